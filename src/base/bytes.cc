@@ -1,0 +1,281 @@
+#include "base/bytes.h"
+
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+
+namespace kvcs {
+namespace {
+
+constexpr char kHex[] = "0123456789abcdef";
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+std::string encode64(std::string_view in, const char* alphabet, bool pad) {
+  std::string out;
+  out.reserve((in.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < in.size(); i += 3) {
+    uint32_t v = static_cast<uint8_t>(in[i]) << 16;
+    if (i + 1 < in.size()) v |= static_cast<uint8_t>(in[i + 1]) << 8;
+    if (i + 2 < in.size()) v |= static_cast<uint8_t>(in[i + 2]);
+    const size_t chars = std::min<size_t>(in.size() - i, 3) + 1;
+    for (size_t c = 0; c < 4; c++) {
+      if (c < chars) {
+        out += alphabet[(v >> (18 - 6 * c)) & 63];
+      } else if (pad) {
+        out += '=';
+      }
+    }
+  }
+  return out;
+}
+
+int base64_value(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  if (c == '+' || c == '-') return 62;
+  if (c == '/' || c == '_') return 63;
+  return -1;
+}
+
+// Length of the valid UTF-8 sequence at `p` (RFC 3629: no surrogates, no overlong), 0 if none.
+size_t utf8_length(const unsigned char* p, size_t left, uint32_t& code_point) {
+  const unsigned char c = p[0];
+  const auto tail = [&](size_t i) { return i < left && (p[i] & 0xc0) == 0x80; };
+  if (c < 0x80) {
+    code_point = c;
+    return 1;
+  }
+  if (c >= 0xc2 && c <= 0xdf && tail(1)) {
+    code_point = (c & 0x1fu) << 6 | (p[1] & 0x3fu);
+    return 2;
+  }
+  if (c >= 0xe0 && c <= 0xef && tail(1) && tail(2)) {
+    code_point = (c & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+    return code_point >= 0x800 && (code_point < 0xd800 || code_point > 0xdfff) ? 3 : 0;
+  }
+  if (c >= 0xf0 && c <= 0xf4 && tail(1) && tail(2) && tail(3)) {
+    code_point = (c & 0x07u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu);
+    return code_point >= 0x10000 && code_point <= 0x10ffff ? 4 : 0;
+  }
+  return 0;
+}
+
+bool is_harmless(uint32_t code_point) {
+  if (code_point < 0x20 || code_point == 0x7f) return false;
+  if (code_point >= 0x80 && code_point < 0xa0) return false;       // C1 controls
+  if (code_point >= 0x200b && code_point <= 0x200f) return false;  // zero width, marks
+  if (code_point >= 0x2028 && code_point <= 0x202e) return false;  // separators, bidi
+  return !(code_point >= 0x2060 && code_point <= 0x206f) && code_point != 0xfeff;
+}
+
+}  // namespace
+
+std::string to_hex(std::string_view bytes) {
+  std::string out(bytes.size() * 2, '\0');
+  for (size_t i = 0; i < bytes.size(); i++) {
+    out[2 * i] = kHex[static_cast<uint8_t>(bytes[i]) >> 4];
+    out[2 * i + 1] = kHex[static_cast<uint8_t>(bytes[i]) & 15];
+  }
+  return out;
+}
+
+Result<std::string> from_hex(std::string_view text) {
+  if (text.size() % 2 != 0) return invalid("Hex text must have an even number of digits.");
+  std::string out(text.size() / 2, '\0');
+  for (size_t i = 0; i < out.size(); i++) {
+    const int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
+    if (high < 0 || low < 0) return invalid("Not a hex digit in '" + printable(text, 80) + "'.");
+    out[i] = static_cast<char>(high << 4 | low);
+  }
+  return out;
+}
+
+bool is_hex(std::string_view text, size_t length) {
+  if (text.size() != length) return false;
+  for (const char c : text) {
+    if (hex_value(c) < 0) return false;
+  }
+  return true;
+}
+
+std::string to_base64(std::string_view bytes) {
+  return encode64(bytes, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", true);
+}
+std::string to_base64url(std::string_view bytes) {
+  return encode64(bytes, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", false);
+}
+
+Result<std::string> from_base64(std::string_view text) {
+  while (!text.empty() && text.back() == '=') text.remove_suffix(1);
+  if (text.size() % 4 == 1) return invalid("Base64 text has an impossible length.");
+  std::string out;
+  out.reserve(text.size() * 3 / 4);
+  uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    const int value = base64_value(c);
+    if (value < 0) return invalid("Not base64 text.");
+    bits = bits << 6 | static_cast<uint32_t>(value);
+    count += 6;
+    if (count >= 8) {
+      count -= 8;
+      out += static_cast<char>(bits >> count & 0xff);
+    }
+  }
+  if ((bits & ((1u << count) - 1)) != 0) return invalid("Base64 text has stray bits at its end.");
+  return out;
+}
+
+std::string percent_encode(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + text.size() / 4);
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.' || c == '_' || c == '~';
+    if (plain) {
+      out += c;
+    } else {
+      out += '%';
+      out += "0123456789ABCDEF"[static_cast<uint8_t>(c) >> 4];
+      out += "0123456789ABCDEF"[static_cast<uint8_t>(c) & 15];
+    }
+  }
+  return out;
+}
+
+Result<std::string> percent_decode(std::string_view text, bool plus_is_space) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); i++) {
+    if (text[i] == '+' && plus_is_space) {
+      out += ' ';
+    } else if (text[i] != '%') {
+      out += text[i];
+    } else {
+      if (i + 2 >= text.size() || hex_value(text[i + 1]) < 0 || hex_value(text[i + 2]) < 0) {
+        return invalid("A '%' is not followed by two hex digits.");
+      }
+      out += static_cast<char>(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+      i += 2;
+    }
+  }
+  return out;
+}
+
+bool is_valid_utf8(std::string_view text) {
+  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+  for (size_t i = 0; i < text.size();) {
+    uint32_t code_point;
+    const size_t n = utf8_length(p + i, text.size() - i, code_point);
+    if (n == 0) return false;
+    i += n;
+  }
+  return true;
+}
+
+std::string printable(std::string_view text, size_t max_bytes) {
+  std::string out;
+  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+  for (size_t i = 0; i < text.size();) {
+    if (out.size() >= max_bytes) return out + "…";
+    uint32_t code_point = 0;
+    const size_t n = utf8_length(p + i, text.size() - i, code_point);
+    if (n != 0 && is_harmless(code_point)) {
+      out.append(text.substr(i, n));
+    } else {
+      const size_t bad = n == 0 ? 1 : n;
+      for (size_t k = 0; k < bad; k++) {
+        out += "\\x";
+        out += kHex[p[i + k] >> 4];
+        out += kHex[p[i + k] & 15];
+      }
+    }
+    i += n == 0 ? 1 : n;
+  }
+  return out;
+}
+
+std::string lower_ascii(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+bool equal_ignore_case(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
+std::string_view trim(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  for (size_t from = 0;;) {
+    const size_t to = text.find(separator, from);
+    parts.push_back(text.substr(from, to - from));
+    if (to == text.npos) return parts;
+    from = to + 1;
+  }
+}
+
+Result<uint64_t> parse_u64(std::string_view text, std::string_view what) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty()) {
+    return invalid(std::string(what) + " must be a whole number, not '" + printable(text, 40) +
+                   "'.");
+  }
+  return value;
+}
+
+std::string format_bytes(uint64_t n) {
+  static constexpr std::array<const char*, 6> kUnits = {"B", "KB", "MB", "GB", "TB", "PB"};
+  double value = static_cast<double>(n);
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < kUnits.size()) {
+    value /= 1024;
+    unit++;
+  }
+  char buffer[48];
+  std::snprintf(buffer, sizeof buffer, unit == 0 ? "%.0f %s" : "%.2f %s", value, kUnits[unit]);
+  return buffer;
+}
+
+uint32_t load_u32le(const void* p) {
+  uint32_t v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+uint64_t load_u64le(const void* p) {
+  uint64_t v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+void append_u32le(std::string& out, uint32_t v) {
+  out.append(reinterpret_cast<char*>(&v), 4);
+}
+void append_u64le(std::string& out, uint64_t v) {
+  out.append(reinterpret_cast<char*>(&v), 8);
+}
+void append_u64be(std::string& out, uint64_t v) {
+  append_u64le(out, __builtin_bswap64(v));
+}
+uint64_t load_u64be(const void* p) {
+  return __builtin_bswap64(load_u64le(p));
+}
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "kvcs supports little-endian machines.");
+
+}  // namespace kvcs

@@ -1,0 +1,46 @@
+// Text forms of bytes and small string helpers. Pure functions.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace kvcs {
+
+std::string to_hex(std::string_view bytes);              // lower case
+Result<std::string> from_hex(std::string_view text);     // either case; Invalid
+bool is_hex(std::string_view text, size_t length);       // exactly `length` hex digits
+std::string to_base64(std::string_view bytes);           // RFC 4648 §4, padded
+std::string to_base64url(std::string_view bytes);        // RFC 4648 §5, unpadded
+Result<std::string> from_base64(std::string_view text);  // §4 or §5, padding optional
+
+std::string percent_encode(std::string_view text);  // RFC 3986 unreserved kept
+// `plus_is_space` for form and query values. Invalid on a bad escape.
+Result<std::string> percent_decode(std::string_view text, bool plus_is_space);
+
+bool is_valid_utf8(std::string_view text);
+// Control characters, ESC, DEL, bidi marks and invalid UTF-8 become visible escapes (\x1b), and
+// what is longer than `max_bytes` is cut with "…": safe for terminals, logs and error messages.
+std::string printable(std::string_view text, size_t max_bytes = 200);
+
+std::string lower_ascii(std::string_view text);
+bool equal_ignore_case(std::string_view a, std::string_view b);
+std::string_view trim(std::string_view text);  // spaces, tabs, CR, LF
+std::vector<std::string_view> split(std::string_view text, char separator);
+// Decimal digits only, no sign, no space; Invalid on overflow, naming `what`.
+Result<uint64_t> parse_u64(std::string_view text, std::string_view what);
+std::string format_bytes(uint64_t n);  // 1024-based: "1.50 MB"
+
+// Little-endian loads and stores; `p` needs no alignment.
+uint32_t load_u32le(const void* p);
+uint64_t load_u64le(const void* p);
+void append_u32le(std::string& out, uint32_t v);
+void append_u64le(std::string& out, uint64_t v);
+// Big-endian: keys built from these sort by number.
+void append_u64be(std::string& out, uint64_t v);
+uint64_t load_u64be(const void* p);
+
+}  // namespace kvcs

@@ -1,0 +1,260 @@
+#include "base/json.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <set>
+
+#include "base/bytes.h"
+
+namespace kvcs {
+namespace {
+
+// Builds the document while refusing depth and duplicate members before memory is spent on them.
+class StrictBuilder final : public nlohmann::json_sax<Json> {
+ public:
+  explicit StrictBuilder(size_t depth_max) : depth_max_(depth_max) {}
+  Json take() { return std::move(root_); }
+  const std::string& fault() const { return fault_; }
+
+  bool null() override { return add(nullptr); }
+  bool boolean(bool v) override { return add(v); }
+  bool number_integer(int64_t v) override { return add(v); }
+  bool number_unsigned(uint64_t v) override { return add(v); }
+  bool number_float(double v, const std::string&) override { return add(v); }
+  bool string(std::string& v) override { return add(std::move(v)); }
+  bool binary(Json::binary_t&) override { return false; }
+  bool start_object(size_t) override { return open(Json::object()); }
+  bool start_array(size_t) override { return open(Json::array()); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+  bool key(std::string& name) override {
+    if (!keys_.back().insert(name).second) {
+      fault_ = "the member '" + printable(name, 60) + "' appears twice";
+      return false;
+    }
+    key_ = std::move(name);
+    return true;
+  }
+  bool parse_error(size_t position, const std::string&,
+                   const nlohmann::detail::exception&) override {
+    fault_ = "syntax error at byte " + std::to_string(position);
+    return false;
+  }
+
+ private:
+  Json* place(Json value) {
+    if (stack_.empty()) {
+      root_ = std::move(value);
+      return &root_;
+    }
+    Json& parent = *stack_.back();
+    if (parent.is_array()) {
+      parent.push_back(std::move(value));
+      return &parent.back();
+    }
+    // Push straight onto the member vector: operator[] would search it (duplicates are known not
+    // to exist), which is quadratic on objects with many members.
+    auto& members = parent.get_ref<Json::object_t&>();
+    members.push_back(Json::object_t::value_type(key_, std::move(value)));
+    return &members.back().second;
+  }
+  bool add(Json value) {
+    place(std::move(value));
+    return true;
+  }
+  bool open(Json value) {
+    if (stack_.size() >= depth_max_) {
+      fault_ = "more than " + std::to_string(depth_max_) + " nested levels";
+      return false;
+    }
+    stack_.push_back(place(std::move(value)));
+    keys_.emplace_back();
+    return true;
+  }
+  bool close() {
+    stack_.pop_back();
+    keys_.pop_back();
+    return true;
+  }
+
+  size_t depth_max_;
+  Json root_;
+  std::vector<Json*> stack_;
+  std::vector<std::set<std::string>> keys_;
+  std::string key_;
+  std::string fault_;
+};
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, size_t depth_max) {
+  if (!is_valid_utf8(text)) return invalid("The JSON text is not valid UTF-8.");
+  StrictBuilder builder(depth_max);
+  // sax_parse reports through parse_error() and does not throw on bad text.
+  if (Json::sax_parse(text.begin(), text.end(), &builder)) return builder.take();
+  return invalid("The JSON text is malformed: " + builder.fault() + ".");
+}
+
+std::string dump_json(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+std::string dump_json_pretty(const Json& value) {
+  return value.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+void append_json_string(std::string& out, std::string_view text) {
+  out += '"';
+  const bool utf8 = is_valid_utf8(text);
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !utf8)) {
+      out += "\\u00";
+      out += to_hex({&c, 1});
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+JsonReader::JsonReader(const Json& object, std::string path)
+    : object_(object), path_(std::move(path)) {
+  if (!object.is_object()) {
+    fault_ = invalid((path_.empty() ? "The body" : path_) + " must be a JSON object.");
+  }
+}
+
+const Json* JsonReader::find(std::string_view name) {
+  known_.emplace_back(name);
+  if (!object_.is_object()) return nullptr;
+  const auto it = object_.find(std::string(name));
+  return it == object_.end() || it->is_null() ? nullptr : &*it;
+}
+
+bool JsonReader::has(std::string_view name) const {
+  if (!object_.is_object()) return false;
+  const auto it = object_.find(std::string(name));
+  return it != object_.end() && !it->is_null();
+}
+
+void JsonReader::fail(std::string_view name, std::string_view why) {
+  if (!fault_.ok()) return;
+  const std::string where = path_.empty() ? std::string(name) : path_ + "." + std::string(name);
+  fault_ = invalid(where + ": " + std::string(why)).with_reason("invalid_request");
+}
+
+std::optional<std::string> JsonReader::optional_string(std::string_view name, StringRule rule) {
+  const Json* value = find(name);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_string()) {
+    fail(name, "must be a string.");
+    return std::nullopt;
+  }
+  const auto& text = value->get_ref<const std::string&>();
+  if (text.size() < rule.min_bytes || text.size() > rule.max_bytes) {
+    fail(name, "has " + std::to_string(text.size()) + " bytes; " + std::to_string(rule.min_bytes) +
+                   " to " + std::to_string(rule.max_bytes) + " are allowed.");
+    return std::nullopt;
+  }
+  return text;
+}
+
+std::string JsonReader::string(std::string_view name, StringRule rule) {
+  std::optional<std::string> value = optional_string(name, rule);
+  if (!value && !has(name)) fail(name, "required.");
+  return value.value_or("");
+}
+
+std::optional<int64_t> JsonReader::optional_integer(std::string_view name, int64_t min,
+                                                    int64_t max) {
+  const Json* value = find(name);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_number_integer()) {
+    fail(name, "must be a whole number.");
+    return std::nullopt;
+  }
+  const bool huge = value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX;
+  const int64_t number = huge ? INT64_MAX : value->get<int64_t>();
+  if (huge || number < min || number > max) {
+    fail(name, dump_json(*value) + " is outside " + std::to_string(min) + " to " +
+                   std::to_string(max) + ".");
+    return std::nullopt;
+  }
+  return number;
+}
+
+int64_t JsonReader::integer(std::string_view name, int64_t min, int64_t max) {
+  const std::optional<int64_t> value = optional_integer(name, min, max);
+  if (!value && !has(name)) fail(name, "required.");
+  return value.value_or(min);
+}
+
+std::optional<bool> JsonReader::optional_boolean(std::string_view name) {
+  const Json* value = find(name);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_boolean()) {
+    fail(name, "must be true or false.");
+    return std::nullopt;
+  }
+  return value->get<bool>();
+}
+bool JsonReader::boolean_or(std::string_view name, bool fallback) {
+  return optional_boolean(name).value_or(fallback);
+}
+
+std::optional<std::string> JsonReader::optional_one_of(
+    std::string_view name, std::initializer_list<std::string_view> allowed) {
+  std::optional<std::string> value = optional_string(name);
+  if (!value) return std::nullopt;
+  if (std::find(allowed.begin(), allowed.end(), *value) != allowed.end()) return value;
+  std::string list;
+  for (const std::string_view word : allowed)
+    list += (list.empty() ? "" : ", ") + std::string(word);
+  fail(name, "'" + printable(*value, 60) + "' is not one of: " + list + ".");
+  return std::nullopt;
+}
+std::string JsonReader::one_of(std::string_view name,
+                               std::initializer_list<std::string_view> allowed) {
+  std::optional<std::string> value = optional_one_of(name, allowed);
+  if (!value && !has(name)) fail(name, "required.");
+  return value.value_or("");
+}
+
+const Json* JsonReader::member(std::string_view name) {
+  return find(name);
+}
+const Json* JsonReader::object(std::string_view name) {
+  const Json* value = find(name);
+  if (value != nullptr && !value->is_object()) {
+    fail(name, "must be an object.");
+    return nullptr;
+  }
+  return value;
+}
+const Json* JsonReader::array(std::string_view name) {
+  const Json* value = find(name);
+  if (value != nullptr && !value->is_array()) {
+    fail(name, "must be an array.");
+    return nullptr;
+  }
+  return value;
+}
+
+Status JsonReader::finish() {
+  if (!fault_.ok() || allow_unknown_ || !object_.is_object()) return fault_;
+  for (const auto& [name, value] : object_.items()) {
+    if (std::find(known_.begin(), known_.end(), name) == known_.end()) {
+      fail(printable(name, 60), "unknown member.");
+      return fault_;
+    }
+  }
+  return fault_;
+}
+
+}  // namespace kvcs

@@ -1,0 +1,72 @@
+// JSON for the control plane (nlohmann, member order kept). The hot path parses with simdjson in
+// its own .cc files. Nothing here throws. To build values include <nlohmann/json.hpp> in the .cc.
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace kvcs {
+
+using Json = nlohmann::ordered_json;
+
+// Strict RFC 8259; at most `depth_max` nested levels; duplicate members are refused.
+// Invalid says where ("line 3, column 7").
+Result<Json> parse_json(std::string_view text, size_t depth_max = 64);
+std::string dump_json(const Json& value);         // Compact; invalid UTF-8 becomes U+FFFD.
+std::string dump_json_pretty(const Json& value);  // Two spaces.
+void append_json_string(std::string& out, std::string_view text);  // With quotes and escapes.
+
+struct StringRule {
+  size_t min_bytes = 1;
+  size_t max_bytes = 256;
+};
+
+// Reads the members of one object and remembers the first fault; unknown members are a fault of
+// finish(). Usage:
+//   JsonReader r(body);
+//   request.name = r.string("name", {.max_bytes = 200});
+//   request.limit = r.optional_integer("limit", 0, 1000);
+//   KVCS_TRY(r.finish());            // Invalid: "name: required", "limit: 5000 is over 1000", …
+// `object` must outlive the reader. One thread.
+class JsonReader final {
+ public:
+  explicit JsonReader(const Json& object, std::string path = {});
+
+  std::string string(std::string_view name, StringRule rule = {});
+  std::optional<std::string> optional_string(std::string_view name, StringRule rule = {});
+  int64_t integer(std::string_view name, int64_t min, int64_t max);
+  std::optional<int64_t> optional_integer(std::string_view name, int64_t min, int64_t max);
+  bool boolean_or(std::string_view name, bool fallback);
+  std::optional<bool> optional_boolean(std::string_view name);
+  // One of `allowed`; the fault lists them.
+  std::string one_of(std::string_view name, std::initializer_list<std::string_view> allowed);
+  std::optional<std::string> optional_one_of(std::string_view name,
+                                             std::initializer_list<std::string_view> allowed);
+  // The member as it is, or null when absent; counts as known.
+  const Json* member(std::string_view name);
+  const Json* object(std::string_view name);  // Absent, or a fault when not an object.
+  const Json* array(std::string_view name);   // Absent, or a fault when not an array.
+
+  bool has(std::string_view name) const;  // Present and not null.
+  void fail(std::string_view name, std::string_view why);
+  void ignore_unknown() { allow_unknown_ = true; }
+  Status finish();
+
+ private:
+  const Json* find(std::string_view name);
+
+  const Json& object_;
+  std::string path_;
+  std::vector<std::string> known_;
+  bool allow_unknown_ = false;
+  Status fault_;
+};
+
+}  // namespace kvcs

@@ -1,0 +1,98 @@
+#include "base/money.h"
+
+#include "base/bytes.h"
+
+namespace kvcs {
+namespace {
+
+// Reads [digits][.digits][e[+-]digits] scaled by 10^scale, exactly.
+Result<int64_t> parse_scaled(std::string_view text, int scale, std::string_view what) {
+  const auto bad = [&](std::string_view why) {
+    return invalid(std::string(what) + ": '" + printable(text, 40) + "' " + std::string(why));
+  };
+  std::string digits;
+  int point = 0;
+  bool seen_point = false;
+  size_t i = 0;
+  for (; i < text.size() && (text[i] == '.' || (text[i] >= '0' && text[i] <= '9')); i++) {
+    if (text[i] == '.') {
+      if (seen_point) return bad("is not a decimal number.");
+      seen_point = true;
+    } else {
+      digits += text[i];
+      if (seen_point) point++;
+    }
+  }
+  int exponent = 0;
+  if (i < text.size() && (text[i] == 'e' || text[i] == 'E')) {
+    i++;
+    const bool negative = i < text.size() && text[i] == '-';
+    if (i < text.size() && (text[i] == '-' || text[i] == '+')) i++;
+    if (i == text.size() || text.size() - i > 3) return bad("is not a decimal number.");
+    for (; i < text.size() && text[i] >= '0' && text[i] <= '9'; i++) {
+      exponent = exponent * 10 + (text[i] - '0');
+    }
+    if (negative) exponent = -exponent;
+  }
+  if (i != text.size() || digits.empty() || text.size() > 64) {
+    return bad("is not a decimal number that is zero or more.");
+  }
+  for (int shift = scale + exponent - point; shift != 0; shift += shift < 0 ? 1 : -1) {
+    if (shift > 0) {
+      digits += '0';
+    } else if (digits.back() == '0') {
+      digits.pop_back();
+    } else {
+      return bad("has more decimals than the " + std::to_string(scale) + " that are kept.");
+    }
+    if (digits.empty()) return 0;
+    if (digits.find_first_not_of('0') == digits.npos) return 0;
+  }
+  digits.erase(0, digits.find_first_not_of('0'));
+  if (digits.empty()) return 0;
+  Result<uint64_t> value = parse_u64(digits, what);
+  if (!value.ok() || *value > INT64_MAX) return bad("is too large.");
+  return static_cast<int64_t>(*value);
+}
+
+std::string format_scaled(int64_t value, int scale, int digits_min) {
+  const bool negative = value < 0;
+  std::string digits =
+      std::to_string(negative ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value));
+  if (digits.size() <= static_cast<size_t>(scale)) {
+    digits.insert(0, static_cast<size_t>(scale) + 1 - digits.size(), '0');
+  }
+  std::string whole = digits.substr(0, digits.size() - static_cast<size_t>(scale));
+  std::string fraction = digits.substr(whole.size());
+  while (fraction.size() > static_cast<size_t>(digits_min) && fraction.back() == '0') {
+    fraction.pop_back();
+  }
+  return (negative ? "-" : "") + whole + (fraction.empty() ? "" : "." + fraction);
+}
+
+}  // namespace
+
+Result<int64_t> parse_nano_usd(std::string_view decimal, std::string_view what) {
+  return parse_scaled(decimal, 9, what);
+}
+Result<int64_t> parse_pico_usd(std::string_view decimal, std::string_view what) {
+  return parse_scaled(decimal, 12, what);
+}
+std::string format_usd(int64_t nano_usd, int digits_min) {
+  return format_scaled(nano_usd, 9, digits_min);
+}
+std::string format_usd_fixed(int64_t nano_usd, int digits) {
+  int64_t unit = 1;
+  for (int i = digits; i < 9; i++) unit *= 10;
+  const int64_t half = nano_usd < 0 ? -unit / 2 : unit / 2;
+  const int64_t rounded = (nano_usd + half) / unit;
+  return format_scaled(rounded, digits, digits);
+}
+std::string format_pico_usd(int64_t pico_usd) {
+  return format_scaled(pico_usd, 12, 0);
+}
+int64_t pico_to_nano_ceil(__int128 pico_usd) {
+  return static_cast<int64_t>((pico_usd + 999) / 1000);
+}
+
+}  // namespace kvcs

@@ -1,0 +1,31 @@
+// Who is calling: a value that guards produce and every handler receives.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace kvcs {
+
+enum class PrincipalKind : uint8_t {
+  kAnonymous,
+  kProjectKey,   // kv_…       artifacts
+  kUserKey,      // gw_live_…  ai
+  kTenantToken,  // kt_…       tool gateway
+  kAdminKey,     // ka_…       admin API
+};
+
+// Each role may do what the ones after it may, except billing, which reads usage and prices only.
+enum class AdminRole : uint8_t { kNone, kBilling, kViewer, kAdmin, kOwner };
+
+struct Principal {
+  PrincipalKind kind = PrincipalKind::kAnonymous;
+  AdminRole role = AdminRole::kNone;
+  std::string key_id;           // Never the key.
+  std::string organization_id;  // UUID
+  std::string organization;     // slug; the tool gateway's tenant
+  std::string project_id;       // kProjectKey
+  std::string user_id;          // kUserKey
+  std::vector<std::string> scopes;
+};
+
+}  // namespace kvcs

@@ -1,0 +1,68 @@
+// Content-addressed bytes: <dir>/ab/cd/<sha256 hex>. A blob is visible only whole: written to a
+// temp file while it is hashed, fsynced, renamed, and the folder fsynced. Thread-safe.
+//
+// Engines: open_file_blobs, make_memory_blobs (tests), make_faulty_blobs (tests). One contract
+// test.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace kvcs {
+
+// One upload. Destroyed without finish(): the temp file is removed. One thread.
+class BlobWriter {
+ public:
+  virtual ~BlobWriter() = default;
+  // TooLarge past the size announced. Unavailable when the disk is full.
+  virtual Status append(std::string_view bytes) = 0;
+  // Invalid "size mismatch" / "sha256 mismatch" (details_json: expected, actual) and nothing
+  // becomes visible; otherwise durable and visible under its digest on return.
+  virtual Status finish() = 0;
+  virtual uint64_t written_bytes() const = 0;
+};
+
+// An open blob: stays readable though it be removed meanwhile. Thread-safe reads.
+class BlobReader {
+ public:
+  virtual ~BlobReader() = default;
+  virtual uint64_t size_bytes() const = 0;
+  // Fills `out` from `offset`; fewer bytes only at the end of the blob.
+  virtual Result<size_t> read(uint64_t offset, char* out, size_t size) const = 0;
+  // A descriptor for sendfile, owned by the reader; -1 when the engine has none.
+  virtual int descriptor() const = 0;
+};
+
+class BlobStore {
+ public:
+  virtual ~BlobStore() = default;
+  // Unavailable when free space would fall under the reserve.
+  virtual Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
+                                                          uint64_t size_bytes) = 0;
+  virtual Result<std::unique_ptr<BlobReader>> open(
+      std::string_view sha256_hex) const = 0;                            // NotFound
+  virtual Result<uint64_t> stat(std::string_view sha256_hex) const = 0;  // Size; NotFound
+  virtual Status remove(std::string_view sha256_hex) = 0;                // Ok when absent.
+  // Every blob with its size and age; `visit` returning a failure stops.
+  virtual Status for_each(
+      const std::function<Status(std::string_view sha256_hex, uint64_t size_bytes, int64_t age_s)>&
+          visit) const = 0;
+  // Temp files of writers that died with their process; returns how many were removed.
+  virtual Result<size_t> remove_stale_temps() = 0;
+};
+
+struct BlobConfig {
+  std::string path;
+  uint64_t free_reserve_bytes = 256u << 20;
+};
+Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config);
+std::unique_ptr<BlobStore> make_memory_blobs();
+using BlobFaultPlan = std::function<Status(std::string_view op, std::string_view sha256_hex)>;
+std::unique_ptr<BlobStore> make_faulty_blobs(BlobStore& base, BlobFaultPlan plan);
+
+}  // namespace kvcs

@@ -1,0 +1,144 @@
+// The cold store: SQLite behind a face that leaks no sqlite3 type. One concrete class; ":memory:"
+// is its fake and a shim VFS (tests/support) its faults. SQL here stays portable to PostgreSQL: no
+// rowid, no ON CONFLICT REPLACE, ISO types, explicit column lists.
+//
+// Database is one connection, used by one thread at a time. DbWriter owns the one writing
+// connection of a file and its thread; DbReaders is a small pool of read-only connections.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace kvcs {
+
+class Statement;
+
+class Database final {
+ public:
+  struct Options {
+    bool read_only = false;
+    bool full_sync = true;  // synchronous=FULL (money, audit); false: NORMAL.
+    int busy_timeout_ms = 5000;
+    std::string vfs;  // Tests: a fault-injecting VFS by name.
+  };
+  // `path` or ":memory:". Opens in WAL mode with foreign keys on.
+  static Result<std::unique_ptr<Database>> open(const std::string& path, const Options& options);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  // Prepared once per SQL text and kept; reset when the Statement is destroyed.
+  Result<Statement> prepare(std::string_view sql);
+  Status execute(std::string_view sql);  // One or more statements without parameters.
+  int64_t changes() const;               // Rows touched by the last statement.
+  // Copies the live database into a new file (online backup).
+  Status backup_to(const std::string& path);
+  // Truncates the WAL if no reader holds it.
+  Status checkpoint();
+
+ private:
+  friend class Statement;
+  friend class Transaction;
+  struct Impl;
+  explicit Database(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Usage: auto s = KVCS_TRY(db.prepare("SELECT a FROM t WHERE id=?")); s.bind(1, id);
+//        while (KVCS_TRY(s.step())) use(s.text(0));
+class Statement final {
+ public:
+  Statement(Statement&&) noexcept;
+  Statement& operator=(Statement&&) = delete;
+  ~Statement();
+  // Positions from 1.
+  Statement& bind(int position, int64_t value);
+  Statement& bind(int position, double value);
+  Statement& bind(int position, std::string_view text);
+  Statement& bind(int position, const char* text) { return bind(position, std::string_view(text)); }
+  Statement& bind(int position, int value) { return bind(position, static_cast<int64_t>(value)); }
+  Statement& bind_null(int position);
+  template <typename T>
+  Statement& bind_optional(int position, const std::optional<T>& value) {
+    return value ? bind(position, *value) : bind_null(position);
+  }
+  // True: a row is there. False: done. Conflict on a constraint; Unavailable on a full disk,
+  // a locked or a broken file.
+  Result<bool> step();
+  Status run();  // step() until done, ignoring rows.
+  void reset();  // To bind and run again.
+  // Columns from 0.
+  int64_t integer(int column) const;
+  double real(int column) const;
+  std::string text(int column) const;
+  bool is_null(int column) const;
+
+ private:
+  friend class Database;
+  struct Impl;
+  Statement(Database::Impl& db, void* statement);
+  Database::Impl* db_;
+  void* statement_;
+};
+
+// BEGIN IMMEDIATE; rolls back unless commit() returned Ok.
+class Transaction final {
+ public:
+  static Result<Transaction> begin(Database& db);
+  Transaction(Transaction&&) noexcept;
+  Transaction& operator=(Transaction&&) = delete;
+  ~Transaction();
+  Status commit();
+
+ private:
+  explicit Transaction(Database* db) : db_(db) {}
+  Database* db_;
+};
+
+// Numbered, forward only. The database remembers the last one applied (PRAGMA user_version). A file
+// written by a newer kvcs is refused: Conflict, naming both numbers.
+struct Migration {
+  int number;  // 1, 2, 3, …
+  const char* sql;
+};
+Status migrate(Database& db, const std::vector<Migration>& migrations);
+// The two schemas, in db/migrations.cc.
+const std::vector<Migration>& portal_migrations();
+const std::vector<Migration>& ledger_migrations();
+
+// One writer thread per file. Jobs queued while a commit is under way share the next one (group
+// commit): each runs in its own savepoint, so that one failure undoes only its own job.
+class DbWriter final {
+ public:
+  using Job = std::function<Status(Database&)>;
+  DbWriter(std::unique_ptr<Database> db, const char* thread_name, size_t queue_max);
+  ~DbWriter();  // Finishes what is queued.
+  // Returns when the job's changes are committed (or undone). Unavailable when the queue is full.
+  Status run(Job job);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Read-only connections, handed out one thread at a time.
+class DbReaders final {
+ public:
+  static Result<std::unique_ptr<DbReaders>> open(const std::string& path, size_t connections_max);
+  ~DbReaders();
+  // Waits for a free connection.
+  Status run(const std::function<Status(Database&)>& query);
+
+ private:
+  struct Impl;
+  explicit DbReaders(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace kvcs

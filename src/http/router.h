@@ -1,0 +1,36 @@
+// A trie over path segments. Literal segments beat parameters. Built once, then immutable and
+// shared by all workers.
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/http.h"
+
+namespace kvcs::http {
+
+class Router final {
+ public:
+  // Aborts (programmer's error) on two routes with the same method and shape.
+  explicit Router(std::vector<Route> routes);
+  ~Router();
+
+  struct Match {
+    const Route* route = nullptr;  // Null: see the next two.
+    bool path_known = false;       // True: 405, else 404.
+    std::string allow;             // For 405 and OPTIONS: "GET, HEAD, POST"
+    std::vector<std::pair<std::string_view, std::string>> params;
+  };
+  // `path` is the decoded path; segments were split before decoding, so %2F never splits. HEAD
+  // falls back to GET.
+  Match match(Method method, std::string_view raw_path) const;
+  const std::vector<Route>& routes() const { return routes_; }
+
+ private:
+  struct Node;
+  std::vector<Route> routes_;
+  std::unique_ptr<Node> root_;
+};
+
+}  // namespace kvcs::http

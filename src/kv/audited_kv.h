@@ -1,0 +1,46 @@
+// The one way an admin write reaches the store: every changed key leaves an audit record in the
+// same synced batch (in the outbox, from where the ledger chains it into kv_audit), so that neither
+// the change nor its record can be lost or forged alone. Values are recorded as SHA-256, never as
+// text.
+//
+// Thread-safe. Writers to one key are serialised by a striped lock, so that old and new hashes form
+// a chain per key.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "kv/kv.h"
+
+namespace kvcs {
+
+// Who changed it and from where; both end in kv_audit.
+struct AuditContext {
+  std::string actor;       // "adminkey:<id>", "refresher", "first-start", "import"
+  std::string source;      // "admin-api", "cli", "job"
+  std::string request_id;  // "" when there was none.
+};
+
+class AuditedKv final {
+ public:
+  AuditedKv(KvStore& kv, const Clock& clock, Entropy& entropy);
+  // kSynced. Fails as KvStore::write.
+  Status write(const KvBatch& batch, const AuditContext& who);
+  // kSynced. Conflict as KvStore::compare_and_swap; nothing is recorded then.
+  Status compare_and_swap(KvFamily family, std::string_view key,
+                          std::optional<std::string_view> expected, const KvBatch& batch,
+                          const AuditContext& who);
+  const KvStore& store() const { return kv_; }
+
+ private:
+  Result<KvBatch> with_audit(const KvBatch& batch, const AuditContext& who) const;
+
+  KvStore& kv_;
+  const Clock& clock_;
+  Entropy& entropy_;
+  struct Stripes;
+  std::shared_ptr<Stripes> stripes_;  // Shared only because Stripes is private to the .cc.
+};
+
+}  // namespace kvcs

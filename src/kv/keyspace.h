@@ -1,0 +1,70 @@
+// Every key string in the store, built here and nowhere else. This table is the documentation.
+//
+// family  key                                            value (JSON unless said)
+// auth    apikey:{sha256 hex}                            project key or user key → principal record
+// auth    tenant_auth:{sha256 hex}                       tenant token → principal record
+// auth    adminkey:{sha256 hex}                          admin key → principal record
+// config  org:{org_id}:config                            organization
+// config  org_slug:{slug}                                org_id, plain text (uniqueness of the
+// slug) config  org:{org_id}:keys:{key_id}                     project key, admin view (no secret)
+// config  org:{org_id}:tokens:{token_id}                 tenant token, admin view
+// config  org:{org_id}:credential:{provider}             sealed AI provider key of an organization
+// config  user:{user_id}:config                          AI user
+// config  user_email:{org_id}:{email}                    user_id, plain text (uniqueness)
+// config  user:{user_id}:keys:{key_id}                   user key, admin view
+// config  admin:keys:{key_id}                            admin key, admin view
+// config  api_config:{provider}                          tool provider
+// config  tenant_config:{tenant}                         tenant
+// config  ai_provider:{name}                             AI provider
+// config  ai_price:{model} / ai_price:{org_id}:{model}   price overrides
+// tokens  tokens:{tenant}:{provider}:{account}           sealed access token record
+// tokens  refresh:{tenant}:{provider}:{account}          sealed refresh material
+// tokens  refresh_due:{unix s, 12 digits}:{t}:{p}:{a}    alarm list, in order of time
+// quota   quota:{key|user|org}:{id}:{YYYY-MM}            absolute counters
+// quota   grace:{org_id}:{YYYY-MM-DD}                    fail-open spending of one day
+// quota   reservation:{request_id}                       open reservation
+// system  system:…  briefing:{date}  cron:{job}  idempotency:{scope}:{hash}  last_used:{key_id}
+// system  oauth_state:{state}  agent_state:{tenant}:{key}  system_state:mode
+// outbox  {unix ms, 15 digits}:{id}                      record bound for SQL, see ledger/outbox.h
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace kvcs::keyspace {
+
+std::string api_key(std::string_view sha256_hex);
+std::string tenant_auth(std::string_view sha256_hex);
+std::string admin_key(std::string_view sha256_hex);
+std::string org_config(std::string_view org_id);
+std::string org_slug(std::string_view slug);
+std::string org_key(std::string_view org_id, std::string_view key_id);
+std::string org_key_prefix(std::string_view org_id);
+std::string tenant_token(std::string_view org_id, std::string_view token_id);
+std::string tenant_token_prefix(std::string_view org_id);
+std::string org_credential(std::string_view org_id, std::string_view provider);
+std::string user_config(std::string_view user_id);
+std::string user_email(std::string_view org_id, std::string_view email);
+std::string user_key(std::string_view user_id, std::string_view key_id);
+std::string user_key_prefix(std::string_view user_id);
+std::string admin_key_view(std::string_view key_id);
+std::string api_config(std::string_view provider);
+std::string tenant_config(std::string_view tenant);
+std::string ai_provider(std::string_view name);
+std::string ai_price(std::string_view model);
+std::string ai_org_price(std::string_view org_id, std::string_view model);
+std::string token(std::string_view tenant, std::string_view provider, std::string_view account);
+std::string token_prefix(std::string_view tenant, std::string_view provider);
+std::string refresh(std::string_view tenant, std::string_view provider, std::string_view account);
+std::string refresh_due(int64_t due_unix_s, std::string_view tenant, std::string_view provider,
+                        std::string_view account);
+std::string refresh_due_before(int64_t unix_s);  // Scan bound: keys below are due.
+std::string quota(std::string_view kind, std::string_view id, std::string_view month);
+std::string grace(std::string_view org_id, std::string_view day);
+std::string reservation(std::string_view request_id);
+std::string last_used(std::string_view key_id);
+std::string cron(std::string_view job);
+std::string idempotency(std::string_view scope, std::string_view hash);
+std::string outbox(int64_t unix_ms, std::string_view id);
+
+}  // namespace kvcs::keyspace

@@ -1,0 +1,135 @@
+// The hot store: a sorted map of strings in a few families, with expiry, atomic batches and
+// compare-and-swap. Everything that a request may need lives here (ARCHITECTURE.md, "Stores").
+//
+// Engines: open_rocks_kv (embedded), make_memory_kv (tests), make_faulty_kv (tests; wraps another).
+// All pass tests/kv/kv_contract_test.cc. Every engine is thread-safe. Nothing outside kv/ may
+// assume that the store is embedded, local or written by this process alone.
+//
+// Limits (Cloudflare KV's where it has one): key 1 to 512 bytes, not "." or ".."; value 25 MiB;
+// metadata 1024 bytes of JSON; scan page 1,000. Beyond: Invalid or TooLarge, naming the limit.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+
+namespace kvcs {
+
+// Column families; what lives in each is written in kv/keyspace.h.
+enum class KvFamily : uint8_t { kAuth, kConfig, kTokens, kQuota, kSystem, kOutbox };
+inline constexpr size_t kKvFamilyCount = 6;
+std::string_view kv_family_name(KvFamily family);
+Result<KvFamily> parse_kv_family(std::string_view name);
+
+inline constexpr size_t kKvKeyMaxBytes = 512;
+inline constexpr size_t kKvValueMaxBytes = 25u << 20;
+inline constexpr size_t kKvMetadataMaxBytes = 1024;
+inline constexpr size_t kKvScanMax = 1000;
+
+struct KvEntry {
+  std::string value;
+  std::string metadata;      // "" or JSON text.
+  int64_t expires_at_s = 0;  // Unix seconds; 0 = never.
+};
+
+struct KvItem {
+  std::string key;
+  KvEntry entry;
+};
+
+struct KvPage {
+  std::vector<KvItem> items;  // In key order.
+  std::string cursor;         // "" when this was the last page; else pass it to the next scan.
+};
+
+// Changes applied all or none, in order. A value; not thread-safe.
+class KvBatch final {
+ public:
+  struct Op {
+    KvFamily family;
+    std::string key;
+    std::optional<KvEntry> entry;  // Nothing: remove.
+  };
+  void put(KvFamily family, std::string key, KvEntry entry);
+  void put(KvFamily family, std::string key, std::string value) {
+    put(family, std::move(key), KvEntry{std::move(value), {}, 0});
+  }
+  void remove(KvFamily family, std::string key);
+  void append(KvBatch other);
+  const std::vector<Op>& ops() const { return ops_; }
+  bool empty() const { return ops_.empty(); }
+
+ private:
+  std::vector<Op> ops_;
+};
+
+// kSynced: on disk before the call returns (admin and credential writes). kBuffered: in the log of
+// the operating system, survives the death of the process; a power cut may take what sync() has not
+// yet covered.
+enum class KvDurability : uint8_t { kBuffered, kSynced };
+
+class KvStore {
+ public:
+  virtual ~KvStore() = default;
+
+  // NotFound when absent or expired. Unavailable when the store cannot answer.
+  virtual Result<KvEntry> get(KvFamily family, std::string_view key) const = 0;
+  // All or nothing. Unavailable: nothing was written.
+  virtual Status write(const KvBatch& batch, KvDurability durability) = 0;
+  // Applies `batch` only if `key` now holds exactly `expected` (nothing = absent or expired);
+  // otherwise Conflict and nothing is written. The batch may touch other keys too.
+  virtual Status compare_and_swap(KvFamily family, std::string_view key,
+                                  std::optional<std::string_view> expected, const KvBatch& batch,
+                                  KvDurability durability) = 0;
+  // Live entries whose key starts with `prefix`, in key order, after `cursor` ("" = from the
+  // first). 1 ≤ limit ≤ kKvScanMax. Not a snapshot across pages.
+  virtual Result<KvPage> scan(KvFamily family, std::string_view prefix, std::string_view cursor,
+                              size_t limit) const = 0;
+  // Makes every earlier kBuffered write durable.
+  virtual Status sync() = 0;
+  // A consistent copy of the whole store in a new directory, while writes go on. Conflict when
+  // `directory` exists.
+  virtual Status checkpoint(const std::string& directory) = 0;
+};
+
+struct KvConfig {
+  std::string path;  // Directory; created.
+  size_t block_cache_bytes = 64u << 20;
+  size_t write_buffer_bytes = 16u << 20;  // Per family.
+  int open_files_max = 512;
+};
+// `clock` outlives the store. Conflict when another process holds the directory.
+Result<std::unique_ptr<KvStore>> open_rocks_kv(const KvConfig& config, const Clock& clock);
+std::unique_ptr<KvStore> make_memory_kv(const Clock& clock);
+
+// Fails by plan: called before each operation ("get", "write", "cas", "scan", "sync",
+// "checkpoint") with the key (of a batch: the first); a failure is returned instead of acting.
+// `base` outlives it. Thread-safe if `plan` is.
+using KvFaultPlan = std::function<Status(std::string_view op, std::string_view key)>;
+std::unique_ptr<KvStore> make_faulty_kv(KvStore& base, KvFaultPlan plan);
+
+// Tells `on_change` after every successful write which keys it touched, so that caches of parsed
+// records drop theirs (kv/record_cache.h). `base` and the listener outlive it.
+using KvListener = std::function<void(KvFamily family, std::string_view key)>;
+class WatchedKv : public KvStore {
+ public:
+  // Before threads start only. The listener must be quick, must not call the store.
+  virtual void add_listener(KvListener listener) = 0;
+};
+std::unique_ptr<WatchedKv> make_watched_kv(KvStore& base);
+
+// --- shared helpers ---
+// Empty pages never; stops at the first failure of scan or of `visit`.
+Status kv_for_each(const KvStore& kv, KvFamily family, std::string_view prefix,
+                   const std::function<Status(const KvItem&)>& visit);
+// Limits above; engines call it first.
+Status check_kv_batch(const KvBatch& batch);
+
+}  // namespace kvcs
