@@ -1,0 +1,73 @@
+// What a token costs. Prices are pico-USD per token, exact, from config/prices.yaml, overridden by
+// `ai_price:{model}` and `ai_price:{org_id}:{model}` in KV (LiteLLM's member names:
+// input_cost_per_token, output_cost_per_token, cache_read_input_token_cost, …).
+//
+// A PriceTable is immutable and versioned (hash of its content); Pricing swaps whole tables, and a
+// bad reload keeps the last good one. Thread-safe.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ai/ai.h"
+#include "base/json.h"
+#include "base/status.h"
+
+namespace kvcs::ai {
+
+struct PriceTier {  // Applies to the whole request when its input passes `above_input_tokens`.
+  int64_t above_input_tokens = 0;
+  int64_t input_pico = 0, output_pico = 0, cache_read_pico = 0, cache_write_pico = 0;
+};
+
+struct Price {
+  std::string provider, model, mode;  // mode: chat, embedding, …
+  int64_t input_pico = 0, output_pico = 0;
+  std::optional<int64_t> cache_read_pico, cache_write_5m_pico, cache_write_1h_pico;
+  std::optional<int64_t> reasoning_pico, input_audio_pico, output_audio_pico;
+  int64_t web_search_pico = 0;                          // Per call.
+  int64_t max_input_tokens = 0, max_output_tokens = 0;  // 0 = not stated.
+  std::vector<PriceTier> tiers;                         // Ascending.
+  std::string source;                                   // Where it was read.
+};
+
+// One LiteLLM-shaped object → Price. Invalid names the member: negative, over 1 USD per token,
+// finer than a pico-dollar, not a number. Numbers may be JSON numbers or decimal strings.
+Result<Price> parse_price(std::string_view model, const Json& object);
+Json price_to_json(const Price& price);
+
+// Rounded up once, to the nano-dollar.
+int64_t cost_nano_usd(const Price& price, const TokenUsage& usage);
+
+struct PricedModel {
+  std::shared_ptr<const Price> price;  // Owners: the table in force, and requests that use it.
+  std::string version;
+};
+
+class KvPriceReader;
+
+class Pricing final {
+ public:
+  Pricing();
+  ~Pricing();
+  // Replaces the shipped table. Invalid (file, line, model) leaves the one in force.
+  Status load_yaml(std::string_view text, std::string_view file_name);
+  // Replaces all overrides (read from KV by the owner after each write).
+  void set_overrides(std::vector<std::pair<std::string, Price>> global,
+                     std::vector<std::pair<std::string, Price>> by_org_and_model);
+  // Organization override → exact → without "provider/" → without a date suffix → alias.
+  // NotFound with reason model_not_priced.
+  Result<PricedModel> find(std::string_view organization_id, std::string_view provider,
+                           std::string_view model) const;
+  std::vector<std::shared_ptr<const Price>> list() const;
+  std::string version() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace kvcs::ai

@@ -1,0 +1,68 @@
+// The tool gateway: agents call third-party APIs with credentials that kvcs keeps. This face holds
+// the values that its parts exchange; the parts are
+//   pipeline.h       one call: auth → token → route → execute → return
+//   providers.h      api_config records and the shipped catalogue (config/providers/*.yaml)
+//   outbound_auth.h  how a credential becomes headers, query or a signature
+//   tokens.h         sealed credentials of accounts, in KV
+//   refresher.h      keeps OAuth tokens fresh in the background
+//   connect.h        OAuth consent in the browser
+//   gateway_api.h    /api/v1/{tenant}/{provider} and the admin routes
+// The request path reads KV only (through caches), never refreshes a token and never retries.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/secret.h"
+#include "base/status.h"
+
+namespace kvcs::gateway {
+
+enum class AuthType : uint8_t {
+  kBearer,
+  kApiKeyHeader,
+  kApiKeyQuery,
+  kBasic,
+  kOauth2RefreshToken,
+  kOauth2ClientCredentials,
+  kServiceAccountJwt,
+  kAwsSigV4,
+  kNone,
+};
+std::string_view auth_type_name(AuthType type);
+Result<AuthType> parse_auth_type(std::string_view name);
+
+enum class TokenState : uint8_t { kOk, kRefreshing, kRetrying, kReauthRequired };
+
+// Who a record belongs to. Each part matches [A-Za-z0-9_.-]{1,64}; ':' never.
+struct AccountId {
+  std::string tenant, provider, account;
+  auto operator<=>(const AccountId&) const = default;
+};
+
+// `tokens:{t}:{p}:{a}`, opened: what the request path needs. Never printed.
+struct AccessCredential {
+  AuthType type = AuthType::kBearer;
+  Secret access_token;                                     // Bearer or API key.
+  Secret username, password;                               // Basic.
+  Secret access_key_id, secret_access_key, session_token;  // AWS.
+  std::string region, service;                             // AWS.
+  int64_t expires_at_s = 0;                                // 0 = never or unknown.
+  std::string scope;
+  TokenState state = TokenState::kOk;
+  std::map<std::string, std::string> meta;  // instance_url, login_customer_id, …; not secret.
+};
+
+// `refresh:{t}:{p}:{a}`, opened: what only the refresher needs.
+struct RefreshMaterial {
+  Secret refresh_token;
+  Secret service_account_json;
+  std::string client_id_override;
+  Secret client_secret_override;
+  std::string scope;
+};
+
+}  // namespace kvcs::gateway
