@@ -1,0 +1,9 @@
+#include "app/commands.h"
+
+namespace kvcs {
+
+std::vector<cli::Command> app_commands() {
+  return {};
+}
+
+}  // namespace kvcs

@@ -1,0 +1,211 @@
+#include "cli/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/bytes.h"
+#include "version.h"
+
+namespace kvcs::cli {
+namespace {
+
+// "-n,--name" → "name"; "FILE" → "file".
+std::string asked_name(const Option& option) {
+  const size_t long_at = option.name.find("--");
+  if (long_at == std::string::npos) return lower_ascii(option.name);
+  const size_t end = option.name.find(',', long_at);
+  return option.name.substr(long_at + 2, end - long_at - 2);
+}
+
+std::string examples_text(const Command& command) {
+  std::string text;
+  if (!command.details.empty()) text += command.details + "\n\n";
+  text += "Examples:\n";
+  for (const Example& example : command.examples) {
+    text += "  " + example.line + "\n";
+    if (!example.says.empty()) text += "      " + example.says + "\n";
+  }
+  return text;
+}
+
+// "" when the value fits the option.
+std::string value_fault(const Option& option, const std::string& value) {
+  if (option.kind == ValueKind::kNumber) {
+    int64_t number = 0;
+    const char* const end = value.data() + value.size();
+    const auto [stop, error] = std::from_chars(value.data(), end, number);
+    if (error != std::errc() || stop != end || number < option.min || number > option.max) {
+      return "'" + printable(value, 60) + "' is not a whole number between " +
+             std::to_string(option.min) + " and " + std::to_string(option.max) + ".";
+    }
+  }
+  if (!option.choices.empty() &&
+      std::find(option.choices.begin(), option.choices.end(), value) == option.choices.end()) {
+    return "'" + printable(value, 60) +
+           "' is not one of: " + CLI::detail::join(option.choices, ", ") + ".";
+  }
+  return {};
+}
+
+struct BoundOption {
+  const Option* option;
+  CLI::Option* parsed;
+};
+struct BoundCommand {
+  const Command* command;
+  CLI::App* parser;
+  std::vector<BoundOption> options;
+};
+struct CommonFlags {
+  bool json = false, quiet = false, no_color = false;
+};
+
+BoundCommand bind_command(const Command& command, CLI::App& parser, CommonFlags& common) {
+  BoundCommand bound{&command, &parser, {}};
+  parser.footer(examples_text(command));
+  for (const Option& option : command.options) {
+    CLI::Option* parsed;
+    if (option.kind == ValueKind::kFlag) {
+      parsed = parser.add_flag(option.name, option.help);
+    } else {
+      parsed = parser.add_option(
+          option.name, [](const CLI::results_t&) { return true; }, option.help);
+      if (option.kind == ValueKind::kList) {
+        parsed->expected(1, CLI::detail::expected_max_vector_size);
+      } else {
+        parsed->expected(1);
+      }
+      std::string type = option.value_name;
+      if (type.empty()) type = option.kind == ValueKind::kNumber ? "N" : "TEXT";
+      if (!option.choices.empty()) type = CLI::detail::join(option.choices, "|");
+      if (option.name[0] == '-') parsed->type_name(type);
+      if (!option.fallback.empty()) parsed->default_str(option.fallback);
+      // A value from the environment satisfies a required option, so CLI11 must not ask for it.
+      if (option.env.empty()) parsed->required(option.required);
+    }
+    bound.options.push_back({&option, parsed});
+  }
+  parser.add_flag("--json", common.json, "Print the result as JSON.");
+  parser.add_flag("-q,--quiet", common.quiet, "Print nothing but the result.");
+  parser.add_flag("--no-color", common.no_color, "Print without colours.");
+  return bound;
+}
+
+// "kv get" → the subcommand `get` of the group `kv`, which is made when it is new.
+CLI::App& place_command(CLI::App& root, const Command& command) {
+  const size_t space = command.name.find(' ');
+  if (space == std::string::npos) return *root.add_subcommand(command.name, command.summary);
+  const std::string group_name = command.name.substr(0, space);
+  const std::vector<CLI::App*> found = root.get_subcommands(
+      [&](const CLI::App* subcommand) { return subcommand->get_name() == group_name; });
+  CLI::App* group = found.empty() ? nullptr : found.front();
+  if (group == nullptr) {
+    std::string summary;
+    for (const CommandGroup& known : command_groups()) {
+      if (known.name == group_name) summary = known.summary;
+    }
+    group = root.add_subcommand(group_name, summary);
+    group->require_subcommand(1);
+  }
+  return *group->add_subcommand(command.name.substr(space + 1), command.summary);
+}
+
+Result<Invocation> read_invocation(const BoundCommand& bound) {
+  Invocation invocation;
+  for (const auto& [option, parsed] : bound.options) {
+    std::vector<std::string> values;
+    if (option->kind == ValueKind::kFlag) {
+      if (parsed->count() > 0) values = {"1"};
+    } else {
+      values = parsed->results();
+      for (size_t i = 0; values.empty() && i < option->env.size(); i++) {
+        const char* value = std::getenv(option->env[i].c_str());
+        if (value != nullptr && *value != '\0') values = {value};
+      }
+      if (values.empty() && !option->fallback.empty()) values = {option->fallback};
+      if (values.empty() && option->required) return invalid(option->name + ": required.");
+    }
+    for (const std::string& value : values) {
+      const std::string fault = option->kind == ValueKind::kFlag ? "" : value_fault(*option, value);
+      if (!fault.empty()) return invalid(option->name + ": " + fault);
+    }
+    invocation.set(asked_name(*option), std::move(values));
+  }
+  return invocation;
+}
+
+Console::Mode console_mode(const CommonFlags& common) {
+  Console::Mode mode;
+  mode.json = common.json;
+  mode.quiet = common.quiet;
+  mode.terminal = isatty(STDERR_FILENO) == 1;
+  const char* no_color = std::getenv("NO_COLOR");
+  const bool color_asked = !common.no_color && (no_color == nullptr || *no_color == '\0');
+  mode.color = color_asked && mode.terminal && isatty(STDOUT_FILENO) == 1;
+  return mode;
+}
+
+Console::Writer stream_writer(std::FILE* stream) {
+  return [stream](std::string_view bytes) {
+    std::fwrite(bytes.data(), 1, bytes.size(), stream);
+    std::fflush(stream);
+  };
+}
+
+}  // namespace
+
+int run_cli(const std::vector<std::string>& arguments, const std::vector<Command>& all,
+            const Console::Writer& out, const Console::Writer& error) {
+  CLI::App root("kvcs: artifact store, tool gateway and AI gateway in one daemon.", "kvcs");
+  root.set_version_flag("-V,--version", std::string("kvcs ") + KVCS_VERSION);
+  root.require_subcommand(1);
+  root.footer("`kvcs COMMAND --help` shows options and examples.\n");
+  CommonFlags common;
+  std::vector<BoundCommand> bound;
+  for (const Command& command : all) {
+    bound.push_back(bind_command(command, place_command(root, command), common));
+  }
+  try {
+    // CLI11 takes the arguments in reverse.
+    root.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::CallForVersion&) {
+    out(std::string("kvcs ") + KVCS_VERSION + "\n");
+    return kExitOk;
+  } catch (const CLI::CallForHelp&) {
+    // Goes down to the subcommand that was reached by itself.
+    out(root.help());
+    return kExitOk;
+  } catch (const CLI::ParseError& fault) {
+    if (arguments.empty()) {
+      out(root.help());
+      return kExitUsage;
+    }
+    error("error: " + printable(fault.what(), 500) + "\nRun with --help for usage.\n");
+    return kExitUsage;
+  }
+  for (const BoundCommand& candidate : bound) {
+    if (!candidate.parser->parsed()) continue;
+    Console console(console_mode(common), out, error);
+    Result<Invocation> invocation = read_invocation(candidate);
+    if (!invocation.ok()) {
+      console.fail(invocation.status());
+      return kExitUsage;
+    }
+    return candidate.command->run(*invocation, console);
+  }
+  error("error: No such command. Run `kvcs --help`.\n");
+  return kExitUsage;
+}
+
+int run_cli(int argc, const char* const* argv, std::vector<Command> more) {
+  std::vector<Command> all = std::move(more);
+  for (Command& command : commands()) all.push_back(std::move(command));
+  return run_cli(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc), all,
+                 stream_writer(stdout), stream_writer(stderr));
+}
+
+}  // namespace kvcs::cli

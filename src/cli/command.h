@@ -1,0 +1,120 @@
+// What a command of the kvcs binary is, as data: cli.cc turns it into a parser, help, completion.
+// A command file includes this and nothing of CLI11:
+//
+//   std::vector<Command> list_commands() {
+//     return {{.name = "list",
+//              .summary = "List the artifacts of the project.",
+//              .options = {{.name = "--limit", .kind = ValueKind::kNumber, .help = "At most N."}},
+//              .examples = {{"kvcs list --limit 20", "The newest twenty."}},
+//              .run = [](const Invocation& in, Console& console) { … }}};
+//   }
+//
+// and is named once in cli/commands.cc. Every command has --json, --quiet and --no-color by itself.
+// Exit codes: 0 ok, 1 failed, 2 usage; what a command adds to these it says in its summary.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/status.h"
+
+namespace kvcs::cli {
+
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+enum class ValueKind : uint8_t {
+  kFlag,    // Present or not.
+  kText,    // One word.
+  kNumber,  // A whole number between min and max.
+  kList,    // One word or more; the option may be repeated.
+};
+
+// An option ("--name", "-n,--name") or, without dashes, a positional argument ("FILE").
+struct Option {
+  std::string name;
+  ValueKind kind = ValueKind::kText;
+  std::string help;
+  std::string value_name = {};  // What help prints for the value: "DIR", "HOST:PORT".
+  std::string fallback = {};    // Taken when neither the command line nor `env` gives one.
+  bool required = false;
+  std::vector<std::string> choices = {};  // When not empty, the value is one of these.
+  std::vector<std::string> env = {};      // Tried in order after the command line.
+  int64_t min = 0, max = INT64_MAX;       // kNumber
+};
+
+struct Example {
+  std::string line;  // As typed: "kvcs kv get apikey:… --family auth"
+  std::string says;
+};
+
+// What was typed. Options are asked for by their long name without dashes ("data-dir"), arguments
+// by their own name in lower case ("file"). Asking for one that the command lacks aborts.
+class Invocation final {
+ public:
+  std::string text(std::string_view name) const;  // "" when absent.
+  std::optional<std::string> optional_text(std::string_view name) const;
+  bool flag(std::string_view name) const;
+  int64_t number(std::string_view name) const;  // 0 when absent and without fallback.
+  std::optional<int64_t> optional_number(std::string_view name) const;
+  std::vector<std::string> list(std::string_view name) const;
+
+  // For cli.cc and tests.
+  void set(std::string name, std::vector<std::string> values);
+
+ private:
+  const std::vector<std::string>& find(std::string_view name) const;
+  std::map<std::string, std::vector<std::string>, std::less<>> values_;
+};
+
+// Where a command prints. Results go to stdout, everything else to stderr. One thread.
+class Console final {
+ public:
+  struct Mode {
+    bool json = false, quiet = false, color = false;
+    bool terminal = false;  // stderr is one: progress may be drawn.
+  };
+  using Writer = std::function<void(std::string_view bytes)>;
+  Console(Mode mode, Writer out, Writer error);
+
+  const Mode& mode() const { return mode_; }
+  // A result line; foreign text in it must have passed printable().
+  void print(std::string_view line);
+  void write(std::string_view bytes);  // Raw bytes of a result, for pipes.
+  void print_json(const Json& value);  // The one result of --json, indented.
+  void note(std::string_view line);    // Progress and advice; nothing when quiet or --json.
+  // The failure, as text or as {"error","code"} with --json. Returns kExitFailed.
+  int fail(const Status& status);
+  // Aligned columns; the first row is the heading.
+  void print_table(const std::vector<std::vector<std::string>>& rows);
+  std::string bold(std::string_view text) const;
+  std::string red(std::string_view text) const;
+  std::string green(std::string_view text) const;
+  void write_error(std::string_view bytes) { error_(bytes); }  // For progress bars.
+
+ private:
+  const Mode mode_;
+  Writer out_, error_;
+};
+
+struct Command {
+  std::string name;  // "list", or "kv get" for a command of a group.
+  std::string summary;
+  std::vector<Option> options = {};
+  std::vector<Example> examples;
+  std::function<int(const Invocation&, Console&)> run;
+  std::string details = {};  // More paragraphs for --help.
+};
+
+// The summary of a group, e.g. {"kv", "Read and change the key-value store."}.
+struct CommandGroup {
+  std::string name, summary;
+};
+
+}  // namespace kvcs::cli

@@ -1,0 +1,26 @@
+// The list of commands. One line per command file; the order is the order of --help.
+#include "cli/commands.h"
+
+#include "cli/cli.h"
+
+namespace kvcs::cli {
+
+std::vector<Command> commands() {
+  std::vector<Command> all;
+  const auto add = [&all](std::vector<Command> some) {
+    for (Command& command : some) all.push_back(std::move(command));
+  };
+  add(version_commands());
+  return all;
+}
+
+std::vector<CommandGroup> command_groups() {
+  return {
+      {"config", "Check or print the daemon's configuration."},
+      {"kv", "Read and change the key-value store of a running daemon."},
+      {"api-key", "Set, verify or clear the API key that this machine uses."},
+      {"admin", "Manage organizations, users and keys of a running daemon."},
+  };
+}
+
+}  // namespace kvcs::cli

@@ -1,0 +1,103 @@
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "cli/command.h"
+
+namespace kvcs::cli {
+
+const std::vector<std::string>& Invocation::find(std::string_view name) const {
+  const auto it = values_.find(name);
+  KVCS_ASSERT(it != values_.end());
+  return it->second;
+}
+void Invocation::set(std::string name, std::vector<std::string> values) {
+  values_[std::move(name)] = std::move(values);
+}
+std::optional<std::string> Invocation::optional_text(std::string_view name) const {
+  const auto& values = find(name);
+  if (values.empty()) return std::nullopt;
+  return values.back();
+}
+std::string Invocation::text(std::string_view name) const {
+  return optional_text(name).value_or("");
+}
+bool Invocation::flag(std::string_view name) const {
+  return !find(name).empty();
+}
+std::optional<int64_t> Invocation::optional_number(std::string_view name) const {
+  const std::optional<std::string> text = optional_text(name);
+  if (!text) return std::nullopt;
+  // cli.cc has checked the text against the option's kind and bounds.
+  return std::stoll(*text);
+}
+int64_t Invocation::number(std::string_view name) const {
+  return optional_number(name).value_or(0);
+}
+std::vector<std::string> Invocation::list(std::string_view name) const {
+  return find(name);
+}
+
+Console::Console(Mode mode, Writer out, Writer error)
+    : mode_(mode), out_(std::move(out)), error_(std::move(error)) {}
+
+void Console::print(std::string_view line) {
+  out_(std::string(line) + "\n");
+}
+void Console::write(std::string_view bytes) {
+  out_(bytes);
+}
+void Console::print_json(const Json& value) {
+  out_(dump_json_pretty(value) + "\n");
+}
+void Console::note(std::string_view line) {
+  if (mode_.quiet || mode_.json) return;
+  error_(std::string(line) + "\n");
+}
+
+int Console::fail(const Status& status) {
+  if (mode_.json) {
+    const std::string code =
+        status.reason().empty() ? lower_ascii(code_name(status.code())) : status.reason();
+    error_(dump_json(Json{{"error", status.message()}, {"code", code}}) + "\n");
+  } else {
+    error_(red("error:") + " " + printable(status.message(), 2000) + "\n");
+  }
+  return kExitFailed;
+}
+
+void Console::print_table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); i++) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (size_t r = 0; r < rows.size(); r++) {
+    std::string line;
+    for (size_t i = 0; i < rows[r].size(); i++) {
+      line += rows[r][i];
+      if (i + 1 < rows[r].size()) line.append(widths[i] - rows[r][i].size() + 2, ' ');
+    }
+    print(r == 0 ? bold(line) : line);
+  }
+}
+
+namespace {
+std::string colored(bool on, const char* code, std::string_view text) {
+  if (!on) return std::string(text);
+  return std::string("\x1b[") + code + "m" + std::string(text) + "\x1b[0m";
+}
+}  // namespace
+
+std::string Console::bold(std::string_view text) const {
+  return colored(mode_.color, "1", text);
+}
+std::string Console::red(std::string_view text) const {
+  return colored(mode_.color, "31", text);
+}
+std::string Console::green(std::string_view text) const {
+  return colored(mode_.color, "32", text);
+}
+
+}  // namespace kvcs::cli
