@@ -13,7 +13,7 @@ namespace {
 // Builds the document while refusing depth and duplicate members before memory is spent on them.
 class StrictBuilder final : public nlohmann::json_sax<Json> {
  public:
-  explicit StrictBuilder(size_t depth_max) : depth_max_(depth_max) {}
+  StrictBuilder(size_t depth_max, bool exact) : depth_max_(depth_max), exact_(exact) {}
   Json take() { return std::move(root_); }
   const std::string& fault() const { return fault_; }
 
@@ -21,7 +21,9 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   bool boolean(bool v) override { return add(v); }
   bool number_integer(int64_t v) override { return add(v); }
   bool number_unsigned(uint64_t v) override { return add(v); }
-  bool number_float(double v, const std::string&) override { return add(v); }
+  bool number_float(double v, const std::string& text) override {
+    return exact_ ? add(json_decimal(text)) : add(v);
+  }
   bool string(std::string& v) override { return add(std::move(v)); }
   bool binary(Json::binary_t&) override { return false; }
   bool start_object(size_t) override { return open(Json::object()); }
@@ -79,6 +81,7 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   }
 
   size_t depth_max_;
+  bool exact_;
   Json root_;
   std::vector<Json*> stack_;
   std::vector<std::set<std::string>> keys_;
@@ -86,21 +89,79 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   std::string fault_;
 };
 
-}  // namespace
+// A number's text rides in a binary value of this subtype, which no parser of ours produces
+// otherwise.
+constexpr uint64_t kDecimalSubtype = 0xdec;
 
-Result<Json> parse_json(std::string_view text, size_t depth_max) {
+bool is_decimal(const Json& value) {
+  return value.is_binary() && value.get_binary().has_subtype() &&
+         value.get_binary().subtype() == kDecimalSubtype;
+}
+std::string decimal_text(const Json& value) {
+  const Json::binary_t& bytes = value.get_binary();
+  return {bytes.begin(), bytes.end()};
+}
+
+Result<Json> parse_strict(std::string_view text, size_t depth_max, bool exact) {
   if (!is_valid_utf8(text)) return invalid("The JSON text is not valid UTF-8.");
-  StrictBuilder builder(depth_max);
+  StrictBuilder builder(depth_max, exact);
   // sax_parse reports through parse_error() and does not throw on bad text.
   if (Json::sax_parse(text.begin(), text.end(), &builder)) return builder.take();
   return invalid("The JSON text is malformed: " + builder.fault() + ".");
 }
 
+// `indent` < 0: compact. The library cannot print a number from its text, hence our own walk.
+void append_json(std::string& out, const Json& value, int indent, int level) {
+  const auto new_line = [&](int at_level) {
+    if (indent < 0) return;
+    out += '\n';
+    out.append(static_cast<size_t>(indent * at_level), ' ');
+  };
+  if (is_decimal(value)) {
+    out += decimal_text(value);
+  } else if (!value.is_structured()) {
+    out += value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  } else if (value.empty()) {
+    out += value.is_array() ? "[]" : "{}";
+  } else {
+    out += value.is_array() ? '[' : '{';
+    bool first = true;
+    for (const auto& [name, member] : value.items()) {
+      if (!first) out += ',';
+      first = false;
+      new_line(level + 1);
+      if (value.is_object()) {
+        out += Json(name).dump(-1, ' ', false, Json::error_handler_t::replace);
+        out += indent < 0 ? ":" : ": ";
+      }
+      append_json(out, member, indent, level + 1);
+    }
+    new_line(level);
+    out += value.is_array() ? ']' : '}';
+  }
+}
+
+}  // namespace
+
+Result<Json> parse_json(std::string_view text, size_t depth_max) {
+  return parse_strict(text, depth_max, false);
+}
+Result<Json> parse_json_exact(std::string_view text, size_t depth_max) {
+  return parse_strict(text, depth_max, true);
+}
+Json json_decimal(std::string_view number_text) {
+  return Json::binary({number_text.begin(), number_text.end()}, kDecimalSubtype);
+}
+
 std::string dump_json(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string out;
+  append_json(out, value, -1, 0);
+  return out;
 }
 std::string dump_json_pretty(const Json& value) {
-  return value.dump(2, ' ', false, Json::error_handler_t::replace);
+  std::string out;
+  append_json(out, value, 2, 0);
+  return out;
 }
 
 void append_json_string(std::string& out, std::string_view text) {
@@ -193,6 +254,23 @@ int64_t JsonReader::integer(std::string_view name, int64_t min, int64_t max) {
   const std::optional<int64_t> value = optional_integer(name, min, max);
   if (!value && !has(name)) fail(name, "required.");
   return value.value_or(min);
+}
+
+std::optional<std::string> JsonReader::optional_decimal(std::string_view name) {
+  const Json* value = find(name);
+  if (value == nullptr) return std::nullopt;
+  if (is_decimal(*value)) return decimal_text(*value);
+  if (value->is_number()) return dump_json(*value);
+  if (value->is_string() && value->get_ref<const std::string&>().size() <= 64) {
+    return value->get<std::string>();
+  }
+  fail(name, "must be a number.");
+  return std::nullopt;
+}
+std::string JsonReader::decimal(std::string_view name) {
+  std::optional<std::string> value = optional_decimal(name);
+  if (!value && !has(name)) fail(name, "required.");
+  return value.value_or("0");
 }
 
 std::optional<bool> JsonReader::optional_boolean(std::string_view name) {

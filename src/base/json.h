@@ -19,6 +19,12 @@ using Json = nlohmann::ordered_json;
 // Strict RFC 8259; at most `depth_max` nested levels; duplicate members are refused.
 // Invalid says where ("line 3, column 7").
 Result<Json> parse_json(std::string_view text, size_t depth_max = 64);
+// The same, but a number with a fraction or exponent, or one beyond 64 bits, keeps its text for
+// JsonReader::optional_decimal, so that money never passes through a double. dump_json prints it
+// back as it came; get<double>() does not work on it.
+Result<Json> parse_json_exact(std::string_view text, size_t depth_max = 64);
+// A number that dump_json prints as it is written here. Precondition: a valid JSON number.
+Json json_decimal(std::string_view number_text);
 std::string dump_json(const Json& value);         // Compact; invalid UTF-8 becomes U+FFFD.
 std::string dump_json_pretty(const Json& value);  // Two spaces.
 void append_json_string(std::string& out, std::string_view text);  // With quotes and escapes.
@@ -43,6 +49,10 @@ class JsonReader final {
   std::optional<std::string> optional_string(std::string_view name, StringRule rule = {});
   int64_t integer(std::string_view name, int64_t min, int64_t max);
   std::optional<int64_t> optional_integer(std::string_view name, int64_t min, int64_t max);
+  // The text of a JSON number, or of a string that holds one ("12.50"), for base/money.h. Exact
+  // when the body was read by parse_json_exact.
+  std::optional<std::string> optional_decimal(std::string_view name);
+  std::string decimal(std::string_view name);
   bool boolean_or(std::string_view name, bool fallback);
   std::optional<bool> optional_boolean(std::string_view name);
   // One of `allowed`; the fault lists them.

@@ -1,0 +1,302 @@
+#include "app/config.h"
+
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+#include <yaml-cpp/yaml.h>
+
+#include <charconv>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+
+namespace kvcs {
+namespace {
+
+constexpr size_t kConfigFileMaxBytes = 1u << 20;
+
+template <typename Number>
+std::string parse_number(std::string_view text, const ConfigField& field, Number& out) {
+  int64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end) {
+    return "'" + printable(text, 60) + "' is not a whole number.";
+  }
+  if (value < field.min || value > field.max || !std::in_range<Number>(value)) {
+    return std::to_string(value) + " is outside " + std::to_string(field.min) + " to " +
+           std::to_string(field.max) + ".";
+  }
+  out = static_cast<Number>(value);
+  return {};
+}
+
+// Puts a scalar's text into the field; "" or what is wrong.
+struct ScalarSetter {
+  const ConfigField& field;
+  std::string_view text;
+
+  std::string operator()(bool* out) const {
+    if (text != "true" && text != "false") {
+      return "'" + printable(text, 60) + "' is neither true nor false.";
+    }
+    *out = text == "true";
+    return {};
+  }
+  std::string operator()(int* out) const { return parse_number(text, field, *out); }
+  std::string operator()(int64_t* out) const { return parse_number(text, field, *out); }
+  std::string operator()(uint64_t* out) const { return parse_number(text, field, *out); }
+  std::string operator()(std::string* out) const {
+    *out = text;
+    return {};
+  }
+  std::string operator()(Secret* out) const {
+    *out = Secret(std::string(text));
+    return {};
+  }
+  std::string operator()(std::vector<std::string>* out) const {
+    out->clear();
+    for (const std::string_view word : split(text, ',')) {
+      if (!trim(word).empty()) out->emplace_back(trim(word));
+    }
+    return {};
+  }
+};
+
+class YamlLoader final {
+ public:
+  YamlLoader(std::vector<ConfigField>& fields, std::string name, std::vector<std::string>& faults)
+      : fields_(fields), name_(std::move(name)), faults_(faults) {}
+
+  void load(std::string_view yaml) {
+    try {
+      const YAML::Node root = YAML::Load(std::string(yaml));
+      if (root.IsNull()) return;
+      if (!root.IsMap()) return fault(root, "the file must be a map of sections.");
+      load_map(root, "");
+    } catch (const YAML::Exception& e) {
+      faults_.push_back(name_ + ":" + std::to_string(e.mark.line + 1) + ": " + e.msg + ".");
+    }
+  }
+
+ private:
+  void load_map(const YAML::Node& map, const std::string& prefix) {
+    std::set<std::string> seen;
+    for (const auto& entry : map) {
+      const auto key = entry.first.as<std::string>();
+      const std::string path = prefix + key;
+      if (!seen.insert(key).second) {
+        fault(entry.first, "'" + printable(path) + "' is set twice.");
+      } else if (ConfigField* field = find(path)) {
+        load_field(entry.second, *field);
+      } else if (!is_section(path)) {
+        fault(entry.first, "unknown key '" + printable(path) + "'.");
+      } else if (entry.second.IsMap()) {
+        load_map(entry.second, path + ".");
+      } else if (!entry.second.IsNull()) {
+        fault(entry.second, "'" + path + "' is a section; indent its keys under it.");
+      }
+    }
+  }
+
+  void load_field(const YAML::Node& node, ConfigField& field) {
+    if (field.environment_only) {
+      return fault(node, "'" + field.path + "' is secret and only read from " +
+                             field.environment_name() + ".");
+    }
+    auto* const* list = std::get_if<std::vector<std::string>*>(&field.target);
+    if (list != nullptr && node.IsSequence()) {
+      (*list)->clear();
+      for (const YAML::Node& item : node) {
+        if (!item.IsScalar()) return fault(item, "'" + field.path + "' holds plain words only.");
+        (*list)->push_back(item.Scalar());
+      }
+      return;
+    }
+    if (list != nullptr || !node.IsScalar()) {
+      const char* wanted = list != nullptr ? "must be a list." : "must be one value.";
+      return fault(node, "'" + field.path + "' " + wanted);
+    }
+    const std::string why = std::visit(ScalarSetter{field, node.Scalar()}, field.target);
+    if (!why.empty()) fault(node, field.path + ": " + why);
+  }
+
+  ConfigField* find(const std::string& path) {
+    for (ConfigField& field : fields_) {
+      if (field.path == path) return &field;
+    }
+    return nullptr;
+  }
+  bool is_section(const std::string& path) const {
+    for (const ConfigField& field : fields_) {
+      if (field.path.starts_with(path + ".")) return true;
+    }
+    return false;
+  }
+  void fault(const YAML::Node& node, const std::string& why) {
+    faults_.push_back(name_ + ":" + std::to_string(node.Mark().line + 1) + ": " + why);
+  }
+
+  std::vector<ConfigField>& fields_;
+  const std::string name_;
+  std::vector<std::string>& faults_;
+};
+
+void apply_environment(std::vector<ConfigField>& fields, const Environment& environment,
+                       std::vector<std::string>& faults) {
+  for (ConfigField& field : fields) {
+    const auto it = environment.find(field.environment_name());
+    if (it == environment.end()) continue;
+    const std::string why = std::visit(ScalarSetter{field, it->second}, field.target);
+    if (!why.empty()) faults.push_back(it->first + ": " + why);
+  }
+}
+
+Json field_value(const ConfigField& field) {
+  return std::visit(
+      [](const auto* target) -> Json {
+        using Type = std::remove_cvref_t<decltype(*target)>;
+        if constexpr (std::is_same_v<Type, Secret>) {
+          return target->empty() ? "" : "***";
+        } else {
+          return *target;
+        }
+      },
+      field.target);
+}
+
+}  // namespace
+
+LoadedConfig load_config_text(std::string_view yaml, const Environment& environment,
+                              const std::string& name) {
+  LoadedConfig loaded;
+  std::vector<ConfigField> fields = config_fields(loaded.config);
+  YamlLoader(fields, name, loaded.faults).load(yaml);
+  apply_environment(fields, environment, loaded.faults);
+  for (std::string& fault : validate(loaded.config)) loaded.faults.push_back(std::move(fault));
+  if (const auto address = parse_listen(loaded.config.http.listen); address.ok()) {
+    loaded.config.http.server.listen_host = address.value().host;
+    loaded.config.http.server.listen_port = address.value().port;
+  }
+  return loaded;
+}
+
+LoadedConfig load_config(const std::string& yaml_path, const Environment& environment) {
+  std::string text;
+  if (!yaml_path.empty()) {
+    std::ifstream file(yaml_path, std::ios::binary);
+    if (!file) {
+      return {{}, {yaml_path + ": cannot be read; does it exist, and may this user read it?"}};
+    }
+    text.resize(kConfigFileMaxBytes + 1);
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<size_t>(file.gcount()));
+    if (text.size() > kConfigFileMaxBytes) return {{}, {yaml_path + ": is over 1 MiB."}};
+  }
+  return load_config_text(text, environment, yaml_path);
+}
+
+Environment process_environment() {
+  Environment environment;
+  for (char** entry = environ; *entry != nullptr; entry++) {
+    const std::string_view text = *entry;
+    const size_t equals = text.find('=');
+    if (equals == text.npos || !text.starts_with("KVCS_")) continue;
+    environment.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return environment;
+}
+
+Result<ListenAddress> parse_listen(std::string_view text) {
+  const Status bad = invalid("'" + printable(text, 80) +
+                             "' is not HOST:PORT (127.0.0.1:8080, [::1]:8080, 0.0.0.0:80).");
+  const size_t colon = text.rfind(':');
+  if (colon == text.npos) return bad;
+  std::string_view host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']') && host.size() > 2) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != host.npos) {
+    return bad;
+  }
+  const Result<uint64_t> port = parse_u64(text.substr(colon + 1), "port");
+  if (!port.ok() || *port > 65'535) return bad;
+  return ListenAddress{host.empty() ? "0.0.0.0" : std::string(host), static_cast<int>(*port)};
+}
+
+std::vector<std::string> validate(const Config& config) {
+  std::vector<std::string> faults;
+  const http::ServerConfig& server = config.http.server;
+  if (config.data_dir.empty()) faults.emplace_back("data_dir: must not be empty.");
+  if (const auto address = parse_listen(config.http.listen); !address.ok()) {
+    faults.push_back("http.listen: " + address.status().message());
+  }
+  const std::string& url = config.http.public_url;
+  if (!url.empty() && !url.starts_with("http://") && !url.starts_with("https://")) {
+    faults.push_back("http.public_url: '" + printable(url) + "' must begin with http(s)://.");
+  }
+  if (server.tls.certificate_path.empty() != server.tls.key_path.empty()) {
+    faults.emplace_back("tls: certificate_path and key_path are set together or not at all.");
+  }
+  if (server.workers_min > server.workers_max) {
+    faults.emplace_back("http.workers_min: must not be over http.workers_max.");
+  }
+  // Probes and the admin door must find a worker while every stream is taken.
+  if (server.streams_max >= server.workers_max) {
+    faults.emplace_back("http.streams_max: must be under http.workers_max.");
+  }
+  if (server.uri_max_bytes > server.head_max_bytes) {
+    faults.emplace_back("http.uri_max_bytes: must not be over http.head_max_bytes.");
+  }
+  log::Level level;
+  if (!log::parse_level(config.log.level, level)) {
+    faults.push_back("log.level: '" + printable(config.log.level, 40) +
+                     "' is not one of: debug, info, warn, error.");
+  }
+  if (const std::string& key = config.secrets.master_key.reveal(); !key.empty()) {
+    const Result<std::string> bytes = from_base64(key);
+    if (!bytes.ok() || bytes.value().size() != 32) {
+      faults.emplace_back("KVCS_MASTER_KEY: must be base64 of exactly 32 bytes.");
+    }
+  }
+  return faults;
+}
+
+std::string print_config_yaml(const Config& config, bool with_help) {
+  Config copy = config;
+  std::string text, section;
+  for (const ConfigField& field : config_fields(copy)) {
+    if (field.environment_only) {
+      text += "\n# " + field.environment_name() + ": " + field_value(field).get<std::string>();
+      if (with_help) text += "\n#   " + field.help;
+      continue;
+    }
+    const size_t dot = field.path.find('.');
+    const std::string own = dot == std::string::npos ? "" : field.path.substr(0, dot);
+    if (own != section) text += "\n" + own + ":\n";
+    section = own;
+    const std::string indent = own.empty() ? "" : "  ";
+    if (with_help) text += indent + "# " + field.help + "\n";
+    text += indent + field.path.substr(own.empty() ? 0 : dot + 1) + ": " +
+            dump_json(field_value(field)) + "\n";
+  }
+  return text + "\n";
+}
+
+std::string print_config_json(const Config& config) {
+  Config copy = config;
+  Json root = Json::object();
+  for (const ConfigField& field : config_fields(copy)) {
+    const size_t dot = field.path.find('.');
+    if (dot == std::string::npos) {
+      root[field.path] = field_value(field);
+    } else {
+      root[field.path.substr(0, dot)][field.path.substr(dot + 1)] = field_value(field);
+    }
+  }
+  return dump_json(root);
+}
+
+}  // namespace kvcs

@@ -1,0 +1,122 @@
+// The table of everything that can be configured; a new field is one line in its section.
+#include "app/config.h"
+#include "base/bytes.h"
+
+namespace kvcs {
+namespace {
+
+using Fields = std::vector<ConfigField>;
+
+void add_root_and_http(Fields& fields, Config& c) {
+  http::ServerConfig& s = c.http.server;
+  fields.push_back(
+      {"data_dir", &c.data_dir, "Everything that is kept lives under this directory."});
+  fields.push_back({"shutdown_grace_s", &c.shutdown_grace_s,
+                    "Requests in flight may finish for so long after SIGTERM.", 0, 3600});
+  fields.push_back({"http.listen", &c.http.listen, "HOST:PORT; port 0 takes any free one."});
+  fields.push_back(
+      {"http.public_url", &c.http.public_url, "What links begin with; empty: http(s)://<listen>."});
+  fields.push_back({"http.web_dir", &c.http.web_dir,
+                    "Serve the web pages from this directory instead of the built-in ones."});
+  fields.push_back({"http.workers_min", &s.workers_min, "Worker threads kept.", 1, 10'000});
+  fields.push_back({"http.workers_max", &s.workers_max, "Worker threads at most.", 1, 10'000});
+  fields.push_back({"http.streams_max", &s.streams_max,
+                    "Requests inside handlers at once; beyond: 503.", 1, 10'000});
+  fields.push_back({"http.connections_max", &s.connections_max, "Open connections.", 1, 1'000'000});
+  fields.push_back(
+      {"http.head_max_bytes", &s.head_max_bytes, "Request line and headers.", 1024, 1 << 20});
+  fields.push_back({"http.uri_max_bytes", &s.uri_max_bytes, "Path and query.", 256, 1 << 16});
+  fields.push_back({"http.headers_max", &s.headers_max, "Header lines.", 8, 1000});
+  fields.push_back(
+      {"http.head_timeout_ms", &s.head_timeout_ms, "For a whole request head.", 100, 600'000});
+  fields.push_back({"http.body_idle_timeout_ms", &s.body_idle_timeout_ms,
+                    "Between two pieces of a request body.", 100, 600'000});
+  fields.push_back({"http.write_timeout_ms", &s.write_timeout_ms,
+                    "For a client that does not read its response.", 100, 600'000});
+  fields.push_back({"http.idle_timeout_ms", &s.idle_timeout_ms,
+                    "Between two requests of one connection.", 100, 3'600'000});
+  fields.push_back({"http.requests_per_connection_max", &s.requests_per_connection_max,
+                    "Then the connection is closed.", 1, INT32_MAX});
+  fields.push_back({"http.trusted_proxies", &s.trusted_proxies,
+                    "Addresses or CIDR ranges believed for X-Forwarded-*."});
+  fields.push_back({"http.access_log", &s.access_log, "One line per request."});
+  fields.push_back({"http.cors_allowed_origins", &s.cors.allowed_origins,
+                    "Web origins that may call the API; \"*\" allows all."});
+  fields.push_back({"tls.certificate_path", &s.tls.certificate_path,
+                    "PEM chain; read again on SIGHUP. Empty: plain HTTP."});
+  fields.push_back({"tls.key_path", &s.tls.key_path, "PEM private key."});
+}
+
+void add_stores(Fields& fields, Config& c) {
+  fields.push_back({"kv.block_cache_bytes", &c.kv.block_cache_bytes,
+                    "Memory for blocks of the key-value store.", 1 << 20, int64_t{1} << 40});
+  fields.push_back({"kv.write_buffer_bytes", &c.kv.write_buffer_bytes,
+                    "Write buffer per column family.", 1 << 20, int64_t{1} << 32});
+  fields.push_back({"kv.open_files_max", &c.kv.open_files_max, "Table files.", 16, 100'000});
+  fields.push_back({"kv.sync_interval_ms", &c.kv.sync_interval_ms,
+                    "A power cut loses at most so much of buffered writes.", 1, 60'000});
+  fields.push_back({"blobs.path", &c.blobs.path, "Artifact bytes; empty: <data_dir>/blobs."});
+  fields.push_back({"blobs.free_reserve_bytes", &c.blobs.free_reserve_bytes,
+                    "Uploads are refused when less disk than this would stay free."});
+  fields.push_back(
+      {"db.readers_max", &c.db.readers_max, "Reading connections per database.", 1, 64});
+  fields.push_back({"db.writer_queue_max", &c.db.writer_queue_max,
+                    "Writes that may wait per database; beyond: 503.", 16, 1'000'000});
+  LedgerSection& l = c.ledger;
+  fields.push_back(
+      {"ledger.queue_max", &l.queue_max, "Diagnostics that may wait.", 100, 1'000'000});
+  fields.push_back({"ledger.error_max_age_s", &l.error_max_age_s, "Age of error rows.", 60});
+  fields.push_back({"ledger.error_max_rows", &l.error_max_rows, "Number of error rows.", 100});
+  fields.push_back({"ledger.audit_max_age_s", &l.audit_max_age_s, "Age of audit rows.", 60});
+  fields.push_back({"ledger.audit_max_rows", &l.audit_max_rows, "Number of audit rows.", 100});
+  fields.push_back({"ledger.job_run_max_age_s", &l.job_run_max_age_s, "Age of job runs.", 60});
+  fields.push_back({"ledger.job_run_max_rows", &l.job_run_max_rows, "Number of job runs.", 100});
+}
+
+void add_rest(Fields& fields, Config& c) {
+  fields.push_back({"log.level", &c.log.level, "debug, info, warn or error; SIGHUP reloads it."});
+  fields.push_back({"admin.requests_per_minute", &c.admin.requests_per_minute,
+                    "Requests to /admin per address.", 1, 1'000'000});
+  fields.push_back({"admin.failures_max", &c.admin.failures_max,
+                    "Wrong admin keys from one address before it is locked out.", 1, 1000});
+  fields.push_back({"admin.lockout_s", &c.admin.lockout_s, "How long.", 1, 86'400});
+  fields.push_back({"identity.cached_keys_max", &c.identity.cached_keys_max,
+                    "Key records kept in memory.", 100, 10'000'000});
+  UpstreamSection& u = c.upstream;
+  fields.push_back({"upstream.connections_per_host_max", &u.connections_per_host_max,
+                    "Connections to one host.", 1, 10'000});
+  fields.push_back({"upstream.connections_idle_max", &u.connections_idle_max,
+                    "Idle connections kept.", 0, 10'000});
+  fields.push_back({"upstream.dns_cache_s", &u.dns_cache_s, "Age of a DNS answer.", 0, 86'400});
+  fields.push_back({"upstream.ca_file", &u.ca_file, "CA bundle; empty: the system's."});
+  const auto add_secret = [&fields](const char* path, auto* target, const char* help) {
+    ConfigField field{path, target, help};
+    field.environment_only = true;
+    fields.push_back(std::move(field));
+  };
+  add_secret("master_key", &c.secrets.master_key,
+             "Base64 of 32 bytes that seal secrets at rest; empty: <data_dir>/master.key.");
+  add_secret("admin_keys", &c.secrets.admin_keys,
+             "Further admin keys, comma-separated, each KEY or ROLE:KEY.");
+  add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
+}
+
+}  // namespace
+
+std::string ConfigField::environment_name() const {
+  std::string name = "KVCS_";
+  for (const char c : path) {
+    name += c == '.' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+  }
+  return name;
+}
+
+std::vector<ConfigField> config_fields(Config& config) {
+  Fields fields;
+  add_root_and_http(fields, config);
+  add_stores(fields, config);
+  add_rest(fields, config);
+  return fields;
+}
+
+}  // namespace kvcs

@@ -1,0 +1,135 @@
+// Configuration: file, then environment, then what the fields say together; every fault is named.
+#include "app/config.h"
+
+#include <catch2/catch.hpp>
+
+#include <fstream>
+#include <sstream>
+
+using namespace kvcs;
+
+namespace {
+
+std::vector<std::string> faults(std::string_view yaml, const Environment& environment = {}) {
+  return load_config_text(yaml, environment, "f.yaml").faults;
+}
+std::vector<std::string> one(std::string fault) {
+  return {std::move(fault)};
+}
+
+}  // namespace
+
+TEST_CASE("config: kvcs.yaml.example loads and equals the defaults", "[unit][app]") {
+  std::ifstream file("kvcs.yaml.example");
+  std::stringstream text;
+  text << file.rdbuf();
+  REQUIRE_FALSE(text.str().empty());
+  const LoadedConfig loaded = load_config_text(text.str(), {}, "kvcs.yaml.example");
+  CHECK(loaded.faults.empty());
+  CHECK(print_config_yaml(loaded.config, true) == print_config_yaml(Config{}, true));
+  Config defaults;
+  for (const ConfigField& field : config_fields(defaults)) {
+    INFO(field.path);
+    const std::string key = field.path.substr(field.path.find('.') + 1) + ":";
+    CHECK(text.str().find(field.environment_only ? field.environment_name() : key) !=
+          std::string::npos);
+  }
+}
+
+TEST_CASE("config: what is printed loads back to the same", "[unit][app]") {
+  const LoadedConfig loaded = load_config_text(
+      "data_dir: /srv/x\nhttp:\n  listen: '[::1]:9'\n  trusted_proxies: [10.0.0.0/8, '::1']\n"
+      "  access_log: false\nkv:\n  sync_interval_ms: 5\n",
+      {}, "f");
+  REQUIRE(loaded.faults.empty());
+  CHECK(loaded.config.http.server.listen_host == "::1");
+  CHECK(loaded.config.http.server.listen_port == 9);
+  CHECK(loaded.config.http.server.trusted_proxies == std::vector<std::string>{"10.0.0.0/8", "::1"});
+  CHECK_FALSE(loaded.config.http.server.access_log);
+  const std::string printed = print_config_yaml(loaded.config, true);
+  const LoadedConfig again = load_config_text(printed, {}, "g");
+  CHECK(again.faults.empty());
+  CHECK(print_config_yaml(again.config, true) == printed);
+  CHECK(print_config_json(again.config).find("\"listen\":\"[::1]:9\"") != std::string::npos);
+}
+
+TEST_CASE("config: the environment overrides the file, for every field", "[unit][app]") {
+  const LoadedConfig loaded = load_config_text(
+      "http:\n  listen: 1.2.3.4:5\n",
+      {{"KVCS_HTTP_LISTEN", "0.0.0.0:99"}, {"KVCS_HTTP_TRUSTED_PROXIES", "10.0.0.1, 10.0.0.2"}},
+      "f");
+  CHECK(loaded.faults.empty());
+  CHECK(loaded.config.http.server.listen_port == 99);
+  CHECK(loaded.config.http.server.trusted_proxies.size() == 2);
+  Config config;
+  for (const ConfigField& field : config_fields(config)) {
+    if (!std::holds_alternative<int*>(field.target)) continue;
+    INFO(field.environment_name());
+    CHECK(faults("", {{field.environment_name(), "x"}}) ==
+          one(field.environment_name() + ": 'x' is not a whole number."));
+  }
+}
+
+TEST_CASE("config: every fault names its line", "[unit][app]") {
+  CHECK(faults("http:\n  listn: x\n") == one("f.yaml:2: unknown key 'http.listn'."));
+  CHECK(faults("\n\nhtpp:\n  a: 1\n") == one("f.yaml:3: unknown key 'htpp'."));
+  CHECK(faults("http: 5\n") == one("f.yaml:1: 'http' is a section; indent its keys under it."));
+  CHECK(faults("- a\n") == one("f.yaml:1: the file must be a map of sections."));
+  CHECK(faults("http:\n  workers_min: many\n") ==
+        one("f.yaml:2: http.workers_min: 'many' is not a whole number."));
+  CHECK(faults("http:\n  workers_min: 0\n") ==
+        one("f.yaml:2: http.workers_min: 0 is outside 1 to 10000."));
+  CHECK(faults("http:\n  access_log: yes please\n") ==
+        one("f.yaml:2: http.access_log: 'yes please' is neither true nor false."));
+  CHECK(faults("http:\n  listen: [a]\n") == one("f.yaml:2: 'http.listen' must be one value."));
+  CHECK(faults("http:\n  trusted_proxies: a\n") ==
+        one("f.yaml:2: 'http.trusted_proxies' must be a list."));
+  CHECK(faults("http:\n  trusted_proxies: [[a]]\n") ==
+        one("f.yaml:2: 'http.trusted_proxies' holds plain words only."));
+  CHECK(faults("data_dir: a\ndata_dir: b\n") == one("f.yaml:2: 'data_dir' is set twice."));
+  CHECK(faults("master_key: abc\n") ==
+        one("f.yaml:1: 'master_key' is secret and only read from KVCS_MASTER_KEY."));
+  CHECK(faults("http:\n listen: 'x\n").size() == 1);
+  CHECK(load_config("/nonexistent/kvcs.yaml", {}).faults.size() == 1);
+}
+
+TEST_CASE("config: all faults are told at once", "[unit][app]") {
+  const std::vector<std::string> all = faults(
+      "data_dir: ''\nnope: 1\nhttp:\n  listen: nowhere\n  public_url: ftp://x\n  workers_min: 9\n"
+      "  workers_max: 8\n  streams_max: 8\n  uri_max_bytes: 60000\ntls:\n  key_path: k\n"
+      "log:\n  level: loud\n",
+      {{"KVCS_MASTER_KEY", "c2hvcnQ="}, {"KVCS_KV_OPEN_FILES_MAX", "1"}});
+  CHECK(all.size() == 11);
+  for (const char* what : {"nope", "KVCS_KV_OPEN_FILES_MAX", "data_dir", "http.listen",
+                           "http.public_url", "tls:", "http.workers_min", "http.streams_max",
+                           "http.uri_max_bytes", "log.level", "KVCS_MASTER_KEY"}) {
+    INFO(what);
+    bool found = false;
+    for (const std::string& fault : all) found = found || fault.find(what) != fault.npos;
+    CHECK(found);
+  }
+}
+
+TEST_CASE("config: secrets are never printed", "[unit][app]") {
+  const LoadedConfig loaded =
+      load_config_text("",
+                       {{"KVCS_ADMIN_KEYS", "ka_very_secret"},
+                        {"KVCS_MASTER_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="}},
+                       "f");
+  CHECK(loaded.faults.empty());
+  for (const std::string& text :
+       {print_config_yaml(loaded.config, true), print_config_json(loaded.config)}) {
+    CHECK(text.find("very_secret") == std::string::npos);
+    CHECK(text.find("MDEy") == std::string::npos);
+    CHECK(text.find("***") != std::string::npos);
+  }
+}
+
+TEST_CASE("config: listen addresses", "[unit][app]") {
+  CHECK(parse_listen(":80").value().host == "0.0.0.0");
+  CHECK(parse_listen("[::]:0").value().host == "::");
+  for (const char* bad : {"", "8080", "a:b", "::1:80", "h:65536", "h:-1", "[::1]"}) {
+    INFO(bad);
+    CHECK(parse_listen(bad).code() == Code::kInvalid);
+  }
+}
