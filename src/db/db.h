@@ -4,6 +4,11 @@
 //
 // Database is one connection, used by one thread at a time. DbWriter owns the one writing
 // connection of a file and its thread; DbReaders is a small pool of read-only connections.
+//
+// Failures of every method: Conflict, a constraint was broken, its kind in reason() ("unique",
+// "foreign_key", "not_null", "check"); Unavailable, the disk is full, broken or the file locked;
+// TooLarge, a value over SQLite's limit; Internal, a damaged file or a mistake in the SQL. The
+// library's own words are in cause().
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -18,6 +23,7 @@
 namespace kvcs {
 
 class Statement;
+struct CachedStatement;
 
 class Database final {
  public:
@@ -27,25 +33,29 @@ class Database final {
     int busy_timeout_ms = 5000;
     std::string vfs;  // Tests: a fault-injecting VFS by name.
   };
-  // `path` or ":memory:". Opens in WAL mode with foreign keys on.
+  // `path` or ":memory:". Opens in WAL mode with foreign keys on. Unavailable when the file cannot
+  // be opened; Internal when it is not a database.
   static Result<std::unique_ptr<Database>> open(const std::string& path, const Options& options);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  // Prepared once per SQL text and kept; reset when the Statement is destroyed.
+  // Prepared once per SQL text and kept (up to 256 texts); reset when the Statement is destroyed.
   Result<Statement> prepare(std::string_view sql);
   Status execute(std::string_view sql);  // One or more statements without parameters.
   int64_t changes() const;               // Rows touched by the last statement.
-  // Copies the live database into a new file (online backup).
+  // Copies the live database into a new file (online backup) and syncs it. Writers on other
+  // connections go on meanwhile, so call it on a reader. Conflict when `path` exists; after a
+  // failure nothing is left there.
   Status backup_to(const std::string& path);
-  // Truncates the WAL if no reader holds it.
+  // Moves the WAL into the file and truncates it. Unavailable while a reader still needs it.
   Status checkpoint();
+  bool in_transaction() const;
+
+  struct Impl;  // db/connection.h
 
  private:
   friend class Statement;
-  friend class Transaction;
-  struct Impl;
   explicit Database(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
@@ -68,8 +78,7 @@ class Statement final {
   Statement& bind_optional(int position, const std::optional<T>& value) {
     return value ? bind(position, *value) : bind_null(position);
   }
-  // True: a row is there. False: done. Conflict on a constraint; Unavailable on a full disk,
-  // a locked or a broken file.
+  // True: a row is there. False: done.
   Result<bool> step();
   Status run();  // step() until done, ignoring rows.
   void reset();  // To bind and run again.
@@ -81,10 +90,10 @@ class Statement final {
 
  private:
   friend class Database;
-  struct Impl;
-  Statement(Database::Impl& db, void* statement);
+  Statement(Database::Impl& db, CachedStatement& statement) : db_(&db), statement_(&statement) {}
+  void note(int result);  // Keeps the first failure of a bind, for step() to return.
   Database::Impl* db_;
-  void* statement_;
+  CachedStatement* statement_;
 };
 
 // BEGIN IMMEDIATE; rolls back unless commit() returned Ok.
@@ -101,6 +110,10 @@ class Transaction final {
   Database* db_;
 };
 
+// Runs `body` inside an open transaction so that its failure, or an exception (which becomes
+// Internal), undoes its own changes only. May be nested.
+Status in_savepoint(Database& db, const std::function<Status()>& body);
+
 // Numbered, forward only. The database remembers the last one applied (PRAGMA user_version). A file
 // written by a newer kvcs is refused: Conflict, naming both numbers.
 struct Migration {
@@ -113,21 +126,35 @@ const std::vector<Migration>& portal_migrations();
 const std::vector<Migration>& ledger_migrations();
 
 // One writer thread per file. Jobs queued while a commit is under way share the next one (group
-// commit): each runs in its own savepoint, so that one failure undoes only its own job.
+// commit, at most kDbGroupMax jobs): each runs in its own savepoint, so that one failure undoes
+// only its own job. When the commit fails, no job of the group has happened and all are told so;
+// the writer then goes on with the next group. Thread-safe.
+inline constexpr size_t kDbGroupMax = 256;
+
 class DbWriter final {
  public:
   using Job = std::function<Status(Database&)>;
   DbWriter(std::unique_ptr<Database> db, const char* thread_name, size_t queue_max);
   ~DbWriter();  // Finishes what is queued.
-  // Returns when the job's changes are committed (or undone). Unavailable when the queue is full.
+  // Returns when the job's changes are committed (or undone). Fails as the job does, or as the
+  // commit (Unavailable); Unavailable too when the queue is full. Not from inside a job.
   Status run(Job job);
+  // Runs the job between two groups, outside any transaction: checkpoint, VACUUM.
+  Status run_alone(Job job);
+  // Jobs committed and commits made so far; their ratio shows the grouping.
+  struct Stats {
+    uint64_t jobs = 0, groups = 0, failed = 0;
+    size_t queued = 0;
+  };
+  Stats stats() const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-// Read-only connections, handed out one thread at a time.
+// Read-only connections, handed out one thread at a time; opened when first needed. Each query sees
+// one snapshot from its first read to its end. Thread-safe.
 class DbReaders final {
  public:
   static Result<std::unique_ptr<DbReaders>> open(const std::string& path, size_t connections_max);

@@ -1,0 +1,77 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/mutex.h"
+#include "db/db.h"
+
+namespace kvcs {
+
+struct DbReaders::Impl {
+  std::string path;
+  size_t connections_max = 0;
+  Mutex mutex;
+  CondVar returned;
+  std::vector<std::unique_ptr<Database>> idle KVCS_GUARDED_BY(mutex);
+  size_t lent KVCS_GUARDED_BY(mutex) = 0;
+
+  Result<std::unique_ptr<Database>> connect() const {
+    Database::Options options;
+    options.read_only = true;
+    return Database::open(path, options);
+  }
+  // An idle connection, or null: the caller opens one. Counted as lent either way.
+  std::unique_ptr<Database> borrow() {
+    MutexLock lock(mutex);
+    while (idle.empty() && lent >= connections_max) returned.wait(mutex);
+    lent++;
+    if (idle.empty()) return nullptr;
+    auto db = std::move(idle.back());
+    idle.pop_back();
+    return db;
+  }
+  void give_back(std::unique_ptr<Database> db) {
+    MutexLock lock(mutex);
+    lent--;
+    if (db) idle.push_back(std::move(db));
+    returned.notify_one();
+  }
+};
+
+DbReaders::DbReaders(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+DbReaders::~DbReaders() = default;
+
+Result<std::unique_ptr<DbReaders>> DbReaders::open(const std::string& path,
+                                                   size_t connections_max) {
+  auto impl = std::make_unique<Impl>();
+  impl->path = path;
+  impl->connections_max = std::max<size_t>(1, connections_max);
+  // The first one now: a path that cannot be read is told at start, not at the first query.
+  auto first = KVCS_TRY(impl->connect());
+  {
+    MutexLock lock(impl->mutex);
+    impl->idle.push_back(std::move(first));
+  }
+  return std::unique_ptr<DbReaders>(new DbReaders(std::move(impl)));
+}
+
+Status DbReaders::run(const std::function<Status(Database&)>& query) {
+  struct Loan {
+    Impl& impl;
+    std::unique_ptr<Database> db;
+    ~Loan() {
+      // A connection that cannot end its snapshot would hold the WAL for ever; drop it.
+      if (db && db->in_transaction() && !db->execute("ROLLBACK").ok()) db.reset();
+      impl.give_back(std::move(db));
+    }
+  } loan{*impl_, impl_->borrow()};
+  if (!loan.db) loan.db = KVCS_TRY(impl_->connect());
+  {
+    auto begin = KVCS_TRY(loan.db->prepare("BEGIN"));
+    KVCS_TRY(begin.run());
+  }
+  KVCS_TRY(query(*loan.db));
+  auto end = KVCS_TRY(loan.db->prepare("COMMIT"));
+  return end.run();
+}
+
+}  // namespace kvcs

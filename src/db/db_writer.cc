@@ -1,0 +1,157 @@
+#include <deque>
+#include <exception>
+#include <utility>
+
+#include "base/mutex.h"
+#include "base/thread.h"
+#include "db/db.h"
+
+namespace kvcs {
+namespace {
+
+// One waiting caller; lives on its stack until `done`.
+struct Ticket {
+  const DbWriter::Job* job = nullptr;
+  bool alone = false;
+  Status status;
+  bool done = false;
+  CondVar finished;
+};
+
+// Set on a writer's own thread: a job that waited for its own writer would wait for ever.
+thread_local const void* t_writer = nullptr;
+
+}  // namespace
+
+struct DbWriter::Impl {
+  Impl(std::unique_ptr<Database> database, const char* thread_name, size_t limit)
+      : db(std::move(database)), queue_max(limit), thread(thread_name, [this] { loop(); }) {}
+
+  const std::unique_ptr<Database> db;  // Writer thread only.
+  const size_t queue_max;
+  mutable Mutex mutex;
+  CondVar not_empty;
+  std::deque<Ticket*> queue KVCS_GUARDED_BY(mutex);
+  bool stopping KVCS_GUARDED_BY(mutex) = false;
+  Stats counts KVCS_GUARDED_BY(mutex);
+  Thread thread;  // Last: joined before the rest goes.
+
+  Status submit(const Job& job, bool alone);
+  void loop();
+  std::vector<Ticket*> next_group();
+  void run_group(const std::vector<Ticket*>& group);
+  void commit_some(const std::vector<Ticket*>& group, size_t& position);
+};
+
+Status DbWriter::Impl::submit(const Job& job, bool alone) {
+  KVCS_ASSERT(t_writer != this);
+  Ticket ticket;
+  ticket.job = &job;
+  ticket.alone = alone;
+  MutexLock lock(mutex);
+  if (stopping) return unavailable("The database is shutting down.");
+  if (queue.size() >= queue_max) {
+    return unavailable("The database writer is overloaded: " + std::to_string(queue_max) +
+                       " jobs are waiting; try again.")
+        .with_retry_after_s(1);
+  }
+  queue.push_back(&ticket);
+  not_empty.notify_one();
+  while (!ticket.done) ticket.finished.wait(mutex);
+  return std::move(ticket.status);
+}
+
+std::vector<Ticket*> DbWriter::Impl::next_group() {
+  MutexLock lock(mutex);
+  while (queue.empty() && !stopping) not_empty.wait(mutex);
+  std::vector<Ticket*> group;
+  while (!queue.empty() && group.size() < kDbGroupMax) {
+    if (queue.front()->alone && !group.empty()) break;
+    group.push_back(queue.front());
+    queue.pop_front();
+    if (group.front()->alone) break;
+  }
+  return group;
+}
+
+void DbWriter::Impl::loop() {
+  t_writer = this;
+  for (;;) {
+    const std::vector<Ticket*> group = next_group();
+    if (group.empty()) return;
+    run_group(group);
+    MutexLock lock(mutex);
+    for (Ticket* ticket : group) {
+      (ticket->status.ok() ? counts.jobs : counts.failed)++;
+      ticket->done = true;
+      // Under the lock: the ticket dies with its caller as soon as it can see `done`.
+      ticket->finished.notify_one();
+    }
+    counts.groups++;
+  }
+}
+
+void DbWriter::Impl::run_group(const std::vector<Ticket*>& group) {
+  if (group.front()->alone) {
+    try {
+      group.front()->status = (*group.front()->job)(*db);
+    } catch (const std::exception& e) {
+      group.front()->status = internal(std::string("a database job threw: ") + e.what());
+    }
+    return;
+  }
+  size_t position = 0;
+  while (position < group.size()) commit_some(group, position);
+}
+
+// One transaction over the jobs from `position` on. Moves it past all of them, or past the one that
+// made SQLite throw the transaction away, so that the jobs after it get a new one.
+void DbWriter::Impl::commit_some(const std::vector<Ticket*>& group, size_t& position) {
+  const size_t first = position;
+  auto fail_from_first = [&](const Status& why) {
+    for (size_t i = first; i < position; i++) {
+      if (group[i]->status.ok()) group[i]->status = why;
+    }
+  };
+  auto transaction = Transaction::begin(*db);
+  if (!transaction.ok()) {
+    position = group.size();
+    return fail_from_first(transaction.status());
+  }
+  while (position < group.size()) {
+    Ticket& ticket = *group[position++];
+    ticket.status = in_savepoint(*db, [&] { return (*ticket.job)(*db); });
+    if (!db->in_transaction()) return fail_from_first(ticket.status);
+  }
+  const Status committed = transaction->commit();
+  if (!committed.ok()) fail_from_first(committed);
+}
+
+DbWriter::DbWriter(std::unique_ptr<Database> db, const char* thread_name, size_t queue_max)
+    : impl_(std::make_unique<Impl>(std::move(db), thread_name, queue_max)) {}
+
+DbWriter::~DbWriter() {
+  {
+    MutexLock lock(impl_->mutex);
+    impl_->stopping = true;
+    impl_->not_empty.notify_all();
+  }
+  impl_->thread.join();
+}
+
+Status DbWriter::run(Job job) {
+  return impl_->submit(job, false);
+}
+
+Status DbWriter::run_alone(Job job) {
+  return impl_->submit(job, true);
+}
+
+DbWriter::Stats DbWriter::stats() const {
+  MutexLock lock(impl_->mutex);
+  Stats stats = impl_->counts;
+  stats.queued = impl_->queue.size();
+  return stats;
+}
+
+}  // namespace kvcs

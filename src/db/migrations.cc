@@ -1,0 +1,266 @@
+// migrate() and the two schemas. A migration that has been released is never edited: a change is a
+// new number. Times are unix milliseconds (…_ms), identities are text, booleans 0 or 1.
+#include "db/db.h"
+
+namespace kvcs {
+namespace {
+
+// Customers are people who sign in to the portal; members of organizations, which live in KV.
+// organization_usage is kept by the transactions that change artifacts: `reserved_*` counts what is
+// pending, the other two what is ready.
+constexpr const char* kPortal1 = R"sql(
+CREATE TABLE customers (
+  id TEXT PRIMARY KEY,
+  email TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL DEFAULT '',
+  status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended')),
+  created_ms INTEGER NOT NULL
+);
+CREATE TABLE memberships (
+  organization_id TEXT NOT NULL,
+  customer_id TEXT NOT NULL REFERENCES customers (id) ON DELETE CASCADE,
+  role TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
+  created_ms INTEGER NOT NULL,
+  PRIMARY KEY (organization_id, customer_id)
+);
+CREATE INDEX memberships_by_customer ON memberships (customer_id);
+CREATE TABLE projects (
+  id TEXT PRIMARY KEY,
+  organization_id TEXT NOT NULL,
+  slug TEXT NOT NULL,
+  name TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  UNIQUE (organization_id, slug)
+);
+CREATE TABLE artifacts (
+  id TEXT PRIMARY KEY,
+  organization_id TEXT NOT NULL,
+  project_id TEXT NOT NULL REFERENCES projects (id),
+  owner_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  model_name TEXT NOT NULL,
+  dtype TEXT NOT NULL,
+  storage_dtype TEXT,
+  num_tokens INTEGER NOT NULL DEFAULT 0 CHECK (num_tokens >= 0),
+  num_layers INTEGER NOT NULL DEFAULT 0 CHECK (num_layers >= 0),
+  quantized INTEGER NOT NULL DEFAULT 0 CHECK (quantized IN (0, 1)),
+  visibility TEXT NOT NULL DEFAULT 'private' CHECK (visibility IN ('private', 'public')),
+  status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'ready')),
+  size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),
+  sha256 TEXT NOT NULL DEFAULT '',
+  metadata_json TEXT NOT NULL DEFAULT '{}',
+  download_count INTEGER NOT NULL DEFAULT 0,
+  created_ms INTEGER NOT NULL,
+  confirmed_ms INTEGER,
+  expires_ms INTEGER
+);
+CREATE INDEX artifacts_by_organization ON artifacts (organization_id, created_ms, id);
+CREATE INDEX artifacts_by_project ON artifacts (project_id, created_ms, id);
+CREATE INDEX artifacts_by_name ON artifacts (organization_id, name);
+CREATE INDEX artifacts_by_sha256 ON artifacts (sha256);
+CREATE INDEX artifacts_public ON artifacts (created_ms, id)
+  WHERE visibility = 'public' AND status = 'ready';
+CREATE INDEX artifacts_pending ON artifacts (expires_ms) WHERE status = 'pending';
+CREATE TABLE organization_usage (
+  organization_id TEXT PRIMARY KEY,
+  artifacts INTEGER NOT NULL DEFAULT 0 CHECK (artifacts >= 0),
+  storage_bytes INTEGER NOT NULL DEFAULT 0 CHECK (storage_bytes >= 0),
+  reserved_artifacts INTEGER NOT NULL DEFAULT 0 CHECK (reserved_artifacts >= 0),
+  reserved_bytes INTEGER NOT NULL DEFAULT 0 CHECK (reserved_bytes >= 0)
+);
+)sql";
+
+// `seq` is the order of arrival and breaks ties of time in cursors. Texts that repeat in every row
+// of `usage` are kept once, in ledger_name, which holds a row under 200 bytes with its indexes.
+// usage_daily is the sum of `usage`, kept by the same transaction.
+constexpr const char* kLedger1 = R"sql(
+CREATE TABLE ledger_state (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+);
+CREATE TABLE ledger_name (
+  id INTEGER PRIMARY KEY,
+  text TEXT NOT NULL UNIQUE
+);
+CREATE TABLE error_ledger (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  ts_ms INTEGER NOT NULL,
+  request_id TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  account_id TEXT NOT NULL,
+  action TEXT NOT NULL,
+  method TEXT NOT NULL,
+  path TEXT NOT NULL,
+  status INTEGER NOT NULL,
+  code TEXT NOT NULL,
+  message TEXT NOT NULL,
+  upstream_status INTEGER NOT NULL,
+  latency_ms INTEGER NOT NULL,
+  ip_hash TEXT NOT NULL
+);
+CREATE INDEX error_ledger_by_time ON error_ledger (ts_ms);
+CREATE INDEX error_ledger_by_tenant ON error_ledger (tenant, ts_ms);
+CREATE INDEX error_ledger_by_provider ON error_ledger (provider, ts_ms);
+CREATE INDEX error_ledger_by_code ON error_ledger (code, ts_ms);
+CREATE INDEX error_ledger_by_request ON error_ledger (request_id);
+CREATE TABLE kv_audit (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  ts_ms INTEGER NOT NULL,
+  family TEXT NOT NULL,
+  key TEXT NOT NULL,
+  action TEXT NOT NULL,
+  old_hash TEXT NOT NULL,
+  new_hash TEXT NOT NULL,
+  source TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  prev_chain_hash TEXT NOT NULL,
+  chain_hash TEXT NOT NULL
+);
+CREATE INDEX kv_audit_by_time ON kv_audit (ts_ms);
+CREATE INDEX kv_audit_by_key ON kv_audit (key, ts_ms);
+CREATE INDEX kv_audit_by_actor ON kv_audit (actor, ts_ms);
+CREATE TABLE decision_log (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  ts_ms INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  suggestion TEXT NOT NULL,
+  evidence_json TEXT NOT NULL,
+  status TEXT NOT NULL DEFAULT 'proposed'
+    CHECK (status IN ('proposed', 'accepted', 'rejected', 'applied')),
+  decided_by TEXT,
+  decided_ms INTEGER
+);
+CREATE INDEX decision_log_by_time ON decision_log (ts_ms);
+CREATE INDEX decision_log_by_status ON decision_log (status, ts_ms);
+CREATE TABLE job_runs (
+  seq INTEGER PRIMARY KEY,
+  job TEXT NOT NULL,
+  ts_ms INTEGER NOT NULL,
+  duration_ms INTEGER NOT NULL,
+  result TEXT NOT NULL,
+  detail TEXT NOT NULL
+);
+CREATE INDEX job_runs_by_time ON job_runs (ts_ms);
+CREATE INDEX job_runs_by_job ON job_runs (job, ts_ms);
+CREATE TABLE usage (
+  seq INTEGER PRIMARY KEY,
+  ts_ms INTEGER NOT NULL,
+  request_id TEXT NOT NULL UNIQUE,
+  organization_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  user_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  key_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  provider_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  model_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  price_version_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  period_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  input_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  cache_write_5m_tokens INTEGER NOT NULL,
+  cache_write_1h_tokens INTEGER NOT NULL,
+  input_audio_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  reasoning_tokens INTEGER NOT NULL,
+  output_audio_tokens INTEGER NOT NULL,
+  web_searches INTEGER NOT NULL,
+  cost_nano_usd INTEGER NOT NULL,
+  first_byte_ms INTEGER NOT NULL,
+  total_ms INTEGER NOT NULL,
+  status INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  grace INTEGER NOT NULL,
+  recovered INTEGER NOT NULL
+);
+CREATE INDEX usage_by_time ON usage (ts_ms);
+CREATE INDEX usage_by_organization ON usage (organization_ref, ts_ms);
+CREATE INDEX usage_by_user ON usage (user_ref, ts_ms);
+CREATE TABLE usage_daily (
+  day TEXT NOT NULL,
+  period_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  organization_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  user_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  key_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  provider_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  model_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  requests INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cost_nano_usd INTEGER NOT NULL,
+  total_ms INTEGER NOT NULL,
+  PRIMARY KEY (day, period_ref, organization_ref, user_ref, key_ref, provider_ref, model_ref)
+);
+CREATE TABLE alert_log (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  ts_ms INTEGER NOT NULL,
+  event TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  status TEXT NOT NULL CHECK (status IN ('pending', 'delivered', 'failed', 'suppressed')),
+  attempts INTEGER NOT NULL,
+  next_attempt_ms INTEGER,
+  error TEXT NOT NULL,
+  payload_json TEXT NOT NULL
+);
+CREATE INDEX alert_log_by_time ON alert_log (ts_ms);
+CREATE INDEX alert_log_by_event ON alert_log (event, subject, ts_ms);
+CREATE INDEX alert_log_pending ON alert_log (next_attempt_ms) WHERE status = 'pending';
+CREATE TABLE outbox_dead (
+  seq INTEGER PRIMARY KEY,
+  outbox_key TEXT NOT NULL UNIQUE,
+  ts_ms INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  payload TEXT NOT NULL
+);
+CREATE INDEX outbox_dead_by_time ON outbox_dead (ts_ms);
+)sql";
+
+Result<int64_t> schema_number(Database& db) {
+  auto query = KVCS_TRY(db.prepare("PRAGMA user_version"));
+  KVCS_TRY(query.step());
+  return query.integer(0);
+}
+
+}  // namespace
+
+Status migrate(Database& db, const std::vector<Migration>& migrations) {
+  const int newest = migrations.empty() ? 0 : migrations.back().number;
+  // The number is read under the write lock, so that two processes cannot both apply one.
+  auto transaction = KVCS_TRY(Transaction::begin(db));
+  const int64_t applied = KVCS_TRY(schema_number(db));
+  if (applied > newest) {
+    return conflict("The database has schema " + std::to_string(applied) +
+                    ", written by a newer kvcs; this one knows up to schema " +
+                    std::to_string(newest) + ". Start the newer kvcs, or restore a backup.");
+  }
+  if (applied == newest) return transaction.commit();
+  for (const Migration& migration : migrations) {
+    if (migration.number <= applied) continue;
+    Status status = db.execute(migration.sql);
+    if (!status.ok()) {
+      return std::move(status).with_context("Schema change " + std::to_string(migration.number));
+    }
+  }
+  KVCS_TRY(db.execute("PRAGMA user_version=" + std::to_string(newest)));
+  return transaction.commit();
+}
+
+const std::vector<Migration>& portal_migrations() {
+  static const std::vector<Migration> list = {{1, kPortal1}};
+  return list;
+}
+
+const std::vector<Migration>& ledger_migrations() {
+  static const std::vector<Migration> list = {{1, kLedger1}};
+  return list;
+}
+
+}  // namespace kvcs

@@ -1,0 +1,123 @@
+// Schemas: applied once, never backwards; and what the tables promise about their rows.
+#include <catch2/catch.hpp>
+
+#include "db/db.h"
+#include "support/temp_dir.h"
+
+using namespace kvcs;
+
+namespace {
+
+std::unique_ptr<Database> open_memory() {
+  auto db = Database::open(":memory:", {});
+  REQUIRE(db.ok());
+  return std::move(db).value();
+}
+
+int64_t number(Database& db, const char* sql) {
+  auto statement = db.prepare(sql);
+  REQUIRE(statement.ok());
+  auto row = statement->step();
+  REQUIRE(row.ok());
+  REQUIRE(*row);
+  return statement->integer(0);
+}
+
+}  // namespace
+
+TEST_CASE("migrations: both schemas apply to an empty database and again change nothing",
+          "[unit][db]") {
+  for (const auto* migrations : {&portal_migrations(), &ledger_migrations()}) {
+    auto db = open_memory();
+    REQUIRE(migrate(*db, *migrations).ok());
+    const int64_t tables = number(*db, "SELECT count(*) FROM sqlite_schema");
+    CHECK(tables > 5);
+    CHECK(number(*db, "PRAGMA user_version") == migrations->back().number);
+    REQUIRE(migrate(*db, *migrations).ok());
+    CHECK(number(*db, "SELECT count(*) FROM sqlite_schema") == tables);
+  }
+}
+
+TEST_CASE("migrations: only the ones not yet applied run, and survive a reopen", "[unit][db]") {
+  test::TempDir dir;
+  const std::vector<Migration> first = {{1, "CREATE TABLE a (x INTEGER)"}};
+  const std::vector<Migration> both = {first[0], {2, "ALTER TABLE a ADD COLUMN y INTEGER"}};
+  {
+    auto db = Database::open(dir.file("m.db"), {});
+    REQUIRE(db.ok());
+    REQUIRE(migrate(**db, first).ok());
+    REQUIRE((*db)->execute("INSERT INTO a (x) VALUES (7)").ok());
+  }
+  auto db = Database::open(dir.file("m.db"), {});
+  REQUIRE(db.ok());
+  REQUIRE(migrate(**db, both).ok());
+  CHECK(number(**db, "SELECT x FROM a WHERE y IS NULL") == 7);
+}
+
+TEST_CASE("migrations: a file of a newer kvcs is refused, naming both numbers", "[unit][db]") {
+  auto db = open_memory();
+  REQUIRE(db->execute("PRAGMA user_version=41").ok());
+  const Status status = migrate(*db, {{1, "CREATE TABLE a (x INTEGER)"}});
+  CHECK(status.code() == Code::kConflict);
+  CHECK(status.message().find("schema 41") != std::string::npos);
+  CHECK(status.message().find("schema 1.") != std::string::npos);
+  CHECK(number(*db, "SELECT count(*) FROM sqlite_schema") == 0);
+}
+
+TEST_CASE("migrations: one that fails leaves the schema as it was", "[unit][db]") {
+  auto db = open_memory();
+  const Status status =
+      migrate(*db, {{1, "CREATE TABLE a (x INTEGER)"}, {2, "CREATE TABLE a (x INTEGER)"}});
+  CHECK_FALSE(status.ok());
+  CHECK(status.message().find("Schema change 2") != std::string::npos);
+  CHECK(number(*db, "SELECT count(*) FROM sqlite_schema") == 0);
+  CHECK(number(*db, "PRAGMA user_version") == 0);
+}
+
+TEST_CASE("migrations: the portal refuses doubled slugs, foreign projects and unknown states",
+          "[unit][db]") {
+  auto db = open_memory();
+  REQUIRE(migrate(*db, portal_migrations()).ok());
+  const char* project =
+      "INSERT INTO projects (id, organization_id, slug, name, created_ms) VALUES ('%', 'o', 'p', "
+      "'P', 1)";
+  auto insert = [&](std::string sql, const char* id) {
+    sql.replace(sql.find('%'), 1, id);
+    return db->execute(sql);
+  };
+  REQUIRE(insert(project, "p1").ok());
+  CHECK(insert(project, "p2").reason() == "unique");
+  const std::string artifact =
+      "INSERT INTO artifacts (id, organization_id, project_id, owner_id, name, model_name, dtype, "
+      "size_bytes, status, created_ms) VALUES ('%', 'o', 'p1', 'me', 'n', 'm', 'F16', 1, ";
+  CHECK(insert(artifact + "'ready', 1)", "a1").ok());
+  CHECK(insert(artifact + "'lost', 1)", "a2").reason() == "check");
+  CHECK(insert(artifact + "'ready', NULL)", "a3").reason() == "not_null");
+  std::string elsewhere = artifact + "'ready', 1)";
+  elsewhere.replace(elsewhere.find("'p1'"), 4, "'p9'");
+  CHECK(insert(elsewhere, "a4").reason() == "foreign_key");
+  CHECK(db->execute("DELETE FROM projects").reason() == "foreign_key");
+  CHECK(number(*db, "SELECT count(*) FROM artifacts") == 1);
+}
+
+TEST_CASE("migrations: the lists of the portal are answered from indexes", "[unit][db]") {
+  auto db = open_memory();
+  REQUIRE(migrate(*db, portal_migrations()).ok());
+  for (const char* query : {
+           "SELECT id FROM artifacts WHERE organization_id='o' ORDER BY created_ms DESC, id DESC",
+           "SELECT id FROM artifacts WHERE project_id='p' ORDER BY created_ms DESC, id DESC",
+           "SELECT id FROM artifacts WHERE visibility='public' AND status='ready' ORDER BY "
+           "created_ms DESC, id DESC",
+           "SELECT count(*) FROM artifacts WHERE sha256='x'",
+           "SELECT id FROM artifacts WHERE status='pending' AND expires_ms<5",
+       }) {
+    INFO(query);
+    auto plan = db->prepare(std::string("EXPLAIN QUERY PLAN ") + query);
+    REQUIRE(plan.ok());
+    std::string text;
+    for (auto row = plan->step(); row.ok() && *row; row = plan->step()) text += plan->text(3);
+    INFO(text);
+    CHECK(text.find("INDEX artifacts_") != std::string::npos);
+    CHECK(text.find("TEMP B-TREE") == std::string::npos);
+  }
+}
