@@ -40,69 +40,77 @@ $(error MODE is '$(MODE)'; it must be release, debug, asan or tsan)
 endif
 
 SRCS := $(sort $(shell find src -name '*.cc'))
-LIB_OBJS := $(patsubst %.cc,$(B)/%.o,$(filter-out src/main.cc,$(SRCS))) $(B)/gen/web_assets.o
+LIB_OBJS := $(patsubst %.cc,$(B)/%.o,$(filter-out src/main.cc,$(SRCS))) $(B)/gen/web_assets$(WEB).o
 TEST_SRCS := $(sort $(shell find tests -name '*.cc' -not -path 'tests/fuzz/*' -not -path 'tests/bench/*'))
 TEST_OBJS := $(patsubst %.cc,$(B)/%.o,$(TEST_SRCS))
 BENCH_SRCS := $(sort $(wildcard tests/bench/*.cc))
 BENCH_BINS := $(patsubst %.cc,$(B)/%,$(BENCH_SRCS))
 RUN_ARGS ?= serve --data-dir data
 
+# All cores, unless `make -jN` said otherwise.
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+SUBMAKE = $(MAKE) --no-print-directory $(PARALLEL)
+
 .DEFAULT_GOAL := all
 .PHONY: help deps all run test e2e check format asan tsan bench fuzz web install deb clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-help: ## Show the targets.
+help:
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-9s %s\n", $$1, $$2}'
 
 deps: ## Install what is missing (Debian packages, npm modules); silent and offline when all is there.
 	@packaging/deps.sh
 
+# `deps` may install the very libraries whose flags pkg-config reports, so `run`, `test` and the
+# like build in a fresh make.
 all: $(B)/kvcs ## Build build/$(MODE)/kvcs.
 
-# `deps` may install the very libraries whose flags pkg-config reports, so build in a fresh make.
 run: deps ## Install, build and start the appliance on 127.0.0.1:8080.
-	@$(MAKE) --no-print-directory all
+	@$(SUBMAKE) all
 	$(B)/kvcs $(RUN_ARGS)
 
 test: deps ## Install, build, then run every test; the last line counts them.
-	@$(MAKE) --no-print-directory $(B)/kvcs $(B)/kvcs_tests
+	@$(SUBMAKE) $(B)/kvcs $(B)/kvcs_tests
 	@tests/run.sh $(B)
 
 e2e: deps ## The end-to-end tests alone, through the real binary.
-	@$(MAKE) --no-print-directory $(B)/kvcs $(B)/kvcs_tests
+	@$(SUBMAKE) $(B)/kvcs $(B)/kvcs_tests
 	@tests/run.sh $(B) e2e
 
 check: deps ## clang-format, clang-tidy, clang -Wthread-safety, warnings as errors.
-	@$(MAKE) --no-print-directory $(B)/gen/version.h
-	@packaging/check.sh $(B)
+	@$(SUBMAKE) check-sources
+check-sources: $(B)/gen/version.h
+	@CPPFLAGS='$(CPPFLAGS)' packaging/check.sh $(B)
+.PHONY: check-sources
 
-format: ## Rewrite sources with clang-format.
+format:
 	@git ls-files '*.cc' '*.h' | xargs clang-format -i
 
 asan: ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer.
-	@$(MAKE) --no-print-directory MODE=asan test
+	@$(SUBMAKE) MODE=asan test
 
 tsan: ## All tests under ThreadSanitizer.
-	@$(MAKE) --no-print-directory MODE=tsan test
+	@$(SUBMAKE) MODE=tsan test
 
-bench: deps ## Print the performance table: each row beside a peer or a physical limit.
-	@$(MAKE) --no-print-directory $(B)/kvcs $(BENCH_BINS)
+bench: ## Print the performance table: each row beside a peer or a physical limit.
+	@packaging/deps.sh bench
+	@$(SUBMAKE) $(B)/kvcs $(BENCH_BINS)
 	@tests/bench/run.sh $(B)
-
-fuzz: ## A minute of libFuzzer for each parser.
-	@tests/fuzz/run.sh
 
 web: web/dist/.stamp ## Build the embedded web pages.
 
 install: all ## Install to $(DESTDIR)$(PREFIX).
 	@packaging/install.sh "$(B)" "$(DESTDIR)" "$(PREFIX)"
 
+clean: ## Remove build/ and web/dist.
+	rm -rf build web/dist
+
 deb: all ## Build kvcs_VERSION_ARCH.deb under build/.
 	@packaging/build_deb.sh "$(B)" "$(VERSION)"
 
-clean: ## Remove build/ and web/dist.
-	rm -rf build web/dist
+fuzz: ## A minute of libFuzzer for each parser.
+	@tests/fuzz/run.sh
 
 # --- web assets -----------------------------------------------------------------------------
 ifeq ($(WEB),1)
@@ -112,10 +120,10 @@ web/dist/.stamp: $(WEB_SRCS)
 	@touch $@
 WEB_STAMP := web/dist/.stamp
 endif
-$(B)/gen/web_assets.S: web/embed.sh $(WEB_STAMP)
+$(B)/gen/web_assets$(WEB).S: web/embed.sh $(WEB_STAMP)
 	@mkdir -p $(@D)
 	@web/embed.sh $(WEB) $@
-$(B)/gen/web_assets.o: $(B)/gen/web_assets.S
+$(B)/gen/web_assets$(WEB).o: $(B)/gen/web_assets$(WEB).S
 	$(CXX) -c $< -o $@
 
 # --- version --------------------------------------------------------------------------------

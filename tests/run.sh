@@ -1,2 +1,81 @@
-#!/bin/sh
-exec "$1/kvcs_tests"
+#!/bin/bash
+# Runs the tests of one build: tests/run.sh BUILD [e2e|unit]
+#   unit  BUILD/kvcs_tests (Catch2)
+#   e2e   tests/e2e/*.test.mjs and web/test/*.test.mjs by node's test runner, through BUILD/kvcs
+# Prints each runner's output and, as the only last line, "N passed, N failed". Exit 1 on a failure,
+# and when a suite died before it could count.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+build=${1:?usage: tests/run.sh BUILD [e2e|unit]}
+which=${2:-all}
+export KVCS_SOURCE_DIR=$PWD
+export KVCS_BINARY=$PWD/$build/kvcs
+# RocksDB and others are not built with ThreadSanitizer, which takes their locks for races.
+export TSAN_OPTIONS=${TSAN_OPTIONS:-ignore_noninstrumented_modules=1 halt_on_error=1 second_deadlock_stack=1}
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1 detect_stack_use_after_return=1 strict_string_checks=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1 halt_on_error=1}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+passed=0
+failed=0
+
+# count EXIT PASSED FAILED NAME: a suite that fails without a failed test died, and counts as one.
+count() {
+  local status=$1 suite_passed=${2:-0} suite_failed=${3:-0}
+  if [ "$status" != 0 ] && [ "$suite_failed" = 0 ]; then
+    echo "run: $4 ended with exit status $status and counted no failure"
+    suite_failed=1
+  fi
+  if [ "$status" = 0 ] && [ "$suite_passed" = 0 ] && [ "$suite_failed" = 0 ]; then
+    echo "run: $4 ran no test"
+    suite_failed=1
+  fi
+  passed=$((passed + suite_passed))
+  failed=$((failed + suite_failed))
+}
+
+run_catch() {
+  local filter=() log=$scratch/catch
+  [ "$which" != unit ] || filter=("~[e2e]")
+  [ "$which" != e2e ] || filter=("[e2e]")
+  if [ "$which" = e2e ] && ! "$build/kvcs_tests" --list-test-names-only "[e2e]" | grep -q .; then
+    return
+  fi
+  "$build/kvcs_tests" "${filter[@]}" > "$log" 2> "$log.err"
+  local status=$?
+  # The last line is the listener's count; the daemon's log lines matter only beside a failure.
+  [ $status = 0 ] || tail -n 200 "$log.err"
+  sed '$d' "$log"
+  local counts='^([0-9]+) passed, ([0-9]+) failed$'
+  [[ "$(tail -n 1 "$log")" =~ $counts ]] || { tail -n 1 "$log"; BASH_REMATCH=(x 0 0); }
+  count $status "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" kvcs_tests
+}
+
+run_node() {
+  local folder=$1 log=$scratch/node files
+  mapfile -t files < <(find "$folder" -name '*.test.mjs' -not -path '*/node_modules/*' 2> /dev/null | sort)
+  [ ${#files[@]} != 0 ] || return 0
+  node --test --test-reporter=tap "${files[@]}" > "$log" 2>&1
+  local status=$?
+  # Node's own closing lines, as numbers.
+  local good bad
+  good=$(sed -nE 's/^# pass ([0-9]+)$/\1/p' "$log" | tail -n 1)
+  bad=$(sed -nE 's/^# (fail|cancelled) ([0-9]+)$/\2/p' "$log" | awk '{n += $1} END {print n + 0}')
+  if [ $status != 0 ]; then
+    tail -n 400 "$log"
+  else
+    grep -E '^(not )?ok |^# Subtest' "$log" | grep -E '^ok' | sed 's/^ok [0-9]* - /  ok  /'
+  fi
+  count $status "${good:-0}" "${bad:-0}" "$folder"
+}
+
+[ "$which" = e2e ] && e2e_only=1 || e2e_only=0
+run_catch
+if [ "$which" != unit ]; then
+  run_node tests/e2e
+  [ $e2e_only = 1 ] || run_node web/test
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

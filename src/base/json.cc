@@ -115,7 +115,7 @@ void append_json(std::string& out, const Json& value, int indent, int level) {
   const auto new_line = [&](int at_level) {
     if (indent < 0) return;
     out += '\n';
-    out.append(static_cast<size_t>(indent * at_level), ' ');
+    out.append(static_cast<size_t>(indent) * static_cast<size_t>(at_level), ' ');
   };
   if (is_decimal(value)) {
     out += decimal_text(value);
