@@ -17,7 +17,8 @@ COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 PKGS := sqlite3 libsodium yaml-cpp libcurl openssl libzstd libsystemd cairo simdjson
 HTTPLIB_CFLAGS := $(shell pkg-config --cflags cpp-httplib 2>/dev/null)
 CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE $(HTTPLIB_CFLAGS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-WARN := -Wall -Wextra -Werror -Wshadow=local -Wnon-virtual-dtor
+# Designated initialisers leave members at their defaults on purpose.
+WARN := -Wall -Wextra -Werror -Wshadow=local -Wnon-virtual-dtor -Wno-missing-field-initializers
 CXXFLAGS += -std=c++20 -g -pthread $(WARN) -fstack-protector-strong -fPIE
 LDFLAGS += -pthread -pie -Wl,-z,relro,-z,now
 LDLIBS += -lrocksdb $(shell pkg-config --libs cpp-httplib $(PKGS) 2>/dev/null)

@@ -20,7 +20,8 @@ namespace kvcs::ai {
 
 struct PriceTier {  // Applies to the whole request when its input passes `above_input_tokens`.
   int64_t above_input_tokens = 0;
-  int64_t input_pico = 0, output_pico = 0, cache_read_pico = 0, cache_write_pico = 0;
+  // Not stated: the price below the bound.
+  std::optional<int64_t> input_pico, output_pico, cache_read_pico, cache_write_pico;
 };
 
 struct Price {
@@ -34,9 +35,15 @@ struct Price {
   std::string source;                                   // Where it was read.
 };
 
-// One LiteLLM-shaped object → Price. Invalid names the member: negative, over 1 USD per token,
-// finer than a pico-dollar, not a number. Numbers may be JSON numbers or decimal strings.
-Result<Price> parse_price(std::string_view model, const Json& object);
+// What to do with members that have no meaning here: LiteLLM's file has many, an admin's typing
+// error has one.
+enum class UnknownMembers : uint8_t { kIgnore, kRefuse };
+
+// One LiteLLM-shaped object → Price. `model` may carry a "provider/" prefix. Invalid names the
+// member: negative, over 1 USD per token, finer than a pico-dollar, not a number. A decimal string
+// is taken as it is; a JSON number by its shortest decimal form, which is what was written for up
+// to 15 significant digits.
+Result<Price> parse_price(std::string_view model, const Json& object, UnknownMembers unknown);
 Json price_to_json(const Price& price);
 
 // Rounded up once, to the nano-dollar.
@@ -47,19 +54,22 @@ struct PricedModel {
   std::string version;
 };
 
-class KvPriceReader;
-
 class Pricing final {
  public:
   Pricing();
   ~Pricing();
   // Replaces the shipped table. Invalid (file, line, model) leaves the one in force.
   Status load_yaml(std::string_view text, std::string_view file_name);
+  struct Override {
+    std::string organization_id;  // "" = everybody's.
+    std::string model;            // As written by the admin, with or without "provider/".
+    Price price;
+  };
   // Replaces all overrides (read from KV by the owner after each write).
-  void set_overrides(std::vector<std::pair<std::string, Price>> global,
-                     std::vector<std::pair<std::string, Price>> by_org_and_model);
+  void set_overrides(std::vector<Override> overrides);
   // Organization override → exact → without "provider/" → without a date suffix → alias.
-  // NotFound with reason model_not_priced.
+  // `provider` may be "" (then a bare name must belong to one provider's model only, or the first
+  // in the file's order wins). Invalid with reason model_not_priced.
   Result<PricedModel> find(std::string_view organization_id, std::string_view provider,
                            std::string_view model) const;
   std::vector<std::shared_ptr<const Price>> list() const;

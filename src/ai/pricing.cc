@@ -1,0 +1,207 @@
+// The table of prices: shipped file, overrides, and how a model's name finds its row.
+#include "ai/pricing.h"
+
+#include <nlohmann/json.hpp>
+#include <yaml-cpp/yaml.h>
+
+#include <map>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/mutex.h"
+
+namespace kvcs::ai {
+namespace {
+
+using PricePointer = std::shared_ptr<const Price>;  // Owners: see PricedModel.
+
+struct Table {
+  std::map<std::string, PricePointer, std::less<>> by_full_name;  // "provider/model"
+  std::map<std::string, PricePointer, std::less<>> by_bare_name;  // First in the file wins.
+  std::map<std::string, std::string, std::less<>> aliases;
+  std::vector<PricePointer> rows;
+  std::string version;
+};
+
+struct Overrides {
+  std::map<std::string, PricePointer, std::less<>> by_key;  // org_id "\n" model
+  std::string version;                                      // "" when there are none.
+};
+
+// "-20250514" or "-2025-05-14" at the end.
+std::string_view without_date(std::string_view model) {
+  const auto digits = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+  };
+  if (model.size() > 9) {
+    const std::string_view tail = model.substr(model.size() - 9);
+    if (tail[0] == '-' && digits(tail.substr(1))) return model.substr(0, model.size() - 9);
+  }
+  if (model.size() > 11) {
+    const std::string_view tail = model.substr(model.size() - 11);
+    if (tail[0] == '-' && tail[5] == '-' && tail[8] == '-' && digits(tail.substr(1, 4)) &&
+        digits(tail.substr(6, 2)) && digits(tail.substr(9, 2))) {
+      return model.substr(0, model.size() - 11);
+    }
+  }
+  return model;
+}
+
+Json scalar_members(const YAML::Node& node) {
+  Json object = Json::object();
+  for (const auto& member : node) {
+    const auto name = member.first.as<std::string>();
+    if (member.second.IsScalar()) {
+      object[name] = member.second.as<std::string>();  // Text: decimals stay exact.
+    } else if (member.second.IsMap()) {
+      object[name] = scalar_members(member.second);
+    }
+  }
+  return object;
+}
+
+std::string at_line(std::string_view file_name, const YAML::Mark& mark) {
+  return std::string(file_name) + ", line " + std::to_string(mark.line + 1);
+}
+
+Status add_rows(Table& table, const YAML::Node& models, std::string_view file_name) {
+  for (const auto& entry : models) {
+    const auto name = entry.first.as<std::string>();
+    const std::string where = at_line(file_name, entry.first.Mark());
+    if (!entry.second.IsMap())
+      return invalid(where + ": '" + printable(name) + "' has no members.");
+    Result<Price> price = parse_price(name, scalar_members(entry.second), UnknownMembers::kRefuse);
+    if (!price.ok()) return std::move(price).status().with_context(where);
+    if (price->provider.empty()) {
+      return invalid(where + ": write the model as provider/model, not '" + printable(name) + "'.");
+    }
+    PricePointer row = std::make_shared<const Price>(std::move(price).value());
+    const std::string full = row->provider + "/" + row->model;
+    if (!table.by_full_name.emplace(full, row).second) {
+      return invalid(where + ": '" + printable(full) + "' appears twice.");
+    }
+    table.by_bare_name.emplace(row->model, row);
+    table.rows.push_back(std::move(row));
+  }
+  return ok();
+}
+
+Result<Table> read_table(std::string_view text, std::string_view file_name) {
+  Table table;
+  try {
+    const YAML::Node root = YAML::Load(std::string(text));
+    if (!root.IsMap() || !root["models"].IsMap()) {
+      return invalid(std::string(file_name) + ": needs a map called models.");
+    }
+    KVCS_TRY(add_rows(table, root["models"], file_name));
+    for (const auto& alias : root["aliases"]) {
+      const auto target = alias.second.as<std::string>();
+      if (table.by_full_name.find(target) == table.by_full_name.end()) {
+        return invalid(at_line(file_name, alias.first.Mark()) + ": the alias points to '" +
+                       printable(target) + "', which has no price.");
+      }
+      table.aliases[alias.first.as<std::string>()] = target;
+    }
+  } catch (const YAML::Exception& e) {
+    return invalid(at_line(file_name, e.mark) + ": " + printable(e.msg) + ".");
+  }
+  table.version = sha256_hex(text).substr(0, 12);
+  return table;
+}
+
+PricePointer find_row(const Table& table, std::string_view provider, std::string_view model) {
+  if (!provider.empty()) {
+    const auto it = table.by_full_name.find(std::string(provider) + "/" + std::string(model));
+    if (it != table.by_full_name.end()) return it->second;
+  }
+  if (const auto it = table.by_full_name.find(model); it != table.by_full_name.end()) {
+    return it->second;
+  }
+  const auto it = table.by_bare_name.find(model);
+  return it == table.by_bare_name.end() ? nullptr : it->second;
+}
+
+PricePointer find_override(const Overrides& overrides, std::string_view organization_id,
+                           std::string_view provider, std::string_view model) {
+  const std::string names[] = {std::string(provider) + "/" + std::string(model),
+                               std::string(model)};
+  for (const std::string_view scope : {organization_id, std::string_view()}) {
+    for (const std::string& name : names) {
+      const auto it = overrides.by_key.find(std::string(scope) + "\n" + name);
+      if (it != overrides.by_key.end()) return it->second;
+    }
+    if (scope.empty()) break;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+struct Pricing::Impl {
+  mutable SharedMutex mutex;
+  // Owners: this, and a find() under way while the table is swapped.
+  std::shared_ptr<const Table> table KVCS_GUARDED_BY(mutex) = std::make_shared<Table>();
+  std::shared_ptr<const Overrides> overrides KVCS_GUARDED_BY(mutex) = std::make_shared<Overrides>();
+
+  std::pair<std::shared_ptr<const Table>, std::shared_ptr<const Overrides>> snapshot() const {
+    ReadLock lock(mutex);
+    return {table, overrides};
+  }
+};
+
+Pricing::Pricing() : impl_(std::make_unique<Impl>()) {}
+Pricing::~Pricing() = default;
+
+Status Pricing::load_yaml(std::string_view text, std::string_view file_name) {
+  auto table = std::make_shared<const Table>(KVCS_TRY(read_table(text, file_name)));
+  WriteLock lock(impl_->mutex);
+  impl_->table = std::move(table);
+  return ok();
+}
+
+void Pricing::set_overrides(std::vector<Override> overrides) {
+  auto fresh = std::make_shared<Overrides>();
+  std::string digest_input;
+  for (Override& entry : overrides) {
+    std::string key = entry.organization_id + "\n" + entry.model;
+    digest_input += key + "\n" + dump_json(price_to_json(entry.price)) + "\n";
+    fresh->by_key[std::move(key)] = std::make_shared<const Price>(std::move(entry.price));
+  }
+  if (!overrides.empty()) fresh->version = "+" + sha256_hex(digest_input).substr(0, 8);
+  WriteLock lock(impl_->mutex);
+  impl_->overrides = std::move(fresh);
+}
+
+Result<PricedModel> Pricing::find(std::string_view organization_id, std::string_view provider,
+                                  std::string_view model) const {
+  const auto [table, overrides] = impl_->snapshot();
+  const std::string version = table->version + overrides->version;
+  std::string_view bare = model;
+  if (!provider.empty() && bare.size() > provider.size() && bare.starts_with(provider) &&
+      bare[provider.size()] == '/') {
+    bare.remove_prefix(provider.size() + 1);
+  }
+  for (const std::string_view name : {bare, without_date(bare)}) {
+    PricePointer row = find_override(*overrides, organization_id, provider, name);
+    if (row == nullptr) row = find_row(*table, provider, name);
+    if (row == nullptr) {
+      const auto alias = table->aliases.find(name);
+      if (alias != table->aliases.end()) row = table->by_full_name.find(alias->second)->second;
+    }
+    if (row != nullptr) return PricedModel{std::move(row), version};
+  }
+  return invalid("The model '" + printable(model, 120) +
+                 "' has no price here, so its cost cannot be bounded; an admin can set one with "
+                 "PUT /admin/ai/prices/{model}.")
+      .with_reason("model_not_priced");
+}
+
+std::vector<std::shared_ptr<const Price>> Pricing::list() const {
+  return impl_->snapshot().first->rows;
+}
+std::string Pricing::version() const {
+  const auto [table, overrides] = impl_->snapshot();
+  return table->version + overrides->version;
+}
+
+}  // namespace kvcs::ai

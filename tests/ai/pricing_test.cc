@@ -1,0 +1,139 @@
+// Prices: exact from decimal text, found by every spelling of a model, never half-loaded.
+#include "ai/pricing.h"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+using namespace kvcs;
+using namespace kvcs::ai;
+
+namespace {
+
+constexpr const char* kYaml = R"(
+models:
+  openai/gpt-4o-mini:
+    mode: chat
+    input_cost_per_token: 1.5e-07
+    output_cost_per_token: 6e-07
+    cache_read_input_token_cost: 7.5e-08
+    max_output_tokens: 16384
+  anthropic/claude-sonnet-4:
+    input_cost_per_token: "3e-06"
+    output_cost_per_token: "1.5e-05"
+    input_cost_per_token_above_200k_tokens: "6e-06"
+    output_cost_per_token_above_200k_tokens: "2.25e-05"
+    cache_creation_input_token_cost: 3.75e-06
+    cache_creation_input_token_cost_above_1hr: 6e-06
+aliases:
+  small: openai/gpt-4o-mini
+)";
+
+int64_t cost(const Pricing& pricing, std::string_view model, const TokenUsage& usage) {
+  return cost_nano_usd(*pricing.find("", "", model)->price, usage);
+}
+
+}  // namespace
+
+TEST_CASE("pricing: LiteLLM's numbers become exact pico-dollars", "[unit][ai]") {
+  const Json row = *parse_json(
+      R"({"input_cost_per_token":2.1875e-06,"output_cost_per_token":1.75e-05,
+          "cache_read_input_token_cost":5.46875e-07,"litellm_provider":"bedrock","supports_x":true})");
+  const Price price = *parse_price("nova", row, UnknownMembers::kRefuse);
+  CHECK(price.input_pico == 2'187'500);
+  CHECK(price.output_pico == 17'500'000);
+  CHECK(*price.cache_read_pico == 546'875);
+  CHECK(price.provider == "bedrock");
+  CHECK(price_to_json(price)["cache_read_input_token_cost"] == "0.000000546875");
+}
+
+TEST_CASE("pricing: a bad member is named with its limit", "[unit][ai]") {
+  const auto fault = [](const char* text, UnknownMembers unknown = UnknownMembers::kRefuse) {
+    return parse_price("m", *parse_json(text), unknown).status().message();
+  };
+  CHECK(fault(R"({"input_cost_per_token":-1})").find("input_cost_per_token") != std::string::npos);
+  CHECK(fault(R"({"input_cost_per_token":2})").find("over the limit of 1") != std::string::npos);
+  CHECK(fault(R"({"input_cost_per_token":"1e-13"})").find("decimals") != std::string::npos);
+  CHECK(fault(R"({"input_cost_per_token":true})").find("number") != std::string::npos);
+  CHECK(fault(R"({"input_cost_per_token":0,"tpyo":1})").find("tpyo") != std::string::npos);
+  CHECK(fault(R"({"input_cost_per_token":0,"tpyo":1})", UnknownMembers::kIgnore).empty());
+  CHECK(fault(R"({})").find("needs input_cost_per_token") != std::string::npos);
+}
+
+TEST_CASE("pricing: a model is found by every spelling, and an unknown one refused", "[unit][ai]") {
+  Pricing pricing;
+  REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
+  for (const char* name : {"gpt-4o-mini", "openai/gpt-4o-mini", "small", "gpt-4o-mini-2024-07-18",
+                           "gpt-4o-mini-20240718"}) {
+    INFO(name);
+    CHECK(pricing.find("", "", name)->price->input_pico == 150'000);
+    CHECK(pricing.find("", "openai", name).ok());
+  }
+  const auto unknown = pricing.find("", "openai", "gpt-9");
+  CHECK(unknown.code() == Code::kInvalid);
+  CHECK(unknown.status().reason() == "model_not_priced");
+}
+
+TEST_CASE("pricing: cost is rounded up once, over all kinds of tokens", "[unit][ai]") {
+  Pricing pricing;
+  REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
+  CHECK(cost(pricing, "gpt-4o-mini", {.input = 1}) == 150);
+  CHECK(cost(pricing, "gpt-4o-mini", {.cache_read = 1}) == 75);
+  CHECK(cost(pricing, "gpt-4o-mini", {.input = 1, .cache_read = 1, .output = 1, .reasoning = 1}) ==
+        150 + 75 + 600 + 600);
+  CHECK(cost(pricing, "claude-sonnet-4", {.cache_write_5m = 10, .cache_write_1h = 10}) ==
+        37'500 + 60'000);
+  CHECK(cost(pricing, "gpt-4o-mini", {}) == 0);
+}
+
+TEST_CASE("pricing: past the long-context bound the whole request costs more", "[unit][ai]") {
+  Pricing pricing;
+  REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
+  CHECK(cost(pricing, "claude-sonnet-4", {.input = 200'000}) == 600'000'000);
+  CHECK(cost(pricing, "claude-sonnet-4", {.input = 200'001}) == 1'200'006'000);
+  CHECK(cost(pricing, "claude-sonnet-4", {.input = 100'000, .cache_read = 100'001, .output = 1}) ==
+        600'000'000 + 600'006'000 + 22'500);
+}
+
+TEST_CASE("pricing: absurd token counts do not overflow", "[unit][ai]") {
+  Pricing pricing;
+  REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
+  CHECK(cost(pricing, "claude-sonnet-4", {.input = INT64_MAX / 4, .output = INT64_MAX / 4}) > 0);
+  CHECK(cost(pricing, "gpt-4o-mini", {.input = -5}) == 0);
+}
+
+TEST_CASE("pricing: an organization's price beats everybody's, which beats the file's",
+          "[unit][ai]") {
+  Pricing pricing;
+  REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
+  const std::string before = pricing.version();
+  Price everybody, theirs;
+  everybody.input_pico = 1;
+  theirs.input_pico = 2;
+  pricing.set_overrides({{"", "gpt-4o-mini", everybody}, {"org-1", "openai/gpt-4o-mini", theirs}});
+  CHECK(pricing.find("org-1", "openai", "gpt-4o-mini")->price->input_pico == 2);
+  CHECK(pricing.find("org-2", "openai", "gpt-4o-mini")->price->input_pico == 1);
+  CHECK(pricing.version() != before);
+  pricing.set_overrides({});
+  CHECK(pricing.version() == before);
+}
+
+TEST_CASE("pricing: a bad file names its line and leaves the good table", "[unit][ai]") {
+  Pricing pricing;
+  REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
+  const std::string good = pricing.version();
+  for (const char* text :
+       {"models: [", "models:\n  openai/a:\n    input_cost_per_token: x\n",
+        "models:\n  bare:\n    input_cost_per_token: 0\n", "[]",
+        "models:\n  openai/a: {input_cost_per_token: 0}\naliases: {b: openai/c}\n",
+        "models:\n  openai/a: 3\n"}) {
+    const Status status = pricing.load_yaml(text, "prices.yaml");
+    INFO(text);
+    CHECK(status.code() == Code::kInvalid);
+    CHECK(status.message().find("prices.yaml") == 0);
+  }
+  CHECK(pricing.load_yaml("models:\n  openai/a:\n    input_cost_per_token: x\n", "p.yaml")
+            .message()
+            .find("p.yaml, line 2") == 0);
+  CHECK(pricing.version() == good);
+  CHECK(pricing.find("", "", "small").ok());
+}
