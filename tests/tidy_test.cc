@@ -105,10 +105,18 @@ struct HeavyHeader {
 };
 const std::vector<HeavyHeader>& heavy_headers() {
   static const std::vector<HeavyHeader> table = {
-      {"httplib.h", {"http"}}, {"rocksdb/", {"kv"}},   {"sqlite3.h", {"db"}},
-      {"curl/", {"http"}},     {"yaml-cpp/", {"app"}}, {"CLI/", {"cli", "main.cc"}},
-      {"cairo", {"kvfile"}},   {"sodium.h", {"base"}}, {"nlohmann/json.hpp", {}},
-      {"simdjson.h", {}},      {"catch2/", {}},        {"regex", {}},
+      {"httplib.h", {"http"}},
+      {"rocksdb/", {"kv"}},
+      {"sqlite3.h", {"db"}},
+      {"curl/", {"http"}},
+      {"yaml-cpp/", {"app", "base"}},
+      {"CLI/", {"cli", "main.cc"}},
+      {"cairo", {"kvfile"}},
+      {"sodium.h", {"base"}},
+      {"nlohmann/json.hpp", {}},
+      {"simdjson.h", {}},
+      {"catch2/", {}},
+      {"regex", {}},
   };
   return table;
 }

@@ -2,16 +2,18 @@
 #include "ai/pricing.h"
 
 #include <nlohmann/json.hpp>
-#include <yaml-cpp/yaml.h>
 
 #include <map>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/mutex.h"
+#include "base/yaml.h"
 
 namespace kvcs::ai {
 namespace {
+
+const Json kNoAliases = Json::object();
 
 using PricePointer = std::shared_ptr<const Price>;  // Owners: see PricedModel.
 
@@ -47,39 +49,16 @@ std::string_view without_date(std::string_view model) {
   return model;
 }
 
-Json scalar_members(const YAML::Node& node) {
-  Json object = Json::object();
-  for (const auto& member : node) {
-    const auto name = member.first.as<std::string>();
-    if (member.second.IsScalar()) {
-      object[name] = member.second.as<std::string>();  // Text: decimals stay exact.
-    } else if (member.second.IsMap()) {
-      object[name] = scalar_members(member.second);
-    }
-  }
-  return object;
-}
-
-std::string at_line(std::string_view file_name, const YAML::Mark& mark) {
-  return std::string(file_name) + ", line " + std::to_string(mark.line + 1);
-}
-
-Status add_rows(Table& table, const YAML::Node& models, std::string_view file_name) {
-  for (const auto& entry : models) {
-    const auto name = entry.first.as<std::string>();
-    const std::string where = at_line(file_name, entry.first.Mark());
-    if (!entry.second.IsMap())
-      return invalid(where + ": '" + printable(name) + "' has no members.");
-    Result<Price> price = parse_price(name, scalar_members(entry.second), UnknownMembers::kRefuse);
+Status add_rows(Table& table, const YamlDocument& document, const Json& models) {
+  for (const auto& [name, members] : models.items()) {
+    const std::string where = document.where({"models", name});
+    Result<Price> price = parse_price(name, members, UnknownMembers::kRefuse);
     if (!price.ok()) return std::move(price).status().with_context(where);
-    if (price->provider.empty()) {
+    if (price->provider.empty() || name.find('/') == name.npos) {
       return invalid(where + ": write the model as provider/model, not '" + printable(name) + "'.");
     }
     PricePointer row = std::make_shared<const Price>(std::move(price).value());
-    const std::string full = row->provider + "/" + row->model;
-    if (!table.by_full_name.emplace(full, row).second) {
-      return invalid(where + ": '" + printable(full) + "' appears twice.");
-    }
+    table.by_full_name.emplace(name, row);
     table.by_bare_name.emplace(row->model, row);
     table.rows.push_back(std::move(row));
   }
@@ -87,23 +66,21 @@ Status add_rows(Table& table, const YAML::Node& models, std::string_view file_na
 }
 
 Result<Table> read_table(std::string_view text, std::string_view file_name) {
+  const YamlDocument document = KVCS_TRY(YamlDocument::parse(text, file_name));
+  JsonReader reader(document.root(), std::string(file_name));
+  const Json* models = reader.object("models");
+  const Json* aliases = reader.object("aliases");
+  if (models == nullptr) reader.fail("models", "required.");
+  KVCS_TRY(reader.finish());
   Table table;
-  try {
-    const YAML::Node root = YAML::Load(std::string(text));
-    if (!root.IsMap() || !root["models"].IsMap()) {
-      return invalid(std::string(file_name) + ": needs a map called models.");
+  KVCS_TRY(add_rows(table, document, *models));
+  for (const auto& [alias, target] : (aliases == nullptr ? kNoAliases : *aliases).items()) {
+    const std::string name = target.is_string() ? target.get<std::string>() : "";
+    if (table.by_full_name.find(name) == table.by_full_name.end()) {
+      return invalid(document.where({"aliases", alias}) + ": the alias points to '" +
+                     printable(name) + "', which has no price.");
     }
-    KVCS_TRY(add_rows(table, root["models"], file_name));
-    for (const auto& alias : root["aliases"]) {
-      const auto target = alias.second.as<std::string>();
-      if (table.by_full_name.find(target) == table.by_full_name.end()) {
-        return invalid(at_line(file_name, alias.first.Mark()) + ": the alias points to '" +
-                       printable(target) + "', which has no price.");
-      }
-      table.aliases[alias.first.as<std::string>()] = target;
-    }
-  } catch (const YAML::Exception& e) {
-    return invalid(at_line(file_name, e.mark) + ": " + printable(e.msg) + ".");
+    table.aliases[alias] = name;
   }
   table.version = sha256_hex(text).substr(0, 12);
   return table;

@@ -36,8 +36,8 @@ int64_t cost(const Pricing& pricing, std::string_view model, const TokenUsage& u
 
 TEST_CASE("pricing: LiteLLM's numbers become exact pico-dollars", "[unit][ai]") {
   const Json row = *parse_json(
-      R"({"input_cost_per_token":2.1875e-06,"output_cost_per_token":1.75e-05,
-          "cache_read_input_token_cost":5.46875e-07,"litellm_provider":"bedrock","supports_x":true})");
+      R"({"input_cost_per_token":2.1875e-06,"output_cost_per_token":1.75e-05,"supports_x":true,
+          "cache_read_input_token_cost":5.46875e-07,"litellm_provider":"bedrock"})");
   const Price price = *parse_price("nova", row, UnknownMembers::kRefuse);
   CHECK(price.input_pico == 2'187'500);
   CHECK(price.output_pico == 17'500'000);
