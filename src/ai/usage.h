@@ -20,7 +20,7 @@ int64_t estimate_input_tokens(std::string_view body_json);
 enum class EventFate : uint8_t {
   kPass,     // Send the bytes as they came.
   kSwallow,  // The usage chunk that the client did not ask for.
-  kRewrite,  // Send `rewritten` instead (a "usage":null taken out).
+  kRewrite,  // Send `rewritten`, a whole event, instead (a "usage":null taken out).
 };
 
 class UsageMeter {

@@ -1,0 +1,331 @@
+#include "ai/usage.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <array>
+
+namespace kvcs::ai {
+namespace {
+
+using simdjson::dom::element;
+using simdjson::dom::object;
+
+// What a provider has said so far; a count stays at its last stated value (null keeps it).
+struct Counts {
+  std::optional<int64_t> input, output;
+  int64_t total = 0, cached = 0, cache_write = 0, audio_in = 0, reasoning = 0, audio_out = 0;
+  int64_t cache_write_1h = 0, web_searches = 0;
+};
+
+// False when absent, null or not a whole number that makes sense as a count.
+bool read_count(const object& from, std::string_view name, int64_t& out) {
+  int64_t value;
+  if (from[name].get_int64().get(value) != simdjson::SUCCESS || value < 0) return false;
+  out = std::min<int64_t>(value, 1'000'000'000'000);
+  return true;
+}
+void read_count(const object& from, std::string_view name, std::optional<int64_t>& out) {
+  int64_t value;
+  if (read_count(from, name, value)) out = value;
+}
+
+// OpenAI's usage object in both its spellings: cached, cache_write and audio are subsets of the
+// input, reasoning and audio of the output.
+void read_openai(const object& usage, Counts& counts) {
+  const bool responses_spelling = usage["input_tokens"].error() == simdjson::SUCCESS;
+  read_count(usage, responses_spelling ? "input_tokens" : "prompt_tokens", counts.input);
+  read_count(usage, responses_spelling ? "output_tokens" : "completion_tokens", counts.output);
+  read_count(usage, "total_tokens", counts.total);
+  object details;
+  if (usage[responses_spelling ? "input_tokens_details" : "prompt_tokens_details"].get(details) ==
+      simdjson::SUCCESS) {
+    read_count(details, "cached_tokens", counts.cached);
+    read_count(details, "cache_write_tokens", counts.cache_write);
+    read_count(details, "audio_tokens", counts.audio_in);
+  }
+  if (usage[responses_spelling ? "output_tokens_details" : "completion_tokens_details"].get(
+          details) == simdjson::SUCCESS) {
+    read_count(details, "reasoning_tokens", counts.reasoning);
+    read_count(details, "audio_tokens", counts.audio_out);
+  }
+}
+
+// Anthropic's usage object: the kinds add up, and every event repeats cumulative totals.
+void read_anthropic(const object& usage, Counts& counts) {
+  read_count(usage, "input_tokens", counts.input);
+  read_count(usage, "output_tokens", counts.output);
+  read_count(usage, "cache_read_input_tokens", counts.cached);
+  read_count(usage, "cache_creation_input_tokens", counts.cache_write);
+  object part;
+  if (usage["cache_creation"].get(part) == simdjson::SUCCESS) {
+    read_count(part, "ephemeral_1h_input_tokens", counts.cache_write_1h);
+  }
+  if (usage["server_tool_use"].get(part) == simdjson::SUCCESS) {
+    read_count(part, "web_search_requests", counts.web_searches);
+  }
+}
+
+TokenUsage from_openai(const Counts& counts) {
+  TokenUsage usage;
+  const int64_t prompt = counts.input.value_or(0);
+  // Some OpenAI-compatible servers leave thinking out of completion but count it in total.
+  const int64_t completion = std::max(counts.output.value_or(0), counts.total - prompt);
+  usage.cache_read = std::min(counts.cached, prompt);
+  usage.cache_write_5m = std::min(counts.cache_write, prompt - usage.cache_read);
+  usage.input_audio = std::min(counts.audio_in, prompt - usage.cache_read - usage.cache_write_5m);
+  usage.input = prompt - usage.cache_read - usage.cache_write_5m - usage.input_audio;
+  usage.reasoning = std::min(counts.reasoning, completion);
+  usage.output_audio = std::min(counts.audio_out, completion - usage.reasoning);
+  usage.output = completion - usage.reasoning - usage.output_audio;
+  return usage;
+}
+
+TokenUsage from_anthropic(const Counts& counts) {
+  TokenUsage usage;
+  usage.input = counts.input.value_or(0);
+  usage.output = counts.output.value_or(0);
+  usage.cache_read = counts.cached;
+  usage.cache_write_1h = std::min(counts.cache_write_1h, counts.cache_write);
+  usage.cache_write_5m = counts.cache_write - usage.cache_write_1h;
+  usage.web_searches = counts.web_searches;
+  return usage;
+}
+
+// Takes `"usage":null` and one comma beside it out of a JSON text; false when it is not there in
+// the one spelling that OpenAI sends (anything else passes unchanged, which clients accept too).
+bool cut_null_usage(std::string_view data, std::string& out) {
+  constexpr std::string_view kMember = "\"usage\":null";
+  const size_t at = data.rfind(kMember);
+  if (at == data.npos) return false;
+  size_t from = at, to = at + kMember.size();
+  if (from > 0 && data[from - 1] == ',') {
+    from--;
+  } else if (to < data.size() && data[to] == ',') {
+    to++;
+  }
+  out.assign("data: ").append(data.substr(0, from)).append(data.substr(to)).append("\n\n");
+  return true;
+}
+
+class Meter : public UsageMeter {
+ public:
+  Meter(ApiKind api, bool client_wants_usage)
+      : api_(api), client_wants_usage_(client_wants_usage) {}
+
+  void on_json(std::string_view body) override {
+    complete_ = true;
+    object root;
+    if (!parse(body, root)) {
+      relayed_bytes_ += static_cast<int64_t>(body.size());
+      return;
+    }
+    note_model(root);
+    if (root["error"].is_object()) saw_error_ = true;
+    read_usage(root);
+    if (!counts_.output) relayed_bytes_ += static_cast<int64_t>(body.size());
+  }
+
+  EventFate on_event(std::string_view event, std::string_view data,
+                     std::string& rewritten) override {
+    if (data == "[DONE]") {
+      complete_ = true;
+      return EventFate::kPass;
+    }
+    object root;
+    if (!parse(data, root)) return EventFate::kPass;
+    if (event == "error" || root["error"].is_object()) saw_error_ = true;
+    switch (api_) {
+      case ApiKind::kMessages:
+        on_messages_event(root);
+        return EventFate::kPass;
+      case ApiKind::kResponses:
+        on_responses_event(root);
+        return EventFate::kPass;
+      default:
+        return on_chat_event(root, data, rewritten);
+    }
+  }
+
+  bool complete() const override { return complete_; }
+  bool saw_error() const override { return saw_error_; }
+  std::string_view response_model() const override { return model_; }
+
+  TokenUsage usage(int64_t input_guess) const override {
+    Counts counts = counts_;
+    const bool no_input = !counts.input;
+    // Anthropic states a first output count at the start of a stream; until the end says more, what
+    // was relayed may be larger.
+    const bool no_output = !counts.output || (!complete_ && api_ != ApiKind::kEmbeddings);
+    if (no_input) counts.input = input_guess;
+    if (no_output) counts.output = std::max(counts.output.value_or(0), (relayed_bytes_ + 3) / 4);
+    TokenUsage usage = api_ == ApiKind::kMessages ? from_anthropic(counts) : from_openai(counts);
+    usage.estimated = no_input || (no_output && api_ != ApiKind::kEmbeddings);
+    return usage;
+  }
+
+ private:
+  bool parse(std::string_view text, object& root) {
+    // simdjson reads past the end by a fixed padding; the buffer is kept between events.
+    padded_.assign(text);
+    padded_.append(simdjson::SIMDJSON_PADDING, '\0');
+    return parser_.parse(padded_.data(), text.size(), false).get(root) == simdjson::SUCCESS;
+  }
+
+  void note_model(const object& from) {
+    std::string_view model;
+    if (model_.empty() && from["model"].get(model) == simdjson::SUCCESS) {
+      model_ = model.substr(0, 200);
+    }
+  }
+
+  bool read_usage(const object& from) {
+    object usage;
+    if (from["usage"].get(usage) != simdjson::SUCCESS) return false;
+    if (api_ == ApiKind::kMessages) {
+      read_anthropic(usage, counts_);
+    } else {
+      read_openai(usage, counts_);
+      if (api_ == ApiKind::kEmbeddings && !counts_.output) counts_.output = 0;
+    }
+    return true;
+  }
+
+  void count_text(const object& from, std::string_view name) {
+    std::string_view text;
+    if (from[name].get(text) == simdjson::SUCCESS) {
+      relayed_bytes_ += static_cast<int64_t>(text.size());
+    }
+  }
+
+  void count_delta(const object& delta) {
+    for (const std::string_view name : {"content", "reasoning_content", "reasoning", "refusal"}) {
+      count_text(delta, name);
+    }
+    simdjson::dom::array calls;
+    if (delta["tool_calls"].get(calls) != simdjson::SUCCESS) return;
+    for (const element call : calls) {
+      object function;
+      if (call["function"].get(function) != simdjson::SUCCESS) continue;
+      count_text(function, "name");
+      count_text(function, "arguments");
+    }
+  }
+
+  EventFate on_chat_event(const object& root, std::string_view data, std::string& rewritten) {
+    note_model(root);
+    const bool has_usage = read_usage(root);
+    simdjson::dom::array choices;
+    const bool has_choices = root["choices"].get(choices) == simdjson::SUCCESS;
+    if (has_choices) {
+      for (const element choice : choices) {
+        object delta;
+        if (choice["delta"].get(delta) == simdjson::SUCCESS) count_delta(delta);
+      }
+    }
+    if (client_wants_usage_) return EventFate::kPass;
+    if (has_usage && has_choices && choices.size() == 0) return EventFate::kSwallow;
+    if (root["usage"].is_null() && cut_null_usage(data, rewritten)) return EventFate::kRewrite;
+    return EventFate::kPass;
+  }
+
+  void on_responses_event(const object& root) {
+    std::string_view type;
+    if (root["type"].get(type) != simdjson::SUCCESS) return;
+    if (type.ends_with(".delta")) count_text(root, "delta");
+    object response;
+    if (root["response"].get(response) == simdjson::SUCCESS) {
+      note_model(response);
+      read_usage(response);
+    }
+    if (type == "response.completed" || type == "response.incomplete") complete_ = true;
+    if (type == "response.failed") complete_ = saw_error_ = true;
+  }
+
+  void on_messages_event(const object& root) {
+    std::string_view type;
+    if (root["type"].get(type) != simdjson::SUCCESS) return;
+    object part;
+    if (type == "message_start" && root["message"].get(part) == simdjson::SUCCESS) {
+      note_model(part);
+      read_usage(part);
+    } else if (type == "message_delta") {
+      read_usage(root);
+    } else if (type == "content_block_delta" && root["delta"].get(part) == simdjson::SUCCESS) {
+      for (const std::string_view name : {"text", "partial_json", "thinking"}) {
+        count_text(part, name);
+      }
+    } else if (type == "message_stop") {
+      complete_ = true;
+    } else if (type == "error") {
+      saw_error_ = true;
+    }
+  }
+
+  const ApiKind api_;
+  const bool client_wants_usage_;
+  simdjson::dom::parser parser_;
+  std::string padded_, model_;
+  Counts counts_;
+  int64_t relayed_bytes_ = 0;  // Of text that the model wrote; 4 bytes are about a token.
+  bool complete_ = false, saw_error_ = false;
+};
+
+// Adds up the guess for one request: text by its bytes, pictures and sound by a flat figure.
+struct InputGuess {
+  int64_t text_bytes = 0;
+  int64_t media_tokens = 0;
+
+  void add(const element& value, std::string_view name) {
+    // A high-detail picture is at most about 1,600 tokens with every provider served here; a minute
+    // of sound about 600, and base64 of it is about 160 KiB at speech quality.
+    constexpr int64_t kImageTokens = 1'600, kAudioBytesPerToken = 250;
+    std::string_view text;
+    if (value.get(text) == simdjson::SUCCESS) {
+      const bool image = name == "image_url" || text.starts_with("data:image/");
+      if (image || (name == "data" && text.size() > 1024)) {
+        media_tokens +=
+            image ? kImageTokens
+                  : std::max(kImageTokens, static_cast<int64_t>(text.size()) / kAudioBytesPerToken);
+      } else {
+        text_bytes += static_cast<int64_t>(text.size()) + 4;
+      }
+      return;
+    }
+    object members;
+    simdjson::dom::array elements;
+    if (value.get(members) == simdjson::SUCCESS) {
+      for (const auto& [key, member] : members) {
+        text_bytes += static_cast<int64_t>(key.size()) + 4;
+        const bool is_image = name == "image_url" && key == "url";
+        add(member, is_image ? std::string_view("image_url") : key);
+      }
+    } else if (value.get(elements) == simdjson::SUCCESS) {
+      for (const element item : elements) {
+        text_bytes += 2;
+        add(item, {});
+      }
+    } else {
+      text_bytes += 6;
+    }
+  }
+};
+
+}  // namespace
+
+int64_t estimate_input_tokens(std::string_view body_json) {
+  thread_local simdjson::dom::parser parser;
+  element root;
+  if (parser.parse(body_json.data(), body_json.size()).get(root) != simdjson::SUCCESS) {
+    return static_cast<int64_t>(body_json.size() + 2) / 3;
+  }
+  InputGuess guess;
+  guess.add(root, {});
+  return (guess.text_bytes + 2) / 3 + guess.media_tokens;
+}
+
+std::unique_ptr<UsageMeter> make_usage_meter(ApiKind api, bool client_wants_usage) {
+  return std::make_unique<Meter>(api, client_wants_usage);
+}
+
+}  // namespace kvcs::ai
