@@ -17,9 +17,10 @@ class Router final {
   ~Router();
 
   struct Match {
-    const Route* route = nullptr;  // Null: see the next two.
-    bool path_known = false;       // True: 405, else 404.
-    std::string allow;             // For 405 and OPTIONS: "GET, HEAD, POST"
+    const Route* route = nullptr;        // Null: see the next two.
+    bool path_known = false;             // True: 405, else 404.
+    std::string allow;                   // For 405 and OPTIONS: "GET, HEAD, POST"
+    Dialect dialect = Dialect::kPortal;  // Of the door that the path leads to, when route is null.
     std::vector<std::pair<std::string_view, std::string>> params;
   };
   // `path` is the decoded path; segments were split before decoding, so %2F never splits. HEAD

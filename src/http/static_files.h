@@ -17,7 +17,10 @@ struct WebAsset {
 const std::vector<WebAsset>& web_assets();
 
 // GET handlers for every asset ("/" serves /index.html). With `web_dir` set, files are read from
-// there at each request instead (development).
+// there at each request instead (development); the list of files is taken once. /index.html also
+// answers for "/" and for "/app" with up to four more segments.
 std::vector<Route> static_routes(std::string_view web_dir);
+// The same for any table; `assets` need not live on, what they point to must.
+std::vector<Route> asset_routes(const std::vector<WebAsset>& assets);
 
 }  // namespace kvcs::http

@@ -1,0 +1,19 @@
+// One JSON line per finished request. The path without its query, because queries carry
+// signatures; never a header or a body. One thread per object.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "http/http.h"
+#include "http/server.h"
+
+namespace kvcs::http {
+
+class AccessLog final {
+ public:
+  // `path` may be empty when the head could not be parsed.
+  void write(const Request& request, std::string_view path, const RequestRecord& record,
+             int64_t unix_ms);
+};
+
+}  // namespace kvcs::http

@@ -1,0 +1,123 @@
+#include "http/http.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+
+namespace kvcs::http {
+
+std::string_view method_name(Method method) {
+  static constexpr std::string_view kNames[] = {"GET",   "HEAD",   "POST",   "PUT",
+                                                "PATCH", "DELETE", "OPTIONS"};
+  return kNames[static_cast<size_t>(method)];
+}
+
+Result<std::string> BodyReader::read_all() {
+  static constexpr size_t kStepBytes = 64 << 10, kReserveMaxBytes = 1 << 20;
+  std::string body;
+  const std::optional<uint64_t> declared = declared_size_bytes();
+  // The declaration is the client's word: it sizes the first allocation only up to a bound.
+  if (declared) body.reserve(std::min<uint64_t>(*declared, kReserveMaxBytes));
+  size_t used = 0;
+  while (!declared || used < *declared) {
+    const size_t step = declared
+                            ? static_cast<size_t>(std::min<uint64_t>(*declared - used, kStepBytes))
+                            : kStepBytes;
+    body.resize(used + step);
+    const size_t n = KVCS_TRY(read(std::span(body).subspan(used, step)));
+    if (n == 0) break;
+    used += n;
+  }
+  body.resize(used);
+  return body;
+}
+
+std::optional<std::string_view> Request::header(std::string_view name) const {
+  for (const Header& header : headers) {
+    if (equal_ignore_case(header.name, name)) return header.value;
+  }
+  return std::nullopt;
+}
+
+std::string_view Request::param(std::string_view name) const {
+  for (const auto& [key, value] : params) {
+    if (key == name) return value;
+  }
+  KVCS_ASSERT(!"the route has no such parameter");
+  return {};
+}
+
+std::optional<std::string> Request::query_value(std::string_view name) const {
+  if (query.empty()) return std::nullopt;
+  for (const std::string_view pair : split(query, '&')) {
+    const size_t equals = pair.find('=');
+    const auto key = percent_decode(pair.substr(0, equals), true);
+    if (!key.ok() || *key != name) continue;
+    if (equals == pair.npos) return std::string();
+    auto value = percent_decode(pair.substr(equals + 1), true);
+    if (value.ok()) return std::move(value).value();
+  }
+  return std::nullopt;
+}
+
+Result<std::string_view> Request::bearer() const {
+  static constexpr std::string_view kScheme = "bearer";
+  std::optional<std::string_view> found;
+  for (const Header& header : headers) {
+    if (!equal_ignore_case(header.name, "authorization")) continue;
+    if (found) return unauthenticated("More than one Authorization header.");
+    found = header.value;
+  }
+  if (!found) return unauthenticated("Missing Authorization header.");
+  const size_t space = found->find(' ');
+  if (space == found->npos || !equal_ignore_case(found->substr(0, space), kScheme)) {
+    return unauthenticated("The Authorization header must be 'Bearer <token>'.");
+  }
+  const std::string_view token = trim(found->substr(space));
+  if (token.empty() || token.find_first_of(" \t,") != token.npos) {
+    return unauthenticated("The Authorization header must be 'Bearer <token>'.");
+  }
+  return token;
+}
+
+Response& Response::set(std::string name, std::string value) {
+  for (auto& [key, old] : headers) {
+    if (equal_ignore_case(key, name)) {
+      old = std::move(value);
+      return *this;
+    }
+  }
+  headers.emplace_back(std::move(name), std::move(value));
+  return *this;
+}
+
+const std::string* Response::find(std::string_view name) const {
+  for (const auto& [key, value] : headers) {
+    if (equal_ignore_case(key, name)) return &value;
+  }
+  return nullptr;
+}
+
+Response json_response(int status, std::string json_text) {
+  return text_response(status, std::move(json_text), "application/json");
+}
+
+Response text_response(int status, std::string text, std::string_view content_type) {
+  Response response;
+  response.status = status;
+  response.headers.emplace_back("content-type", content_type);
+  response.body = std::move(text);
+  return response;
+}
+
+Response empty_response(int status) {
+  Response response;
+  response.status = status;
+  return response;
+}
+
+Guard public_access() {
+  return [](const Request&) -> Result<Principal> { return Principal{}; };
+}
+
+}  // namespace kvcs::http

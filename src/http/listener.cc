@@ -1,0 +1,432 @@
+#include "http/listener.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "http/tls.h"
+
+namespace kvcs::http {
+namespace {
+
+constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
+constexpr uint64_t kStopCookie = ~uint64_t{0};
+constexpr size_t kBodyRoomBytes = 16 << 10;  // Of the read buffer, beyond the longest head.
+constexpr int kWorkerIdleMs = 10'000;        // A surplus worker leaves after so long.
+constexpr int kHeldMs = 5;                   // A request longer than this holds its worker.
+constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
+constexpr int kLingerMs = 2000;
+constexpr uint64_t kLingerMaxBytes = 1 << 20;
+constexpr int kFullRetryAfterS = 1;
+
+std::string peer_address(int socket) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  char text[INET6_ADDRSTRLEN] = "";
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return text;
+  if (storage.ss_family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(&storage)->sin_addr, text, sizeof text);
+  } else if (storage.ss_family == AF_INET6) {
+    const in6_addr& address = reinterpret_cast<sockaddr_in6*>(&storage)->sin6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(&address)) {
+      inet_ntop(AF_INET, address.s6_addr + 12, text, sizeof text);
+    } else {
+      inet_ntop(AF_INET6, &address, text, sizeof text);
+    }
+  }
+  return text;
+}
+
+void signal_event(int event) {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(event, &one, sizeof one);
+}
+
+int reap_interval_ms(const ServerConfig& config) {
+  return std::clamp(std::min(config.head_timeout_ms, config.idle_timeout_ms) / 8, kReapMinMs,
+                    kReapMaxMs);
+}
+
+}  // namespace
+
+struct Listener::Worker {
+  explicit Worker(size_t buffer_bytes) : state(buffer_bytes) {}
+  WorkerState state;
+  std::atomic<int64_t> busy_since_ms{0};  // 0: waiting for events.
+  std::atomic<bool> finished{false};
+  std::optional<Thread> thread;
+};
+
+Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& tls)
+    : config_(config),
+      cycle_(cycle),
+      tls_(tls),
+      head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max},
+      table_(config.connections_max),
+      acceptor_([this](int socket) { on_socket(socket); }) {}
+
+Listener::~Listener() {
+  stop(0);
+  for (const int descriptor : {epoll_, stop_event_, monitor_event_}) {
+    if (descriptor >= 0) ::close(descriptor);
+  }
+}
+
+Status Listener::start() {
+  epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+  stop_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  monitor_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (epoll_ < 0 || stop_event_ < 0 || monitor_event_ < 0) {
+    return io_error("cannot create", "epoll", errno);
+  }
+  epoll_event event{};
+  event.events = EPOLLIN;  // Level-triggered: once signalled it wakes every worker.
+  event.data.u64 = kStopCookie;
+  ::epoll_ctl(epoll_, EPOLL_CTL_ADD, stop_event_, &event);
+  KVCS_TRY(acceptor_.start(config_.listen_host, config_.listen_port));
+  started_ = true;
+  for (int i = 0; i < config_.workers_min; i++) spawn_worker();
+  monitor_thread_.emplace("http-monitor", [this] { monitor(); });
+  return ok();
+}
+
+// --- accepting (accept thread) -----------------------------------------------------------------
+
+void Listener::refuse_socket(int socket) {
+  refused_.fetch_add(1, std::memory_order_relaxed);
+  if (config_.tls.certificate_path.empty()) {
+    const std::string text = cycle_.refusal_text({503, "Too many connections."}, kFullRetryAfterS);
+    [[maybe_unused]] const ssize_t n =
+        ::send(socket, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  ::close(socket);
+}
+
+void Listener::on_socket(int socket) {
+  Connection* connection = table_.allocate();
+  if (connection == nullptr) return refuse_socket(socket);
+  connection->reset(socket, peer_address(socket));
+  if (!config_.tls.certificate_path.empty()) {
+    connection->tls = tls_.accept(socket);
+    connection->phase = Phase::kHandshake;
+  }
+  connection->deadline_ms = steady_ms() + config_.head_timeout_ms;
+  connections_.fetch_add(1, std::memory_order_relaxed);
+  epoll_event event{};
+  event.events = kEvents;
+  event.data.u64 = connection->publish();
+  // Last: from here on a worker may own the connection.
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) != 0 && connection->claim_idle()) {
+    drop(*connection);
+  }
+}
+
+// --- serving (workers) -------------------------------------------------------------------------
+
+void Listener::work(Worker& worker) {
+  while (!workers_quit_.load(std::memory_order_relaxed)) {
+    epoll_event event;
+    idle_workers_.fetch_add(1, std::memory_order_relaxed);
+    const int n = ::epoll_wait(epoll_, &event, 1, kWorkerIdleMs);
+    const int others = idle_workers_.fetch_sub(1, std::memory_order_relaxed) - 1;
+    if (n == 0) {
+      int count = worker_count_;
+      if (count > config_.workers_min && worker_count_.compare_exchange_strong(count, count - 1)) {
+        worker.finished = true;
+        finished_workers_++;
+        return;
+      }
+    }
+    if (n <= 0 || event.data.u64 == kStopCookie) continue;
+    Connection& connection = table_.at(static_cast<uint32_t>(event.data.u64));
+    const bool peer_closed = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    if (!connection.claim(static_cast<uint32_t>(event.data.u64 >> 32), peer_closed)) continue;
+    worker.busy_since_ms.store(steady_ms(), std::memory_order_relaxed);
+    if (others == 0) wake_monitor();
+    serve(connection, worker);
+    worker.busy_since_ms.store(0, std::memory_order_relaxed);
+  }
+}
+
+// Until the connection is parked or gone.
+void Listener::serve(Connection& connection, Worker& worker) {
+  do {
+    if (!step(connection, worker)) return drop(connection);
+  } while (!connection.release());
+  // A connection that went idle as the server began to stop may have missed close_idle().
+  if (stopping_.load() && connection.claim_idle()) drop(connection);
+}
+
+// True: park it until the next event. False: close it.
+bool Listener::step(Connection& connection, Worker& worker) {
+  worker.state.drained = false;
+  if (connection.phase == Phase::kHandshake && !step_handshake(connection)) {
+    // A handshake's answers are small: a client whose socket does not take them at once is not
+    // reading them, and is let go.
+    return connection.phase == Phase::kHandshake && connection.tls->wants_read();
+  }
+  if (connection.phase == Phase::kHead && !step_head(connection, worker)) return false;
+  return connection.phase != Phase::kLinger || step_linger(connection, worker);
+}
+
+// True when done.
+bool Listener::step_handshake(Connection& connection) {
+  if (!connection.tls) {
+    connection.phase = Phase::kLinger;
+    return false;
+  }
+  if (connection.tls->handshake().io != Io::kDone) return false;
+  connection.phase = Phase::kHead;
+  return true;
+}
+
+bool Listener::step_head(Connection& connection, Worker& worker) {
+  WorkerState& state = worker.state;
+  state.input.assign(connection.carry);
+  for (;;) {
+    std::string_view ready = state.input.unread();
+    // RFC 9112 §2.2: an empty line before the request is to be ignored.
+    if (connection.progress.lines == 0 && ready.starts_with("\r\n") && !connection.skipped_line) {
+      connection.skipped_line = true;
+      state.input.consume(2);
+      connection.progress = {};
+      ready = state.input.unread();
+    }
+    const HeadScan scan = scan_head(ready, connection.progress, head_limits_);
+    if (scan.refusal) {
+      cycle_.refuse(connection, state, scan.refusal);
+      start_linger(connection);
+      return true;
+    }
+    if (scan.size_bytes > 0) {
+      connection.progress = {};
+      connection.skipped_line = false;
+      connection.head_started_ms = 0;
+      const Next next = cycle_.serve(connection, state, ready.substr(0, scan.size_bytes));
+      if (next == Next::kClose) return false;
+      if (next == Next::kLinger) {
+        start_linger(connection);
+        return true;
+      }
+      continue;
+    }
+    if (state.drained) return park_head(connection, worker);
+    const std::span<char> space = state.input.space();
+    const IoResult got = connection.receive(space);
+    if (got.io == Io::kClosed) return false;
+    if (got.io == Io::kWouldBlock) {
+      state.drained = true;
+      continue;
+    }
+    state.input.commit(got.size_bytes);
+    // A short read emptied the socket: whatever comes now makes a new event. Not so for a FIN that
+    // came with the bytes, and not under TLS, whose records are buffered.
+    state.drained = got.size_bytes < space.size() && !connection.peer_closed() && !connection.tls;
+  }
+}
+
+// True: keep it parked.
+bool Listener::park_head(Connection& connection, Worker& worker) {
+  const std::string_view rest = worker.state.input.unread();
+  if (stopping_.load(std::memory_order_relaxed) && rest.empty()) return false;
+  if (rest.empty()) {
+    if (connection.carry.capacity() > 0) connection.carry = {};
+    connection.head_started_ms = 0;
+    connection.deadline_ms.store(steady_ms() + config_.idle_timeout_ms, std::memory_order_relaxed);
+    return true;
+  }
+  connection.carry = rest;
+  if (connection.head_started_ms == 0) connection.head_started_ms = steady_ms();
+  connection.deadline_ms.store(connection.head_started_ms + config_.head_timeout_ms,
+                               std::memory_order_relaxed);
+  return true;
+}
+
+// The response is out; what the client still sends is read and dropped, or the kernel would reset
+// the connection and the client lose the answer.
+void Listener::start_linger(Connection& connection) {
+  connection.phase = Phase::kLinger;
+  connection.carry = {};
+  connection.deadline_ms = steady_ms() + kLingerMs;
+  if (!connection.tls) ::shutdown(connection.socket(), SHUT_WR);
+}
+
+bool Listener::step_linger(Connection& connection, Worker& worker) {
+  for (;;) {
+    worker.state.input.clear();
+    const IoResult got = connection.receive(worker.state.input.space());
+    if (got.io == Io::kWouldBlock) return true;
+    if (got.io == Io::kClosed) return false;
+    connection.lingered_bytes += got.size_bytes;
+    if (connection.lingered_bytes > kLingerMaxBytes) return false;
+  }
+}
+
+void Listener::drop(Connection& connection) {
+  connection.close();
+  table_.free(connection);
+  connections_.fetch_sub(1, std::memory_order_acq_rel);
+  if (stopping_.load()) {
+    MutexLock lock(mutex_);
+    all_closed_.notify_all();
+  }
+}
+
+// Makes a new event if the socket is readable. By the owner: afterwards the socket may be another.
+void Listener::rearm(Connection& connection) {
+  epoll_event event{};
+  event.events = kEvents;
+  event.data.u64 = connection.cookie();
+  ::epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.socket(), &event);
+}
+
+// --- watching (monitor thread) -----------------------------------------------------------------
+
+void Listener::wake_monitor() {
+  if (monitor_asleep_.load(std::memory_order_relaxed) && monitor_asleep_.exchange(false)) {
+    signal_event(monitor_event_);
+  }
+}
+
+// Sleeps until the next reaping, unless all workers are busy: then it looks again soon.
+void Listener::monitor() {
+  const int interval_ms = reap_interval_ms(config_);
+  int64_t next_reap_ms = steady_ms() + interval_ms;
+  while (!monitor_quit_) {
+    const bool busy = idle_workers_ <= 0;
+    monitor_asleep_ = !busy;
+    pollfd entry = {monitor_event_, POLLIN, 0};
+    const auto left_ms = static_cast<int>(std::max<int64_t>(0, next_reap_ms - steady_ms()));
+    if (::poll(&entry, 1, busy ? std::min(left_ms, kMonitorBusyMs) : left_ms) > 0) {
+      uint64_t count;
+      [[maybe_unused]] const ssize_t n = ::read(monitor_event_, &count, sizeof count);
+    }
+    grow();
+    join_finished();
+    const int64_t now_ms = steady_ms();
+    if (now_ms < next_reap_ms) continue;
+    reap(now_ms);
+    next_reap_ms = now_ms + interval_ms;
+  }
+}
+
+void Listener::reap(int64_t now_ms) {
+  const uint32_t used = table_.used_slots();
+  for (uint32_t i = 0; i < used; i++) {
+    Connection& connection = table_.at(i);
+    if (connection.deadline_ms.load(std::memory_order_relaxed) > now_ms) continue;
+    if (!connection.claim_idle()) continue;
+    // It may have been served since we looked; what counts is its deadline now that we own it.
+    if (connection.deadline_ms.load(std::memory_order_relaxed) > now_ms) {
+      // An event that came meanwhile was only noted, so it has to be made again.
+      while (!connection.release()) rearm(connection);
+      continue;
+    }
+    if (connection.phase == Phase::kHead && !connection.carry.empty()) {
+      connection.send(cycle_.refusal_text({408, "The request head arrives too slowly."}, 0), {},
+                      false);
+    }
+    drop(connection);
+  }
+}
+
+// Keeps `workers_min` workers that no slow request holds.
+void Listener::grow() {
+  if (idle_workers_ > 0) return;
+  const int64_t held_since_ms = steady_ms() - kHeldMs;
+  int held = 0, count = 0;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& worker : workers_) {
+      if (worker->finished) continue;
+      count++;
+      const int64_t since_ms = worker->busy_since_ms.load(std::memory_order_relaxed);
+      if (since_ms != 0 && since_ms < held_since_ms) held++;
+    }
+  }
+  // Many held at once means that many more are coming: grow in proportion.
+  const int wanted = held < count ? config_.workers_min : std::max(config_.workers_min, count / 4);
+  for (int free = count - held; free < wanted; free++) {
+    if (!spawn_worker()) return;
+  }
+}
+
+bool Listener::spawn_worker() {
+  if (worker_count_ >= config_.workers_max) return false;
+  worker_count_++;
+  auto worker = std::make_unique<Worker>(config_.head_max_bytes + kBodyRoomBytes);
+  Worker& started = *worker;
+  MutexLock lock(mutex_);
+  try {
+    started.thread.emplace("http-worker", [this, &started] { work(started); });
+  } catch (const std::system_error&) {  // The process may start no more threads.
+    worker_count_--;
+    return false;
+  }
+  workers_.push_back(std::move(worker));
+  return true;
+}
+
+void Listener::join_finished() {
+  if (finished_workers_ == 0) return;
+  std::vector<std::unique_ptr<Worker>> gone;
+  MutexLock lock(mutex_);
+  for (auto& worker : workers_) {
+    if (worker->finished) gone.push_back(std::move(worker));
+  }
+  finished_workers_ -= static_cast<int>(gone.size());
+  std::erase(workers_, nullptr);
+}
+
+// --- stopping ----------------------------------------------------------------------------------
+
+void Listener::close_idle() {
+  const uint32_t used = table_.used_slots();
+  for (uint32_t i = 0; i < used; i++) {
+    Connection& connection = table_.at(i);
+    if (connection.claim_idle()) drop(connection);
+  }
+}
+
+void Listener::stop(int grace_ms) {
+  if (!started_) return;
+  started_ = false;
+  acceptor_.stop();
+  stopping_ = true;
+  close_idle();
+  const int64_t until_ms = steady_ms() + grace_ms;
+  {
+    MutexLock lock(mutex_);
+    while (connections_.load(std::memory_order_acquire) > 0) {
+      const int64_t left_ms = until_ms - steady_ms();
+      if (left_ms <= 0 || !all_closed_.wait_for_ms(mutex_, left_ms)) break;
+    }
+  }
+  for (uint32_t i = 0; i < table_.used_slots(); i++) table_.at(i).abort();
+  workers_quit_ = true;
+  signal_event(stop_event_);
+  monitor_quit_ = true;
+  signal_event(monitor_event_);
+  monitor_thread_.reset();  // Joins.
+  std::vector<std::unique_ptr<Worker>> workers;
+  {
+    MutexLock lock(mutex_);
+    workers.swap(workers_);
+  }
+  workers.clear();  // Joins.
+  close_idle();
+}
+
+Server::Stats Listener::stats() const {
+  const int count = worker_count_, idle = idle_workers_;
+  return {count, std::max(0, count - idle), connections_, refused_};
+}
+
+}  // namespace kvcs::http

@@ -1,0 +1,201 @@
+#include "http/problem.h"
+
+#include "base/json.h"
+
+namespace kvcs::http {
+namespace {
+
+// What each dialect calls a failure when the status carries no reason of its own.
+struct Words {
+  std::string_view admin, gateway, openai, anthropic;
+};
+
+Words words(int status) {
+  switch (status) {
+    case 400:
+      return {"invalid_request", "VALIDATION_ERROR", "invalid_request_error",
+              "invalid_request_error"};
+    case 401:
+      return {"unauthorized", "AUTH_FAILED", "authentication_error", "authentication_error"};
+    case 403:
+      return {"forbidden", "FORBIDDEN", "permission_error", "permission_error"};
+    case 404:
+      return {"not_found", "NOT_FOUND", "not_found", "not_found_error"};
+    case 405:
+      return {"method_not_allowed", "METHOD_NOT_ALLOWED", "invalid_request_error",
+              "invalid_request_error"};
+    case 409:
+      return {"conflict", "CONFLICT", "conflict_error", "invalid_request_error"};
+    case 413:
+      return {"payload_too_large", "PAYLOAD_TOO_LARGE", "invalid_request_error",
+              "request_too_large"};
+    case 429:
+      return {"rate_limited", "RATE_LIMITED", "rate_limit_error", "rate_limit_error"};
+    case 502:
+      return {"upstream_error", "UPSTREAM_UNREACHABLE", "proxy_error", "api_error"};
+    case 503:
+      return {"unavailable", "UNAVAILABLE", "service_error", "overloaded_error"};
+    case 504:
+      return {"timeout", "TIMEOUT", "timeout_error", "timeout_error"};
+    default:
+      return {"internal", "INTERNAL", "server_error", "api_error"};
+  }
+}
+
+void add_string(std::string& out, std::string_view name, std::string_view value) {
+  append_json_string(out, name);
+  out += ':';
+  append_json_string(out, value);
+}
+
+// The members of a JSON object, without its braces.
+std::string_view inner(std::string_view object) {
+  const size_t open = object.find('{'), close = object.rfind('}');
+  if (open == object.npos || close == object.npos || close <= open) return {};
+  std::string_view members = object.substr(open + 1, close - open - 1);
+  while (!members.empty() && (members.front() == ' ' || members.front() == '\n')) {
+    members.remove_prefix(1);
+  }
+  return members;
+}
+
+void add_details(std::string& out, const Status& status) {
+  const std::string details = status.details_json();
+  if (!details.empty()) out += ",\"details\":" + details;
+}
+
+std::string portal_body(const Status& status, bool admin, std::string_view code) {
+  std::string out = "{";
+  add_string(out, "error", status.message());
+  if (admin) {
+    out += ',';
+    add_string(out, "code", code);
+    add_details(out, status);
+  } else {
+    const std::string details = status.details_json();
+    const std::string_view members = inner(details);
+    if (!members.empty()) (out += ',') += members;
+  }
+  return out + "}";
+}
+
+std::string gateway_body(const Status& status, int code, std::string_view word,
+                         std::string_view request_id) {
+  std::string out = "{";
+  add_string(out, "error", status.message());
+  out += ',';
+  add_string(out, "code", word);
+  out += ",\"status\":" + std::to_string(code) + ",";
+  add_string(out, "request_id", request_id);
+  add_details(out, status);
+  if (status.retry_after_s() > 0) {
+    out += ",\"retry_after\":" + std::to_string(status.retry_after_s());
+  }
+  return out + "}";
+}
+
+std::string openai_body(const Status& status, std::string_view type, std::string_view request_id) {
+  std::string out = "{\"error\":{";
+  add_string(out, "message", status.message());
+  out += ',';
+  add_string(out, "type", type);
+  out += ",\"code\":";
+  if (status.reason().empty()) {
+    out += "null";
+  } else {
+    append_json_string(out, status.reason());
+  }
+  out += ",\"param\":null,";
+  add_string(out, "request_id", request_id);
+  add_details(out, status);
+  return out + "}}";
+}
+
+std::string anthropic_body(const Status& status, std::string_view type,
+                           std::string_view request_id) {
+  std::string out = "{\"type\":\"error\",\"error\":{";
+  add_string(out, "type", type);
+  out += ',';
+  add_string(out, "message", status.message());
+  add_details(out, status);
+  out += "},";
+  add_string(out, "request_id", request_id);
+  return out + "}";
+}
+
+}  // namespace
+
+int http_status(const Status& status) {
+  switch (status.code()) {
+    case Code::kOk:
+      return 200;
+    case Code::kInvalid:
+      return 400;
+    case Code::kUnauthenticated:
+      return 401;
+    case Code::kForbidden:
+      return 403;
+    case Code::kNotFound:
+      return 404;
+    case Code::kConflict:
+      return 409;
+    case Code::kTooLarge:
+      return 413;
+    case Code::kQuotaExceeded:
+    case Code::kRateLimited:
+      return 429;
+    case Code::kUnavailable:
+      return 503;
+    case Code::kTimeout:
+      return 504;
+    case Code::kUpstream:
+      return 502;
+    case Code::kInternal:
+      return 500;
+  }
+  return 500;
+}
+
+Response problem_response(const Status& status, Dialect dialect, std::string_view request_id) {
+  return problem_response(http_status(status), status, dialect, request_id);
+}
+
+Response problem_response(int code, const Status& status, Dialect dialect,
+                          std::string_view request_id) {
+  Words word = words(code);
+  if (status.code() == Code::kQuotaExceeded) {
+    word = {"quota_exceeded", "QUOTA_EXCEEDED", "insufficient_quota", "rate_limit_error"};
+  }
+  const std::string& reason = status.reason();
+  const auto pick = [&](std::string_view fallback) {
+    return reason.empty() ? fallback : std::string_view(reason);
+  };
+  std::string body;
+  switch (dialect) {
+    case Dialect::kPortal:
+      body = portal_body(status, false, {});
+      break;
+    case Dialect::kAdmin:
+      body = portal_body(status, true, pick(word.admin));
+      break;
+    case Dialect::kGateway:
+      body = gateway_body(status, code, pick(word.gateway), request_id);
+      break;
+    case Dialect::kOpenAi:
+      body = openai_body(status, pick(word.openai), request_id);
+      break;
+    case Dialect::kAnthropic:
+      body = anthropic_body(status, pick(word.anthropic), request_id);
+      break;
+  }
+  Response response = json_response(code, std::move(body));
+  if (status.retry_after_s() > 0) {
+    response.set("retry-after", std::to_string(status.retry_after_s()));
+  }
+  // A 401 about a stored provider token must not start a client's sign-in to this server.
+  const bool ours = dialect != Dialect::kGateway || reason.empty() || reason == "AUTH_FAILED";
+  if (code == 401 && ours) response.set("www-authenticate", "Bearer");
+  return response;
+}
+
+}  // namespace kvcs::http

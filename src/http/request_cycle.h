@@ -1,0 +1,78 @@
+// One request from head to last byte: parse, route, guard, limits, handler, response, log. Shared
+// by all workers; what changes per request lives in the worker's WorkerState. Implemented in
+// server.cc.
+#pragma once
+#include <atomic>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "http/access_log.h"
+#include "http/body_reader.h"
+#include "http/connection.h"
+#include "http/forwarded.h"
+#include "http/head_parser.h"
+#include "http/response_writer.h"
+#include "http/router.h"
+#include "http/server.h"
+
+namespace kvcs::http {
+
+// What the connection is good for after a response.
+enum class Next : uint8_t {
+  kKeepAlive,
+  kLinger,  // Close, but read on for a moment so that the client gets to see the answer.
+  kClose,
+};
+
+// One worker's memory, used for request after request.
+struct WorkerState {
+  explicit WorkerState(size_t buffer_bytes) : input(buffer_bytes) {}
+  ReadBuffer input;
+  Request request;
+  Framing framing;
+  std::string head;
+  DateText date;
+  AccessLog access_log;
+  bool drained = false;  // The socket had no more bytes at the last look.
+};
+
+class RequestCycle final {
+ public:
+  // All references outlive it.
+  RequestCycle(const ServerConfig& config, const Router& router, const Clock& clock,
+               RequestObserver observer);
+  void set_trusted_proxies(TrustedProxies proxies) { proxies_ = std::move(proxies); }
+
+  // `head` is complete and at the start of worker.input. Never throws.
+  Next serve(Connection& connection, WorkerState& worker, std::string_view head);
+  // Answers what is not a request; the caller lingers.
+  void refuse(Connection& connection, WorkerState& worker, Refusal refusal);
+  // A whole response for a connection that no worker serves: full table, slow head.
+  std::string refusal_text(Refusal refusal, int retry_after_s) const;
+  void close_after_responses() { draining_ = true; }
+
+ private:
+  struct Outcome;
+
+  template <typename Function>
+  Status contain(Function&& function) const;
+  Response respond(Request& request, const Framing& framing, ConnectionBody& body);
+  Response no_route(Request& request, const Framing& framing, const Router::Match& match);
+  Response run_handler(Request& request, ConnectionBody& body);
+  Response explain(const Status& status, const Request& request, int status_code) const;
+  void prepare(Connection& connection, WorkerState& worker);
+  void deliver(Connection& connection, WorkerState& worker, Response& response, Outcome& outcome);
+  void report(WorkerState& worker, std::string_view path, const Outcome& outcome);
+
+  const ServerConfig& config_;
+  const Router& router_;
+  const Clock& clock_;
+  const RequestObserver observer_;
+  TrustedProxies proxies_;
+  HeadLimits head_limits_;
+  std::atomic<int> in_handlers_{0};
+  std::atomic<bool> draining_{false};
+};
+
+}  // namespace kvcs::http

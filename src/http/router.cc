@@ -1,0 +1,161 @@
+#include "http/router.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+#include "base/bytes.h"
+
+namespace kvcs::http {
+namespace {
+
+constexpr size_t kMethods = static_cast<size_t>(Method::kOptions) + 1;
+constexpr size_t kSegmentsMax = 32;
+
+[[noreturn]] void refuse_table(std::string_view why, const std::string& pattern) {
+  std::fprintf(stderr, "route table: %.*s: %s\n", static_cast<int>(why.size()), why.data(),
+               pattern.c_str());
+  std::abort();
+}
+
+bool is_param(std::string_view segment) {
+  return segment.size() > 2 && segment.front() == '{' && segment.back() == '}';
+}
+
+// One path cut at its slashes; empty segments vanish. Only what carries an escape is copied.
+struct Segments {
+  std::array<std::string_view, kSegmentsMax> at;
+  size_t count = 0;
+  std::array<std::string, 4> decoded;  // Most paths have none; more than four is refused.
+  size_t decoded_count = 0;
+
+  bool cut(std::string_view raw_path) {
+    for (size_t from = 0; from < raw_path.size();) {
+      const size_t slash = std::min(raw_path.find('/', from), raw_path.size());
+      if (slash > from && !add(raw_path.substr(from, slash - from))) return false;
+      from = slash + 1;
+    }
+    return true;
+  }
+  bool add(std::string_view segment) {
+    if (count == kSegmentsMax) return false;
+    if (segment.find('%') != segment.npos) {
+      auto text = percent_decode(segment, false);
+      if (!text.ok() || decoded_count == decoded.size()) return false;
+      decoded[decoded_count] = std::move(text).value();
+      segment = decoded[decoded_count++];
+    }
+    at[count++] = segment;
+    return true;
+  }
+};
+
+}  // namespace
+
+struct Router::Node {
+  std::map<std::string, std::unique_ptr<Node>, std::less<>> literals;
+  std::unique_ptr<Node> param;
+  std::array<const Route*, kMethods> routes{};
+  bool has_routes = false;
+  Dialect dialect = Dialect::kPortal;  // Of the first route at or below.
+
+  // Depth first, the literal branch before the parameter's: the first node with any route wins,
+  // whatever the method, so that a known path never falls through to a wider pattern.
+  const Node* find(const Segments& segments, size_t depth) const {
+    if (depth == segments.count) return has_routes ? this : nullptr;
+    const auto literal = literals.find(segments.at[depth]);
+    if (literal != literals.end()) {
+      if (const Node* node = literal->second->find(segments, depth + 1)) return node;
+    }
+    return param ? param->find(segments, depth + 1) : nullptr;
+  }
+  // The deepest door that the literal segments of an unknown path lead to.
+  Dialect nearest_dialect(const Segments& segments, size_t depth) const {
+    if (depth < segments.count) {
+      const auto literal = literals.find(segments.at[depth]);
+      if (literal != literals.end()) {
+        return literal->second->nearest_dialect(segments, depth + 1);
+      }
+    }
+    return dialect;
+  }
+  std::string allow() const {
+    std::string text;
+    const auto add = [&](Method method) {
+      if (!text.empty()) text += ", ";
+      text += method_name(method);
+    };
+    for (size_t i = 0; i < kMethods; i++) {
+      const auto method = static_cast<Method>(i);
+      if (routes[i]) add(method);
+      if (method == Method::kGet && routes[i] && !routes[static_cast<size_t>(Method::kHead)]) {
+        add(Method::kHead);
+      }
+    }
+    return text;
+  }
+};
+
+Router::Router(std::vector<Route> routes)
+    : routes_(std::move(routes)), root_(std::make_unique<Node>()) {
+  for (const Route& route : routes_) {
+    if (route.pattern.empty() || route.pattern.front() != '/') {
+      refuse_table("a pattern must start with '/'", route.pattern);
+    }
+    if (!route.guard || !route.handler) {
+      refuse_table("a route needs a guard and a handler", route.pattern);
+    }
+    Node* node = root_.get();
+    for (const std::string_view segment : split(std::string_view(route.pattern).substr(1), '/')) {
+      if (segment.empty()) {
+        if (route.pattern != "/") refuse_table("a pattern has an empty segment", route.pattern);
+        continue;
+      }
+      auto& child = is_param(segment) ? node->param : node->literals[std::string(segment)];
+      if (!child) {
+        child = std::make_unique<Node>();
+        child->dialect = route.dialect;
+      }
+      node = child.get();
+    }
+    const Route*& slot = node->routes[static_cast<size_t>(route.method)];
+    if (slot) refuse_table("two routes with one method and shape", route.pattern);
+    slot = &route;
+    node->has_routes = true;
+  }
+}
+
+Router::~Router() = default;
+
+Router::Match Router::match(Method method, std::string_view raw_path) const {
+  Match match;
+  Segments segments;
+  if (!segments.cut(raw_path)) return match;
+  const Node* node = root_->find(segments, 0);
+  if (!node) {
+    match.dialect = root_->nearest_dialect(segments, 0);
+    return match;
+  }
+  match.path_known = true;
+  match.route = node->routes[static_cast<size_t>(method)];
+  if (!match.route && method == Method::kHead) {
+    match.route = node->routes[static_cast<size_t>(Method::kGet)];
+  }
+  if (!match.route) {
+    match.allow = node->allow();
+    match.dialect = node->dialect;
+    return match;
+  }
+  std::string_view pattern = match.route->pattern;
+  for (size_t i = 0; i < segments.count; i++) {
+    pattern.remove_prefix(1);
+    const std::string_view name = pattern.substr(0, pattern.find('/'));
+    pattern.remove_prefix(name.size());
+    if (is_param(name)) {
+      match.params.emplace_back(name.substr(1, name.size() - 2), std::string(segments.at[i]));
+    }
+  }
+  return match;
+}
+
+}  // namespace kvcs::http

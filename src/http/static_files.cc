@@ -1,0 +1,188 @@
+#include "http/static_files.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+
+// Made by web/embed.sh: rows of seven pointers, ended by a row that starts with null.
+extern "C" const char* const kvcs_web_assets[];
+
+namespace kvcs::http {
+namespace {
+
+constexpr size_t kColumns = 7;
+constexpr size_t kCopyMaxBytes = 16 << 10;  // Larger pages are sent from where they are.
+constexpr size_t kFileMaxBytes = 64 << 20;
+constexpr size_t kHashMinChars = 8;
+constexpr int kAppDepthMax = 5;
+constexpr std::string_view kIndex = "/index.html";
+constexpr std::string_view kContentSecurityPolicy =
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
+
+std::string_view mime_of(std::string_view path) {
+  static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
+      {".html", "text/html; charset=utf-8"},
+      {".js", "text/javascript; charset=utf-8"},
+      {".css", "text/css; charset=utf-8"},
+      {".json", "application/json"},
+      {".svg", "image/svg+xml"},
+      {".png", "image/png"},
+      {".ico", "image/x-icon"},
+      {".woff2", "font/woff2"},
+      {".txt", "text/plain; charset=utf-8"},
+      {".map", "application/json"}};
+  for (const auto& [extension, type] : kTypes) {
+    if (path.ends_with(extension)) return type;
+  }
+  return "application/octet-stream";
+}
+
+// "/assets/name-<hash>.ext": the name changes with the content, so it may be kept for ever.
+bool is_hashed(std::string_view path) {
+  if (!path.starts_with("/assets/")) return false;
+  const size_t dot = path.find('.', path.rfind('/')), dash = path.rfind('-', dot);
+  if (dot == path.npos || dash == path.npos || dot - dash - 1 < kHashMinChars) return false;
+  const std::string_view hash = path.substr(dash + 1, dot - dash - 1);
+  return std::all_of(hash.begin(), hash.end(),
+                     [](unsigned char c) { return isalnum(c) || c == '_'; });
+}
+
+// RFC 9110 §12.5.3; "gzip;q=0" says no.
+bool accepts_gzip(const Request& request) {
+  const auto header = request.header("accept-encoding");
+  if (!header) return false;
+  for (const std::string_view part : split(*header, ',')) {
+    const std::vector<std::string_view> fields = split(part, ';');
+    if (!equal_ignore_case(trim(fields[0]), "gzip")) continue;
+    for (size_t i = 1; i < fields.size(); i++) {
+      const std::string_view weight = trim(fields[i]);
+      if (weight.size() >= 3 && equal_ignore_case(weight.substr(0, 2), "q=") &&
+          weight.find_first_not_of("0.", 2) == weight.npos) {
+        return false;
+      }
+    }
+    return true;
+  }
+  return false;
+}
+
+void set_page_headers(Response& response, std::string_view path, std::string_view mime) {
+  response.set("content-type", std::string(mime));
+  response.set("cache-control",
+               is_hashed(path) ? "public, max-age=31536000, immutable" : "no-cache");
+  response.set("content-security-policy", std::string(kContentSecurityPolicy));
+}
+
+// `bytes` live as long as the process.
+void set_page(Response& response, const Request& request, std::string_view bytes) {
+  response.status = 200;
+  if (bytes.size() <= kCopyMaxBytes || request.method == Method::kHead) {
+    response.body = bytes;
+    return;
+  }
+  response.stream_size_bytes = bytes.size();
+  response.stream = [bytes](BodyWriter& writer) { return writer.write(bytes); };
+}
+
+Result<Response> serve_asset(const WebAsset& asset, const Request& request) {
+  const bool gzip = !asset.gzip_bytes.empty() && accepts_gzip(request);
+  const std::string etag =
+      '"' + std::string(asset.sha256_hex.substr(0, 32)) + (gzip ? "-gzip\"" : "\"");
+  Response response;
+  set_page_headers(response, asset.path, asset.mime);
+  if (!asset.gzip_bytes.empty()) response.set("vary", "Accept-Encoding");
+  response.set("etag", etag);
+  const auto known = request.header("if-none-match");
+  if (known && (known->find(etag) != known->npos || trim(*known) == "*")) {
+    response.status = 304;
+    return response;
+  }
+  if (gzip) response.set("content-encoding", "gzip");
+  set_page(response, request, gzip ? asset.gzip_bytes : asset.bytes);
+  return response;
+}
+
+Result<Response> serve_file(const std::string& file, const std::string& path) {
+  std::ifstream in(file, std::ios::binary);
+  std::ostringstream text;
+  if (!in || !(text << in.rdbuf()) || text.view().size() > kFileMaxBytes) {
+    return not_found("The page " + printable(path) + " cannot be read.");
+  }
+  Response response;
+  set_page_headers(response, path, mime_of(path));
+  response.set("cache-control", "no-store");
+  response.body = std::move(text).str();
+  return response;
+}
+
+void add_route(std::vector<Route>& routes, std::string pattern, const Handler& handler) {
+  Route route{};
+  route.method = Method::kGet;
+  route.pattern = std::move(pattern);
+  route.guard = public_access();
+  route.handler = handler;
+  routes.push_back(std::move(route));
+}
+
+// The one page answers for itself, for "/" and for every address inside the application.
+void add_page(std::vector<Route>& routes, const std::string& path, const Handler& handler) {
+  add_route(routes, path, handler);
+  if (path != kIndex) return;
+  add_route(routes, "/", handler);
+  std::string pattern = "/app";
+  for (int depth = 0; depth < kAppDepthMax; depth++) {
+    add_route(routes, pattern, handler);
+    pattern += "/{part" + std::to_string(depth) + "}";
+  }
+}
+
+std::vector<Route> disk_routes(const std::filesystem::path& directory) {
+  namespace fs = std::filesystem;
+  std::vector<Route> routes;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    if (!it->is_regular_file(error)) continue;
+    const std::string file = it->path().string();
+    const std::string path = file.substr(directory.string().size());
+    if (path.find_first_of("{}%") != path.npos || path.find("/.") != path.npos) continue;
+    add_page(routes, path, [file, path](Request&) { return serve_file(file, path); });
+  }
+  return routes;
+}
+
+}  // namespace
+
+const std::vector<WebAsset>& web_assets() {
+  static const std::vector<WebAsset> assets = [] {
+    std::vector<WebAsset> all;
+    for (const char* const* row = kvcs_web_assets; row[0] != nullptr; row += kColumns) {
+      WebAsset asset{row[0], row[1], row[2], {row[3], static_cast<size_t>(row[4] - row[3])}, {}};
+      if (row[5] != nullptr) asset.gzip_bytes = {row[5], static_cast<size_t>(row[6] - row[5])};
+      all.push_back(asset);
+    }
+    return all;
+  }();
+  return assets;
+}
+
+std::vector<Route> asset_routes(const std::vector<WebAsset>& assets) {
+  std::vector<Route> routes;
+  for (const WebAsset& asset : assets) {
+    add_page(routes, std::string(asset.path),
+             [asset](Request& request) { return serve_asset(asset, request); });
+  }
+  return routes;
+}
+
+std::vector<Route> static_routes(std::string_view web_dir) {
+  if (web_dir.empty()) return asset_routes(web_assets());
+  while (web_dir.size() > 1 && web_dir.ends_with('/')) web_dir.remove_suffix(1);
+  return disk_routes(std::string(web_dir));
+}
+
+}  // namespace kvcs::http
