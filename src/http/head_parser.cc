@@ -145,7 +145,7 @@ Refusal parse_request_line(std::string_view line, Request& request, Framing& fra
   framing.http_1_1 = version[7] == '1';
   framing.keep_alive = framing.http_1_1;
   const auto method = parse_method(name);
-  if (!method) return {501, "The method is not implemented."};
+  if (!method) return {501, "The method is unknown."};
   request.method = *method;
   const std::string_view target = line.substr(first + 1, last - first - 1);
   if (target.empty()) return kBadRequestLine;
