@@ -1,15 +1,17 @@
-// Who may do what: keys of all four families, organizations, users, admin roles (DESIGN: one
-// identity, one key service). Records live in KV (kv/keyspace.h), projects in portal.db.
+// Who may do what: keys of all four families, organizations, users, admin roles (one identity, one
+// key service). Records live in KV (kv/keyspace.h), projects in portal.db.
 //
-//   kv_<64 hex>       project key   artifacts          apikey:{sha256}
-//   gw_live_<48 hex>  user key      ai                 apikey:{sha256}
-//   kt_<64 hex>       tenant token  tool gateway       tenant_auth:{sha256}; any imported bearer
-//   too ka_<64 hex>       admin key     /admin             adminkey:{sha256}
+//   kv_<64 hex>       project key   artifacts     apikey:{sha256}
+//   gw_live_<48 hex>  user key      ai            apikey:{sha256}
+//   kt_<64 hex>       tenant token  tool gateway  tenant_auth:{sha256}; any imported bearer too
+//   ka_<64 hex>       admin key     /admin        adminkey:{sha256}
 //
-// Authenticator is the hot part: sha256(bearer) → one cached KV read → Principal. Thread-safe. It
-// never answers Unauthenticated because the store is down: that is Unavailable.
+// The other parts: records.h (values), directory.h (cached reads), orgs.h, users.h, keys.h,
+// projects.h (services), guards.h (the admin door), *_api.h (handlers).
+//
+// Authenticator is the hot part: sha256(bearer) → cached records → Principal. Thread-safe. It never
+// answers Unauthenticated because the store is down: that is Unavailable.
 #pragma once
-#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,18 +25,28 @@
 
 namespace kvcs {
 
+class Directory;
+
+// An admin key from the configuration instead of the store.
+struct StaticAdminKey {
+  AdminRole role = AdminRole::kOwner;
+  std::string sha256_hex;
+};
+// Words separated by commas or line breaks, each KEY or ROLE:KEY; "#" begins a comment line.
+// Invalid: an unknown role, a key under 16 or over 512 characters.
+Result<std::vector<StaticAdminKey>> parse_static_admin_keys(std::string_view text);
+
 class Authenticator final {
  public:
-  // `extra_admin_keys`: static owner keys from KVCS_ADMIN_KEYS, compared by hash in constant time.
-  Authenticator(KvStore& kv, WatchedKv& changes, const Clock& clock,
-                std::vector<std::string> extra_admin_key_hashes);
+  Authenticator(const Directory& directory, KvStore& kv, const Clock& clock,
+                std::vector<StaticAdminKey> static_admin_keys);
   ~Authenticator();
 
-  // Any family. Unauthenticated: unknown, revoked, expired (the same words for all three).
-  // Forbidden with reason user_suspended / org_suspended / TENANT_SUSPENDED. Unavailable with
-  // reason auth_unavailable: the store did not answer.
+  // Any family. Unauthenticated: unknown, revoked, expired, or its user or organization is gone
+  // (the same words for all). Forbidden with reason user_suspended, org_suspended or
+  // TENANT_SUSPENDED. Unavailable with reason auth_unavailable: the store did not answer.
   Result<Principal> authenticate(std::string_view bearer) const;
-  // Writes last_used:{key_id} at most once a minute per key; called by a cron job.
+  // Writes last_used:{key_id} for keys used since the last call; a cron job calls it each minute.
   Status flush_last_used();
 
  private:
@@ -42,11 +54,14 @@ class Authenticator final {
   std::unique_ptr<Impl> impl_;
 };
 
-// Guards for the route table. Each also refuses other families with Forbidden.
+// Guards for the route table. Each refuses other families with Forbidden.
 http::Guard project_key(const Authenticator& auth);  // Authorization: Bearer kv_…
 http::Guard user_key(const Authenticator& auth);     // Bearer, x-api-key or api-key
-http::Guard tenant_token(
-    const Authenticator& auth);  // and {tenant} in the path must be the caller's
+// Bearer; {tenant} in the path, when the route has it, must be the caller's.
+http::Guard tenant_token(const Authenticator& auth);
+// Without the limits of the admin door (guards.h).
 http::Guard admin(const Authenticator& auth, AdminRole at_least);
+// True when the role of `principal` reaches `at_least`.
+bool has_role(const Principal& principal, AdminRole at_least);
 
 }  // namespace kvcs

@@ -1,0 +1,130 @@
+#include "identity/admin_common.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/money.h"
+
+namespace kvcs::admin_api {
+namespace {
+constexpr size_t kModelsMax = 200;
+constexpr size_t kModelMaxBytes = 200;
+constexpr int64_t kMicroInNano = 1000;
+}  // namespace
+
+Result<Json> read_body(http::Request& request) {
+  const std::string text = KVCS_TRY(request.body->read_all());
+  if (trim(text).empty()) return Json(Json::object());
+  return parse_json_exact(text);
+}
+
+http::Response reply(int status, const Json& body) {
+  return http::json_response(status, dump_json(body));
+}
+
+AuditContext who(const http::Request& request) {
+  return {"adminkey:" + request.principal.key_id, "admin-api", request.request_id};
+}
+
+Result<PageAsk> read_page(const http::Request& request) {
+  PageAsk ask;
+  ask.cursor = request.query_value("cursor").value_or("");
+  if (const auto limit = request.query_value("limit")) {
+    const uint64_t number = KVCS_TRY(parse_u64(*limit, "limit"));
+    if (number < 1 || number > kPageMax) {
+      return invalid("limit: " + std::to_string(number) + " is outside 1 to " +
+                     std::to_string(kPageMax) + ".");
+    }
+    ask.limit = number;
+  }
+  return ask;
+}
+
+std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name) {
+  const std::optional<std::string> decimal = reader.optional_decimal(name);
+  if (!decimal) return std::nullopt;
+  const Result<int64_t> nano_usd = parse_nano_usd(*decimal, name);
+  if (!nano_usd.ok()) {
+    reader.fail(name, "'" + printable(*decimal, 40) + "' is not an amount between 0 and " +
+                          std::to_string(kUsdMax) + " USD.");
+    return std::nullopt;
+  }
+  if (nano_usd.value() > kUsdMax * kNanoUsdPerUsd) {
+    reader.fail(name, "is over " + std::to_string(kUsdMax) + " USD.");
+    return std::nullopt;
+  }
+  if (nano_usd.value() % kMicroInNano != 0) {
+    reader.fail(name, "has more than 6 decimals.");
+    return std::nullopt;
+  }
+  return nano_usd.value();
+}
+
+namespace {
+bool is_null(const Json& body, std::string_view name) {
+  if (!body.is_object()) return false;
+  const auto it = body.find(std::string(name));
+  return it != body.end() && it->is_null();
+}
+}  // namespace
+
+std::optional<int64_t> optional_limit(const Json& body, JsonReader& reader, std::string_view name) {
+  const std::optional<int64_t> limit = reader.optional_integer(name, 0, 1'000'000'000'000);
+  if (!limit && is_null(body, name)) return kNoLimit;
+  return limit;
+}
+
+std::optional<std::vector<std::string>> optional_models(JsonReader& reader) {
+  const Json* array = reader.array("allowed_models");
+  if (array == nullptr) return std::nullopt;
+  std::vector<std::string> models;
+  for (const Json& item : *array) {
+    if (!item.is_string() || item.get_ref<const std::string&>().empty() ||
+        item.get_ref<const std::string&>().size() > kModelMaxBytes || models.size() >= kModelsMax) {
+      reader.fail("allowed_models", "must hold at most " + std::to_string(kModelsMax) +
+                                        " names of 1 to " + std::to_string(kModelMaxBytes) +
+                                        " bytes.");
+      return std::nullopt;
+    }
+    models.push_back(item.get<std::string>());
+  }
+  return models;
+}
+
+std::optional<bool> optional_status(JsonReader& reader) {
+  const auto status = reader.optional_one_of("status", {"active", "suspended"});
+  if (!status) return std::nullopt;
+  return *status == "active";
+}
+
+std::optional<int64_t> optional_time(const Json& body, JsonReader& reader, std::string_view name) {
+  const std::optional<std::string> text = reader.optional_string(name, {.max_bytes = 40});
+  if (!text) return is_null(body, name) ? std::optional<int64_t>(0) : std::nullopt;
+  const Result<int64_t> unix_ms = parse_iso8601_ms(*text);
+  if (!unix_ms.ok() || unix_ms.value() <= 0) {
+    reader.fail(name, "'" + printable(*text, 40) + "' is not a time like 2026-12-31T00:00:00Z.");
+    return std::nullopt;
+  }
+  return unix_ms.value();
+}
+
+Json key_json(const KeyRecord& key) {
+  Json json{{"key_id", key.id}, {"name", key.name}, {"status", key_status_name(key.status)}};
+  json["key_prefix"] = key.key_prefix;
+  if (!key.project_id.empty()) json["project_id"] = key.project_id;
+  if (!key.user_id.empty()) json["user_id"] = key.user_id;
+  if (key.kind == PrincipalKind::kAdminKey) json["role"] = admin_role_name(key.role);
+  if (!key.scopes.empty()) json["scopes"] = key.scopes;
+  if (key.kind == PrincipalKind::kUserKey) {
+    json["monthly_limit_usd"] =
+        key.monthly_limit_nano_usd ? usd_json(*key.monthly_limit_nano_usd) : Json(nullptr);
+  }
+  json["created_at"] = time_json(key.created_ms);
+  json["expires_at"] = time_json(key.expires_ms);
+  json["last_used_at"] = time_json(key.last_used_ms);
+  if (key.revoked_ms != 0) json["revoked_at"] = time_json(key.revoked_ms);
+  return json;
+}
+
+}  // namespace kvcs::admin_api

@@ -1,0 +1,45 @@
+// What the admin handlers share: reading a body, page parameters, who is asking. Pure functions.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "http/http.h"
+#include "identity/records.h"
+#include "kv/audited_kv.h"
+
+namespace kvcs::admin_api {
+
+inline constexpr size_t kPageDefault = 100, kPageMax = 1000;
+// 10,000,000 USD; the largest budget or limit.
+inline constexpr int64_t kUsdMax = 10'000'000;
+
+// The body as JSON with exact decimals. "" is {} (a POST without members).
+Result<Json> read_body(http::Request& request);
+http::Response reply(int status, const Json& body);
+// "adminkey:<id>" from the admin API.
+AuditContext who(const http::Request& request);
+
+struct PageAsk {
+  std::string cursor;
+  size_t limit = kPageDefault;
+};
+Result<PageAsk> read_page(const http::Request& request);  // ?limit=&cursor=
+
+// A USD amount between 0 and kUsdMax with at most 6 decimals, as nano-USD.
+std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name);
+// A limit: a whole number, or null for none (then kNoLimit). Nothing when absent.
+std::optional<int64_t> optional_limit(const Json& body, JsonReader& reader, std::string_view name);
+// A list of model names, at most 200 of at most 200 bytes.
+std::optional<std::vector<std::string>> optional_models(JsonReader& reader);
+// "active" → true, "suspended" → false.
+std::optional<bool> optional_status(JsonReader& reader);
+// An ISO time, or null for never (0). Nothing when absent.
+std::optional<int64_t> optional_time(const Json& body, JsonReader& reader, std::string_view name);
+
+// How a key is shown in lists: never the hash, never the key.
+Json key_json(const KeyRecord& key);
+
+}  // namespace kvcs::admin_api

@@ -1,0 +1,62 @@
+#include "identity/admin_keys_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "identity/admin_common.h"
+#include "identity/identity.h"
+
+namespace kvcs {
+
+using namespace admin_api;
+
+namespace {
+const KeyOwner kAdmins{PrincipalKind::kAdminKey, "", "", ""};
+}  // namespace
+
+AdminKeysApi::AdminKeysApi(KeyService& keys) : keys_(keys) {}
+
+Result<http::Response> AdminKeysApi::create(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  NewKey wanted;
+  wanted.name = reader.string("name", {.max_bytes = kKeyNameMaxBytes});
+  const std::string role = reader.one_of("role", {"owner", "admin", "viewer", "billing"});
+  wanted.expires_ms = optional_time(body, reader, "expires_at").value_or(0);
+  KVCS_TRY(reader.finish());
+  wanted.role = KVCS_TRY(parse_admin_role(role));
+  if (!has_role(request.principal, wanted.role)) {
+    return forbidden("A key cannot create one with a higher role than its own.")
+        .with_reason("insufficient_role");
+  }
+  const CreatedKey created = KVCS_TRY(keys_.create(kAdmins, wanted, who(request)));
+  Json json = key_json(created.record);
+  json["admin_key"] = created.key.reveal();
+  return reply(201, json);
+}
+
+Result<http::Response> AdminKeysApi::list(http::Request& request) {
+  const PageAsk ask = KVCS_TRY(read_page(request));
+  const KeyPage page = KVCS_TRY(keys_.list(kAdmins, ask.cursor, ask.limit));
+  Json keys = Json::array();
+  for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
+  return reply(200, Json{{"admin_keys", keys},
+                         {"cursor", page.cursor.empty() ? Json(nullptr) : Json(page.cursor)}});
+}
+
+Result<http::Response> AdminKeysApi::revoke(http::Request& request) {
+  const std::string_view id = request.param("key_id");
+  const KeyRecord key = KVCS_TRY(keys_.find(kAdmins, id));
+  if (!has_role(request.principal, key.role)) {
+    return forbidden("A key cannot revoke one with a higher role than its own.")
+        .with_reason("insufficient_role");
+  }
+  if (request.principal.key_id == id) {
+    return conflict("A key cannot revoke itself; use another owner key.").with_reason("key_in_use");
+  }
+  const KeyRecord revoked = KVCS_TRY(keys_.revoke(kAdmins, id, who(request)));
+  return reply(200, Json{{"key_id", revoked.id},
+                         {"revoked_at", time_json(revoked.revoked_ms)},
+                         {"status", key_status_name(revoked.status)}});
+}
+
+}  // namespace kvcs

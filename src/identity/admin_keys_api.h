@@ -1,0 +1,22 @@
+// Handlers of /admin/admin-keys: the keys of the admin door itself. Nobody hands out a role above
+// their own. Thread-safe.
+#pragma once
+#include "http/http.h"
+#include "identity/keys.h"
+
+namespace kvcs {
+
+class AdminKeysApi final {
+ public:
+  explicit AdminKeysApi(KeyService& keys);
+
+  Result<http::Response> create(http::Request& request);  // POST /admin/admin-keys
+  Result<http::Response> list(http::Request& request);    // GET
+  // DELETE /admin/admin-keys/{key_id}. Conflict on the key that asks, so one always remains.
+  Result<http::Response> revoke(http::Request& request);
+
+ private:
+  KeyService& keys_;
+};
+
+}  // namespace kvcs

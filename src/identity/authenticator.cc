@@ -1,0 +1,194 @@
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <unordered_map>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/mutex.h"
+#include "identity/directory.h"
+#include "identity/identity.h"
+#include "kv/keyspace.h"
+
+namespace kvcs {
+namespace {
+
+constexpr size_t kBearerMinBytes = 16, kBearerMaxBytes = 512;
+constexpr size_t kLastUsedStripes = 16;
+constexpr size_t kLastUsedPerStripeMax = 10'000;
+
+// One text for every reason, so that a guesser learns nothing.
+Status refused() {
+  return unauthenticated("The key is unknown, revoked or expired.").with_reason("invalid_api_key");
+}
+
+// What a failed read means for the caller: a missing record refuses, anything else is our fault.
+Status read_failure(const Status& status) {
+  if (status.code() == Code::kNotFound) return refused();
+  return unavailable("Keys cannot be checked at the moment; try again.", status.to_string())
+      .with_reason("auth_unavailable")
+      .with_retry_after_s(5);
+}
+
+bool is_visible_ascii(std::string_view text) {
+  for (const char c : text) {
+    if (c < 0x21 || c > 0x7e) return false;
+  }
+  return true;
+}
+
+PrincipalKind family_of(std::string_view bearer) {
+  if (bearer.starts_with("ka_")) return PrincipalKind::kAdminKey;
+  if (bearer.starts_with("kv_")) return PrincipalKind::kProjectKey;
+  if (bearer.starts_with("gw_live_")) return PrincipalKind::kUserKey;
+  return PrincipalKind::kTenantToken;
+}
+
+}  // namespace
+
+struct Authenticator::Impl {
+  struct Stripe {
+    Mutex mutex;
+    std::unordered_map<std::string, int64_t> used_ms KVCS_GUARDED_BY(mutex);
+  };
+
+  const Directory& directory;
+  KvStore& kv;
+  const Clock& clock;
+  const std::vector<StaticAdminKey> static_admin_keys;
+  std::array<Stripe, kLastUsedStripes> stripes;
+
+  void mark_used(const std::string& key_id) {
+    Stripe& stripe = stripes[std::hash<std::string>{}(key_id) % kLastUsedStripes];
+    MutexLock lock(stripe.mutex);
+    const auto it = stripe.used_ms.find(key_id);
+    if (it != stripe.used_ms.end()) {
+      it->second = clock.unix_ms();
+    } else if (stripe.used_ms.size() < kLastUsedPerStripeMax) {
+      stripe.used_ms.emplace(key_id, clock.unix_ms());
+    }
+  }
+
+  // Compares against every key, whichever matches, so that time tells nothing.
+  const StaticAdminKey* find_static(std::string_view sha256_hex) const {
+    const StaticAdminKey* found = nullptr;
+    for (const StaticAdminKey& key : static_admin_keys) {
+      if (constant_time_equal(key.sha256_hex, sha256_hex)) found = &key;
+    }
+    return found;
+  }
+
+  Status check_organization(const KeyRecord& key, Principal& principal) const {
+    const auto organization = directory.organization(principal.organization_id);
+    if (!organization.ok()) return read_failure(organization.status());
+    principal.organization = organization.value()->slug;
+    if (organization.value()->active) return ok();
+    if (key.kind == PrincipalKind::kTenantToken) {
+      return forbidden("The tenant is suspended.").with_reason("TENANT_SUSPENDED");
+    }
+    return forbidden("The organization is suspended.").with_reason("org_suspended");
+  }
+
+  Result<Principal> admit(const KeyRecord& key) const {
+    if (key.status == KeyStatus::kRevoked) return refused();
+    if (key.expires_ms != 0 && key.expires_ms <= clock.unix_ms()) return refused();
+    if (key.status == KeyStatus::kSuspended) {
+      if (key.kind != PrincipalKind::kTenantToken) return refused();
+      return forbidden("The tenant is suspended.").with_reason("TENANT_SUSPENDED");
+    }
+    Principal principal;
+    principal.kind = key.kind;
+    principal.role = key.role;
+    principal.key_id = key.id;
+    principal.organization_id = key.organization_id;
+    principal.project_id = key.project_id;
+    principal.user_id = key.user_id;
+    principal.scopes = key.scopes;
+    if (key.kind == PrincipalKind::kAdminKey) return principal;
+    bool user_active = true;
+    if (key.kind == PrincipalKind::kUserKey) {
+      const auto user = directory.user(key.user_id);
+      if (!user.ok()) return read_failure(user.status());
+      // Who pays is what the user's record says, never what a key or a caller says.
+      principal.organization_id = user.value()->organization_id;
+      user_active = user.value()->active;
+    }
+    KVCS_TRY(check_organization(key, principal));
+    if (!user_active) {
+      return forbidden("The user is suspended.").with_reason("user_suspended");
+    }
+    return principal;
+  }
+};
+
+Authenticator::Authenticator(const Directory& directory, KvStore& kv, const Clock& clock,
+                             std::vector<StaticAdminKey> static_admin_keys)
+    : impl_(new Impl{directory, kv, clock, std::move(static_admin_keys), {}}) {}
+Authenticator::~Authenticator() = default;
+
+Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
+  if (bearer.size() < kBearerMinBytes || bearer.size() > kBearerMaxBytes ||
+      !is_visible_ascii(bearer)) {
+    return refused();
+  }
+  const Sha256Digest digest = sha256(bearer);
+  const std::string hash = to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
+  const PrincipalKind family = family_of(bearer);
+  if (family == PrincipalKind::kAdminKey || family == PrincipalKind::kTenantToken) {
+    if (const StaticAdminKey* key = impl_->find_static(hash)) {
+      Principal principal;
+      principal.kind = PrincipalKind::kAdminKey;
+      principal.role = key->role;
+      principal.key_id = "static-" + hash.substr(0, 8);
+      return principal;
+    }
+  }
+  const auto key = impl_->directory.key(family, hash);
+  if (!key.ok()) return read_failure(key.status());
+  Principal principal = KVCS_TRY(impl_->admit(*key.value()));
+  impl_->mark_used(principal.key_id);
+  return principal;
+}
+
+Status Authenticator::flush_last_used() {
+  for (Impl::Stripe& stripe : impl_->stripes) {
+    std::unordered_map<std::string, int64_t> used;
+    {
+      MutexLock lock(stripe.mutex);
+      used.swap(stripe.used_ms);
+    }
+    if (used.empty()) continue;
+    KvBatch batch;
+    for (const auto& [key_id, unix_ms] : used) {
+      batch.put(KvFamily::kSystem, keyspace::last_used(key_id), std::to_string(unix_ms));
+    }
+    // Lost on failure: the next use of the key writes it again.
+    KVCS_TRY(impl_->kv.write(batch, KvDurability::kBuffered));
+  }
+  return ok();
+}
+
+Result<std::vector<StaticAdminKey>> parse_static_admin_keys(std::string_view text) {
+  std::vector<StaticAdminKey> keys;
+  for (const std::string_view line : split(text, '\n')) {
+    if (trim(line).starts_with('#')) continue;
+    for (const std::string_view piece : split(line, ',')) {
+      std::string_view word = trim(piece);
+      if (word.empty()) continue;
+      StaticAdminKey key;
+      if (const size_t colon = word.find(':'); colon != word.npos) {
+        key.role = KVCS_TRY(parse_admin_role(word.substr(0, colon)));
+        word = word.substr(colon + 1);
+      }
+      if (word.size() < kBearerMinBytes || word.size() > kBearerMaxBytes ||
+          !is_visible_ascii(word)) {
+        return invalid("A static admin key must have 16 to 512 visible ASCII characters.");
+      }
+      key.sha256_hex = sha256_hex(word);
+      keys.push_back(std::move(key));
+    }
+  }
+  return keys;
+}
+
+}  // namespace kvcs

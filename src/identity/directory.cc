@@ -1,0 +1,76 @@
+#include "identity/directory.h"
+
+#include "kv/keyspace.h"
+
+namespace kvcs {
+namespace {
+constexpr size_t kOrganizationsMax = 10'000;
+constexpr size_t kUsersMax = 100'000;
+}  // namespace
+
+Directory::Directory(const KvStore& kv, WatchedKv& changes, size_t keys_max)
+    : kv_(kv),
+      organizations_(kOrganizationsMax),
+      users_(kUsersMax),
+      keys_(keys_max),
+      slugs_(kOrganizationsMax) {
+  changes.add_listener([this](KvFamily family, std::string_view key) { forget(family, key); });
+}
+
+void Directory::forget(KvFamily family, std::string_view key) {
+  if (family == KvFamily::kAuth) {
+    keys_.invalidate(key);
+  } else if (family == KvFamily::kConfig) {
+    if (key.starts_with("org_slug:")) {
+      slugs_.invalidate(key);
+    } else if (key.starts_with("org:")) {
+      organizations_.invalidate(key);
+    } else if (key.starts_with("user:")) {
+      users_.invalidate(key);
+    }
+  }
+}
+
+Result<std::shared_ptr<const Organization>> Directory::organization(std::string_view id) const {
+  return organizations_.find_or_load(
+      keyspace::org_config(id), [this](std::string_view key) -> Result<Organization> {
+        return parse_organization(KVCS_TRY(kv_.get(KvFamily::kConfig, key)).value);
+      });
+}
+
+Result<std::shared_ptr<const User>> Directory::user(std::string_view id) const {
+  return users_.find_or_load(keyspace::user_config(id),
+                             [this](std::string_view key) -> Result<User> {
+                               return parse_user(KVCS_TRY(kv_.get(KvFamily::kConfig, key)).value);
+                             });
+}
+
+Result<std::shared_ptr<const KeyRecord>> Directory::key(PrincipalKind kind,
+                                                        std::string_view sha256_hex) const {
+  const std::string name = kind == PrincipalKind::kAdminKey      ? keyspace::admin_key(sha256_hex)
+                           : kind == PrincipalKind::kTenantToken ? keyspace::tenant_auth(sha256_hex)
+                                                                 : keyspace::api_key(sha256_hex);
+  const PrincipalKind family = kind == PrincipalKind::kProjectKey ? PrincipalKind::kUserKey : kind;
+  return keys_.find_or_load(name, [&](std::string_view key) -> Result<KeyRecord> {
+    const KvEntry entry = KVCS_TRY(kv_.get(KvFamily::kAuth, key));
+    KeyRecord record = KVCS_TRY(parse_key(entry.value, family));
+    // The store's own expiry ends a record too, and the cache must not outlive it.
+    if (entry.expires_at_s != 0) {
+      const int64_t store_ms = entry.expires_at_s * 1000;
+      record.expires_ms = record.expires_ms == 0 ? store_ms : std::min(record.expires_ms, store_ms);
+    }
+    return record;
+  });
+}
+
+Result<std::shared_ptr<const Organization>> Directory::organization_by_slug(
+    std::string_view slug) const {
+  auto id = slugs_.find_or_load(keyspace::org_slug(slug),
+                                [this](std::string_view key) -> Result<std::string> {
+                                  return KVCS_TRY(kv_.get(KvFamily::kConfig, key)).value;
+                                });
+  if (!id.ok()) return id.status();
+  return organization(*id.value());
+}
+
+}  // namespace kvcs

@@ -1,0 +1,167 @@
+#include "identity/guards.h"
+
+#include <algorithm>
+#include <string>
+#include <unordered_map>
+
+#include "base/bytes.h"
+#include "base/mutex.h"
+#include "identity/records.h"
+
+namespace kvcs {
+namespace {
+
+constexpr size_t kAddressesMax = 50'000;
+
+Status wrong_family(std::string_view wanted) {
+  return forbidden("This door needs " + std::string(wanted) + ".").with_reason("wrong_key_family");
+}
+
+Result<Principal> require_kind(Result<Principal> principal, PrincipalKind kind,
+                               std::string_view wanted) {
+  if (principal.ok() && principal.value().kind != kind) return wrong_family(wanted);
+  return principal;
+}
+
+// Bearer, or one of the headers that LLM client libraries send; exactly one of them.
+Result<std::string_view> user_bearer(const http::Request& request) {
+  const auto x_api_key = request.header("x-api-key");
+  const auto api_key = request.header("api-key");
+  const bool authorization = request.header("authorization").has_value();
+  const int given = (x_api_key ? 1 : 0) + (api_key ? 1 : 0) + (authorization ? 1 : 0);
+  if (given > 1) {
+    return unauthenticated(
+        "Send the key once: in Authorization, x-api-key or api-key, not in several.");
+  }
+  if (x_api_key) return *x_api_key;
+  if (api_key) return *api_key;
+  return request.bearer();
+}
+
+}  // namespace
+
+bool has_role(const Principal& principal, AdminRole at_least) {
+  if (principal.kind != PrincipalKind::kAdminKey) return false;
+  return static_cast<int>(principal.role) >= static_cast<int>(at_least);
+}
+
+http::Guard project_key(const Authenticator& auth) {
+  return [&auth](const http::Request& request) -> Result<Principal> {
+    const std::string_view bearer = KVCS_TRY(request.bearer());
+    return require_kind(auth.authenticate(bearer), PrincipalKind::kProjectKey,
+                        "a project key (kv_…)");
+  };
+}
+
+http::Guard user_key(const Authenticator& auth) {
+  return [&auth](const http::Request& request) -> Result<Principal> {
+    return require_kind(auth.authenticate(KVCS_TRY(user_bearer(request))), PrincipalKind::kUserKey,
+                        "a user key (gw_live_…)");
+  };
+}
+
+http::Guard tenant_token(const Authenticator& auth) {
+  return [&auth](const http::Request& request) -> Result<Principal> {
+    const std::string_view bearer = KVCS_TRY(request.bearer());
+    Principal principal = KVCS_TRY(require_kind(
+        auth.authenticate(bearer), PrincipalKind::kTenantToken, "a tenant token (kt_…)"));
+    for (const auto& [name, value] : request.params) {
+      if (name == "tenant" && value != principal.organization) {
+        return forbidden("The token does not belong to tenant '" + printable(value, 64) + "'.")
+            .with_reason("TENANT_MISMATCH");
+      }
+    }
+    return principal;
+  };
+}
+
+http::Guard admin(const Authenticator& auth, AdminRole at_least) {
+  return [&auth, at_least](const http::Request& request) -> Result<Principal> {
+    const std::string_view bearer = KVCS_TRY(request.bearer());
+    Principal principal = KVCS_TRY(
+        require_kind(auth.authenticate(bearer), PrincipalKind::kAdminKey, "an admin key (ka_…)"));
+    if (!has_role(principal, at_least)) {
+      return forbidden("The key has role " + std::string(admin_role_name(principal.role)) +
+                       "; this needs " + std::string(admin_role_name(at_least)) + ".")
+          .with_reason("insufficient_role");
+    }
+    return principal;
+  };
+}
+
+struct AdminDoor::Impl {
+  struct Failures {
+    int count = 0;
+    int64_t first_us = 0;
+    int64_t locked_until_us = 0;
+  };
+  const Authenticator& auth;
+  const Clock& clock;
+  const AdminDoorLimits limits;
+  Mutex mutex;
+  std::unordered_map<std::string, Failures> addresses KVCS_GUARDED_BY(mutex);
+
+  int64_t lockout_us() const { return int64_t{limits.lockout_s} * 1'000'000; }
+
+  int64_t locked_for_s(const std::string& ip) {
+    MutexLock lock(mutex);
+    const auto it = addresses.find(ip);
+    if (it == addresses.end()) return 0;
+    const int64_t left_us = it->second.locked_until_us - clock.mono_us();
+    return left_us <= 0 ? 0 : (left_us + 999'999) / 1'000'000;
+  }
+  void failed(const std::string& ip) {
+    MutexLock lock(mutex);
+    const int64_t now = clock.mono_us();
+    if (addresses.size() >= kAddressesMax && !addresses.contains(ip)) make_room(now);
+    Failures& failures = addresses[ip];
+    if (failures.count == 0 || now - failures.first_us > lockout_us()) {
+      failures = {0, now, failures.locked_until_us};
+    }
+    if (++failures.count >= limits.failures_max) {
+      failures = {0, now, now + lockout_us()};
+    }
+  }
+  void make_room(int64_t now) KVCS_REQUIRES(mutex) {
+    std::erase_if(addresses, [&](const auto& entry) {
+      return entry.second.locked_until_us <= now && now - entry.second.first_us > lockout_us();
+    });
+    if (addresses.size() >= kAddressesMax) addresses.erase(addresses.begin());
+  }
+  // A right key forgives typing errors.
+  void succeeded(const std::string& ip) {
+    MutexLock lock(mutex);
+    addresses.erase(ip);
+  }
+};
+
+AdminDoor::AdminDoor(const Authenticator& auth, const Clock& clock, AdminDoorLimits limits)
+    : impl_(new Impl{auth, clock, std::move(limits), {}, {}}) {}
+AdminDoor::~AdminDoor() = default;
+
+http::Guard AdminDoor::guard(AdminRole at_least) const {
+  return [impl = impl_.get(),
+          check = admin(impl_->auth, at_least)](const http::Request& request) -> Result<Principal> {
+    const int64_t locked_s = impl->locked_for_s(request.remote_ip);
+    if (locked_s > 0) {
+      return rate_limited("Too many wrong admin keys from this address; it is locked out.",
+                          static_cast<int>(locked_s))
+          .with_reason("locked_out");
+    }
+    const int64_t wait_s = impl->limits.rate(request.remote_ip);
+    if (wait_s > 0) {
+      return rate_limited("Too many admin requests from this address.", static_cast<int>(wait_s))
+          .with_reason("rate_limited");
+    }
+    Result<Principal> principal = check(request);
+    if (principal.ok()) {
+      impl->succeeded(request.remote_ip);
+    } else if (principal.code() == Code::kUnauthenticated &&
+               request.header("authorization").has_value()) {
+      impl->failed(request.remote_ip);
+    }
+    return principal;
+  };
+}
+
+}  // namespace kvcs

@@ -1,0 +1,296 @@
+#include "identity/keys.h"
+
+#include <functional>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/id.h"
+#include "kv/keyspace.h"
+
+namespace kvcs {
+namespace {
+
+constexpr int kRaceAttemptsMax = 8;
+constexpr size_t kPrefixShownBytes = 4;  // Of the random part.
+
+struct Family {
+  std::string_view prefix;
+  size_t random_bytes;
+};
+Family family_of(PrincipalKind kind) {
+  switch (kind) {
+    case PrincipalKind::kProjectKey:
+      return {"kv_", 32};
+    case PrincipalKind::kUserKey:
+      return {"gw_live_", 24};
+    case PrincipalKind::kTenantToken:
+      return {"kt_", 32};
+    case PrincipalKind::kAdminKey:
+      return {"ka_", 32};
+    case PrincipalKind::kAnonymous:
+      break;
+  }
+  KVCS_ASSERT(false);
+  return {};
+}
+
+std::string list_prefix(const KeyOwner& owner) {
+  switch (owner.kind) {
+    case PrincipalKind::kProjectKey:
+      return keyspace::org_key_prefix(owner.organization_id);
+    case PrincipalKind::kUserKey:
+      return keyspace::user_key_prefix(owner.user_id);
+    case PrincipalKind::kTenantToken:
+      return keyspace::tenant_token_prefix(owner.organization_id);
+    default:
+      return keyspace::admin_key_view("");
+  }
+}
+std::string list_key(const KeyOwner& owner, std::string_view key_id) {
+  return list_prefix(owner) + std::string(key_id);
+}
+std::string auth_key(PrincipalKind kind, std::string_view hash) {
+  if (kind == PrincipalKind::kTenantToken) return keyspace::tenant_auth(hash);
+  if (kind == PrincipalKind::kAdminKey) return keyspace::admin_key(hash);
+  return keyspace::api_key(hash);
+}
+
+bool belongs_to(const KeyRecord& key, const KeyOwner& owner) {
+  return owner.kind != PrincipalKind::kProjectKey || owner.project_id.empty() ||
+         key.project_id == owner.project_id;
+}
+
+std::string shown_prefix(std::string_view key, size_t family_bytes) {
+  return std::string(key.substr(0, family_bytes + kPrefixShownBytes)) + "…";
+}
+
+void put_both(KvBatch& batch, const KeyOwner& owner, const KeyRecord& key) {
+  const std::string json = key_to_json(key);
+  batch.put(KvFamily::kAuth, auth_key(key.kind, key.key_hash), json);
+  batch.put(KvFamily::kConfig, list_key(owner, key.id), json);
+}
+
+Status no_such_key(std::string_view key_id) {
+  return not_found("No key '" + printable(key_id, 64) + "'.").with_reason("key_not_found");
+}
+Status key_is_revoked() {
+  return conflict("The key is revoked; create a new one.").with_reason("key_revoked");
+}
+
+}  // namespace
+
+// Edits the record and the batch that will hold it; a failure stops without a write.
+struct KeyService::Change {
+  std::function<Status(KeyRecord& key, KvBatch& batch)> edit;
+};
+
+KeyService::KeyService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy)
+    : kv_(kv), audited_(audited), clock_(clock), entropy_(entropy) {}
+
+CreatedKey KeyService::prepare(const KeyOwner& owner, const NewKey& wanted, KvBatch& batch) const {
+  const Family family = family_of(owner.kind);
+  Secret key(std::string(family.prefix) + to_hex(entropy_.bytes(family.random_bytes)));
+  KeyRecord record;
+  record.kind = owner.kind;
+  record.id = make_uuid_v7(entropy_, clock_.unix_ms());
+  record.name = wanted.name;
+  record.organization_id = owner.organization_id;
+  record.project_id = owner.project_id;
+  record.user_id = owner.user_id;
+  record.role = wanted.role;
+  record.key_hash = sha256_hex(key.reveal());
+  record.key_prefix = shown_prefix(key.reveal(), family.prefix.size());
+  record.scopes = wanted.scopes;
+  record.monthly_limit_nano_usd = wanted.monthly_limit_nano_usd;
+  record.created_ms = clock_.unix_ms();
+  record.expires_ms = wanted.expires_ms;
+  put_both(batch, owner, record);
+  return {std::move(record), std::move(key)};
+}
+
+Result<CreatedKey> KeyService::create(const KeyOwner& owner, const NewKey& wanted,
+                                      const AuditContext& who) {
+  const KeyPage page = KVCS_TRY(list(owner, "", kKeysPerOwnerMax));
+  if (page.keys.size() >= kKeysPerOwnerMax) {
+    return conflict("There are " + std::to_string(kKeysPerOwnerMax) +
+                    " keys already; delete some first.")
+        .with_reason("too_many_keys");
+  }
+  KvBatch batch;
+  CreatedKey created = prepare(owner, wanted, batch);
+  KVCS_TRY(audited_.write(batch, who));
+  return created;
+}
+
+Result<KeyRecord> KeyService::import_tenant_token(const KeyOwner& owner, const NewKey& wanted,
+                                                  const Secret& bearer, const AuditContext& who) {
+  KVCS_ASSERT(owner.kind == PrincipalKind::kTenantToken);
+  const std::string& text = bearer.reveal();
+  bool visible = text.size() >= 16 && text.size() <= 512;
+  for (const char c : text) visible = visible && c >= 0x21 && c <= 0x7e;
+  if (!visible) return invalid("token: must have 16 to 512 visible ASCII characters.");
+  for (const std::string_view prefix : {"kv_", "gw_live_", "ka_"}) {
+    if (text.starts_with(prefix)) {
+      return invalid("token: '" + std::string(prefix) + "…' is kept for another family of keys.");
+    }
+  }
+  KeyRecord record;
+  record.kind = owner.kind;
+  record.id = make_uuid_v7(entropy_, clock_.unix_ms());
+  record.name = wanted.name;
+  record.organization_id = owner.organization_id;
+  record.key_hash = sha256_hex(text);
+  record.key_prefix = shown_prefix(text, 0);
+  record.scopes = wanted.scopes;
+  record.created_ms = clock_.unix_ms();
+  record.expires_ms = wanted.expires_ms;
+  KvBatch batch;
+  put_both(batch, owner, record);
+  const Status stored = audited_.compare_and_swap(
+      KvFamily::kAuth, auth_key(record.kind, record.key_hash), std::nullopt, batch, who);
+  if (stored.code() == Code::kConflict) {
+    return conflict("The token is known already.").with_reason("token_exists");
+  }
+  KVCS_TRY(Status(stored));
+  return record;
+}
+
+Result<std::string> KeyService::find_text(const KeyOwner& owner, std::string_view key_id) const {
+  if (!is_uuid(key_id) && !is_slug(key_id)) return no_such_key(key_id);
+  Result<KvEntry> entry = kv_.get(KvFamily::kConfig, list_key(owner, key_id));
+  if (entry.code() == Code::kNotFound) return no_such_key(key_id);
+  if (!entry.ok()) return entry.status();
+  return entry.value().value;
+}
+
+Result<KeyRecord> KeyService::find(const KeyOwner& owner, std::string_view key_id) const {
+  const std::string text = KVCS_TRY(find_text(owner, key_id));
+  KeyRecord key = KVCS_TRY(parse_key(text, owner.kind));
+  if (!belongs_to(key, owner)) return no_such_key(key_id);
+  const Result<KvEntry> used = kv_.get(KvFamily::kSystem, keyspace::last_used(key.id));
+  if (used.ok()) {
+    const Result<uint64_t> unix_ms = parse_u64(used.value().value, "last_used");
+    if (unix_ms.ok()) key.last_used_ms = static_cast<int64_t>(unix_ms.value());
+  }
+  return key;
+}
+
+Result<KeyPage> KeyService::list(const KeyOwner& owner, std::string_view cursor,
+                                 size_t limit) const {
+  KeyPage page;
+  std::string from(cursor);
+  do {
+    KvPage raw = KVCS_TRY(kv_.scan(KvFamily::kConfig, list_prefix(owner), from,
+                                   std::min(limit - page.keys.size(), kKvScanMax)));
+    for (const KvItem& item : raw.items) {
+      KeyRecord key = KVCS_TRY(parse_key(item.entry.value, owner.kind));
+      if (!belongs_to(key, owner)) continue;
+      page.keys.push_back(KVCS_TRY(find(owner, key.id)));
+    }
+    from = std::move(raw.cursor);
+  } while (!from.empty() && page.keys.size() < limit);
+  page.cursor = std::move(from);
+  return page;
+}
+
+Result<KeyRecord> KeyService::change(const KeyOwner& owner, std::string_view key_id,
+                                     const Change& change, const AuditContext& who) {
+  Status stored;
+  for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
+    const std::string before = KVCS_TRY(find_text(owner, key_id));
+    KeyRecord key = KVCS_TRY(parse_key(before, owner.kind));
+    if (!belongs_to(key, owner)) return no_such_key(key_id);
+    KvBatch batch;
+    KVCS_TRY(change.edit(key, batch));
+    // A record of another system names no hash; what cannot be found cannot be changed.
+    if (key.key_hash.empty()) {
+      return conflict("The key's record names no hash; delete its owner or import it again.");
+    }
+    put_both(batch, owner, key);
+    stored =
+        audited_.compare_and_swap(KvFamily::kConfig, list_key(owner, key_id), before, batch, who);
+    if (stored.ok()) return key;
+    if (stored.code() != Code::kConflict) return stored;
+  }
+  return stored;
+}
+
+Result<KeyRecord> KeyService::revoke(const KeyOwner& owner, std::string_view key_id,
+                                     const AuditContext& who) {
+  const KeyRecord present = KVCS_TRY(find(owner, key_id));
+  if (present.status == KeyStatus::kRevoked) return present;
+  return change(owner, key_id, {[this](KeyRecord& key, KvBatch& batch) {
+                  if (key.status == KeyStatus::kRevoked) return ok();
+                  key.status = KeyStatus::kRevoked;
+                  key.revoked_ms = clock_.unix_ms();
+                  if (!key.previous_key_hash.empty()) {
+                    batch.remove(KvFamily::kAuth, auth_key(key.kind, key.previous_key_hash));
+                    key.previous_key_hash.clear();
+                  }
+                  return ok();
+                }},
+                who);
+}
+
+Result<CreatedKey> KeyService::rotate(const KeyOwner& owner, std::string_view key_id,
+                                      int64_t overlap_s, const AuditContext& who) {
+  const Family family = family_of(owner.kind);
+  Secret fresh(std::string(family.prefix) + to_hex(entropy_.bytes(family.random_bytes)));
+  KeyRecord record =
+      KVCS_TRY(change(owner, key_id, {[&](KeyRecord& key, KvBatch& batch) -> Status {
+                        if (key.status == KeyStatus::kRevoked) return key_is_revoked();
+                        if (!key.previous_key_hash.empty()) {
+                          batch.remove(KvFamily::kAuth, auth_key(key.kind, key.previous_key_hash));
+                        }
+                        const std::string old_name = auth_key(key.kind, key.key_hash);
+                        if (overlap_s > 0) {
+                          KeyRecord old = key;
+                          old.previous_key_hash.clear();
+                          const int64_t end_ms = clock_.unix_ms() + overlap_s * 1000;
+                          old.expires_ms =
+                              old.expires_ms == 0 ? end_ms : std::min(old.expires_ms, end_ms);
+                          // The store removes it by itself, with the second rounded up.
+                          batch.put(KvFamily::kAuth, old_name,
+                                    KvEntry{key_to_json(old), {}, (old.expires_ms + 999) / 1000});
+                          key.previous_key_hash = key.key_hash;
+                        } else {
+                          batch.remove(KvFamily::kAuth, old_name);
+                          key.previous_key_hash.clear();
+                        }
+                        key.key_hash = sha256_hex(fresh.reveal());
+                        key.key_prefix = shown_prefix(fresh.reveal(), family.prefix.size());
+                        return ok();
+                      }},
+                      who));
+  return CreatedKey{std::move(record), std::move(fresh)};
+}
+
+Result<KeyRecord> KeyService::set_expiry(const KeyOwner& owner, std::string_view key_id,
+                                         int64_t expires_ms, const AuditContext& who) {
+  return change(owner, key_id, {[expires_ms](KeyRecord& key, KvBatch&) -> Status {
+                  if (key.status == KeyStatus::kRevoked) return key_is_revoked();
+                  key.expires_ms = expires_ms;
+                  return ok();
+                }},
+                who);
+}
+
+Status KeyService::remove_all(const KeyOwner& owner, const AuditContext& who) {
+  KvBatch batch;
+  const auto add_key = [&](const KvItem& item) -> Status {
+    const KeyRecord key = KVCS_TRY(parse_key(item.entry.value, owner.kind));
+    if (!belongs_to(key, owner)) return ok();
+    if (!key.key_hash.empty()) batch.remove(KvFamily::kAuth, auth_key(key.kind, key.key_hash));
+    if (!key.previous_key_hash.empty()) {
+      batch.remove(KvFamily::kAuth, auth_key(key.kind, key.previous_key_hash));
+    }
+    batch.remove(KvFamily::kConfig, item.key);
+    batch.remove(KvFamily::kSystem, keyspace::last_used(key.id));
+    return ok();
+  };
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, list_prefix(owner), add_key));
+  if (batch.empty()) return ok();
+  return audited_.write(batch, who);
+}
+
+}  // namespace kvcs

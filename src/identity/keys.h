@@ -1,0 +1,87 @@
+// The key service: creates, lists, revokes, rotates and expires keys of all four families. A key is
+// random, shown once and never stored; its SHA-256 is. The record under the hash (what
+// authentication reads) and the one in the owner's list flip in one audited batch, so that a
+// revocation counts on the next request. Thread-safe.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/entropy.h"
+#include "base/secret.h"
+#include "identity/records.h"
+#include "kv/audited_kv.h"
+
+namespace kvcs {
+
+inline constexpr size_t kKeyNameMaxBytes = 100;
+inline constexpr size_t kKeysPerOwnerMax = 1000;
+
+// Whose key it is. The caller has checked that the owner exists.
+struct KeyOwner {
+  PrincipalKind kind = PrincipalKind::kAnonymous;
+  std::string organization_id;  // All but kAdminKey
+  std::string project_id;       // kProjectKey
+  std::string user_id;          // kUserKey
+};
+
+struct NewKey {
+  std::string name;
+  AdminRole role = AdminRole::kNone;  // kAdminKey
+  int64_t expires_ms = 0;
+  std::vector<std::string> scopes;
+  std::optional<int64_t> monthly_limit_nano_usd;
+};
+
+struct CreatedKey {
+  KeyRecord record;
+  Secret key;  // Shown once.
+};
+
+struct KeyPage {
+  std::vector<KeyRecord> keys;
+  std::string cursor;
+};
+
+class KeyService final {
+ public:
+  KeyService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy);
+
+  // Conflict when the owner has kKeysPerOwnerMax live keys; Unavailable.
+  Result<CreatedKey> create(const KeyOwner& owner, const NewKey& key, const AuditContext& who);
+  // Adds to `batch` instead of writing; for records that are created together.
+  CreatedKey prepare(const KeyOwner& owner, const NewKey& key, KvBatch& batch) const;
+  // A tenant token that the tenant already has. Invalid: not 16 to 512 visible ASCII characters, or
+  // shaped like one of the other families. Conflict: known already.
+  Result<KeyRecord> import_tenant_token(const KeyOwner& owner, const NewKey& key,
+                                        const Secret& bearer, const AuditContext& who);
+
+  Result<KeyRecord> find(const KeyOwner& owner, std::string_view key_id) const;  // NotFound
+  // In order of id (which is of time). A project sees its own keys only.
+  Result<KeyPage> list(const KeyOwner& owner, std::string_view cursor, size_t limit) const;
+
+  // A repeat answers the same record. NotFound.
+  Result<KeyRecord> revoke(const KeyOwner& owner, std::string_view key_id, const AuditContext& who);
+  // A new key under the same id; the old one works for `overlap_s` more. Conflict when revoked.
+  Result<CreatedKey> rotate(const KeyOwner& owner, std::string_view key_id, int64_t overlap_s,
+                            const AuditContext& who);
+  // 0 = never expires. Conflict when revoked.
+  Result<KeyRecord> set_expiry(const KeyOwner& owner, std::string_view key_id, int64_t expires_ms,
+                               const AuditContext& who);
+  // Removes every key of the owner, list entry and all; part of deleting the owner.
+  Status remove_all(const KeyOwner& owner, const AuditContext& who);
+
+ private:
+  struct Change;
+  Result<KeyRecord> change(const KeyOwner& owner, std::string_view key_id, const Change& change,
+                           const AuditContext& who);
+  Result<std::string> find_text(const KeyOwner& owner, std::string_view key_id) const;
+
+  const KvStore& kv_;
+  AuditedKv& audited_;
+  const Clock& clock_;
+  Entropy& entropy_;
+};
+
+}  // namespace kvcs

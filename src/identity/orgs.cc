@@ -1,0 +1,162 @@
+#include "identity/orgs.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/id.h"
+#include "kv/keyspace.h"
+
+namespace kvcs {
+namespace {
+
+constexpr int kRaceAttemptsMax = 8;
+constexpr size_t kNameMaxBytes = 200;
+
+Status no_such_organization(std::string_view id) {
+  return not_found("No organization '" + printable(id, 64) + "'.").with_reason("org_not_found");
+}
+
+}  // namespace
+
+std::string slug_from_name(std::string_view name) {
+  std::string slug;
+  for (const char c : lower_ascii(name)) {
+    const bool word = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (word) {
+      slug += c;
+    } else if (!slug.empty() && slug.back() != '-') {
+      slug += '-';
+    }
+  }
+  if (slug.size() > 64) slug.resize(64);
+  while (!slug.empty() && slug.back() == '-') slug.pop_back();
+  return slug;
+}
+
+OrganizationService::OrganizationService(const KvStore& kv, AuditedKv& audited, KeyService& keys,
+                                         const Clock& clock, Entropy& entropy,
+                                         std::vector<std::string> reserved_slugs)
+    : kv_(kv),
+      audited_(audited),
+      keys_(keys),
+      clock_(clock),
+      entropy_(entropy),
+      reserved_slugs_(std::move(reserved_slugs)) {}
+
+Result<Organization> OrganizationService::check(Organization wanted) const {
+  if (trim(wanted.name).empty() || wanted.name.size() > kNameMaxBytes) {
+    return invalid("name: 1 to " + std::to_string(kNameMaxBytes) + " bytes are allowed.");
+  }
+  if (!is_slug(wanted.slug)) {
+    return invalid(
+        "slug: '" + printable(wanted.slug, 80) +
+        "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
+  }
+  if (std::find(reserved_slugs_.begin(), reserved_slugs_.end(), wanted.slug) !=
+      reserved_slugs_.end()) {
+    return invalid("slug: '" + wanted.slug + "' is a word that the API's own paths use.")
+        .with_reason("slug_reserved");
+  }
+  return wanted;
+}
+
+Result<Organization> OrganizationService::create(Organization wanted, const AuditContext& who) {
+  const bool slug_chosen = !wanted.slug.empty();
+  if (!slug_chosen) wanted.slug = slug_from_name(wanted.name);
+  if (wanted.id.empty()) wanted.id = make_uuid_v4(entropy_);
+  if (!slug_chosen && wanted.slug.empty()) wanted.slug = wanted.id;
+  wanted = KVCS_TRY(check(std::move(wanted)));
+  wanted.created_ms = wanted.updated_ms = clock_.unix_ms();
+  wanted.version = 1;
+  const std::string base_slug = wanted.slug.substr(0, 56);
+  for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
+    KvBatch batch;
+    batch.put(KvFamily::kConfig, keyspace::org_slug(wanted.slug), wanted.id);
+    batch.put(KvFamily::kConfig, keyspace::org_config(wanted.id), organization_to_json(wanted));
+    const Status stored = audited_.compare_and_swap(
+        KvFamily::kConfig, keyspace::org_slug(wanted.slug), std::nullopt, batch, who);
+    if (stored.ok()) return wanted;
+    if (stored.code() != Code::kConflict) return stored;
+    if (slug_chosen) break;
+    // Two companies may share a name; the slug that we chose ourselves gets a tail.
+    wanted.slug = base_slug + "-" + to_hex(entropy_.bytes(3));
+  }
+  return conflict("The slug '" + wanted.slug + "' is taken.").with_reason("slug_exists");
+}
+
+Result<Organization> OrganizationService::find(std::string_view id) const {
+  if (!is_uuid(id) && !is_slug(id)) return no_such_organization(id);
+  Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::org_config(id));
+  if (entry.code() == Code::kNotFound) return no_such_organization(id);
+  if (!entry.ok()) return entry.status();
+  return parse_organization(entry.value().value);
+}
+
+Result<Organization> OrganizationService::find_by_slug(std::string_view slug) const {
+  if (!is_slug(slug)) return no_such_organization(slug);
+  Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::org_slug(slug));
+  if (entry.code() == Code::kNotFound) return no_such_organization(slug);
+  if (!entry.ok()) return entry.status();
+  return find(entry.value().value);
+}
+
+Result<Organization> OrganizationService::update(std::string_view id, const Edit& edit,
+                                                 const AuditContext& who) {
+  Status stored;
+  for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
+    KVCS_TRY(find(id));
+    const std::string name = keyspace::org_config(id);
+    const std::string before = KVCS_TRY(kv_.get(KvFamily::kConfig, name)).value;
+    const Organization old = KVCS_TRY(parse_organization(before));
+    Organization changed = old;
+    KVCS_TRY(edit(changed));
+    changed.id = old.id;
+    changed.slug = old.slug;
+    changed.created_ms = old.created_ms;
+    changed.updated_ms = clock_.unix_ms();
+    changed.version = old.version + 1;
+    KvBatch batch;
+    batch.put(KvFamily::kConfig, name, organization_to_json(changed));
+    stored = audited_.compare_and_swap(KvFamily::kConfig, name, before, batch, who);
+    if (stored.ok()) return changed;
+    if (stored.code() != Code::kConflict) return stored;
+  }
+  return stored;
+}
+
+Result<OrganizationPage> OrganizationService::list(std::string_view cursor, size_t limit) const {
+  // Walked by slug: one short entry per organization, while org: also holds keys and tokens.
+  const KvPage slugs = KVCS_TRY(
+      kv_.scan(KvFamily::kConfig, keyspace::org_slug(""), cursor, std::min(limit, kKvScanMax)));
+  OrganizationPage page;
+  for (const KvItem& item : slugs.items) {
+    Result<Organization> organization = find(item.entry.value);
+    if (organization.code() == Code::kNotFound) continue;  // Removed since the scan.
+    if (!organization.ok()) return organization.status();
+    page.organizations.push_back(std::move(organization).value());
+  }
+  page.cursor = slugs.cursor;
+  return page;
+}
+
+Status OrganizationService::remove(std::string_view id, const AuditContext& who) {
+  const Organization organization = KVCS_TRY(find(id));
+  const KvPage users =
+      KVCS_TRY(kv_.scan(KvFamily::kConfig, keyspace::user_email(organization.id, ""), "", 1));
+  if (!users.items.empty()) {
+    return conflict("The organization has users; delete or move them first.")
+        .with_reason("org_not_empty");
+  }
+  KeyOwner owner{PrincipalKind::kProjectKey, organization.id, "", ""};
+  KVCS_TRY(keys_.remove_all(owner, who));
+  owner.kind = PrincipalKind::kTenantToken;
+  KVCS_TRY(keys_.remove_all(owner, who));
+  KvBatch batch;
+  batch.remove(KvFamily::kConfig, keyspace::org_config(organization.id));
+  if (!organization.slug.empty()) {
+    batch.remove(KvFamily::kConfig, keyspace::org_slug(organization.slug));
+  }
+  return audited_.write(batch, who);
+}
+
+}  // namespace kvcs

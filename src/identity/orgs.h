@@ -1,0 +1,55 @@
+// Organizations: create, change, suspend, delete, list. One record each, unique by slug (a
+// compare-and-swap on org_slug:{slug}). Every change is audited. Thread-safe.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/entropy.h"
+#include "identity/keys.h"
+#include "identity/records.h"
+#include "kv/audited_kv.h"
+
+namespace kvcs {
+
+struct OrganizationPage {
+  std::vector<Organization> organizations;
+  std::string cursor;
+};
+
+class OrganizationService final {
+ public:
+  // `reserved_slugs`: words that a path already uses where a slug would stand.
+  OrganizationService(const KvStore& kv, AuditedKv& audited, KeyService& keys, const Clock& clock,
+                      Entropy& entropy, std::vector<std::string> reserved_slugs);
+
+  // Fills in id (when empty), times and version; slug "" is made from the name. Invalid: slug or
+  // name out of shape, reserved slug. Conflict with reason slug_exists.
+  Result<Organization> create(Organization wanted, const AuditContext& who);
+  Result<Organization> find(std::string_view id) const;  // NotFound, reason org_not_found
+  Result<Organization> find_by_slug(std::string_view slug) const;
+  // `edit` may change anything but id, slug and times; it may run more than once. Its failure is
+  // returned and nothing is written.
+  using Edit = std::function<Status(Organization& organization)>;
+  Result<Organization> update(std::string_view id, const Edit& edit, const AuditContext& who);
+  Result<OrganizationPage> list(std::string_view cursor, size_t limit) const;
+  // Conflict with reason org_not_empty while it has users. Its keys and tokens go with it. The
+  // caller has checked that it has no projects.
+  Status remove(std::string_view id, const AuditContext& who);
+
+ private:
+  Result<Organization> check(Organization wanted) const;
+
+  const KvStore& kv_;
+  AuditedKv& audited_;
+  KeyService& keys_;
+  const Clock& clock_;
+  Entropy& entropy_;
+  const std::vector<std::string> reserved_slugs_;
+};
+
+// "My Company, Inc." → "my-company-inc"; "" when nothing is left.
+std::string slug_from_name(std::string_view name);
+
+}  // namespace kvcs

@@ -1,0 +1,272 @@
+#include "identity/orgs_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "base/money.h"
+#include "identity/admin_common.h"
+
+namespace kvcs {
+
+using namespace admin_api;
+
+namespace {
+
+constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
+constexpr int64_t kOverlapMaxS = 30 * 86'400;
+constexpr int64_t kPriceMaxPicoUsd = kPicoUsdPerUsd;  // 1 USD per token
+
+struct OrganizationChanges {
+  std::optional<std::string> name;
+  std::optional<int64_t> budget_nano_usd, fallback_nano_usd;
+  std::optional<bool> fail_open, active, log_bodies;
+  std::optional<int64_t> requests_per_minute, tokens_per_minute, max_output_tokens;
+  std::optional<std::vector<std::string>> allowed_models;
+  std::optional<int64_t> unknown_input_pico_usd, unknown_output_pico_usd;
+};
+
+std::optional<int64_t> optional_price(JsonReader& reader, std::string_view name) {
+  const std::optional<std::string> decimal = reader.optional_decimal(name);
+  if (!decimal) return std::nullopt;
+  const Result<int64_t> price = parse_pico_usd(*decimal, name);
+  if (price.ok() && price.value() <= kPriceMaxPicoUsd) return price.value();
+  reader.fail(name, "must be USD per token between 0 and 1 with at most 12 decimals.");
+  return std::nullopt;
+}
+
+OrganizationChanges read_changes(const Json& body, JsonReader& reader) {
+  OrganizationChanges changes;
+  changes.name = reader.optional_string("name", {.max_bytes = 200});
+  changes.budget_nano_usd = optional_usd(reader, "monthly_budget_usd");
+  changes.fallback_nano_usd = optional_usd(reader, "fallback_daily_limit");
+  // Both spellings are in use; ours is with the underscore.
+  const auto mode = reader.optional_one_of(
+      "failure_mode", {"fail_open", "fail_closed", "fail-open", "fail-closed"});
+  if (mode) changes.fail_open = *mode == "fail_open" || *mode == "fail-open";
+  changes.active = optional_status(reader);
+  changes.requests_per_minute = optional_limit(body, reader, "requests_per_minute");
+  changes.tokens_per_minute = optional_limit(body, reader, "tokens_per_minute");
+  changes.max_output_tokens = optional_limit(body, reader, "max_output_tokens");
+  changes.allowed_models = optional_models(reader);
+  changes.log_bodies = reader.optional_boolean("log_bodies");
+  changes.unknown_input_pico_usd = optional_price(reader, "unknown_input_cost_per_token");
+  changes.unknown_output_pico_usd = optional_price(reader, "unknown_output_cost_per_token");
+  if (changes.unknown_input_pico_usd.has_value() != changes.unknown_output_pico_usd.has_value()) {
+    reader.fail("unknown_input_cost_per_token", "is set together with the output's or not at all.");
+  }
+  return changes;
+}
+
+template <typename T>
+void assign(const std::optional<T>& from, T& to) {
+  if (from) to = *from;
+}
+void apply(const OrganizationChanges& changes, Organization& organization) {
+  assign(changes.name, organization.name);
+  assign(changes.budget_nano_usd, organization.monthly_budget_nano_usd);
+  assign(changes.fallback_nano_usd, organization.fallback_daily_nano_usd);
+  assign(changes.fail_open, organization.fail_open);
+  assign(changes.active, organization.active);
+  assign(changes.log_bodies, organization.log_bodies);
+  assign(changes.requests_per_minute, organization.requests_per_minute);
+  assign(changes.tokens_per_minute, organization.tokens_per_minute);
+  assign(changes.max_output_tokens, organization.max_output_tokens);
+  assign(changes.allowed_models, organization.allowed_models);
+  if (changes.unknown_input_pico_usd) {
+    organization.unknown_input_pico_usd = changes.unknown_input_pico_usd;
+    organization.unknown_output_pico_usd = changes.unknown_output_pico_usd;
+  }
+}
+
+// The stored form is what the API shows: it holds nothing secret.
+http::Response organization_reply(int status, const Organization& organization) {
+  return http::json_response(status, organization_to_json(organization));
+}
+
+Json project_json(const Project& project) {
+  return Json{{"project_id", project.id},
+              {"org_id", project.organization_id},
+              {"slug", project.slug},
+              {"name", project.name},
+              {"created_at", time_json(project.created_ms)}};
+}
+
+bool has_param(const http::Request& request, std::string_view name) {
+  for (const auto& param : request.params) {
+    if (param.first == name) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+OrganizationsApi::OrganizationsApi(OrganizationService& organizations, ProjectService& projects,
+                                   KeyService& keys)
+    : organizations_(organizations), projects_(projects), keys_(keys) {}
+
+Result<http::Response> OrganizationsApi::create(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  Organization organization;
+  organization.slug = reader.optional_string("slug", {.max_bytes = 64}).value_or("");
+  organization.monthly_budget_nano_usd = kDefaultBudgetNanoUsd;
+  const OrganizationChanges changes = read_changes(body, reader);
+  if (!reader.has("name")) reader.fail("name", "required.");
+  KVCS_TRY(reader.finish());
+  apply(changes, organization);
+  return organization_reply(201,
+                            KVCS_TRY(organizations_.create(std::move(organization), who(request))));
+}
+
+Result<http::Response> OrganizationsApi::get(http::Request& request) {
+  return organization_reply(200, KVCS_TRY(organizations_.find(request.param("org_id"))));
+}
+
+Result<http::Response> OrganizationsApi::update(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  const OrganizationChanges changes = read_changes(body, reader);
+  KVCS_TRY(reader.finish());
+  const auto edit = [&](Organization& edited) {
+    apply(changes, edited);
+    return ok();
+  };
+  return organization_reply(
+      200, KVCS_TRY(organizations_.update(request.param("org_id"), edit, who(request))));
+}
+
+Result<http::Response> OrganizationsApi::remove(http::Request& request) {
+  const std::string_view id = request.param("org_id");
+  const std::vector<Project> projects = KVCS_TRY(projects_.list(id));
+  if (!projects.empty()) {
+    return conflict("The organization has projects; delete them first.")
+        .with_reason("org_not_empty");
+  }
+  KVCS_TRY(organizations_.remove(id, who(request)));
+  return http::empty_response(204);
+}
+
+Result<http::Response> OrganizationsApi::list(http::Request& request) {
+  const PageAsk ask = KVCS_TRY(read_page(request));
+  const OrganizationPage page = KVCS_TRY(organizations_.list(ask.cursor, ask.limit));
+  std::string text = "{\"organizations\":[";
+  for (const Organization& organization : page.organizations) {
+    if (text.back() != '[') text += ',';
+    text += organization_to_json(organization);
+  }
+  text +=
+      "],\"cursor\":" + dump_json(page.cursor.empty() ? Json(nullptr) : Json(page.cursor)) + "}";
+  return http::json_response(200, std::move(text));
+}
+
+Result<http::Response> OrganizationsApi::set_active(http::Request& request, bool active) {
+  const auto edit = [active](Organization& edited) {
+    edited.active = active;
+    return ok();
+  };
+  return organization_reply(
+      200, KVCS_TRY(organizations_.update(request.param("org_id"), edit, who(request))));
+}
+Result<http::Response> OrganizationsApi::suspend(http::Request& request) {
+  return set_active(request, false);
+}
+Result<http::Response> OrganizationsApi::resume(http::Request& request) {
+  return set_active(request, true);
+}
+
+Result<http::Response> OrganizationsApi::create_project(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  Project project;
+  project.name = reader.string("name", {.max_bytes = 200});
+  project.slug = reader.optional_string("slug", {.max_bytes = 64}).value_or("");
+  KVCS_TRY(reader.finish());
+  project.organization_id = KVCS_TRY(organizations_.find(request.param("org_id"))).id;
+  return reply(201, project_json(KVCS_TRY(projects_.create(std::move(project)))));
+}
+
+Result<http::Response> OrganizationsApi::list_projects(http::Request& request) {
+  const Organization organization = KVCS_TRY(organizations_.find(request.param("org_id")));
+  Json projects = Json::array();
+  for (const Project& project : KVCS_TRY(projects_.list(organization.id))) {
+    projects.push_back(project_json(project));
+  }
+  return reply(200, Json{{"projects", projects}});
+}
+
+Result<http::Response> OrganizationsApi::remove_project(http::Request& request) {
+  const Organization organization = KVCS_TRY(organizations_.find(request.param("org_id")));
+  const Project project = KVCS_TRY(projects_.find(organization.id, request.param("project_id")));
+  KVCS_TRY(projects_.remove(organization.id, project.id));
+  KVCS_TRY(keys_.remove_all({PrincipalKind::kProjectKey, organization.id, project.id, ""},
+                            who(request)));
+  return http::empty_response(204);
+}
+
+Result<KeyOwner> OrganizationsApi::owner_of(const http::Request& request) const {
+  const Organization organization = KVCS_TRY(organizations_.find(request.param("org_id")));
+  if (!has_param(request, "project_id")) {
+    return KeyOwner{PrincipalKind::kTenantToken, organization.id, "", ""};
+  }
+  const Project project = KVCS_TRY(projects_.find(organization.id, request.param("project_id")));
+  return KeyOwner{PrincipalKind::kProjectKey, organization.id, project.id, ""};
+}
+
+Result<http::Response> OrganizationsApi::create_key(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  NewKey wanted;
+  wanted.name = reader.string("name", {.max_bytes = kKeyNameMaxBytes});
+  wanted.expires_ms = optional_time(body, reader, "expires_at").value_or(0);
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  const bool tenant = owner.kind == PrincipalKind::kTenantToken;
+  // A tenant may bring the bearer that its agents use already.
+  const auto imported =
+      tenant ? reader.optional_string("token", {.min_bytes = 16, .max_bytes = 512}) : std::nullopt;
+  KVCS_TRY(reader.finish());
+  if (imported) {
+    const KeyRecord record =
+        KVCS_TRY(keys_.import_tenant_token(owner, wanted, Secret(*imported), who(request)));
+    return reply(201, key_json(record));
+  }
+  if (!tenant) wanted.scopes = {"write"};
+  const CreatedKey created = KVCS_TRY(keys_.create(owner, wanted, who(request)));
+  Json json = key_json(created.record);
+  json[tenant ? "token" : "api_key"] = created.key.reveal();
+  return reply(201, json);
+}
+
+Result<http::Response> OrganizationsApi::list_keys(http::Request& request) {
+  const PageAsk ask = KVCS_TRY(read_page(request));
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
+  Json keys = Json::array();
+  for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
+  const bool tenant = owner.kind == PrincipalKind::kTenantToken;
+  return reply(200, Json{{tenant ? "tokens" : "api_keys", keys},
+                         {"cursor", page.cursor.empty() ? Json(nullptr) : Json(page.cursor)}});
+}
+
+Result<http::Response> OrganizationsApi::revoke_key(http::Request& request) {
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  const KeyRecord key = KVCS_TRY(keys_.revoke(owner, request.param("key_id"), who(request)));
+  return reply(200, Json{{"key_id", key.id},
+                         {"revoked_at", time_json(key.revoked_ms)},
+                         {"status", key_status_name(key.status)}});
+}
+
+Result<http::Response> OrganizationsApi::rotate_key(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  const int64_t overlap_s = reader.optional_integer("overlap_s", 0, kOverlapMaxS).value_or(0);
+  KVCS_TRY(reader.finish());
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  const CreatedKey rotated =
+      KVCS_TRY(keys_.rotate(owner, request.param("key_id"), overlap_s, who(request)));
+  Json json = key_json(rotated.record);
+  json[owner.kind == PrincipalKind::kTenantToken ? "token" : "api_key"] = rotated.key.reveal();
+  json["overlap_s"] = overlap_s;
+  return reply(200, json);
+}
+
+}  // namespace kvcs

@@ -1,0 +1,42 @@
+// Handlers of /admin/organizations: settings, projects, project keys and tenant tokens.
+// Thread-safe.
+#pragma once
+#include "http/http.h"
+#include "identity/keys.h"
+#include "identity/orgs.h"
+#include "identity/projects.h"
+
+namespace kvcs {
+
+class OrganizationsApi final {
+ public:
+  OrganizationsApi(OrganizationService& organizations, ProjectService& projects, KeyService& keys);
+
+  Result<http::Response> create(http::Request& request);   // POST /admin/organizations
+  Result<http::Response> get(http::Request& request);      // GET /admin/organizations/{org_id}
+  Result<http::Response> update(http::Request& request);   // PATCH
+  Result<http::Response> remove(http::Request& request);   // DELETE
+  Result<http::Response> list(http::Request& request);     // GET /admin/organizations
+  Result<http::Response> suspend(http::Request& request);  // POST …/suspend
+  Result<http::Response> resume(http::Request& request);   // POST …/resume
+
+  Result<http::Response> create_project(http::Request& request);  // POST …/projects
+  Result<http::Response> list_projects(http::Request& request);   // GET …/projects
+  Result<http::Response> remove_project(http::Request& request);  // DELETE …/projects/{project_id}
+
+  // …/projects/{project_id}/api-keys and …/tokens (a tenant's), told apart by the route.
+  Result<http::Response> create_key(http::Request& request);
+  Result<http::Response> list_keys(http::Request& request);
+  Result<http::Response> revoke_key(http::Request& request);
+  Result<http::Response> rotate_key(http::Request& request);
+
+ private:
+  Result<KeyOwner> owner_of(const http::Request& request) const;
+  Result<http::Response> set_active(http::Request& request, bool active);
+
+  OrganizationService& organizations_;
+  ProjectService& projects_;
+  KeyService& keys_;
+};
+
+}  // namespace kvcs

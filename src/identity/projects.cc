@@ -1,0 +1,101 @@
+#include "identity/projects.h"
+
+#include "base/bytes.h"
+#include "base/id.h"
+#include "db/db.h"
+#include "identity/orgs.h"
+
+namespace kvcs {
+namespace {
+
+constexpr size_t kNameMaxBytes = 200;
+
+Status no_such_project(std::string_view id) {
+  return not_found("No project '" + printable(id, 64) + "'.").with_reason("project_not_found");
+}
+
+Project read_project(const Statement& row) {
+  return {row.text(0), row.text(1), row.text(2), row.text(3), row.integer(4)};
+}
+
+}  // namespace
+
+ProjectService::ProjectService(DbWriter& writer, DbReaders& readers, const Clock& clock,
+                               Entropy& entropy)
+    : writer_(writer), readers_(readers), clock_(clock), entropy_(entropy) {}
+
+Result<Project> ProjectService::create(Project wanted) {
+  if (trim(wanted.name).empty() || wanted.name.size() > kNameMaxBytes) {
+    return invalid("name: 1 to " + std::to_string(kNameMaxBytes) + " bytes are allowed.");
+  }
+  if (wanted.id.empty()) wanted.id = make_uuid_v4(entropy_);
+  if (wanted.slug.empty()) wanted.slug = slug_from_name(wanted.name);
+  if (wanted.slug.empty()) wanted.slug = wanted.id;
+  if (!is_slug(wanted.slug)) {
+    return invalid(
+        "slug: '" + printable(wanted.slug, 80) +
+        "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
+  }
+  wanted.created_ms = clock_.unix_ms();
+  Status stored = writer_.run([wanted](Database& db) -> Status {
+    Statement insert =
+        KVCS_TRY(db.prepare("INSERT INTO projects (id, organization_id, slug, name, created_ms) "
+                            "VALUES (?, ?, ?, ?, ?)"));
+    insert.bind(1, wanted.id).bind(2, wanted.organization_id).bind(3, wanted.slug);
+    insert.bind(4, wanted.name).bind(5, wanted.created_ms);
+    return insert.run();
+  });
+  if (stored.code() == Code::kConflict) {
+    return conflict("A project '" + wanted.slug + "' exists in this organization.")
+        .with_reason("slug_exists");
+  }
+  if (!stored.ok()) return stored;
+  return wanted;
+}
+
+Result<Project> ProjectService::find(std::string_view organization_id,
+                                     std::string_view project_id) const {
+  Project project;
+  const Status found = readers_.run([&](Database& db) -> Status {
+    Statement select =
+        KVCS_TRY(db.prepare("SELECT id, organization_id, slug, name, created_ms FROM projects "
+                            "WHERE id = ? AND organization_id = ?"));
+    select.bind(1, project_id).bind(2, organization_id);
+    if (!KVCS_TRY(select.step())) return no_such_project(project_id);
+    project = read_project(select);
+    return ok();
+  });
+  if (!found.ok()) return found;
+  return project;
+}
+
+Result<std::vector<Project>> ProjectService::list(std::string_view organization_id) const {
+  std::vector<Project> projects;
+  const Status read = readers_.run([&](Database& db) -> Status {
+    Statement select =
+        KVCS_TRY(db.prepare("SELECT id, organization_id, slug, name, created_ms FROM projects "
+                            "WHERE organization_id = ? ORDER BY slug LIMIT ?"));
+    select.bind(1, organization_id);
+    select.bind(2, static_cast<int64_t>(kProjectsPerOrganizationMax));
+    while (KVCS_TRY(select.step())) projects.push_back(read_project(select));
+    return ok();
+  });
+  if (!read.ok()) return read;
+  return projects;
+}
+
+Status ProjectService::remove(std::string_view organization_id, std::string_view project_id) {
+  const Project project = KVCS_TRY(find(organization_id, project_id));
+  Status removed = writer_.run([id = project.id](Database& db) -> Status {
+    Statement statement = KVCS_TRY(db.prepare("DELETE FROM projects WHERE id = ?"));
+    statement.bind(1, id);
+    return statement.run();
+  });
+  if (removed.code() == Code::kConflict) {
+    return conflict("The project has artifacts; delete them first.")
+        .with_reason("project_not_empty");
+  }
+  return removed;
+}
+
+}  // namespace kvcs

@@ -1,0 +1,325 @@
+#include "identity/records.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/money.h"
+
+namespace kvcs {
+namespace {
+
+// Reads one record; the first member that does not fit is remembered. Absent members keep their
+// defaults, since records of other systems lack some.
+class RecordReader final {
+ public:
+  RecordReader(std::string_view what, std::string_view text) : what_(what) {
+    Result<Json> parsed = parse_json_exact(text);
+    if (parsed.ok()) {
+      json_ = std::move(parsed).value();
+    } else {
+      fault_ = parsed.status().message();
+    }
+    if (fault_.empty() && !json_.is_object()) fault_ = "not an object";
+    if (!fault_.empty()) json_ = Json::object();
+  }
+
+  std::string text(const char* name) const {
+    const auto it = json_.find(name);
+    return it != json_.end() && it->is_string() ? it->get<std::string>() : "";
+  }
+  void nano_usd(const char* name, int64_t& out) {
+    JsonReader reader(json_);
+    if (const auto decimal = reader.optional_decimal(name)) {
+      take(parse_nano_usd(*decimal, name), out);
+    }
+  }
+  void pico_usd(const char* name, std::optional<int64_t>& out) {
+    JsonReader reader(json_);
+    if (const auto decimal = reader.optional_decimal(name)) {
+      int64_t value = 0;
+      take(parse_pico_usd(*decimal, name), value);
+      out = value;
+    }
+  }
+  // ISO text, or milliseconds as a number.
+  void time(const char* name, int64_t& out) {
+    const auto it = json_.find(name);
+    if (it == json_.end() || it->is_null()) return;
+    if (it->is_number_integer()) {
+      out = it->get<int64_t>();
+    } else if (it->is_string()) {
+      take(parse_iso8601_ms(it->get_ref<const std::string&>()), out);
+    } else {
+      fault(name);
+    }
+  }
+  void integer(const char* name, int64_t& out) {
+    const auto it = json_.find(name);
+    if (it == json_.end() || it->is_null()) return;
+    if (!it->is_number_integer()) return fault(name);
+    out = it->get<int64_t>();
+  }
+  void boolean(const char* name, bool& out) {
+    const auto it = json_.find(name);
+    if (it == json_.end() || it->is_null()) return;
+    if (!it->is_boolean()) return fault(name);
+    out = it->get<bool>();
+  }
+  void list(const char* name, std::vector<std::string>& out) {
+    const auto it = json_.find(name);
+    if (it == json_.end() || it->is_null()) return;
+    if (!it->is_array()) return fault(name);
+    for (const Json& item : *it) {
+      if (!item.is_string()) return fault(name);
+      out.push_back(item.get<std::string>());
+    }
+  }
+  void required(const char* name, const std::string& value) {
+    if (value.empty()) fault(name);
+  }
+  void fault(const char* name) {
+    if (fault_.empty()) fault_ = std::string("member '") + name + "' is missing or damaged";
+  }
+  Status finish() const {
+    if (fault_.empty()) return ok();
+    return internal("damaged " + std::string(what_) + " record: " + fault_);
+  }
+
+ private:
+  void take(const Result<int64_t>& value, int64_t& out) {
+    if (value.ok()) {
+      out = value.value();
+    } else if (fault_.empty()) {
+      fault_ = value.status().message();
+    }
+  }
+  std::string_view what_;
+  Json json_;
+  std::string fault_;
+};
+
+bool is_fail_open(std::string_view mode) {
+  return mode == "fail_open" || mode == "fail-open";
+}
+
+std::string_view kind_name(PrincipalKind kind) {
+  switch (kind) {
+    case PrincipalKind::kProjectKey:
+      return "project";
+    case PrincipalKind::kUserKey:
+      return "user";
+    case PrincipalKind::kTenantToken:
+      return "tenant";
+    case PrincipalKind::kAdminKey:
+      return "admin";
+    case PrincipalKind::kAnonymous:
+      break;
+  }
+  return "anonymous";
+}
+
+}  // namespace
+
+std::string_view key_status_name(KeyStatus status) {
+  switch (status) {
+    case KeyStatus::kActive:
+      return "active";
+    case KeyStatus::kSuspended:
+      return "suspended";
+    case KeyStatus::kRevoked:
+      break;
+  }
+  return "revoked";
+}
+
+std::string_view admin_role_name(AdminRole role) {
+  switch (role) {
+    case AdminRole::kBilling:
+      return "billing";
+    case AdminRole::kViewer:
+      return "viewer";
+    case AdminRole::kAdmin:
+      return "admin";
+    case AdminRole::kOwner:
+      return "owner";
+    case AdminRole::kNone:
+      break;
+  }
+  return "none";
+}
+Result<AdminRole> parse_admin_role(std::string_view name) {
+  for (const AdminRole role :
+       {AdminRole::kBilling, AdminRole::kViewer, AdminRole::kAdmin, AdminRole::kOwner}) {
+    if (admin_role_name(role) == name) return role;
+  }
+  return invalid("'" + printable(name, 40) + "' is not one of: owner, admin, viewer, billing.");
+}
+
+bool model_allowed(const std::vector<std::string>& allowed, std::string_view model) {
+  if (allowed.empty()) return true;
+  for (const std::string_view pattern : allowed) {
+    if (pattern == model) return true;
+    if (pattern.ends_with('*') && model.starts_with(pattern.substr(0, pattern.size() - 1))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Json usd_json(int64_t nano_usd) {
+  return json_decimal(format_usd(nano_usd));
+}
+Json time_json(int64_t unix_ms) {
+  return unix_ms == 0 ? Json(nullptr) : Json(format_iso8601_ms(unix_ms));
+}
+Json limit_json(int64_t limit) {
+  return limit < 0 ? Json(nullptr) : Json(limit);
+}
+
+std::string organization_to_json(const Organization& o) {
+  Json json{{"org_id", o.id},
+            {"slug", o.slug},
+            {"name", o.name},
+            {"status", o.active ? "active" : "suspended"},
+            {"monthly_budget_usd", usd_json(o.monthly_budget_nano_usd)},
+            {"failure_mode", o.fail_open ? "fail_open" : "fail_closed"},
+            {"fallback_daily_limit", usd_json(o.fallback_daily_nano_usd)},
+            {"requests_per_minute", limit_json(o.requests_per_minute)},
+            {"tokens_per_minute", limit_json(o.tokens_per_minute)},
+            {"allowed_models", o.allowed_models},
+            {"max_output_tokens", limit_json(o.max_output_tokens)},
+            {"log_bodies", o.log_bodies},
+            {"version", o.version},
+            {"created_at", time_json(o.created_ms)},
+            {"updated_at", time_json(o.updated_ms)}};
+  if (o.unknown_input_pico_usd && o.unknown_output_pico_usd) {
+    json["unknown_input_cost_per_token"] = json_decimal(format_pico_usd(*o.unknown_input_pico_usd));
+    json["unknown_output_cost_per_token"] =
+        json_decimal(format_pico_usd(*o.unknown_output_pico_usd));
+  }
+  return dump_json(json);
+}
+
+Result<Organization> parse_organization(std::string_view json) {
+  RecordReader reader("organization", json);
+  Organization o;
+  o.id = reader.text("org_id");
+  reader.required("org_id", o.id);
+  o.slug = reader.text("slug");
+  o.name = reader.text("name");
+  const std::string status = reader.text("status");
+  o.active = status.empty() || status == "active";
+  reader.nano_usd("monthly_budget_usd", o.monthly_budget_nano_usd);
+  o.fail_open = is_fail_open(reader.text("failure_mode"));
+  reader.nano_usd("fallback_daily_limit", o.fallback_daily_nano_usd);
+  reader.integer("requests_per_minute", o.requests_per_minute);
+  reader.integer("tokens_per_minute", o.tokens_per_minute);
+  reader.list("allowed_models", o.allowed_models);
+  reader.integer("max_output_tokens", o.max_output_tokens);
+  reader.pico_usd("unknown_input_cost_per_token", o.unknown_input_pico_usd);
+  reader.pico_usd("unknown_output_cost_per_token", o.unknown_output_pico_usd);
+  reader.boolean("log_bodies", o.log_bodies);
+  reader.integer("version", o.version);
+  reader.time("created_at", o.created_ms);
+  reader.time("updated_at", o.updated_ms);
+  KVCS_TRY(reader.finish());
+  return o;
+}
+
+std::string user_to_json(const User& u) {
+  return dump_json(Json{{"user_id", u.id},
+                        {"email", u.email},
+                        {"monthly_limit_usd", usd_json(u.monthly_limit_nano_usd)},
+                        {"org_id", u.organization_id},
+                        {"status", u.active ? "active" : "suspended"},
+                        {"requests_per_minute", limit_json(u.requests_per_minute)},
+                        {"tokens_per_minute", limit_json(u.tokens_per_minute)},
+                        {"allowed_models", u.allowed_models},
+                        {"version", u.version},
+                        {"created_at", time_json(u.created_ms)},
+                        {"updated_at", time_json(u.updated_ms)}});
+}
+
+Result<User> parse_user(std::string_view json) {
+  RecordReader reader("user", json);
+  User u;
+  u.id = reader.text("user_id");
+  reader.required("user_id", u.id);
+  u.organization_id = reader.text("org_id");
+  reader.required("org_id", u.organization_id);
+  u.email = reader.text("email");
+  const std::string status = reader.text("status");
+  u.active = status.empty() || status == "active";
+  reader.nano_usd("monthly_limit_usd", u.monthly_limit_nano_usd);
+  reader.integer("requests_per_minute", u.requests_per_minute);
+  reader.integer("tokens_per_minute", u.tokens_per_minute);
+  reader.list("allowed_models", u.allowed_models);
+  reader.integer("version", u.version);
+  reader.time("created_at", u.created_ms);
+  reader.time("updated_at", u.updated_ms);
+  KVCS_TRY(reader.finish());
+  return u;
+}
+
+std::string key_to_json(const KeyRecord& k) {
+  Json json{{"key_id", k.id},         {"kind", kind_name(k.kind)},
+            {"name", k.name},         {"status", key_status_name(k.status)},
+            {"key_hash", k.key_hash}, {"key_prefix", k.key_prefix}};
+  if (!k.organization_id.empty()) json["org_id"] = k.organization_id;
+  if (!k.project_id.empty()) json["project_id"] = k.project_id;
+  if (!k.user_id.empty()) json["user_id"] = k.user_id;
+  if (k.kind == PrincipalKind::kAdminKey) json["role"] = admin_role_name(k.role);
+  if (!k.previous_key_hash.empty()) json["previous_key_hash"] = k.previous_key_hash;
+  if (!k.scopes.empty()) json["scopes"] = k.scopes;
+  if (k.monthly_limit_nano_usd) json["monthly_limit_usd"] = usd_json(*k.monthly_limit_nano_usd);
+  json["created_at"] = time_json(k.created_ms);
+  json["expires_at"] = time_json(k.expires_ms);
+  if (k.revoked_ms != 0) json["revoked_at"] = time_json(k.revoked_ms);
+  return dump_json(json);
+}
+
+Result<KeyRecord> parse_key(std::string_view json, PrincipalKind family) {
+  RecordReader reader("key", json);
+  KeyRecord k;
+  k.kind = family;
+  k.id = reader.text("key_id");
+  reader.required("key_id", k.id);
+  k.name = reader.text("name");
+  k.organization_id = reader.text("org_id");
+  k.project_id = reader.text("project_id");
+  k.user_id = reader.text("user_id");
+  // Both families of apikey:{hash} share one table; a record that names a project is a project key.
+  if (family == PrincipalKind::kUserKey && !k.project_id.empty()) {
+    k.kind = PrincipalKind::kProjectKey;
+  }
+  if (k.kind == PrincipalKind::kUserKey) reader.required("user_id", k.user_id);
+  if (k.kind == PrincipalKind::kTenantToken) reader.required("org_id", k.organization_id);
+  if (k.kind == PrincipalKind::kAdminKey) {
+    const Result<AdminRole> role = parse_admin_role(reader.text("role"));
+    if (role.ok()) {
+      k.role = role.value();
+    } else {
+      reader.fault("role");
+    }
+  }
+  // An unknown status must not open a door.
+  const std::string status = reader.text("status");
+  k.status = status == "active"      ? KeyStatus::kActive
+             : status == "suspended" ? KeyStatus::kSuspended
+                                     : KeyStatus::kRevoked;
+  k.key_hash = reader.text("key_hash");
+  k.previous_key_hash = reader.text("previous_key_hash");
+  k.key_prefix = reader.text("key_prefix");
+  reader.list("scopes", k.scopes);
+  int64_t limit = kNoLimit;
+  reader.nano_usd("monthly_limit_usd", limit);
+  if (limit != kNoLimit) k.monthly_limit_nano_usd = limit;
+  reader.time("created_at", k.created_ms);
+  reader.time("expires_at", k.expires_ms);
+  reader.time("revoked_at", k.revoked_ms);
+  KVCS_TRY(reader.finish());
+  return k;
+}
+
+}  // namespace kvcs

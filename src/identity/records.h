@@ -1,0 +1,87 @@
+// The records of identity as they stand in KV, and their JSON. Money is nano-USD here and decimal
+// USD in JSON; times are unix milliseconds here and ISO 8601 UTC in JSON. Values; pure functions.
+//
+// Parsing is lenient about members it does not know (a record may come from a Workers KV namespace
+// or a newer kvcs) and strict about those it does: a damaged record is Internal, never a default.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/principal.h"
+#include "base/status.h"
+
+namespace kvcs {
+
+inline constexpr int64_t kNoLimit = -1;
+
+struct Organization {
+  std::string id;    // UUID
+  std::string slug;  // Also the tool gateway's tenant. "" in records of other systems.
+  std::string name;
+  bool active = true;
+  int64_t monthly_budget_nano_usd = 0;  // 0 blocks.
+  bool fail_open = false;
+  int64_t fallback_daily_nano_usd = 10'000'000'000;
+  int64_t requests_per_minute = kNoLimit, tokens_per_minute = kNoLimit;
+  std::vector<std::string> allowed_models;  // Empty: all. "gpt-4o*" matches by prefix.
+  int64_t max_output_tokens = kNoLimit;     // Cap for requests that name none.
+  // Both set: models without a price are admitted at these prices; else refused.
+  std::optional<int64_t> unknown_input_pico_usd, unknown_output_pico_usd;
+  bool log_bodies = false;
+  int64_t version = 1;
+  int64_t created_ms = 0, updated_ms = 0;
+};
+
+struct User {
+  std::string id, organization_id, email;
+  bool active = true;
+  int64_t monthly_limit_nano_usd = 0;  // 0 blocks.
+  int64_t requests_per_minute = kNoLimit, tokens_per_minute = kNoLimit;
+  std::vector<std::string> allowed_models;
+  int64_t version = 1;
+  int64_t created_ms = 0, updated_ms = 0;
+};
+
+enum class KeyStatus : uint8_t { kActive, kSuspended, kRevoked };
+std::string_view key_status_name(KeyStatus status);
+
+// A key of any family. The same record stands under its hash (for authentication) and in its
+// owner's list (for people); both are written by one batch. The key itself is nowhere.
+struct KeyRecord {
+  PrincipalKind kind = PrincipalKind::kAnonymous;
+  std::string id, name;
+  std::string organization_id, project_id, user_id;  // As the family needs.
+  AdminRole role = AdminRole::kNone;                 // kAdminKey
+  KeyStatus status = KeyStatus::kActive;
+  std::string key_hash;           // SHA-256 of the key, lower-case hex.
+  std::string previous_key_hash;  // After a rotation with overlap: the one that still works.
+  std::string key_prefix;         // "gw_live_ab12…": for people, to tell keys apart.
+  std::vector<std::string> scopes;
+  std::optional<int64_t> monthly_limit_nano_usd;           // kUserKey: the key's own budget.
+  int64_t created_ms = 0, expires_ms = 0, revoked_ms = 0;  // 0 = never.
+  int64_t last_used_ms = 0;  // Filled in by KeyService from last_used:{id}; not stored here.
+};
+
+std::string organization_to_json(const Organization& organization);
+Result<Organization> parse_organization(std::string_view json);
+std::string user_to_json(const User& user);
+Result<User> parse_user(std::string_view json);
+std::string key_to_json(const KeyRecord& key);
+// `family` names the kind where the record itself does not (imported records).
+Result<KeyRecord> parse_key(std::string_view json, PrincipalKind family);
+
+std::string_view admin_role_name(AdminRole role);
+Result<AdminRole> parse_admin_role(std::string_view name);
+// True when the model passes the list; see Organization::allowed_models.
+bool model_allowed(const std::vector<std::string>& allowed, std::string_view model);
+
+// For JSON bodies: a USD amount as a number, a time or null, a limit or null.
+Json usd_json(int64_t nano_usd);
+Json time_json(int64_t unix_ms);
+Json limit_json(int64_t limit);
+
+}  // namespace kvcs

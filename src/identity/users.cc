@@ -1,0 +1,134 @@
+#include "identity/users.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/id.h"
+#include "kv/keyspace.h"
+
+namespace kvcs {
+namespace {
+
+constexpr int kRaceAttemptsMax = 8;
+constexpr size_t kEmailMaxBytes = 254;  // RFC 5321 §4.5.3.1.3, less the angle brackets.
+
+Status no_such_user(std::string_view id) {
+  return not_found("No user '" + printable(id, 64) + "'.").with_reason("user_not_found");
+}
+
+}  // namespace
+
+Result<std::string> normal_email(std::string_view text) {
+  const std::string email = lower_ascii(trim(text));
+  const Status bad = invalid("email: '" + printable(text, 80) + "' is not an email address.");
+  const size_t at = email.find('@');
+  if (at == email.npos || at == 0 || at > 64 || email.size() > kEmailMaxBytes) return bad;
+  const std::string_view domain = std::string_view(email).substr(at + 1);
+  if (domain.empty() || domain.find('@') != domain.npos || domain.front() == '.' ||
+      domain.back() == '.' || domain.find("..") != domain.npos) {
+    return bad;
+  }
+  // ':' would end a part of a key; '/' and the rest have no business in an address.
+  for (const char c : email) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte <= 0x20 || byte == 0x7f ||
+        std::string_view(":,;<>()[]\\\"/").find(c) != std::string_view::npos) {
+      return bad;
+    }
+  }
+  if (!is_valid_utf8(email)) return bad;
+  return email;
+}
+
+UserService::UserService(const KvStore& kv, AuditedKv& audited, KeyService& keys,
+                         const Clock& clock, Entropy& entropy)
+    : kv_(kv), audited_(audited), keys_(keys), clock_(clock), entropy_(entropy) {}
+
+Result<User> UserService::create(User wanted, const AuditContext& who) {
+  wanted.email = KVCS_TRY(normal_email(wanted.email));
+  if (!is_uuid(wanted.organization_id) && !is_slug(wanted.organization_id)) {
+    return not_found("No organization '" + printable(wanted.organization_id, 64) + "'.")
+        .with_reason("org_not_found");
+  }
+  const std::string organization_key = keyspace::org_config(wanted.organization_id);
+  const Result<KvEntry> organization = kv_.get(KvFamily::kConfig, organization_key);
+  if (organization.code() == Code::kNotFound) {
+    return not_found("No organization '" + wanted.organization_id + "'.")
+        .with_reason("org_not_found");
+  }
+  KVCS_TRY(organization.status());
+  wanted.id = make_uuid_v4(entropy_);
+  wanted.created_ms = wanted.updated_ms = clock_.unix_ms();
+  wanted.version = 1;
+  const std::string email_key = keyspace::user_email(wanted.organization_id, wanted.email);
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, email_key, wanted.id);
+  batch.put(KvFamily::kConfig, keyspace::user_config(wanted.id), user_to_json(wanted));
+  Status stored = audited_.compare_and_swap(KvFamily::kConfig, email_key, std::nullopt, batch, who);
+  if (stored.code() == Code::kConflict) {
+    return conflict("A user with email '" + printable(wanted.email, 80) +
+                    "' exists in this organization.")
+        .with_reason("email_exists");
+  }
+  KVCS_TRY(std::move(stored));
+  return wanted;
+}
+
+Result<User> UserService::find(std::string_view id) const {
+  if (!is_uuid(id) && !is_slug(id)) return no_such_user(id);
+  Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::user_config(id));
+  if (entry.code() == Code::kNotFound) return no_such_user(id);
+  if (!entry.ok()) return entry.status();
+  return parse_user(entry.value().value);
+}
+
+Result<User> UserService::update(std::string_view id, const Edit& edit, const AuditContext& who) {
+  Status stored;
+  for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
+    KVCS_TRY(find(id));
+    const std::string name = keyspace::user_config(id);
+    const std::string before = KVCS_TRY(kv_.get(KvFamily::kConfig, name)).value;
+    const User old = KVCS_TRY(parse_user(before));
+    User changed = old;
+    KVCS_TRY(edit(changed));
+    changed.id = old.id;
+    changed.organization_id = old.organization_id;
+    changed.email = old.email;
+    changed.created_ms = old.created_ms;
+    changed.updated_ms = clock_.unix_ms();
+    changed.version = old.version + 1;
+    KvBatch batch;
+    batch.put(KvFamily::kConfig, name, user_to_json(changed));
+    stored = audited_.compare_and_swap(KvFamily::kConfig, name, before, batch, who);
+    if (stored.ok()) return changed;
+    if (stored.code() != Code::kConflict) return stored;
+  }
+  return stored;
+}
+
+Result<UserPage> UserService::list(std::string_view organization_id, std::string_view cursor,
+                                   size_t limit) const {
+  const KvPage emails =
+      KVCS_TRY(kv_.scan(KvFamily::kConfig, keyspace::user_email(organization_id, ""), cursor,
+                        std::min(limit, kKvScanMax)));
+  UserPage page;
+  for (const KvItem& item : emails.items) {
+    Result<User> user = find(item.entry.value);
+    if (user.code() == Code::kNotFound) continue;  // Removed since the scan.
+    if (!user.ok()) return user.status();
+    page.users.push_back(std::move(user).value());
+  }
+  page.cursor = emails.cursor;
+  return page;
+}
+
+Status UserService::remove(std::string_view id, const AuditContext& who) {
+  const User user = KVCS_TRY(find(id));
+  KVCS_TRY(keys_.remove_all({PrincipalKind::kUserKey, user.organization_id, "", user.id}, who));
+  KvBatch batch;
+  batch.remove(KvFamily::kConfig, keyspace::user_config(user.id));
+  batch.remove(KvFamily::kConfig, keyspace::user_email(user.organization_id, user.email));
+  return audited_.write(batch, who);
+}
+
+}  // namespace kvcs

@@ -1,0 +1,51 @@
+// AI users: people and apps that spend an organization's budget through their own keys. Unique by
+// email within an organization (a compare-and-swap on user_email:{org}:{email}). Every change is
+// audited. Thread-safe.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/entropy.h"
+#include "identity/keys.h"
+#include "identity/records.h"
+#include "kv/audited_kv.h"
+
+namespace kvcs {
+
+struct UserPage {
+  std::vector<User> users;
+  std::string cursor;
+};
+
+class UserService final {
+ public:
+  UserService(const KvStore& kv, AuditedKv& audited, KeyService& keys, const Clock& clock,
+              Entropy& entropy);
+
+  // Fills in id, times and version. Invalid: not an email address. NotFound with reason
+  // org_not_found. Conflict with reason email_exists.
+  Result<User> create(User wanted, const AuditContext& who);
+  Result<User> find(std::string_view id) const;  // NotFound, reason user_not_found
+  // `edit` may change anything but id, organization, email and times; it may run more than once.
+  using Edit = std::function<Status(User& user)>;
+  Result<User> update(std::string_view id, const Edit& edit, const AuditContext& who);
+  // Of one organization, in order of email.
+  Result<UserPage> list(std::string_view organization_id, std::string_view cursor,
+                        size_t limit) const;
+  // Its keys go first, so that a failure half-way leaves a user without keys, not keys without one.
+  Status remove(std::string_view id, const AuditContext& who);
+
+ private:
+  const KvStore& kv_;
+  AuditedKv& audited_;
+  KeyService& keys_;
+  const Clock& clock_;
+  Entropy& entropy_;
+};
+
+// Lower case, trimmed; Invalid when it is not local@domain of at most 254 visible characters.
+Result<std::string> normal_email(std::string_view text);
+
+}  // namespace kvcs

@@ -1,0 +1,185 @@
+#include "identity/users_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "identity/admin_common.h"
+
+namespace kvcs {
+
+using namespace admin_api;
+
+namespace {
+
+constexpr int64_t kDefaultLimitNanoUsd = 10'000'000'000;
+constexpr int64_t kOverlapMaxS = 30 * 86'400;
+
+// The members that POST and PATCH share.
+struct UserChanges {
+  std::optional<int64_t> monthly_limit_nano_usd, requests_per_minute, tokens_per_minute;
+  std::optional<bool> active;
+  std::optional<std::vector<std::string>> allowed_models;
+};
+UserChanges read_changes(const Json& body, JsonReader& reader) {
+  UserChanges changes;
+  changes.monthly_limit_nano_usd = optional_usd(reader, "monthly_limit_usd");
+  changes.active = optional_status(reader);
+  changes.requests_per_minute = optional_limit(body, reader, "requests_per_minute");
+  changes.tokens_per_minute = optional_limit(body, reader, "tokens_per_minute");
+  changes.allowed_models = optional_models(reader);
+  return changes;
+}
+void apply(const UserChanges& changes, User& user) {
+  if (changes.monthly_limit_nano_usd) {
+    user.monthly_limit_nano_usd = *changes.monthly_limit_nano_usd;
+  }
+  if (changes.active) user.active = *changes.active;
+  if (changes.requests_per_minute) user.requests_per_minute = *changes.requests_per_minute;
+  if (changes.tokens_per_minute) user.tokens_per_minute = *changes.tokens_per_minute;
+  if (changes.allowed_models) user.allowed_models = *changes.allowed_models;
+}
+
+}  // namespace
+
+UsersApi::UsersApi(UserService& users, KeyService& keys, UserUsage usage)
+    : users_(users), keys_(keys), usage_(std::move(usage)) {}
+
+Result<Json> UsersApi::user_json(const User& user) const {
+  const int64_t used = KVCS_TRY(usage_(user.id));
+  return Json{{"user_id", user.id},
+              {"email", user.email},
+              {"monthly_limit_usd", usd_json(user.monthly_limit_nano_usd)},
+              {"current_usage_usd", usd_json(used)},
+              {"status", user.active ? "active" : "suspended"},
+              {"created_at", time_json(user.created_ms)},
+              {"org_id", user.organization_id},
+              {"requests_per_minute", limit_json(user.requests_per_minute)},
+              {"tokens_per_minute", limit_json(user.tokens_per_minute)},
+              {"allowed_models", user.allowed_models},
+              {"updated_at", time_json(user.updated_ms)}};
+}
+
+Result<http::Response> UsersApi::create(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  User user;
+  user.email = reader.string("email", {.max_bytes = 254});
+  user.organization_id = reader.string("org_id", {.max_bytes = 64});
+  user.monthly_limit_nano_usd = kDefaultLimitNanoUsd;
+  apply(read_changes(body, reader), user);
+  KVCS_TRY(reader.finish());
+  user = KVCS_TRY(users_.create(std::move(user), who(request)));
+  return reply(201, Json{{"user_id", user.id},
+                         {"email", user.email},
+                         {"monthly_limit_usd", usd_json(user.monthly_limit_nano_usd)},
+                         {"status", user.active ? "active" : "suspended"},
+                         {"created_at", time_json(user.created_ms)}});
+}
+
+Result<http::Response> UsersApi::get(http::Request& request) {
+  const User user = KVCS_TRY(users_.find(request.param("user_id")));
+  return reply(200, KVCS_TRY(user_json(user)));
+}
+
+Result<http::Response> UsersApi::update(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  const UserChanges changes = read_changes(body, reader);
+  KVCS_TRY(reader.finish());
+  int64_t previous = 0;
+  const User user = KVCS_TRY(users_.update(
+      request.param("user_id"),
+      [&](User& edited) {
+        previous = edited.monthly_limit_nano_usd;
+        apply(changes, edited);
+        return ok();
+      },
+      who(request)));
+  Json json = KVCS_TRY(user_json(user));
+  json["previous_limit"] = usd_json(previous);
+  json["new_limit"] = usd_json(user.monthly_limit_nano_usd);
+  return reply(200, json);
+}
+
+Result<http::Response> UsersApi::remove(http::Request& request) {
+  KVCS_TRY(users_.remove(request.param("user_id"), who(request)));
+  return http::empty_response(204);
+}
+
+Result<http::Response> UsersApi::list(http::Request& request) {
+  const PageAsk ask = KVCS_TRY(read_page(request));
+  const auto organization_id = request.query_value("org_id");
+  if (!organization_id) return invalid("org_id: required, as a query parameter.");
+  const UserPage page = KVCS_TRY(users_.list(*organization_id, ask.cursor, ask.limit));
+  Json users = Json::array();
+  for (const User& user : page.users) users.push_back(KVCS_TRY(user_json(user)));
+  return reply(200, Json{{"users", users},
+                         {"cursor", page.cursor.empty() ? Json(nullptr) : Json(page.cursor)}});
+}
+
+Result<KeyOwner> UsersApi::owner_of(const http::Request& request) const {
+  const User user = KVCS_TRY(users_.find(request.param("user_id")));
+  return KeyOwner{PrincipalKind::kUserKey, user.organization_id, "", user.id};
+}
+
+Result<http::Response> UsersApi::create_key(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  NewKey wanted;
+  wanted.name = reader.string("name", {.max_bytes = kKeyNameMaxBytes});
+  wanted.expires_ms = optional_time(body, reader, "expires_at").value_or(0);
+  wanted.monthly_limit_nano_usd = optional_usd(reader, "monthly_limit_usd");
+  KVCS_TRY(reader.finish());
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  const CreatedKey created = KVCS_TRY(keys_.create(owner, wanted, who(request)));
+  return reply(201, Json{{"key_id", created.record.id},
+                         {"api_key", created.key.reveal()},
+                         {"name", created.record.name},
+                         {"created_at", time_json(created.record.created_ms)}});
+}
+
+Result<http::Response> UsersApi::list_keys(http::Request& request) {
+  const PageAsk ask = KVCS_TRY(read_page(request));
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
+  Json keys = Json::array();
+  for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
+  return reply(200, Json{{"api_keys", keys},
+                         {"cursor", page.cursor.empty() ? Json(nullptr) : Json(page.cursor)}});
+}
+
+Result<http::Response> UsersApi::revoke_key(http::Request& request) {
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  const KeyRecord key = KVCS_TRY(keys_.revoke(owner, request.param("key_id"), who(request)));
+  return reply(200, Json{{"key_id", key.id},
+                         {"revoked_at", time_json(key.revoked_ms)},
+                         {"status", key_status_name(key.status)}});
+}
+
+Result<http::Response> UsersApi::update_key(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  const std::optional<int64_t> expires_ms = optional_time(body, reader, "expires_at");
+  KVCS_TRY(reader.finish());
+  if (!expires_ms) return invalid("expires_at: required; a time, or null for never.");
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  return reply(200, key_json(KVCS_TRY(keys_.set_expiry(owner, request.param("key_id"), *expires_ms,
+                                                       who(request)))));
+}
+
+Result<http::Response> UsersApi::rotate_key(http::Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  JsonReader reader(body);
+  const int64_t overlap_s = reader.optional_integer("overlap_s", 0, kOverlapMaxS).value_or(0);
+  KVCS_TRY(reader.finish());
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  const CreatedKey rotated =
+      KVCS_TRY(keys_.rotate(owner, request.param("key_id"), overlap_s, who(request)));
+  return reply(200, Json{{"key_id", rotated.record.id},
+                         {"api_key", rotated.key.reveal()},
+                         {"name", rotated.record.name},
+                         {"created_at", time_json(rotated.record.created_ms)},
+                         {"overlap_s", overlap_s}});
+}
+
+}  // namespace kvcs
