@@ -1,6 +1,11 @@
-// Counters, gauges and histograms, printed in Prometheus text format 0.0.4. Instruments are created
-// at start-up and then updated without a lock. Thread-safe.
+// Counters, gauges and histograms, printed in Prometheus text format 0.0.4. Thread-safe.
+//
+// An instrument lives as long as its Metrics: look it up once, keep the reference, update it
+// without a lock. Looking up an instrument that exists takes a shared lock.
+// Names are Prometheus names ([a-zA-Z_:][a-zA-Z0-9_:]*), one kind each: anything else is a
+// programmer's error. Counters end in _total, histograms in _seconds by convention.
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -11,6 +16,8 @@
 
 namespace kvcs {
 
+inline constexpr size_t kMetricSeriesMax = 10'000;
+
 class Counter final {
  public:
   void add(int64_t n = 1) { value_.fetch_add(n, std::memory_order_relaxed); }
@@ -20,21 +27,25 @@ class Counter final {
   std::atomic<int64_t> value_{0};
 };
 
-// Fixed buckets in microseconds, 10 us to 30 s.
+// Fixed buckets, 10 us to 30 s. Recorded in microseconds, printed in seconds.
 class LatencyHistogram final {
  public:
+  static constexpr std::array<int64_t, 20> kBoundsUs = {
+      10,      25,        50,        100,       250,        500,       1'000,
+      2'500,   5'000,     10'000,    25'000,    50'000,     100'000,   250'000,
+      500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000, 30'000'000};
   void record_us(int64_t us);
-  static const std::vector<int64_t>& bounds_us();
   struct Snapshot {
-    std::vector<int64_t> buckets;  // Not cumulative; one more than bounds (the rest).
+    std::array<int64_t, kBoundsUs.size() + 1> buckets{};  // Not cumulative; the last is the rest.
     int64_t count = 0, sum_us = 0;
   };
   Snapshot snapshot() const;
-  // Upper bound of the bucket that holds the quantile; 0 when empty.
+  // Upper bound of the bucket that holds the quantile (0 to 1); 0 when empty, the last bound when
+  // it lies beyond.
   int64_t quantile_us(double q) const;
 
  private:
-  std::atomic<int64_t> buckets_[24] = {};
+  std::array<std::atomic<int64_t>, kBoundsUs.size() + 1> buckets_{};
   std::atomic<int64_t> sum_us_{0};
 };
 
@@ -42,22 +53,30 @@ class Metrics final {
  public:
   Metrics();
   ~Metrics();
-  // `labels` is the text between the braces: route="/health",status="200". The same name and labels
-  // give the same instrument. At most 10,000 series; beyond, a shared overflow series.
+  // `labels` is the text between the braces: route="/health",status="200"; values that are not
+  // constants go through escape_label. The same name and labels give the same instrument. Beyond
+  // kMetricSeriesMax series, and for labels that are not well formed, it is the series
+  // {overflow="true"} of that name.
   Counter& counter(std::string_view name, std::string_view help, std::string_view labels = {});
   LatencyHistogram& histogram(std::string_view name, std::string_view help,
                               std::string_view labels = {});
-  // Read when the page is printed.
+  // `read` is called when the page is printed, without a lock; it must be quick and thread-safe,
+  // and what it reads must outlive the last print(). The same name and labels replace it.
   void gauge(std::string_view name, std::string_view help, std::function<double()> read,
              std::string_view labels = {});
+  // As gauge(), for a number that only grows and that someone else counts.
+  void counter_from(std::string_view name, std::string_view help, std::function<double()> read,
+                    std::string_view labels = {});
   std::string print() const;
+  static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";
   static std::string escape_label(std::string_view value);
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-// Resident set size of this process, bytes.
+
+// Resident set size of this process; 0 when the system does not tell.
 int64_t resident_bytes();
 
 }  // namespace kvcs

@@ -1,0 +1,59 @@
+#include "ops/health.h"
+
+#include <algorithm>
+
+namespace kvcs {
+
+namespace {
+
+Health health_of(Code code) {
+  switch (code) {
+    case Code::kOk:
+      return Health::kUp;
+    case Code::kUnavailable:
+    case Code::kTimeout:
+    case Code::kInternal:
+      return Health::kDown;
+    default:
+      return Health::kDegraded;
+  }
+}
+
+}  // namespace
+
+std::string_view health_name(Health health) {
+  switch (health) {
+    case Health::kUp:
+      return "up";
+    case Health::kDegraded:
+      return "degraded";
+    case Health::kDown:
+      break;
+  }
+  return "down";
+}
+
+void HealthProbes::add(std::string name, std::function<Status()> probe) {
+  for (const auto& [known, unused] : probes_) KVCS_ASSERT(known != name);
+  probes_.emplace_back(std::move(name), std::move(probe));
+}
+
+std::vector<ProbeResult> HealthProbes::run() const {
+  std::vector<ProbeResult> results;
+  results.reserve(probes_.size());
+  for (const auto& [name, probe] : probes_) {
+    const int64_t begin_us = clock_.mono_us();
+    const Status status = probe();
+    const int64_t latency_us = clock_.mono_us() - begin_us;
+    results.push_back({name, health_of(status.code()), status.message(), latency_us});
+  }
+  return results;
+}
+
+Health HealthProbes::worst(const std::vector<ProbeResult>& results) {
+  Health worst = Health::kUp;
+  for (const auto& result : results) worst = std::max(worst, result.health);
+  return worst;
+}
+
+}  // namespace kvcs

@@ -1,0 +1,52 @@
+// Goal: probes say what they found, in order, and the worst one decides.
+#include "ops/health.h"
+
+#include <catch2/catch.hpp>
+
+using namespace kvcs;
+
+TEST_CASE("health: each code of a probe has its level, and the worst decides", "[unit][ops]") {
+  ManualClock clock;
+  HealthProbes probes(clock);
+  CHECK(probes.run().empty());
+  CHECK(HealthProbes::worst({}) == Health::kUp);
+
+  Status kv_status, disk_status;
+  probes.add("kv", [&] {
+    clock.advance_ms(2);
+    return kv_status;
+  });
+  probes.add("disk", [&] { return disk_status; });
+  auto results = probes.run();
+  REQUIRE(results.size() == 2);
+  CHECK(results[0].name == "kv");
+  CHECK(results[0].health == Health::kUp);
+  CHECK(results[0].latency_us == 2000);
+  CHECK(HealthProbes::worst(results) == Health::kUp);
+
+  disk_status = too_large("the disk is 91 % full");
+  results = probes.run();
+  CHECK(results[1].health == Health::kDegraded);
+  CHECK(results[1].message == "the disk is 91 % full");
+  CHECK(HealthProbes::worst(results) == Health::kDegraded);
+
+  for (const auto& down : {unavailable("kv is closed"), timed_out("no answer"), internal("bug")}) {
+    kv_status = down;
+    results = probes.run();
+    CHECK(results[0].health == Health::kDown);
+    CHECK(HealthProbes::worst(results) == Health::kDown);
+  }
+}
+
+TEST_CASE("health: an internal failure does not show its cause", "[unit][ops]") {
+  ManualClock clock;
+  HealthProbes probes(clock);
+  probes.add("kv", [] { return internal("password=1234"); });
+  CHECK(probes.run()[0].message.find("1234") == std::string::npos);
+}
+
+TEST_CASE("health: levels have words", "[unit][ops]") {
+  CHECK(health_name(Health::kUp) == "up");
+  CHECK(health_name(Health::kDegraded) == "degraded");
+  CHECK(health_name(Health::kDown) == "down");
+}
