@@ -1,9 +1,16 @@
-// Requests to other servers. Two engines: make_curl_upstream (HTTP/1.1, HTTP/2, TLS, pooled
-// connections) and ScriptedUpstream in tests/support.
+// Requests to other servers. make_http_upstream gives one client with two engines: libcurl
+// (https, HTTP/2, names that need DNS) and an own plain HTTP/1.1 client for http:// addresses.
+// ScriptedUpstream in tests/support is the fake.
 //
 // open() returns as soon as the response's head is in; the body is pulled by read(), which is the
-// back-pressure: what is not read is not fetched. Redirects are never followed, nothing is retried.
-// Thread-safe; a response is used by one thread.
+// back-pressure: what is not read is not fetched (at most 256 KiB wait in memory). Redirects are
+// never followed and bodies never decompressed. Nothing is retried, with one exception: a request
+// sent on a pooled connection that the peer had closed, told by a failed write or an end before
+// the first byte of a response, is sent once more on a new connection (RFC 9112 §9.3.1).
+// Thread-safe; a response is used by one thread and must not outlive its HttpUpstream.
+//
+// Reasons of failures (Status::reason): dns_failed, connect_failed, tls_failed, not_http,
+// truncated, connect_timeout, deadline, idle, client_gone, private_address, upstream_busy.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -21,12 +28,14 @@ namespace kvcs::http {
 
 struct UpstreamRequest {
   std::string method = "GET";
-  std::string url;  // http or https
+  std::string url;  // http or https; no user info, no fragment, nothing left to escape.
+  // Names are tokens, values without control characters. Host, Content-Length, Expect and
+  // hop-by-hop headers belong to the engine and are left out.
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   int connect_timeout_ms = 5'000;
   int deadline_ms = 30'000;      // Whole exchange; 0: none.
-  int idle_timeout_ms = 60'000;  // No byte for so long.
+  int idle_timeout_ms = 60'000;  // No byte for so long while we wait; 0: none.
   int client_fd = -1;            // A client that leaves cancels the exchange; -1: nobody to watch.
   bool allow_private_addresses = false;  // Else a host resolving to one is Forbidden (SSRF).
   size_t head_max_bytes = 64 << 10;
@@ -40,7 +49,7 @@ class UpstreamResponse {
   virtual const std::vector<std::pair<std::string, std::string>>& headers() const = 0;
   std::optional<std::string_view> header(std::string_view lower_name) const;
   // 0 at the clean end. Upstream: broken off, lied about its length. Timeout: deadline or idle.
-  // Unavailable with reason "client_gone": the watched client left.
+  // Unavailable with reason "client_gone": the watched client left. A failure is final.
   virtual Result<size_t> read(std::span<char> out) = 0;
   Result<std::string> read_all(size_t max_bytes);  // TooLarge beyond.
 };
@@ -49,16 +58,25 @@ class HttpUpstream {
  public:
   virtual ~HttpUpstream() = default;
   // Upstream: no connection, no DNS, TLS failure, not HTTP. Timeout. Forbidden: private address.
+  // Invalid: a URL, method or header that is not sendable. Unavailable: "client_gone", or
+  // "upstream_busy" at connections_per_host_max.
   virtual Result<std::unique_ptr<UpstreamResponse>> open(const UpstreamRequest& request) = 0;
 };
 
 struct UpstreamConfig {
-  int connections_per_host_max = 256;
-  int connections_idle_max = 512;
+  int connections_per_host_max = 1200;  // Exchanges at once with one host and port.
+  int connections_idle_max = 512;       // Kept open for the next request, all hosts together.
   int dns_cache_s = 60;
   std::string ca_file;  // "" = the system's.
   std::string user_agent = "kvcs";
 };
-std::unique_ptr<HttpUpstream> make_curl_upstream(const UpstreamConfig& config, const Clock& clock);
+// `clock` outlives the result.
+std::unique_ptr<HttpUpstream> make_http_upstream(const UpstreamConfig& config, const Clock& clock);
+
+// For checks at configuration time. Invalid: open() would refuse this URL.
+Status check_upstream_url(std::string_view url);
+// True for loopback, private, link-local, shared, multicast, reserved and cloud metadata addresses
+// (IPv4, IPv6 and the forms of IPv6 that carry an IPv4 address), and for what is no address.
+bool is_private_ip(std::string_view address);
 
 }  // namespace kvcs::http
