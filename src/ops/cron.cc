@@ -1,0 +1,388 @@
+#include "ops/cron.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <exception>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "base/thread.h"
+#include "kv/keyspace.h"
+#include "kv/kv.h"
+
+namespace kvcs {
+
+namespace {
+
+constexpr int64_t kTickMs = 1000;
+constexpr int64_t kWaitStepMs = 20;           // How often tick_and_wait looks at the time limits.
+constexpr int64_t kClockJumpBackMs = 90'000;  // Less is a clock being disciplined.
+constexpr int64_t kAttemptsMax = 2;
+constexpr int64_t kTimeLimitMaxS = 86'400;
+constexpr size_t kNameMaxBytes = 64;
+constexpr std::string_view kSucceeded = "ok";
+
+// What KV keeps of a job: the slot that was last dealt with and how its run ended.
+struct Record {
+  int64_t slot_ms = 0;
+  int64_t attempts = 0;  // Runs of this slot that have not ended; 0 when it is done.
+  int64_t started_ms = 0, duration_ms = 0;
+  std::string result;
+};
+
+std::string to_text(const Record& record) {
+  return dump_json(Json{{"slot_ms", record.slot_ms},
+                        {"attempts", record.attempts},
+                        {"started_ms", record.started_ms},
+                        {"duration_ms", record.duration_ms},
+                        {"result", record.result}});
+}
+
+Result<Record> from_text(std::string_view text) {
+  const Json json = KVCS_TRY(parse_json(text));
+  if (!json.is_object()) return invalid("not an object");
+  JsonReader reader(json);
+  reader.ignore_unknown();
+  Record record;
+  record.slot_ms = reader.integer("slot_ms", 0, INT64_MAX);
+  record.attempts = reader.integer("attempts", 0, INT64_MAX);
+  record.started_ms = reader.integer("started_ms", 0, INT64_MAX);
+  record.duration_ms = reader.integer("duration_ms", 0, INT64_MAX);
+  record.result =
+      reader.optional_string("result", {.min_bytes = 0, .max_bytes = 4096}).value_or("");
+  KVCS_TRY(reader.finish());
+  return record;
+}
+
+// FNV-1a over name and slot: the same slot of the same job always waits equally long.
+int64_t jitter_ms(const Job& job, int64_t slot_ms) {
+  if (job.jitter_s <= 0) return 0;
+  uint64_t hash = 14'695'981'039'346'656'037u;
+  for (const char c : job.name + "@" + std::to_string(slot_ms)) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 1'099'511'628'211u;
+  }
+  return static_cast<int64_t>(hash % static_cast<uint64_t>(job.jitter_s * 1000));
+}
+
+Status check_job(const Job& job) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+  };
+  if (job.name.empty() || job.name.size() > kNameMaxBytes ||
+      !std::all_of(job.name.begin(), job.name.end(), fits)) {
+    return invalid("job name '" + printable(job.name, 80) +
+                   "': 1 to 64 letters, digits, '-' and '_'");
+  }
+  if (job.time_limit_s < 1 || job.time_limit_s > kTimeLimitMaxS) {
+    return invalid("job " + job.name + ": time limit " + std::to_string(job.time_limit_s) +
+                   " s; it is 1 to 86400");
+  }
+  if (job.jitter_s < 0 || job.jitter_s > kTimeLimitMaxS) {
+    return invalid("job " + job.name + ": jitter " + std::to_string(job.jitter_s) +
+                   " s; it is 0 to 86400");
+  }
+  if (!job.run) return invalid("job " + job.name + " has no function");
+  return ok();
+}
+
+Result<std::string> run_guarded(const Job& job, const JobContext& context) {
+  // The edge of the thread: one job's bug must not take the daemon with it.
+  try {
+    return job.run(context);
+  } catch (const std::exception& e) {
+    return internal(std::string("exception: ") + e.what());
+  }
+}
+
+}  // namespace
+
+struct Cron::Impl {
+  // Of what follows the job, `job` and `schedule` never change after add(); the rest is guarded by
+  // the mutex, but `record` and `slot_ms` belong to the run's thread while `running`.
+  struct Entry {
+    Job job;
+    CronExpression schedule;
+    JobStatus status;
+    int64_t next_slot_ms = -1;
+    int64_t deadline_us = 0;
+    bool timed_out = false;
+    std::atomic<bool> cancelled{false};
+    Record record;
+    std::unique_ptr<Thread> thread;
+  };
+
+  Impl(KvStore& k, const Clock& c, std::function<void(const JobRun&)> f)
+      : kv(k), clock(c), on_finished(std::move(f)) {}
+
+  Entry* find(std::string_view name) KVCS_REQUIRES(mutex) {
+    for (const auto& entry : entries) {
+      if (entry->job.name == name) return entry.get();
+    }
+    return nullptr;
+  }
+
+  void load_once();
+  void plan(Entry& entry, int64_t after_ms) KVCS_REQUIRES(mutex);
+  void plan_from_record(Entry& entry, int64_t now_ms) KVCS_REQUIRES(mutex);
+  void tick();
+  void cancel_overdue(Entry& entry) KVCS_REQUIRES(mutex);
+  void launch(Entry& entry, int64_t slot_ms) KVCS_REQUIRES(mutex);
+  void run(Entry& entry, int64_t slot_ms);
+  std::string judge(Entry& entry, const Result<std::string>& outcome, int64_t duration_us);
+  void save(const Entry& entry);
+  bool any_running() const KVCS_REQUIRES(mutex) {
+    return std::any_of(entries.begin(), entries.end(),
+                       [](const auto& entry) { return entry->status.running; });
+  }
+
+  KvStore& kv;
+  const Clock& clock;
+  const std::function<void(const JobRun&)> on_finished;
+  mutable Mutex mutex;
+  CondVar changed;
+  std::vector<std::unique_ptr<Entry>> entries KVCS_GUARDED_BY(mutex);
+  enum class Load : uint8_t { kNot, kUnderWay, kDone } load KVCS_GUARDED_BY(mutex) = Load::kNot;
+  bool stopping KVCS_GUARDED_BY(mutex) = false;
+  int64_t last_tick_ms KVCS_GUARDED_BY(mutex) = 0;
+  std::unique_ptr<Thread> ticker;
+};
+
+void Cron::Impl::plan(Entry& entry, int64_t after_ms) {
+  entry.next_slot_ms = entry.schedule.next_after_ms(after_ms);
+  entry.status.next_ms =
+      entry.next_slot_ms < 0 ? -1 : entry.next_slot_ms + jitter_ms(entry.job, entry.next_slot_ms);
+}
+
+// A slot between the last one and now was missed: the newest such slot would do, but which one does
+// not matter, since the slot after the run is planned from now.
+void Cron::Impl::plan_from_record(Entry& entry, int64_t now_ms) {
+  const bool interrupted = entry.record.attempts > 0 && entry.record.attempts < kAttemptsMax;
+  const int64_t missed_ms = entry.schedule.next_after_ms(entry.record.slot_ms);
+  if (interrupted || (missed_ms >= 0 && missed_ms <= now_ms)) {
+    entry.next_slot_ms = interrupted ? entry.record.slot_ms : missed_ms;
+    entry.status.next_ms = now_ms;
+  } else {
+    plan(entry, now_ms);
+  }
+}
+
+void Cron::Impl::load_once() {
+  std::vector<Entry*> all;
+  {
+    MutexLock lock(mutex);
+    while (load == Load::kUnderWay) changed.wait(mutex);
+    if (load == Load::kDone) return;
+    load = Load::kUnderWay;
+    for (const auto& entry : entries) all.push_back(entry.get());
+  }
+  const int64_t now_ms = clock.unix_ms();
+  // Nothing runs yet, so the records may be touched without the lock, which is not held over I/O.
+  for (Entry* entry : all) {
+    const auto stored = kv.get(KvFamily::kSystem, keyspace::cron(entry->job.name));
+    if (stored.ok()) {
+      if (auto record = from_text(stored->value); record.ok()) entry->record = *record;
+    } else if (stored.code() != Code::kNotFound) {
+      log::warn("job.load_failed",
+                {{"job", entry->job.name}, {"error", stored.status().to_string()}});
+    }
+    // From the future: the clock was wrong then. Never seen: what is missed counts from today.
+    if (entry->record.slot_ms <= 0 || entry->record.slot_ms > now_ms + kClockJumpBackMs) {
+      entry->record.slot_ms = now_ms;
+      entry->record.attempts = 0;
+      save(*entry);
+    }
+  }
+  MutexLock lock(mutex);
+  last_tick_ms = now_ms;
+  for (Entry* entry : all) {
+    entry->status.last_started_ms = entry->record.started_ms;
+    entry->status.last_duration_ms = entry->record.duration_ms;
+    entry->status.last_result = entry->record.result;
+    plan_from_record(*entry, now_ms);
+  }
+  load = Load::kDone;
+  changed.notify_all();
+}
+
+void Cron::Impl::tick() {
+  MutexLock lock(mutex);
+  const int64_t now_ms = clock.unix_ms();
+  const bool jumped_back = now_ms < last_tick_ms - kClockJumpBackMs;
+  last_tick_ms = now_ms;
+  for (const auto& entry : entries) {
+    cancel_overdue(*entry);
+    if (jumped_back) plan(*entry, now_ms);
+    if (stopping || entry->status.next_ms < 0 || entry->status.next_ms > now_ms) continue;
+    const int64_t slot_ms = entry->next_slot_ms;
+    plan(*entry, now_ms);
+    if (entry->status.running) {
+      ++entry->status.skipped;
+    } else {
+      launch(*entry, slot_ms);
+    }
+  }
+}
+
+void Cron::Impl::cancel_overdue(Entry& entry) {
+  if (!entry.status.running || entry.timed_out || clock.mono_us() < entry.deadline_us) return;
+  entry.timed_out = true;
+  entry.cancelled = true;
+  entry.cancelled.notify_all();
+}
+
+// A thread that has set running = false does nothing but end, so joining it here is brief.
+void Cron::Impl::launch(Entry& entry, int64_t slot_ms) {
+  entry.thread.reset();
+  entry.cancelled = false;
+  entry.timed_out = false;
+  entry.deadline_us = clock.mono_us() + entry.job.time_limit_s * 1'000'000;
+  entry.status.running = true;
+  entry.status.last_started_ms = clock.unix_ms();
+  entry.thread = std::make_unique<Thread>(("job " + entry.job.name).c_str(),
+                                          [this, &entry, slot_ms] { run(entry, slot_ms); });
+}
+
+void Cron::Impl::save(const Entry& entry) {
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, keyspace::cron(entry.job.name), to_text(entry.record));
+  const Status written = kv.write(batch, KvDurability::kBuffered);
+  if (written.ok()) return;
+  log::warn("job.save_failed", {{"job", entry.job.name}, {"error", written.to_string()}});
+}
+
+std::string Cron::Impl::judge(Entry& entry, const Result<std::string>& outcome,
+                              int64_t duration_us) {
+  MutexLock lock(mutex);
+  if (entry.timed_out || duration_us > entry.job.time_limit_s * 1'000'000) {
+    return "Timeout: over its limit of " + std::to_string(entry.job.time_limit_s) + " s";
+  }
+  if (outcome.ok()) return std::string(kSucceeded);
+  if (entry.cancelled) return "cancelled by the shutdown";
+  const Status status = outcome.status();
+  return printable(std::string(code_name(status.code())) + ": " + status.message(), 1000);
+}
+
+// `slot_ms` 0: by hand; the schedule's slot stays as it was.
+void Cron::Impl::run(Entry& entry, int64_t slot_ms) {
+  const int64_t begin_us = clock.mono_us();
+  JobRun done{.job = entry.job.name, .started_ms = clock.unix_ms()};
+  if (slot_ms > 0) {
+    entry.record.attempts = entry.record.slot_ms == slot_ms ? entry.record.attempts + 1 : 1;
+    entry.record.slot_ms = slot_ms;
+    save(entry);
+  }
+  auto outcome = run_guarded(entry.job, JobContext{entry.cancelled});
+  const int64_t duration_us = clock.mono_us() - begin_us;
+  done.duration_ms = duration_us / 1000;
+  done.result = judge(entry, outcome, duration_us);
+  const bool succeeded = done.result == kSucceeded;
+  if (!succeeded) {
+    const std::string cause = outcome.ok() ? std::string() : outcome.status().cause();
+    log::warn("job.failed", {{"job", done.job}, {"result", done.result}, {"cause", cause}});
+  } else {
+    done.detail = std::move(outcome).value();
+    log::debug("job.done", {{"job", done.job}, {"ms", done.duration_ms}});
+  }
+  // What the shutdown cut off starts again with the next process, with one attempt to spare.
+  const bool cut_off = !succeeded && done.result.starts_with("cancelled");
+  if (slot_ms > 0) entry.record.attempts = cut_off ? 1 : 0;
+  if (slot_ms > 0 && !cut_off) entry.record.slot_ms = std::max(slot_ms, done.started_ms);
+  entry.record.started_ms = done.started_ms;
+  entry.record.duration_ms = done.duration_ms;
+  entry.record.result = done.result;
+  save(entry);
+  if (on_finished) on_finished(done);
+
+  MutexLock lock(mutex);
+  entry.status.last_duration_ms = done.duration_ms;
+  entry.status.last_result = done.result;
+  ++entry.status.runs;
+  if (!succeeded) ++entry.status.failures;
+  entry.status.running = false;
+  changed.notify_all();
+}
+
+Cron::Cron(KvStore& kv, const Clock& clock, std::function<void(const JobRun&)> on_finished)
+    : impl_(std::make_unique<Impl>(kv, clock, std::move(on_finished))) {}
+
+Cron::~Cron() {
+  stop();
+}
+
+Status Cron::add(Job job) {
+  KVCS_TRY(check_job(job));
+  auto schedule = CronExpression::parse(job.schedule);
+  if (!schedule.ok()) return std::move(schedule).status().with_context("job " + job.name);
+  MutexLock lock(impl_->mutex);
+  KVCS_ASSERT(impl_->load == Impl::Load::kNot);
+  if (impl_->find(job.name) != nullptr) return conflict("job " + job.name + " is there already");
+  auto entry = std::make_unique<Impl::Entry>();
+  entry->status.name = job.name;
+  entry->status.schedule = job.schedule;
+  entry->schedule = *schedule;
+  entry->job = std::move(job);
+  impl_->entries.push_back(std::move(entry));
+  return ok();
+}
+
+void Cron::start() {
+  impl_->load_once();
+  impl_->ticker = std::make_unique<Thread>("cron", [impl = impl_.get()] {
+    MutexLock lock(impl->mutex);
+    while (!impl->stopping) {
+      impl->mutex.unlock();
+      impl->tick();
+      impl->mutex.lock();
+      if (!impl->stopping) impl->changed.wait_for_ms(impl->mutex, kTickMs);
+    }
+  });
+}
+
+void Cron::stop() {
+  {
+    MutexLock lock(impl_->mutex);
+    impl_->stopping = true;
+    for (const auto& entry : impl_->entries) {
+      entry->cancelled = true;
+      entry->cancelled.notify_all();
+    }
+    impl_->changed.notify_all();
+    while (impl_->any_running()) impl_->changed.wait_for_ms(impl_->mutex, kTickMs);
+    for (const auto& entry : impl_->entries) entry->thread.reset();
+  }
+  impl_->ticker.reset();
+}
+
+void Cron::tick_and_wait() {
+  impl_->load_once();
+  impl_->tick();
+  MutexLock lock(impl_->mutex);
+  while (impl_->any_running()) {
+    impl_->changed.wait_for_ms(impl_->mutex, kWaitStepMs);
+    for (const auto& entry : impl_->entries) impl_->cancel_overdue(*entry);
+  }
+}
+
+Status Cron::run_now(std::string_view name) {
+  impl_->load_once();
+  MutexLock lock(impl_->mutex);
+  auto* entry = impl_->find(name);
+  if (entry == nullptr) return not_found("there is no job '" + printable(name, 80) + "'");
+  if (impl_->stopping) return unavailable("shutting down");
+  if (entry->status.running) return conflict("job " + entry->job.name + " is running");
+  impl_->launch(*entry, 0);
+  return ok();
+}
+
+std::vector<JobStatus> Cron::list() const {
+  MutexLock lock(impl_->mutex);
+  std::vector<JobStatus> all;
+  for (const auto& entry : impl_->entries) all.push_back(entry->status);
+  return all;
+}
+
+}  // namespace kvcs
