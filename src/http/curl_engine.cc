@@ -14,10 +14,11 @@ class CurlEngine final : public UpstreamEngine {
  public:
   CurlEngine(const UpstreamConfig& config, const Clock& clock, AddressBook* book)
       : shared_(config, clock, book) {}
-  Result<std::unique_ptr<UpstreamResponse>> open(const UpstreamRequest& request) override {
-    return open_with_curl(shared_, request);
-  }
   const EngineCounters& counters() const override { return shared_.counters; }
+  Result<std::unique_ptr<UpstreamResponse>> open_checked(const UpstreamRequest& request,
+                                                         UpstreamUrl url) override {
+    return open_with_curl(shared_, request, std::move(url));
+  }
 
  private:
   CurlShared shared_;

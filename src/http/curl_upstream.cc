@@ -375,6 +375,12 @@ Status CurlExchange::finish() {
 
 Result<size_t> CurlExchange::read(std::span<char> out) {
   KVCS_TRY(Status(failed_));
+  timer_.touch();
+  if (driver_) {
+    failed_ = timer_.check(url_.authority);
+    if (!failed_.ok()) leave(false);
+    KVCS_TRY(Status(failed_));
+  }
   if (buffered() == 0 && driver_) {
     Status waited = wait_until(&CurlExchange::body_is_in);
     if (!waited.ok()) {
@@ -454,9 +460,8 @@ Status CurlExchange::failure(CURLcode code) const {
 }  // namespace
 
 Result<std::unique_ptr<UpstreamResponse>> open_with_curl(CurlShared& shared,
-                                                         const UpstreamRequest& request) {
-  KVCS_TRY(check_sendable(request));
-  UpstreamUrl url = KVCS_TRY(parse_upstream_url(request.url));
+                                                         const UpstreamRequest& request,
+                                                         UpstreamUrl url) {
   auto exchange = std::make_unique<CurlExchange>(shared, request, std::move(url));
   KVCS_TRY(exchange->run_to_head(request));
   return std::unique_ptr<UpstreamResponse>(std::move(exchange));

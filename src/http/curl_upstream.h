@@ -59,6 +59,7 @@ class CurlShared final {
 };
 
 Result<std::unique_ptr<UpstreamResponse>> open_with_curl(CurlShared& shared,
-                                                         const UpstreamRequest& request);
+                                                         const UpstreamRequest& request,
+                                                         UpstreamUrl url);
 
 }  // namespace kvcs::http

@@ -72,8 +72,37 @@ void AddressBook::forget(const UpstreamUrl& url) {
   entries_.erase(url.authority);
 }
 
+Result<std::unique_ptr<UpstreamResponse>> UpstreamEngine::open(const UpstreamRequest& request) {
+  KVCS_TRY(check_sendable(request));
+  UpstreamUrl url = KVCS_TRY(parse_upstream_url(request.url));
+  return open_checked(request, std::move(url));
+}
+
+namespace {
+
+class TwoEngines final : public HttpUpstream {
+ public:
+  TwoEngines(const UpstreamConfig& config, const Clock& clock)
+      : book_(config.dns_cache_s, clock),
+        curl_(make_curl_engine(config, clock, &book_)),
+        plain_(make_plain_engine(config, clock, book_)) {}
+
+  Result<std::unique_ptr<UpstreamResponse>> open(const UpstreamRequest& request) override {
+    KVCS_TRY(check_sendable(request));
+    UpstreamUrl url = KVCS_TRY(parse_upstream_url(request.url));
+    UpstreamEngine& engine = !url.https && book_.find(url) ? *plain_ : *curl_;
+    return engine.open_checked(request, std::move(url));
+  }
+
+ private:
+  AddressBook book_;
+  std::unique_ptr<UpstreamEngine> curl_, plain_;
+};
+
+}  // namespace
+
 std::unique_ptr<HttpUpstream> make_http_upstream(const UpstreamConfig& config, const Clock& clock) {
-  return make_curl_engine(config, clock, nullptr);
+  return std::make_unique<TwoEngines>(config, clock);
 }
 
 }  // namespace kvcs::http

@@ -61,11 +61,18 @@ struct EngineCounters {
 
 class UpstreamEngine : public HttpUpstream {
  public:
+  Result<std::unique_ptr<UpstreamResponse>> open(const UpstreamRequest& request) final;
   virtual const EngineCounters& counters() const = 0;
+  // Precondition: `request` passed check_sendable and `url` is what parse_upstream_url made of it.
+  virtual Result<std::unique_ptr<UpstreamResponse>> open_checked(const UpstreamRequest& request,
+                                                                 UpstreamUrl url) = 0;
 };
 
 // `book` may be null. All references and `book` outlive the engine.
 std::unique_ptr<UpstreamEngine> make_curl_engine(const UpstreamConfig& config, const Clock& clock,
                                                  AddressBook* book);
+// http:// only, and only hosts that `book` knows (else Upstream, "dns_failed").
+std::unique_ptr<UpstreamEngine> make_plain_engine(const UpstreamConfig& config, const Clock& clock,
+                                                  AddressBook& book);
 
 }  // namespace kvcs::http

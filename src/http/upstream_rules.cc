@@ -207,7 +207,7 @@ bool is_engine_header(std::string_view name) {
 bool ResponseHead::start(std::string_view line) {
   headers_.clear();
   status_ = 0;
-  if (!line.starts_with("HTTP/") || line.size() < 9) return false;
+  if (!line.starts_with("HTTP/") || line.size() < 9 || !is_field_value(line)) return false;
   const size_t space = line.find(' ');
   const std::string_view version = line.substr(5, space == std::string_view::npos ? 0 : space - 5);
   if (version != "1.1" && version != "1.0" && version != "2") return false;
