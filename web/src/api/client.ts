@@ -1,0 +1,58 @@
+// One wrapper around fetch: a deadline, JSON, and an error that says what went wrong.
+import type { HealthAnswer, Snapshot, StatusAnswer } from './types';
+
+const deadlineMs = 4000;
+
+export class ApiError extends Error {
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export type Fetch = (path: string, init: RequestInit) => Promise<Response>;
+
+// `accepted` are the statuses whose body is the answer.
+async function getJson(fetcher: Fetch, path: string, accepted: number[]): Promise<unknown> {
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(), deadlineMs);
+  try {
+    const response = await fetcher(path, {
+      headers: { accept: 'application/json' },
+      cache: 'no-store',
+      signal: stop.signal,
+    });
+    if (!accepted.includes(response.status)) {
+      throw new ApiError(response.status, `${path} answered ${response.status}`);
+    }
+    return await response.json();
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    if (stop.signal.aborted) throw new ApiError(0, `no answer from ${path} within ${deadlineMs / 1000} s`);
+    throw new ApiError(0, `no usable answer from ${path}`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function readHealth(body: unknown): HealthAnswer {
+  if (!isRecord(body) || typeof body['status'] !== 'string') {
+    throw new ApiError(0, '/health did not answer as a kvcs does');
+  }
+  const services: Record<string, string> = {};
+  if (isRecord(body['services'])) {
+    for (const [name, state] of Object.entries(body['services'])) services[name] = String(state);
+  }
+  return { ...(body as object), status: body['status'], services };
+}
+
+export async function readSnapshot(fetcher: Fetch): Promise<Snapshot> {
+  const health = readHealth(await getJson(fetcher, '/health', [200, 503]));
+  const status = await getJson(fetcher, '/api/v1/status', [200]).catch(() => null);
+  return { health, status: isRecord(status) ? (status as StatusAnswer) : null };
+}
