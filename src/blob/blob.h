@@ -25,6 +25,8 @@ class BlobWriter {
   // becomes visible; otherwise durable and visible under its digest on return.
   virtual Status finish() = 0;
   virtual uint64_t written_bytes() const = 0;
+  // What the bytes hash to. Precondition: finish() returned Ok.
+  virtual const std::string& sha256_hex() const = 0;
 };
 
 // An open blob: stays readable though it be removed meanwhile. Thread-safe reads.
@@ -41,7 +43,8 @@ class BlobReader {
 class BlobStore {
  public:
   virtual ~BlobStore() = default;
-  // Unavailable when free space would fall under the reserve.
+  // `sha256_hex` "" takes the bytes under whatever digest they have. Invalid: not a digest.
+  // Unavailable with reason disk_full when free space would fall under the reserve.
   virtual Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
                                                           uint64_t size_bytes) = 0;
   virtual Result<std::unique_ptr<BlobReader>> open(

@@ -1,0 +1,39 @@
+// What the engines share: which names are digests, and the two ways in which an upload is not what
+// it was announced to be. Pure functions.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+namespace kvcs {
+
+inline Status check_digest(std::string_view sha256_hex) {
+  // Lower case only: one digest has one file name.
+  if (is_hex(sha256_hex, 64) && lower_ascii(sha256_hex) == sha256_hex) return ok();
+  return invalid("'" + printable(sha256_hex, 80) + "' is not a SHA-256 in lower-case hex.");
+}
+
+inline Status size_mismatch(uint64_t expected, uint64_t actual) {
+  return invalid("size mismatch")
+      .with_reason("size_mismatch")
+      .with_details_json("{\"expected\":" + std::to_string(expected) +
+                         ",\"actual\":" + std::to_string(actual) + "}");
+}
+
+// Both are hex digits, so they need no escaping.
+inline Status digest_mismatch(std::string_view expected, std::string_view actual) {
+  return invalid("sha256 mismatch")
+      .with_reason("sha256_mismatch")
+      .with_details_json("{\"expected\":\"" + std::string(expected) + "\",\"actual\":\"" +
+                         std::string(actual) + "\"}");
+}
+
+inline Status over_size(uint64_t announced) {
+  return too_large("The upload is longer than the " + std::to_string(announced) +
+                   " bytes announced.")
+      .with_reason("size_mismatch");
+}
+
+}  // namespace kvcs

@@ -1,0 +1,337 @@
+// Blobs as files. Layout under the folder: tmp/<n>.part while a writer works, ab/cd/<sha256> once
+// whole. The data directory's lock (app) makes sure that one process owns the folder.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <set>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "blob/blob.h"
+#include "blob/digest.h"
+#include "blob/hash_pipe.h"
+
+namespace kvcs {
+namespace {
+
+// The kernel starts writing back after so many bytes, so that the final fsync finds little to do
+// and an upload does not fill memory with dirty pages.
+constexpr uint64_t kWritebackStepBytes = 8 << 20;
+constexpr mode_t kFolderMode = 0700, kFileMode = 0600;
+
+class Descriptor final {
+ public:
+  explicit Descriptor(int fd = -1) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+Status sync_folder(const std::string& path) {
+  const Descriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid()) return io_error("open", path, errno);
+  if (::fsync(folder.get()) != 0) return io_error("fsync", path, errno);
+  return ok();
+}
+
+// Creates `parent`/`name` durably if it is missing.
+Status make_folder(const std::string& parent, const std::string& name) {
+  const std::string path = parent + "/" + name;
+  if (::mkdir(path.c_str(), kFolderMode) == 0) return sync_folder(parent);
+  if (errno != EEXIST) return io_error("mkdir", path, errno);
+  return ok();
+}
+
+// What all writers share with their store.
+struct Shared {
+  std::string path;
+  uint64_t free_reserve_bytes = 0;
+  std::atomic<uint64_t> temps_made{0};
+  std::atomic<uint64_t> announced_bytes{0};  // Of live writers, still to be written.
+  Mutex mutex;
+  std::set<std::string> live_temps KVCS_GUARDED_BY(mutex);
+
+  std::string temp_folder() const { return path + "/tmp"; }
+  std::string folder_of(std::string_view digest) const {
+    return path + "/" + std::string(digest.substr(0, 2)) + "/" + std::string(digest.substr(2, 2));
+  }
+  std::string path_of(std::string_view digest) const {
+    return folder_of(digest) + "/" + std::string(digest);
+  }
+  Status check_space(uint64_t size_bytes) const {
+    struct statvfs facts {};
+    if (::statvfs(path.c_str(), &facts) != 0) return io_error("statvfs", path, errno);
+    const uint64_t free_bytes = uint64_t{facts.f_bavail} * facts.f_frsize;
+    const uint64_t spoken_for = announced_bytes + free_reserve_bytes;
+    if (free_bytes > spoken_for && free_bytes - spoken_for >= size_bytes) return ok();
+    return unavailable("The disk is too full for " + format_bytes(size_bytes) + ": " +
+                       format_bytes(free_bytes) + " are free, of which " +
+                       format_bytes(spoken_for) + " are reserved or promised to other uploads.")
+        .with_reason("disk_full");
+  }
+};
+
+// A temp file: gone with its object unless it was published.
+class TempFile final {
+ public:
+  explicit TempFile(Shared& shared)
+      : shared_(shared), name_(std::to_string(shared.temps_made++) + ".part") {
+    MutexLock lock(shared_.mutex);
+    shared_.live_temps.insert(name_);
+  }
+  ~TempFile() {
+    if (!published_ && created_) ::unlink(path().c_str());
+    MutexLock lock(shared_.mutex);
+    shared_.live_temps.erase(name_);
+  }
+  TempFile(const TempFile&) = delete;
+  TempFile& operator=(const TempFile&) = delete;
+
+  std::string path() const { return shared_.temp_folder() + "/" + name_; }
+  Result<Descriptor> create() {
+    // A leftover of the same name from a process that died is of nobody's use: O_TRUNC.
+    Descriptor file(::open(path().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, kFileMode));
+    if (!file.valid()) return io_error("create", path(), errno);
+    created_ = true;
+    return file;
+  }
+  Status publish(const std::string& final_path) {
+    if (::rename(path().c_str(), final_path.c_str()) != 0) {
+      return io_error("rename", final_path, errno);
+    }
+    published_ = true;
+    return ok();
+  }
+
+ private:
+  Shared& shared_;
+  const std::string name_;
+  bool created_ = false, published_ = false;
+};
+
+class FileWriter final : public BlobWriter {
+ public:
+  FileWriter(Shared& shared, std::string_view expected, uint64_t size)
+      : shared_(shared), expected_(expected), size_(size), temp_(shared), pipe_(size) {
+    shared_.announced_bytes += size_;
+  }
+  ~FileWriter() override { shared_.announced_bytes -= size_ - on_disk_; }
+
+  Status start() {
+    file_ = KVCS_TRY(temp_.create());
+    return ok();
+  }
+  Status append(std::string_view bytes) override {
+    if (!failure_.ok()) return failure_;
+    if (bytes.size() > size_ - taken_) return over_size(size_);
+    taken_ += bytes.size();
+    while (!bytes.empty()) {
+      bytes.remove_prefix(pipe_.fill(bytes));
+      if (!pipe_.chunk_full()) continue;
+      failure_ = write_out(pipe_.submit());
+      if (!failure_.ok()) return failure_;
+    }
+    return ok();
+  }
+  Status finish() override {
+    if (!failure_.ok()) return failure_;
+    if (taken_ != size_) return size_mismatch(size_, taken_);
+    KVCS_TRY(write_out(pipe_.submit()));
+    // The disk drains while the last chunks are hashed.
+    start_writeback(0);
+    digest_ = pipe_.finish_hex();
+    if (!expected_.empty() && digest_ != expected_) return digest_mismatch(expected_, digest_);
+    if (::fsync(file_.get()) != 0) return io_error("fsync", temp_.path(), errno);
+    KVCS_TRY(make_folder(shared_.path, digest_.substr(0, 2)));
+    KVCS_TRY(make_folder(shared_.path + "/" + digest_.substr(0, 2), digest_.substr(2, 2)));
+    // Over an equal blob too: the bytes just checked replace what a bad disk may have changed.
+    KVCS_TRY(temp_.publish(shared_.path_of(digest_)));
+    return sync_folder(shared_.folder_of(digest_));
+  }
+  uint64_t written_bytes() const override { return taken_; }
+  const std::string& sha256_hex() const override { return digest_; }
+
+ private:
+  Status write_out(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(file_.get(), bytes.data(), bytes.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return io_error("write", temp_.path(), errno);
+      bytes.remove_prefix(static_cast<size_t>(n));
+      on_disk_ += static_cast<uint64_t>(n);
+      shared_.announced_bytes -= static_cast<uint64_t>(n);
+    }
+    start_writeback(kWritebackStepBytes);
+    return ok();
+  }
+  void start_writeback(uint64_t step) {
+    if (on_disk_ - writeback_from_ < std::max<uint64_t>(step, 1)) return;
+    // Only advice: a file system that cannot do it leaves the work to fsync.
+    (void)::sync_file_range(file_.get(), static_cast<off_t>(writeback_from_),
+                            static_cast<off_t>(on_disk_ - writeback_from_), SYNC_FILE_RANGE_WRITE);
+    writeback_from_ = on_disk_;
+  }
+
+  Shared& shared_;
+  const std::string expected_;
+  const uint64_t size_;
+  TempFile temp_;
+  Descriptor file_;
+  HashPipe pipe_;
+  uint64_t taken_ = 0, on_disk_ = 0, writeback_from_ = 0;
+  std::string digest_;
+  Status failure_;
+};
+
+class FileReader final : public BlobReader {
+ public:
+  FileReader(Descriptor file, uint64_t size) : file_(std::move(file)), size_(size) {}
+  uint64_t size_bytes() const override { return size_; }
+  Result<size_t> read(uint64_t offset, char* out, size_t size) const override {
+    size_t done = 0;
+    while (done < size) {
+      const ssize_t n =
+          ::pread(file_.get(), out + done, size - done, static_cast<off_t>(offset + done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return io_error("read", "blob", errno);
+      if (n == 0) break;
+      done += static_cast<size_t>(n);
+    }
+    return done;
+  }
+  int descriptor() const override { return file_.get(); }
+
+ private:
+  const Descriptor file_;
+  const uint64_t size_;
+};
+
+// Visits the names in one folder, without "." and "..".
+Status for_each_name(const std::string& path, const std::function<Status(const char*)>& visit) {
+  DIR* const folder = ::opendir(path.c_str());
+  if (folder == nullptr) return errno == ENOENT ? ok() : io_error("opendir", path, errno);
+  const std::unique_ptr<DIR, int (*)(DIR*)> closer(folder, ::closedir);
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = ::readdir(folder);
+    if (entry == nullptr) return errno == 0 ? ok() : io_error("readdir", path, errno);
+    if (entry->d_name[0] == '.') continue;
+    KVCS_TRY(visit(entry->d_name));
+  }
+}
+
+class FileBlobs final : public BlobStore {
+ public:
+  explicit FileBlobs(const BlobConfig& config) {
+    shared_.path = config.path;
+    shared_.free_reserve_bytes = config.free_reserve_bytes;
+  }
+  Status prepare() {
+    if (::mkdir(shared_.path.c_str(), kFolderMode) != 0 && errno != EEXIST) {
+      return io_error("mkdir", shared_.path, errno);
+    }
+    return make_folder(shared_.path, "tmp");
+  }
+  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
+                                                  uint64_t size_bytes) override {
+    if (!sha256_hex.empty()) KVCS_TRY(check_digest(sha256_hex));
+    KVCS_TRY(shared_.check_space(size_bytes));
+    auto writer = std::make_unique<FileWriter>(shared_, sha256_hex, size_bytes);
+    KVCS_TRY(writer->start());
+    return std::unique_ptr<BlobWriter>(std::move(writer));
+  }
+  Result<std::unique_ptr<BlobReader>> open(std::string_view sha256_hex) const override {
+    KVCS_TRY(check_digest(sha256_hex));
+    const std::string path = shared_.path_of(sha256_hex);
+    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!file.valid()) return missing_or(errno, path);
+    struct stat facts {};
+    if (::fstat(file.get(), &facts) != 0) return io_error("stat", path, errno);
+    return std::unique_ptr<BlobReader>(
+        std::make_unique<FileReader>(std::move(file), static_cast<uint64_t>(facts.st_size)));
+  }
+  Result<uint64_t> stat(std::string_view sha256_hex) const override {
+    KVCS_TRY(check_digest(sha256_hex));
+    const std::string path = shared_.path_of(sha256_hex);
+    struct stat facts {};
+    if (::lstat(path.c_str(), &facts) != 0) return missing_or(errno, path);
+    return static_cast<uint64_t>(facts.st_size);
+  }
+  Status remove(std::string_view sha256_hex) override {
+    KVCS_TRY(check_digest(sha256_hex));
+    const std::string path = shared_.path_of(sha256_hex);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return io_error("unlink", path, errno);
+    return ok();
+  }
+  Status for_each(
+      const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
+    const int64_t now_s = make_system_clock()->unix_s();
+    const auto visit_file = [&](const std::string& folder, const char* name) -> Status {
+      struct stat facts {};
+      // Files that are not ours to name are left alone; one removed meanwhile is no failure.
+      if (!check_digest(name).ok()) return ok();
+      if (::lstat((folder + "/" + name).c_str(), &facts) != 0) return ok();
+      // The later of the two: a rename touches ctime only.
+      const int64_t born_s = std::max(facts.st_mtim.tv_sec, facts.st_ctim.tv_sec);
+      return visit(name, static_cast<uint64_t>(facts.st_size),
+                   std::max<int64_t>(0, now_s - born_s));
+    };
+    return for_each_name(shared_.path, [&](const char* first) -> Status {
+      if (!is_hex(first, 2)) return ok();
+      const std::string outer = shared_.path + "/" + first;
+      return for_each_name(outer, [&](const char* second) -> Status {
+        const std::string inner = outer + "/" + second;
+        return for_each_name(inner, [&](const char* name) { return visit_file(inner, name); });
+      });
+    });
+  }
+  Result<size_t> remove_stale_temps() override {
+    size_t removed = 0;
+    KVCS_TRY(for_each_name(shared_.temp_folder(), [&](const char* name) -> Status {
+      {
+        MutexLock lock(shared_.mutex);
+        if (shared_.live_temps.contains(name)) return ok();
+      }
+      const std::string path = shared_.temp_folder() + "/" + name;
+      if (::unlink(path.c_str()) != 0) {
+        return errno == ENOENT ? ok() : io_error("unlink", path, errno);
+      }
+      removed++;
+      return ok();
+    }));
+    return removed;
+  }
+
+ private:
+  static Status missing_or(int error_number, const std::string& path) {
+    if (error_number == ENOENT) return not_found("No such blob.");
+    return io_error("open", path, error_number);
+  }
+  Shared shared_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config) {
+  auto blobs = std::make_unique<FileBlobs>(config);
+  KVCS_TRY(blobs->prepare());
+  return std::unique_ptr<BlobStore>(std::move(blobs));
+}
+
+}  // namespace kvcs
