@@ -250,6 +250,7 @@ size_t CurlExchange::on_header(char* data, size_t size, size_t count, void* self
   }
   if (self.head_done_) return bytes;  // Trailers.
   std::string_view line(data, bytes);
+  if (!line.ends_with('\n')) return bytes;  // Cut off; libcurl ends the transfer next.
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
   bool good = true;
   if (line.empty()) {
@@ -436,7 +437,6 @@ Status CurlExchange::failure(CURLcode code) const {
     case CURLE_SSL_INVALIDCERTSTATUS:
       return upstream_failed("no trusted TLS connection to " + peer, error_text_)
           .with_reason("tls_failed");
-    case CURLE_OK:
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
       return upstream_failed(peer + " did not answer in HTTP", error_text_).with_reason("not_http");

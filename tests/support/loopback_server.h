@@ -66,7 +66,7 @@ class LoopbackServer final {
 
 // Answers every request on every connection with the same body.
 LoopbackServer::Behaviour answer_always(std::string body);
-// A key and a self-signed certificate for "localhost" and 127.0.0.1, as PEM files.
+// A key and a self-signed certificate for "localhost" alone, as PEM files.
 void make_self_signed(const std::string& certificate_path, const std::string& key_path);
 
 }  // namespace kvcs::test
