@@ -6,6 +6,7 @@
 
 namespace kvcs::cli {
 
+std::vector<Command> verify_commands();   // cmd_verify.cc
 std::vector<Command> version_commands();  // cmd_version.cc
 
 }  // namespace kvcs::cli

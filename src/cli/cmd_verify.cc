@@ -1,0 +1,129 @@
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "cli/commands.h"
+#include "kvfile/verify.h"
+
+namespace kvcs::cli {
+namespace {
+
+using kvfile::Verdict;
+
+constexpr int kExitMismatch = 3;
+constexpr int kExitUnverifiable = 4;
+
+Json context_json(const kvfile::ContextComparison& context) {
+  Json json{{"of", context.of_tokens ? "tokens" : "text"},
+            {"recorded", context.recorded},
+            {"given", context.given},
+            {"common_prefix", context.common_prefix}};
+  if (context.recorded_token) json["recorded_token"] = *context.recorded_token;
+  if (context.given_token) json["given_token"] = *context.given_token;
+  if (!context.of_tokens) {
+    json["line"] = context.line;
+    json["column"] = context.column;
+  }
+  return json;
+}
+
+Json report_json(const std::string& path, const kvfile::VerifyReport& report) {
+  Json json{{"path", path}, {"verdict", std::string(verdict_name(report.verdict))}};
+  if (!report.why.empty()) json["why"] = report.why;
+  if (report.header) {
+    const kvfile::KvHeader& header = *report.header;
+    json["scheme"] = std::string(scheme_name(header.scheme));
+    json["dtype"] = std::string(dtype_name(header.dtype));
+    json["storage_dtype"] = std::string(dtype_name(header.storage_dtype));
+    json["layers"] = header.layers;
+    json["kv_heads"] = header.kv_heads;
+    json["tokens"] = header.tokens;
+    json["head_dim"] = header.head_dim;
+    json["size_bytes"] = header.file_bytes;
+    json["sha256"] = report.sha256;
+    json["values"] = report.values;
+    json["nonfinite"] = report.nonfinite;
+    json["sidecar"] = report.has_sidecar;
+  }
+  if (report.sidecar) json["model"] = report.sidecar->model_name;
+  if (report.context) json["context"] = context_json(*report.context);
+  json["proved"] = report.proved;
+  return json;
+}
+
+int exit_code(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kVerified:
+      return kExitOk;
+    case Verdict::kMismatch:
+      return kExitMismatch;
+    case Verdict::kUnverifiable:
+      break;
+  }
+  return kExitUnverifiable;
+}
+
+void print_report(const std::string& path, const kvfile::VerifyReport& report, Console& console) {
+  const std::string verdict(verdict_name(report.verdict));
+  const bool good = report.verdict == Verdict::kVerified;
+  console.print((good ? console.green(verdict) : console.red(verdict)) + " " + printable(path) +
+                (report.why.empty() ? "" : ": " + printable(report.why, 400)));
+  if (!report.header || console.mode().quiet) return;
+  for (const std::string& line : report.proved) console.print("  " + line);
+  if (report.sidecar) {
+    console.print("  Model " + printable(report.sidecar->model_name, 100) + ", " +
+                  std::to_string(report.header->tokens) + " tokens.");
+  }
+  if (!report.sha256.empty()) console.print("  SHA-256 " + report.sha256);
+}
+
+int run_verify(const Invocation& in, Console& console) {
+  kvfile::VerifyOptions options;
+  options.path = in.text("file");
+  options.sha256 = in.optional_text("sha256");
+  if (const auto path = in.optional_text("tokens")) {
+    auto ids = kvfile::read_token_ids(*path);
+    if (!ids.ok()) return console.fail(ids.status());
+    options.tokens = std::move(*ids);
+  }
+  if (const auto path = in.optional_text("context-file")) {
+    auto text = kvfile::read_small_file(*path, kvfile::kSidecarBytesMax);
+    if (!text.ok()) return console.fail(text.status());
+    options.context_text = std::move(*text);
+  }
+  const auto report = kvfile::verify(options);
+  if (!report.ok()) return console.fail(report.status());
+  if (console.mode().json) {
+    console.print_json(report_json(options.path, *report));
+  } else {
+    print_report(options.path, *report, console);
+  }
+  return exit_code(report->verdict);
+}
+
+}  // namespace
+
+std::vector<Command> verify_commands() {
+  return {{.name = "verify",
+           .summary = "Prove that a .kv file is what it claims.",
+           .options = {{.name = "FILE", .help = "The .kv file.", .required = true},
+                       {.name = "--context-file",
+                        .help = "A text that must be the one the artifact was made from.",
+                        .value_name = "TEXT"},
+                       {.name = "--tokens",
+                        .help = "A JSON array of the token ids that the artifact must hold.",
+                        .value_name = "IDS.json"},
+                       {.name = "--sha256",
+                        .help = "The digest that the whole file must have.",
+                        .value_name = "HEX"}},
+           .examples = {{"kvcs verify context.kv", "Container, values, sidecar, digest."},
+                        {"kvcs verify context.kv --tokens ids.json", "And its token ids."},
+                        {"kvcs verify context.kv --context-file text.txt --json",
+                         "And its text, for scripts."}},
+           .run = run_verify,
+           .details =
+               "Exit codes: 0 verified, 3 not what it claims, 4 nothing recorded to compare "
+               "with. The file is never written. That a model continues from it exactly as from "
+               "the text can only be shown by running the model."}};
+}
+
+}  // namespace kvcs::cli

@@ -1,0 +1,218 @@
+// A .kv file: the keys and values that a language model cached for a text, as safetensors with
+// fixed tensor names, beside a JSON sidecar `<file>.json`. This is the face of the module: the
+// strict header, a reader, a writer, the sidecar. What is done with files has its own headers:
+// verify.h, slice.h, quantize.h, compare.h, pack.h.
+//
+// Container (github.com/huggingface/safetensors): u64 LE length N, N bytes of JSON, tensor data.
+// Each layer i has keys k_i and values v_i of shape [1, kv_heads, tokens, head_dim]. A quantised
+// layer has instead, with x in {k, v}:
+//
+//   scheme     codes x_i_q              scales x_i_s                         more
+//   int8       U8  [1,H,T,D]            F32 [] (one per tensor, max |x|)
+//   int8c      I8  [1,H,T,D]            k: BF16 [1,H,ceil(T/256),D] v: BF16 [1,H,T,1]
+//   q8_0       I8  [1,H,T,D]            F16 [1,H,T,D/32]
+//   int4c      U8  [1,H,Tq,D/2]         k: BF16 [1,H,groups,D]      x_i_z: minima, as x_i_s
+//              (even channel in the low v: BF16 [1,H,Tq,ceil(D/64)] x_i_f: [1,H,T-Tq,D]
+//              F16|BF16|F32, nibble)                  groups of 64 positions          tokens kept
+//              as they were
+//   fp8_e4m3   none: x_i itself is F8_E4M3, fp8_e5m2: F8_E5M2
+//
+// A U32 tensor `tokens` [T] may hold the token ids. Facts about the cache are strings under
+// "kvcs.…" in __metadata__ (web/docs/formats.md). Layout of int4c: the first kept_first and the
+// last kept_last tokens stand in x_i_f, the T-Tq others in x_i_q; token t belongs to group t/64.
+//
+// Thread-safety: values are plain data; KvFile may be read by many threads, KvWriter written by
+// many threads to different ranges.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+
+namespace kvcs::kvfile {
+
+inline constexpr uint64_t kHeaderBytesMax = 16 << 20;
+inline constexpr size_t kTensorsMax = 16'384;
+inline constexpr uint64_t kTokensMax = 1ULL << 31;
+inline constexpr uint64_t kSidecarBytesMax = 256 << 20;
+inline constexpr uint64_t kTileTokens = 256;  // int8c: keys share scales over so many tokens.
+inline constexpr uint64_t kInt4Group = 64;    // int4c: tokens (keys) or channels (values).
+inline constexpr uint64_t kQ8Block = 32;      // q8_0: channels that share a scale.
+
+enum class Dtype : uint8_t { kF32, kU32, kBf16, kF16, kF8E4m3, kF8E5m2, kI8, kU8 };
+std::string_view dtype_name(Dtype dtype);  // As in the container: "BF16", "F8_E4M3".
+std::optional<Dtype> parse_dtype(std::string_view name);
+size_t dtype_bytes(Dtype dtype);
+bool is_float16_or_32(Dtype dtype);  // F16, BF16, F32: what can be quantised.
+
+enum class Scheme : uint8_t { kPlain, kInt8, kInt8c, kQ8, kInt4c, kFp8E4m3, kFp8E5m2 };
+std::string_view scheme_name(Scheme scheme);  // "plain", "int8c", "q8_0", …
+std::optional<Scheme> parse_scheme(std::string_view name);
+
+enum class Part : uint8_t { kKeys, kValues };
+
+struct Tensor {
+  std::string name;
+  Dtype dtype = Dtype::kF16;
+  std::vector<uint64_t> shape;
+  uint64_t begin = 0, end = 0;  // From the start of the data.
+  uint64_t size_bytes() const { return end - begin; }
+};
+
+// Keys and values in file order; keys are unique.
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
+struct KvHeader {
+  std::vector<Tensor> tensors;  // By offset; they cover the data exactly.
+  Metadata metadata;
+  Scheme scheme = Scheme::kPlain;
+  Dtype storage_dtype = Dtype::kF16;  // Of k_0 or k_0_q.
+  Dtype dtype = Dtype::kF16;          // Of the values once dequantised; plain: storage_dtype.
+  uint64_t layers = 0, kv_heads = 0, tokens = 0, head_dim = 0;
+  uint64_t kept_first = 0, kept_last = 0;  // int4c
+  uint64_t data_start = 0;                 // 8 + N
+  uint64_t file_bytes = 0;
+
+  // Codes with scales. fp8 is not: its tensors are plain ones of a narrow dtype.
+  bool quantized() const { return scheme >= Scheme::kInt8 && scheme <= Scheme::kInt4c; }
+  const Tensor* find(std::string_view name) const;
+  // The tensor of a layer: suffix "" (plain, fp8), "_q", "_s", "_z", "_f". Precondition: exists.
+  const Tensor& get(Part part, uint64_t layer, std::string_view suffix = "") const;
+  const std::string* metadata_value(std::string_view key) const;
+
+  void index_tensors();  // After `tensors` changed; find() and get() need it.
+
+ private:
+  std::map<std::string, size_t, std::less<>> by_name_;
+};
+
+// The number of header bytes that follow the first eight; Invalid when the length is a lie.
+Result<uint64_t> parse_header_size(std::string_view first_8_bytes, uint64_t file_bytes);
+// Strict: what is not exactly such a file is Invalid, with one line that says why. Linear in the
+// header, never reads tensor data, never allocates by a number that the file claims.
+Result<KvHeader> parse_header(std::string_view json, uint64_t file_bytes);
+// Orders the tensors as the safetensors library does (wide types first, then by name), assigns
+// their offsets and checks the result as parse_header does. Only name, dtype and shape are read.
+Result<KvHeader> make_header(std::vector<Tensor> tensors, Metadata metadata);
+// The bytes before the data: length, JSON, spaces up to a multiple of eight.
+std::string dump_header(const KvHeader& header);
+
+void set_metadata(Metadata& metadata, std::string_view key, std::string value);
+
+// An open .kv file with its header parsed; nothing else is read until asked for.
+class KvFile final {
+ public:
+  static Result<std::unique_ptr<KvFile>> open(const std::string& path);
+  ~KvFile();
+  KvFile(const KvFile&) = delete;
+  KvFile& operator=(const KvFile&) = delete;
+
+  const KvHeader& header() const { return header_; }
+  const std::string& path() const { return path_; }
+  uint64_t size_bytes() const { return header_.file_bytes; }
+  // Reads exactly `size_bytes`; a short read means that the file was cut: Invalid.
+  Status read(uint64_t file_offset, void* out, size_t size_bytes) const;
+  Status read(const Tensor& tensor, uint64_t offset, void* out, size_t size_bytes) const;
+  // Conflict when size, times or content may have changed since open(). Call it after the last
+  // read and before a result is published.
+  Status check_unchanged() const;
+  bool is_same_file(const std::string& path) const;  // By device and inode.
+
+ private:
+  KvFile() = default;
+  std::string path_;
+  int fd_ = -1;
+  KvHeader header_;
+  struct Identity;
+  std::unique_ptr<Identity> identity_;
+};
+
+// A file that appears under its name complete or not at all: written beside it, synced, renamed.
+class AtomicFile final {
+ public:
+  // `keep` names files that must never be replaced (the inputs); Conflict when `path` is one.
+  static Result<std::unique_ptr<AtomicFile>> create(const std::string& path,
+                                                    const std::vector<std::string>& keep = {});
+  ~AtomicFile();  // Removes what was not published.
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  Status write(uint64_t offset, const void* data, size_t size_bytes);
+  Status read(uint64_t offset, void* out, size_t size_bytes) const;  // What was written.
+  Status reserve(uint64_t size_bytes);  // Finds a full disk before the work is done.
+  // Asks the kernel to start writing a finished range back, so that sync() has less to wait for.
+  void start_writeback(uint64_t offset, uint64_t size_bytes);
+  Status sync();
+  Status publish();  // sync(), rename, sync of the folder.
+
+ private:
+  AtomicFile() = default;
+  std::string path_, temp_path_;
+  int fd_ = -1;
+  bool published_ = false;
+};
+Status write_file_atomically(const std::string& path, std::string_view bytes);
+Result<std::string> read_small_file(const std::string& path, uint64_t bytes_max);
+
+// Writes a .kv file whose header is known first. Every tensor byte must be written once.
+class KvWriter final {
+ public:
+  static Result<std::unique_ptr<KvWriter>> create(const std::string& path, KvHeader header,
+                                                  const std::vector<std::string>& keep = {});
+  ~KvWriter();
+  KvWriter(const KvWriter&) = delete;
+  KvWriter& operator=(const KvWriter&) = delete;
+
+  const KvHeader& header() const { return header_; }
+  Status write(const Tensor& tensor, uint64_t offset, const void* data, size_t size_bytes);
+  // Replaces a value that is known only at the end; the new one is as long as the old one.
+  void replace_metadata(std::string_view key, std::string value);
+  AtomicFile& file() { return *file_; }
+  Status write_header();  // When everything else is there; Internal when bytes are missing.
+  Status publish();       // write_header() and the file appears.
+
+ private:
+  KvWriter() = default;
+  KvHeader header_;
+  std::unique_ptr<AtomicFile> file_;
+  std::atomic<uint64_t> written_bytes_{0};
+};
+
+// The sidecar as kvcdn reads and writes it.
+struct Sidecar {
+  std::string model_name;
+  uint64_t num_layers = 0, num_tokens = 0;
+  std::string dtype;  // "F16", "FP8", …: the values once dequantised.
+  std::optional<std::string> storage_dtype;
+  uint64_t nbytes = 0;  // Of the .kv file.
+  bool quantized = false;
+  std::optional<std::string> prompt;
+  std::optional<std::vector<uint32_t>> tokens;
+};
+std::string sidecar_path(const std::string& kv_path);
+// Strict and linear; nesting is refused at once. Unknown members are skipped.
+Result<Sidecar> parse_sidecar(std::string_view json);
+std::string dump_sidecar(const Sidecar& sidecar);  // Two spaces, fixed order.
+// Without a value when there is no sidecar; Invalid when it is bad.
+Result<std::optional<Sidecar>> read_sidecar(const std::string& kv_path);
+Status write_sidecar(const std::string& kv_path, const Sidecar& sidecar);
+// What the header alone says; `model_name` from the metadata, else "unknown".
+Sidecar describe_header(const KvHeader& header);
+// Invalid, naming the first member that contradicts the header.
+Status check_sidecar(const Sidecar& sidecar, const KvHeader& header);
+
+// A JSON array of token ids, as written by tokenizers; `bytes_max` as for sidecars.
+Result<std::vector<uint32_t>> parse_token_ids(std::string_view json);
+Result<std::vector<uint32_t>> read_token_ids(const std::string& path);
+// Token ids of an artifact: the tensor `tokens`, else the sidecar's; empty when none is recorded.
+Result<std::vector<uint32_t>> recorded_tokens(const KvFile& file,
+                                              const std::optional<Sidecar>& sidecar);
+
+}  // namespace kvcs::kvfile

@@ -1,0 +1,169 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "base/bytes.h"
+#include "kvfile/kvfile.h"
+
+namespace kvcs::kvfile {
+namespace {
+
+constexpr mode_t kFileMode = 0644;
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// The user's umask, which mkostemp ignores; reading it means setting it.
+mode_t allowed_mode() {
+  const mode_t mask = ::umask(022);
+  ::umask(mask);
+  return kFileMode & ~mask;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<AtomicFile>> AtomicFile::create(const std::string& path,
+                                                       const std::vector<std::string>& keep) {
+  if (path.empty() || path.back() == '/') return invalid("the output needs a file name");
+  struct stat output, other;
+  if (::stat(path.c_str(), &output) == 0) {
+    if (!S_ISREG(output.st_mode)) {
+      return invalid("the output is not a regular file: " + printable(path));
+    }
+    for (const std::string& input : keep) {
+      if (::stat(input.c_str(), &other) == 0 && other.st_dev == output.st_dev &&
+          other.st_ino == output.st_ino) {
+        return conflict("the output is the input: " + printable(path) +
+                        "; name another file with --output");
+      }
+    }
+  }
+  auto file = std::unique_ptr<AtomicFile>(new AtomicFile());
+  file->path_ = path;
+  std::string name = path + ".XXXXXX";
+  file->fd_ = ::mkostemp(name.data(), O_CLOEXEC);
+  if (file->fd_ < 0) return io_error("cannot create", path, errno);
+  file->temp_path_ = std::move(name);
+  if (::fchmod(file->fd_, allowed_mode()) != 0) {
+    return io_error("cannot set the mode of", file->temp_path_, errno);
+  }
+  return file;
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!published_ && !temp_path_.empty()) ::unlink(temp_path_.c_str());
+}
+
+Status AtomicFile::write(uint64_t offset, const void* data, size_t size_bytes) {
+  const char* from = static_cast<const char*>(data);
+  while (size_bytes > 0) {
+    const ssize_t n = ::pwrite(fd_, from, size_bytes, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return io_error("cannot write", path_, errno);
+    from += n;
+    offset += static_cast<uint64_t>(n);
+    size_bytes -= static_cast<size_t>(n);
+  }
+  return ok();
+}
+
+Status AtomicFile::read(uint64_t offset, void* out, size_t size_bytes) const {
+  char* to = static_cast<char*>(out);
+  while (size_bytes > 0) {
+    const ssize_t n = ::pread(fd_, to, size_bytes, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return io_error("cannot read back", path_, errno);
+    if (n == 0) return internal("a file being written is shorter than it should be");
+    to += n;
+    offset += static_cast<uint64_t>(n);
+    size_bytes -= static_cast<size_t>(n);
+  }
+  return ok();
+}
+
+Status AtomicFile::reserve(uint64_t size_bytes) {
+  if (size_bytes == 0 || ::fallocate(fd_, 0, 0, static_cast<off_t>(size_bytes)) == 0) return ok();
+  // Some file systems cannot reserve; the writes will tell.
+  if (errno == EOPNOTSUPP || errno == ENOSYS) return ok();
+  return io_error("cannot reserve " + format_bytes(size_bytes) + " for", path_, errno);
+}
+
+void AtomicFile::start_writeback(uint64_t offset, uint64_t size_bytes) {
+  ::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(size_bytes),
+                    SYNC_FILE_RANGE_WRITE);
+}
+
+Status AtomicFile::sync() {
+  if (::fsync(fd_) != 0) return io_error("cannot sync", path_, errno);
+  return ok();
+}
+
+Status AtomicFile::publish() {
+  KVCS_TRY(sync());
+  if (::rename(temp_path_.c_str(), path_.c_str()) != 0) {
+    return io_error("cannot rename the output to", path_, errno);
+  }
+  published_ = true;
+  const std::string folder = folder_of(path_);
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return io_error("cannot open the folder", folder, errno);
+  const int failed = ::fsync(fd) != 0 ? errno : 0;
+  ::close(fd);
+  // A file system without this call keeps the rename by its own means.
+  if (failed != 0 && failed != EINVAL) return io_error("cannot sync the folder", folder, failed);
+  return ok();
+}
+
+Status write_file_atomically(const std::string& path, std::string_view bytes) {
+  auto file = KVCS_TRY(AtomicFile::create(path));
+  KVCS_TRY(file->write(0, bytes.data(), bytes.size()));
+  return file->publish();
+}
+
+KvWriter::~KvWriter() = default;
+
+Result<std::unique_ptr<KvWriter>> KvWriter::create(const std::string& path, KvHeader header,
+                                                   const std::vector<std::string>& keep) {
+  auto writer = std::unique_ptr<KvWriter>(new KvWriter());
+  writer->header_ = std::move(header);
+  writer->file_ = KVCS_TRY(AtomicFile::create(path, keep));
+  KVCS_TRY(writer->file_->reserve(writer->header_.file_bytes));
+  return writer;
+}
+
+Status KvWriter::write(const Tensor& tensor, uint64_t offset, const void* data, size_t size_bytes) {
+  KVCS_ASSERT(offset <= tensor.size_bytes() && size_bytes <= tensor.size_bytes() - offset);
+  KVCS_TRY(file_->write(header_.data_start + tensor.begin + offset, data, size_bytes));
+  written_bytes_ += size_bytes;
+  return ok();
+}
+
+void KvWriter::replace_metadata(std::string_view key, std::string value) {
+  const std::string* const old = header_.metadata_value(key);
+  KVCS_ASSERT(old != nullptr && old->size() == value.size());
+  set_metadata(header_.metadata, key, std::move(value));
+}
+
+Status KvWriter::write_header() {
+  if (written_bytes_ != header_.file_bytes - header_.data_start) {
+    return internal("a .kv file of " + std::to_string(header_.file_bytes) + " bytes got " +
+                    std::to_string(written_bytes_) + " bytes of data");
+  }
+  const std::string bytes = dump_header(header_);
+  KVCS_ASSERT(bytes.size() == header_.data_start);
+  return file_->write(0, bytes.data(), bytes.size());
+}
+
+Status KvWriter::publish() {
+  KVCS_TRY(write_header());
+  return file_->publish();
+}
+
+}  // namespace kvcs::kvfile
