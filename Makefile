@@ -11,7 +11,9 @@ CXX := g++
 endif
 CCACHE := $(shell command -v ccache 2>/dev/null)
 MOLD := $(shell command -v mold 2>/dev/null)
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || cat packaging/VERSION 2>/dev/null || echo 0.0.0)
+# The tag, or packaging/VERSION and the commit; a source archive has packaging/VERSION alone.
+VERSION := $(shell git describe --tags --dirty 2>/dev/null || \
+  { v=$$(cat packaging/VERSION); c=$$(git describe --always --dirty 2>/dev/null) && echo "$$v+g$$c" || echo "$$v"; })
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 PKGS := sqlite3 libsodium yaml-cpp libcurl openssl libzstd libsystemd cairo simdjson
