@@ -3,9 +3,13 @@
 // the change nor its record can be lost or forged alone. Values are recorded as SHA-256, never as
 // text.
 //
-// Thread-safe. Writers to one key are serialised by a striped lock, so that old and new hashes form
-// a chain per key.
+// Thread-safe. Writers to one key are serialised by striped locks, which are held over the read and
+// the write of the store, so that old and new hashes form a chain per key, in the order of the
+// outbox. The chain has a gap where a key is also written around this class: such writes leave no
+// record. Changes of the outbox family itself are records already and get none.
 #pragma once
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,7 +28,11 @@ struct AuditContext {
 
 class AuditedKv final {
  public:
+  // All three outlive it.
   AuditedKv(KvStore& kv, const Clock& clock, Entropy& entropy);
+  ~AuditedKv();
+  AuditedKv(const AuditedKv&) = delete;
+  AuditedKv& operator=(const AuditedKv&) = delete;
   // kSynced. Fails as KvStore::write.
   Status write(const KvBatch& batch, const AuditContext& who);
   // kSynced. Conflict as KvStore::compare_and_swap; nothing is recorded then.
@@ -39,8 +47,8 @@ class AuditedKv final {
   KvStore& kv_;
   const Clock& clock_;
   Entropy& entropy_;
-  struct Stripes;
-  std::shared_ptr<Stripes> stripes_;  // Shared only because Stripes is private to the .cc.
+  struct State;  // Locks and the order of ids.
+  const std::unique_ptr<State> state_;
 };
 
 }  // namespace kvcs

@@ -5,8 +5,8 @@
 // auth    tenant_auth:{sha256 hex}                       tenant token → principal record
 // auth    adminkey:{sha256 hex}                          admin key → principal record
 // config  org:{org_id}:config                            organization
-// config  org_slug:{slug}                                org_id, plain text (uniqueness of the
-// slug) config  org:{org_id}:keys:{key_id}                     project key, admin view (no secret)
+// config  org_slug:{slug}                                org_id, plain text (uniqueness)
+// config  org:{org_id}:keys:{key_id}                     project key, admin view (no secret)
 // config  org:{org_id}:tokens:{token_id}                 tenant token, admin view
 // config  org:{org_id}:credential:{provider}             sealed AI provider key of an organization
 // config  user:{user_id}:config                          AI user
@@ -25,11 +25,13 @@
 // quota   reservation:{request_id}                       open reservation
 // system  system:…  briefing:{date}  cron:{job}  idempotency:{scope}:{hash}  last_used:{key_id}
 // system  oauth_state:{state}  agent_state:{tenant}:{key}  system_state:mode
-// outbox  {unix ms, 15 digits}:{id}                      record bound for SQL, see ledger/outbox.h
+// outbox  {unix ms, 15 digits}:{id}                      record bound for SQL, see kv/outbox.h
 #pragma once
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "kv/kv.h"
 
 namespace kvcs::keyspace {
 
@@ -66,5 +68,13 @@ std::string last_used(std::string_view key_id);
 std::string cron(std::string_view job);
 std::string idempotency(std::string_view scope, std::string_view hash);
 std::string outbox(int64_t unix_ms, std::string_view id);
+
+// Where a key belongs that comes without its family (bulk import):
+//   auth    apikey: tenant_auth: adminkey:
+//   tokens  tokens: refresh: refresh_due:
+//   quota   quota: grace: reservation:, and user:…:quota, org:…:quota
+//   system  system: system_state: briefing: cron: idempotency: last_used: oauth_state: agent_state:
+//   config  everything else. The outbox is never told by a key.
+KvFamily family_of_key(std::string_view key);
 
 }  // namespace kvcs::keyspace

@@ -6,7 +6,8 @@
 // assume that the store is embedded, local or written by this process alone.
 //
 // Limits (Cloudflare KV's where it has one): key 1 to 512 bytes, not "." or ".."; value 25 MiB;
-// metadata 1024 bytes of JSON; scan page 1,000. Beyond: Invalid or TooLarge, naming the limit.
+// metadata 1024 bytes of JSON; scan page 1,000 entries or 32 MiB; batch 100,000 changes. Beyond:
+// Invalid or TooLarge, naming the limit.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -32,6 +33,8 @@ inline constexpr size_t kKvKeyMaxBytes = 512;
 inline constexpr size_t kKvValueMaxBytes = 25u << 20;
 inline constexpr size_t kKvMetadataMaxBytes = 1024;
 inline constexpr size_t kKvScanMax = 1000;
+inline constexpr size_t kKvScanMaxBytes = 32u << 20;  // A page ends early here, never empty.
+inline constexpr size_t kKvBatchMax = 100'000;
 
 struct KvEntry {
   std::string value;
@@ -89,7 +92,8 @@ class KvStore {
                                   std::optional<std::string_view> expected, const KvBatch& batch,
                                   KvDurability durability) = 0;
   // Live entries whose key starts with `prefix`, in key order, after `cursor` ("" = from the
-  // first). 1 ≤ limit ≤ kKvScanMax. Not a snapshot across pages.
+  // first). 1 ≤ limit ≤ kKvScanMax. Not a snapshot across pages. The cursor is the last key seen:
+  // bytes, so encode it before it leaves the process.
   virtual Result<KvPage> scan(KvFamily family, std::string_view prefix, std::string_view cursor,
                               size_t limit) const = 0;
   // Makes every earlier kBuffered write durable.
@@ -129,7 +133,10 @@ std::unique_ptr<WatchedKv> make_watched_kv(KvStore& base);
 // Empty pages never; stops at the first failure of scan or of `visit`.
 Status kv_for_each(const KvStore& kv, KvFamily family, std::string_view prefix,
                    const std::function<Status(const KvItem&)>& visit);
-// Limits above; engines call it first.
+// Limits above; engines call them first.
+Status check_kv_key(std::string_view key);
 Status check_kv_batch(const KvBatch& batch);
+Status check_kv_scan(std::string_view prefix, std::string_view cursor, size_t limit);
+bool is_kv_expired(int64_t expires_at_s, const Clock& clock);
 
 }  // namespace kvcs

@@ -1,6 +1,7 @@
 // What is remembered: usage, audit, errors, decisions, job runs. Two ways in:
 //   outbox  what must not be lost (usage, audit, alerts) rides in the KV batch of the change itself
-//           (outbox.h); the mover brings it to SQL, idempotent by id, and removes it after commit.
+//           (kv/outbox.h); the mover brings it to SQL, idempotent by id, and removes it after
+//           its commit.
 //   queue   diagnostics (error_ledger, statistics): bounded, drops the oldest and counts.
 // One writer thread (DbWriter) owns ledger.db. The face forward-declares Database, so that hot
 // files which include it do not see db/. Thread-safe.
