@@ -24,7 +24,7 @@ printf '{"message":"Hello, World!"}' > "$work/www/small.json"
 head -c 268435456 /dev/zero > "$work/www/file"
 port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
 cat > "$work/nginx.conf" <<N
-worker_processes auto; daemon off; pid $work/nginx.pid; error_log $work/logs/error.log;
+user $(id -un) $(id -gn); worker_processes auto; daemon off; pid $work/nginx.pid; error_log $work/logs/error.log;
 worker_rlimit_nofile 20000;
 events { worker_connections 9000; }
 http {
@@ -82,10 +82,10 @@ download() { # port parallel -> MiB/s
   local start end i
   start=$(date +%s%N)
   for ((i = 0; i < $2; i++)); do
-    curl -s -o /dev/null "http://127.0.0.1:$1/file" &
+    curl -sf -o /dev/null "http://127.0.0.1:$1/file" &
     pids[i]=$!
   done
-  wait "${pids[@]}"
+  for i in "${pids[@]}"; do wait "$i" || { echo failed; return; }; done
   end=$(date +%s%N)
   pids=()
   echo "$2 $start $end" | awk '{printf "%.0f", $1*256e9/($3-$2)}'
