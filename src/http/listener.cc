@@ -20,7 +20,9 @@ constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
 constexpr uint64_t kStopCookie = ~uint64_t{0};
 constexpr size_t kBodyRoomBytes = 16 << 10;  // Of the read buffer, beyond the longest head.
 constexpr int kWorkerIdleMs = 10'000;        // A surplus worker leaves after so long.
-constexpr int kHeldMs = 5;                   // A request longer than this holds its worker.
+// A request that takes longer holds its worker. Not less: on a busy machine a worker that only
+// waits for a processor would count as held, and more workers would make that worse.
+constexpr int kHeldMs = 20;
 constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
 constexpr int kLingerMs = 2000;
 constexpr uint64_t kLingerMaxBytes = 1 << 20;
@@ -60,6 +62,7 @@ struct Listener::Worker {
   explicit Worker(size_t buffer_bytes) : state(buffer_bytes) {}
   WorkerState state;
   std::atomic<int64_t> busy_since_ms{0};  // 0: waiting for events.
+  std::atomic<uint64_t> served{0};        // Events taken.
   std::atomic<bool> finished{false};
   std::optional<Thread> thread;
 };
@@ -149,6 +152,8 @@ void Listener::work(Worker& worker) {
     const bool peer_closed = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     if (!connection.claim(static_cast<uint32_t>(event.data.u64 >> 32), peer_closed)) continue;
     worker.busy_since_ms.store(steady_ms(), std::memory_order_relaxed);
+    worker.served.store(worker.served.load(std::memory_order_relaxed) + 1,
+                        std::memory_order_relaxed);
     if (others == 0) wake_monitor();
     serve(connection, worker);
     worker.busy_since_ms.store(0, std::memory_order_relaxed);
@@ -337,25 +342,35 @@ void Listener::reap(int64_t now_ms) {
   }
 }
 
-// Keeps `workers_min` workers that no slow request holds.
+// Keeps `workers_min` workers that no slow request holds; and when nothing at all was taken since
+// the last look although events wait, all workers are blocked and more must come at once.
 void Listener::grow() {
   if (idle_workers_ > 0) return;
   const int64_t held_since_ms = steady_ms() - kHeldMs;
   int held = 0, count = 0;
+  uint64_t served = 0;
   {
     MutexLock lock(mutex_);
     for (const auto& worker : workers_) {
+      served += worker->served.load(std::memory_order_relaxed);
       if (worker->finished) continue;
       count++;
       const int64_t since_ms = worker->busy_since_ms.load(std::memory_order_relaxed);
       if (since_ms != 0 && since_ms < held_since_ms) held++;
     }
   }
+  const bool stalled = served == served_before_ && events_wait();
+  served_before_ = served;
+  int wanted = std::max(0, config_.workers_min - (count - held));
   // Many held at once means that many more are coming: grow in proportion.
-  const int wanted = held < count ? config_.workers_min : std::max(config_.workers_min, count / 4);
-  for (int free = count - held; free < wanted; free++) {
-    if (!spawn_worker()) return;
+  if (stalled) wanted = std::max({wanted, 1, count / 4});
+  while (wanted-- > 0 && spawn_worker()) {
   }
+}
+
+bool Listener::events_wait() const {
+  pollfd entry = {epoll_, POLLIN, 0};  // Looks without taking.
+  return ::poll(&entry, 1, 0) > 0;
 }
 
 bool Listener::spawn_worker() {

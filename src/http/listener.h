@@ -50,6 +50,7 @@ class Listener final {
   void monitor();
   void reap(int64_t now_ms);
   void grow();
+  bool events_wait() const;
   bool spawn_worker();
   void join_finished();
   void wake_monitor();
@@ -67,6 +68,7 @@ class Listener final {
   std::atomic<bool> monitor_asleep_{false};
   std::atomic<int> idle_workers_{0}, worker_count_{0}, finished_workers_{0};
   std::atomic<int64_t> connections_{0}, refused_{0};
+  uint64_t served_before_ = 0;  // The monitor's own.
   Mutex mutex_;
   CondVar all_closed_;  // Signalled as connections close while stopping.
   std::vector<std::unique_ptr<Worker>> workers_ KVCS_GUARDED_BY(mutex_);

@@ -93,11 +93,13 @@ void RequestCycle::prepare(Connection& connection, WorkerState& worker) {
 Response RequestCycle::explain(const Status& status, const Request& request,
                                int status_code) const {
   if (status_code >= 500) {
-    log::error("request.failed", {{"request_id", request.request_id},
-                                  {"path", printable(request.path)},
-                                  {"status", status_code},
-                                  {"message", printable(status.message(), 500)},
-                                  {"cause", printable(status.cause(), 500)}});
+    // Only our own faults need someone to act; the others are upstream's, or load.
+    const auto write = status_code == 500 ? log::error : log::warn;
+    write("request.failed", {{"request_id", request.request_id},
+                             {"path", printable(request.path)},
+                             {"status", status_code},
+                             {"message", printable(status.message(), 500)},
+                             {"cause", printable(status.cause(), 500)}});
   }
   const Dialect dialect = request.route ? request.route->dialect : Dialect::kPortal;
   return problem_response(status_code, status, dialect, request.request_id);
