@@ -1,10 +1,10 @@
 // What is remembered: usage, audit, errors, decisions, job runs. Two ways in:
 //   outbox  what must not be lost (usage, audit, alerts) rides in the KV batch of the change itself
-//           (kv/outbox.h); the mover brings it to SQL, idempotent by id, and removes it after
-//           its commit.
-//   queue   diagnostics (error_ledger, statistics): bounded, drops the oldest and counts.
-// One writer thread (DbWriter) owns ledger.db. The face forward-declares Database, so that hot
-// files which include it do not see db/. Thread-safe.
+//           (kv/outbox.h); the mover brings it to SQL, exactly once, and removes it after the
+//           commit.
+//   queue   diagnostics (error_ledger, job_runs): bounded, drops the oldest and counts.
+// One thread of its own moves both, through the DbWriter of ledger.db. The face forward-declares
+// Database, so that hot files which include it do not see db/. Thread-safe.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -19,11 +20,13 @@
 
 namespace kvcs {
 
+class Database;
 class DbReaders;
 class DbWriter;
 class KvStore;
+struct OutboxRecord;  // kv/outbox.h
 
-// One failed request; hashes instead of addresses, never bodies.
+// One failed request; hashes instead of addresses, never bodies. Texts are cut at 2,000 bytes.
 struct ErrorRecord {
   std::string id;  // "" = made here
   int64_t ts_ms = 0;
@@ -40,24 +43,35 @@ struct JobRunRecord {
   std::string detail;  // What the job reports, JSON or "".
 };
 
-// One page of a table for the admin API: rows as JSON object text, newest first.
+// One page of a table for the admin API, newest first.
+enum class RowFormat : uint8_t { kJson, kCsv };
+inline constexpr int kLedgerPageMax = 1000;
 struct LedgerQuery {
-  std::string table;  // error_ledger, kv_audit, decision_log, job_runs, usage, alert_log
+  // error_ledger, kv_audit, decision_log, job_runs, usage, alert_log or outbox_dead
+  std::string table;
   std::vector<std::pair<std::string, std::string>> equals;  // column, value; columns are checked
-  std::optional<int64_t> from_ms, to_ms;
+  std::optional<int64_t> from_ms, to_ms;                    // from ≤ time < to
   std::string cursor;
-  int limit = 100;  // 1 to 1000
+  int limit = 100;  // 1 to kLedgerPageMax
+  RowFormat format = RowFormat::kJson;
 };
 struct LedgerPage {
-  std::vector<std::string> rows;
-  std::string cursor;
+  std::vector<std::string> rows;  // JSON objects, or CSV lines that end in CR LF.
+  std::string cursor;             // "" when this was the last page.
 };
 
-// Turns one outbox record into rows, inside the mover's transaction. Registered per kind by App:
-// "audit" (ledger's own), "usage" (ai), … `payload` is the JSON that was put into the outbox.
-class Database;
-using OutboxSink =
-    std::function<Status(Database& db, std::string_view id, std::string_view payload)>;
+// Turns one outbox record into rows, inside the mover's transaction and a savepoint of its own.
+// Registered per kind by App: "audit" (ledger's own), "usage" (rows.h), …
+// Unavailable or Timeout: the batch is tried again later. Any other failure: the record is set
+// aside in outbox_dead and the rest goes on.
+using OutboxSink = std::function<Status(Database& db, const OutboxRecord& record)>;
+
+// What a walk along the hash chain of kv_audit found.
+struct AuditChain {
+  int64_t rows = 0;    // Checked.
+  int64_t pruned = 0;  // Removed by retention before the first row.
+  std::string head;    // chain_hash of the newest row; note it elsewhere to prove the past.
+};
 
 class Ledger final {
  public:
@@ -72,21 +86,27 @@ class Ledger final {
   void record_job_run(JobRunRecord record);
   // Nudges the mover; it also looks every 200 ms by itself. Cheap; called after outbox writes.
   void notify();
-  // Moves everything that is in the outbox now; for tests, shutdown and readers that must see it.
+  // Returns when all that was in queue and outbox at the call is in SQL; for tests, shutdown and
+  // readers that must see it. Unavailable when KV or SQL is; the records stay in the outbox.
   Status drain();
 
+  // Invalid: unknown table or column, bad value, limit or cursor; the message names it.
   Result<LedgerPage> query(const LedgerQuery& query) const;
+  // The first line of a CSV export of `table`.
+  static Result<std::string> csv_header(std::string_view table);
   // Runs SQL that a higher module owns on a reader / on the writer thread.
   Status read(const std::function<Status(Database&)>& query) const;
   Status write(std::function<Status(Database&)> job);
-  // Walks the hash chain of kv_audit. Conflict naming the first row that does not fit.
-  Result<int64_t> verify_audit_chain() const;  // Rows checked.
-  // Removes rows older than `max_age_s` and, oldest first, beyond `max_rows`; how many.
+  // Walks the hash chain of kv_audit. Conflict ("audit_chain_broken") naming the first row that
+  // does not fit.
+  Result<AuditChain> verify_audit_chain() const;
+  // Removes rows older than `max_age_s` and, oldest first, beyond `max_rows` (0: no such limit), in
+  // chunks of 1,000; how many. Invalid for an unknown table.
   Result<int64_t> prune(std::string_view table, int64_t max_age_s, int64_t max_rows);
 
   struct Stats {
     size_t queued;
-    uint64_t dropped, moved, outbox_failures;
+    uint64_t dropped, moved, dead, outbox_failures;
     int64_t oldest_outbox_age_ms;
   };
   Stats stats() const;

@@ -1,0 +1,34 @@
+// The hash chain of kv_audit. Each row carries the chain_hash of the row before it and its own:
+//   chain_hash = sha256 hex of prev_chain_hash "\n" then every field, in the order of the table, as
+//   <length in bytes>:<bytes>"\n"
+// The first row's prev_chain_hash is "". ledger_state keeps the newest hash ("audit_head"), so that
+// rows cut off at the end are missed, and after pruning the hash of the last row removed
+// ("audit_anchor") and their count ("audit_pruned"). Functions over one Database; no threads.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "ledger/ledger.h"
+
+namespace kvcs {
+
+struct AuditRow {
+  std::string id;
+  int64_t ts_ms = 0;
+  std::string family, key, action, old_hash, new_hash, source, actor, request_id;
+};
+
+std::string audit_chain_hash(std::string_view prev_chain_hash, const AuditRow& row);
+// Appends to the chain, once per id; in the writer's transaction.
+Status append_audit(Database& db, const AuditRow& row);
+// Outbox kind "audit": a JSON object with the members of AuditRow but id and ts_ms, which are the
+// record's own.
+Status audit_sink(Database& db, const OutboxRecord& record);
+Result<AuditChain> check_audit_chain(Database& db);
+// Removes up to `limit` rows from the old end of the chain while they are older than `before_ms` or
+// more than `max_rows` (0: no such limit) would stay; how many.
+Result<int64_t> prune_audit(Database& db, int64_t before_ms, int64_t max_rows, int64_t limit);
+
+}  // namespace kvcs

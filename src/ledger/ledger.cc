@@ -1,0 +1,294 @@
+#include "ledger/ledger.h"
+
+#include <algorithm>
+#include <deque>
+#include <variant>
+
+#include "base/log.h"
+#include "base/mutex.h"
+#include "base/thread.h"
+#include "db/db.h"
+#include "ledger/audit.h"
+#include "ledger/ledger_csv.h"
+#include "ledger/outbox_mover.h"
+#include "ledger/rows.h"
+#include "ledger/tables.h"
+
+namespace kvcs {
+namespace {
+
+constexpr int64_t kPollMs = 200;
+constexpr size_t kQueueBatchMax = 500;
+// One pass ends here at the latest, so that drain() returns under any load.
+constexpr size_t kPassBatchesMax = 2000;
+constexpr int64_t kPruneChunkRows = 1000;
+
+using Diagnostic = std::variant<ErrorRecord, JobRunRecord>;
+
+Status insert_diagnostic(Database& db, const Diagnostic& record) {
+  if (const auto* error = std::get_if<ErrorRecord>(&record)) return insert_error(db, *error);
+  return insert_job_run(db, std::get<JobRunRecord>(record));
+}
+
+// Runs `work` on a reader or on the writer and brings out its value.
+template <typename T, typename Store>
+Result<T> run_on(Store& store, const std::function<Result<T>(Database&)>& work) {
+  std::optional<T> value;
+  KVCS_TRY(store.run([&](Database& db) {
+    auto result = work(db);
+    if (result.ok()) value = std::move(result).value();
+    return std::move(result).status();
+  }));
+  return std::move(*value);
+}
+
+Result<int64_t> count_rows(Database& db, const std::string& table) {
+  auto count = KVCS_TRY(db.prepare("SELECT count(*) FROM " + table));
+  KVCS_TRY(count.step());
+  return count.integer(0);
+}
+
+// Removes one chunk from the old end of a table that is no chain: `excess` rows of whatever age, or
+// when that is 0 those before `before_ms`.
+Result<int64_t> prune_chunk(Database& db, const std::string& table, int64_t before_ms,
+                            int64_t excess) {
+  auto remove =
+      KVCS_TRY(excess > 0 ? db.prepare("DELETE FROM " + table + " WHERE seq IN (SELECT seq FROM " +
+                                       table + " ORDER BY ts_ms, seq LIMIT ?)")
+                          : db.prepare("DELETE FROM " + table + " WHERE seq IN (SELECT seq FROM " +
+                                       table + " WHERE ts_ms < ? ORDER BY ts_ms, seq LIMIT ?)"));
+  if (excess > 0) {
+    remove.bind(1, std::min(excess, kPruneChunkRows));
+  } else {
+    remove.bind(1, before_ms).bind(2, kPruneChunkRows);
+  }
+  KVCS_TRY(remove.run());
+  return db.changes();
+}
+
+}  // namespace
+
+struct Ledger::Impl {
+  Impl(KvStore& kv, DbWriter& db_writer, DbReaders& db_readers, const Clock& time, size_t limit)
+      : writer(db_writer), readers(db_readers), clock(time), queue_max(limit), mover(kv, writer) {
+    mover.add_sink("audit", audit_sink);
+  }
+
+  DbWriter& writer;
+  DbReaders& readers;
+  const Clock& clock;
+  const size_t queue_max;
+  OutboxMover mover;  // Ledger's thread only; before start() and after the join, the owner's.
+
+  mutable Mutex mutex;
+  CondVar wake, passed;
+  std::deque<Diagnostic> queue KVCS_GUARDED_BY(mutex);
+  uint64_t dropped KVCS_GUARDED_BY(mutex) = 0;
+  uint64_t failures KVCS_GUARDED_BY(mutex) = 0;
+  bool nudged KVCS_GUARDED_BY(mutex) = false;
+  bool running KVCS_GUARDED_BY(mutex) = false;
+  bool stopping KVCS_GUARDED_BY(mutex) = false;
+  // drain() asks for a pass that begins after its call; `done` is the last one that ended.
+  uint64_t asked KVCS_GUARDED_BY(mutex) = 0;
+  uint64_t done KVCS_GUARDED_BY(mutex) = 0;
+  Status last_pass KVCS_GUARDED_BY(mutex);
+  std::optional<Thread> thread;
+
+  void push(Diagnostic record);
+  std::vector<Diagnostic> take_queued();
+  Status flush_queue();
+  Status pass();
+  void loop();
+};
+
+void Ledger::Impl::push(Diagnostic record) {
+  MutexLock lock(mutex);
+  if (queue.size() >= queue_max) {
+    queue.pop_front();
+    dropped++;
+  }
+  queue.push_back(std::move(record));
+  if (queue.size() >= kQueueBatchMax) {
+    nudged = true;
+    wake.notify_one();
+  }
+}
+
+std::vector<Diagnostic> Ledger::Impl::take_queued() {
+  MutexLock lock(mutex);
+  std::vector<Diagnostic> batch;
+  while (!queue.empty() && batch.size() < kQueueBatchMax) {
+    batch.push_back(std::move(queue.front()));
+    queue.pop_front();
+  }
+  return batch;
+}
+
+Status Ledger::Impl::flush_queue() {
+  // What comes meanwhile waits for the next pass: a flood of errors must not hold up the money.
+  for (size_t taken = 0; taken < queue_max;) {
+    const std::vector<Diagnostic> batch = take_queued();
+    if (batch.empty()) return ok();
+    taken += batch.size();
+    Status status = writer.run([&](Database& db) -> Status {
+      for (const Diagnostic& record : batch) KVCS_TRY(insert_diagnostic(db, record));
+      return ok();
+    });
+    if (!status.ok()) {
+      MutexLock lock(mutex);
+      dropped += batch.size();
+      return status;
+    }
+  }
+  return ok();
+}
+
+Status Ledger::Impl::pass() {
+  Status moved = mover.move_all(kPassBatchesMax);
+  Status flushed = flush_queue();
+  return moved.ok() ? std::move(flushed) : std::move(moved);
+}
+
+void Ledger::Impl::loop() {
+  bool was_ok = true;
+  for (bool last = false; !last;) {
+    uint64_t serving = 0;
+    {
+      MutexLock lock(mutex);
+      while (!nudged && !stopping && asked == done) {
+        if (!wake.wait_for_ms(mutex, kPollMs)) break;
+      }
+      nudged = false;
+      last = stopping;
+      serving = asked;
+    }
+    Status status = pass();
+    // This thread is an edge: nobody above could log it. Once per incident, not five times a
+    // second.
+    if (!status.ok() && was_ok) log::error("ledger.stalled", {{"reason", status.to_string()}});
+    if (status.ok() && !was_ok) log::info("ledger.resumed");
+    was_ok = status.ok();
+    MutexLock lock(mutex);
+    failures += was_ok ? 0 : 1;
+    last_pass = std::move(status);
+    done = serving;
+    passed.notify_all();
+  }
+}
+
+Ledger::Ledger(KvStore& kv, DbWriter& writer, DbReaders& readers, const Clock& clock,
+               size_t queue_max)
+    : impl_(std::make_unique<Impl>(kv, writer, readers, clock, queue_max)) {}
+
+Ledger::~Ledger() {
+  bool was_running = false;
+  {
+    MutexLock lock(impl_->mutex);
+    impl_->stopping = true;
+    was_running = impl_->running;
+    impl_->wake.notify_all();
+  }
+  // Its last pass is the drain.
+  if (was_running) impl_->thread->join();
+}
+
+void Ledger::add_sink(std::string_view kind, OutboxSink sink) {
+  {
+    MutexLock lock(impl_->mutex);
+    KVCS_ASSERT(!impl_->running);
+  }
+  impl_->mover.add_sink(kind, std::move(sink));
+}
+
+void Ledger::start() {
+  MutexLock lock(impl_->mutex);
+  KVCS_ASSERT(!impl_->running);
+  impl_->running = true;
+  impl_->thread.emplace("ledger", [impl = impl_.get()] { impl->loop(); });
+}
+
+void Ledger::record_error(ErrorRecord record) {
+  impl_->push(std::move(record));
+}
+
+void Ledger::record_job_run(JobRunRecord record) {
+  impl_->push(std::move(record));
+}
+
+void Ledger::notify() {
+  MutexLock lock(impl_->mutex);
+  impl_->nudged = true;
+  impl_->wake.notify_one();
+}
+
+Status Ledger::drain() {
+  {
+    MutexLock lock(impl_->mutex);
+    if (impl_->running) {
+      const uint64_t mine = ++impl_->asked;
+      impl_->wake.notify_one();
+      while (impl_->done < mine) impl_->passed.wait(impl_->mutex);
+      return impl_->last_pass;
+    }
+  }
+  return impl_->pass();
+}
+
+Result<LedgerPage> Ledger::query(const LedgerQuery& query) const {
+  return run_on<LedgerPage>(impl_->readers,
+                            [&](Database& db) { return read_ledger_page(db, query); });
+}
+
+Result<std::string> Ledger::csv_header(std::string_view table) {
+  const LedgerTable* found = KVCS_TRY(find_ledger_table(table));
+  std::vector<std::string> names;
+  for (const LedgerColumn& column : found->columns) names.emplace_back(column.name);
+  return csv_line(names);
+}
+
+Status Ledger::read(const std::function<Status(Database&)>& query) const {
+  return impl_->readers.run(query);
+}
+
+Status Ledger::write(std::function<Status(Database&)> job) {
+  return impl_->writer.run(std::move(job));
+}
+
+Result<AuditChain> Ledger::verify_audit_chain() const {
+  return run_on<AuditChain>(impl_->readers, check_audit_chain);
+}
+
+Result<int64_t> Ledger::prune(std::string_view table, int64_t max_age_s, int64_t max_rows) {
+  const std::string name = (KVCS_TRY(find_ledger_table(table)))->name;
+  const int64_t before_ms = max_age_s > 0 ? impl_->clock.unix_ms() - max_age_s * 1000 : INT64_MIN;
+  int64_t excess = 0;
+  if (max_rows > 0) {
+    excess = -max_rows + KVCS_TRY(run_on<int64_t>(
+                             impl_->readers, [&](Database& db) { return count_rows(db, name); }));
+  }
+  int64_t removed = 0;
+  for (;;) {
+    const bool by_rows = excess > removed;
+    // A job per chunk: what waits to be written goes in between.
+    const int64_t chunk = KVCS_TRY(run_on<int64_t>(impl_->writer, [&](Database& db) {
+      return name == "kv_audit"
+                 ? prune_audit(db, before_ms, max_rows, kPruneChunkRows)
+                 : prune_chunk(db, name, before_ms, std::max<int64_t>(0, excess - removed));
+    }));
+    removed += chunk;
+    if (chunk == 0 || (chunk < kPruneChunkRows && !by_rows)) return removed;
+  }
+}
+
+Ledger::Stats Ledger::stats() const {
+  const int64_t oldest = impl_->mover.oldest_unix_ms();
+  MutexLock lock(impl_->mutex);
+  return {impl_->queue.size(),
+          impl_->dropped,
+          impl_->mover.moved(),
+          impl_->mover.dead(),
+          impl_->failures,
+          oldest == 0 ? 0 : std::max<int64_t>(0, impl_->clock.unix_ms() - oldest)};
+}
+
+}  // namespace kvcs

@@ -1,0 +1,48 @@
+// The admin API over the ledger: lists with filters, cursors and CSV export; the audit chain; the
+// state of decisions. Stateless; thread-safe. Routes and guards are in app/routes.cc.
+//
+// Every list takes its columns as filters (tenant=acme&code=TOKEN_EXPIRED), from and to (ISO 8601;
+// from ≤ time < to), limit (1 to 1000, default 100) and cursor, and answers newest first:
+//   {"errors": [ … ], "cursor": "…" or null}
+// With format=csv it answers text/csv instead: all rows that match, at most kCsvRowsMax or `limit`.
+// Unknown parameters are Invalid, naming those that exist; empty ones are ignored.
+#pragma once
+#include <string_view>
+
+#include "base/clock.h"
+#include "http/http.h"
+#include "ledger/ledger.h"
+
+namespace kvcs {
+
+inline constexpr int64_t kCsvRowsMax = 1'000'000;
+
+class LedgerApi final {
+ public:
+  // Both outlive the API and the responses that it makes.
+  LedgerApi(Ledger& ledger, const Clock& clock) : ledger_(ledger), clock_(clock) {}
+
+  Result<http::Response> list_errors(http::Request& request);     // GET /admin/errors
+  Result<http::Response> list_audit(http::Request& request);      // GET /admin/audit
+  Result<http::Response> list_decisions(http::Request& request);  // GET /admin/decisions
+  Result<http::Response> list_job_runs(http::Request& request);   // GET /admin/job-runs
+  Result<http::Response> list_alerts(http::Request& request);     // GET /admin/alerts
+  // Outbox records that could not be moved, with the reason. GET /admin/outbox-dead
+  Result<http::Response> list_outbox_dead(http::Request& request);
+
+  // GET /admin/audit/verify: {"ok":true,"rows","pruned","head"}. Conflict with reason
+  // "audit_chain_broken" that names the first row which does not fit.
+  Result<http::Response> verify_audit(http::Request& request);
+  // PATCH /admin/decisions/{id} {"status":"accepted"|"rejected"|"applied"} → the decision.
+  // NotFound; Conflict when its state does not allow it.
+  Result<http::Response> decide_decision(http::Request& request);
+
+ private:
+  Result<http::Response> list(http::Request& request, std::string_view table,
+                              std::string_view member);
+
+  Ledger& ledger_;
+  const Clock& clock_;
+};
+
+}  // namespace kvcs

@@ -1,0 +1,79 @@
+// Typed rows of ledger.db and the functions that insert them, for sinks and Ledger::write jobs.
+// They run on the writer thread, in its transaction. Inserting an id that is there already changes
+// nothing and is Ok, so that every one of them may be repeated.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "ledger/ledger.h"
+
+namespace kvcs {
+
+// Texts of diagnostics are cut here, so that one request cannot fill the ledger.
+inline constexpr size_t kLedgerTextMaxBytes = 2000;
+
+Status insert_error(Database& db, const ErrorRecord& record);
+Status insert_job_run(Database& db, const JobRunRecord& record);
+
+// A finding or a suggestion, to be accepted, rejected or applied by an admin.
+struct DecisionRecord {
+  std::string id;
+  int64_t ts_ms = 0;
+  std::string kind;      // "autoresearch"
+  std::string severity;  // "info", "warning", "critical"
+  std::string subject, suggestion;
+  std::string evidence_json = "{}";
+};
+Status insert_decision(Database& db, const DecisionRecord& record);
+// Moves a decision on: proposed → accepted, rejected or applied; accepted → rejected or applied.
+// Repeating the present status is Ok. NotFound; Conflict naming both states.
+Status decide(Database& db, std::string_view id, std::string_view status,
+              std::string_view decided_by, int64_t now_ms);
+
+// One alert to one channel: its delivery log, and the list of what is still to be tried.
+struct AlertRecord {
+  std::string id;
+  int64_t ts_ms = 0;
+  std::string event;    // "token.reauth_required", "budget.80", …
+  std::string subject;  // What it is about; alerts of one event and subject are one incident.
+  std::string channel;  // "webhook:<name>", "slack", "smtp"; never a URL with a secret in it.
+  std::string status = "pending";  // pending, delivered, failed, suppressed
+  int attempts = 0;
+  std::optional<int64_t> next_attempt_ms;
+  std::string error;  // Of the last attempt.
+  std::string payload_json = "{}";
+};
+Status insert_alert(Database& db, const AlertRecord& record);
+// After an attempt. NotFound.
+Status update_alert(Database& db, std::string_view id, std::string_view status, int attempts,
+                    std::optional<int64_t> next_attempt_ms, std::string_view error);
+
+// One AI request. Kinds of tokens do not overlap.
+struct UsageRow {
+  std::string request_id;
+  int64_t ts_ms = 0;
+  std::string organization_id, user_id, key_id, provider, model;
+  int64_t input_tokens = 0, cache_read_tokens = 0, cache_write_5m_tokens = 0;
+  int64_t cache_write_1h_tokens = 0, input_audio_tokens = 0;
+  int64_t output_tokens = 0, reasoning_tokens = 0, output_audio_tokens = 0;
+  int64_t web_searches = 0;
+  int64_t cost_nano_usd = 0;
+  std::string price_version;
+  int64_t first_byte_ms = 0, total_ms = 0;
+  int status = 0;
+  bool estimated = false, grace = false, recovered = false;
+  std::string period;  // "2026-11": the month the money was reserved in.
+};
+// Inserts the row and adds it to its day in usage_daily, once per request_id.
+Status insert_usage(Database& db, const UsageRow& row);
+// The payload of outbox kind "usage", and the sink that reads it back.
+std::string usage_payload(const UsageRow& row);
+Status usage_sink(Database& db, const OutboxRecord& record);
+
+// The number of a text in ledger_name, made when it is new.
+Result<int64_t> intern_name(Database& db, std::string_view text);
+
+}  // namespace kvcs

@@ -1,0 +1,307 @@
+#include "ledger/tables.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/money.h"
+#include "db/db.h"
+#include "ledger/ledger_csv.h"
+
+namespace kvcs {
+namespace {
+
+using enum ColumnKind;
+
+constexpr LedgerColumn kErrorColumns[] = {
+    {"id", "id", kText},
+    {"ts", "ts_ms", kTime},
+    {"request_id", "request_id", kText},
+    {"tenant", "tenant", kText},
+    {"provider", "provider", kText},
+    {"account_id", "account_id", kText},
+    {"action", "action", kText},
+    {"method", "method", kText},
+    {"path", "path", kText},
+    {"status", "status", kInteger},
+    {"code", "code", kText},
+    {"message", "message", kText},
+    {"upstream_status", "upstream_status", kInteger},
+    {"latency_ms", "latency_ms", kInteger},
+    {"ip_hash", "ip_hash", kText},
+};
+constexpr LedgerColumn kAuditColumns[] = {
+    {"id", "id", kText},
+    {"ts", "ts_ms", kTime},
+    {"family", "family", kText},
+    {"key", "key", kText},
+    {"action", "action", kText},
+    {"old_hash", "old_hash", kText},
+    {"new_hash", "new_hash", kText},
+    {"source", "source", kText},
+    {"actor", "actor", kText},
+    {"request_id", "request_id", kText},
+    {"prev_chain_hash", "prev_chain_hash", kText},
+    {"chain_hash", "chain_hash", kText},
+};
+constexpr LedgerColumn kDecisionColumns[] = {
+    {"id", "id", kText},
+    {"ts", "ts_ms", kTime},
+    {"kind", "kind", kText},
+    {"severity", "severity", kText},
+    {"subject", "subject", kText},
+    {"suggestion", "suggestion", kText},
+    {"evidence", "evidence_json", kJson},
+    {"status", "status", kText},
+    {"decided_by", "decided_by", kText},
+    {"decided_at", "decided_ms", kTime},
+};
+constexpr LedgerColumn kJobColumns[] = {
+    {"ts", "ts_ms", kTime},
+    {"job", "job", kText},
+    {"duration_ms", "duration_ms", kInteger},
+    {"result", "result", kText},
+    {"detail", "detail", kText},
+};
+constexpr LedgerColumn kUsageColumns[] = {
+    {"request_id", "request_id", kText},
+    {"ts", "ts_ms", kTime},
+    {"organization_id", "organization_ref", kName},
+    {"user_id", "user_ref", kName},
+    {"key_id", "key_ref", kName},
+    {"provider", "provider_ref", kName},
+    {"model", "model_ref", kName},
+    {"input_tokens", "input_tokens", kInteger},
+    {"cache_read_tokens", "cache_read_tokens", kInteger},
+    {"cache_write_5m_tokens", "cache_write_5m_tokens", kInteger},
+    {"cache_write_1h_tokens", "cache_write_1h_tokens", kInteger},
+    {"input_audio_tokens", "input_audio_tokens", kInteger},
+    {"output_tokens", "output_tokens", kInteger},
+    {"reasoning_tokens", "reasoning_tokens", kInteger},
+    {"output_audio_tokens", "output_audio_tokens", kInteger},
+    {"web_searches", "web_searches", kInteger},
+    {"cost_usd", "cost_nano_usd", kUsd},
+    {"price_version", "price_version_ref", kName},
+    {"first_byte_ms", "first_byte_ms", kInteger},
+    {"total_ms", "total_ms", kInteger},
+    {"status", "status", kInteger},
+    {"estimated", "estimated", kBoolean},
+    {"grace", "grace", kBoolean},
+    {"recovered", "recovered", kBoolean},
+    {"period", "period_ref", kName},
+};
+constexpr LedgerColumn kAlertColumns[] = {
+    {"id", "id", kText},
+    {"ts", "ts_ms", kTime},
+    {"event", "event", kText},
+    {"subject", "subject", kText},
+    {"channel", "channel", kText},
+    {"status", "status", kText},
+    {"attempts", "attempts", kInteger},
+    {"next_attempt_at", "next_attempt_ms", kTime},
+    {"error", "error", kText},
+    {"payload", "payload_json", kJson},
+};
+constexpr LedgerColumn kDeadColumns[] = {
+    {"outbox_key", "outbox_key", kText}, {"ts", "ts_ms", kTime},        {"kind", "kind", kText},
+    {"reason", "reason", kText},         {"payload", "payload", kText},
+};
+constexpr LedgerTable kTables[] = {
+    {"error_ledger", kErrorColumns},    {"kv_audit", kAuditColumns},
+    {"decision_log", kDecisionColumns}, {"job_runs", kJobColumns},
+    {"usage", kUsageColumns},           {"alert_log", kAlertColumns},
+    {"outbox_dead", kDeadColumns},
+};
+
+struct PageCursor {
+  int64_t ts_ms = 0, seq = 0;
+};
+
+Result<PageCursor> parse_cursor(std::string_view text) {
+  const size_t dot = text.find('.');
+  auto time = parse_u64(text.substr(0, dot), "cursor");
+  auto seq = parse_u64(dot == text.npos ? std::string_view() : text.substr(dot + 1), "cursor");
+  if (!time.ok() || !seq.ok() || *time > INT64_MAX || *seq > INT64_MAX) {
+    return invalid("cursor: " + printable(text) + " was not given out by this list");
+  }
+  return PageCursor{static_cast<int64_t>(*time), static_cast<int64_t>(*seq)};
+}
+
+std::string list_names(const LedgerTable& table) {
+  std::string names;
+  for (const LedgerColumn& column : table.columns) {
+    if (column.kind == kUsd || column.kind == kJson) continue;
+    if (!names.empty()) names += ", ";
+    names += column.name;
+  }
+  return names;
+}
+
+// A checked filter: its SQL, and its value as text or number.
+struct Filter {
+  std::string sql;
+  std::string text;
+  std::optional<int64_t> number;
+};
+
+Result<Filter> make_filter(const LedgerTable& table, std::string_view name,
+                           const std::string& value) {
+  const LedgerColumn* column = find_ledger_column(table, name);
+  if (column == nullptr || column->kind == kUsd || column->kind == kJson) {
+    return invalid(printable(name) + ": no such filter; " + table.name + " has " +
+                   list_names(table));
+  }
+  Filter filter{std::string(column->sql) + " = ?", value, {}};
+  switch (column->kind) {
+    case kName:
+      filter.sql = std::string(column->sql) + " = (SELECT id FROM ledger_name WHERE text = ?)";
+      break;
+    case kInteger: {
+      const uint64_t number = KVCS_TRY(parse_u64(value, name));
+      filter.number = static_cast<int64_t>(std::min<uint64_t>(number, INT64_MAX));
+      break;
+    }
+    case kBoolean:
+      if (value != "true" && value != "false") {
+        return invalid(std::string(name) + ": " + printable(value) + " is neither true nor false");
+      }
+      filter.number = value == "true" ? 1 : 0;
+      break;
+    case kTime:
+      filter.number = KVCS_TRY(parse_iso8601_ms(value));
+      break;
+    default:
+      break;
+  }
+  return filter;
+}
+
+std::string select_list(const LedgerTable& table) {
+  std::string list = "seq, ts_ms";
+  for (const LedgerColumn& column : table.columns) {
+    list += ", ";
+    if (column.kind == kName) {
+      list += "(SELECT text FROM ledger_name WHERE id = " + std::string(column.sql) + ")";
+    } else {
+      list += column.sql;
+    }
+  }
+  return list;
+}
+
+// What the column says outside, without quotes.
+std::string value_text(const Statement& row, int position, ColumnKind kind) {
+  switch (kind) {
+    case kInteger:
+      return std::to_string(row.integer(position));
+    case kBoolean:
+      return row.integer(position) != 0 ? "true" : "false";
+    case kTime:
+      return format_iso8601_ms(row.integer(position));
+    case kUsd:
+      return format_usd(row.integer(position));
+    default:
+      return row.text(position);
+  }
+}
+
+std::string json_row(const LedgerTable& table, const Statement& row) {
+  std::string out = "{";
+  int position = 2;
+  for (const LedgerColumn& column : table.columns) {
+    if (position > 2) out += ',';
+    out += '"' + std::string(column.name) + "\":";
+    const bool bare = column.kind == kInteger || column.kind == kBoolean || column.kind == kUsd ||
+                      column.kind == kJson;
+    const std::string text = value_text(row, position, column.kind);
+    if (row.is_null(position) || (column.kind == kJson && !parse_json(text).ok())) {
+      out += "null";
+    } else if (bare) {
+      out += text;
+    } else {
+      append_json_string(out, text);
+    }
+    position++;
+  }
+  return out + "}";
+}
+
+std::string csv_row(const LedgerTable& table, const Statement& row) {
+  std::vector<std::string> cells;
+  int position = 2;
+  for (const LedgerColumn& column : table.columns) {
+    cells.push_back(row.is_null(position) ? "" : value_text(row, position, column.kind));
+    position++;
+  }
+  return csv_line(cells);
+}
+
+}  // namespace
+
+std::span<const LedgerTable> ledger_tables() {
+  return kTables;
+}
+
+Result<const LedgerTable*> find_ledger_table(std::string_view name) {
+  std::string known;
+  for (const LedgerTable& table : kTables) {
+    if (name == table.name) return &table;
+    known += (known.empty() ? "" : ", ") + std::string(table.name);
+  }
+  return invalid("table: " + printable(name) + " is not one of " + known);
+}
+
+const LedgerColumn* find_ledger_column(const LedgerTable& table, std::string_view name) {
+  const auto found = std::find_if(table.columns.begin(), table.columns.end(),
+                                  [&](const LedgerColumn& column) { return name == column.name; });
+  return found == table.columns.end() ? nullptr : &*found;
+}
+
+Result<LedgerPage> read_ledger_page(Database& db, const LedgerQuery& query) {
+  const LedgerTable& table = *KVCS_TRY(find_ledger_table(query.table));
+  if (query.limit < 1 || query.limit > kLedgerPageMax) {
+    return invalid("limit: " + std::to_string(query.limit) + " is not between 1 and " +
+                   std::to_string(kLedgerPageMax));
+  }
+  std::vector<Filter> filters;
+  for (const auto& [name, value] : query.equals) {
+    filters.push_back(KVCS_TRY(make_filter(table, name, value)));
+  }
+  if (query.from_ms) filters.push_back({"ts_ms >= ?", "", query.from_ms});
+  if (query.to_ms) filters.push_back({"ts_ms < ?", "", query.to_ms});
+  std::string where;
+  for (const Filter& filter : filters) where += (where.empty() ? "" : " AND ") + filter.sql;
+  PageCursor after;
+  if (!query.cursor.empty()) {
+    after = KVCS_TRY(parse_cursor(query.cursor));
+    where += (where.empty() ? "" : " AND ") + std::string("(ts_ms, seq) < (?, ?)");
+  }
+  auto rows = KVCS_TRY(db.prepare("SELECT " + select_list(table) + " FROM " + table.name +
+                                  (where.empty() ? "" : " WHERE " + where) +
+                                  " ORDER BY ts_ms DESC, seq DESC LIMIT ?"));
+  int position = 1;
+  for (const Filter& filter : filters) {
+    filter.number ? rows.bind(position++, *filter.number) : rows.bind(position++, filter.text);
+  }
+  if (!query.cursor.empty()) rows.bind(position, after.ts_ms).bind(position + 1, after.seq);
+  if (!query.cursor.empty()) position += 2;
+  // One more than asked for tells whether there is a next page.
+  rows.bind(position, query.limit + 1);
+  LedgerPage page;
+  std::string last;
+  while (KVCS_TRY(rows.step())) {
+    if (page.rows.size() == static_cast<size_t>(query.limit)) {
+      page.cursor = last;
+      break;
+    }
+    page.rows.push_back(query.format == RowFormat::kCsv ? csv_row(table, rows)
+                                                        : json_row(table, rows));
+    last = std::to_string(rows.integer(1)) + "." + std::to_string(rows.integer(0));
+  }
+  return page;
+}
+
+}  // namespace kvcs
