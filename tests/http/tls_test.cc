@@ -1,0 +1,193 @@
+// TLS on the server's own connections, against OpenSSL's client and certificates made here.
+#include <catch2/catch.hpp>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+
+#include <fstream>
+
+#include "support/raw_client.h"
+#include "support/temp_dir.h"
+#include "support/test_server.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+// A self-signed certificate for `name` and its key.
+void make_certificate(const http::TlsConfig& paths, const char* name) {
+  EVP_PKEY* key = EVP_EC_gen("P-256");
+  X509* certificate = X509_new();
+  X509_set_version(certificate, 2);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+  X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+  X509_set_pubkey(certificate, key);
+  X509_NAME* subject = X509_get_subject_name(certificate);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
+  X509_set_issuer_name(certificate, subject);
+  X509_sign(certificate, key, EVP_sha256());
+  FILE* out = fopen(paths.certificate_path.c_str(), "w");
+  PEM_write_X509(out, certificate);
+  fclose(out);
+  out = fopen(paths.key_path.c_str(), "w");
+  PEM_write_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
+  fclose(out);
+  X509_free(certificate);
+  EVP_PKEY_free(key);
+}
+
+// A blocking TLS client; sends a request, reads to the end of what one response needs.
+class TlsClient final {
+ public:
+  TlsClient(int port, int max_version = 0)
+      : raw_(port), context_(SSL_CTX_new(TLS_client_method())), ssl_(SSL_new(context_)) {
+    if (max_version != 0) SSL_set_max_proto_version(ssl_, max_version);
+    SSL_set_fd(ssl_, raw_.socket());
+    connected_ = SSL_connect(ssl_) == 1;
+    ERR_clear_error();
+  }
+  ~TlsClient() {
+    SSL_free(ssl_);
+    SSL_CTX_free(context_);
+  }
+  TlsClient(const TlsClient&) = delete;
+  TlsClient& operator=(const TlsClient&) = delete;
+  bool connected() const { return connected_; }
+  std::string subject() const {
+    X509* certificate = SSL_get1_peer_certificate(ssl_);
+    char name[64] = "";
+    X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name,
+                              sizeof name);
+    X509_free(certificate);
+    return name;
+  }
+  void send(std::string_view text) {
+    for (size_t sent = 0; sent < text.size();) {
+      const int n = SSL_write(ssl_, text.data() + sent,
+                              static_cast<int>(std::min<size_t>(text.size() - sent, 16384)));
+      if (n <= 0) return;
+      sent += static_cast<size_t>(n);
+    }
+  }
+  // Until `size` bytes of body came, or the end.
+  std::string read_body(size_t size) {
+    size_t end;
+    while ((end = buffer_.find("\r\n\r\n")) == buffer_.npos || buffer_.size() < end + 4 + size) {
+      char bytes[16384];
+      const int n = SSL_read(ssl_, bytes, sizeof bytes);
+      if (n <= 0) return "";
+      buffer_.append(bytes, static_cast<size_t>(n));
+    }
+    const std::string body = buffer_.substr(end + 4, size);
+    buffer_.erase(0, end + 4 + size);
+    return body;
+  }
+
+ private:
+  RawClient raw_;
+  SSL_CTX* context_;
+  SSL* ssl_;
+  bool connected_ = false;
+  std::string buffer_;
+};
+
+http::ServerConfig tls_config(const TempDir& directory) {
+  http::ServerConfig config = TestServer::quiet_config();
+  config.tls = {directory.file("cert.pem"), directory.file("key.pem")};
+  return config;
+}
+
+std::vector<http::Route> routes() {
+  return {route(http::Method::kGet, "/https",
+                [](http::Request& request) -> Result<http::Response> {
+                  return http::text_response(200, request.https ? "https" : "plain");
+                }),
+          route(
+              http::Method::kPost, "/echo",
+              [](http::Request& request) -> Result<http::Response> {
+                return http::text_response(200, KVCS_TRY(request.body->read_all()));
+              },
+              http::mib(4))};
+}
+
+constexpr const char* kGet = "GET /https HTTP/1.1\r\nHost: h\r\n\r\n";
+
+}  // namespace
+
+TEST_CASE("tls: requests, large bodies and pipelines work as without", "[unit][http]") {
+  const TempDir directory;
+  const http::ServerConfig config = tls_config(directory);
+  make_certificate(config.tls, "first");
+  TestServer server(routes(), config);
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    TlsClient client(server.port(), version);
+    REQUIRE(client.connected());
+    client.send(kGet);
+    CHECK(client.read_body(5) == "https");
+    client.send(std::string(kGet) + kGet + kGet);
+    for (int i = 0; i < 3; i++) CHECK(client.read_body(5) == "https");
+    const std::string body(300'000, 'b');
+    client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n" + body);
+    CHECK(client.read_body(body.size()) == body);
+    client.send(kGet);
+    CHECK(client.read_body(5) == "https");
+  }
+}
+
+TEST_CASE("tls: old versions and plain text are turned away", "[unit][http]") {
+  const TempDir directory;
+  const http::ServerConfig config = tls_config(directory);
+  make_certificate(config.tls, "first");
+  TestServer server(routes(), config);
+  CHECK_FALSE(TlsClient(server.port(), TLS1_1_VERSION).connected());
+  RawClient plain(server.port());
+  plain.send(kGet);
+  CHECK(plain.read_response().status == 0);
+  CHECK(TlsClient(server.port()).connected());
+}
+
+TEST_CASE("tls: a handshake that stalls is ended and holds no worker", "[unit][http]") {
+  const TempDir directory;
+  http::ServerConfig config = tls_config(directory);
+  config.head_timeout_ms = 200;
+  make_certificate(config.tls, "first");
+  TestServer server(routes(), config);
+  std::vector<RawClient> stalled;
+  for (int i = 0; i < 50; i++) {
+    stalled.emplace_back(server.port());
+    stalled.back().send(std::string_view("\x16\x03\x01\x02", 4));
+  }
+  CHECK(TlsClient(server.port()).connected());
+  for (RawClient& client : stalled) CHECK(client.closed_by_server());
+}
+
+TEST_CASE("tls: reload takes the new certificate, keeps the old one on failure", "[unit][http]") {
+  const TempDir directory;
+  const http::ServerConfig config = tls_config(directory);
+  make_certificate(config.tls, "first");
+  TestServer server(routes(), config);
+  TlsClient before(server.port());
+  CHECK(before.subject() == "first");
+  make_certificate(config.tls, "second");
+  REQUIRE(server.server().reload_tls().ok());
+  CHECK(TlsClient(server.port()).subject() == "second");
+  before.send(kGet);
+  CHECK(before.read_body(5) == "https");  // Sessions that exist go on.
+  std::ofstream(config.tls.key_path) << "not a key";
+  CHECK(server.server().reload_tls().code() == Code::kInvalid);
+  CHECK(TlsClient(server.port()).subject() == "second");
+}
+
+TEST_CASE("tls: a certificate without its key, or unreadable, does not start", "[unit][http]") {
+  const TempDir directory;
+  http::ServerConfig config = tls_config(directory);
+  const auto clock = make_system_clock();
+  const http::Router router({});
+  CHECK(http::Server(config, router, *clock, nullptr).start().code() == Code::kInvalid);
+  config.tls.key_path.clear();
+  CHECK(http::Server(config, router, *clock, nullptr).start().code() == Code::kInvalid);
+}
