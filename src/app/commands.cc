@@ -4,7 +4,9 @@
 
 #include <cstdlib>
 
+#include "app/app.h"
 #include "app/config.h"
+#include "app/first_start.h"
 #include "base/json.h"
 
 namespace kvcs {
@@ -51,10 +53,51 @@ int print_config(const cli::Invocation& in, cli::Console& console) {
   return cli::kExitOk;
 }
 
+// What was typed wins over the environment, which wins over the file.
+LoadedConfig load_for_serve(const cli::Invocation& in) {
+  Environment environment = process_environment();
+  if (const auto dir = in.optional_text("data-dir")) environment["KVCS_DATA_DIR"] = *dir;
+  if (const auto listen = in.optional_text("listen")) environment["KVCS_HTTP_LISTEN"] = *listen;
+  return load_config(in.text("config"), environment);
+}
+
+int serve(const cli::Invocation& in, cli::Console& console) {
+  const LoadedConfig loaded = load_for_serve(in);
+  if (!loaded.faults.empty()) return report_faults(loaded.faults, console);
+  const auto tell = [&](const App& app) {
+    if (!console.mode().terminal) return;
+    console.note("kvcs serves on " + app.url());
+    if (app.first_start()) {
+      console.note("First start: keys and the setup link are in " +
+                   initial_credentials_path(loaded.config.data_dir));
+    }
+  };
+  const Status served = serve_until_signalled(
+      loaded.config, [&in] { return load_for_serve(in); }, tell);
+  if (served.ok()) return cli::kExitOk;
+  if (!served.cause().empty()) console.note(served.cause());
+  return console.fail(served);
+}
+
 }  // namespace
 
 std::vector<cli::Command> app_commands() {
   return {
+      {.name = "serve",
+       .summary = "Run the daemon in the foreground.",
+       .options = {config_option(),
+                   {.name = "--data-dir",
+                    .help = "Where everything is kept; overrides data_dir. Created when missing.",
+                    .value_name = "DIR"},
+                   {.name = "--listen",
+                    .help = "Address to serve on; overrides http.listen. Port 0: any free one.",
+                    .value_name = "HOST:PORT"}},
+       .examples = {{"kvcs serve", "On 127.0.0.1:8080 with ./data; nothing needs configuring."},
+                    {"kvcs serve --data-dir /var/lib/kvcs --listen 0.0.0.0:8080", ""},
+                    {"kvcs serve --config /etc/kvcs/kvcs.yaml", "What the systemd unit runs."}},
+       .run = serve,
+       .details = "SIGTERM and SIGINT stop it after the requests in flight; SIGHUP reads TLS "
+                  "files and the log level again."},
       {.name = "config check",
        .summary = "Read the configuration and name everything that is wrong with it.",
        .options = {config_option()},

@@ -65,7 +65,7 @@ struct IdentitySection {
 };
 
 struct UpstreamSection {
-  int connections_per_host_max = 256;
+  int connections_per_host_max = 1200;
   int connections_idle_max = 512;
   int dns_cache_s = 60;
   std::string ca_file;  // "" = the system's.

@@ -29,7 +29,9 @@ AuditContext who(const http::Request& request) {
 
 Result<PageAsk> read_page(const http::Request& request) {
   PageAsk ask;
-  ask.cursor = request.query_value("cursor").value_or("");
+  const Result<std::string> cursor = from_base64(request.query_value("cursor").value_or(""));
+  if (!cursor.ok()) return invalid("cursor: is not one that a page before has given.");
+  ask.cursor = cursor.value();
   if (const auto limit = request.query_value("limit")) {
     const uint64_t number = KVCS_TRY(parse_u64(*limit, "limit"));
     if (number < 1 || number > kPageMax) {
@@ -39,6 +41,10 @@ Result<PageAsk> read_page(const http::Request& request) {
     ask.limit = number;
   }
   return ask;
+}
+
+Json cursor_json(const std::string& cursor) {
+  return cursor.empty() ? Json(nullptr) : Json(to_base64url(cursor));
 }
 
 std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name) {

@@ -27,6 +27,8 @@ struct PageAsk {
   size_t limit = kPageDefault;
 };
 Result<PageAsk> read_page(const http::Request& request);  // ?limit=&cursor=
+// A store's cursor for the caller: opaque text, null on the last page. read_page takes it back.
+Json cursor_json(const std::string& cursor);
 
 // A USD amount between 0 and kUsdMax with at most 6 decimals, as nano-USD.
 std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name);

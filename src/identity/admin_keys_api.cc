@@ -39,8 +39,7 @@ Result<http::Response> AdminKeysApi::list(http::Request& request) {
   const KeyPage page = KVCS_TRY(keys_.list(kAdmins, ask.cursor, ask.limit));
   Json keys = Json::array();
   for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
-  return reply(200, Json{{"admin_keys", keys},
-                         {"cursor", page.cursor.empty() ? Json(nullptr) : Json(page.cursor)}});
+  return reply(200, Json{{"admin_keys", keys}, {"cursor", cursor_json(page.cursor)}});
 }
 
 Result<http::Response> AdminKeysApi::revoke(http::Request& request) {

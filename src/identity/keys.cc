@@ -87,9 +87,12 @@ struct KeyService::Change {
 KeyService::KeyService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy)
     : kv_(kv), audited_(audited), clock_(clock), entropy_(entropy) {}
 
-CreatedKey KeyService::prepare(const KeyOwner& owner, const NewKey& wanted, KvBatch& batch) const {
+CreatedKey KeyService::prepare(const KeyOwner& owner, const NewKey& wanted, KvBatch& batch,
+                               Secret key) const {
   const Family family = family_of(owner.kind);
-  Secret key(std::string(family.prefix) + to_hex(entropy_.bytes(family.random_bytes)));
+  if (key.empty()) {
+    key = Secret(std::string(family.prefix) + to_hex(entropy_.bytes(family.random_bytes)));
+  }
   KeyRecord record;
   record.kind = owner.kind;
   record.id = make_uuid_v7(entropy_, clock_.unix_ms());

@@ -50,8 +50,10 @@ class KeyService final {
 
   // Conflict when the owner has kKeysPerOwnerMax live keys; Unavailable.
   Result<CreatedKey> create(const KeyOwner& owner, const NewKey& key, const AuditContext& who);
-  // Adds to `batch` instead of writing; for records that are created together.
-  CreatedKey prepare(const KeyOwner& owner, const NewKey& key, KvBatch& batch) const;
+  // Adds to `batch` instead of writing; for records that are created together. `key_text` "" makes
+  // a new key.
+  CreatedKey prepare(const KeyOwner& owner, const NewKey& key, KvBatch& batch,
+                     Secret key_text = {}) const;
   // A tenant token that the tenant already has. Invalid: not 16 to 512 visible ASCII characters, or
   // shaped like one of the other families. Conflict: known already.
   Result<KeyRecord> import_tenant_token(const KeyOwner& owner, const NewKey& key,

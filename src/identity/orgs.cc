@@ -35,13 +35,13 @@ std::string slug_from_name(std::string_view name) {
 
 OrganizationService::OrganizationService(const KvStore& kv, AuditedKv& audited, KeyService& keys,
                                          const Clock& clock, Entropy& entropy,
-                                         std::vector<std::string> reserved_slugs)
+                                         std::function<bool(std::string_view slug)> is_reserved)
     : kv_(kv),
       audited_(audited),
       keys_(keys),
       clock_(clock),
       entropy_(entropy),
-      reserved_slugs_(std::move(reserved_slugs)) {}
+      is_reserved_(std::move(is_reserved)) {}
 
 Result<Organization> OrganizationService::check(Organization wanted) const {
   if (trim(wanted.name).empty() || wanted.name.size() > kNameMaxBytes) {
@@ -52,8 +52,7 @@ Result<Organization> OrganizationService::check(Organization wanted) const {
         "slug: '" + printable(wanted.slug, 80) +
         "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
   }
-  if (std::find(reserved_slugs_.begin(), reserved_slugs_.end(), wanted.slug) !=
-      reserved_slugs_.end()) {
+  if (is_reserved_(wanted.slug)) {
     return invalid("slug: '" + wanted.slug + "' is a word that the API's own paths use.")
         .with_reason("slug_reserved");
   }

@@ -20,9 +20,9 @@ struct OrganizationPage {
 
 class OrganizationService final {
  public:
-  // `reserved_slugs`: words that a path already uses where a slug would stand.
+  // `is_reserved`: words that a path already uses where a slug would stand.
   OrganizationService(const KvStore& kv, AuditedKv& audited, KeyService& keys, const Clock& clock,
-                      Entropy& entropy, std::vector<std::string> reserved_slugs);
+                      Entropy& entropy, std::function<bool(std::string_view slug)> is_reserved);
 
   // Fills in id (when empty), times and version; slug "" is made from the name. Invalid: slug or
   // name out of shape, reserved slug. Conflict with reason slug_exists.
@@ -46,7 +46,7 @@ class OrganizationService final {
   KeyService& keys_;
   const Clock& clock_;
   Entropy& entropy_;
-  const std::vector<std::string> reserved_slugs_;
+  const std::function<bool(std::string_view slug)> is_reserved_;
 };
 
 // "My Company, Inc." → "my-company-inc"; "" when nothing is left.

@@ -154,8 +154,7 @@ Result<http::Response> OrganizationsApi::list(http::Request& request) {
     if (text.back() != '[') text += ',';
     text += organization_to_json(organization);
   }
-  text +=
-      "],\"cursor\":" + dump_json(page.cursor.empty() ? Json(nullptr) : Json(page.cursor)) + "}";
+  text += "],\"cursor\":" + dump_json(cursor_json(page.cursor)) + "}";
   return http::json_response(200, std::move(text));
 }
 
@@ -243,8 +242,8 @@ Result<http::Response> OrganizationsApi::list_keys(http::Request& request) {
   Json keys = Json::array();
   for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
   const bool tenant = owner.kind == PrincipalKind::kTenantToken;
-  return reply(200, Json{{tenant ? "tokens" : "api_keys", keys},
-                         {"cursor", page.cursor.empty() ? Json(nullptr) : Json(page.cursor)}});
+  return reply(200,
+               Json{{tenant ? "tokens" : "api_keys", keys}, {"cursor", cursor_json(page.cursor)}});
 }
 
 Result<http::Response> OrganizationsApi::revoke_key(http::Request& request) {

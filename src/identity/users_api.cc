@@ -113,8 +113,7 @@ Result<http::Response> UsersApi::list(http::Request& request) {
   const UserPage page = KVCS_TRY(users_.list(*organization_id, ask.cursor, ask.limit));
   Json users = Json::array();
   for (const User& user : page.users) users.push_back(KVCS_TRY(user_json(user)));
-  return reply(200, Json{{"users", users},
-                         {"cursor", page.cursor.empty() ? Json(nullptr) : Json(page.cursor)}});
+  return reply(200, Json{{"users", users}, {"cursor", cursor_json(page.cursor)}});
 }
 
 Result<KeyOwner> UsersApi::owner_of(const http::Request& request) const {
@@ -144,8 +143,7 @@ Result<http::Response> UsersApi::list_keys(http::Request& request) {
   const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
   Json keys = Json::array();
   for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
-  return reply(200, Json{{"api_keys", keys},
-                         {"cursor", page.cursor.empty() ? Json(nullptr) : Json(page.cursor)}});
+  return reply(200, Json{{"api_keys", keys}, {"cursor", cursor_json(page.cursor)}});
 }
 
 Result<http::Response> UsersApi::revoke_key(http::Request& request) {

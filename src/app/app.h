@@ -1,0 +1,52 @@
+// The composition root: builds every object of the daemon in dependency order (app/parts.h),
+// serves, and takes it down again. `kvcs serve` and the tests use the same class.
+//
+// create(), start(), stop() are called by one thread.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "app/config.h"
+#include "base/status.h"
+
+namespace kvcs {
+
+struct AppOptions;
+struct Parts;
+
+class App final {
+ public:
+  // Opens the data directory and everything in it; nothing serves yet. Conflict naming the pid when
+  // another daemon uses the directory; the failure of whichever part could not be built.
+  static Result<std::unique_ptr<App>> create(Config config);
+  static Result<std::unique_ptr<App>> create(Config config, AppOptions options);
+  ~App();  // stop()
+
+  // Binds, finishes the first start, starts jobs. Conflict when the address is in use.
+  Status start();
+  // Stops accepting, lets requests in flight finish up to shutdown_grace_s, flushes.
+  void stop();
+  // TLS certificates and what else may change while running (log level).
+  Status reload(const Config& fresh);
+
+  int port() const;         // After start().
+  std::string url() const;  // After start().
+  bool first_start() const { return first_start_; }
+  Parts& parts() { return *parts_; }
+
+ private:
+  explicit App(std::unique_ptr<Parts> parts);
+
+  std::unique_ptr<Parts> parts_;
+  bool first_start_ = false;
+  bool running_ = false;
+};
+
+// Serves until SIGTERM or SIGINT; SIGHUP calls `reload_config` and reloads. Tells systemd (READY,
+// RELOADING, STOPPING, WATCHDOG). Call before any thread exists, since it blocks those signals.
+// `on_ready` is called once the daemon serves.
+Status serve_until_signalled(Config config, const std::function<LoadedConfig()>& reload_config,
+                             const std::function<void(const App&)>& on_ready);
+
+}  // namespace kvcs

@@ -1,0 +1,138 @@
+#include "app/first_start.h"
+
+#include <nlohmann/json.hpp>
+
+#include "app/files.h"
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "identity/keys.h"
+#include "identity/orgs.h"
+#include "identity/projects.h"
+#include "kv/keyspace.h"
+
+namespace kvcs {
+namespace {
+
+constexpr std::string_view kDoneKey = "system:first_start";
+// SHA-256 of the one-time token in setup_url; the portal's sign-in spends it.
+constexpr std::string_view kSetupTokenKey = "system:setup_token";
+constexpr size_t kFileMaxBytes = 16 << 10;
+constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
+
+struct Credentials {
+  Secret admin_key, api_key;
+  std::string organization_id, project_id, setup_url;
+
+  Secret setup_token() const {
+    const size_t at = setup_url.find('=');
+    return Secret(at == std::string::npos ? "" : setup_url.substr(at + 1));
+  }
+};
+
+std::string to_json(const Credentials& c, const std::string& url) {
+  return dump_json_pretty(Json{{"admin_key", c.admin_key.reveal()},
+                               {"organization_id", c.organization_id},
+                               {"organization", "default"},
+                               {"project_id", c.project_id},
+                               {"project", "default"},
+                               {"api_key", c.api_key.reveal()},
+                               {"url", url},
+                               {"setup_url", c.setup_url}}) +
+         "\n";
+}
+
+Credentials make_credentials(Entropy& entropy, const std::string& url) {
+  Credentials c;
+  c.admin_key = Secret("ka_" + to_hex(entropy.bytes(32)));
+  c.api_key = Secret("kv_" + to_hex(entropy.bytes(32)));
+  c.organization_id = make_uuid_v4(entropy);
+  c.project_id = make_uuid_v4(entropy);
+  // Behind '#', so that the token reaches neither access logs nor other servers.
+  c.setup_url = url + "/#/setup?token=" + to_base64url(entropy.bytes(32));
+  return c;
+}
+
+Result<Credentials> parse_credentials(const std::string& text, const std::string& path) {
+  const Result<Json> json = parse_json(text);
+  if (!json.ok()) return json.status();
+  JsonReader reader(json.value());
+  reader.ignore_unknown();
+  Credentials c;
+  c.admin_key = Secret(reader.string("admin_key"));
+  c.api_key = Secret(reader.string("api_key"));
+  c.organization_id = reader.string("organization_id");
+  c.project_id = reader.string("project_id");
+  c.setup_url = reader.string("setup_url", {.max_bytes = 2000});
+  Status read = reader.finish();
+  if (!read.ok()) {
+    return std::move(read).with_context(path +
+                                        " is damaged and the first start is unfinished; "
+                                        "remove the data directory and start again");
+  }
+  return c;
+}
+
+// The file's credentials, or new ones that are in the file when this returns.
+Result<Credentials> load_or_write(const FirstStartParts& parts, const std::string& path,
+                                  const std::string& url) {
+  const Result<std::string> text = read_small_file(path, kFileMaxBytes);
+  if (text.ok()) return parse_credentials(text.value(), path);
+  if (text.code() != Code::kNotFound) return text.status();
+  Credentials made = make_credentials(parts.entropy, url);
+  KVCS_TRY(write_file_atomically(path, to_json(made, url)));
+  return made;
+}
+
+Status create_project(const FirstStartParts& parts, const Credentials& c) {
+  const Result<Project> present = parts.projects.find(c.organization_id, c.project_id);
+  if (present.ok()) return ok();
+  if (present.code() != Code::kNotFound) return present.status();
+  return parts.projects
+      .create({.id = c.project_id,
+               .organization_id = c.organization_id,
+               .slug = "default",
+               .name = "default"})
+      .status();
+}
+
+}  // namespace
+
+std::string initial_credentials_path(const std::string& data_dir) {
+  return data_dir + "/initial-credentials.json";
+}
+
+Result<bool> ensure_first_start(const FirstStartParts& parts, const std::string& data_dir,
+                                const std::string& url) {
+  const Result<KvEntry> done = parts.kv.get(KvFamily::kSystem, kDoneKey);
+  if (done.ok()) return false;
+  if (done.code() != Code::kNotFound) return done.status();
+  const Credentials c = KVCS_TRY(load_or_write(parts, initial_credentials_path(data_dir), url));
+  KVCS_TRY(create_project(parts, c));
+
+  KvBatch batch;
+  Organization organization;
+  organization.id = c.organization_id;
+  organization.slug = organization.name = "default";
+  organization.monthly_budget_nano_usd = kDefaultBudgetNanoUsd;
+  organization.created_ms = organization.updated_ms = parts.clock.unix_ms();
+  batch.put(KvFamily::kConfig, keyspace::org_slug("default"), organization.id);
+  batch.put(KvFamily::kConfig, keyspace::org_config(organization.id),
+            organization_to_json(organization));
+  NewKey admin_key;
+  admin_key.name = "initial owner key";
+  admin_key.role = AdminRole::kOwner;
+  parts.keys.prepare({PrincipalKind::kAdminKey, "", "", ""}, admin_key, batch, c.admin_key);
+  NewKey project_key;
+  project_key.name = "initial project key";
+  project_key.scopes = {"write"};
+  parts.keys.prepare({PrincipalKind::kProjectKey, c.organization_id, c.project_id, ""}, project_key,
+                     batch, c.api_key);
+  batch.put(KvFamily::kSystem, std::string(kSetupTokenKey), sha256_hex(c.setup_token().reveal()));
+  batch.put(KvFamily::kSystem, std::string(kDoneKey), format_iso8601_ms(parts.clock.unix_ms()));
+  KVCS_TRY(parts.audited.write(batch, {"first-start", "first-start", ""}));
+  return true;
+}
+
+}  // namespace kvcs

@@ -1,0 +1,55 @@
+#include "app/jobs.h"
+
+#include "app/parts.h"
+
+namespace kvcs {
+namespace {
+
+Result<std::string> prune_ledger(Parts& parts) {
+  const LedgerSection& limits = parts.config.ledger;
+  struct Row {
+    const char* table;
+    int64_t max_age_s, max_rows;
+  };
+  const Row rows[] = {
+      {"error_ledger", limits.error_max_age_s, limits.error_max_rows},
+      {"kv_audit", limits.audit_max_age_s, limits.audit_max_rows},
+      {"job_runs", limits.job_run_max_age_s, limits.job_run_max_rows},
+  };
+  std::string report = "{";
+  for (const Row& row : rows) {
+    const int64_t removed = KVCS_TRY(parts.ledger->prune(row.table, row.max_age_s, row.max_rows));
+    if (report.size() > 1) report += ',';
+    report += "\"" + std::string(row.table) + "\":" + std::to_string(removed);
+  }
+  return report + "}";
+}
+
+// SQLite folds its log in by itself while it can; this catches up after long readers.
+Result<std::string> checkpoint_databases(Parts& parts) {
+  const auto checkpoint = [](Database& db) { return db.checkpoint(); };
+  KVCS_TRY(parts.portal_writer->run_alone(checkpoint));
+  KVCS_TRY(parts.ledger_writer->run_alone(checkpoint));
+  return std::string();
+}
+
+}  // namespace
+
+std::vector<Job> all_jobs(Parts& parts) {
+  std::vector<Job> jobs;
+  const auto add = [&](const char* name, const char* schedule, int64_t time_limit_s,
+                       int64_t jitter_s, JobFunction run) {
+    jobs.push_back({name, schedule, time_limit_s, jitter_s, std::move(run)});
+  };
+  add("last-used-flush", "* * * * *", 30, 0, [&parts](const JobContext&) -> Result<std::string> {
+    KVCS_TRY(parts.auth->flush_last_used());
+    return std::string();
+  });
+  add("database-checkpoint", "*/15 * * * *", 120, 60,
+      [&parts](const JobContext&) { return checkpoint_databases(parts); });
+  add("ledger-prune", "17 3 * * *", 900, 300,
+      [&parts](const JobContext&) { return prune_ledger(parts); });
+  return jobs;
+}
+
+}  // namespace kvcs

@@ -1,0 +1,12 @@
+// /openapi.json, made from the route table. Pure.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "http/http.h"
+
+namespace kvcs {
+
+std::string openapi_json(const std::vector<http::Route>& routes);
+
+}  // namespace kvcs

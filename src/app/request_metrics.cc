@@ -1,0 +1,45 @@
+#include "app/request_metrics.h"
+
+#include <algorithm>
+#include <string>
+
+namespace kvcs {
+
+RequestMetrics::RequestMetrics(const std::vector<http::Route>& routes, Metrics& metrics)
+    : metrics_(metrics),
+      received_bytes_(metrics.counter("kvcs_http_received_bytes_total", "Request body bytes.")),
+      sent_bytes_(metrics.counter("kvcs_http_sent_bytes_total", "Response body bytes.")) {
+  for (const http::Route& route : routes) {
+    const std::string name = std::string(http::method_name(route.method)) + " " + route.pattern;
+    routes_.emplace(&route, make("route=\"" + Metrics::escape_label(name) + "\""));
+  }
+  unmatched_ = make("route=\"none\"");
+}
+
+std::unique_ptr<RequestMetrics::PerRoute> RequestMetrics::make(const std::string& labels) {
+  auto block = std::make_unique<PerRoute>();
+  block->labels = labels;
+  block->latency = &metrics_.histogram("kvcs_http_request_duration_seconds",
+                                       "From the whole head to the last byte sent.", labels);
+  return block;
+}
+
+void RequestMetrics::record(const http::RequestRecord& record) {
+  const auto it = routes_.find(record.route);
+  PerRoute& block = it == routes_.end() ? *unmatched_ : *it->second;
+  const int status = std::clamp(record.status, kStatusMin, kStatusMax);
+  std::atomic<Counter*>& slot = block.by_status[static_cast<size_t>(status - kStatusMin)];
+  Counter* counter = slot.load(std::memory_order_acquire);
+  if (counter == nullptr) {
+    // Two threads may both get here; Metrics gives them the same counter.
+    counter = &metrics_.counter("kvcs_http_requests_total", "Requests by route and status.",
+                                block.labels + ",status=\"" + std::to_string(status) + "\"");
+    slot.store(counter, std::memory_order_release);
+  }
+  counter->add();
+  block.latency->record_us(record.duration_us);
+  received_bytes_.add(static_cast<int64_t>(record.received_bytes));
+  sent_bytes_.add(static_cast<int64_t>(record.sent_bytes));
+}
+
+}  // namespace kvcs

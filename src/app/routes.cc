@@ -1,0 +1,208 @@
+#include "app/routes.h"
+
+#include <nlohmann/json.hpp>
+
+#include "app/parts.h"
+#include "base/bytes.h"
+#include "base/json.h"
+#include "http/static_files.h"
+
+namespace kvcs {
+namespace {
+
+using http::kib;
+using http::kNoBody;
+using http::Method;
+using http::mib;
+using http::Route;
+using enum http::Method;
+
+// Who may; the words are what tests and /openapi.json see.
+struct Access {
+  http::Guard guard;
+  std::string_view who;
+  http::Dialect dialect;
+};
+
+Route row(Method method, std::string pattern, const Access& access, uint64_t body_max_bytes,
+          http::Handler handler, std::string_view summary) {
+  return {method,         std::move(pattern), access.guard,
+          body_max_bytes, std::move(handler), access.dialect,
+          true,           access.who,         summary};
+}
+
+template <typename Api>
+http::Handler on(Api& api, Result<http::Response> (Api::*method)(http::Request&)) {
+  return [&api, method](http::Request& request) { return (api.*method)(request); };
+}
+
+Access everyone() {
+  return {http::public_access(), "public", http::Dialect::kPortal};
+}
+Access admins(Parts& parts, AdminRole at_least, std::string_view who) {
+  return {parts.admin_door->guard(at_least), who, http::Dialect::kAdmin};
+}
+
+// The caller's key, as the caller may know it.
+Result<http::Response> describe_caller(http::Request& request) {
+  const Principal& principal = request.principal;
+  Json body{{"key_id", principal.key_id}};
+  if (!principal.organization_id.empty()) {
+    body["organization_id"] = principal.organization_id;
+    body["organization"] = principal.organization;
+  }
+  if (!principal.project_id.empty()) {
+    // Clients of the artifact store know their owner as the customer.
+    body["customer_id"] = principal.organization_id;
+    body["project_id"] = principal.project_id;
+    body["permissions"] = principal.scopes;
+  }
+  return http::json_response(200, dump_json(body));
+}
+
+void add_operations(std::vector<Route>& routes, Parts& parts) {
+  StatusApi& status = *parts.status_api;
+  const auto probe = [&](const char* pattern, http::Handler handler, std::string_view summary) {
+    routes.push_back(row(kGet, pattern, everyone(), kNoBody, std::move(handler), summary));
+    routes.back().access_log = false;
+  };
+  probe("/health", on(status, &StatusApi::health), "Services, tokens, mode, version.");
+  probe("/livez", on(status, &StatusApi::livez), "200 while the process serves.");
+  probe("/readyz", on(status, &StatusApi::readyz), "200 once started, 503 when stopping.");
+  probe("/metrics", on(status, &StatusApi::metrics), "Prometheus text format 0.0.4.");
+  probe("/api/v1/status", on(status, &StatusApi::status), "Version and health in short.");
+  probe(
+      "/openapi.json",
+      [&parts](http::Request&) -> Result<http::Response> {
+        return http::json_response(200, parts.openapi);
+      },
+      "This description.");
+}
+
+void add_portal(std::vector<Route>& routes, Parts& parts) {
+  const Access project{project_key(*parts.auth), "project key", http::Dialect::kPortal};
+  routes.push_back(row(kGet, "/api/v1/me", project, kNoBody, describe_caller,
+                       "Whose key this is: organization and project."));
+}
+
+void add_users(std::vector<Route>& routes, Parts& parts) {
+  UsersApi& api = *parts.users_api;
+  const Access view = admins(parts, AdminRole::kViewer, "admin key, role viewer");
+  const Access change = admins(parts, AdminRole::kAdmin, "admin key, role admin");
+  const auto add = [&](Method method, std::string path, const Access& access, uint64_t body_max,
+                       Result<http::Response> (UsersApi::*handler)(http::Request&),
+                       std::string_view summary) {
+    routes.push_back(row(method, "/admin/users" + path, access, body_max,
+                         parts.idempotency->wrap(on(api, handler)), summary));
+  };
+  const std::string user = "/{user_id}", keys = user + "/api-keys", key = keys + "/{key_id}";
+  add(kPost, "", change, kib(64), &UsersApi::create, "Create an AI user.");
+  add(kGet, "", view, kNoBody, &UsersApi::list, "List the users of ?org_id=.");
+  add(kGet, user, view, kNoBody, &UsersApi::get, "One user with this month's usage.");
+  add(kPatch, user, change, kib(64), &UsersApi::update, "Change limits or status.");
+  add(kDelete, user, change, kNoBody, &UsersApi::remove, "Delete a user and its keys.");
+  add(kPost, keys, change, kib(16), &UsersApi::create_key, "Create a key; shown once.");
+  add(kGet, keys, view, kNoBody, &UsersApi::list_keys, "List a user's keys.");
+  add(kDelete, key, change, kNoBody, &UsersApi::revoke_key, "Revoke a key, at once.");
+  add(kPatch, key, change, kib(16), &UsersApi::update_key, "Set a key's expiry.");
+  add(kPost, key + "/rotate", change, kib(16), &UsersApi::rotate_key,
+      "Replace a key; the old one works for overlap_s more.");
+}
+
+void add_organizations(std::vector<Route>& routes, Parts& parts) {
+  using Api = OrganizationsApi;
+  Api& api = *parts.organizations_api;
+  const Access view = admins(parts, AdminRole::kViewer, "admin key, role viewer");
+  const Access change = admins(parts, AdminRole::kAdmin, "admin key, role admin");
+  const Access own = admins(parts, AdminRole::kOwner, "admin key, role owner");
+  const auto add = [&](Method method, std::string path, const Access& access, uint64_t body_max,
+                       Result<http::Response> (Api::*handler)(http::Request&),
+                       std::string_view summary) {
+    routes.push_back(row(method, "/admin/organizations" + path, access, body_max,
+                         parts.idempotency->wrap(on(api, handler)), summary));
+  };
+  const std::string org = "/{org_id}", projects = org + "/projects";
+  add(kPost, "", change, kib(64), &Api::create, "Create an organization.");
+  add(kGet, "", view, kNoBody, &Api::list, "List organizations.");
+  add(kGet, org, view, kNoBody, &Api::get, "One organization.");
+  add(kPatch, org, change, kib(64), &Api::update, "Change budget, limits, failure mode.");
+  add(kDelete, org, own, kNoBody, &Api::remove, "Delete an empty organization.");
+  add(kPost, org + "/suspend", change, kib(1), &Api::suspend, "Refuse its keys from now on.");
+  add(kPost, org + "/resume", change, kib(1), &Api::resume, "Accept its keys again.");
+  add(kPost, projects, change, kib(16), &Api::create_project, "Create a project.");
+  add(kGet, projects, view, kNoBody, &Api::list_projects, "List projects.");
+  add(kDelete, projects + "/{project_id}", change, kNoBody, &Api::remove_project,
+      "Delete an empty project and its keys.");
+  const auto add_keys = [&](const std::string& path, const char* what) {
+    add(kPost, path, change, kib(16), &Api::create_key, what);
+    add(kGet, path, view, kNoBody, &Api::list_keys, "List them; never the keys themselves.");
+    add(kDelete, path + "/{key_id}", change, kNoBody, &Api::revoke_key, "Revoke, at once.");
+    add(kPost, path + "/{key_id}/rotate", change, kib(16), &Api::rotate_key, "Replace.");
+  };
+  add_keys(projects + "/{project_id}/api-keys", "Create a project key; shown once.");
+  add_keys(org + "/tokens", "Create or import a tenant token of the tool gateway.");
+}
+
+void add_admin(std::vector<Route>& routes, Parts& parts) {
+  AdminKeysApi& keys = *parts.admin_keys_api;
+  KvApi& kv = *parts.kv_api;
+  const Access read = admins(parts, AdminRole::kBilling, "admin key");
+  const Access view = admins(parts, AdminRole::kViewer, "admin key, role viewer");
+  const Access own = admins(parts, AdminRole::kOwner, "admin key, role owner");
+  const auto add = [&](Method method, const char* path, const Access& access, uint64_t body_max,
+                       http::Handler handler, std::string_view summary) {
+    routes.push_back(row(method, path, access, body_max, std::move(handler), summary));
+  };
+  add(kGet, "/admin/health", read, kNoBody, on(*parts.status_api, &StatusApi::admin_health),
+      "Each check with its message.");
+  add(kGet, "/admin/me", read, kNoBody, describe_caller, "Which admin key this is.");
+  add(kPost, "/admin/admin-keys", own, kib(16),
+      parts.idempotency->wrap(on(keys, &AdminKeysApi::create)), "Create an admin key; shown once.");
+  add(kGet, "/admin/admin-keys", view, kNoBody, on(keys, &AdminKeysApi::list), "List admin keys.");
+  add(kDelete, "/admin/admin-keys/{key_id}", own, kNoBody, on(keys, &AdminKeysApi::revoke),
+      "Revoke an admin key, at once.");
+  add(kGet, "/admin/kv/{family}/keys", view, kNoBody, on(kv, &KvApi::list),
+      "Keys of one family, by ?prefix=.");
+  add(kGet, "/admin/kv/{family}/values/{key}", view, kNoBody, on(kv, &KvApi::get),
+      "One entry; sealed values as ***.");
+  add(kPut, "/admin/kv/{family}/values/{key}", own, mib(26), on(kv, &KvApi::put),
+      "Write one value; ?expiration= or ?expiration_ttl=.");
+  add(kDelete, "/admin/kv/{family}/values/{key}", own, kNoBody, on(kv, &KvApi::remove),
+      "Delete one key.");
+  add(kGet, "/admin/kv/bulk", own, kNoBody, on(kv, &KvApi::export_bulk),
+      "Entries in Workers KV bulk JSON; sealed values stay sealed.");
+  add(kPut, "/admin/kv/bulk", own, mib(100), on(kv, &KvApi::import_bulk),
+      "Write pairs in Workers KV bulk JSON.");
+}
+
+}  // namespace
+
+std::vector<Route> all_routes(Parts& parts) {
+  std::vector<Route> routes;
+  add_operations(routes, parts);
+  add_portal(routes, parts);
+  add_users(routes, parts);
+  add_organizations(routes, parts);
+  add_admin(routes, parts);
+  for (Route& page : http::static_routes(parts.config.http.web_dir)) {
+    routes.push_back(std::move(page));
+  }
+  return routes;
+}
+
+std::set<std::string, std::less<>> reserved_slugs(const std::vector<Route>& routes) {
+  // Public artifacts stand at the root, tenants under /api/v1; both are checked whether or not the
+  // table has their rows, so that a later release cannot take an organization's name away.
+  std::set<std::string, std::less<>> reserved = {"api", "v1", "admin", "app", "auth", "blobs"};
+  for (const Route& route : routes) {
+    const std::vector<std::string_view> segments = split(route.pattern, '/');
+    if (segments.size() > 1 && !segments[1].starts_with('{')) reserved.emplace(segments[1]);
+    if (segments.size() > 3 && segments[1] == "api" && segments[2] == "v1" &&
+        !segments[3].starts_with('{')) {
+      reserved.emplace(segments[3]);
+    }
+  }
+  return reserved;
+}
+
+}  // namespace kvcs

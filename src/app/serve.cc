@@ -1,0 +1,75 @@
+// The daemon's main thread: signals and systemd.
+#include <signal.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "app/app.h"
+#include "base/log.h"
+
+namespace kvcs {
+namespace {
+
+constexpr int64_t kIdleWaitMs = 60'000;
+
+sigset_t handled_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  return set;
+}
+
+// How often systemd wants to hear from us, halved; 0 = never.
+int64_t watchdog_wait_ms() {
+  uint64_t interval_us = 0;
+  if (sd_watchdog_enabled(0, &interval_us) <= 0) return 0;
+  return static_cast<int64_t>(interval_us / 2000);
+}
+
+void reload(App& app, const std::function<LoadedConfig()>& reload_config) {
+  sd_notify(0, "RELOADING=1");
+  const LoadedConfig loaded = reload_config();
+  if (!loaded.faults.empty()) {
+    for (const std::string& fault : loaded.faults) {
+      log::error("config.reload_refused", {{"fault", fault}});
+    }
+  } else if (Status status = app.reload(loaded.config); !status.ok()) {
+    log::error("config.reload_failed", {{"error", status.to_string()}});
+  } else {
+    log::info("config.reloaded");
+  }
+  sd_notify(0, "READY=1");
+}
+
+}  // namespace
+
+Status serve_until_signalled(Config config, const std::function<LoadedConfig()>& reload_config,
+                             const std::function<void(const App&)>& on_ready) {
+  const sigset_t signals = handled_signals();
+  // Threads inherit the mask, so that these signals come to this thread only.
+  if (pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0) return internal("pthread_sigmask failed");
+  ::signal(SIGPIPE, SIG_IGN);
+  log::Level level;
+  if (log::parse_level(config.log.level, level)) log::set_level(level);
+
+  std::unique_ptr<App> app = KVCS_TRY(App::create(std::move(config)));
+  KVCS_TRY(app->start());
+  sd_notify(0, "READY=1");
+  on_ready(*app);
+  const int64_t watchdog_ms = watchdog_wait_ms();
+  const int64_t wait_ms = watchdog_ms > 0 ? watchdog_ms : kIdleWaitMs;
+  for (;;) {
+    const timespec wait{wait_ms / 1000, (wait_ms % 1000) * 1'000'000};
+    const int number = sigtimedwait(&signals, nullptr, &wait);
+    if (number == SIGHUP) reload(*app, reload_config);
+    if (number == SIGTERM || number == SIGINT) {
+      log::info("server.stopping", {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
+      break;
+    }
+    if (watchdog_ms > 0) sd_notify(0, "WATCHDOG=1");
+  }
+  sd_notify(0, "STOPPING=1");
+  app->stop();
+  return ok();
+}
+
+}  // namespace kvcs

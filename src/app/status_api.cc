@@ -1,0 +1,93 @@
+#include "app/status_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "version.h"
+
+namespace kvcs {
+namespace {
+
+std::string_view overall(Health worst) {
+  return worst == Health::kUp ? "healthy" : worst == Health::kDegraded ? "degraded" : "unhealthy";
+}
+
+http::Response uncached(int status, const Json& body) {
+  http::Response response = http::json_response(status, dump_json(body));
+  response.set("cache-control", "no-store");
+  return response;
+}
+
+}  // namespace
+
+StatusApi::StatusApi(const HealthProbes& probes, const Metrics& metrics, const Clock& clock,
+                     std::function<TokenCounts()> tokens, std::function<std::string()> mode)
+    : probes_(probes),
+      metrics_(metrics),
+      clock_(clock),
+      tokens_(std::move(tokens)),
+      mode_(std::move(mode)),
+      started_us_(clock.mono_us()) {}
+
+Result<http::Response> StatusApi::health(http::Request&) {
+  const std::vector<ProbeResult> results = probes_.run();
+  const Health worst = HealthProbes::worst(results);
+  const TokenCounts tokens = tokens_();
+  Json services = Json::object();
+  for (const ProbeResult& result : results) services[result.name] = health_name(result.health);
+  return uncached(worst == Health::kDown ? 503 : 200,
+                  Json{{"status", overall(worst)},
+                       {"services", services},
+                       {"tokens",
+                        {{"total", tokens.total},
+                         {"expiring_soon", tokens.expiring_soon},
+                         {"expired", tokens.expired}}},
+                       {"providers", tokens.providers},
+                       {"version", KVCS_VERSION},
+                       {"uptime_s", (clock_.mono_us() - started_us_) / 1'000'000},
+                       {"mode", mode_()},
+                       {"checked_at", format_iso8601_ms(clock_.unix_ms())}});
+}
+
+Result<http::Response> StatusApi::admin_health(http::Request&) {
+  const std::vector<ProbeResult> results = probes_.run();
+  const Health worst = HealthProbes::worst(results);
+  Json body{{"status", worst == Health::kDown ? "unhealthy" : "healthy"}};
+  Json checks = Json::array();
+  for (const ProbeResult& result : results) {
+    if (result.health == Health::kDown && !body.contains("error")) {
+      body["error"] = result.name + ": " + result.message;
+    }
+    checks.push_back(Json{{"name", result.name},
+                          {"health", health_name(result.health)},
+                          {"message", result.message},
+                          {"latency_us", result.latency_us}});
+  }
+  body["timestamp"] = format_iso8601_ms(clock_.unix_ms());
+  body["checks"] = checks;
+  return uncached(worst == Health::kDown ? 503 : 200, body);
+}
+
+Result<http::Response> StatusApi::livez(http::Request&) {
+  return http::text_response(200, "ok\n");
+}
+
+Result<http::Response> StatusApi::readyz(http::Request&) {
+  if (!ready_) return http::text_response(503, "not ready\n");
+  return http::text_response(200, "ok\n");
+}
+
+Result<http::Response> StatusApi::metrics(http::Request&) {
+  return http::text_response(200, metrics_.print(), Metrics::kContentType);
+}
+
+Result<http::Response> StatusApi::status(http::Request&) {
+  const Health worst = HealthProbes::worst(probes_.run());
+  return uncached(200, Json{{"version", KVCS_VERSION},
+                            {"commit", KVCS_COMMIT},
+                            {"status", overall(worst)},
+                            {"uptime_s", (clock_.mono_us() - started_us_) / 1'000'000},
+                            {"mode", mode_()}});
+}
+
+}  // namespace kvcs

@@ -1,0 +1,48 @@
+// Health, readiness, metrics and version as HTTP: what monitors and the status page read. Reads
+// only. Thread-safe.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "http/http.h"
+#include "ops/health.h"
+#include "ops/metrics.h"
+
+namespace kvcs {
+
+// What the tool gateway reports about the credentials it keeps; zeros until it has any.
+struct TokenCounts {
+  int64_t total = 0, expiring_soon = 0, expired = 0;
+  int64_t providers = 0;
+};
+
+class StatusApi final {
+ public:
+  StatusApi(const HealthProbes& probes, const Metrics& metrics, const Clock& clock,
+            std::function<TokenCounts()> tokens, std::function<std::string()> mode);
+
+  // 200, or 503 when a service is down.
+  Result<http::Response> health(http::Request& request);        // GET /health
+  Result<http::Response> admin_health(http::Request& request);  // GET /admin/health
+  Result<http::Response> livez(http::Request& request);         // GET /livez
+  Result<http::Response> readyz(http::Request& request);        // GET /readyz
+  Result<http::Response> metrics(http::Request& request);       // GET /metrics
+  Result<http::Response> status(http::Request& request);        // GET /api/v1/status
+
+  void set_ready(bool ready) { ready_ = ready; }
+
+ private:
+  const HealthProbes& probes_;
+  const Metrics& metrics_;
+  const Clock& clock_;
+  const std::function<TokenCounts()> tokens_;
+  const std::function<std::string()> mode_;
+  const int64_t started_us_;
+  std::atomic<bool> ready_{false};
+};
+
+}  // namespace kvcs

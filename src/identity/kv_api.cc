@@ -1,0 +1,145 @@
+#include "identity/kv_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "identity/admin_common.h"
+#include "kv/bulk_json.h"
+
+namespace kvcs {
+
+using namespace admin_api;
+
+namespace {
+
+// The outbox belongs to the ledger: an entry changed by hand would break the audit's chain.
+Result<KvFamily> writable_family(const http::Request& request) {
+  const KvFamily family = KVCS_TRY(parse_kv_family(request.param("family")));
+  if (family == KvFamily::kOutbox) return invalid("The family 'outbox' is read-only.");
+  return family;
+}
+
+Json metadata_json(const KvEntry& entry) {
+  if (entry.metadata.empty()) return nullptr;
+  Result<Json> parsed = parse_json(entry.metadata);
+  return parsed.ok() ? std::move(parsed).value() : Json(nullptr);
+}
+
+Result<int64_t> expiry_of(const http::Request& request, const Clock& clock) {
+  const auto at = request.query_value("expiration");
+  const auto ttl = request.query_value("expiration_ttl");
+  if (at && ttl) return invalid("expiration and expiration_ttl exclude each other.");
+  if (!at && !ttl) return int64_t{0};
+  const uint64_t seconds =
+      KVCS_TRY(parse_u64(at ? *at : *ttl, at ? "expiration" : "expiration_ttl"));
+  const int64_t expires_at_s =
+      static_cast<int64_t>(std::min<uint64_t>(seconds, UINT32_MAX)) + (at ? 0 : clock.unix_s());
+  if (expires_at_s <= clock.unix_s()) return invalid("expiration: lies in the past.");
+  return expires_at_s;
+}
+
+}  // namespace
+
+bool is_hidden_kv_value(KvFamily family, std::string_view key) {
+  if (family == KvFamily::kTokens) return true;
+  if (family == KvFamily::kConfig) return key.find(":credential:") != key.npos;
+  if (family != KvFamily::kSystem) return false;
+  for (const std::string_view prefix :
+       {"oauth_", "session", "idempotency:", "system:setup_token", "agent_state:"}) {
+    if (key.starts_with(prefix)) return true;
+  }
+  return false;
+}
+
+KvApi::KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock)
+    : kv_(kv), audited_(audited), clock_(clock) {}
+
+Result<http::Response> KvApi::list(http::Request& request) {
+  const KvFamily family = KVCS_TRY(parse_kv_family(request.param("family")));
+  const PageAsk ask = KVCS_TRY(read_page(request));
+  const std::string prefix = request.query_value("prefix").value_or("");
+  const KvPage page = KVCS_TRY(kv_.scan(family, prefix, ask.cursor, ask.limit));
+  Json keys = Json::array();
+  for (const KvItem& item : page.items) {
+    Json key{{"name", item.key}, {"size_bytes", item.entry.value.size()}};
+    if (item.entry.expires_at_s != 0) key["expiration"] = item.entry.expires_at_s;
+    if (!item.entry.metadata.empty()) key["metadata"] = metadata_json(item.entry);
+    keys.push_back(std::move(key));
+  }
+  return reply(200, Json{{"keys", keys},
+                         {"list_complete", page.cursor.empty()},
+                         {"cursor", cursor_json(page.cursor)}});
+}
+
+Result<http::Response> KvApi::get(http::Request& request) {
+  const KvFamily family = KVCS_TRY(parse_kv_family(request.param("family")));
+  const std::string_view key = request.param("key");
+  const Result<KvEntry> entry = kv_.get(family, key);
+  if (entry.code() == Code::kNotFound) {
+    return not_found("No key '" + printable(key, 200) + "' in family '" +
+                     std::string(kv_family_name(family)) + "'.")
+        .with_reason("key_not_found");
+  }
+  if (!entry.ok()) return entry.status();
+  const std::string& value = entry.value().value;
+  const bool hidden = is_hidden_kv_value(family, key);
+  Json body{{"key", key}, {"size_bytes", value.size()}};
+  if (hidden) {
+    body["value"] = "***";
+    body["hidden"] = true;
+  } else if (is_valid_utf8(value)) {
+    body["value"] = value;
+  } else {
+    body["value"] = to_base64(value);
+    body["base64"] = true;
+  }
+  if (entry.value().expires_at_s != 0) body["expiration"] = entry.value().expires_at_s;
+  if (!entry.value().metadata.empty()) body["metadata"] = metadata_json(entry.value());
+  return reply(200, body);
+}
+
+Result<http::Response> KvApi::put(http::Request& request) {
+  const KvFamily family = KVCS_TRY(writable_family(request));
+  KvEntry entry;
+  entry.expires_at_s = KVCS_TRY(expiry_of(request, clock_));
+  entry.value = KVCS_TRY(request.body->read_all());
+  KvBatch batch;
+  batch.put(family, std::string(request.param("key")), std::move(entry));
+  KVCS_TRY(audited_.write(batch, who(request)));
+  return http::empty_response(204);
+}
+
+Result<http::Response> KvApi::remove(http::Request& request) {
+  const KvFamily family = KVCS_TRY(writable_family(request));
+  KvBatch batch;
+  batch.remove(family, std::string(request.param("key")));
+  KVCS_TRY(audited_.write(batch, who(request)));
+  return http::empty_response(204);
+}
+
+Result<http::Response> KvApi::export_bulk(http::Request& request) {
+  std::vector<KvFamily> families = {KvFamily::kAuth, KvFamily::kConfig, KvFamily::kTokens,
+                                    KvFamily::kQuota, KvFamily::kSystem};
+  if (const auto name = request.query_value("family")) {
+    families = {KVCS_TRY(parse_kv_family(*name))};
+  }
+  http::Response response;
+  response.set("content-type", "application/json");
+  response.stream = [this, families, prefix = request.query_value("prefix").value_or("")](
+                        http::BodyWriter& writer) {
+    return export_bulk_json(kv_, families, prefix,
+                            [&](std::string_view text) { return writer.write(text); });
+  };
+  return response;
+}
+
+Result<http::Response> KvApi::import_bulk(http::Request& request) {
+  const std::string text = KVCS_TRY(request.body->read_all());
+  AuditContext by = who(request);
+  by.source = "import";
+  const BulkImport result = KVCS_TRY(import_bulk_json(
+      text, clock_, [&](const KvBatch& batch) { return audited_.write(batch, by); }));
+  return reply(200, Json{{"imported", result.imported}, {"expired", result.expired}});
+}
+
+}  // namespace kvcs

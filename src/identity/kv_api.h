@@ -1,0 +1,37 @@
+// Handlers of /admin/kv: the store as operators see it. Sealed values and short-lived secrets are
+// shown as "***"; writes go through the audit. Thread-safe.
+#pragma once
+#include "base/clock.h"
+#include "http/http.h"
+#include "kv/audited_kv.h"
+#include "kv/kv.h"
+
+namespace kvcs {
+
+class KvApi final {
+ public:
+  KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock);
+
+  // GET /admin/kv/{family}/keys?prefix=&cursor=&limit=
+  Result<http::Response> list(http::Request& request);
+  // GET /admin/kv/{family}/values/{key}
+  Result<http::Response> get(http::Request& request);
+  // PUT: the body is the value.
+  Result<http::Response> put(http::Request& request);
+  Result<http::Response> remove(http::Request& request);
+  // GET /admin/kv/bulk?family=&prefix= : Workers KV bulk JSON, streamed; sealed values stay sealed.
+  // Without family: all but the outbox.
+  Result<http::Response> export_bulk(http::Request& request);
+  // PUT: each key goes where keyspace::family_of_key says.
+  Result<http::Response> import_bulk(http::Request& request);
+
+ private:
+  KvStore& kv_;
+  AuditedKv& audited_;
+  const Clock& clock_;
+};
+
+// True when people must not see the value: credentials, tokens, sign-in states, kept answers.
+bool is_hidden_kv_value(KvFamily family, std::string_view key);
+
+}  // namespace kvcs
