@@ -1,0 +1,228 @@
+#include "artifacts/artifact_json.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+
+namespace kvcs::artifact_json {
+namespace {
+
+constexpr size_t kNameMaxBytes = 255, kDtypeMaxBytes = 32, kMetadataMaxBytes = 64 << 10;
+constexpr size_t kFileNameMaxBytes = 100;
+constexpr int64_t kPageDefault = 100, kPageMax = 1000;
+
+// A name is data and never a path; it must still be printable on every screen.
+Status check_name(std::string_view what, std::string_view text) {
+  if (printable(text, kNameMaxBytes + 1) != text) {
+    return bad_request(std::string(what) + ": control characters and invalid UTF-8 are refused.");
+  }
+  return ok();
+}
+
+std::string text_member(const Json* object, const char* name) {
+  if (object == nullptr || !object->is_object()) return {};
+  const auto it = object->find(name);
+  return it != object->end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+// The first that is not empty, lower-cased; Invalid when it is no SHA-256.
+Result<std::string> digest_of(std::initializer_list<std::string> candidates) {
+  for (const std::string& text : candidates) {
+    if (text.empty()) continue;
+    if (!is_hex(text, 64)) return bad_request("checksum: 64 hex digits are expected.");
+    return lower_ascii(text);
+  }
+  return std::string();
+}
+
+// The members of an upload's metadata that are facts of the artifact.
+Status read_metadata(const Json& metadata, Artifact& artifact) {
+  artifact.metadata_json = dump_json(metadata);
+  if (artifact.metadata_json.size() > kMetadataMaxBytes) {
+    return bad_request("metadata: over " + std::to_string(kMetadataMaxBytes) + " bytes.");
+  }
+  const auto layers = metadata.find("num_layers");
+  if (layers != metadata.end() && layers->is_number()) {
+    const double number = layers->get<double>();
+    // Beyond 2^31 layers it is no number of layers; the comparison also drops NaN.
+    if (number >= 0 && number < 2147483648.0) artifact.num_layers = static_cast<int64_t>(number);
+  }
+  const auto quantized = metadata.find("quantized");
+  artifact.quantized =
+      quantized != metadata.end() && quantized->is_boolean() && quantized->get<bool>();
+  const std::string storage = text_member(&metadata, "storage_dtype");
+  if (storage.size() > kDtypeMaxBytes) return bad_request("metadata.storage_dtype: too long.");
+  KVCS_TRY(check_name("metadata.storage_dtype", storage));
+  if (!storage.empty()) artifact.storage_dtype = storage;
+  return ok();
+}
+
+}  // namespace
+
+Status bad_request(const std::string& detail) {
+  return invalid("Bad Request").with_details_json(dump_json(Json{{"details", {detail}}}));
+}
+
+Result<Shape> shape_for(const http::Request& request) {
+  const auto asked = request.query_value("shape");
+  if (!asked) return request.header("user-agent") ? Shape::kFull : Shape::kSingle;
+  if (*asked == "full") return Shape::kFull;
+  if (*asked == "single") return Shape::kSingle;
+  return invalid("shape: '" + printable(*asked, 40) + "' is neither full nor single.");
+}
+
+Json to_json(const Artifact& a, Shape shape, const Urls& urls) {
+  const auto nullable = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
+  Json out = Json::object();
+  const bool full = shape == Shape::kFull;
+  if (full) out["id"] = a.id;
+  out["artifact_id"] = a.id;
+  out["name"] = a.name;
+  out[full ? "model_name" : "model"] = a.model_name;
+  out["dtype"] = a.dtype;
+  out["storage_dtype"] = a.storage_dtype ? Json(*a.storage_dtype) : Json();
+  out["num_tokens"] = a.num_tokens;
+  out["num_layers"] = a.num_layers;
+  out["quantized"] = a.quantized;
+  out["visibility"] = a.is_public ? "public" : "private";
+  out["status"] = a.ready ? "ready" : "pending";
+  out["size_bytes"] = a.size_bytes;
+  if (!a.sha256.empty()) {
+    out["sha256"] = a.sha256;
+    out["checksum"] = a.sha256;
+  }
+  out["owner_id"] = a.owner_id;
+  out["project"] = a.project;
+  out["created_at"] = format_iso8601_ms(a.created_ms);
+  out["public_url"] = nullable(urls.public_url);
+  out["download_url"] = nullable(urls.download_url);
+  return out;
+}
+
+Result<Artifact> parse_upload(const Json& body) {
+  JsonReader reader(body);
+  reader.ignore_unknown();
+  Artifact a;
+  const StringRule name_rule{.min_bytes = 1, .max_bytes = kNameMaxBytes};
+  const std::string model = reader.optional_string("model_name", name_rule).value_or("");
+  const std::string name = reader.optional_string("name", name_rule).value_or("");
+  a.dtype = reader.string("dtype", {.min_bytes = 1, .max_bytes = kDtypeMaxBytes});
+  a.num_tokens = reader.optional_integer("num_tokens", 0, INT64_MAX).value_or(0);
+  a.is_public =
+      reader.optional_one_of("visibility", {"public", "private"}).value_or("private") == "public";
+  a.size_bytes =
+      static_cast<uint64_t>(reader.optional_integer("size_bytes", 0, INT64_MAX).value_or(0));
+  const StringRule digest_rule{.min_bytes = 0, .max_bytes = 64};
+  const std::string checksum = reader.optional_string("checksum", digest_rule).value_or("");
+  const std::string sha256 = reader.optional_string("sha256", digest_rule).value_or("");
+  const Json* const metadata = reader.object("metadata");
+  const Status fault = reader.finish();
+  if (!fault.ok()) return bad_request(fault.message());
+  KVCS_TRY(check_name("dtype", a.dtype));
+  if (metadata != nullptr) KVCS_TRY(read_metadata(*metadata, a));
+  for (const std::string& candidate : {text_member(metadata, "name"), name, model}) {
+    if (a.name.empty()) a.name = candidate;
+  }
+  if (a.name.empty()) {
+    return invalid("Bad Request")
+        .with_details_json(
+            R"({"message":"A name is required: name, model_name or metadata.name."})");
+  }
+  if (a.name.size() > kNameMaxBytes) return bad_request("metadata.name: too long.");
+  KVCS_TRY(check_name("name", a.name));
+  a.model_name = model.empty() ? a.name : model;
+  KVCS_TRY(check_name("model_name", a.model_name));
+  a.sha256 = KVCS_TRY(digest_of({checksum, sha256, text_member(metadata, "sha256")}));
+  return a;
+}
+
+Result<ConfirmClaim> parse_confirm(const Json& body) {
+  JsonReader reader(body);
+  reader.ignore_unknown();
+  ConfirmClaim claim;
+  const StringRule rule{.min_bytes = 0, .max_bytes = 64};
+  const std::string digest = reader.optional_string("digest", rule).value_or("");
+  const std::string checksum = reader.optional_string("checksum", rule).value_or("");
+  const std::string sha256 = reader.optional_string("sha256", rule).value_or("");
+  const auto size = reader.optional_integer("size_bytes", 0, INT64_MAX);
+  const Status fault = reader.finish();
+  if (!fault.ok()) return bad_request(fault.message());
+  claim.sha256 = KVCS_TRY(digest_of({digest, checksum, sha256}));
+  if (size) claim.size_bytes = static_cast<uint64_t>(*size);
+  return claim;
+}
+
+Result<bool> parse_visibility(const Json& body) {
+  JsonReader reader(body);
+  reader.ignore_unknown();
+  const std::string value = reader.one_of("visibility", {"public", "private"});
+  const Status fault = reader.finish();
+  if (!fault.ok()) return bad_request(fault.message());
+  return value == "public";
+}
+
+namespace {
+
+Result<std::string> choice(const http::Request& request, const char* name,
+                           std::initializer_list<std::string_view> allowed) {
+  const std::string value = request.query_value(name).value_or("");
+  std::string list;
+  for (const std::string_view word : allowed) {
+    if (value == word) return value;
+    if (!word.empty()) (list += list.empty() ? "" : ", ") += word;
+  }
+  return invalid(std::string(name) + ": '" + printable(value, 40) + "' is not one of " + list +
+                 ".");
+}
+
+Result<std::string> search_text(const http::Request& request, const char* name) {
+  std::string value = request.query_value(name).value_or("");
+  if (value.size() > kNameMaxBytes) {
+    return invalid(std::string(name) + ": over " + std::to_string(kNameMaxBytes) + " bytes.");
+  }
+  return value;
+}
+
+}  // namespace
+
+Result<ArtifactFilter> parse_filter(const http::Request& request) {
+  ArtifactFilter filter;
+  filter.status = KVCS_TRY(choice(request, "status", {"", "ready", "pending", "all"}));
+  if (filter.status.empty()) filter.status = "ready";
+  filter.visibility = KVCS_TRY(choice(request, "visibility", {"", "public", "private"}));
+  filter.name = KVCS_TRY(search_text(request, "name"));
+  filter.model = KVCS_TRY(search_text(request, "model"));
+  filter.dtype = KVCS_TRY(search_text(request, "dtype"));
+  filter.project = KVCS_TRY(search_text(request, "project"));
+  const std::string sort = KVCS_TRY(
+      choice(request, "sort", {"", "created", "-created", "name", "-name", "size", "-size"}));
+  filter.descending = sort.empty() || sort[0] == '-';
+  if (sort.ends_with("name")) filter.sort = ArtifactSort::kName;
+  if (sort.ends_with("size")) filter.sort = ArtifactSort::kSize;
+  filter.cursor =
+      request.query_value("cursor").value_or(request.query_value("continuation").value_or(""));
+  const auto offset = parse_u64(request.query_value("offset").value_or("0"), "offset");
+  if (!offset.ok() || *offset > INT64_MAX) return invalid("offset: a whole number is expected.");
+  filter.offset = static_cast<int64_t>(*offset);
+  // As the contract says: what is no number or 0 means the default, the rest is clamped.
+  const auto limit = parse_u64(request.query_value("limit").value_or("0"), "limit");
+  const uint64_t asked = limit.ok() && *limit > 0 ? *limit : uint64_t{kPageDefault};
+  filter.limit = static_cast<size_t>(std::min<uint64_t>(asked, kPageMax));
+  return filter;
+}
+
+std::string safe_file_name(std::string_view name) {
+  std::string safe;
+  for (const char c : name.substr(0, kFileNameMaxBytes)) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.';
+    safe += plain ? c : '_';
+  }
+  const size_t first = safe.find_first_not_of(".-");
+  safe = first == safe.npos ? "artifact" : safe.substr(first);
+  return safe.ends_with(".kv") ? safe : safe + ".kv";
+}
+
+}  // namespace kvcs::artifact_json

@@ -1,0 +1,36 @@
+// Artifacts as the public contract words them: what an upload may say, and the two shapes of an
+// answer. Pure functions.
+//
+// The public client treats id/artifact_id, name/model_name and url/upload_url as one field each and
+// refuses an object that has both, while other clients expect both. It sends no User-Agent: whoever
+// sends none gets the single shape; ?shape=single|full asks for one. Members that must not be null
+// are left out when there is nothing to say.
+#pragma once
+#include <string>
+
+#include "artifacts/artifacts.h"
+#include "base/json.h"
+#include "http/http.h"
+
+namespace kvcs::artifact_json {
+
+enum class Shape : uint8_t { kFull, kSingle };
+Result<Shape> shape_for(const http::Request& request);
+
+struct Urls {
+  std::string public_url, download_url;  // "" is null.
+};
+Json to_json(const Artifact& artifact, Shape shape, const Urls& urls);
+
+// Invalid "Bad Request" with details or a message. Leaves the owner to the caller.
+Result<Artifact> parse_upload(const Json& body);
+Result<ConfirmClaim> parse_confirm(const Json& body);
+Result<bool> parse_visibility(const Json& body);  // True: public.
+Result<ArtifactFilter> parse_filter(const http::Request& request);
+
+// A file name that means nothing to a shell or a file system; never empty, ends in ".kv".
+std::string safe_file_name(std::string_view name);
+
+Status bad_request(const std::string& detail);
+
+}  // namespace kvcs::artifact_json

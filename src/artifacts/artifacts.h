@@ -1,0 +1,184 @@
+// The artifact store: who owns which KV-cache file, who may see it, and how it comes and goes.
+// Rows live in portal.db, bytes in the blob store under their SHA-256; several artifacts, also of
+// several organizations, may share one blob.
+//
+//   create() pending, quota reserved ── PUT: begin_put() … finish_put() ── confirm() ready, used
+//       └── not confirmed in time: sweep() takes row, reservation and blob away
+//
+// What keeps rows and blobs in step:
+// - A row comes first and goes first. A blob without a row is an orphan; sweep() removes it.
+// - A blob is removed only by collect_blob(), between two commits of the one writer thread and
+//   after it saw no row with that digest; finish_put() and confirm() look at the blob on that same
+//   thread. So no row can come to name a blob that is being removed.
+// - Confirm demands that this artifact's own PUT was stored (uploaded_ms), however well known the
+//   digest: deduplication tells nobody which bytes exist, and gives nobody bytes he does not have.
+// - An upload announced without digest or size gets them from its PUT, until it is confirmed.
+//
+// Thread-safe. Failures in the words of the public contract: NotFound "Artifact not found", also
+// for another organization's; Invalid "size mismatch" and "sha256 mismatch" with details; Forbidden
+// with reason quota_exceeded; Unavailable when a store does not answer.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "base/mutex.h"
+#include "base/principal.h"
+#include "base/status.h"
+#include "blob/blob.h"
+#include "blob/presign.h"
+
+namespace kvcs {
+
+class Database;
+class DbReaders;
+class DbWriter;
+
+struct Artifact {
+  std::string id, organization_id, project_id, project, owner_id;  // `project` is the slug.
+  std::string name, model_name, dtype;
+  std::optional<std::string> storage_dtype;
+  int64_t num_tokens = 0, num_layers = 0;
+  bool quantized = false, is_public = false, ready = false, uploaded = false;
+  uint64_t size_bytes = 0;
+  std::string sha256;  // "" until known.
+  std::string metadata_json = "{}";
+  int64_t created_ms = 0, expires_ms = 0;
+};
+
+// Limits of one organization.
+struct ArtifactQuota {
+  uint64_t organizations = 10, projects = 100, artifacts = 1000, storage_bytes = uint64_t{1} << 40;
+};
+
+struct ArtifactConfig {
+  uint64_t object_bytes_max = uint64_t{1} << 40;
+  int url_lifetime_s = 900;
+  // How long an upload may stay unconfirmed: the URL's life and the slowest transfer.
+  int64_t pending_lifetime_ms = 6 * 3'600'000;
+  int64_t orphan_age_s = 3600;  // A blob younger than this may belong to a PUT under way.
+  ArtifactQuota quota;
+};
+
+struct ArtifactUsage {
+  uint64_t organizations = 1, projects = 0, artifacts = 0, storage_bytes = 0;
+};
+
+enum class ArtifactSort : uint8_t { kCreated, kName, kSize };
+
+struct ArtifactFilter {
+  std::string organization_id;
+  std::string status = "ready";   // "ready", "pending" or "all"
+  std::string visibility, dtype;  // "" = any
+  std::string name, model;        // Part of it, any case; "" = any
+  std::string project;            // Slug or id; "" = any
+  ArtifactSort sort = ArtifactSort::kCreated;
+  bool descending = true;
+  std::string cursor;  // From the page before; "" = start.
+  int64_t offset = 0;
+  size_t limit = 100;
+};
+
+struct ArtifactPage {
+  std::vector<Artifact> items;
+  std::string next_cursor;  // "" on the last page.
+};
+
+// What the audit is told about, after it happened.
+struct ArtifactEvent {
+  std::string action;  // "visibility" or "delete"
+  Artifact artifact;   // As it was before.
+  std::string new_value, key_id, request_id;
+};
+using ArtifactAudit = std::function<void(const ArtifactEvent&)>;
+
+// An upload whose PUT is being received. One thread.
+struct ArtifactPut {
+  std::unique_ptr<BlobWriter> writer;
+  std::string id;
+  uint64_t size_bytes = 0;
+};
+
+// What the uploader says on confirmation; each part may be missing.
+struct ConfirmClaim {
+  std::string sha256;
+  std::optional<uint64_t> size_bytes;
+};
+
+struct SweepReport {
+  size_t expired_uploads = 0, orphan_blobs = 0;
+  uint64_t freed_bytes = 0;
+};
+
+class ArtifactService final {
+ public:
+  // The quota of an organization; App decides (configuration now, plans later).
+  using QuotaOf = std::function<Result<ArtifactQuota>(std::string_view organization_id)>;
+  ArtifactService(const ArtifactConfig& config, DbWriter& writer, DbReaders& readers,
+                  BlobStore& blobs, const Clock& clock, Entropy& entropy, QuotaOf quota_of,
+                  ArtifactAudit audit);
+
+  const ArtifactConfig& config() const { return config_; }
+
+  // Fills in id, times and state. Forbidden: over quota. Invalid: over object_bytes_max.
+  Result<Artifact> create(Artifact wanted);
+  // `size_bytes`: of the body. `claim` was signed by us.
+  Result<ArtifactPut> begin_put(const PresignedClaim& claim, uint64_t size_bytes);
+  // Durable on return. Returns the digest.
+  Result<std::string> finish_put(ArtifactPut& put);
+  // Remembers why a PUT was refused, so that confirm can say it.
+  void note_refused_put(const std::string& id, const Status& why);
+  // Idempotent.
+  Result<Artifact> confirm(const Principal& who, std::string_view id, const ConfirmClaim& claim);
+
+  Result<Artifact> find(std::string_view id) const;  // Anybody's.
+  Result<Artifact> find_own(const Principal& who, std::string_view id) const;
+  Result<ArtifactPage> list(const ArtifactFilter& filter) const;
+  Result<uint64_t> count(const ArtifactFilter& filter) const;  // Cursor and limit aside.
+  Status set_visibility(const Principal& who, std::string_view id, bool is_public,
+                        std::string_view request_id);
+  Status remove(const Principal& who, std::string_view id, std::string_view request_id);
+  Result<std::unique_ptr<BlobReader>> open_bytes(const Artifact& artifact) const;
+
+  Result<ArtifactQuota> quota(std::string_view organization_id) const;
+  Result<ArtifactUsage> usage(std::string_view organization_id) const;
+
+  // Expired uploads, orphan blobs and temp files of a process that died. A cron job.
+  Result<SweepReport> sweep();
+
+ private:
+  Status reserve(Database& db, const std::string& organization_id, uint64_t artifacts,
+                 uint64_t bytes, const ArtifactQuota& limits) const;
+  Status fit_size(const Artifact& row, uint64_t size_bytes);
+  Status confirm_row(Database& db, const Principal& who, std::string_view id,
+                     const ConfirmClaim& claim, const ArtifactQuota& limits, Artifact& row);
+  Status remove_row(Database& db, const Artifact& row) const;
+  // Removes the blob unless a row names it. Returns whether it did.
+  Result<bool> collect_blob(const std::string& sha256);
+  Status sweep_expired(SweepReport& report);
+  Status sweep_orphans(SweepReport& report);
+  Status refused_put(std::string_view id);
+
+  const ArtifactConfig config_;
+  DbWriter& writer_;
+  DbReaders& readers_;
+  BlobStore& blobs_;
+  const Clock& clock_;
+  Entropy& entropy_;
+  const QuotaOf quota_of_;
+  const ArtifactAudit audit_;
+  Mutex mutex_;
+  std::map<std::string, Status, std::less<>> refused_puts_ KVCS_GUARDED_BY(mutex_);
+};
+
+// The customer that an organization's keys speak for: 32 hex digits made from its slug.
+std::string customer_id_of(std::string_view organization);
+
+}  // namespace kvcs

@@ -1,0 +1,235 @@
+#include "artifacts/artifacts_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/id.h"
+
+namespace kvcs {
+namespace {
+
+using artifact_json::Shape;
+using http::Request;
+using http::Response;
+
+constexpr size_t kStreamedPage = 500;
+constexpr size_t kHostMaxBytes = 255;
+
+Result<Json> read_body(Request& request) {
+  const std::string text = KVCS_TRY(request.body->read_all());
+  if (trim(text).empty()) return Json::object();
+  Json body = KVCS_TRY(parse_json(text));
+  if (!body.is_object()) return invalid("The body must be a JSON object.");
+  return body;
+}
+
+Result<std::string> artifact_id(const Request& request) {
+  const std::string id = lower_ascii(request.param("id"));
+  if (!is_uuid(id)) return invalid("invalid artifact_id");
+  return id;
+}
+
+// Host as RFC 9110 §7.2 writes it: a name, an address or [an IPv6 address], maybe with a port.
+bool is_host(std::string_view host) {
+  if (host.empty() || host.size() > kHostMaxBytes) return false;
+  return std::all_of(host.begin(), host.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == ':' || c == '[' || c == ']';
+  });
+}
+
+Response reply(const Json& body) {
+  Response response = http::json_response(200, dump_json(body));
+  response.set("cache-control", "private, no-store");
+  return response;
+}
+
+}  // namespace
+
+ArtifactsApi::ArtifactsApi(ArtifactService& service, const Presigner& presigner, const Clock& clock,
+                           ArtifactsApiConfig config, SlugOf slug_of)
+    : service_(service),
+      presigner_(presigner),
+      clock_(clock),
+      config_(std::move(config)),
+      slug_of_(std::move(slug_of)) {}
+
+std::string ArtifactsApi::base_url(const Request& request) const {
+  if (!config_.public_url.empty()) {
+    std::string url = config_.public_url;
+    while (url.ends_with('/')) url.pop_back();
+    return url;
+  }
+  const auto host = request.header("host");
+  if (!host || !is_host(*host)) return config_.fallback_url;
+  return (request.https ? "https://" : "http://") + std::string(*host);
+}
+
+std::string ArtifactsApi::signed_url(const Request& request, const char* method,
+                                     const Artifact& artifact) const {
+  return base_url(request) +
+         presigner_.sign_path({method, artifact.id, artifact.size_bytes, artifact.sha256,
+                               clock_.unix_s() + service_.config().url_lifetime_s});
+}
+
+std::string ArtifactsApi::public_url(const std::string& base, const Artifact& artifact,
+                                     std::string_view organization) const {
+  if (!artifact.is_public || !artifact.ready) return {};
+  return base + "/" + std::string(organization) + "/" + artifact.project + "/" + artifact.id;
+}
+
+Result<Response> ArtifactsApi::create_upload(Request& request) {
+  const Json body = KVCS_TRY(read_body(request));
+  Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
+  wanted.organization_id = request.principal.organization_id;
+  wanted.project_id = request.principal.project_id;
+  wanted.owner_id = customer_id_of(request.principal.organization);
+  const Artifact made = KVCS_TRY(service_.create(std::move(wanted)));
+  const int64_t expires_ms = made.created_ms + int64_t{1000} * service_.config().url_lifetime_s;
+  return reply({{"artifact_id", made.id},
+                {"url", signed_url(request, "PUT", made)},
+                {"method", "PUT"},
+                {"expires_at", format_iso8601_ms(expires_ms)}});
+}
+
+Result<Response> ArtifactsApi::confirm(Request& request) {
+  const std::string id = KVCS_TRY(artifact_id(request));
+  const Json body = KVCS_TRY(read_body(request));
+  const ConfirmClaim claim = KVCS_TRY(artifact_json::parse_confirm(body));
+  const Artifact row = KVCS_TRY(service_.confirm(request.principal, id, claim));
+  return reply({{"artifact_id", row.id}, {"sha256", row.sha256}});
+}
+
+Result<Response> ArtifactsApi::list(Request& request) {
+  ArtifactFilter filter = KVCS_TRY(artifact_json::parse_filter(request));
+  const Shape shape = KVCS_TRY(artifact_json::shape_for(request));
+  filter.organization_id = request.principal.organization_id;
+  const bool paged = request.query_value("limit") || !filter.cursor.empty() || filter.offset > 0;
+  if (!paged) return list_everything(request, std::move(filter), shape);
+  const ArtifactPage page = KVCS_TRY(service_.list(filter));
+  const uint64_t total = KVCS_TRY(service_.count(filter));
+  const std::string base = base_url(request);
+  Json items = Json::array();
+  for (const Artifact& item : page.items) {
+    items.push_back(artifact_json::to_json(
+        item, shape, {public_url(base, item, request.principal.organization), ""}));
+  }
+  Json body{{"artifacts", std::move(items)},
+            {"total", total},
+            {"limit", filter.limit},
+            {"offset", filter.offset}};
+  if (!page.next_cursor.empty()) body["continuation_token"] = page.next_cursor;
+  return reply(body);
+}
+
+// The public client never asks for a second page: everything is sent, a page in memory at a time.
+Result<Response> ArtifactsApi::list_everything(const Request& request, ArtifactFilter filter,
+                                               Shape shape) {
+  filter.limit = kStreamedPage;
+  ArtifactPage first = KVCS_TRY(service_.list(filter));
+  Response response = http::json_response(200, "");
+  response.set("cache-control", "private, no-store");
+  response.stream =
+      [this, filter = std::move(filter), shape, page = std::move(first), base = base_url(request),
+       organization = request.principal.organization](http::BodyWriter& out) mutable -> Status {
+    uint64_t sent = 0;
+    std::string text = "{\"artifacts\":[";
+    for (;;) {
+      for (const Artifact& item : page.items) {
+        if (sent++ > 0) text += ',';
+        text += dump_json(
+            artifact_json::to_json(item, shape, {public_url(base, item, organization), ""}));
+      }
+      if (page.next_cursor.empty()) break;
+      KVCS_TRY(out.write(text));
+      text.clear();
+      filter.cursor = page.next_cursor;
+      page = KVCS_TRY(service_.list(filter));
+    }
+    const std::string total = std::to_string(sent);
+    text += "],\"total\":" + total + ",\"limit\":" + total + ",\"offset\":0}";
+    return out.write(text);
+  };
+  return response;
+}
+
+Result<Response> ArtifactsApi::get(Request& request) {
+  const std::string id = KVCS_TRY(artifact_id(request));
+  const Shape shape = KVCS_TRY(artifact_json::shape_for(request));
+  const Artifact row = KVCS_TRY(service_.find_own(request.principal, id));
+  artifact_json::Urls urls;
+  if (row.ready) urls.download_url = signed_url(request, "GET", row);
+  urls.public_url = public_url(base_url(request), row, request.principal.organization);
+  return reply(artifact_json::to_json(row, shape, urls));
+}
+
+Result<Response> ArtifactsApi::download_url(Request& request) {
+  const std::string id = KVCS_TRY(artifact_id(request));
+  const Artifact row = KVCS_TRY(service_.find_own(request.principal, id));
+  if (!row.ready) return invalid("Artifact upload is not confirmed");
+  return reply({{"artifact_id", row.id}, {"download_url", signed_url(request, "GET", row)}});
+}
+
+Result<Response> ArtifactsApi::set_visibility(Request& request) {
+  const std::string id = KVCS_TRY(artifact_id(request));
+  const Json body = KVCS_TRY(read_body(request));
+  const bool is_public = KVCS_TRY(artifact_json::parse_visibility(body));
+  KVCS_TRY(service_.set_visibility(request.principal, id, is_public, request.request_id));
+  return http::empty_response(204);
+}
+
+Result<Response> ArtifactsApi::remove(Request& request) {
+  const std::string id = KVCS_TRY(artifact_id(request));
+  KVCS_TRY(service_.remove(request.principal, id, request.request_id));
+  return http::empty_response(204);
+}
+
+Result<Response> ArtifactsApi::verify_key(Request& request) {
+  const Principal& who = request.principal;
+  Json permissions = Json::array();
+  for (const std::string& scope : who.scopes) permissions.push_back(scope);
+  if (permissions.empty()) permissions.push_back("write");
+  return reply({{"customer_id", customer_id_of(who.organization)},
+                {"project_id", who.project_id},
+                {"organization_id", who.organization_id},
+                {"permissions", std::move(permissions)}});
+}
+
+Result<Response> ArtifactsApi::quota(Request& request) {
+  const Principal& who = request.principal;
+  const ArtifactQuota limits = KVCS_TRY(service_.quota(who.organization_id));
+  const ArtifactUsage used = KVCS_TRY(service_.usage(who.organization_id));
+  return reply({{"customer_id", customer_id_of(who.organization)},
+                {"quota",
+                 {{"organizations", limits.organizations},
+                  {"projects", limits.projects},
+                  {"artifacts", limits.artifacts},
+                  {"storage_bytes", limits.storage_bytes}}},
+                {"used",
+                 {{"organizations", used.organizations},
+                  {"projects", used.projects},
+                  {"artifacts", used.artifacts},
+                  {"storage_bytes", used.storage_bytes}}}});
+}
+
+// Checked, counted by the access log, and not kept.
+Result<Response> ArtifactsApi::take_telemetry(Request& request) {
+  const Status refused = invalid("Invalid telemetry event");
+  const std::string text = KVCS_TRY(request.body->read_all());
+  const auto body = parse_json(text);
+  if (!body.ok() || !(*body).is_object()) return refused;
+  JsonReader reader(*body);
+  reader.ignore_unknown();
+  reader.string("command", {.min_bytes = 1, .max_bytes = 64});
+  reader.string("version", {.min_bytes = 1, .max_bytes = 32});
+  reader.integer("duration_ms", 0, INT64_MAX);
+  if (!reader.optional_boolean("success")) return refused;
+  reader.optional_one_of("error_kind", {"auth_error", "network_error", "config_error",
+                                        "usage_error", "runtime_error"});
+  if (!reader.finish().ok()) return refused;
+  return http::empty_response(204);
+}
+
+}  // namespace kvcs

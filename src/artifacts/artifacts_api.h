@@ -1,0 +1,69 @@
+// Handlers of the artifact doors: the portal's JSON API, the presigned data plane, the Worker's
+// routes and the public CDN form. Order of checks: guard → body and ids → lookup → state.
+// Thread-safe; references outlive it.
+#pragma once
+#include <functional>
+#include <string>
+
+#include "artifacts/artifact_json.h"
+#include "artifacts/artifacts.h"
+#include "http/http.h"
+
+namespace kvcs {
+
+inline constexpr uint64_t kUploadUrlBodyMaxBytes = 256 << 10;
+inline constexpr uint64_t kSmallBodyMaxBytes = 4 << 10;
+
+struct ArtifactsApiConfig {
+  std::string public_url;    // What returned URLs begin with; "" = the request's own Host.
+  std::string fallback_url;  // When that Host is missing or not a host: "http://127.0.0.1:8080".
+};
+
+// The right to one PUT or GET, from the query. Before one byte of the body is read.
+http::Guard presigned(const Presigner& presigner);
+
+class ArtifactsApi final {
+ public:
+  using SlugOf = std::function<Result<std::string>(std::string_view organization_id)>;
+  // slug_of finds the slug of an organization for public URLs.
+  ArtifactsApi(ArtifactService& service, const Presigner& presigner, const Clock& clock,
+               ArtifactsApiConfig config, SlugOf slug_of);
+
+  // POST /api/v1/artifacts/upload-url and /v1/artifacts/upload-url
+  Result<http::Response> create_upload(http::Request& request);
+  Result<http::Response> put_blob(http::Request& request);      // PUT /blobs/{id}
+  Result<http::Response> get_blob(http::Request& request);      // GET /blobs/{id}
+  Result<http::Response> confirm(http::Request& request);       // POST …/{id}/confirm-upload
+  Result<http::Response> list(http::Request& request);          // GET /api/v1/artifacts
+  Result<http::Response> get(http::Request& request);           // GET /api/v1/artifacts/{id}
+  Result<http::Response> download_url(http::Request& request);  // POST …/{id}/download-url
+  // POST /api/v1/artifacts/{id}/visibility and /v1/artifacts/{id}/visibility
+  Result<http::Response> set_visibility(http::Request& request);
+  Result<http::Response> remove(http::Request& request);      // DELETE /api/v1/artifacts/{id}
+  Result<http::Response> get_public(http::Request& request);  // GET /v1/artifacts/{id}
+  Result<http::Response> get_cdn(http::Request& request);     // GET /{org}/{project}/{artifact_id}
+  Result<http::Response> verify_key(http::Request& request);  // POST|GET /api/v1/api-keys/verify
+  Result<http::Response> quota(http::Request& request);       // GET /api/v1/quota
+  Result<http::Response> take_telemetry(http::Request& request);  // POST /api/v1/telemetry
+
+ private:
+  std::string base_url(const http::Request& request) const;
+  std::string signed_url(const http::Request& request, const char* method,
+                         const Artifact& artifact) const;
+  std::string public_url(const std::string& base, const Artifact& artifact,
+                         std::string_view organization) const;
+  Result<http::Response> list_everything(const http::Request& request, ArtifactFilter filter,
+                                         artifact_json::Shape shape);
+  Result<http::Response> send_bytes(const http::Request& request, const Artifact& artifact,
+                                    std::string_view cache_control) const;
+  Result<std::string> receive(http::Request& request, const PresignedClaim& claim,
+                              uint64_t size_bytes);
+
+  ArtifactService& service_;
+  const Presigner& presigner_;
+  const Clock& clock_;
+  const ArtifactsApiConfig config_;
+  const SlugOf slug_of_;
+};
+
+}  // namespace kvcs

@@ -1,0 +1,138 @@
+// The data plane: bytes in by a presigned PUT, out by a presigned GET or, when public, to anyone.
+#include <algorithm>
+#include <vector>
+
+#include "artifacts/artifacts_api.h"
+#include "artifacts/rows.h"
+#include "base/bytes.h"
+#include "base/id.h"
+
+namespace kvcs {
+namespace {
+
+using http::Request;
+using http::Response;
+
+constexpr size_t kTransferBytes = 256 << 10;
+constexpr std::string_view kPublicCache = "public, max-age=31536000, immutable";
+constexpr std::string_view kPrivateCache = "private, no-store";
+
+std::string_view signed_method(const Request& request) {
+  return request.method == http::Method::kHead ? "GET" : http::method_name(request.method);
+}
+
+Status size_mismatch(uint64_t expected, uint64_t actual) {
+  return invalid("size mismatch")
+      .with_reason("size_mismatch")
+      .with_details_json("{\"expected\":" + std::to_string(expected) +
+                         ",\"actual\":" + std::to_string(actual) + "}");
+}
+
+// For engines without a descriptor.
+std::function<Status(http::BodyWriter&)> stream_range(std::shared_ptr<const BlobReader> reader,
+                                                      uint64_t offset, uint64_t size_bytes) {
+  return [reader = std::move(reader), offset, size_bytes](http::BodyWriter& out) -> Status {
+    std::vector<char> buffer(std::min<uint64_t>(kTransferBytes, size_bytes));
+    for (uint64_t at = 0; at < size_bytes;) {
+      const size_t want = std::min<uint64_t>(buffer.size(), size_bytes - at);
+      const size_t n = KVCS_TRY(reader->read(offset + at, buffer.data(), want));
+      if (n == 0) return internal("A blob is shorter than its row says.");
+      KVCS_TRY(out.write({buffer.data(), n}));
+      at += n;
+    }
+    return ok();
+  };
+}
+
+}  // namespace
+
+http::Guard presigned(const Presigner& presigner) {
+  return [&presigner](const Request& request) -> Result<Principal> {
+    KVCS_TRY(presigner.verify(signed_method(request), request.param("id"), request.query));
+    return Principal{};
+  };
+}
+
+Result<std::string> ArtifactsApi::receive(Request& request, const PresignedClaim& claim,
+                                          uint64_t size_bytes) {
+  ArtifactPut put = KVCS_TRY(service_.begin_put(claim, size_bytes));
+  std::vector<char> buffer(std::min<uint64_t>(kTransferBytes, size_bytes + 1));
+  for (uint64_t taken = 0;;) {
+    const size_t n = KVCS_TRY(request.body->read(buffer));
+    if (n == 0) break;
+    taken += n;
+    if (taken > size_bytes) return size_mismatch(size_bytes, taken);
+    KVCS_TRY(put.writer->append({buffer.data(), n}));
+  }
+  return service_.finish_put(put);
+}
+
+Result<Response> ArtifactsApi::put_blob(Request& request) {
+  const PresignedClaim claim =
+      KVCS_TRY(presigner_.verify("PUT", request.param("id"), request.query));
+  const auto declared = request.body->declared_size_bytes();
+  if (!declared && claim.size_bytes == 0) {
+    return invalid("Content-Length is required: the upload was announced without its size.");
+  }
+  auto digest = receive(request, claim, declared.value_or(claim.size_bytes));
+  if (!digest.ok()) {
+    const bool contract_fault = digest.code() == Code::kInvalid;
+    if (contract_fault) service_.note_refused_put(claim.id, digest.status());
+    return std::move(digest).status();
+  }
+  Response response = http::empty_response(200);
+  response.set("etag", "\"" + *digest + "\"");
+  return response;
+}
+
+Result<Response> ArtifactsApi::send_bytes(const Request& request, const Artifact& artifact,
+                                          std::string_view cache_control) const {
+  // Owners: the response's body, and nobody else once this function has returned.
+  const std::shared_ptr<const BlobReader> reader = KVCS_TRY(service_.open_bytes(artifact));
+  Response response;
+  const auto part = http::decide_range(request, reader->size_bytes(), artifact.sha256, response);
+  response.set("cache-control", std::string(cache_control));
+  response.set("content-type", "application/octet-stream");
+  response.set("content-disposition",
+               "attachment; filename=\"" + artifact_json::safe_file_name(artifact.name) + "\"");
+  if (part.status != 200 && part.status != 206) return response;
+  if (reader->descriptor() >= 0) {
+    response.file = http::FileBody{reader->descriptor(), part.offset, part.size_bytes, reader};
+  } else {
+    response.stream = stream_range(reader, part.offset, part.size_bytes);
+    response.stream_size_bytes = part.size_bytes;
+  }
+  return response;
+}
+
+Result<Response> ArtifactsApi::get_blob(Request& request) {
+  const PresignedClaim claim =
+      KVCS_TRY(presigner_.verify("GET", request.param("id"), request.query));
+  const Artifact row = KVCS_TRY(service_.find(claim.id));
+  if (!row.ready || row.sha256 != claim.sha256_hex) return artifact_rows::not_found_artifact();
+  return send_bytes(request, row, kPrivateCache);
+}
+
+Result<Response> ArtifactsApi::get_public(Request& request) {
+  const std::string id = lower_ascii(request.param("id"));
+  if (!is_uuid(id)) return invalid("invalid artifact_id");
+  const Artifact row = KVCS_TRY(service_.find(id));
+  if (!row.is_public) return forbidden("This artifact is private.");
+  if (!row.ready) return artifact_rows::not_found_artifact();
+  return send_bytes(request, row, kPublicCache);
+}
+
+Result<Response> ArtifactsApi::get_cdn(Request& request) {
+  const std::string id = lower_ascii(request.param("artifact_id"));
+  // Any path of three segments leads here; one that is no artifact's is simply not found.
+  if (!is_uuid(id)) return not_found("Not found.");
+  const Artifact row = KVCS_TRY(service_.find(id));
+  if (row.project != request.param("project")) return artifact_rows::not_found_artifact();
+  const std::string slug = KVCS_TRY(slug_of_(row.organization_id));
+  if (slug != request.param("org")) return artifact_rows::not_found_artifact();
+  if (!row.is_public) return forbidden("This artifact is private.");
+  if (!row.ready) return artifact_rows::not_found_artifact();
+  return send_bytes(request, row, kPublicCache);
+}
+
+}  // namespace kvcs

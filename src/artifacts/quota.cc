@@ -1,0 +1,93 @@
+// What an organization uses and may use. organization_usage is changed by the very transactions
+// that change artifacts, so that uploads at the same time cannot pass the limit together.
+#include <algorithm>
+
+#include "artifacts/artifacts.h"
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "db/db.h"
+
+namespace kvcs {
+namespace {
+
+Status over_quota(const char* resource, const std::string& words, uint64_t used, uint64_t asked,
+                  uint64_t limit) {
+  return forbidden(words)
+      .with_reason("quota_exceeded")
+      .with_details_json(
+          std::string("{\"resource\":\"") + resource + "\",\"used\":" + std::to_string(used) +
+          ",\"requested\":" + std::to_string(asked) + ",\"limit\":" + std::to_string(limit) + "}");
+}
+
+bool fits(uint64_t used, uint64_t more, uint64_t limit) {
+  return used <= limit && more <= limit - used;
+}
+
+}  // namespace
+
+Status ArtifactService::reserve(Database& db, const std::string& organization_id,
+                                uint64_t artifacts, uint64_t bytes,
+                                const ArtifactQuota& limits) const {
+  auto made = KVCS_TRY(db.prepare(
+      "INSERT INTO organization_usage (organization_id) VALUES (?) ON CONFLICT DO NOTHING"));
+  KVCS_TRY(made.bind(1, organization_id).run());
+  auto now =
+      KVCS_TRY(db.prepare("SELECT artifacts + reserved_artifacts, storage_bytes + reserved_bytes "
+                          "FROM organization_usage WHERE organization_id = ?"));
+  now.bind(1, organization_id);
+  KVCS_TRY(now.step());
+  const auto used_artifacts = static_cast<uint64_t>(now.integer(0));
+  const auto used_bytes = static_cast<uint64_t>(now.integer(1));
+  if (!fits(used_artifacts, artifacts, limits.artifacts)) {
+    return over_quota("artifacts",
+                      "Artifact quota exceeded: " + std::to_string(used_artifacts) + " of " +
+                          std::to_string(limits.artifacts) +
+                          " artifacts are used. Delete some, or have the limit raised.",
+                      used_artifacts, artifacts, limits.artifacts);
+  }
+  if (!fits(used_bytes, bytes, limits.storage_bytes)) {
+    return over_quota("storage_bytes",
+                      "Storage quota exceeded: " + format_bytes(used_bytes) + " of " +
+                          format_bytes(limits.storage_bytes) + " are used and " +
+                          format_bytes(bytes) +
+                          " more were asked for. Delete artifacts, or have the limit raised.",
+                      used_bytes, bytes, limits.storage_bytes);
+  }
+  if (artifacts == 0 && bytes == 0) return ok();
+  auto update = KVCS_TRY(
+      db.prepare("UPDATE organization_usage SET reserved_artifacts = reserved_artifacts + ?, "
+                 "reserved_bytes = reserved_bytes + ? WHERE organization_id = ?"));
+  update.bind(1, static_cast<int64_t>(artifacts)).bind(2, static_cast<int64_t>(bytes));
+  return update.bind(3, organization_id).run();
+}
+
+Result<ArtifactQuota> ArtifactService::quota(std::string_view organization_id) const {
+  return quota_of_ ? quota_of_(organization_id) : Result<ArtifactQuota>(config_.quota);
+}
+
+Result<ArtifactUsage> ArtifactService::usage(std::string_view organization_id) const {
+  ArtifactUsage usage;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    auto sums =
+        KVCS_TRY(db.prepare("SELECT artifacts + reserved_artifacts, storage_bytes + reserved_bytes "
+                            "FROM organization_usage WHERE organization_id = ?"));
+    sums.bind(1, organization_id);
+    if (KVCS_TRY(sums.step())) {
+      usage.artifacts = static_cast<uint64_t>(sums.integer(0));
+      usage.storage_bytes = static_cast<uint64_t>(sums.integer(1));
+    }
+    auto projects = KVCS_TRY(db.prepare("SELECT count(*) FROM projects WHERE organization_id = ?"));
+    projects.bind(1, organization_id);
+    KVCS_TRY(projects.step());
+    usage.projects = static_cast<uint64_t>(projects.integer(0));
+    return ok();
+  });
+  if (!ran.ok()) return ran;
+  return usage;
+}
+
+std::string customer_id_of(std::string_view organization) {
+  return sha256_hex("org:" + std::string(organization)).substr(0, 32);
+}
+
+}  // namespace kvcs

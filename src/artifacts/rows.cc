@@ -1,0 +1,212 @@
+#include "artifacts/rows.h"
+
+#include "base/bytes.h"
+
+namespace kvcs::artifact_rows {
+namespace {
+
+constexpr std::string_view kSelect =
+    "SELECT a.id, a.organization_id, a.project_id, p.slug, a.owner_id, a.name, a.model_name, "
+    "a.dtype, a.storage_dtype, a.num_tokens, a.num_layers, a.quantized, a.visibility, a.status, "
+    "a.size_bytes, a.sha256, a.metadata_json, a.created_ms, a.expires_ms, a.uploaded_ms "
+    "FROM artifacts a JOIN projects p ON p.id = a.project_id";
+
+Artifact read_row(const Statement& s) {
+  Artifact a;
+  a.id = s.text(0);
+  a.organization_id = s.text(1);
+  a.project_id = s.text(2);
+  a.project = s.text(3);
+  a.owner_id = s.text(4);
+  a.name = s.text(5);
+  a.model_name = s.text(6);
+  a.dtype = s.text(7);
+  if (!s.is_null(8)) a.storage_dtype = s.text(8);
+  a.num_tokens = s.integer(9);
+  a.num_layers = s.integer(10);
+  a.quantized = s.integer(11) != 0;
+  a.is_public = s.text(12) == "public";
+  a.ready = s.text(13) == "ready";
+  a.size_bytes = static_cast<uint64_t>(s.integer(14));
+  a.sha256 = s.text(15);
+  a.metadata_json = s.text(16);
+  a.created_ms = s.integer(17);
+  a.expires_ms = s.is_null(18) ? 0 : s.integer(18);
+  a.uploaded = !s.is_null(19);
+  return a;
+}
+
+// "%text%" with the wildcards of LIKE taken literally.
+std::string contains_pattern(std::string_view text) {
+  std::string pattern = "%";
+  for (const char c : lower_ascii(text)) {
+    if (c == '%' || c == '_' || c == '\\') pattern += '\\';
+    pattern += c;
+  }
+  return pattern + "%";
+}
+
+struct Where {
+  std::string sql;
+  std::vector<std::string> texts;  // Bound in order from 1.
+  void add(std::string_view condition, std::string text) {
+    (sql += sql.empty() ? " WHERE " : " AND ") += condition;
+    texts.push_back(std::move(text));
+  }
+};
+
+Where conditions(const ArtifactFilter& filter) {
+  Where where;
+  where.add("a.organization_id = ?", filter.organization_id);
+  if (filter.status != "all") where.add("a.status = ?", filter.status);
+  if (!filter.visibility.empty()) where.add("a.visibility = ?", filter.visibility);
+  if (!filter.dtype.empty()) where.add("lower(a.dtype) = ?", lower_ascii(filter.dtype));
+  if (!filter.name.empty()) {
+    where.add("lower(a.name) LIKE ? ESCAPE '\\'", contains_pattern(filter.name));
+  }
+  if (!filter.model.empty()) {
+    where.add("lower(a.model_name) LIKE ? ESCAPE '\\'", contains_pattern(filter.model));
+  }
+  if (!filter.project.empty()) {
+    where.add("? IN (p.slug, p.id)", filter.project);
+  }
+  return where;
+}
+
+std::string_view sort_column(ArtifactSort sort) {
+  switch (sort) {
+    case ArtifactSort::kName:
+      return "a.name";
+    case ArtifactSort::kSize:
+      return "a.size_bytes";
+    case ArtifactSort::kCreated:
+      break;
+  }
+  return "a.created_ms";
+}
+
+// The place after an item: its sort value and its id, which makes every place unique.
+std::string cursor_after(const Artifact& last, ArtifactSort sort) {
+  std::string value = std::to_string(last.created_ms);
+  if (sort == ArtifactSort::kName) value = last.name;
+  if (sort == ArtifactSort::kSize) value = std::to_string(last.size_bytes);
+  return to_base64url(last.id + ":" + value);
+}
+
+struct Place {
+  std::string id, value;
+};
+Result<Place> read_cursor(const ArtifactFilter& filter) {
+  const Status bad = invalid("cursor: not one that this server gave for this order.");
+  const auto text = from_base64(filter.cursor);
+  if (!text.ok()) return bad;
+  const std::string& place = *text;
+  const size_t colon = place.find(':');
+  if (colon == place.npos) return bad;
+  Place found{place.substr(0, colon), place.substr(colon + 1)};
+  const bool is_number = filter.sort != ArtifactSort::kName;
+  if (is_number) {
+    const auto number = parse_u64(found.value, "cursor");
+    if (!number.ok() || *number > INT64_MAX) return bad;
+  }
+  return found;
+}
+
+void bind_texts(Statement& s, const std::vector<std::string>& texts) {
+  for (size_t i = 0; i < texts.size(); i++) s.bind(static_cast<int>(i) + 1, texts[i]);
+}
+
+}  // namespace
+
+Status not_found_artifact() {
+  return not_found("Artifact not found");
+}
+
+Result<Artifact> find(Database& db, std::string_view id) {
+  auto s = KVCS_TRY(db.prepare(std::string(kSelect) + " WHERE a.id = ?"));
+  s.bind(1, lower_ascii(id));
+  if (!KVCS_TRY(s.step())) return not_found_artifact();
+  return read_row(s);
+}
+
+Status insert(Database& db, const Artifact& a) {
+  auto s = KVCS_TRY(
+      db.prepare("INSERT INTO artifacts (id, organization_id, project_id, owner_id, name, "
+                 "model_name, dtype, storage_dtype, num_tokens, num_layers, quantized, visibility, "
+                 "status, size_bytes, sha256, metadata_json, created_ms, expires_ms) "
+                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?)"));
+  s.bind(1, a.id).bind(2, a.organization_id).bind(3, a.project_id).bind(4, a.owner_id);
+  s.bind(5, a.name).bind(6, a.model_name).bind(7, a.dtype);
+  if (a.storage_dtype) {
+    s.bind(8, *a.storage_dtype);
+  } else {
+    s.bind_null(8);
+  }
+  s.bind(9, a.num_tokens).bind(10, a.num_layers).bind(11, a.quantized ? 1 : 0);
+  s.bind(12, a.is_public ? "public" : "private");
+  s.bind(13, static_cast<int64_t>(a.size_bytes)).bind(14, a.sha256).bind(15, a.metadata_json);
+  s.bind(16, a.created_ms).bind(17, a.expires_ms);
+  return s.run();
+}
+
+Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter) {
+  Where where = conditions(filter);
+  const std::string column(sort_column(filter.sort));
+  std::string order = " ORDER BY " + column + (filter.descending ? " DESC" : " ASC") + ", a.id" +
+                      (filter.descending ? " DESC" : " ASC") + " LIMIT ? OFFSET ?";
+  Place place;
+  std::string after;
+  if (!filter.cursor.empty()) {
+    place = KVCS_TRY(read_cursor(filter));
+    after = " AND (" + column + ", a.id) " + (filter.descending ? "<" : ">") + " (?, ?)";
+  }
+  auto s = KVCS_TRY(db.prepare(std::string(kSelect) + where.sql + after + order));
+  bind_texts(s, where.texts);
+  int at = static_cast<int>(where.texts.size()) + 1;
+  if (!after.empty()) {
+    if (filter.sort == ArtifactSort::kName) {
+      s.bind(at++, place.value);
+    } else {
+      s.bind(at++, static_cast<int64_t>(parse_u64(place.value, "cursor").value_or(0)));
+    }
+    s.bind(at++, place.id);
+  }
+  // One more than asked for tells whether there is a next page.
+  s.bind(at, static_cast<int64_t>(filter.limit) + 1).bind(at + 1, filter.offset);
+  ArtifactPage page;
+  while (KVCS_TRY(s.step())) {
+    if (page.items.size() == filter.limit) {
+      page.next_cursor = cursor_after(page.items.back(), filter.sort);
+      break;
+    }
+    page.items.push_back(read_row(s));
+  }
+  return page;
+}
+
+Result<uint64_t> count(Database& db, const ArtifactFilter& filter) {
+  const Where where = conditions(filter);
+  auto s = KVCS_TRY(db.prepare(
+      "SELECT count(*) FROM artifacts a JOIN projects p ON p.id = a.project_id" + where.sql));
+  bind_texts(s, where.texts);
+  KVCS_TRY(s.step());
+  return static_cast<uint64_t>(s.integer(0));
+}
+
+Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t max) {
+  auto s = KVCS_TRY(db.prepare(
+      std::string(kSelect) +
+      " WHERE a.status = 'pending' AND a.expires_ms <= ? ORDER BY a.expires_ms LIMIT ?"));
+  s.bind(1, now_ms).bind(2, static_cast<int64_t>(max));
+  std::vector<Artifact> found;
+  while (KVCS_TRY(s.step())) found.push_back(read_row(s));
+  return found;
+}
+
+Result<bool> names_digest(Database& db, std::string_view sha256) {
+  auto s = KVCS_TRY(db.prepare("SELECT 1 FROM artifacts WHERE sha256 = ? LIMIT 1"));
+  s.bind(1, sha256);
+  return KVCS_TRY(s.step());
+}
+
+}  // namespace kvcs::artifact_rows

@@ -1,0 +1,18 @@
+// Rows of the table `artifacts` as values. Used inside jobs and queries: one thread, that of the
+// Database. Nothing here decides who may do what.
+#pragma once
+#include "artifacts/artifacts.h"
+#include "db/db.h"
+
+namespace kvcs::artifact_rows {
+
+// NotFound "Artifact not found".
+Result<Artifact> find(Database& db, std::string_view id);
+Status insert(Database& db, const Artifact& artifact);
+Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter);
+Result<uint64_t> count(Database& db, const ArtifactFilter& filter);
+Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t max);
+Result<bool> names_digest(Database& db, std::string_view sha256);
+Status not_found_artifact();
+
+}  // namespace kvcs::artifact_rows

@@ -1,0 +1,262 @@
+// The life of an artifact; artifacts.h tells how rows and blobs are kept in step.
+#include "artifacts/artifacts.h"
+#include "artifacts/rows.h"
+#include "base/bytes.h"
+#include "base/id.h"
+
+namespace kvcs {
+namespace {
+
+constexpr size_t kRefusedPutsMax = 1024;
+
+Status mismatch(const char* what, const std::string& expected, const std::string& actual) {
+  return invalid(std::string(what) + " mismatch")
+      .with_details_json("{\"expected\":" + expected + ",\"actual\":" + actual + "}");
+}
+
+// The uploader's own words against what is stored; size first.
+Status check_claim(const Artifact& row, const ConfirmClaim& claim) {
+  if (claim.size_bytes && *claim.size_bytes != row.size_bytes) {
+    return mismatch("size", std::to_string(*claim.size_bytes), std::to_string(row.size_bytes));
+  }
+  if (!claim.sha256.empty() && claim.sha256 != row.sha256) {
+    return mismatch("sha256", "\"" + claim.sha256 + "\"", "\"" + row.sha256 + "\"");
+  }
+  return ok();
+}
+
+}  // namespace
+
+ArtifactService::ArtifactService(const ArtifactConfig& config, DbWriter& writer, DbReaders& readers,
+                                 BlobStore& blobs, const Clock& clock, Entropy& entropy,
+                                 QuotaOf quota_of, ArtifactAudit audit)
+    : config_(config),
+      writer_(writer),
+      readers_(readers),
+      blobs_(blobs),
+      clock_(clock),
+      entropy_(entropy),
+      quota_of_(std::move(quota_of)),
+      audit_(std::move(audit)) {}
+
+Result<Artifact> ArtifactService::create(Artifact wanted) {
+  if (wanted.size_bytes > config_.object_bytes_max) {
+    return invalid("size_bytes: " + format_bytes(wanted.size_bytes) + " is over the limit of " +
+                   format_bytes(config_.object_bytes_max) + " for one artifact.");
+  }
+  const ArtifactQuota limits = KVCS_TRY(quota(wanted.organization_id));
+  wanted.id = make_uuid_v4(entropy_);
+  wanted.ready = wanted.uploaded = false;
+  wanted.created_ms = clock_.unix_ms();
+  wanted.expires_ms = wanted.created_ms + config_.pending_lifetime_ms;
+  const Status ran = writer_.run([&](Database& db) -> Status {
+    KVCS_TRY(reserve(db, wanted.organization_id, 1, wanted.size_bytes, limits));
+    return artifact_rows::insert(db, wanted);
+  });
+  if (!ran.ok()) return ran;
+  return wanted;
+}
+
+Result<Artifact> ArtifactService::find(std::string_view id) const {
+  Result<Artifact> found = artifact_rows::not_found_artifact();
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    found = artifact_rows::find(db, id);
+    return found.code() == Code::kNotFound ? ok() : found.status();
+  });
+  if (!ran.ok()) return ran;
+  return found;
+}
+
+Result<Artifact> ArtifactService::find_own(const Principal& who, std::string_view id) const {
+  Artifact found = KVCS_TRY(find(id));
+  if (found.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
+  return found;
+}
+
+// An upload announced without its size reserves the size of its body before the body is read.
+Status ArtifactService::fit_size(const Artifact& row, uint64_t size_bytes) {
+  if (size_bytes > config_.object_bytes_max) {
+    return too_large("The body is over the limit of " + format_bytes(config_.object_bytes_max) +
+                     " for one artifact.");
+  }
+  const ArtifactQuota limits = KVCS_TRY(quota(row.organization_id));
+  return writer_.run([&](Database& db) -> Status {
+    const Artifact now = KVCS_TRY(artifact_rows::find(db, row.id));
+    if (now.ready || now.size_bytes == size_bytes) return ok();
+    auto release =
+        KVCS_TRY(db.prepare("UPDATE organization_usage SET reserved_bytes = reserved_bytes - ? "
+                            "WHERE organization_id = ?"));
+    release.bind(1, static_cast<int64_t>(now.size_bytes)).bind(2, now.organization_id);
+    KVCS_TRY(release.run());
+    KVCS_TRY(reserve(db, now.organization_id, 0, size_bytes, limits));
+    // The bytes of an earlier PUT no longer fit the row; this one brings new ones.
+    auto update = KVCS_TRY(
+        db.prepare("UPDATE artifacts SET size_bytes = ?, uploaded_ms = NULL WHERE id = ?"));
+    return update.bind(1, static_cast<int64_t>(size_bytes)).bind(2, now.id).run();
+  });
+}
+
+Result<ArtifactPut> ArtifactService::begin_put(const PresignedClaim& claim, uint64_t size_bytes) {
+  const Artifact row = KVCS_TRY(find(claim.id));
+  // A confirmed artifact takes its own bytes again and no others.
+  const std::string expected = row.ready ? row.sha256 : claim.sha256_hex;
+  const bool size_known = row.ready || claim.size_bytes > 0;
+  const uint64_t expected_size = row.ready ? row.size_bytes : claim.size_bytes;
+  if (size_known && size_bytes != expected_size) {
+    return mismatch("size", std::to_string(expected_size), std::to_string(size_bytes));
+  }
+  if (!size_known) KVCS_TRY(fit_size(row, size_bytes));
+  ArtifactPut put;
+  put.id = row.id;
+  put.size_bytes = size_bytes;
+  put.writer = KVCS_TRY(blobs_.begin_write(expected, size_bytes));
+  return put;
+}
+
+Result<std::string> ArtifactService::finish_put(ArtifactPut& put) {
+  KVCS_TRY(put.writer->finish());
+  const std::string digest = put.writer->sha256_hex();
+  const Status ran = writer_.run([&](Database& db) -> Status {
+    const Artifact row = KVCS_TRY(artifact_rows::find(db, put.id));
+    if (row.ready) return ok();
+    if (row.size_bytes != put.size_bytes) {
+      return conflict("Another upload to the same URL is under way; repeat this one.");
+    }
+    // Looked at here, where nobody can remove it meanwhile.
+    if (!blobs_.stat(digest).ok()) {
+      return unavailable("The stored bytes were removed meanwhile; repeat the upload.");
+    }
+    auto update = KVCS_TRY(db.prepare(
+        "UPDATE artifacts SET sha256 = ?, uploaded_ms = ? WHERE id = ? AND status = 'pending'"));
+    return update.bind(1, digest).bind(2, clock_.unix_ms()).bind(3, put.id).run();
+  });
+  if (!ran.ok()) return ran;
+  MutexLock lock(mutex_);
+  refused_puts_.erase(put.id);
+  return digest;
+}
+
+void ArtifactService::note_refused_put(const std::string& id, const Status& why) {
+  MutexLock lock(mutex_);
+  // A courtesy: when there are too many, a confirm says less.
+  if (refused_puts_.size() >= kRefusedPutsMax) refused_puts_.clear();
+  refused_puts_[id] = why;
+}
+
+Status ArtifactService::refused_put(std::string_view id) {
+  MutexLock lock(mutex_);
+  const auto it = refused_puts_.find(id);
+  return it == refused_puts_.end() ? invalid("Artifact data not found") : it->second;
+}
+
+Status ArtifactService::confirm_row(Database& db, const Principal& who, std::string_view id,
+                                    const ConfirmClaim& claim, const ArtifactQuota& limits,
+                                    Artifact& row) {
+  row = KVCS_TRY(artifact_rows::find(db, id));
+  if (row.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
+  if (row.ready) return check_claim(row, claim);
+  if (!row.uploaded) return refused_put(row.id);
+  const auto stored = blobs_.stat(row.sha256);
+  if (stored.code() == Code::kNotFound) return invalid("Artifact data not found");
+  KVCS_TRY(stored.status());
+  KVCS_TRY(check_claim(row, claim));
+  // Nothing more is asked for, but the limit may have been lowered since.
+  KVCS_TRY(reserve(db, row.organization_id, 0, 0, limits));
+  auto update = KVCS_TRY(
+      db.prepare("UPDATE artifacts SET status = 'ready', confirmed_ms = ?, expires_ms = NULL "
+                 "WHERE id = ?"));
+  KVCS_TRY(update.bind(1, clock_.unix_ms()).bind(2, row.id).run());
+  auto usage = KVCS_TRY(
+      db.prepare("UPDATE organization_usage SET artifacts = artifacts + 1, "
+                 "storage_bytes = storage_bytes + ?, reserved_artifacts = reserved_artifacts - 1, "
+                 "reserved_bytes = reserved_bytes - ? WHERE organization_id = ?"));
+  const auto size = static_cast<int64_t>(row.size_bytes);
+  KVCS_TRY(usage.bind(1, size).bind(2, size).bind(3, row.organization_id).run());
+  row.ready = true;
+  return ok();
+}
+
+Result<Artifact> ArtifactService::confirm(const Principal& who, std::string_view id,
+                                          const ConfirmClaim& claim) {
+  const ArtifactQuota limits = KVCS_TRY(quota(who.organization_id));
+  Artifact row;
+  const Status ran =
+      writer_.run([&](Database& db) { return confirm_row(db, who, id, claim, limits, row); });
+  if (!ran.ok()) return ran;
+  return row;
+}
+
+Result<ArtifactPage> ArtifactService::list(const ArtifactFilter& filter) const {
+  ArtifactPage page;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    page = KVCS_TRY(artifact_rows::list(db, filter));
+    return ok();
+  });
+  if (!ran.ok()) return ran;
+  return page;
+}
+
+Result<uint64_t> ArtifactService::count(const ArtifactFilter& filter) const {
+  uint64_t total = 0;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    total = KVCS_TRY(artifact_rows::count(db, filter));
+    return ok();
+  });
+  if (!ran.ok()) return ran;
+  return total;
+}
+
+Status ArtifactService::set_visibility(const Principal& who, std::string_view id, bool is_public,
+                                       std::string_view request_id) {
+  Artifact before;
+  const char* const value = is_public ? "public" : "private";
+  const Status ran = writer_.run([&](Database& db) -> Status {
+    before = KVCS_TRY(artifact_rows::find(db, id));
+    if (before.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
+    auto update = KVCS_TRY(db.prepare("UPDATE artifacts SET visibility = ? WHERE id = ?"));
+    return update.bind(1, value).bind(2, before.id).run();
+  });
+  if (!ran.ok()) return ran;
+  if (audit_ && before.is_public != is_public) {
+    audit_({"visibility", std::move(before), value, who.key_id, std::string(request_id)});
+  }
+  return ok();
+}
+
+Status ArtifactService::remove_row(Database& db, const Artifact& row) const {
+  auto removal = KVCS_TRY(db.prepare("DELETE FROM artifacts WHERE id = ?"));
+  KVCS_TRY(removal.bind(1, row.id).run());
+  auto usage = KVCS_TRY(db.prepare(
+      row.ready ? "UPDATE organization_usage SET artifacts = artifacts - 1, "
+                  "storage_bytes = storage_bytes - ? WHERE organization_id = ?"
+                : "UPDATE organization_usage SET reserved_artifacts = reserved_artifacts - 1, "
+                  "reserved_bytes = reserved_bytes - ? WHERE organization_id = ?"));
+  return usage.bind(1, static_cast<int64_t>(row.size_bytes)).bind(2, row.organization_id).run();
+}
+
+Status ArtifactService::remove(const Principal& who, std::string_view id,
+                               std::string_view request_id) {
+  Artifact before;
+  const Status ran = writer_.run([&](Database& db) -> Status {
+    before = KVCS_TRY(artifact_rows::find(db, id));
+    if (before.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
+    return remove_row(db, before);
+  });
+  if (!ran.ok()) return ran;
+  const std::string digest = before.sha256;
+  if (audit_) audit_({"delete", std::move(before), "", who.key_id, std::string(request_id)});
+  // The artifact is gone whatever becomes of the bytes: the sweep finds what stays behind.
+  (void)collect_blob(digest);
+  return ok();
+}
+
+Result<std::unique_ptr<BlobReader>> ArtifactService::open_bytes(const Artifact& artifact) const {
+  auto reader = blobs_.open(artifact.sha256);
+  // A row that is ready promises its bytes; their absence is our failure, not the caller's.
+  if (reader.code() == Code::kNotFound) {
+    return internal("The bytes of artifact " + artifact.id + " are missing from the blob store.");
+  }
+  return reader;
+}
+
+}  // namespace kvcs
