@@ -59,6 +59,7 @@ Status ConnectionBody::wait() {
       return fail(unavailable("The client went away."));
     }
   }
+  if (chunked_ || left_bytes_ > kDiscardMaxBytes) connection_.mute();
   const int64_t now = steady_ms();
   if (started_ms_ == 0) started_ms_ = now;
   const int64_t allowed_ms =

@@ -1,6 +1,7 @@
 #include "http/connection.h"
 
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -14,6 +15,11 @@
 #include "http/tls.h"
 
 namespace kvcs::http {
+namespace {
+
+constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
+}  // namespace
 
 int64_t steady_ms() {
   timespec now;
@@ -38,14 +44,31 @@ void Connection::reset(int accepted_socket, std::string_view peer) {
   lingered_bytes = 0;
 }
 
-uint64_t Connection::cookie() const {
-  return state_.load(std::memory_order_relaxed) >> 32 << 32 | index;
+bool Connection::publish(int epoll) {
+  epoll_ = epoll;
+  muted_ = false;
+  epoll_event event{};
+  event.events = kEvents;
+  event.data.u64 = state_.load(std::memory_order_relaxed) >> 32 << 32 | index;
+  const int socket = socket_;
+  state_.fetch_or(kOpen, std::memory_order_release);
+  // Last: from here on a worker may own the connection.
+  return ::epoll_ctl(epoll, EPOLL_CTL_ADD, socket, &event) == 0;
 }
 
-uint64_t Connection::publish() {
-  const uint64_t result = cookie();
-  state_.fetch_or(kOpen, std::memory_order_release);
-  return result;
+void Connection::modify_events(uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = state_.load(std::memory_order_relaxed) >> 32 << 32 | index;
+  ::epoll_ctl(epoll_, EPOLL_CTL_MOD, socket_, &event);
+}
+void Connection::mute() {
+  if (!muted_) modify_events(EPOLLET);
+  muted_ = true;
+}
+void Connection::rearm() {
+  modify_events(kEvents);
+  muted_ = false;
 }
 
 bool Connection::claim(uint32_t generation, bool peer_closed) {

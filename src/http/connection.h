@@ -41,9 +41,10 @@ class Connection final {
   Connection& operator=(const Connection&) = delete;
 
   // --- ownership; any thread ---
-  // Takes a socket into a free slot; nobody else sees it before publish().
+  // Takes a socket into a free slot; nobody else sees it before publish(), which adds it to epoll.
+  // False when epoll refuses it.
   void reset(int accepted_socket, std::string_view peer);
-  uint64_t publish();  // Returns cookie().
+  bool publish(int epoll);
   // An event arrived. True: the caller owns the connection now.
   bool claim(uint32_t generation, bool peer_closed);
   // For the reaper: takes an idle connection whatever its generation.
@@ -66,7 +67,11 @@ class Connection final {
   bool client_gone() const;  // Closed or broken; sees a FIN only behind no unread bytes.
   bool reads_completely() const { return tls != nullptr; }
   int socket() const { return socket_; }
-  uint64_t cookie() const;  // What epoll reports for it.
+  // While a worker reads a long body each segment would wake another one for nothing: no events
+  // until rearm(), which also makes a new event of what is readable.
+  void mute();
+  void rearm();
+  bool muted() const { return muted_; }
 
   uint32_t index = 0;  // Set once by the table.
   Phase phase = Phase::kHead;
@@ -81,9 +86,13 @@ class Connection final {
   std::atomic<int64_t> deadline_ms{0};  // While parked; read by the reaper.
 
  private:
+  void modify_events(uint32_t events);
+
   static constexpr uint64_t kBusy = 1, kPending = 2, kPeerClosed = 4, kOpen = 8;
   std::atomic<uint64_t> state_{0};  // generation << 32 | bits
   std::atomic<int> socket_{-1};
+  int epoll_ = -1;
+  bool muted_ = false;
 };
 
 // All slots. Thread-safe; the lock is taken on accept and close only.

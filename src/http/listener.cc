@@ -8,21 +8,25 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <system_error>
+#include <thread>
 
 #include "http/tls.h"
 
 namespace kvcs::http {
 namespace {
 
-constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
-constexpr uint64_t kStopCookie = ~uint64_t{0};
+constexpr uint64_t kStopCookie = ~uint64_t{0}, kNoCookie = kStopCookie - 1;
 constexpr size_t kBodyRoomBytes = 16 << 10;  // Of the read buffer, beyond the longest head.
 constexpr int kWorkerIdleMs = 10'000;        // A surplus worker leaves after so long.
 // A request that takes longer holds its worker. Not less: on a busy machine a worker that only
 // waits for a processor would count as held, and more workers would make that worse.
 constexpr int kHeldMs = 20;
+constexpr int kBatchMax = 8;
+constexpr int kSlow = 96;  // From this slowness on a worker takes no batch and stays at hand.
+constexpr int64_t kBatchHeldMs = 4;  // The others of a batch wait no longer than this.
 constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
 constexpr int kLingerMs = 2000;
 constexpr uint64_t kLingerMaxBytes = 1 << 20;
@@ -59,10 +63,14 @@ int reap_interval_ms(const ServerConfig& config) {
 }  // namespace
 
 struct Listener::Worker {
-  explicit Worker(size_t buffer_bytes) : state(buffer_bytes) {}
+  explicit Worker(size_t buffer_bytes) : state(buffer_bytes) {
+    for (auto& cookie : batch) cookie = kNoCookie;
+  }
   WorkerState state;
   std::atomic<int64_t> busy_since_ms{0};  // 0: waiting for events.
   std::atomic<uint64_t> served{0};        // Events taken.
+  // What is left of the batch; the monitor takes from it too.
+  std::array<std::atomic<uint64_t>, kBatchMax> batch;
   std::atomic<bool> finished{false};
   std::optional<Thread> thread;
 };
@@ -73,6 +81,7 @@ Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& 
       tls_(tls),
       head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max},
       table_(config.connections_max),
+      processors_(std::max(2, static_cast<int>(std::thread::hardware_concurrency()))),
       acceptor_([this](int socket) { on_socket(socket); }) {}
 
 Listener::~Listener() {
@@ -122,48 +131,87 @@ void Listener::on_socket(int socket) {
   }
   connection->deadline_ms = steady_ms() + config_.head_timeout_ms;
   connections_.fetch_add(1, std::memory_order_relaxed);
-  epoll_event event{};
-  event.events = kEvents;
-  event.data.u64 = connection->publish();
-  // Last: from here on a worker may own the connection.
-  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event) != 0 && connection->claim_idle()) {
-    drop(*connection);
-  }
+  if (!connection->publish(epoll_) && connection->claim_idle()) drop(*connection);
 }
 
 // --- serving (workers) -------------------------------------------------------------------------
 
 void Listener::work(Worker& worker) {
+  std::array<epoll_event, kBatchMax> events;
   while (!workers_quit_.load(std::memory_order_relaxed)) {
-    epoll_event event;
-    idle_workers_.fetch_add(1, std::memory_order_relaxed);
-    const int n = ::epoll_wait(epoll_, &event, 1, kWorkerIdleMs);
-    const int others = idle_workers_.fetch_sub(1, std::memory_order_relaxed) - 1;
-    if (n == 0) {
-      int count = worker_count_;
-      if (count > config_.workers_min && worker_count_.compare_exchange_strong(count, count - 1)) {
-        worker.finished = true;
-        finished_workers_++;
-        return;
-      }
+    const bool slow = worker.state.slowness >= kSlow;
+    if (slow && in_reserve_.load(std::memory_order_relaxed) > 0) call_reserve();
+    if (!slow && idle_workers_.load(std::memory_order_relaxed) >= processors_) {
+      if (!wait_in_reserve() && worker_may_leave(worker)) return;
+      continue;
     }
-    if (n <= 0 || event.data.u64 == kStopCookie) continue;
-    Connection& connection = table_.at(static_cast<uint32_t>(event.data.u64));
-    const bool peer_closed = (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-    if (!connection.claim(static_cast<uint32_t>(event.data.u64 >> 32), peer_closed)) continue;
+    const int wanted = slow ? 1 : kBatchMax;
+    idle_workers_.fetch_add(1, std::memory_order_relaxed);
+    const int n = ::epoll_wait(epoll_, events.data(), wanted, kWorkerIdleMs);
+    const int others = idle_workers_.fetch_sub(1, std::memory_order_relaxed) - 1;
+    if (n == 0 && worker_may_leave(worker)) return;
+    if (n <= 0) continue;
     worker.busy_since_ms.store(steady_ms(), std::memory_order_relaxed);
-    worker.served.store(worker.served.load(std::memory_order_relaxed) + 1,
-                        std::memory_order_relaxed);
-    if (others == 0) wake_monitor();
-    serve(connection, worker);
+    const auto at = [&](int i) -> epoll_event& { return events[static_cast<size_t>(i)]; };
+    const auto slot = [&](int i) -> auto& {
+      return worker.batch[static_cast<size_t>(i)];
+    };
+    for (int i = 1; i < n; i++) slot(i).store(at(i).data.u64, std::memory_order_release);
+    if (n > 1) batched_.store(true, std::memory_order_relaxed);
+    if (others == 0 || n > 1) wake_monitor();
+    for (int i = 0; i < n; i++) {
+      // Taken by the monitor meanwhile: another worker gets that event again.
+      if (i > 0 && slot(i).exchange(kNoCookie, std::memory_order_acq_rel) == kNoCookie) continue;
+      const bool peer_closed = (at(i).events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+      take(at(i).data.u64, peer_closed, worker);
+    }
     worker.busy_since_ms.store(0, std::memory_order_relaxed);
   }
+}
+
+bool Listener::worker_may_leave(Worker& worker) {
+  int count = worker_count_;
+  if (count <= config_.workers_min || !worker_count_.compare_exchange_strong(count, count - 1)) {
+    return false;
+  }
+  worker.finished = true;
+  finished_workers_++;
+  return true;
+}
+
+// Until called; false when that took so long that a surplus worker may go.
+bool Listener::wait_in_reserve() {
+  MutexLock lock(reserve_mutex_);
+  in_reserve_++;
+  const uint64_t calls = reserve_calls_;
+  bool in_time = true;
+  while (calls == reserve_calls_ && !workers_quit_ && in_time) {
+    in_time = reserve_called_.wait_for_ms(reserve_mutex_, kWorkerIdleMs);
+  }
+  in_reserve_--;
+  return in_time;
+}
+
+void Listener::call_reserve() {
+  MutexLock lock(reserve_mutex_);
+  reserve_calls_++;
+  reserve_called_.notify_all();
+}
+
+void Listener::take(uint64_t cookie, bool peer_closed, Worker& worker) {
+  if (cookie == kStopCookie) return;
+  Connection& connection = table_.at(static_cast<uint32_t>(cookie));
+  if (!connection.claim(static_cast<uint32_t>(cookie >> 32), peer_closed)) return;
+  worker.busy_since_ms.store(steady_ms(), std::memory_order_relaxed);
+  worker.served.store(worker.served.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  serve(connection, worker);
 }
 
 // Until the connection is parked or gone.
 void Listener::serve(Connection& connection, Worker& worker) {
   do {
     if (!step(connection, worker)) return drop(connection);
+    if (connection.muted()) connection.rearm();
   } while (!connection.release());
   // A connection that went idle as the server began to stop may have missed close_idle().
   if (stopping_.load() && connection.claim_idle()) drop(connection);
@@ -284,14 +332,6 @@ void Listener::drop(Connection& connection) {
   }
 }
 
-// Makes a new event if the socket is readable. By the owner: afterwards the socket may be another.
-void Listener::rearm(Connection& connection) {
-  epoll_event event{};
-  event.events = kEvents;
-  event.data.u64 = connection.cookie();
-  ::epoll_ctl(epoll_, EPOLL_CTL_MOD, connection.socket(), &event);
-}
-
 // --- watching (monitor thread) -----------------------------------------------------------------
 
 void Listener::wake_monitor() {
@@ -305,7 +345,7 @@ void Listener::monitor() {
   const int interval_ms = reap_interval_ms(config_);
   int64_t next_reap_ms = steady_ms() + interval_ms;
   while (!monitor_quit_) {
-    const bool busy = idle_workers_ <= 0;
+    const bool busy = idle_workers_ <= 0 || batched_.exchange(false, std::memory_order_relaxed);
     monitor_asleep_ = !busy;
     pollfd entry = {monitor_event_, POLLIN, 0};
     const auto left_ms = static_cast<int>(std::max<int64_t>(0, next_reap_ms - steady_ms()));
@@ -330,8 +370,7 @@ void Listener::reap(int64_t now_ms) {
     if (!connection.claim_idle()) continue;
     // It may have been served since we looked; what counts is its deadline now that we own it.
     if (connection.deadline_ms.load(std::memory_order_relaxed) > now_ms) {
-      // An event that came meanwhile was only noted, so it has to be made again.
-      while (!connection.release()) rearm(connection);
+      give_back(connection);
       continue;
     }
     if (connection.phase == Phase::kHead && !connection.carry.empty()) {
@@ -342,11 +381,31 @@ void Listener::reap(int64_t now_ms) {
   }
 }
 
+// By an owner that is not a worker. An event that came meanwhile was only noted, so it has to be
+// made again for a worker to see it.
+void Listener::give_back(Connection& connection) {
+  while (!connection.release()) connection.rearm();
+}
+
+// The events that a held worker took and has not begun go to the others. While there are any the
+// monitor stays awake.
+void Listener::look_at_batch(Worker& worker, bool held) {
+  for (auto& slot : worker.batch) {
+    if (slot.load(std::memory_order_relaxed) == kNoCookie) continue;
+    if (!held) return batched_.store(true, std::memory_order_relaxed);
+    const uint64_t cookie = slot.exchange(kNoCookie, std::memory_order_acq_rel);
+    if (cookie == kNoCookie || cookie == kStopCookie) continue;
+    Connection& connection = table_.at(static_cast<uint32_t>(cookie));
+    if (!connection.claim(static_cast<uint32_t>(cookie >> 32), false)) continue;
+    connection.rearm();
+    give_back(connection);
+  }
+}
+
 // Keeps `workers_min` workers that no slow request holds; and when nothing at all was taken since
 // the last look although events wait, all workers are blocked and more must come at once.
 void Listener::grow() {
-  if (idle_workers_ > 0) return;
-  const int64_t held_since_ms = steady_ms() - kHeldMs;
+  const int64_t now_ms = steady_ms();
   int held = 0, count = 0;
   uint64_t served = 0;
   {
@@ -356,11 +415,16 @@ void Listener::grow() {
       if (worker->finished) continue;
       count++;
       const int64_t since_ms = worker->busy_since_ms.load(std::memory_order_relaxed);
-      if (since_ms != 0 && since_ms < held_since_ms) held++;
+      if (since_ms != 0 && since_ms < now_ms - kHeldMs) held++;
+      if (since_ms != 0) look_at_batch(*worker, since_ms < now_ms - kBatchHeldMs);
     }
   }
   const bool stalled = served == served_before_ && events_wait();
   served_before_ = served;
+  const int reserve = in_reserve_;
+  const bool short_handed = idle_workers_ <= 0 && count - held - reserve < processors_;
+  if (reserve > 0 && (stalled || short_handed)) return call_reserve();
+  if (idle_workers_ > 0) return;
   int wanted = std::max(0, config_.workers_min - (count - held));
   // Many held at once means that many more are coming: grow in proportion.
   if (stalled) wanted = std::max({wanted, 1, count / 4});
@@ -427,6 +491,7 @@ void Listener::stop(int grace_ms) {
   for (uint32_t i = 0; i < table_.used_slots(); i++) table_.at(i).abort();
   workers_quit_ = true;
   signal_event(stop_event_);
+  call_reserve();
   monitor_quit_ = true;
   signal_event(monitor_event_);
   monitor_thread_.reset();  // Joins.
@@ -441,7 +506,7 @@ void Listener::stop(int grace_ms) {
 
 Server::Stats Listener::stats() const {
   const int count = worker_count_, idle = idle_workers_;
-  return {count, std::max(0, count - idle), connections_, refused_};
+  return {count, std::max(0, count - idle - in_reserve_), connections_, refused_};
 }
 
 }  // namespace kvcs::http

@@ -25,6 +25,8 @@ enum class Next : uint8_t {
   kClose,
 };
 
+constexpr int64_t kShortRequestUs = 100;
+
 // One worker's memory, used for request after request.
 struct WorkerState {
   explicit WorkerState(size_t buffer_bytes) : input(buffer_bytes) {}
@@ -34,6 +36,7 @@ struct WorkerState {
   std::string head;
   DateText date;
   AccessLog access_log;
+  int slowness = 0;      // Share of long ones among the last requests, 0 to 256.
   bool drained = false;  // The socket had no more bytes at the last look.
 };
 

@@ -311,6 +311,7 @@ struct Gate {
 TEST_CASE("server: held requests get more workers, up to the limit of streams", "[unit][http]") {
   Gate gate;
   http::ServerConfig config = TestServer::quiet_config();
+  config.workers_min = GENERATE(1, 2, 8);
   config.streams_max = 40;
   http::Route probe = route(Method::kGet, "/livez", hello);
   probe.access_log = false;
@@ -330,6 +331,27 @@ TEST_CASE("server: held requests get more workers, up to the limit of streams", 
   gate.release();
   for (RawClient& client : held) CHECK(client.read_response().body == "passed");
   CHECK(fetch(server.port(), "GET", "/hello").status == 200);
+}
+
+TEST_CASE("server: a long request does not hold up the short ones taken with it", "[unit][http]") {
+  Gate gate;
+  http::ServerConfig config = TestServer::quiet_config();
+  config.workers_min = GENERATE(1, 2, 8);
+  TestServer server({route(Method::kGet, "/held", [&](Request&) { return gate.pass(); }),
+                     route(Method::kGet, "/hello", hello)},
+                    config);
+  std::vector<RawClient> held, quick;
+  for (int i = 0; i < 6; i++) held.emplace_back(server.port());
+  for (int i = 0; i < 60; i++) quick.emplace_back(server.port());
+  for (RawClient& client : quick) REQUIRE(client.request("GET", "/hello").status == 200);
+  for (size_t i = 0; i < quick.size(); i++) {
+    if (i % 10 == 0) held[i / 10].send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n");
+    quick[i].send("GET /hello HTTP/1.1\r\nHost: h\r\n\r\n");
+  }
+  for (RawClient& client : quick) CHECK(client.read_response().status == 200);
+  REQUIRE(gate.await(6));
+  gate.release();
+  for (RawClient& client : held) CHECK(client.read_response().body == "passed");
 }
 
 TEST_CASE("server: stop lets requests in flight finish and refuses new ones", "[unit][http]") {
