@@ -36,12 +36,16 @@ std::string_view auth_type_name(AuthType type);
 Result<AuthType> parse_auth_type(std::string_view name);
 
 enum class TokenState : uint8_t { kOk, kRefreshing, kRetrying, kReauthRequired };
+std::string_view token_state_name(TokenState state);  // "ok", "refreshing", …
+TokenState parse_token_state(std::string_view name);  // What is not known counts as ok.
 
 // Who a record belongs to. Each part matches [A-Za-z0-9_.-]{1,64}; ':' never.
 struct AccountId {
   std::string tenant, provider, account;
   auto operator<=>(const AccountId&) const = default;
 };
+bool is_id_part(std::string_view text);
+Status check_account_id(const AccountId& id);  // Invalid, naming the part.
 
 // `tokens:{t}:{p}:{a}`, opened: what the request path needs. Never printed.
 struct AccessCredential {

@@ -1,0 +1,104 @@
+// Credentials of accounts in KV, sealed. A record `tokens:{tenant}:{provider}:{account}` is JSON:
+//   {"type", "sealed", "token_type"?, "expires_at"?, "scope", "refresh_state", "failures",
+//    "next_attempt_at", "last_error", "updated_at", "version", "meta"}
+// `sealed` holds the secret members as one sealed JSON object whose context is the record's key, so
+// that it opens nowhere else. A record that came from another system with `access_token` (or
+// `api_key`, `username`, …) in clear is read as it is and sealed by the next write here.
+// `refresh:{tenant}:{provider}:{account}` is {"sealed", "scope"}; only the refresher opens it.
+//
+// Owned by App; thread-safe. Reads go through a cache that writes invalidate: a replaced or removed
+// credential counts on the next request. Opened credentials stay in memory.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "gateway/gateway.h"
+#include "kv/audited_kv.h"
+#include "kv/kv.h"
+#include "kv/record_cache.h"
+
+namespace kvcs::gateway {
+
+inline constexpr size_t kSecretMaxBytes = 64u << 10;
+inline constexpr size_t kMetaMax = 32;             // Members of `meta` …
+inline constexpr size_t kMetaValueMaxBytes = 512;  // … and their size.
+
+// How the refresh of an account goes; written beside the credential.
+struct TokenHealth {
+  TokenState state = TokenState::kOk;
+  int failures = 0;
+  int64_t next_attempt_at_s = 0;
+  std::string last_error;  // Words for an admin; never a secret.
+};
+
+// What may be shown of an account.
+struct AccountView {
+  AccountId id;
+  AuthType type = AuthType::kBearer;
+  TokenHealth health;
+  int64_t expires_at_s = 0, updated_at_s = 0;
+  int64_t version = 0;  // Grows with every write.
+  std::string scope;
+  std::map<std::string, std::string> meta;
+  bool sealed = true;  // False: imported in clear and not yet written here.
+};
+
+class TokenStore final {
+ public:
+  // Registers with `changes`, which must be the store that every write goes through. All outlive
+  // the store.
+  TokenStore(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, const Sealer& sealer,
+             const Clock& clock, size_t cached_max = 200'000);
+
+  // NotFound with reason TOKEN_MISSING; Unavailable when the store or the master key is not there;
+  // Internal when the record is damaged. An expired credential is returned: the caller decides.
+  using CredentialPointer = std::shared_ptr<const AccessCredential>;  // The cache and the request.
+  Result<CredentialPointer> find(const AccountId& id) const;
+  // Names of the accounts that a tenant has with a provider, sorted; empty when none.
+  using NamesPointer = std::shared_ptr<const std::vector<std::string>>;
+  Result<NamesPointer> list_accounts(std::string_view tenant, std::string_view provider) const;
+
+  Result<AccountView> find_view(const AccountId& id) const;  // NotFound
+  // Every account, or those of a tenant, or of a tenant and provider ("" = any), in order of key.
+  // Records that cannot be read are passed over. Stops at the first failure of `visit`.
+  Status for_each_view(std::string_view tenant, std::string_view provider,
+                       const std::function<Status(const AccountView&)>& visit) const;
+  // NotFound when there is none.
+  Result<RefreshMaterial> find_refresh(const AccountId& id) const;
+
+  // Creates or replaces, refresh material included (nothing: what is stored stays), with `also` in
+  // the same synced batch. With `only_version`, Conflict unless the record still has that version
+  // (0: must not exist). Invalid: names, sizes. The credential's state is stored as its health,
+  // with no failures.
+  Status put(const AccountId& id, const AccessCredential& credential,
+             const std::optional<RefreshMaterial>& refresh, const AuditContext& who,
+             const KvBatch& also = {}, std::optional<int64_t> only_version = {});
+  // Changes the health alone. NotFound; Conflict as put().
+  Status set_health(const AccountId& id, const TokenHealth& health, const AuditContext& who,
+                    const KvBatch& also = {}, std::optional<int64_t> only_version = {});
+  // Credential and refresh material. NotFound.
+  Status remove(const AccountId& id, const AuditContext& who, const KvBatch& also = {});
+
+ private:
+  struct Stored;
+  Result<Stored> parse(std::string_view key, std::string_view text, bool open_secrets) const;
+  std::string serialize(std::string_view key, const Stored& stored) const;
+  Status write(const std::string& key, const std::optional<std::string>& expected,
+               const KvBatch& batch, const AuditContext& who);
+  void forget(KvFamily family, std::string_view key);
+
+  const KvStore& kv_;
+  AuditedKv& audited_;
+  const Sealer& sealer_;
+  const Clock& clock_;
+  mutable RecordCache<AccessCredential> credentials_;
+  mutable RecordCache<std::vector<std::string>> names_;
+};
+
+}  // namespace kvcs::gateway
