@@ -101,6 +101,7 @@ Status build_sql(Parts& parts) {
   parts.ledger =
       std::make_unique<Ledger>(*parts.kv, *parts.ledger_writer, *parts.ledger_readers,
                                parts.clock(), static_cast<size_t>(parts.config.ledger.queue_max));
+  parts.ledger_api = std::make_unique<LedgerApi>(*parts.ledger, parts.clock());
   return ok();
 }
 

@@ -36,6 +36,7 @@
 #include "kv/audited_kv.h"
 #include "kv/kv.h"
 #include "ledger/ledger.h"
+#include "ledger/ledger_api.h"
 #include "ops/cron.h"
 #include "ops/health.h"
 #include "ops/metrics.h"
@@ -72,6 +73,7 @@ struct Parts {
   std::unique_ptr<DbWriter> ledger_writer;
   std::unique_ptr<DbReaders> ledger_readers;
   std::unique_ptr<Ledger> ledger;
+  std::unique_ptr<LedgerApi> ledger_api;
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<Presigner> presigner;
   std::unique_ptr<http::HttpUpstream> upstream;

@@ -175,6 +175,26 @@ void add_admin(std::vector<Route>& routes, Parts& parts) {
       "Write pairs in Workers KV bulk JSON.");
 }
 
+void add_history(std::vector<Route>& routes, Parts& parts) {
+  LedgerApi& api = *parts.ledger_api;
+  const Access view = admins(parts, AdminRole::kViewer, "admin key, role viewer");
+  const Access change = admins(parts, AdminRole::kAdmin, "admin key, role admin");
+  const auto add = [&](const char* path,
+                       Result<http::Response> (LedgerApi::*handler)(http::Request&),
+                       std::string_view summary) {
+    routes.push_back(row(kGet, path, view, kNoBody, on(api, handler), summary));
+  };
+  add("/admin/errors", &LedgerApi::list_errors, "Failed requests, newest first.");
+  add("/admin/audit", &LedgerApi::list_audit, "Every administrative write, newest first.");
+  add("/admin/audit/verify", &LedgerApi::verify_audit, "Walk the audit's hash chain.");
+  add("/admin/decisions", &LedgerApi::list_decisions, "Proposals and what became of them.");
+  add("/admin/job-runs", &LedgerApi::list_job_runs, "Runs of scheduled jobs.");
+  add("/admin/alerts", &LedgerApi::list_alerts, "Alerts, newest first.");
+  add("/admin/outbox-dead", &LedgerApi::list_outbox_dead, "Records that could not be kept.");
+  routes.push_back(row(kPatch, "/admin/decisions/{id}", change, kib(16),
+                       on(api, &LedgerApi::decide_decision), "Accept or reject a proposal."));
+}
+
 }  // namespace
 
 std::vector<Route> all_routes(Parts& parts) {
@@ -184,6 +204,7 @@ std::vector<Route> all_routes(Parts& parts) {
   add_users(routes, parts);
   add_organizations(routes, parts);
   add_admin(routes, parts);
+  add_history(routes, parts);
   for (Route& page : http::static_routes(parts.config.http.web_dir)) {
     routes.push_back(std::move(page));
   }

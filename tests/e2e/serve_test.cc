@@ -1,0 +1,110 @@
+// The real binary: start, signals, a second daemon, kill -9.
+#include <catch2/catch.hpp>
+
+#include <fstream>
+
+#include "app/files.h"
+#include "support/daemon.h"
+#include "support/raw_client.h"
+#include "support/temp_dir.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+std::string admin_key(const std::string& data_dir) {
+  const std::string text =
+      read_small_file(data_dir + "/initial-credentials.json", 1 << 16).value_or("");
+  const std::string mark = "\"admin_key\": \"";
+  return text.substr(text.find(mark) + mark.size(), 67);
+}
+
+}  // namespace
+
+TEST_CASE("serve: starts on an empty directory, names no secret, stops on SIGTERM and SIGINT",
+          "[e2e]") {
+  TempDir dir;
+  const std::string data = dir.file("data");
+  for (const int number : {SIGTERM, SIGINT}) {
+    Daemon daemon({"serve", "--data-dir", data, "--listen", "127.0.0.1:0"}, dir.file("log"));
+    const int port = daemon.wait_until_ready();
+    INFO(daemon.log());
+    REQUIRE(port > 0);
+    CHECK(fetch(port, "GET", "/health").status == 200);
+    const std::string key = admin_key(data);
+    CHECK(fetch(port, "GET", "/admin/me", {{"Authorization", "Bearer " + key}}).status == 200);
+    CHECK(daemon.log().find(key) == std::string::npos);
+    daemon.signal(number);
+    CHECK(daemon.wait() == 0);
+    CHECK(daemon.log().find("server.stopped") != std::string::npos);
+  }
+}
+
+TEST_CASE("serve: a second daemon fails and names the first one's pid", "[e2e]") {
+  TempDir dir;
+  const std::vector<std::string> arguments = {"serve", "--data-dir", dir.file("data"), "--listen",
+                                              "127.0.0.1:0"};
+  Daemon first(arguments, dir.file("log1"));
+  REQUIRE(first.wait_until_ready() > 0);
+  Daemon second(arguments, dir.file("log2"));
+  CHECK(second.wait() == 1);
+  CHECK(second.log().find("in use by process " + std::to_string(first.pid())) != std::string::npos);
+  first.signal(SIGTERM);
+  CHECK(first.wait() == 0);
+}
+
+TEST_CASE("serve: SIGHUP reads the configuration again and keeps the old one when it is bad",
+          "[e2e]") {
+  TempDir dir;
+  const std::string config = dir.file("kvcs.yaml");
+  std::ofstream(config) << "log:\n  level: info\n";
+  Daemon daemon(
+      {"serve", "--config", config, "--data-dir", dir.file("data"), "--listen", "127.0.0.1:0"},
+      dir.file("log"));
+  const int port = daemon.wait_until_ready();
+  REQUIRE(port > 0);
+  std::ofstream(config) << "log:\n  lvel: info\n";
+  daemon.signal(SIGHUP);
+  CHECK(daemon.wait_for_log("unknown key 'log.lvel'"));
+  CHECK(fetch(port, "GET", "/livez").status == 200);
+  std::ofstream(config) << "log:\n  level: info\n";
+  daemon.signal(SIGHUP);
+  CHECK(daemon.wait_for_log("config.reloaded"));
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+}
+
+TEST_CASE("serve: bad configuration ends with 1 and every fault", "[e2e]") {
+  TempDir dir;
+  const std::string config = dir.file("kvcs.yaml");
+  std::ofstream(config) << "nope: 1\nhttp:\n  listen: nowhere\n";
+  Daemon daemon({"serve", "--config", config, "--data-dir", dir.file("data")}, dir.file("log"));
+  CHECK(daemon.wait() == 1);
+  CHECK(daemon.log().find("kvcs.yaml:1: unknown key 'nope'") != std::string::npos);
+  CHECK(daemon.log().find("http.listen") != std::string::npos);
+}
+
+TEST_CASE("serve: what was answered survives kill -9", "[e2e]") {
+  TempDir dir;
+  const std::vector<std::string> arguments = {"serve", "--data-dir", dir.file("data"), "--listen",
+                                              "127.0.0.1:0"};
+  std::vector<std::string> ids;
+  for (int round = 0; round < 3; round++) {
+    Daemon daemon(arguments, dir.file("log"));
+    const int port = daemon.wait_until_ready();
+    INFO(daemon.log());
+    REQUIRE(port > 0);
+    const std::string bearer = "Bearer " + admin_key(dir.file("data"));
+    for (const std::string& id : ids) {
+      CHECK(fetch(port, "GET", "/admin/organizations/" + id, {{"Authorization", bearer}}).status ==
+            200);
+    }
+    const RawResponse made =
+        fetch(port, "POST", "/admin/organizations", {{"Authorization", bearer}}, R"({"name":"n"})");
+    REQUIRE(made.status == 201);
+    ids.push_back(made.body.substr(made.body.find("\"org_id\":\"") + 10, 36));
+    daemon.signal(SIGKILL);
+    CHECK(daemon.wait() == 128 + SIGKILL);
+  }
+}
