@@ -120,18 +120,29 @@ class RocksKv final : public KvStore {
   }
 
   Status open(const KvConfig& config) {
-    std::vector<rocksdb::ColumnFamilyDescriptor> families;
     const rocksdb::ColumnFamilyOptions options = family_options(config);
-    families.emplace_back(rocksdb::kDefaultColumnFamilyName, options);
+    std::vector<std::string> names;
     for (size_t i = 0; i < kKvFamilyCount; ++i) {
-      families.emplace_back(std::string(kv_family_name(static_cast<KvFamily>(i))), options);
+      names.emplace_back(kv_family_name(static_cast<KvFamily>(i)));
+    }
+    // A new store makes its families in one call: DB::Open would write and sync its options file
+    // once for each. Should that be cut short, the next DB::Open makes those that are missing.
+    std::error_code ignored;
+    const bool fresh = !std::filesystem::exists(config.path + "/CURRENT", ignored);
+    std::vector<rocksdb::ColumnFamilyDescriptor> families;
+    families.emplace_back(rocksdb::kDefaultColumnFamilyName, options);
+    if (!fresh) {
+      for (const std::string& name : names) families.emplace_back(name, options);
     }
     rocksdb::DB* db = nullptr;
-    const auto s =
-        rocksdb::DB::Open(database_options(config), config.path, families, &handles_, &db);
+    auto s = rocksdb::DB::Open(database_options(config), config.path, families, &handles_, &db);
     if (!s.ok()) return open_failed(s, config.path);
     db_.reset(db);
-    return ok();
+    if (!fresh) return ok();
+    std::vector<rocksdb::ColumnFamilyHandle*> made;
+    s = db_->CreateColumnFamilies(options, names, &made);
+    handles_.insert(handles_.end(), made.begin(), made.end());
+    return s.ok() ? ok() : open_failed(s, config.path);
   }
 
   Result<KvEntry> get(KvFamily family, std::string_view key) const override {
