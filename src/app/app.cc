@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "app/artifact_parts.h"
 #include "app/first_start.h"
 #include "app/jobs.h"
 #include "app/master_key.h"
@@ -282,6 +283,7 @@ Result<std::unique_ptr<App>> App::create(Config config, AppOptions options) {
   KVCS_TRY(build_sql(*parts));
   KVCS_TRY(build_blobs_and_upstream(*parts));
   KVCS_TRY(build_identity(*parts));
+  build_artifacts(*parts);
   KVCS_TRY(build_operations(*parts));
   build_door(*parts);
   return std::unique_ptr<App>(new App(std::move(parts)));

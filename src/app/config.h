@@ -38,6 +38,15 @@ struct BlobSection {
   uint64_t free_reserve_bytes = 256u << 20;
 };
 
+struct ArtifactSection {
+  uint64_t object_bytes_max = uint64_t{1} << 40;
+  int url_lifetime_s = 900;
+  int64_t pending_lifetime_s = 6 * 3600;  // An upload not confirmed by then is swept away.
+  // Limits of each organization.
+  uint64_t quota_organizations = 10, quota_projects = 100, quota_artifacts = 1000;
+  uint64_t quota_storage_bytes = uint64_t{1} << 40;
+};
+
 struct DbSection {
   int readers_max = 4;
   int writer_queue_max = 4096;
@@ -84,6 +93,7 @@ struct Config {
   HttpSection http;
   KvSection kv;
   BlobSection blobs;
+  ArtifactSection artifacts;
   DbSection db;
   LedgerSection ledger;
   LogSection log;

@@ -58,6 +58,20 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"blobs.path", &c.blobs.path, "Artifact bytes; empty: <data_dir>/blobs."});
   fields.push_back({"blobs.free_reserve_bytes", &c.blobs.free_reserve_bytes,
                     "Uploads are refused when less disk than this would stay free."});
+  ArtifactSection& a = c.artifacts;
+  fields.push_back({"artifacts.object_bytes_max", &a.object_bytes_max, "Largest artifact.", 1});
+  fields.push_back({"artifacts.url_lifetime_s", &a.url_lifetime_s,
+                    "How long a presigned URL may be used.", 10, 7 * 86'400});
+  fields.push_back({"artifacts.pending_lifetime_s", &a.pending_lifetime_s,
+                    "An upload not confirmed by then is removed.", 60, 30 * 86'400});
+  fields.push_back({"artifacts.quota_organizations", &a.quota_organizations,
+                    "Organizations, as /api/v1/quota reports them."});
+  fields.push_back(
+      {"artifacts.quota_projects", &a.quota_projects, "Projects, as /api/v1/quota reports them."});
+  fields.push_back(
+      {"artifacts.quota_artifacts", &a.quota_artifacts, "Artifacts of one organization."});
+  fields.push_back({"artifacts.quota_storage_bytes", &a.quota_storage_bytes,
+                    "Bytes of one organization's artifacts."});
   fields.push_back(
       {"db.readers_max", &c.db.readers_max, "Reading connections per database.", 1, 64});
   fields.push_back({"db.writer_queue_max", &c.db.writer_queue_max,

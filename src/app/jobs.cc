@@ -1,5 +1,6 @@
 #include "app/jobs.h"
 
+#include "app/artifact_parts.h"
 #include "app/parts.h"
 
 namespace kvcs {
@@ -47,6 +48,8 @@ std::vector<Job> all_jobs(Parts& parts) {
   });
   add("database-checkpoint", "*/15 * * * *", 120, 60,
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
+  add("artifact-sweep", "*/10 * * * *", 600, 60,
+      [&parts](const JobContext&) { return sweep_artifacts(parts); });
   add("ledger-prune", "17 3 * * *", 900, 300,
       [&parts](const JobContext&) { return prune_ledger(parts); });
   return jobs;

@@ -12,6 +12,8 @@
 #include "app/request_metrics.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"
+#include "artifacts/artifacts.h"
+#include "artifacts/artifacts_api.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
@@ -92,6 +94,10 @@ struct Parts {
   std::unique_ptr<AdminKeysApi> admin_keys_api;
   std::unique_ptr<KvApi> kv_api;
   std::unique_ptr<Idempotency> idempotency;
+
+  // --- artifacts
+  std::unique_ptr<ArtifactService> artifacts;
+  std::unique_ptr<ArtifactsApi> artifacts_api;
 
   // --- operations
   std::unique_ptr<HealthProbes> probes;

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/artifact_parts.h"
 #include "app/parts.h"
 #include "base/bytes.h"
 #include "base/json.h"
@@ -53,7 +54,7 @@ Result<http::Response> describe_caller(http::Request& request) {
   }
   if (!principal.project_id.empty()) {
     // Clients of the artifact store know their owner as the customer.
-    body["customer_id"] = principal.organization_id;
+    body["customer_id"] = customer_id_of(principal.organization);
     body["project_id"] = principal.project_id;
     body["permissions"] = principal.scopes;
   }
@@ -201,6 +202,7 @@ std::vector<Route> all_routes(Parts& parts) {
   std::vector<Route> routes;
   add_operations(routes, parts);
   add_portal(routes, parts);
+  for (Route& door : artifact_routes(parts)) routes.push_back(std::move(door));
   add_users(routes, parts);
   add_organizations(routes, parts);
   add_admin(routes, parts);

@@ -162,7 +162,10 @@ Result<Response> ArtifactsApi::get(Request& request) {
   artifact_json::Urls urls;
   if (row.ready) urls.download_url = signed_url(request, "GET", row);
   urls.public_url = public_url(base_url(request), row, request.principal.organization);
-  return reply(artifact_json::to_json(row, shape, urls));
+  Json about = artifact_json::to_json(row, shape, urls);
+  // What the uploader said, in a member of its own: none of its names can meet ours.
+  about["metadata"] = parse_json(row.metadata_json).value_or(Json::object());
+  return reply(about);
 }
 
 Result<Response> ArtifactsApi::download_url(Request& request) {

@@ -10,6 +10,9 @@ std::vector<Command> commands() {
   const auto add = [&all](std::vector<Command> some) {
     for (Command& command : some) all.push_back(std::move(command));
   };
+  add(upload_commands());
+  add(download_commands());
+  add(artifact_commands());
   add(verify_commands());
   add(version_commands());
   return all;

@@ -1,0 +1,17 @@
+// The artifact store's objects, routes and job, built from the parts below it.
+#pragma once
+#include <vector>
+
+#include "http/http.h"
+#include "ops/cron.h"
+
+namespace kvcs {
+
+struct Parts;
+
+// Fills parts.artifacts and parts.artifacts_api. After the stores and identity.
+void build_artifacts(Parts& parts);
+std::vector<http::Route> artifact_routes(Parts& parts);
+Result<std::string> sweep_artifacts(Parts& parts);
+
+}  // namespace kvcs

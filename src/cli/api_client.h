@@ -1,0 +1,55 @@
+// A client of the daemon's HTTP API, for the commands. Where it finds server and key, first wins:
+//   server  KVCS_API_URL, KVCDN_API_URL, the configuration file, a local daemon's credentials,
+//           http://127.0.0.1:8080
+//   key     KVCS_API_KEY, KVCDN_API_KEY, the configuration file, a local daemon's credentials
+// The configuration file is $XDG_CONFIG_HOME/kvcs/config.json (else ~/.config/kvcs/config.json),
+// mode 0600. A local daemon's credentials are initial-credentials.json in $KVCS_DATA_DIR, ./data or
+// /var/lib/kvcs; their key is sent to the URL they name and to no other. One thread.
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/secret.h"
+#include "base/status.h"
+#include "http/upstream.h"
+
+namespace kvcs::cli {
+
+struct ApiSettings {
+  std::string url;
+  Secret key;
+  std::string key_source;  // "environment", "configuration", "local daemon" or "none"
+};
+ApiSettings find_api_settings();
+
+std::string client_config_path();
+Result<Json> read_client_config();  // {} when there is none.
+Status write_client_config(const Json& config);
+
+class ApiClient final {
+ public:
+  explicit ApiClient(ApiSettings settings);
+  const ApiSettings& settings() const { return settings_; }
+
+  // The answer's JSON; null for an empty one. Failures carry the server's own words.
+  Result<Json> call(std::string_view method, const std::string& path);
+  Result<Json> call(std::string_view method, const std::string& path, const Json& body);
+  // A GET of any URL without the key, from `offset` on.
+  Result<std::unique_ptr<http::UpstreamResponse>> get_bytes(const std::string& url, uint64_t offset,
+                                                            const std::string& etag);
+
+ private:
+  Result<Json> send(http::UpstreamRequest request, const std::string& path);
+
+  const ApiSettings settings_;
+  std::unique_ptr<Clock> clock_;
+  std::unique_ptr<http::HttpUpstream> upstream_;
+};
+
+// A response that is not 2xx as a failure: the server's message and its numbers.
+Status status_of_answer(int http_status, std::string_view body);
+
+}  // namespace kvcs::cli

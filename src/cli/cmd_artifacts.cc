@@ -1,0 +1,290 @@
+// list, delete, quota, whoami and api-key: small questions to the server.
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <iostream>
+
+#include "base/bytes.h"
+#include "base/id.h"
+#include "cli/api_client.h"
+#include "cli/commands.h"
+
+namespace kvcs::cli {
+namespace {
+
+constexpr std::string_view kListMembers[] = {
+    "artifact_id", "name",       "size_bytes", "sha256",     "dtype",     "storage_dtype",
+    "num_tokens",  "num_layers", "quantized",  "visibility", "created_at"};
+
+// A member as text for a table; the server's words are foreign.
+std::string shown(const Json& object, std::string_view name) {
+  const auto it = object.find(std::string(name));
+  if (it == object.end() || it->is_null()) return "";
+  return printable(it->is_string() ? it->get<std::string>() : dump_json(*it));
+}
+
+uint64_t number(const Json& object, std::string_view name) {
+  const auto it = object.find(std::string(name));
+  return it != object.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
+}
+
+std::string list_query(const Invocation& in) {
+  std::string query = "?shape=single";
+  for (const char* name : {"name", "model", "dtype", "project", "visibility", "status", "sort"}) {
+    const std::string value = in.text(name);
+    if (!value.empty()) query += std::string("&") + name + "=" + percent_encode(value);
+  }
+  const auto limit = in.optional_number("limit");
+  if (limit) query += "&limit=" + std::to_string(*limit);
+  return query;
+}
+
+void print_list(const Json& items, bool is_long, Console& console) {
+  if (items.empty()) {
+    console.print("No artifacts.");
+    return;
+  }
+  std::vector<std::vector<std::string>> rows = {{"ARTIFACT ID", "TOKENS", "SIZE", "NAME"}};
+  if (is_long) rows[0].insert(rows[0].end(), {"DTYPE", "CREATED", "SHA256"});
+  for (const Json& item : items) {
+    rows.push_back({shown(item, "artifact_id"), shown(item, "num_tokens"),
+                    format_bytes(number(item, "size_bytes")), shown(item, "name")});
+    if (!is_long) continue;
+    rows.back().insert(
+        rows.back().end(),
+        {shown(item, "dtype"), shown(item, "created_at").substr(0, 10), shown(item, "sha256")});
+  }
+  console.print_table(rows);
+}
+
+int run_list(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings());
+  const auto answer = api.call("GET", "/api/v1/artifacts" + list_query(in));
+  if (!answer.ok()) return console.fail(answer.status());
+  const Json& body = *answer;
+  const Json items = body.is_object() && body.contains("artifacts") ? body.at("artifacts") : Json();
+  if (!items.is_array()) return console.fail(upstream_failed("The server's list is malformed."));
+  const std::string format = console.mode().json ? "json" : in.text("format");
+  if (format == "json") {
+    Json list = Json::array();
+    for (const Json& item : items) {
+      Json row = Json::object();
+      for (const std::string_view name : kListMembers) {
+        const auto it = item.find(std::string(name));
+        row[std::string(name)] = it == item.end() ? Json() : *it;
+      }
+      list.push_back(std::move(row));
+    }
+    console.print_json(list);
+  } else if (format == "ids") {
+    for (const Json& item : items) console.print(shown(item, "artifact_id"));
+  } else {
+    print_list(items, in.flag("long"), console);
+  }
+  return kExitOk;
+}
+
+int run_delete(const Invocation& in, Console& console) {
+  const std::string id = in.text("id");
+  if (!is_uuid(id)) {
+    return console.fail(invalid("'" + printable(id, 80) + "' is not an artifact id."));
+  }
+  if (!in.flag("yes")) {
+    console.write_error("Delete artifact " + id + "? This cannot be undone. [y/N] ");
+    std::string answer;
+    std::getline(std::cin, answer);
+    const std::string word = lower_ascii(trim(answer));
+    if (word != "y" && word != "yes") {
+      console.note("Delete cancelled.");
+      return kExitOk;
+    }
+  }
+  ApiClient api(find_api_settings());
+  const auto answer = api.call("DELETE", "/api/v1/artifacts/" + lower_ascii(id));
+  if (!answer.ok()) return console.fail(answer.status());
+  if (console.mode().json) {
+    console.print_json({{"artifact_id", id}, {"deleted", true}});
+  } else {
+    console.note("Deleted " + id + ".");
+  }
+  return kExitOk;
+}
+
+int run_quota(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings());
+  const auto answer = api.call("GET", "/api/v1/quota");
+  if (!answer.ok()) return console.fail(answer.status());
+  if (console.mode().json || in.text("format") == "json") {
+    console.print_json(*answer);
+    return kExitOk;
+  }
+  const Json& body = *answer;
+  const Json quota = body.value("quota", Json::object()), used = body.value("used", Json::object());
+  console.print("Customer: " + shown(body, "customer_id"));
+  std::vector<std::vector<std::string>> rows = {{"RESOURCE", "LIMIT", "USED", "UTILIZATION"}};
+  const std::pair<const char*, const char*> resources[] = {{"Organizations", "organizations"},
+                                                           {"Projects", "projects"},
+                                                           {"Artifacts", "artifacts"},
+                                                           {"Storage", "storage_bytes"}};
+  for (const auto& [title, name] : resources) {
+    const uint64_t limit = number(quota, name), taken = number(used, name);
+    char percent[32] = "-";
+    if (limit > 0) {
+      std::snprintf(percent, sizeof percent, "%.2f%%", 100.0 * double(taken) / double(limit));
+    }
+    const bool bytes = std::string_view(name) == "storage_bytes";
+    rows.push_back({title, bytes ? format_bytes(limit) : std::to_string(limit),
+                    bytes ? format_bytes(taken) : std::to_string(taken), percent});
+  }
+  console.print_table(rows);
+  return kExitOk;
+}
+
+int run_whoami(const Invocation&, Console& console) {
+  const ApiSettings settings = find_api_settings();
+  Json about{{"api_url", settings.url},
+             {"method", settings.key.empty() ? "none" : "api_key"},
+             {"key_source", settings.key_source}};
+  if (!settings.key.empty()) {
+    ApiClient api(settings);
+    const auto answer = api.call("POST", "/api/v1/api-keys/verify");
+    if (!answer.ok()) return console.fail(answer.status());
+    if ((*answer).is_object()) about.update(*answer);
+  }
+  if (console.mode().json) {
+    console.print_json(about);
+    return kExitOk;
+  }
+  for (const auto& [name, value] : about.items()) {
+    console.print(name + ": " +
+                  printable(value.is_string() ? value.get<std::string>() : dump_json(value)));
+  }
+  return kExitOk;
+}
+
+bool is_api_key(std::string_view key) {
+  return key.starts_with("kv_") && key.size() >= 35 && is_hex(key.substr(3), key.size() - 3);
+}
+
+int run_key_set(const Invocation& in, Console& console) {
+  std::string key = in.text("key");
+  if (key.empty() || key == "-") std::getline(std::cin, key);
+  key = std::string(trim(key));
+  if (!is_api_key(key)) {
+    return console.fail(invalid("That is not an API key: kv_ and at least 32 hex digits."));
+  }
+  auto config = read_client_config();
+  if (!config.ok()) return console.fail(config.status());
+  (*config)["api_key"] = key;
+  if (!in.text("api-url").empty()) (*config)["api_url"] = in.text("api-url");
+  const Status written = write_client_config(*config);
+  if (!written.ok()) return console.fail(written);
+  if (console.mode().json) {
+    console.print_json({{"path", client_config_path()}});
+  } else {
+    console.note("The key is stored in " + printable(client_config_path()) + ".");
+  }
+  return kExitOk;
+}
+
+int run_key_verify(const Invocation&, Console& console) {
+  ApiClient api(find_api_settings());
+  const auto answer = api.call("POST", "/api/v1/api-keys/verify");
+  const bool refused = answer.code() == Code::kUnauthenticated && !api.settings().key.empty();
+  if (!answer.ok() && !refused) return console.fail(answer.status());
+  if (console.mode().json) {
+    Json result{{"valid", answer.ok()}};
+    if (answer.ok() && (*answer).is_object()) result.update(*answer);
+    console.print_json(result);
+  } else if (refused) {
+    console.print("The API key is invalid or revoked.");
+  } else {
+    console.print("The API key is valid (customer " + shown(*answer, "customer_id") + ").");
+  }
+  return kExitOk;
+}
+
+int run_key_clear(const Invocation&, Console& console) {
+  auto config = read_client_config();
+  if (!config.ok()) return console.fail(config.status());
+  const bool had_key = (*config).erase("api_key") > 0;
+  if (had_key) {
+    const Status written = write_client_config(*config);
+    if (!written.ok()) return console.fail(written);
+  }
+  if (console.mode().json) {
+    console.print_json({{"cleared", had_key}});
+  } else {
+    console.note(had_key ? "The stored key is removed." : "No key is stored.");
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+std::vector<Command> artifact_commands() {
+  const Option id{.name = "ID", .help = "The artifact.", .required = true};
+  return {
+      {.name = "list",
+       .summary = "List the organization's artifacts, the newest first.",
+       .options = {{.name = "--format",
+                    .help = "How to print.",
+                    .fallback = "table",
+                    .choices = {"table", "json", "ids"}},
+                   {.name = "--long", .kind = ValueKind::kFlag, .help = "More columns."},
+                   {.name = "--name", .help = "Only names that contain this."},
+                   {.name = "--model", .help = "Only models that contain this."},
+                   {.name = "--dtype", .help = "Only this dtype."},
+                   {.name = "--project", .help = "Only this project (slug or id)."},
+                   {.name = "--visibility",
+                    .help = "Only these.",
+                    .choices = {"public", "private"}},
+                   {.name = "--status",
+                    .help = "ready unless asked otherwise.",
+                    .choices = {"ready", "pending", "all"}},
+                   {.name = "--sort",
+                    .help = "By what; a leading - is descending.",
+                    .choices = {"created", "-created", "name", "-name", "size", "-size"}},
+                   {.name = "--limit",
+                    .kind = ValueKind::kNumber,
+                    .help = "At most N.",
+                    .min = 1,
+                    .max = 1000}},
+       .examples = {{"kvcs list --long", "With dtype, date and digest."},
+                    {"kvcs list --format ids", "For scripts."}},
+       .run = run_list},
+      {.name = "delete",
+       .summary = "Delete an artifact for good.",
+       .options = {id, {.name = "-y,--yes", .kind = ValueKind::kFlag, .help = "Do not ask."}},
+       .examples = {{"kvcs delete 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -y", "Without asking."}},
+       .run = run_delete},
+      {.name = "quota",
+       .summary = "Show what the organization uses and may use.",
+       .options = {{.name = "--format",
+                    .help = "How to print.",
+                    .fallback = "table",
+                    .choices = {"table", "json"}}},
+       .examples = {{"kvcs quota", "Limits, use and utilization."}},
+       .run = run_quota},
+      {.name = "whoami",
+       .summary = "Show which server and key are used, and whom they speak for.",
+       .examples = {{"kvcs whoami", "Never prints the key."}},
+       .run = run_whoami},
+      {.name = "api-key set",
+       .summary = "Store the API key that this machine uses.",
+       .options = {{.name = "KEY", .help = "The key; \"-\" or nothing reads it from stdin."},
+                   {.name = "--api-url", .help = "The server it belongs to.", .value_name = "URL"}},
+       .examples = {{"kvcs api-key set < key.txt", "Keeps the key out of the process list."}},
+       .run = run_key_set},
+      {.name = "api-key verify",
+       .summary = "Ask the server whether the key is good.",
+       .examples = {{"kvcs api-key verify", "Prints the customer."}},
+       .run = run_key_verify},
+      {.name = "api-key clear",
+       .summary = "Forget the stored key.",
+       .examples = {{"kvcs api-key clear", "The server's copy stays valid."}},
+       .run = run_key_clear},
+  };
+}
+
+}  // namespace kvcs::cli

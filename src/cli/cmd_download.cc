@@ -1,0 +1,220 @@
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/id.h"
+#include "cli/api_client.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "kvfile/kvfile.h"
+
+namespace kvcs::cli {
+namespace {
+
+constexpr int kAttemptsMax = 5;
+constexpr size_t kStepBytes = 256 << 10;
+
+struct Wanted {
+  std::string id, url, sha256, target, part;
+  uint64_t size_bytes = 0;
+  Json metadata;
+};
+
+class OpenFile final {
+ public:
+  explicit OpenFile(int fd) : fd_(fd) {}
+  ~OpenFile() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+std::string target_path(const Invocation& in, const std::string& id) {
+  const std::string output = in.text("output");
+  if (output.empty()) return id + ".kv";
+  std::error_code ignored;
+  if (std::filesystem::is_directory(output, ignored)) return output + "/" + id + ".kv";
+  return output;
+}
+
+Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
+  Wanted wanted;
+  wanted.id = lower_ascii(in.text("id"));
+  if (!is_uuid(wanted.id)) {
+    return invalid("'" + printable(wanted.id, 80) + "' is not an artifact id; see `kvcs list`.");
+  }
+  const Json about = KVCS_TRY(api.call("GET", "/api/v1/artifacts/" + wanted.id + "?shape=single"));
+  JsonReader reader(about);
+  reader.ignore_unknown();
+  wanted.url = reader.optional_string("download_url", {.max_bytes = 4096}).value_or("");
+  wanted.sha256 = reader.optional_string("sha256").value_or("");
+  wanted.size_bytes = static_cast<uint64_t>(reader.integer("size_bytes", 0, INT64_MAX));
+  const Json* const metadata = reader.object("metadata");
+  if (metadata != nullptr) wanted.metadata = *metadata;
+  KVCS_TRY(reader.finish());
+  if (wanted.url.empty()) return invalid("The upload of this artifact is not confirmed yet.");
+  if (!is_hex(wanted.sha256, 64)) return upstream_failed("The server names no digest.");
+  wanted.target = target_path(in, wanted.id);
+  const std::filesystem::path path(wanted.target);
+  // One name per artifact, so that a later run finds what an earlier one left.
+  wanted.part = (path.parent_path() /
+                 ("." + path.filename().string() + "." + wanted.id.substr(0, 8) + ".part"))
+                    .string();
+  return wanted;
+}
+
+// Hashes what an earlier run left and returns its length.
+Result<uint64_t> hash_part(int fd, const Wanted& wanted, Sha256& hash, Console& console) {
+  struct stat facts {};
+  if (::fstat(fd, &facts) != 0) return io_error("stat", wanted.part, errno);
+  const auto have = static_cast<uint64_t>(facts.st_size);
+  if (have > wanted.size_bytes) {
+    if (::ftruncate(fd, 0) != 0) return io_error("truncate", wanted.part, errno);
+    return uint64_t{0};
+  }
+  Progress progress(console, "Checking", have);
+  std::vector<char> buffer(kStepBytes);
+  uint64_t at = 0;
+  while (at < have) {
+    const ssize_t n = ::pread(fd, buffer.data(), buffer.size(), static_cast<off_t>(at));
+    if (n <= 0) return io_error("read", wanted.part, n < 0 ? errno : EIO);
+    hash.update(buffer.data(), static_cast<size_t>(n));
+    progress.update(at += static_cast<uint64_t>(n));
+  }
+  return have;
+}
+
+Status write_all(int fd, const Wanted& wanted, const char* data, size_t size) {
+  while (size > 0) {
+    const ssize_t n = ::write(fd, data, size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return io_error("write", wanted.part, errno);
+    data += n;
+    size -= static_cast<size_t>(n);
+  }
+  return ok();
+}
+
+// One attempt: from `have` bytes towards all of them.
+Status receive(ApiClient& api, const Wanted& wanted, int fd, Sha256& hash, uint64_t& have,
+               Progress& progress) {
+  auto answer = KVCS_TRY(api.get_bytes(wanted.url, have, wanted.sha256));
+  if (have > 0 && answer->status() != 206) {
+    return upstream_failed("The server does not resume downloads; remove " + wanted.part +
+                           " and start again.");
+  }
+  std::vector<char> buffer(kStepBytes);
+  for (;;) {
+    const size_t n = KVCS_TRY(answer->read(buffer));
+    if (n == 0) break;
+    if (n > wanted.size_bytes - have) return upstream_failed("The server sends too many bytes.");
+    KVCS_TRY(write_all(fd, wanted, buffer.data(), n));
+    hash.update(buffer.data(), n);
+    progress.update(have += n);
+  }
+  return have == wanted.size_bytes ? ok() : upstream_failed("The transfer broke off.");
+}
+
+Status publish(const Wanted& wanted, int fd, bool force) {
+  if (::fsync(fd) != 0) return io_error("fsync", wanted.part, errno);
+  const unsigned flags = force ? 0 : RENAME_NOREPLACE;
+  if (::renameat2(AT_FDCWD, wanted.part.c_str(), AT_FDCWD, wanted.target.c_str(), flags) == 0) {
+    return ok();
+  }
+  if (errno == EEXIST) return conflict(wanted.target + " exists; --force replaces it.");
+  return io_error("rename", wanted.target, errno);
+}
+
+Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Console& console) {
+  std::error_code ignored;
+  if (!in.flag("force") && std::filesystem::exists(wanted.target, ignored)) {
+    return conflict(printable(wanted.target) + " exists; --force replaces it.");
+  }
+  const OpenFile file(
+      ::open(wanted.part.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (file.get() < 0) return io_error("create", wanted.part, errno);
+  Sha256 hash;
+  uint64_t have = KVCS_TRY(hash_part(file.get(), wanted, hash, console));
+  {
+    Progress progress(console, "Downloading", wanted.size_bytes);
+    for (int attempt = 1; have < wanted.size_bytes; attempt++) {
+      const uint64_t before = have;
+      const Status got = receive(api, wanted, file.get(), hash, have, progress);
+      if (got.ok()) break;
+      // Progress is a reason to go on; several failures without any are not.
+      if (have > before) attempt = 0;
+      const bool broken = got.code() == Code::kUpstream || got.code() == Code::kTimeout;
+      if (attempt >= kAttemptsMax || !broken) return got;
+      wanted.url = KVCS_TRY(ask_server(in, api)).url;
+    }
+  }
+  const std::string actual = hash.finish_hex();
+  if (actual != wanted.sha256) {
+    ::unlink(wanted.part.c_str());
+    return upstream_failed("The bytes received are not the artifact's: SHA-256 " + actual +
+                           " instead of " + wanted.sha256 + ". Nothing was kept.");
+  }
+  return publish(wanted, file.get(), in.flag("force"));
+}
+
+// What the uploader's sidecar said comes back beside the file.
+Status restore_sidecar(const Wanted& wanted) {
+  if (!wanted.metadata.is_object()) return ok();
+  const auto found = wanted.metadata.find("sidecar");
+  if (found == wanted.metadata.end() || !found->is_object()) return ok();
+  const auto sidecar = kvfile::parse_sidecar(dump_json(*found));
+  return sidecar.ok() ? kvfile::write_sidecar(wanted.target, *sidecar) : sidecar.status();
+}
+
+int run_download(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings());
+  auto wanted = ask_server(in, api);
+  if (!wanted.ok()) return console.fail(wanted.status());
+  const Status done = fetch(api, in, *wanted, console);
+  if (!done.ok()) return console.fail(done);
+  const Status sidecar = restore_sidecar(*wanted);
+  if (!sidecar.ok()) {
+    console.note("The sidecar was not written: " + printable(sidecar.message()));
+  }
+  if (console.mode().json) {
+    console.print_json({{"artifact_id", wanted->id},
+                        {"path", wanted->target},
+                        {"size_bytes", wanted->size_bytes},
+                        {"sha256", wanted->sha256}});
+  } else {
+    console.print(console.mode().quiet
+                      ? wanted->target
+                      : "Downloaded " + printable(wanted->target) + " (" +
+                            format_bytes(wanted->size_bytes) + ", SHA-256 " + wanted->sha256 + ")");
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+std::vector<Command> download_commands() {
+  return {{.name = "download",
+           .summary = "Fetch an artifact, check its digest, then put it in place.",
+           .options = {{.name = "ID", .help = "The artifact.", .required = true},
+                       {.name = "-o,--output",
+                        .help = "Where to; else ID.kv in this folder.",
+                        .value_name = "PATH"},
+                       {.name = "--force", .kind = ValueKind::kFlag, .help = "Replace a file."}},
+           .examples = {{"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -o context.kv",
+                         "A broken download goes on where it stopped."}},
+           .run = run_download}};
+}
+
+}  // namespace kvcs::cli

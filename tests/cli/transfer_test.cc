@@ -1,0 +1,194 @@
+// Goal: what a person types reaches the daemon and comes back whole. Method: the daemon in this
+// process, the commands through their parser, server and key from the environment.
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "base/crypto.h"
+#include "cli/api_client.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "kvfile/kvfile.h"
+#include "support/test_app.h"
+
+namespace kvcs {
+namespace {
+
+using test::TempDir;
+using test::TestApp;
+
+// An environment variable for one test; what it was comes back.
+class Env final {
+ public:
+  Env(const char* name, const std::string& value) : name_(name) {
+    const char* const before = std::getenv(name);
+    if (before != nullptr) before_ = before;
+    ::setenv(name, value.c_str(), 1);
+  }
+  ~Env() {
+    if (before_) {
+      ::setenv(name_, before_->c_str(), 1);
+    } else {
+      ::unsetenv(name_);
+    }
+  }
+  Env(const Env&) = delete;
+  Env& operator=(const Env&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+struct Desk {
+  TempDir folder;
+  TestApp app;
+  Env url{"KVCS_API_URL", "http://127.0.0.1:" + std::to_string(app.port())};
+  Env key{"KVCS_API_KEY", app.credential("api_key")};
+  Env config{"XDG_CONFIG_HOME", folder.file("config")};
+  Env no_data{"KVCS_DATA_DIR", folder.file("none")};
+  std::string out, error;
+
+  int run(std::vector<std::string> arguments) {
+    out.clear();
+    error.clear();
+    return cli::run_cli(
+        arguments, cli::commands(), [this](std::string_view text) { out += text; },
+        [this](std::string_view text) { error += text; });
+  }
+  Json json() const {
+    INFO(out << error);
+    auto parsed = parse_json(out);
+    REQUIRE(parsed.ok());
+    return *parsed;
+  }
+  std::string read(const std::string& name) const {
+    std::ifstream file(folder.file(name), std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  // A small but real .kv file with a sidecar.
+  std::string make_file(const std::string& name) {
+    const auto tensor = [](const char* tensor_name) {
+      kvfile::Tensor t;
+      t.name = tensor_name;
+      t.shape = {1, 1, 4, 8};
+      return t;
+    };
+    auto header = kvfile::make_header({tensor("k_0"), tensor("v_0")}, {});
+    REQUIRE(header.ok());
+    const std::string path = folder.file(name);
+    std::ofstream file(path, std::ios::binary);
+    file << kvfile::dump_header(*header) << std::string(128, '\1');
+    file.close();
+    kvfile::Sidecar about = kvfile::describe_header(*header);
+    about.model_name = "tiny";
+    about.prompt = "a context";
+    about.nbytes = std::filesystem::file_size(path);
+    REQUIRE(kvfile::write_sidecar(path, about).ok());
+    return path;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("upload, list, download and delete bring the same bytes back", "[cli][transfer][unit]") {
+  Desk d;
+  const std::string path = d.make_file("context.kv");
+  REQUIRE(d.run({"upload", path, "--name", "demo", "--json"}) == 0);
+  const std::string id = d.json()["artifact_id"];
+  CHECK(d.json()["sha256"] == sha256_hex(d.read("context.kv")));
+  CHECK(d.run({"list"}) == 0);
+  CHECK(d.out.find("demo") != std::string::npos);
+  CHECK(d.run({"list", "--format", "ids"}) == 0);
+  CHECK(d.out == id + "\n");
+  REQUIRE(d.run({"list", "--json"}) == 0);
+  CHECK(d.json()[0]["num_tokens"] == 4);
+  REQUIRE(d.run({"download", id, "-o", d.folder.file("back.kv")}) == 0);
+  CHECK(d.read("back.kv") == d.read("context.kv"));
+  CHECK(d.read("back.kv.json") == d.read("context.kv.json"));
+  CHECK(d.run({"download", id, "-o", d.folder.file("back.kv")}) == 1);
+  CHECK(d.error.find("--force") != std::string::npos);
+  CHECK(d.run({"download", id, "-o", d.folder.file("back.kv"), "--force"}) == 0);
+  CHECK(d.run({"delete", id, "-y"}) == 0);
+  CHECK(d.run({"delete", id, "-y"}) == 1);
+  CHECK(d.run({"list"}) == 0);
+  CHECK(d.out == "No artifacts.\n");
+}
+
+TEST_CASE("a download goes on where an earlier one stopped, and a damaged part is dropped",
+          "[cli][transfer][unit]") {
+  Desk d;
+  d.make_file("context.kv");
+  REQUIRE(d.run({"upload", d.folder.file("context.kv"), "--json"}) == 0);
+  const std::string id = d.json()["artifact_id"], bytes = d.read("context.kv");
+  const std::string part = d.folder.file(".back.kv." + id.substr(0, 8) + ".part");
+  std::ofstream(part, std::ios::binary) << bytes.substr(0, 100);
+  REQUIRE(d.run({"download", id, "-o", d.folder.file("back.kv")}) == 0);
+  CHECK(d.read("back.kv") == bytes);
+  std::ofstream(part, std::ios::binary) << std::string(100, 'x');
+  CHECK(d.run({"download", id, "-o", d.folder.file("other.kv"), "--json"}) == 0);
+  const std::string bad = d.folder.file(".third.kv." + id.substr(0, 8) + ".part");
+  std::ofstream(bad, std::ios::binary) << std::string(100, 'x');
+  CHECK(d.run({"download", id, "-o", d.folder.file("third.kv")}) == 1);
+  CHECK(d.error.find("SHA-256") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(bad));
+  CHECK_FALSE(std::filesystem::exists(d.folder.file("third.kv")));
+}
+
+TEST_CASE("what is no .kv file is not uploaded", "[cli][transfer][unit]") {
+  Desk d;
+  std::ofstream(d.folder.file("no.kv")) << "not a cache";
+  CHECK(d.run({"upload", d.folder.file("no.kv")}) == 1);
+  CHECK(d.run({"upload", d.folder.file("missing.kv")}) == 1);
+  CHECK(d.run({"upload"}) == 2);
+  CHECK(d.run({"download", "nonsense"}) == 1);
+}
+
+TEST_CASE("quota, whoami and the key's three commands", "[cli][transfer][unit]") {
+  Desk d;
+  CHECK(d.run({"quota"}) == 0);
+  CHECK(d.out.find("1.00 TB") != std::string::npos);
+  REQUIRE(d.run({"whoami", "--json"}) == 0);
+  CHECK(d.json()["key_source"] == "environment");
+  CHECK(d.out.find("kv_") == std::string::npos);
+  CHECK(d.run({"api-key", "verify"}) == 0);
+  CHECK(d.out.find("valid") != std::string::npos);
+  REQUIRE(d.run({"api-key", "set", "kv_" + std::string(64, 'a')}) == 0);
+  const auto mode = std::filesystem::status(cli::client_config_path()).permissions();
+  CHECK(mode == (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+  {
+    const Env unset("KVCS_API_KEY", "");
+    REQUIRE(d.run({"api-key", "verify", "--json"}) == 0);
+    CHECK(d.json()["valid"] == false);
+    REQUIRE(d.run({"api-key", "clear"}) == 0);
+    CHECK(d.run({"list"}) == 1);
+    CHECK(d.error.find("KVCS_API_KEY") != std::string::npos);
+  }
+  CHECK(d.run({"api-key", "set", "nonsense"}) == 1);
+}
+
+TEST_CASE("a local daemon's credentials are used for its own URL and no other",
+          "[cli][transfer][unit]") {
+  Desk d;
+  const Env data("KVCS_DATA_DIR", d.app.data_dir());
+  const Env no_key("KVCS_API_KEY", "");
+  const std::string local = d.app.app().url();
+  {
+    const Env no_url("KVCS_API_URL", "");
+    CHECK(cli::find_api_settings().url == local);
+    CHECK(cli::find_api_settings().key_source == "local daemon");
+  }
+  const Env other("KVCS_API_URL", "https://elsewhere.example");
+  CHECK(cli::find_api_settings().key.empty());
+}
+
+TEST_CASE("a server that cannot be reached is named", "[cli][transfer][fault]") {
+  Desk d;
+  const Env nowhere("KVCS_API_URL", "http://127.0.0.1:1");
+  CHECK(d.run({"list"}) == 1);
+  CHECK(d.error.find("http://127.0.0.1:1 cannot be reached") != std::string::npos);
+}
+
+}  // namespace kvcs
