@@ -141,6 +141,10 @@ $(B)/src/%.o: src/%.cc | $(B)/gen/version.h
 	@mkdir -p $(@D)
 	@echo "  CXX $<"
 	@$(CCACHE) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+$(B)/tests/bench/%.o: tests/bench/%.cc | $(B)/gen/version.h
+	@mkdir -p $(@D)
+	@echo "  CXX $<"
+	@$(CCACHE) $(CXX) $(CPPFLAGS) -Itests $(CXXFLAGS) -MMD -MP -c $< -o $@
 $(B)/tests/%.o: tests/%.cc | $(B)/gen/version.h
 	@mkdir -p $(@D)
 	@echo "  CXX $<"
