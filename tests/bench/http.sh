@@ -85,16 +85,18 @@ download() { # port parallel -> MiB/s
     curl -sf -o /dev/null "http://127.0.0.1:$1/file" &
     pids[i]=$!
   done
-  for i in "${pids[@]}"; do wait "$i" || { echo failed; return; }; done
+  for i in "${pids[@]}"; do wait "$i" || { echo 0; return; }; done
   end=$(date +%s%N)
   pids=()
   echo "$2 $start $end" | awk '{printf "%.0f", $1*256e9/($3-$2)}'
 }
-file_row() { # name parallel
-  local n o
+file_row() { # name parallel; the better of three turns each, taken alternately
+  local n=0 o=0 turn one
   download "$ours" 1 > /dev/null
-  n=$(download "$port" "$2")
-  o=$(download "$ours" "$2")
+  for turn in 1 2 3; do
+    one=$(download "$port" "$2"); [ "$one" -le "$n" ] || n=$one
+    one=$(download "$ours" "$2"); [ "$one" -le "$o" ] || o=$one
+  done
   row "$1" "$o MiB/s" "$n MiB/s" "$(echo "$o $n" | awk '{printf "%.2f", $1/$2}')" "256 MiB each"
 }
 
