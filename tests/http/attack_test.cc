@@ -7,6 +7,7 @@
 #include "support/test_server.h"
 
 using namespace kvcs;
+using namespace std::literals;
 using namespace kvcs::test;
 using http::Method;
 using http::Request;
@@ -241,7 +242,7 @@ TEST_CASE("attack: malformed heads are refused", "[unit][http]") {
   CHECK(status("GET /hidden HTTP/1.1\r\nHost: a b\r\n\r\n") == 400);
   CHECK(status("GET /hidden HTTP/1.1\r\nHost: h\r\nNo colon\r\n\r\n") == 400);
   CHECK(status("GET /hidden HTTP/1.1\r\nHost: h\r\n: empty\r\n\r\n") == 400);
-  CHECK(status(std::string_view("GET /hidden HTTP/1.1\r\nHost: h\r\nA: b\0c\r\n\r\n", 46)) == 400);
+  CHECK(status("GET /hidden HTTP/1.1\r\nHost: h\r\nA: b\0c\r\n\r\n"sv) == 400);
   CHECK(status("GET /hidden HTTP/1.1\r\nHost: h\r\nA: b\rc\r\n\r\n") == 400);
   CHECK(status("GET /hidden HTTP/1.1\nHost: h\n\n") == 400);
   CHECK(status("GET /hidden\r\nHost: h\r\n\r\n") == 400);
