@@ -1,0 +1,212 @@
+// Goal: the artifact door of the real binary: the commands in a second terminal, requests as bare
+// as the public client's, and a daemon that is killed in the middle of an upload.
+// Method: each test starts the daemon on a folder and a free port of its own and stops it.
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
+const binary = process.env.KVCS_BINARY ?? join(root, 'build/release/kvcs');
+const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
+
+class Daemon {
+  constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), 'kvcs-e2e-'));
+    this.data = join(this.folder, 'data');
+  }
+
+  async start() {
+    this.process = spawn(binary, ['serve', '--data-dir', this.data, '--listen', '127.0.0.1:0'],
+      { cwd: this.folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    this.ended = new Promise((resolve) => this.process.on('exit', resolve));
+    this.url = await new Promise((resolve, reject) => {
+      let log = '';
+      this.process.stderr.on('data', (chunk) => {
+        log += chunk;
+        const ready = log.match(/"event":"server.ready","url":"([^"]+)"/);
+        if (ready) resolve(ready[1]);
+      });
+      this.process.on('exit', () => reject(new Error(`the daemon ended: ${log}`)));
+    });
+    this.port = Number(new URL(this.url).port);
+    this.credentials = JSON.parse(readFileSync(join(this.data, 'initial-credentials.json')));
+    return this;
+  }
+
+  async stop(signal = 'SIGTERM') {
+    this.process.kill(signal);
+    await this.ended;
+  }
+
+  remove() {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  // As a person in a second terminal, in the daemon's folder.
+  async cli(...args) {
+    const env = { PATH: process.env.PATH, HOME: this.folder, KVCS_API_URL: this.url,
+      KVCS_API_KEY: this.credentials.api_key };
+    try {
+      const { stdout } = await promisify(execFile)(binary, args, { cwd: this.folder, env });
+      return { status: 0, stdout };
+    } catch (failure) {
+      return { status: failure.code, stdout: failure.stdout, stderr: failure.stderr };
+    }
+  }
+
+  async api(method, path, body) {
+    const headers = { authorization: `Bearer ${this.credentials.api_key}` };
+    const response = await fetch(this.url + path,
+      { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    const text = await response.text();
+    return { status: response.status, body: text ? JSON.parse(text) : null };
+  }
+
+  // One request exactly as written; resolves with the bytes of the answer.
+  raw(head, body = Buffer.alloc(0)) {
+    return new Promise((resolve, reject) => {
+      const chunks = [];
+      const socket = connect(this.port, '127.0.0.1', () => {
+        socket.write(`${head.join('\r\n')}\r\nconnection: close\r\n\r\n`);
+        socket.write(body);
+      });
+      socket.on('data', (chunk) => chunks.push(chunk));
+      socket.on('error', reject);
+      socket.on('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
+    });
+  }
+}
+
+async function withDaemon(run) {
+  const daemon = new Daemon();
+  try {
+    await daemon.start();
+    await run(daemon);
+  } finally {
+    if (daemon.process.exitCode === null && daemon.process.signalCode === null) await daemon.stop();
+    daemon.remove();
+  }
+}
+
+// A .kv file of one layer with 4 tokens and `width` channels.
+function kvFile(width, fill = 1) {
+  const size = 4 * width * 2;
+  const tensor = (begin) => ({ dtype: 'F16', shape: [1, 1, 4, width], data_offsets: [begin, begin + size] });
+  let json = JSON.stringify({ k_0: tensor(0), v_0: tensor(size) });
+  json = json.padEnd(Math.ceil(json.length / 8) * 8, ' ');
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([length, Buffer.from(json), Buffer.alloc(2 * size, fill)]);
+}
+
+const announce = (bytes) => ({ name: 'demo', dtype: 'F16', size_bytes: bytes.length, checksum: sha256(bytes) });
+const filesUnder = (folder) => readdirSync(folder, { recursive: true })
+  .map((name) => join(folder, name)).filter((path) => statSync(path).isFile());
+
+test('upload, list, download and delete through the binary', () => withDaemon(async (daemon) => {
+  const bytes = kvFile(65536);
+  writeFileSync(join(daemon.folder, 'context.kv'), bytes);
+  const uploaded = await daemon.cli('upload', 'context.kv', '--name', 'demo', '--json');
+  assert.equal(uploaded.status, 0, uploaded.stderr);
+  const { artifact_id: id, sha256: digest } = JSON.parse(uploaded.stdout);
+  assert.equal(digest, sha256(bytes));
+  assert.match((await daemon.cli('list')).stdout, /demo/);
+  const download = await daemon.cli('download', id, '-o', 'back.kv');
+  assert.equal(download.status, 0, download.stderr);
+  assert.deepEqual(readFileSync(join(daemon.folder, 'back.kv')), bytes);
+  assert.equal((await daemon.cli('download', id, '-o', 'back.kv')).status, 1);
+  assert.equal((await daemon.cli('delete', id, '-y')).status, 0);
+  assert.match((await daemon.cli('list')).stdout, /No artifacts/);
+  assert.equal(filesUnder(join(daemon.data, 'blobs')).length, 0);
+}));
+
+test('the credentials of a daemon nearby are found without any setting', () => withDaemon(async (daemon) => {
+  const env = { PATH: process.env.PATH, HOME: daemon.folder };
+  const { stdout } = await promisify(execFile)(binary, ['whoami', '--json'], { cwd: daemon.folder, env });
+  assert.equal(JSON.parse(stdout).key_source, 'local daemon');
+  assert.equal(JSON.parse(stdout).project_id, daemon.credentials.project_id);
+}));
+
+test('requests as the public client sends them', () => withDaemon(async (daemon) => {
+  const bytes = kvFile(16);
+  const key = `authorization: Bearer ${daemon.credentials.api_key}`;
+  const head = (line, ...more) => [line, `host: 127.0.0.1:${daemon.port}`, 'accept: */*', ...more];
+  const body = Buffer.from(JSON.stringify({ model_name: 'n', dtype: 'F16', num_tokens: 4, visibility: 'private',
+    size_bytes: bytes.length, checksum: sha256(bytes),
+    metadata: { name: 'n', sha256: sha256(bytes), num_layers: 1, quantized: false } }));
+  const begun = await daemon.raw(head('POST /api/v1/artifacts/upload-url HTTP/1.1', key,
+    'content-type: application/json', `content-length: ${body.length}`), body);
+  assert.match(begun, /^HTTP\/1\.1 200 /);
+  const { artifact_id: id, url, upload_url: none } = JSON.parse(begun.slice(begun.indexOf('\r\n\r\n') + 4));
+  assert.equal(none, undefined);
+  const target = url.slice(url.indexOf('/blobs/'));
+  const put = await daemon.raw(head(`PUT ${target} HTTP/1.1`, `content-length: ${bytes.length}`), bytes);
+  assert.match(put, /^HTTP\/1\.1 200 /);
+  // Without Content-Length, Transfer-Encoding or Content-Type.
+  const confirmed = await daemon.raw(head(`POST /api/v1/artifacts/${id}/confirm-upload HTTP/1.1`, key));
+  assert.match(confirmed, /^HTTP\/1\.1 200 /);
+  const link = await daemon.raw(head(`POST /api/v1/artifacts/${id}/download-url HTTP/1.1`, key));
+  assert.match(link, new RegExp(`"artifact_id":"${id}"`));
+  assert.match(await daemon.raw(head('POST /api/v1/api-keys/verify HTTP/1.1', key)), /"customer_id":"[0-9a-f]{32}"/);
+  const listed = await daemon.raw(head('GET /api/v1/artifacts HTTP/1.1', key));
+  assert.ok(!/"id":|"model_name":/.test(listed), listed);
+}));
+
+test('truncated, oversized, forged and foreign requests leave nothing behind', () => withDaemon(async (daemon) => {
+  const bytes = kvFile(1024);
+  const { body: begun } = await daemon.api('POST', '/api/v1/artifacts/upload-url', announce(bytes));
+  const put = async (url, content) => {
+    const response = await fetch(url, { method: 'PUT', body: content });
+    return { status: response.status, body: await response.text() };
+  };
+  assert.equal((await put(begun.url, bytes.subarray(1))).status, 400);
+  assert.equal((await put(begun.url, Buffer.concat([bytes, bytes]))).status, 400);
+  const wrong = await put(begun.url, kvFile(1024, 2));
+  assert.equal(wrong.status, 400);
+  assert.equal(JSON.parse(wrong.body).expected, sha256(bytes));
+  assert.equal((await put(begun.url.replace('size=', 'size=1'), bytes)).status, 403);
+  assert.equal((await fetch(begun.url)).status, 403);
+  const id = begun.artifact_id;
+  assert.equal((await daemon.api('POST', `/api/v1/artifacts/${id}/confirm-upload`, {})).status, 400);
+  assert.equal((await daemon.api('GET', '/api/v1/artifacts/nonsense')).status, 400);
+  assert.equal((await daemon.api('DELETE', '/api/v1/artifacts/00000000-0000-4000-8000-000000000000')).status, 404);
+  assert.equal((await fetch(`${daemon.url}/api/v1/artifacts`)).status, 401);
+  assert.equal((await fetch(`${daemon.url}/api/v1/artifacts`, { method: 'PATCH' })).status, 405);
+  assert.equal(filesUnder(join(daemon.data, 'blobs')).length, 0);
+}));
+
+test('kill -9: confirmed artifacts survive, a half upload vanishes', () => withDaemon(async (daemon) => {
+  const kept = kvFile(4096);
+  writeFileSync(join(daemon.folder, 'kept.kv'), kept);
+  const { artifact_id: id } = JSON.parse((await daemon.cli('upload', 'kept.kv', '--json')).stdout);
+  const half = kvFile(1 << 20);
+  const { body: begun } = await daemon.api('POST', '/api/v1/artifacts/upload-url', announce(half));
+  const target = begun.url.slice(begun.url.indexOf('/blobs/'));
+  const socket = connect(daemon.port, '127.0.0.1');
+  socket.on('error', () => {});
+  const temps = join(daemon.data, 'blobs/tmp');
+  socket.write(`PUT ${target} HTTP/1.1\r\nhost: a\r\ncontent-length: ${half.length}\r\n\r\n`);
+  socket.write(half.subarray(0, half.length / 2));
+  while (!existsSync(temps) || filesUnder(temps).length === 0) await new Promise(setImmediate);
+  await daemon.stop('SIGKILL');
+  socket.destroy();
+  await daemon.start();
+  assert.equal(filesUnder(temps).length, 0);
+  assert.equal(filesUnder(join(daemon.data, 'blobs')).length, 1);
+  const { body: list } = await daemon.api('GET', '/api/v1/artifacts');
+  assert.deepEqual(list.artifacts.map((item) => item.artifact_id), [id]);
+  assert.equal((await daemon.cli('download', id, '-o', 'back.kv')).status, 0);
+  assert.deepEqual(readFileSync(join(daemon.folder, 'back.kv')), kept);
+  // The upload can still be made whole.
+  const again = await fetch(daemon.url + target, { method: 'PUT', body: half });
+  assert.equal(again.status, 200);
+  const confirm = `/api/v1/artifacts/${begun.artifact_id}/confirm-upload`;
+  assert.equal((await daemon.api('POST', confirm, { digest: sha256(half) })).status, 200);
+}));
