@@ -28,6 +28,7 @@ struct ArtifactWorld {
   std::unique_ptr<DbWriter> writer;
   std::unique_ptr<DbReaders> readers;
   ArtifactConfig config;
+  Mutex events_mutex;  // Audits come from every thread that changes something.
   std::vector<ArtifactEvent> events;
   std::unique_ptr<ArtifactService> service;
   Presigner presigner{Secret(std::string(32, 's')), clock};
@@ -59,9 +60,11 @@ struct ArtifactWorld {
   // The process dies and comes back: what was in memory is gone.
   void restart() {
     api.reset();
-    service = std::make_unique<ArtifactService>(
-        config, *writer, *readers, *blobs, clock, *entropy, nullptr,
-        [this](const ArtifactEvent& event) { events.push_back(event); });
+    service = std::make_unique<ArtifactService>(config, *writer, *readers, *blobs, clock, *entropy,
+                                                nullptr, [this](const ArtifactEvent& event) {
+                                                  MutexLock lock(events_mutex);
+                                                  events.push_back(event);
+                                                });
     api = std::make_unique<ArtifactsApi>(
         *service, presigner, clock, ArtifactsApiConfig{"", "http://fallback:1"},
         [this](std::string_view id) -> Result<std::string> {
