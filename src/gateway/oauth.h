@@ -1,0 +1,87 @@
+// The client's side of OAuth 2.0 token endpoints (RFC 6749 §2.3, §4.4, §5, §6; RFC 7009; RFC 7523):
+// how requests are authenticated, how answers of many shapes are read, and what a failure means for
+// the next attempt. Functions without state; thread-safe as the HttpUpstream is.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "gateway/gateway.h"
+#include "http/upstream.h"
+
+namespace kvcs::gateway {
+
+inline constexpr int kTokenDeadlineMs = 15'000;          // One exchange with a token endpoint.
+inline constexpr size_t kTokenAnswerMaxBytes = 1 << 20;  // Longer answers are garbage.
+inline constexpr int64_t kTokenLifetimeMaxS = 10LL * 366 * 86'400;
+
+// kAuto: basic, and where that is refused as invalid_client, once more with post; none when there
+// is no secret.
+enum class ClientAuth : uint8_t { kAuto, kBasic, kPost, kNone };
+Result<ClientAuth> parse_client_auth(std::string_view name);  // client_secret_basic, …; "" = kAuto
+
+// What of a provider's record the OAuth code needs.
+struct OAuthClient {
+  AuthType type = AuthType::kOauth2RefreshToken;
+  std::string token_url, authorize_url, revoke_url, issuer;
+  std::string client_id;
+  Secret client_secret;
+  ClientAuth client_auth = ClientAuth::kAuto;
+  std::vector<std::string> scopes;
+  std::string scope_separator = " ";
+  std::map<std::string, std::string> authorize_params;  // access_type=offline, prompt=consent, …
+  bool allow_private_addresses = false;
+
+  std::string scope_text() const;
+};
+// NotFound: no such provider. Called for every refresh; quick.
+using OAuthClientSource = std::function<Result<OAuthClient>(std::string_view provider)>;
+
+struct TokenAnswer {
+  Secret access_token;
+  Secret refresh_token;                     // Empty: the old one stays.
+  int64_t expires_in_s = 0;                 // 0: the answer did not say.
+  std::string scope;                        // "": as asked for.
+  std::map<std::string, std::string> meta;  // instance_url
+};
+
+// kTransient: network, 5xx, 429: again later. kRecoverable: the request was refused but the grant
+// may be good: again later, too. kTerminal: a person must act.
+enum class FailureClass : uint8_t { kTransient, kRecoverable, kTerminal };
+struct TokenFailure {
+  FailureClass failure_class = FailureClass::kTransient;
+  std::string oauth_error;     // "invalid_grant", …; "" when there was none.
+  std::string message;         // For an admin; holds nothing secret of the request.
+  int64_t retry_after_s = 0;   // As the server asked; 0: it did not.
+  int64_t server_clock_s = 0;  // Its Date header; 0: none.
+};
+struct TokenOutcome {
+  std::optional<TokenAnswer> answer;
+  TokenFailure failure;  // Means something when there is no answer.
+};
+
+using FormPairs = std::vector<std::pair<std::string, std::string>>;
+std::string form_encode(const FormPairs& pairs);
+
+// POSTs `form` and the client's authentication to client.token_url.
+TokenOutcome request_token(http::HttpUpstream& upstream, const OAuthClient& client,
+                           const FormPairs& form, const Clock& clock);
+// The grant that fits the account: refresh_token, client_credentials or a signed assertion, with
+// the account's own client where `refresh` has one. Assertions that are refused while the server's
+// clock is more than a minute from ours are signed once more by its clock.
+TokenOutcome refresh_token_grant(http::HttpUpstream& upstream, OAuthClient client,
+                                 const RefreshMaterial& refresh, const Clock& clock);
+// RFC 7009. Ok when the provider says 200. Invalid when it offers no revocation.
+Status revoke_token(http::HttpUpstream& upstream, OAuthClient client,
+                    const RefreshMaterial& refresh, const Secret& access_token);
+
+// Exposed for tests: reads one answer.
+TokenOutcome read_token_answer(int status, std::string_view content_type, std::string_view body);
+
+}  // namespace kvcs::gateway

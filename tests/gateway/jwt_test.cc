@@ -1,0 +1,138 @@
+// Goal: assertions are what RFC 7515, 7518 and 7523 say, and bad keys are refused when they are
+// stored. Method: sign with keys made here, verify with OpenSSL by the public half.
+#include "gateway/jwt.h"
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <openssl/bio.h>
+#include <openssl/ec.h>
+#include <openssl/ecdsa.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "gateway/token_world.h"
+
+using namespace kvcs;
+using namespace kvcs::gateway;
+using kvcs::test::TokenWorld;
+
+namespace {
+
+using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
+Key rsa_key(unsigned bits = 2048) {
+  return {EVP_RSA_gen(bits), &EVP_PKEY_free};
+}
+Key ec_key(const char* curve = "P-256") {
+  return {EVP_EC_gen(curve), &EVP_PKEY_free};
+}
+std::string pem_of(const Key& key) {
+  BIO* bio = BIO_new(BIO_s_mem());
+  PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio, &data);
+  std::string pem(data, static_cast<size_t>(size));
+  BIO_free(bio);
+  return pem;
+}
+bool verifies(const Key& key, const std::string& text, std::string signature, bool is_ec) {
+  if (is_ec) {
+    REQUIRE(signature.size() == 64);
+    const auto* raw = reinterpret_cast<const unsigned char*>(signature.data());
+    ECDSA_SIG* pair = ECDSA_SIG_new();
+    ECDSA_SIG_set0(pair, BN_bin2bn(raw, 32, nullptr), BN_bin2bn(raw + 32, 32, nullptr));
+    unsigned char* der = nullptr;
+    const int size = i2d_ECDSA_SIG(pair, &der);
+    signature.assign(reinterpret_cast<char*>(der), static_cast<size_t>(size));
+    OPENSSL_free(der);
+    ECDSA_SIG_free(pair);
+  }
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  EVP_DigestVerifyInit(context, nullptr, EVP_sha256(), nullptr, key.get());
+  const int good = EVP_DigestVerify(
+      context, reinterpret_cast<const unsigned char*>(signature.data()), signature.size(),
+      reinterpret_cast<const unsigned char*>(text.data()), text.size());
+  EVP_MD_CTX_free(context);
+  return good == 1;
+}
+std::string account_json(const std::string& pem) {
+  return dump_json(Json{{"type", "service_account"},
+                        {"client_email", "robot@example.iam.gserviceaccount.com"},
+                        {"private_key_id", "k1"},
+                        {"private_key", pem},
+                        {"token_uri", "https://oauth2.googleapis.com/token"}});
+}
+
+}  // namespace
+
+TEST_CASE("jwt: assertions of RSA and P-256 keys verify with OpenSSL", "[unit][gateway]") {
+  for (const bool is_ec : {false, true}) {
+    const Key key = is_ec ? ec_key() : rsa_key();
+    const auto account = parse_service_account(Secret(account_json(pem_of(key))));
+    REQUIRE(account.ok());
+    const auto token =
+        make_assertion(account.value(), "https://aud.example.com/token", "a b", 1'700'000'000);
+    REQUIRE(token.ok());
+    const auto parts = split(token.value().reveal(), '.');
+    REQUIRE(parts.size() == 3);
+    const std::string text = std::string(parts[0]) + "." + std::string(parts[1]);
+    std::string signature = from_base64(parts[2]).value();
+    CHECK(verifies(key, text, signature, is_ec));
+    CHECK_FALSE(verifies(key, text + "x", signature, is_ec));
+    const Json header = parse_json(from_base64(parts[0]).value()).value();
+    CHECK(header["alg"] == (is_ec ? "ES256" : "RS256"));
+    CHECK(header["kid"] == "k1");
+    const Json claims = parse_json(from_base64(parts[1]).value()).value();
+    CHECK(claims["iss"] == "robot@example.iam.gserviceaccount.com");
+    CHECK(claims["aud"] == "https://aud.example.com/token");
+    CHECK(claims["scope"] == "a b");
+    CHECK(claims["exp"] == 1'700'003'600);
+  }
+}
+
+TEST_CASE("jwt: keys that cannot sign are refused, and their text is not repeated",
+          "[unit][gateway]") {
+  const std::string good = account_json(pem_of(rsa_key()));
+  const std::string rows[] = {"not json",
+                              "[]",
+                              R"({"client_email":"a@b"})",
+                              R"({"client_email":"a@b","private_key":"hidden-key-text"})",
+                              account_json(pem_of(rsa_key(1024))),
+                              account_json(pem_of(ec_key("P-384"))),
+                              R"({"private_key":"x"})"};
+  for (const std::string& row : rows) {
+    const Status status = parse_service_account(Secret(row)).status();
+    CHECK(status.code() == Code::kInvalid);
+    CHECK(status.to_string().find("hidden-key-text") == std::string::npos);
+  }
+  CHECK(parse_service_account(Secret(good)).ok());
+}
+
+TEST_CASE("jwt: a refused assertion is signed once more by the server's clock",
+          "[unit][gateway][refresher]") {
+  TokenWorld world;
+  world.client.token_url.clear();
+  AccessCredential credential;
+  credential.type = AuthType::kServiceAccountJwt;
+  RefreshMaterial refresh;
+  refresh.service_account_json = Secret(account_json(pem_of(ec_key())));
+  KvBatch alarm;
+  add_refresh_alarm(alarm, TokenWorld::kId, world.clock.unix_s(), true);
+  REQUIRE(world.tokens.put(TokenWorld::kId, credential, refresh, TokenWorld::kWho, alarm).ok());
+  test::ScriptedAnswer skewed;
+  skewed.status = 400;
+  skewed.headers = {{"date", "Thu, 01 Jan 2026 01:00:00 GMT"}};
+  skewed.chunks = {R"({"error":"invalid_grant"})"};
+  world.upstream.push(skewed);
+  world.upstream.push_json(200, R"({"access_token":"access-secret-1","expires_in":3600})");
+  CHECK(world.run() == 1);
+  CHECK(world.access() == "access-secret-1");
+  const auto seen = world.upstream.last_seen();
+  CHECK(seen.url == "https://oauth2.googleapis.com/token");
+  const size_t begin = seen.body.find("assertion=") + 10;
+  const auto parts = split(std::string_view(seen.body).substr(begin), '.');
+  const Json claims = parse_json(from_base64(parts[1]).value()).value();
+  CHECK(claims["iat"] == 1'767'225'600 + 3600);
+}
