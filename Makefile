@@ -21,7 +21,7 @@ HTTPLIB_CFLAGS := $(shell pkg-config --cflags cpp-httplib 2>/dev/null)
 CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE $(HTTPLIB_CFLAGS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # Designated initialisers leave members at their defaults on purpose.
 WARN := -Wall -Wextra -Werror -Wshadow=local -Wnon-virtual-dtor -Wno-missing-field-initializers
-CXXFLAGS += -std=c++20 -g -pthread $(WARN) -fstack-protector-strong -fPIE
+CXXFLAGS += -std=c++20 -g -pthread $(WARN) -fstack-protector-strong -fPIE -ffp-contract=off
 LDFLAGS += -pthread -pie -Wl,-z,relro,-z,now
 LDLIBS += -lrocksdb $(shell pkg-config --libs cpp-httplib $(PKGS) 2>/dev/null)
 ifneq ($(MOLD),)
