@@ -14,6 +14,7 @@ std::vector<Command> commands() {
   add(download_commands());
   add(artifact_commands());
   add(verify_commands());
+  add(quant_commands());
   add(version_commands());
   return all;
 }

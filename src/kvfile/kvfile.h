@@ -144,6 +144,7 @@ class AtomicFile final {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  const std::string& temp_path() const { return temp_path_; }
   Status write(uint64_t offset, const void* data, size_t size_bytes);
   Status read(uint64_t offset, void* out, size_t size_bytes) const;  // What was written.
   Status reserve(uint64_t size_bytes);  // Finds a full disk before the work is done.

@@ -1,0 +1,86 @@
+#include "cli/kv_figures.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <cstdio>
+
+namespace kvcs::cli {
+namespace {
+
+using kvfile::PartError;
+
+Json part_json(const PartError& part) {
+  Json json{{"values", part.values}, {"max_abs_error", part.error_max}, {"mse", part.mse}};
+  // JSON has no infinity: equal values have no SNR.
+  json["snr_db"] = std::isfinite(part.snr_db) ? Json(part.snr_db) : Json(nullptr);
+  json["cosine_mean"] = part.cosine_mean;
+  json["cosine_min"] = part.cosine_min;
+  return json;
+}
+
+std::vector<std::string> part_row(const std::string& name, const PartError& part,
+                                  const std::optional<double>& attention) {
+  char mse[32];
+  std::snprintf(mse, sizeof mse, "%.3e", part.mse);
+  return {name,
+          decimal(part.error_max, 5),
+          mse,
+          decimal(part.snr_db, 2),
+          decimal(part.cosine_mean, 6),
+          decimal(part.cosine_min, 6),
+          attention ? decimal(*attention, 4) : "-"};
+}
+
+}  // namespace
+
+std::string decimal(double value, int digits) {
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+Json geometry_json(const kvfile::KvHeader& header) {
+  return Json{{"scheme", std::string(scheme_name(header.scheme))},
+              {"dtype", std::string(dtype_name(header.dtype))},
+              {"storage_dtype", std::string(dtype_name(header.storage_dtype))},
+              {"layers", header.layers},
+              {"kv_heads", header.kv_heads},
+              {"tokens", header.tokens},
+              {"head_dim", header.head_dim},
+              {"size_bytes", header.file_bytes}};
+}
+
+Json compare_json(const kvfile::CompareReport& report) {
+  Json json{{"keys", part_json(report.keys)}, {"values", part_json(report.values)}};
+  json["snr_min_db"] = std::isfinite(report.snr_min_db) ? Json(report.snr_min_db) : Json(nullptr);
+  if (report.attention_error_mean) {
+    json["attention_error_mean"] = *report.attention_error_mean;
+    json["attention_error_max"] = *report.attention_error_max;
+  }
+  json["layers"] = Json::array();
+  for (const kvfile::LayerError& layer : report.layers) {
+    Json row{{"keys", part_json(layer.keys)}, {"values", part_json(layer.values)}};
+    if (layer.attention_error) row["attention_error"] = *layer.attention_error;
+    json["layers"].push_back(std::move(row));
+  }
+  return json;
+}
+
+void print_compare(const kvfile::CompareReport& report, bool each_layer, Console& console) {
+  std::vector<std::vector<std::string>> rows = {
+      {"part", "max error", "mse", "SNR dB", "cosine", "min cosine", "attention"}};
+  if (each_layer) {
+    for (size_t i = 0; i < report.layers.size(); i++) {
+      rows.push_back(part_row("k_" + std::to_string(i), report.layers[i].keys, std::nullopt));
+      rows.push_back(part_row("v_" + std::to_string(i), report.layers[i].values,
+                              report.layers[i].attention_error));
+    }
+  }
+  rows.push_back(part_row("keys", report.keys, std::nullopt));
+  rows.push_back(part_row("values", report.values, report.attention_error_mean));
+  console.print_table(rows);
+}
+
+}  // namespace kvcs::cli

@@ -1,0 +1,390 @@
+#include "kvfile/quantize.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/json.h"
+#include "kvfile/parallel.h"
+#include "kvfile/tiles.h"
+#include "kvfile/verify.h"
+
+namespace kvcs::kvfile {
+namespace {
+
+constexpr size_t kHashBytes = 1 << 20;
+constexpr uint64_t kWritebackBytes = 8 << 20;
+constexpr std::string_view kSourceDigest = "kvcs.source_sha256";
+
+// Hashes a whole file beside the work on it.
+class FileHasher {
+ public:
+  explicit FileHasher(const KvFile& file) : thread_("kv-hash", [this, &file] { run(file); }) {}
+  ~FileHasher() { stop_ = true; }
+  Result<std::string> finish() {
+    thread_.join();
+    if (!status_.ok()) return std::move(status_);
+    return std::move(digest_);
+  }
+
+ private:
+  void run(const KvFile& file) {
+    std::vector<char> buffer(kHashBytes);
+    Sha256 hash;
+    for (uint64_t at = 0; at < file.size_bytes() && !stop_;) {
+      const size_t n = static_cast<size_t>(std::min<uint64_t>(kHashBytes, file.size_bytes() - at));
+      status_ = file.read(at, buffer.data(), n);
+      if (!status_.ok()) return;
+      hash.update(buffer.data(), n);
+      at += n;
+    }
+    digest_ = hash.finish_hex();
+  }
+  std::atomic<bool> stop_{false};
+  Status status_;  // Both belong to the thread until it is joined.
+  std::string digest_;
+  Thread thread_;
+};
+
+struct Counts {
+  std::atomic<uint64_t> nonfinite{0}, saturated{0};
+};
+
+Status nonfinite_fault(const Tile& tile, uint64_t count) {
+  return invalid("tensor \"" + tensor_name(tile.part, tile.layer) + "\": " + std::to_string(count) +
+                 " values are NaN or infinite; --nonfinite saturate replaces them");
+}
+
+// The largest magnitude of one tensor, for schemes with one scale per tensor.
+Status find_tensor_scale(TileReader& reader, const std::vector<Tile>& tiles, uint64_t dim,
+                         Dtype dtype, std::vector<float>& x, float& scale) {
+  float max = 0;
+  for (const Tile& tile : tiles) {
+    uint64_t bad = 0;
+    KVCS_TRY(reader.read(tile, x.data(), &bad));
+    if (bad > 0) saturate_nonfinite(x.data(), tile.rows * dim, dtype);
+    max = std::max(max, kernels().absolute_max(x.data(), tile.rows * dim));
+  }
+  scale = kvcdn_scale(max);
+  return ok();
+}
+
+struct Conversion {
+  const KvFile& input;
+  KvWriter& output;
+  Rotation rotation;
+  bool saturate_nonfinite;
+  Counts& counts;
+};
+
+// One layer's keys or values.
+Status convert_part(const Conversion& c, TileReader& reader, TileWriter& writer, Part part,
+                    uint64_t layer, std::vector<float>& x) {
+  const KvHeader& header = c.input.header();
+  const uint64_t dim = header.head_dim;
+  const std::vector<Tile> tiles = tiles_of(geometry_of(header), part, layer);
+  if (c.output.header().scheme == Scheme::kInt8) {
+    float scale = 0;
+    KVCS_TRY(find_tensor_scale(reader, tiles, dim, header.dtype, x, scale));
+    writer.set_scale(scale);
+  }
+  EncodeCounts encoded;
+  for (const Tile& tile : tiles) {
+    uint64_t bad = 0;
+    KVCS_TRY(reader.read(tile, x.data(), &bad));
+    if (bad > 0) {
+      if (!c.saturate_nonfinite) return nonfinite_fault(tile, bad);
+      saturate_nonfinite(x.data(), tile.rows * dim, header.dtype);
+      c.counts.nonfinite += bad;
+    }
+    KVCS_TRY(writer.write(tile, x.data(), encoded));
+    if (encoded.saturated > 0 && !c.saturate_nonfinite) {
+      return invalid(
+          "tensor \"" + tensor_name(part, layer) + "\": " + std::to_string(encoded.saturated) +
+          " values are out of the range of " + std::string(scheme_name(c.output.header().scheme)) +
+          "; --nonfinite saturate cuts them, int8c holds them");
+    }
+  }
+  c.counts.saturated += encoded.saturated;
+  const KvHeader& out = c.output.header();
+  const Tensor* const codes = out.find(tensor_name(part, layer, out.quantized() ? "_q" : ""));
+  if (codes->size_bytes() >= kWritebackBytes) {
+    c.output.file().start_writeback(out.data_start + codes->begin, codes->size_bytes());
+  }
+  return ok();
+}
+
+Status convert_all(const Conversion& c) {
+  const KvHeader& header = c.input.header();
+  Status ran = run_parallel(header.layers * 2, [&](const TakeJob& take) -> Status {
+    TileReader reader = KVCS_TRY(TileReader::create(c.input));
+    TileWriter writer(c.output, c.rotation);
+    std::vector<float> x(std::min(kTileTokens, header.tokens) * header.head_dim);
+    for (size_t job = 0; take(job);) {
+      const Part part = job % 2 == 0 ? Part::kKeys : Part::kValues;
+      KVCS_TRY(convert_part(c, reader, writer, part, job / 2, x));
+    }
+    return ok();
+  });
+  KVCS_TRY(std::move(ran));
+  if (const Tensor* const tokens = header.find("tokens")) {
+    std::string ids(tokens->size_bytes(), '\0');
+    KVCS_TRY(c.input.read(*tokens, 0, ids.data(), ids.size()));
+    KVCS_TRY(c.output.write(*c.output.header().find("tokens"), 0, ids.data(), ids.size()));
+  }
+  return ok();
+}
+
+Metadata output_metadata(const KvHeader& input, Scheme scheme, Dtype dtype, const Geometry& to,
+                         const Rotation& rotation) {
+  if (scheme == Scheme::kInt8) {
+    // kvcdn writes no metadata; what the source recorded about itself is kept all the same.
+    Metadata kept;
+    for (const auto& [key, value] : input.metadata) {
+      if (key.starts_with("kvcs.") && key != "kvcs.scheme" && key != "kvcs.dtype") {
+        kept.emplace_back(key, value);
+      }
+    }
+    return kept;
+  }
+  Metadata metadata = input.metadata;
+  set_metadata(metadata, "kvcs.version", "1");
+  set_metadata(metadata, "kvcs.scheme", std::string(scheme_name(scheme)));
+  set_metadata(metadata, "kvcs.dtype", std::string(dtype_name(dtype)));
+  set_metadata(metadata, "kvcs.rotation", rotation_name(rotation));
+  if (scheme == Scheme::kInt4c) {
+    set_metadata(metadata, "kvcs.kept_first", std::to_string(to.kept_first));
+  }
+  set_metadata(metadata, kSourceDigest, std::string(64, '0'));
+  return metadata;
+}
+
+Result<KvHeader> output_header(const KvHeader& input, Scheme scheme, Dtype dtype,
+                               const Rotation& rotation) {
+  Geometry to = geometry_of(input);
+  to.kept_first = to.kept_last = 0;
+  if (scheme == Scheme::kInt4c) choose_kept_tokens(to);
+  KVCS_TRY(check_scheme_fits(scheme, to));
+  std::vector<Tensor> tensors = layout_tensors(scheme, dtype, to);
+  if (const Tensor* const tokens = input.find("tokens")) tensors.push_back(*tokens);
+  return make_header(std::move(tensors), output_metadata(input, scheme, dtype, to, rotation));
+}
+
+std::string timestamp(int64_t unix_ms) {
+  std::string text = format_iso8601_ms(unix_ms);
+  text.pop_back();  // "Z"
+  return text + "+00:00";
+}
+
+std::string event_json(const QuantizeOptions& options, const QuantizeReport& report,
+                       const Sidecar& sidecar) {
+  std::string out = "{\n";
+  const auto raw = [&out](std::string_view name, std::string_view value) {
+    if (out.size() > 2) out += ",\n";
+    out += "  \"" + std::string(name) + "\": " + std::string(value);
+  };
+  const auto text = [&](std::string_view name, std::string_view value) {
+    std::string quoted;
+    append_json_string(quoted, value);
+    raw(name, quoted);
+  };
+  const auto number = [](double value) {
+    char digits[40];
+    std::snprintf(digits, sizeof digits, "%.17g", value);
+    std::string shown = digits;
+    return shown.find_first_of(".e") == std::string::npos ? shown + ".0" : shown;
+  };
+  double error_max = 0;
+  if (report.errors) {
+    error_max = std::max(report.errors->keys.error_max, report.errors->values.error_max);
+  }
+  text("input_path", options.input);
+  text("output_path", options.output);
+  text("model", sidecar.model_name);
+  text("target_dtype", sidecar.dtype);
+  text("storage_dtype", dtype_name(report.header.storage_dtype));
+  raw("num_tokens", std::to_string(report.header.tokens));
+  raw("num_layers", std::to_string(report.header.layers));
+  raw("original_nbytes", std::to_string(report.original_bytes));
+  raw("quantized_nbytes", std::to_string(report.quantized_bytes));
+  raw("compression_ratio", number(static_cast<double>(report.original_bytes) /
+                                  static_cast<double>(report.quantized_bytes)));
+  raw("max_quant_error", number(error_max));
+  raw("verify_enabled", options.verify ? "true" : "false");
+  text("verification_result", options.verify ? "Match" : "Skipped");
+  raw("mismatch_indices", "[]");
+  text("timestamp", timestamp(options.now_unix_ms));
+  return out + "\n}";
+}
+
+Status check_gates(const QuantizeOptions& options, const CompareReport& errors) {
+  char line[160];
+  if (options.min_snr_db && errors.snr_min_db < *options.min_snr_db) {
+    std::snprintf(line, sizeof line, "the worst SNR is %.2f dB, the gate is %.2f dB",
+                  errors.snr_min_db, *options.min_snr_db);
+    return invalid(line).with_reason("gate_failed");
+  }
+  if (options.max_attention_error && errors.attention_error_max &&
+      *errors.attention_error_max > *options.max_attention_error) {
+    std::snprintf(line, sizeof line, "the worst attention error is %.4f, the gate is %.4f",
+                  *errors.attention_error_max, *options.max_attention_error);
+    return invalid(line).with_reason("gate_failed");
+  }
+  return ok();
+}
+
+// The sidecar of the output: the input's, with what changed.
+Result<Sidecar> output_sidecar(const KvFile& input, const KvHeader& header,
+                               const std::string& target) {
+  std::optional<Sidecar> given = KVCS_TRY(read_sidecar(input.path()));
+  if (given) KVCS_TRY(check_sidecar(*given, input.header()));
+  const Sidecar described = describe_header(header);
+  Sidecar sidecar = given.value_or(described);
+  sidecar.dtype = target.empty() ? described.dtype : target;
+  sidecar.storage_dtype = described.storage_dtype;
+  sidecar.nbytes = described.nbytes;
+  sidecar.quantized = described.quantized;
+  return sidecar;
+}
+
+Status check_options(const QuantizeOptions& options, const KvHeader& header) {
+  if (header.scheme != Scheme::kPlain) {
+    return invalid("the input is already " + std::string(scheme_name(header.scheme)) +
+                   "; `kvcs dequant` it first");
+  }
+  if (options.scheme == Scheme::kPlain) return invalid("plain is no quantising scheme");
+  const bool groups = options.scheme == Scheme::kQ8 || options.scheme == Scheme::kInt4c;
+  if (options.rotate_hadamard && !groups) {
+    return invalid("--rotate is for q8_0 and int4c; " + std::string(scheme_name(options.scheme)) +
+                   " gains nothing from it");
+  }
+  return ok();
+}
+
+// Figures, gates and verification of what stands in the temporary file.
+Status judge_output(const QuantizeOptions& options, const KvFile& input, const std::string& path,
+                    QuantizeReport& report) {
+  const bool gated = options.min_snr_db || options.max_attention_error;
+  if (options.report || gated || options.scheme == Scheme::kInt8) {
+    const auto output = KVCS_TRY(KvFile::open(path));
+    CompareOptions compared;
+    compared.attention_layers =
+        options.max_attention_error ? input.header().layers : options.attention_layers;
+    compared.round_to_dtype = options.scheme == Scheme::kInt8;
+    report.errors = KVCS_TRY(compare(input, *output, compared));
+    KVCS_TRY(check_gates(options, *report.errors));
+  }
+  if (options.verify) {
+    VerifyOptions wanted;
+    wanted.path = path;
+    const VerifyReport proof = KVCS_TRY(verify(wanted));
+    if (proof.verdict != Verdict::kVerified) return internal("output refused: " + proof.why);
+    report.verified = true;
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<std::string> parse_target_dtype(std::string_view name) {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kTargets = {
+      {{"F16", "F16"},
+       {"F32", "F32"},
+       {"BF16", "BF16"},
+       {"FP8", "FP8"},
+       {"F8", "FP8"},
+       {"F8E4M3", "FP8"},
+       {"I8", "I8"}}};
+  for (const auto& [given, meant] : kTargets) {
+    if (equal_ignore_case(name, given)) return std::string(meant);
+  }
+  return invalid(
+      "target dtype \"" + printable(name, 40) + "\" is not one of F16, F32, BF16, FP8, I8" +
+      (name.find('4') != std::string_view::npos ? "; for 4 bits take --scheme int4c" : ""));
+}
+
+Result<QuantizeReport> quantize(const QuantizeOptions& options) {
+  const auto input = KVCS_TRY(KvFile::open(options.input));
+  KVCS_TRY(check_options(options, input->header()));
+  std::string target;
+  if (!options.target_dtype.empty()) target = KVCS_TRY(parse_target_dtype(options.target_dtype));
+  if (target.empty() && options.scheme == Scheme::kInt8) target = "F16";
+  const Rotation rotation =
+      options.rotate_hadamard ? hadamard_for(input->header().head_dim) : Rotation{};
+  KvHeader planned =
+      KVCS_TRY(output_header(input->header(), options.scheme, input->header().dtype, rotation));
+  const auto writer = KVCS_TRY(KvWriter::create(options.output, std::move(planned),
+                                                {options.input, sidecar_path(options.input)}));
+  const Sidecar sidecar = KVCS_TRY(output_sidecar(*input, writer->header(), target));
+  FileHasher hasher(*input);
+  Counts counts;
+  KVCS_TRY(convert_all({*input, *writer, rotation, options.saturate_nonfinite, counts}));
+  // The digest of the source goes into the header, so the figures wait for it only at the end.
+  QuantizeReport report;
+  report.source_sha256 = KVCS_TRY(hasher.finish());
+  if (writer->header().metadata_value(kSourceDigest) != nullptr &&
+      options.scheme != Scheme::kInt8) {
+    writer->replace_metadata(kSourceDigest, report.source_sha256);
+  }
+  KVCS_TRY(writer->write_header());
+  report.header = writer->header();
+  report.original_bytes = input->size_bytes();
+  report.quantized_bytes = report.header.file_bytes;
+  report.nonfinite = counts.nonfinite;
+  report.saturated = counts.saturated;
+  Status synced;
+  Status judged;
+  {
+    // Writing back needs the disk, judging needs the processor.
+    Thread syncer("kv-sync", [&] { synced = writer->file().sync(); });
+    judged = judge_output(options, *input, writer->file().temp_path(), report);
+  }
+  KVCS_TRY(Status(judged));
+  KVCS_TRY(Status(synced));
+  KVCS_TRY(input->check_unchanged());
+  KVCS_TRY(writer->publish());
+  KVCS_TRY(write_sidecar(options.output, sidecar));
+  if (options.scheme == Scheme::kInt8) {
+    KVCS_TRY(write_file_atomically(options.output + ".quant-event.json",
+                                   event_json(options, report, sidecar)));
+  }
+  return report;
+}
+
+Result<DequantizeReport> dequantize(const DequantizeOptions& options) {
+  const auto input = KVCS_TRY(KvFile::open(options.input));
+  const KvHeader& from = input->header();
+  const Dtype dtype = options.dtype.value_or(from.dtype);
+  if (!is_float16_or_32(dtype)) return invalid("--dtype is one of F16, BF16, F32");
+  Geometry geometry = geometry_of(from);
+  geometry.kept_first = geometry.kept_last = 0;
+  std::vector<Tensor> tensors = layout_tensors(Scheme::kPlain, dtype, geometry);
+  if (const Tensor* const tokens = from.find("tokens")) tensors.push_back(*tokens);
+  Metadata metadata;
+  for (const auto& [key, value] : from.metadata) {
+    if (key != "kvcs.rotation" && key != "kvcs.kept_first" && key != kSourceDigest) {
+      metadata.emplace_back(key, value);
+    }
+  }
+  if (from.metadata_value("kvcs.scheme") != nullptr) {
+    set_metadata(metadata, "kvcs.scheme", "plain");
+    set_metadata(metadata, "kvcs.dtype", std::string(dtype_name(dtype)));
+  }
+  KvHeader planned = KVCS_TRY(make_header(std::move(tensors), std::move(metadata)));
+  const auto writer = KVCS_TRY(KvWriter::create(options.output, std::move(planned),
+                                                {options.input, sidecar_path(options.input)}));
+  const Sidecar sidecar =
+      KVCS_TRY(output_sidecar(*input, writer->header(), std::string(dtype_name(dtype))));
+  Counts counts;
+  KVCS_TRY(convert_all({*input, *writer, {}, options.saturate_nonfinite, counts}));
+  KVCS_TRY(input->check_unchanged());
+  KVCS_TRY(writer->publish());
+  KVCS_TRY(write_sidecar(options.output, sidecar));
+  return DequantizeReport{writer->header(), input->size_bytes(), counts.saturated};
+}
+
+}  // namespace kvcs::kvfile
