@@ -161,7 +161,7 @@ class LayerComparer {
     return ok();
   }
 
-  static constexpr float kKeyShare = 0.25F;
+  static constexpr float kKeyShare = 0.15F;
 
   TileReader reader_a_, reader_b_;
   const KvFile* a_;
