@@ -46,8 +46,7 @@ Lane lane_of(Dtype dtype) {
   return lane(0, 0, 1);
 }
 
-__attribute__((optimize("O3"))) uint64_t any_carry(const Lane& lane, const char* data,
-                                                   size_t words) {
+uint64_t any_carry(const Lane& lane, const char* data, size_t words) {
   uint64_t found = 0;
   for (size_t i = 0; i < words; i++) {
     uint64_t word;
