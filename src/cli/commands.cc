@@ -13,8 +13,10 @@ std::vector<Command> commands() {
   add(upload_commands());
   add(download_commands());
   add(artifact_commands());
+  add(inspect_commands());
   add(verify_commands());
   add(quant_commands());
+  add(slice_commands());
   add(version_commands());
   return all;
 }

@@ -8,7 +8,9 @@ namespace kvcs::cli {
 
 std::vector<Command> artifact_commands();  // cmd_artifacts.cc: list, delete, quota, whoami, …
 std::vector<Command> download_commands();  // cmd_download.cc
-std::vector<Command> quant_commands();     // cmd_quant.cc
+std::vector<Command> inspect_commands();   // cmd_inspect.cc
+std::vector<Command> quant_commands();     // cmd_quant.cc: quant, dequant, compare
+std::vector<Command> slice_commands();     // cmd_slice.cc
 std::vector<Command> upload_commands();    // cmd_upload.cc
 std::vector<Command> verify_commands();    // cmd_verify.cc
 std::vector<Command> version_commands();   // cmd_version.cc

@@ -1,0 +1,154 @@
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+
+#include "base/bytes.h"
+#include "cli/commands.h"
+#include "cli/kv_figures.h"
+#include "kvfile/kvfile.h"
+#include "kvfile/stats.h"
+
+namespace kvcs::cli {
+namespace {
+
+constexpr size_t kMetadataShownBytes = 200;
+
+uint64_t part_bytes(const kvfile::KvHeader& header, char part, uint64_t layer) {
+  uint64_t bytes = 0;
+  const std::string name = std::string(1, part) + "_" + std::to_string(layer);
+  for (const char* suffix : {"", "_q", "_s", "_z", "_f"}) {
+    if (const kvfile::Tensor* const tensor = header.find(name + suffix)) {
+      bytes += tensor->size_bytes();
+    }
+  }
+  return bytes;
+}
+
+Json stats_json(const kvfile::PartStats& stats) {
+  return Json{{"min", stats.min},     {"max", stats.max},
+              {"mean", stats.mean},   {"deviation", stats.deviation},
+              {"zeros", stats.zeros}, {"nonfinite", stats.nonfinite}};
+}
+
+Json inspect_json(const kvfile::KvFile& file, const std::optional<kvfile::Sidecar>& sidecar,
+                  const std::vector<kvfile::LayerStats>& stats) {
+  const kvfile::KvHeader& header = file.header();
+  Json json{{"path", file.path()}};
+  json.update(geometry_json(header));
+  json["quantized"] = header.quantized();
+  json["header_bytes"] = header.data_start;
+  json["tensors"] = header.tensors.size();
+  json["metadata"] = Json::object();
+  for (const auto& [key, value] : header.metadata) json["metadata"][key] = value;
+  if (sidecar) {
+    json["model"] = sidecar->model_name;
+    json["prompt_bytes"] = sidecar->prompt ? Json(sidecar->prompt->size()) : Json(nullptr);
+    json["token_ids"] = sidecar->tokens ? Json(sidecar->tokens->size()) : Json(nullptr);
+  }
+  json["per_layer"] = Json::array();
+  for (uint64_t layer = 0; layer < header.layers; layer++) {
+    Json row{{"layer", layer},
+             {"key_bytes", part_bytes(header, 'k', layer)},
+             {"value_bytes", part_bytes(header, 'v', layer)}};
+    if (!stats.empty()) {
+      row["keys"] = stats_json(stats[layer].keys);
+      row["values"] = stats_json(stats[layer].values);
+    }
+    json["per_layer"].push_back(std::move(row));
+  }
+  return json;
+}
+
+std::vector<std::string> stats_row(const std::string& name, uint64_t bytes,
+                                   const kvfile::PartStats& stats) {
+  return {name,
+          format_bytes(bytes),
+          decimal(stats.min, 4),
+          decimal(stats.max, 4),
+          decimal(stats.mean, 5),
+          decimal(stats.deviation, 5),
+          std::to_string(stats.zeros),
+          std::to_string(stats.nonfinite)};
+}
+
+void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidecar>& sidecar,
+                   const std::vector<kvfile::LayerStats>& stats, Console& console) {
+  const kvfile::KvHeader& header = file.header();
+  const double per_token = static_cast<double>(header.file_bytes - header.data_start) /
+                           static_cast<double>(header.tokens);
+  std::vector<std::vector<std::string>> rows = {
+      {"file", printable(file.path())},
+      {"size", format_bytes(header.file_bytes) + " (" + decimal(per_token, 0) + " B per token)"},
+      {"scheme", std::string(scheme_name(header.scheme)) + ", stored as " +
+                     std::string(dtype_name(header.storage_dtype)) + ", values " +
+                     std::string(dtype_name(header.dtype))},
+      {"layers", std::to_string(header.layers)},
+      {"heads", std::to_string(header.kv_heads)},
+      {"tokens", std::to_string(header.tokens)},
+      {"head_dim", std::to_string(header.head_dim)},
+      {"per layer", format_bytes(part_bytes(header, 'k', 0)) + " keys, " +
+                        format_bytes(part_bytes(header, 'v', 0)) + " values"}};
+  if (sidecar) {
+    rows.push_back({"model", printable(sidecar->model_name, 100)});
+    rows.push_back({"context", (sidecar->prompt ? format_bytes(sidecar->prompt->size()) + " text"
+                                                : std::string("no text")) +
+                                   ", " +
+                                   (sidecar->tokens ? std::to_string(sidecar->tokens->size())
+                                                    : std::string("no")) +
+                                   " token ids"});
+  }
+  for (const auto& [key, value] : header.metadata) {
+    rows.push_back({printable(key, 60), printable(value, kMetadataShownBytes)});
+  }
+  console.print_table(rows);
+  if (stats.empty()) return;
+  rows = {{"part", "size", "min", "max", "mean", "deviation", "zeros", "not finite"}};
+  for (uint64_t i = 0; i < header.layers; i++) {
+    rows.push_back(stats_row("k_" + std::to_string(i), part_bytes(header, 'k', i), stats[i].keys));
+    rows.push_back(
+        stats_row("v_" + std::to_string(i), part_bytes(header, 'v', i), stats[i].values));
+  }
+  console.print("");
+  console.print_table(rows);
+}
+
+int run_inspect(const Invocation& in, Console& console) {
+  const auto file = kvfile::KvFile::open(in.text("file"));
+  if (!file.ok()) return console.fail(file.status());
+  // A bad sidecar does not hide the file; `verify` judges it.
+  std::optional<kvfile::Sidecar> sidecar;
+  auto read = kvfile::read_sidecar(in.text("file"));
+  if (read.ok()) {
+    sidecar = std::move(*read);
+  } else {
+    console.note("The sidecar cannot be used: " + printable(read.status().message(), 300));
+  }
+  std::vector<kvfile::LayerStats> stats;
+  if (in.flag("stats")) {
+    auto found = kvfile::layer_stats(**file);
+    if (!found.ok()) return console.fail(found.status());
+    stats = std::move(*found);
+  }
+  if (console.mode().json) {
+    console.print_json(inspect_json(**file, sidecar, stats));
+  } else {
+    print_inspect(**file, sidecar, stats, console);
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+std::vector<Command> inspect_commands() {
+  return {{.name = "inspect",
+           .summary = "Show what a .kv file holds; reads only its header.",
+           .options = {{.name = "FILE", .help = "The .kv file.", .required = true},
+                       {.name = "--stats",
+                        .kind = ValueKind::kFlag,
+                        .help = "Read the data too: range, mean and deviation of every layer."}},
+           .examples = {{"kvcs inspect context.kv", "Geometry, scheme, metadata."},
+                        {"kvcs inspect context.kv --stats --json", ""}},
+           .run = run_inspect}};
+}
+
+}  // namespace kvcs::cli
