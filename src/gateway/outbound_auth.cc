@@ -195,13 +195,14 @@ std::string redact(std::string text, const AccessCredential& credential) {
     if (encoded.reveal() != secret) replace_all(text, encoded.reveal());
     replace_all(text, base64.reveal());
   };
+  // The longest first: the pair's base64 begins as the user name's does.
+  const Secret pair(credential.username.reveal() + ":" + credential.password.reveal());
+  hide(pair.reveal());
   for (const Secret* secret :
        {&credential.access_token, &credential.username, &credential.password,
         &credential.access_key_id, &credential.secret_access_key, &credential.session_token}) {
     hide(secret->reveal());
   }
-  const Secret pair(credential.username.reveal() + ":" + credential.password.reveal());
-  hide(pair.reveal());
   return text;
 }
 
