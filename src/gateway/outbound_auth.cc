@@ -70,12 +70,12 @@ void replace_all(std::string& text, std::string_view from) {
   }
 }
 
-struct Placeholder {
+struct TemplateName {
   std::string_view name;
   bool optional = false;
   size_t end = 0;
 };
-Result<Placeholder> placeholder_at(std::string_view text, size_t open) {
+Result<TemplateName> template_name_at(std::string_view text, size_t open) {
   const size_t close = text.find('}', open);
   if (close == text.npos) return invalid("'{' without '}' in a header template.");
   std::string_view name = text.substr(open + 1, close - open - 1);
@@ -84,7 +84,7 @@ Result<Placeholder> placeholder_at(std::string_view text, size_t open) {
   const bool optional = name.ends_with('?');
   if (optional) name.remove_suffix(1);
   if (!is_id_part(name)) return invalid("A header template may hold {meta.NAME} only.");
-  return Placeholder{name, optional, close + 1};
+  return TemplateName{name, optional, close + 1};
 }
 
 }  // namespace
@@ -164,8 +164,8 @@ Result<std::optional<std::string>> fill_header_template(std::string_view text, c
   size_t at = 0;
   for (size_t open = text.find('{'); open != text.npos; open = text.find('{', at)) {
     out += text.substr(at, open - at);
-    const Placeholder placeholder = KVCS_TRY(placeholder_at(text, open));
-    const std::string name(placeholder.name);
+    const TemplateName hole = KVCS_TRY(template_name_at(text, open));
+    const std::string name(hole.name);
     auto found = account.find(name);
     bool known = found != account.end();
     if (!known) {
@@ -173,7 +173,7 @@ Result<std::optional<std::string>> fill_header_template(std::string_view text, c
       known = found != tenant.end();
     }
     if (!known) {
-      if (placeholder.optional) return std::optional<std::string>();
+      if (hole.optional) return std::optional<std::string>();
       return not_found("The account's meta has no '" + name + "', which the provider needs.")
           .with_reason("CONFIG_MISSING");
     }
@@ -181,7 +181,7 @@ Result<std::optional<std::string>> fill_header_template(std::string_view text, c
       return invalid("meta." + name + " holds control characters.");
     }
     out += found->second;
-    at = placeholder.end;
+    at = hole.end;
   }
   out += text.substr(at);
   return std::optional<std::string>(std::move(out));

@@ -124,7 +124,7 @@ std::string url_fault(std::string url, bool allow_private) {
     const size_t close = url.find('}', open);
     if (close == url.npos) return "has '{' without '}'.";
     if (!is_id_part(std::string_view(url).substr(open + 1, close - open - 1))) {
-      return "has a placeholder that is no name.";
+      return "has braces around what is no name.";
     }
     url.replace(open, close - open + 1, "x");
   }
