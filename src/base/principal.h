@@ -17,6 +17,13 @@ enum class PrincipalKind : uint8_t {
 // Each role may do what the ones after it may, except billing, which reads usage and prices only.
 enum class AdminRole : uint8_t { kNone, kBilling, kViewer, kAdmin, kOwner };
 
+// A user key's own limits, beside its user's and organization's. Negative or empty: none.
+struct KeyLimits {
+  int64_t monthly_nano_usd = -1;
+  int64_t requests_per_minute = -1, tokens_per_minute = -1;
+  std::vector<std::string> allowed_models;
+};
+
 struct Principal {
   PrincipalKind kind = PrincipalKind::kAnonymous;
   AdminRole role = AdminRole::kNone;
@@ -25,6 +32,7 @@ struct Principal {
   std::string organization;     // slug; the tool gateway's tenant
   std::string project_id;       // kProjectKey
   std::string user_id;          // kUserKey
+  KeyLimits key_limits;         // kUserKey
   std::vector<std::string> scopes;
 };
 

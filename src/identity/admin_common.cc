@@ -124,7 +124,10 @@ Json key_json(const KeyRecord& key) {
   if (!key.scopes.empty()) json["scopes"] = key.scopes;
   if (key.kind == PrincipalKind::kUserKey) {
     json["monthly_limit_usd"] =
-        key.monthly_limit_nano_usd ? usd_json(*key.monthly_limit_nano_usd) : Json(nullptr);
+        key.limits.monthly_nano_usd < 0 ? Json(nullptr) : usd_json(key.limits.monthly_nano_usd);
+    json["requests_per_minute"] = limit_json(key.limits.requests_per_minute);
+    json["tokens_per_minute"] = limit_json(key.limits.tokens_per_minute);
+    json["allowed_models"] = key.limits.allowed_models;
   }
   json["created_at"] = time_json(key.created_ms);
   json["expires_at"] = time_json(key.expires_ms);

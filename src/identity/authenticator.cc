@@ -104,6 +104,7 @@ struct Authenticator::Impl {
     principal.project_id = key.project_id;
     principal.user_id = key.user_id;
     principal.scopes = key.scopes;
+    principal.key_limits = key.limits;
     if (key.kind == PrincipalKind::kAdminKey) return principal;
     bool user_active = true;
     if (key.kind == PrincipalKind::kUserKey) {

@@ -104,7 +104,7 @@ CreatedKey KeyService::prepare(const KeyOwner& owner, const NewKey& wanted, KvBa
   record.key_hash = sha256_hex(key.reveal());
   record.key_prefix = shown_prefix(key.reveal(), family.prefix.size());
   record.scopes = wanted.scopes;
-  record.monthly_limit_nano_usd = wanted.monthly_limit_nano_usd;
+  record.limits = wanted.limits;
   record.created_ms = clock_.unix_ms();
   record.expires_ms = wanted.expires_ms;
   put_both(batch, owner, record);

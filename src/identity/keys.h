@@ -31,7 +31,7 @@ struct NewKey {
   AdminRole role = AdminRole::kNone;  // kAdminKey
   int64_t expires_ms = 0;
   std::vector<std::string> scopes;
-  std::optional<int64_t> monthly_limit_nano_usd;
+  KeyLimits limits;  // kUserKey
 };
 
 struct CreatedKey {

@@ -272,7 +272,14 @@ std::string key_to_json(const KeyRecord& k) {
   if (k.kind == PrincipalKind::kAdminKey) json["role"] = admin_role_name(k.role);
   if (!k.previous_key_hash.empty()) json["previous_key_hash"] = k.previous_key_hash;
   if (!k.scopes.empty()) json["scopes"] = k.scopes;
-  if (k.monthly_limit_nano_usd) json["monthly_limit_usd"] = usd_json(*k.monthly_limit_nano_usd);
+  if (k.kind == PrincipalKind::kUserKey) {
+    if (k.limits.monthly_nano_usd >= 0) {
+      json["monthly_limit_usd"] = usd_json(k.limits.monthly_nano_usd);
+    }
+    json["requests_per_minute"] = limit_json(k.limits.requests_per_minute);
+    json["tokens_per_minute"] = limit_json(k.limits.tokens_per_minute);
+    json["allowed_models"] = k.limits.allowed_models;
+  }
   json["created_at"] = time_json(k.created_ms);
   json["expires_at"] = time_json(k.expires_ms);
   if (k.revoked_ms != 0) json["revoked_at"] = time_json(k.revoked_ms);
@@ -312,9 +319,10 @@ Result<KeyRecord> parse_key(std::string_view json, PrincipalKind family) {
   k.previous_key_hash = reader.text("previous_key_hash");
   k.key_prefix = reader.text("key_prefix");
   reader.list("scopes", k.scopes);
-  int64_t limit = kNoLimit;
-  reader.nano_usd("monthly_limit_usd", limit);
-  if (limit != kNoLimit) k.monthly_limit_nano_usd = limit;
+  reader.nano_usd("monthly_limit_usd", k.limits.monthly_nano_usd);
+  reader.integer("requests_per_minute", k.limits.requests_per_minute);
+  reader.integer("tokens_per_minute", k.limits.tokens_per_minute);
+  reader.list("allowed_models", k.limits.allowed_models);
   reader.time("created_at", k.created_ms);
   reader.time("expires_at", k.expires_ms);
   reader.time("revoked_at", k.revoked_ms);

@@ -127,7 +127,12 @@ Result<http::Response> UsersApi::create_key(http::Request& request) {
   NewKey wanted;
   wanted.name = reader.string("name", {.max_bytes = kKeyNameMaxBytes});
   wanted.expires_ms = optional_time(body, reader, "expires_at").value_or(0);
-  wanted.monthly_limit_nano_usd = optional_usd(reader, "monthly_limit_usd");
+  wanted.limits.monthly_nano_usd = optional_usd(reader, "monthly_limit_usd").value_or(kNoLimit);
+  wanted.limits.requests_per_minute =
+      optional_limit(body, reader, "requests_per_minute").value_or(kNoLimit);
+  wanted.limits.tokens_per_minute =
+      optional_limit(body, reader, "tokens_per_minute").value_or(kNoLimit);
+  wanted.limits.allowed_models = optional_models(reader).value_or(std::vector<std::string>());
   KVCS_TRY(reader.finish());
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   const CreatedKey created = KVCS_TRY(keys_.create(owner, wanted, who(request)));
