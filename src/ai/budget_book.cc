@@ -1,0 +1,418 @@
+#include "ai/budget_book.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+
+#include "base/id.h"
+#include "base/json.h"
+#include "base/money.h"
+#include "kv/keyspace.h"
+#include "kv/outbox.h"
+
+namespace kvcs::ai {
+namespace {
+
+constexpr int64_t kSaturated = INT64_MAX / 4;
+
+int64_t add(int64_t a, int64_t b) {
+  int64_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? kSaturated : sum;
+}
+
+std::string counter_json(const BudgetCounter& counter, std::string_view month, int64_t now_ms) {
+  return "{\"month_usage_usd\":" + format_usd(counter.used) +
+         ",\"used_nano_usd\":" + std::to_string(counter.used) + ",\"current_month\":\"" +
+         std::string(month) + "\",\"request_count\":" + std::to_string(counter.request_count) +
+         ",\"error_count\":" + std::to_string(counter.error_count) +
+         ",\"last_update\":" + std::to_string(now_ms) + "}";
+}
+
+struct LimitCheck {
+  std::string_view kind, id, reason, words;
+  int64_t limit;
+};
+
+Status refusal(const LimitCheck& check, int64_t used, int64_t reserved, int64_t estimate,
+               std::string_view month) {
+  const int64_t remaining = std::max<int64_t>(0, check.limit - add(used, reserved));
+  return Status(Code::kQuotaExceeded,
+                "The monthly budget of this " + std::string(check.words) +
+                    " does not cover the request: $" + format_usd_fixed(used, 4) + " used and $" +
+                    format_usd_fixed(reserved, 4) + " reserved of $" +
+                    format_usd_fixed(check.limit, 2) + ", and up to $" +
+                    format_usd_fixed(estimate, 4) +
+                    " more is asked. Lower max_tokens, or ask an admin to raise the limit.")
+      .with_reason(check.reason)
+      .with_details_json("{\"usage_usd\":" + format_usd_fixed(used, 4) +
+                         ",\"limit_usd\":" + format_usd(check.limit) +
+                         ",\"remaining_usd\":" + format_usd_fixed(remaining, 4) +
+                         ",\"requested_usd\":" + format_usd_fixed(estimate, 6) +
+                         ",\"current_month\":\"" + std::string(month) + "\"}");
+}
+
+}  // namespace
+
+BudgetBook::BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock)
+    : organization_id_(std::move(organization_id)), kv_(kv), clock_(clock) {}
+
+std::string BudgetBook::counter_key(std::string_view kind, std::string_view id,
+                                    std::string_view month) {
+  return keyspace::quota(kind, id, month);
+}
+
+Status BudgetBook::load(const std::vector<std::string>& keys) {
+  for (const std::string& key : keys) {
+    {
+      MutexLock lock(mutex_);
+      const auto it = counters_.find(key);
+      if (it != counters_.end() && it->second.loaded) continue;
+    }
+    BudgetCounter stored;
+    Result<KvEntry> entry = kv_.get(KvFamily::kQuota, key);
+    if (entry.ok()) {
+      const Json value = KVCS_TRY(parse_json(entry->value));
+      JsonReader reader(value, key);
+      stored.used = reader.integer("used_nano_usd", INT64_MIN, INT64_MAX);
+      stored.request_count = reader.integer("request_count", 0, INT64_MAX);
+      stored.error_count = reader.integer("error_count", 0, INT64_MAX);
+      reader.ignore_unknown();
+      // A counter that cannot be read is not zero: the failure mode decides, not a free month.
+      if (const Status bad = reader.finish(); !bad.ok()) {
+        return unavailable("A budget counter is unreadable.", key + ": " + bad.message());
+      }
+    } else if (entry.code() != Code::kNotFound) {
+      return std::move(entry).status();
+    }
+    MutexLock lock(mutex_);
+    BudgetCounter& counter = counters_[key];
+    if (counter.loaded) continue;
+    counter.loaded = true;
+    counter.used = add(counter.used, stored.used);
+    counter.request_count += stored.request_count;
+    counter.error_count += stored.error_count;
+  }
+  return ok();
+}
+
+// The day's grace spending of before a restart, read while the store still answers.
+Status BudgetBook::load_grace(const std::string& day) {
+  {
+    MutexLock lock(mutex_);
+    if (grace_.count(day) > 0) return ok();
+  }
+  int64_t used = 0;
+  Result<KvEntry> entry = kv_.get(KvFamily::kQuota, keyspace::grace(organization_id_, day));
+  if (entry.ok()) {
+    const Json value = KVCS_TRY(parse_json(entry->value));
+    JsonReader reader(value, "grace");
+    used = reader.integer("used_nano_usd", 0, INT64_MAX);
+    KVCS_TRY(reader.finish());
+  } else if (entry.code() != Code::kNotFound) {
+    return std::move(entry).status();
+  }
+  MutexLock lock(mutex_);
+  grace_.try_emplace(day, Grace{used, 0});
+  return ok();
+}
+
+void BudgetBook::forget_old_months(const std::string& month) {
+  if (month_ == month) return;
+  month_ = month;
+  std::erase_if(counters_, [&](const auto& item) {
+    const auto& [key, counter] = item;
+    return !key.ends_with(month) && counter.loaded && counter.reserved == 0 &&
+           dirty_.count(key) == 0;
+  });
+}
+
+Result<BudgetBook::Admission> BudgetBook::admit(const BudgetAsk& ask) {
+  const int64_t now_ms = clock_.unix_ms();
+  OpenReservation open{.request_id = ask.request_id,
+                       .key_id = ask.key_id,
+                       .user_id = ask.user_id,
+                       .organization_id = organization_id_,
+                       .month = format_month(now_ms),
+                       .estimate = std::clamp<int64_t>(ask.estimate_nano_usd, 0, kSaturated),
+                       .input_only = std::clamp<int64_t>(ask.input_only_nano_usd, 0, kSaturated),
+                       .created_ms = now_ms};
+  Status loaded = load({counter_key("key", ask.key_id, open.month),
+                        counter_key("user", ask.user_id, open.month),
+                        counter_key("org", organization_id_, open.month)});
+  if (loaded.ok() && ask.limits.failure_mode == FailureMode::kFailOpen) {
+    loaded = load_grace(format_day(now_ms));
+  }
+  if (!loaded.ok()) {
+    return admit_in_failure(ask, std::move(open), loaded);
+  }
+  return admit_counted(ask, std::move(open));
+}
+
+Status BudgetBook::check_limits(const BudgetAsk& ask, const std::string& month) {
+  const std::array<LimitCheck, 3> checks = {
+      {{"key", ask.key_id, "key_quota_exceeded", "API key", ask.limits.key_nano_usd},
+       {"user", ask.user_id, "user_quota_exceeded", "user", ask.limits.user_nano_usd},
+       {"org", organization_id_, "organization_quota_exceeded", "organization",
+        ask.limits.organization_nano_usd}}};
+  for (const LimitCheck& check : checks) {
+    if (check.limit < 0) continue;
+    const BudgetCounter& counter = counters_[counter_key(check.kind, check.id, month)];
+    const int64_t committed = add(counter.used, counter.reserved);
+    // Equality is allowed; a limit of 0 blocks even what costs nothing.
+    if (check.limit == 0 || add(committed, ask.estimate_nano_usd) > check.limit) {
+      return refusal(check, counter.used, counter.reserved, ask.estimate_nano_usd, month);
+    }
+  }
+  return ok();
+}
+
+void BudgetBook::hold(const OpenReservation& open, int64_t sign) {
+  for (const auto& [kind, id] : std::array<std::pair<std::string_view, std::string_view>, 3>{
+           {{"key", open.key_id}, {"user", open.user_id}, {"org", organization_id_}}}) {
+    BudgetCounter& counter = counters_[counter_key(kind, id, open.month)];
+    counter.reserved = std::max<int64_t>(0, counter.reserved + sign * open.estimate);
+  }
+  open_ += sign;
+}
+
+Result<BudgetBook::Admission> BudgetBook::admit_counted(const BudgetAsk& ask,
+                                                        OpenReservation open) {
+  Admission admission;
+  {
+    MutexLock lock(mutex_);
+    forget_old_months(open.month);
+    KVCS_TRY(check_limits(ask, open.month));
+    const BudgetCounter& user = counters_[counter_key("user", open.user_id, open.month)];
+    admission.user = {user.used, user.reserved, user.request_count, user.error_count, open.month};
+    hold(open, +1);
+  }
+  KvBatch batch;
+  batch.put(KvFamily::kQuota, keyspace::reservation(open.request_id), reservation_json(open));
+  if (Status stored = kv_.write(batch, KvDurability::kBuffered); !stored.ok()) {
+    {
+      MutexLock lock(mutex_);
+      hold(open, -1);
+    }
+    return admit_in_failure(ask, std::move(open), std::move(stored));
+  }
+  admission.open = std::move(open);
+  return admission;
+}
+
+Result<BudgetBook::Admission> BudgetBook::admit_in_failure(const BudgetAsk& ask,
+                                                           OpenReservation open, Status failure) {
+  if (ask.limits.failure_mode == FailureMode::kFailClosed) {
+    return unavailable("The budget store does not answer; try again shortly.", failure.to_string())
+        .with_reason("quota_unavailable")
+        .with_retry_after_s(5);
+  }
+  open.grace = true;
+  open.grace_day = format_day(open.created_ms);
+  MutexLock lock(mutex_);
+  Grace& day = grace_[open.grace_day];
+  const int64_t limit = ask.limits.fallback_daily_nano_usd;
+  if (limit == 0 || add(add(day.used, day.reserved), open.estimate) > limit) {
+    return Status(Code::kQuotaExceeded,
+                  "The budget store does not answer, and the organization's fallback of $" +
+                      format_usd_fixed(limit, 2) + " for today is used up.",
+                  failure.to_string())
+        .with_reason("organization_quota_exceeded")
+        .with_retry_after_s(60);
+  }
+  day.reserved = add(day.reserved, open.estimate);
+  grace_requests_++;
+  hold(open, +1);
+  return Admission{std::move(open), BudgetView{0, 0, 0, 0, format_month(clock_.unix_ms())}};
+}
+
+void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record) {
+  for (const auto& [kind, id] : std::array<std::pair<std::string_view, std::string_view>, 3>{
+           {{"key", open.key_id}, {"user", open.user_id}, {"org", organization_id_}}}) {
+    BudgetCounter& counter = counters_[counter_key(kind, id, open.month)];
+    counter.used = add(counter.used, record.cost_nano_usd);
+    counter.request_count++;
+    counter.error_count += record.status >= 400 ? 1 : 0;
+    dirty_.insert(counter_key(kind, id, open.month));
+  }
+}
+
+Status BudgetBook::settle(const OpenReservation& open, const UsageRecord* record) {
+  Entry entry;
+  entry.ts_ms = clock_.unix_ms();
+  if (!open.grace) entry.reservation_key = keyspace::reservation(open.request_id);
+  if (record != nullptr) {
+    entry.row_id = open.request_id;
+    entry.row_json = usage_json(*record);
+  }
+  {
+    MutexLock lock(mutex_);
+    hold(open, -1);
+    if (open.grace) {
+      Grace& day = grace_[open.grace_day];
+      day.reserved = std::max<int64_t>(0, day.reserved - open.estimate);
+      if (record != nullptr) day.used = add(day.used, record->cost_nano_usd);
+      dirty_grace_.insert(open.grace_day);
+    }
+    if (record != nullptr) charge(open, *record);
+  }
+  return enqueue_and_flush(std::move(entry));
+}
+
+Status BudgetBook::settle_recovered(const OpenReservation& open, const UsageRecord& record) {
+  KVCS_TRY(load({counter_key("key", open.key_id, open.month),
+                 counter_key("user", open.user_id, open.month),
+                 counter_key("org", organization_id_, open.month)}));
+  {
+    MutexLock lock(mutex_);
+    charge(open, record);
+  }
+  return enqueue_and_flush({.reservation_key = keyspace::reservation(open.request_id),
+                            .row_id = open.request_id,
+                            .row_json = usage_json(record),
+                            .ts_ms = record.ts_ms});
+}
+
+Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organization_too) {
+  const int64_t now_ms = clock_.unix_ms();
+  const std::string month = format_month(now_ms);
+  const std::string user_key = counter_key("user", user_id, month);
+  const std::string org_key = counter_key("org", organization_id_, month);
+  KVCS_TRY(load({user_key, org_key}));
+  UsageRecord row{.request_id = "reset-" + make_request_id(),
+                  .ts_ms = now_ms,
+                  .organization_id = organization_id_,
+                  .user_id = std::string(user_id),
+                  .model = "adjustment",
+                  .status = 200,
+                  .period = month};
+  int64_t previous;
+  {
+    MutexLock lock(mutex_);
+    BudgetCounter& user = counters_[user_key];
+    previous = user.used;
+    user.used = 0;
+    dirty_.insert(user_key);
+    if (organization_too) {
+      BudgetCounter& organization = counters_[org_key];
+      organization.used = std::max<int64_t>(0, organization.used - previous);
+      dirty_.insert(org_key);
+    }
+    row.cost_nano_usd = -previous;
+  }
+  Entry entry{.row_id = row.request_id, .row_json = usage_json(row), .ts_ms = now_ms};
+  KVCS_TRY(enqueue_and_flush(std::move(entry)));
+  return previous;
+}
+
+std::optional<BudgetView> BudgetBook::peek(std::string_view kind, std::string_view id,
+                                           std::string_view month) const {
+  MutexLock lock(mutex_);
+  const auto it = counters_.find(counter_key(kind, id, month));
+  if (it == counters_.end() || !it->second.loaded) return std::nullopt;
+  const BudgetCounter& counter = it->second;
+  return BudgetView{counter.used, counter.reserved, counter.request_count, counter.error_count,
+                    std::string(month)};
+}
+
+BudgetBook::Stats BudgetBook::stats() const {
+  MutexLock lock(mutex_);
+  return {open_, static_cast<int64_t>(pending_.size()), grace_requests_};
+}
+
+// --- the way to the store --------------------------------------------------------------------
+// Whoever enqueues waits until its entry is written. The first to come becomes the leader and
+// writes for all; so batches of one organization reach the store one after the other, each with the
+// counters as they were when every entry up to it had been added.
+
+Status BudgetBook::enqueue_and_flush(Entry entry) {
+  uint64_t ticket;
+  {
+    MutexLock lock(mutex_);
+    pending_.push_back(std::move(entry));
+    ticket = ++enqueued_;
+    while (writing_ && committed_ < ticket) written_.wait(mutex_);
+    if (committed_ >= ticket) return ok();
+    writing_ = true;
+  }
+  return write_next_batch();
+}
+
+Status BudgetBook::flush() {
+  {
+    MutexLock lock(mutex_);
+    while (writing_) written_.wait(mutex_);
+    if (pending_.empty()) return ok();
+    writing_ = true;
+  }
+  return write_next_batch();
+}
+
+// Everything that waits, as one batch; the counters in it include exactly the entries up to it.
+Result<KvBatch> BudgetBook::take_batch(std::vector<Entry>& entries) {
+  for (;;) {
+    std::vector<std::string> to_load;
+    {
+      MutexLock lock(mutex_);
+      for (const std::string& key : dirty_) {
+        if (!counters_[key].loaded) to_load.push_back(key);
+      }
+      if (to_load.empty()) {
+        entries.assign(std::make_move_iterator(pending_.begin()),
+                       std::make_move_iterator(pending_.end()));
+        pending_.clear();
+        return build_batch(entries);
+      }
+    }
+    KVCS_TRY(load(to_load));
+  }
+}
+
+// Precondition: this thread set writing_.
+Status BudgetBook::write_next_batch() {
+  std::vector<Entry> entries;
+  Result<KvBatch> batch = take_batch(entries);
+  Status result = batch.ok() ? kv_.write(*batch, KvDurability::kBuffered) : batch.status();
+  MutexLock lock(mutex_);
+  if (result.ok()) {
+    committed_ += entries.size();
+  } else {
+    // Counters stay as they are in memory: the money is counted, only its record is late.
+    for (auto it = entries.rbegin(); it != entries.rend(); ++it) {
+      pending_.push_front(std::move(*it));
+    }
+    if (batch.ok()) {
+      for (const KvBatch::Op& op : batch->ops()) {
+        if (op.family == KvFamily::kQuota && counters_.count(op.key) > 0) dirty_.insert(op.key);
+      }
+      for (const auto& [day, grace] : grace_) dirty_grace_.insert(day);
+    }
+  }
+  writing_ = false;
+  written_.notify_all();
+  return result;
+}
+
+KvBatch BudgetBook::build_batch(const std::vector<Entry>& entries) {
+  const int64_t now_ms = clock_.unix_ms();
+  KvBatch batch;
+  for (const Entry& entry : entries) {
+    if (!entry.reservation_key.empty()) batch.remove(KvFamily::kQuota, entry.reservation_key);
+    if (!entry.row_id.empty()) {
+      add_to_outbox(batch, "usage", entry.row_id, entry.ts_ms, entry.row_json);
+    }
+  }
+  for (const std::string& key : dirty_) {
+    const std::string_view month = std::string_view(key).substr(key.size() - 7);
+    batch.put(KvFamily::kQuota, key, counter_json(counters_[key], month, now_ms));
+  }
+  for (const std::string& day : dirty_grace_) {
+    batch.put(KvFamily::kQuota, keyspace::grace(organization_id_, day),
+              "{\"used_nano_usd\":" + std::to_string(grace_[day].used) + "}");
+  }
+  dirty_.clear();
+  dirty_grace_.clear();
+  return batch;
+}
+
+}  // namespace kvcs::ai

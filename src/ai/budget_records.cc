@@ -1,0 +1,81 @@
+// JSON of open reservations and usage rows. The row's members are named like the columns of the
+// ledger's usage table.
+#include <nlohmann/json.hpp>
+
+#include "ai/budget_book.h"
+#include "base/json.h"
+
+namespace kvcs::ai {
+namespace {
+
+void text(std::string& out, std::string_view name, std::string_view value) {
+  out += out.size() > 1 ? ",\"" : "\"";
+  out.append(name).append("\":");
+  append_json_string(out, value);
+}
+void number(std::string& out, std::string_view name, int64_t value) {
+  if (value == 0) return;  // Absent is zero: most kinds of tokens are, in most rows.
+  out.append(out.size() > 1 ? ",\"" : "\"").append(name).append("\":") += std::to_string(value);
+}
+
+}  // namespace
+
+std::string reservation_json(const OpenReservation& open) {
+  std::string out = "{";
+  text(out, "key_id", open.key_id);
+  text(out, "user_id", open.user_id);
+  text(out, "organization_id", open.organization_id);
+  text(out, "month", open.month);
+  number(out, "estimate_nano_usd", open.estimate);
+  number(out, "input_only_nano_usd", open.input_only);
+  number(out, "created_ms", open.created_ms);
+  return out + "}";
+}
+
+Result<OpenReservation> parse_reservation(std::string_view request_id, std::string_view json) {
+  const Json value = KVCS_TRY(parse_json(json));
+  JsonReader reader(value, "reservation");
+  OpenReservation open;
+  open.request_id = request_id;
+  open.key_id = reader.string("key_id");
+  open.user_id = reader.string("user_id");
+  open.organization_id = reader.string("organization_id");
+  open.month = reader.string("month", {7, 7});
+  open.estimate = reader.optional_integer("estimate_nano_usd", 0, INT64_MAX).value_or(0);
+  open.input_only = reader.optional_integer("input_only_nano_usd", 0, INT64_MAX).value_or(0);
+  open.created_ms = reader.optional_integer("created_ms", 0, INT64_MAX).value_or(0);
+  KVCS_TRY(reader.finish());
+  return open;
+}
+
+std::string usage_json(const UsageRecord& record) {
+  std::string out = "{";
+  text(out, "request_id", record.request_id);
+  number(out, "ts_ms", record.ts_ms);
+  text(out, "organization_id", record.organization_id);
+  text(out, "user_id", record.user_id);
+  text(out, "key_id", record.key_id);
+  text(out, "provider", record.provider);
+  text(out, "model", record.model);
+  number(out, "input_tokens", record.tokens.input);
+  number(out, "cache_read_tokens", record.tokens.cache_read);
+  number(out, "cache_write_5m_tokens", record.tokens.cache_write_5m);
+  number(out, "cache_write_1h_tokens", record.tokens.cache_write_1h);
+  number(out, "input_audio_tokens", record.tokens.input_audio);
+  number(out, "output_tokens", record.tokens.output);
+  number(out, "reasoning_tokens", record.tokens.reasoning);
+  number(out, "output_audio_tokens", record.tokens.output_audio);
+  number(out, "web_searches", record.tokens.web_searches);
+  number(out, "cost_nano_usd", record.cost_nano_usd);
+  text(out, "price_version", record.price_version);
+  number(out, "first_byte_ms", record.first_byte_ms);
+  number(out, "total_ms", record.total_ms);
+  number(out, "status", record.status);
+  number(out, "estimated", record.tokens.estimated ? 1 : 0);
+  number(out, "grace", record.grace ? 1 : 0);
+  number(out, "recovered", record.recovered ? 1 : 0);
+  text(out, "period", record.period);
+  return out + "}";
+}
+
+}  // namespace kvcs::ai
