@@ -1,5 +1,5 @@
-// JSON of open reservations and usage rows. The row's members are named like the columns of the
-// ledger's usage table.
+// JSON of open reservations, and of usage rows as ledger/rows.h's usage_sink reads them; written by
+// hand because every request pays for it.
 #include <nlohmann/json.hpp>
 
 #include "ai/budget_book.h"
@@ -16,6 +16,10 @@ void text(std::string& out, std::string_view name, std::string_view value) {
 void number(std::string& out, std::string_view name, int64_t value) {
   if (value == 0) return;  // Absent is zero: most kinds of tokens are, in most rows.
   out.append(out.size() > 1 ? ",\"" : "\"").append(name).append("\":") += std::to_string(value);
+}
+
+void flag(std::string& out, std::string_view name, bool value) {
+  if (value) out.append(",\"").append(name).append("\":true");
 }
 
 }  // namespace
@@ -70,10 +74,10 @@ std::string usage_json(const UsageRecord& record) {
   text(out, "price_version", record.price_version);
   number(out, "first_byte_ms", record.first_byte_ms);
   number(out, "total_ms", record.total_ms);
-  number(out, "status", record.status);
-  number(out, "estimated", record.tokens.estimated ? 1 : 0);
-  number(out, "grace", record.grace ? 1 : 0);
-  number(out, "recovered", record.recovered ? 1 : 0);
+  out += ",\"status\":" + std::to_string(record.status);
+  flag(out, "estimated", record.tokens.estimated);
+  flag(out, "grace", record.grace);
+  flag(out, "recovered", record.recovered);
   text(out, "period", record.period);
   return out + "}";
 }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "ai/pricing.h"
 #include "base/bytes.h"
@@ -45,23 +44,13 @@ bool is_informational(std::string_view name) {
          std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
-Result<int64_t> read_pico(std::string_view model, std::string_view member, const Json& value,
+Result<int64_t> read_pico(std::string_view model, const std::string& member, const Json& object,
                           int64_t max_pico) {
-  const std::string what = std::string(model) + "." + std::string(member);
-  std::string text;
-  if (value.is_string()) {
-    text = value.get_ref<const std::string&>();
-  } else if (value.is_number_integer()) {
-    text = dump_json(value);
-  } else if (value.is_number_float()) {
-    std::array<char, 64> buffer;
-    const auto [end, error] =
-        std::to_chars(buffer.data(), buffer.data() + buffer.size(), value.get<double>());
-    KVCS_ASSERT(error == std::errc());
-    text.assign(buffer.data(), end);
-  } else {
-    return invalid(what + ": must be a number or a decimal string.");
-  }
+  JsonReader reader(object, std::string(model));
+  reader.ignore_unknown();
+  const std::string text = reader.decimal(member);
+  KVCS_TRY(reader.finish());
+  const std::string what = std::string(model) + "." + member;
   const int64_t pico = KVCS_TRY(parse_pico_usd(text, what));
   if (pico > max_pico) {
     return invalid(what + ": " + printable(text, 40) + " is over the limit of " +
@@ -101,35 +90,36 @@ PriceTier& tier_of(Price& price, int64_t above) {
 }
 
 // True when the member was a tier's price.
-Result<bool> read_tier_member(Price& price, const std::string& name, const Json& value) {
+Result<bool> read_tier_member(Price& price, const std::string& name, const Json& object) {
   for (const TierMember& member : kTierMembers) {
     if (const auto above = tier_bound(name, member.prefix)) {
       tier_of(price, *above).*member.field =
-          KVCS_TRY(read_pico(price.model, name, value, kPicoUsdPerUsd));
+          KVCS_TRY(read_pico(price.model, name, object, kPicoUsdPerUsd));
       return true;
     }
   }
   return false;
 }
 
-Status read_member(Price& price, const std::string& name, const Json& value,
+Status read_member(Price& price, const std::string& name, const Json& object,
                    UnknownMembers unknown) {
+  const Json& value = object.at(name);
   for (const OptionalMember& member : kOptionalMembers) {
     if (name == member.name) {
-      price.*member.field = KVCS_TRY(read_pico(price.model, name, value, kPicoUsdPerUsd));
+      price.*member.field = KVCS_TRY(read_pico(price.model, name, object, kPicoUsdPerUsd));
       return ok();
     }
   }
   if (name == "input_cost_per_token") {
-    price.input_pico = KVCS_TRY(read_pico(price.model, name, value, kPicoUsdPerUsd));
+    price.input_pico = KVCS_TRY(read_pico(price.model, name, object, kPicoUsdPerUsd));
   } else if (name == "output_cost_per_token") {
-    price.output_pico = KVCS_TRY(read_pico(price.model, name, value, kPicoUsdPerUsd));
+    price.output_pico = KVCS_TRY(read_pico(price.model, name, object, kPicoUsdPerUsd));
   } else if (name == "web_search_cost_per_call") {
-    price.web_search_pico = KVCS_TRY(read_pico(price.model, name, value, 100 * kPicoUsdPerUsd));
+    price.web_search_pico = KVCS_TRY(read_pico(price.model, name, object, 100 * kPicoUsdPerUsd));
   } else if (name == "search_context_cost_per_query" && value.is_object()) {
     // The dearest context size: a budget must not be passed because a size was not known.
-    for (const auto& [size, cost] : value.items()) {
-      const int64_t pico = KVCS_TRY(read_pico(price.model, name, cost, 100 * kPicoUsdPerUsd));
+    for (const auto& [size, unused] : value.items()) {
+      const int64_t pico = KVCS_TRY(read_pico(price.model, size, value, 100 * kPicoUsdPerUsd));
       price.web_search_pico = std::max(price.web_search_pico, pico);
     }
   } else if (name == "max_input_tokens") {
@@ -142,7 +132,7 @@ Status read_member(Price& price, const std::string& name, const Json& value,
     price.mode = value.get<std::string>();
   } else if (name == "source" && value.is_string()) {
     price.source = value.get<std::string>();
-  } else if (!KVCS_TRY(read_tier_member(price, name, value)) &&
+  } else if (!KVCS_TRY(read_tier_member(price, name, object)) &&
              unknown == UnknownMembers::kRefuse && !is_informational(name)) {
     return invalid(price.model + ": unknown member '" + printable(name, 60) + "'.");
   }
@@ -163,7 +153,7 @@ Result<Price> parse_price(std::string_view model, const Json& object, UnknownMem
   price.mode = "chat";
   for (const auto& [name, value] : object.items()) {
     if (value.is_null()) continue;
-    KVCS_TRY(read_member(price, name, value, unknown));
+    KVCS_TRY(read_member(price, name, object, unknown));
   }
   if (!object.contains("input_cost_per_token") && !object.contains("output_cost_per_token")) {
     return invalid(printable(model) +
@@ -175,24 +165,32 @@ Result<Price> parse_price(std::string_view model, const Json& object, UnknownMem
   return price;
 }
 
+namespace {
+
+// Exact as a decimal number; what reads it into a double is not our loss.
+Json usd_per_token(int64_t pico_usd) {
+  return json_decimal(format_pico_usd(pico_usd));
+}
+
+}  // namespace
+
 Json price_to_json(const Price& price) {
-  // Decimal strings: a JSON number would pass through a double in most readers.
   Json out = {{"litellm_provider", price.provider},
               {"mode", price.mode},
-              {"input_cost_per_token", format_pico_usd(price.input_pico)},
-              {"output_cost_per_token", format_pico_usd(price.output_pico)}};
+              {"input_cost_per_token", usd_per_token(price.input_pico)},
+              {"output_cost_per_token", usd_per_token(price.output_pico)}};
   for (const OptionalMember& member : kOptionalMembers) {
-    if (price.*member.field) out[member.name] = format_pico_usd(*(price.*member.field));
+    if (price.*member.field) out[member.name] = usd_per_token(*(price.*member.field));
   }
   for (const PriceTier& tier : price.tiers) {
     for (const TierMember& member : kTierMembers) {
       if (!(tier.*member.field)) continue;
       out[member.prefix + std::to_string(tier.above_input_tokens / 1000) + "k_tokens"] =
-          format_pico_usd(*(tier.*member.field));
+          usd_per_token(*(tier.*member.field));
     }
   }
   if (price.web_search_pico > 0) {
-    out["web_search_cost_per_call"] = format_pico_usd(price.web_search_pico);
+    out["web_search_cost_per_call"] = usd_per_token(price.web_search_pico);
   }
   if (price.max_input_tokens > 0) out["max_input_tokens"] = price.max_input_tokens;
   if (price.max_output_tokens > 0) out["max_output_tokens"] = price.max_output_tokens;

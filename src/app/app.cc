@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "app/ai_door.h"
 #include "app/artifact_parts.h"
 #include "app/first_start.h"
 #include "app/jobs.h"
@@ -165,7 +166,9 @@ Status build_identity(Parts& parts) {
   parts.users =
       std::make_unique<UserService>(*parts.kv, *parts.audited, *parts.keys, clock, *parts.entropy);
   parts.users_api = std::make_unique<UsersApi>(
-      *parts.users, *parts.keys, [](std::string_view) -> Result<int64_t> { return int64_t{0}; });
+      *parts.users, *parts.keys, [&parts](std::string_view user_id) -> Result<int64_t> {
+        return KVCS_TRY(parts.ai->budgets->view("user", user_id, "")).used_nano_usd;
+      });
   parts.organizations_api =
       std::make_unique<OrganizationsApi>(*parts.organizations, *parts.projects, *parts.keys);
   parts.admin_keys_api = std::make_unique<AdminKeysApi>(*parts.keys);
@@ -251,6 +254,9 @@ void build_door(Parts& parts) {
 
 }  // namespace
 
+Parts::Parts() = default;
+Parts::~Parts() = default;
+
 std::string Parts::public_url() const {
   if (!config.http.public_url.empty()) {
     std::string url = config.http.public_url;
@@ -284,6 +290,7 @@ Result<std::unique_ptr<App>> App::create(Config config, AppOptions options) {
   KVCS_TRY(build_blobs_and_upstream(*parts));
   KVCS_TRY(build_identity(*parts));
   build_artifacts(*parts);
+  parts->ai = KVCS_TRY(build_ai_door(*parts));
   KVCS_TRY(build_operations(*parts));
   build_door(*parts);
   return std::unique_ptr<App>(new App(std::move(parts)));
@@ -331,6 +338,7 @@ void App::stop() {
 Status App::reload(const Config& fresh) {
   log::Level level;
   if (log::parse_level(fresh.log.level, level)) log::set_level(level);
+  if (Status prices = reload_prices(*parts_); !prices.ok()) return prices;
   if (parts_->config.http.server.tls.certificate_path.empty()) return ok();
   return parts_->server->reload_tls();
 }

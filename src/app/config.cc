@@ -107,6 +107,14 @@ class YamlLoader final {
       return fault(node, "'" + field.path + "' is secret and only read from " +
                              field.environment_name() + ".");
     }
+    if (field.structured && !node.IsScalar()) {
+      YAML::Emitter flow;
+      flow.SetMapFormat(YAML::Flow);
+      flow.SetSeqFormat(YAML::Flow);
+      flow << node;
+      *std::get<std::string*>(field.target) = flow.c_str();
+      return;
+    }
     auto* const* list = std::get_if<std::vector<std::string>*>(&field.target);
     if (list != nullptr && node.IsSequence()) {
       (*list)->clear();

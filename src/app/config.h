@@ -80,6 +80,17 @@ struct UpstreamSection {
   std::string ca_file;  // "" = the system's.
 };
 
+struct AiSection {
+  std::string prices_path;  // "" = prices.yaml among the shipped files.
+  std::string providers;    // YAML: {NAME: {kind, base_url, api_key_env, headers, models, …}}
+  std::string aliases;      // YAML: {NAME: [provider/model, …]}, tried in order
+  int64_t output_tokens_default = 16'384;
+  uint64_t answer_max_bytes = 64u << 20;
+  uint64_t event_max_bytes = 8u << 20;
+  uint64_t request_max_bytes = 32u << 20;
+  int idle_timeout_ms = 120'000;
+};
+
 // Never from the file; `config print` shows *** for what is set.
 struct SecretSection {
   Secret master_key;            // KVCS_MASTER_KEY, base64 of 32 bytes; "" = <data_dir>/master.key
@@ -100,6 +111,7 @@ struct Config {
   AdminSection admin;
   IdentitySection identity;
   UpstreamSection upstream;
+  AiSection ai;
   SecretSection secrets;
 };
 
@@ -111,6 +123,7 @@ struct ConfigField {
   std::string help;                  // One line; kvcs.yaml.example and `config print` show it.
   int64_t min = 0, max = INT64_MAX;  // Numbers
   bool environment_only = false;
+  bool structured = false;  // A map or list of any shape, kept as YAML flow text.
 
   std::string environment_name() const;  // "KVCS_HTTP_WORKERS_MAX"
 };

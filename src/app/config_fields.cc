@@ -115,6 +115,32 @@ void add_rest(Fields& fields, Config& c) {
   add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
 }
 
+void add_ai(Fields& fields, Config& c) {
+  AiSection& a = c.ai;
+  fields.push_back(
+      {"ai.prices_path", &a.prices_path, "Price table; empty: the one that is shipped."});
+  ConfigField providers{"ai.providers", &a.providers,
+                        "NAME: {kind: openai|anthropic|openai_compatible, base_url, api_key_env, "
+                        "headers, models, timeout_ms}."};
+  providers.structured = true;
+  fields.push_back(std::move(providers));
+  ConfigField aliases{"ai.aliases", &a.aliases,
+                      "NAME: [provider/model, …]; the next is tried on 429, 5xx or no connection."};
+  aliases.structured = true;
+  fields.push_back(std::move(aliases));
+  fields.push_back({"ai.output_tokens_default", &a.output_tokens_default,
+                    "Reserved when neither the client nor the price names a maximum.", 1,
+                    10'000'000});
+  fields.push_back({"ai.answer_max_bytes", &a.answer_max_bytes, "One answer that is not streamed.",
+                    1024, int64_t{1} << 32});
+  fields.push_back(
+      {"ai.event_max_bytes", &a.event_max_bytes, "One streamed event.", 1024, int64_t{1} << 30});
+  fields.push_back(
+      {"ai.request_max_bytes", &a.request_max_bytes, "One request body.", 1024, int64_t{1} << 30});
+  fields.push_back({"ai.idle_timeout_ms", &a.idle_timeout_ms,
+                    "Between two bytes of a provider's answer.", 100, 3'600'000});
+}
+
 }  // namespace
 
 std::string ConfigField::environment_name() const {
@@ -129,6 +155,7 @@ std::vector<ConfigField> config_fields(Config& config) {
   Fields fields;
   add_root_and_http(fields, config);
   add_stores(fields, config);
+  add_ai(fields, config);
   add_rest(fields, config);
   return fields;
 }

@@ -1,5 +1,6 @@
 #include "app/jobs.h"
 
+#include "app/ai_door.h"
 #include "app/artifact_parts.h"
 #include "app/parts.h"
 
@@ -44,6 +45,10 @@ std::vector<Job> all_jobs(Parts& parts) {
   };
   add("last-used-flush", "* * * * *", 30, 0, [&parts](const JobContext&) -> Result<std::string> {
     KVCS_TRY(parts.auth->flush_last_used());
+    return std::string();
+  });
+  add("budget-reconcile", "* * * * *", 30, 0, [&parts](const JobContext&) -> Result<std::string> {
+    KVCS_TRY(parts.ai->budgets->reconcile());
     return std::string();
   });
   add("database-checkpoint", "*/15 * * * *", 120, 60,

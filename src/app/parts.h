@@ -46,6 +46,8 @@
 
 namespace kvcs {
 
+struct AiDoor;
+
 // What tests replace.
 struct AppOptions {
   const Clock* clock = nullptr;  // Null: the system's.
@@ -53,6 +55,9 @@ struct AppOptions {
 };
 
 struct Parts {
+  Parts();
+  ~Parts();
+
   Config config;
   AppOptions options;
 
@@ -98,6 +103,8 @@ struct Parts {
   // --- artifacts
   std::unique_ptr<ArtifactService> artifacts;
   std::unique_ptr<ArtifactsApi> artifacts_api;
+  // --- the doors
+  std::unique_ptr<AiDoor> ai;
 
   // --- operations
   std::unique_ptr<HealthProbes> probes;

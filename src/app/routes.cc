@@ -2,8 +2,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/ai_door.h"
 #include "app/artifact_parts.h"
 #include "app/parts.h"
+#include "app/route_rows.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "http/static_files.h"
@@ -11,38 +13,7 @@
 namespace kvcs {
 namespace {
 
-using http::kib;
-using http::kNoBody;
-using http::Method;
-using http::mib;
-using http::Route;
-using enum http::Method;
-
-// Who may; the words are what tests and /openapi.json see.
-struct Access {
-  http::Guard guard;
-  std::string_view who;
-  http::Dialect dialect;
-};
-
-Route row(Method method, std::string pattern, const Access& access, uint64_t body_max_bytes,
-          http::Handler handler, std::string_view summary) {
-  return {method,         std::move(pattern), access.guard,
-          body_max_bytes, std::move(handler), access.dialect,
-          true,           access.who,         summary};
-}
-
-template <typename Api>
-http::Handler on(Api& api, Result<http::Response> (Api::*method)(http::Request&)) {
-  return [&api, method](http::Request& request) { return (api.*method)(request); };
-}
-
-Access everyone() {
-  return {http::public_access(), "public", http::Dialect::kPortal};
-}
-Access admins(Parts& parts, AdminRole at_least, std::string_view who) {
-  return {parts.admin_door->guard(at_least), who, http::Dialect::kAdmin};
-}
+using namespace route_rows;
 
 // The caller's key, as the caller may know it.
 Result<http::Response> describe_caller(http::Request& request) {
@@ -207,6 +178,7 @@ std::vector<Route> all_routes(Parts& parts) {
   add_organizations(routes, parts);
   add_admin(routes, parts);
   add_history(routes, parts);
+  add_ai_routes(routes, parts);
   for (Route& page : http::static_routes(parts.config.http.web_dir)) {
     routes.push_back(std::move(page));
   }

@@ -22,6 +22,7 @@
 // tokens  refresh_due:{unix s, 12 digits}:{t}:{p}:{a}    alarm list, in order of time
 // quota   quota:{key|user|org}:{id}:{YYYY-MM}            absolute counters
 // quota   grace:{org_id}:{YYYY-MM-DD}                    fail-open spending of one day
+// quota   adjustment:{user_id}:{unix ms, 15 digits}      why an admin reset a user's use
 // quota   reservation:{request_id}                       open reservation
 // system  system:…  briefing:{date}  cron:{job}  idempotency:{scope}:{hash}  last_used:{key_id}
 // system  oauth_state:{state}  agent_state:{tenant}:{key}  system_state:mode
@@ -63,6 +64,7 @@ std::string refresh_due(int64_t due_unix_s, std::string_view tenant, std::string
 std::string refresh_due_before(int64_t unix_s);  // Scan bound: keys below are due.
 std::string quota(std::string_view kind, std::string_view id, std::string_view month);
 std::string grace(std::string_view org_id, std::string_view day);
+std::string adjustment(std::string_view user_id, int64_t unix_ms);
 std::string reservation(std::string_view request_id);
 std::string last_used(std::string_view key_id);
 std::string cron(std::string_view job);

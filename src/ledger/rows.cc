@@ -229,7 +229,8 @@ Status usage_sink(Database& db, const OutboxRecord& record) {
   row.ts_ms = reader.integer("ts_ms", 0, INT64_MAX);
   row.status = static_cast<int>(reader.integer("status", 0, 999));
   for (const UsageNumber& number : kUsageNumbers) {
-    row.*number.field = reader.optional_integer(number.name, 0, INT64_MAX).value_or(0);
+    // A reset of a user's use is a row with a negative cost.
+    row.*number.field = reader.optional_integer(number.name, INT64_MIN, INT64_MAX).value_or(0);
   }
   for (const UsageFlag& flag : kUsageFlags) row.*flag.field = reader.boolean_or(flag.name, false);
   reader.ignore_unknown();

@@ -1,0 +1,32 @@
+// Handlers for callers with a user key: models they may use, what they have spent. Thread-safe.
+#pragma once
+#include "ai/budget.h"
+#include "ai/price_overrides.h"
+#include "ai/pricing.h"
+#include "ai/providers.h"
+#include "http/http.h"
+#include "identity/directory.h"
+#include "ledger/ledger.h"
+
+namespace kvcs::ai {
+
+class AiApi final {
+ public:
+  AiApi(const Directory& directory, const Providers& providers, const Pricing& pricing,
+        const Budgets& budgets, Ledger& ledger, const Clock& clock);
+
+  // GET /v1/models; OpenAI's list, or Anthropic's when the request names an anthropic-version.
+  Result<http::Response> models(http::Request& request);
+  Result<http::Response> usage(http::Request& request);          // GET /v1/usage
+  Result<http::Response> request_usage(http::Request& request);  // GET /v1/usage/{request_id}
+
+ private:
+  const Directory& directory_;
+  const Providers& providers_;
+  const Pricing& pricing_;
+  const Budgets& budgets_;
+  Ledger& ledger_;
+  const Clock& clock_;
+};
+
+}  // namespace kvcs::ai

@@ -1,0 +1,38 @@
+// One request on its way through the proxy. Internal to chat_proxy.cc and chat_relay.cc.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ai/chat_proxy.h"
+
+namespace kvcs::ai {
+
+struct ChatProxy::Call {
+  explicit Call(http::Request& from) : request(from) {}
+
+  http::Request& request;  // Lives until the last byte of the response.
+  std::string_view path;   // At the provider: "/chat/completions"
+  ChatRequest chat;
+  std::shared_ptr<const Organization> organization;
+  std::shared_ptr<const User> user;
+  std::vector<ModelTarget> targets;
+  std::vector<PricedModel> prices;  // One per target.
+  size_t chosen = 0;                // Of targets, once the provider has answered.
+  int64_t estimate_tokens = 0;  // Input and the most output; what tokens_per_minute was charged.
+  std::optional<Reservation> reservation;
+  std::unique_ptr<UsageMeter> meter;
+  std::vector<std::pair<std::string, std::string>> rate_headers;
+  int64_t first_byte_us = 0;
+};
+
+// The members x-gateway-* of the answer; `cost_nano_usd` < 0: not known yet (a stream).
+void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, int64_t cost_nano_usd,
+                         bool grace, http::Response& response);
+// An error event in the dialect of the API, for a stream that broke after its head was sent.
+std::string stream_error_event(ApiKind api, std::string_view message);
+// What of a provider's headers may reach the client.
+void copy_answer_headers(const http::UpstreamResponse& upstream, http::Response& response);
+
+}  // namespace kvcs::ai

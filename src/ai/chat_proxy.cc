@@ -1,0 +1,297 @@
+#include "ai/chat_proxy.h"
+
+#include <algorithm>
+#include <array>
+
+#include "ai/chat_call.h"
+#include "base/bytes.h"
+#include "base/money.h"
+#include "http/problem.h"
+
+namespace kvcs::ai {
+namespace {
+
+// Client headers that change what a provider does; everything else stays here.
+constexpr std::array<std::string_view, 5> kForwardedHeaders = {
+    "anthropic-version", "anthropic-beta", "openai-beta", "idempotency-key", "accept"};
+
+http::Dialect dialect_of(ApiKind api) {
+  return api == ApiKind::kMessages ? http::Dialect::kAnthropic : http::Dialect::kOpenAi;
+}
+
+// Worth another target: nothing of the answer has been seen and the next one may do better.
+bool is_retryable(int status) {
+  return status == 429 || status >= 500;
+}
+
+int64_t saturating_times(int64_t a, int64_t b) {
+  int64_t product;
+  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX / 4 : product;
+}
+
+struct RateScope {
+  std::string key;
+  int64_t requests_per_minute, tokens_per_minute;
+  std::string_view words;
+};
+
+void add_rate_headers(const RateDecision& decision,
+                      std::vector<std::pair<std::string, std::string>>& headers) {
+  headers = {{"ratelimit-limit", std::to_string(decision.limit)},
+             {"ratelimit-remaining", std::to_string(decision.remaining)},
+             {"ratelimit-reset", std::to_string(decision.reset_s)}};
+}
+
+http::UpstreamRequest build_upstream_request(const http::Request& request, const ChatRequest& chat,
+                                             const ModelTarget& target, std::string_view path,
+                                             const Secret& credential, int idle_timeout_ms) {
+  const Provider& provider = *target.provider;
+  http::UpstreamRequest out;
+  out.method = "POST";
+  out.url = provider.url(path);
+  out.body = upstream_body(chat, target.model);
+  out.deadline_ms = provider.timeout_ms;
+  out.idle_timeout_ms = std::min(idle_timeout_ms, provider.timeout_ms);
+  out.client_fd = request.client_fd;
+  out.allow_private_addresses = true;  // The operator named this host, not the caller.
+  out.headers.emplace_back("content-type", "application/json");
+  for (const std::string_view name : kForwardedHeaders) {
+    if (const auto value = request.header(name)) out.headers.emplace_back(name, *value);
+  }
+  const bool native_anthropic =
+      provider.kind == ProviderKind::kAnthropic && chat.api == ApiKind::kMessages;
+  if (native_anthropic && !request.header("anthropic-version")) {
+    out.headers.emplace_back("anthropic-version", "2023-06-01");
+  }
+  if (!credential.empty()) {
+    if (!provider.auth_header.empty() && provider.auth_header != "authorization") {
+      out.headers.emplace_back(provider.auth_header, credential.reveal());
+    } else if (native_anthropic) {
+      out.headers.emplace_back("x-api-key", credential.reveal());
+    } else {
+      out.headers.emplace_back("authorization", "Bearer " + credential.reveal());
+    }
+  }
+  for (const auto& [name, value] : provider.headers) {
+    std::erase_if(out.headers, [&name = name](const auto& header) { return header.first == name; });
+    out.headers.emplace_back(name, value);
+  }
+  return out;
+}
+
+}  // namespace
+
+ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
+                     const Providers& providers, const Pricing& pricing, PriceOverrides& overrides,
+                     Budgets& budgets, RateLimiter& limiter, http::HttpUpstream& upstream,
+                     const Clock& clock, std::function<void()> notify_ledger)
+    : config_(config),
+      directory_(directory),
+      providers_(providers),
+      pricing_(pricing),
+      overrides_(overrides),
+      budgets_(budgets),
+      limiter_(limiter),
+      upstream_(upstream),
+      clock_(clock),
+      notify_ledger_(std::move(notify_ledger)) {}
+
+Result<http::Response> ChatProxy::chat_completions(http::Request& request) {
+  return handle(request, ApiKind::kChatCompletions, "/chat/completions");
+}
+Result<http::Response> ChatProxy::responses(http::Request& request) {
+  return handle(request, ApiKind::kResponses, "/responses");
+}
+Result<http::Response> ChatProxy::embeddings(http::Request& request) {
+  return handle(request, ApiKind::kEmbeddings, "/embeddings");
+}
+Result<http::Response> ChatProxy::messages(http::Request& request) {
+  return handle(request, ApiKind::kMessages, "/messages");
+}
+
+Result<http::Response> ChatProxy::handle(http::Request& request, ApiKind api,
+                                         std::string_view path) {
+  // Owners: this function, and the closure that streams the answer.
+  auto call = std::make_shared<Call>(request);
+  call->path = path;
+  std::string body = KVCS_TRY(request.body->read_all());
+  call->chat = KVCS_TRY(parse_chat_request(api, std::move(body)));
+  KVCS_TRY(load_caller(*call));
+  KVCS_TRY(choose_targets(*call));
+  if (Status limited = take_rate(*call); !limited.ok()) {
+    http::Response refused = http::problem_response(limited, dialect_of(api), request.request_id);
+    for (auto& [name, value] : call->rate_headers) refused.set(name, value);
+    return refused;
+  }
+  if (Status refused = reserve(*call); !refused.ok()) {
+    limiter_.adjust("user:" + call->user->id, call->user->tokens_per_minute,
+                    -call->estimate_tokens);
+    return refused;
+  }
+  Result<std::unique_ptr<http::UpstreamResponse>> upstream = forward(*call);
+  if (!upstream.ok()) {
+    Status failure = std::move(upstream).status();
+    upstream_errors_++;
+    settle(*call, http::http_status(failure), false);
+    return std::move(failure).with_reason("proxy_error");
+  }
+  call->first_byte_us = clock_.mono_us();
+  if ((*upstream)->status() >= 300) return pass_error(*call, **upstream);
+  call->meter = make_usage_meter(api, call->chat.client_wants_usage);
+  const std::string_view type = (*upstream)->header("content-type").value_or("");
+  if (type.starts_with("text/event-stream")) {
+    return answer_stream(std::move(call), std::move(*upstream));
+  }
+  return answer_whole(*call, **upstream);
+}
+
+Status ChatProxy::load_caller(Call& call) const {
+  const Principal& who = call.request.principal;
+  call.user = KVCS_TRY(directory_.user(who.user_id));
+  call.organization = KVCS_TRY(directory_.organization(who.organization_id));
+  return ok();
+}
+
+Status ChatProxy::choose_targets(Call& call) const {
+  const Organization& organization = *call.organization;
+  overrides_.refresh_if_changed();
+  call.targets = KVCS_TRY(providers_.resolve(call.chat.model, call.chat.api));
+  const auto allowed = [&](const std::vector<std::string>& list) {
+    return model_allowed(list, call.chat.model) ||
+           std::all_of(call.targets.begin(), call.targets.end(), [&](const ModelTarget& target) {
+             return model_allowed(list, target.model) ||
+                    model_allowed(list, target.provider->name + "/" + target.model);
+           });
+  };
+  if (!allowed(call.request.principal.key_limits.allowed_models) ||
+      !allowed(call.user->allowed_models) || !allowed(organization.allowed_models)) {
+    return forbidden("The model '" + printable(call.chat.model, 120) +
+                     "' is not among those allowed for this key; ask an admin, or see GET "
+                     "/v1/models.")
+        .with_reason("model_not_allowed");
+  }
+  for (const ModelTarget& target : call.targets) {
+    Result<PricedModel> priced =
+        pricing_.find(organization.id, target.provider->name, target.model);
+    if (!priced.ok() && organization.unknown_input_pico_usd &&
+        organization.unknown_output_pico_usd) {
+      auto stated = std::make_shared<Price>();
+      stated->provider = target.provider->name;
+      stated->model = target.model;
+      stated->input_pico = *organization.unknown_input_pico_usd;
+      stated->output_pico = *organization.unknown_output_pico_usd;
+      priced = PricedModel{std::move(stated), pricing_.version() + "+stated"};
+    }
+    call.prices.push_back(KVCS_TRY(std::move(priced)));
+  }
+  return ok();
+}
+
+Status ChatProxy::take_rate(Call& call) const {
+  const Principal& who = call.request.principal;
+  const KeyLimits& key = who.key_limits;
+  const std::array<RateScope, 3> scopes = {
+      {{"key:" + who.key_id, key.requests_per_minute, key.tokens_per_minute, "API key"},
+       {"user:" + call.user->id, call.user->requests_per_minute, call.user->tokens_per_minute,
+        "user"},
+       {"org:" + call.organization->id, call.organization->requests_per_minute,
+        call.organization->tokens_per_minute, "organization"}}};
+  call.estimate_tokens = call.chat.input_guess;
+  for (const RateScope& scope : scopes) {
+    for (const bool tokens : {false, true}) {
+      const int64_t per_minute = tokens ? scope.tokens_per_minute : scope.requests_per_minute;
+      if (per_minute < 0) continue;
+      const RateDecision decision = limiter_.take(scope.key + (tokens ? ":t" : ":r"), per_minute,
+                                                  tokens ? call.estimate_tokens : 1);
+      if (!tokens) add_rate_headers(decision, call.rate_headers);
+      if (decision.allowed) continue;
+      add_rate_headers(decision, call.rate_headers);
+      return rate_limited("This " + std::string(scope.words) + " may use " +
+                              std::to_string(per_minute) + (tokens ? " tokens" : " requests") +
+                              " per minute; try again in " +
+                              std::to_string(decision.retry_after_s) + " s.",
+                          static_cast<int>(std::max<int64_t>(1, decision.retry_after_s)))
+          .with_reason("rate_limit_exceeded");
+    }
+  }
+  return ok();
+}
+
+Status ChatProxy::reserve(Call& call) const {
+  const Principal& who = call.request.principal;
+  const ChatRequest& chat = call.chat;
+  BudgetAsk ask{.request_id = call.request.request_id,
+                .key_id = who.key_id,
+                .user_id = call.user->id,
+                .organization_id = call.organization->id};
+  for (const PricedModel& priced : call.prices) {
+    const Price& price = *priced.price;
+    int64_t output = 0;
+    if (chat.api != ApiKind::kEmbeddings) {
+      output = chat.output_tokens_max;
+      if (output < 0) {
+        output =
+            price.max_output_tokens > 0 ? price.max_output_tokens : config_.output_tokens_default;
+        const int64_t cap = call.organization->max_output_tokens;
+        if (cap >= 0) output = std::min(output, cap);
+      }
+    }
+    TokenUsage input_only, worst;
+    input_only.input = chat.input_guess;
+    // Writing to a prompt cache can cost more than plain input.
+    if (price.cache_write_5m_pico.value_or(0) > price.input_pico) {
+      std::swap(input_only.input, input_only.cache_write_5m);
+    }
+    worst = input_only;
+    worst.output = saturating_times(output, chat.choices);
+    if (price.reasoning_pico.value_or(0) > price.output_pico) {
+      std::swap(worst.output, worst.reasoning);
+    }
+    ask.estimate_nano_usd = std::max(ask.estimate_nano_usd, cost_nano_usd(price, worst));
+    ask.input_only_nano_usd = std::max(ask.input_only_nano_usd, cost_nano_usd(price, input_only));
+  }
+  ask.limits = {.key_nano_usd = who.key_limits.monthly_nano_usd,
+                .user_nano_usd = call.user->monthly_limit_nano_usd,
+                .organization_nano_usd = call.organization->monthly_budget_nano_usd,
+                .failure_mode = call.organization->fail_open ? FailureMode::kFailOpen
+                                                             : FailureMode::kFailClosed,
+                .fallback_daily_nano_usd = call.organization->fallback_daily_nano_usd};
+  call.reservation.emplace(KVCS_TRY(budgets_.reserve(ask)));
+  return ok();
+}
+
+Result<std::unique_ptr<http::UpstreamResponse>> ChatProxy::forward(Call& call) const {
+  for (call.chosen = 0;; call.chosen++) {
+    const ModelTarget& target = call.targets[call.chosen];
+    const bool last = call.chosen + 1 == call.targets.size();
+    const Secret credential =
+        KVCS_TRY(providers_.credential(call.organization->id, *target.provider));
+    auto upstream = upstream_.open(build_upstream_request(
+        call.request, call.chat, target, call.path, credential, config_.idle_timeout_ms));
+    const bool client_left = upstream.status().reason() == "client_gone";
+    const bool try_next = upstream.ok() ? is_retryable((*upstream)->status()) : !client_left;
+    if (last || !try_next) return upstream;
+  }
+}
+
+Result<http::Response> ChatProxy::count_tokens(http::Request& request) {
+  Call call(request);
+  call.path = "/messages/count_tokens";
+  std::string body = KVCS_TRY(request.body->read_all());
+  call.chat = KVCS_TRY(parse_chat_request(ApiKind::kMessages, std::move(body)));
+  KVCS_TRY(load_caller(call));
+  call.targets = KVCS_TRY(providers_.resolve(call.chat.model, ApiKind::kMessages));
+  KVCS_TRY(take_rate(call));
+  auto upstream = KVCS_TRY(forward(call));
+  http::Response response;
+  response.status = upstream->status();
+  copy_answer_headers(*upstream, response);
+  response.body = KVCS_TRY(upstream->read_all(config_.answer_max_bytes));
+  return response;
+}
+
+ChatProxy::Stats ChatProxy::stats() const {
+  return {open_streams_, upstream_errors_, client_gone_};
+}
+
+}  // namespace kvcs::ai

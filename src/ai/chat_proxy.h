@@ -1,0 +1,80 @@
+// The data plane of the AI gateway: a request goes limits → reserve → forward → settle, streaming
+// or not, in the dialect it came in. Thread-safe; a request lives on its worker thread.
+#pragma once
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "ai/budget.h"
+#include "ai/chat_request.h"
+#include "ai/price_overrides.h"
+#include "ai/pricing.h"
+#include "ai/providers.h"
+#include "base/clock.h"
+#include "http/http.h"
+#include "http/upstream.h"
+#include "identity/directory.h"
+#include "ops/rate_limit.h"
+
+namespace kvcs::ai {
+
+struct ProxyConfig {
+  int64_t output_tokens_default = 16'384;  // Reserved when neither client nor price states more.
+  uint64_t answer_max_bytes = 64u << 20;   // Of one buffered answer.
+  size_t event_max_bytes = 8u << 20;       // Of one streamed event.
+  int idle_timeout_ms = 120'000;           // Between two bytes of a provider.
+};
+
+class ChatProxy final {
+ public:
+  // All references outlive the proxy. `notify_ledger` is called after each settlement.
+  ChatProxy(const ProxyConfig& config, const Directory& directory, const Providers& providers,
+            const Pricing& pricing, PriceOverrides& overrides, Budgets& budgets,
+            RateLimiter& limiter, http::HttpUpstream& upstream, const Clock& clock,
+            std::function<void()> notify_ledger);
+
+  Result<http::Response> chat_completions(http::Request& request);
+  Result<http::Response> responses(http::Request& request);
+  Result<http::Response> embeddings(http::Request& request);
+  Result<http::Response> messages(http::Request& request);
+  // Free of charge at the provider; only rate-limited here.
+  Result<http::Response> count_tokens(http::Request& request);
+
+  struct Stats {
+    int64_t open_streams, upstream_errors, client_gone;
+  };
+  Stats stats() const;
+
+ private:
+  struct Call;
+  Result<http::Response> handle(http::Request& request, ApiKind api, std::string_view path);
+  Status load_caller(Call& call) const;
+  Status choose_targets(Call& call) const;
+  Status take_rate(Call& call) const;
+  Status reserve(Call& call) const;
+  Result<std::unique_ptr<http::UpstreamResponse>> forward(Call& call) const;
+  Result<http::Response> answer_whole(Call& call, http::UpstreamResponse& upstream) const;
+  http::Response answer_stream(std::shared_ptr<Call> call,
+                               std::unique_ptr<http::UpstreamResponse> upstream) const;
+  Result<http::Response> pass_error(Call& call, http::UpstreamResponse& upstream) const;
+  Status pump(Call& call, http::UpstreamResponse& upstream, http::BodyWriter& client) const;
+  Status relay(Call& call, http::UpstreamResponse& upstream, http::BodyWriter& client) const;
+  void settle(Call& call, int status, bool billed) const;
+  // Corrects tokens_per_minute from the guess to what was used.
+  void return_tokens(const Call& call, int64_t used_tokens) const;
+
+  const ProxyConfig config_;
+  const Directory& directory_;
+  const Providers& providers_;
+  const Pricing& pricing_;
+  PriceOverrides& overrides_;
+  Budgets& budgets_;
+  RateLimiter& limiter_;
+  http::HttpUpstream& upstream_;
+  const Clock& clock_;
+  std::function<void()> notify_ledger_;
+  mutable std::atomic<int64_t> open_streams_{0}, upstream_errors_{0}, client_gone_{0};
+};
+
+}  // namespace kvcs::ai

@@ -1,0 +1,232 @@
+// The way back: from the provider's answer to the client, metered as it passes.
+#include <algorithm>
+#include <array>
+
+#include "ai/chat_call.h"
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/money.h"
+#include "http/sse.h"
+
+namespace kvcs::ai {
+namespace {
+
+constexpr int kClientClosedRequest = 499;  // nginx's name for a client that left.
+constexpr size_t kRelayChunkBytes = 16 << 10;
+
+// Counts a live stream for as long as it lives.
+class StreamCount final {
+ public:
+  explicit StreamCount(std::atomic<int64_t>& count) : count_(count) { count_++; }
+  ~StreamCount() { count_--; }
+  StreamCount(const StreamCount&) = delete;
+  StreamCount& operator=(const StreamCount&) = delete;
+
+ private:
+  std::atomic<int64_t>& count_;
+};
+
+}  // namespace
+
+void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, int64_t cost_nano_usd,
+                         bool grace, http::Response& response) {
+  const int64_t used = user.used_nano_usd + std::max<int64_t>(cost_nano_usd, 0);
+  const int64_t remaining = std::max<int64_t>(0, user_limit_nano_usd - used);
+  response.set("x-gateway-usage-usd", format_usd_fixed(used, 4));
+  response.set("x-gateway-limit-usd", format_usd(user_limit_nano_usd));
+  response.set("x-gateway-remaining-usd", format_usd_fixed(remaining, 4));
+  response.set("x-gateway-request-count", std::to_string(user.request_count + 1));
+  response.set("x-gateway-current-month", user.month);
+  if (cost_nano_usd >= 0) {
+    response.set("x-gateway-cost-usd", format_usd_fixed(cost_nano_usd, 6));
+  }
+  if (grace) response.set("x-gateway-grace", "1");
+}
+
+std::string stream_error_event(ApiKind api, std::string_view message) {
+  std::string text;
+  append_json_string(text, message);
+  if (api == ApiKind::kMessages) {
+    return "event: error\ndata: "
+           "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":" +
+           text + "}}\n\n";
+  }
+  const std::string error =
+      "{\"message\":" + text + ",\"type\":\"proxy_error\",\"param\":null,\"code\":\"proxy_error\"}";
+  if (api == ApiKind::kResponses) {
+    return "event: error\ndata: {\"type\":\"error\",\"code\":\"proxy_error\",\"message\":" + text +
+           ",\"param\":null}\n\n";
+  }
+  return "data: {\"error\":" + error + "}\n\n";
+}
+
+void copy_answer_headers(const http::UpstreamResponse& upstream, http::Response& response) {
+  for (const auto& [name, value] : upstream.headers()) {
+    const bool kept = name == "content-type" || name == "retry-after" ||
+                      name == "content-encoding" || name.starts_with("x-ratelimit-") ||
+                      name.starts_with("anthropic-") || name.starts_with("openai-");
+    if (kept) response.set(name, value);
+    if (name == "x-request-id" || name == "request-id")
+      response.set("x-upstream-request-id", value);
+  }
+}
+
+void ChatProxy::settle(Call& call, int status, bool billed) const {
+  const int64_t now_us = clock_.mono_us();
+  const PricedModel& priced = call.prices[std::min(call.chosen, call.prices.size() - 1)];
+  UsageRecord record;
+  record.ts_ms = clock_.unix_ms();
+  record.provider = priced.price->provider;
+  record.model = priced.price->model;
+  record.price_version = priced.version;
+  record.status = status;
+  record.total_ms = (now_us - call.request.started_us) / 1000;
+  if (call.first_byte_us > 0) {
+    record.first_byte_ms = (call.first_byte_us - call.request.started_us) / 1000;
+  }
+  if (billed && call.meter) {
+    record.tokens = call.meter->usage(call.chat.input_guess);
+    record.cost_nano_usd = cost_nano_usd(*priced.price, record.tokens);
+  }
+  return_tokens(call, record.tokens.input_total() + record.tokens.output_total());
+  // A store that fails keeps the charge in memory (see Reservation::settle); the answer goes on.
+  (void)call.reservation->settle(std::move(record));
+  notify_ledger_();
+}
+
+void ChatProxy::return_tokens(const Call& call, int64_t used_tokens) const {
+  const Principal& who = call.request.principal;
+  const int64_t correction = used_tokens - call.estimate_tokens;
+  limiter_.adjust("key:" + who.key_id + ":t", who.key_limits.tokens_per_minute, correction);
+  limiter_.adjust("user:" + call.user->id + ":t", call.user->tokens_per_minute, correction);
+  limiter_.adjust("org:" + call.organization->id + ":t", call.organization->tokens_per_minute,
+                  correction);
+}
+
+Result<http::Response> ChatProxy::pass_error(Call& call, http::UpstreamResponse& upstream) const {
+  upstream_errors_++;
+  const int status = upstream.status();
+  Result<std::string> body = upstream.read_all(config_.answer_max_bytes);
+  settle(call, status, false);
+  if (!body.ok()) return std::move(body).status().with_reason("proxy_error");
+  if (status < 400) {
+    return upstream_failed("The provider answered with a redirect (" + std::to_string(status) +
+                           "), which is not followed; correct its base_url.")
+        .with_reason("proxy_error");
+  }
+  http::Response response;
+  response.status = status;
+  copy_answer_headers(upstream, response);
+  response.body = std::move(*body);
+  for (auto& [name, value] : call.rate_headers) response.set(name, value);
+  return response;
+}
+
+Result<http::Response> ChatProxy::answer_whole(Call& call, http::UpstreamResponse& upstream) const {
+  Result<std::string> body = upstream.read_all(config_.answer_max_bytes);
+  if (!body.ok()) {
+    // The provider may have done the work: what was asked is charged, as for a client that left.
+    const bool left = body.status().reason() == "client_gone";
+    (left ? client_gone_ : upstream_errors_)++;
+    settle(call, left ? kClientClosedRequest : 502, true);
+    return std::move(body).status().with_reason("proxy_error");
+  }
+  call.meter->on_json(*body);
+  const BudgetView user = call.reservation->user_at_admission();
+  const bool grace = call.reservation->grace();
+  const int64_t cost =
+      cost_nano_usd(*call.prices[call.chosen].price, call.meter->usage(call.chat.input_guess));
+  settle(call, upstream.status(), true);
+  http::Response response;
+  response.status = upstream.status();
+  copy_answer_headers(upstream, response);
+  response.body = std::move(*body);
+  add_gateway_headers(user, call.user->monthly_limit_nano_usd, cost, grace, response);
+  for (auto& [name, value] : call.rate_headers) response.set(name, value);
+  return response;
+}
+
+http::Response ChatProxy::answer_stream(std::shared_ptr<Call> call,
+                                        std::unique_ptr<http::UpstreamResponse> upstream) const {
+  http::Response response;
+  response.status = upstream->status();
+  copy_answer_headers(*upstream, response);
+  response.set("cache-control", "no-cache");
+  response.set("x-accel-buffering", "no");
+  add_gateway_headers(call->reservation->user_at_admission(), call->user->monthly_limit_nano_usd,
+                      -1, call->reservation->grace(), response);
+  for (auto& [name, value] : call->rate_headers) response.set(name, value);
+  // std::function copies its closure; the answer itself has one reader. Owners: the closure's
+  // copies.
+  std::shared_ptr<http::UpstreamResponse> source = std::move(upstream);
+  // Never streamed (the client left before the head was sent): the input was still processed.
+  UsageRecord seen;
+  seen.model = call->prices[call->chosen].price->model;
+  seen.provider = call->prices[call->chosen].price->provider;
+  seen.price_version = call->prices[call->chosen].version;
+  seen.ts_ms = clock_.unix_ms();
+  seen.status = kClientClosedRequest;
+  seen.tokens.input = call->chat.input_guess;
+  seen.tokens.estimated = true;
+  seen.cost_nano_usd = cost_nano_usd(*call->prices[call->chosen].price, seen.tokens);
+  call->reservation->set_seen(std::move(seen));
+  response.stream = [this, call = std::move(call), source](http::BodyWriter& client) {
+    const StreamCount live(open_streams_);
+    return relay(*call, *source, client);
+  };
+  return response;
+}
+
+// Reads until the provider's clean end; a failure says which side broke.
+Status ChatProxy::pump(Call& call, http::UpstreamResponse& upstream,
+                       http::BodyWriter& client) const {
+  http::SseParser parser(config_.event_max_bytes);
+  std::array<char, kRelayChunkBytes> buffer;
+  std::string out, rewritten;
+  const auto pass = [&](const http::SseEvent& event) {
+    switch (call.meter->on_event(event.event, event.data, rewritten)) {
+      case EventFate::kPass:
+        out.append(event.raw);
+        break;
+      case EventFate::kRewrite:
+        out.append(rewritten);
+        break;
+      case EventFate::kSwallow:
+        break;
+    }
+    return ok();
+  };
+  for (bool at_end = false; !at_end;) {
+    const size_t count = KVCS_TRY(upstream.read(buffer));
+    out.clear();
+    at_end = count == 0;
+    // Some servers leave the blank line after their last event out.
+    const bool unfinished = at_end && !parser.pending().empty();
+    KVCS_TRY(parser.feed(unfinished ? "\n\n" : std::string_view(buffer.data(), count), pass));
+    if (out.empty()) continue;
+    if (Status written = client.write(out); !written.ok()) {
+      return std::move(written).with_reason("client_gone");
+    }
+  }
+  return ok();
+}
+
+Status ChatProxy::relay(Call& call, http::UpstreamResponse& upstream,
+                        http::BodyWriter& client) const {
+  Status failure = pump(call, upstream, client);
+  const bool client_left = failure.reason() == "client_gone";
+  if (failure.ok() && !call.meter->complete() && !call.meter->saw_error()) {
+    failure = upstream_failed("The provider ended its stream before it was complete.");
+  }
+  // Trouble after the last event costs the client nothing: it has the whole answer.
+  if (!client_left && call.meter->complete()) failure = ok();
+  const int status = client_left ? kClientClosedRequest : failure.ok() ? upstream.status() : 502;
+  settle(call, status, true);
+  if (client_left) client_gone_++;
+  if (failure.ok() || client_left) return failure;
+  upstream_errors_++;
+  (void)client.write(stream_error_event(call.chat.api, failure.message()));
+  return failure;
+}
+
+}  // namespace kvcs::ai

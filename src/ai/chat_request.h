@@ -1,0 +1,31 @@
+// A client's request, as far as the gateway must understand it; the body itself is kept as bytes.
+// Pure functions.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "ai/usage.h"
+#include "base/status.h"
+
+namespace kvcs::ai {
+
+struct ChatRequest {
+  ApiKind api = ApiKind::kChatCompletions;
+  std::string body;   // As it came.
+  std::string model;  // As the client wrote it.
+  bool stream = false;
+  bool client_wants_usage = false;  // stream_options.include_usage was set by the client.
+  int64_t output_tokens_max = -1;   // What the client allows per choice; -1 = not stated.
+  int64_t choices = 1;              // n
+  int64_t input_guess = 0;          // Tokens, upper-biased.
+};
+
+// Invalid: not JSON, over 64 levels, no model, members of the wrong type or absurd size.
+Result<ChatRequest> parse_chat_request(ApiKind api, std::string body);
+
+// The body for the provider: `model` replaced and stream_options.include_usage set where needed,
+// every other byte as it came.
+std::string upstream_body(const ChatRequest& request, std::string_view model);
+
+}  // namespace kvcs::ai

@@ -1,0 +1,82 @@
+#include "ai/price_overrides.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "base/id.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::ai {
+namespace {
+
+constexpr std::string_view kPrefix = "ai_price:";
+
+std::string key_of(std::string_view organization_id, std::string_view model) {
+  return organization_id.empty() ? keyspace::ai_price(model)
+                                 : keyspace::ai_org_price(organization_id, model);
+}
+
+}  // namespace
+
+PriceOverrides::PriceOverrides(const KvStore& kv, AuditedKv& audited, WatchedKv& changes,
+                               Pricing& pricing)
+    : kv_(kv), audited_(audited), pricing_(pricing) {
+  changes.add_listener([this](KvFamily family, std::string_view key) {
+    if (family == KvFamily::kConfig && key.starts_with(kPrefix)) changed_ = true;
+  });
+}
+
+void PriceOverrides::refresh_if_changed() {
+  if (!changed_.load(std::memory_order_relaxed) || !loading_.try_lock()) return;
+  // Cleared first: a write during the load sets it again.
+  if (changed_.exchange(false)) {
+    Result<std::vector<Pricing::Override>> fresh = list();
+    if (fresh.ok()) {
+      pricing_.set_overrides(std::move(*fresh));
+    } else {
+      changed_ = true;
+    }
+  }
+  loading_.unlock();
+}
+
+Result<std::vector<Pricing::Override>> PriceOverrides::list() const {
+  std::vector<Pricing::Override> all;
+  const auto collect = [&](const KvItem& item) -> Status {
+    std::string_view rest = std::string_view(item.key).substr(kPrefix.size());
+    Pricing::Override entry;
+    if (rest.size() > 37 && rest[36] == ':' && is_uuid(rest.substr(0, 36))) {
+      entry.organization_id = rest.substr(0, 36);
+      rest.remove_prefix(37);
+    }
+    entry.model = rest;
+    const Json json = KVCS_TRY(parse_json_exact(item.entry.value));
+    entry.price = KVCS_TRY(parse_price(entry.model, json, UnknownMembers::kIgnore));
+    all.push_back(std::move(entry));
+    return ok();
+  };
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, kPrefix, collect));
+  return all;
+}
+
+Status PriceOverrides::put(std::string_view organization_id, std::string_view model,
+                           const Price& price, const AuditContext& who) {
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, key_of(organization_id, model), dump_json(price_to_json(price)));
+  return audited_.write(batch, who);
+}
+
+Status PriceOverrides::remove(std::string_view organization_id, std::string_view model,
+                              const AuditContext& who) {
+  const std::string key = key_of(organization_id, model);
+  Result<KvEntry> present = kv_.get(KvFamily::kConfig, key);
+  if (present.code() == Code::kNotFound) {
+    return not_found("No price was set for '" + printable(model, 120) + "'.");
+  }
+  KVCS_TRY(std::move(present).status());
+  KvBatch batch;
+  batch.remove(KvFamily::kConfig, key);
+  return audited_.write(batch, who);
+}
+
+}  // namespace kvcs::ai

@@ -1,0 +1,341 @@
+#include "ai/providers.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/id.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::ai {
+namespace {
+
+constexpr std::string_view kAllProviders = "ai_provider:";  // Cache key of the whole list.
+constexpr size_t kProvidersMax = 200, kModelsMax = 1000, kHeadersMax = 32;
+
+bool speaks(ProviderKind kind, ApiKind api) {
+  // Anthropic offers chat completions too; nobody else offers Messages.
+  if (api == ApiKind::kMessages) return kind == ProviderKind::kAnthropic;
+  return kind != ProviderKind::kAnthropic || api == ApiKind::kChatCompletions;
+}
+
+bool is_header_name(std::string_view name) {
+  if (name.empty() || name.size() > 64) return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+  });
+}
+bool is_header_value(std::string_view value) {
+  return value.size() <= 4096 && std::all_of(value.begin(), value.end(), [](char c) {
+           return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
+         });
+}
+
+void read_headers(JsonReader& reader, Provider& provider) {
+  const Json* headers = reader.object("headers");
+  if (headers == nullptr) return;
+  if (headers->size() > kHeadersMax) reader.fail("headers", "at most 32 are allowed.");
+  for (const auto& [name, value] : headers->items()) {
+    static constexpr std::string_view kReserved[] = {
+        "host", "content-length", "transfer-encoding", "connection", "expect", "te", "upgrade"};
+    const std::string lower = lower_ascii(name);
+    if (!is_header_name(name) || !value.is_string() ||
+        !is_header_value(value.get_ref<const std::string&>()) ||
+        std::find(std::begin(kReserved), std::end(kReserved), lower) != std::end(kReserved)) {
+      reader.fail("headers", "'" + printable(name, 40) + "' is not a header that may be set here.");
+      return;
+    }
+    provider.headers.emplace_back(lower, value.get<std::string>());
+  }
+}
+
+void read_models(JsonReader& reader, Provider& provider) {
+  const Json* models = reader.array("models");
+  if (models == nullptr) return;
+  if (models->size() > kModelsMax) reader.fail("models", "at most 1000 are allowed.");
+  for (const Json& model : *models) {
+    if (!model.is_string() || model.get_ref<const std::string&>().empty() ||
+        model.get_ref<const std::string&>().size() > 200) {
+      reader.fail("models", "must be a list of model names of 1 to 200 bytes.");
+      return;
+    }
+    provider.models.push_back(model.get<std::string>());
+  }
+}
+
+Status check_base_url(std::string_view url) {
+  const bool scheme = url.starts_with("https://") || url.starts_with("http://");
+  const bool clean =
+      url.find_first_of(" \t\r\n\"<>\\^`{|}?#@") == url.npos &&
+      std::all_of(url.begin(), url.end(), [](char c) {
+        return static_cast<unsigned char>(c) > 0x20 && static_cast<unsigned char>(c) < 0x7f;
+      });
+  if (scheme && clean && url.find("://") + 3 < url.size()) return ok();
+  return invalid("base_url: '" + printable(url, 100) +
+                 "' must be http:// or https:// with a host, without user, query or fragment.");
+}
+
+std::string default_base_url(ProviderKind kind) {
+  if (kind == ProviderKind::kOpenAi) return "https://api.openai.com/v1";
+  if (kind == ProviderKind::kAnthropic) return "https://api.anthropic.com/v1";
+  return "";
+}
+
+std::string record_json(const Provider& provider) {
+  Json json = provider_to_json(provider);
+  json.erase("has_api_key");
+  json["sealed_api_key"] = provider.sealed_api_key;
+  return dump_json(json);
+}
+
+}  // namespace
+
+std::string_view provider_kind_name(ProviderKind kind) {
+  switch (kind) {
+    case ProviderKind::kOpenAi:
+      return "openai";
+    case ProviderKind::kAnthropic:
+      return "anthropic";
+    case ProviderKind::kOpenAiCompatible:
+      return "openai_compatible";
+  }
+  return "";
+}
+
+std::string Provider::url(std::string_view path) const {
+  std::string url = base_url;
+  while (url.ends_with('/')) url.pop_back();
+  if (url.find('/', url.find("://") + 3) == url.npos) url += "/v1";
+  return url.append(path);
+}
+
+Result<Provider> parse_provider(std::string_view name, const Json& object,
+                                std::optional<Secret>& api_key) {
+  if (!is_slug(name)) {
+    return invalid("'" + printable(name, 60) +
+                   "' is not a provider name: 1 to 64 of a-z, 0-9, '_', '.', '-'.");
+  }
+  JsonReader reader(object);
+  Provider provider;
+  provider.name = name;
+  const std::string kind = reader.one_of("kind", {"openai", "anthropic", "openai_compatible"});
+  provider.kind = kind == "anthropic"           ? ProviderKind::kAnthropic
+                  : kind == "openai_compatible" ? ProviderKind::kOpenAiCompatible
+                                                : ProviderKind::kOpenAi;
+  provider.base_url =
+      reader.optional_string("base_url", {1, 500}).value_or(default_base_url(provider.kind));
+  provider.auth_header = lower_ascii(reader.optional_string("auth_header", {1, 64}).value_or(""));
+  provider.timeout_ms =
+      static_cast<int>(reader.optional_integer("timeout_ms", 100, 3'600'000).value_or(600'000));
+  if (auto key = reader.optional_string("api_key", {1, 4096})) api_key = Secret(std::move(*key));
+  provider.sealed_api_key = reader.optional_string("sealed_api_key", {0, 8192}).value_or("");
+  read_headers(reader, provider);
+  read_models(reader, provider);
+  if (!provider.auth_header.empty() && !is_header_name(provider.auth_header)) {
+    reader.fail("auth_header", "is not a header name.");
+  }
+  if (api_key && !is_header_value(api_key->reveal())) {
+    reader.fail("api_key", "has characters that no header can carry.");
+  }
+  reader.member("name");
+  KVCS_TRY(reader.finish());
+  KVCS_TRY(check_base_url(provider.base_url));
+  return provider;
+}
+
+Json provider_to_json(const Provider& provider) {
+  Json headers = Json::object();
+  for (const auto& [name, value] : provider.headers) headers[name] = value;
+  return {
+      {"name", provider.name},
+      {"kind", provider_kind_name(provider.kind)},
+      {"base_url", provider.base_url},
+      {"auth_header", provider.auth_header.empty() ? Json(nullptr) : Json(provider.auth_header)},
+      {"headers", headers},
+      {"timeout_ms", provider.timeout_ms},
+      {"models", provider.models},
+      {"has_api_key", !provider.sealed_api_key.empty()}};
+}
+
+Providers::Providers(const KvStore& kv, AuditedKv& audited, WatchedKv& changes,
+                     const Sealer& sealer, const Pricing& pricing)
+    : kv_(kv),
+      audited_(audited),
+      sealer_(sealer),
+      pricing_(pricing),
+      all_(1),
+      credentials_(10'000) {
+  changes.add_listener([this](KvFamily family, std::string_view key) {
+    if (family != KvFamily::kConfig) return;
+    if (key.starts_with(kAllProviders)) {
+      all_.invalidate(kAllProviders);
+      credentials_.invalidate(key);
+    } else if (key.starts_with("org:") && key.find(":credential:") != key.npos) {
+      credentials_.invalidate(key);
+    }
+  });
+}
+
+void Providers::add_configured(Provider provider, const Secret& api_key) {
+  if (!api_key.empty()) {
+    provider.sealed_api_key = sealer_.seal(api_key.reveal(), keyspace::ai_provider(provider.name));
+  }
+  configured_.push_back(std::make_shared<const Provider>(std::move(provider)));
+}
+
+void Providers::add_alias(std::string name, std::vector<std::string> targets) {
+  aliases_.emplace_back(std::move(name), std::move(targets));
+}
+
+Result<std::vector<std::shared_ptr<const Provider>>> Providers::list() const {
+  const auto load = [&](std::string_view) -> Result<ProviderList> {
+    ProviderList list;
+    const auto collect = [&](const KvItem& item) -> Status {
+      const std::string_view name = std::string_view(item.key).substr(kAllProviders.size());
+      const Json json = KVCS_TRY(parse_json(item.entry.value));
+      std::optional<Secret> unused;
+      Provider provider = KVCS_TRY(parse_provider(name, json, unused));
+      list.push_back(std::make_shared<const Provider>(std::move(provider)));
+      return ok();
+    };
+    KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, kAllProviders, collect));
+    for (const auto& provider : configured_) {
+      const bool overridden = std::any_of(list.begin(), list.end(), [&](const auto& stored) {
+        return stored->name == provider->name;
+      });
+      if (!overridden) list.push_back(provider);
+    }
+    return list;
+  };
+  const auto all = KVCS_TRY(all_.find_or_load(kAllProviders, load));
+  return *all;
+}
+
+Result<std::shared_ptr<const Provider>> Providers::find(std::string_view name) const {
+  for (const auto& provider : KVCS_TRY(list())) {
+    if (provider->name == name) return provider;
+  }
+  return not_found("There is no AI provider called '" + printable(name, 60) + "'.")
+      .with_reason("provider_not_found");
+}
+
+Result<Secret> Providers::credential(std::string_view organization_id,
+                                     const Provider& provider) const {
+  const std::string own = keyspace::org_credential(organization_id, provider.name);
+  auto secret = credentials_.find_or_load(own, [&](std::string_view key) -> Result<Secret> {
+    Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
+    if (entry.code() == Code::kNotFound) return Secret();
+    if (!entry.ok()) return std::move(entry).status();
+    return sealer_.open(entry->value, key);
+  });
+  if (!secret.ok()) return std::move(secret).status();
+  if (!(*secret)->empty() || provider.sealed_api_key.empty()) return Secret(**secret);
+  const std::string shared = keyspace::ai_provider(provider.name);
+  auto opened = credentials_.find_or_load(
+      shared, [&](std::string_view key) { return sealer_.open(provider.sealed_api_key, key); });
+  if (!opened.ok()) return std::move(opened).status();
+  return Secret(**opened);
+}
+
+Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api) const {
+  const std::vector<std::shared_ptr<const Provider>> all = KVCS_TRY(list());
+  const size_t slash = model.find('/');
+  for (const auto& provider : all) {
+    if (slash != model.npos && provider->name == model.substr(0, slash)) {
+      return ModelTarget{provider, std::string(model.substr(slash + 1))};
+    }
+  }
+  for (const auto& provider : all) {
+    if (std::find(provider->models.begin(), provider->models.end(), model) !=
+        provider->models.end()) {
+      return ModelTarget{provider, std::string(model)};
+    }
+  }
+  if (Result<PricedModel> priced = pricing_.find("", "", model); priced.ok()) {
+    for (const auto& provider : all) {
+      if (provider->name == priced->price->provider) {
+        return ModelTarget{provider, std::string(model)};
+      }
+    }
+  }
+  std::shared_ptr<const Provider> only;
+  for (const auto& provider : all) {
+    if (!speaks(provider->kind, api)) continue;
+    if (only) {
+      only = nullptr;
+      break;
+    }
+    only = provider;
+  }
+  if (only && only->models.empty()) return ModelTarget{only, std::string(model)};
+  return not_found("The model '" + printable(model, 120) +
+                   "' is not served here; GET /v1/models lists those that are.")
+      .with_reason("model_not_found");
+}
+
+Result<std::vector<ModelTarget>> Providers::resolve(std::string_view model, ApiKind api) const {
+  std::vector<ModelTarget> targets;
+  const auto alias = std::find_if(aliases_.begin(), aliases_.end(),
+                                  [&](const auto& entry) { return entry.first == model; });
+  if (alias == aliases_.end()) {
+    targets.push_back(KVCS_TRY(resolve_one(model, api)));
+  } else {
+    for (const std::string& name : alias->second) {
+      targets.push_back(KVCS_TRY(resolve_one(name, api)));
+    }
+  }
+  for (const ModelTarget& target : targets) {
+    if (speaks(target.provider->kind, api)) continue;
+    return invalid("The model '" + printable(model, 120) + "' is served by '" +
+                   target.provider->name + "', which does not speak this API; use " +
+                   (api == ApiKind::kMessages ? "/v1/chat/completions." : "/v1/messages."))
+        .with_reason("api_not_supported");
+  }
+  return targets;
+}
+
+Status Providers::put(Provider provider, std::optional<Secret> api_key, const AuditContext& who) {
+  const std::string key = keyspace::ai_provider(provider.name);
+  if (api_key) {
+    provider.sealed_api_key = sealer_.seal(api_key->reveal(), key);
+  } else if (Result<std::shared_ptr<const Provider>> before = find(provider.name); before.ok()) {
+    provider.sealed_api_key = (*before)->sealed_api_key;
+  }
+  if (KVCS_TRY(list()).size() >= kProvidersMax) {
+    return invalid("There are " + std::to_string(kProvidersMax) +
+                   " AI providers, the most allowed.");
+  }
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, key, record_json(provider));
+  return audited_.write(batch, who);
+}
+
+Status Providers::remove(std::string_view name, const AuditContext& who) {
+  const std::string key = keyspace::ai_provider(name);
+  KVCS_TRY(kv_.get(KvFamily::kConfig, key));
+  KvBatch batch;
+  batch.remove(KvFamily::kConfig, key);
+  return audited_.write(batch, who);
+}
+
+Status Providers::put_credential(std::string_view organization_id, std::string_view provider,
+                                 const Secret& api_key, const AuditContext& who) {
+  KVCS_TRY(find(provider));
+  const std::string key = keyspace::org_credential(organization_id, provider);
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, key, sealer_.seal(api_key.reveal(), key));
+  return audited_.write(batch, who);
+}
+
+Status Providers::remove_credential(std::string_view organization_id, std::string_view provider,
+                                    const AuditContext& who) {
+  const std::string key = keyspace::org_credential(organization_id, provider);
+  KVCS_TRY(kv_.get(KvFamily::kConfig, key));
+  KvBatch batch;
+  batch.remove(KvFamily::kConfig, key);
+  return audited_.write(batch, who);
+}
+
+}  // namespace kvcs::ai

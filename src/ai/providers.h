@@ -1,0 +1,100 @@
+// Where a model lives: providers, their credentials, aliases, and how a model's name finds them.
+//
+// A provider is a record `ai_provider:{name}` (admin API), an entry of kvcs.yaml (ai.providers) or,
+// with nothing configured at all, OPENAI_API_KEY and ANTHROPIC_API_KEY of the environment. KV wins
+// over the file. Credentials are sealed and never returned; an organization's own
+// (`org:{org_id}:credential:{provider}`) beats the provider's. Thread-safe; reads come from memory.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "ai/pricing.h"
+#include "ai/usage.h"
+#include "base/crypto.h"
+#include "base/json.h"
+#include "base/secret.h"
+#include "base/status.h"
+#include "kv/audited_kv.h"
+#include "kv/kv.h"
+#include "kv/record_cache.h"
+
+namespace kvcs::ai {
+
+enum class ProviderKind : uint8_t { kOpenAi, kAnthropic, kOpenAiCompatible };
+std::string_view provider_kind_name(ProviderKind kind);
+
+struct Provider {
+  std::string name;  // A slug; the part before '/' in a model's full name.
+  ProviderKind kind = ProviderKind::kOpenAi;
+  // With or without the version path: "https://api.openai.com" and ".../v1" are the same.
+  std::string base_url;
+  std::vector<std::pair<std::string, std::string>> headers;  // Sent with every request.
+  std::string auth_header;  // "" = the kind's own; else the header that carries the bare key.
+  int timeout_ms = 600'000;
+  std::vector<std::string> models;  // Known by bare name; empty: see ModelRouter.
+  std::string sealed_api_key;       // "" = none is sent.
+
+  // "<base_url>[/v1]<path>", path like "/chat/completions".
+  std::string url(std::string_view path) const;
+};
+
+// Strict: unknown members, bad URLs and reserved headers are Invalid, naming the member. `api_key`
+// is read into `api_key` and never kept in the record in the clear.
+Result<Provider> parse_provider(std::string_view name, const Json& object,
+                                std::optional<Secret>& api_key);
+Json provider_to_json(const Provider& provider);  // Without the key; "has_api_key" says.
+
+struct ModelTarget {
+  std::shared_ptr<const Provider> provider;  // Owners: the directory, and requests under way.
+  std::string model;                         // As the provider calls it.
+};
+
+class Providers final {
+ public:
+  Providers(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, const Sealer& sealer,
+            const Pricing& pricing);
+  // From kvcs.yaml or the environment; before threads start.
+  void add_configured(Provider provider, const Secret& api_key);
+  // Ordered targets for one name; before threads start.
+  void add_alias(std::string name, std::vector<std::string> targets);
+
+  Result<std::shared_ptr<const Provider>> find(std::string_view name) const;
+  Result<std::vector<std::shared_ptr<const Provider>>> list() const;
+  // The organization's own credential, else the provider's; empty when neither is set.
+  Result<Secret> credential(std::string_view organization_id, const Provider& provider) const;
+
+  // An alias, "provider/model", or a bare name (a provider's own list, then the price table, then
+  // the one provider that speaks this API). NotFound with reason model_not_found.
+  Result<std::vector<ModelTarget>> resolve(std::string_view model, ApiKind api) const;
+  const std::vector<std::pair<std::string, std::vector<std::string>>>& aliases() const {
+    return aliases_;
+  }
+
+  // Admin. put() keeps the stored key when `api_key` is absent.
+  Status put(Provider provider, std::optional<Secret> api_key, const AuditContext& who);
+  Status remove(std::string_view name, const AuditContext& who);
+  Status put_credential(std::string_view organization_id, std::string_view provider,
+                        const Secret& api_key, const AuditContext& who);
+  Status remove_credential(std::string_view organization_id, std::string_view provider,
+                           const AuditContext& who);
+
+ private:
+  Result<ModelTarget> resolve_one(std::string_view model, ApiKind api) const;
+
+  const KvStore& kv_;
+  AuditedKv& audited_;
+  const Sealer& sealer_;
+  const Pricing& pricing_;
+  std::vector<std::shared_ptr<const Provider>> configured_;
+  std::vector<std::pair<std::string, std::vector<std::string>>> aliases_;
+  using ProviderList = std::vector<std::shared_ptr<const Provider>>;
+  mutable RecordCache<ProviderList> all_;    // One entry: the whole list.
+  mutable RecordCache<Secret> credentials_;  // By the record's KV key.
+};
+
+}  // namespace kvcs::ai

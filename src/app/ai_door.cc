@@ -1,0 +1,145 @@
+#include "app/ai_door.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+
+#include "app/files.h"
+#include "app/parts.h"
+#include "app/routes.h"
+#include "app/share_files.h"
+#include "base/bytes.h"
+#include "base/yaml.h"
+#include "ledger/rows.h"
+
+namespace kvcs {
+namespace {
+
+constexpr size_t kPricesFileMaxBytes = 16u << 20;
+constexpr size_t kKeyFileMaxBytes = 16u << 10;
+
+// YAML scalars are texts; the record's reader wants numbers where numbers stand.
+Json typed(Json provider) {
+  if (provider.is_object() && provider.contains("timeout_ms")) {
+    const Result<Json> number = parse_json(provider["timeout_ms"].get<std::string>());
+    if (number.ok()) provider["timeout_ms"] = *number;
+  }
+  return provider;
+}
+
+// Takes api_key_env or api_key_file out of the entry and reads the key that it names.
+Result<Secret> read_api_key(Json& provider) {
+  if (!provider.is_object()) return Secret();
+  if (provider.contains("api_key")) {
+    return invalid("api_key: is secret; name a variable (api_key_env) or a file (api_key_file).");
+  }
+  const std::string variable = provider.value("api_key_env", "");
+  const std::string file = provider.value("api_key_file", "");
+  provider.erase("api_key_env");
+  provider.erase("api_key_file");
+  if (!variable.empty()) {
+    const char* value = std::getenv(variable.c_str());
+    if (value == nullptr) return invalid("api_key_env: " + variable + " is not set.");
+    return Secret(value);
+  }
+  if (file.empty()) return Secret();
+  return Secret(std::string(trim(KVCS_TRY(read_small_file(file, kKeyFileMaxBytes)))));
+}
+
+Status add_provider(ai::Providers& providers, const std::string& name, Json entry) {
+  const Secret api_key = KVCS_TRY(read_api_key(entry));
+  std::optional<Secret> unused;
+  ai::Provider provider = KVCS_TRY(ai::parse_provider(name, typed(std::move(entry)), unused));
+  providers.add_configured(std::move(provider), api_key);
+  return ok();
+}
+
+// With nothing configured, the keys that every SDK reads.
+Status add_environment_providers(ai::Providers& providers) {
+  const std::pair<const char*, const char*> known[] = {{"openai", "OPENAI_API_KEY"},
+                                                       {"anthropic", "ANTHROPIC_API_KEY"}};
+  for (const auto& [name, variable] : known) {
+    const char* key = std::getenv(variable);
+    if (key == nullptr || *key == '\0') continue;
+    KVCS_TRY(add_provider(providers, name, Json{{"kind", name}, {"api_key_env", variable}}));
+  }
+  return ok();
+}
+
+Status add_providers(const AiSection& config, ai::Providers& providers) {
+  if (config.providers.empty()) return add_environment_providers(providers);
+  const YamlDocument document = KVCS_TRY(YamlDocument::parse(config.providers, "ai.providers"));
+  if (!document.root().is_object()) return invalid("ai.providers: must be a map.");
+  for (const auto& [name, entry] : document.root().items()) {
+    Status added = add_provider(providers, name, entry);
+    if (!added.ok()) return std::move(added).with_context("ai.providers." + name);
+  }
+  return ok();
+}
+
+Status add_aliases(const AiSection& config, ai::Providers& providers) {
+  if (config.aliases.empty()) return ok();
+  const YamlDocument document = KVCS_TRY(YamlDocument::parse(config.aliases, "ai.aliases"));
+  if (!document.root().is_object()) return invalid("ai.aliases: must be a map.");
+  for (const auto& [name, entry] : document.root().items()) {
+    std::vector<std::string> targets;
+    if (entry.is_string()) targets.push_back(entry.get<std::string>());
+    if (entry.is_array()) {
+      for (const Json& target : entry) {
+        if (target.is_string()) targets.push_back(target.get<std::string>());
+      }
+    }
+    if (targets.empty() || targets.size() > 16) {
+      return invalid("ai.aliases." + name + ": must list 1 to 16 models.");
+    }
+    providers.add_alias(name, std::move(targets));
+  }
+  return ok();
+}
+
+ai::ProxyConfig proxy_config(const AiSection& config) {
+  return {.output_tokens_default = config.output_tokens_default,
+          .answer_max_bytes = config.answer_max_bytes,
+          .event_max_bytes = static_cast<size_t>(config.event_max_bytes),
+          .idle_timeout_ms = config.idle_timeout_ms};
+}
+
+Status load_prices(const AiSection& config, ai::Pricing& pricing) {
+  const std::string path =
+      config.prices_path.empty() ? find_share_file("prices.yaml") : config.prices_path;
+  const std::string text = KVCS_TRY(read_small_file(path, kPricesFileMaxBytes));
+  return pricing.load_yaml(text, path);
+}
+
+}  // namespace
+
+Status reload_prices(Parts& parts) {
+  return load_prices(parts.config.ai, parts.ai->pricing);
+}
+
+Result<std::unique_ptr<AiDoor>> build_ai_door(Parts& parts) {
+  auto door = std::make_unique<AiDoor>();
+  const AiSection& config = parts.config.ai;
+  KVCS_TRY(load_prices(config, door->pricing));
+  door->overrides =
+      std::make_unique<ai::PriceOverrides>(*parts.kv, *parts.audited, *parts.kv, door->pricing);
+  door->providers = std::make_unique<ai::Providers>(*parts.kv, *parts.audited, *parts.kv,
+                                                    *parts.sealer, door->pricing);
+  KVCS_TRY(add_providers(config, *door->providers));
+  KVCS_TRY(add_aliases(config, *door->providers));
+  parts.ledger->add_sink("usage", usage_sink);
+  door->budgets = std::make_unique<ai::Budgets>(*parts.kv, parts.clock());
+  KVCS_TRY(door->budgets->recover());
+  door->proxy = std::make_unique<ai::ChatProxy>(
+      proxy_config(config), *parts.directory, *door->providers, door->pricing, *door->overrides,
+      *door->budgets, *parts.rates, *parts.upstream, parts.clock(),
+      [ledger = parts.ledger.get()] { ledger->notify(); });
+  door->api = std::make_unique<ai::AiApi>(*parts.directory, *door->providers, door->pricing,
+                                          *door->budgets, *parts.ledger, parts.clock());
+  door->admin_api = std::make_unique<ai::AiAdminApi>(
+      *parts.organizations, *parts.users, *door->budgets, door->pricing, *door->overrides,
+      *door->providers, *parts.audited, *parts.ledger, parts.clock());
+  return door;
+}
+
+}  // namespace kvcs

@@ -1,0 +1,35 @@
+// The AI gateway's objects, in the order of construction, and its rows of the route table.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "ai/ai_admin_api.h"
+#include "ai/ai_api.h"
+#include "ai/budget.h"
+#include "ai/chat_proxy.h"
+#include "ai/price_overrides.h"
+#include "ai/pricing.h"
+#include "ai/providers.h"
+#include "http/http.h"
+
+namespace kvcs {
+
+struct Parts;
+
+struct AiDoor {
+  ai::Pricing pricing;
+  std::unique_ptr<ai::PriceOverrides> overrides;
+  std::unique_ptr<ai::Providers> providers;
+  std::unique_ptr<ai::Budgets> budgets;
+  std::unique_ptr<ai::ChatProxy> proxy;
+  std::unique_ptr<ai::AiApi> api;
+  std::unique_ptr<ai::AiAdminApi> admin_api;
+};
+
+// Reads prices and providers, settles what a dead process left reserved. After identity and ledger.
+Result<std::unique_ptr<AiDoor>> build_ai_door(Parts& parts);
+// Invalid leaves the table in force; SIGHUP calls it.
+Status reload_prices(Parts& parts);
+void add_ai_routes(std::vector<http::Route>& routes, Parts& parts);
+
+}  // namespace kvcs

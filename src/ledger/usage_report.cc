@@ -1,0 +1,101 @@
+#include "ledger/usage_report.h"
+
+#include <array>
+
+#include "base/bytes.h"
+#include "db/db.h"
+
+namespace kvcs {
+namespace {
+
+constexpr int kGroupsMax = 10'000;
+
+struct Grouping {
+  std::string_view name;
+  const char* column;  // Of usage_daily; a reference to ledger_name but for the day.
+};
+constexpr std::array<Grouping, 6> kGroupings = {{{"day", "day"},
+                                                 {"model", "model_ref"},
+                                                 {"user", "user_ref"},
+                                                 {"key", "key_ref"},
+                                                 {"provider", "provider_ref"},
+                                                 {"organization", "organization_ref"}}};
+
+struct Filter {
+  const char* column;
+  const std::string* value;
+};
+
+std::string report_sql(const Grouping& grouping, const std::vector<Filter>& filters,
+                       const UsageAsk& ask) {
+  const bool by_day = grouping.name == "day";
+  std::string sql = by_day ? "SELECT day" : "SELECT n.text";
+  sql +=
+      ", SUM(requests), SUM(failures), SUM(input_tokens), SUM(output_tokens),"
+      " SUM(cost_nano_usd) AS cost, SUM(total_ms) FROM usage_daily";
+  if (!by_day) sql += " JOIN ledger_name n ON n.id = " + std::string(grouping.column);
+  sql += " WHERE 1 = 1";
+  if (!ask.from_day.empty()) sql += " AND day >= ?";
+  if (!ask.to_day.empty()) sql += " AND day <= ?";
+  for (const Filter& filter : filters) {
+    sql += " AND " + std::string(filter.column) + " = (SELECT id FROM ledger_name WHERE text = ?)";
+  }
+  sql += " GROUP BY " + std::string(grouping.column);
+  sql += by_day ? " ORDER BY day" : " ORDER BY cost DESC";
+  return sql + " LIMIT " + std::to_string(kGroupsMax);
+}
+
+}  // namespace
+
+Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAsk& ask) {
+  const Grouping* grouping = nullptr;
+  for (const Grouping& one : kGroupings) {
+    if (one.name == ask.group_by) grouping = &one;
+  }
+  if (grouping == nullptr) {
+    return invalid("group_by: '" + printable(ask.group_by, 40) +
+                   "' is not one of: day, model, user, key, provider, organization.");
+  }
+  std::vector<Filter> filters;
+  for (const Filter& filter : std::array<Filter, 5>{{{"organization_ref", &ask.organization_id},
+                                                     {"user_ref", &ask.user_id},
+                                                     {"key_ref", &ask.key_id},
+                                                     {"model_ref", &ask.model},
+                                                     {"provider_ref", &ask.provider}}}) {
+    if (!filter.value->empty()) filters.push_back(filter);
+  }
+  const std::string sql = report_sql(*grouping, filters, ask);
+  std::vector<UsageGroup> groups;
+  const auto collect = [&](Database& db) -> Status {
+    Statement select = KVCS_TRY(db.prepare(sql));
+    int position = 1;
+    if (!ask.from_day.empty()) select.bind(position++, ask.from_day);
+    if (!ask.to_day.empty()) select.bind(position++, ask.to_day);
+    for (const Filter& filter : filters) select.bind(position++, *filter.value);
+    for (;;) {
+      Result<bool> row = select.step();
+      if (!row.ok()) return std::move(row).status();
+      if (!*row) return ok();
+      groups.push_back({select.text(0), select.integer(1), select.integer(2), select.integer(3),
+                        select.integer(4), select.integer(5), select.integer(6)});
+    }
+  };
+  KVCS_TRY(ledger.read(collect));
+  return groups;
+}
+
+Result<std::string> find_usage_row(const Ledger& ledger, std::string_view request_id,
+                                   std::string_view user_id) {
+  LedgerQuery query;
+  query.table = "usage";
+  query.equals = {{"request_id", std::string(request_id)}};
+  if (!user_id.empty()) query.equals.emplace_back("user_id", std::string(user_id));
+  query.limit = 1;
+  LedgerPage page = KVCS_TRY(ledger.query(query));
+  if (page.rows.empty()) {
+    return not_found("There is no request '" + printable(request_id, 60) + "' of this caller.");
+  }
+  return std::move(page.rows.front());
+}
+
+}  // namespace kvcs

@@ -1,0 +1,31 @@
+// Sums of AI usage by day, model, user, key, provider or organization, from usage_daily; and one
+// request's row. Reads on a reader's connection; thread-safe.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "ledger/ledger.h"
+
+namespace kvcs {
+
+struct UsageAsk {
+  std::string group_by = "day";  // day, model, user, key, provider, organization
+  std::string from_day, to_day;  // "2026-11-01", both included; "" = open.
+  std::string organization_id, user_id, key_id, model, provider;  // "" = all.
+};
+struct UsageGroup {
+  std::string name;
+  int64_t requests = 0, failures = 0, input_tokens = 0, output_tokens = 0, cost_nano_usd = 0;
+  int64_t total_ms = 0;
+};
+// Ordered by day, or by cost from the highest. At most 10,000 groups. Invalid: unknown group_by.
+Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAsk& ask);
+
+// The row as JSON text like the rows of Ledger::query; NotFound.
+Result<std::string> find_usage_row(const Ledger& ledger, std::string_view request_id,
+                                   std::string_view user_id);
+
+}  // namespace kvcs
