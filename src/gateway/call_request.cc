@@ -249,8 +249,7 @@ Result<CallRequest> parse_call(const Json& body, const Provider& provider) {
   KVCS_TRY(check_query(call.query));
   const auto& methods = provider.allowed_methods;
   if (std::find(methods.begin(), methods.end(), call.method) == methods.end()) {
-    return forbidden("method: " + call.method + " is not allowed for " + provider.id + ".")
-        .with_reason("METHOD_NOT_ALLOWED");
+    return invalid("method: " + call.method + " is not allowed for " + provider.id + ".");
   }
   KVCS_TRY(check_prefix(call.path, provider.allowed_path_prefixes));
   return call;
