@@ -17,6 +17,7 @@ std::vector<Command> commands() {
   add(verify_commands());
   add(quant_commands());
   add(slice_commands());
+  add(pack_commands());
   add(version_commands());
   return all;
 }

@@ -9,6 +9,7 @@ namespace kvcs::cli {
 std::vector<Command> artifact_commands();  // cmd_artifacts.cc: list, delete, quota, whoami, …
 std::vector<Command> download_commands();  // cmd_download.cc
 std::vector<Command> inspect_commands();   // cmd_inspect.cc
+std::vector<Command> pack_commands();      // cmd_pack.cc: pack, unpack
 std::vector<Command> quant_commands();     // cmd_quant.cc: quant, dequant, compare
 std::vector<Command> slice_commands();     // cmd_slice.cc
 std::vector<Command> upload_commands();    // cmd_upload.cc
