@@ -1,6 +1,6 @@
 // The inner loops over values, for each instruction set that the processor may have. All sets
 // give the same bits: every step is one rounded IEEE operation in a fixed order (the Makefile
-// forbids contraction to fused multiply-adds), and sums are kept in sixteen fixed lanes.
+// forbids contraction to fused multiply-adds), and sums are kept in fixed lanes.
 // Pure functions; buffers do not overlap; no alignment is needed.
 #pragma once
 #include <cstddef>

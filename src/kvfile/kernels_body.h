@@ -11,7 +11,7 @@
 namespace kvcs::kvfile {
 namespace {
 
-constexpr size_t kLanes = 16;
+constexpr size_t kLanes = 8;
 // Adding it to |x| < 2^22 leaves round_to_even(x) in the low bits of the sum.
 constexpr float kRoundMagic = 12582912.0F;  // 1.5 · 2^23
 constexpr int32_t kRoundBits = 0x4b400000;
@@ -29,9 +29,9 @@ constexpr int32_t kRoundBits = 0x4b400000;
   return static_cast<int32_t>(bits_of(x + kRoundMagic)) - kRoundBits;
 }
 
-// Sixteen floats that the compiler keeps in as many registers as its target needs.
-using Lanes = float __attribute__((vector_size(64)));
-using LaneBits = uint32_t __attribute__((vector_size(64)));
+// Eight floats that the compiler keeps in as many registers as its target needs.
+using Lanes = float __attribute__((vector_size(32)));
+using LaneBits = uint32_t __attribute__((vector_size(32)));
 [[gnu::always_inline]] inline Lanes load_lanes(const float* from) {
   Lanes lanes;
   __builtin_memcpy(&lanes, from, sizeof lanes);
@@ -347,14 +347,13 @@ void unpack4(const uint8_t* packed, size_t n, uint8_t* codes) {
   }
 }
 
-// One stage of the transform inside sixteen lanes: `swapped` has the lanes `stride` apart
+// One stage of the transform inside eight lanes: `swapped` has the lanes `stride` apart
 // exchanged, `sign` is -1 in the upper lane of each pair.
 template <int stride>
 [[gnu::always_inline]] inline Lanes butterfly(Lanes v) {
   constexpr int s = stride;
   const Lanes swapped =
-      __builtin_shufflevector(v, v, 0 ^ s, 1 ^ s, 2 ^ s, 3 ^ s, 4 ^ s, 5 ^ s, 6 ^ s, 7 ^ s, 8 ^ s,
-                              9 ^ s, 10 ^ s, 11 ^ s, 12 ^ s, 13 ^ s, 14 ^ s, 15 ^ s);
+      __builtin_shufflevector(v, v, 0 ^ s, 1 ^ s, 2 ^ s, 3 ^ s, 4 ^ s, 5 ^ s, 6 ^ s, 7 ^ s);
   Lanes sign = {};
   for (int i = 0; i < static_cast<int>(kLanes); i++) sign[i] = (i & s) != 0 ? -1.0F : 1.0F;
   return swapped + v * sign;
@@ -382,7 +381,7 @@ void hadamard(float* x, size_t runs, size_t size) {
     }
     for (size_t i = 0; i < size; i += kLanes) {
       const Lanes lanes = load_lanes(v + i);
-      store_lanes(v + i, butterfly<8>(butterfly<4>(butterfly<2>(butterfly<1>(lanes)))));
+      store_lanes(v + i, butterfly<4>(butterfly<2>(butterfly<1>(lanes))));
     }
     for (size_t half = kLanes; half < size; half *= 2) {
       for (size_t i = 0; i < size; i += kLanes) {
@@ -396,7 +395,7 @@ void hadamard(float* x, size_t runs, size_t size) {
   }
 }
 
-// Sixteen lanes added pairwise, always in this order.
+// The lanes added pairwise, always in this order.
 [[gnu::always_inline]] inline float sum_lanes(Lanes lanes) {
   float sums[kLanes];
   store_lanes(sums, lanes);
@@ -405,7 +404,7 @@ void hadamard(float* x, size_t runs, size_t size) {
   }
   return sums[0];
 }
-// The last n < 16 values, with zeros behind them.
+// The last n < 8 values, with zeros behind them.
 [[gnu::always_inline]] inline Lanes load_tail(const float* from, size_t n) {
   float values[kLanes] = {};
   for (size_t i = 0; i < n; i++) values[i] = from[i];
@@ -436,12 +435,17 @@ void row_error(const float* a, const float* b, size_t n, RowError* out) {
   }
 }
 
+// Two sums side by side, so that one addition need not wait for the one before.
 float dot_of(const float* a, const float* b, size_t n) {
-  Lanes lanes = {};
+  Lanes even = {}, odd = {};
   size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) lanes += load_lanes(a + i) * load_lanes(b + i);
-  if (i < n) lanes += load_tail(a + i, n - i) * load_tail(b + i, n - i);
-  return sum_lanes(lanes);
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    even += load_lanes(a + i) * load_lanes(b + i);
+    odd += load_lanes(a + i + kLanes) * load_lanes(b + i + kLanes);
+  }
+  for (; i + kLanes <= n; i += kLanes) even += load_lanes(a + i) * load_lanes(b + i);
+  if (i < n) odd += load_tail(a + i, n - i) * load_tail(b + i, n - i);
+  return sum_lanes(even + odd);
 }
 
 void add_scaled(float* __restrict__ y, float factor, const float* x, size_t n) {

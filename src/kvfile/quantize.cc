@@ -17,7 +17,7 @@ namespace kvcs::kvfile {
 namespace {
 
 constexpr size_t kHashBytes = 1 << 20;
-constexpr uint64_t kWritebackBytes = 8 << 20;
+constexpr uint64_t kWritebackBytes = 1 << 20;
 constexpr std::string_view kSourceDigest = "kvcs.source_sha256";
 
 // Hashes a whole file beside the work on it.
@@ -288,6 +288,22 @@ Status judge_output(const QuantizeOptions& options, const KvFile& input, const s
   return ok();
 }
 
+// The header with the source's digest, then the judgement of the whole.
+Status finish_output(const QuantizeOptions& options, const KvFile& input, KvWriter& writer,
+                     FileHasher& hasher, const Counts& counts, QuantizeReport& report) {
+  report.source_sha256 = KVCS_TRY(hasher.finish());
+  if (options.scheme != Scheme::kInt8) {
+    writer.replace_metadata(kSourceDigest, report.source_sha256);
+  }
+  KVCS_TRY(writer.write_header());
+  report.header = writer.header();
+  report.original_bytes = input.size_bytes();
+  report.quantized_bytes = report.header.file_bytes;
+  report.nonfinite = counts.nonfinite;
+  report.saturated = counts.saturated;
+  return judge_output(options, input, writer.file().temp_path(), report);
+}
+
 }  // namespace
 
 Result<std::string> parse_target_dtype(std::string_view name) {
@@ -323,28 +339,16 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options) {
   FileHasher hasher(*input);
   Counts counts;
   KVCS_TRY(convert_all({*input, *writer, rotation, options.saturate_nonfinite, counts}));
-  // The digest of the source goes into the header, so the figures wait for it only at the end.
   QuantizeReport report;
-  report.source_sha256 = KVCS_TRY(hasher.finish());
-  if (writer->header().metadata_value(kSourceDigest) != nullptr &&
-      options.scheme != Scheme::kInt8) {
-    writer->replace_metadata(kSourceDigest, report.source_sha256);
-  }
-  KVCS_TRY(writer->write_header());
-  report.header = writer->header();
-  report.original_bytes = input->size_bytes();
-  report.quantized_bytes = report.header.file_bytes;
-  report.nonfinite = counts.nonfinite;
-  report.saturated = counts.saturated;
-  Status synced;
-  Status judged;
+  Status synced, judged;
   {
-    // Writing back needs the disk, judging needs the processor.
+    // Writing back needs the disk, hashing and judging the processor. publish() syncs once more,
+    // for the header.
     Thread syncer("kv-sync", [&] { synced = writer->file().sync(); });
-    judged = judge_output(options, *input, writer->file().temp_path(), report);
+    judged = finish_output(options, *input, *writer, hasher, counts, report);
   }
-  KVCS_TRY(Status(judged));
-  KVCS_TRY(Status(synced));
+  KVCS_TRY(std::move(judged));
+  KVCS_TRY(std::move(synced));
   KVCS_TRY(input->check_unchanged());
   KVCS_TRY(writer->publish());
   KVCS_TRY(write_sidecar(options.output, sidecar));
