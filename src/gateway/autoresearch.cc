@@ -1,0 +1,191 @@
+#include "gateway/autoresearch.h"
+
+#include <nlohmann/json.hpp>
+
+#include <utility>
+
+#include "base/bytes.h"
+#include "gateway/canaries.h"
+#include "gateway/refresher.h"
+#include "identity/records.h"
+#include "kv/keyspace.h"
+#include "ledger/rows.h"
+
+namespace kvcs::gateway {
+namespace {
+
+constexpr int64_t kExpiringWithinS = 7 * 86'400;
+constexpr size_t kAccountsMax = 200, kUnusedKeysMax = 50;
+constexpr std::string_view kBriefingPrefix = "briefing:";
+
+Json finding_json(const Finding& finding) {
+  Result<Json> evidence = parse_json(finding.evidence_json);
+  return Json{{"id", finding.id},
+              {"severity", finding.severity},
+              {"title", finding.title},
+              {"subject", finding.subject},
+              {"evidence", evidence.ok() ? std::move(evidence).value() : Json::object()},
+              {"suggested_action", finding.suggested_action}};
+}
+
+std::string briefing_json(const ResearchFigures& figures, const std::vector<Finding>& findings) {
+  Json list = Json::array();
+  for (const Finding& finding : findings) list.push_back(finding_json(finding));
+  return dump_json(Json{{"date", format_day(figures.now_ms)},
+                        {"generated_at", format_iso8601_s(figures.now_ms)},
+                        {"totals",
+                         {{"errors_24h", figures.digest.errors},
+                          {"errors_day_before", figures.digest.errors_before},
+                          {"accounts_in_trouble", figures.accounts.size()},
+                          {"findings", findings.size()}}},
+                        {"findings", std::move(list)}});
+}
+
+int64_t number_of(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_number_integer() ? it->get<int64_t>() : 0;
+}
+
+}  // namespace
+
+Autoresearch::Autoresearch(KvStore& kv, Ledger& ledger, const TokenStore& tokens,
+                           const Providers& providers, const Clock& clock)
+    : kv_(kv), ledger_(ledger), tokens_(tokens), providers_(providers), clock_(clock) {}
+
+Status Autoresearch::gather_accounts(ResearchFigures& figures) const {
+  const int64_t now_s = figures.now_ms / 1000;
+  const auto visit = [&](const AccountView& view) -> Status {
+    const bool ends = view.expires_at_s != 0;
+    const bool renewed = is_refreshable(view.type);
+    const bool troubled = view.health.state == TokenState::kReauthRequired ||
+                          view.health.state == TokenState::kRetrying ||
+                          (ends && view.expires_at_s <= now_s) ||
+                          (ends && !renewed && view.expires_at_s - now_s <= kExpiringWithinS);
+    if (troubled && figures.accounts.size() < kAccountsMax) figures.accounts.push_back(view);
+    return ok();
+  };
+  return tokens_.for_each_view("", "", visit);
+}
+
+void Autoresearch::gather_providers(ResearchFigures& figures) const {
+  const Result<std::vector<std::string>> names = providers_.list();
+  if (names.ok()) {
+    for (const std::string& name : names.value()) {
+      const auto provider = providers_.find(name);
+      if (provider.ok()) figures.cached[name] = provider.value()->cache_ttl_s > 0;
+    }
+  }
+  // No snapshot yet, or one out of shape, is no reason to have no briefing.
+  const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, kProviderHealthKey);
+  const Result<Json> parsed = parse_json(entry.ok() ? entry.value().value : "{}");
+  if (!parsed.ok() || !parsed.value().is_object()) return;
+  const auto list = parsed.value().find("providers");
+  if (list == parsed.value().end() || !list->is_object()) return;
+  for (const auto& [name, health] : list->items()) {
+    if (!health.is_object()) continue;
+    const auto error = health.find("error");
+    const auto status = health.find("status");
+    figures.providers.push_back(
+        {name, error != health.end() && error->is_string() ? error->get<std::string>() : "",
+         status == health.end() || *status != "down", number_of(health, "latency_ms"),
+         number_of(health, "usual_latency_ms"), number_of(health, "failures")});
+  }
+}
+
+Status Autoresearch::gather_organizations(ResearchFigures& figures) const {
+  std::map<std::string, std::string> names;
+  std::vector<UnusedKey> keys;
+  const auto visit = [&](const KvItem& item) -> Status {
+    const auto parts = split(item.key, ':');
+    if (parts.size() == 3 && parts[2] == "config") {
+      const Result<Organization> organization = parse_organization(item.entry.value);
+      if (!organization.ok()) return ok();
+      const Organization& o = organization.value();
+      names[o.id] = o.slug.empty() ? o.name : o.slug;
+      figures.budgets.push_back({names[o.id], o.id, o.monthly_budget_nano_usd, 0});
+    }
+    if (parts.size() == 4 && (parts[2] == "keys" || parts[2] == "tokens")) {
+      const Result<KeyRecord> key = parse_key(item.entry.value, PrincipalKind::kProjectKey);
+      if (!key.ok() || key.value().status != KeyStatus::kActive) return ok();
+      if (figures.now_ms - key.value().created_ms < kUnusedAfterMs) return ok();
+      keys.push_back(
+          {key.value().id, key.value().name, std::string(parts[1]), key.value().created_ms, 0});
+    }
+    return ok();
+  };
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, "org:", visit));
+  for (BudgetFigure& budget : figures.budgets) {
+    for (const SpendGroup& spend : figures.digest.spend_groups) {
+      if (spend.organization_id == budget.organization_id) {
+        budget.spent_nano_usd = spend.month_nano_usd;
+      }
+    }
+  }
+  for (UnusedKey& key : keys) {
+    const Result<KvEntry> used = kv_.get(KvFamily::kSystem, keyspace::last_used(key.id));
+    const Result<uint64_t> used_ms = parse_u64(used.ok() ? used.value().value : "0", "last_used");
+    key.last_used_ms = used_ms.ok() ? static_cast<int64_t>(used_ms.value()) : 0;
+    if (figures.now_ms - key.last_used_ms < kUnusedAfterMs) continue;
+    if (figures.unused_keys.size() >= kUnusedKeysMax) break;
+    if (const auto name = names.find(key.organization); name != names.end()) {
+      key.organization = name->second;
+    }
+    figures.unused_keys.push_back(key);
+  }
+  return ok();
+}
+
+Result<ResearchFigures> Autoresearch::gather() const {
+  ResearchFigures figures;
+  figures.now_ms = clock_.unix_ms();
+  figures.digest = KVCS_TRY(read_digest(ledger_, figures.now_ms));
+  KVCS_TRY(gather_accounts(figures));
+  gather_providers(figures);
+  KVCS_TRY(gather_organizations(figures));
+  return figures;
+}
+
+Result<std::string> Autoresearch::run() {
+  const ResearchFigures figures = KVCS_TRY(gather());
+  const std::vector<Finding> findings = find_findings(figures);
+  const auto insert = [findings, now_ms = figures.now_ms](Database& db) -> Status {
+    for (const Finding& finding : findings) {
+      DecisionRecord record;
+      record.id = finding.id;
+      record.ts_ms = now_ms;
+      record.kind = "autoresearch";
+      record.severity = finding.severity;
+      record.subject = finding.subject;
+      record.suggestion = finding.title + ". " + finding.suggested_action;
+      record.evidence_json = finding.evidence_json;
+      KVCS_TRY(insert_decision(db, record));
+    }
+    return ok();
+  };
+  KVCS_TRY(ledger_.write(insert));
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, std::string(kBriefingPrefix) + format_day(figures.now_ms),
+            KvEntry{briefing_json(figures, findings), "", figures.now_ms / 1000 + kBriefingKeptS});
+  KVCS_TRY(kv_.write(batch, KvDurability::kSynced));
+  return dump_json(Json{{"findings", findings.size()}});
+}
+
+Result<http::Response> Autoresearch::show(http::Request& request) const {
+  const std::string_view asked = request.param("date");
+  std::vector<std::string> days = {std::string(asked)};
+  if (asked == "latest") {
+    const int64_t now_ms = clock_.unix_ms();
+    days = {format_day(now_ms), format_day(now_ms - 86'400'000)};
+  } else if (asked.size() != 10 || !parse_iso8601_ms(asked).ok()) {
+    return invalid("A briefing has a date, YYYY-MM-DD, or 'latest'.");
+  }
+  for (const std::string& day : days) {
+    const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, std::string(kBriefingPrefix) + day);
+    if (entry.ok()) return http::json_response(200, entry.value().value);
+    if (entry.code() != Code::kNotFound) return entry.status();
+  }
+  return not_found("There is no briefing for " + printable(asked, 20) +
+                   "; they are made at 06:00 UTC, or by POST /admin/jobs/autoresearch/run.");
+}
+
+}  // namespace kvcs::gateway

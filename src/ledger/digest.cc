@@ -1,0 +1,114 @@
+#include "ledger/digest.h"
+
+#include "base/clock.h"
+#include "db/db.h"
+
+namespace kvcs {
+namespace {
+
+constexpr int64_t kDayMs = 86'400'000;
+
+Status read_errors(Database& db, LedgerDigest& digest) {
+  auto query = KVCS_TRY(db.prepare(
+      "SELECT provider, code, sum(ts_ms >= ?1), sum(ts_ms < ?1), max(seq) FROM error_ledger"
+      " WHERE ts_ms >= ?2 AND ts_ms < ?3 GROUP BY provider, code"
+      " HAVING sum(ts_ms >= ?1) > 0 ORDER BY 3 DESC, 1, 2 LIMIT ?4"));
+  query.bind(1, digest.from_ms).bind(2, digest.from_ms - kDayMs).bind(3, digest.to_ms);
+  query.bind(4, kDigestRowsMax);
+  auto example = KVCS_TRY(db.prepare("SELECT message, request_id FROM error_ledger WHERE seq = ?"));
+  while (KVCS_TRY(query.step())) {
+    ErrorGroup group{query.text(0), query.text(1), query.integer(2), query.integer(3), "", ""};
+    example.reset();
+    example.bind(1, query.integer(4));
+    if (KVCS_TRY(example.step())) {
+      group.example_message = example.text(0);
+      group.example_request_id = example.text(1);
+    }
+    digest.error_groups.push_back(std::move(group));
+  }
+  auto totals = KVCS_TRY(
+      db.prepare("SELECT ifnull(sum(ts_ms >= ?1), 0), ifnull(sum(ts_ms < ?1), 0) FROM error_ledger"
+                 " WHERE ts_ms >= ?2 AND ts_ms < ?3"));
+  totals.bind(1, digest.from_ms).bind(2, digest.from_ms - kDayMs).bind(3, digest.to_ms);
+  KVCS_TRY(totals.step());
+  digest.errors = totals.integer(0);
+  digest.errors_before = totals.integer(1);
+  return ok();
+}
+
+Status read_rates(Database& db, LedgerDigest& digest) {
+  auto query = KVCS_TRY(
+      db.prepare("SELECT tenant, provider, count(*), sum(upstream_status = 429),"
+                 " sum(upstream_status = 429 AND method = 'GET') FROM error_ledger"
+                 " WHERE ts_ms >= ? AND ts_ms < ? AND (status = 429 OR upstream_status = 429)"
+                 " GROUP BY tenant, provider ORDER BY 3 DESC, 1, 2 LIMIT ?"));
+  query.bind(1, digest.from_ms).bind(2, digest.to_ms).bind(3, kDigestRowsMax);
+  while (KVCS_TRY(query.step())) {
+    digest.rate_groups.push_back(
+        {query.text(0), query.text(1), query.integer(2), query.integer(3), query.integer(4)});
+  }
+  return ok();
+}
+
+Status read_jobs(Database& db, LedgerDigest& digest) {
+  // SQLite takes bare columns from the row of max().
+  auto query =
+      KVCS_TRY(db.prepare("SELECT job, result, count(*), max(ts_ms) FROM job_runs"
+                          " WHERE ts_ms >= ? AND ts_ms < ? AND result <> 'ok'"
+                          " GROUP BY job ORDER BY 3 DESC, 1 LIMIT ?"));
+  query.bind(1, digest.from_ms).bind(2, digest.to_ms).bind(3, kDigestRowsMax);
+  while (KVCS_TRY(query.step())) {
+    digest.job_groups.push_back({query.text(0), query.text(1), query.integer(2)});
+  }
+  return ok();
+}
+
+Status read_latencies(Database& db, LedgerDigest& digest) {
+  auto query = KVCS_TRY(db.prepare(
+      "SELECT p.text, m.text, sum(u.ts_ms >= ?1), avg(CASE WHEN u.ts_ms >= ?1 THEN total_ms END),"
+      " avg(CASE WHEN u.ts_ms < ?1 THEN total_ms END) FROM usage u"
+      " JOIN ledger_name p ON p.id = u.provider_ref JOIN ledger_name m ON m.id = u.model_ref"
+      " WHERE u.ts_ms >= ?2 AND u.ts_ms < ?3 AND u.status < 400"
+      " GROUP BY u.provider_ref, u.model_ref HAVING sum(u.ts_ms >= ?1) > 0"
+      " ORDER BY 3 DESC, 1, 2 LIMIT ?4"));
+  query.bind(1, digest.from_ms).bind(2, digest.from_ms - 7 * kDayMs).bind(3, digest.to_ms);
+  query.bind(4, kDigestRowsMax);
+  while (KVCS_TRY(query.step())) {
+    digest.latency_groups.push_back({query.text(0), query.text(1), query.integer(2),
+                                     static_cast<int64_t>(query.real(3)),
+                                     static_cast<int64_t>(query.real(4))});
+  }
+  return ok();
+}
+
+Status read_spending(Database& db, LedgerDigest& digest) {
+  auto query =
+      KVCS_TRY(db.prepare("SELECT o.text, sum(d.cost_nano_usd) FROM usage_daily d"
+                          " JOIN ledger_name p ON p.id = d.period_ref"
+                          " JOIN ledger_name o ON o.id = d.organization_ref"
+                          " WHERE p.text = ? GROUP BY d.organization_ref ORDER BY 2 DESC, 1"));
+  query.bind(1, format_month(digest.to_ms));
+  while (KVCS_TRY(query.step())) {
+    digest.spend_groups.push_back({query.text(0), query.integer(1)});
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<LedgerDigest> read_digest(const Ledger& ledger, int64_t to_ms) {
+  LedgerDigest digest;
+  digest.from_ms = to_ms - kDayMs;
+  digest.to_ms = to_ms;
+  const auto read = [&digest](Database& db) -> Status {
+    KVCS_TRY(read_errors(db, digest));
+    KVCS_TRY(read_rates(db, digest));
+    KVCS_TRY(read_jobs(db, digest));
+    KVCS_TRY(read_latencies(db, digest));
+    return read_spending(db, digest);
+  };
+  KVCS_TRY(ledger.read(read));
+  return digest;
+}
+
+}  // namespace kvcs
