@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/bytes.h"
+#include "base/mutex.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::cli {
@@ -14,6 +15,7 @@ namespace {
 
 constexpr uint64_t kSmallFileMaxBytes = 64 << 10;
 constexpr size_t kAnswerMaxBytes = 256 << 20;  // A list of everything may be long.
+constexpr uint64_t kRetryAfterMaxS = 3600;
 constexpr const char* kDefaultUrl = "http://127.0.0.1:8080";
 
 std::string environment(std::initializer_list<const char*> names) {
@@ -46,6 +48,25 @@ Json local_credentials() {
 std::string without_slash(std::string url) {
   while (url.ends_with('/')) url.pop_back();
   return url;
+}
+
+std::string find_url(const Json& config, const Json& local) {
+  std::string url = environment({"KVCS_API_URL", "KVCDN_API_URL"});
+  if (url.empty()) url = text_of(config, "api_url");
+  if (url.empty()) url = text_of(local, "url");
+  if (url.empty()) url = kDefaultUrl;
+  return without_slash(url);
+}
+
+void take_key(ApiSettings& found, std::string key, const char* source) {
+  if (found.key_source.empty()) found.key_source = "none";
+  if (!found.key.empty() || key.empty()) return;
+  found.key = Secret(std::move(key));
+  found.key_source = source;
+}
+
+bool is_local(const ApiSettings& found, const Json& local) {
+  return found.url == without_slash(text_of(local, "url"));
 }
 
 Code code_of(int http_status) {
@@ -109,25 +130,32 @@ Status write_client_config(const Json& config) {
 }
 
 ApiSettings find_api_settings() {
-  ApiSettings found;
   const Json config = read_client_config().value_or(Json::object());
   const Json local = local_credentials();
-  const std::string local_url = without_slash(text_of(local, "url"));
-  found.url = environment({"KVCS_API_URL", "KVCDN_API_URL"});
-  if (found.url.empty()) found.url = text_of(config, "api_url");
-  if (found.url.empty()) found.url = local_url;
-  if (found.url.empty()) found.url = kDefaultUrl;
-  found.url = without_slash(found.url);
-  const auto take = [&found](std::string key, const char* source) {
-    if (!found.key.empty() || key.empty()) return;
-    found.key = Secret(std::move(key));
-    found.key_source = source;
-  };
-  take(environment({"KVCS_API_KEY", "KVCDN_API_KEY"}), "environment");
-  take(text_of(config, "api_key"), "configuration");
-  if (found.url == local_url) take(text_of(local, "api_key"), "local daemon");
-  if (found.key.empty()) found.key_source = "none";
+  ApiSettings found;
+  found.url = find_url(config, local);
+  take_key(found, environment({"KVCS_API_KEY", "KVCDN_API_KEY"}), "environment");
+  take_key(found, text_of(config, "api_key"), "configuration");
+  if (is_local(found, local)) take_key(found, text_of(local, "api_key"), "local daemon");
   return found;
+}
+
+ApiSettings find_admin_settings() {
+  const Json config = read_client_config().value_or(Json::object());
+  const Json local = local_credentials();
+  ApiSettings found;
+  found.url = find_url(config, local);
+  found.key_advice = "Set KVCS_ADMIN_KEY, or run this where initial-credentials.json is.";
+  take_key(found, environment({"KVCS_ADMIN_KEY"}), "environment");
+  if (is_local(found, local)) take_key(found, text_of(local, "admin_key"), "local daemon");
+  return found;
+}
+
+void pause_ms(int64_t ms) {
+  Mutex mutex;
+  CondVar never;
+  MutexLock lock(mutex);
+  (void)never.wait_for_ms(mutex, ms);
 }
 
 Status status_of_answer(int http_status, std::string_view body) {
@@ -144,9 +172,6 @@ Status status_of_answer(int http_status, std::string_view body) {
     }
   }
   if (message.empty()) message = "The server answered " + std::to_string(http_status) + ".";
-  if (http_status == 401) {
-    message += " Set KVCS_API_KEY, or store a key with `kvcs api-key set`.";
-  }
   return {code_of(http_status), std::move(message)};
 }
 
@@ -158,7 +183,7 @@ ApiClient::ApiClient(ApiSettings settings)
 Result<Json> ApiClient::call(std::string_view method, const std::string& path) {
   http::UpstreamRequest request;
   request.method = method;
-  return send(std::move(request), path);
+  return read_answer(send(std::move(request), path), path);
 }
 
 Result<Json> ApiClient::call(std::string_view method, const std::string& path, const Json& body) {
@@ -166,13 +191,30 @@ Result<Json> ApiClient::call(std::string_view method, const std::string& path, c
   request.method = method;
   request.body = dump_json(body);
   request.headers.push_back({"content-type", "application/json"});
+  return read_answer(send(std::move(request), path), path);
+}
+
+Result<std::string> ApiClient::call_bytes(std::string_view method, const std::string& path,
+                                          std::string body, const std::string& content_type) {
+  http::UpstreamRequest request;
+  request.method = method;
+  request.body = std::move(body);
+  if (!content_type.empty()) request.headers.push_back({"content-type", content_type});
   return send(std::move(request), path);
 }
 
-Result<Json> ApiClient::send(http::UpstreamRequest request, const std::string& path) {
+Result<Json> ApiClient::read_answer(const Result<std::string>& body,
+                                    const std::string& path) const {
+  if (!body.ok()) return body.status();
+  if (body.value().empty()) return Json();
+  auto json = parse_json_exact(body.value());
+  if (!json.ok()) return upstream_failed(settings_.url + path + " did not answer with JSON.");
+  return json;
+}
+
+Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::string& path) {
   if (settings_.key.empty()) {
-    return unauthenticated("There is no API key for " + settings_.url +
-                           ". Set KVCS_API_KEY, or store one with `kvcs api-key set`.");
+    return unauthenticated("There is no key for " + settings_.url + ". " + settings_.key_advice);
   }
   request.url = settings_.url + path;
   request.allow_private_addresses = true;
@@ -181,12 +223,16 @@ Result<Json> ApiClient::send(http::UpstreamRequest request, const std::string& p
   if (!answer.ok()) {
     return std::move(answer).status().with_context(settings_.url + " cannot be reached");
   }
-  const std::string body = KVCS_TRY((*answer)->read_all(kAnswerMaxBytes));
-  if ((*answer)->status() / 100 != 2) return status_of_answer((*answer)->status(), body);
-  if (body.empty()) return Json();
-  auto json = parse_json(body);
-  if (!json.ok()) return upstream_failed(settings_.url + path + " did not answer with JSON.");
-  return json;
+  std::string body = KVCS_TRY((*answer)->read_all(kAnswerMaxBytes));
+  const int http_status = (*answer)->status();
+  if (http_status / 100 == 2) return body;
+  Status failed = status_of_answer(http_status, body);
+  if (http_status == 401) {
+    return unauthenticated(failed.message() + " " + settings_.key_advice);
+  }
+  const auto wait_s = parse_u64((*answer)->header("retry-after").value_or(""), "retry-after");
+  if (!wait_s.ok() || *wait_s > kRetryAfterMaxS) return failed;
+  return std::move(failed).with_retry_after_s(static_cast<int>(*wait_s));
 }
 
 Result<std::unique_ptr<http::UpstreamResponse>> ApiClient::get_bytes(const std::string& url,

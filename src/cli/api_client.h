@@ -2,6 +2,7 @@
 //   server  KVCS_API_URL, KVCDN_API_URL, the configuration file, a local daemon's credentials,
 //           http://127.0.0.1:8080
 //   key     KVCS_API_KEY, KVCDN_API_KEY, the configuration file, a local daemon's credentials
+//   admin   KVCS_ADMIN_KEY, a local daemon's credentials
 // The configuration file is $XDG_CONFIG_HOME/kvcs/config.json (else ~/.config/kvcs/config.json),
 // mode 0600. A local daemon's credentials are initial-credentials.json in $KVCS_DATA_DIR, ./data or
 // /var/lib/kvcs; their key is sent to the URL they name and to no other. One thread.
@@ -22,8 +23,12 @@ struct ApiSettings {
   std::string url;
   Secret key;
   std::string key_source;  // "environment", "configuration", "local daemon" or "none"
+  // Said when there is no key, or the server refuses it.
+  std::string key_advice = "Set KVCS_API_KEY, or store a key with `kvcs api-key set`.";
 };
 ApiSettings find_api_settings();
+// The same server with the key of an administrator.
+ApiSettings find_admin_settings();
 
 std::string client_config_path();
 Result<Json> read_client_config();  // {} when there is none.
@@ -37,17 +42,24 @@ class ApiClient final {
   // The answer's JSON; null for an empty one. Failures carry the server's own words.
   Result<Json> call(std::string_view method, const std::string& path);
   Result<Json> call(std::string_view method, const std::string& path, const Json& body);
+  // The answer as it came; a body of any kind.
+  Result<std::string> call_bytes(std::string_view method, const std::string& path,
+                                 std::string body = {}, const std::string& content_type = {});
   // A GET of any URL without the key, from `offset` on.
   Result<std::unique_ptr<http::UpstreamResponse>> get_bytes(const std::string& url, uint64_t offset,
                                                             const std::string& etag);
 
  private:
-  Result<Json> send(http::UpstreamRequest request, const std::string& path);
+  Result<std::string> send(http::UpstreamRequest request, const std::string& path);
+  Result<Json> read_answer(const Result<std::string>& body, const std::string& path) const;
 
   const ApiSettings settings_;
   std::unique_ptr<Clock> clock_;
   std::unique_ptr<http::HttpUpstream> upstream_;
 };
+
+// Before a request is tried once more.
+void pause_ms(int64_t ms);
 
 // A response that is not 2xx as a failure: the server's message and its numbers.
 Status status_of_answer(int http_status, std::string_view body);

@@ -95,23 +95,32 @@ BoundCommand bind_command(const Command& command, CLI::App& parser, CommonFlags&
   return bound;
 }
 
-// "kv get" → the subcommand `get` of the group `kv`, which is made when it is new.
-CLI::App& place_command(CLI::App& root, const Command& command) {
-  const size_t space = command.name.find(' ');
-  if (space == std::string::npos) return *root.add_subcommand(command.name, command.summary);
-  const std::string group_name = command.name.substr(0, space);
-  const std::vector<CLI::App*> found = root.get_subcommands(
-      [&](const CLI::App* subcommand) { return subcommand->get_name() == group_name; });
-  CLI::App* group = found.empty() ? nullptr : found.front();
-  if (group == nullptr) {
-    std::string summary;
-    for (const CommandGroup& known : command_groups()) {
-      if (known.name == group_name) summary = known.summary;
-    }
-    group = root.add_subcommand(group_name, summary);
-    group->require_subcommand(1);
+CLI::App& find_or_add_group(CLI::App& parent, const std::string& name,
+                            const std::string& full_name) {
+  const std::vector<CLI::App*> found = parent.get_subcommands(
+      [&](const CLI::App* subcommand) { return subcommand->get_name() == name; });
+  if (!found.empty()) return *found.front();
+  std::string summary;
+  for (const CommandGroup& known : command_groups()) {
+    if (known.name == full_name) summary = known.summary;
   }
-  return *group->add_subcommand(command.name.substr(space + 1), command.summary);
+  CLI::App* const group = parent.add_subcommand(name, summary);
+  group->require_subcommand(1);
+  return *group;
+}
+
+// "admin org list" → the subcommand `list` of the group `org` of the group `admin`; groups are
+// made when they are new.
+CLI::App& place_command(CLI::App& root, const Command& command) {
+  CLI::App* parent = &root;
+  size_t begin = 0;
+  for (size_t space = command.name.find(' '); space != std::string::npos;
+       space = command.name.find(' ', begin)) {
+    parent = &find_or_add_group(*parent, command.name.substr(begin, space - begin),
+                                command.name.substr(0, space));
+    begin = space + 1;
+  }
+  return *parent->add_subcommand(command.name.substr(begin), command.summary);
 }
 
 Result<Invocation> read_invocation(const BoundCommand& bound) {

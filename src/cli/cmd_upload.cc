@@ -8,7 +8,6 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
-#include "base/mutex.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
@@ -91,13 +90,6 @@ bool is_worth_repeating(const Status& status) {
     default:
       return false;
   }
-}
-
-void pause_ms(int64_t ms) {
-  Mutex mutex;
-  CondVar never;
-  MutexLock lock(mutex);
-  (void)never.wait_for_ms(mutex, ms);
 }
 
 Status put_once(const LocalFile& local, const std::string& url, Console& console) {

@@ -104,7 +104,7 @@ class Console final {
 };
 
 struct Command {
-  std::string name;  // "list", or "kv get" for a command of a group.
+  std::string name;  // "list", or "kv get" for a command of a group, or of a group in a group.
   std::string summary;
   std::vector<Option> options = {};
   std::vector<Example> examples;

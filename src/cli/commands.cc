@@ -18,6 +18,10 @@ std::vector<Command> commands() {
   add(quant_commands());
   add(slice_commands());
   add(pack_commands());
+  add(admin_commands());
+  add(admin_ai_commands());
+  add(prices_commands());
+  add(kv_commands());
   add(version_commands());
   return all;
 }
@@ -28,6 +32,13 @@ std::vector<CommandGroup> command_groups() {
       {"kv", "Read and change the key-value store of a running daemon."},
       {"api-key", "Set, verify or clear the API key that this machine uses."},
       {"admin", "Manage organizations, users and keys of a running daemon."},
+      {"admin org", "Organizations: budgets, limits, failure mode."},
+      {"admin user", "Users of the AI gateway and their limits."},
+      {"admin key", "Users' keys."},
+      {"admin prices", "What models cost."},
+      {"admin provider", "Where models live."},
+      {"admin audit", "The record of every administrative write."},
+      {"prices", "Bring prices in from elsewhere."},
   };
 }
 

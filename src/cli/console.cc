@@ -67,17 +67,25 @@ int Console::fail(const Status& status) {
   return kExitFailed;
 }
 
+namespace {
+// Columns of a terminal: code points, which is close enough for what we print.
+size_t width_of(std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
+}  // namespace
+
 void Console::print_table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); i++) widths[i] = std::max(widths[i], row[i].size());
+    for (size_t i = 0; i < row.size(); i++) widths[i] = std::max(widths[i], width_of(row[i]));
   }
   for (size_t r = 0; r < rows.size(); r++) {
     std::string line;
     for (size_t i = 0; i < rows[r].size(); i++) {
       line += rows[r][i];
-      if (i + 1 < rows[r].size()) line.append(widths[i] - rows[r][i].size() + 2, ' ');
+      if (i + 1 < rows[r].size()) line.append(widths[i] - width_of(rows[r][i]) + 2, ' ');
     }
     print(r == 0 ? bold(line) : line);
   }

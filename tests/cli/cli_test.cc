@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "app/commands.h"
+#include "base/bytes.h"
 
 using namespace kvcs;
 using namespace kvcs::cli;
@@ -139,9 +140,7 @@ TEST_CASE("cli: every command has a summary, examples and help that shows them",
     CHECK_FALSE(command.summary.empty());
     REQUIRE_FALSE(command.examples.empty());
     std::vector<std::string> arguments;
-    const size_t space = command.name.find(' ');
-    arguments.push_back(command.name.substr(0, space));
-    if (space != std::string::npos) arguments.push_back(command.name.substr(space + 1));
+    for (const std::string_view word : split(command.name, ' ')) arguments.emplace_back(word);
     arguments.push_back("--help");
     const Outcome outcome = run(arguments, all);
     CHECK(outcome.code == kExitOk);

@@ -1,0 +1,165 @@
+#include "cli/admin_calls.h"
+
+#include <nlohmann/json.hpp>
+
+#include <iostream>
+
+#include "base/bytes.h"
+
+namespace kvcs::cli {
+namespace {
+
+constexpr uint64_t kPageSize = 100;
+
+Result<Json> limit_of(const std::string& option, const std::string& text) {
+  if (text == "none") return Json(nullptr);
+  const Result<uint64_t> number = parse_u64(text, option);
+  if (!number.ok()) {
+    return invalid("--" + option + ": '" + printable(text, 60) +
+                   "' is neither a whole number nor none.");
+  }
+  return Json(*number);
+}
+
+Json list_of(const std::vector<std::string>& words) {
+  Json list = Json::array();
+  if (words.size() == 1 && words.front() == "all") return list;
+  for (const std::string& word : words) list.push_back(word);
+  return list;
+}
+
+}  // namespace
+
+Result<Json> body_of(const Invocation& in, std::initializer_list<BodyMember> members) {
+  Json body = Json::object();
+  for (const BodyMember& one : members) {
+    const std::vector<std::string> words = in.list(one.option);
+    if (words.empty()) continue;
+    switch (one.kind) {
+      case MemberKind::kText:
+        body[one.member] = words.back();
+        break;
+      case MemberKind::kLimit:
+        body[one.member] = KVCS_TRY(limit_of(one.option, words.back()));
+        break;
+      case MemberKind::kList:
+        body[one.member] = list_of(words);
+        break;
+      case MemberKind::kBoolean:
+        body[one.member] = words.back() == "true";
+        break;
+    }
+  }
+  return body;
+}
+
+std::string query_of(const Invocation& in, std::initializer_list<QueryOption> options) {
+  std::string query;
+  for (const QueryOption& one : options) {
+    const std::string value = in.text(one.option);
+    if (value.empty()) continue;
+    query += (query.empty() ? "?" : "&") + std::string(one.parameter) + "=" + percent_encode(value);
+  }
+  return query;
+}
+
+Result<Json> read_pages(ApiClient& api, const std::string& path, const std::string& member,
+                        uint64_t limit) {
+  Json all = Json::array();
+  std::string cursor;
+  do {
+    const uint64_t left = limit == 0 ? kPageSize : std::min(kPageSize, limit - all.size());
+    const char* joint = path.find('?') == path.npos ? "?" : "&";
+    std::string target = path + joint + "limit=" + std::to_string(left);
+    if (!cursor.empty()) target += "&cursor=" + percent_encode(cursor);
+    const Json page = KVCS_TRY(api.call("GET", target));
+    if (!page.is_object() || !page.contains(member) || !page[member].is_array()) {
+      return upstream_failed("The server's list of " + member + " is malformed.");
+    }
+    for (const Json& item : page[member]) all.push_back(item);
+    const auto next = page.find("cursor");
+    cursor = next != page.end() && next->is_string() ? next->get<std::string>() : "";
+  } while (!cursor.empty() && (limit == 0 || all.size() < limit));
+  return all;
+}
+
+std::string shown(const Json& object, std::string_view member) {
+  const auto it = object.find(std::string(member));
+  if (it == object.end() || it->is_null()) return "-";
+  if (it->is_string()) return printable(it->get<std::string>());
+  const bool words = it->is_array() && std::all_of(it->begin(), it->end(), [](const Json& word) {
+                       return word.is_string();
+                     });
+  if (!words) return printable(dump_json(*it));
+  std::string joined;
+  for (const Json& word : *it) {
+    joined += (joined.empty() ? "" : ", ") + printable(word.get<std::string>());
+  }
+  return joined.empty() ? "-" : joined;
+}
+
+int show_object(Console& console, const Result<Json>& object) {
+  if (!object.ok()) return console.fail(object.status());
+  if (console.mode().json || !(*object).is_object()) {
+    console.print_json(*object);
+    return kExitOk;
+  }
+  std::vector<std::vector<std::string>> rows = {{"MEMBER", "VALUE"}};
+  for (const auto& [name, unused] : (*object).items()) {
+    rows.push_back({printable(name), shown(*object, name)});
+  }
+  console.print_table(rows);
+  return kExitOk;
+}
+
+int show_list(Console& console, const Result<Json>& list, const std::vector<Column>& columns,
+              std::string_view when_empty) {
+  if (!list.ok()) return console.fail(list.status());
+  if (console.mode().json) {
+    console.print_json(*list);
+    return kExitOk;
+  }
+  if ((*list).empty()) {
+    console.note(when_empty);
+    return kExitOk;
+  }
+  std::vector<std::vector<std::string>> rows(1);
+  for (const Column& column : columns) rows[0].emplace_back(column.title);
+  for (const Json& item : *list) {
+    rows.emplace_back();
+    for (const Column& column : columns) rows.back().push_back(shown(item, column.member));
+  }
+  console.print_table(rows);
+  return kExitOk;
+}
+
+int show_done(Console& console, const Status& done, std::string_view note) {
+  if (!done.ok()) return console.fail(done);
+  if (console.mode().json) {
+    console.print_json({{"done", true}});
+  } else {
+    console.note(note);
+  }
+  return kExitOk;
+}
+
+bool confirmed(const Invocation& in, Console& console, const std::string& question) {
+  if (in.flag("yes")) return true;
+  console.write_error(question + " [y/N] ");
+  std::string answer;
+  std::getline(std::cin, answer);
+  const std::string word = lower_ascii(trim(answer));
+  if (word == "y" || word == "yes") return true;
+  console.note("Cancelled.");
+  return false;
+}
+
+Option yes_option() {
+  return {.name = "-y,--yes", .kind = ValueKind::kFlag, .help = "Do not ask."};
+}
+
+std::string segment(const Invocation& in, std::string_view argument) {
+  return percent_encode(in.text(argument));
+}
+
+}  // namespace kvcs::cli

@@ -1,0 +1,60 @@
+// What the administrator's commands share: request bodies from options, lists by pages, and answers
+// as tables or JSON. One thread.
+#pragma once
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/api_client.h"
+#include "cli/command.h"
+
+namespace kvcs::cli {
+
+enum class MemberKind : uint8_t {
+  kText,
+  kLimit,    // A whole number, or "none" for no limit.
+  kList,     // An array of words; the one word "all" is the empty array.
+  kBoolean,  // "true" or "false".
+};
+
+// An option and the member of the request that it becomes.
+struct BodyMember {
+  const char* option;
+  const char* member;
+  MemberKind kind = MemberKind::kText;
+};
+// The options that were given. Invalid names the option.
+Result<Json> body_of(const Invocation& in, std::initializer_list<BodyMember> members);
+
+struct QueryOption {
+  const char* option;
+  const char* parameter;
+};
+// "?a=b&c=d" of the options that were given; "" when none was.
+std::string query_of(const Invocation& in, std::initializer_list<QueryOption> options);
+
+// All pages of a list that answers {"<member>": […], "cursor"}, up to `limit` (0: all).
+Result<Json> read_pages(ApiClient& api, const std::string& path, const std::string& member,
+                        uint64_t limit = 0);
+
+// A member as text for a table, foreign text made printable; "-" when absent or null.
+std::string shown(const Json& object, std::string_view member);
+
+struct Column {
+  const char* title;
+  const char* member;
+};
+// Each prints the result or fails, and returns the exit code.
+int show_object(Console& console, const Result<Json>& object);
+int show_list(Console& console, const Result<Json>& list, const std::vector<Column>& columns,
+              std::string_view when_empty);
+int show_done(Console& console, const Status& done, std::string_view note);
+
+// True with --yes, or when the person at the terminal says so.
+bool confirmed(const Invocation& in, Console& console, const std::string& question);
+Option yes_option();
+// One word as a path segment.
+std::string segment(const Invocation& in, std::string_view argument);
+
+}  // namespace kvcs::cli

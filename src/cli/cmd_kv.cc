@@ -1,0 +1,178 @@
+// kv get, put, delete, list, export and import: the key-value store of a running daemon.
+#include <nlohmann/json.hpp>
+
+#include <iostream>
+#include <iterator>
+
+#include "base/bytes.h"
+#include "cli/admin_calls.h"
+#include "cli/commands.h"
+#include "kvfile/kvfile.h"
+
+namespace kvcs::cli {
+namespace {
+
+constexpr uint64_t kValueMaxBytes = 25 << 20;
+constexpr uint64_t kBulkMaxBytes = 100 << 20;
+
+std::string value_path(const Invocation& in) {
+  return "/admin/kv/" + segment(in, "family") + "/values/" + segment(in, "key");
+}
+
+int run_get(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const auto answer = api.call("GET", value_path(in));
+  if (!answer.ok() || console.mode().json) return show_object(console, answer);
+  const Json& entry = *answer;
+  const auto value = entry.find("value");
+  if (value == entry.end() || !value->is_string()) {
+    return console.fail(upstream_failed("The server's entry has no value."));
+  }
+  const std::string text = value->get<std::string>();
+  if (entry.value("hidden", false)) console.note("The value is sealed and is not shown.");
+  if (!entry.value("base64", false)) {
+    console.print(text);
+    return kExitOk;
+  }
+  const auto bytes = from_base64(text);
+  if (!bytes.ok()) return console.fail(bytes.status());
+  console.write(*bytes);
+  return kExitOk;
+}
+
+// A file's bytes, or all of stdin for "-".
+Result<std::string> read_input(const std::string& path, uint64_t bytes_max) {
+  if (path != "-") return kvfile::read_small_file(path, bytes_max);
+  std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  if (text.size() <= bytes_max) return text;
+  return too_large("stdin has " + std::to_string(text.size()) + " bytes; the limit is " +
+                   std::to_string(bytes_max) + ".");
+}
+
+int run_put(const Invocation& in, Console& console) {
+  const auto value = in.text("file").empty() ? Result<std::string>(in.text("value"))
+                                             : read_input(in.text("file"), kValueMaxBytes);
+  if (!value.ok()) return console.fail(value.status());
+  if (in.text("file").empty() && !in.optional_text("value")) {
+    return console.fail(invalid("Give a VALUE, or --file with a path or - for stdin."));
+  }
+  ApiClient api(find_admin_settings());
+  const std::string query = query_of(in, {{"ttl", "expiration_ttl"}, {"expires", "expiration"}});
+  const auto answer =
+      api.call_bytes("PUT", value_path(in) + query, *value, "application/octet-stream");
+  return show_done(console, answer.status(), "Written.");
+}
+
+int run_delete(const Invocation& in, Console& console) {
+  const std::string what = "key " + printable(in.text("key"), 120);
+  if (!confirmed(in, console, "Delete " + what + "? This cannot be undone.")) return kExitOk;
+  ApiClient api(find_admin_settings());
+  return show_done(console, api.call("DELETE", value_path(in)).status(), "Deleted " + what + ".");
+}
+
+int run_list(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const std::string path =
+      "/admin/kv/" + segment(in, "family") + "/keys" + query_of(in, {{"prefix", "prefix"}});
+  return show_list(console, read_pages(api, path, "keys", static_cast<uint64_t>(in.number("max"))),
+                   {{"KEY", "name"}, {"SIZE", "size_bytes"}, {"EXPIRES", "expiration"}},
+                   "No keys.");
+}
+
+int run_export(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const auto text = api.call_bytes(
+      "GET", "/admin/kv/bulk" + query_of(in, {{"family", "family"}, {"prefix", "prefix"}}));
+  if (!text.ok()) return console.fail(text.status());
+  const std::string file = in.text("output");
+  if (file.empty() || file == "-") {
+    console.write(*text);
+    return kExitOk;
+  }
+  return show_done(console, kvfile::write_file_atomically(file, *text),
+                   "Written to " + printable(file) + ".");
+}
+
+int run_import(const Invocation& in, Console& console) {
+  const auto text = read_input(in.text("file"), kBulkMaxBytes);
+  if (!text.ok()) return console.fail(text.status());
+  ApiClient api(find_admin_settings());
+  const auto answer = api.call_bytes("PUT", "/admin/kv/bulk", *text, "application/json");
+  if (!answer.ok()) return console.fail(answer.status());
+  return show_object(console, parse_json(*answer));
+}
+
+Option family_option() {
+  return {.name = "--family",
+          .help = "Which part of the store.",
+          .required = true,
+          .choices = {"auth", "config", "tokens", "quota", "system", "outbox"}};
+}
+
+std::vector<Command> value_commands() {
+  const Option key{.name = "KEY", .help = "The key.", .required = true};
+  return {
+      {.name = "kv get",
+       .summary = "Print one value; sealed ones as ***.",
+       .options = {key, family_option()},
+       .examples = {{"kvcs kv get org_slug:default --family config", ""}},
+       .run = run_get},
+      {.name = "kv put",
+       .summary = "Write one value.",
+       .options = {key,
+                   {.name = "VALUE", .help = "The value."},
+                   {.name = "--file", .help = "Take it from here; - is stdin."},
+                   family_option(),
+                   {.name = "--ttl",
+                    .kind = ValueKind::kNumber,
+                    .help = "Seconds until it ends.",
+                    .min = 1},
+                   {.name = "--expires",
+                    .kind = ValueKind::kNumber,
+                    .help = "When it ends, in Unix seconds.",
+                    .min = 1}},
+       .examples = {{"kvcs kv put note:1 hello --family system --ttl 3600", "Ends in an hour."},
+                    {"kvcs kv put note:2 --file - --family system < note.txt", ""}},
+       .run = run_put},
+      {.name = "kv delete",
+       .summary = "Delete one key.",
+       .options = {key, family_option(), yes_option()},
+       .examples = {{"kvcs kv delete note:1 --family system -y", "Without asking."}},
+       .run = run_delete},
+  };
+}
+
+}  // namespace
+
+std::vector<Command> kv_commands() {
+  std::vector<Command> all = value_commands();
+  all.push_back({.name = "kv list",
+                 .summary = "List the keys of one family.",
+                 .options = {family_option(),
+                             {.name = "--prefix", .help = "Only keys that begin so."},
+                             {.name = "--max",
+                              .kind = ValueKind::kNumber,
+                              .help = "At most N.",
+                              .min = 1,
+                              .max = 10'000'000}},
+                 .examples = {{"kvcs kv list --family config --prefix org:", ""}},
+                 .run = run_list});
+  all.push_back(
+      {.name = "kv export",
+       .summary = "Print entries in the bulk JSON of Workers KV; sealed ones stay sealed.",
+       .options = {{.name = "--family",
+                    .help = "Only this part; else all but the outbox.",
+                    .choices = {"auth", "config", "tokens", "quota", "system"}},
+                   {.name = "--prefix", .help = "Only keys that begin so."},
+                   {.name = "-o,--output", .help = "Write to this file."}},
+       .examples = {{"kvcs kv export -o backup.json", ""}},
+       .run = run_export});
+  all.push_back({.name = "kv import",
+                 .summary = "Write entries in the bulk JSON of Workers KV.",
+                 .options = {{.name = "FILE", .help = "The JSON; - is stdin.", .required = true}},
+                 .examples = {{"kvcs kv import backup.json", ""}},
+                 .run = run_import});
+  return all;
+}
+
+}  // namespace kvcs::cli

@@ -1,0 +1,220 @@
+// prices import: the prices of LiteLLM's public JSON file (model_prices_and_context_window.json),
+// written as overrides through the admin API.
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/bytes.h"
+#include "cli/admin_calls.h"
+#include "cli/commands.h"
+#include "kvfile/kvfile.h"
+
+namespace kvcs::cli {
+namespace {
+
+constexpr uint64_t kFileMaxBytes = 64 << 20;
+constexpr int kAttemptsMax = 5;
+constexpr int kDefaultPauseS = 1;
+
+// LiteLLM's name of a provider, and ours.
+constexpr std::pair<std::string_view, std::string_view> kKnownProviders[] = {
+    {"openai", "openai"},   {"anthropic", "anthropic"}, {"gemini", "google"},
+    {"mistral", "mistral"}, {"deepseek", "deepseek"},   {"groq", "groq"},
+    {"xai", "xai"},
+};
+constexpr std::string_view kModes[] = {"chat", "embedding", "responses"};
+
+// What of a row has a meaning here; its many other members are facts without a price.
+bool is_price_member(std::string_view name) {
+  static constexpr std::string_view kNames[] = {"input_cost_per_token",
+                                                "output_cost_per_token",
+                                                "cache_read_input_token_cost",
+                                                "cache_creation_input_token_cost",
+                                                "cache_creation_input_token_cost_above_1hr",
+                                                "output_cost_per_reasoning_token",
+                                                "input_cost_per_audio_token",
+                                                "output_cost_per_audio_token",
+                                                "search_context_cost_per_query",
+                                                "max_input_tokens",
+                                                "max_output_tokens",
+                                                "mode"};
+  if (std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames)) return true;
+  for (const std::string_view prefix :
+       {"input_cost_per_token_above_", "output_cost_per_token_above_",
+        "cache_read_input_token_cost_above_", "cache_creation_input_token_cost_above_"}) {
+    if (!name.starts_with(prefix) || !name.ends_with("k_tokens")) continue;
+    const std::string_view digits = name.substr(
+        prefix.size(), name.size() - prefix.size() - std::string_view("k_tokens").size());
+    return !digits.empty() &&
+           std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+  }
+  return false;
+}
+
+struct Skipped {
+  std::string model, reason;
+};
+struct ImportPlan {
+  std::vector<std::pair<std::string, Json>> prices;  // Full name and body.
+  std::vector<Skipped> skipped;
+};
+
+std::string text_member(const Json& row, const char* name) {
+  const auto it = row.find(name);
+  return it != row.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+// "" when the row is one to write.
+std::string why_not(const Json& row) {
+  if (!row.is_object()) return "not an object";
+  const std::string provider = text_member(row, "litellm_provider");
+  const bool known = std::any_of(std::begin(kKnownProviders), std::end(kKnownProviders),
+                                 [&](const auto& one) { return one.first == provider; });
+  if (!known) return "provider " + (provider.empty() ? "not stated" : provider) + " is not known";
+  const std::string mode = text_member(row, "mode");
+  if (std::find(std::begin(kModes), std::end(kModes), mode) == std::end(kModes)) {
+    return "mode " + (mode.empty() ? "not stated" : mode) + " is not served";
+  }
+  if (!row.contains("input_cost_per_token") && !row.contains("output_cost_per_token")) {
+    return "no price per token";
+  }
+  return {};
+}
+
+std::string full_name(const std::string& model, const std::string& litellm_provider) {
+  std::string_view bare = model;
+  if (bare.starts_with(litellm_provider + "/")) bare.remove_prefix(litellm_provider.size() + 1);
+  for (const auto& [theirs, ours] : kKnownProviders) {
+    if (theirs == litellm_provider) return std::string(ours) + "/" + std::string(bare);
+  }
+  return model;
+}
+
+ImportPlan plan_import(const Json& file) {
+  ImportPlan plan;
+  std::map<std::string, size_t> places;
+  for (const auto& [model, row] : file.items()) {
+    if (model == "sample_spec") continue;
+    std::string reason = why_not(row);
+    if (!reason.empty()) {
+      plan.skipped.push_back({model, std::move(reason)});
+      continue;
+    }
+    Json body = Json::object();
+    for (const auto& [name, value] : row.items()) {
+      if (is_price_member(name) && !value.is_null()) body[name] = value;
+    }
+    body["source"] = "LiteLLM";
+    std::string name = full_name(model, text_member(row, "litellm_provider"));
+    const auto [place, is_new] = places.emplace(name, plan.prices.size());
+    // The file has many models twice, with and without the provider's prefix.
+    if (is_new) {
+      plan.prices.emplace_back(std::move(name), std::move(body));
+    } else {
+      plan.skipped.push_back({model, "is " + name + ", which the file has already"});
+    }
+  }
+  return plan;
+}
+
+// Waits when the server says that it is asked too often.
+Status write_price(ApiClient& api, const std::string& path, const Json& body) {
+  for (int attempt = 1;; attempt++) {
+    const Status written = api.call("PUT", path, body).status();
+    if (written.code() != Code::kRateLimited || attempt == kAttemptsMax) return written;
+    pause_ms(int64_t{std::max(written.retry_after_s(), kDefaultPauseS)} * 1000);
+  }
+}
+
+int report(const ImportPlan& plan, size_t written, bool dry_run, Console& console) {
+  if (console.mode().json) {
+    Json skipped = Json::array(), models = Json::array();
+    for (const Skipped& one : plan.skipped) {
+      skipped.push_back({{"model", one.model}, {"reason", one.reason}});
+    }
+    for (const auto& [name, unused] : plan.prices) models.push_back(name);
+    console.print_json({{"written", written},
+                        {"dry_run", dry_run},
+                        {"models", models},
+                        {"skipped_count", plan.skipped.size()},
+                        {"skipped", skipped}});
+    return kExitOk;
+  }
+  if (dry_run) {
+    for (const auto& [name, body] : plan.prices) {
+      console.print(printable(name, 200) + "  " + shown(body, "input_cost_per_token") + "  " +
+                    shown(body, "output_cost_per_token"));
+    }
+  }
+  std::map<std::string, size_t> reasons;
+  for (const Skipped& one : plan.skipped) reasons[one.reason]++;
+  console.print((dry_run ? "To write: " : "Written: ") +
+                std::to_string(dry_run ? plan.prices.size() : written));
+  console.print("Skipped: " + std::to_string(plan.skipped.size()));
+  for (const auto& [reason, count] : reasons) {
+    console.print("  " + std::to_string(count) + "  " + printable(reason, 200));
+  }
+  return kExitOk;
+}
+
+int run_import(const Invocation& in, Console& console) {
+  const std::string path = in.text("file");
+  const auto text = kvfile::read_small_file(path, kFileMaxBytes);
+  if (!text.ok()) return console.fail(text.status());
+  // Prices keep their digits: no double stands between the file and the server.
+  const auto file = parse_json_exact(*text);
+  if (!file.ok()) return console.fail(Status(file.status()).with_context(path));
+  if (!(*file).is_object()) {
+    return console.fail(invalid(path + " must be an object of models, as LiteLLM's file is."));
+  }
+  ImportPlan plan = plan_import(*file);
+  const bool dry_run = in.flag("dry-run");
+  size_t written = 0;
+  if (!dry_run) {
+    ApiClient api(find_admin_settings());
+    const std::string query = query_of(in, {{"org", "org_id"}});
+    std::vector<std::pair<std::string, Json>> done;
+    for (auto& [name, body] : plan.prices) {
+      const Status status =
+          write_price(api, "/admin/ai/prices/" + percent_encode(name) + query, body);
+      if (status.code() == Code::kInvalid) {  // One odd row must not keep the others out.
+        plan.skipped.push_back({name, status.message()});
+        continue;
+      }
+      if (!status.ok()) return console.fail(Status(status).with_context(name));
+      done.emplace_back(name, std::move(body));
+      written++;
+    }
+    plan.prices = std::move(done);
+  }
+  return report(plan, written, dry_run, console);
+}
+
+Command import_command(const std::string& name) {
+  return {
+      .name = name,
+      .summary = "Take prices from LiteLLM's JSON file.",
+      .options = {{.name = "FILE", .help = "LiteLLM's JSON.", .required = true},
+                  {.name = "--dry-run",
+                   .kind = ValueKind::kFlag,
+                   .help = "Say what would be written; needs no server."},
+                  {.name = "--org", .help = "For this organization only.", .value_name = "ORG_ID"}},
+      .examples = {{"kvcs " + name + " model_prices_and_context_window.json --dry-run",
+                    "What would be written."},
+                   {"kvcs " + name + " model_prices_and_context_window.json", ""}},
+      .run = run_import,
+      .details =
+          "Rows of OpenAI, Anthropic, Google (gemini), Mistral, DeepSeek, Groq and xAI "
+          "in the modes chat, embedding and responses are written; the others are "
+          "skipped and counted by reason."};
+}
+
+}  // namespace
+
+std::vector<Command> prices_commands() {
+  return {import_command("prices import"), import_command("admin prices import")};
+}
+
+}  // namespace kvcs::cli
