@@ -2,98 +2,16 @@
 // as the public client's, and a daemon that is killed in the middle of an upload.
 // Method: each test starts the daemon on a folder and a free port of its own and stops it.
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { binary, withDaemon } from './daemon.mjs';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const binary = process.env.KVCS_BINARY ?? join(root, 'build/release/kvcs');
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
-
-class Daemon {
-  constructor() {
-    this.folder = mkdtempSync(join(tmpdir(), 'kvcs-e2e-'));
-    this.data = join(this.folder, 'data');
-  }
-
-  async start() {
-    this.process = spawn(binary, ['serve', '--data-dir', this.data, '--listen', '127.0.0.1:0'],
-      { cwd: this.folder, stdio: ['ignore', 'ignore', 'pipe'] });
-    this.ended = new Promise((resolve) => this.process.on('exit', resolve));
-    this.url = await new Promise((resolve, reject) => {
-      let log = '';
-      this.process.stderr.on('data', (chunk) => {
-        log += chunk;
-        const ready = log.match(/"event":"server.ready","url":"([^"]+)"/);
-        if (ready) resolve(ready[1]);
-      });
-      this.process.on('exit', () => reject(new Error(`the daemon ended: ${log}`)));
-    });
-    this.port = Number(new URL(this.url).port);
-    this.credentials = JSON.parse(readFileSync(join(this.data, 'initial-credentials.json')));
-    return this;
-  }
-
-  async stop(signal = 'SIGTERM') {
-    this.process.kill(signal);
-    await this.ended;
-  }
-
-  remove() {
-    rmSync(this.folder, { recursive: true, force: true });
-  }
-
-  // As a person in a second terminal, in the daemon's folder.
-  async cli(...args) {
-    const env = { PATH: process.env.PATH, HOME: this.folder, KVCS_API_URL: this.url,
-      KVCS_API_KEY: this.credentials.api_key };
-    try {
-      const { stdout } = await promisify(execFile)(binary, args, { cwd: this.folder, env });
-      return { status: 0, stdout };
-    } catch (failure) {
-      return { status: failure.code, stdout: failure.stdout, stderr: failure.stderr };
-    }
-  }
-
-  async api(method, path, body) {
-    const headers = { authorization: `Bearer ${this.credentials.api_key}` };
-    const response = await fetch(this.url + path,
-      { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
-    const text = await response.text();
-    return { status: response.status, body: text ? JSON.parse(text) : null };
-  }
-
-  // One request exactly as written; resolves with the bytes of the answer.
-  raw(head, body = Buffer.alloc(0)) {
-    return new Promise((resolve, reject) => {
-      const chunks = [];
-      const socket = connect(this.port, '127.0.0.1', () => {
-        socket.write(`${head.join('\r\n')}\r\nconnection: close\r\n\r\n`);
-        socket.write(body);
-      });
-      socket.on('data', (chunk) => chunks.push(chunk));
-      socket.on('error', reject);
-      socket.on('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
-    });
-  }
-}
-
-async function withDaemon(run) {
-  const daemon = new Daemon();
-  try {
-    await daemon.start();
-    await run(daemon);
-  } finally {
-    if (daemon.process.exitCode === null && daemon.process.signalCode === null) await daemon.stop();
-    daemon.remove();
-  }
-}
 
 // A .kv file of one layer with 4 tokens and `width` channels.
 function kvFile(width, fill = 1) {
