@@ -232,7 +232,7 @@ Status build_operations(Parts& parts) {
   add_gauges(parts);
   parts.status_api = std::make_unique<StatusApi>(
       *parts.probes, *parts.metrics, parts.clock(), [] { return TokenCounts{}; },
-      [] { return std::string("normal"); });
+      [&parts] { return std::string(parts.gateway.tenants->frozen() ? "frozen" : "active"); });
   parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), [&parts](const JobRun& run) {
     parts.ledger->record_job_run(
         {run.job, run.started_ms, run.duration_ms, run.result, run.detail});
@@ -291,6 +291,7 @@ Result<std::unique_ptr<App>> App::create(Config config, AppOptions options) {
   KVCS_TRY(build_identity(*parts));
   build_artifacts(*parts);
   parts->ai = KVCS_TRY(build_ai_door(*parts));
+  KVCS_TRY(build_gateway(*parts));
   KVCS_TRY(build_operations(*parts));
   build_door(*parts);
   return std::unique_ptr<App>(new App(std::move(parts)));

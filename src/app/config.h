@@ -73,6 +73,19 @@ struct IdentitySection {
   int cached_keys_max = 100'000;
 };
 
+struct GatewaySection {
+  // Requests per minute; -1: no limit.
+  int64_t token_requests_per_minute = 600;
+  int64_t tenant_requests_per_minute = 3'000;
+  int64_t ip_requests_per_minute = 30;
+  int64_t signin_failures_per_minute = 30;  // Of one address.
+  uint64_t json_answer_max_bytes = 16u << 20;
+  uint64_t stream_answer_max_bytes = 1u << 30;
+  uint64_t cache_max_bytes = 64u << 20;
+  bool mirror_upstream_401 = true;
+  std::string catalogue_dir;  // "" = ./config/providers, or where it was installed.
+};
+
 struct UpstreamSection {
   int connections_per_host_max = 1200;
   int connections_idle_max = 512;
@@ -110,6 +123,7 @@ struct Config {
   LogSection log;
   AdminSection admin;
   IdentitySection identity;
+  GatewaySection gateway;
   UpstreamSection upstream;
   AiSection ai;
   SecretSection secrets;

@@ -87,6 +87,29 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"ledger.job_run_max_rows", &l.job_run_max_rows, "Number of job runs.", 100});
 }
 
+void add_gateway(Fields& fields, Config& c) {
+  GatewaySection& g = c.gateway;
+  constexpr int64_t kRateMax = 10'000'000;
+  fields.push_back({"gateway.token_requests_per_minute", &g.token_requests_per_minute,
+                    "Calls with one tenant token; -1: no limit.", -1, kRateMax});
+  fields.push_back({"gateway.tenant_requests_per_minute", &g.tenant_requests_per_minute,
+                    "Calls of one tenant, unless its record says; -1: no limit.", -1, kRateMax});
+  fields.push_back({"gateway.ip_requests_per_minute", &g.ip_requests_per_minute,
+                    "Calls from one address; -1: no limit.", -1, kRateMax});
+  fields.push_back({"gateway.signin_failures_per_minute", &g.signin_failures_per_minute,
+                    "Wrong tenant tokens from one address; -1: no limit.", -1, kRateMax});
+  fields.push_back({"gateway.json_answer_max_bytes", &g.json_answer_max_bytes,
+                    "Largest answer that is wrapped or projected.", 1024, 1 << 30});
+  fields.push_back({"gateway.stream_answer_max_bytes", &g.stream_answer_max_bytes,
+                    "Largest answer that is streamed.", 1024});
+  fields.push_back({"gateway.cache_max_bytes", &g.cache_max_bytes,
+                    "Memory for answers of providers that allow caching.", 0, int64_t{1} << 40});
+  fields.push_back({"gateway.mirror_upstream_401", &g.mirror_upstream_401,
+                    "An upstream's 401 is answered as 401; else as 502."});
+  fields.push_back({"gateway.catalogue_dir", &g.catalogue_dir,
+                    "The provider catalogue; empty: ./config/providers or the installed one."});
+}
+
 void add_rest(Fields& fields, Config& c) {
   fields.push_back({"log.level", &c.log.level, "debug, info, warn or error; SIGHUP reloads it."});
   fields.push_back({"admin.requests_per_minute", &c.admin.requests_per_minute,
@@ -156,6 +179,7 @@ std::vector<ConfigField> config_fields(Config& config) {
   add_root_and_http(fields, config);
   add_stores(fields, config);
   add_ai(fields, config);
+  add_gateway(fields, config);
   add_rest(fields, config);
   return fields;
 }

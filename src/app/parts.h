@@ -9,6 +9,7 @@
 
 #include "app/config.h"
 #include "app/files.h"
+#include "app/gateway_parts.h"
 #include "app/request_metrics.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"
@@ -105,6 +106,9 @@ struct Parts {
   std::unique_ptr<ArtifactsApi> artifacts_api;
   // --- the doors
   std::unique_ptr<AiDoor> ai;
+
+  // --- tool gateway
+  GatewayParts gateway;
 
   // --- operations
   std::unique_ptr<HealthProbes> probes;

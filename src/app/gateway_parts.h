@@ -1,0 +1,35 @@
+// The tool gateway's objects and routes, built from the parts below it.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "gateway/gateway_admin_api.h"
+#include "gateway/gateway_api.h"
+#include "gateway/pipeline.h"
+#include "gateway/providers.h"
+#include "gateway/response_cache.h"
+#include "gateway/tenants.h"
+#include "gateway/tokens.h"
+#include "http/http.h"
+
+namespace kvcs {
+
+struct Parts;
+
+// In the order of construction.
+struct GatewayParts {
+  std::unique_ptr<gateway::TokenStore> tokens;
+  std::unique_ptr<gateway::Providers> providers;
+  std::unique_ptr<gateway::Tenants> tenants;
+  std::unique_ptr<gateway::ResponseCache> cache;
+  std::unique_ptr<gateway::Pipeline> pipeline;
+  std::unique_ptr<gateway::GatewayApi> api;
+  std::unique_ptr<gateway::GatewayAdminApi> admin_api;
+};
+
+// Fills parts.gateway. After the stores and identity. Invalid names the file and line of the
+// catalogue that does not fit.
+Status build_gateway(Parts& parts);
+std::vector<http::Route> gateway_routes(Parts& parts);
+
+}  // namespace kvcs
