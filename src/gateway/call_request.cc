@@ -179,7 +179,7 @@ Status read_generic(const Json& body, JsonReader& reader, const Provider& provid
     }
   }
   const Json* sent = reader.member("body");
-  const bool has_body = sent != nullptr && body.contains("body");
+  const bool has_body = sent != nullptr;
   if (has_body) KVCS_TRY(set_body(call, *sent));
   const std::string fallback = has_body ? "POST" : "GET";
   call.method = reader.optional_one_of("method", {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})

@@ -53,6 +53,12 @@ std::string code_of(const Status& failure) {
   }
 }
 
+// Bad parameters have one code here, whoever found them.
+Status in_our_words(Status failure) {
+  if (failure.code() != Code::kInvalid) return failure;
+  return std::move(failure).with_reason("VALIDATION_ERROR");
+}
+
 // A failure of the exchange in the words of this door.
 Status exchange_failure(const Status& status, const std::string& provider) {
   const std::string reason = status.reason();
@@ -409,7 +415,7 @@ http::Response Pipeline::refuse(const Caller& caller, std::string_view provider,
 http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
   const Run::Facts& facts = run.facts();
   const Caller& caller = run.caller();
-  const Status failure = result.ok() ? facts.failure : result.status();
+  const Status failure = in_our_words(result.ok() ? facts.failure : result.status());
   http::Response response =
       result.ok() ? std::move(result).value()
                   : http::problem_response(failure, http::Dialect::kGateway, caller.request_id);

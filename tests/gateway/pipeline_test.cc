@@ -350,8 +350,8 @@ TEST_CASE("pipeline: verbs of HubSpot become its requests", "[unit][gateway]") {
        R"({"properties":{"amount":1.10,"big":12345678901234567890123}})"},
       {R"({"action":"update","object_type":"contacts","id":"7","properties":{"a":"b"}})", "PATCH",
        "https://api.hubapi.com/crm/v3/objects/contacts/7", R"({"properties":{"a":"b"}})"},
-      {R"({"path":"/crm/v3/x","query":{"q":"a b","n":[1,2],"z":null},"body":null})", "POST",
-       "https://api.hubapi.com/crm/v3/x?q=a%20b&n=1&n=2", "null"},
+      {R"({"path":"/crm/v3/x","query":{"q":"a b","n":[1,2],"z":null},"body":null})", "GET",
+       "https://api.hubapi.com/crm/v3/x?q=a%20b&n=1&n=2", ""},
       {R"({"path":"/crm/v3/x","body":{"a":"b c","n":2},)"
        R"("headers":{"content-type":"application/x-www-form-urlencoded"}})",
        "POST", "https://api.hubapi.com/crm/v3/x", "a=b%20c&n=2"},
