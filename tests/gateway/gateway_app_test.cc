@@ -1,0 +1,152 @@
+// Goal: an operator sets up provider, tenant, account and token over HTTP, an agent calls, and the
+// door refuses whoever is not the tenant. Method: the whole daemon and a real upstream on loopback.
+#include <nlohmann/json.hpp>
+
+#include "support/loopback_server.h"
+#include "support/test_app.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+// The daemon with one tenant whose account may call `upstream`.
+struct GatewayApp {
+  explicit GatewayApp(LoopbackServer& upstream) {
+    const std::string base = upstream.url("");
+    CHECK(admin("PUT", "/admin/providers/local",
+                R"({"base_url":")" + base.substr(0, base.find_last_not_of('/') + 1) +
+                    R"(","auth_type":"bearer","allow_private_addresses":true,)"
+                    R"("allowed_path_prefixes":["/v1/"]})")
+              .status == 200);
+    CHECK(admin("PUT", "/admin/tenants/kahuna", R"({"name":"Kahuna"})").status == 200);
+    const auto made = admin("POST", "/admin/tenants/kahuna/tokens", R"({"name":"agent"})");
+    REQUIRE(made.status == 201);
+    const Json body = parse_json(made.body).value();
+    token = body["token"].get<std::string>();
+    token_id = body["token_id"].get<std::string>();
+    gateway::AccessCredential credential;
+    credential.access_token = Secret("upstream-secret-1");
+    REQUIRE(app.parts()
+                .gateway.tokens
+                ->put({"kahuna", "local", "default"}, credential, {}, {"test", "test", ""})
+                .ok());
+  }
+  RawResponse admin(const std::string& method, const std::string& path,
+                    const std::string& body = {}) const {
+    return app.as(app.credential("admin_key"), method, path, body);
+  }
+  RawResponse call(const std::string& key, const std::string& path, const std::string& body) const {
+    return app.as(key, "POST", path, body);
+  }
+
+  TestApp app{[](Config& config) { config.gateway.ip_requests_per_minute = 1000; }};
+  std::string token, token_id;
+};
+
+LoopbackServer::Behaviour echo_authorization() {
+  return [](LoopbackPeer& peer) {
+    while (const auto request = peer.read_request()) {
+      const bool right = request->head.find("Bearer upstream-secret-1") != std::string::npos;
+      const std::string body = std::string("{\"right\":") + (right ? "true" : "false") + "}";
+      if (!peer.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
+                     std::to_string(body.size()) + "\r\n\r\n" + body)) {
+        return;
+      }
+    }
+  };
+}
+
+}  // namespace
+
+TEST_CASE("gateway over HTTP: set up by an admin, called by an agent, frozen and revoked",
+          "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  GatewayApp gateway(upstream);
+  const std::string path = "/api/v1/kahuna/local", body = R"({"path":"/v1/x"})";
+  const RawResponse answered = gateway.call(gateway.token, path, body);
+  CHECK(answered.status == 200);
+  CHECK(answered.body == R"({"success":true,"status":200,"data":{"right":true},"cache":"MISS"})");
+  CHECK_FALSE(answered.header("x-request-id").empty());
+  CHECK_FALSE(answered.header("ratelimit-limit").empty());
+
+  CHECK(gateway.admin("PUT", "/admin/system/mode", R"({"mode":"frozen"})").status == 200);
+  const RawResponse frozen = gateway.call(gateway.token, path, body);
+  CHECK(frozen.status == 503);
+  CHECK(frozen.body.find("FROZEN_GATEWAY") != std::string::npos);
+  CHECK(gateway.admin("PUT", "/admin/system/mode", R"({"mode":"active"})").status == 200);
+
+  CHECK(gateway.admin("POST", "/admin/tenants/kahuna/suspend").status == 200);
+  CHECK(gateway.call(gateway.token, path, body).status == 403);
+  CHECK(gateway.admin("POST", "/admin/tenants/kahuna/resume").status == 200);
+  CHECK(gateway.call(gateway.token, path, body).status == 200);
+
+  CHECK(gateway.admin("DELETE", "/admin/tenants/kahuna/tokens/" + gateway.token_id).status == 204);
+  CHECK(gateway.call(gateway.token, path, body).status == 401);
+}
+
+TEST_CASE("gateway over HTTP: whoever is not the tenant gets the same 401", "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  GatewayApp gateway(upstream);
+  const std::string body = R"({"path":"/v1/x"})";
+  const auto refused = [&](const std::string& key, const std::string& path) {
+    const RawResponse response = gateway.call(key, path, body);
+    CHECK(response.status == 401);
+    CHECK(response.header("www-authenticate") == "Bearer");
+    const Json json = parse_json(response.body).value();
+    CHECK(json["code"] == "AUTH_FAILED");
+    CHECK(json["status"] == 401);
+    return json["error"].get<std::string>();
+  };
+  const std::string words = refused("kt_" + std::string(64, 'a'), "/api/v1/kahuna/local");
+  CHECK(refused(gateway.token, "/api/v1/other/local") == words);
+  CHECK(refused(gateway.app.credential("admin_key"), "/api/v1/kahuna/local") == words);
+  CHECK(refused("short", "/api/v1/kahuna/local") == words);
+  CHECK(gateway.app.call("POST", "/api/v1/kahuna/local", {}, body).status == 401);
+  REQUIRE(gateway.app.parts().ledger->drain().ok());
+  const RawResponse rows = gateway.admin("GET", "/admin/errors?code=AUTH_FAILED");
+  CHECK(rows.body.find("\"tenant\":\"other\"") != std::string::npos);
+}
+
+TEST_CASE("gateway over HTTP: private addresses are refused unless the provider allows them",
+          "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  GatewayApp gateway(upstream);
+  CHECK(gateway
+            .admin("PUT", "/admin/providers/inside",
+                   R"({"base_url":"https://127.0.0.1:1","auth_type":"none"})")
+            .status == 200);
+  const RawResponse refused =
+      gateway.call(gateway.token, "/api/v1/kahuna/inside", R"({"path":"/latest/meta-data"})");
+  CHECK(refused.status == 403);
+  CHECK(refused.body.find("private") != std::string::npos);
+}
+
+TEST_CASE("gateway over HTTP: admins see records, never secrets", "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  GatewayApp gateway(upstream);
+  CHECK(gateway
+            .admin("PUT", "/admin/providers/hubspot",
+                   R"({"auth":{"client_id":"c1","client_secret":"client-secret-1"}})")
+            .status == 200);
+  for (const char* path :
+       {"/admin/providers", "/admin/providers/hubspot", "/admin/tenants", "/admin/tenants/kahuna",
+        "/admin/tenants/kahuna/tokens", "/admin/system/mode", "/metrics"}) {
+    INFO(path);
+    const RawResponse shown = gateway.admin("GET", path);
+    CHECK(shown.status == 200);
+    CHECK(shown.body.find("client-secret-1") == std::string::npos);
+    CHECK(shown.body.find("upstream-secret-1") == std::string::npos);
+    CHECK(shown.body.find(gateway.token) == std::string::npos);
+  }
+  CHECK(gateway.admin("PUT", "/admin/providers/x", "{}").status == 400);
+  CHECK(gateway.admin("GET", "/admin/providers/none").status == 404);
+  CHECK(gateway.admin("DELETE", "/admin/providers/hubspot").status == 204);
+  CHECK(gateway.admin("GET", "/admin/tenants/none").status == 404);
+  CHECK(gateway.admin("DELETE", "/admin/cache?provider=hubspot").body == "{\"purged\":0}");
+  CHECK(gateway.admin("DELETE", "/admin/tenants/kahuna").status == 204);
+  const RawResponse gone =
+      gateway.call(gateway.token, "/api/v1/kahuna/local", R"({"path":"/v1/x"})");
+  CHECK(gone.status == 404);
+  CHECK(gone.body.find("TENANT_NOT_FOUND") != std::string::npos);
+}
