@@ -1,26 +1,13 @@
 #include "app/gateway_parts.h"
 
-#include <filesystem>
-
 #include "app/parts.h"
+#include "app/share_files.h"
 
 namespace kvcs {
 namespace {
 
 constexpr uint64_t kCallBodyMaxBytes = 4u << 20;
 constexpr uint64_t kRecordBodyMaxBytes = 256u << 10;
-
-// Where the shipped catalogue lies: as configured, in the working directory (a developer's), or
-// installed.
-std::string catalogue_directory(const std::string& configured) {
-  if (!configured.empty()) return configured;
-  for (const char* directory : {"config/providers", "/usr/local/share/kvcs/config/providers",
-                                "/usr/share/kvcs/config/providers"}) {
-    std::error_code error;
-    if (std::filesystem::is_directory(directory, error)) return directory;
-  }
-  return "config/providers";
-}
 
 gateway::PipelineLimits pipeline_limits(const GatewaySection& section) {
   gateway::PipelineLimits limits;
@@ -38,8 +25,9 @@ gateway::PipelineLimits pipeline_limits(const GatewaySection& section) {
 Status build_gateway(Parts& parts) {
   const GatewaySection& section = parts.config.gateway;
   GatewayParts& made = parts.gateway;
-  gateway::Catalogue catalogue =
-      KVCS_TRY(gateway::load_catalogue(catalogue_directory(section.catalogue_dir)));
+  const std::string directory =
+      section.catalogue_dir.empty() ? find_share_file("providers") : section.catalogue_dir;
+  gateway::Catalogue catalogue = KVCS_TRY(gateway::load_catalogue(directory));
   made.tokens = std::make_unique<gateway::TokenStore>(*parts.kv, *parts.audited, *parts.kv,
                                                       *parts.sealer, parts.clock());
   made.providers = std::make_unique<gateway::Providers>(*parts.kv, *parts.audited, *parts.kv,

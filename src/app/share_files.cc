@@ -12,6 +12,7 @@ std::string find_share_file(std::string_view name) {
   const fs::path binary = fs::read_symlink("/proc/self/exe", error).parent_path();
   std::vector<fs::path> places;
   if (const char* given = std::getenv("KVCS_SHARE_DIR")) places.emplace_back(given);
+  places.push_back(binary / "../share/kvcs/config");
   places.push_back(binary / "../share/kvcs");
   places.push_back(binary / "../../config");
   places.emplace_back("config");

@@ -6,6 +6,8 @@ namespace kvcs {
 namespace {
 constexpr size_t kOrganizationsMax = 10'000;
 constexpr size_t kUsersMax = 100'000;
+// How parse_key names the organization of a token that knows only its slug.
+constexpr std::string_view kBySlug = "slug:";
 }  // namespace
 
 Directory::Directory(const KvStore& kv, WatchedKv& changes, size_t keys_max)
@@ -32,6 +34,15 @@ void Directory::forget(KvFamily family, std::string_view key) {
 }
 
 Result<std::shared_ptr<const Organization>> Directory::organization(std::string_view id) const {
+  if (id.starts_with(kBySlug)) {
+    const std::string_view slug = id.substr(kBySlug.size());
+    auto known = organization_by_slug(slug);
+    if (known.code() != Code::kNotFound) return known;
+    // A tenant that was imported and has nothing else here: a name to check paths against.
+    Organization bare;
+    bare.slug = bare.name = slug;
+    return std::make_shared<const Organization>(std::move(bare));
+  }
   return organizations_.find_or_load(
       keyspace::org_config(id), [this](std::string_view key) -> Result<Organization> {
         return parse_organization(KVCS_TRY(kv_.get(KvFamily::kConfig, key)).value);
@@ -54,6 +65,7 @@ Result<std::shared_ptr<const KeyRecord>> Directory::key(PrincipalKind kind,
   return keys_.find_or_load(name, [&](std::string_view key) -> Result<KeyRecord> {
     const KvEntry entry = KVCS_TRY(kv_.get(KvFamily::kAuth, key));
     KeyRecord record = KVCS_TRY(parse_key(entry.value, family));
+    if (record.id.empty()) record.id = "imported-" + std::string(sha256_hex.substr(0, 16));
     // The store's own expiry ends a record too, and the cache must not outlive it.
     if (entry.expires_at_s != 0) {
       const int64_t store_ms = entry.expires_at_s * 1000;

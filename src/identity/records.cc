@@ -291,9 +291,12 @@ Result<KeyRecord> parse_key(std::string_view json, PrincipalKind family) {
   KeyRecord k;
   k.kind = family;
   k.id = reader.text("key_id");
-  reader.required("key_id", k.id);
+  // A tenant token of another system names its tenant by slug and has no id; Directory knows both.
+  const std::string tenant = reader.text("tenant_id");
+  const bool foreign = family == PrincipalKind::kTenantToken && k.id.empty() && !tenant.empty();
+  if (!foreign) reader.required("key_id", k.id);
   k.name = reader.text("name");
-  k.organization_id = reader.text("org_id");
+  k.organization_id = foreign ? "slug:" + tenant : reader.text("org_id");
   k.project_id = reader.text("project_id");
   k.user_id = reader.text("user_id");
   // Both families of apikey:{hash} share one table; a record that names a project is a project key.

@@ -150,3 +150,30 @@ TEST_CASE("gateway over HTTP: admins see records, never secrets", "[e2e][gateway
   CHECK(gone.status == 404);
   CHECK(gone.body.find("TENANT_NOT_FOUND") != std::string::npos);
 }
+
+TEST_CASE("gateway over HTTP: a key space of V5 in bulk form makes a working tenant",
+          "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  GatewayApp gateway(upstream);
+  const std::string bearer = "legacy-bearer-of-the-old-gateway", base = upstream.url("");
+  Json bulk = Json::array();
+  const auto add = [&](const std::string& key, const Json& value) {
+    bulk.push_back(Json{{"key", key}, {"value", dump_json(value)}});
+  };
+  add("tenant_auth:" + sha256_hex(bearer), Json{{"tenant_id", "legacy"}, {"status", "active"}});
+  add("tenant_config:legacy", Json{{"tenant_id", "legacy"}, {"name", "Legacy"}});
+  add("api_config:old_api", Json{{"base_url", base.substr(0, base.find_last_not_of('/') + 1)},
+                                 {"auth_type", "bearer"},
+                                 {"version", "v1"},
+                                 {"allow_private_addresses", true}});
+  add("tokens:legacy:old_api:default", Json{{"access_token", "upstream-secret-1"}});
+  const RawResponse imported = gateway.admin("PUT", "/admin/kv/bulk", dump_json(bulk));
+  INFO(imported.body);
+  CHECK(imported.status == 200);
+  const RawResponse answered =
+      gateway.call(bearer, "/api/v1/legacy/old_api", R"({"path":"/v1/x"})");
+  INFO(answered.body);
+  CHECK(answered.status == 200);
+  CHECK(answered.body.find("\"right\":true") != std::string::npos);
+  CHECK(gateway.call(bearer, "/api/v1/kahuna/local", R"({"path":"/v1/x"})").status == 401);
+}
