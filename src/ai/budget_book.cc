@@ -120,11 +120,12 @@ Status BudgetBook::load_grace(const std::string& day) {
 void BudgetBook::forget_old_months(const std::string& month) {
   if (month_ == month) return;
   month_ = month;
-  std::erase_if(counters_, [&](const auto& item) {
-    const auto& [key, counter] = item;
-    return !key.ends_with(month) && counter.loaded && counter.reserved == 0 &&
-           dirty_.count(key) == 0;
-  });
+  for (auto it = counters_.begin(); it != counters_.end();) {
+    const auto& [key, counter] = *it;
+    const bool done =
+        !key.ends_with(month) && counter.loaded && counter.reserved == 0 && dirty_.count(key) == 0;
+    it = done ? counters_.erase(it) : std::next(it);
+  }
 }
 
 Result<BudgetBook::Admission> BudgetBook::admit(const BudgetAsk& ask) {

@@ -70,8 +70,8 @@ Result<Table> read_table(std::string_view text, std::string_view file_name) {
   JsonReader reader(document.root(), std::string(file_name));
   const Json* models = reader.object("models");
   const Json* aliases = reader.object("aliases");
-  if (models == nullptr) reader.fail("models", "required.");
   KVCS_TRY(reader.finish());
+  if (models == nullptr) return invalid(std::string(file_name) + ".models: required.");
   Table table;
   KVCS_TRY(add_rows(table, document, *models));
   for (const auto& [alias, target] : (aliases == nullptr ? kNoAliases : *aliases).items()) {

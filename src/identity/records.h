@@ -61,7 +61,7 @@ struct KeyRecord {
   std::string previous_key_hash;  // After a rotation with overlap: the one that still works.
   std::string key_prefix;         // "gw_live_ab12…": for people, to tell keys apart.
   std::vector<std::string> scopes;
-  KeyLimits limits;  // kUserKey
+  KeyLimits limits;                                        // kUserKey
   int64_t created_ms = 0, expires_ms = 0, revoked_ms = 0;  // 0 = never.
   int64_t last_used_ms = 0;  // Filled in by KeyService from last_used:{id}; not stored here.
 };
