@@ -124,8 +124,7 @@ Result<http::Response> ChatProxy::handle(http::Request& request, ApiKind api,
     return refused;
   }
   if (Status refused = reserve(*call); !refused.ok()) {
-    limiter_.adjust("user:" + call->user->id, call->user->tokens_per_minute,
-                    -call->estimate_tokens);
+    return_tokens(*call, 0);
     return refused;
   }
   Result<std::unique_ptr<http::UpstreamResponse>> upstream = forward(*call);

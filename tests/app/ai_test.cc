@@ -1,0 +1,499 @@
+// The AI door of the whole daemon: its refusals in their dialects, what it passes on, what it
+// charges, and what becomes of a request when provider, client or store fail.
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "base/thread.h"
+#include "support/loopback_server.h"
+#include "support/test_app.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+const std::string kUsage =
+    "\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":50,\"total_tokens\":150}";
+const std::string kHello =
+    R"({"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hello"}],"max_tokens":100})";
+const std::string kHelloStream =
+    R"({"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"Hello"}]})";
+constexpr const char* kDone = "data: [DONE]\n\n";
+
+std::string chunk(const std::string& text) {
+  return "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" + text +
+         "\"},\"finish_reason\":null}]}\n\n";
+}
+std::string finish() {
+  return "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}"
+         "\n\n";
+}
+std::string usage_chunk() {
+  return "data: {\"id\":\"c\",\"choices\":[]," + kUsage + "}\n\n";
+}
+
+// A provider on loopback that does what its script says, request by request.
+class FakeProvider final {
+ public:
+  using Script = std::function<bool(LoopbackPeer&)>;  // False: hang up.
+  FakeProvider() : server_([this](LoopbackPeer& peer) { serve(peer); }) {
+    answer_json(
+        "{\"id\":\"c\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+        "\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]," +
+        kUsage + "}");
+  }
+  void set(Script script) {
+    MutexLock lock(mutex_);
+    script_ = std::move(script);
+  }
+  void answer_json(const std::string& body, const std::string& status = "200 OK") {
+    set([=](LoopbackPeer& peer) { return peer.answer(body, status); });
+  }
+  // The events, then the clean end, or the connection's.
+  void answer_stream(std::vector<std::string> events, bool clean = true) {
+    set([=](LoopbackPeer& peer) {
+      begin_stream(peer);
+      for (const std::string& event : events) peer.send_chunk(event);
+      if (clean) return peer.send("0\r\n\r\n");
+      peer.reset();
+      return false;
+    });
+  }
+  static void begin_stream(LoopbackPeer& peer) {
+    peer.send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+  }
+  std::vector<std::string> bodies() const {
+    MutexLock lock(mutex_);
+    return bodies_;
+  }
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(server_.port()); }
+  LoopbackServer& server() { return server_; }
+
+ private:
+  void serve(LoopbackPeer& peer) {
+    while (auto request = peer.read_request()) {
+      Script script;
+      {
+        MutexLock lock(mutex_);
+        bodies_.push_back(request->body);
+        script = script_;
+      }
+      if (!script(peer)) return;
+    }
+  }
+
+  mutable Mutex mutex_;
+  Script script_ KVCS_GUARDED_BY(mutex_);
+  std::vector<std::string> bodies_ KVCS_GUARDED_BY(mutex_);
+  LoopbackServer server_;
+};
+
+struct AiHouse {
+  explicit AiHouse(
+      const std::function<void(Config&)>& edit = [](Config&) {}, AppOptions options = {})
+      : app(edit, std::move(options)) {
+    org = app.credential("organization_id");
+    put_provider("openai", "openai", provider.url());
+    put_provider("anthropic", "anthropic", provider.url());
+    user = json_text(
+        admin("POST", "/admin/users",
+              R"({"email":"ada@example.com","monthly_limit_usd":5,"org_id":")" + org + "\"}")
+            .body,
+        "user_id");
+    const RawResponse made = admin("POST", "/admin/users/" + user + "/api-keys", R"({"name":"k"})");
+    key = json_text(made.body, "api_key");
+    key_id = json_text(made.body, "key_id");
+    REQUIRE_FALSE(key.empty());
+  }
+  void put_provider(const std::string& name, const std::string& kind, const std::string& url,
+                    const std::string& more = "") {
+    const RawResponse put = admin("PUT", "/admin/ai/providers/" + name,
+                                  "{\"kind\":\"" + kind + "\",\"base_url\":\"" + url +
+                                      "\",\"api_key\":\"sk-secret\"" + more + "}");
+    INFO(put.body);
+    REQUIRE(put.status == 200);
+  }
+  RawResponse admin(const std::string& method, const std::string& path,
+                    const std::string& body = {}) const {
+    return app.as_owner(method, path, body);
+  }
+  RawResponse chat(const std::string& body = kHello) const {
+    return app.as(key, "POST", "/v1/chat/completions", body);
+  }
+  RawResponse message(const std::string& body) const {
+    return app.call("POST", "/v1/messages", {{"x-api-key", key}}, body);
+  }
+  void change_user(const std::string& body) const {
+    REQUIRE(admin("PATCH", "/admin/users/" + user, body).status == 200);
+  }
+  void change_org(const std::string& body) const {
+    REQUIRE(admin("PATCH", "/admin/organizations/" + org, body).status == 200);
+  }
+  std::string usage() const { return admin("GET", "/admin/users/" + user + "/usage").body; }
+
+  FakeProvider provider;
+  TestApp app;  // Ends first.
+  std::string org, user, key, key_id;
+};
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+void check_refused(const AiHouse& house, const std::string& body, int status,
+                   const std::string& word) {
+  const RawResponse refused = house.chat(body);
+  INFO(body.substr(0, 200) << " -> " << refused.status << " " << refused.body);
+  CHECK(refused.status == status);
+  CHECK(has(refused.body, word));
+  CHECK(refused.body.starts_with("{\"error\":{"));
+}
+
+}  // namespace
+
+TEST_CASE("ai: without a good key each dialect refuses in its own words", "[contract][ai]") {
+  AiHouse house;
+  const std::vector<TestApp::Headers> bad = {
+      {}, {{"x-api-key", "gw_live_x"}}, {{"api-key", "no"}}, {{"Authorization", "Bearer no"}}};
+  for (const TestApp::Headers& headers : bad) {
+    const RawResponse openai = house.app.call("POST", "/v1/chat/completions", headers, kHello);
+    CHECK(openai.status == 401);
+    CHECK(openai.body.starts_with("{\"error\":{"));
+    const RawResponse anthropic = house.app.call("POST", "/v1/messages", headers, kHello);
+    CHECK(anthropic.status == 401);
+    INFO(anthropic.body);
+    CHECK(anthropic.body.starts_with("{\"type\":\"error\""));
+    CHECK(has(anthropic.body, headers.empty() ? "authentication_error" : "invalid_api_key"));
+  }
+  CHECK(house.provider.bodies().empty());
+}
+
+TEST_CASE("ai: a key is taken from any of its three headers", "[contract][ai]") {
+  AiHouse house;
+  const std::vector<TestApp::Headers> good = {{{"Authorization", "Bearer " + house.key}},
+                                              {{"x-api-key", house.key}},
+                                              {{"api-key", house.key}}};
+  for (const TestApp::Headers& headers : good) {
+    CHECK(house.app.call("POST", "/v1/chat/completions", headers, kHello).status == 200);
+  }
+}
+
+TEST_CASE("ai: bad bodies are refused before anything is reserved or sent", "[contract][ai]") {
+  AiHouse house([](Config& config) { config.ai.request_max_bytes = 1 << 20; });
+  std::string deep = R"({"model":"gpt-4o-mini","messages":)";
+  deep += std::string(200, '[') + std::string(200, ']') + "}";
+  check_refused(house, "{", 400, "invalid_request_error");
+  check_refused(house, "[]", 400, "invalid_request_error");
+  check_refused(house, "\xff\xfe", 400, "invalid_request_error");
+  check_refused(house, deep, 400, "levels");
+  check_refused(house, R"({"messages":[]})", 400, "model");
+  check_refused(house, R"({"model":"gpt-4o-mini","max_tokens":99999999999})", 400, "max_tokens");
+  check_refused(house, R"({"model":"gpt-4o-mini","max_tokens":-1})", 400, "max_tokens");
+  check_refused(house, R"({"model":"gpt-4o-mini","n":100000})", 400, "n: 100000");
+  check_refused(house, R"({"model":"nobody/knows","messages":[]})", 404, "model_not_found");
+  check_refused(house, R"({"model":"openai/unpriced","messages":[]})", 400, "model_not_priced");
+  check_refused(house, std::string(2 << 20, ' '), 413, "error");
+  CHECK(house.provider.bodies().empty());
+  CHECK(has(house.usage(), "\"reserved_usd\":0.00"));
+}
+
+TEST_CASE("ai: only the models that key, user and organization allow", "[contract][ai]") {
+  AiHouse house;
+  house.change_user(R"({"allowed_models":["gpt-4o"]})");
+  check_refused(house, kHello, 403, "model_not_allowed");
+  house.change_user(R"({"allowed_models":["openai/gpt-4o-mini"]})");
+  CHECK(house.chat().status == 200);
+  house.change_org(R"({"allowed_models":["gpt-4o"]})");
+  check_refused(house, kHello, 403, "model_not_allowed");
+}
+
+TEST_CASE("ai: a spent budget of key, user or organization answers 429 with its numbers",
+          "[contract][ai]") {
+  AiHouse house;
+  const RawResponse made = house.admin("POST", "/admin/users/" + house.user + "/api-keys",
+                                       R"({"name":"none","monthly_limit_usd":0})");
+  const RawResponse by_key =
+      house.app.as(json_text(made.body, "api_key"), "POST", "/v1/chat/completions", kHello);
+  CHECK(by_key.status == 429);
+  CHECK(has(by_key.body, "key_quota_exceeded"));
+  house.change_org(R"({"monthly_budget_usd":0})");
+  check_refused(house, kHello, 429, "organization_quota_exceeded");
+  house.change_user(R"({"monthly_limit_usd":0})");
+  check_refused(house, kHello, 429, "user_quota_exceeded");
+  CHECK(has(house.chat().body, "\"limit_usd\":"));
+  CHECK(house.provider.bodies().empty());
+}
+
+TEST_CASE("ai: a request over the rate says when to come back", "[contract][ai]") {
+  AiHouse house;
+  house.change_user(R"({"requests_per_minute":1})");
+  const RawResponse first = house.chat();
+  CHECK(first.status == 200);
+  CHECK(first.header("ratelimit-limit") == "1");
+  const RawResponse second = house.chat();
+  CHECK(second.status == 429);
+  CHECK(has(second.body, "rate_limit_exceeded"));
+  CHECK(std::atoi(second.header("retry-after").c_str()) > 0);
+  CHECK(second.header("ratelimit-remaining") == "0");
+}
+
+TEST_CASE("ai: a request that the budget refuses gives its tokens back to the rate",
+          "[contract][ai]") {
+  AiHouse house;
+  house.change_user(R"({"tokens_per_minute":60,"monthly_limit_usd":0})");
+  for (int i = 0; i < 8; i++) check_refused(house, kHello, 429, "user_quota_exceeded");
+}
+
+TEST_CASE("ai: suspended users and organizations are refused at once", "[contract][ai]") {
+  AiHouse house;
+  house.change_user(R"({"status":"suspended"})");
+  check_refused(house, kHello, 403, "user_suspended");
+  house.change_user(R"({"status":"active"})");
+  house.admin("POST", "/admin/organizations/" + house.org + "/suspend");
+  check_refused(house, kHello, 403, "org_suspended");
+  house.admin("POST", "/admin/organizations/" + house.org + "/resume");
+  CHECK(house.chat().status == 200);
+}
+
+TEST_CASE("ai: what a provider refuses is passed on and costs nothing", "[contract][ai]") {
+  AiHouse house;
+  house.provider.set([](LoopbackPeer& peer) {
+    return peer.send("HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 6\r\n\r\n{\"a\":1");
+  });
+  const RawResponse slow = house.chat();
+  CHECK(slow.status == 429);
+  CHECK(slow.header("retry-after") == "7");
+  CHECK(slow.body == "{\"a\":1");
+  for (const char* status : {"400 Bad", "500 Oops", "529 Overloaded"}) {
+    house.provider.answer_json("{\"error\":\"theirs\"}", status);
+    const RawResponse passed = house.chat();
+    CHECK(passed.status == std::atoi(status));
+    CHECK(passed.body == "{\"error\":\"theirs\"}");
+  }
+  CHECK(has(house.usage(), "\"current_usage_usd\":0.00"));
+}
+
+TEST_CASE("ai: a provider that redirects, breaks, hangs or is away is 502 or 504",
+          "[contract][fault][ai]") {
+  AiHouse house;
+  house.provider.set([](LoopbackPeer& peer) {
+    return peer.send(
+        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n");
+  });
+  check_refused(house, kHello, 502, "proxy_error");
+  house.provider.set([](LoopbackPeer& peer) {
+    peer.reset();
+    return false;
+  });
+  check_refused(house, kHello, 502, "proxy_error");
+  house.put_provider("openai", "openai", "http://127.0.0.1:1");
+  check_refused(house, kHello, 502, "proxy_error");
+  house.provider.set([](LoopbackPeer& peer) { return !peer.wait_closed(); });
+  house.put_provider("openai", "openai", house.provider.url(), ",\"timeout_ms\":100");
+  CHECK(house.chat().status == 504);
+  CHECK(has(house.usage(), "\"reserved_usd\":0.00"));
+}
+
+TEST_CASE("ai: a stream is relayed, and the usage chunk swallowed unless it was wanted",
+          "[contract][ai]") {
+  AiHouse house;
+  house.provider.answer_stream({chunk("Hel"), chunk("lo"), finish(), usage_chunk(), kDone});
+  const RawResponse plain = house.chat(kHelloStream);
+  CHECK(plain.status == 200);
+  CHECK(plain.complete);
+  CHECK(plain.body == chunk("Hel") + chunk("lo") + finish() + kDone);
+  CHECK(has(house.provider.bodies().back(), "\"include_usage\":true"));
+  std::string wanted = kHelloStream;
+  wanted.insert(1, "\"stream_options\":{\"include_usage\":true},");
+  CHECK(has(house.chat(wanted).body, usage_chunk()));
+  CHECK(house.provider.bodies().back() == wanted);
+}
+
+TEST_CASE("ai: a stream cut short ends as an error and never cleanly", "[contract][fault][ai]") {
+  AiHouse house;
+  for (const bool clean : {false, true}) {
+    house.provider.answer_stream({chunk("Hel")}, clean);
+    const RawResponse cut = house.chat(kHelloStream);
+    INFO(cut.body);
+    CHECK(has(cut.body, "data: {\"error\":{"));
+    CHECK_FALSE(has(cut.body, "[DONE]"));
+    CHECK_FALSE(cut.complete);
+  }
+}
+
+TEST_CASE("ai: an event without end is refused at its limit", "[contract][fault][ai]") {
+  AiHouse house([](Config& config) { config.ai.event_max_bytes = 64 << 10; });
+  house.provider.set([](LoopbackPeer& peer) {
+    FakeProvider::begin_stream(peer);
+    const std::string block(64 << 10, 'x');
+    peer.send_chunk("data: ");
+    for (int i = 0; i < 1600 && peer.send_chunk(block); i++) continue;
+    peer.reset();
+    return false;
+  });
+  const RawResponse cut = house.chat(kHelloStream);
+  CHECK(has(cut.body, "\"error\""));
+  CHECK(cut.body.size() < 4096);
+  CHECK_FALSE(cut.complete);
+}
+
+TEST_CASE("ai: a client that leaves stops the provider and is billed by estimate",
+          "[contract][fault][ai]") {
+  AiHouse house;
+  house.provider.set([](LoopbackPeer& peer) {
+    FakeProvider::begin_stream(peer);
+    peer.send_chunk(chunk("Hello"));
+    return !peer.wait_closed();
+  });
+  {
+    RawClient client(house.app.port());
+    client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " +
+                house.key + "\r\nContent-Length: " + std::to_string(kHelloStream.size()) +
+                "\r\n\r\n" + kHelloStream);
+    std::string got;
+    while (!has(got, "Hello")) {
+      const std::string more = client.read_some();
+      REQUIRE_FALSE(more.empty());
+      got += more;
+    }
+  }
+  REQUIRE(house.provider.server().wait_client_closed_count(1));
+  std::string rows;
+  for (int i = 0; i < 2000 && !has(rows, "499"); i++) {
+    rows = house.admin("GET", "/admin/usage/requests").body;
+  }
+  INFO(rows);
+  CHECK(has(rows, "\"estimated\":true"));
+}
+
+TEST_CASE("ai: a key revoked during a stream ends with it, not before", "[contract][ai]") {
+  AiHouse house;
+  house.provider.set([&house](LoopbackPeer& peer) {
+    FakeProvider::begin_stream(peer);
+    peer.send_chunk(chunk("Hel"));
+    const std::string path = "/admin/users/" + house.user + "/api-keys/" + house.key_id;
+    const int revoked = house.admin("DELETE", path).status;
+    peer.send_chunk(chunk(revoked == 200 ? "lo" : "?"));
+    peer.send_chunk(finish() + usage_chunk() + kDone);
+    return peer.send("0\r\n\r\n");
+  });
+  const RawResponse answer = house.chat(kHelloStream);
+  CHECK(answer.complete);
+  CHECK(has(answer.body, "\"lo\""));
+  CHECK(house.chat().status == 401);
+  CHECK(has(house.usage(), "\"request_count\":1"));
+}
+
+TEST_CASE("ai: an alias tries its models in order, before the first byte only", "[contract][ai]") {
+  AiHouse house(
+      [](Config& config) { config.ai.aliases = "fast: [backup/gpt-4o, openai/gpt-4o-mini]"; });
+  FakeProvider backup;
+  house.put_provider("backup", "openai_compatible", backup.url(), R"(,"models":["gpt-4o"])");
+  const std::string ask = R"({"model":"fast","messages":[],"max_tokens":10})";
+  house.change_org(
+      R"({"unknown_input_cost_per_token":"0.000001","unknown_output_cost_per_token":"0.000001"})");
+  CHECK(house.chat(ask).status == 200);
+  CHECK(house.provider.bodies().empty());
+  CHECK(has(backup.bodies().back(), "\"gpt-4o\""));
+  for (const char* status : {"429 Slow", "500 Oops"}) {
+    backup.answer_json("{}", status);
+    CHECK(house.chat(ask).status == 200);
+    CHECK(has(house.provider.bodies().back(), "\"gpt-4o-mini\""));
+  }
+  const size_t before = house.provider.bodies().size();
+  backup.answer_json("{}", "400 Bad");
+  CHECK(house.chat(ask).status == 400);
+  CHECK(house.provider.bodies().size() == before);
+}
+
+TEST_CASE("ai: while the store is away a good key is never called a bad one", "[fault][ai]") {
+  std::atomic<bool> down = false;
+  AppOptions options;
+  options.kv_faults = [&down](std::string_view, std::string_view) -> Status {
+    return down ? unavailable("The store is away.") : ok();
+  };
+  AiHouse house([](Config&) {}, options);
+  REQUIRE(house.chat().status == 200);
+  down = true;
+  const RawResponse closed = house.chat();
+  INFO(closed.body);
+  CHECK(closed.status == 503);
+  CHECK(std::atoi(closed.header("retry-after").c_str()) > 0);
+  down = false;
+  house.change_org(R"({"failure_mode":"fail_open","fallback_daily_limit":1})");
+  REQUIRE(house.chat().status == 200);
+  down = true;
+  const RawResponse open = house.chat();
+  INFO(open.body);
+  CHECK(open.status == 200);
+  CHECK(open.header("x-gateway-grace") == "1");
+  down = false;
+}
+
+TEST_CASE("ai: an organization's own price is what it pays", "[contract][ai]") {
+  AiHouse house;
+  CHECK(house.chat().header("x-gateway-cost-usd") == "0.000045");
+  const RawResponse put =
+      house.admin("PUT", "/admin/ai/prices/openai%2Fgpt-4o-mini?org_id=" + house.org,
+                  R"({"input_cost_per_token":"0.00001","output_cost_per_token":0.00002})");
+  INFO(put.body);
+  REQUIRE(put.status == 200);
+  CHECK(house.chat().header("x-gateway-cost-usd") == "0.002000");
+}
+
+TEST_CASE("ai: members that the gateway does not know pass byte for byte", "[contract][ai]") {
+  AiHouse house;
+  const std::string body =
+      "{ \"x\" : [1, 2.50,1e3],\t\"model\":\"gpt-4o-mini\", \"messages\":[{\"role\":\"user\","
+      "\"content\":\"\\u00e9\"}],\"max_tokens\":5 }";
+  CHECK(house.chat(body).status == 200);
+  CHECK(house.provider.bodies().back() == body);
+}
+
+TEST_CASE("ai: creating a user twice with one idempotency key makes one user", "[contract][ai]") {
+  AiHouse house;
+  const TestApp::Headers headers = {
+      {"Authorization", "Bearer " + house.app.credential("admin_key")},
+      {"Idempotency-Key", "once"}};
+  const std::string body = R"({"email":"b@example.com","org_id":")" + house.org + "\"}";
+  const RawResponse first = house.app.call("POST", "/admin/users", headers, body);
+  const RawResponse second = house.app.call("POST", "/admin/users", headers, body);
+  CHECK(first.status == 201);
+  CHECK(second.status == 201);
+  CHECK(first.body == second.body);
+}
+
+TEST_CASE("ai: usage and providers outlive a restart", "[contract][ai]") {
+  AiHouse house;
+  CHECK(house.chat().status == 200);
+  house.app.restart();
+  CHECK(has(house.usage(), "\"request_count\":1"));
+  CHECK(house.chat().status == 200);
+  CHECK(has(house.usage(), "\"request_count\":2"));
+}
+
+TEST_CASE("ai: a thousand requests at once never pass a limit of a cent", "[slow][ai]") {
+  AiHouse house([](Config& config) { config.http.server.workers_min = 16; });
+  house.change_user(R"({"monthly_limit_usd":"0.01"})");
+  std::atomic<int> served = 0, refused = 0, other = 0, next = 0;
+  {
+    std::vector<Thread> clients;
+    for (int i = 0; i < 64; i++) {
+      clients.emplace_back("client", [&] {
+        while (next++ < 1000) {
+          const int status = house.chat().status;
+          (status == 200 ? served : status == 429 ? refused : other)++;
+        }
+      });
+    }
+  }
+  CHECK(other == 0);
+  CHECK(served > 0);
+  CHECK(refused > 0);
+  // Each is charged 0.000045 USD; 222 of them fit.
+  CHECK(served <= 222);
+  CHECK(has(house.usage(), "\"request_count\":" + std::to_string(served)));
+}
