@@ -22,6 +22,7 @@ std::vector<Command> commands() {
   add(admin_ai_commands());
   add(prices_commands());
   add(kv_commands());
+  add(import_commands());
   add(version_commands());
   return all;
 }

@@ -210,7 +210,9 @@ Result<uint64_t> parse_header_size(std::string_view first_8_bytes, uint64_t file
   return size;
 }
 
-Result<KvHeader> parse_header(std::string_view json, uint64_t file_bytes) {
+namespace {
+
+Result<KvHeader> parse_tensors(std::string_view json, uint64_t file_bytes, bool any_name) {
   KvHeader header;
   header.file_bytes = file_bytes;
   header.data_start = 8 + json.size();
@@ -224,7 +226,7 @@ Result<KvHeader> parse_header(std::string_view json, uint64_t file_bytes) {
       header.metadata = KVCS_TRY(parse_metadata(scanner));
       continue;
     }
-    if (!is_tensor_name(name)) {
+    if (!any_name && !is_tensor_name(name)) {
       return invalid("header: " + quoted(name) + " is not a tensor name of a .kv file");
     }
     if (header.tensors.size() == kTensorsMax) {
@@ -236,8 +238,19 @@ Result<KvHeader> parse_header(std::string_view json, uint64_t file_bytes) {
   KVCS_TRY(scanner.check_utf8());
   KVCS_TRY(check_cover(header.tensors, file_bytes - header.data_start));
   header.index_tensors();
+  return header;
+}
+
+}  // namespace
+
+Result<KvHeader> parse_header(std::string_view json, uint64_t file_bytes) {
+  KvHeader header = KVCS_TRY(parse_tensors(json, file_bytes, false));
   KVCS_TRY(detect_layout(header));
   return header;
+}
+
+Result<KvHeader> parse_safetensors(std::string_view json, uint64_t file_bytes) {
+  return parse_tensors(json, file_bytes, true);
 }
 
 Result<KvHeader> make_header(std::vector<Tensor> tensors, Metadata metadata) {

@@ -98,6 +98,8 @@ Result<uint64_t> parse_header_size(std::string_view first_8_bytes, uint64_t file
 // Strict: what is not exactly such a file is Invalid, with one line that says why. Linear in the
 // header, never reads tensor data, never allocates by a number that the file claims.
 Result<KvHeader> parse_header(std::string_view json, uint64_t file_bytes);
+// As strict, but tensors may have any name: only tensors, metadata and sizes are filled in.
+Result<KvHeader> parse_safetensors(std::string_view json, uint64_t file_bytes);
 // Orders the tensors as the safetensors library does (wide types first, then by name), assigns
 // their offsets and checks the result as parse_header does. Only name, dtype and shape are read.
 Result<KvHeader> make_header(std::vector<Tensor> tensors, Metadata metadata);

@@ -1,0 +1,63 @@
+#include "kvfile/import.h"
+
+#include <algorithm>
+
+#include "kvfile/tiles.h"
+
+namespace kvcs::kvfile {
+namespace {
+
+Result<KvHeader> imported_header(const CacheSource& source, const ImportOptions& options) {
+  const Geometry& geometry = source.geometry();
+  if (geometry.kv_heads * geometry.head_dim > kRowValuesMax || geometry.head_dim > kHeadDimMax) {
+    return invalid("rows of " + std::to_string(geometry.kv_heads) + " × " +
+                   std::to_string(geometry.head_dim) + " values are over the limit");
+  }
+  const Dtype dtype = options.dtype.value_or(source.dtype());
+  Metadata metadata{{"kvcs.version", "1"}};
+  for (auto& [key, value] : source.metadata()) set_metadata(metadata, key, value);
+  if (options.model) set_metadata(metadata, "kvcs.model", *options.model);
+  set_metadata(metadata, "kvcs.n_tokens", std::to_string(geometry.tokens));
+  return make_header(layout_tensors(Scheme::kPlain, dtype, geometry), std::move(metadata));
+}
+
+Status copy_values(const CacheSource& source, KvWriter& writer, EncodeCounts& counts) {
+  const Geometry& geometry = source.geometry();
+  TileWriter tiles(writer, Rotation{});
+  std::vector<float> values(geometry.kv_heads * kTileTokens * geometry.head_dim);
+  for (uint64_t layer = 0; layer < geometry.layers; layer++) {
+    for (const Part part : {Part::kKeys, Part::kValues}) {
+      for (uint64_t first = 0; first < geometry.tokens; first += kTileTokens) {
+        const uint64_t rows = std::min(kTileTokens, geometry.tokens - first);
+        KVCS_TRY(source.read(part, layer, first, rows, values.data()));
+        for (uint64_t head = 0; head < geometry.kv_heads; head++) {
+          float* const x = values.data() + head * rows * geometry.head_dim;
+          KVCS_TRY(tiles.write({part, layer, head, first, rows}, x, counts));
+        }
+      }
+    }
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<ImportReport> write_imported(const CacheSource& source, const ImportOptions& options) {
+  const std::vector<uint32_t>& tokens = options.tokens ? *options.tokens : source.tokens();
+  if (!tokens.empty() && tokens.size() != source.geometry().tokens) {
+    return invalid(std::to_string(tokens.size()) + " token ids for a cache of " +
+                   std::to_string(source.geometry().tokens) + " tokens");
+  }
+  KvHeader header = KVCS_TRY(imported_header(source, options));
+  auto writer = KVCS_TRY(KvWriter::create(options.output, std::move(header), options.inputs));
+  EncodeCounts counts;
+  KVCS_TRY(copy_values(source, *writer, counts));
+  KVCS_TRY(source.check_unchanged());
+  KVCS_TRY(writer->publish());
+  Sidecar sidecar = describe_header(writer->header());
+  if (!tokens.empty()) sidecar.tokens = tokens;
+  KVCS_TRY(write_sidecar(options.output, sidecar));
+  return ImportReport{writer->header(), counts.saturated};
+}
+
+}  // namespace kvcs::kvfile

@@ -1,0 +1,35 @@
+// A file of a foreign format, open for reading at any place. Nothing is loaded until asked for.
+// Immutable after open(); may be read by many threads.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+
+namespace kvcs::kvfile {
+
+class SourceFile final {
+ public:
+  // NotFound; Invalid when it is not a regular file.
+  static Result<std::unique_ptr<SourceFile>> open(const std::string& path);
+  ~SourceFile();
+  SourceFile(const SourceFile&) = delete;
+  SourceFile& operator=(const SourceFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  uint64_t size_bytes() const { return size_bytes_; }
+  // Reads exactly so many bytes; Invalid when the file ends before.
+  Status read(uint64_t offset, void* out, size_t size_bytes) const;
+  Result<std::string> sha256_hex() const;  // Of the whole file.
+  Status check_unchanged() const;          // Conflict when size or time differ from open().
+
+ private:
+  SourceFile() = default;
+  std::string path_;
+  int fd_ = -1;
+  uint64_t size_bytes_ = 0;
+  int64_t modified_s_ = 0, modified_ns_ = 0;
+};
+
+}  // namespace kvcs::kvfile
