@@ -23,6 +23,8 @@ std::vector<Command> commands() {
   add(prices_commands());
   add(kv_commands());
   add(import_commands());
+  add(export_commands());
+  add(search_commands());
   add(version_commands());
   return all;
 }

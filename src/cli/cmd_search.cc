@@ -1,0 +1,107 @@
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "cli/commands.h"
+#include "kvfile/search.h"
+
+namespace kvcs::cli {
+namespace {
+
+using kvfile::SearchHit;
+
+void print_hits(const std::vector<SearchHit>& hits, bool of_text, Console& console) {
+  std::vector<std::vector<std::string>> rows = {
+      {of_text ? "BYTES" : "TOKENS", "FILE", "MODEL", "SCHEME", "OF", "NOTE"}};
+  for (const SearchHit& hit : hits) {
+    const size_t all = of_text ? hit.file->prompt.size() : hit.file->tokens.size();
+    rows.push_back({std::to_string(hit.common_prefix), printable(hit.file->name),
+                    printable(hit.file->model, 40), printable(hit.file->scheme, 20),
+                    std::to_string(all), hit.without_bos ? "one first id left out (BOS)" : ""});
+  }
+  console.print_table(rows);
+}
+
+Json hits_json(const std::vector<SearchHit>& hits, bool of_text) {
+  Json list = Json::array();
+  for (const SearchHit& hit : hits) {
+    list.push_back({{"file", hit.file->name},
+                    {"common_prefix", hit.common_prefix},
+                    {"of", of_text ? "text" : "tokens"},
+                    {"model", hit.file->model},
+                    {"scheme", hit.file->scheme},
+                    {"dtype", hit.file->dtype},
+                    {"length", of_text ? hit.file->prompt.size() : hit.file->tokens.size()},
+                    {"without_bos", hit.without_bos}});
+  }
+  return list;
+}
+
+Result<int> search(const Invocation& in, Console& console) {
+  const auto tokens = in.optional_text("tokens"), text = in.optional_text("text");
+  if (tokens.has_value() == text.has_value()) {
+    console.fail(invalid("give either --tokens or --text"));
+    return kExitUsage;
+  }
+  const auto folder = KVCS_TRY(kvfile::open_folder_index(in.text("dir")));
+  const auto limit = static_cast<size_t>(in.number("limit"));
+  const std::string model = in.text("model");
+  std::vector<SearchHit> hits;
+  if (tokens) {
+    const auto ids = KVCS_TRY(kvfile::read_token_ids(*tokens));
+    hits = folder->index.find_tokens(ids, model, limit);
+  } else {
+    const auto given = KVCS_TRY(kvfile::read_small_file(*text, kvfile::kSidecarBytesMax));
+    hits = folder->index.find_text(given, model, limit);
+  }
+  if (console.mode().json) {
+    console.print_json(Json{{"hits", hits_json(hits, text.has_value())},
+                            {"files", folder->index.files().size()},
+                            {"read_files", folder->read_files},
+                            {"skipped", folder->skipped}});
+    return kExitOk;
+  }
+  for (const std::string& line : folder->skipped) console.note("skipped " + printable(line, 300));
+  if (hits.empty()) {
+    console.print("nothing in " + std::to_string(folder->index.files().size()) +
+                  " files begins like this");
+  } else {
+    print_hits(hits, text.has_value(), console);
+  }
+  return kExitOk;
+}
+
+int run_search(const Invocation& in, Console& console) {
+  const Result<int> code = search(in, console);
+  return code.ok() ? *code : console.fail(code.status());
+}
+
+}  // namespace
+
+std::vector<Command> search_commands() {
+  return {{.name = "search",
+           .summary = "Find the .kv files of a folder that begin like a text.",
+           .options = {{.name = "DIR", .help = "The folder.", .required = true},
+                       {.name = "--tokens",
+                        .help = "A JSON array of token ids.",
+                        .value_name = "IDS.json"},
+                       {.name = "--text",
+                        .help = "A text, compared with the recorded prompts.",
+                        .value_name = "T.txt"},
+                       {.name = "--model", .help = "Only caches of it.", .value_name = "NAME"},
+                       {.name = "--limit",
+                        .kind = ValueKind::kNumber,
+                        .help = "At most N files.",
+                        .value_name = "N",
+                        .fallback = "10",
+                        .min = 1,
+                        .max = 1000}},
+           .examples = {{"kvcs search caches --tokens ids.json", "Longest common prefix first."},
+                        {"kvcs search caches --text prompt.txt --model llama-3 --json",
+                         "By text, for one model, for scripts."}},
+           .run = run_search,
+           .details = "Keeps an index in the folder, .kvcs-index, and reads only what changed. A "
+                      "hit whose first id had to be left out differs by a BOS token: its "
+                      "positions are shifted by one."}};
+}
+
+}  // namespace kvcs::cli
