@@ -231,11 +231,12 @@ Status build_operations(Parts& parts) {
   add_probes(parts);
   add_gauges(parts);
   parts.status_api = std::make_unique<StatusApi>(
-      *parts.probes, *parts.metrics, parts.clock(), [] { return TokenCounts{}; },
+      *parts.probes, *parts.metrics, parts.clock(), [&parts] { return token_counts(parts); },
       [&parts] { return std::string(parts.gateway.tenants->frozen() ? "frozen" : "active"); });
   parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), [&parts](const JobRun& run) {
     parts.ledger->record_job_run(
         {run.job, run.started_ms, run.duration_ms, run.result, run.detail});
+    report_job_run(parts, run);
   });
   for (Job& job : all_jobs(parts)) KVCS_TRY(parts.cron->add(std::move(job)));
   return ok();
@@ -292,6 +293,7 @@ Result<std::unique_ptr<App>> App::create(Config config, AppOptions options) {
   build_artifacts(*parts);
   parts->ai = KVCS_TRY(build_ai_door(*parts));
   KVCS_TRY(build_gateway(*parts));
+  build_background(*parts);
   KVCS_TRY(build_operations(*parts));
   build_door(*parts);
   return std::unique_ptr<App>(new App(std::move(parts)));
@@ -310,6 +312,7 @@ Status App::start() {
     log::info("first_start.credentials_written",
               {{"path", initial_credentials_path(p.config.data_dir)}});
   }
+  start_background(p);
   p.cron->start();
   p.status_api->set_ready(true);
   log::info("server.ready", {{"url", url()},
@@ -326,6 +329,7 @@ void App::stop() {
   p.status_api->set_ready(false);
   p.server->stop(p.config.shutdown_grace_s * 1000);
   p.cron->stop();
+  stop_background(p);
   if (Status flushed = p.auth->flush_last_used(); !flushed.ok()) {
     log::warn("last_used.flush_failed", {{"error", flushed.to_string()}});
   }

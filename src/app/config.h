@@ -83,6 +83,7 @@ struct GatewaySection {
   uint64_t stream_answer_max_bytes = 1u << 30;
   uint64_t cache_max_bytes = 64u << 20;
   bool mirror_upstream_401 = true;
+  int refresh_parallel = 8;   // Token endpoints asked at once.
   std::string catalogue_dir;  // "" = ./config/providers, or where it was installed.
 };
 
@@ -104,11 +105,22 @@ struct AiSection {
   int idle_timeout_ms = 120'000;
 };
 
+// Who is told; without any channel alerts are only kept. Secrets are in SecretSection.
+struct AlertSection {
+  std::string webhook_url;
+  std::string smtp_url, smtp_user, smtp_from, smtp_to;
+  int64_t quiet_s = 3600;  // One alert per event and subject in so long.
+  bool allow_private_addresses = false;
+};
+
 // Never from the file; `config print` shows *** for what is set.
 struct SecretSection {
-  Secret master_key;            // KVCS_MASTER_KEY, base64 of 32 bytes; "" = <data_dir>/master.key
-  Secret admin_keys;            // KVCS_ADMIN_KEYS: comma-separated, each `key` or `role:key`
-  std::string admin_keys_file;  // KVCS_ADMIN_KEYS_FILE: the same, one per line
+  Secret master_key;             // KVCS_MASTER_KEY, base64 of 32 bytes; "" = <data_dir>/master.key
+  Secret admin_keys;             // KVCS_ADMIN_KEYS: comma-separated, each `key` or `role:key`
+  Secret alerts_webhook_secret;  // KVCS_ALERTS_WEBHOOK_SECRET: signs what the webhook gets
+  Secret alerts_slack_url;       // KVCS_ALERTS_SLACK_URL: the whole URL is a secret
+  Secret alerts_smtp_password;   // KVCS_ALERTS_SMTP_PASSWORD
+  std::string admin_keys_file;   // KVCS_ADMIN_KEYS_FILE: the same, one per line
 };
 
 struct Config {
@@ -124,6 +136,7 @@ struct Config {
   AdminSection admin;
   IdentitySection identity;
   GatewaySection gateway;
+  AlertSection alerts;
   UpstreamSection upstream;
   AiSection ai;
   SecretSection secrets;

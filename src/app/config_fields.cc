@@ -106,8 +106,24 @@ void add_gateway(Fields& fields, Config& c) {
                     "Memory for answers of providers that allow caching.", 0, int64_t{1} << 40});
   fields.push_back({"gateway.mirror_upstream_401", &g.mirror_upstream_401,
                     "An upstream's 401 is answered as 401; else as 502."});
+  fields.push_back({"gateway.refresh_parallel", &g.refresh_parallel,
+                    "Token endpoints asked at once by the refresher.", 1, 64});
   fields.push_back({"gateway.catalogue_dir", &g.catalogue_dir,
                     "The provider catalogue; empty: ./config/providers or the installed one."});
+}
+
+void add_alerts(Fields& fields, Config& c) {
+  AlertSection& a = c.alerts;
+  fields.push_back({"alerts.webhook_url", &a.webhook_url,
+                    "Alerts are POSTed here, signed with KVCS_ALERTS_WEBHOOK_SECRET."});
+  fields.push_back({"alerts.smtp_url", &a.smtp_url, "smtp://HOST:PORT or smtps://HOST:PORT."});
+  fields.push_back({"alerts.smtp_user", &a.smtp_user, "Empty: no login."});
+  fields.push_back({"alerts.smtp_from", &a.smtp_from, "The sender's address."});
+  fields.push_back({"alerts.smtp_to", &a.smtp_to, "Addresses, by commas."});
+  fields.push_back({"alerts.quiet_s", &a.quiet_s, "One alert per event and subject in so long.", 0,
+                    30 * 86'400});
+  fields.push_back({"alerts.allow_private_addresses", &a.allow_private_addresses,
+                    "Webhooks inside the own network."});
 }
 
 void add_rest(Fields& fields, Config& c) {
@@ -135,6 +151,12 @@ void add_rest(Fields& fields, Config& c) {
              "Base64 of 32 bytes that seal secrets at rest; empty: <data_dir>/master.key.");
   add_secret("admin_keys", &c.secrets.admin_keys,
              "Further admin keys, comma-separated, each KEY or ROLE:KEY.");
+  add_secret("alerts_webhook_secret", &c.secrets.alerts_webhook_secret,
+             "Signs what alerts.webhook_url gets (HMAC-SHA256).");
+  add_secret("alerts_slack_url", &c.secrets.alerts_slack_url,
+             "A Slack-compatible webhook for alerts.");
+  add_secret("alerts_smtp_password", &c.secrets.alerts_smtp_password,
+             "The password of alerts.smtp_user.");
   add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
 }
 
@@ -180,6 +202,7 @@ std::vector<ConfigField> config_fields(Config& config) {
   add_stores(fields, config);
   add_ai(fields, config);
   add_gateway(fields, config);
+  add_alerts(fields, config);
   add_rest(fields, config);
   return fields;
 }

@@ -44,7 +44,8 @@ Status build_gateway(Parts& parts) {
       *parts.metrics,
       parts.clock(),
       [&parts](ErrorRecord record) { parts.ledger->record_error(std::move(record)); },
-      parts.sealer->derive("gateway-ip-hash")};
+      parts.sealer->derive("gateway-ip-hash"),
+      [&parts](const gateway::AccountId& id) { parts.background.refresher->token_rejected(id); }};
   made.pipeline =
       std::make_unique<gateway::Pipeline>(std::move(pipeline), pipeline_limits(section));
   made.api = std::make_unique<gateway::GatewayApi>(

@@ -2,6 +2,7 @@
 
 #include "app/ai_door.h"
 #include "app/artifact_parts.h"
+#include "app/background.h"
 #include "app/parts.h"
 
 namespace kvcs {
@@ -17,6 +18,8 @@ Result<std::string> prune_ledger(Parts& parts) {
       {"error_ledger", limits.error_max_age_s, limits.error_max_rows},
       {"kv_audit", limits.audit_max_age_s, limits.audit_max_rows},
       {"job_runs", limits.job_run_max_age_s, limits.job_run_max_rows},
+      {"alert_log", limits.audit_max_age_s, limits.job_run_max_rows},
+      {"decision_log", limits.audit_max_age_s, limits.job_run_max_rows},
   };
   std::string report = "{";
   for (const Row& row : rows) {
@@ -55,8 +58,25 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
   add("artifact-sweep", "*/10 * * * *", 600, 60,
       [&parts](const JobContext&) { return sweep_artifacts(parts); });
-  add("ledger-prune", "17 3 * * *", 900, 300,
+  add("ledger-prune", "0 4 * * *", 900, 300,
       [&parts](const JobContext&) { return prune_ledger(parts); });
+  add("token-refresh", "* * * * *", 300, 0,
+      [&parts](const JobContext&) { return refresh_tokens(parts); });
+  add("alert-delivery", "* * * * *", 120, 0,
+      [&parts](const JobContext&) { return deliver_alerts(parts); });
+  add("system-health", "*/5 * * * *", 60, 0,
+      [&parts](const JobContext&) { return snapshot_system_health(parts); });
+  add("token-health", "*/15 * * * *", 120, 0,
+      [&parts](const JobContext&) { return snapshot_token_health(parts); });
+  add("provider-health", "*/30 * * * *", 900, 300,
+      [&parts](const JobContext& context) { return ask_canaries(parts, context); });
+  add("autoresearch", "0 6 * * *", 600, 0,
+      [&parts](const JobContext&) { return parts.background.autoresearch->run(); });
+  // A new month has counters of its own; what is still reserved in the old one is settled.
+  add("month-roll", "0 0 1 * *", 300, 0, [&parts](const JobContext&) -> Result<std::string> {
+    KVCS_TRY(parts.ai->budgets->reconcile());
+    return std::string();
+  });
   return jobs;
 }
 

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "app/background.h"
 #include "app/config.h"
 #include "app/files.h"
 #include "app/gateway_parts.h"
@@ -109,6 +110,7 @@ struct Parts {
 
   // --- tool gateway
   GatewayParts gateway;
+  BackgroundParts background;
 
   // --- operations
   std::unique_ptr<HealthProbes> probes;

@@ -4,6 +4,7 @@
 
 #include "app/ai_door.h"
 #include "app/artifact_parts.h"
+#include "app/background.h"
 #include "app/gateway_parts.h"
 #include "app/parts.h"
 #include "app/route_rows.h"
@@ -176,6 +177,7 @@ std::vector<Route> all_routes(Parts& parts) {
   add_portal(routes, parts);
   for (Route& door : artifact_routes(parts)) routes.push_back(std::move(door));
   for (Route& door : gateway_routes(parts)) routes.push_back(std::move(door));
+  for (Route& door : background_routes(parts)) routes.push_back(std::move(door));
   add_users(routes, parts);
   add_organizations(routes, parts);
   add_admin(routes, parts);

@@ -253,6 +253,7 @@ Status Pipeline::Run::find_token() {
 Result<http::Response> Pipeline::Run::mirror(http::UpstreamResponse& upstream) {
   UpstreamAnswer said;
   said.status = upstream.status();
+  if (said.status == 401 && parts_.token_rejected) parts_.token_rejected(account_);
   // An error whose body is cut off or endless is an error still.
   Result<std::string> body = upstream.read_all(kErrorBodyMaxBytes);
   if (body.ok()) said.body = std::move(body).value();

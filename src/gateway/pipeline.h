@@ -51,6 +51,8 @@ struct PipelineParts {
   const Clock& clock;
   std::function<void(ErrorRecord)> record_error;  // Ledger::record_error.
   Secret ip_hash_key;                             // Addresses are kept as HMACs under it.
+  // The provider refused the account's token (401); may be empty.
+  std::function<void(const AccountId&)> token_rejected = {};
 };
 
 class Pipeline final {

@@ -1,0 +1,21 @@
+// Scheduled jobs over the admin API. Stateless; thread-safe.
+#pragma once
+#include "http/http.h"
+#include "ops/cron.h"
+
+namespace kvcs {
+
+class JobsApi final {
+ public:
+  explicit JobsApi(Cron& cron) : cron_(cron) {}
+  // GET /admin/jobs: {"jobs": [{"job", "schedule", "running", "last_started_at",
+  // "last_duration_ms", "last_result", "next_at", "runs", "failures", "skipped"}]}
+  Result<http::Response> list(http::Request& request);
+  // POST /admin/jobs/{job}/run: 202. NotFound; Conflict while it runs.
+  Result<http::Response> run(http::Request& request);
+
+ private:
+  Cron& cron_;
+};
+
+}  // namespace kvcs
