@@ -86,7 +86,7 @@ class SafetensorsCache final : public CacheSource {
   }
 
  private:
-  const std::vector<uint32_t> none_;
+  const std::vector<uint32_t> none_{};
 };
 
 Status wrong_tensor(const Tensor& tensor, const std::string& why) {
