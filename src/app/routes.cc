@@ -138,7 +138,7 @@ void add_admin(std::vector<Route>& routes, Parts& parts) {
   add(kGet, "/admin/kv/{family}/keys", view, kNoBody, on(kv, &KvApi::list),
       "Keys of one family, by ?prefix=.");
   add(kGet, "/admin/kv/{family}/values/{key}", view, kNoBody, on(kv, &KvApi::get),
-      "One entry; sealed values as ***.");
+      "One entry, of family auto by its key; sealed ones as ***.");
   add(kPut, "/admin/kv/{family}/values/{key}", own, mib(26), on(kv, &KvApi::put),
       "Write one value; ?expiration= or ?expiration_ttl=.");
   add(kDelete, "/admin/kv/{family}/values/{key}", own, kNoBody, on(kv, &KvApi::remove),

@@ -2,8 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <iostream>
-
 #include "base/bytes.h"
 
 namespace kvcs::cli {
@@ -141,21 +139,6 @@ int show_done(Console& console, const Status& done, std::string_view note) {
     console.note(note);
   }
   return kExitOk;
-}
-
-bool confirmed(const Invocation& in, Console& console, const std::string& question) {
-  if (in.flag("yes")) return true;
-  console.write_error(question + " [y/N] ");
-  std::string answer;
-  std::getline(std::cin, answer);
-  const std::string word = lower_ascii(trim(answer));
-  if (word == "y" || word == "yes") return true;
-  console.note("Cancelled.");
-  return false;
-}
-
-Option yes_option() {
-  return {.name = "-y,--yes", .kind = ValueKind::kFlag, .help = "Do not ask."};
 }
 
 std::string segment(const Invocation& in, std::string_view argument) {

@@ -51,9 +51,6 @@ int show_list(Console& console, const Result<Json>& list, const std::vector<Colu
               std::string_view when_empty);
 int show_done(Console& console, const Status& done, std::string_view note);
 
-// True with --yes, or when the person at the terminal says so.
-bool confirmed(const Invocation& in, Console& console, const std::string& question);
-Option yes_option();
 // One word as a path segment.
 std::string segment(const Invocation& in, std::string_view argument);
 

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "cli/admin_calls.h"
 #include "cli/commands.h"
+#include "cli/confirm.h"
 
 namespace kvcs::cli {
 namespace {
@@ -34,7 +35,9 @@ int run_read(Console& console, const std::string& path) {
 }
 int run_remove(const Invocation& in, Console& console, const std::string& path,
                const std::string& what) {
-  if (!confirmed(in, console, "Delete " + what + "? This cannot be undone.")) return kExitOk;
+  if (const auto exit = declined(in, console, "Delete " + what + "? This cannot be undone.")) {
+    return *exit;
+  }
   ApiClient api(find_admin_settings());
   return show_done(console, api.call("DELETE", path).status(), "Deleted " + what + ".");
 }

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "cli/admin_calls.h"
 #include "cli/commands.h"
+#include "cli/confirm.h"
 
 namespace kvcs::cli {
 namespace {
@@ -130,7 +131,7 @@ std::vector<Command> price_commands() {
        .run =
            [](const Invocation& in, Console& console) {
              const std::string what = "the price of " + printable(in.text("model"), 120);
-             if (!confirmed(in, console, "Delete " + what + "?")) return int{kExitOk};
+             if (const auto exit = declined(in, console, "Delete " + what + "?")) return *exit;
              ApiClient api(find_admin_settings());
              return show_done(console, api.call("DELETE", price_path(in)).status(),
                               "Deleted " + what + ".");
@@ -257,7 +258,7 @@ std::vector<Command> provider_commands() {
        .run =
            [](const Invocation& in, Console& console) {
              const std::string what = "provider " + printable(in.text("name"), 80);
-             if (!confirmed(in, console, "Delete " + what + "?")) return int{kExitOk};
+             if (const auto exit = declined(in, console, "Delete " + what + "?")) return *exit;
              ApiClient api(find_admin_settings());
              return show_done(console, api.call("DELETE", provider_path(in)).status(),
                               "Deleted " + what + ".");

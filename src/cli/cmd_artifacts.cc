@@ -8,6 +8,7 @@
 #include "base/id.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
+#include "cli/confirm.h"
 
 namespace kvcs::cli {
 namespace {
@@ -89,16 +90,8 @@ int run_delete(const Invocation& in, Console& console) {
   if (!is_uuid(id)) {
     return console.fail(invalid("'" + printable(id, 80) + "' is not an artifact id."));
   }
-  if (!in.flag("yes")) {
-    console.write_error("Delete artifact " + id + "? This cannot be undone. [y/N] ");
-    std::string answer;
-    std::getline(std::cin, answer);
-    const std::string word = lower_ascii(trim(answer));
-    if (word != "y" && word != "yes") {
-      console.note("Delete cancelled.");
-      return kExitOk;
-    }
-  }
+  const std::string question = "Delete artifact " + id + "? This cannot be undone.";
+  if (const auto exit = declined(in, console, question)) return *exit;
   ApiClient api(find_api_settings());
   const auto answer = api.call("DELETE", "/api/v1/artifacts/" + lower_ascii(id));
   if (!answer.ok()) return console.fail(answer.status());
@@ -255,7 +248,7 @@ std::vector<Command> artifact_commands() {
        .run = run_list},
       {.name = "delete",
        .summary = "Delete an artifact for good.",
-       .options = {id, {.name = "-y,--yes", .kind = ValueKind::kFlag, .help = "Do not ask."}},
+       .options = {id, yes_option()},
        .examples = {{"kvcs delete 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -y", "Without asking."}},
        .run = run_delete},
       {.name = "quota",

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "cli/admin_calls.h"
 #include "cli/commands.h"
+#include "cli/confirm.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::cli {
@@ -15,8 +16,11 @@ namespace {
 constexpr uint64_t kValueMaxBytes = 25 << 20;
 constexpr uint64_t kBulkMaxBytes = 100 << 20;
 
+constexpr const char* kFamilies[] = {"auth", "config", "tokens", "quota", "system", "outbox"};
+
 std::string value_path(const Invocation& in) {
-  return "/admin/kv/" + segment(in, "family") + "/values/" + segment(in, "key");
+  const std::string family = in.text("family").empty() ? "auto" : in.text("family");
+  return "/admin/kv/" + family + "/values/" + segment(in, "key");
 }
 
 int run_get(const Invocation& in, Console& console) {
@@ -65,18 +69,41 @@ int run_put(const Invocation& in, Console& console) {
 
 int run_delete(const Invocation& in, Console& console) {
   const std::string what = "key " + printable(in.text("key"), 120);
-  if (!confirmed(in, console, "Delete " + what + "? This cannot be undone.")) return kExitOk;
+  if (const auto exit = declined(in, console, "Delete " + what + "? This cannot be undone.")) {
+    return *exit;
+  }
   ApiClient api(find_admin_settings());
   return show_done(console, api.call("DELETE", value_path(in)).status(), "Deleted " + what + ".");
 }
 
+// The keys of one family, each with the family's name, after those in `keys`, up to `limit`.
+Status append_keys(ApiClient& api, const std::string& family, const std::string& query,
+                   uint64_t limit, Json& keys) {
+  const uint64_t left = limit == 0 ? 0 : limit - keys.size();
+  Json page = KVCS_TRY(read_pages(api, "/admin/kv/" + family + "/keys" + query, "keys", left));
+  for (Json& key : page) {
+    key["family"] = family;
+    keys.push_back(std::move(key));
+  }
+  return ok();
+}
+
 int run_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
-  const std::string path =
-      "/admin/kv/" + segment(in, "family") + "/keys" + query_of(in, {{"prefix", "prefix"}});
-  return show_list(console, read_pages(api, path, "keys", static_cast<uint64_t>(in.number("max"))),
-                   {{"KEY", "name"}, {"SIZE", "size_bytes"}, {"EXPIRES", "expiration"}},
-                   "No keys.");
+  const std::string wanted = in.text("family");
+  const auto limit = static_cast<uint64_t>(in.number("max"));
+  Json keys = Json::array();
+  for (const std::string family : kFamilies) {
+    if (!wanted.empty() && family != wanted) continue;
+    if (limit != 0 && keys.size() >= limit) break;
+    const Status status =
+        append_keys(api, family, query_of(in, {{"prefix", "prefix"}}), limit, keys);
+    if (!status.ok()) return console.fail(status);
+  }
+  return show_list(
+      console, keys,
+      {{"KEY", "name"}, {"FAMILY", "family"}, {"SIZE", "size_bytes"}, {"EXPIRES", "expiration"}},
+      "No keys.");
 }
 
 int run_export(const Invocation& in, Console& console) {
@@ -104,9 +131,8 @@ int run_import(const Invocation& in, Console& console) {
 
 Option family_option() {
   return {.name = "--family",
-          .help = "Which part of the store.",
-          .required = true,
-          .choices = {"auth", "config", "tokens", "quota", "system", "outbox"}};
+          .help = "Which part of the store; else told by the key's form.",
+          .choices = {std::begin(kFamilies), std::end(kFamilies)}};
 }
 
 std::vector<Command> value_commands() {
@@ -115,7 +141,7 @@ std::vector<Command> value_commands() {
       {.name = "kv get",
        .summary = "Print one value; sealed ones as ***.",
        .options = {key, family_option()},
-       .examples = {{"kvcs kv get org_slug:default --family config", ""}},
+       .examples = {{"kvcs kv get org_slug:default", ""}},
        .run = run_get},
       {.name = "kv put",
        .summary = "Write one value.",
@@ -147,15 +173,18 @@ std::vector<Command> value_commands() {
 std::vector<Command> kv_commands() {
   std::vector<Command> all = value_commands();
   all.push_back({.name = "kv list",
-                 .summary = "List the keys of one family.",
-                 .options = {family_option(),
+                 .summary = "List keys, of all families or of one.",
+                 .options = {{.name = "--family",
+                              .help = "Only this part of the store.",
+                              .choices = {std::begin(kFamilies), std::end(kFamilies)}},
                              {.name = "--prefix", .help = "Only keys that begin so."},
                              {.name = "--max",
                               .kind = ValueKind::kNumber,
                               .help = "At most N.",
                               .min = 1,
                               .max = 10'000'000}},
-                 .examples = {{"kvcs kv list --family config --prefix org:", ""}},
+                 .examples = {{"kvcs kv list --prefix org:", ""},
+                              {"kvcs kv list --family quota --max 100", ""}},
                  .run = run_list});
   all.push_back(
       {.name = "kv export",

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "identity/admin_common.h"
 #include "kv/bulk_json.h"
+#include "kv/keyspace.h"
 
 namespace kvcs {
 
@@ -12,9 +13,16 @@ using namespace admin_api;
 
 namespace {
 
+// {family}, or "auto": the one that a key of this form has.
+Result<KvFamily> family_of(const http::Request& request, std::string_view key) {
+  const std::string_view name = request.param("family");
+  if (name == "auto") return keyspace::family_of_key(key);
+  return parse_kv_family(name);
+}
+
 // The outbox belongs to the ledger: an entry changed by hand would break the audit's chain.
 Result<KvFamily> writable_family(const http::Request& request) {
-  const KvFamily family = KVCS_TRY(parse_kv_family(request.param("family")));
+  const KvFamily family = KVCS_TRY(family_of(request, request.param("key")));
   if (family == KvFamily::kOutbox) return invalid("The family 'outbox' is read-only.");
   return family;
 }
@@ -72,8 +80,8 @@ Result<http::Response> KvApi::list(http::Request& request) {
 }
 
 Result<http::Response> KvApi::get(http::Request& request) {
-  const KvFamily family = KVCS_TRY(parse_kv_family(request.param("family")));
   const std::string_view key = request.param("key");
+  const KvFamily family = KVCS_TRY(family_of(request, key));
   const Result<KvEntry> entry = kv_.get(family, key);
   if (entry.code() == Code::kNotFound) {
     return not_found("No key '" + printable(key, 200) + "' in family '" +

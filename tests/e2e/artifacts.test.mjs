@@ -40,9 +40,29 @@ test('upload, list, download and delete through the binary', () => withDaemon(as
   assert.equal(download.status, 0, download.stderr);
   assert.deepEqual(readFileSync(join(daemon.folder, 'back.kv')), bytes);
   assert.equal((await daemon.cli('download', id, '-o', 'back.kv')).status, 1);
+  const unasked = await daemon.cli('delete', id);
+  assert.equal(unasked.status, 1);
+  assert.match(unasked.stderr, /Nobody answered; nothing was changed/);
+  assert.match((await daemon.cli('list')).stdout, /demo/);
   assert.equal((await daemon.cli('delete', id, '-y')).status, 0);
   assert.match((await daemon.cli('list')).stdout, /No artifacts/);
   assert.equal(filesUnder(join(daemon.data, 'blobs')).length, 0);
+}));
+
+test('the store of a running daemon is read and changed by key, its family told by the form', () => withDaemon(async (daemon) => {
+  assert.equal((await daemon.cli('kv', 'put', 'briefing:2026-01-01', 'all is well', '--ttl', '3600')).status, 0);
+  assert.equal((await daemon.cli('kv', 'get', 'briefing:2026-01-01')).stdout, 'all is well\n');
+  assert.equal((await daemon.cli('kv', 'get', 'briefing:2026-01-01', '--family', 'config')).status, 1);
+  const listed = JSON.parse((await daemon.cli('kv', 'list', '--prefix', 'briefing:', '--json')).stdout);
+  assert.deepEqual(listed.map((key) => [key.name, key.family]), [['briefing:2026-01-01', 'system']]);
+  const all = JSON.parse((await daemon.cli('kv', 'list', '--max', '3', '--json')).stdout);
+  assert.equal(all.length, 3);
+  const bulk = await daemon.cli('kv', 'export', '--prefix', 'briefing:');
+  assert.equal((await daemon.cli('kv', 'delete', 'briefing:2026-01-01', '-y')).status, 0);
+  assert.equal((await daemon.cli('kv', 'get', 'briefing:2026-01-01')).status, 1);
+  writeFileSync(join(daemon.folder, 'bulk.json'), bulk.stdout);
+  assert.equal((await daemon.cli('kv', 'import', 'bulk.json')).status, 0);
+  assert.equal((await daemon.cli('kv', 'get', 'briefing:2026-01-01')).stdout, 'all is well\n');
 }));
 
 test('the credentials of a daemon nearby are found without any setting', () => withDaemon(async (daemon) => {

@@ -43,12 +43,14 @@ export class Daemon {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  // As a person in a second terminal, in the daemon's folder.
+  // As a script beside the daemon, in its folder, with nothing on stdin.
   async cli(...args) {
     const env = { PATH: process.env.PATH, HOME: this.folder, KVCS_API_URL: this.url,
       KVCS_API_KEY: this.credentials.api_key, KVCS_ADMIN_KEY: this.credentials.admin_key };
     try {
-      const { stdout } = await promisify(execFile)(binary, args, { cwd: this.folder, env });
+      const running = promisify(execFile)(binary, args, { cwd: this.folder, env });
+      running.child.stdin.end();
+      const { stdout } = await running;
       return { status: 0, stdout };
     } catch (failure) {
       return { status: failure.code, stdout: failure.stdout, stderr: failure.stderr };

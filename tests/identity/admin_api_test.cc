@@ -218,6 +218,11 @@ TEST_CASE("admin: the store can be browsed, written and moved; secrets stay hidd
   const RawResponse imported = app.as_owner("PUT", "/admin/kv/bulk", exported);
   CHECK(imported.body.find("\"imported\":1") != std::string::npos);
   CHECK(app.as_owner("GET", value).status == 200);
+  CHECK(app.as_owner("GET", "/admin/kv/auto/values/api_config:demo").status == 200);
+  CHECK(app.as_owner("PUT", "/admin/kv/auto/values/tokens:t:p:b", "sealed-text").status == 204);
+  CHECK(app.as_owner("GET", "/admin/kv/auto/values/tokens:t:p:b").body.find("sealed-text") ==
+        std::string::npos);
+  CHECK(app.as_owner("GET", "/admin/kv/auto/keys").status == 400);
   CHECK(app.as_owner("GET", "/admin/kv/nope/keys").status == 400);
   CHECK(app.as_owner("PUT", "/admin/kv/outbox/values/x", "v").status == 400);
   CHECK(app.as_owner("PUT", value + "?expiration_ttl=60&expiration=1", "v").status == 400);
