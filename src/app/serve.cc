@@ -1,5 +1,6 @@
 // The daemon's main thread: signals and systemd.
 #include <signal.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
@@ -48,6 +49,7 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   // Threads inherit the mask, so that these signals come to this thread only.
   if (pthread_sigmask(SIG_BLOCK, &signals, nullptr) != 0) return internal("pthread_sigmask failed");
   ::signal(SIGPIPE, SIG_IGN);
+  ::umask(0077);  // RocksDB and SQLite create files by it; they are the daemon's alone.
   log::Level level;
   if (log::parse_level(config.log.level, level)) log::set_level(level);
 

@@ -1,6 +1,7 @@
 // The real binary: start, signals, a second daemon, kill -9.
 #include <catch2/catch.hpp>
 
+#include <filesystem>
 #include <fstream>
 
 #include "app/files.h"
@@ -35,6 +36,11 @@ TEST_CASE("serve: starts on an empty directory, names no secret, stops on SIGTER
     const std::string key = admin_key(data);
     CHECK(fetch(port, "GET", "/admin/me", {{"Authorization", "Bearer " + key}}).status == 200);
     CHECK(daemon.log().find(key) == std::string::npos);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(data)) {
+      INFO(entry.path().string());
+      CHECK((entry.status().permissions() & std::filesystem::perms(077)) ==
+            std::filesystem::perms::none);
+    }
     daemon.signal(number);
     CHECK(daemon.wait() == 0);
     CHECK(daemon.log().find("server.stopped") != std::string::npos);
