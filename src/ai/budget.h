@@ -63,7 +63,7 @@ class Reservation final {
   ~Reservation();
   bool grace() const;
   const std::string& period() const;
-  // The user's counters at admission, for the x-gateway-* headers.
+  // The user's counters at admission, this request counted, for the x-gateway-* headers.
   const BudgetView& user_at_admission() const;
   // Updates what an interrupted request would be charged; cheap, no I/O.
   void set_seen(UsageRecord record);

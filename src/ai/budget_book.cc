@@ -185,7 +185,8 @@ Result<BudgetBook::Admission> BudgetBook::admit_counted(const BudgetAsk& ask,
     forget_old_months(open.month);
     KVCS_TRY(check_limits(ask, open.month));
     const BudgetCounter& user = counters_[counter_key("user", open.user_id, open.month)];
-    admission.user = {user.used, user.reserved, user.request_count, user.error_count, open.month};
+    admission.user = {user.used, user.reserved, user.request_count + 1, user.error_count,
+                      open.month};
     hold(open, +1);
   }
   KvBatch batch;
@@ -224,7 +225,7 @@ Result<BudgetBook::Admission> BudgetBook::admit_in_failure(const BudgetAsk& ask,
   day.reserved = add(day.reserved, open.estimate);
   grace_requests_++;
   hold(open, +1);
-  return Admission{std::move(open), BudgetView{0, 0, 0, 0, format_month(clock_.unix_ms())}};
+  return Admission{std::move(open), BudgetView{0, 0, 1, 0, format_month(clock_.unix_ms())}};
 }
 
 void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record) {

@@ -18,8 +18,9 @@ struct ChatProxy::Call {
   std::shared_ptr<const Organization> organization;
   std::shared_ptr<const User> user;
   std::vector<ModelTarget> targets;
-  std::vector<PricedModel> prices;  // One per target.
-  size_t chosen = 0;                // Of targets, once the provider has answered.
+  std::vector<Secret> credentials;  // One per target, as the prices.
+  std::vector<PricedModel> prices;
+  size_t chosen = 0;            // Of targets, once the provider has answered.
   int64_t estimate_tokens = 0;  // Input and the most output; what tokens_per_minute was charged.
   std::optional<Reservation> reservation;
   std::unique_ptr<UsageMeter> meter;

@@ -11,9 +11,10 @@
 namespace kvcs::ai {
 namespace {
 
-// Client headers that change what a provider does; everything else stays here.
-constexpr std::array<std::string_view, 5> kForwardedHeaders = {
-    "anthropic-version", "anthropic-beta", "openai-beta", "idempotency-key", "accept"};
+// Client headers that change what a provider does; everything else stays here. An idempotency key
+// too: the callers of one provider account must not meet each other's answers there.
+constexpr std::array<std::string_view, 4> kForwardedHeaders = {
+    "anthropic-version", "anthropic-beta", "openai-beta", "accept"};
 
 http::Dialect dialect_of(ApiKind api) {
   return api == ApiKind::kMessages ? http::Dialect::kAnthropic : http::Dialect::kOpenAi;
@@ -29,11 +30,38 @@ int64_t saturating_times(int64_t a, int64_t b) {
   return __builtin_mul_overflow(a, b, &product) ? INT64_MAX / 4 : product;
 }
 
-struct RateScope {
-  std::string key;
-  int64_t requests_per_minute, tokens_per_minute;
-  std::string_view words;
+// One token bucket that a request takes from.
+struct RateBucket {
+  std::string_view scope, id;  // "key" and the key's id
+  std::string_view words;      // For people: "API key"
+  bool tokens;                 // Counts tokens, not requests.
+  int64_t per_minute, cost;
+
+  std::string name() const {
+    std::string name(scope);
+    return name.append(":").append(id).append(tokens ? ":t" : ":r");
+  }
+  Status refusal(const RateDecision& decision) const {
+    const std::string unit = tokens ? " tokens" : " requests";
+    const std::string may = "This " + std::string(words) + " may use " +
+                            std::to_string(per_minute) + unit + " per minute";
+    const std::string advice =
+        cost > per_minute
+            ? ", and this request alone is about " + std::to_string(cost) + "; ask for less."
+            : "; try again in " + std::to_string(decision.retry_after_s) + " s.";
+    return rate_limited(may + advice,
+                        static_cast<int>(std::max<int64_t>(1, decision.retry_after_s)))
+        .with_reason("rate_limit_exceeded");
+  }
 };
+
+// JSON, or nothing said.
+bool is_json(const http::Request& request) {
+  const auto type = request.header("content-type");
+  if (!type || *type == "application/json") return true;
+  const std::string essence = lower_ascii(trim(type->substr(0, type->find(';'))));
+  return essence == "application/json" || essence.ends_with("+json");
+}
 
 void add_rate_headers(const RateDecision& decision,
                       std::vector<std::pair<std::string, std::string>>& headers) {
@@ -111,20 +139,26 @@ Result<http::Response> ChatProxy::messages(http::Request& request) {
 
 Result<http::Response> ChatProxy::handle(http::Request& request, ApiKind api,
                                          std::string_view path) {
+  if (!is_json(request)) {
+    const Status refused =
+        invalid("Content-Type: '" + printable(*request.header("content-type"), 60) +
+                "' is not application/json.")
+            .with_reason("unsupported_media_type");
+    return http::problem_response(415, refused, dialect_of(api), request.request_id);
+  }
   // Owners: this function, and the closure that streams the answer.
   auto call = std::make_shared<Call>(request);
   call->path = path;
   std::string body = KVCS_TRY(request.body->read_all());
   call->chat = KVCS_TRY(parse_chat_request(api, std::move(body)));
   KVCS_TRY(load_caller(*call));
-  KVCS_TRY(choose_targets(*call));
-  if (Status limited = take_rate(*call); !limited.ok()) {
-    http::Response refused = http::problem_response(limited, dialect_of(api), request.request_id);
-    for (auto& [name, value] : call->rate_headers) refused.set(name, value);
-    return refused;
-  }
+  KVCS_TRY(find_targets(*call));
+  KVCS_TRY(find_prices(*call));
+  call->estimate_tokens = call->chat.input_guess;
+  if (Status limited = take_rate(*call); !limited.ok()) return refusal(*call, limited);
   if (Status refused = reserve(*call); !refused.ok()) {
     return_tokens(*call, 0);
+    if (refused.code() == Code::kQuotaExceeded) return refusal(*call, refused);
     return refused;
   }
   Result<std::unique_ptr<http::UpstreamResponse>> upstream = forward(*call);
@@ -151,9 +185,19 @@ Status ChatProxy::load_caller(Call& call) const {
   return ok();
 }
 
-Status ChatProxy::choose_targets(Call& call) const {
+http::Response ChatProxy::refusal(const Call& call, const Status& why) const {
+  http::Response refused =
+      http::problem_response(why, dialect_of(call.chat.api), call.request.request_id);
+  for (const auto& [name, value] : call.rate_headers) refused.set(name, value);
+  if (why.code() != Code::kQuotaExceeded) return refused;
+  if (const Result<BudgetView> user = budgets_.view("user", call.user->id, ""); user.ok()) {
+    add_gateway_headers(*user, call.user->monthly_limit_nano_usd, -1, false, refused);
+  }
+  return refused;
+}
+
+Status ChatProxy::find_targets(Call& call) const {
   const Organization& organization = *call.organization;
-  overrides_.refresh_if_changed();
   call.targets = KVCS_TRY(providers_.resolve(call.chat.model, call.chat.api));
   const auto allowed = [&](const std::vector<std::string>& list) {
     return model_allowed(list, call.chat.model) ||
@@ -169,6 +213,21 @@ Status ChatProxy::choose_targets(Call& call) const {
                      "/v1/models.")
         .with_reason("model_not_allowed");
   }
+  for (const ModelTarget& target : call.targets) {
+    call.credentials.push_back(KVCS_TRY(providers_.credential(organization.id, *target.provider)));
+    if (call.credentials.back().empty() && target.provider->needs_api_key()) {
+      return unauthenticated("The provider '" + target.provider->name +
+                             "' has no API key here; an admin can set one with PUT "
+                             "/admin/ai/providers/{name}.")
+          .with_reason("provider_key_missing");
+    }
+  }
+  return ok();
+}
+
+Status ChatProxy::find_prices(Call& call) const {
+  const Organization& organization = *call.organization;
+  overrides_.refresh_if_changed();
   for (const ModelTarget& target : call.targets) {
     Result<PricedModel> priced =
         pricing_.find(organization.id, target.provider->name, target.model);
@@ -188,30 +247,28 @@ Status ChatProxy::choose_targets(Call& call) const {
 
 Status ChatProxy::take_rate(Call& call) const {
   const Principal& who = call.request.principal;
-  const KeyLimits& key = who.key_limits;
-  const std::array<RateScope, 3> scopes = {
-      {{"key:" + who.key_id, key.requests_per_minute, key.tokens_per_minute, "API key"},
-       {"user:" + call.user->id, call.user->requests_per_minute, call.user->tokens_per_minute,
-        "user"},
-       {"org:" + call.organization->id, call.organization->requests_per_minute,
-        call.organization->tokens_per_minute, "organization"}}};
-  call.estimate_tokens = call.chat.input_guess;
-  for (const RateScope& scope : scopes) {
-    for (const bool tokens : {false, true}) {
-      const int64_t per_minute = tokens ? scope.tokens_per_minute : scope.requests_per_minute;
-      if (per_minute < 0) continue;
-      const RateDecision decision = limiter_.take(scope.key + (tokens ? ":t" : ":r"), per_minute,
-                                                  tokens ? call.estimate_tokens : 1);
-      if (!tokens) add_rate_headers(decision, call.rate_headers);
-      if (decision.allowed) continue;
-      add_rate_headers(decision, call.rate_headers);
-      return rate_limited("This " + std::string(scope.words) + " may use " +
-                              std::to_string(per_minute) + (tokens ? " tokens" : " requests") +
-                              " per minute; try again in " +
-                              std::to_string(decision.retry_after_s) + " s.",
-                          static_cast<int>(std::max<int64_t>(1, decision.retry_after_s)))
-          .with_reason("rate_limit_exceeded");
+  const User& user = *call.user;
+  const Organization& organization = *call.organization;
+  const int64_t tokens = call.estimate_tokens;
+  const std::array<RateBucket, 6> buckets = {
+      {{"key", who.key_id, "API key", false, who.key_limits.requests_per_minute, 1},
+       {"key", who.key_id, "API key", true, who.key_limits.tokens_per_minute, tokens},
+       {"user", user.id, "user", false, user.requests_per_minute, 1},
+       {"user", user.id, "user", true, user.tokens_per_minute, tokens},
+       {"org", organization.id, "organization", false, organization.requests_per_minute, 1},
+       {"org", organization.id, "organization", true, organization.tokens_per_minute, tokens}}};
+  for (size_t i = 0; i < buckets.size(); i++) {
+    const RateBucket& bucket = buckets[i];
+    if (bucket.per_minute < 0) continue;
+    const RateDecision decision = limiter_.take(bucket.name(), bucket.per_minute, bucket.cost);
+    if (!bucket.tokens || !decision.allowed) add_rate_headers(decision, call.rate_headers);
+    if (decision.allowed) continue;
+    // A refused request uses nothing up.
+    for (size_t before = 0; before < i; before++) {
+      const RateBucket& taken = buckets[before];
+      if (taken.per_minute > 0) limiter_.adjust(taken.name(), taken.per_minute, -taken.cost);
     }
+    return bucket.refusal(decision);
   }
   return ok();
 }
@@ -263,10 +320,9 @@ Result<std::unique_ptr<http::UpstreamResponse>> ChatProxy::forward(Call& call) c
   for (call.chosen = 0;; call.chosen++) {
     const ModelTarget& target = call.targets[call.chosen];
     const bool last = call.chosen + 1 == call.targets.size();
-    const Secret credential =
-        KVCS_TRY(providers_.credential(call.organization->id, *target.provider));
-    auto upstream = upstream_.open(build_upstream_request(
-        call.request, call.chat, target, call.path, credential, config_.idle_timeout_ms));
+    auto upstream = upstream_.open(build_upstream_request(call.request, call.chat, target,
+                                                          call.path, call.credentials[call.chosen],
+                                                          config_.idle_timeout_ms));
     const bool client_left = upstream.status().reason() == "client_gone";
     const bool try_next = upstream.ok() ? is_retryable((*upstream)->status()) : !client_left;
     if (last || !try_next) return upstream;
@@ -279,13 +335,12 @@ Result<http::Response> ChatProxy::count_tokens(http::Request& request) {
   std::string body = KVCS_TRY(request.body->read_all());
   call.chat = KVCS_TRY(parse_chat_request(ApiKind::kMessages, std::move(body)));
   KVCS_TRY(load_caller(call));
-  call.targets = KVCS_TRY(providers_.resolve(call.chat.model, ApiKind::kMessages));
-  KVCS_TRY(take_rate(call));
-  auto upstream = KVCS_TRY(forward(call));
-  http::Response response;
-  response.status = upstream->status();
-  copy_answer_headers(*upstream, response);
-  response.body = KVCS_TRY(upstream->read_all(config_.answer_max_bytes));
+  KVCS_TRY(find_targets(call));
+  if (Status limited = take_rate(call); !limited.ok()) return refusal(call, limited);
+  Result<std::unique_ptr<http::UpstreamResponse>> upstream = forward(call);
+  if (!upstream.ok()) return std::move(upstream).status().with_reason("proxy_error");
+  http::Response response = KVCS_TRY(whole_answer(**upstream));
+  for (const auto& [name, value] : call.rate_headers) response.set(name, value);
   return response;
 }
 

@@ -38,7 +38,7 @@ class ChatProxy final {
   Result<http::Response> responses(http::Request& request);
   Result<http::Response> embeddings(http::Request& request);
   Result<http::Response> messages(http::Request& request);
-  // Free of charge at the provider; only rate-limited here.
+  // Costs nothing and is not billed: the models allowed and the requests per minute apply.
   Result<http::Response> count_tokens(http::Request& request);
 
   struct Stats {
@@ -50,10 +50,15 @@ class ChatProxy final {
   struct Call;
   Result<http::Response> handle(http::Request& request, ApiKind api, std::string_view path);
   Status load_caller(Call& call) const;
-  Status choose_targets(Call& call) const;
+  // Where the model lives, with credentials; Forbidden when it is not allowed.
+  Status find_targets(Call& call) const;
+  Status find_prices(Call& call) const;
   Status take_rate(Call& call) const;
   Status reserve(Call& call) const;
+  http::Response refusal(const Call& call, const Status& why) const;
   Result<std::unique_ptr<http::UpstreamResponse>> forward(Call& call) const;
+  // The provider's answer as it came.
+  Result<http::Response> whole_answer(http::UpstreamResponse& upstream) const;
   Result<http::Response> answer_whole(Call& call, http::UpstreamResponse& upstream) const;
   http::Response answer_stream(std::shared_ptr<Call> call,
                                std::unique_ptr<http::UpstreamResponse> upstream) const;

@@ -26,6 +26,15 @@ class StreamCount final {
   std::atomic<int64_t>& count_;
 };
 
+// How a broken answer is told: whatever it was, the client could not help it.
+Status provider_failure(Status failure, uint64_t answer_max_bytes) {
+  if (failure.code() == Code::kTooLarge) {
+    failure = upstream_failed("The provider's answer is over the limit of " +
+                              format_bytes(answer_max_bytes) + " (ai.answer_max_bytes).");
+  }
+  return std::move(failure).with_reason("proxy_error");
+}
+
 }  // namespace
 
 void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, int64_t cost_nano_usd,
@@ -35,7 +44,7 @@ void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, in
   response.set("x-gateway-usage-usd", format_usd_fixed(used, 4));
   response.set("x-gateway-limit-usd", format_usd(user_limit_nano_usd));
   response.set("x-gateway-remaining-usd", format_usd_fixed(remaining, 4));
-  response.set("x-gateway-request-count", std::to_string(user.request_count + 1));
+  response.set("x-gateway-request-count", std::to_string(user.request_count));
   response.set("x-gateway-current-month", user.month);
   if (cost_nano_usd >= 0) {
     response.set("x-gateway-cost-usd", format_usd_fixed(cost_nano_usd, 6));
@@ -103,13 +112,11 @@ void ChatProxy::return_tokens(const Call& call, int64_t used_tokens) const {
                   correction);
 }
 
-Result<http::Response> ChatProxy::pass_error(Call& call, http::UpstreamResponse& upstream) const {
-  upstream_errors_++;
-  const int status = upstream.status();
+Result<http::Response> ChatProxy::whole_answer(http::UpstreamResponse& upstream) const {
   Result<std::string> body = upstream.read_all(config_.answer_max_bytes);
-  settle(call, status, false);
-  if (!body.ok()) return std::move(body).status().with_reason("proxy_error");
-  if (status < 400) {
+  if (!body.ok()) return provider_failure(std::move(body).status(), config_.answer_max_bytes);
+  const int status = upstream.status();
+  if (status >= 300 && status < 400) {
     return upstream_failed("The provider answered with a redirect (" + std::to_string(status) +
                            "), which is not followed; correct its base_url.")
         .with_reason("proxy_error");
@@ -118,7 +125,18 @@ Result<http::Response> ChatProxy::pass_error(Call& call, http::UpstreamResponse&
   response.status = status;
   copy_answer_headers(upstream, response);
   response.body = std::move(*body);
-  for (auto& [name, value] : call.rate_headers) response.set(name, value);
+  return response;
+}
+
+Result<http::Response> ChatProxy::pass_error(Call& call, http::UpstreamResponse& upstream) const {
+  upstream_errors_++;
+  const BudgetView user = call.reservation->user_at_admission();
+  const bool grace = call.reservation->grace();
+  Result<http::Response> response = whole_answer(upstream);
+  settle(call, upstream.status(), false);
+  if (!response.ok()) return response;
+  add_gateway_headers(user, call.user->monthly_limit_nano_usd, 0, grace, *response);
+  for (auto& [name, value] : call.rate_headers) response->set(name, value);
   return response;
 }
 
@@ -129,7 +147,7 @@ Result<http::Response> ChatProxy::answer_whole(Call& call, http::UpstreamRespons
     const bool left = body.status().reason() == "client_gone";
     (left ? client_gone_ : upstream_errors_)++;
     settle(call, left ? kClientClosedRequest : 502, true);
-    return std::move(body).status().with_reason("proxy_error");
+    return provider_failure(std::move(body).status(), config_.answer_max_bytes);
   }
   call.meter->on_json(*body);
   const BudgetView user = call.reservation->user_at_admission();

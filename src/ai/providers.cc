@@ -111,6 +111,14 @@ std::string Provider::url(std::string_view path) const {
   return url.append(path);
 }
 
+bool Provider::needs_api_key() const {
+  const bool own_address = base_url.empty() || base_url == default_base_url(kind);
+  const bool in_headers = std::any_of(headers.begin(), headers.end(), [](const auto& header) {
+    return header.first == "authorization" || header.first == "x-api-key";
+  });
+  return kind != ProviderKind::kOpenAiCompatible && own_address && !in_headers;
+}
+
 Result<Provider> parse_provider(std::string_view name, const Json& object,
                                 std::optional<Secret>& api_key) {
   if (!is_slug(name)) {
@@ -139,7 +147,9 @@ Result<Provider> parse_provider(std::string_view name, const Json& object,
   if (api_key && !is_header_value(api_key->reveal())) {
     reader.fail("api_key", "has characters that no header can carry.");
   }
+  // What GET shows may be sent back.
   reader.member("name");
+  reader.member("has_api_key");
   KVCS_TRY(reader.finish());
   KVCS_TRY(check_base_url(provider.base_url));
   return provider;
@@ -314,7 +324,14 @@ Status Providers::put(Provider provider, std::optional<Secret> api_key, const Au
 
 Status Providers::remove(std::string_view name, const AuditContext& who) {
   const std::string key = keyspace::ai_provider(name);
-  KVCS_TRY(kv_.get(KvFamily::kConfig, key));
+  const Status present = kv_.get(KvFamily::kConfig, key).status();
+  if (present.code() == Code::kNotFound) {
+    KVCS_TRY(find(name));
+    return conflict("The provider '" + std::string(name) +
+                    "' comes from the configuration file or the environment; remove it there.")
+        .with_reason("provider_configured");
+  }
+  KVCS_TRY(Status(present));
   KvBatch batch;
   batch.remove(KvFamily::kConfig, key);
   return audited_.write(batch, who);
@@ -323,6 +340,9 @@ Status Providers::remove(std::string_view name, const AuditContext& who) {
 Status Providers::put_credential(std::string_view organization_id, std::string_view provider,
                                  const Secret& api_key, const AuditContext& who) {
   KVCS_TRY(find(provider));
+  if (!is_header_value(api_key.reveal())) {
+    return invalid("api_key: has characters that no header can carry.");
+  }
   const std::string key = keyspace::org_credential(organization_id, provider);
   KvBatch batch;
   batch.put(KvFamily::kConfig, key, sealer_.seal(api_key.reveal(), key));
@@ -332,7 +352,12 @@ Status Providers::put_credential(std::string_view organization_id, std::string_v
 Status Providers::remove_credential(std::string_view organization_id, std::string_view provider,
                                     const AuditContext& who) {
   const std::string key = keyspace::org_credential(organization_id, provider);
-  KVCS_TRY(kv_.get(KvFamily::kConfig, key));
+  const Status present = kv_.get(KvFamily::kConfig, key).status();
+  if (present.code() == Code::kNotFound) {
+    return not_found("The organization has no key of its own at '" + printable(provider, 60) +
+                     "'.");
+  }
+  KVCS_TRY(Status(present));
   KvBatch batch;
   batch.remove(KvFamily::kConfig, key);
   return audited_.write(batch, who);

@@ -41,6 +41,8 @@ struct Provider {
 
   // "<base_url>[/v1]<path>", path like "/chat/completions".
   std::string url(std::string_view path) const;
+  // At the vendor's own address nothing works without one.
+  bool needs_api_key() const;
 };
 
 // Strict: unknown members, bad URLs and reserved headers are Invalid, naming the member. `api_key`
