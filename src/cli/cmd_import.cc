@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/decimal.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
 #include "kvfile/import.h"
@@ -40,8 +41,9 @@ Result<Opened> open_llama(const Invocation& in) {
   const bool raw = options.rope == RopeOrder::kRaw;
   std::string why = "as told";
   if (llama.rope.detected) {
-    why = "detected: pair lengths of equal tokens differ by " + decimal(llama.rope.spread, 4) +
-          " over " + std::to_string(llama.rope.rows_compared) + " places";
+    why = "detected: pair lengths of equal tokens differ by " +
+          format_decimal(llama.rope.spread, 4) + " over " +
+          std::to_string(llama.rope.rows_compared) + " places";
     opened.facts["spread"] = llama.rope.spread;
   }
   opened.findings = {llama.seen,

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/bytes.h"
+#include "base/decimal.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
 #include "kvfile/kvfile.h"
@@ -63,10 +64,10 @@ std::vector<std::string> stats_row(const std::string& name, uint64_t bytes,
                                    const kvfile::PartStats& stats) {
   return {name,
           format_bytes(bytes),
-          decimal(stats.min, 4),
-          decimal(stats.max, 4),
-          decimal(stats.mean, 5),
-          decimal(stats.deviation, 5),
+          format_decimal(stats.min, 4),
+          format_decimal(stats.max, 4),
+          format_decimal(stats.mean, 5),
+          format_decimal(stats.deviation, 5),
           std::to_string(stats.zeros),
           std::to_string(stats.nonfinite)};
 }
@@ -78,7 +79,8 @@ void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidec
                            static_cast<double>(header.tokens);
   std::vector<std::vector<std::string>> rows = {
       {"file", printable(file.path())},
-      {"size", format_bytes(header.file_bytes) + " (" + decimal(per_token, 0) + " B per token)"},
+      {"size",
+       format_bytes(header.file_bytes) + " (" + format_decimal(per_token, 0) + " B per token)"},
       {"scheme", std::string(scheme_name(header.scheme)) + ", stored as " +
                      std::string(dtype_name(header.storage_dtype)) + ", values " +
                      std::string(dtype_name(header.dtype))},

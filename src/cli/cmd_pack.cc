@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/decimal.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
 #include "kvfile/pack.h"
@@ -21,9 +22,9 @@ int print_report(const Result<kvfile::PackReport>& report, const Invocation& in,
   }
   console.print(printable(in.text("output")) + ": " + format_bytes(report->original_bytes) +
                 " original, " + format_bytes(report->packed_bytes) + " packed (" +
-                decimal(static_cast<double>(report->original_bytes) /
-                            static_cast<double>(report->packed_bytes),
-                        3) +
+                format_decimal(static_cast<double>(report->original_bytes) /
+                                   static_cast<double>(report->packed_bytes),
+                               3) +
                 "x)");
   return kExitOk;
 }

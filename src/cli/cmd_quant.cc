@@ -1,9 +1,8 @@
 #include <nlohmann/json.hpp>
 
-#include <charconv>
-
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
 #include "kvfile/quantize.h"
@@ -16,12 +15,7 @@ using kvfile::Scheme;
 Result<std::optional<double>> read_decimal(const Invocation& in, std::string_view name) {
   const std::optional<std::string> text = in.optional_text(name);
   if (!text) return std::optional<double>();
-  double value = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error != std::errc() || end != text->data() + text->size()) {
-    return invalid("--" + std::string(name) + ": '" + printable(*text, 40) + "' is not a number");
-  }
-  return std::optional<double>(value);
+  return std::optional<double>(KVCS_TRY(parse_decimal(*text, "--" + std::string(name))));
 }
 
 // The input is an argument, or --input as kvcdn has it.
@@ -89,7 +83,7 @@ int run_quant(const Invocation& in, Console& console) {
   console.print(
       printable(options->output) + ": " + std::string(scheme_name(report->header.scheme)) + ", " +
       format_bytes(report->original_bytes) + " to " + format_bytes(report->quantized_bytes) + " (" +
-      decimal(ratio, 2) + "x)" + (report->verified ? ", verified" : ""));
+      format_decimal(ratio, 2) + "x)" + (report->verified ? ", verified" : ""));
   if (report->nonfinite + report->saturated > 0) {
     console.print("Replaced " + std::to_string(report->nonfinite) + " values that were not " +
                   "finite, cut " + std::to_string(report->saturated) + " out of range.");

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/decimal.h"
+
 namespace kvcs::cli {
 namespace {
 
@@ -24,22 +26,15 @@ std::vector<std::string> part_row(const std::string& name, const PartError& part
   char mse[32];
   std::snprintf(mse, sizeof mse, "%.3e", part.mse);
   return {name,
-          decimal(part.error_max, 5),
+          format_decimal(part.error_max, 5),
           mse,
-          decimal(part.snr_db, 2),
-          decimal(part.cosine_mean, 6),
-          decimal(part.cosine_min, 6),
-          attention ? decimal(*attention, 4) : "-"};
+          format_decimal(part.snr_db, 2),
+          format_decimal(part.cosine_mean, 6),
+          format_decimal(part.cosine_min, 6),
+          attention ? format_decimal(*attention, 4) : "-"};
 }
 
 }  // namespace
-
-std::string decimal(double value, int digits) {
-  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 Json geometry_json(const kvfile::KvHeader& header) {
   return Json{{"scheme", std::string(scheme_name(header.scheme))},

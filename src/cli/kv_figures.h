@@ -10,8 +10,6 @@
 
 namespace kvcs::cli {
 
-// Fixed digits without the locale; "inf" when infinite.
-std::string decimal(double value, int digits);
 Json geometry_json(const kvfile::KvHeader& header);
 Json compare_json(const kvfile::CompareReport& report);
 // One row per layer when `each_layer`, then all keys and all values.

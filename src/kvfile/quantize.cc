@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/decimal.h"
 #include "base/json.h"
 #include "kvfile/parallel.h"
 #include "kvfile/tiles.h"
@@ -192,12 +193,6 @@ std::string event_json(const QuantizeOptions& options, const QuantizeReport& rep
     append_json_string(quoted, value);
     raw(name, quoted);
   };
-  const auto number = [](double value) {
-    char digits[40];
-    std::snprintf(digits, sizeof digits, "%.17g", value);
-    std::string shown = digits;
-    return shown.find_first_of(".e") == std::string::npos ? shown + ".0" : shown;
-  };
   double error_max = 0;
   if (report.errors) {
     error_max = std::max(report.errors->keys.error_max, report.errors->values.error_max);
@@ -211,9 +206,9 @@ std::string event_json(const QuantizeOptions& options, const QuantizeReport& rep
   raw("num_layers", std::to_string(report.header.layers));
   raw("original_nbytes", std::to_string(report.original_bytes));
   raw("quantized_nbytes", std::to_string(report.quantized_bytes));
-  raw("compression_ratio", number(static_cast<double>(report.original_bytes) /
-                                  static_cast<double>(report.quantized_bytes)));
-  raw("max_quant_error", number(error_max));
+  raw("compression_ratio", format_shortest(static_cast<double>(report.original_bytes) /
+                                           static_cast<double>(report.quantized_bytes)));
+  raw("max_quant_error", format_shortest(error_max));
   raw("verify_enabled", options.verify ? "true" : "false");
   text("verification_result", options.verify ? "Match" : "Skipped");
   raw("mismatch_indices", "[]");
