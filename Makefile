@@ -16,7 +16,7 @@ VERSION := $(shell git describe --tags --dirty 2>/dev/null || \
   { v=$$(cat packaging/VERSION); c=$$(git describe --always --dirty 2>/dev/null) && echo "$$v+g$$c" || echo "$$v"; })
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
-PKGS := sqlite3 libsodium yaml-cpp libcurl openssl libzstd libsystemd cairo simdjson
+PKGS := sqlite3 libsodium yaml-cpp libcurl openssl libzstd libsystemd cairo freetype2 simdjson
 HTTPLIB_CFLAGS := $(shell pkg-config --cflags cpp-httplib 2>/dev/null)
 CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE $(HTTPLIB_CFLAGS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # Designated initialisers leave members at their defaults on purpose.
@@ -43,7 +43,8 @@ $(error MODE is '$(MODE)'; it must be release, debug, asan or tsan)
 endif
 
 SRCS := $(sort $(shell find src -name '*.cc'))
-LIB_OBJS := $(patsubst %.cc,$(B)/%.o,$(filter-out src/main.cc,$(SRCS))) $(B)/gen/web_assets$(WEB).o
+LIB_OBJS := $(patsubst %.cc,$(B)/%.o,$(filter-out src/main.cc,$(SRCS))) $(B)/gen/web_assets$(WEB).o \
+  $(B)/src/kvfile/plot_fonts.o
 TEST_SRCS := $(sort $(shell find tests -name '*.cc' -not -path 'tests/fuzz/*' -not -path 'tests/bench/*'))
 TEST_OBJS := $(patsubst %.cc,$(B)/%.o,$(TEST_SRCS))
 BENCH_SRCS := $(sort $(wildcard tests/bench/*.cc))
@@ -141,6 +142,9 @@ $(B)/src/%.o: src/%.cc | $(B)/gen/version.h
 	@mkdir -p $(@D)
 	@echo "  CXX $<"
 	@$(CCACHE) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+$(B)/src/kvfile/plot_fonts.o: src/kvfile/plot_fonts.S $(wildcard src/kvfile/*.ttf)
+	@mkdir -p $(@D)
+	@$(CXX) -c $< -o $@
 $(B)/tests/bench/%.o: tests/bench/%.cc | $(B)/gen/version.h
 	@mkdir -p $(@D)
 	@echo "  CXX $<"

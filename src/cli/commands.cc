@@ -25,6 +25,8 @@ std::vector<Command> commands() {
   add(import_commands());
   add(export_commands());
   add(search_commands());
+  add(benchmark_commands());
+  add(plot_commands());
   add(version_commands());
   return all;
 }

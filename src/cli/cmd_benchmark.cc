@@ -1,0 +1,341 @@
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/bytes.h"
+#include "base/decimal.h"
+#include "cli/api_client.h"
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "kvfile/benchmark.h"
+#include "kvfile/benchmark_csv.h"
+
+namespace kvcs::cli {
+namespace {
+
+using kvfile::BenchmarkReport;
+using kvfile::Scheme;
+
+constexpr uint64_t kCsvBytesMax = 16 << 20;
+
+// Removed with everything in it.
+class ScratchFolder final {
+ public:
+  static Result<std::unique_ptr<ScratchFolder>> create(const std::string& parent) {
+    auto folder = std::unique_ptr<ScratchFolder>(new ScratchFolder());
+    folder->path_ = (std::filesystem::path(parent) / ".kvcs-benchmark-XXXXXX").string();
+    if (::mkdtemp(folder->path_.data()) == nullptr) {
+      const int error = errno;
+      folder->path_.clear();
+      return io_error("cannot create a scratch folder in", parent, error);
+    }
+    return folder;
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  ScratchFolder() = default;
+  std::string path_;
+};
+
+// --- against a server -----------------------------------------------------------------------
+
+// Another command of this program, as it would be typed; its JSON.
+Result<Json> run_command(std::vector<std::string> arguments) {
+  std::string out, error;
+  arguments.push_back("--json");
+  const int code = run_cli(
+      arguments, commands(), [&](std::string_view text) { out += text; },
+      [&](std::string_view text) { error += text; });
+  const Result<Json> answer = parse_json(code == kExitOk ? out : error);
+  if (code == kExitOk) return answer;
+  const std::string said = answer.ok() ? answer->value("error", error) : error;
+  return upstream_failed("kvcs " + arguments[0] + ": " + said);
+}
+
+Status measure_transfers(const std::string& path, const std::string& scratch, uint64_t repetitions,
+                         BenchmarkReport& report) {
+  std::string id;
+  const auto upload = [&]() -> Status {
+    const Json done = KVCS_TRY(
+        run_command({"upload", path, "--name", "kvcs-benchmark-" + std::to_string(getpid())}));
+    id = done.value("artifact_id", "");
+    return ok();
+  };
+  const auto remove = [&]() -> Status {
+    if (id.empty()) return ok();
+    const std::string last = std::exchange(id, "");
+    return run_command({"delete", last, "-y"}).status();
+  };
+  const std::string target = scratch + "/downloaded.kv";
+  const auto download = [&]() -> Status {
+    return run_command({"download", id, "-o", target, "--force"}).status();
+  };
+  std::error_code ignored;
+  const uint64_t bytes = std::filesystem::file_size(path, ignored);
+  Status done = kvfile::measure_operation({.name = "upload",
+                                           .bytes = bytes,
+                                           .stages = {{"sha256", bytes}},
+                                           .work = upload,
+                                           .before = remove},
+                                          repetitions, report);
+  if (done.ok()) {
+    done = kvfile::measure_operation({.name = "download",
+                                      .bytes = bytes,
+                                      .stages = {{"sha256", bytes}, {"disk_write", bytes}},
+                                      .work = download},
+                                     repetitions, report);
+  }
+  // What was uploaded goes in any case.
+  Status removed = remove();
+  KVCS_TRY(std::move(done));
+  return removed;
+}
+
+// A server that was named must answer; one that merely is configured may be away.
+Status measure_server(const Invocation& in, const std::string& scratch, uint64_t repetitions,
+                      BenchmarkReport& report) {
+  const std::optional<std::string> server = in.optional_text("server");
+  if (in.flag("no-server")) return ok();
+  if (server) ::setenv("KVCS_API_URL", server->c_str(), 1);  // Where the commands look.
+  const ApiSettings settings = find_api_settings();
+  if (!server && settings.key_source == "none") {
+    report.notes.push_back("no upload and download: no server is configured (--server URL)");
+    return ok();
+  }
+  const Status done = measure_transfers(in.text("file"), scratch, repetitions, report);
+  if (done.ok()) {
+    report.notes.push_back("upload and download against " + settings.url);
+    return ok();
+  }
+  if (server) return done;
+  report.notes.push_back("no upload and download: " + done.message());
+  return ok();
+}
+
+// --- options --------------------------------------------------------------------------------
+
+std::vector<Scheme> schemes_of(const Invocation& in) {
+  std::vector<Scheme> schemes;
+  for (const std::string& name : in.list("scheme")) {
+    schemes.push_back(*kvfile::parse_scheme(name));
+  }
+  if (!schemes.empty()) return schemes;
+  return {Scheme::kInt8,  Scheme::kInt8c,   Scheme::kQ8,
+          Scheme::kInt4c, Scheme::kFp8E4m3, Scheme::kFp8E5m2};
+}
+
+std::string folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+Result<BenchmarkReport> benchmark(const Invocation& in, Console& console) {
+  kvfile::BenchmarkOptions options;
+  options.path = in.text("file");
+  options.repetitions = static_cast<uint64_t>(in.number("reps"));
+  options.schemes = schemes_of(in);
+  options.progress = [&](const std::string& what) { console.note("measuring " + what); };
+  if (const auto path = in.optional_text("prefill-csv")) {
+    const std::string csv = KVCS_TRY(kvfile::read_small_file(*path, kCsvBytesMax));
+    Result<std::vector<kvfile::PrefillRow>> rows = kvfile::parse_prefill(csv);
+    if (!rows.ok()) return std::move(rows).status().with_context(printable(*path));
+    options.prefill = std::move(*rows);
+  }
+  const std::string output = in.text("output");
+  // Opened now, so that an output that cannot be does not cost the whole run.
+  std::unique_ptr<kvfile::AtomicFile> file;
+  if (!output.empty()) {
+    file = KVCS_TRY(
+        kvfile::AtomicFile::create(output, {options.path, kvfile::sidecar_path(options.path)}));
+  }
+  const auto scratch = KVCS_TRY(ScratchFolder::create(
+      in.optional_text("scratch").value_or(folder_of(output.empty() ? options.path : output))));
+  options.scratch = scratch->path();
+  BenchmarkReport report = KVCS_TRY(kvfile::run_benchmark(options));
+  KVCS_TRY(measure_server(in, scratch->path(), options.repetitions, report));
+  if (file != nullptr) {
+    const std::string csv = kvfile::dump_benchmark(report);
+    KVCS_TRY(file->write(0, csv.data(), csv.size()));
+    KVCS_TRY(file->publish());
+  }
+  return report;
+}
+
+// --- printing -------------------------------------------------------------------------------
+
+Json timing_json(const kvfile::Timing& timing) {
+  return Json{{"bytes", timing.bytes},
+              {"repetitions", timing.repetitions},
+              {"min_s", timing.min_s},
+              {"median_s", timing.median_s},
+              {"bytes_per_s", timing.bytes_per_s()}};
+}
+
+Json decibels_json(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
+
+Json operation_json(const kvfile::Operation& operation) {
+  Json json{{"name", operation.name}, {"scheme", operation.scheme}};
+  json.update(timing_json(operation.timing));
+  if (!operation.limit.empty()) {
+    json["limit"] = operation.limit;
+    json["limit_s"] = operation.limit_s;
+  }
+  if (operation.memory_bytes > 0) json["memory_bytes"] = operation.memory_bytes;
+  return json;
+}
+
+Json report_json(const BenchmarkReport& report) {
+  const auto facts = [](const std::vector<kvfile::Fact>& all) {
+    Json json = Json::object();
+    for (const kvfile::Fact& fact : all) json[fact.name] = fact.text;
+    return json;
+  };
+  Json json{{"machine", facts(report.machine)},
+            {"artifact", facts(report.artifact)},
+            {"limits", Json::object()},
+            {"operations", Json::array()},
+            {"errors", Json::array()},
+            {"reuse", Json::array()},
+            {"notes", report.notes}};
+  for (const kvfile::Limit& limit : report.limits) {
+    Json row = timing_json(limit.timing);
+    row["bytes_per_s"] = limit.timing.best_bytes_per_s();
+    json["limits"][limit.name] = std::move(row);
+  }
+  for (const kvfile::Operation& operation : report.operations) {
+    json["operations"].push_back(operation_json(operation));
+  }
+  for (const kvfile::SchemeError& error : report.errors) {
+    Json row{{"scheme", error.scheme},
+             {"bytes", error.bytes},
+             {"original_bytes", error.original_bytes},
+             {"keys_snr_db", decibels_json(error.keys_snr_db)},
+             {"values_snr_db", decibels_json(error.values_snr_db)}};
+    if (error.attention_error) row["attention_error"] = *error.attention_error;
+    json["errors"].push_back(std::move(row));
+  }
+  for (const kvfile::ReuseRow& reuse : report.reuse) {
+    Json row{{"tokens", reuse.tokens},
+             {"prefill_s", reuse.prefill_s},
+             {"kv_attn_s", reuse.kv_attn_s},
+             {"kv_mb", reuse.kv_mb}};
+    if (reuse.prefill_gflops) row["prefill_gflops"] = *reuse.prefill_gflops;
+    row["speedup_compute"] = reuse.speedup();
+    json["reuse"].push_back(std::move(row));
+  }
+  return json;
+}
+
+std::string rate(double bytes_per_s) {
+  return format_bytes(static_cast<uint64_t>(bytes_per_s)) + "/s";
+}
+
+std::string milliseconds(double seconds) {
+  return format_decimal(seconds * 1e3, 2) + " ms";
+}
+
+void print_report(const BenchmarkReport& report, Console& console) {
+  std::vector<std::vector<std::string>> rows = {
+      {"operation", "scheme", "median", "best", "rate", "of the limit", "peak memory"}};
+  for (const kvfile::Limit& limit : report.limits) {
+    rows.push_back({limit.name, "", milliseconds(limit.timing.median_s),
+                    milliseconds(limit.timing.min_s), rate(limit.timing.best_bytes_per_s()), "",
+                    ""});
+  }
+  for (const kvfile::Operation& operation : report.operations) {
+    const kvfile::Timing& timing = operation.timing;
+    rows.push_back({operation.name, operation.scheme, milliseconds(timing.median_s),
+                    milliseconds(timing.min_s), rate(timing.bytes_per_s()),
+                    operation.limit.empty()
+                        ? "-"
+                        : format_decimal(100 * operation.limit_s / timing.median_s, 0) + " % of " +
+                              operation.limit,
+                    operation.memory_bytes == 0 ? "-" : format_bytes(operation.memory_bytes)});
+  }
+  console.print_table(rows);
+  if (!report.errors.empty()) {
+    rows = {{"scheme", "size", "keys SNR", "values SNR", "attention error"}};
+    for (const kvfile::SchemeError& error : report.errors) {
+      rows.push_back({error.scheme, format_bytes(error.bytes),
+                      format_decimal(error.keys_snr_db, 2) + " dB",
+                      format_decimal(error.values_snr_db, 2) + " dB",
+                      error.attention_error ? format_decimal(*error.attention_error, 5) : "-"});
+    }
+    console.print("");
+    console.print_table(rows);
+  }
+  for (const std::string& note : report.notes) console.note("note: " + printable(note, 400));
+}
+
+int run_benchmark(const Invocation& in, Console& console) {
+  const Result<BenchmarkReport> report = benchmark(in, console);
+  if (!report.ok()) return console.fail(report.status());
+  if (console.mode().json) {
+    console.print_json(report_json(*report));
+    return kExitOk;
+  }
+  if (!console.mode().quiet) print_report(*report, console);
+  if (const auto output = in.optional_text("output")) console.print(printable(*output));
+  return kExitOk;
+}
+
+std::vector<Option> benchmark_options() {
+  return {{.name = "FILE", .help = "The .kv file.", .required = true},
+          {.name = "--output", .help = "The CSV file to write.", .value_name = "B.csv"},
+          {.name = "--reps",
+           .kind = ValueKind::kNumber,
+           .help = "Runs of each operation.",
+           .value_name = "N",
+           .fallback = "3",
+           .min = 1,
+           .max = 1000},
+          {.name = "--scheme",
+           .kind = ValueKind::kList,
+           .help = "Schemes to quantise to; all six when none is named.",
+           .choices = {"int8", "int8c", "q8_0", "int4c", "fp8_e4m3", "fp8_e5m2"}},
+          {.name = "--prefill-csv",
+           .help = "Your prefill timings: columns tokens and prefill_s. Adds kvcdn's columns.",
+           .value_name = "P.csv"},
+          {.name = "--server",
+           .help = "Upload to and download from this server; else the configured one.",
+           .value_name = "URL"},
+          {.name = "--no-server", .kind = ValueKind::kFlag, .help = "Do not ask any server."},
+          {.name = "--scratch",
+           .help = "A folder on the disk to measure; else that of the output.",
+           .value_name = "DIR"}};
+}
+
+}  // namespace
+
+std::vector<Command> benchmark_commands() {
+  return {{.name = "benchmark",
+           .summary = "Measure what a .kv file costs on this machine, beside the machine's limits.",
+           .options = benchmark_options(),
+           .examples = {{"kvcs benchmark context.kv --output bench.csv",
+                         "Load, verify, quantise, slice; upload and download if a server is set."},
+                        {"kvcs benchmark context.kv --scheme int8c --reps 5 --no-server --json",
+                         "One scheme, for scripts."},
+                        {"kvcs benchmark context.kv --prefill-csv prefill.csv --output reuse.csv",
+                         "With your prefill times: what reuse saves."}},
+           .run = run_benchmark,
+           .details =
+               "Times are medians; the limits are the best of at least five runs. load_cold asks "
+               "the kernel to forget the file's pages first; "
+               "caches below the kernel stay. Needs room for the artifact twice in the scratch "
+               "folder. What is uploaded is deleted again. `kvcs plot` draws the file."}};
+}
+
+}  // namespace kvcs::cli
