@@ -15,8 +15,11 @@ void add_data_plane(std::vector<http::Route>& routes, Parts& parts) {
   const Access openai{user_key(*parts.auth), "user key", http::Dialect::kOpenAi};
   const Access anthropic{user_key(*parts.auth), "user key", http::Dialect::kAnthropic};
   const uint64_t body = parts.config.ai.request_max_bytes;
+  // A provider may take an hour (providers' timeout_ms at most).
+  const IdempotencyRule rule{.kept_s = parts.config.ai.idempotency_kept_s, .running_s = 2 * 3600};
   const auto add = [&](Method method, const char* path, const Access& access, uint64_t body_max,
                        http::Handler handler, std::string_view summary) {
+    if (method == kPost) handler = parts.idempotency->wrap(std::move(handler), rule);
     routes.push_back(row(method, path, access, body_max, std::move(handler), summary));
   };
   add(kPost, "/v1/chat/completions", openai, body, on(*door.proxy, &Proxy::chat_completions),

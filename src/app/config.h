@@ -103,6 +103,7 @@ struct AiSection {
   uint64_t event_max_bytes = 8u << 20;
   uint64_t request_max_bytes = 32u << 20;
   int idle_timeout_ms = 120'000;
+  int64_t idempotency_kept_s = 86'400;
 };
 
 // Who is told; without any channel alerts are only kept. Secrets are in SecretSection.

@@ -184,6 +184,9 @@ void add_ai(Fields& fields, Config& c) {
       {"ai.request_max_bytes", &a.request_max_bytes, "One request body.", 1024, int64_t{1} << 30});
   fields.push_back({"ai.idle_timeout_ms", &a.idle_timeout_ms,
                     "Between two bytes of a provider's answer.", 100, 3'600'000});
+  fields.push_back({"ai.idempotency_kept_s", &a.idempotency_kept_s,
+                    "How long the answer to a request with an Idempotency-Key is kept.", 1,
+                    7 * 86'400});
 }
 
 }  // namespace

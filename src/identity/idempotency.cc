@@ -4,16 +4,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 
 #include "base/bytes.h"
+#include "base/id.h"
 #include "base/json.h"
+#include "base/mutex.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
 namespace {
 
-constexpr int64_t kKeptS = 86'400;
-constexpr int64_t kRunningS = 60;  // After a crash in the middle the key is free again.
 constexpr size_t kHeaderMaxBytes = 255;
 
 // A body that was read already, for the handler behind.
@@ -50,13 +51,180 @@ class BodySwap final {
   http::BodyReader* before_;
 };
 
+// What stands in the store: a marker while the first request runs (status 0), then its answer.
+struct Kept {
+  std::string body_hash, request_id, process;
+  int status = 0;
+  bool has_answer = false;
+  Json headers = Json::array();
+  std::string sealed;
+
+  std::string to_json() const {
+    Json json{{"body_hash", body_hash},
+              {"request_id", request_id},
+              {"process", process},
+              {"status", status}};
+    if (has_answer) {
+      json["headers"] = headers;
+      json["sealed"] = sealed;
+    }
+    return dump_json(json);
+  }
+};
+
+Result<Kept> parse_kept(std::string_view text) {
+  const Json json = KVCS_TRY(parse_json(text));
+  JsonReader reader(json);
+  Kept kept;
+  kept.body_hash = reader.string("body_hash");
+  kept.request_id = reader.optional_string("request_id", {}).value_or("");
+  kept.process = reader.optional_string("process", {}).value_or("");
+  kept.status = static_cast<int>(reader.integer("status", 0, 599));
+  if (const Json* headers = reader.array("headers")) kept.headers = *headers;
+  if (auto sealed = reader.optional_string("sealed", {.min_bytes = 0, .max_bytes = SIZE_MAX})) {
+    kept.sealed = std::move(*sealed);
+    kept.has_answer = true;
+  }
+  KVCS_TRY(reader.finish());
+  return kept;
+}
+
+Status store_failed(const Status& status) {
+  return unavailable("The Idempotency-Key cannot be kept while the store does not answer.",
+                     status.to_string())
+      .with_reason("idempotency_unavailable")
+      .with_retry_after_s(5);
+}
+
 }  // namespace
 
-Idempotency::Idempotency(KvStore& kv, const Sealer& sealer, const Clock& clock)
-    : kv_(kv), sealer_(sealer), clock_(clock) {}
+struct Idempotency::Impl {
+  struct Size {
+    int64_t expires_s;
+    size_t bytes;
+  };
 
-http::Handler Idempotency::wrap(http::Handler handler) const {
-  return [this, handler = std::move(handler)](http::Request& request) -> Result<http::Response> {
+  KvStore& kv;
+  const Sealer& sealer;
+  const Clock& clock;
+  const size_t kept_max_bytes;
+  const std::string process;  // Tells this process's markers from those of one that died.
+  Mutex mutex;
+  std::deque<Size> sizes KVCS_GUARDED_BY(mutex);
+  size_t kept_bytes KVCS_GUARDED_BY(mutex) = 0;
+
+  bool make_room(size_t bytes, int64_t kept_s) {
+    const int64_t now_s = clock.unix_s();
+    MutexLock lock(mutex);
+    while (!sizes.empty() && sizes.front().expires_s <= now_s) {
+      kept_bytes -= sizes.front().bytes;
+      sizes.pop_front();
+    }
+    if (kept_bytes + bytes > kept_max_bytes) return false;
+    kept_bytes += bytes;
+    sizes.push_back({now_s + kept_s, bytes});
+    return true;
+  }
+
+  KvBatch record(const std::string& key, const Kept& kept, int64_t kept_s) const {
+    KvBatch batch;
+    batch.put(KvFamily::kSystem, key, KvEntry{kept.to_json(), {}, clock.unix_s() + kept_s});
+    return batch;
+  }
+
+  // Takes the key for a request that begins, or returns what became of the first one.
+  Result<std::optional<Kept>> begin(const std::string& key, const Kept& marker, int64_t running_s) {
+    const KvBatch batch = record(key, marker, running_s);
+    std::optional<std::string> expected;
+    for (int attempt = 0; attempt < 2; attempt++) {
+      const Status begun =
+          kv.compare_and_swap(KvFamily::kSystem, key, expected, batch, KvDurability::kSynced);
+      if (begun.ok()) return std::optional<Kept>();
+      if (begun.code() != Code::kConflict) return store_failed(begun);
+      const Result<KvEntry> entry = kv.get(KvFamily::kSystem, key);
+      if (entry.code() == Code::kNotFound) break;  // It failed just now.
+      if (!entry.ok()) return store_failed(entry.status());
+      const Kept found = KVCS_TRY(parse_kept(entry.value().value));
+      if (found.status != 0 || found.process == process) return std::optional<Kept>(found);
+      expected = entry.value().value;  // Whoever wrote it is dead.
+    }
+    return std::optional<Kept>(marker);
+  }
+
+  Result<http::Response> replay(const std::string& key, const Kept& first,
+                                std::string_view body_hash) const {
+    if (first.body_hash != body_hash) {
+      return conflict("The Idempotency-Key was used with another body.")
+          .with_reason("idempotency_key_reused");
+    }
+    if (first.status == 0) {
+      return conflict("The first request with this Idempotency-Key is still under way.")
+          .with_reason("idempotency_in_progress")
+          .with_retry_after_s(1);
+    }
+    if (!first.has_answer) {
+      return conflict("The first request with this Idempotency-Key (" + first.request_id +
+                      ") was answered; its answer was too large to be kept.")
+          .with_reason("idempotency_answer_too_large");
+    }
+    http::Response response;
+    response.status = first.status;
+    response.body = KVCS_TRY(sealer.open(first.sealed, key)).reveal();
+    for (const Json& header : first.headers) {
+      if (!header.is_array() || header.size() != 2 || !header[0].is_string()) continue;
+      response.set(header[0].get<std::string>(), header[1].get<std::string>());
+    }
+    response.set("idempotent-replay", "true");
+    response.set("idempotent-replay-of", first.request_id);
+    return response;
+  }
+
+  // The effect has happened, so a store that fails here must not turn it into a failure.
+  bool keep(const std::string& key, Kept kept, const http::Response& response,
+            const IdempotencyRule& rule) {
+    kept.status = response.status;
+    if (response.body.size() <= rule.answer_max_bytes &&
+        make_room(response.body.size(), rule.kept_s)) {
+      for (const auto& [name, value] : response.headers) {
+        kept.headers.push_back(Json::array({name, value}));
+      }
+      kept.sealed = sealer.seal(response.body, key);
+      kept.has_answer = true;
+    }
+    return kv.write(record(key, kept, rule.kept_s), KvDurability::kSynced).ok();
+  }
+
+  Result<http::Response> run(http::Request& request, const http::Handler& handler,
+                             std::string_view header, const IdempotencyRule& rule) {
+    BufferedBody body(KVCS_TRY(request.body->read_all()));
+    const Kept marker{.body_hash = sha256_hex(body.bytes()),
+                      .request_id = request.request_id,
+                      .process = process};
+    const std::string key = keyspace::idempotency(
+        request.principal.key_id, sha256_hex(request.path + "\n" + std::string(header)));
+    const std::optional<Kept> first = KVCS_TRY(begin(key, marker, rule.running_s));
+    if (first) return replay(key, *first, marker.body_hash);
+    const BodySwap swap(request, body);
+    Result<http::Response> response = handler(request);
+    const bool whole = response.ok() && response.value().status < 300 && !response.value().stream &&
+                       !response.value().file;
+    if (whole && keep(key, marker, response.value(), rule)) return response;
+    KvBatch forget;
+    forget.remove(KvFamily::kSystem, key);
+    // When this fails too, the marker expires by itself.
+    [[maybe_unused]] const Status forgotten = kv.write(forget, KvDurability::kBuffered);
+    return response;
+  }
+};
+
+Idempotency::Idempotency(KvStore& kv, const Sealer& sealer, const Clock& clock,
+                         size_t kept_max_bytes)
+    : impl_(new Impl{kv, sealer, clock, kept_max_bytes, make_request_id(), {}, {}, 0}) {}
+Idempotency::~Idempotency() = default;
+
+http::Handler Idempotency::wrap(http::Handler handler, IdempotencyRule rule) const {
+  return [impl = impl_.get(), rule,
+          handler = std::move(handler)](http::Request& request) -> Result<http::Response> {
     const auto header = request.header("idempotency-key");
     if (request.method != http::Method::kPost || !header) return handler(request);
     bool visible = !header->empty() && header->size() <= kHeaderMaxBytes;
@@ -64,68 +232,8 @@ http::Handler Idempotency::wrap(http::Handler handler) const {
     if (!visible) {
       return invalid("Idempotency-Key: 1 to 255 visible ASCII characters are allowed.");
     }
-    return run(request, handler, *header);
+    return impl->run(request, handler, *header, rule);
   };
-}
-
-Result<http::Response> Idempotency::replay(const std::string& key,
-                                           std::string_view body_hash) const {
-  const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, key);
-  const Status under_way =
-      conflict("The first request with this Idempotency-Key is still under way.")
-          .with_reason("idempotency_in_progress")
-          .with_retry_after_s(1);
-  if (entry.code() == Code::kNotFound) return under_way;  // It failed just now.
-  if (!entry.ok()) return entry.status();
-  const Json stored = KVCS_TRY(parse_json(entry.value().value));
-  JsonReader reader(stored);
-  reader.ignore_unknown();
-  const std::string hash = reader.string("body_hash");
-  const int64_t status = reader.integer("status", 0, 599);
-  const std::string sealed = reader.string("sealed", {.min_bytes = 0, .max_bytes = SIZE_MAX});
-  KVCS_TRY(reader.finish());
-  if (hash != body_hash) {
-    return conflict("The Idempotency-Key was used with another body.")
-        .with_reason("idempotency_key_reused");
-  }
-  if (status == 0) return under_way;
-  const Secret body = KVCS_TRY(sealer_.open(sealed, key));
-  http::Response response = http::json_response(static_cast<int>(status), body.reveal());
-  response.set("idempotent-replay", "true");
-  return response;
-}
-
-Result<http::Response> Idempotency::run(http::Request& request, const http::Handler& handler,
-                                        std::string_view header) const {
-  BufferedBody body(KVCS_TRY(request.body->read_all()));
-  const std::string hash = sha256_hex(body.bytes());
-  const std::string key = keyspace::idempotency(
-      request.principal.key_id, sha256_hex(request.path + "\n" + std::string(header)));
-  const auto record = [&](int status, const std::string& sealed, int64_t kept_s) {
-    KvBatch batch;
-    const Json json{{"body_hash", hash}, {"status", status}, {"sealed", sealed}};
-    batch.put(KvFamily::kSystem, key, KvEntry{dump_json(json), {}, clock_.unix_s() + kept_s});
-    return batch;
-  };
-  const Status begun = kv_.compare_and_swap(KvFamily::kSystem, key, std::nullopt,
-                                            record(0, "", kRunningS), KvDurability::kSynced);
-  if (begun.code() == Code::kConflict) return replay(key, hash);
-  if (!begun.ok()) return begun;
-  const BodySwap swap(request, body);
-  Result<http::Response> response = handler(request);
-  if (response.ok() && response.value().status < 300 && !response.value().stream &&
-      !response.value().file) {
-    const std::string sealed = sealer_.seal(response.value().body, key);
-    // The effect has happened, so a store that fails here must not turn it into a failure.
-    const Status kept =
-        kv_.write(record(response.value().status, sealed, kKeptS), KvDurability::kSynced);
-    if (kept.ok()) return response;
-  }
-  KvBatch forget;
-  forget.remove(KvFamily::kSystem, key);
-  // When this fails too, the marker expires by itself.
-  [[maybe_unused]] const Status forgotten = kv_.write(forget, KvDurability::kBuffered);
-  return response;
 }
 
 }  // namespace kvcs

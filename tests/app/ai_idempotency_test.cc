@@ -1,0 +1,164 @@
+// Idempotency-Key on the AI door: a client that asks again gets the first answer and pays once.
+#include <atomic>
+
+#include "base/bytes.h"
+#include "support/ai_house.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+RawResponse ask(const AiHouse& house, const std::string& name, const std::string& body = kHello) {
+  return house.app.call("POST", "/v1/chat/completions",
+                        {{"api-key", house.key}, {"Idempotency-Key", name}}, body);
+}
+
+}  // namespace
+
+TEST_CASE("ai: a repeat with the same Idempotency-Key is answered again and not billed",
+          "[contract][ai]") {
+  AiHouse house;
+  const RawResponse first = ask(house, "one");
+  REQUIRE(first.status == 200);
+  const std::string used = house.usage();
+  const RawResponse second = ask(house, "one");
+  CHECK(second.status == 200);
+  CHECK(second.body == first.body);
+  CHECK(second.header("content-type") == first.header("content-type"));
+  CHECK(second.header("x-gateway-cost-usd") == first.header("x-gateway-cost-usd"));
+  CHECK(second.header("idempotent-replay") == "true");
+  CHECK(second.header("idempotent-replay-of") == first.header("x-request-id"));
+  CHECK(house.provider.bodies().size() == 1);
+  CHECK(house.usage() == used);
+  // The provider never sees the header: its account is shared.
+  CHECK_FALSE(has(lower_ascii(house.provider.heads().back()), "idempotency-key"));
+
+  const RawResponse other = ask(house, "one", kHello + " ");
+  CHECK(other.status == 409);
+  CHECK(has(other.body, "idempotency_key_reused"));
+  CHECK(other.body.starts_with("{\"error\":{"));
+  CHECK(ask(house, "two").status == 200);
+  CHECK(house.provider.bodies().size() == 2);
+  const RawResponse bad = ask(house, "has space");
+  CHECK(bad.status == 400);
+}
+
+TEST_CASE("ai: another caller's Idempotency-Key is another one", "[contract][ai]") {
+  AiHouse house;
+  REQUIRE(ask(house, "one").status == 200);
+  const RawResponse made =
+      house.admin("POST", "/admin/users/" + house.user + "/api-keys", R"({"name":"k2"})");
+  const RawResponse answer = house.app.call(
+      "POST", "/v1/chat/completions",
+      {{"api-key", json_text(made.body, "api_key")}, {"Idempotency-Key", "one"}}, kHello);
+  CHECK(answer.status == 200);
+  CHECK(answer.header("idempotent-replay").empty());
+  CHECK(house.provider.bodies().size() == 2);
+}
+
+TEST_CASE("ai: a duplicate in flight is told to wait; a client that left finds its answer",
+          "[contract][ai]") {
+  AiHouse house;
+  RawClient leaving(house.app.port());
+  std::atomic<int> duplicate_status = 0;
+  house.provider.set([&](LoopbackPeer& peer) {
+    if (duplicate_status == 0) {
+      const RawResponse duplicate = ask(house, "one");
+      CHECK(has(duplicate.body, "idempotency_in_progress"));
+      CHECK(duplicate.header("retry-after") == "1");
+      duplicate_status = duplicate.status;
+      leaving.reset();
+    }
+    return peer.answer("{\"choices\":[]," + kUsage + "}");
+  });
+  leaving.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\napi-key: " + house.key +
+               "\r\nIdempotency-Key: one\r\nContent-Length: " + std::to_string(kHello.size()) +
+               "\r\n\r\n" + kHello);
+  RawResponse again;
+  do {
+    again = ask(house, "one");
+  } while (again.status == 409);
+  CHECK(duplicate_status == 409);
+  CHECK(again.status == 200);
+  CHECK(again.header("idempotent-replay") == "true");
+  CHECK(house.provider.bodies().size() == 1);
+  CHECK(has(house.usage(), "\"request_count\":1"));
+}
+
+TEST_CASE("ai: failures and streams are not kept under an Idempotency-Key", "[contract][ai]") {
+  AiHouse house;
+  house.provider.answer_json("{}", "500 Oops");
+  CHECK(ask(house, "one").status == 500);
+  house.provider.answer_stream({chunk("Hello"), finish(), kDone});
+  for (int i = 0; i < 2; i++) {
+    const RawResponse streamed = ask(house, "two", kHelloStream);
+    CHECK(streamed.status == 200);
+    CHECK(streamed.header("idempotent-replay").empty());
+  }
+  house.provider.answer_json("{\"choices\":[]," + kUsage + "}");
+  CHECK(ask(house, "one").status == 200);
+  CHECK(house.provider.bodies().size() == 4);
+}
+
+TEST_CASE("ai: an answer too large to keep is not paid for twice", "[contract][ai]") {
+  AiHouse house;
+  house.provider.answer_json("{\"x\":\"" + std::string(2 << 20, 'x') + "\"," + kUsage + "}");
+  const RawResponse first = ask(house, "one");
+  CHECK(first.status == 200);
+  const RawResponse second = ask(house, "one");
+  CHECK(second.status == 409);
+  CHECK(has(second.body, "idempotency_answer_too_large"));
+  CHECK(has(second.body, first.header("x-request-id")));
+  CHECK(house.provider.bodies().size() == 1);
+}
+
+TEST_CASE("ai: a kept answer expires, outlives a restart, and is sealed", "[contract][ai]") {
+  ManualClock clock(1'769'903'000'000);
+  AppOptions options;
+  options.clock = &clock;
+  AiHouse house([](Config& config) { config.ai.idempotency_kept_s = 100; }, options);
+  house.provider.answer_json("{\"choices\":\"a secret plan\"," + kUsage + "}");
+  REQUIRE(ask(house, "one").status == 200);
+  const auto page = house.app.parts().kv->scan(KvFamily::kSystem, "idempotency:", "", 10);
+  REQUIRE(page.ok());
+  REQUIRE(page->items.size() == 1);
+  CHECK_FALSE(has(page->items[0].entry.value, "secret plan"));
+  house.app.restart();
+  CHECK(ask(house, "one").header("idempotent-replay") == "true");
+  clock.advance_ms(101'000);
+  CHECK(ask(house, "one").header("idempotent-replay").empty());
+  CHECK(house.provider.bodies().size() == 2);
+}
+
+TEST_CASE("ai: what a dead process had begun does not block its Idempotency-Key", "[fault][ai]") {
+  AiHouse house;
+  REQUIRE(ask(house, "one").status == 200);
+  KvStore& kv = *house.app.parts().kv;
+  const KvItem item = kv.scan(KvFamily::kSystem, "idempotency:", "", 10)->items.at(0);
+  // As a process that was killed in the middle would have left it.
+  KvBatch batch;
+  const std::string left = R"({"body_hash":"x","process":"dead","status":0})";
+  batch.put(KvFamily::kSystem, item.key, KvEntry{left, {}, item.entry.expires_at_s});
+  REQUIRE(kv.write(batch, KvDurability::kSynced).ok());
+  const RawResponse again = ask(house, "one");
+  CHECK(again.status == 200);
+  CHECK(again.header("idempotent-replay").empty());
+}
+
+TEST_CASE("ai: without the store an Idempotency-Key is not taken", "[fault][ai]") {
+  std::atomic<bool> down = false;
+  AppOptions options;
+  options.kv_faults = [&down](std::string_view, std::string_view) -> Status {
+    return down ? unavailable("The store is away.") : ok();
+  };
+  AiHouse house([](Config&) {}, options);
+  house.change_org(R"({"failure_mode":"fail_open","fallback_daily_limit":1})");
+  REQUIRE(house.chat().status == 200);
+  down = true;
+  const RawResponse refused = ask(house, "one");
+  CHECK(refused.status == 503);
+  CHECK(has(refused.body, "idempotency_unavailable"));
+  CHECK(refused.header("retry-after") == "5");
+  down = false;
+}
