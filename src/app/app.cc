@@ -12,6 +12,7 @@
 #include "app/openapi.h"
 #include "app/parts.h"
 #include "app/routes.h"
+#include "app/store_metrics.h"
 #include "base/log.h"
 #include "version.h"
 
@@ -69,7 +70,8 @@ Status build_kv(Parts& parts) {
     parts.kv_faulty = make_faulty_kv(*parts.kv_engine, parts.options.kv_faults);
   }
   KvStore& base = parts.kv_faulty ? *parts.kv_faulty : *parts.kv_engine;
-  parts.kv = make_watched_kv(base);
+  parts.kv_timed = make_timed_kv(base, parts.clock(), kv_timer(*parts.metrics));
+  parts.kv = make_watched_kv(*parts.kv_timed);
   parts.audited = std::make_unique<AuditedKv>(*parts.kv, parts.clock(), *parts.entropy);
   parts.syncer = std::make_unique<WalSyncer>(*parts.kv, *parts.kv, config.kv.sync_interval_ms);
   return check_master_key(parts);
@@ -85,10 +87,13 @@ Result<OpenedDatabase> open_database(const Parts& parts, const std::string& name
   std::unique_ptr<Database> db = KVCS_TRY(Database::open(path, {}));
   KVCS_TRY(migrate(*db, migrations));
   OpenedDatabase opened;
-  opened.writer = std::make_unique<DbWriter>(std::move(db), (name + "-writer").c_str(),
-                                             static_cast<size_t>(parts.config.db.writer_queue_max));
+  opened.writer =
+      std::make_unique<DbWriter>(std::move(db), (name + "-writer").c_str(),
+                                 static_cast<size_t>(parts.config.db.writer_queue_max),
+                                 db_timer(*parts.metrics, parts.clock(), name, "commit"));
   opened.readers =
-      KVCS_TRY(DbReaders::open(path, static_cast<size_t>(parts.config.db.readers_max)));
+      KVCS_TRY(DbReaders::open(path, static_cast<size_t>(parts.config.db.readers_max),
+                               db_timer(*parts.metrics, parts.clock(), name, "query")));
   return opened;
 }
 
@@ -113,7 +118,8 @@ Status build_blobs_and_upstream(Parts& parts) {
   blobs.path = config.blobs.path.empty() ? config.data_dir + "/blobs" : config.blobs.path;
   blobs.free_reserve_bytes = config.blobs.free_reserve_bytes;
   KVCS_TRY(make_private_directory(blobs.path));
-  parts.blobs = KVCS_TRY(open_file_blobs(blobs));
+  parts.blob_files = KVCS_TRY(open_file_blobs(blobs));
+  parts.blobs = make_timed_blobs(*parts.blob_files, parts.clock(), blob_timer(*parts.metrics));
   // Uploads that died with the last process.
   KVCS_TRY(parts.blobs->remove_stale_temps());
   parts.presigner =

@@ -74,7 +74,8 @@ struct Parts {
   // --- stores
   std::unique_ptr<KvStore> kv_engine;
   std::unique_ptr<KvStore> kv_faulty;  // Tests only.
-  std::unique_ptr<WatchedKv> kv;       // What everyone writes through.
+  std::unique_ptr<KvStore> kv_timed;
+  std::unique_ptr<WatchedKv> kv;  // What everyone writes through.
   std::unique_ptr<AuditedKv> audited;
   std::unique_ptr<WalSyncer> syncer;
   std::unique_ptr<DbWriter> portal_writer;
@@ -83,7 +84,8 @@ struct Parts {
   std::unique_ptr<DbReaders> ledger_readers;
   std::unique_ptr<Ledger> ledger;
   std::unique_ptr<LedgerApi> ledger_api;
-  std::unique_ptr<BlobStore> blobs;
+  std::unique_ptr<BlobStore> blob_files;
+  std::unique_ptr<BlobStore> blobs;  // Those, timed.
   std::unique_ptr<Presigner> presigner;
   std::unique_ptr<http::HttpUpstream> upstream;
 

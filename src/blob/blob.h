@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 
 namespace kvcs {
@@ -67,5 +68,11 @@ Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config);
 std::unique_ptr<BlobStore> make_memory_blobs();
 using BlobFaultPlan = std::function<Status(std::string_view op, std::string_view sha256_hex)>;
 std::unique_ptr<BlobStore> make_faulty_blobs(BlobStore& base, BlobFaultPlan plan);
+
+// Tells how long opening a blob and finishing one (sync, rename) took, failures too. `base` and
+// `clock` outlive it and its writers. `took` must be quick and thread-safe.
+enum class BlobOp : uint8_t { kOpen, kFinish };
+using BlobTimer = std::function<void(BlobOp op, int64_t duration_us)>;
+std::unique_ptr<BlobStore> make_timed_blobs(BlobStore& base, const Clock& clock, BlobTimer took);
 
 }  // namespace kvcs

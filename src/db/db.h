@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/status.h"
 
 namespace kvcs {
@@ -125,6 +126,17 @@ Status migrate(Database& db, const std::vector<Migration>& migrations);
 const std::vector<Migration>& portal_migrations();
 const std::vector<Migration>& ledger_migrations();
 
+// Told how long each group took from BEGIN to COMMIT (writer), or each query (readers), failed ones
+// too. Quick and thread-safe; `clock` outlives it. Without a clock nothing is measured.
+struct DbTimer {
+  const Clock* clock = nullptr;
+  std::function<void(int64_t duration_us)> took = {};
+  int64_t now_us() const { return clock == nullptr ? 0 : clock->mono_us(); }
+  void stop(int64_t begin_us) const {
+    if (clock != nullptr) took(clock->mono_us() - begin_us);
+  }
+};
+
 // One writer thread per file. Jobs queued while a commit is under way share the next one (group
 // commit, at most kDbGroupMax jobs): each runs in its own savepoint, so that one failure undoes
 // only its own job. When the commit fails, no job of the group has happened and all are told so;
@@ -134,7 +146,8 @@ inline constexpr size_t kDbGroupMax = 256;
 class DbWriter final {
  public:
   using Job = std::function<Status(Database&)>;
-  DbWriter(std::unique_ptr<Database> db, const char* thread_name, size_t queue_max);
+  DbWriter(std::unique_ptr<Database> db, const char* thread_name, size_t queue_max,
+           DbTimer timer = {});
   ~DbWriter();  // Finishes what is queued.
   // Returns when the job's changes are committed (or undone). Fails as the job does, or as the
   // commit (Unavailable); Unavailable too when the queue is full. Not from inside a job.
@@ -157,7 +170,8 @@ class DbWriter final {
 // one snapshot from its first read to its end. Thread-safe.
 class DbReaders final {
  public:
-  static Result<std::unique_ptr<DbReaders>> open(const std::string& path, size_t connections_max);
+  static Result<std::unique_ptr<DbReaders>> open(const std::string& path, size_t connections_max,
+                                                 DbTimer timer = {});
   ~DbReaders();
   // Waits for a free connection.
   Status run(const std::function<Status(Database&)>& query);

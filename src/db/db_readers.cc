@@ -9,6 +9,7 @@ namespace kvcs {
 struct DbReaders::Impl {
   std::string path;
   size_t connections_max = 0;
+  DbTimer timer;
   Mutex mutex;
   CondVar returned;
   std::vector<std::unique_ptr<Database>> idle KVCS_GUARDED_BY(mutex);
@@ -40,11 +41,12 @@ struct DbReaders::Impl {
 DbReaders::DbReaders(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 DbReaders::~DbReaders() = default;
 
-Result<std::unique_ptr<DbReaders>> DbReaders::open(const std::string& path,
-                                                   size_t connections_max) {
+Result<std::unique_ptr<DbReaders>> DbReaders::open(const std::string& path, size_t connections_max,
+                                                   DbTimer timer) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   impl->connections_max = std::max<size_t>(1, connections_max);
+  impl->timer = std::move(timer);
   // The first one now: a path that cannot be read is told at start, not at the first query.
   auto first = KVCS_TRY(impl->connect());
   {
@@ -58,12 +60,14 @@ Status DbReaders::run(const std::function<Status(Database&)>& query) {
   struct Loan {
     Impl& impl;
     std::unique_ptr<Database> db;
+    const int64_t begin_us;
     ~Loan() {
+      impl.timer.stop(begin_us);
       // A connection that cannot end its snapshot would hold the WAL for ever; drop it.
       if (db && db->in_transaction() && !db->execute("ROLLBACK").ok()) db.reset();
       impl.give_back(std::move(db));
     }
-  } loan{*impl_, impl_->borrow()};
+  } loan{*impl_, impl_->borrow(), impl_->timer.now_us()};
   if (!loan.db) loan.db = KVCS_TRY(impl_->connect());
   {
     auto begin = KVCS_TRY(loan.db->prepare("BEGIN"));

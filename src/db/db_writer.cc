@@ -24,11 +24,15 @@ thread_local const void* t_writer = nullptr;
 }  // namespace
 
 struct DbWriter::Impl {
-  Impl(std::unique_ptr<Database> database, const char* thread_name, size_t limit)
-      : db(std::move(database)), queue_max(limit), thread(thread_name, [this] { loop(); }) {}
+  Impl(std::unique_ptr<Database> database, const char* thread_name, size_t limit, DbTimer how_long)
+      : db(std::move(database)),
+        queue_max(limit),
+        timer(std::move(how_long)),
+        thread(thread_name, [this] { loop(); }) {}
 
   const std::unique_ptr<Database> db;  // Writer thread only.
   const size_t queue_max;
+  const DbTimer timer;
   mutable Mutex mutex;
   CondVar not_empty;
   std::deque<Ticket*> queue KVCS_GUARDED_BY(mutex);
@@ -100,8 +104,10 @@ void DbWriter::Impl::run_group(const std::vector<Ticket*>& group) {
     }
     return;
   }
+  const int64_t begin_us = timer.now_us();
   size_t position = 0;
   while (position < group.size()) commit_some(group, position);
+  timer.stop(begin_us);
 }
 
 // One transaction over the jobs from `position` on. Moves it past all of them, or past the one that
@@ -127,8 +133,9 @@ void DbWriter::Impl::commit_some(const std::vector<Ticket*>& group, size_t& posi
   if (!committed.ok()) fail_from_first(committed);
 }
 
-DbWriter::DbWriter(std::unique_ptr<Database> db, const char* thread_name, size_t queue_max)
-    : impl_(std::make_unique<Impl>(std::move(db), thread_name, queue_max)) {}
+DbWriter::DbWriter(std::unique_ptr<Database> db, const char* thread_name, size_t queue_max,
+                   DbTimer timer)
+    : impl_(std::make_unique<Impl>(std::move(db), thread_name, queue_max, std::move(timer))) {}
 
 DbWriter::~DbWriter() {
   {

@@ -129,6 +129,14 @@ class WatchedKv : public KvStore {
 };
 std::unique_ptr<WatchedKv> make_watched_kv(KvStore& base);
 
+// Tells how long each operation took in the store below, failed ones too; a compare-and-swap is a
+// write. `base` and `clock` outlive it. `took` must be quick and thread-safe.
+enum class KvOp : uint8_t { kGet, kScan, kWrite, kSyncedWrite, kSync };
+inline constexpr size_t kKvOpCount = 5;
+std::string_view kv_op_name(KvOp op);
+using KvTimer = std::function<void(KvOp op, int64_t duration_us)>;
+std::unique_ptr<KvStore> make_timed_kv(KvStore& base, const Clock& clock, KvTimer took);
+
 // --- shared helpers ---
 // Empty pages never; stops at the first failure of scan or of `visit`.
 Status kv_for_each(const KvStore& kv, KvFamily family, std::string_view prefix,

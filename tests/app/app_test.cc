@@ -153,6 +153,25 @@ TEST_CASE("app: health tells of a store that is down, auth answers 503", "[fault
   CHECK(app.as(project_key, "GET", "/api/v1/me").status == 200);
 }
 
+TEST_CASE("app: the metrics tell how long each store takes", "[unit][app]") {
+  TestApp app;
+  CHECK(app.as_owner("GET", "/admin/job-runs").status == 200);
+  const std::string page = app.call("GET", "/metrics").body;
+  const auto count = [&](const std::string& labels) {
+    const std::string line = "kvcs_store_seconds_count{" + labels + "} ";
+    const size_t at = page.find(line);
+    INFO(line);
+    REQUIRE(at != std::string::npos);
+    return std::stoi(page.substr(at + line.size()));
+  };
+  // The first start reads and writes all of them but the blobs.
+  CHECK(count("store=\"kv\",op=\"get\"") > 0);
+  CHECK(count("store=\"kv\",op=\"synced_write\"") > 0);
+  CHECK(count("store=\"portal\",op=\"commit\"") > 0);
+  CHECK(count("store=\"ledger\",op=\"query\"") > 0);
+  CHECK(count("store=\"blobs\",op=\"finish\"") == 0);
+}
+
 TEST_CASE("app: guessing admin keys locks the address out", "[unit][app]") {
   TestApp app([](Config& config) { config.admin.failures_max = 3; });
   const std::string wrong = "ka_" + std::string(64, '1');

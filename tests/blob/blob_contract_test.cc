@@ -14,6 +14,7 @@ namespace {
 
 struct Engine {
   test::TempDir folder;
+  ManualClock clock;
   std::unique_ptr<BlobStore> base, store;
 };
 
@@ -29,6 +30,10 @@ std::unique_ptr<Engine> make_engine(const std::string& kind) {
   if (kind == "faulty") {
     engine->base = std::move(engine->store);
     engine->store = make_faulty_blobs(*engine->base, [](auto, auto) { return ok(); });
+  }
+  if (kind == "timed") {
+    engine->base = std::move(engine->store);
+    engine->store = make_timed_blobs(*engine->base, engine->clock, [](auto, auto) {});
   }
   return engine;
 }
@@ -67,7 +72,7 @@ size_t count(const BlobStore& store) {
 }  // namespace
 
 TEST_CASE("a blob comes back as it was written, whatever its size", "[blob][contract]") {
-  auto engine = make_engine(GENERATE("file", "memory", "faulty"));
+  auto engine = make_engine(GENERATE("file", "memory", "faulty", "timed"));
   auto entropy = make_seeded_entropy(7);
   // Around the chunk of the hash pipe, and long enough for its thread and several turns of its
   // ring.
@@ -85,7 +90,7 @@ TEST_CASE("a blob comes back as it was written, whatever its size", "[blob][cont
 }
 
 TEST_CASE("a range read stops at the end of the blob", "[blob][contract]") {
-  auto engine = make_engine(GENERATE("file", "memory", "faulty"));
+  auto engine = make_engine(GENERATE("file", "memory", "faulty", "timed"));
   REQUIRE(put(*engine->store, "0123456789").ok());
   auto reader = engine->store->open(sha256_hex("0123456789"));
   char out[8] = {};
@@ -96,7 +101,7 @@ TEST_CASE("a range read stops at the end of the blob", "[blob][contract]") {
 }
 
 TEST_CASE("bytes that are not what was announced never become visible", "[blob][contract]") {
-  auto engine = make_engine(GENERATE("file", "memory", "faulty"));
+  auto engine = make_engine(GENERATE("file", "memory", "faulty", "timed"));
   const std::string digest = sha256_hex("right");
   const Status wrong = put(*engine->store, digest, "wrong", 5);
   CHECK(wrong.code() == Code::kInvalid);
@@ -112,7 +117,7 @@ TEST_CASE("bytes that are not what was announced never become visible", "[blob][
 }
 
 TEST_CASE("an upload without a digest is stored under the one its bytes have", "[blob][contract]") {
-  auto engine = make_engine(GENERATE("file", "memory", "faulty"));
+  auto engine = make_engine(GENERATE("file", "memory", "faulty", "timed"));
   auto writer = engine->store->begin_write("", 3);
   REQUIRE((*writer)->append("abc").ok());
   REQUIRE((*writer)->finish().ok());
@@ -122,7 +127,7 @@ TEST_CASE("an upload without a digest is stored under the one its bytes have", "
 }
 
 TEST_CASE("only digests in lower-case hex name blobs", "[blob][contract]") {
-  auto engine = make_engine(GENERATE("file", "memory", "faulty"));
+  auto engine = make_engine(GENERATE("file", "memory", "faulty", "timed"));
   const std::string good = sha256_hex("x");
   for (const std::string& bad : {std::string("../../etc/passwd"), good.substr(1), good + "0",
                                  "G" + good.substr(1), std::string(64, 'A')}) {
@@ -135,7 +140,7 @@ TEST_CASE("only digests in lower-case hex name blobs", "[blob][contract]") {
 }
 
 TEST_CASE("an open blob stays readable after its removal", "[blob][contract]") {
-  auto engine = make_engine(GENERATE("file", "memory", "faulty"));
+  auto engine = make_engine(GENERATE("file", "memory", "faulty", "timed"));
   REQUIRE(put(*engine->store, "stay").ok());
   auto reader = engine->store->open(sha256_hex("stay"));
   REQUIRE(engine->store->remove(sha256_hex("stay")).ok());
@@ -145,7 +150,7 @@ TEST_CASE("an open blob stays readable after its removal", "[blob][contract]") {
 }
 
 TEST_CASE("the same bytes written by several at once are one blob", "[blob][contract]") {
-  auto engine = make_engine(GENERATE("file", "memory", "faulty"));
+  auto engine = make_engine(GENERATE("file", "memory", "faulty", "timed"));
   const std::string bytes = make_seeded_entropy(3)->bytes(5 << 20);
   std::vector<std::thread> writers;
   std::atomic<int> stored{0};
@@ -159,7 +164,7 @@ TEST_CASE("the same bytes written by several at once are one blob", "[blob][cont
 }
 
 TEST_CASE("a visitor of the blobs sees each with its size, and can stop", "[blob][contract]") {
-  auto engine = make_engine(GENERATE("file", "memory", "faulty"));
+  auto engine = make_engine(GENERATE("file", "memory", "faulty", "timed"));
   for (const char* bytes : {"a", "bb", "ccc"}) REQUIRE(put(*engine->store, bytes).ok());
   uint64_t total = 0;
   REQUIRE(engine->store

@@ -1,5 +1,5 @@
 // Goal: every engine keeps the promises of kv/kv.h. Method: each case runs against RocksDB in a
-// directory of its own, against memory, and against memory behind a plan without faults.
+// directory of its own, against memory, and against memory behind each decorator, idle.
 #include <catch2/catch.hpp>
 
 #include <atomic>
@@ -30,6 +30,10 @@ struct Engine {
       base = std::move(store);
       store = make_faulty_kv(*base, [](std::string_view, std::string_view) { return ok(); });
     }
+    if (name == "timed") {
+      base = std::move(store);
+      store = make_timed_kv(*base, clock, [](KvOp, int64_t) {});
+    }
   }
   test::TempDir dir;
   ManualClock clock;
@@ -37,7 +41,7 @@ struct Engine {
 };
 
 std::string engine_name() {
-  return GENERATE(as<std::string>(), "rocks", "memory", "faulty");
+  return GENERATE(as<std::string>(), "rocks", "memory", "faulty", "timed");
 }
 
 void put(KvStore& kv, const std::string& key, KvEntry entry) {

@@ -242,3 +242,24 @@ TEST_CASE("outbox: a record is read as it was put, and what is no record is an e
   CHECK(parse_outbox({"x:1", {"k\n{}", {}, 0}}).code() == Code::kInternal);
   CHECK(parse_outbox({"1", {"k\n{}", {}, 0}}).code() == Code::kInternal);
 }
+
+TEST_CASE("timed: each operation is told with its time, failed ones too", "[unit][kv]") {
+  ManualClock clock;
+  const auto memory = make_memory_kv(clock);
+  const auto slow = make_faulty_kv(*memory, [&](std::string_view op, std::string_view) {
+    clock.advance_ms(op == "get" ? 1 : 2);
+    return op == "sync" ? unavailable("planned") : ok();
+  });
+  std::vector<std::pair<std::string_view, int64_t>> told;
+  const auto kv = make_timed_kv(
+      *slow, clock, [&](KvOp op, int64_t us) { told.emplace_back(kv_op_name(op), us); });
+  CHECK(kv->write(one("k", "1"), KvDurability::kBuffered).ok());
+  CHECK(kv->write(one("k", "2"), KvDurability::kSynced).ok());
+  CHECK(kv->compare_and_swap(kFamily, "k", "2", one("k", "3"), KvDurability::kSynced).ok());
+  CHECK(kv->get(kFamily, "k").value().value == "3");
+  CHECK(kv->scan(kFamily, "", "", 10).ok());
+  CHECK_FALSE(kv->sync().ok());
+  const decltype(told) expected = {{"write", 2000}, {"synced_write", 2000}, {"synced_write", 2000},
+                                   {"get", 1000},   {"scan", 2000},         {"sync", 2000}};
+  CHECK(told == expected);
+}

@@ -1,0 +1,64 @@
+#include "blob/blob.h"
+
+namespace kvcs {
+namespace {
+
+class TimedWriter final : public BlobWriter {
+ public:
+  TimedWriter(std::unique_ptr<BlobWriter> base, const Clock& clock, const BlobTimer& took)
+      : base_(std::move(base)), clock_(clock), took_(took) {}
+  Status append(std::string_view bytes) override { return base_->append(bytes); }
+  Status finish() override {
+    const int64_t begin_us = clock_.mono_us();
+    Status finished = base_->finish();
+    took_(BlobOp::kFinish, clock_.mono_us() - begin_us);
+    return finished;
+  }
+  uint64_t written_bytes() const override { return base_->written_bytes(); }
+  const std::string& sha256_hex() const override { return base_->sha256_hex(); }
+
+ private:
+  const std::unique_ptr<BlobWriter> base_;
+  const Clock& clock_;
+  const BlobTimer& took_;
+};
+
+class TimedBlobs final : public BlobStore {
+ public:
+  TimedBlobs(BlobStore& base, const Clock& clock, BlobTimer took)
+      : base_(base), clock_(clock), took_(std::move(took)) {}
+  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
+                                                  uint64_t size_bytes) override {
+    auto writer = KVCS_TRY(base_.begin_write(sha256_hex, size_bytes));
+    return std::unique_ptr<BlobWriter>(
+        std::make_unique<TimedWriter>(std::move(writer), clock_, took_));
+  }
+  Result<std::unique_ptr<BlobReader>> open(std::string_view sha256_hex) const override {
+    const int64_t begin_us = clock_.mono_us();
+    auto reader = base_.open(sha256_hex);
+    took_(BlobOp::kOpen, clock_.mono_us() - begin_us);
+    return reader;
+  }
+  Result<uint64_t> stat(std::string_view sha256_hex) const override {
+    return base_.stat(sha256_hex);
+  }
+  Status remove(std::string_view sha256_hex) override { return base_.remove(sha256_hex); }
+  Status for_each(
+      const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
+    return base_.for_each(visit);
+  }
+  Result<size_t> remove_stale_temps() override { return base_.remove_stale_temps(); }
+
+ private:
+  BlobStore& base_;
+  const Clock& clock_;
+  const BlobTimer took_;
+};
+
+}  // namespace
+
+std::unique_ptr<BlobStore> make_timed_blobs(BlobStore& base, const Clock& clock, BlobTimer took) {
+  return std::make_unique<TimedBlobs>(base, clock, std::move(took));
+}
+
+}  // namespace kvcs
