@@ -304,6 +304,12 @@ int run_key_rotate(const Invocation& in, Console& console) {
   return run_send(console, "POST", key_path(in, "/rotate"), body);
 }
 
+int run_key_expire(const Invocation& in, Console& console) {
+  const std::string when = in.text("when");
+  const Json body{{"expires_at", when == "never" ? Json(nullptr) : Json(when)}};
+  return run_send(console, "PATCH", key_path(in), body);
+}
+
 int run_key_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   return show_list(console, read_pages(api, user_path(in, "/api-keys"), "api_keys"),
@@ -341,6 +347,11 @@ std::vector<Command> key_commands() {
        .options = {kUser, kKey},
        .examples = {{"kvcs admin key revoke " + both, ""}},
        .run = run_key_revoke},
+      {.name = "admin key expire",
+       .summary = "Set when a key ends.",
+       .options = {kUser, kKey, {.name = "WHEN", .help = "A time, or never.", .required = true}},
+       .examples = {{"kvcs admin key expire " + both + " 2027-01-01T00:00:00Z", ""}},
+       .run = run_key_expire},
       {.name = "admin key rotate",
        .summary = "Replace a key by a new one.",
        .options = {kUser,

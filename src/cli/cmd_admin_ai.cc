@@ -234,6 +234,50 @@ Command provider_set_command(const Option& name) {
       .run = run_provider_set};
 }
 
+std::string credential_path(const Invocation& in) {
+  return "/admin/organizations/" + segment(in, "org_id") + "/ai-credentials/" + segment(in, "name");
+}
+
+int run_set_key(const Invocation& in, Console& console) {
+  Json body = Json::object();
+  const Status key = read_api_key(in, body);
+  if (!key.ok()) return console.fail(key);
+  if (body.empty()) return console.fail(invalid("Give --api-key-env or --api-key-stdin."));
+  ApiClient api(find_admin_settings());
+  return show_object(console, api.call("PUT", credential_path(in), body));
+}
+
+std::vector<Command> credential_commands(const Option& name) {
+  const Option organization{.name = "ORG_ID", .help = "Whose key it is.", .required = true};
+  return {
+      {.name = "admin provider set-key",
+       .summary = "Give an organization a key of its own at a provider.",
+       .options =
+           {organization,
+            name,
+            {.name = "--api-key-stdin", .kind = ValueKind::kFlag, .help = "The key is on stdin."},
+            {.name = "--api-key-env", .help = "The key is there.", .value_name = "VARIABLE"}},
+       .examples = {{"kvcs admin provider set-key 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f openai "
+                     "--api-key-stdin < key",
+                     "Its requests carry this key from now on."}},
+       .run = run_set_key},
+      {.name = "admin provider delete-key",
+       .summary = "Forget an organization's own key at a provider.",
+       .options = {organization, name, yes_option()},
+       .examples = {{"kvcs admin provider delete-key 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f openai "
+                     "-y",
+                     "Its requests carry the shared key again."}},
+       .run =
+           [](const Invocation& in, Console& console) {
+             const std::string what = "the key at " + printable(in.text("name"), 80);
+             if (const auto code = declined(in, console, "Delete " + what + "?")) return *code;
+             ApiClient api(find_admin_settings());
+             return show_done(console, api.call("DELETE", credential_path(in)).status(),
+                              "Deleted " + what + ".");
+           }},
+  };
+}
+
 std::vector<Command> provider_commands() {
   const Option name{.name = "NAME", .help = "The provider.", .required = true};
   return {
@@ -262,6 +306,83 @@ std::vector<Command> provider_commands() {
              ApiClient api(find_admin_settings());
              return show_done(console, api.call("DELETE", provider_path(in)).status(),
                               "Deleted " + what + ".");
+           }},
+  };
+}
+
+const Option kRequestsMax{.name = "--max",
+                          .kind = ValueKind::kNumber,
+                          .help = "At most N.",
+                          .fallback = "100",
+                          .min = 1,
+                          .max = 1'000'000};
+
+std::vector<Option> request_filters() {
+  return {{.name = "--org", .help = "Only this organization.", .value_name = "ORG_ID"},
+          {.name = "--user", .help = "Only this user.", .value_name = "USER_ID"},
+          {.name = "--key", .help = "Only this key.", .value_name = "KEY_ID"},
+          {.name = "--model", .help = "Only this model."},
+          kRequestsMax};
+}
+
+std::string filtered(const Invocation& in, const char* path) {
+  return path +
+         query_of(in,
+                  {{"org", "org_id"}, {"user", "user_id"}, {"key", "key_id"}, {"model", "model"}});
+}
+
+int run_request_list(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const auto max = static_cast<uint64_t>(in.number("max"));
+  return show_list(console, read_pages(api, filtered(in, "/admin/usage/requests"), "requests", max),
+                   {{"REQUEST ID", "request_id"},
+                    {"TIME", "ts"},
+                    {"USER ID", "user_id"},
+                    {"MODEL", "model"},
+                    {"STATUS", "status"},
+                    {"INPUT", "input_tokens"},
+                    {"OUTPUT", "output_tokens"},
+                    {"COST USD", "cost_usd"},
+                    {"MS", "total_ms"}},
+                   "No requests.");
+}
+
+int run_body_list(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const auto max = static_cast<uint64_t>(in.number("max"));
+  return show_list(console, read_pages(api, filtered(in, "/admin/ai/bodies"), "bodies", max),
+                   {{"REQUEST ID", "request_id"},
+                    {"TIME", "ts"},
+                    {"ORG ID", "org_id"},
+                    {"USER ID", "user_id"},
+                    {"MODEL", "model"},
+                    {"STATUS", "status"},
+                    {"REQUEST BYTES", "request_bytes"},
+                    {"RESPONSE BYTES", "response_bytes"}},
+                   "No bodies are kept; an organization asks for it with --log-bodies true.");
+}
+
+std::vector<Command> request_commands() {
+  return {
+      {.name = "admin requests",
+       .summary = "List single AI requests, newest first.",
+       .options = request_filters(),
+       .examples = {{"kvcs admin requests --model gpt-4o-mini --max 20", "The last 20."}},
+       .run = run_request_list},
+      {.name = "admin bodies list",
+       .summary = "List requests whose bodies are kept.",
+       .options = request_filters(),
+       .examples = {{"kvcs admin bodies list --max 20", "The last 20."}},
+       .run = run_body_list},
+      {.name = "admin bodies show",
+       .summary = "Show one request's bodies, cut and redacted.",
+       .options = {{.name = "REQUEST_ID", .help = "As x-request-id said.", .required = true}},
+       .examples = {{"kvcs admin bodies show 61204f5ad635151c", ""}},
+       .run =
+           [](const Invocation& in, Console& console) {
+             ApiClient api(find_admin_settings());
+             return show_object(console,
+                                api.call("GET", "/admin/ai/bodies/" + segment(in, "request_id")));
            }},
   };
 }
@@ -297,7 +418,9 @@ Command usage_command() {
 
 std::vector<Command> admin_ai_commands() {
   std::vector<Command> all = {usage_command()};
-  for (auto part : {price_commands(), provider_commands()}) {
+  const Option provider{.name = "NAME", .help = "The provider.", .required = true};
+  for (auto part :
+       {price_commands(), provider_commands(), credential_commands(provider), request_commands()}) {
     for (Command& command : part) all.push_back(std::move(command));
   }
   all.push_back({.name = "admin audit verify",
