@@ -14,7 +14,8 @@
 namespace kvcs::ai {
 
 struct Budgets::Impl {
-  Impl(KvStore& store, const Clock& time) : kv(store), clock(time) {}
+  Impl(KvStore& store, const Clock& time, BudgetNames called)
+      : kv(store), clock(time), names(std::move(called)) {}
 
   BudgetBook& book(const std::string& organization_id) {
     {
@@ -24,7 +25,7 @@ struct Budgets::Impl {
     }
     WriteLock lock(mutex);
     auto& slot = books[organization_id];
-    if (!slot) slot = std::make_unique<BudgetBook>(organization_id, kv, clock);
+    if (!slot) slot = std::make_unique<BudgetBook>(organization_id, kv, clock, names);
     return *slot;
   }
   std::vector<BudgetBook*> all_books() {
@@ -36,6 +37,7 @@ struct Budgets::Impl {
 
   KvStore& kv;
   const Clock& clock;
+  const BudgetNames names;
   SharedMutex mutex;
   // Books live as long as Budgets: a reservation points into one.
   std::unordered_map<std::string, std::unique_ptr<BudgetBook>> books KVCS_GUARDED_BY(mutex);
@@ -88,7 +90,8 @@ Status Reservation::settle(UsageRecord record) {
   return impl_->book.settle(impl_->open, &record);
 }
 
-Budgets::Budgets(KvStore& kv, const Clock& clock) : impl_(std::make_unique<Impl>(kv, clock)) {}
+Budgets::Budgets(KvStore& kv, const Clock& clock, BudgetNames names)
+    : impl_(std::make_unique<Impl>(kv, clock, std::move(names))) {}
 Budgets::~Budgets() {
   (void)reconcile();
 }
@@ -108,8 +111,10 @@ Status Budgets::recover() {
                        .organization_id = open.organization_id,
                        .user_id = open.user_id,
                        .key_id = open.key_id,
-                       .model = "unknown",
+                       .provider = open.provider,
+                       .model = open.model,
                        .cost_nano_usd = open.input_only,
+                       .price_version = open.price_version,
                        .status = 500,
                        .recovered = true,
                        .period = open.month};

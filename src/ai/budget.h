@@ -14,9 +14,15 @@
 // Failure modes (store unreachable, counters unreadable): fail_closed → Unavailable with reason
 // quota_unavailable and Retry-After; fail_open → admitted against fallback_daily_limit of the
 // organization and UTC day, kept in memory and in `grace:` once the store answers, and added to the
-// month then. Thread-safe.
+// month then.
+//
+// Alerts budget.80 and budget.100 of users and organizations, once per month each, ride in the
+// batch of the settlement that reached them. 100 is also told when a request is refused with less
+// than 5 % left: what is reserved before it is known keeps the use just under the limit.
+// Thread-safe.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,7 +49,8 @@ struct BudgetAsk {
   std::string request_id, key_id, user_id, organization_id;
   BudgetLimits limits;
   int64_t estimate_nano_usd = 0;    // Worst case: input and the most output it may produce.
-  int64_t input_only_nano_usd = 0;  // What a crash before the answer is charged.
+  int64_t input_only_nano_usd = 0;  // What a crash before the answer is charged,
+  std::string provider, model, price_version;  // and as what.
 };
 
 struct BudgetView {
@@ -78,9 +85,12 @@ class Reservation final {
   std::unique_ptr<Impl> impl_;
 };
 
+// What a person calls a user ("acme/ada@example.com") or an organization ("acme").
+using BudgetNames = std::function<std::string(std::string_view kind, std::string_view id)>;
+
 class Budgets final {
  public:
-  Budgets(KvStore& kv, const Clock& clock);
+  Budgets(KvStore& kv, const Clock& clock, BudgetNames names = {});
   ~Budgets();  // Writes what is still in memory only.
   // Settles what a dead process left behind. Call before the first reserve().
   Status recover();

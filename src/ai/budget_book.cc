@@ -52,10 +52,23 @@ Status refusal(const LimitCheck& check, int64_t used, int64_t reserved, int64_t 
                          ",\"current_month\":\"" + std::string(month) + "\"}");
 }
 
+// Notes the highest threshold that the counter has passed and not been told of.
+void note_threshold(std::string_view kind, std::string_view id, std::string_view month,
+                    int64_t limit, bool refused, BudgetCounter& counter,
+                    std::vector<BudgetThreshold>& reached) {
+  if (limit <= 0) return;
+  int percent = counter.used >= limit - limit / 5 ? 80 : 0;
+  if (counter.used >= limit || (refused && counter.used >= limit - limit / 20)) percent = 100;
+  if (percent <= counter.alerted_percent) return;
+  counter.alerted_percent = percent;
+  reached.push_back({kind, std::string(id), std::string(month), percent, counter.used, limit});
+}
+
 }  // namespace
 
-BudgetBook::BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock)
-    : organization_id_(std::move(organization_id)), kv_(kv), clock_(clock) {}
+BudgetBook::BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock,
+                       const BudgetNames& names)
+    : organization_id_(std::move(organization_id)), kv_(kv), clock_(clock), names_(names) {}
 
 std::string BudgetBook::counter_key(std::string_view kind, std::string_view id,
                                     std::string_view month) {
@@ -137,7 +150,12 @@ Result<BudgetBook::Admission> BudgetBook::admit(const BudgetAsk& ask) {
                        .month = format_month(now_ms),
                        .estimate = std::clamp<int64_t>(ask.estimate_nano_usd, 0, kSaturated),
                        .input_only = std::clamp<int64_t>(ask.input_only_nano_usd, 0, kSaturated),
-                       .created_ms = now_ms};
+                       .created_ms = now_ms,
+                       .provider = ask.provider,
+                       .model = ask.model,
+                       .price_version = ask.price_version,
+                       .user_limit = ask.limits.user_nano_usd,
+                       .organization_limit = ask.limits.organization_nano_usd};
   Status loaded = load({counter_key("key", ask.key_id, open.month),
                         counter_key("user", ask.user_id, open.month),
                         counter_key("org", organization_id_, open.month)});
@@ -150,7 +168,8 @@ Result<BudgetBook::Admission> BudgetBook::admit(const BudgetAsk& ask) {
   return admit_counted(ask, std::move(open));
 }
 
-Status BudgetBook::check_limits(const BudgetAsk& ask, const std::string& month) {
+Status BudgetBook::check_limits(const BudgetAsk& ask, const std::string& month,
+                                std::vector<BudgetThreshold>& reached) {
   const std::array<LimitCheck, 3> checks = {
       {{"key", ask.key_id, "key_quota_exceeded", "API key", ask.limits.key_nano_usd},
        {"user", ask.user_id, "user_quota_exceeded", "user", ask.limits.user_nano_usd},
@@ -158,10 +177,13 @@ Status BudgetBook::check_limits(const BudgetAsk& ask, const std::string& month) 
         ask.limits.organization_nano_usd}}};
   for (const LimitCheck& check : checks) {
     if (check.limit < 0) continue;
-    const BudgetCounter& counter = counters_[counter_key(check.kind, check.id, month)];
+    BudgetCounter& counter = counters_[counter_key(check.kind, check.id, month)];
     const int64_t committed = add(counter.used, counter.reserved);
     // Equality is allowed; a limit of 0 blocks even what costs nothing.
     if (check.limit == 0 || add(committed, ask.estimate_nano_usd) > check.limit) {
+      if (check.kind != "key") {
+        note_threshold(check.kind, check.id, month, check.limit, true, counter, reached);
+      }
       return refusal(check, counter.used, counter.reserved, ask.estimate_nano_usd, month);
     }
   }
@@ -180,14 +202,24 @@ void BudgetBook::hold(const OpenReservation& open, int64_t sign) {
 Result<BudgetBook::Admission> BudgetBook::admit_counted(const BudgetAsk& ask,
                                                         OpenReservation open) {
   Admission admission;
+  Status refused;
+  std::vector<BudgetThreshold> reached;
   {
     MutexLock lock(mutex_);
     forget_old_months(open.month);
-    KVCS_TRY(check_limits(ask, open.month));
+    refused = check_limits(ask, open.month, reached);
     const BudgetCounter& user = counters_[counter_key("user", open.user_id, open.month)];
     admission.user = {user.used, user.reserved, user.request_count + 1, user.error_count,
                       open.month};
-    hold(open, +1);
+    if (refused.ok()) hold(open, +1);
+  }
+  if (!refused.ok()) {
+    Entry entry;
+    entry.ts_ms = open.created_ms;
+    add_alerts(reached, entry);
+    // A store that fails keeps it queued.
+    if (!entry.alerts.empty()) (void)enqueue_and_flush(std::move(entry));
+    return refused;
   }
   KvBatch batch;
   batch.put(KvFamily::kQuota, keyspace::reservation(open.request_id), reservation_json(open));
@@ -228,7 +260,8 @@ Result<BudgetBook::Admission> BudgetBook::admit_in_failure(const BudgetAsk& ask,
   return Admission{std::move(open), BudgetView{0, 0, 1, 0, format_month(clock_.unix_ms())}};
 }
 
-void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record) {
+void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record,
+                        std::vector<BudgetThreshold>& reached) {
   for (const auto& [kind, id] : std::array<std::pair<std::string_view, std::string_view>, 3>{
            {{"key", open.key_id}, {"user", open.user_id}, {"org", organization_id_}}}) {
     BudgetCounter& counter = counters_[counter_key(kind, id, open.month)];
@@ -236,6 +269,23 @@ void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record) 
     counter.request_count++;
     counter.error_count += record.status >= 400 ? 1 : 0;
     dirty_.insert(counter_key(kind, id, open.month));
+    if (kind == "key") continue;
+    const int64_t limit = kind == "user" ? open.user_limit : open.organization_limit;
+    note_threshold(kind, id, open.month, limit, false, counter, reached);
+  }
+}
+
+void BudgetBook::add_alerts(const std::vector<BudgetThreshold>& reached, Entry& entry) const {
+  for (const BudgetThreshold& one : reached) {
+    const std::string percent = std::to_string(one.percent);
+    const std::string name = names_ ? names_(one.kind, one.id) : one.id;
+    const std::string what = one.kind == "user" ? "The user " : "The organization ";
+    AlertEvent alert{"budget." + percent, name,
+                     what + name + " has used $" + format_usd(one.used) + " of $" +
+                         format_usd(one.limit) + " in " + one.month + "."};
+    if (one.percent == 100) alert.message += " Its requests are refused.";
+    entry.alerts.emplace_back("budget-" + one.id + "-" + one.month + "-" + percent,
+                              std::move(alert));
   }
 }
 
@@ -247,6 +297,7 @@ Status BudgetBook::settle(const OpenReservation& open, const UsageRecord* record
     entry.row_id = open.request_id;
     entry.row_json = usage_json(*record);
   }
+  std::vector<BudgetThreshold> reached;
   {
     MutexLock lock(mutex_);
     hold(open, -1);
@@ -256,8 +307,9 @@ Status BudgetBook::settle(const OpenReservation& open, const UsageRecord* record
       if (record != nullptr) day.used = add(day.used, record->cost_nano_usd);
       dirty_grace_.insert(open.grace_day);
     }
-    if (record != nullptr) charge(open, *record);
+    if (record != nullptr) charge(open, *record, reached);
   }
+  add_alerts(reached, entry);
   return enqueue_and_flush(std::move(entry));
 }
 
@@ -267,12 +319,15 @@ Status BudgetBook::settle_recovered(const OpenReservation& open, const UsageReco
                  counter_key("org", organization_id_, open.month)}));
   {
     MutexLock lock(mutex_);
-    charge(open, record);
+    // The limits are not known here; the next settlement tells what was passed.
+    std::vector<BudgetThreshold> none;
+    charge(open, record, none);
   }
   return enqueue_and_flush({.reservation_key = keyspace::reservation(open.request_id),
                             .row_id = open.request_id,
                             .row_json = usage_json(record),
-                            .ts_ms = record.ts_ms});
+                            .ts_ms = record.ts_ms,
+                            .alerts = {}});
 }
 
 Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organization_too) {
@@ -283,7 +338,8 @@ Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organizati
   KVCS_TRY(load({user_key, org_key}));
   UsageRecord row{.request_id = "reset-" + make_request_id(),
                   .ts_ms = now_ms,
-                  .organization_id = organization_id_,
+                  // In the sums of whom it changes: the organization's use stays unless asked for.
+                  .organization_id = organization_too ? organization_id_ : "",
                   .user_id = std::string(user_id),
                   .model = "adjustment",
                   .status = 200,
@@ -302,7 +358,7 @@ Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organizati
     }
     row.cost_nano_usd = -previous;
   }
-  Entry entry{.row_id = row.request_id, .row_json = usage_json(row), .ts_ms = now_ms};
+  Entry entry{.row_id = row.request_id, .row_json = usage_json(row), .ts_ms = now_ms, .alerts = {}};
   KVCS_TRY(enqueue_and_flush(std::move(entry)));
   return previous;
 }
@@ -403,6 +459,7 @@ KvBatch BudgetBook::build_batch(const std::vector<Entry>& entries) {
     if (!entry.row_id.empty()) {
       add_to_outbox(batch, "usage", entry.row_id, entry.ts_ms, entry.row_json);
     }
+    for (const auto& [id, alert] : entry.alerts) add_alert(batch, alert, id, entry.ts_ms);
   }
   for (const std::string& key : dirty_) {
     const std::string_view month = std::string_view(key).substr(key.size() - 7);

@@ -13,6 +13,7 @@
 #include "ai/budget.h"
 #include "base/mutex.h"
 #include "kv/kv.h"
+#include "ledger/alerts.h"
 
 namespace kvcs::ai {
 
@@ -22,6 +23,15 @@ struct BudgetCounter {
   bool loaded = false;
   int64_t used = 0, reserved = 0;
   int64_t request_count = 0, error_count = 0;
+  int alerted_percent = 0;  // The highest threshold told by this process.
+};
+
+// A threshold that a counter has reached.
+struct BudgetThreshold {
+  std::string_view kind;
+  std::string id, month;
+  int percent = 0;
+  int64_t used = 0, limit = 0;
 };
 
 // What an open reservation holds; its JSON is the value of `reservation:{request_id}`.
@@ -30,6 +40,9 @@ struct OpenReservation {
   int64_t estimate = 0, input_only = 0, created_ms = 0;
   bool grace = false;
   std::string grace_day;
+  std::string provider, model, price_version;
+  // Not stored: for the alerts.
+  int64_t user_limit = -1, organization_limit = -1;
 };
 std::string reservation_json(const OpenReservation& open);
 Result<OpenReservation> parse_reservation(std::string_view request_id, std::string_view json);
@@ -37,7 +50,9 @@ std::string usage_json(const UsageRecord& record);
 
 class BudgetBook final {
  public:
-  BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock);
+  // `names` may be empty; it outlives the book and is called without a lock.
+  BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock,
+             const BudgetNames& names);
 
   struct Admission {
     OpenReservation open;
@@ -64,6 +79,7 @@ class BudgetBook final {
     std::string reservation_key;  // To remove; "" when there is none in the store.
     std::string row_id, row_json;
     int64_t ts_ms = 0;
+    std::vector<std::pair<std::string, AlertEvent>> alerts;  // By id.
   };
   struct Grace {
     int64_t used = 0, reserved = 0;
@@ -76,9 +92,13 @@ class BudgetBook final {
   void forget_old_months(const std::string& month) KVCS_REQUIRES(mutex_);
   Result<Admission> admit_counted(const BudgetAsk& ask, OpenReservation open);
   Result<Admission> admit_in_failure(const BudgetAsk& ask, OpenReservation open, Status failure);
-  Status check_limits(const BudgetAsk& ask, const std::string& month) KVCS_REQUIRES(mutex_);
+  // Adds to `reached` when little more than nothing is left.
+  Status check_limits(const BudgetAsk& ask, const std::string& month,
+                      std::vector<BudgetThreshold>& reached) KVCS_REQUIRES(mutex_);
   void hold(const OpenReservation& open, int64_t sign) KVCS_REQUIRES(mutex_);
-  void charge(const OpenReservation& open, const UsageRecord& record) KVCS_REQUIRES(mutex_);
+  void charge(const OpenReservation& open, const UsageRecord& record,
+              std::vector<BudgetThreshold>& reached) KVCS_REQUIRES(mutex_);
+  void add_alerts(const std::vector<BudgetThreshold>& reached, Entry& entry) const;
   Status enqueue_and_flush(Entry entry);
   KvBatch build_batch(const std::vector<Entry>& entries) KVCS_REQUIRES(mutex_);
   Result<KvBatch> take_batch(std::vector<Entry>& entries);
@@ -87,6 +107,7 @@ class BudgetBook final {
   const std::string organization_id_;
   KvStore& kv_;
   const Clock& clock_;
+  const BudgetNames& names_;
   mutable Mutex mutex_;
   CondVar written_;
   std::map<std::string, BudgetCounter, std::less<>> counters_ KVCS_GUARDED_BY(mutex_);

@@ -33,6 +33,9 @@ std::string reservation_json(const OpenReservation& open) {
   number(out, "estimate_nano_usd", open.estimate);
   number(out, "input_only_nano_usd", open.input_only);
   number(out, "created_ms", open.created_ms);
+  text(out, "provider", open.provider);
+  text(out, "model", open.model);
+  text(out, "price_version", open.price_version);
   return out + "}";
 }
 
@@ -48,6 +51,10 @@ Result<OpenReservation> parse_reservation(std::string_view request_id, std::stri
   open.estimate = reader.optional_integer("estimate_nano_usd", 0, INT64_MAX).value_or(0);
   open.input_only = reader.optional_integer("input_only_nano_usd", 0, INT64_MAX).value_or(0);
   open.created_ms = reader.optional_integer("created_ms", 0, INT64_MAX).value_or(0);
+  const StringRule any{.min_bytes = 0};
+  open.provider = reader.optional_string("provider", any).value_or("");
+  open.model = reader.optional_string("model", any).value_or("unknown");
+  open.price_version = reader.optional_string("price_version", any).value_or("");
   KVCS_TRY(reader.finish());
   return open;
 }

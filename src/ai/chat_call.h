@@ -26,6 +26,14 @@ struct ChatProxy::Call {
   std::unique_ptr<UsageMeter> meter;
   std::vector<std::pair<std::string, std::string>> rate_headers;
   int64_t first_byte_us = 0;
+  // For the log of bodies: what the client got, in full or, of a stream, its beginning.
+  std::string_view answer;
+  std::string stream_head;
+  int64_t answer_bytes = 0;
+  void saw_answer(std::string_view whole) {
+    answer = whole;
+    answer_bytes = static_cast<int64_t>(whole.size());
+  }
 };
 
 // The members x-gateway-* of the answer; `cost_nano_usd` < 0: not known yet (a stream).

@@ -77,7 +77,7 @@ http::UpstreamRequest build_upstream_request(const http::Request& request, const
   http::UpstreamRequest out;
   out.method = "POST";
   out.url = provider.url(path);
-  out.body = upstream_body(chat, target.model);
+  out.body = upstream_body(chat, target.model, provider.kind == ProviderKind::kOpenAi);
   out.deadline_ms = provider.timeout_ms;
   out.idle_timeout_ms = std::min(idle_timeout_ms, provider.timeout_ms);
   // Who names an idempotency key may ask again for the answer, so it is fetched to its end.
@@ -114,7 +114,7 @@ http::UpstreamRequest build_upstream_request(const http::Request& request, const
 ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
                      const Providers& providers, const Pricing& pricing, PriceOverrides& overrides,
                      Budgets& budgets, RateLimiter& limiter, http::HttpUpstream& upstream,
-                     const Clock& clock, std::function<void()> notify_ledger)
+                     Ledger& ledger, const Clock& clock)
     : config_(config),
       directory_(directory),
       providers_(providers),
@@ -123,8 +123,8 @@ ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
       budgets_(budgets),
       limiter_(limiter),
       upstream_(upstream),
-      clock_(clock),
-      notify_ledger_(std::move(notify_ledger)) {}
+      ledger_(ledger),
+      clock_(clock) {}
 
 Result<http::Response> ChatProxy::chat_completions(http::Request& request) {
   return handle(request, ApiKind::kChatCompletions, "/chat/completions");
@@ -277,11 +277,14 @@ Status ChatProxy::take_rate(Call& call) const {
 
 Status ChatProxy::reserve(Call& call) const {
   const Principal& who = call.request.principal;
-  const ChatRequest& chat = call.chat;
+  ChatRequest& chat = call.chat;
   BudgetAsk ask{.request_id = call.request.request_id,
                 .key_id = who.key_id,
                 .user_id = call.user->id,
-                .organization_id = call.organization->id};
+                .organization_id = call.organization->id,
+                .provider = call.prices.front().price->provider,
+                .model = call.prices.front().price->model,
+                .price_version = call.prices.front().version};
   for (const PricedModel& priced : call.prices) {
     const Price& price = *priced.price;
     int64_t output = 0;
@@ -290,8 +293,10 @@ Status ChatProxy::reserve(Call& call) const {
       if (output < 0) {
         output =
             price.max_output_tokens > 0 ? price.max_output_tokens : config_.output_tokens_default;
+        // What is reserved is also what may be made.
         const int64_t cap = call.organization->max_output_tokens;
         if (cap >= 0) output = std::min(output, cap);
+        chat.output_tokens_cap = cap;
       }
     }
     TokenUsage input_only, worst;

@@ -15,6 +15,7 @@
 #include "http/http.h"
 #include "http/upstream.h"
 #include "identity/directory.h"
+#include "ledger/ledger.h"
 #include "ops/rate_limit.h"
 
 namespace kvcs::ai {
@@ -24,15 +25,15 @@ struct ProxyConfig {
   uint64_t answer_max_bytes = 64u << 20;   // Of one buffered answer.
   size_t event_max_bytes = 8u << 20;       // Of one streamed event.
   int idle_timeout_ms = 120'000;           // Between two bytes of a provider.
+  size_t body_log_max_bytes = 16u << 10;   // Of a request's or an answer's body that is kept.
 };
 
 class ChatProxy final {
  public:
-  // All references outlive the proxy. `notify_ledger` is called after each settlement.
+  // All references outlive the proxy.
   ChatProxy(const ProxyConfig& config, const Directory& directory, const Providers& providers,
             const Pricing& pricing, PriceOverrides& overrides, Budgets& budgets,
-            RateLimiter& limiter, http::HttpUpstream& upstream, const Clock& clock,
-            std::function<void()> notify_ledger);
+            RateLimiter& limiter, http::HttpUpstream& upstream, Ledger& ledger, const Clock& clock);
 
   Result<http::Response> chat_completions(http::Request& request);
   Result<http::Response> responses(http::Request& request);
@@ -66,6 +67,8 @@ class ChatProxy final {
   Status pump(Call& call, http::UpstreamResponse& upstream, http::BodyWriter& client) const;
   Status relay(Call& call, http::UpstreamResponse& upstream, http::BodyWriter& client) const;
   void settle(Call& call, int status, bool billed) const;
+  // For an organization that asked for it.
+  void log_bodies(const Call& call, const UsageRecord& record) const;
   // Corrects tokens_per_minute from the guess to what was used.
   void return_tokens(const Call& call, int64_t used_tokens) const;
 
@@ -77,8 +80,8 @@ class ChatProxy final {
   Budgets& budgets_;
   RateLimiter& limiter_;
   http::HttpUpstream& upstream_;
+  Ledger& ledger_;
   const Clock& clock_;
-  std::function<void()> notify_ledger_;
   mutable std::atomic<int64_t> open_streams_{0}, upstream_errors_{0}, client_gone_{0};
 };
 

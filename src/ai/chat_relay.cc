@@ -3,6 +3,7 @@
 #include <array>
 
 #include "ai/chat_call.h"
+#include "ai/redact.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/money.h"
@@ -98,9 +99,25 @@ void ChatProxy::settle(Call& call, int status, bool billed) const {
     record.cost_nano_usd = cost_nano_usd(*priced.price, record.tokens);
   }
   return_tokens(call, record.tokens.input_total() + record.tokens.output_total());
+  if (call.organization->log_bodies) log_bodies(call, record);
   // A store that fails keeps the charge in memory (see Reservation::settle); the answer goes on.
   (void)call.reservation->settle(std::move(record));
-  notify_ledger_();
+  ledger_.notify();
+}
+
+void ChatProxy::log_bodies(const Call& call, const UsageRecord& record) const {
+  const size_t max = config_.body_log_max_bytes;
+  ledger_.record_bodies({.ts_ms = record.ts_ms,
+                         .request_id = call.request.request_id,
+                         .organization_id = call.organization->id,
+                         .user_id = call.user->id,
+                         .key_id = call.request.principal.key_id,
+                         .model = record.model,
+                         .status = record.status,
+                         .request_bytes = static_cast<int64_t>(call.chat.body.size()),
+                         .response_bytes = call.answer_bytes,
+                         .request = redacted(call.chat.body, max),
+                         .response = redacted(call.answer, max)});
 }
 
 void ChatProxy::return_tokens(const Call& call, int64_t used_tokens) const {
@@ -133,6 +150,7 @@ Result<http::Response> ChatProxy::pass_error(Call& call, http::UpstreamResponse&
   const BudgetView user = call.reservation->user_at_admission();
   const bool grace = call.reservation->grace();
   Result<http::Response> response = whole_answer(upstream);
+  if (response.ok()) call.saw_answer(response->body);
   settle(call, upstream.status(), false);
   if (!response.ok()) return response;
   add_gateway_headers(user, call.user->monthly_limit_nano_usd, 0, grace, *response);
@@ -150,6 +168,7 @@ Result<http::Response> ChatProxy::answer_whole(Call& call, http::UpstreamRespons
     return provider_failure(std::move(body).status(), config_.answer_max_bytes);
   }
   call.meter->on_json(*body);
+  call.saw_answer(*body);
   const BudgetView user = call.reservation->user_at_admission();
   const bool grace = call.reservation->grace();
   const int64_t cost =
@@ -198,6 +217,8 @@ http::Response ChatProxy::answer_stream(std::shared_ptr<Call> call,
 // Reads until the provider's clean end; a failure says which side broke.
 Status ChatProxy::pump(Call& call, http::UpstreamResponse& upstream,
                        http::BodyWriter& client) const {
+  // Pictures in it shrink to their size.
+  const size_t stream_head_max = 4 * config_.body_log_max_bytes;
   http::SseParser parser(config_.event_max_bytes);
   std::array<char, kRelayChunkBytes> buffer;
   std::string out, rewritten;
@@ -222,6 +243,10 @@ Status ChatProxy::pump(Call& call, http::UpstreamResponse& upstream,
     const bool unfinished = at_end && !parser.pending().empty();
     KVCS_TRY(parser.feed(unfinished ? "\n\n" : std::string_view(buffer.data(), count), pass));
     if (out.empty()) continue;
+    call.answer_bytes += static_cast<int64_t>(out.size());
+    if (call.organization->log_bodies && call.stream_head.size() < stream_head_max) {
+      call.stream_head += out;
+    }
     if (Status written = client.write(out); !written.ok()) {
       return std::move(written).with_reason("client_gone");
     }
@@ -238,6 +263,7 @@ Status ChatProxy::relay(Call& call, http::UpstreamResponse& upstream,
   }
   // Trouble after the last event costs the client nothing: it has the whole answer.
   if (!client_left && call.meter->complete()) failure = ok();
+  call.answer = call.stream_head;
   const int status = client_left ? kClientClosedRequest : failure.ok() ? upstream.status() : 502;
   settle(call, status, true);
   if (client_left) client_gone_++;

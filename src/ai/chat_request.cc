@@ -95,12 +95,24 @@ Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
   return request;
 }
 
-std::string upstream_body(const ChatRequest& request, std::string_view model) {
+namespace {
+
+std::string_view cap_member(ApiKind api, bool openai) {
+  if (api == ApiKind::kResponses) return "max_output_tokens";
+  return api == ApiKind::kChatCompletions && openai ? "max_completion_tokens" : "max_tokens";
+}
+
+}  // namespace
+
+std::string upstream_body(const ChatRequest& request, std::string_view model, bool openai) {
   std::string body = request.body;
   if (model != request.model) {
     std::string text;
     append_json_string(text, model);
     set_member(body, "model", text);
+  }
+  if (request.output_tokens_cap >= 0) {
+    set_member(body, cap_member(request.api, openai), std::to_string(request.output_tokens_cap));
   }
   const bool add_usage =
       request.stream && request.api == ApiKind::kChatCompletions && !request.client_wants_usage;

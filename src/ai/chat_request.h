@@ -17,6 +17,7 @@ struct ChatRequest {
   bool stream = false;
   bool client_wants_usage = false;  // stream_options.include_usage was set by the client.
   int64_t output_tokens_max = -1;   // What the client allows per choice; -1 = not stated.
+  int64_t output_tokens_cap = -1;   // The organization's, where the client states none.
   int64_t choices = 1;              // n
   int64_t input_guess = 0;          // Tokens, upper-biased.
 };
@@ -24,8 +25,9 @@ struct ChatRequest {
 // Invalid: not JSON, over 64 levels, no model, members of the wrong type or absurd size.
 Result<ChatRequest> parse_chat_request(ApiKind api, std::string body);
 
-// The body for the provider: `model` replaced and stream_options.include_usage set where needed,
-// every other byte as it came.
-std::string upstream_body(const ChatRequest& request, std::string_view model);
+// The body for the provider: `model` replaced, stream_options.include_usage and the cap on output
+// set where needed, every other byte as it came. `openai`: it is OpenAI itself, which calls that
+// cap max_completion_tokens.
+std::string upstream_body(const ChatRequest& request, std::string_view model, bool openai);
 
 }  // namespace kvcs::ai

@@ -101,7 +101,20 @@ ai::ProxyConfig proxy_config(const AiSection& config) {
   return {.output_tokens_default = config.output_tokens_default,
           .answer_max_bytes = config.answer_max_bytes,
           .event_max_bytes = static_cast<size_t>(config.event_max_bytes),
-          .idle_timeout_ms = config.idle_timeout_ms};
+          .idle_timeout_ms = config.idle_timeout_ms,
+          .body_log_max_bytes = static_cast<size_t>(config.body_log_max_bytes)};
+}
+
+// As people know them; the id when the store does not answer.
+std::string budget_name(const Directory& directory, std::string_view kind, std::string_view id) {
+  if (kind == "org") {
+    const auto organization = directory.organization(id);
+    return organization.ok() ? organization.value()->slug : std::string(id);
+  }
+  const auto user = directory.user(id);
+  if (!user.ok()) return std::string(id);
+  const std::string& organization_id = user.value()->organization_id;
+  return budget_name(directory, "org", organization_id) + "/" + user.value()->email;
 }
 
 Status load_prices(const AiSection& config, ai::Pricing& pricing) {
@@ -128,12 +141,15 @@ Result<std::unique_ptr<AiDoor>> build_ai_door(Parts& parts) {
   KVCS_TRY(add_providers(config, *door->providers));
   KVCS_TRY(add_aliases(config, *door->providers));
   parts.ledger->add_sink("usage", usage_sink);
-  door->budgets = std::make_unique<ai::Budgets>(*parts.kv, parts.clock());
+  door->budgets = std::make_unique<ai::Budgets>(
+      *parts.kv, parts.clock(),
+      [directory = parts.directory.get()](std::string_view kind, std::string_view id) {
+        return budget_name(*directory, kind, id);
+      });
   KVCS_TRY(door->budgets->recover());
   door->proxy = std::make_unique<ai::ChatProxy>(
       proxy_config(config), *parts.directory, *door->providers, door->pricing, *door->overrides,
-      *door->budgets, *parts.rates, *parts.upstream, parts.clock(),
-      [ledger = parts.ledger.get()] { ledger->notify(); });
+      *door->budgets, *parts.rates, *parts.upstream, *parts.ledger, parts.clock());
   door->api = std::make_unique<ai::AiApi>(*parts.directory, *door->providers, door->pricing,
                                           *door->budgets, *parts.ledger, parts.clock());
   door->admin_api = std::make_unique<ai::AiAdminApi>(

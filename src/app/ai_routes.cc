@@ -57,6 +57,13 @@ void add_usage(std::vector<http::Route>& routes, Parts& parts) {
   add("/admin/usage", &Admin::usage,
       "Sums by ?group_by=day|model|user|key|provider|organization; ?format=csv.");
   add("/admin/usage/requests", &Admin::usage_rows, "Single requests, newest first.");
+  LedgerApi& ledger = *parts.ledger_api;
+  routes.push_back(row(kGet, "/admin/ai/bodies", change, kNoBody,
+                       on(ledger, &LedgerApi::list_bodies),
+                       "Requests whose bodies are kept, newest first; without the bodies."));
+  routes.push_back(row(kGet, "/admin/ai/bodies/{request_id}", change, kNoBody,
+                       on(ledger, &LedgerApi::show_bodies),
+                       "The bodies of one request, cut and redacted."));
   routes.push_back(row(kPost, "/admin/users/{user_id}/reset-quota", change, kib(16),
                        parts.idempotency->wrap(on(api, &Admin::reset_quota)),
                        "Set a user's use of this month to zero; the reason is kept."));

@@ -57,6 +57,8 @@ struct LedgerSection {
   int64_t error_max_age_s = 30 * 86'400, error_max_rows = 1'000'000;
   int64_t audit_max_age_s = 400 * 86'400, audit_max_rows = 10'000'000;
   int64_t job_run_max_age_s = 30 * 86'400, job_run_max_rows = 100'000;
+  int64_t usage_max_age_s = 400 * 86'400, usage_max_rows = 50'000'000;
+  int64_t body_max_age_s = 7 * 86'400, body_max_rows = 100'000;
 };
 
 struct LogSection {
@@ -104,6 +106,7 @@ struct AiSection {
   uint64_t request_max_bytes = 32u << 20;
   int idle_timeout_ms = 120'000;
   int64_t idempotency_kept_s = 86'400;
+  uint64_t body_log_max_bytes = 16u << 10;
 };
 
 // Who is told; without any channel alerts are only kept. Secrets are in SecretSection.

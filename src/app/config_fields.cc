@@ -85,6 +85,14 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"ledger.audit_max_rows", &l.audit_max_rows, "Number of audit rows.", 100});
   fields.push_back({"ledger.job_run_max_age_s", &l.job_run_max_age_s, "Age of job runs.", 60});
   fields.push_back({"ledger.job_run_max_rows", &l.job_run_max_rows, "Number of job runs.", 100});
+  fields.push_back({"ledger.usage_max_age_s", &l.usage_max_age_s,
+                    "Age of single AI requests; sums by day stay.", 86'400});
+  fields.push_back({"ledger.usage_max_rows", &l.usage_max_rows,
+                    "Number of single AI requests; one takes less than 200 bytes.", 100});
+  fields.push_back({"ledger.body_max_age_s", &l.body_max_age_s,
+                    "Age of bodies, of organizations with log_bodies.", 60});
+  fields.push_back(
+      {"ledger.body_max_rows", &l.body_max_rows, "Number of requests with bodies.", 1});
 }
 
 void add_gateway(Fields& fields, Config& c) {
@@ -187,6 +195,9 @@ void add_ai(Fields& fields, Config& c) {
   fields.push_back({"ai.idempotency_kept_s", &a.idempotency_kept_s,
                     "How long the answer to a request with an Idempotency-Key is kept.", 1,
                     7 * 86'400});
+  fields.push_back({"ai.body_log_max_bytes", &a.body_log_max_bytes,
+                    "What is kept of a request's and of an answer's body, with log_bodies.", 16,
+                    1 << 20});
 }
 
 }  // namespace

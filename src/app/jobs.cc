@@ -18,6 +18,8 @@ Result<std::string> prune_ledger(Parts& parts) {
       {"error_ledger", limits.error_max_age_s, limits.error_max_rows},
       {"kv_audit", limits.audit_max_age_s, limits.audit_max_rows},
       {"job_runs", limits.job_run_max_age_s, limits.job_run_max_rows},
+      {"usage", limits.usage_max_age_s, limits.usage_max_rows},
+      {"body_log", limits.body_max_age_s, limits.body_max_rows},
       {"alert_log", limits.audit_max_age_s, limits.job_run_max_rows},
       {"decision_log", limits.audit_max_age_s, limits.job_run_max_rows},
   };

@@ -227,6 +227,26 @@ CREATE TABLE outbox_dead (
 CREATE INDEX outbox_dead_by_time ON outbox_dead (ts_ms);
 )sql";
 
+constexpr const char* kLedger2 = R"sql(
+CREATE TABLE body_log (
+  seq INTEGER PRIMARY KEY,
+  ts_ms INTEGER NOT NULL,
+  request_id TEXT NOT NULL UNIQUE,
+  organization_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  user_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  key_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  model_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  status INTEGER NOT NULL,
+  request_bytes INTEGER NOT NULL,
+  response_bytes INTEGER NOT NULL,
+  request TEXT NOT NULL,
+  response TEXT NOT NULL
+);
+CREATE INDEX body_log_by_time ON body_log (ts_ms);
+CREATE INDEX body_log_by_organization ON body_log (organization_ref, ts_ms);
+CREATE INDEX body_log_by_user ON body_log (user_ref, ts_ms);
+)sql";
+
 Result<int64_t> schema_number(Database& db) {
   auto query = KVCS_TRY(db.prepare("PRAGMA user_version"));
   KVCS_TRY(query.step());
@@ -263,7 +283,7 @@ const std::vector<Migration>& portal_migrations() {
 }
 
 const std::vector<Migration>& ledger_migrations() {
-  static const std::vector<Migration> list = {{1, kLedger1}};
+  static const std::vector<Migration> list = {{1, kLedger1}, {2, kLedger2}};
   return list;
 }
 

@@ -36,9 +36,13 @@ Result<bool> is_known_incident(Database& db, const std::string& event, const std
 }  // namespace
 
 void add_alert(KvBatch& batch, const AlertEvent& alert, const Clock& clock, Entropy& entropy) {
+  add_alert(batch, alert, to_hex(entropy.bytes(16)), clock.unix_ms());
+}
+
+void add_alert(KvBatch& batch, const AlertEvent& alert, std::string_view id, int64_t unix_ms) {
   const Json payload = {
       {"event", alert.event}, {"subject", alert.subject}, {"message", alert.message}};
-  add_to_outbox(batch, "alert", to_hex(entropy.bytes(16)), clock.unix_ms(), dump_json(payload));
+  add_to_outbox(batch, "alert", id, unix_ms, dump_json(payload));
 }
 
 Alerts::Alerts(Ledger& ledger, http::HttpUpstream& upstream, AlertChannels channels,

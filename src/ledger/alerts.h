@@ -36,6 +36,8 @@ struct AlertEvent {
 };
 // Puts the event into `batch`.
 void add_alert(KvBatch& batch, const AlertEvent& alert, const Clock& clock, Entropy& entropy);
+// The same under an id of its own: an id is told once, however often it is put.
+void add_alert(KvBatch& batch, const AlertEvent& alert, std::string_view id, int64_t unix_ms);
 
 struct AlertChannels {
   std::string webhook_url;  // "" = none.

@@ -19,14 +19,21 @@ namespace {
 
 constexpr int64_t kPollMs = 200;
 constexpr size_t kQueueBatchMax = 500;
+constexpr size_t kQueuedBodyBytesMax = 32u << 20;
 // One pass ends here at the latest, so that drain() returns under any load.
 constexpr size_t kPassBatchesMax = 2000;
 constexpr int64_t kPruneChunkRows = 1000;
 
-using Diagnostic = std::variant<ErrorRecord, JobRunRecord>;
+using Diagnostic = std::variant<ErrorRecord, JobRunRecord, BodyRecord>;
+
+size_t body_bytes(const Diagnostic& record) {
+  const auto* bodies = std::get_if<BodyRecord>(&record);
+  return bodies == nullptr ? 0 : bodies->request.size() + bodies->response.size();
+}
 
 Status insert_diagnostic(Database& db, const Diagnostic& record) {
   if (const auto* error = std::get_if<ErrorRecord>(&record)) return insert_error(db, *error);
+  if (const auto* bodies = std::get_if<BodyRecord>(&record)) return insert_bodies(db, *bodies);
   return insert_job_run(db, std::get<JobRunRecord>(record));
 }
 
@@ -83,6 +90,7 @@ struct Ledger::Impl {
   mutable Mutex mutex;
   CondVar wake, passed;
   std::deque<Diagnostic> queue KVCS_GUARDED_BY(mutex);
+  size_t queued_body_bytes KVCS_GUARDED_BY(mutex) = 0;
   uint64_t dropped KVCS_GUARDED_BY(mutex) = 0;
   uint64_t failures KVCS_GUARDED_BY(mutex) = 0;
   bool nudged KVCS_GUARDED_BY(mutex) = false;
@@ -95,6 +103,7 @@ struct Ledger::Impl {
   std::optional<Thread> thread;
 
   void push(Diagnostic record);
+  Diagnostic pop() KVCS_REQUIRES(mutex);
   std::vector<Diagnostic> take_queued();
   Status flush_queue();
   Status pass();
@@ -102,24 +111,36 @@ struct Ledger::Impl {
 };
 
 void Ledger::Impl::push(Diagnostic record) {
+  const size_t bytes = body_bytes(record);
   MutexLock lock(mutex);
+  if (queued_body_bytes + bytes > kQueuedBodyBytesMax) {
+    dropped++;
+    return;
+  }
   if (queue.size() >= queue_max) {
-    queue.pop_front();
+    pop();
     dropped++;
   }
   queue.push_back(std::move(record));
+  queued_body_bytes += bytes;
   if (queue.size() >= kQueueBatchMax) {
     nudged = true;
     wake.notify_one();
   }
 }
 
+Diagnostic Ledger::Impl::pop() {
+  Diagnostic record = std::move(queue.front());
+  queue.pop_front();
+  queued_body_bytes -= body_bytes(record);
+  return record;
+}
+
 std::vector<Diagnostic> Ledger::Impl::take_queued() {
   MutexLock lock(mutex);
   std::vector<Diagnostic> batch;
   while (!queue.empty() && batch.size() < kQueueBatchMax) {
-    batch.push_back(std::move(queue.front()));
-    queue.pop_front();
+    batch.push_back(pop());
   }
   return batch;
 }
@@ -212,6 +233,10 @@ void Ledger::record_error(ErrorRecord record) {
 }
 
 void Ledger::record_job_run(JobRunRecord record) {
+  impl_->push(std::move(record));
+}
+
+void Ledger::record_bodies(BodyRecord record) {
   impl_->push(std::move(record));
 }
 

@@ -2,7 +2,8 @@
 //   outbox  what must not be lost (usage, audit, alerts) rides in the KV batch of the change itself
 //           (kv/outbox.h); the mover brings it to SQL, exactly once, and removes it after the
 //           commit.
-//   queue   diagnostics (error_ledger, job_runs): bounded, drops the oldest and counts.
+//   queue   diagnostics (error_ledger, job_runs, body_log): bounded, drops the oldest and counts;
+//           bodies over their share of memory are not taken in.
 // One thread of its own moves both, through the DbWriter of ledger.db. The face forward-declares
 // Database, so that hot files which include it do not see db/. Thread-safe.
 #pragma once
@@ -43,11 +44,20 @@ struct JobRunRecord {
   std::string detail;  // What the job reports, JSON or "".
 };
 
+// The bodies of one AI request, for an organization that asked for it; cut and redacted before.
+struct BodyRecord {
+  int64_t ts_ms = 0;
+  std::string request_id, organization_id, user_id, key_id, model;
+  int status = 0;
+  int64_t request_bytes = 0, response_bytes = 0;  // Of what was sent and received.
+  std::string request, response;
+};
+
 // One page of a table for the admin API, newest first.
 enum class RowFormat : uint8_t { kJson, kCsv };
 inline constexpr int kLedgerPageMax = 1000;
 struct LedgerQuery {
-  // error_ledger, kv_audit, decision_log, job_runs, usage, alert_log or outbox_dead
+  // error_ledger, kv_audit, decision_log, job_runs, usage, body_log, alert_log or outbox_dead
   std::string table;
   std::vector<std::pair<std::string, std::string>> equals;  // column, value; columns are checked
   std::optional<int64_t> from_ms, to_ms;                    // from ≤ time < to
@@ -84,6 +94,7 @@ class Ledger final {
 
   void record_error(ErrorRecord record);
   void record_job_run(JobRunRecord record);
+  void record_bodies(BodyRecord record);
   // Nudges the mover; it also looks every 200 ms by itself. Cheap; called after outbox writes.
   void notify();
   // Returns when all that was in queue and outbox at the call is in SQL; for tests, shutdown and

@@ -6,6 +6,8 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/log.h"
+#include "db/db.h"
 #include "ledger/rows.h"
 
 namespace kvcs {
@@ -137,6 +139,40 @@ Result<http::Response> LedgerApi::list_alerts(http::Request& request) {
 }
 Result<http::Response> LedgerApi::list_outbox_dead(http::Request& request) {
   return list(request, "outbox_dead", "outbox_dead");
+}
+
+Result<http::Response> LedgerApi::list_bodies(http::Request& request) {
+  return list(request, "body_log", "bodies");
+}
+
+Result<http::Response> LedgerApi::show_bodies(http::Request& request) {
+  const std::string id(request.param("request_id"));
+  (void)ledger_.drain();  // As for lists.
+  LedgerQuery query;
+  query.table = "body_log";
+  query.equals = {{"request_id", id}};
+  query.limit = 1;
+  const LedgerPage page = KVCS_TRY(ledger_.query(query));
+  if (page.rows.empty()) {
+    return not_found("No bodies are kept of the request '" + printable(id, 60) +
+                     "'; only organizations with log_bodies have them, for a while.");
+  }
+  std::string body = page.rows.front();
+  body.pop_back();
+  const auto read = [&](Database& db) -> Status {
+    auto find = KVCS_TRY(db.prepare("SELECT request, response FROM body_log WHERE request_id=?"));
+    if (!KVCS_TRY(find.bind(1, id).step())) return not_found("The bodies were just removed.");
+    body += ",\"request\":";
+    append_json_string(body, find.text(0));
+    body += ",\"response\":";
+    append_json_string(body, find.text(1));
+    return ok();
+  };
+  KVCS_TRY(ledger_.read(read));
+  log::info("bodies.read", {{"of_request", id},
+                            {"actor", "adminkey:" + request.principal.key_id},
+                            {"request_id", request.request_id}});
+  return http::json_response(200, body + "}");
 }
 
 Result<http::Response> LedgerApi::verify_audit(http::Request&) {

@@ -30,6 +30,11 @@ class LedgerApi final {
   // Outbox records that could not be moved, with the reason. GET /admin/outbox-dead
   Result<http::Response> list_outbox_dead(http::Request& request);
 
+  Result<http::Response> list_bodies(http::Request& request);  // GET /admin/ai/bodies
+  // GET /admin/ai/bodies/{request_id}: the row with `request` and `response`. NotFound. Who reads
+  // is in the log.
+  Result<http::Response> show_bodies(http::Request& request);
+
   // GET /admin/audit/verify: {"ok":true,"rows","pruned","head"}. Conflict with reason
   // "audit_chain_broken" that names the first row which does not fit.
   Result<http::Response> verify_audit(http::Request& request);

@@ -120,6 +120,20 @@ Status insert_job_run(Database& db, const JobRunRecord& r) {
   return put.bind(4, cut(r.result)).bind(5, cut(r.detail)).run();
 }
 
+Status insert_bodies(Database& db, const BodyRecord& r) {
+  const int64_t organization = KVCS_TRY(intern_name(db, r.organization_id));
+  const int64_t user = KVCS_TRY(intern_name(db, r.user_id));
+  const int64_t key = KVCS_TRY(intern_name(db, r.key_id));
+  const int64_t model = KVCS_TRY(intern_name(db, r.model));
+  auto put = KVCS_TRY(
+      db.prepare("INSERT INTO body_log (ts_ms, request_id, organization_ref, user_ref, key_ref,"
+                 " model_ref, status, request_bytes, response_bytes, request, response)"
+                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING"));
+  put.bind(1, r.ts_ms).bind(2, r.request_id).bind(3, organization).bind(4, user).bind(5, key);
+  put.bind(6, model).bind(7, r.status).bind(8, r.request_bytes).bind(9, r.response_bytes);
+  return put.bind(10, r.request).bind(11, r.response).run();
+}
+
 Status insert_decision(Database& db, const DecisionRecord& r) {
   auto put = KVCS_TRY(db.prepare(
       "INSERT INTO decision_log (id, ts_ms, kind, severity, subject, suggestion, evidence_json)"

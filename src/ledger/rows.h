@@ -17,6 +17,7 @@ inline constexpr size_t kLedgerTextMaxBytes = 2000;
 
 Status insert_error(Database& db, const ErrorRecord& record);
 Status insert_job_run(Database& db, const JobRunRecord& record);
+Status insert_bodies(Database& db, const BodyRecord& record);  // Uncut; the writer cuts.
 
 // A finding or a suggestion, to be accepted, rejected or applied by an admin.
 struct DecisionRecord {

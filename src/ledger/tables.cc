@@ -93,6 +93,18 @@ constexpr LedgerColumn kUsageColumns[] = {
     {"recovered", "recovered", kBoolean},
     {"period", "period_ref", kName},
 };
+// Without the bodies themselves: those are shown one by one.
+constexpr LedgerColumn kBodyColumns[] = {
+    {"request_id", "request_id", kText},
+    {"ts", "ts_ms", kTime},
+    {"org_id", "organization_ref", kName},
+    {"user_id", "user_ref", kName},
+    {"key_id", "key_ref", kName},
+    {"model", "model_ref", kName},
+    {"status", "status", kInteger},
+    {"request_bytes", "request_bytes", kInteger},
+    {"response_bytes", "response_bytes", kInteger},
+};
 constexpr LedgerColumn kAlertColumns[] = {
     {"id", "id", kText},
     {"ts", "ts_ms", kTime},
@@ -112,8 +124,8 @@ constexpr LedgerColumn kDeadColumns[] = {
 constexpr LedgerTable kTables[] = {
     {"error_ledger", kErrorColumns},    {"kv_audit", kAuditColumns},
     {"decision_log", kDecisionColumns}, {"job_runs", kJobColumns},
-    {"usage", kUsageColumns},           {"alert_log", kAlertColumns},
-    {"outbox_dead", kDeadColumns},
+    {"usage", kUsageColumns},           {"body_log", kBodyColumns},
+    {"alert_log", kAlertColumns},       {"outbox_dead", kDeadColumns},
 };
 
 struct PageCursor {

@@ -43,6 +43,7 @@ UsageRecord charge(int64_t cost, int status = 200) {
 std::map<std::string, int64_t> rows_by_month(const KvStore& kv) {
   std::map<std::string, int64_t> sums;
   REQUIRE(kv_for_each(kv, KvFamily::kOutbox, "", [&](const KvItem& item) -> Status {
+            if (!item.entry.value.starts_with("usage\n")) return ok();  // An alert.
             const std::string payload = item.entry.value.substr(item.entry.value.find('\n') + 1);
             const Json row = KVCS_TRY(parse_json(payload));
             sums[row["period"].get<std::string>()] += row.value("cost_nano_usd", int64_t{0});

@@ -313,7 +313,7 @@ TEST_CASE("ledger: usage rides in the outbox and is counted once, by row and by 
 
 TEST_CASE("ledger: a usage row takes under 200 bytes with its indexes", "[unit][ledger]") {
   LedgerFixture f;
-  constexpr int kRows = 20'000;
+  constexpr int kRows = 100'000;
   REQUIRE(f.ledger
               ->write([](Database& db) -> Status {
                 for (int i = 0; i < kRows; i++) {

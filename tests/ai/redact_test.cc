@@ -1,0 +1,58 @@
+// What is left of a body before it is kept.
+#include "ai/redact.h"
+
+#include <catch2/catch.hpp>
+
+using kvcs::ai::redacted;
+
+namespace {
+
+std::string kept(const std::string& body) {
+  return redacted(body, 10'000);
+}
+
+}  // namespace
+
+TEST_CASE("redact: what people write stays, byte for byte", "[unit][ai]") {
+  for (const char* text :
+       {R"({"model":"gpt-4o-mini","messages":[{"role":"user","content":"2 + 2 = 4, é, 50 %"}]})",
+        "tokens: 15, token count", R"({"max_tokens":10,"token":5})", "a@b", "@home", "sk-short",
+        "call 555-0100", "1234567890123", "", "key", R"({"password":)"}) {
+    CHECK(kept(text) == text);
+  }
+}
+
+TEST_CASE("redact: keys and tokens go, wherever they stand", "[unit][ai]") {
+  const std::string secret(32, 'a');
+  for (const std::string prefix : {"sk-", "gw_live_", "kv_", "ka_", "ghp_", "AKIA", "eyJ"}) {
+    CHECK(kept("my key " + prefix + secret + ", ok") == "my key ***, ok");
+    CHECK(kept("https://x.org/" + prefix + secret) == "https://x.org/***");
+  }
+  CHECK(kept("-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----\\nx") == "[PEM]\\nx");
+  CHECK(kept("-----BEGIN RSA PRIVATE KEY-----\nMIIE") == "[PEM]");
+}
+
+TEST_CASE("redact: the values of members that hold secrets go", "[unit][ai]") {
+  CHECK(kept(R"({"password":"p\"w","x":1})") == R"({"password":"***","x":1})");
+  CHECK(kept(R"({"API_KEY" : "abc"})") == R"({"API_KEY" : "***"})");
+  CHECK(kept(R"({"arguments":"{\"token\":\"abc\",\"b\":2}"})") ==
+        R"({"arguments":"{\"token\":\"***\",\"b\":2}"})");
+  CHECK(kept(R"({"password":"cut off)") == R"({"password":"***)");
+}
+
+TEST_CASE("redact: people and cards go", "[unit][ai]") {
+  CHECK(kept("write to ada.l@example.co.uk now") == "write to [email] now");
+  CHECK(kept("4111 1111 1111 1111 and 4111-1111-1111-1112") == "[card] and 4111-1111-1111-1112");
+  CHECK(kept("5500005555555559") == "[card]");
+}
+
+TEST_CASE("redact: pictures become their size, and all of it is bounded", "[unit][ai]") {
+  const std::string picture(100'000, 'A');
+  CHECK(kept("{\"url\":\"data:image/png;base64," + picture + "==\",\"x\":1}") ==
+        "{\"url\":\"data:image/png;base64,[100000 bytes]==\",\"x\":1}");
+  std::string words;
+  for (int i = 0; i < 10'000; i++) words += "word ";
+  CHECK(redacted(words, 100) == words.substr(0, 100));
+  // A secret across the edge is gone before the cut.
+  CHECK(redacted("1234567 sk-" + std::string(40, 'z'), 20) == "1234567 ***");
+}
