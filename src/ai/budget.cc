@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "ai/budget_book.h"
+#include "ai/budget_journal.h"
 #include "base/json.h"
 #include "base/mutex.h"
 #include "kv/keyspace.h"
@@ -14,8 +15,10 @@
 namespace kvcs::ai {
 
 struct Budgets::Impl {
-  Impl(KvStore& store, const Clock& time, BudgetNames called)
-      : kv(store), clock(time), names(std::move(called)) {}
+  Impl(KvStore& store, const Clock& time, BudgetNames called, std::string journal_path)
+      : kv(store), clock(time), names(std::move(called)) {
+    if (!journal_path.empty()) journal.emplace(std::move(journal_path));
+  }
 
   BudgetBook& book(const std::string& organization_id) {
     {
@@ -25,7 +28,9 @@ struct Budgets::Impl {
     }
     WriteLock lock(mutex);
     auto& slot = books[organization_id];
-    if (!slot) slot = std::make_unique<BudgetBook>(organization_id, kv, clock, names);
+    if (!slot)
+      slot = std::make_unique<BudgetBook>(organization_id, kv, clock, names,
+                                          journal ? &*journal : nullptr);
     return *slot;
   }
   std::vector<BudgetBook*> all_books() {
@@ -38,6 +43,7 @@ struct Budgets::Impl {
   KvStore& kv;
   const Clock& clock;
   const BudgetNames names;
+  std::optional<BudgetJournal> journal;
   SharedMutex mutex;
   // Books live as long as Budgets: a reservation points into one.
   std::unordered_map<std::string, std::unique_ptr<BudgetBook>> books KVCS_GUARDED_BY(mutex);
@@ -90,13 +96,28 @@ Status Reservation::settle(UsageRecord record) {
   return impl_->book.settle(impl_->open, &record);
 }
 
-Budgets::Budgets(KvStore& kv, const Clock& clock, BudgetNames names)
-    : impl_(std::make_unique<Impl>(kv, clock, std::move(names))) {}
+Budgets::Budgets(KvStore& kv, const Clock& clock, BudgetNames names, std::string journal_path)
+    : impl_(std::make_unique<Impl>(kv, clock, std::move(names), std::move(journal_path))) {}
 Budgets::~Budgets() {
   (void)reconcile();
 }
 
-Status Budgets::recover() {
+// Before the reservations: a row says what a request has cost, its reservation only what it asked.
+Status Budgets::recover_journal(const IsKnown& is_known) {
+  if (!impl_->journal) return ok();
+  const std::vector<std::string> rows = KVCS_TRY(impl_->journal->read());
+  for (const std::string& row : rows) {
+    const JournaledRow one = KVCS_TRY(parse_journaled(row));
+    const bool known = is_known && KVCS_TRY(is_known(one.open.request_id));
+    if (known) continue;
+    KVCS_TRY(impl_->book(one.open.organization_id).settle_recovered(one.open, one.charge, row));
+    impl_->recovered++;
+  }
+  return rows.empty() ? ok() : impl_->journal->remove();
+}
+
+Status Budgets::recover(const IsKnown& is_known) {
+  KVCS_TRY(recover_journal(is_known));
   std::vector<OpenReservation> left_behind;
   const std::string prefix = keyspace::reservation("");
   const auto collect = [&](const KvItem& item) -> Status {
@@ -119,7 +140,7 @@ Status Budgets::recover() {
                        .recovered = true,
                        .period = open.month};
     record.tokens.estimated = true;
-    KVCS_TRY(impl_->book(open.organization_id).settle_recovered(open, record));
+    KVCS_TRY(impl_->book(open.organization_id).settle_recovered(open, record, usage_json(record)));
     impl_->recovered++;
   }
   return ok();

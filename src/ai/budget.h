@@ -13,8 +13,9 @@
 //
 // Failure modes (store unreachable, counters unreadable): fail_closed → Unavailable with reason
 // quota_unavailable and Retry-After; fail_open → admitted against fallback_daily_limit of the
-// organization and UTC day, kept in memory and in `grace:` once the store answers, and added to the
-// month then.
+// organization and UTC day, and a fifteenth of the user's month, kept in memory and in `grace:`
+// once the store answers, and added to the month then. A limit of 0 blocks there too. What the
+// store does not take is in a journal beside it (budget_journal.h) until it does.
 //
 // Alerts budget.80 and budget.100 of users and organizations, once per month each, ride in the
 // batch of the settlement that reached them. 100 is also told when a request is refused with less
@@ -90,10 +91,13 @@ using BudgetNames = std::function<std::string(std::string_view kind, std::string
 
 class Budgets final {
  public:
-  Budgets(KvStore& kv, const Clock& clock, BudgetNames names = {});
+  // `journal_path` "": what the store does not take is in memory only.
+  Budgets(KvStore& kv, const Clock& clock, BudgetNames names = {}, std::string journal_path = {});
   ~Budgets();  // Writes what is still in memory only.
-  // Settles what a dead process left behind. Call before the first reserve().
-  Status recover();
+  // Settles what a dead process left behind. Call before the first reserve(). `is_known`: whether
+  // the ledger has that request's row, for rows of the journal that the store did take at the end.
+  using IsKnown = std::function<Result<bool>(std::string_view request_id)>;
+  Status recover(const IsKnown& is_known = {});
   // Code kQuotaExceeded with reason key_quota_exceeded, user_quota_exceeded or
   // organization_quota_exceeded and details_json {usage_usd, limit_usd, remaining_usd,
   // current_month}; Unavailable as above.
@@ -117,6 +121,7 @@ class Budgets final {
  private:
   friend class Reservation;
   struct Impl;
+  Status recover_journal(const IsKnown& is_known);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -9,24 +9,16 @@
 #include "base/json.h"
 #include "base/money.h"
 #include "kv/keyspace.h"
-#include "kv/outbox.h"
 
 namespace kvcs::ai {
 namespace {
 
+constexpr int64_t kGraceShareOfMonth = 15;
 constexpr int64_t kSaturated = INT64_MAX / 4;
 
 int64_t add(int64_t a, int64_t b) {
   int64_t sum;
   return __builtin_add_overflow(a, b, &sum) ? kSaturated : sum;
-}
-
-std::string counter_json(const BudgetCounter& counter, std::string_view month, int64_t now_ms) {
-  return "{\"month_usage_usd\":" + format_usd(counter.used) +
-         ",\"used_nano_usd\":" + std::to_string(counter.used) + ",\"current_month\":\"" +
-         std::string(month) + "\",\"request_count\":" + std::to_string(counter.request_count) +
-         ",\"error_count\":" + std::to_string(counter.error_count) +
-         ",\"last_update\":" + std::to_string(now_ms) + "}";
 }
 
 struct LimitCheck {
@@ -67,8 +59,12 @@ void note_threshold(std::string_view kind, std::string_view id, std::string_view
 }  // namespace
 
 BudgetBook::BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock,
-                       const BudgetNames& names)
-    : organization_id_(std::move(organization_id)), kv_(kv), clock_(clock), names_(names) {}
+                       const BudgetNames& names, BudgetJournal* journal)
+    : organization_id_(std::move(organization_id)),
+      kv_(kv),
+      clock_(clock),
+      names_(names),
+      journal_(journal) {}
 
 std::string BudgetBook::counter_key(std::string_view kind, std::string_view id,
                                     std::string_view month) {
@@ -245,16 +241,23 @@ Result<BudgetBook::Admission> BudgetBook::admit_in_failure(const BudgetAsk& ask,
   open.grace_day = format_day(open.created_ms);
   MutexLock lock(mutex_);
   Grace& day = grace_[open.grace_day];
-  const int64_t limit = ask.limits.fallback_daily_nano_usd;
-  if (limit == 0 || add(add(day.used, day.reserved), open.estimate) > limit) {
+  Grace& user = user_grace_[open.grace_day + "/" + open.user_id];
+  // Two days' share of a month for one user; and what is blocked stays blocked.
+  const int64_t user_limit = ask.limits.user_nano_usd / kGraceShareOfMonth;
+  const bool blocked =
+      user_limit == 0 || ask.limits.organization_nano_usd == 0 || ask.limits.key_nano_usd == 0;
+  const int64_t limit = blocked ? 0 : ask.limits.fallback_daily_nano_usd;
+  if (add(add(user.used, user.reserved), open.estimate) > user_limit || limit == 0 ||
+      add(add(day.used, day.reserved), open.estimate) > limit) {
     return Status(Code::kQuotaExceeded,
-                  "The budget store does not answer, and the organization's fallback of $" +
-                      format_usd_fixed(limit, 2) + " for today is used up.",
+                  "The budget store does not answer, and what is allowed today without it ($" +
+                      format_usd(std::min(limit, user_limit)) + ") does not cover the request.",
                   failure.to_string())
         .with_reason("organization_quota_exceeded")
         .with_retry_after_s(60);
   }
   day.reserved = add(day.reserved, open.estimate);
+  user.reserved = add(user.reserved, open.estimate);
   grace_requests_++;
   hold(open, +1);
   return Admission{std::move(open), BudgetView{0, 0, 1, 0, format_month(clock_.unix_ms())}};
@@ -296,15 +299,18 @@ Status BudgetBook::settle(const OpenReservation& open, const UsageRecord* record
   if (record != nullptr) {
     entry.row_id = open.request_id;
     entry.row_json = usage_json(*record);
+    entry.is_charge = true;
   }
   std::vector<BudgetThreshold> reached;
   {
     MutexLock lock(mutex_);
     hold(open, -1);
     if (open.grace) {
-      Grace& day = grace_[open.grace_day];
-      day.reserved = std::max<int64_t>(0, day.reserved - open.estimate);
-      if (record != nullptr) day.used = add(day.used, record->cost_nano_usd);
+      for (Grace* grace :
+           {&grace_[open.grace_day], &user_grace_[open.grace_day + "/" + open.user_id]}) {
+        grace->reserved = std::max<int64_t>(0, grace->reserved - open.estimate);
+        if (record != nullptr) grace->used = add(grace->used, record->cost_nano_usd);
+      }
       dirty_grace_.insert(open.grace_day);
     }
     if (record != nullptr) charge(open, *record, reached);
@@ -313,19 +319,25 @@ Status BudgetBook::settle(const OpenReservation& open, const UsageRecord* record
   return enqueue_and_flush(std::move(entry));
 }
 
-Status BudgetBook::settle_recovered(const OpenReservation& open, const UsageRecord& record) {
+Status BudgetBook::settle_recovered(const OpenReservation& open, const UsageRecord& record,
+                                    std::string row_json) {
   KVCS_TRY(load({counter_key("key", open.key_id, open.month),
                  counter_key("user", open.user_id, open.month),
                  counter_key("org", organization_id_, open.month)}));
+  if (open.grace) KVCS_TRY(load_grace(open.grace_day));
   {
     MutexLock lock(mutex_);
     // The limits are not known here; the next settlement tells what was passed.
     std::vector<BudgetThreshold> none;
     charge(open, record, none);
+    if (open.grace) {
+      grace_[open.grace_day].used = add(grace_[open.grace_day].used, record.cost_nano_usd);
+      dirty_grace_.insert(open.grace_day);
+    }
   }
   return enqueue_and_flush({.reservation_key = keyspace::reservation(open.request_id),
                             .row_id = open.request_id,
-                            .row_json = usage_json(record),
+                            .row_json = std::move(row_json),
                             .ts_ms = record.ts_ms,
                             .alerts = {}});
 }
@@ -376,102 +388,6 @@ std::optional<BudgetView> BudgetBook::peek(std::string_view kind, std::string_vi
 BudgetBook::Stats BudgetBook::stats() const {
   MutexLock lock(mutex_);
   return {open_, static_cast<int64_t>(pending_.size()), grace_requests_};
-}
-
-// --- the way to the store --------------------------------------------------------------------
-// Whoever enqueues waits until its entry is written. The first to come becomes the leader and
-// writes for all; so batches of one organization reach the store one after the other, each with the
-// counters as they were when every entry up to it had been added.
-
-Status BudgetBook::enqueue_and_flush(Entry entry) {
-  uint64_t ticket;
-  {
-    MutexLock lock(mutex_);
-    pending_.push_back(std::move(entry));
-    ticket = ++enqueued_;
-    while (writing_ && committed_ < ticket) written_.wait(mutex_);
-    if (committed_ >= ticket) return ok();
-    writing_ = true;
-  }
-  return write_next_batch();
-}
-
-Status BudgetBook::flush() {
-  {
-    MutexLock lock(mutex_);
-    while (writing_) written_.wait(mutex_);
-    if (pending_.empty()) return ok();
-    writing_ = true;
-  }
-  return write_next_batch();
-}
-
-// Everything that waits, as one batch; the counters in it include exactly the entries up to it.
-Result<KvBatch> BudgetBook::take_batch(std::vector<Entry>& entries) {
-  for (;;) {
-    std::vector<std::string> to_load;
-    {
-      MutexLock lock(mutex_);
-      for (const std::string& key : dirty_) {
-        if (!counters_[key].loaded) to_load.push_back(key);
-      }
-      if (to_load.empty()) {
-        entries.assign(std::make_move_iterator(pending_.begin()),
-                       std::make_move_iterator(pending_.end()));
-        pending_.clear();
-        return build_batch(entries);
-      }
-    }
-    KVCS_TRY(load(to_load));
-  }
-}
-
-// Precondition: this thread set writing_.
-Status BudgetBook::write_next_batch() {
-  std::vector<Entry> entries;
-  Result<KvBatch> batch = take_batch(entries);
-  Status result = batch.ok() ? kv_.write(*batch, KvDurability::kBuffered) : batch.status();
-  MutexLock lock(mutex_);
-  if (result.ok()) {
-    committed_ += entries.size();
-  } else {
-    // Counters stay as they are in memory: the money is counted, only its record is late.
-    for (auto it = entries.rbegin(); it != entries.rend(); ++it) {
-      pending_.push_front(std::move(*it));
-    }
-    if (batch.ok()) {
-      for (const KvBatch::Op& op : batch->ops()) {
-        if (op.family == KvFamily::kQuota && counters_.count(op.key) > 0) dirty_.insert(op.key);
-      }
-      for (const auto& [day, grace] : grace_) dirty_grace_.insert(day);
-    }
-  }
-  writing_ = false;
-  written_.notify_all();
-  return result;
-}
-
-KvBatch BudgetBook::build_batch(const std::vector<Entry>& entries) {
-  const int64_t now_ms = clock_.unix_ms();
-  KvBatch batch;
-  for (const Entry& entry : entries) {
-    if (!entry.reservation_key.empty()) batch.remove(KvFamily::kQuota, entry.reservation_key);
-    if (!entry.row_id.empty()) {
-      add_to_outbox(batch, "usage", entry.row_id, entry.ts_ms, entry.row_json);
-    }
-    for (const auto& [id, alert] : entry.alerts) add_alert(batch, alert, id, entry.ts_ms);
-  }
-  for (const std::string& key : dirty_) {
-    const std::string_view month = std::string_view(key).substr(key.size() - 7);
-    batch.put(KvFamily::kQuota, key, counter_json(counters_[key], month, now_ms));
-  }
-  for (const std::string& day : dirty_grace_) {
-    batch.put(KvFamily::kQuota, keyspace::grace(organization_id_, day),
-              "{\"used_nano_usd\":" + std::to_string(grace_[day].used) + "}");
-  }
-  dirty_.clear();
-  dirty_grace_.clear();
-  return batch;
 }
 
 }  // namespace kvcs::ai

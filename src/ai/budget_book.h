@@ -47,12 +47,20 @@ struct OpenReservation {
 std::string reservation_json(const OpenReservation& open);
 Result<OpenReservation> parse_reservation(std::string_view request_id, std::string_view json);
 std::string usage_json(const UsageRecord& record);
+// A row as usage_json wrote it: whose it is and what it charges.
+struct JournaledRow {
+  OpenReservation open;
+  UsageRecord charge;  // Cost, status and time alone.
+};
+Result<JournaledRow> parse_journaled(std::string_view row_json);
+
+class BudgetJournal;
 
 class BudgetBook final {
  public:
-  // `names` may be empty; it outlives the book and is called without a lock.
-  BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock,
-             const BudgetNames& names);
+  // `names` may be empty and `journal` null; both outlive the book and are used without a lock.
+  BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock, const BudgetNames& names,
+             BudgetJournal* journal);
 
   struct Admission {
     OpenReservation open;
@@ -62,7 +70,8 @@ class BudgetBook final {
   // Adds the charge (null: none) and stores it with its row; see Reservation::settle.
   Status settle(const OpenReservation& open, const UsageRecord* record);
   // The same for a reservation that a dead process left in the store.
-  Status settle_recovered(const OpenReservation& open, const UsageRecord& record);
+  Status settle_recovered(const OpenReservation& open, const UsageRecord& record,
+                          std::string row_json);
   Result<int64_t> reset_user(std::string_view user_id, bool organization_too);
   // Nothing when the counter is not in memory.
   std::optional<BudgetView> peek(std::string_view kind, std::string_view id,
@@ -80,6 +89,7 @@ class BudgetBook final {
     std::string row_id, row_json;
     int64_t ts_ms = 0;
     std::vector<std::pair<std::string, AlertEvent>> alerts;  // By id.
+    bool is_charge = false, journaled = false;
   };
   struct Grace {
     int64_t used = 0, reserved = 0;
@@ -102,19 +112,25 @@ class BudgetBook final {
   Status enqueue_and_flush(Entry entry);
   KvBatch build_batch(const std::vector<Entry>& entries) KVCS_REQUIRES(mutex_);
   Result<KvBatch> take_batch(std::vector<Entry>& entries);
+  void end_batch(std::vector<Entry>& entries, const Status& result, const Result<KvBatch>& batch)
+      KVCS_REQUIRES(mutex_);
+  void journal_pending();
   Status write_next_batch();
 
   const std::string organization_id_;
   KvStore& kv_;
   const Clock& clock_;
   const BudgetNames& names_;
+  BudgetJournal* const journal_;
   mutable Mutex mutex_;
   CondVar written_;
   std::map<std::string, BudgetCounter, std::less<>> counters_ KVCS_GUARDED_BY(mutex_);
   std::map<std::string, Grace, std::less<>> grace_ KVCS_GUARDED_BY(mutex_);  // By UTC day.
-  std::set<std::string> dirty_ KVCS_GUARDED_BY(mutex_);                      // Keys of counters_.
-  std::set<std::string> dirty_grace_ KVCS_GUARDED_BY(mutex_);                // Keys of grace_.
-  std::string month_ KVCS_GUARDED_BY(mutex_);  // Of the last admission.
+  // By "day/user"; of this process alone.
+  std::map<std::string, Grace, std::less<>> user_grace_ KVCS_GUARDED_BY(mutex_);
+  std::set<std::string> dirty_ KVCS_GUARDED_BY(mutex_);        // Keys of counters_.
+  std::set<std::string> dirty_grace_ KVCS_GUARDED_BY(mutex_);  // Keys of grace_.
+  std::string month_ KVCS_GUARDED_BY(mutex_);                  // Of the last admission.
   std::deque<Entry> pending_ KVCS_GUARDED_BY(mutex_);
   bool writing_ KVCS_GUARDED_BY(mutex_) = false;
   uint64_t enqueued_ KVCS_GUARDED_BY(mutex_) = 0;   // Entries ever put into pending_.

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ai/budget_book.h"
+#include "base/clock.h"
 #include "base/json.h"
 
 namespace kvcs::ai {
@@ -87,6 +88,26 @@ std::string usage_json(const UsageRecord& record) {
   flag(out, "recovered", record.recovered);
   text(out, "period", record.period);
   return out + "}";
+}
+
+Result<JournaledRow> parse_journaled(std::string_view row_json) {
+  const Json value = KVCS_TRY(parse_json(row_json));
+  JsonReader reader(value, "journal");
+  JournaledRow row;
+  row.open.request_id = reader.string("request_id");
+  row.open.organization_id = reader.string("organization_id", {.min_bytes = 0});
+  row.open.user_id = reader.string("user_id");
+  row.open.key_id = reader.string("key_id", {.min_bytes = 0});
+  row.open.month = reader.string("period", {7, 7});
+  row.open.grace = reader.boolean_or("grace", false);
+  row.charge.cost_nano_usd =
+      reader.optional_integer("cost_nano_usd", INT64_MIN, INT64_MAX).value_or(0);
+  row.charge.status = static_cast<int>(reader.integer("status", 0, 999));
+  row.charge.ts_ms = reader.optional_integer("ts_ms", 0, INT64_MAX).value_or(0);
+  row.open.grace_day = format_day(row.charge.ts_ms);
+  reader.ignore_unknown();
+  KVCS_TRY(reader.finish());
+  return row;
 }
 
 }  // namespace kvcs::ai

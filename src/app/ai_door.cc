@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/yaml.h"
 #include "ledger/rows.h"
+#include "ledger/usage_report.h"
 
 namespace kvcs {
 namespace {
@@ -117,6 +118,14 @@ std::string budget_name(const Directory& directory, std::string_view kind, std::
   return budget_name(directory, "org", organization_id) + "/" + user.value()->email;
 }
 
+Result<bool> has_usage_row(Parts& parts, std::string_view request_id) {
+  KVCS_TRY(parts.ledger->drain());
+  Status found = find_usage_row(*parts.ledger, request_id, "").status();
+  if (found.code() == Code::kNotFound) return false;
+  KVCS_TRY(std::move(found));
+  return true;
+}
+
 Status load_prices(const AiSection& config, ai::Pricing& pricing) {
   const std::string path =
       config.prices_path.empty() ? find_share_file("prices.yaml") : config.prices_path;
@@ -145,8 +154,10 @@ Result<std::unique_ptr<AiDoor>> build_ai_door(Parts& parts) {
       *parts.kv, parts.clock(),
       [directory = parts.directory.get()](std::string_view kind, std::string_view id) {
         return budget_name(*directory, kind, id);
-      });
-  KVCS_TRY(door->budgets->recover());
+      },
+      parts.config.data_dir + "/unwritten-charges.jsonl");
+  const auto is_known = [&parts](std::string_view id) { return has_usage_row(parts, id); };
+  KVCS_TRY(door->budgets->recover(is_known));
   door->proxy = std::make_unique<ai::ChatProxy>(
       proxy_config(config), *parts.directory, *door->providers, door->pricing, *door->overrides,
       *door->budgets, *parts.rates, *parts.upstream, *parts.ledger, parts.clock());

@@ -55,6 +55,7 @@ class TestApp final {
     app_.reset();
     start();
   }
+  void stop() { app_.reset(); }  // Until restart().
   App& app() { return *app_; }
   Parts& parts() { return app_->parts(); }
   int port() const { return app_->port(); }
