@@ -89,6 +89,9 @@ const BudgetView& Reservation::user_at_admission() const {
 void Reservation::set_seen(UsageRecord record) {
   impl_->seen = std::move(record);
 }
+Status Reservation::extend(int64_t more_nano_usd) {
+  return impl_->book.extend(impl_->open, more_nano_usd);
+}
 Status Reservation::settle(UsageRecord record) {
   KVCS_ASSERT(!impl_->settled);
   impl_->settled = true;

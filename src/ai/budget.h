@@ -75,6 +75,8 @@ class Reservation final {
   const BudgetView& user_at_admission() const;
   // Updates what an interrupted request would be charged; cheap, no I/O.
   void set_seen(UsageRecord record);
+  // Sets aside more for the same request. QuotaExceeded, as reserve(), when it is not covered.
+  Status extend(int64_t more_nano_usd);
   // Charges record.cost_nano_usd and stores the row. Once. On a store failure the charge is kept in
   // memory, counted in used, and written as soon as the store answers.
   Status settle(UsageRecord record);

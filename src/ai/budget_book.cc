@@ -150,8 +150,7 @@ Result<BudgetBook::Admission> BudgetBook::admit(const BudgetAsk& ask) {
                        .provider = ask.provider,
                        .model = ask.model,
                        .price_version = ask.price_version,
-                       .user_limit = ask.limits.user_nano_usd,
-                       .organization_limit = ask.limits.organization_nano_usd};
+                       .limits = ask.limits};
   Status loaded = load({counter_key("key", ask.key_id, open.month),
                         counter_key("user", ask.user_id, open.month),
                         counter_key("org", organization_id_, open.month)});
@@ -187,12 +186,37 @@ Status BudgetBook::check_limits(const BudgetAsk& ask, const std::string& month,
 }
 
 void BudgetBook::hold(const OpenReservation& open, int64_t sign) {
+  add_reserved(open, sign * open.estimate);
+  open_ += sign;
+}
+
+Status BudgetBook::extend(OpenReservation& open, int64_t more) {
+  if (open.grace) {
+    return Status(Code::kQuotaExceeded,
+                  "While the budget store does not answer, a request gets no more than was set "
+                  "aside for it.")
+        .with_reason("organization_quota_exceeded");
+  }
+  const BudgetAsk ask{.request_id = open.request_id,
+                      .key_id = open.key_id,
+                      .user_id = open.user_id,
+                      .organization_id = open.organization_id,
+                      .limits = open.limits,
+                      .estimate_nano_usd = more};
+  std::vector<BudgetThreshold> none;  // The settlement tells.
+  MutexLock lock(mutex_);
+  KVCS_TRY(check_limits(ask, open.month, none));
+  add_reserved(open, more);
+  open.estimate = add(open.estimate, more);
+  return ok();
+}
+
+void BudgetBook::add_reserved(const OpenReservation& open, int64_t amount) {
   for (const auto& [kind, id] : std::array<std::pair<std::string_view, std::string_view>, 3>{
            {{"key", open.key_id}, {"user", open.user_id}, {"org", organization_id_}}}) {
     BudgetCounter& counter = counters_[counter_key(kind, id, open.month)];
-    counter.reserved = std::max<int64_t>(0, counter.reserved + sign * open.estimate);
+    counter.reserved = std::max<int64_t>(0, add(counter.reserved, amount));
   }
-  open_ += sign;
 }
 
 Result<BudgetBook::Admission> BudgetBook::admit_counted(const BudgetAsk& ask,
@@ -273,7 +297,8 @@ void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record,
     counter.error_count += record.status >= 400 ? 1 : 0;
     dirty_.insert(counter_key(kind, id, open.month));
     if (kind == "key") continue;
-    const int64_t limit = kind == "user" ? open.user_limit : open.organization_limit;
+    const int64_t limit =
+        kind == "user" ? open.limits.user_nano_usd : open.limits.organization_nano_usd;
     note_threshold(kind, id, open.month, limit, false, counter, reached);
   }
 }

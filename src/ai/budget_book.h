@@ -41,8 +41,7 @@ struct OpenReservation {
   bool grace = false;
   std::string grace_day;
   std::string provider, model, price_version;
-  // Not stored: for the alerts.
-  int64_t user_limit = -1, organization_limit = -1;
+  BudgetLimits limits{.user_nano_usd = -1, .organization_nano_usd = -1};  // Not stored.
 };
 std::string reservation_json(const OpenReservation& open);
 Result<OpenReservation> parse_reservation(std::string_view request_id, std::string_view json);
@@ -67,6 +66,7 @@ class BudgetBook final {
     BudgetView user;
   };
   Result<Admission> admit(const BudgetAsk& ask);
+  Status extend(OpenReservation& open, int64_t more);
   // Adds the charge (null: none) and stores it with its row; see Reservation::settle.
   Status settle(const OpenReservation& open, const UsageRecord* record);
   // The same for a reservation that a dead process left in the store.
@@ -106,6 +106,7 @@ class BudgetBook final {
   Status check_limits(const BudgetAsk& ask, const std::string& month,
                       std::vector<BudgetThreshold>& reached) KVCS_REQUIRES(mutex_);
   void hold(const OpenReservation& open, int64_t sign) KVCS_REQUIRES(mutex_);
+  void add_reserved(const OpenReservation& open, int64_t amount) KVCS_REQUIRES(mutex_);
   void charge(const OpenReservation& open, const UsageRecord& record,
               std::vector<BudgetThreshold>& reached) KVCS_REQUIRES(mutex_);
   void add_alerts(const std::vector<BudgetThreshold>& reached, Entry& entry) const;

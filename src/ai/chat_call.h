@@ -25,6 +25,7 @@ struct ChatProxy::Call {
   std::optional<Reservation> reservation;
   std::unique_ptr<UsageMeter> meter;
   std::vector<std::pair<std::string, std::string>> rate_headers;
+  int64_t unbounded_output = 0;  // Tokens set aside for an output that nothing bounds; else 0.
   int64_t first_byte_us = 0;
   // For the log of bodies: what the client got, in full or, of a stream, its beginning.
   std::string_view answer;
@@ -40,7 +41,7 @@ struct ChatProxy::Call {
 void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, int64_t cost_nano_usd,
                          bool grace, http::Response& response);
 // An error event in the dialect of the API, for a stream that broke after its head was sent.
-std::string stream_error_event(ApiKind api, std::string_view message);
+std::string stream_error_event(ApiKind api, const Status& failure);
 // What of a provider's headers may reach the client.
 void copy_answer_headers(const http::UpstreamResponse& upstream, http::Response& response);
 

@@ -291,12 +291,13 @@ Status ChatProxy::reserve(Call& call) const {
     if (chat.api != ApiKind::kEmbeddings) {
       output = chat.output_tokens_max;
       if (output < 0) {
-        output =
-            price.max_output_tokens > 0 ? price.max_output_tokens : config_.output_tokens_default;
+        const bool bounded = price.max_output_tokens > 0;
+        output = bounded ? price.max_output_tokens : config_.output_tokens_default;
         // What is reserved is also what may be made.
         const int64_t cap = call.organization->max_output_tokens;
         if (cap >= 0) output = std::min(output, cap);
         chat.output_tokens_cap = cap;
+        if (!bounded && cap < 0) call.unbounded_output = output;
       }
     }
     TokenUsage input_only, worst;

@@ -66,6 +66,10 @@ class ChatProxy final {
   Result<http::Response> pass_error(Call& call, http::UpstreamResponse& upstream) const;
   Status pump(Call& call, http::UpstreamResponse& upstream, http::BodyWriter& client) const;
   Status relay(Call& call, http::UpstreamResponse& upstream, http::BodyWriter& client) const;
+  // Providers have aliases of their own: the model that answered may have a price of its own.
+  void reprice(Call& call) const;
+  // A stream without a bound on its output goes on while the budget covers it.
+  Status keep_within_budget(Call& call) const;
   void settle(Call& call, int status, bool billed) const;
   // For an organization that asked for it.
   void log_bodies(const Call& call, const UsageRecord& record) const;

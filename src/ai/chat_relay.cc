@@ -53,18 +53,19 @@ void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, in
   if (grace) response.set("x-gateway-grace", "1");
 }
 
-std::string stream_error_event(ApiKind api, std::string_view message) {
-  std::string text;
-  append_json_string(text, message);
+std::string stream_error_event(ApiKind api, const Status& failure) {
+  std::string text, code;
+  append_json_string(text, failure.message());
+  append_json_string(code, failure.reason().empty() ? "proxy_error" : failure.reason());
   if (api == ApiKind::kMessages) {
     return "event: error\ndata: "
            "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":" +
            text + "}}\n\n";
   }
   const std::string error =
-      "{\"message\":" + text + ",\"type\":\"proxy_error\",\"param\":null,\"code\":\"proxy_error\"}";
+      "{\"message\":" + text + ",\"type\":" + code + ",\"param\":null,\"code\":" + code + "}";
   if (api == ApiKind::kResponses) {
-    return "event: error\ndata: {\"type\":\"error\",\"code\":\"proxy_error\",\"message\":" + text +
+    return "event: error\ndata: {\"type\":\"error\",\"code\":" + code + ",\"message\":" + text +
            ",\"param\":null}\n\n";
   }
   return "data: {\"error\":" + error + "}\n\n";
@@ -79,6 +80,24 @@ void copy_answer_headers(const http::UpstreamResponse& upstream, http::Response&
     if (name == "x-request-id" || name == "request-id")
       response.set("x-upstream-request-id", value);
   }
+}
+
+void ChatProxy::reprice(Call& call) const {
+  PricedModel& priced = call.prices[call.chosen];
+  const ModelTarget& target = call.targets[call.chosen];
+  const std::string_view answered = call.meter->response_model();
+  if (priced.overridden || answered.empty() || answered == target.model) return;
+  auto own = pricing_.find_exact(call.organization->id, target.provider->name, answered);
+  if (own) priced = std::move(*own);
+}
+
+Status ChatProxy::keep_within_budget(Call& call) const {
+  if (call.unbounded_output == 0 || call.meter->output_seen() <= call.unbounded_output) return ok();
+  TokenUsage more;
+  more.output = config_.output_tokens_default;
+  KVCS_TRY(call.reservation->extend(cost_nano_usd(*call.prices[call.chosen].price, more)));
+  call.unbounded_output += more.output;
+  return ok();
 }
 
 void ChatProxy::settle(Call& call, int status, bool billed) const {
@@ -168,6 +187,7 @@ Result<http::Response> ChatProxy::answer_whole(Call& call, http::UpstreamRespons
     return provider_failure(std::move(body).status(), config_.answer_max_bytes);
   }
   call.meter->on_json(*body);
+  reprice(call);
   call.saw_answer(*body);
   const BudgetView user = call.reservation->user_at_admission();
   const bool grace = call.reservation->grace();
@@ -250,6 +270,7 @@ Status ChatProxy::pump(Call& call, http::UpstreamResponse& upstream,
     if (Status written = client.write(out); !written.ok()) {
       return std::move(written).with_reason("client_gone");
     }
+    KVCS_TRY(keep_within_budget(call));
   }
   return ok();
 }
@@ -264,12 +285,17 @@ Status ChatProxy::relay(Call& call, http::UpstreamResponse& upstream,
   // Trouble after the last event costs the client nothing: it has the whole answer.
   if (!client_left && call.meter->complete()) failure = ok();
   call.answer = call.stream_head;
-  const int status = client_left ? kClientClosedRequest : failure.ok() ? upstream.status() : 502;
+  reprice(call);
+  const bool spent = failure.code() == Code::kQuotaExceeded;
+  const int status = client_left    ? kClientClosedRequest
+                     : failure.ok() ? upstream.status()
+                     : spent        ? 429
+                                    : 502;
   settle(call, status, true);
   if (client_left) client_gone_++;
   if (failure.ok() || client_left) return failure;
-  upstream_errors_++;
-  (void)client.write(stream_error_event(call.chat.api, failure.message()));
+  if (!spent) upstream_errors_++;
+  (void)client.write(stream_error_event(call.chat.api, failure));
   return failure;
 }
 

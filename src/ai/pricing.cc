@@ -160,6 +160,7 @@ Result<PricedModel> Pricing::find(std::string_view organization_id, std::string_
   }
   for (const std::string_view name : {bare, without_date(bare)}) {
     PricePointer row = find_override(*overrides, organization_id, provider, name);
+    if (row != nullptr) return PricedModel{std::move(row), version, true};
     if (row == nullptr) row = find_row(*table, provider, name);
     if (row == nullptr) {
       const auto alias = table->aliases.find(name);
@@ -171,6 +172,19 @@ Result<PricedModel> Pricing::find(std::string_view organization_id, std::string_
                  "' has no price here, so its cost cannot be bounded; an admin can set one with "
                  "PUT /admin/ai/prices/{model}.")
       .with_reason("model_not_priced");
+}
+
+std::optional<PricedModel> Pricing::find_exact(std::string_view organization_id,
+                                               std::string_view provider,
+                                               std::string_view model) const {
+  const auto [table, overrides] = impl_->snapshot();
+  const std::string version = table->version + overrides->version;
+  const std::string name = std::string(provider) + "/" + std::string(model);
+  PricePointer row = find_override(*overrides, organization_id, "", name);
+  if (row != nullptr) return PricedModel{std::move(row), version, true};
+  const auto it = table->by_full_name.find(name);
+  if (it == table->by_full_name.end()) return std::nullopt;
+  return PricedModel{it->second, version};
 }
 
 std::vector<std::shared_ptr<const Price>> Pricing::list() const {

@@ -52,6 +52,7 @@ int64_t cost_nano_usd(const Price& price, const TokenUsage& usage);
 struct PricedModel {
   std::shared_ptr<const Price> price;  // Owners: the table in force, and requests that use it.
   std::string version;
+  bool overridden = false;  // Set by an admin, not shipped.
 };
 
 class Pricing final {
@@ -72,6 +73,9 @@ class Pricing final {
   // in the file's order wins). Invalid with reason model_not_priced.
   Result<PricedModel> find(std::string_view organization_id, std::string_view provider,
                            std::string_view model) const;
+  // The row of exactly this model of this provider; nothing when there is none.
+  std::optional<PricedModel> find_exact(std::string_view organization_id, std::string_view provider,
+                                        std::string_view model) const;
   std::vector<std::shared_ptr<const Price>> list() const;
   std::string version() const;
 

@@ -149,6 +149,9 @@ class Meter : public UsageMeter {
 
   bool complete() const override { return complete_; }
   bool saw_error() const override { return saw_error_; }
+  int64_t output_seen() const override {
+    return std::max(counts_.output.value_or(0), (relayed_bytes_ + 3) / 4);
+  }
   std::string_view response_model() const override { return model_; }
 
   TokenUsage usage(int64_t input_guess) const override {

@@ -37,6 +37,8 @@ class UsageMeter {
   // Best knowledge now: the provider's own figures, else counted from what was relayed
   // (`estimated`), with the caller's guess of the input.
   virtual TokenUsage usage(int64_t input_guess) const = 0;
+  // Tokens of output relayed so far; cheap, counted by us until the provider says.
+  virtual int64_t output_seen() const = 0;
   virtual std::string_view response_model() const = 0;  // "" until known.
 };
 // `client_wants_usage`: the client itself asked for stream_options.include_usage.

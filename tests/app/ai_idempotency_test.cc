@@ -1,5 +1,6 @@
 // Idempotency-Key on the AI door: a client that asks again gets the first answer and pays once.
 #include <atomic>
+#include <thread>
 
 #include "base/bytes.h"
 #include "support/ai_house.h"
@@ -75,6 +76,7 @@ TEST_CASE("ai: a duplicate in flight is told to wait; a client that left finds i
   leaving.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\napi-key: " + house.key +
                "\r\nIdempotency-Key: one\r\nContent-Length: " + std::to_string(kHello.size()) +
                "\r\n\r\n" + kHello);
+  while (house.provider.bodies().empty()) std::this_thread::yield();
   RawResponse again;
   do {
     again = ask(house, "one");

@@ -209,3 +209,48 @@ TEST_CASE("ai: an organization's cap on output is asked of the provider, not onl
   CHECK(response.status == 200);
   CHECK(has(house.provider.bodies().back(), "\"max_output_tokens\":77"));
 }
+
+TEST_CASE("ai: a stream that nothing bounds is cut when the budget no longer covers it",
+          "[contract][ai]") {
+  AiHouse house([](Config& config) { config.ai.output_tokens_default = 100; });
+  const RawResponse put =
+      house.admin("PUT", "/admin/ai/prices/openai/endless",
+                  R"({"input_cost_per_token":0,"output_cost_per_token":"0.00001"})");
+  REQUIRE(put.status == 200);
+  house.change_user(R"({"monthly_limit_usd":"0.0025"})");
+  house.provider.set([](LoopbackPeer& peer) {
+    FakeProvider::begin_stream(peer);
+    // About 100 tokens each.
+    while (peer.send_chunk(chunk(std::string(400, 'x')))) continue;
+    return false;
+  });
+  const RawResponse cut = house.chat(R"({"model":"openai/endless","stream":true,"messages":[]})");
+  INFO(cut.body.substr(cut.body.size() > 600 ? cut.body.size() - 600 : 0));
+  CHECK(cut.status == 200);
+  CHECK_FALSE(cut.complete);
+  CHECK(has(cut.body, "\"code\":\"user_quota_exceeded\""));
+  CHECK_FALSE(has(cut.body, "[DONE]"));
+  const std::string rows = house.admin("GET", "/admin/usage/requests").body;
+  CHECK(has(rows, "\"status\":429"));
+  CHECK(has(house.usage(), "\"reserved_usd\":0.00"));
+}
+
+TEST_CASE("ai: the model that answered is the one whose price counts", "[contract][ai]") {
+  AiHouse house;
+  REQUIRE(house
+              .admin("PUT", "/admin/ai/prices/openai/gpt-dear",
+                     R"({"input_cost_per_token":"0.001","output_cost_per_token":0})")
+              .status == 200);
+  house.provider.answer_json("{\"model\":\"gpt-dear\",\"choices\":[]," + kUsage + "}");
+  CHECK(house.chat().header("x-gateway-cost-usd") == "0.100000");
+  CHECK(has(house.admin("GET", "/admin/usage/requests").body, "\"model\":\"gpt-dear\""));
+  // A name without a price of its own is priced as what was asked; an admin's price wins.
+  house.provider.answer_json("{\"model\":\"gpt-4o-mini-x\",\"choices\":[]," + kUsage + "}");
+  CHECK(house.chat().header("x-gateway-cost-usd") == "0.000045");
+  REQUIRE(house
+              .admin("PUT", "/admin/ai/prices/openai/gpt-4o-mini",
+                     R"({"input_cost_per_token":0,"output_cost_per_token":0})")
+              .status == 200);
+  house.provider.answer_json("{\"model\":\"gpt-dear\",\"choices\":[]," + kUsage + "}");
+  CHECK(house.chat().header("x-gateway-cost-usd") == "0.000000");
+}
