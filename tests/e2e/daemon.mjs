@@ -16,9 +16,10 @@ export class Daemon {
     this.data = join(this.folder, 'data');
   }
 
-  async start() {
-    this.process = spawn(binary, ['serve', '--data-dir', this.data, '--listen', '127.0.0.1:0'],
-      { cwd: this.folder, stdio: ['ignore', 'ignore', 'pipe'] });
+  // `args` go behind serve's own, `env` over this process's.
+  async start({ args = [], env = {} } = {}) {
+    this.process = spawn(binary, ['serve', '--data-dir', this.data, '--listen', '127.0.0.1:0', ...args],
+      { cwd: this.folder, env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
     this.ended = new Promise((resolve) => this.process.on('exit', resolve));
     this.url = await new Promise((resolve, reject) => {
       let log = '';
@@ -32,6 +33,22 @@ export class Daemon {
     this.port = Number(new URL(this.url).port);
     this.credentials = JSON.parse(readFileSync(join(this.data, 'initial-credentials.json')));
     return this;
+  }
+
+  // Does `act` and resolves with the log line that `pattern` matches, once it is written.
+  logs(pattern, act) {
+    return new Promise((resolve) => {
+      let log = '';
+      const listen = (chunk) => {
+        log += chunk;
+        const line = log.split('\n').find((one) => pattern.test(one));
+        if (line === undefined) return;
+        this.process.stderr.off('data', listen);
+        resolve(line);
+      };
+      this.process.stderr.on('data', listen);
+      act();
+    });
   }
 
   async stop(signal = 'SIGTERM') {
