@@ -113,7 +113,7 @@ class Budgets final {
   // of this month to zero; what is in flight lands after it. Returns the previous use.
   Result<int64_t> reset_user(std::string_view user_id, std::string_view organization_id,
                              bool organization_too);
-  // Retries what a failing store left in memory; called every second by a job.
+  // Retries what a failing store left in memory; called each minute by a job.
   Status reconcile();
   struct Stats {
     int64_t open_reservations, unwritten_settlements, grace_requests, recovered;

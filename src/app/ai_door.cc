@@ -133,6 +133,25 @@ Status load_prices(const AiSection& config, ai::Pricing& pricing) {
   return pricing.load_yaml(text, path);
 }
 
+void add_metrics(Metrics& metrics, const AiDoor& door) {
+  const ai::ChatProxy& proxy = *door.proxy;
+  const ai::Budgets& budgets = *door.budgets;
+  metrics.gauge("kvcs_ai_open_streams", "Answers being streamed.",
+                [&proxy] { return static_cast<double>(proxy.stats().open_streams); });
+  metrics.counter_from("kvcs_ai_upstream_errors_total", "Providers that failed or refused.",
+                       [&proxy] { return static_cast<double>(proxy.stats().upstream_errors); });
+  metrics.counter_from("kvcs_ai_client_gone_total", "Clients that left before their answer's end.",
+                       [&proxy] { return static_cast<double>(proxy.stats().client_gone); });
+  metrics.gauge("kvcs_ai_open_reservations", "Requests with money set aside.",
+                [&budgets] { return static_cast<double>(budgets.stats().open_reservations); });
+  metrics.gauge("kvcs_ai_unwritten_charges", "Charges that the store has not taken.",
+                [&budgets] { return static_cast<double>(budgets.stats().unwritten_settlements); });
+  metrics.counter_from("kvcs_ai_grace_requests_total", "Requests admitted without the store.",
+                       [&budgets] { return static_cast<double>(budgets.stats().grace_requests); });
+  metrics.counter_from("kvcs_ai_recovered_charges_total", "Charges that a dead process left.",
+                       [&budgets] { return static_cast<double>(budgets.stats().recovered); });
+}
+
 }  // namespace
 
 Status reload_prices(Parts& parts) {
@@ -166,6 +185,7 @@ Result<std::unique_ptr<AiDoor>> build_ai_door(Parts& parts) {
   door->admin_api = std::make_unique<ai::AiAdminApi>(
       *parts.organizations, *parts.users, *door->budgets, door->pricing, *door->overrides,
       *door->providers, *parts.audited, *parts.ledger, parts.clock());
+  add_metrics(*parts.metrics, *door);
   return door;
 }
 

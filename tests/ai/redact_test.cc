@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <random>
+
 using kvcs::ai::redacted;
 
 namespace {
@@ -55,4 +57,19 @@ TEST_CASE("redact: pictures become their size, and all of it is bounded", "[unit
   CHECK(redacted(words, 100) == words.substr(0, 100));
   // A secret across the edge is gone before the cut.
   CHECK(redacted("1234567 sk-" + std::string(40, 'z'), 20) == "1234567 ***");
+}
+
+TEST_CASE("redact: whatever the bytes, it ends and stays within its bound", "[unit][ai]") {
+  const std::string_view pieces[] = {"\"",          "\\",   ":",         " ", "password", "sk-",
+                                     "-----BEGIN ", "4111", "@",         ".", "x",        "\n",
+                                     "\xff",        "{",    "-----END ", "9"};
+  for (unsigned seed = 1; seed <= 300; seed++) {
+    INFO("seed " << seed);
+    std::mt19937 random(seed);
+    std::string text;
+    for (unsigned i = random() % 80; i > 0; i--) text += pieces[random() % std::size(pieces)];
+    const size_t max = random() % 200;
+    CHECK(redacted(text, max).size() <= max);
+    CHECK(redacted(text, max).find("sk-xxxxxxxxxxxx") == std::string::npos);
+  }
 }

@@ -80,6 +80,38 @@ TEST_CASE("ai: a request refused by one rate uses nothing of the others", "[cont
   check_refused(house, kHello, 429, "2 requests per minute");
 }
 
+TEST_CASE("ai: a key's own models and rates hold beside its user's", "[contract][ai]") {
+  AiHouse house;
+  const RawResponse made =
+      house.admin("POST", "/admin/users/" + house.user + "/api-keys",
+                  R"({"name":"narrow","allowed_models":["gpt-4o-m*"],"requests_per_minute":2})");
+  const std::string key = json_text(made.body, "api_key");
+  const auto chat = [&](const std::string& body) {
+    return house.app.as(key, "POST", "/v1/chat/completions", body);
+  };
+  CHECK(has(chat(R"({"model":"gpt-4o","messages":[]})").body, "model_not_allowed"));
+  CHECK(chat(kHello).status == 200);
+  CHECK(chat(kHello).header("ratelimit-remaining") == "0");
+  const RawResponse limited = chat(kHello);
+  CHECK(limited.status == 429);
+  CHECK(has(limited.body, "This API key may use 2 requests per minute"));
+  CHECK(house.chat().status == 200);  // The user's other key.
+  const std::string listed = house.app.as(key, "GET", "/v1/models").body;
+  CHECK(has(listed, "openai/gpt-4o-mini"));
+  CHECK_FALSE(has(listed, "claude"));
+}
+
+TEST_CASE("ai: what the door does is in the metrics", "[contract][ai]") {
+  AiHouse house;
+  REQUIRE(house.chat().status == 200);
+  house.provider.answer_json("{}", "500 Oops");
+  REQUIRE(house.chat().status == 500);
+  const std::string metrics = house.app.call("GET", "/metrics").body;
+  CHECK(has(metrics, "\nkvcs_ai_upstream_errors_total 1\n"));
+  CHECK(has(metrics, "\nkvcs_ai_open_reservations 0\n"));
+  CHECK(has(metrics, "\nkvcs_ai_unwritten_charges 0\n"));
+}
+
 TEST_CASE("ai: a body that says it is not JSON is refused as such", "[contract][ai]") {
   AiHouse house;
   const auto send = [&](const std::string& type) {
