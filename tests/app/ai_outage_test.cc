@@ -2,6 +2,7 @@
 // one that fails open goes on up to its daily fallback; what was spent meanwhile is in the month
 // afterwards, also when the process dies before the store is back.
 #include <atomic>
+#include <fstream>
 
 #include "app/ai_door.h"
 #include "support/ai_house.h"
@@ -96,6 +97,16 @@ TEST_CASE("ai: a process that ends while the store is away leaves its charges in
   CHECK_FALSE(has_journal(house));
   CHECK(has(house.usage(), "\"current_usage_usd\":0.00009,\"request_count\":2"));
   CHECK(has(house.admin("GET", "/admin/usage").body, "\"cost_usd\":0.00009"));
+  CHECK(house.admin("GET", "/admin/outbox-dead").body == R"({"outbox_dead":[],"cursor":null})");
+  // A journal that outlived its rows, as after a death between the two: nothing is charged again.
+  const std::string row = json_text(house.admin("GET", "/admin/usage/requests").body, "request_id");
+  const std::string month = json_text(house.usage(), "current_month");
+  house.app.stop();
+  std::ofstream(house.app.data_dir() + "/unwritten-charges.jsonl")
+      << "{\"request_id\":\"" << row << "\",\"organization_id\":\"" << house.org
+      << "\",\"user_id\":\"" << house.user << "\",\"period\":\"" << month << "\",\"status\":200,"
+      << "\"key_id\":\"\",\"cost_nano_usd\":45000}\n";
   house.app.restart();
-  CHECK(has(house.usage(), "\"request_count\":2"));
+  CHECK_FALSE(has_journal(house));
+  CHECK(has(house.usage(), "\"current_usage_usd\":0.00009,\"request_count\":2"));
 }
