@@ -16,6 +16,9 @@
 
 namespace kvcs::ai {
 
+// What OpenAI and those like it sell at another price per token: slower or faster.
+enum class ServiceTier : uint8_t { kStandard, kFlex, kPriority };
+
 // Tokens of one request, by kind. The kinds do not overlap: what a provider reports as a subset of
 // another count (cached ⊂ prompt, reasoning ⊂ completion) has been taken out of it, so that cost is
 // the plain sum over kinds of tokens × price.
@@ -29,7 +32,8 @@ struct TokenUsage {
   int64_t reasoning = 0;
   int64_t output_audio = 0;
   int64_t web_searches = 0;  // Server tools, billed per call.
-  bool estimated = false;    // Counted by us, because the provider did not say.
+  ServiceTier tier = ServiceTier::kStandard;
+  bool estimated = false;  // Counted by us, because the provider did not say.
 
   int64_t input_total() const {
     return input + cache_read + cache_write_5m + cache_write_1h + input_audio;

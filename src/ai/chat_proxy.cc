@@ -302,6 +302,7 @@ Status ChatProxy::reserve(Call& call) const {
     }
     TokenUsage input_only, worst;
     input_only.input = chat.input_guess;
+    input_only.tier = chat.tier;
     // Writing to a prompt cache can cost more than plain input.
     if (price.cache_write_5m_pico.value_or(0) > price.input_pico) {
       std::swap(input_only.input, input_only.cache_write_5m);

@@ -90,6 +90,8 @@ Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
   KVCS_TRY(
       read_bounded(root, "max_completion_tokens", 0, kOutputTokensMax, request.output_tokens_max));
   KVCS_TRY(read_bounded(root, "max_output_tokens", 0, kOutputTokensMax, request.output_tokens_max));
+  std::string_view tier;
+  if (root["service_tier"].get(tier) == simdjson::SUCCESS) request.tier = service_tier(tier);
   request.input_guess = estimate_input_tokens(body);
   request.body = std::move(body);
   return request;

@@ -15,11 +15,12 @@ struct ChatRequest {
   std::string body;   // As it came.
   std::string model;  // As the client wrote it.
   bool stream = false;
-  bool client_wants_usage = false;  // stream_options.include_usage was set by the client.
-  int64_t output_tokens_max = -1;   // What the client allows per choice; -1 = not stated.
-  int64_t output_tokens_cap = -1;   // The organization's, where the client states none.
-  int64_t choices = 1;              // n
-  int64_t input_guess = 0;          // Tokens, upper-biased.
+  bool client_wants_usage = false;            // stream_options.include_usage was set by the client.
+  int64_t output_tokens_max = -1;             // What the client allows per choice; -1 = not stated.
+  int64_t output_tokens_cap = -1;             // The organization's, where the client states none.
+  int64_t choices = 1;                        // n
+  ServiceTier tier = ServiceTier::kStandard;  // Asked for.
+  int64_t input_guess = 0;                    // Tokens, upper-biased.
 };
 
 // Invalid: not JSON, over 64 levels, no model, members of the wrong type or absurd size.

@@ -24,6 +24,20 @@ constexpr std::array<OptionalMember, 6> kOptionalMembers = {{
     {"output_cost_per_audio_token", &Price::output_audio_pico},
 }};
 
+struct ServiceMember {
+  const char* name;
+  TierPrices Price::*tier;
+  std::optional<int64_t> TierPrices::*field;
+};
+constexpr std::array<ServiceMember, 6> kServiceMembers = {{
+    {"input_cost_per_token_flex", &Price::flex, &TierPrices::input_pico},
+    {"output_cost_per_token_flex", &Price::flex, &TierPrices::output_pico},
+    {"cache_read_input_token_cost_flex", &Price::flex, &TierPrices::cache_read_pico},
+    {"input_cost_per_token_priority", &Price::priority, &TierPrices::input_pico},
+    {"output_cost_per_token_priority", &Price::priority, &TierPrices::output_pico},
+    {"cache_read_input_token_cost_priority", &Price::priority, &TierPrices::cache_read_pico},
+}};
+
 struct TierMember {
   const char* prefix;
   std::optional<int64_t> PriceTier::*field;
@@ -110,6 +124,13 @@ Status read_member(Price& price, const std::string& name, const Json& object,
       return ok();
     }
   }
+  for (const ServiceMember& member : kServiceMembers) {
+    if (name == member.name) {
+      (price.*member.tier).*member.field =
+          KVCS_TRY(read_pico(price.model, name, object, kPicoUsdPerUsd));
+      return ok();
+    }
+  }
   if (name == "input_cost_per_token") {
     price.input_pico = KVCS_TRY(read_pico(price.model, name, object, kPicoUsdPerUsd));
   } else if (name == "output_cost_per_token") {
@@ -182,6 +203,10 @@ Json price_to_json(const Price& price) {
   for (const OptionalMember& member : kOptionalMembers) {
     if (price.*member.field) out[member.name] = usd_per_token(*(price.*member.field));
   }
+  for (const ServiceMember& member : kServiceMembers) {
+    const std::optional<int64_t>& pico = (price.*member.tier).*member.field;
+    if (pico) out[member.name] = usd_per_token(*pico);
+  }
   for (const PriceTier& tier : price.tiers) {
     for (const TierMember& member : kTierMembers) {
       if (!(tier.*member.field)) continue;
@@ -214,6 +239,12 @@ int64_t cost_nano_usd(const Price& price, const TokenUsage& usage) {
                                              *tier.cache_write_pico / *stated_write);
     }
     if (tier.cache_write_pico) stated_write = tier.cache_write_pico;
+  }
+  if (usage.tier != ServiceTier::kStandard) {
+    const TierPrices& tier = usage.tier == ServiceTier::kFlex ? price.flex : price.priority;
+    input = tier.input_pico.value_or(input);
+    output = tier.output_pico.value_or(output);
+    if (tier.cache_read_pico) stated_read = tier.cache_read_pico;
   }
   const int64_t cache_read = stated_read.value_or(input);
   const int64_t cache_write = stated_write.value_or(input);

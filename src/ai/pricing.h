@@ -24,11 +24,17 @@ struct PriceTier {  // Applies to the whole request when its input passes `above
   std::optional<int64_t> input_pico, output_pico, cache_read_pico, cache_write_pico;
 };
 
+// What replaces the plain prices in a service tier; not stated: the plain price.
+struct TierPrices {
+  std::optional<int64_t> input_pico, output_pico, cache_read_pico;
+};
+
 struct Price {
   std::string provider, model, mode;  // mode: chat, embedding, …
   int64_t input_pico = 0, output_pico = 0;
   std::optional<int64_t> cache_read_pico, cache_write_5m_pico, cache_write_1h_pico;
   std::optional<int64_t> reasoning_pico, input_audio_pico, output_audio_pico;
+  TierPrices flex, priority;
   int64_t web_search_pico = 0;                          // Per call.
   int64_t max_input_tokens = 0, max_output_tokens = 0;  // 0 = not stated.
   std::vector<PriceTier> tiers;                         // Ascending.

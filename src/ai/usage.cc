@@ -120,7 +120,7 @@ class Meter : public UsageMeter {
       relayed_bytes_ += static_cast<int64_t>(body.size());
       return;
     }
-    note_model(root);
+    note_answer(root);
     if (root["error"].is_object()) saw_error_ = true;
     read_usage(root);
     if (!counts_.output) relayed_bytes_ += static_cast<int64_t>(body.size());
@@ -163,6 +163,7 @@ class Meter : public UsageMeter {
     if (no_input) counts.input = input_guess;
     if (no_output) counts.output = std::max(counts.output.value_or(0), (relayed_bytes_ + 3) / 4);
     TokenUsage usage = api_ == ApiKind::kMessages ? from_anthropic(counts) : from_openai(counts);
+    usage.tier = tier_;
     usage.estimated = no_input || (no_output && api_ != ApiKind::kEmbeddings);
     return usage;
   }
@@ -175,11 +176,13 @@ class Meter : public UsageMeter {
     return parser_.parse(padded_.data(), text.size(), false).get(root) == simdjson::SUCCESS;
   }
 
-  void note_model(const object& from) {
+  void note_answer(const object& from) {
     std::string_view model;
     if (model_.empty() && from["model"].get(model) == simdjson::SUCCESS) {
       model_ = model.substr(0, 200);
     }
+    std::string_view tier;
+    if (from["service_tier"].get(tier) == simdjson::SUCCESS) tier_ = service_tier(tier);
   }
 
   bool read_usage(const object& from) {
@@ -216,7 +219,7 @@ class Meter : public UsageMeter {
   }
 
   EventFate on_chat_event(const object& root, std::string_view data, std::string& rewritten) {
-    note_model(root);
+    note_answer(root);
     const bool has_usage = read_usage(root);
     simdjson::dom::array choices;
     const bool has_choices = root["choices"].get(choices) == simdjson::SUCCESS;
@@ -238,7 +241,7 @@ class Meter : public UsageMeter {
     if (type.ends_with(".delta")) count_text(root, "delta");
     object response;
     if (root["response"].get(response) == simdjson::SUCCESS) {
-      note_model(response);
+      note_answer(response);
       read_usage(response);
     }
     if (type == "response.completed" || type == "response.incomplete") complete_ = true;
@@ -250,7 +253,7 @@ class Meter : public UsageMeter {
     if (root["type"].get(type) != simdjson::SUCCESS) return;
     object part;
     if (type == "message_start" && root["message"].get(part) == simdjson::SUCCESS) {
-      note_model(part);
+      note_answer(part);
       read_usage(part);
     } else if (type == "message_delta") {
       read_usage(root);
@@ -271,6 +274,7 @@ class Meter : public UsageMeter {
   std::string padded_, model_;
   Counts counts_;
   int64_t relayed_bytes_ = 0;  // Of text that the model wrote; 4 bytes are about a token.
+  ServiceTier tier_ = ServiceTier::kStandard;
   bool complete_ = false, saw_error_ = false;
 };
 
@@ -315,6 +319,11 @@ struct InputGuess {
 };
 
 }  // namespace
+
+ServiceTier service_tier(std::string_view name) {
+  if (name == "priority") return ServiceTier::kPriority;
+  return name == "flex" ? ServiceTier::kFlex : ServiceTier::kStandard;
+}
 
 int64_t estimate_input_tokens(std::string_view body_json) {
   thread_local simdjson::dom::parser parser;

@@ -12,6 +12,9 @@ namespace kvcs::ai {
 
 enum class ApiKind : uint8_t { kChatCompletions, kResponses, kEmbeddings, kMessages };
 
+// "flex" and "priority" by name; whatever else is said is the standard.
+ServiceTier service_tier(std::string_view name);
+
 // Upper-biased guess of a request's input before it is sent: ceil(bytes / 3), images and audio by a
 // flat table.
 int64_t estimate_input_tokens(std::string_view body_json);

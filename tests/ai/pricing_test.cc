@@ -137,3 +137,25 @@ TEST_CASE("pricing: a bad file names its line and leaves the good table", "[unit
   CHECK(pricing.version() == good);
   CHECK(pricing.find("", "", "small").ok());
 }
+
+TEST_CASE("pricing: an answer in another service tier costs what that tier costs", "[unit][ai]") {
+  const Json row = *parse_json_exact(
+      R"({"input_cost_per_token":1.5e-07,"output_cost_per_token":6e-07,
+          "cache_read_input_token_cost":7.5e-08,"input_cost_per_token_priority":2.5e-07,
+          "output_cost_per_token_priority":1e-06,"cache_read_input_token_cost_priority":1.25e-07,
+          "input_cost_per_token_flex":7.5e-08})");
+  const Price price = *parse_price("openai/gpt-4o-mini", row, UnknownMembers::kRefuse);
+  TokenUsage usage;
+  usage.input = 1000;
+  usage.cache_read = 1000;
+  usage.output = 1000;
+  CHECK(cost_nano_usd(price, usage) == 150'000 + 75'000 + 600'000);
+  usage.tier = ServiceTier::kPriority;
+  CHECK(cost_nano_usd(price, usage) == 250'000 + 125'000 + 1'000'000);
+  usage.tier = ServiceTier::kFlex;  // What it does not state is the plain price.
+  CHECK(cost_nano_usd(price, usage) == 75'000 + 75'000 + 600'000);
+  const Price again =
+      *parse_price("openai/gpt-4o-mini", *parse_json_exact(dump_json(price_to_json(price))),
+                   UnknownMembers::kRefuse);
+  CHECK(cost_nano_usd(again, usage) == 75'000 + 75'000 + 600'000);
+}

@@ -254,3 +254,22 @@ TEST_CASE("ai: the model that answered is the one whose price counts", "[contrac
   house.provider.answer_json("{\"model\":\"gpt-dear\",\"choices\":[]," + kUsage + "}");
   CHECK(house.chat().header("x-gateway-cost-usd") == "0.000000");
 }
+
+TEST_CASE("ai: a service tier is reserved when it is asked and charged when it was given",
+          "[contract][ai]") {
+  AiHouse house;
+  REQUIRE(house
+              .admin("PUT", "/admin/ai/prices/openai/gpt-4o-mini",
+                     R"({"input_cost_per_token":"0.000001","output_cost_per_token":0,)"
+                     R"("input_cost_per_token_priority":"0.00001"})")
+              .status == 200);
+  house.provider.answer_json("{\"service_tier\":\"priority\",\"choices\":[]," + kUsage + "}");
+  CHECK(house.chat().header("x-gateway-cost-usd") == "0.001000");
+  house.provider.answer_json("{\"service_tier\":\"default\",\"choices\":[]," + kUsage + "}");
+  CHECK(house.chat().header("x-gateway-cost-usd") == "0.000100");
+  house.change_user(R"({"monthly_limit_usd":"0.0013"})");
+  std::string asked = kHello;
+  asked.insert(1, "\"service_tier\":\"priority\",");
+  check_refused(house, asked, 429, "user_quota_exceeded");
+  CHECK(house.chat().status == 200);
+}
