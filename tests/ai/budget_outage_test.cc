@@ -6,6 +6,7 @@
 #include <atomic>
 #include <fstream>
 #include <map>
+#include <thread>
 
 #include "ai/budget.h"
 #include "base/json.h"
@@ -151,4 +152,43 @@ TEST_CASE("budget: without the store a user has a share, and what is blocked sta
   CHECK_FALSE(admitted("c", {-1, 0, kUsd}, 0));
   CHECK_FALSE(admitted("d", {-1, 1500, 0}, 0));
   CHECK_FALSE(admitted("e", {0, 1500, kUsd}, 0));
+}
+
+TEST_CASE("budget: threads and a store that comes and goes lose nothing and double nothing",
+          "[fault][ai]") {
+  TempDir dir;
+  const std::string path = dir.file("unwritten.jsonl");
+  ManualClock clock;
+  const auto base = make_memory_kv(clock);
+  std::atomic<int> operations{0};
+  const auto kv = make_faulty_kv(*base, [&](std::string_view, std::string_view) {
+    return operations++ / 50 % 2 == 1 ? unavailable("down") : ok();
+  });
+  const BudgetLimits open{-1, 1'000 * kUsd, 1'000 * kUsd, FailureMode::kFailOpen, kUsd};
+  std::atomic<int64_t> charged{0};
+  {
+    Budgets budgets(*kv, clock, {}, path);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 6; t++) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < 100; i++) {
+          auto held =
+              budgets.reserve(ask(std::to_string(t) + "-" + std::to_string(i), 50'000, open));
+          if (!held.ok()) continue;
+          // A store that is down just now takes it later.
+          [[maybe_unused]] const Status written = held->settle(charge(i));
+          charged += i;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    while (!budgets.reconcile().ok()) continue;
+    CHECK(budgets.stats().unwritten_settlements == 0);
+    CHECK(budgets.view("user", "u1", "2026-01")->used_nano_usd == charged);
+  }
+  CHECK(charged > 0);
+  CHECK(read_lines(path) == 0);
+  CHECK(rows_by_month(*base)["2026-01"] == charged);
+  Budgets after(*base, clock);
+  CHECK(after.view("user", "u1", "")->used_nano_usd == charged);
 }
