@@ -1,0 +1,263 @@
+// Goal: what `--help` shows as an example works when it is typed. Method: the commands are found by
+// walking `kvcs --help`; each example runs in a shell, in a folder of its own that holds the files
+// it names, against a real daemon, and must end with 0. Ids in examples become real ones; fixed
+// ports and system paths become the test's. An example that needs what is not here fails.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { binary, Daemon, root } from './daemon.mjs';
+
+const kId = '3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f';
+const kKeyId = '9b1c8e52-2f43-4d0e-8f0a-5f2b6f6f0c11';
+const kRequestId = '61204f5ad635151c';
+const tokens = 1100;
+const text = 'Once upon a time there was a cache.\n';
+const daemon = new Daemon();
+let files;  // What examples name, made once.
+let bin;    // A folder with `kvcs` for PATH.
+
+// --- the commands ---------------------------------------------------------------------------
+
+const helpOf = (words) => execFileSync(binary, [...words, '--help'], { encoding: 'utf8' });
+
+function linesUnder(help, heading) {
+  const lines = help.split('\n');
+  const at = lines.indexOf(heading);
+  return at < 0 ? [] : lines.slice(at + 1);
+}
+
+// [{ words, examples }] for every command that is not a group.
+function walk(words) {
+  const help = helpOf(words);
+  const below = linesUnder(help, 'Subcommands:').map((line) => line.match(/^ {2}(\S+)/)?.[1]).filter(Boolean);
+  if (below.length) return below.flatMap((name) => walk([...words, name]));
+  const examples = linesUnder(help, 'Examples:').filter((line) => line.startsWith('  kvcs ')).map((line) => line.trim());
+  return [{ words, examples }];
+}
+
+const commands = walk([]);
+
+// --- the files ------------------------------------------------------------------------------
+
+// Keys with a mean, values without: what int4 holds well.
+function writeArtifact(path) {
+  const shape = [1, 1, tokens, 64];
+  const size = tokens * 64 * 4;
+  const header = {};
+  const parts = [];
+  let state = 1;
+  for (const kind of ['k', 'v']) {
+    for (let layer = 0; layer < 4; layer++) {
+      const begin = parts.length * size;
+      header[`${kind}_${layer}`] = { dtype: 'F32', shape, data_offsets: [begin, begin + size] };
+      const values = Float32Array.from({ length: tokens * 64 }, () => {
+        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+        return (kind === 'k' ? 3 : 0) + state / 2 ** 31 - 1;
+      });
+      parts.push(Buffer.from(values.buffer));
+    }
+  }
+  const json = Buffer.from(JSON.stringify(header).padEnd(Math.ceil(JSON.stringify(header).length / 8) * 8));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  const bytes = Buffer.concat([length, json, ...parts]);
+  writeFileSync(path, bytes);
+  const ids = Array.from({ length: tokens }, (_, i) => i % 97);
+  writeFileSync(`${path}.json`, JSON.stringify({ model_name: 'llama-3', num_layers: 4, num_tokens: tokens,
+    dtype: 'F32', storage_dtype: 'F32', nbytes: bytes.length, quantized: false, prompt: text, tokens: ids }));
+  return ids;
+}
+
+function makeFiles() {
+  files = join(daemon.folder, 'files');
+  mkdirSync(files);
+  const at = (name) => join(files, name);
+  const data = (name) => join(root, 'tests/data', name);
+  const run = (...args) => execFileSync(binary, args, { cwd: files, encoding: 'utf8', stdio: 'pipe' });
+  const ids = writeArtifact(at('context.kv'));
+  writeFileSync(at('ids.json'), JSON.stringify(ids));
+  for (const name of ['text.txt', 'prompt.txt']) writeFileSync(at(name), text);
+  run('quant', 'context.kv', '--output', 'small.kv');
+  run('pack', 'context.kv', '--output', 'context.kvz');
+  mkdirSync(at('caches'));
+  for (const name of ['context.kv', 'context.kv.json']) cpSync(at(name), join(at('caches'), name));
+  cpSync(data('llamacpp/v10-f16-fa-512.session.bin'), at('state.bin'));
+  run('import', 'state.bin', '--from', 'llama', '--heads', '2', '--head-dim', '64', '--output', 'a.kv');
+  cpSync(data('import/hf/dynamic_cache.safetensors'), at('cache.safetensors'));
+  cpSync(data('import/mlx/prompt_cache.safetensors'), at('prompt.safetensors'));
+  cpSync(data('import/vllm'), at('folder'), { recursive: true });
+  writeFileSync(at('prefill.csv'), 'tokens,prefill_s\n255,0.42\n1100,1.9\n');
+  const brief = ['--scheme', 'int8c', '--reps', '1', '--no-server', '--prefill-csv', 'prefill.csv'];
+  run('benchmark', 'context.kv', '--output', 'bench.csv', ...brief);
+  cpSync(at('bench.csv'), at('reuse.csv'));
+  writeFileSync(at('key.txt'), `${daemon.credentials.api_key}\n`);
+  writeFileSync(at('key'), 'sk-test-1234567890\n');
+  writeFileSync(at('note.txt'), 'a note');
+  writeFileSync(at('kvcs.yaml'), readFileSync(join(root, 'kvcs.yaml.example')));
+  mkdirSync(at('etc/kvcs'), { recursive: true });
+  mkdirSync(at('var/lib'), { recursive: true });
+  cpSync(at('kvcs.yaml'), at('etc/kvcs/kvcs.yaml'));
+  writeFileSync(at('model_prices_and_context_window.json'), JSON.stringify({ 'gpt-9-mini': {
+    litellm_provider: 'openai', mode: 'chat', input_cost_per_token: 1.5e-7, output_cost_per_token: 6e-7 } }));
+}
+
+// --- ids ------------------------------------------------------------------------------------
+
+let made = 0;
+async function create(path, body) {
+  const answer = await daemon.admin('POST', path, body);
+  assert.ok(answer.status < 300, `${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+  return answer.body;
+}
+const newOrg = async () => (await create('/admin/organizations',
+  { name: `Example ${++made}`, monthly_budget_usd: 1000 })).org_id;
+const newUser = async () => (await create('/admin/users',
+  { email: `person${++made}@example.com`, monthly_limit_usd: 10, org_id: await newOrg() })).user_id;
+const newKey = async (user) => (await create(`/admin/users/${user}/api-keys`, { name: `key ${++made}` })).key_id;
+async function newArtifact() {
+  const done = await daemon.cli('upload', join(files, 'context.kv'), '--name', 'example', '--json');
+  assert.equal(done.status, 0, done.stderr);
+  return JSON.parse(done.stdout).artifact_id;
+}
+
+// A request whose bodies are kept: a call to a provider that answers once.
+async function newRequest() {
+  const provider = createServer((request, response) => {
+    request.resume();
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ id: 'c', object: 'chat.completion', created: 1, model: 'gpt-4o-mini',
+      choices: [{ index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop', logprobs: null }],
+      usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } }));
+  });
+  await new Promise((resolve) => provider.listen(0, '127.0.0.1', resolve));
+  try {
+    await daemon.admin('PUT', '/admin/ai/providers/openai', { kind: 'openai', api_key: 'sk-test-1',
+      base_url: `http://127.0.0.1:${provider.address().port}` });
+    const org = await newOrg();
+    const logged = await daemon.cli('admin', 'org', 'update', org, '--log-bodies', 'true');
+    assert.equal(logged.status, 0, logged.stderr);
+    const user = await create('/admin/users', { email: 'asks@example.com', monthly_limit_usd: 10, org_id: org });
+    const { api_key } = await create(`/admin/users/${user.user_id}/api-keys`, { name: 'asks' });
+    const answer = await fetch(`${daemon.url}/v1/chat/completions`, { method: 'POST',
+      headers: { authorization: `Bearer ${api_key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hello' }] }) });
+    assert.equal(answer.status, 200, await answer.text());
+    return answer.headers.get('x-request-id');
+  } finally {
+    provider.closeAllConnections();
+    provider.close();
+  }
+}
+
+// The ids of examples stand for a thing of the command's kind; each example gets its own.
+async function realIds(words, line) {
+  if (line.includes(kRequestId)) return line.replaceAll(kRequestId, await newRequest());
+  if (!line.includes(kId) && !line.includes(kKeyId)) return line;
+  const command = words.join(' ');
+  if (!command.startsWith('admin ')) return line.replaceAll(kId, await newArtifact());
+  if (/^admin (org|provider) /.test(command) || line.includes(`--org ${kId}`)) return line.replaceAll(kId, await newOrg());
+  const user = await newUser();
+  return line.replaceAll(kId, user).replaceAll(kKeyId, await newKey(user));
+}
+
+// --- running --------------------------------------------------------------------------------
+
+function environment(folder) {
+  return { PATH: `${bin}:${process.env.PATH}`, HOME: folder, XDG_CONFIG_HOME: join(folder, '.config'),
+    KVCS_API_URL: daemon.url, KVCS_API_KEY: daemon.credentials.api_key, KVCS_ADMIN_KEY: daemon.credentials.admin_key,
+    OPENAI_API_KEY: 'sk-test-1234567890', ANTHROPIC_API_KEY: 'sk-test-1234567890', KVCS_DATA_DIR: join(folder, 'data') };
+}
+
+// Files, told by their ending; prices have an --output too.
+const outputsOf = (line) => [...line.matchAll(/(?:-o|--output|--out|>) (\S+\.[a-z]\S*)/g)].map((found) => found[1]);
+
+// What an example writes must not lie there before; what it reads must.
+function prepare(words, line) {
+  const folder = mkdtempSync(join(daemon.folder, 'example-'));
+  cpSync(files, folder, { recursive: true });
+  if (words[0] === 'import') cpSync(join(root, 'tests/data/import/tokens.json'), join(folder, 'ids.json'));
+  for (const name of outputsOf(line)) {
+    rmSync(join(folder, name), { force: true });
+    rmSync(join(folder, `${name}.json`), { force: true });
+  }
+  return folder;
+}
+
+function shell(line, folder) {
+  return new Promise((resolve) => {
+    const child = spawn('bash', ['-c', line], { cwd: folder, env: environment(folder), stdio: ['pipe', 'pipe', 'pipe'] });
+    let out = '';
+    let error = '';
+    child.stdout.on('data', (chunk) => { out += chunk; });
+    child.stderr.on('data', (chunk) => {
+      error += chunk;
+      // A daemon that is ready has shown what it can; it is asked to end.
+      if (/"event":"server.ready"/.test(error)) child.kill('SIGTERM');
+    });
+    child.stdin.on('error', () => {});
+    child.stdin.end();
+    child.on('exit', (status) => resolve({ status, out, error }));
+  });
+}
+
+async function runExample(words, example) {
+  const real = await realIds(words, example);
+  await needs[words.join(' ')]?.(real);
+  const line = real
+    .replace('/etc/kvcs/', 'etc/kvcs/').replace('/var/lib/kvcs', 'var/lib/kvcs').replace('0.0.0.0:8080', '127.0.0.1:0');
+  const folder = prepare(words, line);
+  // A daemon is its shell's own process, so that the signal reaches it.
+  const serves = words[0] === 'serve';
+  const typed = serves ? `KVCS_HTTP_LISTEN=127.0.0.1:0 exec ${line}` : line;
+  const done = await shell(typed, folder);
+  assert.equal(done.status, 0, `${line}\n${done.out}${done.error}`);
+  for (const name of outputsOf(line)) {
+    assert.ok(existsSync(join(folder, name)), `${line}: ${name} is not there`);
+  }
+  rmSync(folder, { recursive: true, force: true });
+}
+
+// What the examples take for granted on the server.
+const needs = {
+  'kv delete': () => daemon.cli('kv', 'put', 'note:1', 'x', '--family', 'system'),
+  'admin prices delete': () => daemon.cli('admin', 'prices', 'set', 'local/llama', '--input', '0.1', '--output', '0.1'),
+  'admin provider get': () => daemon.admin('PUT', '/admin/ai/providers/openai', { kind: 'openai', api_key: 'sk-test-1' }),
+  'admin provider delete': () => daemon.admin('PUT', '/admin/ai/providers/local',
+    { kind: 'openai_compatible', base_url: 'http://127.0.0.1:1/v1' }),
+  'admin provider delete-key': (line) => daemon.admin('PUT',
+    `/admin/organizations/${line.split(' ')[4]}/ai-credentials/openai`, { api_key: 'sk-test-1' }),
+  'kv import': async () => {
+    const done = await daemon.cli('kv', 'export', '-o', join(files, 'backup.json'));
+    assert.equal(done.status, 0, done.stderr);
+  },
+};
+
+before(async () => {
+  await daemon.start();
+  bin = join(daemon.folder, 'bin');
+  mkdirSync(bin);
+  symlinkSync(binary, join(bin, 'kvcs'));
+  makeFiles();
+});
+
+after(async () => {
+  if (daemon.process) await daemon.stop();
+  daemon.remove();
+});
+
+test('every command is found and has an example', () => {
+  assert.ok(commands.length > 50, `only ${commands.length} commands`);
+  for (const { words, examples } of commands) {
+    assert.ok(examples.length > 0, `kvcs ${words.join(' ')} has no example`);
+    for (const line of examples) assert.ok(line.startsWith(`kvcs ${words.join(' ')}`), line);
+  }
+});
+
+for (const { words, examples } of commands) {
+  for (const example of examples) {
+    test(example, () => runExample(words, example));
+  }
+}
