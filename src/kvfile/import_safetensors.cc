@@ -24,14 +24,10 @@ struct OpenSafetensors {
 Result<OpenSafetensors> open_safetensors(const std::string& path) {
   OpenSafetensors opened;
   opened.file = KVCS_TRY(SourceFile::open(path));
-  char length[8];
-  const uint64_t size_bytes = opened.file->size_bytes();
-  if (size_bytes < sizeof length) return parse_header_size({}, size_bytes).status();
-  KVCS_TRY(opened.file->read(0, length, sizeof length));
-  const uint64_t header_bytes = KVCS_TRY(parse_header_size({length, sizeof length}, size_bytes));
-  std::string json(header_bytes, '\0');
-  KVCS_TRY(opened.file->read(sizeof length, json.data(), json.size()));
-  opened.header = KVCS_TRY(parse_safetensors(json, size_bytes));
+  const SourceFile& file = *opened.file;
+  opened.header = KVCS_TRY(read_safetensors(
+      [&file](uint64_t offset, void* out, size_t n) { return file.read(offset, out, n); },
+      file.size_bytes()));
   return opened;
 }
 

@@ -26,6 +26,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -108,6 +109,14 @@ std::string dump_header(const KvHeader& header);
 
 void set_metadata(Metadata& metadata, std::string_view key, std::string value);
 
+// Reads exactly `size_bytes` of a file that lies somewhere; a short read is a failure.
+using ReadSource = std::function<Status(uint64_t offset, void* out, size_t size_bytes)>;
+// The header of a file of `file_bytes`, and nothing else of it.
+Result<KvHeader> read_header(const ReadSource& source, uint64_t file_bytes);
+Result<KvHeader> read_safetensors(const ReadSource& source, uint64_t file_bytes);
+
+class SourceFile;  // source_file.h
+
 // An open .kv file with its header parsed; nothing else is read until asked for.
 class KvFile final {
  public:
@@ -117,7 +126,7 @@ class KvFile final {
   KvFile& operator=(const KvFile&) = delete;
 
   const KvHeader& header() const { return header_; }
-  const std::string& path() const { return path_; }
+  const std::string& path() const;
   uint64_t size_bytes() const { return header_.file_bytes; }
   // Reads exactly `size_bytes`; a short read means that the file was cut: Invalid.
   Status read(uint64_t file_offset, void* out, size_t size_bytes) const;
@@ -129,11 +138,8 @@ class KvFile final {
 
  private:
   KvFile() = default;
-  std::string path_;
-  int fd_ = -1;
+  std::unique_ptr<SourceFile> source_;
   KvHeader header_;
-  struct Identity;
-  std::unique_ptr<Identity> identity_;
 };
 
 // A file that appears under its name complete or not at all: written beside it, synced, renamed.

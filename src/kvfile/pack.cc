@@ -3,19 +3,16 @@
 // For the parameter that switches match finding off; the library must export it, which
 // ZSTD_CCtx_setParameter tells at run time.
 #define ZSTD_STATIC_LINKING_ONLY
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zstd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <memory>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "kvfile/parallel.h"
 #include "kvfile/planes.h"
+#include "kvfile/source_file.h"
 
 namespace kvcs::kvfile {
 namespace {
@@ -116,35 +113,15 @@ class PackedFile {
  public:
   static Result<std::unique_ptr<PackedFile>> open(const std::string& path) {
     auto file = std::make_unique<PackedFile>();
-    file->path_ = path;
-    file->fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file->fd_ < 0 && errno == ENOENT) return not_found("no such file: " + printable(path));
-    if (file->fd_ < 0) return io_error("cannot open", path, errno);
-    struct stat stat;
-    if (::fstat(file->fd_, &stat) != 0) return io_error("cannot stat", path, errno);
-    if (!S_ISREG(stat.st_mode)) return invalid("not a regular file: " + printable(path));
-    file->size_bytes_ = static_cast<uint64_t>(stat.st_size);
+    file->source_ = KVCS_TRY(SourceFile::open(path));
     KVCS_TRY(file->read_index());
     return file;
   }
-  ~PackedFile() {
-    if (fd_ >= 0) ::close(fd_);
-  }
   Status read(uint64_t offset, void* out, size_t size_bytes) const {
-    char* to = static_cast<char*>(out);
-    while (size_bytes > 0) {
-      const ssize_t n = ::pread(fd_, to, size_bytes, static_cast<off_t>(offset));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return io_error("cannot read", path_, errno);
-      if (n == 0) return invalid("the packed file is cut");
-      to += n;
-      offset += static_cast<uint64_t>(n);
-      size_bytes -= static_cast<size_t>(n);
-    }
-    return ok();
+    return source_->read(offset, out, size_bytes);
   }
 
-  uint64_t size_bytes() const { return size_bytes_; }
+  uint64_t size_bytes() const { return source_->size_bytes(); }
   uint64_t original_bytes() const { return original_bytes_; }
   uint64_t frames_start() const { return frames_start_; }
   const std::string& digest() const { return digest_; }
@@ -153,7 +130,7 @@ class PackedFile {
  private:
   Status read_index() {
     char fixed[8 + kFixedBytes];
-    if (size_bytes_ < sizeof fixed) return invalid("not a packed .kv file: too short");
+    if (size_bytes() < sizeof fixed) return invalid("not a packed .kv file: too short");
     KVCS_TRY(read(0, fixed, sizeof fixed));
     if (load_u32le(fixed) != kSkippableMagic || std::string_view(fixed + 8, 8) != kMagic) {
       return invalid("not a packed .kv file: the magic is missing");
@@ -161,7 +138,7 @@ class PackedFile {
     original_bytes_ = load_u64le(fixed + 16);
     const uint64_t count = load_u64le(fixed + 24);
     digest_ = to_hex({fixed + 32, 32});
-    if (count > kPackChunksMax || count > (size_bytes_ - sizeof fixed) / kEntryBytes ||
+    if (count > kPackChunksMax || count > (size_bytes() - sizeof fixed) / kEntryBytes ||
         load_u32le(fixed + 4) != kFixedBytes + count * kEntryBytes) {
       return invalid("the packed file's index does not fit the file");
     }
@@ -188,15 +165,15 @@ class PackedFile {
       stored += chunk.stored_bytes;
       chunks_.push_back(chunk);
     }
-    if (raw != original_bytes_ || stored != size_bytes_ - frames_start_) {
+    if (raw != original_bytes_ || stored != size_bytes() - frames_start_) {
       return invalid("the packed file's chunks do not add up to its sizes");
     }
     return ok();
   }
 
-  std::string path_, digest_;
-  int fd_ = -1;
-  uint64_t size_bytes_ = 0, original_bytes_ = 0, frames_start_ = 0;
+  std::unique_ptr<SourceFile> source_;
+  std::string digest_;
+  uint64_t original_bytes_ = 0, frames_start_ = 0;
   std::vector<Chunk> chunks_;
 };
 

@@ -1,22 +1,13 @@
 #include "kvfile/search.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 
 namespace kvcs::kvfile {
 namespace {
-
-void append_sized(std::string& out, std::string_view text) {
-  append_u64le(out, text.size());
-  out += text;
-}
-
-std::string metadata_or_empty(const KvHeader& header, std::string_view key) {
-  const std::string* const value = header.metadata_value(key);
-  return value == nullptr ? std::string() : *value;
-}
 
 size_t common_prefix(const uint32_t* a, size_t a_count, const uint32_t* b, size_t b_count) {
   const size_t count = std::min(a_count, b_count);
@@ -40,23 +31,6 @@ void keep_longest(std::vector<SearchHit>& hits, size_t hits_max) {
 }
 
 }  // namespace
-
-PrefixId prefix_root(const KvHeader& header, const std::string& model) {
-  std::string bytes;
-  append_sized(bytes, "kvcs-prefix-v1");
-  append_sized(bytes, model);
-  append_sized(bytes, metadata_or_empty(header, "kvcs.tokenizer"));
-  append_sized(bytes, dtype_name(header.dtype));
-  append_sized(bytes, scheme_name(header.scheme));
-  append_sized(bytes, metadata_or_empty(header, "kvcs.rope_layout"));
-  return sha256(bytes);
-}
-
-PrefixId next_prefix_id(const PrefixId& parent, const uint32_t* ids, size_t count) {
-  std::string bytes(reinterpret_cast<const char*>(parent.data()), parent.size());
-  for (size_t i = 0; i < count; i++) append_u32le(bytes, ids[i]);
-  return sha256(bytes);
-}
 
 void PrefixIndex::add(IndexedFile file) {
   files_.push_back(std::move(file));
@@ -85,72 +59,64 @@ void PrefixIndex::build() {
   roots_.erase(std::unique(roots_.begin(), roots_.end()), roots_.end());
 }
 
-void PrefixIndex::search_root(const PrefixId& root, const uint32_t* query, size_t count,
-                              const std::string& model, std::vector<SearchHit>& hits,
-                              size_t hits_max) const {
-  const auto range_of = [this](const PrefixId& id) {
-    return std::equal_range(links_.begin(), links_.end(), Link{id, 0},
-                            [](const Link& a, const Link& b) { return a.id < b.id; });
-  };
-  std::vector<PrefixId> chain{root};
-  while (chain.size() * kPrefixBlock <= count) {
-    const size_t at = (chain.size() - 1) * kPrefixBlock;
-    const PrefixId next = next_prefix_id(chain.back(), query + at, kPrefixBlock);
-    // Whoever shares a block shares those before it: nothing deeper can be found.
-    const auto [begin, end] = range_of(next);
-    if (begin == end) break;
-    chain.push_back(next);
+std::pair<const PrefixIndex::Link*, const PrefixIndex::Link*> PrefixIndex::links_of(
+    const PrefixId& id) const {
+  const Link* const end = links_.data() + links_.size();
+  return std::equal_range(links_.data(), end, Link{id, 0},
+                          [](const Link& a, const Link& b) { return a.id < b.id; });
+}
+
+// All files under a root are in the order of their ids, so the nearest share the longest prefix.
+void PrefixIndex::add_neighbours(const PrefixPlace& place, size_t hits_max,
+                                 std::vector<SearchHit>& hits) const {
+  // The files of the longest run of blocks; of a shorter one when those are too few.
+  size_t depth = place.chain.size() - 1;
+  auto [begin, end] = links_of(place.chain[depth]);
+  while (depth > 0 && static_cast<size_t>(end - begin) < hits_max) {
+    std::tie(begin, end) = links_of(place.chain[--depth]);
   }
-  const auto [begin, end] = range_of(chain.back());
-  const auto place = std::lower_bound(begin, end, 0, [&](const Link& link, int) {
-    const auto& ids = files_[link.file].tokens;
-    return std::lexicographical_compare(ids.begin(), ids.end(), query, query + count);
+  const Link* const at = std::lower_bound(begin, end, 0, [&](const Link& link, int) {
+    return files_[link.file].tokens < place.ids;
   });
-  // The model is part of the root, so that one file of the range decides for all.
-  if (begin == end || (!model.empty() && files_[begin->file].model != model)) return;
   const auto add = [&](const Link& link) {
     const auto& ids = files_[link.file].tokens;
-    const size_t common = common_prefix(ids.data(), ids.size(), query, count);
-    if (common > 0) hits.push_back({&files_[link.file], common, false});
+    const uint64_t common =
+        common_prefix(ids.data(), ids.size(), place.ids.data(), place.ids.size());
+    if (common <= place.added_ids) return;
+    hits.push_back({&files_[link.file], common - place.added_ids, place.without_bos});
   };
   // Neighbours on both sides: lengths only fall with the distance.
-  auto before = place;
+  const Link* before = at;
   for (size_t i = 0; i < hits_max && before != begin; i++) add(*--before);
-  auto after = place;
+  const Link* after = at;
   for (size_t i = 0; i < hits_max && after != end; i++) add(*after++);
 }
 
 std::vector<SearchHit> PrefixIndex::find_tokens(const std::vector<uint32_t>& query,
                                                 const std::string& model, size_t hits_max) const {
-  std::vector<SearchHit> hits;
-  for (const PrefixId& root : roots_) {
-    search_root(root, query.data(), query.size(), model, hits, hits_max);
-  }
-  // A tokenizer may have put a BOS in front of the query that the file lacks, or the other way.
-  std::vector<SearchHit> shifted;
-  for (const PrefixId& root : roots_) {
-    if (query.size() > 1) {
-      search_root(root, query.data() + 1, query.size() - 1, model, shifted, hits_max);
-    }
-    const auto range = std::equal_range(links_.begin(), links_.end(), Link{root, 0},
-                                        [](const Link& a, const Link& b) { return a.id < b.id; });
-    // The first ids in use under this root: few, since it is the model's BOS.
-    std::vector<uint32_t> with_bos{0};
-    with_bos.insert(with_bos.end(), query.begin(), query.end());
-    auto link = range.first;
-    for (size_t tried = 0; link != range.second && tried < kBosCandidatesMax; tried++) {
-      with_bos[0] = files_[link->file].tokens[0];
-      const size_t old = shifted.size();
-      search_root(root, with_bos.data(), with_bos.size(), model, shifted, hits_max);
-      for (size_t i = old; i < shifted.size(); i++) shifted[i].common_prefix--;
-      link = std::upper_bound(link, range.second, with_bos[0], [this](uint32_t id, const Link& l) {
+  PrefixLookup lookup;
+  lookup.contains = [this](const PrefixId& id) -> Result<bool> {
+    const auto [begin, end] = links_of(id);
+    return begin != end;
+  };
+  lookup.first_ids = [this](const PrefixId& root) -> Result<std::vector<uint32_t>> {
+    std::vector<uint32_t> ids;
+    auto [link, end] = links_of(root);
+    while (link != end && ids.size() < kBosCandidatesMax) {
+      ids.push_back(files_[link->file].tokens[0]);
+      link = std::upper_bound(link, end, ids.back(), [this](uint32_t id, const Link& l) {
         return id < files_[l.file].tokens[0];
       });
     }
-  }
-  for (SearchHit& hit : shifted) {
-    hit.without_bos = true;
-    if (hit.common_prefix > 0) hits.push_back(hit);
+    return ids;
+  };
+  std::vector<SearchHit> hits;
+  for (const PrefixId& root : roots_) {
+    // The model is part of the root, so that one file of it decides for all.
+    if (!model.empty() && files_[links_of(root).first->file].model != model) continue;
+    const auto places = find_prefix_places(lookup, root, query);
+    if (!places.ok()) return {};  // Lookups in memory do not fail.
+    for (const PrefixPlace& place : *places) add_neighbours(place, hits_max, hits);
   }
   keep_longest(hits, hits_max);
   return hits;

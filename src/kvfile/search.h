@@ -1,28 +1,22 @@
-// Which .kv file of a folder begins as a given text does. Token ids are hashed in blocks of 256 to
-// a chain, h_0 = H(identity), h_i = H(h_{i-1} | ids), so that the longest shared run of blocks is
-// found by halving; then real ids are compared, and the last, partial block with them. Identity is
-// what must be equal before caches can stand for each other: model, tokenizer, dtype, scheme, rope.
+// Which .kv file of a folder begins as a given text does, by the hash chain of prefix_chain.h.
 //
 // The index lies in the folder as `.kvcs-index` and is brought up to date by size and time of each
 // file before a search; it is a cache only: missing or damaged it is built anew. One thread.
 #pragma once
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kvfile/kvfile.h"
+#include "kvfile/prefix_chain.h"
 
 namespace kvcs::kvfile {
 
-inline constexpr uint64_t kPrefixBlock = 256;
 inline constexpr uint64_t kIndexBytesMax = 1ULL << 30;
 inline constexpr size_t kIndexEntriesMax = 1'000'000;
-inline constexpr size_t kBosCandidatesMax = 8;
-
-using PrefixId = std::array<unsigned char, 32>;
 
 // Of a file, when it and its sidecar were last seen.
 struct FileStamp {
@@ -68,16 +62,18 @@ class PrefixIndex final {
     PrefixId id;
     uint32_t file;
   };
-  void search_root(const PrefixId& root, const uint32_t* query, size_t count,
-                   const std::string& model, std::vector<SearchHit>& hits, size_t hits_max) const;
+  std::pair<const Link*, const Link*> links_of(const PrefixId& id) const;
+  void add_neighbours(const PrefixPlace& place, size_t hits_max,
+                      std::vector<SearchHit>& hits) const;
 
   std::vector<IndexedFile> files_;
   std::vector<Link> links_;  // By id: every block boundary of every file.
   std::vector<PrefixId> roots_;
 };
 
-PrefixId prefix_root(const KvHeader& header, const std::string& model);
-PrefixId next_prefix_id(const PrefixId& parent, const uint32_t* ids, size_t count);
+// The form of `.kvcs-index`: search_index.cc. Empty when it is not whole: it is built anew then.
+std::string dump_folder_index(const std::vector<IndexedFile>& files);
+std::vector<IndexedFile> parse_folder_index(std::string_view text);
 
 struct FolderIndex {
   PrefixIndex index;

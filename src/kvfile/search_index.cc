@@ -25,7 +25,9 @@ void append_sized(std::string& out, std::string_view text) {
   out += text;
 }
 
-std::string dump_index(const std::vector<IndexedFile>& files) {
+}  // namespace
+
+std::string dump_folder_index(const std::vector<IndexedFile>& files) {
   std::string out(kMagic);
   append_u64le(out, files.size());
   for (const IndexedFile& file : files) {
@@ -46,6 +48,8 @@ std::string dump_index(const std::vector<IndexedFile>& files) {
   out.append(reinterpret_cast<const char*>(digest.data()), digest.size());
   return out;
 }
+
+namespace {
 
 // Takes bytes from the front; empty and not ok() once anything was missing.
 class Reader final {
@@ -71,8 +75,9 @@ class Reader final {
   bool ok_ = true;
 };
 
-// Empty when the index is not whole: it is built anew then.
-std::vector<IndexedFile> parse_index(std::string_view text) {
+}  // namespace
+
+std::vector<IndexedFile> parse_folder_index(std::string_view text) {
   if (text.size() < kMagic.size() + 8 + 32 || !text.starts_with(kMagic)) return {};
   const Sha256Digest digest = sha256(text.substr(0, text.size() - 32));
   if (std::memcmp(digest.data(), text.data() + text.size() - 32, 32) != 0) return {};
@@ -92,7 +97,8 @@ std::vector<IndexedFile> parse_index(std::string_view text) {
     const std::string_view root = in.take(file.root.size());
     std::copy(root.begin(), root.end(), file.root.begin());
     const std::string_view ids = in.sized();
-    for (size_t at = 0; at + 4 <= ids.size(); at += 4) {
+    if (ids.size() % 4 != 0) return {};
+    for (size_t at = 0; at < ids.size(); at += 4) {
       file.tokens.push_back(load_u32le(ids.data() + at));
     }
     file.prompt = in.sized();
@@ -101,6 +107,8 @@ std::vector<IndexedFile> parse_index(std::string_view text) {
   if (!in.ok() || !in.at_end()) return {};
   return files;
 }
+
+namespace {
 
 bool stamp_of(const std::string& path, FileStamp& stamp) {
   struct stat file;
@@ -125,7 +133,7 @@ Result<IndexedFile> read_artifact(const std::string& path) {
   entry.model = sidecar ? sidecar->model_name : describe_header(file->header()).model_name;
   entry.scheme = scheme_name(file->header().scheme);
   entry.dtype = dtype_name(file->header().dtype);
-  entry.root = prefix_root(file->header(), entry.model);
+  entry.root = prefix_root(prefix_identity(file->header(), entry.model));
   // A slice from the middle begins no text.
   const std::string* const offset = file->header().metadata_value("kvcs.position_offset");
   if (offset != nullptr && *offset != "0") return entry;
@@ -162,7 +170,7 @@ Result<std::unique_ptr<FolderIndex>> open_folder_index(const std::string& folder
   const Result<std::string> text = read_small_file(index_path, kIndexBytesMax);
   std::unordered_map<std::string, IndexedFile> known;
   if (text.ok()) {
-    for (IndexedFile& file : parse_index(*text)) known.emplace(file.name, std::move(file));
+    for (IndexedFile& file : parse_folder_index(*text)) known.emplace(file.name, std::move(file));
   }
   const size_t known_before = known.size();
   auto opened = std::make_unique<FolderIndex>();
@@ -188,7 +196,7 @@ Result<std::unique_ptr<FolderIndex>> open_folder_index(const std::string& folder
   }
   // A folder that cannot be written is searched all the same.
   if (opened->read_files > 0 || opened->reused_files != known_before) {
-    const std::string bytes = dump_index(opened->index.files());
+    const std::string bytes = dump_folder_index(opened->index.files());
     if (bytes.size() <= kIndexBytesMax) {
       [[maybe_unused]] const Status written = write_file_atomically(index_path, bytes);
     }

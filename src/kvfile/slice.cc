@@ -25,7 +25,7 @@ uint64_t token_group(Scheme scheme) {
 
 Status check_range(const IndexRange& range, uint64_t count, std::string_view what) {
   if (range.begin < count && range.begin < range.end) return ok();
-  return invalid("--" + std::string(what) + ": " + std::to_string(range.begin) + " is beyond the " +
+  return invalid(std::string(what) + ": " + std::to_string(range.begin) + " is beyond the " +
                  std::to_string(count) + " " + std::string(what) + " of the file");
 }
 
@@ -38,7 +38,7 @@ Result<Geometry> cut_geometry(const Cut& cut, uint64_t layers) {
   const uint64_t group = token_group(source.scheme);
   if (cut.from % group != 0) {
     const uint64_t below = cut.from / group * group;
-    return invalid("--tokens: " + std::string(scheme_name(source.scheme)) + " shares scales over " +
+    return invalid("tokens: " + std::string(scheme_name(source.scheme)) + " shares scales over " +
                    std::to_string(group) + " tokens, so begin at " + std::to_string(below) +
                    " or " + std::to_string(below + group) + " instead of " +
                    std::to_string(cut.from) + ", or dequant first");
@@ -46,7 +46,7 @@ Result<Geometry> cut_geometry(const Cut& cut, uint64_t layers) {
   if (source.scheme != Scheme::kInt4c) return geometry;
   const uint64_t last_start = source.tokens - source.kept_last;
   if (cut.to <= source.kept_first || cut.from >= last_start) {
-    return invalid("--tokens: int4c keeps these tokens as they were; take more, or dequant first");
+    return invalid("tokens: int4c keeps these tokens as they were; take more, or dequant first");
   }
   geometry.kept_first = source.kept_first - std::min(source.kept_first, cut.from);
   geometry.kept_last = cut.to - std::min(cut.to, last_start);
@@ -78,14 +78,16 @@ IndexRange cut_rows(const Cut& cut, const Tensor& tensor, const Geometry& to) {
 
 void add_piece(SlicePlan& plan, uint64_t offset, uint64_t size_bytes) {
   if (size_bytes == 0) return;
+  uint64_t at = plan.header_bytes.size();
   if (!plan.pieces.empty()) {
     SlicePlan::Piece& last = plan.pieces.back();
     if (last.source_offset + last.size_bytes == offset) {
       last.size_bytes += size_bytes;
       return;
     }
+    at = last.offset + last.size_bytes;
   }
-  plan.pieces.push_back({offset, size_bytes});
+  plan.pieces.push_back({at, offset, size_bytes});
 }
 
 Status add_tensor(SlicePlan& plan, const Cut& cut, const Tensor& made, const Geometry& to) {
@@ -151,13 +153,13 @@ Result<Metadata> cut_metadata(const Cut& cut, const Geometry& to) {
 Result<IndexRange> parse_index_range(std::string_view text, std::string_view what) {
   const size_t colon = text.find(':');
   if (colon == std::string_view::npos) {
-    return invalid("--" + std::string(what) + ": '" + printable(text, 40) + "' is not a:b");
+    return invalid(std::string(what) + ": '" + printable(text, 40) + "' is not a:b");
   }
   IndexRange range;
   if (colon > 0) range.begin = KVCS_TRY(parse_u64(text.substr(0, colon), what));
   if (colon + 1 < text.size()) range.end = KVCS_TRY(parse_u64(text.substr(colon + 1), what));
   if (range.begin >= range.end) {
-    return invalid("--" + std::string(what) + ": '" + printable(text, 40) + "' is empty");
+    return invalid(std::string(what) + ": '" + printable(text, 40) + "' is empty");
   }
   return range;
 }
@@ -194,33 +196,30 @@ Status read_slice(const SlicePlan& plan, const ReadSource& source, uint64_t offs
     offset += n;
     size_bytes -= n;
   }
-  uint64_t start = plan.header_bytes.size();
-  for (const SlicePlan::Piece& piece : plan.pieces) {
-    if (size_bytes == 0) return ok();
-    if (offset < start + piece.size_bytes) {
-      const uint64_t skip = offset - start;
-      const size_t n = static_cast<size_t>(std::min<uint64_t>(size_bytes, piece.size_bytes - skip));
-      KVCS_TRY(source(piece.source_offset + skip, to, n));
-      to += n;
-      offset += n;
-      size_bytes -= n;
-    }
-    start += piece.size_bytes;
+  auto piece = std::upper_bound(
+      plan.pieces.begin(), plan.pieces.end(), offset,
+      [](uint64_t wanted, const SlicePlan::Piece& p) { return wanted < p.offset + p.size_bytes; });
+  for (; size_bytes > 0; ++piece) {
+    const uint64_t skip = offset - piece->offset;
+    const size_t n = static_cast<size_t>(std::min<uint64_t>(size_bytes, piece->size_bytes - skip));
+    KVCS_TRY(source(piece->source_offset + skip, to, n));
+    to += n;
+    offset += n;
+    size_bytes -= n;
   }
   return ok();
 }
 
-Sidecar slice_sidecar(const Sidecar& source, const SlicePlan& plan, const SliceSpec& spec) {
+Sidecar slice_sidecar(const Sidecar& source, const KvHeader& slice, const SliceSpec& spec) {
   Sidecar sidecar = source;
-  const bool cut = plan.header.tokens != source.num_tokens;
-  sidecar.num_layers = plan.header.layers;
-  sidecar.num_tokens = plan.header.tokens;
-  sidecar.nbytes = plan.size_bytes;
+  const bool cut = slice.tokens != source.num_tokens;
+  sidecar.num_layers = slice.layers;
+  sidecar.num_tokens = slice.tokens;
+  sidecar.nbytes = slice.file_bytes;
   if (cut) sidecar.prompt.reset();
-  if (cut && sidecar.tokens && spec.tokens.begin + plan.header.tokens <= sidecar.tokens->size()) {
+  if (cut && sidecar.tokens && spec.tokens.begin + slice.tokens <= sidecar.tokens->size()) {
     const auto first = sidecar.tokens->begin() + static_cast<ptrdiff_t>(spec.tokens.begin);
-    sidecar.tokens =
-        std::vector<uint32_t>(first, first + static_cast<ptrdiff_t>(plan.header.tokens));
+    sidecar.tokens = std::vector<uint32_t>(first, first + static_cast<ptrdiff_t>(slice.tokens));
   }
   return sidecar;
 }
@@ -233,22 +232,20 @@ Result<KvHeader> slice_file(const SliceOptions& options) {
   const std::optional<Sidecar> given = KVCS_TRY(read_sidecar(options.input));
   if (given) KVCS_TRY(check_sidecar(*given, input->header()));
   KVCS_TRY(output->reserve(plan.size_bytes));
-  KVCS_TRY(output->write(0, plan.header_bytes.data(), plan.header_bytes.size()));
-  uint64_t at = plan.header_bytes.size();
-  std::vector<char> buffer(kCopyBytes);
-  for (const SlicePlan::Piece& piece : plan.pieces) {
-    for (uint64_t done = 0; done < piece.size_bytes;) {
-      const size_t n = static_cast<size_t>(std::min<uint64_t>(kCopyBytes, piece.size_bytes - done));
-      KVCS_TRY(input->read(piece.source_offset + done, buffer.data(), n));
-      KVCS_TRY(output->write(at, buffer.data(), n));
-      at += n;
-      done += n;
-    }
+  const ReadSource source = [&input](uint64_t offset, void* out, size_t n) {
+    return input->read(offset, out, n);
+  };
+  std::vector<char> buffer(static_cast<size_t>(std::min<uint64_t>(kCopyBytes, plan.size_bytes)));
+  for (uint64_t at = 0; at < plan.size_bytes;) {
+    const size_t n = static_cast<size_t>(std::min<uint64_t>(buffer.size(), plan.size_bytes - at));
+    KVCS_TRY(read_slice(plan, source, at, buffer.data(), n));
+    KVCS_TRY(output->write(at, buffer.data(), n));
+    at += n;
   }
   KVCS_TRY(input->check_unchanged());
   KVCS_TRY(output->publish());
   const Sidecar sidecar =
-      given ? slice_sidecar(*given, plan, options.spec) : describe_header(plan.header);
+      given ? slice_sidecar(*given, plan.header, options.spec) : describe_header(plan.header);
   KVCS_TRY(write_sidecar(options.output, sidecar));
   return plan.header;
 }

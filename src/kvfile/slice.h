@@ -6,8 +6,6 @@
 // Plain, fp8, int8 and q8_0 files can be cut at any token. Where scales are shared by groups of
 // tokens the first token must begin a group: a multiple of 256 (int8c) or of 64 (int4c).
 #pragma once
-#include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +26,7 @@ struct SliceSpec {
 
 struct SlicePlan {
   struct Piece {
+    uint64_t offset = 0;         // In the new file.
     uint64_t source_offset = 0;  // In the source file.
     uint64_t size_bytes = 0;
   };
@@ -40,14 +39,13 @@ struct SlicePlan {
 // Invalid when nothing is left, a range starts beyond the end or inside a group of tokens.
 Result<SlicePlan> plan_slice(const KvHeader& source, const SliceSpec& spec);
 
-// Reads exactly so many bytes of the source file.
-using ReadSource = std::function<Status(uint64_t offset, void* out, size_t size_bytes)>;
-// Bytes [offset, offset + size_bytes) of the planned file. Precondition: within plan.size_bytes.
+// Bytes [offset, offset + size_bytes) of the planned file, O(log pieces) to find the first.
+// Precondition: within plan.size_bytes.
 Status read_slice(const SlicePlan& plan, const ReadSource& source, uint64_t offset, void* out,
                   size_t size_bytes);
 
-// The source's sidecar cut to the plan: its own tokens, no prompt when tokens were cut.
-Sidecar slice_sidecar(const Sidecar& source, const SlicePlan& plan, const SliceSpec& spec);
+// The source's sidecar for the slice: its own tokens, no prompt when tokens were cut.
+Sidecar slice_sidecar(const Sidecar& source, const KvHeader& slice, const SliceSpec& spec);
 
 struct SliceOptions {
   std::string input, output;

@@ -34,6 +34,8 @@ Result<std::unique_ptr<SourceFile>> SourceFile::open(const std::string& path) {
   file->size_bytes_ = static_cast<uint64_t>(stat.st_size);
   file->modified_s_ = stat.st_mtim.tv_sec;
   file->modified_ns_ = stat.st_mtim.tv_nsec;
+  file->device_ = stat.st_dev;
+  file->inode_ = stat.st_ino;
   return file;
 }
 
@@ -75,6 +77,12 @@ Status SourceFile::check_unchanged() const {
     return ok();
   }
   return conflict("the file changed while it was read: " + printable(path_));
+}
+
+bool SourceFile::is_same_file(const std::string& path) const {
+  struct stat other;
+  if (::stat(path.c_str(), &other) != 0) return false;
+  return other.st_dev == device_ && other.st_ino == inode_;
 }
 
 }  // namespace kvcs::kvfile

@@ -1,4 +1,4 @@
-// A file of a foreign format, open for reading at any place. Nothing is loaded until asked for.
+// A file open for reading at any place. Nothing is loaded until asked for.
 // Immutable after open(); may be read by many threads.
 #pragma once
 #include <cstdint>
@@ -23,6 +23,7 @@ class SourceFile final {
   Status read(uint64_t offset, void* out, size_t size_bytes) const;
   Result<std::string> sha256_hex() const;  // Of the whole file.
   Status check_unchanged() const;          // Conflict when size or time differ from open().
+  bool is_same_file(const std::string& path) const;  // By device and inode.
 
  private:
   SourceFile() = default;
@@ -30,6 +31,7 @@ class SourceFile final {
   int fd_ = -1;
   uint64_t size_bytes_ = 0;
   int64_t modified_s_ = 0, modified_ns_ = 0;
+  uint64_t device_ = 0, inode_ = 0;
 };
 
 }  // namespace kvcs::kvfile
