@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "artifacts/slice_api.h"
 #include "base/bytes.h"
 #include "base/id.h"
 
@@ -172,7 +173,12 @@ Result<Response> ArtifactsApi::download_url(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
   const Artifact row = KVCS_TRY(service_.find_own(request.principal, id));
   if (!row.ready) return invalid("Artifact upload is not confirmed");
-  return reply({{"artifact_id", row.id}, {"download_url", signed_url(request, "GET", row)}});
+  std::string url = signed_url(request, "GET", row);
+  KVCS_TRY(asked_slice(request).status());
+  for (const char* const name : {"tokens", "layers"}) {
+    if (const auto range = request.query_value(name)) url += "&" + (name + ("=" + *range));
+  }
+  return reply({{"artifact_id", row.id}, {"download_url", std::move(url)}});
 }
 
 Result<Response> ArtifactsApi::set_visibility(Request& request) {

@@ -4,6 +4,7 @@
 
 #include "artifacts/artifacts_api.h"
 #include "artifacts/rows.h"
+#include "artifacts/slice_api.h"
 #include "base/bytes.h"
 #include "base/id.h"
 
@@ -89,12 +90,19 @@ Result<Response> ArtifactsApi::send_bytes(const Request& request, const Artifact
                                           std::string_view cache_control) const {
   // Owners: the response's body, and nobody else once this function has returned.
   const std::shared_ptr<const BlobReader> reader = KVCS_TRY(service_.open_bytes(artifact));
+  const std::string disposition =
+      "attachment; filename=\"" + artifact_json::safe_file_name(artifact.name) + "\"";
+  if (const auto slice = KVCS_TRY(asked_slice(request))) {
+    Response response = KVCS_TRY(send_slice(request, artifact, reader, *slice));
+    response.set("cache-control", std::string(cache_control));
+    response.set("content-disposition", disposition);
+    return response;
+  }
   Response response;
   const auto part = http::decide_range(request, reader->size_bytes(), artifact.sha256, response);
   response.set("cache-control", std::string(cache_control));
   response.set("content-type", "application/octet-stream");
-  response.set("content-disposition",
-               "attachment; filename=\"" + artifact_json::safe_file_name(artifact.name) + "\"");
+  response.set("content-disposition", disposition);
   if (part.status != 200 && part.status != 206) return response;
   if (reader->descriptor() >= 0) {
     response.file = http::FileBody{reader->descriptor(), part.offset, part.size_bytes, reader};

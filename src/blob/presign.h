@@ -26,7 +26,8 @@ class Presigner final {
   Presigner(Secret key, const Clock& clock);
   // "/blobs/<id>?size=…&sha256=…&expires=…&signature=…"
   std::string sign_path(const PresignedClaim& claim) const;
-  // `query` is the raw query string. Forbidden: forged, expired (says so), malformed, other method.
+  // `query` is the raw query string; beside the signed fields a GET may have `tokens` and `layers`,
+  // which choose among the bytes. Forbidden: forged, expired (says so), malformed, other method.
   Result<PresignedClaim> verify(std::string_view method, std::string_view id,
                                 std::string_view query) const;
 

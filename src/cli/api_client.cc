@@ -235,6 +235,27 @@ Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::st
   return std::move(failed).with_retry_after_s(static_cast<int>(*wait_s));
 }
 
+Result<ApiClient::Remote> ApiClient::look_at(const std::string& url) {
+  http::UpstreamRequest request;
+  request.method = "HEAD";
+  request.url = url;
+  request.allow_private_addresses = true;
+  auto answer = KVCS_TRY(upstream_->open(request));
+  // A refusal of a HEAD has no words; a GET of nothing has.
+  if (answer->status() / 100 != 2) {
+    request.method = "GET";
+    request.headers.push_back({"range", "bytes=0-0"});
+    answer = KVCS_TRY(upstream_->open(request));
+    const std::string body = KVCS_TRY(answer->read_all(kAnswerMaxBytes));
+    return status_of_answer(answer->status(), body);
+  }
+  const auto size = parse_u64(answer->header("content-length").value_or(""), "content-length");
+  if (!size.ok()) return upstream_failed("The server does not say how many bytes there are.");
+  std::string etag(answer->header("etag").value_or(""));
+  std::erase(etag, '"');
+  return Remote{*size, std::move(etag)};
+}
+
 Result<std::unique_ptr<http::UpstreamResponse>> ApiClient::get_bytes(const std::string& url,
                                                                      uint64_t offset,
                                                                      const std::string& etag) {

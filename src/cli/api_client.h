@@ -45,6 +45,12 @@ class ApiClient final {
   // The answer as it came; a body of any kind.
   Result<std::string> call_bytes(std::string_view method, const std::string& path,
                                  std::string body = {}, const std::string& content_type = {});
+  // Size and ETag of any URL, without the key.
+  struct Remote {
+    uint64_t size_bytes = 0;
+    std::string etag;  // Without quotes; "" when there is none.
+  };
+  Result<Remote> look_at(const std::string& url);
   // A GET of any URL without the key, from `offset` on.
   Result<std::unique_ptr<http::UpstreamResponse>> get_bytes(const std::string& url, uint64_t offset,
                                                             const std::string& etag);

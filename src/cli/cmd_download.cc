@@ -13,7 +13,8 @@
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
-#include "kvfile/kvfile.h"
+#include "kvfile/slice.h"
+#include "kvfile/verify.h"
 
 namespace kvcs::cli {
 namespace {
@@ -22,9 +23,12 @@ constexpr int kAttemptsMax = 5;
 constexpr size_t kStepBytes = 256 << 10;
 
 struct Wanted {
-  std::string id, url, sha256, target, part;
+  std::string id, url, target, part;
+  std::string sha256;  // "" for a slice: nobody has hashed it yet.
+  std::string etag;
   uint64_t size_bytes = 0;
   Json metadata;
+  std::optional<kvfile::SliceSpec> slice;
 };
 
 class OpenFile final {
@@ -41,12 +45,35 @@ class OpenFile final {
   const int fd_;
 };
 
-std::string target_path(const Invocation& in, const std::string& id) {
+std::string target_path(const Invocation& in, const Wanted& wanted) {
   const std::string output = in.text("output");
-  if (output.empty()) return id + ".kv";
+  const std::string name = wanted.id + (wanted.slice ? "-slice.kv" : ".kv");
+  if (output.empty()) return name;
   std::error_code ignored;
-  if (std::filesystem::is_directory(output, ignored)) return output + "/" + id + ".kv";
+  if (std::filesystem::is_directory(output, ignored)) return output + "/" + name;
   return output;
+}
+
+// --tokens and --layers become part of the URL; then the server is asked what that comes to.
+Status choose_slice(const Invocation& in, ApiClient& api, Wanted& wanted) {
+  const auto tokens = in.optional_text("tokens"), layers = in.optional_text("layers");
+  if (!tokens && !layers) return ok();
+  kvfile::SliceSpec spec;
+  if (tokens) {
+    spec.tokens = KVCS_TRY(kvfile::parse_index_range(*tokens, "tokens"));
+    wanted.url += "&tokens=" + *tokens;
+  }
+  if (layers) {
+    spec.layers = KVCS_TRY(kvfile::parse_index_range(*layers, "layers"));
+    wanted.url += "&layers=" + *layers;
+  }
+  const ApiClient::Remote remote = KVCS_TRY(api.look_at(wanted.url));
+  if (remote.etag.empty()) return upstream_failed("The server does not cut artifacts.");
+  wanted.slice = spec;
+  wanted.sha256.clear();
+  wanted.etag = remote.etag;
+  wanted.size_bytes = remote.size_bytes;
+  return ok();
 }
 
 Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
@@ -66,11 +93,14 @@ Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
   KVCS_TRY(reader.finish());
   if (wanted.url.empty()) return invalid("The upload of this artifact is not confirmed yet.");
   if (!is_hex(wanted.sha256, 64)) return upstream_failed("The server names no digest.");
-  wanted.target = target_path(in, wanted.id);
+  wanted.etag = wanted.sha256;
+  KVCS_TRY(choose_slice(in, api, wanted));
+  wanted.target = target_path(in, wanted);
   const std::filesystem::path path(wanted.target);
-  // One name per artifact, so that a later run finds what an earlier one left.
+  // One name per artifact and slice, so that a later run finds what an earlier one left.
+  const std::string mark = wanted.slice ? "-" + wanted.etag.substr(0, 8) : "";
   wanted.part = (path.parent_path() /
-                 ("." + path.filename().string() + "." + wanted.id.substr(0, 8) + ".part"))
+                 ("." + path.filename().string() + "." + wanted.id.substr(0, 8) + mark + ".part"))
                     .string();
   return wanted;
 }
@@ -110,7 +140,7 @@ Status write_all(int fd, const Wanted& wanted, const char* data, size_t size) {
 // One attempt: from `have` bytes towards all of them.
 Status receive(ApiClient& api, const Wanted& wanted, int fd, Sha256& hash, uint64_t& have,
                Progress& progress) {
-  auto answer = KVCS_TRY(api.get_bytes(wanted.url, have, wanted.sha256));
+  auto answer = KVCS_TRY(api.get_bytes(wanted.url, have, wanted.etag));
   if (have > 0 && answer->status() != 206) {
     return upstream_failed("The server does not resume downloads; remove " + wanted.part +
                            " and start again.");
@@ -137,6 +167,21 @@ Status publish(const Wanted& wanted, int fd, bool force) {
   return io_error("rename", wanted.target, errno);
 }
 
+// The digest; of a slice that it is a sound .kv file. What is wrong is not kept.
+Status check_bytes(const Wanted& wanted, const std::string& actual) {
+  if (!wanted.slice) {
+    if (actual == wanted.sha256) return ok();
+    ::unlink(wanted.part.c_str());
+    return upstream_failed("The bytes received are not the artifact's: SHA-256 " + actual +
+                           " instead of " + wanted.sha256 + ". Nothing was kept.");
+  }
+  const auto report = KVCS_TRY(kvfile::verify({.path = wanted.part}));
+  if (report.verdict == kvfile::Verdict::kVerified) return ok();
+  ::unlink(wanted.part.c_str());
+  return upstream_failed("The slice received is no sound .kv file: " + report.why +
+                         ". Nothing was kept.");
+}
+
 Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Console& console) {
   std::error_code ignored;
   if (!in.flag("force") && std::filesystem::exists(wanted.target, ignored)) {
@@ -160,12 +205,7 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Console& cons
       wanted.url = KVCS_TRY(ask_server(in, api)).url;
     }
   }
-  const std::string actual = hash.finish_hex();
-  if (actual != wanted.sha256) {
-    ::unlink(wanted.part.c_str());
-    return upstream_failed("The bytes received are not the artifact's: SHA-256 " + actual +
-                           " instead of " + wanted.sha256 + ". Nothing was kept.");
-  }
+  KVCS_TRY(check_bytes(wanted, hash.finish_hex()));
   return publish(wanted, file.get(), in.flag("force"));
 }
 
@@ -175,7 +215,11 @@ Status restore_sidecar(const Wanted& wanted) {
   const auto found = wanted.metadata.find("sidecar");
   if (found == wanted.metadata.end() || !found->is_object()) return ok();
   const auto sidecar = kvfile::parse_sidecar(dump_json(*found));
-  return sidecar.ok() ? kvfile::write_sidecar(wanted.target, *sidecar) : sidecar.status();
+  KVCS_TRY(sidecar.status());
+  if (!wanted.slice) return kvfile::write_sidecar(wanted.target, *sidecar);
+  const auto file = KVCS_TRY(kvfile::KvFile::open(wanted.target));
+  return kvfile::write_sidecar(
+      wanted.target, kvfile::slice_sidecar(*sidecar, file->header(), *wanted.slice));
 }
 
 int run_download(const Invocation& in, Console& console) {
@@ -189,15 +233,17 @@ int run_download(const Invocation& in, Console& console) {
     console.note("The sidecar was not written: " + printable(sidecar.message()));
   }
   if (console.mode().json) {
-    console.print_json({{"artifact_id", wanted->id},
-                        {"path", wanted->target},
-                        {"size_bytes", wanted->size_bytes},
-                        {"sha256", wanted->sha256}});
+    Json json{{"artifact_id", wanted->id},
+              {"path", wanted->target},
+              {"size_bytes", wanted->size_bytes}};
+    if (!wanted->slice) json["sha256"] = wanted->sha256;
+    console.print_json(json);
   } else {
     console.print(console.mode().quiet
                       ? wanted->target
                       : "Downloaded " + printable(wanted->target) + " (" +
-                            format_bytes(wanted->size_bytes) + ", SHA-256 " + wanted->sha256 + ")");
+                            format_bytes(wanted->size_bytes) +
+                            (wanted->slice ? ", a slice)" : ", SHA-256 " + wanted->sha256 + ")"));
   }
   return kExitOk;
 }
@@ -211,9 +257,16 @@ std::vector<Command> download_commands() {
                        {.name = "-o,--output",
                         .help = "Where to; else ID.kv in this folder.",
                         .value_name = "PATH"},
+                       {.name = "--tokens",
+                        .help = "Only from token a up to, not including, b.",
+                        .value_name = "a:b"},
+                       {.name = "--layers", .help = "Only these layers.", .value_name = "x:y"},
                        {.name = "--force", .kind = ValueKind::kFlag, .help = "Replace a file."}},
            .examples = {{"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -o context.kv",
-                         "A broken download goes on where it stopped."}},
+                         "A broken download goes on where it stopped."},
+                        {"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f --tokens 0:1024 "
+                         "-o prefix.kv",
+                         "The server cuts; only the first 1024 tokens travel."}},
            .run = run_download}};
 }
 

@@ -137,6 +137,31 @@ TEST_CASE("a download goes on where an earlier one stopped, and a damaged part i
   CHECK_FALSE(std::filesystem::exists(d.folder.file("third.kv")));
 }
 
+TEST_CASE("download --tokens brings what slice would cut, and goes on where it stopped",
+          "[cli][transfer][unit]") {
+  Desk d;
+  const std::string path = d.make_file("context.kv");
+  REQUIRE(d.run({"upload", path, "--json"}) == 0);
+  const std::string id = d.json()["artifact_id"];
+  REQUIRE(d.run({"slice", path, "--tokens", "1:3", "--output", d.folder.file("cut.kv")}) == 0);
+  const auto fetch = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"download", id, "--tokens", "1:3", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return d.run(arguments);
+  };
+  REQUIRE(fetch({"-o", d.folder.file("back.kv")}) == 0);
+  CHECK(d.read("back.kv") == d.read("cut.kv"));
+  CHECK(d.read("back.kv.json") == d.read("cut.kv.json"));
+  CHECK(d.json()["size_bytes"] == d.read("cut.kv").size());
+  REQUIRE(fetch({"-o", d.folder.path(), "--layers", "0:1"}) == 0);
+  CHECK(d.json()["path"] == d.folder.file(id + "-slice.kv"));
+  CHECK(d.run({"download", id, "--tokens", "9:10", "-o", d.folder.file("none.kv")}) == 1);
+  CHECK(d.error.find("beyond the 4 tokens") != std::string::npos);
+  CHECK(d.run({"download", id, "--tokens", "1", "-o", d.folder.file("none.kv")}) == 1);
+  CHECK(d.error.find("is not a:b") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(d.folder.file("none.kv")));
+}
+
 TEST_CASE("what is no .kv file is not uploaded", "[cli][transfer][unit]") {
   Desk d;
   std::ofstream(d.folder.file("no.kv")) << "not a cache";
