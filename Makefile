@@ -38,17 +38,29 @@ LDFLAGS += -fsanitize=address,undefined
 else ifeq ($(MODE),tsan)
 CXXFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=thread -Wno-error=tsan
 LDFLAGS += -fsanitize=thread
+else ifeq ($(MODE),fuzz)
+CXX := clang++
+WARN :=
+CXXFLAGS += -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
+  -fsanitize=fuzzer-no-link,address,undefined
+LDFLAGS += -fsanitize=fuzzer,address,undefined
 else
-$(error MODE is '$(MODE)'; it must be release, debug, asan or tsan)
+$(error MODE is '$(MODE)'; it must be release, debug, asan, tsan or fuzz)
 endif
 
 SRCS := $(sort $(shell find src -name '*.cc'))
 LIB_OBJS := $(patsubst %.cc,$(B)/%.o,$(filter-out src/main.cc,$(SRCS))) $(B)/gen/web_assets$(WEB).o \
   $(B)/src/kvfile/plot_fonts.o
-TEST_SRCS := $(sort $(shell find tests -name '*.cc' -not -path 'tests/fuzz/*' -not -path 'tests/bench/*'))
+TEST_SRCS := $(sort $(shell find tests -name '*.cc' -not -path 'tests/fuzz/main.cc' -not -path 'tests/bench/*'))
 TEST_OBJS := $(patsubst %.cc,$(B)/%.o,$(TEST_SRCS))
 BENCH_SRCS := $(sort $(wildcard tests/bench/*.cc))
 BENCH_BINS := $(patsubst %.cc,$(B)/%,$(BENCH_SRCS))
+# A fuzzer is the parsers, the targets' functions and one main per target.
+FUZZ_TARGETS := $(notdir $(wildcard tests/fuzz/corpus/*))
+FUZZ_OBJS := $(patsubst %.cc,$(B)/%.o,$(sort $(wildcard src/base/*.cc src/kvfile/*.cc)) \
+  $(addprefix src/http/,chunked_body.cc head_parser.cc http.cc sse.cc upstream_rules.cc) \
+  $(addprefix src/gateway/,gateway.cc json_text.cc outbound_auth.cc sigv4.cc url_guard.cc) src/ops/cron_expression.cc \
+  tests/fuzz/file_targets.cc tests/fuzz/text_targets.cc) $(B)/src/kvfile/plot_fonts.o
 RUN_ARGS ?= serve --data-dir data
 
 # All cores, unless `make -jN` said otherwise.
@@ -113,8 +125,11 @@ clean: ## Remove build/ and web/dist.
 deb: all ## Build kvcs_VERSION_ARCH.deb under build/.
 	@packaging/build_deb.sh "$(B)" "$(VERSION)"
 
-fuzz: ## A minute of libFuzzer for each parser.
-	@tests/fuzz/run.sh
+fuzz: deps ## A minute of libFuzzer for each parser, two at a time; FUZZ_SECONDS=60.
+	@$(SUBMAKE) MODE=fuzz fuzz-binaries
+	@tests/fuzz/run.sh build/fuzz $(FUZZ_TARGETS)
+fuzz-binaries: $(addprefix $(B)/fuzz_,$(FUZZ_TARGETS))
+.PHONY: fuzz-binaries
 
 # --- web assets -----------------------------------------------------------------------------
 ifeq ($(WEB),1)
@@ -166,5 +181,11 @@ $(B)/kvcs_tests: $(TEST_OBJS) $(B)/libkvcs.a
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libkvcs.a
 	@echo "  LINK $@"
 	@$(CXX) $(LDFLAGS) -o $@ $< $(B)/libkvcs.a $(LDLIBS)
+$(FUZZ_TARGETS:%=$(B)/tests/fuzz/main_%.o): $(B)/tests/fuzz/main_%.o: tests/fuzz/main.cc
+	@mkdir -p $(@D)
+	@$(CCACHE) $(CXX) $(CPPFLAGS) -Itests $(CXXFLAGS) -DKVCS_FUZZ_TARGET='"$*"' -MMD -MP -c $< -o $@
+$(B)/fuzz_%: $(B)/tests/fuzz/main_%.o $(FUZZ_OBJS)
+	@echo "  LINK $@"
+	@$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
