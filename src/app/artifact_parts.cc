@@ -52,12 +52,14 @@ void build_artifacts(Parts& parts) {
       artifact_config(parts.config.artifacts), *parts.portal_writer, *parts.portal_readers,
       *parts.blobs, parts.clock(), *parts.entropy, nullptr,
       [&parts](const ArtifactEvent& event) { record_audit(parts, event); });
+  parts.artifact_search = std::make_unique<ArtifactSearch>(
+      *parts.portal_writer, *parts.portal_readers, *parts.blobs, *parts.entropy);
   ArtifactsApiConfig config;
   config.public_url = parts.config.http.public_url;
   const bool tls = !parts.config.http.server.tls.certificate_path.empty();
   config.fallback_url = (tls ? "https://" : "http://") + parts.config.http.listen;
   parts.artifacts_api = std::make_unique<ArtifactsApi>(
-      *parts.artifacts, *parts.presigner, parts.clock(), std::move(config),
+      *parts.artifacts, *parts.artifact_search, *parts.presigner, parts.clock(), std::move(config),
       [&parts](std::string_view organization_id) -> Result<std::string> {
         return KVCS_TRY(parts.directory->organization(organization_id))->slug;
       });
@@ -94,9 +96,12 @@ std::vector<http::Route> artifact_routes(Parts& parts) {
   keyed(kPost, all + "/upload-url", kUploadUrlBodyMaxBytes, &Api::create_upload,
         "Announce an upload: its id and a URL to PUT the bytes to.");
   keyed(kGet, all, http::kNoBody, &Api::list, "Artifacts; all of them without ?limit=.");
+  keyed(kPost, all + "/search", kSearchBodyMaxBytes, &Api::search,
+        "Artifacts that begin with these token ids, longest common prefix first.");
   keyed(kGet, one, http::kNoBody, &Api::get, "One artifact with a URL to its bytes.");
   keyed(kPost, one + "/confirm-upload", small, &Api::confirm, "Make an uploaded artifact ready.");
-  keyed(kPost, one + "/download-url", small, &Api::download_url, "A URL to GET the bytes from.");
+  keyed(kPost, one + "/download-url", small, &Api::download_url,
+        "A URL to GET the bytes from; ?tokens= and ?layers= go with it.");
   keyed(kPost, one + "/visibility", small, &Api::set_visibility, "Make it public or private.");
   keyed(kDelete, one, small, &Api::remove, "Delete an artifact for good.");
   keyed(kPost, "/v1/artifacts/upload-url", kUploadUrlBodyMaxBytes, &Api::create_upload,
@@ -109,11 +114,11 @@ std::vector<http::Route> artifact_routes(Parts& parts) {
   add(kPut, "/blobs/{id}", by_url, "presigned", parts.config.artifacts.object_bytes_max,
       &Api::put_blob, "The bytes of an announced upload.");
   add(kGet, "/blobs/{id}", by_url, "presigned", http::kNoBody, &Api::get_blob,
-      "The bytes of an artifact.");
+      "The bytes of an artifact; of ?tokens=a:b and ?layers=x:y alone, as a .kv file.");
   add(kGet, "/v1/artifacts/{id}", open, "public", http::kNoBody, &Api::get_public,
-      "The bytes of a public artifact.");
+      "The bytes of a public artifact, or a part: ?tokens=a:b, ?layers=x:y.");
   add(kGet, "/{org}/{project}/{artifact_id}", open, "public", http::kNoBody, &Api::get_cdn,
-      "The bytes of a public artifact, by names.");
+      "The same, by names.");
   add(kPost, "/api/v1/telemetry", open, "public", small, &Api::take_telemetry,
       "Checks an event of a client and drops it.");
   return routes;
@@ -124,6 +129,11 @@ Result<std::string> sweep_artifacts(Parts& parts) {
   return dump_json({{"expired_uploads", report.expired_uploads},
                     {"orphan_blobs", report.orphan_blobs},
                     {"freed_bytes", report.freed_bytes}});
+}
+
+Result<std::string> index_artifacts(Parts& parts) {
+  const size_t count = KVCS_TRY(parts.artifact_search->index_missing());
+  return dump_json({{"indexed", count}});
 }
 
 }  // namespace kvcs

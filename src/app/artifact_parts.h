@@ -13,5 +13,6 @@ struct Parts;
 void build_artifacts(Parts& parts);
 std::vector<http::Route> artifact_routes(Parts& parts);
 Result<std::string> sweep_artifacts(Parts& parts);
+Result<std::string> index_artifacts(Parts& parts);  // For search: what was never looked at.
 
 }  // namespace kvcs

@@ -60,6 +60,9 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
   add("artifact-sweep", "*/10 * * * *", 600, 60,
       [&parts](const JobContext&) { return sweep_artifacts(parts); });
+  // What an older version stored, or what could not be read when it was confirmed.
+  add("artifact-index", "* * * * *", 600, 0,
+      [&parts](const JobContext&) { return index_artifacts(parts); });
   add("ledger-prune", "0 4 * * *", 900, 300,
       [&parts](const JobContext&) { return prune_ledger(parts); });
   add("token-refresh", "* * * * *", 300, 0,

@@ -16,6 +16,7 @@
 #include "app/wal_syncer.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/artifacts_api.h"
+#include "artifacts/search.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
@@ -106,6 +107,7 @@ struct Parts {
 
   // --- artifacts
   std::unique_ptr<ArtifactService> artifacts;
+  std::unique_ptr<ArtifactSearch> artifact_search;
   std::unique_ptr<ArtifactsApi> artifacts_api;
   // --- the doors
   std::unique_ptr<AiDoor> ai;

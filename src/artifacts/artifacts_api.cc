@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "artifacts/search.h"
 #include "artifacts/slice_api.h"
 #include "base/bytes.h"
 #include "base/id.h"
@@ -49,9 +50,11 @@ Response reply(const Json& body) {
 
 }  // namespace
 
-ArtifactsApi::ArtifactsApi(ArtifactService& service, const Presigner& presigner, const Clock& clock,
+ArtifactsApi::ArtifactsApi(ArtifactService& service, ArtifactSearch& search,
+                           const Presigner& presigner, const Clock& clock,
                            ArtifactsApiConfig config, SlugOf slug_of)
     : service_(service),
+      search_(search),
       presigner_(presigner),
       clock_(clock),
       config_(std::move(config)),
@@ -100,6 +103,9 @@ Result<Response> ArtifactsApi::confirm(Request& request) {
   const Json body = KVCS_TRY(read_body(request));
   const ConfirmClaim claim = KVCS_TRY(artifact_json::parse_confirm(body));
   const Artifact row = KVCS_TRY(service_.confirm(request.principal, id, claim));
+  // Found by its first tokens from now on. A failure takes nothing from the upload: the job of the
+  // index tries again.
+  (void)search_.index(row);
   return reply({{"artifact_id", row.id}, {"sha256", row.sha256}});
 }
 

@@ -11,8 +11,11 @@
 
 namespace kvcs {
 
+class ArtifactSearch;
+
 inline constexpr uint64_t kUploadUrlBodyMaxBytes = 256 << 10;
 inline constexpr uint64_t kSmallBodyMaxBytes = 4 << 10;
+inline constexpr uint64_t kSearchBodyMaxBytes = 4 << 20;  // Some 400,000 token ids.
 
 struct ArtifactsApiConfig {
   std::string public_url;    // What returned URLs begin with; "" = the request's own Host.
@@ -26,8 +29,8 @@ class ArtifactsApi final {
  public:
   using SlugOf = std::function<Result<std::string>(std::string_view organization_id)>;
   // slug_of finds the slug of an organization for public URLs.
-  ArtifactsApi(ArtifactService& service, const Presigner& presigner, const Clock& clock,
-               ArtifactsApiConfig config, SlugOf slug_of);
+  ArtifactsApi(ArtifactService& service, ArtifactSearch& search, const Presigner& presigner,
+               const Clock& clock, ArtifactsApiConfig config, SlugOf slug_of);
 
   // POST /api/v1/artifacts/upload-url and /v1/artifacts/upload-url
   Result<http::Response> create_upload(http::Request& request);
@@ -35,6 +38,7 @@ class ArtifactsApi final {
   Result<http::Response> get_blob(http::Request& request);      // GET /blobs/{id}
   Result<http::Response> confirm(http::Request& request);       // POST …/{id}/confirm-upload
   Result<http::Response> list(http::Request& request);          // GET /api/v1/artifacts
+  Result<http::Response> search(http::Request& request);        // POST /api/v1/artifacts/search
   Result<http::Response> get(http::Request& request);           // GET /api/v1/artifacts/{id}
   Result<http::Response> download_url(http::Request& request);  // POST …/{id}/download-url
   // POST /api/v1/artifacts/{id}/visibility and /v1/artifacts/{id}/visibility
@@ -60,6 +64,7 @@ class ArtifactsApi final {
                               uint64_t size_bytes);
 
   ArtifactService& service_;
+  ArtifactSearch& search_;
   const Presigner& presigner_;
   const Clock& clock_;
   const ArtifactsApiConfig config_;

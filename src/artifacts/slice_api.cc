@@ -19,19 +19,8 @@ using kvfile::SliceSpec;
 
 constexpr size_t kTransferBytes = 256 << 10;
 
-Status read_exactly(const BlobReader& reader, uint64_t offset, void* out, size_t size_bytes) {
-  const size_t n = KVCS_TRY(reader.read(offset, static_cast<char*>(out), size_bytes));
-  return n == size_bytes ? ok() : internal("A blob is shorter than its row says.");
-}
-
-kvfile::ReadSource source_of(const BlobReader& reader) {
-  return [&reader](uint64_t offset, void* out, size_t size_bytes) {
-    return read_exactly(reader, offset, out, size_bytes);
-  };
-}
-
 Result<SlicePlan> plan_of(const BlobReader& reader, const SliceSpec& spec) {
-  auto header = kvfile::read_header(source_of(reader), reader.size_bytes());
+  auto header = kvfile::read_header(blob_source(reader), reader.size_bytes());
   if (header.code() == Code::kInvalid) {
     return invalid("Only .kv artifacts have tokens and layers to choose from; this one is none: " +
                    header.status().message() + ".")
@@ -50,7 +39,7 @@ std::string slice_tag(const Artifact& artifact, const SlicePlan& plan) {
 
 Status send_plan(const SlicePlan& plan, const BlobReader& reader, uint64_t offset,
                  uint64_t size_bytes, http::BodyWriter& out) {
-  const kvfile::ReadSource source = source_of(reader);
+  const kvfile::ReadSource source = blob_source(reader);
   std::vector<char> buffer(std::min<uint64_t>(kTransferBytes, size_bytes));
   for (uint64_t at = 0; at < size_bytes;) {
     const size_t n = std::min<uint64_t>(buffer.size(), size_bytes - at);
@@ -62,6 +51,13 @@ Status send_plan(const SlicePlan& plan, const BlobReader& reader, uint64_t offse
 }
 
 }  // namespace
+
+kvfile::ReadSource blob_source(const BlobReader& reader) {
+  return [&reader](uint64_t offset, void* out, size_t size_bytes) -> Status {
+    const size_t n = KVCS_TRY(reader.read(offset, static_cast<char*>(out), size_bytes));
+    return n == size_bytes ? ok() : internal("A blob is shorter than its row says.");
+  };
+}
 
 Result<std::optional<SliceSpec>> asked_slice(const Request& request) {
   const auto tokens = request.query_value("tokens"), layers = request.query_value("layers");

@@ -9,6 +9,9 @@
 
 namespace kvcs {
 
+// `reader` outlives it.
+kvfile::ReadSource blob_source(const BlobReader& reader);
+
 // ?tokens=a:b and ?layers=x:y; without a value when neither is there. Invalid: not such ranges.
 Result<std::optional<kvfile::SliceSpec>> asked_slice(const http::Request& request);
 

@@ -129,11 +129,11 @@ Status write_client_config(const Json& config) {
   return ok();
 }
 
-ApiSettings find_api_settings() {
+ApiSettings find_api_settings(std::string_view named_url) {
   const Json config = read_client_config().value_or(Json::object());
   const Json local = local_credentials();
   ApiSettings found;
-  found.url = find_url(config, local);
+  found.url = named_url.empty() ? find_url(config, local) : without_slash(std::string(named_url));
   take_key(found, environment({"KVCS_API_KEY", "KVCDN_API_KEY"}), "environment");
   take_key(found, text_of(config, "api_key"), "configuration");
   if (is_local(found, local)) take_key(found, text_of(local, "api_key"), "local daemon");

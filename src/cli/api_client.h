@@ -26,7 +26,8 @@ struct ApiSettings {
   // Said when there is no key, or the server refuses it.
   std::string key_advice = "Set KVCS_API_KEY, or store a key with `kvcs api-key set`.";
 };
-ApiSettings find_api_settings();
+// `named_url`: a server named on the command line, before all that is configured.
+ApiSettings find_api_settings(std::string_view named_url = {});
 // The same server with the key of an administrator.
 ApiSettings find_admin_settings();
 

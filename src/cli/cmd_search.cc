@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "cli/api_client.h"
 #include "cli/commands.h"
 #include "kvfile/search.h"
 
@@ -36,13 +37,63 @@ Json hits_json(const std::vector<SearchHit>& hits, bool of_text) {
   return list;
 }
 
+bool is_url(std::string_view where) {
+  return where.starts_with("http://") || where.starts_with("https://");
+}
+
+std::string text_of(const Json& object, const char* member, size_t bytes_max) {
+  const auto it = object.find(member);
+  return it == object.end() || !it->is_string() ? "-"
+                                                : printable(it->get<std::string>(), bytes_max);
+}
+
+std::string count_of(const Json& object, const char* member) {
+  const auto it = object.find(member);
+  return it == object.end() || !it->is_number() ? "-" : dump_json(*it);
+}
+
+// The server answers by its own index, for the organization of the key.
+Result<int> search_server(const Invocation& in, Console& console) {
+  if (in.optional_text("text")) {
+    return invalid("A server compares token ids, not texts; give --tokens.");
+  }
+  Json body{{"limit", in.number("limit")},
+            {"tokens", KVCS_TRY(kvfile::read_token_ids(in.text("tokens")))}};
+  if (const auto model = in.optional_text("model")) body["model"] = *model;
+  ApiClient api(find_api_settings(in.text("where")));
+  const Json answer = KVCS_TRY(api.call("POST", "/api/v1/artifacts/search?shape=single", body));
+  if (console.mode().json) {
+    console.print_json(answer);
+    return kExitOk;
+  }
+  const auto hits = answer.find("hits");
+  if (hits == answer.end() || !hits->is_array()) {
+    return upstream_failed("The server's answer has no hits.");
+  }
+  if (hits->empty()) {
+    console.print("no artifact begins like this");
+    return kExitOk;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"TOKENS", "ARTIFACT ID", "NAME", "MODEL", "OF", "NOTE"}};
+  for (const Json& hit : *hits) {
+    const bool shifted = hit.value("without_bos", false);
+    rows.push_back({count_of(hit, "common_prefix"), text_of(hit, "artifact_id", 40),
+                    text_of(hit, "name", 60), text_of(hit, "model", 40),
+                    count_of(hit, "num_tokens"), shifted ? "one first id left out (BOS)" : ""});
+  }
+  console.print_table(rows);
+  return kExitOk;
+}
+
 Result<int> search(const Invocation& in, Console& console) {
   const auto tokens = in.optional_text("tokens"), text = in.optional_text("text");
   if (tokens.has_value() == text.has_value()) {
     console.fail(invalid("give either --tokens or --text"));
     return kExitUsage;
   }
-  const auto folder = KVCS_TRY(kvfile::open_folder_index(in.text("dir")));
+  if (is_url(in.text("where"))) return search_server(in, console);
+  const auto folder = KVCS_TRY(kvfile::open_folder_index(in.text("where")));
   const auto limit = static_cast<size_t>(in.number("limit"));
   const std::string model = in.text("model");
   std::vector<SearchHit> hits;
@@ -79,13 +130,13 @@ int run_search(const Invocation& in, Console& console) {
 
 std::vector<Command> search_commands() {
   return {{.name = "search",
-           .summary = "Find the .kv files of a folder that begin like a text.",
-           .options = {{.name = "DIR", .help = "The folder.", .required = true},
+           .summary = "Find the .kv files of a folder or a server that begin like a text.",
+           .options = {{.name = "WHERE", .help = "A folder, or a server's URL.", .required = true},
                        {.name = "--tokens",
                         .help = "A JSON array of token ids.",
                         .value_name = "IDS.json"},
                        {.name = "--text",
-                        .help = "A text, compared with the recorded prompts.",
+                        .help = "A text, compared with the recorded prompts of a folder.",
                         .value_name = "T.txt"},
                        {.name = "--model", .help = "Only caches of it.", .value_name = "NAME"},
                        {.name = "--limit",
@@ -97,9 +148,12 @@ std::vector<Command> search_commands() {
                         .max = 1000}},
            .examples = {{"kvcs search caches --tokens ids.json", "Longest common prefix first."},
                         {"kvcs search caches --text prompt.txt --model llama-3 --json",
-                         "By text, for one model, for scripts."}},
+                         "By text, for one model, for scripts."},
+                        {"kvcs search http://127.0.0.1:8080 --tokens ids.json",
+                         "The organization's artifacts on a server."}},
            .run = run_search,
-           .details = "Keeps an index in the folder, .kvcs-index, and reads only what changed. A "
+           .details = "In a folder it keeps an index, .kvcs-index, and reads only what changed; a "
+                      "server has its own, and finds what the key's organization has. A "
                       "hit whose first id had to be left out differs by a BOS token: its "
                       "positions are shifted by one."}};
 }

@@ -74,6 +74,7 @@ class Statement final {
   Statement& bind(int position, std::string_view text);
   Statement& bind(int position, const char* text) { return bind(position, std::string_view(text)); }
   Statement& bind(int position, int value) { return bind(position, static_cast<int64_t>(value)); }
+  Statement& bind_bytes(int position, std::string_view bytes);  // BLOB, ordered by its bytes.
   Statement& bind_null(int position);
   template <typename T>
   Statement& bind_optional(int position, const std::optional<T>& value) {
@@ -87,6 +88,7 @@ class Statement final {
   int64_t integer(int column) const;
   double real(int column) const;
   std::string text(int column) const;
+  std::string bytes(int column) const;
   bool is_null(int column) const;
 
  private:

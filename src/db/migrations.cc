@@ -74,6 +74,31 @@ CREATE TABLE organization_usage (
 // who only knows a digest must not come by the bytes.
 constexpr const char* kPortal2 = "ALTER TABLE artifacts ADD COLUMN uploaded_ms INTEGER;";
 
+// Token ids of ready artifacts for prefix search, a row per block of 256 (artifacts/search.h).
+// `ids` are big-endian, so that their bytes have the order of the numbers.
+constexpr const char* kPortal3 = R"sql(
+ALTER TABLE artifacts ADD COLUMN search_version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE artifacts ADD COLUMN search_model TEXT NOT NULL DEFAULT '';
+ALTER TABLE artifacts ADD COLUMN search_tokenizer TEXT NOT NULL DEFAULT '';
+ALTER TABLE artifacts ADD COLUMN search_root TEXT NOT NULL DEFAULT '';
+CREATE INDEX artifacts_by_search_root
+  ON artifacts (organization_id, search_model, search_tokenizer, search_root);
+CREATE INDEX artifacts_not_searched ON artifacts (id)
+  WHERE status = 'ready' AND search_version = 0;
+CREATE TABLE artifact_blocks (
+  artifact_id TEXT NOT NULL REFERENCES artifacts (id) ON DELETE CASCADE,
+  block INTEGER NOT NULL,
+  prefix_id BLOB NOT NULL,
+  ids BLOB NOT NULL,
+  PRIMARY KEY (artifact_id, block)
+);
+CREATE INDEX artifact_blocks_by_prefix ON artifact_blocks (prefix_id, ids);
+CREATE TABLE search_salts (
+  organization_id TEXT PRIMARY KEY,
+  salt TEXT NOT NULL
+);
+)sql";
+
 // `seq` is the order of arrival and breaks ties of time in cursors. Texts that repeat in every row
 // of `usage` are kept once, in ledger_name, which holds a row under 200 bytes with its indexes.
 // usage_daily is the sum of `usage`, kept by the same transaction.
@@ -278,7 +303,7 @@ Status migrate(Database& db, const std::vector<Migration>& migrations) {
 }
 
 const std::vector<Migration>& portal_migrations() {
-  static const std::vector<Migration> list = {{1, kPortal1}, {2, kPortal2}};
+  static const std::vector<Migration> list = {{1, kPortal1}, {2, kPortal2}, {3, kPortal3}};
   return list;
 }
 

@@ -71,6 +71,11 @@ Statement& Statement::bind(int position, std::string_view text) {
                            text.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
   return *this;
 }
+Statement& Statement::bind_bytes(int position, std::string_view bytes) {
+  note(sqlite3_bind_blob64(statement_->handle, position, bytes.data() ? bytes.data() : "",
+                           bytes.size(), SQLITE_TRANSIENT));
+  return *this;
+}
 Statement& Statement::bind_null(int position) {
   note(sqlite3_bind_null(statement_->handle, position));
   return *this;
@@ -112,6 +117,11 @@ std::string Statement::text(int column) const {
   const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_->handle, column));
   if (text == nullptr) return {};
   return std::string(text, static_cast<size_t>(sqlite3_column_bytes(statement_->handle, column)));
+}
+std::string Statement::bytes(int column) const {
+  const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_->handle, column));
+  if (bytes == nullptr) return {};
+  return std::string(bytes, static_cast<size_t>(sqlite3_column_bytes(statement_->handle, column)));
 }
 bool Statement::is_null(int column) const {
   return sqlite3_column_type(statement_->handle, column) == SQLITE_NULL;

@@ -7,6 +7,7 @@
 
 #include "artifacts/artifacts.h"
 #include "artifacts/artifacts_api.h"
+#include "artifacts/search.h"
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -32,6 +33,7 @@ struct ArtifactWorld {
   std::vector<ArtifactEvent> events;
   std::unique_ptr<ArtifactService> service;
   Presigner presigner{Secret(std::string(32, 's')), clock};
+  std::unique_ptr<ArtifactSearch> search;
   std::unique_ptr<ArtifactsApi> api;
   Principal acme, other;
 
@@ -65,8 +67,9 @@ struct ArtifactWorld {
                                                   MutexLock lock(events_mutex);
                                                   events.push_back(event);
                                                 });
+    search = std::make_unique<ArtifactSearch>(*writer, *readers, *blobs, *entropy);
     api = std::make_unique<ArtifactsApi>(
-        *service, presigner, clock, ArtifactsApiConfig{"", "http://fallback:1"},
+        *service, *search, presigner, clock, ArtifactsApiConfig{"", "http://fallback:1"},
         [this](std::string_view id) -> Result<std::string> {
           return id == acme.organization_id ? acme.organization : other.organization;
         });
@@ -130,6 +133,7 @@ struct ArtifactWorld {
         {Method::kGet, "/blobs/{id}", signed_url, http::kNoBody, handle(&A::get_blob)},
         {Method::kPost, portal + "/{id}/confirm-upload", key, small, handle(&A::confirm)},
         {Method::kGet, portal, key, http::kNoBody, handle(&A::list)},
+        {Method::kPost, portal + "/search", key, kSearchBodyMaxBytes, handle(&A::search)},
         {Method::kGet, portal + "/{id}", key, http::kNoBody, handle(&A::get)},
         {Method::kPost, portal + "/{id}/download-url", key, small, handle(&A::download_url)},
         {Method::kPost, portal + "/{id}/visibility", key, small, handle(&A::set_visibility)},

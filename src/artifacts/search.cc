@@ -1,0 +1,174 @@
+#include "artifacts/search.h"
+
+#include <algorithm>
+#include <set>
+
+#include "artifacts/rows.h"
+#include "artifacts/search_rows.h"
+
+namespace kvcs {
+namespace {
+
+using kvfile::kPrefixBlock;
+using kvfile::PrefixId;
+using kvfile::PrefixPlace;
+
+struct Root {
+  PrefixId id;
+  std::string model, tokenizer;
+};
+
+// The roots of an organization, by skipping from one to the next in the index.
+Result<std::vector<Root>> list_roots(Database& db, const PrefixQuery& query) {
+  auto s =
+      KVCS_TRY(db.prepare("SELECT search_model, search_tokenizer, search_root FROM artifacts "
+                          "WHERE organization_id = ? "
+                          "AND (search_model, search_tokenizer, search_root) > (?, ?, ?) "
+                          "ORDER BY search_model, search_tokenizer, search_root LIMIT 1"));
+  std::string model = query.model, tokenizer = query.tokenizer.value_or(""), root;
+  if (query.model.empty()) tokenizer.clear();
+  std::vector<Root> roots;
+  for (size_t looked = 0; looked < kSearchRootsMax; looked++) {
+    s.bind(1, query.organization_id).bind(2, model).bind(3, tokenizer).bind(4, root);
+    if (!KVCS_TRY(s.step())) break;
+    model = s.text(0);
+    tokenizer = s.text(1);
+    root = s.text(2);
+    s.reset();
+    if (!query.model.empty() && model != query.model) break;
+    if (query.tokenizer && tokenizer != *query.tokenizer) continue;
+    if (root.empty()) continue;  // Looked at, and without ids.
+    roots.push_back({KVCS_TRY(search_rows::parse_root(root)), model, tokenizer});
+  }
+  return roots;
+}
+
+kvfile::PrefixLookup lookup_in(Database& db) {
+  kvfile::PrefixLookup lookup;
+  lookup.contains = [&db](const PrefixId& id) -> Result<bool> {
+    auto s = KVCS_TRY(db.prepare("SELECT 1 FROM artifact_blocks WHERE prefix_id = ? LIMIT 1"));
+    s.bind_bytes(1, search_rows::key_of(id));
+    return KVCS_TRY(s.step());
+  };
+  lookup.first_ids = [&db](const PrefixId& root) -> Result<std::vector<uint32_t>> {
+    auto s =
+        KVCS_TRY(db.prepare("SELECT ids FROM artifact_blocks WHERE prefix_id = ? AND ids >= ? "
+                            "ORDER BY ids LIMIT 1"));
+    std::vector<uint32_t> ids;
+    for (uint64_t next = 0; next <= UINT32_MAX && ids.size() < kvfile::kBosCandidatesMax;) {
+      const auto from = static_cast<uint32_t>(next);
+      s.bind_bytes(1, search_rows::key_of(root));
+      s.bind_bytes(2, search_rows::ids_bytes(&from, 1));
+      if (!KVCS_TRY(s.step())) break;
+      ids.push_back(search_rows::id_at(s.bytes(0), 0));
+      next = uint64_t{ids.back()} + 1;
+      s.reset();
+    }
+    return ids;
+  };
+  return lookup;
+}
+
+// Artifacts that stand next to the query among those that share `depth` blocks with it.
+Status list_neighbours(Database& db, const PrefixPlace& place, size_t depth, size_t max,
+                       std::vector<std::string>& found) {
+  const size_t at = depth * kPrefixBlock;
+  const size_t count = std::min<size_t>(kPrefixBlock, place.ids.size() - at);
+  // Above the longest run, those that share this block too were found below.
+  const char* const after = depth == place.blocks()
+                                ? "SELECT artifact_id FROM artifact_blocks WHERE prefix_id = ? "
+                                  "AND ids >= ? ORDER BY ids LIMIT ?"
+                                : "SELECT artifact_id FROM artifact_blocks WHERE prefix_id = ? "
+                                  "AND ids > ? ORDER BY ids LIMIT ?";
+  for (const char* const sql : {"SELECT artifact_id FROM artifact_blocks WHERE prefix_id = ? "
+                                "AND ids < ? ORDER BY ids DESC LIMIT ?",
+                                after}) {
+    auto s = KVCS_TRY(db.prepare(sql));
+    s.bind_bytes(1, search_rows::key_of(place.chain[depth]));
+    s.bind_bytes(2, search_rows::ids_bytes(place.ids.data() + at, count));
+    s.bind(3, static_cast<int64_t>(max));
+    while (KVCS_TRY(s.step())) found.push_back(s.text(0));
+  }
+  return ok();
+}
+
+// How many first ids an artifact really has in common with the query.
+Result<uint64_t> compare_ids(Database& db, const std::string& artifact_id,
+                             const std::vector<uint32_t>& query) {
+  auto s =
+      KVCS_TRY(db.prepare("SELECT ids FROM artifact_blocks WHERE artifact_id = ? ORDER BY block"));
+  s.bind(1, artifact_id);
+  uint64_t common = 0;
+  while (common < query.size() && KVCS_TRY(s.step())) {
+    const std::string stored = s.bytes(0);
+    const size_t count = std::min<size_t>(kPrefixBlock, query.size() - common);
+    const std::string wanted = search_rows::ids_bytes(query.data() + common, count);
+    const size_t n = std::min(stored.size(), wanted.size());
+    const auto end = wanted.begin() + static_cast<ptrdiff_t>(n);
+    const auto stop = std::mismatch(wanted.begin(), end, stored.begin()).first;
+    common += static_cast<uint64_t>(stop - wanted.begin()) / 4;
+    if (stop != wanted.end() || n < kPrefixBlock * 4) break;
+  }
+  return common;
+}
+
+Status collect(Database& db, const Root& root, const PrefixPlace& place, size_t limit,
+               std::vector<PrefixHit>& hits) {
+  std::vector<std::string> near;
+  // Those that share the longest run of blocks; then shorter ones, until there are enough.
+  for (size_t depth = place.blocks() + 1; depth-- > 0 && near.size() < limit;) {
+    KVCS_TRY(list_neighbours(db, place, depth, limit, near));
+  }
+  for (const std::string& id : std::set<std::string>(near.begin(), near.end())) {
+    const uint64_t common = KVCS_TRY(compare_ids(db, id, place.ids));
+    if (common <= place.added_ids) continue;
+    PrefixHit hit;
+    hit.artifact.id = id;
+    hit.model = root.model;
+    hit.tokenizer = root.tokenizer;
+    hit.common_prefix = common - place.added_ids;
+    hit.without_bos = place.without_bos;
+    hits.push_back(std::move(hit));
+  }
+  return ok();
+}
+
+// Longest first, each artifact once, with its row.
+Result<std::vector<PrefixHit>> finish(Database& db, const PrefixQuery& query,
+                                      std::vector<PrefixHit> hits) {
+  std::sort(hits.begin(), hits.end(), [](const PrefixHit& a, const PrefixHit& b) {
+    if (a.common_prefix != b.common_prefix) return a.common_prefix > b.common_prefix;
+    return a.artifact.id < b.artifact.id;
+  });
+  std::vector<PrefixHit> kept;
+  std::set<std::string> seen;
+  for (PrefixHit& hit : hits) {
+    if (kept.size() == query.limit) break;
+    if (!seen.insert(hit.artifact.id).second) continue;
+    hit.artifact = KVCS_TRY(artifact_rows::find(db, hit.artifact.id));
+    const Artifact& row = hit.artifact;
+    if (row.ready && row.organization_id == query.organization_id) kept.push_back(std::move(hit));
+  }
+  return kept;
+}
+
+}  // namespace
+
+Result<std::vector<PrefixHit>> ArtifactSearch::find(const PrefixQuery& query) const {
+  std::vector<PrefixHit> hits;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    const kvfile::PrefixLookup lookup = lookup_in(db);
+    for (const Root& root : KVCS_TRY(list_roots(db, query))) {
+      const auto places = KVCS_TRY(kvfile::find_prefix_places(lookup, root.id, query.tokens));
+      for (const PrefixPlace& place : places) {
+        KVCS_TRY(collect(db, root, place, query.limit, hits));
+      }
+    }
+    hits = KVCS_TRY(finish(db, query, std::move(hits)));
+    return ok();
+  });
+  if (!ran.ok()) return ran;
+  return hits;
+}
+
+}  // namespace kvcs

@@ -1,0 +1,66 @@
+// Which artifact of an organization begins with given token ids, by the hash chain of
+// kvfile/prefix_chain.h over rows of portal.db. A search reads O(log n) rows per lookup, whatever
+// the number of artifacts; ids are salted per organization, and real ids are compared before
+// anything is answered.
+//
+// Where ids come from: the artifact's own tensor `tokens`; without one, the sidecar that came with
+// the upload. Only the header and that tensor are read, and no more than kSearchTokensMax ids. An
+// artifact without ids, or whose first token is not at position 0, is not found.
+//
+// Rows live and die with the artifact's row. What is ready and was never looked at (of an older
+// version, or because the store failed) index_missing() catches up with. Thread-safe.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "artifacts/artifacts.h"
+#include "kvfile/prefix_chain.h"
+
+namespace kvcs {
+
+inline constexpr size_t kSearchTokensMax = 256 << 10;
+inline constexpr size_t kSearchHitsMax = 100;
+inline constexpr size_t kSearchRootsMax = 256;  // Models, schemes, dtypes looked at by one search.
+
+struct PrefixQuery {
+  std::string organization_id;
+  std::vector<uint32_t> tokens;
+  std::string model;                     // "" = any
+  std::optional<std::string> tokenizer;  // Absent: any.
+  size_t limit = 10;
+};
+
+struct PrefixHit {
+  Artifact artifact;
+  std::string model, tokenizer;  // As the file says them.
+  uint64_t common_prefix = 0;    // Tokens.
+  bool without_bos = false;      // One first id had to be left out.
+};
+
+class ArtifactSearch final {
+ public:
+  ArtifactSearch(DbWriter& writer, DbReaders& readers, BlobStore& blobs, Entropy& entropy);
+
+  // Puts a ready artifact into the index; does nothing when it was looked at before. What is no
+  // .kv file is remembered as such and is no failure.
+  Status index(const Artifact& artifact);
+  // Returns how many were looked at.
+  Result<size_t> index_missing();
+  // Longest common prefix first; ready artifacts only, none without a common token.
+  Result<std::vector<PrefixHit>> find(const PrefixQuery& query) const;
+
+ private:
+  struct Facts;
+  Result<Facts> read_facts(const Artifact& artifact) const;
+  Result<std::string> salt_of(const std::string& organization_id);
+
+  DbWriter& writer_;
+  DbReaders& readers_;
+  BlobStore& blobs_;
+  Entropy& entropy_;
+};
+
+}  // namespace kvcs

@@ -1,0 +1,26 @@
+// Rows of the search index as values. One thread, that of the Database.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "artifacts/artifacts.h"
+#include "db/db.h"
+#include "kvfile/prefix_chain.h"
+
+namespace kvcs::search_rows {
+
+// Half of a hash: it only proposes, and real ids decide.
+std::string key_of(const kvfile::PrefixId& id);
+std::string root_text(const kvfile::PrefixId& root);
+Result<kvfile::PrefixId> parse_root(std::string_view text);
+// Ids so that their bytes have the order of the numbers, and back.
+std::string ids_bytes(const uint32_t* ids, size_t count);
+uint32_t id_at(std::string_view bytes, size_t index);
+
+Result<std::string> find_salt(Database& db, std::string_view organization_id);  // "" when none.
+// Ready, and never looked at.
+Result<bool> is_new(Database& db, std::string_view artifact_id);
+Result<std::vector<Artifact>> list_new(Database& db, std::string_view after_id, size_t max);
+
+}  // namespace kvcs::search_rows
