@@ -218,8 +218,8 @@ Status restore_sidecar(const Wanted& wanted) {
   KVCS_TRY(sidecar.status());
   if (!wanted.slice) return kvfile::write_sidecar(wanted.target, *sidecar);
   const auto file = KVCS_TRY(kvfile::KvFile::open(wanted.target));
-  return kvfile::write_sidecar(
-      wanted.target, kvfile::slice_sidecar(*sidecar, file->header(), *wanted.slice));
+  return kvfile::write_sidecar(wanted.target,
+                               kvfile::slice_sidecar(*sidecar, file->header(), *wanted.slice));
 }
 
 int run_download(const Invocation& in, Console& console) {
@@ -233,9 +233,8 @@ int run_download(const Invocation& in, Console& console) {
     console.note("The sidecar was not written: " + printable(sidecar.message()));
   }
   if (console.mode().json) {
-    Json json{{"artifact_id", wanted->id},
-              {"path", wanted->target},
-              {"size_bytes", wanted->size_bytes}};
+    Json json{
+        {"artifact_id", wanted->id}, {"path", wanted->target}, {"size_bytes", wanted->size_bytes}};
     if (!wanted->slice) json["sha256"] = wanted->sha256;
     console.print_json(json);
   } else {

@@ -75,9 +75,8 @@ void PrefixIndex::add_neighbours(const PrefixPlace& place, size_t hits_max,
   while (depth > 0 && static_cast<size_t>(end - begin) < hits_max) {
     std::tie(begin, end) = links_of(place.chain[--depth]);
   }
-  const Link* const at = std::lower_bound(begin, end, 0, [&](const Link& link, int) {
-    return files_[link.file].tokens < place.ids;
-  });
+  const Link* const at = std::lower_bound(
+      begin, end, 0, [&](const Link& link, int) { return files_[link.file].tokens < place.ids; });
   const auto add = [&](const Link& link) {
     const auto& ids = files_[link.file].tokens;
     const uint64_t common =

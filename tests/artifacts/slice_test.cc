@@ -1,10 +1,11 @@
 // Goal: GET …?tokens=a:b&layers=x:y answers with the very file that `kvcs slice` would write, with
 // its length, an ETag and byte ranges; what cannot be cut is refused with what could be. Method:
 // one server, the same cut made by slice_file() as the answer.
+#include "kvfile/slice.h"
+
 #include <nlohmann/json.hpp>
 
 #include "artifact_world.h"
-#include "kvfile/slice.h"
 #include "kvfile/support.h"
 
 namespace kvcs {
@@ -136,13 +137,12 @@ TEST_CASE("slice over HTTP: public artifacts by both of their names, private one
     CHECK(d.get(target).body == whole);
     CHECK(d.get(target).header("cache-control").starts_with("public"));
   }
-  const auto link = test::fetch(d.server.port(), "POST",
-                                "/api/v1/artifacts/" + a.id + "/download-url?tokens=0:4",
-                                {{"authorization", "Bearer acme"}});
+  const auto link =
+      test::fetch(d.server.port(), "POST", "/api/v1/artifacts/" + a.id + "/download-url?tokens=0:4",
+                  {{"authorization", "Bearer acme"}});
   const std::string url = parse_json(link.body)->at("download_url");
   CHECK(d.get(url.substr(url.find("/blobs/"))).body == whole);
-  CHECK(test::fetch(d.server.port(), "POST",
-                    "/api/v1/artifacts/" + a.id + "/download-url?tokens=x",
+  CHECK(test::fetch(d.server.port(), "POST", "/api/v1/artifacts/" + a.id + "/download-url?tokens=x",
                     {{"authorization", "Bearer acme"}})
             .status == 400);
 }

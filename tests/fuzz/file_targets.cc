@@ -162,10 +162,10 @@ void search_index(std::string_view bytes) {
 }  // namespace
 
 std::vector<Target> file_targets() {
-  return {{"safetensors", safetensors}, {"sidecar", sidecar},
-          {"token_ids", token_ids},     {"llama", llama},
-          {"import_hf", import_hf},     {"import_mlx", import_mlx},
-          {"import_vllm", import_vllm}, {"unpack", unpack},
+  return {{"safetensors", safetensors},  {"sidecar", sidecar},
+          {"token_ids", token_ids},      {"llama", llama},
+          {"import_hf", import_hf},      {"import_mlx", import_mlx},
+          {"import_vllm", import_vllm},  {"unpack", unpack},
           {"search_index", search_index}};
 }
 
