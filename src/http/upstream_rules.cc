@@ -117,8 +117,11 @@ Result<UpstreamUrl> parse_upstream_url(std::string_view url) {
     if (c == '#') return bad_url(url, "has a fragment");
   }
   UpstreamUrl parsed;
-  const std::string scheme = lower_ascii(url.substr(0, std::min(url.find("://"), url.size())));
-  if (scheme != "http" && scheme != "https") return bad_url(url, "is not http:// or https://");
+  const size_t scheme_end = url.find("://");
+  const std::string scheme = lower_ascii(url.substr(0, std::min(scheme_end, url.size())));
+  if (scheme_end == url.npos || (scheme != "http" && scheme != "https")) {
+    return bad_url(url, "is not http:// or https://");
+  }
   parsed.https = scheme == "https";
   std::string_view rest = url.substr(scheme.size() + 3);
   const size_t path_at = std::min(rest.find_first_of("/?"), rest.size());

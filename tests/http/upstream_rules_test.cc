@@ -122,6 +122,8 @@ TEST_CASE("upstream: URLs that cannot be sent safely are invalid", "[unit][http]
                           "file:///etc/passwd",
                           "gopher://a/",
                           "http:/a",
+                          "http",
+                          "https",
                           "//a/",
                           "a",
                           "http://",
