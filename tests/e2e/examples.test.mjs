@@ -229,6 +229,11 @@ const needs = {
     { kind: 'openai_compatible', base_url: 'http://127.0.0.1:1/v1' }),
   'admin provider delete-key': (line) => daemon.admin('PUT',
     `/admin/organizations/${line.split(' ')[4]}/ai-credentials/openai`, { api_key: 'sk-test-1' }),
+  'admin provider delete-key': async (line) => {
+    const [org] = line.match(/[0-9a-f-]{36}/);
+    const set = await daemon.admin('PUT', `/admin/organizations/${org}/ai-credentials/openai`, { api_key: 'sk-own' });
+    assert.ok(set.status < 300, JSON.stringify(set.body));
+  },
   'kv import': async () => {
     const done = await daemon.cli('kv', 'export', '-o', join(files, 'backup.json'));
     assert.equal(done.status, 0, done.stderr);
