@@ -207,7 +207,7 @@ async function runExample(words, example) {
   const real = await realIds(words, example);
   await needs[words.join(' ')]?.(real);
   const line = real
-    .replace('/etc/kvcs/', 'etc/kvcs/').replace('/var/lib/kvcs', 'var/lib/kvcs').replace('0.0.0.0:8080', '127.0.0.1:0');
+    .replace('http://127.0.0.1:8080', daemon.url).replace('/etc/kvcs/', 'etc/kvcs/').replace('/var/lib/kvcs', 'var/lib/kvcs').replace('0.0.0.0:8080', '127.0.0.1:0');
   const folder = prepare(words, line);
   // A daemon is its shell's own process, so that the signal reaches it.
   const serves = words[0] === 'serve';
