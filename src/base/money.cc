@@ -84,8 +84,10 @@ std::string format_usd(int64_t nano_usd, int digits_min) {
 std::string format_usd_fixed(int64_t nano_usd, int digits) {
   int64_t unit = 1;
   for (int i = digits; i < 9; i++) unit *= 10;
-  const int64_t half = nano_usd < 0 ? -unit / 2 : unit / 2;
-  const int64_t rounded = (nano_usd + half) / unit;
+  // Rounded by the remainder: adding half a unit to the largest amount would overflow.
+  const int64_t rest = nano_usd % unit;
+  const int64_t up = rest >= unit - unit / 2 ? 1 : rest <= unit / 2 - unit ? -1 : 0;
+  const int64_t rounded = nano_usd / unit + (unit == 1 ? 0 : up);
   return format_scaled(rounded, digits, digits);
 }
 std::string format_pico_usd(int64_t pico_usd) {

@@ -27,6 +27,11 @@ TEST_CASE("money: printed with the decimals that it has", "[unit]") {
   CHECK(format_usd(1) == "0.000000001");
   CHECK(format_usd(-5'000'000) == "-0.005");
   CHECK(format_usd_fixed(1'999'950'000, 4) == "2.0000");
+  CHECK(format_usd_fixed(1'999'949'999, 4) == "1.9999");
+  CHECK(format_usd_fixed(-1'999'950'000, 4) == "-2.0000");
+  CHECK(format_usd_fixed(7, 9) == "0.000000007");
+  CHECK(format_usd_fixed(INT64_MAX, 4) == "9223372036.8548");
+  CHECK(format_usd_fixed(INT64_MIN + 1, 4) == "-9223372036.8548");
   CHECK(format_pico_usd(150'000) == "0.00000015");
   CHECK(pico_to_nano_ceil(1) == 1);
   CHECK(pico_to_nano_ceil(2000) == 2);
