@@ -13,7 +13,7 @@ export KVCS_SOURCE_DIR=$PWD
 export KVCS_BINARY=$PWD/$build/kvcs
 # RocksDB and others are not built with ThreadSanitizer, which takes their locks for races.
 export TSAN_OPTIONS=${TSAN_OPTIONS:-ignore_noninstrumented_modules=1 halt_on_error=1 second_deadlock_stack=1}
-export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1 detect_stack_use_after_return=1 strict_string_checks=1}
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1 strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1 halt_on_error=1}
 
 scratch=$(mktemp -d)
