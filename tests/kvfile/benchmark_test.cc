@@ -156,8 +156,9 @@ TEST_CASE("benchmark: the page cache of a file is dropped, or the share that sta
   reset_peak_memory();
   const uint64_t before = peak_memory_bytes();
   if (before == 0) return;  // The kernel does not say.
-  { const std::string block(32 << 20, 'y'); }
-  CHECK(peak_memory_bytes() >= before + (16 << 20));
+  // Beyond what malloc takes from memory that earlier tests have left resident.
+  { const std::string block(64 << 20, 'y'); }
+  CHECK(peak_memory_bytes() >= before + (48 << 20));
 }
 
 TEST_CASE("benchmark: the user's prefill file needs two columns above zero",
