@@ -206,6 +206,9 @@ Result<CompareReport> compare(const KvFile& a, const KvFile& b, const CompareOpt
     }
     return ok();
   });
+  // A file that shrinks under the reader changed; it was not cut.
+  KVCS_TRY(a.check_unchanged());
+  KVCS_TRY(b.check_unchanged());
   KVCS_TRY(std::move(ran));
   Sums all_keys, all_values;
   double attention_sum = 0, attention_max = 0;

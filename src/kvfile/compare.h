@@ -35,7 +35,7 @@ struct CompareOptions {
   bool round_to_dtype = false;  // b rounded to its dtype first, as dequantising would.
 };
 
-// Invalid when layers, heads, tokens or head_dim differ.
+// Invalid when layers, heads, tokens or head_dim differ; Conflict when a file changed meanwhile.
 Result<CompareReport> compare(const KvFile& a, const KvFile& b, const CompareOptions& options = {});
 
 }  // namespace kvcs::kvfile

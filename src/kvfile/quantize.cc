@@ -11,6 +11,7 @@
 #include "base/decimal.h"
 #include "base/json.h"
 #include "kvfile/parallel.h"
+#include "kvfile/publish.h"
 #include "kvfile/tiles.h"
 #include "kvfile/verify.h"
 
@@ -337,7 +338,7 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options) {
   QuantizeReport report;
   Status synced, judged;
   {
-    // Writing back needs the disk, hashing and judging the processor. publish() syncs once more,
+    // Writing back needs the disk, hashing and judging the processor. Publishing syncs once more,
     // for the header.
     Thread syncer("kv-sync", [&] { synced = writer->file().sync(); });
     judged = finish_output(options, *input, *writer, hasher, counts, report);
@@ -345,12 +346,12 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options) {
   KVCS_TRY(std::move(judged));
   KVCS_TRY(std::move(synced));
   KVCS_TRY(input->check_unchanged());
-  KVCS_TRY(writer->publish());
-  KVCS_TRY(write_sidecar(options.output, sidecar));
+  std::vector<Companion> companions = {sidecar_companion(options.output, sidecar)};
   if (options.scheme == Scheme::kInt8) {
-    KVCS_TRY(write_file_atomically(options.output + ".quant-event.json",
-                                   event_json(options, report, sidecar)));
+    companions.push_back(
+        {options.output + ".quant-event.json", event_json(options, report, sidecar)});
   }
+  KVCS_TRY(publish_together(writer->file(), companions));
   return report;
 }
 
@@ -381,8 +382,8 @@ Result<DequantizeReport> dequantize(const DequantizeOptions& options) {
   Counts counts;
   KVCS_TRY(convert_all({*input, *writer, {}, options.saturate_nonfinite, counts}));
   KVCS_TRY(input->check_unchanged());
-  KVCS_TRY(writer->publish());
-  KVCS_TRY(write_sidecar(options.output, sidecar));
+  KVCS_TRY(writer->write_header());
+  KVCS_TRY(publish_together(writer->file(), {sidecar_companion(options.output, sidecar)}));
   return DequantizeReport{writer->header(), input->size_bytes(), counts.saturated};
 }
 

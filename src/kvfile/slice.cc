@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "kvfile/layout.h"
+#include "kvfile/publish.h"
 
 namespace kvcs::kvfile {
 namespace {
@@ -243,10 +244,9 @@ Result<KvHeader> slice_file(const SliceOptions& options) {
     at += n;
   }
   KVCS_TRY(input->check_unchanged());
-  KVCS_TRY(output->publish());
   const Sidecar sidecar =
       given ? slice_sidecar(*given, plan.header, options.spec) : describe_header(plan.header);
-  KVCS_TRY(write_sidecar(options.output, sidecar));
+  KVCS_TRY(publish_together(*output, {sidecar_companion(options.output, sidecar)}));
   return plan.header;
 }
 

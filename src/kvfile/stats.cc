@@ -54,6 +54,7 @@ Result<std::vector<LayerStats>> layer_stats(const KvFile& file) {
     }
     return ok();
   });
+  KVCS_TRY(file.check_unchanged());
   KVCS_TRY(std::move(ran));
   return all;
 }

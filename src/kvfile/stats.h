@@ -13,6 +13,7 @@ struct PartStats {
 struct LayerStats {
   PartStats keys, values;
 };
+// Conflict when the file changed meanwhile.
 Result<std::vector<LayerStats>> layer_stats(const KvFile& file);
 
 }  // namespace kvcs::kvfile

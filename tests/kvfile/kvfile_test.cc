@@ -3,41 +3,16 @@
 #include "kvfile/kvfile.h"
 
 #include <catch2/catch.hpp>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <csignal>
-
+#include "kvfile/faults.h"
 #include "kvfile/support.h"
 #include "support/temp_dir.h"
 
 using namespace kvcs;
 using namespace kvcs::kvfile;
+using kvcs::test::FileSizeLimit;
 using kvcs::test::TempDir;
-
-namespace {
-
-// Writes beyond the limit fail with EFBIG while this lives.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    old_handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    getrlimit(RLIMIT_FSIZE, &old_);
-    struct rlimit limit = old_;
-    limit.rlim_cur = bytes;
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, old_handler_);
-  }
-
- private:
-  struct rlimit old_;
-  void (*old_handler_)(int);
-};
-
-}  // namespace
 
 TEST_CASE("kvfile: a written file reads back with its geometry and metadata", "[unit][kvfile]") {
   TempDir dir;
