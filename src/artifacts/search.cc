@@ -43,6 +43,28 @@ Result<std::vector<Root>> list_roots(Database& db, const PrefixQuery& query) {
   return roots;
 }
 
+// The models of an organization, each with the root of its texts.
+Result<std::vector<Root>> list_text_roots(Database& db, const PrefixQuery& query) {
+  const std::string salt = KVCS_TRY(search_rows::find_salt(db, query.organization_id));
+  std::vector<Root> roots;
+  if (!query.model.empty()) {
+    roots.push_back({search_rows::text_root(query.model, salt), query.model, ""});
+    return roots;
+  }
+  auto s =
+      KVCS_TRY(db.prepare("SELECT search_model FROM artifacts WHERE organization_id = ? "
+                          "AND search_model > ? ORDER BY search_model LIMIT 1"));
+  std::string model;
+  while (roots.size() < kSearchRootsMax) {
+    s.bind(1, query.organization_id).bind(2, model);
+    if (!KVCS_TRY(s.step())) break;
+    model = s.text(0);
+    s.reset();
+    roots.push_back({search_rows::text_root(model, salt), model, ""});
+  }
+  return roots;
+}
+
 kvfile::PrefixLookup lookup_in(Database& db) {
   kvfile::PrefixLookup lookup;
   lookup.contains = [&db](const PrefixId& id) -> Result<bool> {
@@ -93,11 +115,12 @@ Status list_neighbours(Database& db, const PrefixPlace& place, size_t depth, siz
 }
 
 // How many first ids an artifact really has in common with the query.
-Result<uint64_t> compare_ids(Database& db, const std::string& artifact_id,
+Result<uint64_t> compare_ids(Database& db, const std::string& artifact_id, int kind,
                              const std::vector<uint32_t>& query) {
   auto s =
-      KVCS_TRY(db.prepare("SELECT ids FROM artifact_blocks WHERE artifact_id = ? ORDER BY block"));
-  s.bind(1, artifact_id);
+      KVCS_TRY(db.prepare("SELECT ids FROM artifact_blocks WHERE artifact_id = ? AND kind = ? "
+                          "ORDER BY block"));
+  s.bind(1, artifact_id).bind(2, kind);
   uint64_t common = 0;
   while (common < query.size() && KVCS_TRY(s.step())) {
     const std::string stored = s.bytes(0);
@@ -112,15 +135,17 @@ Result<uint64_t> compare_ids(Database& db, const std::string& artifact_id,
   return common;
 }
 
-Status collect(Database& db, const Root& root, const PrefixPlace& place, size_t limit,
+Status collect(Database& db, const PrefixQuery& query, const Root& root, const PrefixPlace& place,
                std::vector<PrefixHit>& hits) {
+  const size_t limit = query.limit;
+  const int kind = query.of_text ? search_rows::kTextKind : search_rows::kTokenKind;
   std::vector<std::string> near;
   // Those that share the longest run of blocks; then shorter ones, until there are enough.
   for (size_t depth = place.blocks() + 1; depth-- > 0 && near.size() < limit;) {
     KVCS_TRY(list_neighbours(db, place, depth, limit, near));
   }
   for (const std::string& id : std::set<std::string>(near.begin(), near.end())) {
-    const uint64_t common = KVCS_TRY(compare_ids(db, id, place.ids));
+    const uint64_t common = KVCS_TRY(compare_ids(db, id, kind, place.ids));
     if (common <= place.added_ids) continue;
     PrefixHit hit;
     hit.artifact.id = id;
@@ -158,10 +183,13 @@ Result<std::vector<PrefixHit>> ArtifactSearch::find(const PrefixQuery& query) co
   std::vector<PrefixHit> hits;
   const Status ran = readers_.run([&](Database& db) -> Status {
     const kvfile::PrefixLookup lookup = lookup_in(db);
-    for (const Root& root : KVCS_TRY(list_roots(db, query))) {
+    const auto roots = query.of_text ? list_text_roots(db, query) : list_roots(db, query);
+    KVCS_TRY(roots.status());
+    for (const Root& root : *roots) {
       const auto places = KVCS_TRY(kvfile::find_prefix_places(lookup, root.id, query.tokens));
       for (const PrefixPlace& place : places) {
-        KVCS_TRY(collect(db, root, place, query.limit, hits));
+        if (query.of_text && place.without_bos) continue;  // A text has none.
+        KVCS_TRY(collect(db, query, root, place, hits));
       }
     }
     hits = KVCS_TRY(finish(db, query, std::move(hits)));

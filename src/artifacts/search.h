@@ -1,11 +1,12 @@
-// Which artifact of an organization begins with given token ids, by the hash chain of
-// kvfile/prefix_chain.h over rows of portal.db. A search reads O(log n) rows per lookup, whatever
-// the number of artifacts; ids are salted per organization, and real ids are compared before
-// anything is answered.
+// Which artifact of an organization begins with given token ids, or a given text, by the hash chain
+// of kvfile/prefix_chain.h over rows of portal.db. A search reads O(log n) rows per lookup,
+// whatever the number of artifacts; ids are salted per organization, and real ids are compared
+// before anything is answered.
 //
 // Where ids come from: the artifact's own tensor `tokens`; without one, the sidecar that came with
 // the upload. Only the header and that tensor are read, and no more than kSearchTokensMax ids. An
-// artifact without ids, or whose first token is not at position 0, is not found.
+// artifact without ids, or whose first token is not at position 0, is not found. A text is the
+// sidecar's prompt; it is looked up as if each byte were an id, under the model alone.
 //
 // Rows live and die with the artifact's row. What is ready and was never looked at (of an older
 // version, or because the store failed) index_missing() catches up with. Thread-safe.
@@ -27,7 +28,8 @@ inline constexpr size_t kSearchRootsMax = 256;  // Models, schemes, dtypes looke
 
 struct PrefixQuery {
   std::string organization_id;
-  std::vector<uint32_t> tokens;
+  std::vector<uint32_t> tokens;  // Of a text: its bytes.
+  bool of_text = false;
   std::string model;                     // "" = any
   std::optional<std::string> tokenizer;  // Absent: any.
   size_t limit = 10;
@@ -36,7 +38,7 @@ struct PrefixQuery {
 struct PrefixHit {
   Artifact artifact;
   std::string model, tokenizer;  // As the file says them.
-  uint64_t common_prefix = 0;    // Tokens.
+  uint64_t common_prefix = 0;    // Tokens, or bytes of text.
   bool without_bos = false;      // One first id had to be left out.
 };
 
@@ -49,7 +51,7 @@ class ArtifactSearch final {
   Status index(const Artifact& artifact);
   // Returns how many were looked at.
   Result<size_t> index_missing();
-  // Longest common prefix first; ready artifacts only, none without a common token.
+  // Longest common prefix first; ready artifacts only, none without a common token (or byte).
   Result<std::vector<PrefixHit>> find(const PrefixQuery& query) const;
 
  private:

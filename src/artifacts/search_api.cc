@@ -1,8 +1,9 @@
-// POST /api/v1/artifacts/search: {tokens, model?, tokenizer?, limit?} → {hits}.
+// POST /api/v1/artifacts/search: {tokens | text, model?, tokenizer?, limit?} → {hits, of}.
 #include <nlohmann/json.hpp>
 
 #include "artifacts/artifacts_api.h"
 #include "artifacts/search.h"
+#include "artifacts/search_rows.h"
 #include "base/json.h"
 
 namespace kvcs {
@@ -19,14 +20,20 @@ Result<PrefixQuery> parse_search(const Json& body) {
   query.tokenizer = reader.optional_string("tokenizer", name);
   query.limit = static_cast<size_t>(
       reader.optional_integer("limit", 1, kSearchHitsMax).value_or(int64_t(query.limit)));
+  const auto text = reader.optional_string("text", {.min_bytes = 1, .max_bytes = kSearchTokensMax});
   const Json* const tokens = reader.array("tokens");
-  if (tokens == nullptr) {
-    reader.fail("tokens", "required");
-  } else if (tokens->empty() || tokens->size() > kSearchTokensMax) {
+  if ((tokens == nullptr) == !text) {
+    reader.fail("tokens", "either tokens or text is required");
+  } else if (tokens != nullptr && (tokens->empty() || tokens->size() > kSearchTokensMax)) {
     reader.fail("tokens", std::to_string(tokens->size()) + " ids; 1 to " +
                               std::to_string(kSearchTokensMax) + " may be asked for");
   }
   KVCS_TRY(reader.finish());
+  if (text) {
+    query.of_text = true;
+    query.tokens = search_rows::ids_of_text(*text);
+    return query;
+  }
   for (const Json& id : *tokens) {
     const bool fits = id.is_number_unsigned() && id.get<uint64_t>() <= UINT32_MAX;
     if (!fits) return invalid("tokens: '" + dump_json(id).substr(0, 40) + "' is not a token id.");
@@ -54,8 +61,10 @@ Result<http::Response> ArtifactsApi::search(http::Request& request) {
     about["tokenizer"] = hit.tokenizer;
     hits.push_back(std::move(about));
   }
-  http::Response response = http::json_response(
-      200, dump_json({{"hits", std::move(hits)}, {"query_tokens", query.tokens.size()}}));
+  http::Response response =
+      http::json_response(200, dump_json({{"hits", std::move(hits)},
+                                          {"of", query.of_text ? "text" : "tokens"},
+                                          {"query_length", query.tokens.size()}}));
   response.set("cache-control", "private, no-store");
   return response;
 }

@@ -18,25 +18,28 @@ using kvfile::PrefixId;
 
 constexpr size_t kMissingBatch = 100;
 
-// The ids of the sidecar that an upload brought as metadata.sidecar.
-std::vector<uint32_t> sidecar_tokens(const Artifact& artifact, uint64_t expected) {
+// The sidecar that an upload brought as metadata.sidecar; an empty one without.
+kvfile::Sidecar sidecar_of(const Artifact& artifact) {
   const auto metadata = parse_json(artifact.metadata_json);
   if (!metadata.ok() || !metadata->is_object()) return {};
   const auto sidecar = metadata->find("sidecar");
   if (sidecar == metadata->end()) return {};
-  const auto parsed = kvfile::parse_sidecar(dump_json(*sidecar));
-  if (!parsed.ok() || !parsed->tokens || parsed->tokens->size() != expected) return {};
-  return *parsed->tokens;
+  auto parsed = kvfile::parse_sidecar(dump_json(*sidecar));
+  return parsed.ok() ? std::move(parsed).value() : kvfile::Sidecar{};
 }
 
-Result<std::vector<uint32_t>> read_tokens(const Artifact& artifact, const KvHeader& header,
-                                          const kvfile::ReadSource& source) {
+bool begins_later(const KvHeader& header) {
   const std::string* const offset = header.metadata_value("kvcs.position_offset");
-  if (offset != nullptr && *offset != "0") return std::vector<uint32_t>();
+  return offset != nullptr && *offset != "0";
+}
+
+Result<std::vector<uint32_t>> read_tokens(const kvfile::Sidecar& sidecar, const KvHeader& header,
+                                          const kvfile::ReadSource& source) {
   const kvfile::Tensor* const tensor = header.find("tokens");
   std::vector<uint32_t> ids;
   if (tensor == nullptr) {
-    ids = sidecar_tokens(artifact, header.tokens);
+    ids = sidecar.tokens.value_or(std::vector<uint32_t>());
+    if (ids.size() != header.tokens) ids.clear();
   } else {
     ids.resize(std::min<uint64_t>(header.tokens, kSearchTokensMax));
     std::string bytes(ids.size() * 4, '\0');
@@ -47,17 +50,20 @@ Result<std::vector<uint32_t>> read_tokens(const Artifact& artifact, const KvHead
   return ids;
 }
 
-Status insert_blocks(Database& db, const std::string& artifact_id, const PrefixId& root,
+Status insert_blocks(Database& db, const std::string& artifact_id, int kind, const PrefixId& root,
                      const std::vector<uint32_t>& tokens) {
-  auto row = KVCS_TRY(db.prepare(
-      "INSERT INTO artifact_blocks (artifact_id, block, prefix_id, ids) VALUES (?, ?, ?, ?)"));
+  if (tokens.empty()) return ok();
+  auto row =
+      KVCS_TRY(db.prepare("INSERT INTO artifact_blocks (artifact_id, kind, block, prefix_id, ids) "
+                          "VALUES (?, ?, ?, ?, ?)"));
   PrefixId id = root;
   // The last row holds what is behind the last whole block, also when that is nothing.
   for (size_t at = 0;; at += kvfile::kPrefixBlock) {
     const size_t count = std::min<size_t>(kvfile::kPrefixBlock, tokens.size() - at);
-    row.bind(1, artifact_id).bind(2, static_cast<int64_t>(at / kvfile::kPrefixBlock));
-    row.bind_bytes(3, search_rows::key_of(id));
-    row.bind_bytes(4, search_rows::ids_bytes(tokens.data() + at, count));
+    row.bind(1, artifact_id).bind(2, kind);
+    row.bind(3, static_cast<int64_t>(at / kvfile::kPrefixBlock));
+    row.bind_bytes(4, search_rows::key_of(id));
+    row.bind_bytes(5, search_rows::ids_bytes(tokens.data() + at, count));
     KVCS_TRY(row.run());
     row.reset();
     if (count < kvfile::kPrefixBlock) return ok();
@@ -70,6 +76,7 @@ Status insert_blocks(Database& db, const std::string& artifact_id, const PrefixI
 struct ArtifactSearch::Facts {
   kvfile::PrefixIdentity identity;
   std::vector<uint32_t> tokens;
+  std::string text;
 };
 
 ArtifactSearch::ArtifactSearch(DbWriter& writer, DbReaders& readers, BlobStore& blobs,
@@ -83,8 +90,14 @@ Result<ArtifactSearch::Facts> ArtifactSearch::read_facts(const Artifact& artifac
   if (header.code() == Code::kInvalid) return Facts{};
   KVCS_TRY(header.status());
   const std::string* const model = header->metadata_value("kvcs.model");
-  return Facts{kvfile::prefix_identity(*header, model != nullptr ? *model : artifact.model_name),
-               KVCS_TRY(read_tokens(artifact, *header, source))};
+  Facts facts;
+  facts.identity =
+      kvfile::prefix_identity(*header, model != nullptr ? *model : artifact.model_name);
+  if (begins_later(*header)) return facts;
+  const kvfile::Sidecar sidecar = sidecar_of(artifact);
+  facts.tokens = KVCS_TRY(read_tokens(sidecar, *header, source));
+  facts.text = sidecar.prompt.value_or("").substr(0, kSearchTokensMax);
+  return facts;
 }
 
 Result<std::string> ArtifactSearch::salt_of(const std::string& organization_id) {
@@ -122,8 +135,11 @@ Status ArtifactSearch::index(const Artifact& artifact) {
     update.bind(1, facts.identity.model).bind(2, facts.identity.tokenizer);
     update.bind(3, facts.tokens.empty() ? std::string() : search_rows::root_text(root));
     KVCS_TRY(update.bind(4, artifact.id).run());
-    if (facts.tokens.empty()) return ok();
-    return insert_blocks(db, artifact.id, root, facts.tokens);
+    using search_rows::kTextKind, search_rows::kTokenKind;
+    KVCS_TRY(insert_blocks(db, artifact.id, kTokenKind, root, facts.tokens));
+    return insert_blocks(db, artifact.id, kTextKind,
+                         search_rows::text_root(facts.identity.model, salt),
+                         search_rows::ids_of_text(facts.text));
   });
 }
 

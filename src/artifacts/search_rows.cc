@@ -10,6 +10,17 @@ namespace {
 constexpr size_t kKeyBytes = 16;
 }
 
+std::vector<uint32_t> ids_of_text(std::string_view text) {
+  std::vector<uint32_t> ids;
+  ids.reserve(text.size());
+  for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+  return ids;
+}
+
+kvfile::PrefixId text_root(std::string_view model, std::string_view salt) {
+  return kvfile::prefix_root({std::string(model), "bytes of text", "", "", ""}, salt);
+}
+
 std::string key_of(const kvfile::PrefixId& id) {
   return std::string(reinterpret_cast<const char*>(id.data()), kKeyBytes);
 }

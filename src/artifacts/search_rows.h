@@ -10,6 +10,10 @@
 
 namespace kvcs::search_rows {
 
+inline constexpr int kTokenKind = 0, kTextKind = 1;
+std::vector<uint32_t> ids_of_text(std::string_view text);
+// The root of an organization's texts for one model.
+kvfile::PrefixId text_root(std::string_view model, std::string_view salt);
 // Half of a hash: it only proposes, and real ids decide.
 std::string key_of(const kvfile::PrefixId& id);
 std::string root_text(const kvfile::PrefixId& root);

@@ -1,5 +1,7 @@
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
@@ -9,6 +11,8 @@ namespace kvcs::cli {
 namespace {
 
 using kvfile::SearchHit;
+
+constexpr int64_t kServerHitsMax = 100;  // What one answer of a server holds.
 
 void print_hits(const std::vector<SearchHit>& hits, bool of_text, Console& console) {
   std::vector<std::vector<std::string>> rows = {
@@ -54,11 +58,10 @@ std::string count_of(const Json& object, const char* member) {
 
 // The server answers by its own index, for the organization of the key.
 Result<int> search_server(const Invocation& in, Console& console) {
-  if (in.optional_text("text")) {
-    return invalid("A server compares token ids, not texts; give --tokens.");
-  }
-  Json body{{"limit", in.number("limit")},
-            {"tokens", KVCS_TRY(kvfile::read_token_ids(in.text("tokens")))}};
+  const auto text = in.optional_text("text");
+  Json body{{"limit", std::min<int64_t>(in.number("limit"), kServerHitsMax)}};
+  if (text) body["text"] = KVCS_TRY(kvfile::read_small_file(*text, kvfile::kSidecarBytesMax));
+  if (!text) body["tokens"] = KVCS_TRY(kvfile::read_token_ids(in.text("tokens")));
   if (const auto model = in.optional_text("model")) body["model"] = *model;
   ApiClient api(find_api_settings(in.text("where")));
   const Json answer = KVCS_TRY(api.call("POST", "/api/v1/artifacts/search?shape=single", body));
@@ -75,12 +78,12 @@ Result<int> search_server(const Invocation& in, Console& console) {
     return kExitOk;
   }
   std::vector<std::vector<std::string>> rows = {
-      {"TOKENS", "ARTIFACT ID", "NAME", "MODEL", "OF", "NOTE"}};
+      {text ? "BYTES" : "TOKENS", "ARTIFACT ID", "NAME", "MODEL", "NOTE"}};
   for (const Json& hit : *hits) {
     const bool shifted = hit.value("without_bos", false);
     rows.push_back({count_of(hit, "common_prefix"), text_of(hit, "artifact_id", 40),
                     text_of(hit, "name", 60), text_of(hit, "model", 40),
-                    count_of(hit, "num_tokens"), shifted ? "one first id left out (BOS)" : ""});
+                    shifted ? "one first id left out (BOS)" : ""});
   }
   console.print_table(rows);
   return kExitOk;
@@ -136,7 +139,7 @@ std::vector<Command> search_commands() {
                         .help = "A JSON array of token ids.",
                         .value_name = "IDS.json"},
                        {.name = "--text",
-                        .help = "A text, compared with the recorded prompts of a folder.",
+                        .help = "A text, compared with the recorded prompts.",
                         .value_name = "T.txt"},
                        {.name = "--model", .help = "Only caches of it.", .value_name = "NAME"},
                        {.name = "--limit",

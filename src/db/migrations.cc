@@ -74,8 +74,9 @@ CREATE TABLE organization_usage (
 // who only knows a digest must not come by the bytes.
 constexpr const char* kPortal2 = "ALTER TABLE artifacts ADD COLUMN uploaded_ms INTEGER;";
 
-// Token ids of ready artifacts for prefix search, a row per block of 256 (artifacts/search.h).
-// `ids` are big-endian, so that their bytes have the order of the numbers.
+// Token ids (kind 0) and texts (kind 1, a byte as an id) of ready artifacts for prefix search, a
+// row per block of 256 (artifacts/search.h). `ids` are big-endian, so that their bytes have the
+// order of the numbers.
 constexpr const char* kPortal3 = R"sql(
 ALTER TABLE artifacts ADD COLUMN search_version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE artifacts ADD COLUMN search_model TEXT NOT NULL DEFAULT '';
@@ -87,10 +88,11 @@ CREATE INDEX artifacts_not_searched ON artifacts (id)
   WHERE status = 'ready' AND search_version = 0;
 CREATE TABLE artifact_blocks (
   artifact_id TEXT NOT NULL REFERENCES artifacts (id) ON DELETE CASCADE,
+  kind INTEGER NOT NULL,
   block INTEGER NOT NULL,
   prefix_id BLOB NOT NULL,
   ids BLOB NOT NULL,
-  PRIMARY KEY (artifact_id, block)
+  PRIMARY KEY (artifact_id, kind, block)
 );
 CREATE INDEX artifact_blocks_by_prefix ON artifact_blocks (prefix_id, ids);
 CREATE TABLE search_salts (

@@ -21,7 +21,8 @@ struct SearchDoor {
 
   // A ready artifact of these ids; as a tensor of the file, else in the sidecar that came with it.
   Artifact store(const Ids& ids, const std::string& model = "m", bool as_tensor = false,
-                 const Principal* who = nullptr, kvfile::Metadata metadata = {}) {
+                 const Principal* who = nullptr, kvfile::Metadata metadata = {},
+                 std::optional<std::string> prompt = {}) {
     const Principal& owner = who != nullptr ? *who : w.acme;
     const std::string path = w.folder.file("a.kv");
     auto tensors =
@@ -44,7 +45,7 @@ struct SearchDoor {
     const std::string bytes = kvfile::read_bytes(path);
     Artifact draft = w.draft(bytes, owner);
     if (!as_tensor) {
-      kvfile::Sidecar sidecar{model, 1, ids.size(), "F16", "F16", bytes.size(), false, {}, ids};
+      kvfile::Sidecar sidecar{model, 1, ids.size(), "F16", "F16", bytes.size(), false, prompt, ids};
       draft.metadata_json = "{\"sidecar\":" + kvfile::dump_sidecar(sidecar) + "}";
     }
     Artifact made = w.service->create(draft).value();
@@ -59,6 +60,14 @@ struct SearchDoor {
                         " HTTP/1.1\r\nHost: a\r\nUser-Agent: t\r\nAuthorization: Bearer " + key +
                         "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body));
     return client.read_response();
+  }
+  Json find_text(const std::string& text, Json more = Json::object()) {
+    more["text"] = text;
+    const RawResponse answer = post("acme", "/search", dump_json(more));
+    INFO(answer.body);
+    REQUIRE(answer.status == 200);
+    CHECK(answer.body.find("\"of\":\"text\"") != std::string::npos);
+    return parse_json(answer.body).value()["hits"];
   }
   Json find(const Ids& ids, Json more = Json::object(), const std::string& key = "acme") {
     more["tokens"] = ids;
@@ -128,6 +137,29 @@ TEST_CASE("server search: a BOS on one side is seen through and said", "[artifac
   CHECK(other[0]["common_prefix"] == 300);
 }
 
+TEST_CASE("server search: a text finds the prompts that begin like it", "[artifacts][search]") {
+  SearchDoor d;
+  const std::string long_text(700, 'a');
+  const Artifact a = d.store(numbers(1, 4), "m", false, nullptr, {}, "Once upon a time");
+  const Artifact b = d.store(numbers(1, 5), "m", false, nullptr, {}, "Once upon a mouse");
+  const Artifact c = d.store(numbers(1, 6), "n", false, nullptr, {}, long_text + "c");
+  const Json hits = d.find_text("Once upon a time there was");
+  REQUIRE(hits.size() == 2);
+  CHECK(hits[0]["artifact_id"] == a.id);
+  CHECK(hits[0]["common_prefix"] == 16);
+  CHECK(hits[1]["artifact_id"] == b.id);
+  CHECK(hits[1]["common_prefix"] == 12);
+  const Json longest = d.find_text(long_text + "d");
+  REQUIRE(longest.size() == 1);
+  CHECK(longest[0]["artifact_id"] == c.id);
+  CHECK(longest[0]["common_prefix"] == 700);
+  CHECK(d.find_text("Once", {{"model", "n"}}).empty());
+  CHECK(d.find_text("Once", {{"model", "m"}}).size() == 2);
+  // Ids of tokens are not taken for letters.
+  CHECK(d.find(Ids{'O', 'n', 'c', 'e'}).empty());
+  CHECK(d.find_text("nce upon").empty());
+}
+
 TEST_CASE("server search: model and tokenizer gate, another organization finds nothing",
           "[artifacts][search]") {
   SearchDoor d;
@@ -187,6 +219,8 @@ TEST_CASE("server search: a bad question is refused by its member", "[artifacts]
   };
   refused("[]", "object");
   refused("{}", "tokens");
+  refused(R"({"tokens":[1],"text":"a"})", "either");
+  refused(R"({"text":""})", "text");
   refused(R"({"tokens":[]})", "tokens");
   refused(R"({"tokens":[1,-2]})", "-2");
   refused(R"({"tokens":[4294967296]})", "4294967296");
