@@ -216,4 +216,26 @@ TEST_CASE("a server that cannot be reached is named", "[cli][transfer][fault]") 
   CHECK(d.error.find("http://127.0.0.1:1 cannot be reached") != std::string::npos);
 }
 
+TEST_CASE("benchmark against a server times transfers and leaves nothing there",
+          "[cli][transfer][unit]") {
+  Desk d;
+  const std::string path = d.make_file("context.kv");
+  REQUIRE(d.run({"benchmark", path, "--reps", "2", "--scheme", "fp8_e4m3", "--json"}) == 0);
+  std::vector<std::string> names;
+  const Json report = d.json();
+  for (const Json& operation : report["operations"]) names.push_back(operation["name"]);
+  REQUIRE(names.size() >= 2);
+  CHECK(names[names.size() - 2] == "upload");
+  CHECK(names.back() == "download");
+  CHECK(report["operations"].back()["bytes"] == std::filesystem::file_size(path));
+  CHECK(d.run({"list"}) == 0);
+  CHECK(d.out == "No artifacts.\n");
+  CHECK(d.run({"benchmark", path, "--no-server", "--reps", "1", "--json"}) == 0);
+  CHECK(d.out.find("\"upload\"") == std::string::npos);
+  const Env gone("KVCS_API_URL", "http://127.0.0.1:1");
+  CHECK(d.run({"benchmark", path, "--reps", "1", "--scheme", "int8", "--json"}) == 0);
+  CHECK(d.out.find("no upload and download: ") != std::string::npos);
+  CHECK(d.run({"benchmark", path, "--reps", "1", "--server", "http://127.0.0.1:1"}) == 1);
+}
+
 }  // namespace kvcs
