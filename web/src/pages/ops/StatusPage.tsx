@@ -108,7 +108,7 @@ export function StatusView(state: StatusState) {
         <img src="/favicon.svg" alt="" width="36" height="36" />
         <div>
           <h1>kvcs</h1>
-          <p>Store for LLM key-value cache files</p>
+          <p>Key-value caches, credentials and model budgets on one box</p>
         </div>
       </header>
       <main>
