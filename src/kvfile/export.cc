@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "kvfile/import.h"
 #include "kvfile/llama_reader.h"
 #include "kvfile/tiles.h"
 
@@ -276,6 +277,7 @@ Result<ExportReport> export_safetensors(const ExportOptions& options) {
 Result<ExportReport> export_llama(const ExportOptions& options) {
   const auto file = KVCS_TRY(KvFile::open(options.input));
   if (file->header().head_dim % 2 != 0) return invalid("head_dim is odd: there are no pairs");
+  KVCS_TRY(check_row_values(geometry_of(file->header())));
   const LlamaForm form = KVCS_TRY(llama_form(*file, options));
   TileReader reader = KVCS_TRY(TileReader::create(*file));
   auto out = KVCS_TRY(AtomicFile::create(options.output, {options.input}));

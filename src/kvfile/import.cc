@@ -9,10 +9,7 @@ namespace {
 
 Result<KvHeader> imported_header(const CacheSource& source, const ImportOptions& options) {
   const Geometry& geometry = source.geometry();
-  if (geometry.kv_heads * geometry.head_dim > kRowValuesMax || geometry.head_dim > kHeadDimMax) {
-    return invalid("rows of " + std::to_string(geometry.kv_heads) + " × " +
-                   std::to_string(geometry.head_dim) + " values are over the limit");
-  }
+  KVCS_TRY(check_row_values(geometry));
   const Dtype dtype = options.dtype.value_or(source.dtype());
   Metadata metadata{{"kvcs.version", "1"}};
   for (auto& [key, value] : source.metadata()) set_metadata(metadata, key, value);
@@ -41,6 +38,14 @@ Status copy_values(const CacheSource& source, KvWriter& writer, EncodeCounts& co
 }
 
 }  // namespace
+
+Status check_row_values(const Geometry& geometry) {
+  // Either may be near 2^63 in a file that lies, so nothing is multiplied before it is compared.
+  if (geometry.head_dim > 0 && geometry.kv_heads <= kRowValuesMax / geometry.head_dim) return ok();
+  return invalid("rows of " + std::to_string(geometry.kv_heads) + " × " +
+                 std::to_string(geometry.head_dim) + " values are over the limit of " +
+                 std::to_string(kRowValuesMax));
+}
 
 Result<ImportReport> write_imported(const CacheSource& source, const ImportOptions& options) {
   const std::vector<uint32_t>& tokens = options.tokens ? *options.tokens : source.tokens();

@@ -14,7 +14,10 @@
 
 namespace kvcs::kvfile {
 
-inline constexpr uint64_t kRowValuesMax = 1 << 20;  // kv_heads · head_dim; bounds memory.
+// kv_heads · head_dim of what is imported or exported. It bounds memory: 256 rows are 16 MiB, and
+// the rows that the order of rotary pairs is read from 128 MiB.
+inline constexpr uint64_t kRowValuesMax = 16 << 10;
+Status check_row_values(const Geometry& geometry);  // Invalid names both numbers.
 
 // A foreign cache that can be read in pieces.
 class CacheSource {

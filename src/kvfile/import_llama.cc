@@ -166,6 +166,7 @@ Result<Geometry> check_geometry(const LlamaFile& file, const LlamaImport& option
   geometry.kv_heads = heads;
   geometry.tokens = file.cells;
   geometry.head_dim = dim;
+  KVCS_TRY(check_row_values(geometry));
   return geometry;
 }
 

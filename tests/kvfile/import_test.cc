@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "kvfile/export.h"
 #include "kvfile/support.h"
 #include "kvfile/verify.h"
 #include "support/temp_dir.h"
@@ -226,4 +227,34 @@ TEST_CASE("import: what cannot be imported is refused by name", "[unit][kvfile]"
   CHECK(open_vllm_cache(data_path("import/vllm"), 3).code() == Code::kInvalid);
   CHECK(open_vllm_cache(data_path("import/hf"), 2).code() == Code::kInvalid);
   CHECK(open_vllm_cache(dir.file("none"), 2).code() == Code::kNotFound);
+}
+
+TEST_CASE("import, export: rows wider than memory is kept for are refused with the limit",
+          "[unit][kvfile]") {
+  TempDir dir;
+  // One token of 16,385 heads: a small file whose 256 rows would not be.
+  const auto write_wide = [&](uint64_t heads) {
+    REQUIRE(write_sample(dir.file("wide.kv"), Dtype::kF16, {1, heads, 1, 2}).ok());
+    Sidecar sidecar = describe_header((*KvFile::open(dir.file("wide.kv")))->header());
+    sidecar.tokens = {7};
+    REQUIRE(write_sidecar(dir.file("wide.kv"), sidecar).ok());
+    return export_safetensors({.input = dir.file("wide.kv"), .output = dir.file("wide.st")});
+  };
+  const auto to_llama = [&] {
+    return export_llama(
+        {.input = dir.file("wide.kv"), .output = dir.file("wide.bin"), .rope = RopePairing::kNeox});
+  };
+  REQUIRE(write_wide(kRowValuesMax / 2).ok());
+  CHECK(to_llama().ok());
+  CHECK(import_to(**open_hf_cache(dir.file("wide.st")), dir.file("back.kv")).ok());
+  CHECK(open_llama(dir.file("wide.bin"),
+                   {.kv_heads = kRowValuesMax / 2, .head_dim = 2, .rope = RopeOrder::kNeox})
+            .ok());
+  REQUIRE(write_wide(kRowValuesMax / 2 + 1).ok());
+  for (const Status& status : {import_to(**open_hf_cache(dir.file("wide.st")), dir.file("none.kv")),
+                               to_llama().status()}) {
+    CHECK(status.code() == Code::kInvalid);
+    CHECK(status.message().find("over the limit of 16384") != std::string::npos);
+  }
+  CHECK_FALSE(std::filesystem::exists(dir.file("none.kv")));
 }
