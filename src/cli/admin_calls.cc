@@ -102,11 +102,11 @@ int show_object(Console& console, const Result<Json>& object) {
     console.print_json(*object);
     return kExitOk;
   }
-  std::vector<std::vector<std::string>> rows = {{"MEMBER", "VALUE"}};
+  std::vector<std::pair<std::string, std::string>> fields;
   for (const auto& [name, unused] : (*object).items()) {
-    rows.push_back({printable(name), shown(*object, name)});
+    fields.emplace_back(printable(name), shown(*object, name));
   }
-  console.print_table(rows);
+  console.print_fields(fields);
   return kExitOk;
 }
 

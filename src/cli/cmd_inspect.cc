@@ -77,7 +77,7 @@ void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidec
   const kvfile::KvHeader& header = file.header();
   const double per_token = static_cast<double>(header.file_bytes - header.data_start) /
                            static_cast<double>(header.tokens);
-  std::vector<std::vector<std::string>> rows = {
+  std::vector<std::pair<std::string, std::string>> fields = {
       {"file", printable(file.path())},
       {"size",
        format_bytes(header.file_bytes) + " (" + format_decimal(per_token, 0) + " B per token)"},
@@ -91,20 +91,21 @@ void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidec
       {"per layer", format_bytes(part_bytes(header, 'k', 0)) + " keys, " +
                         format_bytes(part_bytes(header, 'v', 0)) + " values"}};
   if (sidecar) {
-    rows.push_back({"model", printable(sidecar->model_name, 100)});
-    rows.push_back({"context", (sidecar->prompt ? format_bytes(sidecar->prompt->size()) + " text"
-                                                : std::string("no text")) +
-                                   ", " +
-                                   (sidecar->tokens ? std::to_string(sidecar->tokens->size())
-                                                    : std::string("no")) +
-                                   " token ids"});
+    fields.emplace_back("model", printable(sidecar->model_name, 100));
+    fields.emplace_back(
+        "context",
+        (sidecar->prompt ? format_bytes(sidecar->prompt->size()) + " text"
+                         : std::string("no text")) +
+            ", " + (sidecar->tokens ? std::to_string(sidecar->tokens->size()) : std::string("no")) +
+            " token ids");
   }
   for (const auto& [key, value] : header.metadata) {
-    rows.push_back({printable(key, 60), printable(value, kMetadataShownBytes)});
+    fields.emplace_back(printable(key, 60), printable(value, kMetadataShownBytes));
   }
-  console.print_table(rows);
+  console.print_fields(fields);
   if (stats.empty()) return;
-  rows = {{"part", "size", "min", "max", "mean", "deviation", "zeros", "not finite"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"part", "size", "min", "max", "mean", "deviation", "zeros", "not finite"}};
   for (uint64_t i = 0; i < header.layers; i++) {
     rows.push_back(stats_row("k_" + std::to_string(i), part_bytes(header, 'k', i), stats[i].keys));
     rows.push_back(

@@ -91,8 +91,10 @@ class Console final {
   void note(std::string_view line);    // Progress and advice; nothing when quiet or --json.
   // The failure, as text or as {"error","code"} with --json. Returns kExitFailed.
   int fail(const Status& status);
-  // Aligned columns; the first row is the heading.
+  // Aligned columns, those of numbers to the right; the first row is the heading.
   void print_table(const std::vector<std::vector<std::string>>& rows);
+  // Names and what they are, one a line.
+  void print_fields(const std::vector<std::pair<std::string, std::string>>& fields);
   std::string bold(std::string_view text) const;
   std::string red(std::string_view text) const;
   std::string green(std::string_view text) const;

@@ -73,6 +73,31 @@ size_t width_of(std::string_view text) {
   return static_cast<size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
+
+// "-12.5", "1.00 MB", "93 %": a number, alone or with a unit behind it.
+bool is_quantity(std::string_view text) {
+  const size_t space = text.find(' ');
+  const std::string_view number = text.substr(0, space);
+  if (number == "inf") return true;
+  if (number.empty() || number.find_first_of("0123456789") == std::string_view::npos) return false;
+  if (number.find_first_not_of("0123456789.+-e%x$") != std::string_view::npos) return false;
+  // No date ("2026-11-25") and no version.
+  return std::count(number.begin() + 1, number.end(), '-') <= 1 &&
+         std::count(number.begin(), number.end(), '.') <= 1 &&
+         (space == std::string_view::npos || text.find(' ', space + 1) == std::string_view::npos);
+}
+
+// Whether every cell under the heading is a quantity or says that there is none.
+bool is_numeric(const std::vector<std::vector<std::string>>& rows, size_t column) {
+  bool any = false;
+  for (size_t r = 1; r < rows.size(); r++) {
+    const std::string_view cell = column < rows[r].size() ? rows[r][column] : std::string_view();
+    if (cell.empty() || cell == "-") continue;
+    if (!is_quantity(cell)) return false;
+    any = true;
+  }
+  return any;
+}
 }  // namespace
 
 void Console::print_table(const std::vector<std::vector<std::string>>& rows) {
@@ -81,13 +106,25 @@ void Console::print_table(const std::vector<std::vector<std::string>>& rows) {
     widths.resize(std::max(widths.size(), row.size()));
     for (size_t i = 0; i < row.size(); i++) widths[i] = std::max(widths[i], width_of(row[i]));
   }
+  std::vector<bool> numeric(widths.size());
+  for (size_t i = 0; i < widths.size(); i++) numeric[i] = is_numeric(rows, i);
   for (size_t r = 0; r < rows.size(); r++) {
     std::string line;
     for (size_t i = 0; i < rows[r].size(); i++) {
-      line += rows[r][i];
-      if (i + 1 < rows[r].size()) line.append(widths[i] - width_of(rows[r][i]) + 2, ' ');
+      const std::string gap(widths[i] - width_of(rows[r][i]), ' ');
+      if (i > 0) line += "  ";
+      line += numeric[i] ? gap + rows[r][i] : rows[r][i] + gap;
     }
+    line.erase(line.find_last_not_of(' ') + 1);
     print(r == 0 ? bold(line) : line);
+  }
+}
+
+void Console::print_fields(const std::vector<std::pair<std::string, std::string>>& fields) {
+  size_t width = 0;
+  for (const auto& [name, value] : fields) width = std::max(width, width_of(name));
+  for (const auto& [name, value] : fields) {
+    print(bold(name) + std::string(width - width_of(name) + 2, ' ') + value);
   }
 }
 
