@@ -120,7 +120,10 @@ class SourceFile;  // source_file.h
 // An open .kv file with its header parsed; nothing else is read until asked for.
 class KvFile final {
  public:
+  // NotFound; Invalid, naming the file, when its header is refused.
   static Result<std::unique_ptr<KvFile>> open(const std::string& path);
+  // The same of a file that is open; why its header is refused does not name it.
+  static Result<std::unique_ptr<KvFile>> from_source(std::unique_ptr<SourceFile> source);
   ~KvFile();
   KvFile(const KvFile&) = delete;
   KvFile& operator=(const KvFile&) = delete;

@@ -217,18 +217,38 @@ std::string event_json(const QuantizeOptions& options, const QuantizeReport& rep
   return out + "\n}";
 }
 
-Status check_gates(const QuantizeOptions& options, const CompareReport& errors) {
-  char line[160];
-  if (options.min_snr_db && errors.snr_min_db < *options.min_snr_db) {
-    std::snprintf(line, sizeof line, "the worst SNR is %.2f dB, the gate is %.2f dB",
-                  errors.snr_min_db, *options.min_snr_db);
-    return invalid(line).with_reason("gate_failed");
+// What did not pass, where, and what would.
+Status gate_fault(const QuantizeOptions& options, const std::string& found,
+                  const std::string& where) {
+  std::string advice = "; nothing was written, ";
+  if (options.scheme != Scheme::kInt8c && options.scheme != Scheme::kQ8) {
+    advice += "--scheme int8c loses less";
+  } else {
+    advice += "a looser gate would let it pass";
   }
-  if (options.max_attention_error && errors.attention_error_max &&
-      *errors.attention_error_max > *options.max_attention_error) {
-    std::snprintf(line, sizeof line, "the worst attention error is %.4f, the gate is %.4f",
-                  *errors.attention_error_max, *options.max_attention_error);
-    return invalid(line).with_reason("gate_failed");
+  return invalid(found + " (" + where + ")" + advice).with_reason("gate_failed");
+}
+
+Status check_gates(const QuantizeOptions& options, const CompareReport& errors) {
+  char found[160];
+  for (size_t i = 0; i < errors.layers.size(); i++) {
+    const LayerError& layer = errors.layers[i];
+    const double snr_db = std::min(layer.keys.snr_db, layer.values.snr_db);
+    if (options.min_snr_db && snr_db == errors.snr_min_db && snr_db < *options.min_snr_db) {
+      std::snprintf(found, sizeof found, "the worst SNR is %.2f dB, the gate is %.2f dB", snr_db,
+                    *options.min_snr_db);
+      const Part part = snr_db == layer.keys.snr_db ? Part::kKeys : Part::kValues;
+      return gate_fault(options, found, tensor_name(part, i));
+    }
+  }
+  for (size_t i = 0; i < errors.layers.size(); i++) {
+    const std::optional<double>& error = errors.layers[i].attention_error;
+    if (options.max_attention_error && error && error == errors.attention_error_max &&
+        *error > *options.max_attention_error) {
+      std::snprintf(found, sizeof found, "the worst attention error is %.3g, the gate is %.3g",
+                    *error, *options.max_attention_error);
+      return gate_fault(options, found, "layer " + std::to_string(i));
+    }
   }
   return ok();
 }

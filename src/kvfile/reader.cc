@@ -30,12 +30,18 @@ Result<KvHeader> read_safetensors(const ReadSource& source, uint64_t file_bytes)
 KvFile::~KvFile() = default;
 
 Result<std::unique_ptr<KvFile>> KvFile::open(const std::string& path) {
+  auto file = from_source(KVCS_TRY(SourceFile::open(path)));
+  if (file.code() == Code::kInvalid) return std::move(file).status().with_context(printable(path));
+  return file;
+}
+
+Result<std::unique_ptr<KvFile>> KvFile::from_source(std::unique_ptr<SourceFile> source) {
   auto file = std::unique_ptr<KvFile>(new KvFile());
-  file->source_ = KVCS_TRY(SourceFile::open(path));
-  const SourceFile& source = *file->source_;
+  file->source_ = std::move(source);
+  const SourceFile& from = *file->source_;
   file->header_ = KVCS_TRY(read_header(
-      [&source](uint64_t offset, void* out, size_t n) { return source.read(offset, out, n); },
-      source.size_bytes()));
+      [&from](uint64_t offset, void* out, size_t n) { return from.read(offset, out, n); },
+      from.size_bytes()));
   return file;
 }
 

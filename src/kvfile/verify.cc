@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "kvfile/finite.h"
 #include "kvfile/hash_pipe.h"
+#include "kvfile/source_file.h"
 
 namespace kvcs::kvfile {
 namespace {
@@ -186,7 +187,13 @@ std::string_view verdict_name(Verdict verdict) {
 
 Result<VerifyReport> verify(const VerifyOptions& options) {
   VerifyReport report;
-  Result<std::unique_ptr<KvFile>> opened = KvFile::open(options.path);
+  // The caller prints the path before the verdict's reason.
+  Result<std::unique_ptr<SourceFile>> source = SourceFile::open(options.path);
+  if (source.code() == Code::kInvalid) {
+    refuse(report, Verdict::kMismatch, source.status().message());
+    return report;
+  }
+  Result<std::unique_ptr<KvFile>> opened = KvFile::from_source(KVCS_TRY(std::move(source)));
   if (opened.code() == Code::kInvalid) {
     refuse(report, Verdict::kMismatch, opened.status().message());
     return report;

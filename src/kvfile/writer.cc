@@ -19,6 +19,13 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+// A full disk is said without a path to callers of the server; here the user asks which.
+Status output_error(std::string_view what, const std::string& path, int error) {
+  Status status = io_error(what, path, error);
+  if (status.code() != Code::kUnavailable) return status;
+  return std::move(status).with_context(printable(path));
+}
+
 // The user's umask, which mkostemp ignores; reading it means setting it.
 mode_t allowed_mode() {
   const mode_t mask = ::umask(022);
@@ -48,7 +55,7 @@ Result<std::unique_ptr<AtomicFile>> AtomicFile::create(const std::string& path,
   file->path_ = path;
   std::string name = path + ".XXXXXX";
   file->fd_ = ::mkostemp(name.data(), O_CLOEXEC);
-  if (file->fd_ < 0) return io_error("cannot create", path, errno);
+  if (file->fd_ < 0) return output_error("cannot create", path, errno);
   file->temp_path_ = std::move(name);
   if (::fchmod(file->fd_, allowed_mode()) != 0) {
     return io_error("cannot set the mode of", file->temp_path_, errno);
@@ -66,7 +73,7 @@ Status AtomicFile::write(uint64_t offset, const void* data, size_t size_bytes) {
   while (size_bytes > 0) {
     const ssize_t n = ::pwrite(fd_, from, size_bytes, static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return io_error("cannot write", path_, errno);
+    if (n < 0) return output_error("cannot write", path_, errno);
     from += n;
     offset += static_cast<uint64_t>(n);
     size_bytes -= static_cast<size_t>(n);
@@ -92,7 +99,7 @@ Status AtomicFile::reserve(uint64_t size_bytes) {
   if (size_bytes == 0 || ::fallocate(fd_, 0, 0, static_cast<off_t>(size_bytes)) == 0) return ok();
   // Some file systems cannot reserve; the writes will tell.
   if (errno == EOPNOTSUPP || errno == ENOSYS) return ok();
-  return io_error("cannot reserve " + format_bytes(size_bytes) + " for", path_, errno);
+  return output_error("cannot reserve " + format_bytes(size_bytes) + " for", path_, errno);
 }
 
 void AtomicFile::start_writeback(uint64_t offset, uint64_t size_bytes) {
@@ -101,14 +108,14 @@ void AtomicFile::start_writeback(uint64_t offset, uint64_t size_bytes) {
 }
 
 Status AtomicFile::sync() {
-  if (::fsync(fd_) != 0) return io_error("cannot sync", path_, errno);
+  if (::fsync(fd_) != 0) return output_error("cannot sync", path_, errno);
   return ok();
 }
 
 Status AtomicFile::publish() {
   KVCS_TRY(sync());
   if (::rename(temp_path_.c_str(), path_.c_str()) != 0) {
-    return io_error("cannot rename the output to", path_, errno);
+    return output_error("cannot rename the output to", path_, errno);
   }
   published_ = true;
   const std::string folder = folder_of(path_);

@@ -1,0 +1,156 @@
+// Goal: nothing that goes wrong below the .kv commands leaves half a file, and inspect reads no
+// data. Method: the real binary on files made here; system calls that fail by order of the kernel.
+#include <catch2/catch.hpp>
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <sys/stat.h>
+
+#include <map>
+
+#include "base/json.h"
+#include "kvfile/support.h"
+#include "support/command.h"
+#include "support/temp_dir.h"
+
+using namespace kvcs;
+using namespace kvcs::kvfile;
+using namespace kvcs::test;
+
+namespace {
+
+// A folder with a cache, its quantised and packed forms, token ids and a text.
+class Desk {
+ public:
+  Desk() {
+    REQUIRE(write_sample(at("a.kv"), Dtype::kF16, {2, 2, 300, 64}).ok());
+    Sidecar sidecar = describe_header((*KvFile::open(at("a.kv")))->header());
+    sidecar.prompt = "one\ntwo";
+    sidecar.tokens.emplace();
+    std::string ids = "[0";
+    for (uint32_t id = 0; id < 300; id++) {
+      sidecar.tokens->push_back(id % 97);
+      if (id > 0) ids += "," + std::to_string(id % 97);
+    }
+    REQUIRE(write_sidecar(at("a.kv"), sidecar).ok());
+    write_bytes(at("ids.json"), ids + "]");
+    write_bytes(at("text.txt"), "one\ntwo");
+    std::filesystem::copy(data_path("llamacpp/v10-f16-fa-512.session.bin"), at("state.bin"));
+    must("quant a.kv --output q.kv");
+    must("pack a.kv --output a.kvz");
+    must("import state.bin --from llama --heads 2 --head-dim 64 --output i.kv");
+  }
+  std::string at(const std::string& name) const { return dir_.file(name); }
+  const std::string& folder() const { return dir_.path(); }
+  void must(const std::string& line) const {
+    const CommandRun run = run_line(folder(), line);
+    INFO(line << "\n" << run.out << run.error);
+    REQUIRE(run.code == 0);
+  }
+  // Name and content of every file.
+  std::map<std::string, std::string> files() const {
+    std::map<std::string, std::string> all;
+    for (const auto& entry : std::filesystem::directory_iterator(folder())) {
+      if (entry.is_regular_file()) all[entry.path().filename()] = read_bytes(entry.path());
+    }
+    return all;
+  }
+
+ private:
+  TempDir dir_;
+};
+
+Json json_of(const CommandRun& run) {
+  const Result<Json> json = parse_json(run.out);
+  INFO(run.out << run.error);
+  REQUIRE(json.ok());
+  return *json;
+}
+
+// Every command that reads a file and makes another, with the file it reads.
+struct Maker {
+  std::string line, input;
+};
+const Maker kMakers[] = {
+    {"quant a.kv --scheme int8c --output o.kv", "a.kv"},
+    {"quant --input a.kv --target-dtype F16 --output o.kv", "a.kv"},
+    {"quant a.kv --scheme int4c --output o.kv --verify", "a.kv"},
+    {"dequant q.kv --dtype F16 --output o.kv", "q.kv"},
+    {"pack a.kv --output o.kv", "a.kv"},
+    {"unpack a.kvz --output o.kv", "a.kvz"},
+    {"slice a.kv --tokens 0:256 --layers 0:1 --output o.kv", "a.kv"},
+    {"import state.bin --from llama --heads 2 --head-dim 64 --output o.kv", "state.bin"},
+    {"export i.kv --to llama --output o.kv", "i.kv"},
+    {"export a.kv --to safetensors --output o.kv", "a.kv"},
+};
+// And those that only read.
+const Maker kReaders[] = {
+    {"verify a.kv", "a.kv"},
+    {"compare a.kv q.kv", "a.kv"},
+    {"inspect a.kv --stats", "a.kv"},
+};
+
+// A header that promises `geometry`, and a hole for all of its data.
+void write_hole(const std::string& path, Geometry geometry) {
+  auto header = make_header(layout_tensors(Scheme::kPlain, Dtype::kF16, geometry), {});
+  REQUIRE(header.ok());
+  write_bytes(path, dump_header(*header));
+  std::filesystem::resize_file(path, header->file_bytes);
+}
+
+}  // namespace
+
+TEST_CASE("toolbox: inspect reads the header alone", "[e2e][kvfile][toolbox]") {
+  TempDir dir;
+  // 512 GiB, of which only the first kilobyte lies on the disk.
+  write_hole(dir.file("huge.kv"), {2, 8, 64 << 20, 128});
+  const CommandRun run = run_line(dir.path(), "inspect huge.kv --json", {reads_fail()});
+  INFO(run.error);
+  CHECK(run.code == 0);
+  CHECK(json_of(run)["tokens"] == 64 << 20);
+  CHECK(run_line(dir.path(), "inspect huge.kv --stats", {reads_fail()}).code == 1);
+}
+
+TEST_CASE("toolbox: a read error is named and leaves no output", "[e2e][fault][kvfile][toolbox]") {
+  const Desk desk;
+  const auto before = desk.files();
+  const auto fails = [&](const Maker& maker) {
+    INFO(maker.line);
+    const CommandRun run = run_line(desk.folder(), maker.line, {reads_fail()});
+    INFO(run.error);
+    CHECK(run.code == 1);
+    // The sidecar may be the first of its files that is read.
+    CHECK(run.error.find("cannot read " + maker.input) != std::string::npos);
+    CHECK(run.error.find("Input/output error") != std::string::npos);
+    CHECK(desk.files() == before);
+  };
+  for (const Maker& maker : kMakers) fails(maker);
+  for (const Maker& reader : kReaders) fails(reader);
+}
+
+TEST_CASE("toolbox: a full disk is named and leaves the old output",
+          "[e2e][fault][kvfile][toolbox]") {
+  const Desk desk;
+  write_bytes(desk.at("o.kv"), "old");
+  write_bytes(desk.at("o.kv.json"), "old");
+  const auto before = desk.files();
+  for (const SyscallFault& fault : {reserving_fails(), writes_fail(), syncs_fail()}) {
+    for (const Maker& maker : kMakers) {
+      INFO(maker.line << ", system call " << fault.number);
+      const CommandRun run = run_line(desk.folder(), maker.line, {fault});
+      // Not every command reserves.
+      if (run.code == 0 && fault.number == reserving_fails().number) {
+        write_bytes(desk.at("o.kv"), "old");
+        write_bytes(desk.at("o.kv.json"), "old");
+        std::filesystem::remove(desk.at("o.kv.quant-event.json"));
+        continue;
+      }
+      INFO(run.error);
+      CHECK(run.code == 1);
+      CHECK(run.error.find("o.kv") != std::string::npos);
+      CHECK(run.error.find(fault.error == ENOSPC
+                               ? "o.kv: The disk is full; free space and try again"
+                               : "Input/output error") != std::string::npos);
+      CHECK(desk.files() == before);
+    }
+  }
+}

@@ -1,0 +1,101 @@
+#include "support/command.h"
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "support/daemon.h"
+#include "support/temp_dir.h"
+
+namespace kvcs::test {
+namespace {
+
+constexpr uint32_t kLargeBytes = 4096;
+
+// In the child, after fork: nothing here allocates.
+bool install_fault(const SyscallFault& fault) {
+  const auto number = static_cast<uint32_t>(offsetof(seccomp_data, nr));
+  const auto argument = static_cast<uint32_t>(
+      offsetof(seccomp_data, args) + static_cast<size_t>(fault.argument) * sizeof(uint64_t));
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(fault.number), 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, argument),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, fault.at_least, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<uint32_t>(fault.error)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  sock_fprog filter = {sizeof program / sizeof program[0], program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+std::string read_all(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+[[noreturn]] void become(const std::string& folder, char* const* argv, char* const* environment,
+                         int out, int error, const std::vector<SyscallFault>& faults) {
+  const int nothing = ::open("/dev/null", O_RDONLY);
+  ::dup2(nothing, STDIN_FILENO);
+  ::dup2(out, STDOUT_FILENO);
+  ::dup2(error, STDERR_FILENO);
+  bool ready = ::chdir(folder.c_str()) == 0;
+  for (const SyscallFault& fault : faults) ready = ready && install_fault(fault);
+  if (ready) ::execve(argv[0], argv, environment);
+  ::_exit(126);
+}
+
+}  // namespace
+
+SyscallFault reads_fail() {
+  return {SYS_pread64, 2, kLargeBytes, EIO};
+}
+SyscallFault reserving_fails() {
+  return {SYS_fallocate, 0, 0, ENOSPC};
+}
+SyscallFault writes_fail() {
+  return {SYS_pwrite64, 0, 0, ENOSPC};
+}
+SyscallFault syncs_fail() {
+  return {SYS_fsync, 0, 0, EIO};
+}
+
+CommandRun run_line(const std::string& folder, const std::string& line,
+                    const std::vector<SyscallFault>& faults) {
+  TempDir own;
+  const std::string out_path = own.file("out"), error_path = own.file("error");
+  std::vector<std::string> words = {std::filesystem::absolute(kvcs_binary()).string()};
+  std::istringstream in(line);
+  for (std::string word; in >> word;) words.push_back(word);
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  std::string home = "HOME=" + own.path(), data = "KVCS_DATA_DIR=" + own.file("data");
+  char* environment[] = {home.data(), data.data(), nullptr};
+  const int out = ::open(out_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  const int error = ::open(error_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  const pid_t pid = ::fork();
+  if (pid == 0) become(folder, argv.data(), environment, out, error, faults);
+  ::close(out);
+  ::close(error);
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_all(out_path),
+          read_all(error_path)};
+}
+
+}  // namespace kvcs::test

@@ -1,0 +1,32 @@
+// One run of the built binary: what it printed and how it ended, also when the kernel makes its
+// system calls fail.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace kvcs::test {
+
+// Calls of `number` whose argument `argument` is at least `at_least` fail with `error`.
+struct SyscallFault {
+  int number = 0;
+  int argument = 0;
+  uint32_t at_least = 0;
+  int error = 0;
+};
+// Reads of file data fail: what a dying disk does. Headers of small files still arrive.
+SyscallFault reads_fail();
+// No block is left: reserving, writing or syncing fails.
+SyscallFault reserving_fails();
+SyscallFault writes_fail();
+SyscallFault syncs_fail();
+
+struct CommandRun {
+  int code = -1;  // Or 128 + the signal that ended it.
+  std::string out, error;
+};
+// Runs `kvcs` with the words of `line` in `folder`; its environment names no server.
+CommandRun run_line(const std::string& folder, const std::string& line,
+                    const std::vector<SyscallFault>& faults = {});
+
+}  // namespace kvcs::test
