@@ -91,25 +91,43 @@ kvfile::PrefixLookup lookup_in(Database& db) {
   return lookup;
 }
 
-// Artifacts that stand next to the query among those that share `depth` blocks with it.
+// What the index proposes; real ids are compared before it becomes a hit.
+struct Candidate {
+  std::string artifact_id;
+  uint64_t common = 0;
+};
+
+// Ids at the start that both have, as bytes in the order of the numbers.
+uint64_t common_ids(std::string_view a, std::string_view b) {
+  const size_t n = std::min(a.size(), b.size());
+  const auto end = a.begin() + static_cast<ptrdiff_t>(n);
+  return static_cast<uint64_t>(std::mismatch(a.begin(), end, b.begin()).first - a.begin()) / 4;
+}
+
+// Artifacts that stand next to the query among those that share `depth` blocks with it. What they
+// have in common falls with the distance, so the first that adds nothing ends the walk.
 Status list_neighbours(Database& db, const PrefixPlace& place, size_t depth, size_t max,
-                       std::vector<std::string>& found) {
+                       std::vector<Candidate>& found) {
   const size_t at = depth * kPrefixBlock;
   const size_t count = std::min<size_t>(kPrefixBlock, place.ids.size() - at);
+  const std::string wanted = search_rows::ids_bytes(place.ids.data() + at, count);
   // Above the longest run, those that share this block too were found below.
   const char* const after = depth == place.blocks()
-                                ? "SELECT artifact_id FROM artifact_blocks WHERE prefix_id = ? "
-                                  "AND ids >= ? ORDER BY ids LIMIT ?"
-                                : "SELECT artifact_id FROM artifact_blocks WHERE prefix_id = ? "
-                                  "AND ids > ? ORDER BY ids LIMIT ?";
-  for (const char* const sql : {"SELECT artifact_id FROM artifact_blocks WHERE prefix_id = ? "
-                                "AND ids < ? ORDER BY ids DESC LIMIT ?",
+                                ? "SELECT ids, artifact_id FROM artifact_blocks "
+                                  "WHERE prefix_id = ? AND ids >= ? ORDER BY ids LIMIT ?"
+                                : "SELECT ids, artifact_id FROM artifact_blocks "
+                                  "WHERE prefix_id = ? AND ids > ? ORDER BY ids LIMIT ?";
+  for (const char* const sql : {"SELECT ids, artifact_id FROM artifact_blocks "
+                                "WHERE prefix_id = ? AND ids < ? ORDER BY ids DESC LIMIT ?",
                                 after}) {
     auto s = KVCS_TRY(db.prepare(sql));
-    s.bind_bytes(1, search_rows::key_of(place.chain[depth]));
-    s.bind_bytes(2, search_rows::ids_bytes(place.ids.data() + at, count));
+    s.bind_bytes(1, search_rows::key_of(place.chain[depth])).bind_bytes(2, wanted);
     s.bind(3, static_cast<int64_t>(max));
-    while (KVCS_TRY(s.step())) found.push_back(s.text(0));
+    while (KVCS_TRY(s.step())) {
+      const uint64_t common = at + common_ids(s.bytes(0), wanted);
+      if (common <= place.added_ids) break;
+      found.push_back({s.text(1), common});
+    }
   }
   return ok();
 }
@@ -126,11 +144,9 @@ Result<uint64_t> compare_ids(Database& db, const std::string& artifact_id, int k
     const std::string stored = s.bytes(0);
     const size_t count = std::min<size_t>(kPrefixBlock, query.size() - common);
     const std::string wanted = search_rows::ids_bytes(query.data() + common, count);
-    const size_t n = std::min(stored.size(), wanted.size());
-    const auto end = wanted.begin() + static_cast<ptrdiff_t>(n);
-    const auto stop = std::mismatch(wanted.begin(), end, stored.begin()).first;
-    common += static_cast<uint64_t>(stop - wanted.begin()) / 4;
-    if (stop != wanted.end() || n < kPrefixBlock * 4) break;
+    const uint64_t shared = common_ids(stored, wanted);
+    common += shared;
+    if (shared < kPrefixBlock) break;
   }
   return common;
 }
@@ -139,12 +155,15 @@ Status collect(Database& db, const PrefixQuery& query, const Root& root, const P
                std::vector<PrefixHit>& hits) {
   const size_t limit = query.limit;
   const int kind = query.of_text ? search_rows::kTextKind : search_rows::kTokenKind;
-  std::vector<std::string> near;
+  std::vector<Candidate> near;
   // Those that share the longest run of blocks; then shorter ones, until there are enough.
   for (size_t depth = place.blocks() + 1; depth-- > 0 && near.size() < limit;) {
     KVCS_TRY(list_neighbours(db, place, depth, limit, near));
   }
-  for (const std::string& id : std::set<std::string>(near.begin(), near.end())) {
+  std::stable_sort(near.begin(), near.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.common > b.common; });
+  near.resize(std::min(near.size(), limit));
+  for (const auto& [id, proposed] : near) {
     const uint64_t common = KVCS_TRY(compare_ids(db, id, kind, place.ids));
     if (common <= place.added_ids) continue;
     PrefixHit hit;
