@@ -156,6 +156,39 @@ TEST_CASE("quantize: int8 gives kvcdn's golden codes, layout, sidecar and event"
   CHECK(event.find("+00:00\"\n}") != std::string::npos);
 }
 
+TEST_CASE(
+    "quantize: int8 codes and scales follow the recipe to the bit for every dtype and odd size",
+    "[unit][kvfile]") {
+  TempDir dir;
+  for (const Dtype dtype : {Dtype::kF16, Dtype::kBf16, Dtype::kF32}) {
+    REQUIRE(write_sample(dir.file("a.kv"), dtype, {2, 3, 37, 24}, 11).ok());
+    REQUIRE(run(dir.file("a.kv"), dir.file("q.kv"), Scheme::kInt8).ok());
+    const auto a = KvFile::open(dir.file("a.kv")), q = KvFile::open(dir.file("q.kv"));
+    REQUIRE((a.ok() && q.ok()));
+    for (const char* name : {"k_0", "v_0", "k_1", "v_1"}) {
+      const Part part = name[0] == 'k' ? Part::kKeys : Part::kValues;
+      const std::vector<float> x = values_of(**a, part, static_cast<uint64_t>(name[2] - '0'));
+      float scale = 1e-12F;
+      for (const float value : x) scale = std::max(scale, std::fabs(value));
+      std::string codes;
+      for (const float value : x) {
+        const float unit = value / scale;
+        const float step = unit * 127.0F;
+        const float code = std::clamp(std::round(step), -127.0F, 127.0F) + 128.0F;
+        codes += static_cast<char>(static_cast<uint8_t>(code));
+      }
+      std::string stored(codes.size(), '\0');
+      REQUIRE((*q)->read(*(*q)->header().find(std::string(name) + "_q"), 0, stored.data(),
+                         stored.size())
+                  .ok());
+      CHECK(stored == codes);
+      float stored_scale = 0;
+      REQUIRE((*q)->read(*(*q)->header().find(std::string(name) + "_s"), 0, &stored_scale, 4).ok());
+      CHECK(std::memcmp(&stored_scale, &scale, 4) == 0);
+    }
+  }
+}
+
 TEST_CASE("quantize: all zeros and huge values have a usable scale in every scheme",
           "[unit][kvfile]") {
   TempDir dir;
