@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "base/crypto.h"
 #include "gateway/sigv4.h"
 
 namespace kvcs::gateway {
@@ -52,6 +53,7 @@ Status sign_aws(const AuthRule& rule, const AccessCredential& credential, int64_
   if (!credential.session_token.empty()) {
     KVCS_TRY(add_secret_header(request, "x-amz-security-token", credential.session_token.reveal()));
   }
+  if (service == "s3") request.set_header("x-amz-content-sha256", sha256_hex(request.body));
   SigV4Request to_sign{request.method, request.path, request.query, {}, request.body};
   to_sign.headers.emplace_back("host", request.origin.substr(request.origin.find("//") + 2));
   for (const auto& header : request.headers) {

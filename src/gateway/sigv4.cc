@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
 
-std::string canonical_path(std::string_view path) {
+// S3 alone takes the path as it goes on the wire; elsewhere it is encoded once more.
+std::string canonical_path(std::string_view path, std::string_view service) {
+  if (service == "s3") return path.empty() ? "/" : std::string(path);
   std::string out;
   for (const std::string_view segment : split(path.empty() ? "/" : path, '/')) {
     if (!out.empty() || segment.data() != path.data()) out += '/';
@@ -72,8 +74,9 @@ std::string sigv4_authorization(const SigV4Request& request, const SigV4Scope& s
     canonical_headers += headers[i].first + ":" + headers[i].second + "\n";
     signed_names += (signed_names.empty() ? "" : ";") + headers[i].first;
   }
-  const std::string canonical = std::string(request.method) + "\n" + canonical_path(request.path) +
-                                "\n" + canonical_query(request) + "\n" + canonical_headers + "\n" +
+  const std::string canonical = std::string(request.method) + "\n" +
+                                canonical_path(request.path, scope.service) + "\n" +
+                                canonical_query(request) + "\n" + canonical_headers + "\n" +
                                 signed_names + "\n" + sha256_hex(request.body);
   const std::string_view day = scope.time.substr(0, 8);
   const std::string credential_scope = std::string(day) + "/" + std::string(scope.region) + "/" +

@@ -11,7 +11,8 @@ namespace kvcs::gateway {
 
 struct SigV4Request {
   std::string_view method;
-  std::string_view path;  // As it goes on the wire; every byte of it is encoded once more, "/" not.
+  // As it goes on the wire. But for S3 every byte of it is encoded once more, "/" not.
+  std::string_view path;
   std::vector<std::pair<std::string, std::string>> query;    // Decoded.
   std::vector<std::pair<std::string, std::string>> headers;  // All are signed; host among them.
   std::string_view body;

@@ -32,7 +32,12 @@ std::string header(const OutboundRequest& out, std::string_view name) {
 
 }  // namespace
 
+// The header cases of AWS's own suite, github.com/awslabs/aws-c-auth, tests/aws-signing-test-suite/
+// v4/<name>/header-signed-request.txt; the form without content-length is of the suite before it,
+// which AWS published as aws-sig-v4-test-suite.zip.
 TEST_CASE("sigv4: the published vectors come out", "[unit][gateway]") {
+  constexpr const char* kFormHash =
+      "9095672bbd1f56dfc5b65f3e153adc8731a4a654192329106275f4c7b24d0b6e";
   struct Row {
     const char* name;
     const char* method;
@@ -120,6 +125,77 @@ TEST_CASE("sigv4: the published vectors come out", "[unit][gateway]") {
        {{"Content-Type", "application/x-www-form-urlencoded"}},
        "Param1=value1",
        "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"},
+      {"post-x-www-form-urlencoded, with the body's hash",
+       "POST",
+       "/",
+       {},
+       {{"Content-Type", "application/x-www-form-urlencoded"},
+        {"Content-Length", "13"},
+        {"x-amz-content-sha256", kFormHash}},
+       "Param1=value1",
+       "d3875051da38690788ef43de4db0d8f280229d82040bfac253562e56c3f20e0b"},
+      {"post-x-www-form-urlencoded-parameters",
+       "POST",
+       "/",
+       {},
+       {{"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"},
+        {"Content-Length", "13"},
+        {"x-amz-content-sha256", kFormHash}},
+       "Param1=value1",
+       "328d1b9eaadca9f5818ef05e8392801e091653bafec24fcab71e7344e7f51422"},
+      {"get-vanilla-empty-query-key",
+       "GET",
+       "/",
+       {{"Param1", "value1"}},
+       {},
+       "",
+       "a67d582fa61cc504c4bae71f336f98b97f1ea3c7a6bfe1b6e45aec72011b9aeb"},
+      {"get-vanilla-query-order-encoded",
+       "GET",
+       "/",
+       {{"Param-3", "Value3"}, {"Param", "Value2"}, {"\u1234", "Value1"}},
+       {},
+       "",
+       "371d3713e185cc334048618a97f809c9ffe339c62934c032af5a0e595648fcac"},
+      {"get-header-key-duplicate",
+       "GET",
+       "/",
+       {},
+       {{"My-Header1", "value2"}, {"My-Header1", "value2"}, {"My-Header1", "value1"}},
+       "",
+       "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea"},
+      {"get-header-value-order",
+       "GET",
+       "/",
+       {},
+       {{"My-Header1", "value4"},
+        {"My-Header1", "value1"},
+        {"My-Header1", "value3"},
+        {"My-Header1", "value2"}},
+       "",
+       "08c7e5a9acfcfeb3ab6b2185e75ce8b1deb5e634ec47601a50643f830c755c01"},
+      {"get-vanilla-with-session-token",
+       "GET",
+       "/",
+       {},
+       {{"X-Amz-Security-Token",
+         "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf194267"}},
+       "",
+       "07ec1639c89043aa0e3e2de82b96708f198cceab042d4a97044c66dd9f74e7f8"},
+      {"post-sts-header-before",
+       "POST",
+       "/",
+       {},
+       {{"X-Amz-Security-Token",
+         "AQoDYXdzEPT//////////"
+         "wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpS"
+         "PfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/"
+         "kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDY"
+         "wT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+"
+         "scqK"
+         "mlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA=="}},
+       "",
+       "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead"},
   };
   for (const Row& row : rows) {
     INFO(row.name);
@@ -130,6 +206,53 @@ TEST_CASE("sigv4: the published vectors come out", "[unit][gateway]") {
         sigv4_authorization(to_sign, {"us-east-1", "service", kTime}, kKeyId, kSecretKey);
     CHECK(made.find(std::string("Signature=") + row.signature) != std::string::npos);
   }
+}
+
+// IAM User Guide, "Create a signed request", and S3 API Reference, "Authenticating requests: using
+// the Authorization header".
+TEST_CASE("sigv4: the examples of AWS's documentation come out", "[unit][gateway]") {
+  const std::string users =
+      sigv4_authorization({"GET",
+                           "/",
+                           {{"Action", "ListUsers"}, {"Version", "2010-05-08"}},
+                           {{"content-type", "application/x-www-form-urlencoded; charset=utf-8"},
+                            {"host", "iam.amazonaws.com"},
+                            {"x-amz-date", kTime}},
+                           ""},
+                          {"us-east-1", "iam", kTime}, kKeyId, kSecretKey);
+  CHECK(users ==
+        "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/iam/aws4_request, "
+        "SignedHeaders=content-type;host;x-amz-date, "
+        "Signature=5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7");
+  const Secret key_id("AKIAIOSFODNN7EXAMPLE"), key("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+  const std::string object =
+      sigv4_authorization({"GET",
+                           "/test.txt",
+                           {},
+                           {{"host", "examplebucket.s3.amazonaws.com"},
+                            {"range", "bytes=0-9"},
+                            {"x-amz-content-sha256",
+                             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+                            {"x-amz-date", "20130524T000000Z"}},
+                           ""},
+                          {"us-east-1", "s3", "20130524T000000Z"}, key_id, key);
+  CHECK(object.ends_with(
+      "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"));
+  // The object of the PUT example is test$file.text, encoded once.
+  const std::string put =
+      sigv4_authorization({"PUT",
+                           "/test%24file.text",
+                           {},
+                           {{"date", "Fri, 24 May 2013 00:00:00 GMT"},
+                            {"host", "examplebucket.s3.amazonaws.com"},
+                            {"x-amz-content-sha256",
+                             "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"},
+                            {"x-amz-date", "20130524T000000Z"},
+                            {"x-amz-storage-class", "REDUCED_REDUNDANCY"}},
+                           "Welcome to Amazon S3."},
+                          {"us-east-1", "s3", "20130524T000000Z"}, key_id, key);
+  CHECK(
+      put.ends_with("Signature=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"));
 }
 
 TEST_CASE("sigv4: the header names what was signed", "[unit][gateway]") {
@@ -202,6 +325,13 @@ TEST_CASE("outbound auth: AWS signs host, date and session token", "[unit][gatew
   CHECK(header(out, "authorization")
             .find("20150830/us-east-1/ses/aws4_request, "
                   "SignedHeaders=host;x-amz-date;x-amz-security-token, ") != std::string::npos);
+  CHECK(header(out, "x-amz-content-sha256").empty());
+  // S3 wants the body's hash as a header, too.
+  const AuthRule s3{AuthType::kAwsSigV4, "", "", "", "s3"};
+  REQUIRE(apply_auth(s3, credential, 1'440'938'160'000, out).ok());
+  CHECK(header(out, "x-amz-content-sha256") ==
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  CHECK(header(out, "authorization").find(";x-amz-content-sha256;") != std::string::npos);
   credential.meta.clear();
   CHECK(apply_auth(rule, credential, 0, out).reason() == "CONFIG_MISSING");
 }
