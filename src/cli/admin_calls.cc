@@ -2,7 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <iostream>
+#include <iterator>
+
 #include "base/bytes.h"
+#include "kvfile/kvfile.h"
 
 namespace kvcs::cli {
 namespace {
@@ -139,6 +143,14 @@ int show_done(Console& console, const Status& done, std::string_view note) {
     console.note(note);
   }
   return kExitOk;
+}
+
+Result<std::string> read_input(const std::string& path, uint64_t bytes_max) {
+  if (path != "-") return kvfile::read_small_file(path, bytes_max);
+  std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  if (text.size() <= bytes_max) return text;
+  return too_large("stdin has " + std::to_string(text.size()) + " bytes; the limit is " +
+                   std::to_string(bytes_max) + ".");
 }
 
 std::string segment(const Invocation& in, std::string_view argument) {

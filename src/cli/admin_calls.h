@@ -51,6 +51,8 @@ int show_list(Console& console, const Result<Json>& list, const std::vector<Colu
               std::string_view when_empty);
 int show_done(Console& console, const Status& done, std::string_view note);
 
+// A file's bytes, or all of stdin for "-". TooLarge past the limit.
+Result<std::string> read_input(const std::string& path, uint64_t bytes_max);
 // One word as a path segment.
 std::string segment(const Invocation& in, std::string_view argument);
 

@@ -1,4 +1,4 @@
-// admin usage, admin prices, admin provider and admin audit: what the AI gateway does and costs.
+// admin usage, prices, provider, jobs and audit: what the daemon does and what models cost.
 #include <nlohmann/json.hpp>
 
 #include <cstdlib>
@@ -394,6 +394,34 @@ int run_audit_verify(const Invocation&, Console& console) {
   return code == kExitOk && !(*answer).value("ok", false) ? int{kExitFailed} : code;
 }
 
+int run_jobs(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  if (const auto job = in.optional_text("run")) {
+    const std::string path = "/admin/jobs/" + segment(in, "run") + "/run";
+    return show_done(console, api.call("POST", path, Json::object()).status(),
+                     "Started " + printable(*job, 80) + ".");
+  }
+  const auto answer = api.call("GET", "/admin/jobs");
+  if (!answer.ok()) return console.fail(answer.status());
+  return show_list(console, (*answer).value("jobs", Json::array()),
+                   {{"JOB", "job"},
+                    {"SCHEDULE (UTC)", "schedule"},
+                    {"RUNNING", "running"},
+                    {"LAST STARTED", "last_started_at"},
+                    {"LAST RESULT", "last_result"},
+                    {"NEXT", "next_at"},
+                    {"FAILURES", "failures"}},
+                   "No jobs.");
+}
+
+Command jobs_command() {
+  return {.name = "admin jobs",
+          .summary = "List scheduled jobs with their last and next runs, or start one.",
+          .options = {{.name = "--run", .help = "Start this one now.", .value_name = "JOB"}},
+          .examples = {{"kvcs admin jobs", ""}, {"kvcs admin jobs --run autoresearch", ""}},
+          .run = run_jobs};
+}
+
 Command usage_command() {
   return {.name = "admin usage",
           .summary = "Sum what was used by day, model, user, key, provider or organization.",
@@ -423,6 +451,7 @@ std::vector<Command> admin_ai_commands() {
        {price_commands(), provider_commands(), credential_commands(provider), request_commands()}) {
     for (Command& command : part) all.push_back(std::move(command));
   }
+  all.push_back(jobs_command());
   all.push_back({.name = "admin audit verify",
                  .summary = "Walk the audit's hash chain; exit code 1 when it is broken.",
                  .examples = {{"kvcs admin audit verify", ""}},

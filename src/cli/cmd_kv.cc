@@ -1,9 +1,6 @@
 // kv get, put, delete, list, export and import: the key-value store of a running daemon.
 #include <nlohmann/json.hpp>
 
-#include <iostream>
-#include <iterator>
-
 #include "base/bytes.h"
 #include "cli/admin_calls.h"
 #include "cli/commands.h"
@@ -42,15 +39,6 @@ int run_get(const Invocation& in, Console& console) {
   if (!bytes.ok()) return console.fail(bytes.status());
   console.write(*bytes);
   return kExitOk;
-}
-
-// A file's bytes, or all of stdin for "-".
-Result<std::string> read_input(const std::string& path, uint64_t bytes_max) {
-  if (path != "-") return kvfile::read_small_file(path, bytes_max);
-  std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-  if (text.size() <= bytes_max) return text;
-  return too_large("stdin has " + std::to_string(text.size()) + " bytes; the limit is " +
-                   std::to_string(bytes_max) + ".");
 }
 
 int run_put(const Invocation& in, Console& console) {

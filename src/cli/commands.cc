@@ -21,6 +21,8 @@ std::vector<Command> commands() {
   add(admin_commands());
   add(admin_ai_commands());
   add(prices_commands());
+  add(gateway_commands());
+  add(gateway_account_commands());
   add(kv_commands());
   add(import_commands());
   add(export_commands());
@@ -43,6 +45,12 @@ std::vector<CommandGroup> command_groups() {
       {"admin prices", "What models cost."},
       {"admin provider", "Where models live."},
       {"admin audit", "The record of every administrative write."},
+      {"gateway", "Set up the tool gateway and call through it."},
+      {"gateway provider", "APIs that can be called."},
+      {"gateway tenant", "Who may call."},
+      {"gateway token", "Tokens of a tenant's agents."},
+      {"gateway account", "Credentials of a tenant at a provider."},
+      {"gateway decision", "Proposals of the daily briefing."},
       {"prices", "Bring prices in from elsewhere."},
   };
 }

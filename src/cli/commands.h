@@ -12,17 +12,19 @@ std::vector<Command> artifact_commands();   // cmd_artifacts.cc: list, delete, q
 std::vector<Command> benchmark_commands();  // cmd_benchmark.cc
 std::vector<Command> download_commands();   // cmd_download.cc
 std::vector<Command> export_commands();     // cmd_export.cc
-std::vector<Command> import_commands();     // cmd_import.cc
-std::vector<Command> inspect_commands();    // cmd_inspect.cc
-std::vector<Command> pack_commands();       // cmd_pack.cc: pack, unpack
-std::vector<Command> kv_commands();         // cmd_kv.cc
-std::vector<Command> plot_commands();       // cmd_plot.cc
-std::vector<Command> prices_commands();     // cmd_prices.cc: prices import, admin prices import
-std::vector<Command> quant_commands();      // cmd_quant.cc: quant, dequant, compare
-std::vector<Command> search_commands();     // cmd_search.cc
-std::vector<Command> slice_commands();      // cmd_slice.cc
-std::vector<Command> upload_commands();     // cmd_upload.cc
-std::vector<Command> verify_commands();     // cmd_verify.cc
-std::vector<Command> version_commands();    // cmd_version.cc
+std::vector<Command> gateway_commands();    // cmd_gateway.cc: provider, tenant, token, call, …
+std::vector<Command> gateway_account_commands();  // cmd_gateway_account.cc
+std::vector<Command> import_commands();           // cmd_import.cc
+std::vector<Command> inspect_commands();          // cmd_inspect.cc
+std::vector<Command> pack_commands();             // cmd_pack.cc: pack, unpack
+std::vector<Command> kv_commands();               // cmd_kv.cc
+std::vector<Command> plot_commands();             // cmd_plot.cc
+std::vector<Command> prices_commands();   // cmd_prices.cc: prices import, admin prices import
+std::vector<Command> quant_commands();    // cmd_quant.cc: quant, dequant, compare
+std::vector<Command> search_commands();   // cmd_search.cc
+std::vector<Command> slice_commands();    // cmd_slice.cc
+std::vector<Command> upload_commands();   // cmd_upload.cc
+std::vector<Command> verify_commands();   // cmd_verify.cc
+std::vector<Command> version_commands();  // cmd_version.cc
 
 }  // namespace kvcs::cli

@@ -1,0 +1,386 @@
+// gateway provider, tenant, token, mode, briefing, decision and call: the tool gateway's set-up and
+// a call as an agent makes it. Accounts are in cmd_gateway_account.cc.
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+
+#include "base/bytes.h"
+#include "cli/admin_calls.h"
+#include "cli/commands.h"
+#include "cli/confirm.h"
+
+namespace kvcs::cli {
+namespace {
+
+constexpr uint64_t kRecordMaxBytes = 256u << 10;
+constexpr uint64_t kCallMaxBytes = 4u << 20;
+
+int run_read(Console& console, const std::string& path) {
+  ApiClient api(find_admin_settings());
+  return show_object(console, api.call("GET", path));
+}
+int run_send(Console& console, const char* method, const std::string& path, const Json& body) {
+  ApiClient api(find_admin_settings());
+  return show_object(console, api.call(method, path, body));
+}
+int run_remove(const Invocation& in, Console& console, const std::string& path,
+               const std::string& what) {
+  if (const auto exit = declined(in, console, "Remove " + what + "?")) return *exit;
+  ApiClient api(find_admin_settings());
+  return show_done(console, api.call("DELETE", path).status(), "Removed " + what + ".");
+}
+// A list that comes whole.
+int run_whole_list(Console& console, const std::string& path, const char* member,
+                   const std::vector<Column>& columns, const char* when_empty) {
+  ApiClient api(find_admin_settings());
+  const auto answer = api.call("GET", path);
+  if (!answer.ok()) return console.fail(answer.status());
+  return show_list(console, (*answer).value(member, Json::array()), columns, when_empty);
+}
+
+// The JSON object in a file, or on stdin for "-".
+Result<Json> read_record(const std::string& file, uint64_t bytes_max) {
+  const std::string text = KVCS_TRY(read_input(file, bytes_max));
+  Json record = KVCS_TRY(parse_json_exact(text));
+  if (!record.is_object()) return invalid(printable(file, 200) + ": must hold a JSON object.");
+  return record;
+}
+
+std::string provider_path(const Invocation& in) {
+  return "/admin/providers/" + segment(in, "provider");
+}
+std::string tenant_path(const Invocation& in, std::string_view rest = "") {
+  return "/admin/tenants/" + segment(in, "tenant") + std::string(rest);
+}
+
+const Option kProvider{.name = "PROVIDER", .help = "Its name: hubspot, slack, …", .required = true};
+const Option kTenant{.name = "TENANT", .help = "The tenant.", .required = true};
+
+int run_provider_set(const Invocation& in, Console& console) {
+  const Result<Json> record = read_record(in.text("file"), kRecordMaxBytes);
+  if (!record.ok()) return console.fail(record.status());
+  return run_send(console, "PUT", provider_path(in), *record);
+}
+
+std::vector<Command> provider_commands() {
+  return {
+      {.name = "gateway provider list",
+       .summary = "List the APIs that can be called.",
+       .examples = {{"kvcs gateway provider list", ""}},
+       .run =
+           [](const Invocation&, Console& console) {
+             return run_whole_list(console, "/admin/providers", "providers",
+                                   {{"PROVIDER", "provider"},
+                                    {"NAME", "display_name"},
+                                    {"AUTH", "auth_type"},
+                                    {"BASE URL", "base_url"},
+                                    {"OWN RECORD", "stored"}},
+                                   "No providers.");
+           }},
+      {.name = "gateway provider show",
+       .summary = "Show one provider, without its client secret.",
+       .options = {kProvider},
+       .examples = {{"kvcs gateway provider show hubspot", ""}},
+       .run = [](const auto& in, auto& out) { return run_read(out, provider_path(in)); }},
+      {.name = "gateway provider set",
+       .summary = "Add a provider, or change the catalogue's entry, by a JSON record.",
+       .options = {kProvider,
+                   {.name = "--file",
+                    .help = "The record; - is stdin, which keeps a client secret out of files.",
+                    .fallback = "-"}},
+       .examples = {{"kvcs gateway provider set hubspot < client.json",
+                     R"(With {"auth":{"client_id":"…","client_secret":"…"}}.)"}},
+       .run = run_provider_set},
+      {.name = "gateway provider remove",
+       .summary = "Remove what was set; a catalogue entry counts again.",
+       .options = {kProvider, yes_option()},
+       .examples = {{"kvcs gateway provider remove hubspot -y", ""}},
+       .run =
+           [](const Invocation& in, Console& console) {
+             return run_remove(in, console, provider_path(in),
+                               "the record of provider " + printable(in.text("provider"), 80));
+           }},
+  };
+}
+
+int run_tenant_add(const Invocation& in, Console& console) {
+  Json record = Json::object();
+  if (const auto name = in.optional_text("name")) record["name"] = *name;
+  if (const auto rate = in.optional_number("requests-per-minute")) {
+    record["limits"]["requests_per_minute"] = *rate;
+  }
+  return run_send(console, "PUT", tenant_path(in), record);
+}
+
+int run_tenant_list(const Invocation&, Console& console) {
+  ApiClient api(find_admin_settings());
+  return show_list(console, read_pages(api, "/admin/tenants", "tenants"),
+                   {{"TENANT", "tenant_id"}, {"NAME", "name"}, {"STATUS", "status"}},
+                   "No tenants.");
+}
+
+std::vector<Command> tenant_commands() {
+  const auto put_status = [](const char* verb) {
+    return [verb](const Invocation& in, Console& console) {
+      return run_send(console, "POST", tenant_path(in, verb), Json::object());
+    };
+  };
+  return {
+      {.name = "gateway tenant add",
+       .summary = "Set a tenant up, with its organization; repeats replace its record.",
+       .options = {kTenant,
+                   {.name = "--name", .help = "For people."},
+                   {.name = "--requests-per-minute",
+                    .kind = ValueKind::kNumber,
+                    .help = "Its own limit."}},
+       .examples = {{"kvcs gateway tenant add kahuna --name 'Kahuna Ltd'", ""}},
+       .run = run_tenant_add},
+      {.name = "gateway tenant list",
+       .summary = "List the tenants.",
+       .examples = {{"kvcs gateway tenant list", ""}},
+       .run = run_tenant_list},
+      {.name = "gateway tenant show",
+       .summary = "Show one tenant.",
+       .options = {kTenant},
+       .examples = {{"kvcs gateway tenant show kahuna", ""}},
+       .run = [](const auto& in, auto& out) { return run_read(out, tenant_path(in)); }},
+      {.name = "gateway tenant suspend",
+       .summary = "Refuse a tenant's calls from now on.",
+       .options = {kTenant},
+       .examples = {{"kvcs gateway tenant suspend kahuna", ""}},
+       .run = put_status("/suspend")},
+      {.name = "gateway tenant resume",
+       .summary = "Make its calls again.",
+       .options = {kTenant},
+       .examples = {{"kvcs gateway tenant resume kahuna", ""}},
+       .run = put_status("/resume")},
+      {.name = "gateway tenant remove",
+       .summary = "Remove a tenant; its organization stays.",
+       .options = {kTenant, yes_option()},
+       .examples = {{"kvcs gateway tenant remove kahuna -y", ""}},
+       .run =
+           [](const Invocation& in, Console& console) {
+             return run_remove(in, console, tenant_path(in),
+                               "tenant " + printable(in.text("tenant"), 80));
+           }},
+  };
+}
+
+int run_token_create(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const auto body = body_of(in, {{"name", "name"}, {"expires", "expires_at"}});
+  if (!body.ok()) return console.fail(body.status());
+  const int code = show_object(console, api.call("POST", tenant_path(in, "/tokens"), *body));
+  if (code == kExitOk) console.note("The token is shown this once.");
+  return code;
+}
+
+int run_token_list(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  return show_list(console, read_pages(api, tenant_path(in, "/tokens"), "tokens"),
+                   {{"TOKEN ID", "token_id"},
+                    {"NAME", "name"},
+                    {"STATUS", "status"},
+                    {"PREFIX", "key_prefix"},
+                    {"EXPIRES", "expires_at"},
+                    {"LAST USED", "last_used_at"}},
+                   "No tokens.");
+}
+
+std::vector<Command> token_commands() {
+  return {
+      {.name = "gateway token create",
+       .summary = "Create a token for a tenant's agent; it is shown once.",
+       .options = {kTenant,
+                   {.name = "--name", .help = "What it is for."},
+                   {.name = "--expires", .help = "When it ends.", .value_name = "ISO TIME"}},
+       .examples = {{"kvcs gateway token create kahuna --name crm-agent", ""}},
+       .run = run_token_create},
+      {.name = "gateway token list",
+       .summary = "List a tenant's tokens, never the tokens themselves.",
+       .options = {kTenant},
+       .examples = {{"kvcs gateway token list kahuna", ""}},
+       .run = run_token_list},
+      {.name = "gateway token revoke",
+       .summary = "Revoke a token, at once.",
+       .options = {kTenant,
+                   {.name = "TOKEN_ID", .help = "The token's id.", .required = true},
+                   yes_option()},
+       .examples = {{"kvcs gateway token revoke kahuna 9b1c8e52-2f43-4d0e-8f0a-5f2b6f6f0c11 -y",
+                     ""}},
+       .run =
+           [](const Invocation& in, Console& console) {
+             return run_remove(in, console, tenant_path(in, "/tokens/" + segment(in, "token_id")),
+                               "token " + printable(in.text("token_id"), 80));
+           }},
+  };
+}
+
+Status read_query(const Invocation& in, Json& body) {
+  for (const std::string& pair : in.list("query")) {
+    const size_t equals = pair.find('=');
+    if (equals == pair.npos || equals == 0) {
+      return invalid("--query: '" + printable(pair, 80) + "' is not NAME=VALUE.");
+    }
+    Json& values = body["query"][pair.substr(0, equals)];
+    values.push_back(pair.substr(equals + 1));
+  }
+  return ok();
+}
+
+Result<Json> call_body(const Invocation& in) {
+  if (const auto file = in.optional_text("request")) return read_record(*file, kCallMaxBytes);
+  Json body = KVCS_TRY(body_of(in, {{"path", "path"},
+                                    {"method", "method"},
+                                    {"account", "account_id"},
+                                    {"field", "fields", MemberKind::kList},
+                                    {"idempotency-key", "idempotency_key"}}));
+  KVCS_TRY(read_query(in, body));
+  if (const auto sent = in.optional_text("body")) {
+    const Result<Json> parsed = parse_json_exact(*sent);
+    if (!parsed.ok()) return invalid("--body: " + parsed.status().message());
+    body["body"] = *parsed;
+  }
+  if (in.flag("compact")) body["format"] = "compact";
+  if (in.flag("dry-run")) body["dry_run"] = true;
+  return body;
+}
+
+int run_call(const Invocation& in, Console& console) {
+  const Result<Json> body = call_body(in);
+  if (!body.ok()) return console.fail(body.status());
+  const std::string variable = in.text("token-env");
+  const char* const token = std::getenv(variable.c_str());
+  if (token == nullptr || *token == '\0') {
+    return console.fail(invalid("The tenant's token belongs in " + printable(variable, 80) +
+                                "; `kvcs gateway token create` makes one."));
+  }
+  ApiSettings settings = find_admin_settings();
+  settings.key = Secret(token);
+  settings.key_source = "environment";
+  settings.key_advice = "Set " + variable + " to a token of this tenant.";
+  ApiClient api(std::move(settings));
+  const std::string path = "/api/v1/" + segment(in, "tenant") + "/" + segment(in, "provider");
+  // As it came: what a provider answers need not be JSON.
+  const auto answer = api.call_bytes("POST", path, dump_json(*body), "application/json");
+  if (!answer.ok()) return console.fail(answer.status());
+  const Result<Json> parsed = parse_json(*answer);
+  if (parsed.ok()) {
+    console.print_json(*parsed);
+  } else {
+    console.write(*answer);
+  }
+  return kExitOk;
+}
+
+Command call_command() {
+  return {.name = "gateway call",
+          .summary = "Call a provider's API as an agent of a tenant does.",
+          .options =
+              {kTenant,
+               kProvider,
+               {.name = "--path", .help = "Of the API: /crm/v3/objects/contacts."},
+               {.name = "--method",
+                .help = "Else GET, or POST with a body.",
+                .choices = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}},
+               {.name = "--query",
+                .kind = ValueKind::kList,
+                .help = "Of the URL.",
+                .value_name = "NAME=VALUE"},
+               {.name = "--body", .help = "What is sent.", .value_name = "JSON"},
+               {.name = "--account", .help = "Which account, when there are several."},
+               {.name = "--field", .kind = ValueKind::kList, .help = "Only these of each item."},
+               {.name = "--compact", .kind = ValueKind::kFlag, .help = "The API's answer alone."},
+               {.name = "--dry-run", .kind = ValueKind::kFlag, .help = "Show what would be sent."},
+               {.name = "--idempotency-key", .help = "A repeat with it has no second effect."},
+               {.name = "--request", .help = "The whole body instead, from here; - is stdin."},
+               {.name = "--token-env",
+                .help = "The variable that holds the tenant's token.",
+                .value_name = "VARIABLE",
+                .fallback = "KVCS_GATEWAY_TOKEN"}},
+          .examples = {{"kvcs gateway call kahuna hubspot --path /crm/v3/objects/contacts "
+                        "--query limit=2 --field id --field properties.email",
+                        ""},
+                       {R"(echo '{"action":"list","object_type":"deals"}' | )"
+                        "kvcs gateway call kahuna hubspot --request -",
+                        "A curated verb."}},
+          .run = run_call};
+}
+
+int run_mode(const Invocation& in, Console& console) {
+  const auto mode = in.optional_text("mode");
+  if (!mode) return run_read(console, "/admin/system/mode");
+  return run_send(console, "PUT", "/admin/system/mode", Json{{"mode", *mode}});
+}
+
+int run_briefing(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const auto answer = api.call("GET", "/admin/briefings/" + segment(in, "date"));
+  if (!answer.ok() || console.mode().json) return show_object(console, answer);
+  if ((*answer).contains("summary")) console.print(shown(*answer, "summary"));
+  return show_list(console, (*answer).value("findings", Json::array()),
+                   {{"SEVERITY", "severity"},
+                    {"TITLE", "title"},
+                    {"SUBJECT", "subject"},
+                    {"WHAT TO DO", "suggested_action"}},
+                   "Nothing to mend.");
+}
+
+int run_decision_list(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const std::string path = "/admin/decisions" + query_of(in, {{"status", "status"}});
+  return show_list(console, read_pages(api, path, "decisions", 1000),
+                   {{"ID", "id"},
+                    {"STATUS", "status"},
+                    {"SEVERITY", "severity"},
+                    {"SUBJECT", "subject"},
+                    {"SUGGESTION", "suggestion"}},
+                   "No proposals.");
+}
+
+std::vector<Command> watch_commands() {
+  return {
+      {.name = "gateway mode",
+       .summary = "Show the gateway's mode, or freeze it and make it active again.",
+       .options = {{.name = "MODE", .help = "Nothing: show it.", .choices = {"active", "frozen"}}},
+       .examples = {{"kvcs gateway mode frozen", "Every call answers FROZEN_GATEWAY."}},
+       .run = run_mode},
+      {.name = "gateway briefing",
+       .summary = "Show what the daily briefing found.",
+       .options = {{.name = "DATE", .help = "YYYY-MM-DD, or latest.", .fallback = "latest"}},
+       .examples = {{"kvcs gateway briefing", ""}},
+       .run = run_briefing},
+      {.name = "gateway decision list",
+       .summary = "List proposals and what became of them.",
+       .options = {{.name = "--status",
+                    .help = "Only these.",
+                    .choices = {"proposed", "accepted", "rejected", "applied"}}},
+       .examples = {{"kvcs gateway decision list --status proposed", ""}},
+       .run = run_decision_list},
+      {.name = "gateway decision set",
+       .summary = "Accept or reject a proposal, or say that it was applied.",
+       .options = {{.name = "ID", .help = "The proposal's id.", .required = true},
+                   {.name = "STATUS",
+                    .help = "What becomes of it.",
+                    .required = true,
+                    .choices = {"accepted", "rejected", "applied"}}},
+       .examples = {{"kvcs gateway decision set 6a2f41a3c54c2a3b7d1e9f0011223344 accepted", ""}},
+       .run =
+           [](const Invocation& in, Console& console) {
+             return run_send(console, "PATCH", "/admin/decisions/" + segment(in, "id"),
+                             Json{{"status", in.text("status")}});
+           }},
+  };
+}
+
+}  // namespace
+
+std::vector<Command> gateway_commands() {
+  std::vector<Command> all = {call_command()};
+  for (auto part : {provider_commands(), tenant_commands(), token_commands(), watch_commands()}) {
+    for (Command& command : part) all.push_back(std::move(command));
+  }
+  return all;
+}
+
+}  // namespace kvcs::cli
