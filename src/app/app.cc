@@ -336,8 +336,8 @@ void App::stop() {
   p.server->stop(p.config.shutdown_grace_s * 1000);
   p.cron->stop();
   stop_background(p);
-  if (Status flushed = p.auth->flush_last_used(); !flushed.ok()) {
-    log::warn("last_used.flush_failed", {{"error", flushed.to_string()}});
+  for (const Status& flushed : {p.auth->flush_last_used(), p.gateway.tokens->flush_used()}) {
+    if (!flushed.ok()) log::warn("last_used.flush_failed", {{"error", flushed.to_string()}});
   }
   if (Status drained = p.ledger->drain(); !drained.ok()) {
     log::warn("ledger.drain_failed", {{"error", drained.to_string()}});

@@ -40,6 +40,7 @@ Result<gateway::OAuthClient> oauth_client(const gateway::Providers& providers,
   client.token_url = rule.token_url;
   client.authorize_url = rule.authorize_url;
   client.revoke_url = rule.revoke_url;
+  client.issuer = rule.issuer;
   client.client_id = rule.client_id;
   client.client_secret = rule.client_secret;
   client.client_auth = KVCS_TRY(gateway::parse_client_auth(rule.client_auth));
@@ -111,6 +112,9 @@ void build_background(Parts& parts) {
 }
 
 void start_background(Parts& parts) {
+  // The lock of the data directory says that nobody else refreshes.
+  const Result<int64_t> leases = parts.background.refresher->take_leases_back();
+  if (!leases.ok()) log::warn("refresher.leases_failed", {{"error", leases.status().to_string()}});
   const Result<int64_t> armed = parts.background.refresher->rearm();
   if (!armed.ok()) log::warn("refresher.rearm_failed", {{"error", armed.status().to_string()}});
   parts.background.refresher->start();

@@ -50,6 +50,7 @@ std::vector<Job> all_jobs(Parts& parts) {
   };
   add("last-used-flush", "* * * * *", 30, 0, [&parts](const JobContext&) -> Result<std::string> {
     KVCS_TRY(parts.auth->flush_last_used());
+    KVCS_TRY(parts.gateway.tokens->flush_used());
     return std::string();
   });
   add("budget-reconcile", "* * * * *", 30, 0, [&parts](const JobContext&) -> Result<std::string> {

@@ -142,6 +142,7 @@ Json account_json(const AccountView& account) {
               {"type", auth_type_name(account.type)},
               {"state", token_state_name(account.health.state)},
               {"expires_at", time_or_null(account.expires_at_s)},
+              {"created_at", time_or_null(account.created_at_s)},
               {"updated_at", time_or_null(account.updated_at_s)},
               {"failures", account.health.failures},
               {"next_attempt_at", time_or_null(account.health.next_attempt_at_s)},
@@ -168,9 +169,15 @@ Result<AccountId> AccountsApi::account_of(const http::Request& request) const {
   return id;
 }
 
+Json AccountsApi::describe(const AccountView& account) const {
+  Json json = account_json(account);
+  json["last_used_at"] = time_or_null(tokens_.last_used_ms(account.id) / 1000);
+  return json;
+}
+
 Result<http::Response> AccountsApi::show(const AccountId& id, int status) const {
   const AccountView view = KVCS_TRY(tokens_.find_view(id));
-  http::Response response = reply(status, account_json(view));
+  http::Response response = reply(status, describe(view));
   response.set("ETag", "\"" + std::to_string(view.version) + "\"");
   return response;
 }
@@ -192,7 +199,8 @@ Result<http::Response> AccountsApi::put(http::Request& request) {
     after.expires_at_s = given.credential.expires_at_s;
     after.updated_at_s = clock_.unix_s();
     const bool now = given.credential.access_token.empty();
-    const auto due_s = now ? std::optional(clock_.unix_s()) : refresh_due_at(after);
+    const auto due_s =
+        now ? std::optional(clock_.unix_s()) : refresh_due_at(after, after.updated_at_s);
     if (due_s) add_refresh_alarm(alarm, id, *due_s, now);
   }
   KVCS_TRY(tokens_.put(id, given.credential, refresh, who(request), alarm, version));
@@ -213,7 +221,7 @@ Result<http::Response> AccountsApi::list_views(std::string_view tenant,
   bool truncated = false;
   const auto visit = [&](const AccountView& view) -> Status {
     if (accounts.size() < kAccountsListMax) {
-      accounts.push_back(account_json(view));
+      accounts.push_back(describe(view));
     } else {
       truncated = true;
     }

@@ -53,6 +53,7 @@ class AccountsApi final {
  private:
   Result<AccountId> account_of(const http::Request& request) const;
   Result<http::Response> list_views(std::string_view tenant, std::string_view provider) const;
+  Json describe(const AccountView& account) const;  // With its last use.
   Result<http::Response> show(const AccountId& id, int status) const;
 
   TokenStore& tokens_;

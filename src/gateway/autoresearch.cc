@@ -8,14 +8,14 @@
 #include "gateway/canaries.h"
 #include "gateway/refresher.h"
 #include "identity/records.h"
-#include "kv/keyspace.h"
+#include "kv/last_used.h"
 #include "ledger/rows.h"
 
 namespace kvcs::gateway {
 namespace {
 
 constexpr int64_t kExpiringWithinS = 7 * 86'400;
-constexpr size_t kAccountsMax = 200, kUnusedKeysMax = 50;
+constexpr size_t kAccountsMax = 200, kUnusedMax = 50;
 constexpr std::string_view kBriefingPrefix = "briefing:";
 
 Json finding_json(const Finding& finding) {
@@ -52,6 +52,16 @@ Autoresearch::Autoresearch(KvStore& kv, Ledger& ledger, const TokenStore& tokens
                            const Providers& providers, const Clock& clock)
     : kv_(kv), ledger_(ledger), tokens_(tokens), providers_(providers), clock_(clock) {}
 
+void Autoresearch::add_if_unused(const AccountView& view, ResearchFigures& figures) const {
+  // What came from elsewhere tells at least when it was last changed.
+  const int64_t since_ms = (view.created_at_s != 0 ? view.created_at_s : view.updated_at_s) * 1000;
+  const bool is_old = since_ms != 0 && figures.now_ms - since_ms >= kUnusedAfterMs;
+  if (!is_old || figures.unused_accounts.size() >= kUnusedMax) return;
+  const int64_t used_ms = tokens_.last_used_ms(view.id);
+  if (figures.now_ms - used_ms < kUnusedAfterMs) return;
+  figures.unused_accounts.push_back({view.id, view.created_at_s * 1000, used_ms});
+}
+
 Status Autoresearch::gather_accounts(ResearchFigures& figures) const {
   const int64_t now_s = figures.now_ms / 1000;
   const auto visit = [&](const AccountView& view) -> Status {
@@ -62,6 +72,7 @@ Status Autoresearch::gather_accounts(ResearchFigures& figures) const {
                           (ends && view.expires_at_s <= now_s) ||
                           (ends && !renewed && view.expires_at_s - now_s <= kExpiringWithinS);
     if (troubled && figures.accounts.size() < kAccountsMax) figures.accounts.push_back(view);
+    add_if_unused(view, figures);
     return ok();
   };
   return tokens_.for_each_view("", "", visit);
@@ -122,11 +133,9 @@ Status Autoresearch::gather_organizations(ResearchFigures& figures) const {
     }
   }
   for (UnusedKey& key : keys) {
-    const Result<KvEntry> used = kv_.get(KvFamily::kSystem, keyspace::last_used(key.id));
-    const Result<uint64_t> used_ms = parse_u64(used.ok() ? used.value().value : "0", "last_used");
-    key.last_used_ms = used_ms.ok() ? static_cast<int64_t>(used_ms.value()) : 0;
+    key.last_used_ms = find_last_used_ms(kv_, key.id);
     if (figures.now_ms - key.last_used_ms < kUnusedAfterMs) continue;
-    if (figures.unused_keys.size() >= kUnusedKeysMax) break;
+    if (figures.unused_keys.size() >= kUnusedMax) break;
     if (const auto name = names.find(key.organization); name != names.end()) {
       key.organization = name->second;
     }

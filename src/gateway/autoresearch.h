@@ -42,6 +42,10 @@ struct UnusedKey {
   std::string id, name, organization;
   int64_t created_ms = 0, last_used_ms = 0;  // 0 = never.
 };
+struct UnusedAccount {
+  AccountId id;
+  int64_t created_ms = 0, last_used_ms = 0;  // 0 = not known, never.
+};
 struct ResearchFigures {
   int64_t now_ms = 0;
   LedgerDigest digest;
@@ -49,6 +53,7 @@ struct ResearchFigures {
   std::vector<ProviderHealth> providers;
   std::vector<BudgetFigure> budgets;
   std::vector<UnusedKey> unused_keys;
+  std::vector<UnusedAccount> unused_accounts;
   std::map<std::string, bool> cached;  // Provider → does its record have a cache?
 };
 
@@ -74,6 +79,7 @@ class Autoresearch final {
 
  private:
   Result<ResearchFigures> gather() const;
+  void add_if_unused(const AccountView& view, ResearchFigures& figures) const;
   Status gather_accounts(ResearchFigures& figures) const;
   void gather_providers(ResearchFigures& figures) const;
   Status gather_organizations(ResearchFigures& figures) const;

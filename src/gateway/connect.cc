@@ -291,7 +291,8 @@ Result<std::string> ConnectApi::finish(const http::Request& request, const Flow&
   after.expires_at_s = credential.expires_at_s;
   after.updated_at_s = clock_.unix_s();
   KvBatch alarm;
-  if (const auto due_s = refresh_due_at(after)) add_refresh_alarm(alarm, flow.id, *due_s);
+  if (const auto due_s = refresh_due_at(after, after.updated_at_s))
+    add_refresh_alarm(alarm, flow.id, *due_s);
   KVCS_TRY(tokens_.put(flow.id, credential, refresh, {flow.actor, "connect", request.request_id},
                        alarm));
   const std::string text = "Account " + flow.id.account + " of " + flow.id.provider +

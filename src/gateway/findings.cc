@@ -187,22 +187,36 @@ void find_budgets(const ResearchFigures& figures, Collector& out) {
   }
 }
 
-void find_rest(const ResearchFigures& figures, Collector& out) {
+Json time_or_null(int64_t unix_ms) {
+  return unix_ms == 0 ? Json(nullptr) : Json(format_iso8601_s(unix_ms));
+}
+
+void find_unused(const ResearchFigures& figures, Collector& out) {
+  for (const UnusedKey& key : figures.unused_keys) {
+    out.add("unused_key", "info", "A key has not been used for 30 days", key.id,
+            Json{{"name", key.name},
+                 {"organization", key.organization},
+                 {"created_at", format_iso8601_s(key.created_ms)},
+                 {"last_used_at", time_or_null(key.last_used_ms)}},
+            "Revoke it if nobody needs it.");
+  }
+  for (const UnusedAccount& account : figures.unused_accounts) {
+    const AccountId& id = account.id;
+    out.add("unused_account", "info", "An account has not been used for 30 days",
+            id.tenant + "/" + id.provider + "/" + id.account,
+            Json{{"created_at", time_or_null(account.created_ms)},
+                 {"last_used_at", time_or_null(account.last_used_ms)}},
+            "Remove it if nobody needs it: DELETE /admin/tenants/" + id.tenant + "/providers/" +
+                id.provider + "/accounts/" + id.account + ".");
+  }
+}
+
+void find_jobs(const ResearchFigures& figures, Collector& out) {
   for (const JobGroup& group : figures.digest.job_groups) {
     out.add("job", "warning", "A scheduled job fails", group.job,
             Json{{"failures", group.failures}, {"last_result", printable(group.last_result, 300)}},
             "See GET /admin/job-runs?job=" + group.job + "; run it again with POST /admin/jobs/" +
                 group.job + "/run.");
-  }
-  for (const UnusedKey& key : figures.unused_keys) {
-    out.add(
-        "unused_key", "info", "A key has not been used for 30 days", key.id,
-        Json{{"name", key.name},
-             {"organization", key.organization},
-             {"created_at", format_iso8601_s(key.created_ms)},
-             {"last_used_at",
-              key.last_used_ms == 0 ? Json(nullptr) : Json(format_iso8601_s(key.last_used_ms))}},
-        "Revoke it if nobody needs it.");
   }
 }
 
@@ -215,7 +229,8 @@ std::vector<Finding> find_findings(const ResearchFigures& figures) {
   find_providers(figures, out);
   find_rates(figures, out);
   find_budgets(figures, out);
-  find_rest(figures, out);
+  find_unused(figures, out);
+  find_jobs(figures, out);
   return out.take();
 }
 

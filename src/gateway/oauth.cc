@@ -16,7 +16,6 @@ namespace {
 
 constexpr size_t kErrorCodeMaxBytes = 64;
 constexpr size_t kDescriptionMaxBytes = 200;
-constexpr int64_t kRetryAfterMaxS = 86'400;
 constexpr int64_t kClockSkewS = 60;
 
 // RFC 6749 §5.2, then the words that well-known providers use for the same.

@@ -19,6 +19,7 @@ namespace kvcs::gateway {
 
 inline constexpr int kTokenDeadlineMs = 15'000;          // One exchange with a token endpoint.
 inline constexpr size_t kTokenAnswerMaxBytes = 1 << 20;  // Longer answers are garbage.
+inline constexpr int64_t kRetryAfterMaxS = 86'400;       // A server that asks for more gets this.
 inline constexpr int64_t kTokenLifetimeMaxS = 10LL * 366 * 86'400;
 
 // kAuto: basic, and where that is refused as invalid_client, once more with post; none when there

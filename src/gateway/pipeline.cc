@@ -369,6 +369,7 @@ Result<http::Response> Pipeline::Run::execute(std::string_view body_json) {
     return http::json_response(200, "{\"success\":true,\"dry_run\":true,\"request\":" +
                                         describe_outbound(request, *provider_, *credential_) + "}");
   }
+  if (provider_->auth.type != AuthType::kNone) parts_.tokens.note_used(account_);
   const bool cacheable = provider_->cache_ttl_s > 0 && call_.method == "GET";
   const std::string cache_key = cacheable ? ResponseCache::key(account_, request) : "";
   Result<http::Response> result = cached_or(cache_key, request);

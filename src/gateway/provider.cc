@@ -147,6 +147,7 @@ void read_auth(Fields& fields, bool strict, Fields::Fault& fault, Provider& prov
   inner.text("token_url", oauth.token_url);
   inner.text("authorize_url", oauth.authorize_url);
   inner.text("revoke_url", oauth.revoke_url);
+  inner.text("issuer", oauth.issuer);
   inner.text("authorize_params", oauth.authorize_params);
   inner.text("client_auth", oauth.client_auth);
   inner.text("scope_separator", oauth.scope_separator);
@@ -350,6 +351,7 @@ Json auth_json(const Provider& provider) {
   add("token_url", oauth.token_url);
   add("authorize_url", oauth.authorize_url);
   add("revoke_url", oauth.revoke_url);
+  add("issuer", oauth.issuer);
   add("authorize_params", oauth.authorize_params);
   if (!oauth.token_url.empty()) {
     add("client_auth", oauth.client_auth);

@@ -1,10 +1,10 @@
 // A provider: what `api_config:{provider}` and a file of config/providers/ say about an API.
 // Members: provider, display_name, base_url, version, auth_type, auth{header, prefix, query_param,
-// token_url, authorize_url, revoke_url, authorize_params, client_auth, scope_separator, scopes,
-// client_id, client_secret, aws_service}, endpoints, default_headers, timeout_ms, allowed_methods,
-// allowed_path_prefixes, allow_private_addresses, cache{ttl_s, max_entries}, canary{path, expect,
-// method}, rate_limit{requests_per_minute}, actions{verb{method, path, query, body, body_from,
-// wrap_filters}}. Values; pure functions.
+// token_url, authorize_url, revoke_url, issuer, authorize_params, client_auth, scope_separator,
+// scopes, client_id, client_secret, aws_service}, endpoints, default_headers, timeout_ms,
+// allowed_methods, allowed_path_prefixes, allow_private_addresses, cache{ttl_s, max_entries},
+// canary{path, expect, method}, rate_limit{requests_per_minute}, actions{verb{method, path, query,
+// body, body_from, wrap_filters}}. Values; pure functions.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -35,6 +35,7 @@ struct ActionRule {
 
 struct OauthRule {
   std::string token_url, authorize_url, revoke_url;
+  std::string issuer;  // What `iss` of a consent's answer must be (RFC 9207); "" = not checked.
   std::string authorize_params;                     // "access_type=offline&prompt=consent"
   std::string client_auth = "client_secret_basic";  // client_secret_post, none
   std::string scope_separator = " ";

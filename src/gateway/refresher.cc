@@ -1,7 +1,6 @@
 #include "gateway/refresher.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "base/bytes.h"
@@ -12,14 +11,10 @@
 namespace kvcs::gateway {
 namespace {
 
-constexpr std::string_view kAlarmPrefix = "refresh_due:";
-constexpr std::string_view kByTime = "time", kNow = "now";  // Values of an alarm.
-constexpr int64_t kBackoffMaxS = 300;
 constexpr int64_t kDamagedRetryS = 3600;
 constexpr int64_t kTickMs = 1000;
 constexpr int64_t kRejectedQuietS = 60;
 constexpr size_t kRejectedMax = 10'000;
-constexpr size_t kRearmBatchMax = 1000;
 
 AuditContext refresher_context() {
   return {"refresher", "job", ""};
@@ -27,13 +22,6 @@ AuditContext refresher_context() {
 
 std::string subject_of(const AccountId& id) {
   return id.tenant + "/" + id.provider + "/" + id.account;
-}
-
-// "refresh_due:000001767225:t:p:a" → the account; nothing for keys of another shape.
-std::optional<AccountId> account_of(std::string_view key) {
-  const auto parts = split(key, ':');
-  if (parts.size() != 5) return {};
-  return AccountId{std::string(parts[2]), std::string(parts[3]), std::string(parts[4])};
 }
 
 // Why an attempt is over for good, or "".
@@ -45,41 +33,6 @@ std::string give_up_reason(const AccountView& view, int failures, int64_t next_s
 }
 
 }  // namespace
-
-bool is_refreshable(AuthType type) {
-  return type == AuthType::kOauth2RefreshToken || type == AuthType::kOauth2ClientCredentials ||
-         type == AuthType::kServiceAccountJwt;
-}
-
-std::optional<int64_t> refresh_due_at(const AccountView& account) {
-  const TokenHealth& health = account.health;
-  if (!is_refreshable(account.type)) return {};
-  switch (health.state) {
-    case TokenState::kReauthRequired:
-      return {};
-    case TokenState::kRefreshing:
-    case TokenState::kRetrying:
-      return health.next_attempt_at_s;
-    case TokenState::kOk:
-      break;
-  }
-  if (account.expires_at_s == 0) return {};
-  const int64_t lifetime_s = std::max<int64_t>(account.expires_at_s - account.updated_at_s, 0);
-  const bool is_short = account.updated_at_s != 0 && lifetime_s < 2 * kRefreshLeadS;
-  return account.expires_at_s - (is_short ? lifetime_s / 2 : kRefreshLeadS);
-}
-
-int64_t refresh_backoff_s(int failures, int64_t retry_after_s, double unit) {
-  const int64_t full_s = std::min<int64_t>(int64_t{2} << std::clamp(failures, 0, 20), kBackoffMaxS);
-  const auto jittered_s = static_cast<int64_t>(static_cast<double>(full_s) * (0.8 + 0.4 * unit));
-  return std::max({jittered_s, retry_after_s, int64_t{1}});
-}
-
-void add_refresh_alarm(KvBatch& batch, const AccountId& id, int64_t due_s, bool now) {
-  batch.put(KvFamily::kTokens,
-            keyspace::refresh_due(std::max<int64_t>(due_s, 0), id.tenant, id.provider, id.account),
-            std::string(now ? kNow : kByTime));
-}
 
 Refresher::Refresher(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
                      OAuthClientSource clients, const Clock& clock, Entropy& entropy, int parallel)
@@ -137,28 +90,18 @@ void Refresher::loop() {
   }
 }
 
-Result<std::vector<Refresher::Alarm>> Refresher::due_alarms() const {
-  const std::string bound = keyspace::refresh_due_before(clock_.unix_s() + 1);
-  std::vector<Alarm> alarms;
-  std::string cursor;
-  do {
-    KvPage page = KVCS_TRY(kv_.scan(KvFamily::kTokens, kAlarmPrefix, cursor, kKvScanMax));
-    for (KvItem& item : page.items) {
-      if (item.key >= bound || alarms.size() >= kRefreshRunMax) return alarms;
-      std::optional<AccountId> id = account_of(item.key);
-      if (id) alarms.push_back({std::move(item.key), std::move(*id), item.entry.value == kNow});
-    }
-    cursor = std::move(page.cursor);
-  } while (!cursor.empty());
-  return alarms;
-}
-
 Result<int64_t> Refresher::run_due() {
-  const std::vector<Alarm> alarms = KVCS_TRY(due_alarms());
+  const std::vector<RefreshAlarm> alarms = KVCS_TRY(due_refresh_alarms(kv_, clock_.unix_s()));
+  {
+    const MutexLock lock(mutex_);
+    failing_.clear();
+  }
   std::atomic<size_t> next{0};
   std::atomic<int64_t> asked{0}, faults{0};
   const auto work = [&] {
     for (size_t i = next++; i < alarms.size() && !stopping_; i = next++) {
+      // Its alarms stay due; the next run begins with others of its accounts.
+      if (is_failing(alarms[i].id)) continue;
       const Result<bool> done = process(alarms[i], alarms[i].now);
       if ((done.ok() && done.value()) || done.code() == Code::kUpstream) ++asked;
       if (done.code() == Code::kUnavailable) ++faults;
@@ -177,7 +120,7 @@ Result<int64_t> Refresher::run_due() {
   return asked.load();
 }
 
-Status Refresher::drop_or_move(const Alarm& alarm, std::optional<int64_t> due_s) {
+Status Refresher::drop_or_move(const RefreshAlarm& alarm, std::optional<int64_t> due_s) {
   if (alarm.key.empty()) return ok();
   KvBatch batch;
   batch.remove(KvFamily::kTokens, alarm.key);
@@ -185,21 +128,19 @@ Status Refresher::drop_or_move(const Alarm& alarm, std::optional<int64_t> due_s)
   return kv_.write(batch, KvDurability::kSynced);
 }
 
-Result<bool> Refresher::process(const Alarm& alarm, bool forced) {
+Result<bool> Refresher::process(const RefreshAlarm& alarm, bool forced) {
   const int64_t now_s = clock_.unix_s();
-  Result<AccountView> found = tokens_.find_view(alarm.id);
+  const Result<AccountView> found = tokens_.find_view(alarm.id);
   if (found.code() == Code::kNotFound) {
     KVCS_TRY(drop_or_move(alarm, {}));
     return found.status();
   }
   // A damaged record stays damaged until someone writes it.
   if (found.code() == Code::kInternal) KVCS_TRY(drop_or_move(alarm, now_s + kDamagedRetryS));
-  const AccountView view = KVCS_TRY(std::move(found));
-  // A lease that ends later than any lease can was taken before the clock was set back.
-  const int64_t lease_left_s = view.health.next_attempt_at_s - now_s;
-  const bool leased = view.health.state == TokenState::kRefreshing && lease_left_s > 0 &&
-                      lease_left_s <= kRefreshLeaseS;
-  const std::optional<int64_t> due_s = refresh_due_at(view);
+  if (!found.ok()) return found.status();
+  const AccountView& view = found.value();
+  const std::optional<int64_t> due_s = refresh_due_at(view, now_s);
+  const bool leased = view.health.state == TokenState::kRefreshing && due_s && *due_s > now_s;
   const bool terminal = view.health.state == TokenState::kReauthRequired;
   if (leased && alarm.key.empty()) return conflict("The account is being refreshed already.");
   if (leased || (!forced && (!due_s || *due_s > now_s)) || (terminal && !alarm.key.empty())) {
@@ -246,6 +187,8 @@ Status Refresher::attempt(const AccountView& view, const std::string& lease_key)
     outcome.failure.failure_class = FailureClass::kRecoverable;
     outcome.failure.message = client.status().message();
   }
+  note_outcome(view.id,
+               !outcome.answer && outcome.failure.failure_class == FailureClass::kTransient);
   if (!outcome.answer) return store_failure(view, lease_key, outcome.failure);
   return store_answer(view, lease_key, refresh, std::move(*outcome.answer));
 }
@@ -283,7 +226,8 @@ Status Refresher::save(const AccountId& id, const Unsaved& unsaved) {
   after.type = unsaved.credential.type;
   after.expires_at_s = unsaved.credential.expires_at_s;
   after.updated_at_s = clock_.unix_s();
-  if (const auto due_s = refresh_due_at(after)) add_refresh_alarm(also, id, *due_s);
+  if (const auto due_s = refresh_due_at(after, after.updated_at_s))
+    add_refresh_alarm(also, id, *due_s);
   Status stored = tokens_.put(id, unsaved.credential, unsaved.refresh, refresher_context(), also,
                               unsaved.version);
   if (stored.ok()) {
@@ -328,6 +272,18 @@ Status Refresher::store_failure(const AccountView& view, const std::string& leas
       tokens_.set_health(view.id, health, refresher_context(), also, view.version);
   if (!stored.ok() && stored.code() != Code::kConflict) return stored;
   return upstream_failed(health.last_error);
+}
+
+void Refresher::note_outcome(const AccountId& id, bool transient_failure) {
+  const MutexLock lock(mutex_);
+  int& failures = failing_[id.provider];
+  failures = transient_failure ? failures + 1 : 0;
+}
+
+bool Refresher::is_failing(const AccountId& id) const {
+  const MutexLock lock(mutex_);
+  const auto found = failing_.find(id.provider);
+  return found != failing_.end() && found->second >= kProviderFailuresMax;
 }
 
 void Refresher::keep_unsaved(const AccountId& id, Unsaved unsaved) {
@@ -376,26 +332,28 @@ void Refresher::token_rejected(const AccountId& id) {
 }
 
 Result<int64_t> Refresher::rearm() {
-  std::set<AccountId> armed;
-  KVCS_TRY(kv_for_each(kv_, KvFamily::kTokens, kAlarmPrefix, [&](const KvItem& item) -> Status {
-    if (std::optional<AccountId> id = account_of(item.key)) armed.insert(std::move(*id));
+  return add_missing_alarms(kv_, tokens_, clock_.unix_s());
+}
+
+Result<int64_t> Refresher::take_leases_back() {
+  std::vector<AccountView> leased;
+  const auto collect = [&](const AccountView& view) -> Status {
+    if (view.health.state == TokenState::kRefreshing) leased.push_back(view);
     return ok();
-  }));
-  int64_t missing = 0;
-  size_t in_batch = 0;
-  KvBatch batch;
-  const auto visit = [&](const AccountView& view) -> Status {
-    const std::optional<int64_t> due_s = refresh_due_at(view);
-    if (!due_s || armed.contains(view.id)) return ok();
-    add_refresh_alarm(batch, view.id, *due_s);
-    ++missing;
-    if (++in_batch < kRearmBatchMax) return ok();
-    in_batch = 0;
-    return kv_.write(std::exchange(batch, {}), KvDurability::kSynced);
   };
-  KVCS_TRY(tokens_.for_each_view("", "", visit));
-  if (!batch.empty()) KVCS_TRY(kv_.write(batch, KvDurability::kSynced));
-  return missing;
+  KVCS_TRY(tokens_.for_each_view("", "", collect));
+  const int64_t now_s = clock_.unix_s();
+  for (const AccountView& view : leased) {
+    KvBatch also;
+    also.remove(KvFamily::kTokens,
+                keyspace::refresh_due(view.health.next_attempt_at_s, view.id.tenant,
+                                      view.id.provider, view.id.account));
+    add_refresh_alarm(also, view.id, now_s);
+    TokenHealth ended = view.health;
+    ended.next_attempt_at_s = now_s;
+    KVCS_TRY(tokens_.set_health(view.id, ended, refresher_context(), also, view.version));
+  }
+  return static_cast<int64_t>(leased.size());
 }
 
 Refresher::Stats Refresher::stats() const {

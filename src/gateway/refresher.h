@@ -1,9 +1,7 @@
 // Keeps OAuth tokens fresh in the background, so that requests never wait for a token endpoint.
 //
 // Per account: ok → refreshing → ok | retrying(n) | reauth_required. Due at expires_at − 10 min, at
-// half the lifetime where that is under 20 min. The alarm list are the keys refresh_due:… in KV, in
-// order of time; an alarm is a hint: whoever takes it reads the account's record, which alone
-// decides, so that double or stale alarms do no harm and a restart loses none. A run first takes
+// half the lifetime where that is under 20 min; refresh_alarms.h keeps the list. A run first takes
 // the record's lease (state refreshing, by version) and moves the alarm to the lease's end in the
 // same batch: two runs, in one process or two, cannot meet, and one that died is taken over.
 // A rotated refresh token and its access token are written in one synced batch; when that write
@@ -30,27 +28,18 @@
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "gateway/oauth.h"
+#include "gateway/refresh_alarms.h"
 #include "gateway/tokens.h"
 #include "http/upstream.h"
 #include "kv/kv.h"
 
 namespace kvcs::gateway {
 
-inline constexpr int64_t kRefreshLeadS = 600;
 inline constexpr int64_t kGiveUpAfterS = 86'400;  // After the expiry.
 inline constexpr int kGiveUpFailures = 300;       // Where no expiry is known: about a day.
 inline constexpr int kFailuresBeforeAlert = 3;
-inline constexpr int64_t kRefreshLeaseS = 120;     // Longer than every exchange of one attempt.
-inline constexpr size_t kRefreshRunMax = 100'000;  // Alarms of one run.
-
-// Seconds when an account is to be refreshed next; nothing: never by itself.
-std::optional<int64_t> refresh_due_at(const AccountView& account);
-// min(2^failures · 2 s, 5 min) ± 20 % by `unit` in [0, 1), at least `retry_after_s`.
-int64_t refresh_backoff_s(int failures, int64_t retry_after_s, double unit);
-// True for the kinds of accounts that have something to refresh.
-bool is_refreshable(AuthType type);
-// Puts the alarm into a batch; `now`: whatever the record says, refresh.
-void add_refresh_alarm(KvBatch& batch, const AccountId& id, int64_t due_s, bool now = false);
+// Transient failures in a row after which a run leaves the provider's other accounts to the next.
+inline constexpr int kProviderFailuresMax = 3;
 
 class Refresher final {
  public:
@@ -72,9 +61,11 @@ class Refresher final {
   // For the request path: the provider refused the token (401). Arms the alarm for accounts without
   // a known expiry; one buffered write, at most once a minute per account.
   void token_rejected(const AccountId& id);
-  // Gives an alarm to every refreshable account that has none; how many were missing. At start, and
-  // from time to time, since records may come by import.
+  // add_missing_alarms(), at start and from time to time.
   Result<int64_t> rearm();
+  // Makes every lease end now; how many. Only for who knows that nobody else refreshes: the daemon,
+  // while it holds the data directory's lock, before start(). Their runs died with their process.
+  Result<int64_t> take_leases_back();
 
   struct Stats {
     int64_t refreshed, failed, terminal, unsaved;
@@ -82,21 +73,15 @@ class Refresher final {
   Stats stats() const;
 
  private:
-  struct Alarm {
-    std::string key;  // "" = none, asked for by an admin.
-    AccountId id;
-    bool now = false;
-  };
   struct Unsaved {
     AccessCredential credential;
     std::optional<RefreshMaterial> refresh;
     int64_t version;
     std::string lease_key;
   };
-  Result<std::vector<Alarm>> due_alarms() const;
   // True when a token endpoint was asked.
-  Result<bool> process(const Alarm& alarm, bool forced);
-  Status drop_or_move(const Alarm& alarm, std::optional<int64_t> due_s);
+  Result<bool> process(const RefreshAlarm& alarm, bool forced);
+  Status drop_or_move(const RefreshAlarm& alarm, std::optional<int64_t> due_s);
   Status attempt(const AccountView& view, const std::string& lease_key);
   Status store_answer(const AccountView& view, const std::string& lease_key,
                       const RefreshMaterial& material, TokenAnswer answer);
@@ -106,6 +91,8 @@ class Refresher final {
   void save_remaining();
   void keep_unsaved(const AccountId& id, Unsaved unsaved);
   std::optional<Unsaved> take_unsaved(const AccountId& id);
+  void note_outcome(const AccountId& id, bool transient_failure);
+  bool is_failing(const AccountId& id) const;
   void loop();
 
   KvStore& kv_;
@@ -121,6 +108,8 @@ class Refresher final {
   CondVar wake_;
   std::map<AccountId, Unsaved> unsaved_ KVCS_GUARDED_BY(mutex_);
   std::map<AccountId, int64_t> rejected_ KVCS_GUARDED_BY(mutex_);  // When last armed.
+  // Provider → transient failures in a row, in this run.
+  std::map<std::string, int> failing_ KVCS_GUARDED_BY(mutex_);
   std::optional<Thread> thread_;
 };
 

@@ -74,6 +74,11 @@ std::string key_of(const AccountId& id) {
   return keyspace::token(id.tenant, id.provider, id.account);
 }
 
+// What last_used:… calls the account; no key's id has colons.
+std::string used_name(const AccountId& id) {
+  return id.tenant + ":" + id.provider + ":" + id.account;
+}
+
 // "tokens:t:p:a" → its parts; nothing for keys of another shape.
 std::optional<AccountId> id_of(std::string_view key) {
   const auto parts = split(key, ':');
@@ -118,7 +123,7 @@ struct TokenStore::Stored {
   AccessCredential credential;
   TokenHealth health;
   std::string token_type;
-  int64_t updated_at_s = 0, version = 0;
+  int64_t created_at_s = 0, updated_at_s = 0, version = 0;
   bool sealed = false;
   std::string sealed_text;  // As stored; kept when the secrets were not opened.
 };
@@ -127,6 +132,7 @@ TokenStore::TokenStore(const KvStore& kv, AuditedKv& audited, WatchedKv& changes
                        const Sealer& sealer, const Clock& clock, size_t cached_max)
     : kv_(kv),
       audited_(audited),
+      used_(changes, clock),
       sealer_(sealer),
       clock_(clock),
       credentials_(cached_max),
@@ -165,6 +171,7 @@ Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_v
   stored.health.last_error = text_of(record, "last_error");
   credential.state = stored.health.state;
   stored.token_type = text_of(record, "token_type");
+  stored.created_at_s = seconds_of(record, "created_at");
   stored.updated_at_s = seconds_of(record, "updated_at");
   stored.version = number_of(record, "version");
   stored.sealed_text = text_of(record, "sealed");
@@ -208,6 +215,7 @@ std::string TokenStore::serialize(std::string_view key, const Stored& stored) co
   record["failures"] = stored.health.failures;
   record["next_attempt_at"] = stored.health.next_attempt_at_s;
   record["last_error"] = stored.health.last_error;
+  if (stored.created_at_s != 0) record["created_at"] = stored.created_at_s;
   record["updated_at"] = stored.updated_at_s;
   record["version"] = stored.version;
   Json meta = Json::object();
@@ -246,21 +254,27 @@ Result<TokenStore::NamesPointer> TokenStore::list_accounts(std::string_view tena
       });
 }
 
+AccountView TokenStore::view_of(const AccountId& id, Stored stored) {
+  AccountView view;
+  view.id = id;
+  view.type = stored.credential.type;
+  view.health = std::move(stored.health);
+  view.expires_at_s = stored.credential.expires_at_s;
+  view.updated_at_s = stored.updated_at_s;
+  view.created_at_s = stored.created_at_s;
+  view.version = stored.version;
+  view.scope = std::move(stored.credential.scope);
+  view.meta = std::move(stored.credential.meta);
+  view.sealed = stored.sealed;
+  return view;
+}
+
 Result<AccountView> TokenStore::find_view(const AccountId& id) const {
   const std::string key = key_of(id);
   const Result<KvEntry> entry = kv_.get(KvFamily::kTokens, key);
   if (entry.code() == Code::kNotFound) return missing(id);
   if (!entry.ok()) return entry.status();
-  const Stored stored = KVCS_TRY(parse(key, entry.value().value, false));
-  return AccountView{id,
-                     stored.credential.type,
-                     stored.health,
-                     stored.credential.expires_at_s,
-                     stored.updated_at_s,
-                     stored.version,
-                     stored.credential.scope,
-                     stored.credential.meta,
-                     stored.sealed};
+  return view_of(id, KVCS_TRY(parse(key, entry.value().value, false)));
 }
 
 Status TokenStore::for_each_view(std::string_view tenant, std::string_view provider,
@@ -272,11 +286,7 @@ Status TokenStore::for_each_view(std::string_view tenant, std::string_view provi
     const std::optional<AccountId> id = id_of(item.key);
     if (!id || (!provider.empty() && id->provider != provider)) return ok();
     Result<Stored> parsed = parse(item.key, item.entry.value, false);
-    if (!parsed.ok()) return ok();
-    const Stored& stored = parsed.value();
-    return visit(AccountView{*id, stored.credential.type, stored.health,
-                             stored.credential.expires_at_s, stored.updated_at_s, stored.version,
-                             stored.credential.scope, stored.credential.meta, stored.sealed});
+    return parsed.ok() ? visit(view_of(*id, std::move(parsed).value())) : ok();
   });
 }
 
@@ -331,7 +341,10 @@ Status TokenStore::put(const AccountId& id, const AccessCredential& credential,
       // A damaged record is replaced; its version counts from the start then.
       if (Result<Stored> before = parse(key, *expected, false); before.ok()) {
         stored.version = before.value().version;
+        stored.created_at_s = before.value().created_at_s;
       }
+    } else {
+      stored.created_at_s = clock_.unix_s();
     }
     if (only_version && *only_version != (old.ok() ? stored.version : 0)) {
       return conflict("The credential of account " + id.account + " was changed meanwhile.");
@@ -386,8 +399,19 @@ Status TokenStore::remove(const AccountId& id, const AuditContext& who, const Kv
   KvBatch batch;
   batch.remove(KvFamily::kTokens, key);
   batch.remove(KvFamily::kTokens, keyspace::refresh(id.tenant, id.provider, id.account));
+  batch.remove(KvFamily::kSystem, keyspace::last_used(used_name(id)));
   batch.append(also);
   return audited_.write(batch, who);
+}
+
+void TokenStore::note_used(const AccountId& id) {
+  used_.note(used_name(id));
+}
+Status TokenStore::flush_used() {
+  return used_.flush();
+}
+int64_t TokenStore::last_used_ms(const AccountId& id) const {
+  return find_last_used_ms(kv_, used_name(id));
 }
 
 }  // namespace kvcs::gateway

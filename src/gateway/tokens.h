@@ -1,6 +1,6 @@
 // Credentials of accounts in KV, sealed. A record `tokens:{tenant}:{provider}:{account}` is JSON:
 //   {"type", "sealed", "token_type"?, "expires_at"?, "scope", "refresh_state", "failures",
-//    "next_attempt_at", "last_error", "updated_at", "version", "meta"}
+//    "next_attempt_at", "last_error", "created_at"?, "updated_at", "version", "meta"}
 // `sealed` holds the secret members as one sealed JSON object whose context is the record's key, so
 // that it opens nowhere else. A record that came from another system with `access_token` (or
 // `api_key`, `username`, …) in clear is read as it is and sealed by the next write here.
@@ -21,6 +21,7 @@
 #include "gateway/gateway.h"
 #include "kv/audited_kv.h"
 #include "kv/kv.h"
+#include "kv/last_used.h"
 #include "kv/record_cache.h"
 
 namespace kvcs::gateway {
@@ -43,7 +44,8 @@ struct AccountView {
   AuthType type = AuthType::kBearer;
   TokenHealth health;
   int64_t expires_at_s = 0, updated_at_s = 0;
-  int64_t version = 0;  // Grows with every write.
+  int64_t created_at_s = 0;  // 0 = not known: it came from elsewhere.
+  int64_t version = 0;       // Grows with every write.
   std::string scope;
   std::map<std::string, std::string> meta;
   bool sealed = true;  // False: imported in clear and not yet written here.
@@ -85,8 +87,14 @@ class TokenStore final {
   // Credential and refresh material. NotFound.
   Status remove(const AccountId& id, const AuditContext& who, const KvBatch& also = {});
 
+  // A call went out with the account's credential. Remembered; flush_used() writes it.
+  void note_used(const AccountId& id);
+  Status flush_used();
+  int64_t last_used_ms(const AccountId& id) const;  // 0 = never, or not known.
+
  private:
   struct Stored;
+  static AccountView view_of(const AccountId& id, Stored stored);
   Result<Stored> parse(std::string_view key, std::string_view text, bool open_secrets) const;
   std::string serialize(std::string_view key, const Stored& stored) const;
   Status write(const std::string& key, const std::optional<std::string>& expected,
@@ -95,6 +103,7 @@ class TokenStore final {
 
   const KvStore& kv_;
   AuditedKv& audited_;
+  LastUsed used_;
   const Sealer& sealer_;
   const Clock& clock_;
   mutable RecordCache<AccessCredential> credentials_;

@@ -1,21 +1,15 @@
 #include <nlohmann/json.hpp>
 
-#include <array>
-#include <unordered_map>
-
 #include "base/bytes.h"
 #include "base/crypto.h"
-#include "base/mutex.h"
 #include "identity/directory.h"
 #include "identity/identity.h"
-#include "kv/keyspace.h"
+#include "kv/last_used.h"
 
 namespace kvcs {
 namespace {
 
 constexpr size_t kBearerMinBytes = 16, kBearerMaxBytes = 512;
-constexpr size_t kLastUsedStripes = 16;
-constexpr size_t kLastUsedPerStripeMax = 10'000;
 
 // One text for every reason, so that a guesser learns nothing.
 Status refused() {
@@ -47,27 +41,10 @@ PrincipalKind family_of(std::string_view bearer) {
 }  // namespace
 
 struct Authenticator::Impl {
-  struct Stripe {
-    Mutex mutex;
-    std::unordered_map<std::string, int64_t> used_ms KVCS_GUARDED_BY(mutex);
-  };
-
   const Directory& directory;
-  KvStore& kv;
   const Clock& clock;
   const std::vector<StaticAdminKey> static_admin_keys;
-  std::array<Stripe, kLastUsedStripes> stripes;
-
-  void mark_used(const std::string& key_id) {
-    Stripe& stripe = stripes[std::hash<std::string>{}(key_id) % kLastUsedStripes];
-    MutexLock lock(stripe.mutex);
-    const auto it = stripe.used_ms.find(key_id);
-    if (it != stripe.used_ms.end()) {
-      it->second = clock.unix_ms();
-    } else if (stripe.used_ms.size() < kLastUsedPerStripeMax) {
-      stripe.used_ms.emplace(key_id, clock.unix_ms());
-    }
-  }
+  LastUsed used;
 
   // Compares against every key, whichever matches, so that time tells nothing.
   const StaticAdminKey* find_static(std::string_view sha256_hex) const {
@@ -124,7 +101,7 @@ struct Authenticator::Impl {
 
 Authenticator::Authenticator(const Directory& directory, KvStore& kv, const Clock& clock,
                              std::vector<StaticAdminKey> static_admin_keys)
-    : impl_(new Impl{directory, kv, clock, std::move(static_admin_keys), {}}) {}
+    : impl_(new Impl{directory, clock, std::move(static_admin_keys), {kv, clock}}) {}
 Authenticator::~Authenticator() = default;
 
 Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
@@ -147,26 +124,12 @@ Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
   const auto key = impl_->directory.key(family, hash);
   if (!key.ok()) return read_failure(key.status());
   Principal principal = KVCS_TRY(impl_->admit(*key.value()));
-  impl_->mark_used(principal.key_id);
+  impl_->used.note(principal.key_id);
   return principal;
 }
 
 Status Authenticator::flush_last_used() {
-  for (Impl::Stripe& stripe : impl_->stripes) {
-    std::unordered_map<std::string, int64_t> used;
-    {
-      MutexLock lock(stripe.mutex);
-      used.swap(stripe.used_ms);
-    }
-    if (used.empty()) continue;
-    KvBatch batch;
-    for (const auto& [key_id, unix_ms] : used) {
-      batch.put(KvFamily::kSystem, keyspace::last_used(key_id), std::to_string(unix_ms));
-    }
-    // Lost on failure: the next use of the key writes it again.
-    KVCS_TRY(impl_->kv.write(batch, KvDurability::kBuffered));
-  }
-  return ok();
+  return impl_->used.flush();
 }
 
 Result<std::vector<StaticAdminKey>> parse_static_admin_keys(std::string_view text) {

@@ -6,6 +6,7 @@
 #include "base/crypto.h"
 #include "base/id.h"
 #include "kv/keyspace.h"
+#include "kv/last_used.h"
 
 namespace kvcs {
 namespace {
@@ -170,11 +171,7 @@ Result<KeyRecord> KeyService::find(const KeyOwner& owner, std::string_view key_i
   const std::string text = KVCS_TRY(find_text(owner, key_id));
   KeyRecord key = KVCS_TRY(parse_key(text, owner.kind));
   if (!belongs_to(key, owner)) return no_such_key(key_id);
-  const Result<KvEntry> used = kv_.get(KvFamily::kSystem, keyspace::last_used(key.id));
-  if (used.ok()) {
-    const Result<uint64_t> unix_ms = parse_u64(used.value().value, "last_used");
-    if (unix_ms.ok()) key.last_used_ms = static_cast<int64_t>(unix_ms.value());
-  }
+  key.last_used_ms = find_last_used_ms(kv_, key.id);
   return key;
 }
 

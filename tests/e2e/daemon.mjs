@@ -11,20 +11,24 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 export const binary = process.env.KVCS_BINARY ?? join(root, 'build/release/kvcs');
 
 export class Daemon {
-  constructor() {
+  // `env`: settings of this daemon beside those of the process, KVCS_….
+  constructor(env = {}) {
+    this.env = env;
+    this.log = '';  // All that it wrote, over every start.
     this.folder = mkdtempSync(join(tmpdir(), 'kvcs-e2e-'));
     this.data = join(this.folder, 'data');
   }
 
-  // `args` go behind serve's own, `env` over this process's.
+  // `args` go behind serve's own, `env` over this daemon's and the process's.
   async start({ args = [], env = {} } = {}) {
     this.process = spawn(binary, ['serve', '--data-dir', this.data, '--listen', '127.0.0.1:0', ...args],
-      { cwd: this.folder, env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
+      { cwd: this.folder, env: { ...process.env, ...this.env, ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
     this.ended = new Promise((resolve) => this.process.on('exit', resolve));
     this.url = await new Promise((resolve, reject) => {
       let log = '';
       this.process.stderr.on('data', (chunk) => {
         log += chunk;
+        this.log += chunk;
         const ready = log.match(/"event":"server.ready","url":"([^"]+)"/);
         if (ready) resolve(ready[1]);
       });
@@ -61,14 +65,19 @@ export class Daemon {
   }
 
   // As a script beside the daemon, in its folder, with nothing on stdin.
-  async cli(...args) {
-    const env = { PATH: process.env.PATH, HOME: this.folder, KVCS_API_URL: this.url,
-      KVCS_API_KEY: this.credentials.api_key, KVCS_ADMIN_KEY: this.credentials.admin_key };
+  cli(...args) {
+    return this.cliWith({}, ...args);
+  }
+
+  // With text on stdin and more variables.
+  async cliWith({ stdin = '', env = {} }, ...args) {
+    const all = { PATH: process.env.PATH, HOME: this.folder, KVCS_API_URL: this.url,
+      KVCS_API_KEY: this.credentials.api_key, KVCS_ADMIN_KEY: this.credentials.admin_key, ...env };
     try {
-      const running = promisify(execFile)(binary, args, { cwd: this.folder, env });
-      running.child.stdin.end();
-      const { stdout } = await running;
-      return { status: 0, stdout };
+      const running = promisify(execFile)(binary, args, { cwd: this.folder, env: all });
+      running.child.stdin.end(stdin);
+      const { stdout, stderr } = await running;
+      return { status: 0, stdout, stderr };
     } catch (failure) {
       return { status: failure.code, stdout: failure.stdout, stderr: failure.stderr };
     }

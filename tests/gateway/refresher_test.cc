@@ -436,3 +436,87 @@ TEST_CASE("refresher: its own thread finds what is due and stops when asked",
   world.refresher.stop();
   CHECK(world.access() == "access-secret-1");
 }
+
+TEST_CASE("refresher: leases of a process that died end with the next start",
+          "[fault][gateway][refresher]") {
+  TokenWorld world;
+  world.add_account();
+  const AccountId other{"acme", "hubspot", "other"};
+  world.add_account(other);
+  world.advance_s(3000);
+  // As a run leaves it that died with its process.
+  KvBatch alarm;
+  const int64_t lease_s = world.clock.unix_s() + kRefreshLeaseS;
+  add_refresh_alarm(alarm, TokenWorld::kId, lease_s);
+  REQUIRE(world.tokens
+              .set_health(TokenWorld::kId, {TokenState::kRefreshing, 2, lease_s, "before"},
+                          TokenWorld::kWho, alarm)
+              .ok());
+  CHECK(world.refresher.refresh_now(TokenWorld::kId).code() == Code::kConflict);
+  CHECK(world.refresher.take_leases_back().value() == 1);
+  CHECK(world.view().health.failures == 2);
+  CHECK(world.view(other).health.state == TokenState::kOk);
+  world.upstream.set_handler([](const auto&) { return answer(200, kGood); });
+  CHECK(world.run() == 2);
+  CHECK(world.view().health.state == TokenState::kOk);
+  CHECK(world.alarms().size() == 2);
+  CHECK(world.refresher.take_leases_back().value() == 0);
+  world.plan = [](std::string_view, std::string_view) { return unavailable("disk"); };
+  CHECK(world.refresher.take_leases_back().code() == Code::kUnavailable);
+}
+
+TEST_CASE("refresher: a provider that fails does not keep the others waiting",
+          "[fault][gateway][refresher]") {
+  TokenWorld world;
+  const OAuthClientSource clients = [&](std::string_view provider) -> Result<OAuthClient> {
+    OAuthClient client = world.client;
+    client.token_url = "https://" + std::string(provider) + ".example.com/token";
+    return client;
+  };
+  Refresher one{*world.kv, world.tokens, world.upstream, clients, world.clock, *world.entropy, 1};
+  for (int i = 0; i < 50; ++i)
+    world.add_account({"acme", "hanging", "a" + std::to_string(i)}, 3600);
+  for (int i = 0; i < 5; ++i) world.add_account({"acme", "working", "a" + std::to_string(i)}, 3700);
+  world.upstream.set_handler([](const kvcs::test::SeenRequest& request) {
+    if (request.url.find("working") != std::string::npos) return answer(200, kGood);
+    ScriptedAnswer late;
+    late.open_failure = timed_out("15 s");
+    return late;
+  });
+  world.advance_s(3100);
+  CHECK(one.run_due().value() == kProviderFailuresMax + 5);
+  // They took turns: the second asked is of the other provider, though due later.
+  CHECK(world.upstream.seen()[0].url == "https://hanging.example.com/token");
+  CHECK(world.upstream.seen()[1].url == "https://working.example.com/token");
+  for (int i = 0; i < 5; ++i) {
+    CHECK(world.access({"acme", "working", "a" + std::to_string(i)}) == "access-secret-1");
+  }
+  // The rest stays due, and a provider that is back gets it all.
+  world.upstream.set_handler([](const auto&) { return answer(200, kGood); });
+  CHECK(one.run_due().value() == 50 - kProviderFailuresMax);
+}
+
+TEST_CASE("refresher: a clock that jumps leaves no token behind", "[fault][gateway][refresher]") {
+  TokenWorld world;
+  world.upstream.set_handler([](const auto&) { return answer(200, kGood); });
+  // A year ahead: all is due at once, and once.
+  world.add_account();
+  world.advance_s(365 * 86'400);
+  CHECK(world.run() == 1);
+  CHECK(world.run() == 0);
+  // And back: the record is of a time that has not come, so its expiry means nothing.
+  world.clock.set_unix_ms(world.clock.unix_ms() - 365LL * 86'400'000);
+  CHECK(world.run() == 0);
+  CHECK(world.refresher.rearm().value() == 1);
+  CHECK(world.run() == 1);
+  CHECK(world.view().expires_at_s == world.clock.unix_s() + 3600);
+  CHECK(world.refresher.rearm().value() == 0);
+  // A lease and an attempt put off that lie further ahead than any can.
+  for (const TokenState state : {TokenState::kRefreshing, TokenState::kRetrying}) {
+    const int64_t far_s = world.clock.unix_s() + 30 * 86'400;
+    REQUIRE(world.tokens.set_health(TokenWorld::kId, {state, 1, far_s, ""}, TokenWorld::kWho).ok());
+    CHECK(world.refresher.rearm().value() == 1);
+    CHECK(world.run() == 1);
+    CHECK(world.view().health.state == TokenState::kOk);
+  }
+}
