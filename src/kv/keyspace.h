@@ -24,7 +24,8 @@
 // quota   grace:{org_id}:{YYYY-MM-DD}                    fail-open spending of one day
 // quota   adjustment:{user_id}:{unix ms, 15 digits}      why an admin reset a user's use
 // quota   reservation:{request_id}                       open reservation
-// system  system:…  briefing:{date}  cron:{job}  idempotency:{scope}:{hash}  last_used:{key_id}  last_used:{t}:{p}:{a}
+// system  system:…  briefing:{date}  cron:{job}  idempotency:{scope}:{hash}
+// system  last_used:{key_id}  last_used:{t}:{p}:{a}      unix ms of a key, of an account
 // system  oauth_state:{state}  agent_state:{tenant}:{key}  system_state:mode
 // outbox  {unix ms, 15 digits}:{id}                      record bound for SQL, see kv/outbox.h
 #pragma once
