@@ -13,11 +13,14 @@ import { binary, Daemon, root } from './daemon.mjs';
 const kId = '3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f';
 const kKeyId = '9b1c8e52-2f43-4d0e-8f0a-5f2b6f6f0c11';
 const kRequestId = '61204f5ad635151c';
+const kDecisionId = '6a2f41a3c54c2a3b7d1e9f0011223344';
 const tokens = 1100;
 const text = 'Once upon a time there was a cache.\n';
 const daemon = new Daemon();
 let files;  // What examples name, made once.
 let bin;    // A folder with `kvcs` for PATH.
+let vendor;  // The API behind the gateway's examples, and its token endpoint.
+let agent;   // { token_id, token } of tenant kahuna.
 
 // --- the commands ---------------------------------------------------------------------------
 
@@ -34,7 +37,7 @@ function walk(words) {
   const help = helpOf(words);
   const below = linesUnder(help, 'Subcommands:').map((line) => line.match(/^ {2}(\S+)/)?.[1]).filter(Boolean);
   if (below.length) return below.flatMap((name) => walk([...words, name]));
-  const examples = linesUnder(help, 'Examples:').filter((line) => line.startsWith('  kvcs ')).map((line) => line.trim());
+  const examples = linesUnder(help, 'Examples:').filter((line) => /^ {2}\S/.test(line)).map((line) => line.trim());
   return [{ words, examples }];
 }
 
@@ -95,6 +98,10 @@ function makeFiles() {
   cpSync(at('bench.csv'), at('reuse.csv'));
   writeFileSync(at('key.txt'), `${daemon.credentials.api_key}\n`);
   writeFileSync(at('key'), 'sk-test-1234567890\n');
+  writeFileSync(at('token'), 'secret-of-the-vendor\n');
+  writeFileSync(at('keys'), 'AKIDEXAMPLE:secret-of-the-vendor\n');
+  writeFileSync(at('client.json'), JSON.stringify({ auth: { client_id: 'c', client_secret: 's' } }));
+  writeFileSync(at('tokens.json'), JSON.stringify({ refresh_token: 'r' }));
   writeFileSync(at('note.txt'), 'a note');
   writeFileSync(at('kvcs.yaml'), readFileSync(join(root, 'kvcs.yaml.example')));
   mkdirSync(at('etc/kvcs'), { recursive: true });
@@ -152,9 +159,37 @@ async function newRequest() {
   }
 }
 
+// Tenant kahuna with an account at HubSpot, whose API and token endpoint are the vendor here.
+async function setUpGateway() {
+  const at = `http://127.0.0.1:${vendor.address().port}`;
+  const put = async (path, body) => {
+    const done = await daemon.admin('PUT', path, body);
+    assert.ok(done.status < 300, `${path}: ${done.status} ${JSON.stringify(done.body)}`);
+  };
+  await put('/admin/providers/hubspot', { base_url: at, allow_private_addresses: true, auth: { client_id: 'c',
+    client_secret: 's', token_url: `${at}/token`, authorize_url: `${at}/authorize`, revoke_url: `${at}/revoke` } });
+  await put('/admin/tenants/kahuna', { name: 'Kahuna' });
+  await put('/admin/tenants/kahuna/providers/hubspot/accounts/default', { access_token: 'a', refresh_token: 'r',
+    expires_at: Math.floor(Date.now() / 1000) + 7200 });
+  agent = await create('/admin/tenants/kahuna/tokens', { name: `agent ${++made}` });
+}
+
+// What the daily briefing proposes: here that a key which runs out is replaced.
+async function newDecision() {
+  await daemon.admin('PUT', '/admin/tenants/kahuna/providers/notion/accounts/old', { access_token: 'a',
+    expires_at: Math.floor(Date.now() / 1000) - 60 });
+  assert.equal((await daemon.cli('admin', 'jobs', '--run', 'autoresearch')).status, 0);
+  for (;;) {
+    const list = JSON.parse((await daemon.cli('gateway', 'decision', 'list', '--json')).stdout);
+    if (list.length) return list[0].id;
+  }
+}
+
 // The ids of examples stand for a thing of the command's kind; each example gets its own.
 async function realIds(words, line) {
   if (line.includes(kRequestId)) return line.replaceAll(kRequestId, await newRequest());
+  if (line.includes(kDecisionId)) return line.replaceAll(kDecisionId, await newDecision());
+  if (words[0] === 'gateway') return line.replaceAll(kKeyId, agent.token_id);
   if (!line.includes(kId) && !line.includes(kKeyId)) return line;
   const command = words.join(' ');
   if (!command.startsWith('admin ')) return line.replaceAll(kId, await newArtifact());
@@ -168,7 +203,7 @@ async function realIds(words, line) {
 function environment(folder) {
   return { PATH: `${bin}:${process.env.PATH}`, HOME: folder, XDG_CONFIG_HOME: join(folder, '.config'),
     KVCS_API_URL: daemon.url, KVCS_API_KEY: daemon.credentials.api_key, KVCS_ADMIN_KEY: daemon.credentials.admin_key,
-    OPENAI_API_KEY: 'sk-test-1234567890', ANTHROPIC_API_KEY: 'sk-test-1234567890', KVCS_DATA_DIR: join(folder, 'data') };
+    KVCS_GATEWAY_TOKEN: agent?.token ?? '', OPENAI_API_KEY: 'sk-test-1234567890', ANTHROPIC_API_KEY: 'sk-test-1234567890', KVCS_DATA_DIR: join(folder, 'data') };
 }
 
 // Files, told by their ending; prices have an --output too.
@@ -204,6 +239,7 @@ function shell(line, folder) {
 }
 
 async function runExample(words, example) {
+  if (words[0] === 'gateway') await setUpGateway();
   const real = await realIds(words, example);
   await needs[words.join(' ')]?.(real);
   const line = real
@@ -227,8 +263,6 @@ const needs = {
   'admin provider get': () => daemon.admin('PUT', '/admin/ai/providers/openai', { kind: 'openai', api_key: 'sk-test-1' }),
   'admin provider delete': () => daemon.admin('PUT', '/admin/ai/providers/local',
     { kind: 'openai_compatible', base_url: 'http://127.0.0.1:1/v1' }),
-  'admin provider delete-key': (line) => daemon.admin('PUT',
-    `/admin/organizations/${line.split(' ')[4]}/ai-credentials/openai`, { api_key: 'sk-test-1' }),
   'admin provider delete-key': async (line) => {
     const [org] = line.match(/[0-9a-f-]{36}/);
     const set = await daemon.admin('PUT', `/admin/organizations/${org}/ai-credentials/openai`, { api_key: 'sk-own' });
@@ -242,6 +276,14 @@ const needs = {
 
 before(async () => {
   await daemon.start();
+  vendor = createServer((request, response) => {
+    request.resume();
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(request.url === '/token'
+      ? { access_token: 'b', refresh_token: 's', expires_in: 7200, token_type: 'bearer' }
+      : { results: [{ id: '1', properties: { email: 'ada@example.com' } }] }));
+  });
+  await new Promise((resolve) => vendor.listen(0, '127.0.0.1', resolve));
   bin = join(daemon.folder, 'bin');
   mkdirSync(bin);
   symlinkSync(binary, join(bin, 'kvcs'));
@@ -251,13 +293,15 @@ before(async () => {
 after(async () => {
   if (daemon.process) await daemon.stop();
   daemon.remove();
+  vendor?.closeAllConnections();
+  vendor?.close();
 });
 
 test('every command is found and has an example', () => {
   assert.ok(commands.length > 50, `only ${commands.length} commands`);
   for (const { words, examples } of commands) {
     assert.ok(examples.length > 0, `kvcs ${words.join(' ')} has no example`);
-    for (const line of examples) assert.ok(line.startsWith(`kvcs ${words.join(' ')}`), line);
+    for (const line of examples) assert.ok(line.includes(`kvcs ${words.join(' ')}`), line);
   }
 });
 
