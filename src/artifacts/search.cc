@@ -19,26 +19,42 @@ struct Root {
 };
 
 // The roots of an organization, by skipping from one to the next in the index.
+//
+// One statement for the next root, tokenizer and model each: a comparison of all three at once
+// reads every artifact that has the last ones.
+Result<bool> next_root(Database& db, const std::string& organization_id, Root& at,
+                       std::string& text) {
+  constexpr std::string_view kSteps[] = {
+      "search_model = ?2 AND search_tokenizer = ?3 AND search_root > ?4",
+      "search_model = ?2 AND search_tokenizer > ?3", "search_model > ?2"};
+  for (const std::string_view step : kSteps) {
+    auto s = KVCS_TRY(db.prepare(
+        "SELECT search_model, search_tokenizer, search_root FROM artifacts "
+        "WHERE organization_id = ?1 AND " +
+        std::string(step) + " ORDER BY search_model, search_tokenizer, search_root LIMIT 1"));
+    s.bind(1, organization_id).bind(2, at.model);
+    if (step != kSteps[2]) s.bind(3, at.tokenizer);
+    if (step == kSteps[0]) s.bind(4, text);
+    if (!KVCS_TRY(s.step())) continue;
+    at.model = s.text(0);
+    at.tokenizer = s.text(1);
+    text = s.text(2);
+    return true;
+  }
+  return false;
+}
+
 Result<std::vector<Root>> list_roots(Database& db, const PrefixQuery& query) {
-  auto s =
-      KVCS_TRY(db.prepare("SELECT search_model, search_tokenizer, search_root FROM artifacts "
-                          "WHERE organization_id = ? "
-                          "AND (search_model, search_tokenizer, search_root) > (?, ?, ?) "
-                          "ORDER BY search_model, search_tokenizer, search_root LIMIT 1"));
-  std::string model = query.model, tokenizer = query.tokenizer.value_or(""), root;
-  if (query.model.empty()) tokenizer.clear();
+  Root at{{}, query.model, query.model.empty() ? std::string() : query.tokenizer.value_or("")};
+  std::string text;
   std::vector<Root> roots;
   for (size_t looked = 0; looked < kSearchRootsMax; looked++) {
-    s.bind(1, query.organization_id).bind(2, model).bind(3, tokenizer).bind(4, root);
-    if (!KVCS_TRY(s.step())) break;
-    model = s.text(0);
-    tokenizer = s.text(1);
-    root = s.text(2);
-    s.reset();
-    if (!query.model.empty() && model != query.model) break;
-    if (query.tokenizer && tokenizer != *query.tokenizer) continue;
-    if (root.empty()) continue;  // Looked at, and without ids.
-    roots.push_back({KVCS_TRY(search_rows::parse_root(root)), model, tokenizer});
+    if (!KVCS_TRY(next_root(db, query.organization_id, at, text))) break;
+    if (!query.model.empty() && at.model != query.model) break;
+    if (query.tokenizer && at.tokenizer != *query.tokenizer) continue;
+    if (text.empty()) continue;  // Looked at, and without ids.
+    at.id = KVCS_TRY(search_rows::parse_root(text));
+    roots.push_back(at);
   }
   return roots;
 }
