@@ -175,7 +175,7 @@ Result<std::unique_ptr<AiDoor>> build_ai_door(Parts& parts) {
                                                     *parts.sealer, door->pricing);
   KVCS_TRY(add_providers(config, *door->providers));
   KVCS_TRY(add_aliases(config, *door->providers));
-  parts.ledger->add_sink("usage", usage_sink);
+  parts.ledger->add_group_sink("usage", usage_sink);
   door->budgets = std::make_unique<ai::Budgets>(
       *parts.kv, parts.clock(),
       [directory = parts.directory.get()](std::string_view kind, std::string_view id) {

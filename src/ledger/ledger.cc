@@ -18,6 +18,10 @@ namespace kvcs {
 namespace {
 
 constexpr int64_t kPollMs = 200;
+// What comes within so long shares a transaction; a pass for each request would cost more than it.
+constexpr int64_t kGatherMs = 50;
+// Every so many passes, and when there was nothing to do, the outbox is read from its start.
+constexpr uint64_t kPassesPerWhole = 16;
 constexpr size_t kQueueBatchMax = 500;
 constexpr size_t kQueuedBodyBytesMax = 32u << 20;
 // One pass ends here at the latest, so that drain() returns under any load.
@@ -86,6 +90,7 @@ struct Ledger::Impl {
   const Clock& clock;
   const size_t queue_max;
   OutboxMover mover;  // Ledger's thread only; before start() and after the join, the owner's.
+  uint64_t passes = 0, moved_before = 0;  // The same.
 
   mutable Mutex mutex;
   CondVar wake, passed;
@@ -106,7 +111,7 @@ struct Ledger::Impl {
   Diagnostic pop() KVCS_REQUIRES(mutex);
   std::vector<Diagnostic> take_queued();
   Status flush_queue();
-  Status pass();
+  Status pass(bool whole);
   void loop();
 };
 
@@ -123,7 +128,7 @@ void Ledger::Impl::push(Diagnostic record) {
   }
   queue.push_back(std::move(record));
   queued_body_bytes += bytes;
-  if (queue.size() >= kQueueBatchMax) {
+  if (queue.size() >= kQueueBatchMax && !nudged) {
     nudged = true;
     wake.notify_one();
   }
@@ -164,14 +169,19 @@ Status Ledger::Impl::flush_queue() {
   return ok();
 }
 
-Status Ledger::Impl::pass() {
-  Status moved = mover.move_all(kPassBatchesMax);
+Status Ledger::Impl::pass(bool whole) {
+  const bool idle = mover.moved() == moved_before;
+  moved_before = mover.moved();
+  const bool from_start = whole || idle || passes++ % kPassesPerWhole == 0;
+  Status moved = mover.move(from_start ? OutboxMover::From::kStart : OutboxMover::From::kLast,
+                            kPassBatchesMax);
   Status flushed = flush_queue();
   return moved.ok() ? std::move(flushed) : std::move(moved);
 }
 
 void Ledger::Impl::loop() {
   bool was_ok = true;
+  uint64_t done_before = 0;
   for (bool last = false; !last;) {
     uint64_t serving = 0;
     {
@@ -179,11 +189,15 @@ void Ledger::Impl::loop() {
       while (!nudged && !stopping && asked == done) {
         if (!wake.wait_for_ms(mutex, kPollMs)) break;
       }
+      while (!stopping && asked == done) {
+        if (!wake.wait_for_ms(mutex, kGatherMs)) break;
+      }
       nudged = false;
       last = stopping;
       serving = asked;
     }
-    Status status = pass();
+    Status status = pass(last || serving != done_before);
+    done_before = serving;
     // This thread is an edge: nobody above could log it. Once per incident, not five times a
     // second.
     if (!status.ok() && was_ok) log::error("ledger.stalled", {{"reason", status.to_string()}});
@@ -221,6 +235,14 @@ void Ledger::add_sink(std::string_view kind, OutboxSink sink) {
   impl_->mover.add_sink(kind, std::move(sink));
 }
 
+void Ledger::add_group_sink(std::string_view kind, OutboxGroupSink sink) {
+  {
+    MutexLock lock(impl_->mutex);
+    KVCS_ASSERT(!impl_->running);
+  }
+  impl_->mover.add_group_sink(kind, std::move(sink));
+}
+
 void Ledger::start() {
   MutexLock lock(impl_->mutex);
   KVCS_ASSERT(!impl_->running);
@@ -242,6 +264,7 @@ void Ledger::record_bodies(BodyRecord record) {
 
 void Ledger::notify() {
   MutexLock lock(impl_->mutex);
+  if (impl_->nudged) return;
   impl_->nudged = true;
   impl_->wake.notify_one();
 }
@@ -256,7 +279,7 @@ Status Ledger::drain() {
       return impl_->last_pass;
     }
   }
-  return impl_->pass();
+  return impl_->pass(true);
 }
 
 Result<LedgerPage> Ledger::query(const LedgerQuery& query) const {

@@ -75,6 +75,10 @@ struct LedgerPage {
 // Unavailable or Timeout: the batch is tried again later. Any other failure: the record is set
 // aside in outbox_dead and the rest goes on.
 using OutboxSink = std::function<Status(Database& db, const OutboxRecord& record)>;
+// The same for all records of a kind that lie together: they share what costs once per call. All or
+// none; after a failure each record is given to it alone.
+using OutboxGroupSink =
+    std::function<Status(Database& db, const std::vector<OutboxRecord>& records)>;
 
 // What a walk along the hash chain of kv_audit found.
 struct AuditChain {
@@ -90,6 +94,7 @@ class Ledger final {
          size_t queue_max = 10'000);
   ~Ledger();  // Drains queue and outbox, joins its thread.
   void add_sink(std::string_view kind, OutboxSink sink);  // Before start().
+  void add_group_sink(std::string_view kind, OutboxGroupSink sink);
   void start();
 
   void record_error(ErrorRecord record);

@@ -1,9 +1,11 @@
 // Brings the records of the KV outbox to SQL, exactly once each, in the order of their keys.
 //
 // A batch goes so: KV is synced (what SQL knows, KV must know too); one transaction writes the rows
-// and, in ledger_state, the keys of the batch; then the keys are removed from KV, synced. A crash
-// between the two leaves records that are in SQL already: the keys in ledger_state say which, and
-// they are removed from KV before anything else is moved. Used by one thread (the ledger's).
+// and, in ledger_state, the keys of the batch; then the keys are removed from KV. A crash between
+// the two leaves records that are in SQL already: the keys in ledger_state say which, and they are
+// removed from KV before anything else is moved. The removal is a buffered write, for a synced one
+// would make every request wait for the disk; the next batch's sync makes it durable before that
+// batch's transaction forgets these keys. Used by one thread (the ledger's).
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -14,6 +16,7 @@
 
 #include "base/status.h"
 #include "kv/kv.h"
+#include "kv/outbox.h"
 #include "ledger/ledger.h"
 
 namespace kvcs {
@@ -25,8 +28,13 @@ class OutboxMover final {
   // All outlive the mover.
   OutboxMover(KvStore& kv, DbWriter& writer) : kv_(kv), writer_(writer) {}
   void add_sink(std::string_view kind, OutboxSink sink);
+  void add_group_sink(std::string_view kind, OutboxGroupSink sink);
+  // Where move() starts: at the first key, or behind the last one moved, which spares a look at
+  // all that was removed. Keys begin with a time, so a record that was slow to be written may lie
+  // before that one; the next move from the start finds it.
+  enum class From : uint8_t { kStart, kLast };
   // Moves until the outbox is empty, or what came while it worked fills `batches_max` more batches.
-  Status move_all(size_t batches_max);
+  Status move(From from, size_t batches_max);
 
   uint64_t moved() const { return moved_; }
   uint64_t dead() const { return dead_; }
@@ -35,14 +43,20 @@ class OutboxMover final {
  private:
   Status finish_last_batch();
   Status move_batch(const std::vector<KvItem>& items);
+  // How many items from `first` on are of one kind that has a group sink, and their records.
+  size_t find_group(const std::vector<KvItem>& items, size_t first,
+                    std::vector<OutboxRecord>& group) const;
+  Status call_sink(Database& db, const OutboxRecord& record) const;
   Status insert_one(Database& db, const KvItem& item, bool& dead);
   Status write_batch(Database& db, const std::vector<KvItem>& items, uint64_t& dead);
 
   KvStore& kv_;
   DbWriter& writer_;
   std::map<std::string, OutboxSink, std::less<>> sinks_;
+  std::map<std::string, OutboxGroupSink, std::less<>> group_sinks_;
   bool recovered_ = false;           // finish_last_batch has read ledger_state.
   std::vector<std::string> in_sql_;  // In SQL, and perhaps in KV still.
+  std::string last_key_;             // Of the last batch moved.
   std::atomic<uint64_t> moved_{0}, dead_{0};
   std::atomic<int64_t> oldest_unix_ms_{0};
 };

@@ -70,9 +70,9 @@ struct UsageRow {
 };
 // Inserts the row and adds it to its day in usage_daily, once per request_id.
 Status insert_usage(Database& db, const UsageRow& row);
-// The payload of outbox kind "usage", and the sink that reads it back.
+// The payload of outbox kind "usage", and the group sink that reads it back.
 std::string usage_payload(const UsageRow& row);
-Status usage_sink(Database& db, const OutboxRecord& record);
+Status usage_sink(Database& db, const std::vector<OutboxRecord>& records);
 
 // The number of a text in ledger_name, made when it is new.
 Result<int64_t> intern_name(Database& db, std::string_view text);

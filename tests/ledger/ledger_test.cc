@@ -281,7 +281,7 @@ TEST_CASE("ledger: an alert keeps the log of its delivery", "[unit][ledger]") {
 TEST_CASE("ledger: usage rides in the outbox and is counted once, by row and by day",
           "[unit][ledger]") {
   LedgerFixture f;
-  f.ledger->add_sink("usage", usage_sink);
+  f.ledger->add_group_sink("usage", usage_sink);
   const int64_t noon = 1'767'268'800'000;  // 2026-01-01T12:00:00Z
   UsageRow failed = make_usage("r2", noon + 1);
   failed.status = 502;
