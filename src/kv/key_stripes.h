@@ -3,7 +3,8 @@
 // Thread-safe. Used inside kv/ only.
 #pragma once
 #include <array>
-#include <bitset>
+#include <bit>
+#include <cstdint>
 #include <functional>
 #include <string_view>
 
@@ -25,6 +26,32 @@ class KeyStripes final {
     return (std::hash<std::string_view>{}(key) + static_cast<size_t>(family) * 97) % kStripes;
   }
 
+  // Numbers of stripes; visiting them costs by how many there are, which a bitset's does not.
+  class Set final {
+   public:
+    void add(size_t i) { words_[i / 64] |= uint64_t{1} << i % 64; }
+    void add(const Set& other) {
+      for (size_t w = 0; w < kWords; ++w) words_[w] |= other.words_[w];
+    }
+    void remove(const Set& other) {
+      for (size_t w = 0; w < kWords; ++w) words_[w] &= ~other.words_[w];
+    }
+    bool has(size_t i) const { return (words_[i / 64] >> i % 64 & 1) != 0; }
+    // Ascending.
+    template <typename Visit>
+    void for_each(Visit&& visit) const {
+      for (size_t w = 0; w < kWords; ++w) {
+        for (uint64_t left = words_[w]; left != 0; left &= left - 1) {
+          visit(w * 64 + static_cast<size_t>(std::countr_zero(left)));
+        }
+      }
+    }
+
+   private:
+    static constexpr size_t kWords = (kStripes + 63) / 64;
+    std::array<uint64_t, kWords> words_{};
+  };
+
   // Holds its stripes for as long as it lives. The analysis cannot follow a set of locks.
   class Guard final {
    public:
@@ -32,29 +59,35 @@ class KeyStripes final {
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;
     void add_exclusive(KvFamily family, std::string_view key) {
-      exclusive_.set(stripe_of(family, key));
+      exclusive_.add(stripe_of(family, key));
     }
-    void add_shared(KvFamily family, std::string_view key) { shared_.set(stripe_of(family, key)); }
+    void add_shared(KvFamily family, std::string_view key) { shared_.add(stripe_of(family, key)); }
     // Once, after all were added.
     void lock() KVCS_TSA(no_thread_safety_analysis) {
-      shared_ &= ~exclusive_;
-      for (size_t i = 0; i < kStripes; ++i) {
-        if (exclusive_[i]) stripes_.slots_[i].mutex.lock();
-        if (shared_[i]) stripes_.slots_[i].mutex.lock_shared();
-      }
+      shared_.remove(exclusive_);
+      Set all = exclusive_;
+      all.add(shared_);
+      all.for_each([&](size_t i) KVCS_TSA(no_thread_safety_analysis) {
+        if (exclusive_.has(i)) {
+          stripes_.slots_[i].mutex.lock();
+        } else {
+          stripes_.slots_[i].mutex.lock_shared();
+        }
+      });
       locked_ = true;
     }
     ~Guard() KVCS_TSA(no_thread_safety_analysis) {
       if (!locked_) return;
-      for (size_t i = 0; i < kStripes; ++i) {
-        if (exclusive_[i]) stripes_.slots_[i].mutex.unlock();
-        if (shared_[i]) stripes_.slots_[i].mutex.unlock_shared();
-      }
+      exclusive_.for_each(
+          [&](size_t i) KVCS_TSA(no_thread_safety_analysis) { stripes_.slots_[i].mutex.unlock(); });
+      shared_.for_each([&](size_t i) KVCS_TSA(no_thread_safety_analysis) {
+        stripes_.slots_[i].mutex.unlock_shared();
+      });
     }
 
    private:
     KeyStripes& stripes_;
-    std::bitset<kStripes> exclusive_, shared_;
+    Set exclusive_, shared_;
     bool locked_ = false;
   };
 
