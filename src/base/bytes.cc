@@ -172,7 +172,9 @@ Result<std::string> percent_decode(std::string_view text, bool plus_is_space) {
 
 bool is_valid_utf8(std::string_view text) {
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  for (size_t i = 0; i < text.size();) {
+  size_t i = 0;
+  while (i < text.size() && p[i] < 0x80) i++;
+  while (i < text.size()) {
     uint32_t code_point;
     const size_t n = utf8_length(p + i, text.size() - i, code_point);
     if (n == 0) return false;
@@ -184,7 +186,10 @@ bool is_valid_utf8(std::string_view text) {
 std::string printable(std::string_view text, size_t max_bytes) {
   std::string out;
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  for (size_t i = 0; i < text.size();) {
+  size_t i = 0;
+  while (i < text.size() && i < max_bytes && p[i] >= 0x20 && p[i] < 0x7f) i++;
+  out.assign(text, 0, i);
+  while (i < text.size()) {
     if (out.size() >= max_bytes) return out + "…";
     uint32_t code_point = 0;
     const size_t n = utf8_length(p + i, text.size() - i, code_point);

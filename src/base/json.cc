@@ -165,7 +165,12 @@ std::string dump_json_pretty(const Json& value) {
 }
 
 void append_json_string(std::string& out, std::string_view text) {
+  const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; };
+  size_t plain = 0;
+  while (plain < text.size() && is_plain(text[plain])) plain++;
   out += '"';
+  out.append(text, 0, plain);  // Mostly that is all of it.
+  text.remove_prefix(plain);
   const bool utf8 = is_valid_utf8(text);
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);

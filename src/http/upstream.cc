@@ -19,14 +19,12 @@ std::optional<std::string_view> UpstreamResponse::header(std::string_view lower_
 }
 
 Result<std::string> UpstreamResponse::read_all(size_t max_bytes) {
-  constexpr size_t kStepBytes = 16 << 10;
+  char step[16 << 10];  // Resizing the string to read into it would zero so much each time.
   std::string body;
   for (;;) {
-    const size_t have = body.size();
-    body.resize(have + kStepBytes);
-    const size_t n = KVCS_TRY(read(std::span(body).subspan(have)));
-    body.resize(have + n);
+    const size_t n = KVCS_TRY(read(step));
     if (n == 0) return body;
+    body.append(step, n);
     if (body.size() > max_bytes) {
       return too_large("the response is larger than the limit of " + format_bytes(max_bytes));
     }
