@@ -165,10 +165,9 @@ Status reload_prices(Parts& parts) {
   return load_prices(parts.config.ai, parts.ai->pricing);
 }
 
-Result<std::unique_ptr<AiDoor>> build_ai_door(Parts& parts) {
-  auto door = std::make_unique<AiDoor>();
+Status build_ai_door(Parts& parts) {
+  AiDoor* door = parts.ai.get();
   const AiSection& config = parts.config.ai;
-  KVCS_TRY(load_prices(config, door->pricing));
   door->overrides =
       std::make_unique<ai::PriceOverrides>(*parts.kv, *parts.audited, *parts.kv, door->pricing);
   door->providers = std::make_unique<ai::Providers>(*parts.kv, *parts.audited, *parts.kv,
@@ -193,7 +192,7 @@ Result<std::unique_ptr<AiDoor>> build_ai_door(Parts& parts) {
       *parts.organizations, *parts.users, *door->budgets, door->pricing, *door->overrides,
       *door->providers, *parts.audited, *parts.ledger, parts.clock());
   add_metrics(*parts.metrics, *door);
-  return door;
+  return ok();
 }
 
 }  // namespace kvcs

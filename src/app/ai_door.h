@@ -26,9 +26,10 @@ struct AiDoor {
   std::unique_ptr<ai::AiAdminApi> admin_api;
 };
 
-// Reads prices and providers, settles what a dead process left reserved. After identity and ledger.
-Result<std::unique_ptr<AiDoor>> build_ai_door(Parts& parts);
-// Invalid leaves the table in force; SIGHUP calls it.
+// Fills parts.ai, whose prices have been read: reads providers, settles what a dead process left
+// reserved. After identity and ledger.
+Status build_ai_door(Parts& parts);
+// Invalid leaves the table in force; the start and SIGHUP call it.
 Status reload_prices(Parts& parts);
 void add_ai_routes(std::vector<http::Route>& routes, Parts& parts);
 

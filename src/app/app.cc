@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <optional>
 
 #include "app/ai_door.h"
 #include "app/artifact_parts.h"
@@ -14,6 +15,7 @@
 #include "app/routes.h"
 #include "app/store_metrics.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "version.h"
 
 namespace kvcs {
@@ -26,6 +28,27 @@ std::string credentials_directory() {
   const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
   return directory == nullptr ? "" : directory;
 }
+
+// Prices and the provider catalogue. To parse them takes longer than all else at a start but the
+// syncs of new stores, and needs nothing of those, so that a thread does it meanwhile.
+struct ShippedFiles {
+  explicit ShippedFiles(Parts& parts) {
+    parts.ai = std::make_unique<AiDoor>();
+    thread.emplace("start-files", [this, &parts] {
+      prices = reload_prices(parts);
+      catalogue = read_catalogue(parts.config);
+    });
+  }
+  // Then `catalogue` may be used.
+  Status wait() {
+    thread.reset();
+    return prices;
+  }
+
+  Status prices;
+  Result<gateway::Catalogue> catalogue = internal("not read");
+  std::optional<Thread> thread;  // Last: joined before the rest goes.
+};
 
 // A wrong master key must stop the start, not turn up at the first use of a sealed secret.
 Status check_master_key(Parts& parts) {
@@ -291,14 +314,17 @@ Result<std::unique_ptr<App>> App::create(Config config, AppOptions options) {
   auto parts = std::make_unique<Parts>();
   parts->config = std::move(config);
   parts->options = std::move(options);
+  ShippedFiles files(*parts);
   KVCS_TRY(build_ground(*parts));
   KVCS_TRY(build_kv(*parts));
   KVCS_TRY(build_sql(*parts));
   KVCS_TRY(build_blobs_and_upstream(*parts));
   KVCS_TRY(build_identity(*parts));
   build_artifacts(*parts);
-  parts->ai = KVCS_TRY(build_ai_door(*parts));
-  KVCS_TRY(build_gateway(*parts));
+  KVCS_TRY(files.wait());
+  KVCS_TRY(build_ai_door(*parts));
+  gateway::Catalogue catalogue = KVCS_TRY(std::move(files.catalogue));
+  KVCS_TRY(build_gateway(*parts, std::move(catalogue)));
   build_background(*parts);
   KVCS_TRY(build_operations(*parts));
   build_door(*parts);

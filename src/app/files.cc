@@ -54,20 +54,16 @@ std::string parent_of(const std::string& path) {
 Result<std::string> read_small_file(const std::string& path, size_t max_bytes) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return io_error("open", path, errno);
-  std::string bytes(max_bytes + 1, '\0');
-  size_t size = 0;
-  while (size < bytes.size()) {
-    const ssize_t n = ::read(file.get(), bytes.data() + size, bytes.size() - size);
+  std::string bytes;
+  char step[64 << 10];
+  while (bytes.size() <= max_bytes) {
+    const ssize_t n = ::read(file.get(), step, sizeof step);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return io_error("read", path, errno);
-    if (n == 0) break;
-    size += static_cast<size_t>(n);
+    if (n == 0) return bytes;
+    bytes.append(step, static_cast<size_t>(n));
   }
-  if (size > max_bytes) {
-    return too_large(path + " is over " + std::to_string(max_bytes) + " bytes.");
-  }
-  bytes.resize(size);
-  return bytes;
+  return too_large(path + " is over " + std::to_string(max_bytes) + " bytes.");
 }
 
 Status write_file_atomically(const std::string& path, std::string_view bytes) {

@@ -22,12 +22,14 @@ gateway::PipelineLimits pipeline_limits(const GatewaySection& section) {
 
 }  // namespace
 
-Status build_gateway(Parts& parts) {
+Result<gateway::Catalogue> read_catalogue(const Config& config) {
+  const std::string& directory = config.gateway.catalogue_dir;
+  return gateway::load_catalogue(directory.empty() ? find_share_file("providers") : directory);
+}
+
+Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
   const GatewaySection& section = parts.config.gateway;
   GatewayParts& made = parts.gateway;
-  const std::string directory =
-      section.catalogue_dir.empty() ? find_share_file("providers") : section.catalogue_dir;
-  gateway::Catalogue catalogue = KVCS_TRY(gateway::load_catalogue(directory));
   made.tokens = std::make_unique<gateway::TokenStore>(*parts.kv, *parts.audited, *parts.kv,
                                                       *parts.sealer, parts.clock());
   made.providers = std::make_unique<gateway::Providers>(*parts.kv, *parts.audited, *parts.kv,

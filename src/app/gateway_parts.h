@@ -14,6 +14,7 @@
 
 namespace kvcs {
 
+struct Config;
 struct Parts;
 
 // In the order of construction.
@@ -27,9 +28,10 @@ struct GatewayParts {
   std::unique_ptr<gateway::GatewayAdminApi> admin_api;
 };
 
-// Fills parts.gateway. After the stores and identity. Invalid names the file and line of the
-// catalogue that does not fit.
-Status build_gateway(Parts& parts);
+// Invalid names the file and line of the catalogue that does not fit.
+Result<gateway::Catalogue> read_catalogue(const Config& config);
+// Fills parts.gateway. After the stores and identity.
+Status build_gateway(Parts& parts, gateway::Catalogue catalogue);
 std::vector<http::Route> gateway_routes(Parts& parts);
 
 }  // namespace kvcs
