@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what building, running and testing kvcs needs, and only what is missing:
 #   packaging/deps.sh           Debian packages, and npm modules where a lock file asks for them
-#   packaging/deps.sh bench     also what only `make bench` compares with (nginx, wrk)
+#   packaging/deps.sh bench     also what only `make bench` compares with
 #   packaging/deps.sh list      prints the package names, one a line
 # Silent and offline when nothing is missing. Uses sudo when not root.
 set -euo pipefail
@@ -19,13 +19,16 @@ test_packages=(
   dpkg-dev lintian ca-certificates
 )
 bench_packages=(nginx-light wrk)
-npm_folders=(web tests/e2e tests/bench)
+npm_folders=(web tests/e2e)
 
 packages=("${build_packages[@]}" "${test_packages[@]}")
 # Node may come from elsewhere than Debian; only a machine without one gets Debian's.
 command -v node > /dev/null || packages+=(nodejs)
 command -v npm > /dev/null || packages+=(npm)
-[ "${1:-}" != bench ] || packages+=("${bench_packages[@]}")
+if [ "${1:-}" = bench ]; then
+  packages+=("${bench_packages[@]}")
+  npm_folders+=(tests/bench)
+fi
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then

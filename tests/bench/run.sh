@@ -1,13 +1,18 @@
-#!/bin/sh
-# Runs every benchmark given a build directory: run.sh BUILD_DIR. Scripts beside this one come
-# first, then every *_bench binary; each prints rows of "name ours peer ratio remarks".
+#!/bin/bash
+# Runs every benchmark of a build and prints one table: run.sh BUILD_DIR [NAME…], NAME one of those
+# below. A row is: name, ours, peer or limit, their ratio, remarks; a target stands in the name.
+# What cannot run here says why and does not fail. Compare within one run only.
 set -u
-build=$1
+build=${1:?usage: $0 BUILD_DIR [NAME…]}
+shift
 here=$(dirname "$0")
-for script in "$here"/*.sh; do
-  [ "$script" = "$here/run.sh" ] || "$script" "$build" || echo "$script failed"
-done
-for binary in "$build"/tests/bench/*_bench; do
-  [ -x "$binary" ] || continue
-  "$binary" "$build" || echo "$binary failed"
+all=(start http upload ai gateway kv_bench upstream_bench kvfile_bench)
+[ $# != 0 ] || set -- "${all[@]}"
+for name in "$@"; do
+  if [ -x "$here/$name.sh" ]; then
+    "$here/$name.sh" "$build" || echo "$name failed"
+  else
+    "$build/tests/bench/$name" || echo "$name failed"
+  fi
+  echo
 done

@@ -1,60 +1,46 @@
 #!/bin/bash
-# Upload of a large file against what bounds it: hashing it and writing it durably.
-# tests/bench/upload.sh BUILD [MiB]: rows of the best of three, and ratios to the slower of
-# `openssl dgst -sha256` and `dd conv=fsync` in the same run.
-set -euo pipefail
-binary=$(realpath "${1:?usage: tests/bench/upload.sh BUILD [MiB]}/kvcs")
+# Upload of a large file against what bounds it, hashing it and writing it durably: upload.sh
+# BUILD_DIR [MiB]. Best of three; the peer is the slower of `openssl dgst` and `dd conv=fsync`.
+. "$(dirname "$0")/common.bash"
+need curl openssl dd
 mib=${2:-512}
-work=$(mktemp -d "${BENCH_DIR:-/var/tmp}/kvcs-bench-XXXXXX")
-daemon=
-trap '[ -z "$daemon" ] || kill "$daemon" 2> /dev/null || true; wait; rm -rf "$work"' EXIT
-
 cd "$work"
 head -c "$((mib << 20))" /dev/urandom > file
-"$binary" serve --data-dir "$work/data" --listen 127.0.0.1:0 2> log &
-daemon=$!
-for ((i = 0; i < 200; i++)); do
-  url=$(sed -n 's/.*"event":"server.ready","url":"\([^"]*\)".*/\1/p' log 2> /dev/null) || true
-  [ -z "$url" ] || break
-  sleep 0.05
-done
-[ -n "$url" ] || { cat log; exit 1; }
-member() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" | head -n 1; }
-key=$(member api_key < data/initial-credentials.json)
+start_daemon
 digest=$(openssl dgst -sha256 -r file | cut -d ' ' -f 1)
-memory() { awk -v field="$1:" '$1 == field { print $2 }' "/proc/$daemon/status"; }
-seconds_of() { { TIMEFORMAT=%R; time "$@" > /dev/null 2>&1; } 2>&1; }
-least() { awk "BEGIN { print $1 < $2 ? $1 : $2 }"; }
-best() {
-  local found=999
-  for _ in 1 2 3; do found=$(least "$found" "$(seconds_of "$@")"); done
-  echo "$found"
+seconds_of() {
+  local begun
+  begun=$(date +%s%N)
+  "$@" > /dev/null 2>&1 || { echo 999; return; }
+  calc "($(date +%s%N) - $begun) / 1e9" 4
 }
+least() { awk "BEGIN { print ($1 < $2 ? $1 : $2) }"; }
+api() { curl -sf -H "Authorization: Bearer $api_key" "$@"; }
 announce() {
-  curl -sf -H "Authorization: Bearer $key" "$url/api/v1/artifacts/upload-url" \
-    -d "{\"name\":\"bench\",\"dtype\":\"F16\",\"size_bytes\":$((mib << 20)),\"checksum\":\"$digest\"}"
+  api "$url/api/v1/artifacts/upload-url" -H 'Content-Type: application/json' \
+    -d "{\"name\":\"bench\",\"dtype\":\"F16\",\"size_bytes\":$((mib << 20)),\"sha256\":\"$digest\"}"
 }
-api() { curl -sf -H "Authorization: Bearer $key" "$@"; }
 # dd and upload take turns, and each removes what it wrote: on a virtual machine the first touch of a
 # page costs more than the disk, so both must find the same pages just freed.
-hash_s=$(best openssl dgst -sha256 file)
-disk_s=999 put_s=999 confirm_s=0
-resident=$(memory VmRSS)
-for _ in 1 2 3; do
+hash_s=999 disk_s=999 put_s=999 confirm_ms=0
+resident=$(memory_kb "$daemon" VmRSS)
+before=$(ticks "$daemon")
+for turn in 1 2 3; do
+  hash_s=$(least "$hash_s" "$(seconds_of openssl dgst -sha256 file)")
   disk_s=$(least "$disk_s" "$(seconds_of dd if=file of=copy bs=1M conv=fsync)")
   rm -f copy
   answer=$(announce)
   id=$(member artifact_id <<< "$answer")
   put_s=$(least "$put_s" "$(seconds_of curl -sf -T file "$(member url <<< "$answer")")")
-  confirm_s=$(api -o /dev/null -w '%{time_total}' -X POST "$url/api/v1/artifacts/$id/confirm-upload")
-  api -X DELETE "$url/api/v1/artifacts/$id"
+  took=$(api -o /dev/null -w '%{time_total}' -X POST "$url/api/v1/artifacts/$id/confirm-upload")
+  confirm_ms=$(awk "BEGIN { t = $took * 1000; print (t > $confirm_ms ? t : $confirm_ms) }")
+  api -X DELETE "$url/api/v1/artifacts/$id" > /dev/null
 done
-growth=$(($(memory VmHWM) - resident))
-awk -v m="$mib" -v h="$hash_s" -v d="$disk_s" -v p="$put_s" -v c="$confirm_s" -v g="$growth" 'BEGIN {
-  bound = h > d ? h : d
-  printf "openssl dgst -sha256   %8.0f MiB/s\n", m / h
-  printf "dd conv=fsync          %8.0f MiB/s\n", m / d
-  printf "upload                 %8.0f MiB/s   %.2f of the slower (target 0.80)\n", m / p, bound / p
-  printf "confirm                %8.1f ms      (target 50)\n", c * 1000
-  printf "memory growth          %8.1f MiB     (target 32)\n", g / 1024
-}'
+cpu_ms=$(calc "($(ticks "$daemon") - $before) * 10 / 3" 0)
+growth=$(($(memory_kb "$daemon" VmHWM) - resident))
+bound_s=$(awk "BEGIN { print ($hash_s > $disk_s ? $hash_s : $disk_s) }")
+row "upload (peer: the slower of hash and disk)" ours peer ratio ""
+row "PUT of $mib MiB, fsynced (target 0.80)" "$(calc "$mib / $put_s" 0) MiB/s" "$(calc "$mib / $bound_s" 0) MiB/s" \
+  "$(ratio "$bound_s" "$put_s")" "openssl $(calc "$mib / $hash_s" 0), dd fsync $(calc "$mib / $disk_s" 0) MiB/s, cpu $cpu_ms ms a file"
+row "confirm, slowest of three (target 50 ms)" "$(calc "$confirm_ms") ms" - "" ""
+row "memory growth over uploads (target 32 MiB)" "$(calc "$growth / 1024") MiB" - "" "from ready to the highest"
