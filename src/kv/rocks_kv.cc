@@ -262,6 +262,10 @@ class RocksKv final : public KvStore {
     options.create_missing_column_families = true;
     options.max_open_files = config.open_files_max;
     options.max_background_jobs = 2;
+    // Of writers that meet, one writes for all. Dividing the memtable's part among them would wake
+    // each for a few microseconds of work, and those that wait would spin.
+    options.allow_concurrent_memtable_write = false;
+    options.enable_write_thread_adaptive_yield = false;
     options.max_total_wal_size = kWalMaxBytes;
     options.info_log_level = rocksdb::WARN_LEVEL;
     options.max_log_file_size = kLogFileMaxBytes;
