@@ -15,8 +15,8 @@ start_nginx proxy "location / { proxy_pass http://api/crm/v3/objects/contacts; p
 proxy=$nginx_port proxy_process=$nginx
 
 # The limits are counted as always, but may not be what is measured.
-start_daemon KVCS_GATEWAY_IP_REQUESTS_PER_MINUTE=100000000 KVCS_GATEWAY_TOKEN_REQUESTS_PER_MINUTE=100000000 \
-  KVCS_GATEWAY_TENANT_REQUESTS_PER_MINUTE=100000000
+start_daemon KVCS_GATEWAY_IP_REQUESTS_PER_MINUTE=10000000 KVCS_GATEWAY_TOKEN_REQUESTS_PER_MINUTE=10000000 \
+  KVCS_GATEWAY_TENANT_REQUESTS_PER_MINUTE=10000000
 
 # A key space of the cloud gateway, in its bulk form, 50,000 tenants a file.
 python3 - "$work" "$tenants" "$upstream" << 'P'
