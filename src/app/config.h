@@ -85,6 +85,7 @@ struct GatewaySection {
   uint64_t stream_answer_max_bytes = 1u << 30;
   uint64_t cache_max_bytes = 64u << 20;
   bool mirror_upstream_401 = true;
+  int64_t idempotency_kept_s = 86'400;
   int refresh_parallel = 8;   // Token endpoints asked at once.
   std::string catalogue_dir;  // "" = ./config/providers, or where it was installed.
 };

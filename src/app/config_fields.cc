@@ -114,6 +114,9 @@ void add_gateway(Fields& fields, Config& c) {
                     "Memory for answers of providers that allow caching.", 0, int64_t{1} << 40});
   fields.push_back({"gateway.mirror_upstream_401", &g.mirror_upstream_401,
                     "An upstream's 401 is answered as 401; else as 502."});
+  fields.push_back({"gateway.idempotency_kept_s", &g.idempotency_kept_s,
+                    "How long the answer to a call with an idempotency_key is kept.", 1,
+                    7 * 86'400});
   fields.push_back({"gateway.refresh_parallel", &g.refresh_parallel,
                     "Token endpoints asked at once by the refresher.", 1, 64});
   fields.push_back({"gateway.catalogue_dir", &g.catalogue_dir,

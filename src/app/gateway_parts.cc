@@ -17,6 +17,7 @@ gateway::PipelineLimits pipeline_limits(const GatewaySection& section) {
   limits.json_answer_max_bytes = section.json_answer_max_bytes;
   limits.stream_answer_max_bytes = section.stream_answer_max_bytes;
   limits.mirror_upstream_401 = section.mirror_upstream_401;
+  limits.idempotency_kept_s = section.idempotency_kept_s;
   return limits;
 }
 
@@ -44,6 +45,7 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
       *parts.rates,
       *parts.upstream,
       *parts.metrics,
+      *parts.idempotency,
       parts.clock(),
       [&parts](ErrorRecord record) { parts.ledger->record_error(std::move(record)); },
       parts.sealer->derive("gateway-ip-hash"),

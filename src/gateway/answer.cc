@@ -75,16 +75,23 @@ Result<http::Response> success_response(const CallRequest& call, const UpstreamA
   return response;
 }
 
-http::Response stream_response(std::shared_ptr<http::UpstreamResponse> upstream, std::string begin,
-                               uint64_t max_bytes, std::string_view cache) {
+http::Response whole_response(const http::UpstreamResponse& upstream, std::string body,
+                              std::string_view cache) {
   http::Response response;
-  response.status = upstream->status();
+  response.status = upstream.status();
+  response.body = std::move(body);
   for (const char* name : {"content-type", "content-disposition", "content-encoding",
                            "content-language", "content-range"}) {
-    if (const auto value = upstream->header(name)) response.set(name, std::string(*value));
+    if (const auto value = upstream.header(name)) response.set(name, std::string(*value));
   }
   response.set("x-gateway-cache", std::string(cache));
-  response.set("x-gateway-upstream-status", std::to_string(upstream->status()));
+  response.set("x-gateway-upstream-status", std::to_string(upstream.status()));
+  return response;
+}
+
+http::Response stream_response(std::shared_ptr<http::UpstreamResponse> upstream, std::string begin,
+                               uint64_t max_bytes, std::string_view cache) {
+  http::Response response = whole_response(*upstream, {}, cache);
   if (const auto length = upstream->header("content-length")) {
     const Result<uint64_t> size = parse_u64(*length, "content-length");
     if (size.ok()) response.stream_size_bytes = size.value();

@@ -23,7 +23,10 @@ struct UpstreamAnswer {
 // HIT, BYPASS or STALE. Upstream when a JSON answer is none.
 Result<http::Response> success_response(const CallRequest& call, const UpstreamAnswer& answer,
                                         std::string_view cache);
-// The answer as it is, with the upstream's content type: `begin` was read from `upstream` already,
+// The answer as it is, with the upstream's content type: `body` is all of it.
+http::Response whole_response(const http::UpstreamResponse& upstream, std::string body,
+                              std::string_view cache);
+// The same for an answer that did not end yet: `begin` was read from `upstream` already,
 // the rest is read while it is sent. Fails past `max_bytes`.
 http::Response stream_response(std::shared_ptr<http::UpstreamResponse> upstream, std::string begin,
                                uint64_t max_bytes, std::string_view cache);

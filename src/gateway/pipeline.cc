@@ -59,6 +59,15 @@ Status in_our_words(Status failure) {
   return std::move(failure).with_reason("VALIDATION_ERROR");
 }
 
+// The reasons of a kept answer, as this door writes its codes.
+Status in_upper_case(Status failure) {
+  if (!failure.reason().starts_with("idempotency_")) return failure;
+  if (failure.code() == Code::kUnavailable) return std::move(failure).with_reason("UNAVAILABLE");
+  std::string code = failure.reason();
+  for (char& c : code) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return std::move(failure).with_reason(code);
+}
+
 // A failure of the exchange in the words of this door.
 Status exchange_failure(const Status& status, const std::string& provider) {
   const std::string reason = status.reason();
@@ -118,6 +127,7 @@ class Pipeline::Run final {
         lap_us_(caller.started_us != 0 ? caller.started_us : parts_.clock.mono_us()) {}
 
   Result<http::Response> execute(std::string_view body_json);
+  Result<http::Response> carry_out();
 
   struct Facts {
     std::array<int64_t, kStages> stage_us{};
@@ -293,7 +303,10 @@ Result<http::Response> Pipeline::Run::answer(std::unique_ptr<http::UpstreamRespo
                             provider_id_);
   }
   const bool empty = ended && trim(body).empty();
-  if (!ended || (!empty && !is_json_type(type))) {
+  if (ended && !empty && !is_json_type(type)) {
+    return whole_response(*upstream, std::move(body), cache);
+  }
+  if (!ended) {
     // Shared by the copies of the response's function; see answer.cc.
     std::shared_ptr<http::UpstreamResponse> rest = std::move(upstream);
     return stream_response(std::move(rest), std::move(body), limits_.stream_answer_max_bytes,
@@ -321,7 +334,8 @@ Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
   wire.headers = std::move(request.headers);
   wire.body = std::move(request.body);
   wire.deadline_ms = std::min(call_.timeout_ms, provider_->timeout_ms);
-  wire.client_fd = caller_.client_fd;
+  // Who names a key may ask again for the answer, so it is fetched to its end.
+  wire.client_fd = call_.idempotency_key.empty() ? caller_.client_fd : -1;
   wire.allow_private_addresses = provider_->allow_private_addresses;
   lap(kRoute);
   Result<std::unique_ptr<http::UpstreamResponse>> opened = parts_.upstream.open(wire);
@@ -356,6 +370,23 @@ Result<http::Response> Pipeline::Run::execute(std::string_view body_json) {
   const Status read = read_call(body_json);
   lap(kRoute);
   KVCS_TRY(read);
+  if (call_.idempotency_key.empty() || call_.dry_run) return carry_out();
+  IdempotencyRule rule;
+  rule.kept_s = limits_.idempotency_kept_s;
+  rule.streams_count = true;
+  Result<http::Response> result =
+      parts_.idempotency.once({.name = "idempotency_key",
+                               .key = call_.idempotency_key,
+                               .owner = caller_.key_id,
+                               .target = "/api/v1/" + tenant_->id + "/" + provider_id_,
+                               .body = body_json,
+                               .request_id = caller_.request_id},
+                              rule, [this] { return carry_out(); });
+  if (!result.ok()) return in_upper_case(result.status());
+  return result;
+}
+
+Result<http::Response> Pipeline::Run::carry_out() {
   const Status token = find_token();
   lap(kToken);
   KVCS_TRY(token);

@@ -15,6 +15,7 @@
 #include "gateway/tokens.h"
 #include "http/http.h"
 #include "http/upstream.h"
+#include "identity/idempotency.h"
 #include "ledger/ledger.h"
 #include "ops/metrics.h"
 #include "ops/rate_limit.h"
@@ -29,6 +30,7 @@ struct PipelineLimits {
   uint64_t json_answer_max_bytes = 16u << 20;  // Held in memory for the envelope and for fields.
   uint64_t stream_answer_max_bytes = 1u << 30;
   bool mirror_upstream_401 = true;  // Else an upstream's 401 is our 502.
+  int64_t idempotency_kept_s = 86'400;
 };
 
 // Who calls, as the guard found out, and where from.
@@ -48,6 +50,7 @@ struct PipelineParts {
   RateLimiter& rates;
   http::HttpUpstream& upstream;
   Metrics& metrics;
+  const Idempotency& idempotency;
   const Clock& clock;
   std::function<void(ErrorRecord)> record_error;  // Ledger::record_error.
   Secret ip_hash_key;                             // Addresses are kept as HMACs under it.

@@ -15,7 +15,8 @@
 namespace kvcs {
 namespace {
 
-constexpr size_t kHeaderMaxBytes = 255;
+constexpr size_t kKeyMaxBytes = 255;
+constexpr std::string_view kHeader = "Idempotency-Key";
 
 // A body that was read already, for the handler behind.
 class BufferedBody final : public http::BodyReader {
@@ -90,10 +91,17 @@ Result<Kept> parse_kept(std::string_view text) {
 }
 
 Status store_failed(const Status& status) {
-  return unavailable("The Idempotency-Key cannot be kept while the store does not answer.",
+  return unavailable("An idempotency key cannot be kept while the store does not answer.",
                      status.to_string())
       .with_reason("idempotency_unavailable")
       .with_retry_after_s(5);
+}
+
+Status check_key(const OnceRequest& request) {
+  bool visible = !request.key.empty() && request.key.size() <= kKeyMaxBytes;
+  for (const char c : request.key) visible = visible && c > 0x20 && c < 0x7f;
+  if (visible) return ok();
+  return invalid(std::string(request.name) + ": 1 to 255 visible ASCII characters are allowed.");
 }
 
 }  // namespace
@@ -152,18 +160,18 @@ struct Idempotency::Impl {
   }
 
   Result<http::Response> replay(const std::string& key, const Kept& first,
-                                std::string_view body_hash) const {
+                                std::string_view body_hash, std::string_view name) const {
     if (first.body_hash != body_hash) {
-      return conflict("The Idempotency-Key was used with another body.")
+      return conflict("The " + std::string(name) + " was used with another body.")
           .with_reason("idempotency_key_reused");
     }
     if (first.status == 0) {
-      return conflict("The first request with this Idempotency-Key is still under way.")
+      return conflict("The first request with this " + std::string(name) + " is still under way.")
           .with_reason("idempotency_in_progress")
           .with_retry_after_s(1);
     }
     if (!first.has_answer) {
-      return conflict("The first request with this Idempotency-Key (" + first.request_id +
+      return conflict("The first request with this " + std::string(name) + " (" + first.request_id +
                       ") was answered; its answer was too large to be kept.")
           .with_reason("idempotency_answer_too_large");
     }
@@ -183,7 +191,7 @@ struct Idempotency::Impl {
   bool keep(const std::string& key, Kept kept, const http::Response& response,
             const IdempotencyRule& rule) {
     kept.status = response.status;
-    if (response.body.size() <= rule.answer_max_bytes &&
+    if (!response.stream && response.body.size() <= rule.answer_max_bytes &&
         make_room(response.body.size(), rule.kept_s)) {
       for (const auto& [name, value] : response.headers) {
         kept.headers.push_back(Json::array({name, value}));
@@ -194,21 +202,19 @@ struct Idempotency::Impl {
     return kv.write(record(key, kept, rule.kept_s), KvDurability::kSynced).ok();
   }
 
-  Result<http::Response> run(http::Request& request, const http::Handler& handler,
-                             std::string_view header, const IdempotencyRule& rule) {
-    BufferedBody body(KVCS_TRY(request.body->read_all()));
-    const Kept marker{.body_hash = sha256_hex(body.bytes()),
-                      .request_id = request.request_id,
+  Result<http::Response> once(const OnceRequest& request, const IdempotencyRule& rule,
+                              const std::function<Result<http::Response>()>& effect) {
+    const Kept marker{.body_hash = sha256_hex(request.body),
+                      .request_id = std::string(request.request_id),
                       .process = process};
     const std::string key = keyspace::idempotency(
-        request.principal.key_id, sha256_hex(request.path + "\n" + std::string(header)));
+        request.owner, sha256_hex(std::string(request.target) + "\n" + std::string(request.key)));
     const std::optional<Kept> first = KVCS_TRY(begin(key, marker, rule.running_s));
-    if (first) return replay(key, *first, marker.body_hash);
-    const BodySwap swap(request, body);
-    Result<http::Response> response = handler(request);
-    const bool whole = response.ok() && response.value().status < 300 && !response.value().stream &&
-                       !response.value().file;
-    if (whole && keep(key, marker, response.value(), rule)) return response;
+    if (first) return replay(key, *first, marker.body_hash, request.name);
+    Result<http::Response> response = effect();
+    const bool done = response.ok() && response.value().status < 300 && !response.value().file &&
+                      (rule.streams_count || !response.value().stream);
+    if (done && keep(key, marker, response.value(), rule)) return response;
     KvBatch forget;
     forget.remove(KvFamily::kSystem, key);
     // When this fails too, the marker expires by itself.
@@ -222,18 +228,30 @@ Idempotency::Idempotency(KvStore& kv, const Sealer& sealer, const Clock& clock,
     : impl_(new Impl{kv, sealer, clock, kept_max_bytes, make_request_id(), {}, {}, 0}) {}
 Idempotency::~Idempotency() = default;
 
+Result<http::Response> Idempotency::once(
+    const OnceRequest& request, const IdempotencyRule& rule,
+    const std::function<Result<http::Response>()>& effect) const {
+  KVCS_TRY(check_key(request));
+  return impl_->once(request, rule, effect);
+}
+
 http::Handler Idempotency::wrap(http::Handler handler, IdempotencyRule rule) const {
-  return [impl = impl_.get(), rule,
-          handler = std::move(handler)](http::Request& request) -> Result<http::Response> {
-    const auto header = request.header("idempotency-key");
-    if (request.method != http::Method::kPost || !header) return handler(request);
-    bool visible = !header->empty() && header->size() <= kHeaderMaxBytes;
-    for (const char c : *header) visible = visible && c > 0x20 && c < 0x7f;
-    if (!visible) {
-      return invalid("Idempotency-Key: 1 to 255 visible ASCII characters are allowed.");
-    }
-    return impl->run(request, handler, *header, rule);
-  };
+  return
+      [this, rule, handler = std::move(handler)](http::Request& request) -> Result<http::Response> {
+        const auto header = request.header("idempotency-key");
+        if (request.method != http::Method::kPost || !header) return handler(request);
+        OnceRequest once_request{.name = kHeader,
+                                 .key = *header,
+                                 .owner = request.principal.key_id,
+                                 .target = request.path,
+                                 .body = {},
+                                 .request_id = request.request_id};
+        KVCS_TRY(check_key(once_request));  // Before the body is waited for.
+        BufferedBody body(KVCS_TRY(request.body->read_all()));
+        once_request.body = body.bytes();
+        const BodySwap swap(request, body);
+        return once(once_request, rule, [&] { return handler(request); });
+      };
 }
 
 }  // namespace kvcs

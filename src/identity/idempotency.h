@@ -2,7 +2,9 @@
 // repeat with the same header and body gets it again instead of a second effect or a second charge.
 // Failures are not kept, so that a repeat may succeed; nor are streams. Thread-safe.
 #pragma once
+#include <functional>
 #include <memory>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -17,6 +19,18 @@ struct IdempotencyRule {
   int64_t running_s = 600;
   // A larger answer is not kept: a repeat is then a Conflict that says so, never a second effect.
   size_t answer_max_bytes = 1u << 20;
+  // An answer that is streamed counts as too large; else as one that may be asked for again.
+  bool streams_count = false;
+};
+
+// A request whose effect is wanted once. The views must hold until once() returns.
+struct OnceRequest {
+  std::string_view name;    // What the key is called where the caller gave it.
+  std::string_view key;     // 1 to 255 visible characters.
+  std::string_view owner;   // A key id; the same key of another owner is another one.
+  std::string_view target;  // The same key elsewhere is another one.
+  std::string_view body;
+  std::string_view request_id;
 };
 
 class Idempotency final {
@@ -26,9 +40,13 @@ class Idempotency final {
   Idempotency(KvStore& kv, const Sealer& sealer, const Clock& clock,
               size_t kept_max_bytes = 256u << 20);
   ~Idempotency();
-  // Acts on POST requests with the header; others pass. Invalid: not 1 to 255 visible characters.
-  // Conflict: the first request is still under way (Retry-After), had another body, or its answer
-  // was too large to keep. Unavailable: the store does not answer, so the promise cannot be kept.
+  // Runs `effect`, or gives its first answer again, with idempotent-replay: true. Invalid: not 1 to
+  // 255 visible characters. Conflict: the first request is still under way (Retry-After), had
+  // another body, or its answer was too large to keep. Unavailable: the store does not answer, so
+  // the promise cannot be kept. These have reasons that begin with "idempotency_".
+  Result<http::Response> once(const OnceRequest& request, const IdempotencyRule& rule,
+                              const std::function<Result<http::Response>()>& effect) const;
+  // once() for POST requests with the header; others pass.
   http::Handler wrap(http::Handler handler, IdempotencyRule rule = {}) const;
 
  private:
