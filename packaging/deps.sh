@@ -15,7 +15,7 @@ build_packages=(
   libcairo2-dev libfreetype-dev
 )
 test_packages=(
-  catch2 clang clang-format clang-tidy python3 python3-numpy curl openssl procps
+  catch2 clang libclang-rt-14-dev clang-format clang-tidy python3 python3-numpy curl openssl procps
   dpkg-dev lintian ca-certificates
 )
 bench_packages=(nginx-light wrk)
