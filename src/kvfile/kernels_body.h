@@ -52,6 +52,7 @@ using LaneBits = uint32_t __attribute__((vector_size(32)));
   const float small = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24F;
   uint32_t bits = magnitude < 0x400U ? bits_of(small) : normal;
   bits = magnitude >= 0x7c00U ? special : bits;
+  bits = magnitude > 0x7c00U ? bits | 0x400000U : bits;  // A NaN becomes quiet, as F16C has it.
   return float_of(bits | sign);
 }
 
@@ -64,7 +65,7 @@ using LaneBits = uint32_t __attribute__((vector_size(32)));
   const uint32_t small = bits_of(float_of(magnitude) + 0.5F) - 0x3f000000U;
   uint32_t half = magnitude < 0x38800000U ? small : normal;
   half = magnitude >= 0x477ff000U ? 0x7c00U : half;
-  half = magnitude > 0x7f800000U ? 0x7e00U : half;
+  half = magnitude > 0x7f800000U ? 0x7e00U | ((magnitude >> 13) & 0x3ffU) : half;
   return static_cast<uint16_t>(half | sign);
 }
 

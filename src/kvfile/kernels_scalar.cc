@@ -30,7 +30,9 @@ const Kernels& kernels() {
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> sets = {&scalar_kernels()};
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2")) sets.push_back(&avx2_kernels());
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) {
+    sets.push_back(&avx2_kernels());
+  }
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
     sets.push_back(&avx512_kernels());

@@ -111,7 +111,60 @@ void compare_codes(const Kernels& one, const Kernels& other, Shape shape) {
   });
 }
 
+// Every pattern of the narrow types; for F32 and on the way back floats of every exponent, with
+// infinities, subnormals and NaNs of both signs.
+void compare_conversions(const Kernels& one, const Kernels& other, Dtype dtype) {
+  const size_t width = dtype_bytes(dtype);
+  std::vector<uint32_t> floats;
+  Noise noise(7);
+  for (uint32_t top = 0; top < 512; top++) {
+    for (int i = 0; i < 64; i++) floats.push_back(top << 23 | (noise.next() & 0x7fffff));
+    for (const uint32_t fraction : {0U, 1U, 0x400000U, 0x7fffffU}) {
+      floats.push_back(top << 23 | fraction);
+    }
+  }
+  std::vector<uint32_t> words(floats);
+  if (width < 4) words.assign(width == 1 ? 256 / 4 : 65536 / 2, 0);
+  auto* const bytes = reinterpret_cast<uint8_t*>(words.data());
+  for (size_t i = 0; width < 4 && i < words.size() * 4 / width; i++) {
+    std::memcpy(bytes + i * width, &i, width);
+  }
+  const size_t n = words.size() * 4 / width;
+  std::vector<float> a(n), b(n);
+  one.decode(dtype, bytes, a.data(), n);
+  other.decode(dtype, bytes, b.data(), n);
+  CHECK(same_bits(a, b));
+  std::vector<float> from(floats.size());
+  std::memcpy(from.data(), floats.data(), floats.size() * 4);
+  same_codes<uint8_t>(one, other, from.size() * width, [&](const Kernels& k, uint8_t* out) {
+    k.encode(dtype, from.data(), out, from.size());
+  });
+}
+
 }  // namespace
+
+TEST_CASE("kernels: every set that the processor can run is compared", "[unit][kvfile]") {
+  std::vector<std::string> names, expected = {"scalar"};
+  for (const Kernels* set : available_kernels()) names.emplace_back(set->name);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) expected.push_back("avx2");
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
+    expected.push_back("avx512");
+  }
+  CHECK(names == expected);
+}
+
+TEST_CASE("kernels: every dtype converts to the same bits in every set, NaN included",
+          "[unit][kvfile]") {
+  const auto sets = available_kernels();
+  for (const Kernels* set : sets) {
+    for (const Dtype dtype :
+         {Dtype::kF16, Dtype::kBf16, Dtype::kF32, Dtype::kF8E4m3, Dtype::kF8E5m2}) {
+      INFO(set->name << " " << dtype_name(dtype));
+      compare_conversions(*sets[0], *set, dtype);
+    }
+  }
+}
 
 TEST_CASE("kernels: every instruction set gives the bits of the scalar one", "[unit][kvfile]") {
   const auto sets = available_kernels();
