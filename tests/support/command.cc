@@ -4,6 +4,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,13 +49,16 @@ std::string read_all(const std::string& path) {
 }
 
 [[noreturn]] void become(const std::string& folder, char* const* argv, char* const* environment,
-                         int out, int error, const std::vector<SyscallFault>& faults) {
+                         int out, int error, const std::vector<SyscallFault>& faults,
+                         uint64_t memory_bytes_max) {
   const int nothing = ::open("/dev/null", O_RDONLY);
   ::dup2(nothing, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);
   ::dup2(error, STDERR_FILENO);
   bool ready = ::chdir(folder.c_str()) == 0;
   for (const SyscallFault& fault : faults) ready = ready && install_fault(fault);
+  const rlimit memory = {memory_bytes_max, memory_bytes_max};
+  if (memory_bytes_max > 0) ready = ready && ::setrlimit(RLIMIT_DATA, &memory) == 0;
   if (ready) ::execve(argv[0], argv, environment);
   ::_exit(126);
 }
@@ -75,7 +79,7 @@ SyscallFault syncs_fail() {
 }
 
 CommandRun run_line(const std::string& folder, const std::string& line,
-                    const std::vector<SyscallFault>& faults) {
+                    const std::vector<SyscallFault>& faults, uint64_t memory_bytes_max) {
   TempDir own;
   const std::string out_path = own.file("out"), error_path = own.file("error");
   std::vector<std::string> words = {std::filesystem::absolute(kvcs_binary()).string()};
@@ -89,7 +93,9 @@ CommandRun run_line(const std::string& folder, const std::string& line,
   const int out = ::open(out_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   const int error = ::open(error_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   const pid_t pid = ::fork();
-  if (pid == 0) become(folder, argv.data(), environment, out, error, faults);
+  if (pid == 0) {
+    become(folder, argv.data(), environment, out, error, faults, memory_bytes_max);
+  }
   ::close(out);
   ::close(error);
   int status = 0;

@@ -25,8 +25,9 @@ struct CommandRun {
   int code = -1;  // Or 128 + the signal that ended it.
   std::string out, error;
 };
-// Runs `kvcs` with the words of `line` in `folder`; its environment names no server.
+// Runs `kvcs` with the words of `line` in `folder`; its environment names no server. With a
+// `memory_bytes_max` the kernel gives it no more (stacks of threads included) and it aborts.
 CommandRun run_line(const std::string& folder, const std::string& line,
-                    const std::vector<SyscallFault>& faults = {});
+                    const std::vector<SyscallFault>& faults = {}, uint64_t memory_bytes_max = 0);
 
 }  // namespace kvcs::test
