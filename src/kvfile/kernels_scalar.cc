@@ -1,3 +1,5 @@
+#include <cpuid.h>
+
 #include "kvfile/kernels.h"
 
 namespace kvcs::kvfile {
@@ -27,12 +29,18 @@ const Kernels& kernels() {
   return best;
 }
 
+namespace {
+// Asked of the processor itself: clang 14 does not know "f16c" by name.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+}  // namespace
+
 std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> sets = {&scalar_kernels()};
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) {
-    sets.push_back(&avx2_kernels());
-  }
+  if (__builtin_cpu_supports("avx2") && has_f16c()) sets.push_back(&avx2_kernels());
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
     sets.push_back(&avx512_kernels());
