@@ -318,8 +318,8 @@ void BudgetBook::add_alerts(const std::vector<BudgetThreshold>& reached, Entry& 
 }
 
 Status BudgetBook::settle(const OpenReservation& open, const UsageRecord* record) {
-  Entry entry;
-  entry.ts_ms = clock_.unix_ms();
+  Entry entry, told;
+  entry.ts_ms = told.ts_ms = clock_.unix_ms();
   if (!open.grace) entry.reservation_key = keyspace::reservation(open.request_id);
   if (record != nullptr) {
     entry.row_id = open.request_id;
@@ -327,6 +327,7 @@ Status BudgetBook::settle(const OpenReservation& open, const UsageRecord* record
     entry.is_charge = true;
   }
   std::vector<BudgetThreshold> reached;
+  uint64_t ticket;
   {
     MutexLock lock(mutex_);
     hold(open, -1);
@@ -339,9 +340,16 @@ Status BudgetBook::settle(const OpenReservation& open, const UsageRecord* record
       dirty_grace_.insert(open.grace_day);
     }
     if (record != nullptr) charge(open, *record, reached);
+    // In one step with the charge: a batch that had the counters without the row and the removal
+    // would let a crash behind it charge the reservation once more.
+    ticket = enqueue(std::move(entry));
   }
-  add_alerts(reached, entry);
-  return enqueue_and_flush(std::move(entry));
+  add_alerts(reached, told);
+  if (!told.alerts.empty()) {
+    MutexLock lock(mutex_);
+    ticket = enqueue(std::move(told));
+  }
+  return wait_for(ticket);
 }
 
 Status BudgetBook::settle_recovered(const OpenReservation& open, const UsageRecord& record,

@@ -110,6 +110,9 @@ class BudgetBook final {
   void charge(const OpenReservation& open, const UsageRecord& record,
               std::vector<BudgetThreshold>& reached) KVCS_REQUIRES(mutex_);
   void add_alerts(const std::vector<BudgetThreshold>& reached, Entry& entry) const;
+  // Returns a ticket for wait_for.
+  uint64_t enqueue(Entry entry) KVCS_REQUIRES(mutex_);
+  Status wait_for(uint64_t ticket);
   Status enqueue_and_flush(Entry entry);
   KvBatch build_batch(const std::vector<Entry>& entries) KVCS_REQUIRES(mutex_);
   Result<KvBatch> take_batch(std::vector<Entry>& entries);

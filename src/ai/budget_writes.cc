@@ -24,12 +24,23 @@ std::string counter_json(const BudgetCounter& counter, std::string_view month, i
 // writes for all; so batches of one organization reach the store one after the other, each with the
 // counters as they were when every entry up to it had been added.
 
+uint64_t BudgetBook::enqueue(Entry entry) {
+  pending_.push_back(std::move(entry));
+  return ++enqueued_;
+}
+
 Status BudgetBook::enqueue_and_flush(Entry entry) {
   uint64_t ticket;
   {
     MutexLock lock(mutex_);
-    pending_.push_back(std::move(entry));
-    ticket = ++enqueued_;
+    ticket = enqueue(std::move(entry));
+  }
+  return wait_for(ticket);
+}
+
+Status BudgetBook::wait_for(uint64_t ticket) {
+  {
+    MutexLock lock(mutex_);
     while (writing_ && committed_ < ticket) written_.wait(mutex_);
     if (committed_ >= ticket) return ok();
     writing_ = true;
