@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/statvfs.h>
 
+#include "app/briefing_summary.h"
 #include "app/parts.h"
 #include "app/route_rows.h"
 #include "base/bytes.h"
@@ -108,7 +109,8 @@ void build_background(Parts& parts) {
   made.canaries = std::make_unique<gateway::Canaries>(
       *parts.kv, *below.tokens, *below.providers, *parts.upstream, parts.clock(), *parts.entropy);
   made.autoresearch = std::make_unique<gateway::Autoresearch>(
-      *parts.kv, *parts.ledger, *below.tokens, *below.providers, parts.clock());
+      *parts.kv, *parts.ledger, *below.tokens, *below.providers, parts.clock(),
+      briefing_summarizer(parts));
 }
 
 void start_background(Parts& parts) {

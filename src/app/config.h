@@ -86,8 +86,9 @@ struct GatewaySection {
   uint64_t cache_max_bytes = 64u << 20;
   bool mirror_upstream_401 = true;
   int64_t idempotency_kept_s = 86'400;
-  int refresh_parallel = 8;   // Token endpoints asked at once.
-  std::string catalogue_dir;  // "" = ./config/providers, or where it was installed.
+  int refresh_parallel = 8;    // Token endpoints asked at once.
+  std::string briefing_model;  // "" = no summary; its key is in SecretSection.
+  std::string catalogue_dir;   // "" = ./config/providers, or where it was installed.
 };
 
 struct UpstreamSection {
@@ -125,6 +126,7 @@ struct SecretSection {
   Secret alerts_webhook_secret;  // KVCS_ALERTS_WEBHOOK_SECRET: signs what the webhook gets
   Secret alerts_slack_url;       // KVCS_ALERTS_SLACK_URL: the whole URL is a secret
   Secret alerts_smtp_password;   // KVCS_ALERTS_SMTP_PASSWORD
+  Secret briefing_api_key;       // KVCS_BRIEFING_API_KEY: a user key that pays for summaries
   std::string admin_keys_file;   // KVCS_ADMIN_KEYS_FILE: the same, one per line
 };
 

@@ -119,6 +119,8 @@ void add_gateway(Fields& fields, Config& c) {
                     7 * 86'400});
   fields.push_back({"gateway.refresh_parallel", &g.refresh_parallel,
                     "Token endpoints asked at once by the refresher.", 1, 64});
+  fields.push_back({"gateway.briefing_model", &g.briefing_model,
+                    "Summarizes the daily briefing, paid by KVCS_BRIEFING_API_KEY; empty: none."});
   fields.push_back({"gateway.catalogue_dir", &g.catalogue_dir,
                     "The provider catalogue; empty: ./config/providers or the installed one."});
 }
@@ -168,6 +170,8 @@ void add_rest(Fields& fields, Config& c) {
              "A Slack-compatible webhook for alerts.");
   add_secret("alerts_smtp_password", &c.secrets.alerts_smtp_password,
              "The password of alerts.smtp_user.");
+  add_secret("briefing_api_key", &c.secrets.briefing_api_key,
+             "The user key that pays for the summaries of gateway.briefing_model.");
   add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
 }
 

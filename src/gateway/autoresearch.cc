@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kExpiringWithinS = 7 * 86'400;
 constexpr size_t kAccountsMax = 200, kUnusedMax = 50;
+constexpr size_t kSummarizedMax = 40, kSummaryMaxBytes = 4000;
 constexpr std::string_view kBriefingPrefix = "briefing:";
 
 Json finding_json(const Finding& finding) {
@@ -28,17 +29,28 @@ Json finding_json(const Finding& finding) {
               {"suggested_action", finding.suggested_action}};
 }
 
-std::string briefing_json(const ResearchFigures& figures, const std::vector<Finding>& findings) {
+// With the worst findings alone.
+Json briefing_of(const ResearchFigures& figures, const std::vector<Finding>& findings,
+                 size_t findings_max) {
   Json list = Json::array();
-  for (const Finding& finding : findings) list.push_back(finding_json(finding));
-  return dump_json(Json{{"date", format_day(figures.now_ms)},
-                        {"generated_at", format_iso8601_s(figures.now_ms)},
-                        {"totals",
-                         {{"errors_24h", figures.digest.errors},
-                          {"errors_day_before", figures.digest.errors_before},
-                          {"accounts_in_trouble", figures.accounts.size()},
-                          {"findings", findings.size()}}},
-                        {"findings", std::move(list)}});
+  for (size_t i = 0; i < findings.size() && i < findings_max; ++i) {
+    list.push_back(finding_json(findings[i]));
+  }
+  return Json{{"date", format_day(figures.now_ms)},
+              {"generated_at", format_iso8601_s(figures.now_ms)},
+              {"totals",
+               {{"errors_24h", figures.digest.errors},
+                {"errors_day_before", figures.digest.errors_before},
+                {"accounts_in_trouble", figures.accounts.size()},
+                {"findings", findings.size()}}},
+              {"findings", std::move(list)}};
+}
+
+std::string one_paragraph(std::string text) {
+  for (char& c : text) {
+    if (c == '\n' || c == '\r' || c == '\t') c = ' ';
+  }
+  return printable(trim(text), kSummaryMaxBytes);
 }
 
 int64_t number_of(const Json& object, const char* name) {
@@ -49,8 +61,13 @@ int64_t number_of(const Json& object, const char* name) {
 }  // namespace
 
 Autoresearch::Autoresearch(KvStore& kv, Ledger& ledger, const TokenStore& tokens,
-                           const Providers& providers, const Clock& clock)
-    : kv_(kv), ledger_(ledger), tokens_(tokens), providers_(providers), clock_(clock) {}
+                           const Providers& providers, const Clock& clock, Summarizer summarize)
+    : kv_(kv),
+      ledger_(ledger),
+      tokens_(tokens),
+      providers_(providers),
+      clock_(clock),
+      summarize_(std::move(summarize)) {}
 
 void Autoresearch::add_if_unused(const AccountView& view, ResearchFigures& figures) const {
   // What came from elsewhere tells at least when it was last changed.
@@ -154,6 +171,13 @@ Result<ResearchFigures> Autoresearch::gather() const {
   return figures;
 }
 
+Status Autoresearch::keep(const ResearchFigures& figures, const Json& briefing) const {
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, std::string(kBriefingPrefix) + format_day(figures.now_ms),
+            KvEntry{dump_json(briefing), "", figures.now_ms / 1000 + kBriefingKeptS});
+  return kv_.write(batch, KvDurability::kSynced);
+}
+
 Result<std::string> Autoresearch::run() {
   const ResearchFigures figures = KVCS_TRY(gather());
   const std::vector<Finding> findings = find_findings(figures);
@@ -172,11 +196,22 @@ Result<std::string> Autoresearch::run() {
     return ok();
   };
   KVCS_TRY(ledger_.write(insert));
-  KvBatch batch;
-  batch.put(KvFamily::kSystem, std::string(kBriefingPrefix) + format_day(figures.now_ms),
-            KvEntry{briefing_json(figures, findings), "", figures.now_ms / 1000 + kBriefingKeptS});
-  KVCS_TRY(kv_.write(batch, KvDurability::kSynced));
-  return dump_json(Json{{"findings", findings.size()}});
+  Json briefing = briefing_of(figures, findings, findings.size());
+  KVCS_TRY(keep(figures, briefing));
+  Json report{{"findings", findings.size()}};
+  if (summarize_ && !findings.empty()) {
+    // The briefing stands without it, whatever the model does.
+    const Result<std::string> summary =
+        summarize_(dump_json(briefing_of(figures, findings, kSummarizedMax)));
+    report["summary"] = summary.ok();
+    if (summary.ok()) {
+      briefing["summary"] = one_paragraph(summary.value());
+    } else {
+      briefing["summary_error"] = printable(summary.status().message(), kSummaryMaxBytes);
+    }
+    KVCS_TRY(keep(figures, briefing));
+  }
+  return dump_json(report);
 }
 
 Result<http::Response> Autoresearch::show(http::Request& request) const {

@@ -4,10 +4,12 @@
 // `briefing:{YYYY-MM-DD}`:
 //   {"date", "generated_at", "totals": {…}, "findings": [{"id", "severity", "title", "subject",
 //    "evidence", "suggested_action"}]}
-// Evidence holds names, numbers and the words of failures, never a credential. find_findings is a
-// pure function; Autoresearch gathers its figures and is used by one job.
+// and, with a Summarizer, "summary", or "summary_error" when it failed. Evidence holds names,
+// numbers and the words of failures, never a credential. find_findings is a pure function;
+// Autoresearch gathers its figures and is used by one job.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -67,11 +69,14 @@ struct Finding {
 // Worst first.
 std::vector<Finding> find_findings(const ResearchFigures& figures);
 
+// The worst findings as the briefing has them → a few sentences.
+using Summarizer = std::function<Result<std::string>(const std::string& briefing_json)>;
+
 class Autoresearch final {
  public:
-  // All outlive it.
+  // All outlive it. `summarize` may be empty.
   Autoresearch(KvStore& kv, Ledger& ledger, const TokenStore& tokens, const Providers& providers,
-               const Clock& clock);
+               const Clock& clock, Summarizer summarize = {});
   // Writes the briefing and the decisions; the job's report.
   Result<std::string> run();
   // GET /admin/briefings/{date}; "latest" is today's or yesterday's.
@@ -83,12 +88,14 @@ class Autoresearch final {
   Status gather_accounts(ResearchFigures& figures) const;
   void gather_providers(ResearchFigures& figures) const;
   Status gather_organizations(ResearchFigures& figures) const;
+  Status keep(const ResearchFigures& figures, const Json& briefing) const;
 
   KvStore& kv_;
   Ledger& ledger_;
   const TokenStore& tokens_;
   const Providers& providers_;
   const Clock& clock_;
+  const Summarizer summarize_;
 };
 
 }  // namespace kvcs::gateway

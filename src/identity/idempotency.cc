@@ -2,14 +2,13 @@
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <cstring>
 #include <deque>
 
 #include "base/bytes.h"
 #include "base/id.h"
 #include "base/json.h"
 #include "base/mutex.h"
+#include "http/text_body.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
@@ -17,24 +16,6 @@ namespace {
 
 constexpr size_t kKeyMaxBytes = 255;
 constexpr std::string_view kHeader = "Idempotency-Key";
-
-// A body that was read already, for the handler behind.
-class BufferedBody final : public http::BodyReader {
- public:
-  explicit BufferedBody(std::string bytes) : bytes_(std::move(bytes)) {}
-  Result<size_t> read(std::span<char> out) override {
-    const size_t n = std::min(out.size(), bytes_.size() - at_);
-    std::memcpy(out.data(), bytes_.data() + at_, n);
-    at_ += n;
-    return n;
-  }
-  std::optional<uint64_t> declared_size_bytes() const override { return bytes_.size(); }
-  const std::string& bytes() const { return bytes_; }
-
- private:
-  const std::string bytes_;
-  size_t at_ = 0;
-};
 
 // Puts the handler's body back, whatever happens.
 class BodySwap final {
@@ -247,8 +228,8 @@ http::Handler Idempotency::wrap(http::Handler handler, IdempotencyRule rule) con
                                  .body = {},
                                  .request_id = request.request_id};
         KVCS_TRY(check_key(once_request));  // Before the body is waited for.
-        BufferedBody body(KVCS_TRY(request.body->read_all()));
-        once_request.body = body.bytes();
+        http::TextBody body(KVCS_TRY(request.body->read_all()));
+        once_request.body = body.text();
         const BodySwap swap(request, body);
         return once(once_request, rule, [&] { return handler(request); });
       };

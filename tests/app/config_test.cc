@@ -97,12 +97,13 @@ TEST_CASE("config: all faults are told at once", "[unit][app]") {
   const std::vector<std::string> all = faults(
       "data_dir: ''\nnope: 1\nhttp:\n  listen: nowhere\n  public_url: ftp://x\n  workers_min: 9\n"
       "  workers_max: 8\n  streams_max: 8\n  uri_max_bytes: 60000\ntls:\n  key_path: k\n"
-      "log:\n  level: loud\n",
+      "log:\n  level: loud\ngateway:\n  briefing_model: m\n",
       {{"KVCS_MASTER_KEY", "c2hvcnQ="}, {"KVCS_KV_OPEN_FILES_MAX", "1"}});
-  CHECK(all.size() == 11);
-  for (const char* what : {"nope", "KVCS_KV_OPEN_FILES_MAX", "data_dir", "http.listen",
-                           "http.public_url", "tls:", "http.workers_min", "http.streams_max",
-                           "http.uri_max_bytes", "log.level", "KVCS_MASTER_KEY"}) {
+  CHECK(all.size() == 12);
+  for (const char* what :
+       {"nope", "KVCS_KV_OPEN_FILES_MAX", "data_dir", "http.listen", "http.public_url",
+        "tls:", "http.workers_min", "http.streams_max", "http.uri_max_bytes", "log.level",
+        "KVCS_MASTER_KEY", "KVCS_BRIEFING_API_KEY"}) {
     INFO(what);
     bool found = false;
     for (const std::string& fault : all) found = found || fault.find(what) != fault.npos;

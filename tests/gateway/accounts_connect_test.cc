@@ -3,35 +3,18 @@
 // calls them, over the scripted token endpoint.
 #include <nlohmann/json.hpp>
 
-#include <cstring>
-
 #include "base/bytes.h"
 #include "base/json.h"
 #include "gateway/accounts_api.h"
 #include "gateway/connect.h"
 #include "gateway/token_world.h"
+#include "http/text_body.h"
 
 using namespace kvcs;
 using namespace kvcs::gateway;
 using kvcs::test::TokenWorld;
 
 namespace {
-
-class TextBody final : public http::BodyReader {
- public:
-  explicit TextBody(std::string text) : text_(std::move(text)) {}
-  Result<size_t> read(std::span<char> out) override {
-    const size_t size = std::min(out.size(), text_.size() - position_);
-    std::memcpy(out.data(), text_.data() + position_, size);
-    position_ += size;
-    return size;
-  }
-  std::optional<uint64_t> declared_size_bytes() const override { return text_.size(); }
-
- private:
-  std::string text_;
-  size_t position_ = 0;
-};
 
 constexpr const char* kGood =
     R"({"access_token":"access-secret-1","refresh_token":"refresh-secret-1","expires_in":3600})";
@@ -51,7 +34,7 @@ struct ApiWorld : TokenWorld {
   Result<http::Response> call(Api& api, Result<http::Response> (Api::*handler)(http::Request&),
                               const std::string& query, const std::string& text = {}) {
     http::Request request;
-    TextBody body(text);
+    http::TextBody body(text);
     request.body = &body;
     request.query = query;
     request.headers = headers;

@@ -4,9 +4,8 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include <cstring>
-
 #include "base/json.h"
+#include "http/text_body.h"
 #include "ledger/ledger_fixture.h"
 #include "ledger/rows.h"
 
@@ -14,22 +13,6 @@ using namespace kvcs;
 using test::LedgerFixture;
 
 namespace {
-
-class TextBody final : public http::BodyReader {
- public:
-  explicit TextBody(std::string text) : text_(std::move(text)) {}
-  Result<size_t> read(std::span<char> out) override {
-    const size_t size = std::min(out.size(), text_.size() - position_);
-    std::memcpy(out.data(), text_.data() + position_, size);
-    position_ += size;
-    return size;
-  }
-  std::optional<uint64_t> declared_size_bytes() const override { return text_.size(); }
-
- private:
-  std::string text_;
-  size_t position_ = 0;
-};
 
 class TextWriter final : public http::BodyWriter {
  public:
@@ -60,7 +43,7 @@ struct ApiFixture : LedgerFixture {
   }
   Result<http::Response> patch(const std::string& id, const std::string& body) {
     http::Request request;
-    TextBody text(body);
+    http::TextBody text(body);
     request.body = &text;
     request.params = {{"id", id}};
     request.principal.key_id = "k1";
