@@ -381,7 +381,10 @@ Result<http::Response> Pipeline::Run::execute(std::string_view body_json) {
                                .target = "/api/v1/" + tenant_->id + "/" + provider_id_,
                                .body = body_json,
                                .request_id = caller_.request_id},
-                              rule, [this] { return carry_out(); });
+                              rule, [this] {
+                                lap(kExecute);  // The key is on disk.
+                                return carry_out();
+                              });
   if (!result.ok()) return in_upper_case(result.status());
   return result;
 }
