@@ -9,13 +9,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <set>
+#include <utility>
 
 #include "base/clock.h"
+#include "base/hash_pipe.h"
 #include "base/mutex.h"
 #include "blob/blob.h"
 #include "blob/digest.h"
-#include "blob/hash_pipe.h"
 
 namespace kvcs {
 namespace {
@@ -23,6 +25,9 @@ namespace {
 // The kernel starts writing back after so many bytes, so that the final fsync finds little to do
 // and an upload does not fill memory with dirty pages.
 constexpr uint64_t kWritebackStepBytes = 8 << 20;
+// What is hashed while it is written; a stream shorter than the second is not worth a thread.
+constexpr size_t kChunkBytes = 256 << 10;
+constexpr uint64_t kHashThreadFromBytes = 4 << 20;
 constexpr mode_t kFolderMode = 0700, kFileMode = 0600;
 
 class Descriptor final {
@@ -128,7 +133,11 @@ class TempFile final {
 class FileWriter final : public BlobWriter {
  public:
   FileWriter(Shared& shared, std::string_view expected, uint64_t size)
-      : shared_(shared), expected_(expected), size_(size), temp_(shared), pipe_(size) {
+      : shared_(shared),
+        expected_(expected),
+        size_(size),
+        temp_(shared),
+        pipe_(kChunkBytes, size >= kHashThreadFromBytes) {
     shared_.announced_bytes += size_;
   }
   ~FileWriter() override { shared_.announced_bytes -= size_ - on_disk_; }
@@ -142,9 +151,13 @@ class FileWriter final : public BlobWriter {
     if (bytes.size() > size_ - taken_) return over_size(size_);
     taken_ += bytes.size();
     while (!bytes.empty()) {
-      bytes.remove_prefix(pipe_.fill(bytes));
-      if (!pipe_.chunk_full()) continue;
-      failure_ = write_out(pipe_.submit());
+      if (filled_ == 0) chunk_ = pipe_.acquire();
+      const size_t n = std::min(bytes.size(), kChunkBytes - filled_);
+      std::memcpy(chunk_ + filled_, bytes.data(), n);
+      filled_ += n;
+      bytes.remove_prefix(n);
+      if (filled_ < kChunkBytes) continue;
+      failure_ = write_chunk();
       if (!failure_.ok()) return failure_;
     }
     return ok();
@@ -152,7 +165,7 @@ class FileWriter final : public BlobWriter {
   Status finish() override {
     if (!failure_.ok()) return failure_;
     if (taken_ != size_) return size_mismatch(size_, taken_);
-    KVCS_TRY(write_out(pipe_.submit()));
+    if (filled_ > 0) KVCS_TRY(write_chunk());
     // The disk drains while the last chunks are hashed.
     start_writeback(0);
     digest_ = pipe_.finish_hex();
@@ -168,7 +181,10 @@ class FileWriter final : public BlobWriter {
   const std::string& sha256_hex() const override { return digest_; }
 
  private:
-  Status write_out(std::string_view bytes) {
+  // The chunk is hashed while it is written.
+  Status write_chunk() {
+    std::string_view bytes(chunk_, std::exchange(filled_, 0));
+    pipe_.submit(bytes.size());
     while (!bytes.empty()) {
       const ssize_t n = ::write(file_.get(), bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
@@ -194,6 +210,8 @@ class FileWriter final : public BlobWriter {
   TempFile temp_;
   Descriptor file_;
   HashPipe pipe_;
+  char* chunk_ = nullptr;  // Of the pipe.
+  size_t filled_ = 0;      // Of the chunk.
   uint64_t taken_ = 0, on_disk_ = 0, writeback_from_ = 0;
   std::string digest_;
   Status failure_;

@@ -6,9 +6,9 @@
 #include <map>
 
 #include "base/bytes.h"
+#include "kvfile/file_hasher.h"
 #include "kvfile/import.h"
 #include "kvfile/kernels.h"
-#include "kvfile/source_file.h"
 
 namespace kvcs::kvfile {
 namespace {
@@ -154,7 +154,7 @@ Result<std::unique_ptr<SafetensorsCache>> open_one(const std::string& path,
   auto cache = std::make_unique<SafetensorsCache>();
   auto opened = std::make_unique<OpenSafetensors>(KVCS_TRY(open_safetensors(path)));
   cache->facts = {{"kvcs.source_format", format},
-                  {"kvcs.source_sha256", KVCS_TRY(opened->file->sha256_hex())},
+                  {"kvcs.source_sha256", KVCS_TRY(FileHasher(*opened->file).finish_hex())},
                   {"kvcs.rope_layout", "half"}};
   cache->sources.push_back(std::move(opened));
   return cache;

@@ -129,6 +129,7 @@ class KvFile final {
   KvFile& operator=(const KvFile&) = delete;
 
   const KvHeader& header() const { return header_; }
+  const SourceFile& source() const { return *source_; }
   const std::string& path() const;
   uint64_t size_bytes() const { return header_.file_bytes; }
   // Reads exactly `size_bytes`; a short read means that the file was cut: Invalid.

@@ -7,9 +7,9 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/crypto.h"
 #include "base/decimal.h"
 #include "base/json.h"
+#include "kvfile/file_hasher.h"
 #include "kvfile/parallel.h"
 #include "kvfile/publish.h"
 #include "kvfile/tiles.h"
@@ -18,39 +18,8 @@
 namespace kvcs::kvfile {
 namespace {
 
-constexpr size_t kHashBytes = 1 << 20;
 constexpr uint64_t kWritebackBytes = 1 << 20;
 constexpr std::string_view kSourceDigest = "kvcs.source_sha256";
-
-// Hashes a whole file beside the work on it.
-class FileHasher {
- public:
-  explicit FileHasher(const KvFile& file) : thread_("kv-hash", [this, &file] { run(file); }) {}
-  ~FileHasher() { stop_ = true; }
-  Result<std::string> finish() {
-    thread_.join();
-    if (!status_.ok()) return std::move(status_);
-    return std::move(digest_);
-  }
-
- private:
-  void run(const KvFile& file) {
-    std::vector<char> buffer(kHashBytes);
-    Sha256 hash;
-    for (uint64_t at = 0; at < file.size_bytes() && !stop_;) {
-      const size_t n = static_cast<size_t>(std::min<uint64_t>(kHashBytes, file.size_bytes() - at));
-      status_ = file.read(at, buffer.data(), n);
-      if (!status_.ok()) return;
-      hash.update(buffer.data(), n);
-      at += n;
-    }
-    digest_ = hash.finish_hex();
-  }
-  std::atomic<bool> stop_{false};
-  Status status_;  // Both belong to the thread until it is joined.
-  std::string digest_;
-  Thread thread_;
-};
 
 struct Counts {
   std::atomic<uint64_t> nonfinite{0}, saturated{0};
@@ -307,7 +276,7 @@ Status judge_output(const QuantizeOptions& options, const KvFile& input, const s
 // The header with the source's digest, then the judgement of the whole.
 Status finish_output(const QuantizeOptions& options, const KvFile& input, KvWriter& writer,
                      FileHasher& hasher, const Counts& counts, QuantizeReport& report) {
-  report.source_sha256 = KVCS_TRY(hasher.finish());
+  report.source_sha256 = KVCS_TRY(hasher.finish_hex());
   if (options.scheme != Scheme::kInt8) {
     writer.replace_metadata(kSourceDigest, report.source_sha256);
   }
@@ -352,7 +321,7 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options) {
   const auto writer = KVCS_TRY(KvWriter::create(options.output, std::move(planned),
                                                 {options.input, sidecar_path(options.input)}));
   const Sidecar sidecar = KVCS_TRY(output_sidecar(*input, writer->header(), target));
-  FileHasher hasher(*input);
+  FileHasher hasher(input->source());
   Counts counts;
   KVCS_TRY(convert_all({*input, *writer, rotation, options.saturate_nonfinite, counts}));
   QuantizeReport report;

@@ -4,19 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <vector>
 
 #include "base/bytes.h"
-#include "base/crypto.h"
 
 namespace kvcs::kvfile {
-namespace {
-
-constexpr size_t kHashChunkBytes = 1 << 20;
-
-}  // namespace
 
 Result<std::unique_ptr<SourceFile>> SourceFile::open(const std::string& path) {
   auto file = std::unique_ptr<SourceFile>(new SourceFile());
@@ -55,18 +47,6 @@ Status SourceFile::read(uint64_t offset, void* out, size_t size_bytes) const {
     size_bytes -= static_cast<size_t>(n);
   }
   return ok();
-}
-
-Result<std::string> SourceFile::sha256_hex() const {
-  Sha256 hash;
-  std::vector<char> chunk(kHashChunkBytes);
-  for (uint64_t at = 0; at < size_bytes_;) {
-    const size_t n = std::min<uint64_t>(chunk.size(), size_bytes_ - at);
-    KVCS_TRY(read(at, chunk.data(), n));
-    hash.update(chunk.data(), n);
-    at += n;
-  }
-  return hash.finish_hex();
 }
 
 Status SourceFile::check_unchanged() const {

@@ -21,8 +21,7 @@ class SourceFile final {
   uint64_t size_bytes() const { return size_bytes_; }
   // Reads exactly so many bytes; Invalid when the file ends before.
   Status read(uint64_t offset, void* out, size_t size_bytes) const;
-  Result<std::string> sha256_hex() const;  // Of the whole file.
-  Status check_unchanged() const;          // Conflict when size or time differ from open().
+  Status check_unchanged() const;  // Conflict when size or time differ from open().
   bool is_same_file(const std::string& path) const;  // By device and inode.
 
  private:

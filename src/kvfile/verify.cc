@@ -3,14 +3,14 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/hash_pipe.h"
 #include "kvfile/finite.h"
-#include "kvfile/hash_pipe.h"
 #include "kvfile/source_file.h"
 
 namespace kvcs::kvfile {
 namespace {
 
-constexpr size_t kReadBytes = 2 << 20;
+constexpr size_t kReadBytes = 1 << 20;
 
 void refuse(VerifyReport& report, Verdict verdict, std::string why) {
   // The first reason stands; a proven contradiction outranks what could not be proven.

@@ -74,7 +74,7 @@ size_t count(const BlobStore& store) {
 TEST_CASE("a blob comes back as it was written, whatever its size", "[blob][contract]") {
   auto engine = make_engine(GENERATE("file", "memory", "faulty", "timed"));
   auto entropy = make_seeded_entropy(7);
-  // Around the chunk of the hash pipe, and long enough for its thread and several turns of its
+  // Around the chunk of the file engine, and long enough for its thread and several turns of its
   // ring.
   for (const size_t size : {0, 1, 4095, 262'143, 262'144, 262'145, 4'194'304, 11'000'001}) {
     const std::string bytes = entropy->bytes(size);

@@ -1,0 +1,71 @@
+#include "base/hash_pipe.h"
+
+namespace kvcs {
+
+HashPipe::HashPipe(size_t buffer_bytes, bool threaded)
+    : buffer_bytes_(buffer_bytes), threaded_(threaded) {}
+
+HashPipe::~HashPipe() {
+  stop();
+}
+
+// Hashes what was submitted, then ends the thread.
+void HashPipe::stop() {
+  {
+    MutexLock lock(mutex_);
+    done_ = true;
+  }
+  changed_.notify_all();
+  thread_.reset();
+}
+
+char* HashPipe::acquire() {
+  size_t at = 0;
+  {
+    MutexLock lock(mutex_);
+    while (submitted_ - hashed_ >= kBuffers) changed_.wait(mutex_);
+    at = submitted_ % kBuffers;
+  }
+  // Not zeroed: the owner fills it.
+  if (!buffers_[at]) buffers_[at].reset(new char[buffer_bytes_]);
+  return buffers_[at].get();
+}
+
+void HashPipe::submit(size_t size_bytes) {
+  if (!threaded_) {
+    hash_.update(buffers_[0].get(), size_bytes);
+    return;
+  }
+  {
+    MutexLock lock(mutex_);
+    sizes_[submitted_ % kBuffers] = size_bytes;
+    submitted_++;
+  }
+  changed_.notify_all();
+  if (!thread_) thread_.emplace("hash", [this] { run(); });
+}
+
+void HashPipe::run() {
+  for (uint64_t next = 0;; next++) {
+    size_t size_bytes = 0;
+    {
+      MutexLock lock(mutex_);
+      while (submitted_ == next && !done_) changed_.wait(mutex_);
+      if (submitted_ == next) return;
+      size_bytes = sizes_[next % kBuffers];
+    }
+    hash_.update(buffers_[next % kBuffers].get(), size_bytes);
+    {
+      MutexLock lock(mutex_);
+      hashed_++;
+    }
+    changed_.notify_all();
+  }
+}
+
+std::string HashPipe::finish_hex() {
+  stop();
+  return hash_.finish_hex();
+}
+
+}  // namespace kvcs

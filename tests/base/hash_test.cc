@@ -1,0 +1,68 @@
+// Goal: digests do not depend on how the bytes arrive. Method: NIST's vectors, and lengths around
+// every internal step, whole, byte by byte and through the pipe.
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/crypto.h"
+#include "base/hash_pipe.h"
+
+namespace kvcs {
+namespace {
+
+std::string noise(size_t size_bytes) {
+  std::string bytes(size_bytes, '\0');
+  uint64_t state = 1;
+  for (char& byte : bytes) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    byte = static_cast<char>(state >> 56);
+  }
+  return bytes;
+}
+
+std::string piped(const std::string& bytes, size_t buffer_bytes, bool threaded) {
+  HashPipe pipe(buffer_bytes, threaded);
+  for (size_t at = 0; at < bytes.size(); at += buffer_bytes) {
+    const size_t n = std::min(buffer_bytes, bytes.size() - at);
+    char* const buffer = pipe.acquire();
+    std::memcpy(buffer, bytes.data() + at, n);
+    pipe.submit(n);
+    CHECK(std::memcmp(buffer, bytes.data() + at, n) == 0);  // Still the owner's to read.
+  }
+  return pipe.finish_hex();
+}
+
+}  // namespace
+
+TEST_CASE("sha256: NIST's vectors", "[unit]") {
+  CHECK(sha256_hex("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  CHECK(sha256_hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  CHECK(sha256_hex(std::string(1'000'000, 'a')) ==
+        "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+TEST_CASE("sha256: whole, by bytes and through the pipe are one", "[unit]") {
+  const std::string all = noise(10'000);
+  for (const size_t size : {1, 63, 64, 1023, 1024, 1025, 2047, 2048, 3071, 3073, 4097, 10'000}) {
+    const std::string bytes = all.substr(0, size);
+    Sha256 single;
+    for (const char& byte : bytes) single.update(&byte, 1);
+    const std::string digest = single.finish_hex();
+    INFO(size);
+    CHECK(sha256_hex(bytes) == digest);
+    CHECK(piped(bytes, 1000, false) == digest);
+    CHECK(piped(bytes, 1000, true) == digest);
+    CHECK(piped(bytes, 7, true) == digest);  // Many turns of the ring.
+  }
+}
+
+TEST_CASE("hash pipe: one that is dropped ends its thread", "[unit]") {
+  HashPipe pipe(16, true);
+  for (int i = 0; i < 3; i++) {
+    std::memset(pipe.acquire(), i, 16);
+    pipe.submit(16);
+  }
+}
+
+}  // namespace kvcs
