@@ -53,10 +53,11 @@ std::string code_of(const Status& failure) {
   }
 }
 
-// Bad parameters have one code here, whoever found them.
+// Bad parameters have one code here, whoever found them; what is away may be asked again.
 Status in_our_words(Status failure) {
-  if (failure.code() != Code::kInvalid) return failure;
-  return std::move(failure).with_reason("VALIDATION_ERROR");
+  if (failure.code() == Code::kInvalid) return std::move(failure).with_reason("VALIDATION_ERROR");
+  if (failure.code() != Code::kUnavailable || failure.retry_after_s() > 0) return failure;
+  return std::move(failure).with_retry_after_s(1);
 }
 
 // The reasons of a kept answer, as this door writes its codes.

@@ -69,15 +69,14 @@ struct Router::Node {
     }
     return param ? param->find(segments, depth + 1) : nullptr;
   }
-  // The deepest door that the literal segments of an unknown path lead to.
+  // The deepest door that an unknown path leads to. A parameter takes any last segment, which says
+  // nothing; with more behind it, the path was meant for its door.
   Dialect nearest_dialect(const Segments& segments, size_t depth) const {
-    if (depth < segments.count) {
-      const auto literal = literals.find(segments.at[depth]);
-      if (literal != literals.end()) {
-        return literal->second->nearest_dialect(segments, depth + 1);
-      }
-    }
-    return dialect;
+    if (depth == segments.count) return dialect;
+    const auto literal = literals.find(segments.at[depth]);
+    if (literal != literals.end()) return literal->second->nearest_dialect(segments, depth + 1);
+    const bool through = param && depth + 1 < segments.count;
+    return through ? param->nearest_dialect(segments, depth + 1) : dialect;
   }
   std::string allow() const {
     std::string text;

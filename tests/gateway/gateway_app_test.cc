@@ -2,47 +2,12 @@
 // door refuses whoever is not the tenant. Method: the whole daemon and a real upstream on loopback.
 #include <nlohmann/json.hpp>
 
-#include "support/loopback_server.h"
-#include "support/test_app.h"
+#include "gateway/gateway_house.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
 
 namespace {
-
-// The daemon with one tenant whose account may call `upstream`.
-struct GatewayApp {
-  explicit GatewayApp(LoopbackServer& upstream) {
-    const std::string base = upstream.url("");
-    CHECK(admin("PUT", "/admin/providers/local",
-                R"({"base_url":")" + base.substr(0, base.find_last_not_of('/') + 1) +
-                    R"(","auth_type":"bearer","allow_private_addresses":true,)"
-                    R"("allowed_path_prefixes":["/v1/"]})")
-              .status == 200);
-    CHECK(admin("PUT", "/admin/tenants/kahuna", R"({"name":"Kahuna"})").status == 200);
-    const auto made = admin("POST", "/admin/tenants/kahuna/tokens", R"({"name":"agent"})");
-    REQUIRE(made.status == 201);
-    const Json body = parse_json(made.body).value();
-    token = body["token"].get<std::string>();
-    token_id = body["token_id"].get<std::string>();
-    gateway::AccessCredential credential;
-    credential.access_token = Secret("upstream-secret-1");
-    REQUIRE(app.parts()
-                .gateway.tokens
-                ->put({"kahuna", "local", "default"}, credential, {}, {"test", "test", ""})
-                .ok());
-  }
-  RawResponse admin(const std::string& method, const std::string& path,
-                    const std::string& body = {}) const {
-    return app.as(app.credential("admin_key"), method, path, body);
-  }
-  RawResponse call(const std::string& key, const std::string& path, const std::string& body) const {
-    return app.as(key, "POST", path, body);
-  }
-
-  TestApp app{[](Config& config) { config.gateway.ip_requests_per_minute = 1000; }};
-  std::string token, token_id;
-};
 
 LoopbackServer::Behaviour echo_authorization() {
   return [](LoopbackPeer& peer) {

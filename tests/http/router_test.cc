@@ -66,8 +66,12 @@ TEST_CASE("router: a known path with another method names what is allowed", "[un
 }
 
 TEST_CASE("router: an unknown path speaks the dialect of its neighbours", "[unit][http]") {
-  const http::Router router({get("/api/v1/x"), get("/v1/models", http::Dialect::kOpenAi)});
+  const http::Router router({get("/api/v1/x"), get("/v1/models", http::Dialect::kOpenAi),
+                             get("/api/v1/{tenant}/{provider}", http::Dialect::kGateway)});
   CHECK(router.match(Method::kGet, "/v1/unknown").dialect == http::Dialect::kOpenAi);
   CHECK(router.match(Method::kPost, "/v1/models").dialect == http::Dialect::kOpenAi);
   CHECK(router.match(Method::kGet, "/api/v1/y").dialect == http::Dialect::kPortal);
+  CHECK(router.match(Method::kGet, "/api/v1/x/y/z").dialect == http::Dialect::kPortal);
+  CHECK(router.match(Method::kGet, "/api/v1/y/z/more").dialect == http::Dialect::kGateway);
+  CHECK(router.match(Method::kPost, "/api/v1/y/z").dialect == http::Dialect::kGateway);
 }
