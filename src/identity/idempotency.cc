@@ -2,10 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <deque>
+#include <set>
 
 #include "base/bytes.h"
-#include "base/id.h"
 #include "base/json.h"
 #include "base/mutex.h"
 #include "http/text_body.h"
@@ -33,19 +34,18 @@ class BodySwap final {
   http::BodyReader* before_;
 };
 
-// What stands in the store: a marker while the first request runs (status 0), then its answer.
+// What stands in the store: a marker from before the first request acts (status 0), then its
+// answer.
 struct Kept {
-  std::string body_hash, request_id, process;
+  std::string body_hash, request_id;
   int status = 0;
+  bool running = false;  // Not stored: this process is at it.
   bool has_answer = false;
   Json headers = Json::array();
   std::string sealed;
 
   std::string to_json() const {
-    Json json{{"body_hash", body_hash},
-              {"request_id", request_id},
-              {"process", process},
-              {"status", status}};
+    Json json{{"body_hash", body_hash}, {"request_id", request_id}, {"status", status}};
     if (has_answer) {
       json["headers"] = headers;
       json["sealed"] = sealed;
@@ -60,13 +60,13 @@ Result<Kept> parse_kept(std::string_view text) {
   Kept kept;
   kept.body_hash = reader.string("body_hash");
   kept.request_id = reader.optional_string("request_id", {}).value_or("");
-  kept.process = reader.optional_string("process", {}).value_or("");
   kept.status = static_cast<int>(reader.integer("status", 0, 599));
   if (const Json* headers = reader.array("headers")) kept.headers = *headers;
   if (auto sealed = reader.optional_string("sealed", {.min_bytes = 0, .max_bytes = SIZE_MAX})) {
     kept.sealed = std::move(*sealed);
     kept.has_answer = true;
   }
+  reader.ignore_unknown();
   KVCS_TRY(reader.finish());
   return kept;
 }
@@ -97,10 +97,22 @@ struct Idempotency::Impl {
   const Sealer& sealer;
   const Clock& clock;
   const size_t kept_max_bytes;
-  const std::string process;  // Tells this process's markers from those of one that died.
   Mutex mutex;
   std::deque<Size> sizes KVCS_GUARDED_BY(mutex);
   size_t kept_bytes KVCS_GUARDED_BY(mutex) = 0;
+  // Keys at work in this process. A marker whose key is not here was left by a process that died,
+  // or by a store that took the marker and not the answer.
+  std::set<std::string, std::less<>> running KVCS_GUARDED_BY(mutex);
+
+  // False: another request of this process is at it.
+  bool enter(const std::string& key) {
+    MutexLock lock(mutex);
+    return running.insert(key).second;
+  }
+  void leave(const std::string& key) {
+    MutexLock lock(mutex);
+    running.erase(key);
+  }
 
   bool make_room(size_t bytes, int64_t kept_s) {
     const int64_t now_s = clock.unix_s();
@@ -121,23 +133,27 @@ struct Idempotency::Impl {
     return batch;
   }
 
-  // Takes the key for a request that begins, or returns what became of the first one.
-  Result<std::optional<Kept>> begin(const std::string& key, const Kept& marker, int64_t running_s) {
-    const KvBatch batch = record(key, marker, running_s);
-    std::optional<std::string> expected;
-    for (int attempt = 0; attempt < 2; attempt++) {
+  // Takes the key for a request that begins, or returns what became of the first one. Precondition:
+  // entered, unless `busy`.
+  Result<std::optional<Kept>> begin(const std::string& key, const Kept& marker, bool busy,
+                                    int64_t marker_s) {
+    if (!busy) {
       const Status begun =
-          kv.compare_and_swap(KvFamily::kSystem, key, expected, batch, KvDurability::kSynced);
+          kv.compare_and_swap(KvFamily::kSystem, key, std::nullopt, record(key, marker, marker_s),
+                              KvDurability::kSynced);
       if (begun.ok()) return std::optional<Kept>();
       if (begun.code() != Code::kConflict) return store_failed(begun);
-      const Result<KvEntry> entry = kv.get(KvFamily::kSystem, key);
-      if (entry.code() == Code::kNotFound) break;  // It failed just now.
-      if (!entry.ok()) return store_failed(entry.status());
-      const Kept found = KVCS_TRY(parse_kept(entry.value().value));
-      if (found.status != 0 || found.process == process) return std::optional<Kept>(found);
-      expected = entry.value().value;  // Whoever wrote it is dead.
     }
-    return std::optional<Kept>(marker);
+    const Result<KvEntry> entry = kv.get(KvFamily::kSystem, key);
+    Kept first = marker;
+    if (entry.ok()) {
+      first = KVCS_TRY(parse_kept(entry.value().value));
+    } else if (entry.code() != Code::kNotFound) {
+      return store_failed(entry.status());
+    }
+    // Without an entry it has failed just now, or has not written its marker yet.
+    first.running = busy || !entry.ok();
+    return std::optional<Kept>(std::move(first));
   }
 
   Result<http::Response> replay(const std::string& key, const Kept& first,
@@ -146,10 +162,18 @@ struct Idempotency::Impl {
       return conflict("The " + std::string(name) + " was used with another body.")
           .with_reason("idempotency_key_reused");
     }
-    if (first.status == 0) {
+    if (first.status == 0 && first.running) {
       return conflict("The first request with this " + std::string(name) + " is still under way.")
           .with_reason("idempotency_in_progress")
           .with_retry_after_s(1);
+    }
+    if (first.status == 0) {
+      return conflict("What became of the first request with this " + std::string(name) + " (" +
+                      first.request_id +
+                      ") is not known: the daemon stopped or its store failed before the answer "
+                      "was kept. It may have taken effect and is not sent again; look that up, "
+                      "then use a new key.")
+          .with_reason("idempotency_outcome_unknown");
     }
     if (!first.has_answer) {
       return conflict("The first request with this " + std::string(name) + " (" + first.request_id +
@@ -168,8 +192,9 @@ struct Idempotency::Impl {
     return response;
   }
 
-  // The effect has happened, so a store that fails here must not turn it into a failure.
-  bool keep(const std::string& key, Kept kept, const http::Response& response,
+  // The effect has happened: a store that fails here must neither turn it into a failure nor free
+  // the key. The marker stays, and says so to whoever repeats.
+  void keep(const std::string& key, Kept kept, const http::Response& response,
             const IdempotencyRule& rule) {
     kept.status = response.status;
     if (!response.stream && response.body.size() <= rule.answer_max_bytes &&
@@ -180,33 +205,51 @@ struct Idempotency::Impl {
       kept.sealed = sealer.seal(response.body, key);
       kept.has_answer = true;
     }
-    return kv.write(record(key, kept, rule.kept_s), KvDurability::kSynced).ok();
+    [[maybe_unused]] const Status written =
+        kv.write(record(key, kept, rule.kept_s), KvDurability::kSynced);
   }
 
   Result<http::Response> once(const OnceRequest& request, const IdempotencyRule& rule,
                               const std::function<Result<http::Response>()>& effect) {
     const Kept marker{.body_hash = sha256_hex(request.body),
-                      .request_id = std::string(request.request_id),
-                      .process = process};
+                      .request_id = std::string(request.request_id)};
     const std::string key = keyspace::idempotency(
         request.owner, sha256_hex(std::string(request.target) + "\n" + std::string(request.key)));
-    const std::optional<Kept> first = KVCS_TRY(begin(key, marker, rule.running_s));
+    const Running mine(*this, key);
+    const int64_t marker_s = std::max(rule.kept_s, rule.running_s);
+    const std::optional<Kept> first = KVCS_TRY(begin(key, marker, !mine.entered, marker_s));
     if (first) return replay(key, *first, marker.body_hash, request.name);
     Result<http::Response> response = effect();
     const bool done = response.ok() && response.value().status < 300 && !response.value().file &&
                       (rule.streams_count || !response.value().stream);
-    if (done && keep(key, marker, response.value(), rule)) return response;
+    if (done) {
+      keep(key, marker, response.value(), rule);
+      return response;
+    }
     KvBatch forget;
     forget.remove(KvFamily::kSystem, key);
-    // When this fails too, the marker expires by itself.
+    // When this fails, a repeat hears that the outcome is unknown, which is the safe side.
     [[maybe_unused]] const Status forgotten = kv.write(forget, KvDurability::kBuffered);
     return response;
   }
+
+  struct Running {
+    Running(Impl& owner, const std::string& name)
+        : all(owner), key(name), entered(owner.enter(name)) {}
+    ~Running() {
+      if (entered) all.leave(key);
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    Impl& all;
+    const std::string& key;
+    const bool entered;
+  };
 };
 
 Idempotency::Idempotency(KvStore& kv, const Sealer& sealer, const Clock& clock,
                          size_t kept_max_bytes)
-    : impl_(new Impl{kv, sealer, clock, kept_max_bytes, make_request_id(), {}, {}, 0}) {}
+    : impl_(new Impl{kv, sealer, clock, kept_max_bytes, {}, {}, 0, {}}) {}
 Idempotency::~Idempotency() = default;
 
 Result<http::Response> Idempotency::once(

@@ -1,6 +1,8 @@
 // Idempotency-Key: the first answer is kept for a while, sealed (it may show a new key), and a
 // repeat with the same header and body gets it again instead of a second effect or a second charge.
-// Failures are not kept, so that a repeat may succeed; nor are streams. Thread-safe.
+// Failures are not kept, so that a repeat may succeed; nor are streams. A marker is in the store
+// before the effect begins: when the process dies or the store fails before the answer is kept, a
+// repeat is told that the outcome is unknown, and nothing is done twice. Thread-safe.
 #pragma once
 #include <functional>
 #include <memory>
@@ -15,7 +17,7 @@ namespace kvcs {
 
 struct IdempotencyRule {
   int64_t kept_s = 86'400;
-  // Longer than any request runs. A marker of a process that died is free at once.
+  // Longer than any request runs; the marker stands for this time or kept_s, the longer of both.
   int64_t running_s = 600;
   // A larger answer is not kept: a repeat is then a Conflict that says so, never a second effect.
   size_t answer_max_bytes = 1u << 20;
@@ -42,8 +44,9 @@ class Idempotency final {
   ~Idempotency();
   // Runs `effect`, or gives its first answer again, with idempotent-replay: true. Invalid: not 1 to
   // 255 visible characters. Conflict: the first request is still under way (Retry-After), had
-  // another body, or its answer was too large to keep. Unavailable: the store does not answer, so
-  // the promise cannot be kept. These have reasons that begin with "idempotency_".
+  // another body, its answer was too large to keep, or what became of it is not known. Unavailable:
+  // the store does not answer, so the promise cannot be kept. These have reasons that begin with
+  // "idempotency_".
   Result<http::Response> once(const OnceRequest& request, const IdempotencyRule& rule,
                               const std::function<Result<http::Response>()>& effect) const;
   // once() for POST requests with the header; others pass.

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "base/bytes.h"
+#include "base/crypto.h"
 #include "support/ai_house.h"
 
 using namespace kvcs;
@@ -133,19 +134,82 @@ TEST_CASE("ai: a kept answer expires, outlives a restart, and is sealed", "[cont
   CHECK(house.provider.bodies().size() == 2);
 }
 
-TEST_CASE("ai: what a dead process had begun does not block its Idempotency-Key", "[fault][ai]") {
+namespace {
+
+// What every repeat hears when nobody knows how the first request ended.
+void check_unknown(const AiHouse& house, const std::string& first_request_id) {
+  for (int i = 0; i < 2; i++) {
+    const RawResponse again = ask(house, "one");
+    INFO(again.body);
+    CHECK(again.status == 409);
+    CHECK(has(again.body, "idempotency_outcome_unknown"));
+    CHECK(has(again.body, first_request_id));
+    CHECK(again.header("retry-after").empty());
+  }
+}
+
+}  // namespace
+
+TEST_CASE("ai: a store that fails once the provider was paid does not free the Idempotency-Key",
+          "[fault][ai]") {
+  std::atomic<bool> answered = false;
+  AppOptions options;
+  options.kv_faults = [&](std::string_view op, std::string_view key) -> Status {
+    const bool answer = op == "write" && key.starts_with("idempotency:");
+    return answered && answer ? unavailable("The store is away.") : ok();
+  };
+  AiHouse house([](Config&) {}, options);
+  house.provider.set([&](LoopbackPeer& peer) {
+    answered = true;
+    return peer.answer("{\"choices\":[]," + kUsage + "}");
+  });
+  const RawResponse first = ask(house, "one");
+  CHECK(first.status == 200);  // The caller has its answer.
+  answered = false;
+  const std::string used = house.usage();
+  check_unknown(house, first.header("x-request-id"));
+  house.app.restart();
+  check_unknown(house, first.header("x-request-id"));
+  CHECK(house.provider.bodies().size() == 1);
+  CHECK(house.usage() == used);
+  CHECK(has(house.app.as(house.key, "GET", "/v1/usage/" + first.header("x-request-id")).body,
+            "\"status\":200"));
+  // Another key asks anew.
+  house.provider.answer_json("{\"choices\":[]," + kUsage + "}");
+  CHECK(ask(house, "two").status == 200);
+}
+
+TEST_CASE("ai: what a dead process had begun is not sent a second time", "[fault][ai]") {
   AiHouse house;
   REQUIRE(ask(house, "one").status == 200);
   KvStore& kv = *house.app.parts().kv;
   const KvItem item = kv.scan(KvFamily::kSystem, "idempotency:", "", 10)->items.at(0);
   // As a process that was killed in the middle would have left it.
   KvBatch batch;
-  const std::string left = R"({"body_hash":"x","process":"dead","status":0})";
+  const std::string left = "{\"body_hash\":\"" + sha256_hex(kHello) +
+                           "\",\"request_id\":\"0123456789abcdef\",\"status\":0}";
   batch.put(KvFamily::kSystem, item.key, KvEntry{left, {}, item.entry.expires_at_s});
   REQUIRE(kv.write(batch, KvDurability::kSynced).ok());
-  const RawResponse again = ask(house, "one");
-  CHECK(again.status == 200);
-  CHECK(again.header("idempotent-replay").empty());
+  check_unknown(house, "0123456789abcdef");
+  CHECK(house.provider.bodies().size() == 1);
+}
+
+TEST_CASE("ai: a failure whose marker the store keeps is on the safe side", "[fault][ai]") {
+  std::atomic<bool> answered = false;
+  AppOptions options;
+  options.kv_faults = [&](std::string_view op, std::string_view key) -> Status {
+    const bool removal = op == "write" && key.starts_with("idempotency:");
+    return answered && removal ? unavailable("The store is away.") : ok();
+  };
+  AiHouse house([](Config&) {}, options);
+  house.provider.set([&](LoopbackPeer& peer) {
+    answered = true;
+    return peer.answer("{}", "500 Oops");
+  });
+  const RawResponse first = ask(house, "one");
+  CHECK(first.status == 500);
+  answered = false;
+  check_unknown(house, first.header("x-request-id"));
 }
 
 TEST_CASE("ai: without the store an Idempotency-Key is not taken", "[fault][ai]") {
