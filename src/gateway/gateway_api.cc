@@ -37,6 +37,7 @@ Caller GatewayApi::caller_of(const http::Request& request) {
   caller.request_id = request.request_id;
   caller.client_fd = request.client_fd;
   caller.started_us = request.started_us;
+  caller.idempotency_key = request.header("idempotency-key").value_or("");
   caller.want_timing = request.header("x-kvcs-timing").value_or("") == "1";
   return caller;
 }

@@ -149,6 +149,7 @@ class Pipeline::Run final {
   Status take(const std::string& key, int64_t per_minute, std::string_view what);
   Status find_token();
   Status read_call(std::string_view body_json);
+  Status take_idempotency_header();
   Result<http::Response> exchange(OutboundRequest& request, const std::string& cache_key);
   Result<http::Response> answer(std::unique_ptr<http::UpstreamResponse> upstream,
                                 const std::string& cache_key);
@@ -171,6 +172,8 @@ class Pipeline::Run final {
   AccountId account_;
   TokenStore::CredentialPointer credential_;
   CallRequest call_;
+  int timeout_ms_ = 0;  // What is left of it.
+  uint64_t cache_generation_ = 0;
 };
 
 Status Pipeline::Run::take(const std::string& key, int64_t per_minute, std::string_view what) {
@@ -209,12 +212,23 @@ Status Pipeline::Run::read_call(std::string_view body_json) {
   facts_.provider_known = true;
   const Json body = KVCS_TRY(parse_json_exact(trim(body_json).empty() ? "{}" : body_json));
   call_ = KVCS_TRY(parse_call(body, *provider_));
+  KVCS_TRY(take_idempotency_header());
   facts_.account = call_.account_id;
   facts_.action = call_.action;
   facts_.method = call_.method;
   facts_.path = call_.path;
   return take("gateway:provider:" + tenant_->id + ":" + provider_id_,
               provider_->requests_per_minute, "one tenant at " + provider_id_);
+}
+
+Status Pipeline::Run::take_idempotency_header() {
+  const std::string& header = caller_.idempotency_key;
+  if (header.empty() || header == call_.idempotency_key) return ok();
+  if (!call_.idempotency_key.empty()) {
+    return invalid("idempotency_key: the body and the Idempotency-Key header name different keys.");
+  }
+  call_.idempotency_key = header;
+  return ok();
 }
 
 Status Pipeline::Run::find_token() {
@@ -321,7 +335,7 @@ Result<http::Response> Pipeline::Run::answer(std::unique_ptr<http::UpstreamRespo
     const int64_t ttl_s =
         cacheable_s(upstream->header("cache-control").value_or(""), provider_->cache_ttl_s);
     parts_.cache.put(cache_key, account_, {status, type, std::make_shared<const std::string>(body)},
-                     ttl_s, static_cast<size_t>(provider_->cache_entries_max));
+                     ttl_s, static_cast<size_t>(provider_->cache_entries_max), cache_generation_);
   }
   return success_response(call_, {status, type, std::move(body)}, cache);
 }
@@ -334,11 +348,15 @@ Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
   wire.url = request.url();
   wire.headers = std::move(request.headers);
   wire.body = std::move(request.body);
-  wire.deadline_ms = std::min(call_.timeout_ms, provider_->timeout_ms);
+  wire.deadline_ms = timeout_ms_;
   // Who names a key may ask again for the answer, so it is fetched to its end.
   wire.client_fd = call_.idempotency_key.empty() ? caller_.client_fd : -1;
   wire.allow_private_addresses = provider_->allow_private_addresses;
   lap(kRoute);
+  if (timeout_ms_ <= 0) {
+    return exchange_failure(timed_out("No time was left after waiting for another call's answer."),
+                            provider_id_);
+  }
   Result<std::unique_ptr<http::UpstreamResponse>> opened = parts_.upstream.open(wire);
   if (!opened.ok()) return exchange_failure(opened.status(), provider_id_);
   return answer(std::move(opened).value(), cache_key);
@@ -346,21 +364,29 @@ Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
 
 Result<http::Response> Pipeline::Run::cached_or(const std::string& cache_key,
                                                 OutboundRequest& request) {
-  if (cache_key.empty()) return exchange(request, cache_key);
-  const ResponseCache::Found found =
-      call_.use_cache ? parts_.cache.find(cache_key) : ResponseCache::Found{};
+  cache_generation_ = parts_.cache.generation();
+  if (!call_.use_cache) return exchange(request, cache_key);
+  ResponseCache::Found found = parts_.cache.find(cache_key);
+  std::unique_ptr<ResponseCache::Flight> flight;
+  lap(kRoute);
+  if (!found.fresh) {
+    const int64_t began_us = parts_.clock.mono_us();
+    flight = parts_.cache.begin_flight(cache_key, timeout_ms_);
+    timeout_ms_ -= static_cast<int>((parts_.clock.mono_us() - began_us) / 1000);
+    found = parts_.cache.find(cache_key);
+  }
   const auto kept = [&](std::string_view word) {
     return success_response(
         call_, {found.answer->status, found.answer->content_type, *found.answer->body}, word);
   };
-  if (found.fresh) {
-    lap(kRoute);
-    return kept("HIT");
-  }
+  if (found.fresh) return kept("HIT");
+  // Who waited in vain takes what there is, or asks on its own.
+  if (!flight && found.answer) return kept("STALE");
   Result<http::Response> fetched = exchange(request, cache_key);
   const bool failed = !fetched.ok() || facts_.upstream_status >= 500;
   if (!failed || !found.answer) return fetched;
   facts_.failure = {};
+  facts_.retry_after.clear();
   return kept("STALE");
 }
 
@@ -406,8 +432,9 @@ Result<http::Response> Pipeline::Run::carry_out() {
   }
   if (provider_->auth.type != AuthType::kNone) parts_.tokens.note_used(account_);
   const bool cacheable = provider_->cache_ttl_s > 0 && call_.method == "GET";
-  const std::string cache_key = cacheable ? ResponseCache::key(account_, request) : "";
-  Result<http::Response> result = cached_or(cache_key, request);
+  timeout_ms_ = std::min(call_.timeout_ms, provider_->timeout_ms);
+  Result<http::Response> result =
+      cacheable ? cached_or(ResponseCache::key(account_, request), request) : exchange(request, "");
   lap(kExecute);
   return result;
 }
@@ -449,6 +476,26 @@ http::Response Pipeline::refuse(const Caller& caller, std::string_view provider,
   return finish(Run(*this, caller, provider), why);
 }
 
+// An answer whose head was sent as a success may break later.
+void Pipeline::watch_stream(const Run& run, http::Response& response) {
+  if (!response.stream || !parts_.record_error) return;
+  response.stream = [this, stream = std::move(response.stream), record = run.error_record(),
+                     started_us = run.caller().started_us,
+                     status = response.status](http::BodyWriter& out) {
+    const Status sent = stream(out);
+    if (sent.ok() || out.client_gone()) return sent;
+    const Status failure = exchange_failure(sent, record.provider);
+    ErrorRecord broken = record;
+    broken.ts_ms = parts_.clock.unix_ms();
+    if (started_us != 0) broken.latency_ms = (parts_.clock.mono_us() - started_us) / 1000;
+    broken.code = code_of(failure);
+    broken.message = failure.message() + " The answer broke off after its head was sent.";
+    broken.status = status;
+    parts_.record_error(std::move(broken));
+    return sent;
+  };
+}
+
 http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
   const Run::Facts& facts = run.facts();
   const Caller& caller = run.caller();
@@ -479,6 +526,7 @@ http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
   const std::string code = failure.ok() ? "OK" : code_of(failure);
   // Names that callers make up must not become series.
   instruments_->count(facts.provider_known ? run.provider_id() : "", code);
+  if (failure.ok()) watch_stream(run, response);
   if (!failure.ok() && parts_.record_error) {
     ErrorRecord record = run.error_record();
     record.code = code;

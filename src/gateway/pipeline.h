@@ -37,6 +37,7 @@ struct PipelineLimits {
 struct Caller {
   std::string tenant, key_id;
   std::string remote_ip, request_id;
+  std::string idempotency_key;  // Of the header; the body may have one, too.
   int client_fd = -1;
   int64_t started_us = 0;    // Of the request; the auth stage is counted from here.
   bool want_timing = false;  // Answer with Server-Timing.
@@ -72,6 +73,7 @@ class Pipeline final {
   class Run;
   struct Instruments;
   http::Response finish(const Run& run, Result<http::Response> result);
+  void watch_stream(const Run& run, http::Response& response);
 
   const PipelineParts parts_;
   const PipelineLimits limits_;

@@ -47,11 +47,46 @@ ResponseCache::Found ResponseCache::find(const std::string& key) {
   return {it->second->answer, it->second->fresh_until_us > now};
 }
 
+std::unique_ptr<ResponseCache::Flight> ResponseCache::begin_flight(const std::string& key,
+                                                                   int64_t wait_ms) {
+  MutexLock lock(mutex_);
+  std::shared_ptr<Landing>& flight = flights_[key];
+  if (!flight) {
+    flight = std::make_shared<Landing>();
+    return std::make_unique<Flight>(*this, key);
+  }
+  const std::shared_ptr<Landing> other = flight;
+  ++waiting_;
+  while (!other->landed && other->changed.wait_for_ms(mutex_, wait_ms)) {
+  }
+  --waiting_;
+  return nullptr;
+}
+
+void ResponseCache::land(const std::string& key) {
+  MutexLock lock(mutex_);
+  const auto it = flights_.find(key);
+  it->second->landed = true;
+  it->second->changed.notify_all();
+  flights_.erase(it);
+}
+
+size_t ResponseCache::waiting() const {
+  MutexLock lock(mutex_);
+  return waiting_;
+}
+
+uint64_t ResponseCache::generation() const {
+  MutexLock lock(mutex_);
+  return generation_;
+}
+
 void ResponseCache::put(const std::string& key, const AccountId& account, CachedAnswer answer,
-                        int64_t ttl_s, size_t provider_entries_max) {
+                        int64_t ttl_s, size_t provider_entries_max, uint64_t generation) {
   const size_t size = answer.body->size() + kEntryOverheadBytes;
   if (ttl_s <= 0 || answer.body->size() > kCachedBodyMaxBytes || size > max_bytes_) return;
   MutexLock lock(mutex_);
+  if (generation != generation_) return;
   if (const auto old = index_.find(key); old != index_.end()) drop(old->second);
   if (per_provider_[account.provider] >= provider_entries_max) {
     const auto oldest = std::find_if(entries_.rbegin(), entries_.rend(), [&](const Entry& entry) {
@@ -78,6 +113,7 @@ size_t ResponseCache::purge(std::string_view tenant, std::string_view provider,
                             std::string_view account) {
   MutexLock lock(mutex_);
   size_t count = 0;
+  ++generation_;
   for (auto it = entries_.begin(); it != entries_.end();) {
     const auto here = it++;
     const AccountId& id = here->account;

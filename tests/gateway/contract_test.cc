@@ -18,13 +18,18 @@ constexpr const char* kContacts =
     R"("archived":false}],"paging":{"next":{"after":"124"}}})";
 constexpr const char* kList = R"({"path":"/v1/contacts"})";
 
-// /v1/status/NNN answers NNN, /v1/hang never, the others the contacts.
+// /v1/status/NNN answers NNN, /v1/hang never, /v1/breaks not to its end, the others the contacts.
 LoopbackServer::Behaviour documented_upstream() {
   return [](LoopbackPeer& peer) {
     while (const auto request = peer.read_request()) {
       const std::string line(request->line());
       if (line.find("/v1/hang") != line.npos) {
         peer.wait_closed();
+        return;
+      }
+      if (line.find("/v1/breaks") != line.npos) {
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        peer.send_chunk(std::string(600'000, 'x'));
         return;
       }
       const size_t status = line.find("/v1/status/");
@@ -229,6 +234,50 @@ TEST_CASE("gateway contract: the documented examples come out byte for byte", "[
       house.call("hubspot", R"({"path":"/v1/contacts","account_id":"nope"})");
   check_envelope(unknown, 404, "TOKEN_MISSING");
   CHECK(unknown.body.find("Available: default, kahuna_prod.") != std::string::npos);
+}
+
+TEST_CASE("gateway contract: an answer that breaks off after its head is in the error ledger",
+          "[fault][e2e][gateway]") {
+  ContractHouse house;
+  const RawResponse broken =
+      house.call("local", R"({"path":"/v1/breaks","format":"compact","account_id":"default"})");
+  CHECK(broken.status == 200);
+  CHECK_FALSE(broken.complete);
+  CHECK(house.ledger() == std::vector<std::string>{"UPSTREAM_UNREACHABLE"});
+  const RawResponse listed = house.gateway.admin("GET", "/admin/errors");
+  const Json row = parse_json(listed.body).value()["errors"][0];
+  INFO(listed.body);
+  CHECK(row["request_id"] == broken.header("x-request-id"));
+  CHECK(row["path"] == "/v1/breaks");
+  CHECK(row["account_id"] == "default");
+  CHECK(row["status"] == 200);
+  CHECK(row["upstream_status"] == 200);
+  CHECK(row["message"].get<std::string>().find("broke off") != std::string::npos);
+}
+
+TEST_CASE("gateway contract: the Idempotency-Key header is the body's idempotency_key",
+          "[e2e][gateway]") {
+  ContractHouse house;
+  const GatewayApp& gateway = house.gateway;
+  const auto post = [&](const std::string& header, const std::string& more) {
+    TestApp::Headers headers = {{"Authorization", "Bearer " + gateway.token}};
+    if (!header.empty()) headers.emplace_back("Idempotency-Key", header);
+    return gateway.app.call("POST", "/api/v1/kahuna/local", headers,
+                            R"({"path":"/v1/contacts")" + more + "}");
+  };
+  const RawResponse first = post("one", "");
+  CHECK(first.status == 200);
+  CHECK(first.header("idempotent-replay").empty());
+  CHECK(post("one", "").header("idempotent-replay-of") == first.header("x-request-id"));
+  check_envelope(post("one", R"(,"cache":true)"), 409, "IDEMPOTENCY_KEY_REUSED");
+  // The same key by either way, and both when they agree.
+  CHECK(post("two", R"(,"idempotency_key":"two")").status == 200);
+  CHECK(post("", R"(,"idempotency_key":"two")").header("idempotent-replay") == "true");
+  const RawResponse both = post("one", R"(,"idempotency_key":"two")");
+  check_envelope(both, 400, "VALIDATION_ERROR");
+  CHECK(both.body.find("Idempotency-Key") != std::string::npos);
+  check_envelope(post("has space", ""), 400, "VALIDATION_ERROR");
+  check_envelope(post(std::string(256, 'k'), ""), 400, "VALIDATION_ERROR");
 }
 
 TEST_CASE("gateway contract: fields are checked at the door", "[e2e][gateway]") {

@@ -107,3 +107,25 @@ TEST_CASE("pipeline: without the store an idempotency_key is not taken", "[fault
   CHECK(*refused.find("retry-after") == "5");
   CHECK(gateway.upstream.seen_count() == 1);
 }
+
+TEST_CASE("pipeline: a store that fails after the call does not let a repeat call again",
+          "[fault][gateway]") {
+  bool down = false;
+  GatewaySetup gateway(GatewaySetup::unlimited(), [&](std::string_view, std::string_view) {
+    return down ? unavailable("The store is away.") : ok();
+  });
+  gateway.put_token("ascend", "hubspot", "default", "tok-1");
+  gateway.upstream.set_handler([&](const auto&) {
+    down = true;
+    return json_answer(201, R"({"id":"7"})");
+  });
+  const std::string send = R"({"path":"/crm/x","body":{},"idempotency_key":"k"})";
+  CHECK(gateway.call("hubspot", send).status == 201);
+  down = false;
+  const auto again = gateway.call("hubspot", send);
+  CHECK(again.status == 409);
+  CHECK(GatewaySetup::code(again) == "IDEMPOTENCY_OUTCOME_UNKNOWN");
+  CHECK(again.body.find("req-1") != std::string::npos);
+  CHECK(gateway.upstream.seen_count() == 1);
+  CHECK(gateway.errors.back().code == "IDEMPOTENCY_OUTCOME_UNKNOWN");
+}
