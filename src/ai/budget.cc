@@ -7,18 +7,45 @@
 #include <unordered_map>
 
 #include "ai/budget_book.h"
-#include "ai/budget_journal.h"
+#include "ai/charge_journal.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mutex.h"
+#include "base/thread.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::ai {
 
+namespace {
+
+constexpr int64_t kGroupMs = 2;         // Charges that come within so long are one write.
+constexpr int64_t kSyncMs = 50;         // The journal, to disk.
+constexpr int64_t kRetryMaxMs = 1'000;  // Of a store that fails.
+
+// What is charged for a request that a dead process left open.
+UsageRecord recovered_charge(const OpenReservation& open) {
+  UsageRecord record{.request_id = open.request_id,
+                     .ts_ms = open.created_ms,
+                     .organization_id = open.organization_id,
+                     .user_id = open.user_id,
+                     .key_id = open.key_id,
+                     .provider = open.provider,
+                     .model = open.model,
+                     .cost_nano_usd = open.input_only,
+                     .price_version = open.price_version,
+                     .status = 500,
+                     .grace = open.grace,
+                     .recovered = true,
+                     .period = open.month};
+  record.tokens.estimated = true;
+  return record;
+}
+
+}  // namespace
+
 struct Budgets::Impl {
-  Impl(KvStore& store, const Clock& time, BudgetNames called, std::string journal_path)
-      : kv(store), clock(time), names(std::move(called)) {
-    if (!journal_path.empty()) journal.emplace(std::move(journal_path));
-  }
+  Impl(KvStore& store, const Clock& time, BudgetNames called)
+      : kv(store), clock(time), names(std::move(called)) {}
 
   BudgetBook& book(const std::string& organization_id) {
     {
@@ -28,9 +55,7 @@ struct Budgets::Impl {
     }
     WriteLock lock(mutex);
     auto& slot = books[organization_id];
-    if (!slot)
-      slot = std::make_unique<BudgetBook>(organization_id, kv, clock, names,
-                                          journal ? &*journal : nullptr);
+    if (!slot) slot = std::make_unique<BudgetBook>(organization_id, kv, clock, names, journal);
     return *slot;
   }
   std::vector<BudgetBook*> all_books() {
@@ -40,17 +65,85 @@ struct Budgets::Impl {
     return all;
   }
 
+  // The book has a charge that the store has not: the writer will look at it.
+  void note(BudgetBook& book) {
+    if (book.is_noted.load() || book.is_noted.exchange(true)) return;
+    MutexLock lock(writer_mutex);
+    noted.push_back(&book);
+    if (noted.size() == 1) wake.notify_one();
+  }
+  Status write_all();
+  bool write_noted();
+  void write_loop();
+  std::function<void()> written;  // Immutable once the writer runs.
+
   KvStore& kv;
   const Clock& clock;
   const BudgetNames names;
-  std::optional<BudgetJournal> journal;
+  ChargeJournal journal;
   SharedMutex mutex;
   // Books live as long as Budgets: a reservation points into one.
   std::unordered_map<std::string, std::unique_ptr<BudgetBook>> books KVCS_GUARDED_BY(mutex);
   std::atomic<int64_t> recovered{0};
+
+  Mutex writer_mutex;
+  CondVar wake;
+  std::vector<BudgetBook*> noted KVCS_GUARDED_BY(writer_mutex);
+  bool stopping KVCS_GUARDED_BY(writer_mutex) = false;
+  std::optional<Thread> writer;
 };
 
+Status Budgets::Impl::write_all() {
+  Status first;
+  for (BudgetBook* book : all_books()) {
+    Status written = book->flush();
+    if (first.ok()) first = std::move(written);
+  }
+  return first;
+}
+
+// False when the store did not take all.
+bool Budgets::Impl::write_noted() {
+  std::vector<BudgetBook*> now;
+  {
+    MutexLock lock(writer_mutex);
+    now.swap(noted);
+  }
+  bool all = true;
+  for (BudgetBook* book : now) {
+    book->is_noted = false;  // Before: a charge that comes meanwhile is noted again.
+    if (book->flush().ok()) continue;
+    all = false;
+    note(*book);
+  }
+  if (!now.empty() && all) written();
+  return all;
+}
+
+void Budgets::Impl::write_loop() {
+  int64_t pause_ms = kGroupMs;
+  int64_t synced_us = 0;
+  for (;;) {
+    {
+      MutexLock lock(writer_mutex);
+      while (!stopping && noted.empty()) {
+        // Awake once more after the last write, for what of the journal is not on disk yet.
+        if (!wake.wait_for_ms(writer_mutex, kSyncMs)) break;
+      }
+      if (stopping) return;
+      if (!noted.empty()) wake.wait_for_ms(writer_mutex, pause_ms);
+    }
+    pause_ms = write_noted() ? kGroupMs : std::min(2 * pause_ms, kRetryMaxMs);
+    const int64_t now_us = clock.mono_us();
+    if (now_us - synced_us < kSyncMs * 1000) continue;
+    synced_us = now_us;
+    const Status synced = journal.sync();
+    if (!synced.ok()) log::warn("budgets.journal_not_synced", {{"reason", synced.to_string()}});
+  }
+}
+
 struct Reservation::Impl {
+  Budgets::Impl& owner;
   BudgetBook& book;
   OpenReservation open;
   BudgetView user;
@@ -72,9 +165,9 @@ Reservation::Reservation(Reservation&&) noexcept = default;
 Reservation::~Reservation() {
   if (!impl_ || impl_->settled) return;
   if (impl_->seen) {
-    (void)settle(std::move(*impl_->seen));  // A failed write stays queued in the book.
+    settle(std::move(*impl_->seen));
   } else {
-    (void)impl_->book.settle(impl_->open, nullptr);
+    impl_->book.settle(impl_->open, nullptr);
   }
 }
 bool Reservation::grace() const {
@@ -92,68 +185,61 @@ void Reservation::set_seen(UsageRecord record) {
 Status Reservation::extend(int64_t more_nano_usd) {
   return impl_->book.extend(impl_->open, more_nano_usd);
 }
-Status Reservation::settle(UsageRecord record) {
+void Reservation::settle(UsageRecord record) {
   KVCS_ASSERT(!impl_->settled);
   impl_->settled = true;
   impl_->complete(record);
-  return impl_->book.settle(impl_->open, &record);
+  impl_->book.settle(impl_->open, &record);
+  impl_->owner.note(impl_->book);
 }
 
-Budgets::Budgets(KvStore& kv, const Clock& clock, BudgetNames names, std::string journal_path)
-    : impl_(std::make_unique<Impl>(kv, clock, std::move(names), std::move(journal_path))) {}
+Budgets::Budgets(KvStore& kv, const Clock& clock, BudgetNames names)
+    : impl_(std::make_unique<Impl>(kv, clock, std::move(names))) {}
 Budgets::~Budgets() {
-  (void)reconcile();
+  {
+    MutexLock lock(impl_->writer_mutex);
+    impl_->stopping = true;
+    impl_->wake.notify_all();
+  }
+  impl_->writer.reset();  // Joins.
+  (void)reconcile();      // What the store does not take stays in the journal.
+  (void)impl_->journal.sync();
 }
 
-// Before the reservations: a row says what a request has cost, its reservation only what it asked.
-Status Budgets::recover_journal(const IsKnown& is_known) {
-  if (!impl_->journal) return ok();
-  const std::vector<std::string> rows = KVCS_TRY(impl_->journal->read());
-  for (const std::string& row : rows) {
-    const JournaledRow one = KVCS_TRY(parse_journaled(row));
-    const bool known = is_known && KVCS_TRY(is_known(one.open.request_id));
-    if (known) continue;
-    KVCS_TRY(impl_->book(one.open.organization_id).settle_recovered(one.open, one.charge, row));
-    impl_->recovered++;
-  }
-  return rows.empty() ? ok() : impl_->journal->remove();
+void Budgets::start(std::function<void()> written) {
+  impl_->written = std::move(written);
+  impl_->writer.emplace("budget-writer", [impl = impl_.get()] { impl->write_loop(); });
 }
 
-Status Budgets::recover(const IsKnown& is_known) {
-  KVCS_TRY(recover_journal(is_known));
-  std::vector<OpenReservation> left_behind;
-  const std::string prefix = keyspace::reservation("");
-  const auto collect = [&](const KvItem& item) -> Status {
-    const std::string_view id = std::string_view(item.key).substr(prefix.size());
-    left_behind.push_back(KVCS_TRY(parse_reservation(id, item.entry.value)));
-    return ok();
-  };
-  KVCS_TRY(kv_for_each(impl_->kv, KvFamily::kQuota, prefix, collect));
-  for (const OpenReservation& open : left_behind) {
-    UsageRecord record{.request_id = open.request_id,
-                       .ts_ms = open.created_ms,
-                       .organization_id = open.organization_id,
-                       .user_id = open.user_id,
-                       .key_id = open.key_id,
-                       .provider = open.provider,
-                       .model = open.model,
-                       .cost_nano_usd = open.input_only,
-                       .price_version = open.price_version,
-                       .status = 500,
-                       .recovered = true,
-                       .period = open.month};
-    record.tokens.estimated = true;
-    KVCS_TRY(impl_->book(open.organization_id).settle_recovered(open, record, usage_json(record)));
+Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known) {
+  const ChargeJournal::Left left = KVCS_TRY(ChargeJournal::read(journal_path));
+  if (left.damaged > 0) {
+    log::warn("budgets.journal_damaged", {{"path", journal_path}, {"records", left.damaged}});
+  }
+  for (const ChargeJournal::Left::One& one : left.all) {
+    ChargedRow row;
+    std::string json = one.charge_json;
+    if (!json.empty()) {
+      row = KVCS_TRY(parse_charge(json));
+    } else {
+      row.open = KVCS_TRY(parse_reservation(one.reservation_json));
+      row.charge = recovered_charge(row.open);
+      json = usage_json(row.charge);
+    }
+    if (KVCS_TRY(is_known(row.open.request_id))) continue;
+    BudgetBook& book = impl_->book(row.open.organization_id);
+    KVCS_TRY(book.settle_recovered(std::move(row.open), row.charge, std::move(json)));
     impl_->recovered++;
   }
-  return ok();
+  if (!left.all.empty()) KVCS_TRY(impl_->kv.sync());
+  return impl_->journal.open(journal_path);
 }
 
 Result<Reservation> Budgets::reserve(const BudgetAsk& ask) {
   BudgetBook& book = impl_->book(ask.organization_id);
   BudgetBook::Admission admission = KVCS_TRY(book.admit(ask));
-  return Reservation(std::make_unique<Reservation::Impl>(
-      Reservation::Impl{book, std::move(admission.open), std::move(admission.user), {}, false}));
+  return Reservation(std::make_unique<Reservation::Impl>(Reservation::Impl{
+      *impl_, book, std::move(admission.open), std::move(admission.user), {}, false}));
 }
 
 namespace {
@@ -187,6 +273,7 @@ Result<BudgetView> Budgets::view(std::string_view kind, std::string_view id,
 }
 
 Result<std::vector<BudgetView>> Budgets::history(std::string_view kind, std::string_view id) const {
+  KVCS_TRY(impl_->write_all());  // A month begins with its first counter in the store.
   std::vector<BudgetView> months;
   const std::string prefix = keyspace::quota(kind, id, "");
   const auto collect = [&](const KvItem& item) -> Status {
@@ -204,12 +291,7 @@ Result<int64_t> Budgets::reset_user(std::string_view user_id, std::string_view o
 }
 
 Status Budgets::reconcile() {
-  Status first;
-  for (BudgetBook* book : impl_->all_books()) {
-    Status written = book->flush();
-    if (first.ok()) first = std::move(written);
-  }
-  return first;
+  return impl_->write_all();
 }
 
 Budgets::Stats Budgets::stats() const {

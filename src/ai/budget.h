@@ -5,17 +5,19 @@
 //
 // Counters are nano-USD per (kind, id, UTC month): a new month is a new counter, history stays. All
 // counters of an organization live under one lock, so the three checks are one step. A reservation
-// is in KV before reserve() returns (buffered write); settle() replaces it, in one batch, by the
-// absolute counters and the usage record in the outbox, so that rows and counters always agree.
-// Writers of one organization are combined in order (the first becomes the leader), so an older
-// absolute value never overwrites a newer one. A reservation found at start belonged to a process
-// that died: it is settled at its input-only estimate, marked `recovered`.
+// is in the journal (charge_journal.h) before reserve() returns, and its charge before settle()
+// does, so a killed process loses neither. A thread of its own takes charges from there to the
+// store, those of a few milliseconds as one batch: the absolute counters, and each row in the
+// outbox, so that rows and counters always agree. Writers of one organization take turns, so an
+// older absolute value never overwrites a newer one. What is found in the journal at start belonged
+// to a process that died: charges are brought in unless the ledger has their rows; a reservation is
+// settled at its input-only estimate, marked `recovered`.
 //
 // Failure modes (store unreachable, counters unreadable): fail_closed → Unavailable with reason
 // quota_unavailable and Retry-After; fail_open → admitted against fallback_daily_limit of the
 // organization and UTC day, and a fifteenth of the user's month, kept in memory and in `grace:`
 // once the store answers, and added to the month then. A limit of 0 blocks there too. What the
-// store does not take is in a journal beside it (budget_journal.h) until it does.
+// store does not take stays in the journal until it does.
 //
 // Alerts budget.80 and budget.100 of users and organizations, once per month each, ride in the
 // batch of the settlement that reached them. 100 is also told when a request is refused with less
@@ -77,9 +79,8 @@ class Reservation final {
   void set_seen(UsageRecord record);
   // Sets aside more for the same request. QuotaExceeded, as reserve(), when it is not covered.
   Status extend(int64_t more_nano_usd);
-  // Charges record.cost_nano_usd and stores the row. Once. On a store failure the charge is kept in
-  // memory, counted in used, and written as soon as the store answers.
-  Status settle(UsageRecord record);
+  // Charges record.cost_nano_usd, at once for every limit, and notes the row for the store. Once.
+  void settle(UsageRecord record);
 
  private:
   friend class Budgets;
@@ -93,13 +94,16 @@ using BudgetNames = std::function<std::string(std::string_view kind, std::string
 
 class Budgets final {
  public:
-  // `journal_path` "": what the store does not take is in memory only.
-  Budgets(KvStore& kv, const Clock& clock, BudgetNames names = {}, std::string journal_path = {});
-  ~Budgets();  // Writes what is still in memory only.
-  // Settles what a dead process left behind. Call before the first reserve(). `is_known`: whether
-  // the ledger has that request's row, for rows of the journal that the store did take at the end.
+  // What is open when the process dies is lost until recover() has given the journal its file.
+  Budgets(KvStore& kv, const Clock& clock, BudgetNames names = {});
+  ~Budgets();  // Writes what waits.
+  // Settles what a dead process left in that file, and begins it anew. Before the first reserve().
+  // `is_known`: whether that request's row is in the ledger, or in the outbox on its way there.
   using IsKnown = std::function<Result<bool>(std::string_view request_id)>;
-  Status recover(const IsKnown& is_known = {});
+  Status recover(const std::string& journal_path, const IsKnown& is_known);
+  // Starts the thread that writes; `written` is called there when rows are in the outbox. Until
+  // then charges wait for reconcile().
+  void start(std::function<void()> written);
   // Code kQuotaExceeded with reason key_quota_exceeded, user_quota_exceeded or
   // organization_quota_exceeded and details_json {usage_usd, limit_usd, remaining_usd,
   // current_month}; Unavailable as above.
@@ -113,7 +117,7 @@ class Budgets final {
   // of this month to zero; what is in flight lands after it. Returns the previous use.
   Result<int64_t> reset_user(std::string_view user_id, std::string_view organization_id,
                              bool organization_too);
-  // Retries what a failing store left in memory; called each minute by a job.
+  // Writes what waits. Who reads rows calls it first; and a job, each minute.
   Status reconcile();
   struct Stats {
     int64_t open_reservations, unwritten_settlements, grace_requests, recovered;
@@ -123,7 +127,6 @@ class Budgets final {
  private:
   friend class Reservation;
   struct Impl;
-  Status recover_journal(const IsKnown& is_known);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -22,7 +22,7 @@ int64_t add(int64_t a, int64_t b) {
 }
 
 struct LimitCheck {
-  std::string_view kind, id, reason, words;
+  std::string_view reason, words;
   int64_t limit;
 };
 
@@ -44,64 +44,97 @@ Status refusal(const LimitCheck& check, int64_t used, int64_t reserved, int64_t 
                          ",\"current_month\":\"" + std::string(month) + "\"}");
 }
 
+Status quota_unavailable(const Status& cause) {
+  return unavailable("The budget store does not answer; try again shortly.", cause.to_string())
+      .with_reason("quota_unavailable")
+      .with_retry_after_s(5);
+}
+
 // Notes the highest threshold that the counter has passed and not been told of.
-void note_threshold(std::string_view kind, std::string_view id, std::string_view month,
-                    int64_t limit, bool refused, BudgetCounter& counter,
+void note_threshold(BudgetCounter& counter, int64_t limit, bool refused,
                     std::vector<BudgetThreshold>& reached) {
   if (limit <= 0) return;
   int percent = counter.used >= limit - limit / 5 ? 80 : 0;
   if (counter.used >= limit || (refused && counter.used >= limit - limit / 20)) percent = 100;
   if (percent <= counter.alerted_percent) return;
   counter.alerted_percent = percent;
-  reached.push_back({kind, std::string(id), std::string(month), percent, counter.used, limit});
+  reached.push_back({counter.kind, counter.id, counter.month, percent, counter.used, limit});
 }
 
 }  // namespace
 
 BudgetBook::BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock,
-                       const BudgetNames& names, BudgetJournal* journal)
+                       const BudgetNames& names, ChargeJournal& journal)
     : organization_id_(std::move(organization_id)),
       kv_(kv),
       clock_(clock),
       names_(names),
       journal_(journal) {}
 
-std::string BudgetBook::counter_key(std::string_view kind, std::string_view id,
-                                    std::string_view month) {
-  return keyspace::quota(kind, id, month);
+BudgetCounter* BudgetBook::counter(std::string_view kind, std::string_view id,
+                                   const std::string& month) {
+  const auto [it, is_new] = counters_.try_emplace(keyspace::quota(kind, id, month));
+  BudgetCounter& found = it->second;
+  if (is_new) {
+    found.kind = kind;
+    found.id = id;
+    found.month = month;
+  }
+  return &found;
 }
 
-Status BudgetBook::load(const std::vector<std::string>& keys) {
-  for (const std::string& key : keys) {
-    {
-      MutexLock lock(mutex_);
-      const auto it = counters_.find(key);
-      if (it != counters_.end() && it->second.loaded) continue;
-    }
-    BudgetCounter stored;
-    Result<KvEntry> entry = kv_.get(KvFamily::kQuota, key);
-    if (entry.ok()) {
-      const Json value = KVCS_TRY(parse_json(entry->value));
-      JsonReader reader(value, key);
-      stored.used = reader.integer("used_nano_usd", INT64_MIN, INT64_MAX);
-      stored.request_count = reader.integer("request_count", 0, INT64_MAX);
-      stored.error_count = reader.integer("error_count", 0, INT64_MAX);
-      reader.ignore_unknown();
-      // A counter that cannot be read is not zero: the failure mode decides, not a free month.
-      if (const Status bad = reader.finish(); !bad.ok()) {
-        return unavailable("A budget counter is unreadable.", key + ": " + bad.message());
-      }
-    } else if (entry.code() != Code::kNotFound) {
-      return std::move(entry).status();
-    }
+// Pinned: they stay where they are until unpin().
+BudgetCounters BudgetBook::pin_counters(const OpenReservation& open) {
+  MutexLock lock(mutex_);
+  forget_old_months(open.month);
+  const BudgetCounters found = {counter("key", open.key_id, open.month),
+                                counter("user", open.user_id, open.month),
+                                counter("org", organization_id_, open.month)};
+  for (BudgetCounter* one : found) one->pins++;
+  return found;
+}
+
+void BudgetBook::unpin(const BudgetCounters& counters) {
+  for (BudgetCounter* one : counters) one->pins--;
+}
+
+Status BudgetBook::load(const BudgetCounters& wanted) {
+  std::vector<BudgetCounter*> missing;
+  {
     MutexLock lock(mutex_);
-    BudgetCounter& counter = counters_[key];
-    if (counter.loaded) continue;
-    counter.loaded = true;
-    counter.used = add(counter.used, stored.used);
-    counter.request_count += stored.request_count;
-    counter.error_count += stored.error_count;
+    for (BudgetCounter* one : wanted) {
+      if (!one->loaded) missing.push_back(one);
+    }
   }
+  for (BudgetCounter* one : missing) KVCS_TRY(load(*one));
+  return ok();
+}
+
+// Precondition: pinned or dirty. Its identity never changes, so that is read without the lock.
+Status BudgetBook::load(BudgetCounter& counter) {
+  const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
+  BudgetCounter stored;
+  Result<KvEntry> entry = kv_.get(KvFamily::kQuota, key);
+  if (entry.ok()) {
+    const Json value = KVCS_TRY(parse_json(entry->value));
+    JsonReader reader(value, key);
+    stored.used = reader.integer("used_nano_usd", INT64_MIN, INT64_MAX);
+    stored.request_count = reader.integer("request_count", 0, INT64_MAX);
+    stored.error_count = reader.integer("error_count", 0, INT64_MAX);
+    reader.ignore_unknown();
+    // A counter that cannot be read is not zero: the failure mode decides, not a free month.
+    if (const Status bad = reader.finish(); !bad.ok()) {
+      return unavailable("A budget counter is unreadable.", key + ": " + bad.message());
+    }
+  } else if (entry.code() != Code::kNotFound) {
+    return std::move(entry).status();
+  }
+  MutexLock lock(mutex_);
+  if (counter.loaded) return ok();
+  counter.loaded = true;
+  counter.used = add(counter.used, stored.used);
+  counter.request_count += stored.request_count;
+  counter.error_count += stored.error_count;
   return ok();
 }
 
@@ -130,9 +163,8 @@ void BudgetBook::forget_old_months(const std::string& month) {
   if (month_ == month) return;
   month_ = month;
   for (auto it = counters_.begin(); it != counters_.end();) {
-    const auto& [key, counter] = *it;
-    const bool done =
-        !key.ends_with(month) && counter.loaded && counter.reserved == 0 && dirty_.count(key) == 0;
+    const BudgetCounter& one = it->second;
+    const bool done = one.month != month && one.loaded && one.pins == 0 && !one.dirty;
     it = done ? counters_.erase(it) : std::next(it);
   }
 }
@@ -151,43 +183,61 @@ Result<BudgetBook::Admission> BudgetBook::admit(const BudgetAsk& ask) {
                        .model = ask.model,
                        .price_version = ask.price_version,
                        .limits = ask.limits};
-  Status loaded = load({counter_key("key", ask.key_id, open.month),
-                        counter_key("user", ask.user_id, open.month),
-                        counter_key("org", organization_id_, open.month)});
-  if (loaded.ok() && ask.limits.failure_mode == FailureMode::kFailOpen) {
-    loaded = load_grace(format_day(now_ms));
-  }
-  if (!loaded.ok()) {
-    return admit_in_failure(ask, std::move(open), loaded);
-  }
-  return admit_counted(ask, std::move(open));
+  const BudgetCounters counters = open.counters = pin_counters(open);
+  Result<Admission> admission = admit_pinned(std::move(open));
+  if (admission.ok()) return admission;
+  MutexLock lock(mutex_);
+  unpin(counters);
+  return admission;
 }
 
-Status BudgetBook::check_limits(const BudgetAsk& ask, const std::string& month,
+Result<BudgetBook::Admission> BudgetBook::admit_pinned(OpenReservation open) {
+  Status usable = load(open.counters);
+  if (usable.ok() && open.limits.failure_mode == FailureMode::kFailOpen) {
+    usable = load_grace(format_day(open.created_ms));
+  }
+  if (usable.ok()) usable = kv_.writable();
+  Admission admission;
+  if (usable.ok()) {
+    admission.user = KVCS_TRY(hold_counted(open));
+  } else {
+    admission.user = KVCS_TRY(hold_in_failure(open, usable));
+  }
+  Result<uint32_t> slot = journal_.begin(reservation_json(open));
+  if (!slot.ok()) {
+    MutexLock lock(mutex_);
+    release(open);
+    return quota_unavailable(slot.status());
+  }
+  open.slot = *slot;
+  admission.open = std::move(open);
+  return admission;
+}
+
+Status BudgetBook::check_limits(const OpenReservation& open, int64_t estimate,
                                 std::vector<BudgetThreshold>& reached) {
   const std::array<LimitCheck, 3> checks = {
-      {{"key", ask.key_id, "key_quota_exceeded", "API key", ask.limits.key_nano_usd},
-       {"user", ask.user_id, "user_quota_exceeded", "user", ask.limits.user_nano_usd},
-       {"org", organization_id_, "organization_quota_exceeded", "organization",
-        ask.limits.organization_nano_usd}}};
-  for (const LimitCheck& check : checks) {
+      {{"key_quota_exceeded", "API key", open.limits.key_nano_usd},
+       {"user_quota_exceeded", "user", open.limits.user_nano_usd},
+       {"organization_quota_exceeded", "organization", open.limits.organization_nano_usd}}};
+  for (size_t i = 0; i < checks.size(); i++) {
+    const LimitCheck& check = checks[i];
     if (check.limit < 0) continue;
-    BudgetCounter& counter = counters_[counter_key(check.kind, check.id, month)];
+    BudgetCounter& counter = *open.counters[i];
     const int64_t committed = add(counter.used, counter.reserved);
     // Equality is allowed; a limit of 0 blocks even what costs nothing.
-    if (check.limit == 0 || add(committed, ask.estimate_nano_usd) > check.limit) {
-      if (check.kind != "key") {
-        note_threshold(check.kind, check.id, month, check.limit, true, counter, reached);
-      }
-      return refusal(check, counter.used, counter.reserved, ask.estimate_nano_usd, month);
+    if (check.limit == 0 || add(committed, estimate) > check.limit) {
+      if (i > 0) note_threshold(counter, check.limit, true, reached);
+      return refusal(check, counter.used, counter.reserved, estimate, open.month);
     }
   }
   return ok();
 }
 
-void BudgetBook::hold(const OpenReservation& open, int64_t sign) {
-  add_reserved(open, sign * open.estimate);
-  open_ += sign;
+void BudgetBook::hold(const OpenReservation& open, int64_t amount) {
+  for (BudgetCounter* one : open.counters) {
+    one->reserved = std::max<int64_t>(0, add(one->reserved, amount));
+  }
 }
 
 Status BudgetBook::extend(OpenReservation& open, int64_t more) {
@@ -197,80 +247,49 @@ Status BudgetBook::extend(OpenReservation& open, int64_t more) {
                   "aside for it.")
         .with_reason("organization_quota_exceeded");
   }
-  const BudgetAsk ask{.request_id = open.request_id,
-                      .key_id = open.key_id,
-                      .user_id = open.user_id,
-                      .organization_id = open.organization_id,
-                      .limits = open.limits,
-                      .estimate_nano_usd = more};
   std::vector<BudgetThreshold> none;  // The settlement tells.
   MutexLock lock(mutex_);
-  KVCS_TRY(check_limits(ask, open.month, none));
-  add_reserved(open, more);
+  KVCS_TRY(check_limits(open, more, none));
+  hold(open, more);
   open.estimate = add(open.estimate, more);
   return ok();
 }
 
-void BudgetBook::add_reserved(const OpenReservation& open, int64_t amount) {
-  for (const auto& [kind, id] : std::array<std::pair<std::string_view, std::string_view>, 3>{
-           {{"key", open.key_id}, {"user", open.user_id}, {"org", organization_id_}}}) {
-    BudgetCounter& counter = counters_[counter_key(kind, id, open.month)];
-    counter.reserved = std::max<int64_t>(0, add(counter.reserved, amount));
-  }
-}
-
-Result<BudgetBook::Admission> BudgetBook::admit_counted(const BudgetAsk& ask,
-                                                        OpenReservation open) {
-  Admission admission;
-  Status refused;
+// All three counters, or none. The view counts this request.
+Result<BudgetView> BudgetBook::hold_counted(const OpenReservation& open) {
   std::vector<BudgetThreshold> reached;
+  Status refused;
   {
     MutexLock lock(mutex_);
-    forget_old_months(open.month);
-    refused = check_limits(ask, open.month, reached);
-    const BudgetCounter& user = counters_[counter_key("user", open.user_id, open.month)];
-    admission.user = {user.used, user.reserved, user.request_count + 1, user.error_count,
+    refused = check_limits(open, open.estimate, reached);
+    if (refused.ok()) {
+      const BudgetCounter& user = *open.counters[1];
+      BudgetView view{user.used, user.reserved, user.request_count + 1, user.error_count,
                       open.month};
-    if (refused.ok()) hold(open, +1);
-  }
-  if (!refused.ok()) {
-    Entry entry;
-    entry.ts_ms = open.created_ms;
-    add_alerts(reached, entry);
-    // A store that fails keeps it queued.
-    if (!entry.alerts.empty()) (void)enqueue_and_flush(std::move(entry));
-    return refused;
-  }
-  KvBatch batch;
-  batch.put(KvFamily::kQuota, keyspace::reservation(open.request_id), reservation_json(open));
-  if (Status stored = kv_.write(batch, KvDurability::kBuffered); !stored.ok()) {
-    {
-      MutexLock lock(mutex_);
-      hold(open, -1);
+      hold(open, open.estimate);
+      open_++;
+      return view;
     }
-    return admit_in_failure(ask, std::move(open), std::move(stored));
   }
-  admission.open = std::move(open);
-  return admission;
+  Entry entry;
+  add_alerts(reached, entry);
+  // A store that fails keeps it queued.
+  if (!entry.alerts.empty()) (void)enqueue_and_flush(std::move(entry));
+  return refused;
 }
 
-Result<BudgetBook::Admission> BudgetBook::admit_in_failure(const BudgetAsk& ask,
-                                                           OpenReservation open, Status failure) {
-  if (ask.limits.failure_mode == FailureMode::kFailClosed) {
-    return unavailable("The budget store does not answer; try again shortly.", failure.to_string())
-        .with_reason("quota_unavailable")
-        .with_retry_after_s(5);
-  }
+Result<BudgetView> BudgetBook::hold_in_failure(OpenReservation& open, const Status& failure) {
+  if (open.limits.failure_mode == FailureMode::kFailClosed) return quota_unavailable(failure);
   open.grace = true;
   open.grace_day = format_day(open.created_ms);
   MutexLock lock(mutex_);
   Grace& day = grace_[open.grace_day];
   Grace& user = user_grace_[open.grace_day + "/" + open.user_id];
   // Two days' share of a month for one user; and what is blocked stays blocked.
-  const int64_t user_limit = ask.limits.user_nano_usd / kGraceShareOfMonth;
+  const int64_t user_limit = open.limits.user_nano_usd / kGraceShareOfMonth;
   const bool blocked =
-      user_limit == 0 || ask.limits.organization_nano_usd == 0 || ask.limits.key_nano_usd == 0;
-  const int64_t limit = blocked ? 0 : ask.limits.fallback_daily_nano_usd;
+      user_limit == 0 || open.limits.organization_nano_usd == 0 || open.limits.key_nano_usd == 0;
+  const int64_t limit = blocked ? 0 : open.limits.fallback_daily_nano_usd;
   if (add(add(user.used, user.reserved), open.estimate) > user_limit || limit == 0 ||
       add(add(day.used, day.reserved), open.estimate) > limit) {
     return Status(Code::kQuotaExceeded,
@@ -283,24 +302,43 @@ Result<BudgetBook::Admission> BudgetBook::admit_in_failure(const BudgetAsk& ask,
   day.reserved = add(day.reserved, open.estimate);
   user.reserved = add(user.reserved, open.estimate);
   grace_requests_++;
-  hold(open, +1);
-  return Admission{std::move(open), BudgetView{0, 0, 1, 0, format_month(clock_.unix_ms())}};
+  hold(open, open.estimate);
+  open_++;
+  return BudgetView{0, 0, 1, 0, open.month};
+}
+
+// What was set aside is free again.
+void BudgetBook::release(const OpenReservation& open) {
+  hold(open, -open.estimate);
+  open_--;
+  if (!open.grace) return;
+  for (Grace* grace :
+       {&grace_[open.grace_day], &user_grace_[open.grace_day + "/" + open.user_id]}) {
+    grace->reserved = std::max<int64_t>(0, grace->reserved - open.estimate);
+  }
+}
+
+void BudgetBook::mark_dirty(BudgetCounter& counter) {
+  if (!counter.dirty) dirty_.push_back(&counter);
+  counter.dirty = true;
 }
 
 void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record,
                         std::vector<BudgetThreshold>& reached) {
-  for (const auto& [kind, id] : std::array<std::pair<std::string_view, std::string_view>, 3>{
-           {{"key", open.key_id}, {"user", open.user_id}, {"org", organization_id_}}}) {
-    BudgetCounter& counter = counters_[counter_key(kind, id, open.month)];
-    counter.used = add(counter.used, record.cost_nano_usd);
-    counter.request_count++;
-    counter.error_count += record.status >= 400 ? 1 : 0;
-    dirty_.insert(counter_key(kind, id, open.month));
-    if (kind == "key") continue;
-    const int64_t limit =
-        kind == "user" ? open.limits.user_nano_usd : open.limits.organization_nano_usd;
-    note_threshold(kind, id, open.month, limit, false, counter, reached);
+  for (BudgetCounter* one : open.counters) {
+    one->used = add(one->used, record.cost_nano_usd);
+    one->request_count++;
+    one->error_count += record.status >= 400 ? 1 : 0;
+    mark_dirty(*one);
   }
+  note_threshold(*open.counters[1], open.limits.user_nano_usd, false, reached);
+  note_threshold(*open.counters[2], open.limits.organization_nano_usd, false, reached);
+  if (!open.grace) return;
+  for (Grace* grace :
+       {&grace_[open.grace_day], &user_grace_[open.grace_day + "/" + open.user_id]}) {
+    grace->used = add(grace->used, record.cost_nano_usd);
+  }
+  dirty_grace_.insert(open.grace_day);
 }
 
 void BudgetBook::add_alerts(const std::vector<BudgetThreshold>& reached, Entry& entry) const {
@@ -317,70 +355,59 @@ void BudgetBook::add_alerts(const std::vector<BudgetThreshold>& reached, Entry& 
   }
 }
 
-Status BudgetBook::settle(const OpenReservation& open, const UsageRecord* record) {
-  Entry entry, told;
-  entry.ts_ms = told.ts_ms = clock_.unix_ms();
-  if (!open.grace) entry.reservation_key = keyspace::reservation(open.request_id);
-  if (record != nullptr) {
-    entry.row_id = open.request_id;
-    entry.row_json = usage_json(*record);
-    entry.is_charge = true;
+void BudgetBook::settle(const OpenReservation& open, const UsageRecord* record) {
+  if (record == nullptr) {
+    {
+      MutexLock lock(mutex_);
+      release(open);
+      unpin(open.counters);
+    }
+    journal_.end(open.slot);
+    return;
   }
+  Entry entry, told;
+  entry.row_id = open.request_id;
+  entry.row_json = usage_json(*record);
+  entry.slot = open.slot;
+  // Should the row be too long for its record: until the store has it, the reservation stands.
+  (void)journal_.note_charge(open.slot, entry.row_json);
   std::vector<BudgetThreshold> reached;
-  uint64_t ticket;
   {
     MutexLock lock(mutex_);
-    hold(open, -1);
-    if (open.grace) {
-      for (Grace* grace :
-           {&grace_[open.grace_day], &user_grace_[open.grace_day + "/" + open.user_id]}) {
-        grace->reserved = std::max<int64_t>(0, grace->reserved - open.estimate);
-        if (record != nullptr) grace->used = add(grace->used, record->cost_nano_usd);
-      }
-      dirty_grace_.insert(open.grace_day);
-    }
-    if (record != nullptr) charge(open, *record, reached);
-    // In one step with the charge: a batch that had the counters without the row and the removal
-    // would let a crash behind it charge the reservation once more.
-    ticket = enqueue(std::move(entry));
+    release(open);
+    charge(open, *record, reached);
+    unpin(open.counters);
+    // In one step with the charge: a group that had the counters without the row would let a crash
+    // behind it charge the row once more.
+    pending_.push_back(std::move(entry));
   }
   add_alerts(reached, told);
-  if (!told.alerts.empty()) {
-    MutexLock lock(mutex_);
-    ticket = enqueue(std::move(told));
-  }
-  return wait_for(ticket);
+  if (told.alerts.empty()) return;
+  MutexLock lock(mutex_);
+  pending_.push_back(std::move(told));
 }
 
-Status BudgetBook::settle_recovered(const OpenReservation& open, const UsageRecord& record,
+Status BudgetBook::settle_recovered(OpenReservation open, const UsageRecord& record,
                                     std::string row_json) {
-  KVCS_TRY(load({counter_key("key", open.key_id, open.month),
-                 counter_key("user", open.user_id, open.month),
-                 counter_key("org", organization_id_, open.month)}));
-  if (open.grace) KVCS_TRY(load_grace(open.grace_day));
+  open.counters = pin_counters(open);
+  Status loaded = load(open.counters);
+  if (loaded.ok() && open.grace) loaded = load_grace(open.grace_day);
   {
     MutexLock lock(mutex_);
+    unpin(open.counters);
+    KVCS_TRY(std::move(loaded));
     // The limits are not known here; the next settlement tells what was passed.
     std::vector<BudgetThreshold> none;
     charge(open, record, none);
-    if (open.grace) {
-      grace_[open.grace_day].used = add(grace_[open.grace_day].used, record.cost_nano_usd);
-      dirty_grace_.insert(open.grace_day);
-    }
+    pending_.push_back(
+        {.row_id = open.request_id, .row_json = std::move(row_json), .alerts = {}, .slot = {}});
   }
-  return enqueue_and_flush({.reservation_key = keyspace::reservation(open.request_id),
-                            .row_id = open.request_id,
-                            .row_json = std::move(row_json),
-                            .ts_ms = record.ts_ms,
-                            .alerts = {}});
+  return flush();
 }
 
 Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organization_too) {
   const int64_t now_ms = clock_.unix_ms();
-  const std::string month = format_month(now_ms);
-  const std::string user_key = counter_key("user", user_id, month);
-  const std::string org_key = counter_key("org", organization_id_, month);
-  KVCS_TRY(load({user_key, org_key}));
+  OpenReservation open{.user_id = std::string(user_id), .month = format_month(now_ms)};
   UsageRecord row{.request_id = "reset-" + make_request_id(),
                   .ts_ms = now_ms,
                   // In the sums of whom it changes: the organization's use stays unless asked for.
@@ -388,30 +415,35 @@ Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organizati
                   .user_id = std::string(user_id),
                   .model = "adjustment",
                   .status = 200,
-                  .period = month};
+                  .period = open.month};
+  open.counters = pin_counters(open);
+  Status loaded = load(open.counters);
   int64_t previous;
   {
     MutexLock lock(mutex_);
-    BudgetCounter& user = counters_[user_key];
+    unpin(open.counters);
+    KVCS_TRY(std::move(loaded));
+    BudgetCounter& user = *open.counters[1];
     previous = user.used;
     user.used = 0;
-    dirty_.insert(user_key);
+    mark_dirty(user);
     if (organization_too) {
-      BudgetCounter& organization = counters_[org_key];
+      BudgetCounter& organization = *open.counters[2];
       organization.used = std::max<int64_t>(0, organization.used - previous);
-      dirty_.insert(org_key);
+      mark_dirty(organization);
     }
     row.cost_nano_usd = -previous;
+    pending_.push_back(
+        {.row_id = row.request_id, .row_json = usage_json(row), .alerts = {}, .slot = {}});
   }
-  Entry entry{.row_id = row.request_id, .row_json = usage_json(row), .ts_ms = now_ms, .alerts = {}};
-  KVCS_TRY(enqueue_and_flush(std::move(entry)));
+  KVCS_TRY(flush());
   return previous;
 }
 
 std::optional<BudgetView> BudgetBook::peek(std::string_view kind, std::string_view id,
                                            std::string_view month) const {
   MutexLock lock(mutex_);
-  const auto it = counters_.find(counter_key(kind, id, month));
+  const auto it = counters_.find(keyspace::quota(kind, id, month));
   if (it == counters_.end() || !it->second.loaded) return std::nullopt;
   const BudgetCounter& counter = it->second;
   return BudgetView{counter.used, counter.reserved, counter.request_count, counter.error_count,

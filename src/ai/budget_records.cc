@@ -27,6 +27,7 @@ void flag(std::string& out, std::string_view name, bool value) {
 
 std::string reservation_json(const OpenReservation& open) {
   std::string out = "{";
+  text(out, "request_id", open.request_id);
   text(out, "key_id", open.key_id);
   text(out, "user_id", open.user_id);
   text(out, "organization_id", open.organization_id);
@@ -37,14 +38,15 @@ std::string reservation_json(const OpenReservation& open) {
   text(out, "provider", open.provider);
   text(out, "model", open.model);
   text(out, "price_version", open.price_version);
+  flag(out, "grace", open.grace);
   return out + "}";
 }
 
-Result<OpenReservation> parse_reservation(std::string_view request_id, std::string_view json) {
+Result<OpenReservation> parse_reservation(std::string_view json) {
   const Json value = KVCS_TRY(parse_json(json));
   JsonReader reader(value, "reservation");
   OpenReservation open;
-  open.request_id = request_id;
+  open.request_id = reader.string("request_id");
   open.key_id = reader.string("key_id");
   open.user_id = reader.string("user_id");
   open.organization_id = reader.string("organization_id");
@@ -56,6 +58,8 @@ Result<OpenReservation> parse_reservation(std::string_view request_id, std::stri
   open.provider = reader.optional_string("provider", any).value_or("");
   open.model = reader.optional_string("model", any).value_or("unknown");
   open.price_version = reader.optional_string("price_version", any).value_or("");
+  open.grace = reader.boolean_or("grace", false);
+  open.grace_day = format_day(open.created_ms);
   KVCS_TRY(reader.finish());
   return open;
 }
@@ -90,10 +94,10 @@ std::string usage_json(const UsageRecord& record) {
   return out + "}";
 }
 
-Result<JournaledRow> parse_journaled(std::string_view row_json) {
+Result<ChargedRow> parse_charge(std::string_view row_json) {
   const Json value = KVCS_TRY(parse_json(row_json));
-  JsonReader reader(value, "journal");
-  JournaledRow row;
+  JsonReader reader(value, "charge");
+  ChargedRow row;
   row.open.request_id = reader.string("request_id");
   row.open.organization_id = reader.string("organization_id", {.min_bytes = 0});
   row.open.user_id = reader.string("user_id");

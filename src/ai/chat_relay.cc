@@ -119,9 +119,7 @@ void ChatProxy::settle(Call& call, int status, bool billed) const {
   }
   return_tokens(call, record.tokens.input_total() + record.tokens.output_total());
   if (call.organization->log_bodies) log_bodies(call, record);
-  // A store that fails keeps the charge in memory (see Reservation::settle); the answer goes on.
-  (void)call.reservation->settle(std::move(record));
-  ledger_.notify();
+  call.reservation->settle(std::move(record));
 }
 
 void ChatProxy::log_bodies(const Call& call, const UsageRecord& record) const {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdlib>
+#include <unordered_set>
 
 #include "app/files.h"
 #include "app/parts.h"
@@ -118,20 +119,32 @@ std::string budget_name(const Directory& directory, std::string_view kind, std::
   return budget_name(directory, "org", organization_id) + "/" + user.value()->email;
 }
 
-// In SQL, or on its way there. (Not drained: the other sinks do not stand yet.)
-Result<bool> has_usage_row(Parts& parts, std::string_view request_id) {
-  Status found = find_usage_row(*parts.ledger, request_id, "").status();
-  if (found.ok()) return true;
-  if (found.code() != Code::kNotFound) return found;
-  bool waits = false;
-  const std::string end = ":" + std::string(request_id);
-  const auto look = [&](const KvItem& item) {
-    waits = waits || item.key.ends_with(end);
-    return ok();
-  };
-  KVCS_TRY(kv_for_each(*parts.kv, KvFamily::kOutbox, "", look));
-  return waits;
-}
+// Usage rows that are in SQL, or on their way there. (Not drained: the other sinks do not stand
+// yet.)
+class KnownRows final {
+ public:
+  explicit KnownRows(Parts& parts) : parts_(parts) {}
+
+  Result<bool> contain(std::string_view request_id) {
+    if (!waiting_) KVCS_TRY(read_outbox());
+    if (waiting_->count(std::string(request_id)) > 0) return true;
+    const Status found = find_usage_row(*parts_.ledger, request_id, "").status();
+    if (!found.ok() && found.code() != Code::kNotFound) return found;
+    return found.ok();
+  }
+
+ private:
+  Status read_outbox() {
+    waiting_.emplace();
+    return kv_for_each(*parts_.kv, KvFamily::kOutbox, "", [this](const KvItem& item) -> Status {
+      waiting_->insert(item.key.substr(item.key.find(':') + 1));
+      return ok();
+    });
+  }
+
+  Parts& parts_;
+  std::optional<std::unordered_set<std::string>> waiting_;
+};
 
 Status load_prices(const AiSection& config, ai::Pricing& pricing) {
   const std::string path =
@@ -179,10 +192,11 @@ Status build_ai_door(Parts& parts) {
       *parts.kv, parts.clock(),
       [directory = parts.directory.get()](std::string_view kind, std::string_view id) {
         return budget_name(*directory, kind, id);
-      },
-      parts.config.data_dir + "/unwritten-charges.jsonl");
-  const auto is_known = [&parts](std::string_view id) { return has_usage_row(parts, id); };
-  KVCS_TRY(door->budgets->recover(is_known));
+      });
+  parts.ledger->add_source([budgets = door->budgets.get()] { return budgets->reconcile(); });
+  KVCS_TRY(door->budgets->recover(
+      parts.config.data_dir + "/charges.journal",
+      [rows = KnownRows(parts)](std::string_view id) mutable { return rows.contain(id); }));
   door->proxy = std::make_unique<ai::ChatProxy>(
       proxy_config(config), *parts.directory, *door->providers, door->pricing, *door->overrides,
       *door->budgets, *parts.rates, *parts.upstream, *parts.ledger, parts.clock());

@@ -336,6 +336,7 @@ Status App::start() {
   running_ = true;
   p.syncer->start();
   p.ledger->start();
+  p.ai->budgets->start([ledger = p.ledger.get()] { ledger->notify(); });
   KVCS_TRY(p.server->start());
   const FirstStartParts first{*p.kv,   *p.audited, *p.organizations, *p.projects,
                               *p.keys, *p.entropy, p.clock()};

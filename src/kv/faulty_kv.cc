@@ -34,6 +34,10 @@ class FaultyKv final : public KvStore {
     KVCS_TRY(plan_("sync", {}));
     return base_.sync();
   }
+  Status writable() const override {
+    KVCS_TRY(plan_("writable", {}));
+    return base_.writable();
+  }
   Status checkpoint(const std::string& directory) override {
     KVCS_TRY(plan_("checkpoint", directory));
     return base_.checkpoint(directory);

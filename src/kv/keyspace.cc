@@ -118,9 +118,6 @@ std::string grace(std::string_view org_id, std::string_view day) {
 std::string adjustment(std::string_view user_id, int64_t unix_ms) {
   return join({"adjustment:", user_id, ":", padded(unix_ms, kOutboxDigits)});
 }
-std::string reservation(std::string_view request_id) {
-  return join({"reservation:", request_id});
-}
 std::string last_used(std::string_view key_id) {
   return join({"last_used:", key_id});
 }
@@ -137,8 +134,7 @@ std::string outbox(int64_t unix_ms, std::string_view id) {
 KvFamily family_of_key(std::string_view key) {
   if (starts_with_one_of(key, {"apikey:", "tenant_auth:", "adminkey:"})) return KvFamily::kAuth;
   if (starts_with_one_of(key, {"tokens:", "refresh:", "refresh_due:"})) return KvFamily::kTokens;
-  if (starts_with_one_of(key, {"quota:", "grace:", "reservation:", "adjustment:"}))
-    return KvFamily::kQuota;
+  if (starts_with_one_of(key, {"quota:", "grace:", "adjustment:"})) return KvFamily::kQuota;
   if (starts_with_one_of(key, {"user:", "org:"}) && key.ends_with(":quota")) {
     return KvFamily::kQuota;
   }

@@ -23,7 +23,6 @@
 // quota   quota:{key|user|org}:{id}:{YYYY-MM}            absolute counters
 // quota   grace:{org_id}:{YYYY-MM-DD}                    fail-open spending of one day
 // quota   adjustment:{user_id}:{unix ms, 15 digits}      why an admin reset a user's use
-// quota   reservation:{request_id}                       open reservation
 // system  system:…  briefing:{date}  cron:{job}  idempotency:{scope}:{hash}
 // system  last_used:{key_id}  last_used:{t}:{p}:{a}      unix ms of a key, of an account
 // system  oauth_state:{state}  agent_state:{tenant}:{key}  system_state:mode
@@ -66,7 +65,6 @@ std::string refresh_due_before(int64_t unix_s);  // Scan bound: keys below are d
 std::string quota(std::string_view kind, std::string_view id, std::string_view month);
 std::string grace(std::string_view org_id, std::string_view day);
 std::string adjustment(std::string_view user_id, int64_t unix_ms);
-std::string reservation(std::string_view request_id);
 std::string last_used(std::string_view key_id);
 std::string cron(std::string_view job);
 std::string idempotency(std::string_view scope, std::string_view hash);
@@ -75,7 +73,7 @@ std::string outbox(int64_t unix_ms, std::string_view id);
 // Where a key belongs that comes without its family (bulk import):
 //   auth    apikey: tenant_auth: adminkey:
 //   tokens  tokens: refresh: refresh_due:
-//   quota   quota: grace: reservation:, and user:…:quota, org:…:quota
+//   quota   quota: grace:, and user:…:quota, org:…:quota
 //   system  system: system_state: briefing: cron: idempotency: last_used: oauth_state: agent_state:
 //   config  everything else. The outbox is never told by a key.
 KvFamily family_of_key(std::string_view key);

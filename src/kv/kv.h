@@ -98,6 +98,9 @@ class KvStore {
                               size_t limit) const = 0;
   // Makes every earlier kBuffered write durable.
   virtual Status sync() = 0;
+  // Ok, or why the store takes no writes just now. Without I/O while writes succeed; after one that
+  // failed each call tries again.
+  virtual Status writable() const = 0;
   // A consistent copy of the whole store in a new directory, while writes go on. Conflict when
   // `directory` exists.
   virtual Status checkpoint(const std::string& directory) = 0;
@@ -114,8 +117,8 @@ Result<std::unique_ptr<KvStore>> open_rocks_kv(const KvConfig& config, const Clo
 std::unique_ptr<KvStore> make_memory_kv(const Clock& clock);
 
 // Fails by plan: called before each operation ("get", "write", "cas", "scan", "sync",
-// "checkpoint") with the key (of a batch: the first); a failure is returned instead of acting.
-// `base` outlives it. Thread-safe if `plan` is.
+// "writable", "checkpoint") with the key (of a batch: the first); a failure is returned instead of
+// acting. `base` outlives it. Thread-safe if `plan` is.
 using KvFaultPlan = std::function<Status(std::string_view op, std::string_view key)>;
 std::unique_ptr<KvStore> make_faulty_kv(KvStore& base, KvFaultPlan plan);
 

@@ -64,6 +64,7 @@ class MemoryKv final : public KvStore {
   }
 
   Status sync() override { return ok(); }
+  Status writable() const override { return ok(); }
 
   Status checkpoint(const std::string& directory) override {
     std::error_code error;

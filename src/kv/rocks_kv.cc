@@ -13,6 +13,7 @@
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
+#include <atomic>
 #include <filesystem>
 
 #include "base/bytes.h"
@@ -233,6 +234,12 @@ class RocksKv final : public KvStore {
 
   Status sync() override { return to_status(db_->FlushWAL(true), "sync"); }
 
+  Status writable() const override {
+    if (!write_failed_.load(std::memory_order_relaxed)) return ok();
+    rocksdb::WriteBatch nothing;
+    return write_out({}, nothing);
+  }
+
   Status checkpoint(const std::string& directory) override {
     std::error_code error;
     if (std::filesystem::exists(directory, error)) {
@@ -303,7 +310,13 @@ class RocksKv final : public KvStore {
     }
     rocksdb::WriteOptions options;
     options.sync = durability == KvDurability::kSynced;
-    return to_status(db_->Write(options, &changes), "write");
+    return write_out(options, changes);
+  }
+
+  Status write_out(const rocksdb::WriteOptions& options, rocksdb::WriteBatch& changes) const {
+    const auto s = db_->Write(options, &changes);
+    if (write_failed_.load(std::memory_order_relaxed) == s.ok()) write_failed_ = !s.ok();
+    return to_status(s, "write");
   }
 
   static Status absent(std::string_view key) {
@@ -315,6 +328,7 @@ class RocksKv final : public KvStore {
   KeyStripes stripes_;
   std::vector<rocksdb::ColumnFamilyHandle*> handles_;
   std::unique_ptr<rocksdb::DB> db_;
+  mutable std::atomic<bool> write_failed_ = false;
 };
 
 }  // namespace

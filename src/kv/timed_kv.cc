@@ -31,6 +31,7 @@ class TimedKv final : public KvStore {
     const Lap lap(*this, KvOp::kSync);
     return base_.sync();
   }
+  Status writable() const override { return base_.writable(); }
   Status checkpoint(const std::string& directory) override { return base_.checkpoint(directory); }
 
  private:

@@ -29,6 +29,7 @@ class WatchedStore final : public WatchedKv {
     return base_.scan(family, prefix, cursor, limit);
   }
   Status sync() override { return base_.sync(); }
+  Status writable() const override { return base_.writable(); }
   Status checkpoint(const std::string& directory) override { return base_.checkpoint(directory); }
 
  private:

@@ -92,6 +92,8 @@ struct Ledger::Impl {
   OutboxMover mover;  // Ledger's thread only; before start() and after the join, the owner's.
   uint64_t passes = 0, moved_before = 0;  // The same.
 
+  std::vector<std::function<Status()>> sources;  // Immutable once it runs.
+
   mutable Mutex mutex;
   CondVar wake, passed;
   std::deque<Diagnostic> queue KVCS_GUARDED_BY(mutex);
@@ -269,7 +271,14 @@ void Ledger::notify() {
   impl_->wake.notify_one();
 }
 
+void Ledger::add_source(std::function<Status()> fill) {
+  MutexLock lock(impl_->mutex);
+  KVCS_ASSERT(!impl_->running);
+  impl_->sources.push_back(std::move(fill));
+}
+
 Status Ledger::drain() {
+  for (const auto& fill : impl_->sources) KVCS_TRY(fill());
   {
     MutexLock lock(impl_->mutex);
     if (impl_->running) {

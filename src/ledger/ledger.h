@@ -102,6 +102,9 @@ class Ledger final {
   void record_bodies(BodyRecord record);
   // Nudges the mover; it also looks every 200 ms by itself. Cheap; called after outbox writes.
   void notify();
+  // `fill` brings into the outbox what others still hold; drain() calls it first, on its caller's
+  // thread. Before start().
+  void add_source(std::function<Status()> fill);
   // Returns when all that was in queue and outbox at the call is in SQL; for tests, shutdown and
   // readers that must see it. Unavailable when KV or SQL is; the records stay in the outbox.
   Status drain();

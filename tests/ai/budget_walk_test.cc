@@ -1,22 +1,24 @@
 // A random walk of reserve, settle, cancel, crash and month change against a model of what must be:
 // used + reserved never passes a limit, nothing is admitted or refused wrongly, nothing is lost,
 // and the rows in the outbox add up to the counters. Method: the memory store; a crash is a copy of
-// what the store holds at that moment and a new Budgets on the copy.
+// what store and journal hold at that moment and a new Budgets on the copy.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include <array>
+#include <filesystem>
 #include <iterator>
 #include <list>
 #include <map>
 #include <random>
 
-#include "ai/budget.h"
+#include "ai/budget_support.h"
 #include "base/json.h"
-#include "kv/keyspace.h"
+#include "support/temp_dir.h"
 
 using namespace kvcs;
 using namespace kvcs::ai;
+using namespace kvcs::test;
 
 namespace {
 
@@ -44,7 +46,7 @@ class Walk final {
   explicit Walk(unsigned seed) : random_(seed) { reopen(make_memory_kv(clock_)); }
 
   void step() {
-    switch (random_() % 16) {
+    switch (random_() % 17) {
       default:
         return reserve();
       case 8:
@@ -61,6 +63,9 @@ class Walk final {
         return;
       case 15:
         if (below(4) == 0) crash();
+        return;
+      case 16:
+        REQUIRE(budgets_->reconcile().ok());
     }
   }
 
@@ -80,11 +85,10 @@ class Walk final {
   void finish() {
     while (!open_.empty()) cancel();
     check();
+    REQUIRE(budgets_->reconcile().ok());
     std::map<std::string, Sum> rows;
-    const auto add = [&](const KvItem& item) -> Status {
-      const size_t payload = item.entry.value.find('\n') + 1;
-      if (!item.entry.value.starts_with("usage\n")) return ok();
-      const Json row = KVCS_TRY(parse_json(std::string_view(item.entry.value).substr(payload)));
+    for (const auto& [id, json] : rows_in(*kv_)) {
+      const Json row = parse_json(json).value();
       const std::string month = row["period"].get<std::string>();
       for (const auto& [kind, member] : std::map<std::string, std::string>{
                {"key", "key_id"}, {"user", "user_id"}, {"org", "organization_id"}}) {
@@ -92,15 +96,13 @@ class Walk final {
         sum.used += row.value("cost_nano_usd", int64_t{0});
         sum.requests++;
       }
-      return ok();
-    };
-    REQUIRE(kv_for_each(*kv_, KvFamily::kOutbox, "", add).ok());
+    }
     for (const auto& [name, sum] : model_) {
       INFO(name);
       CHECK(rows[name].used == sum.used);
       CHECK(rows[name].requests == sum.requests);
     }
-    CHECK(kv_->scan(KvFamily::kQuota, keyspace::reservation(""), "", 10)->items.empty());
+    CHECK(count_left(journal()) == 0);
   }
 
  private:
@@ -176,7 +178,7 @@ class Walk final {
     OpenOne one = take();
     const int64_t cost = below(one.estimate + 1);
     close(one, cost);
-    REQUIRE(one.held.settle(record(cost)).ok());
+    one.held.settle(record(cost));
   }
 
   void cancel() {
@@ -192,13 +194,10 @@ class Walk final {
 
   void crash() {
     auto after = make_memory_kv(clock_);
-    for (const KvFamily family : {KvFamily::kQuota, KvFamily::kOutbox}) {
-      REQUIRE(kv_for_each(*kv_, family, "", [&](const KvItem& item) {
-                KvBatch batch;
-                batch.put(family, item.key, item.entry);
-                return after->write(batch, KvDurability::kBuffered);
-              }).ok());
-    }
+    copy_store(*kv_, *after);
+    const std::string left = journal();
+    lives_++;
+    std::filesystem::copy_file(left, journal());
     for (const OpenOne& one : open_) close(one, one.input_only);
     open_.clear();  // Settles in the world that is gone.
     reopen(std::move(after));
@@ -208,9 +207,13 @@ class Walk final {
     budgets_.reset();
     kv_ = std::move(kv);
     budgets_ = std::make_unique<Budgets>(*kv_, clock_);
-    REQUIRE(budgets_->recover().ok());
+    REQUIRE(budgets_->recover(journal(), known_in(*kv_)).ok());
   }
 
+  std::string journal() const { return dir_.file("journal" + std::to_string(lives_)); }
+
+  TempDir dir_;
+  int lives_ = 0;
   std::mt19937 random_;
   ManualClock clock_{1'769'903'000'000};
   std::unique_ptr<KvStore> kv_;

@@ -1,5 +1,6 @@
 // What the AI door lets through and what it says when it does not: models, rates, budgets, content
 // types, providers without a key, and providers that break their protocol.
+#include "app/ai_door.h"
 #include "support/ai_house.h"
 
 using namespace kvcs;
@@ -106,6 +107,7 @@ TEST_CASE("ai: what the door does is in the metrics", "[contract][ai]") {
   REQUIRE(house.chat().status == 200);
   house.provider.answer_json("{}", "500 Oops");
   REQUIRE(house.chat().status == 500);
+  REQUIRE(house.app.parts().ai->budgets->reconcile().ok());
   const std::string metrics = house.app.call("GET", "/metrics").body;
   CHECK(has(metrics, "\nkvcs_ai_upstream_errors_total 1\n"));
   CHECK(has(metrics, "\nkvcs_ai_open_reservations 0\n"));

@@ -56,7 +56,6 @@ TEST_CASE("keyspace: every key of the table goes back to its family", "[unit][kv
       {KvFamily::kTokens, refresh_due(1, "t", "p", "a")},
       {KvFamily::kQuota, quota("key", "k", "2026-01")},
       {KvFamily::kQuota, grace("o", "2026-01-01")},
-      {KvFamily::kQuota, reservation("r")},
       {KvFamily::kQuota, "user:u:quota"},
       {KvFamily::kQuota, "org:o:quota"},
       {KvFamily::kSystem, last_used("k")},

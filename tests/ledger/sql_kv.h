@@ -25,6 +25,7 @@ class SqlKv final : public KvStore {
   Result<KvPage> scan(KvFamily family, std::string_view prefix, std::string_view cursor,
                       size_t limit) const override;
   Status sync() override { return check("sync"); }
+  Status writable() const override { return ok(); }
   Status checkpoint(const std::string&) override { return internal("not in these tests"); }
 
   // Puts one record into the outbox.

@@ -1,0 +1,161 @@
+#include "ai/charge_journal.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+
+namespace kvcs::ai {
+namespace {
+
+constexpr size_t kSumBytes = 8;
+constexpr size_t kTextMaxBytes = ChargeJournal::kRecordBytes - sizeof(uint32_t) - kSumBytes;
+constexpr size_t kChunkBytes = ChargeJournal::kGrowSlots * ChargeJournal::kSlotBytes;
+
+std::atomic_ref<uint32_t> size_of(char* record) {
+  return std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(record));
+}
+
+Status write_record(char* record, std::string_view text) {
+  if (text.size() > kTextMaxBytes) {
+    return too_large("The record of a charge has " + std::to_string(text.size()) +
+                     " bytes; the limit is " + std::to_string(kTextMaxBytes) + ".");
+  }
+  const Sha256Digest sum = sha256(text);
+  size_of(record).store(0, std::memory_order_release);
+  std::memcpy(record + sizeof(uint32_t), sum.data(), kSumBytes);
+  std::memcpy(record + sizeof(uint32_t) + kSumBytes, text.data(), text.size());
+  size_of(record).store(static_cast<uint32_t>(text.size()), std::memory_order_release);
+  return ok();
+}
+
+// "" when there is none; adds to `damaged` when it does not hold what its sum says.
+std::string read_record(std::string_view record, size_t& damaged) {
+  const size_t size = load_u32le(record.data());
+  if (size == 0) return {};
+  if (size <= kTextMaxBytes) {
+    const std::string_view text = record.substr(sizeof(uint32_t) + kSumBytes, size);
+    const Sha256Digest sum = sha256(text);
+    if (std::memcmp(sum.data(), record.data() + sizeof(uint32_t), kSumBytes) == 0) {
+      return std::string(text);
+    }
+  }
+  damaged++;
+  return {};
+}
+
+}  // namespace
+
+Result<ChargeJournal::Left> ChargeJournal::read(const std::string& path) {
+  Left left;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    if (errno == ENOENT) return left;
+    return io_error("open", path, errno);
+  }
+  std::string slot(kSlotBytes, '\0');
+  while (file.read(slot.data(), static_cast<std::streamsize>(kSlotBytes))) {
+    const std::string_view bytes = slot;
+    Left::One one;
+    one.reservation_json = read_record(bytes.substr(0, kRecordBytes), left.damaged);
+    one.charge_json = read_record(bytes.substr(kRecordBytes), left.damaged);
+    if (!one.reservation_json.empty() || !one.charge_json.empty()) {
+      left.all.push_back(std::move(one));
+    }
+  }
+  if (file.bad()) return io_error("read", path, errno);
+  return left;
+}
+
+ChargeJournal::~ChargeJournal() {
+  for (const auto& chunk : chunks_) {
+    if (char* mapped = chunk.load()) ::munmap(mapped, kChunkBytes);
+  }
+  if (file_ >= 0) ::close(file_);
+}
+
+Status ChargeJournal::open(const std::string& path) {
+  MutexLock lock(mutex_);
+  KVCS_ASSERT(slots_ == 0);
+  path_ = path;
+  file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file_ < 0) return io_error("open", path, errno);
+  return grow();
+}
+
+Status ChargeJournal::grow() {
+  if (slots_ == kSlotsMax) {
+    return unavailable("The journal of charges is full: " + std::to_string(kSlotsMax) +
+                       " requests are in flight or wait for the store to take their charges.");
+  }
+  const auto begin = static_cast<off_t>(slots_ / kGrowSlots * kChunkBytes);
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  if (file_ >= 0) {
+    const int failed = ::posix_fallocate(file_, begin, static_cast<off_t>(kChunkBytes));
+    if (failed != 0) return io_error("grow", path_, failed);
+    flags = MAP_SHARED;
+  }
+  void* mapped =
+      ::mmap(nullptr, kChunkBytes, PROT_READ | PROT_WRITE, flags, file_, file_ >= 0 ? begin : 0);
+  if (mapped == MAP_FAILED) return io_error("map", path_, errno);
+  chunks_[slots_ / kGrowSlots] = static_cast<char*>(mapped);
+  for (uint32_t i = kGrowSlots; i-- > 0;) free_.push_back(slots_ + i);
+  slots_ += kGrowSlots;
+  return ok();
+}
+
+char* ChargeJournal::at(uint32_t slot) const {
+  return chunks_[slot / kGrowSlots].load(std::memory_order_relaxed) +
+         slot % kGrowSlots * kSlotBytes;
+}
+
+Result<uint32_t> ChargeJournal::begin(std::string_view reservation_json) {
+  uint32_t slot;
+  {
+    MutexLock lock(mutex_);
+    if (free_.empty()) KVCS_TRY(grow());
+    slot = free_.back();
+    free_.pop_back();
+  }
+  if (Status noted = write_record(at(slot), reservation_json); !noted.ok()) {
+    end(slot);
+    return noted;
+  }
+  changed_.store(true, std::memory_order_relaxed);
+  return slot;
+}
+
+Status ChargeJournal::note_charge(uint32_t slot, std::string_view charge_json) {
+  KVCS_TRY(write_record(at(slot) + kRecordBytes, charge_json));
+  changed_.store(true, std::memory_order_relaxed);
+  return ok();
+}
+
+void ChargeJournal::end(uint32_t slot) {
+  // The reservation first: alone it would be charged again, while the row of a charge is known.
+  size_of(at(slot)).store(0, std::memory_order_release);
+  size_of(at(slot) + kRecordBytes).store(0, std::memory_order_release);
+  changed_.store(true, std::memory_order_relaxed);
+  MutexLock lock(mutex_);
+  free_.push_back(slot);
+}
+
+Status ChargeJournal::sync() {
+  if (file_ < 0 || !changed_.exchange(false)) return ok();
+  if (::fdatasync(file_) == 0) return ok();
+  changed_ = true;
+  return io_error("sync", path_, errno);
+}
+
+uint32_t ChargeJournal::taken() const {
+  MutexLock lock(mutex_);
+  return slots_ - static_cast<uint32_t>(free_.size());
+}
+
+}  // namespace kvcs::ai

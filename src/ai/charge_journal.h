@@ -1,0 +1,72 @@
+// What requests in flight hold, and what they have cost, in a file that is mapped into memory. The
+// store takes charges in groups, milliseconds later; until then this is their record, and a process
+// that is killed leaves it to the next one (the pages are the kernel's). Noting costs a copy in
+// memory instead of a write to the store. A power cut may take what sync() has not yet covered.
+//
+// The file is slots of kSlotBytes, one a request; a slot is two records of kRecordBytes, the
+// reservation and then the charge, so that a process which dies while it notes the charge leaves
+// the reservation. A record, little-endian: size, 4 bytes, 0 = none | 8 bytes of the SHA-256 of the
+// text | text, JSON. The size is written last and cleared first. Space on disk is taken before it
+// is mapped, so a full disk is a Status and not a signal; the file grows by kGrowSlots.
+//
+// Without a file (tests) the slots are memory only. Thread-safe; a slot is one thread's at a time.
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/status.h"
+
+namespace kvcs::ai {
+
+class ChargeJournal final {
+ public:
+  static constexpr size_t kRecordBytes = 3072;
+  static constexpr size_t kSlotBytes = 2 * kRecordBytes;
+  static constexpr uint32_t kGrowSlots = 1024;   // 6 MiB
+  static constexpr uint32_t kSlotsMax = 65'536;  // In flight, or not taken by the store.
+
+  // What another process left. Records that are torn or damaged are left out, and counted.
+  struct Left {
+    struct One {
+      std::string reservation_json, charge_json;  // "" when it has none.
+    };
+    std::vector<One> all;
+    size_t damaged = 0;
+  };
+  static Result<Left> read(const std::string& path);
+
+  ChargeJournal() = default;
+  ~ChargeJournal();
+  ChargeJournal(const ChargeJournal&) = delete;
+  ChargeJournal& operator=(const ChargeJournal&) = delete;
+  // Begins an empty file; what is in it is gone. Before the first slot is taken.
+  Status open(const std::string& path);
+
+  // Takes a slot. Unavailable: the disk is full, or kSlotsMax are taken. TooLarge: the text.
+  Result<uint32_t> begin(std::string_view reservation_json);
+  Status note_charge(uint32_t slot, std::string_view charge_json);  // TooLarge
+  // Gives the slot back; its records are gone.
+  void end(uint32_t slot);
+  // To disk, if anything was noted since the last time.
+  Status sync();
+  uint32_t taken() const;
+
+ private:
+  char* at(uint32_t slot) const;
+  Status grow() KVCS_REQUIRES(mutex_);
+
+  mutable Mutex mutex_;
+  int file_ = -1;
+  std::string path_;
+  std::array<std::atomic<char*>, kSlotsMax / kGrowSlots> chunks_{};
+  uint32_t slots_ KVCS_GUARDED_BY(mutex_) = 0;
+  std::vector<uint32_t> free_ KVCS_GUARDED_BY(mutex_);  // The last one used is used next.
+  std::atomic<bool> changed_ = false;
+};
+
+}  // namespace kvcs::ai
