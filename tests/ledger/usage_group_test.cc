@@ -1,0 +1,190 @@
+// Usage rows move in groups: a bad one takes none with it, one that comes late is found, and a
+// process or a power supply that dies at any step leaves every request in the ledger once.
+#include <catch2/catch.hpp>
+
+#include <optional>
+
+#include "kv/outbox.h"
+#include "ledger/ledger_fixture.h"
+#include "ledger/outbox_mover.h"
+#include "ledger/rows.h"
+#include "support/fault_vfs.h"
+
+using namespace kvcs;
+using test::LedgerFixture;
+
+namespace {
+
+constexpr int64_t kNoon = 1'767'268'800'000;  // 2026-01-01
+
+std::string usage(const std::string& id, int64_t cost = 1000) {
+  UsageRow row;
+  row.request_id = id;
+  row.ts_ms = kNoon;
+  row.organization_id = "o1";
+  row.model = "m";
+  row.period = "2026-01";
+  row.cost_nano_usd = cost;
+  row.status = 200;
+  return usage_payload(row);
+}
+
+void put(KvStore& kv, const std::string& id, int64_t unix_ms, const std::string& payload) {
+  KvBatch batch;
+  add_to_outbox(batch, "usage", id, unix_ms, payload);
+  REQUIRE(kv.write(batch, KvDurability::kSynced).ok());
+}
+
+std::vector<KvItem> outbox(const KvStore& kv) {
+  std::vector<KvItem> items;
+  REQUIRE(kv_for_each(kv, KvFamily::kOutbox, "", [&](const KvItem& item) {
+            items.push_back(item);
+            return ok();
+          }).ok());
+  return items;
+}
+
+void check_sums(const LedgerFixture& f, int64_t rows) {
+  CHECK(f.number("SELECT count(*) FROM usage") == rows);
+  CHECK(f.number("SELECT sum(cost_nano_usd) FROM usage") == rows * 1000);
+  // The day's sums are added to, so a row that moves twice would show here.
+  CHECK(f.number("SELECT sum(requests) FROM usage_daily") == rows);
+  CHECK(f.number("SELECT sum(cost_nano_usd) FROM usage_daily") == rows * 1000);
+}
+
+}  // namespace
+
+TEST_CASE("usage: bad records inside a group are set aside and the rest counts once",
+          "[unit][ledger]") {
+  LedgerFixture f;
+  f.ledger->add_group_sink("usage", usage_sink);
+  const auto put_one = [&](const std::string& id, const std::string& payload) {
+    put(f.kv, id, kNoon, payload);
+  };
+  for (int i = 0; i < 20; i++) put_one("a" + std::to_string(i), usage("a" + std::to_string(i)));
+  put_one("b0", "no json");
+  put_one("b1", R"({"ts_ms":1,"status":"200"})");
+  put_one("b2", R"({"ts_ms":-1,"status":200})");
+  put_one("b3", R"({"ts_ms":1,"status":200,"cost_nano_usd":1e99})");
+  put_one("b4", R"(["ts_ms"])");
+  for (int i = 0; i < 20; i++) put_one("c" + std::to_string(i), usage("c" + std::to_string(i)));
+  REQUIRE(f.ledger->drain().ok());
+  check_sums(f, 40);
+  CHECK(f.number("SELECT count(*) FROM outbox_dead WHERE kind='usage'") == 5);
+  CHECK(f.number("SELECT count(*) FROM outbox_dead WHERE payload='no json'") == 1);
+  CHECK(f.number("SELECT count(*) FROM outbox_dead WHERE reason LIKE '%cost_nano_usd%'") == 1);
+  CHECK(f.kv.outbox_size() == 0);
+  CHECK(f.ledger->stats().dead == 5);
+  CHECK(f.ledger->stats().moved == 40);
+}
+
+TEST_CASE("usage: a record that was slow to be written is found behind the last one moved",
+          "[unit][ledger]") {
+  LedgerFixture f;
+  OutboxMover mover(f.kv, *f.writer);
+  mover.add_group_sink("usage", usage_sink);
+  put(f.kv, "first", kNoon, usage("first"));
+  REQUIRE(mover.move(OutboxMover::From::kLast, 10).ok());
+  check_sums(f, 1);
+  // Its key begins with its own time, which is before that of what has gone already.
+  put(f.kv, "slow", kNoon - 1000, usage("slow"));
+  put(f.kv, "next", kNoon + 1, usage("next"));
+  REQUIRE(mover.move(OutboxMover::From::kLast, 10).ok());
+  check_sums(f, 2);
+  CHECK(f.kv.outbox_size() == 1);
+  REQUIRE(mover.move(OutboxMover::From::kStart, 10).ok());
+  check_sums(f, 3);
+  CHECK(f.kv.outbox_size() == 0);
+}
+
+TEST_CASE("usage: the ledger's thread finds a slow record by itself", "[unit][ledger]") {
+  LedgerFixture f;
+  f.ledger->add_group_sink("usage", usage_sink);
+  f.ledger->start();
+  put(f.kv, "first", kNoon, usage("first"));
+  REQUIRE(f.ledger->drain().ok());
+  put(f.kv, "slow", kNoon - 1000, usage("slow"));
+  while (f.kv.outbox_size() > 0) f.ledger->notify();  // Never drain(), which begins at the start.
+  check_sums(f, 2);
+}
+
+namespace {
+
+// Moves until operation `last` of the store, and nothing works from then on. Nothing when the
+// moving needed fewer; otherwise what the store holds in the world where only the process died, or,
+// with `power_cut`, where what had not been synced went with it.
+std::optional<std::vector<KvItem>> move_until(LedgerFixture& f, KvStore& base, int last,
+                                              bool power_cut) {
+  std::vector<KvItem> synced = outbox(base);
+  int operations = 0;
+  const auto kv = make_faulty_kv(base, [&](std::string_view op, std::string_view) -> Status {
+    if (op == "get" || op == "scan") return operations < last ? ok() : unavailable("dead");
+    if (++operations >= last) return unavailable("dead");
+    if (op == "sync") synced = outbox(base);
+    return ok();
+  });
+  OutboxMover mover(*kv, *f.writer);
+  mover.add_group_sink("usage", usage_sink);
+  if (mover.move(OutboxMover::From::kStart, 100).ok()) return std::nullopt;
+  return power_cut ? synced : outbox(base);
+}
+
+}  // namespace
+
+TEST_CASE("usage: cut off at any step, every request is in the ledger once",
+          "[fault][ledger][crash]") {
+  constexpr int kRows = 1200;  // Three batches.
+  const bool power_cut = GENERATE(false, true);
+  int cuts = 0;
+  for (int last = 1;; last++) {
+    INFO("operation " << last << ", power cut " << power_cut);
+    LedgerFixture f;
+    const auto before = make_memory_kv(f.clock);
+    for (int i = 0; i < kRows; i++) {
+      put(*before, "r" + std::to_string(i), kNoon + i, usage("r" + std::to_string(i)));
+    }
+    const auto left = move_until(f, *before, last, power_cut);
+    if (!left) break;
+    cuts++;
+    const auto after = make_memory_kv(f.clock);
+    for (const KvItem& item : *left) {
+      KvBatch batch;
+      batch.put(KvFamily::kOutbox, item.key, item.entry);
+      REQUIRE(after->write(batch, KvDurability::kSynced).ok());
+    }
+    // Another comes first, so that the batches are cut elsewhere.
+    put(*after, "older", 1, usage("older"));
+    OutboxMover mover(*after, *f.writer);
+    mover.add_group_sink("usage", usage_sink);
+    REQUIRE(mover.move(OutboxMover::From::kStart, 100).ok());
+    check_sums(f, kRows + 1);
+    CHECK(outbox(*after).empty());
+    CHECK(f.number("SELECT count(*) FROM outbox_dead") == 0);
+  }
+  CHECK(cuts >= 6);  // A sync and a removal for each batch.
+}
+
+TEST_CASE("usage: a disk that fails inside a group's transaction loses and doubles nothing",
+          "[fault][ledger]") {
+  test::FaultVfs vfs;
+  LedgerFixture f(100, vfs.name());
+  const auto kv = make_memory_kv(f.clock);
+  for (int i = 0; i < 600; i++) {
+    put(*kv, "r" + std::to_string(i), kNoon + i, usage("r" + std::to_string(i)));
+  }
+  OutboxMover mover(*kv, *f.writer);
+  mover.add_group_sink("usage", usage_sink);
+  int failures = 0;
+  for (int write = 1;; write++) {
+    vfs.fail_from(test::FaultVfs::Op::kWrite, write, test::FaultVfs::Fault::kDiskFull);
+    const Status moved = mover.move(OutboxMover::From::kStart, 100);
+    vfs.heal();
+    if (moved.ok()) break;
+    CHECK(moved.code() == Code::kUnavailable);
+    failures++;
+  }
+  CHECK(failures > 0);
+  check_sums(f, 600);
+  CHECK(outbox(*kv).empty());
+  CHECK(f.number("SELECT count(*) FROM outbox_dead") == 0);
+}
