@@ -28,8 +28,8 @@ Status copy_values(const CacheSource& source, KvWriter& writer, EncodeCounts& co
         const uint64_t rows = std::min(kTileTokens, geometry.tokens - first);
         KVCS_TRY(source.read(part, layer, first, rows, values.data()));
         for (uint64_t head = 0; head < geometry.kv_heads; head++) {
-          float* const x = values.data() + head * rows * geometry.head_dim;
-          KVCS_TRY(tiles.write({part, layer, head, first, rows}, x, counts));
+          const float* const x = values.data() + head * rows * geometry.head_dim;
+          KVCS_TRY(tiles.write({part, layer, head, first, rows}, Dtype::kF32, x, counts));
         }
       }
     }

@@ -24,26 +24,27 @@ struct Kernels {
   void (*decode)(Dtype dtype, const void* from, float* to, size_t n);
   void (*encode)(Dtype dtype, const float* from, void* to, size_t n);
 
-  float (*absolute_max)(const float* x, size_t n);
+  // Values of any of these types; what they become in between stays in the cache.
+  float (*absolute_max)(Dtype dtype, const void* x, size_t n);
   // max[c] = max(max[c], |x[r][c]|); the caller sets the start.
-  void (*column_absolute_max)(const float* x, size_t rows, size_t columns, float* max);
-  void (*row_absolute_max)(const float* x, size_t rows, size_t columns, float* max);
+  void (*column_absolute_max)(Dtype dtype, const void* x, size_t rows, size_t columns, float* max);
+  void (*row_absolute_max)(Dtype dtype, const void* x, size_t rows, size_t columns, float* max);
   void (*column_range)(const float* x, size_t rows, size_t columns, float* min, float* max);
   void (*row_range)(const float* x, size_t rows, size_t columns, float* min, float* max);
 
   // round_to_even(x · inverse), within ±127; the factor belongs to the column or to the row.
-  void (*quantize_columns)(const float* x, size_t rows, size_t columns, const float* inverse,
-                           int8_t* codes);
-  void (*quantize_rows)(const float* x, size_t rows, size_t columns, const float* inverse,
-                        int8_t* codes);
+  void (*quantize_columns)(Dtype dtype, const void* x, size_t rows, size_t columns,
+                           const float* inverse, int8_t* codes);
+  void (*quantize_rows)(Dtype dtype, const void* x, size_t rows, size_t columns,
+                        const float* inverse, int8_t* codes);
   void (*dequantize_columns)(const int8_t* codes, size_t rows, size_t columns, const float* scale,
-                             float* y);
+                             Dtype dtype, void* y);
   void (*dequantize_rows)(const int8_t* codes, size_t rows, size_t columns, const float* scale,
-                          float* y);
+                          Dtype dtype, void* y);
 
   // kvcdn's recipe: x / scale · 127, rounded half away from zero, +128.
-  void (*quantize_kvcdn)(const float* x, size_t n, float scale, uint8_t* codes);
-  void (*dequantize_kvcdn)(const uint8_t* codes, size_t n, float scale, float* y);
+  void (*quantize_kvcdn)(Dtype dtype, const void* x, size_t n, float scale, uint8_t* codes);
+  void (*dequantize_kvcdn)(const uint8_t* codes, size_t n, float scale, Dtype dtype, void* y);
 
   // round_to_even((x - min) · inverse), within 0…15, one code per byte.
   void (*quantize4_columns)(const float* x, size_t rows, size_t columns, const float* min,
@@ -67,6 +68,10 @@ struct Kernels {
   void (*add_scaled)(float* y, float factor, const float* x, size_t n);  // y += factor · x
   void (*scale)(float* y, float factor, size_t n);
 };
+
+// So far ahead of their work kernels ask for memory: a single stream of reads or of writes is else
+// fetched at two thirds or half of what the memory gives. A prefetch may point anywhere.
+inline constexpr size_t kReadAheadBytes = 8192, kWriteAheadBytes = 4096;
 
 const Kernels& scalar_kernels();
 const Kernels& avx2_kernels();    // Precondition: the processor has AVX2 and F16C.

@@ -3,7 +3,7 @@
 // nothing of the standard library is instantiated here, so no wide instruction can leak into code
 // that other processors run.
 #pragma once
-#include "kvfile/kernels.h"
+#include "kvfile/kernels_convert.h"
 
 // Lanes are passed between inlined functions only, so no calling convention is at stake.
 #pragma GCC diagnostic ignored "-Wpsabi"
@@ -16,15 +16,6 @@ constexpr size_t kLanes = 8;
 constexpr float kRoundMagic = 12582912.0F;  // 1.5 · 2^23
 constexpr int32_t kRoundBits = 0x4b400000;
 
-[[gnu::always_inline]] inline uint32_t bits_of(float x) {
-  return __builtin_bit_cast(uint32_t, x);
-}
-[[gnu::always_inline]] inline float float_of(uint32_t bits) {
-  return __builtin_bit_cast(float, bits);
-}
-[[gnu::always_inline]] inline float absolute(float x) {
-  return float_of(bits_of(x) & 0x7fffffffU);
-}
 [[gnu::always_inline]] inline int32_t round_to_int(float x) {
   return static_cast<int32_t>(bits_of(x + kRoundMagic)) - kRoundBits;
 }
@@ -44,135 +35,62 @@ using LaneBits = uint32_t __attribute__((vector_size(32)));
   return reinterpret_cast<Lanes>(reinterpret_cast<LaneBits>(x) & 0x7fffffffU);
 }
 
-[[gnu::always_inline]] inline float half_to_float(uint16_t half) {
-  const uint32_t magnitude = half & 0x7fffU;
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000U) << 16;
-  const uint32_t normal = (magnitude << 13) + 0x38000000U;
-  const uint32_t special = (magnitude << 13) + 0x70000000U;
-  const float small = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24F;
-  uint32_t bits = magnitude < 0x400U ? bits_of(small) : normal;
-  bits = magnitude >= 0x7c00U ? special : bits;
-  bits = magnitude > 0x7c00U ? bits | 0x400000U : bits;  // A NaN becomes quiet, as F16C has it.
-  return float_of(bits | sign);
+[[gnu::always_inline]] inline void prefetch_write(const void* at, size_t size_bytes) {
+  const char* const ahead = static_cast<const char*>(at) + kWriteAheadBytes;
+  for (size_t line = 0; line < size_bytes; line += 64) __builtin_prefetch(ahead + line);
 }
 
-[[gnu::always_inline]] inline uint16_t float_to_half(float x) {
-  const uint32_t bits = bits_of(x);
-  const uint32_t sign = (bits >> 16) & 0x8000U;
-  const uint32_t magnitude = bits & 0x7fffffffU;
-  const uint32_t normal = (magnitude - 0x38000000U + 0xfffU + ((magnitude >> 13) & 1U)) >> 13;
-  // 0.5 has the step 2^-24 of the subnormal halves: the sum rounds to even there.
-  const uint32_t small = bits_of(float_of(magnitude) + 0.5F) - 0x3f000000U;
-  uint32_t half = magnitude < 0x38800000U ? small : normal;
-  half = magnitude >= 0x477ff000U ? 0x7c00U : half;
-  half = magnitude > 0x7f800000U ? 0x7e00U | ((magnitude >> 13) & 0x3ffU) : half;
-  return static_cast<uint16_t>(half | sign);
-}
-
-[[gnu::always_inline]] inline uint16_t float_to_bfloat(float x) {
-  const uint32_t bits = bits_of(x);
-  const uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
-  const bool nan = (bits & 0x7fffffffU) > 0x7f800000U;
-  return static_cast<uint16_t>(nan ? (bits >> 16) | 0x40U : rounded);
-}
-
-[[gnu::always_inline]] inline float e4m3_to_float(uint8_t code) {
-  const uint32_t magnitude = code & 0x7fU;
-  const uint32_t sign = static_cast<uint32_t>(code & 0x80U) << 24;
-  const float small = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-9F;
-  uint32_t bits = magnitude < 8U ? bits_of(small) : (magnitude << 20) + 0x3c000000U;
-  bits = magnitude == 0x7fU ? 0x7fc00000U : bits;
-  return float_of(bits | sign);
-}
-
-[[gnu::always_inline]] inline uint8_t float_to_e4m3(float x) {
-  const uint32_t bits = bits_of(x);
-  const uint32_t sign = (bits >> 24) & 0x80U;
-  const uint32_t magnitude = bits & 0x7fffffffU;
-  const uint32_t normal = (magnitude - 0x3c000000U + 0x7ffffU + ((magnitude >> 20) & 1U)) >> 20;
-  const uint32_t small = bits_of(float_of(magnitude) + 0x1p14F) - 0x46800000U;
-  uint32_t code = magnitude < 0x3c800000U ? small : normal;
-  code = magnitude >= 0x43e00000U ? 0x7eU : code;  // 448, the largest
-  code = magnitude > 0x7f800000U ? 0x7fU : code;
-  return static_cast<uint8_t>(code | sign);
-}
-
-[[gnu::always_inline]] inline uint8_t float_to_e5m2(float x) {
-  const uint32_t bits = bits_of(x);
-  const uint32_t sign = (bits >> 24) & 0x80U;
-  const uint32_t magnitude = bits & 0x7fffffffU;
-  const uint32_t normal = (magnitude - 0x38000000U + 0xfffffU + ((magnitude >> 21) & 1U)) >> 21;
-  const uint32_t small = bits_of(float_of(magnitude) + 0x1p7F) - 0x43000000U;
-  uint32_t code = magnitude < 0x38800000U ? small : normal;
-  code = magnitude >= 0x47600000U ? 0x7bU : code;  // 57344, the largest
-  code = magnitude > 0x7f800000U ? 0x7fU : code;
-  return static_cast<uint8_t>(code | sign);
-}
-
-void decode_values(Dtype dtype, const void* from, float* to, size_t n) {
-  switch (dtype) {
-    case Dtype::kF32:
-      __builtin_memcpy(to, from, n * 4);
-      return;
-    case Dtype::kF16: {
-      const auto* half = static_cast<const uint16_t*>(from);
-      for (size_t i = decode_halves(half, to, n); i < n; i++) to[i] = half_to_float(half[i]);
-      return;
-    }
-    case Dtype::kBf16: {
-      const auto* top = static_cast<const uint16_t*>(from);
-      for (size_t i = 0; i < n; i++) to[i] = float_of(static_cast<uint32_t>(top[i]) << 16);
-      return;
-    }
-    case Dtype::kF8E4m3: {
-      const auto* code = static_cast<const uint8_t*>(from);
-      for (size_t i = 0; i < n; i++) to[i] = e4m3_to_float(code[i]);
-      return;
-    }
-    case Dtype::kF8E5m2: {
-      const auto* code = static_cast<const uint8_t*>(from);
-      for (size_t i = 0; i < n; i++) {
-        to[i] = half_to_float(static_cast<uint16_t>(static_cast<uint16_t>(code[i]) << 8));
-      }
-      return;
-    }
-    default:
-      __builtin_trap();
+// A matrix of any dtype as floats, a few rows at a time or, of long rows, a piece: what is done
+// with them finds them in the first cache, and a tile is never written out as floats.
+constexpr size_t kStripValues = 512;
+struct Strips {
+  Strips(Dtype of, const void* x, size_t in_rows, size_t in_columns)
+      : dtype(of), from(static_cast<const char*>(x)), rows(in_rows), columns(in_columns) {
+    width_bytes = dtype == Dtype::kF32 ? 4 : dtype == Dtype::kF16 || dtype == Dtype::kBf16 ? 2 : 1;
   }
-}
 
-void encode_values(Dtype dtype, const float* from, void* to, size_t n) {
-  switch (dtype) {
-    case Dtype::kF32:
-      __builtin_memcpy(to, from, n * 4);
-      return;
-    case Dtype::kF16: {
-      auto* half = static_cast<uint16_t*>(to);
-      for (size_t i = encode_halves(from, half, n); i < n; i++) half[i] = float_to_half(from[i]);
-      return;
+  // Moves to the next strip: `height` rows from `row`, `breadth` columns from `column`, one row of
+  // it after the other at `values`.
+  bool next() {
+    column += breadth;
+    if (column >= columns) {
+      column = 0;
+      row += height;
     }
-    case Dtype::kBf16: {
-      auto* top = static_cast<uint16_t*>(to);
-      for (size_t i = 0; i < n; i++) top[i] = float_to_bfloat(from[i]);
-      return;
+    if (row >= rows) return false;
+    breadth = columns;
+    height = rows - row;
+    if (dtype == Dtype::kF32) {
+      values = reinterpret_cast<const float*>(from);
+      return true;
     }
-    case Dtype::kF8E4m3: {
-      auto* code = static_cast<uint8_t*>(to);
-      for (size_t i = 0; i < n; i++) code[i] = float_to_e4m3(from[i]);
-      return;
+    const size_t whole_rows = kStripValues / columns;
+    if (whole_rows == 0) {
+      height = 1;
+      breadth = columns - column < kStripValues ? columns - column : kStripValues;
+    } else if (height > whole_rows) {
+      height = whole_rows;
     }
-    case Dtype::kF8E5m2: {
-      auto* code = static_cast<uint8_t*>(to);
-      for (size_t i = 0; i < n; i++) code[i] = float_to_e5m2(from[i]);
-      return;
+    const size_t at = (row * columns + column) * width_bytes, size = height * breadth * width_bytes;
+    // Halves are fetched by their conversion.
+    for (size_t line = 0; dtype != Dtype::kF16 && line < size; line += 64) {
+      __builtin_prefetch(from + at + kReadAheadBytes + line, 0, 2);
     }
-    default:
-      __builtin_trap();
+    decode_values(dtype, from + at, buffer, height * breadth);
+    values = buffer;
+    return true;
   }
-}
+
+  const Dtype dtype;
+  const char* const from;
+  const size_t rows, columns;
+  size_t width_bytes = 0, row = 0, column = 0, height = 0, breadth = 0;
+  const float* values = nullptr;
+  float buffer[kStripValues];
+};
 
 // Integers order magnitudes as floats do, and their maximum vectorises without care for NaN.
-float absolute_max_of(const float* x, size_t n) {
+float magnitude_max(const float* x, size_t n) {
   uint32_t max = 0;
   for (size_t i = 0; i < n; i++) {
     const uint32_t magnitude = bits_of(x[i]) & 0x7fffffffU;
@@ -181,7 +99,16 @@ float absolute_max_of(const float* x, size_t n) {
   return float_of(max);
 }
 
-void column_absolute_max(const float* x, size_t rows, size_t columns, float* max) {
+float absolute_max_of(Dtype dtype, const void* x, size_t n) {
+  float max = 0;
+  for (Strips strip(dtype, x, 1, n); strip.next();) {
+    const float here = magnitude_max(strip.values, strip.breadth);
+    max = bits_of(here) > bits_of(max) ? here : max;
+  }
+  return max;
+}
+
+void strip_column_max(const float* x, size_t rows, size_t columns, float* max) {
   constexpr size_t kStrip = 64;  // Few enough columns for their maxima to stay in registers.
   size_t start = 0;
   for (; start + kStrip <= columns; start += kStrip) {
@@ -203,8 +130,20 @@ void column_absolute_max(const float* x, size_t rows, size_t columns, float* max
   }
 }
 
-void row_absolute_max(const float* x, size_t rows, size_t columns, float* max) {
-  for (size_t r = 0; r < rows; r++) max[r] = absolute_max_of(x + r * columns, columns);
+void column_absolute_max(Dtype dtype, const void* x, size_t rows, size_t columns, float* max) {
+  for (Strips strip(dtype, x, rows, columns); strip.next();) {
+    strip_column_max(strip.values, strip.height, strip.breadth, max + strip.column);
+  }
+}
+
+void row_absolute_max(Dtype dtype, const void* x, size_t rows, size_t columns, float* max) {
+  for (Strips strip(dtype, x, rows, columns); strip.next();) {
+    for (size_t r = 0; r < strip.height; r++) {
+      const float here = magnitude_max(strip.values + r * strip.breadth, strip.breadth);
+      float& row = max[strip.row + r];
+      row = strip.column == 0 || bits_of(here) > bits_of(row) ? here : row;
+    }
+  }
 }
 
 void column_range(const float* x, size_t rows, size_t columns, float* min, float* max) {
@@ -236,60 +175,124 @@ void row_range(const float* x, size_t rows, size_t columns, float* min, float* m
   return static_cast<int8_t>(round_to_int(scaled));
 }
 
-void quantize_columns(const float* x, size_t rows, size_t columns, const float* inverse,
+void quantize_columns(Dtype dtype, const void* x, size_t rows, size_t columns, const float* inverse,
                       int8_t* codes) {
-  for (size_t r = 0; r < rows; r++) {
-    const float* const row = x + r * columns;
-    int8_t* const __restrict__ out = codes + r * columns;
-    for (size_t c = 0; c < columns; c++) out[c] = to_code(row[c] * inverse[c]);
+  for (Strips strip(dtype, x, rows, columns); strip.next();) {
+    const float* const factors = inverse + strip.column;
+    prefetch_write(codes + strip.row * columns + strip.column, strip.height * strip.breadth);
+    for (size_t r = 0; r < strip.height; r++) {
+      const float* const row = strip.values + r * strip.breadth;
+      int8_t* const __restrict__ out = codes + (strip.row + r) * columns + strip.column;
+      for (size_t c = quantize_run(row, factors, strip.breadth, out); c < strip.breadth; c++) {
+        out[c] = to_code(row[c] * factors[c]);
+      }
+    }
   }
 }
 
-void quantize_rows(const float* x, size_t rows, size_t columns, const float* inverse,
+void quantize_rows(Dtype dtype, const void* x, size_t rows, size_t columns, const float* inverse,
                    int8_t* codes) {
-  for (size_t r = 0; r < rows; r++) {
-    const float* const row = x + r * columns;
-    int8_t* const __restrict__ out = codes + r * columns;
-    const float factor = inverse[r];
-    for (size_t c = 0; c < columns; c++) out[c] = to_code(row[c] * factor);
+  for (Strips strip(dtype, x, rows, columns); strip.next();) {
+    prefetch_write(codes + strip.row * columns + strip.column, strip.height * strip.breadth);
+    for (size_t r = 0; r < strip.height; r++) {
+      const float* const row = strip.values + r * strip.breadth;
+      int8_t* const __restrict__ out = codes + (strip.row + r) * columns + strip.column;
+      const float factor = inverse[strip.row + r];
+      for (size_t c = quantize_run(row, factor, strip.breadth, out); c < strip.breadth; c++) {
+        out[c] = to_code(row[c] * factor);
+      }
+    }
   }
 }
+
+// Floats that are made run by run, and leave as values of any dtype a strip at a time; F32
+// directly.
+struct OutStrip {
+  OutStrip(Dtype to, void* y) : dtype(to), at(static_cast<char*>(y)) {
+    width_bytes = dtype == Dtype::kF32 ? 4 : dtype == Dtype::kF16 || dtype == Dtype::kBf16 ? 2 : 1;
+  }
+  // Room for the next n <= kStripValues floats.
+  float* next(size_t n) {
+    if (dtype == Dtype::kF32) {
+      float* const direct = reinterpret_cast<float*>(at);
+      at += n * 4;
+      return direct;
+    }
+    if (filled + n > kStripValues) flush();
+    filled += n;
+    return buffer + (filled - n);
+  }
+  void flush() {
+    if (filled == 0) return;
+    prefetch_write(at, filled * width_bytes);
+    encode_values(dtype, buffer, at, filled);
+    at += filled * width_bytes;
+    filled = 0;
+  }
+
+  const Dtype dtype;
+  char* at;
+  size_t width_bytes = 0, filled = 0;
+  float buffer[kStripValues];
+};
 
 void dequantize_columns(const int8_t* codes, size_t rows, size_t columns, const float* scale,
-                        float* y) {
+                        Dtype dtype, void* y) {
+  OutStrip strip(dtype, y);
   for (size_t r = 0; r < rows; r++) {
-    const int8_t* const row = codes + r * columns;
-    float* const __restrict__ out = y + r * columns;
-    for (size_t c = 0; c < columns; c++) out[c] = static_cast<float>(row[c]) * scale[c];
+    for (size_t start = 0; start < columns; start += kStripValues) {
+      const size_t n = columns - start < kStripValues ? columns - start : kStripValues;
+      const int8_t* const row = codes + r * columns + start;
+      float* const __restrict__ out = strip.next(n);
+      for (size_t c = 0; c < n; c++) out[c] = static_cast<float>(row[c]) * scale[start + c];
+    }
   }
+  strip.flush();
 }
 
 void dequantize_rows(const int8_t* codes, size_t rows, size_t columns, const float* scale,
-                     float* y) {
+                     Dtype dtype, void* y) {
+  OutStrip strip(dtype, y);
   for (size_t r = 0; r < rows; r++) {
-    const int8_t* const row = codes + r * columns;
-    float* const __restrict__ out = y + r * columns;
     const float factor = scale[r];
-    for (size_t c = 0; c < columns; c++) out[c] = static_cast<float>(row[c]) * factor;
+    for (size_t start = 0; start < columns; start += kStripValues) {
+      const size_t n = columns - start < kStripValues ? columns - start : kStripValues;
+      const int8_t* const row = codes + r * columns + start;
+      float* const __restrict__ out = strip.next(n);
+      for (size_t c = 0; c < n; c++) out[c] = static_cast<float>(row[c]) * factor;
+    }
+  }
+  strip.flush();
+}
+
+[[gnu::always_inline]] inline uint8_t to_code_kvcdn(float x, float scale) {
+  const float scaled = x / scale * 127.0F;
+  const float magnitude = absolute(scaled);
+  int32_t whole = static_cast<int32_t>(magnitude > 127.0F ? 127.0F : magnitude);
+  whole += magnitude - static_cast<float>(whole) >= 0.5F ? 1 : 0;
+  whole = whole > 127 ? 127 : whole;
+  return static_cast<uint8_t>(128 + (scaled < 0.0F ? -whole : whole));
+}
+
+void quantize_kvcdn(Dtype dtype, const void* x, size_t n, float scale, uint8_t* codes) {
+  for (Strips strip(dtype, x, 1, n); strip.next();) {
+    uint8_t* const __restrict__ out = codes + strip.column;
+    for (size_t i = 0; i < strip.breadth; i++) out[i] = to_code_kvcdn(strip.values[i], scale);
   }
 }
 
-void quantize_kvcdn(const float* x, size_t n, float scale, uint8_t* __restrict__ codes) {
-  for (size_t i = 0; i < n; i++) {
-    const float scaled = x[i] / scale * 127.0F;
-    const float magnitude = absolute(scaled);
-    int32_t whole = static_cast<int32_t>(magnitude > 127.0F ? 127.0F : magnitude);
-    whole += magnitude - static_cast<float>(whole) >= 0.5F ? 1 : 0;
-    whole = whole > 127 ? 127 : whole;
-    codes[i] = static_cast<uint8_t>(128 + (scaled < 0.0F ? -whole : whole));
-  }
-}
-
-void dequantize_kvcdn(const uint8_t* codes, size_t n, float scale, float* y) {
+void dequantize_kvcdn(const uint8_t* codes, size_t n, float scale, Dtype dtype, void* y) {
   const float reciprocal = float_of(0x3c010204U);  // 1/127 as kvcdn rounds it
-  for (size_t i = 0; i < n; i++) {
-    y[i] = static_cast<float>(static_cast<int32_t>(codes[i]) - 128) * scale * reciprocal + 0.0F;
+  OutStrip strip(dtype, y);
+  for (size_t start = 0; start < n; start += kStripValues) {
+    const size_t here = n - start < kStripValues ? n - start : kStripValues;
+    float* const __restrict__ out = strip.next(here);
+    for (size_t i = 0; i < here; i++) {
+      const int32_t code = static_cast<int32_t>(codes[start + i]) - 128;
+      out[i] = static_cast<float>(code) * scale * reciprocal + 0.0F;
+    }
   }
+  strip.flush();
 }
 
 [[gnu::always_inline]] inline uint8_t to_code4(float scaled) {

@@ -12,6 +12,13 @@ size_t encode_halves(const float*, uint16_t*, size_t) {
   return 0;
 }
 
+size_t quantize_run(const float*, const float*, size_t, int8_t*) {
+  return 0;
+}
+size_t quantize_run(const float*, float, size_t, int8_t*) {
+  return 0;
+}
+
 }  // namespace
 }  // namespace kvcs::kvfile
 

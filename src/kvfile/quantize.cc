@@ -32,13 +32,13 @@ Status nonfinite_fault(const Tile& tile, uint64_t count) {
 
 // The largest magnitude of one tensor, for schemes with one scale per tensor.
 Status find_tensor_scale(TileReader& reader, const std::vector<Tile>& tiles, uint64_t dim,
-                         Dtype dtype, std::vector<float>& x, float& scale) {
+                         Dtype dtype, std::vector<char>& x, float& scale) {
   float max = 0;
   for (const Tile& tile : tiles) {
     uint64_t bad = 0;
-    KVCS_TRY(reader.read(tile, x.data(), &bad));
-    if (bad > 0) saturate_nonfinite(x.data(), tile.rows * dim, dtype);
-    max = std::max(max, kernels().absolute_max(x.data(), tile.rows * dim));
+    KVCS_TRY(reader.read_as(tile, dtype, x.data(), &bad));
+    if (bad > 0) saturate_values(dtype, x.data(), tile.rows * dim);
+    max = std::max(max, kernels().absolute_max(dtype, x.data(), tile.rows * dim));
   }
   scale = kvcdn_scale(max);
   return ok();
@@ -52,32 +52,45 @@ struct Conversion {
   Counts& counts;
 };
 
+// Values travel as the plain side of a conversion has them; floats exist within the kernels.
+Dtype travelling_dtype(const KvHeader& from, const KvHeader& to) {
+  return from.quantized() ? to.storage_dtype : from.storage_dtype;
+}
+
+Status out_of_range(const Conversion& c, const Tile& tile, uint64_t count) {
+  const KvHeader& to = c.output.header();
+  const bool plain = to.scheme == Scheme::kPlain;
+  return invalid("tensor \"" + tensor_name(tile.part, tile.layer) + "\": " + std::to_string(count) +
+                 " values are out of the range of " +
+                 std::string(plain ? dtype_name(to.storage_dtype) : scheme_name(to.scheme)) +
+                 "; --nonfinite saturate cuts them, " + (plain ? "--dtype F32" : "int8c") +
+                 " holds them");
+}
+
 // One layer's keys or values.
 Status convert_part(const Conversion& c, TileReader& reader, TileWriter& writer, Part part,
-                    uint64_t layer, std::vector<float>& x) {
+                    uint64_t layer, std::vector<char>& x) {
   const KvHeader& header = c.input.header();
+  const Dtype dtype = travelling_dtype(header, c.output.header());
   const uint64_t dim = header.head_dim;
   const std::vector<Tile> tiles = tiles_of(geometry_of(header), part, layer);
   if (c.output.header().scheme == Scheme::kInt8) {
     float scale = 0;
-    KVCS_TRY(find_tensor_scale(reader, tiles, dim, header.dtype, x, scale));
+    KVCS_TRY(find_tensor_scale(reader, tiles, dim, dtype, x, scale));
     writer.set_scale(scale);
   }
   EncodeCounts encoded;
   for (const Tile& tile : tiles) {
     uint64_t bad = 0;
-    KVCS_TRY(reader.read(tile, x.data(), &bad));
+    KVCS_TRY(reader.read_as(tile, dtype, x.data(), &bad));
     if (bad > 0) {
       if (!c.saturate_nonfinite) return nonfinite_fault(tile, bad);
-      saturate_nonfinite(x.data(), tile.rows * dim, header.dtype);
+      saturate_values(dtype, x.data(), tile.rows * dim);
       c.counts.nonfinite += bad;
     }
-    KVCS_TRY(writer.write(tile, x.data(), encoded));
+    KVCS_TRY(writer.write(tile, dtype, x.data(), encoded));
     if (encoded.saturated > 0 && !c.saturate_nonfinite) {
-      return invalid(
-          "tensor \"" + tensor_name(part, layer) + "\": " + std::to_string(encoded.saturated) +
-          " values are out of the range of " + std::string(scheme_name(c.output.header().scheme)) +
-          "; --nonfinite saturate cuts them, int8c holds them");
+      return out_of_range(c, tile, encoded.saturated);
     }
   }
   c.counts.saturated += encoded.saturated;
@@ -94,7 +107,8 @@ Status convert_all(const Conversion& c) {
   Status ran = run_parallel(header.layers * 2, [&](const TakeJob& take) -> Status {
     TileReader reader = KVCS_TRY(TileReader::create(c.input));
     TileWriter writer(c.output, c.rotation);
-    std::vector<float> x(std::min(kTileTokens, header.tokens) * header.head_dim);
+    const size_t width = dtype_bytes(travelling_dtype(header, c.output.header()));
+    std::vector<char> x(std::min(kTileTokens, header.tokens) * header.head_dim * width);
     for (size_t job = 0; take(job);) {
       const Part part = job % 2 == 0 ? Part::kKeys : Part::kValues;
       KVCS_TRY(convert_part(c, reader, writer, part, job / 2, x));
@@ -257,8 +271,9 @@ Status judge_output(const QuantizeOptions& options, const KvFile& input, const s
   if (options.report || gated || options.scheme == Scheme::kInt8) {
     const auto output = KVCS_TRY(KvFile::open(path));
     CompareOptions compared;
-    compared.attention_layers =
-        options.max_attention_error ? input.header().layers : options.attention_layers;
+    compared.attention_layers = options.max_attention_error ? input.header().layers
+                                : options.report            ? options.attention_layers
+                                                            : 0;
     compared.round_to_dtype = options.scheme == Scheme::kInt8;
     report.errors = KVCS_TRY(compare(input, *output, compared));
     KVCS_TRY(check_gates(options, *report.errors));

@@ -58,40 +58,66 @@ Result<TileReader> TileReader::create(const KvFile& file) {
 }
 
 Status TileReader::read(const Tile& tile, float* out, uint64_t* nonfinite) {
+  return read_as(tile, Dtype::kF32, out, nonfinite);
+}
+
+Status TileReader::read_as(const Tile& tile, Dtype dtype, void* out, uint64_t* nonfinite) {
   switch (file_->header().scheme) {
     case Scheme::kPlain:
     case Scheme::kFp8E4m3:
     case Scheme::kFp8E5m2:
-      return read_plain(tile, out, nonfinite);
+      return read_plain(tile, dtype, out, nonfinite);
     case Scheme::kInt8:
-      return read_int8(tile, out);
+      return read_int8(tile, dtype, out);
     case Scheme::kInt8c:
     case Scheme::kQ8:
-      KVCS_TRY(read_scaled(tile, out));
+      if (rotation_.block == 0) return read_scaled(tile, dtype, out);
       break;
     case Scheme::kInt4c:
-      KVCS_TRY(read_int4(tile, out));
       break;
   }
+  // What is rotated or packed needs all its floats.
+  const uint64_t dim = file_->header().head_dim, count = tile.rows * dim;
+  float* x = static_cast<float*>(out);
+  if (dtype != Dtype::kF32) {
+    floats_.resize(count);
+    x = floats_.data();
+  }
+  if (file_->header().scheme == Scheme::kInt4c) {
+    KVCS_TRY(read_int4(tile, x));
+  } else {
+    KVCS_TRY(read_scaled(tile, Dtype::kF32, x));
+  }
   if (rotation_.block > 0) {
-    const uint64_t dim = file_->header().head_dim;
     const Span span = quantized_span(file_->header(), tile);
-    kernels().hadamard(out + (span.from - tile.first) * dim,
+    kernels().hadamard(x + (span.from - tile.first) * dim,
                        (span.to - span.from) * dim / rotation_.block, rotation_.block);
   }
+  if (dtype != Dtype::kF32) kernels().encode(dtype, x, out, count);
   return ok();
 }
 
-Status TileReader::read_plain(const Tile& tile, float* out, uint64_t* nonfinite) {
+Status TileReader::read_plain(const Tile& tile, Dtype dtype, void* out, uint64_t* nonfinite) {
   const KvHeader& header = file_->header();
   const Tensor& tensor = header.get(tile.part, tile.layer);
   const size_t width = dtype_bytes(tensor.dtype);
   const uint64_t count = tile.rows * header.head_dim;
-  raw_.resize(count * width);
   const uint64_t start = (tile.head * header.tokens + tile.first) * header.head_dim * width;
-  KVCS_TRY(file_->read(tensor, start, raw_.data(), raw_.size()));
-  if (nonfinite != nullptr) *nonfinite += count_nonfinite(tensor.dtype, raw_.data(), raw_.size());
-  kernels().decode(tensor.dtype, raw_.data(), out, count);
+  void* raw = out;
+  if (tensor.dtype != dtype) {
+    raw_.resize(count * width);
+    raw = raw_.data();
+  }
+  KVCS_TRY(file_->read(tensor, start, raw, count * width));
+  if (nonfinite != nullptr) *nonfinite += count_nonfinite(tensor.dtype, raw, count * width);
+  if (tensor.dtype == dtype) return ok();
+  if (dtype == Dtype::kF32) {
+    kernels().decode(tensor.dtype, raw, static_cast<float*>(out), count);
+    return ok();
+  }
+  floats_.resize(count);
+  kernels().decode(tensor.dtype, raw, floats_.data(), count);
+  kernels().encode(dtype, floats_.data(), out, count);
   return ok();
 }
 
@@ -114,17 +140,17 @@ Result<const float*> TileReader::read_factors(const Tensor& tensor, uint64_t off
   return static_cast<const float*>(to.data());
 }
 
-Status TileReader::read_int8(const Tile& tile, float* out) {
+Status TileReader::read_int8(const Tile& tile, Dtype dtype, void* out) {
   const KvHeader& header = file_->header();
   const float* const scale =
       KVCS_TRY(read_factors(header.get(tile.part, tile.layer, "_s"), 0, 1, scales_));
   KVCS_TRY(read_codes(tile, tile.first, tile.rows, header.head_dim));
   kernels().dequantize_kvcdn(reinterpret_cast<const uint8_t*>(raw_.data()), raw_.size(), *scale,
-                             out);
+                             dtype, out);
   return ok();
 }
 
-Status TileReader::read_scaled(const Tile& tile, float* out) {
+Status TileReader::read_scaled(const Tile& tile, Dtype dtype, void* out) {
   const KvHeader& header = file_->header();
   const uint64_t dim = header.head_dim;
   const Tensor& tensor = header.get(tile.part, tile.layer, "_s");
@@ -134,7 +160,7 @@ Status TileReader::read_scaled(const Tile& tile, float* out) {
     const uint64_t tiles = tensor.shape[2];
     const float* const scales = KVCS_TRY(
         read_factors(tensor, (tile.head * tiles + tile.first / kTileTokens) * dim, dim, scales_));
-    kernels().dequantize_columns(codes, tile.rows, dim, scales, out);
+    kernels().dequantize_columns(codes, tile.rows, dim, scales, dtype, out);
     return ok();
   }
   // One scale per token, or per block of a token: rows of another width.
@@ -142,7 +168,7 @@ Status TileReader::read_scaled(const Tile& tile, float* out) {
   const uint64_t per_row = dim / width;
   const float* const scales = KVCS_TRY(read_factors(
       tensor, (tile.head * header.tokens + tile.first) * per_row, tile.rows * per_row, scales_));
-  kernels().dequantize_rows(codes, tile.rows * per_row, width, scales, out);
+  kernels().dequantize_rows(codes, tile.rows * per_row, width, scales, dtype, out);
   return ok();
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kvfile/finite.h"
 #include "kvfile/tiles.h"
 
 namespace kvcs::kvfile {
@@ -35,6 +36,8 @@ float largest_value(Dtype dtype) {
   switch (dtype) {
     case Dtype::kF16:
       return 65519.99F;  // What still rounds to 65504.
+    case Dtype::kBf16:
+      return 0x1.fefffep127F;  // Half a step above is infinity.
     case Dtype::kF8E4m3:
       return 464.0F;
     case Dtype::kF8E5m2:
@@ -54,6 +57,13 @@ void saturate_nonfinite(float* x, size_t n, Dtype dtype) {
   }
 }
 
+void saturate_values(Dtype dtype, void* x, size_t n) {
+  std::vector<float> floats(n);
+  kernels().decode(dtype, x, floats.data(), n);
+  saturate_nonfinite(floats.data(), n, dtype);
+  kernels().encode(dtype, floats.data(), x, n);
+}
+
 float kvcdn_scale(float max) {
   return std::max(max, 1e-12F);
 }
@@ -61,49 +71,66 @@ float kvcdn_scale(float max) {
 TileWriter::TileWriter(KvWriter& writer, Rotation rotation)
     : writer_(&writer), rotation_(rotation) {}
 
-Status TileWriter::write(const Tile& tile, float* x, EncodeCounts& counts) {
+Status TileWriter::write(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts) {
   const KvHeader& header = writer_->header();
-  const Scheme scheme = header.scheme;
+  const uint64_t dim = header.head_dim;
+  if (rotation_.block > 0 || header.scheme == Scheme::kInt4c) {
+    floats_.resize(tile.rows * dim);
+    kernels().decode(dtype, x, floats_.data(), floats_.size());
+    x = floats_.data();
+    dtype = Dtype::kF32;
+  }
   if (rotation_.block > 0) {
     const Span span = quantized_span(header, tile);
-    kernels().hadamard(x + (span.from - tile.first) * header.head_dim,
-                       (span.to - span.from) * header.head_dim / rotation_.block, rotation_.block);
+    kernels().hadamard(floats_.data() + (span.from - tile.first) * dim,
+                       (span.to - span.from) * dim / rotation_.block, rotation_.block);
   }
-  switch (scheme) {
+  switch (header.scheme) {
     case Scheme::kPlain:
     case Scheme::kFp8E4m3:
     case Scheme::kFp8E5m2:
-      return write_plain(tile, x, counts);
+      return write_plain(tile, dtype, x, counts);
     case Scheme::kInt8:
-      return write_int8(tile, x);
+      return write_int8(tile, dtype, x);
     case Scheme::kInt8c:
-      return write_int8c(tile, x);
+      return write_int8c(tile, dtype, x);
     case Scheme::kQ8:
-      return write_q8(tile, x, counts);
+      return write_q8(tile, dtype, x, counts);
     case Scheme::kInt4c:
       break;
   }
-  return write_int4(tile, x);
+  return write_int4(tile, floats_.data());
 }
 
-Status TileWriter::write_plain(const Tile& tile, const float* x, EncodeCounts& counts) {
+Status TileWriter::write_plain(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts) {
   const KvHeader& header = writer_->header();
   const Tensor& tensor = header.get(tile.part, tile.layer);
   const size_t width = dtype_bytes(tensor.dtype);
   const uint64_t count = tile.rows * header.head_dim;
-  const float limit = largest_value(tensor.dtype);
-  if (kernels().absolute_max(x, count) >= limit) counts.saturated += count_over(x, count, limit);
   raw_.resize(count * width);
-  kernels().encode(tensor.dtype, x, raw_.data(), count);
+  uint64_t cut = 0;
+  if (dtype == tensor.dtype) {
+    std::memcpy(raw_.data(), x, raw_.size());
+    cut = count_nonfinite(dtype, x, raw_.size());
+  } else {
+    floats_.resize(count);
+    kernels().decode(dtype, x, floats_.data(), count);
+    const float limit = largest_value(tensor.dtype);
+    const bool any = kernels().absolute_max(Dtype::kF32, floats_.data(), count) >= limit;
+    if (any) cut = count_over(floats_.data(), count, limit);
+    kernels().encode(tensor.dtype, floats_.data(), raw_.data(), count);
+  }
+  if (cut > 0) saturate_values(tensor.dtype, raw_.data(), count);
+  counts.saturated += cut;
   const uint64_t start = (tile.head * header.tokens + tile.first) * header.head_dim * width;
   return writer_->write(tensor, start, raw_.data(), raw_.size());
 }
 
-Status TileWriter::write_int8(const Tile& tile, const float* x) {
+Status TileWriter::write_int8(const Tile& tile, Dtype dtype, const void* x) {
   const KvHeader& header = writer_->header();
   const uint64_t count = tile.rows * header.head_dim;
   codes_.resize(count);
-  kernels().quantize_kvcdn(x, count, tensor_scale_, codes_.data());
+  kernels().quantize_kvcdn(dtype, x, count, tensor_scale_, codes_.data());
   if (tile.head == 0 && tile.first == 0) {
     const Tensor& scale = header.get(tile.part, tile.layer, "_s");
     KVCS_TRY(writer_->write(scale, 0, &tensor_scale_, sizeof tensor_scale_));
@@ -122,7 +149,7 @@ Status TileWriter::put_factors(const Tensor& tensor, uint64_t offset,
   return writer_->write(tensor, offset * width, raw_.data(), raw_.size());
 }
 
-Status TileWriter::write_int8c(const Tile& tile, const float* x) {
+Status TileWriter::write_int8c(const Tile& tile, Dtype dtype, const void* x) {
   const KvHeader& header = writer_->header();
   const uint64_t dim = header.head_dim;
   const bool keys = tile.part == Part::kKeys;
@@ -130,9 +157,9 @@ Status TileWriter::write_int8c(const Tile& tile, const float* x) {
   scales_.assign(factors, 0.0F);
   inverses_.resize(factors);
   if (keys) {
-    kernels().column_absolute_max(x, tile.rows, dim, scales_.data());
+    kernels().column_absolute_max(dtype, x, tile.rows, dim, scales_.data());
   } else {
-    kernels().row_absolute_max(x, tile.rows, dim, scales_.data());
+    kernels().row_absolute_max(dtype, x, tile.rows, dim, scales_.data());
   }
   for (size_t i = 0; i < factors; i++) {
     scales_[i] = bfloat_up(std::max(scales_[i] / 127.0F, kScaleMin));
@@ -143,34 +170,37 @@ Status TileWriter::write_int8c(const Tile& tile, const float* x) {
   const uint64_t row = tile.head * header.tokens + tile.first;
   uint64_t at = row;
   if (keys) {
-    kernels().quantize_columns(x, tile.rows, dim, inverses_.data(), codes);
+    kernels().quantize_columns(dtype, x, tile.rows, dim, inverses_.data(), codes);
     const uint64_t tiles = header.get(tile.part, tile.layer, "_s").shape[2];
     at = (tile.head * tiles + tile.first / kTileTokens) * dim;
   } else {
-    kernels().quantize_rows(x, tile.rows, dim, inverses_.data(), codes);
+    kernels().quantize_rows(dtype, x, tile.rows, dim, inverses_.data(), codes);
   }
   KVCS_TRY(put_factors(header.get(tile.part, tile.layer, "_s"), at, scales_));
   return writer_->write(header.get(tile.part, tile.layer, "_q"), row * dim, codes_.data(),
                         codes_.size());
 }
 
-Status TileWriter::write_q8(const Tile& tile, const float* x, EncodeCounts& counts) {
+Status TileWriter::write_q8(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts) {
   const KvHeader& header = writer_->header();
   const uint64_t dim = header.head_dim, blocks = tile.rows * dim / kQ8Block;
   scales_.resize(blocks);
   inverses_.resize(blocks);
-  kernels().row_absolute_max(x, blocks, kQ8Block, scales_.data());
+  kernels().row_absolute_max(dtype, x, blocks, kQ8Block, scales_.data());
   for (uint64_t i = 0; i < blocks; i++) {
     const float exact = scales_[i] / 127.0F;
     if (exact > kHalfMax) {
-      counts.saturated += count_over(x + i * kQ8Block, kQ8Block, kHalfMax * 127.0F);
+      float block[kQ8Block];
+      const char* const at = static_cast<const char*>(x) + i * kQ8Block * dtype_bytes(dtype);
+      kernels().decode(dtype, at, block, kQ8Block);
+      counts.saturated += count_over(block, kQ8Block, kHalfMax * 127.0F);
     }
     scales_[i] = std::clamp(exact, kHalfScaleMin, kHalfMax);
     // Codes by the exact scale, as ggml makes them; the stored one is rounded to a half.
     inverses_[i] = 1.0F / scales_[i];
   }
   codes_.resize(tile.rows * dim);
-  kernels().quantize_rows(x, blocks, kQ8Block, inverses_.data(),
+  kernels().quantize_rows(dtype, x, blocks, kQ8Block, inverses_.data(),
                           reinterpret_cast<int8_t*>(codes_.data()));
   const uint64_t row = tile.head * header.tokens + tile.first;
   KVCS_TRY(put_factors(header.get(tile.part, tile.layer, "_s"), row * dim / kQ8Block, scales_));

@@ -43,12 +43,14 @@ class TileReader final {
   static Result<TileReader> create(const KvFile& file);
   // rows × head_dim floats. `nonfinite` counts NaN and infinities of a plain file's tile.
   Status read(const Tile& tile, float* out, uint64_t* nonfinite = nullptr);
+  // The same as values of `dtype`: a plain file's own is read as it is.
+  Status read_as(const Tile& tile, Dtype dtype, void* out, uint64_t* nonfinite = nullptr);
 
  private:
   explicit TileReader(const KvFile& file) : file_(&file) {}
-  Status read_plain(const Tile& tile, float* out, uint64_t* nonfinite);
-  Status read_int8(const Tile& tile, float* out);
-  Status read_scaled(const Tile& tile, float* out);
+  Status read_plain(const Tile& tile, Dtype dtype, void* out, uint64_t* nonfinite);
+  Status read_int8(const Tile& tile, Dtype dtype, void* out);
+  Status read_scaled(const Tile& tile, Dtype dtype, void* out);
   Status read_int4(const Tile& tile, float* out);
   Status read_codes(const Tile& tile, uint64_t first, uint64_t rows, uint64_t row_bytes);
   Result<const float*> read_factors(const Tensor& tensor, uint64_t offset, uint64_t count,
@@ -59,7 +61,7 @@ class TileReader final {
   std::vector<char> raw_;
   std::vector<char> factor_bytes_;
   std::vector<uint8_t> codes_;
-  std::vector<float> scales_, minima_;
+  std::vector<float> scales_, minima_, floats_;
 };
 
 // What a tile cost beyond the scheme's own error.
@@ -71,15 +73,16 @@ class TileWriter final {
  public:
   // `writer` holds a header of the scheme.
   TileWriter(KvWriter& writer, Rotation rotation);
-  // `x` is scratch afterwards. int8 needs the tensor's scale from set_scale() first.
-  Status write(const Tile& tile, float* x, EncodeCounts& counts);
+  // `x` holds values of `dtype`. int8 needs the tensor's scale from set_scale() first. Values
+  // beyond what the scheme holds are cut and counted.
+  Status write(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts);
   void set_scale(float scale) { tensor_scale_ = scale; }
 
  private:
-  Status write_plain(const Tile& tile, const float* x, EncodeCounts& counts);
-  Status write_int8(const Tile& tile, const float* x);
-  Status write_int8c(const Tile& tile, const float* x);
-  Status write_q8(const Tile& tile, const float* x, EncodeCounts& counts);
+  Status write_plain(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts);
+  Status write_int8(const Tile& tile, Dtype dtype, const void* x);
+  Status write_int8c(const Tile& tile, Dtype dtype, const void* x);
+  Status write_q8(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts);
   Status write_int4(const Tile& tile, const float* x);
   Status write_int4_groups(const Tile& tile, const float* x, uint64_t from, uint64_t to);
   Status put_factors(const Tensor& tensor, uint64_t offset, const std::vector<float>& factors);
@@ -89,11 +92,13 @@ class TileWriter final {
   float tensor_scale_ = 1;
   std::vector<char> raw_;
   std::vector<uint8_t> codes_, packed_;
-  std::vector<float> scales_, minima_, inverses_;
+  std::vector<float> scales_, minima_, inverses_, floats_;
 };
 
 // NaN becomes zero, an infinity the largest value of `dtype`.
 void saturate_nonfinite(float* x, size_t n, Dtype dtype);
+// The same of values of `dtype`, in place.
+void saturate_values(Dtype dtype, void* x, size_t n);
 
 // The scale of a kvcdn tensor whose largest magnitude is `max`.
 float kvcdn_scale(float max);

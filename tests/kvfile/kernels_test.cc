@@ -31,15 +31,20 @@ void compare_reductions(const Kernels& one, const Kernels& other, Shape shape) {
   const auto [rows, columns] = shape;
   const std::vector<float> x = noise(rows * columns, rows + columns);
   const std::vector<float> y = noise(rows * columns, rows + columns + 9);
-  CHECK(one.absolute_max(x.data(), x.size()) == other.absolute_max(x.data(), x.size()));
+  CHECK(one.absolute_max(Dtype::kF32, x.data(), x.size()) ==
+        other.absolute_max(Dtype::kF32, x.data(), x.size()));
   const auto pair = [&](auto call) {
     std::vector<float> a(2 * (rows + columns), 0.0F), b(a);
     call(one, a.data());
     call(other, b.data());
     CHECK(same_bits(a, b));
   };
-  pair([&](const Kernels& k, float* out) { k.column_absolute_max(x.data(), rows, columns, out); });
-  pair([&](const Kernels& k, float* out) { k.row_absolute_max(x.data(), rows, columns, out); });
+  pair([&](const Kernels& k, float* out) {
+    k.column_absolute_max(Dtype::kF32, x.data(), rows, columns, out);
+  });
+  pair([&](const Kernels& k, float* out) {
+    k.row_absolute_max(Dtype::kF32, x.data(), rows, columns, out);
+  });
   pair([&](const Kernels& k, float* out) {
     k.column_range(x.data(), rows, columns, out, out + columns);
   });
@@ -72,13 +77,13 @@ void compare_codes(const Kernels& one, const Kernels& other, Shape shape) {
   const std::vector<float> factors = noise(rows + columns, 5, 10.0F);
   const float* const f = factors.data();
   same_codes<int8_t>(one, other, n, [&](const Kernels& k, int8_t* out) {
-    k.quantize_columns(x.data(), rows, columns, f, out);
+    k.quantize_columns(Dtype::kF32, x.data(), rows, columns, f, out);
   });
   same_codes<int8_t>(one, other, n, [&](const Kernels& k, int8_t* out) {
-    k.quantize_rows(x.data(), rows, columns, f, out);
+    k.quantize_rows(Dtype::kF32, x.data(), rows, columns, f, out);
   });
   same_codes<uint8_t>(one, other, n, [&](const Kernels& k, uint8_t* out) {
-    k.quantize_kvcdn(x.data(), n, 4.7F, out);
+    k.quantize_kvcdn(Dtype::kF32, x.data(), n, 4.7F, out);
   });
   same_codes<uint8_t>(one, other, n, [&](const Kernels& k, uint8_t* out) {
     k.quantize4_columns(x.data(), rows, columns, f, f, out);
@@ -91,13 +96,13 @@ void compare_codes(const Kernels& one, const Kernels& other, Shape shape) {
   for (uint8_t& code : codes) code = static_cast<uint8_t>(source.next());
   const auto* signed_codes = reinterpret_cast<const int8_t*>(codes.data());
   same_codes<float>(one, other, n, [&](const Kernels& k, float* out) {
-    k.dequantize_columns(signed_codes, rows, columns, f, out);
+    k.dequantize_columns(signed_codes, rows, columns, f, Dtype::kF32, out);
   });
   same_codes<float>(one, other, n, [&](const Kernels& k, float* out) {
-    k.dequantize_rows(signed_codes, rows, columns, f, out);
+    k.dequantize_rows(signed_codes, rows, columns, f, Dtype::kF32, out);
   });
   same_codes<float>(one, other, n, [&](const Kernels& k, float* out) {
-    k.dequantize_kvcdn(codes.data(), n, 4.7F, out);
+    k.dequantize_kvcdn(codes.data(), n, 4.7F, Dtype::kF32, out);
   });
   same_codes<float>(one, other, n, [&](const Kernels& k, float* out) {
     k.dequantize4_columns(codes.data(), rows, columns, f, f, out);
@@ -108,6 +113,56 @@ void compare_codes(const Kernels& one, const Kernels& other, Shape shape) {
   same_codes<uint8_t>(one, other, 2 * n, [&](const Kernels& k, uint8_t* out) {
     k.unpack4(codes.data(), n, out);
     k.pack4(out, n, out + n);
+  });
+}
+
+// Values of any dtype give what their floats give: rows that share a strip, and rows of several.
+void compare_dtypes(const Kernels& set, Dtype dtype, Shape shape) {
+  const auto [rows, columns] = shape;
+  const size_t n = rows * columns;
+  const std::vector<float> from = noise(n, n);
+  std::vector<char> x(n * dtype_bytes(dtype));
+  set.encode(dtype, from.data(), x.data(), n);
+  std::vector<float> floats(n);
+  set.decode(dtype, x.data(), floats.data(), n);
+  const std::vector<float> factors = noise(rows + columns, 5, 10.0F);
+  const auto same = [&](size_t size, auto call) {
+    std::vector<float> a(size, 0.0F), b(a);
+    call(dtype, x.data(), a.data());
+    call(Dtype::kF32, floats.data(), b.data());
+    CHECK(same_bits(a, b));
+  };
+  same(1, [&](Dtype of, const void* in, float* out) { *out = set.absolute_max(of, in, n); });
+  same(columns, [&](Dtype of, const void* in, float* out) {
+    set.column_absolute_max(of, in, rows, columns, out);
+  });
+  same(rows, [&](Dtype of, const void* in, float* out) {
+    set.row_absolute_max(of, in, rows, columns, out);
+  });
+  same(n, [&](Dtype of, const void* in, float* out) {
+    auto* const codes = reinterpret_cast<int8_t*>(out);
+    set.quantize_columns(of, in, rows, columns, factors.data(), codes);
+    set.quantize_rows(of, in, rows, columns, factors.data(), codes + n);
+    set.quantize_kvcdn(of, in, n, 4.7F, reinterpret_cast<uint8_t*>(codes + 2 * n));
+  });
+  std::vector<int8_t> codes(n);
+  set.quantize_columns(Dtype::kF32, floats.data(), rows, columns, factors.data(), codes.data());
+  const auto same_out = [&](auto call) {
+    std::vector<char> a(x.size()), b(x.size());
+    std::vector<float> wide(n);
+    call(dtype, static_cast<void*>(a.data()));
+    call(Dtype::kF32, static_cast<void*>(wide.data()));
+    set.encode(dtype, wide.data(), b.data(), n);
+    CHECK(same_bits(a, b));
+  };
+  same_out([&](Dtype to, void* out) {
+    set.dequantize_columns(codes.data(), rows, columns, factors.data(), to, out);
+  });
+  same_out([&](Dtype to, void* out) {
+    set.dequantize_rows(codes.data(), rows, columns, factors.data(), to, out);
+  });
+  same_out([&](Dtype to, void* out) {
+    set.dequantize_kvcdn(reinterpret_cast<const uint8_t*>(codes.data()), n, 4.7F, to, out);
   });
 }
 
@@ -146,7 +201,8 @@ void compare_conversions(const Kernels& one, const Kernels& other, Dtype dtype) 
 TEST_CASE("kernels: every set that the processor can run is compared", "[unit][kvfile]") {
   std::vector<std::string> names, expected = {"scalar"};
   for (const Kernels* set : available_kernels()) names.emplace_back(set->name);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) expected.push_back("avx2");
+  // No processor has AVX2 without the conversions of halves.
+  if (__builtin_cpu_supports("avx2")) expected.push_back("avx2");
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
     expected.push_back("avx512");
@@ -186,6 +242,18 @@ TEST_CASE("kernels: every instruction set gives the bits of the scalar one", "[u
   }
 }
 
+TEST_CASE("kernels: values of every dtype give what their floats give", "[unit][kvfile]") {
+  for (const Kernels* set : available_kernels()) {
+    for (const Dtype dtype :
+         {Dtype::kF16, Dtype::kBf16, Dtype::kF32, Dtype::kF8E4m3, Dtype::kF8E5m2}) {
+      for (const Shape shape : {Shape{1, 1}, {3, 7}, {9, 130}, {2, 1100}, {256, 128}, {40, 32}}) {
+        INFO(set->name << " " << dtype_name(dtype) << " " << shape.rows << " x " << shape.columns);
+        compare_dtypes(*set, dtype, shape);
+      }
+    }
+  }
+}
+
 TEST_CASE("kernels: halves convert exactly in both directions, in every instruction set",
           "[unit][kvfile]") {
   std::vector<uint16_t> halves;
@@ -206,9 +274,7 @@ TEST_CASE("kernels: halves convert exactly in both directions, in every instruct
     set->decode(Dtype::kF16, halves.data(), wide.data(), halves.size());
     size_t wrong = 0;
     for (size_t i = 0; i < halves.size(); i++) {
-      _Float16 half;
-      std::memcpy(&half, &halves[i], 2);
-      if (static_cast<float>(half) != wide[i]) wrong++;
+      if (from_half(halves[i]) != wide[i]) wrong++;
     }
     CHECK(wrong == 0);
     std::vector<uint16_t> back(halves.size());
@@ -266,19 +332,19 @@ TEST_CASE("kernels: int8 codes follow kvcdn's recipe to the bit", "[unit][kvfile
   for (const Kernels* set : available_kernels()) {
     INFO(set->name);
     std::vector<uint8_t> codes(x.size());
-    set->quantize_kvcdn(x.data(), x.size(), 1.0F, codes.data());
+    set->quantize_kvcdn(Dtype::kF32, x.data(), x.size(), 1.0F, codes.data());
     CHECK(codes == q);
     std::vector<float> values(x.size());
-    set->dequantize_kvcdn(codes.data(), codes.size(), 1.0F, values.data());
+    set->dequantize_kvcdn(codes.data(), codes.size(), 1.0F, Dtype::kF32, values.data());
     CHECK(std::memcmp(values.data(), y.data(), 4 * y.size()) == 0);
     std::vector<uint8_t> codes2(x2.size());
-    set->quantize_kvcdn(x2.data(), x2.size(), 2.5F, codes2.data());
+    set->quantize_kvcdn(Dtype::kF32, x2.data(), x2.size(), 2.5F, codes2.data());
     CHECK(codes2 == q2);
     float zero = 0;
     uint8_t code = 0;
-    set->quantize_kvcdn(&zero, 1, 1e-12F, &code);
+    set->quantize_kvcdn(Dtype::kF32, &zero, 1, 1e-12F, &code);
     CHECK(code == 128);
-    set->dequantize_kvcdn(&code, 1, 1e-12F, &zero);
+    set->dequantize_kvcdn(&code, 1, 1e-12F, Dtype::kF32, &zero);
     CHECK(std::memcmp(&zero, "\0\0\0\0", 4) == 0);
   }
 }

@@ -53,11 +53,22 @@ class Noise {
   uint64_t state_;
 };
 
+// Slow and plain, for comparison; ties to even by the default rounding mode.
 inline uint16_t to_half(float value) {
-  const _Float16 half = static_cast<_Float16>(value);
-  uint16_t bits;
-  std::memcpy(&bits, &half, 2);
-  return bits;
+  const double size = std::fabs(static_cast<double>(value));
+  const int sign = std::signbit(value) ? 0x8000 : 0;
+  if (std::isnan(value)) return static_cast<uint16_t>(sign | 0x7e00);
+  if (size >= 65520) return static_cast<uint16_t>(sign | 0x7c00);
+  const int exponent = size < 0x1p-14 ? -14 : std::ilogb(size);
+  const int fraction = static_cast<int>(std::nearbyint(std::ldexp(size, 10 - exponent)));
+  return static_cast<uint16_t>(sign | (((exponent + 14) << 10) + fraction));
+}
+inline float from_half(uint16_t half) {
+  const int exponent = (half >> 10) & 31, fraction = half & 1023;
+  const double size = exponent == 31  ? INFINITY
+                      : exponent == 0 ? std::ldexp(fraction, -24)
+                                      : std::ldexp(1024 + fraction, exponent - 25);
+  return static_cast<float>((half & 0x8000) != 0 ? -size : size);
 }
 inline std::string encode_value(Dtype dtype, float value) {
   std::string out(dtype_bytes(dtype), '\0');
