@@ -9,8 +9,6 @@ import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { Daemon } from './daemon.mjs';
 
-// Debian 12's own Node is 18, which the server does not run on.
-const skip = Number(process.versions.node.split('.')[0]) < 20 && 'oidc-provider needs Node 20';
 const lifetime_s = 4;
 const alerts = [];  // What the webhook was sent.
 const hook = createServer(async (request, response) => {
@@ -20,7 +18,6 @@ const hook = createServer(async (request, response) => {
   response.end();
 });
 let daemon, oauth, token;
-const scenario = (name, run) => test(name, { skip }, run);
 const account = (rest = '', id = 'main') => `/admin/tenants/kahuna/providers/local/accounts/${id}${rest}`;
 
 const call = async (body = {}) => {
@@ -54,7 +51,6 @@ const refresh = async () => {
 const state = async (id) => (await daemon.admin('GET', account('', id))).body;
 
 before(async () => {
-  if (skip) return;
   const { OAuthServer } = await import('./oauth_server.mjs');
   hook.listen(0, '127.0.0.1');
   await once(hook, 'listening');
@@ -74,7 +70,6 @@ before(async () => {
 });
 
 after(async () => {
-  if (skip) return;
   if (daemon?.process.exitCode === null && daemon.process.signalCode === null) await daemon.stop();
   daemon?.remove();
   oauth?.stop();
@@ -82,7 +77,7 @@ after(async () => {
   hook.close();
 });
 
-scenario('a person connects an account in the browser, with PKCE and state, and the agent can call', async () => {
+test('a person connects an account in the browser, with PKCE and state, and the agent can call', async () => {
   assert.equal((await call()).body.code, 'TOKEN_MISSING');
   const { url, page } = await connect();
   assert.equal(page.status, 200, page.page);
@@ -98,7 +93,7 @@ scenario('a person connects an account in the browser, with PKCE and state, and 
   assert.equal((await fetch(page.url)).status, 400);
 });
 
-scenario('a consent that another browser began, or another issuer answered, stores nothing', async () => {
+test('a consent that another browser began, or another issuer answered, stores nothing', async () => {
   const link = JSON.parse((await daemon.cli('gateway', 'account', 'connect', 'kahuna', 'local', 'other', '--json')).stdout);
   const begun = await fetch(link.url, { redirect: 'manual' });
   assert.equal(begun.status, 302);
@@ -119,7 +114,7 @@ scenario('a consent that another browser began, or another issuer answered, stor
   assert.equal((await daemon.admin('GET', account('', 'other'))).status, 404);
 });
 
-scenario('over several lifetimes every call goes out with a token that is valid, and none is lost', async () => {
+test('over several lifetimes every call goes out with a token that is valid, and none is lost', async () => {
   const before = new Set(oauth.calls);
   const seen = new Set();
   await until('three rotations', async () => {
@@ -137,19 +132,21 @@ scenario('over several lifetimes every call goes out with a token that is valid,
   assert.equal((await call()).status, 200);
 });
 
-scenario('two hundred callers while the token rotates: the old token or the new, never none', async () => {
+test('a thousand callers while the token rotates: the old token or the new, never none', async () => {
+  let left = 1000;
+  const statuses = new Set();
+  const caller = async () => {
+    while (left-- > 0) statuses.add((await call()).status);
+  };
   const rotated = once(oauth.oidc, 'grant.success');
-  const calls = [];
-  for (let i = 0; i < 100; i++) calls.push(call());
-  const refreshed = daemon.admin('POST', account('/refresh'), {});
-  for (let i = 0; i < 100; i++) calls.push(call());
-  const answers = await Promise.all(calls);
+  const callers = Array.from({ length: 64 }, caller);
+  await refresh();
+  await Promise.all(callers);
   await rotated;
-  assert.ok([200, 409].includes((await refreshed).status));
-  assert.deepEqual([...new Set(answers.map((answer) => answer.status))], [200]);
+  assert.deepEqual([...statuses], [200]);
 });
 
-scenario('a consent that is withdrawn is told once, with a signature, and a new one mends it', async () => {
+test('a consent that is withdrawn is told once, with a signature, and a new one mends it', async () => {
   await call();
   await oauth.withdraw(oauth.calls.at(-1));
   await until('reauth_required', async () => (await state()).state === 'reauth_required');
@@ -180,7 +177,7 @@ scenario('a consent that is withdrawn is told once, with a signature, and a new 
   assert.equal((await state()).state, 'ok');
 });
 
-scenario('removing an account with --revoke ends its grant at the server', async () => {
+test('removing an account with --revoke ends its grant at the server', async () => {
   assert.equal((await connect('spare')).page.status, 200);
   assert.equal((await call({ account_id: 'spare' })).status, 200);
   const refreshToken = oauth.refreshOf.get(oauth.calls.at(-1));
@@ -194,7 +191,7 @@ scenario('removing an account with --revoke ends its grant at the server', async
 // What is promised: what the daemon has stored survives, whole; a lease that died with its process
 // ends with the next start. What cannot be promised: a refresh token that the server replaced while
 // the answer was still on its way is gone, and the person must consent again.
-scenario('killed before the server was asked: the next start refreshes with the same refresh token', async () => {
+test('killed before the server was asked: the next start refreshes with the same refresh token', async () => {
   const asked = deferred();
   oauth.hold = { before: () => { asked.resolve(); return new Promise(() => {}); } };
   daemon.admin('POST', account('/refresh'), {}).catch(() => {});
@@ -210,7 +207,7 @@ scenario('killed before the server was asked: the next start refreshes with the 
   assert.equal((await state()).failures, 0);
 });
 
-scenario('killed after the new token was stored: the new refresh token counts', async () => {
+test('killed after the new token was stored: the new refresh token counts', async () => {
   await refresh();
   await daemon.stop('SIGKILL');
   await daemon.start();
@@ -218,7 +215,7 @@ scenario('killed after the new token was stored: the new refresh token counts', 
   assert.equal((await call()).status, 200);
 });
 
-scenario('killed while the answer with a new refresh token was on its way: one state, and one alert', async () => {
+test('killed while the answer with a new refresh token was on its way: one state, and one alert', async () => {
   const answered = deferred();
   oauth.hold = { after: () => { answered.resolve(); return new Promise(() => {}); } };
   daemon.admin('POST', account('/refresh'), {}).catch(() => {});
@@ -238,7 +235,7 @@ scenario('killed while the answer with a new refresh token was on its way: one s
   assert.equal(alerts.length, told);
 });
 
-scenario('no secret is in any answer, log, metric, row or file', async () => {
+test('no secret is in any answer, log, metric, row or file', async () => {
   const secrets = [...oauth.secrets, token, 'webhook-secret-1', 'slack-secret-1', daemon.credentials.admin_key];
   let seen = daemon.log;
   for (const path of ['/metrics', '/health', '/openapi.json', '/admin/errors', '/admin/audit', '/admin/alerts',
