@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "gateway/pipeline.h"
 #include "support/scripted_upstream.h"
 
@@ -16,7 +17,10 @@ namespace kvcs::test {
 struct GatewaySetup {
   explicit GatewaySetup(gateway::PipelineLimits limits = unlimited(), KvFaultPlan faults = {})
       : pipeline({tenants, tokens, providers, cache, rates, upstream, metrics, idempotency, clock,
-                  [this](ErrorRecord record) { errors.push_back(std::move(record)); },
+                  [this](ErrorRecord record) {
+                    const MutexLock lock(errors_mutex);
+                    errors.push_back(std::move(record));
+                  },
                   Secret("hash-key")},
                  limits) {
     plan = std::move(faults);
@@ -59,6 +63,7 @@ struct GatewaySetup {
   ScriptedUpstream upstream{&clock};
   Metrics metrics;
   Idempotency idempotency{*kv, sealer, clock};
+  Mutex errors_mutex;  // While several threads call; tests read after they have ended.
   std::vector<ErrorRecord> errors;
   gateway::Pipeline pipeline;
 };

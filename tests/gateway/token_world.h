@@ -26,7 +26,7 @@ struct TokenWorld {
   AuditedKv audited{*kv, clock, *entropy};
   Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
   gateway::TokenStore tokens{*kv, audited, *kv, sealer, clock};
-  ScriptedUpstream upstream;
+  ScriptedUpstream upstream{&clock};
   gateway::OAuthClient client = [] {
     gateway::OAuthClient c;
     c.token_url = "https://auth.example.com/token";
