@@ -19,8 +19,10 @@ namespace kvcs::ai {
 namespace {
 
 constexpr int64_t kGroupMs = 2;         // Charges that come within so long are one write.
-constexpr int64_t kSyncMs = 50;         // The journal, to disk.
 constexpr int64_t kRetryMaxMs = 1'000;  // Of a store that fails.
+// The journal, to disk: what the store does not take at once. Of the rest the store's own log,
+// synced more often, has all but what requests in flight hold.
+constexpr int64_t kSyncMs = 1'000;
 
 // What is charged for a request that a dead process left open.
 UsageRecord recovered_charge(const OpenReservation& open) {
@@ -133,9 +135,10 @@ void Budgets::Impl::write_loop() {
       if (stopping) return;
       if (!noted.empty()) wake.wait_for_ms(writer_mutex, pause_ms);
     }
-    pause_ms = write_noted() ? kGroupMs : std::min(2 * pause_ms, kRetryMaxMs);
+    const bool taken = write_noted();
+    pause_ms = taken ? kGroupMs : std::min(2 * pause_ms, kRetryMaxMs);
     const int64_t now_us = clock.mono_us();
-    if (now_us - synced_us < kSyncMs * 1000) continue;
+    if (taken && now_us - synced_us < kSyncMs * 1000) continue;
     synced_us = now_us;
     const Status synced = journal.sync();
     if (!synced.ok()) log::warn("budgets.journal_not_synced", {{"reason", synced.to_string()}});

@@ -15,22 +15,25 @@ namespace kvcs::ai {
 namespace {
 
 constexpr size_t kSumBytes = 8;
-constexpr size_t kTextMaxBytes = ChargeJournal::kRecordBytes - sizeof(uint32_t) - kSumBytes;
+constexpr size_t kHeadBytes = sizeof(uint32_t) + kSumBytes;
+constexpr size_t kReservationMaxBytes = ChargeJournal::kChargeOffset - kHeadBytes;
+constexpr size_t kChargeMaxBytes =
+    ChargeJournal::kSlotBytes - ChargeJournal::kChargeOffset - kHeadBytes;
 constexpr size_t kChunkBytes = ChargeJournal::kGrowSlots * ChargeJournal::kSlotBytes;
 
 std::atomic_ref<uint32_t> size_of(char* record) {
   return std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(record));
 }
 
-Status write_record(char* record, std::string_view text) {
-  if (text.size() > kTextMaxBytes) {
+Status write_record(char* record, std::string_view text, size_t max_bytes) {
+  if (text.size() > max_bytes) {
     return too_large("The record of a charge has " + std::to_string(text.size()) +
-                     " bytes; the limit is " + std::to_string(kTextMaxBytes) + ".");
+                     " bytes; the limit is " + std::to_string(max_bytes) + ".");
   }
   const Sha256Digest sum = sha256(text);
   size_of(record).store(0, std::memory_order_release);
   std::memcpy(record + sizeof(uint32_t), sum.data(), kSumBytes);
-  std::memcpy(record + sizeof(uint32_t) + kSumBytes, text.data(), text.size());
+  std::memcpy(record + kHeadBytes, text.data(), text.size());
   size_of(record).store(static_cast<uint32_t>(text.size()), std::memory_order_release);
   return ok();
 }
@@ -39,8 +42,8 @@ Status write_record(char* record, std::string_view text) {
 std::string read_record(std::string_view record, size_t& damaged) {
   const size_t size = load_u32le(record.data());
   if (size == 0) return {};
-  if (size <= kTextMaxBytes) {
-    const std::string_view text = record.substr(sizeof(uint32_t) + kSumBytes, size);
+  if (size <= record.size() - kHeadBytes) {
+    const std::string_view text = record.substr(kHeadBytes, size);
     const Sha256Digest sum = sha256(text);
     if (std::memcmp(sum.data(), record.data() + sizeof(uint32_t), kSumBytes) == 0) {
       return std::string(text);
@@ -63,8 +66,8 @@ Result<ChargeJournal::Left> ChargeJournal::read(const std::string& path) {
   while (file.read(slot.data(), static_cast<std::streamsize>(kSlotBytes))) {
     const std::string_view bytes = slot;
     Left::One one;
-    one.reservation_json = read_record(bytes.substr(0, kRecordBytes), left.damaged);
-    one.charge_json = read_record(bytes.substr(kRecordBytes), left.damaged);
+    one.reservation_json = read_record(bytes.substr(0, kChargeOffset), left.damaged);
+    one.charge_json = read_record(bytes.substr(kChargeOffset), left.damaged);
     if (!one.reservation_json.empty() || !one.charge_json.empty()) {
       left.all.push_back(std::move(one));
     }
@@ -123,7 +126,7 @@ Result<uint32_t> ChargeJournal::begin(std::string_view reservation_json) {
     slot = free_.back();
     free_.pop_back();
   }
-  if (Status noted = write_record(at(slot), reservation_json); !noted.ok()) {
+  if (Status noted = write_record(at(slot), reservation_json, kReservationMaxBytes); !noted.ok()) {
     end(slot);
     return noted;
   }
@@ -132,7 +135,7 @@ Result<uint32_t> ChargeJournal::begin(std::string_view reservation_json) {
 }
 
 Status ChargeJournal::note_charge(uint32_t slot, std::string_view charge_json) {
-  KVCS_TRY(write_record(at(slot) + kRecordBytes, charge_json));
+  KVCS_TRY(write_record(at(slot) + kChargeOffset, charge_json, kChargeMaxBytes));
   changed_.store(true, std::memory_order_relaxed);
   return ok();
 }
@@ -140,7 +143,7 @@ Status ChargeJournal::note_charge(uint32_t slot, std::string_view charge_json) {
 void ChargeJournal::end(uint32_t slot) {
   // The reservation first: alone it would be charged again, while the row of a charge is known.
   size_of(at(slot)).store(0, std::memory_order_release);
-  size_of(at(slot) + kRecordBytes).store(0, std::memory_order_release);
+  size_of(at(slot) + kChargeOffset).store(0, std::memory_order_release);
   changed_.store(true, std::memory_order_relaxed);
   MutexLock lock(mutex_);
   free_.push_back(slot);

@@ -3,11 +3,12 @@
 // that is killed leaves it to the next one (the pages are the kernel's). Noting costs a copy in
 // memory instead of a write to the store. A power cut may take what sync() has not yet covered.
 //
-// The file is slots of kSlotBytes, one a request; a slot is two records of kRecordBytes, the
-// reservation and then the charge, so that a process which dies while it notes the charge leaves
-// the reservation. A record, little-endian: size, 4 bytes, 0 = none | 8 bytes of the SHA-256 of the
-// text | text, JSON. The size is written last and cleared first. Space on disk is taken before it
-// is mapped, so a full disk is a Status and not a signal; the file grows by kGrowSlots.
+// The file is slots of kSlotBytes, a page each, one a request; a slot is two records, the
+// reservation and at kChargeOffset the charge, so that a process which dies while it notes the
+// charge leaves the reservation. A record, little-endian: size, 4 bytes, 0 = none | 8 bytes of the
+// SHA-256 of the text | text, JSON. The size is written last and cleared first. Space on disk is
+// taken before it is mapped, so a full disk is a Status and not a signal; the file grows by
+// kGrowSlots.
 //
 // Without a file (tests) the slots are memory only. Thread-safe; a slot is one thread's at a time.
 #pragma once
@@ -25,9 +26,9 @@ namespace kvcs::ai {
 
 class ChargeJournal final {
  public:
-  static constexpr size_t kRecordBytes = 3072;
-  static constexpr size_t kSlotBytes = 2 * kRecordBytes;
-  static constexpr uint32_t kGrowSlots = 1024;   // 6 MiB
+  static constexpr size_t kSlotBytes = 4096;
+  static constexpr size_t kChargeOffset = 1792;
+  static constexpr uint32_t kGrowSlots = 1024;   // 4 MiB
   static constexpr uint32_t kSlotsMax = 65'536;  // In flight, or not taken by the store.
 
   // What another process left. Records that are torn or damaged are left out, and counted.

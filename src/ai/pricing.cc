@@ -100,6 +100,7 @@ PricePointer find_row(const Table& table, std::string_view provider, std::string
 
 PricePointer find_override(const Overrides& overrides, std::string_view organization_id,
                            std::string_view provider, std::string_view model) {
+  if (overrides.by_key.empty()) return nullptr;
   const std::string names[] = {std::string(provider) + "/" + std::string(model),
                                std::string(model)};
   for (const std::string_view scope : {organization_id, std::string_view()}) {

@@ -62,13 +62,13 @@ TEST_CASE("charge journal: a damaged charge leaves its reservation, and is count
     REQUIRE(journal.note_charge(slot, "{charge}").ok());
   }
   SECTION("its text") {
-    overwrite(path, ChargeJournal::kRecordBytes + 12, "X");
+    overwrite(path, ChargeJournal::kChargeOffset + 12, "X");
   }
   SECTION("its sum") {
-    overwrite(path, ChargeJournal::kRecordBytes + 4, "XXXX");
+    overwrite(path, ChargeJournal::kChargeOffset + 4, "XXXX");
   }
   SECTION("its size") {
-    overwrite(path, ChargeJournal::kRecordBytes, "\xff\xff\xff\xff");
+    overwrite(path, ChargeJournal::kChargeOffset, "\xff\xff\xff\xff");
   }
   const ChargeJournal::Left left = *ChargeJournal::read(path);
   CHECK(left.damaged == 1);
@@ -81,7 +81,7 @@ TEST_CASE("charge journal: its limits are told by name and number", "[fault][ai]
   ChargeJournal journal;
   const Status long_text = journal.begin(std::string(4000, 'x')).status();
   CHECK(long_text.code() == Code::kTooLarge);
-  CHECK(long_text.message().find("4000 bytes; the limit is 3060") != std::string::npos);
+  CHECK(long_text.message().find("4000 bytes; the limit is 1780") != std::string::npos);
   CHECK(journal.taken() == 0);
   for (uint32_t i = 0; i < ChargeJournal::kSlotsMax; i++) {
     if (!journal.begin("x").ok()) FAIL(i);
