@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/statvfs.h>
 
+#include "app/backup.h"
 #include "app/briefing_summary.h"
 #include "app/parts.h"
 #include "app/route_rows.h"
@@ -139,7 +140,8 @@ TokenCounts token_counts(Parts& parts) {
 
 void report_job_run(Parts& parts, const JobRun& run) {
   if (run.result == "ok") return;
-  write_alert(parts, {"job.failed", run.job, printable(run.result, 300)});
+  const char* event = run.job == kBackupJob ? "backup.failed" : "job.failed";
+  write_alert(parts, {event, run.job, printable(run.result, 300)});
 }
 
 Result<std::string> snapshot_system_health(Parts& parts) {
@@ -238,6 +240,10 @@ std::vector<http::Route> background_routes(Parts& parts) {
       kPost, "/admin/jobs/{job}/run", change, kib(1),
       [&parts](http::Request& request) { return JobsApi(*parts.cron).run(request); },
       "Start a job now.");
+  add(
+      kPost, "/admin/backup", change, kib(1),
+      [&parts](http::Request& request) { return JobsApi(*parts.cron).back_up(request); },
+      "Copy the stores now, as the job does each night.");
   return routes;
 }
 

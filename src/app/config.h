@@ -91,6 +91,12 @@ struct GatewaySection {
   std::string catalogue_dir;   // "" = ./config/providers, or where it was installed.
 };
 
+// Copies of the stores, each night; see app/backup.h.
+struct BackupSection {
+  std::string directory;  // "" = none.
+  int keep = 7;
+};
+
 struct UpstreamSection {
   int connections_per_host_max = 1200;
   int connections_idle_max = 512;
@@ -144,6 +150,7 @@ struct Config {
   IdentitySection identity;
   GatewaySection gateway;
   AlertSection alerts;
+  BackupSection backup;
   UpstreamSection upstream;
   AiSection ai;
   SecretSection secrets;

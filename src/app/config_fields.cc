@@ -125,7 +125,7 @@ void add_gateway(Fields& fields, Config& c) {
                     "The provider catalogue; empty: ./config/providers or the installed one."});
 }
 
-void add_alerts(Fields& fields, Config& c) {
+void add_alerts_and_backup(Fields& fields, Config& c) {
   AlertSection& a = c.alerts;
   fields.push_back({"alerts.webhook_url", &a.webhook_url,
                     "Alerts are POSTed here, signed with KVCS_ALERTS_WEBHOOK_SECRET."});
@@ -137,6 +137,9 @@ void add_alerts(Fields& fields, Config& c) {
                     30 * 86'400});
   fields.push_back({"alerts.allow_private_addresses", &a.allow_private_addresses,
                     "Webhooks inside the own network."});
+  fields.push_back({"backup.directory", &c.backup.directory,
+                    "Each night the stores are copied into it; empty: never."});
+  fields.push_back({"backup.keep", &c.backup.keep, "Older copies are removed.", 1, 1000});
 }
 
 void add_rest(Fields& fields, Config& c) {
@@ -223,7 +226,7 @@ std::vector<ConfigField> config_fields(Config& config) {
   add_stores(fields, config);
   add_ai(fields, config);
   add_gateway(fields, config);
-  add_alerts(fields, config);
+  add_alerts_and_backup(fields, config);
   add_rest(fields, config);
   return fields;
 }

@@ -97,6 +97,13 @@ Status make_private_directory(const std::string& path) {
   return ok();
 }
 
+Status rename_directory(const std::string& from, const std::string& to) {
+  std::error_code error;
+  if (std::filesystem::exists(to, error)) return conflict(to + " is there already.");
+  if (::rename(from.c_str(), to.c_str()) != 0) return io_error("rename", from, errno);
+  return sync_directory(parent_of(to));
+}
+
 Result<DataDirLock> DataDirLock::acquire(const std::string& data_dir) {
   const std::string path = data_dir + "/kvcs.lock";
   Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));

@@ -11,6 +11,8 @@ namespace kvcs {
 Result<std::string> read_small_file(const std::string& path, size_t max_bytes);
 // Temp file beside it, mode 0600, fsync, rename, fsync of the directory.
 Status write_file_atomically(const std::string& path, std::string_view bytes);
+// Under its final name on disk, or, after a failure, not. Conflict when `to` exists.
+Status rename_directory(const std::string& from, const std::string& to);
 // Creates the directory with mode 0700 (and its parents) if it is not there.
 Status make_private_directory(const std::string& path);
 

@@ -3,6 +3,7 @@
 #include "app/ai_door.h"
 #include "app/artifact_parts.h"
 #include "app/background.h"
+#include "app/backup.h"
 #include "app/parts.h"
 
 namespace kvcs {
@@ -83,6 +84,10 @@ std::vector<Job> all_jobs(Parts& parts) {
     KVCS_TRY(parts.ai->budgets->reconcile());
     return std::string();
   });
+  if (!parts.config.backup.directory.empty()) {
+    add(kBackupJob, "0 3 * * *", 4 * 3600, 0,
+        [&parts](const JobContext& context) { return make_backup(parts, context); });
+  }
   return jobs;
 }
 

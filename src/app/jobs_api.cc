@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/backup.h"
 #include "base/json.h"
 #include "identity/records.h"
 
@@ -28,6 +29,16 @@ Result<http::Response> JobsApi::run(http::Request& request) {
   KVCS_TRY(cron_.run_now(request.param("job")));
   return http::json_response(202,
                              dump_json(Json{{"job", request.param("job")}, {"started", true}}));
+}
+
+Result<http::Response> JobsApi::back_up(http::Request&) {
+  const Status started = cron_.run_now(kBackupJob);
+  if (started.code() == Code::kNotFound) {
+    return conflict("Backups are off; set backup.directory (KVCS_BACKUP_DIRECTORY) and restart.")
+        .with_reason("backup_off");
+  }
+  KVCS_TRY(Status(started));
+  return http::json_response(202, dump_json(Json{{"job", kBackupJob}, {"started", true}}));
 }
 
 }  // namespace kvcs

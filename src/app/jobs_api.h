@@ -13,6 +13,8 @@ class JobsApi final {
   Result<http::Response> list(http::Request& request);
   // POST /admin/jobs/{job}/run: 202. NotFound; Conflict while it runs.
   Result<http::Response> run(http::Request& request);
+  // POST /admin/backup: 202. Conflict while one runs, or when backups are off.
+  Result<http::Response> back_up(http::Request& request);
 
  private:
   Cron& cron_;

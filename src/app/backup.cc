@@ -1,0 +1,105 @@
+#include "app/backup.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "app/parts.h"
+#include "base/bytes.h"
+#include "base/json.h"
+
+namespace kvcs {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = "kvcs-", kPartial = ".partial";
+constexpr size_t kNameBytes = std::string_view("kvcs-20260115T030000Z").size();
+
+// "kvcs-20260115T030000Z": names in order are backups in order.
+std::string backup_name(int64_t unix_ms) {
+  std::string name(kPrefix);
+  for (const char c : format_iso8601_s(unix_ms)) {
+    if (c != '-' && c != ':') name += c;
+  }
+  return name;
+}
+
+// Of what is there: whole backups, oldest first, and what a daemon left that died over one.
+struct Found {
+  std::vector<std::string> whole, partial;
+};
+Result<Found> list_backups(const std::string& directory) {
+  Found found;
+  std::error_code error;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (!name.starts_with(kPrefix)) continue;
+    if (name.size() == kNameBytes && name.back() == 'Z') found.whole.push_back(name);
+    if (name.ends_with(kPartial)) found.partial.push_back(name);
+  }
+  if (error) return unavailable("Backups in " + directory + " cannot be listed.", error.message());
+  std::sort(found.whole.begin(), found.whole.end());
+  return found;
+}
+
+Status remove_tree(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (!error) return ok();
+  return unavailable("The backup " + path + " cannot be removed.", error.message());
+}
+
+Status cancelled(const JobContext& context) {
+  if (!context.cancelled) return ok();
+  return unavailable("The backup was stopped: its time is up, or the daemon stops.");
+}
+
+// KV before SQL: what the outbox still holds may be in SQL already, which is harmless, and never
+// the other way round.
+Status copy_stores(Parts& parts, const std::string& path, const JobContext& context) {
+  KVCS_TRY(make_private_directory(path));
+  KVCS_TRY(make_private_directory(path + "/sql"));
+  KVCS_TRY(parts.kv->checkpoint(path + "/kv"));
+  const std::pair<DbReaders*, const char*> databases[] = {
+      {parts.portal_readers.get(), "/sql/portal.db"},
+      {parts.ledger_readers.get(), "/sql/ledger.db"}};
+  for (const auto& [readers, name] : databases) {
+    KVCS_TRY(cancelled(context));
+    const std::string file = path + name;
+    KVCS_TRY(readers->run([&file](Database& db) { return db.backup_to(file); }));
+  }
+  return cancelled(context);
+}
+
+}  // namespace
+
+Result<std::string> make_backup(Parts& parts, const JobContext& context) {
+  const BackupSection& section = parts.config.backup;
+  KVCS_TRY(make_private_directory(section.directory));
+  const Found before = KVCS_TRY(list_backups(section.directory));
+  for (const std::string& left : before.partial) {
+    KVCS_TRY(remove_tree(section.directory + "/" + left));
+  }
+  const std::string name = backup_name(parts.clock().unix_ms());
+  const std::string path = section.directory + "/" + name, partial = path + std::string(kPartial);
+  Status copied = copy_stores(parts, partial, context);
+  if (copied.ok()) copied = rename_directory(partial, path);
+  if (!copied.ok()) {
+    // What failed is what is told; the next run removes what this cannot.
+    [[maybe_unused]] const Status removed = remove_tree(partial);
+    return copied;
+  }
+  Json removed = Json::array();
+  const Found now = KVCS_TRY(list_backups(section.directory));
+  const size_t keep = static_cast<size_t>(section.keep);
+  for (size_t i = 0; i + keep < now.whole.size(); ++i) {
+    KVCS_TRY(remove_tree(section.directory + "/" + now.whole[i]));
+    removed.push_back(now.whole[i]);
+  }
+  return dump_json(Json{{"backup", name}, {"removed", std::move(removed)}});
+}
+
+}  // namespace kvcs
