@@ -305,12 +305,12 @@ Result<http::Response> Pipeline::Run::answer(std::unique_ptr<http::UpstreamRespo
   std::string body;
   bool ended = false;
   const size_t whole_max = wants_json ? limits_.json_answer_max_bytes : kWholeMaxBytes;
-  std::string buffer(std::min<size_t>(whole_max, 64u << 10), '\0');
+  char buffer[16u << 10];  // A string of so many would be zeroed for each call.
   while (!ended && body.size() <= whole_max) {
     const Result<size_t> n = upstream->read(buffer);
     if (!n.ok()) return exchange_failure(n.status(), provider_id_);
     ended = n.value() == 0;
-    body.append(buffer, 0, n.value());
+    body.append(buffer, n.value());
   }
   if (!ended && wants_json) {
     return exchange_failure(too_large("The answer is over " + format_bytes(whole_max) +
