@@ -15,6 +15,14 @@ bool is_digit(char c) {
 bool is_hex_digit(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
+// The first from `at` on that ends or interrupts a string.
+size_t plain_end(std::string_view text, size_t at) {
+  while (at < text.size() && static_cast<unsigned char>(text[at]) >= 0x20 && text[at] != '"' &&
+         text[at] != '\\') {
+    ++at;
+  }
+  return at;
+}
 }  // namespace
 
 void JsonCursor::skip_space() {
@@ -125,11 +133,10 @@ bool JsonCursor::skip_members(size_t depth, char close) {
 bool JsonCursor::skip_string() {
   if (peek() != '"') return fail();
   ++position_;
-  while (position_ < text_.size()) {
+  while ((position_ = plain_end(text_, position_)) < text_.size()) {
     const char c = text_[position_++];
     if (c == '"') return true;
-    if (static_cast<unsigned char>(c) < 0x20) return fail();
-    if (c != '\\') continue;
+    if (c != '\\') return fail();  // A control character.
     const char escaped = peek();
     ++position_;
     if (escaped == 'u') {

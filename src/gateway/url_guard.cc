@@ -57,8 +57,8 @@ std::string_view path_fault(std::string_view path) {
 
 // RFC 3986 pchar without '%': what may stand in a path unencoded.
 bool is_path_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         std::string_view("-._~!$&'()*+,;=:@/").find(c) != std::string_view::npos;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '&' && c <= ';') || c == '=' ||
+         c == '@' || c == '!' || c == '$' || c == '_' || c == '~';
 }
 
 bool is_base_value(std::string_view text, bool in_host) {
@@ -111,6 +111,8 @@ Result<std::string> check_path(std::string_view path) {
   if (path.size() > kPathMaxBytes) return invalid("path: over the limit of 4096 bytes.");
   if (!is_valid_utf8(path)) return bad_path(path, "is not UTF-8.");
   if (const auto fault = path_fault(path); !fault.empty()) return bad_path(path, fault);
+  // Mostly: decoded and encoded it is what it is.
+  if (std::all_of(path.begin(), path.end(), is_path_char)) return std::string(path);
   std::string encoded;
   for (size_t i = 0; i < path.size(); ++i) {
     const char c = path[i];

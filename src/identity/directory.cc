@@ -1,11 +1,13 @@
 #include "identity/directory.h"
 
+#include "base/bytes.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
 namespace {
 constexpr size_t kOrganizationsMax = 10'000;
 constexpr size_t kUsersMax = 100'000;
+constexpr size_t kSlugsMax = 200'000;
 // How parse_key names the organization of a token that knows only its slug.
 constexpr std::string_view kBySlug = "slug:";
 }  // namespace
@@ -15,7 +17,7 @@ Directory::Directory(const KvStore& kv, WatchedKv& changes, size_t keys_max)
       organizations_(kOrganizationsMax),
       users_(kUsersMax),
       keys_(keys_max),
-      slugs_(kOrganizationsMax) {
+      slugs_(kSlugsMax) {
   changes.add_listener([this](KvFamily family, std::string_view key) { forget(family, key); });
 }
 
@@ -77,12 +79,15 @@ Result<std::shared_ptr<const KeyRecord>> Directory::key(PrincipalKind kind,
 
 Result<std::shared_ptr<const Organization>> Directory::organization_by_slug(
     std::string_view slug) const {
-  auto id = slugs_.find_or_load(keyspace::org_slug(slug),
-                                [this](std::string_view key) -> Result<std::string> {
-                                  return KVCS_TRY(kv_.get(KvFamily::kConfig, key)).value;
-                                });
-  if (!id.ok()) return id.status();
-  return organization(*id.value());
+  // "": no organization has it. Kept too, as every call of an imported tenant asks.
+  const auto load = [this](std::string_view key) -> Result<std::string> {
+    Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
+    if (entry.code() == Code::kNotFound) return std::string();
+    return entry.ok() ? Result<std::string>(std::move(entry->value)) : std::move(entry).status();
+  };
+  const auto id = KVCS_TRY(slugs_.find_or_load(keyspace::org_slug(slug), load));
+  if (id->empty()) return not_found("No organization \"" + printable(slug) + "\".");
+  return organization(*id);
 }
 
 }  // namespace kvcs

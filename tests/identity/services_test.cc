@@ -9,6 +9,22 @@
 using namespace kvcs;
 using namespace kvcs::test;
 
+TEST_CASE("directory: a slug that nobody had is found once somebody has it, and lost again",
+          "[unit][identity]") {
+  IdentityRig rig;
+  CHECK(rig.directory.organization_by_slug("late").code() == Code::kNotFound);
+  CHECK(rig.directory.organization_by_slug("late").code() == Code::kNotFound);
+  CHECK((*rig.directory.organization("slug:late"))->id.empty());
+  Organization wanted;
+  wanted.name = "Late";
+  wanted.slug = "late";
+  const std::string id = rig.organizations.create(wanted, rig.who).value().id;
+  CHECK((*rig.directory.organization_by_slug("late"))->id == id);
+  CHECK((*rig.directory.organization("slug:late"))->id == id);
+  REQUIRE(rig.organizations.remove(id, rig.who).ok());
+  CHECK(rig.directory.organization_by_slug("late").code() == Code::kNotFound);
+}
+
 TEST_CASE("orgs: the slug comes from the name and is unique", "[unit][identity]") {
   IdentityRig rig;
   CHECK(slug_from_name("My Company, Inc.") == "my-company-inc");
