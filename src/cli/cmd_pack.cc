@@ -17,6 +17,7 @@ int print_report(const Result<kvfile::PackReport>& report, const Invocation& in,
                             {"original_bytes", report->original_bytes},
                             {"packed_bytes", report->packed_bytes},
                             {"chunks", report->chunks},
+                            {"sidecar_bytes", report->sidecar_bytes},
                             {"sha256", report->sha256}});
     return kExitOk;
   }
@@ -25,7 +26,7 @@ int print_report(const Result<kvfile::PackReport>& report, const Invocation& in,
                 format_decimal(static_cast<double>(report->original_bytes) /
                                    static_cast<double>(report->packed_bytes),
                                3) +
-                "x)");
+                "x)" + (report->sidecar_bytes > 0 ? ", with its sidecar" : ""));
   return kExitOk;
 }
 
@@ -39,7 +40,7 @@ std::vector<Option> pack_options(const char* file_help) {
 
 std::vector<Command> pack_commands() {
   return {{.name = "pack",
-           .summary = "Pack a .kv file without loss.",
+           .summary = "Pack a .kv file and its sidecar without loss.",
            .options = pack_options("The .kv file."),
            .examples = {{"kvcs pack context.kv --output context.kvz", "BF16 shrinks most."}},
            .run =
@@ -48,7 +49,7 @@ std::vector<Command> pack_commands() {
                                      console);
                }},
           {.name = "unpack",
-           .summary = "Bring a packed .kv file back, byte for byte.",
+           .summary = "Bring a packed .kv file and its sidecar back, byte for byte.",
            .options = pack_options("The packed file."),
            .examples = {{"kvcs unpack context.kvz --output context.kv", "The digest is checked."}},
            .run = [](const Invocation& in, Console& console) {

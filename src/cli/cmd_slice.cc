@@ -25,16 +25,21 @@ int run_slice(const Invocation& in, Console& console) {
     console.fail(spec.status());
     return kExitUsage;
   }
-  const auto header = kvfile::slice_file({in.text("file"), in.text("output"), *spec});
-  if (!header.ok()) return console.fail(header.status());
+  const auto report = kvfile::slice_file({in.text("file"), in.text("output"), *spec});
+  if (!report.ok()) return console.fail(report.status());
+  const kvfile::KvHeader& header = report->header;
   if (console.mode().json) {
     Json json{{"input", in.text("file")}, {"output", in.text("output")}};
-    json.update(geometry_json(*header));
+    json.update(geometry_json(header));
+    json["taken"] = {{"tokens", {report->tokens.begin, report->tokens.end}},
+                     {"layers", {report->layers.begin, report->layers.end}}};
+    json["shortened"] = !report->shortened.empty();
     console.print_json(json);
   } else {
-    console.print(printable(in.text("output")) + ": " + std::to_string(header->tokens) +
-                  " tokens, " + std::to_string(header->layers) + " layers, " +
-                  format_bytes(header->file_bytes));
+    if (!report->shortened.empty()) console.note("The file's " + report->shortened + ".");
+    console.print(printable(in.text("output")) + ": " + std::to_string(header.tokens) +
+                  " tokens, " + std::to_string(header.layers) + " layers, " +
+                  format_bytes(header.file_bytes));
   }
   return kExitOk;
 }

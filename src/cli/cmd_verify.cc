@@ -12,14 +12,13 @@ using kvfile::Verdict;
 constexpr int kExitMismatch = 3;
 constexpr int kExitUnverifiable = 4;
 
-Json context_json(const kvfile::ContextComparison& context) {
-  Json json{{"of", context.of_tokens ? "tokens" : "text"},
-            {"recorded", context.recorded},
+Json comparison_json(const kvfile::ContextComparison& context) {
+  Json json{{"recorded", context.recorded},
             {"given", context.given},
             {"common_prefix", context.common_prefix}};
   if (context.recorded_token) json["recorded_token"] = *context.recorded_token;
   if (context.given_token) json["given_token"] = *context.given_token;
-  if (!context.of_tokens) {
+  if (context.line > 0) {
     json["line"] = context.line;
     json["column"] = context.column;
   }
@@ -45,7 +44,10 @@ Json report_json(const std::string& path, const kvfile::VerifyReport& report) {
     json["sidecar"] = report.has_sidecar;
   }
   if (report.sidecar) json["model"] = report.sidecar->model_name;
-  if (report.context) json["context"] = context_json(*report.context);
+  if (report.tokens_context) {
+    json["context"]["tokens"] = comparison_json(*report.tokens_context);
+  }
+  if (report.text_context) json["context"]["text"] = comparison_json(*report.text_context);
   json["proved"] = report.proved;
   return json;
 }

@@ -173,15 +173,22 @@ class LayerComparer {
 };
 
 Status check_same_size(const KvHeader& a, const KvHeader& b) {
-  const auto differs = [](std::string_view what, uint64_t x, uint64_t y) {
-    return invalid("the files differ in " + std::string(what) + ": " + std::to_string(x) + " and " +
-                   std::to_string(y));
+  const bool same_rows = a.kv_heads == b.kv_heads && a.head_dim == b.head_dim;
+  if (same_rows && a.layers == b.layers && a.tokens == b.tokens) return ok();
+  const auto size_of = [](const KvHeader& header) {
+    return std::to_string(header.layers) + " layers, " + std::to_string(header.kv_heads) +
+           " heads, " + std::to_string(header.tokens) + " tokens, head_dim " +
+           std::to_string(header.head_dim);
   };
-  if (a.layers != b.layers) return differs("layers", a.layers, b.layers);
-  if (a.kv_heads != b.kv_heads) return differs("heads", a.kv_heads, b.kv_heads);
-  if (a.tokens != b.tokens) return differs("tokens", a.tokens, b.tokens);
-  if (a.head_dim != b.head_dim) return differs("head_dim", a.head_dim, b.head_dim);
-  return ok();
+  const auto range = [](uint64_t x, uint64_t y) { return "0:" + std::to_string(std::min(x, y)); };
+  std::string advice = "; they are not of one model";
+  if (same_rows) {
+    advice = "; `kvcs slice` with";
+    if (a.tokens != b.tokens) advice += " --tokens " + range(a.tokens, b.tokens);
+    if (a.layers != b.layers) advice += " --layers " + range(a.layers, b.layers);
+    advice += " cuts the larger to what both have";
+  }
+  return invalid("the files differ in size: " + size_of(a) + " and " + size_of(b) + advice);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kvfile/publish.h"
 #include "kvfile/tiles.h"
 
 namespace kvcs::kvfile {
@@ -58,10 +59,11 @@ Result<ImportReport> write_imported(const CacheSource& source, const ImportOptio
   EncodeCounts counts;
   KVCS_TRY(copy_values(source, *writer, counts));
   KVCS_TRY(source.check_unchanged());
-  KVCS_TRY(writer->publish());
   Sidecar sidecar = describe_header(writer->header());
   if (!tokens.empty()) sidecar.tokens = tokens;
-  KVCS_TRY(write_sidecar(options.output, sidecar));
+  KVCS_TRY(writer->write_header());
+  Companion companion = KVCS_TRY(sidecar_companion(options.output, sidecar));
+  KVCS_TRY(publish_together(writer->file(), {std::move(companion)}));
   return ImportReport{writer->header(), counts.saturated};
 }
 

@@ -41,8 +41,8 @@ namespace kvcs::kvfile {
 
 inline constexpr uint64_t kHeaderBytesMax = 16 << 20;
 inline constexpr size_t kTensorsMax = 16'384;
-inline constexpr uint64_t kTokensMax = 1ULL << 31;
-inline constexpr uint64_t kSidecarBytesMax = 256 << 20;
+inline constexpr uint64_t kTokensMax = 1 << 24;  // And the most heads or channels.
+inline constexpr uint64_t kSidecarBytesMax = 64 << 20;
 inline constexpr uint64_t kTileTokens = 256;  // int8c: keys share scales over so many tokens.
 inline constexpr uint64_t kInt4Group = 64;    // int4c: tokens (keys) or channels (values).
 inline constexpr uint64_t kQ8Block = 32;      // q8_0: channels that share a scale.
@@ -156,6 +156,7 @@ class AtomicFile final {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  const std::string& path() const { return path_; }
   const std::string& temp_path() const { return temp_path_; }
   Status write(uint64_t offset, const void* data, size_t size_bytes);
   Status read(uint64_t offset, void* out, size_t size_bytes) const;  // What was written.

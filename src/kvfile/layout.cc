@@ -115,7 +115,8 @@ Status read_geometry(KvHeader& header) {
   for (const auto& [what, size] : sizes) {
     if (size == 0) return invalid("tensor \"" + keys.name + "\": no " + std::string(what));
     if (size > kTokensMax) {
-      return invalid("tensor \"" + keys.name + "\": " + std::string(what) + " over 2^31");
+      return invalid("tensor \"" + keys.name + "\": " + std::to_string(size) + " " +
+                     std::string(what) + " are over the limit of " + std::to_string(kTokensMax));
     }
   }
   return ok();

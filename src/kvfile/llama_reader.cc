@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/bytes.h"
+#include "kvfile/kvfile.h"
 
 namespace kvcs::kvfile {
 namespace {
@@ -76,6 +77,10 @@ struct Layout {
 // The ids as they stand in the file; slots put a frame around them.
 Status read_tokens(Cursor& in, LlamaFile& file, std::vector<uint32_t>& ids) {
   const uint32_t count = KVCS_TRY(in.u32("the token count"));
+  if (count > kTokensMax) {
+    return in.fault(std::to_string(count) + " token ids; the limit is " +
+                    std::to_string(kTokensMax));
+  }
   KVCS_TRY(in.need(count, "the token ids", 4));
   ids.resize(count);
   for (uint32_t& id : ids) id = KVCS_TRY(in.u32("a token id"));

@@ -12,6 +12,7 @@
 #include "base/crypto.h"
 #include "kvfile/parallel.h"
 #include "kvfile/planes.h"
+#include "kvfile/publish.h"
 #include "kvfile/source_file.h"
 
 namespace kvcs::kvfile {
@@ -20,6 +21,10 @@ namespace {
 constexpr uint32_t kSkippableMagic = 0x184d2a5b;
 constexpr std::string_view kMagic = "kvcspk01";
 constexpr size_t kFixedBytes = 8 + 8 + 8 + 32;  // magic, original size, chunks, digest
+constexpr uint32_t kSidecarFrameMagic = 0x184d2a5c;
+constexpr std::string_view kSidecarMagic = "kvcssc01";
+constexpr size_t kSidecarFixedBytes = 8 + 8 + 32;  // magic, original size, digest
+constexpr int kSidecarLevel = 3;
 constexpr size_t kEntryBytes = 16;
 constexpr size_t kBatchChunks = 16;
 constexpr int kHuffmanOnlyLevel = -1000;  // So large a step that no match is ever tried.
@@ -107,6 +112,30 @@ Result<std::unique_ptr<ZSTD_CCtx, CompressorFree>> make_compressor() {
   return context;
 }
 
+// The sidecar's bytes; none when the artifact has no sidecar.
+Result<std::string> checked_sidecar(const KvFile& file) {
+  auto bytes = read_small_file(sidecar_path(file.path()), kSidecarBytesMax);
+  if (bytes.code() == Code::kNotFound) return std::string();
+  KVCS_TRY(bytes.status());
+  const Sidecar sidecar = KVCS_TRY(parse_sidecar(*bytes));
+  KVCS_TRY(check_sidecar(sidecar, file.header()));
+  return bytes;
+}
+
+Result<std::string> dump_sidecar_frame(const std::string& sidecar) {
+  std::string body(kSidecarMagic);
+  append_u64le(body, sidecar.size());
+  body += from_hex(sha256_hex(sidecar)).value_or("");
+  std::string packed(ZSTD_compressBound(sidecar.size()), '\0');
+  const size_t n =
+      ZSTD_compress(packed.data(), packed.size(), sidecar.data(), sidecar.size(), kSidecarLevel);
+  if (ZSTD_isError(n) != 0) return internal(ZSTD_getErrorName(n));
+  std::string out;
+  append_u32le(out, kSidecarFrameMagic);
+  append_u32le(out, static_cast<uint32_t>(body.size() + n));
+  return out + body + packed.substr(0, n);
+}
+
 // --- unpacking ------------------------------------------------------------------------------
 
 class PackedFile {
@@ -121,11 +150,33 @@ class PackedFile {
     return source_->read(offset, out, size_bytes);
   }
 
+  Status check_unchanged() const { return source_->check_unchanged(); }
+
   uint64_t size_bytes() const { return source_->size_bytes(); }
   uint64_t original_bytes() const { return original_bytes_; }
   uint64_t frames_start() const { return frames_start_; }
   const std::string& digest() const { return digest_; }
   const std::vector<Chunk>& chunks() const { return chunks_; }
+  // Empty when none was packed.
+  Result<std::string> read_sidecar() const {
+    if (sidecar_start_ == size_bytes()) return std::string();
+    const Status damaged = invalid("the sidecar in the packed file is damaged");
+    const uint64_t size = size_bytes() - sidecar_start_;
+    if (size < 8 + kSidecarFixedBytes || size > 2 * kSidecarBytesMax) return damaged;
+    std::string frame(size, '\0');
+    KVCS_TRY(read(sidecar_start_, frame.data(), frame.size()));
+    const uint64_t original = load_u64le(frame.data() + 16);
+    if (load_u32le(frame.data()) != kSidecarFrameMagic ||
+        load_u32le(frame.data() + 4) != size - 8 || frame.compare(8, 8, kSidecarMagic) != 0 ||
+        original == 0 || original > kSidecarBytesMax) {
+      return damaged;
+    }
+    std::string sidecar(original, '\0');
+    const std::string_view packed = std::string_view(frame).substr(8 + kSidecarFixedBytes);
+    const size_t n = ZSTD_decompress(sidecar.data(), sidecar.size(), packed.data(), packed.size());
+    if (n != original || sha256_hex(sidecar) != to_hex(frame.substr(24, 32))) return damaged;
+    return sidecar;
+  }
 
  private:
   Status read_index() {
@@ -165,7 +216,8 @@ class PackedFile {
       stored += chunk.stored_bytes;
       chunks_.push_back(chunk);
     }
-    if (raw != original_bytes_ || stored != size_bytes() - frames_start_) {
+    sidecar_start_ = frames_start_ + stored;
+    if (raw != original_bytes_ || sidecar_start_ > size_bytes()) {
       return invalid("the packed file's chunks do not add up to its sizes");
     }
     return ok();
@@ -173,7 +225,7 @@ class PackedFile {
 
   std::unique_ptr<SourceFile> source_;
   std::string digest_;
-  uint64_t original_bytes_ = 0, frames_start_ = 0;
+  uint64_t original_bytes_ = 0, frames_start_ = 0, sidecar_start_ = 0;
   std::vector<Chunk> chunks_;
 };
 
@@ -195,6 +247,7 @@ Status decompress_chunk(ZSTD_DCtx* context, const Chunk& chunk, const std::strin
 Result<PackReport> pack_file(const std::string& input, const std::string& output) {
   const auto file = KVCS_TRY(KvFile::open(input));
   const auto out = KVCS_TRY(AtomicFile::create(output, {input, sidecar_path(input)}));
+  const std::string sidecar = KVCS_TRY(checked_sidecar(*file));
   std::vector<Chunk> chunks = plan_chunks(file->header());
   if (chunks.size() > kPackChunksMax) return too_large("the file has too many chunks to pack");
   Sha256 hash;
@@ -221,7 +274,12 @@ Result<PackReport> pack_file(const std::string& input, const std::string& output
       chunks[first + i].stored_bytes = static_cast<uint32_t>(packed[i].size());
     }
   }
-  PackReport report{file->size_bytes(), at, chunks.size(), hash.finish_hex()};
+  PackReport report{file->size_bytes(), at, chunks.size(), hash.finish_hex(), sidecar.size()};
+  if (!sidecar.empty()) {
+    const std::string frame = KVCS_TRY(dump_sidecar_frame(sidecar));
+    KVCS_TRY(out->write(at, frame.data(), frame.size()));
+    report.packed_bytes += frame.size();
+  }
   const std::string index = dump_index(chunks, report.original_bytes, report.sha256);
   KVCS_TRY(out->write(0, index.data(), index.size()));
   KVCS_TRY(file->check_unchanged());
@@ -232,6 +290,10 @@ Result<PackReport> pack_file(const std::string& input, const std::string& output
 Result<PackReport> unpack_file(const std::string& input, const std::string& output) {
   const auto file = KVCS_TRY(PackedFile::open(input));
   const auto out = KVCS_TRY(AtomicFile::create(output, {input}));
+  std::vector<Companion> companions;
+  if (std::string sidecar = KVCS_TRY(file->read_sidecar()); !sidecar.empty()) {
+    companions.push_back({sidecar_path(output), std::move(sidecar)});
+  }
   const std::vector<Chunk>& chunks = file->chunks();
   Sha256 hash;
   uint64_t at = file->frames_start(), written = 0;
@@ -258,12 +320,14 @@ Result<PackReport> unpack_file(const std::string& input, const std::string& outp
       written += raw[i].size();
     }
   }
-  PackReport report{file->original_bytes(), file->size_bytes(), chunks.size(), hash.finish_hex()};
+  PackReport report{file->original_bytes(), file->size_bytes(), chunks.size(), hash.finish_hex(),
+                    companions.empty() ? 0 : companions[0].bytes.size()};
   if (report.sha256 != file->digest()) {
     return invalid("the unpacked bytes have the SHA-256 " + report.sha256 + ", the pack records " +
                    file->digest());
   }
-  KVCS_TRY(out->publish());
+  KVCS_TRY(file->check_unchanged());
+  KVCS_TRY(publish_together(*out, companions));
   return report;
 }
 

@@ -3,7 +3,8 @@
 // original comes back byte for byte, by its digest. Layout: web/docs/formats.md.
 //
 // A packed file is a skippable zstd frame (magic, sizes, digest, index of chunks) and then one
-// plain zstd frame per byte plane of every chunk, so any zstd checks and reads the frames.
+// plain zstd frame per byte plane of every chunk, so any zstd checks and reads the frames; another
+// skippable frame at the end holds the sidecar.
 // Limits: chunks of at most kPackChunkBytes, kPackChunksMax of them.
 #pragma once
 #include <string>
@@ -17,11 +18,13 @@ inline constexpr uint64_t kPackChunksMax = 64 << 20 >> 4;  // The index stays un
 
 struct PackReport {
   uint64_t original_bytes = 0, packed_bytes = 0, chunks = 0;
-  std::string sha256;  // Of the original.
+  std::string sha256;          // Of the original.
+  uint64_t sidecar_bytes = 0;  // Before it was packed; 0: there is none.
 };
-// Packs a valid .kv file. Conflict when the output is the input or the input changed.
+// Packs a valid .kv file and its sidecar, which must agree with it. Conflict when the output is the
+// input or the input changed.
 Result<PackReport> pack_file(const std::string& input, const std::string& output);
-// Invalid when the packed file is damaged: no output then.
+// Both come back byte for byte. Invalid when the packed file is damaged: no output then.
 Result<PackReport> unpack_file(const std::string& input, const std::string& output);
 
 }  // namespace kvcs::kvfile

@@ -12,9 +12,12 @@ struct Companion {
   std::string path, bytes;
 };
 // The companions are written and synced under other names first; then all are renamed. `artifact`
-// is complete.
+// is complete. A sidecar or quant event of the file that is replaced, and that has no successor
+// here, goes with it.
 Status publish_together(AtomicFile& artifact, const std::vector<Companion>& companions);
 
-Companion sidecar_companion(const std::string& kv_path, const Sidecar& sidecar);
+// TooLarge when no reader would take it.
+Result<Companion> sidecar_companion(const std::string& kv_path, const Sidecar& sidecar);
+std::string quant_event_path(const std::string& kv_path);
 
 }  // namespace kvcs::kvfile

@@ -350,10 +350,9 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options) {
   KVCS_TRY(std::move(judged));
   KVCS_TRY(std::move(synced));
   KVCS_TRY(input->check_unchanged());
-  std::vector<Companion> companions = {sidecar_companion(options.output, sidecar)};
+  std::vector<Companion> companions = {KVCS_TRY(sidecar_companion(options.output, sidecar))};
   if (options.scheme == Scheme::kInt8) {
-    companions.push_back(
-        {options.output + ".quant-event.json", event_json(options, report, sidecar)});
+    companions.push_back({quant_event_path(options.output), event_json(options, report, sidecar)});
   }
   KVCS_TRY(publish_together(writer->file(), companions));
   return report;
@@ -387,7 +386,8 @@ Result<DequantizeReport> dequantize(const DequantizeOptions& options) {
   KVCS_TRY(convert_all({*input, *writer, {}, options.saturate_nonfinite, counts}));
   KVCS_TRY(input->check_unchanged());
   KVCS_TRY(writer->write_header());
-  KVCS_TRY(publish_together(writer->file(), {sidecar_companion(options.output, sidecar)}));
+  Companion companion = KVCS_TRY(sidecar_companion(options.output, sidecar));
+  KVCS_TRY(publish_together(writer->file(), {std::move(companion)}));
   return DequantizeReport{writer->header(), input->size_bytes(), counts.saturated};
 }
 

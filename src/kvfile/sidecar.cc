@@ -17,6 +17,9 @@ Result<std::vector<uint32_t>> parse_ids(JsonScanner& scanner) {
   while (KVCS_TRY(scanner.next_element())) {
     const uint64_t id = KVCS_TRY(scanner.integer());
     if (id > UINT32_MAX) return scanner.fault("token id over 2^32-1");
+    if (ids.size() == kTokensMax) {
+      return scanner.fault("more token ids than the limit of " + std::to_string(kTokensMax));
+    }
     ids.push_back(static_cast<uint32_t>(id));
   }
   return ids;

@@ -128,7 +128,9 @@ Status add_tensor(SlicePlan& plan, const Cut& cut, const Tensor& made, const Geo
 Result<Metadata> cut_metadata(const Cut& cut, const Geometry& to) {
   Metadata metadata;
   for (const auto& [key, value] : cut.source.metadata) {
-    if (key == "kvcs.source_sha256" || key == "kvcs.prompt" || key == "kvcs.token_chain") continue;
+    if (key == "kvcs.source_sha256") continue;
+    const bool of_all_tokens = key == "kvcs.prompt" || key == "kvcs.token_chain";
+    if (of_all_tokens && to.tokens != cut.source.tokens) continue;
     metadata.emplace_back(key, value);
   }
   const auto add = [&](std::string_view key, uint64_t more) -> Status {
@@ -147,6 +149,13 @@ Result<Metadata> cut_metadata(const Cut& cut, const Geometry& to) {
     set_metadata(metadata, "kvcs.kept_first", std::to_string(to.kept_first));
   }
   return metadata;
+}
+
+// "tokens end at 512, not 9999"; empty when the range lies within the file.
+std::string shortened(const IndexRange& asked, uint64_t count, std::string_view what) {
+  if (asked.end == UINT64_MAX || asked.end <= count) return {};
+  return std::string(what) + " end at " + std::to_string(count) + ", not " +
+         std::to_string(asked.end);
 }
 
 }  // namespace
@@ -225,7 +234,7 @@ Sidecar slice_sidecar(const Sidecar& source, const KvHeader& slice, const SliceS
   return sidecar;
 }
 
-Result<KvHeader> slice_file(const SliceOptions& options) {
+Result<SliceReport> slice_file(const SliceOptions& options) {
   const auto input = KVCS_TRY(KvFile::open(options.input));
   const SlicePlan plan = KVCS_TRY(plan_slice(input->header(), options.spec));
   const auto output =
@@ -246,8 +255,17 @@ Result<KvHeader> slice_file(const SliceOptions& options) {
   KVCS_TRY(input->check_unchanged());
   const Sidecar sidecar =
       given ? slice_sidecar(*given, plan.header, options.spec) : describe_header(plan.header);
-  KVCS_TRY(publish_together(*output, {sidecar_companion(options.output, sidecar)}));
-  return plan.header;
+  Companion companion = KVCS_TRY(sidecar_companion(options.output, sidecar));
+  KVCS_TRY(publish_together(*output, {std::move(companion)}));
+  const KvHeader& from = input->header();
+  const SliceSpec& asked = options.spec;
+  SliceReport report{plan.header,
+                     {asked.tokens.begin, asked.tokens.begin + plan.header.tokens},
+                     {asked.layers.begin, asked.layers.begin + plan.header.layers},
+                     shortened(asked.tokens, from.tokens, "tokens")};
+  const std::string layers = shortened(asked.layers, from.layers, "layers");
+  if (!layers.empty()) report.shortened += (report.shortened.empty() ? "" : ", ") + layers;
+  return report;
 }
 
 }  // namespace kvcs::kvfile

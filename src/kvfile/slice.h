@@ -51,6 +51,12 @@ struct SliceOptions {
   std::string input, output;
   SliceSpec spec;
 };
-Result<KvHeader> slice_file(const SliceOptions& options);
+struct SliceReport {
+  KvHeader header;            // Of the output.
+  IndexRange tokens, layers;  // What was taken.
+  // What there is, where more was asked for: one line, else empty.
+  std::string shortened;
+};
+Result<SliceReport> slice_file(const SliceOptions& options);
 
 }  // namespace kvcs::kvfile

@@ -41,6 +41,7 @@ Status SourceFile::read(uint64_t offset, void* out, size_t size_bytes) const {
     const ssize_t n = ::pread(fd_, to, size_bytes, static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return io_error("cannot read", path_, errno);
+    if (n == 0 && offset < size_bytes_) return changed();
     if (n == 0) return invalid("the file ended at byte " + std::to_string(offset));
     to += n;
     offset += static_cast<uint64_t>(n);
@@ -56,6 +57,10 @@ Status SourceFile::check_unchanged() const {
       stat.st_mtim.tv_nsec == modified_ns_) {
     return ok();
   }
+  return changed();
+}
+
+Status SourceFile::changed() const {
   return conflict("the file changed while it was read: " + printable(path_));
 }
 

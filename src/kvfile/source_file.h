@@ -19,13 +19,15 @@ class SourceFile final {
 
   const std::string& path() const { return path_; }
   uint64_t size_bytes() const { return size_bytes_; }
-  // Reads exactly so many bytes; Invalid when the file ends before.
+  // Reads exactly so many bytes; Conflict when the file was cut since open(), Invalid when it never
+  // was so long.
   Status read(uint64_t offset, void* out, size_t size_bytes) const;
   Status check_unchanged() const;  // Conflict when size or time differ from open().
   bool is_same_file(const std::string& path) const;  // By device and inode.
 
  private:
   SourceFile() = default;
+  Status changed() const;
   std::string path_;
   int fd_ = -1;
   uint64_t size_bytes_ = 0;

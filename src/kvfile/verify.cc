@@ -92,14 +92,13 @@ void check_sidecar_of(const std::string& path, VerifyReport& report) {
 void compare_tokens(const std::vector<uint32_t>& recorded, const std::vector<uint32_t>& given,
                     VerifyReport& report) {
   ContextComparison comparison;
-  comparison.of_tokens = true;
   comparison.recorded = recorded.size();
   comparison.given = given.size();
   const auto parted = std::mismatch(recorded.begin(), recorded.end(), given.begin(), given.end());
   comparison.common_prefix = static_cast<uint64_t>(parted.first - recorded.begin());
   if (parted.first != recorded.end()) comparison.recorded_token = *parted.first;
   if (parted.second != given.end()) comparison.given_token = *parted.second;
-  report.context = comparison;
+  report.tokens_context = comparison;
   if (recorded.empty()) {
     refuse(report, Verdict::kUnverifiable, "the artifact records no token ids");
   } else if (recorded == given) {
@@ -133,7 +132,7 @@ void compare_text(const std::string* recorded, const std::string& given, VerifyR
                                 : recorded->rfind('\n', comparison.common_prefix - 1);
   comparison.column =
       comparison.common_prefix - (line_start == std::string::npos ? 0 : line_start + 1) + 1;
-  if (!report.context) report.context = comparison;
+  report.text_context = comparison;
   if (*recorded == given) {
     report.proved.push_back("The recorded text is the given one.");
     return;

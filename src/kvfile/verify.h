@@ -20,9 +20,8 @@ struct VerifyOptions {
 enum class Verdict : uint8_t { kVerified, kMismatch, kUnverifiable };
 std::string_view verdict_name(Verdict verdict);
 
-// The recorded context against the given one, in tokens or in bytes of text.
+// The recorded context against the given one, in token ids or in bytes of text.
 struct ContextComparison {
-  bool of_tokens = false;
   uint64_t recorded = 0, given = 0;  // Lengths.
   uint64_t common_prefix = 0;
   std::optional<uint32_t> recorded_token, given_token;  // Where they part.
@@ -37,7 +36,7 @@ struct VerifyReport {
   bool has_sidecar = false;
   std::string sha256;  // Of the whole file; empty when the container is refused.
   uint64_t values = 0, nonfinite = 0, bad_scales = 0;
-  std::optional<ContextComparison> context;
+  std::optional<ContextComparison> tokens_context, text_context;
   std::vector<std::string> proved;  // What holds, one line each.
 };
 

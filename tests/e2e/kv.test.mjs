@@ -86,8 +86,11 @@ test('verify: verdicts, exit codes and a report; the artifact stays as it was', 
     assert.equal(report.verdict, verdict);
     assert.equal(Boolean(report.why), status !== 0);
   }
-  const { context } = JSON.parse(kvcs('verify', 'F.kv', '--tokens', 'other.json', '--json').out);
-  assert.deepEqual([context.common_prefix, context.recorded_token, context.given_token], [100, tokens[100], 9999]);
+  const { context } = JSON.parse(
+    kvcs('verify', 'F.kv', '--tokens', 'other.json', '--context-file', 'other.txt', '--json').out);
+  assert.deepEqual(context.tokens,
+    { recorded: 600, given: 101, common_prefix: 100, recorded_token: tokens[100], given_token: 9999 });
+  assert.deepEqual(context.text, { recorded: 8, given: 8, common_prefix: 6, line: 2, column: 3 });
   assert.equal(kvcs('verify', 'none.kv').status, 1);
   assert.ok(before.equals(readFileSync(at('F.kv'))));
   assert.equal(statSync(at('F.kv')).mtimeMs, 1e12);
@@ -155,7 +158,12 @@ test('pack and unpack, slice: the bytes come back, the part is a part', () => {
   assert.ok(readFileSync(at('U.kv')).equals(readFileSync(at('F.kv'))));
   const part = json('slice', 'F.kv', '--tokens', '100:300', '--layers', '1:2', '--output', 'S.kv');
   assert.deepEqual([part.tokens, part.layers], [200, 1]);
+  assert.deepEqual([part.taken, part.shortened], [{ tokens: [100, 300], layers: [1, 2] }, false]);
   assert.equal(json('verify', 'S.kv').verdict, 'verified');
+  assert.equal(JSON.parse(readFileSync(at('U.kv.json'))).prompt, 'one\ntwo\n');
+  const beyond = kvcs('slice', 'F.kv', '--tokens', '500:9999', '--output', 'S.kv');
+  assert.deepEqual([beyond.status, beyond.error], [0, "The file's tokens end at 600, not 9999.\n"]);
+  assert.equal(json('slice', 'F.kv', '--layers', ':9', '--output', 'S.kv').shortened, true);
 });
 
 test('benchmark and plot: from the artifact to a picture, without fonts', () => {

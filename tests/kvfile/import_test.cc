@@ -122,6 +122,7 @@ TEST_CASE("import: hostile llama.cpp files are refused at once with one line", "
   const std::string sequence = read_bytes(data_path("llamacpp/v10-f16-nofa-512.seq.bin"));
   const std::pair<const char*, std::string> files[] = {
       {"token count", patched(8, lots)},
+      {"token count over the limit", patched(8, std::string("\x01\x00\x00\x01", 4))},
       {"architecture length", patched(2060, "\xff\xff\xff\x7f")},
       {"sequence count", patched(2081, lots)},
       {"layer count", patched(8225, lots)},
@@ -153,6 +154,13 @@ TEST_CASE("import: hostile llama.cpp files are refused at once with one line", "
   write_bytes(dir.file("v.bin"), patched(4, "\x0b"));
   CHECK(open_llama(dir.file("v.bin")).status().message().find("version 11 is unknown") !=
         std::string::npos);
+  // A hole of the size that the token count claims.
+  write_bytes(dir.file("t.bin"), patched(8, std::string("\x01\x00\x00\x01", 4)));
+  std::filesystem::resize_file(dir.file("t.bin"), 5 * kTokensMax);
+  CHECK(open_llama(dir.file("t.bin"))
+            .status()
+            .message()
+            .find("16777217 token ids; the limit is 16777216") != std::string::npos);
 }
 
 TEST_CASE("import: a llama.cpp file cut anywhere is refused", "[unit][kvfile]") {

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "kvfile/faults.h"
+#include "kvfile/publish.h"
 #include "kvfile/support.h"
 #include "support/temp_dir.h"
 
@@ -46,7 +47,7 @@ TEST_CASE("kvfile: a file that changes while it is read is noticed", "[fault][kv
   CHECK((*file)->check_unchanged().code() == Code::kConflict);
   std::string buffer(128, '\0');
   CHECK((*file)->read((*file)->header().get(Part::kValues, 0), 0, buffer.data(), 64).code() ==
-        Code::kInvalid);
+        Code::kConflict);
 }
 
 TEST_CASE("kvfile: a full disk leaves no file and no temporary one", "[fault][kvfile]") {
@@ -136,4 +137,38 @@ TEST_CASE("kvfile: a bad sidecar is refused with the member that is wrong", "[un
   CHECK(parse_token_ids("[1, 2,3]\n").ok());
   CHECK(parse_token_ids("[[1]]").code() == Code::kInvalid);
   CHECK(parse_token_ids("{}").code() == Code::kInvalid);
+}
+
+TEST_CASE("kvfile: each limit of a reader is named by its error", "[unit][kvfile]") {
+  TempDir dir;
+  const auto refuses = [](const Status& status, const std::string& why) {
+    INFO(status.message());
+    CHECK_FALSE(status.ok());
+    CHECK(status.message().find(why) != std::string::npos);
+  };
+  const auto plain = [](uint64_t heads, uint64_t tokens, uint64_t dim) {
+    const Geometry size{1, heads, tokens, dim};
+    return make_header(layout_tensors(Scheme::kPlain, Dtype::kF16, size), {}).status();
+  };
+  CHECK(plain(1, kTokensMax, 1).ok());
+  refuses(plain(1, kTokensMax + 1, 1), "16777217 tokens are over the limit of 16777216");
+  refuses(plain(kTokensMax + 1, 1, 1), "16777217 heads are over the limit");
+  refuses(plain(1, 1, kTokensMax + 1), "16777217 head_dim are over the limit");
+
+  std::string ids = "[0";
+  ids.reserve(2 * kTokensMax + 4);
+  for (uint64_t i = 1; i < kTokensMax; i++) ids += ",0";
+  CHECK(parse_token_ids(ids + "]").ok());
+  refuses(parse_token_ids(ids + ",0]").status(), "more token ids than the limit of 16777216");
+
+  REQUIRE(write_sample(dir.file("a.kv"), Dtype::kF16, {1, 1, 4, 8}).ok());
+  write_bytes(dir.file("a.kv.json"), "{}");
+  std::filesystem::resize_file(dir.file("a.kv.json"), kSidecarBytesMax + 1);
+  refuses(read_sidecar(dir.file("a.kv")).status(), "67108865 bytes; the limit is 67108864");
+
+  Sidecar large = describe_header((*KvFile::open(dir.file("a.kv")))->header());
+  large.prompt = std::string(kSidecarBytesMax, 'x');
+  const Status refused = sidecar_companion(dir.file("a.kv"), large).status();
+  CHECK(refused.code() == Code::kTooLarge);
+  refuses(refused, "the limit is 64.00 MB");
 }

@@ -38,6 +38,46 @@ TEST_CASE("pack: every dtype and scheme unpacks to the same bytes, and BF16 shri
   CHECK(read_bytes(dir.file("q.kv")) == read_bytes(dir.file("r.kv")));
 }
 
+TEST_CASE("pack: the sidecar comes back byte for byte, and none where none was", "[unit][kvfile]") {
+  TempDir dir;
+  REQUIRE(write_sample(dir.file("a.kv"), Dtype::kF16, {1, 1, 20, 16}, 9).ok());
+  Sidecar sidecar = describe_header((*KvFile::open(dir.file("a.kv")))->header());
+  sidecar.prompt = "text";
+  const std::string as_typed = "  " + dump_sidecar(sidecar) + "\n";
+  write_bytes(dir.file("a.kv.json"), as_typed);
+  const auto packed = pack_file(dir.file("a.kv"), dir.file("a.kvz"));
+  REQUIRE(packed.ok());
+  CHECK(packed->sidecar_bytes == as_typed.size());
+  CHECK(packed->packed_bytes == std::filesystem::file_size(dir.file("a.kvz")));
+  REQUIRE(unpack_file(dir.file("a.kvz"), dir.file("b.kv")).ok());
+  CHECK(read_bytes(dir.file("b.kv.json")) == as_typed);
+  CHECK(read_bytes(dir.file("b.kv")) == read_bytes(dir.file("a.kv")));
+  const std::string bytes = read_bytes(dir.file("a.kvz"));
+  std::string planes(std::filesystem::file_size(dir.file("a.kv")), '\0');
+  CHECK(ZSTD_decompress(planes.data(), planes.size(), bytes.data(), bytes.size()) == planes.size());
+
+  std::filesystem::remove(dir.file("a.kv.json"));
+  CHECK(pack_file(dir.file("a.kv"), dir.file("bare.kvz"))->sidecar_bytes == 0);
+  REQUIRE(unpack_file(dir.file("bare.kvz"), dir.file("b.kv")).ok());
+  CHECK_FALSE(std::filesystem::exists(dir.file("b.kv.json")));  // The old one was another file's.
+
+  sidecar.num_tokens = 21;
+  REQUIRE(write_sidecar(dir.file("a.kv"), sidecar).ok());
+  CHECK(pack_file(dir.file("a.kv"), dir.file("no.kvz")).status().message().find("num_tokens") !=
+        std::string::npos);
+  for (size_t i = bytes.size() - 8 - 48 - 60; i < bytes.size(); i++) {
+    std::string bad = bytes;
+    bad[i] = static_cast<char>(bad[i] ^ 0x41);
+    write_bytes(dir.file("bad.kvz"), bad);
+    CHECK(unpack_file(dir.file("bad.kvz"), dir.file("no.kv")).code() == Code::kInvalid);
+    write_bytes(dir.file("bad.kvz"), bytes.substr(0, i));
+    const bool whole = unpack_file(dir.file("bad.kvz"), dir.file("no.kv")).ok();
+    CHECK(whole == (i == read_bytes(dir.file("bare.kvz")).size()));
+    if (whole) std::filesystem::remove(dir.file("no.kv"));
+  }
+  CHECK_FALSE(std::filesystem::exists(dir.file("no.kv")));
+}
+
 TEST_CASE("pack: the whole file is frames that any zstd decodes", "[unit][kvfile]") {
   TempDir dir;
   REQUIRE(write_sample(dir.file("a.kv"), Dtype::kBf16, {1, 1, 20, 16}, 9).ok());

@@ -9,7 +9,9 @@
 #include <functional>
 #include <thread>
 
+#include "kvfile/export.h"
 #include "kvfile/faults.h"
+#include "kvfile/import.h"
 #include "kvfile/pack.h"
 #include "kvfile/publish.h"
 #include "kvfile/quantize.h"
@@ -53,7 +55,15 @@ class Toucher {
 struct Tool {
   std::string name;
   std::function<Status(const std::string& input, const std::string& output)> run;
+  std::string input = {};  // When it is not the plain file.
 };
+
+Status import_sequence(const std::string& in, const std::string& out) {
+  const ImportedLlama llama = KVCS_TRY(open_llama_cache(in, {.kv_heads = 2, .head_dim = 64}));
+  ImportOptions options;
+  options.output = out;
+  return write_imported(*llama.cache, options).status();
+}
 std::vector<Tool> writing_tools() {
   return {{"quant int8",
            [](const std::string& in, const std::string& out) {
@@ -82,7 +92,26 @@ TEST_CASE("kv tools: an input that changes while it is read gives no output", "[
   TempDir dir;
   const std::string in = dir.file("a.kv"), out = dir.file("out.kv");
   REQUIRE(write_sample(in, Dtype::kF16, {4, 2, 1024, 64}).ok());
+  REQUIRE(pack_file(in, dir.file("a.kvz")).ok());
+  std::filesystem::copy(data_path("llamacpp/v10-f16-nofa-512.seq.bin"), dir.file("a.bin"));
+  REQUIRE(import_sequence(dir.file("a.bin"), dir.file("i.kv")).ok());
+  const size_t files = count_files(dir.path());
   std::vector<Tool> tools = writing_tools();
+  tools.push_back({"unpack",
+                   [](const std::string& path, const std::string& to) {
+                     return unpack_file(path, to).status();
+                   },
+                   dir.file("a.kvz")});
+  tools.push_back({"import", import_sequence, dir.file("a.bin")});
+  for (const bool llama : {true, false}) {
+    tools.push_back(
+        {llama ? "export llama" : "export safetensors",
+         [llama](const std::string& path, const std::string& to) {
+           const ExportOptions options{.input = path, .output = to};
+           return (llama ? export_llama(options) : export_safetensors(options)).status();
+         },
+         dir.file("i.kv")});
+  }
   tools.push_back({"verify", [](const std::string& path, const std::string&) {
                      return verify({.path = path}).status();
                    }});
@@ -95,22 +124,35 @@ TEST_CASE("kv tools: an input that changes while it is read gives no output", "[
                    }});
   for (const Tool& tool : tools) {
     INFO(tool.name);
+    const std::string input = tool.input.empty() ? in : tool.input;
     Status status;
     {
-      Toucher toucher(in);
+      Toucher toucher(input);
       // A short run may fall between two changes; then there is an output, and another run.
       for (int i = 0; i < 500 && status.ok(); i++) {
         for (const char* made : {"", ".json", ".quant-event.json"}) {
           std::filesystem::remove(out + made);
         }
-        status = tool.run(in, out);
+        status = tool.run(input, out);
       }
     }
     INFO(status.message());
     CHECK(status.code() == Code::kConflict);
     CHECK(status.message().find("changed while it was read") != std::string::npos);
-    CHECK(count_files(dir.path()) == 1);
+    CHECK(count_files(dir.path()) == files);
   }
+}
+
+TEST_CASE("kv tools: an input that is cut while it is read is said to have changed",
+          "[fault][kvfile]") {
+  TempDir dir;
+  REQUIRE(write_sample(dir.file("a.kv"), Dtype::kF16, {1, 1, 64, 32}).ok());
+  const auto file = KvFile::open(dir.file("a.kv"));
+  std::filesystem::resize_file(dir.file("a.kv"), (*file)->size_bytes() - 1);
+  char last = 0;
+  const Status status = (*file)->read((*file)->size_bytes() - 1, &last, 1);
+  CHECK(status.code() == Code::kConflict);
+  CHECK(status.message().find("changed while it was read") != std::string::npos);
 }
 
 TEST_CASE("kv tools: no artifact appears when there is no room for its sidecar",
@@ -129,4 +171,21 @@ TEST_CASE("kv tools: no artifact appears when there is no room for its sidecar",
   CHECK(publish_together(**artifact, {{dir.file("a.kv.json"), "{}"}}).ok());
   CHECK(read_bytes(dir.file("a.kv")) == "bytes");
   CHECK(read_bytes(dir.file("a.kv.json")) == "{}");
+}
+
+TEST_CASE("kv tools: what described the file that is replaced goes with it", "[unit][kvfile]") {
+  TempDir dir;
+  const std::string in = dir.file("a.kv"), out = dir.file("out.kv");
+  const std::string event = quant_event_path(out), sidecar = sidecar_path(out);
+  REQUIRE(write_sample(in, Dtype::kF16, {1, 1, 64, 32}).ok());
+  for (const Tool& tool : writing_tools()) {
+    if (tool.name == "quant int8" || tool.name == "pack") continue;
+    INFO(tool.name);
+    REQUIRE(quantize({.input = in, .output = out, .scheme = Scheme::kInt8}).ok());
+    REQUIRE(std::filesystem::exists(event));
+    REQUIRE(tool.run(in, out).ok());
+    CHECK_FALSE(std::filesystem::exists(event));
+    CHECK(std::filesystem::exists(sidecar));
+    CHECK(verify({.path = out})->verdict == Verdict::kVerified);
+  }
 }

@@ -180,10 +180,10 @@ TEST_CASE("verify: token ids and text are compared, and the report says where th
   CHECK(must_verify({.path = path, .tokens = {{5, 6, 7, 8}}}).verdict == Verdict::kVerified);
   const VerifyReport other = must_verify({.path = path, .tokens = {{5, 6, 9, 8}}});
   CHECK(other.verdict == Verdict::kMismatch);
-  REQUIRE(other.context);
-  CHECK(other.context->common_prefix == 2);
-  CHECK(other.context->recorded_token == 7U);
-  CHECK(other.context->given_token == 9U);
+  REQUIRE(other.tokens_context);
+  CHECK(other.tokens_context->common_prefix == 2);
+  CHECK(other.tokens_context->recorded_token == 7U);
+  CHECK(other.tokens_context->given_token == 9U);
   const VerifyReport shorter = must_verify({.path = path, .tokens = {{5, 6}}});
   CHECK(shorter.verdict == Verdict::kMismatch);
   CHECK(shorter.why.find("given the end") != std::string::npos);
@@ -191,8 +191,8 @@ TEST_CASE("verify: token ids and text are compared, and the report says where th
   CHECK(must_verify({.path = path, .context_text = "one\ntwo"}).verdict == Verdict::kVerified);
   const VerifyReport text = must_verify({.path = path, .context_text = "one\ntxo"});
   CHECK(text.verdict == Verdict::kMismatch);
-  CHECK(text.context->line == 2);
-  CHECK(text.context->column == 2);
+  CHECK(text.text_context->line == 2);
+  CHECK(text.text_context->column == 2);
   const std::string digest = must_verify({.path = path}).sha256;
   CHECK(digest.size() == 64);
   CHECK(must_verify({.path = path, .sha256 = digest}).verdict == Verdict::kVerified);
