@@ -138,7 +138,9 @@ Result<Provider> parse_provider(std::string_view name, const Json& object,
   provider.timeout_ms =
       static_cast<int>(reader.optional_integer("timeout_ms", 100, 3'600'000).value_or(600'000));
   if (auto key = reader.optional_string("api_key", {1, 4096})) api_key = Secret(std::move(*key));
-  provider.sealed_api_key = reader.optional_string("sealed_api_key", {0, 8192}).value_or("");
+  if (reader.has("sealed_api_key")) {  // Of a stored record alone.
+    provider.sealed_api_key = reader.string("sealed_api_key", {0, 8192});
+  }
   read_headers(reader, provider);
   read_models(reader, provider);
   if (!provider.auth_header.empty() && !is_header_name(provider.auth_header)) {

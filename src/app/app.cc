@@ -10,7 +10,6 @@
 #include "app/first_start.h"
 #include "app/jobs.h"
 #include "app/master_key.h"
-#include "app/openapi.h"
 #include "app/parts.h"
 #include "app/routes.h"
 #include "app/store_metrics.h"
@@ -274,7 +273,6 @@ Status build_operations(Parts& parts) {
 void build_door(Parts& parts) {
   std::vector<http::Route> routes = all_routes(parts);
   parts.reserved_slugs = reserved_slugs(routes);
-  parts.openapi = openapi_json(routes);
   parts.router = std::make_unique<http::Router>(std::move(routes));
   parts.request_metrics = std::make_unique<RequestMetrics>(parts.router->routes(), *parts.metrics);
   parts.server = std::make_unique<http::Server>(

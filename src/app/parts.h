@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 
@@ -119,7 +120,8 @@ struct Parts {
   // --- operations
   std::unique_ptr<HealthProbes> probes;
   std::unique_ptr<StatusApi> status_api;
-  std::string openapi;
+  std::once_flag openapi_made;
+  std::string openapi;  // Made when it is first asked for.
   std::unique_ptr<Cron> cron;
 
   // --- the door

@@ -6,6 +6,7 @@
 #include "app/artifact_parts.h"
 #include "app/background.h"
 #include "app/gateway_parts.h"
+#include "app/openapi.h"
 #include "app/parts.h"
 #include "app/route_rows.h"
 #include "base/bytes.h"
@@ -48,6 +49,8 @@ void add_operations(std::vector<Route>& routes, Parts& parts) {
   probe(
       "/openapi.json",
       [&parts](http::Request&) -> Result<http::Response> {
+        std::call_once(parts.openapi_made,
+                       [&] { parts.openapi = openapi_json(parts.router->routes()); });
         return http::json_response(200, parts.openapi);
       },
       "This description.");

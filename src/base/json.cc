@@ -329,11 +329,23 @@ const Json* JsonReader::array(std::string_view name) {
   return value;
 }
 
+namespace {
+// For who mistyped one.
+std::string list_names(const std::vector<std::string>& all) {
+  std::string list;
+  for (auto name = all.begin(); name != all.end(); ++name) {
+    if (std::find(all.begin(), name, *name) != name) continue;
+    list += (list.empty() ? "known are: " : ", ") + *name;
+  }
+  return list.empty() ? "none is known here." : list + ".";
+}
+}  // namespace
+
 Status JsonReader::finish() {
   if (!fault_.ok() || allow_unknown_ || !object_.is_object()) return fault_;
   for (const auto& [name, value] : object_.items()) {
     if (std::find(known_.begin(), known_.end(), name) == known_.end()) {
-      fail(printable(name, 60), "unknown member.");
+      fail(printable(name, 60), "unknown member; " + list_names(known_));
       return fault_;
     }
   }

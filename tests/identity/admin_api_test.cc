@@ -84,7 +84,7 @@ TEST_CASE("admin: bad users are refused, each by its name", "[unit][identity][ap
   post(R"({"email":"taken@x.org","org_id":")" + org + R"("})", 409, "email_exists");
   post(R"({"email":"a@x.org","org_id":"00000000-0000-4000-8000-000000000000"})", 404,
        "org_not_found");
-  post(with(R"("user_id":"forged")"), 400, "user_id: unknown member.");
+  post(with(R"("user_id":"forged")"), 400, "user_id: unknown member; known are: email, ");
   post(with(R"("status":"root")"), 400, "is not one of: active, suspended");
   post(with(R"("monthly_limit_usd":-1)"), 400, "monthly_limit_usd");
   post(with(R"("monthly_limit_usd":10000000.01)"), 400, "over 10000000 USD");
