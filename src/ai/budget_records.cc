@@ -9,6 +9,8 @@
 namespace kvcs::ai {
 namespace {
 
+constexpr size_t kTextBytes = 640;  // Mostly enough.
+
 void text(std::string& out, std::string_view name, std::string_view value) {
   out += out.size() > 1 ? ",\"" : "\"";
   out.append(name).append("\":");
@@ -26,7 +28,9 @@ void flag(std::string& out, std::string_view name, bool value) {
 }  // namespace
 
 std::string reservation_json(const OpenReservation& open) {
-  std::string out = "{";
+  std::string out;
+  out.reserve(kTextBytes);
+  out += '{';
   text(out, "request_id", open.request_id);
   text(out, "key_id", open.key_id);
   text(out, "user_id", open.user_id);
@@ -39,7 +43,8 @@ std::string reservation_json(const OpenReservation& open) {
   text(out, "model", open.model);
   text(out, "price_version", open.price_version);
   flag(out, "grace", open.grace);
-  return out + "}";
+  out += '}';
+  return out;
 }
 
 Result<OpenReservation> parse_reservation(std::string_view json) {
@@ -65,7 +70,9 @@ Result<OpenReservation> parse_reservation(std::string_view json) {
 }
 
 std::string usage_json(const UsageRecord& record) {
-  std::string out = "{";
+  std::string out;
+  out.reserve(kTextBytes);
+  out += '{';
   text(out, "request_id", record.request_id);
   number(out, "ts_ms", record.ts_ms);
   text(out, "organization_id", record.organization_id);
@@ -91,7 +98,8 @@ std::string usage_json(const UsageRecord& record) {
   flag(out, "grace", record.grace);
   flag(out, "recovered", record.recovered);
   text(out, "period", record.period);
-  return out + "}";
+  out += '}';
+  return out;
 }
 
 Result<ChargedRow> parse_charge(std::string_view row_json) {

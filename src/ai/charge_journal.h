@@ -5,10 +5,10 @@
 //
 // The file is slots of kSlotBytes, a page each, one a request; a slot is two records, the
 // reservation and at kChargeOffset the charge, so that a process which dies while it notes the
-// charge leaves the reservation. A record, little-endian: size, 4 bytes, 0 = none | 8 bytes of the
-// SHA-256 of the text | text, JSON. The size is written last and cleared first. Space on disk is
-// taken before it is mapped, so a full disk is a Status and not a signal; the file grows by
-// kGrowSlots.
+// charge leaves the reservation. A record, little-endian: size, 4 bytes, 0 = none | a sum of the
+// text, 8 bytes, for pages that a power cut tore | text, JSON. The size is written last and cleared
+// first. Space on disk is taken before it is mapped, so a full disk is a Status and not a signal;
+// the file grows by kGrowSlots.
 //
 // Without a file (tests) the slots are memory only. Thread-safe; a slot is one thread's at a time.
 #pragma once

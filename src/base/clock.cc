@@ -1,7 +1,7 @@
 #include "base/clock.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <ctime>
 
 namespace kvcs {
@@ -21,19 +21,36 @@ class SystemClock final : public Clock {
   }
 };
 
-std::tm to_utc(int64_t unix_ms) {
-  std::time_t seconds = unix_ms / 1000 - (unix_ms % 1000 < 0 ? 1 : 0);
-  std::tm tm{};
-  gmtime_r(&seconds, &tm);
-  return tm;
-}
+// "2026-01-15T10:30:00.123Z", the years 0 to 9999. By hand: every request prints several, and
+// strftime, which asks for the locale and the time zone, would cost a microsecond each.
+struct TimeText {
+  static constexpr size_t kMonth = 7, kDay = 10, kSecond = 19, kAll = 24;
+  char text[kAll];
 
-std::string print_time(const char* format, int64_t unix_ms) {
-  const std::tm tm = to_utc(unix_ms);
-  char buffer[40];
-  const size_t n = std::strftime(buffer, sizeof buffer, format, &tm);
-  return {buffer, n};
-}
+  explicit TimeText(int64_t unix_ms) {
+    constexpr int64_t kFirstMs = -62'167'219'200'000, kLastMs = 253'402'300'799'999;
+    const std::chrono::sys_time<std::chrono::milliseconds> time(
+        std::chrono::milliseconds(std::clamp(unix_ms, kFirstMs, kLastMs)));
+    const auto midnight = std::chrono::floor<std::chrono::days>(time);
+    const std::chrono::year_month_day date(midnight);
+    const std::chrono::hh_mm_ss of_day(time - midnight);
+    put(0, 4, static_cast<unsigned>(static_cast<int>(date.year())), '-');
+    put(5, 2, static_cast<unsigned>(date.month()), '-');
+    put(8, 2, static_cast<unsigned>(date.day()), 'T');
+    put(11, 2, static_cast<unsigned>(of_day.hours().count()), ':');
+    put(14, 2, static_cast<unsigned>(of_day.minutes().count()), ':');
+    put(17, 2, static_cast<unsigned>(of_day.seconds().count()), '.');
+    put(20, 3, static_cast<unsigned>(of_day.subseconds().count()), 'Z');
+  }
+  std::string first(size_t n) const { return {text, n}; }
+
+ private:
+  void put(size_t at, size_t digits, unsigned value, char after) {
+    text[at + digits] = after;
+    for (size_t i = at + digits; i-- > at; value /= 10)
+      text[i] = static_cast<char>('0' + value % 10);
+  }
+};
 
 // Reads exactly `digits` decimal digits at `text[at]`; -1 when they are not there.
 int read_digits(std::string_view text, size_t at, size_t digits) {
@@ -71,19 +88,16 @@ void ManualClock::advance_ms(int64_t ms) {
 }
 
 std::string format_iso8601_ms(int64_t unix_ms) {
-  char fraction[8];
-  std::snprintf(fraction, sizeof fraction, ".%03dZ",
-                static_cast<int>((unix_ms % 1000 + 1000) % 1000));
-  return print_time("%Y-%m-%dT%H:%M:%S", unix_ms) + fraction;
+  return TimeText(unix_ms).first(TimeText::kAll);
 }
 std::string format_iso8601_s(int64_t unix_ms) {
-  return print_time("%Y-%m-%dT%H:%M:%SZ", unix_ms);
+  return TimeText(unix_ms).first(TimeText::kSecond) + 'Z';
 }
 std::string format_month(int64_t unix_ms) {
-  return print_time("%Y-%m", unix_ms);
+  return TimeText(unix_ms).first(TimeText::kMonth);
 }
 std::string format_day(int64_t unix_ms) {
-  return print_time("%Y-%m-%d", unix_ms);
+  return TimeText(unix_ms).first(TimeText::kDay);
 }
 
 Result<int64_t> parse_iso8601_ms(std::string_view text) {

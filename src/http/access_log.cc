@@ -9,6 +9,7 @@ namespace kvcs::http {
 namespace {
 
 constexpr size_t kPathMaxBytes = 500;
+constexpr size_t kLineBytes = 400;  // Mostly enough.
 
 void add_text(std::string& line, std::string_view name, std::string_view value) {
   ((line += ",\"") += name) += "\":";
@@ -23,8 +24,10 @@ void add_number(std::string& line, std::string_view name, uint64_t value) {
 void AccessLog::write(const Request& request, std::string_view path, const RequestRecord& record,
                       int64_t unix_ms) {
   if (!log::enabled(log::Level::kInfo)) return;
-  std::string line = "{\"ts\":\"" + format_iso8601_ms(unix_ms) +
-                     "\",\"level\":\"info\",\"event\":\"http.request\"";
+  std::string line;
+  line.reserve(kLineBytes);
+  line.append("{\"ts\":\"").append(format_iso8601_ms(unix_ms));
+  line.append("\",\"level\":\"info\",\"event\":\"http.request\"");
   add_text(line, "request_id", request.request_id);
   add_text(line, "method", path.empty() ? "-" : method_name(record.method));
   add_text(line, "path", path.empty() ? "-" : path);
