@@ -85,7 +85,8 @@ TEST_CASE("agent schedules: an array replaces the whole schedule and is read bac
       {R"([{"name":"a"}])", "agent_type"},
       {R"([{"name":"a","agent_type":"s","message":"m","cadence":"hourly"}])", "cadence"},
       {R"([{"name":"a","agent_type":"s","message":"m","cadence":"daily","x":1}])", "x"},
-      {R"([{"name":"a","agent_type":"s","message":"m","cadence":"daily","callback_url":"ftp://x"}])",
+      {R"([{"name":"a","agent_type":"s","message":"m","cadence":"daily",)"
+       R"("callback_url":"ftp://x"}])",
        "callback_url"},
       {R"([{"name":"a","agent_type":"s","message":"m","cadence":"daily"},)"
        R"({"name":"a","agent_type":"s","message":"m","cadence":"daily"}])",
