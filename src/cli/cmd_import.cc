@@ -13,6 +13,12 @@ using kvfile::CacheSource;
 using kvfile::RopeOrder;
 using kvfile::RotationChoice;
 
+// What a source does not say of its model, and where it is recorded.
+constexpr std::pair<const char*, const char*> kFactOptions[] = {
+    {"model", "kvcs.model"},         {"revision", "kvcs.model_revision"},
+    {"tokenizer", "kvcs.tokenizer"}, {"arch", "kvcs.arch"},
+    {"rope-base", "kvcs.rope_base"}, {"rope-scaling", "kvcs.rope_scaling"}};
+
 struct Opened {
   std::unique_ptr<CacheSource> cache;
   std::vector<std::string> findings;
@@ -81,7 +87,9 @@ Result<int> import(const Invocation& in, Console& console) {
   kvfile::ImportOptions options;
   options.output = in.text("output");
   options.inputs = {in.text("file")};
-  options.model = in.optional_text("model");
+  for (const auto& [option, key] : kFactOptions) {
+    if (const auto value = in.optional_text(option)) options.facts.emplace_back(key, *value);
+  }
   if (const auto dtype = in.optional_text("dtype")) options.dtype = kvfile::parse_dtype(*dtype);
   if (const auto path = in.optional_text("tokens")) {
     options.tokens = KVCS_TRY(kvfile::read_token_ids(*path));
@@ -146,7 +154,12 @@ std::vector<Option> import_options() {
           {.name = "--tokens",
            .help = "A JSON array of the token ids, when the source has none.",
            .value_name = "IDS.json"},
-          {.name = "--model", .help = "The model's name, to record.", .value_name = "NAME"}};
+          {.name = "--model", .help = "The model's name, to record.", .value_name = "NAME"},
+          {.name = "--revision", .help = "Its revision or digest.", .value_name = "HASH"},
+          {.name = "--tokenizer", .help = "Its tokenizer's digest.", .value_name = "HASH"},
+          {.name = "--arch", .help = "Its architecture.", .value_name = "NAME"},
+          {.name = "--rope-base", .help = "Its rotary base.", .value_name = "NUMBER"},
+          {.name = "--rope-scaling", .help = "Its rotary scaling.", .value_name = "TEXT"}};
 }
 
 }  // namespace
@@ -167,7 +180,9 @@ std::vector<Command> import_commands() {
            .details =
                "The rope order and rotation of a llama.cpp file are found from the lengths of "
                "rotary pairs over repeated tokens in layer 0; the result says which were chosen "
-               "and why. When nothing repeats, --rope and --rotation must be given."}};
+               "and why. When nothing repeats, --rope and --rotation must be given. Caches can "
+               "stand for "
+               "each other only when model and tokenizer are the same: record what you know."}};
 }
 
 }  // namespace kvcs::cli

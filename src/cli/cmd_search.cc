@@ -62,7 +62,9 @@ Result<int> search_server(const Invocation& in, Console& console) {
   Json body{{"limit", std::min<int64_t>(in.number("limit"), kServerHitsMax)}};
   if (text) body["text"] = KVCS_TRY(kvfile::read_small_file(*text, kvfile::kSidecarBytesMax));
   if (!text) body["tokens"] = KVCS_TRY(kvfile::read_token_ids(in.text("tokens")));
-  if (const auto model = in.optional_text("model")) body["model"] = *model;
+  for (const char* const gate : {"model", "tokenizer"}) {
+    if (const auto value = in.optional_text(gate)) body[gate] = *value;
+  }
   ApiClient api(find_api_settings(in.text("where")));
   const Json answer = KVCS_TRY(api.call("POST", "/api/v1/artifacts/search?shape=single", body));
   if (console.mode().json) {
@@ -98,14 +100,14 @@ Result<int> search(const Invocation& in, Console& console) {
   if (is_url(in.text("where"))) return search_server(in, console);
   const auto folder = KVCS_TRY(kvfile::open_folder_index(in.text("where")));
   const auto limit = static_cast<size_t>(in.number("limit"));
-  const std::string model = in.text("model");
+  const kvfile::SearchGate gate{in.text("model"), in.optional_text("tokenizer")};
   std::vector<SearchHit> hits;
   if (tokens) {
     const auto ids = KVCS_TRY(kvfile::read_token_ids(*tokens));
-    hits = folder->index.find_tokens(ids, model, limit);
+    hits = folder->index.find_tokens(ids, gate, limit);
   } else {
     const auto given = KVCS_TRY(kvfile::read_small_file(*text, kvfile::kSidecarBytesMax));
-    hits = folder->index.find_text(given, model, limit);
+    hits = folder->index.find_text(given, gate, limit);
   }
   if (console.mode().json) {
     console.print_json(Json{{"hits", hits_json(hits, text.has_value())},
@@ -142,6 +144,9 @@ std::vector<Command> search_commands() {
                         .help = "A text, compared with the recorded prompts.",
                         .value_name = "T.txt"},
                        {.name = "--model", .help = "Only caches of it.", .value_name = "NAME"},
+                       {.name = "--tokenizer",
+                        .help = "Only caches with this recorded.",
+                        .value_name = "HASH"},
                        {.name = "--limit",
                         .kind = ValueKind::kNumber,
                         .help = "At most N files.",
@@ -155,7 +160,8 @@ std::vector<Command> search_commands() {
                         {"kvcs search http://127.0.0.1:8080 --tokens ids.json",
                          "The organization's artifacts on a server."}},
            .run = run_search,
-           .details = "In a folder it keeps an index, .kvcs-index, and reads only what changed; a "
+           .details = "In a folder and its subfolders it keeps an index, .kvcs-index, and reads "
+                      "only what changed; a "
                       "server has its own, and finds what the key's organization has. A "
                       "hit whose first id had to be left out differs by a BOS token: its "
                       "positions are shifted by one."}};

@@ -2,19 +2,22 @@
 
 #include <algorithm>
 
+#include "kvfile/prefix_chain.h"
 #include "kvfile/publish.h"
 #include "kvfile/tiles.h"
 
 namespace kvcs::kvfile {
 namespace {
 
-Result<KvHeader> imported_header(const CacheSource& source, const ImportOptions& options) {
+Result<KvHeader> imported_header(const CacheSource& source, const ImportOptions& options,
+                                 const std::vector<uint32_t>& tokens) {
   const Geometry& geometry = source.geometry();
   KVCS_TRY(check_row_values(geometry));
   const Dtype dtype = options.dtype.value_or(source.dtype());
   Metadata metadata{{"kvcs.version", "1"}};
   for (auto& [key, value] : source.metadata()) set_metadata(metadata, key, value);
-  if (options.model) set_metadata(metadata, "kvcs.model", *options.model);
+  for (const auto& [key, value] : options.facts) set_metadata(metadata, key, value);
+  if (!tokens.empty()) set_metadata(metadata, "kvcs.token_chain", token_chain(tokens));
   set_metadata(metadata, "kvcs.n_tokens", std::to_string(geometry.tokens));
   return make_header(layout_tensors(Scheme::kPlain, dtype, geometry), std::move(metadata));
 }
@@ -54,7 +57,7 @@ Result<ImportReport> write_imported(const CacheSource& source, const ImportOptio
     return invalid(std::to_string(tokens.size()) + " token ids for a cache of " +
                    std::to_string(source.geometry().tokens) + " tokens");
   }
-  KvHeader header = KVCS_TRY(imported_header(source, options));
+  KvHeader header = KVCS_TRY(imported_header(source, options, tokens));
   auto writer = KVCS_TRY(KvWriter::create(options.output, std::move(header), options.inputs));
   EncodeCounts counts;
   KVCS_TRY(copy_values(source, *writer, counts));

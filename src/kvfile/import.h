@@ -57,9 +57,9 @@ Result<std::unique_ptr<CacheSource>> open_vllm_cache(const std::string& folder, 
 
 struct ImportOptions {
   std::string output;
-  std::vector<std::string> inputs;              // Never overwritten.
-  std::optional<Dtype> dtype;                   // F16, BF16 or F32.
-  std::optional<std::string> model;             // Recorded; else what the source says.
+  std::vector<std::string> inputs;  // Never overwritten.
+  std::optional<Dtype> dtype;       // F16, BF16 or F32.
+  Metadata facts;                   // Recorded as they are; they stand before what the source says.
   std::optional<std::vector<uint32_t>> tokens;  // When the source does not record them.
 };
 struct ImportReport {

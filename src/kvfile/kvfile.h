@@ -228,5 +228,7 @@ Result<std::vector<uint32_t>> read_token_ids(const std::string& path);
 // Token ids of an artifact: the tensor `tokens`, else the sidecar's; empty when none is recorded.
 Result<std::vector<uint32_t>> recorded_tokens(const KvFile& file,
                                               const std::optional<Sidecar>& sidecar);
+// The text it was made from: the metadata's, else the sidecar's; nullptr when none is recorded.
+const std::string* recorded_prompt(const KvHeader& header, const std::optional<Sidecar>& sidecar);
 
 }  // namespace kvcs::kvfile

@@ -85,6 +85,14 @@ PrefixId next_prefix_id(const PrefixId& parent, const uint32_t* ids, size_t coun
   return sha256(bytes);
 }
 
+std::string token_chain(const std::vector<uint32_t>& ids) {
+  PrefixId id = sha256("kvcs-tokens-v1");
+  for (size_t at = 0; at < ids.size(); at += kPrefixBlock) {
+    id = next_prefix_id(id, ids.data() + at, std::min<size_t>(kPrefixBlock, ids.size() - at));
+  }
+  return to_hex({reinterpret_cast<const char*>(id.data()), id.size()});
+}
+
 Result<std::vector<PrefixPlace>> find_prefix_places(const PrefixLookup& lookup,
                                                     const PrefixId& root,
                                                     const std::vector<uint32_t>& query) {

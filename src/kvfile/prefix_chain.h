@@ -28,6 +28,9 @@ PrefixIdentity prefix_identity(const KvHeader& header, std::string_view model);
 // `salt` keeps the ids of one tenant apart from those of all others.
 PrefixId prefix_root(const PrefixIdentity& identity, std::string_view salt = {});
 PrefixId next_prefix_id(const PrefixId& parent, const uint32_t* ids, size_t count);
+// kvcs.token_chain: the end of a list's chain, a shorter last block included, in hex. Of the ids
+// alone, so that it stays right when the cache is quantised.
+std::string token_chain(const std::vector<uint32_t>& ids);
 
 // What an index must be able to answer.
 struct PrefixLookup {

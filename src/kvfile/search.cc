@@ -92,7 +92,7 @@ void PrefixIndex::add_neighbours(const PrefixPlace& place, size_t hits_max,
 }
 
 std::vector<SearchHit> PrefixIndex::find_tokens(const std::vector<uint32_t>& query,
-                                                const std::string& model, size_t hits_max) const {
+                                                const SearchGate& gate, size_t hits_max) const {
   PrefixLookup lookup;
   lookup.contains = [this](const PrefixId& id) -> Result<bool> {
     const auto [begin, end] = links_of(id);
@@ -111,8 +111,8 @@ std::vector<SearchHit> PrefixIndex::find_tokens(const std::vector<uint32_t>& que
   };
   std::vector<SearchHit> hits;
   for (const PrefixId& root : roots_) {
-    // The model is part of the root, so that one file of it decides for all.
-    if (!model.empty() && files_[links_of(root).first->file].model != model) continue;
+    // Model and tokenizer are part of the root, so that one file of it decides for all.
+    if (!gate.passes(files_[links_of(root).first->file])) continue;
     const auto places = find_prefix_places(lookup, root, query);
     if (!places.ok()) return {};  // Lookups in memory do not fail.
     for (const PrefixPlace& place : *places) add_neighbours(place, hits_max, hits);
@@ -121,11 +121,11 @@ std::vector<SearchHit> PrefixIndex::find_tokens(const std::vector<uint32_t>& que
   return hits;
 }
 
-std::vector<SearchHit> PrefixIndex::find_text(const std::string& text, const std::string& model,
+std::vector<SearchHit> PrefixIndex::find_text(const std::string& text, const SearchGate& gate,
                                               size_t hits_max) const {
   std::vector<SearchHit> hits;
   for (const IndexedFile& file : files_) {
-    if (!model.empty() && file.model != model) continue;
+    if (!gate.passes(file)) continue;
     const size_t count = std::min(text.size(), file.prompt.size());
     const auto end = text.begin() + static_cast<ptrdiff_t>(count);
     const auto common = std::mismatch(text.begin(), end, file.prompt.begin()).first - text.begin();

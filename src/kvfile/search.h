@@ -1,7 +1,8 @@
 // Which .kv file of a folder begins as a given text does, by the hash chain of prefix_chain.h.
 //
-// The index lies in the folder as `.kvcs-index` and is brought up to date by size and time of each
-// file before a search; it is a cache only: missing or damaged it is built anew. One thread.
+// The index lies in the folder as `.kvcs-index`, covers its subfolders and is brought up to date by
+// the stamp of each file before a search; it is a cache only: missing or damaged it is built anew.
+// Links to folders are not followed, names that begin with a point are left out. One thread.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -17,18 +18,20 @@ namespace kvcs::kvfile {
 
 inline constexpr uint64_t kIndexBytesMax = 1ULL << 30;
 inline constexpr size_t kIndexEntriesMax = 1'000'000;
+inline constexpr size_t kIndexDepthMax = 16;  // Of subfolders.
 
-// Of a file, when it and its sidecar were last seen.
+// Of a file, when it and its sidecar were last seen. The time of the last change of any kind shows
+// also what was copied over with its old size and times.
 struct FileStamp {
   uint64_t size_bytes = 0, sidecar_bytes = 0;
-  int64_t modified_ns = 0, sidecar_modified_ns = 0;
+  int64_t changed_ns = 0, sidecar_changed_ns = 0;
   bool operator==(const FileStamp&) const = default;
 };
 
 struct IndexedFile {
-  std::string name;  // In the folder.
+  std::string name;  // In the folder: "sub/a.kv".
   FileStamp stamp;
-  std::string model, scheme, dtype;
+  std::string model, tokenizer, scheme, dtype;
   PrefixId root{};
   std::vector<uint32_t> tokens;  // Empty when not recorded.
   std::string prompt;
@@ -38,6 +41,15 @@ struct SearchHit {
   const IndexedFile* file = nullptr;
   uint64_t common_prefix = 0;  // Tokens, or bytes of text.
   bool without_bos = false;    // Only the query's or the file's first id had to be left out.
+};
+
+// Which caches may answer at all.
+struct SearchGate {
+  std::string model = {};                     // Empty: any.
+  std::optional<std::string> tokenizer = {};  // "": where none is recorded.
+  bool passes(const IndexedFile& file) const {
+    return (model.empty() || file.model == model) && (!tokenizer || file.tokenizer == *tokenizer);
+  }
 };
 
 class PrefixIndex final {
@@ -51,10 +63,10 @@ class PrefixIndex final {
   void build();
   const std::vector<IndexedFile>& files() const { return files_; }
 
-  // The files with the longest common prefix, longest first, none without one; `model` empty: any.
-  std::vector<SearchHit> find_tokens(const std::vector<uint32_t>& query, const std::string& model,
+  // The files with the longest common prefix, longest first, none without one.
+  std::vector<SearchHit> find_tokens(const std::vector<uint32_t>& query, const SearchGate& gate,
                                      size_t hits_max) const;
-  std::vector<SearchHit> find_text(const std::string& text, const std::string& model,
+  std::vector<SearchHit> find_text(const std::string& text, const SearchGate& gate,
                                    size_t hits_max) const;
 
  private:

@@ -1,7 +1,8 @@
 // The index of a folder on disk: `.kvcs-index`.
 //
-//   "kvcs-index-1\n", u64 files; per file: name, u64 × 4 stamp, model, scheme, dtype, 32 bytes of
-//   root, ids, prompt (each text or list with its u64 bytes before it); SHA-256 of all before
+//   "kvcs-index-2\n", u64 files; per file: name, u64 × 4 stamp, model, tokenizer, scheme, dtype, 32
+//   bytes of root, ids, prompt (each text or list with its u64 bytes before it); SHA-256 of all
+//   before
 #include <dirent.h>
 #include <sys/stat.h>
 
@@ -17,7 +18,7 @@
 namespace kvcs::kvfile {
 namespace {
 
-constexpr std::string_view kMagic = "kvcs-index-1\n";
+constexpr std::string_view kMagic = "kvcs-index-2\n";
 constexpr std::string_view kIndexName = "/.kvcs-index";
 
 void append_sized(std::string& out, std::string_view text) {
@@ -34,9 +35,10 @@ std::string dump_folder_index(const std::vector<IndexedFile>& files) {
     append_sized(out, file.name);
     append_u64le(out, file.stamp.size_bytes);
     append_u64le(out, file.stamp.sidecar_bytes);
-    append_u64le(out, static_cast<uint64_t>(file.stamp.modified_ns));
-    append_u64le(out, static_cast<uint64_t>(file.stamp.sidecar_modified_ns));
+    append_u64le(out, static_cast<uint64_t>(file.stamp.changed_ns));
+    append_u64le(out, static_cast<uint64_t>(file.stamp.sidecar_changed_ns));
     append_sized(out, file.model);
+    append_sized(out, file.tokenizer);
     append_sized(out, file.scheme);
     append_sized(out, file.dtype);
     out.append(reinterpret_cast<const char*>(file.root.data()), file.root.size());
@@ -89,9 +91,10 @@ std::vector<IndexedFile> parse_folder_index(std::string_view text) {
     file.name = in.sized();
     file.stamp.size_bytes = in.number();
     file.stamp.sidecar_bytes = in.number();
-    file.stamp.modified_ns = static_cast<int64_t>(in.number());
-    file.stamp.sidecar_modified_ns = static_cast<int64_t>(in.number());
+    file.stamp.changed_ns = static_cast<int64_t>(in.number());
+    file.stamp.sidecar_changed_ns = static_cast<int64_t>(in.number());
     file.model = in.sized();
+    file.tokenizer = in.sized();
     file.scheme = in.sized();
     file.dtype = in.sized();
     const std::string_view root = in.take(file.root.size());
@@ -114,13 +117,13 @@ bool stamp_of(const std::string& path, FileStamp& stamp) {
   struct stat file;
   if (::stat(path.c_str(), &file) != 0 || !S_ISREG(file.st_mode)) return false;
   const auto nanoseconds = [](const struct stat& s) {
-    return int64_t{s.st_mtim.tv_sec} * 1'000'000'000 + s.st_mtim.tv_nsec;
+    return int64_t{s.st_ctim.tv_sec} * 1'000'000'000 + s.st_ctim.tv_nsec;
   };
   stamp.size_bytes = static_cast<uint64_t>(file.st_size);
-  stamp.modified_ns = nanoseconds(file);
+  stamp.changed_ns = nanoseconds(file);
   if (::stat(sidecar_path(path).c_str(), &file) == 0) {
     stamp.sidecar_bytes = static_cast<uint64_t>(file.st_size);
-    stamp.sidecar_modified_ns = nanoseconds(file);
+    stamp.sidecar_changed_ns = nanoseconds(file);
   }
   return true;
 }
@@ -133,39 +136,66 @@ Result<IndexedFile> read_artifact(const std::string& path) {
   entry.model = sidecar ? sidecar->model_name : describe_header(file->header()).model_name;
   entry.scheme = scheme_name(file->header().scheme);
   entry.dtype = dtype_name(file->header().dtype);
-  entry.root = prefix_root(prefix_identity(file->header(), entry.model));
+  const PrefixIdentity identity = prefix_identity(file->header(), entry.model);
+  entry.tokenizer = identity.tokenizer;
+  entry.root = prefix_root(identity);
   // A slice from the middle begins no text.
   const std::string* const offset = file->header().metadata_value("kvcs.position_offset");
   if (offset != nullptr && *offset != "0") return entry;
   entry.tokens = KVCS_TRY(recorded_tokens(*file, sidecar));
-  if (sidecar && sidecar->prompt) entry.prompt = *sidecar->prompt;
+  if (const std::string* const prompt = recorded_prompt(file->header(), sidecar)) {
+    entry.prompt = *prompt;
+  }
   return entry;
 }
 
-Result<std::vector<std::string>> list_artifacts(const std::string& folder) {
-  DIR* const directory = ::opendir(folder.c_str());
+struct FolderList {
+  std::vector<std::string> names;    // Of .kv files, as IndexedFile has them.
+  std::vector<std::string> skipped;  // Folders.
+};
+
+// Adds what lies in folder/below and deeper; `below` is "" or ends with a slash.
+Status list_artifacts(const std::string& folder, const std::string& below, size_t depth,
+                      FolderList& list) {
+  const std::string path = folder + "/" + below;
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), ::closedir);
   if (directory == nullptr) {
-    if (errno == ENOENT) return not_found("no such folder: " + printable(folder));
-    return io_error("cannot open the folder", folder, errno);
+    const int error = errno;
+    if (depth == 0 && error == ENOENT) return not_found("no such folder: " + printable(folder));
+    const Status failed = io_error("cannot open the folder", path, error);
+    if (depth == 0) return failed;
+    list.skipped.push_back(below + ": " + failed.message());
+    return ok();
   }
-  std::vector<std::string> names;
-  while (const dirent* const entry = ::readdir(directory)) {
-    const std::string_view name = entry->d_name;
-    if (name.ends_with(".kv") && names.size() <= kIndexEntriesMax) names.emplace_back(name);
+  while (const dirent* const entry = ::readdir(directory.get())) {
+    const std::string name = entry->d_name;
+    if (name.starts_with(".")) continue;
+    struct stat facts;
+    if (::lstat((path + name).c_str(), &facts) != 0) continue;  // Gone again.
+    if (S_ISDIR(facts.st_mode)) {
+      if (depth == kIndexDepthMax) {
+        list.skipped.push_back(below + name + ": folders nest deeper than " +
+                               std::to_string(kIndexDepthMax));
+        continue;
+      }
+      KVCS_TRY(list_artifacts(folder, below + name + "/", depth + 1, list));
+    } else if (name.ends_with(".kv")) {
+      if (list.names.size() == kIndexEntriesMax) {
+        return too_large("more than " + std::to_string(kIndexEntriesMax) + " artifacts in " +
+                         printable(folder));
+      }
+      list.names.push_back(below + name);
+    }
   }
-  ::closedir(directory);
-  if (names.size() > kIndexEntriesMax) {
-    return too_large("more than " + std::to_string(kIndexEntriesMax) + " artifacts in " +
-                     printable(folder));
-  }
-  std::sort(names.begin(), names.end());
-  return names;
+  return ok();
 }
 
 }  // namespace
 
 Result<std::unique_ptr<FolderIndex>> open_folder_index(const std::string& folder) {
-  const std::vector<std::string> names = KVCS_TRY(list_artifacts(folder));
+  FolderList list;
+  KVCS_TRY(list_artifacts(folder, "", 0, list));
+  std::sort(list.names.begin(), list.names.end());
   const std::string index_path = folder + std::string(kIndexName);
   const Result<std::string> text = read_small_file(index_path, kIndexBytesMax);
   std::unordered_map<std::string, IndexedFile> known;
@@ -174,7 +204,8 @@ Result<std::unique_ptr<FolderIndex>> open_folder_index(const std::string& folder
   }
   const size_t known_before = known.size();
   auto opened = std::make_unique<FolderIndex>();
-  for (const std::string& name : names) {
+  opened->skipped = std::move(list.skipped);
+  for (const std::string& name : list.names) {
     const std::string path = folder + "/" + name;
     FileStamp stamp;
     if (!stamp_of(path, stamp)) continue;

@@ -219,4 +219,9 @@ Result<std::vector<uint32_t>> recorded_tokens(const KvFile& file,
   return ids;
 }
 
+const std::string* recorded_prompt(const KvHeader& header, const std::optional<Sidecar>& sidecar) {
+  if (const std::string* const prompt = header.metadata_value("kvcs.prompt")) return prompt;
+  return sidecar && sidecar->prompt ? &*sidecar->prompt : nullptr;
+}
+
 }  // namespace kvcs::kvfile

@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/hash_pipe.h"
 #include "kvfile/finite.h"
+#include "kvfile/prefix_chain.h"
 #include "kvfile/source_file.h"
 
 namespace kvcs::kvfile {
@@ -80,7 +81,7 @@ void check_sidecar_of(const std::string& path, VerifyReport& report) {
   }
   if (!*sidecar) return;
   report.has_sidecar = true;
-  report.sidecar = **sidecar;
+  report.sidecar = std::move(**sidecar);
   const Status same = check_sidecar(*report.sidecar, *report.header);
   if (!same.ok()) {
     refuse(report, Verdict::kMismatch, same.message());
@@ -149,11 +150,21 @@ Status compare_context(const KvFile& file, const VerifyOptions& options, VerifyR
     compare_tokens(KVCS_TRY(recorded_tokens(file, report.sidecar)), *options.tokens, report);
   }
   if (options.context_text) {
-    const std::string* recorded = file.header().metadata_value("kvcs.prompt");
-    if (recorded == nullptr && report.sidecar && report.sidecar->prompt) {
-      recorded = &*report.sidecar->prompt;
-    }
-    compare_text(recorded, *options.context_text, report);
+    compare_text(recorded_prompt(file.header(), report.sidecar), *options.context_text, report);
+  }
+  return ok();
+}
+
+// The ids must be those whose chain the header records: a sidecar is outside the file's digest.
+Status check_token_chain(const KvFile& file, VerifyReport& report) {
+  const std::string* const chain = file.header().metadata_value("kvcs.token_chain");
+  if (chain == nullptr) return ok();
+  const std::vector<uint32_t> ids = KVCS_TRY(recorded_tokens(file, report.sidecar));
+  if (ids.empty()) return ok();
+  if (token_chain(ids) == *chain) {
+    report.proved.push_back("The token ids are those of kvcs.token_chain.");
+  } else {
+    refuse(report, Verdict::kMismatch, "the token ids are not those of kvcs.token_chain");
   }
   return ok();
 }
@@ -211,6 +222,7 @@ Result<VerifyReport> verify(const VerifyOptions& options) {
     report.proved.push_back("All " + std::to_string(report.values) + " values are finite.");
   }
   KVCS_TRY(check_token_copies(*file, report));
+  KVCS_TRY(check_token_chain(*file, report));
   if (options.sha256) {
     if (*options.sha256 == report.sha256) {
       report.proved.push_back("The SHA-256 is the expected one.");

@@ -75,8 +75,9 @@ void bench_folder() {
     index.add(std::move(file));
   }
   index.build();
-  measure("prefix search, folder of 100,000",
-          [&](const Ids& query) { return index.find_tokens(query, "m", 10).at(0).common_prefix; });
+  measure("prefix search, folder of 100,000", [&](const Ids& query) {
+    return index.find_tokens(query, {"m"}, 10).at(0).common_prefix;
+  });
 }
 
 // Rows as ArtifactSearch::index() writes them, in one transaction instead of 100,000.

@@ -110,6 +110,34 @@ TEST_CASE("toolbox: inspect reads the header alone", "[e2e][kvfile][toolbox]") {
   CHECK(run_line(dir.path(), "inspect huge.kv --stats", {reads_fail()}).code == 1);
 }
 
+TEST_CASE("toolbox: memory stays bounded for a file larger than it", "[e2e][kvfile][toolbox]") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr uint64_t kMemoryBytes = 0;  // Their shadows alone are more.
+#else
+  constexpr uint64_t kMemoryBytes = 64 << 20;  // A quarter of what is promised.
+#endif
+  TempDir dir;
+  write_hole(dir.file("a.kv"), {8, 8, 4096, 128});
+  const uint64_t size = std::filesystem::file_size(dir.file("a.kv"));
+  REQUIRE(size > 2 * (64 << 20));
+  Sidecar sidecar = describe_header((*KvFile::open(dir.file("a.kv")))->header());
+  sidecar.tokens.emplace(4096, 7);
+  REQUIRE(write_sidecar(dir.file("a.kv"), sidecar).ok());
+  for (const char* line :
+       {"verify a.kv", "inspect a.kv --stats", "quant a.kv --output q.kv", "verify q.kv",
+        "compare a.kv q.kv", "dequant q.kv --output b.kv",
+        "slice a.kv --tokens 1:4095 --output b.kv", "pack a.kv --output b.kvz",
+        "unpack b.kvz --output b.kv", "export a.kv --to safetensors --output b.safetensors",
+        "import b.safetensors --from hf --output b.kv",
+        "export a.kv --to llama --rope norm --output b.bin",
+        "import b.bin --from llama --heads 8 --head-dim 128 --rope norm --output b.kv"}) {
+    const CommandRun run = run_line(dir.path(), line, {}, kMemoryBytes);
+    INFO(line << ": " << run.code << " " << run.out << run.error);
+    CHECK(run.code == 0);
+  }
+  CHECK(std::filesystem::file_size(dir.file("b.kv")) > size - 4096);
+}
+
 TEST_CASE("toolbox: a read error is named and leaves no output", "[e2e][fault][kvfile][toolbox]") {
   const Desk desk;
   const auto before = desk.files();

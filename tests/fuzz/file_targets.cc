@@ -155,8 +155,8 @@ void search_index(std::string_view bytes) {
   PrefixIndex index;
   for (IndexedFile& file : files) index.add(std::move(file));
   index.build();
-  (void)index.find_tokens({1, 2, 3}, "", 5);
-  (void)index.find_text("a", "", 5);
+  (void)index.find_tokens({1, 2, 3}, {}, 5);
+  (void)index.find_text("a", {}, 5);
 }
 
 }  // namespace

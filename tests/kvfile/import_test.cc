@@ -203,11 +203,19 @@ TEST_CASE("import: token ids are recorded and must be as many as the tokens", "[
   ImportOptions options;
   options.output = dir.file("a.kv");
   options.tokens = *read_token_ids(data_path("import/tokens.json"));
-  options.model = "m";
+  options.facts = {{"kvcs.model", "m"}, {"kvcs.tokenizer", "t"}};
   REQUIRE(write_imported(**cache, options).ok());
   const auto sidecar = read_sidecar(dir.file("a.kv"));
   CHECK(sidecar->value().tokens == options.tokens);
   CHECK(sidecar->value().model_name == "m");
+  CHECK(*(*KvFile::open(dir.file("a.kv")))->header().metadata_value("kvcs.tokenizer") == "t");
+  // The sidecar lies outside the file's digest; the chain of its ids does not.
+  CHECK(verify({.path = dir.file("a.kv")})->verdict == Verdict::kVerified);
+  Sidecar other = **sidecar;
+  other.tokens->back()++;
+  REQUIRE(write_sidecar(dir.file("a.kv"), other).ok());
+  CHECK(verify({.path = dir.file("a.kv")})->why ==
+        "the token ids are not those of kvcs.token_chain");
   options.output = dir.file("b.kv");
   options.tokens->pop_back();
   CHECK(write_imported(**cache, options).code() == Code::kInvalid);

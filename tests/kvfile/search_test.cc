@@ -68,13 +68,13 @@ TEST_CASE("search: the index finds what a scan of all files finds", "[unit][kvfi
       const auto at = std::mismatch(query.begin(), end, ids.begin()).first;
       longest = std::max(longest, static_cast<size_t>(at - query.begin()));
     }
-    const auto hits = index.find_tokens(query, "m", 5);
+    const auto hits = index.find_tokens(query, {"m"}, 5);
     REQUIRE_FALSE(hits.empty());
     CHECK(hits[0].common_prefix == longest);
     CHECK(hits.size() <= 5);
   }
-  CHECK(index.find_tokens({5}, "", 5).empty());
-  CHECK(index.find_tokens({}, "", 5).empty());
+  CHECK(index.find_tokens({5}, {}, 5).empty());
+  CHECK(index.find_tokens({}, {}, 5).empty());
 }
 
 TEST_CASE("search: a BOS on either side is left out and said", "[unit][kvfile]") {
@@ -85,16 +85,16 @@ TEST_CASE("search: a BOS on either side is left out and said", "[unit][kvfile]")
   add_file(index, "plain", ids);
   add_file(index, "bos", with_bos, "n");
   index.build();
-  const auto hits = index.find_tokens(with_bos, "m", 5);
+  const auto hits = index.find_tokens(with_bos, {"m"}, 5);
   REQUIRE(hits.size() == 1);
   CHECK(hits[0].common_prefix == 600);
   CHECK(hits[0].without_bos);
-  const auto others = index.find_tokens(ids, "n", 5);
+  const auto others = index.find_tokens(ids, {"n"}, 5);
   REQUIRE(others.size() == 1);
   CHECK(others[0].common_prefix == 600);
   CHECK(others[0].without_bos);
-  CHECK_FALSE(index.find_tokens(ids, "m", 5)[0].without_bos);
-  CHECK(index.find_tokens(ids, "other", 5).empty());
+  CHECK_FALSE(index.find_tokens(ids, {"m"}, 5)[0].without_bos);
+  CHECK(index.find_tokens(ids, {"other"}, 5).empty());
 }
 
 TEST_CASE("search: the folder's index follows its files", "[unit][kvfile]") {
@@ -112,8 +112,8 @@ TEST_CASE("search: the folder's index follows its files", "[unit][kvfile]") {
   const auto second = open_folder_index(dir.path());
   CHECK((*second)->read_files == 1);
   CHECK((*second)->reused_files == 1);
-  CHECK((*second)->index.find_tokens(ids, "", 3)[0].file->name == "a.kv");
-  const auto hits = (*second)->index.find_text("Once upon", "", 3);
+  CHECK((*second)->index.find_tokens(ids, {}, 3)[0].file->name == "a.kv");
+  const auto hits = (*second)->index.find_text("Once upon", {}, 3);
   REQUIRE(hits.size() == 2);
   CHECK(hits[0].common_prefix == 9);
   CHECK(hits[1].common_prefix == 5);
@@ -125,4 +125,69 @@ TEST_CASE("search: the folder's index follows its files", "[unit][kvfile]") {
   write_bytes(dir.file(".kvcs-index"), bytes);
   CHECK((*open_folder_index(dir.path()))->read_files == 1);
   CHECK(open_folder_index(dir.file("none")).code() == Code::kNotFound);
+}
+
+TEST_CASE("search: subfolders, renamed and replaced files are followed", "[unit][kvfile]") {
+  TempDir dir;
+  std::filesystem::create_directories(dir.file("sub/deeper"));
+  std::filesystem::create_directories(dir.file(".hidden"));
+  const auto first = some_ids(3, 300), second = some_ids(4, 300);
+  write_artifact(dir.file("sub/deeper/a.kv"), first, "a");
+  write_artifact(dir.file(".hidden/b.kv"), first, "b");
+  std::filesystem::create_directory_symlink(dir.path(), dir.file("sub/circle"));
+  const auto best = [&](const std::vector<uint32_t>& query) {
+    const auto index = open_folder_index(dir.path());
+    REQUIRE(index.ok());
+    CHECK((*index)->index.files().size() == 1);
+    const auto hits = (*index)->index.find_tokens(query, {}, 3);
+    return hits.empty() ? "none" : hits[0].file->name;
+  };
+  CHECK(best(first) == "sub/deeper/a.kv");
+  std::filesystem::rename(dir.file("sub/deeper/a.kv"), dir.file("c.kv"));
+  std::filesystem::rename(dir.file("sub/deeper/a.kv.json"), dir.file("c.kv.json"));
+  CHECK(best(first) == "c.kv");
+  // Other ids of the same length with the old time: only the time of the change is new.
+  const auto time = std::filesystem::last_write_time(dir.file("c.kv.json"));
+  const auto size = std::filesystem::file_size(dir.file("c.kv.json"));
+  std::string text = read_bytes(dir.file("c.kv.json"));
+  const std::string old = std::to_string(first[0]) + ",";
+  text.replace(text.find("    " + old) + 4, old.size(), std::string(old.size() - 1, '7') + ",");
+  write_bytes(dir.file("c.kv.json"), text);
+  std::filesystem::last_write_time(dir.file("c.kv.json"), time);
+  CHECK(std::filesystem::file_size(dir.file("c.kv.json")) == size);
+  CHECK(best(first) == "none");
+  std::filesystem::create_directories(dir.file("1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17"));
+  const auto deep = open_folder_index(dir.path());
+  REQUIRE((*deep)->skipped.size() == 1);
+  CHECK((*deep)->skipped[0].find("folders nest deeper than 16") != std::string::npos);
+}
+
+TEST_CASE("search: only caches of the model and tokenizer asked for answer", "[unit][kvfile]") {
+  TempDir dir;
+  const auto ids = some_ids(3, 300);
+  for (const std::string name : {"t1", "t2", "none"}) {
+    Metadata metadata{{"kvcs.model", "m"}};
+    if (name != "none") metadata.emplace_back("kvcs.tokenizer", name);
+    const std::string path = dir.file(name + ".kv");
+    REQUIRE(write_sample(path, Dtype::kF16, {1, 1, ids.size(), 32}, 1, metadata).ok());
+    Sidecar sidecar = describe_header((*KvFile::open(path))->header());
+    sidecar.tokens = ids;
+    sidecar.prompt = "Once";
+    REQUIRE(write_sidecar(path, sidecar).ok());
+  }
+  const auto folder = open_folder_index(dir.path());
+  const PrefixIndex& index = (*folder)->index;
+  const auto names = [&](const SearchGate& gate) {
+    std::string all;
+    for (const SearchHit& hit : index.find_tokens(ids, gate, 5)) all += hit.file->name + " ";
+    std::string of_text;
+    for (const SearchHit& hit : index.find_text("Once", gate, 5)) of_text += hit.file->name + " ";
+    CHECK(all == of_text);
+    return all;
+  };
+  CHECK(names({}) == "none.kv t1.kv t2.kv ");
+  CHECK(names({"m", "t2"}) == "t2.kv ");
+  CHECK(names({"m", ""}) == "none.kv ");
+  CHECK(names({"", "t1"}) == "t1.kv ");
+  CHECK(names({"n", "t1"}).empty());
 }
