@@ -74,7 +74,7 @@ void add_users(std::vector<Route>& routes, Parts& parts) {
   };
   const std::string user = "/{user_id}", keys = user + "/api-keys", key = keys + "/{key_id}";
   add(kPost, "", change, kib(64), &UsersApi::create, "Create an AI user.");
-  add(kGet, "", view, kNoBody, &UsersApi::list, "List the users of ?org_id=.");
+  add(kGet, "", view, kNoBody, &UsersApi::list, "List users, of all organizations or of ?org_id=.");
   add(kGet, user, view, kNoBody, &UsersApi::get, "One user with this month's usage.");
   add(kPatch, user, change, kib(64), &UsersApi::update, "Change limits or status.");
   add(kDelete, user, change, kNoBody, &UsersApi::remove, "Delete a user and its keys.");
@@ -132,16 +132,12 @@ void add_admin(std::vector<Route>& routes, Parts& parts) {
   };
   add(kGet, "/admin/health", read, kNoBody, on(*parts.status_api, &StatusApi::admin_health),
       "Each check with its message.");
-  add(kGet, "/admin/metrics", view, kNoBody, on(*parts.status_api, &StatusApi::metrics),
-      "The same as /metrics.");
   add(kGet, "/admin/me", read, kNoBody, describe_caller, "Which admin key this is.");
   add(kPost, "/admin/admin-keys", own, kib(16),
       parts.idempotency->wrap(on(keys, &AdminKeysApi::create)), "Create an admin key; shown once.");
   add(kGet, "/admin/admin-keys", view, kNoBody, on(keys, &AdminKeysApi::list), "List admin keys.");
   add(kDelete, "/admin/admin-keys/{key_id}", own, kNoBody, on(keys, &AdminKeysApi::revoke),
       "Revoke an admin key, at once.");
-  add(kGet, "/admin/kv", view, kNoBody, on(kv, &KvApi::browse),
-      "Keys of every family, by ?prefix=.");
   add(kGet, "/admin/kv/{family}/keys", view, kNoBody, on(kv, &KvApi::list),
       "Keys of one family, by ?prefix=.");
   add(kGet, "/admin/kv/{family}/values/{key}", view, kNoBody, on(kv, &KvApi::get),

@@ -3,9 +3,11 @@
 #include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "base/bytes.h"
 #include "version.h"
@@ -165,6 +167,61 @@ Console::Writer stream_writer(std::FILE* stream) {
   };
 }
 
+// How many letters must change to make `b` of `a`.
+size_t distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); j++) row[j] = j;
+  for (size_t i = 1; i <= a.size(); i++) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); j++) {
+      const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// What of `path` may follow, and of that what `word` was meant to be, if it is near.
+std::string next_words(const std::vector<const CLI::App*>& subcommands, const std::string& word) {
+  std::string list, nearest;
+  size_t best = 1 + word.size() / 4;
+  for (const CLI::App* one : subcommands) {
+    const std::string& name = one->get_name();
+    list += (list.empty() ? "" : ", ") + name;
+    const size_t found = distance(word, name);
+    if (found > best) continue;
+    best = found;
+    nearest = name;
+  }
+  return nearest.empty() ? "It has: " + list + "." : "Did you mean '" + nearest + "'?";
+}
+
+// Parse errors in words that name the command reached, and the way out.
+std::string usage_fault(const CLI::App& root, const std::vector<std::string>& arguments,
+                        const std::string& what) {
+  const auto all = [](const CLI::App*) { return true; };
+  const CLI::App* reached = &root;
+  std::string path = "kvcs";
+  for (const std::string& word : arguments) {
+    const std::vector<const CLI::App*> subcommands = reached->get_subcommands(all);
+    if (subcommands.empty() || word.starts_with('-')) break;
+    const auto next = std::find_if(subcommands.begin(), subcommands.end(),
+                                   [&](const auto* one) { return one->get_name() == word; });
+    if (next == subcommands.end()) {
+      return "'" + printable(word, 60) + "' is no command of `" + path + "`. " +
+             next_words(subcommands, word);
+    }
+    reached = *next;
+    path += " " + word;
+  }
+  const std::vector<const CLI::App*> subcommands = reached->get_subcommands(all);
+  if (!subcommands.empty() && reached != &root) {
+    return "`" + path + "` needs a command. " + next_words(subcommands, "");
+  }
+  return printable(what, 500) + ".\nRun `" + path + " --help` for its usage.";
+}
+
 }  // namespace
 
 int run_cli(const std::vector<std::string>& arguments, const std::vector<Command>& all,
@@ -193,7 +250,7 @@ int run_cli(const std::vector<std::string>& arguments, const std::vector<Command
       out(root.help());
       return kExitUsage;
     }
-    error("error: " + printable(fault.what(), 500) + "\nRun with --help for usage.\n");
+    error("error: " + usage_fault(root, arguments, fault.what()) + "\n");
     return kExitUsage;
   }
   for (const BoundCommand& candidate : bound) {

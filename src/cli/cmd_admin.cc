@@ -201,7 +201,8 @@ int run_user_create(const Invocation& in, Console& console) {
 
 int run_user_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
-  const std::string path = std::string(kUsers) + "?org_id=" + segment(in, "org");
+  std::string path(kUsers);
+  if (!in.text("org").empty()) path += "?org_id=" + segment(in, "org");
   const auto max = static_cast<uint64_t>(in.number("max"));
   return show_list(console, read_pages(api, path, "users", max),
                    {{"USER ID", "user_id"},
@@ -215,9 +216,10 @@ int run_user_list(const Invocation& in, Console& console) {
 std::vector<Command> user_reads() {
   return {
       {.name = "admin user list",
-       .summary = "List an organization's users.",
-       .options = {{.name = "--org", .help = "The organization.", .required = true}, kLimitOption},
-       .examples = {{std::string("kvcs admin user list --org ") + kId, ""}},
+       .summary = "List users.",
+       .options = {{.name = "--org", .help = "Of this organization alone."}, kLimitOption},
+       .examples = {{"kvcs admin user list", ""},
+                    {std::string("kvcs admin user list --org ") + kId, ""}},
        .run = run_user_list},
       {.name = "admin user show",
        .summary = "Show one user.",

@@ -109,8 +109,10 @@ Result<User> UserService::update(std::string_view id, const Edit& edit, const Au
 Result<UserPage> UserService::list(std::string_view organization_id, std::string_view cursor,
                                    size_t limit) const {
   const KvPage emails =
-      KVCS_TRY(kv_.scan(KvFamily::kConfig, keyspace::user_email(organization_id, ""), cursor,
-                        std::min(limit, kKvScanMax)));
+      KVCS_TRY(kv_.scan(KvFamily::kConfig,
+                        organization_id.empty() ? keyspace::user_email_prefix()
+                                                : keyspace::user_email(organization_id, ""),
+                        cursor, std::min(limit, kKvScanMax)));
   UserPage page;
   for (const KvItem& item : emails.items) {
     Result<User> user = find(item.entry.value);

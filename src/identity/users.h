@@ -31,7 +31,7 @@ class UserService final {
   // `edit` may change anything but id, organization, email and times; it may run more than once.
   using Edit = std::function<Status(User& user)>;
   Result<User> update(std::string_view id, const Edit& edit, const AuditContext& who);
-  // Of one organization, in order of email.
+  // Of one organization, in order of email; "": of all, one organization after the other.
   Result<UserPage> list(std::string_view organization_id, std::string_view cursor,
                         size_t limit) const;
   // Its keys go first, so that a failure half-way leaves a user without keys, not keys without one.

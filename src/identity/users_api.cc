@@ -108,9 +108,8 @@ Result<http::Response> UsersApi::remove(http::Request& request) {
 
 Result<http::Response> UsersApi::list(http::Request& request) {
   const PageAsk ask = KVCS_TRY(read_page(request));
-  const auto organization_id = request.query_value("org_id");
-  if (!organization_id) return invalid("org_id: required, as a query parameter.");
-  const UserPage page = KVCS_TRY(users_.list(*organization_id, ask.cursor, ask.limit));
+  const std::string organization_id = request.query_value("org_id").value_or("");
+  const UserPage page = KVCS_TRY(users_.list(organization_id, ask.cursor, ask.limit));
   Json users = Json::array();
   for (const User& user : page.users) users.push_back(KVCS_TRY(user_json(user)));
   return reply(200, Json{{"users", users}, {"cursor", cursor_json(page.cursor)}});

@@ -68,6 +68,9 @@ std::string user_config(std::string_view user_id) {
 std::string user_email(std::string_view org_id, std::string_view email) {
   return join({"user_email:", org_id, ":", email});
 }
+std::string user_email_prefix() {
+  return "user_email:";
+}
 std::string user_key(std::string_view user_id, std::string_view key_id) {
   return join({"user:", user_id, ":keys:", key_id});
 }
@@ -82,9 +85,6 @@ std::string api_config(std::string_view provider) {
 }
 std::string tenant_config(std::string_view tenant) {
   return join({"tenant_config:", tenant});
-}
-std::string agent_schedule(std::string_view tenant) {
-  return join({"agent_job_schedule:", tenant});
 }
 std::string ai_provider(std::string_view name) {
   return join({"ai_provider:", name});

@@ -116,6 +116,13 @@ TEST_CASE("cli: wrong usage ends with 2 and says what is wrong", "[unit][cli]") 
     CHECK(outcome.out.empty());
   }
   CHECK(run({}, all).code == kExitUsage);
+  CHECK(run({"stroe"}, all).error ==
+        "error: 'stroe' is no command of `kvcs`. Did you mean 'store'?\n");
+  CHECK(run({"store", "frobnicate"}, all)
+            .error.starts_with("error: 'frobnicate' is no command of `kvcs store`. It has: put"));
+  CHECK(run({"store"}, all).error.starts_with("error: `kvcs store` needs a command. It has: put"));
+  CHECK(run({"store", "put", "k", "--token", "t", "extra"}, all)
+            .error.ends_with("Run `kvcs store put --help` for its usage.\n"));
 }
 
 TEST_CASE("cli: a failure is text, or JSON with a code under --json", "[unit][cli]") {
