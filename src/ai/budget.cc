@@ -253,14 +253,10 @@ Result<BudgetView> stored_view(const KvStore& kv, const std::string& key, std::s
   Result<KvEntry> entry = kv.get(KvFamily::kQuota, key);
   if (entry.code() == Code::kNotFound) return view;
   if (!entry.ok()) return std::move(entry).status();
-  const Json value = KVCS_TRY(parse_json(entry->value));
-  JsonReader reader(value, key);
-  view.used_nano_usd = reader.integer("used_nano_usd", INT64_MIN, INT64_MAX);
-  view.request_count = reader.integer("request_count", 0, INT64_MAX);
-  view.error_count = reader.integer("error_count", 0, INT64_MAX);
-  reader.ignore_unknown();
-  KVCS_TRY(reader.finish());
-  return view;
+  Result<BudgetView> read = parse_counter(entry->value, month);
+  // Not the caller's fault, and soon mended; see repair().
+  if (!read.ok()) return unavailable("A budget counter is unreadable.", read.status().to_string());
+  return read;
 }
 
 }  // namespace
@@ -295,6 +291,16 @@ Result<int64_t> Budgets::reset_user(std::string_view user_id, std::string_view o
 
 Status Budgets::reconcile() {
   return impl_->write_all();
+}
+
+Status Budgets::repair(const Recount& recount) {
+  Status first;
+  for (BudgetBook* book : impl_->all_books()) {
+    Status repaired = book->repair(recount);
+    if (repaired.ok()) repaired = book->flush();
+    if (first.ok()) first = std::move(repaired);
+  }
+  return first;
 }
 
 Budgets::Stats Budgets::stats() const {

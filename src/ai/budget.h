@@ -119,6 +119,13 @@ class Budgets final {
                              bool organization_too);
   // Writes what waits. Who reads rows calls it first; and a job, each minute.
   Status reconcile();
+  // What the rows of a key, user or organization sum up to in a month: in the ledger, and in the
+  // outbox on their way there.
+  using Recount = std::function<Result<BudgetView>(std::string_view kind, std::string_view id,
+                                                   std::string_view month)>;
+  // Makes counters that the store could not read anew from their rows. Until then whom they are of
+  // meets the failure mode, and nobody else does.
+  Status repair(const Recount& recount);
   struct Stats {
     int64_t open_reservations, unwritten_settlements, grace_requests, recovered;
   };

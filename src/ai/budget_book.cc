@@ -7,8 +7,10 @@
 
 #include "base/id.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/money.h"
 #include "kv/keyspace.h"
+#include "ledger/rows.h"
 
 namespace kvcs::ai {
 namespace {
@@ -98,6 +100,26 @@ void BudgetBook::unpin(const BudgetCounters& counters) {
   for (BudgetCounter* one : counters) one->pins--;
 }
 
+Status BudgetBook::note_damage(BudgetCounter& counter, const Status& why) {
+  const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
+  {
+    MutexLock lock(mutex_);
+    if (counter.damaged) return unavailable("A budget counter is unreadable.", key);
+    counter.damaged = true;
+  }
+  Entry told;
+  told.alerts.emplace_back(
+      "budget-damaged-" + counter.id + "-" + counter.month,
+      AlertEvent{"budget.counter_damaged", names_ ? names_(counter.kind, counter.id) : counter.id,
+                 "The counter " + key + " cannot be read; it is made anew from the rows."});
+  {
+    MutexLock lock(mutex_);
+    pending_.push_back(std::move(told));
+  }
+  log::error("budgets.counter_damaged", {{"key", key}, {"reason", why.to_string()}});
+  return unavailable("A budget counter is unreadable.", key + ": " + why.message());
+}
+
 Status BudgetBook::load(const BudgetCounters& wanted) {
   std::vector<BudgetCounter*> missing;
   {
@@ -106,32 +128,38 @@ Status BudgetBook::load(const BudgetCounters& wanted) {
       if (!one->loaded) missing.push_back(one);
     }
   }
-  for (BudgetCounter* one : missing) KVCS_TRY(load(*one));
-  return ok();
+  Status first;
+  for (BudgetCounter* one : missing) {
+    // All of them: of each that is damaged repair() shall know.
+    Status loaded = load(*one);
+    if (first.ok()) first = std::move(loaded);
+  }
+  return first;
 }
 
 // Precondition: pinned or dirty. Its identity never changes, so that is read without the lock.
 Status BudgetBook::load(BudgetCounter& counter) {
   const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
   BudgetCounter stored;
+  bool absent = false;
   Result<KvEntry> entry = kv_.get(KvFamily::kQuota, key);
   if (entry.ok()) {
-    const Json value = KVCS_TRY(parse_json(entry->value));
-    JsonReader reader(value, key);
-    stored.used = reader.integer("used_nano_usd", INT64_MIN, INT64_MAX);
-    stored.request_count = reader.integer("request_count", 0, INT64_MAX);
-    stored.error_count = reader.integer("error_count", 0, INT64_MAX);
-    reader.ignore_unknown();
     // A counter that cannot be read is not zero: the failure mode decides, not a free month.
-    if (const Status bad = reader.finish(); !bad.ok()) {
-      return unavailable("A budget counter is unreadable.", key + ": " + bad.message());
-    }
-  } else if (entry.code() != Code::kNotFound) {
+    Result<BudgetView> read = parse_counter(entry->value, counter.month);
+    if (!read.ok()) return note_damage(counter, read.status());
+    stored.used = read->used_nano_usd;
+    stored.request_count = read->request_count;
+    stored.error_count = read->error_count;
+  } else if (entry.code() == Code::kNotFound) {
+    absent = true;
+  } else {
     return std::move(entry).status();
   }
   MutexLock lock(mutex_);
   if (counter.loaded) return ok();
   counter.loaded = true;
+  counter.absent = absent;
+  counter.written_used = stored.used;
   counter.used = add(counter.used, stored.used);
   counter.request_count += stored.request_count;
   counter.error_count += stored.error_count;
@@ -395,7 +423,10 @@ Status BudgetBook::settle_recovered(OpenReservation open, const UsageRecord& rec
   {
     MutexLock lock(mutex_);
     unpin(open.counters);
-    KVCS_TRY(std::move(loaded));
+    const bool damaged = std::any_of(open.counters.begin(), open.counters.end(),
+                                     [](const BudgetCounter* one) { return one->damaged; });
+    // A damaged counter is made anew from the rows, of which this will be one.
+    if (!damaged) KVCS_TRY(std::move(loaded));
     // The limits are not known here; the next settlement tells what was passed.
     std::vector<BudgetThreshold> none;
     charge(open, record, none);
@@ -413,7 +444,7 @@ Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organizati
                   // In the sums of whom it changes: the organization's use stays unless asked for.
                   .organization_id = organization_too ? organization_id_ : "",
                   .user_id = std::string(user_id),
-                  .model = "adjustment",
+                  .model = std::string(kAdjustmentModel),
                   .status = 200,
                   .period = open.month};
   open.counters = pin_counters(open);

@@ -25,10 +25,17 @@ struct BudgetCounter {
   std::string_view kind;  // "key", "user" or "org".
   std::string id, month;
   bool loaded = false;
+  // The store's record cannot be read. It stays as it is, the rows go on, and `used` holds only
+  // what no row in the store says yet; repair() makes it anew from the rows.
+  bool damaged = false;
+  // The store had none. Of a new month that is as it should be; repair() asks the rows once.
+  bool absent = false;
   bool dirty = false;  // In BudgetBook::dirty_.
   int pins = 0;        // Reservations and batches that point here.
   int64_t used = 0, reserved = 0;
   int64_t request_count = 0, error_count = 0;
+  // `used` as the rows in the store sum up to it, and will with the group that is being written.
+  int64_t written_used = 0, writing_used = 0;
   int alerted_percent = 0;  // The highest threshold told by this process.
 };
 
@@ -58,6 +65,8 @@ struct OpenReservation {
 std::string reservation_json(const OpenReservation& open);
 Result<OpenReservation> parse_reservation(std::string_view json);
 std::string usage_json(const UsageRecord& record);
+// A counter as the store has it.
+Result<BudgetView> parse_counter(std::string_view json, std::string_view month);
 // A row as usage_json wrote it: whose it is and what it charges.
 struct ChargedRow {
   OpenReservation open;
@@ -88,6 +97,8 @@ class BudgetBook final {
                                  std::string_view month) const;
   // Ok: everything settled before the call is in the store.
   Status flush();
+  // Makes damaged and lost counters anew; what `recount` says are their rows in outbox and ledger.
+  Status repair(const Budgets::Recount& recount);
   std::atomic<bool> is_noted = false;  // Of Budgets: the writer knows that something waits here.
   struct Stats {
     int64_t open = 0, unwritten = 0, grace = 0;
@@ -105,6 +116,8 @@ class BudgetBook final {
   struct Group {
     std::vector<Entry> entries;
     std::vector<BudgetCounter*> counters;  // Pinned.
+    // Damaged ones among them, as they were: written as rows alone.
+    std::vector<std::pair<BudgetCounter*, BudgetView>> in_rows;
     std::set<std::string> grace_days;
     KvBatch batch;
   };
@@ -118,6 +131,9 @@ class BudgetBook final {
   void unpin(const BudgetCounters& counters) KVCS_REQUIRES(mutex_);
   Status load(const BudgetCounters& wanted);
   Status load(BudgetCounter& counter);
+  Status note_damage(BudgetCounter& counter, const Status& why);
+  std::vector<BudgetCounter*> begin_repair();
+  void apply(const BudgetView& rows, BudgetCounter& counter) KVCS_REQUIRES(mutex_);
   Status load_grace(const std::string& day);
   void forget_old_months(const std::string& month) KVCS_REQUIRES(mutex_);
   Result<Admission> admit_pinned(OpenReservation open);

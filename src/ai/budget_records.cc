@@ -69,6 +69,19 @@ Result<OpenReservation> parse_reservation(std::string_view json) {
   return open;
 }
 
+Result<BudgetView> parse_counter(std::string_view json, std::string_view month) {
+  const Json value = KVCS_TRY(parse_json(json));
+  JsonReader reader(value, "counter");
+  BudgetView view;
+  view.month = month;
+  view.used_nano_usd = reader.integer("used_nano_usd", INT64_MIN, INT64_MAX);
+  view.request_count = reader.integer("request_count", 0, INT64_MAX);
+  view.error_count = reader.integer("error_count", 0, INT64_MAX);
+  reader.ignore_unknown();
+  KVCS_TRY(reader.finish());
+  return view;
+}
+
 std::string usage_json(const UsageRecord& record) {
   std::string out;
   out.reserve(kTextBytes);

@@ -1,5 +1,9 @@
 // The way of an organization's counters and charges to the store.
+#include <algorithm>
+#include <utility>
+
 #include "ai/budget_book.h"
+#include "base/log.h"
 #include "base/money.h"
 #include "kv/keyspace.h"
 #include "kv/outbox.h"
@@ -65,14 +69,19 @@ Status BudgetBook::take_group(Group& group) {
     {
       MutexLock lock(mutex_);
       for (BudgetCounter* one : dirty_) {
-        if (!one->loaded) to_load.push_back(one);
+        if (!one->loaded && !one->damaged) to_load.push_back(one);
       }
       if (to_load.empty()) {
         build_group(group);
         return ok();
       }
     }
-    for (BudgetCounter* one : to_load) KVCS_TRY(load(*one));
+    for (BudgetCounter* one : to_load) {
+      const Status loaded = load(*one);
+      MutexLock lock(mutex_);
+      // One that is damaged holds up nobody else.
+      if (!loaded.ok() && !one->damaged) return loaded;
+    }
   }
 }
 
@@ -89,6 +98,12 @@ void BudgetBook::build_group(Group& group) {
   for (BudgetCounter* one : group.counters) {
     one->dirty = false;
     one->pins++;
+    one->writing_used = one->used;
+    if (one->damaged) {
+      group.in_rows.emplace_back(
+          one, BudgetView{one->used, 0, one->request_count, one->error_count, one->month});
+      continue;
+    }
     group.batch.put(KvFamily::kQuota, keyspace::quota(one->kind, one->id, one->month),
                     counter_json(*one, now_ms));
   }
@@ -100,13 +115,82 @@ void BudgetBook::build_group(Group& group) {
 }
 
 void BudgetBook::end_group(Group& group, bool written) {
-  for (BudgetCounter* one : group.counters) one->pins--;
+  for (BudgetCounter* one : group.counters) {
+    one->pins--;
+    if (written && !one->damaged) one->written_used = one->writing_used;
+  }
+  for (const auto& [one, written_part] : group.in_rows) {
+    if (!written) break;
+    one->used -= written_part.used_nano_usd;
+    one->request_count -= written_part.request_count;
+    one->error_count -= written_part.error_count;
+  }
   if (written) return;
   // Counters stay as they are in memory: the money is counted, only its record is late.
   for (BudgetCounter* one : group.counters) mark_dirty(*one);
   dirty_grace_.merge(group.grace_days);
   pending_.insert(pending_.begin(), std::make_move_iterator(group.entries.begin()),
                   std::make_move_iterator(group.entries.end()));
+}
+
+std::vector<BudgetCounter*> BudgetBook::begin_repair() {
+  std::vector<BudgetCounter*> doubtful;
+  MutexLock lock(mutex_);
+  for (auto& [key, one] : counters_) {
+    if (!one.damaged && !one.absent) continue;
+    one.pins++;
+    doubtful.push_back(&one);
+  }
+  if (doubtful.empty()) return doubtful;
+  // Nobody writes rows meanwhile, or some would be counted here and there.
+  while (writing_) written_.wait(mutex_);
+  writing_ = true;
+  return doubtful;
+}
+
+void BudgetBook::apply(const BudgetView& rows, BudgetCounter& counter) {
+  const bool damaged = std::exchange(counter.damaged, false);
+  counter.absent = false;
+  // A counter that the store had none of is right, unless there are rows that it did not count.
+  const int64_t lost = rows.used_nano_usd - counter.written_used;
+  if (!damaged && lost <= 0) return;
+  counter.loaded = true;
+  counter.used += damaged ? rows.used_nano_usd : lost;
+  counter.request_count = damaged ? counter.request_count + rows.request_count
+                                  : std::max(counter.request_count, rows.request_count);
+  counter.error_count = damaged ? counter.error_count + rows.error_count
+                                : std::max(counter.error_count, rows.error_count);
+  mark_dirty(counter);
+  log::warn("budgets.counter_recounted",
+            {{"key", keyspace::quota(counter.kind, counter.id, counter.month)},
+             {"used_usd", format_usd(counter.used)}});
+}
+
+Status BudgetBook::repair(const Budgets::Recount& recount) {
+  const std::vector<BudgetCounter*> doubtful = begin_repair();
+  if (doubtful.empty()) return ok();
+  Status result;
+  for (BudgetCounter* one : doubtful) {
+    const Result<BudgetView> rows = recount(one->kind, one->id, one->month);
+    MutexLock lock(mutex_);
+    one->pins--;
+    if (rows.ok()) {
+      apply(*rows, *one);
+    } else {
+      result = rows.status();
+    }
+  }
+  bool changed;
+  {
+    MutexLock lock(mutex_);
+    writing_ = false;
+    written_.notify_all();
+    changed = !dirty_.empty() && pending_.empty();
+    // A group is written when something waits; the counter alone is no entry.
+    if (changed) pending_.push_back({.row_id = {}, .row_json = {}, .alerts = {}, .slot = {}});
+  }
+  if (!result.ok()) return result;
+  return changed ? flush() : ok();
 }
 
 }  // namespace kvcs::ai

@@ -11,6 +11,7 @@
 #include "app/share_files.h"
 #include "base/bytes.h"
 #include "base/yaml.h"
+#include "kv/outbox.h"
 #include "ledger/rows.h"
 #include "ledger/usage_report.h"
 
@@ -147,8 +148,8 @@ class KnownRows final {
 };
 
 Status load_prices(const AiSection& config, ai::Pricing& pricing) {
-  const std::string path =
-      config.prices_path.empty() ? find_share_file("prices.yaml") : config.prices_path;
+  std::string path = config.prices_path;
+  if (path.empty()) path = KVCS_TRY(find_share_file("prices.yaml", "ai.prices_path"));
   const std::string text = KVCS_TRY(read_small_file(path, kPricesFileMaxBytes));
   return pricing.load_yaml(text, path);
 }
@@ -176,6 +177,28 @@ void add_metrics(Metrics& metrics, const AiDoor& door) {
 
 Status reload_prices(Parts& parts) {
   return load_prices(parts.config.ai, parts.ai->pricing);
+}
+
+Status repair_counters(Parts& parts) {
+  const auto recount = [&parts](std::string_view kind, std::string_view id,
+                                std::string_view month) -> Result<ai::BudgetView> {
+    // Before SQL is read, so that a row that moves meanwhile is in one of the two.
+    std::vector<UsageRow> waiting;
+    const auto look = [&](const KvItem& item) -> Status {
+      const OutboxRecord record = KVCS_TRY(parse_outbox(item));
+      if (record.kind != "usage") return ok();
+      UsageRow row = KVCS_TRY(parse_usage(record));
+      const std::string& owner = kind == "key"    ? row.key_id
+                                 : kind == "user" ? row.user_id
+                                                  : row.organization_id;
+      if (owner == id && row.period == month) waiting.push_back(std::move(row));
+      return ok();
+    };
+    KVCS_TRY(kv_for_each(*parts.kv, KvFamily::kOutbox, "", look));
+    const UsageGroup sum = KVCS_TRY(recount_usage(*parts.ledger, kind, id, month, waiting));
+    return ai::BudgetView{sum.cost_nano_usd, 0, sum.requests, sum.failures, std::string(month)};
+  };
+  return parts.ai->budgets->repair(recount);
 }
 
 Status build_ai_door(Parts& parts) {

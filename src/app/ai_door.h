@@ -31,6 +31,8 @@ struct AiDoor {
 Status build_ai_door(Parts& parts);
 // Invalid leaves the table in force; the start and SIGHUP call it.
 Status reload_prices(Parts& parts);
+// Makes budget counters that the store could not read anew, from the rows of the ledger.
+Status repair_counters(Parts& parts);
 void add_ai_routes(std::vector<http::Route>& routes, Parts& parts);
 
 }  // namespace kvcs

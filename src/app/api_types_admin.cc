@@ -238,7 +238,6 @@ list_complete!: boolean
 cursor!: string?)"},
     {"KvKey", R"(
 name!: string
-family: string
 size_bytes!: integer
 expiration: integer
 metadata: any)"},

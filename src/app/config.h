@@ -58,6 +58,8 @@ struct LedgerSection {
   int64_t audit_max_age_s = 400 * 86'400, audit_max_rows = 10'000'000;
   int64_t job_run_max_age_s = 30 * 86'400, job_run_max_rows = 100'000;
   int64_t usage_max_age_s = 400 * 86'400, usage_max_rows = 50'000'000;
+  uint64_t usage_max_bytes = uint64_t{8} << 30;
+  int64_t usage_days_max_age_s = 1100 * 86'400;
   int64_t body_max_age_s = 7 * 86'400, body_max_rows = 100'000;
 };
 
@@ -88,9 +90,7 @@ struct GatewaySection {
   int64_t idempotency_kept_s = 86'400;
   int refresh_parallel = 8;    // Token endpoints asked at once.
   std::string briefing_model;  // "" = no summary; its key is in SecretSection.
-  // Gets what agent schedules have for the day; "" = nobody. Its key is in SecretSection.
-  std::string agent_worker_url;
-  std::string catalogue_dir;  // "" = ./config/providers, or where it was installed.
+  std::string catalogue_dir;   // "" = ./config/providers, or where it was installed.
 };
 
 // Copies of the stores, each night; see app/backup.h.
@@ -135,7 +135,6 @@ struct SecretSection {
   Secret alerts_slack_url;       // KVCS_ALERTS_SLACK_URL: the whole URL is a secret
   Secret alerts_smtp_password;   // KVCS_ALERTS_SMTP_PASSWORD
   Secret briefing_api_key;       // KVCS_BRIEFING_API_KEY: a user key that pays for summaries
-  Secret agent_worker_key;       // KVCS_AGENT_WORKER_KEY: Bearer for gateway.agent_worker_url
   std::string admin_keys_file;   // KVCS_ADMIN_KEYS_FILE: the same, one per line
 };
 

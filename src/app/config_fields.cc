@@ -87,8 +87,12 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"ledger.job_run_max_rows", &l.job_run_max_rows, "Number of job runs.", 100});
   fields.push_back({"ledger.usage_max_age_s", &l.usage_max_age_s,
                     "Age of single AI requests; sums by day stay.", 86'400});
-  fields.push_back({"ledger.usage_max_rows", &l.usage_max_rows,
-                    "Number of single AI requests; one takes less than 200 bytes.", 100});
+  fields.push_back(
+      {"ledger.usage_max_rows", &l.usage_max_rows, "Number of single AI requests.", 100});
+  fields.push_back({"ledger.usage_max_bytes", &l.usage_max_bytes,
+                    "Disk for single AI requests, at 200 bytes each.", 20'000});
+  fields.push_back(
+      {"ledger.usage_days_max_age_s", &l.usage_days_max_age_s, "Age of the sums by day.", 86'400});
   fields.push_back({"ledger.body_max_age_s", &l.body_max_age_s,
                     "Age of bodies, of organizations with log_bodies.", 60});
   fields.push_back(
@@ -121,8 +125,6 @@ void add_gateway(Fields& fields, Config& c) {
                     "Token endpoints asked at once by the refresher.", 1, 64});
   fields.push_back({"gateway.briefing_model", &g.briefing_model,
                     "Summarizes the daily briefing, paid by KVCS_BRIEFING_API_KEY; empty: none."});
-  fields.push_back({"gateway.agent_worker_url", &g.agent_worker_url,
-                    "Where what agent schedules have for the day is POSTed; empty: nowhere."});
   fields.push_back({"gateway.catalogue_dir", &g.catalogue_dir,
                     "The provider catalogue; empty: ./config/providers or the installed one."});
 }
@@ -177,8 +179,6 @@ void add_rest(Fields& fields, Config& c) {
              "The password of alerts.smtp_user.");
   add_secret("briefing_api_key", &c.secrets.briefing_api_key,
              "The user key that pays for the summaries of gateway.briefing_model.");
-  add_secret("agent_worker_key", &c.secrets.agent_worker_key,
-             "Bearer key for gateway.agent_worker_url.");
   add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
 }
 

@@ -1,10 +1,13 @@
 #include "app/jobs.h"
 
+#include <algorithm>
+
 #include "app/ai_door.h"
 #include "app/artifact_parts.h"
 #include "app/background.h"
 #include "app/backup.h"
 #include "app/parts.h"
+#include "ledger/rows.h"
 
 namespace kvcs {
 namespace {
@@ -19,7 +22,9 @@ Result<std::string> prune_ledger(Parts& parts) {
       {"error_ledger", limits.error_max_age_s, limits.error_max_rows},
       {"kv_audit", limits.audit_max_age_s, limits.audit_max_rows},
       {"job_runs", limits.job_run_max_age_s, limits.job_run_max_rows},
-      {"usage", limits.usage_max_age_s, limits.usage_max_rows},
+      {"usage", limits.usage_max_age_s,
+       std::min(limits.usage_max_rows,
+                static_cast<int64_t>(limits.usage_max_bytes) / kUsageRowMaxBytes)},
       {"body_log", limits.body_max_age_s, limits.body_max_rows},
       {"alert_log", limits.audit_max_age_s, limits.job_run_max_rows},
       {"decision_log", limits.audit_max_age_s, limits.job_run_max_rows},
@@ -30,7 +35,8 @@ Result<std::string> prune_ledger(Parts& parts) {
     if (report.size() > 1) report += ',';
     report += "\"" + std::string(row.table) + "\":" + std::to_string(removed);
   }
-  return report + "}";
+  const int64_t days = KVCS_TRY(parts.ledger->prune_usage_days(limits.usage_days_max_age_s));
+  return report + ",\"usage_daily\":" + std::to_string(days) + "}";
 }
 
 // SQLite folds its log in by itself while it can; this catches up after long readers.
@@ -56,6 +62,7 @@ std::vector<Job> all_jobs(Parts& parts) {
   });
   add("budget-reconcile", "* * * * *", 30, 0, [&parts](const JobContext&) -> Result<std::string> {
     KVCS_TRY(parts.ai->budgets->reconcile());
+    KVCS_TRY(repair_counters(parts));
     return std::string();
   });
   add("database-checkpoint", "*/15 * * * *", 120, 60,
@@ -79,9 +86,6 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext& context) { return ask_canaries(parts, context); });
   add("autoresearch", "0 6 * * *", 600, 0,
       [&parts](const JobContext&) { return parts.background.autoresearch->run(); });
-  add("agent-schedules", "0 6 * * *", 1800, 0, [&parts](const JobContext& context) {
-    return parts.gateway.agent_schedules->run([&context] { return context.cancelled.load(); });
-  });
   // A new month has counters of its own; what is still reserved in the old one is settled.
   add("month-roll", "0 0 1 * *", 300, 0, [&parts](const JobContext&) -> Result<std::string> {
     KVCS_TRY(parts.ai->budgets->reconcile());

@@ -16,7 +16,7 @@ Words words(int status) {
       return {"invalid_request", "VALIDATION_ERROR", "invalid_request_error",
               "invalid_request_error"};
     case 401:
-      return {"unauthorized", "AUTH_FAILED", "authentication_error", "authentication_error"};
+      return {"unauthorized", "AUTH_FAILED", "auth_error", "authentication_error"};
     case 403:
       return {"forbidden", "FORBIDDEN", "permission_error", "permission_error"};
     case 404:
@@ -79,6 +79,15 @@ std::string portal_body(const Status& status, bool admin, std::string_view code)
   return out + "}";
 }
 
+// Up to half as long again, by the request: who was refused at once shall not come back at once.
+int spread_retry(const Status& status, std::string_view request_id) {
+  const int seconds = status.retry_after_s();
+  if (seconds < 2 || status.code() != Code::kUnavailable) return seconds;
+  uint32_t hash = 2166136261;  // FNV-1a
+  for (const char c : request_id) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
+  return seconds + static_cast<int>((hash >> 8) % static_cast<uint32_t>(seconds / 2 + 1));
+}
+
 std::string gateway_body(const Status& status, int code, std::string_view word,
                          std::string_view request_id) {
   std::string out = "{";
@@ -89,7 +98,7 @@ std::string gateway_body(const Status& status, int code, std::string_view word,
   add_string(out, "request_id", request_id);
   add_details(out, status);
   if (status.retry_after_s() > 0) {
-    out += ",\"retry_after\":" + std::to_string(status.retry_after_s());
+    out += ",\"retry_after\":" + std::to_string(spread_retry(status, request_id));
   }
   return out + "}";
 }
@@ -182,7 +191,9 @@ Response problem_response(int code, const Status& status, Dialect dialect,
       body = gateway_body(status, code, pick(word.gateway), request_id);
       break;
     case Dialect::kOpenAi:
-      body = openai_body(status, pick(word.openai), request_id);
+      // A bad key is of one type, and `code` says what is wrong with it.
+      body = openai_body(status, reason == "invalid_api_key" ? word.openai : pick(word.openai),
+                         request_id);
       break;
     case Dialect::kAnthropic:
       body = anthropic_body(status, pick(word.anthropic), request_id);
@@ -190,7 +201,7 @@ Response problem_response(int code, const Status& status, Dialect dialect,
   }
   Response response = json_response(code, std::move(body));
   if (status.retry_after_s() > 0) {
-    response.set("retry-after", std::to_string(status.retry_after_s()));
+    response.set("retry-after", std::to_string(spread_retry(status, request_id)));
   }
   // A 401 about a stored provider token must not start a client's sign-in to this server.
   const bool ours = dialect != Dialect::kGateway || reason.empty() || reason == "AUTH_FAILED";

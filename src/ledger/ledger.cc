@@ -337,6 +337,15 @@ Result<int64_t> Ledger::prune(std::string_view table, int64_t max_age_s, int64_t
   }
 }
 
+Result<int64_t> Ledger::prune_usage_days(int64_t max_age_s) {
+  const std::string before = format_day(impl_->clock.unix_ms() - max_age_s * 1000);
+  return run_on<int64_t>(impl_->writer, [&](Database& db) -> Result<int64_t> {
+    auto remove = KVCS_TRY(db.prepare("DELETE FROM usage_daily WHERE day < ?"));
+    KVCS_TRY(remove.bind(1, before).run());
+    return db.changes();
+  });
+}
+
 Ledger::Stats Ledger::stats() const {
   const int64_t oldest = impl_->mover.oldest_unix_ms();
   MutexLock lock(impl_->mutex);

@@ -123,6 +123,9 @@ class Ledger final {
   // chunks of 1,000; how many. Invalid for an unknown table.
   Result<int64_t> prune(std::string_view table, int64_t max_age_s, int64_t max_rows);
 
+  // Removes the sums of days older than `max_age_s`; how many.
+  Result<int64_t> prune_usage_days(int64_t max_age_s);
+
   struct Stats {
     size_t queued;
     uint64_t dropped, moved, dead, outbox_failures;

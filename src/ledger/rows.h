@@ -68,11 +68,16 @@ struct UsageRow {
   bool estimated = false, grace = false, recovered = false;
   std::string period;  // "2026-11": the month the money was reserved in.
 };
+// Of a row with its indexes, at the most.
+inline constexpr int64_t kUsageRowMaxBytes = 200;
 // Inserts the row and adds it to its day in usage_daily, once per request_id.
 Status insert_usage(Database& db, const UsageRow& row);
 // The payload of outbox kind "usage", and the group sink that reads it back.
 std::string usage_payload(const UsageRow& row);
 Status usage_sink(Database& db, const std::vector<OutboxRecord>& records);
+Result<UsageRow> parse_usage(const OutboxRecord& record);
+// The model of a row that is no request: a user's use was set to zero.
+inline constexpr std::string_view kAdjustmentModel = "adjustment";
 
 // The number of a text in ledger_name, made when it is new.
 Result<int64_t> intern_name(Database& db, std::string_view text);

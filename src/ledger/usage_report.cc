@@ -84,6 +84,41 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
   return groups;
 }
 
+Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, std::string_view id,
+                                 std::string_view period, const std::vector<UsageRow>& waiting) {
+  const char* column = kind == "key" ? "key_ref" : kind == "user" ? "user_ref" : "organization_ref";
+  const auto is_request = [](const UsageRow& row) { return row.model != kAdjustmentModel; };
+  const std::string sql =
+      "SELECT COALESCE(SUM(CASE WHEN n.text = ? THEN 0 ELSE requests END), 0),"
+      " COALESCE(SUM(failures), 0), COALESCE(SUM(cost_nano_usd), 0)"
+      " FROM usage_daily JOIN ledger_name n ON n.id = model_ref"
+      " WHERE day >= ? AND period_ref = (SELECT id FROM ledger_name WHERE text = ?) AND " +
+      std::string(column) + " = (SELECT id FROM ledger_name WHERE text = ?)";
+  UsageGroup sum;
+  const auto in_snapshot = [&](Database& db) -> Status {
+    auto select = KVCS_TRY(db.prepare(sql));
+    // A month's money is spent in it or after: the days before need not be looked at.
+    select.bind(1, kAdjustmentModel).bind(2, std::string(period) + "-01");
+    select.bind(3, period).bind(4, id);
+    KVCS_TRY(select.step());
+    sum.requests = select.integer(0);
+    sum.failures = select.integer(1);
+    sum.cost_nano_usd = select.integer(2);
+    auto find = KVCS_TRY(db.prepare("SELECT 1 FROM usage WHERE request_id = ?"));
+    for (const UsageRow& row : waiting) {
+      find.reset();
+      if (KVCS_TRY(find.bind(1, row.request_id).step())) continue;
+      sum.requests += is_request(row) ? 1 : 0;
+      sum.failures += row.status >= 400 ? 1 : 0;
+      sum.cost_nano_usd += row.cost_nano_usd;
+    }
+    return ok();
+  };
+  KVCS_TRY(
+      ledger.read([&](Database& db) { return in_savepoint(db, [&] { return in_snapshot(db); }); }));
+  return sum;
+}
+
 Result<std::string> find_usage_row(const Ledger& ledger, std::string_view request_id,
                                    std::string_view user_id) {
   LedgerQuery query;

@@ -202,21 +202,6 @@ Status read_member(std::string_view name, const simdjson::dom::element& value, U
   return ok();
 }
 
-Result<UsageRow> parse_row(const OutboxRecord& record) {
-  thread_local simdjson::dom::parser parser;
-  simdjson::dom::object members;
-  if (parser.parse(record.payload_json).get(members) != simdjson::SUCCESS) {
-    return invalid("usage record: not a JSON object");
-  }
-  UsageRow row;
-  row.ts_ms = row.status = -1;
-  for (const auto& [name, value] : members) KVCS_TRY(read_member(name, value, row));
-  if (row.ts_ms < 0) return bad("ts_ms");
-  if (row.status < 0) return bad("status");
-  if (row.request_id.empty()) row.request_id = record.id;
-  return row;
-}
-
 }  // namespace
 
 Status insert_usage(Database& db, const UsageRow& row) {
@@ -238,10 +223,25 @@ std::string usage_payload(const UsageRow& row) {
   return dump_json(json);
 }
 
+Result<UsageRow> parse_usage(const OutboxRecord& record) {
+  thread_local simdjson::dom::parser parser;
+  simdjson::dom::object members;
+  if (parser.parse(record.payload_json).get(members) != simdjson::SUCCESS) {
+    return invalid("usage record: not a JSON object");
+  }
+  UsageRow row;
+  row.ts_ms = row.status = -1;
+  for (const auto& [name, value] : members) KVCS_TRY(read_member(name, value, row));
+  if (row.ts_ms < 0) return bad("ts_ms");
+  if (row.status < 0) return bad("status");
+  if (row.request_id.empty()) row.request_id = record.id;
+  return row;
+}
+
 Status usage_sink(Database& db, const std::vector<OutboxRecord>& records) {
   std::vector<UsageRow> rows;
   rows.reserve(records.size());
-  for (const OutboxRecord& record : records) rows.push_back(KVCS_TRY(parse_row(record)));
+  for (const OutboxRecord& record : records) rows.push_back(KVCS_TRY(parse_usage(record)));
   return insert_rows(db, rows);
 }
 

@@ -277,6 +277,69 @@ TEST_CASE("budget: a damaged counter is not a free month", "[fault][ai]") {
   REQUIRE(kv->write(batch, KvDurability::kBuffered).ok());
   Budgets budgets(*kv, clock);
   CHECK(budgets.reserve(ask("r1", 10)).code() == Code::kUnavailable);
+  CHECK(budgets.view("user", "u1", "").code() == Code::kUnavailable);
+}
+
+TEST_CASE("budget: a damaged counter holds up nobody else and is made anew from the rows",
+          "[fault][ai]") {
+  ManualClock clock;
+  const auto kv = make_memory_kv(clock);
+  Budgets budgets(*kv, clock);
+  budgets.reserve(ask("r1", 400))->settle(charge(100));
+  budgets.reserve(ask("r2", 400))->settle(charge(20, 502));
+  REQUIRE(budgets.reconcile().ok());
+  const std::string key = keyspace::quota("user", "u1", "2026-01");
+  KvBatch damage;
+  damage.put(KvFamily::kQuota, key, "\x01 not a counter");
+  REQUIRE(kv->write(damage, KvDurability::kBuffered).ok());
+
+  Budgets after(*kv, clock);  // Has no counter in memory.
+  BudgetAsk other = ask("r3", 400);
+  other.user_id = "u2";
+  other.key_id = "k2";
+  const BudgetLimits open{-1, kUsd, kUsd, FailureMode::kFailOpen, kUsd};
+  CHECK(after.reserve(ask("r4", 400)).code() == Code::kUnavailable);
+  Result<Reservation> grace = after.reserve(ask("r5", 400, open));
+  REQUIRE(grace.ok());
+  CHECK(grace->grace());
+  grace->settle(charge(7));
+  after.reserve(other)->settle(charge(3));
+  REQUIRE(after.reconcile().ok());
+  CHECK(rows_in(*kv).size() == 4);
+  CHECK(after.stats().unwritten_settlements == 0);
+  CHECK(after.view("org", "o1", "")->used_nano_usd == 130);
+  CHECK(after.view("key", "k1", "")->used_nano_usd == 127);
+  CHECK(after.view("user", "u2", "")->used_nano_usd == 3);
+  // What could not be read is still there to be looked at, and somebody was told.
+  CHECK(kv->get(KvFamily::kQuota, key)->value == "\x01 not a counter");
+  int alerts = 0;
+  REQUIRE(kv_for_each(*kv, KvFamily::kOutbox, "", [&](const KvItem& item) {
+            alerts += item.entry.value.find("budget.counter_damaged") != std::string::npos;
+            return ok();
+          }).ok());
+  CHECK(alerts == 1);
+
+  // A recount that fails changes nothing; one that works counts what came meanwhile once.
+  const auto fails = [](auto...) -> Result<BudgetView> { return unavailable("down"); };
+  CHECK(after.repair(fails).code() == Code::kUnavailable);
+  Result<Reservation> meanwhile = after.reserve(ask("r6", 400, open));
+  REQUIRE(meanwhile.ok());
+  meanwhile->settle(charge(50));
+  const auto recount = [](std::string_view kind, std::string_view id,
+                          std::string_view month) -> Result<BudgetView> {
+    // r1, r2 and r5 of u1, which has no row of r6 yet; the others are new and as they should be.
+    if (id != "u1") return BudgetView{3, 0, 1, 0, std::string(month)};
+    CHECK(kind == "user");
+    return BudgetView{127, 0, 3, 1, std::string(month)};
+  };
+  REQUIRE(after.repair(recount).ok());
+  const BudgetView made = *after.view("user", "u1", "");
+  CHECK(made.used_nano_usd == 177);
+  CHECK(made.request_count == 4);
+  CHECK(made.error_count == 1);
+  CHECK_FALSE(after.reserve(ask("r7", 400))->grace());
+  Budgets again(*kv, clock);
+  CHECK(again.view("user", "u1", "")->used_nano_usd == 177);
 }
 
 TEST_CASE("budget: a reset leaves an adjustment row and what is in flight lands after it",

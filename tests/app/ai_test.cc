@@ -20,6 +20,7 @@ TEST_CASE("ai: without a good key each dialect refuses in its own words", "[cont
     const RawResponse openai = house.app.call("POST", "/v1/chat/completions", headers, kHello);
     CHECK(openai.status == 401);
     CHECK(openai.body.starts_with("{\"error\":{"));
+    CHECK(has(openai.body, "\"type\":\"auth_error\""));
     const RawResponse anthropic = house.app.call("POST", "/v1/messages", headers, kHello);
     CHECK(anthropic.status == 401);
     INFO(anthropic.body);

@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "app/jobs.h"
+#include "kv/keyspace.h"
 #include "support/ai_house.h"
 
 using namespace kvcs;
@@ -170,6 +171,80 @@ TEST_CASE("ai: old rows and bodies go with the nightly job, the days' sums stay"
   rows = house.admin("GET", "/admin/usage/requests").body;
   CHECK(count(rows, "\"request_id\"") == 0);
   CHECK(has(house.admin("GET", "/admin/usage").body, "\"requests\":104"));
+  // The sums go at last, when their own age has come.
+  clock.advance_ms(int64_t{1100} * 86'400'000);
+  run_job(house, "ledger-prune");
+  CHECK_FALSE(has(house.admin("GET", "/admin/usage").body, "\"requests\":104"));
+}
+
+TEST_CASE("ai: usage rows take no more of the disk than they may", "[contract][ai][jobs]") {
+  AiHouse house([](Config& config) { config.ledger.usage_max_bytes = 20'000; });
+  for (int i = 0; i < 103; i++) REQUIRE(house.chat().status == 200);
+  run_job(house, "ledger-prune");
+  const std::string rows = house.admin("GET", "/admin/usage/requests?limit=1000").body;
+  CHECK(count(rows, "\"request_id\"") == 100);
+}
+
+TEST_CASE("ai: a counter that the store cannot read is made anew from the ledger",
+          "[fault][ai][jobs]") {
+  ManualClock clock(1'769'000'000'000);  // No job runs but by hand.
+  AiHouse house([](Config&) {}, with_clock(clock));
+  for (int i = 0; i < 3; i++) REQUIRE(house.chat().status == 200);
+  house.provider.answer_json("{}", "500 Oops");
+  REQUIRE(house.chat().status == 500);
+  house.provider.answer_json("{\"choices\":[]," + kUsage + "}");
+  REQUIRE(house
+              .admin("POST", "/admin/users/" + house.user + "/reset-quota",
+                     R"({"reset_reason":"x","scope":"user_and_org"})")
+              .status == 200);
+  REQUIRE(house.chat().status == 200);
+  const std::string before = house.usage();
+  const std::string of_org =
+      house.admin("GET", "/admin/organizations/" + house.org + "/usage").body;
+  const auto damage = [&](const std::string& kind, const std::string& id) {
+    KvStore& kv = *house.app.parts().kv;
+    const std::string prefix = keyspace::quota(kind, id, "");
+    const KvItem item = kv.scan(KvFamily::kQuota, prefix, "", 1)->items.at(0);
+    KvBatch batch;
+    batch.put(KvFamily::kQuota, item.key, "{\"used_nano_usd\":\"much\"}");
+    REQUIRE(kv.write(batch, KvDurability::kSynced).ok());
+  };
+  house.app.restart();  // What was in memory is gone.
+  damage("user", house.user);
+  damage("org", house.org);
+  const RawResponse refused = house.chat();
+  CHECK(refused.status == 503);
+  CHECK(has(refused.body, "quota_unavailable"));
+  CHECK(house.admin("GET", "/admin/users/" + house.user + "/usage").status == 503);
+  run_job(house, "budget-reconcile");
+  CHECK(house.usage() == before);
+  CHECK(house.admin("GET", "/admin/organizations/" + house.org + "/usage").body == of_org);
+  CHECK(house.chat().status == 200);
+  CHECK(count(alerts(house), "budget.counter_damaged") >= 1);
+}
+
+TEST_CASE("ai: a counter that the store has lost is found by its rows", "[fault][ai][jobs]") {
+  ManualClock clock(1'769'000'000'000);  // No job runs but by hand.
+  AiHouse house([](Config&) {}, with_clock(clock));
+  for (int i = 0; i < 3; i++) REQUIRE(house.chat().status == 200);
+  run_job(house, "budget-reconcile");  // A new counter is as it should be.
+  CHECK(has(house.usage(), "\"request_count\":3"));
+  const std::string before = house.usage();
+  house.app.restart();
+  KvStore& kv = *house.app.parts().kv;
+  KvBatch loss;
+  loss.remove(
+      KvFamily::kQuota,
+      kv.scan(KvFamily::kQuota, keyspace::quota("user", house.user, ""), "", 1)->items.at(0).key);
+  REQUIRE(kv.write(loss, KvDurability::kSynced).ok());
+  REQUIRE(house.chat().status == 200);  // Of a month that looks new.
+  CHECK(has(house.usage(), "\"request_count\":1"));
+  run_job(house, "budget-reconcile");
+  CHECK(has(house.usage(), "\"request_count\":4"));
+  const auto used = [](const std::string& usage) {
+    return std::stod(usage.substr(usage.find("current_usage_usd") + 19));
+  };
+  CHECK(used(house.usage()) == Approx(used(before) / 3 * 4));
 }
 
 TEST_CASE("ai: a new month begins at zero at the door, and the old one is history",

@@ -47,6 +47,24 @@ TEST_CASE("serve: starts on an empty directory, names no secret, stops on SIGTER
   }
 }
 
+TEST_CASE("serve: without its shipped files it names them, where it looked, and the way out",
+          "[e2e]") {
+  TempDir dir;
+  // Alone, as somebody might copy it.
+  std::filesystem::create_directory(dir.file("bin"));
+  const std::string alone = dir.file("bin/kvcs");
+  std::filesystem::copy_file(kvcs_binary(), alone);
+  const std::string line = "cd " + dir.path() +
+                           " && env -u KVCS_SHARE_DIR timeout 20 ./bin/kvcs serve --data-dir data"
+                           " --listen 127.0.0.1:0 > log 2>&1";
+  CHECK(WEXITSTATUS(std::system(line.c_str())) == 1);
+  const std::string refused = read_small_file(dir.file("log"), 1 << 20).value_or("");
+  INFO(refused);
+  CHECK(refused.find("'prices.yaml' is in none of: ") != std::string::npos);
+  CHECK(refused.find("KVCS_SHARE_DIR") != std::string::npos);
+  CHECK(refused.find("ai.prices_path") != std::string::npos);
+}
+
 TEST_CASE("serve: a second daemon fails and names the first one's pid", "[e2e]") {
   TempDir dir;
   const std::vector<std::string> arguments = {"serve", "--data-dir", dir.file("data"), "--listen",

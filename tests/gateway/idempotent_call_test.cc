@@ -104,7 +104,7 @@ TEST_CASE("pipeline: without the store an idempotency_key is not taken", "[fault
   const auto refused = gateway.call("hubspot", R"({"path":"/crm/x","idempotency_key":"k"})");
   CHECK(refused.status == 503);
   CHECK(GatewaySetup::code(refused) == "UNAVAILABLE");
-  CHECK(*refused.find("retry-after") == "5");
+  CHECK(std::atoi(refused.find("retry-after")->c_str()) >= 5);
   CHECK(gateway.upstream.seen_count() == 1);
 }
 

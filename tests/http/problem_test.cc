@@ -3,6 +3,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <set>
+#include <vector>
+
 using namespace kvcs;
 using http::Dialect;
 using http::problem_response;
@@ -61,6 +64,39 @@ TEST_CASE("problem: admin, gateway, OpenAI and Anthropic shapes", "[unit][http]"
         R"("request_id":"r1"})");
   CHECK(body(too_large("Big."), Dialect::kAnthropic).find("request_too_large") !=
         std::string::npos);
+}
+
+TEST_CASE("problem: what carries no reason has the type of its status in OpenAI's dialect",
+          "[unit][http]") {
+  const std::vector<std::pair<Status, std::string>> types = {
+      {invalid("x"), "invalid_request_error"},
+      {unauthenticated("x"), "auth_error"},
+      {forbidden("x"), "permission_error"},
+      {not_found("x"), "not_found"},
+      {conflict("x"), "conflict_error"},
+      {too_large("x"), "invalid_request_error"},
+      {rate_limited("x", 1), "rate_limit_error"},
+      {upstream_failed("x"), "proxy_error"},
+      {unavailable("x"), "service_error"},
+      {Status(Code::kTimeout, "x"), "timeout_error"},
+      {internal("x"), "server_error"}};
+  for (const auto& [status, type] : types) {
+    INFO(type);
+    CHECK(problem_response(status, Dialect::kOpenAi, "r").body.find("\"type\":\"" + type + "\"") !=
+          std::string::npos);
+  }
+}
+
+TEST_CASE("problem: who is told to come back is told to at different times", "[unit][http]") {
+  std::set<std::string> told;
+  for (int i = 0; i < 50; i++) {
+    const http::Response response = problem_response(unavailable("x").with_retry_after_s(5),
+                                                     Dialect::kGateway, "r" + std::to_string(i));
+    const std::string seconds = *response.find("retry-after");
+    CHECK(response.body.ends_with("\"retry_after\":" + seconds + "}"));
+    told.insert(seconds);
+  }
+  CHECK(told == std::set<std::string>{"5", "6", "7"});
 }
 
 TEST_CASE("problem: a cause stays inside; Retry-After and WWW-Authenticate go out",

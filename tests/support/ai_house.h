@@ -142,6 +142,12 @@ struct AiHouse {
   std::string org, user, key, key_id;
 };
 
+// Retry-After of a 503: `seconds`, and up to half as much again.
+inline bool is_spread(const std::string& retry_after, int seconds) {
+  const int found = std::atoi(retry_after.c_str());
+  return found >= seconds && found <= seconds + seconds / 2;
+}
+
 inline bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
