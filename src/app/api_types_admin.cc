@@ -238,6 +238,7 @@ list_complete!: boolean
 cursor!: string?)"},
     {"KvKey", R"(
 name!: string
+family: string
 size_bytes!: integer
 expiration: integer
 metadata: any)"},

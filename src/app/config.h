@@ -90,7 +90,9 @@ struct GatewaySection {
   int64_t idempotency_kept_s = 86'400;
   int refresh_parallel = 8;    // Token endpoints asked at once.
   std::string briefing_model;  // "" = no summary; its key is in SecretSection.
-  std::string catalogue_dir;   // "" = ./config/providers, or where it was installed.
+  // Gets what agent schedules have for the day; "" = nobody. Its key is in SecretSection.
+  std::string agent_worker_url;
+  std::string catalogue_dir;  // "" = ./config/providers, or where it was installed.
 };
 
 // Copies of the stores, each night; see app/backup.h.
@@ -135,6 +137,7 @@ struct SecretSection {
   Secret alerts_slack_url;       // KVCS_ALERTS_SLACK_URL: the whole URL is a secret
   Secret alerts_smtp_password;   // KVCS_ALERTS_SMTP_PASSWORD
   Secret briefing_api_key;       // KVCS_BRIEFING_API_KEY: a user key that pays for summaries
+  Secret agent_worker_key;       // KVCS_AGENT_WORKER_KEY: Bearer for gateway.agent_worker_url
   std::string admin_keys_file;   // KVCS_ADMIN_KEYS_FILE: the same, one per line
 };
 

@@ -125,6 +125,8 @@ void add_gateway(Fields& fields, Config& c) {
                     "Token endpoints asked at once by the refresher.", 1, 64});
   fields.push_back({"gateway.briefing_model", &g.briefing_model,
                     "Summarizes the daily briefing, paid by KVCS_BRIEFING_API_KEY; empty: none."});
+  fields.push_back({"gateway.agent_worker_url", &g.agent_worker_url,
+                    "Where what agent schedules have for the day is POSTed; empty: nowhere."});
   fields.push_back({"gateway.catalogue_dir", &g.catalogue_dir,
                     "The provider catalogue; empty: ./config/providers or the installed one."});
 }
@@ -179,6 +181,8 @@ void add_rest(Fields& fields, Config& c) {
              "The password of alerts.smtp_user.");
   add_secret("briefing_api_key", &c.secrets.briefing_api_key,
              "The user key that pays for the summaries of gateway.briefing_model.");
+  add_secret("agent_worker_key", &c.secrets.agent_worker_key,
+             "Bearer key for gateway.agent_worker_url.");
   add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
 }
 

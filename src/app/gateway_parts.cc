@@ -1,6 +1,7 @@
 #include "app/gateway_parts.h"
 
 #include "app/parts.h"
+#include "app/route_rows.h"
 #include "app/share_files.h"
 
 namespace kvcs {
@@ -59,6 +60,11 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
       *made.pipeline, tenant_token(*parts.auth), *parts.rates, section.signin_failures_per_minute);
   made.admin_api = std::make_unique<gateway::GatewayAdminApi>(
       *made.providers, *made.tenants, *made.cache, *parts.organizations, *parts.keys);
+  made.agent_schedules = std::make_unique<gateway::AgentSchedules>(
+      *parts.kv, *parts.audited, *made.tenants, *parts.upstream,
+      gateway::AgentWorker{section.agent_worker_url, parts.config.secrets.agent_worker_key},
+      parts.clock(),
+      [&parts](ErrorRecord record) { parts.ledger->record_error(std::move(record)); });
   return ok();
 }
 
@@ -79,20 +85,24 @@ std::vector<http::Route> gateway_routes(Parts& parts) {
   routes.push_back(std::move(call));
 
   Api& api = *parts.gateway.admin_api;
-  const auto add = [&](http::Method method, std::string pattern, AdminRole role,
-                       Result<http::Response> (Api::*handler)(http::Request&),
-                       std::string_view summary) {
+  const auto add_handler = [&](http::Method method, std::string pattern, AdminRole role,
+                               http::Handler handler, std::string_view summary) {
     http::Route route;
     route.method = method;
     route.pattern = "/admin/" + std::move(pattern);
     route.guard = parts.admin_door->guard(role);
     route.body_max_bytes = method == kPost || method == kPut ? kRecordBodyMaxBytes : http::kNoBody;
-    route.handler = [&api, handler](http::Request& request) { return (api.*handler)(request); };
+    route.handler = std::move(handler);
     if (method == kPost) route.handler = parts.idempotency->wrap(std::move(route.handler));
     route.dialect = http::Dialect::kAdmin;
     route.who = role == AdminRole::kViewer ? "admin key, role viewer" : "admin key, role admin";
     route.summary = summary;
     routes.push_back(std::move(route));
+  };
+  const auto add = [&](http::Method method, std::string pattern, AdminRole role,
+                       Result<http::Response> (Api::*handler)(http::Request&),
+                       std::string_view summary) {
+    add_handler(method, std::move(pattern), role, route_rows::on(api, handler), summary);
   };
   const AdminRole view = AdminRole::kViewer, change = AdminRole::kAdmin;
   const std::string provider = "providers/{provider}", tenant = "tenants/{tenant}";
@@ -114,6 +124,13 @@ std::vector<http::Route> gateway_routes(Parts& parts) {
   add(kPut, "system/mode", change, &Api::put_mode, "Freeze the gateway, or make it active.");
   add(kDelete, "cache", change, &Api::purge_cache,
       "Forget cached answers of ?tenant=, ?provider=, ?account_id=.");
+  gateway::AgentSchedules& schedules = *parts.gateway.agent_schedules;
+  add_handler(kGet, "agent-schedules/{tenant}", view,
+              route_rows::on(schedules, &gateway::AgentSchedules::get),
+              "When its agents are to run.");
+  add_handler(kPut, "agent-schedules/{tenant}", change,
+              route_rows::on(schedules, &gateway::AgentSchedules::put),
+              "Replace the whole schedule by an array of entries.");
   return routes;
 }
 

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "gateway/agent_schedules.h"
 #include "gateway/gateway_admin_api.h"
 #include "gateway/gateway_api.h"
 #include "gateway/pipeline.h"
@@ -26,6 +27,7 @@ struct GatewayParts {
   std::unique_ptr<gateway::Pipeline> pipeline;
   std::unique_ptr<gateway::GatewayApi> api;
   std::unique_ptr<gateway::GatewayAdminApi> admin_api;
+  std::unique_ptr<gateway::AgentSchedules> agent_schedules;
 };
 
 // Invalid names the file and line of the catalogue that does not fit.

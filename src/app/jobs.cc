@@ -86,6 +86,9 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext& context) { return ask_canaries(parts, context); });
   add("autoresearch", "0 6 * * *", 600, 0,
       [&parts](const JobContext&) { return parts.background.autoresearch->run(); });
+  add("agent-schedules", "0 6 * * *", 1800, 0, [&parts](const JobContext& context) {
+    return parts.gateway.agent_schedules->run([&context] { return context.cancelled.load(); });
+  });
   // A new month has counters of its own; what is still reserved in the old one is settled.
   add("month-roll", "0 0 1 * *", 300, 0, [&parts](const JobContext&) -> Result<std::string> {
     KVCS_TRY(parts.ai->budgets->reconcile());

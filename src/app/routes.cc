@@ -132,12 +132,16 @@ void add_admin(std::vector<Route>& routes, Parts& parts) {
   };
   add(kGet, "/admin/health", read, kNoBody, on(*parts.status_api, &StatusApi::admin_health),
       "Each check with its message.");
+  add(kGet, "/admin/metrics", view, kNoBody, on(*parts.status_api, &StatusApi::metrics),
+      "The same as /metrics.");
   add(kGet, "/admin/me", read, kNoBody, describe_caller, "Which admin key this is.");
   add(kPost, "/admin/admin-keys", own, kib(16),
       parts.idempotency->wrap(on(keys, &AdminKeysApi::create)), "Create an admin key; shown once.");
   add(kGet, "/admin/admin-keys", view, kNoBody, on(keys, &AdminKeysApi::list), "List admin keys.");
   add(kDelete, "/admin/admin-keys/{key_id}", own, kNoBody, on(keys, &AdminKeysApi::revoke),
       "Revoke an admin key, at once.");
+  add(kGet, "/admin/kv", view, kNoBody, on(kv, &KvApi::browse),
+      "Keys of every family, by ?prefix=.");
   add(kGet, "/admin/kv/{family}/keys", view, kNoBody, on(kv, &KvApi::list),
       "Keys of one family, by ?prefix=.");
   add(kGet, "/admin/kv/{family}/values/{key}", view, kNoBody, on(kv, &KvApi::get),

@@ -2,6 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <array>
+
 #include "base/bytes.h"
 #include "identity/admin_common.h"
 #include "kv/bulk_json.h"
@@ -12,6 +15,10 @@ namespace kvcs {
 using namespace admin_api;
 
 namespace {
+
+// The outbox is the ledger's, and soon in SQL.
+constexpr std::array kBrowsed = {KvFamily::kAuth, KvFamily::kConfig, KvFamily::kTokens,
+                                 KvFamily::kQuota, KvFamily::kSystem};
 
 // {family}, or "auto": the one that a key of this form has.
 Result<KvFamily> family_of(const http::Request& request, std::string_view key) {
@@ -31,6 +38,13 @@ Json metadata_json(const KvEntry& entry) {
   if (entry.metadata.empty()) return nullptr;
   Result<Json> parsed = parse_json(entry.metadata);
   return parsed.ok() ? std::move(parsed).value() : Json(nullptr);
+}
+
+Json describe_key(const KvItem& item) {
+  Json key{{"name", item.key}, {"size_bytes", item.entry.value.size()}};
+  if (item.entry.expires_at_s != 0) key["expiration"] = item.entry.expires_at_s;
+  if (!item.entry.metadata.empty()) key["metadata"] = metadata_json(item.entry);
+  return key;
 }
 
 Result<int64_t> expiry_of(const http::Request& request, const Clock& clock) {
@@ -62,18 +76,48 @@ bool is_hidden_kv_value(KvFamily family, std::string_view key) {
 KvApi::KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock)
     : kv_(kv), audited_(audited), clock_(clock) {}
 
+// The cursor is the family and the last key of it.
+Result<http::Response> KvApi::browse(http::Request& request) {
+  const PageAsk ask = KVCS_TRY(read_page(request));
+  const std::string prefix = request.query_value("prefix").value_or("");
+  size_t at = 0;
+  std::string after;
+  if (!ask.cursor.empty()) {
+    const size_t colon = std::min(ask.cursor.find(':'), ask.cursor.size());
+    const KvFamily family = KVCS_TRY(parse_kv_family(ask.cursor.substr(0, colon)));
+    at =
+        static_cast<size_t>(std::find(kBrowsed.begin(), kBrowsed.end(), family) - kBrowsed.begin());
+    after = ask.cursor.substr(std::min(colon + 1, ask.cursor.size()));
+  }
+  Json keys = Json::array();
+  std::string cursor;
+  for (; at < kBrowsed.size() && cursor.empty(); ++at) {
+    const std::string family(kv_family_name(kBrowsed[at]));
+    const size_t left = ask.limit - keys.size();
+    if (left == 0) {
+      cursor = family + ":";
+      break;
+    }
+    const KvPage page = KVCS_TRY(kv_.scan(kBrowsed[at], prefix, after, left));
+    after.clear();
+    for (const KvItem& item : page.items) {
+      keys.push_back(describe_key(item));
+      keys.back()["family"] = family;
+    }
+    if (!page.cursor.empty()) cursor = family + ":" + page.cursor;
+  }
+  return reply(
+      200,
+      Json{{"keys", keys}, {"list_complete", cursor.empty()}, {"cursor", cursor_json(cursor)}});
+}
+
 Result<http::Response> KvApi::list(http::Request& request) {
   const KvFamily family = KVCS_TRY(parse_kv_family(request.param("family")));
   const PageAsk ask = KVCS_TRY(read_page(request));
   const std::string prefix = request.query_value("prefix").value_or("");
   const KvPage page = KVCS_TRY(kv_.scan(family, prefix, ask.cursor, ask.limit));
   Json keys = Json::array();
-  for (const KvItem& item : page.items) {
-    Json key{{"name", item.key}, {"size_bytes", item.entry.value.size()}};
-    if (item.entry.expires_at_s != 0) key["expiration"] = item.entry.expires_at_s;
-    if (!item.entry.metadata.empty()) key["metadata"] = metadata_json(item.entry);
-    keys.push_back(std::move(key));
-  }
+  for (const KvItem& item : page.items) keys.push_back(describe_key(item));
   return reply(200, Json{{"keys", keys},
                          {"list_complete", page.cursor.empty()},
                          {"cursor", cursor_json(page.cursor)}});
@@ -126,8 +170,7 @@ Result<http::Response> KvApi::remove(http::Request& request) {
 }
 
 Result<http::Response> KvApi::export_bulk(http::Request& request) {
-  std::vector<KvFamily> families = {KvFamily::kAuth, KvFamily::kConfig, KvFamily::kTokens,
-                                    KvFamily::kQuota, KvFamily::kSystem};
+  std::vector<KvFamily> families(kBrowsed.begin(), kBrowsed.end());
   if (const auto name = request.query_value("family")) {
     families = {KVCS_TRY(parse_kv_family(*name))};
   }

@@ -12,6 +12,8 @@ class KvApi final {
  public:
   KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock);
 
+  // GET /admin/kv?prefix=&cursor=&limit=: keys of every family but the outbox, each with its own.
+  Result<http::Response> browse(http::Request& request);
   // GET /admin/kv/{family}/keys?prefix=&cursor=&limit=
   Result<http::Response> list(http::Request& request);
   // GET /admin/kv/{family}/values/{key}

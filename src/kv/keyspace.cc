@@ -86,6 +86,9 @@ std::string api_config(std::string_view provider) {
 std::string tenant_config(std::string_view tenant) {
   return join({"tenant_config:", tenant});
 }
+std::string agent_schedule(std::string_view tenant) {
+  return join({"agent_job_schedule:", tenant});
+}
 std::string ai_provider(std::string_view name) {
   return join({"ai_provider:", name});
 }

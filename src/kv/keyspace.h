@@ -15,6 +15,7 @@
 // config  admin:keys:{key_id}                            admin key, admin view
 // config  api_config:{provider}                          tool provider
 // config  tenant_config:{tenant}                         tenant
+// config  agent_job_schedule:{tenant}                    when its agents are to run
 // config  ai_provider:{name}                             AI provider
 // config  ai_price:{model} / ai_price:{org_id}:{model}   price overrides
 // tokens  tokens:{tenant}:{provider}:{account}           sealed access token record
@@ -54,6 +55,7 @@ std::string user_key_prefix(std::string_view user_id);
 std::string admin_key_view(std::string_view key_id);
 std::string api_config(std::string_view provider);
 std::string tenant_config(std::string_view tenant);
+std::string agent_schedule(std::string_view tenant);
 std::string ai_provider(std::string_view name);
 std::string ai_price(std::string_view model);
 std::string ai_org_price(std::string_view org_id, std::string_view model);

@@ -11,8 +11,11 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
+#include <atomic>
+
 #include "base/bytes.h"
 #include "base/json.h"
+#include "gateway/gateway_house.h"
 #include "gateway/token_world.h"
 
 using namespace kvcs;
@@ -135,4 +138,66 @@ TEST_CASE("jwt: a refused assertion is signed once more by the server's clock",
   const auto parts = split(std::string_view(seen.body).substr(begin), '.');
   const Json claims = parse_json(from_base64(parts[1]).value()).value();
   CHECK(claims["iat"] == 1'767'225'600 + 3600);
+}
+
+TEST_CASE(
+    "jwt: an account of the catalogue's provider signs for its scope, and agents call with "
+    "the token",
+    "[e2e][gateway]") {
+  const Key key = rsa_key();
+  std::atomic<int> wrong = 0, exchanges = 0;
+  std::string token_url;  // Before the first request.
+  test::LoopbackServer upstream([&](test::LoopbackPeer& peer) {
+    while (const auto request = peer.read_request()) {
+      std::string body = R"({"rows":[]})";
+      if (request->line().starts_with("POST /token ")) {
+        ++exchanges;
+        body = R"({"access_token":"service-token-1","expires_in":3600})";
+        const std::string mark = "&assertion=";
+        const size_t at = request->body.find(mark);
+        const std::string assertion = request->body.substr(at + mark.size());
+        const auto parts = split(assertion, '.');
+        const Json claims = parse_json(from_base64(parts.at(1)).value()).value();
+        const std::string text = std::string(parts[0]) + "." + std::string(parts[1]);
+        wrong += !verifies(key, text, from_base64(parts.at(2)).value(), false);
+        wrong += claims["aud"] != token_url;
+        wrong += claims["scope"] != "https://www.googleapis.com/auth/analytics.readonly";
+        wrong += !request->body.starts_with(
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&");
+      } else if (request->head.find("Bearer service-token-1") == std::string::npos) {
+        ++wrong;
+      }
+      if (!peer.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
+                     std::to_string(body.size()) + "\r\n\r\n" + body)) {
+        return;
+      }
+    }
+  });
+  const std::string base = "http://127.0.0.1:" + std::to_string(upstream.port());
+  token_url = base + "/token";
+  test::GatewayApp gateway(upstream);
+  // The catalogue's record, but for where it is.
+  CHECK(gateway
+            .admin("PUT", "/admin/providers/google_analytics_service",
+                   R"({"base_url":")" + base +
+                       R"(","allow_private_addresses":true,)"
+                       R"("auth":{"token_url":")" +
+                       token_url + "\"}}")
+            .status == 200);
+  const std::string account =
+      "/admin/tenants/kahuna/providers/google_analytics_service/accounts/main";
+  CHECK(gateway
+            .admin(
+                "PUT", account,
+                dump_json(Json{{"service_account", parse_json(account_json(pem_of(key))).value()}}))
+            .status == 201);
+  // The daemon's own thread may have the account at that moment.
+  while (gateway.admin("POST", account + "/refresh").status == 409) {
+  }
+  const test::RawResponse answer =
+      gateway.call(gateway.token, "/api/v1/kahuna/google_analytics_service",
+                   R"({"path":"/v1beta/properties/7:runReport","body":{}})");
+  CHECK(answer.body == R"({"success":true,"status":200,"data":{"rows":[]},"cache":"MISS"})");
+  CHECK(exchanges > 0);
+  CHECK(wrong == 0);
 }

@@ -139,14 +139,23 @@ TEST_CASE("autoresearch: each rule finds its matter, worst first, the same each 
   AccountView expiring;
   expiring.id = {"acme", "stripe", "main"};
   expiring.expires_at_s = figures.now_ms / 1000 + 86'400;
-  figures.accounts = {reauth, expiring};
+  AccountView retrying;
+  retrying.id = {"acme", "gmail", "main"};
+  retrying.health = {TokenState::kRetrying, 4, 0, "answered 503"};
+  AccountView expired;
+  expired.id = {"acme", "twilio", "main"};
+  expired.expires_at_s = figures.now_ms / 1000 - 60;
+  figures.accounts = {reauth, expiring, retrying, expired};
+  figures.unused_accounts = {{{"acme", "zendesk", "old"}, figures.now_ms - kUnusedAfterMs * 2, 0}};
   const std::vector<Finding> findings = find_findings(figures);
   CHECK(titles(findings) == std::vector<std::string>{
                                 "critical: An account needs consent",
+                                "critical: An account's credential has expired",
                                 "critical: The provider's canary fails",
                                 "critical: A budget is used up",
                                 "warning: 40 requests failed with UPSTREAM_ERROR at hubspot",
                                 "warning: A credential expires within a week and nothing renews it",
+                                "warning: An account's token cannot be refreshed",
                                 "warning: The provider is slower than usual",
                                 "warning: A model is slower than in the week before",
                                 "warning: A tenant runs into rate limits",
@@ -154,13 +163,42 @@ TEST_CASE("autoresearch: each rule finds its matter, worst first, the same each 
                                 "warning: A scheduled job fails",
                                 "info: Reads that the provider refuses could come from the cache",
                                 "info: A key has not been used for 30 days",
+                                "info: An account has not been used for 30 days",
                             });
-  const Json budget = parse_json(findings[8].evidence_json).value();
+  const Json budget = parse_json(findings[10].evidence_json).value();
   CHECK(budget["projected_usd"] == "162.16");
   CHECK(budget["lasts_until"] == "2026-11-19");
+  CHECK(findings.back().subject == "acme/zendesk/old");
+  CHECK(findings.back().suggested_action.find("accounts/old") != std::string::npos);
   CHECK(findings[0].id == find_findings(figures)[0].id);
   CHECK(findings[0].id != findings[1].id);
   CHECK(find_findings({}).empty());
+}
+
+TEST_CASE("autoresearch: an account counts as unused after 30 days without a call, not before",
+          "[unit][gateway][watch]") {
+  TokenWorld world;
+  test::LedgerFixture ledger;
+  Providers providers{*world.kv, world.audited, *world.kv, world.sealer, {}};
+  Autoresearch research(*world.kv, *ledger.ledger, world.tokens, providers, world.clock);
+  const AccountId idle{"acme", "slack", "idle"}, busy{"acme", "slack", "busy"};
+  for (const AccountId& id : {idle, busy}) {
+    AccessCredential credential;
+    credential.access_token = Secret("access-secret-0");
+    REQUIRE(world.tokens.put(id, credential, {}, TokenWorld::kWho).ok());
+  }
+  world.clock.advance_ms(kUnusedAfterMs - 1000);
+  CHECK(research.run().value() == R"({"findings":0})");
+  world.tokens.note_used(busy);
+  REQUIRE(world.tokens.flush_used().ok());
+  world.clock.advance_ms(1000);
+  CHECK(research.run().value() == R"({"findings":1})");
+  http::Request request;
+  request.params = {{"date", "latest"}};
+  const std::string body = research.show(request)->body;
+  CHECK(body.find("An account has not been used for 30 days") != std::string::npos);
+  CHECK(body.find("acme/slack/idle") != std::string::npos);
+  CHECK(body.find("acme/slack/busy") == std::string::npos);
 }
 
 TEST_CASE("autoresearch: a run writes decisions and the briefing once a day",

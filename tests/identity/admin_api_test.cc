@@ -1,5 +1,6 @@
 // The admin API over a running daemon: documented shapes, exact money, idempotency, refusals.
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include <set>
 
@@ -260,4 +261,37 @@ TEST_CASE("admin: the store can be browsed, written and moved; secrets stay hidd
   CHECK(app.as_owner("PUT", "/admin/kv/outbox/values/x", "v").status == 400);
   CHECK(app.as_owner("PUT", value + "?expiration_ttl=60&expiration=1", "v").status == 400);
   CHECK(app.as_owner("PUT", value + "?expiration=1", "v").status == 400);
+}
+
+TEST_CASE("admin: /admin/kv walks the keys of every family, page by page", "[unit][identity]") {
+  TestApp app;
+  std::string cursor;
+  std::vector<std::string> names;
+  std::set<std::string> families;
+  do {
+    const std::string query = cursor.empty() ? "" : "&cursor=" + cursor;
+    const RawResponse page = app.as_owner("GET", "/admin/kv?limit=2" + query);
+    INFO(page.body);
+    REQUIRE(page.status == 200);
+    const Json body = parse_json(page.body).value();
+    CHECK(body["keys"].size() <= 2);
+    for (const Json& key : body["keys"]) {
+      names.push_back(key["name"].get<std::string>());
+      families.insert(key["family"].get<std::string>());
+    }
+    CHECK(body["list_complete"] == body["cursor"].is_null());
+    cursor = body["cursor"].is_null() ? "" : body["cursor"].get<std::string>();
+  } while (!cursor.empty());
+  CHECK(names.size() >= 4);
+  CHECK(std::set<std::string>(names.begin(), names.end()).size() == names.size());
+  CHECK(families.contains("auth"));
+  CHECK(families.contains("config"));
+  CHECK_FALSE(families.contains("outbox"));
+  const RawResponse some = app.as_owner("GET", "/admin/kv?prefix=adminkey:");
+  CHECK(some.body.find("\"family\":\"auth\"") != std::string::npos);
+  CHECK(some.body.find("\"config\"") == std::string::npos);
+  CHECK(app.as_owner("GET", "/admin/kv?cursor=bm9uZTp4").status == 400);  // "none:x"
+  const RawResponse metrics = app.as_owner("GET", "/admin/metrics");
+  CHECK(metrics.status == 200);
+  CHECK(metrics.body.find("kvcs_") != std::string::npos);
 }

@@ -36,13 +36,19 @@ class LoopbackServer::Peer final : public LoopbackPeer {
   }
   bool handshake() { return tls_ == nullptr || SSL_accept(tls_) == 1; }
 
-  std::optional<Request> read_request() override {
+  std::optional<std::string> read_until(std::string_view mark) override {
     size_t end;
-    while ((end = input_.find("\r\n\r\n")) == std::string::npos) {
+    while ((end = input_.find(mark)) == std::string::npos) {
       if (!receive()) return std::nullopt;
     }
-    Request request{input_.substr(0, end), {}};
-    input_.erase(0, end + 4);
+    std::string text = input_.substr(0, end);
+    input_.erase(0, end + mark.size());
+    return text;
+  }
+  std::optional<Request> read_request() override {
+    std::optional<std::string> head = read_until("\r\n\r\n");
+    if (!head) return std::nullopt;
+    Request request{std::move(*head), {}};
     const std::string lower = lower_ascii(request.head);
     const size_t at = lower.find("\r\ncontent-length: ");
     size_t left = at == std::string::npos ? 0 : std::strtoull(lower.c_str() + at + 18, nullptr, 10);

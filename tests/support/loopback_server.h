@@ -25,6 +25,8 @@ class LoopbackPeer {
   };
   // The next request; nothing when the client closed or the server stops.
   virtual std::optional<Request> read_request() = 0;
+  // What comes before `mark`, for protocols that are not HTTP.
+  virtual std::optional<std::string> read_until(std::string_view mark) = 0;
   virtual bool send(std::string_view bytes) = 0;  // False once the client has gone.
   virtual void reset() = 0;                       // RST instead of FIN at the end.
   virtual bool wait_closed() = 0;  // True when the client closed, false when the server stops.
