@@ -9,6 +9,7 @@
 #include "base/crypto.h"
 #include "http/problem.h"
 #include "identity/admin_common.h"
+#include "identity/if_match.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::gateway {
@@ -81,9 +82,11 @@ Result<http::Response> AgentSchedules::get(http::Request& request) {
   const std::string_view tenant = request.param("tenant");
   KVCS_TRY(tenants_.find(tenant));
   const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::agent_schedule(tenant));
-  if (entry.code() == Code::kNotFound) return http::json_response(200, "[]");
-  if (!entry.ok()) return entry.status();
-  return http::json_response(200, entry.value().value);
+  if (!entry.ok() && entry.code() != Code::kNotFound) return entry.status();
+  http::Response response = http::json_response(200, entry.ok() ? entry.value().value : "[]");
+  response.set("etag", KVCS_TRY(admin_api::etag_of_record(kv_, KvFamily::kConfig,
+                                                          keyspace::agent_schedule(tenant))));
+  return response;
 }
 
 Result<http::Response> AgentSchedules::put(http::Request& request) {
@@ -91,11 +94,11 @@ Result<http::Response> AgentSchedules::put(http::Request& request) {
   KVCS_TRY(tenants_.find(tenant));
   const Json body = KVCS_TRY(admin_api::read_body(request));
   KVCS_TRY(parse(body));
-  const std::string text = dump_json(body);
-  KvBatch batch;
-  batch.put(KvFamily::kConfig, keyspace::agent_schedule(tenant), text);
-  KVCS_TRY(audited_.write(batch, admin_api::who(request)));
-  return http::json_response(200, text);
+  const std::string text = dump_json(body), key = keyspace::agent_schedule(tenant);
+  KVCS_TRY(admin_api::put_if_match(kv_, audited_, KvFamily::kConfig, key, text,
+                                   request.header("if-match").value_or(""),
+                                   admin_api::who(request)));
+  return get(request);
 }
 
 Status AgentSchedules::post(const std::string& tenant, const Entry& entry) const {
@@ -123,7 +126,7 @@ Status AgentSchedules::post(const std::string& tenant, const Entry& entry) const
                          (said.ok() ? ": " + printable(said.value(), 300) : std::string(".")));
 }
 
-void AgentSchedules::note_failure(const std::string& tenant, const Entry& entry,
+void AgentSchedules::note_failure(const std::string& tenant, const std::string& name,
                                   const Status& why) const {
   ErrorRecord record;
   record.ts_ms = clock_.unix_ms();
@@ -131,7 +134,7 @@ void AgentSchedules::note_failure(const std::string& tenant, const Entry& entry,
   record.action = kAction;
   record.method = "POST";
   record.code = why.code() == Code::kTimeout ? "TIMEOUT" : "UPSTREAM_ERROR";
-  record.message = entry.name + ": " + why.message();
+  record.message = name + ": " + why.message();
   record.status = http::http_status(why);
   record_error_(std::move(record));
 }
@@ -148,7 +151,7 @@ Result<std::string> AgentSchedules::run(const std::function<bool()>& cancelled) 
     // Imported as it was elsewhere; what does not fit is one tenant's trouble, not everybody's.
     Result<std::vector<Entry>> entries = list.ok() ? parse(list.value()) : list.status();
     if (!entries.ok()) {
-      note_failure(tenant, {.name = "agent_job_schedule"}, entries.status());
+      note_failure(tenant, "agent_job_schedule", entries.status());
       return ok();
     }
     for (Entry& entry : entries.value()) {
@@ -166,7 +169,7 @@ Result<std::string> AgentSchedules::run(const std::function<bool()>& cancelled) 
     if (cancelled()) return unavailable("Stopped after " + std::to_string(posted) + " entries.");
     const Status sent = post(tenant, entry);
     ++(sent.ok() ? posted : failed);
-    if (!sent.ok()) note_failure(tenant, entry, sent);
+    if (!sent.ok()) note_failure(tenant, entry.name, sent);
   }
   if (failed == 0) return dump_json(Json{{"posted", posted}});
   return upstream_failed(std::to_string(failed) + " of " + std::to_string(due.size()) +

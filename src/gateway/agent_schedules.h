@@ -47,7 +47,7 @@ class AgentSchedules final {
   struct Entry;
   Result<std::vector<Entry>> parse(const Json& list) const;
   Status post(const std::string& tenant, const Entry& entry) const;
-  void note_failure(const std::string& tenant, const Entry& entry, const Status& why) const;
+  void note_failure(const std::string& tenant, const std::string& name, const Status& why) const;
 
   KvStore& kv_;
   AuditedKv& audited_;

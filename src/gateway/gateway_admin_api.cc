@@ -51,16 +51,16 @@ Result<http::Response> GatewayAdminApi::list_providers(http::Request&) {
 
 Result<http::Response> GatewayAdminApi::get_provider(http::Request& request) {
   const auto provider = KVCS_TRY(providers_.find(request.param("provider")));
-  return reply(200, describe(providers_, *provider));
+  return std::move(reply(200, describe(providers_, *provider))
+                       .set("etag", KVCS_TRY(providers_.etag(provider->id))));
 }
 
 Result<http::Response> GatewayAdminApi::put_provider(http::Request& request) {
   const std::string id(request.param("provider"));
   const Json body = KVCS_TRY(admin_api::read_body(request));
-  KVCS_TRY(providers_.put(id, body, who(request)));
+  KVCS_TRY(providers_.put(id, body, who(request), request.header("if-match").value_or("")));
   cache_.purge("", id, "");
-  const auto provider = KVCS_TRY(providers_.find(id));
-  return reply(200, describe(providers_, *provider));
+  return get_provider(request);
 }
 
 Result<http::Response> GatewayAdminApi::remove_provider(http::Request& request) {
@@ -83,7 +83,9 @@ Result<http::Response> GatewayAdminApi::list_tenants(http::Request& request) {
 }
 
 Result<http::Response> GatewayAdminApi::get_tenant(http::Request& request) {
-  return reply(200, KVCS_TRY(tenants_.find_record(request.param("tenant"))));
+  const std::string_view tenant = request.param("tenant");
+  return std::move(reply(200, KVCS_TRY(tenants_.find_record(tenant)))
+                       .set("etag", KVCS_TRY(tenants_.etag(tenant))));
 }
 
 Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
@@ -102,7 +104,9 @@ Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
   } else if (!known.ok()) {
     return known.status();
   }
-  return reply(200, KVCS_TRY(tenants_.put(slug, std::move(body), who(request))));
+  KVCS_TRY(
+      tenants_.put(slug, std::move(body), who(request), request.header("if-match").value_or("")));
+  return get_tenant(request);
 }
 
 Result<http::Response> GatewayAdminApi::remove_tenant(http::Request& request) {

@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/yaml.h"
+#include "identity/if_match.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::gateway {
@@ -146,7 +147,12 @@ bool Providers::is_stored(std::string_view id) const {
   return kv_.get(KvFamily::kConfig, keyspace::api_config(id)).ok();
 }
 
-Status Providers::put(std::string_view id, const Json& record, const AuditContext& who) {
+Result<std::string> Providers::etag(std::string_view id) const {
+  return admin_api::etag_of_record(kv_, KvFamily::kConfig, keyspace::api_config(id));
+}
+
+Status Providers::put(std::string_view id, const Json& record, const AuditContext& who,
+                      std::string_view if_match) {
   if (!record.is_object()) return invalid("The body must be an object.");
   const Json whole = KVCS_TRY(merged(id, record));
   KVCS_TRY(parse_provider(id, whole, true));
@@ -167,9 +173,8 @@ Status Providers::put(std::string_view id, const Json& record, const AuditContex
     }
   }
   auth.erase("client_secret");
-  KvBatch batch;
-  batch.put(KvFamily::kConfig, key, dump_json(stored));
-  return audited_.write(batch, who);
+  return admin_api::put_if_match(kv_, audited_, KvFamily::kConfig, key, dump_json(stored), if_match,
+                                 who);
 }
 
 Status Providers::remove(std::string_view id, const AuditContext& who) {

@@ -46,7 +46,9 @@ class Providers final {
 
   // Stores `record` (see above) in place of what was stored; a client secret that it does not
   // mention stays. Invalid names the member.
-  Status put(std::string_view id, const Json& record, const AuditContext& who);
+  Status put(std::string_view id, const Json& record, const AuditContext& who,
+             std::string_view if_match = {});
+  Result<std::string> etag(std::string_view id) const;  // See identity/if_match.h.
   // Removes what is stored; a catalogue entry then counts again. NotFound when nothing is.
   Status remove(std::string_view id, const AuditContext& who);
 

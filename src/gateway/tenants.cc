@@ -4,11 +4,13 @@
 
 #include "base/bytes.h"
 #include "gateway/gateway.h"
+#include "identity/if_match.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::gateway {
 namespace {
 
+constexpr int kChangeAttemptsMax = 5;
 constexpr size_t kTenantsMax = 100'000;
 constexpr std::string_view kModeKey = "system_state:mode";
 
@@ -100,7 +102,12 @@ Result<KvPage> Tenants::list(std::string_view cursor, size_t limit) const {
   return kv_.scan(KvFamily::kConfig, keyspace::tenant_config(""), cursor, limit);
 }
 
-Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditContext& who) {
+Result<std::string> Tenants::etag(std::string_view tenant) const {
+  return admin_api::etag_of_record(kv_, KvFamily::kConfig, keyspace::tenant_config(tenant));
+}
+
+Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditContext& who,
+                          std::string_view if_match) {
   if (!is_id_part(tenant)) {
     return invalid("tenant: '" + printable(tenant, 80) + "' must be 1 to 64 of a-z 0-9 _ . -");
   }
@@ -111,18 +118,24 @@ Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditConte
   }
   Json whole = {{"tenant_id", std::string(tenant)}, {"status", "active"}};
   whole.update(record);
-  KvBatch batch;
-  batch.put(KvFamily::kConfig, keyspace::tenant_config(tenant), dump_json(whole));
-  KVCS_TRY(audited_.write(batch, who));
+  KVCS_TRY(admin_api::put_if_match(kv_, audited_, KvFamily::kConfig,
+                                   keyspace::tenant_config(tenant), dump_json(whole), if_match,
+                                   who));
   return whole;
 }
 
 Status Tenants::set_active(std::string_view tenant, bool active, const AuditContext& who) {
-  Json record = KVCS_TRY(find_record(tenant));
-  record["status"] = active ? "active" : "suspended";
-  KvBatch batch;
-  batch.put(KvFamily::kConfig, keyspace::tenant_config(tenant), dump_json(record));
-  return audited_.write(batch, who);
+  if (!is_id_part(tenant)) return missing(tenant);
+  // Read and written as one: another's change of the record must not be undone by this.
+  for (int attempt = 1;; ++attempt) {
+    const std::string seen = KVCS_TRY(etag(tenant));
+    Json record = KVCS_TRY(find_record(tenant));
+    record["status"] = active ? "active" : "suspended";
+    const Status written =
+        admin_api::put_if_match(kv_, audited_, KvFamily::kConfig, keyspace::tenant_config(tenant),
+                                dump_json(record), seen, who);
+    if (written.code() != Code::kConflict || attempt == kChangeAttemptsMax) return written;
+  }
 }
 
 Status Tenants::remove(std::string_view tenant, const AuditContext& who) {

@@ -37,7 +37,10 @@ class Tenants final {
   // Records in order of name, after `cursor`.
   Result<KvPage> list(std::string_view cursor, size_t limit) const;
   // Invalid names the member that does not fit. tenant_id and a missing status are filled in.
-  Result<Json> put(std::string_view tenant, Json record, const AuditContext& who);
+  // `if_match`: see identity/if_match.h.
+  Result<Json> put(std::string_view tenant, Json record, const AuditContext& who,
+                   std::string_view if_match = {});
+  Result<std::string> etag(std::string_view tenant) const;
   Status set_active(std::string_view tenant, bool active, const AuditContext& who);  // NotFound
   Status remove(std::string_view tenant, const AuditContext& who);                   // NotFound
 

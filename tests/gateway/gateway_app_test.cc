@@ -142,3 +142,46 @@ TEST_CASE("gateway over HTTP: a key space of V5 in bulk form makes a working ten
   CHECK(answered.body.find("\"right\":true") != std::string::npos);
   CHECK(gateway.call(bearer, "/api/v1/kahuna/local", R"({"path":"/v1/x"})").status == 401);
 }
+
+TEST_CASE("gateway over HTTP: If-Match keeps one admin from undoing another's change",
+          "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  GatewayApp gateway(upstream);
+  struct Row {
+    const char* path;
+    std::string one, other;
+  };
+  const Row rows[] = {
+      {"/admin/tenants/kahuna", R"({"name":"One"})", R"({"name":"Other"})"},
+      {"/admin/providers/hubspot", R"({"timeout_ms":1000})", R"({"timeout_ms":2000})"},
+      {"/admin/agent-schedules/kahuna", "[]",
+       R"([{"name":"a","agent_type":"s","message":"m","cadence":"daily"}])"}};
+  const auto put = [&](const Row& row, const std::string& body, const std::string& etag) {
+    return gateway.app.call(
+        "PUT", row.path,
+        {{"Authorization", "Bearer " + gateway.app.credential("admin_key")}, {"If-Match", etag}},
+        body);
+  };
+  for (const Row& row : rows) {
+    INFO(row.path);
+    const std::string before = gateway.admin("GET", row.path).header("etag");
+    CHECK_FALSE(before.empty());
+    const RawResponse changed = put(row, row.one, before);
+    INFO(changed.body);
+    CHECK(changed.status == 200);
+    CHECK(changed.header("etag") != before);
+    CHECK(changed.header("etag") == gateway.admin("GET", row.path).header("etag"));
+    const RawResponse late = put(row, row.other, before);
+    CHECK(late.status == 409);
+    CHECK(late.body.find("etag_mismatch") != std::string::npos);
+    CHECK(gateway.admin("GET", row.path).body == changed.body);
+    CHECK(put(row, row.other, "*").status == 200);
+    CHECK(gateway.admin("PUT", row.path, row.one).status == 200);  // Without: the last one counts.
+  }
+  // "*" wants a record; "0" wants none.
+  const Row fresh = {"/admin/providers/fresh", "", ""};
+  const std::string record = R"({"base_url":"https://fresh.example","auth_type":"none"})";
+  CHECK(put(fresh, record, "*").status == 409);
+  CHECK(put(fresh, record, "\"0\"").status == 200);
+  CHECK(put(fresh, record, "\"0\"").status == 409);
+}

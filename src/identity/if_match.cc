@@ -1,0 +1,50 @@
+#include "identity/if_match.h"
+
+#include <optional>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+
+namespace kvcs::admin_api {
+namespace {
+
+constexpr size_t kDigits = 16;
+constexpr const char* kAbsent = "\"0\"";
+
+std::string etag_of(const std::optional<std::string>& value) {
+  return value ? "\"" + sha256_hex(*value).substr(0, kDigits) + "\"" : kAbsent;
+}
+
+Result<std::optional<std::string>> read(const KvStore& kv, KvFamily family, std::string_view key) {
+  Result<KvEntry> entry = kv.get(family, key);
+  if (entry.code() == Code::kNotFound) return std::optional<std::string>();
+  if (!entry.ok()) return entry.status();
+  return std::optional<std::string>(std::move(entry.value().value));
+}
+
+Status mismatch(std::string_view key) {
+  return conflict("The record " + printable(key, 200) +
+                  " was changed meanwhile; read it again and repeat the change.")
+      .with_reason("etag_mismatch");
+}
+
+}  // namespace
+
+Result<std::string> etag_of_record(const KvStore& kv, KvFamily family, std::string_view key) {
+  return etag_of(KVCS_TRY(read(kv, family, key)));
+}
+
+Status put_if_match(const KvStore& kv, AuditedKv& audited, KvFamily family, const std::string& key,
+                    std::string value, std::string_view if_match, const AuditContext& who) {
+  KvBatch batch;
+  batch.put(family, key, std::move(value));
+  const std::string_view wanted = trim(if_match);
+  if (wanted.empty()) return audited.write(batch, who);
+  const std::optional<std::string> stored = KVCS_TRY(read(kv, family, key));
+  const bool matches = wanted == "*" ? stored.has_value() : wanted == etag_of(stored);
+  if (!matches) return mismatch(key);
+  const Status written = audited.compare_and_swap(family, key, stored, batch, who);
+  return written.code() == Code::kConflict ? mismatch(key) : written;
+}
+
+}  // namespace kvcs::admin_api

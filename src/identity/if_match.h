@@ -1,0 +1,19 @@
+// Two admins, one record: a record's ETag changes with its text, and a PUT with If-Match changes
+// the record only while it has that ETag. Stateless; thread-safe.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "kv/audited_kv.h"
+#include "kv/kv.h"
+
+namespace kvcs::admin_api {
+
+// Of what is stored, quoted; that of a record which is not there is "0".
+Result<std::string> etag_of_record(const KvStore& kv, KvFamily family, std::string_view key);
+// Conflict with reason etag_mismatch unless `if_match` is "", the record's ETag, or "*" and the
+// record is there; nothing is written then.
+Status put_if_match(const KvStore& kv, AuditedKv& audited, KvFamily family, const std::string& key,
+                    std::string value, std::string_view if_match, const AuditContext& who);
+
+}  // namespace kvcs::admin_api
