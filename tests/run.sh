@@ -12,7 +12,7 @@ which=${2:-all}
 export KVCS_SOURCE_DIR=$PWD
 export KVCS_BINARY=$PWD/$build/kvcs
 # RocksDB and others are not built with ThreadSanitizer, which takes their locks for races.
-export TSAN_OPTIONS=${TSAN_OPTIONS:-ignore_noninstrumented_modules=1 halt_on_error=1 second_deadlock_stack=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-ignore_noninstrumented_modules=1 halt_on_error=1 second_deadlock_stack=1 die_after_fork=0 suppressions=$PWD/tests/tsan.supp}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1 strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1 halt_on_error=1}
 
