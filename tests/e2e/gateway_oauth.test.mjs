@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { Daemon } from './daemon.mjs';
+import { OAuthServer, setCookies } from './oauth_server.mjs';
 
 const lifetime_s = 4;
 const alerts = [];  // What the webhook was sent.
@@ -51,7 +52,6 @@ const refresh = async () => {
 const state = async (id) => (await daemon.admin('GET', account('', id))).body;
 
 before(async () => {
-  const { OAuthServer } = await import('./oauth_server.mjs');
   hook.listen(0, '127.0.0.1');
   await once(hook, 'listening');
   const hookUrl = `http://127.0.0.1:${hook.address().port}`;
@@ -105,7 +105,7 @@ test('a consent that another browser began, or another issuer answered, stores n
   assert.equal(stolen.status, 403);
   const again = JSON.parse((await daemon.cli('gateway', 'account', 'connect', 'kahuna', 'local', 'other', '--json')).stdout);
   const second = await fetch(again.url, { redirect: 'manual' });
-  const cookie = second.headers.getSetCookie()[0].split(';')[0];
+  const cookie = setCookies(second)[0].split(';')[0];
   const secondState = new URL(second.headers.get('location')).searchParams.get('state');
   const foreign = await fetch(`${daemon.url}/connect/callback?code=x&state=${secondState}&iss=https://evil.example`,
     { headers: { cookie } });

@@ -18,6 +18,13 @@ const bodyOf = async (stream) => {
   return Buffer.concat(chunks);
 };
 
+// The fetch of Debian's Node joins these headers; a comma in a date is followed by no name.
+export function setCookies(response) {
+  const { headers } = response;
+  if (headers.getSetCookie) return headers.getSetCookie();
+  return (headers.get('set-cookie') ?? '').split(/, (?=[^;,\s]+=)/).filter((line) => line !== '');
+}
+
 export class OAuthServer {
   // `lifetime_s` of access tokens; `callback`: where the daemon wants the browser back.
   async start({ lifetime_s, callback }) {
@@ -89,7 +96,7 @@ export class OAuthServer {
       const response = await fetch(next.url, { redirect: 'manual', method: next.form ? 'POST' : 'GET',
         body: next.form && new URLSearchParams(next.form),
         headers: { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') } });
-      for (const line of response.headers.getSetCookie()) {
+      for (const line of setCookies(response)) {
         const [, name, value] = line.match(/^([^=]+)=([^;]*)/);
         cookies.set(name, value);
       }
