@@ -1,13 +1,9 @@
 #include "ai/budget_book.h"
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <array>
 
 #include "base/id.h"
-#include "base/json.h"
-#include "base/log.h"
 #include "base/money.h"
 #include "kv/keyspace.h"
 #include "ledger/rows.h"
@@ -16,12 +12,6 @@ namespace kvcs::ai {
 namespace {
 
 constexpr int64_t kGraceShareOfMonth = 15;
-constexpr int64_t kSaturated = INT64_MAX / 4;
-
-int64_t add(int64_t a, int64_t b) {
-  int64_t sum;
-  return __builtin_add_overflow(a, b, &sum) ? kSaturated : sum;
-}
 
 struct LimitCheck {
   std::string_view reason, words;
@@ -30,7 +20,7 @@ struct LimitCheck {
 
 Status refusal(const LimitCheck& check, int64_t used, int64_t reserved, int64_t estimate,
                std::string_view month) {
-  const int64_t remaining = std::max<int64_t>(0, check.limit - add(used, reserved));
+  const int64_t remaining = std::max<int64_t>(0, check.limit - saturating_add(used, reserved));
   return Status(Code::kQuotaExceeded,
                 "The monthly budget of this " + std::string(check.words) +
                     " does not cover the request: $" + format_usd_fixed(used, 4) + " used and $" +
@@ -72,130 +62,6 @@ BudgetBook::BudgetBook(std::string organization_id, KvStore& kv, const Clock& cl
       clock_(clock),
       names_(names),
       journal_(journal) {}
-
-BudgetCounter* BudgetBook::counter(std::string_view kind, std::string_view id,
-                                   const std::string& month) {
-  const auto [it, is_new] = counters_.try_emplace(keyspace::quota(kind, id, month));
-  BudgetCounter& found = it->second;
-  if (is_new) {
-    found.kind = kind;
-    found.id = id;
-    found.month = month;
-  }
-  return &found;
-}
-
-// Pinned: they stay where they are until unpin().
-BudgetCounters BudgetBook::pin_counters(const OpenReservation& open) {
-  MutexLock lock(mutex_);
-  forget_old_months(open.month);
-  const BudgetCounters found = {counter("key", open.key_id, open.month),
-                                counter("user", open.user_id, open.month),
-                                counter("org", organization_id_, open.month)};
-  for (BudgetCounter* one : found) one->pins++;
-  return found;
-}
-
-void BudgetBook::unpin(const BudgetCounters& counters) {
-  for (BudgetCounter* one : counters) one->pins--;
-}
-
-Status BudgetBook::note_damage(BudgetCounter& counter, const Status& why) {
-  const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
-  {
-    MutexLock lock(mutex_);
-    if (counter.damaged) return unavailable("A budget counter is unreadable.", key);
-    counter.damaged = true;
-  }
-  Entry told;
-  told.alerts.emplace_back(
-      "budget-damaged-" + counter.id + "-" + counter.month,
-      AlertEvent{"budget.counter_damaged", names_ ? names_(counter.kind, counter.id) : counter.id,
-                 "The counter " + key + " cannot be read; it is made anew from the rows."});
-  {
-    MutexLock lock(mutex_);
-    pending_.push_back(std::move(told));
-  }
-  log::error("budgets.counter_damaged", {{"key", key}, {"reason", why.to_string()}});
-  return unavailable("A budget counter is unreadable.", key + ": " + why.message());
-}
-
-Status BudgetBook::load(const BudgetCounters& wanted) {
-  std::vector<BudgetCounter*> missing;
-  {
-    MutexLock lock(mutex_);
-    for (BudgetCounter* one : wanted) {
-      if (!one->loaded) missing.push_back(one);
-    }
-  }
-  Status first;
-  for (BudgetCounter* one : missing) {
-    // All of them: of each that is damaged repair() shall know.
-    Status loaded = load(*one);
-    if (first.ok()) first = std::move(loaded);
-  }
-  return first;
-}
-
-// Precondition: pinned or dirty. Its identity never changes, so that is read without the lock.
-Status BudgetBook::load(BudgetCounter& counter) {
-  const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
-  BudgetCounter stored;
-  bool absent = false;
-  Result<KvEntry> entry = kv_.get(KvFamily::kQuota, key);
-  if (entry.ok()) {
-    // A counter that cannot be read is not zero: the failure mode decides, not a free month.
-    Result<BudgetView> read = parse_counter(entry->value, counter.month);
-    if (!read.ok()) return note_damage(counter, read.status());
-    stored.used = read->used_nano_usd;
-    stored.request_count = read->request_count;
-    stored.error_count = read->error_count;
-  } else if (entry.code() == Code::kNotFound) {
-    absent = true;
-  } else {
-    return std::move(entry).status();
-  }
-  MutexLock lock(mutex_);
-  if (counter.loaded) return ok();
-  counter.loaded = true;
-  counter.absent = absent;
-  counter.written_used = stored.used;
-  counter.used = add(counter.used, stored.used);
-  counter.request_count += stored.request_count;
-  counter.error_count += stored.error_count;
-  return ok();
-}
-
-// The day's grace spending of before a restart, read while the store still answers.
-Status BudgetBook::load_grace(const std::string& day) {
-  {
-    MutexLock lock(mutex_);
-    if (grace_.count(day) > 0) return ok();
-  }
-  int64_t used = 0;
-  Result<KvEntry> entry = kv_.get(KvFamily::kQuota, keyspace::grace(organization_id_, day));
-  if (entry.ok()) {
-    const Json value = KVCS_TRY(parse_json(entry->value));
-    JsonReader reader(value, "grace");
-    used = reader.integer("used_nano_usd", 0, INT64_MAX);
-    KVCS_TRY(reader.finish());
-  } else if (entry.code() != Code::kNotFound) {
-    return std::move(entry).status();
-  }
-  MutexLock lock(mutex_);
-  grace_.try_emplace(day, Grace{used, 0});
-  return ok();
-}
-
-void BudgetBook::forget_old_months(const std::string& month) {
-  if (month_ == month) return;
-  month_ = month;
-  for (auto it = counters_.begin(); it != counters_.end();) {
-    const BudgetCounter& one = it->second;
-    const bool done = one.month != month && one.loaded && one.pins == 0 && !one.dirty;
-    it = done ? counters_.erase(it) : std::next(it);
-  }
-}
 
 Result<BudgetBook::Admission> BudgetBook::admit(const BudgetAsk& ask) {
   const int64_t now_ms = clock_.unix_ms();
@@ -252,9 +118,9 @@ Status BudgetBook::check_limits(const OpenReservation& open, int64_t estimate,
     const LimitCheck& check = checks[i];
     if (check.limit < 0) continue;
     BudgetCounter& counter = *open.counters[i];
-    const int64_t committed = add(counter.used, counter.reserved);
+    const int64_t committed = saturating_add(counter.used, counter.reserved);
     // Equality is allowed; a limit of 0 blocks even what costs nothing.
-    if (check.limit == 0 || add(committed, estimate) > check.limit) {
+    if (check.limit == 0 || saturating_add(committed, estimate) > check.limit) {
       if (i > 0) note_threshold(counter, check.limit, true, reached);
       return refusal(check, counter.used, counter.reserved, estimate, open.month);
     }
@@ -264,7 +130,7 @@ Status BudgetBook::check_limits(const OpenReservation& open, int64_t estimate,
 
 void BudgetBook::hold(const OpenReservation& open, int64_t amount) {
   for (BudgetCounter* one : open.counters) {
-    one->reserved = std::max<int64_t>(0, add(one->reserved, amount));
+    one->reserved = std::max<int64_t>(0, saturating_add(one->reserved, amount));
   }
 }
 
@@ -279,7 +145,7 @@ Status BudgetBook::extend(OpenReservation& open, int64_t more) {
   MutexLock lock(mutex_);
   KVCS_TRY(check_limits(open, more, none));
   hold(open, more);
-  open.estimate = add(open.estimate, more);
+  open.estimate = saturating_add(open.estimate, more);
   return ok();
 }
 
@@ -318,8 +184,8 @@ Result<BudgetView> BudgetBook::hold_in_failure(OpenReservation& open, const Stat
   const bool blocked =
       user_limit == 0 || open.limits.organization_nano_usd == 0 || open.limits.key_nano_usd == 0;
   const int64_t limit = blocked ? 0 : open.limits.fallback_daily_nano_usd;
-  if (add(add(user.used, user.reserved), open.estimate) > user_limit || limit == 0 ||
-      add(add(day.used, day.reserved), open.estimate) > limit) {
+  if (saturating_add(saturating_add(user.used, user.reserved), open.estimate) > user_limit ||
+      limit == 0 || saturating_add(saturating_add(day.used, day.reserved), open.estimate) > limit) {
     return Status(Code::kQuotaExceeded,
                   "The budget store does not answer, and what is allowed today without it ($" +
                       format_usd(std::min(limit, user_limit)) + ") does not cover the request.",
@@ -327,8 +193,8 @@ Result<BudgetView> BudgetBook::hold_in_failure(OpenReservation& open, const Stat
         .with_reason("organization_quota_exceeded")
         .with_retry_after_s(60);
   }
-  day.reserved = add(day.reserved, open.estimate);
-  user.reserved = add(user.reserved, open.estimate);
+  day.reserved = saturating_add(day.reserved, open.estimate);
+  user.reserved = saturating_add(user.reserved, open.estimate);
   grace_requests_++;
   hold(open, open.estimate);
   open_++;
@@ -354,7 +220,7 @@ void BudgetBook::mark_dirty(BudgetCounter& counter) {
 void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record,
                         std::vector<BudgetThreshold>& reached) {
   for (BudgetCounter* one : open.counters) {
-    one->used = add(one->used, record.cost_nano_usd);
+    one->used = saturating_add(one->used, record.cost_nano_usd);
     one->request_count++;
     one->error_count += record.status >= 400 ? 1 : 0;
     mark_dirty(*one);
@@ -364,7 +230,7 @@ void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record,
   if (!open.grace) return;
   for (Grace* grace :
        {&grace_[open.grace_day], &user_grace_[open.grace_day + "/" + open.user_id]}) {
-    grace->used = add(grace->used, record.cost_nano_usd);
+    grace->used = saturating_add(grace->used, record.cost_nano_usd);
   }
   dirty_grace_.insert(open.grace_day);
 }
@@ -438,7 +304,7 @@ Status BudgetBook::settle_recovered(OpenReservation open, const UsageRecord& rec
 
 Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organization_too) {
   const int64_t now_ms = clock_.unix_ms();
-  OpenReservation open{.user_id = std::string(user_id), .month = format_month(now_ms)};
+  const std::string month = format_month(now_ms);
   UsageRecord row{.request_id = "reset-" + make_request_id(),
                   .ts_ms = now_ms,
                   // In the sums of whom it changes: the organization's use stays unless asked for.
@@ -446,20 +312,25 @@ Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organizati
                   .user_id = std::string(user_id),
                   .model = std::string(kAdjustmentModel),
                   .status = 200,
-                  .period = open.month};
-  open.counters = pin_counters(open);
-  Status loaded = load(open.counters);
+                  .period = month};
+  std::array<BudgetCounter*, 2> both;
+  {
+    MutexLock lock(mutex_);
+    both = {counter("user", user_id, month), counter("org", organization_id_, month)};
+    for (BudgetCounter* one : both) one->pins++;
+  }
+  Status loaded = load(both);
   int64_t previous;
   {
     MutexLock lock(mutex_);
-    unpin(open.counters);
+    unpin(both);
     KVCS_TRY(std::move(loaded));
-    BudgetCounter& user = *open.counters[1];
+    BudgetCounter& user = *both[0];
     previous = user.used;
     user.used = 0;
     mark_dirty(user);
     if (organization_too) {
-      BudgetCounter& organization = *open.counters[2];
+      BudgetCounter& organization = *both[1];
       organization.used = std::max<int64_t>(0, organization.used - previous);
       mark_dirty(organization);
     }

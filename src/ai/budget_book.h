@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,12 @@ struct BudgetCounter {
   int64_t written_used = 0, writing_used = 0;
   int alerted_percent = 0;  // The highest threshold told by this process.
 };
+
+inline constexpr int64_t kSaturated = INT64_MAX / 4;
+inline int64_t saturating_add(int64_t a, int64_t b) {
+  int64_t sum;
+  return __builtin_add_overflow(a, b, &sum) ? kSaturated : sum;
+}
 
 // Of one request: its key's, its user's and its organization's.
 using BudgetCounters = std::array<BudgetCounter*, 3>;
@@ -128,8 +135,8 @@ class BudgetBook final {
   BudgetCounter* counter(std::string_view kind, std::string_view id, const std::string& month)
       KVCS_REQUIRES(mutex_);
   BudgetCounters pin_counters(const OpenReservation& open);
-  void unpin(const BudgetCounters& counters) KVCS_REQUIRES(mutex_);
-  Status load(const BudgetCounters& wanted);
+  void unpin(std::span<BudgetCounter* const> counters) KVCS_REQUIRES(mutex_);
+  Status load(std::span<BudgetCounter* const> wanted);
   Status load(BudgetCounter& counter);
   Status note_damage(BudgetCounter& counter, const Status& why);
   std::vector<BudgetCounter*> begin_repair();

@@ -1,9 +1,5 @@
 // The way of an organization's counters and charges to the store.
-#include <algorithm>
-#include <utility>
-
 #include "ai/budget_book.h"
-#include "base/log.h"
 #include "base/money.h"
 #include "kv/keyspace.h"
 #include "kv/outbox.h"
@@ -131,66 +127,6 @@ void BudgetBook::end_group(Group& group, bool written) {
   dirty_grace_.merge(group.grace_days);
   pending_.insert(pending_.begin(), std::make_move_iterator(group.entries.begin()),
                   std::make_move_iterator(group.entries.end()));
-}
-
-std::vector<BudgetCounter*> BudgetBook::begin_repair() {
-  std::vector<BudgetCounter*> doubtful;
-  MutexLock lock(mutex_);
-  for (auto& [key, one] : counters_) {
-    if (!one.damaged && !one.absent) continue;
-    one.pins++;
-    doubtful.push_back(&one);
-  }
-  if (doubtful.empty()) return doubtful;
-  // Nobody writes rows meanwhile, or some would be counted here and there.
-  while (writing_) written_.wait(mutex_);
-  writing_ = true;
-  return doubtful;
-}
-
-void BudgetBook::apply(const BudgetView& rows, BudgetCounter& counter) {
-  const bool damaged = std::exchange(counter.damaged, false);
-  counter.absent = false;
-  // A counter that the store had none of is right, unless there are rows that it did not count.
-  const int64_t lost = rows.used_nano_usd - counter.written_used;
-  if (!damaged && lost <= 0) return;
-  counter.loaded = true;
-  counter.used += damaged ? rows.used_nano_usd : lost;
-  counter.request_count = damaged ? counter.request_count + rows.request_count
-                                  : std::max(counter.request_count, rows.request_count);
-  counter.error_count = damaged ? counter.error_count + rows.error_count
-                                : std::max(counter.error_count, rows.error_count);
-  mark_dirty(counter);
-  log::warn("budgets.counter_recounted",
-            {{"key", keyspace::quota(counter.kind, counter.id, counter.month)},
-             {"used_usd", format_usd(counter.used)}});
-}
-
-Status BudgetBook::repair(const Budgets::Recount& recount) {
-  const std::vector<BudgetCounter*> doubtful = begin_repair();
-  if (doubtful.empty()) return ok();
-  Status result;
-  for (BudgetCounter* one : doubtful) {
-    const Result<BudgetView> rows = recount(one->kind, one->id, one->month);
-    MutexLock lock(mutex_);
-    one->pins--;
-    if (rows.ok()) {
-      apply(*rows, *one);
-    } else {
-      result = rows.status();
-    }
-  }
-  bool changed;
-  {
-    MutexLock lock(mutex_);
-    writing_ = false;
-    written_.notify_all();
-    changed = !dirty_.empty() && pending_.empty();
-    // A group is written when something waits; the counter alone is no entry.
-    if (changed) pending_.push_back({.row_id = {}, .row_json = {}, .alerts = {}, .slot = {}});
-  }
-  if (!result.ok()) return result;
-  return changed ? flush() : ok();
 }
 
 }  // namespace kvcs::ai

@@ -1,0 +1,199 @@
+// The counters of an organization in memory: where they come from, how long they stay, and how one
+// that the store cannot give is made anew from its rows.
+#include <nlohmann/json.hpp>
+
+#include <utility>
+
+#include "ai/budget_book.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/money.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::ai {
+
+BudgetCounter* BudgetBook::counter(std::string_view kind, std::string_view id,
+                                   const std::string& month) {
+  const auto [it, is_new] = counters_.try_emplace(keyspace::quota(kind, id, month));
+  BudgetCounter& found = it->second;
+  if (is_new) {
+    found.kind = kind;
+    found.id = id;
+    found.month = month;
+  }
+  return &found;
+}
+
+// Pinned: they stay where they are until unpin().
+BudgetCounters BudgetBook::pin_counters(const OpenReservation& open) {
+  MutexLock lock(mutex_);
+  forget_old_months(open.month);
+  const BudgetCounters found = {counter("key", open.key_id, open.month),
+                                counter("user", open.user_id, open.month),
+                                counter("org", organization_id_, open.month)};
+  for (BudgetCounter* one : found) one->pins++;
+  return found;
+}
+
+void BudgetBook::unpin(std::span<BudgetCounter* const> counters) {
+  for (BudgetCounter* one : counters) one->pins--;
+}
+
+Status BudgetBook::note_damage(BudgetCounter& counter, const Status& why) {
+  const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
+  {
+    MutexLock lock(mutex_);
+    if (counter.damaged) return unavailable("A budget counter is unreadable.", key);
+    counter.damaged = true;
+  }
+  Entry told;
+  told.alerts.emplace_back(
+      "budget-damaged-" + counter.id + "-" + counter.month,
+      AlertEvent{"budget.counter_damaged", names_ ? names_(counter.kind, counter.id) : counter.id,
+                 "The counter " + key + " cannot be read; it is made anew from the rows."});
+  {
+    MutexLock lock(mutex_);
+    pending_.push_back(std::move(told));
+  }
+  log::error("budgets.counter_damaged", {{"key", key}, {"reason", why.to_string()}});
+  return unavailable("A budget counter is unreadable.", key + ": " + why.message());
+}
+
+Status BudgetBook::load(std::span<BudgetCounter* const> wanted) {
+  std::vector<BudgetCounter*> missing;
+  {
+    MutexLock lock(mutex_);
+    for (BudgetCounter* one : wanted) {
+      if (!one->loaded) missing.push_back(one);
+    }
+  }
+  Status first;
+  for (BudgetCounter* one : missing) {
+    // All of them: of each that is damaged repair() shall know.
+    Status loaded = load(*one);
+    if (first.ok()) first = std::move(loaded);
+  }
+  return first;
+}
+
+// Precondition: pinned or dirty. Its identity never changes, so that is read without the lock.
+Status BudgetBook::load(BudgetCounter& counter) {
+  const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
+  BudgetCounter stored;
+  bool absent = false;
+  Result<KvEntry> entry = kv_.get(KvFamily::kQuota, key);
+  if (entry.ok()) {
+    // A counter that cannot be read is not zero: the failure mode decides, not a free month.
+    Result<BudgetView> read = parse_counter(entry->value, counter.month);
+    if (!read.ok()) return note_damage(counter, read.status());
+    stored.used = read->used_nano_usd;
+    stored.request_count = read->request_count;
+    stored.error_count = read->error_count;
+  } else if (entry.code() == Code::kNotFound) {
+    absent = true;
+  } else {
+    return std::move(entry).status();
+  }
+  MutexLock lock(mutex_);
+  if (counter.loaded) return ok();
+  counter.loaded = true;
+  counter.absent = absent;
+  counter.written_used = stored.used;
+  counter.used = saturating_add(counter.used, stored.used);
+  counter.request_count += stored.request_count;
+  counter.error_count += stored.error_count;
+  return ok();
+}
+
+// The day's grace spending of before a restart, read while the store still answers.
+Status BudgetBook::load_grace(const std::string& day) {
+  {
+    MutexLock lock(mutex_);
+    if (grace_.count(day) > 0) return ok();
+  }
+  int64_t used = 0;
+  Result<KvEntry> entry = kv_.get(KvFamily::kQuota, keyspace::grace(organization_id_, day));
+  if (entry.ok()) {
+    const Json value = KVCS_TRY(parse_json(entry->value));
+    JsonReader reader(value, "grace");
+    used = reader.integer("used_nano_usd", 0, INT64_MAX);
+    KVCS_TRY(reader.finish());
+  } else if (entry.code() != Code::kNotFound) {
+    return std::move(entry).status();
+  }
+  MutexLock lock(mutex_);
+  grace_.try_emplace(day, Grace{used, 0});
+  return ok();
+}
+
+void BudgetBook::forget_old_months(const std::string& month) {
+  if (month_ == month) return;
+  month_ = month;
+  for (auto it = counters_.begin(); it != counters_.end();) {
+    const BudgetCounter& one = it->second;
+    const bool done = one.month != month && one.loaded && one.pins == 0 && !one.dirty;
+    it = done ? counters_.erase(it) : std::next(it);
+  }
+}
+
+std::vector<BudgetCounter*> BudgetBook::begin_repair() {
+  std::vector<BudgetCounter*> doubtful;
+  MutexLock lock(mutex_);
+  for (auto& [key, one] : counters_) {
+    if (!one.damaged && !one.absent) continue;
+    one.pins++;
+    doubtful.push_back(&one);
+  }
+  if (doubtful.empty()) return doubtful;
+  // Nobody writes rows meanwhile, or some would be counted here and there.
+  while (writing_) written_.wait(mutex_);
+  writing_ = true;
+  return doubtful;
+}
+
+void BudgetBook::apply(const BudgetView& rows, BudgetCounter& counter) {
+  const bool damaged = std::exchange(counter.damaged, false);
+  counter.absent = false;
+  // A counter that the store had none of is right, unless there are rows that it did not count.
+  const int64_t lost = rows.used_nano_usd - counter.written_used;
+  if (!damaged && lost <= 0) return;
+  counter.loaded = true;
+  counter.used += damaged ? rows.used_nano_usd : lost;
+  counter.request_count = damaged ? counter.request_count + rows.request_count
+                                  : std::max(counter.request_count, rows.request_count);
+  counter.error_count = damaged ? counter.error_count + rows.error_count
+                                : std::max(counter.error_count, rows.error_count);
+  mark_dirty(counter);
+  log::warn("budgets.counter_recounted",
+            {{"key", keyspace::quota(counter.kind, counter.id, counter.month)},
+             {"used_usd", format_usd(counter.used)}});
+}
+
+Status BudgetBook::repair(const Budgets::Recount& recount) {
+  const std::vector<BudgetCounter*> doubtful = begin_repair();
+  if (doubtful.empty()) return ok();
+  Status result;
+  for (BudgetCounter* one : doubtful) {
+    const Result<BudgetView> rows = recount(one->kind, one->id, one->month);
+    MutexLock lock(mutex_);
+    one->pins--;
+    if (rows.ok()) {
+      apply(*rows, *one);
+    } else {
+      result = rows.status();
+    }
+  }
+  bool changed;
+  {
+    MutexLock lock(mutex_);
+    writing_ = false;
+    written_.notify_all();
+    changed = !dirty_.empty() && pending_.empty();
+    // A group is written when something waits; the counter alone is no entry.
+    if (changed) pending_.push_back({.row_id = {}, .row_json = {}, .alerts = {}, .slot = {}});
+  }
+  if (!result.ok()) return result;
+  return changed ? flush() : ok();
+}
+
+}  // namespace kvcs::ai
