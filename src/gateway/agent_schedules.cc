@@ -81,12 +81,12 @@ Result<std::vector<AgentSchedules::Entry>> AgentSchedules::parse(const Json& lis
 Result<http::Response> AgentSchedules::get(http::Request& request) {
   const std::string_view tenant = request.param("tenant");
   KVCS_TRY(tenants_.find(tenant));
-  const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::agent_schedule(tenant));
+  const std::string key = keyspace::agent_schedule(tenant);
+  const std::string etag = KVCS_TRY(admin_api::etag_of_record(kv_, KvFamily::kConfig, key));
+  const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
   if (!entry.ok() && entry.code() != Code::kNotFound) return entry.status();
-  http::Response response = http::json_response(200, entry.ok() ? entry.value().value : "[]");
-  response.set("etag", KVCS_TRY(admin_api::etag_of_record(kv_, KvFamily::kConfig,
-                                                          keyspace::agent_schedule(tenant))));
-  return response;
+  return std::move(
+      http::json_response(200, entry.ok() ? entry.value().value : "[]").set("etag", etag));
 }
 
 Result<http::Response> AgentSchedules::put(http::Request& request) {

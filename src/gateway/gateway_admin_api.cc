@@ -50,9 +50,9 @@ Result<http::Response> GatewayAdminApi::list_providers(http::Request&) {
 }
 
 Result<http::Response> GatewayAdminApi::get_provider(http::Request& request) {
+  const std::string etag = KVCS_TRY(providers_.etag(request.param("provider")));
   const auto provider = KVCS_TRY(providers_.find(request.param("provider")));
-  return std::move(reply(200, describe(providers_, *provider))
-                       .set("etag", KVCS_TRY(providers_.etag(provider->id))));
+  return std::move(reply(200, describe(providers_, *provider)).set("etag", etag));
 }
 
 Result<http::Response> GatewayAdminApi::put_provider(http::Request& request) {
@@ -84,8 +84,8 @@ Result<http::Response> GatewayAdminApi::list_tenants(http::Request& request) {
 
 Result<http::Response> GatewayAdminApi::get_tenant(http::Request& request) {
   const std::string_view tenant = request.param("tenant");
-  return std::move(reply(200, KVCS_TRY(tenants_.find_record(tenant)))
-                       .set("etag", KVCS_TRY(tenants_.etag(tenant))));
+  const std::string etag = KVCS_TRY(tenants_.etag(tenant));
+  return std::move(reply(200, KVCS_TRY(tenants_.find_record(tenant))).set("etag", etag));
 }
 
 Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {

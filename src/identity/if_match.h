@@ -9,7 +9,9 @@
 
 namespace kvcs::admin_api {
 
-// Of what is stored, quoted; that of a record which is not there is "0".
+// Of what is stored, quoted; that of a record which is not there is "0". To be read before the
+// record that it goes out with: after a change between the two it is too old, and a PUT fails. The
+// other way round a PUT would undo a change that its author never saw.
 Result<std::string> etag_of_record(const KvStore& kv, KvFamily family, std::string_view key);
 // Conflict with reason etag_mismatch unless `if_match` is "", the record's ETag, or "*" and the
 // record is there; nothing is written then.
