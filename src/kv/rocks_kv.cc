@@ -105,7 +105,7 @@ class ExpiryFilter final : public rocksdb::CompactionFilter {
 // Where the next insert of a kind will go is near where the last one went: a counter's new value
 // before its old one, an outbox record behind the last. RocksDB keeps that place per "prefix" and
 // spares the search through the whole memtable, which is most of what a small write costs. What has
-// no such place (reservations, whose ids are random) is outside of the domain.
+// no such place (each grace day is written once in a while) is outside of the domain.
 class InsertPlaces final : public rocksdb::SliceTransform {
  public:
   explicit InsertPlaces(KvFamily family) : family_(family) {}
