@@ -28,7 +28,7 @@ struct Shape {
 const Shape kShapes[] = {{1, 1}, {3, 7}, {5, 64}, {256, 128}, {17, 130}, {64, 96}};
 
 void compare_reductions(const Kernels& one, const Kernels& other, Shape shape) {
-  const auto [rows, columns] = shape;
+  const size_t rows = shape.rows, columns = shape.columns;
   const std::vector<float> x = noise(rows * columns, rows + columns);
   const std::vector<float> y = noise(rows * columns, rows + columns + 9);
   CHECK(one.absolute_max(Dtype::kF32, x.data(), x.size()) ==
@@ -71,7 +71,7 @@ void same_codes(const Kernels& one, const Kernels& other, size_t n, Call call) {
 }
 
 void compare_codes(const Kernels& one, const Kernels& other, Shape shape) {
-  const auto [rows, columns] = shape;
+  const size_t rows = shape.rows, columns = shape.columns;
   const size_t n = rows * columns;
   const std::vector<float> x = noise(n, n);
   const std::vector<float> factors = noise(rows + columns, 5, 10.0F);
@@ -118,7 +118,7 @@ void compare_codes(const Kernels& one, const Kernels& other, Shape shape) {
 
 // Values of any dtype give what their floats give: rows that share a strip, and rows of several.
 void compare_dtypes(const Kernels& set, Dtype dtype, Shape shape) {
-  const auto [rows, columns] = shape;
+  const size_t rows = shape.rows, columns = shape.columns;
   const size_t n = rows * columns;
   const std::vector<float> from = noise(n, n);
   std::vector<char> x(n * dtype_bytes(dtype));
