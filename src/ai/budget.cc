@@ -18,7 +18,9 @@ namespace kvcs::ai {
 
 namespace {
 
-constexpr int64_t kGroupMs = 2;         // Charges that come within so long are one write.
+// Charges that come within so long are one write. With kv.sync_interval_ms it is what a power cut
+// may take.
+constexpr int64_t kGroupMs = 10;
 constexpr int64_t kRetryMaxMs = 1'000;  // Of a store that fails.
 // The journal, to disk: what the store does not take at once. Of the rest the store's own log,
 // synced more often, has all but what requests in flight hold.

@@ -158,6 +158,7 @@ class BudgetBook final {
   Status enqueue_and_flush(Entry entry);
   Status take_group(Group& group);
   void build_group(Group& group) KVCS_REQUIRES(mutex_);
+  void add_rows(Group& group) const;
   void end_group(Group& group, bool written) KVCS_REQUIRES(mutex_);
   Status write_next_group();
 

@@ -49,9 +49,12 @@ Status BudgetBook::write_next_group() {
     end_group(group, result.ok());
   }
   if (result.ok()) {
+    std::vector<uint32_t> slots;
+    slots.reserve(group.entries.size());
     for (const Entry& entry : group.entries) {
-      if (entry.slot) journal_.end(*entry.slot);
+      if (entry.slot) slots.push_back(*entry.slot);
     }
+    journal_.end(slots);
   }
   MutexLock lock(mutex_);
   writing_ = false;
@@ -67,10 +70,11 @@ Status BudgetBook::take_group(Group& group) {
       for (BudgetCounter* one : dirty_) {
         if (!one->loaded && !one->damaged) to_load.push_back(one);
       }
-      if (to_load.empty()) {
-        build_group(group);
-        return ok();
-      }
+      if (to_load.empty()) build_group(group);
+    }
+    if (to_load.empty()) {
+      add_rows(group);
+      return ok();
     }
     for (BudgetCounter* one : to_load) {
       const Status loaded = load(*one);
@@ -84,12 +88,6 @@ Status BudgetBook::take_group(Group& group) {
 void BudgetBook::build_group(Group& group) {
   const int64_t now_ms = clock_.unix_ms();
   group.entries.swap(pending_);
-  for (const Entry& entry : group.entries) {
-    if (!entry.row_id.empty()) {
-      add_to_outbox(group.batch, "usage", entry.row_id, now_ms, entry.row_json);
-    }
-    for (const auto& [id, alert] : entry.alerts) add_alert(group.batch, alert, id, now_ms);
-  }
   group.counters.swap(dirty_);
   for (BudgetCounter* one : group.counters) {
     one->dirty = false;
@@ -108,6 +106,18 @@ void BudgetBook::build_group(Group& group) {
     group.batch.put(KvFamily::kQuota, keyspace::grace(organization_id_, day),
                     "{\"used_nano_usd\":" + std::to_string(grace_[day].used) + "}");
   }
+}
+
+// Outside the lock, for it copies every row, and requests wait for the lock.
+void BudgetBook::add_rows(Group& group) const {
+  const int64_t now_ms = clock_.unix_ms();
+  std::vector<OutboxPart> rows;
+  rows.reserve(group.entries.size());
+  for (const Entry& entry : group.entries) {
+    if (!entry.row_id.empty()) rows.push_back({entry.row_id, entry.row_json});
+    for (const auto& [id, alert] : entry.alerts) add_alert(group.batch, alert, id, now_ms);
+  }
+  add_group_to_outbox(group.batch, "usage", now_ms, rows);
 }
 
 void BudgetBook::end_group(Group& group, bool written) {

@@ -147,13 +147,16 @@ Status ChargeJournal::note_charge(uint32_t slot, std::string_view charge_json) {
   return ok();
 }
 
-void ChargeJournal::end(uint32_t slot) {
-  // The reservation first: alone it would be charged again, while the row of a charge is known.
-  size_of(at(slot)).store(0, std::memory_order_release);
-  size_of(at(slot) + kChargeOffset).store(0, std::memory_order_release);
+void ChargeJournal::end(std::span<const uint32_t> slots) {
+  if (slots.empty()) return;
+  for (const uint32_t slot : slots) {
+    // The reservation first: alone it would be charged again, while the row of a charge is known.
+    size_of(at(slot)).store(0, std::memory_order_release);
+    size_of(at(slot) + kChargeOffset).store(0, std::memory_order_release);
+  }
   changed_.store(true, std::memory_order_relaxed);
   MutexLock lock(mutex_);
-  free_.push_back(slot);
+  free_.insert(free_.end(), slots.begin(), slots.end());
 }
 
 Status ChargeJournal::sync() {

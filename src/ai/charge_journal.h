@@ -15,6 +15,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,8 +52,9 @@ class ChargeJournal final {
   // Takes a slot. Unavailable: the disk is full, or kSlotsMax are taken. TooLarge: the text.
   Result<uint32_t> begin(std::string_view reservation_json);
   Status note_charge(uint32_t slot, std::string_view charge_json);  // TooLarge
-  // Gives the slot back; its records are gone.
-  void end(uint32_t slot);
+  // Gives the slots back; their records are gone.
+  void end(std::span<const uint32_t> slots);
+  void end(uint32_t slot) { end(std::span(&slot, 1)); }
   // To disk, if anything was noted since the last time.
   Status sync();
   uint32_t taken() const;

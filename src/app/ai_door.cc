@@ -137,8 +137,8 @@ class KnownRows final {
  private:
   Status read_outbox() {
     waiting_.emplace();
-    return kv_for_each(*parts_.kv, KvFamily::kOutbox, "", [this](const KvItem& item) -> Status {
-      waiting_->insert(item.key.substr(item.key.find(':') + 1));
+    return for_each_in_outbox(*parts_.kv, [this](const OutboxRecord& record) {
+      waiting_->insert(record.id);
       return ok();
     });
   }
@@ -184,8 +184,7 @@ Status repair_counters(Parts& parts) {
                                 std::string_view month) -> Result<ai::BudgetView> {
     // Before SQL is read, so that a row that moves meanwhile is in one of the two.
     std::vector<UsageRow> waiting;
-    const auto look = [&](const KvItem& item) -> Status {
-      const OutboxRecord record = KVCS_TRY(parse_outbox(item));
+    const auto look = [&](const OutboxRecord& record) -> Status {
       if (record.kind != "usage") return ok();
       UsageRow row = KVCS_TRY(parse_usage(record));
       const std::string& owner = kind == "key"    ? row.key_id
@@ -194,7 +193,7 @@ Status repair_counters(Parts& parts) {
       if (owner == id && row.period == month) waiting.push_back(std::move(row));
       return ok();
     };
-    KVCS_TRY(kv_for_each(*parts.kv, KvFamily::kOutbox, "", look));
+    KVCS_TRY(for_each_in_outbox(*parts.kv, look));
     const UsageGroup sum = KVCS_TRY(recount_usage(*parts.ledger, kind, id, month, waiting));
     return ai::BudgetView{sum.cost_nano_usd, 0, sum.requests, sum.failures, std::string(month)};
   };

@@ -19,7 +19,7 @@ namespace {
 
 constexpr int64_t kPollMs = 200;
 // What comes within so long shares a transaction; a pass for each request would cost more than it.
-constexpr int64_t kGatherMs = 50;
+constexpr int64_t kGatherMs = 200;
 // Every so many passes, and when there was nothing to do, the outbox is read from its start.
 constexpr uint64_t kPassesPerWhole = 16;
 constexpr size_t kQueueBatchMax = 500;

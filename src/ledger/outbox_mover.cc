@@ -2,11 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "base/json.h"
 #include "db/db.h"
-#include "kv/outbox.h"
+#include "kv/keyspace.h"
 
 namespace kvcs {
 namespace {
@@ -17,13 +18,22 @@ bool is_passing(const Status& status) {
   return status.code() == Code::kUnavailable || status.code() == Code::kTimeout;
 }
 
-std::string keys_json(const std::vector<KvItem>& items) {
+std::string keys_json(const std::vector<std::string>& keys) {
   std::string json = "[";
-  for (const KvItem& item : items) {
+  for (const std::string& key : keys) {
     if (json.size() > 1) json += ',';
-    append_json_string(json, item.key);
+    append_json_string(json, key);
   }
   return json + "]";
+}
+
+Status set_aside(Database& db, std::string_view key, int64_t ts_ms, std::string_view kind,
+                 std::string_view payload, const Status& reason) {
+  auto put =
+      KVCS_TRY(db.prepare("INSERT INTO outbox_dead (outbox_key, ts_ms, kind, reason, payload)"
+                          " VALUES (?, ?, ?, ?, ?) ON CONFLICT (outbox_key) DO NOTHING"));
+  put.bind(1, key).bind(2, ts_ms).bind(3, kind).bind(4, reason.to_string());
+  return put.bind(5, payload).run();
 }
 
 }  // namespace
@@ -40,16 +50,19 @@ void OutboxMover::add_group_sink(std::string_view kind, OutboxGroupSink sink) {
 
 Status OutboxMover::move(From from, size_t batches_max) {
   std::string cursor = from == From::kStart ? "" : last_key_;
-  for (size_t i = 0; i < batches_max; i++) {
+  bool is_first = true;
+  for (size_t batches = 0; batches < batches_max;) {
     KVCS_TRY(finish_last_batch());
     const KvPage page = KVCS_TRY(kv_.scan(KvFamily::kOutbox, "", cursor, kOutboxBatchMax));
-    if (i == 0 && !page.items.empty()) {
-      auto first = parse_outbox(page.items.front());
-      oldest_unix_ms_ = first.ok() ? first->unix_ms : 0;
-    }
-    if (!page.items.empty()) {
-      KVCS_TRY(move_batch(page.items));
-      last_key_ = page.items.back().key;
+    for (size_t next = 0; next < page.items.size(); batches++) {
+      KVCS_TRY(finish_last_batch());
+      Batch batch = take_batch(page.items, next);
+      if (std::exchange(is_first, false)) {
+        const Run& oldest = batch.runs.front();
+        oldest_unix_ms_ = oldest.records.empty() ? 0 : oldest.records.front().unix_ms;
+      }
+      KVCS_TRY(move_batch(std::move(batch)));
+      last_key_ = page.items[next - 1].key;
     }
     if (page.cursor.empty()) {
       oldest_unix_ms_ = 0;
@@ -86,50 +99,65 @@ Status OutboxMover::finish_last_batch() {
   return ok();
 }
 
-Status OutboxMover::move_batch(const std::vector<KvItem>& items) {
+OutboxMover::Batch OutboxMover::take_batch(const std::vector<KvItem>& items, size_t& next) {
+  Batch batch;
+  while (next < items.size() && batch.records < kOutboxBatchRecordsMax) {
+    const KvItem& item = items[next++];
+    batch.keys.push_back(item.key);
+    auto records = parse_outbox(item);
+    if (!records.ok()) {
+      batch.runs.push_back({{}, item.key, item.entry.value, std::move(records).status()});
+      batch.records++;
+      continue;
+    }
+    batch.records += records->size();
+    if (!batch.runs.empty() && !batch.runs.back().records.empty() &&
+        batch.runs.back().records.front().kind == records->front().kind) {
+      auto& run = batch.runs.back().records;
+      run.insert(run.end(), std::make_move_iterator(records->begin()),
+                 std::make_move_iterator(records->end()));
+    } else {
+      batch.runs.push_back({std::move(records).value(), {}, {}, {}});
+    }
+  }
+  return batch;
+}
+
+Status OutboxMover::move_batch(Batch batch) {
   KVCS_TRY(kv_.sync());
   uint64_t dead = 0;
-  KVCS_TRY(writer_.run([&](Database& db) { return write_batch(db, items, dead); }));
-  for (const KvItem& item : items) in_sql_.push_back(item.key);
-  moved_ += items.size() - dead;
+  const DbWriter::Job job = [&](Database& db) {
+    dead = 0;
+    return write_batch(db, batch, dead);
+  };
+  KVCS_TRY(writer_.run(job));
+  in_sql_ = std::move(batch.keys);
+  moved_ += batch.records - dead;
   dead_ += dead;
   return ok();
 }
 
-size_t OutboxMover::find_group(const std::vector<KvItem>& items, size_t first,
-                               std::vector<OutboxRecord>& group) const {
-  group.clear();
-  for (size_t i = first; i < items.size(); i++) {
-    auto record = parse_outbox(items[i]);
-    if (!record.ok() || group_sinks_.count(record->kind) == 0) break;
-    if (!group.empty() && group.front().kind != record->kind) break;
-    group.push_back(std::move(record).value());
-  }
-  return group.size();
-}
-
-Status OutboxMover::write_batch(Database& db, const std::vector<KvItem>& items, uint64_t& dead) {
-  std::vector<OutboxRecord> group;
-  for (size_t i = 0; i < items.size();) {
-    size_t done = find_group(items, i, group);
-    Status status = invalid("no group");
-    if (done > 1) {
-      const OutboxGroupSink& sink = group_sinks_.find(group.front().kind)->second;
-      status = in_savepoint(db, [&] { return sink(db, group); });
-      if (!status.ok() && (is_passing(status) || !db.in_transaction())) return status;
-    }
-    // Alone, too, when one of the group is bad: the others must not go with it.
-    for (size_t end = i + std::max<size_t>(done, 1); i < end; i++) {
-      if (status.ok()) continue;
-      bool is_dead = false;
-      KVCS_TRY(insert_one(db, items[i], is_dead));
-      dead += is_dead ? 1 : 0;
-    }
-  }
+Status OutboxMover::write_batch(Database& db, const Batch& batch, uint64_t& dead) const {
+  for (const Run& run : batch.runs) KVCS_TRY(write_run(db, run, dead));
   auto put =
       KVCS_TRY(db.prepare("INSERT INTO ledger_state (name, value) VALUES (?, ?)"
                           " ON CONFLICT (name) DO UPDATE SET value = excluded.value"));
-  return put.bind(1, kBatchState).bind(2, keys_json(items)).run();
+  return put.bind(1, kBatchState).bind(2, keys_json(batch.keys)).run();
+}
+
+Status OutboxMover::write_run(Database& db, const Run& run, uint64_t& dead) const {
+  if (run.records.empty()) {
+    dead++;
+    return set_aside(db, run.bad_key, 0, "", run.bad_value, run.reason);
+  }
+  const auto group = group_sinks_.find(run.records.front().kind);
+  if (group != group_sinks_.end()) {
+    const Status status = in_savepoint(db, [&] { return group->second(db, run.records); });
+    if (status.ok() || is_passing(status) || !db.in_transaction()) return status;
+  }
+  // Each alone, too, when one of the group is bad: the others must not go with it.
+  for (const OutboxRecord& record : run.records) KVCS_TRY(insert_one(db, record, dead));
+  return ok();
 }
 
 Status OutboxMover::call_sink(Database& db, const OutboxRecord& record) const {
@@ -141,20 +169,13 @@ Status OutboxMover::call_sink(Database& db, const OutboxRecord& record) const {
   return group->second(db, {record});
 }
 
-Status OutboxMover::insert_one(Database& db, const KvItem& item, bool& dead) {
-  const auto record = parse_outbox(item);
-  Status status = record.status();
-  if (status.ok()) status = in_savepoint(db, [&] { return call_sink(db, *record); });
-  if (status.ok()) return status;
+Status OutboxMover::insert_one(Database& db, const OutboxRecord& record, uint64_t& dead) const {
+  const Status status = in_savepoint(db, [&] { return call_sink(db, record); });
   // Without its transaction the batch has to start again, whatever the reason was.
-  if (is_passing(status) || !db.in_transaction()) return status;
-  dead = true;
-  auto put =
-      KVCS_TRY(db.prepare("INSERT INTO outbox_dead (outbox_key, ts_ms, kind, reason, payload)"
-                          " VALUES (?, ?, ?, ?, ?) ON CONFLICT (outbox_key) DO NOTHING"));
-  put.bind(1, item.key).bind(2, record.ok() ? record->unix_ms : 0);
-  put.bind(3, record.ok() ? record->kind : "").bind(4, status.to_string());
-  return put.bind(5, record.ok() ? record->payload_json : item.entry.value).run();
+  if (status.ok() || is_passing(status) || !db.in_transaction()) return status;
+  dead++;
+  return set_aside(db, keyspace::outbox(record.unix_ms, record.id), record.unix_ms, record.kind,
+                   record.payload_json, status);
 }
 
 }  // namespace kvcs

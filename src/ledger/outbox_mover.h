@@ -21,7 +21,8 @@
 
 namespace kvcs {
 
-inline constexpr size_t kOutboxBatchMax = 500;
+inline constexpr size_t kOutboxBatchMax = 500;           // Keys.
+inline constexpr size_t kOutboxBatchRecordsMax = 4'000;  // Reached, the batch takes no more keys.
 
 class OutboxMover final {
  public:
@@ -41,14 +42,26 @@ class OutboxMover final {
   int64_t oldest_unix_ms() const { return oldest_unix_ms_; }  // 0: the outbox was empty.
 
  private:
+  // What one transaction moves: runs of records of one kind, and items that hold none, set aside.
+  struct Run {
+    std::vector<OutboxRecord> records;
+    std::string bad_key, bad_value;  // Of an item that is malformed; then no records.
+    Status reason;
+  };
+  struct Batch {
+    std::vector<std::string> keys;
+    std::vector<Run> runs;
+    size_t records = 0;
+  };
+
   Status finish_last_batch();
-  Status move_batch(const std::vector<KvItem>& items);
-  // How many items from `first` on are of one kind that has a group sink, and their records.
-  size_t find_group(const std::vector<KvItem>& items, size_t first,
-                    std::vector<OutboxRecord>& group) const;
+  // Items from `next` on, and moves `next` past them.
+  static Batch take_batch(const std::vector<KvItem>& items, size_t& next);
+  Status move_batch(Batch batch);
   Status call_sink(Database& db, const OutboxRecord& record) const;
-  Status insert_one(Database& db, const KvItem& item, bool& dead);
-  Status write_batch(Database& db, const std::vector<KvItem>& items, uint64_t& dead);
+  Status write_run(Database& db, const Run& run, uint64_t& dead) const;
+  Status insert_one(Database& db, const OutboxRecord& record, uint64_t& dead) const;
+  Status write_batch(Database& db, const Batch& batch, uint64_t& dead) const;
 
   KvStore& kv_;
   DbWriter& writer_;

@@ -5,6 +5,7 @@
 
 #include "ai/charge_journal.h"
 #include "base/json.h"
+#include "kv/outbox.h"
 
 namespace kvcs::test {
 
@@ -29,11 +30,9 @@ ai::UsageRecord charge(int64_t cost, int status) {
 
 std::map<std::string, std::string> rows_in(const KvStore& kv) {
   std::map<std::string, std::string> rows;
-  REQUIRE(kv_for_each(kv, KvFamily::kOutbox, "", [&](const KvItem& item) {
-            if (!item.entry.value.starts_with("usage\n")) return ok();  // An alert.
-            const std::string id = item.key.substr(item.key.find(':') + 1);
-            CHECK(
-                rows.emplace(id, item.entry.value.substr(item.entry.value.find('\n') + 1)).second);
+  REQUIRE(for_each_in_outbox(kv, [&](const OutboxRecord& record) {
+            if (record.kind != "usage") return ok();  // An alert.
+            CHECK(rows.emplace(record.id, record.payload_json).second);
             return ok();
           }).ok());
   return rows;

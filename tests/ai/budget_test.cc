@@ -185,6 +185,7 @@ TEST_CASE("budget: counters and rows of a group reach the store together or not 
   REQUIRE(budgets.reconcile().ok());
   CHECK(writes == 1);
   CHECK(rows_in(*base).size() == 5);
+  CHECK(base->scan(KvFamily::kOutbox, "", "", 10)->items.size() == 1);  // They share a key.
   CHECK(stored() == 50);
   for (int i = 5; i < 8; i++) budgets.reserve(ask(std::to_string(i), 100))->settle(charge(10));
   down = true;

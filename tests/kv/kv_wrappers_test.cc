@@ -31,7 +31,7 @@ KvBatch one(const std::string& key, const std::string& value) {
 std::vector<Json> audit_records(const KvStore& kv) {
   std::vector<Json> records;
   REQUIRE(kv_for_each(kv, KvFamily::kOutbox, "", [&](const KvItem& item) -> Status {
-            const OutboxRecord record = KVCS_TRY(parse_outbox(item));
+            const OutboxRecord record = (KVCS_TRY(parse_outbox(item))).front();
             CHECK(record.kind == "audit");
             records.push_back(KVCS_TRY(parse_json(record.payload_json)));
             CHECK(records.back()["id"] == record.id);
@@ -232,15 +232,57 @@ TEST_CASE("outbox: a record is read as it was put, and what is no record is an e
   const KvBatch::Op& op = batch.ops().front();
   CHECK(op.family == KvFamily::kOutbox);
   CHECK(op.key == "001700000000000:id:1");
-  const auto record = parse_outbox({op.key, *op.entry});
-  REQUIRE(record.ok());
-  CHECK(record.value().id == "id:1");
-  CHECK(record.value().unix_ms == 1'700'000'000'000);
-  CHECK(record.value().kind == "usage");
-  CHECK(record.value().payload_json == "{\"a\":\n1}");
+  const auto records = parse_outbox({op.key, *op.entry});
+  REQUIRE(records.ok());
+  REQUIRE(records->size() == 1);
+  const OutboxRecord& record = records->front();
+  CHECK(record.id == "id:1");
+  CHECK(record.unix_ms == 1'700'000'000'000);
+  CHECK(record.kind == "usage");
+  CHECK(record.payload_json == "{\"a\":\n1}");
   CHECK(parse_outbox({"1:x", {"no newline", {}, 0}}).code() == Code::kInternal);
   CHECK(parse_outbox({"x:1", {"k\n{}", {}, 0}}).code() == Code::kInternal);
   CHECK(parse_outbox({"1", {"k\n{}", {}, 0}}).code() == Code::kInternal);
+}
+
+TEST_CASE("outbox: records of one kind share keys and are read as they were put", "[unit][kv]") {
+  const std::string large(kOutboxGroupBytes, 'x');
+  const std::vector<OutboxPart> parts = {{"id 1", "{\"a\":\n1}"}, {"2\n", ""}, {"", "{}"},
+                                         {"big", large},          {"3", "3"},  {"4", "4 5\n"}};
+  KvBatch batch;
+  add_group_to_outbox(batch, "usage", 7, {});
+  CHECK(batch.empty());
+  add_group_to_outbox(batch, "usage", 7, parts);
+  REQUIRE(batch.ops().size() == 3);
+  CHECK(batch.ops()[0].key == "000000000000007:id 1");
+  CHECK(batch.ops()[0].entry->value == "usage*\n4 8\nid 1{\"a\":\n1}\n2 0\n2\n\n0 2\n{}\n");
+  CHECK(batch.ops()[1].key == "000000000000007:big");
+  CHECK(batch.ops()[1].entry->value == "usage\n" + large);
+  size_t next = 0;
+  for (const KvBatch::Op& op : batch.ops()) {
+    const auto records = parse_outbox({op.key, *op.entry});
+    REQUIRE(records.ok());
+    for (const OutboxRecord& record : *records) {
+      REQUIRE(next < parts.size());
+      CHECK(record.id == parts[next].id);
+      CHECK(record.payload_json == parts[next].payload_json);
+      CHECK(record.kind == "usage");
+      CHECK(record.unix_ms == 7);
+      next++;
+    }
+  }
+  CHECK(next == parts.size());
+  // Cut short anywhere it is no group, or fewer whole records of it.
+  const std::string value = batch.ops()[0].entry->value;
+  for (size_t size = 0; size < value.size(); size++) {
+    const auto records = parse_outbox({"7:a", {value.substr(0, size), {}, 0}});
+    if (records.ok()) CHECK(records->size() < 3);
+  }
+  for (const char* bad : {"k*\n", "k*\n1\n", "k*\n1 1\nab", "k*\n1 1\nabc", "k*\n9 1\nab\n",
+                          "k*\n1 18446744073709551615\nab\n", "k*\n-1 3\nab\n"}) {
+    INFO(bad);
+    CHECK(parse_outbox({"7:a", {bad, {}, 0}}).code() == Code::kInternal);
+  }
 }
 
 TEST_CASE("timed: each operation is told with its time, failed ones too", "[unit][kv]") {

@@ -2,6 +2,7 @@
 // process or a power supply that dies at any step leaves every request in the ledger once.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <optional>
 
 #include "kv/outbox.h"
@@ -32,6 +33,16 @@ std::string usage(const std::string& id, int64_t cost = 1000) {
 void put(KvStore& kv, const std::string& id, int64_t unix_ms, const std::string& payload) {
   KvBatch batch;
   add_to_outbox(batch, "usage", id, unix_ms, payload);
+  REQUIRE(kv.write(batch, KvDurability::kSynced).ok());
+}
+
+// Under as few keys as they fit.
+void put_together(KvStore& kv, const std::vector<std::pair<std::string, std::string>>& records,
+                  int64_t unix_ms) {
+  std::vector<OutboxPart> parts;
+  for (const auto& [id, payload] : records) parts.push_back({id, payload});
+  KvBatch batch;
+  add_group_to_outbox(batch, "usage", unix_ms, parts);
   REQUIRE(kv.write(batch, KvDurability::kSynced).ok());
 }
 
@@ -76,6 +87,60 @@ TEST_CASE("usage: bad records inside a group are set aside and the rest counts o
   CHECK(f.kv.outbox_size() == 0);
   CHECK(f.ledger->stats().dead == 5);
   CHECK(f.ledger->stats().moved == 40);
+}
+
+TEST_CASE("usage: of records under one key a bad one is set aside alone", "[unit][ledger]") {
+  LedgerFixture f;
+  f.ledger->add_group_sink("usage", usage_sink);
+  put_together(
+      f.kv,
+      {{"a", usage("a")}, {"b", "no json"}, {"c", usage("c")}, {"d", "{}"}, {"e", usage("e")}},
+      kNoon);
+  // One that cannot even be divided, between two that can.
+  KvBatch batch;
+  batch.put(KvFamily::kOutbox, "001767268800001:x", std::string("usage*\n1 1\nx"));
+  REQUIRE(f.kv.write(batch, KvDurability::kSynced).ok());
+  // The same request once more, under another key.
+  put_together(f.kv, {{"a", usage("a")}, {"f", usage("f")}}, kNoon + 2);
+  REQUIRE(f.ledger->drain().ok());
+  check_sums(f, 4);
+  CHECK(f.number("SELECT count(*) FROM outbox_dead") == 3);
+  CHECK(f.number("SELECT count(*) FROM outbox_dead WHERE payload='no json' AND kind='usage' AND "
+                 "outbox_key='001767268800000:b'") == 1);
+  CHECK(f.number("SELECT count(*) FROM outbox_dead WHERE outbox_key='001767268800001:x'") == 1);
+  CHECK(f.kv.outbox_size() == 0);
+  CHECK(f.ledger->stats().dead == 3);
+  CHECK(f.ledger->stats().moved == 5);
+}
+
+TEST_CASE("usage: a transaction takes keys until it has its rows, and begins with the next then",
+          "[unit][ledger]") {
+  LedgerFixture f;
+  const auto kv = make_memory_kv(f.clock);
+  constexpr int kKeys = 5, kEach = 300;  // Each key's value is less than what a key may hold.
+  static_assert(kKeys * kEach < kOutboxBatchRecordsMax);
+  int64_t rows = 0;
+  for (int copy = 0; copy < 4; copy++) {
+    for (int k = 0; k < kKeys; k++) {
+      std::vector<std::pair<std::string, std::string>> records;
+      for (int i = 0; i < kEach; i++) {
+        const std::string id = "r" + std::to_string(rows++);
+        records.emplace_back(id, usage(id));
+      }
+      put_together(*kv, records, kNoon + copy * kKeys + k);
+    }
+  }
+  const size_t keys = outbox(*kv).size();
+  CHECK(keys < static_cast<size_t>(rows) / 10);
+  OutboxMover mover(*kv, *f.writer);
+  mover.add_group_sink("usage", usage_sink);
+  const uint64_t before = f.writer->stats().jobs;
+  REQUIRE(mover.move(OutboxMover::From::kStart, 1).ok());
+  // One that reads what a dead process left, and a transaction for each 4,000 rows of the page.
+  CHECK(f.writer->stats().jobs - before == 1 + 2);
+  check_sums(f, rows);
+  CHECK(mover.moved() == static_cast<uint64_t>(rows));
+  CHECK(outbox(*kv).empty());
 }
 
 TEST_CASE("usage: a record that was slow to be written is found behind the last one moved",
@@ -133,15 +198,21 @@ std::optional<std::vector<KvItem>> move_until(LedgerFixture& f, KvStore& base, i
 
 TEST_CASE("usage: cut off at any step, every request is in the ledger once",
           "[fault][ledger][crash]") {
-  constexpr int kRows = 1200;  // Three batches.
+  constexpr int kRows = 1200;  // Three batches, when each has a key of its own.
   const bool power_cut = GENERATE(false, true);
+  const int together = GENERATE(1, 7, 900);
+  const auto id = [](int i) { return "r" + std::to_string(i); };
   int cuts = 0;
   for (int last = 1;; last++) {
-    INFO("operation " << last << ", power cut " << power_cut);
+    INFO("operation " << last << ", power cut " << power_cut << ", together " << together);
     LedgerFixture f;
     const auto before = make_memory_kv(f.clock);
-    for (int i = 0; i < kRows; i++) {
-      put(*before, "r" + std::to_string(i), kNoon + i, usage("r" + std::to_string(i)));
+    for (int i = 0; i < kRows; i += together) {
+      std::vector<std::pair<std::string, std::string>> records;
+      for (int j = i; j < std::min(i + together, kRows); j++) {
+        records.emplace_back(id(j), usage(id(j)));
+      }
+      put_together(*before, records, kNoon + i);
     }
     const auto left = move_until(f, *before, last, power_cut);
     if (!left) break;
@@ -161,7 +232,7 @@ TEST_CASE("usage: cut off at any step, every request is in the ledger once",
     CHECK(outbox(*after).empty());
     CHECK(f.number("SELECT count(*) FROM outbox_dead") == 0);
   }
-  CHECK(cuts >= 6);  // A sync and a removal for each batch.
+  CHECK(cuts >= (together == 1 ? 6 : 2));  // A sync and a removal for each batch.
 }
 
 TEST_CASE("usage: a disk that fails inside a group's transaction loses and doubles nothing",
