@@ -1,10 +1,13 @@
-// Rows of AI requests. They come by the thousand, so a group of them shares the look-up of names
-// and is added to usage_daily in one sum, and JSON is read by the fast parser.
+// Rows of AI requests. They come by the thousand, so a group of them shares statements and the
+// look-up of names, and is added to usage_daily in one sum; JSON is read by the fast parser.
 #include <nlohmann/json.hpp>
 #include <simdjson.h>
 
+#include <array>
+#include <compare>
+#include <functional>
+#include <iterator>
 #include <map>
-#include <tuple>
 #include <unordered_map>
 
 #include "base/clock.h"
@@ -75,36 +78,69 @@ class Names final {
   std::unordered_map<std::string, int64_t> ids_;
 };
 
-// In the order of the columns of `usage` and `usage_daily`.
-struct UsageRefs {
-  int64_t organization, user, key, provider, model, price_version, period;
+// The texts of a row that are kept by number, in the order of the columns of `usage`.
+constexpr std::array kRefTexts = {
+    &UsageRow::organization_id, &UsageRow::user_id,       &UsageRow::key_id, &UsageRow::provider,
+    &UsageRow::model,           &UsageRow::price_version, &UsageRow::period};
+enum : size_t { kOrganization, kUser, kKey, kProvider, kModel, kPriceVersion, kPeriod };
+using UsageRefs = std::array<int64_t, kRefTexts.size()>;
+
+class RefFinder final {
+ public:
+  explicit RefFinder(Database& db) : names_(db) {}
+  Result<UsageRefs> find(const UsageRow& row) {
+    for (size_t i = 0; i < kRefTexts.size(); i++) {
+      const std::string& text = row.*kRefTexts[i];
+      // Rows that come together are mostly alike.
+      if (has_last_ && text == last_texts_[i]) continue;
+      last_[i] = KVCS_TRY(names_.find(text));
+      last_texts_[i] = text;
+    }
+    has_last_ = true;
+    return last_;
+  }
+
+ private:
+  Names names_;
+  bool has_last_ = false;
+  UsageRefs last_{};
+  std::array<std::string, kRefTexts.size()> last_texts_;
 };
 
-Result<UsageRefs> find_refs(Names& names, const UsageRow& row) {
-  UsageRefs refs{};
-  refs.organization = KVCS_TRY(names.find(row.organization_id));
-  refs.user = KVCS_TRY(names.find(row.user_id));
-  refs.key = KVCS_TRY(names.find(row.key_id));
-  refs.provider = KVCS_TRY(names.find(row.provider));
-  refs.model = KVCS_TRY(names.find(row.model));
-  refs.price_version = KVCS_TRY(names.find(row.price_version));
-  refs.period = KVCS_TRY(names.find(row.period));
-  return refs;
-}
+// What rows add to a row of usage_daily, and which it is.
+struct DayKey {
+  int64_t day;  // Since 1970, UTC.
+  int64_t period, organization, user, key, provider, model;
+  auto operator<=>(const DayKey&) const = default;
+};
+struct DaySums {
+  int64_t requests = 0, failures = 0, input = 0, output = 0, cost_nano_usd = 0, total_ms = 0;
+};
 
-// What a group adds to usage_daily, by the columns of its key.
 class Days final {
  public:
-  void add(const UsageRow& row, const UsageRefs& refs) {
-    Sums& sums = sums_[{format_day(row.ts_ms), refs.period, refs.organization, refs.user, refs.key,
-                        refs.provider, refs.model}];
-    sums.requests++;
-    sums.failures += row.status >= 400 ? 1 : 0;
-    sums.input += row.input_tokens + row.cache_read_tokens + row.cache_write_5m_tokens +
-                  row.cache_write_1h_tokens + row.input_audio_tokens;
-    sums.output += row.output_tokens + row.reasoning_tokens + row.output_audio_tokens;
-    sums.cost_nano_usd += row.cost_nano_usd;
-    sums.total_ms += row.total_ms;
+  struct Part {
+    DayKey key;
+    DaySums sums;
+  };
+  static Part part_of(const UsageRow& row, const UsageRefs& refs) {
+    return {{row.ts_ms / kDayMs, refs[kPeriod], refs[kOrganization], refs[kUser], refs[kKey],
+             refs[kProvider], refs[kModel]},
+            {1, row.status >= 400 ? 1 : 0,
+             row.input_tokens + row.cache_read_tokens + row.cache_write_5m_tokens +
+                 row.cache_write_1h_tokens + row.input_audio_tokens,
+             row.output_tokens + row.reasoning_tokens + row.output_audio_tokens, row.cost_nano_usd,
+             row.total_ms}};
+  }
+  void add(const Part& part) {
+    if (last_ == nullptr || last_->first != part.key) last_ = &*sums_.try_emplace(part.key).first;
+    DaySums& sums = last_->second;
+    sums.requests += part.sums.requests;
+    sums.failures += part.sums.failures;
+    sums.input += part.sums.input;
+    sums.output += part.sums.output;
+    sums.cost_nano_usd += part.sums.cost_nano_usd;
+    sums.total_ms += part.sums.total_ms;
   }
   Status write(Database& db) const {
     auto add = KVCS_TRY(db.prepare(
@@ -119,10 +155,10 @@ class Days final {
         " cost_nano_usd = usage_daily.cost_nano_usd + excluded.cost_nano_usd,"
         " total_ms = usage_daily.total_ms + excluded.total_ms"));
     for (const auto& [key, sums] : sums_) {
-      const auto& [day, period, organization, user, api_key, provider, model] = key;
-      add.bind(1, day).bind(2, period).bind(3, organization).bind(4, user).bind(5, api_key);
-      add.bind(6, provider).bind(7, model).bind(8, sums.requests).bind(9, sums.failures);
-      add.bind(10, sums.input).bind(11, sums.output).bind(12, sums.cost_nano_usd);
+      add.bind(1, format_day(key.day * kDayMs)).bind(2, key.period).bind(3, key.organization);
+      add.bind(4, key.user).bind(5, key.key).bind(6, key.provider).bind(7, key.model);
+      add.bind(8, sums.requests).bind(9, sums.failures).bind(10, sums.input);
+      add.bind(11, sums.output).bind(12, sums.cost_nano_usd);
       KVCS_TRY(add.bind(13, sums.total_ms).run());
       add.reset();
     }
@@ -130,82 +166,197 @@ class Days final {
   }
 
  private:
-  struct Sums {
-    int64_t requests = 0, failures = 0, input = 0, output = 0, cost_nano_usd = 0, total_ms = 0;
-  };
-  std::map<std::tuple<std::string, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>, Sums>
-      sums_;
+  static constexpr int64_t kDayMs = 86'400'000;
+  std::map<DayKey, DaySums> sums_;
+  std::map<DayKey, DaySums>::value_type* last_ = nullptr;
 };
 
-// False when a row of that request is there already.
-Result<bool> insert_row(Database& db, const UsageRow& row, const UsageRefs& refs) {
-  auto put = KVCS_TRY(db.prepare(
+// One statement for so many rows: it opens the table and its four indexes once, and each row is put
+// where the last one went.
+constexpr size_t kRowsPerInsert = 32;
+constexpr int kUsageColumns = 25;
+
+std::string insert_sql(size_t rows, std::string_view on_conflict) {
+  std::string sql =
       "INSERT INTO usage (ts_ms, request_id, organization_ref, user_ref, key_ref, provider_ref,"
       " model_ref, price_version_ref, period_ref, status, estimated, grace, recovered,"
       " input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens,"
       " input_audio_tokens, output_tokens, reasoning_tokens, output_audio_tokens, web_searches,"
-      " cost_nano_usd, first_byte_ms, total_ms)"
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-      " ON CONFLICT (request_id) DO NOTHING"));
-  put.bind(1, row.ts_ms).bind(2, row.request_id).bind(3, refs.organization).bind(4, refs.user);
-  put.bind(5, refs.key).bind(6, refs.provider).bind(7, refs.model).bind(8, refs.price_version);
-  put.bind(9, refs.period).bind(10, row.status);
-  int position = 11;
-  for (const UsageFlag& flag : kUsageFlags) put.bind(position++, row.*flag.field ? 1 : 0);
-  for (const UsageNumber& number : kUsageNumbers) put.bind(position++, row.*number.field);
-  KVCS_TRY(put.run());
-  return db.changes() > 0;
+      " cost_nano_usd, first_byte_ms, total_ms) VALUES ";
+  for (size_t row = 0; row < rows; row++) {
+    sql += row > 0 ? ", (?" : "(?";
+    for (int column = 1; column < kUsageColumns; column++) sql += ", ?";
+    sql += ')';
+  }
+  return sql.append(on_conflict);
 }
 
-Status insert_rows(Database& db, const std::vector<UsageRow>& rows) {
-  Names names(db);
-  Days days;
-  for (const UsageRow& row : rows) {
-    const UsageRefs refs = KVCS_TRY(find_refs(names, row));
-    if (KVCS_TRY(insert_row(db, row, refs))) days.add(row, refs);
-  }
-  return days.write(db);
+void bind_row(Statement& put, size_t place, const UsageRow& row, const UsageRefs& refs) {
+  int position = static_cast<int>(place) * kUsageColumns;
+  put.bind(++position, row.ts_ms);
+  put.bind(++position, row.request_id);
+  for (const int64_t ref : refs) put.bind(++position, ref);
+  put.bind(++position, row.status);
+  for (const UsageFlag& flag : kUsageFlags) put.bind(++position, row.*flag.field ? 1 : 0);
+  for (const UsageNumber& number : kUsageNumbers) put.bind(++position, row.*number.field);
 }
+
+// `read` gives row i of `count`, into a row that is used again and again.
+class Inserter final {
+ public:
+  using Read = std::function<Status(size_t i, UsageRow& row)>;
+  Inserter(Database& db, Read read) : db_(db), read_(std::move(read)), refs_(db) {}
+
+  Status insert(size_t count) {
+    size_t i = 0;
+    for (; count - i >= kRowsPerInsert; i += kRowsPerInsert) KVCS_TRY(insert_many(i));
+    KVCS_TRY(insert_each(i, count));
+    return days_.write(db_);
+  }
+
+ private:
+  Status insert_many(size_t first) {
+    static const std::string kSql = insert_sql(kRowsPerInsert, "");
+    std::array<Days::Part, kRowsPerInsert> parts;
+    {
+      auto put = KVCS_TRY(db_.prepare(kSql));
+      for (size_t place = 0; place < kRowsPerInsert; place++) {
+        KVCS_TRY(read_(first + place, row_));
+        const UsageRefs refs = KVCS_TRY(refs_.find(row_));
+        bind_row(put, place, row_, refs);
+        parts[place] = Days::part_of(row_, refs);
+      }
+      const Status done = put.run();
+      if (!done.ok() && done.reason() != "unique") return done;
+      if (done.ok()) {
+        for (const Days::Part& part : parts) days_.add(part);
+        return ok();
+      }
+    }
+    // One is there already, and none was inserted.
+    return insert_each(first, first + kRowsPerInsert);
+  }
+
+  Status insert_each(size_t first, size_t end) {
+    if (first == end) return ok();
+    static const std::string kSql = insert_sql(1, " ON CONFLICT (request_id) DO NOTHING");
+    auto put = KVCS_TRY(db_.prepare(kSql));
+    for (size_t i = first; i < end; i++) {
+      KVCS_TRY(read_(i, row_));
+      const UsageRefs refs = KVCS_TRY(refs_.find(row_));
+      bind_row(put, 0, row_, refs);
+      KVCS_TRY(put.run());
+      if (db_.changes() > 0) days_.add(Days::part_of(row_, refs));
+      put.reset();
+    }
+    return ok();
+  }
+
+  Database& db_;
+  const Read read_;
+  RefFinder refs_;
+  Days days_;
+  UsageRow row_;
+};
 
 Status bad(std::string_view member) {
   return invalid("usage record: " + std::string(member) + " is missing or malformed");
 }
 
+// Every member that a record may have, in the order in which they are written: a reader that looks
+// for the next one from where the last was finds it at once.
+struct UsageMember {
+  std::string_view name;
+  std::string UsageRow::*text = nullptr;
+  int64_t UsageRow::*number = nullptr;
+  bool UsageRow::*flag = nullptr;
+};
+constexpr UsageMember text_member(const UsageText& text) {
+  return {.name = text.name, .text = text.field};
+}
+constexpr UsageMember number_member(const UsageNumber& number) {
+  return {.name = number.name, .number = number.field};
+}
+constexpr auto kUsageMembers = [] {
+  std::array<UsageMember,
+             std::size(kUsageTexts) + std::size(kUsageNumbers) + std::size(kUsageFlags) + 2>
+      all{};
+  size_t n = 0;
+  all[n++] = text_member(kUsageTexts[0]);
+  all[n++] = {.name = "ts_ms", .number = &UsageRow::ts_ms};
+  for (size_t i = 1; i <= 5; i++) all[n++] = text_member(kUsageTexts[i]);
+  for (size_t i = 0; i <= 9; i++) all[n++] = number_member(kUsageNumbers[i]);
+  all[n++] = text_member(kUsageTexts[6]);
+  for (size_t i = 10; i <= 11; i++) all[n++] = number_member(kUsageNumbers[i]);
+  all[n++] = {.name = "status"};
+  for (const UsageFlag& flag : kUsageFlags) all[n++] = {.name = flag.name, .flag = flag.field};
+  all[n++] = text_member(kUsageTexts[7]);
+  return all;
+}();
+
+const UsageMember* find_member(std::string_view name, size_t& next) {
+  for (size_t tries = 0; tries < kUsageMembers.size(); tries++) {
+    if (next >= kUsageMembers.size()) next = 0;
+    const UsageMember& member = kUsageMembers[next++];
+    if (member.name == name) return &member;
+  }
+  return nullptr;
+}
+
 // One member of the record; what this version does not know is passed over.
-Status read_member(std::string_view name, const simdjson::dom::element& value, UsageRow& row) {
+Status read_member(std::string_view name, const simdjson::dom::element& value, size_t& next,
+                   UsageRow& row) {
+  const UsageMember* member = find_member(name, next);
+  if (member == nullptr) return ok();
+  if (member->text != nullptr) {
+    std::string_view found;
+    if (value.get(found) != simdjson::SUCCESS) return bad(name);
+    row.*member->text = found;
+    return ok();
+  }
+  if (member->flag != nullptr) {
+    return value.get(row.*member->flag) == simdjson::SUCCESS ? ok() : bad(name);
+  }
   const auto number = [&](int64_t min, int64_t max, int64_t& out) {
     const bool fits = value.get(out) == simdjson::SUCCESS && out >= min && out <= max;
     return fits || value.is_null() ? ok() : bad(name);
   };
-  if (name == "ts_ms") return number(0, INT64_MAX, row.ts_ms);
-  if (name == "status") {
-    int64_t status = 0;
-    KVCS_TRY(number(0, 999, status));
-    row.status = static_cast<int>(status);
-    return ok();
+  if (member->number == &UsageRow::ts_ms) return number(0, INT64_MAX, row.ts_ms);
+  // A reset of a user's use is a row with a negative cost.
+  if (member->number != nullptr) return number(INT64_MIN, INT64_MAX, row.*member->number);
+  int64_t status = 0;
+  KVCS_TRY(number(0, 999, status));
+  row.status = static_cast<int>(status);
+  return ok();
+}
+
+// Into a row that may have been another's before: its texts keep their memory.
+Status read_usage(const OutboxRecord& record, UsageRow& row) {
+  thread_local simdjson::dom::parser parser;
+  simdjson::dom::object members;
+  if (parser.parse(record.payload_json).get(members) != simdjson::SUCCESS) {
+    return invalid("usage record: not a JSON object");
   }
-  for (const UsageText& text : kUsageTexts) {
-    if (name != text.name) continue;
-    std::string_view found;
-    if (value.get(found) != simdjson::SUCCESS) return bad(name);
-    row.*text.field = found;
-    return ok();
-  }
-  for (const UsageNumber& known : kUsageNumbers) {
-    // A reset of a user's use is a row with a negative cost.
-    if (name == known.name) return number(INT64_MIN, INT64_MAX, row.*known.field);
-  }
-  for (const UsageFlag& flag : kUsageFlags) {
-    if (name != flag.name) continue;
-    return value.get(row.*flag.field) == simdjson::SUCCESS ? ok() : bad(name);
-  }
+  for (const UsageText& text : kUsageTexts) (row.*text.field).clear();
+  for (const UsageNumber& number : kUsageNumbers) row.*number.field = 0;
+  for (const UsageFlag& flag : kUsageFlags) row.*flag.field = false;
+  row.ts_ms = row.status = -1;
+  size_t next = 0;
+  for (const auto& [name, value] : members) KVCS_TRY(read_member(name, value, next, row));
+  if (row.ts_ms < 0) return bad("ts_ms");
+  if (row.status < 0) return bad("status");
+  if (row.request_id.empty()) row.request_id = record.id;
   return ok();
 }
 
 }  // namespace
 
 Status insert_usage(Database& db, const UsageRow& row) {
-  return insert_rows(db, {row});
+  const auto read = [&row](size_t, UsageRow& out) {
+    out = row;
+    return ok();
+  };
+  return Inserter(db, read).insert(1);
 }
 
 std::string usage_payload(const UsageRow& row) {
@@ -224,25 +375,14 @@ std::string usage_payload(const UsageRow& row) {
 }
 
 Result<UsageRow> parse_usage(const OutboxRecord& record) {
-  thread_local simdjson::dom::parser parser;
-  simdjson::dom::object members;
-  if (parser.parse(record.payload_json).get(members) != simdjson::SUCCESS) {
-    return invalid("usage record: not a JSON object");
-  }
   UsageRow row;
-  row.ts_ms = row.status = -1;
-  for (const auto& [name, value] : members) KVCS_TRY(read_member(name, value, row));
-  if (row.ts_ms < 0) return bad("ts_ms");
-  if (row.status < 0) return bad("status");
-  if (row.request_id.empty()) row.request_id = record.id;
+  KVCS_TRY(read_usage(record, row));
   return row;
 }
 
 Status usage_sink(Database& db, const std::vector<OutboxRecord>& records) {
-  std::vector<UsageRow> rows;
-  rows.reserve(records.size());
-  for (const OutboxRecord& record : records) rows.push_back(KVCS_TRY(parse_usage(record)));
-  return insert_rows(db, rows);
+  const auto read = [&records](size_t i, UsageRow& row) { return read_usage(records[i], row); };
+  return Inserter(db, read).insert(records.size());
 }
 
 }  // namespace kvcs

@@ -113,6 +113,98 @@ TEST_CASE("usage: of records under one key a bad one is set aside alone", "[unit
   CHECK(f.ledger->stats().moved == 5);
 }
 
+TEST_CASE("usage: requests that are there already, or twice in a group, are counted once",
+          "[unit][ledger]") {
+  LedgerFixture f;
+  f.ledger->add_group_sink("usage", usage_sink);
+  const auto put_range = [&](int from, int to, int64_t unix_ms) {
+    std::vector<std::pair<std::string, std::string>> records;
+    for (int i = from; i < to; i++) {
+      records.emplace_back("r" + std::to_string(i), usage("r" + std::to_string(i)));
+    }
+    put_together(f.kv, records, unix_ms);
+  };
+  put_range(0, 10, kNoon);
+  REQUIRE(f.ledger->drain().ok());
+  check_sums(f, 10);
+  put_range(5, 105, kNoon + 1);
+  put_range(100, 164, kNoon + 2);
+  put_range(40, 41, kNoon + 3);
+  REQUIRE(f.ledger->drain().ok());
+  check_sums(f, 164);
+  CHECK(f.number("SELECT count(DISTINCT request_id) FROM usage") == 164);
+  CHECK(f.number("SELECT count(*) FROM outbox_dead") == 0);
+}
+
+TEST_CASE("usage: every member of a record reaches its column, whatever their order",
+          "[unit][ledger]") {
+  LedgerFixture f;
+  f.ledger->add_group_sink("usage", usage_sink);
+  constexpr int kRows = 70;  // Some by the statement for many rows, some by the other.
+  const char* kFields[] = {"input_tokens",          "cache_read_tokens",   "cache_write_5m_tokens",
+                           "cache_write_1h_tokens", "input_audio_tokens",  "output_tokens",
+                           "reasoning_tokens",      "output_audio_tokens", "web_searches",
+                           "cost_nano_usd",         "first_byte_ms",       "total_ms"};
+  for (int i = 0; i < kRows; i++) {
+    std::vector<std::string> members = {R"("request_id":"r)" + std::to_string(i) + '"',
+                                        R"("model":"m)" + std::to_string(i % 3) + '"',
+                                        R"("organization_id":"o")",
+                                        R"("user_id":"u")",
+                                        R"("key_id":"k")",
+                                        R"("provider":"p")",
+                                        R"("price_version":"v")",
+                                        R"("period":"2026-01")",
+                                        "\"later\":[1]",
+                                        "\"ts_ms\":" + std::to_string(kNoon + i),
+                                        "\"status\":418"};
+    for (size_t n = 0; n < std::size(kFields); n++) {
+      // Each is absent in some rows, so that nothing of the row before may stay.
+      if ((i + n) % 4 != 0) {
+        members.push_back('"' + std::string(kFields[n]) + "\":" + std::to_string(1000 * i + n + 1));
+      }
+    }
+    if (i % 2 == 0) members.emplace_back("\"estimated\":true");
+    if (i % 3 == 0) members.emplace_back("\"grace\":true");
+    if (i % 5 == 0) members.emplace_back("\"recovered\":true");
+    std::rotate(members.begin(), members.begin() + i % 20, members.end());
+    std::string json;
+    for (const std::string& member : members) json += (json.empty() ? "{" : ",") + member;
+    put(f.kv, "x" + std::to_string(i), kNoon + i, json + "}");
+  }
+  REQUIRE(f.ledger->drain().ok());
+  CHECK(f.number("SELECT count(*) FROM usage") == kRows);
+  for (size_t n = 0; n < std::size(kFields); n++) {
+    const std::string i = "(ts_ms - " + std::to_string(kNoon) + ")";
+    const std::string wanted = "CASE WHEN (" + i + " + " + std::to_string(n) +
+                               ") % 4 = 0 THEN 0 ELSE 1000 * " + i + " + " + std::to_string(n + 1) +
+                               " END";
+    INFO(kFields[n]);
+    CHECK(f.number("SELECT count(*) FROM usage WHERE " + std::string(kFields[n]) + " <> " +
+                   wanted) == 0);
+  }
+  const std::string i = "(ts_ms - " + std::to_string(kNoon) + ")";
+  CHECK(f.number("SELECT count(*) FROM usage u WHERE request_id <> 'r' || " + i +
+                 " OR status <> 418 OR estimated <> (" + i + " % 2 = 0) OR grace <> (" + i +
+                 " % 3 = 0) OR recovered <> (" + i + " % 5 = 0)") == 0);
+  CHECK(
+      f.number("SELECT count(*) FROM usage JOIN ledger_name n ON n.id = model_ref WHERE n.text <> "
+               "'m' || (" +
+               i + " % 3)") == 0);
+  for (const char* text : {"organization_ref o", "user_ref u", "key_ref k", "provider_ref p",
+                           "price_version_ref v", "period_ref 2026-01"}) {
+    const std::string_view both = text;
+    const size_t space = both.find(' ');
+    CHECK(f.number("SELECT count(*) FROM usage JOIN ledger_name n ON n.id = " +
+                   std::string(both.substr(0, space)) + " WHERE n.text = '" +
+                   std::string(both.substr(space + 1)) + "'") == kRows);
+  }
+  CHECK(f.number("SELECT sum(requests) FROM usage_daily") == kRows);
+  CHECK(f.number("SELECT count(*) FROM usage_daily") == 3);
+  CHECK(f.number("SELECT sum(failures) FROM usage_daily") == kRows);
+  CHECK(f.number("SELECT sum(cost_nano_usd) FROM usage_daily") ==
+        f.number("SELECT sum(cost_nano_usd) FROM usage"));
+}
+
 TEST_CASE("usage: a transaction takes keys until it has its rows, and begins with the next then",
           "[unit][ledger]") {
   LedgerFixture f;
