@@ -4,9 +4,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include "base/bytes.h"
 
@@ -117,6 +119,7 @@ Status ChargeJournal::grow() {
   chunks_[slots_ / kGrowSlots] = static_cast<char*>(mapped);
   for (uint32_t i = kGrowSlots; i-- > 0;) free_.push_back(slots_ + i);
   slots_ += kGrowSlots;
+  begun_in_.resize(slots_);
   return ok();
 }
 
@@ -132,6 +135,8 @@ Result<uint32_t> ChargeJournal::begin(std::string_view reservation_json) {
     if (free_.empty()) KVCS_TRY(grow());
     slot = free_.back();
     free_.pop_back();
+    begun_in_[slot] = round_;
+    fresh_++;
   }
   if (Status noted = write_record(at(slot), reservation_json, kReservationMaxBytes); !noted.ok()) {
     end(slot);
@@ -157,13 +162,40 @@ void ChargeJournal::end(std::span<const uint32_t> slots) {
   changed_.store(true, std::memory_order_relaxed);
   MutexLock lock(mutex_);
   free_.insert(free_.end(), slots.begin(), slots.end());
+  for (const uint32_t slot : slots) {
+    const uint64_t begun_in = std::exchange(begun_in_[slot], 0);
+    if (begun_in > synced_round_) (begun_in == round_ ? fresh_ : stale_)--;
+  }
 }
 
 Status ChargeJournal::sync() {
-  if (file_ < 0 || !changed_.exchange(false)) return ok();
-  if (::fdatasync(file_) == 0) return ok();
-  changed_ = true;
+  if (!changed_.exchange(false)) return ok();
+  Status synced = sync_file();
+  if (!synced.ok()) changed_ = true;
+  return synced;
+}
+
+Status ChargeJournal::sync_file() {
+  if (file_ < 0 || ::fdatasync(file_) == 0) return ok();
   return io_error("sync", path_, errno);
+}
+
+Result<bool> ChargeJournal::sync_held() {
+  bool needed;
+  uint64_t ended;
+  {
+    MutexLock lock(mutex_);
+    needed = stale_ > 0;
+    stale_ += std::exchange(fresh_, 0);
+    ended = round_++;
+  }
+  if (!needed) return false;
+  KVCS_TRY(sync_file());
+  MutexLock lock(mutex_);
+  // Not those of the round that has just ended: the text of one may have come too late.
+  synced_round_ = ended - 1;
+  stale_ = static_cast<uint32_t>(std::count(begun_in_.begin(), begun_in_.end(), ended));
+  return true;
 }
 
 uint32_t ChargeJournal::taken() const {

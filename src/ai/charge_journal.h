@@ -1,7 +1,8 @@
 // What requests in flight hold, and what they have cost, in a file that is mapped into memory. The
 // store takes charges in groups, milliseconds later; until then this is their record, and a process
 // that is killed leaves it to the next one (the pages are the kernel's). Noting costs a copy in
-// memory instead of a write to the store. A power cut may take what sync() has not yet covered.
+// memory instead of a write to the store. A power cut may take what sync() or sync_held() has not
+// yet covered.
 //
 // The file is slots of kSlotBytes, a page each, one a request; a slot is two records, the
 // reservation and at kChargeOffset the charge, so that a process which dies while it notes the
@@ -57,11 +58,17 @@ class ChargeJournal final {
   void end(uint32_t slot) { end(std::span(&slot, 1)); }
   // To disk, if anything was noted since the last time.
   Status sync();
+  // Called again and again: to disk, what slots have held since before the last call. The slots of
+  // quick requests are given back by then, and of those there is nothing to keep: most calls have
+  // no work, which matters, for syncing takes every page from under the requests that write to it.
+  // What stays open is on disk after the second call. Whether there was anything to sync.
+  Result<bool> sync_held();
   uint32_t taken() const;
 
  private:
   char* at(uint32_t slot) const;
   Status grow() KVCS_REQUIRES(mutex_);
+  Status sync_file();
 
   mutable Mutex mutex_;
   int file_ = -1;
@@ -70,6 +77,11 @@ class ChargeJournal final {
   uint32_t slots_ KVCS_GUARDED_BY(mutex_) = 0;
   std::vector<uint32_t> free_ KVCS_GUARDED_BY(mutex_);  // The last one used is used next.
   std::atomic<bool> changed_ = false;
+  // Of sync_held(): its calls begin rounds. A slot taken is fresh in the round of its begin(),
+  // stale after it, and neither once that round is on disk.
+  uint64_t round_ KVCS_GUARDED_BY(mutex_) = 1, synced_round_ KVCS_GUARDED_BY(mutex_) = 0;
+  std::vector<uint64_t> begun_in_ KVCS_GUARDED_BY(mutex_);  // By slot; 0: free.
+  uint32_t fresh_ KVCS_GUARDED_BY(mutex_) = 0, stale_ KVCS_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace kvcs::ai

@@ -51,6 +51,43 @@ TEST_CASE("charge journal: what is noted is found, what has ended is not", "[uni
   CHECK(ChargeJournal::read(path)->all.empty());
 }
 
+TEST_CASE("charge journal: only what stays open is synced, at the second call", "[unit][ai]") {
+  TempDir dir;
+  ChargeJournal journal;
+  REQUIRE(journal.open(dir.file("journal")).ok());
+  const auto quick = [&] { journal.end(*journal.begin("{quick}")); };
+  CHECK_FALSE(*journal.sync_held());
+  for (int i = 0; i < 3; i++) {
+    quick();
+    CHECK_FALSE(*journal.sync_held());
+  }
+  const uint32_t open = *journal.begin("{open}");
+  CHECK_FALSE(*journal.sync_held());
+  quick();
+  CHECK(*journal.sync_held());
+  quick();
+  CHECK_FALSE(*journal.sync_held());  // It is on disk.
+  // Of two, one ends before its second call.
+  const uint32_t one = *journal.begin("{one}");
+  const uint32_t two = *journal.begin("{two}");
+  CHECK_FALSE(*journal.sync_held());
+  journal.end(one);
+  const uint32_t three = *journal.begin("{three}");
+  CHECK(*journal.sync_held());
+  // The third was begun just before that call: it is for this one.
+  CHECK(*journal.sync_held());
+  CHECK_FALSE(*journal.sync_held());
+  // Slots that were on disk and ones that were not end, and are used again.
+  const uint32_t four = *journal.begin("{four}");
+  CHECK_FALSE(*journal.sync_held());
+  journal.end(std::vector<uint32_t>{open, two, three, four});
+  CHECK(journal.taken() == 0);
+  CHECK_FALSE(*journal.sync_held());
+  CHECK(journal.begin("{five}").ok());
+  CHECK_FALSE(*journal.sync_held());
+  CHECK(*journal.sync_held());
+}
+
 TEST_CASE("charge journal: a damaged charge leaves its reservation, and is counted",
           "[fault][ai]") {
   TempDir dir;
