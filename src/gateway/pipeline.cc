@@ -105,6 +105,9 @@ struct Pipeline::Instruments {
           &metrics.histogram("kvcs_gateway_stage_seconds", "Time of a gateway call in each stage.",
                              "stage=\"" + std::string(kStageNames[i]) + "\"");
     }
+    overhead = &metrics.histogram(
+        "kvcs_gateway_overhead_seconds",
+        "Time from a call's head to its upstream request: auth, token and route together.");
   }
   void count(std::string_view provider, std::string_view code) {
     metrics
@@ -115,6 +118,7 @@ struct Pipeline::Instruments {
   }
   Metrics& metrics;
   std::array<LatencyHistogram*, kStages> stages{};
+  LatencyHistogram* overhead = nullptr;
 };
 
 // The state of one call, from the first stage to the last.
@@ -129,9 +133,12 @@ class Pipeline::Run final {
 
   Result<http::Response> execute(std::string_view body_json);
   Result<http::Response> carry_out();
+  void end_auth() { lap(kAuth); }
 
   struct Facts {
     std::array<int64_t, kStages> stage_us{};
+    std::array<bool, kStages> reached{};
+    int64_t overhead_us = -1;  // Of all stages before the upstream, once it is asked.
     bool provider_known = false;
     std::string account, action = "call", method, path;
     int upstream_status = 0;
@@ -158,6 +165,7 @@ class Pipeline::Run final {
   void lap(Stage stage) {
     const int64_t now = parts_.clock.mono_us();
     facts_.stage_us[stage] += std::max<int64_t>(now - lap_us_, 0);
+    facts_.reached[stage] = true;
     lap_us_ = now;
   }
 
@@ -353,6 +361,7 @@ Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
   wire.client_fd = call_.idempotency_key.empty() ? caller_.client_fd : -1;
   wire.allow_private_addresses = provider_->allow_private_addresses;
   lap(kRoute);
+  facts_.overhead_us = facts_.stage_us[kAuth] + facts_.stage_us[kToken] + facts_.stage_us[kRoute];
   if (timeout_ms_ <= 0) {
     return exchange_failure(timed_out("No time was left after waiting for another call's answer."),
                             provider_id_);
@@ -392,7 +401,7 @@ Result<http::Response> Pipeline::Run::cached_or(const std::string& cache_key,
 
 Result<http::Response> Pipeline::Run::execute(std::string_view body_json) {
   const Status admitted = admit();
-  lap(kAuth);
+  end_auth();
   KVCS_TRY(admitted);
   const Status read = read_call(body_json);
   lap(kRoute);
@@ -473,7 +482,9 @@ http::Response Pipeline::call(const Caller& caller, std::string_view provider,
 
 http::Response Pipeline::refuse(const Caller& caller, std::string_view provider,
                                 const Status& why) {
-  return finish(Run(*this, caller, provider), why);
+  Run run(*this, caller, provider);
+  run.end_auth();
+  return finish(run, why);
 }
 
 // An answer whose head was sent as a success may break later.
@@ -517,11 +528,12 @@ http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
   }
   std::string timing;
   for (size_t i = 0; i < kStages; ++i) {
-    if (facts.stage_us[i] > 0 || i == kAuth) instruments_->stages[i]->record_us(facts.stage_us[i]);
+    if (facts.reached[i]) instruments_->stages[i]->record_us(facts.stage_us[i]);
     const std::string us = std::to_string(facts.stage_us[i] % 1000 + 1000).substr(1);
     timing += (timing.empty() ? "" : ", ") + std::string(kStageNames[i]) +
               ";dur=" + std::to_string(facts.stage_us[i] / 1000) + "." + us;
   }
+  if (facts.overhead_us >= 0) instruments_->overhead->record_us(facts.overhead_us);
   if (caller.want_timing) response.set("server-timing", timing);
   const std::string code = failure.ok() ? "OK" : code_of(failure);
   // Names that callers make up must not become series.

@@ -27,13 +27,14 @@ class Counter final {
   std::atomic<int64_t> value_{0};
 };
 
-// Fixed buckets, 10 us to 30 s. Recorded in microseconds, printed in seconds.
+// Fixed buckets in steps of 1, 2, 5 from 1 us to 10 s, and 30 s, the longest time that a call may
+// take. Recorded in microseconds, printed in seconds.
 class LatencyHistogram final {
  public:
-  static constexpr std::array<int64_t, 20> kBoundsUs = {
-      10,      25,        50,        100,       250,        500,       1'000,
-      2'500,   5'000,     10'000,    25'000,    50'000,     100'000,   250'000,
-      500'000, 1'000'000, 2'500'000, 5'000'000, 10'000'000, 30'000'000};
+  static constexpr std::array<int64_t, 23> kBoundsUs = {
+      1,       2,       5,         10,        20,        50,         100,       200,
+      500,     1'000,   2'000,     5'000,     10'000,    20'000,     50'000,    100'000,
+      200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000, 30'000'000};
   void record_us(int64_t us);
   struct Snapshot {
     std::array<int64_t, kBoundsUs.size() + 1> buckets{};  // Not cumulative; the last is the rest.

@@ -61,7 +61,7 @@ TEST_CASE("metrics: counters, gauges and histograms print as Prometheus text", "
   CHECK(page["http_requests_total{route=\"/health\",status=\"404\"}"] == "1");
   CHECK(page["queue_length"] == "7.5");
   CHECK(page["dropped_total"] == "2");
-  CHECK(page["latency_seconds_bucket{route=\"/\",le=\"2.5e-05\"}"] == "0");
+  CHECK(page["latency_seconds_bucket{route=\"/\",le=\"2e-05\"}"] == "0");
   CHECK(page["latency_seconds_bucket{route=\"/\",le=\"5e-05\"}"] == "1");
   CHECK(page["latency_seconds_bucket{route=\"/\",le=\"30\"}"] == "1");
   CHECK(page["latency_seconds_bucket{route=\"/\",le=\"+Inf\"}"] == "2");
