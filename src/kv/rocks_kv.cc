@@ -8,9 +8,11 @@
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/options.h>
+#include <rocksdb/perf_context.h>
 #include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
+#include <rocksdb/utilities/table_properties_collectors.h>
 #include <rocksdb/write_batch.h>
 
 #include <atomic>
@@ -29,6 +31,10 @@ constexpr size_t kLogFileMaxBytes = 1u << 20;
 constexpr size_t kLogFiles = 2;
 constexpr uint64_t kReclaimWithinS = 86'400;  // No file stays longer without a look at expiry.
 constexpr double kBloomBitsPerKey = 10;
+// A file of which so many of so many keys in a row are marks of removal is compacted soon, and a
+// scan that stepped over so many has them written to such a file.
+constexpr size_t kRemovedWindow = 4096, kRemovedInWindow = 2048;
+constexpr uint64_t kSkippedMax = 20'000;
 
 rocksdb::Slice slice(std::string_view text) {
   return {text.data(), text.size()};
@@ -211,7 +217,10 @@ class RocksKv final : public KvStore {
     const std::string end = prefix_end(prefix);
     const rocksdb::Slice bound = slice(end);
     rocksdb::ReadOptions options;
+    // Blocks that are read once must not push those out that requests get one by one.
+    options.fill_cache = false;
     if (!end.empty()) options.iterate_upper_bound = &bound;
+    const uint64_t skipped_before = rocksdb::get_perf_context()->internal_delete_skipped_count;
     const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options, handle(family)));
     KvPage page;
     size_t size_bytes = 0;
@@ -229,6 +238,9 @@ class RocksKv final : public KvStore {
       size_bytes += it->key().size() + it->value().size();
     }
     KVCS_TRY(to_status(it->status(), "scan"));
+    if (rocksdb::get_perf_context()->internal_delete_skipped_count - skipped_before > kSkippedMax) {
+      sweep(family);
+    }
     return page;
   }
 
@@ -293,6 +305,8 @@ class RocksKv final : public KvStore {
     options.write_buffer_size = config.write_buffer_bytes;
     options.compression = rocksdb::kLZ4Compression;
     options.compaction_filter = &filter_;
+    options.table_properties_collector_factories.push_back(
+        rocksdb::NewCompactOnDeletionCollectorFactory(kRemovedWindow, kRemovedInWindow));
     options.periodic_compaction_seconds = kReclaimWithinS;
     return options;
   }
@@ -317,6 +331,15 @@ class RocksKv final : public KvStore {
     const auto s = db_->Write(options, &changes);
     if (write_failed_.load(std::memory_order_relaxed) == s.ok()) write_failed_ = !s.ok();
     return to_status(s, "write");
+  }
+
+  // What was removed stays in the way of scans until it is compacted, and in memory it would stay
+  // until as much again was written. Not awaited; a failure only leaves it there.
+  void sweep(KvFamily family) const {
+    rocksdb::FlushOptions options;
+    options.wait = false;
+    options.allow_write_stall = true;
+    (void)db_->Flush(options, handle(family));
   }
 
   static Status absent(std::string_view key) {

@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <rocksdb/db.h>
+#include <rocksdb/perf_context.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -220,6 +221,40 @@ TEST_CASE("rocks: compaction gives the space of expired entries back", "[unit][k
   CHECK(raw_entries(path) == 5);
   const auto memory = make_memory_kv(clock);
   CHECK(compact_rocks_kv(*memory).code() == Code::kInvalid);
+}
+
+TEST_CASE("rocks: a scan over many removed entries has them swept away", "[unit][kv]") {
+  test::TempDir dir;
+  ManualClock clock;
+  auto kv = open_kv(dir.file("kv"), clock);
+  constexpr int kEntries = 30'000;
+  for (int round = 0; round < 2; ++round) {
+    KvBatch batch;
+    for (int i = 0; i < kEntries; ++i) {
+      const std::string key = "k" + std::to_string(i);
+      if (round == 0) {
+        batch.put(kFamily, key, "v");
+      } else {
+        batch.remove(kFamily, key);
+      }
+    }
+    REQUIRE(kv->write(batch, KvDurability::kBuffered).ok());
+    // The first is in a file, so that its removal must be kept until the two meet.
+    if (round == 0) REQUIRE(compact_rocks_kv(*kv).ok());
+  }
+  REQUIRE(put(*kv, "z", {"last", {}, 0}, KvDurability::kBuffered).ok());
+  // Sweeping is done in the background.
+  uint64_t stepped_over = kEntries;
+  for (int scans = 0; stepped_over > 0 && scans < 10'000; ++scans) {
+    const uint64_t before = rocksdb::get_perf_context()->internal_delete_skipped_count;
+    const auto page = kv->scan(kFamily, "", "", 10);
+    stepped_over = rocksdb::get_perf_context()->internal_delete_skipped_count - before;
+    REQUIRE(page.ok());
+    REQUIRE(page->items.size() == 1);
+    REQUIRE(page->items[0].key == "z");
+    if (scans == 0) CHECK(stepped_over == kEntries);
+  }
+  CHECK(stepped_over == 0);
 }
 
 TEST_CASE("rocks child: writes until killed", "[.][kv-child]") {
