@@ -1,14 +1,20 @@
 #include "base/json.h"
 
 #include <nlohmann/json.hpp>
+#include <simdjson.h>
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include "base/bytes.h"
 
 namespace kvcs {
 namespace {
+
+// What a thread keeps for the quick parser stays small, and names are compared each with each.
+constexpr size_t kQuickMaxBytes = 64 << 10;
+constexpr size_t kQuickMembersMax = 64;
 
 // Builds the document while refusing depth and duplicate members before memory is spent on them.
 class StrictBuilder final : public nlohmann::json_sax<Json> {
@@ -102,12 +108,105 @@ std::string decimal_text(const Json& value) {
   return {bytes.begin(), bytes.end()};
 }
 
+// The quick way for what requests bring and records hold: well-formed text, not too large, whose
+// numbers are whole when they must keep their text. It gives up on everything else, and the strict
+// parser then makes the value, or words the fault.
+class QuickBuilder final {
+ public:
+  explicit QuickBuilder(size_t depth_max) : depth_max_(depth_max) {}
+
+  bool build(simdjson::dom::element from, bool exact, size_t depth, Json& out) const {
+    using Type = simdjson::dom::element_type;
+    switch (from.type()) {
+      case Type::OBJECT:
+        return build_object(simdjson::dom::object(from), exact, depth + 1, out);
+      case Type::ARRAY: {
+        if (depth >= depth_max_) return false;
+        out = Json::array();
+        auto& items = out.get_ref<Json::array_t&>();
+        for (const simdjson::dom::element item : simdjson::dom::array(from)) {
+          if (!build(item, exact, depth + 1, items.emplace_back())) return false;
+        }
+        return true;
+      }
+      case Type::STRING:
+        out = std::string(std::string_view(from));
+        return true;
+      case Type::INT64: {
+        const int64_t number(from);
+        // As the strict parser has it: only a negative number is signed.
+        out = number < 0 ? Json(number) : Json(static_cast<uint64_t>(number));
+        return true;
+      }
+      case Type::UINT64:
+        out = uint64_t(from);
+        return true;
+      case Type::DOUBLE:
+        if (exact) return false;
+        out = double(from);
+        return true;
+      case Type::BOOL:
+        out = bool(from);
+        return true;
+      case Type::NULL_VALUE:
+        return true;
+    }
+    return false;
+  }
+
+ private:
+  bool build_object(simdjson::dom::object from, bool exact, size_t depth, Json& out) const {
+    if (depth > depth_max_ || from.size() > kQuickMembersMax) return false;
+    out = Json::object();
+    auto& members = out.get_ref<Json::object_t&>();
+    members.reserve(from.size());
+    for (const auto& [name, value] : from) {
+      for (const auto& member : members) {
+        if (member.first == name) return false;
+      }
+      members.emplace_back(std::string(name), Json());
+      if (!build(value, exact, depth, members.back().second)) return false;
+    }
+    return true;
+  }
+
+  const size_t depth_max_;
+};
+
+bool parse_quickly(std::string_view text, size_t depth_max, bool exact, Json& out) {
+  if (text.size() > kQuickMaxBytes) return false;
+  thread_local simdjson::dom::parser parser;
+  thread_local std::string padded;
+  padded.assign(text);
+  padded.reserve(text.size() + simdjson::SIMDJSON_PADDING);
+  simdjson::dom::element root;
+  if (parser.parse(padded.data(), padded.size(), false).get(root) != simdjson::SUCCESS) {
+    return false;
+  }
+  return QuickBuilder(depth_max).build(root, exact, 0, out);
+}
+
 Result<Json> parse_strict(std::string_view text, size_t depth_max, bool exact) {
+  if (Json quick; parse_quickly(text, depth_max, exact, quick)) return quick;
   if (!is_valid_utf8(text)) return invalid("The JSON text is not valid UTF-8.");
   StrictBuilder builder(depth_max, exact);
   // sax_parse reports through parse_error() and does not throw on bad text.
   if (Json::sax_parse(text.begin(), text.end(), &builder)) return builder.take();
   return invalid("The JSON text is malformed: " + builder.fault() + ".");
+}
+
+// As the library prints it; it makes an object of its own for each value.
+void append_string_value(std::string& out, const std::string& text) {
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+  });
+  if (!plain) {
+    out += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+    return;
+  }
+  out += '"';
+  out += text;
+  out += '"';
 }
 
 // `indent` < 0: compact. The library cannot print a number from its text, hence our own walk.
@@ -117,7 +216,15 @@ void append_json(std::string& out, const Json& value, int indent, int level) {
     out += '\n';
     out.append(static_cast<size_t>(indent) * static_cast<size_t>(at_level), ' ');
   };
-  if (is_decimal(value)) {
+  if (value.is_string()) {
+    append_string_value(out, value.get_ref<const std::string&>());
+  } else if (value.is_number_integer()) {
+    char digits[24];
+    const auto end = value.is_number_unsigned()
+                         ? std::to_chars(digits, digits + sizeof digits, value.get<uint64_t>())
+                         : std::to_chars(digits, digits + sizeof digits, value.get<int64_t>());
+    out.append(digits, end.ptr);
+  } else if (is_decimal(value)) {
     out += decimal_text(value);
   } else if (!value.is_structured()) {
     out += value.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -126,15 +233,23 @@ void append_json(std::string& out, const Json& value, int indent, int level) {
   } else {
     out += value.is_array() ? '[' : '{';
     bool first = true;
-    for (const auto& [name, member] : value.items()) {
+    const auto begin_member = [&] {
       if (!first) out += ',';
       first = false;
       new_line(level + 1);
-      if (value.is_object()) {
-        out += Json(name).dump(-1, ' ', false, Json::error_handler_t::replace);
-        out += indent < 0 ? ":" : ": ";
+    };
+    if (value.is_array()) {
+      for (const Json& item : value.get_ref<const Json::array_t&>()) {
+        begin_member();
+        append_json(out, item, indent, level + 1);
       }
-      append_json(out, member, indent, level + 1);
+    } else {
+      for (const auto& [name, member] : value.get_ref<const Json::object_t&>()) {
+        begin_member();
+        append_string_value(out, name);
+        out += indent < 0 ? ":" : ": ";
+        append_json(out, member, indent, level + 1);
+      }
     }
     new_line(level);
     out += value.is_array() ? ']' : '}';

@@ -44,3 +44,50 @@ TEST_CASE("json: the printed forms are those of the library, decimals aside", "[
   CHECK(dump_json_pretty(value) == value.dump(2));
   CHECK(dump_json(Json{{"usd", json_decimal("10.00")}}) == R"({"usd":10.00})");
 }
+
+TEST_CASE("json: the quick parser and the strict one make the same of a text", "[unit][json]") {
+  // So much space is too much for the quick one.
+  const std::string space(64 << 10, ' ');
+  std::string deep_64, deep_65, many;
+  for (int i = 0; i < 64; ++i) deep_64 += "[";
+  deep_65 = "[" + deep_64 + "1]";
+  deep_64 += "1";
+  for (int i = 0; i < 64; ++i) (deep_64 += "]", deep_65 += "]");
+  for (int i = 0; i < 100; ++i) many += (i == 0 ? "{\"" : ",\"") + std::to_string(i) + "\":0";
+  for (const std::string& text :
+       {std::string(R"({"a":1,"b":[true,false,null,"x"],"c":{"d":-1,"e":18446744073709551615}})"),
+        std::string(R"([-9223372036854775808,18446744073709551616,-0,0.5,1e3,100.00,1e400])"),
+        std::string(R"("\u00e9\ud83d\ude00\n\"\\\/")"),
+        std::string(R"("\ud83d")"),
+        std::string(R"({"a":1,"a":2})"),
+        std::string(R"({"a":{"b":1,"b":2}})"),
+        std::string(R"({"a":1} x)"),
+        std::string("{\"a\":\"\x01\"}"),
+        std::string("\"\xff\""),
+        std::string("[1,]"),
+        std::string("{"),
+        std::string("01"),
+        std::string("nul"),
+        std::string(),
+        std::string("[]"),
+        std::string("{}"),
+        std::string("7"),
+        deep_64,
+        deep_65,
+        many + "}",
+        many + ",\"7\":1}"}) {
+    INFO(text);
+    const auto check = [&](const Result<Json>& quick, const Result<Json>& strict) {
+      REQUIRE(quick.ok() == strict.ok());
+      if (!quick.ok()) return;
+      CHECK(*quick == *strict);
+      CHECK(dump_json(*quick) == dump_json(*strict));
+    };
+    check(parse_json(text), parse_json(space + text));
+    check(parse_json_exact(text), parse_json_exact(space + text));
+  }
+  CHECK(parse_json(deep_64).ok());
+  CHECK_FALSE(parse_json(deep_65).ok());
+  CHECK(parse_json(R"({"a":1,"a":2})").status().message().find("'a' appears twice") !=
+        std::string::npos);
+}
