@@ -1,7 +1,8 @@
 #!/bin/bash
 # A call through the tool gateway beside nginx that relays the same request to the same upstream
 # with a fixed Authorization header: gateway.sh BUILD_DIR. Then the stages before the upstream over
-# 100,000 tenants, each with an account of its own, brought in by the bulk import.
+# 100,000 tenants, each with an account of its own, brought in by the bulk import: of tenants that
+# call for the first time, as fast as the machine can, and at half of that.
 . "$(dirname "$0")/common.bash"
 need wrk nginx curl python3
 tenants=${BENCH_TENANTS:-100000}
@@ -49,11 +50,22 @@ wrk.method = "POST"; wrk.body = [==[$body]==]
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Authorization"] = "Bearer bench-bearer-of-tenant-00000000"
 L
-# A tenant after the other in an order that looks random.
+# A tenant after the other in an order that looks random. With a mean of THINK_MS a connection waits
+# before each call, for as long as chance will have it, so that calls arrive independently.
 cat > "$work/all.lua" << L
 local i, threads = 0, 0
-function setup(thread) threads = threads + 1; thread:set("first", threads * 40503) end
-function init() i = first end
+function setup(thread)
+  threads = threads + 1
+  thread:set("first", threads * 40503)
+  thread:set("think_ms", tonumber(os.getenv("THINK_MS") or "0"))
+end
+function init()
+  i = first
+  math.randomseed(first)
+  if think_ms > 0 then
+    delay = function() return math.floor(0.5 - think_ms * math.log(1 - 0.9999 * math.random())) end
+  end
+end
 function request()
   i = (i + 61681) % $tenants
   return wrk.format("POST", "/api/v1/t" .. i .. "/crm",
@@ -76,28 +88,38 @@ for connections in 32 256; do
   [ "$connections" != 32 ] || row "cpu per call (target 40 us)" "$cpu_us us" "$peer_cpu us" "$(ratio "$cpu_us" "$peer_cpu")" ""
 done
 
-# quantile BEFORE AFTER STAGE Q: the upper bound in us of the bucket that holds it, of what came
-# between the two readings of /metrics.
+# quantile SERIES Q: the upper bound in us of the bucket that holds it, of what came between the two
+# readings of /metrics; buckets go in steps of 1, 2, 5.
 quantile() {
-  awk -v stage="stage=\"$3\"" -v q="$4" '
-    index($1, "kvcs_gateway_stage_seconds_bucket") != 1 || index($1, stage) == 0 { next }
+  awk -v series="$1" -v q="$2" '
+    index($1, series) != 1 { next }
     { split($1, parts, "le=\""); split(parts[2], bound, "\""); name = bound[1] }
     FNR == NR { before[name] = $2; next }
     { count[++n] = $2 - before[name]; le[n] = name }
     END {
       for (i = 1; i <= n; i++) if (count[i] >= q * count[n]) { printf "%.0f", le[i] * 1e6; exit }
-    }' "$1" "$2"
+    }' "$work/before" "$work/after"
 }
-curl -s "$url/metrics" > "$work/before"
-seconds=$((seconds * 2)) load "$url" "$daemon" 2 -s "$work/all.lua"
-curl -s "$url/metrics" > "$work/after"
-note="$requests calls, $(calc "$cpu_us") us cpu each, imported in $import_s s"
-[ "$failures" = 0 ] || note="$note, $failures FAILURES"
-sum=0 parts=
-for stage in auth token route; do
-  us=$(quantile "$work/before" "$work/after" "$stage" 0.99)
-  sum=$((sum + us))
-  parts="$parts$stage $us, "
-done
-row "stages before the upstream, p99 (target 100 us)" "$sum us" - "" \
-  "over $tenants tenants: ${parts}upper bounds of buckets; $note"
+gained() { awk -v name="$1" '$1 == name { n = $2 - n } END { print n + 0 }' "$work/before" "$work/after"; }
+# stages NAME CONNECTIONS THINK_MS: a row with what the gateway did itself of each call, measured in
+# it: from the head of the request to the request to the upstream.
+stages() {
+  local note stage
+  curl -s "$url/metrics" > "$work/before"
+  THINK_MS=$3 load "$url" "$daemon" "$2" -s "$work/all.lua"
+  curl -s "$url/metrics" > "$work/after"
+  note="at $(per_second "$rate"), p50 $(quantile kvcs_gateway_overhead_seconds_bucket 0.5)"
+  for stage in auth token route; do
+    note="$note, $stage p99 $(quantile "kvcs_gateway_stage_seconds_bucket{stage=\"$stage\"" 0.99)"
+  done
+  note="$note; $(calc "$(gained 'kvcs_store_seconds_count{store="kv",op="get"}') / $requests") reads of the store a call, $(calc "$cpu_us") us cpu"
+  [ "$failures" = 0 ] || note="$note, $failures FAILURES"
+  row "$1" "$(quantile kvcs_gateway_overhead_seconds_bucket 0.99) us" - "" "$note"
+}
+seconds=$((seconds * 2))
+# The rate that saturates is not known yet; 32 connections that think for 20 ms make 1,600 calls/s.
+stages "auth+token+route, p99, first calls" 32 20
+stages "auth+token+route, p99, saturated" 32 0
+# Half of that, of tenants that have called before. The load and the upstream are on the same cores.
+stages "auth+token+route, p99, half load (target 100)" 32 "$(calc "32 * 2000 / $rate" 0)"
+row "" "" "" "" "over $tenants tenants, imported in $(calc "$import_s") s; bounds of buckets"
