@@ -82,7 +82,8 @@ http::UpstreamRequest build_upstream_request(const http::Request& request, const
   out.idle_timeout_ms = std::min(idle_timeout_ms, provider.timeout_ms);
   // Who names an idempotency key may ask again for the answer, so it is fetched to its end.
   const bool wanted_later = !chat.stream && request.header("idempotency-key").has_value();
-  out.client_fd = wanted_later ? -1 : request.client_fd;
+  out.waiter = request.waiter;
+  out.stop_if_client_leaves = !wanted_later;
   out.allow_private_addresses = true;  // The operator named this host, not the caller.
   out.headers.emplace_back("content-type", "application/json");
   for (const std::string_view name : kForwardedHeaders) {

@@ -19,9 +19,13 @@ void add_root_and_http(Fields& fields, Config& c) {
   fields.push_back({"http.web_dir", &c.http.web_dir,
                     "Serve the web pages from this directory instead of the built-in ones."});
   fields.push_back({"http.workers_min", &s.workers_min, "Worker threads kept.", 1, 10'000});
-  fields.push_back({"http.workers_max", &s.workers_max, "Worker threads at most.", 1, 10'000});
-  fields.push_back({"http.streams_max", &s.streams_max,
-                    "Requests inside handlers at once; beyond: 503.", 1, 10'000});
+  fields.push_back({"http.workers_max", &s.workers_max,
+                    "Worker threads at most. A request that waits for a provider holds none.", 1,
+                    10'000});
+  fields.push_back(
+      {"http.streams_max", &s.streams_max,
+       "Requests inside handlers at once, those that wait for a provider too; beyond: 503.", 1,
+       10'000});
   fields.push_back({"http.connections_max", &s.connections_max, "Open connections.", 1, 1'000'000});
   fields.push_back(
       {"http.head_max_bytes", &s.head_max_bytes, "Request line and headers.", 1024, 1 << 20});

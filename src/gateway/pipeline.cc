@@ -358,7 +358,8 @@ Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
   wire.body = std::move(request.body);
   wire.deadline_ms = timeout_ms_;
   // Who names a key may ask again for the answer, so it is fetched to its end.
-  wire.client_fd = call_.idempotency_key.empty() ? caller_.client_fd : -1;
+  wire.waiter = caller_.waiter;
+  wire.stop_if_client_leaves = call_.idempotency_key.empty();
   wire.allow_private_addresses = provider_->allow_private_addresses;
   lap(kRoute);
   facts_.overhead_us = facts_.stage_us[kAuth] + facts_.stage_us[kToken] + facts_.stage_us[kRoute];

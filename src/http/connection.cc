@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,15 +70,17 @@ void Connection::rearm() {
   muted_ = false;
 }
 
-bool Connection::claim(uint32_t generation, bool peer_closed) {
+// Sequentially consistent, as peer_closed() and `watcher` are: either a request that begins to wait
+// sees that the peer closed, or who saw the peer close sees that request.
+Connection::Claim Connection::claim(uint32_t generation, bool peer_closed) {
   const uint64_t closed = peer_closed ? kPeerClosed : 0;
   uint64_t state = state_.load(std::memory_order_relaxed);
   for (;;) {
-    if (state >> 32 != generation || (state & kOpen) == 0) return false;
+    if (state >> 32 != generation || (state & kOpen) == 0) return Claim::kStale;
     const uint64_t next = state | closed | ((state & kBusy) != 0 ? kPending : kBusy);
-    if (state_.compare_exchange_weak(state, next, std::memory_order_acq_rel,
+    if (state_.compare_exchange_weak(state, next, std::memory_order_seq_cst,
                                      std::memory_order_relaxed)) {
-      return (state & kBusy) == 0;
+      return (state & kBusy) == 0 ? Claim::kMine : Claim::kBusy;
     }
   }
 }
@@ -127,12 +128,6 @@ void Connection::abort() {
 
 namespace {
 
-IoResult io_result(ssize_t n) {
-  if (n > 0) return {Io::kDone, static_cast<size_t>(n)};
-  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return {Io::kWouldBlock};
-  return {Io::kClosed};
-}
-
 bool wait_for(int socket, short events, int timeout_ms) {
   pollfd entry = {socket, events, 0};
   const int64_t until = steady_ms() + timeout_ms;
@@ -148,26 +143,12 @@ bool wait_for(int socket, short events, int timeout_ms) {
 
 IoResult Connection::receive(std::span<char> out) {
   if (tls) return tls->receive(out);
-  ssize_t n;
-  do {
-    n = ::recv(socket_.load(std::memory_order_relaxed), out.data(), out.size(), MSG_DONTWAIT);
-  } while (n < 0 && errno == EINTR);
-  return io_result(n);
+  return receive_some(socket_.load(std::memory_order_relaxed), out);
 }
 
 IoResult Connection::send(std::string_view a, std::string_view b, bool more) {
   if (tls) return tls->send(a.empty() ? b : a);
-  iovec parts[2] = {{const_cast<char*>(a.data()), a.size()},
-                    {const_cast<char*>(b.data()), b.size()}};
-  msghdr message{};
-  message.msg_iov = a.empty() ? parts + 1 : parts;
-  message.msg_iovlen = a.empty() || b.empty() ? 1 : 2;
-  ssize_t n;
-  do {
-    n = ::sendmsg(socket_.load(std::memory_order_relaxed), &message,
-                  MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
-  } while (n < 0 && errno == EINTR);
-  return io_result(n);
+  return send_some(socket_.load(std::memory_order_relaxed), a, b, more);
 }
 
 IoResult Connection::send_file(int descriptor, uint64_t offset, uint64_t size_bytes) {
@@ -185,7 +166,10 @@ IoResult Connection::send_file(int descriptor, uint64_t offset, uint64_t size_by
     n = ::sendfile(socket_.load(std::memory_order_relaxed), descriptor, &position,
                    std::min(size_bytes, kStepBytes));
   } while (n < 0 && errno == EINTR);
-  return io_result(n);  // 0: the file is shorter than promised; the transfer cannot be completed.
+  if (n > 0) return {Io::kDone, static_cast<size_t>(n)};
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return {Io::kWouldBlock};
+  // 0: the file is shorter than promised; the transfer cannot be completed.
+  return {Io::kClosed, 0, n < 0 ? errno : 0};
 }
 
 bool Connection::wait_readable(int timeout_ms) {
@@ -196,7 +180,7 @@ bool Connection::wait_writable(int timeout_ms) {
 }
 
 bool Connection::peer_closed() const {
-  return (state_.load(std::memory_order_relaxed) & kPeerClosed) != 0;
+  return (state_.load(std::memory_order_seq_cst) & kPeerClosed) != 0;
 }
 
 bool Connection::client_gone() const {

@@ -17,19 +17,13 @@
 
 #include "base/mutex.h"
 #include "http/head_parser.h"
+#include "http/socket_io.h"
 
 namespace kvcs::http {
 
 class TlsSession;
 
 int64_t steady_ms();  // Coarse (some ms) and cheap; for deadlines only.
-
-// What came of one read or write on a non-blocking socket.
-enum class Io : uint8_t { kDone, kWouldBlock, kClosed };
-struct IoResult {
-  Io io;
-  size_t size_bytes = 0;
-};
 
 enum class Phase : uint8_t { kHandshake, kHead, kLinger };
 
@@ -45,8 +39,9 @@ class Connection final {
   // False when epoll refuses it.
   void reset(int accepted_socket, std::string_view peer);
   bool publish(int epoll);
-  // An event arrived. True: the caller owns the connection now.
-  bool claim(uint32_t generation, bool peer_closed);
+  // An event arrived. kMine: the caller owns the connection now. kBusy: it is noted for the owner.
+  enum class Claim : uint8_t { kMine, kBusy, kStale };
+  Claim claim(uint32_t generation, bool peer_closed);
   // For the reaper: takes an idle connection whatever its generation.
   bool claim_idle();
   // Gives up ownership; false when an event arrived meanwhile: the caller still owns it.
@@ -84,6 +79,8 @@ class Connection final {
   uint64_t lingered_bytes = 0;
   std::string peer_ip;
   std::atomic<int64_t> deadline_ms{0};  // While parked; read by the reaper.
+  // The waiting request (Serving::cookie) that wants to know when the peer closes; 0: none.
+  std::atomic<uint64_t> watcher{0};
 
  private:
   void modify_events(uint32_t events);

@@ -1,5 +1,8 @@
 #include <curl/curl.h>
 #include <openssl/x509.h>
+#include <poll.h>
+
+#include <algorithm>
 
 #include "base/bytes.h"
 #include "http/curl_upstream.h"
@@ -33,6 +36,17 @@ void init_curl_once() {
 
 CurlDriver::CurlDriver() : multi_(curl_multi_init()), easy_(curl_easy_init()) {
   KVCS_ASSERT(multi_ != nullptr && easy_ != nullptr);
+  const curl_socket_callback socket_changed = [](CURL* easy, curl_socket_t socket, int what,
+                                                 void* self, void* ours) {
+    return on_socket(easy, socket, what, self, ours);
+  };
+  const curl_multi_timer_callback timer_changed = [](CURLM* multi, long timeout_ms, void* self) {
+    return on_timer(multi, timeout_ms, self);
+  };
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, socket_changed);
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, timer_changed);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
 }
 
 CurlDriver::~CurlDriver() {
@@ -49,6 +63,39 @@ void CurlDriver::attach() {
 void CurlDriver::detach_transfer() {
   if (attached_) curl_multi_remove_handle(multi_, easy_);
   attached_ = false;
+}
+
+int CurlDriver::on_socket(void*, int socket, int what, void* self_pointer, void*) {
+  auto& self = *static_cast<CurlDriver*>(self_pointer);
+  std::erase_if(self.awaited_, [&](const Awaited& one) { return one.socket == socket; });
+  if (what == CURL_POLL_REMOVE) return 0;
+  const int events =
+      ((what & CURL_POLL_IN) != 0 ? POLLIN : 0) | ((what & CURL_POLL_OUT) != 0 ? POLLOUT : 0);
+  self.awaited_.push_back({socket, static_cast<short>(events)});
+  return 0;
+}
+
+int CurlDriver::on_timer(void*, long timeout_ms, void* self_pointer) {
+  auto& self = *static_cast<CurlDriver*>(self_pointer);
+  self.timer_.reset();
+  if (timeout_ms >= 0) {
+    self.timer_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+  }
+  return 0;
+}
+
+int CurlDriver::timer_ms() const {
+  if (!timer_) return -1;
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(*timer_ - std::chrono::steady_clock::now());
+  return static_cast<int>(std::max<int64_t>(0, left.count()));
+}
+
+int CurlDriver::act(int ready_socket) {
+  int running = 0;
+  // 0: libcurl looks itself what the socket is ready for.
+  return curl_multi_socket_action(multi_, ready_socket >= 0 ? ready_socket : CURL_SOCKET_TIMEOUT, 0,
+                                  &running);
 }
 
 CurlShared::CurlShared(const UpstreamConfig& config_in, const Clock& clock_in, AddressBook* book_in)

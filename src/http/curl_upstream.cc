@@ -3,14 +3,17 @@
 #include <curl/curl.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <vector>
 
 #include "base/bytes.h"
+#include "http/waiter.h"
 
 namespace kvcs::http {
 namespace {
@@ -28,7 +31,8 @@ class CurlExchange final : public UpstreamResponse {
       : shared_(shared),
         url_(std::move(url)),
         timer_(request, shared.clock),
-        client_fd_(request.client_fd),
+        waiter_(request.waiter != nullptr ? *request.waiter : own_thread_),
+        client_matters_(request.stop_if_client_leaves),
         head_max_bytes_(request.head_max_bytes),
         connect_timeout_ms_(request.connect_timeout_ms),
         private_allowed_(request.allow_private_addresses) {}
@@ -61,7 +65,9 @@ class CurlExchange final : public UpstreamResponse {
   size_t buffered() const { return buffer_.size() - consumed_; }
   void note_progress();
   void collect_result();
-  Status poll_once();
+  Status wait_and_act();
+  Result<int> poll_many(int timeout_ms);
+  Status act(int ready_socket);
   Status finish();
   Status failure(CURLcode code) const;
   Status connection_failure(CURLcode code) const;
@@ -81,11 +87,12 @@ class CurlExchange final : public UpstreamResponse {
   bool leased_ = false;
   curl_slist* header_list_ = nullptr;
   ExchangeTimer timer_;
-  int client_fd_;
+  ThreadWaiter own_thread_;  // When the caller brings no waiter.
+  Waiter& waiter_;
+  const bool client_matters_;
   const size_t head_max_bytes_;
   const int connect_timeout_ms_;
   const bool private_allowed_;
-  bool client_speaks_ = false;
   bool address_refused_ = false;
 
   std::string_view upload_;  // The request's until open() returns, then of owned_upload_.
@@ -315,20 +322,50 @@ CURLcode CurlExchange::on_tls(CURL*, void* context, void* store) {
 
 Status CurlExchange::wait_until(bool (CurlExchange::*ready)() const) {
   timer_.touch();
+  KVCS_TRY(act(-1));
   for (;;) {
-    int running = 0;
-    const CURLMcode performed = curl_multi_perform(driver_->multi(), &running);
-    if (performed != CURLM_OK) {
-      return upstream_failed("the request to \"" + printable(url_.authority) + "\" failed",
-                             curl_multi_strerror(performed));
-    }
     collect_result();
     if ((this->*ready)()) return ok();
     if (over_) return finish();
     note_progress();
     KVCS_TRY(timer_.check(url_.authority));
-    KVCS_TRY(poll_once());
+    KVCS_TRY(wait_and_act());
   }
+}
+
+Status CurlExchange::act(int ready_socket) {
+  const auto acted = static_cast<CURLMcode>(driver_->act(ready_socket));
+  if (acted == CURLM_OK) return ok();
+  return upstream_failed("the request to \"" + printable(url_.authority) + "\" failed",
+                         curl_multi_strerror(acted));
+}
+
+Status CurlExchange::wait_and_act() {
+  int wait_ms = timer_.wait_ms();
+  if (const int timer_ms = driver_->timer_ms(); timer_ms >= 0)
+    wait_ms = std::min(wait_ms, timer_ms);
+  if (driver_->awaited().size() != 1) return act(KVCS_TRY(poll_many(wait_ms)));
+  const auto [socket, events] = driver_->awaited().front();
+  const auto woken = waiter_.wait({socket, events, wait_ms, client_matters_});
+  if (woken == Waiter::Woken::kClientGone) return client_gone();
+  return act(woken == Waiter::Woken::kReady ? socket : -1);
+}
+
+// While two addresses are tried side by side, or nothing but time is waited for. -1: none is ready.
+Result<int> CurlExchange::poll_many(int timeout_ms) {
+  std::vector<pollfd> entries;
+  for (const auto& [socket, events] : driver_->awaited()) entries.push_back({socket, events, 0});
+  if (client_matters_ && waiter_.client_fd() >= 0) {
+    entries.push_back({waiter_.client_fd(), POLLRDHUP, 0});
+  }
+  if (::poll(entries.data(), entries.size(), timeout_ms) <= 0) return -1;
+  if (entries.size() > driver_->awaited().size() && entries.back().revents != 0) {
+    return client_gone();
+  }
+  for (const pollfd& entry : entries) {
+    if (entry.revents != 0) return entry.fd;
+  }
+  return -1;
 }
 
 // Bytes of the request count as life too: a large upload may take longer than the idle time.
@@ -347,20 +384,6 @@ void CurlExchange::collect_result() {
     over_ = true;
     outcome_ = message->data.result;
   }
-}
-
-Status CurlExchange::poll_once() {
-  constexpr int kSpeakingPollMs = 100;
-  curl_waitfd watched = {client_fd_, CURL_WAIT_POLLIN, 0};
-  const bool watch = client_fd_ >= 0 && !client_speaks_;
-  int wait_ms = timer_.wait_ms();
-  if (client_speaks_) wait_ms = std::min(wait_ms, kSpeakingPollMs);
-  curl_multi_poll(driver_->multi(), watch ? &watched : nullptr, watch ? 1 : 0, wait_ms, nullptr);
-  if (client_fd_ < 0 || (watch && watched.revents == 0)) return ok();
-  const ClientState client = look_at_client(client_fd_);
-  if (client == ClientState::kGone) return client_gone();
-  client_speaks_ = client == ClientState::kSpeaking;
-  return ok();
 }
 
 // The transfer is over: the connection goes back to the pool at once, the buffer stays.

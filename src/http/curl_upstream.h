@@ -1,9 +1,12 @@
 // Pieces of the libcurl engine shared by curl_upstream.cc (one exchange) and curl_engine.cc (pool,
 // certificates, caches). Inside of the http module.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/mutex.h"
 #include "http/connection_pool.h"
@@ -25,10 +28,25 @@ class CurlDriver final {
   void attach();
   void detach_transfer();
 
+  // What the transfer waits for, after attach() and each act(): most often one socket.
+  struct Awaited {
+    int socket;
+    short events;  // poll's
+  };
+  const std::vector<Awaited>& awaited() const { return awaited_; }
+  int timer_ms() const;  // Until libcurl wants to act anyway; 0: now. -1: never.
+  // Goes on with a socket that is ready, or because time has passed (-1). A CURLMcode.
+  int act(int ready_socket);
+
  private:
+  static int on_socket(void* easy, int socket, int what, void* self, void* ours);
+  static int on_timer(void* multi, long timeout_ms, void* self);
+
   void* multi_;  // CURLM
   void* easy_;   // CURL
   bool attached_ = false;
+  std::vector<Awaited> awaited_;
+  std::optional<std::chrono::steady_clock::time_point> timer_;  // libcurl knows real time only.
 };
 
 // What all exchanges of one engine use together. Thread-safe.

@@ -1,6 +1,7 @@
 // The face of the HTTP module: what a handler sees. Nothing here knows sockets or httplib.
 //
-// A request lives on one worker thread from head to last byte. Views in Request point into the
+// A request is served by one function from head to last byte, on one thread at a time: it changes
+// threads only where it waits for another server (http/waiter.h). Views in Request point into the
 // connection's buffer and are valid until the handler's Response has been sent.
 #pragma once
 #include <array>
@@ -42,6 +43,7 @@ class BodyReader {
 };
 
 struct Route;
+class Waiter;
 
 struct Request {
   Method method = Method::kGet;
@@ -56,7 +58,8 @@ struct Request {
   Principal principal;  // What the route's guard returned.
   const Route* route = nullptr;
   BodyReader* body = nullptr;
-  int client_fd = -1;      // For HttpUpstream, to notice a client that leaves; do not read it.
+  Waiter* waiter =
+      nullptr;  // For HttpUpstream: waits without a thread, notices a client that leaves.
   int64_t started_us = 0;  // Clock::mono_us when the head was complete.
 
   // First header of that name, any case; nothing when absent.

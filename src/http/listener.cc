@@ -12,20 +12,21 @@
 #include <cerrno>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "http/tls.h"
 
 namespace kvcs::http {
 namespace {
 
-constexpr uint64_t kStopCookie = ~uint64_t{0}, kNoCookie = kStopCookie - 1;
+constexpr uint64_t kStopCookie = ~uint64_t{0}, kNoCookie = kStopCookie - 1,
+                   kPostedCookie = kStopCookie - 2;
 constexpr size_t kBodyRoomBytes = 16 << 10;  // Of the read buffer, beyond the longest head.
 constexpr int kWorkerIdleMs = 10'000;        // A surplus worker leaves after so long.
 // A request that takes longer holds its worker. Not less: on a busy machine a worker that only
 // waits for a processor would count as held, and more workers would make that worse.
 constexpr int kHeldMs = 20;
 constexpr int kBatchMax = 8;
-constexpr int kSlow = 96;  // From this slowness on a worker takes no batch and stays at hand.
 constexpr int64_t kBatchHeldMs = 4;  // The others of a batch wait no longer than this.
 constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
 constexpr int kLingerMs = 2000;
@@ -63,14 +64,15 @@ int reap_interval_ms(const ServerConfig& config) {
 }  // namespace
 
 struct Listener::Worker {
-  explicit Worker(size_t buffer_bytes) : state(buffer_bytes) {
+  Worker() {
     for (auto& cookie : batch) cookie = kNoCookie;
   }
-  WorkerState state;
+  Serving* spare = nullptr;               // Runs the next connection.
   std::atomic<int64_t> busy_since_ms{0};  // 0: waiting for events.
   std::atomic<uint64_t> served{0};        // Events taken.
   // What is left of the batch; the monitor takes from it too.
   std::array<std::atomic<uint64_t>, kBatchMax> batch;
+  std::array<bool, kBatchMax> peer_closed{};  // Of those; written before, read after.
   std::atomic<bool> finished{false};
   std::optional<Thread> thread;
 };
@@ -81,6 +83,10 @@ Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& 
       tls_(tls),
       head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max},
       table_(config.connections_max),
+      servings_(
+          config.workers_max, config.streams_max, config.head_max_bytes + kBodyRoomBytes,
+          [this](Connection& connection, Serving& serving) { serve(connection, serving.memory()); },
+          [this] { wake_monitor(); }),
       processors_(std::max(2, static_cast<int>(std::thread::hardware_concurrency()))),
       acceptor_([this](int socket) { on_socket(socket); }) {}
 
@@ -102,6 +108,7 @@ Status Listener::start() {
   event.events = EPOLLIN;  // Level-triggered: once signalled it wakes every worker.
   event.data.u64 = kStopCookie;
   ::epoll_ctl(epoll_, EPOLL_CTL_ADD, stop_event_, &event);
+  KVCS_TRY(servings_.start(epoll_, kPostedCookie));
   KVCS_TRY(acceptor_.start(config_.listen_host, config_.listen_port));
   started_ = true;
   for (int i = 0; i < config_.workers_min; i++) spawn_worker();
@@ -139,34 +146,33 @@ void Listener::on_socket(int socket) {
 void Listener::work(Worker& worker) {
   std::array<epoll_event, kBatchMax> events;
   while (!workers_quit_.load(std::memory_order_relaxed)) {
-    const bool slow = worker.state.slowness >= kSlow;
-    if (slow && in_reserve_.load(std::memory_order_relaxed) > 0) call_reserve();
-    if (!slow && idle_workers_.load(std::memory_order_relaxed) >= processors_) {
-      if (!wait_in_reserve() && worker_may_leave(worker)) return;
+    if (idle_workers_.load(std::memory_order_relaxed) >= processors_) {
+      if (!wait_in_reserve() && worker_may_leave(worker)) break;
       continue;
     }
-    const int wanted = slow ? 1 : kBatchMax;
     idle_workers_.fetch_add(1, std::memory_order_relaxed);
-    const int n = ::epoll_wait(epoll_, events.data(), wanted, kWorkerIdleMs);
+    const int n = ::epoll_wait(epoll_, events.data(), kBatchMax, kWorkerIdleMs);
     const int others = idle_workers_.fetch_sub(1, std::memory_order_relaxed) - 1;
-    if (n == 0 && worker_may_leave(worker)) return;
+    if (n == 0 && worker_may_leave(worker)) break;
     if (n <= 0) continue;
     worker.busy_since_ms.store(steady_ms(), std::memory_order_relaxed);
-    const auto at = [&](int i) -> epoll_event& { return events[static_cast<size_t>(i)]; };
-    const auto slot = [&](int i) -> auto& {
-      return worker.batch[static_cast<size_t>(i)];
-    };
-    for (int i = 1; i < n; i++) slot(i).store(at(i).data.u64, std::memory_order_release);
+    const auto count = static_cast<size_t>(n);
+    for (size_t i = 0; i < count; i++) {
+      worker.peer_closed[i] = (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+      if (i > 0) worker.batch[i].store(events[i].data.u64, std::memory_order_release);
+    }
     if (n > 1) batched_.store(true, std::memory_order_relaxed);
     if (others == 0 || n > 1) wake_monitor();
-    for (int i = 0; i < n; i++) {
+    for (size_t i = 0; i < count; i++) {
       // Taken by the monitor meanwhile: another worker gets that event again.
-      if (i > 0 && slot(i).exchange(kNoCookie, std::memory_order_acq_rel) == kNoCookie) continue;
-      const bool peer_closed = (at(i).events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-      take(at(i).data.u64, peer_closed, worker);
+      if (i > 0 && worker.batch[i].exchange(kNoCookie, std::memory_order_acq_rel) == kNoCookie) {
+        continue;
+      }
+      take(events[i].data.u64, worker.peer_closed[i], worker);
     }
     worker.busy_since_ms.store(0, std::memory_order_relaxed);
   }
+  if (worker.spare != nullptr) servings_.put(*std::exchange(worker.spare, nullptr));
 }
 
 bool Listener::worker_may_leave(Worker& worker) {
@@ -198,19 +204,48 @@ void Listener::call_reserve() {
   reserve_called_.notify_all();
 }
 
-void Listener::take(uint64_t cookie, bool peer_closed, Worker& worker) {
-  if (cookie == kStopCookie) return;
+// What an event gives the caller to go on with.
+Listener::Owned Listener::claim(uint64_t cookie, bool peer_closed) {
+  if (cookie == kStopCookie) return {};
+  if (cookie == kPostedCookie) return {nullptr, servings_.take_posted()};
+  if (ServingTable::is_cookie(cookie)) return {nullptr, servings_.ready(cookie)};
   Connection& connection = table_.at(static_cast<uint32_t>(cookie));
-  if (!connection.claim(static_cast<uint32_t>(cookie >> 32), peer_closed)) return;
-  worker.busy_since_ms.store(steady_ms(), std::memory_order_relaxed);
-  worker.served.store(worker.served.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  serve(connection, worker);
+  const auto claim = connection.claim(static_cast<uint32_t>(cookie >> 32), peer_closed);
+  if (claim == Connection::Claim::kMine) return {&connection, nullptr};
+  if (claim == Connection::Claim::kStale || !peer_closed) return {};
+  return {nullptr, servings_.client_gone(connection)};
 }
 
+void Listener::take(uint64_t cookie, bool peer_closed, Worker& worker) {
+  const Owned owned = claim(cookie, peer_closed);
+  if (owned.connection != nullptr) begin(*owned.connection, worker);
+  if (owned.serving != nullptr) run(*owned.serving, worker);
+}
+
+void Listener::begin(Connection& connection, Worker& worker) {
+  Serving& serving =
+      worker.spare != nullptr ? *std::exchange(worker.spare, nullptr) : servings_.take();
+  servings_.begin(serving, connection);
+  run(serving, worker);
+}
+
+void Listener::run(Serving& serving, Worker& worker) {
+  worker.busy_since_ms.store(steady_ms(), std::memory_order_relaxed);
+  worker.served.store(worker.served.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (!servings_.run(serving)) return;
+  if (worker.spare == nullptr) {
+    worker.spare = &serving;
+  } else {
+    servings_.put(serving);
+  }
+}
+
+// --- a connection's turn (on a fiber) ----------------------------------------------------------
+
 // Until the connection is parked or gone.
-void Listener::serve(Connection& connection, Worker& worker) {
+void Listener::serve(Connection& connection, RequestMemory& memory) {
   do {
-    if (!step(connection, worker)) return drop(connection);
+    if (!step(connection, memory)) return drop(connection);
     if (connection.muted()) connection.rearm();
   } while (!connection.release());
   // A connection that went idle as the server began to stop may have missed close_idle().
@@ -218,15 +253,15 @@ void Listener::serve(Connection& connection, Worker& worker) {
 }
 
 // True: park it until the next event. False: close it.
-bool Listener::step(Connection& connection, Worker& worker) {
-  worker.state.drained = false;
+bool Listener::step(Connection& connection, RequestMemory& memory) {
+  memory.drained = false;
   if (connection.phase == Phase::kHandshake && !step_handshake(connection)) {
     // A handshake's answers are small: a client whose socket does not take them at once is not
     // reading them, and is let go.
     return connection.phase == Phase::kHandshake && connection.tls->wants_read();
   }
-  if (connection.phase == Phase::kHead && !step_head(connection, worker)) return false;
-  return connection.phase != Phase::kLinger || step_linger(connection, worker);
+  if (connection.phase == Phase::kHead && !step_head(connection, memory)) return false;
+  return connection.phase != Phase::kLinger || step_linger(connection, memory);
 }
 
 // True when done.
@@ -240,21 +275,20 @@ bool Listener::step_handshake(Connection& connection) {
   return true;
 }
 
-bool Listener::step_head(Connection& connection, Worker& worker) {
-  WorkerState& state = worker.state;
-  state.input.assign(connection.carry);
+bool Listener::step_head(Connection& connection, RequestMemory& memory) {
+  memory.input.assign(connection.carry);
   for (;;) {
-    std::string_view ready = state.input.unread();
+    std::string_view ready = memory.input.unread();
     // RFC 9112 §2.2: an empty line before the request is to be ignored.
     if (connection.progress.lines == 0 && ready.starts_with("\r\n") && !connection.skipped_line) {
       connection.skipped_line = true;
-      state.input.consume(2);
+      memory.input.consume(2);
       connection.progress = {};
-      ready = state.input.unread();
+      ready = memory.input.unread();
     }
     const HeadScan scan = scan_head(ready, connection.progress, head_limits_);
     if (scan.refusal) {
-      cycle_.refuse(connection, state, scan.refusal);
+      cycle_.refuse(connection, memory, scan.refusal);
       start_linger(connection);
       return true;
     }
@@ -262,7 +296,7 @@ bool Listener::step_head(Connection& connection, Worker& worker) {
       connection.progress = {};
       connection.skipped_line = false;
       connection.head_started_ms = 0;
-      const Next next = cycle_.serve(connection, state, ready.substr(0, scan.size_bytes));
+      const Next next = cycle_.serve(connection, memory, ready.substr(0, scan.size_bytes));
       if (next == Next::kClose) return false;
       if (next == Next::kLinger) {
         start_linger(connection);
@@ -270,24 +304,24 @@ bool Listener::step_head(Connection& connection, Worker& worker) {
       }
       continue;
     }
-    if (state.drained) return park_head(connection, worker);
-    const std::span<char> space = state.input.space();
+    if (memory.drained) return park_head(connection, memory);
+    const std::span<char> space = memory.input.space();
     const IoResult got = connection.receive(space);
     if (got.io == Io::kClosed) return false;
     if (got.io == Io::kWouldBlock) {
-      state.drained = true;
+      memory.drained = true;
       continue;
     }
-    state.input.commit(got.size_bytes);
+    memory.input.commit(got.size_bytes);
     // A short read emptied the socket: whatever comes now makes a new event. Not so for a FIN that
     // came with the bytes, and not under TLS, whose records are buffered.
-    state.drained = got.size_bytes < space.size() && !connection.peer_closed() && !connection.tls;
+    memory.drained = got.size_bytes < space.size() && !connection.peer_closed() && !connection.tls;
   }
 }
 
 // True: keep it parked.
-bool Listener::park_head(Connection& connection, Worker& worker) {
-  const std::string_view rest = worker.state.input.unread();
+bool Listener::park_head(Connection& connection, RequestMemory& memory) {
+  const std::string_view rest = memory.input.unread();
   if (stopping_.load(std::memory_order_relaxed) && rest.empty()) return false;
   if (rest.empty()) {
     if (connection.carry.capacity() > 0) connection.carry = {};
@@ -311,10 +345,10 @@ void Listener::start_linger(Connection& connection) {
   if (!connection.tls) ::shutdown(connection.socket(), SHUT_WR);
 }
 
-bool Listener::step_linger(Connection& connection, Worker& worker) {
+bool Listener::step_linger(Connection& connection, RequestMemory& memory) {
   for (;;) {
-    worker.state.input.clear();
-    const IoResult got = connection.receive(worker.state.input.space());
+    memory.input.clear();
+    const IoResult got = connection.receive(memory.input.space());
     if (got.io == Io::kWouldBlock) return true;
     if (got.io == Io::kClosed) return false;
     connection.lingered_bytes += got.size_bytes;
@@ -348,7 +382,9 @@ void Listener::monitor() {
     const bool busy = idle_workers_ <= 0 || batched_.exchange(false, std::memory_order_relaxed);
     monitor_asleep_ = !busy;
     pollfd entry = {monitor_event_, POLLIN, 0};
-    const auto left_ms = static_cast<int>(std::max<int64_t>(0, next_reap_ms - steady_ms()));
+    // Read after monitor_asleep_ is set: who brings an earlier deadline from now on wakes us.
+    const int64_t next_ms = std::min(next_reap_ms, servings_.next_deadline_ms());
+    const auto left_ms = static_cast<int>(std::max<int64_t>(0, next_ms - steady_ms()));
     if (::poll(&entry, 1, busy ? std::min(left_ms, kMonitorBusyMs) : left_ms) > 0) {
       uint64_t count;
       [[maybe_unused]] const ssize_t n = ::read(monitor_event_, &count, sizeof count);
@@ -356,8 +392,10 @@ void Listener::monitor() {
     grow();
     join_finished();
     const int64_t now_ms = steady_ms();
+    servings_.expire(now_ms);
     if (now_ms < next_reap_ms) continue;
     reap(now_ms);
+    servings_.trim();
     next_reap_ms = now_ms + interval_ms;
   }
 }
@@ -387,18 +425,25 @@ void Listener::give_back(Connection& connection) {
   while (!connection.release()) connection.rearm();
 }
 
+// To another worker, by one that is none.
+void Listener::pass_on(uint64_t cookie, bool peer_closed) {
+  const Owned owned = claim(cookie, peer_closed);
+  if (owned.connection != nullptr) {
+    owned.connection->rearm();
+    give_back(*owned.connection);
+  }
+  if (owned.serving != nullptr) servings_.post(*owned.serving);
+}
+
 // The events that a held worker took and has not begun go to the others. While there are any the
 // monitor stays awake.
 void Listener::look_at_batch(Worker& worker, bool held) {
-  for (auto& slot : worker.batch) {
+  for (size_t i = 0; i < kBatchMax; i++) {
+    auto& slot = worker.batch[i];
     if (slot.load(std::memory_order_relaxed) == kNoCookie) continue;
     if (!held) return batched_.store(true, std::memory_order_relaxed);
     const uint64_t cookie = slot.exchange(kNoCookie, std::memory_order_acq_rel);
-    if (cookie == kNoCookie || cookie == kStopCookie) continue;
-    Connection& connection = table_.at(static_cast<uint32_t>(cookie));
-    if (!connection.claim(static_cast<uint32_t>(cookie >> 32), false)) continue;
-    connection.rearm();
-    give_back(connection);
+    if (cookie != kNoCookie) pass_on(cookie, worker.peer_closed[i]);
   }
 }
 
@@ -440,7 +485,7 @@ bool Listener::events_wait() const {
 bool Listener::spawn_worker() {
   if (worker_count_ >= config_.workers_max) return false;
   worker_count_++;
-  auto worker = std::make_unique<Worker>(config_.head_max_bytes + kBodyRoomBytes);
+  auto worker = std::make_unique<Worker>();
   Worker& started = *worker;
   MutexLock lock(mutex_);
   try {
@@ -489,6 +534,11 @@ void Listener::stop(int grace_ms) {
     }
   }
   for (uint32_t i = 0; i < table_.used_slots(); i++) table_.at(i).abort();
+  servings_.end_waits();
+  while (servings_.parked() > 0) {
+    MutexLock lock(mutex_);
+    all_closed_.wait_for_ms(mutex_, kReapMinMs);
+  }
   workers_quit_ = true;
   signal_event(stop_event_);
   call_reserve();

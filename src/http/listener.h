@@ -2,13 +2,14 @@
 //
 // All sockets are in one edge-triggered epoll set. Workers wait on it; one that gets an event owns
 // that connection until it parks it again, so an idle keep-alive connection costs no thread and no
-// buffer. While requests are short a worker takes several events at once, and no more workers wait
-// for events than there are processors: the others stay in reserve, as waking one thread more costs
-// more than such a request. Should a request turn out to be long, the monitor hands the rest of its
-// batch back and calls the reserve, within some milliseconds. The pool is elastic: a monitor thread
-// keeps `workers_min` workers that are not held by a slow request, up to `workers_max` in all. The
-// same thread closes connections whose deadline passed: slow heads (with a 408), idle ones,
-// lingering ones.
+// buffer. A request that waits for another server costs no thread either: its fiber is put aside
+// and goes on with the event it waits for (http/serving.h). A worker takes several events at once,
+// and no more workers wait for events than there are processors: the others stay in reserve, as
+// waking one thread more costs more than a short request. Should a request turn out to hold its
+// worker for long, the monitor hands the rest of its batch back and calls the reserve, within some
+// milliseconds. The pool is elastic: a monitor thread keeps `workers_min` workers that are not
+// held, up to `workers_max` in all. The same thread ends waits whose time is up, and closes
+// connections whose deadline passed: slow heads (with a 408), idle ones, lingering ones.
 #pragma once
 #include <atomic>
 #include <memory>
@@ -22,6 +23,7 @@
 #include "http/connection.h"
 #include "http/request_cycle.h"
 #include "http/server.h"
+#include "http/serving.h"
 
 namespace kvcs::http {
 
@@ -38,23 +40,31 @@ class Listener final {
 
  private:
   struct Worker;
+  struct Owned {  // At most one of them.
+    Connection* connection = nullptr;
+    Serving* serving = nullptr;
+  };
 
   void on_socket(int socket);
   void refuse_socket(int socket);
   void work(Worker& worker);
-  void serve(Connection& connection, Worker& worker);
-  bool step(Connection& connection, Worker& worker);
+  Owned claim(uint64_t cookie, bool peer_closed);
+  void take(uint64_t cookie, bool peer_closed, Worker& worker);
+  void begin(Connection& connection, Worker& worker);
+  void run(Serving& serving, Worker& worker);
+  void serve(Connection& connection, RequestMemory& memory);
+  bool step(Connection& connection, RequestMemory& memory);
   bool step_handshake(Connection& connection);
-  bool step_head(Connection& connection, Worker& worker);
-  bool step_linger(Connection& connection, Worker& worker);
-  bool park_head(Connection& connection, Worker& worker);
+  bool step_head(Connection& connection, RequestMemory& memory);
+  bool step_linger(Connection& connection, RequestMemory& memory);
+  bool park_head(Connection& connection, RequestMemory& memory);
   void start_linger(Connection& connection);
   void drop(Connection& connection);
-  void take(uint64_t cookie, bool peer_closed, Worker& worker);
   bool worker_may_leave(Worker& worker);
   bool wait_in_reserve();
   void call_reserve();
   void look_at_batch(Worker& worker, bool held);
+  void pass_on(uint64_t cookie, bool peer_closed);
   void give_back(Connection& connection);
   void monitor();
   void reap(int64_t now_ms);
@@ -70,6 +80,7 @@ class Listener final {
   TlsContext& tls_;
   const HeadLimits head_limits_;
   ConnectionTable table_;
+  ServingTable servings_;
   int epoll_ = -1, stop_event_ = -1, monitor_event_ = -1;
   std::atomic<bool> stopping_{false};  // No more requests; idle connections go.
   std::atomic<bool> workers_quit_{false};

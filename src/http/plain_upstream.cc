@@ -1,13 +1,9 @@
 // The plain engine: HTTP/1.1 over TCP, for http:// hosts whose address is known. Against libcurl it
-// saves two thirds of the work per exchange: one sendmsg, one poll and one recv on a pooled socket.
-#include <netinet/tcp.h>
+// saves two thirds of the work per exchange: one sendmsg, one wait and one recv on a pooled socket.
 #include <poll.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -15,8 +11,10 @@
 #include "base/bytes.h"
 #include "http/chunked_body.h"
 #include "http/connection_pool.h"
+#include "http/socket_io.h"
 #include "http/upstream_engines.h"
 #include "http/upstream_rules.h"
+#include "http/waiter.h"
 
 namespace kvcs::http {
 namespace {
@@ -37,11 +35,7 @@ struct PlainConnection {
     if (begin == end) begin = end = 0;
   }
   // A peer that closed, or that talks without being asked, is not asked again.
-  bool fit_for_reuse() const {
-    char byte;
-    return ::recv(descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-           (errno == EAGAIN || errno == EWOULDBLOCK);
-  }
+  bool fit_for_reuse() const { return is_quiet(descriptor); }
 
   const int descriptor;
   std::vector<char> bytes;
@@ -63,7 +57,8 @@ class PlainExchange final : public UpstreamResponse {
       : shared_(shared),
         url_(std::move(url)),
         timer_(request, shared.clock),
-        client_fd_(request.client_fd),
+        waiter_(request.waiter != nullptr ? *request.waiter : own_thread_),
+        client_matters_(request.stop_if_client_leaves),
         head_max_bytes_(request.head_max_bytes),
         connect_timeout_ms_(request.connect_timeout_ms) {}
   PlainExchange(const PlainExchange&) = delete;
@@ -84,14 +79,15 @@ class PlainExchange final : public UpstreamResponse {
   void write_head(const UpstreamRequest& request);
   Status exchange_heads();
   void keep_unsent();
-  Status send_some();
+  void send_unsent();
   Status receive_to_buffer();
-  ssize_t receive_raw(std::span<char> out);
+  IoResult receive(std::span<char> out);
   Result<bool> parse_heads();
   Result<bool> parse_one_head();
   Status choose_body();
   Status choose_length(std::string_view text);
-  Status wait(short events, short& happened, int limit_ms = -1);
+  Result<bool> wait(short events, int limit_ms = -1);
+  Status wait_for_answer();
   Result<size_t> read_body(std::span<char> out);
   Result<size_t> read_buffered(std::span<char> out);
   Result<size_t> receive_body(std::span<char> out);
@@ -115,7 +111,9 @@ class PlainExchange final : public UpstreamResponse {
   bool leased_ = false;
   bool closed_early_ = false;  // The peer was gone before one byte of its response.
   ExchangeTimer timer_;
-  const int client_fd_;
+  ThreadWaiter own_thread_;  // When the caller brings no waiter.
+  Waiter& waiter_;
+  const bool client_matters_;
   const size_t head_max_bytes_;
   const int connect_timeout_ms_;
 
@@ -175,16 +173,11 @@ Status PlainExchange::connect(bool private_allowed) {
   if (!private_allowed && is_private_address(&address->any)) {
     return private_address_refused(url_.authority);
   }
-  const int descriptor =
-      ::socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (descriptor < 0) return connect_failed(errno);
-  connection_ = std::make_unique<PlainConnection>(descriptor);
+  const Connecting begun = begin_connect(&address->any, address->size_bytes());
+  if (begun.socket < 0) return connect_failed(begun.error_number);
+  connection_ = std::make_unique<PlainConnection>(begun.socket);
   shared_.counters.opened++;
-  const int one = 1;
-  ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  if (::connect(descriptor, &address->any, address->size_bytes()) == 0) return ok();
-  if (errno != EINPROGRESS) return connect_failed(errno);
-  return finish_connect();
+  return begun.ready ? ok() : finish_connect();
 }
 
 Status PlainExchange::finish_connect() {
@@ -197,12 +190,8 @@ Status PlainExchange::finish_connect() {
                        std::to_string(connect_timeout_ms_) + " ms")
           .with_reason("connect_timeout");
     }
-    short happened = 0;
-    KVCS_TRY(wait(POLLOUT, happened, static_cast<int>(left_ms)));
-    if (happened == 0) continue;
-    int error_number = 0;
-    socklen_t size = sizeof error_number;
-    ::getsockopt(connection_->descriptor, SOL_SOCKET, SO_ERROR, &error_number, &size);
+    if (!KVCS_TRY(wait(POLLOUT, static_cast<int>(left_ms)))) continue;
+    const int error_number = connect_error(connection_->descriptor);
     return error_number == 0 ? ok() : connect_failed(error_number);
   }
 }
@@ -238,16 +227,11 @@ void PlainExchange::write_head(const UpstreamRequest& request) {
 // Sends what fits and reads meanwhile: a peer may answer before it has read all.
 Status PlainExchange::exchange_heads() {
   timer_.touch();
-  KVCS_TRY(send_some());
+  send_unsent();
   for (;;) {
-    short happened = 0;
-    KVCS_TRY(wait(static_cast<short>(unsent() ? POLLIN | POLLOUT : POLLIN), happened));
-    if ((happened & (POLLIN | POLLHUP | POLLERR)) != 0) {
-      KVCS_TRY(receive_to_buffer());
-      if (KVCS_TRY(parse_heads())) return ok();
-    } else if ((happened & POLLOUT) != 0) {
-      KVCS_TRY(send_some());
-    }
+    KVCS_TRY(wait_for_answer());
+    KVCS_TRY(receive_to_buffer());
+    if (KVCS_TRY(parse_heads())) return ok();
   }
 }
 
@@ -261,52 +245,38 @@ void PlainExchange::keep_unsent() {
   to_send_bytes_ = request_body_.size();
 }
 
-Status PlainExchange::send_some() {
+void PlainExchange::send_unsent() {
   while (unsent()) {
     const size_t head_sent = std::min(sent_bytes_, request_head_.size());
-    const size_t body_sent = sent_bytes_ - head_sent;
-    iovec parts[2] = {
-        {request_head_.data() + head_sent, request_head_.size() - head_sent},
-        {const_cast<char*>(request_body_.data()) + body_sent, request_body_.size() - body_sent},
-    };
-    msghdr message = {};
-    message.msg_iov = parts;
-    message.msg_iovlen = 2;
-    const ssize_t n = ::sendmsg(connection_->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n >= 0) {
-      sent_bytes_ += static_cast<size_t>(n);
-      timer_.touch();
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      return ok();
-    } else if (errno != EINTR) {
+    const IoResult sent =
+        send_some(connection_->descriptor, std::string_view(request_head_).substr(head_sent),
+                  request_body_.substr(sent_bytes_ - head_sent), false);
+    if (sent.io == Io::kWouldBlock) return;
+    if (sent.io == Io::kClosed) {
       write_broken_ = true;  // The reading side finds out what is left of the peer.
+      return;
     }
+    sent_bytes_ += sent.size_bytes;
+    timer_.touch();
   }
-  return ok();
 }
 
-// Above zero: bytes. 0: the end, or broken (errno, else 0). -1: nothing there.
-ssize_t PlainExchange::receive_raw(std::span<char> out) {
-  for (;;) {
-    const ssize_t n = ::recv(connection_->descriptor, out.data(), out.size(), MSG_DONTWAIT);
-    more_waits_ = n > 0 && static_cast<size_t>(n) == out.size();
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return -1;
-    if (n == 0) errno = 0;
-    if (n > 0) timer_.touch();
-    return std::max<ssize_t>(n, 0);
-  }
+IoResult PlainExchange::receive(std::span<char> out) {
+  const IoResult got = receive_some(connection_->descriptor, out);
+  more_waits_ = got.io == Io::kDone && got.size_bytes == out.size();
+  if (got.io == Io::kDone) timer_.touch();
+  return got;
 }
 
 Status PlainExchange::receive_to_buffer() {
   auto& bytes = connection_->bytes;
   if (connection_->end == bytes.size()) bytes.resize(bytes.size() * 2);
-  const ssize_t n = receive_raw(std::span(bytes).subspan(connection_->end));
-  if (n == 0) {
+  const IoResult got = receive(std::span(bytes).subspan(connection_->end));
+  if (got.io == Io::kClosed) {
     closed_early_ = head_bytes_ == 0 && connection_->unused().empty();
-    return broken_off(errno);
+    return broken_off(got.error_number);
   }
-  if (n > 0) connection_->end += static_cast<size_t>(n);
+  connection_->end += got.size_bytes;
   shared_.counters.saw_buffered(static_cast<int64_t>(connection_->end));
   return ok();
 }
@@ -405,16 +375,24 @@ Status PlainExchange::choose_length(std::string_view text) {
   return ok();
 }
 
-// A descriptor that is watched for POLLRDHUP alone does not wake us for what the client pipelines.
-Status PlainExchange::wait(short events, short& happened, int limit_ms) {
+// False: time to look at the clock again.
+Result<bool> PlainExchange::wait(short events, int limit_ms) {
   KVCS_TRY(timer_.check(url_.authority));
-  pollfd watched[2] = {{connection_->descriptor, events, 0}, {client_fd_, POLLRDHUP, 0}};
   int wait_ms = timer_.wait_ms();
   if (limit_ms >= 0) wait_ms = std::min(wait_ms, limit_ms);
-  const int ready = ::poll(watched, client_fd_ >= 0 ? 2 : 1, wait_ms);
-  happened = ready > 0 ? watched[0].revents : short{0};
-  if (ready > 0 && client_fd_ >= 0 && watched[1].revents != 0) return client_gone();
-  return ok();
+  const auto woken = waiter_.wait({connection_->descriptor, events, wait_ms, client_matters_});
+  if (woken == Waiter::Woken::kClientGone) return client_gone();
+  return woken == Waiter::Woken::kReady;
+}
+
+// Until there may be something to read; sends what is still unsent meanwhile.
+Status PlainExchange::wait_for_answer() {
+  for (;;) {
+    const bool sending = unsent();
+    const bool ready = KVCS_TRY(wait(static_cast<short>(sending ? POLLIN | POLLOUT : POLLIN)));
+    if (ready && sending) send_unsent();
+    if (ready) return ok();
+  }
 }
 
 Result<size_t> PlainExchange::read(std::span<char> out) {
@@ -436,12 +414,7 @@ Result<size_t> PlainExchange::read_body(std::span<char> out) {
       const size_t n = KVCS_TRY(read_buffered(out));
       if (n > 0 || !leased_) return n;
     }
-    if (!more_waits_) {
-      short happened = 0;
-      KVCS_TRY(wait(static_cast<short>(unsent() ? POLLIN | POLLOUT : POLLIN), happened));
-      if ((happened & POLLOUT) != 0) KVCS_TRY(send_some());
-      if ((happened & (POLLIN | POLLHUP | POLLERR)) == 0) continue;
-    }
+    if (!more_waits_) KVCS_TRY(wait_for_answer());
     if (body_ == Body::kChunked) {
       KVCS_TRY(receive_to_buffer());
       continue;
@@ -469,21 +442,19 @@ Result<size_t> PlainExchange::read_buffered(std::span<char> out) {
   return n;
 }
 
-// Straight into the caller's memory.
+// Straight into the caller's memory. 0 with the lease kept: nothing there yet.
 Result<size_t> PlainExchange::receive_body(std::span<char> out) {
   if (body_ == Body::kLength && left_ < out.size()) out = out.first(static_cast<size_t>(left_));
-  const ssize_t n = receive_raw(out);
-  if (n < 0) return size_t{0};
-  if (n == 0) {
-    if (body_ != Body::kUntilClose || errno != 0) return broken_off(errno);
+  const IoResult got = receive(out);
+  if (got.io == Io::kClosed) {
+    if (body_ != Body::kUntilClose || got.error_number != 0) return broken_off(got.error_number);
     leave(false);
-    return size_t{0};
   }
-  if (body_ == Body::kLength) {
-    left_ -= static_cast<size_t>(n);
+  if (body_ == Body::kLength && got.size_bytes > 0) {
+    left_ -= got.size_bytes;
     if (left_ == 0) body_finished();
   }
-  return static_cast<size_t>(n);
+  return got.size_bytes;
 }
 
 class PlainEngine final : public UpstreamEngine {

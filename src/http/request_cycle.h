@@ -1,5 +1,5 @@
 // One request from head to last byte: parse, route, guard, limits, handler, response, log. Shared
-// by all workers; what changes per request lives in the worker's WorkerState. Implemented in
+// by all workers; what changes per request lives in a RequestMemory. Implemented in
 // server.cc.
 #pragma once
 #include <atomic>
@@ -25,18 +25,16 @@ enum class Next : uint8_t {
   kClose,
 };
 
-constexpr int64_t kShortRequestUs = 100;
-
-// One worker's memory, used for request after request.
-struct WorkerState {
-  explicit WorkerState(size_t buffer_bytes) : input(buffer_bytes) {}
+// Used for request after request.
+struct RequestMemory {
+  RequestMemory(size_t buffer_bytes, Waiter& waiter_in) : input(buffer_bytes), waiter(waiter_in) {}
   ReadBuffer input;
   Request request;
   Framing framing;
   std::string head;
   DateText date;
   AccessLog access_log;
-  int slowness = 0;      // Share of long ones among the last requests, 0 to 256.
+  Waiter& waiter;
   bool drained = false;  // The socket had no more bytes at the last look.
 };
 
@@ -47,10 +45,10 @@ class RequestCycle final {
                RequestObserver observer);
   void set_trusted_proxies(TrustedProxies proxies) { proxies_ = std::move(proxies); }
 
-  // `head` is complete and at the start of worker.input. Never throws.
-  Next serve(Connection& connection, WorkerState& worker, std::string_view head);
+  // `head` is complete and at the start of memory.input. Never throws.
+  Next serve(Connection& connection, RequestMemory& memory, std::string_view head);
   // Answers what is not a request; the caller lingers.
-  void refuse(Connection& connection, WorkerState& worker, Refusal refusal);
+  void refuse(Connection& connection, RequestMemory& memory, Refusal refusal);
   // A whole response for a connection that no worker serves: full table, slow head.
   std::string refusal_text(Refusal refusal, int retry_after_s) const;
   void close_after_responses() { draining_ = true; }
@@ -64,9 +62,9 @@ class RequestCycle final {
   Response no_route(Request& request, const Framing& framing, const Router::Match& match);
   Response run_handler(Request& request, ConnectionBody& body);
   Response explain(const Status& status, const Request& request, int status_code) const;
-  void prepare(Connection& connection, WorkerState& worker);
-  void deliver(Connection& connection, WorkerState& worker, Response& response, Outcome& outcome);
-  void report(WorkerState& worker, std::string_view path, const Outcome& outcome);
+  void prepare(Connection& connection, RequestMemory& memory);
+  void deliver(Connection& connection, RequestMemory& memory, Response& response, Outcome& outcome);
+  void report(RequestMemory& memory, std::string_view path, const Outcome& outcome);
 
   const ServerConfig& config_;
   const Router& router_;

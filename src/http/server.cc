@@ -73,8 +73,8 @@ Status RequestCycle::contain(Function&& function) const {
   }
 }
 
-void RequestCycle::prepare(Connection& connection, WorkerState& worker) {
-  Request& request = worker.request;
+void RequestCycle::prepare(Connection& connection, RequestMemory& memory) {
+  Request& request = memory.request;
   request.method = Method::kGet;
   request.target = request.query = {};
   request.path.clear();
@@ -86,7 +86,7 @@ void RequestCycle::prepare(Connection& connection, WorkerState& worker) {
   if (request.principal.kind != PrincipalKind::kAnonymous) request.principal = {};
   request.route = nullptr;
   request.body = nullptr;
-  request.client_fd = connection.socket();
+  request.waiter = &memory.waiter;
   request.started_us = clock_.mono_us();
 }
 
@@ -164,20 +164,20 @@ Response RequestCycle::respond(Request& request, const Framing& framing, Connect
   return run_handler(request, body);
 }
 
-void RequestCycle::deliver(Connection& connection, WorkerState& worker, Response& response,
+void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Response& response,
                            Outcome& outcome) {
   if (!config_.cors.allowed_origins.empty()) {
-    add_cors_headers(config_.cors, worker.request, response);
+    add_cors_headers(config_.cors, memory.request, response);
   }
   HeadFacts& facts = outcome.facts;
-  facts.request_id = worker.request.request_id;
-  facts.date = worker.date.at(clock_.unix_s());
+  facts.request_id = memory.request.request_id;
+  facts.date = memory.date.at(clock_.unix_s());
   const HeadPlan plan = plan_body(response, facts);
   if (plan.delimiter == Delimiter::kClose) facts.keep_alive = false;
-  worker.head.clear();
-  format_head(response, facts, plan, worker.head);
+  memory.head.clear();
+  format_head(response, facts, plan, memory.head);
   ResponseWriter writer(connection, config_.write_timeout_ms);
-  outcome.status = contain([&] { return writer.write(response, worker.head, facts, plan); });
+  outcome.status = contain([&] { return writer.write(response, memory.head, facts, plan); });
   outcome.status_code = response.status;
   outcome.sent_bytes = writer.sent_bytes();
   if (response.finished) {
@@ -185,32 +185,32 @@ void RequestCycle::deliver(Connection& connection, WorkerState& worker, Response
       response.finished(outcome.status, outcome.sent_bytes);
       return ok();
     });
-    if (!finished.ok()) explain(finished, worker.request, 500);
+    if (!finished.ok()) explain(finished, memory.request, 500);
   }
-  if (outcome.status.code() == Code::kInternal) explain(outcome.status, worker.request, 500);
+  if (outcome.status.code() == Code::kInternal) explain(outcome.status, memory.request, 500);
 }
 
-void RequestCycle::report(WorkerState& worker, std::string_view path, const Outcome& outcome) {
-  const Request& request = worker.request;
+void RequestCycle::report(RequestMemory& memory, std::string_view path, const Outcome& outcome) {
+  const Request& request = memory.request;
   const RequestRecord record = {request.route,          request.method,
                                 outcome.status_code,    clock_.mono_us() - request.started_us,
                                 outcome.received_bytes, outcome.sent_bytes};
   if (config_.access_log && (!request.route || request.route->access_log)) {
-    worker.access_log.write(request, path, record, clock_.unix_ms());
+    memory.access_log.write(request, path, record, clock_.unix_ms());
   }
   if (observer_) observer_(record);
 }
 
-Next RequestCycle::serve(Connection& connection, WorkerState& worker, std::string_view head) {
-  prepare(connection, worker);
-  Request& request = worker.request;
-  const Framing& framing = worker.framing;
-  if (const Refusal refusal = parse_head(head, head_limits_, request, worker.framing)) {
-    refuse(connection, worker, refusal);
+Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::string_view head) {
+  prepare(connection, memory);
+  Request& request = memory.request;
+  const Framing& framing = memory.framing;
+  if (const Refusal refusal = parse_head(head, head_limits_, request, memory.framing)) {
+    refuse(connection, memory, refusal);
     return Next::kLinger;
   }
-  worker.input.consume(head.size());
-  worker.input.pin();
+  memory.input.consume(head.size());
+  memory.input.pin();
   if (!proxies_.empty()) proxies_.resolve(connection.peer_ip, request);
   const auto client_id = request.header("x-request-id");
   if (client_id && is_request_id(*client_id)) {
@@ -218,35 +218,35 @@ Next RequestCycle::serve(Connection& connection, WorkerState& worker, std::strin
   } else {
     request.request_id = make_request_id();
   }
-  ConnectionBody body(connection, worker.input, framing, config_.body_idle_timeout_ms);
+  ConnectionBody body(connection, memory.input, framing, config_.body_idle_timeout_ms);
   request.body = &body;
 
   Response response = respond(request, framing, body);
   const bool consumed = body.discard_rest();
-  if (body.used_socket()) worker.drained = false;
+  if (body.used_socket()) memory.drained = false;
   Outcome outcome;
   outcome.facts.http_1_1 = framing.http_1_1;
   outcome.facts.head_only = request.method == Method::kHead;
   outcome.facts.keep_alive = framing.keep_alive && consumed && !draining_ &&
                              ++connection.requests_served < config_.requests_per_connection_max;
   outcome.received_bytes = body.received_bytes();
-  deliver(connection, worker, response, outcome);
-  report(worker, request.path, outcome);
-  worker.input.unpin();
+  deliver(connection, memory, response, outcome);
+  report(memory, request.path, outcome);
+  memory.input.unpin();
   if (!outcome.status.ok()) return Next::kClose;
   if (outcome.facts.keep_alive) return Next::kKeepAlive;
   return consumed ? Next::kClose : Next::kLinger;
 }
 
-void RequestCycle::refuse(Connection& connection, WorkerState& worker, Refusal refusal) {
-  prepare(connection, worker);
-  worker.request.request_id = make_request_id();
+void RequestCycle::refuse(Connection& connection, RequestMemory& memory, Refusal refusal) {
+  prepare(connection, memory);
+  memory.request.request_id = make_request_id();
   Response response = problem_response(refusal.status, invalid(refusal.why), Dialect::kPortal,
-                                       worker.request.request_id);
+                                       memory.request.request_id);
   Outcome outcome;
   outcome.facts.keep_alive = false;
-  deliver(connection, worker, response, outcome);
-  report(worker, {}, outcome);
+  deliver(connection, memory, response, outcome);
+  report(memory, {}, outcome);
 }
 
 std::string RequestCycle::refusal_text(Refusal refusal, int retry_after_s) const {

@@ -7,7 +7,7 @@
 // never followed and bodies never decompressed. Nothing is retried, with one exception: a request
 // sent on a pooled connection that the peer had closed, told by a failed write or an end before
 // the first byte of a response, is sent once more on a new connection (RFC 9112 §9.3.1).
-// Thread-safe; a response is used by one thread and must not outlive its HttpUpstream.
+// Thread-safe; a response is used by one request and must not outlive its HttpUpstream.
 //
 // Reasons of failures (Status::reason): dns_failed, connect_failed, tls_failed, not_http,
 // truncated, connect_timeout, deadline, idle, client_gone, private_address, upstream_busy.
@@ -27,6 +27,8 @@
 
 namespace kvcs::http {
 
+class Waiter;
+
 struct UpstreamRequest {
   std::string method = "GET";
   std::string url;  // http or https; no user info, no fragment, nothing left to escape.
@@ -37,7 +39,10 @@ struct UpstreamRequest {
   int connect_timeout_ms = 5'000;
   int deadline_ms = 30'000;      // Whole exchange; 0: none.
   int idle_timeout_ms = 60'000;  // No byte for so long while we wait; 0: none.
-  int client_fd = -1;            // A client that leaves cancels the exchange; -1: nobody to watch.
+  // Who waits, and which client may cancel the exchange by leaving; outlives the response. Null:
+  // the calling thread, for no client.
+  Waiter* waiter = nullptr;
+  bool stop_if_client_leaves = true;
   bool allow_private_addresses = false;  // Else a host resolving to one is Forbidden (SSRF).
   size_t head_max_bytes = 64 << 10;
 };

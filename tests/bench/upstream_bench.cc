@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "http/upstream_engines.h"
+#include "http/waiter.h"
 
 namespace kvcs::http {
 namespace {
@@ -160,7 +161,8 @@ void run_all() {
                      {"Accept", "application/json"}};
   request.body = kBody;
   request.allow_private_addresses = true;
-  request.client_fd = client_pair[0];
+  ThreadWaiter waiter(client_pair[0]);
+  request.waiter = &waiter;
   std::string raw = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n";
   for (const auto& [name, value] : request.headers) raw += name + ": " + value + "\r\n";
   raw += "Content-Length: 700\r\n\r\n" + kBody;

@@ -11,6 +11,7 @@
 
 #include "base/thread.h"
 #include "http/upstream_clients.h"
+#include "http/waiter.h"
 #include "support/loopback_server.h"
 
 namespace kvcs::http {
@@ -263,7 +264,8 @@ TEST_CASE("upstream: a client that leaves cancels within a second and the upstre
   });
   TestClient client(engine);
   UpstreamRequest request = request_to(server.url());
-  request.client_fd = client_socket.ends[0];
+  http::ThreadWaiter waiter(client_socket.ends[0]);
+  request.waiter = &waiter;
   if (pipelined) REQUIRE(::write(client_socket.ends[1], "GET", 3) == 3);
   std::chrono::steady_clock::time_point left_at;
   Thread leaver("test-leaver", [&] {

@@ -5,11 +5,18 @@
 
 #include "base/bytes.h"
 #include "http/upstream_rules.h"
+#include "http/waiter.h"
 
 namespace kvcs::test {
 namespace {
 
 constexpr int64_t kLookAgainMs = 5;  // A descriptor cannot signal a condition.
+
+bool client_left(const http::UpstreamRequest& request) {
+  const int client = request.waiter != nullptr ? request.waiter->client_fd() : -1;
+  return client >= 0 && request.stop_if_client_leaves &&
+         http::look_at_client(client) == http::ClientState::kGone;
+}
 
 }  // namespace
 
@@ -28,8 +35,7 @@ class ScriptedResponse final : public http::UpstreamResponse {
   Result<size_t> read(std::span<char> out) override {
     if (!failed_.ok()) return failed_;
     if (finished_) return size_t{0};
-    if (request_.client_fd >= 0 &&
-        http::look_at_client(request_.client_fd) == http::ClientState::kGone) {
+    if (client_left(request_)) {
       return failed_ = http::client_gone();
     }
     if (next_ == answer_.chunks.size()) return end();
@@ -167,8 +173,7 @@ Status ScriptedUpstream::hang(const http::UpstreamRequest& request, int64_t star
   MutexLock lock(mutex_);
   const uint64_t before = releases_;
   while (releases_ == before) {
-    if (request.client_fd >= 0 &&
-        http::look_at_client(request.client_fd) == http::ClientState::kGone) {
+    if (client_left(request)) {
       return http::client_gone();
     }
     if (clock_ != nullptr && request.deadline_ms > 0 &&

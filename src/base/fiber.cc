@@ -1,0 +1,132 @@
+#include "base/fiber.h"
+
+#include <boost/context/fiber.hpp>
+#include <boost/context/protected_fixedsize_stack.hpp>
+
+#include "base/status.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace kvcs {
+namespace {
+
+namespace context = boost::context;
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kStackBytes = 4 << 20;  // Its frames are several times larger.
+#else
+constexpr size_t kStackBytes = 1 << 20;
+#endif
+
+// Tells the sanitizers who runs on which stack. Empty in a release.
+class Switches final {
+ public:
+  void stack(const void* low, size_t size_bytes) {
+    low_ = low;
+    size_bytes_ = size_bytes;
+  }
+#if defined(__SANITIZE_ADDRESS__)
+  void before_entering() {
+    __sanitizer_start_switch_fiber(&outer_fake_, low_, size_bytes_);
+  }
+  void after_leaving() {
+    __sanitizer_finish_switch_fiber(outer_fake_, nullptr, nullptr);
+  }
+  void entered() {
+    __sanitizer_finish_switch_fiber(inner_fake_, &outer_low_, &outer_bytes_);
+  }
+  void before_leaving(bool for_good) {
+    __sanitizer_start_switch_fiber(for_good ? nullptr : &inner_fake_, outer_low_, outer_bytes_);
+  }
+#elif defined(__SANITIZE_THREAD__)
+  Switches() : inner_(__tsan_create_fiber(0)) {}
+  ~Switches() {
+    __tsan_destroy_fiber(inner_);
+  }
+  Switches(const Switches&) = delete;
+  Switches& operator=(const Switches&) = delete;
+  void before_entering() {
+    outer_ = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(inner_, 0);
+  }
+  void after_leaving() {}
+  void entered() {}
+  void before_leaving(bool) {
+    __tsan_switch_to_fiber(outer_, 0);
+  }
+#else
+  void before_entering() {}
+  void after_leaving() {}
+  void entered() {}
+  void before_leaving(bool) {}
+#endif
+
+ private:
+  const void* low_ = nullptr;
+  size_t size_bytes_ = 0;
+#if defined(__SANITIZE_ADDRESS__)
+  void *outer_fake_ = nullptr, *inner_fake_ = nullptr;
+  const void* outer_low_ = nullptr;
+  size_t outer_bytes_ = 0;
+#elif defined(__SANITIZE_THREAD__)
+  void *inner_ = nullptr, *outer_ = nullptr;
+#endif
+};
+
+}  // namespace
+
+struct Fiber::Impl {
+  std::function<void()> body;
+  Switches switches;
+  context::fiber inside, outside;
+  bool begun = false, ended = false;
+
+  void start() {
+    context::protected_fixedsize_stack allocator(kStackBytes);
+    const context::stack_context stack = allocator.allocate();
+    switches.stack(static_cast<char*>(stack.sp) - stack.size, stack.size);
+    const context::preallocated place(stack.sp, stack.size, stack);
+    inside = context::fiber(std::allocator_arg, place, allocator, [this](context::fiber&& caller) {
+      outside = std::move(caller);
+      switches.entered();
+      body();
+      ended = true;
+      switches.before_leaving(true);
+      return std::move(outside);
+    });
+    begun = true;
+  }
+};
+
+Fiber::Fiber(std::function<void()> body) : impl_(std::make_unique<Impl>()) {
+  impl_->body = std::move(body);
+}
+
+Fiber::~Fiber() {
+  KVCS_ASSERT(!impl_->begun || impl_->ended);
+}
+
+void Fiber::resume() {
+  KVCS_ASSERT(!impl_->ended);
+  if (!impl_->begun) impl_->start();
+  impl_->switches.before_entering();
+  impl_->inside = std::move(impl_->inside).resume();
+  impl_->switches.after_leaving();
+}
+
+void Fiber::suspend() {
+  impl_->switches.before_leaving(false);
+  impl_->outside = std::move(impl_->outside).resume();
+  impl_->switches.entered();
+}
+
+bool Fiber::ended() const {
+  return impl_->ended;
+}
+
+}  // namespace kvcs
