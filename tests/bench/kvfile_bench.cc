@@ -12,6 +12,7 @@
 #include <ctime>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -46,9 +47,12 @@ double seconds(clockid_t clock) {
 
 // The best of a few rounds, in GB/s. What one thread does in memory is timed by its own clock, so
 // that others on the machine count little; what waits for a disk or a thread, by the wall's.
-double rate(double bytes, const std::function<void()>& work, clockid_t clock = CLOCK_MONOTONIC) {
+// `prepare` is not timed.
+double rate(double bytes, const std::function<void()>& work, clockid_t clock = CLOCK_MONOTONIC,
+            const std::function<void()>& prepare = {}) {
   double best = 1e9, all = 0;
   for (int i = 0; i < kRounds && all < kRowSeconds; i++) {
+    if (prepare) prepare();
     const double start = seconds(clock);
     work();
     const double took = seconds(clock) - start;
@@ -133,16 +137,19 @@ Status make_file(const std::string& path, uint64_t mib) {
   return writer->publish();
 }
 
-// Read, work, write and sync, each alone: the slowest is what the whole is held against.
+// Read, work, write and sync, each alone: the slowest is what the whole is held against. Here and
+// there a new file is written: what the removal of an old one costs is no part of it.
 double durable_write(const std::string& path, uint64_t bytes) {
   const std::string block(4 << 20, 'w');
-  return rate(static_cast<double>(bytes), [&] {
-    auto file = AtomicFile::create(path);
+  std::unique_ptr<AtomicFile> file;
+  const auto write = [&] {
+    file = AtomicFile::create(path).value();
     for (uint64_t at = 0; at < bytes; at += block.size()) {
-      if (!(*file)->write(at, block.data(), block.size()).ok()) std::exit(1);
+      if (!file->write(at, block.data(), block.size()).ok()) std::exit(1);
     }
-    if (!(*file)->sync().ok()) std::exit(1);
-  });
+    if (!file->sync().ok()) std::exit(1);
+  };
+  return rate(static_cast<double>(bytes), write, CLOCK_MONOTONIC, [&] { file.reset(); });
 }
 
 // The first number that a command prints after `key`; 0 without it.
@@ -175,7 +182,7 @@ struct Stage {
   const char* name;
   double seconds;
 };
-Stage slowest_stage(const std::string& in, const std::string& out, double bytes, double digest) {
+Stage slowest_stage(const std::string& in, const std::string& out, double bytes) {
   std::vector<char> buffer(4 << 20);
   const int fd = ::open(in.c_str(), O_RDONLY | O_CLOEXEC);
   const double read = rate(bytes, [&] {
@@ -185,23 +192,25 @@ Stage slowest_stage(const std::string& in, const std::string& out, double bytes,
   });
   ::close(fd);
   const double write = durable_write(out, static_cast<uint64_t>(bytes / 2));
+  const double hash = rate(kArrayBytes, [data = std::string(kArrayBytes, 'x')] { sha256(data); });
   const Stage stages[] = {{"read", bytes / read / 1e9},
-                          {"sha256", bytes / digest / 1e9},
+                          {"sha256", bytes / hash / 1e9},
                           {"write, fsync", bytes / 2 / write / 1e9}};
   return *std::max_element(std::begin(stages), std::end(stages),
                            [](const Stage& a, const Stage& b) { return a.seconds < b.seconds; });
 }
 
-void quantize_rows(const std::string& in, const std::string& out, double bytes, double digest) {
+void quantize_rows(const std::string& in, const std::string& out, double bytes) {
   for (const Scheme scheme : {Scheme::kInt8, Scheme::kInt8c, Scheme::kQ8, Scheme::kInt4c}) {
-    const Stage stage =
-        slowest_stage(in, out, bytes, digest);  // Beside it: disks change their mind.
+    const Stage stage = slowest_stage(in, out, bytes);  // Beside it: disks change their mind.
     QuantizeOptions options;
     options.input = in;
     options.output = out;
     options.scheme = scheme;
     options.report = false;
-    const double took = bytes / 1e9 / rate(bytes, [&] { must(quantize(options).status()); });
+    const auto work = [&] { must(quantize(options).status()); };
+    const double took =
+        bytes / 1e9 / rate(bytes, work, CLOCK_MONOTONIC, [&] { std::filesystem::remove(out); });
     std::printf("%-34s %8.2f s      slowest stage %.2f s (%s)   %.2f times",
                 ("quant " + std::string(scheme_name(scheme)) + ", end to end").c_str(), took,
                 stage.seconds, stage.name, took / stage.seconds);
@@ -248,9 +257,8 @@ int run(uint64_t mib) {
   const double bytes = static_cast<double>(std::filesystem::file_size(in));
   VerifyOptions proof;
   proof.path = in;
-  const double hashed = rate(kArrayBytes, [data = std::string(kArrayBytes, 'x')] { sha256(data); });
   row("verify", rate(bytes, [&] { must(verify(proof).status()); }), "openssl speed", openssl, 90);
-  quantize_rows(in, out, bytes, hashed);
+  quantize_rows(in, out, bytes);
   slice_rows(in, out, mib * 8, copy_limit);
   row("pack F16", rate(bytes, [&] { must(pack_file(in, out).status()); }), "memcpy", copy_limit, 0);
   row("unpack F16", rate(bytes, [&] { must(unpack_file(out, back).status()); }), "memcpy",
