@@ -205,7 +205,7 @@ Result<CompareReport> compare(const KvFile& a, const KvFile& b, const CompareOpt
   CompareReport report;
   report.layers.resize(layers);
   std::vector<Sums> keys(layers), values(layers);
-  Status ran = run_parallel(layers, [&](const TakeJob& take) -> Status {
+  Status ran = run_parallel(layers, [&](TakeJob& take) -> Status {
     LayerComparer comparer = KVCS_TRY(LayerComparer::create(a, b, options));
     for (size_t layer = 0; take(layer);) {
       KVCS_TRY(comparer.run(layer, is_sampled(layer), keys[layer], values[layer],

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
-#include "kvfile/file_hasher.h"
+#include "kvfile/hash_file.h"
 #include "kvfile/import.h"
 #include "kvfile/kernels.h"
 #include "kvfile/llama_reader.h"
@@ -231,7 +231,7 @@ Result<ImportedLlama> open_llama_cache(const std::string& path, const LlamaImpor
   auto source = KVCS_TRY(SourceFile::open(path));
   LlamaFile file = KVCS_TRY(parse_llama(*source));
   const Geometry geometry = KVCS_TRY(check_geometry(file, options));
-  std::string digest = KVCS_TRY(FileHasher(*source).finish_hex());
+  std::string digest = KVCS_TRY(hash_file(*source));
   ImportedLlama imported;
   imported.seen = file.describe();
   auto cache = std::make_unique<LlamaCache>(std::move(source), std::move(file), geometry);

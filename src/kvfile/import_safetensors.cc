@@ -6,7 +6,7 @@
 #include <map>
 
 #include "base/bytes.h"
-#include "kvfile/file_hasher.h"
+#include "kvfile/hash_file.h"
 #include "kvfile/import.h"
 #include "kvfile/kernels.h"
 
@@ -154,7 +154,7 @@ Result<std::unique_ptr<SafetensorsCache>> open_one(const std::string& path,
   auto cache = std::make_unique<SafetensorsCache>();
   auto opened = std::make_unique<OpenSafetensors>(KVCS_TRY(open_safetensors(path)));
   cache->facts = {{"kvcs.source_format", format},
-                  {"kvcs.source_sha256", KVCS_TRY(FileHasher(*opened->file).finish_hex())},
+                  {"kvcs.source_sha256", KVCS_TRY(hash_file(*opened->file))},
                   {"kvcs.rope_layout", "half"}};
   cache->sources.push_back(std::move(opened));
   return cache;

@@ -255,7 +255,7 @@ Result<PackReport> pack_file(const std::string& input, const std::string& output
   std::vector<std::string> raw(kBatchChunks), packed(kBatchChunks);
   for (size_t first = 0; first < chunks.size(); first += kBatchChunks) {
     const size_t count = std::min(kBatchChunks, chunks.size() - first);
-    Status ran = run_parallel(count, [&](const TakeJob& take) -> Status {
+    Status ran = run_parallel(count, [&](TakeJob& take) -> Status {
       const auto context = KVCS_TRY(make_compressor());
       std::string planes;
       for (size_t i = 0; take(i);) {
@@ -305,7 +305,7 @@ Result<PackReport> unpack_file(const std::string& input, const std::string& outp
       KVCS_TRY(file->read(at, stored[i].data(), stored[i].size()));
       at += stored[i].size();
     }
-    Status ran = run_parallel(count, [&](const TakeJob& take) -> Status {
+    Status ran = run_parallel(count, [&](TakeJob& take) -> Status {
       const std::unique_ptr<ZSTD_DCtx, DecompressorFree> context(ZSTD_createDCtx());
       std::string planes;
       for (size_t i = 0; take(i);) {

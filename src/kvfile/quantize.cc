@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/decimal.h"
 #include "base/json.h"
-#include "kvfile/file_hasher.h"
+#include "kvfile/hash_file.h"
 #include "kvfile/parallel.h"
 #include "kvfile/publish.h"
 #include "kvfile/tiles.h"
@@ -50,6 +50,7 @@ struct Conversion {
   Rotation rotation;
   bool saturate_nonfinite;
   Counts& counts;
+  std::string* source_sha256;  // Where the digest of the whole input goes, when it is wanted.
 };
 
 // Values travel as the plain side of a conversion has them; floats exist within the kernels.
@@ -102,16 +103,45 @@ Status convert_part(const Conversion& c, TileReader& reader, TileWriter& writer,
   return ok();
 }
 
+// Keys or values of a layer.
+struct Job {
+  Part part;
+  uint64_t layer;
+};
+// In the order of the file, so that it is read from its disk, and the output written, in one sweep.
+std::vector<Job> jobs_of(const KvHeader& header) {
+  std::vector<std::pair<uint64_t, Job>> found;
+  const std::string_view suffix = header.quantized() ? "_q" : "";
+  for (uint64_t layer = 0; layer < header.layers; layer++) {
+    for (const Part part : {Part::kKeys, Part::kValues}) {
+      found.push_back({header.get(part, layer, suffix).begin, {part, layer}});
+    }
+  }
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Job> jobs;
+  for (const auto& [begin, job] : found) jobs.push_back(job);
+  return jobs;
+}
+
+// Hashing the source is one job among the others, the first because it is the longest by far: no
+// more threads than cores, and the one that hashed helps with what is left.
 Status convert_all(const Conversion& c) {
   const KvHeader& header = c.input.header();
-  Status ran = run_parallel(header.layers * 2, [&](const TakeJob& take) -> Status {
+  const std::vector<Job> jobs = jobs_of(header);
+  const size_t before = c.source_sha256 != nullptr ? 1 : 0;
+  Status ran = run_parallel(before + jobs.size(), [&](TakeJob& take) -> Status {
     TileReader reader = KVCS_TRY(TileReader::create(c.input));
     TileWriter writer(c.output, c.rotation);
     const size_t width = dtype_bytes(travelling_dtype(header, c.output.header()));
     std::vector<char> x(std::min(kTileTokens, header.tokens) * header.head_dim * width);
-    for (size_t job = 0; take(job);) {
-      const Part part = job % 2 == 0 ? Part::kKeys : Part::kValues;
-      KVCS_TRY(convert_part(c, reader, writer, part, job / 2, x));
+    for (size_t i = 0; take(i);) {
+      if (i < before) {
+        *c.source_sha256 = KVCS_TRY(hash_file(c.input.source(), [&] { return take.failed(); }));
+      } else {
+        const Job& job = jobs[i - before];
+        KVCS_TRY(convert_part(c, reader, writer, job.part, job.layer, x));
+      }
     }
     return ok();
   });
@@ -290,8 +320,7 @@ Status judge_output(const QuantizeOptions& options, const KvFile& input, const s
 
 // The header with the source's digest, then the judgement of the whole.
 Status finish_output(const QuantizeOptions& options, const KvFile& input, KvWriter& writer,
-                     FileHasher& hasher, const Counts& counts, QuantizeReport& report) {
-  report.source_sha256 = KVCS_TRY(hasher.finish_hex());
+                     const Counts& counts, QuantizeReport& report) {
   if (options.scheme != Scheme::kInt8) {
     writer.replace_metadata(kSourceDigest, report.source_sha256);
   }
@@ -336,16 +365,16 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options) {
   const auto writer = KVCS_TRY(KvWriter::create(options.output, std::move(planned),
                                                 {options.input, sidecar_path(options.input)}));
   const Sidecar sidecar = KVCS_TRY(output_sidecar(*input, writer->header(), target));
-  FileHasher hasher(input->source());
   Counts counts;
-  KVCS_TRY(convert_all({*input, *writer, rotation, options.saturate_nonfinite, counts}));
   QuantizeReport report;
+  KVCS_TRY(convert_all(
+      {*input, *writer, rotation, options.saturate_nonfinite, counts, &report.source_sha256}));
   Status synced, judged;
   {
-    // Writing back needs the disk, hashing and judging the processor. Publishing syncs once more,
-    // for the header.
+    // Writing back needs the disk, judging the processor. Publishing syncs once more, for the
+    // header.
     Thread syncer("kv-sync", [&] { synced = writer->file().sync(); });
-    judged = finish_output(options, *input, *writer, hasher, counts, report);
+    judged = finish_output(options, *input, *writer, counts, report);
   }
   KVCS_TRY(std::move(judged));
   KVCS_TRY(std::move(synced));
@@ -383,7 +412,7 @@ Result<DequantizeReport> dequantize(const DequantizeOptions& options) {
   const Sidecar sidecar =
       KVCS_TRY(output_sidecar(*input, writer->header(), std::string(dtype_name(dtype))));
   Counts counts;
-  KVCS_TRY(convert_all({*input, *writer, {}, options.saturate_nonfinite, counts}));
+  KVCS_TRY(convert_all({*input, *writer, {}, options.saturate_nonfinite, counts, nullptr}));
   KVCS_TRY(input->check_unchanged());
   KVCS_TRY(writer->write_header());
   Companion companion = KVCS_TRY(sidecar_companion(options.output, sidecar));

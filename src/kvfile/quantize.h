@@ -1,6 +1,6 @@
 // Makes a cache smaller, and back: plain files to a quantising scheme, any scheme to plain values.
-// Streams tile by tile on a few threads while another hashes the source; memory stays bounded for
-// any size. The output appears complete or not at all and never replaces the input.
+// Streams tile by tile on a few threads, one of which hashes the source first; memory stays bounded
+// for any size. The output appears complete or not at all and never replaces the input.
 #pragma once
 #include <optional>
 #include <string>

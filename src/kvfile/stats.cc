@@ -36,7 +36,7 @@ void add_values(const float* x, size_t n, PartStats& stats, Sums& sums) {
 Result<std::vector<LayerStats>> layer_stats(const KvFile& file) {
   const KvHeader& header = file.header();
   std::vector<LayerStats> all(header.layers);
-  Status ran = run_parallel(header.layers * 2, [&](const TakeJob& take) -> Status {
+  Status ran = run_parallel(header.layers * 2, [&](TakeJob& take) -> Status {
     TileReader reader = KVCS_TRY(TileReader::create(file));
     std::vector<float> x(std::min(kTileTokens, header.tokens) * header.head_dim);
     for (size_t job = 0; take(job);) {
