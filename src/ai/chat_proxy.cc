@@ -1,10 +1,13 @@
 #include "ai/chat_proxy.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <array>
 
 #include "ai/chat_call.h"
 #include "base/bytes.h"
+#include "base/json.h"
 #include "base/money.h"
 #include "http/problem.h"
 
@@ -110,6 +113,13 @@ http::UpstreamRequest build_upstream_request(const http::Request& request, const
   return out;
 }
 
+// In the word of this door; what happened is in the details.
+Status exchange_failure(Status failure) {
+  std::string details;
+  if (!failure.reason().empty()) details = dump_json(Json{{"reason", failure.reason()}});
+  return std::move(failure).with_reason("proxy_error").with_details_json(std::move(details));
+}
+
 }  // namespace
 
 ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
@@ -169,7 +179,7 @@ Result<http::Response> ChatProxy::handle(http::Request& request, ApiKind api,
     Status failure = std::move(upstream).status();
     upstream_errors_++;
     settle(*call, http::http_status(failure), false);
-    return std::move(failure).with_reason("proxy_error");
+    return exchange_failure(std::move(failure));
   }
   call->first_byte_us = clock_.mono_us();
   if ((*upstream)->status() >= 300) return pass_error(*call, **upstream);
@@ -348,7 +358,7 @@ Result<http::Response> ChatProxy::count_tokens(http::Request& request) {
   KVCS_TRY(find_targets(call));
   if (Status limited = take_rate(call); !limited.ok()) return refusal(call, limited);
   Result<std::unique_ptr<http::UpstreamResponse>> upstream = forward(call);
-  if (!upstream.ok()) return std::move(upstream).status().with_reason("proxy_error");
+  if (!upstream.ok()) return exchange_failure(std::move(upstream).status());
   http::Response response = KVCS_TRY(whole_answer(**upstream));
   for (const auto& [name, value] : call.rate_headers) response.set(name, value);
   return response;

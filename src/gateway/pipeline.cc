@@ -411,6 +411,13 @@ Result<http::Response> Pipeline::Run::execute(std::string_view body_json) {
   IdempotencyRule rule;
   rule.kept_s = limits_.idempotency_kept_s;
   rule.streams_count = true;
+  rule.outcome_unknown = [this](const Result<http::Response>& failed) {
+    if (call_.method == "GET" || call_.method == "HEAD") return false;
+    if (!failed.ok()) return may_have_acted(failed);
+    // The provider's word, not ours, which may be 502 for its 401.
+    const int said = facts_.upstream_status;
+    return said < 400 || said == 502 || said == 504;
+  };
   Result<http::Response> result =
       parts_.idempotency.once({.name = "idempotency_key",
                                .key = call_.idempotency_key,

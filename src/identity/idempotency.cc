@@ -85,7 +85,27 @@ Status check_key(const OnceRequest& request) {
   return invalid(std::string(request.name) + ": 1 to 255 visible ASCII characters are allowed.");
 }
 
+// The reasons of http/upstream.h for a request that never left.
+bool is_unsent(std::string_view reason) {
+  constexpr std::string_view kUnsent[] = {"dns_failed", "connect_failed",  "connect_timeout",
+                                          "tls_failed", "private_address", "upstream_busy"};
+  return std::find(std::begin(kUnsent), std::end(kUnsent), reason) != std::end(kUnsent);
+}
+
 }  // namespace
+
+bool may_have_acted(const Result<http::Response>& result) {
+  if (result.ok()) return result.value().status == 502 || result.value().status == 504;
+  const Status& failure = result.status();
+  if (failure.code() != Code::kUpstream && failure.code() != Code::kTimeout) return false;
+  if (is_unsent(failure.reason())) return false;
+  // The doors have words of their own; what happened is among the details then.
+  const Result<Json> details = parse_json(failure.details_json());
+  if (!details.ok() || !details.value().is_object()) return true;
+  const auto reason = details.value().find("reason");
+  return reason == details.value().end() || !reason->is_string() ||
+         !is_unsent(reason->get_ref<const std::string&>());
+}
 
 struct Idempotency::Impl {
   struct Size {
@@ -170,8 +190,9 @@ struct Idempotency::Impl {
     if (first.status == 0) {
       return conflict("What became of the first request with this " + std::string(name) + " (" +
                       first.request_id +
-                      ") is not known: the daemon stopped or its store failed before the answer "
-                      "was kept. It may have taken effect and is not sent again; look that up, "
+                      ") is not known: the connection broke, the daemon stopped or its store "
+                      "failed before the answer was kept. It may have taken effect and is not sent "
+                      "again; look that up, "
                       "then use a new key.")
           .with_reason("idempotency_outcome_unknown");
     }
@@ -226,6 +247,7 @@ struct Idempotency::Impl {
       keep(key, marker, response.value(), rule);
       return response;
     }
+    if (rule.outcome_unknown(response)) return response;  // The marker stays, and says so.
     KvBatch forget;
     forget.remove(KvFamily::kSystem, key);
     // When this fails, a repeat hears that the outcome is unknown, which is the safe side.

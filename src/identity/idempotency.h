@@ -1,8 +1,9 @@
 // Idempotency-Key: the first answer is kept for a while, sealed (it may show a new key), and a
 // repeat with the same header and body gets it again instead of a second effect or a second charge.
 // Failures are not kept, so that a repeat may succeed; nor are streams. A marker is in the store
-// before the effect begins: when the process dies or the store fails before the answer is kept, a
-// repeat is told that the outcome is unknown, and nothing is done twice. Thread-safe.
+// before the effect begins: when the process dies, the store fails before the answer is kept, or
+// the connection to another server breaks once the request may be with it, a repeat is told that
+// the outcome is unknown, and nothing is done twice. Thread-safe.
 #pragma once
 #include <functional>
 #include <memory>
@@ -15,6 +16,11 @@
 
 namespace kvcs {
 
+// True of what became of an exchange with another server when nobody here knows whether that one
+// has acted: no answer within the time, or a broken one, or its own proxy's 502 or 504. False when
+// no connection came about, and of every other answer, failures too.
+bool may_have_acted(const Result<http::Response>& result);
+
 struct IdempotencyRule {
   int64_t kept_s = 86'400;
   // Longer than any request runs; the marker stands for this time or kept_s, the longer of both.
@@ -23,6 +29,8 @@ struct IdempotencyRule {
   size_t answer_max_bytes = 1u << 20;
   // An answer that is streamed counts as too large; else as one that may be asked for again.
   bool streams_count = false;
+  // Asked of a failure: true leaves the key taken, with the outcome unknown.
+  std::function<bool(const Result<http::Response>&)> outcome_unknown = may_have_acted;
 };
 
 // A request whose effect is wanted once. The views must hold until once() returns.

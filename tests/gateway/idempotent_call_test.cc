@@ -129,3 +129,58 @@ TEST_CASE("pipeline: a store that fails after the call does not let a repeat cal
   CHECK(gateway.upstream.seen_count() == 1);
   CHECK(gateway.errors.back().code == "IDEMPOTENCY_OUTCOME_UNKNOWN");
 }
+
+TEST_CASE("pipeline: what may have taken effect is not sent twice under one key",
+          "[fault][gateway]") {
+  GatewaySetup gateway;
+  gateway.put_token("ascend", "hubspot", "default", "tok-1");
+  size_t asked = 0;
+  const auto call = [&](const std::string& method, const std::string& key, ScriptedAnswer answer) {
+    gateway.upstream.set_handler([&, answer = std::move(answer)](const auto&) {
+      asked++;
+      return answer;
+    });
+    return gateway.call("hubspot", R"({"path":"/crm/x","method":")" + method +
+                                       R"(","idempotency_key":")" + key + "\"}");
+  };
+  const auto open_failure = [](Status why) {
+    ScriptedAnswer answer;
+    answer.open_failure = std::move(why);
+    return answer;
+  };
+  ScriptedAnswer cut = json_answer(200, "{\"id\":");
+  cut.end = ScriptedAnswer::End::kTruncated;
+  struct Row {
+    const char* name;
+    ScriptedAnswer first;
+    int status;
+    bool unknown;
+  };
+  const Row rows[] = {
+      {"broken", open_failure(upstream_failed("broke off").with_reason("truncated")), 502, true},
+      {"noise", open_failure(upstream_failed("not HTTP").with_reason("not_http")), 502, true},
+      {"late", open_failure(timed_out("too late").with_reason("deadline")), 504, true},
+      {"cut", cut, 502, true},
+      {"their-proxy", json_answer(502, "{}"), 502, true},
+      {"their-timeout", json_answer(504, "{}"), 504, true},
+      {"moved", json_answer(303, "{}"), 502, true},
+      {"no-name", open_failure(upstream_failed("no DNS").with_reason("dns_failed")), 502, false},
+      {"closed", open_failure(upstream_failed("refused").with_reason("connect_failed")), 502,
+       false},
+      {"far", open_failure(timed_out("no connection").with_reason("connect_timeout")), 504, false},
+      {"tls", open_failure(upstream_failed("bad name").with_reason("tls_failed")), 502, false},
+      {"their-fault", json_answer(500, "{}"), 500, false},
+      {"their-no", json_answer(422, "{}"), 422, false}};
+  for (const Row& row : rows) {
+    INFO(row.name);
+    CHECK(call("POST", row.name, row.first).status == row.status);
+    const size_t before = asked;
+    const auto again = call("POST", row.name, json_answer(201, R"({"id":"7"})"));
+    CHECK(again.status == (row.unknown ? 409 : 201));
+    if (row.unknown) CHECK(GatewaySetup::code(again) == "IDEMPOTENCY_OUTCOME_UNKNOWN");
+    CHECK(asked == before + (row.unknown ? 0 : 1));
+    // What only reads may be asked again.
+    CHECK(call("GET", std::string("get-") + row.name, row.first).status == row.status);
+    CHECK(call("GET", std::string("get-") + row.name, json_answer(200, "{}")).status == 200);
+  }
+}
