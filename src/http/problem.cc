@@ -126,6 +126,10 @@ std::string anthropic_body(const Status& status, std::string_view type,
   add_string(out, "type", type);
   out += ',';
   add_string(out, "message", status.message());
+  if (!status.reason().empty()) {
+    out += ',';
+    add_string(out, "code", status.reason());
+  }
   add_details(out, status);
   out += "},";
   add_string(out, "request_id", request_id);
@@ -196,7 +200,8 @@ Response problem_response(int code, const Status& status, Dialect dialect,
                          request_id);
       break;
     case Dialect::kAnthropic:
-      body = anthropic_body(status, pick(word.anthropic), request_id);
+      // The type is one of those that Anthropic documents; our own word is in `code`.
+      body = anthropic_body(status, word.anthropic, request_id);
       break;
   }
   Response response = json_response(code, std::move(body));

@@ -2,7 +2,7 @@
 //   portal, admin  {"error": "<message>", …details}             (admin adds "code": reason)
 //   gateway        {"error", "code", "status", "request_id", …}  contracts of the tool gateway
 //   openai         {"error": {"message","type","code","param","request_id"}}
-//   anthropic      {"type":"error","error":{"type","message"},"request_id"}
+//   anthropic      {"type":"error","error":{"type","message","code"?},"request_id"}
 // Pure functions.
 #pragma once
 #include "http/http.h"
