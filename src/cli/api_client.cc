@@ -194,6 +194,20 @@ Result<Json> ApiClient::call(std::string_view method, const std::string& path, c
   return read_answer(send(std::move(request), path), path);
 }
 
+Result<Json> ApiClient::get_tagged(const std::string& path, std::string& etag) {
+  return read_answer(send({}, path, &etag), path);
+}
+
+Result<Json> ApiClient::put_tagged(const std::string& path, const Json& body,
+                                   const std::string& etag) {
+  http::UpstreamRequest request;
+  request.method = "PUT";
+  request.body = dump_json(body);
+  request.headers.push_back({"content-type", "application/json"});
+  if (!etag.empty()) request.headers.push_back({"if-match", etag});
+  return read_answer(send(std::move(request), path), path);
+}
+
 Result<std::string> ApiClient::call_bytes(std::string_view method, const std::string& path,
                                           std::string body, const std::string& content_type) {
   http::UpstreamRequest request;
@@ -212,7 +226,8 @@ Result<Json> ApiClient::read_answer(const Result<std::string>& body,
   return json;
 }
 
-Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::string& path) {
+Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::string& path,
+                                    std::string* etag) {
   if (settings_.key.empty()) {
     return unauthenticated("There is no key for " + settings_.url + ". " + settings_.key_advice);
   }
@@ -225,6 +240,7 @@ Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::st
   }
   std::string body = KVCS_TRY((*answer)->read_all(kAnswerMaxBytes));
   const int http_status = (*answer)->status();
+  if (etag != nullptr) *etag = (*answer)->header("etag").value_or("");
   if (http_status / 100 == 2) return body;
   Status failed = status_of_answer(http_status, body);
   if (http_status == 401) {

@@ -43,6 +43,10 @@ class ApiClient final {
   // The answer's JSON; null for an empty one. Failures carry the server's own words.
   Result<Json> call(std::string_view method, const std::string& path);
   Result<Json> call(std::string_view method, const std::string& path, const Json& body);
+  // A record that is read, changed and written back with the ETag that it came with, so that
+  // another's change in between is not undone: the server refuses then.
+  Result<Json> get_tagged(const std::string& path, std::string& etag);
+  Result<Json> put_tagged(const std::string& path, const Json& body, const std::string& etag);
   // The answer as it came; a body of any kind.
   Result<std::string> call_bytes(std::string_view method, const std::string& path,
                                  std::string body = {}, const std::string& content_type = {});
@@ -57,7 +61,9 @@ class ApiClient final {
                                                             const std::string& etag);
 
  private:
-  Result<std::string> send(http::UpstreamRequest request, const std::string& path);
+  // `etag`, when given, takes that of the answer.
+  Result<std::string> send(http::UpstreamRequest request, const std::string& path,
+                           std::string* etag = nullptr);
   Result<Json> read_answer(const Result<std::string>& body, const std::string& path) const;
 
   const ApiSettings settings_;

@@ -1,5 +1,5 @@
-// gateway provider, tenant, token, mode, briefing, decision and call: the tool gateway's set-up and
-// a call as an agent makes it. Accounts are in cmd_gateway_account.cc.
+// gateway provider, tenant, token, schedule, mode, briefing, decision and call: the tool gateway's
+// set-up and a call as an agent makes it. Accounts are in cmd_gateway_account.cc.
 #include <nlohmann/json.hpp>
 
 #include <cstdlib>
@@ -216,6 +216,102 @@ std::vector<Command> token_commands() {
   };
 }
 
+std::string schedule_path(const Invocation& in) {
+  return "/admin/agent-schedules/" + segment(in, "tenant");
+}
+
+int show_schedule(Console& console, const Result<Json>& entries) {
+  return show_list(console, entries,
+                   {{"NAME", "name"},
+                    {"AGENT", "agent_type"},
+                    {"CADENCE", "cadence"},
+                    {"ENABLED", "enabled"},
+                    {"MESSAGE", "message"}},
+                   "Nothing is scheduled.");
+}
+
+// Where the entry of that name is, or the end.
+size_t find_entry(const Json& entries, const std::string& name) {
+  size_t at = 0;
+  while (at < entries.size() && entries[at].value("name", "") != name) ++at;
+  return at;
+}
+
+int run_schedule_list(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  return show_schedule(console, api.call("GET", schedule_path(in)));
+}
+
+int run_schedule_add(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const auto entry = body_of(in, {{"name", "name"},
+                                  {"agent", "agent_type"},
+                                  {"message", "message"},
+                                  {"cadence", "cadence"},
+                                  {"callback-url", "callback_url"}});
+  if (!entry.ok()) return console.fail(entry.status());
+  std::string etag;
+  auto schedule = api.get_tagged(schedule_path(in), etag);
+  if (!schedule.ok()) return console.fail(schedule.status());
+  Json& entries = *schedule;
+  const size_t at = find_entry(entries, in.text("name"));
+  if (at == entries.size()) entries.push_back(Json::object());
+  entries[at] = *entry;
+  entries[at]["enabled"] = !in.flag("disabled");
+  return show_schedule(console, api.put_tagged(schedule_path(in), entries, etag));
+}
+
+int run_schedule_remove(const Invocation& in, Console& console) {
+  const std::string name = in.text("name");
+  if (const auto exit = declined(in, console, "Remove " + printable(name, 100) + "?")) return *exit;
+  ApiClient api(find_admin_settings());
+  std::string etag;
+  auto schedule = api.get_tagged(schedule_path(in), etag);
+  if (!schedule.ok()) return console.fail(schedule.status());
+  Json& entries = *schedule;
+  const size_t at = find_entry(entries, name);
+  if (at == entries.size()) {
+    return console.fail(not_found("Nothing named '" + printable(name, 100) + "' is scheduled."));
+  }
+  entries.erase(at);
+  return show_done(console, api.put_tagged(schedule_path(in), entries, etag).status(),
+                   "Removed " + printable(name, 100) + ".");
+}
+
+std::vector<Command> schedule_commands() {
+  const Option name{.name = "NAME", .help = "The entry's name.", .required = true};
+  return {
+      {.name = "gateway schedule list",
+       .summary = "List when a tenant's agents are to run.",
+       .options = {kTenant},
+       .examples = {{"kvcs gateway schedule list kahuna", ""}},
+       .run = run_schedule_list},
+      {.name = "gateway schedule add",
+       .summary = "Have an agent run; an entry of the same name is replaced.",
+       .options = {kTenant,
+                   name,
+                   {.name = "--agent", .help = "The agent's type.", .required = true},
+                   {.name = "--message", .help = "What it is told.", .required = true},
+                   {.name = "--cadence",
+                    .help = "When.",
+                    .fallback = "daily",
+                    .choices = {"daily", "weekly_monday", "weekly_friday"}},
+                   {.name = "--callback-url", .help = "Where the agent reports to."},
+                   {.name = "--disabled",
+                    .kind = ValueKind::kFlag,
+                    .help = "Keep the entry, but do not run it."}},
+       .examples = {{"kvcs gateway schedule add kahuna pipeline-review --agent sales "
+                     "--message 'Which deals have not moved this week?' --cadence weekly_friday",
+                     ""}},
+       .run = run_schedule_add},
+      {.name = "gateway schedule remove",
+       .summary = "Remove one entry.",
+       .options = {kTenant, name, yes_option()},
+       .examples = {{"kvcs gateway schedule remove kahuna pipeline-review -y", ""}},
+       .run = run_schedule_remove},
+  };
+}
+
 Status read_query(const Invocation& in, Json& body) {
   for (const std::string& pair : in.list("query")) {
     const size_t equals = pair.find('=');
@@ -377,7 +473,8 @@ std::vector<Command> watch_commands() {
 
 std::vector<Command> gateway_commands() {
   std::vector<Command> all = {call_command()};
-  for (auto part : {provider_commands(), tenant_commands(), token_commands(), watch_commands()}) {
+  for (auto part : {provider_commands(), tenant_commands(), token_commands(), schedule_commands(),
+                    watch_commands()}) {
     for (Command& command : part) all.push_back(std::move(command));
   }
   return all;

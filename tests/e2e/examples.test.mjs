@@ -268,6 +268,8 @@ const needs = {
     const set = await daemon.admin('PUT', `/admin/organizations/${org}/ai-credentials/openai`, { api_key: 'sk-own' });
     assert.ok(set.status < 300, JSON.stringify(set.body));
   },
+  'gateway schedule remove': () => daemon.cli('gateway', 'schedule', 'add', 'kahuna', 'pipeline-review',
+    '--agent', 'sales', '--message', 'Which deals have not moved?'),
   'kv import': async () => {
     const done = await daemon.cli('kv', 'export', '-o', join(files, 'backup.json'));
     assert.equal(done.status, 0, done.stderr);

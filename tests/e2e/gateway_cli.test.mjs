@@ -69,6 +69,32 @@ test('provider, tenant, token and account are set up, and a call goes through', 
   assert.equal((await daemon.cliWith({ env }, 'gateway', 'call', 'kahuna', 'tool', '--path', '/v1/x')).status, 1);
 });
 
+test('agents are scheduled entry by entry', async () => {
+  const list = async () => JSON.parse(await cli('gateway', 'schedule', 'list', 'kahuna', '--json'));
+  assert.deepEqual(await list(), []);
+  await cli('gateway', 'schedule', 'add', 'kahuna', 'review', '--agent', 'sales', '--message', 'What moved?');
+  await cli('gateway', 'schedule', 'add', 'kahuna', 'clean', '--agent', 'ops', '--message', 'Tidy up.',
+    '--cadence', 'weekly_friday', '--callback-url', 'https://example.com/done', '--disabled');
+  const clean = { name: 'clean', agent_type: 'ops', message: 'Tidy up.', cadence: 'weekly_friday',
+    callback_url: 'https://example.com/done', enabled: false };
+  assert.deepEqual(await list(),
+    [{ name: 'review', agent_type: 'sales', message: 'What moved?', cadence: 'daily', enabled: true }, clean]);
+  // The same name again replaces its entry, where it is.
+  const again = JSON.parse(await cli('gateway', 'schedule', 'add', 'kahuna', 'review', '--agent', 'sales',
+    '--message', 'What is new?', '--json'));
+  assert.deepEqual(again, [{ name: 'review', agent_type: 'sales', message: 'What is new?', cadence: 'daily',
+    enabled: true }, clean]);
+  await cli('gateway', 'schedule', 'remove', 'kahuna', 'review', '-y');
+  assert.deepEqual(await list(), [clean]);
+  const gone = await daemon.cli('gateway', 'schedule', 'remove', 'kahuna', 'review', '-y');
+  assert.equal(gone.status, 1);
+  assert.match(gone.stderr, /'review' is scheduled/);
+  const wrong = await daemon.cli('gateway', 'schedule', 'add', 'kahuna', 'x', '--agent', 'a', '--message', 'm',
+    '--callback-url', 'ftp://x');
+  assert.match(wrong.stderr, /callback_url/);
+  assert.equal((await daemon.cli('gateway', 'schedule', 'list', 'nobody')).status, 1);
+});
+
 test('what stdin holds becomes the member that the provider needs', async () => {
   const token = JSON.parse(await cli('gateway', 'token', 'create', 'kahuna', '--json')).token;
   const call = async (provider) => JSON.parse(ok(await daemon.cliWith({ env: { MINE: token } }, 'gateway', 'call',
