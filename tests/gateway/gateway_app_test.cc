@@ -2,6 +2,8 @@
 // door refuses whoever is not the tenant. Method: the whole daemon and a real upstream on loopback.
 #include <nlohmann/json.hpp>
 
+#include <atomic>
+
 #include "gateway/gateway_house.h"
 
 using namespace kvcs;
@@ -141,6 +143,89 @@ TEST_CASE("gateway over HTTP: a key space of V5 in bulk form makes a working ten
   CHECK(answered.status == 200);
   CHECK(answered.body.find("\"right\":true") != std::string::npos);
   CHECK(gateway.call(bearer, "/api/v1/kahuna/local", R"({"path":"/v1/x"})").status == 401);
+}
+
+TEST_CASE("gateway over HTTP: an ETag never belongs to a later record than it came with",
+          "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  // What another admin does just before the store does `op`, once.
+  std::atomic<bool> armed = false;
+  std::string op;
+  std::function<void(std::string_view key)> other;
+  AppOptions options;
+  options.kv_faults = [&](std::string_view now, std::string_view key) -> Status {
+    const bool ours = key.starts_with("tenant_config:") || key.starts_with("api_config:") ||
+                      key.starts_with("agent_job_schedule:");
+    if (ours && now == op && armed.exchange(false)) other(key);
+    return ok();
+  };
+  GatewayApp gateway(upstream, {}, options);
+  struct Row {
+    const char* path;
+    std::string one, other;
+  };
+  const Row rows[] = {
+      {"/admin/tenants/kahuna", R"({"name":"One"})", R"({"name":"Other"})"},
+      {"/admin/providers/hubspot", R"({"timeout_ms":1000})", R"({"timeout_ms":2000})"},
+      {"/admin/agent-schedules/kahuna", "[]",
+       R"([{"name":"a","agent_type":"s","message":"m","cadence":"daily"}])"}};
+  for (const Row& row : rows) {
+    INFO(row.path);
+    const auto put = [&](const std::string& body, const std::string& etag) {
+      return gateway.app.call(
+          "PUT", row.path,
+          {{"Authorization", "Bearer " + gateway.app.credential("admin_key")}, {"If-Match", etag}},
+          body);
+    };
+    const auto change = [&](std::string_view) {
+      CHECK(gateway.admin("PUT", row.path, row.other).status == 200);
+    };
+    // Before each of the reads of one GET in turn: whichever record the answer shows, its ETag
+    // passes only while that record stands.
+    for (int reads = 1; reads <= 3; ++reads) {
+      INFO(reads);
+      REQUIRE(gateway.admin("PUT", row.path, row.one).status == 200);
+      const std::string shown_one = gateway.admin("GET", row.path).body;
+      int left = reads;
+      other = [&](std::string_view key) {
+        if (--left > 0) {
+          armed = true;
+        } else {
+          change(key);
+        }
+      };
+      op = "get";
+      armed = true;
+      const RawResponse seen = gateway.admin("GET", row.path);
+      armed = false;
+      if (left > 0) break;  // It reads no more often than that.
+      const RawResponse late = put(row.one, seen.header("etag"));
+      if (seen.body == shown_one) CHECK(late.status == 409);
+    }
+    // Between the comparison and the write of one PUT. Admin writes go one by one, so the other is
+    // one of another process; the key-value store is not this one's alone.
+    REQUIRE(gateway.admin("PUT", row.path, row.other).status == 200);
+    const std::string others = gateway.admin("GET", row.path).body;
+    std::string stored;
+    op = "cas";
+    other = [&](std::string_view key) {
+      KvBatch batch;
+      batch.put(KvFamily::kConfig, std::string(key), stored);
+      CHECK(gateway.app.parts().kv->write(batch, KvDurability::kBuffered).ok());
+    };
+    const std::string key = (row.path == rows[0].path   ? "tenant_config:kahuna"
+                             : row.path == rows[1].path ? "api_config:hubspot"
+                                                        : "agent_job_schedule:kahuna");
+    stored = gateway.app.parts().kv->get(KvFamily::kConfig, key)->value;
+    REQUIRE(gateway.admin("PUT", row.path, row.one).status == 200);
+    const std::string etag = gateway.admin("GET", row.path).header("etag");
+    armed = true;
+    const RawResponse overtaken = put(row.one, etag);
+    CHECK_FALSE(armed);
+    CHECK(overtaken.status == 409);
+    CHECK(overtaken.body.find("etag_mismatch") != std::string::npos);
+    CHECK(gateway.admin("GET", row.path).body == others);
+  }
 }
 
 TEST_CASE("gateway over HTTP: If-Match keeps one admin from undoing another's change",
