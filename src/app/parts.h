@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
+#include "base/log_gatherer.h"
 #include "blob/blob.h"
 #include "blob/presign.h"
 #include "db/db.h"
@@ -66,6 +67,7 @@ struct Parts {
   AppOptions options;
 
   // --- the ground
+  std::unique_ptr<log::Gatherer> log_gatherer;
   std::unique_ptr<Clock> system_clock;
   std::unique_ptr<Entropy> entropy;
   std::unique_ptr<DataDirLock> lock;

@@ -3,10 +3,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/log_gatherer.h"
 #include "base/mutex.h"
+#include "base/thread.h"
 
 namespace kvcs::log {
 namespace {
@@ -16,10 +20,28 @@ std::atomic<Level> g_level{Level::kInfo};
 struct Sink {
   Mutex mutex;
   std::function<void(std::string_view)> write KVCS_GUARDED_BY(mutex);
+  std::string gathered KVCS_GUARDED_BY(mutex);  // Whole lines.
+  int gatherers KVCS_GUARDED_BY(mutex) = 0;
+  int asleep KVCS_GUARDED_BY(mutex) = 0;  // Of those, until something is gathered.
+  CondVar wake;
 };
 Sink& sink() {
   static Sink s;
   return s;
+}
+
+// A failed log write has nowhere to be reported.
+void write_out(std::string_view lines) {
+  while (!lines.empty()) {
+    const ssize_t n = ::write(STDERR_FILENO, lines.data(), lines.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;
+    lines.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
+std::string take_gathered(Sink& from) KVCS_REQUIRES(from.mutex) {
+  return std::exchange(from.gathered, {});
 }
 
 void emit(Level level, std::string_view event, Fields fields) {
@@ -71,15 +93,77 @@ void set_sink(std::function<void(std::string_view)> write) {
 }
 
 void raw_line(std::string&& line) {
+  Sink& to = sink();
+  std::string before;
   {
-    MutexLock lock(sink().mutex);
-    if (sink().write) {
-      sink().write(line);
+    MutexLock lock(to.mutex);
+    if (to.write) {
+      to.write(line);
       return;
     }
+    before = take_gathered(to);
   }
-  // One write per line keeps lines whole; a failed log write has nowhere to be reported.
-  [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, line.data(), line.size());
+  write_out(before);
+  // One write per line keeps lines whole.
+  write_out(line);
+}
+
+void gathered_line(std::string_view line) {
+  Sink& to = sink();
+  std::string full;
+  {
+    MutexLock lock(to.mutex);
+    if (to.write) {
+      to.write(line);
+      return;
+    }
+    if (to.gathered.size() + line.size() > kGatheredMaxBytes) full = take_gathered(to);
+    if (to.gatherers > 0 && line.size() <= kGatheredMaxBytes) {
+      if (to.gathered.empty()) to.gathered.reserve(kGatheredMaxBytes);
+      to.gathered.append(line);
+      line = {};
+      if (to.asleep > 0) to.wake.notify_one();
+    }
+  }
+  write_out(full);
+  write_out(line);
+}
+
+struct Gatherer::Impl {
+  Sink& to = sink();
+  bool stopping KVCS_GUARDED_BY(to.mutex) = false;
+  Thread thread{"log", [this] { run(); }};
+
+  void run() {
+    for (bool last = false; !last;) {
+      std::string lines;
+      {
+        MutexLock lock(to.mutex);
+        to.asleep++;
+        while (to.gathered.empty() && !stopping) to.wake.wait(to.mutex);
+        to.asleep--;
+        if (!stopping) to.wake.wait_for_ms(to.mutex, kGatherMs);
+        last = stopping;
+        lines = take_gathered(to);
+      }
+      write_out(lines);
+    }
+  }
+};
+
+Gatherer::Gatherer() : impl_(std::make_unique<Impl>()) {
+  MutexLock lock(impl_->to.mutex);
+  impl_->to.gatherers++;
+}
+
+Gatherer::~Gatherer() {
+  {
+    MutexLock lock(impl_->to.mutex);
+    impl_->to.gatherers--;
+    impl_->stopping = true;
+    impl_->to.wake.notify_all();
+  }
+  impl_->thread.join();
 }
 
 void debug(std::string_view event, Fields fields) {

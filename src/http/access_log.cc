@@ -1,19 +1,25 @@
 #include "http/access_log.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/log_gatherer.h"
 
 namespace kvcs::http {
 namespace {
 
 constexpr size_t kPathMaxBytes = 500;
-constexpr size_t kLineBytes = 400;  // Mostly enough.
-
 void add_text(std::string& line, std::string_view name, std::string_view value) {
   ((line += ",\"") += name) += "\":";
-  append_json_string(line, printable(value, kPathMaxBytes));
+  const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7f; };
+  if (value.size() <= kPathMaxBytes && std::all_of(value.begin(), value.end(), is_plain)) {
+    append_json_string(line, value);
+  } else {
+    append_json_string(line, printable(value, kPathMaxBytes));
+  }
 }
 void add_number(std::string& line, std::string_view name, uint64_t value) {
   (((line += ",\"") += name) += "\":") += std::to_string(value);
@@ -24,9 +30,8 @@ void add_number(std::string& line, std::string_view name, uint64_t value) {
 void AccessLog::write(const Request& request, std::string_view path, const RequestRecord& record,
                       int64_t unix_ms) {
   if (!log::enabled(log::Level::kInfo)) return;
-  std::string line;
-  line.reserve(kLineBytes);
-  line.append("{\"ts\":\"").append(format_iso8601_ms(unix_ms));
+  std::string& line = line_;
+  line.assign("{\"ts\":\"").append(format_iso8601_ms(unix_ms));
   line.append("\",\"level\":\"info\",\"event\":\"http.request\"");
   add_text(line, "request_id", request.request_id);
   add_text(line, "method", path.empty() ? "-" : method_name(record.method));
@@ -38,7 +43,7 @@ void AccessLog::write(const Request& request, std::string_view path, const Reque
   add_text(line, "remote_ip", request.remote_ip);
   if (!request.principal.key_id.empty()) add_text(line, "key_id", request.principal.key_id);
   line += "}\n";
-  log::raw_line(std::move(line));
+  log::gathered_line(line);
 }
 
 }  // namespace kvcs::http
