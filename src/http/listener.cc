@@ -21,6 +21,8 @@ namespace {
 
 constexpr uint64_t kStopCookie = ~uint64_t{0}, kNoCookie = kStopCookie - 1,
                    kPostedCookie = kStopCookie - 2;
+// Beside a connection's cookie, whose index is smaller: its peer closed.
+constexpr uint64_t kPeerClosed = uint64_t{1} << 30;
 constexpr size_t kBodyRoomBytes = 16 << 10;  // Of the read buffer, beyond the longest head.
 constexpr int kWorkerIdleMs = 10'000;        // A surplus worker leaves after so long.
 // A request that takes longer holds its worker. Not less: on a busy machine a worker that only
@@ -72,7 +74,6 @@ struct Listener::Worker {
   std::atomic<uint64_t> served{0};        // Events taken.
   // What is left of the batch; the monitor takes from it too.
   std::array<std::atomic<uint64_t>, kBatchMax> batch;
-  std::array<bool, kBatchMax> peer_closed{};  // Of those; written before, read after.
   std::atomic<bool> finished{false};
   std::optional<Thread> thread;
 };
@@ -158,7 +159,8 @@ void Listener::work(Worker& worker) {
     worker.busy_since_ms.store(steady_ms(), std::memory_order_relaxed);
     const auto count = static_cast<size_t>(n);
     for (size_t i = 0; i < count; i++) {
-      worker.peer_closed[i] = (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+      const bool peer_closed = (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+      if (peer_closed) events[i].data.u64 |= kPeerClosed;
       if (i > 0) worker.batch[i].store(events[i].data.u64, std::memory_order_release);
     }
     if (n > 1) batched_.store(true, std::memory_order_relaxed);
@@ -168,7 +170,7 @@ void Listener::work(Worker& worker) {
       if (i > 0 && worker.batch[i].exchange(kNoCookie, std::memory_order_acq_rel) == kNoCookie) {
         continue;
       }
-      take(events[i].data.u64, worker.peer_closed[i], worker);
+      take(events[i].data.u64, worker);
     }
     worker.busy_since_ms.store(0, std::memory_order_relaxed);
   }
@@ -205,9 +207,11 @@ void Listener::call_reserve() {
 }
 
 // What an event gives the caller to go on with.
-Listener::Owned Listener::claim(uint64_t cookie, bool peer_closed) {
-  if (cookie == kStopCookie) return {};
-  if (cookie == kPostedCookie) return {nullptr, servings_.take_posted()};
+Listener::Owned Listener::claim(uint64_t event) {
+  if (event == kStopCookie) return {};
+  if (event == kPostedCookie) return {nullptr, servings_.take_posted()};
+  const bool peer_closed = (event & kPeerClosed) != 0;
+  const uint64_t cookie = event & ~kPeerClosed;
   if (ServingTable::is_cookie(cookie)) return {nullptr, servings_.ready(cookie)};
   Connection& connection = table_.at(static_cast<uint32_t>(cookie));
   const auto claim = connection.claim(static_cast<uint32_t>(cookie >> 32), peer_closed);
@@ -216,8 +220,8 @@ Listener::Owned Listener::claim(uint64_t cookie, bool peer_closed) {
   return {nullptr, servings_.client_gone(connection)};
 }
 
-void Listener::take(uint64_t cookie, bool peer_closed, Worker& worker) {
-  const Owned owned = claim(cookie, peer_closed);
+void Listener::take(uint64_t event, Worker& worker) {
+  const Owned owned = claim(event);
   if (owned.connection != nullptr) begin(*owned.connection, worker);
   if (owned.serving != nullptr) run(*owned.serving, worker);
 }
@@ -426,8 +430,8 @@ void Listener::give_back(Connection& connection) {
 }
 
 // To another worker, by one that is none.
-void Listener::pass_on(uint64_t cookie, bool peer_closed) {
-  const Owned owned = claim(cookie, peer_closed);
+void Listener::pass_on(uint64_t event) {
+  const Owned owned = claim(event);
   if (owned.connection != nullptr) {
     owned.connection->rearm();
     give_back(*owned.connection);
@@ -438,12 +442,11 @@ void Listener::pass_on(uint64_t cookie, bool peer_closed) {
 // The events that a held worker took and has not begun go to the others. While there are any the
 // monitor stays awake.
 void Listener::look_at_batch(Worker& worker, bool held) {
-  for (size_t i = 0; i < kBatchMax; i++) {
-    auto& slot = worker.batch[i];
+  for (auto& slot : worker.batch) {
     if (slot.load(std::memory_order_relaxed) == kNoCookie) continue;
     if (!held) return batched_.store(true, std::memory_order_relaxed);
-    const uint64_t cookie = slot.exchange(kNoCookie, std::memory_order_acq_rel);
-    if (cookie != kNoCookie) pass_on(cookie, worker.peer_closed[i]);
+    const uint64_t event = slot.exchange(kNoCookie, std::memory_order_acq_rel);
+    if (event != kNoCookie) pass_on(event);
   }
 }
 

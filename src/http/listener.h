@@ -48,8 +48,8 @@ class Listener final {
   void on_socket(int socket);
   void refuse_socket(int socket);
   void work(Worker& worker);
-  Owned claim(uint64_t cookie, bool peer_closed);
-  void take(uint64_t cookie, bool peer_closed, Worker& worker);
+  Owned claim(uint64_t event);
+  void take(uint64_t event, Worker& worker);
   void begin(Connection& connection, Worker& worker);
   void run(Serving& serving, Worker& worker);
   void serve(Connection& connection, RequestMemory& memory);
@@ -64,7 +64,7 @@ class Listener final {
   bool wait_in_reserve();
   void call_reserve();
   void look_at_batch(Worker& worker, bool held);
-  void pass_on(uint64_t cookie, bool peer_closed);
+  void pass_on(uint64_t event);
   void give_back(Connection& connection);
   void monitor();
   void reap(int64_t now_ms);
