@@ -49,6 +49,10 @@ $(error MODE is '$(MODE)'; it must be release, debug, asan, tsan or fuzz)
 endif
 
 SRCS := $(sort $(shell find src -name '*.cc'))
+# Why: src/base/fiber.cc.
+ifeq ($(MODE),tsan)
+$(B)/src/base/fiber.o: CXXFLAGS += -fno-sanitize=thread -DKVCS_TSAN_FIBERS
+endif
 LIB_OBJS := $(patsubst %.cc,$(B)/%.o,$(filter-out src/main.cc,$(SRCS))) $(B)/gen/web_assets$(WEB).o \
   $(B)/src/kvfile/plot_fonts.o
 TEST_SRCS := $(sort $(shell find tests -name '*.cc' -not -path 'tests/fuzz/main.cc' -not -path 'tests/bench/*'))
