@@ -228,3 +228,14 @@ TEST_CASE("ai: without the store an Idempotency-Key is not taken", "[fault][ai]"
   CHECK(is_spread(refused.header("retry-after"), 5));
   down = false;
 }
+
+TEST_CASE("ai: a provider that breaks off may have been paid: the Idempotency-Key stays taken",
+          "[fault][ai]") {
+  AiHouse house;
+  house.provider.set([](LoopbackPeer&) { return false; });
+  const RawResponse first = ask(house, "one");
+  CHECK(first.status == 502);
+  CHECK(has(first.body, "truncated"));
+  check_unknown(house, first.header("x-request-id"));
+  CHECK(house.provider.bodies().size() == 1);
+}
