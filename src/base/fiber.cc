@@ -3,10 +3,12 @@
 #include <boost/context/fiber.hpp>
 #include <boost/context/protected_fixedsize_stack.hpp>
 
+#include <new>
+
 #include "base/status.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
+#include <sanitizer/asan_interface.h>
 #endif
 #if defined(KVCS_TSAN_FIBERS)
 #include <sanitizer/tsan_interface.h>
@@ -31,6 +33,10 @@ class Switches final {
   void stack(const void* low, size_t size_bytes) {
     low_ = low;
     size_bytes_ = size_bytes;
+#if defined(__SANITIZE_ADDRESS__)
+    // What was there before may have left its marks, as the last calls of a fiber do.
+    __asan_unpoison_memory_region(low, size_bytes);
+#endif
   }
 #if defined(__SANITIZE_ADDRESS__)
   void before_entering() {
@@ -83,15 +89,19 @@ class Switches final {
 }  // namespace
 
 struct Fiber::Impl {
-  std::function<void()> body;
-  Switches switches;
-  context::fiber inside, outside;
-  bool begun = false, ended = false;
-
-  void start() {
-    context::protected_fixedsize_stack allocator(kStackBytes);
-    const context::stack_context stack = allocator.allocate();
+  explicit Impl(std::function<void()> body_in) : body(std::move(body_in)) {
+    stack = allocator.allocate();
     switches.stack(static_cast<char*>(stack.sp) - stack.size, stack.size);
+  }
+  ~Impl() {
+    // The context, once it is begun, frees the stack at its end.
+    if (!begun) allocator.deallocate(stack);
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void begin() {
+    begun = true;
     const context::preallocated place(stack.sp, stack.size, stack);
     inside = context::fiber(std::allocator_arg, place, allocator, [this](context::fiber&& caller) {
       outside = std::move(caller);
@@ -101,21 +111,33 @@ struct Fiber::Impl {
       switches.before_leaving(true);
       return std::move(outside);
     });
-    begun = true;
   }
+
+  const std::function<void()> body;
+  context::protected_fixedsize_stack allocator{kStackBytes};
+  context::stack_context stack;
+  Switches switches;
+  context::fiber inside, outside;
+  bool begun = false, ended = false;
 };
 
-Fiber::Fiber(std::function<void()> body) : impl_(std::make_unique<Impl>()) {
-  impl_->body = std::move(body);
-}
+Fiber::Fiber(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Fiber::~Fiber() {
   KVCS_ASSERT(!impl_->begun || impl_->ended);
 }
 
+std::unique_ptr<Fiber> Fiber::create(std::function<void()> body) {
+  try {
+    return std::unique_ptr<Fiber>(new Fiber(std::make_unique<Impl>(std::move(body))));
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 void Fiber::resume() {
   KVCS_ASSERT(!impl_->ended);
-  if (!impl_->begun) impl_->start();
+  if (!impl_->begun) impl_->begin();
   impl_->switches.before_entering();
   impl_->inside = std::move(impl_->inside).resume();
   impl_->switches.after_leaving();

@@ -14,8 +14,9 @@ namespace kvcs {
 
 class Fiber final {
  public:
-  // 1 MiB of address space, of which only what is touched takes memory, over a guard page.
-  explicit Fiber(std::function<void()> body);
+  // 1 MiB of address space, of which only what is touched takes memory, over a guard page. Null
+  // when the process gets no more of it.
+  static std::unique_ptr<Fiber> create(std::function<void()> body);
   // The body has returned or was never begun; it may not be left in the middle.
   ~Fiber();
   Fiber(const Fiber&) = delete;
@@ -27,6 +28,7 @@ class Fiber final {
 
  private:
   struct Impl;
+  explicit Fiber(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -227,10 +227,15 @@ void Listener::take(uint64_t event, Worker& worker) {
 }
 
 void Listener::begin(Connection& connection, Worker& worker) {
-  Serving& serving =
-      worker.spare != nullptr ? *std::exchange(worker.spare, nullptr) : servings_.take();
-  servings_.begin(serving, connection);
-  run(serving, worker);
+  Serving* serving = std::exchange(worker.spare, nullptr);
+  if (serving == nullptr) serving = servings_.take();
+  if (serving == nullptr) {
+    connection.send(cycle_.refusal_text({503, "No memory for a request."}, kFullRetryAfterS), {},
+                    false);
+    return drop(connection);
+  }
+  servings_.begin(*serving, connection);
+  run(*serving, worker);
 }
 
 void Listener::run(Serving& serving, Worker& worker) {

@@ -16,15 +16,18 @@ Serving::~Serving() {
   strip();
 }
 
-void Serving::furnish() {
-  if (!running_) {
-    running_ = std::make_unique<Running>(table_.buffer_bytes_, *this, [this] { live(); });
-  }
+// False: no memory.
+bool Serving::furnish() {
+  if (running_) return true;
+  auto fiber = Fiber::create([this] { live(); });
+  if (!fiber) return false;
+  running_ = std::make_unique<Running>(table_.buffer_bytes_, *this, std::move(fiber));
+  return true;
 }
 
 // Lets the fiber run to its end.
 void Serving::strip() {
-  if (running_) running_->fiber.resume();
+  if (running_) running_->fiber->resume();
   running_.reset();
 }
 
@@ -32,7 +35,7 @@ void Serving::live() {
   while (connection_ != nullptr) {
     table_.serve_(*connection_, *this);
     connection_ = nullptr;
-    running_->fiber.suspend();
+    running_->fiber->suspend();
   }
 }
 
@@ -66,7 +69,7 @@ uint64_t Serving::park_until(const WaitFor& what, int64_t deadline_ms) {
   } else if (fits && arm(what, cookie)) {
     deadline_ms_.store(deadline_ms, std::memory_order_release);
     table_.note_deadline(deadline_ms);
-    running_->fiber.suspend();
+    running_->fiber->suspend();
     deadline_ms_.store(kNever, std::memory_order_release);
     reasons = word_.load(std::memory_order_acquire) & (kReady | kTimeout | kGone);
   }
@@ -131,14 +134,16 @@ Status ServingTable::start(int epoll, uint64_t posted_cookie) {
   return ok();
 }
 
-Serving& ServingTable::take() {
+Serving* ServingTable::take() {
   Serving* serving = nullptr;
   {
     MutexLock lock(mutex_);
     serving = take_slot();
   }
-  serving->furnish();
-  return *serving;
+  if (serving->furnish()) return serving;
+  MutexLock lock(mutex_);
+  bare_.push_back(serving);
+  return nullptr;
 }
 
 Serving* ServingTable::take_slot() {
@@ -181,7 +186,7 @@ void ServingTable::begin(Serving& free, Connection& connection) {
 
 bool ServingTable::run(Serving& serving) {
   do {
-    serving.running_->fiber.resume();
+    serving.running_->fiber->resume();
     if (serving.connection_ == nullptr) return true;
   } while (!serving.park());
   return false;

@@ -38,15 +38,15 @@ class Serving final : public Waiter {
  private:
   friend class ServingTable;
   struct Running {
-    Running(size_t buffer_bytes, Serving& self, std::function<void()> body)
-        : memory(buffer_bytes, self), fiber(std::move(body)) {}
+    Running(size_t buffer_bytes, Serving& self, std::unique_ptr<Fiber> fiber_in)
+        : memory(buffer_bytes, self), fiber(std::move(fiber_in)) {}
     RequestMemory memory;
-    Fiber fiber;
+    const std::unique_ptr<Fiber> fiber;
   };
   static constexpr uint64_t kParked = 1, kReady = 2, kTimeout = 4, kGone = 8;
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
-  void furnish();
+  bool furnish();
   void strip();
   void live();
   uint64_t park_until(const WaitFor& what, int64_t deadline_ms);
@@ -77,7 +77,7 @@ class ServingTable final {
   Status start(int epoll, uint64_t posted_cookie);
 
   // --- workers ---
-  Serving& take();                                    // A free one.
+  Serving* take();                                    // A free one; null: no memory for it.
   void put(Serving& free);                            // Gives it back.
   void begin(Serving& free, Connection& connection);  // run() is next.
   // Until it ends or waits. True: it ended and is free, the caller's. False: hands off.

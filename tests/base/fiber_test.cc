@@ -1,7 +1,9 @@
 #include "base/fiber.h"
 
 #include <catch2/catch.hpp>
+#include <sys/resource.h>
 
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -12,29 +14,29 @@ using kvcs::Fiber;
 TEST_CASE("fiber: stops in the middle and goes on", "[base][fiber]") {
   std::string seen;
   Fiber* self = nullptr;
-  Fiber fiber([&] {
+  const auto fiber = Fiber::create([&] {
     seen += 'a';
     self->suspend();
     seen += 'b';
     self->suspend();
     seen += 'c';
   });
-  self = &fiber;
+  self = fiber.get();
   CHECK(seen.empty());
-  fiber.resume();
+  fiber->resume();
   CHECK(seen == "a");
-  CHECK_FALSE(fiber.ended());
-  fiber.resume();
+  CHECK_FALSE(fiber->ended());
+  fiber->resume();
   CHECK(seen == "ab");
-  fiber.resume();
+  fiber->resume();
   CHECK(seen == "abc");
-  CHECK(fiber.ended());
+  CHECK(fiber->ended());
 }
 
 TEST_CASE("fiber: one that was never begun may go", "[base][fiber]") {
   bool ran = false;
   {
-    Fiber fiber([&] { ran = true; });
+    const auto fiber = Fiber::create([&] { ran = true; });
   }
   CHECK_FALSE(ran);
 }
@@ -42,25 +44,25 @@ TEST_CASE("fiber: one that was never begun may go", "[base][fiber]") {
 TEST_CASE("fiber: each step may be on another thread", "[base][fiber]") {
   std::vector<std::thread::id> threads;
   Fiber* self = nullptr;
-  Fiber fiber([&] {
+  const auto fiber = Fiber::create([&] {
     for (int i = 0; i < 3; i++) {
       threads.push_back(std::this_thread::get_id());
       self->suspend();
     }
   });
-  self = &fiber;
-  for (int i = 0; i < 3; i++) std::thread([&] { fiber.resume(); }).join();
-  fiber.resume();
+  self = fiber.get();
+  for (int i = 0; i < 3; i++) std::thread([&] { fiber->resume(); }).join();
+  fiber->resume();
   REQUIRE(threads.size() == 3);
-  CHECK(fiber.ended());
+  CHECK(fiber->ended());
 }
 
 TEST_CASE("fiber: exceptions stay inside, and fibers nest", "[base][fiber]") {
   std::string seen;
   Fiber* outer_self = nullptr;
-  Fiber outer([&] {
+  const auto outer = Fiber::create([&] {
     Fiber* inner_self = nullptr;
-    Fiber inner([&] {
+    const auto inner = Fiber::create([&] {
       try {
         inner_self->suspend();
         throw std::runtime_error("thrown");
@@ -68,26 +70,38 @@ TEST_CASE("fiber: exceptions stay inside, and fibers nest", "[base][fiber]") {
         seen += error.what();
       }
     });
-    inner_self = &inner;
-    inner.resume();
+    inner_self = inner.get();
+    inner->resume();
     outer_self->suspend();
-    inner.resume();
-    seen += inner.ended() ? ", ended" : ", waits";
+    inner->resume();
+    seen += inner->ended() ? ", ended" : ", waits";
   });
-  outer_self = &outer;
-  outer.resume();
+  outer_self = outer.get();
+  outer->resume();
   CHECK(seen.empty());
-  outer.resume();
+  outer->resume();
   CHECK(seen == "thrown, ended");
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // They need the memory.
+TEST_CASE("fiber: without memory for a stack there is none", "[base][fault][fiber]") {
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_AS, &limit) == 0);
+  const rlimit none{1, limit.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_AS, &none) == 0);
+  const auto fiber = Fiber::create([] {});
+  REQUIRE(::setrlimit(RLIMIT_AS, &limit) == 0);
+  CHECK(fiber == nullptr);
+}
+#endif
+
 TEST_CASE("fiber: a deep call has room", "[base][fiber]") {
   size_t sum = 0;
-  Fiber fiber([&] {
+  const auto fiber = Fiber::create([&] {
     volatile char room[512 << 10];
     for (size_t i = 0; i < sizeof room; i += 4096) room[i] = 1;
     for (size_t i = 0; i < sizeof room; i += 4096) sum += static_cast<size_t>(room[i]);
   });
-  fiber.resume();
+  fiber->resume();
   CHECK(sum == 128);
 }
