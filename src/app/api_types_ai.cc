@@ -21,6 +21,7 @@ request_id!: string)"},
     {"AnthropicErrorBody", R"(
 type!: string
 message!: string
+code: string # Our own word, where there is one.
 details: object)"},
     {"ResetAsk", R"(
 reset_reason!: string(1..500) = "promotion" # Kept in the audit.
