@@ -24,6 +24,10 @@ WARN := -Wall -Wextra -Werror -Wshadow=local -Wnon-virtual-dtor -Wno-missing-fie
 CXXFLAGS += -std=c++20 -g -pthread $(WARN) -fstack-protector-strong -fPIE -ffp-contract=off
 LDFLAGS += -pthread -pie -Wl,-z,relro,-z,now
 LDLIBS += -lrocksdb -lboost_context $(shell pkg-config --libs cpp-httplib $(PKGS) 2>/dev/null)
+# The sanitizers bring an allocator of their own.
+ifneq ($(filter release debug,$(MODE)),)
+LDLIBS += -ljemalloc
+endif
 ifneq ($(MOLD),)
 LDFLAGS += -fuse-ld=mold
 endif

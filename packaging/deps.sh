@@ -12,7 +12,7 @@ build_packages=(
   git make g++ pkg-config ccache mold
   librocksdb-dev libsqlite3-dev libcpp-httplib-dev libsodium-dev libyaml-cpp-dev libcli11-dev
   libcurl4-openssl-dev libssl-dev nlohmann-json3-dev libsimdjson-dev libzstd-dev libsystemd-dev
-  libcairo2-dev libfreetype-dev libboost-context-dev
+  libcairo2-dev libfreetype-dev libboost-context-dev libjemalloc-dev
 )
 test_packages=(
   catch2 clang libclang-rt-14-dev clang-format clang-tidy python3 python3-numpy curl openssl procps

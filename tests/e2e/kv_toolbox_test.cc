@@ -114,12 +114,14 @@ TEST_CASE("toolbox: memory stays bounded for a file larger than it", "[e2e][kvfi
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   constexpr uint64_t kMemoryBytes = 0;  // Their shadows alone are more.
 #else
-  constexpr uint64_t kMemoryBytes = 64 << 20;  // A quarter of what is promised.
+  // Half of what is promised; the limit is one of address space, and the allocator keeps some of
+  // what was freed.
+  constexpr uint64_t kMemoryBytes = 128 << 20;
 #endif
   TempDir dir;
-  write_hole(dir.file("a.kv"), {8, 8, 4096, 128});
+  write_hole(dir.file("a.kv"), {16, 8, 4096, 128});
   const uint64_t size = std::filesystem::file_size(dir.file("a.kv"));
-  REQUIRE(size > 2 * (64 << 20));
+  REQUIRE(size > 2 * (128 << 20));
   Sidecar sidecar = describe_header((*KvFile::open(dir.file("a.kv")))->header());
   sidecar.tokens.emplace(4096, 7);
   REQUIRE(write_sidecar(dir.file("a.kv"), sidecar).ok());
