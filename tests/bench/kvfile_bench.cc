@@ -225,7 +225,10 @@ void slice_rows(const std::string& in, const std::string& out, uint64_t tokens, 
   slice.spec.tokens.end = tokens / 2;
   const double bytes = static_cast<double>(std::filesystem::file_size(in)) / 2;
   const double disk = durable_write(out, static_cast<uint64_t>(bytes));
-  row("slice of half the tokens", rate(bytes, [&] { must(slice_file(slice).status()); }),
+  row("slice of half the tokens",
+      rate(
+          bytes, [&] { must(slice_file(slice).status()); }, CLOCK_MONOTONIC,
+          [&] { std::filesystem::remove(out); }),
       "write, fsync", disk, 80);
   const auto file = KvFile::open(in);
   must(file.status());
