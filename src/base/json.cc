@@ -1,13 +1,14 @@
 #include "base/json.h"
 
 #include <nlohmann/json.hpp>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <charconv>
 #include <set>
 
 #include "base/bytes.h"
+#include "base/chars.h"
+#include "base/quick_json.h"
 
 namespace kvcs {
 namespace {
@@ -175,14 +176,9 @@ class QuickBuilder final {
 
 bool parse_quickly(std::string_view text, size_t depth_max, bool exact, Json& out) {
   if (text.size() > kQuickMaxBytes) return false;
-  thread_local simdjson::dom::parser parser;
-  thread_local std::string padded;
-  padded.assign(text);
-  padded.reserve(text.size() + simdjson::SIMDJSON_PADDING);
+  thread_local QuickParser parser;
   simdjson::dom::element root;
-  if (parser.parse(padded.data(), padded.size(), false).get(root) != simdjson::SUCCESS) {
-    return false;
-  }
+  if (parser.parse(text, root) != simdjson::SUCCESS) return false;
   return QuickBuilder(depth_max).build(root, exact, 0, out);
 }
 
@@ -197,10 +193,7 @@ Result<Json> parse_strict(std::string_view text, size_t depth_max, bool exact) {
 
 // As the library prints it; it makes an object of its own for each value.
 void append_string_value(std::string& out, const std::string& text) {
-  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-  });
-  if (!plain) {
+  if (plain_prefix(text) < text.size()) {
     out += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
     return;
   }
@@ -280,11 +273,13 @@ std::string dump_json_pretty(const Json& value) {
 }
 
 void append_json_string(std::string& out, std::string_view text) {
-  const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; };
-  size_t plain = 0;
-  while (plain < text.size() && is_plain(text[plain])) plain++;
+  const size_t plain = plain_prefix(text);
   out += '"';
-  out.append(text, 0, plain);  // Mostly that is all of it.
+  out.append(text, 0, plain);
+  if (plain == text.size()) {  // As most are.
+    out += '"';
+    return;
+  }
   text.remove_prefix(plain);
   const bool utf8 = is_valid_utf8(text);
   for (const char c : text) {

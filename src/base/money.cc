@@ -1,5 +1,8 @@
 #include "base/money.h"
 
+#include <array>
+#include <charconv>
+
 #include "base/bytes.h"
 
 namespace kvcs {
@@ -55,19 +58,28 @@ Result<int64_t> parse_scaled(std::string_view text, int scale, std::string_view 
   return static_cast<int64_t>(*value);
 }
 
+// Precondition: `scale` ≤ 12.
 std::string format_scaled(int64_t value, int scale, int digits_min) {
   const bool negative = value < 0;
-  std::string digits =
-      std::to_string(negative ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value));
-  if (digits.size() <= static_cast<size_t>(scale)) {
-    digits.insert(0, static_cast<size_t>(scale) + 1 - digits.size(), '0');
+  std::array<char, 40> buffer;
+  buffer[0] = '-';
+  char* const digits = buffer.data() + 1;
+  const uint64_t magnitude =
+      negative ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+  uint64_t unit = 1;
+  for (int i = 0; i < scale; i++) unit *= 10;
+  char* at = std::to_chars(digits, buffer.end(), magnitude / unit).ptr;
+  char* const point = at;
+  *at++ = '.';
+  uint64_t rest = magnitude % unit;
+  for (int i = scale; i > 0; i--) {
+    at[i - 1] = static_cast<char>('0' + rest % 10);
+    rest /= 10;
   }
-  std::string whole = digits.substr(0, digits.size() - static_cast<size_t>(scale));
-  std::string fraction = digits.substr(whole.size());
-  while (fraction.size() > static_cast<size_t>(digits_min) && fraction.back() == '0') {
-    fraction.pop_back();
-  }
-  return (negative ? "-" : "") + whole + (fraction.empty() ? "" : "." + fraction);
+  at += scale;
+  while (at - point > digits_min + 1 && at[-1] == '0') at--;
+  if (at == point + 1) at = point;
+  return {negative ? buffer.data() : digits, at};
 }
 
 }  // namespace
