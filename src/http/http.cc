@@ -3,8 +3,12 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/chars.h"
 
 namespace kvcs::http {
+namespace {
+constexpr size_t kHeadersMostly = 24;  // Of an answer of a gateway.
+}  // namespace
 
 std::string_view method_name(Method method) {
   static constexpr std::string_view kNames[] = {"GET",   "HEAD",   "POST",   "PUT",
@@ -74,7 +78,9 @@ Result<std::string_view> Request::bearer() const {
     return unauthenticated("The Authorization header must be 'Bearer <token>'.");
   }
   const std::string_view token = trim(found->substr(space));
-  if (token.empty() || token.find_first_of(" \t,") != token.npos) {
+  static constexpr CharSet kSeparators(" \t,");
+  if (token.empty() ||
+      std::any_of(token.begin(), token.end(), [](char c) { return kSeparators.has(c); })) {
     return unauthenticated("The Authorization header must be 'Bearer <token>'.");
   }
   return token;
@@ -87,6 +93,7 @@ Response& Response::set(std::string name, std::string value) {
       return *this;
     }
   }
+  if (headers.empty()) headers.reserve(kHeadersMostly);
   headers.emplace_back(std::move(name), std::move(value));
   return *this;
 }

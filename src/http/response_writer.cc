@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 
 #include "base/bytes.h"
+#include "base/chars.h"
 
 namespace kvcs::http {
 namespace {
@@ -21,7 +23,12 @@ void append_number(std::string& out, uint64_t number, int base = 10) {
 }
 
 bool is_safe(std::string_view text) {
-  return text.find_first_of(std::string_view("\r\n\0", 3)) == text.npos;
+  return !has_control(text) || text.find_first_of(std::string_view("\r\n\0", 3)) == text.npos;
+}
+
+char* put(char* at, std::string_view text) {
+  std::memcpy(at, text.data(), text.size());
+  return at + text.size();
 }
 
 // Which of the headers that we write ourselves the handler has set.
@@ -53,6 +60,21 @@ bool is_ours(std::string_view name, Own& own) {
     default:
       return false;
   }
+}
+
+// Room for all of them is made once.
+void append_headers(const std::vector<std::pair<std::string, std::string>>& headers, Own& own,
+                    std::string& out) {
+  const size_t before = out.size();
+  size_t most = before;
+  for (const auto& [name, value] : headers) most += name.size() + value.size() + 4;
+  out.resize(most);
+  char* at = out.data() + before;
+  for (const auto& [name, value] : headers) {
+    if (is_ours(name, own) || !is_safe(name) || !is_safe(value)) continue;
+    at = put(put(put(put(at, name), ": "), value), "\r\n");
+  }
+  out.resize(static_cast<size_t>(at - out.data()));
 }
 
 }  // namespace
@@ -136,11 +158,7 @@ void format_head(const Response& response, const HeadFacts& facts, const HeadPla
   (out += ' ') += reason_phrase(response.status);
   out += "\r\n";
   Own own;
-  for (const auto& [name, value] : response.headers) {
-    if (is_ours(name, own) || !is_safe(name) || !is_safe(value)) continue;
-    ((out += name) += ": ") += value;
-    out += "\r\n";
-  }
+  append_headers(response.headers, own, out);
   if (!own.date) ((out += "date: ") += facts.date) += "\r\n";
   if (plan.delimiter == Delimiter::kLength) {
     out += "content-length: ";

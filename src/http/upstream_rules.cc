@@ -10,26 +10,32 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/chars.h"
 
 namespace kvcs::http {
 namespace {
 
 constexpr size_t kUrlMaxBytes = 16 << 10;
+constexpr size_t kHeadersMostly = 16;
 constexpr int kPollMaxMs = 500;  // So that a clock moved by hand is seen.
 
-bool is_token_char(unsigned char c) {
-  if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return true;
-  return c != 0 && std::strchr("!#$%&'*+-.^_`|~", c) != nullptr;
-}
+// RFC 9110 §5.6.2.
+constexpr CharSet kTokenChars(
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&'*+-.^_`|~");
+constexpr CharSet kHostChars("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_");
+constexpr CharSet kUrlChars(
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!\"$%&'()*+,-./"
+    ":;<=>?@[]^_`{|}~");
+constexpr CharSet kEngineHeaderStarts("ckptuheCKPTUHE");
 
 bool is_token(std::string_view text) {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](unsigned char c) { return is_token_char(c); });
+  return !text.empty() && kTokenChars.has_all(text);
 }
 
 bool is_field_value(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](unsigned char c) { return c == '\t' || (c >= 0x20 && c != 0x7f); });
+  return !has_control(text) || std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return c == '\t' || (c >= 0x20 && c != 0x7f);
+  });
 }
 
 Status bad_url(std::string_view url, std::string_view why) {
@@ -111,10 +117,12 @@ Result<UpstreamUrl> parse_upstream_url(std::string_view url) {
   if (url.size() > kUrlMaxBytes) {
     return bad_url(url.substr(0, 60), "is longer than " + std::to_string(kUrlMaxBytes) + " bytes");
   }
-  for (const unsigned char c : url) {
-    if (c <= 0x20 || c >= 0x7f) return bad_url(url, "has characters that must be escaped");
-    if (c == '\\') return bad_url(url, "has a backslash");
-    if (c == '#') return bad_url(url, "has a fragment");
+  if (!kUrlChars.has_all(url)) {
+    for (const unsigned char c : url) {
+      if (c <= 0x20 || c >= 0x7f) return bad_url(url, "has characters that must be escaped");
+      if (c == '\\') return bad_url(url, "has a backslash");
+      if (c == '#') return bad_url(url, "has a fragment");
+    }
   }
   UpstreamUrl parsed;
   const size_t scheme_end = url.find("://");
@@ -146,10 +154,8 @@ Result<UpstreamUrl> parse_upstream_url(std::string_view url) {
   } else {
     host = authority.substr(0, authority.find(':'));
     port = authority.substr(host.size());
-    const bool plain = std::all_of(host.begin(), host.end(), [](unsigned char c) {
-      return std::isalnum(c) || c == '.' || c == '-' || c == '_';
-    });
-    if (host.empty() || host.size() > 253 || !plain) return bad_url(url, "has no valid host");
+    if (host.empty() || host.size() > 253 || !kHostChars.has_all(host))
+      return bad_url(url, "has no valid host");
   }
   parsed.port = parsed.https ? 443 : 80;
   if (!port.empty()) {
@@ -202,13 +208,14 @@ bool is_hop_by_hop(std::string_view lower_name) {
 
 bool is_engine_header(std::string_view name) {
   // Only names that start like one of the table are lowered: this runs for every header sent.
-  if (name.empty() || std::strchr("ckptuheCKPTUHE", name[0]) == nullptr) return false;
+  if (name.empty() || !kEngineHeaderStarts.has(name[0])) return false;
   const std::string lower = lower_ascii(name);
   return is_hop_by_hop(lower) || lower == "host" || lower == "content-length" || lower == "expect";
 }
 
 bool ResponseHead::start(std::string_view line) {
   headers_.clear();
+  headers_.reserve(kHeadersMostly);
   status_ = 0;
   if (!line.starts_with("HTTP/") || line.size() < 9 || !is_field_value(line)) return false;
   const size_t space = line.find(' ');
