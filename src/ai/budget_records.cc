@@ -5,45 +5,39 @@
 #include "ai/budget_book.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/json_text.h"
 
 namespace kvcs::ai {
 namespace {
 
-constexpr size_t kTextBytes = 640;  // Mostly enough.
+constexpr size_t kTextBytes = 768;  // Mostly enough.
 
-void text(std::string& out, std::string_view name, std::string_view value) {
-  out += out.size() > 1 ? ",\"" : "\"";
-  out.append(name).append("\":");
-  append_json_string(out, value);
+// Absent is zero, or no: most kinds of tokens are, in most rows.
+void number(JsonObjectText& row, std::string_view name, int64_t value) {
+  if (value != 0) row.number(name, value);
 }
-void number(std::string& out, std::string_view name, int64_t value) {
-  if (value == 0) return;  // Absent is zero: most kinds of tokens are, in most rows.
-  out.append(out.size() > 1 ? ",\"" : "\"").append(name).append("\":") += std::to_string(value);
-}
-
-void flag(std::string& out, std::string_view name, bool value) {
-  if (value) out.append(",\"").append(name).append("\":true");
+void flag(JsonObjectText& row, std::string_view name, bool value) {
+  if (value) row.flag(name, true);
 }
 
 }  // namespace
 
 std::string reservation_json(const OpenReservation& open) {
   std::string out;
-  out.reserve(kTextBytes);
-  out += '{';
-  text(out, "request_id", open.request_id);
-  text(out, "key_id", open.key_id);
-  text(out, "user_id", open.user_id);
-  text(out, "organization_id", open.organization_id);
-  text(out, "month", open.month);
-  number(out, "estimate_nano_usd", open.estimate);
-  number(out, "input_only_nano_usd", open.input_only);
-  number(out, "created_ms", open.created_ms);
-  text(out, "provider", open.provider);
-  text(out, "model", open.model);
-  text(out, "price_version", open.price_version);
-  flag(out, "grace", open.grace);
-  out += '}';
+  JsonObjectText row(out, kTextBytes);
+  row.text("request_id", open.request_id);
+  row.text("key_id", open.key_id);
+  row.text("user_id", open.user_id);
+  row.text("organization_id", open.organization_id);
+  row.text("month", open.month);
+  number(row, "estimate_nano_usd", open.estimate);
+  number(row, "input_only_nano_usd", open.input_only);
+  number(row, "created_ms", open.created_ms);
+  row.text("provider", open.provider);
+  row.text("model", open.model);
+  row.text("price_version", open.price_version);
+  flag(row, "grace", open.grace);
+  row.finish();
   return out;
 }
 
@@ -84,34 +78,33 @@ Result<BudgetView> parse_counter(std::string_view json, std::string_view month) 
 
 std::string usage_json(const UsageRecord& record) {
   std::string out;
-  out.reserve(kTextBytes);
-  out += '{';
-  text(out, "request_id", record.request_id);
-  number(out, "ts_ms", record.ts_ms);
-  text(out, "organization_id", record.organization_id);
-  text(out, "user_id", record.user_id);
-  text(out, "key_id", record.key_id);
-  text(out, "provider", record.provider);
-  text(out, "model", record.model);
-  number(out, "input_tokens", record.tokens.input);
-  number(out, "cache_read_tokens", record.tokens.cache_read);
-  number(out, "cache_write_5m_tokens", record.tokens.cache_write_5m);
-  number(out, "cache_write_1h_tokens", record.tokens.cache_write_1h);
-  number(out, "input_audio_tokens", record.tokens.input_audio);
-  number(out, "output_tokens", record.tokens.output);
-  number(out, "reasoning_tokens", record.tokens.reasoning);
-  number(out, "output_audio_tokens", record.tokens.output_audio);
-  number(out, "web_searches", record.tokens.web_searches);
-  number(out, "cost_nano_usd", record.cost_nano_usd);
-  text(out, "price_version", record.price_version);
-  number(out, "first_byte_ms", record.first_byte_ms);
-  number(out, "total_ms", record.total_ms);
-  out += ",\"status\":" + std::to_string(record.status);
-  flag(out, "estimated", record.tokens.estimated);
-  flag(out, "grace", record.grace);
-  flag(out, "recovered", record.recovered);
-  text(out, "period", record.period);
-  out += '}';
+  JsonObjectText row(out, kTextBytes);
+  row.text("request_id", record.request_id);
+  number(row, "ts_ms", record.ts_ms);
+  row.text("organization_id", record.organization_id);
+  row.text("user_id", record.user_id);
+  row.text("key_id", record.key_id);
+  row.text("provider", record.provider);
+  row.text("model", record.model);
+  number(row, "input_tokens", record.tokens.input);
+  number(row, "cache_read_tokens", record.tokens.cache_read);
+  number(row, "cache_write_5m_tokens", record.tokens.cache_write_5m);
+  number(row, "cache_write_1h_tokens", record.tokens.cache_write_1h);
+  number(row, "input_audio_tokens", record.tokens.input_audio);
+  number(row, "output_tokens", record.tokens.output);
+  number(row, "reasoning_tokens", record.tokens.reasoning);
+  number(row, "output_audio_tokens", record.tokens.output_audio);
+  number(row, "web_searches", record.tokens.web_searches);
+  number(row, "cost_nano_usd", record.cost_nano_usd);
+  row.text("price_version", record.price_version);
+  number(row, "first_byte_ms", record.first_byte_ms);
+  number(row, "total_ms", record.total_ms);
+  row.number("status", record.status);
+  flag(row, "estimated", record.tokens.estimated);
+  flag(row, "grace", record.grace);
+  flag(row, "recovered", record.recovered);
+  row.text("period", record.period);
+  row.finish();
   return out;
 }
 

@@ -24,8 +24,8 @@ struct ChatProxy::Call {
   int64_t estimate_tokens = 0;  // Input and the most output; what tokens_per_minute was charged.
   std::optional<Reservation> reservation;
   std::unique_ptr<UsageMeter> meter;
-  std::vector<std::pair<std::string, std::string>> rate_headers;
-  int64_t unbounded_output = 0;  // Tokens set aside for an output that nothing bounds; else 0.
+  std::optional<RateDecision> rate;  // Of the last bucket that says something to the client.
+  int64_t unbounded_output = 0;      // Tokens set aside for an output that nothing bounds; else 0.
   int64_t first_byte_us = 0;
   // For the log of bodies: what the client got, in full or, of a stream, its beginning.
   std::string_view answer;
@@ -42,6 +42,8 @@ void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, in
                          bool grace, http::Response& response);
 // An error event in the dialect of the API, for a stream that broke after its head was sent.
 std::string stream_error_event(ApiKind api, const Status& failure);
+// RateLimit-*; nothing when no limit is set.
+void add_rate_headers(const std::optional<RateDecision>& rate, http::Response& response);
 // What of a provider's headers may reach the client.
 void copy_answer_headers(const http::UpstreamResponse& upstream, http::Response& response);
 

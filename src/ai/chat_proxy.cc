@@ -33,44 +33,12 @@ int64_t saturating_times(int64_t a, int64_t b) {
   return __builtin_mul_overflow(a, b, &product) ? INT64_MAX / 4 : product;
 }
 
-// One token bucket that a request takes from.
-struct RateBucket {
-  std::string_view scope, id;  // "key" and the key's id
-  std::string_view words;      // For people: "API key"
-  bool tokens;                 // Counts tokens, not requests.
-  int64_t per_minute, cost;
-
-  std::string name() const {
-    std::string name(scope);
-    return name.append(":").append(id).append(tokens ? ":t" : ":r");
-  }
-  Status refusal(const RateDecision& decision) const {
-    const std::string unit = tokens ? " tokens" : " requests";
-    const std::string may = "This " + std::string(words) + " may use " +
-                            std::to_string(per_minute) + unit + " per minute";
-    const std::string advice =
-        cost > per_minute
-            ? ", and this request alone is about " + std::to_string(cost) + "; ask for less."
-            : "; try again in " + std::to_string(decision.retry_after_s) + " s.";
-    return rate_limited(may + advice,
-                        static_cast<int>(std::max<int64_t>(1, decision.retry_after_s)))
-        .with_reason("rate_limit_exceeded");
-  }
-};
-
 // JSON, or nothing said.
 bool is_json(const http::Request& request) {
   const auto type = request.header("content-type");
   if (!type || *type == "application/json") return true;
   const std::string essence = lower_ascii(trim(type->substr(0, type->find(';'))));
   return essence == "application/json" || essence.ends_with("+json");
-}
-
-void add_rate_headers(const RateDecision& decision,
-                      std::vector<std::pair<std::string, std::string>>& headers) {
-  headers = {{"ratelimit-limit", std::to_string(decision.limit)},
-             {"ratelimit-remaining", std::to_string(decision.remaining)},
-             {"ratelimit-reset", std::to_string(decision.reset_s)}};
 }
 
 http::UpstreamRequest build_upstream_request(const http::Request& request, const ChatRequest& chat,
@@ -88,6 +56,7 @@ http::UpstreamRequest build_upstream_request(const http::Request& request, const
   out.waiter = request.waiter;
   out.stop_if_client_leaves = !wanted_later;
   out.allow_private_addresses = true;  // The operator named this host, not the caller.
+  out.headers.reserve(kForwardedHeaders.size() + 4 + provider.headers.size());
   out.headers.emplace_back("content-type", "application/json");
   for (const std::string_view name : kForwardedHeaders) {
     if (const auto value = request.header(name)) out.headers.emplace_back(name, *value);
@@ -201,7 +170,7 @@ Status ChatProxy::load_caller(Call& call) const {
 http::Response ChatProxy::refusal(const Call& call, const Status& why) const {
   http::Response refused =
       http::problem_response(why, dialect_of(call.chat.api), call.request.request_id);
-  for (const auto& [name, value] : call.rate_headers) refused.set(name, value);
+  add_rate_headers(call.rate, refused);
   if (why.code() != Code::kQuotaExceeded) return refused;
   if (const Result<BudgetView> user = budgets_.view("user", call.user->id, ""); user.ok()) {
     add_gateway_headers(*user, call.user->monthly_limit_nano_usd, -1, false, refused);
@@ -254,34 +223,6 @@ Status ChatProxy::find_prices(Call& call) const {
       priced = PricedModel{std::move(stated), pricing_.version() + "+stated"};
     }
     call.prices.push_back(KVCS_TRY(std::move(priced)));
-  }
-  return ok();
-}
-
-Status ChatProxy::take_rate(Call& call) const {
-  const Principal& who = call.request.principal;
-  const User& user = *call.user;
-  const Organization& organization = *call.organization;
-  const int64_t tokens = call.estimate_tokens;
-  const std::array<RateBucket, 6> buckets = {
-      {{"key", who.key_id, "API key", false, who.key_limits.requests_per_minute, 1},
-       {"key", who.key_id, "API key", true, who.key_limits.tokens_per_minute, tokens},
-       {"user", user.id, "user", false, user.requests_per_minute, 1},
-       {"user", user.id, "user", true, user.tokens_per_minute, tokens},
-       {"org", organization.id, "organization", false, organization.requests_per_minute, 1},
-       {"org", organization.id, "organization", true, organization.tokens_per_minute, tokens}}};
-  for (size_t i = 0; i < buckets.size(); i++) {
-    const RateBucket& bucket = buckets[i];
-    if (bucket.per_minute < 0) continue;
-    const RateDecision decision = limiter_.take(bucket.name(), bucket.per_minute, bucket.cost);
-    if (!bucket.tokens || !decision.allowed) add_rate_headers(decision, call.rate_headers);
-    if (decision.allowed) continue;
-    // A refused request uses nothing up.
-    for (size_t before = 0; before < i; before++) {
-      const RateBucket& taken = buckets[before];
-      if (taken.per_minute > 0) limiter_.adjust(taken.name(), taken.per_minute, -taken.cost);
-    }
-    return bucket.refusal(decision);
   }
   return ok();
 }
@@ -360,7 +301,7 @@ Result<http::Response> ChatProxy::count_tokens(http::Request& request) {
   Result<std::unique_ptr<http::UpstreamResponse>> upstream = forward(call);
   if (!upstream.ok()) return exchange_failure(std::move(upstream).status());
   http::Response response = KVCS_TRY(whole_answer(**upstream));
-  for (const auto& [name, value] : call.rate_headers) response.set(name, value);
+  add_rate_headers(call.rate, response);
   return response;
 }
 

@@ -137,15 +137,6 @@ void ChatProxy::log_bodies(const Call& call, const UsageRecord& record) const {
                          .response = redacted(call.answer, max)});
 }
 
-void ChatProxy::return_tokens(const Call& call, int64_t used_tokens) const {
-  const Principal& who = call.request.principal;
-  const int64_t correction = used_tokens - call.estimate_tokens;
-  limiter_.adjust("key:" + who.key_id + ":t", who.key_limits.tokens_per_minute, correction);
-  limiter_.adjust("user:" + call.user->id + ":t", call.user->tokens_per_minute, correction);
-  limiter_.adjust("org:" + call.organization->id + ":t", call.organization->tokens_per_minute,
-                  correction);
-}
-
 Result<http::Response> ChatProxy::whole_answer(http::UpstreamResponse& upstream) const {
   Result<std::string> body = upstream.read_all(config_.answer_max_bytes);
   if (!body.ok()) return provider_failure(std::move(body).status(), config_.answer_max_bytes);
@@ -171,7 +162,7 @@ Result<http::Response> ChatProxy::pass_error(Call& call, http::UpstreamResponse&
   settle(call, upstream.status(), false);
   if (!response.ok()) return response;
   add_gateway_headers(user, call.user->monthly_limit_nano_usd, 0, grace, *response);
-  for (auto& [name, value] : call.rate_headers) response->set(name, value);
+  add_rate_headers(call.rate, *response);
   return response;
 }
 
@@ -197,7 +188,7 @@ Result<http::Response> ChatProxy::answer_whole(Call& call, http::UpstreamRespons
   copy_answer_headers(upstream, response);
   response.body = std::move(*body);
   add_gateway_headers(user, call.user->monthly_limit_nano_usd, cost, grace, response);
-  for (auto& [name, value] : call.rate_headers) response.set(name, value);
+  add_rate_headers(call.rate, response);
   return response;
 }
 
@@ -210,7 +201,7 @@ http::Response ChatProxy::answer_stream(std::shared_ptr<Call> call,
   response.set("x-accel-buffering", "no");
   add_gateway_headers(call->reservation->user_at_admission(), call->user->monthly_limit_nano_usd,
                       -1, call->reservation->grace(), response);
-  for (auto& [name, value] : call->rate_headers) response.set(name, value);
+  add_rate_headers(call->rate, response);
   // std::function copies its closure; the answer itself has one reader. Owners: the closure's
   // copies.
   std::shared_ptr<http::UpstreamResponse> source = std::move(upstream);

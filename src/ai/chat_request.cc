@@ -1,10 +1,9 @@
 #include "ai/chat_request.h"
 
-#include <simdjson.h>
-
 #include "ai/json_edit.h"
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/quick_json.h"
 
 namespace kvcs::ai {
 namespace {
@@ -66,12 +65,9 @@ Status read_stream_options(const object& root, bool& include_usage) {
 }  // namespace
 
 Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
-  thread_local simdjson::dom::parser parser;
-  if (parser.max_depth() != kDepthMax && parser.allocate(1 << 16, kDepthMax) != simdjson::SUCCESS) {
-    return unavailable("Out of memory.");
-  }
+  thread_local QuickParser parser(kDepthMax);
   object root;
-  const auto error = parser.parse(body).get(root);
+  const auto error = parser.parse(body, root);
   if (error == simdjson::DEPTH_ERROR) {
     return invalid("The body nests deeper than " + std::to_string(kDepthMax) + " levels.")
         .with_reason("invalid_request_error");
@@ -92,7 +88,7 @@ Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
   KVCS_TRY(read_bounded(root, "max_output_tokens", 0, kOutputTokensMax, request.output_tokens_max));
   std::string_view tier;
   if (root["service_tier"].get(tier) == simdjson::SUCCESS) request.tier = service_tier(tier);
-  request.input_guess = estimate_input_tokens(body);
+  request.input_guess = estimate_input_tokens(root);
   request.body = std::move(body);
   return request;
 }

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <map>
+#include <unordered_map>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
@@ -17,17 +17,23 @@ const Json kNoAliases = Json::object();
 
 using PricePointer = std::shared_ptr<const Price>;  // Owners: see PricedModel.
 
+struct Hash : std::hash<std::string_view> {
+  using is_transparent = void;
+};
+template <typename T>
+using ByName = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
+
 struct Table {
-  std::map<std::string, PricePointer, std::less<>> by_full_name;  // "provider/model"
-  std::map<std::string, PricePointer, std::less<>> by_bare_name;  // First in the file wins.
-  std::map<std::string, std::string, std::less<>> aliases;
+  ByName<PricePointer> by_full_name;  // "provider/model"
+  ByName<PricePointer> by_bare_name;  // First in the file wins.
+  ByName<std::string> aliases;
   std::vector<PricePointer> rows;
   std::string version;
 };
 
 struct Overrides {
-  std::map<std::string, PricePointer, std::less<>> by_key;  // org_id "\n" model
-  std::string version;                                      // "" when there are none.
+  ByName<PricePointer> by_key;  // org_id "\n" model
+  std::string version;          // "" when there are none.
 };
 
 // "-20250514" or "-2025-05-14" at the end.

@@ -202,6 +202,10 @@ void Providers::add_alias(std::string name, std::vector<std::string> targets) {
 }
 
 Result<std::vector<std::shared_ptr<const Provider>>> Providers::list() const {
+  return *KVCS_TRY(all());
+}
+
+Result<std::shared_ptr<const Providers::ProviderList>> Providers::all() const {
   const auto load = [&](std::string_view) -> Result<ProviderList> {
     ProviderList list;
     const auto collect = [&](const KvItem& item) -> Status {
@@ -221,8 +225,7 @@ Result<std::vector<std::shared_ptr<const Provider>>> Providers::list() const {
     }
     return list;
   };
-  const auto all = KVCS_TRY(all_.find_or_load(kAllProviders, load));
-  return *all;
+  return all_.find_or_load(kAllProviders, load);
 }
 
 Result<std::shared_ptr<const Provider>> Providers::find(std::string_view name) const {
@@ -252,7 +255,8 @@ Result<Secret> Providers::credential(std::string_view organization_id,
 }
 
 Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api) const {
-  const std::vector<std::shared_ptr<const Provider>> all = KVCS_TRY(list());
+  const std::shared_ptr<const ProviderList> known = KVCS_TRY(all());
+  const ProviderList& all = *known;
   const size_t slash = model.find('/');
   for (const auto& provider : all) {
     if (slash != model.npos && provider->name == model.substr(0, slash)) {

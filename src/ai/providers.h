@@ -95,6 +95,7 @@ class Providers final {
   std::vector<std::shared_ptr<const Provider>> configured_;
   std::vector<std::pair<std::string, std::vector<std::string>>> aliases_;
   using ProviderList = std::vector<std::shared_ptr<const Provider>>;
+  Result<std::shared_ptr<const ProviderList>> all() const;
   mutable RecordCache<ProviderList> all_;    // One entry: the whole list.
   mutable RecordCache<Secret> credentials_;  // By the record's KV key.
 };

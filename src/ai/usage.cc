@@ -1,9 +1,9 @@
 #include "ai/usage.h"
 
-#include <simdjson.h>
-
 #include <algorithm>
 #include <array>
+
+#include "base/quick_json.h"
 
 namespace kvcs::ai {
 namespace {
@@ -169,11 +169,10 @@ class Meter : public UsageMeter {
   }
 
  private:
-  bool parse(std::string_view text, object& root) {
-    // simdjson reads past the end by a fixed padding; the buffer is kept between events.
-    padded_.assign(text);
-    padded_.append(simdjson::SIMDJSON_PADDING, '\0');
-    return parser_.parse(padded_.data(), text.size(), false).get(root) == simdjson::SUCCESS;
+  // Good for the one call: a meter keeps no memory of its own while its stream pauses.
+  static bool parse(std::string_view text, object& root) {
+    thread_local QuickParser parser;
+    return parser.parse(text, root) == simdjson::SUCCESS;
   }
 
   void note_answer(const object& from) {
@@ -270,8 +269,7 @@ class Meter : public UsageMeter {
 
   const ApiKind api_;
   const bool client_wants_usage_;
-  simdjson::dom::parser parser_;
-  std::string padded_, model_;
+  std::string model_;
   Counts counts_;
   int64_t relayed_bytes_ = 0;  // Of text that the model wrote; 4 bytes are about a token.
   ServiceTier tier_ = ServiceTier::kStandard;
@@ -302,11 +300,7 @@ struct InputGuess {
     object members;
     simdjson::dom::array elements;
     if (value.get(members) == simdjson::SUCCESS) {
-      for (const auto& [key, member] : members) {
-        text_bytes += static_cast<int64_t>(key.size()) + 4;
-        const bool is_image = name == "image_url" && key == "url";
-        add(member, is_image ? std::string_view("image_url") : key);
-      }
+      add_members(members, name);
     } else if (value.get(elements) == simdjson::SUCCESS) {
       for (const element item : elements) {
         text_bytes += 2;
@@ -314,6 +308,13 @@ struct InputGuess {
       }
     } else {
       text_bytes += 6;
+    }
+  }
+  void add_members(const object& members, std::string_view name) {
+    for (const auto& [key, member] : members) {
+      text_bytes += static_cast<int64_t>(key.size()) + 4;
+      const bool is_image = name == "image_url" && key == "url";
+      add(member, is_image ? std::string_view("image_url") : key);
     }
   }
 };
@@ -325,14 +326,9 @@ ServiceTier service_tier(std::string_view name) {
   return name == "flex" ? ServiceTier::kFlex : ServiceTier::kStandard;
 }
 
-int64_t estimate_input_tokens(std::string_view body_json) {
-  thread_local simdjson::dom::parser parser;
-  element root;
-  if (parser.parse(body_json.data(), body_json.size()).get(root) != simdjson::SUCCESS) {
-    return static_cast<int64_t>(body_json.size() + 2) / 3;
-  }
+int64_t estimate_input_tokens(const object& body) {
   InputGuess guess;
-  guess.add(root, {});
+  guess.add_members(body, {});
   return (guess.text_bytes + 2) / 3 + guess.media_tokens;
 }
 

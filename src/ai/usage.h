@@ -8,6 +8,10 @@
 #include "ai/ai.h"
 #include "base/status.h"
 
+namespace simdjson::dom {
+class object;
+}
+
 namespace kvcs::ai {
 
 enum class ApiKind : uint8_t { kChatCompletions, kResponses, kEmbeddings, kMessages };
@@ -17,7 +21,7 @@ ServiceTier service_tier(std::string_view name);
 
 // Upper-biased guess of a request's input before it is sent: ceil(bytes / 3), images and audio by a
 // flat table.
-int64_t estimate_input_tokens(std::string_view body_json);
+int64_t estimate_input_tokens(const simdjson::dom::object& body);
 
 // What a relayed event is to the client.
 enum class EventFate : uint8_t {

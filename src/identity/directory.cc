@@ -1,5 +1,7 @@
 #include "identity/directory.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "kv/keyspace.h"
 
@@ -10,6 +12,14 @@ constexpr size_t kUsersMax = 100'000;
 constexpr size_t kSlugsMax = 200'000;
 // How parse_key names the organization of a token that knows only its slug.
 constexpr std::string_view kBySlug = "slug:";
+constexpr std::string_view kConfigSuffix = ":config";
+
+// The id in "org:{id}:config"; "" for other keys.
+std::string_view id_in(std::string_view key, std::string_view prefix) {
+  if (!key.starts_with(prefix) || !key.ends_with(kConfigSuffix)) return {};
+  key.remove_prefix(prefix.size());
+  return key.substr(0, std::max(key.size(), kConfigSuffix.size()) - kConfigSuffix.size());
+}
 }  // namespace
 
 Directory::Directory(const KvStore& kv, WatchedKv& changes, size_t keys_max)
@@ -28,9 +38,9 @@ void Directory::forget(KvFamily family, std::string_view key) {
     if (key.starts_with("org_slug:")) {
       slugs_.invalidate(key);
     } else if (key.starts_with("org:")) {
-      organizations_.invalidate(key);
+      organizations_.invalidate(id_in(key, "org:"));
     } else if (key.starts_with("user:")) {
-      users_.invalidate(key);
+      users_.invalidate(id_in(key, "user:"));
     }
   }
 }
@@ -45,17 +55,17 @@ Result<std::shared_ptr<const Organization>> Directory::organization(std::string_
     bare.slug = bare.name = slug;
     return std::make_shared<const Organization>(std::move(bare));
   }
-  return organizations_.find_or_load(
-      keyspace::org_config(id), [this](std::string_view key) -> Result<Organization> {
-        return parse_organization(KVCS_TRY(kv_.get(KvFamily::kConfig, key)).value);
-      });
+  return organizations_.find_or_load(id, [this](std::string_view of) -> Result<Organization> {
+    const std::string key = keyspace::org_config(of);
+    return parse_organization(KVCS_TRY(kv_.get(KvFamily::kConfig, key)).value);
+  });
 }
 
 Result<std::shared_ptr<const User>> Directory::user(std::string_view id) const {
-  return users_.find_or_load(keyspace::user_config(id),
-                             [this](std::string_view key) -> Result<User> {
-                               return parse_user(KVCS_TRY(kv_.get(KvFamily::kConfig, key)).value);
-                             });
+  return users_.find_or_load(id, [this](std::string_view of) -> Result<User> {
+    const std::string key = keyspace::user_config(of);
+    return parse_user(KVCS_TRY(kv_.get(KvFamily::kConfig, key)).value);
+  });
 }
 
 Result<std::shared_ptr<const KeyRecord>> Directory::key(PrincipalKind kind,

@@ -1,7 +1,6 @@
 // Rows of AI requests. They come by the thousand, so a group of them shares statements and the
 // look-up of names, and is added to usage_daily in one sum; JSON is read by the fast parser.
 #include <nlohmann/json.hpp>
-#include <simdjson.h>
 
 #include <array>
 #include <compare>
@@ -12,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/quick_json.h"
 #include "db/db.h"
 #include "kv/outbox.h"
 #include "ledger/rows.h"
@@ -332,9 +332,9 @@ Status read_member(std::string_view name, const simdjson::dom::element& value, s
 
 // Into a row that may have been another's before: its texts keep their memory.
 Status read_usage(const OutboxRecord& record, UsageRow& row) {
-  thread_local simdjson::dom::parser parser;
+  thread_local QuickParser parser;
   simdjson::dom::object members;
-  if (parser.parse(record.payload_json).get(members) != simdjson::SUCCESS) {
+  if (parser.parse(record.payload_json, members) != simdjson::SUCCESS) {
     return invalid("usage record: not a JSON object");
   }
   for (const UsageText& text : kUsageTexts) (row.*text.field).clear();
