@@ -1,5 +1,7 @@
 #include "base/bytes.h"
 
+#include <simdjson.h>
+
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -171,16 +173,7 @@ Result<std::string> percent_decode(std::string_view text, bool plus_is_space) {
 }
 
 bool is_valid_utf8(std::string_view text) {
-  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  size_t i = 0;
-  while (i < text.size() && p[i] < 0x80) i++;
-  while (i < text.size()) {
-    uint32_t code_point;
-    const size_t n = utf8_length(p + i, text.size() - i, code_point);
-    if (n == 0) return false;
-    i += n;
-  }
-  return true;
+  return simdjson::validate_utf8(text.data(), text.size());
 }
 
 std::string printable(std::string_view text, size_t max_bytes) {
@@ -221,9 +214,10 @@ bool equal_ignore_case(std::string_view a, std::string_view b) {
 }
 
 std::string_view trim(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+  const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator) {

@@ -1,5 +1,7 @@
 #include "base/chars.h"
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -8,56 +10,66 @@ namespace {
 
 // Sixteen bytes at a time, by the compiler's portable vectors.
 using Bytes = uint8_t __attribute__((vector_size(16)));
+constexpr size_t kBlock = sizeof(Bytes), kHalf = kBlock / 2;
 
-Bytes load(const char* from) {
-  Bytes bytes;
-  std::memcpy(&bytes, from, sizeof bytes);
-  return bytes;
-}
-
+// What is looked for: in one byte, and in each of a block (0xff where it is).
 struct NotPlain {
-  static bool one(char c) {
-    const auto byte = static_cast<uint8_t>(c);
-    return byte < ' ' || byte > '~' || byte == '"' || byte == '\\';
-  }
+  static bool one(uint8_t b) { return b < ' ' || b > '~' || b == '"' || b == '\\'; }
   static Bytes all(Bytes b) { return Bytes((b < ' ') | (b > '~') | (b == '"') | (b == '\\')); }
 };
+struct StringEnd {
+  static bool one(uint8_t b) { return b < ' ' || b == '"' || b == '\\'; }
+  static Bytes all(Bytes b) { return Bytes((b < ' ') | (b == '"') | (b == '\\')); }
+};
 struct Control {
-  static bool one(char c) {
-    const auto byte = static_cast<uint8_t>(c);
-    return byte < ' ' || byte == 0x7f;
-  }
+  static bool one(uint8_t b) { return b < ' ' || b == 0x7f; }
   static Bytes all(Bytes b) { return Bytes((b < ' ') | (b == 0x7f)); }
 };
 
+// Of two halves of a block, which may overlap in the text: where the first byte of the kind is, or
+// null.
 template <typename Kind>
-bool is_in(const char* block) {
-  const Bytes found = Kind::all(load(block));
-  uint64_t halves[2];
-  std::memcpy(halves, &found, sizeof halves);
-  return (halves[0] | halves[1]) != 0;
+const char* find_in(const char* low, const char* high) {
+  std::array<uint64_t, 2> halves;
+  std::memcpy(&halves[0], low, kHalf);
+  std::memcpy(&halves[1], high, kHalf);
+  Bytes block;
+  std::memcpy(&block, halves.data(), kBlock);
+  block = Kind::all(block);
+  std::memcpy(halves.data(), &block, kBlock);
+  // The first byte in memory is the lowest.
+  if (halves[0] != 0) return low + std::countr_zero(halves[0]) / 8;
+  if (halves[1] != 0) return high + std::countr_zero(halves[1]) / 8;
+  return nullptr;
 }
 
-// The first byte of the kind, or the size; blocks of the text may overlap, so that no byte of one
-// of at least a block is looked at alone, unless it is near the one that is found.
+// Where the first byte of the kind is, or the size.
 template <typename Kind>
 size_t find(std::string_view text) {
-  constexpr size_t kBlock = sizeof(Bytes);
-  size_t i = 0;
-  if (text.size() >= kBlock) {
-    const size_t last = text.size() - kBlock;
-    while (i < last && !is_in<Kind>(text.data() + i)) i += kBlock;
-    if (i >= last && !is_in<Kind>(text.data() + last)) return text.size();
-    if (i > last) i = last;
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto place = [begin](const char* at) { return static_cast<size_t>(at - begin); };
+  const char* at = begin;
+  if (text.size() < kHalf) {
+    while (at < end && !Kind::one(static_cast<uint8_t>(*at))) at++;
+    return place(at);
   }
-  while (i < text.size() && !Kind::one(text[i])) i++;
-  return i;
+  for (; end - at > static_cast<ptrdiff_t>(kBlock); at += kBlock) {
+    if (const char* found = find_in<Kind>(at, at + kHalf)) return place(found);
+  }
+  // The last bytes, with some of those before them if they are few.
+  if (end - at < static_cast<ptrdiff_t>(kHalf)) at = end - kHalf;
+  const char* const found = find_in<Kind>(at, end - kHalf);
+  return found != nullptr ? place(found) : text.size();
 }
 
 }  // namespace
 
 size_t plain_prefix(std::string_view text) {
   return find<NotPlain>(text);
+}
+size_t unescaped_prefix(std::string_view text) {
+  return find<StringEnd>(text);
 }
 bool has_control(std::string_view text) {
   return find<Control>(text) < text.size();

@@ -8,6 +8,8 @@ namespace kvcs {
 // How many bytes at the front need no escape between the quotes of JSON, nor on a terminal: visible
 // ASCII and spaces, but no '"' and no '\\'.
 size_t plain_prefix(std::string_view text);
+// How many bytes at the front may stand between the quotes of JSON as they are (RFC 8259 §7).
+size_t unescaped_prefix(std::string_view text);
 // A byte below 0x20, or 0x7f: what ends a line, or what a terminal obeys.
 bool has_control(std::string_view text);
 
@@ -23,6 +25,12 @@ class CharSet final {
       if (!has(c)) return false;
     }
     return true;
+  }
+  // Where the first of them is in `text`, or its size.
+  constexpr size_t find_in(std::string_view text) const {
+    size_t at = 0;
+    while (at < text.size() && !has(text[at])) at++;
+    return at;
   }
 
  private:

@@ -16,6 +16,7 @@ namespace {
 // What a thread keeps for the quick parser stays small, and names are compared each with each.
 constexpr size_t kQuickMaxBytes = 64 << 10;
 constexpr size_t kQuickMembersMax = 64;
+constexpr size_t kMembersMostly = 16;
 
 // Builds the document while refusing depth and duplicate members before memory is spent on them.
 class StrictBuilder final : public nlohmann::json_sax<Json> {
@@ -306,17 +307,25 @@ JsonReader::JsonReader(const Json& object, std::string path)
   }
 }
 
+namespace {
+// Null: it is absent, or null.
+const Json* find_member(const Json& object, std::string_view name) {
+  if (!object.is_object()) return nullptr;
+  for (const auto& [key, value] : object.get_ref<const Json::object_t&>()) {
+    if (key == name) return value.is_null() ? nullptr : &value;
+  }
+  return nullptr;
+}
+}  // namespace
+
 const Json* JsonReader::find(std::string_view name) {
+  if (known_.empty()) known_.reserve(kMembersMostly);
   known_.emplace_back(name);
-  if (!object_.is_object()) return nullptr;
-  const auto it = object_.find(std::string(name));
-  return it == object_.end() || it->is_null() ? nullptr : &*it;
+  return find_member(object_, name);
 }
 
 bool JsonReader::has(std::string_view name) const {
-  if (!object_.is_object()) return false;
-  const auto it = object_.find(std::string(name));
-  return it != object_.end() && !it->is_null();
+  return find_member(object_, name) != nullptr;
 }
 
 void JsonReader::fail(std::string_view name, std::string_view why) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "http/header_syntax.h"
 
 namespace kvcs::http {
 namespace {
@@ -16,38 +17,12 @@ constexpr Refusal kUriTooLong = {414, "The request target is too long."};
 constexpr Refusal kHeadTooLarge = {431, "The request head is too large."};
 constexpr Refusal kTooManyHeaders = {431, "Too many header lines."};
 
-// RFC 9110 §5.6.2 tchar.
-constexpr std::array<bool, 256> token_table() {
-  std::array<bool, 256> table{};
-  for (int c = '0'; c <= '9'; c++) table[static_cast<size_t>(c)] = true;
-  for (int c = 'a'; c <= 'z'; c++) table[static_cast<size_t>(c)] = true;
-  for (int c = 'A'; c <= 'Z'; c++) table[static_cast<size_t>(c)] = true;
-  for (const char c : std::string_view("!#$%&'*+-.^_`|~")) table[static_cast<uint8_t>(c)] = true;
-  return table;
-}
-constexpr std::array<bool, 256> kToken = token_table();
-
-bool is_token(std::string_view text) {
-  for (const char c : text) {
-    if (!kToken[static_cast<uint8_t>(c)]) return false;
-  }
-  return !text.empty();
-}
-
-bool is_field_value(std::string_view text) {
-  for (const char c : text) {
-    const auto u = static_cast<uint8_t>(c);
-    if ((u < 0x20 && u != '\t') || u == 0x7f) return false;
-  }
-  return true;
-}
+// RFC 3986 §3.2.2, its brackets and escapes too.
+constexpr CharSet kHostChars(
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~:[]%!$&'()*+,;=");
 
 bool is_host(std::string_view text) {
-  for (const char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!plain && std::strchr("-._~:[]%!$&'()*+,;=", c) == nullptr) return false;
-  }
-  return true;
+  return kHostChars.has_all(text);
 }
 
 std::optional<Method> parse_method(std::string_view name) {

@@ -79,8 +79,7 @@ Result<std::string_view> Request::bearer() const {
   }
   const std::string_view token = trim(found->substr(space));
   static constexpr CharSet kSeparators(" \t,");
-  if (token.empty() ||
-      std::any_of(token.begin(), token.end(), [](char c) { return kSeparators.has(c); })) {
+  if (token.empty() || kSeparators.find_in(token) < token.size()) {
     return unauthenticated("The Authorization header must be 'Bearer <token>'.");
   }
   return token;

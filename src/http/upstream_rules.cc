@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
-#include "base/chars.h"
+#include "http/header_syntax.h"
 
 namespace kvcs::http {
 namespace {
@@ -19,24 +19,12 @@ constexpr size_t kUrlMaxBytes = 16 << 10;
 constexpr size_t kHeadersMostly = 16;
 constexpr int kPollMaxMs = 500;  // So that a clock moved by hand is seen.
 
-// RFC 9110 §5.6.2.
-constexpr CharSet kTokenChars(
-    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&'*+-.^_`|~");
 constexpr CharSet kHostChars("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_");
 constexpr CharSet kUrlChars(
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!\"$%&'()*+,-./"
     ":;<=>?@[]^_`{|}~");
+constexpr CharSet kPathStarts("/?");
 constexpr CharSet kEngineHeaderStarts("ckptuheCKPTUHE");
-
-bool is_token(std::string_view text) {
-  return !text.empty() && kTokenChars.has_all(text);
-}
-
-bool is_field_value(std::string_view text) {
-  return !has_control(text) || std::all_of(text.begin(), text.end(), [](unsigned char c) {
-    return c == '\t' || (c >= 0x20 && c != 0x7f);
-  });
-}
 
 Status bad_url(std::string_view url, std::string_view why) {
   // Only the part before the query: tokens travel in queries.
@@ -132,7 +120,7 @@ Result<UpstreamUrl> parse_upstream_url(std::string_view url) {
   }
   parsed.https = scheme == "https";
   std::string_view rest = url.substr(scheme.size() + 3);
-  const size_t path_at = std::min(rest.find_first_of("/?"), rest.size());
+  const size_t path_at = kPathStarts.find_in(rest);
   std::string_view authority = rest.substr(0, path_at);
   parsed.target = rest.substr(path_at);
   if (parsed.target.empty() || parsed.target[0] == '?') parsed.target.insert(0, "/");

@@ -13,14 +13,16 @@
 using namespace kvcs;
 
 TEST_CASE("chars: each byte at each place is told plain or not", "[unit][base]") {
-  for (size_t size = 1; size <= 19; size++) {
+  for (size_t size = 1; size <= 35; size++) {
     for (size_t at = 0; at < size; at++) {
       for (int byte = 0; byte < 256; byte++) {
         std::string text(size, 'x');
         text[at] = static_cast<char>(byte);
         const bool control = byte < 0x20 || byte == 0x7f;
         const bool plain = !control && byte < 0x80 && byte != '"' && byte != '\\';
-        if (has_control(text) != control || plain_prefix(text) != (plain ? size : at)) {
+        const bool unescaped = byte >= 0x20 && byte != '"' && byte != '\\';
+        if (has_control(text) != control || plain_prefix(text) != (plain ? size : at) ||
+            unescaped_prefix(text) != (unescaped ? size : at)) {
           FAIL("byte " << byte << " at " << at << " of " << size);
         }
       }
@@ -31,6 +33,8 @@ TEST_CASE("chars: each byte at each place is told plain or not", "[unit][base]")
   // Neighbours that borrow from each other: 0x80 and its like behind a control.
   CHECK_FALSE(has_control("\x80\xff\x80\xff\x80\xff\x80\xff"));
   CHECK(plain_prefix("abc\"\x01\x80zz") == 3);
+  CHECK(plain_prefix("the first of \"two\" is meant, and here are more bytes \n") == 13);
+  CHECK(unescaped_prefix("caf\xc3\xa9 and \x7f are as they are\\n\"") == 27);
 }
 
 TEST_CASE("chars: a set of characters", "[unit][base]") {
