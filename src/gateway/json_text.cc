@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/chars.h"
 #include "base/json.h"
 
 namespace kvcs::gateway {
@@ -17,11 +18,7 @@ bool is_hex_digit(char c) {
 }
 // The first from `at` on that ends or interrupts a string.
 size_t plain_end(std::string_view text, size_t at) {
-  while (at < text.size() && static_cast<unsigned char>(text[at]) >= 0x20 && text[at] != '"' &&
-         text[at] != '\\') {
-    ++at;
-  }
-  return at;
+  return at + unescaped_prefix(text.substr(at));
 }
 }  // namespace
 

@@ -36,6 +36,17 @@ std::string join(const std::vector<std::string>& names) {
   return out;
 }
 
+// "auth;dur=0.012, token;dur=…", in milliseconds.
+std::string server_timing(const std::array<int64_t, kStages>& stage_us) {
+  std::string timing;
+  for (size_t i = 0; i < kStages; ++i) {
+    const std::string us = std::to_string(stage_us[i] % 1000 + 1000).substr(1);
+    timing += (timing.empty() ? "" : ", ") + std::string(kStageNames[i]) +
+              ";dur=" + std::to_string(stage_us[i] / 1000) + "." + us;
+  }
+  return timing;
+}
+
 // The code of a failure, as http/problem.cc words it.
 std::string code_of(const Status& failure) {
   if (!failure.reason().empty()) return failure.reason();
@@ -534,15 +545,11 @@ http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
                  std::to_string(std::max<int64_t>(facts.rate->remaining, 0)));
     response.set("ratelimit-reset", std::to_string(facts.rate->reset_s));
   }
-  std::string timing;
   for (size_t i = 0; i < kStages; ++i) {
     if (facts.reached[i]) instruments_->stages[i]->record_us(facts.stage_us[i]);
-    const std::string us = std::to_string(facts.stage_us[i] % 1000 + 1000).substr(1);
-    timing += (timing.empty() ? "" : ", ") + std::string(kStageNames[i]) +
-              ";dur=" + std::to_string(facts.stage_us[i] / 1000) + "." + us;
   }
   if (facts.overhead_us >= 0) instruments_->overhead->record_us(facts.overhead_us);
-  if (caller.want_timing) response.set("server-timing", timing);
+  if (caller.want_timing) response.set("server-timing", server_timing(facts.stage_us));
   const std::string code = failure.ok() ? "OK" : code_of(failure);
   // Names that callers make up must not become series.
   instruments_->count(facts.provider_known ? run.provider_id() : "", code);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "http/header_syntax.h"
 #include "http/upstream.h"
 
 namespace kvcs::gateway {
@@ -20,14 +21,7 @@ constexpr std::array<std::string_view, 12> kForwardingHeaders = {
     "x-forwarded", "x-real-ip",  "x-original-", "x-rewrite-", "x-http-method", "x-method-",
     "x-client-ip", "x-cluster-", "x-remote-",   "x-proxy-",   "x-host",        "x-amz-"};
 
-bool is_token_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
-
-bool is_control(char c) {
-  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-}
+constexpr CharSet kQueryStarts("?#");
 
 Status bad_path(std::string_view path, std::string_view why) {
   return invalid("path: '" + printable(path, 120) + "' " + std::string(why));
@@ -37,8 +31,8 @@ Status bad_path(std::string_view path, std::string_view why) {
 std::string_view path_fault(std::string_view path) {
   if (!path.starts_with('/')) return "must begin with '/'.";
   if (path.find('\\') != path.npos) return "must not hold a backslash.";
-  if (path.find_first_of("?#") != path.npos) return "must not hold '?' or '#'; use query.";
-  if (std::any_of(path.begin(), path.end(), is_control)) return "must not hold control characters.";
+  if (kQueryStarts.find_in(path) < path.size()) return "must not hold '?' or '#'; use query.";
+  if (has_control(path)) return "must not hold control characters.";
   if (path.find("://") != path.npos) return "must not hold a scheme or host.";
   const auto segments = split(path.substr(1), '/');
   for (size_t i = 0; i < segments.size(); ++i) {
@@ -158,11 +152,10 @@ Status check_header(std::string_view name, std::string_view value, const AuthRul
                     const std::vector<std::pair<std::string, std::string>>& default_headers) {
   const std::string lower = lower_ascii(name);
   const std::string shown = "headers: '" + printable(name, 80) + "' ";
-  if (lower.empty() || !std::all_of(lower.begin(), lower.end(), is_token_char)) {
+  if (!http::is_token(lower)) {
     return invalid(shown + "is no header name.");
   }
-  if (value.size() > kHeaderValueMaxBytes || !is_valid_utf8(value) ||
-      std::any_of(value.begin(), value.end(), is_control)) {
+  if (value.size() > kHeaderValueMaxBytes || !is_valid_utf8(value) || has_control(value)) {
     return invalid(shown + "must be text of at most 4096 bytes without control characters.");
   }
   if (is_auth_header(rule, lower)) return invalid(shown + "is written by the gateway.");
