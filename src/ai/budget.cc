@@ -240,9 +240,9 @@ Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known
   return impl_->journal.open(journal_path);
 }
 
-Result<Reservation> Budgets::reserve(const BudgetAsk& ask) {
+Result<Reservation> Budgets::reserve(BudgetAsk ask) {
   BudgetBook& book = impl_->book(ask.organization_id);
-  BudgetBook::Admission admission = KVCS_TRY(book.admit(ask));
+  BudgetBook::Admission admission = KVCS_TRY(book.admit(std::move(ask)));
   return Reservation(std::make_unique<Reservation::Impl>(Reservation::Impl{
       *impl_, book, std::move(admission.open), std::move(admission.user), {}, false}));
 }

@@ -107,7 +107,7 @@ class Budgets final {
   // Code kQuotaExceeded with reason key_quota_exceeded, user_quota_exceeded or
   // organization_quota_exceeded and details_json {usage_usd, limit_usd, remaining_usd,
   // current_month}; Unavailable as above.
-  Result<Reservation> reserve(const BudgetAsk& ask);
+  Result<Reservation> reserve(BudgetAsk ask);
 
   // kind: "key", "user" or "org". Month "" = now's.
   Result<BudgetView> view(std::string_view kind, std::string_view id, std::string_view month) const;

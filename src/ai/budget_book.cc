@@ -63,19 +63,19 @@ BudgetBook::BudgetBook(std::string organization_id, KvStore& kv, const Clock& cl
       names_(names),
       journal_(journal) {}
 
-Result<BudgetBook::Admission> BudgetBook::admit(const BudgetAsk& ask) {
+Result<BudgetBook::Admission> BudgetBook::admit(BudgetAsk ask) {
   const int64_t now_ms = clock_.unix_ms();
-  OpenReservation open{.request_id = ask.request_id,
-                       .key_id = ask.key_id,
-                       .user_id = ask.user_id,
+  OpenReservation open{.request_id = std::move(ask.request_id),
+                       .key_id = std::move(ask.key_id),
+                       .user_id = std::move(ask.user_id),
                        .organization_id = organization_id_,
                        .month = format_month(now_ms),
                        .estimate = std::clamp<int64_t>(ask.estimate_nano_usd, 0, kSaturated),
                        .input_only = std::clamp<int64_t>(ask.input_only_nano_usd, 0, kSaturated),
                        .created_ms = now_ms,
-                       .provider = ask.provider,
-                       .model = ask.model,
-                       .price_version = ask.price_version,
+                       .provider = std::move(ask.provider),
+                       .model = std::move(ask.model),
+                       .price_version = std::move(ask.price_version),
                        .limits = ask.limits};
   const BudgetCounters counters = open.counters = pin_counters(open);
   Result<Admission> admission = admit_pinned(std::move(open));

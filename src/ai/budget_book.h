@@ -91,7 +91,7 @@ class BudgetBook final {
     OpenReservation open;
     BudgetView user;
   };
-  Result<Admission> admit(const BudgetAsk& ask);
+  Result<Admission> admit(BudgetAsk ask);
   Status extend(OpenReservation& open, int64_t more);
   // Adds the charge (null: none) and notes its row in the journal. It is on its way to the store
   // then: whoever calls flush() next takes it along.

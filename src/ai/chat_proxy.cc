@@ -273,7 +273,7 @@ Status ChatProxy::reserve(Call& call) const {
                 .failure_mode = call.organization->fail_open ? FailureMode::kFailOpen
                                                              : FailureMode::kFailClosed,
                 .fallback_daily_nano_usd = call.organization->fallback_daily_nano_usd};
-  call.reservation.emplace(KVCS_TRY(budgets_.reserve(ask)));
+  call.reservation.emplace(KVCS_TRY(budgets_.reserve(std::move(ask))));
   return ok();
 }
 

@@ -15,8 +15,9 @@ struct RateBucket {
   int64_t per_minute, cost;
 
   std::string name() const {
-    std::string name(scope);
-    return name.append(":").append(id).append(tokens ? ":t" : ":r");
+    std::string name;
+    name.reserve(scope.size() + id.size() + 3);
+    return name.append(scope).append(":").append(id).append(tokens ? ":t" : ":r");
   }
   Status refusal(const RateDecision& decision) const {
     const std::string unit = tokens ? " tokens" : " requests";
