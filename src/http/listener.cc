@@ -8,10 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "http/tls.h"
@@ -19,17 +16,8 @@
 namespace kvcs::http {
 namespace {
 
-constexpr uint64_t kStopCookie = ~uint64_t{0}, kNoCookie = kStopCookie - 1,
-                   kPostedCookie = kStopCookie - 2;
-// Beside a connection's cookie, whose index is smaller: its peer closed.
-constexpr uint64_t kPeerClosed = uint64_t{1} << 30;
+constexpr uint64_t kPostedCookie = WorkerPool::kNoCookie - 1;
 constexpr size_t kBodyRoomBytes = 16 << 10;  // Of the read buffer, beyond the longest head.
-constexpr int kWorkerIdleMs = 10'000;        // A surplus worker leaves after so long.
-// A request that takes longer holds its worker. Not less: on a busy machine a worker that only
-// waits for a processor would count as held, and more workers would make that worse.
-constexpr int kHeldMs = 20;
-constexpr int kBatchMax = 8;
-constexpr int64_t kBatchHeldMs = 4;  // The others of a batch wait no longer than this.
 constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
 constexpr int kLingerMs = 2000;
 constexpr uint64_t kLingerMaxBytes = 1 << 20;
@@ -65,19 +53,6 @@ int reap_interval_ms(const ServerConfig& config) {
 
 }  // namespace
 
-struct Listener::Worker {
-  Worker() {
-    for (auto& cookie : batch) cookie = kNoCookie;
-  }
-  Serving* spare = nullptr;               // Runs the next connection.
-  std::atomic<int64_t> busy_since_ms{0};  // 0: waiting for events.
-  std::atomic<uint64_t> served{0};        // Events taken.
-  // What is left of the batch; the monitor takes from it too.
-  std::array<std::atomic<uint64_t>, kBatchMax> batch;
-  std::atomic<bool> finished{false};
-  std::optional<Thread> thread;
-};
-
 Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& tls)
     : config_(config),
       cycle_(cycle),
@@ -88,31 +63,31 @@ Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& 
           config.workers_max, config.streams_max, config.head_max_bytes + kBodyRoomBytes,
           [this](Connection& connection, Serving& serving) { serve(connection, serving.memory()); },
           [this] { wake_monitor(); }),
-      processors_(std::max(2, static_cast<int>(std::thread::hardware_concurrency()))),
+      workers_(config.workers_min, config.workers_max,
+               {[this](uint64_t event, Worker& worker) { take(event, worker); },
+                [this](Worker& worker) {
+                  if (worker.spare != nullptr) servings_.put(*std::exchange(worker.spare, nullptr));
+                },
+                [this](uint64_t event) { pass_on(event); }, [this] { wake_monitor(); }}),
       acceptor_([this](int socket) { on_socket(socket); }) {}
 
 Listener::~Listener() {
   stop(0);
-  for (const int descriptor : {epoll_, stop_event_, monitor_event_}) {
+  for (const int descriptor : {epoll_, monitor_event_}) {
     if (descriptor >= 0) ::close(descriptor);
   }
 }
 
 Status Listener::start() {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
-  stop_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   monitor_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (epoll_ < 0 || stop_event_ < 0 || monitor_event_ < 0) {
+  if (epoll_ < 0 || monitor_event_ < 0) {
     return io_error("cannot create", "epoll", errno);
   }
-  epoll_event event{};
-  event.events = EPOLLIN;  // Level-triggered: once signalled it wakes every worker.
-  event.data.u64 = kStopCookie;
-  ::epoll_ctl(epoll_, EPOLL_CTL_ADD, stop_event_, &event);
   KVCS_TRY(servings_.start(epoll_, kPostedCookie));
   KVCS_TRY(acceptor_.start(config_.listen_host, config_.listen_port));
   started_ = true;
-  for (int i = 0; i < config_.workers_min; i++) spawn_worker();
+  KVCS_TRY(workers_.start(epoll_));
   monitor_thread_.emplace("http-monitor", [this] { monitor(); });
   return ok();
 }
@@ -144,74 +119,11 @@ void Listener::on_socket(int socket) {
 
 // --- serving (workers) -------------------------------------------------------------------------
 
-void Listener::work(Worker& worker) {
-  std::array<epoll_event, kBatchMax> events;
-  while (!workers_quit_.load(std::memory_order_relaxed)) {
-    if (idle_workers_.load(std::memory_order_relaxed) >= processors_) {
-      if (!wait_in_reserve() && worker_may_leave(worker)) break;
-      continue;
-    }
-    idle_workers_.fetch_add(1, std::memory_order_relaxed);
-    const int n = ::epoll_wait(epoll_, events.data(), kBatchMax, kWorkerIdleMs);
-    const int others = idle_workers_.fetch_sub(1, std::memory_order_relaxed) - 1;
-    if (n == 0 && worker_may_leave(worker)) break;
-    if (n <= 0) continue;
-    worker.busy_since_ms.store(steady_ms(), std::memory_order_relaxed);
-    const auto count = static_cast<size_t>(n);
-    for (size_t i = 0; i < count; i++) {
-      const bool peer_closed = (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-      if (peer_closed) events[i].data.u64 |= kPeerClosed;
-      if (i > 0) worker.batch[i].store(events[i].data.u64, std::memory_order_release);
-    }
-    if (n > 1) batched_.store(true, std::memory_order_relaxed);
-    if (others == 0 || n > 1) wake_monitor();
-    for (size_t i = 0; i < count; i++) {
-      // Taken by the monitor meanwhile: another worker gets that event again.
-      if (i > 0 && worker.batch[i].exchange(kNoCookie, std::memory_order_acq_rel) == kNoCookie) {
-        continue;
-      }
-      take(events[i].data.u64, worker);
-    }
-    worker.busy_since_ms.store(0, std::memory_order_relaxed);
-  }
-  if (worker.spare != nullptr) servings_.put(*std::exchange(worker.spare, nullptr));
-}
-
-bool Listener::worker_may_leave(Worker& worker) {
-  int count = worker_count_;
-  if (count <= config_.workers_min || !worker_count_.compare_exchange_strong(count, count - 1)) {
-    return false;
-  }
-  worker.finished = true;
-  finished_workers_++;
-  return true;
-}
-
-// Until called; false when that took so long that a surplus worker may go.
-bool Listener::wait_in_reserve() {
-  MutexLock lock(reserve_mutex_);
-  in_reserve_++;
-  const uint64_t calls = reserve_calls_;
-  bool in_time = true;
-  while (calls == reserve_calls_ && !workers_quit_ && in_time) {
-    in_time = reserve_called_.wait_for_ms(reserve_mutex_, kWorkerIdleMs);
-  }
-  in_reserve_--;
-  return in_time;
-}
-
-void Listener::call_reserve() {
-  MutexLock lock(reserve_mutex_);
-  reserve_calls_++;
-  reserve_called_.notify_all();
-}
-
 // What an event gives the caller to go on with.
 Listener::Owned Listener::claim(uint64_t event) {
-  if (event == kStopCookie) return {};
   if (event == kPostedCookie) return {nullptr, servings_.take_posted()};
-  const bool peer_closed = (event & kPeerClosed) != 0;
-  const uint64_t cookie = event & ~kPeerClosed;
+  const bool peer_closed = (event & WorkerPool::kPeerClosed) != 0;
+  const uint64_t cookie = event & ~WorkerPool::kPeerClosed;
   if (ServingTable::is_cookie(cookie)) return {nullptr, servings_.ready(cookie)};
   Connection& connection = table_.at(static_cast<uint32_t>(cookie));
   const auto claim = connection.claim(static_cast<uint32_t>(cookie >> 32), peer_closed);
@@ -239,8 +151,7 @@ void Listener::begin(Connection& connection, Worker& worker) {
 }
 
 void Listener::run(Serving& serving, Worker& worker) {
-  worker.busy_since_ms.store(steady_ms(), std::memory_order_relaxed);
-  worker.served.store(worker.served.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  worker.begins();
   if (!servings_.run(serving)) return;
   if (worker.spare == nullptr) {
     worker.spare = &serving;
@@ -383,12 +294,12 @@ void Listener::wake_monitor() {
   }
 }
 
-// Sleeps until the next reaping, unless all workers are busy: then it looks again soon.
+// Sleeps until the next reaping, unless the workers are busy: then it looks again soon.
 void Listener::monitor() {
   const int interval_ms = reap_interval_ms(config_);
   int64_t next_reap_ms = steady_ms() + interval_ms;
   while (!monitor_quit_) {
-    const bool busy = idle_workers_ <= 0 || batched_.exchange(false, std::memory_order_relaxed);
+    const bool busy = workers_.is_busy();
     monitor_asleep_ = !busy;
     pollfd entry = {monitor_event_, POLLIN, 0};
     // Read after monitor_asleep_ is set: who brings an earlier deadline from now on wakes us.
@@ -398,8 +309,7 @@ void Listener::monitor() {
       uint64_t count;
       [[maybe_unused]] const ssize_t n = ::read(monitor_event_, &count, sizeof count);
     }
-    grow();
-    join_finished();
+    workers_.look();
     const int64_t now_ms = steady_ms();
     servings_.expire(now_ms);
     if (now_ms < next_reap_ms) continue;
@@ -444,79 +354,6 @@ void Listener::pass_on(uint64_t event) {
   if (owned.serving != nullptr) servings_.post(*owned.serving);
 }
 
-// The events that a held worker took and has not begun go to the others. While there are any the
-// monitor stays awake.
-void Listener::look_at_batch(Worker& worker, bool held) {
-  for (auto& slot : worker.batch) {
-    if (slot.load(std::memory_order_relaxed) == kNoCookie) continue;
-    if (!held) return batched_.store(true, std::memory_order_relaxed);
-    const uint64_t event = slot.exchange(kNoCookie, std::memory_order_acq_rel);
-    if (event != kNoCookie) pass_on(event);
-  }
-}
-
-// Keeps `workers_min` workers that no slow request holds; and when nothing at all was taken since
-// the last look although events wait, all workers are blocked and more must come at once.
-void Listener::grow() {
-  const int64_t now_ms = steady_ms();
-  int held = 0, count = 0;
-  uint64_t served = 0;
-  {
-    MutexLock lock(mutex_);
-    for (const auto& worker : workers_) {
-      served += worker->served.load(std::memory_order_relaxed);
-      if (worker->finished) continue;
-      count++;
-      const int64_t since_ms = worker->busy_since_ms.load(std::memory_order_relaxed);
-      if (since_ms != 0 && since_ms < now_ms - kHeldMs) held++;
-      if (since_ms != 0) look_at_batch(*worker, since_ms < now_ms - kBatchHeldMs);
-    }
-  }
-  const bool stalled = served == served_before_ && events_wait();
-  served_before_ = served;
-  const int reserve = in_reserve_;
-  const bool short_handed = idle_workers_ <= 0 && count - held - reserve < processors_;
-  if (reserve > 0 && (stalled || short_handed)) return call_reserve();
-  if (idle_workers_ > 0) return;
-  int wanted = std::max(0, config_.workers_min - (count - held));
-  // Many held at once means that many more are coming: grow in proportion.
-  if (stalled) wanted = std::max({wanted, 1, count / 4});
-  while (wanted-- > 0 && spawn_worker()) {
-  }
-}
-
-bool Listener::events_wait() const {
-  pollfd entry = {epoll_, POLLIN, 0};  // Looks without taking.
-  return ::poll(&entry, 1, 0) > 0;
-}
-
-bool Listener::spawn_worker() {
-  if (worker_count_ >= config_.workers_max) return false;
-  worker_count_++;
-  auto worker = std::make_unique<Worker>();
-  Worker& started = *worker;
-  MutexLock lock(mutex_);
-  try {
-    started.thread.emplace("http-worker", [this, &started] { work(started); });
-  } catch (const std::system_error&) {  // The process may start no more threads.
-    worker_count_--;
-    return false;
-  }
-  workers_.push_back(std::move(worker));
-  return true;
-}
-
-void Listener::join_finished() {
-  if (finished_workers_ == 0) return;
-  std::vector<std::unique_ptr<Worker>> gone;
-  MutexLock lock(mutex_);
-  for (auto& worker : workers_) {
-    if (worker->finished) gone.push_back(std::move(worker));
-  }
-  finished_workers_ -= static_cast<int>(gone.size());
-  std::erase(workers_, nullptr);
-}
-
 // --- stopping ----------------------------------------------------------------------------------
 
 void Listener::close_idle() {
@@ -547,24 +384,15 @@ void Listener::stop(int grace_ms) {
     MutexLock lock(mutex_);
     all_closed_.wait_for_ms(mutex_, kReapMinMs);
   }
-  workers_quit_ = true;
-  signal_event(stop_event_);
-  call_reserve();
   monitor_quit_ = true;
   signal_event(monitor_event_);
-  monitor_thread_.reset();  // Joins.
-  std::vector<std::unique_ptr<Worker>> workers;
-  {
-    MutexLock lock(mutex_);
-    workers.swap(workers_);
-  }
-  workers.clear();  // Joins.
+  monitor_thread_.reset();  // Joins. Nobody adds workers from here on.
+  workers_.stop();
   close_idle();
 }
 
 Server::Stats Listener::stats() const {
-  const int count = worker_count_, idle = idle_workers_;
-  return {count, std::max(0, count - idle - in_reserve_), connections_, refused_};
+  return {workers_.count(), workers_.busy(), connections_, refused_};
 }
 
 }  // namespace kvcs::http
