@@ -10,7 +10,7 @@
 namespace kvcs::http {
 namespace {
 
-constexpr size_t kPathMaxBytes = 500, kLineBytes = 512;
+constexpr size_t kPathMaxBytes = 500, kClientIdMaxBytes = 64, kLineBytes = 512;
 
 // What a client chose: no control character or bidi mark of it gets into a terminal.
 void add_foreign(JsonObjectText& line, std::string_view name, std::string_view value) {
@@ -28,7 +28,10 @@ void AccessLog::write(const Request& request, std::string_view path, const Reque
   if (!log::enabled(log::Level::kInfo)) return;
   JsonObjectText line(line_, kLineBytes);
   line.text("ts", format_iso8601_ms(unix_ms)).text("level", "info").text("event", "http.request");
-  add_foreign(line, "request_id", request.request_id);
+  line.text("request_id", request.request_id);
+  if (const auto theirs = request.header("x-request-id")) {
+    add_foreign(line, "client_request_id", theirs->substr(0, kClientIdMaxBytes));
+  }
   line.text("method", path.empty() ? "-" : method_name(record.method));
   add_foreign(line, "path", path.empty() ? "-" : path);
   line.number("status", record.status).number("duration_us", record.duration_us);

@@ -54,6 +54,7 @@ struct Request {
   std::vector<std::pair<std::string_view, std::string>> params;  // {name} segments, decoded.
   std::string remote_ip;  // The peer, or the client behind a trusted proxy.
   bool https = false;     // TLS here, or said by a trusted proxy.
+  // Ours alone, and unique: charges and history are kept by it, so that no caller may choose it.
   std::string request_id;
   Principal principal;  // What the route's guard returned.
   const Route* route = nullptr;

@@ -14,20 +14,10 @@
 namespace kvcs::http {
 namespace {
 
-constexpr size_t kRequestIdMaxBytes = 64;
 constexpr int kBusyRetryAfterS = 1;
 // A body that a route does not take is read over up to this size, as proxies and clients add
 // empty or tiny bodies freely.
 constexpr uint64_t kIgnoredBodyMaxBytes = 64 << 10;
-
-bool is_request_id(std::string_view text) {
-  if (text.empty() || text.size() > kRequestIdMaxBytes) return false;
-  for (const char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!plain && c != '_' && c != '.' && c != '-') return false;
-  }
-  return true;
-}
 
 // Counts the requests inside handlers.
 class InHandler final {
@@ -212,12 +202,7 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
   memory.input.consume(head.size());
   memory.input.pin();
   if (!proxies_.empty()) proxies_.resolve(connection.peer_ip, request);
-  const auto client_id = request.header("x-request-id");
-  if (client_id && is_request_id(*client_id)) {
-    request.request_id = *client_id;
-  } else {
-    request.request_id = make_request_id();
-  }
+  request.request_id = make_request_id();
   ConnectionBody body(connection, memory.input, framing, config_.body_idle_timeout_ms);
   request.body = &body;
 
