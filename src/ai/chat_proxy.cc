@@ -300,7 +300,7 @@ Result<http::Response> ChatProxy::count_tokens(http::Request& request) {
   if (Status limited = take_rate(call); !limited.ok()) return refusal(call, limited);
   Result<std::unique_ptr<http::UpstreamResponse>> upstream = forward(call);
   if (!upstream.ok()) return exchange_failure(std::move(upstream).status());
-  http::Response response = KVCS_TRY(whole_answer(**upstream));
+  http::Response response = KVCS_TRY(whole_answer(call, **upstream));
   add_rate_headers(call.rate, response);
   return response;
 }

@@ -59,7 +59,7 @@ class ChatProxy final {
   http::Response refusal(const Call& call, const Status& why) const;
   Result<std::unique_ptr<http::UpstreamResponse>> forward(Call& call) const;
   // The provider's answer as it came.
-  Result<http::Response> whole_answer(http::UpstreamResponse& upstream) const;
+  Result<http::Response> whole_answer(const Call& call, http::UpstreamResponse& upstream) const;
   Result<http::Response> answer_whole(Call& call, http::UpstreamResponse& upstream) const;
   http::Response answer_stream(std::shared_ptr<Call> call,
                                std::unique_ptr<http::UpstreamResponse> upstream) const;

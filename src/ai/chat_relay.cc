@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kClientClosedRequest = 499;  // nginx's name for a client that left.
 constexpr size_t kRelayChunkBytes = 16 << 10;
+constexpr size_t kCredentialMinBytes = 8;  // Shorter ones stand in texts by chance.
 
 // Counts a live stream for as long as it lives.
 class StreamCount final {
@@ -26,6 +27,15 @@ class StreamCount final {
  private:
   std::atomic<int64_t>& count_;
 };
+
+// Some providers quote the key that they refuse; it is not the caller's.
+void hide_credential(const Secret& credential, std::string& text) {
+  const std::string& key = credential.reveal();
+  if (key.size() < kCredentialMinBytes) return;
+  for (size_t at = text.find(key); at != text.npos; at = text.find(key, at + 3)) {
+    text.replace(at, key.size(), "***");
+  }
+}
 
 // How a broken answer is told: whatever it was, the client could not help it.
 Status provider_failure(Status failure, uint64_t answer_max_bytes) {
@@ -137,7 +147,8 @@ void ChatProxy::log_bodies(const Call& call, const UsageRecord& record) const {
                          .response = redacted(call.answer, max)});
 }
 
-Result<http::Response> ChatProxy::whole_answer(http::UpstreamResponse& upstream) const {
+Result<http::Response> ChatProxy::whole_answer(const Call& call,
+                                               http::UpstreamResponse& upstream) const {
   Result<std::string> body = upstream.read_all(config_.answer_max_bytes);
   if (!body.ok()) return provider_failure(std::move(body).status(), config_.answer_max_bytes);
   const int status = upstream.status();
@@ -150,6 +161,7 @@ Result<http::Response> ChatProxy::whole_answer(http::UpstreamResponse& upstream)
   response.status = status;
   copy_answer_headers(upstream, response);
   response.body = std::move(*body);
+  if (status >= 400) hide_credential(call.credentials[call.chosen], response.body);
   return response;
 }
 
@@ -157,7 +169,7 @@ Result<http::Response> ChatProxy::pass_error(Call& call, http::UpstreamResponse&
   upstream_errors_++;
   const BudgetView user = call.reservation->user_at_admission();
   const bool grace = call.reservation->grace();
-  Result<http::Response> response = whole_answer(upstream);
+  Result<http::Response> response = whole_answer(call, upstream);
   if (response.ok()) call.saw_answer(response->body);
   settle(call, upstream.status(), false);
   if (!response.ok()) return response;
@@ -283,7 +295,10 @@ Status ChatProxy::relay(Call& call, http::UpstreamResponse& upstream,
   settle(call, status, true);
   if (client_left) client_gone_++;
   if (failure.ok() || client_left) return failure;
-  if (!spent) upstream_errors_++;
+  if (!spent) {
+    upstream_errors_++;
+    failure = std::move(failure).with_reason("proxy_error");
+  }
   (void)client.write(stream_error_event(call.chat.api, failure));
   return failure;
 }

@@ -1,5 +1,9 @@
 #include "ai/chat_request.h"
 
+#include <algorithm>
+#include <array>
+#include <optional>
+
 #include "ai/json_edit.h"
 #include "base/bytes.h"
 #include "base/json.h"
@@ -12,18 +16,60 @@ constexpr size_t kDepthMax = 64;
 constexpr int64_t kOutputTokensMax = 10'000'000, kChoicesMax = 128;
 constexpr size_t kModelMaxBytes = 200;
 
+using simdjson::dom::element;
 using simdjson::dom::object;
+
+// The members that the gateway acts on; all others only pass through.
+enum Member : size_t {
+  kModel,
+  kStream,
+  kStreamOptions,
+  kChoices,
+  kMaxTokens,
+  kMaxCompletionTokens,
+  kMaxOutputTokens,
+  kServiceTier,
+  kBackground,
+  kMembers
+};
+constexpr std::array<std::string_view, kMembers> kNames = {"model",
+                                                           "stream",
+                                                           "stream_options",
+                                                           "n",
+                                                           "max_tokens",
+                                                           "max_completion_tokens",
+                                                           "max_output_tokens",
+                                                           "service_tier",
+                                                           "background"};
+using Members = std::array<std::optional<element>, kMembers>;
 
 Status bad(std::string_view member, std::string why) {
   return invalid(std::string(member) + ": " + std::move(why)).with_reason("invalid_request_error");
 }
 
-Status read_bounded(const object& root, std::string_view name, int64_t min, int64_t max,
-                    int64_t& out) {
-  simdjson::dom::element value;
-  if (root[name].get(value) != simdjson::SUCCESS || value.is_null()) return ok();
+// A member given twice is one thing to us and may be another to the provider: the model that is
+// allowed and the one that answers, the output that is reserved and the one that is made.
+Result<Members> read_members(const object& root) {
+  Members members;
+  for (const auto& [name, value] : root) {
+    const auto known = std::find(kNames.begin(), kNames.end(), name);
+    if (known == kNames.end()) continue;
+    std::optional<element>& member = members[static_cast<size_t>(known - kNames.begin())];
+    if (member) return bad(name, "is given twice.");
+    member = value;
+  }
+  for (std::optional<element>& member : members) {
+    if (member && member->is_null()) member.reset();
+  }
+  return members;
+}
+
+// `out` becomes the larger of what it was and what is stated.
+Status read_bounded(const Members& members, Member which, int64_t min, int64_t max, int64_t& out) {
+  if (!members[which]) return ok();
+  const std::string_view name = kNames[which];
   int64_t number;
-  if (value.get(number) != simdjson::SUCCESS) {
+  if (members[which]->get(number) != simdjson::SUCCESS) {
     return bad(name, "must be a whole number from " + std::to_string(min) + " to " +
                          std::to_string(max) + ".");
   }
@@ -31,20 +77,19 @@ Status read_bounded(const object& root, std::string_view name, int64_t min, int6
     return bad(name, std::to_string(number) + " is outside " + std::to_string(min) + " to " +
                          std::to_string(max) + ".");
   }
-  out = number;
+  out = std::max(out, number);
   return ok();
 }
 
-Status read_flag(const object& root, std::string_view name, bool& out) {
-  simdjson::dom::element value;
-  if (root[name].get(value) != simdjson::SUCCESS || value.is_null()) return ok();
-  if (value.get(out) != simdjson::SUCCESS) return bad(name, "must be true or false.");
+Status read_flag(const std::optional<element>& value, std::string_view name, bool& out) {
+  if (!value || value->is_null()) return ok();
+  if (value->get(out) != simdjson::SUCCESS) return bad(name, "must be true or false.");
   return ok();
 }
 
-Status read_model(const object& root, std::string& out) {
+Status read_model(const Members& members, std::string& out) {
   std::string_view model;
-  if (root["model"].get(model) != simdjson::SUCCESS) {
+  if (!members[kModel] || members[kModel]->get(model) != simdjson::SUCCESS) {
     return bad("model", "required; a string like \"gpt-4o-mini\" or \"provider/model\".");
   }
   if (model.empty() || model.size() > kModelMaxBytes) {
@@ -54,12 +99,30 @@ Status read_model(const object& root, std::string& out) {
   return ok();
 }
 
-Status read_stream_options(const object& root, bool& include_usage) {
-  simdjson::dom::element options;
-  if (root["stream_options"].get(options) != simdjson::SUCCESS || options.is_null()) return ok();
-  object members;
-  if (options.get(members) != simdjson::SUCCESS) return bad("stream_options", "must be an object.");
-  return read_flag(members, "include_usage", include_usage);
+Status read_stream_options(const Members& members, bool& include_usage) {
+  if (!members[kStreamOptions]) return ok();
+  object options;
+  if (members[kStreamOptions]->get(options) != simdjson::SUCCESS) {
+    return bad("stream_options", "must be an object.");
+  }
+  std::optional<element> wanted;
+  for (const auto& [name, value] : options) {
+    if (name != "include_usage") continue;
+    if (wanted) return bad("stream_options.include_usage", "is given twice.");
+    wanted = value;
+  }
+  return read_flag(wanted, "include_usage", include_usage);
+}
+
+// Only what this API has bounds an answer: a provider may pass over a member that it does not know.
+Status read_output_max(ApiKind api, const Members& members, int64_t& out) {
+  const auto read = [&](Member which) {
+    return read_bounded(members, which, 0, kOutputTokensMax, out);
+  };
+  if (api == ApiKind::kResponses) return read(kMaxOutputTokens);
+  KVCS_TRY(read(kMaxTokens));
+  if (api == ApiKind::kChatCompletions) return read(kMaxCompletionTokens);
+  return ok();
 }
 
 }  // namespace
@@ -78,16 +141,22 @@ Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
   }
   ChatRequest request;
   request.api = api;
-  KVCS_TRY(read_model(root, request.model));
-  KVCS_TRY(read_flag(root, "stream", request.stream));
-  KVCS_TRY(read_stream_options(root, request.client_wants_usage));
-  KVCS_TRY(read_bounded(root, "n", 1, kChoicesMax, request.choices));
-  KVCS_TRY(read_bounded(root, "max_tokens", 0, kOutputTokensMax, request.output_tokens_max));
-  KVCS_TRY(
-      read_bounded(root, "max_completion_tokens", 0, kOutputTokensMax, request.output_tokens_max));
-  KVCS_TRY(read_bounded(root, "max_output_tokens", 0, kOutputTokensMax, request.output_tokens_max));
+  const Members members = KVCS_TRY(read_members(root));
+  KVCS_TRY(read_model(members, request.model));
+  KVCS_TRY(read_flag(members[kStream], "stream", request.stream));
+  KVCS_TRY(read_stream_options(members, request.client_wants_usage));
+  KVCS_TRY(read_bounded(members, kChoices, 1, kChoicesMax, request.choices));
+  KVCS_TRY(read_output_max(api, members, request.output_tokens_max));
+  bool background = false;
+  if (api == ApiKind::kResponses) {
+    KVCS_TRY(read_flag(members[kBackground], "background", background));
+  }
+  if (background)
+    return bad("background", "is not possible here: its cost would show only after the answer.");
   std::string_view tier;
-  if (root["service_tier"].get(tier) == simdjson::SUCCESS) request.tier = service_tier(tier);
+  if (members[kServiceTier] && members[kServiceTier]->get(tier) == simdjson::SUCCESS) {
+    request.tier = service_tier(tier);
+  }
   request.input_guess = estimate_input_tokens(root);
   request.body = std::move(body);
   return request;

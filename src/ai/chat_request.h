@@ -23,7 +23,8 @@ struct ChatRequest {
   int64_t input_guess = 0;                    // Tokens, upper-biased.
 };
 
-// Invalid: not JSON, over 64 levels, no model, members of the wrong type or absurd size.
+// Invalid: not JSON, over 64 levels, no model, members of the wrong type, of absurd size or given
+// twice, and an answer in the background, whose cost would not be seen.
 Result<ChatRequest> parse_chat_request(ApiKind api, std::string body);
 
 // The body for the provider: `model` replaced, stream_options.include_usage and the cap on output

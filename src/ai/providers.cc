@@ -83,6 +83,29 @@ std::string default_base_url(ProviderKind kind) {
   return "";
 }
 
+// A key belongs to the host that it was given for: who may change an address must not be able to
+// have the key sent there.
+std::string_view origin_of(std::string_view base_url) {
+  const size_t host = base_url.find("://") + 3;
+  return base_url.substr(0, std::min(base_url.find('/', host), base_url.size()));
+}
+
+// Headers are shown to whoever may read providers; a credential has a place where it is sealed.
+Status check_no_credential(const Provider& provider) {
+  static constexpr std::string_view kCredentials[] = {"authorization", "proxy-authorization",
+                                                      "cookie", "x-api-key", "api-key"};
+  for (const auto& [name, value] : provider.headers) {
+    if (std::find(std::begin(kCredentials), std::end(kCredentials), name) ==
+        std::end(kCredentials)) {
+      continue;
+    }
+    return invalid("headers: '" + name +
+                   "' holds a credential; send it as api_key, and its header's name as "
+                   "auth_header.");
+  }
+  return ok();
+}
+
 std::string record_json(const Provider& provider) {
   Json json = provider_to_json(provider);
   json.erase("has_api_key");
@@ -263,12 +286,17 @@ Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api) 
       return ModelTarget{provider, std::string(model.substr(slash + 1))};
     }
   }
+  // Of those that list it, one that speaks this API.
+  std::shared_ptr<const Provider> listing;
   for (const auto& provider : all) {
-    if (std::find(provider->models.begin(), provider->models.end(), model) !=
-        provider->models.end()) {
-      return ModelTarget{provider, std::string(model)};
-    }
+    const auto& models = provider->models;
+    if (std::find(models.begin(), models.end(), model) == models.end()) continue;
+    if (!listing) listing = provider;
+    if (!speaks(provider->kind, api)) continue;
+    listing = provider;
+    break;
   }
+  if (listing) return ModelTarget{listing, std::string(model)};
   if (Result<PricedModel> priced = pricing_.find("", "", model); priced.ok()) {
     for (const auto& provider : all) {
       if (provider->name == priced->price->provider) {
@@ -313,10 +341,15 @@ Result<std::vector<ModelTarget>> Providers::resolve(std::string_view model, ApiK
 }
 
 Status Providers::put(Provider provider, std::optional<Secret> api_key, const AuditContext& who) {
+  KVCS_TRY(check_no_credential(provider));
   const std::string key = keyspace::ai_provider(provider.name);
   if (api_key) {
     provider.sealed_api_key = sealer_.seal(api_key->reveal(), key);
   } else if (Result<std::shared_ptr<const Provider>> before = find(provider.name); before.ok()) {
+    const bool moved = origin_of((*before)->base_url) != origin_of(provider.base_url);
+    if (moved && !(*before)->sealed_api_key.empty()) {
+      return invalid("api_key: must be sent again, as base_url names another host.");
+    }
     provider.sealed_api_key = (*before)->sealed_api_key;
   }
   if (KVCS_TRY(list()).size() >= kProvidersMax) {

@@ -77,7 +77,8 @@ class Providers final {
     return aliases_;
   }
 
-  // Admin. put() keeps the stored key when `api_key` is absent.
+  // Admin. put() keeps the stored key when `api_key` is absent; Invalid when base_url then names
+  // another host, and for credentials among the headers.
   Status put(Provider provider, std::optional<Secret> api_key, const AuditContext& who);
   Status remove(std::string_view name, const AuditContext& who);
   Status put_credential(std::string_view organization_id, std::string_view provider,

@@ -59,7 +59,11 @@ void read_anthropic(const object& usage, Counts& counts) {
   read_count(usage, "cache_creation_input_tokens", counts.cache_write);
   object part;
   if (usage["cache_creation"].get(part) == simdjson::SUCCESS) {
+    int64_t five_minutes = 0;
+    read_count(part, "ephemeral_5m_input_tokens", five_minutes);
     read_count(part, "ephemeral_1h_input_tokens", counts.cache_write_1h);
+    // Both buckets are the sum that is stated beside them, mostly.
+    counts.cache_write = std::max(counts.cache_write, five_minutes + counts.cache_write_1h);
   }
   if (usage["server_tool_use"].get(part) == simdjson::SUCCESS) {
     read_count(part, "web_search_requests", counts.web_searches);
@@ -229,7 +233,8 @@ class Meter : public UsageMeter {
       }
     }
     if (client_wants_usage_) return EventFate::kPass;
-    if (has_usage && has_choices && choices.size() == 0) return EventFate::kSwallow;
+    const bool for_us = has_usage && (!has_choices || choices.size() == 0);
+    if (for_us && !root["error"].is_object()) return EventFate::kSwallow;
     if (root["usage"].is_null() && cut_null_usage(data, rewritten)) return EventFate::kRewrite;
     return EventFate::kPass;
   }

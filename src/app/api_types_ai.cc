@@ -186,8 +186,8 @@ kind!: openai|anthropic|openai_compatible = "openai"
 base_url: string(1..500) # Default: the vendor's.
 auth_header: string(1..64) # Default: authorization, or the vendor's.
 timeout_ms: integer(100..3600000) # Default: 600000.
-api_key: string(1..4096) # Write-only; kept sealed.
-headers: object # At most 32, sent with each request.
+api_key: string(1..4096) # Write-only; kept sealed. Needed again when base_url names another host.
+headers: object # At most 32, sent with each request; no credentials.
 models: array # At most 1000 names; empty: what the price table lists.
 name: any # What GET shows may be sent back.
 has_api_key: any)"},

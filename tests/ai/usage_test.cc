@@ -87,6 +87,24 @@ TEST_CASE("usage: the usage chunk that nobody asked for is swallowed, null usage
   CHECK(meter->response_model() == "m");
 }
 
+TEST_CASE("usage: a chunk of usage alone is swallowed without choices too, an error is not",
+          "[unit][ai]") {
+  const auto meter = make_usage_meter(ApiKind::kChatCompletions, false);
+  std::string unused;
+  CHECK(meter->on_event("", R"({"usage":{"prompt_tokens":3,"completion_tokens":4}})", unused) ==
+        EventFate::kSwallow);
+  CHECK(meter->on_event("", R"({"error":{"message":"x"},"usage":{"prompt_tokens":3}})", unused) ==
+        EventFate::kPass);
+}
+
+TEST_CASE("usage: Anthropic's cache buckets count without their sum", "[unit][ai]") {
+  const TokenUsage usage = from_json(ApiKind::kMessages, R"({"usage":{"input_tokens":1,
+      "output_tokens":2,"cache_creation":{"ephemeral_5m_input_tokens":60,
+      "ephemeral_1h_input_tokens":40}}})");
+  CHECK(usage.cache_write_5m == 60);
+  CHECK(usage.cache_write_1h == 40);
+}
+
 TEST_CASE("usage: a client that asked for usage gets every chunk as it came", "[unit][ai]") {
   const auto meter = make_usage_meter(ApiKind::kChatCompletions, true);
   std::string rewritten;

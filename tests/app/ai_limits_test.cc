@@ -184,6 +184,42 @@ TEST_CASE("ai: what GET shows of a provider may be PUT back, and its key stays",
   CHECK(house.admin("DELETE", path).status == 204);
 }
 
+TEST_CASE("ai: a provider's key goes to no other host, and is no header that can be read",
+          "[contract][ai]") {
+  AiHouse house;
+  const std::string path = "/admin/ai/providers/openai";
+  const RawResponse moved =
+      house.admin("PUT", path, R"({"kind":"openai","base_url":"http://127.0.0.1:1/v1"})");
+  CHECK(moved.status == 400);
+  CHECK(has(moved.body, "api_key: must be sent again"));
+  CHECK(house.chat().status == 200);
+  const std::string same_host = house.provider.url() + "/other";
+  CHECK(house.admin("PUT", path, R"({"kind":"openai","base_url":")" + same_host + "\"}").status ==
+        200);
+  for (const char* name : {"Authorization", "x-api-key", "Cookie"}) {
+    const RawResponse refused = house.admin(
+        "PUT", path, std::string(R"({"kind":"openai","headers":{")") + name + R"(":"secret"}})");
+    CHECK(refused.status == 400);
+    CHECK(has(refused.body, "holds a credential"));
+  }
+}
+
+TEST_CASE("ai: a model that several providers list is asked of one that speaks the API",
+          "[contract][ai]") {
+  AiHouse house;
+  const std::string listed = R"(,"models":["both"])";
+  house.put_provider("aaa", "openai_compatible", house.provider.url(), listed);
+  house.put_provider("anthropic", "anthropic", house.provider.url(), listed);
+  for (const char* provider : {"aaa", "anthropic"}) {
+    house.admin("PUT", std::string("/admin/ai/prices/") + provider + "/both",
+                R"({"input_cost_per_token":0,"output_cost_per_token":0})");
+  }
+  CHECK(house.message(R"({"model":"both","max_tokens":1,"messages":[]})").status == 200);
+  CHECK(house.chat(R"({"model":"both","max_tokens":1,"messages":[]})").status == 200);
+  CHECK(has(house.provider.heads().front(), "POST /v1/messages"));
+  CHECK(has(house.provider.heads().back(), "POST /v1/chat/completions"));
+}
+
 TEST_CASE("ai: a provider that breaks its protocol costs at most what was asked", "[fault][ai]") {
   AiHouse house;
   struct Fault {

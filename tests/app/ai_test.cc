@@ -31,6 +31,20 @@ TEST_CASE("ai: without a good key each dialect refuses in its own words", "[cont
   CHECK(house.provider.bodies().empty());
 }
 
+TEST_CASE("ai: what is not here is refused in the dialect of its neighbours", "[contract][ai]") {
+  AiHouse house;
+  for (const char* path : {"/v1/images/generations", "/v1/models/gpt-4o", "/v1/nothing"}) {
+    const RawResponse answer = house.app.as(house.key, "POST", path, "{}");
+    INFO(path << " " << answer.body);
+    CHECK(answer.status == 404);
+    CHECK(has(answer.body, "\"type\":\"not_found\""));
+    CHECK(answer.body.starts_with("{\"error\":{"));
+  }
+  const RawResponse batches = house.app.as(house.key, "POST", "/v1/messages/batches", "{}");
+  CHECK(batches.status == 404);
+  CHECK(batches.body.starts_with("{\"type\":\"error\""));
+}
+
 TEST_CASE("ai: a key is taken from any of its three headers", "[contract][ai]") {
   AiHouse house;
   const std::vector<TestApp::Headers> good = {{{"Authorization", "Bearer " + house.key}},
@@ -59,6 +73,59 @@ TEST_CASE("ai: bad bodies are refused before anything is reserved or sent", "[co
   check_refused(house, std::string(512 << 10, ' '), 413, "error");
   CHECK(house.provider.bodies().empty());
   CHECK(has(house.usage(), "\"reserved_usd\":0.00"));
+}
+
+// Parsers differ in which of two they take: the model that is allowed would not be the one that
+// answers, nor the output that is reserved the one that is made.
+TEST_CASE("ai: a member that matters is refused when it is given twice", "[contract][ai]") {
+  AiHouse house;
+  check_refused(house, R"({"model":"gpt-4o-mini","model":"gpt-4o","max_tokens":1})", 400,
+                "model: is given twice");
+  check_refused(house, R"({"model":"gpt-4o-mini","max_tokens":1,"max_tokens":100000})", 400,
+                "max_tokens: is given twice");
+  check_refused(house, R"({"model":"gpt-4o-mini","str\u0065am":false,"stream":true})", 400,
+                "stream: is given twice");
+  check_refused(house,
+                R"({"model":"gpt-4o-mini","stream":true,"stream_options":)"
+                R"({"include_usage":true,"include_usage":false}})",
+                400, "include_usage: is given twice");
+  CHECK(house.provider.bodies().empty());
+  CHECK(house.chat(R"({"model":"gpt-4o-mini","max_tokens":1,"mine":1,"mine":2})").status == 200);
+}
+
+TEST_CASE("ai: only what its own API has bounds an answer", "[contract][ai]") {
+  AiHouse house;
+  house.change_user(R"({"monthly_limit_usd":0.001})");
+  for (const char* other : {"\"max_output_tokens\":1", "\"max_completion_tokens\":1"}) {
+    check_refused(house,
+                  std::string(R"({"model":"gpt-4o-mini","max_tokens":1000000,)") + other + "}", 429,
+                  "user_quota_exceeded");
+  }
+  const RawResponse anthropic = house.message(
+      R"({"model":"anthropic/claude-fable-5","max_tokens":1000000,"max_completion_tokens":1})");
+  INFO(anthropic.body);
+  CHECK(anthropic.status == 429);
+  const RawResponse later =
+      house.app.as(house.key, "POST", "/v1/responses",
+                   R"({"model":"gpt-4o-mini","input":"x","background":true})");
+  CHECK(later.status == 400);
+  CHECK(has(later.body, "background"));
+  CHECK(house.provider.bodies().empty());
+}
+
+TEST_CASE("ai: each request is charged by an id of its own, whatever id its client sends",
+          "[contract][ai]") {
+  AiHouse house;
+  for (int i = 0; i < 3; i++) {
+    const RawResponse answer =
+        house.app.call("POST", "/v1/chat/completions",
+                       {{"x-api-key", house.key}, {"X-Request-Id", "same"}}, kHello);
+    CHECK(answer.status == 200);
+    const RawResponse row =
+        house.app.as(house.key, "GET", "/v1/usage/" + answer.header("x-request-id"));
+    INFO(row.body);
+    CHECK(row.status == 200);
+  }
 }
 
 TEST_CASE("ai: only the models that key, user and organization allow", "[contract][ai]") {
@@ -135,6 +202,12 @@ TEST_CASE("ai: what a provider refuses is passed on and costs nothing", "[contra
     CHECK(passed.body == "{\"error\":\"theirs\"}");
   }
   CHECK(has(house.usage(), "\"current_usage_usd\":0.00"));
+}
+
+TEST_CASE("ai: a provider's error that quotes our key does not give it away", "[contract][ai]") {
+  AiHouse house;
+  house.provider.answer_json("{\"error\":\"sk-secret: no; sk-secret\"}", "401 No");
+  CHECK(house.chat().body == "{\"error\":\"***: no; ***\"}");
 }
 
 TEST_CASE("ai: a provider that redirects, breaks, hangs or is away is 502 or 504",

@@ -376,7 +376,7 @@ std::vector<Step> walk(const ApiHouse& house) {
       {kPut, "/admin/ai/prices/{model}",
        R"({"input_cost_per_token":1e-6,"output_cost_per_token":"0.000002"})"},
       {kGet, "/admin/ai/prices/{model}"},
-      {kPut, "/admin/ai/providers/{name}", R"({"kind":"openai"})"},
+      {kPut, "/admin/ai/providers/{name}", R"({"kind":"openai","api_key":"sk-new"})"},
       {kGet, "/admin/ai/providers"},
       {kGet, "/admin/ai/providers/{name}"},
       {kPut, "/admin/providers/{provider}",
