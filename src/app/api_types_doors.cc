@@ -259,7 +259,7 @@ account_id!: string
 removed!: boolean
 revoked!: boolean)"},
     {"ConnectAsk", R"(
-account: string(1..64) # Default: default.
+account_id: string(1..64) # Default: default.
 meta: object)"},
     {"ConnectLink", R"(
 url!: string # Good once, for some minutes.

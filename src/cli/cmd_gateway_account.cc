@@ -147,7 +147,7 @@ int run_list(const Invocation& in, Console& console) {
 
 int run_connect(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
-  Json body = {{"account", in.text("account")}};
+  Json body = {{"account_id", in.text("account")}};
   const Status meta = read_meta(in, body);
   if (!meta.ok()) return console.fail(meta);
   const auto link = api.call("POST", accounts_path(in) + "/connect", body);

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "gateway/jwt.h"
+#include "gateway/outbound_auth.h"
 #include "identity/admin_common.h"
 
 namespace kvcs::gateway {
@@ -21,6 +22,14 @@ Json time_or_null(int64_t unix_s) {
 
 Secret secret_member(JsonReader& reader, const char* name) {
   return Secret(reader.optional_string(name, kSecretText).value_or(""));
+}
+
+// One that goes into a header as it is: a line break that was copied along shows here, not at the
+// first call.
+Secret header_member(JsonReader& reader, const char* name) {
+  Secret secret = secret_member(reader, name);
+  if (!is_header_value(secret.reveal())) reader.fail(name, "must not hold control characters.");
+  return secret;
 }
 
 // Unix seconds or an ISO time; 0 when absent or null.
@@ -45,7 +54,9 @@ void read_meta(JsonReader& reader, AccessCredential& credential) {
   if (meta == nullptr) return;
   for (const auto& [name, value] : meta->items()) {
     if (!value.is_string()) reader.fail("meta", "its members must be strings");
-    if (value.is_string()) credential.meta[name] = value.get<std::string>();
+    if (!value.is_string()) continue;
+    std::string& text = credential.meta[name] = value.get<std::string>();
+    if (!is_header_value(text)) reader.fail("meta", "must not hold control characters");
   }
 }
 
@@ -90,14 +101,14 @@ Result<GivenAccount> read_account(const Json& body, AuthType type) {
   GivenAccount given;
   AccessCredential& credential = given.credential;
   credential.type = type;
-  credential.access_token = secret_member(reader, "access_token");
-  Secret api_key = secret_member(reader, "api_key");
+  credential.access_token = header_member(reader, "access_token");
+  Secret api_key = header_member(reader, "api_key");
   if (credential.access_token.empty()) credential.access_token = std::move(api_key);
   credential.username = secret_member(reader, "username");
   credential.password = secret_member(reader, "password");
-  credential.access_key_id = secret_member(reader, "access_key_id");
+  credential.access_key_id = header_member(reader, "access_key_id");
   credential.secret_access_key = secret_member(reader, "secret_access_key");
-  credential.session_token = secret_member(reader, "session_token");
+  credential.session_token = header_member(reader, "session_token");
   credential.region = reader.optional_string("region", {.max_bytes = 64}).value_or("");
   credential.service = reader.optional_string("service", {.max_bytes = 64}).value_or("");
   credential.expires_at_s = expiry_member(reader);

@@ -170,7 +170,7 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
   JsonReader reader(body);
   Flow flow;
   flow.id = {std::string(request.param("tenant")), std::string(request.param("provider")),
-             reader.optional_string("account", {.max_bytes = 64}).value_or("default")};
+             reader.optional_string("account_id", {.max_bytes = 64}).value_or("default")};
   if (const Json* meta = reader.object("meta"); meta != nullptr) {
     for (const auto& [name, value] : meta->items()) {
       if (!value.is_string()) reader.fail("meta", "its members must be strings");

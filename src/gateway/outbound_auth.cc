@@ -18,12 +18,6 @@ Status lacks(std::string_view what) {
       .with_reason("TOKEN_MISSING");
 }
 
-bool is_header_value(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
-  });
-}
-
 Status add_secret_header(OutboundRequest& request, std::string_view name, std::string value) {
   if (!is_header_value(value)) {
     return not_found("The stored credential holds control characters.")
@@ -206,6 +200,12 @@ std::string redact(std::string text, const AccessCredential& credential) {
     hide(secret->reveal());
   }
   return text;
+}
+
+bool is_header_value(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
+  });
 }
 
 bool is_secret_header(std::string_view name) {

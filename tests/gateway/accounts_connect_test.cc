@@ -99,6 +99,9 @@ TEST_CASE("accounts: each auth type takes its members and shows none of them", "
       {AuthType::kBearer, R"({"access_token":"s-secret"})", ""},
       {AuthType::kBearer, R"({"username":"x"})", "access_token: required for bearer"},
       {AuthType::kApiKeyHeader, R"({"api_key":"s-secret","meta":{"team":"x"}})", ""},
+      {AuthType::kBearer, R"({"access_token":"s-secret\r\nX-Evil: 1"})", "access_token: must not"},
+      {AuthType::kApiKeyHeader, R"({"api_key":"s-secret\n"})", "api_key: must not hold control"},
+      {AuthType::kBearer, R"({"access_token":"s","meta":{"shop":"a\nb"}})", "meta: must not hold"},
       {AuthType::kApiKeyQuery, "{}", "api_key: required"},
       {AuthType::kBasic, R"({"username":"u-secret","password":"p-secret"})", ""},
       {AuthType::kBasic, R"({"password":"p-secret"})", "username: required"},
@@ -194,7 +197,7 @@ TEST_CASE("connect: consent stores sealed tokens and arms the refresh", "[unit][
   ApiWorld world;
   world.client.scopes = {"a", "b"};
   world.client.authorize_params = {{"access_type", "offline"}};
-  const std::string link = world.link_query(R"({"account":"main","meta":{"shop":"x1"}})");
+  const std::string link = world.link_query(R"({"account_id":"main","meta":{"shop":"x1"}})");
   const std::string page = world.begin(link);
   CHECK(page.find("scope=a%20b") != std::string::npos);
   CHECK(page.find("access_type=offline") != std::string::npos);
