@@ -32,6 +32,7 @@ mode!: active|frozen)"},
 status!: healthy|unhealthy
 timestamp!: time
 checks!: [HealthCheck]
+warnings!: [string] # Why /health says degraded while all services are up.
 error: string)"},
     {"HealthCheck", R"(
 name!: string
@@ -40,6 +41,7 @@ message!: string
 latency_us!: integer)"},
     {"Caller", R"(
 key_id!: string
+role: owner|admin|viewer|billing # Of an admin key.
 organization_id: id
 organization: string
 customer_id: string

@@ -261,7 +261,8 @@ Status build_operations(Parts& parts) {
   add_gauges(parts);
   parts.status_api = std::make_unique<StatusApi>(
       *parts.probes, *parts.metrics, parts.clock(), [&parts] { return token_counts(parts); },
-      [&parts] { return std::string(parts.gateway.tenants->frozen() ? "frozen" : "active"); });
+      [&parts] { return std::string(parts.gateway.tenants->frozen() ? "frozen" : "active"); },
+      [&parts] { return health_warnings(parts); });
   parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), [&parts](const JobRun& run) {
     parts.ledger->record_job_run(
         {run.job, run.started_ms, run.duration_ms, run.result, run.detail});

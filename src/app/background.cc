@@ -18,6 +18,13 @@ namespace {
 constexpr std::string_view kSystemHealthKey = "system:health";
 constexpr std::string_view kTokenHealthKey = "system:token_health";
 
+// Nothing when the file system does not say.
+std::optional<uint64_t> disk_free_bytes(const Parts& parts) {
+  struct statvfs disk {};
+  if (::statvfs(parts.config.data_dir.c_str(), &disk) != 0) return std::nullopt;
+  return uint64_t{disk.f_bavail} * disk.f_frsize;
+}
+
 AlertChannels alert_channels(const Config& config) {
   AlertChannels channels;
   channels.webhook_url = config.alerts.webhook_url;
@@ -138,6 +145,25 @@ TokenCounts token_counts(Parts& parts) {
   return counts;
 }
 
+std::vector<std::string> health_warnings(Parts& parts) {
+  std::vector<std::string> warnings;
+  const gateway::TokenSummary tokens = parts.background.watch->summary();
+  if (tokens.expired > 0) {
+    warnings.push_back("Accounts of the tool gateway whose token has expired: " +
+                       std::to_string(tokens.expired) + ".");
+  }
+  if (tokens.reauth_required > 0) {
+    warnings.push_back("Accounts of the tool gateway that must be connected again: " +
+                       std::to_string(tokens.reauth_required) + ".");
+  }
+  const std::optional<uint64_t> free_bytes = disk_free_bytes(parts);
+  if (free_bytes && *free_bytes < parts.config.blobs.free_reserve_bytes) {
+    warnings.push_back("Uploads are refused, as only " + format_bytes(*free_bytes) +
+                       " of disk are free.");
+  }
+  return warnings;
+}
+
 void report_job_run(Parts& parts, const JobRun& run) {
   if (run.result == "ok") return;
   const char* event = run.job == kBackupJob ? "backup.failed" : "job.failed";
@@ -148,18 +174,15 @@ Result<std::string> snapshot_system_health(Parts& parts) {
   const std::vector<ProbeResult> results = parts.probes->run();
   Json services = Json::object();
   for (const ProbeResult& result : results) services[result.name] = health_name(result.health);
-  struct statvfs disk {};
-  const std::string& directory = parts.config.data_dir;
-  const bool known = ::statvfs(directory.c_str(), &disk) == 0;
-  const uint64_t free_bytes = known ? uint64_t{disk.f_bavail} * disk.f_frsize : 0;
+  const std::optional<uint64_t> free_bytes = disk_free_bytes(parts);
   // Uploads are refused below the reserve; a person should know before that.
-  if (known && free_bytes < 2 * parts.config.blobs.free_reserve_bytes) {
-    write_alert(parts, {"disk.low", "data_dir", format_bytes(free_bytes) + " are free."});
+  if (free_bytes && *free_bytes < 2 * parts.config.blobs.free_reserve_bytes) {
+    write_alert(parts, {"disk.low", "data_dir", format_bytes(*free_bytes) + " are free."});
   }
   const std::string json = dump_json(Json{{"checked_at", format_iso8601_s(parts.clock().unix_ms())},
                                           {"status", health_name(HealthProbes::worst(results))},
                                           {"services", std::move(services)},
-                                          {"disk_free_bytes", free_bytes}});
+                                          {"disk_free_bytes", free_bytes.value_or(0)}});
   KVCS_TRY(keep_snapshot(parts, kSystemHealthKey, json));
   return json;
 }

@@ -41,6 +41,8 @@ void stop_background(Parts& parts);
 std::vector<http::Route> background_routes(Parts& parts);
 
 TokenCounts token_counts(Parts& parts);
+// What makes /health say "degraded" while every service is up.
+std::vector<std::string> health_warnings(Parts& parts);
 // An alert for a job that failed; never fails itself.
 void report_job_run(Parts& parts, const JobRun& run);
 

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "http/static_files.h"
+#include "identity/records.h"
 
 namespace kvcs {
 namespace {
@@ -22,6 +23,7 @@ using namespace route_rows;
 Result<http::Response> describe_caller(http::Request& request) {
   const Principal& principal = request.principal;
   Json body{{"key_id", principal.key_id}};
+  if (principal.kind == PrincipalKind::kAdminKey) body["role"] = admin_role_name(principal.role);
   if (!principal.organization_id.empty()) {
     body["organization_id"] = principal.organization_id;
     body["organization"] = principal.organization;
@@ -182,6 +184,8 @@ std::vector<Route> all_routes(Parts& parts) {
   std::vector<Route> routes;
   add_operations(routes, parts);
   add_portal(routes, parts);
+  // Before the artifacts' /v1/artifacts: what nobody knows under /v1 is refused in OpenAI's words.
+  add_ai_routes(routes, parts);
   for (Route& door : artifact_routes(parts)) routes.push_back(std::move(door));
   for (Route& door : gateway_routes(parts)) routes.push_back(std::move(door));
   for (Route& door : background_routes(parts)) routes.push_back(std::move(door));
@@ -189,7 +193,6 @@ std::vector<Route> all_routes(Parts& parts) {
   add_organizations(routes, parts);
   add_admin(routes, parts);
   add_history(routes, parts);
-  add_ai_routes(routes, parts);
   for (Route& page : http::static_routes(parts.config.http.web_dir)) {
     routes.push_back(std::move(page));
   }

@@ -8,10 +8,6 @@
 namespace kvcs {
 namespace {
 
-std::string_view overall(Health worst) {
-  return worst == Health::kUp ? "healthy" : worst == Health::kDegraded ? "degraded" : "unhealthy";
-}
-
 http::Response uncached(int status, const Json& body) {
   http::Response response = http::json_response(status, dump_json(body));
   response.set("cache-control", "no-store");
@@ -21,13 +17,20 @@ http::Response uncached(int status, const Json& body) {
 }  // namespace
 
 StatusApi::StatusApi(const HealthProbes& probes, const Metrics& metrics, const Clock& clock,
-                     std::function<TokenCounts()> tokens, std::function<std::string()> mode)
+                     std::function<TokenCounts()> tokens, std::function<std::string()> mode,
+                     std::function<std::vector<std::string>()> warnings)
     : probes_(probes),
       metrics_(metrics),
       clock_(clock),
       tokens_(std::move(tokens)),
       mode_(std::move(mode)),
+      warnings_(std::move(warnings)),
       started_us_(clock.mono_us()) {}
+
+std::string_view StatusApi::overall(Health worst) const {
+  if (worst == Health::kDown) return "unhealthy";
+  return worst == Health::kUp && warnings_().empty() ? "healthy" : "degraded";
+}
 
 Result<http::Response> StatusApi::health(http::Request&) {
   const std::vector<ProbeResult> results = probes_.run();
@@ -65,6 +68,7 @@ Result<http::Response> StatusApi::admin_health(http::Request&) {
   }
   body["timestamp"] = format_iso8601_ms(clock_.unix_ms());
   body["checks"] = checks;
+  body["warnings"] = warnings_();
   return uncached(worst == Health::kDown ? 503 : 200, body);
 }
 

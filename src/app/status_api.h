@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "http/http.h"
@@ -22,10 +23,12 @@ struct TokenCounts {
 
 class StatusApi final {
  public:
+  // `warnings`: what needs a person, a sentence each, while every service is up.
   StatusApi(const HealthProbes& probes, const Metrics& metrics, const Clock& clock,
-            std::function<TokenCounts()> tokens, std::function<std::string()> mode);
+            std::function<TokenCounts()> tokens, std::function<std::string()> mode,
+            std::function<std::vector<std::string>()> warnings);
 
-  // 200, or 503 when a service is down.
+  // 200, or 503 when a service is down. With warnings the status is "degraded".
   Result<http::Response> health(http::Request& request);        // GET /health
   Result<http::Response> admin_health(http::Request& request);  // GET /admin/health
   Result<http::Response> livez(http::Request& request);         // GET /livez
@@ -36,11 +39,14 @@ class StatusApi final {
   void set_ready(bool ready) { ready_ = ready; }
 
  private:
+  std::string_view overall(Health worst) const;
+
   const HealthProbes& probes_;
   const Metrics& metrics_;
   const Clock& clock_;
   const std::function<TokenCounts()> tokens_;
   const std::function<std::string()> mode_;
+  const std::function<std::vector<std::string>()> warnings_;
   const int64_t started_us_;
   std::atomic<bool> ready_{false};
 };

@@ -60,12 +60,14 @@ struct Router::Node {
   Dialect dialect = Dialect::kPortal;  // Of the first route at or below.
 
   // Depth first, the literal branch before the parameter's: the first node with any route wins,
-  // whatever the method, so that a known path never falls through to a wider pattern.
+  // whatever the method, so that a known path never falls through to a wider pattern. A first
+  // segment that the table names is no parameter's: "/v1/images/x" is not an artifact of some "v1".
   const Node* find(const Segments& segments, size_t depth) const {
     if (depth == segments.count) return has_routes ? this : nullptr;
     const auto literal = literals.find(segments.at[depth]);
     if (literal != literals.end()) {
-      if (const Node* node = literal->second->find(segments, depth + 1)) return node;
+      const Node* node = literal->second->find(segments, depth + 1);
+      if (node != nullptr || depth == 0) return node;
     }
     return param ? param->find(segments, depth + 1) : nullptr;
   }

@@ -322,7 +322,7 @@ TEST_CASE("gateway contract: compact answers keep the upstream's status", "[e2e]
 
 TEST_CASE("gateway contract: /health has the documented members", "[e2e][gateway]") {
   ContractHouse house;
-  // 57 accounts, of which one expires within 15 minutes and one did, and 70 providers.
+  // 57 accounts, of which one expires within 15 minutes, and 70 providers.
   const int64_t now_s = make_system_clock()->unix_s();
   const auto until = [&](int64_t seconds) {
     return R"({"access_token":"token-0001","expires_at":)" + std::to_string(now_s + seconds) + "}";
@@ -331,7 +331,7 @@ TEST_CASE("gateway contract: /health has the documented members", "[e2e][gateway
     house.put_account("hubspot", "a" + std::to_string(i), R"({"access_token":"token-0001"})");
   }
   house.put_account("hubspot", "soon", until(600));
-  house.put_account("hubspot", "gone", until(-600));
+  house.put_account("hubspot", "later", until(7200));
   Json providers =
       parse_json(house.gateway.admin("GET", "/admin/providers").body).value()["providers"];
   for (size_t i = providers.size(); i < 70; i++) {
@@ -341,7 +341,7 @@ TEST_CASE("gateway contract: /health has the documented members", "[e2e][gateway
   // The counts are at most a second old.
   const std::string expected =
       R"({"status":"healthy","services":{"kv":"up","d1":"up"},)"
-      R"("tokens":{"total":57,"expiring_soon":1,"expired":1},"providers":70,)";
+      R"("tokens":{"total":57,"expiring_soon":1,"expired":0},"providers":70,)";
   house.gateway.app.restart();
   const RawResponse health = house.gateway.app.call("GET", "/health");
   CHECK(health.status == 200);
@@ -350,4 +350,20 @@ TEST_CASE("gateway contract: /health has the documented members", "[e2e][gateway
   const Json json = parse_json(health.body).value();
   CHECK(json["mode"] == "active");
   for (const char* more : {"version", "uptime_s", "checked_at"}) CHECK(json.contains(more));
+}
+
+TEST_CASE("gateway contract: an expired token makes /health degraded, and says why to an admin",
+          "[e2e][gateway]") {
+  ContractHouse house;
+  const int64_t now_s = make_system_clock()->unix_s();
+  house.put_account(
+      "hubspot", "gone",
+      R"({"access_token":"token-0001","expires_at":)" + std::to_string(now_s - 600) + "}");
+  house.gateway.app.restart();
+  const RawResponse health = house.gateway.app.call("GET", "/health");
+  CHECK(health.status == 200);
+  CHECK(health.body.starts_with(R"({"status":"degraded","services":{"kv":"up","d1":"up"},)"));
+  const Json admin = parse_json(house.gateway.admin("GET", "/admin/health").body).value();
+  CHECK(admin["status"] == "healthy");
+  CHECK(admin["warnings"] == Json{"Accounts of the tool gateway whose token has expired: 1."});
 }

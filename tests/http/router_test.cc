@@ -28,12 +28,14 @@ std::string found(const http::Router& router, std::string_view path, Method meth
 
 TEST_CASE("router: a literal beats a parameter, which takes the rest", "[unit][http]") {
   const http::Router router({get("/"), get("/a/{x}"), get("/a/b"), get("/{org}/{project}/{id}"),
-                             get("/a/b/c"), get("/a/b/{x}/d")});
+                             get("/a/b/c"), get("/a/b/{x}/d"), get("/a/{x}/e")});
   CHECK(found(router, "/") == "/");
   CHECK(found(router, "/a/b") == "/a/b");
   CHECK(found(router, "/a/other") == "/a/{x}");
   CHECK(found(router, "/a/b/c") == "/a/b/c");
-  CHECK(found(router, "/a/b/x") == "/{org}/{project}/{id}");  // Back out of a dead end.
+  CHECK(found(router, "/a/b/e") == "/a/{x}/e");  // Back out of a dead end.
+  CHECK(found(router, "/a/b/x").empty());        // But "a" is no organization.
+  CHECK(found(router, "/o/b/x") == "/{org}/{project}/{id}");
   CHECK(found(router, "/a/b/x/d") == "/a/b/{x}/d");
   CHECK(found(router, "/1/2/3/4").empty());
   CHECK(found(router, "//a///b/") == "/a/b");

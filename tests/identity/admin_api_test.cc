@@ -211,7 +211,7 @@ TEST_CASE("admin: roles reach as far as they say", "[unit][identity][app]") {
   };
   const std::string viewer = key_with("viewer"), admin = key_with("admin"),
                     billing = key_with("billing");
-  CHECK(app.as(billing, "GET", "/admin/me").status == 200);
+  CHECK(json_text(app.as(billing, "GET", "/admin/me").body, "role") == "billing");
   CHECK(app.as(billing, "GET", "/admin/organizations").status == 403);
   CHECK(app.as(viewer, "GET", "/admin/organizations").status == 200);
   CHECK(app.as(viewer, "POST", "/admin/organizations", R"({"name":"x"})").status == 403);
