@@ -159,11 +159,12 @@ void pause_ms(int64_t ms) {
 }
 
 Status status_of_answer(int http_status, std::string_view body) {
-  std::string message;
+  std::string message, code;
   const auto json = parse_json(body);
   if (json.ok() && (*json).is_object()) {
     const Json& error = *json;
     message = text_of(error, "error");
+    code = text_of(error, "code");
     for (const char* name : {"message", "details", "expected", "actual"}) {
       const auto it = error.find(name);
       if (it == error.end()) continue;
@@ -172,7 +173,7 @@ Status status_of_answer(int http_status, std::string_view body) {
     }
   }
   if (message.empty()) message = "The server answered " + std::to_string(http_status) + ".";
-  return {code_of(http_status), std::move(message)};
+  return Status(code_of(http_status), std::move(message)).with_reason(code);
 }
 
 ApiClient::ApiClient(ApiSettings settings)
@@ -244,7 +245,8 @@ Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::st
   if (http_status / 100 == 2) return body;
   Status failed = status_of_answer(http_status, body);
   if (http_status == 401) {
-    return unauthenticated(failed.message() + " " + settings_.key_advice);
+    return unauthenticated(failed.message() + " " + settings_.key_advice)
+        .with_reason(failed.reason());
   }
   const auto wait_s = parse_u64((*answer)->header("retry-after").value_or(""), "retry-after");
   if (!wait_s.ok() || *wait_s > kRetryAfterMaxS) return failed;

@@ -43,6 +43,12 @@ after(async () => {
   echo.close();
 });
 
+test('with --json a refusal has the code that the daemon gave it', async () => {
+  const refused = await daemon.cli('gateway', 'tenant', 'show', 'nobody', '--json');
+  assert.equal(refused.status, 1);
+  assert.equal(JSON.parse(refused.stderr).code, 'TENANT_NOT_FOUND');
+});
+
 test('provider, tenant, token and account are set up, and a call goes through', async () => {
   await give(record('bearer'), 'gateway', 'provider', 'set', 'tool');
   await cli('gateway', 'tenant', 'add', 'kahuna', '--name', 'Kahuna', '--requests-per-minute', '500');
