@@ -151,8 +151,9 @@ Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
   if (api == ApiKind::kResponses) {
     KVCS_TRY(read_flag(members[kBackground], "background", background));
   }
-  if (background)
+  if (background) {
     return bad("background", "is not possible here: its cost would show only after the answer.");
+  }
   std::string_view tier;
   if (members[kServiceTier] && members[kServiceTier]->get(tier) == simdjson::SUCCESS) {
     request.tier = service_tier(tier);

@@ -1,6 +1,10 @@
 #include "ai/json_edit.h"
 
+#include <nlohmann/json.hpp>
+
 #include <cstring>
+
+#include "base/json.h"
 
 namespace kvcs::ai {
 namespace {
@@ -43,6 +47,13 @@ size_t skip_value(std::string_view text, size_t at) {
   return at;
 }
 
+// Whether a name, as it stands between its quotes, is `name`: "mod\u0065l" is "model" to everyone.
+bool is_name(std::string_view written, std::string_view name) {
+  if (written.find('\\') == written.npos) return written == name;
+  const Result<Json> read = parse_json("[\"" + std::string(written) + "\"]");
+  return read.ok() && (*read)[0].get_ref<const std::string&>() == name;
+}
+
 }  // namespace
 
 std::optional<JsonSpan> find_member(std::string_view text, std::string_view name) {
@@ -55,7 +66,7 @@ std::optional<JsonSpan> find_member(std::string_view text, std::string_view name
     at = skip_space(text, name_end);  // The colon.
     const size_t value = skip_space(text, at + 1);
     const size_t value_end = skip_value(text, value);
-    if (found == name) return JsonSpan{value, value_end};
+    if (is_name(found, name)) return JsonSpan{value, value_end};
     at = skip_space(text, value_end);
     if (at >= text.size() || text[at] != ',') break;
     at = skip_space(text, at + 1);

@@ -93,6 +93,19 @@ TEST_CASE("ai: a member that matters is refused when it is given twice", "[contr
   CHECK(house.chat(R"({"model":"gpt-4o-mini","max_tokens":1,"mine":1,"mine":2})").status == 200);
 }
 
+TEST_CASE("ai: a member whose name is written with escapes is edited like any other",
+          "[contract][ai]") {
+  AiHouse house;
+  house.provider.answer_stream({chunk("Hi"), finish(), usage_chunk(), kDone});
+  CHECK(house
+            .chat(R"({"mod\u0065l":"openai/gpt-4o-mini","stream":true,"max_tokens":1,)"
+                  R"("stre\u0061m_options":{"x":1}})")
+            .status == 200);
+  CHECK(house.provider.bodies().back() ==
+        R"({"mod\u0065l":"gpt-4o-mini","stream":true,"max_tokens":1,)"
+        R"("stre\u0061m_options":{"include_usage":true,"x":1}})");
+}
+
 TEST_CASE("ai: only what its own API has bounds an answer", "[contract][ai]") {
   AiHouse house;
   house.change_user(R"({"monthly_limit_usd":0.001})");
