@@ -1,5 +1,7 @@
 #include "base/hash_pipe.h"
 
+#include <system_error>
+
 namespace kvcs {
 
 HashPipe::HashPipe(size_t buffer_bytes, bool threaded)
@@ -31,7 +33,16 @@ char* HashPipe::acquire() {
   return buffers_[at].get();
 }
 
+void HashPipe::start() {
+  try {
+    thread_.emplace("hash", [this] { run(); });
+  } catch (const std::system_error&) {
+    threaded_ = false;
+  }
+}
+
 void HashPipe::submit(size_t size_bytes) {
+  if (threaded_ && !thread_) start();
   if (!threaded_) {
     hash_.update(buffers_[0].get(), size_bytes);
     return;
@@ -42,7 +53,6 @@ void HashPipe::submit(size_t size_bytes) {
     submitted_++;
   }
   changed_.notify_all();
-  if (!thread_) thread_.emplace("hash", [this] { run(); });
 }
 
 void HashPipe::run() {

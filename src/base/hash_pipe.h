@@ -20,7 +20,8 @@ namespace kvcs {
 class HashPipe final {
  public:
   static constexpr size_t kBuffers = 8;
-  // Without `threaded`, submit() hashes at once: a short stream is not worth a thread.
+  // Without `threaded`, or when the system refuses a thread, submit() hashes at once: a short
+  // stream is not worth one.
   HashPipe(size_t buffer_bytes, bool threaded);
   ~HashPipe();
   HashPipe(const HashPipe&) = delete;
@@ -33,11 +34,12 @@ class HashPipe final {
   std::string finish_hex();        // Once, after the last submit().
 
  private:
+  void start();
   void run();
   void stop();
 
   const size_t buffer_bytes_;
-  const bool threaded_;
+  bool threaded_;
   std::array<std::unique_ptr<char[]>, kBuffers> buffers_;
   Sha256 hash_;
   Mutex mutex_;

@@ -1,15 +1,20 @@
 #include "cli/cli.h"
 
 #include <CLI/CLI.hpp>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
+#include <system_error>
 #include <utility>
 
 #include "base/bytes.h"
+#include "kvfile/parallel.h"
 #include "version.h"
 
 namespace kvcs::cli {
@@ -167,6 +172,16 @@ Console::Writer stream_writer(std::FILE* stream) {
   };
 }
 
+// One that is closed would be the next file that is opened, and what is printed would go there.
+void open_standard_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // Of standard output it must show that nothing can be written.
+    if (::fcntl(fd, F_GETFD) < 0) {
+      ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+    }
+  }
+}
+
 // How many letters must change to make `b` of `a`.
 size_t distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -222,6 +237,18 @@ std::string usage_fault(const CLI::App& root, const std::vector<std::string>& ar
   return printable(what, 500) + ".\nRun `" + path + " --help` for its usage.";
 }
 
+// What the machine had not enough of ends a command as any failure does, with one line: by then
+// every destructor has run.
+int run_caught(const Command& command, const Invocation& invocation, Console& console) {
+  try {
+    return command.run(invocation, console);
+  } catch (const std::bad_alloc&) {
+    return console.fail(kvfile::out_of_memory());
+  } catch (const std::system_error& fault) {  // A thread.
+    return console.fail(unavailable(std::string("the system refuses more: ") + fault.what()));
+  }
+}
+
 }  // namespace
 
 int run_cli(const std::vector<std::string>& arguments, const std::vector<Command>& all,
@@ -261,17 +288,35 @@ int run_cli(const std::vector<std::string>& arguments, const std::vector<Command
       console.fail(invocation.status());
       return kExitUsage;
     }
-    return candidate.command->run(*invocation, console);
+    return run_caught(*candidate.command, *invocation, console);
   }
   error("error: No such command. Run `kvcs --help`.\n");
   return kExitUsage;
 }
 
-int run_cli(int argc, const char* const* argv, std::vector<Command> more) {
+namespace {
+
+int run_process(int argc, const char* const* argv, std::vector<Command> more) {
   std::vector<Command> all = std::move(more);
   for (Command& command : commands()) all.push_back(std::move(command));
   return run_cli(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc), all,
                  stream_writer(stdout), stream_writer(stderr));
+}
+
+}  // namespace
+
+int run_cli(int argc, const char* const* argv, std::vector<Command> more) {
+  open_standard_streams();
+  std::signal(SIGXFSZ, SIG_IGN);  // A file that may not grow is a failure as a full disk is.
+  int code = kExitFailed;
+  try {
+    code = run_process(argc, argv, std::move(more));
+  } catch (const std::bad_alloc&) {  // Not even enough to begin, or to say so by the usual way.
+    std::fprintf(stderr, "error: %s.\n", kvfile::kOutOfMemory.data());
+  }
+  if (std::ferror(stdout) == 0) return code;
+  std::fputs("error: the result could not be written to standard output.\n", stderr);
+  return code == kExitOk ? kExitFailed : code;
 }
 
 }  // namespace kvcs::cli

@@ -1,7 +1,6 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -11,6 +10,7 @@
 #include "cli/api_client.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/scratch_folder.h"
 #include "kvfile/benchmark.h"
 #include "kvfile/benchmark_csv.h"
 
@@ -21,32 +21,6 @@ using kvfile::BenchmarkReport;
 using kvfile::Scheme;
 
 constexpr uint64_t kCsvBytesMax = 16 << 20;
-
-// Removed with everything in it.
-class ScratchFolder final {
- public:
-  static Result<std::unique_ptr<ScratchFolder>> create(const std::string& parent) {
-    auto folder = std::unique_ptr<ScratchFolder>(new ScratchFolder());
-    folder->path_ = (std::filesystem::path(parent) / ".kvcs-benchmark-XXXXXX").string();
-    if (::mkdtemp(folder->path_.data()) == nullptr) {
-      const int error = errno;
-      folder->path_.clear();
-      return io_error("cannot create a scratch folder in", parent, error);
-    }
-    return folder;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  ScratchFolder() = default;
-  std::string path_;
-};
 
 // --- against a server -----------------------------------------------------------------------
 
@@ -102,12 +76,19 @@ Status measure_transfers(const std::string& path, const std::string& scratch, ui
   return removed;
 }
 
-// A server that was named must answer; one that merely is configured may be away.
+// A server that was named must answer, and is asked before the work is done; one that merely is
+// configured may be away.
+Status check_server(const Invocation& in) {
+  const std::optional<std::string> server = in.optional_text("server");
+  if (!server || in.flag("no-server")) return ok();
+  ::setenv("KVCS_API_URL", server->c_str(), 1);  // Where the commands look.
+  return run_command({"quota"}).status();
+}
+
 Status measure_server(const Invocation& in, const std::string& scratch, uint64_t repetitions,
                       BenchmarkReport& report) {
   const std::optional<std::string> server = in.optional_text("server");
   if (in.flag("no-server")) return ok();
-  if (server) ::setenv("KVCS_API_URL", server->c_str(), 1);  // Where the commands look.
   const ApiSettings settings = find_api_settings();
   if (!server && settings.key_source == "none") {
     report.notes.push_back("no upload and download: no server is configured (--server URL)");
@@ -159,6 +140,7 @@ Result<BenchmarkReport> benchmark(const Invocation& in, Console& console) {
     file = KVCS_TRY(
         kvfile::AtomicFile::create(output, {options.path, kvfile::sidecar_path(options.path)}));
   }
+  KVCS_TRY(check_server(in));
   const auto scratch = KVCS_TRY(ScratchFolder::create(
       in.optional_text("scratch").value_or(folder_of(output.empty() ? options.path : output))));
   options.scratch = scratch->path();

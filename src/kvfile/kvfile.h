@@ -146,7 +146,9 @@ class KvFile final {
   KvHeader header_;
 };
 
-// A file that appears under its name complete or not at all: written beside it, synced, renamed.
+// A file that appears under its name complete or not at all: written without a name, synced, named.
+// Where the file system has no files without names it is written beside the name and renamed; then
+// one that is killed leaves its part.
 class AtomicFile final {
  public:
   // `keep` names files that must never be replaced (the inputs); Conflict when `path` is one.
@@ -157,7 +159,8 @@ class AtomicFile final {
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   const std::string& path() const { return path_; }
-  const std::string& temp_path() const { return temp_path_; }
+  // Opens what was written so far, in this process, until it is published.
+  std::string open_path() const;
   Status write(uint64_t offset, const void* data, size_t size_bytes);
   Status read(uint64_t offset, void* out, size_t size_bytes) const;  // What was written.
   Status reserve(uint64_t size_bytes);  // Finds a full disk before the work is done.
@@ -168,7 +171,7 @@ class AtomicFile final {
 
  private:
   AtomicFile() = default;
-  std::string path_, temp_path_;
+  std::string path_, temp_path_;  // The latter is empty as long as the file has no name.
   int fd_ = -1;
   bool published_ = false;
 };

@@ -107,7 +107,7 @@ Result<std::vector<Limit>> measure_disk(const std::string& folder, uint64_t file
   };
   const auto write = [&] { return write_durably(*file, block.get(), file_bytes); };
   const Timing written = KVCS_TRY(time_runs(repetitions, file_bytes, create, write));
-  const std::string path = file->temp_path();
+  const std::string path = file->open_path();
   int flags = O_DIRECT;
   if (!read_through(path, O_DIRECT, block.get()).ok()) {
     flags = 0;

@@ -4,6 +4,7 @@
 // ZSTD_CCtx_setParameter tells at run time.
 #define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <memory>
@@ -84,6 +85,10 @@ struct DecompressorFree {
   void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
 };
 
+bool ran_out_of_memory(size_t code) {
+  return ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation;
+}
+
 // Every plane as a frame of its own, one behind the other.
 Status compress_chunk(ZSTD_CCtx* context, const Chunk& chunk, const std::string& raw,
                       std::string& planes, std::string& out) {
@@ -95,6 +100,7 @@ Status compress_chunk(ZSTD_CCtx* context, const Chunk& chunk, const std::string&
   for (size_t plane = 0; plane < chunk.split.width; plane++) {
     const size_t n = ZSTD_compress2(context, out.data() + at, out.size() - at,
                                     planes.data() + plane * plane_bytes, plane_bytes);
+    if (ran_out_of_memory(n)) return out_of_memory();
     if (ZSTD_isError(n) != 0) return internal(ZSTD_getErrorName(n));
     at += n;
   }
@@ -104,6 +110,7 @@ Status compress_chunk(ZSTD_CCtx* context, const Chunk& chunk, const std::string&
 
 Result<std::unique_ptr<ZSTD_CCtx, CompressorFree>> make_compressor() {
   std::unique_ptr<ZSTD_CCtx, CompressorFree> context(ZSTD_createCCtx());
+  if (context == nullptr) return out_of_memory();
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, kHuffmanOnlyLevel);
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1);
   const size_t set = ZSTD_CCtx_setParameter(context.get(), ZSTD_c_literalCompressionMode,
@@ -129,6 +136,7 @@ Result<std::string> dump_sidecar_frame(const std::string& sidecar) {
   std::string packed(ZSTD_compressBound(sidecar.size()), '\0');
   const size_t n =
       ZSTD_compress(packed.data(), packed.size(), sidecar.data(), sidecar.size(), kSidecarLevel);
+  if (ran_out_of_memory(n)) return out_of_memory();
   if (ZSTD_isError(n) != 0) return internal(ZSTD_getErrorName(n));
   std::string out;
   append_u32le(out, kSidecarFrameMagic);
@@ -174,6 +182,7 @@ class PackedFile {
     std::string sidecar(original, '\0');
     const std::string_view packed = std::string_view(frame).substr(8 + kSidecarFixedBytes);
     const size_t n = ZSTD_decompress(sidecar.data(), sidecar.size(), packed.data(), packed.size());
+    if (ran_out_of_memory(n)) return out_of_memory();
     if (n != original || sha256_hex(sidecar) != to_hex(frame.substr(24, 32))) return damaged;
     return sidecar;
   }
@@ -234,6 +243,7 @@ Status decompress_chunk(ZSTD_DCtx* context, const Chunk& chunk, const std::strin
   planes.resize(chunk.raw_bytes);
   const size_t n =
       ZSTD_decompressDCtx(context, planes.data(), planes.size(), stored.data(), stored.size());
+  if (ran_out_of_memory(n)) return out_of_memory();
   if (ZSTD_isError(n) != 0 || n != chunk.raw_bytes) {
     return invalid("a chunk of the packed file is damaged");
   }
@@ -307,6 +317,7 @@ Result<PackReport> unpack_file(const std::string& input, const std::string& outp
     }
     Status ran = run_parallel(count, [&](TakeJob& take) -> Status {
       const std::unique_ptr<ZSTD_DCtx, DecompressorFree> context(ZSTD_createDCtx());
+      if (context == nullptr) return out_of_memory();
       std::string planes;
       for (size_t i = 0; take(i);) {
         KVCS_TRY(decompress_chunk(context.get(), chunks[first + i], stored[i], planes, raw[i]));

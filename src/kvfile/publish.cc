@@ -22,7 +22,8 @@ Status publish_together(AtomicFile& artifact, const std::vector<Companion>& comp
        {sidecar_path(artifact.path()), quant_event_path(artifact.path())}) {
     const bool replaced = std::any_of(companions.begin(), companions.end(),
                                       [&old](const Companion& c) { return c.path == old; });
-    if (!replaced && ::unlink(old.c_str()) != 0 && errno != ENOENT) {
+    // A name that no file can have is that of no file.
+    if (!replaced && ::unlink(old.c_str()) != 0 && errno != ENOENT && errno != ENAMETOOLONG) {
       return io_error("cannot remove", old, errno);
     }
   }

@@ -330,7 +330,7 @@ Status finish_output(const QuantizeOptions& options, const KvFile& input, KvWrit
   report.quantized_bytes = report.header.file_bytes;
   report.nonfinite = counts.nonfinite;
   report.saturated = counts.saturated;
-  return judge_output(options, input, writer.file().temp_path(), report);
+  return judge_output(options, input, writer.file().open_path(), report);
 }
 
 }  // namespace
@@ -369,15 +369,10 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options) {
   QuantizeReport report;
   KVCS_TRY(convert_all(
       {*input, *writer, rotation, options.saturate_nonfinite, counts, &report.source_sha256}));
-  Status synced, judged;
-  {
-    // Writing back needs the disk, judging the processor. Publishing syncs once more, for the
-    // header.
-    Thread syncer("kv-sync", [&] { synced = writer->file().sync(); });
-    judged = finish_output(options, *input, *writer, counts, report);
-  }
-  KVCS_TRY(std::move(judged));
-  KVCS_TRY(std::move(synced));
+  // Writing back needs the disk, judging the processor. Publishing syncs once more, for the header.
+  KVCS_TRY(run_beside(
+      "kv-sync", [&] { return writer->file().sync(); },
+      [&] { return finish_output(options, *input, *writer, counts, report); }));
   KVCS_TRY(input->check_unchanged());
   std::vector<Companion> companions = {KVCS_TRY(sidecar_companion(options.output, sidecar))};
   if (options.scheme == Scheme::kInt8) {

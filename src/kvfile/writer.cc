@@ -33,6 +33,32 @@ mode_t allowed_mode() {
   return kFileMode & ~mask;
 }
 
+// What else opens the file of a descriptor.
+std::string descriptor_path(int fd) {
+  return "/proc/self/fd/" + std::to_string(fd);
+}
+
+// A file in `folder` that has no name and is gone with its last descriptor; -1 where the file
+// system has none, or /proc is not there to give it a name later.
+int open_unnamed(const std::string& folder) {
+  const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, kFileMode);
+  if (fd < 0 || ::access(descriptor_path(fd).c_str(), F_OK) == 0) return fd;
+  ::close(fd);
+  return -1;
+}
+
+// A name beside `path` that no file has.
+Result<std::string> link_beside(int fd, const std::string& path) {
+  for (pid_t number = ::getpid();; number++) {
+    std::string name = path + "." + std::to_string(number);
+    if (::linkat(AT_FDCWD, descriptor_path(fd).c_str(), AT_FDCWD, name.c_str(),
+                 AT_SYMLINK_FOLLOW) == 0) {
+      return name;
+    }
+    if (errno != EEXIST) return output_error("cannot name the output", path, errno);
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<AtomicFile>> AtomicFile::create(const std::string& path,
@@ -50,17 +76,30 @@ Result<std::unique_ptr<AtomicFile>> AtomicFile::create(const std::string& path,
                         "; name another file with --output");
       }
     }
+  } else if (errno != ENOENT) {
+    return output_error("cannot create", path, errno);
   }
   auto file = std::unique_ptr<AtomicFile>(new AtomicFile());
   file->path_ = path;
+  const std::string folder = folder_of(path);
+  file->fd_ = open_unnamed(folder);
+  if (file->fd_ >= 0) return file;
   std::string name = path + ".XXXXXX";
   file->fd_ = ::mkostemp(name.data(), O_CLOEXEC);
+  if (file->fd_ < 0 && errno == ENOENT) {
+    return not_found("cannot create " + printable(path) + ": there is no folder " +
+                     printable(folder));
+  }
   if (file->fd_ < 0) return output_error("cannot create", path, errno);
   file->temp_path_ = std::move(name);
   if (::fchmod(file->fd_, allowed_mode()) != 0) {
     return io_error("cannot set the mode of", file->temp_path_, errno);
   }
   return file;
+}
+
+std::string AtomicFile::open_path() const {
+  return temp_path_.empty() ? descriptor_path(fd_) : temp_path_;
 }
 
 AtomicFile::~AtomicFile() {
@@ -114,10 +153,16 @@ Status AtomicFile::sync() {
 
 Status AtomicFile::publish() {
   KVCS_TRY(sync());
-  if (::rename(temp_path_.c_str(), path_.c_str()) != 0) {
-    return output_error("cannot rename the output to", path_, errno);
+  // A name that is free is taken at once.
+  published_ = temp_path_.empty() && ::linkat(AT_FDCWD, descriptor_path(fd_).c_str(), AT_FDCWD,
+                                              path_.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  if (!published_) {
+    if (temp_path_.empty()) temp_path_ = KVCS_TRY(link_beside(fd_, path_));
+    if (::rename(temp_path_.c_str(), path_.c_str()) != 0) {
+      return output_error("cannot rename the output to", path_, errno);
+    }
+    published_ = true;
   }
-  published_ = true;
   const std::string folder = folder_of(path_);
   const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return io_error("cannot open the folder", folder, errno);

@@ -1,15 +1,20 @@
 // Goal: nothing that goes wrong below the .kv commands leaves half a file, and inspect reads no
-// data. Method: the real binary on files made here; system calls that fail by order of the kernel.
+// data. Method: the real binary on files made here; system calls that fail by order of the kernel,
+// memory that it does not give, signals.
 #include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <map>
+#include <thread>
 
 #include "base/json.h"
 #include "kvfile/support.h"
+#include "kvfile/verify.h"
 #include "support/command.h"
+#include "support/daemon.h"
 #include "support/temp_dir.h"
 
 using namespace kvcs;
@@ -182,5 +187,84 @@ TEST_CASE("toolbox: a full disk is named and leaves the old output",
                                : "Input/output error") != std::string::npos);
       CHECK(desk.files() == before);
     }
+  }
+}
+
+TEST_CASE("toolbox: memory that runs out is named and leaves no output",
+          "[e2e][fault][kvfile][toolbox]") {
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // Theirs is not ours to limit.
+  constexpr uint64_t kStepBytes = 512 << 10, kEnoughBytes = 512 << 20;
+  const Desk desk;
+  const auto before = desk.files();
+  // Libraries take some before main().
+  uint64_t least = 1 << 20;
+  while (run_line(desk.folder(), "inspect a.kv", {}, least).code != 0) {
+    REQUIRE(least < kEnoughBytes);
+    least += kStepBytes;
+  }
+  size_t refused = 0;
+  std::vector<Maker> all(std::begin(kMakers), std::end(kMakers));
+  all.insert(all.end(), std::begin(kReaders), std::end(kReaders));
+  for (const Maker& maker : all) {
+    for (uint64_t bytes = least + 2 * kStepBytes; bytes < kEnoughBytes; bytes += kStepBytes) {
+      const CommandRun run = run_line(desk.folder(), maker.line, {}, bytes);
+      if (run.code == 0) break;
+      INFO(maker.line << " in " << bytes << " bytes: " << run.error);
+      CHECK(run.code == 1);
+      CHECK(run.error.find("not enough memory") != std::string::npos);
+      CHECK(desk.files() == before);
+      refused++;
+    }
+    for (const char* made : {"o.kv", "o.kv.json", "o.kv.quant-event.json"}) {
+      std::filesystem::remove(desk.at(made));
+    }
+  }
+  CHECK(refused > 0);
+#endif
+}
+
+TEST_CASE("toolbox: a result that nobody gets is a failure", "[e2e][fault][cli][toolbox]") {
+  TempDir dir;
+  REQUIRE(write_sample(dir.file("a.kv"), Dtype::kF16, {1, 1, 64, 32}).ok());
+  const std::string kvcs = "'" + std::filesystem::absolute(kvcs_binary()).string() + "' ";
+  for (const char* const closed : {" > /dev/full", " >&-"}) {
+    INFO(closed);
+    const std::string error = dir.file("error");
+    const std::string line =
+        "cd '" + dir.path() + "' && " + kvcs + "quant a.kv --output o.kv 2> error" + closed;
+    CHECK(WEXITSTATUS(std::system(line.c_str())) == 1);
+    CHECK(read_bytes(error).find("standard output") != std::string::npos);
+    CHECK(verify({.path = dir.file("o.kv")})->verdict == Verdict::kVerified);
+  }
+}
+
+TEST_CASE("toolbox: a command that is killed leaves nothing", "[e2e][fault][kvfile][toolbox]") {
+  TempDir dir;
+  write_hole(dir.file("a.kv"), {32, 8, 4096, 128});
+  const size_t files = count_files(dir.path());
+  const auto open_outputs = [](pid_t pid) {
+    size_t count = 0;
+    std::error_code ignored;
+    const std::string folder = "/proc/" + std::to_string(pid) + "/fd";
+    for (const auto& fd : std::filesystem::directory_iterator(folder, ignored)) {
+      const std::string to = std::filesystem::read_symlink(fd, ignored).string();
+      if (to.find("(deleted)") != std::string::npos) count++;
+    }
+    return count;
+  };
+  const int unnamed = ::open(dir.path().c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (unnamed >= 0) {  // The file system has such.
+    ::close(unnamed);
+    const pid_t pid = start_line(dir.path(), "quant a.kv --output o.kv");
+    while (open_outputs(pid) == 0 && is_running(pid)) std::this_thread::yield();
+    CHECK(end_line(pid, SIGKILL) == 128 + SIGKILL);
+    CHECK(count_files(dir.path()) == files);
+  }
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    const pid_t pid = start_line(dir.path(), "benchmark a.kv --no-server");
+    while (count_files(dir.path()) == files && is_running(pid)) std::this_thread::yield();
+    INFO(number);
+    CHECK(end_line(pid, number) == 128 + number);
+    CHECK(count_files(dir.path()) == files);
   }
 }

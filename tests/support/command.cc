@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -78,30 +79,60 @@ SyscallFault syncs_fail() {
   return {SYS_fsync, 0, 0, EIO};
 }
 
-CommandRun run_line(const std::string& folder, const std::string& line,
-                    const std::vector<SyscallFault>& faults, uint64_t memory_bytes_max) {
-  TempDir own;
-  const std::string out_path = own.file("out"), error_path = own.file("error");
+namespace {
+
+pid_t start(const std::string& folder, const std::string& line, const std::string& own, int out,
+            int error, const std::vector<SyscallFault>& faults, uint64_t memory_bytes_max) {
   std::vector<std::string> words = {std::filesystem::absolute(kvcs_binary()).string()};
   std::istringstream in(line);
   for (std::string word; in >> word;) words.push_back(word);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  std::string home = "HOME=" + own.path(), data = "KVCS_DATA_DIR=" + own.file("data");
+  std::string home = "HOME=" + own, data = "KVCS_DATA_DIR=" + own + "/data";
   char* environment[] = {home.data(), data.data(), nullptr};
-  const int out = ::open(out_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  const int error = ::open(error_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   const pid_t pid = ::fork();
-  if (pid == 0) {
-    become(folder, argv.data(), environment, out, error, faults, memory_bytes_max);
-  }
-  ::close(out);
-  ::close(error);
+  if (pid == 0) become(folder, argv.data(), environment, out, error, faults, memory_bytes_max);
+  return pid;
+}
+
+int wait_for(pid_t pid) {
   int status = 0;
   ::waitpid(pid, &status, 0);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_all(out_path),
-          read_all(error_path)};
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+CommandRun run_line(const std::string& folder, const std::string& line,
+                    const std::vector<SyscallFault>& faults, uint64_t memory_bytes_max) {
+  TempDir own;
+  const std::string out_path = own.file("out"), error_path = own.file("error");
+  const int out = ::open(out_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  const int error = ::open(error_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  const pid_t pid = start(folder, line, own.path(), out, error, faults, memory_bytes_max);
+  ::close(out);
+  ::close(error);
+  const int code = wait_for(pid);
+  return {code, read_all(out_path), read_all(error_path)};
+}
+
+pid_t start_line(const std::string& folder, const std::string& line) {
+  const int nothing = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  const pid_t pid = start(folder, line, "/nonexistent", nothing, nothing, {}, 0);
+  ::close(nothing);
+  return pid;
+}
+
+bool is_running(pid_t pid) {
+  siginfo_t info = {};
+  return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_pid == 0;
+}
+
+int end_line(pid_t pid, int signal_number) {
+  ::kill(pid, signal_number);
+  return wait_for(pid);
 }
 
 }  // namespace kvcs::test

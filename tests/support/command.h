@@ -1,6 +1,8 @@
 // One run of the built binary: what it printed and how it ended, also when the kernel makes its
 // system calls fail.
 #pragma once
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -29,5 +31,9 @@ struct CommandRun {
 // `memory_bytes_max` the kernel gives it no more (stacks of threads included) and it aborts.
 CommandRun run_line(const std::string& folder, const std::string& line,
                     const std::vector<SyscallFault>& faults = {}, uint64_t memory_bytes_max = 0);
+// The same, without waiting for it and without its words; then a signal, and how it ended.
+pid_t start_line(const std::string& folder, const std::string& line);
+bool is_running(pid_t pid);
+int end_line(pid_t pid, int signal_number);
 
 }  // namespace kvcs::test
