@@ -82,8 +82,39 @@ Result<Opened> open_source(const Invocation& in) {
   return opened;
 }
 
+// What would be passed over, or recorded though it cannot be.
+Status check_options(const Invocation& in) {
+  const bool llama = in.text("from") == "llama";
+  for (const char* const name : {"rope", "rotation"}) {
+    if (!llama && in.text(name) != "auto") {
+      return invalid(std::string("--") + name + " is for --from llama; the others say or have one");
+    }
+  }
+  if (const auto base = in.optional_text("rope-base")) {
+    if (KVCS_TRY(parse_decimal(*base, "--rope-base")) <= 0) {
+      return invalid("--rope-base: '" + printable(*base, 40) + "' is not above zero");
+    }
+  }
+  return ok();
+}
+
+// The source says its shape; a shape that was given must be the same.
+Status check_shape(const Invocation& in, const kvfile::Geometry& geometry) {
+  const std::pair<const char*, uint64_t> sizes[] = {{"heads", geometry.kv_heads},
+                                                    {"head-dim", geometry.head_dim}};
+  for (const auto& [name, found] : sizes) {
+    const std::optional<int64_t> told = in.optional_number(name);
+    if (told && static_cast<uint64_t>(*told) != found) {
+      return invalid(std::string("--") + name + " " + std::to_string(*told) + ": " +
+                     printable(in.text("file")) + " has " + std::to_string(found));
+    }
+  }
+  return ok();
+}
+
 Result<int> import(const Invocation& in, Console& console) {
   const Opened opened = KVCS_TRY(open_source(in));
+  KVCS_TRY(check_shape(in, opened.cache->geometry()));
   kvfile::ImportOptions options;
   options.output = in.text("output");
   options.inputs = {in.text("file")};
@@ -117,6 +148,10 @@ Result<int> import(const Invocation& in, Console& console) {
 }
 
 int run_import(const Invocation& in, Console& console) {
+  if (const Status usage = check_options(in); !usage.ok()) {
+    console.fail(usage);
+    return kExitUsage;
+  }
   const Result<int> code = import(in, console);
   return code.ok() ? *code : console.fail(code.status());
 }

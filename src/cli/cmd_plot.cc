@@ -81,8 +81,8 @@ int run_plot(const Invocation& in, Console& console) {
                         {"saved_s", point.saved_s}});
     }
     console.print_json(Json{{"output", out},
-                            {"width", drawn->width},
-                            {"height", drawn->height},
+                            {"width", std::lround(drawn->width)},
+                            {"height", std::lround(drawn->height)},
                             {"size_bytes", drawn->size_bytes},
                             {"max_n", in.number("max-n")},
                             {"reuse", std::move(points)}});

@@ -37,21 +37,24 @@ Result<kvfile::QuantizeOptions> read_quant(const Invocation& in) {
   options.input = KVCS_TRY(input_of(in));
   const std::optional<std::string> scheme = in.optional_text("scheme");
   options.target_dtype = in.text("target-dtype");
+  if (!options.target_dtype.empty()) {
+    KVCS_TRY(kvfile::parse_target_dtype(options.target_dtype).status());
+  }
   // kvcdn's command line names no scheme, only the target.
   const bool as_kvcdn = !scheme && !options.target_dtype.empty();
   options.scheme =
       scheme ? *kvfile::parse_scheme(*scheme) : (as_kvcdn ? Scheme::kInt8 : Scheme::kInt8c);
-  options.output = in.text("output");
-  if (options.output.empty()) {
-    options.output = default_output(
-        options.input, options.scheme == Scheme::kInt8 ? "q8" : scheme_name(options.scheme));
-  }
+  options.output = in.optional_text("output").value_or(default_output(
+      options.input, options.scheme == Scheme::kInt8 ? "q8" : scheme_name(options.scheme)));
   options.rotate_hadamard = in.text("rotate") == "hadamard";
   options.saturate_nonfinite = in.text("nonfinite") == "saturate";
   options.verify = in.flag("verify");
   options.report = !in.flag("no-report");
   options.min_snr_db = KVCS_TRY(read_decimal(in, "min-snr"));
   options.max_attention_error = KVCS_TRY(read_decimal(in, "max-attn-err"));
+  if (options.max_attention_error.value_or(0) < 0) {
+    return invalid("--max-attn-err: no error is below 0; 0.05 would be one of five percent");
+  }
   options.now_unix_ms = make_system_clock()->unix_ms();
   return options;
 }
@@ -162,7 +165,7 @@ Command quant_command() {
                    .help = "How values are kept; int8c unless --target-dtype is given alone.",
                    .value_name = "SCHEME",
                    .choices = {"int8", "int8c", "q8_0", "int4c", "fp8_e4m3", "fp8_e5m2"}},
-                  {.name = "--target-dtype",
+                  {.name = "--target-dtype,--dtype",
                    .help = "What readers shall dequantise to: F16, F32, BF16, FP8, I8.",
                    .value_name = "DTYPE"},
                   {.name = "--rotate",

@@ -193,6 +193,20 @@ void set_metadata(Metadata& metadata, std::string_view key, std::string value) {
   metadata.emplace_back(key, std::move(value));
 }
 
+namespace {
+
+// What else the tools of this program make or take, by its first bytes.
+std::string_view known_format(std::string_view first_8_bytes) {
+  const std::string_view magic = first_8_bytes.substr(0, 4);
+  if (magic == "\x5b\x2a\x4d\x18") return "; it is packed: `kvcs unpack` it first";
+  if (magic == "nsgg" || magic == "qsgg") {
+    return "; it is a state of llama.cpp: `kvcs import --from llama` takes it";
+  }
+  return "";
+}
+
+}  // namespace
+
 Result<uint64_t> parse_header_size(std::string_view first_8_bytes, uint64_t file_bytes) {
   if (first_8_bytes.size() < 8 || file_bytes < 8) {
     return invalid("the file is shorter than the eight bytes of the length field");
@@ -200,7 +214,8 @@ Result<uint64_t> parse_header_size(std::string_view first_8_bytes, uint64_t file
   const uint64_t size = load_u64le(first_8_bytes.data());
   if (size > file_bytes - 8) {
     return invalid("the header's length " + std::to_string(size) + " is more than the " +
-                   std::to_string(file_bytes - 8) + " bytes behind it");
+                   std::to_string(file_bytes - 8) + " bytes behind it" +
+                   std::string(known_format(first_8_bytes)));
   }
   if (size > kHeaderBytesMax) {
     return invalid("the header's length " + std::to_string(size) + " is over the limit of " +

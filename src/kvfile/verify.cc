@@ -197,13 +197,9 @@ std::string_view verdict_name(Verdict verdict) {
 
 Result<VerifyReport> verify(const VerifyOptions& options) {
   VerifyReport report;
-  // The caller prints the path before the verdict's reason.
-  Result<std::unique_ptr<SourceFile>> source = SourceFile::open(options.path);
-  if (source.code() == Code::kInvalid) {
-    refuse(report, Verdict::kMismatch, source.status().message());
-    return report;
-  }
-  Result<std::unique_ptr<KvFile>> opened = KvFile::from_source(KVCS_TRY(std::move(source)));
+  // The caller prints the path before the verdict's reason. What is no file claims nothing.
+  Result<std::unique_ptr<KvFile>> opened =
+      KvFile::from_source(KVCS_TRY(SourceFile::open(options.path)));
   if (opened.code() == Code::kInvalid) {
     refuse(report, Verdict::kMismatch, opened.status().message());
     return report;
