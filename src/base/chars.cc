@@ -21,6 +21,10 @@ struct StringEnd {
   static bool one(uint8_t b) { return b < ' ' || b == '"' || b == '\\'; }
   static Bytes all(Bytes b) { return Bytes((b < ' ') | (b == '"') | (b == '\\')); }
 };
+struct LineEnd {
+  static bool one(uint8_t b) { return b == '\n' || b == '\r'; }
+  static Bytes all(Bytes b) { return Bytes((b == '\n') | (b == '\r')); }
+};
 struct Control {
   static bool one(uint8_t b) { return b < ' ' || b == 0x7f; }
   static Bytes all(Bytes b) { return Bytes((b < ' ') | (b == 0x7f)); }
@@ -70,6 +74,9 @@ size_t plain_prefix(std::string_view text) {
 }
 size_t unescaped_prefix(std::string_view text) {
   return find<StringEnd>(text);
+}
+size_t line_prefix(std::string_view text) {
+  return find<LineEnd>(text);
 }
 bool has_control(std::string_view text) {
   return find<Control>(text) < text.size();

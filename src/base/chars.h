@@ -10,6 +10,8 @@ namespace kvcs {
 size_t plain_prefix(std::string_view text);
 // How many bytes at the front may stand between the quotes of JSON as they are (RFC 8259 §7).
 size_t unescaped_prefix(std::string_view text);
+// How many bytes come before the first LF or CR.
+size_t line_prefix(std::string_view text);
 // A byte below 0x20, or 0x7f: what ends a line, or what a terminal obeys.
 bool has_control(std::string_view text);
 

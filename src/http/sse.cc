@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/chars.h"
 
 namespace kvcs::http {
 namespace {
@@ -29,7 +30,9 @@ Status SseParser::feed(std::string_view bytes,
 Status SseParser::feed_slice(const std::function<Status(const SseEvent&)>& on_event) {
   size_t event_begin = 0;
   Status outcome;
-  while (scanned_ < buffer_.size() && outcome.ok()) {
+  while (outcome.ok()) {
+    if (!after_cr_) scanned_ += line_prefix(std::string_view(buffer_).substr(scanned_));
+    if (scanned_ == buffer_.size()) break;
     const char c = buffer_[scanned_++];
     const bool second_half = after_cr_ && c == '\n';
     after_cr_ = false;

@@ -21,8 +21,10 @@ TEST_CASE("chars: each byte at each place is told plain or not", "[unit][base]")
         const bool control = byte < 0x20 || byte == 0x7f;
         const bool plain = !control && byte < 0x80 && byte != '"' && byte != '\\';
         const bool unescaped = byte >= 0x20 && byte != '"' && byte != '\\';
+        const bool in_line = byte != '\n' && byte != '\r';
         if (has_control(text) != control || plain_prefix(text) != (plain ? size : at) ||
-            unescaped_prefix(text) != (unescaped ? size : at)) {
+            unescaped_prefix(text) != (unescaped ? size : at) ||
+            line_prefix(text) != (in_line ? size : at)) {
           FAIL("byte " << byte << " at " << at << " of " << size);
         }
       }
