@@ -202,7 +202,6 @@ TEST_CASE("toolbox: memory that runs out is named and leaves no output",
     REQUIRE(least < kEnoughBytes);
     least += kStepBytes;
   }
-  size_t refused = 0;
   std::vector<Maker> all(std::begin(kMakers), std::end(kMakers));
   all.insert(all.end(), std::begin(kReaders), std::end(kReaders));
   for (const Maker& maker : all) {
@@ -213,11 +212,23 @@ TEST_CASE("toolbox: memory that runs out is named and leaves no output",
       CHECK(run.code == 1);
       CHECK(run.error.find("not enough memory") != std::string::npos);
       CHECK(desk.files() == before);
-      refused++;
     }
     for (const char* made : {"o.kv", "o.kv.json", "o.kv.quant-event.json"}) {
       std::filesystem::remove(desk.at(made));
     }
+  }
+  // One that needs tens of megabytes, so that some of them are surely not there.
+  TempDir large;
+  write_hole(large.file("a.kv"), {4, 8, 2048, 128});
+  size_t refused = 0;
+  for (uint64_t bytes = least + 2 * kStepBytes; bytes < kEnoughBytes; bytes += 4 * kStepBytes) {
+    const CommandRun run = run_line(large.path(), "pack a.kv --output o.kvz", {}, bytes);
+    if (run.code == 0) break;
+    INFO(bytes << " bytes: " << run.error);
+    CHECK(run.code == 1);
+    CHECK(run.error.find("not enough memory") != std::string::npos);
+    CHECK(count_files(large.path()) == 1);
+    refused++;
   }
   CHECK(refused > 0);
 #endif
