@@ -4,10 +4,12 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "kvfile/tiles.h"
 
 namespace kvcs::kvfile {
 namespace {
 
+constexpr uint64_t kPlaceMax = UINT32_MAX;  // Of a token in its text, of a layer in its model.
 constexpr uint64_t kInt4KeptFirst = 4, kInt4KeptLast = 128;
 
 struct SchemeRow {
@@ -128,7 +130,21 @@ Status check_metadata(const KvHeader& header) {
     return invalid("kvcs.scheme says " + printable(*scheme, 40) + ", the tensors are " +
                    std::string(scheme_name(header.scheme)));
   }
-  return ok();
+  if (const std::string* const tokens = header.metadata_value("kvcs.n_tokens")) {
+    if (KVCS_TRY(parse_u64(*tokens, "kvcs.n_tokens")) != header.tokens) {
+      return invalid("kvcs.n_tokens says " + *tokens + ", the tensors have " +
+                     std::to_string(header.tokens));
+    }
+  }
+  for (const std::string_view place : {"kvcs.position_offset", "kvcs.first_layer"}) {
+    const std::string* const text = header.metadata_value(place);
+    if (text != nullptr && KVCS_TRY(parse_u64(*text, place)) > kPlaceMax) {
+      return invalid(std::string(place) + " " + *text + " is over the limit of " +
+                     std::to_string(kPlaceMax));
+    }
+  }
+  const std::string* const rotation = header.metadata_value("kvcs.rotation");
+  return rotation == nullptr ? ok() : parse_rotation(*rotation, header.head_dim).status();
 }
 
 // The dtype that the values had, or should have again.

@@ -129,13 +129,20 @@ Status TileReader::read_codes(const Tile& tile, uint64_t first, uint64_t rows, u
                      raw_.size());
 }
 
-// `count` scales or minima as floats.
+// `count` scales, minima or kept values as floats: what a lying one would make of codes is no
+// value.
 Result<const float*> TileReader::read_factors(const Tensor& tensor, uint64_t offset, uint64_t count,
                                               std::vector<float>& to) {
   const size_t width = dtype_bytes(tensor.dtype);
   factor_bytes_.resize(count * width);
   to.resize(count);
   KVCS_TRY(file_->read(tensor, offset * width, factor_bytes_.data(), factor_bytes_.size()));
+  const bool scales = tensor.name.ends_with("_s");
+  const auto count_bad = scales ? count_bad_scales : count_nonfinite;
+  if (count_bad(tensor.dtype, factor_bytes_.data(), factor_bytes_.size()) > 0) {
+    return invalid("tensor \"" + tensor.name + "\": " +
+                   (scales ? "a scale is not finite and above zero" : "a value is not finite"));
+  }
   kernels().decode(tensor.dtype, factor_bytes_.data(), to.data(), count);
   return static_cast<const float*>(to.data());
 }

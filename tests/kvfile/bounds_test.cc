@@ -153,6 +153,18 @@ TEST_CASE("quantize: no value errs by more than half a step of its scheme", "[un
   }
 }
 
+TEST_CASE("dequantize: a scale that no writer made gives no values", "[unit][kvfile]") {
+  TempDir dir;
+  for (const char* const name : {"q-scale-inf.kv", "q-scale-neg.kv"}) {
+    const Status status =
+        dequantize({.input = data_path(std::string("malicious/") + name), .output = dir.file("o")})
+            .status();
+    INFO(name << ": " << status.message());
+    CHECK(status.message().find("a scale is not finite and above zero") != std::string::npos);
+  }
+  CHECK(count_files(dir.path()) == 0);
+}
+
 TEST_CASE("dequantize: what F16 or BF16 cannot hold is refused, or cut to the largest value",
           "[unit][kvfile]") {
   TempDir dir;

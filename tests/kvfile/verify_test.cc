@@ -84,6 +84,26 @@ TEST_CASE("verify: the header's parser refuses what a lenient one lets pass", "[
   refuses("{\"k_0", "without its end");
 }
 
+TEST_CASE("verify: facts that the tensors contradict or cannot have are refused",
+          "[unit][kvfile]") {
+  const auto with = [](const std::string& facts) {
+    return parse(R"({"__metadata__":{)" + facts + "}," + minimal_header().substr(1)).message();
+  };
+  const auto says = [&](const std::string& facts, const std::string& why) {
+    INFO(facts << " -> " << with(facts));
+    CHECK(with(facts).find(why) != std::string::npos);
+  };
+  CHECK(with(R"("kvcs.n_tokens":"4","kvcs.position_offset":"4294967295","kvcs.rotation":"none")")
+            .empty());
+  says(R"("kvcs.n_tokens":"5")", "kvcs.n_tokens says 5, the tensors have 4");
+  says(R"("kvcs.n_tokens":"many")", "kvcs.n_tokens must be a whole number");
+  says(R"("kvcs.position_offset":"-3")", "kvcs.position_offset must be a whole number");
+  says(R"("kvcs.position_offset":"18446744073709551615")", "over the limit of 4294967295");
+  says(R"("kvcs.first_layer":"4294967296")", "over the limit of 4294967295");
+  says(R"("kvcs.rotation":"hadamard-3")", "does not fit head_dim 8");
+  says(R"("kvcs.scheme":"int8")", "kvcs.scheme says int8");
+}
+
 TEST_CASE("verify: a header with very many tensors or entries costs little", "[unit][kvfile]") {
   std::string many = "{";
   for (int i = 0; i < 250'000; i++) {
