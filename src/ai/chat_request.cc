@@ -128,7 +128,9 @@ Status read_output_max(ApiKind api, const Members& members, int64_t& out) {
 }  // namespace
 
 Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
-  thread_local QuickParser parser(kDepthMax);
+  thread_local QuickParser kept(kDepthMax);
+  QuickParser large(kDepthMax);
+  QuickParser& parser = body.size() <= QuickParser::kKeptMaxBytes ? kept : large;
   object root;
   const auto error = parser.parse(body, root);
   if (error == simdjson::DEPTH_ERROR) {

@@ -173,10 +173,15 @@ class Meter : public UsageMeter {
   }
 
  private:
-  // Good for the one call: a meter keeps no memory of its own while its stream pauses.
-  static bool parse(std::string_view text, object& root) {
-    thread_local QuickParser parser;
-    return parser.parse(text, root) == simdjson::SUCCESS;
+  // Good for the one call: a meter keeps no memory of its own while its stream pauses, unless
+  // something large came.
+  bool parse(std::string_view text, object& root) {
+    thread_local QuickParser kept;
+    if (text.size() <= QuickParser::kKeptMaxBytes) {
+      return kept.parse(text, root) == simdjson::SUCCESS;
+    }
+    large_ = std::make_unique<QuickParser>();
+    return large_->parse(text, root) == simdjson::SUCCESS;
   }
 
   void note_answer(const object& from) {
@@ -274,6 +279,7 @@ class Meter : public UsageMeter {
 
   const ApiKind api_;
   const bool client_wants_usage_;
+  std::unique_ptr<QuickParser> large_;
   std::string model_;
   Counts counts_;
   int64_t relayed_bytes_ = 0;  // Of text that the model wrote; 4 bytes are about a token.

@@ -1,5 +1,5 @@
 // simdjson for the hot path, with memory that is kept from text to text. Heavy: include it in .cc
-// files alone, mostly as `thread_local QuickParser parser;`.
+// files alone, mostly as `thread_local QuickParser parser;` for texts up to kKeptMaxBytes.
 #pragma once
 #include <simdjson.h>
 
@@ -10,16 +10,13 @@
 namespace kvcs {
 
 // One thread. What parse() gives points into the parser and is gone with the next parse(), and a
-// thread's parser may be another request's after anything that waits.
+// thread's parser may be another request's after anything that waits. Memory grows to some times
+// the largest text so far and goes with the parser.
 class QuickParser final {
  public:
   explicit QuickParser(size_t depth_max = simdjson::DEFAULT_MAX_DEPTH) : depth_max_(depth_max) {}
 
   simdjson::error_code parse(std::string_view text, simdjson::dom::element& root) {
-    if (parser_.capacity() > kKeepBytes && text.size() <= kKeepBytes) {
-      parser_ = simdjson::dom::parser();
-      std::string().swap(padded_);
-    }
     if (parser_.capacity() < text.size() || parser_.max_depth() != depth_max_) {
       const size_t capacity = std::max(text.size(), kBeginBytes);
       if (const auto error = parser_.allocate(capacity, depth_max_)) return error;
@@ -34,8 +31,11 @@ class QuickParser final {
     return error ? error : value.get(root);
   }
 
+  // What a thread should keep for good.
+  static constexpr size_t kKeptMaxBytes = 256 << 10;
+
  private:
-  static constexpr size_t kBeginBytes = 4 << 10, kKeepBytes = 256 << 10;
+  static constexpr size_t kBeginBytes = 4 << 10;
 
   const size_t depth_max_;
   simdjson::dom::parser parser_;
