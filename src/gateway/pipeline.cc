@@ -321,11 +321,13 @@ Result<http::Response> Pipeline::Run::answer(std::unique_ptr<http::UpstreamRespo
   const std::string_view cache = call_.use_cache ? "MISS" : "BYPASS";
   const std::string type(upstream->header("content-type").value_or(""));
   const bool wants_json = is_json_type(type) && (!call_.compact || call_.fields);
+  // Events are worth something as they come, however few.
+  const bool live = type.starts_with("text/event-stream") && call_.method != "HEAD";
   std::string body;
   bool ended = false;
   const size_t whole_max = wants_json ? limits_.json_answer_max_bytes : kWholeMaxBytes;
   char buffer[16u << 10];  // A string of so many would be zeroed for each call.
-  while (!ended && body.size() <= whole_max) {
+  while (!live && !ended && body.size() <= whole_max) {
     const Result<size_t> n = upstream->read(buffer);
     if (!n.ok()) return exchange_failure(n.status(), provider_id_);
     ended = n.value() == 0;

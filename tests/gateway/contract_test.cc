@@ -18,12 +18,21 @@ constexpr const char* kContacts =
     R"("archived":false}],"paging":{"next":{"after":"124"}}})";
 constexpr const char* kList = R"({"path":"/v1/contacts"})";
 
-// /v1/status/NNN answers NNN, /v1/hang never, /v1/breaks not to its end, the others the contacts.
+// /v1/status/NNN answers NNN, /v1/hang never, /v1/breaks not to its end, /v1/events with one event
+// and then nothing, the others the contacts.
 LoopbackServer::Behaviour documented_upstream() {
   return [](LoopbackPeer& peer) {
     while (const auto request = peer.read_request()) {
       const std::string line(request->line());
       if (line.find("/v1/hang") != line.npos) {
+        peer.wait_closed();
+        return;
+      }
+      if (line.find("/v1/events") != line.npos) {
+        peer.send(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n");
+        peer.send_chunk("data: 1\n\n");
         peer.wait_closed();
         return;
       }
@@ -253,6 +262,17 @@ TEST_CASE("gateway contract: an answer that breaks off after its head is in the 
   CHECK(row["status"] == 200);
   CHECK(row["upstream_status"] == 200);
   CHECK(row["message"].get<std::string>().find("broke off") != std::string::npos);
+}
+
+TEST_CASE("gateway contract: events pass as they come, before the stream's end", "[e2e][gateway]") {
+  ContractHouse house;
+  const RawResponse events =
+      house.call("local", R"({"path":"/v1/events","account_id":"default","timeout_ms":500})");
+  INFO(events.body);
+  CHECK(events.status == 200);
+  CHECK(events.header("content-type") == "text/event-stream");
+  CHECK(events.body == "data: 1\n\n");
+  CHECK_FALSE(events.complete);
 }
 
 TEST_CASE("gateway contract: the Idempotency-Key header is the body's idempotency_key",
