@@ -183,8 +183,8 @@ tokens_per_minute: limit
 max_output_tokens: limit # Asked of the provider for requests that name none.
 allowed_models: [string]
 log_bodies: boolean # Keeps prompts and answers, redacted and for a while.
-unknown_input_cost_per_token: price # For models without a price; both or none.
-unknown_output_cost_per_token: price)"},
+unknown_input_cost_per_token: price? # For models without a price; both or none; null refuses them.
+unknown_output_cost_per_token: price?)"},
     {"Organization", R"(
 org_id!: id
 slug!: string

@@ -44,6 +44,9 @@ Result<Json> body_of(const Invocation& in, std::initializer_list<BodyMember> mem
       case MemberKind::kLimit:
         body[one.member] = KVCS_TRY(limit_of(one.option, words.back()));
         break;
+      case MemberKind::kPrice:
+        body[one.member] = words.back() == "none" ? Json(nullptr) : Json(words.back());
+        break;
       case MemberKind::kList:
         body[one.member] = list_of(words);
         break;

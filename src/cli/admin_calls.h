@@ -14,6 +14,7 @@ namespace kvcs::cli {
 enum class MemberKind : uint8_t {
   kText,
   kLimit,    // A whole number, or "none" for no limit.
+  kPrice,    // A decimal number, or "none".
   kList,     // An array of words; the one word "all" is the empty array.
   kBoolean,  // "true" or "false".
 };

@@ -51,8 +51,8 @@ Result<Json> organization_body(const Invocation& in) {
                       {"max-output-tokens", "max_output_tokens", MemberKind::kLimit},
                       {"allow-model", "allowed_models", MemberKind::kList},
                       {"log-bodies", "log_bodies", MemberKind::kBoolean},
-                      {"unknown-input", "unknown_input_cost_per_token"},
-                      {"unknown-output", "unknown_output_cost_per_token"},
+                      {"unknown-input", "unknown_input_cost_per_token", MemberKind::kPrice},
+                      {"unknown-output", "unknown_output_cost_per_token", MemberKind::kPrice},
                       {"name", "name"}});
 }
 
@@ -88,7 +88,7 @@ std::vector<Option> organization_options() {
        {.name = "--max-output-tokens", .help = "A request's most, or none.", .value_name = "N"},
        {.name = "--log-bodies", .help = "Keep bodies, redacted.", .choices = {"true", "false"}},
        {.name = "--unknown-input",
-        .help = "USD per input token of models without a price; else they are refused.",
+        .help = "USD per input token of models without a price; none: they are refused.",
         .value_name = "USD"},
        {.name = "--unknown-output", .help = "The same of output.", .value_name = "USD"}},
       rate_options());

@@ -67,13 +67,11 @@ std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name) {
   return nano_usd.value();
 }
 
-namespace {
 bool is_null(const Json& body, std::string_view name) {
   if (!body.is_object()) return false;
   const auto it = body.find(std::string(name));
   return it != body.end() && it->is_null();
 }
-}  // namespace
 
 std::optional<int64_t> optional_limit(const Json& body, JsonReader& reader, std::string_view name) {
   const std::optional<int64_t> limit = reader.optional_integer(name, 0, 1'000'000'000'000);

@@ -32,6 +32,8 @@ Json cursor_json(const std::string& cursor);
 
 // A USD amount between 0 and kUsdMax with at most 6 decimals, as nano-USD.
 std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name);
+// Given, and null: what was set is taken back.
+bool is_null(const Json& body, std::string_view name);
 // A limit: a whole number, or null for none (then kNoLimit). Nothing when absent.
 std::optional<int64_t> optional_limit(const Json& body, JsonReader& reader, std::string_view name);
 // A list of model names, at most 200 of at most 200 bytes.

@@ -23,6 +23,7 @@ struct OrganizationChanges {
   std::optional<int64_t> requests_per_minute, tokens_per_minute, max_output_tokens;
   std::optional<std::vector<std::string>> allowed_models;
   std::optional<int64_t> unknown_input_pico_usd, unknown_output_pico_usd;
+  bool refuse_unknown = false;  // One of them is null, and the other not set.
 };
 
 std::optional<int64_t> optional_price(JsonReader& reader, std::string_view name) {
@@ -54,6 +55,8 @@ OrganizationChanges read_changes(const Json& body, JsonReader& reader) {
   if (changes.unknown_input_pico_usd.has_value() != changes.unknown_output_pico_usd.has_value()) {
     reader.fail("unknown_input_cost_per_token", "is set together with the output's or not at all.");
   }
+  changes.refuse_unknown = is_null(body, "unknown_input_cost_per_token") ||
+                           is_null(body, "unknown_output_cost_per_token");
   return changes;
 }
 
@@ -72,7 +75,7 @@ void apply(const OrganizationChanges& changes, Organization& organization) {
   assign(changes.tokens_per_minute, organization.tokens_per_minute);
   assign(changes.max_output_tokens, organization.max_output_tokens);
   assign(changes.allowed_models, organization.allowed_models);
-  if (changes.unknown_input_pico_usd) {
+  if (changes.unknown_input_pico_usd || changes.refuse_unknown) {
     organization.unknown_input_pico_usd = changes.unknown_input_pico_usd;
     organization.unknown_output_pico_usd = changes.unknown_output_pico_usd;
   }

@@ -356,6 +356,21 @@ TEST_CASE("ai: an alias tries its models in order, before the first byte only", 
   CHECK(house.provider.bodies().size() == before);
 }
 
+TEST_CASE("ai: a price stated for unknown models can be taken back", "[contract][ai]") {
+  AiHouse house;
+  const std::string ask = R"({"model":"openai/unpriced","messages":[],"max_tokens":10})";
+  check_refused(house, ask, 400, "model_not_priced");
+  house.change_org(
+      R"({"unknown_input_cost_per_token":"0.000001","unknown_output_cost_per_token":"0.000001"})");
+  CHECK(house.chat(ask).status == 200);
+  house.change_org(R"({"unknown_input_cost_per_token":null,"unknown_output_cost_per_token":null})");
+  check_refused(house, ask, 400, "model_not_priced");
+  const RawResponse half = house.admin(
+      "PATCH", "/admin/organizations/" + house.org,
+      R"({"unknown_input_cost_per_token":null,"unknown_output_cost_per_token":"0.000001"})");
+  CHECK(half.status == 400);
+}
+
 TEST_CASE("ai: an organization's own price is what it pays", "[contract][ai]") {
   AiHouse house;
   CHECK(house.chat().header("x-gateway-cost-usd") == "0.000045");
