@@ -26,7 +26,9 @@ LDFLAGS += -pthread -pie -Wl,-z,relro,-z,now
 LDLIBS += -lrocksdb -lboost_context $(shell pkg-config --libs cpp-httplib $(PKGS) 2>/dev/null)
 # The sanitizers bring an allocator of their own.
 ifneq ($(filter release debug,$(MODE)),)
-LDLIBS += -ljemalloc
+# Whole and in the program: what a shared one does to find a thread's memory costs as much as half
+# an allocation.
+LDLIBS += -Wl,--push-state,--whole-archive -l:libjemalloc_pic.a -Wl,--pop-state
 endif
 ifneq ($(MOLD),)
 LDFLAGS += -fuse-ld=mold
