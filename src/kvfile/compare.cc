@@ -35,18 +35,45 @@ struct Sums {
   }
 };
 
+// The sums of a row whose squares are too large for floats. What has no value errs without bound.
+struct WideRow {
+  double dot = 0, aa = 0, bb = 0, error = 0, error_max = 0;
+  WideRow(const float* a, const float* b, uint64_t dim) {
+    for (uint64_t c = 0; c < dim; c++) {
+      const double x = a[c], y = b[c];
+      const double difference = std::isfinite(y) ? std::fabs(x - y) : INFINITY;
+      dot += std::isfinite(y) ? x * y : 0;
+      aa += x * x;
+      bb += y * y;
+      error += difference * difference;
+      error_max = std::max(error_max, difference);
+    }
+  }
+};
+
+template <typename Row>
+void add_row(const Row& row, Sums& sums) {
+  const double norms = std::sqrt(double{row.aa}) * std::sqrt(double{row.bb});
+  // Two rows of zeros point the same way; one alone has no direction to agree with, nor has one
+  // without values.
+  const double alone = row.aa == row.bb ? 1 : 0;
+  const double cosine = !std::isfinite(norms) ? 0 : norms > 0 ? double{row.dot} / norms : alone;
+  sums.signal += double{row.aa};
+  sums.error += double{row.error};
+  sums.error_max = std::max(sums.error_max, double{row.error_max});
+  sums.cosine += cosine;
+  sums.cosine_min = std::min(sums.cosine_min, cosine);
+}
+
 void add_rows(const float* a, const float* b, uint64_t rows, uint64_t dim, Sums& sums) {
   for (uint64_t r = 0; r < rows; r++) {
     RowError row;
     kernels().row_error(a + r * dim, b + r * dim, dim, &row);
-    const double norms = std::sqrt(double{row.aa}) * std::sqrt(double{row.bb});
-    // Two rows of zeros point the same way; one alone has no direction to agree with.
-    const double cosine = norms > 0 ? double{row.dot} / norms : (row.aa == row.bb ? 1 : 0);
-    sums.signal += double{row.aa};
-    sums.error += double{row.error};
-    sums.error_max = std::max(sums.error_max, double{row.error_max});
-    sums.cosine += cosine;
-    sums.cosine_min = std::min(sums.cosine_min, cosine);
+    if (std::isfinite(row.aa + row.bb + row.error)) {
+      add_row(row, sums);
+    } else {
+      add_row(WideRow(a + r * dim, b + r * dim, dim), sums);
+    }
   }
   sums.rows += rows;
   sums.values += rows * dim;
@@ -107,7 +134,11 @@ class LayerComparer {
         size += double{row.aa};
       }
     }
-    if (attention) attention_error = size > 0 ? std::sqrt(difference / size) : 0;
+    if (attention) {
+      // Scores beyond floats leave nothing to compare: no gate may pass.
+      const bool known = std::isfinite(difference) && std::isfinite(size);
+      attention_error = !known ? INFINITY : size > 0 ? std::sqrt(difference / size) : 0;
+    }
     return ok();
   }
 

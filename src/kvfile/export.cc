@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "kvfile/finite.h"
 #include "kvfile/import.h"
 #include "kvfile/llama_reader.h"
 #include "kvfile/tiles.h"
@@ -122,6 +123,20 @@ void interleave(std::vector<float>& x, uint64_t dim) {
   }
 }
 
+// Values in the dtype that they had. A scheme may say more than it can hold; what is plain stays
+// as it is.
+Status encode(const KvHeader& from, Part part, uint64_t layer, const std::vector<float>& x,
+              std::vector<char>& raw) {
+  raw.resize(x.size() * dtype_bytes(from.dtype));
+  kernels().encode(from.dtype, x.data(), raw.data(), x.size());
+  if (from.scheme == Scheme::kPlain) return ok();
+  const uint64_t bad = count_nonfinite(from.dtype, raw.data(), raw.size());
+  if (bad == 0) return ok();
+  return invalid("tensor \"" + tensor_name(part, layer) + "\": " + std::to_string(bad) +
+                 " values are out of the range of " + std::string(dtype_name(from.dtype)) +
+                 "; export what `kvcs dequant --dtype F32` makes of the file");
+}
+
 class LlamaWriter final {
  public:
   LlamaWriter(const KvFile& file, TileReader reader, AtomicFile& out, const LlamaForm& form)
@@ -173,6 +188,7 @@ class LlamaWriter final {
         }
         gather(x, h, rows, transposed);
       }
+      KVCS_TRY(encode(header_, part, layer, block_, raw_));
       KVCS_TRY(write_rows(first, rows, transposed));
     }
     at_ += header_.tokens * width * value_bytes;
@@ -194,8 +210,6 @@ class LlamaWriter final {
   Status write_rows(uint64_t first, uint64_t rows, bool transposed) {
     const uint64_t width = header_.kv_heads * header_.head_dim;
     const uint64_t value_bytes = dtype_bytes(header_.dtype);
-    raw_.resize(block_.size() * value_bytes);
-    kernels().encode(header_.dtype, block_.data(), raw_.data(), block_.size());
     if (!transposed) {
       return out_.write(at_ + first * width * value_bytes, raw_.data(), raw_.size());
     }
@@ -252,7 +266,7 @@ Result<ExportReport> export_safetensors(const ExportOptions& options) {
   const uint64_t size_bytes = head.size() + header.tensors.back().end;
   KVCS_TRY(out->reserve(size_bytes));
   KVCS_TRY(out->write(0, head.data(), head.size()));
-  std::vector<float> x(kTileTokens * from.head_dim);
+  std::vector<float> x;
   std::vector<char> raw;
   const uint64_t row_bytes = from.head_dim * dtype_bytes(from.dtype);
   for (uint64_t layer = 0; layer < from.layers; layer++) {
@@ -260,9 +274,9 @@ Result<ExportReport> export_safetensors(const ExportOptions& options) {
       const Tensor& to = *header.find((part == Part::kKeys ? "key_cache." : "value_cache.") +
                                       std::to_string(layer));
       for (const Tile& tile : tiles_of(geometry_of(from), part, layer)) {
+        x.resize(tile.rows * from.head_dim);
         KVCS_TRY(reader.read(tile, x.data()));
-        raw.resize(tile.rows * row_bytes);
-        kernels().encode(from.dtype, x.data(), raw.data(), tile.rows * from.head_dim);
+        KVCS_TRY(encode(from, part, layer, x, raw));
         const uint64_t start = (tile.head * from.tokens + tile.first) * row_bytes;
         KVCS_TRY(out->write(head.size() + to.begin + start, raw.data(), raw.size()));
       }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cfloat>
 #include <cmath>
 #include <cstdio>
 
@@ -222,7 +223,8 @@ std::string event_json(const QuantizeOptions& options, const QuantizeReport& rep
   raw("quantized_nbytes", std::to_string(report.quantized_bytes));
   raw("compression_ratio", format_shortest(static_cast<double>(report.original_bytes) /
                                            static_cast<double>(report.quantized_bytes)));
-  raw("max_quant_error", format_shortest(error_max));
+  // JSON has no infinity.
+  raw("max_quant_error", format_shortest(std::min(error_max, DBL_MAX)));
   raw("verify_enabled", options.verify ? "true" : "false");
   text("verification_result", options.verify ? "Match" : "Skipped");
   raw("mismatch_indices", "[]");

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "kvfile/import.h"
+#include "kvfile/quantize.h"
 #include "kvfile/slice.h"
 #include "kvfile/support.h"
 #include "support/temp_dir.h"
@@ -35,6 +36,20 @@ TEST_CASE("export: an imported llama.cpp sequence file comes back to the byte", 
   REQUIRE(import_llama(source, dir.file("a.kv")).ok());
   REQUIRE(export_llama({.input = dir.file("a.kv"), .output = dir.file("b.bin")}).ok());
   CHECK(read_bytes(dir.file("b.bin")) == read_bytes(source));
+}
+
+TEST_CASE("export: values that the dtype cannot hold are refused", "[unit][kvfile]") {
+  TempDir dir;
+  // Codes of an int8 file whose values were F32, under a scale that F16 has no value for.
+  REQUIRE(quantize({.input = data_path("malicious/huge-f32.kv"), .output = dir.file("q.kv")}).ok());
+  std::string bytes = read_bytes(dir.file("q.kv"));
+  const size_t at = bytes.find(R"("kvcs.dtype":"F32")");
+  REQUIRE(at != std::string::npos);
+  write_bytes(dir.file("lie.kv"), bytes.replace(at + 14, 3, "F16"));
+  const Status status =
+      export_safetensors({.input = dir.file("lie.kv"), .output = dir.file("out")}).status();
+  CHECK(status.message().find("out of the range of F16") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(dir.file("out")));
 }
 
 TEST_CASE("export: import after export is the identity for every source and dtype",

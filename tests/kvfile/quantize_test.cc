@@ -206,6 +206,32 @@ TEST_CASE("quantize: values that are not finite are refused, or replaced and cou
   CHECK(report->nonfinite == 4);
 }
 
+TEST_CASE("quantize: values whose squares floats cannot hold have true figures", "[unit][kvfile]") {
+  TempDir dir;
+  const std::string huge = data_path("malicious/huge-f32.kv"), out = dir.file("out.kv");
+  const auto exact = quantize({.input = huge, .output = out, .scheme = Scheme::kInt4c});
+  REQUIRE(exact.ok());  // The first tokens, and with them the huge values, are kept as they are.
+  CHECK(exact->errors->keys.error_max < 0.01);
+  CHECK(exact->errors->keys.snr_db > 200);
+  CHECK(exact->errors->keys.cosine_min == Approx(1));
+  const auto fair = quantize({.input = huge, .output = out});
+  REQUIRE(fair.ok());
+  CHECK(fair->errors->keys.snr_db > 40);
+  CHECK(fair->errors->keys.snr_db < 100);
+  // kvcdn's recipe goes beyond what a float holds on the way back.
+  const auto lost = quantize({.input = huge, .output = out, .scheme = Scheme::kInt8});
+  REQUIRE(lost.ok());
+  CHECK(lost->errors->keys.snr_db == -INFINITY);
+  CHECK(lost->errors->keys.error_max == INFINITY);
+  CHECK(read_bytes(out + ".quant-event.json").find("1.7976931348623157e+308") != std::string::npos);
+  for (const bool attention : {false, true}) {
+    QuantizeOptions gated{.input = huge, .output = dir.file("gated.kv"), .scheme = Scheme::kInt8};
+    (attention ? gated.max_attention_error : gated.min_snr_db) = 1;
+    CHECK(quantize(gated).status().reason() == "gate_failed");
+  }
+  CHECK_FALSE(std::filesystem::exists(dir.file("gated.kv")));
+}
+
 TEST_CASE("quantize: a gate that fails leaves no output", "[unit][kvfile]") {
   TempDir dir;
   REQUIRE(write_sample(dir.file("a.kv"), Dtype::kF16, {1, 2, 64, 32}).ok());
