@@ -64,8 +64,17 @@ Result<http::Response> AiAdminApi::user_usage(http::Request& request) {
 
 Result<http::Response> AiAdminApi::user_history(http::Request& request) {
   const User user = KVCS_TRY(users_.find(request.param("user_id")));
+  // The resets: what the sums of the ledger have beyond the months.
+  Json adjustments = Json::array();
+  const auto collect = [&](const KvItem& item) -> Status {
+    adjustments.push_back(KVCS_TRY(parse_json_exact(item.entry.value)));
+    return ok();
+  };
+  KVCS_TRY(
+      kv_for_each(audited_.store(), KvFamily::kQuota, keyspace::adjustments_of(user.id), collect));
   return reply(200, Json{{"user_id", user.id},
-                         {"months", history_json(KVCS_TRY(budgets_.history("user", user.id)))}});
+                         {"months", history_json(KVCS_TRY(budgets_.history("user", user.id)))},
+                         {"adjustments", std::move(adjustments)}});
 }
 
 Result<http::Response> AiAdminApi::organization_usage(http::Request& request) {
@@ -99,7 +108,8 @@ Result<http::Response> AiAdminApi::reset_quota(http::Request& request) {
   const int64_t now_ms = clock_.unix_ms();
   KvBatch note;
   note.put(KvFamily::kQuota, keyspace::adjustment(user.id, now_ms),
-           dump_json({{"previous_usage_usd", usd_json(previous)},
+           dump_json({{"reset_at", format_iso8601_ms(now_ms)},
+                      {"previous_usage_usd", usd_json(previous)},
                       {"scope", scope},
                       {"reset_reason", reason},
                       {"actor", who(request).actor}}));

@@ -51,7 +51,14 @@ request_count!: integer
 error_count!: integer)"},
     {"UserHistory", R"(
 user_id!: id
-months!: [MonthUsage])"},
+months!: [MonthUsage]
+adjustments!: [Adjustment] # Resets, the oldest first.)"},
+    {"Adjustment", R"(
+reset_at: time
+previous_usage_usd!: number
+scope!: user|user_and_org
+reset_reason!: string
+actor!: string)"},
     {"OrganizationHistory", R"(
 org_id!: id
 months!: [MonthUsage])"},

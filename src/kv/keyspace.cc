@@ -121,8 +121,11 @@ std::string quota(std::string_view kind, std::string_view id, std::string_view m
 std::string grace(std::string_view org_id, std::string_view day) {
   return join({"grace:", org_id, ":", day});
 }
+std::string adjustments_of(std::string_view user_id) {
+  return join({"adjustment:", user_id, ":"});
+}
 std::string adjustment(std::string_view user_id, int64_t unix_ms) {
-  return join({"adjustment:", user_id, ":", padded(unix_ms, kOutboxDigits)});
+  return adjustments_of(user_id) + padded(unix_ms, kOutboxDigits);
 }
 std::string last_used(std::string_view key_id) {
   return join({"last_used:", key_id});

@@ -67,6 +67,7 @@ std::string refresh_due(int64_t due_unix_s, std::string_view tenant, std::string
 std::string refresh_due_before(int64_t unix_s);  // Scan bound: keys below are due.
 std::string quota(std::string_view kind, std::string_view id, std::string_view month);
 std::string grace(std::string_view org_id, std::string_view day);
+std::string adjustments_of(std::string_view user_id);  // What their keys begin with.
 std::string adjustment(std::string_view user_id, int64_t unix_ms);
 std::string last_used(std::string_view key_id);
 std::string cron(std::string_view job);

@@ -197,6 +197,10 @@ TEST_CASE("ai: a counter that the store cannot read is made anew from the ledger
               .admin("POST", "/admin/users/" + house.user + "/reset-quota",
                      R"({"reset_reason":"x","scope":"user_and_org"})")
               .status == 200);
+  const RawResponse history = house.admin("GET", "/admin/users/" + house.user + "/usage/history");
+  INFO(history.body);
+  CHECK(has(history.body, R"("adjustments":[{"reset_at":"2026-01-)"));
+  CHECK(has(history.body, R"("scope":"user_and_org","reset_reason":"x","actor":"adminkey:)"));
   REQUIRE(house.chat().status == 200);
   const std::string before = house.usage();
   const std::string of_org =
