@@ -1,5 +1,7 @@
 #include "ai/chat_request.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -129,16 +131,17 @@ Status read_output_max(ApiKind api, const Members& members, int64_t& out) {
 
 Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
   thread_local QuickParser kept(kDepthMax);
-  QuickParser large(kDepthMax);
-  QuickParser& parser = body.size() <= QuickParser::kKeptMaxBytes ? kept : large;
+  std::optional<QuickParser> large;
+  if (body.size() > QuickParser::kKeptMaxBytes) large.emplace(kDepthMax);
+  QuickParser& parser = large ? *large : kept;
   object root;
-  const auto error = parser.parse(body, root);
-  if (error == simdjson::DEPTH_ERROR) {
+  const bool parsed = parser.parse(body, root);
+  if (!parsed && parser.too_deep()) {
     return invalid("The body nests deeper than " + std::to_string(kDepthMax) + " levels.")
         .with_reason("invalid_request_error");
   }
-  if (error != simdjson::SUCCESS) {
-    return invalid(std::string("The body must be a JSON object: ") + simdjson::error_message(error))
+  if (!parsed) {
+    return invalid("The body must be a JSON object: " + std::string(parser.fault()))
         .with_reason("invalid_request_error");
   }
   ChatRequest request;

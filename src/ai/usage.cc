@@ -1,5 +1,7 @@
 #include "ai/usage.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <array>
 
@@ -178,10 +180,10 @@ class Meter : public UsageMeter {
   bool parse(std::string_view text, object& root) {
     thread_local QuickParser kept;
     if (text.size() <= QuickParser::kKeptMaxBytes) {
-      return kept.parse(text, root) == simdjson::SUCCESS;
+      return kept.parse(text, root);
     }
     large_ = std::make_unique<QuickParser>();
-    return large_->parse(text, root) == simdjson::SUCCESS;
+    return large_->parse(text, root);
   }
 
   void note_answer(const object& from) {

@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include <nlohmann/json.hpp>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <charconv>
@@ -179,7 +180,7 @@ bool parse_quickly(std::string_view text, size_t depth_max, bool exact, Json& ou
   if (text.size() > kQuickMaxBytes) return false;
   thread_local QuickParser parser;
   simdjson::dom::element root;
-  if (parser.parse(text, root) != simdjson::SUCCESS) return false;
+  if (!parser.parse(text, root)) return false;
   return QuickBuilder(depth_max).build(root, exact, 0, out);
 }
 

@@ -1,11 +1,16 @@
-// simdjson for the hot path, with memory that is kept from text to text. Heavy: include it in .cc
-// files alone, mostly as `thread_local QuickParser parser;` for texts up to kKeptMaxBytes.
+// simdjson for the hot path, with memory that is kept from text to text, mostly as
+// `thread_local QuickParser parser;` for texts up to kKeptMaxBytes. Who reads what it gives
+// includes <simdjson.h> in the .cc.
 #pragma once
-#include <simdjson.h>
-
-#include <algorithm>
+#include <memory>
 #include <string>
 #include <string_view>
+
+namespace simdjson::dom {
+class element;
+class object;
+class parser;
+}  // namespace simdjson::dom
 
 namespace kvcs {
 
@@ -14,32 +19,28 @@ namespace kvcs {
 // the largest text so far and goes with the parser.
 class QuickParser final {
  public:
-  explicit QuickParser(size_t depth_max = simdjson::DEFAULT_MAX_DEPTH) : depth_max_(depth_max) {}
-
-  simdjson::error_code parse(std::string_view text, simdjson::dom::element& root) {
-    if (parser_.capacity() < text.size() || parser_.max_depth() != depth_max_) {
-      const size_t capacity = std::max(text.size(), kBeginBytes);
-      if (const auto error = parser_.allocate(capacity, depth_max_)) return error;
-    }
-    padded_.reserve(text.size() + simdjson::SIMDJSON_PADDING);
-    padded_.assign(text);
-    return parser_.parse(padded_.data(), padded_.size(), false).get(root);
-  }
-  simdjson::error_code parse(std::string_view text, simdjson::dom::object& root) {
-    simdjson::dom::element value;
-    const auto error = parse(text, value);
-    return error ? error : value.get(root);
-  }
-
+  static constexpr size_t kDepthMax = 1024;
   // What a thread should keep for good.
   static constexpr size_t kKeptMaxBytes = 256 << 10;
 
+  explicit QuickParser(size_t depth_max = kDepthMax);
+  ~QuickParser();
+
+  // False: not JSON, or no object where one is wanted, or no memory; fault() says it.
+  bool parse(std::string_view text, simdjson::dom::element& root);
+  bool parse(std::string_view text, simdjson::dom::object& root);
+  // Of the last parse() that gave false.
+  std::string_view fault() const { return fault_; }
+  bool too_deep() const { return too_deep_; }
+
  private:
-  static constexpr size_t kBeginBytes = 4 << 10;
+  bool note(int error);
 
   const size_t depth_max_;
-  simdjson::dom::parser parser_;
+  const std::unique_ptr<simdjson::dom::parser> parser_;
   std::string padded_;  // simdjson reads some bytes past the end.
+  std::string_view fault_;
+  bool too_deep_ = false;
 };
 
 }  // namespace kvcs

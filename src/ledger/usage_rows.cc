@@ -1,6 +1,7 @@
 // Rows of AI requests. They come by the thousand, so a group of them shares statements and the
 // look-up of names, and is added to usage_daily in one sum; JSON is read by the fast parser.
 #include <nlohmann/json.hpp>
+#include <simdjson.h>
 
 #include <array>
 #include <compare>
@@ -334,7 +335,7 @@ Status read_member(std::string_view name, const simdjson::dom::element& value, s
 Status read_usage(const OutboxRecord& record, UsageRow& row) {
   thread_local QuickParser parser;
   simdjson::dom::object members;
-  if (parser.parse(record.payload_json, members) != simdjson::SUCCESS) {
+  if (!parser.parse(record.payload_json, members)) {
     return invalid("usage record: not a JSON object");
   }
   for (const UsageText& text : kUsageTexts) (row.*text.field).clear();

@@ -1,6 +1,7 @@
 // What every request pays for: texts checked eight bytes at a time and written member by member.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
+#include <simdjson.h>
 
 #include <limits>
 #include <string>
@@ -73,13 +74,16 @@ TEST_CASE("quick json: one parser for small and large texts", "[unit][base]") {
   simdjson::dom::object root;
   for (const size_t size : {10u, 1'000'000u, 300u, 5'000u, 400'000u, 1u}) {
     const std::string text = "{\"text\":\"" + std::string(size, 'a') + "\"}";
-    REQUIRE(parser.parse(text, root) == simdjson::SUCCESS);
+    REQUIRE(parser.parse(text, root));
     std::string_view found;
     REQUIRE(root["text"].get(found) == simdjson::SUCCESS);
     CHECK(found.size() == size);
   }
-  CHECK(parser.parse("[]", root) == simdjson::INCORRECT_TYPE);
-  CHECK(parser.parse("", root) != simdjson::SUCCESS);
-  CHECK(parser.parse("{\"a\":[[[[[[[[[[[]]]]]]]]]]]}", root) == simdjson::DEPTH_ERROR);
-  CHECK(parser.parse("{\"a\":1}", root) == simdjson::SUCCESS);
+  CHECK_FALSE(parser.parse("[]", root));
+  CHECK_FALSE(parser.fault().empty());
+  CHECK_FALSE(parser.parse("", root));
+  CHECK_FALSE(parser.too_deep());
+  CHECK_FALSE(parser.parse("{\"a\":[[[[[[[[[[[]]]]]]]]]]]}", root));
+  CHECK(parser.too_deep());
+  CHECK(parser.parse("{\"a\":1}", root));
 }
