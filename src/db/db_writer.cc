@@ -38,6 +38,8 @@ struct DbWriter::Impl {
   std::deque<Ticket*> queue KVCS_GUARDED_BY(mutex);
   bool stopping KVCS_GUARDED_BY(mutex) = false;
   Stats counts KVCS_GUARDED_BY(mutex);
+  size_t callers KVCS_GUARDED_BY(mutex) = 0;  // In submit(), past its refusals.
+  CondVar all_left;
   Thread thread;  // Last: joined before the rest goes.
 
   Status submit(const Job& job, bool alone);
@@ -60,8 +62,10 @@ Status DbWriter::Impl::submit(const Job& job, bool alone) {
         .with_retry_after_s(1);
   }
   queue.push_back(&ticket);
+  callers++;
   not_empty.notify_one();
   while (!ticket.done) ticket.finished.wait(mutex);
+  if (--callers == 0) all_left.notify_all();
   return std::move(ticket.status);
 }
 
@@ -144,6 +148,9 @@ DbWriter::~DbWriter() {
     impl_->not_empty.notify_all();
   }
   impl_->thread.join();
+  // Whose jobs are done may still be on the way out.
+  MutexLock lock(impl_->mutex);
+  while (impl_->callers > 0) impl_->all_left.wait(impl_->mutex);
 }
 
 Status DbWriter::run(Job job) {
