@@ -194,6 +194,8 @@ bool ServingTable::run(Serving& serving) {
 
 Serving* ServingTable::wake(uint64_t cookie, uint64_t reason) {
   const auto index = static_cast<uint32_t>(cookie & (kCookieBit - 1));
+  // Acquire: another thread may have made the slot.
+  KVCS_ASSERT(index < used_.load(std::memory_order_acquire));
   Serving& serving = *slots_[index];
   return serving.wake(static_cast<uint32_t>(cookie >> 32), reason) ? &serving : nullptr;
 }
