@@ -69,14 +69,7 @@ for connections in 1 32 256; do
 done
 
 # CPU of everything a request causes: also the ledger's rows, which are written behind it.
-settle
-before=$(ticks "$daemon")
-ours 32
-served=$requests
-settle
-total=$(awk -v t=$(($(ticks "$daemon") - before)) -v n="$served" 'BEGIN { printf "%.1f", t * 10000 / n }')
-row "cpu per governed request (target 40 us)" "$total us" "$peer_cpu us" "$(ratio "$total" "$peer_cpu")" \
-  "with its row in the ledger; $(calc "$cpu_us") us until the last answer"
+cpu_row "cpu per governed request (target 40 us)"
 
 # --- streams ------------------------------------------------------------------------------------
 # stream NAME PORT PATH STREAMS EVENTS INTERVAL_MS: sets first_p50 first_p99 event_p50 event_p99 lost.

@@ -133,5 +133,24 @@ load() {
                   END { print n + 0 }' <<< "$out")
   cpu_us=$(awk -v t=$((after - before)) -v n="$requests" 'BEGIN { print (n > 0 ? sprintf("%.1f", t * 10000 / n) : 0) }')
 }
+# cpu_row NAME: a row of what the daemon needs per request of the script's `ours`, with all that it
+# does behind the answers, beside what nginx needs for `peer`; medians of five rounds of both. One
+# round says little on a machine that is shared: for some seconds all may need half as much again.
+cpu_row() {
+  local round before ours=() peer=()
+  for round in 1 2 3 4 5; do
+    peer 32
+    peer+=("$cpu_us")
+    settle
+    before=$(ticks "$daemon")
+    ours 32
+    settle
+    ours+=("$(awk -v t=$(($(ticks "$daemon") - before)) -v n="$requests" 'BEGIN { printf "%.1f", t * 10000 / n }')")
+  done
+  mapfile -t ours < <(printf '%s\n' "${ours[@]}" | sort -n)
+  mapfile -t peer < <(printf '%s\n' "${peer[@]}" | sort -n)
+  row "$1" "${ours[2]} us" "${peer[2]} us" "$(ratio "${ours[2]}" "${peer[2]}")" \
+    "medians of five; from ${ours[0]} to ${ours[4]} us, nginx from ${peer[0]} to ${peer[4]} us"
+}
 to_us() { awk '/us$/ { print $1 + 0; next } /ms$/ { print $1 * 1000; next } /s$/ { print $1 * 1e6 }'; }
 per_second() { awk -v r="$1" 'BEGIN { printf "%.0f/s", r }'; }

@@ -75,18 +75,19 @@ end
 L
 
 row "tool gateway (peer: nginx as proxy)" ours nginx ratio ""
-call=$url/api/v1/t0/crm
-seconds=1 load "$call" "$daemon" 32 -s "$work/one.lua"
+ours() { load "$url/api/v1/t0/crm" "$daemon" "$1" -s "$work/one.lua"; }
+peer() { load "http://127.0.0.1:$proxy/" "$proxy_process" "$1" -s "$work/one.lua"; }
+seconds=1 ours 32
 for connections in 32 256; do
-  load "http://127.0.0.1:$proxy/" "$proxy_process" "$connections" -s "$work/one.lua"
+  peer "$connections"
   peer_rate=$rate peer_p50=$p50_us peer_p99=$p99_us peer_cpu=$cpu_us
-  load "$call" "$daemon" "$connections" -s "$work/one.lua"
+  ours "$connections"
   note="p50 $(calc "$p50_us" 0) vs $(calc "$peer_p50" 0) us, p99 $(calc "$p99_us" 0) vs $(calc "$peer_p99" 0) us, cpu us $cpu_us vs $peer_cpu"
   [ "$failures" = 0 ] || note="$note, $failures FAILURES"
   row "call, $connections connections (target 0.40)" "$(per_second "$rate")" "$(per_second "$peer_rate")" \
     "$(ratio "$rate" "$peer_rate")" "$note"
-  [ "$connections" != 32 ] || row "cpu per call (target 40 us)" "$cpu_us us" "$peer_cpu us" "$(ratio "$cpu_us" "$peer_cpu")" ""
 done
+cpu_row "cpu per call (target 40 us)"
 
 # quantile SERIES Q: the upper bound in us of the bucket that holds it, of what came between the two
 # readings of /metrics; buckets go in steps of 1, 2, 5.
