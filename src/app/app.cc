@@ -201,7 +201,13 @@ Status build_identity(Parts& parts) {
   parts.organizations_api =
       std::make_unique<OrganizationsApi>(*parts.organizations, *parts.projects, *parts.keys);
   parts.admin_keys_api = std::make_unique<AdminKeysApi>(*parts.keys);
-  parts.kv_api = std::make_unique<KvApi>(*parts.kv, *parts.audited, clock);
+  parts.kv_api = std::make_unique<KvApi>(
+      *parts.kv, *parts.audited, clock,
+      [&parts](KvFamily family, std::string_view key, std::string value) -> Result<std::string> {
+        if (family == KvFamily::kTokens) return parts.gateway.tokens->seal_record(key, value);
+        if (family == KvFamily::kConfig) return parts.gateway.providers->seal_record(key, value);
+        return value;
+      });
   parts.idempotency = std::make_unique<Idempotency>(*parts.kv, *parts.sealer, clock);
   return ok();
 }

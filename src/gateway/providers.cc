@@ -151,6 +151,29 @@ Result<std::string> Providers::etag(std::string_view id) const {
   return admin_api::etag_of_record(kv_, KvFamily::kConfig, keyspace::api_config(id));
 }
 
+std::string Providers::seal_record(std::string_view key, std::string value) const {
+  if (!key.starts_with(keyspace::api_config(""))) return value;
+  Result<Json> record = parse_json(value);
+  if (!record.ok() || !record->is_object() || !record->contains("auth") ||
+      !(*record)["auth"].is_object()) {
+    return value;
+  }
+  Json& auth = (*record)["auth"];
+  return seal_client_secret(auth, key) ? dump_json(*record) : value;
+}
+
+// True: there was one in clear.
+bool Providers::seal_client_secret(Json& auth, std::string_view key) const {
+  const auto given = auth.find("client_secret");
+  if (given == auth.end() || !given->is_string() || given->get_ref<const std::string&>().empty()) {
+    return false;
+  }
+  const Secret secret(given->get<std::string>());
+  auth[kSealedMember] = sealer_.seal(secret.reveal(), key);
+  auth.erase("client_secret");
+  return true;
+}
+
 Status Providers::put(std::string_view id, const Json& record, const AuditContext& who,
                       std::string_view if_match) {
   if (!record.is_object()) return invalid("The body must be an object.");
@@ -161,11 +184,8 @@ Status Providers::put(std::string_view id, const Json& record, const AuditContex
   if (!old.ok() && old.code() != Code::kNotFound) return old.status();
   Json stored = record;
   Json& auth = auth_of(stored);
-  const auto given = auth.find("client_secret");
-  if (given != auth.end() && given->is_string() && !given->get_ref<const std::string&>().empty()) {
-    const Secret secret(given->get<std::string>());
-    auth[kSealedMember] = sealer_.seal(secret.reveal(), key);
-  } else if (given == auth.end() && old.ok()) {
+  const bool given = auth.contains("client_secret");
+  if (!seal_client_secret(auth, key) && !given && old.ok()) {
     const Result<Json> before = parse_json(old.value().value);
     if (before.ok() && before.value().contains("auth") && before.value()["auth"].is_object()) {
       const Json& old_auth = before.value()["auth"];

@@ -49,11 +49,14 @@ class Providers final {
   Status put(std::string_view id, const Json& record, const AuditContext& who,
              std::string_view if_match = {});
   Result<std::string> etag(std::string_view id) const;  // See identity/if_match.h.
+  // What to keep of a record that comes from elsewhere: the same with its client secret sealed.
+  std::string seal_record(std::string_view key, std::string value) const;
   // Removes what is stored; a catalogue entry then counts again. NotFound when nothing is.
   Status remove(std::string_view id, const AuditContext& who);
 
  private:
   Result<Json> merged(std::string_view id, const Json& stored) const;
+  bool seal_client_secret(Json& auth, std::string_view key) const;
   Result<Provider> load(std::string_view id, std::string_view key) const;
 
   const KvStore& kv_;

@@ -298,7 +298,12 @@ Result<RefreshMaterial> TokenStore::find_refresh(const AccountId& id) const {
                      " has nothing to refresh with.");
   }
   if (!entry.ok()) return entry.status();
-  const Result<Json> parsed = parse_json(entry.value().value);
+  return parse_refresh(key, entry.value().value);
+}
+
+Result<RefreshMaterial> TokenStore::parse_refresh(std::string_view key,
+                                                  std::string_view text) const {
+  const Result<Json> parsed = parse_json(text);
   if (!parsed.ok() || !parsed.value().is_object()) return damaged(key, "not an object");
   RefreshMaterial refresh;
   refresh.client_id_override = text_of(parsed.value(), "client_id");
@@ -316,6 +321,18 @@ Result<RefreshMaterial> TokenStore::find_refresh(const AccountId& id) const {
   refresh.service_account_json = Secret(text_of(*secrets, "service_account"));
   refresh.client_secret_override = Secret(text_of(*secrets, "client_secret"));
   return refresh;
+}
+
+std::string TokenStore::seal_record(std::string_view key, std::string value) const {
+  if (key.starts_with("tokens:")) {
+    const Result<Stored> stored = parse(key, value, false);
+    return stored.ok() && !stored->sealed ? serialize(key, *stored) : value;
+  }
+  if (!key.starts_with("refresh:")) return value;
+  const Result<Json> record = parse_json(value);
+  if (!record.ok() || !record->is_object() || record->contains("sealed")) return value;
+  const Result<RefreshMaterial> refresh = parse_refresh(key, value);
+  return refresh.ok() ? refresh_json(key, *refresh, sealer_) : value;
 }
 
 Status TokenStore::write(const std::string& key, const std::optional<std::string>& expected,

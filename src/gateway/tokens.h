@@ -2,8 +2,8 @@
 //   {"type", "sealed", "token_type"?, "expires_at"?, "scope", "refresh_state", "failures",
 //    "next_attempt_at", "last_error", "created_at"?, "updated_at", "version", "meta"}
 // `sealed` holds the secret members as one sealed JSON object whose context is the record's key, so
-// that it opens nowhere else. A record that came from another system with `access_token` (or
-// `api_key`, `username`, …) in clear is read as it is and sealed by the next write here.
+// that it opens nowhere else. A record of another system with `access_token` (or `api_key`,
+// `username`, …) in clear is read as it is; seal_record() makes it ours as it comes in.
 // `refresh:{tenant}:{provider}:{account}` is {"sealed", "scope"}; only the refresher opens it.
 //
 // Owned by App; thread-safe. Reads go through a cache that writes invalidate: a replaced or removed
@@ -48,7 +48,7 @@ struct AccountView {
   int64_t version = 0;       // Grows with every write.
   std::string scope;
   std::map<std::string, std::string> meta;
-  bool sealed = true;  // False: imported in clear and not yet written here.
+  bool sealed = true;  // False: written in clear past the daemon, and not yet by it.
 };
 
 class TokenStore final {
@@ -84,6 +84,9 @@ class TokenStore final {
   // Changes the health alone. NotFound; Conflict as put().
   Status set_health(const AccountId& id, const TokenHealth& health, const AuditContext& who,
                     const KvBatch& also = {}, std::optional<int64_t> only_version = {});
+  // What to keep of a record that comes from elsewhere: the same with its secrets sealed. A value
+  // that is no credential, or that find() would call damaged, comes back as it is.
+  std::string seal_record(std::string_view key, std::string value) const;
   // Credential and refresh material. NotFound.
   Status remove(const AccountId& id, const AuditContext& who, const KvBatch& also = {});
 
@@ -97,6 +100,7 @@ class TokenStore final {
   static AccountView view_of(const AccountId& id, Stored stored);
   Result<Stored> parse(std::string_view key, std::string_view text, bool open_secrets) const;
   std::string serialize(std::string_view key, const Stored& stored) const;
+  Result<RefreshMaterial> parse_refresh(std::string_view key, std::string_view text) const;
   Status write(const std::string& key, const std::optional<std::string>& expected,
                const KvBatch& batch, const AuditContext& who);
   void forget(KvFamily family, std::string_view key);

@@ -73,8 +73,8 @@ bool is_hidden_kv_value(KvFamily family, std::string_view key) {
   return false;
 }
 
-KvApi::KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock)
-    : kv_(kv), audited_(audited), clock_(clock) {}
+KvApi::KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal)
+    : kv_(kv), audited_(audited), clock_(clock), seal_(std::move(seal)) {}
 
 // The cursor is the family and the last key of it.
 Result<http::Response> KvApi::browse(http::Request& request) {
@@ -150,6 +150,20 @@ Result<http::Response> KvApi::get(http::Request& request) {
   return reply(200, body);
 }
 
+Result<KvBatch> KvApi::sealed(const KvBatch& batch) const {
+  KvBatch out;
+  for (const KvBatch::Op& op : batch.ops()) {
+    if (!op.entry) {
+      out.remove(op.family, op.key);
+      continue;
+    }
+    KvEntry entry = *op.entry;
+    entry.value = KVCS_TRY(seal_(op.family, op.key, std::move(entry.value)));
+    out.put(op.family, op.key, std::move(entry));
+  }
+  return out;
+}
+
 Result<http::Response> KvApi::put(http::Request& request) {
   const KvFamily family = KVCS_TRY(writable_family(request));
   KvEntry entry;
@@ -157,6 +171,7 @@ Result<http::Response> KvApi::put(http::Request& request) {
   entry.value = KVCS_TRY(request.body->read_all());
   KvBatch batch;
   batch.put(family, std::string(request.param("key")), std::move(entry));
+  batch = KVCS_TRY(sealed(batch));
   KVCS_TRY(audited_.write(batch, who(request)));
   return http::empty_response(204);
 }
@@ -188,8 +203,11 @@ Result<http::Response> KvApi::import_bulk(http::Request& request) {
   const std::string text = KVCS_TRY(request.body->read_all());
   AuditContext by = who(request);
   by.source = "import";
-  const BulkImport result = KVCS_TRY(import_bulk_json(
-      text, clock_, [&](const KvBatch& batch) { return audited_.write(batch, by); }));
+  const auto write = [&](const KvBatch& batch) -> Status {
+    const KvBatch kept = KVCS_TRY(sealed(batch));
+    return audited_.write(kept, by);
+  };
+  const BulkImport result = KVCS_TRY(import_bulk_json(text, clock_, write));
   return reply(200, Json{{"imported", result.imported}, {"expired", result.expired}});
 }
 

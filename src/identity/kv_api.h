@@ -1,6 +1,11 @@
 // Handlers of /admin/kv: the store as operators see it. Sealed values and short-lived secrets are
-// shown as "***"; writes go through the audit. Thread-safe.
+// shown as "***"; writes go through the audit, and secrets that come in clear are sealed.
+// Thread-safe.
 #pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+
 #include "base/clock.h"
 #include "http/http.h"
 #include "kv/audited_kv.h"
@@ -10,7 +15,10 @@ namespace kvcs {
 
 class KvApi final {
  public:
-  KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock);
+  // What to keep of a value that is written here: the same, with its secrets sealed.
+  using Seal =
+      std::function<Result<std::string>(KvFamily family, std::string_view key, std::string value)>;
+  KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal);
 
   // GET /admin/kv?prefix=&cursor=&limit=: keys of every family but the outbox, each with its own.
   Result<http::Response> browse(http::Request& request);
@@ -28,9 +36,12 @@ class KvApi final {
   Result<http::Response> import_bulk(http::Request& request);
 
  private:
+  Result<KvBatch> sealed(const KvBatch& batch) const;
+
   KvStore& kv_;
   AuditedKv& audited_;
   const Clock& clock_;
+  const Seal seal_;
 };
 
 // True when people must not see the value: credentials, tokens, sign-in states, kept answers.

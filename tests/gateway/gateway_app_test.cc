@@ -132,16 +132,37 @@ TEST_CASE("gateway over HTTP: a key space of V5 in bulk form makes a working ten
   add("api_config:old_api", Json{{"base_url", base.substr(0, base.find_last_not_of('/') + 1)},
                                  {"auth_type", "bearer"},
                                  {"version", "v1"},
+                                 {"auth", {{"client_secret", "client-secret-1"}}},
                                  {"allow_private_addresses", true}});
   add("tokens:legacy:old_api:default", Json{{"access_token", "upstream-secret-1"}});
+  add("refresh:legacy:old_api:default", Json{{"refresh_token", "refresh-secret-1"}});
+  add("tokens:legacy:old_api:damaged", "no record");
   const RawResponse imported = gateway.admin("PUT", "/admin/kv/bulk", dump_json(bulk));
   INFO(imported.body);
   CHECK(imported.status == 200);
-  const RawResponse answered =
-      gateway.call(bearer, "/api/v1/legacy/old_api", R"({"path":"/v1/x"})");
-  INFO(answered.body);
-  CHECK(answered.status == 200);
-  CHECK(answered.body.find("\"right\":true") != std::string::npos);
+  const auto works = [&] {
+    const RawResponse answered = gateway.call(bearer, "/api/v1/legacy/old_api",
+                                              R"({"path":"/v1/x","account_id":"default"})");
+    INFO(answered.body);
+    CHECK(answered.status == 200);
+    CHECK(answered.body.find("\"right\":true") != std::string::npos);
+  };
+  works();
+  // What came in clear is kept sealed, and as such goes out and comes in again.
+  const RawResponse exported = gateway.admin("GET", "/admin/kv/bulk");
+  CHECK(exported.status == 200);
+  CHECK(exported.body.find("tokens:legacy:old_api:default") != std::string::npos);
+  CHECK(exported.body.find("-secret-1") == std::string::npos);
+  const RawResponse again = gateway.admin("PUT", "/admin/kv/bulk", exported.body);
+  INFO(again.body);
+  CHECK(again.status == 200);
+  works();
+  const RawResponse one =
+      gateway.admin("PUT", "/admin/kv/tokens/values/tokens:legacy:old_api:default",
+                    R"({"access_token":"upstream-secret-1"})");
+  CHECK(one.status == 204);
+  CHECK(gateway.admin("GET", "/admin/kv/bulk").body.find("-secret-1") == std::string::npos);
+  works();
   CHECK(gateway.call(bearer, "/api/v1/kahuna/local", R"({"path":"/v1/x"})").status == 401);
 }
 
