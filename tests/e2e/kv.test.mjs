@@ -124,7 +124,7 @@ test('quant as kvcdn types it: its layout, its sidecar, its event, beside the in
   assert.equal(JSON.parse(readFileSync(at('F.q8.kv.json'))).storage_dtype, 'U8');
   for (const wrong of ['U8', 'I4', 'FP4', 'F64']) {
     const refused = kvcs('quant', '--input', 'F.kv', '--target-dtype', wrong);
-    assert.equal(refused.status, 1);
+    assert.equal(refused.status, 2);
     assert.match(refused.error, /is not one of F16, F32, BF16, FP8, I8/);
   }
 });
@@ -194,7 +194,7 @@ test('benchmark and plot: from the artifact to a picture, without fonts', () => 
   assert.equal(kvcs('plot', '--csv-path', 'B.csv', '--out', 'P.gif').status, 2);
   assert.match(kvcs('plot', '--csv-path', 'T.txt', '--out', 'X.png').error, /T\.txt: this is no file of `kvcs benchmark`/);
   assert.match(kvcs('benchmark', 'F.kv', '--server', 'http://127.0.0.1:1', '--reps', '1', '--scheme', 'int8').error,
-    /kvcs upload: /);
+    /kvcs quota: There is no key for http:\/\/127\.0\.0\.1:1/);
   assert.match(kvcs('benchmark', 'F.kv', '--prefill-csv', 'T.txt').error, /T\.txt: /);
 });
 
