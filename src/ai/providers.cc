@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/chars.h"
 #include "base/id.h"
 #include "kv/keyspace.h"
 
@@ -28,9 +29,7 @@ bool is_header_name(std::string_view name) {
   });
 }
 bool is_header_value(std::string_view value) {
-  return value.size() <= 4096 && std::all_of(value.begin(), value.end(), [](char c) {
-           return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
-         });
+  return value.size() <= 4096 && !has_control(value);
 }
 
 void read_headers(JsonReader& reader, Provider& provider) {

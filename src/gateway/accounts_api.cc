@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "gateway/jwt.h"
-#include "gateway/outbound_auth.h"
+#include "http/header_syntax.h"
 #include "identity/admin_common.h"
 
 namespace kvcs::gateway {
@@ -28,7 +28,8 @@ Secret secret_member(JsonReader& reader, const char* name) {
 // first call.
 Secret header_member(JsonReader& reader, const char* name) {
   Secret secret = secret_member(reader, name);
-  if (!is_header_value(secret.reveal())) reader.fail(name, "must not hold control characters.");
+  if (!http::is_field_value(secret.reveal()))
+    reader.fail(name, "must not hold control characters.");
   return secret;
 }
 
@@ -56,7 +57,7 @@ void read_meta(JsonReader& reader, AccessCredential& credential) {
     if (!value.is_string()) reader.fail("meta", "its members must be strings");
     if (!value.is_string()) continue;
     std::string& text = credential.meta[name] = value.get<std::string>();
-    if (!is_header_value(text)) reader.fail("meta", "must not hold control characters");
+    if (!http::is_field_value(text)) reader.fail("meta", "must not hold control characters");
   }
 }
 

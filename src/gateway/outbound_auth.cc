@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "gateway/sigv4.h"
+#include "http/header_syntax.h"
 
 namespace kvcs::gateway {
 namespace {
@@ -19,7 +20,7 @@ Status lacks(std::string_view what) {
 }
 
 Status add_secret_header(OutboundRequest& request, std::string_view name, std::string value) {
-  if (!is_header_value(value)) {
+  if (!http::is_field_value(value)) {
     return not_found("The stored credential holds control characters.")
         .with_reason("TOKEN_MISSING");
   }
@@ -173,7 +174,7 @@ Result<std::optional<std::string>> fill_header_template(std::string_view text, c
       return not_found("The account's meta has no '" + name + "', which the provider needs.")
           .with_reason("CONFIG_MISSING");
     }
-    if (!is_header_value(found->second)) {
+    if (!http::is_field_value(found->second)) {
       return invalid("meta." + name + " holds control characters.");
     }
     out += found->second;
@@ -200,12 +201,6 @@ std::string redact(std::string text, const AccessCredential& credential) {
     hide(secret->reveal());
   }
   return text;
-}
-
-bool is_header_value(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
-  });
 }
 
 bool is_secret_header(std::string_view name) {

@@ -59,8 +59,6 @@ bool has_template(std::string_view text);
 // The same request for people: every secret of the credential, in clear, percent-encoded and
 // base64, is "***".
 std::string redact(std::string text, const AccessCredential& credential);
-// Without control characters but tab.
-bool is_header_value(std::string_view text);
 // The secret header values of a dry run are shown as "***" whatever they hold.
 bool is_secret_header(std::string_view name);
 
