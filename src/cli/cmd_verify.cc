@@ -78,16 +78,12 @@ void print_report(const std::string& path, const kvfile::VerifyReport& report, C
   if (!report.sha256.empty()) console.print("  SHA-256 " + report.sha256);
 }
 
-bool is_digest(const std::string& hex) {
-  return hex.size() == 64 && hex.find_first_not_of("0123456789abcdef") == std::string::npos;
-}
-
 int run_verify(const Invocation& in, Console& console) {
   kvfile::VerifyOptions options;
   options.path = in.text("file");
   if (const auto digest = in.optional_text("sha256")) {
     options.sha256 = lower_ascii(*digest);
-    if (!is_digest(*options.sha256)) {
+    if (!is_hex(*digest, 64)) {
       console.fail(invalid("--sha256: '" + printable(*digest, 80) + "' is not 64 hex digits"));
       return kExitUsage;
     }
