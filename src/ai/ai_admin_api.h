@@ -2,9 +2,9 @@
 #pragma once
 #include <functional>
 
-#include "ai/budget.h"
-#include "ai/price_overrides.h"
-#include "ai/pricing.h"
+#include "ai/budget/budget.h"
+#include "ai/prices/price_overrides.h"
+#include "ai/prices/pricing.h"
 #include "ai/providers.h"
 #include "http/http.h"
 #include "identity/orgs.h"

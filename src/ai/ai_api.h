@@ -1,8 +1,8 @@
 // Handlers for callers with a user key: models they may use, what they have spent. Thread-safe.
 #pragma once
-#include "ai/budget.h"
-#include "ai/price_overrides.h"
-#include "ai/pricing.h"
+#include "ai/budget/budget.h"
+#include "ai/prices/price_overrides.h"
+#include "ai/prices/pricing.h"
 #include "ai/providers.h"
 #include "http/http.h"
 #include "identity/directory.h"

@@ -6,10 +6,10 @@
 #include <memory>
 #include <string>
 
-#include "ai/budget.h"
+#include "ai/budget/budget.h"
 #include "ai/chat_request.h"
-#include "ai/price_overrides.h"
-#include "ai/pricing.h"
+#include "ai/prices/price_overrides.h"
+#include "ai/prices/pricing.h"
 #include "ai/providers.h"
 #include "base/clock.h"
 #include "http/http.h"

@@ -6,7 +6,7 @@
 #include <array>
 #include <optional>
 
-#include "ai/json_edit.h"
+#include "ai/dialects/json_edit.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/quick_json.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "ai/usage.h"
+#include "ai/dialects/usage.h"
 #include "base/status.h"
 
 namespace kvcs::ai {

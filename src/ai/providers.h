@@ -13,8 +13,8 @@
 #include <utility>
 #include <vector>
 
-#include "ai/pricing.h"
-#include "ai/usage.h"
+#include "ai/dialects/usage.h"
+#include "ai/prices/pricing.h"
 #include "base/crypto.h"
 #include "base/json.h"
 #include "base/secret.h"

@@ -5,10 +5,10 @@
 
 #include "ai/ai_admin_api.h"
 #include "ai/ai_api.h"
-#include "ai/budget.h"
+#include "ai/budget/budget.h"
 #include "ai/chat_proxy.h"
-#include "ai/price_overrides.h"
-#include "ai/pricing.h"
+#include "ai/prices/price_overrides.h"
+#include "ai/prices/pricing.h"
 #include "ai/providers.h"
 #include "http/http.h"
 

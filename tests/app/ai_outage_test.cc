@@ -3,7 +3,7 @@
 // afterwards, also when the process dies before the store is back.
 #include <atomic>
 
-#include "ai/charge_journal.h"
+#include "ai/budget/charge_journal.h"
 #include "app/ai_door.h"
 #include "support/ai_house.h"
 

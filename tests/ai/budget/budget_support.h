@@ -3,7 +3,7 @@
 #include <map>
 #include <string>
 
-#include "ai/budget.h"
+#include "ai/budget/budget.h"
 
 namespace kvcs::test {
 

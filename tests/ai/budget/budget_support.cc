@@ -1,9 +1,9 @@
-#include "ai/budget_support.h"
+#include "ai/budget/budget_support.h"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "ai/charge_journal.h"
+#include "ai/budget/charge_journal.h"
 #include "base/json.h"
 #include "kv/outbox.h"
 

@@ -1,4 +1,4 @@
-#include "ai/price_overrides.h"
+#include "ai/prices/price_overrides.h"
 
 #include <nlohmann/json.hpp>
 

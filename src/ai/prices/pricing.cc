@@ -1,5 +1,5 @@
 // The table of prices: shipped file, overrides, and how a model's name finds its row.
-#include "ai/pricing.h"
+#include "ai/prices/pricing.h"
 
 #include <nlohmann/json.hpp>
 

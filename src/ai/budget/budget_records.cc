@@ -2,7 +2,7 @@
 // hand because every request pays for it.
 #include <nlohmann/json.hpp>
 
-#include "ai/budget_book.h"
+#include "ai/budget/budget_book.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/json_text.h"

@@ -1,5 +1,5 @@
 // The way of an organization's counters and charges to the store.
-#include "ai/budget_book.h"
+#include "ai/budget/budget_book.h"
 #include "base/money.h"
 #include "kv/keyspace.h"
 #include "kv/outbox.h"

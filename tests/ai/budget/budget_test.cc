@@ -10,7 +10,7 @@
 #include <random>
 #include <thread>
 
-#include "ai/budget_support.h"
+#include "ai/budget/budget_support.h"
 #include "base/json.h"
 #include "kv/keyspace.h"
 #include "support/temp_dir.h"

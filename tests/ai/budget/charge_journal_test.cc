@@ -1,6 +1,6 @@
 // The journal of charges: what another process finds, also of one that died in the middle of a
 // record. Method: files written by the journal, copied and damaged.
-#include "ai/charge_journal.h"
+#include "ai/budget/charge_journal.h"
 
 #include <catch2/catch.hpp>
 

@@ -1,5 +1,5 @@
 // Metering: tokens by kind out of every shape in which providers report them.
-#include "ai/usage.h"
+#include "ai/dialects/usage.h"
 
 #include <catch2/catch.hpp>
 

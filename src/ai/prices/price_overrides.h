@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "ai/pricing.h"
+#include "ai/prices/pricing.h"
 #include "base/mutex.h"
 #include "kv/audited_kv.h"
 #include "kv/kv.h"

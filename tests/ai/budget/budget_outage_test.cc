@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <thread>
 
-#include "ai/budget_support.h"
+#include "ai/budget/budget_support.h"
 #include "base/json.h"
 #include "kv/keyspace.h"
 #include "support/temp_dir.h"

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include "ai/pricing.h"
+#include "ai/prices/pricing.h"
 #include "base/bytes.h"
 #include "base/money.h"
 

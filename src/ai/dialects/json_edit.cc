@@ -1,4 +1,4 @@
-#include "ai/json_edit.h"
+#include "ai/dialects/json_edit.h"
 
 #include <nlohmann/json.hpp>
 

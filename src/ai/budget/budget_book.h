@@ -12,8 +12,8 @@
 #include <string_view>
 #include <vector>
 
-#include "ai/budget.h"
-#include "ai/charge_journal.h"
+#include "ai/budget/budget.h"
+#include "ai/budget/charge_journal.h"
 #include "base/mutex.h"
 #include "kv/kv.h"
 #include "ledger/alerts.h"

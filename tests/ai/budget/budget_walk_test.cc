@@ -12,7 +12,7 @@
 #include <map>
 #include <random>
 
-#include "ai/budget_support.h"
+#include "ai/budget/budget_support.h"
 #include "base/json.h"
 #include "support/temp_dir.h"
 

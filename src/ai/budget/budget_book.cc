@@ -1,4 +1,4 @@
-#include "ai/budget_book.h"
+#include "ai/budget/budget_book.h"
 
 #include <algorithm>
 #include <array>

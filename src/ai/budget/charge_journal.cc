@@ -1,4 +1,4 @@
-#include "ai/charge_journal.h"
+#include "ai/budget/charge_journal.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

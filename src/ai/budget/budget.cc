@@ -1,4 +1,4 @@
-#include "ai/budget.h"
+#include "ai/budget/budget.h"
 
 #include <nlohmann/json.hpp>
 
@@ -6,8 +6,8 @@
 #include <array>
 #include <unordered_map>
 
-#include "ai/budget_book.h"
-#include "ai/charge_journal.h"
+#include "ai/budget/budget_book.h"
+#include "ai/budget/charge_journal.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mutex.h"

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "ai/budget_book.h"
+#include "ai/budget/budget_book.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/money.h"

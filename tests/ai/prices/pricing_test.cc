@@ -1,5 +1,5 @@
 // Prices: exact from decimal text, found by every spelling of a model, never half-loaded.
-#include "ai/pricing.h"
+#include "ai/prices/pricing.h"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

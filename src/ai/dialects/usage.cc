@@ -1,4 +1,4 @@
-#include "ai/usage.h"
+#include "ai/dialects/usage.h"
 
 #include <simdjson.h>
 
