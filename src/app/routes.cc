@@ -3,10 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include "app/ai_door.h"
+#include "app/api/openapi.h"
 #include "app/artifact_parts.h"
 #include "app/background.h"
 #include "app/gateway_parts.h"
-#include "app/openapi.h"
 #include "app/parts.h"
 #include "app/route_rows.h"
 #include "base/bytes.h"

@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-#include "app/api_shapes.h"
+#include "app/api/api_shapes.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "support/ai_house.h"

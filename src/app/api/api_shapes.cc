@@ -1,5 +1,5 @@
 // Which types each row of the route table takes and gives.
-#include "app/api_shapes.h"
+#include "app/api/api_shapes.h"
 
 namespace kvcs {
 namespace {

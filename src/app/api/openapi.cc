@@ -1,10 +1,10 @@
-#include "app/openapi.h"
+#include "app/api/openapi.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 
-#include "app/api_shapes.h"
+#include "app/api/api_shapes.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "version.h"

@@ -1,5 +1,5 @@
 // Types of artifacts and the tool gateway, one member per line; the form is in api_shapes.h.
-#include "app/api_shapes.h"
+#include "app/api/api_shapes.h"
 
 namespace kvcs {
 namespace {

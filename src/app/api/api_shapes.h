@@ -1,6 +1,6 @@
 // What bodies and answers of the API look like, for /openapi.json: the types, and which of them
-// each row of the route table takes and gives. tests/app/openapi_test.cc holds them to that table,
-// to what the handlers refuse and to what they answer. Immutable.
+// each row of the route table takes and gives. tests/app/api/openapi_test.cc holds them to that
+// table, to what the handlers refuse and to what they answer. Immutable.
 //
 // A type is one member per line:
 //   name[!]: kind[?] [= example] [# description]
