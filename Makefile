@@ -69,7 +69,7 @@ BENCH_BINS := $(patsubst %.cc,$(B)/%,$(BENCH_SRCS))
 FUZZ_TARGETS := $(notdir $(wildcard tests/fuzz/corpus/*))
 FUZZ_OBJS := $(patsubst %.cc,$(B)/%.o,$(sort $(wildcard src/base/*.cc src/kvfile/*.cc)) \
   $(addprefix src/http/,chunked_body.cc head_parser.cc http.cc sse.cc upstream_rules.cc) \
-  $(addprefix src/gateway/,gateway.cc json_text.cc outbound_auth.cc sigv4.cc url_guard.cc) src/ops/cron_expression.cc \
+  src/gateway/gateway.cc $(addprefix src/gateway/call/,json_text.cc outbound_auth.cc sigv4.cc url_guard.cc) src/ops/cron_expression.cc \
   tests/fuzz/file_targets.cc tests/fuzz/text_targets.cc) $(B)/src/kvfile/plot_fonts.o
 RUN_ARGS ?= serve --data-dir data
 
@@ -167,7 +167,7 @@ $(B)/src/%.o: src/%.cc | $(B)/gen/version.h
 	@mkdir -p $(@D)
 	@echo "  CXX $<"
 	@$(CCACHE) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
-$(B)/src/kvfile/plot_fonts.o: src/kvfile/plot_fonts.S $(wildcard src/kvfile/*.ttf)
+$(B)/src/kvfile/plot_fonts.o: src/kvfile/plot_fonts.S $(wildcard src/kvfile/plot/*.ttf)
 	@mkdir -p $(@D)
 	@$(CXX) -c $< -o $@
 $(B)/tests/bench/%.o: tests/bench/%.cc | $(B)/gen/version.h

@@ -3,14 +3,14 @@
 #include <memory>
 #include <vector>
 
-#include "gateway/agent_schedules.h"
-#include "gateway/gateway_admin_api.h"
-#include "gateway/gateway_api.h"
-#include "gateway/pipeline.h"
-#include "gateway/providers.h"
-#include "gateway/response_cache.h"
-#include "gateway/tenants.h"
-#include "gateway/tokens.h"
+#include "gateway/call/gateway_api.h"
+#include "gateway/call/pipeline.h"
+#include "gateway/call/response_cache.h"
+#include "gateway/catalogue/agent_schedules.h"
+#include "gateway/catalogue/gateway_admin_api.h"
+#include "gateway/catalogue/providers.h"
+#include "gateway/catalogue/tenants.h"
+#include "gateway/tokens/tokens.h"
 #include "http/http.h"
 
 namespace kvcs {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "gateway/canaries.h"
-#include "gateway/refresher.h"
+#include "gateway/catalogue/canaries.h"
+#include "gateway/tokens/refresher.h"
 #include "identity/records.h"
 #include "kv/last_used.h"
 #include "ledger/rows.h"

@@ -17,9 +17,9 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "gateway/providers.h"
-#include "gateway/token_watch.h"
-#include "gateway/tokens.h"
+#include "gateway/catalogue/providers.h"
+#include "gateway/tokens/token_watch.h"
+#include "gateway/tokens/tokens.h"
 #include "http/http.h"
 #include "kv/kv.h"
 #include "ledger/digest.h"

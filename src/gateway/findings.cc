@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/money.h"
 #include "gateway/autoresearch.h"
-#include "gateway/refresher.h"
+#include "gateway/tokens/refresher.h"
 
 namespace kvcs::gateway {
 namespace {

@@ -9,7 +9,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "gateway/jwt.h"
-#include "gateway/tokens.h"
+#include "gateway/tokens/tokens.h"
 
 namespace kvcs::gateway {
 namespace {

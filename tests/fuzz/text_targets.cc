@@ -6,7 +6,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "fuzz/targets.h"
-#include "gateway/url_guard.h"
+#include "gateway/call/url_guard.h"
 #include "http/chunked_body.h"
 #include "http/head_parser.h"
 #include "http/sse.h"

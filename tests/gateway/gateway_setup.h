@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "gateway/pipeline.h"
+#include "gateway/call/pipeline.h"
 #include "support/scripted_upstream.h"
 
 namespace kvcs::test {

@@ -16,7 +16,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "gateway/gateway_house.h"
-#include "gateway/token_world.h"
+#include "gateway/tokens/token_world.h"
 
 using namespace kvcs;
 using namespace kvcs::gateway;

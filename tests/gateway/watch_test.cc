@@ -5,9 +5,9 @@
 
 #include "base/json.h"
 #include "gateway/autoresearch.h"
-#include "gateway/canaries.h"
-#include "gateway/token_watch.h"
-#include "gateway/token_world.h"
+#include "gateway/catalogue/canaries.h"
+#include "gateway/tokens/token_watch.h"
+#include "gateway/tokens/token_world.h"
 #include "identity/records.h"
 #include "ledger/ledger_fixture.h"
 #include "ledger/rows.h"

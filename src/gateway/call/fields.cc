@@ -1,0 +1,215 @@
+#include "gateway/call/fields.h"
+
+#include <array>
+#include <map>
+#include <optional>
+
+#include "base/bytes.h"
+#include "gateway/call/json_text.h"
+
+namespace kvcs::gateway {
+
+struct FieldSelection::Node {
+  bool whole = false;  // The path ends here: the value as it is.
+  std::map<std::string, std::unique_ptr<Node>, std::less<>> members;
+
+  const Node* find(std::string_view name) const {
+    const auto it = members.find(name);
+    return it == members.end() ? nullptr : it->second.get();
+  }
+};
+
+namespace {
+
+using Node = FieldSelection::Node;
+// The nodes that a value is under at once, since "*" and a name may both match.
+using Nodes = std::vector<const Node*>;
+
+constexpr std::array<std::string_view, 9> kCollections = {
+    "results", "data", "items", "value", "records", "rows", "elements", "objects", "list"};
+
+bool any_whole(const Nodes& nodes) {
+  for (const Node* node : nodes) {
+    if (node->whole) return true;
+  }
+  return false;
+}
+
+Nodes step(const Nodes& nodes, std::string_view name) {
+  Nodes below;
+  for (const Node* node : nodes) {
+    if (const Node* exact = node->find(name)) below.push_back(exact);
+    if (const Node* any = node->find("*")) below.push_back(any);
+  }
+  return below;
+}
+
+// Appends what is selected of `json`; false when that is nothing.
+bool append_selected(std::string_view json, const Nodes& nodes, std::string& out);
+
+bool append_object(std::string_view json, const Nodes& nodes, std::string& out) {
+  JsonCursor cursor(json);
+  cursor.enter();
+  out += '{';
+  bool any = false;
+  while (cursor.next()) {
+    const std::string_view key = cursor.key();
+    const std::string_view value = cursor.value();
+    const Nodes below = step(nodes, json_key_text(key));
+    if (below.empty()) continue;
+    const size_t mark = out.size();
+    if (any) out += ',';
+    (out += key) += ':';
+    if (append_selected(value, below, out)) {
+      any = true;
+    } else {
+      out.resize(mark);
+    }
+  }
+  out += '}';
+  return any;
+}
+
+bool append_array(std::string_view json, const Nodes& nodes, std::string& out) {
+  JsonCursor cursor(json);
+  cursor.enter();
+  out += '[';
+  bool first = true;
+  while (cursor.next()) {
+    const std::string_view value = cursor.value();
+    if (!value.starts_with('{') && !value.starts_with('[')) continue;
+    if (!first) out += ',';
+    first = false;
+    append_selected(value, nodes, out);
+  }
+  out += ']';
+  return true;
+}
+
+bool append_selected(std::string_view json, const Nodes& nodes, std::string& out) {
+  if (any_whole(nodes)) {
+    out += json;
+    return true;
+  }
+  if (json.starts_with('{')) return append_object(json, nodes, out);
+  if (json.starts_with('[')) return append_array(json, nodes, out);
+  return false;
+}
+
+// The items of a collection: as append_array, but what is no object stays.
+void append_items(std::string_view json, const Nodes& nodes, std::string& out) {
+  JsonCursor cursor(json);
+  cursor.enter();
+  out += '[';
+  bool first = true;
+  while (cursor.next()) {
+    const std::string_view value = cursor.value();
+    if (!first) out += ',';
+    first = false;
+    if (value.starts_with('{')) {
+      append_object(value, nodes, out);
+    } else {
+      out += value;
+    }
+  }
+  out += ']';
+}
+
+bool is_array_of_objects(std::string_view json) {
+  if (!json.starts_with('[')) return false;
+  JsonCursor cursor(json);
+  cursor.enter();
+  while (cursor.next()) {
+    if (!cursor.value().starts_with('{')) return false;
+  }
+  return cursor.ok();
+}
+
+// The name of the member of `json` that holds the items.
+std::optional<std::string_view> find_collection(std::string_view json) {
+  std::array<bool, kCollections.size()> found{};
+  JsonCursor cursor(json);
+  cursor.enter();
+  while (cursor.next()) {
+    const std::string key = json_key_text(cursor.key());
+    const std::string_view value = cursor.value();
+    for (size_t i = 0; i < kCollections.size(); ++i) {
+      if (key == kCollections[i] && is_array_of_objects(value)) found[i] = true;
+    }
+  }
+  for (size_t i = 0; i < kCollections.size(); ++i) {
+    if (found[i]) return kCollections[i];
+  }
+  return {};
+}
+
+std::string project_collection(std::string_view json, std::string_view name, const Node& root) {
+  Nodes nodes = {&root};
+  if (const Node* prefixed = root.find(name)) nodes.push_back(prefixed);
+  const bool whole = any_whole(nodes);
+  std::string out = "{";
+  JsonCursor cursor(json);
+  cursor.enter();
+  bool first = true;
+  while (cursor.next()) {
+    const std::string_view key = cursor.key();
+    const std::string_view value = cursor.value();
+    if (!first) out += ',';
+    first = false;
+    (out += key) += ':';
+    if (!whole && json_key_text(key) == name && value.starts_with('[')) {
+      append_items(value, nodes, out);
+    } else {
+      out += value;
+    }
+  }
+  return out + "}";
+}
+
+}  // namespace
+
+Result<FieldSelection> FieldSelection::parse(const std::vector<std::string>& paths) {
+  if (paths.size() > kFieldsMax) {
+    return invalid("fields: " + std::to_string(paths.size()) + " paths are over the limit of " +
+                   std::to_string(kFieldsMax) + ".");
+  }
+  auto root = std::make_shared<Node>();
+  for (const std::string& path : paths) {
+    const std::string shown = "fields: '" + printable(path, 80) + "' ";
+    if (path.size() > kFieldMaxBytes) return invalid(shown + "is over 512 bytes.");
+    const auto names = split(path, '.');
+    if (names.size() > kFieldDepthMax) {
+      return invalid(shown + "is deeper than " + std::to_string(kFieldDepthMax) + " levels.");
+    }
+    Node* node = root.get();
+    for (const std::string_view name : names) {
+      if (name.empty()) return invalid(shown + "has an empty name.");
+      std::unique_ptr<Node>& below = node->members[std::string(name)];
+      if (!below) below = std::make_unique<Node>();
+      node = below.get();
+    }
+    node->whole = true;
+  }
+  return FieldSelection(std::move(root));
+}
+
+Result<std::string> FieldSelection::project(std::string_view json) const {
+  if (!is_json(json)) return upstream_failed("The answer is not JSON, so fields cannot be chosen.");
+  JsonCursor cursor(json);
+  const std::string_view value = cursor.value();
+  if (root_->members.empty()) return std::string(value);
+  std::string out;
+  out.reserve(value.size());
+  if (value.starts_with('[')) {
+    append_items(value, {root_.get()}, out);
+    return out;
+  }
+  if (!value.starts_with('{')) return std::string(value);
+  if (const auto collection = find_collection(value)) {
+    return project_collection(value, *collection, *root_);
+  }
+  append_object(value, {root_.get()}, out);
+  return out;
+}
+
+}  // namespace kvcs::gateway

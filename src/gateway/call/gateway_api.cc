@@ -1,0 +1,87 @@
+#include "gateway/call/gateway_api.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+
+namespace kvcs::gateway {
+namespace {
+
+std::string param_of(const http::Request& request, std::string_view name) {
+  for (const auto& [key, value] : request.params) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+// The same words whatever is wrong, so that nobody learns which tenants or tokens exist.
+Status auth_failed() {
+  return unauthenticated("The bearer token is missing, unknown, revoked or of another tenant.")
+      .with_reason("AUTH_FAILED");
+}
+
+}  // namespace
+
+GatewayApi::GatewayApi(Pipeline& pipeline, http::Guard token_guard, RateLimiter& rates,
+                       int64_t failures_per_minute)
+    : pipeline_(pipeline),
+      token_guard_(std::move(token_guard)),
+      rates_(rates),
+      failures_per_minute_(failures_per_minute) {}
+
+Caller GatewayApi::caller_of(const http::Request& request) {
+  Caller caller;
+  caller.tenant = request.principal.organization;
+  caller.key_id = request.principal.key_id;
+  caller.remote_ip = request.remote_ip;
+  caller.request_id = request.request_id;
+  caller.waiter = request.waiter;
+  caller.started_us = request.started_us;
+  caller.idempotency_key = request.header("idempotency-key").value_or("");
+  caller.want_timing = request.header("x-kvcs-timing").value_or("") == "1";
+  return caller;
+}
+
+Result<Principal> GatewayApi::authenticate(const http::Request& request) const {
+  const std::string bucket = "gateway:signin:" + request.remote_ip;
+  // Looked at without taking: only failures count.
+  const RateDecision before = rates_.take(bucket, failures_per_minute_, 0);
+  if (failures_per_minute_ >= 0 && before.remaining <= 0) {
+    return rate_limited("Too many failed sign-ins from this address.",
+                        static_cast<int>(std::max<int64_t>(before.reset_s, 1)))
+        .with_reason("RATE_LIMITED");
+  }
+  Result<Principal> principal = token_guard_(request);
+  if (principal.ok()) return principal;
+  const Status& why = principal.status();
+  if (why.code() == Code::kUnavailable) {
+    return unavailable(why.message(), why.cause())
+        .with_reason("UNAVAILABLE")
+        .with_retry_after_s(std::max(why.retry_after_s(), 1));
+  }
+  if (why.reason() == "TENANT_SUSPENDED") return principal;
+  rates_.take(bucket, failures_per_minute_);
+  return auth_failed();
+}
+
+http::Guard GatewayApi::guard() const {
+  return [this](const http::Request& request) -> Result<Principal> {
+    Result<Principal> principal = authenticate(request);
+    if (principal.ok()) return principal;
+    Caller caller = caller_of(request);
+    caller.tenant = param_of(request, "tenant");
+    // Counted and kept; the server words the answer from the status itself.
+    pipeline_.refuse(caller, param_of(request, "provider"), principal.status());
+    return principal;
+  };
+}
+
+Result<http::Response> GatewayApi::call(http::Request& request) {
+  const Caller caller = caller_of(request);
+  const std::string provider = param_of(request, "provider");
+  const Result<std::string> body = request.body->read_all();
+  if (!body.ok()) return pipeline_.refuse(caller, provider, body.status());
+  return pipeline_.call(caller, provider, body.value());
+}
+
+}  // namespace kvcs::gateway

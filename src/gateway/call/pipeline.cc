@@ -1,0 +1,569 @@
+#include "gateway/call/pipeline.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "gateway/call/answer.h"
+#include "gateway/call/call_request.h"
+#include "gateway/call/json_text.h"
+#include "gateway/call/route.h"
+#include "http/problem.h"
+
+namespace kvcs::gateway {
+namespace {
+
+// Answers up to here are read whole before the first byte is sent.
+constexpr size_t kWholeMaxBytes = 256u << 10;
+constexpr size_t kErrorBodyMaxBytes = 256u << 10;
+constexpr int kFrozenRetryAfterS = 60;
+constexpr size_t kIpHashHexDigits = 16;
+
+enum Stage : size_t { kAuth, kToken, kRoute, kExecute, kStages };
+constexpr std::array<std::string_view, kStages> kStageNames = {"auth", "token", "route", "execute"};
+
+const Meta kNoMeta;
+
+// "default, kahuna_prod"
+std::string join(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+// "auth;dur=0.012, token;dur=…", in milliseconds.
+std::string server_timing(const std::array<int64_t, kStages>& stage_us) {
+  std::string timing;
+  for (size_t i = 0; i < kStages; ++i) {
+    const std::string us = std::to_string(stage_us[i] % 1000 + 1000).substr(1);
+    timing += (timing.empty() ? "" : ", ") + std::string(kStageNames[i]) +
+              ";dur=" + std::to_string(stage_us[i] / 1000) + "." + us;
+  }
+  return timing;
+}
+
+// The code of a failure, as http/problem.cc words it.
+std::string code_of(const Status& failure) {
+  if (!failure.reason().empty()) return failure.reason();
+  switch (failure.code()) {
+    case Code::kInvalid:
+      return "VALIDATION_ERROR";
+    case Code::kTooLarge:
+      return "PAYLOAD_TOO_LARGE";
+    case Code::kUnavailable:
+      return "UNAVAILABLE";
+    case Code::kInternal:
+      return "INTERNAL";
+    default:
+      return std::string(code_name(failure.code()));
+  }
+}
+
+// Bad parameters have one code here, whoever found them; what is away may be asked again.
+Status in_our_words(Status failure) {
+  if (failure.code() == Code::kInvalid) return std::move(failure).with_reason("VALIDATION_ERROR");
+  if (failure.code() != Code::kUnavailable || failure.retry_after_s() > 0) return failure;
+  return std::move(failure).with_retry_after_s(1);
+}
+
+// The reasons of a kept answer, as this door writes its codes.
+Status in_upper_case(Status failure) {
+  if (!failure.reason().starts_with("idempotency_")) return failure;
+  if (failure.code() == Code::kUnavailable) return std::move(failure).with_reason("UNAVAILABLE");
+  std::string code = failure.reason();
+  for (char& c : code) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return std::move(failure).with_reason(code);
+}
+
+// A failure of the exchange in the words of this door.
+Status exchange_failure(const Status& status, const std::string& provider) {
+  const std::string reason = status.reason();
+  std::string details;
+  if (!reason.empty()) details = dump_json(Json{{"reason", reason}});
+  const std::string message = provider + ": " + status.message();
+  const auto made = [&](Code code, std::string_view word) {
+    return Status(code, message, status.cause())
+        .with_reason(word)
+        .with_details_json(std::string(details));
+  };
+  switch (status.code()) {
+    case Code::kTimeout:
+      return made(Code::kTimeout, "TIMEOUT");
+    case Code::kForbidden:
+      return made(Code::kForbidden, "FORBIDDEN");
+    case Code::kUnavailable:
+      return made(Code::kUnavailable, "UNAVAILABLE").with_retry_after_s(1);
+    case Code::kInvalid:
+      return made(Code::kInvalid, "VALIDATION_ERROR");
+    case Code::kTooLarge:
+      return made(Code::kUpstream, "UPSTREAM_ERROR");
+    default:
+      return made(Code::kUpstream, "UPSTREAM_UNREACHABLE");
+  }
+}
+
+}  // namespace
+
+struct Pipeline::Instruments {
+  explicit Instruments(Metrics& all) : metrics(all) {
+    for (size_t i = 0; i < kStages; ++i) {
+      stages[i] =
+          &metrics.histogram("kvcs_gateway_stage_seconds", "Time of a gateway call in each stage.",
+                             "stage=\"" + std::string(kStageNames[i]) + "\"");
+    }
+    overhead = &metrics.histogram(
+        "kvcs_gateway_overhead_seconds",
+        "Time from a call's head to its upstream request: auth, token and route together.");
+  }
+  void count(std::string_view provider, std::string_view code) {
+    metrics
+        .counter("kvcs_gateway_calls_total", "Gateway calls by provider and outcome.",
+                 "provider=\"" + Metrics::escape_label(provider) + "\",code=\"" +
+                     Metrics::escape_label(code) + "\"")
+        .add();
+  }
+  Metrics& metrics;
+  std::array<LatencyHistogram*, kStages> stages{};
+  LatencyHistogram* overhead = nullptr;
+};
+
+// The state of one call, from the first stage to the last.
+class Pipeline::Run final {
+ public:
+  Run(Pipeline& pipeline, const Caller& caller, std::string_view provider)
+      : parts_(pipeline.parts_),
+        limits_(pipeline.limits_),
+        caller_(caller),
+        provider_id_(provider),
+        lap_us_(caller.started_us != 0 ? caller.started_us : parts_.clock.mono_us()) {}
+
+  Result<http::Response> execute(std::string_view body_json);
+  Result<http::Response> carry_out();
+  void end_auth() { lap(kAuth); }
+
+  struct Facts {
+    std::array<int64_t, kStages> stage_us{};
+    std::array<bool, kStages> reached{};
+    int64_t overhead_us = -1;  // Of all stages before the upstream, once it is asked.
+    bool provider_known = false;
+    std::string account, action = "call", method, path;
+    int upstream_status = 0;
+    std::optional<RateDecision> rate;  // The tightest.
+    std::string retry_after;           // The upstream's.
+    Status failure;                    // Mirrored errors are answers, but failures too.
+  };
+  const Facts& facts() const { return facts_; }
+  ErrorRecord error_record() const;  // But for code, message and status.
+  const Caller& caller() const { return caller_; }
+  std::string_view provider_id() const { return provider_id_; }
+
+ private:
+  Status admit();
+  Status take(const std::string& key, int64_t per_minute, std::string_view what);
+  Status find_token();
+  Status read_call(std::string_view body_json);
+  Status take_idempotency_header();
+  Result<http::Response> exchange(OutboundRequest& request, const std::string& cache_key);
+  Result<http::Response> answer(std::unique_ptr<http::UpstreamResponse> upstream,
+                                const std::string& cache_key);
+  Result<http::Response> mirror(http::UpstreamResponse& upstream);
+  Result<http::Response> cached_or(const std::string& cache_key, OutboundRequest& request);
+  void lap(Stage stage) {
+    const int64_t now = parts_.clock.mono_us();
+    facts_.stage_us[stage] += std::max<int64_t>(now - lap_us_, 0);
+    facts_.reached[stage] = true;
+    lap_us_ = now;
+  }
+
+  const PipelineParts& parts_;
+  const PipelineLimits& limits_;
+  const Caller& caller_;
+  const std::string provider_id_;
+  int64_t lap_us_;
+  Facts facts_;
+  Tenants::Pointer tenant_;
+  Providers::Pointer provider_;
+  AccountId account_;
+  TokenStore::CredentialPointer credential_;
+  CallRequest call_;
+  int timeout_ms_ = 0;  // What is left of it.
+  uint64_t cache_generation_ = 0;
+};
+
+Status Pipeline::Run::take(const std::string& key, int64_t per_minute, std::string_view what) {
+  if (per_minute < 0) return ok();
+  const RateDecision decision = parts_.rates.take(key, per_minute);
+  if (!facts_.rate || !decision.allowed || decision.remaining < facts_.rate->remaining) {
+    facts_.rate = decision;
+  }
+  if (decision.allowed) return ok();
+  return rate_limited("Too many requests: " + std::string(what) + " may make " +
+                          std::to_string(per_minute) + " a minute.",
+                      static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+      .with_reason("RATE_LIMITED");
+}
+
+// What a caller must pass before anything is looked up for it.
+Status Pipeline::Run::admit() {
+  if (parts_.tenants.frozen()) {
+    return unavailable("The gateway is frozen by its operator; no calls are made.")
+        .with_reason("FROZEN_GATEWAY")
+        .with_retry_after_s(kFrozenRetryAfterS);
+  }
+  KVCS_TRY(take("gateway:ip:" + caller_.remote_ip, limits_.ip_requests_per_minute, "one address"));
+  KVCS_TRY(take("gateway:token:" + caller_.key_id, limits_.token_requests_per_minute, "one token"));
+  tenant_ = KVCS_TRY(parts_.tenants.find(caller_.tenant));
+  if (!tenant_->active) {
+    return forbidden("Tenant " + tenant_->id + " is suspended.").with_reason("TENANT_SUSPENDED");
+  }
+  const int64_t own = tenant_->requests_per_minute;
+  return take("gateway:tenant:" + tenant_->id, own >= 0 ? own : limits_.tenant_requests_per_minute,
+              "one tenant");
+}
+
+Status Pipeline::Run::read_call(std::string_view body_json) {
+  provider_ = KVCS_TRY(parts_.providers.find(provider_id_));
+  facts_.provider_known = true;
+  const Json body = KVCS_TRY(parse_json_exact(trim(body_json).empty() ? "{}" : body_json));
+  call_ = KVCS_TRY(parse_call(body, *provider_));
+  KVCS_TRY(take_idempotency_header());
+  facts_.account = call_.account_id;
+  facts_.action = call_.action;
+  facts_.method = call_.method;
+  facts_.path = call_.path;
+  return take("gateway:provider:" + tenant_->id + ":" + provider_id_,
+              provider_->requests_per_minute, "one tenant at " + provider_id_);
+}
+
+Status Pipeline::Run::take_idempotency_header() {
+  const std::string& header = caller_.idempotency_key;
+  if (header.empty() || header == call_.idempotency_key) return ok();
+  if (!call_.idempotency_key.empty()) {
+    return invalid("idempotency_key: the body and the Idempotency-Key header name different keys.");
+  }
+  call_.idempotency_key = header;
+  return ok();
+}
+
+Status Pipeline::Run::find_token() {
+  account_ = {tenant_->id, provider_id_, call_.account_id};
+  const bool needed = provider_->auth.type != AuthType::kNone;
+  if (call_.account_id.empty()) {
+    const auto names = KVCS_TRY(parts_.tokens.list_accounts(account_.tenant, provider_id_));
+    if (names->size() > 1) {
+      return invalid("Tenant " + tenant_->id + " has multiple " + provider_id_ +
+                     " accounts. Pass account_id explicitly. Available: " + join(*names) + ".");
+    }
+    if (names->empty() && needed) {
+      return not_found("Tenant " + tenant_->id + " has no " + provider_id_ +
+                       " account; no API token is stored.")
+          .with_reason("TOKEN_MISSING");
+    }
+    account_.account = names->empty() ? "default" : names->front();
+  }
+  facts_.account = account_.account;
+  Result<TokenStore::CredentialPointer> found = parts_.tokens.find(account_);
+  if (found.code() == Code::kNotFound) {
+    if (!needed) {
+      credential_ = std::make_shared<const AccessCredential>();
+      return ok();
+    }
+    const auto names = KVCS_TRY(parts_.tokens.list_accounts(account_.tenant, provider_id_));
+    return not_found("Tenant " + tenant_->id + " has no " + provider_id_ + " account " +
+                     account_.account + ". Available: " + (names->empty() ? "none" : join(*names)) +
+                     ".")
+        .with_reason("TOKEN_MISSING");
+  }
+  credential_ = KVCS_TRY(std::move(found));
+  const int64_t expires_at_s = credential_->expires_at_s;
+  if (expires_at_s == 0 || expires_at_s > parts_.clock.unix_s()) return ok();
+  const bool consent = credential_->state == TokenState::kReauthRequired;
+  return unauthenticated("The " + provider_id_ + " token of account " + account_.account +
+                         (consent ? " has expired and cannot be refreshed; the account must be "
+                                    "connected again."
+                                  : " has expired; it is refreshed in the background, try again "
+                                    "within 10 minutes."))
+      .with_reason("TOKEN_EXPIRED")
+      .with_details_json(dump_json(Json{{"reauth_required", consent},
+                                        {"account_id", account_.account},
+                                        {"expired_at", format_iso8601_s(expires_at_s * 1000)}}));
+}
+
+Result<http::Response> Pipeline::Run::mirror(http::UpstreamResponse& upstream) {
+  UpstreamAnswer said;
+  said.status = upstream.status();
+  if (said.status == 401 && parts_.token_rejected) parts_.token_rejected(account_);
+  // An error whose body is cut off or endless is an error still.
+  Result<std::string> body = upstream.read_all(kErrorBodyMaxBytes);
+  if (body.ok()) said.body = std::move(body).value();
+  if (const auto after = upstream.header("retry-after")) facts_.retry_after = *after;
+  UpstreamFailure failure =
+      upstream_failure(provider_id_, said, *credential_, limits_.mirror_upstream_401);
+  if (const Result<uint64_t> seconds = parse_u64(facts_.retry_after, "retry-after");
+      seconds.ok() && seconds.value() <= 86'400) {
+    failure.status =
+        std::move(failure.status).with_retry_after_s(static_cast<int>(seconds.value()));
+  }
+  facts_.failure = failure.status;
+  return http::problem_response(failure.http_status, failure.status, http::Dialect::kGateway,
+                                caller_.request_id);
+}
+
+Result<http::Response> Pipeline::Run::answer(std::unique_ptr<http::UpstreamResponse> upstream,
+                                             const std::string& cache_key) {
+  const int status = facts_.upstream_status = upstream->status();
+  if (status >= 300) return mirror(*upstream);
+  const std::string_view cache = call_.use_cache ? "MISS" : "BYPASS";
+  const std::string type(upstream->header("content-type").value_or(""));
+  const bool wants_json = is_json_type(type) && (!call_.compact || call_.fields);
+  // Events are worth something as they come, however few.
+  const bool live = type.starts_with("text/event-stream") && call_.method != "HEAD";
+  std::string body;
+  bool ended = false;
+  const size_t whole_max = wants_json ? limits_.json_answer_max_bytes : kWholeMaxBytes;
+  char buffer[16u << 10];  // A string of so many would be zeroed for each call.
+  while (!live && !ended && body.size() <= whole_max) {
+    const Result<size_t> n = upstream->read(buffer);
+    if (!n.ok()) return exchange_failure(n.status(), provider_id_);
+    ended = n.value() == 0;
+    body.append(buffer, n.value());
+  }
+  if (!ended && wants_json) {
+    return exchange_failure(too_large("The answer is over " + format_bytes(whole_max) +
+                                      "; ask for less, or with format compact and no fields."),
+                            provider_id_);
+  }
+  const bool empty = ended && trim(body).empty();
+  if (ended && !empty && !is_json_type(type)) {
+    return whole_response(*upstream, std::move(body), cache);
+  }
+  if (!ended) {
+    // Shared by the copies of the response's function; see answer.cc.
+    std::shared_ptr<http::UpstreamResponse> rest = std::move(upstream);
+    return stream_response(std::move(rest), std::move(body), limits_.stream_answer_max_bytes,
+                           cache);
+  }
+  if (call_.method != "GET" && call_.method != "HEAD") {
+    if (provider_->cache_ttl_s > 0) {
+      parts_.cache.purge(account_.tenant, account_.provider, account_.account);
+    }
+  } else if (!cache_key.empty() && is_json(body)) {
+    const int64_t ttl_s =
+        cacheable_s(upstream->header("cache-control").value_or(""), provider_->cache_ttl_s);
+    parts_.cache.put(cache_key, account_, {status, type, std::make_shared<const std::string>(body)},
+                     ttl_s, static_cast<size_t>(provider_->cache_entries_max), cache_generation_);
+  }
+  return success_response(call_, {status, type, std::move(body)}, cache);
+}
+
+Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
+                                               const std::string& cache_key) {
+  KVCS_TRY(apply_auth(provider_->auth, *credential_, parts_.clock.unix_ms(), request));
+  http::UpstreamRequest wire;
+  wire.method = request.method;
+  wire.url = request.url();
+  wire.headers = std::move(request.headers);
+  wire.body = std::move(request.body);
+  wire.deadline_ms = timeout_ms_;
+  // Who names a key may ask again for the answer, so it is fetched to its end.
+  wire.waiter = caller_.waiter;
+  wire.stop_if_client_leaves = call_.idempotency_key.empty();
+  wire.allow_private_addresses = provider_->allow_private_addresses;
+  lap(kRoute);
+  facts_.overhead_us = facts_.stage_us[kAuth] + facts_.stage_us[kToken] + facts_.stage_us[kRoute];
+  if (timeout_ms_ <= 0) {
+    return exchange_failure(timed_out("No time was left after waiting for another call's answer."),
+                            provider_id_);
+  }
+  Result<std::unique_ptr<http::UpstreamResponse>> opened = parts_.upstream.open(wire);
+  if (!opened.ok()) return exchange_failure(opened.status(), provider_id_);
+  return answer(std::move(opened).value(), cache_key);
+}
+
+Result<http::Response> Pipeline::Run::cached_or(const std::string& cache_key,
+                                                OutboundRequest& request) {
+  cache_generation_ = parts_.cache.generation();
+  if (!call_.use_cache) return exchange(request, cache_key);
+  ResponseCache::Found found = parts_.cache.find(cache_key);
+  std::unique_ptr<ResponseCache::Flight> flight;
+  lap(kRoute);
+  if (!found.fresh) {
+    const int64_t began_us = parts_.clock.mono_us();
+    flight = parts_.cache.begin_flight(cache_key, timeout_ms_);
+    timeout_ms_ -= static_cast<int>((parts_.clock.mono_us() - began_us) / 1000);
+    found = parts_.cache.find(cache_key);
+  }
+  const auto kept = [&](std::string_view word) {
+    return success_response(
+        call_, {found.answer->status, found.answer->content_type, *found.answer->body}, word);
+  };
+  if (found.fresh) return kept("HIT");
+  // Who waited in vain takes what there is, or asks on its own.
+  if (!flight && found.answer) return kept("STALE");
+  Result<http::Response> fetched = exchange(request, cache_key);
+  const bool failed = !fetched.ok() || facts_.upstream_status >= 500;
+  if (!failed || !found.answer) return fetched;
+  facts_.failure = {};
+  facts_.retry_after.clear();
+  return kept("STALE");
+}
+
+Result<http::Response> Pipeline::Run::execute(std::string_view body_json) {
+  const Status admitted = admit();
+  end_auth();
+  KVCS_TRY(admitted);
+  const Status read = read_call(body_json);
+  lap(kRoute);
+  KVCS_TRY(read);
+  if (call_.idempotency_key.empty() || call_.dry_run) return carry_out();
+  IdempotencyRule rule;
+  rule.kept_s = limits_.idempotency_kept_s;
+  rule.streams_count = true;
+  rule.outcome_unknown = [this](const Result<http::Response>& failed) {
+    if (call_.method == "GET" || call_.method == "HEAD") return false;
+    if (!failed.ok()) return may_have_acted(failed);
+    // The provider's word, not ours, which may be 502 for its 401.
+    const int said = facts_.upstream_status;
+    return said < 400 || said == 502 || said == 504;
+  };
+  Result<http::Response> result =
+      parts_.idempotency.once({.name = "idempotency_key",
+                               .key = call_.idempotency_key,
+                               .owner = caller_.key_id,
+                               .target = "/api/v1/" + tenant_->id + "/" + provider_id_,
+                               .body = body_json,
+                               .request_id = caller_.request_id},
+                              rule, [this] {
+                                lap(kExecute);  // The key is on disk.
+                                return carry_out();
+                              });
+  if (!result.ok()) return in_upper_case(result.status());
+  return result;
+}
+
+Result<http::Response> Pipeline::Run::carry_out() {
+  const Status token = find_token();
+  lap(kToken);
+  KVCS_TRY(token);
+  const auto meta = tenant_->provider_meta.find(provider_id_);
+  OutboundRequest request =
+      KVCS_TRY(build_outbound(*provider_, call_, credential_->meta,
+                              meta == tenant_->provider_meta.end() ? kNoMeta : meta->second));
+  if (call_.dry_run) {
+    KVCS_TRY(apply_auth(provider_->auth, *credential_, parts_.clock.unix_ms(), request));
+    lap(kRoute);
+    return http::json_response(200, "{\"success\":true,\"dry_run\":true,\"request\":" +
+                                        describe_outbound(request, *provider_, *credential_) + "}");
+  }
+  if (provider_->auth.type != AuthType::kNone) parts_.tokens.note_used(account_);
+  const bool cacheable = provider_->cache_ttl_s > 0 && call_.method == "GET";
+  timeout_ms_ = std::min(call_.timeout_ms, provider_->timeout_ms);
+  Result<http::Response> result =
+      cacheable ? cached_or(ResponseCache::key(account_, request), request) : exchange(request, "");
+  lap(kExecute);
+  return result;
+}
+
+ErrorRecord Pipeline::Run::error_record() const {
+  ErrorRecord record;
+  record.ts_ms = parts_.clock.unix_ms();
+  record.request_id = caller_.request_id;
+  record.tenant = printable(caller_.tenant, 64);
+  record.provider = printable(provider_id_, 64);
+  record.account_id = facts_.account;
+  record.action = facts_.action;
+  record.method = facts_.method;
+  record.path = facts_.path;
+  record.upstream_status = facts_.upstream_status;
+  if (caller_.started_us != 0) {
+    record.latency_ms = (parts_.clock.mono_us() - caller_.started_us) / 1000;
+  }
+  record.ip_hash = to_hex(hmac_sha256(parts_.ip_hash_key.reveal(), caller_.remote_ip))
+                       .substr(0, kIpHashHexDigits);
+  return record;
+}
+
+Pipeline::Pipeline(PipelineParts parts, PipelineLimits limits)
+    : parts_(std::move(parts)),
+      limits_(limits),
+      instruments_(std::make_unique<Instruments>(parts_.metrics)) {}
+Pipeline::~Pipeline() = default;
+
+http::Response Pipeline::call(const Caller& caller, std::string_view provider,
+                              std::string_view body_json) {
+  Run run(*this, caller, provider);
+  Result<http::Response> result = run.execute(body_json);
+  return finish(run, std::move(result));
+}
+
+http::Response Pipeline::refuse(const Caller& caller, std::string_view provider,
+                                const Status& why) {
+  Run run(*this, caller, provider);
+  run.end_auth();
+  return finish(run, why);
+}
+
+// An answer whose head was sent as a success may break later.
+void Pipeline::watch_stream(const Run& run, http::Response& response) {
+  if (!response.stream || !parts_.record_error) return;
+  response.stream = [this, stream = std::move(response.stream), record = run.error_record(),
+                     started_us = run.caller().started_us,
+                     status = response.status](http::BodyWriter& out) {
+    const Status sent = stream(out);
+    if (sent.ok() || out.client_gone()) return sent;
+    const Status failure = exchange_failure(sent, record.provider);
+    ErrorRecord broken = record;
+    broken.ts_ms = parts_.clock.unix_ms();
+    if (started_us != 0) broken.latency_ms = (parts_.clock.mono_us() - started_us) / 1000;
+    broken.code = code_of(failure);
+    broken.message = failure.message() + " The answer broke off after its head was sent.";
+    broken.status = status;
+    parts_.record_error(std::move(broken));
+    return sent;
+  };
+}
+
+http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
+  const Run::Facts& facts = run.facts();
+  const Caller& caller = run.caller();
+  const Status failure = in_our_words(result.ok() ? facts.failure : result.status());
+  http::Response response =
+      result.ok() ? std::move(result).value()
+                  : http::problem_response(failure, http::Dialect::kGateway, caller.request_id);
+  if (failure.code() == Code::kInternal) {
+    log::error("gateway.failed", {{"request_id", caller.request_id}, {"cause", failure.cause()}});
+  }
+  if (!facts.retry_after.empty() && response.find("retry-after") == nullptr) {
+    response.set("retry-after", printable(facts.retry_after, 64));
+  }
+  if (facts.rate) {
+    response.set("ratelimit-limit", std::to_string(facts.rate->limit));
+    response.set("ratelimit-remaining",
+                 std::to_string(std::max<int64_t>(facts.rate->remaining, 0)));
+    response.set("ratelimit-reset", std::to_string(facts.rate->reset_s));
+  }
+  for (size_t i = 0; i < kStages; ++i) {
+    if (facts.reached[i]) instruments_->stages[i]->record_us(facts.stage_us[i]);
+  }
+  if (facts.overhead_us >= 0) instruments_->overhead->record_us(facts.overhead_us);
+  if (caller.want_timing) response.set("server-timing", server_timing(facts.stage_us));
+  const std::string code = failure.ok() ? "OK" : code_of(failure);
+  // Names that callers make up must not become series.
+  instruments_->count(facts.provider_known ? run.provider_id() : "", code);
+  if (failure.ok()) watch_stream(run, response);
+  if (!failure.ok() && parts_.record_error) {
+    ErrorRecord record = run.error_record();
+    record.code = code;
+    record.message = failure.message();
+    record.status = response.status;
+    parts_.record_error(std::move(record));
+  }
+  return response;
+}
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,83 @@
+// One call: auth → token → route → execute → return. Reads KV only (through caches), never
+// refreshes a token, never retries, never follows a redirect. Owned by App; thread-safe.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "gateway/call/response_cache.h"
+#include "gateway/catalogue/providers.h"
+#include "gateway/catalogue/tenants.h"
+#include "gateway/tokens/tokens.h"
+#include "http/http.h"
+#include "http/upstream.h"
+#include "identity/idempotency.h"
+#include "ledger/ledger.h"
+#include "ops/metrics.h"
+#include "ops/rate_limit.h"
+
+namespace kvcs::gateway {
+
+struct PipelineLimits {
+  // Requests per minute; negative: no limit. A tenant's record and a provider's have their own.
+  int64_t token_requests_per_minute = 600;
+  int64_t tenant_requests_per_minute = 3'000;
+  int64_t ip_requests_per_minute = 30;
+  uint64_t json_answer_max_bytes = 16u << 20;  // Held in memory for the envelope and for fields.
+  uint64_t stream_answer_max_bytes = 1u << 30;
+  bool mirror_upstream_401 = true;  // Else an upstream's 401 is our 502.
+  int64_t idempotency_kept_s = 86'400;
+};
+
+// Who calls, as the guard found out, and where from.
+struct Caller {
+  std::string tenant, key_id;
+  std::string remote_ip, request_id;
+  std::string idempotency_key;  // Of the header; the body may have one, too.
+  http::Waiter* waiter = nullptr;
+  int64_t started_us = 0;    // Of the request; the auth stage is counted from here.
+  bool want_timing = false;  // Answer with Server-Timing.
+};
+
+struct PipelineParts {
+  Tenants& tenants;
+  TokenStore& tokens;
+  Providers& providers;
+  ResponseCache& cache;
+  RateLimiter& rates;
+  http::HttpUpstream& upstream;
+  Metrics& metrics;
+  const Idempotency& idempotency;
+  const Clock& clock;
+  std::function<void(ErrorRecord)> record_error;  // Ledger::record_error.
+  Secret ip_hash_key;                             // Addresses are kept as HMACs under it.
+  // The provider refused the account's token (401); may be empty.
+  std::function<void(const AccountId&)> token_rejected = {};
+};
+
+class Pipeline final {
+ public:
+  Pipeline(PipelineParts parts, PipelineLimits limits);
+  ~Pipeline();
+
+  // Always an answer: failures in the gateway's dialect, counted and in the error ledger.
+  http::Response call(const Caller& caller, std::string_view provider, std::string_view body_json);
+  // For failures before call(): counted and kept in the same way.
+  http::Response refuse(const Caller& caller, std::string_view provider, const Status& why);
+
+ private:
+  class Run;
+  struct Instruments;
+  http::Response finish(const Run& run, Result<http::Response> result);
+  void watch_stream(const Run& run, http::Response& response);
+
+  const PipelineParts parts_;
+  const PipelineLimits limits_;
+  const std::unique_ptr<Instruments> instruments_;
+};
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,178 @@
+#include "gateway/call/url_guard.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/bytes.h"
+#include "http/header_syntax.h"
+#include "http/upstream.h"
+
+namespace kvcs::gateway {
+namespace {
+
+constexpr size_t kHeaderValueMaxBytes = 4096;
+
+constexpr std::array<std::string_view, 11> kPlainHeaders = {
+    "accept",           "accept-language", "content-type",    "content-language",
+    "if-match",         "prefer",          "idempotency-key", "if-unmodified-since",
+    "consistencylevel", "range",           "if-range"};
+// Headers that tell an upstream who the client is or what was asked: only proxies write these.
+constexpr std::array<std::string_view, 12> kForwardingHeaders = {
+    "x-forwarded", "x-real-ip",  "x-original-", "x-rewrite-", "x-http-method", "x-method-",
+    "x-client-ip", "x-cluster-", "x-remote-",   "x-proxy-",   "x-host",        "x-amz-"};
+
+constexpr CharSet kQueryStarts("?#");
+
+Status bad_path(std::string_view path, std::string_view why) {
+  return invalid("path: '" + printable(path, 120) + "' " + std::string(why));
+}
+
+// What no reading of a path may show, written or decoded.
+std::string_view path_fault(std::string_view path) {
+  if (!path.starts_with('/')) return "must begin with '/'.";
+  if (path.find('\\') != path.npos) return "must not hold a backslash.";
+  if (kQueryStarts.find_in(path) < path.size()) return "must not hold '?' or '#'; use query.";
+  if (has_control(path)) return "must not hold control characters.";
+  if (path.find("://") != path.npos) return "must not hold a scheme or host.";
+  const auto segments = split(path.substr(1), '/');
+  for (size_t i = 0; i < segments.size(); ++i) {
+    if (segments[i] == "." || segments[i] == "..") return "must not hold '.' or '..' segments.";
+    // Matrix parameters hide a dot segment from some servers ("/..;/").
+    if (segments[i].starts_with("..;") || segments[i].starts_with(".;")) {
+      return "must not hold '.' or '..' segments.";
+    }
+    if (segments[i].empty() && i + 1 < segments.size()) return "must not hold '//'.";
+  }
+  if (segments.front().find('@') != segments.front().npos) {
+    return "must not hold '@' in its first segment.";
+  }
+  return {};
+}
+
+// RFC 3986 pchar without '%': what may stand in a path unencoded.
+bool is_path_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '&' && c <= ';') || c == '=' ||
+         c == '@' || c == '!' || c == '$' || c == '_' || c == '~';
+}
+
+bool is_base_value(std::string_view text, bool in_host) {
+  return !text.empty() && text.size() <= 128 && std::all_of(text.begin(), text.end(), [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           (!in_host && c == '_');
+  });
+}
+
+}  // namespace
+
+Result<BaseUrl> fill_base_url(std::string_view base_url, const Meta& account, const Meta& tenant) {
+  const size_t scheme_end = base_url.find("://");
+  if (scheme_end == base_url.npos) return invalid("base_url has no scheme.");
+  const size_t host_end = std::min(base_url.find('/', scheme_end + 3), base_url.size());
+  std::string out;
+  size_t at = 0, origin_size = std::string::npos;
+  for (size_t open = base_url.find('{'); open != base_url.npos; open = base_url.find('{', at)) {
+    if (open > host_end && origin_size == std::string::npos) {
+      origin_size = out.size() + (host_end - at);
+    }
+    out += base_url.substr(at, open - at);
+    const size_t close = base_url.find('}', open);
+    if (close == base_url.npos) return invalid("base_url has '{' without '}'.");
+    const std::string name(base_url.substr(open + 1, close - open - 1));
+    auto found = account.find(name);
+    if (found == account.end()) {
+      found = tenant.find(name);
+      if (found == tenant.end()) {
+        return not_found("The account's meta has no '" + printable(name, 64) +
+                         "', which the provider's base_url needs.")
+            .with_reason("CONFIG_MISSING");
+      }
+    }
+    if (!is_base_value(found->second, open < host_end)) {
+      return invalid("meta." + printable(name, 64) + ": '" + printable(found->second, 80) +
+                     "' must be of A-Z a-z 0-9 and '-'.");
+    }
+    out += found->second;
+    at = close + 1;
+  }
+  if (origin_size == std::string::npos) origin_size = out.size() + (host_end - at);
+  out += base_url.substr(at);
+  BaseUrl base{out.substr(0, origin_size), out.substr(origin_size)};
+  while (base.path.ends_with('/')) base.path.pop_back();
+  return base;
+}
+
+Result<std::string> check_path(std::string_view path) {
+  if (path.size() > kPathMaxBytes) return invalid("path: over the limit of 4096 bytes.");
+  if (!is_valid_utf8(path)) return bad_path(path, "is not UTF-8.");
+  if (const auto fault = path_fault(path); !fault.empty()) return bad_path(path, fault);
+  // Mostly: decoded and encoded it is what it is.
+  if (std::all_of(path.begin(), path.end(), is_path_char)) return std::string(path);
+  std::string encoded;
+  for (size_t i = 0; i < path.size(); ++i) {
+    const char c = path[i];
+    if (c != '%') {
+      encoded += is_path_char(c) ? std::string(1, c) : percent_encode(path.substr(i, 1));
+      continue;
+    }
+    if (i + 2 >= path.size() || !is_hex(path.substr(i + 1, 2), 2)) {
+      return bad_path(path, "holds a bad percent escape.");
+    }
+    const std::string byte = KVCS_TRY(from_hex(path.substr(i + 1, 2)));
+    if (byte == "/" || byte == "\\" || byte == "%") {
+      return bad_path(path, "must not hold an encoded slash, backslash or percent sign.");
+    }
+    encoded += path.substr(i, 3);
+    i += 2;
+  }
+  const Result<std::string> decoded = percent_decode(encoded, false);
+  if (!decoded.ok() || !is_valid_utf8(decoded.value())) return bad_path(path, "is not UTF-8.");
+  // A literal question mark that was escaped stays data, dots and controls do not.
+  std::string view = decoded.value();
+  std::replace_if(
+      view.begin(), view.end(), [](char c) { return c == '?' || c == '#'; }, '_');
+  if (const auto fault = path_fault(view); !fault.empty()) return bad_path(path, fault);
+  return encoded;
+}
+
+Status check_prefix(std::string_view path, const std::vector<std::string>& prefixes) {
+  if (prefixes.empty()) return ok();
+  // Compared decoded: "/%63rm/" is "/crm/" to the upstream too.
+  const Result<std::string> decoded = percent_decode(path, false);
+  for (const std::string& prefix : prefixes) {
+    if (decoded.ok() && decoded.value().starts_with(prefix)) return ok();
+  }
+  std::string known;
+  for (const std::string& prefix : prefixes) known += (known.empty() ? "" : ", ") + prefix;
+  return forbidden("path: '" + printable(path, 120) +
+                   "' is outside what the provider allows: " + printable(known, 300) + ".")
+      .with_reason("PATH_NOT_ALLOWED");
+}
+
+Status check_header(std::string_view name, std::string_view value, const AuthRule& rule,
+                    const std::vector<std::pair<std::string, std::string>>& default_headers) {
+  const std::string lower = lower_ascii(name);
+  const std::string shown = "headers: '" + printable(name, 80) + "' ";
+  if (!http::is_token(lower)) {
+    return invalid(shown + "is no header name.");
+  }
+  if (value.size() > kHeaderValueMaxBytes || !is_valid_utf8(value) || has_control(value)) {
+    return invalid(shown + "must be text of at most 4096 bytes without control characters.");
+  }
+  if (is_auth_header(rule, lower)) return invalid(shown + "is written by the gateway.");
+  for (const auto& [known, text] : default_headers) {
+    if (!equal_ignore_case(known, lower)) continue;
+    return has_template(text) ? invalid(shown + "is written by the gateway.") : ok();
+  }
+  if (std::find(kPlainHeaders.begin(), kPlainHeaders.end(), lower) != kPlainHeaders.end()) {
+    return ok();
+  }
+  const bool forwarding =
+      std::any_of(kForwardingHeaders.begin(), kForwardingHeaders.end(),
+                  [&](std::string_view prefix) { return lower.starts_with(prefix); });
+  if (lower.starts_with("x-") && !forwarding) return ok();
+  return invalid(shown +
+                 "may not be sent. Allowed are accept, content-type and the like, x-… and the "
+                 "provider's own.");
+}
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,157 @@
+#include "gateway/catalogue/canaries.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <map>
+
+#include "base/bytes.h"
+#include "gateway/call/outbound_auth.h"
+#include "gateway/call/url_guard.h"
+#include "ledger/alerts.h"
+
+namespace kvcs::gateway {
+namespace {
+
+constexpr size_t kAnswerMaxBytes = 1 << 20;
+
+int64_t number_of(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_number_integer() ? it->get<int64_t>() : 0;
+}
+
+// The first account of every provider, whoever has it.
+Result<std::map<std::string, AccountId>> first_accounts(const TokenStore& tokens) {
+  std::map<std::string, AccountId> accounts;
+  const auto visit = [&](const AccountView& view) -> Status {
+    if (view.health.state != TokenState::kReauthRequired) {
+      accounts.emplace(view.id.provider, view.id);
+    }
+    return ok();
+  };
+  KVCS_TRY(tokens.for_each_view("", "", visit));
+  return accounts;
+}
+
+Result<OutboundRequest> canary_request(const Provider& provider, const AccessCredential& credential,
+                                       int64_t now_ms) {
+  const BaseUrl base = KVCS_TRY(fill_base_url(provider.base_url, credential.meta, {}));
+  OutboundRequest request;
+  request.method = provider.canary.method;
+  request.origin = base.origin;
+  const std::string& path = provider.canary.path;
+  const size_t mark = std::min(path.find('?'), path.size());
+  const std::string checked = KVCS_TRY(check_path(path.substr(0, mark)));
+  request.path = base.path + checked;
+  if (mark < path.size()) {
+    for (const std::string_view pair : split(std::string_view(path).substr(mark + 1), '&')) {
+      const size_t equals = std::min(pair.find('='), pair.size());
+      const std::string_view value = pair.substr(std::min(equals + 1, pair.size()));
+      const std::string decoded = KVCS_TRY(percent_decode(value, true));
+      request.query.emplace_back(pair.substr(0, equals), decoded);
+    }
+  }
+  for (const auto& [name, value] : provider.default_headers) {
+    const auto filled = KVCS_TRY(fill_header_template(value, credential.meta, {}));
+    if (filled) request.set_header(name, *filled);
+  }
+  KVCS_TRY(apply_auth(provider.auth, credential, now_ms, request));
+  return request;
+}
+
+}  // namespace
+
+struct Canaries::Outcome {
+  bool up = false;
+  int status = 0;
+  int64_t latency_ms = 0;
+  std::string error;
+};
+
+Canaries::Canaries(KvStore& kv, const TokenStore& tokens, const Providers& providers,
+                   http::HttpUpstream& upstream, const Clock& clock, Entropy& entropy)
+    : kv_(kv),
+      tokens_(tokens),
+      providers_(providers),
+      upstream_(upstream),
+      clock_(clock),
+      entropy_(entropy) {}
+
+Canaries::Outcome Canaries::ask(const Provider& provider, const AccountId& id) const {
+  Outcome outcome;
+  const auto credential = tokens_.find(id);
+  if (!credential.ok()) return {false, 0, 0, credential.status().message()};
+  const auto outbound = canary_request(provider, *credential.value(), clock_.unix_ms());
+  if (!outbound.ok()) return {false, 0, 0, outbound.status().message()};
+  http::UpstreamRequest request;
+  request.method = outbound.value().method;
+  request.url = outbound.value().url();
+  request.headers = outbound.value().headers;
+  request.deadline_ms = kCanaryDeadlineMs;
+  request.allow_private_addresses = provider.allow_private_addresses;
+  const int64_t started_us = clock_.mono_us();
+  const auto response = upstream_.open(request);
+  outcome.latency_ms = (clock_.mono_us() - started_us) / 1000;
+  if (!response.ok()) {
+    // A query key is part of the URL, which the words of a failure may repeat.
+    outcome.error =
+        "It cannot be reached: " + redact(response.status().message(), *credential.value());
+    return outcome;
+  }
+  outcome.status = response.value()->status();
+  // What is left of the answer would keep the connection from being used again.
+  const Status drained = response.value()->read_all(kAnswerMaxBytes).status();
+  const std::vector<int>& expect = provider.canary.expect;
+  // A refusal still shows that the provider serves; 5xx does not.
+  outcome.up = expect.empty()
+                   ? outcome.status < 500
+                   : std::find(expect.begin(), expect.end(), outcome.status) != expect.end();
+  if (!outcome.up) outcome.error = "It answered " + std::to_string(outcome.status) + ".";
+  if (outcome.up && !drained.ok()) {
+    outcome.up = false;
+    outcome.error = "Its answer broke off.";
+  }
+  return outcome;
+}
+
+Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
+  Json known = Json::object();
+  if (const auto entry = kv_.get(KvFamily::kSystem, kProviderHealthKey); entry.ok()) {
+    Result<Json> parsed = parse_json(entry.value().value);
+    if (parsed.ok() && parsed.value().is_object() && parsed.value().contains("providers")) {
+      known = parsed.value()["providers"];
+    }
+  }
+  Json now = Json::object();
+  KvBatch batch;
+  int64_t asked = 0;
+  const auto accounts = KVCS_TRY(first_accounts(tokens_));
+  for (const auto& [name, id] : accounts) {
+    const auto provider = providers_.find(name);
+    if (!provider.ok() || provider.value()->canary.path.empty() || cancelled()) continue;
+    const Outcome outcome = ask(*provider.value(), id);
+    ++asked;
+    const Json before = known.is_object() ? known.value(name, Json::object()) : Json::object();
+    const int64_t failures = outcome.up ? 0 : number_of(before, "failures") + 1;
+    const int64_t usual_before = number_of(before, "usual_latency_ms");
+    const int64_t usual =
+        usual_before == 0 ? outcome.latency_ms : (usual_before * 7 + outcome.latency_ms) / 8;
+    now[name] = Json{{"status", outcome.up ? "up" : "down"},
+                     {"http_status", outcome.status},
+                     {"latency_ms", outcome.latency_ms},
+                     {"usual_latency_ms", outcome.up ? usual : usual_before},
+                     {"failures", failures},
+                     {"checked_at", format_iso8601_s(clock_.unix_ms())},
+                     {"error", printable(outcome.error, 300)}};
+    if (failures == kCanaryFailuresBeforeAlert) {
+      add_alert(batch, {"provider.down", name, outcome.error}, clock_, entropy_);
+    }
+  }
+  batch.put(KvFamily::kSystem, std::string(kProviderHealthKey),
+            dump_json(Json{{"checked_at", format_iso8601_s(clock_.unix_ms())},
+                           {"providers", std::move(now)}}));
+  KVCS_TRY(kv_.write(batch, KvDurability::kBuffered));
+  return asked;
+}
+
+}  // namespace kvcs::gateway

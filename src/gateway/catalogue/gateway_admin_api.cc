@@ -1,0 +1,203 @@
+#include "gateway/catalogue/gateway_admin_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "identity/admin_common.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::gateway {
+namespace {
+
+using admin_api::reply;
+using admin_api::who;
+
+Json describe(const Providers& providers, const Provider& provider) {
+  Json json = provider_json(provider);
+  json["catalogue"] = providers.in_catalogue(provider.id);
+  json["stored"] = providers.is_stored(provider.id);
+  return json;
+}
+
+Json describe_token(const KeyRecord& key) {
+  Json json = admin_api::key_json(key);
+  json["token_id"] = key.id;
+  return json;
+}
+
+}  // namespace
+
+GatewayAdminApi::GatewayAdminApi(Providers& providers, Tenants& tenants, ResponseCache& cache,
+                                 OrganizationService& organizations, KeyService& keys)
+    : providers_(providers),
+      tenants_(tenants),
+      cache_(cache),
+      organizations_(organizations),
+      keys_(keys) {}
+
+Result<http::Response> GatewayAdminApi::list_providers(http::Request&) {
+  Json list = Json::array();
+  for (const std::string& name : KVCS_TRY(providers_.list())) {
+    const auto provider = providers_.find(name);
+    if (provider.ok()) {
+      list.push_back(describe(providers_, *provider.value()));
+    } else {
+      list.push_back(Json{{"provider", name}, {"error", provider.status().to_string()}});
+    }
+  }
+  return reply(200, Json{{"providers", std::move(list)}});
+}
+
+Result<http::Response> GatewayAdminApi::get_provider(http::Request& request) {
+  const std::string etag = KVCS_TRY(providers_.etag(request.param("provider")));
+  const auto provider = KVCS_TRY(providers_.find(request.param("provider")));
+  return std::move(reply(200, describe(providers_, *provider)).set("etag", etag));
+}
+
+Result<http::Response> GatewayAdminApi::put_provider(http::Request& request) {
+  const std::string id(request.param("provider"));
+  const Json body = KVCS_TRY(admin_api::read_body(request));
+  KVCS_TRY(providers_.put(id, body, who(request), request.header("if-match").value_or("")));
+  cache_.purge("", id, "");
+  return get_provider(request);
+}
+
+Result<http::Response> GatewayAdminApi::remove_provider(http::Request& request) {
+  KVCS_TRY(providers_.remove(request.param("provider"), who(request)));
+  cache_.purge("", request.param("provider"), "");
+  return http::empty_response(204);
+}
+
+Result<http::Response> GatewayAdminApi::list_tenants(http::Request& request) {
+  const admin_api::PageAsk ask = KVCS_TRY(admin_api::read_page(request));
+  const KvPage page = KVCS_TRY(tenants_.list(ask.cursor, ask.limit));
+  Json list = Json::array();
+  for (const KvItem& item : page.items) {
+    Result<Json> record = parse_json(item.entry.value);
+    if (record.ok()) list.push_back(std::move(record).value());
+  }
+  return reply(
+      200, Json{{"tenants", std::move(list)},
+                {"cursor", page.cursor.empty() ? Json(nullptr) : Json(to_base64url(page.cursor))}});
+}
+
+Result<http::Response> GatewayAdminApi::get_tenant(http::Request& request) {
+  const std::string_view tenant = request.param("tenant");
+  const std::string etag = KVCS_TRY(tenants_.etag(tenant));
+  return std::move(reply(200, KVCS_TRY(tenants_.find_record(tenant))).set("etag", etag));
+}
+
+Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
+  const std::string slug(request.param("tenant"));
+  Json body = KVCS_TRY(admin_api::read_body(request));
+  if (!body.is_object()) return invalid("The body must be an object.");
+  const Result<Organization> known = organizations_.find_by_slug(slug);
+  if (known.code() == Code::kNotFound) {
+    Organization wanted;
+    wanted.slug = slug;
+    const auto name = body.find("name");
+    wanted.name = name != body.end() && name->is_string() && !name->get<std::string>().empty()
+                      ? name->get<std::string>()
+                      : slug;
+    KVCS_TRY(organizations_.create(std::move(wanted), who(request)));
+  } else if (!known.ok()) {
+    return known.status();
+  }
+  KVCS_TRY(
+      tenants_.put(slug, std::move(body), who(request), request.header("if-match").value_or("")));
+  return get_tenant(request);
+}
+
+Result<http::Response> GatewayAdminApi::remove_tenant(http::Request& request) {
+  const std::string slug(request.param("tenant"));
+  KVCS_TRY(tenants_.remove(slug, who(request)));
+  cache_.purge(slug, "", "");
+  return http::empty_response(204);
+}
+
+Result<http::Response> GatewayAdminApi::set_active(http::Request& request, bool active) {
+  const std::string_view tenant = request.param("tenant");
+  KVCS_TRY(tenants_.set_active(tenant, active, who(request)));
+  return reply(200, KVCS_TRY(tenants_.find_record(tenant)));
+}
+Result<http::Response> GatewayAdminApi::suspend_tenant(http::Request& request) {
+  return set_active(request, false);
+}
+Result<http::Response> GatewayAdminApi::resume_tenant(http::Request& request) {
+  return set_active(request, true);
+}
+
+Result<KeyOwner> GatewayAdminApi::owner_of(const http::Request& request) const {
+  const std::string_view tenant = request.param("tenant");
+  KVCS_TRY(tenants_.find_record(tenant));
+  const Organization organization = KVCS_TRY(organizations_.find_by_slug(tenant));
+  KeyOwner owner;
+  owner.kind = PrincipalKind::kTenantToken;
+  owner.organization_id = organization.id;
+  return owner;
+}
+
+Result<http::Response> GatewayAdminApi::create_token(http::Request& request) {
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  const Json body = KVCS_TRY(admin_api::read_body(request));
+  if (!body.is_object()) return invalid("The body must be an object.");
+  JsonReader reader(body);
+  NewKey wanted;
+  wanted.name = reader.optional_string("name", {.max_bytes = kKeyNameMaxBytes}).value_or("");
+  wanted.expires_ms = admin_api::optional_time(body, reader, "expires_at").value_or(0);
+  const auto brought = reader.optional_string("token", {.min_bytes = 16, .max_bytes = 512});
+  KVCS_TRY(reader.finish());
+  if (brought) {
+    const Secret bearer(*brought);
+    return reply(
+        201,
+        describe_token(KVCS_TRY(keys_.import_tenant_token(owner, wanted, bearer, who(request)))));
+  }
+  const CreatedKey created = KVCS_TRY(keys_.create(owner, wanted, who(request)));
+  Json answer = {{"token_id", created.record.id}, {"token", created.key.reveal()}};
+  answer["tenant_id"] = std::string(request.param("tenant"));
+  answer["name"] = created.record.name;
+  if (created.record.expires_ms != 0)
+    answer["expires_at"] = format_iso8601_ms(created.record.expires_ms);
+  return reply(201, answer);
+}
+
+Result<http::Response> GatewayAdminApi::list_tokens(http::Request& request) {
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  const admin_api::PageAsk ask = KVCS_TRY(admin_api::read_page(request));
+  const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
+  Json list = Json::array();
+  for (const KeyRecord& key : page.keys) list.push_back(describe_token(key));
+  return reply(
+      200, Json{{"tokens", std::move(list)},
+                {"cursor", page.cursor.empty() ? Json(nullptr) : Json(to_base64url(page.cursor))}});
+}
+
+Result<http::Response> GatewayAdminApi::revoke_token(http::Request& request) {
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  KVCS_TRY(keys_.revoke(owner, request.param("token_id"), who(request)));
+  return http::empty_response(204);
+}
+
+Result<http::Response> GatewayAdminApi::get_mode(http::Request&) {
+  return reply(200, Json{{"mode", tenants_.frozen() ? "frozen" : "active"}});
+}
+
+Result<http::Response> GatewayAdminApi::put_mode(http::Request& request) {
+  const Json body = KVCS_TRY(admin_api::read_body(request));
+  JsonReader reader(body);
+  const std::string mode = reader.one_of("mode", {"active", "frozen"});
+  KVCS_TRY(reader.finish());
+  KVCS_TRY(tenants_.set_frozen(mode == "frozen", who(request)));
+  return reply(200, Json{{"mode", mode}});
+}
+
+Result<http::Response> GatewayAdminApi::purge_cache(http::Request& request) {
+  const size_t purged = cache_.purge(request.query_value("tenant").value_or(""),
+                                     request.query_value("provider").value_or(""),
+                                     request.query_value("account_id").value_or(""));
+  return reply(200, Json{{"purged", purged}});
+}
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,52 @@
+// Handlers of the gateway's admin routes: providers, tenants and their tokens, the system's mode,
+// the response cache. A tenant is an organization by its slug: setting up a tenant creates the
+// organization when there is none. Thread-safe.
+#pragma once
+#include "gateway/call/response_cache.h"
+#include "gateway/catalogue/providers.h"
+#include "gateway/catalogue/tenants.h"
+#include "http/http.h"
+#include "identity/keys.h"
+#include "identity/orgs.h"
+
+namespace kvcs::gateway {
+
+class GatewayAdminApi final {
+ public:
+  GatewayAdminApi(Providers& providers, Tenants& tenants, ResponseCache& cache,
+                  OrganizationService& organizations, KeyService& keys);
+
+  Result<http::Response> list_providers(http::Request& request);   // GET /admin/providers
+  Result<http::Response> get_provider(http::Request& request);     // GET …/{provider}
+  Result<http::Response> put_provider(http::Request& request);     // PUT
+  Result<http::Response> remove_provider(http::Request& request);  // DELETE
+
+  Result<http::Response> list_tenants(http::Request& request);    // GET /admin/tenants
+  Result<http::Response> get_tenant(http::Request& request);      // GET …/{tenant}
+  Result<http::Response> put_tenant(http::Request& request);      // PUT
+  Result<http::Response> remove_tenant(http::Request& request);   // DELETE; its organization stays.
+  Result<http::Response> suspend_tenant(http::Request& request);  // POST …/suspend
+  Result<http::Response> resume_tenant(http::Request& request);   // POST …/resume
+
+  // POST /admin/tenants/{tenant}/tokens {name?, expires_at?, token?} → {token_id, token, …}; the
+  // token is shown once, and not at all when the caller brought it.
+  Result<http::Response> create_token(http::Request& request);
+  Result<http::Response> list_tokens(http::Request& request);   // GET
+  Result<http::Response> revoke_token(http::Request& request);  // DELETE …/{token_id}
+
+  Result<http::Response> get_mode(http::Request& request);     // GET /admin/system/mode
+  Result<http::Response> put_mode(http::Request& request);     // PUT {"mode":"active"|"frozen"}
+  Result<http::Response> purge_cache(http::Request& request);  // DELETE /admin/cache?provider=…
+
+ private:
+  Result<KeyOwner> owner_of(const http::Request& request) const;
+  Result<http::Response> set_active(http::Request& request, bool active);
+
+  Providers& providers_;
+  Tenants& tenants_;
+  ResponseCache& cache_;
+  OrganizationService& organizations_;
+  KeyService& keys_;
+};
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,165 @@
+#include "gateway/catalogue/tenants.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "gateway/gateway.h"
+#include "identity/if_match.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::gateway {
+namespace {
+
+constexpr int kChangeAttemptsMax = 5;
+constexpr size_t kTenantsMax = 100'000;
+constexpr std::string_view kModeKey = "system_state:mode";
+
+Status missing(std::string_view tenant) {
+  return not_found("Tenant '" + printable(tenant, 64) + "' is not set up for the gateway.")
+      .with_reason("TENANT_NOT_FOUND");
+}
+
+std::string text_of(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+Tenant tenant_of(std::string_view id, const Json& record) {
+  Tenant tenant;
+  tenant.id = id;
+  tenant.name = text_of(record, "name");
+  const std::string status = text_of(record, "status");
+  tenant.active = status.empty() || status == "active";
+  for (const auto& [name, value] : record.items()) {
+    if (!value.is_object() || name == "billing") continue;
+    if (name == "limits") {
+      const auto rate = value.find("requests_per_minute");
+      if (rate != value.end() && rate->is_number_integer()) {
+        tenant.requests_per_minute = rate->get<int64_t>();
+      }
+      continue;
+    }
+    for (const auto& [key, text] : value.items()) {
+      if (text.is_string()) tenant.provider_meta[name][key] = text.get<std::string>();
+    }
+  }
+  return tenant;
+}
+
+Status check_record(const Json& record) {
+  JsonReader reader(record);
+  reader.optional_string("tenant_id", {.max_bytes = 64});
+  reader.optional_string("name", {.min_bytes = 0, .max_bytes = 200});
+  reader.optional_one_of("status", {"active", "suspended"});
+  reader.array("providers");
+  reader.object("billing");
+  if (const Json* limits = reader.object("limits")) {
+    JsonReader inner(*limits, "limits");
+    inner.optional_integer("requests_per_minute", 0, 10'000'000);
+    KVCS_TRY(inner.finish());
+  }
+  for (const auto& [name, value] : record.items()) {
+    if (name == "billing" || name == "limits" || !value.is_object()) continue;
+    reader.member(name);
+    for (const auto& [key, text] : value.items()) {
+      if (!text.is_string())
+        return invalid(name + "." + printable(key, 64) + ": must be a string.");
+    }
+  }
+  return reader.finish();
+}
+
+}  // namespace
+
+Tenants::Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes)
+    : kv_(kv), audited_(audited), tenants_(kTenantsMax), modes_(1) {
+  changes.add_listener([this](KvFamily family, std::string_view key) {
+    if (family == KvFamily::kConfig && key.starts_with("tenant_config:")) tenants_.invalidate(key);
+    if (family == KvFamily::kSystem && key == kModeKey) modes_.invalidate(key);
+  });
+}
+
+Result<Json> Tenants::find_record(std::string_view tenant) const {
+  if (!is_id_part(tenant)) return missing(tenant);
+  const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::tenant_config(tenant));
+  if (entry.code() == Code::kNotFound) return missing(tenant);
+  if (!entry.ok()) return entry.status();
+  Result<Json> record = parse_json(entry.value().value);
+  if (!record.ok() || !record.value().is_object()) {
+    return internal("the record tenant_config:" + std::string(tenant) + " is damaged");
+  }
+  return record;
+}
+
+Result<Tenants::Pointer> Tenants::find(std::string_view tenant) const {
+  return tenants_.find_or_load(keyspace::tenant_config(tenant),
+                               [&](std::string_view) -> Result<Tenant> {
+                                 return tenant_of(tenant, KVCS_TRY(find_record(tenant)));
+                               });
+}
+
+Result<KvPage> Tenants::list(std::string_view cursor, size_t limit) const {
+  return kv_.scan(KvFamily::kConfig, keyspace::tenant_config(""), cursor, limit);
+}
+
+Result<std::string> Tenants::etag(std::string_view tenant) const {
+  return admin_api::etag_of_record(kv_, KvFamily::kConfig, keyspace::tenant_config(tenant));
+}
+
+Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditContext& who,
+                          std::string_view if_match) {
+  if (!is_id_part(tenant)) {
+    return invalid("tenant: '" + printable(tenant, 80) + "' must be 1 to 64 of a-z 0-9 _ . -");
+  }
+  if (!record.is_object()) return invalid("The body must be an object.");
+  KVCS_TRY(check_record(record));
+  if (record.contains("tenant_id") && record["tenant_id"] != std::string(tenant)) {
+    return invalid("tenant_id: is not the tenant of the URL.");
+  }
+  Json whole = {{"tenant_id", std::string(tenant)}, {"status", "active"}};
+  whole.update(record);
+  KVCS_TRY(admin_api::put_if_match(kv_, audited_, KvFamily::kConfig,
+                                   keyspace::tenant_config(tenant), dump_json(whole), if_match,
+                                   who));
+  return whole;
+}
+
+Status Tenants::set_active(std::string_view tenant, bool active, const AuditContext& who) {
+  if (!is_id_part(tenant)) return missing(tenant);
+  // Read and written as one: another's change of the record must not be undone by this.
+  for (int attempt = 1;; ++attempt) {
+    const std::string seen = KVCS_TRY(etag(tenant));
+    Json record = KVCS_TRY(find_record(tenant));
+    record["status"] = active ? "active" : "suspended";
+    const Status written =
+        admin_api::put_if_match(kv_, audited_, KvFamily::kConfig, keyspace::tenant_config(tenant),
+                                dump_json(record), seen, who);
+    if (written.code() != Code::kConflict || attempt == kChangeAttemptsMax) return written;
+  }
+}
+
+Status Tenants::remove(std::string_view tenant, const AuditContext& who) {
+  KVCS_TRY(find_record(tenant));
+  KvBatch batch;
+  batch.remove(KvFamily::kConfig, keyspace::tenant_config(tenant));
+  return audited_.write(batch, who);
+}
+
+bool Tenants::frozen() const {
+  const auto mode = modes_.find_or_load(kModeKey, [this](std::string_view key) -> Result<bool> {
+    const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, key);
+    if (entry.code() == Code::kNotFound) return false;
+    if (!entry.ok()) return entry.status();
+    // Plain or as a JSON string.
+    return entry.value().value == "frozen" || entry.value().value == "\"frozen\"";
+  });
+  return mode.ok() && **mode;
+}
+
+Status Tenants::set_frozen(bool frozen, const AuditContext& who) {
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, std::string(kModeKey), frozen ? "frozen" : "active");
+  return audited_.write(batch, who);
+}
+
+}  // namespace kvcs::gateway

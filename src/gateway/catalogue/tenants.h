@@ -1,0 +1,58 @@
+// Tenants of the gateway, `tenant_config:{tenant}`: the name is the slug of an organization. The
+// record is JSON with tenant_id, name, status (active, suspended), providers[], billing{},
+// limits{requests_per_minute} and, per provider, an object whose strings fill header templates of
+// that provider (google_ads.login_customer_id). Also the system's mode, `system_state:mode`.
+//
+// Owned by App; thread-safe. Reads are cached and dropped by the write.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "gateway/call/outbound_auth.h"
+#include "kv/audited_kv.h"
+#include "kv/kv.h"
+#include "kv/record_cache.h"
+
+namespace kvcs::gateway {
+
+struct Tenant {
+  std::string id, name;
+  bool active = true;
+  int64_t requests_per_minute = -1;  // Negative: the default.
+  std::map<std::string, Meta, std::less<>> provider_meta;
+};
+
+class Tenants final {
+ public:
+  Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes);
+
+  // NotFound with reason TENANT_NOT_FOUND.
+  using Pointer = std::shared_ptr<const Tenant>;  // The cache and the request.
+  Result<Pointer> find(std::string_view tenant) const;
+  Result<Json> find_record(std::string_view tenant) const;  // As stored. NotFound.
+  // Records in order of name, after `cursor`.
+  Result<KvPage> list(std::string_view cursor, size_t limit) const;
+  // Invalid names the member that does not fit. tenant_id and a missing status are filled in.
+  // `if_match`: see identity/if_match.h.
+  Result<Json> put(std::string_view tenant, Json record, const AuditContext& who,
+                   std::string_view if_match = {});
+  Result<std::string> etag(std::string_view tenant) const;
+  Status set_active(std::string_view tenant, bool active, const AuditContext& who);  // NotFound
+  Status remove(std::string_view tenant, const AuditContext& who);                   // NotFound
+
+  // True in mode "frozen". While the store is down, the mode that was last read.
+  bool frozen() const;
+  Status set_frozen(bool frozen, const AuditContext& who);
+
+ private:
+  const KvStore& kv_;
+  AuditedKv& audited_;
+  mutable RecordCache<Tenant> tenants_;
+  mutable RecordCache<bool> modes_;
+};
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,277 @@
+#include "gateway/tokens/accounts_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "gateway/jwt.h"
+#include "http/header_syntax.h"
+#include "identity/admin_common.h"
+
+namespace kvcs::gateway {
+namespace {
+
+using admin_api::reply;
+using admin_api::who;
+
+constexpr StringRule kSecretText{.min_bytes = 1, .max_bytes = kSecretMaxBytes};
+constexpr size_t kScopeMaxBytes = 4096;
+
+Json time_or_null(int64_t unix_s) {
+  return unix_s == 0 ? Json(nullptr) : Json(format_iso8601_s(unix_s * 1000));
+}
+
+Secret secret_member(JsonReader& reader, const char* name) {
+  return Secret(reader.optional_string(name, kSecretText).value_or(""));
+}
+
+// One that goes into a header as it is: a line break that was copied along shows here, not at the
+// first call.
+Secret header_member(JsonReader& reader, const char* name) {
+  Secret secret = secret_member(reader, name);
+  if (!http::is_field_value(secret.reveal()))
+    reader.fail(name, "must not hold control characters.");
+  return secret;
+}
+
+// Unix seconds or an ISO time; 0 when absent or null.
+int64_t expiry_member(JsonReader& reader) {
+  const Json* value = reader.member("expires_at");
+  if (value == nullptr || value->is_null()) return 0;
+  if (value->is_number_integer()) {
+    const auto seconds = value->get<int64_t>();
+    if (seconds < 0 || seconds > 253'402'300'799) reader.fail("expires_at", "is out of range");
+    return seconds;
+  }
+  if (value->is_string()) {
+    const Result<int64_t> time_ms = parse_iso8601_ms(value->get_ref<const std::string&>());
+    if (time_ms.ok()) return time_ms.value() / 1000;
+  }
+  reader.fail("expires_at", "must be an ISO 8601 time or Unix seconds");
+  return 0;
+}
+
+void read_meta(JsonReader& reader, AccessCredential& credential) {
+  const Json* meta = reader.object("meta");
+  if (meta == nullptr) return;
+  for (const auto& [name, value] : meta->items()) {
+    if (!value.is_string()) reader.fail("meta", "its members must be strings");
+    if (!value.is_string()) continue;
+    std::string& text = credential.meta[name] = value.get<std::string>();
+    if (!http::is_field_value(text)) reader.fail("meta", "must not hold control characters");
+  }
+}
+
+void require(JsonReader& reader, bool present, const char* name, AuthType type) {
+  if (!present) {
+    reader.fail(name, "required for " + std::string(auth_type_name(type)));
+  }
+}
+
+void check_members(JsonReader& reader, const AccessCredential& credential,
+                   const RefreshMaterial& refresh) {
+  const AuthType type = credential.type;
+  switch (type) {
+    case AuthType::kBearer:
+      return require(reader, !credential.access_token.empty(), "access_token", type);
+    case AuthType::kApiKeyHeader:
+    case AuthType::kApiKeyQuery:
+      return require(reader, !credential.access_token.empty(), "api_key", type);
+    case AuthType::kBasic:
+      return require(reader, !credential.username.empty(), "username", type);
+    case AuthType::kOauth2RefreshToken:
+      return require(reader, !refresh.refresh_token.empty() || !credential.access_token.empty(),
+                     "refresh_token", type);
+    case AuthType::kServiceAccountJwt:
+      return require(reader, !refresh.service_account_json.empty(), "service_account", type);
+    case AuthType::kAwsSigV4:
+      require(reader, !credential.access_key_id.empty(), "access_key_id", type);
+      return require(reader, !credential.secret_access_key.empty(), "secret_access_key", type);
+    case AuthType::kOauth2ClientCredentials:
+    case AuthType::kNone:
+      return;
+  }
+}
+
+struct GivenAccount {
+  AccessCredential credential;
+  RefreshMaterial refresh;
+};
+Result<GivenAccount> read_account(const Json& body, AuthType type) {
+  if (!body.is_object()) return invalid("The body must be a JSON object.");
+  JsonReader reader(body);
+  GivenAccount given;
+  AccessCredential& credential = given.credential;
+  credential.type = type;
+  credential.access_token = header_member(reader, "access_token");
+  Secret api_key = header_member(reader, "api_key");
+  if (credential.access_token.empty()) credential.access_token = std::move(api_key);
+  credential.username = secret_member(reader, "username");
+  credential.password = secret_member(reader, "password");
+  credential.access_key_id = header_member(reader, "access_key_id");
+  credential.secret_access_key = secret_member(reader, "secret_access_key");
+  credential.session_token = header_member(reader, "session_token");
+  credential.region = reader.optional_string("region", {.max_bytes = 64}).value_or("");
+  credential.service = reader.optional_string("service", {.max_bytes = 64}).value_or("");
+  credential.expires_at_s = expiry_member(reader);
+  credential.scope = reader.optional_string("scope", {.max_bytes = kScopeMaxBytes}).value_or("");
+  read_meta(reader, credential);
+  given.refresh.refresh_token = secret_member(reader, "refresh_token");
+  given.refresh.client_id_override =
+      reader.optional_string("client_id", {.max_bytes = 512}).value_or("");
+  given.refresh.client_secret_override = secret_member(reader, "client_secret");
+  given.refresh.scope = credential.scope;
+  const Json* service_account = reader.member("service_account");
+  if (service_account != nullptr && !service_account->is_null()) {
+    given.refresh.service_account_json =
+        Secret(service_account->is_string() ? service_account->get<std::string>()
+                                            : dump_json(*service_account));
+    KVCS_TRY(parse_service_account(given.refresh.service_account_json));
+  }
+  check_members(reader, credential, given.refresh);
+  KVCS_TRY(reader.finish());
+  return given;
+}
+
+Result<std::optional<int64_t>> if_match(const http::Request& request) {
+  const auto header = request.header("if-match");
+  if (!header) return std::optional<int64_t>();
+  std::string_view text = trim(*header);
+  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
+    text = text.substr(1, text.size() - 2);
+  }
+  const uint64_t version = KVCS_TRY(parse_u64(text, "If-Match"));
+  return std::optional<int64_t>(static_cast<int64_t>(version));
+}
+
+}  // namespace
+
+Json account_json(const AccountView& account) {
+  Json meta = Json::object();
+  for (const auto& [name, value] : account.meta) meta[name] = value;
+  return Json{{"tenant", account.id.tenant},
+              {"provider", account.id.provider},
+              {"account_id", account.id.account},
+              {"type", auth_type_name(account.type)},
+              {"state", token_state_name(account.health.state)},
+              {"expires_at", time_or_null(account.expires_at_s)},
+              {"created_at", time_or_null(account.created_at_s)},
+              {"updated_at", time_or_null(account.updated_at_s)},
+              {"failures", account.health.failures},
+              {"next_attempt_at", time_or_null(account.health.next_attempt_at_s)},
+              {"last_error", account.health.last_error},
+              {"scope", account.scope},
+              {"meta", std::move(meta)},
+              {"version", account.version},
+              {"sealed", account.sealed}};
+}
+
+AccountsApi::AccountsApi(TokenStore& tokens, Refresher& refresher, http::HttpUpstream& upstream,
+                         OAuthClientSource clients, TenantCheck tenants, const Clock& clock)
+    : tokens_(tokens),
+      refresher_(refresher),
+      upstream_(upstream),
+      clients_(std::move(clients)),
+      tenants_(std::move(tenants)),
+      clock_(clock) {}
+
+Result<AccountId> AccountsApi::account_of(const http::Request& request) const {
+  AccountId id{std::string(request.param("tenant")), std::string(request.param("provider")),
+               std::string(request.param("account"))};
+  KVCS_TRY(check_account_id(id));
+  return id;
+}
+
+Json AccountsApi::describe(const AccountView& account) const {
+  Json json = account_json(account);
+  json["last_used_at"] = time_or_null(tokens_.last_used_ms(account.id) / 1000);
+  return json;
+}
+
+Result<http::Response> AccountsApi::show(const AccountId& id, int status) const {
+  const AccountView view = KVCS_TRY(tokens_.find_view(id));
+  http::Response response = reply(status, describe(view));
+  response.set("ETag", "\"" + std::to_string(view.version) + "\"");
+  return response;
+}
+
+Result<http::Response> AccountsApi::put(http::Request& request) {
+  const AccountId id = KVCS_TRY(account_of(request));
+  KVCS_TRY(tenants_(id.tenant));
+  const OAuthClient client = KVCS_TRY(clients_(id.provider));
+  const Json body = KVCS_TRY(admin_api::read_body(request));
+  const GivenAccount given = KVCS_TRY(read_account(body, client.type));
+  const std::optional<int64_t> version = KVCS_TRY(if_match(request));
+  const bool is_new = tokens_.find_view(id).code() == Code::kNotFound;
+  KvBatch alarm;
+  std::optional<RefreshMaterial> refresh;
+  if (is_refreshable(client.type)) {
+    refresh = given.refresh;
+    AccountView after;
+    after.type = client.type;
+    after.expires_at_s = given.credential.expires_at_s;
+    after.updated_at_s = clock_.unix_s();
+    const bool now = given.credential.access_token.empty();
+    const auto due_s =
+        now ? std::optional(clock_.unix_s()) : refresh_due_at(after, after.updated_at_s);
+    if (due_s) add_refresh_alarm(alarm, id, *due_s, now);
+  }
+  KVCS_TRY(tokens_.put(id, given.credential, refresh, who(request), alarm, version));
+  return show(id, is_new ? 201 : 200);
+}
+
+Result<http::Response> AccountsApi::get(http::Request& request) {
+  const AccountId id = KVCS_TRY(account_of(request));
+  return show(id, 200);
+}
+
+Result<http::Response> AccountsApi::list_views(std::string_view tenant,
+                                               std::string_view provider) const {
+  if (!is_id_part(tenant) || (!provider.empty() && !is_id_part(provider))) {
+    return invalid("A tenant or provider is 1 to 64 of A-Z a-z 0-9 _ . -");
+  }
+  Json accounts = Json::array();
+  bool truncated = false;
+  const auto visit = [&](const AccountView& view) -> Status {
+    if (accounts.size() < kAccountsListMax) {
+      accounts.push_back(describe(view));
+    } else {
+      truncated = true;
+    }
+    return ok();
+  };
+  KVCS_TRY(tokens_.for_each_view(tenant, provider, visit));
+  return reply(200, Json{{"accounts", std::move(accounts)}, {"truncated", truncated}});
+}
+
+Result<http::Response> AccountsApi::list(http::Request& request) {
+  return list_views(request.param("tenant"), request.param("provider"));
+}
+
+Result<http::Response> AccountsApi::list_tenant(http::Request& request) {
+  return list_views(request.param("tenant"), "");
+}
+
+Result<http::Response> AccountsApi::remove(http::Request& request) {
+  const AccountId id = KVCS_TRY(account_of(request));
+  const bool revoke = request.query_value("revoke").value_or("0") == "1";
+  KVCS_TRY(tokens_.find_view(id));
+  if (revoke) {
+    OAuthClient client = KVCS_TRY(clients_(id.provider));
+    const auto credential = KVCS_TRY(tokens_.find(id));
+    const Result<RefreshMaterial> refresh = tokens_.find_refresh(id);
+    if (!refresh.ok() && refresh.code() != Code::kNotFound) return refresh.status();
+    KVCS_TRY(revoke_token(upstream_, std::move(client),
+                          refresh.ok() ? refresh.value() : RefreshMaterial{},
+                          credential->access_token));
+  }
+  KVCS_TRY(tokens_.remove(id, who(request)));
+  return reply(200, Json{{"account_id", id.account}, {"removed", true}, {"revoked", revoke}});
+}
+
+Result<http::Response> AccountsApi::refresh(http::Request& request) {
+  const AccountId id = KVCS_TRY(account_of(request));
+  KVCS_TRY(refresher_.refresh_now(id));
+  return show(id, 200);
+}
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,67 @@
+// Accounts over the admin API: credentials go in and are never shown again. Routes and guards are
+// in app/routes.cc. Stateless; thread-safe.
+//
+// The body of PUT has what the provider's auth type needs:
+//   bearer, api_key_*          access_token or api_key
+//   basic                      username, password
+//   oauth2_refresh_token       refresh_token and/or access_token
+//   oauth2_client_credentials  nothing, or client_id and client_secret of the account's own
+//   service_account_jwt        service_account (the JSON object, or its text)
+//   aws_sigv4                  access_key_id, secret_access_key, session_token?, region?, service?
+//   none                       nothing
+// and expires_at? (ISO 8601 or Unix seconds), scope?, meta? (strings).
+#pragma once
+#include <functional>
+#include <string_view>
+
+#include "base/json.h"
+#include "gateway/oauth.h"
+#include "gateway/tokens/refresher.h"
+#include "gateway/tokens/tokens.h"
+#include "http/http.h"
+#include "http/upstream.h"
+
+namespace kvcs::gateway {
+
+inline constexpr size_t kAccountsListMax = 1000;
+
+// NotFound when there is no such tenant.
+using TenantCheck = std::function<Status(std::string_view tenant)>;
+
+// What may be shown of an account.
+Json account_json(const AccountView& account);
+
+class AccountsApi final {
+ public:
+  // All outlive it.
+  AccountsApi(TokenStore& tokens, Refresher& refresher, http::HttpUpstream& upstream,
+              OAuthClientSource clients, TenantCheck tenants, const Clock& clock);
+
+  // PUT /admin/tenants/{tenant}/providers/{provider}/accounts/{account}: 201 or 200 with what may
+  // be shown. Invalid names the member; If-Match: "<version>" makes it Conflict when the account
+  // was changed. An account that has something to refresh but no access token gets one at once.
+  Result<http::Response> put(http::Request& request);
+  Result<http::Response> get(http::Request& request);          // GET …/accounts/{account}
+  Result<http::Response> list(http::Request& request);         // GET …/accounts
+  Result<http::Response> list_tenant(http::Request& request);  // GET /admin/tenants/{t}/accounts
+  // DELETE …/accounts/{account}; with ?revoke=1 the provider is told first (RFC 7009), and nothing
+  // is removed when it refuses.
+  Result<http::Response> remove(http::Request& request);
+  // POST …/accounts/{account}/refresh: 200 with the account; Upstream with the provider's words.
+  Result<http::Response> refresh(http::Request& request);
+
+ private:
+  Result<AccountId> account_of(const http::Request& request) const;
+  Result<http::Response> list_views(std::string_view tenant, std::string_view provider) const;
+  Json describe(const AccountView& account) const;  // With its last use.
+  Result<http::Response> show(const AccountId& id, int status) const;
+
+  TokenStore& tokens_;
+  Refresher& refresher_;
+  http::HttpUpstream& upstream_;
+  const OAuthClientSource clients_;
+  const TenantCheck tenants_;
+  const Clock& clock_;
+};
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,306 @@
+#include "gateway/tokens/connect.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "identity/admin_common.h"
+
+namespace kvcs::gateway {
+namespace {
+
+constexpr size_t kSecretBytes = 32;
+constexpr size_t kShownMaxBytes = 200;
+constexpr std::string_view kCookiePrefix = "kvcs_connect_";
+
+std::string key_of(std::string_view secret) {
+  return "oauth_state:" + sha256_hex(secret);
+}
+
+// One cookie per flow, so that two tabs do not disturb each other.
+std::string cookie_name(std::string_view state) {
+  return std::string(kCookiePrefix) + sha256_hex(state).substr(0, 12);
+}
+
+std::string cookie_value(const http::Request& request, std::string_view name) {
+  for (const http::Header& header : request.headers) {
+    if (!equal_ignore_case(header.name, "cookie")) continue;
+    for (const std::string_view part : split(header.value, ';')) {
+      const std::string_view pair = trim(part);
+      const size_t equals = pair.find('=');
+      if (equals != std::string_view::npos && pair.substr(0, equals) == name) {
+        return std::string(pair.substr(equals + 1));
+      }
+    }
+  }
+  return {};
+}
+
+std::string escape_html(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+http::Response page(int status, std::string_view title, std::string_view text) {
+  const std::string html =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width\">"
+      "<title>" +
+      escape_html(title) + "</title></head>\n<body><h1>" + escape_html(title) + "</h1>\n<p>" +
+      escape_html(text) + "</p></body></html>\n";
+  http::Response response = http::text_response(status, html, "text/html; charset=utf-8");
+  response.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+  response.set("Cache-Control", "no-store");
+  // The address holds the code.
+  response.set("Referrer-Policy", "no-referrer");
+  response.set("X-Content-Type-Options", "nosniff");
+  return response;
+}
+
+http::Response failed_page(int status, std::string_view text) {
+  return page(status, "The account is not connected", text);
+}
+
+std::string text_of(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+}  // namespace
+
+struct ConnectApi::Flow {
+  AccountId id;
+  std::string actor;     // Who made the link.
+  std::string verifier;  // PKCE; with the state only.
+  std::string browser;   // SHA-256 of the cookie; with the state only.
+  std::map<std::string, std::string> meta;
+};
+
+ConnectApi::ConnectApi(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
+                       OAuthClientSource clients, TenantCheck tenants, const Sealer& sealer,
+                       const Clock& clock, Entropy& entropy,
+                       std::function<std::string()> public_url)
+    : kv_(kv),
+      tokens_(tokens),
+      upstream_(upstream),
+      clients_(std::move(clients)),
+      tenants_(std::move(tenants)),
+      sealer_(sealer),
+      clock_(clock),
+      entropy_(entropy),
+      public_url_(std::move(public_url)) {}
+
+Status ConnectApi::keep(std::string_view secret, const Flow& flow) {
+  Json meta = Json::object();
+  for (const auto& [name, value] : flow.meta) meta[name] = value;
+  const Json record = {{"tenant", flow.id.tenant},   {"provider", flow.id.provider},
+                       {"account", flow.id.account}, {"actor", flow.actor},
+                       {"verifier", flow.verifier},  {"browser", flow.browser},
+                       {"meta", std::move(meta)}};
+  const std::string key = key_of(secret);
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, key,
+            KvEntry{sealer_.seal(dump_json(record), key), "", clock_.unix_s() + kConnectLifetimeS});
+  return kv_.write(batch, KvDurability::kSynced);
+}
+
+Result<ConnectApi::Flow> ConnectApi::take(std::string_view secret) {
+  const std::string key = key_of(secret);
+  const Status gone = not_found("This link has expired or was used already; ask for a new one.");
+  const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, key);
+  if (entry.code() == Code::kNotFound) return gone;
+  if (!entry.ok()) return entry.status();
+  const Secret opened = KVCS_TRY(sealer_.open(entry.value().value, key));
+  const Json record = KVCS_TRY(parse_json(opened.reveal()));
+  KvBatch batch;
+  batch.remove(KvFamily::kSystem, key);
+  const Status taken = kv_.compare_and_swap(KvFamily::kSystem, key, entry.value().value, batch,
+                                            KvDurability::kSynced);
+  if (taken.code() == Code::kConflict) return gone;
+  if (!taken.ok()) return taken;
+  Flow flow;
+  flow.id = {text_of(record, "tenant"), text_of(record, "provider"), text_of(record, "account")};
+  flow.actor = text_of(record, "actor");
+  flow.verifier = text_of(record, "verifier");
+  flow.browser = text_of(record, "browser");
+  if (const auto meta = record.find("meta"); meta != record.end() && meta->is_object()) {
+    for (const auto& [name, value] : meta->items()) {
+      if (value.is_string()) flow.meta[name] = value.get<std::string>();
+    }
+  }
+  return flow;
+}
+
+Result<OAuthClient> ConnectApi::client_of(const Flow& flow) const {
+  OAuthClient client = KVCS_TRY(clients_(flow.id.provider));
+  if (client.authorize_url.empty() || client.client_id.empty()) {
+    return invalid("The provider " + flow.id.provider +
+                   " has no auth.authorize_url or no auth.client_id; set them with PUT "
+                   "/admin/providers/" +
+                   flow.id.provider + ".");
+  }
+  KVCS_TRY(http::check_upstream_url(client.authorize_url));
+  return client;
+}
+
+Result<http::Response> ConnectApi::create_link(http::Request& request) {
+  const Json body = KVCS_TRY(admin_api::read_body(request));
+  if (!body.is_object()) return invalid("The body must be a JSON object.");
+  JsonReader reader(body);
+  Flow flow;
+  flow.id = {std::string(request.param("tenant")), std::string(request.param("provider")),
+             reader.optional_string("account_id", {.max_bytes = 64}).value_or("default")};
+  if (const Json* meta = reader.object("meta"); meta != nullptr) {
+    for (const auto& [name, value] : meta->items()) {
+      if (!value.is_string()) reader.fail("meta", "its members must be strings");
+      if (value.is_string()) flow.meta[name] = value.get<std::string>();
+    }
+    if (flow.meta.size() > kMetaMax) reader.fail("meta", "has too many members");
+  }
+  KVCS_TRY(reader.finish());
+  KVCS_TRY(check_account_id(flow.id));
+  KVCS_TRY(tenants_(flow.id.tenant));
+  KVCS_TRY(client_of(flow));
+  flow.actor = admin_api::who(request).actor;
+  const std::string ticket = to_base64url(entropy_.bytes(kSecretBytes));
+  KVCS_TRY(keep(ticket, flow));
+  const std::string url =
+      public_url_() + "/connect/" + flow.id.provider + "?" +
+      form_encode({{"tenant", flow.id.tenant}, {"account", flow.id.account}, {"ticket", ticket}});
+  const int64_t expires_ms = (clock_.unix_s() + kConnectLifetimeS) * 1000;
+  return admin_api::reply(201, Json{{"url", url}, {"expires_at", format_iso8601_s(expires_ms)}});
+}
+
+Result<http::Response> ConnectApi::begin(http::Request& request) {
+  Result<Flow> flow = take(request.query_value("ticket").value_or(""));
+  if (flow.code() == Code::kNotFound) return failed_page(404, flow.status().message());
+  if (!flow.ok()) return failed_page(503, "The store does not answer; ask for a new link.");
+  const AccountId& id = flow.value().id;
+  if (id.provider != request.param("provider") || request.query_value("tenant") != id.tenant ||
+      request.query_value("account") != id.account) {
+    return failed_page(400, "The link was changed; ask for a new one.");
+  }
+  Result<http::Response> response = redirect(request, std::move(flow).value());
+  if (!response.ok()) return failed_page(400, response.status().message());
+  return response;
+}
+
+Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow flow) {
+  const OAuthClient client = KVCS_TRY(client_of(flow));
+  const std::string state = to_base64url(entropy_.bytes(kSecretBytes));
+  const std::string cookie = to_base64url(entropy_.bytes(kSecretBytes));
+  flow.verifier = to_base64url(entropy_.bytes(kSecretBytes));
+  flow.browser = sha256_hex(cookie);
+  KVCS_TRY(keep(state, flow));
+  const Sha256Digest digest = sha256(flow.verifier);
+  const std::string_view digest_bytes(reinterpret_cast<const char*>(digest.data()), digest.size());
+  FormPairs query = {{"response_type", "code"},
+                     {"client_id", client.client_id},
+                     {"redirect_uri", redirect_uri()},
+                     {"state", state},
+                     {"code_challenge", to_base64url(digest_bytes)},
+                     {"code_challenge_method", "S256"}};
+  if (!client.scopes.empty()) query.emplace_back("scope", client.scope_text());
+  for (const auto& pair : client.authorize_params) query.push_back(pair);
+  const bool has_query = client.authorize_url.find('?') != std::string::npos;
+  http::Response response = http::empty_response(302);
+  response.set("Location", client.authorize_url + (has_query ? "&" : "?") + form_encode(query));
+  const bool secure = request.https || public_url_().starts_with("https:");
+  response.set("Set-Cookie", cookie_name(state) + "=" + cookie +
+                                 "; Path=/connect; HttpOnly; SameSite=Lax; Max-Age=" +
+                                 std::to_string(kConnectLifetimeS) + (secure ? "; Secure" : ""));
+  response.set("Cache-Control", "no-store");
+  response.set("Referrer-Policy", "no-referrer");
+  return response;
+}
+
+Result<http::Response> ConnectApi::callback(http::Request& request) {
+  const std::string state = request.query_value("state").value_or("");
+  const Result<Flow> flow = take(state);
+  if (flow.code() == Code::kNotFound) return failed_page(400, flow.status().message());
+  if (!flow.ok()) return failed_page(503, "The store does not answer; ask for a new link.");
+  const std::string cookie = cookie_value(request, cookie_name(state));
+  if (flow.value().browser.empty() ||
+      !constant_time_equal(sha256_hex(cookie), flow.value().browser)) {
+    return failed_page(403, "The consent was begun in another browser; open the link again here.");
+  }
+  if (const auto error = request.query_value("error")) {
+    const std::string words = request.query_value("error_description").value_or("");
+    return failed_page(400, "The provider says: " + printable(*error, kShownMaxBytes) +
+                                (words.empty() ? "" : " — " + printable(words, kShownMaxBytes)));
+  }
+  const Result<std::string> done = finish(request, flow.value());
+  if (!done.ok()) {
+    const bool theirs = done.code() == Code::kUpstream;
+    return failed_page(theirs                          ? 502
+                       : done.code() == Code::kInvalid ? 400
+                                                       : 503,
+                       done.status().message());
+  }
+  return page(200, "The account is connected", done.value());
+}
+
+Result<std::string> ConnectApi::finish(const http::Request& request, const Flow& flow) {
+  const OAuthClient client = KVCS_TRY(client_of(flow));
+  const auto issuer = request.query_value("iss");
+  if (issuer && !client.issuer.empty() && *issuer != client.issuer) {
+    return invalid("The answer came from another issuer than the provider's.");
+  }
+  const std::string code = request.query_value("code").value_or("");
+  if (code.empty()) return invalid("The provider sent no code.");
+  const FormPairs form = {{"grant_type", "authorization_code"},
+                          {"code", code},
+                          {"redirect_uri", redirect_uri()},
+                          {"code_verifier", flow.verifier}};
+  TokenOutcome outcome = request_token(upstream_, client, form, clock_);
+  if (!outcome.answer) return upstream_failed(outcome.failure.message);
+  TokenAnswer& answer = *outcome.answer;
+  AccessCredential credential;
+  credential.type = AuthType::kOauth2RefreshToken;
+  credential.access_token = std::move(answer.access_token);
+  credential.scope = answer.scope.empty() ? client.scope_text() : answer.scope;
+  credential.meta = flow.meta;
+  for (auto& [name, value] : answer.meta) credential.meta[name] = value;
+  if (answer.expires_in_s != 0) credential.expires_at_s = clock_.unix_s() + answer.expires_in_s;
+  RefreshMaterial refresh;
+  refresh.refresh_token = std::move(answer.refresh_token);
+  const bool lasts = !refresh.refresh_token.empty() || credential.expires_at_s == 0;
+  AccountView after;
+  after.type = credential.type;
+  after.expires_at_s = credential.expires_at_s;
+  after.updated_at_s = clock_.unix_s();
+  KvBatch alarm;
+  if (const auto due_s = refresh_due_at(after, after.updated_at_s))
+    add_refresh_alarm(alarm, flow.id, *due_s);
+  KVCS_TRY(tokens_.put(flow.id, credential, refresh, {flow.actor, "connect", request.request_id},
+                       alarm));
+  const std::string text = "Account " + flow.id.account + " of " + flow.id.provider +
+                           " in tenant " + flow.id.tenant + " can be used now; close this page.";
+  return lasts ? text
+               : text +
+                     " The provider gave no refresh token, so that consent is needed again when "
+                     "the token expires.";
+}
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,61 @@
+// OAuth consent in the browser (RFC 6749 §4.1, RFC 7636 PKCE S256, RFC 9207):
+//   POST /admin/tenants/{tenant}/providers/{provider}/connect → a link that works once
+//   GET  /connect/{provider}?tenant=…&account=…&ticket=…      → the provider's consent page
+//   GET  /connect/callback?code=…&state=…                     → tokens stored, a plain page
+// Ticket and state are records `oauth_state:{sha256 hex}` of the system family, sealed, for ten
+// minutes, taken by compare-and-swap: each is used once. The state is bound to the browser by a
+// cookie. The pages hold no scripts and escape what they repeat. Stateless; thread-safe.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/entropy.h"
+#include "gateway/oauth.h"
+#include "gateway/tokens/accounts_api.h"
+#include "gateway/tokens/tokens.h"
+#include "http/http.h"
+#include "http/upstream.h"
+#include "kv/kv.h"
+
+namespace kvcs::gateway {
+
+inline constexpr int64_t kConnectLifetimeS = 600;
+
+class ConnectApi final {
+ public:
+  // All outlive it. `public_url`: what links begin with, without a trailing slash.
+  ConnectApi(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
+             OAuthClientSource clients, TenantCheck tenants, const Sealer& sealer,
+             const Clock& clock, Entropy& entropy, std::function<std::string()> public_url);
+
+  // {"account"?: "default", "meta"?: {…}} → 201 {"url", "expires_at"}. Invalid when the provider
+  // has no authorize_url or no client_id.
+  Result<http::Response> create_link(http::Request& request);
+  Result<http::Response> begin(http::Request& request);
+  Result<http::Response> callback(http::Request& request);
+
+ private:
+  struct Flow;
+  Status keep(std::string_view secret, const Flow& flow);
+  // NotFound when it never was, has expired or was used.
+  Result<Flow> take(std::string_view secret);
+  Result<OAuthClient> client_of(const Flow& flow) const;
+  Result<http::Response> redirect(const http::Request& request, Flow flow);
+  Result<std::string> finish(const http::Request& request, const Flow& flow);
+  std::string redirect_uri() const { return public_url_() + "/connect/callback"; }
+
+  KvStore& kv_;
+  TokenStore& tokens_;
+  http::HttpUpstream& upstream_;
+  const OAuthClientSource clients_;
+  const TenantCheck tenants_;
+  const Sealer& sealer_;
+  const Clock& clock_;
+  Entropy& entropy_;
+  const std::function<std::string()> public_url_;
+};
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,63 @@
+#include "gateway/tokens/token_watch.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "gateway/tokens/accounts_api.h"
+
+namespace kvcs::gateway {
+namespace {
+constexpr int64_t kFreshUs = 1'000'000;
+constexpr int64_t kCostFactor = 50;
+}  // namespace
+
+Result<TokenSummary> summarize_tokens(const TokenStore& tokens, int64_t now_s) {
+  TokenSummary summary;
+  const auto visit = [&](const AccountView& view) -> Status {
+    ++summary.total;
+    const bool expired = view.expires_at_s != 0 && view.expires_at_s <= now_s;
+    const bool soon =
+        !expired && view.expires_at_s != 0 && view.expires_at_s - now_s < kExpiringSoonS;
+    const bool retrying = view.health.state == TokenState::kRetrying;
+    const bool reauth = view.health.state == TokenState::kReauthRequired;
+    summary.expired += expired;
+    summary.expiring_soon += soon;
+    summary.retrying += retrying;
+    summary.reauth_required += reauth;
+    const bool troubled = expired || retrying || reauth;
+    if (troubled && summary.troubled.size() < kTroubledMax) summary.troubled.push_back(view);
+    return ok();
+  };
+  KVCS_TRY(tokens.for_each_view("", "", visit));
+  return summary;
+}
+
+std::string token_health_json(const TokenSummary& summary, int64_t now_s) {
+  Json troubled = Json::array();
+  for (const AccountView& view : summary.troubled) troubled.push_back(account_json(view));
+  return dump_json(Json{{"checked_at", format_iso8601_s(now_s * 1000)},
+                        {"total", summary.total},
+                        {"expiring_soon", summary.expiring_soon},
+                        {"expired", summary.expired},
+                        {"retrying", summary.retrying},
+                        {"reauth_required", summary.reauth_required},
+                        {"accounts", std::move(troubled)}});
+}
+
+TokenSummary TokenWatch::summary() {
+  const int64_t started_us = clock_.mono_us();
+  {
+    const MutexLock lock(mutex_);
+    if (started_us < next_us_) return last_;
+    // Others get the last answer while this one reads.
+    next_us_ = INT64_MAX;
+  }
+  Result<TokenSummary> fresh = summarize_tokens(tokens_, clock_.unix_s());
+  const int64_t ended_us = clock_.mono_us();
+  const MutexLock lock(mutex_);
+  next_us_ = ended_us + std::max(kFreshUs, (ended_us - started_us) * kCostFactor);
+  if (fresh.ok()) last_ = std::move(fresh).value();
+  return last_;
+}
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,40 @@
+// How the stored credentials fare: counts for /health and the token health snapshot. Reads only.
+// TokenWatch is thread-safe and keeps its last answer so long that watching costs at most 2 % of
+// one core, however many accounts there are and however often it is asked.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "gateway/tokens/tokens.h"
+
+namespace kvcs::gateway {
+
+inline constexpr int64_t kExpiringSoonS = 900;
+inline constexpr size_t kTroubledMax = 100;
+
+struct TokenSummary {
+  int64_t total = 0, expiring_soon = 0, expired = 0, retrying = 0, reauth_required = 0;
+  std::vector<AccountView> troubled;  // Retrying, expired or in need of consent; the first ones.
+};
+Result<TokenSummary> summarize_tokens(const TokenStore& tokens, int64_t now_s);
+// The snapshot `system:token_health`.
+std::string token_health_json(const TokenSummary& summary, int64_t now_s);
+
+class TokenWatch final {
+ public:
+  TokenWatch(const TokenStore& tokens, const Clock& clock) : tokens_(tokens), clock_(clock) {}
+  // The last good answer while the store fails.
+  TokenSummary summary();
+
+ private:
+  const TokenStore& tokens_;
+  const Clock& clock_;
+  Mutex mutex_;
+  TokenSummary last_ KVCS_GUARDED_BY(mutex_);
+  int64_t next_us_ KVCS_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace kvcs::gateway

@@ -1,0 +1,434 @@
+#include "gateway/tokens/tokens.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::gateway {
+namespace {
+
+constexpr int kWriteAttemptsMax = 20;
+// Beyond this a number of seconds is one of milliseconds (the year 5138 otherwise).
+constexpr int64_t kSecondsMax = 100'000'000'000;
+
+using SecretMember = std::pair<const char*, Secret AccessCredential::*>;
+constexpr std::array<SecretMember, 6> kSecretMembers = {{
+    {"access_token", &AccessCredential::access_token},
+    {"username", &AccessCredential::username},
+    {"password", &AccessCredential::password},
+    {"access_key_id", &AccessCredential::access_key_id},
+    {"secret_access_key", &AccessCredential::secret_access_key},
+    {"session_token", &AccessCredential::session_token},
+}};
+
+std::string text_of(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+// Numbers, numbers in strings and ISO times: records of other systems have all three.
+int64_t number_of(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  if (it == object.end()) return 0;
+  if (it->is_number_integer()) return it->get<int64_t>();
+  if (it->is_number_float()) return static_cast<int64_t>(it->get<double>());
+  if (!it->is_string()) return 0;
+  const std::string& text = it->get_ref<const std::string&>();
+  if (Result<uint64_t> digits = parse_u64(text, name); digits.ok()) {
+    return static_cast<int64_t>(std::min<uint64_t>(digits.value(), INT64_MAX));
+  }
+  Result<int64_t> time_ms = parse_iso8601_ms(text);
+  return time_ms.ok() ? time_ms.value() / 1000 : 0;
+}
+
+int64_t seconds_of(const Json& object, const char* name) {
+  const int64_t number = number_of(object, name);
+  return number > kSecondsMax ? number / 1000 : number;
+}
+
+// Names of other systems beside our own.
+AuthType type_of(const std::string& name) {
+  if (name == "oauth2" || name == "oauth") return AuthType::kOauth2RefreshToken;
+  if (name == "api_key") return AuthType::kApiKeyHeader;
+  Result<AuthType> type = parse_auth_type(name);
+  return type.ok() ? type.value() : AuthType::kBearer;
+}
+
+Status damaged(std::string_view key, std::string_view why) {
+  return internal("the record " + std::string(key) + " is damaged: " + std::string(why));
+}
+
+Status missing(const AccountId& id) {
+  return not_found("No credential is stored for account " + id.account + " of " + id.provider +
+                   " in tenant " + id.tenant + ".")
+      .with_reason("TOKEN_MISSING");
+}
+
+std::string key_of(const AccountId& id) {
+  return keyspace::token(id.tenant, id.provider, id.account);
+}
+
+// What last_used:… calls the account; no key's id has colons.
+std::string used_name(const AccountId& id) {
+  return id.tenant + ":" + id.provider + ":" + id.account;
+}
+
+// "tokens:t:p:a" → its parts; nothing for keys of another shape.
+std::optional<AccountId> id_of(std::string_view key) {
+  const auto parts = split(key, ':');
+  if (parts.size() != 4 || parts[0] != "tokens") return {};
+  return AccountId{std::string(parts[1]), std::string(parts[2]), std::string(parts[3])};
+}
+
+Status check_sizes(const AccessCredential& credential) {
+  for (const auto& [name, member] : kSecretMembers) {
+    if ((credential.*member).reveal().size() <= kSecretMaxBytes) continue;
+    return invalid(std::string(name) + ": over the limit of " + format_bytes(kSecretMaxBytes));
+  }
+  if (credential.meta.size() > kMetaMax) {
+    return invalid("meta: over the limit of " + std::to_string(kMetaMax) + " members");
+  }
+  for (const auto& [name, value] : credential.meta) {
+    if (!is_id_part(name)) {
+      return invalid("meta: the name '" + printable(name, 80) + "' must be of A-Z a-z 0-9 _ . -");
+    }
+    if (value.size() > kMetaValueMaxBytes || !is_valid_utf8(value)) {
+      return invalid("meta." + name + ": not text of at most " +
+                     std::to_string(kMetaValueMaxBytes) + " bytes");
+    }
+  }
+  return ok();
+}
+
+std::string refresh_json(std::string_view key, const RefreshMaterial& refresh,
+                         const Sealer& sealer) {
+  const Json secrets = {{"refresh_token", refresh.refresh_token.reveal()},
+                        {"service_account", refresh.service_account_json.reveal()},
+                        {"client_secret", refresh.client_secret_override.reveal()}};
+  const Secret plain(dump_json(secrets));
+  return dump_json(Json{{"sealed", sealer.seal(plain.reveal(), key)},
+                        {"client_id", refresh.client_id_override},
+                        {"scope", refresh.scope}});
+}
+
+}  // namespace
+
+struct TokenStore::Stored {
+  AccessCredential credential;
+  TokenHealth health;
+  std::string token_type;
+  int64_t created_at_s = 0, updated_at_s = 0, version = 0;
+  bool sealed = false;
+  std::string sealed_text;  // As stored; kept when the secrets were not opened.
+};
+
+TokenStore::TokenStore(const KvStore& kv, AuditedKv& audited, WatchedKv& changes,
+                       const Sealer& sealer, const Clock& clock, size_t cached_max)
+    : kv_(kv),
+      audited_(audited),
+      used_(changes, clock),
+      sealer_(sealer),
+      clock_(clock),
+      credentials_(cached_max),
+      names_(cached_max) {
+  changes.add_listener([this](KvFamily family, std::string_view key) { forget(family, key); });
+}
+
+void TokenStore::forget(KvFamily family, std::string_view key) {
+  if (family != KvFamily::kTokens || !key.starts_with("tokens:")) return;
+  credentials_.invalidate(key);
+  names_.invalidate(key.substr(0, key.rfind(':') + 1));
+}
+
+Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_view text,
+                                             bool open_secrets) const {
+  const Result<Json> parsed = parse_json(text);
+  if (!parsed.ok()) return damaged(key, parsed.status().message());
+  const Json& record = parsed.value();
+  if (!record.is_object()) return damaged(key, "not an object");
+  Stored stored;
+  AccessCredential& credential = stored.credential;
+  credential.type = type_of(text_of(record, "type"));
+  credential.region = text_of(record, "region");
+  credential.service = text_of(record, "service");
+  credential.expires_at_s = seconds_of(record, "expires_at");
+  credential.scope = text_of(record, "scope");
+  if (const auto meta = record.find("meta"); meta != record.end() && meta->is_object()) {
+    for (const auto& [name, value] : meta->items()) {
+      if (value.is_string()) credential.meta[name] = value.get<std::string>();
+      if (value.is_number_integer()) credential.meta[name] = dump_json(value);
+    }
+  }
+  stored.health.state = parse_token_state(text_of(record, "refresh_state"));
+  stored.health.failures = static_cast<int>(number_of(record, "failures"));
+  stored.health.next_attempt_at_s = seconds_of(record, "next_attempt_at");
+  stored.health.last_error = text_of(record, "last_error");
+  credential.state = stored.health.state;
+  stored.token_type = text_of(record, "token_type");
+  stored.created_at_s = seconds_of(record, "created_at");
+  stored.updated_at_s = seconds_of(record, "updated_at");
+  stored.version = number_of(record, "version");
+  stored.sealed_text = text_of(record, "sealed");
+  stored.sealed = !stored.sealed_text.empty();
+  if (stored.sealed && !open_secrets) return stored;
+  Json opened;
+  const Json* secrets = &record;
+  if (stored.sealed) {
+    const Secret plain = KVCS_TRY(sealer_.open(stored.sealed_text, key));
+    Result<Json> inside = parse_json(plain.reveal());
+    if (!inside.ok() || !inside.value().is_object()) return damaged(key, "sealed part");
+    opened = std::move(inside).value();
+    secrets = &opened;
+  }
+  for (const auto& [name, member] : kSecretMembers) {
+    credential.*member = Secret(text_of(*secrets, name));
+  }
+  if (credential.access_token.empty())
+    credential.access_token = Secret(text_of(*secrets, "api_key"));
+  return stored;
+}
+
+std::string TokenStore::serialize(std::string_view key, const Stored& stored) const {
+  const AccessCredential& credential = stored.credential;
+  std::string sealed = stored.sealed_text;
+  if (sealed.empty()) {
+    Json secrets = Json::object();
+    for (const auto& [name, member] : kSecretMembers) {
+      if (!(credential.*member).empty()) secrets[name] = (credential.*member).reveal();
+    }
+    const Secret plain(dump_json(secrets));
+    sealed = sealer_.seal(plain.reveal(), key);
+  }
+  Json record = {{"type", auth_type_name(credential.type)}, {"sealed", std::move(sealed)}};
+  if (!stored.token_type.empty()) record["token_type"] = stored.token_type;
+  if (credential.expires_at_s != 0) record["expires_at"] = credential.expires_at_s;
+  if (!credential.region.empty()) record["region"] = credential.region;
+  if (!credential.service.empty()) record["service"] = credential.service;
+  record["scope"] = credential.scope;
+  record["refresh_state"] = token_state_name(stored.health.state);
+  record["failures"] = stored.health.failures;
+  record["next_attempt_at"] = stored.health.next_attempt_at_s;
+  record["last_error"] = stored.health.last_error;
+  if (stored.created_at_s != 0) record["created_at"] = stored.created_at_s;
+  record["updated_at"] = stored.updated_at_s;
+  record["version"] = stored.version;
+  Json meta = Json::object();
+  for (const auto& [name, value] : credential.meta) meta[name] = value;
+  record["meta"] = std::move(meta);
+  return dump_json(record);
+}
+
+Result<TokenStore::CredentialPointer> TokenStore::find(const AccountId& id) const {
+  Result<CredentialPointer> found = credentials_.find_or_load(
+      key_of(id), [this](std::string_view key) -> Result<AccessCredential> {
+        const KvEntry entry = KVCS_TRY(kv_.get(KvFamily::kTokens, key));
+        AccessCredential credential = KVCS_TRY(parse(key, entry.value, true)).credential;
+        // The store's own expiry ends a credential too, and the cache must not outlive it.
+        if (entry.expires_at_s != 0 &&
+            (credential.expires_at_s == 0 || entry.expires_at_s < credential.expires_at_s)) {
+          credential.expires_at_s = entry.expires_at_s;
+        }
+        return credential;
+      });
+  if (found.code() == Code::kNotFound) return missing(id);
+  return found;
+}
+
+Result<TokenStore::NamesPointer> TokenStore::list_accounts(std::string_view tenant,
+                                                           std::string_view provider) const {
+  return names_.find_or_load(
+      keyspace::token_prefix(tenant, provider),
+      [this](std::string_view prefix) -> Result<std::vector<std::string>> {
+        std::vector<std::string> names;
+        KVCS_TRY(kv_for_each(kv_, KvFamily::kTokens, prefix, [&](const KvItem& item) -> Status {
+          names.push_back(item.key.substr(prefix.size()));
+          return ok();
+        }));
+        return names;
+      });
+}
+
+AccountView TokenStore::view_of(const AccountId& id, Stored stored) {
+  AccountView view;
+  view.id = id;
+  view.type = stored.credential.type;
+  view.health = std::move(stored.health);
+  view.expires_at_s = stored.credential.expires_at_s;
+  view.updated_at_s = stored.updated_at_s;
+  view.created_at_s = stored.created_at_s;
+  view.version = stored.version;
+  view.scope = std::move(stored.credential.scope);
+  view.meta = std::move(stored.credential.meta);
+  view.sealed = stored.sealed;
+  return view;
+}
+
+Result<AccountView> TokenStore::find_view(const AccountId& id) const {
+  const std::string key = key_of(id);
+  const Result<KvEntry> entry = kv_.get(KvFamily::kTokens, key);
+  if (entry.code() == Code::kNotFound) return missing(id);
+  if (!entry.ok()) return entry.status();
+  return view_of(id, KVCS_TRY(parse(key, entry.value().value, false)));
+}
+
+Status TokenStore::for_each_view(std::string_view tenant, std::string_view provider,
+                                 const std::function<Status(const AccountView&)>& visit) const {
+  std::string prefix = "tokens:";
+  if (!tenant.empty()) (prefix += tenant) += ':';
+  if (!tenant.empty() && !provider.empty()) (prefix += provider) += ':';
+  return kv_for_each(kv_, KvFamily::kTokens, prefix, [&](const KvItem& item) -> Status {
+    const std::optional<AccountId> id = id_of(item.key);
+    if (!id || (!provider.empty() && id->provider != provider)) return ok();
+    Result<Stored> parsed = parse(item.key, item.entry.value, false);
+    return parsed.ok() ? visit(view_of(*id, std::move(parsed).value())) : ok();
+  });
+}
+
+Result<RefreshMaterial> TokenStore::find_refresh(const AccountId& id) const {
+  const std::string key = keyspace::refresh(id.tenant, id.provider, id.account);
+  const Result<KvEntry> entry = kv_.get(KvFamily::kTokens, key);
+  if (entry.code() == Code::kNotFound) {
+    return not_found("Account " + id.account + " of " + id.provider + " in tenant " + id.tenant +
+                     " has nothing to refresh with.");
+  }
+  if (!entry.ok()) return entry.status();
+  return parse_refresh(key, entry.value().value);
+}
+
+Result<RefreshMaterial> TokenStore::parse_refresh(std::string_view key,
+                                                  std::string_view text) const {
+  const Result<Json> parsed = parse_json(text);
+  if (!parsed.ok() || !parsed.value().is_object()) return damaged(key, "not an object");
+  RefreshMaterial refresh;
+  refresh.client_id_override = text_of(parsed.value(), "client_id");
+  refresh.scope = text_of(parsed.value(), "scope");
+  Json opened;
+  const Json* secrets = &parsed.value();
+  if (const std::string sealed = text_of(*secrets, "sealed"); !sealed.empty()) {
+    const Secret plain = KVCS_TRY(sealer_.open(sealed, key));
+    Result<Json> inside = parse_json(plain.reveal());
+    if (!inside.ok() || !inside.value().is_object()) return damaged(key, "sealed part");
+    opened = std::move(inside).value();
+    secrets = &opened;
+  }
+  refresh.refresh_token = Secret(text_of(*secrets, "refresh_token"));
+  refresh.service_account_json = Secret(text_of(*secrets, "service_account"));
+  refresh.client_secret_override = Secret(text_of(*secrets, "client_secret"));
+  return refresh;
+}
+
+std::string TokenStore::seal_record(std::string_view key, std::string value) const {
+  if (key.starts_with("tokens:")) {
+    const Result<Stored> stored = parse(key, value, false);
+    return stored.ok() && !stored->sealed ? serialize(key, *stored) : value;
+  }
+  if (!key.starts_with("refresh:")) return value;
+  const Result<Json> record = parse_json(value);
+  if (!record.ok() || !record->is_object() || record->contains("sealed")) return value;
+  const Result<RefreshMaterial> refresh = parse_refresh(key, value);
+  return refresh.ok() ? refresh_json(key, *refresh, sealer_) : value;
+}
+
+Status TokenStore::write(const std::string& key, const std::optional<std::string>& expected,
+                         const KvBatch& batch, const AuditContext& who) {
+  const std::optional<std::string_view> view =
+      expected ? std::optional<std::string_view>(*expected) : std::nullopt;
+  return audited_.compare_and_swap(KvFamily::kTokens, key, view, batch, who);
+}
+
+Status TokenStore::put(const AccountId& id, const AccessCredential& credential,
+                       const std::optional<RefreshMaterial>& refresh, const AuditContext& who,
+                       const KvBatch& also, std::optional<int64_t> only_version) {
+  KVCS_TRY(check_account_id(id));
+  KVCS_TRY(check_sizes(credential));
+  const std::string key = key_of(id);
+  for (int attempt = 0;; ++attempt) {
+    const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
+    if (!old.ok() && old.code() != Code::kNotFound) return old.status();
+    Stored stored;
+    std::optional<std::string> expected;
+    if (old.ok()) {
+      expected = old.value().value;
+      // A damaged record is replaced; its version counts from the start then.
+      if (Result<Stored> before = parse(key, *expected, false); before.ok()) {
+        stored.version = before.value().version;
+        stored.created_at_s = before.value().created_at_s;
+      }
+    } else {
+      stored.created_at_s = clock_.unix_s();
+    }
+    if (only_version && *only_version != (old.ok() ? stored.version : 0)) {
+      return conflict("The credential of account " + id.account + " was changed meanwhile.");
+    }
+    stored.credential = credential;
+    stored.health.state = credential.state;
+    stored.version += 1;
+    stored.updated_at_s = clock_.unix_s();
+    KvBatch batch;
+    // The refresh token first, in the same atomic batch: never an access token without it.
+    if (refresh) {
+      const std::string refresh_key = keyspace::refresh(id.tenant, id.provider, id.account);
+      batch.put(KvFamily::kTokens, refresh_key, refresh_json(refresh_key, *refresh, sealer_));
+    }
+    batch.put(KvFamily::kTokens, key, serialize(key, stored));
+    batch.append(also);
+    Status written = write(key, expected, batch, who);
+    const bool again = written.code() == Code::kConflict && !only_version;
+    if (!again || attempt + 1 >= kWriteAttemptsMax) return written;
+  }
+}
+
+Status TokenStore::set_health(const AccountId& id, const TokenHealth& health,
+                              const AuditContext& who, const KvBatch& also,
+                              std::optional<int64_t> only_version) {
+  const std::string key = key_of(id);
+  for (int attempt = 0;; ++attempt) {
+    const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
+    if (old.code() == Code::kNotFound) return missing(id);
+    if (!old.ok()) return old.status();
+    Stored stored = KVCS_TRY(parse(key, old.value().value, false));
+    if (only_version && *only_version != stored.version) {
+      return conflict("The credential of account " + id.account + " was changed meanwhile.");
+    }
+    stored.health = health;
+    stored.version += 1;
+    KvBatch batch;
+    batch.put(KvFamily::kTokens, key,
+              KvEntry{serialize(key, stored), old.value().metadata, old.value().expires_at_s});
+    batch.append(also);
+    Status written = write(key, old.value().value, batch, who);
+    const bool again = written.code() == Code::kConflict && !only_version;
+    if (!again || attempt + 1 >= kWriteAttemptsMax) return written;
+  }
+}
+
+Status TokenStore::remove(const AccountId& id, const AuditContext& who, const KvBatch& also) {
+  const std::string key = key_of(id);
+  const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
+  if (old.code() == Code::kNotFound) return missing(id);
+  if (!old.ok()) return old.status();
+  KvBatch batch;
+  batch.remove(KvFamily::kTokens, key);
+  batch.remove(KvFamily::kTokens, keyspace::refresh(id.tenant, id.provider, id.account));
+  batch.remove(KvFamily::kSystem, keyspace::last_used(used_name(id)));
+  batch.append(also);
+  return audited_.write(batch, who);
+}
+
+void TokenStore::note_used(const AccountId& id) {
+  used_.note(used_name(id));
+}
+Status TokenStore::flush_used() {
+  return used_.flush();
+}
+int64_t TokenStore::last_used_ms(const AccountId& id) const {
+  return find_last_used_ms(kv_, used_name(id));
+}
+
+}  // namespace kvcs::gateway

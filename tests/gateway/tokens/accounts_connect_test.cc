@@ -1,0 +1,286 @@
+// Goal: credentials go in and never come out; consent in the browser works once, in one browser,
+// for ten minutes, and its failures are shown without harm. Method: the handlers as the router
+// calls them, over the scripted token endpoint.
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "gateway/tokens/accounts_api.h"
+#include "gateway/tokens/connect.h"
+#include "gateway/tokens/token_world.h"
+#include "http/text_body.h"
+
+using namespace kvcs;
+using namespace kvcs::gateway;
+using kvcs::test::TokenWorld;
+
+namespace {
+
+constexpr const char* kGood =
+    R"({"access_token":"access-secret-1","refresh_token":"refresh-secret-1","expires_in":3600})";
+
+struct ApiWorld : TokenWorld {
+  TenantCheck tenants = [](std::string_view tenant) -> Status {
+    return tenant == "acme" ? ok() : not_found("There is no such tenant.");
+  };
+  AccountsApi accounts{tokens, refresher, upstream, clients, tenants, clock};
+  ConnectApi connect{*kv,     tokens,   upstream,
+                     clients, tenants,  sealer,
+                     clock,   *entropy, [] { return std::string("https://kvcs.test"); }};
+  std::string account = "main";
+  std::vector<http::Header> headers;
+
+  template <typename Api>
+  Result<http::Response> call(Api& api, Result<http::Response> (Api::*handler)(http::Request&),
+                              const std::string& query, const std::string& text = {}) {
+    http::Request request;
+    http::TextBody body(text);
+    request.body = &body;
+    request.query = query;
+    request.headers = headers;
+    request.params = {{"tenant", "acme"}, {"provider", "hubspot"}, {"account", account}};
+    request.principal.key_id = "k1";
+    return (api.*handler)(request);
+  }
+  Result<http::Response> put(const std::string& body) {
+    return call(accounts, &AccountsApi::put, "", body);
+  }
+  // The consent link's query, after '?'.
+  std::string link_query(const std::string& body = "{}") {
+    auto made = call(connect, &ConnectApi::create_link, "", body);
+    INFO(made.status().to_string());
+    REQUIRE(made.ok());
+    CHECK(made->status == 201);
+    const std::string url = parse_json(made->body).value()["url"];
+    CHECK(url.starts_with("https://kvcs.test/connect/hubspot?"));
+    return url.substr(url.find('?') + 1);
+  }
+  // Follows the link; the query of the provider's page. Keeps the cookie.
+  std::string cookie;
+  std::string begin(const std::string& query) {
+    auto response = call(connect, &ConnectApi::begin, query);
+    REQUIRE(response.ok());
+    INFO(response->body);
+    REQUIRE(response->status == 302);
+    const std::string set = *response->find("Set-Cookie");
+    CHECK(set.find("HttpOnly; SameSite=Lax") != std::string::npos);
+    CHECK(set.find("; Secure") != std::string::npos);
+    cookie = set.substr(0, set.find(';'));
+    headers = {{"cookie", cookie}};
+    const std::string location = *response->find("Location");
+    CHECK(location.starts_with("https://auth.example.com/authorize?response_type=code&"));
+    return location;
+  }
+  http::Response callback(const std::string& query) {
+    auto response = call(connect, &ConnectApi::callback, query);
+    REQUIRE(response.ok());
+    CHECK(response->body.find("<script") == std::string::npos);
+    CHECK(*response->find("Content-Security-Policy") ==
+          "default-src 'none'; frame-ancestors 'none'");
+    return std::move(response).value();
+  }
+  ApiWorld() { client.authorize_url = "https://auth.example.com/authorize"; }
+};
+
+std::string query_member(const std::string& url, const std::string& name) {
+  const size_t begin = url.find(name + "=") + name.size() + 1;
+  return url.substr(begin, url.find('&', begin) - begin);
+}
+
+}  // namespace
+
+TEST_CASE("accounts: each auth type takes its members and shows none of them", "[unit][gateway]") {
+  struct Row {
+    AuthType type;
+    const char* body;
+    const char* fault;  // "" = stored
+  };
+  const Row rows[] = {
+      {AuthType::kBearer, R"({"access_token":"s-secret"})", ""},
+      {AuthType::kBearer, R"({"username":"x"})", "access_token: required for bearer"},
+      {AuthType::kApiKeyHeader, R"({"api_key":"s-secret","meta":{"team":"x"}})", ""},
+      {AuthType::kBearer, R"({"access_token":"s-secret\r\nX-Evil: 1"})", "access_token: must not"},
+      {AuthType::kApiKeyHeader, R"({"api_key":"s-secret\n"})", "api_key: must not hold control"},
+      {AuthType::kBearer, R"({"access_token":"s","meta":{"shop":"a\nb"}})", "meta: must not hold"},
+      {AuthType::kApiKeyQuery, "{}", "api_key: required"},
+      {AuthType::kBasic, R"({"username":"u-secret","password":"p-secret"})", ""},
+      {AuthType::kBasic, R"({"password":"p-secret"})", "username: required"},
+      {AuthType::kOauth2RefreshToken, R"({"refresh_token":"s-secret"})", ""},
+      {AuthType::kOauth2RefreshToken, R"({"scope":"x"})", "refresh_token: required"},
+      {AuthType::kOauth2ClientCredentials, "{}", ""},
+      {AuthType::kServiceAccountJwt, R"({"service_account":{"client_email":"a@b"}})",
+       "private_key: required"},
+      {AuthType::kAwsSigV4, R"({"access_key_id":"a-secret","secret_access_key":"b-secret"})", ""},
+      {AuthType::kAwsSigV4, R"({"access_key_id":"a-secret"})", "secret_access_key: required"},
+      {AuthType::kNone, "{}", ""},
+      {AuthType::kBearer, R"({"access_token":"s","expires_at":"soon"})", "expires_at"},
+      {AuthType::kBearer, R"({"access_token":"s","meta":{"a":1}})", "strings"},
+      {AuthType::kBearer, R"({"token":"s-secret"})", "token"},
+      {AuthType::kBearer, "[]", "JSON object"},
+  };
+  for (const Row& row : rows) {
+    INFO(row.body);
+    ApiWorld world;
+    world.client.type = row.type;
+    const auto response = world.put(row.body);
+    if (*row.fault != '\0') {
+      CHECK(response.status().code() == Code::kInvalid);
+      CHECK(response.status().message().find(row.fault) != std::string::npos);
+      CHECK(response.status().to_string().find("-secret") == std::string::npos);
+      continue;
+    }
+    INFO(response.status().to_string());
+    REQUIRE(response.ok());
+    CHECK(response.value().status == 201);
+    CHECK(response.value().body.find("-secret") == std::string::npos);
+    CHECK(world.put(row.body).value().status == 200);
+    CHECK(world.dump().find("-secret") == std::string::npos);
+  }
+}
+
+TEST_CASE("accounts: what has no access token yet gets one at the next run", "[unit][gateway]") {
+  ApiWorld world;
+  REQUIRE(world.put(R"({"refresh_token":"refresh-secret-9"})").ok());
+  world.upstream.push_json(200, kGood);
+  CHECK(world.run() == 1);
+  CHECK(world.upstream.last_seen().body.find("refresh-secret-9") != std::string::npos);
+  CHECK(world.access() == "access-secret-1");
+}
+
+TEST_CASE("accounts: lists, versions, refresh and removal", "[unit][gateway]") {
+  ApiWorld world;
+  REQUIRE(world
+              .put(R"({"refresh_token":"r-secret","access_token":"a-secret",)"
+                   R"("expires_at":"2026-01-01T02:00:00Z"})")
+              .ok());
+  const auto list = world.call(world.accounts, &AccountsApi::list, "");
+  CHECK(list->body.find("\"expires_at\":\"2026-01-01T02:00:00Z\"") != std::string::npos);
+  CHECK(world.call(world.accounts, &AccountsApi::list_tenant, "")->body == list->body);
+  world.headers = {{"if-match", "\"7\""}};
+  CHECK(world.put(R"({"refresh_token":"x"})").code() == Code::kConflict);
+  world.headers = {{"if-match", "\"1\""}};
+  CHECK(world.put(R"({"refresh_token":"r2-secret"})").ok());
+  world.headers.clear();
+  world.upstream.push_json(200, kGood);
+  const auto refreshed = world.call(world.accounts, &AccountsApi::refresh, "");
+  REQUIRE(refreshed.ok());
+  CHECK(refreshed->body.find("\"state\":\"ok\"") != std::string::npos);
+  world.upstream.push_json(400, R"({"error":"invalid_grant"})");
+  const auto refused = world.call(world.accounts, &AccountsApi::refresh, "");
+  CHECK(refused.code() == Code::kUpstream);
+  CHECK(refused.status().message().find("invalid_grant") != std::string::npos);
+  // Revocation: refused where the provider offers none, kept when it fails, done when it works.
+  CHECK(world.call(world.accounts, &AccountsApi::remove, "revoke=1").code() == Code::kInvalid);
+  world.client.revoke_url = "https://auth.example.com/revoke";
+  world.upstream.push_json(503, "{}");
+  CHECK(world.call(world.accounts, &AccountsApi::remove, "revoke=1").code() == Code::kUpstream);
+  world.upstream.push_json(200, "");
+  CHECK(world.call(world.accounts, &AccountsApi::remove, "revoke=1").ok());
+  CHECK(world.upstream.last_seen().url == "https://auth.example.com/revoke");
+  CHECK(world.upstream.last_seen().body == "token=refresh-secret-1&token_type_hint=refresh_token");
+  CHECK(world.call(world.accounts, &AccountsApi::get, "").code() == Code::kNotFound);
+}
+
+TEST_CASE("accounts: only tenants that exist, only names that fit", "[unit][gateway]") {
+  ApiWorld world;
+  world.account = "a:b";
+  CHECK(world.put(R"({"refresh_token":"x"})").code() == Code::kInvalid);
+  world.account = "main";
+  world.tenants = [](std::string_view) { return not_found("none"); };
+  AccountsApi api{world.tokens,  world.refresher, world.upstream,
+                  world.clients, world.tenants,   world.clock};
+  CHECK(world.call(api, &AccountsApi::put, "", R"({"refresh_token":"x"})").code() ==
+        Code::kNotFound);
+}
+
+TEST_CASE("connect: consent stores sealed tokens and arms the refresh", "[unit][gateway]") {
+  ApiWorld world;
+  world.client.scopes = {"a", "b"};
+  world.client.authorize_params = {{"access_type", "offline"}};
+  const std::string link = world.link_query(R"({"account_id":"main","meta":{"shop":"x1"}})");
+  const std::string page = world.begin(link);
+  CHECK(page.find("scope=a%20b") != std::string::npos);
+  CHECK(page.find("access_type=offline") != std::string::npos);
+  CHECK(page.find("code_challenge_method=S256") != std::string::npos);
+  world.upstream.push_json(200, kGood);
+  const auto done = world.callback("code=code-secret&state=" + query_member(page, "state"));
+  INFO(done.body);
+  CHECK(done.status == 200);
+  CHECK(done.body.find("secret") == std::string::npos);
+  // PKCE: the challenge of the page is the hash of the verifier of the exchange.
+  const std::string body = world.upstream.last_seen().body;
+  const Sha256Digest hash = sha256(query_member(body, "code_verifier"));
+  CHECK(query_member(page, "code_challenge") ==
+        to_base64url({reinterpret_cast<const char*>(hash.data()), hash.size()}));
+  CHECK(body.find("grant_type=authorization_code&code=code-secret") != std::string::npos);
+  CHECK(body.find("redirect_uri=https%3A%2F%2Fkvcs.test%2Fconnect%2Fcallback") !=
+        std::string::npos);
+  CHECK(world.access() == "access-secret-1");
+  CHECK(world.view().meta.at("shop") == "x1");
+  CHECK(world.alarms().size() == 1);
+  CHECK(world.dump().find("-secret") == std::string::npos);
+  CHECK(world.keys(KvFamily::kSystem, "oauth_state:").empty());
+  // Neither link nor state work twice.
+  CHECK(world.call(world.connect, &ConnectApi::begin, link)->status == 404);
+  CHECK(world.callback("code=x&state=" + query_member(page, "state")).status == 400);
+}
+
+TEST_CASE("connect: denied, expired, changed, stolen and failed consents are shown, escaped",
+          "[unit][gateway]") {
+  ApiWorld world;
+  SECTION("denied") {
+    const std::string page = world.begin(world.link_query());
+    const auto shown = world.callback(
+        "error=access_denied&error_description=%3Cb%3Eno%3C%2Fb%3E"
+        "&state=" +
+        query_member(page, "state"));
+    CHECK(shown.status == 400);
+    CHECK(shown.body.find("access_denied") != std::string::npos);
+    CHECK(shown.body.find("&lt;b&gt;no") != std::string::npos);
+  }
+  SECTION("expired link and expired state") {
+    const std::string link = world.link_query();
+    const std::string other = world.link_query();
+    const std::string page = world.begin(other);
+    world.advance_s(kConnectLifetimeS + 1);
+    CHECK(world.call(world.connect, &ConnectApi::begin, link)->status == 404);
+    CHECK(world.callback("code=x&state=" + query_member(page, "state")).status == 400);
+  }
+  SECTION("another account in the link") {
+    std::string link = world.link_query();
+    link.replace(link.find("account=default"), 15, "account=other12");
+    CHECK(world.call(world.connect, &ConnectApi::begin, link)->status == 400);
+  }
+  SECTION("another browser") {
+    const std::string page = world.begin(world.link_query());
+    world.headers = {{"cookie", "kvcs_connect_000000000000=x"}};
+    CHECK(world.callback("code=x&state=" + query_member(page, "state")).status == 403);
+    CHECK(world.upstream.seen_count() == 0);
+  }
+  SECTION("the exchange fails") {
+    const std::string page = world.begin(world.link_query());
+    world.upstream.push_json(
+        400, R"({"error":"invalid_grant","error_description":"code code-secret <i>"})");
+    const auto shown = world.callback("code=code-secret&state=" + query_member(page, "state"));
+    CHECK(shown.status == 502);
+    CHECK(shown.body.find("code-secret") == std::string::npos);
+    CHECK(shown.body.find("&lt;i&gt;") != std::string::npos);
+    CHECK(world.tokens.find({"acme", "hubspot", "default"}).code() == Code::kNotFound);
+  }
+  SECTION("another issuer") {
+    world.client.issuer = "https://good.example.com";
+    const std::string page = world.begin(world.link_query());
+    CHECK(world
+              .callback("code=x&iss=https%3A%2F%2Fevil.example.com&state=" +
+                        query_member(page, "state"))
+              .status == 400);
+  }
+  SECTION("no code") {
+    const std::string page = world.begin(world.link_query());
+    CHECK(world.callback("state=" + query_member(page, "state")).status == 400);
+  }
+  SECTION("a provider without consent page") {
+    world.client.authorize_url.clear();
+    CHECK(world.call(world.connect, &ConnectApi::create_link, "", "{}").code() == Code::kInvalid);
+  }
+}
