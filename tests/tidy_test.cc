@@ -75,7 +75,7 @@ const std::map<std::string, Row>& arrows() {
 // offers commands (serve, config) in the form that the command line reads.
 const std::set<std::pair<std::string, std::string>>& extra_arrows() {
   static const std::set<std::pair<std::string, std::string>> table = {
-      {"cli", "http/upstream.h"},
+      {"cli", "http/client/upstream.h"},
       {"cli", "http/http.h"},
       {"app", "cli/command.h"},
   };
@@ -480,13 +480,13 @@ TEST_CASE("tidy: a wrong arrow is found, with file and line", "[unit][tidy]") {
     return found;
   };
   CHECK(findings("src/kv/x.cc", "#include \"base/json.h\"\n#include \"kv/kv.h\"\n").empty());
-  CHECK(findings("src/cli/x.cc", "#include \"http/upstream.h\"\n").empty());
+  CHECK(findings("src/cli/x.cc", "#include \"http/client/upstream.h\"\n").empty());
   CHECK(findings("src/app/x.cc", "#include \"version.h\"\n#include \"ai/ai.h\"\n").empty());
   CHECK(findings("src/kv/x.cc", "\n#include \"db/db.h\"\n") ==
         Findings{"src/kv/x.cc:2: kv must not include db/db.h"});
   CHECK(findings("src/ops/x.h", "#include \"ledger/ledger.h\"\n").size() == 1);
   CHECK(findings("src/base/x.h", "#include \"kv/kv.h\"\n").size() == 1);
-  CHECK(findings("src/cli/x.cc", "#include \"http/server.h\"\n").size() == 1);
+  CHECK(findings("src/cli/x.cc", "#include \"http/serve/server.h\"\n").size() == 1);
   CHECK(findings("src/kv/x.cc", "#include \"keyspace.h\"\n").size() == 1);
   CHECK(findings("src/misc/x.cc", "").size() == 1);
 }

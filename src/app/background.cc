@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "http/mail.h"
+#include "http/client/mail.h"
 
 namespace kvcs {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "base/secret.h"
 #include "base/status.h"
-#include "http/server.h"
+#include "http/serve/server.h"
 
 namespace kvcs {
 

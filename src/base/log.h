@@ -1,7 +1,7 @@
 // Structured log: one JSON line on stderr per event. The event is a constant noun.verb.
 //   log::info("artifact.confirmed", {{"id", id}, {"size_bytes", n}});
 // Never bodies, keys or tokens; key ids instead. Values are escaped. Thread-safe. The process's
-// stderr is the one global here; only the edges (http/server, cron, cli, main) log.
+// stderr is the one global here; only the edges (http/serve/server, cron, cli, main) log.
 #pragma once
 #include <cstdint>
 #include <functional>

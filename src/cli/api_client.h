@@ -15,7 +15,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/status.h"
-#include "http/upstream.h"
+#include "http/client/upstream.h"
 
 namespace kvcs::cli {
 

@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "gateway/gateway.h"
-#include "http/upstream.h"
+#include "http/client/upstream.h"
 
 namespace kvcs::gateway {
 

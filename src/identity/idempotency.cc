@@ -85,7 +85,7 @@ Status check_key(const OnceRequest& request) {
   return invalid(std::string(request.name) + ": 1 to 255 visible ASCII characters are allowed.");
 }
 
-// The reasons of http/upstream.h for a request that never left.
+// The reasons of http/client/upstream.h for a request that never left.
 bool is_unsent(std::string_view reason) {
   constexpr std::string_view kUnsent[] = {"dns_failed", "connect_failed",  "connect_timeout",
                                           "tls_failed", "private_address", "upstream_busy"};

@@ -20,7 +20,7 @@
 #include "base/entropy.h"
 #include "base/secret.h"
 #include "base/status.h"
-#include "http/upstream.h"
+#include "http/client/upstream.h"
 #include "kv/kv.h"
 #include "ledger/ledger.h"
 

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "http/router.h"
-#include "http/server.h"
+#include "http/serve/server.h"
 
 using namespace kvcs;
 

@@ -17,7 +17,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
-#include "http/upstream_engines.h"
+#include "http/client/upstream_engines.h"
 #include "http/waiter.h"
 
 namespace kvcs::http {

@@ -7,10 +7,10 @@
 #include "base/json.h"
 #include "fuzz/targets.h"
 #include "gateway/call/url_guard.h"
-#include "http/chunked_body.h"
-#include "http/head_parser.h"
+#include "http/client/upstream_rules.h"
+#include "http/serve/chunked_body.h"
+#include "http/serve/head_parser.h"
 #include "http/sse.h"
-#include "http/upstream_rules.h"
 #include "kvfile/json_scanner.h"
 #include "ops/cron.h"
 

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
-#include "http/upstream_rules.h"
+#include "http/client/upstream_rules.h"
 #include "http/waiter.h"
 
 namespace kvcs::test {

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "http/upstream.h"
+#include "http/client/upstream.h"
 
 namespace kvcs::test {
 

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "http/router.h"
-#include "http/server.h"
+#include "http/serve/server.h"
 
 namespace kvcs::test {
 

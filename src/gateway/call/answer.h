@@ -7,8 +7,8 @@
 
 #include "gateway/call/call_request.h"
 #include "gateway/gateway.h"
+#include "http/client/upstream.h"
 #include "http/http.h"
-#include "http/upstream.h"
 
 namespace kvcs::gateway {
 

@@ -4,8 +4,8 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "http/client/upstream.h"
 #include "http/header_syntax.h"
-#include "http/upstream.h"
 
 namespace kvcs::gateway {
 namespace {

@@ -12,7 +12,7 @@
 #include "base/json.h"
 #include "gateway/catalogue/providers.h"
 #include "gateway/tokens/tokens.h"
-#include "http/upstream.h"
+#include "http/client/upstream.h"
 #include "kv/kv.h"
 
 namespace kvcs::gateway {

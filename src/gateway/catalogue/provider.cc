@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 #include "gateway/call/url_guard.h"
-#include "http/upstream.h"
+#include "http/client/upstream.h"
 
 namespace kvcs::gateway {
 namespace {

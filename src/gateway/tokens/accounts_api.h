@@ -18,8 +18,8 @@
 #include "gateway/oauth.h"
 #include "gateway/tokens/refresher.h"
 #include "gateway/tokens/tokens.h"
+#include "http/client/upstream.h"
 #include "http/http.h"
-#include "http/upstream.h"
 
 namespace kvcs::gateway {
 

@@ -16,8 +16,8 @@
 #include "gateway/oauth.h"
 #include "gateway/tokens/accounts_api.h"
 #include "gateway/tokens/tokens.h"
+#include "http/client/upstream.h"
 #include "http/http.h"
-#include "http/upstream.h"
 #include "kv/kv.h"
 
 namespace kvcs::gateway {

@@ -30,7 +30,7 @@
 #include "gateway/oauth.h"
 #include "gateway/tokens/refresh_alarms.h"
 #include "gateway/tokens/tokens.h"
-#include "http/upstream.h"
+#include "http/client/upstream.h"
 #include "kv/kv.h"
 
 namespace kvcs::gateway {

@@ -1,0 +1,119 @@
+#include "http/client/mail.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <memory>
+
+#include "base/bytes.h"
+
+namespace kvcs::http {
+namespace {
+
+constexpr int kConnectTimeoutMs = 5'000;
+constexpr size_t kBase64LineBytes = 76;
+
+bool is_address(std::string_view text) {
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+    return c > 0x20 && c < 0x7f && c != '<' && c != '>' && c != ',' && c != '"' && c != '\\';
+  });
+  const size_t at = text.find('@');
+  return plain && at != std::string_view::npos && at > 0 && at + 1 < text.size();
+}
+
+Result<std::vector<std::string>> recipients(const MailRequest& mail) {
+  std::vector<std::string> all;
+  for (const std::string_view part : split(mail.to, ',')) {
+    const std::string_view address = trim(part);
+    if (!is_address(address)) return invalid("'" + printable(address, 80) + "' is no address.");
+    all.emplace_back(address);
+  }
+  return all;
+}
+
+struct Upload {
+  std::string_view rest;
+};
+size_t read_upload(char* out, size_t size, size_t count, void* user) {
+  auto& upload = *static_cast<Upload*>(user);
+  const size_t n = std::min(size * count, upload.rest.size());
+  std::memcpy(out, upload.rest.data(), n);
+  upload.rest.remove_prefix(n);
+  return n;
+}
+
+struct FreeCurl {
+  void operator()(CURL* p) const { curl_easy_cleanup(p); }
+  void operator()(curl_slist* p) const { curl_slist_free_all(p); }
+};
+
+}  // namespace
+
+Result<std::string> mail_text(const MailRequest& mail, int64_t unix_s) {
+  if (!is_address(mail.from)) {
+    return invalid("'" + printable(mail.from, 80) + "' is no address.");
+  }
+  const auto to = recipients(mail);
+  if (!to.ok()) return to.status();
+  const auto time = static_cast<std::time_t>(unix_s);
+  std::tm tm{};
+  ::gmtime_r(&time, &tm);
+  char date[64];
+  std::strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S +0000", &tm);
+  std::string text = "Date: " + std::string(date) + "\r\nFrom: <" + mail.from + ">\r\nTo: ";
+  for (const std::string& address : to.value()) {
+    text += (&address == &to.value().front() ? "<" : ", <") + address + ">";
+  }
+  // RFC 2047: what the subject holds cannot end its header.
+  text += "\r\nSubject: =?UTF-8?B?" + to_base64(mail.subject.substr(0, 40)) + "?=";
+  for (size_t at = 40; at < mail.subject.size(); at += 40) {
+    text += "\r\n =?UTF-8?B?" + to_base64(mail.subject.substr(at, 40)) + "?=";
+  }
+  text +=
+      "\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8"
+      "\r\nContent-Transfer-Encoding: base64\r\nAuto-Submitted: auto-generated\r\n\r\n";
+  const std::string body = to_base64(mail.text);
+  for (size_t at = 0; at < body.size(); at += kBase64LineBytes) {
+    text += body.substr(at, kBase64LineBytes) + "\r\n";
+  }
+  return text;
+}
+
+Status send_mail(const MailRequest& mail) {
+  if (!mail.url.starts_with("smtp://") && !mail.url.starts_with("smtps://")) {
+    return invalid("The SMTP server must be given as smtp://HOST:PORT or smtps://HOST:PORT.");
+  }
+  const std::string text = KVCS_TRY(mail_text(mail, std::time(nullptr)));
+  const auto to = KVCS_TRY(recipients(mail));
+  const std::unique_ptr<CURL, FreeCurl> curl(curl_easy_init());
+  if (!curl) return unavailable("libcurl could not be set up.");
+  curl_slist* list = nullptr;
+  for (const std::string& address : to) list = curl_slist_append(list, address.c_str());
+  const std::unique_ptr<curl_slist, FreeCurl> owned(list);
+  Upload upload{text};
+  curl_easy_setopt(curl.get(), CURLOPT_URL, mail.url.c_str());
+  curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "smtp,smtps");
+  curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl.get(), CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(kConnectTimeoutMs));
+  curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(kMailDeadlineMs));
+  if (!mail.user.empty()) {
+    curl_easy_setopt(curl.get(), CURLOPT_USERNAME, mail.user.c_str());
+    curl_easy_setopt(curl.get(), CURLOPT_PASSWORD, mail.password.reveal().c_str());
+  }
+  const long tls = mail.user.empty() ? CURLUSESSL_TRY : CURLUSESSL_ALL;
+  curl_easy_setopt(curl.get(), CURLOPT_USE_SSL, tls);
+  if (!mail.ca_file.empty()) curl_easy_setopt(curl.get(), CURLOPT_CAINFO, mail.ca_file.c_str());
+  curl_easy_setopt(curl.get(), CURLOPT_MAIL_FROM, ("<" + mail.from + ">").c_str());
+  curl_easy_setopt(curl.get(), CURLOPT_MAIL_RCPT, list);
+  curl_easy_setopt(curl.get(), CURLOPT_READFUNCTION, read_upload);
+  curl_easy_setopt(curl.get(), CURLOPT_READDATA, &upload);
+  curl_easy_setopt(curl.get(), CURLOPT_UPLOAD, 1L);
+  const CURLcode outcome = curl_easy_perform(curl.get());
+  if (outcome == CURLE_OK) return ok();
+  return upstream_failed(
+      "The mail server did not take the mail: " + std::string(curl_easy_strerror(outcome)) + ".");
+}
+
+}  // namespace kvcs::http

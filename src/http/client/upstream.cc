@@ -1,0 +1,106 @@
+#include "http/client/upstream.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "http/client/upstream_engines.h"
+#include "http/client/upstream_rules.h"
+
+namespace kvcs::http {
+
+std::optional<std::string_view> UpstreamResponse::header(std::string_view lower_name) const {
+  for (const auto& [name, value] : headers()) {
+    if (name == lower_name) return value;
+  }
+  return std::nullopt;
+}
+
+Result<std::string> UpstreamResponse::read_all(size_t max_bytes) {
+  char step[16 << 10];  // Resizing the string to read into it would zero so much each time.
+  std::string body;
+  for (;;) {
+    const size_t n = KVCS_TRY(read(step));
+    if (n == 0) return body;
+    body.append(step, n);
+    if (body.size() > max_bytes) {
+      return too_large("the response is larger than the limit of " + format_bytes(max_bytes));
+    }
+  }
+}
+
+std::optional<SocketAddress> parse_address(std::string_view literal, int port) {
+  const std::string text(literal);
+  SocketAddress address;
+  std::memset(&address, 0, sizeof address);
+  if (inet_pton(AF_INET, text.c_str(), &address.v4.sin_addr) == 1) {
+    address.v4.sin_family = AF_INET;
+    address.v4.sin_port = htons(static_cast<uint16_t>(port));
+    return address;
+  }
+  if (inet_pton(AF_INET6, text.c_str(), &address.v6.sin6_addr) == 1) {
+    address.v6.sin6_family = AF_INET6;
+    address.v6.sin6_port = htons(static_cast<uint16_t>(port));
+    return address;
+  }
+  return std::nullopt;
+}
+
+std::optional<SocketAddress> AddressBook::find(const UpstreamUrl& url) {
+  if (auto literal = parse_address(url.host, url.port)) return literal;
+  ReadLock lock(mutex_);
+  const auto found = entries_.find(url.authority);
+  if (found == entries_.end()) return std::nullopt;
+  if (clock_.mono_us() - found->second.learnt_us > ttl_us_) return std::nullopt;
+  return found->second.address;
+}
+
+void AddressBook::remember(const UpstreamUrl& url, const char* address) {
+  const auto parsed = parse_address(address, url.port);
+  if (!parsed) return;
+  WriteLock lock(mutex_);
+  if (entries_.size() >= kEntriesMax) entries_.clear();
+  entries_.insert_or_assign(url.authority, Entry{*parsed, clock_.mono_us()});
+}
+
+void AddressBook::forget(const UpstreamUrl& url) {
+  WriteLock lock(mutex_);
+  entries_.erase(url.authority);
+}
+
+Result<std::unique_ptr<UpstreamResponse>> UpstreamEngine::open(const UpstreamRequest& request) {
+  KVCS_TRY(check_sendable(request));
+  UpstreamUrl url = KVCS_TRY(parse_upstream_url(request.url));
+  return open_checked(request, std::move(url));
+}
+
+namespace {
+
+class TwoEngines final : public HttpUpstream {
+ public:
+  TwoEngines(const UpstreamConfig& config, const Clock& clock)
+      : book_(config.dns_cache_s, clock),
+        curl_(make_curl_engine(config, clock, &book_)),
+        plain_(make_plain_engine(config, clock, book_)) {}
+
+  Result<std::unique_ptr<UpstreamResponse>> open(const UpstreamRequest& request) override {
+    KVCS_TRY(check_sendable(request));
+    UpstreamUrl url = KVCS_TRY(parse_upstream_url(request.url));
+    UpstreamEngine& engine = !url.https && book_.find(url) ? *plain_ : *curl_;
+    return engine.open_checked(request, std::move(url));
+  }
+
+ private:
+  AddressBook book_;
+  std::unique_ptr<UpstreamEngine> curl_, plain_;
+};
+
+}  // namespace
+
+std::unique_ptr<HttpUpstream> make_http_upstream(const UpstreamConfig& config, const Clock& clock) {
+  return std::make_unique<TwoEngines>(config, clock);
+}
+
+}  // namespace kvcs::http

@@ -1,0 +1,81 @@
+// What both upstream engines share: which URLs, headers and addresses are allowed, how a response
+// head is kept, and when waiting ends. Inside of the http module. Pure functions and values of one
+// thread.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "http/client/upstream.h"
+
+struct sockaddr;
+
+namespace kvcs::http {
+
+using HeaderList = std::vector<std::pair<std::string, std::string>>;
+
+struct UpstreamUrl {
+  bool https = false;
+  std::string host;       // Lower case, without brackets.
+  std::string authority;  // For Host: brackets kept, port unless it is the scheme's.
+  int port = 0;
+  std::string target;  // "/path?query"; never empty.
+  std::string to_string() const { return (https ? "https://" : "http://") + authority + target; }
+};
+// RFC 3986 without user info and fragment, and without anything that two parsers could read in
+// two ways: backslashes, controls, spaces, escapes in the host. Invalid.
+Result<UpstreamUrl> parse_upstream_url(std::string_view url);
+
+// Method and header names are tokens (RFC 9110 §5.6.2), values carry no control but tab. Invalid.
+Status check_sendable(const UpstreamRequest& request);
+// Headers that only the engine may write: hop-by-hop, framing, Host, Expect.
+bool is_engine_header(std::string_view name);
+bool is_hop_by_hop(std::string_view lower_name);
+
+bool is_private_address(const sockaddr* address);
+Status private_address_refused(std::string_view authority);
+
+// A response head as it comes in, line by line, without line ends.
+class ResponseHead {
+ public:
+  // "HTTP/1.1 200 OK" or "HTTP/2 200"; drops what an interim response left. False: not HTTP.
+  bool start(std::string_view line);
+  bool add(std::string_view line);  // False: not a header field.
+  void finish();                    // Removes hop-by-hop headers and those Connection names.
+  int status() const { return status_; }
+  bool interim() const { return status_ >= 100 && status_ < 200; }
+  bool http_1_0() const { return http_1_0_; }
+  const HeaderList& headers() const { return headers_; }
+  HeaderList&& take_headers() { return std::move(headers_); }
+
+ private:
+  int status_ = 0;
+  bool http_1_0_ = false;
+  HeaderList headers_;
+};
+
+enum class ClientState : uint8_t { kQuiet, kSpeaking, kGone };
+// kSpeaking: bytes wait to be read (a pipelined request), so that "readable" says nothing.
+ClientState look_at_client(int descriptor);
+Status client_gone();
+
+// Deadline and idle time of one exchange.
+class ExchangeTimer {
+ public:
+  ExchangeTimer(const UpstreamRequest& request, const Clock& clock);
+  void touch() { last_us_ = clock_.mono_us(); }  // A byte moved, or waiting begins.
+  Status check(std::string_view authority) const;
+  int wait_ms() const;  // How long to poll before the next check.
+  int64_t started_us() const { return started_us_; }
+
+ private:
+  const Clock& clock_;
+  int64_t started_us_, last_us_;
+  int deadline_ms_, idle_timeout_ms_;
+};
+
+}  // namespace kvcs::http

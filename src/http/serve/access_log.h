@@ -1,0 +1,23 @@
+// One JSON line per finished request. The path without its query, because queries carry
+// signatures; never a header or a body. Written up to 50 ms later (base/log_gatherer.h). One thread
+// per object.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "http/http.h"
+#include "http/serve/server.h"
+
+namespace kvcs::http {
+
+class AccessLog final {
+ public:
+  // `path` may be empty when the head could not be parsed.
+  void write(const Request& request, std::string_view path, const RequestRecord& record,
+             int64_t unix_ms);
+
+ private:
+  std::string line_;  // Its memory is used again.
+};
+
+}  // namespace kvcs::http

@@ -1,0 +1,194 @@
+#include "http/serve/body_reader.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "base/bytes.h"
+
+namespace kvcs::http {
+namespace {
+
+constexpr size_t kLineMaxBytes = 256;
+constexpr size_t kChunkDigitsMax = 12;
+constexpr int kTrailersMax = 20;
+constexpr uint64_t kDiscardMaxBytes = 64 << 10;
+constexpr size_t kDirectReadBytes = 4096;  // From here on bytes go to the caller without a copy.
+constexpr int64_t kLeastBytesPerSecond = 512;
+// Chunk sizes, extensions and trailers may not outgrow the data they frame.
+constexpr uint64_t kOverheadFreeBytes = 16 << 10, kOverheadPerByte = 16;
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+Status bad_framing(const char* why) {
+  return invalid(std::string("Malformed chunked body: ") + why + ".");
+}
+
+}  // namespace
+
+ConnectionBody::ConnectionBody(Connection& connection, ReadBuffer& input, const Framing& framing,
+                               int idle_timeout_ms)
+    : connection_(connection),
+      input_(input),
+      idle_timeout_ms_(idle_timeout_ms),
+      chunked_(framing.chunked),
+      left_bytes_(framing.content_length.value_or(0)),
+      part_(framing.chunked   ? Part::kSize
+            : left_bytes_ > 0 ? Part::kData
+                              : Part::kDone),
+      continue_owed_(framing.expects_continue && part_ != Part::kDone) {
+  if (!chunked_) declared_ = left_bytes_;
+}
+
+std::optional<uint64_t> ConnectionBody::declared_size_bytes() const {
+  return declared_;
+}
+
+Status ConnectionBody::fail(Status status) {
+  broken_ = true;
+  timed_out_ = status.code() == Code::kTimeout;
+  return status;
+}
+
+// Until the socket is readable again. A body that trickles is as bad as one that stops: the
+// average rate has a floor too.
+Status ConnectionBody::wait() {
+  if (!blocking_) return fail(unavailable("The rest of the body is not here yet."));
+  if (continue_owed_) {
+    continue_owed_ = false;
+    if (connection_.send(kContinue, {}, false).io == Io::kClosed) {
+      return fail(unavailable("The client went away."));
+    }
+  }
+  if (chunked_ || left_bytes_ > kDiscardMaxBytes) connection_.mute();
+  const int64_t now = steady_ms();
+  if (started_ms_ == 0) started_ms_ = now;
+  const int64_t allowed_ms =
+      idle_timeout_ms_ + static_cast<int64_t>(received_bytes_) * 1000 / kLeastBytesPerSecond;
+  if (now - started_ms_ > allowed_ms) {
+    return fail(timed_out("The request body arrives too slowly."));
+  }
+  if (!connection_.wait_readable(idle_timeout_ms_)) {
+    return fail(timed_out("The request body stopped arriving."));
+  }
+  return ok();
+}
+
+// Some bytes, from the buffer or the socket; at least one.
+Result<size_t> ConnectionBody::take(std::span<char> out) {
+  for (;;) {
+    const std::string_view ready = input_.unread();
+    if (!ready.empty()) {
+      const size_t n = std::min(out.size(), ready.size());
+      std::memcpy(out.data(), ready.data(), n);
+      input_.consume(n);
+      return n;
+    }
+    used_socket_ = true;
+    const bool direct = out.size() >= kDirectReadBytes;
+    const IoResult got = connection_.receive(direct ? out : input_.space());
+    if (got.io == Io::kClosed) return fail(unavailable("The client went away."));
+    if (got.io == Io::kWouldBlock) {
+      KVCS_TRY(wait());
+    } else if (direct) {
+      return got.size_bytes;
+    } else {
+      input_.commit(got.size_bytes);
+    }
+  }
+}
+
+// One framing line without its CRLF; the view lasts until the next read.
+Result<std::string_view> ConnectionBody::line() {
+  for (;;) {
+    const std::string_view ready = input_.unread();
+    const size_t end = ready.substr(0, kLineMaxBytes).find('\n');
+    if (end != ready.npos) {
+      if (end == 0 || ready[end - 1] != '\r') return fail(bad_framing("a line must end in CRLF"));
+      overhead_bytes_ += end + 1;
+      if (overhead_bytes_ > kOverheadFreeBytes + kOverheadPerByte * received_bytes_) {
+        return fail(bad_framing("more framing than data"));
+      }
+      input_.consume(end + 1);
+      return ready.substr(0, end - 1);
+    }
+    if (ready.size() >= kLineMaxBytes) return fail(bad_framing("a line is too long"));
+    used_socket_ = true;
+    const IoResult got = connection_.receive(input_.space());
+    if (got.io == Io::kClosed) return fail(unavailable("The client went away."));
+    if (got.io == Io::kWouldBlock) KVCS_TRY(wait());
+    if (got.io == Io::kDone) input_.commit(got.size_bytes);
+  }
+}
+
+Status ConnectionBody::parse_size(std::string_view text) {
+  const std::string_view extension = text.substr(std::min(text.find(';'), text.size()));
+  const std::string_view digits = text.substr(0, text.size() - extension.size());
+  uint64_t size = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), size, 16);
+  // from_chars takes a minus sign only for signed types, so only hex digits come through.
+  if (digits.empty() || digits.size() > kChunkDigitsMax || error != std::errc() ||
+      end != digits.data() + digits.size()) {
+    return fail(bad_framing("not a chunk size"));
+  }
+  for (const char c : extension) {
+    if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) {
+      return fail(bad_framing("a control character in a chunk extension"));
+    }
+  }
+  left_bytes_ = size;
+  part_ = size == 0 ? Part::kTrailer : Part::kData;
+  return ok();
+}
+
+// Advances over framing until there is data or the end.
+Status ConnectionBody::next_part() {
+  while (part_ != Part::kData && part_ != Part::kDone) {
+    const std::string_view text = KVCS_TRY(line());
+    if (part_ == Part::kSize) {
+      KVCS_TRY(parse_size(text));
+    } else if (part_ == Part::kDataEnd) {
+      if (!text.empty()) return fail(bad_framing("a chunk is longer than its size"));
+      part_ = Part::kSize;
+    } else if (text.empty()) {
+      part_ = Part::kDone;
+    } else if (++trailers_ > kTrailersMax || text.find(':') == text.npos || text.front() == ' ') {
+      return fail(bad_framing("a malformed trailer"));
+    }
+  }
+  return ok();
+}
+
+Result<size_t> ConnectionBody::read(std::span<char> out) {
+  if (broken_) return unavailable("The request body is broken.");
+  if (out.empty()) return size_t{0};
+  KVCS_TRY(next_part());
+  if (part_ == Part::kDone) return size_t{0};
+  if (received_bytes_ >= max_bytes_) {
+    return fail(too_large("The request body is over the limit of " + std::to_string(max_bytes_) +
+                          " bytes."));
+  }
+  const uint64_t room =
+      std::min({static_cast<uint64_t>(out.size()), left_bytes_, max_bytes_ - received_bytes_});
+  const size_t n = KVCS_TRY(take(out.first(static_cast<size_t>(room))));
+  received_bytes_ += n;
+  left_bytes_ -= n;
+  if (left_bytes_ == 0) part_ = chunked_ ? Part::kDataEnd : Part::kDone;
+  return n;
+}
+
+bool ConnectionBody::discard_rest() {
+  if (part_ == Part::kDone) return true;
+  // A client that still waits for "100 Continue" may or may not send the body now: nobody can tell
+  // where the next request would start.
+  if (broken_ || continue_owed_ || left_bytes_ > kDiscardMaxBytes) return false;
+  blocking_ = false;
+  max_bytes_ = received_bytes_ + kDiscardMaxBytes;
+  char waste[4096];
+  for (;;) {
+    const auto n = read(waste);
+    if (!n.ok()) return false;
+    if (*n == 0) return true;
+  }
+}
+
+}  // namespace kvcs::http

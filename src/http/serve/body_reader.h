@@ -1,0 +1,50 @@
+// The body of one request as it arrives on its connection: Content-Length or chunked (RFC 9112 §6,
+// §7), within the route's limit, an idle timeout and a least rate. One thread.
+#pragma once
+#include "http/http.h"
+#include "http/serve/connection.h"
+
+namespace kvcs::http {
+
+class ConnectionBody final : public BodyReader {
+ public:
+  // `input` holds what of the body came with the head.
+  ConnectionBody(Connection& connection, ReadBuffer& input, const Framing& framing,
+                 int idle_timeout_ms);
+  void set_max_bytes(uint64_t max_bytes) { max_bytes_ = max_bytes; }
+
+  Result<size_t> read(std::span<char> out) override;
+  std::optional<uint64_t> declared_size_bytes() const override;
+
+  // Reads and drops the rest if it is short and already here. True: the whole body was consumed
+  // and the connection can carry another request.
+  bool discard_rest();
+  bool too_slow() const { return timed_out_; }
+  bool used_socket() const { return used_socket_; }
+  uint64_t received_bytes() const { return received_bytes_; }
+
+ private:
+  enum class Part : uint8_t { kSize, kData, kDataEnd, kTrailer, kDone };
+
+  Status fail(Status status);
+  Status wait();
+  Result<size_t> take(std::span<char> out);
+  Result<std::string_view> line();
+  Status next_part();
+  Status parse_size(std::string_view text);
+
+  Connection& connection_;
+  ReadBuffer& input_;
+  const int idle_timeout_ms_;
+  const bool chunked_;
+  std::optional<uint64_t> declared_;
+  uint64_t max_bytes_ = 0;
+  uint64_t left_bytes_;  // Of the body, or of the current chunk.
+  Part part_;
+  bool continue_owed_, blocking_ = true, broken_ = false, used_socket_ = false, timed_out_ = false;
+  uint64_t received_bytes_ = 0, overhead_bytes_ = 0;
+  int trailers_ = 0;
+  int64_t started_ms_ = 0;
+};
+
+}  // namespace kvcs::http

@@ -1,0 +1,133 @@
+// One accepted socket, and the table of all of them.
+//
+// A connection is owned by at most one worker at a time. Who owns it is decided by one atomic word:
+// generation, busy, event pending, peer closed. The socket stays registered edge-triggered in
+// epoll, so that a request costs no epoll_ctl: an event that arrives while a worker owns the
+// connection only sets the pending bit, and the worker looks again before it lets go. Slots are
+// never freed while the server lives and carry a generation, so that a late event for a closed
+// connection is recognized instead of touching a new one.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "http/serve/head_parser.h"
+#include "http/serve/socket_io.h"
+
+namespace kvcs::http {
+
+class TlsSession;
+
+int64_t steady_ms();  // Coarse (some ms) and cheap; for deadlines only.
+
+enum class Phase : uint8_t { kHandshake, kHead, kLinger };
+
+class Connection final {
+ public:
+  Connection();
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // --- ownership; any thread ---
+  // Takes a socket into a free slot; nobody else sees it before publish(), which adds it to epoll.
+  // False when epoll refuses it.
+  void reset(int accepted_socket, std::string_view peer);
+  bool publish(int epoll);
+  // An event arrived. kMine: the caller owns the connection now. kBusy: it is noted for the owner.
+  enum class Claim : uint8_t { kMine, kBusy, kStale };
+  Claim claim(uint32_t generation, bool peer_closed);
+  // For the reaper: takes an idle connection whatever its generation.
+  bool claim_idle();
+  // Gives up ownership; false when an event arrived meanwhile: the caller still owns it.
+  bool release();
+  void close();  // By the owner. The slot may then be reused.
+  // Ends blocked reads and writes of whoever owns it; for a server that must stop.
+  void abort();
+
+  // --- the owner only ---
+  IoResult receive(std::span<char> out);
+  // Sends a, then b, as far as the socket takes them. `more`: a send follows at once.
+  IoResult send(std::string_view a, std::string_view b, bool more);
+  IoResult send_file(int descriptor, uint64_t offset, uint64_t size_bytes);
+  // Blocks until the socket is ready; false at the timeout.
+  bool wait_readable(int timeout_ms);
+  bool wait_writable(int timeout_ms);
+  bool peer_closed() const;  // It sent FIN; what it sent before may still be unread.
+  bool client_gone() const;  // Closed or broken; sees a FIN only behind no unread bytes.
+  bool reads_completely() const { return tls != nullptr; }
+  int socket() const { return socket_; }
+  // While a worker reads a long body each segment would wake another one for nothing: no events
+  // until rearm(), which also makes a new event of what is readable.
+  void mute();
+  void rearm();
+  bool muted() const { return muted_; }
+
+  uint32_t index = 0;  // Set once by the table.
+  Phase phase = Phase::kHead;
+  std::unique_ptr<TlsSession> tls;  // Null: plain.
+  std::string carry;                // The start of a head, kept while parked.
+  HeadProgress progress;
+  bool skipped_line = false;    // One empty line before the next head was ignored.
+  int64_t head_started_ms = 0;  // 0: no byte of the next head has come.
+  int requests_served = 0;
+  uint64_t lingered_bytes = 0;
+  std::string peer_ip;
+  std::atomic<int64_t> deadline_ms{0};  // While parked; read by the reaper.
+  // The waiting request (Serving::cookie) that wants to know when the peer closes; 0: none.
+  std::atomic<uint64_t> watcher{0};
+
+ private:
+  void modify_events(uint32_t events);
+
+  static constexpr uint64_t kBusy = 1, kPending = 2, kPeerClosed = 4, kOpen = 8;
+  std::atomic<uint64_t> state_{0};  // generation << 32 | bits
+  std::atomic<int> socket_{-1};
+  int epoll_ = -1;
+  bool muted_ = false;
+};
+
+// All slots. Thread-safe; the lock is taken on accept and close only.
+class ConnectionTable final {
+ public:
+  explicit ConnectionTable(int connections_max);
+  ~ConnectionTable();
+  Connection* allocate();  // Null when full.
+  void free(Connection& connection);
+  Connection& at(uint32_t index) { return slots_[index]; }
+  uint32_t used_slots() const { return high_water_.load(std::memory_order_acquire); }
+
+ private:
+  std::unique_ptr<Connection[]> slots_;
+  uint32_t size_;
+  Mutex mutex_;
+  std::vector<uint32_t> free_ KVCS_GUARDED_BY(mutex_);
+  std::atomic<uint32_t> high_water_{0};
+};
+
+// The worker's read buffer. Bytes before `floor` are the current head, whose views must stay.
+class ReadBuffer final {
+ public:
+  explicit ReadBuffer(size_t capacity)
+      : bytes_(std::make_unique_for_overwrite<char[]>(capacity)), capacity_(capacity) {}
+  std::string_view unread() const { return {bytes_.get() + begin_, end_ - begin_}; }
+  void consume(size_t n) { begin_ += n; }
+  void pin() { floor_ = begin_; }  // What was consumed so far must not move.
+  void unpin() { floor_ = 0; }
+  void clear() { floor_ = begin_ = end_ = 0; }
+  // Room for more; moves the unread bytes down to the floor when the end is near.
+  std::span<char> space();
+  void commit(size_t n) { end_ += n; }
+  void assign(std::string_view text);  // Precondition: fits.
+
+ private:
+  std::unique_ptr<char[]> bytes_;
+  size_t capacity_, floor_ = 0, begin_ = 0, end_ = 0;
+};
+
+}  // namespace kvcs::http

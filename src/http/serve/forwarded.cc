@@ -1,0 +1,93 @@
+#include "http/serve/forwarded.h"
+
+#include <arpa/inet.h>
+
+#include <cstring>
+
+#include "base/bytes.h"
+
+namespace kvcs::http {
+namespace {
+
+// "1.2.3.4:5678", "[::1]:5678" and "[::1]" are seen in the wild; the port says nothing.
+std::string_view without_port(std::string_view text) {
+  if (text.starts_with('[')) return text.substr(1, text.find(']') - 1);
+  const size_t colon = text.find(':');
+  if (colon != text.npos && text.find(':', colon + 1) == text.npos) return text.substr(0, colon);
+  return text;
+}
+
+}  // namespace
+
+bool TrustedProxies::parse_address(std::string_view text, Address& out) {
+  char copy[INET6_ADDRSTRLEN] = {};
+  if (text.empty() || text.size() >= sizeof copy) return false;
+  std::memcpy(copy, text.data(), text.size());
+  out = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (inet_pton(AF_INET, copy, out.data() + 12) == 1) return true;
+  return inet_pton(AF_INET6, copy, out.data()) == 1;
+}
+
+Result<TrustedProxies> TrustedProxies::parse(const std::vector<std::string>& entries) {
+  TrustedProxies proxies;
+  for (const std::string& entry : entries) {
+    const size_t slash = entry.find('/');
+    const bool is_v4 = entry.find(':') == entry.npos;
+    const uint64_t width = is_v4 ? 32 : 128;
+    Block block{};
+    uint64_t bits = width;
+    if (slash != entry.npos) {
+      auto parsed = parse_u64(std::string_view(entry).substr(slash + 1), "prefix length");
+      bits = std::move(parsed).value_or(width + 1);
+    }
+    if (!parse_address(std::string_view(entry).substr(0, slash), block.address) || bits > width) {
+      return invalid("http.trusted_proxies: '" + printable(entry, 80) +
+                     "' is neither an IP address nor a CIDR block such as 10.0.0.0/8.");
+    }
+    block.prefix_bits = static_cast<int>(128 - width + bits);
+    proxies.blocks_.push_back(block);
+  }
+  return proxies;
+}
+
+bool TrustedProxies::contains(std::string_view ip) const {
+  Address address;
+  if (!parse_address(ip, address)) return false;
+  for (const Block& block : blocks_) {
+    const auto bytes = static_cast<size_t>(block.prefix_bits / 8);
+    const int rest = block.prefix_bits % 8;
+    if (std::memcmp(address.data(), block.address.data(), bytes) != 0) continue;
+    const int mask = 0xff00 >> rest & 0xff;
+    if (rest == 0 || ((address[bytes] ^ block.address[bytes]) & mask) == 0) return true;
+  }
+  return false;
+}
+
+void TrustedProxies::resolve(std::string_view peer_ip, Request& request) const {
+  request.remote_ip = peer_ip;
+  if (blocks_.empty() || !contains(peer_ip)) return;
+  for (size_t i = request.headers.size(); i-- > 0;) {
+    if (!equal_ignore_case(request.headers[i].name, "x-forwarded-for")) continue;
+    const std::vector<std::string_view> hops = split(request.headers[i].value, ',');
+    for (size_t k = hops.size(); k-- > 0;) {
+      const std::string_view hop = without_port(trim(hops[k]));
+      Address address;
+      if (!parse_address(hop, address)) return;  // Beyond a broken hop nothing can be believed.
+      request.remote_ip = hop;
+      if (!contains(hop)) {
+        i = 0;
+        break;
+      }
+    }
+    if (i == 0) break;
+  }
+  // The last value is the one that the nearest proxy wrote.
+  for (size_t i = request.headers.size(); i-- > 0;) {
+    if (!equal_ignore_case(request.headers[i].name, "x-forwarded-proto")) continue;
+    const std::vector<std::string_view> values = split(request.headers[i].value, ',');
+    request.https = equal_ignore_case(trim(values.back()), "https");
+    return;
+  }
+}
+
+}  // namespace kvcs::http

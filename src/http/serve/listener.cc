@@ -1,0 +1,398 @@
+#include "http/serve/listener.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "http/serve/tls.h"
+
+namespace kvcs::http {
+namespace {
+
+constexpr uint64_t kPostedCookie = WorkerPool::kNoCookie - 1;
+constexpr size_t kBodyRoomBytes = 16 << 10;  // Of the read buffer, beyond the longest head.
+constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
+constexpr int kLingerMs = 2000;
+constexpr uint64_t kLingerMaxBytes = 1 << 20;
+constexpr int kFullRetryAfterS = 1;
+
+std::string peer_address(int socket) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  char text[INET6_ADDRSTRLEN] = "";
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return text;
+  if (storage.ss_family == AF_INET) {
+    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(&storage)->sin_addr, text, sizeof text);
+  } else if (storage.ss_family == AF_INET6) {
+    const in6_addr& address = reinterpret_cast<sockaddr_in6*>(&storage)->sin6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(&address)) {
+      inet_ntop(AF_INET, address.s6_addr + 12, text, sizeof text);
+    } else {
+      inet_ntop(AF_INET6, &address, text, sizeof text);
+    }
+  }
+  return text;
+}
+
+void signal_event(int event) {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(event, &one, sizeof one);
+}
+
+int reap_interval_ms(const ServerConfig& config) {
+  return std::clamp(std::min(config.head_timeout_ms, config.idle_timeout_ms) / 8, kReapMinMs,
+                    kReapMaxMs);
+}
+
+}  // namespace
+
+Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& tls)
+    : config_(config),
+      cycle_(cycle),
+      tls_(tls),
+      head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max},
+      table_(config.connections_max),
+      servings_(
+          config.workers_max, config.streams_max, config.head_max_bytes + kBodyRoomBytes,
+          [this](Connection& connection, Serving& serving) { serve(connection, serving.memory()); },
+          [this] { wake_monitor(); }),
+      workers_(config.workers_min, config.workers_max,
+               {[this](uint64_t event, Worker& worker) { take(event, worker); },
+                [this](Worker& worker) {
+                  if (worker.spare != nullptr) servings_.put(*std::exchange(worker.spare, nullptr));
+                },
+                [this](uint64_t event) { pass_on(event); }, [this] { wake_monitor(); }}),
+      acceptor_([this](int socket) { on_socket(socket); }) {}
+
+Listener::~Listener() {
+  stop(0);
+  for (const int descriptor : {epoll_, monitor_event_}) {
+    if (descriptor >= 0) ::close(descriptor);
+  }
+}
+
+Status Listener::start() {
+  epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+  monitor_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (epoll_ < 0 || monitor_event_ < 0) {
+    return io_error("cannot create", "epoll", errno);
+  }
+  KVCS_TRY(servings_.start(epoll_, kPostedCookie));
+  KVCS_TRY(acceptor_.start(config_.listen_host, config_.listen_port));
+  started_ = true;
+  KVCS_TRY(workers_.start(epoll_));
+  monitor_thread_.emplace("http-monitor", [this] { monitor(); });
+  return ok();
+}
+
+// --- accepting (accept thread) -----------------------------------------------------------------
+
+void Listener::refuse_socket(int socket) {
+  refused_.fetch_add(1, std::memory_order_relaxed);
+  if (config_.tls.certificate_path.empty()) {
+    const std::string text = cycle_.refusal_text({503, "Too many connections."}, kFullRetryAfterS);
+    [[maybe_unused]] const ssize_t n =
+        ::send(socket, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+  ::close(socket);
+}
+
+void Listener::on_socket(int socket) {
+  Connection* connection = table_.allocate();
+  if (connection == nullptr) return refuse_socket(socket);
+  connection->reset(socket, peer_address(socket));
+  if (!config_.tls.certificate_path.empty()) {
+    connection->tls = tls_.accept(socket);
+    connection->phase = Phase::kHandshake;
+  }
+  connection->deadline_ms = steady_ms() + config_.head_timeout_ms;
+  connections_.fetch_add(1, std::memory_order_relaxed);
+  if (!connection->publish(epoll_) && connection->claim_idle()) drop(*connection);
+}
+
+// --- serving (workers) -------------------------------------------------------------------------
+
+// What an event gives the caller to go on with.
+Listener::Owned Listener::claim(uint64_t event) {
+  if (event == kPostedCookie) return {nullptr, servings_.take_posted()};
+  const bool peer_closed = (event & WorkerPool::kPeerClosed) != 0;
+  const uint64_t cookie = event & ~WorkerPool::kPeerClosed;
+  if (ServingTable::is_cookie(cookie)) return {nullptr, servings_.ready(cookie)};
+  Connection& connection = table_.at(static_cast<uint32_t>(cookie));
+  const auto claim = connection.claim(static_cast<uint32_t>(cookie >> 32), peer_closed);
+  if (claim == Connection::Claim::kMine) return {&connection, nullptr};
+  if (claim == Connection::Claim::kStale || !peer_closed) return {};
+  return {nullptr, servings_.client_gone(connection)};
+}
+
+void Listener::take(uint64_t event, Worker& worker) {
+  const Owned owned = claim(event);
+  if (owned.connection != nullptr) begin(*owned.connection, worker);
+  if (owned.serving != nullptr) run(*owned.serving, worker);
+}
+
+void Listener::begin(Connection& connection, Worker& worker) {
+  Serving* serving = std::exchange(worker.spare, nullptr);
+  if (serving == nullptr) serving = servings_.take();
+  if (serving == nullptr) {
+    connection.send(cycle_.refusal_text({503, "No memory for a request."}, kFullRetryAfterS), {},
+                    false);
+    return drop(connection);
+  }
+  servings_.begin(*serving, connection);
+  run(*serving, worker);
+}
+
+void Listener::run(Serving& serving, Worker& worker) {
+  worker.begins();
+  if (!servings_.run(serving)) return;
+  if (worker.spare == nullptr) {
+    worker.spare = &serving;
+  } else {
+    servings_.put(serving);
+  }
+}
+
+// --- a connection's turn (on a fiber) ----------------------------------------------------------
+
+// Until the connection is parked or gone.
+void Listener::serve(Connection& connection, RequestMemory& memory) {
+  do {
+    if (!step(connection, memory)) return drop(connection);
+    if (connection.muted()) connection.rearm();
+  } while (!connection.release());
+  // A connection that went idle as the server began to stop may have missed close_idle().
+  if (stopping_.load() && connection.claim_idle()) drop(connection);
+}
+
+// True: park it until the next event. False: close it.
+bool Listener::step(Connection& connection, RequestMemory& memory) {
+  memory.drained = false;
+  if (connection.phase == Phase::kHandshake && !step_handshake(connection)) {
+    // A handshake's answers are small: a client whose socket does not take them at once is not
+    // reading them, and is let go.
+    return connection.phase == Phase::kHandshake && connection.tls->wants_read();
+  }
+  if (connection.phase == Phase::kHead && !step_head(connection, memory)) return false;
+  return connection.phase != Phase::kLinger || step_linger(connection, memory);
+}
+
+// True when done.
+bool Listener::step_handshake(Connection& connection) {
+  if (!connection.tls) {
+    connection.phase = Phase::kLinger;
+    return false;
+  }
+  if (connection.tls->handshake().io != Io::kDone) return false;
+  connection.phase = Phase::kHead;
+  return true;
+}
+
+bool Listener::step_head(Connection& connection, RequestMemory& memory) {
+  memory.input.assign(connection.carry);
+  for (;;) {
+    std::string_view ready = memory.input.unread();
+    // RFC 9112 §2.2: an empty line before the request is to be ignored.
+    if (connection.progress.lines == 0 && ready.starts_with("\r\n") && !connection.skipped_line) {
+      connection.skipped_line = true;
+      memory.input.consume(2);
+      connection.progress = {};
+      ready = memory.input.unread();
+    }
+    const HeadScan scan = scan_head(ready, connection.progress, head_limits_);
+    if (scan.refusal) {
+      cycle_.refuse(connection, memory, scan.refusal);
+      start_linger(connection);
+      return true;
+    }
+    if (scan.size_bytes > 0) {
+      connection.progress = {};
+      connection.skipped_line = false;
+      connection.head_started_ms = 0;
+      const Next next = cycle_.serve(connection, memory, ready.substr(0, scan.size_bytes));
+      if (next == Next::kClose) return false;
+      if (next == Next::kLinger) {
+        start_linger(connection);
+        return true;
+      }
+      continue;
+    }
+    if (memory.drained) return park_head(connection, memory);
+    const std::span<char> space = memory.input.space();
+    const IoResult got = connection.receive(space);
+    if (got.io == Io::kClosed) return false;
+    if (got.io == Io::kWouldBlock) {
+      memory.drained = true;
+      continue;
+    }
+    memory.input.commit(got.size_bytes);
+    // A short read emptied the socket: whatever comes now makes a new event. Not so for a FIN that
+    // came with the bytes, and not under TLS, whose records are buffered.
+    memory.drained = got.size_bytes < space.size() && !connection.peer_closed() && !connection.tls;
+  }
+}
+
+// True: keep it parked.
+bool Listener::park_head(Connection& connection, RequestMemory& memory) {
+  const std::string_view rest = memory.input.unread();
+  if (stopping_.load(std::memory_order_relaxed) && rest.empty()) return false;
+  if (rest.empty()) {
+    if (connection.carry.capacity() > 0) connection.carry = {};
+    connection.head_started_ms = 0;
+    connection.deadline_ms.store(steady_ms() + config_.idle_timeout_ms, std::memory_order_relaxed);
+    return true;
+  }
+  connection.carry = rest;
+  if (connection.head_started_ms == 0) connection.head_started_ms = steady_ms();
+  connection.deadline_ms.store(connection.head_started_ms + config_.head_timeout_ms,
+                               std::memory_order_relaxed);
+  return true;
+}
+
+// The response is out; what the client still sends is read and dropped, or the kernel would reset
+// the connection and the client lose the answer.
+void Listener::start_linger(Connection& connection) {
+  connection.phase = Phase::kLinger;
+  connection.carry = {};
+  connection.deadline_ms = steady_ms() + kLingerMs;
+  if (!connection.tls) ::shutdown(connection.socket(), SHUT_WR);
+}
+
+bool Listener::step_linger(Connection& connection, RequestMemory& memory) {
+  for (;;) {
+    memory.input.clear();
+    const IoResult got = connection.receive(memory.input.space());
+    if (got.io == Io::kWouldBlock) return true;
+    if (got.io == Io::kClosed) return false;
+    connection.lingered_bytes += got.size_bytes;
+    if (connection.lingered_bytes > kLingerMaxBytes) return false;
+  }
+}
+
+void Listener::drop(Connection& connection) {
+  connection.close();
+  table_.free(connection);
+  connections_.fetch_sub(1, std::memory_order_acq_rel);
+  if (stopping_.load()) {
+    MutexLock lock(mutex_);
+    all_closed_.notify_all();
+  }
+}
+
+// --- watching (monitor thread) -----------------------------------------------------------------
+
+void Listener::wake_monitor() {
+  if (monitor_asleep_.load(std::memory_order_relaxed) && monitor_asleep_.exchange(false)) {
+    signal_event(monitor_event_);
+  }
+}
+
+// Sleeps until the next reaping, unless the workers are busy: then it looks again soon.
+void Listener::monitor() {
+  const int interval_ms = reap_interval_ms(config_);
+  int64_t next_reap_ms = steady_ms() + interval_ms;
+  while (!monitor_quit_) {
+    const bool busy = workers_.is_busy();
+    monitor_asleep_ = !busy;
+    pollfd entry = {monitor_event_, POLLIN, 0};
+    // Read after monitor_asleep_ is set: who brings an earlier deadline from now on wakes us.
+    const int64_t next_ms = std::min(next_reap_ms, servings_.next_deadline_ms());
+    const auto left_ms = static_cast<int>(std::max<int64_t>(0, next_ms - steady_ms()));
+    if (::poll(&entry, 1, busy ? std::min(left_ms, kMonitorBusyMs) : left_ms) > 0) {
+      uint64_t count;
+      [[maybe_unused]] const ssize_t n = ::read(monitor_event_, &count, sizeof count);
+    }
+    workers_.look();
+    const int64_t now_ms = steady_ms();
+    servings_.expire(now_ms);
+    if (now_ms < next_reap_ms) continue;
+    reap(now_ms);
+    servings_.trim();
+    next_reap_ms = now_ms + interval_ms;
+  }
+}
+
+void Listener::reap(int64_t now_ms) {
+  const uint32_t used = table_.used_slots();
+  for (uint32_t i = 0; i < used; i++) {
+    Connection& connection = table_.at(i);
+    if (connection.deadline_ms.load(std::memory_order_relaxed) > now_ms) continue;
+    if (!connection.claim_idle()) continue;
+    // It may have been served since we looked; what counts is its deadline now that we own it.
+    if (connection.deadline_ms.load(std::memory_order_relaxed) > now_ms) {
+      give_back(connection);
+      continue;
+    }
+    if (connection.phase == Phase::kHead && !connection.carry.empty()) {
+      connection.send(cycle_.refusal_text({408, "The request head arrives too slowly."}, 0), {},
+                      false);
+    }
+    drop(connection);
+  }
+}
+
+// By an owner that is not a worker. An event that came meanwhile was only noted, so it has to be
+// made again for a worker to see it.
+void Listener::give_back(Connection& connection) {
+  while (!connection.release()) connection.rearm();
+}
+
+// To another worker, by one that is none.
+void Listener::pass_on(uint64_t event) {
+  const Owned owned = claim(event);
+  if (owned.connection != nullptr) {
+    owned.connection->rearm();
+    give_back(*owned.connection);
+  }
+  if (owned.serving != nullptr) servings_.post(*owned.serving);
+}
+
+// --- stopping ----------------------------------------------------------------------------------
+
+void Listener::close_idle() {
+  const uint32_t used = table_.used_slots();
+  for (uint32_t i = 0; i < used; i++) {
+    Connection& connection = table_.at(i);
+    if (connection.claim_idle()) drop(connection);
+  }
+}
+
+void Listener::stop(int grace_ms) {
+  if (!started_) return;
+  started_ = false;
+  acceptor_.stop();
+  stopping_ = true;
+  close_idle();
+  const int64_t until_ms = steady_ms() + grace_ms;
+  {
+    MutexLock lock(mutex_);
+    while (connections_.load(std::memory_order_acquire) > 0) {
+      const int64_t left_ms = until_ms - steady_ms();
+      if (left_ms <= 0 || !all_closed_.wait_for_ms(mutex_, left_ms)) break;
+    }
+  }
+  for (uint32_t i = 0; i < table_.used_slots(); i++) table_.at(i).abort();
+  servings_.end_waits();
+  while (servings_.parked() > 0) {
+    MutexLock lock(mutex_);
+    all_closed_.wait_for_ms(mutex_, kReapMinMs);
+  }
+  monitor_quit_ = true;
+  signal_event(monitor_event_);
+  monitor_thread_.reset();  // Joins. Nobody adds workers from here on.
+  workers_.stop();
+  close_idle();
+}
+
+Server::Stats Listener::stats() const {
+  return {workers_.count(), workers_.busy(), connections_, refused_};
+}
+
+}  // namespace kvcs::http

@@ -1,0 +1,79 @@
+// One request from head to last byte: parse, route, guard, limits, handler, response, log. Shared
+// by all workers; what changes per request lives in a RequestMemory. Implemented in
+// server.cc.
+#pragma once
+#include <atomic>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "http/router.h"
+#include "http/serve/access_log.h"
+#include "http/serve/body_reader.h"
+#include "http/serve/connection.h"
+#include "http/serve/forwarded.h"
+#include "http/serve/head_parser.h"
+#include "http/serve/response_writer.h"
+#include "http/serve/server.h"
+
+namespace kvcs::http {
+
+// What the connection is good for after a response.
+enum class Next : uint8_t {
+  kKeepAlive,
+  kLinger,  // Close, but read on for a moment so that the client gets to see the answer.
+  kClose,
+};
+
+// Used for request after request.
+struct RequestMemory {
+  RequestMemory(size_t buffer_bytes, Waiter& waiter_in) : input(buffer_bytes), waiter(waiter_in) {}
+  ReadBuffer input;
+  Request request;
+  Framing framing;
+  std::string head;
+  DateText date;
+  AccessLog access_log;
+  Waiter& waiter;
+  bool drained = false;  // The socket had no more bytes at the last look.
+};
+
+class RequestCycle final {
+ public:
+  // All references outlive it.
+  RequestCycle(const ServerConfig& config, const Router& router, const Clock& clock,
+               RequestObserver observer);
+  void set_trusted_proxies(TrustedProxies proxies) { proxies_ = std::move(proxies); }
+
+  // `head` is complete and at the start of memory.input. Never throws.
+  Next serve(Connection& connection, RequestMemory& memory, std::string_view head);
+  // Answers what is not a request; the caller lingers.
+  void refuse(Connection& connection, RequestMemory& memory, Refusal refusal);
+  // A whole response for a connection that no worker serves: full table, slow head.
+  std::string refusal_text(Refusal refusal, int retry_after_s) const;
+  void close_after_responses() { draining_ = true; }
+
+ private:
+  struct Outcome;
+
+  template <typename Function>
+  Status contain(Function&& function) const;
+  Response respond(Request& request, const Framing& framing, ConnectionBody& body);
+  Response no_route(Request& request, const Framing& framing, const Router::Match& match);
+  Response run_handler(Request& request, ConnectionBody& body);
+  Response explain(const Status& status, const Request& request, int status_code) const;
+  void prepare(Connection& connection, RequestMemory& memory);
+  void deliver(Connection& connection, RequestMemory& memory, Response& response, Outcome& outcome);
+  void report(RequestMemory& memory, std::string_view path, const Outcome& outcome);
+
+  const ServerConfig& config_;
+  const Router& router_;
+  const Clock& clock_;
+  const RequestObserver observer_;
+  TrustedProxies proxies_;
+  HeadLimits head_limits_;
+  std::atomic<int> in_handlers_{0};
+  std::atomic<bool> draining_{false};
+};
+
+}  // namespace kvcs::http

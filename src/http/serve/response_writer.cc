@@ -1,0 +1,293 @@
+#include "http/serve/response_writer.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "base/chars.h"
+
+namespace kvcs::http {
+namespace {
+
+// Heads and bodies up to this size leave in one TLS record.
+constexpr size_t kJoinMaxBytes = 16 << 10;
+
+void append_number(std::string& out, uint64_t number, int base = 10) {
+  char digits[24];
+  const auto end = std::to_chars(digits, digits + sizeof digits, number, base).ptr;
+  out.append(digits, end);
+}
+
+bool is_safe(std::string_view text) {
+  return !has_control(text) || text.find_first_of(std::string_view("\r\n\0", 3)) == text.npos;
+}
+
+char* put(char* at, std::string_view text) {
+  std::memcpy(at, text.data(), text.size());
+  return at + text.size();
+}
+
+// Which of the headers that we write ourselves the handler has set.
+struct Own {
+  bool content_type_options = false, referrer_policy = false, frame_options = false, date = false;
+};
+
+// True: the header is ours alone and the handler's is left out.
+bool is_ours(std::string_view name, Own& own) {
+  switch (name.size()) {
+    case 4:
+      own.date |= equal_ignore_case(name, "date");
+      return false;
+    case 10:
+      return equal_ignore_case(name, "connection") || equal_ignore_case(name, "keep-alive");
+    case 12:
+      return equal_ignore_case(name, "x-request-id");
+    case 14:
+      return equal_ignore_case(name, "content-length");
+    case 15:
+      own.referrer_policy |= equal_ignore_case(name, "referrer-policy");
+      own.frame_options |= equal_ignore_case(name, "x-frame-options");
+      return false;
+    case 17:
+      return equal_ignore_case(name, "transfer-encoding");
+    case 22:
+      own.content_type_options |= equal_ignore_case(name, "x-content-type-options");
+      return false;
+    default:
+      return false;
+  }
+}
+
+// Room for all of them is made once.
+void append_headers(const std::vector<std::pair<std::string, std::string>>& headers, Own& own,
+                    std::string& out) {
+  const size_t before = out.size();
+  size_t most = before;
+  for (const auto& [name, value] : headers) most += name.size() + value.size() + 4;
+  out.resize(most);
+  char* at = out.data() + before;
+  for (const auto& [name, value] : headers) {
+    if (is_ours(name, own) || !is_safe(name) || !is_safe(value)) continue;
+    at = put(put(put(put(at, name), ": "), value), "\r\n");
+  }
+  out.resize(static_cast<size_t>(at - out.data()));
+}
+
+}  // namespace
+
+std::string_view reason_phrase(int status) {
+  // Nobody parses the phrase; it is for people who read a trace.
+  static constexpr std::pair<int, std::string_view> kPhrases[] = {
+      {200, "OK"},
+      {201, "Created"},
+      {202, "Accepted"},
+      {204, "No Content"},
+      {206, "Partial Content"},
+      {301, "Moved Permanently"},
+      {302, "Found"},
+      {303, "See Other"},
+      {304, "Not Modified"},
+      {307, "Temporary Redirect"},
+      {308, "Permanent Redirect"},
+      {400, "Bad Request"},
+      {401, "Unauthorized"},
+      {402, "Payment Required"},
+      {403, "Forbidden"},
+      {404, "Not Found"},
+      {405, "Method Not Allowed"},
+      {406, "Not Acceptable"},
+      {408, "Request Timeout"},
+      {409, "Conflict"},
+      {410, "Gone"},
+      {412, "Precondition Failed"},
+      {413, "Content Too Large"},
+      {414, "URI Too Long"},
+      {415, "Unsupported Media Type"},
+      {416, "Range Not Satisfiable"},
+      {417, "Expectation Failed"},
+      {422, "Unprocessable Content"},
+      {429, "Too Many Requests"},
+      {431, "Request Header Fields Too Large"},
+      {500, "Internal Server Error"},
+      {501, "Not Supported"},
+      {502, "Bad Gateway"},
+      {503, "Service Unavailable"},
+      {504, "Gateway Timeout"},
+      {505, "HTTP Version Not Supported"},
+  };
+  for (const auto& [code, phrase] : kPhrases) {
+    if (code == status) return phrase;
+  }
+  return "Status";
+}
+
+std::string_view DateText::at(int64_t unix_s) {
+  if (unix_s != unix_s_) {
+    static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                              "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    const time_t time = unix_s;
+    tm parts{};
+    gmtime_r(&time, &parts);
+    const int n = std::snprintf(text_.data(), text_.size(), "%s, %02d %s %04d %02d:%02d:%02d GMT",
+                                kDays[parts.tm_wday], parts.tm_mday, kMonths[parts.tm_mon],
+                                parts.tm_year + 1900, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    size_ = std::min(static_cast<size_t>(n), text_.size() - 1);
+    unix_s_ = unix_s;
+  }
+  return {text_.data(), size_};
+}
+
+HeadPlan plan_body(const Response& response, const HeadFacts& facts) {
+  const bool bodyless = response.status == 204 || response.status == 304 || response.status < 200;
+  if (bodyless) return {};
+  if (response.file) return {Delimiter::kLength, response.file->size_bytes};
+  if (!response.stream) return {Delimiter::kLength, response.body.size()};
+  if (response.stream_size_bytes) return {Delimiter::kLength, *response.stream_size_bytes};
+  return {facts.http_1_1 ? Delimiter::kChunked : Delimiter::kClose, 0};
+}
+
+void format_head(const Response& response, const HeadFacts& facts, const HeadPlan& plan,
+                 std::string& out) {
+  out += "HTTP/1.1 ";
+  append_number(out, static_cast<uint64_t>(response.status));
+  (out += ' ') += reason_phrase(response.status);
+  out += "\r\n";
+  Own own;
+  append_headers(response.headers, own, out);
+  if (!own.date) ((out += "date: ") += facts.date) += "\r\n";
+  if (plan.delimiter == Delimiter::kLength) {
+    out += "content-length: ";
+    append_number(out, plan.size_bytes);
+    out += "\r\n";
+  } else if (plan.delimiter == Delimiter::kChunked) {
+    out += "transfer-encoding: chunked\r\n";
+  }
+  ((out += "x-request-id: ") += facts.request_id) += "\r\n";
+  if (!own.content_type_options) out += "x-content-type-options: nosniff\r\n";
+  if (!own.referrer_policy) out += "referrer-policy: no-referrer\r\n";
+  if (!own.frame_options) out += "x-frame-options: DENY\r\n";
+  if (!facts.keep_alive) {
+    out += "connection: close\r\n";
+  } else if (!facts.http_1_1) {
+    out += "connection: keep-alive\r\n";
+  }
+  out += "\r\n";
+}
+
+// Frames what a handler streams.
+class StreamWriter final : public BodyWriter {
+ public:
+  StreamWriter(ResponseWriter& writer, const HeadPlan& plan)
+      : writer_(writer), plan_(plan), left_bytes_(plan.size_bytes) {}
+
+  Status write(std::string_view bytes) override {
+    if (!failure_.ok()) return failure_;
+    if (bytes.empty()) return ok();  // An empty chunk would end the body.
+    failure_ = write_framed(bytes);
+    return failure_;
+  }
+  bool client_gone() const override { return !failure_.ok() || writer_.connection_.client_gone(); }
+  // The handler is done; a short body is its failure.
+  Status finish() {
+    if (!failure_.ok()) return failure_;
+    if (plan_.delimiter == Delimiter::kChunked) return writer_.send_all("0\r\n\r\n", {}, false);
+    if (plan_.delimiter == Delimiter::kLength && left_bytes_ > 0) {
+      return internal("The handler streamed less than it declared.");
+    }
+    return ok();
+  }
+
+ private:
+  Status write_framed(std::string_view bytes) {
+    if (plan_.delimiter == Delimiter::kLength) {
+      if (bytes.size() > left_bytes_)
+        return internal("The handler streamed more than it declared.");
+      left_bytes_ -= bytes.size();
+    }
+    if (plan_.delimiter != Delimiter::kChunked) return writer_.send_all(bytes, {}, false);
+    frame_.clear();
+    append_number(frame_, bytes.size(), 16);
+    frame_ += "\r\n";
+    if (bytes.size() <= kJoinMaxBytes) {  // One small copy is cheaper than three segments.
+      (frame_ += bytes) += "\r\n";
+      return writer_.send_all(frame_, {}, false);
+    }
+    KVCS_TRY(writer_.send_all(frame_, bytes, true));
+    return writer_.send_all("\r\n", {}, false);
+  }
+
+  ResponseWriter& writer_;
+  const HeadPlan plan_;
+  uint64_t left_bytes_;
+  std::string frame_;
+  Status failure_;
+};
+
+Status ResponseWriter::wait() {
+  if (connection_.wait_writable(timeout_ms_)) return ok();
+  return unavailable("The client takes no bytes.");
+}
+
+Status ResponseWriter::send_all(std::string_view a, std::string_view b, bool more) {
+  while (!a.empty() || !b.empty()) {
+    const IoResult sent = connection_.send(a, b, more);
+    if (sent.io == Io::kClosed) return unavailable("The client went away.");
+    if (sent.io == Io::kWouldBlock) {
+      KVCS_TRY(wait());
+      continue;
+    }
+    sent_bytes_ += sent.size_bytes;
+    const size_t of_a = std::min(sent.size_bytes, a.size());
+    a.remove_prefix(of_a);
+    b.remove_prefix(sent.size_bytes - of_a);
+  }
+  return ok();
+}
+
+Status ResponseWriter::send_file(const FileBody& file) {
+  uint64_t offset = file.offset, left = file.size_bytes;
+  while (left > 0) {
+    const IoResult sent = connection_.send_file(file.descriptor, offset, left);
+    if (sent.io == Io::kClosed) return unavailable("The client went away or the file shrank.");
+    if (sent.io == Io::kWouldBlock) {
+      KVCS_TRY(wait());
+      continue;
+    }
+    sent_bytes_ += sent.size_bytes;
+    offset += sent.size_bytes;
+    left -= sent.size_bytes;
+  }
+  return ok();
+}
+
+Status ResponseWriter::send_stream(Response& response, const HeadPlan& plan) {
+  StreamWriter stream(*this, plan);
+  KVCS_TRY(response.stream(stream));
+  return stream.finish();
+}
+
+Status ResponseWriter::write(Response& response, std::string& head, const HeadFacts& facts,
+                             const HeadPlan& plan) {
+  const bool has_body = plan.delimiter != Delimiter::kNone && !facts.head_only;
+  if (!has_body) return send_all(head, {}, false);
+  if (response.file) {
+    KVCS_TRY(send_all(head, {}, response.file->size_bytes > 0));
+    return send_file(*response.file);
+  }
+  if (response.stream) {
+    KVCS_TRY(send_all(head, {}, false));
+    return send_stream(response, plan);
+  }
+  if (connection_.tls && head.size() + response.body.size() <= kJoinMaxBytes) {
+    head += response.body;
+    return send_all(head, {}, false);
+  }
+  return send_all(head, response.body, false);
+}
+
+}  // namespace kvcs::http

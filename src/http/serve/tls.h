@@ -1,0 +1,53 @@
+// TLS on the same connection (OpenSSL): server side, TLS 1.2 and up, HTTP/1.1 by ALPN, no
+// renegotiation. TlsContext is thread-safe; a TlsSession belongs to its connection's owner.
+#pragma once
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/mutex.h"
+#include "base/status.h"
+#include "http/serve/connection.h"
+#include "http/serve/server.h"
+
+using SSL = struct ssl_st;
+using SSL_CTX = struct ssl_ctx_st;
+
+namespace kvcs::http {
+
+class TlsSession final {
+ public:
+  explicit TlsSession(SSL* ssl) : ssl_(ssl) {}
+  ~TlsSession();  // Says goodbye if the socket takes it at once.
+  TlsSession(const TlsSession&) = delete;
+  TlsSession& operator=(const TlsSession&) = delete;
+  IoResult handshake();  // kDone when complete.
+  IoResult receive(std::span<char> out);
+  IoResult send(std::string_view bytes);
+  // What the last kWouldBlock waits for.
+  bool wants_write() const { return wants_write_; }
+  bool wants_read() const { return wants_read_; }
+
+ private:
+  IoResult outcome(int result);
+
+  SSL* ssl_;
+  bool wants_write_ = false, wants_read_ = false, broken_ = false;
+};
+
+class TlsContext final {
+ public:
+  TlsContext() = default;
+  ~TlsContext();
+  // Reads certificate chain and key; what was loaded before stays on failure. Invalid: unreadable,
+  // or the key does not belong to the certificate.
+  Status load(const TlsConfig& config);
+  std::unique_ptr<TlsSession> accept(int socket);  // Null when OpenSSL is out of memory.
+
+ private:
+  Mutex mutex_;
+  SSL_CTX* context_ KVCS_GUARDED_BY(mutex_) = nullptr;
+};
+
+}  // namespace kvcs::http
