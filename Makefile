@@ -60,17 +60,17 @@ ifeq ($(MODE),tsan)
 $(B)/src/base/fiber.o: CXXFLAGS += -fno-sanitize=thread -DKVCS_TSAN_FIBERS
 endif
 LIB_OBJS := $(patsubst %.cc,$(B)/%.o,$(filter-out src/main.cc,$(SRCS))) $(B)/gen/web_assets$(WEB).o \
-  $(B)/src/kvfile/plot_fonts.o
+  $(B)/src/kvfile/plot/plot_fonts.o
 TEST_SRCS := $(sort $(shell find tests -name '*.cc' -not -path 'tests/fuzz/main.cc' -not -path 'tests/bench/*'))
 TEST_OBJS := $(patsubst %.cc,$(B)/%.o,$(TEST_SRCS))
 BENCH_SRCS := $(sort $(wildcard tests/bench/*.cc))
 BENCH_BINS := $(patsubst %.cc,$(B)/%,$(BENCH_SRCS))
 # A fuzzer is the parsers, the targets' functions and one main per target.
 FUZZ_TARGETS := $(notdir $(wildcard tests/fuzz/corpus/*))
-FUZZ_OBJS := $(patsubst %.cc,$(B)/%.o,$(sort $(wildcard src/base/*.cc src/kvfile/*.cc)) \
+FUZZ_OBJS := $(patsubst %.cc,$(B)/%.o,$(sort $(wildcard src/base/*.cc src/kvfile/*.cc src/kvfile/*/*.cc)) \
   $(addprefix src/http/,serve/chunked_body.cc serve/head_parser.cc http.cc sse.cc client/upstream_rules.cc) \
   src/gateway/gateway.cc $(addprefix src/gateway/call/,json_text.cc outbound_auth.cc sigv4.cc url_guard.cc) src/ops/cron_expression.cc \
-  tests/fuzz/file_targets.cc tests/fuzz/text_targets.cc) $(B)/src/kvfile/plot_fonts.o
+  tests/fuzz/file_targets.cc tests/fuzz/text_targets.cc) $(B)/src/kvfile/plot/plot_fonts.o
 RUN_ARGS ?= serve --data-dir data
 
 # All cores, unless `make -jN` said otherwise.
@@ -167,7 +167,7 @@ $(B)/src/%.o: src/%.cc | $(B)/gen/version.h
 	@mkdir -p $(@D)
 	@echo "  CXX $<"
 	@$(CCACHE) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
-$(B)/src/kvfile/plot_fonts.o: src/kvfile/plot_fonts.S $(wildcard src/kvfile/plot/*.ttf)
+$(B)/src/kvfile/plot/plot_fonts.o: src/kvfile/plot/plot_fonts.S $(wildcard src/kvfile/plot/*.ttf)
 	@mkdir -p $(@D)
 	@$(CXX) -c $< -o $@
 $(B)/tests/bench/%.o: tests/bench/%.cc | $(B)/gen/version.h

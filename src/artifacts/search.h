@@ -1,5 +1,5 @@
 // Which artifact of an organization begins with given token ids, or a given text, by the hash chain
-// of kvfile/prefix_chain.h over rows of portal.db. A search reads O(log n) rows per lookup,
+// of kvfile/tools/prefix_chain.h over rows of portal.db. A search reads O(log n) rows per lookup,
 // whatever the number of artifacts; ids are salted per organization, and real ids are compared
 // before anything is answered.
 //
@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "artifacts/artifacts.h"
-#include "kvfile/prefix_chain.h"
+#include "kvfile/tools/prefix_chain.h"
 
 namespace kvcs {
 

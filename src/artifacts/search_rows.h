@@ -6,7 +6,7 @@
 
 #include "artifacts/artifacts.h"
 #include "db/db.h"
-#include "kvfile/prefix_chain.h"
+#include "kvfile/tools/prefix_chain.h"
 
 namespace kvcs::search_rows {
 

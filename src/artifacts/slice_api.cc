@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
-#include "kvfile/slice.h"
+#include "kvfile/tools/slice.h"
 
 namespace kvcs {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "artifacts/artifacts.h"
 #include "http/http.h"
-#include "kvfile/slice.h"
+#include "kvfile/tools/slice.h"
 
 namespace kvcs {
 

@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "kvfile/parallel.h"
+#include "kvfile/format/parallel.h"
 #include "version.h"
 
 namespace kvcs::cli {

@@ -11,8 +11,8 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "cli/scratch_folder.h"
-#include "kvfile/benchmark.h"
-#include "kvfile/benchmark_csv.h"
+#include "kvfile/tools/benchmark.h"
+#include "kvfile/tools/benchmark_csv.h"
 
 namespace kvcs::cli {
 namespace {

@@ -13,8 +13,8 @@
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
-#include "kvfile/slice.h"
-#include "kvfile/verify.h"
+#include "kvfile/tools/slice.h"
+#include "kvfile/tools/verify.h"
 
 namespace kvcs::cli {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "base/bytes.h"
 #include "cli/commands.h"
-#include "kvfile/export.h"
+#include "kvfile/convert/export.h"
 
 namespace kvcs::cli {
 namespace {

@@ -4,7 +4,7 @@
 #include "base/decimal.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
-#include "kvfile/import.h"
+#include "kvfile/convert/import.h"
 
 namespace kvcs::cli {
 namespace {

@@ -7,7 +7,7 @@
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
 #include "kvfile/kvfile.h"
-#include "kvfile/stats.h"
+#include "kvfile/tools/stats.h"
 
 namespace kvcs::cli {
 namespace {

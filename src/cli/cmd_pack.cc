@@ -4,7 +4,7 @@
 #include "base/decimal.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
-#include "kvfile/pack.h"
+#include "kvfile/tools/pack.h"
 
 namespace kvcs::cli {
 namespace {

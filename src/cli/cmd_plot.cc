@@ -5,8 +5,8 @@
 #include "base/bytes.h"
 #include "base/decimal.h"
 #include "cli/commands.h"
-#include "kvfile/benchmark_csv.h"
-#include "kvfile/plot.h"
+#include "kvfile/plot/plot.h"
+#include "kvfile/tools/benchmark_csv.h"
 
 namespace kvcs::cli {
 namespace {

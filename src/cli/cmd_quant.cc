@@ -5,7 +5,7 @@
 #include "base/decimal.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
-#include "kvfile/quantize.h"
+#include "kvfile/tools/quantize.h"
 
 namespace kvcs::cli {
 namespace {

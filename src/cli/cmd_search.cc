@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
-#include "kvfile/search.h"
+#include "kvfile/tools/search.h"
 
 namespace kvcs::cli {
 namespace {

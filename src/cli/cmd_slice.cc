@@ -3,7 +3,7 @@
 #include "base/bytes.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
-#include "kvfile/slice.h"
+#include "kvfile/tools/slice.h"
 
 namespace kvcs::cli {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "base/bytes.h"
 #include "cli/commands.h"
-#include "kvfile/verify.h"
+#include "kvfile/tools/verify.h"
 
 namespace kvcs::cli {
 namespace {

@@ -5,8 +5,8 @@
 
 #include "base/json.h"
 #include "cli/command.h"
-#include "kvfile/compare.h"
 #include "kvfile/kvfile.h"
+#include "kvfile/tools/compare.h"
 
 namespace kvcs::cli {
 

@@ -1,7 +1,7 @@
 // Goal: GET …?tokens=a:b&layers=x:y answers with the very file that `kvcs slice` would write, with
 // its length, an ETag and byte ranges; what cannot be cut is refused with what could be. Method:
 // one server, the same cut made by slice_file() as the answer.
-#include "kvfile/slice.h"
+#include "kvfile/tools/slice.h"
 
 #include <nlohmann/json.hpp>
 

@@ -18,12 +18,12 @@
 #include <vector>
 
 #include "base/crypto.h"
-#include "kvfile/kernels.h"
-#include "kvfile/layout.h"
-#include "kvfile/pack.h"
-#include "kvfile/quantize.h"
-#include "kvfile/slice.h"
-#include "kvfile/verify.h"
+#include "kvfile/format/layout.h"
+#include "kvfile/kernels/kernels.h"
+#include "kvfile/tools/pack.h"
+#include "kvfile/tools/quantize.h"
+#include "kvfile/tools/slice.h"
+#include "kvfile/tools/verify.h"
 
 using namespace kvcs;
 using namespace kvcs::kvfile;

@@ -11,8 +11,8 @@
 #include "artifacts/search_rows.h"
 #include "base/id.h"
 #include "db/db.h"
-#include "kvfile/search.h"
 #include "kvfile/support.h"
+#include "kvfile/tools/search.h"
 #include "support/temp_dir.h"
 
 using namespace kvcs;

@@ -12,7 +12,7 @@
 
 #include "base/json.h"
 #include "kvfile/support.h"
-#include "kvfile/verify.h"
+#include "kvfile/tools/verify.h"
 #include "support/command.h"
 #include "support/daemon.h"
 #include "support/temp_dir.h"

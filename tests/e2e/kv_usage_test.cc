@@ -3,8 +3,8 @@
 #include <catch2/catch.hpp>
 #include <sys/stat.h>
 
-#include "kvfile/pack.h"
 #include "kvfile/support.h"
+#include "kvfile/tools/pack.h"
 #include "support/command.h"
 #include "support/temp_dir.h"
 

@@ -6,11 +6,11 @@
 
 #include "base/crypto.h"
 #include "fuzz/targets.h"
-#include "kvfile/import.h"
-#include "kvfile/llama_reader.h"
-#include "kvfile/pack.h"
-#include "kvfile/search.h"
-#include "kvfile/slice.h"
+#include "kvfile/convert/import.h"
+#include "kvfile/convert/llama_reader.h"
+#include "kvfile/tools/pack.h"
+#include "kvfile/tools/search.h"
+#include "kvfile/tools/slice.h"
 #include "support/temp_dir.h"
 
 namespace kvcs::fuzz {

@@ -11,7 +11,7 @@
 #include "http/serve/chunked_body.h"
 #include "http/serve/head_parser.h"
 #include "http/sse.h"
-#include "kvfile/json_scanner.h"
+#include "kvfile/format/json_scanner.h"
 #include "ops/cron.h"
 
 namespace kvcs::fuzz {

@@ -3,9 +3,9 @@
 // file gives back; rotated schemes are judged among the rotated values, where their steps lie.
 #include <catch2/catch.hpp>
 
-#include "kvfile/quantize.h"
+#include "kvfile/format/tiles.h"
 #include "kvfile/support.h"
-#include "kvfile/tiles.h"
+#include "kvfile/tools/quantize.h"
 #include "support/temp_dir.h"
 
 using namespace kvcs;

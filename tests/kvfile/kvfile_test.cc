@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "kvfile/faults.h"
-#include "kvfile/publish.h"
+#include "kvfile/format/publish.h"
 #include "kvfile/support.h"
 #include "support/temp_dir.h"
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "kvfile/format/layout.h"
 #include "kvfile/kvfile.h"
-#include "kvfile/layout.h"
 
 namespace kvcs::kvfile {
 

@@ -1,0 +1,73 @@
+#include "kvfile/convert/import.h"
+
+#include <algorithm>
+
+#include "kvfile/format/publish.h"
+#include "kvfile/format/tiles.h"
+#include "kvfile/tools/prefix_chain.h"
+
+namespace kvcs::kvfile {
+namespace {
+
+Result<KvHeader> imported_header(const CacheSource& source, const ImportOptions& options,
+                                 const std::vector<uint32_t>& tokens) {
+  const Geometry& geometry = source.geometry();
+  KVCS_TRY(check_row_values(geometry));
+  const Dtype dtype = options.dtype.value_or(source.dtype());
+  Metadata metadata{{"kvcs.version", "1"}};
+  for (auto& [key, value] : source.metadata()) set_metadata(metadata, key, value);
+  for (const auto& [key, value] : options.facts) set_metadata(metadata, key, value);
+  if (!tokens.empty()) set_metadata(metadata, "kvcs.token_chain", token_chain(tokens));
+  set_metadata(metadata, "kvcs.n_tokens", std::to_string(geometry.tokens));
+  return make_header(layout_tensors(Scheme::kPlain, dtype, geometry), std::move(metadata));
+}
+
+Status copy_values(const CacheSource& source, KvWriter& writer, EncodeCounts& counts) {
+  const Geometry& geometry = source.geometry();
+  TileWriter tiles(writer, Rotation{});
+  std::vector<float> values(geometry.kv_heads * kTileTokens * geometry.head_dim);
+  for (uint64_t layer = 0; layer < geometry.layers; layer++) {
+    for (const Part part : {Part::kKeys, Part::kValues}) {
+      for (uint64_t first = 0; first < geometry.tokens; first += kTileTokens) {
+        const uint64_t rows = std::min(kTileTokens, geometry.tokens - first);
+        KVCS_TRY(source.read(part, layer, first, rows, values.data()));
+        for (uint64_t head = 0; head < geometry.kv_heads; head++) {
+          const float* const x = values.data() + head * rows * geometry.head_dim;
+          KVCS_TRY(tiles.write({part, layer, head, first, rows}, Dtype::kF32, x, counts));
+        }
+      }
+    }
+  }
+  return ok();
+}
+
+}  // namespace
+
+Status check_row_values(const Geometry& geometry) {
+  // Either may be near 2^63 in a file that lies, so nothing is multiplied before it is compared.
+  if (geometry.head_dim > 0 && geometry.kv_heads <= kRowValuesMax / geometry.head_dim) return ok();
+  return invalid("rows of " + std::to_string(geometry.kv_heads) + " × " +
+                 std::to_string(geometry.head_dim) + " values are over the limit of " +
+                 std::to_string(kRowValuesMax));
+}
+
+Result<ImportReport> write_imported(const CacheSource& source, const ImportOptions& options) {
+  const std::vector<uint32_t>& tokens = options.tokens ? *options.tokens : source.tokens();
+  if (!tokens.empty() && tokens.size() != source.geometry().tokens) {
+    return invalid(std::to_string(tokens.size()) + " token ids for a cache of " +
+                   std::to_string(source.geometry().tokens) + " tokens");
+  }
+  KvHeader header = KVCS_TRY(imported_header(source, options, tokens));
+  auto writer = KVCS_TRY(KvWriter::create(options.output, std::move(header), options.inputs));
+  EncodeCounts counts;
+  KVCS_TRY(copy_values(source, *writer, counts));
+  KVCS_TRY(source.check_unchanged());
+  Sidecar sidecar = describe_header(writer->header());
+  if (!tokens.empty()) sidecar.tokens = tokens;
+  KVCS_TRY(writer->write_header());
+  Companion companion = KVCS_TRY(sidecar_companion(options.output, sidecar));
+  KVCS_TRY(publish_together(writer->file(), {std::move(companion)}));
+  return ImportReport{writer->header(), counts.saturated};
+}
+
+}  // namespace kvcs::kvfile

@@ -1,0 +1,72 @@
+// Caches of other programs as .kv files in the layout that transformers has: keys and values
+// [1, kv_heads, tokens, head_dim], rotary halves apart. Reads by tiles; memory does not grow with
+// the input. What was found out about the source, and how, is in the report and in the metadata.
+// One thread per call.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvfile/convert/rope_detect.h"
+#include "kvfile/format/layout.h"
+#include "kvfile/kvfile.h"
+
+namespace kvcs::kvfile {
+
+// kv_heads · head_dim of what is imported or exported. It bounds memory: 256 rows are 16 MiB, and
+// the rows that the order of rotary pairs is read from 128 MiB.
+inline constexpr uint64_t kRowValuesMax = 16 << 10;
+Status check_row_values(const Geometry& geometry);  // Invalid names both numbers.
+
+// A foreign cache that can be read in pieces.
+class CacheSource {
+ public:
+  virtual ~CacheSource() = default;
+  virtual const Geometry& geometry() const = 0;
+  virtual Dtype dtype() const = 0;  // What an import writes unless told otherwise.
+  virtual const std::vector<uint32_t>& tokens() const = 0;  // Empty when not recorded.
+  virtual Metadata metadata() const = 0;
+  // kv_heads × rows × head_dim values; rows ≤ kTileTokens.
+  virtual Status read(Part part, uint64_t layer, uint64_t first, uint64_t rows,
+                      float* out) const = 0;
+  virtual Status check_unchanged() const = 0;
+};
+
+enum class RopeOrder : uint8_t { kAuto, kNorm, kNeox, kRaw };  // Raw: keys stay as they are.
+enum class RotationChoice : uint8_t { kAuto, kNone, kHadamard };
+
+struct LlamaImport {
+  uint64_t kv_heads = 0, head_dim = 0;  // The file does not say them.
+  RopeOrder rope = RopeOrder::kAuto;
+  RotationChoice rotation = RotationChoice::kAuto;
+};
+struct ImportedLlama {
+  std::unique_ptr<CacheSource> cache;
+  std::string seen;  // "ggsn version 10, …"
+  RopeChoice rope;
+  bool is_reordered = false;  // NORM keys brought into transformers' order.
+};
+Result<ImportedLlama> open_llama_cache(const std::string& path, const LlamaImport& options);
+// safetensors with key_cache.N and value_cache.N, or past_key_values.N.key and .value.
+Result<std::unique_ptr<CacheSource>> open_hf_cache(const std::string& path);
+// mlx-lm's prompt cache; its class must be KVCache.
+Result<std::unique_ptr<CacheSource>> open_mlx_cache(const std::string& path);
+// A folder of vLLM's example connector; `kv_heads` splits its rows.
+Result<std::unique_ptr<CacheSource>> open_vllm_cache(const std::string& folder, uint64_t kv_heads);
+
+struct ImportOptions {
+  std::string output;
+  std::vector<std::string> inputs;  // Never overwritten.
+  std::optional<Dtype> dtype;       // F16, BF16 or F32.
+  Metadata facts;                   // Recorded as they are; they stand before what the source says.
+  std::optional<std::vector<uint32_t>> tokens;  // When the source does not record them.
+};
+struct ImportReport {
+  KvHeader header;
+  uint64_t saturated = 0;  // Values beyond what the dtype can hold.
+};
+// Writes the file and its sidecar. Invalid when the token ids are not as many as the tokens.
+Result<ImportReport> write_imported(const CacheSource& source, const ImportOptions& options);
+
+}  // namespace kvcs::kvfile

@@ -1,0 +1,323 @@
+#include <algorithm>
+#include <array>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "kvfile/format/json_scanner.h"
+#include "kvfile/format/layout.h"
+#include "kvfile/kvfile.h"
+
+namespace kvcs::kvfile {
+namespace {
+
+constexpr size_t kHeaderDepthMax = 4;
+constexpr size_t kRankMax = 4;
+constexpr size_t kMetadataEntriesMax = 4096;
+
+struct DtypeRow {
+  Dtype dtype;
+  std::string_view name;
+  size_t size_bytes;
+};
+// In the order in which the safetensors library writes tensors.
+constexpr std::array kDtypes = {
+    DtypeRow{Dtype::kF32, "F32", 4},        DtypeRow{Dtype::kU32, "U32", 4},
+    DtypeRow{Dtype::kBf16, "BF16", 2},      DtypeRow{Dtype::kF16, "F16", 2},
+    DtypeRow{Dtype::kF8E4m3, "F8_E4M3", 1}, DtypeRow{Dtype::kF8E5m2, "F8_E5M2", 1},
+    DtypeRow{Dtype::kI8, "I8", 1},          DtypeRow{Dtype::kU8, "U8", 1},
+};
+
+std::string quoted(std::string_view name) {
+  return "\"" + printable(name, 60) + "\"";
+}
+
+Status tensor_fault(const Tensor& tensor, std::string_view why) {
+  return invalid("tensor " + quoted(tensor.name) + ": " + std::string(why));
+}
+
+Result<std::vector<uint64_t>> parse_numbers(JsonScanner& scanner, size_t count_max) {
+  std::vector<uint64_t> numbers;
+  KVCS_TRY(scanner.begin_array());
+  while (KVCS_TRY(scanner.next_element())) {
+    if (numbers.size() == count_max) {
+      return scanner.fault("more than " + std::to_string(count_max) + " numbers");
+    }
+    numbers.push_back(KVCS_TRY(scanner.integer()));
+  }
+  return numbers;
+}
+
+Result<Tensor> parse_tensor(JsonScanner& scanner, std::string name) {
+  Tensor tensor;
+  tensor.name = std::move(name);
+  bool has_dtype = false, has_shape = false, has_offsets = false;
+  KVCS_TRY(scanner.begin_object());
+  std::string member;
+  while (KVCS_TRY(scanner.next_member(member))) {
+    if (member == "dtype") {
+      const std::string text = KVCS_TRY(scanner.string());
+      const std::optional<Dtype> dtype = parse_dtype(text);
+      if (!dtype) return tensor_fault(tensor, "dtype " + quoted(text) + " is not one of a .kv");
+      tensor.dtype = *dtype;
+      has_dtype = true;
+    } else if (member == "shape") {
+      tensor.shape = KVCS_TRY(parse_numbers(scanner, kRankMax));
+      has_shape = true;
+    } else if (member == "data_offsets") {
+      const auto offsets = KVCS_TRY(parse_numbers(scanner, 2));
+      if (offsets.size() != 2) return tensor_fault(tensor, "data_offsets needs two numbers");
+      tensor.begin = offsets[0];
+      tensor.end = offsets[1];
+      has_offsets = true;
+    } else {
+      return tensor_fault(tensor, "unknown member " + quoted(member));
+    }
+  }
+  if (!has_dtype) return tensor_fault(tensor, "dtype is missing");
+  if (!has_shape) return tensor_fault(tensor, "shape is missing");
+  if (!has_offsets) return tensor_fault(tensor, "data_offsets is missing");
+  return tensor;
+}
+
+Result<Metadata> parse_metadata(JsonScanner& scanner) {
+  Metadata metadata;
+  KVCS_TRY(scanner.begin_object());
+  std::string key;
+  while (KVCS_TRY(scanner.next_member(key))) {
+    if (metadata.size() == kMetadataEntriesMax) {
+      return scanner.fault("__metadata__ has more than " + std::to_string(kMetadataEntriesMax) +
+                           " entries");
+    }
+    if (scanner.peek() != '"') {
+      return scanner.fault("__metadata__ " + quoted(key) + " is not a string");
+    }
+    metadata.emplace_back(key, KVCS_TRY(scanner.string()));
+  }
+  return metadata;
+}
+
+// Elements × width, every factor checked, also behind a zero.
+Result<uint64_t> tensor_bytes(const Tensor& tensor) {
+  uint64_t product = dtype_bytes(tensor.dtype);
+  bool zero = false;
+  for (const uint64_t dimension : tensor.shape) {
+    if (dimension == 0) {
+      zero = true;
+    } else if (__builtin_mul_overflow(product, dimension, &product)) {
+      return tensor_fault(tensor, "its shape overflows 64 bits");
+    }
+  }
+  if (product > static_cast<uint64_t>(INT64_MAX)) {
+    return tensor_fault(tensor, "its shape overflows 63 bits");
+  }
+  return zero ? 0 : product;
+}
+
+Status check_cover(std::vector<Tensor>& tensors, uint64_t data_bytes) {
+  std::sort(tensors.begin(), tensors.end(), [](const Tensor& a, const Tensor& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
+  uint64_t expected = 0;
+  for (const Tensor& tensor : tensors) {
+    const uint64_t size = KVCS_TRY(tensor_bytes(tensor));
+    if (tensor.end < tensor.begin) return tensor_fault(tensor, "data_offsets run backwards");
+    if (tensor.end - tensor.begin != size) {
+      return tensor_fault(tensor, "its shape needs " + std::to_string(size) +
+                                      " bytes, data_offsets give " +
+                                      std::to_string(tensor.end - tensor.begin));
+    }
+    if (tensor.begin != expected) {
+      return tensor_fault(tensor, tensor.begin < expected ? "overlaps the tensor before it"
+                                                          : "a hole in the data before it");
+    }
+    expected = tensor.end;
+  }
+  if (expected > data_bytes) {
+    return invalid("the file is cut: the tensors need " + std::to_string(expected) +
+                   " bytes of data, " + std::to_string(data_bytes) + " are there");
+  }
+  if (expected < data_bytes) {
+    return invalid(std::to_string(data_bytes - expected) + " bytes behind the last tensor");
+  }
+  return ok();
+}
+
+}  // namespace
+
+std::string_view dtype_name(Dtype dtype) {
+  return kDtypes[static_cast<size_t>(dtype)].name;
+}
+size_t dtype_bytes(Dtype dtype) {
+  return kDtypes[static_cast<size_t>(dtype)].size_bytes;
+}
+std::optional<Dtype> parse_dtype(std::string_view name) {
+  for (const DtypeRow& row : kDtypes) {
+    if (row.name == name) return row.dtype;
+  }
+  return std::nullopt;
+}
+bool is_float16_or_32(Dtype dtype) {
+  return dtype == Dtype::kF32 || dtype == Dtype::kF16 || dtype == Dtype::kBf16;
+}
+
+void KvHeader::index_tensors() {
+  by_name_.clear();
+  for (size_t i = 0; i < tensors.size(); i++) by_name_.emplace(tensors[i].name, i);
+}
+
+const Tensor* KvHeader::find(std::string_view name) const {
+  const auto it = by_name_.find(name);
+  return it == by_name_.end() ? nullptr : &tensors[it->second];
+}
+
+const Tensor& KvHeader::get(Part part, uint64_t layer, std::string_view suffix) const {
+  const Tensor* const tensor = find(tensor_name(part, layer, suffix));
+  KVCS_ASSERT(tensor != nullptr);
+  return *tensor;
+}
+
+const std::string* KvHeader::metadata_value(std::string_view key) const {
+  for (const auto& [name, value] : metadata) {
+    if (name == key) return &value;
+  }
+  return nullptr;
+}
+
+void set_metadata(Metadata& metadata, std::string_view key, std::string value) {
+  for (auto& [name, old] : metadata) {
+    if (name == key) {
+      old = std::move(value);
+      return;
+    }
+  }
+  metadata.emplace_back(key, std::move(value));
+}
+
+namespace {
+
+// What else the tools of this program make or take, by its first bytes.
+std::string_view known_format(std::string_view first_8_bytes) {
+  const std::string_view magic = first_8_bytes.substr(0, 4);
+  if (magic == "\x5b\x2a\x4d\x18") return "; it is packed: `kvcs unpack` it first";
+  if (magic == "nsgg" || magic == "qsgg") {
+    return "; it is a state of llama.cpp: `kvcs import --from llama` takes it";
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<uint64_t> parse_header_size(std::string_view first_8_bytes, uint64_t file_bytes) {
+  if (first_8_bytes.size() < 8 || file_bytes < 8) {
+    return invalid("the file is shorter than the eight bytes of the length field");
+  }
+  const uint64_t size = load_u64le(first_8_bytes.data());
+  if (size > file_bytes - 8) {
+    return invalid("the header's length " + std::to_string(size) + " is more than the " +
+                   std::to_string(file_bytes - 8) + " bytes behind it" +
+                   std::string(known_format(first_8_bytes)));
+  }
+  if (size > kHeaderBytesMax) {
+    return invalid("the header's length " + std::to_string(size) + " is over the limit of " +
+                   std::to_string(kHeaderBytesMax));
+  }
+  if (size < 2) return invalid("the header is empty");
+  return size;
+}
+
+namespace {
+
+Result<KvHeader> parse_tensors(std::string_view json, uint64_t file_bytes, bool any_name) {
+  KvHeader header;
+  header.file_bytes = file_bytes;
+  header.data_start = 8 + json.size();
+  if (header.data_start > file_bytes) return invalid("the file is cut inside its header");
+  if (json.empty() || json[0] != '{') return invalid("header: does not begin with '{'");
+  JsonScanner scanner(json, kHeaderDepthMax, "header");
+  KVCS_TRY(scanner.begin_object());
+  std::string name;
+  while (KVCS_TRY(scanner.next_member(name))) {
+    if (name == "__metadata__") {
+      header.metadata = KVCS_TRY(parse_metadata(scanner));
+      continue;
+    }
+    if (!any_name && !is_tensor_name(name)) {
+      return invalid("header: " + quoted(name) + " is not a tensor name of a .kv file");
+    }
+    if (header.tensors.size() == kTensorsMax) {
+      return invalid("header: more than " + std::to_string(kTensorsMax) + " tensors");
+    }
+    header.tensors.push_back(KVCS_TRY(parse_tensor(scanner, name)));
+  }
+  KVCS_TRY(scanner.finish(" "));
+  KVCS_TRY(scanner.check_utf8());
+  KVCS_TRY(check_cover(header.tensors, file_bytes - header.data_start));
+  header.index_tensors();
+  return header;
+}
+
+}  // namespace
+
+Result<KvHeader> parse_header(std::string_view json, uint64_t file_bytes) {
+  KvHeader header = KVCS_TRY(parse_tensors(json, file_bytes, false));
+  KVCS_TRY(detect_layout(header));
+  return header;
+}
+
+Result<KvHeader> parse_safetensors(std::string_view json, uint64_t file_bytes) {
+  return parse_tensors(json, file_bytes, true);
+}
+
+Result<KvHeader> make_header(std::vector<Tensor> tensors, Metadata metadata) {
+  std::sort(tensors.begin(), tensors.end(), [](const Tensor& a, const Tensor& b) {
+    return std::pair(a.dtype, std::string_view(a.name)) <
+           std::pair(b.dtype, std::string_view(b.name));
+  });
+  uint64_t offset = 0;
+  for (Tensor& tensor : tensors) {
+    const uint64_t size = KVCS_TRY(tensor_bytes(tensor));
+    tensor.begin = offset;
+    if (__builtin_add_overflow(offset, size, &offset) || offset > INT64_MAX) {
+      return tensor_fault(tensor, "the file would pass 2^63 bytes");
+    }
+    tensor.end = offset;
+  }
+  KvHeader draft;
+  draft.tensors = std::move(tensors);
+  draft.metadata = std::move(metadata);
+  const std::string bytes = dump_header(draft);
+  if (bytes.size() - 8 > kHeaderBytesMax) return too_large("the header would pass 16 MiB");
+  return parse_header(std::string_view(bytes).substr(8), bytes.size() + offset);
+}
+
+std::string dump_header(const KvHeader& header) {
+  std::string json = "{";
+  if (!header.metadata.empty()) {
+    json += "\"__metadata__\":{";
+    for (const auto& [key, value] : header.metadata) {
+      if (json.back() != '{') json += ',';
+      append_json_string(json, key);
+      json += ':';
+      append_json_string(json, value);
+    }
+    json += '}';
+  }
+  for (const Tensor& tensor : header.tensors) {
+    if (json.size() > 1) json += ',';
+    append_json_string(json, tensor.name);
+    json += ":{\"dtype\":\"" + std::string(dtype_name(tensor.dtype)) + "\",\"shape\":[";
+    for (size_t i = 0; i < tensor.shape.size(); i++) {
+      if (i > 0) json += ',';
+      json += std::to_string(tensor.shape[i]);
+    }
+    json += "],\"data_offsets\":[" + std::to_string(tensor.begin) + "," +
+            std::to_string(tensor.end) + "]}";
+  }
+  json += '}';
+  json.append((8 - json.size() % 8) % 8, ' ');
+  std::string out;
+  append_u64le(out, json.size());
+  return out + json;
+}
+
+}  // namespace kvcs::kvfile

@@ -1,0 +1,243 @@
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "kvfile/format/finite.h"
+#include "kvfile/format/tiles.h"
+
+namespace kvcs::kvfile {
+
+std::vector<Tile> tiles_of(const Geometry& geometry, Part part, uint64_t layer) {
+  std::vector<Tile> tiles;
+  for (uint64_t head = 0; head < geometry.kv_heads; head++) {
+    for (uint64_t first = 0; first < geometry.tokens; first += kTileTokens) {
+      tiles.push_back({part, layer, head, first, std::min(kTileTokens, geometry.tokens - first)});
+    }
+  }
+  return tiles;
+}
+
+Span quantized_span(const KvHeader& header, const Tile& tile) {
+  const uint64_t end = tile.first + tile.rows;
+  const uint64_t from = std::clamp(header.kept_first, tile.first, end);
+  return {from, std::clamp(header.tokens - header.kept_last, from, end)};
+}
+
+std::string rotation_name(const Rotation& rotation) {
+  return rotation.block == 0 ? "none" : "hadamard-" + std::to_string(rotation.block);
+}
+
+Result<Rotation> parse_rotation(std::string_view name, uint64_t head_dim) {
+  if (name == "none") return Rotation{};
+  if (name.starts_with("hadamard-")) {
+    const Result<uint64_t> block = parse_u64(name.substr(9), "rotation");
+    if (block.ok() && std::has_single_bit(*block) && head_dim % *block == 0) {
+      return Rotation{*block};
+    }
+  }
+  return invalid("kvcs.rotation \"" + printable(name, 40) + "\" does not fit head_dim " +
+                 std::to_string(head_dim));
+}
+
+Rotation hadamard_for(uint64_t head_dim) {
+  return {uint64_t{1} << std::countr_zero(head_dim)};
+}
+
+Result<TileReader> TileReader::create(const KvFile& file) {
+  const KvHeader& header = file.header();
+  if (header.head_dim > kHeadDimMax) {
+    return invalid("head_dim " + std::to_string(header.head_dim) + " is over the limit of " +
+                   std::to_string(kHeadDimMax));
+  }
+  TileReader reader(file);
+  if (const std::string* const name = header.metadata_value("kvcs.rotation")) {
+    reader.rotation_ = KVCS_TRY(parse_rotation(*name, header.head_dim));
+  }
+  return reader;
+}
+
+Status TileReader::read(const Tile& tile, float* out, uint64_t* nonfinite) {
+  return read_as(tile, Dtype::kF32, out, nonfinite);
+}
+
+Status TileReader::read_as(const Tile& tile, Dtype dtype, void* out, uint64_t* nonfinite) {
+  switch (file_->header().scheme) {
+    case Scheme::kPlain:
+    case Scheme::kFp8E4m3:
+    case Scheme::kFp8E5m2:
+      return read_plain(tile, dtype, out, nonfinite);
+    case Scheme::kInt8:
+      return read_int8(tile, dtype, out);
+    case Scheme::kInt8c:
+    case Scheme::kQ8:
+      if (rotation_.block == 0) return read_scaled(tile, dtype, out);
+      break;
+    case Scheme::kInt4c:
+      break;
+  }
+  // What is rotated or packed needs all its floats.
+  const uint64_t dim = file_->header().head_dim, count = tile.rows * dim;
+  float* x = static_cast<float*>(out);
+  if (dtype != Dtype::kF32) {
+    floats_.resize(count);
+    x = floats_.data();
+  }
+  if (file_->header().scheme == Scheme::kInt4c) {
+    KVCS_TRY(read_int4(tile, x));
+  } else {
+    KVCS_TRY(read_scaled(tile, Dtype::kF32, x));
+  }
+  if (rotation_.block > 0) {
+    const Span span = quantized_span(file_->header(), tile);
+    kernels().hadamard(x + (span.from - tile.first) * dim,
+                       (span.to - span.from) * dim / rotation_.block, rotation_.block);
+  }
+  if (dtype != Dtype::kF32) kernels().encode(dtype, x, out, count);
+  return ok();
+}
+
+Status TileReader::read_plain(const Tile& tile, Dtype dtype, void* out, uint64_t* nonfinite) {
+  const KvHeader& header = file_->header();
+  const Tensor& tensor = header.get(tile.part, tile.layer);
+  const size_t width = dtype_bytes(tensor.dtype);
+  const uint64_t count = tile.rows * header.head_dim;
+  const uint64_t start = (tile.head * header.tokens + tile.first) * header.head_dim * width;
+  void* raw = out;
+  if (tensor.dtype != dtype) {
+    raw_.resize(count * width);
+    raw = raw_.data();
+  }
+  KVCS_TRY(file_->read(tensor, start, raw, count * width));
+  if (nonfinite != nullptr) *nonfinite += count_nonfinite(tensor.dtype, raw, count * width);
+  if (tensor.dtype == dtype) return ok();
+  if (dtype == Dtype::kF32) {
+    kernels().decode(tensor.dtype, raw, static_cast<float*>(out), count);
+    return ok();
+  }
+  floats_.resize(count);
+  kernels().decode(tensor.dtype, raw, floats_.data(), count);
+  kernels().encode(dtype, floats_.data(), out, count);
+  return ok();
+}
+
+// Codes of `rows` tokens into raw_.
+Status TileReader::read_codes(const Tile& tile, uint64_t first, uint64_t rows, uint64_t row_bytes) {
+  const Tensor& tensor = file_->header().get(tile.part, tile.layer, "_q");
+  raw_.resize(rows * row_bytes);
+  return file_->read(tensor, (tile.head * tensor.shape[2] + first) * row_bytes, raw_.data(),
+                     raw_.size());
+}
+
+// `count` scales, minima or kept values as floats: what a lying one would make of codes is no
+// value.
+Result<const float*> TileReader::read_factors(const Tensor& tensor, uint64_t offset, uint64_t count,
+                                              std::vector<float>& to) {
+  const size_t width = dtype_bytes(tensor.dtype);
+  factor_bytes_.resize(count * width);
+  to.resize(count);
+  KVCS_TRY(file_->read(tensor, offset * width, factor_bytes_.data(), factor_bytes_.size()));
+  const bool scales = tensor.name.ends_with("_s");
+  const auto count_bad = scales ? count_bad_scales : count_nonfinite;
+  if (count_bad(tensor.dtype, factor_bytes_.data(), factor_bytes_.size()) > 0) {
+    return invalid("tensor \"" + tensor.name + "\": " +
+                   (scales ? "a scale is not finite and above zero" : "a value is not finite"));
+  }
+  kernels().decode(tensor.dtype, factor_bytes_.data(), to.data(), count);
+  return static_cast<const float*>(to.data());
+}
+
+Status TileReader::read_int8(const Tile& tile, Dtype dtype, void* out) {
+  const KvHeader& header = file_->header();
+  const float* const scale =
+      KVCS_TRY(read_factors(header.get(tile.part, tile.layer, "_s"), 0, 1, scales_));
+  KVCS_TRY(read_codes(tile, tile.first, tile.rows, header.head_dim));
+  kernels().dequantize_kvcdn(reinterpret_cast<const uint8_t*>(raw_.data()), raw_.size(), *scale,
+                             dtype, out);
+  return ok();
+}
+
+Status TileReader::read_scaled(const Tile& tile, Dtype dtype, void* out) {
+  const KvHeader& header = file_->header();
+  const uint64_t dim = header.head_dim;
+  const Tensor& tensor = header.get(tile.part, tile.layer, "_s");
+  KVCS_TRY(read_codes(tile, tile.first, tile.rows, dim));
+  const auto* codes = reinterpret_cast<const int8_t*>(raw_.data());
+  if (header.scheme == Scheme::kInt8c && tile.part == Part::kKeys) {
+    const uint64_t tiles = tensor.shape[2];
+    const float* const scales = KVCS_TRY(
+        read_factors(tensor, (tile.head * tiles + tile.first / kTileTokens) * dim, dim, scales_));
+    kernels().dequantize_columns(codes, tile.rows, dim, scales, dtype, out);
+    return ok();
+  }
+  // One scale per token, or per block of a token: rows of another width.
+  const uint64_t width = header.scheme == Scheme::kQ8 ? kQ8Block : dim;
+  const uint64_t per_row = dim / width;
+  const float* const scales = KVCS_TRY(read_factors(
+      tensor, (tile.head * header.tokens + tile.first) * per_row, tile.rows * per_row, scales_));
+  kernels().dequantize_rows(codes, tile.rows * per_row, width, scales, dtype, out);
+  return ok();
+}
+
+Status TileReader::read_int4(const Tile& tile, float* out) {
+  const KvHeader& header = file_->header();
+  const Geometry geometry = geometry_of(header);
+  const uint64_t dim = header.head_dim, last_start = header.tokens - header.kept_last;
+  const uint64_t end = tile.first + tile.rows;
+  const auto [from, to] = quantized_span(header, tile);
+  if (header.kept_first + header.kept_last > 0) {
+    const Tensor& kept = header.get(tile.part, tile.layer, "_f");
+    const auto copy = [&](uint64_t first, uint64_t stop) -> Status {
+      if (first >= stop) return ok();
+      const uint64_t row =
+          first < header.kept_first ? first : first - last_start + header.kept_first;
+      KVCS_TRY(read_factors(kept, (tile.head * kept.shape[2] + row) * dim, (stop - first) * dim,
+                            scales_));
+      std::memcpy(out + (first - tile.first) * dim, scales_.data(), (stop - first) * dim * 4);
+      return ok();
+    };
+    KVCS_TRY(copy(tile.first, from));
+    KVCS_TRY(copy(to, end));
+  }
+  if (from >= to) return ok();
+  const uint64_t rows = to - from, row = from - header.kept_first;
+  KVCS_TRY(read_codes(tile, row, rows, dim / 2));
+  codes_.resize(rows * dim);
+  kernels().unpack4(reinterpret_cast<const uint8_t*>(raw_.data()), raw_.size(), codes_.data());
+  const Tensor& scale_tensor = header.get(tile.part, tile.layer, "_s");
+  const Tensor& minimum_tensor = header.get(tile.part, tile.layer, "_z");
+  const uint64_t per_row = scale_tensor.shape[3], in_head = scale_tensor.shape[2];
+  float* const target = out + (from - tile.first) * dim;
+  if (tile.part == Part::kKeys) {
+    for (uint64_t at = from; at < to;) {
+      const uint64_t stop = std::min(to, (at / kInt4Group + 1) * kInt4Group);
+      const uint64_t group = at / kInt4Group - int4_first_group(geometry);
+      const uint64_t offset = (tile.head * in_head + group) * dim;
+      const float* const scales = KVCS_TRY(read_factors(scale_tensor, offset, dim, scales_));
+      const float* const minima = KVCS_TRY(read_factors(minimum_tensor, offset, dim, minima_));
+      kernels().dequantize4_columns(codes_.data() + (at - from) * dim, stop - at, dim, minima,
+                                    scales, target + (at - from) * dim);
+      at = stop;
+    }
+    return ok();
+  }
+  const uint64_t offset = (tile.head * in_head + row) * per_row;
+  const float* const scales = KVCS_TRY(read_factors(scale_tensor, offset, rows * per_row, scales_));
+  const float* const minima =
+      KVCS_TRY(read_factors(minimum_tensor, offset, rows * per_row, minima_));
+  if (dim % kInt4Group == 0) {
+    kernels().dequantize4_rows(codes_.data(), rows * per_row, kInt4Group, minima, scales, target);
+    return ok();
+  }
+  for (uint64_t r = 0; r < rows; r++) {
+    for (uint64_t group = 0; group < per_row; group++) {
+      const uint64_t start = r * dim + group * kInt4Group;
+      const uint64_t width = std::min(kInt4Group, dim - group * kInt4Group);
+      kernels().dequantize4_rows(codes_.data() + start, 1, width, minima + r * per_row + group,
+                                 scales + r * per_row + group, target + start);
+    }
+  }
+  return ok();
+}
+
+}  // namespace kvcs::kvfile

@@ -1,0 +1,141 @@
+#include "kvfile/plot/plot.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/bytes.h"
+#include "kvfile/plot/plot_panel.h"
+
+namespace kvcs::kvfile {
+namespace {
+
+constexpr double kEmAtDefault = 13, kDefaultWidth = 960;
+
+std::string fact(const std::vector<Fact>& facts, std::string_view name) {
+  for (const Fact& one : facts) {
+    if (one.name == name) return one.text;
+  }
+  return {};
+}
+
+std::string join(std::initializer_list<std::string> words) {
+  std::string line;
+  for (const std::string& word : words) {
+    if (word.empty()) continue;
+    if (!line.empty()) line += " \xc2\xb7 ";
+    line += word;
+  }
+  return line;
+}
+
+std::string with(const std::string& value, const char* unit) {
+  return value.empty() ? "" : value + unit;
+}
+
+std::string artifact_line(const BenchmarkReport& report) {
+  const auto get = [&](const char* name) { return fact(report.artifact, name); };
+  const Result<uint64_t> bytes = parse_u64(get("size_bytes"), "size");
+  const std::string path = get("file");
+  return join({path.substr(path.rfind('/') + 1), bytes.ok() ? format_bytes(*bytes) : "",
+               join({get("dtype")}), with(get("layers"), " layers"),
+               with(get("tokens"), " tokens")});
+}
+
+std::string machine_line(const BenchmarkReport& report) {
+  const auto get = [&](const char* name) { return fact(report.machine, name); };
+  const Result<uint64_t> bytes = parse_u64(get("memory_bytes"), "memory");
+  return join({get("cpu"), with(get("cores"), " cores"), bytes.ok() ? format_bytes(*bytes) : "",
+               get("kernel"), get("filesystem"),
+               with(get("kvcs"), "").empty() ? "" : "kvcs " + get("kvcs")});
+}
+
+// Cut to what fits, with an ellipsis.
+std::string fitted(const Panel& panel, std::string text, double width) {
+  if (panel.width_of(text) <= width) return text;
+  while (!text.empty() && panel.width_of(text + "\xe2\x80\xa6") > width) {
+    text.pop_back();
+    // Not in the middle of a character.
+    while (!text.empty() && !is_valid_utf8(text)) text.pop_back();
+  }
+  return text + "\xe2\x80\xa6";
+}
+
+bool has_data(const BenchmarkReport& report, Chart chart) {
+  switch (chart) {
+    case Chart::kReuse:
+      return !report.reuse.empty();
+    case Chart::kError:
+      return !report.errors.empty();
+    case Chart::kSpeed:
+      break;
+  }
+  return !report.operations.empty();
+}
+
+double draw_chart(const Panel& panel, const BenchmarkReport& report, Chart chart, double max_n) {
+  switch (chart) {
+    case Chart::kReuse:
+      return draw_reuse(panel, report, max_n);
+    case Chart::kError:
+      return draw_error(panel, report);
+    case Chart::kSpeed:
+      break;
+  }
+  return draw_speed(panel, report);
+}
+
+Status check_rows(const BenchmarkReport& report, const std::vector<Chart>& charts) {
+  if (std::find(charts.begin(), charts.end(), Chart::kReuse) == charts.end()) return ok();
+  if (report.reuse.size() > kPlotRowsMax) {
+    return invalid("the file has " + std::to_string(report.reuse.size()) +
+                   " lengths; a chart holds " + std::to_string(kPlotRowsMax));
+  }
+  return ok();
+}
+
+}  // namespace
+
+std::vector<BreakEven> break_even_points(const BenchmarkReport& report, double max_n) {
+  std::vector<BreakEven> points;
+  for (const ReuseRow& row : report.reuse) {
+    BreakEven point{row.tokens, row.prefill_s, row.kv_attn_s, HUGE_VAL, 0};
+    if (row.prefill_s > row.kv_attn_s) point.uses = row.prefill_s / (row.prefill_s - row.kv_attn_s);
+    point.saved_s = max_n * row.prefill_s - (row.prefill_s + max_n * row.kv_attn_s);
+    points.push_back(point);
+  }
+  return points;
+}
+
+Result<Picture> draw_plot(const BenchmarkReport& report, const PlotOptions& options,
+                          const PlotFonts& fonts) {
+  std::vector<Chart> charts;
+  for (const Chart chart : options.charts) {
+    if (has_data(report, chart)) charts.push_back(chart);
+  }
+  if (charts.empty()) return invalid("the file has no rows to draw");
+  KVCS_TRY(check_rows(report, charts));
+  const double em = kEmAtDefault * std::max(0.85, options.width / kDefaultWidth);
+  // Drawn first, so that the height is known.
+  Picture drawing(options.width, 0);
+  Panel panel{drawing, fonts, em, em * 2, options.width - em * 2, em * 1.5};
+  const std::string artifact = artifact_line(report), machine = machine_line(report);
+  const double width = panel.right - panel.left;
+  if (!artifact.empty()) {
+    panel.text({panel.left, panel.top + em}, fitted(panel, artifact, width),
+               {.size = em, .color = kInk});
+    panel.top += em * 2.4;
+  }
+  for (const Chart chart : charts) {
+    panel.top = draw_chart(panel, report, chart, options.max_n) + em * 1.5;
+  }
+  if (!machine.empty()) {
+    panel.text({panel.left, panel.top}, fitted(panel, machine, width),
+               {.size = em, .color = kMuted});
+    panel.top += em;
+  }
+  Picture picture(options.width, std::ceil(panel.top + em * 0.5));
+  for (const Shape& shape : drawing.shapes()) picture.add(shape);
+  return picture;
+}
+
+}  // namespace kvcs::kvfile

@@ -1,0 +1,258 @@
+#include "kvfile/tools/benchmark.h"
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/decimal.h"
+#include "kvfile/tools/machine.h"
+#include "kvfile/tools/quantize.h"
+#include "kvfile/tools/slice.h"
+#include "kvfile/tools/verify.h"
+
+namespace kvcs::kvfile {
+namespace {
+
+constexpr size_t kLoadBytes = 4 << 20;
+// Enough to see the disk behind its cache, and no more than a run should take.
+constexpr uint64_t kLimitRepetitions = 5;
+constexpr uint64_t kLimitFileMin = 16 << 20, kLimitFileMax = 256 << 20;
+
+class Runner {
+ public:
+  Runner(const BenchmarkOptions& options, const KvFile& file, BenchmarkReport& report)
+      : options_(options), file_(file), report_(report), buffer_(kLoadBytes) {}
+
+  Status run() {
+    const KvHeader& header = file_.header();
+    options_.progress("limits of this machine");
+    report_.machine = machine_facts(options_.scratch);
+    report_.artifact = artifact_facts();
+    report_.limits = KVCS_TRY(measure_limits(
+        options_.scratch, std::clamp(header.file_bytes, kLimitFileMin, kLimitFileMax),
+        std::max(options_.repetitions, kLimitRepetitions), report_.notes));
+    KVCS_TRY(measure_loads());
+    KVCS_TRY(measure_verify());
+    KVCS_TRY(measure_schemes());
+    KVCS_TRY(measure_slice());
+    KVCS_TRY(measure_reuse());
+    return file_.check_unchanged();
+  }
+
+ private:
+  std::vector<Fact> artifact_facts() const {
+    const KvHeader& header = file_.header();
+    return {{"file", file_.path()},
+            {"size_bytes", std::to_string(header.file_bytes)},
+            {"scheme", std::string(scheme_name(header.scheme))},
+            {"dtype", std::string(dtype_name(header.dtype))},
+            {"layers", std::to_string(header.layers)},
+            {"kv_heads", std::to_string(header.kv_heads)},
+            {"tokens", std::to_string(header.tokens)},
+            {"head_dim", std::to_string(header.head_dim)}};
+  }
+
+  std::string own_scheme() const { return std::string(scheme_name(file_.header().scheme)); }
+  Status measure(const OperationSpec& spec) {
+    options_.progress(spec.name + " " + spec.scheme);
+    return measure_operation(spec, options_.repetitions, report_);
+  }
+
+  // Opens the artifact anew, checks its header and reads every byte into one buffer.
+  Status load() {
+    const auto file = KVCS_TRY(KvFile::open(options_.path));
+    for (uint64_t at = 0; at < file->size_bytes();) {
+      const size_t n = std::min<uint64_t>(buffer_.size(), file->size_bytes() - at);
+      KVCS_TRY(file->read(at, buffer_.data(), n));
+      at += n;
+    }
+    return ok();
+  }
+
+  Status drop_cache() {
+    kept_share_ = std::max(kept_share_, KVCS_TRY(drop_file_cache(options_.path)));
+    return ok();
+  }
+
+  Status measure_loads() {
+    const uint64_t bytes = file_.size_bytes();
+    const auto load_once = [this] { return load(); };
+    KVCS_TRY(measure({.name = "load_cold",
+                      .scheme = own_scheme(),
+                      .bytes = bytes,
+                      .stages = {{"disk_read", bytes}},
+                      .work = load_once,
+                      .before = [this] { return drop_cache(); }}));
+    report_.notes.push_back(
+        "load_cold: the kernel was asked to forget the file's pages before each run (kept " +
+        format_decimal(kept_share_ * 100, 1) +
+        " %); caches of the disk or of a hypervisor are not emptied");
+    KVCS_TRY(load());
+    return measure({.name = "load_warm",
+                    .scheme = own_scheme(),
+                    .bytes = bytes,
+                    .stages = {{"memcpy", bytes}},
+                    .work = load_once});
+  }
+
+  Status measure_verify() {
+    const auto prove = [this]() -> Status {
+      const VerifyReport proof = KVCS_TRY(verify({.path = options_.path}));
+      if (proof.verdict == Verdict::kVerified) return ok();
+      return invalid("the artifact does not verify: " + proof.why);
+    };
+    const uint64_t bytes = file_.size_bytes();
+    return measure({.name = "verify",
+                    .scheme = own_scheme(),
+                    .bytes = bytes,
+                    .stages = {{"sha256", bytes}},
+                    .work = prove});
+  }
+
+  Status measure_schemes() {
+    if (file_.header().scheme != Scheme::kPlain) {
+      report_.notes.push_back("the artifact is already " + own_scheme() +
+                              ": quantise and error figures need the plain one");
+      return measure_dequantise(options_.path, file_.header());
+    }
+    for (const Scheme scheme : options_.schemes) {
+      const Status done = measure_scheme(scheme);
+      if (done.code() == Code::kInvalid) {
+        report_.notes.push_back(std::string(scheme_name(scheme)) + ": " + done.message());
+      } else {
+        KVCS_TRY(Status(done));
+      }
+    }
+    return ok();
+  }
+
+  Status measure_scheme(Scheme scheme) {
+    QuantizeOptions quant;
+    quant.input = options_.path;
+    quant.output = options_.scratch + "/quantised.kv";
+    quant.scheme = scheme;
+    options_.progress("error " + std::string(scheme_name(scheme)));
+    // Once for the figures; it also shows whether the scheme fits.
+    const QuantizeReport judged = KVCS_TRY(quantize(quant));
+    SchemeError error;
+    error.scheme = scheme_name(scheme);
+    error.bytes = judged.quantized_bytes;
+    error.original_bytes = judged.original_bytes;
+    error.keys_snr_db = judged.errors->keys.snr_db;
+    error.values_snr_db = judged.errors->values.snr_db;
+    error.attention_error = judged.errors->attention_error_mean;
+    report_.errors.push_back(error);
+    quant.report = false;
+    KVCS_TRY(measure({.name = "quantise",
+                      .scheme = error.scheme,
+                      .bytes = error.original_bytes,
+                      .stages = {{"memcpy", error.original_bytes},
+                                 {"sha256", error.original_bytes},
+                                 {"disk_write", error.bytes}},
+                      .work = [&] { return quantize(quant).status(); }}));
+    return measure_dequantise(quant.output, judged.header);
+  }
+
+  Status measure_dequantise(const std::string& input, const KvHeader& header) {
+    const DequantizeOptions options{input, options_.scratch + "/plain.kv", {}, false};
+    const uint64_t values = 2 * header.layers * header.kv_heads * header.tokens * header.head_dim;
+    const uint64_t bytes = values * dtype_bytes(header.dtype);
+    return measure({.name = "dequantise",
+                    .scheme = std::string(scheme_name(header.scheme)),
+                    .bytes = bytes,
+                    .stages = {{"memcpy", bytes}, {"disk_write", bytes}},
+                    .work = [&] { return dequantize(options).status(); }});
+  }
+
+  // The first half of the tokens.
+  Status measure_slice() {
+    SliceOptions slice{options_.path, options_.scratch + "/slice.kv", {}};
+    slice.spec.tokens.end = std::max<uint64_t>(1, file_.header().tokens / 2);
+    const SlicePlan plan = KVCS_TRY(plan_slice(file_.header(), slice.spec));
+    return measure({.name = "slice",
+                    .scheme = own_scheme(),
+                    .bytes = plan.size_bytes,
+                    .stages = {{"memcpy", plan.size_bytes}, {"disk_write", plan.size_bytes}},
+                    .work = [&] { return slice_file(slice).status(); }});
+  }
+
+  // Reading the first `tokens` of the artifact from the disk; beyond its end, in proportion.
+  Result<double> load_seconds(uint64_t tokens) {
+    const KvHeader& header = file_.header();
+    SliceSpec spec;
+    spec.tokens.end = std::min(tokens, header.tokens);
+    const SlicePlan plan = KVCS_TRY(plan_slice(header, spec));
+    const ReadSource source = [this](uint64_t offset, void* to, size_t n) {
+      return file_.read(offset, to, n);
+    };
+    const auto read = [&]() -> Status {
+      for (uint64_t at = 0; at < plan.size_bytes;) {
+        const size_t n = std::min<uint64_t>(buffer_.size(), plan.size_bytes - at);
+        KVCS_TRY(read_slice(plan, source, at, buffer_.data(), n));
+        at += n;
+      }
+      return ok();
+    };
+    const Timing timing = KVCS_TRY(time_runs(
+        options_.repetitions, plan.size_bytes, [this] { return drop_cache(); }, read));
+    if (tokens <= header.tokens) return timing.median_s;
+    report_.notes.push_back(std::to_string(tokens) +
+                            " tokens: the load is scaled from the artifact's " +
+                            std::to_string(header.tokens));
+    return timing.median_s * static_cast<double>(tokens) / static_cast<double>(header.tokens);
+  }
+
+  Status measure_reuse() {
+    const KvHeader& header = file_.header();
+    for (const PrefillRow& prefill : options_.prefill) {
+      options_.progress("load of " + std::to_string(prefill.tokens) + " tokens");
+      ReuseRow row;
+      row.tokens = prefill.tokens;
+      row.prefill_s = prefill.prefill_s;
+      row.prefill_gflops = prefill.prefill_gflops;
+      row.kv_attn_s = KVCS_TRY(load_seconds(prefill.tokens));
+      // kvcdn's formula: two bytes a value, whatever the artifact holds.
+      row.kv_mb = static_cast<double>(prefill.tokens) * 2 * static_cast<double>(header.layers) *
+                  static_cast<double>(header.kv_heads) * static_cast<double>(header.head_dim) * 2 /
+                  1e6;
+      report_.reuse.push_back(row);
+    }
+    return ok();
+  }
+
+  const BenchmarkOptions& options_;
+  const KvFile& file_;
+  BenchmarkReport& report_;
+  std::vector<char> buffer_;
+  double kept_share_ = 0;
+};
+
+}  // namespace
+
+Status measure_operation(const OperationSpec& spec, uint64_t repetitions, BenchmarkReport& report) {
+  Operation operation;
+  operation.name = spec.name;
+  operation.scheme = spec.scheme;
+  reset_peak_memory();
+  operation.timing = KVCS_TRY(time_runs(repetitions, spec.bytes, spec.before, spec.work));
+  operation.memory_bytes = peak_memory_bytes();
+  for (const Stage& stage : spec.stages) {
+    for (const Limit& limit : report.limits) {
+      if (limit.name != stage.limit || limit.timing.best_bytes_per_s() <= 0) continue;
+      const double seconds = static_cast<double>(stage.bytes) / limit.timing.best_bytes_per_s();
+      if (seconds <= operation.limit_s) continue;
+      operation.limit_s = seconds;
+      operation.limit = limit.name;
+    }
+  }
+  report.operations.push_back(std::move(operation));
+  return ok();
+}
+
+Result<BenchmarkReport> run_benchmark(const BenchmarkOptions& options) {
+  const auto file = KVCS_TRY(KvFile::open(options.path));
+  BenchmarkReport report;
+  KVCS_TRY(Runner(options, *file, report).run());
+  return report;
+}
+
+}  // namespace kvcs::kvfile

@@ -1,0 +1,271 @@
+#include "kvfile/tools/slice.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/bytes.h"
+#include "kvfile/format/layout.h"
+#include "kvfile/format/publish.h"
+
+namespace kvcs::kvfile {
+namespace {
+
+constexpr size_t kPiecesMax = 1 << 20;
+constexpr size_t kCopyBytes = 1 << 20;
+
+struct Cut {
+  const KvHeader& source;
+  uint64_t from, to;  // Tokens.
+  uint64_t first_layer;
+};
+
+uint64_t token_group(Scheme scheme) {
+  if (scheme == Scheme::kInt8c) return kTileTokens;
+  return scheme == Scheme::kInt4c ? kInt4Group : 1;
+}
+
+Status check_range(const IndexRange& range, uint64_t count, std::string_view what) {
+  if (range.begin < count && range.begin < range.end) return ok();
+  return invalid(std::string(what) + ": " + std::to_string(range.begin) + " is beyond the " +
+                 std::to_string(count) + " " + std::string(what) + " of the file");
+}
+
+// The size of the new cache; int4c also says which of its tokens are kept ones.
+Result<Geometry> cut_geometry(const Cut& cut, uint64_t layers) {
+  const KvHeader& source = cut.source;
+  Geometry geometry = geometry_of(source);
+  geometry.layers = layers;
+  geometry.tokens = cut.to - cut.from;
+  const uint64_t group = token_group(source.scheme);
+  if (cut.from % group != 0) {
+    const uint64_t below = cut.from / group * group;
+    return invalid("tokens: " + std::string(scheme_name(source.scheme)) + " shares scales over " +
+                   std::to_string(group) + " tokens, so begin at " + std::to_string(below) +
+                   " or " + std::to_string(below + group) + " instead of " +
+                   std::to_string(cut.from) + ", or dequant first");
+  }
+  if (source.scheme != Scheme::kInt4c) return geometry;
+  const uint64_t last_start = source.tokens - source.kept_last;
+  if (cut.to <= source.kept_first || cut.from >= last_start) {
+    return invalid("tokens: int4c keeps these tokens as they were; take more, or dequant first");
+  }
+  geometry.kept_first = source.kept_first - std::min(source.kept_first, cut.from);
+  geometry.kept_last = cut.to - std::min(cut.to, last_start);
+  return geometry;
+}
+
+// Which rows of a source tensor [1, heads, rows, width] the new one takes.
+IndexRange cut_rows(const Cut& cut, const Tensor& tensor, const Geometry& to) {
+  const KvHeader& source = cut.source;
+  const bool shared = tensor.name.ends_with("_s") || tensor.name.ends_with("_z");
+  const bool keys = tensor.name[0] == 'k';
+  if (source.scheme == Scheme::kInt8c && shared && keys) {
+    return {cut.from / kTileTokens, (cut.to + kTileTokens - 1) / kTileTokens};
+  }
+  if (source.scheme != Scheme::kInt4c) return {cut.from, cut.to};
+  const Geometry old = geometry_of(source);
+  const uint64_t last_start = source.tokens - source.kept_last;
+  const uint64_t first = std::max(cut.from, source.kept_first);
+  if (tensor.name.ends_with("_f")) {
+    // The kept tokens in front, then those behind, stand side by side.
+    return {source.kept_first - to.kept_first, source.kept_first + to.kept_last};
+  }
+  if (shared && keys) {
+    const uint64_t start = first / kInt4Group - int4_first_group(old);
+    return {start, start + int4_groups(to)};
+  }
+  return {first - source.kept_first, std::min(cut.to, last_start) - source.kept_first};
+}
+
+void add_piece(SlicePlan& plan, uint64_t offset, uint64_t size_bytes) {
+  if (size_bytes == 0) return;
+  uint64_t at = plan.header_bytes.size();
+  if (!plan.pieces.empty()) {
+    SlicePlan::Piece& last = plan.pieces.back();
+    if (last.source_offset + last.size_bytes == offset) {
+      last.size_bytes += size_bytes;
+      return;
+    }
+    at = last.offset + last.size_bytes;
+  }
+  plan.pieces.push_back({at, offset, size_bytes});
+}
+
+Status add_tensor(SlicePlan& plan, const Cut& cut, const Tensor& made, const Geometry& to) {
+  const KvHeader& source = cut.source;
+  std::string name = made.name;
+  if (name != "tokens" && cut.first_layer > 0) {
+    const size_t digits = name.find_first_of('_', 2);
+    const uint64_t layer =
+        KVCS_TRY(parse_u64(std::string_view(name).substr(2, digits - 2), "layer"));
+    name = name.substr(0, 2) + std::to_string(layer + cut.first_layer) +
+           (digits == std::string::npos ? "" : name.substr(digits));
+  }
+  const Tensor* const tensor = source.find(name);
+  KVCS_ASSERT(tensor != nullptr);
+  const uint64_t start = source.data_start + tensor->begin;
+  if (name == "tokens") {
+    add_piece(plan, start + cut.from * 4, made.size_bytes());
+    return ok();
+  }
+  if (tensor->shape.size() < 4 || tensor->size_bytes() == made.size_bytes()) {
+    add_piece(plan, start, made.size_bytes());
+    return ok();
+  }
+  const uint64_t row_bytes = tensor->shape[3] * dtype_bytes(tensor->dtype);
+  const IndexRange rows = cut_rows(cut, *tensor, to);
+  for (uint64_t head = 0; head < tensor->shape[1]; head++) {
+    if (plan.pieces.size() >= kPiecesMax) {
+      return invalid("the slice would be made of more than " + std::to_string(kPiecesMax) +
+                     " pieces");
+    }
+    add_piece(plan, start + (head * tensor->shape[2] + rows.begin) * row_bytes,
+              (rows.end - rows.begin) * row_bytes);
+  }
+  return ok();
+}
+
+Result<Metadata> cut_metadata(const Cut& cut, const Geometry& to) {
+  Metadata metadata;
+  for (const auto& [key, value] : cut.source.metadata) {
+    if (key == "kvcs.source_sha256") continue;
+    const bool of_all_tokens = key == "kvcs.prompt" || key == "kvcs.token_chain";
+    if (of_all_tokens && to.tokens != cut.source.tokens) continue;
+    metadata.emplace_back(key, value);
+  }
+  const auto add = [&](std::string_view key, uint64_t more) -> Status {
+    const std::string* const old = cut.source.metadata_value(key);
+    if (more == 0 && old == nullptr) return ok();
+    const uint64_t before = old == nullptr ? 0 : KVCS_TRY(parse_u64(*old, key));
+    set_metadata(metadata, key, std::to_string(before + more));
+    return ok();
+  };
+  KVCS_TRY(add("kvcs.position_offset", cut.from));
+  KVCS_TRY(add("kvcs.first_layer", cut.first_layer));
+  if (cut.source.metadata_value("kvcs.n_tokens") != nullptr) {
+    set_metadata(metadata, "kvcs.n_tokens", std::to_string(to.tokens));
+  }
+  if (cut.source.scheme == Scheme::kInt4c) {
+    set_metadata(metadata, "kvcs.kept_first", std::to_string(to.kept_first));
+  }
+  return metadata;
+}
+
+// "tokens end at 512, not 9999"; empty when the range lies within the file.
+std::string shortened(const IndexRange& asked, uint64_t count, std::string_view what) {
+  if (asked.end == UINT64_MAX || asked.end <= count) return {};
+  return std::string(what) + " end at " + std::to_string(count) + ", not " +
+         std::to_string(asked.end);
+}
+
+}  // namespace
+
+Result<IndexRange> parse_index_range(std::string_view text, std::string_view what) {
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos) {
+    return invalid(std::string(what) + ": '" + printable(text, 40) + "' is not a:b");
+  }
+  IndexRange range;
+  if (colon > 0) range.begin = KVCS_TRY(parse_u64(text.substr(0, colon), what));
+  if (colon + 1 < text.size()) range.end = KVCS_TRY(parse_u64(text.substr(colon + 1), what));
+  if (range.begin >= range.end) {
+    return invalid(std::string(what) + ": '" + printable(text, 40) + "' is empty");
+  }
+  return range;
+}
+
+Result<SlicePlan> plan_slice(const KvHeader& source, const SliceSpec& spec) {
+  KVCS_TRY(check_range(spec.tokens, source.tokens, "tokens"));
+  KVCS_TRY(check_range(spec.layers, source.layers, "layers"));
+  const Cut cut{source, spec.tokens.begin, std::min(spec.tokens.end, source.tokens),
+                spec.layers.begin};
+  const uint64_t layers = std::min(spec.layers.end, source.layers) - cut.first_layer;
+  const Geometry to = KVCS_TRY(cut_geometry(cut, layers));
+  // Kept tokens stand in the dtype that they have.
+  std::vector<Tensor> tensors = layout_tensors(source.scheme, source.dtype, to);
+  if (source.find("tokens") != nullptr) {
+    tensors.push_back({"tokens", Dtype::kU32, {to.tokens}, 0, 0});
+  }
+  SlicePlan plan;
+  Metadata metadata = KVCS_TRY(cut_metadata(cut, to));
+  plan.header = KVCS_TRY(make_header(std::move(tensors), std::move(metadata)));
+  plan.header_bytes = dump_header(plan.header);
+  plan.size_bytes = plan.header.file_bytes;
+  for (const Tensor& tensor : plan.header.tensors) KVCS_TRY(add_tensor(plan, cut, tensor, to));
+  return plan;
+}
+
+Status read_slice(const SlicePlan& plan, const ReadSource& source, uint64_t offset, void* out,
+                  size_t size_bytes) {
+  KVCS_ASSERT(offset <= plan.size_bytes && size_bytes <= plan.size_bytes - offset);
+  char* to = static_cast<char*>(out);
+  if (offset < plan.header_bytes.size()) {
+    const size_t n = std::min<size_t>(size_bytes, plan.header_bytes.size() - offset);
+    std::memcpy(to, plan.header_bytes.data() + offset, n);
+    to += n;
+    offset += n;
+    size_bytes -= n;
+  }
+  auto piece = std::upper_bound(
+      plan.pieces.begin(), plan.pieces.end(), offset,
+      [](uint64_t wanted, const SlicePlan::Piece& p) { return wanted < p.offset + p.size_bytes; });
+  for (; size_bytes > 0; ++piece) {
+    const uint64_t skip = offset - piece->offset;
+    const size_t n = static_cast<size_t>(std::min<uint64_t>(size_bytes, piece->size_bytes - skip));
+    KVCS_TRY(source(piece->source_offset + skip, to, n));
+    to += n;
+    offset += n;
+    size_bytes -= n;
+  }
+  return ok();
+}
+
+Sidecar slice_sidecar(const Sidecar& source, const KvHeader& slice, const SliceSpec& spec) {
+  Sidecar sidecar = source;
+  const bool cut = slice.tokens != source.num_tokens;
+  sidecar.num_layers = slice.layers;
+  sidecar.num_tokens = slice.tokens;
+  sidecar.nbytes = slice.file_bytes;
+  if (cut) sidecar.prompt.reset();
+  if (cut && sidecar.tokens && spec.tokens.begin + slice.tokens <= sidecar.tokens->size()) {
+    const auto first = sidecar.tokens->begin() + static_cast<ptrdiff_t>(spec.tokens.begin);
+    sidecar.tokens = std::vector<uint32_t>(first, first + static_cast<ptrdiff_t>(slice.tokens));
+  }
+  return sidecar;
+}
+
+Result<SliceReport> slice_file(const SliceOptions& options) {
+  const auto input = KVCS_TRY(KvFile::open(options.input));
+  const SlicePlan plan = KVCS_TRY(plan_slice(input->header(), options.spec));
+  const auto output =
+      KVCS_TRY(AtomicFile::create(options.output, {options.input, sidecar_path(options.input)}));
+  const std::optional<Sidecar> given = KVCS_TRY(read_sidecar(options.input));
+  if (given) KVCS_TRY(check_sidecar(*given, input->header()));
+  KVCS_TRY(output->reserve(plan.size_bytes));
+  const ReadSource source = [&input](uint64_t offset, void* out, size_t n) {
+    return input->read(offset, out, n);
+  };
+  std::vector<char> buffer(static_cast<size_t>(std::min<uint64_t>(kCopyBytes, plan.size_bytes)));
+  for (uint64_t at = 0; at < plan.size_bytes;) {
+    const size_t n = static_cast<size_t>(std::min<uint64_t>(buffer.size(), plan.size_bytes - at));
+    KVCS_TRY(read_slice(plan, source, at, buffer.data(), n));
+    KVCS_TRY(output->write(at, buffer.data(), n));
+    at += n;
+  }
+  KVCS_TRY(input->check_unchanged());
+  const Sidecar sidecar =
+      given ? slice_sidecar(*given, plan.header, options.spec) : describe_header(plan.header);
+  Companion companion = KVCS_TRY(sidecar_companion(options.output, sidecar));
+  KVCS_TRY(publish_together(*output, {std::move(companion)}));
+  const KvHeader& from = input->header();
+  const SliceSpec& asked = options.spec;
+  SliceReport report{plan.header,
+                     {asked.tokens.begin, asked.tokens.begin + plan.header.tokens},
+                     {asked.layers.begin, asked.layers.begin + plan.header.layers},
+                     shortened(asked.tokens, from.tokens, "tokens")};
+  const std::string layers = shortened(asked.layers, from.layers, "layers");
+  if (!layers.empty()) report.shortened += (report.shortened.empty() ? "" : ", ") + layers;
+  return report;
+}
+
+}  // namespace kvcs::kvfile
