@@ -1,6 +1,13 @@
 // The inner loops over values, for each instruction set that the processor may have. All sets
 // give the same bits: every step is one rounded IEEE operation in a fixed order (the Makefile
-// forbids contraction to fused multiply-adds), and sums are kept in fixed lanes.
+// forbids contraction to fused multiply-adds), and sums are kept in fixed lanes. So a file that was
+// quantised on one machine equals the one that another machine makes, and tests compare the sets
+// bit by bit.
+//
+// A matrix is row-major: `rows` rows of `columns` values. For keys and values of a cache a row is
+// one token of one head, and a column is one channel. "inverse" is the reciprocal of a scale, which
+// the caller computes once, for a product is cheaper than a quotient.
+//
 // Pure functions; buffers do not overlap; no alignment is needed.
 #pragma once
 #include <cstddef>
@@ -24,7 +31,8 @@ struct Kernels {
   void (*decode)(Dtype dtype, const void* from, float* to, size_t n);
   void (*encode)(Dtype dtype, const float* from, void* to, size_t n);
 
-  // Values of any of these types; what they become in between stays in the cache.
+  // These take values of any of the types above and convert them a strip at a time, so that the
+  // floats in between never leave the first cache.
   float (*absolute_max)(Dtype dtype, const void* x, size_t n);
   // max[c] = max(max[c], |x[r][c]|); the caller sets the start.
   void (*column_absolute_max)(Dtype dtype, const void* x, size_t rows, size_t columns, float* max);
@@ -69,14 +77,16 @@ struct Kernels {
   void (*scale)(float* y, float factor, size_t n);
 };
 
-// So far ahead of their work kernels ask for memory: a single stream of reads or of writes is else
-// fetched at two thirds or half of what the memory gives. A prefetch may point anywhere.
+// How far ahead of the values at work the kernels prefetch. The processor's own prefetchers bring a
+// single stream of reads at two thirds of the memory's bandwidth, and one of writes at half of it;
+// with these distances both reach it. A prefetch may point behind the end of a buffer: it never
+// faults.
 inline constexpr size_t kReadAheadBytes = 8192, kWriteAheadBytes = 4096;
 
 const Kernels& scalar_kernels();
 const Kernels& avx2_kernels();    // Precondition: the processor has AVX2 and F16C.
 const Kernels& avx512_kernels();  // Precondition: AVX-512 F, BW, VL, DQ.
-// The best that this processor runs.
+// The fastest set that this processor can run. Decided once, on first use.
 const Kernels& kernels();
 // Every set that this processor runs, scalar first.
 std::vector<const Kernels*> available_kernels();

@@ -1,3 +1,10 @@
+// The kernels for AVX2 and F16C: four loops by hand, where the compiler's own vectors are slow, and
+// the shared bodies compiled for this instruction set.
+//
+// The order of what follows counts. Headers of the library come first, before the target is set:
+// an inline function of theirs that was compiled for AVX2 could be the copy that the linker keeps
+// for the whole program, and would kill it on a processor without AVX2. Then the target, the loops
+// by hand, which kernels_body.h calls, and kernels_body.h itself; the target ends with the file.
 #include <immintrin.h>
 
 #include "kvfile/kernels/kernels.h"
@@ -14,7 +21,8 @@
 namespace kvcs::kvfile {
 namespace {
 
-// Whole cache lines of 32 values.
+// Converts whole cache lines of 32 halves to floats; returns how many values that were. The caller
+// converts the rest.
 size_t decode_halves(const uint16_t* from, float* to, size_t n) {
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {
@@ -26,7 +34,8 @@ size_t decode_halves(const uint16_t* from, float* to, size_t n) {
   }
   return i;
 }
-// Whole groups of 8 values; rounding is to nearest even by the instruction itself.
+// Converts whole groups of 8 floats to halves; returns how many values that were. The instruction
+// is told to round to nearest even, whatever mode the processor is in.
 size_t encode_halves(const float* from, uint16_t* to, size_t n) {
   size_t i = 0;
   for (; i + 8 <= n; i += 8) {
@@ -36,21 +45,24 @@ size_t encode_halves(const float* from, uint16_t* to, size_t n) {
   return i;
 }
 
-// 32 codes of products; the conversion rounds to nearest even.
+// Stores 32 codes. Limits come before the conversion, for an integer that is out of range becomes
+// the lowest one; the conversion rounds to nearest even, the processor's default mode.
 [[gnu::always_inline]] inline void store_codes(const __m256* products, int8_t* codes) {
   __m256i words[4];
   for (int i = 0; i < 4; i++) {
     const __m256 above = _mm256_max_ps(products[i], _mm256_set1_ps(-127.0F));
     words[i] = _mm256_cvtps_epi32(_mm256_min_ps(above, _mm256_set1_ps(127.0F)));
   }
-  // Packing works in halves of 16 bytes; the last step puts the runs of four in order.
+  // The pack instructions work on each half of 16 bytes by itself, so the runs of four codes come
+  // out as 0 2 4 6 1 3 5 7; the last step puts them in order.
   const __m256i low = _mm256_packs_epi32(words[0], words[1]);
   const __m256i high = _mm256_packs_epi32(words[2], words[3]);
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes), bytes);
 }
-// Whole groups of 32 values, each with its factor or all with one.
+// Quantises whole groups of 32 values, each with a factor of its own or, below, all with one;
+// returns how many values that were.
 size_t quantize_run(const float* x, const float* factors, size_t n, int8_t* codes) {
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {

@@ -1,3 +1,6 @@
+// The kernels for AVX-512 F, BW, VL and DQ. Laid out as kernels_avx2.cc, which explains why the
+// order of includes and pragmas counts. The masks of all ones keep GCC 12 from warning of undefined
+// lanes in its own headers; they cost nothing.
 #include <immintrin.h>
 
 #include "kvfile/kernels/kernels.h"
@@ -15,7 +18,7 @@
 namespace kvcs::kvfile {
 namespace {
 
-// Whole cache lines of 32 values.
+// Converts whole cache lines of 32 halves to floats; returns how many values that were.
 size_t decode_halves(const uint16_t* from, float* to, size_t n) {
   size_t i = 0;
   for (; i + 32 <= n; i += 32) {
@@ -28,7 +31,8 @@ size_t decode_halves(const uint16_t* from, float* to, size_t n) {
   }
   return i;
 }
-// Whole groups of 16 values; rounding is to nearest even by the instruction itself.
+// Converts whole groups of 16 floats to halves; returns how many values that were. The instruction
+// is told to round to nearest even, whatever mode the processor is in.
 size_t encode_halves(const float* from, uint16_t* to, size_t n) {
   size_t i = 0;
   for (; i + 16 <= n; i += 16) {
@@ -39,7 +43,8 @@ size_t encode_halves(const float* from, uint16_t* to, size_t n) {
   return i;
 }
 
-// 16 codes of products; the conversion rounds to nearest even.
+// Stores 16 codes. Limits come before the conversion, for an integer that is out of range becomes
+// the lowest one; the conversion rounds to nearest even, the processor's default mode.
 [[gnu::always_inline]] inline void store_codes(__m512 products, int8_t* codes) {
   const __m512 above = _mm512_maskz_max_ps(0xffff, products, _mm512_set1_ps(-127.0F));
   const __m512 inside = _mm512_maskz_min_ps(0xffff, above, _mm512_set1_ps(127.0F));
@@ -47,7 +52,8 @@ size_t encode_halves(const float* from, uint16_t* to, size_t n) {
       _mm512_maskz_cvtepi32_epi8(0xffff, _mm512_maskz_cvtps_epi32(0xffff, inside));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(codes), bytes);
 }
-// Whole groups of 16 values, each with its factor or all with one.
+// Quantises whole groups of 16 values, each with a factor of its own or, below, all with one;
+// returns how many values that were.
 size_t quantize_run(const float* x, const float* factors, size_t n, int8_t* codes) {
   size_t i = 0;
   for (; i + 16 <= n; i += 16) {

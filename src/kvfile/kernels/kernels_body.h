@@ -1,7 +1,8 @@
 // The bodies of kernels.h, compiled once per instruction set: each kernels_*.cc selects its target
 // and includes this. Plain loops that the compiler vectorises; everything has internal linkage and
 // nothing of the standard library is instantiated here, so no wide instruction can leak into code
-// that other processors run.
+// that other processors run. The parts, each including the one below it: kernels_quantize.h and
+// kernels_maxima.h, kernels_lanes.h, kernels_convert.h.
 #pragma once
 #include "kvfile/kernels/kernels_maxima.h"
 #include "kvfile/kernels/kernels_quantize.h"
@@ -9,8 +10,9 @@
 namespace kvcs::kvfile {
 namespace {
 
-// One stage of the transform inside eight lanes: `swapped` has the lanes `stride` apart
-// exchanged, `sign` is -1 in the upper lane of each pair.
+// One stage of the transform inside eight lanes: the lower lane of each pair that is `stride` apart
+// becomes the sum, the upper one the difference. `swapped` has the lanes of each pair exchanged,
+// and `sign` is -1 in the upper lane of each pair.
 template <int stride>
 [[gnu::always_inline]] inline Lanes butterfly(Lanes v) {
   constexpr int s = stride;
@@ -21,6 +23,7 @@ template <int stride>
   return swapped + v * sign;
 }
 
+// The transform of fewer values than there are lanes, without its factor.
 void hadamard_small(float* v, size_t size) {
   for (size_t half = 1; half < size; half *= 2) {
     for (size_t i = 0; i < size; i++) {
@@ -32,6 +35,10 @@ void hadamard_small(float* v, size_t size) {
   }
 }
 
+// The fast Walsh-Hadamard transform: log2(size) stages, and in stage s each value meets the one 2^s
+// places on. The first three stages happen inside a register, the others between registers. Divided
+// by the root of the size the matrix is orthonormal and symmetric, so the transform is its own
+// inverse.
 void hadamard(float* x, size_t runs, size_t size) {
   const float norm = 1.0F / __builtin_sqrtf(static_cast<float>(size));
   for (size_t run = 0; run < runs; run++) {
@@ -57,7 +64,8 @@ void hadamard(float* x, size_t runs, size_t size) {
   }
 }
 
-// The lanes added pairwise, always in this order.
+// The sum of the lanes, added pairwise and always in this order: another order would round
+// differently.
 [[gnu::always_inline]] inline float sum_lanes(Lanes lanes) {
   float sums[kLanes];
   store_lanes(sums, lanes);
@@ -73,6 +81,7 @@ void hadamard(float* x, size_t runs, size_t size) {
   return load_lanes(values);
 }
 
+// A row that is no multiple of eight values ends with lanes of zeros, which change no sum.
 void row_error(const float* a, const float* b, size_t n, RowError* out) {
   Lanes dot = {}, aa = {}, bb = {}, error = {}, max = {};
   for (size_t i = 0; i < n; i += kLanes) {
@@ -97,7 +106,7 @@ void row_error(const float* a, const float* b, size_t n, RowError* out) {
   }
 }
 
-// Two sums side by side, so that one addition need not wait for the one before.
+// A dot product in two sums side by side, so that an addition need not wait for the one before it.
 float dot_of(const float* a, const float* b, size_t n) {
   Lanes even = {}, odd = {};
   size_t i = 0;
@@ -117,6 +126,7 @@ void scale_by(float* y, float factor, size_t n) {
   for (size_t i = 0; i < n; i++) y[i] *= factor;
 }
 
+// The table of this instruction set, for the file that includes this one.
 constexpr Kernels make_kernels(const char* name) {
   return {.name = name,
           .decode = decode_values,

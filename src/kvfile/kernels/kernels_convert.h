@@ -1,5 +1,17 @@
-// Conversions between floats and the narrower types: the part of kernels_body.h that needs nothing
-// but the two functions for halves of the file that includes it.
+// Conversions between floats and the narrower types, by integer arithmetic on their bits, which
+// vectorises without branches. Part of kernels_body.h; it needs decode_halves() and encode_halves()
+// of the file that includes it.
+//
+// How a narrower float is widened: its exponent and mantissa are shifted to where a float has them,
+// and the difference of the two biases is added to the exponent (F16 has bias 15 and a float 127:
+// 112 · 2^23 is 0x38000000). Subnormal values are small whole numbers times a power of two. How a
+// float is narrowed: the difference of the biases is subtracted, half a step (less one, plus the
+// last bit that stays) is added to round to nearest even, and the rest is shifted out. A value that
+// will be subnormal is added to a power of two whose own step is that of the subnormals: the
+// addition rounds it.
+//
+// F16 is IEEE 754 binary16, BF16 the upper half of a float; F8_E4M3 and F8_E5M2 are those of the
+// OCP 8-bit floating point specification (E4M3 has no infinity, and one NaN per sign).
 #pragma once
 #include "kvfile/kernels/kernels.h"
 
@@ -15,6 +27,7 @@ namespace {
 [[gnu::always_inline]] inline float absolute(float x) {
   return float_of(bits_of(x) & 0x7fffffffU);
 }
+// A half that is infinite or NaN gets the bias added twice, which makes its exponent all ones.
 [[gnu::always_inline]] inline float half_to_float(uint16_t half) {
   const uint32_t magnitude = half & 0x7fffU;
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000U) << 16;
@@ -27,6 +40,8 @@ namespace {
   return float_of(bits | sign);
 }
 
+// From 65520 on (0x477ff000) a value rounds to infinity; 2^-14 (0x38800000) is the least normal
+// half.
 [[gnu::always_inline]] inline uint16_t float_to_half(float x) {
   const uint32_t bits = bits_of(x);
   const uint32_t sign = (bits >> 16) & 0x8000U;
@@ -40,6 +55,7 @@ namespace {
   return static_cast<uint16_t>(half | sign);
 }
 
+// Rounds to nearest even. A NaN must not be rounded, for the carry could make it an infinity.
 [[gnu::always_inline]] inline uint16_t float_to_bfloat(float x) {
   const uint32_t bits = bits_of(x);
   const uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
@@ -47,6 +63,7 @@ namespace {
   return static_cast<uint16_t>(nan ? (bits >> 16) | 0x40U : rounded);
 }
 
+// Bias 7, three bits of mantissa, subnormal step 2^-9; all ones but the sign is NaN.
 [[gnu::always_inline]] inline float e4m3_to_float(uint8_t code) {
   const uint32_t magnitude = code & 0x7fU;
   const uint32_t sign = static_cast<uint32_t>(code & 0x80U) << 24;
@@ -56,6 +73,8 @@ namespace {
   return float_of(bits | sign);
 }
 
+// Saturates at 448, as the specification allows and as engines do; 2^-6 (0x3c800000) is the least
+// normal value. 2^14 has the step 2^-9 of the subnormals.
 [[gnu::always_inline]] inline uint8_t float_to_e4m3(float x) {
   const uint32_t bits = bits_of(x);
   const uint32_t sign = (bits >> 24) & 0x80U;
@@ -68,6 +87,8 @@ namespace {
   return static_cast<uint8_t>(code | sign);
 }
 
+// Bias 15 and two bits of mantissa: the upper byte of a half. Saturates at 57344; 2^7 has the step
+// 2^-16 of the subnormals.
 [[gnu::always_inline]] inline uint8_t float_to_e5m2(float x) {
   const uint32_t bits = bits_of(x);
   const uint32_t sign = (bits >> 24) & 0x80U;

@@ -1,5 +1,6 @@
-// What the kernels are made of: eight floats at a time, and matrices of any dtype as floats a strip
-// at a time. Part of kernels_body.h.
+// What the kernels are made of: eight floats at a time (Lanes), and matrices of any dtype as floats
+// a strip at a time (Strips to read, OutStrip to write). Part of kernels_body.h. Eight lanes on
+// every instruction set, so that sums are added in the same order everywhere.
 #pragma once
 #include "kvfile/kernels/kernels_convert.h"
 
@@ -10,7 +11,8 @@ namespace kvcs::kvfile {
 namespace {
 
 constexpr size_t kLanes = 8;
-// Adding it to |x| < 2^22 leaves round_to_even(x) in the low bits of the sum.
+// Floats between 2^23 and 2^24 have the step 1, so adding this number to |x| < 2^22 rounds x to the
+// nearest whole number, ties to even, and leaves it in the low bits of the sum.
 constexpr float kRoundMagic = 12582912.0F;  // 1.5 · 2^23
 constexpr int32_t kRoundBits = 0x4b400000;
 
@@ -33,13 +35,15 @@ using LaneBits = uint32_t __attribute__((vector_size(32)));
   return reinterpret_cast<Lanes>(reinterpret_cast<LaneBits>(x) & 0x7fffffffU);
 }
 
+// Asks for the lines that the next strip will be written to, for every 64 bytes one.
 [[gnu::always_inline]] inline void prefetch_write(const void* at, size_t size_bytes) {
   const char* const ahead = static_cast<const char*>(at) + kWriteAheadBytes;
   for (size_t line = 0; line < size_bytes; line += 64) __builtin_prefetch(ahead + line);
 }
 
-// A matrix of any dtype as floats, a few rows at a time or, of long rows, a piece: what is done
-// with them finds them in the first cache, and a tile is never written out as floats.
+// Reads a matrix of any dtype as floats, a few rows at a time or, where rows are long, a piece of
+// one: the loop that uses them finds them in the first cache, and a tile is never written out as
+// floats. F32 is used where it is, as one strip. 512 floats are 2 KiB.
 constexpr size_t kStripValues = 512;
 struct Strips {
   Strips(Dtype of, const void* x, size_t in_rows, size_t in_columns)
@@ -70,7 +74,7 @@ struct Strips {
       height = whole_rows;
     }
     const size_t at = (row * columns + column) * width_bytes, size = height * breadth * width_bytes;
-    // Halves are fetched by their conversion.
+    // decode_halves() prefetches by itself.
     for (size_t line = 0; dtype != Dtype::kF16 && line < size; line += 64) {
       __builtin_prefetch(from + at + kReadAheadBytes + line, 0, 2);
     }
@@ -87,8 +91,8 @@ struct Strips {
   float buffer[kStripValues];
 };
 
-// Floats that are made run by run, and leave as values of any dtype a strip at a time; F32
-// directly.
+// Takes floats run by run and writes them as values of any dtype, a strip at a time; F32 goes
+// directly to its place. The last strip is written by flush().
 struct OutStrip {
   OutStrip(Dtype to, void* y) : dtype(to), at(static_cast<char*>(y)) {
     width_bytes = dtype == Dtype::kF32 ? 4 : dtype == Dtype::kF16 || dtype == Dtype::kBf16 ? 2 : 1;

@@ -6,7 +6,8 @@
 namespace kvcs::kvfile {
 namespace {
 
-// Integers order magnitudes as floats do, and their maximum vectorises without care for NaN.
+// The bits of floats without their sign, read as integers, have the order of the magnitudes; the
+// maximum of integers vectorises without care for NaN, which comes out as the largest.
 float magnitude_max(const float* x, size_t n) {
   uint32_t max = 0;
   for (size_t i = 0; i < n; i++) {
@@ -16,6 +17,7 @@ float magnitude_max(const float* x, size_t n) {
   return float_of(max);
 }
 
+// NaN and infinity are kept: the caller must see that they are there.
 float absolute_max_of(Dtype dtype, const void* x, size_t n) {
   float max = 0;
   for (Strips strip(dtype, x, 1, n); strip.next();) {
@@ -25,6 +27,8 @@ float absolute_max_of(Dtype dtype, const void* x, size_t n) {
   return max;
 }
 
+// Column by column within strips of 64, and what is left over singly. A comparison with NaN is
+// false, so a column passes over it.
 void strip_column_max(const float* x, size_t rows, size_t columns, float* max) {
   constexpr size_t kStrip = 64;  // Few enough columns for their maxima to stay in registers.
   size_t start = 0;
@@ -47,7 +51,8 @@ void strip_column_max(const float* x, size_t rows, size_t columns, float* max) {
   }
 }
 
-// Sixteen halves. Their bits order magnitudes as well, at half the work of converting them first.
+// Sixteen halves. Their bits have the order of magnitudes as well, so that the maximum is found at
+// half the work of converting them to floats first.
 using HalfLanes = int16_t __attribute__((vector_size(32)));
 constexpr size_t kHalfLanes = 16;
 constexpr int16_t kHalfInfinity = 0x7c00;
@@ -60,8 +65,8 @@ constexpr int16_t kHalfInfinity = 0x7c00;
   return a > b ? a : b;
 }
 
-// Of whole strips of columns; how many columns that were. NaN is passed over, as a comparison of
-// floats does.
+// The maxima of whole strips of columns; returns how many columns that were. NaN is masked out, for
+// strip_column_max() passes over it, too.
 size_t half_column_max(const uint16_t* x, size_t rows, size_t columns, float* max) {
   constexpr size_t kStrip = 8 * kHalfLanes;
   size_t start = 0;
@@ -97,7 +102,8 @@ void column_absolute_max(Dtype dtype, const void* x, size_t rows, size_t columns
   }
 }
 
-// Of rows of whole lanes. NaN counts as the largest, as its bits do.
+// The maxima of rows whose length is a multiple of sixteen. NaN counts as the largest, as its bits
+// say. The last steps compare the lanes of one register with each other.
 void half_row_max(const uint16_t* x, size_t rows, size_t columns, float* max) {
   using Eight = int16_t __attribute__((vector_size(16)));
   for (size_t r = 0; r < rows; r++) {
@@ -133,6 +139,7 @@ void row_absolute_max(Dtype dtype, const void* x, size_t rows, size_t columns, f
   }
 }
 
+// The caller has put the first row, or what it begins with, into `min` and `max`.
 void column_range(const float* x, size_t rows, size_t columns, float* min, float* max) {
   for (size_t r = 0; r < rows; r++) {
     const float* const row = x + r * columns;

@@ -1,10 +1,12 @@
-// Floats to codes of eight and of four bits, and back. Part of kernels_body.h.
+// Floats to codes of eight and of four bits, and back. Part of kernels_body.h. The loops by hand
+// (quantize_run) take what they can of a row, and the plain loop behind them takes the rest.
 #pragma once
 #include "kvfile/kernels/kernels_lanes.h"
 
 namespace kvcs::kvfile {
 namespace {
 
+// -128 is never used, so that codes are symmetric about zero.
 [[gnu::always_inline]] inline int8_t to_code(float scaled) {
   scaled = scaled > 127.0F ? 127.0F : scaled;
   scaled = scaled < -127.0F ? -127.0F : scaled;
@@ -70,6 +72,8 @@ void dequantize_rows(const int8_t* codes, size_t rows, size_t columns, const flo
   strip.flush();
 }
 
+// kvcdn computes x / scale · 127 in this order and rounds half away from zero, as Rust's f32::round
+// does. The magnitude is cut before it becomes an integer, so that no value overflows.
 [[gnu::always_inline]] inline uint8_t to_code_kvcdn(float x, float scale) {
   const float scaled = x / scale * 127.0F;
   const float magnitude = absolute(scaled);
@@ -86,6 +90,7 @@ void quantize_kvcdn(Dtype dtype, const void* x, size_t n, float scale, uint8_t* 
   }
 }
 
+// The order of the products is kvcdn's; adding zero turns -0 into 0, which it has as well.
 void dequantize_kvcdn(const uint8_t* codes, size_t n, float scale, Dtype dtype, void* y) {
   const float reciprocal = float_of(0x3c010204U);  // 1/127 as kvcdn rounds it
   OutStrip strip(dtype, y);
@@ -100,6 +105,7 @@ void dequantize_kvcdn(const uint8_t* codes, size_t n, float scale, Dtype dtype, 
   strip.flush();
 }
 
+// Codes count from the group's minimum, so that zero is the lowest.
 [[gnu::always_inline]] inline uint8_t to_code4(float scaled) {
   scaled = scaled > 15.0F ? 15.0F : scaled;
   scaled = scaled < 0.0F ? 0.0F : scaled;
@@ -144,6 +150,7 @@ void dequantize4_rows(const uint8_t* codes, size_t rows, size_t columns, const f
   }
 }
 
+// `n` counts bytes: 2 · n codes.
 void pack4(const uint8_t* codes, size_t n, uint8_t* packed) {
   for (size_t i = 0; i < n; i++) {
     packed[i] = static_cast<uint8_t>(codes[2 * i] | (codes[2 * i + 1] << 4));

@@ -1,3 +1,5 @@
+// The kernels for every processor, and the choice of a set. The loops that other sets write by hand
+// take no value here, so that the shared bodies do all the work.
 #include <cpuid.h>
 
 #include "kvfile/kernels/kernels.h"
@@ -37,7 +39,8 @@ const Kernels& kernels() {
 }
 
 namespace {
-// Asked of the processor itself: clang 14 does not know "f16c" by name.
+// The set of instructions for halves. AVX2 machines have it, but a hypervisor may hide it.
+// It is asked of the processor itself, since clang 14's builtin does not know "f16c" by name.
 bool has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
