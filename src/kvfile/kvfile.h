@@ -96,8 +96,9 @@ struct KvHeader {
 
 // The number of header bytes that follow the first eight; Invalid when the length is a lie.
 Result<uint64_t> parse_header_size(std::string_view first_8_bytes, uint64_t file_bytes);
-// Strict: what is not exactly such a file is Invalid, with one line that says why. Linear in the
-// header, never reads tensor data, never allocates by a number that the file claims.
+// Strict: a header that is not exactly of this form is Invalid, with one line that says why. Takes
+// time linear in the header, never reads tensor data, and never allocates by a number that the file
+// claims.
 Result<KvHeader> parse_header(std::string_view json, uint64_t file_bytes);
 // As strict, but tensors may have any name: only tensors, metadata and sizes are filled in.
 Result<KvHeader> parse_safetensors(std::string_view json, uint64_t file_bytes);
@@ -122,7 +123,7 @@ class KvFile final {
  public:
   // NotFound; Invalid, naming the file, when its header is refused.
   static Result<std::unique_ptr<KvFile>> open(const std::string& path);
-  // The same of a file that is open; why its header is refused does not name it.
+  // The same for a file that is open already; a refusal of its header does not name the file.
   static Result<std::unique_ptr<KvFile>> from_source(std::unique_ptr<SourceFile> source);
   ~KvFile();
   KvFile(const KvFile&) = delete;
@@ -146,9 +147,10 @@ class KvFile final {
   KvHeader header_;
 };
 
-// A file that appears under its name complete or not at all: written without a name, synced, named.
-// Where the file system has no files without names it is written beside the name and renamed; then
-// one that is killed leaves its part.
+// A file that appears under its name complete or not at all. It is written as a file without a name
+// (O_TMPFILE), synced, and then linked to its name, so a process that is killed leaves nothing
+// behind. A file system without such files gets one with another name in the same folder, which is
+// renamed; a process that is killed leaves that one.
 class AtomicFile final {
  public:
   // `keep` names files that must never be replaced (the inputs); Conflict when `path` is one.
@@ -178,7 +180,8 @@ class AtomicFile final {
 Status write_file_atomically(const std::string& path, std::string_view bytes);
 Result<std::string> read_small_file(const std::string& path, uint64_t bytes_max);
 
-// Writes a .kv file whose header is known first. Every tensor byte must be written once.
+// Writes a .kv file whose header is known before the data. Every byte of every tensor must be
+// written exactly once, in any order and by any thread; the header is written last.
 class KvWriter final {
  public:
   static Result<std::unique_ptr<KvWriter>> create(const std::string& path, KvHeader header,

@@ -1,3 +1,5 @@
+// Counts NaN and infinity by integer arithmetic on eight bytes at a time, whatever the float's
+// width: a conversion to floats would cost several times as much as reading the data.
 #include "kvfile/format/finite.h"
 
 #include <algorithm>
@@ -11,11 +13,13 @@ constexpr size_t kBlockBytes = 4096;
 // A value is not finite when its exponent bits are all ones (F8_E4M3: all bits but the sign).
 // With only those bits kept, adding the lowest of them carries into the sign's place exactly then;
 // lanes never touch each other, so eight bytes are tested at once.
+// The three words of the test above, repeated over eight bytes. `carry` is the place of the sign.
 struct Lane {
   uint64_t keep, add, carry;
   size_t width_bytes;
 };
 
+// The same lane side by side until eight bytes are full.
 constexpr uint64_t repeat(uint64_t lane, size_t width_bytes) {
   uint64_t word = 0;
   for (size_t shift = 0; shift < 64; shift += 8 * width_bytes) word |= lane << shift;
@@ -46,6 +50,7 @@ Lane lane_of(Dtype dtype) {
   return lane(0, 0, 1);
 }
 
+// Whether any value of a block is not finite: nearly always none is, so no value is counted here.
 uint64_t any_carry(const Lane& lane, const char* data, size_t words) {
   uint64_t found = 0;
   for (size_t i = 0; i < words; i++) {
@@ -56,6 +61,8 @@ uint64_t any_carry(const Lane& lane, const char* data, size_t words) {
   return found & lane.carry;
 }
 
+// How many values are not finite. The last word of a tensor may be shorter; its missing bytes are
+// zeros.
 uint64_t count_carries(const Lane& lane, const char* data, size_t size_bytes) {
   uint64_t count = 0;
   for (size_t i = 0; i < size_bytes; i += 8) {
@@ -88,7 +95,8 @@ uint64_t count_bad_scales(Dtype dtype, const void* data, size_t size_bytes) {
   const size_t width = dtype_bytes(dtype);
   const char* const bytes = static_cast<const char*>(data);
   for (size_t i = 0; i < size_bytes; i += width) {
-    // All three float formats: zero when nothing but the sign is set, below zero with the sign.
+    // In all formats of scales (F32, F16, BF16) a value without a bit is zero, and one with the
+    // sign is below zero or the negative zero.
     uint32_t bits = 0;
     std::memcpy(&bits, bytes + i, width);
     const uint32_t sign = 1U << (8 * width - 1);

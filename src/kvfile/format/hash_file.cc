@@ -1,3 +1,4 @@
+// SHA-256 of a file, read in pieces by the calling thread.
 #include "kvfile/format/hash_file.h"
 
 #include <algorithm>
@@ -8,7 +9,8 @@
 namespace kvcs::kvfile {
 namespace {
 
-// What was read is hashed out of the core's own cache: small beside it, large beside a call.
+// Small enough that the bytes are still in the core's own cache when they are hashed, and large
+// enough that the cost of a read call does not count.
 constexpr size_t kChunkBytes = 128 << 10;
 
 }  // namespace

@@ -1,3 +1,6 @@
+// The container: parses, checks, builds and prints the safetensors header of a .kv file. What the
+// tensors mean is layout.cc's part. The source of the format is the README of
+// github.com/huggingface/safetensors; where its library is more lenient, this parser is not.
 #include <algorithm>
 #include <array>
 
@@ -10,6 +13,7 @@
 namespace kvcs::kvfile {
 namespace {
 
+// A header is an object of objects of arrays: three levels and one to spare.
 constexpr size_t kHeaderDepthMax = 4;
 constexpr size_t kRankMax = 4;
 constexpr size_t kMetadataEntriesMax = 4096;
@@ -19,7 +23,8 @@ struct DtypeRow {
   std::string_view name;
   size_t size_bytes;
 };
-// In the order in which the safetensors library writes tensors.
+// In the order of Dtype, which is the order in which the safetensors library writes tensors: wide
+// types first, so that every tensor is aligned to its width.
 constexpr std::array kDtypes = {
     DtypeRow{Dtype::kF32, "F32", 4},        DtypeRow{Dtype::kU32, "U32", 4},
     DtypeRow{Dtype::kBf16, "BF16", 2},      DtypeRow{Dtype::kF16, "F16", 2},
@@ -47,6 +52,7 @@ Result<std::vector<uint64_t>> parse_numbers(JsonScanner& scanner, size_t count_m
   return numbers;
 }
 
+// {"dtype": …, "shape": […], "data_offsets": [begin, end]}, in any order, and nothing else.
 Result<Tensor> parse_tensor(JsonScanner& scanner, std::string name) {
   Tensor tensor;
   tensor.name = std::move(name);
@@ -96,7 +102,8 @@ Result<Metadata> parse_metadata(JsonScanner& scanner) {
   return metadata;
 }
 
-// Elements × width, every factor checked, also behind a zero.
+// Elements × width. Every factor is checked, also those behind a zero: a shape like [0, 2^62, 2^62]
+// has no bytes, but a reader that multiplies it out would overflow.
 Result<uint64_t> tensor_bytes(const Tensor& tensor) {
   uint64_t product = dtype_bytes(tensor.dtype);
   bool zero = false;
@@ -113,6 +120,8 @@ Result<uint64_t> tensor_bytes(const Tensor& tensor) {
   return zero ? 0 : product;
 }
 
+// The tensors in the order of their offsets must begin at 0, follow one another without gap or
+// overlap, and end with the file. So no byte of a file is without a meaning, and none has two.
 Status check_cover(std::vector<Tensor>& tensors, uint64_t data_bytes) {
   std::sort(tensors.begin(), tensors.end(), [](const Tensor& a, const Tensor& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
@@ -195,7 +204,8 @@ void set_metadata(Metadata& metadata, std::string_view key, std::string value) {
 
 namespace {
 
-// What else the tools of this program make or take, by its first bytes.
+// A hint for files of a known other kind, by their first bytes: the four bytes of a packed file's
+// first zstd frame, and the two magics of llama.cpp.
 std::string_view known_format(std::string_view first_8_bytes) {
   const std::string_view magic = first_8_bytes.substr(0, 4);
   if (magic == "\x5b\x2a\x4d\x18") return "; it is packed: `kvcs unpack` it first";
@@ -207,6 +217,7 @@ std::string_view known_format(std::string_view first_8_bytes) {
 
 }  // namespace
 
+// The length is compared and never added to anything before it is known to be small.
 Result<uint64_t> parse_header_size(std::string_view first_8_bytes, uint64_t file_bytes) {
   if (first_8_bytes.size() < 8 || file_bytes < 8) {
     return invalid("the file is shorter than the eight bytes of the length field");
@@ -232,6 +243,7 @@ Result<KvHeader> parse_tensors(std::string_view json, uint64_t file_bytes, bool 
   header.file_bytes = file_bytes;
   header.data_start = 8 + json.size();
   if (header.data_start > file_bytes) return invalid("the file is cut inside its header");
+  // White space before the brace would be JSON, but the format forbids it.
   if (json.empty() || json[0] != '{') return invalid("header: does not begin with '{'");
   JsonScanner scanner(json, kHeaderDepthMax, "header");
   KVCS_TRY(scanner.begin_object());
@@ -268,6 +280,8 @@ Result<KvHeader> parse_safetensors(std::string_view json, uint64_t file_bytes) {
   return parse_tensors(json, file_bytes, true);
 }
 
+// The offsets follow from order and shapes. The header is printed and parsed again, so that nothing
+// can be written that a reader would refuse.
 Result<KvHeader> make_header(std::vector<Tensor> tensors, Metadata metadata) {
   std::sort(tensors.begin(), tensors.end(), [](const Tensor& a, const Tensor& b) {
     return std::pair(a.dtype, std::string_view(a.name)) <
@@ -314,6 +328,7 @@ std::string dump_header(const KvHeader& header) {
             std::to_string(tensor.end) + "]}";
   }
   json += '}';
+  // Spaces at the end keep the data aligned to eight bytes; the format allows them there.
   json.append((8 - json.size() % 8) % 8, ' ');
   std::string out;
   append_u64le(out, json.size());

@@ -1,3 +1,5 @@
+// A JSON reader that is pulled along by its caller, token by token, and builds no tree: a header of
+// 16 MiB costs the memory of what is kept of it. Used for files that strangers made.
 #include "kvfile/format/json_scanner.h"
 
 #include "base/bytes.h"
@@ -45,6 +47,7 @@ Status JsonScanner::begin_array() {
   return open('[', false);
 }
 
+// The separator before the next member or element, or the end of this level.
 Result<bool> JsonScanner::next(char close) {
   Level& level = levels_.back();
   const char c = peek();
@@ -65,6 +68,8 @@ Result<bool> JsonScanner::next_element() {
   return next(']');
 }
 
+// Names are remembered for each level: of two equal ones readers keep the first or the last, so a
+// file could mean two things.
 Result<bool> JsonScanner::next_member(std::string& name) {
   if (!KVCS_TRY(next('}'))) return false;
   name = KVCS_TRY(string());
@@ -76,6 +81,7 @@ Result<bool> JsonScanner::next_member(std::string& name) {
   return true;
 }
 
+// Runs without quotes, escapes and control characters are copied at once.
 Result<std::string> JsonScanner::string() {
   if (peek() != '"') return fault("a string was expected");
   at_++;
@@ -121,6 +127,7 @@ Result<uint32_t> JsonScanner::hex4() {
 }
 
 namespace {
+// One code point as one to four bytes (RFC 3629).
 void append_utf8(std::string& out, uint32_t c) {
   if (c < 0x80) {
     out += static_cast<char>(c);
@@ -140,6 +147,8 @@ void append_utf8(std::string& out, uint32_t c) {
 }
 }  // namespace
 
+// RFC 8259, section 7. A character beyond the basic plane is two \u escapes, a high and a low
+// surrogate; one of them alone is no character.
 Status JsonScanner::append_escape(std::string& out) {
   if (text_.size() - at_ < 2) return fault("a string without its end");
   const char c = text_[at_ + 1];
@@ -167,6 +176,7 @@ Status JsonScanner::append_escape(std::string& out) {
   return ok();
 }
 
+// The limit of 2^63-1 lets callers add two numbers without an overflow.
 Result<uint64_t> JsonScanner::integer() {
   const char first = peek();
   if (first == '-') return fault("a negative number");
@@ -206,6 +216,7 @@ bool JsonScanner::skip_null() {
   return true;
 }
 
+// The number grammar of RFC 8259, section 6, without reading the value.
 Status JsonScanner::skip_number() {
   const auto digits = [this] {
     const size_t start = at_;
@@ -228,7 +239,7 @@ Status JsonScanner::skip_number() {
   return ok();
 }
 
-// Not recursive in the text's depth: begin_* refuses what is deeper than depth_max_.
+// Recursive, but no deeper than depth_max_: begin_object() and begin_array() refuse more levels.
 Status JsonScanner::skip_value() {
   const char c = peek();
   if (c == '"') {

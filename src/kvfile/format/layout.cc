@@ -1,3 +1,5 @@
+// The schemes: which tensors each one has, in which shapes, and how a file's scheme and geometry
+// are found from its tensors. A new scheme is a row of kSchemes and a case of layout_tensors().
 #include "kvfile/format/layout.h"
 
 #include <algorithm>
@@ -10,8 +12,11 @@ namespace kvcs::kvfile {
 namespace {
 
 constexpr uint64_t kPlaceMax = UINT32_MAX;  // Of a token in its text, of a layer in its model.
+// int4c keeps the first tokens, on which attention leans (the "attention sink"), and the most
+// recent ones, as KIVI does.
 constexpr uint64_t kInt4KeptFirst = 4, kInt4KeptLast = 128;
 
+// In the order of Scheme.
 struct SchemeRow {
   Scheme scheme;
   std::string_view name;
@@ -41,6 +46,8 @@ Status need_rank_4(const Tensor& tensor) {
                  "; [1, kv_heads, tokens, head_dim] needs rank 4");
 }
 
+// The names and dtypes of layer 0 decide; kvcs.scheme in the metadata is compared with that later.
+// kvcdn's files have no metadata at all.
 Result<Scheme> detect_scheme(const KvHeader& header) {
   if (const Tensor* const plain = header.find("k_0")) {
     if (plain->dtype == Dtype::kF8E4m3) return Scheme::kFp8E4m3;
@@ -61,7 +68,7 @@ Result<Scheme> detect_scheme(const KvHeader& header) {
   return scales->dtype == Dtype::kF16 ? Scheme::kQ8 : Scheme::kInt8c;
 }
 
-// Any shape that holds one element broadcasts over the codes.
+// Whether the tensor holds one element: any such shape broadcasts over the codes, so each is taken.
 bool is_scalar(const Tensor& tensor) {
   return std::all_of(tensor.shape.begin(), tensor.shape.end(),
                      [](uint64_t dimension) { return dimension == 1; });
@@ -80,7 +87,8 @@ Status check_tensor(const KvHeader& header, const Tensor& wanted) {
                  ", expected " + shape_text(wanted.shape));
 }
 
-// Geometry from layer 0; the rest is compared with it afterwards.
+// Reads the geometry from layer 0; every other layer is compared with it afterwards. In int4c a
+// byte holds two channels, and the tokens that are kept stand in a tensor of their own.
 Status read_geometry(KvHeader& header) {
   const bool int4 = header.scheme == Scheme::kInt4c;
   const Tensor* const plain = header.find("k_0");
@@ -124,6 +132,8 @@ Status read_geometry(KvHeader& header) {
   return ok();
 }
 
+// What the metadata says of the tensors must be so. Other facts are not checked here: they cannot
+// be.
 Status check_metadata(const KvHeader& header) {
   const std::string* const scheme = header.metadata_value("kvcs.scheme");
   if (scheme != nullptr && *scheme != scheme_name(header.scheme)) {
@@ -147,7 +157,8 @@ Status check_metadata(const KvHeader& header) {
   return rotation == nullptr ? ok() : parse_rotation(*rotation, header.head_dim).status();
 }
 
-// The dtype that the values had, or should have again.
+// The dtype that the values had before they were quantised, which they get back: the metadata says
+// it, and for int4c the kept tokens show it.
 Status read_value_dtype(KvHeader& header) {
   if (header.scheme == Scheme::kPlain) {
     header.dtype = header.storage_dtype;
@@ -194,6 +205,7 @@ Geometry geometry_of(const KvHeader& header) {
           header.head_dim, header.kept_first, header.kept_last};
 }
 
+// A short text is not kept whole: at least half of it is quantised.
 void choose_kept_tokens(Geometry& geometry) {
   geometry.kept_first = std::min(kInt4KeptFirst, geometry.tokens / 2);
   geometry.kept_last = std::min(kInt4KeptLast, (geometry.tokens - geometry.kept_first) / 2);
@@ -202,6 +214,7 @@ void choose_kept_tokens(Geometry& geometry) {
 uint64_t int4_first_group(const Geometry& geometry) {
   return geometry.kept_first / kInt4Group;
 }
+// Groups count from token 0, so the first and the last one may have fewer tokens.
 uint64_t int4_groups(const Geometry& geometry) {
   return divide_up(geometry.tokens - geometry.kept_last, kInt4Group) - int4_first_group(geometry);
 }
@@ -280,6 +293,8 @@ Status check_scheme_fits(Scheme scheme, const Geometry& geometry) {
   return ok();
 }
 
+// Every tensor that the scheme demands must be there with its dtype and shape, and no other:
+// `expected` counts those, and when there are more in the file the first stranger is named.
 Status detect_layout(KvHeader& header) {
   header.scheme = KVCS_TRY(detect_scheme(header));
   KVCS_TRY(read_geometry(header));

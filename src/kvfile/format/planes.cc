@@ -1,3 +1,5 @@
+// The loops that split values into byte planes and join them again; the inner loop over the planes
+// is unrolled by the compiler, since its length is the width of the word.
 #include "kvfile/format/planes.h"
 
 #include <cstring>

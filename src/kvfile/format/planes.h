@@ -1,4 +1,6 @@
-// Splits values into planes of like bytes, and joins them again. Pure functions.
+// Splits values into planes of like bytes, and joins them again: all lowest bytes, then all second
+// ones, and so on. The plane of the exponents compresses, those of the mantissa do not. Pure
+// functions.
 #pragma once
 #include <cstddef>
 #include <cstdint>

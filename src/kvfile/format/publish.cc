@@ -1,3 +1,5 @@
+// Publishes an artifact with its sidecar and other companions, in an order that leaves no artifact
+// beside a description of another one.
 #include "kvfile/format/publish.h"
 
 #include <unistd.h>
@@ -10,6 +12,8 @@
 namespace kvcs::kvfile {
 
 Status publish_together(AtomicFile& artifact, const std::vector<Companion>& companions) {
+  // Each companion is written and synced before anything appears: a full disk stops here, with no
+  // file changed.
   std::vector<std::unique_ptr<AtomicFile>> files;
   for (const Companion& companion : companions) {
     auto file = KVCS_TRY(AtomicFile::create(companion.path));
@@ -17,12 +21,14 @@ Status publish_together(AtomicFile& artifact, const std::vector<Companion>& comp
     KVCS_TRY(file->sync());
     files.push_back(std::move(file));
   }
+  // Then the artifact, and last its companions. A process that dies between has an artifact with an
+  // old sidecar or none, which `kvcs verify` finds.
   KVCS_TRY(artifact.publish());
   for (const std::string& old :
        {sidecar_path(artifact.path()), quant_event_path(artifact.path())}) {
     const bool replaced = std::any_of(companions.begin(), companions.end(),
                                       [&old](const Companion& c) { return c.path == old; });
-    // A name that no file can have is that of no file.
+    // A name that is too long for the file system cannot belong to a file.
     if (!replaced && ::unlink(old.c_str()) != 0 && errno != ENOENT && errno != ENAMETOOLONG) {
       return io_error("cannot remove", old, errno);
     }

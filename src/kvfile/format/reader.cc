@@ -1,3 +1,4 @@
+// Opens .kv files: the eight bytes of the length, the header, and then ranges of tensors on demand.
 #include "base/bytes.h"
 #include "kvfile/format/source_file.h"
 #include "kvfile/kvfile.h"
@@ -5,6 +6,7 @@
 namespace kvcs::kvfile {
 namespace {
 
+// The length is checked against file and limit before memory is taken for the header.
 Result<std::string> read_header_text(const ReadSource& source, uint64_t file_bytes) {
   char length[8];
   if (file_bytes < sizeof length) return parse_header_size({}, file_bytes).status();
@@ -53,6 +55,7 @@ Status KvFile::read(uint64_t file_offset, void* out, size_t size_bytes) const {
   return source_->read(file_offset, out, size_bytes);
 }
 
+// A range outside of the tensor is an error of the program: offsets were checked with the header.
 Status KvFile::read(const Tensor& tensor, uint64_t offset, void* out, size_t size_bytes) const {
   KVCS_ASSERT(offset <= tensor.size_bytes() && size_bytes <= tensor.size_bytes() - offset);
   return read(header_.data_start + tensor.begin + offset, out, size_bytes);

@@ -1,3 +1,5 @@
+// The sidecar <file>.json as kvcdn writes it: reads, writes, and compares it with the header. Where
+// the two differ the header is right.
 #include <algorithm>
 #include <array>
 
@@ -56,6 +58,8 @@ Status differs(std::string_view member, std::string_view sidecar, std::string_vi
                  ", the file has " + std::string(header));
 }
 
+// kvcdn writes "FP8" and the like for what it casts to when it loads; the names need not match
+// those of the container.
 Status check_dtypes(const Sidecar& sidecar, const KvHeader& header) {
   const std::string storage(dtype_name(header.storage_dtype));
   if (sidecar.storage_dtype && *sidecar.storage_dtype != storage &&
@@ -105,6 +109,8 @@ Result<Sidecar> parse_sidecar(std::string_view json) {
   return sidecar;
 }
 
+// Byte for byte what serde_json prints for kvcdn: two spaces, its order of members, null for a
+// storage dtype that is not known.
 std::string dump_sidecar(const Sidecar& sidecar) {
   std::string out = "{\n";
   const auto member = [&out](std::string_view name) {
@@ -191,6 +197,7 @@ Status check_sidecar(const Sidecar& sidecar, const KvHeader& header) {
   return ok();
 }
 
+// The same text as a tokenizer's output: one array of numbers.
 Result<std::vector<uint32_t>> parse_token_ids(std::string_view json) {
   JsonScanner scanner(json, 1, "token ids");
   std::vector<uint32_t> ids = KVCS_TRY(parse_ids(scanner));
@@ -205,6 +212,7 @@ Result<std::vector<uint32_t>> read_token_ids(const std::string& path) {
   return ids;
 }
 
+// The tensor is part of the file and its digest; the sidecar is a copy beside it.
 Result<std::vector<uint32_t>> recorded_tokens(const KvFile& file,
                                               const std::optional<Sidecar>& sidecar) {
   std::vector<uint32_t> ids;

@@ -1,3 +1,4 @@
+// A file that is read with pread(), so that threads share the descriptor and no position.
 #include "kvfile/format/source_file.h"
 
 #include <fcntl.h>
@@ -35,6 +36,8 @@ SourceFile::~SourceFile() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+// A read that ends early means that the file was cut after it was opened, or that the caller asks
+// for more than there was.
 Status SourceFile::read(uint64_t offset, void* out, size_t size_bytes) const {
   char* to = static_cast<char*>(out);
   while (size_bytes > 0) {
@@ -50,6 +53,7 @@ Status SourceFile::read(uint64_t offset, void* out, size_t size_bytes) const {
   return ok();
 }
 
+// Size and time of modification: a writer that keeps both is not noticed.
 Status SourceFile::check_unchanged() const {
   struct stat stat;
   if (::fstat(fd_, &stat) != 0) return io_error("cannot stat", path_, errno);
@@ -64,6 +68,7 @@ Status SourceFile::changed() const {
   return conflict("the file changed while it was read: " + printable(path_));
 }
 
+// By device and inode: two paths may lead to one file.
 bool SourceFile::is_same_file(const std::string& path) const {
   struct stat other;
   if (::stat(path.c_str(), &other) != 0) return false;

@@ -1,3 +1,5 @@
+// Decodes tiles of any scheme. Codes and factors are read for the tile alone; factors are checked,
+// since a scale that is NaN, zero or negative would make nonsense of a whole tile.
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -18,6 +20,7 @@ std::vector<Tile> tiles_of(const Geometry& geometry, Part part, uint64_t layer) 
   return tiles;
 }
 
+// Both ends are held within the tile: a tile may lie wholly among the kept tokens.
 Span quantized_span(const KvHeader& header, const Tile& tile) {
   const uint64_t end = tile.first + tile.rows;
   const uint64_t from = std::clamp(header.kept_first, tile.first, end);
@@ -40,6 +43,7 @@ Result<Rotation> parse_rotation(std::string_view name, uint64_t head_dim) {
                  std::to_string(head_dim));
 }
 
+// A larger block spreads an outlier further.
 Rotation hadamard_for(uint64_t head_dim) {
   return {uint64_t{1} << std::countr_zero(head_dim)};
 }
@@ -76,7 +80,8 @@ Status TileReader::read_as(const Tile& tile, Dtype dtype, void* out, uint64_t* n
     case Scheme::kInt4c:
       break;
   }
-  // What is rotated or packed needs all its floats.
+  // A rotation mixes channels, and int4c has kept rows between others, so these need all floats of
+  // the tile at once.
   const uint64_t dim = file_->header().head_dim, count = tile.rows * dim;
   float* x = static_cast<float*>(out);
   if (dtype != Dtype::kF32) {
@@ -121,7 +126,7 @@ Status TileReader::read_plain(const Tile& tile, Dtype dtype, void* out, uint64_t
   return ok();
 }
 
-// Codes of `rows` tokens into raw_.
+// Reads the codes of `rows` tokens of the tile's head into raw_.
 Status TileReader::read_codes(const Tile& tile, uint64_t first, uint64_t rows, uint64_t row_bytes) {
   const Tensor& tensor = file_->header().get(tile.part, tile.layer, "_q");
   raw_.resize(rows * row_bytes);
@@ -129,8 +134,8 @@ Status TileReader::read_codes(const Tile& tile, uint64_t first, uint64_t rows, u
                      raw_.size());
 }
 
-// `count` scales, minima or kept values as floats: what a lying one would make of codes is no
-// value.
+// Reads `count` scales, minima or kept values as floats. Invalid when one is not finite, or a scale
+// not above zero: no value could be made of the codes.
 Result<const float*> TileReader::read_factors(const Tensor& tensor, uint64_t offset, uint64_t count,
                                               std::vector<float>& to) {
   const size_t width = dtype_bytes(tensor.dtype);
@@ -147,6 +152,7 @@ Result<const float*> TileReader::read_factors(const Tensor& tensor, uint64_t off
   return static_cast<const float*>(to.data());
 }
 
+// kvcdn's scheme: one scale for the whole tensor.
 Status TileReader::read_int8(const Tile& tile, Dtype dtype, void* out) {
   const KvHeader& header = file_->header();
   const float* const scale =
@@ -157,6 +163,7 @@ Status TileReader::read_int8(const Tile& tile, Dtype dtype, void* out) {
   return ok();
 }
 
+// int8c and q8_0: codes times a scale of the column or of the row.
 Status TileReader::read_scaled(const Tile& tile, Dtype dtype, void* out) {
   const KvHeader& header = file_->header();
   const uint64_t dim = header.head_dim;
@@ -179,6 +186,8 @@ Status TileReader::read_scaled(const Tile& tile, Dtype dtype, void* out) {
   return ok();
 }
 
+// First the kept tokens at either end of the tile, then the codes between them: keys by groups of
+// 64 positions that share a scale per channel, values row by row with a scale for each 64 channels.
 Status TileReader::read_int4(const Tile& tile, float* out) {
   const KvHeader& header = file_->header();
   const Geometry geometry = geometry_of(header);
@@ -225,6 +234,8 @@ Status TileReader::read_int4(const Tile& tile, float* out) {
   const float* const scales = KVCS_TRY(read_factors(scale_tensor, offset, rows * per_row, scales_));
   const float* const minima =
       KVCS_TRY(read_factors(minimum_tensor, offset, rows * per_row, minima_));
+  // Groups of one width are rows of a matrix; else the last group of a row is narrower and each is
+  // decoded by itself.
   if (dim % kInt4Group == 0) {
     kernels().dequantize4_rows(codes_.data(), rows * per_row, kInt4Group, minima, scales, target);
     return ok();

@@ -1,3 +1,5 @@
+// Encodes tiles of any scheme. Every factor is rounded to the dtype that stores it before codes are
+// made with it, so that a reader multiplies by the very number that the writer divided by.
 #include <algorithm>
 #include <bit>
 #include <cfloat>
@@ -10,12 +12,14 @@
 namespace kvcs::kvfile {
 namespace {
 
-// Below this a scale's inverse would leave the range of a float; such values become zero.
+// The least scale. The inverse of a smaller one would leave the range of a float; values that small
+// become the code zero.
 constexpr float kScaleMin = 0x1p-100F;
 constexpr float kBf16Max = 0x1.fep127F;
 constexpr float kHalfScaleMin = 0x1p-24F, kHalfMax = 65504.0F;
 
-// The next bfloat16 at or above / at or below: a scale is never smaller than the range needs.
+// The next bfloat16 at or above x, and at or below it. A scale that was rounded down could not
+// reach the largest value of its group.
 float bfloat_up(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t cut = bits & 0xffff0000U;
@@ -32,6 +36,9 @@ uint64_t count_over(const float* x, size_t n, float limit) {
   return count;
 }
 
+// The least magnitude that a dtype does not hold, as far as saturation is concerned: half a step
+// beyond the largest value, where rounding would leave the range. E4M3: 448 has the step 32, E5M2:
+// 57344 has the step 8192.
 float largest_value(Dtype dtype) {
   switch (dtype) {
     case Dtype::kF16:
@@ -64,6 +71,7 @@ void saturate_values(Dtype dtype, void* x, size_t n) {
   kernels().encode(dtype, floats.data(), x, n);
 }
 
+// kvcdn stores max |x| itself, held above 1e-12, and not max / 127 as its manual says.
 float kvcdn_scale(float max) {
   return std::max(max, 1e-12F);
 }
@@ -102,6 +110,8 @@ Status TileWriter::write(const Tile& tile, Dtype dtype, const void* x, EncodeCou
   return write_int4(tile, floats_.data());
 }
 
+// Values that the dtype does not hold are cut to its largest one and counted; a copy of the same
+// dtype can only have NaN and infinities to cut.
 Status TileWriter::write_plain(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts) {
   const KvHeader& header = writer_->header();
   const Tensor& tensor = header.get(tile.part, tile.layer);
@@ -126,6 +136,7 @@ Status TileWriter::write_plain(const Tile& tile, Dtype dtype, const void* x, Enc
   return writer_->write(tensor, start, raw_.data(), raw_.size());
 }
 
+// The scale is written once, with the first tile of the tensor.
 Status TileWriter::write_int8(const Tile& tile, Dtype dtype, const void* x) {
   const KvHeader& header = writer_->header();
   const uint64_t count = tile.rows * header.head_dim;
@@ -149,6 +160,8 @@ Status TileWriter::put_factors(const Tensor& tensor, uint64_t offset,
   return writer_->write(tensor, offset * width, raw_.data(), raw_.size());
 }
 
+// Keys have outliers in few channels, so each channel of 256 tokens has a scale; values have them
+// in tokens, so each token has one.
 Status TileWriter::write_int8c(const Tile& tile, Dtype dtype, const void* x) {
   const KvHeader& header = writer_->header();
   const uint64_t dim = header.head_dim;
@@ -181,6 +194,7 @@ Status TileWriter::write_int8c(const Tile& tile, Dtype dtype, const void* x) {
                         codes_.size());
 }
 
+// ggml's q8_0: blocks of 32 channels, each with a scale in F16.
 Status TileWriter::write_q8(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts) {
   const KvHeader& header = writer_->header();
   const uint64_t dim = header.head_dim, blocks = tile.rows * dim / kQ8Block;
@@ -196,7 +210,8 @@ Status TileWriter::write_q8(const Tile& tile, Dtype dtype, const void* x, Encode
       counts.saturated += count_over(block, kQ8Block, kHalfMax * 127.0F);
     }
     scales_[i] = std::clamp(exact, kHalfScaleMin, kHalfMax);
-    // Codes by the exact scale, as ggml makes them; the stored one is rounded to a half.
+    // ggml makes codes by the exact scale and stores it rounded to a half; the bytes must be equal
+    // to its own, so here the rule of this file does not hold.
     inverses_[i] = 1.0F / scales_[i];
   }
   codes_.resize(tile.rows * dim);
@@ -208,6 +223,7 @@ Status TileWriter::write_q8(const Tile& tile, Dtype dtype, const void* x, Encode
                         codes_.size());
 }
 
+// The kept tokens go to the tensor of their own, the others in groups of 64 positions.
 Status TileWriter::write_int4(const Tile& tile, const float* x) {
   const KvHeader& header = writer_->header();
   const uint64_t dim = header.head_dim, last_start = header.tokens - header.kept_last;

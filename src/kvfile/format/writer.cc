@@ -1,3 +1,4 @@
+// Output files that appear complete or not at all, and the writer of .kv files on top of them.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,21 +20,23 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// A full disk is said without a path to callers of the server; here the user asks which.
+// io_error() does not name the path of a full disk, since callers of the server must not see it; on
+// the command line the user wants to know which disk is full.
 Status output_error(std::string_view what, const std::string& path, int error) {
   Status status = io_error(what, path, error);
   if (status.code() != Code::kUnavailable) return status;
   return std::move(status).with_context(printable(path));
 }
 
-// The user's umask, which mkostemp ignores; reading it means setting it.
+// The mode that the user's umask allows: mkostemp() ignores it and makes every file 0600. The umask
+// can be read only by setting it, so no other thread may create files in that moment.
 mode_t allowed_mode() {
   const mode_t mask = ::umask(022);
   ::umask(mask);
   return kFileMode & ~mask;
 }
 
-// What else opens the file of a descriptor.
+// The path by which /proc opens the file of a descriptor again, also one without a name.
 std::string descriptor_path(int fd) {
   return "/proc/self/fd/" + std::to_string(fd);
 }
@@ -47,7 +50,8 @@ int open_unnamed(const std::string& folder) {
   return -1;
 }
 
-// A name beside `path` that no file has.
+// Gives the file a free name beside `path`: linkat() does not replace a file, so where `path`
+// exists the file is linked beside it and renamed over it.
 Result<std::string> link_beside(int fd, const std::string& path) {
   for (pid_t number = ::getpid();; number++) {
     std::string name = path + "." + std::to_string(number);
@@ -136,7 +140,7 @@ Status AtomicFile::read(uint64_t offset, void* out, size_t size_bytes) const {
 
 Status AtomicFile::reserve(uint64_t size_bytes) {
   if (size_bytes == 0 || ::fallocate(fd_, 0, 0, static_cast<off_t>(size_bytes)) == 0) return ok();
-  // Some file systems cannot reserve; the writes will tell.
+  // Some file systems cannot reserve space; on those a full disk shows at a write.
   if (errno == EOPNOTSUPP || errno == ENOSYS) return ok();
   return output_error("cannot reserve " + format_bytes(size_bytes) + " for", path_, errno);
 }
@@ -153,7 +157,7 @@ Status AtomicFile::sync() {
 
 Status AtomicFile::publish() {
   KVCS_TRY(sync());
-  // A name that is free is taken at once.
+  // A file without a name is linked to its own name when no file has it.
   published_ = temp_path_.empty() && ::linkat(AT_FDCWD, descriptor_path(fd_).c_str(), AT_FDCWD,
                                               path_.c_str(), AT_SYMLINK_FOLLOW) == 0;
   if (!published_) {
@@ -168,7 +172,8 @@ Status AtomicFile::publish() {
   if (fd < 0) return io_error("cannot open the folder", folder, errno);
   const int failed = ::fsync(fd) != 0 ? errno : 0;
   ::close(fd);
-  // A file system without this call keeps the rename by its own means.
+  // The folder is synced, or a power cut could undo the rename. EINVAL means that the file system
+  // does not sync folders and keeps the rename by its own means.
   if (failed != 0 && failed != EINVAL) return io_error("cannot sync the folder", folder, failed);
   return ok();
 }
@@ -186,6 +191,7 @@ Result<std::unique_ptr<KvWriter>> KvWriter::create(const std::string& path, KvHe
   auto writer = std::unique_ptr<KvWriter>(new KvWriter());
   writer->header_ = std::move(header);
   writer->file_ = KVCS_TRY(AtomicFile::create(path, keep));
+  // The whole size is known, so a full disk shows before any work is done.
   KVCS_TRY(writer->file_->reserve(writer->header_.file_bytes));
   return writer;
 }
@@ -203,6 +209,8 @@ void KvWriter::replace_metadata(std::string_view key, std::string value) {
   set_metadata(header_.metadata, key, std::move(value));
 }
 
+// Threads have counted what they wrote. A count is no proof that each byte was written once, but it
+// finds a tile that was left out.
 Status KvWriter::write_header() {
   if (written_bytes_ != header_.file_bytes - header_.data_start) {
     return internal("a .kv file of " + std::to_string(header_.file_bytes) + " bytes got " +
