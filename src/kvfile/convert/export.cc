@@ -1,3 +1,5 @@
+// Both exports: the frame that the other program wants is written first, then the values, tile by
+// tile, each to its place.
 #include "kvfile/convert/export.h"
 
 #include <algorithm>
@@ -13,11 +15,13 @@ namespace {
 
 constexpr uint64_t kNumbersMax = 4096;
 
+// A fact of the metadata as text, or `fallback` where it is not recorded.
 std::string fact(const KvHeader& header, std::string_view key, std::string_view fallback) {
   const std::string* const value = header.metadata_value(key);
   return value == nullptr ? std::string(fallback) : *value;
 }
 
+// A list of numbers, "0,1,2". The metadata may come from anybody, so the list is bounded.
 Result<std::vector<uint32_t>> fact_numbers(const KvHeader& header, std::string_view key,
                                            std::string_view fallback) {
   std::vector<uint32_t> numbers;
@@ -33,7 +37,8 @@ Result<std::vector<uint32_t>> fact_numbers(const KvHeader& header, std::string_v
   return numbers;
 }
 
-// What llama.cpp's frame around the values looks like.
+// What stands around the values in llama.cpp's file. An import records all of it as kvcs.llama.…,
+// so that the file can be made again byte for byte.
 struct LlamaForm {
   RopePairing rope = RopePairing::kNeox;
   bool transposed = false, slot_frame = false;
@@ -41,6 +46,8 @@ struct LlamaForm {
   std::vector<uint32_t> sequences, tokens, extra_tokens;
 };
 
+// Keys that were imported raw never left llama.cpp's order. Otherwise the user's word counts, then
+// what the import has found out.
 Result<RopePairing> llama_order(const KvHeader& header, const ExportOptions& options) {
   const std::string recorded = fact(header, "kvcs.llama.rope", "");
   if (recorded == "raw") return RopePairing::kNeox;  // Never brought into another order.
@@ -84,6 +91,8 @@ Result<LlamaForm> llama_form(const KvFile& file, const ExportOptions& options) {
   return form;
 }
 
+// Magic, version, ids, cells: all that stands before the layers. A slot of llama-server has a frame
+// around its ids: -1, 1, the number of ids, the ids, and 0 for no media.
 std::string llama_head(const LlamaForm& form) {
   std::string out;
   const auto put = [&out](uint64_t number) { append_u32le(out, static_cast<uint32_t>(number)); };
@@ -111,7 +120,8 @@ std::string llama_head(const LlamaForm& form) {
   return out;
 }
 
-// Halves back to adjacent pairs.
+// Brings the channels of every head from transformers' order (the two of a rotary pair half a head
+// apart) to llama.cpp's NORM order (side by side). reorder() of import_llama.cc is its inverse.
 void interleave(std::vector<float>& x, uint64_t dim) {
   std::vector<float> head(dim);
   for (uint64_t start = 0; start < x.size(); start += dim) {
@@ -123,8 +133,8 @@ void interleave(std::vector<float>& x, uint64_t dim) {
   }
 }
 
-// Values in the dtype that they had. A scheme may say more than it can hold; what is plain stays
-// as it is.
+// Encodes values in the dtype that they had. A quantised file may decode to values beyond that
+// dtype, which is refused; the values of a plain file are in it already.
 Status encode(const KvHeader& from, Part part, uint64_t layer, const std::vector<float>& x,
               std::vector<char>& raw) {
   raw.resize(x.size() * dtype_bytes(from.dtype));
@@ -165,6 +175,8 @@ class LlamaWriter final {
     return ok();
   }
 
+  // Rows of a token side by side are the heads of a tile interleaved; transposed values are one run
+  // per channel, so each tile goes to as many places as there are channels.
   Status write_layer(Part part, uint64_t layer) {
     const uint64_t width = header_.kv_heads * header_.head_dim;
     const uint64_t value_bytes = dtype_bytes(header_.dtype);
@@ -230,6 +242,7 @@ class LlamaWriter final {
 };
 
 // The header of a DynamicCache dump: every tensor in the value dtype, ordered by name.
+// "format": "pt" is what transformers' loader asks for.
 KvHeader dynamic_cache_header(const KvHeader& from) {
   KvHeader header;
   header.metadata = {{"format", "pt"}};

@@ -1,6 +1,6 @@
-// A .kv file as other programs read it: safetensors with the names of transformers' DynamicCache,
-// or llama.cpp's sequence file. Quantised files are decoded to their value dtype. The output
-// appears complete or not at all. One thread per call.
+// Writes a .kv file in a form that other programs read: safetensors with the names of transformers'
+// DynamicCache, or llama.cpp's sequence file (the layout is in llama_reader.h). Quantised files are
+// decoded to their value dtype. The output appears complete or not at all. One thread per call.
 #pragma once
 #include <optional>
 #include <string>

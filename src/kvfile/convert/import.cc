@@ -1,3 +1,5 @@
+// Writes what a CacheSource reads as a plain .kv file with its sidecar. The sources are in
+// import_llama.cc and import_safetensors.cc.
 #include "kvfile/convert/import.h"
 
 #include <algorithm>
@@ -9,6 +11,8 @@
 namespace kvcs::kvfile {
 namespace {
 
+// The user's facts stand over those of the source: somebody who names the model knows better than
+// the file.
 Result<KvHeader> imported_header(const CacheSource& source, const ImportOptions& options,
                                  const std::vector<uint32_t>& tokens) {
   const Geometry& geometry = source.geometry();
@@ -22,6 +26,7 @@ Result<KvHeader> imported_header(const CacheSource& source, const ImportOptions&
   return make_header(layout_tensors(Scheme::kPlain, dtype, geometry), std::move(metadata));
 }
 
+// One read of the source has all heads of 256 tokens; each head of it is a tile of the output.
 Status copy_values(const CacheSource& source, KvWriter& writer, EncodeCounts& counts) {
   const Geometry& geometry = source.geometry();
   TileWriter tiles(writer, Rotation{});

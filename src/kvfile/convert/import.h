@@ -1,7 +1,7 @@
-// Caches of other programs as .kv files in the layout that transformers has: keys and values
-// [1, kv_heads, tokens, head_dim], rotary halves apart. Reads by tiles; memory does not grow with
-// the input. What was found out about the source, and how, is in the report and in the metadata.
-// One thread per call.
+// Makes .kv files of other programs' caches, in the layout that transformers has: keys and values
+// [1, kv_heads, tokens, head_dim], the two channels of a rotary pair half a head apart. Reads by
+// tiles; memory does not grow with the input. What was found out about the source, and how, is in
+// the report and in the metadata. One thread per call.
 #pragma once
 #include <memory>
 #include <optional>

@@ -1,4 +1,6 @@
-// llama.cpp's state files as caches: heads cut out of rows, transposed values, rotations undone.
+// llama.cpp's state files as caches: heads are cut out of rows, values are transposed back,
+// rotations are undone and rotary pairs are brought into transformers' order. The file says neither
+// the number of heads nor the order of pairs nor whether it is rotated; see rope_detect.h.
 #include <algorithm>
 
 #include "base/bytes.h"
@@ -29,7 +31,7 @@ class LlamaCache final : public CacheSource {
   Status check_unchanged() const override { return source_->check_unchanged(); }
   const LlamaFile& file() const { return file_; }
 
-  // What read() undoes.
+  // Says what read() has to undo. llama.cpp rotates quantised keys and values alone.
   void set_order(bool reorder_keys, bool hadamard, std::string pairing) {
     reorder_keys_ = reorder_keys;
     key_rotation_ = value_rotation_ = 0;
@@ -84,7 +86,8 @@ class LlamaCache final : public CacheSource {
     return ok();
   }
 
-  // Whole rows as they are stored, heads side by side.
+  // Reads whole rows as they are stored: all heads of a token side by side, rotations and order of
+  // pairs as they are.
   Status read_stored(const LlamaTensor& tensor, uint64_t first, uint64_t rows, float* out) const {
     const uint64_t blocks = file_.row_values / tensor.type->block_values;
     const uint64_t row_bytes = blocks * tensor.type->block_bytes;
@@ -110,6 +113,8 @@ class LlamaCache final : public CacheSource {
     return ok();
   }
 
+  // Without flash attention llama.cpp keeps values as one run of all tokens per channel, so each
+  // channel is a read of its own.
   Status read_transposed(const LlamaTensor& tensor, uint64_t first, uint64_t rows,
                          float* out) const {
     const uint64_t value_bytes = tensor.type->block_bytes, dim = geometry_.head_dim;
@@ -125,7 +130,8 @@ class LlamaCache final : public CacheSource {
     return ok();
   }
 
-  // Adjacent pairs to halves: out[j] = in[2j], out[j + dim/2] = in[2j + 1].
+  // From NORM order to transformers': out[j] = in[2j], out[j + dim/2] = in[2j + 1]. llama.cpp's
+  // converter permutes the key weights of these models, so their caches have pairs side by side.
   void reorder(float* x, uint64_t count) const {
     const uint64_t dim = geometry_.head_dim;
     std::vector<float> row(dim);
@@ -146,6 +152,7 @@ class LlamaCache final : public CacheSource {
   std::string pairing_, sha256_;
 };
 
+// The user gives heads and head_dim; their product must be the width of a row, which the file says.
 Result<Geometry> check_geometry(const LlamaFile& file, const LlamaImport& options) {
   const uint64_t heads = options.kv_heads, dim = options.head_dim;
   if (heads == 0 || dim == 0) {
@@ -171,7 +178,8 @@ Result<Geometry> check_geometry(const LlamaFile& file, const LlamaImport& option
   return geometry;
 }
 
-// Rotation as far as the file's form decides it; without a value when the data must.
+// Whether the file is rotated, as far as its form decides it; without a value when the data must
+// decide. llama.cpp rotates since March 2026 (pull request 21038), and nothing in the file says so.
 Result<std::optional<bool>> known_rotation(const LlamaFile& file, uint64_t head_dim,
                                            RotationChoice choice) {
   const bool keys = file.keys[0].type->quantized(), values = file.values[0].type->quantized();
@@ -185,7 +193,7 @@ Result<std::optional<bool>> known_rotation(const LlamaFile& file, uint64_t head_
     }
     return std::optional<bool>(true);
   }
-  // Older than the rotation: files with outputs, or without streams.
+  // Files with an outputs block, or without streams, were written before there was a rotation.
   if (!possible || file.has_outputs || !file.has_streams) return std::optional<bool>(false);
   if (!keys) {
     return invalid(
@@ -195,6 +203,8 @@ Result<std::optional<bool>> known_rotation(const LlamaFile& file, uint64_t head_
   return std::optional<bool>();
 }
 
+// Reads the rows of repeated tokens in layer 0 and lets detect_rope() compare the possible choices.
+// Nothing is read when the user has said everything.
 Result<RopeChoice> choose_rope(const LlamaCache& cache, const LlamaImport& options) {
   const Geometry& geometry = cache.geometry();
   RopeQuestion question;
@@ -208,7 +218,8 @@ Result<RopeChoice> choose_rope(const LlamaCache& cache, const LlamaImport& optio
     told.hadamard = *question.hadamard;
     return told;
   }
-  // With values rotated but keys not, the keys are looked at as they are.
+  // Keys that are not quantised are never rotated, so they are compared as they are, even when the
+  // values beside them may be rotated.
   if (!cache.file().keys[0].type->quantized()) question.hadamard = false;
   const RepeatedTokens repeated = find_repeated_tokens(cache.tokens());
   std::vector<float> keys(repeated.rows * cache.file().row_values);

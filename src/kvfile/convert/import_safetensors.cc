@@ -1,5 +1,6 @@
 // Caches that others keep as safetensors: transformers' dumps, mlx-lm's prompt caches, the folders
-// of vLLM's example connector. They are transformers' layout already; names and rows differ.
+// of vLLM's example connector. They have transformers' order of channels already; the names of the
+// tensors and the order of heads and tokens differ. None of them records token ids.
 #include <dirent.h>
 
 #include <algorithm>
@@ -31,12 +32,13 @@ Result<OpenSafetensors> open_safetensors(const std::string& path) {
   return opened;
 }
 
-// Where the keys or values of one layer are.
+// Where the keys or the values of one layer begin.
 struct Place {
   const OpenSafetensors* source = nullptr;
   uint64_t offset = 0;  // In the file.
 };
 
+// Filled in by the functions below, which check shapes and dtypes; read() relies on that.
 class SafetensorsCache final : public CacheSource {
  public:
   std::vector<std::unique_ptr<OpenSafetensors>> sources;
@@ -60,6 +62,8 @@ class SafetensorsCache final : public CacheSource {
     const Place& place = part == Part::kKeys ? keys[layer] : values[layer];
     const uint64_t dim = shape.head_dim, width = dtype_bytes(type);
     const SourceFile& file = *place.source->file;
+    // Heads of tokens: one read for each head. Tokens of heads: one read for all, and then each
+    // head is picked out of every row.
     if (!heads_inside) {
       std::string raw(rows * dim * width, '\0');
       for (uint64_t head = 0; head < shape.kv_heads; head++) {
@@ -139,12 +143,15 @@ Status add_layers(SafetensorsCache& cache, const OpenSafetensors& source, NameTe
   return ok();
 }
 
+// How users dump transformers' DynamicCache, which has no file form of its own.
 std::string dynamic_name(uint64_t layer, bool keys) {
   return (keys ? "key_cache." : "value_cache.") + std::to_string(layer);
 }
+// The older form, past_key_values.
 std::string past_name(uint64_t layer, bool keys) {
   return "past_key_values." + std::to_string(layer) + (keys ? ".key" : ".value");
 }
+// mlx-lm numbers the arrays of a layer's cache: 0 is the keys, 1 the values.
 std::string mlx_name(uint64_t layer, bool keys) {
   return std::to_string(layer) + (keys ? ".0" : ".1");
 }
@@ -160,7 +167,8 @@ Result<std::unique_ptr<SafetensorsCache>> open_one(const std::string& path,
   return cache;
 }
 
-// "2.N" holds the class of layer N's cache.
+// mlx-lm flattens its state into the metadata: "2.N" holds the class of layer N's cache. Only
+// KVCache keeps every token, in order and in plain values.
 Status check_mlx_classes(const KvHeader& header) {
   for (const auto& [key, value] : header.metadata) {
     if (!key.starts_with("2.") || value == "KVCache") continue;
@@ -173,7 +181,8 @@ Status check_mlx_classes(const KvHeader& header) {
   return ok();
 }
 
-// layer number → file of a vLLM folder.
+// The files of a vLLM folder by layer number. The example connector writes a folder for each
+// prompt, with model.layers.N.self_attn.attn.safetensors for each layer.
 Result<std::map<uint64_t, std::string>> list_layers(const std::string& folder) {
   static constexpr std::string_view kPrefix = "model.layers.";
   static constexpr std::string_view kSuffix = ".self_attn.attn.safetensors";
@@ -215,6 +224,7 @@ Result<std::map<uint64_t, std::string>> list_layers(const std::string& folder) {
   return layers;
 }
 
+// One tensor kv_cache [2, tokens, kv_heads · head_dim]: all keys, then all values.
 Status add_vllm_layer(SafetensorsCache& cache, const OpenSafetensors& source, uint64_t kv_heads) {
   const Tensor* const tensor = source.header.find("kv_cache");
   if (tensor == nullptr || source.header.tensors.size() != 1) {

@@ -1,3 +1,5 @@
+// Decodes ggml's blocks one after the other; an import reads each value once, so this is plain
+// code.
 #include "kvfile/convert/llama_blocks.h"
 
 #include <array>
@@ -8,6 +10,7 @@
 namespace kvcs::kvfile {
 namespace {
 
+// ggml_type of ggml.h, as far as a cache may have it.
 enum Number : uint32_t {
   kF32 = 0,
   kF16 = 1,
@@ -27,6 +30,7 @@ constexpr std::array kTypes = {
     LlamaType{kQ5_0, "q5_0", 32, 22},    LlamaType{kQ5_1, "q5_1", 32, 24},
     LlamaType{kIq4Nl, "iq4_nl", 32, 18},
 };
+// kvalues_iq4nl of ggml: sixteen levels spaced for normally distributed values.
 constexpr std::array<int, 16> kIq4NlValues = {-127, -104, -83, -65, -49, -35, -22, -10,
                                               1,    13,   25,  38,  53,  69,  89,  113};
 

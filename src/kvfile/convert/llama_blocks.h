@@ -1,5 +1,15 @@
 // The value types that a llama.cpp cache may hold (ggml's numbering) and how their blocks decode.
-// Pure functions. Source: the block structures of ggml's quantisation formats.
+// Pure functions. Source: the block structures of ggml's quantisation formats (ggml-common.h). A
+// block holds 32 values:
+//
+//   q8_0    F16 scale, 32 signed bytes             value = byte · scale
+//   q4_0    F16 scale, 16 bytes                    value = (nibble - 8) · scale
+//   q4_1    F16 scale, F16 minimum, 16 bytes       value = nibble · scale + minimum
+//   q5_0    F16 scale, u32 fifth bits, 16 bytes    value = (code - 16) · scale
+//   q5_1    F16 scale, F16 minimum, u32, 16 bytes  value = code · scale + minimum
+//   iq4_nl  F16 scale, 16 bytes                    value = table[nibble] · scale
+//
+// The low nibbles of the 16 bytes are the values 0 to 15, the high ones 16 to 31.
 #pragma once
 #include <cstdint>
 #include <string_view>

@@ -1,3 +1,5 @@
+// Reads the structure of llama.cpp's state files without their values: counts, ids, cells and the
+// offset of each layer. Every layout that is possible is tried from the same place of the file.
 #include "kvfile/convert/llama_reader.h"
 
 #include <algorithm>
@@ -13,7 +15,8 @@ namespace {
 constexpr size_t kBufferBytes = 64 << 10;
 constexpr uint32_t kArchitectureBytesMax = 256;
 
-// Reads forward through a file with a small buffer; never past its end.
+// Reads forward through a file with a small buffer, and never past its end. A copy of a cursor
+// reads on from the same place, which is how several layouts are tried.
 class Cursor final {
  public:
   explicit Cursor(const SourceFile& file) : file_(file) {}
@@ -33,7 +36,8 @@ class Cursor final {
     const uint64_t high = KVCS_TRY(u32(what));
     return low | high << 32U;
   }
-  // `count` things of `each` bytes must still be there.
+  // Invalid unless `count` things of `each` bytes are still left in the file. Divides instead of
+  // multiplying, so that no count can overflow.
   Status need(uint64_t count, const char* what, uint64_t each = 1) const {
     if (each == 0 || count <= left() / each) return ok();
     return invalid(std::string(what) + " at byte " + std::to_string(at_) + ": needs " +
@@ -74,7 +78,8 @@ struct Layout {
   bool outputs, streams, cell_extra;
 };
 
-// The ids as they stand in the file; slots put a frame around them.
+// Reads the token ids. llama-server's slot files put a frame around them, which is known by its
+// first id, -1.
 Status read_tokens(Cursor& in, LlamaFile& file, std::vector<uint32_t>& ids) {
   const uint32_t count = KVCS_TRY(in.u32("the token count"));
   if (count > kTokensMax) {
@@ -96,6 +101,7 @@ Status read_tokens(Cursor& in, LlamaFile& file, std::vector<uint32_t>& ids) {
   return ok();
 }
 
+// Logits and embeddings of the last batch, which a cache does not need.
 Status skip_outputs(Cursor& in) {
   const uint64_t outputs = KVCS_TRY(in.u32("the output count"));
   KVCS_TRY(in.skip(outputs, "the output ids", 4));
@@ -106,7 +112,8 @@ Status skip_outputs(Cursor& in) {
   return ok();
 }
 
-// False in `in_order` when the positions are not 0, 1, 2, …: a fault only of the right layout.
+// Reads the cells. `in_order` becomes false when the positions are not 0, 1, 2, …: that is a fault
+// of the file only if this layout turns out to be the right one, so it is not an error here.
 Status read_cells(Cursor& in, bool extra, LlamaFile& file, bool& in_order) {
   KVCS_TRY(in.need(file.cells, "the cells", 8));
   std::vector<uint32_t> sequences;
@@ -130,6 +137,7 @@ Status read_cells(Cursor& in, bool extra, LlamaFile& file, bool& in_order) {
   return ok();
 }
 
+// One layer's keys or values: the type and the size of a row, and then the rows, which are skipped.
 Result<LlamaTensor> read_rows(Cursor& in, bool transposed, LlamaFile& file) {
   const uint32_t number = KVCS_TRY(in.u32("a tensor's type"));
   const LlamaType* const type = find_llama_type(number);
@@ -162,6 +170,7 @@ Result<LlamaTensor> read_rows(Cursor& in, bool transposed, LlamaFile& file) {
   return tensor;
 }
 
+// First the keys of every layer, then the values of every layer.
 Status read_stream(Cursor& in, LlamaFile& file) {
   const uint32_t transposed = KVCS_TRY(in.u32("the layout of the values"));
   if (transposed > 1) return in.fault("a value layout of " + std::to_string(transposed));
@@ -180,6 +189,8 @@ Status read_stream(Cursor& in, LlamaFile& file) {
   return ok();
 }
 
+// Only one stream may have cells, and the body must end with the file: that is what tells the
+// layouts apart.
 Status read_body(Cursor& in, const Layout& layout, LlamaFile& file, bool& in_order) {
   if (layout.outputs) KVCS_TRY(skip_outputs(in));
   if (layout.streams) file.streams = KVCS_TRY(in.u32("the stream count"));
@@ -203,7 +214,9 @@ Status read_body(Cursor& in, const Layout& layout, LlamaFile& file, bool& in_ord
   return ok();
 }
 
-// The layout that consumes the file exactly; `head` holds what stands before the body.
+// Tries the layouts, those of newer versions first, and returns the file as read by the one that
+// consumes it exactly; `head` holds what stands before the body. When none does, the fault of the
+// layout that came furthest is the most useful one to tell.
 Result<LlamaFile> find_layout(const Cursor& body, const LlamaFile& head) {
   Status best;
   uint64_t best_at = 0;
@@ -259,6 +272,7 @@ Result<LlamaFile> parse_llama(const SourceFile& source) {
     return invalid("not a llama.cpp state file: it begins with \"" + printable(seen) +
                    "\", not with ggsn or ggsq");
   }
+  // Versions 9 and 10 of ggsn and 2 and 3 of ggsq. They do not tell the layouts apart.
   const uint32_t newest = head.is_context ? 10 : 3;
   if (head.version != newest && head.version != newest - 1) {
     return invalid(std::string(head.is_context ? "ggsn" : "ggsq") + " version " +
@@ -280,6 +294,8 @@ Result<LlamaFile> parse_llama(const SourceFile& source) {
     return invalid("the file has " + std::to_string(file.cells) + " cells and only " +
                    std::to_string(ids.size()) + " token ids");
   }
+  // The ids behind the last cell were sampled, or are the beginning of the next prompt; they have
+  // no keys yet.
   const auto middle = ids.begin() + static_cast<ptrdiff_t>(file.cells);
   file.extra_tokens.assign(middle, ids.end());
   file.tokens.assign(ids.begin(), middle);

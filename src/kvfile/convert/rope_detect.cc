@@ -1,3 +1,5 @@
+// Compares the four choices of pairing and rotation by the spread of pair lengths over repeated
+// tokens, and takes one only when it stands out.
 #include "kvfile/convert/rope_detect.h"
 
 #include <algorithm>
@@ -11,12 +13,15 @@
 namespace kvcs::kvfile {
 namespace {
 
-constexpr size_t kGroupsMax = 64;        // Token ids looked at.
-constexpr size_t kPlacesMax = 32;        // Places of each.
-constexpr double kSpreadMax = 0.15;      // Right choices stay below 0.08, wrong ones above 0.23.
+constexpr size_t kGroupsMax = 64;  // Token ids looked at.
+constexpr size_t kPlacesMax = 32;  // Places of each.
+// On real files of F16, q8_0, q4_0 and iq4_nl the right choice had a spread of at most 0.08 and a
+// wrong one of at least 0.23.
+constexpr double kSpreadMax = 0.15;
 constexpr double kSpreadRatioMin = 1.5;  // The next best must be that much worse.
 constexpr uint64_t kValueRotation = 64;
 
+// The length of rotary pair `pair` of one head.
 double pair_length(const float* head, uint64_t head_dim, uint64_t pair, RopePairing pairing) {
   const bool norm = pairing == RopePairing::kNorm;
   const double a = head[norm ? 2 * pair : pair];
@@ -24,7 +29,9 @@ double pair_length(const float* head, uint64_t head_dim, uint64_t pair, RopePair
   return std::sqrt(a * a + b * b);
 }
 
-// The deviation of pair lengths within the groups, relative to the lengths themselves.
+// The deviation of pair lengths within the groups, relative to the lengths themselves: zero for the
+// right choice in exact arithmetic. Sums are over all groups, heads and pairs, so that pairs of
+// little length, which rounding disturbs most, weigh little.
 double spread_of(const RepeatedTokens& repeated, const std::vector<float>& keys, uint64_t heads,
                  uint64_t head_dim, RopePairing pairing) {
   double deviation = 0, size = 0;
@@ -88,6 +95,7 @@ RepeatedTokens find_repeated_tokens(const std::vector<uint32_t>& tokens) {
 }
 
 uint64_t llama_key_rotation(uint64_t head_dim) {
+  // The lowest bit that is set is the largest power of two that divides head_dim.
   return head_dim % kValueRotation == 0 ? head_dim & ~(head_dim - 1) : 0;
 }
 uint64_t llama_value_rotation(uint64_t head_dim) {

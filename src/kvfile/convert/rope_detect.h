@@ -1,8 +1,8 @@
-// In which order a cache keeps the two halves of a rotary pair, and whether its quantised keys
-// were Hadamard-rotated: llama.cpp's files say neither. In layer 0 a key depends on the token id
-// and the position only, and rotary embedding turns pairs of channels without changing their
-// length. So over the places of one repeated token the lengths of the right pairs stay equal, and
-// those of wrong ones do not. Pure functions.
+// Finds out in which order a cache keeps the two channels of a rotary pair, and whether its
+// quantised keys were Hadamard-rotated: llama.cpp's files say neither. In layer 0 a key depends on
+// the token id and the position only, and rotary embedding turns pairs of channels without changing
+// their length. So over the places of one repeated token the lengths of the right pairs stay equal,
+// and those of wrong ones do not. Pure functions.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -26,18 +26,20 @@ struct RopeChoice {
   uint64_t rows_compared = 0;
 };
 
-// Which places to look at: rows of token ids that occur more than once, grouped.
+// The places to look at: the rows of token ids that occur more than once, grouped by id.
 struct RepeatedTokens {
   std::vector<std::vector<uint64_t>> places;  // Per token id, the rows in the cache.
   uint64_t rows = 0;
 };
 RepeatedTokens find_repeated_tokens(const std::vector<uint32_t>& tokens);
 
-// The block of llama.cpp's Hadamard rotation; 0 when such heads are never rotated.
+// The block of llama.cpp's Hadamard rotation, 0 when heads of this size are never rotated: for keys
+// the largest power of two that divides head_dim, for values 64, and both only when head_dim is a
+// multiple of 64.
 uint64_t llama_key_rotation(uint64_t head_dim);
 uint64_t llama_value_rotation(uint64_t head_dim);
 
-// What is already decided; the rest is detected.
+// What the user or the form of the file has decided already; the rest is detected.
 struct RopeQuestion {
   std::optional<RopePairing> pairing;
   std::optional<bool> hadamard;
