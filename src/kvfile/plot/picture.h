@@ -1,6 +1,7 @@
-// A drawing as a list of shapes, in pixels from the top left, and its two forms: SVG as text, PNG
-// by cairo. Letters come from fonts inside the binary, so that no installed one is needed and both
-// forms agree on how wide a text is. The same shapes give the same bytes. One thread.
+// A drawing as a list of shapes, and its two forms: SVG as text, PNG by cairo. Coordinates are
+// pixels from the top left, y grows downward. Letters come from fonts inside the binary, so that no
+// installed one is needed and both forms agree on how wide a text is. The same shapes give the same
+// bytes on every machine, which lets tests compare pictures. One thread.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -66,7 +67,8 @@ class PlotFonts final {
   PlotFonts& operator=(const PlotFonts&) = delete;
 
   double width(std::string_view text, double size, bool bold) const;
-  // The outline of a text on the baseline from x = 0, y down, told step by step.
+  // Draws the outline of a text with a pen: the baseline is y = 0, the text begins at x = 0, and y
+  // grows downward.
   struct Pen {
     virtual ~Pen() = default;
     virtual void move(Point to) = 0;

@@ -1,3 +1,5 @@
+// Pictures as PNG. cairo draws lines and filled paths; text is drawn as the outlines of its
+// letters, so cairo needs no fonts of its own.
 #include <cairo.h>
 
 #include <cmath>
@@ -14,6 +16,7 @@ struct ContextDeleter {
   void operator()(cairo_t* context) const { cairo_destroy(context); }
 };
 
+// Letters are closed paths: the end of one is where the next begins.
 class CairoPen final : public PlotFonts::Pen {
  public:
   explicit CairoPen(cairo_t* cairo) : cairo_(cairo) {}
@@ -55,6 +58,7 @@ class Painter {
   void operator()(const TextShape& shape) {
     const TextStyle& style = shape.style;
     const double width = fonts_.width(shape.text, style.size, style.bold);
+    // Where the anchor is along the text: at its start, middle or end.
     const double share = style.anchor == Anchor::kStart ? 0 : style.anchor == Anchor::kEnd ? 1 : .5;
     cairo_save(cairo_);
     cairo_translate(cairo_, shape.at.x, shape.at.y);

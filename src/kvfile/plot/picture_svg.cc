@@ -1,3 +1,5 @@
+// Pictures as SVG. Both fonts are embedded as base64, so a picture looks the same where they are
+// not installed.
 #include "base/bytes.h"
 #include "base/decimal.h"
 #include "kvfile/plot/picture.h"
@@ -26,6 +28,7 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
+// Two decimals without zeros behind, the same for every locale.
 std::string number(double value) {
   std::string text = format_decimal(value, 2);
   while (text.back() == '0') text.pop_back();

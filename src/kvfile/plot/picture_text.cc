@@ -1,4 +1,5 @@
-// The only file that includes FreeType; the fonts themselves are in plot_fonts.S.
+// Widths and outlines of letters. The only file that includes FreeType; the fonts themselves are in
+// plot_fonts.S.
 #include <ft2build.h>
 #include FT_FREETYPE_H
 #include FT_OUTLINE_H
@@ -15,7 +16,7 @@ extern const unsigned char kvcs_plot_semibold[], kvcs_plot_semibold_end[];
 namespace kvcs::kvfile {
 namespace {
 
-// One code point from `at` on; what is no UTF-8 is one '?' a byte.
+// Takes one code point from `at` on. A byte that is not UTF-8 counts as one '?'.
 uint32_t next_code_point(std::string_view text, size_t& at) {
   const auto byte = [&](size_t i) {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
@@ -32,7 +33,8 @@ uint32_t next_code_point(std::string_view text, size_t& at) {
   return code;
 }
 
-// FreeType's callbacks, in units of the font, y up; ours are pixels, y down.
+// Turns FreeType's callbacks into steps of a pen. FreeType counts in units of the font with y
+// upward, the pen in pixels with y downward.
 struct Tracer {
   PlotFonts::Pen& pen;
   double scale, x;
@@ -52,7 +54,8 @@ struct Tracer {
     tracer.pen.line(tracer.last = tracer.place(to));
     return 0;
   }
-  // A quadratic curve as a cubic one.
+  // The same curve with two control points: each lies two thirds of the way from an end to the one
+  // control point of the quadratic curve.
   static int conic(const FT_Vector* control, const FT_Vector* to, void* user) {
     Tracer& tracer = of(user);
     const Point from = tracer.last, via = tracer.place(control), end = tracer.place(to);

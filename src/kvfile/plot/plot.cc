@@ -1,3 +1,5 @@
+// The page of a plot: which charts have data, one below the other, with a line for the artifact
+// above them and one for the machine below.
 #include "kvfile/plot/plot.h"
 
 #include <algorithm>
@@ -18,6 +20,7 @@ std::string fact(const std::vector<Fact>& facts, std::string_view name) {
   return {};
 }
 
+// The words that are not empty, with middle dots between.
 std::string join(std::initializer_list<std::string> words) {
   std::string line;
   for (const std::string& word : words) {
@@ -49,7 +52,7 @@ std::string machine_line(const BenchmarkReport& report) {
                with(get("kvcs"), "").empty() ? "" : "kvcs " + get("kvcs")});
 }
 
-// Cut to what fits, with an ellipsis.
+// The text, cut to the width and ended with an ellipsis when it is too long.
 std::string fitted(const Panel& panel, std::string text, double width) {
   if (panel.width_of(text) <= width) return text;
   while (!text.empty() && panel.width_of(text + "\xe2\x80\xa6") > width) {
@@ -95,6 +98,8 @@ Status check_rows(const BenchmarkReport& report, const std::vector<Chart>& chart
 
 }  // namespace
 
+// With the cache n uses cost one prefill and n loads, without it n prefills; they meet at n =
+// prefill / (prefill - load).
 std::vector<BreakEven> break_even_points(const BenchmarkReport& report, double max_n) {
   std::vector<BreakEven> points;
   for (const ReuseRow& row : report.reuse) {
@@ -115,7 +120,7 @@ Result<Picture> draw_plot(const BenchmarkReport& report, const PlotOptions& opti
   if (charts.empty()) return invalid("the file has no rows to draw");
   KVCS_TRY(check_rows(report, charts));
   const double em = kEmAtDefault * std::max(0.85, options.width / kDefaultWidth);
-  // Drawn first, so that the height is known.
+  // The charts are drawn first, on a picture without height: only then is the height known.
   Picture drawing(options.width, 0);
   Panel panel{drawing, fonts, em, em * 2, options.width - em * 2, em * 1.5};
   const std::string artifact = artifact_line(report), machine = machine_line(report);

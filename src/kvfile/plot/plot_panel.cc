@@ -1,3 +1,4 @@
+// Scales, ticks, labels and frames that all charts use.
 #include "kvfile/plot/plot_panel.h"
 
 #include <algorithm>
@@ -39,6 +40,7 @@ std::vector<Tick> log_ticks(const Scale& scale, const Labeller& label) {
   return ticks;
 }
 
+// Steps of 1, 2 or 5 times a power of ten: the smallest one that gives no more ticks than asked.
 std::vector<Tick> linear_ticks(const Scale& scale, int about, const Labeller& label) {
   const double rough = (scale.max - scale.min) / about;
   const double power = std::pow(10.0, std::floor(std::log10(rough)));
@@ -134,7 +136,8 @@ std::vector<double> spread(const std::vector<double>& wanted, double height, dou
     placed[i] = std::max(placed[i], free);
     free = placed[i] + height;
   }
-  // What was pushed beyond the end comes back, and pushes the ones above it.
+  // The first pass moved labels down until none overlaps. Those that were moved beyond the bottom
+  // come back now, and push the ones above them up.
   free = bottom - height / 2;
   for (auto i = order.rbegin(); i != order.rend(); ++i) {
     placed[*i] = std::min(placed[*i], free);

@@ -1,3 +1,5 @@
+// Attention over keys and values that come tile by tile, by the online softmax that FlashAttention
+// uses (Milakov and Gimelshein, arXiv 1805.02867): no score is kept longer than its tile.
 #include "kvfile/tools/attention.h"
 
 #include <algorithm>
@@ -14,7 +16,9 @@ void AttentionProbe::start(const std::vector<float>& queries) {
   sum_.assign(kProbeQueries, 0.0);
 }
 
-// The softmax is kept relative to the largest score so far; a larger one rescales what was added.
+// Outputs and sums are kept relative to the largest score so far; a larger one rescales what was
+// added before. A key whose weight is below 1e-12 is too small to change a
+// float and is passed over.
 void AttentionProbe::add(const float* keys, const float* values, size_t rows) {
   const Kernels& k = kernels();
   const float norm = 1.0F / std::sqrt(static_cast<float>(dim_));

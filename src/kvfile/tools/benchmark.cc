@@ -1,3 +1,5 @@
+// Runs the operations on one artifact, one after the other, and puts the machine's limit beside
+// each: what the slowest of its necessary stages would take alone.
 #include "kvfile/tools/benchmark.h"
 
 #include <algorithm>
@@ -73,6 +75,8 @@ class Runner {
     return ok();
   }
 
+  // A cold load asks the kernel to forget the file's pages before each run. How many it kept all
+  // the same is told in a note, for caches of the disk are not emptied.
   Status measure_loads() {
     const uint64_t bytes = file_.size_bytes();
     const auto load_once = [this] { return load(); };
@@ -108,6 +112,8 @@ class Runner {
                     .work = prove});
   }
 
+  // A scheme that does not fit the artifact (q8_0 needs a head_dim that is a multiple of 32)
+  // becomes a note.
   Status measure_schemes() {
     if (file_.header().scheme != Scheme::kPlain) {
       report_.notes.push_back("the artifact is already " + own_scheme() +
@@ -152,6 +158,7 @@ class Runner {
     return measure_dequantise(quant.output, judged.header);
   }
 
+  // The bytes are those of the output.
   Status measure_dequantise(const std::string& input, const KvHeader& header) {
     const DequantizeOptions options{input, options_.scratch + "/plain.kv", {}, false};
     const uint64_t values = 2 * header.layers * header.kv_heads * header.tokens * header.head_dim;
@@ -163,7 +170,7 @@ class Runner {
                     .work = [&] { return dequantize(options).status(); }});
   }
 
-  // The first half of the tokens.
+  // Cuts the first half of the tokens out of the artifact.
   Status measure_slice() {
     SliceOptions slice{options_.path, options_.scratch + "/slice.kv", {}};
     slice.spec.tokens.end = std::max<uint64_t>(1, file_.header().tokens / 2);
@@ -175,7 +182,8 @@ class Runner {
                     .work = [&] { return slice_file(slice).status(); }});
   }
 
-  // Reading the first `tokens` of the artifact from the disk; beyond its end, in proportion.
+  // Seconds to read the first `tokens` of the artifact from the disk. For more tokens than it has,
+  // the time is scaled in proportion, and a note says so.
   Result<double> load_seconds(uint64_t tokens) {
     const KvHeader& header = file_.header();
     SliceSpec spec;

@@ -19,7 +19,8 @@ struct Timing {
   double best_bytes_per_s() const { return min_s > 0 ? static_cast<double>(bytes) / min_s : 0; }
 };
 
-// What one thread of this machine can do at best: "memcpy", "sha256", "disk_read", "disk_write".
+// The best that one thread of this machine can do: "memcpy", "sha256", "disk_read", "disk_write".
+// The fastest of several runs counts, since a limit is never beaten by accident.
 struct Limit {
   std::string name;
   Timing timing;

@@ -1,3 +1,5 @@
+// Writes and reads the file of a benchmark: CSV as RFC 4180 has it, one table for all kinds of
+// rows, so that a spreadsheet opens it as it is.
 #include "kvfile/tools/benchmark_csv.h"
 
 #include <algorithm>
@@ -15,12 +17,14 @@ constexpr std::array kColumns = {
     "section",        "name",        "scheme",        "text",           "bytes",   "repetitions",
     "min_s",          "median_s",    "bytes_per_s",   "limit",          "limit_s", "memory_bytes",
     "original_bytes", "keys_snr_db", "values_snr_db", "attention_error"};
+// The columns of kvcdn's own file, in its order; they are written only when there are such rows.
 constexpr std::array kReuseColumns = {"tokens", "prefill_s",      "kv_attn_s",
                                       "kv_mb",  "prefill_gflops", "speedup_compute"};
 constexpr size_t kRowsMax = 10'000;
 
 using Cells = std::map<std::string, std::string, std::less<>>;
 
+// A cell with a quote, comma or line break is quoted, and a quote in it is doubled.
 void append_cell(std::string& out, std::string_view text) {
   const bool quote = text.find_first_of("\",\r\n") != std::string_view::npos;
   if (quote) out += '"';
@@ -65,7 +69,7 @@ void add_timing(Cells& cells, const Timing& timing) {
   cells["bytes_per_s"] = format_decimal(timing.bytes_per_s(), 0);
 }
 
-// kvcdn's numbers of digits.
+// With as many digits as kvcdn writes, so that its tools read the file.
 Cells reuse_cells(const ReuseRow& row) {
   Cells cells{{"section", "reuse"},
               {"tokens", std::to_string(row.tokens)},

@@ -1,3 +1,5 @@
+// Compares two caches layer by layer, a layer for each job. Sums of a row are floats in the kernels
+// and doubles from there on.
 #include "kvfile/tools/compare.h"
 
 #include <algorithm>
@@ -10,6 +12,7 @@
 namespace kvcs::kvfile {
 namespace {
 
+// What is known of keys or values so far. Sums of several layers can be added.
 struct Sums {
   uint64_t values = 0, rows = 0;
   double signal = 0, error = 0, error_max = 0, cosine = 0, cosine_min = 1;
@@ -35,7 +38,8 @@ struct Sums {
   }
 };
 
-// The sums of a row whose squares are too large for floats. What has no value errs without bound.
+// The sums of a row whose squares are too large for floats, in doubles. A value of b that is not
+// finite counts as an error without bound.
 struct WideRow {
   double dot = 0, aa = 0, bb = 0, error = 0, error_max = 0;
   WideRow(const float* a, const float* b, uint64_t dim) {
@@ -54,8 +58,8 @@ struct WideRow {
 template <typename Row>
 void add_row(const Row& row, Sums& sums) {
   const double norms = std::sqrt(double{row.aa}) * std::sqrt(double{row.bb});
-  // Two rows of zeros point the same way; one alone has no direction to agree with, nor has one
-  // without values.
+  // Two rows of zeros point the same way. One row of zeros has no direction that the other could
+  // share, and neither has a row whose norm is not finite.
   const double alone = row.aa == row.bb ? 1 : 0;
   const double cosine = !std::isfinite(norms) ? 0 : norms > 0 ? double{row.dot} / norms : alone;
   sums.signal += double{row.aa};
@@ -79,7 +83,8 @@ void add_rows(const float* a, const float* b, uint64_t rows, uint64_t dim, Sums&
   sums.values += rows * dim;
 }
 
-// SplitMix64: small, seedable, the same everywhere.
+// SplitMix64 (Steele, Lea and Flood, 2014): small, seedable, and the same on every machine, so that
+// figures can be repeated.
 struct Random {
   uint64_t state;
   uint64_t next() {
@@ -88,7 +93,7 @@ struct Random {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
     return z ^ (z >> 31);
   }
-  // About normal with variance one.
+  // The sum of twelve uniform numbers less six: about normal, with variance one.
   float normal() {
     float sum = 0;
     for (int i = 0; i < 12; i++) sum += static_cast<float>(next() >> 40) * 0x1p-24F;
@@ -96,7 +101,7 @@ struct Random {
   }
 };
 
-// One worker's buffers.
+// The readers and buffers of one worker; it compares one layer after the other.
 class LayerComparer {
  public:
   static Result<LayerComparer> create(const KvFile& a, const KvFile& b,
@@ -135,7 +140,8 @@ class LayerComparer {
       }
     }
     if (attention) {
-      // Scores beyond floats leave nothing to compare: no gate may pass.
+      // Scores that leave the range of floats leave nothing to compare. The error is infinite then,
+      // so that no gate passes.
       const bool known = std::isfinite(difference) && std::isfinite(size);
       attention_error = !known ? INFINITY : size > 0 ? std::sqrt(difference / size) : 0;
     }
@@ -203,6 +209,7 @@ class LayerComparer {
   std::vector<char> rounded_;
 };
 
+// Where only tokens or layers differ, the message says which slice makes the files comparable.
 Status check_same_size(const KvHeader& a, const KvHeader& b) {
   const bool same_rows = a.kv_heads == b.kv_heads && a.head_dim == b.head_dim;
   if (same_rows && a.layers == b.layers && a.tokens == b.tokens) return ok();
@@ -228,7 +235,7 @@ Result<CompareReport> compare(const KvFile& a, const KvFile& b, const CompareOpt
   KVCS_TRY(check_same_size(a.header(), b.header()));
   const uint64_t layers = a.header().layers;
   const uint64_t sampled = std::min(options.attention_layers, layers);
-  // Layer i opens one of `sampled` equal shares.
+  // The layers are divided into `sampled` equal shares, and the first layer of each is sampled.
   const auto is_sampled = [&](uint64_t layer) {
     if (sampled == 0) return false;
     return layer == 0 || layer * sampled / layers != (layer - 1) * sampled / layers;

@@ -1,3 +1,4 @@
+// Facts and limits of the machine that a benchmark runs on, from /proc and by measuring.
 #include "kvfile/tools/machine.h"
 
 #include <fcntl.h>
@@ -38,6 +39,7 @@ std::string line_value(const char* path, std::string_view name) {
   return {};
 }
 
+// Which file system a folder is on, by the table of mounts.
 std::string filesystem_name(const std::string& folder) {
   // The longest mount point that holds the folder.
   char* const real = ::realpath(folder.c_str(), nullptr);
@@ -55,7 +57,7 @@ std::string filesystem_name(const std::string& folder) {
   return name;
 }
 
-// Memory aligned as O_DIRECT wants it.
+// Memory for O_DIRECT, which wants buffers aligned to the sectors of the disk.
 struct FreeDeleter {
   void operator()(char* block) const { std::free(block); }
 };
@@ -88,6 +90,7 @@ Status read_through(const std::string& path, int flags, char* block) {
   }
 }
 
+// Data that is only in the page cache has not met the disk: the sync is part of the time.
 Status write_durably(AtomicFile& file, const char* block, uint64_t size_bytes) {
   for (uint64_t at = 0; at < size_bytes; at += kBlockBytes) {
     KVCS_TRY(file.write(at, block, std::min<uint64_t>(kBlockBytes, size_bytes - at)));
@@ -134,7 +137,8 @@ Result<Timing> time_runs(uint64_t repetitions, uint64_t bytes,
     KVCS_TRY(before());
     const int64_t start_us = clock->mono_us();
     KVCS_TRY(work());
-    // A clock of microseconds: what took none of them took one.
+    // The clock counts microseconds. A run that took less than one counts as one, so that no rate
+    // is infinite.
     seconds.push_back(static_cast<double>(std::max<int64_t>(1, clock->mono_us() - start_us)) / 1e6);
   }
   std::sort(seconds.begin(), seconds.end());
@@ -185,7 +189,7 @@ Result<std::vector<Limit>> measure_limits(const std::string& folder, uint64_t fi
 Result<double> drop_file_cache(const std::string& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return io_error("open", path, errno);
-  // A dirty page cannot be forgotten.
+  // The kernel forgets clean pages only, so the file is synced first.
   if (::fdatasync(file.get()) != 0) return io_error("sync", path, errno);
   const int advised = ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
   if (advised != 0) return io_error("cannot drop the pages of", path, advised);
@@ -195,6 +199,7 @@ Result<double> drop_file_cache(const std::string& path) {
   const auto size_bytes = static_cast<size_t>(facts.st_size);
   void* const map = ::mmap(nullptr, size_bytes, PROT_READ, MAP_SHARED, file.get(), 0);
   if (map == MAP_FAILED) return io_error("map", path, errno);
+  // mincore() tells for every page whether it is in memory.
   std::vector<unsigned char> resident((size_bytes + kSectorBytes - 1) / kSectorBytes);
   const int asked = ::mincore(map, size_bytes, resident.data());
   const int error = errno;
@@ -205,6 +210,7 @@ Result<double> drop_file_cache(const std::string& path) {
   return static_cast<double>(kept) / static_cast<double>(resident.size());
 }
 
+// Writing 5 to clear_refs sets VmHWM back to the present size (proc(5)).
 void reset_peak_memory() {
   std::ofstream("/proc/self/clear_refs") << "5";
 }

@@ -1,7 +1,17 @@
+// Packs and unpacks artifacts: chunks are compressed by a few threads, a batch at a time, and
+// written and hashed in their order. The layout of the file:
+//
+//   skippable frame 0x184d2a5b   "kvcspk01", u64 original bytes, u64 chunks, 32 bytes of SHA-256;
+//                                per chunk u32 raw bytes, u32 stored bytes, u8 width, u8 rotated,
+//                                6 zeros
+//   per chunk                    a zstd frame for each byte plane, the lowest one first
+//   skippable frame 0x184d2a5c   only with a sidecar: "kvcssc01", u64 its bytes, 32 bytes of
+//   SHA-256,
+//                                the sidecar as a zstd frame
 #include "kvfile/tools/pack.h"
 
-// For the parameter that switches match finding off; the library must export it, which
-// ZSTD_CCtx_setParameter tells at run time.
+// The parameter that chooses Huffman coding is not among the stable ones, so it needs this macro. A
+// shared library may lack it; ZSTD_CCtx_setParameter() says so at run time.
 #define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
 #include <zstd_errors.h>
@@ -28,7 +38,9 @@ constexpr size_t kSidecarFixedBytes = 8 + 8 + 32;  // magic, original size, dige
 constexpr int kSidecarLevel = 3;
 constexpr size_t kEntryBytes = 16;
 constexpr size_t kBatchChunks = 16;
-constexpr int kHuffmanOnlyLevel = -1000;  // So large a step that no match is ever tried.
+// Negative levels step over input faster the lower they are; at this one no match is ever tried.
+// What is left is entropy coding, which is all that bytes of a mantissa or an exponent yield to.
+constexpr int kHuffmanOnlyLevel = -1000;
 
 struct Chunk {
   uint64_t offset = 0;  // In the original.
@@ -36,7 +48,8 @@ struct Chunk {
   PlaneSplit split;
 };
 
-// The header as it is; then runs of tensors of one width, cut into chunks.
+// Chunks cover the file from its first byte to its last: the header as it is, and then each run of
+// tensors that have one dtype.
 std::vector<Chunk> plan_chunks(const KvHeader& header) {
   std::vector<Chunk> chunks;
   const auto add = [&chunks](uint64_t begin, uint64_t end, PlaneSplit split) {
@@ -49,7 +62,8 @@ std::vector<Chunk> plan_chunks(const KvHeader& header) {
     const Dtype dtype = header.tensors[i].dtype;
     size_t stop = i;
     while (stop < header.tensors.size() && header.tensors[stop].dtype == dtype) stop++;
-    // F16 has no whole byte of exponent, so turning it gains nothing.
+    // Turning a BF16 or F32 value left by one bit leaves the eight bits of its exponent as one
+    // byte, which compresses best. The exponent of F16 has five bits, so turning it gains nothing.
     const PlaneSplit split{static_cast<uint8_t>(dtype_bytes(dtype)),
                            dtype == Dtype::kBf16 || dtype == Dtype::kF32};
     add(header.data_start + header.tensors[i].begin,
@@ -59,6 +73,8 @@ std::vector<Chunk> plan_chunks(const KvHeader& header) {
   return chunks;
 }
 
+// Its length depends on the number of chunks alone, so it can be written last, in front of the
+// frames.
 std::string dump_index(const std::vector<Chunk>& chunks, uint64_t original_bytes,
                        const std::string& digest_hex) {
   std::string body(kMagic);
@@ -89,7 +105,7 @@ bool ran_out_of_memory(size_t code) {
   return ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation;
 }
 
-// Every plane as a frame of its own, one behind the other.
+// Compresses every plane of a chunk as a zstd frame of its own, one behind the other.
 Status compress_chunk(ZSTD_CCtx* context, const Chunk& chunk, const std::string& raw,
                       std::string& planes, std::string& out) {
   planes.resize(raw.size());
@@ -119,7 +135,7 @@ Result<std::unique_ptr<ZSTD_CCtx, CompressorFree>> make_compressor() {
   return context;
 }
 
-// The sidecar's bytes; none when the artifact has no sidecar.
+// The bytes of the sidecar, which must agree with the file; empty when the artifact has none.
 Result<std::string> checked_sidecar(const KvFile& file) {
   auto bytes = read_small_file(sidecar_path(file.path()), kSidecarBytesMax);
   if (bytes.code() == Code::kNotFound) return std::string();
@@ -146,6 +162,8 @@ Result<std::string> dump_sidecar_frame(const std::string& sidecar) {
 
 // --- unpacking ------------------------------------------------------------------------------
 
+// A packed file whose index was read and checked. Every size in it is compared with the file before
+// memory is taken for it.
 class PackedFile {
  public:
   static Result<std::unique_ptr<PackedFile>> open(const std::string& path) {
@@ -207,6 +225,7 @@ class PackedFile {
     frames_start_ = sizeof fixed + entries.size();
     return parse_entries(entries);
   }
+  // The chunks must add up to the original size and to what is stored.
   Status parse_entries(const std::string& entries) {
     uint64_t raw = 0, stored = 0;
     for (size_t at = 0; at < entries.size(); at += kEntryBytes) {
@@ -238,6 +257,7 @@ class PackedFile {
   std::vector<Chunk> chunks_;
 };
 
+// zstd decodes frames that follow one another as one text, which gives all planes at once.
 Status decompress_chunk(ZSTD_DCtx* context, const Chunk& chunk, const std::string& stored,
                         std::string& planes, std::string& out) {
   planes.resize(chunk.raw_bytes);

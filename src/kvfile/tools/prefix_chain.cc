@@ -1,3 +1,4 @@
+// Hashes of prefixes, and the search for the longest known one.
 #include "kvfile/tools/prefix_chain.h"
 
 #include <algorithm>
@@ -40,6 +41,8 @@ class Chain {
   std::vector<PrefixId> made_;
 };
 
+// Doubling finds a bound, halving the place between: O(log n) questions for a run of n blocks, and
+// no hash beyond the last block that was asked about.
 Status find_run(const PrefixLookup& lookup, const PrefixId& root, PrefixPlace& place) {
   Chain chain(root, place.ids);
   // `known` blocks are there, `unknown` are not or are more than the query has.
@@ -67,6 +70,7 @@ PrefixIdentity prefix_identity(const KvHeader& header, std::string_view model) {
           metadata_or_empty(header, "kvcs.rope_layout")};
 }
 
+// Every part has its length before it, so that no two identities give the same bytes.
 PrefixId prefix_root(const PrefixIdentity& identity, std::string_view salt) {
   std::string bytes;
   append_sized(bytes, "kvcs-prefix-v1");

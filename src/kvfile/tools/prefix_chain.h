@@ -1,8 +1,9 @@
-// Token ids as a chain of hashes, by which an index finds what begins like a query without reading
-// it: ids are taken in blocks of 256, h_0 = H(identity), h_i = H(h_{i-1} | ids). Whoever shares a
-// block shares those before it, so the longest shared run of blocks is found by doubling and
-// halving. Identity is what must be equal before caches can stand for each other. A hash only
-// proposes: who answers compares real ids. Pure functions.
+// Token ids as a chain of hashes, by which an index finds the caches that begin like a query
+// without reading them: ids are taken in blocks of 256, h_0 = H(identity), h_i = H(h_{i-1} | ids),
+// with SHA-256 as H. Two lists that share a block's hash share all blocks before it, so the longest
+// shared run of blocks is found by doubling and halving. The identity is what must be equal before
+// one cache can stand for another. A hash only proposes a cache: a search compares the real ids
+// before it answers. Pure functions.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -34,18 +35,20 @@ std::string token_chain(const std::vector<uint32_t>& ids);
 
 // What an index must be able to answer.
 struct PrefixLookup {
-  // Does anything begin with these blocks?
+  // Whether any cache of the index begins with these blocks.
   std::function<Result<bool>(const PrefixId&)> contains;
   // Different ids in use at the first place under a root, at most kBosCandidatesMax.
   std::function<Result<std::vector<uint32_t>>(const PrefixId& root)> first_ids;
 };
 
-// Where to look for the nearest neighbours of a query.
+// A form of the query, and how far it is known: the neighbours of that place are the best answers.
 struct PrefixPlace {
   std::vector<uint32_t> ids;    // The query as it was looked up.
   std::vector<PrefixId> chain;  // Of its longest run of known blocks; the root alone: none.
-  bool without_bos = false;     // The query's first id was left out, or one put in front of it,
-  uint64_t added_ids = 0;       // which does not count.
+  // The query's first id was left out, or an id was put in front of it. Ids that were put in front
+  // do not count as common.
+  bool without_bos = false;
+  uint64_t added_ids = 0;
   size_t blocks() const { return chain.size() - 1; }
 };
 // The query as it is, without its first id, and behind each id that stands first under the root: a

@@ -1,3 +1,5 @@
+// Quantises and dequantises: the layers are jobs for a few threads, each of which reads tiles,
+// encodes them and writes them to their places; then the output is judged, and appears.
 #include "kvfile/tools/quantize.h"
 
 #include <algorithm>
@@ -19,9 +21,11 @@
 namespace kvcs::kvfile {
 namespace {
 
+// A smaller tensor is not worth a call to the kernel of its own.
 constexpr uint64_t kWritebackBytes = 1 << 20;
 constexpr std::string_view kSourceDigest = "kvcs.source_sha256";
 
+// Added to by all workers.
 struct Counts {
   std::atomic<uint64_t> nonfinite{0}, saturated{0};
 };
@@ -45,6 +49,7 @@ Status find_tensor_scale(TileReader& reader, const std::vector<Tile>& tiles, uin
   return ok();
 }
 
+// What all workers share.
 struct Conversion {
   const KvFile& input;
   KvWriter& output;
@@ -54,7 +59,8 @@ struct Conversion {
   std::string* source_sha256;  // Where the digest of the whole input goes, when it is wanted.
 };
 
-// Values travel as the plain side of a conversion has them; floats exist within the kernels.
+// The dtype in which values go from the reader to the writer: that of the plain side, so that
+// floats exist within the kernels alone.
 Dtype travelling_dtype(const KvHeader& from, const KvHeader& to) {
   return from.quantized() ? to.storage_dtype : from.storage_dtype;
 }
@@ -69,7 +75,8 @@ Status out_of_range(const Conversion& c, const Tile& tile, uint64_t count) {
                  " holds them");
 }
 
-// One layer's keys or values.
+// Converts one layer's keys or values. int8 needs two passes, since one scale serves the whole
+// tensor.
 Status convert_part(const Conversion& c, TileReader& reader, TileWriter& writer, Part part,
                     uint64_t layer, std::vector<char>& x) {
   const KvHeader& header = c.input.header();
@@ -109,7 +116,8 @@ struct Job {
   Part part;
   uint64_t layer;
 };
-// In the order of the file, so that it is read from its disk, and the output written, in one sweep.
+// The jobs in the order of the file, so that it is read from its disk in one sweep, and the output
+// is written in one.
 std::vector<Job> jobs_of(const KvHeader& header) {
   std::vector<std::pair<uint64_t, Job>> found;
   const std::string_view suffix = header.quantized() ? "_q" : "";
@@ -125,8 +133,8 @@ std::vector<Job> jobs_of(const KvHeader& header) {
   return jobs;
 }
 
-// Hashing the source is one job among the others, the first because it is the longest by far: no
-// more threads than cores, and the one that hashed helps with what is left.
+// Hashing the source is one job among the others. It comes first because it is the longest by far:
+// so there are no more threads than cores, and the thread that hashed helps with what is left.
 Status convert_all(const Conversion& c) {
   const KvHeader& header = c.input.header();
   const std::vector<Job> jobs = jobs_of(header);
@@ -155,6 +163,7 @@ Status convert_all(const Conversion& c) {
   return ok();
 }
 
+// The digest of the source is known only at the end; zeros of the same length hold its place.
 Metadata output_metadata(const KvHeader& input, Scheme scheme, Dtype dtype, const Geometry& to,
                          const Rotation& rotation) {
   if (scheme == Scheme::kInt8) {
@@ -190,12 +199,14 @@ Result<KvHeader> output_header(const KvHeader& input, Scheme scheme, Dtype dtype
   return make_header(std::move(tensors), output_metadata(input, scheme, dtype, to, rotation));
 }
 
+// "+00:00" instead of "Z", as kvcdn writes times.
 std::string timestamp(int64_t unix_ms) {
   std::string text = format_iso8601_ms(unix_ms);
   text.pop_back();  // "Z"
   return text + "+00:00";
 }
 
+// kvcdn's quant event, member by member in its order; it has no infinity, for JSON has none.
 std::string event_json(const QuantizeOptions& options, const QuantizeReport& report,
                        const Sidecar& sidecar) {
   std::string out = "{\n";
@@ -232,7 +243,7 @@ std::string event_json(const QuantizeOptions& options, const QuantizeReport& rep
   return out + "\n}";
 }
 
-// What did not pass, where, and what would.
+// The refusal of a gate: what did not pass, in which tensor, and what would pass.
 Status gate_fault(const QuantizeOptions& options, const std::string& found,
                   const std::string& where) {
   std::string advice = "; nothing was written, ";
@@ -268,7 +279,7 @@ Status check_gates(const QuantizeOptions& options, const CompareReport& errors) 
   return ok();
 }
 
-// The sidecar of the output: the input's, with what changed.
+// The sidecar of the output: that of the input, with the members that the conversion changes.
 Result<Sidecar> output_sidecar(const KvFile& input, const KvHeader& header,
                                const std::string& target) {
   std::optional<Sidecar> given = KVCS_TRY(read_sidecar(input.path()));
@@ -296,7 +307,8 @@ Status check_options(const QuantizeOptions& options, const KvHeader& header) {
   return ok();
 }
 
-// Figures, gates and verification of what stands in the temporary file.
+// Compares the output with the input, checks the gates, and verifies it on demand. The output is
+// still without its name, so a refusal leaves no file.
 Status judge_output(const QuantizeOptions& options, const KvFile& input, const std::string& path,
                     QuantizeReport& report) {
   const bool gated = options.min_snr_db || options.max_attention_error;
@@ -320,7 +332,7 @@ Status judge_output(const QuantizeOptions& options, const KvFile& input, const s
   return ok();
 }
 
-// The header with the source's digest, then the judgement of the whole.
+// Writes the header with the source's digest, and then judges the whole.
 Status finish_output(const QuantizeOptions& options, const KvFile& input, KvWriter& writer,
                      const Counts& counts, QuantizeReport& report) {
   if (options.scheme != Scheme::kInt8) {
@@ -371,7 +383,8 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options) {
   QuantizeReport report;
   KVCS_TRY(convert_all(
       {*input, *writer, rotation, options.saturate_nonfinite, counts, &report.source_sha256}));
-  // Writing back needs the disk, judging the processor. Publishing syncs once more, for the header.
+  // The sync needs the disk and the judgement needs the processor, so they run side by side.
+  // Publishing syncs once more, for the header that is written meanwhile.
   KVCS_TRY(run_beside(
       "kv-sync", [&] { return writer->file().sync(); },
       [&] { return finish_output(options, *input, *writer, counts, report); }));

@@ -1,3 +1,5 @@
+// The index in memory: every block boundary of every file, sorted by its hash, and the search for
+// the files that share most with a query.
 #include "kvfile/tools/search.h"
 
 #include <algorithm>
@@ -14,6 +16,7 @@ size_t common_prefix(const uint32_t* a, size_t a_count, const uint32_t* b, size_
   return static_cast<size_t>(std::mismatch(a, a + count, b).first - a);
 }
 
+// Longest first; of equal ones the name decides, so that answers do not change from run to run.
 void keep_longest(std::vector<SearchHit>& hits, size_t hits_max) {
   std::sort(hits.begin(), hits.end(), [](const SearchHit& a, const SearchHit& b) {
     if (a.common_prefix != b.common_prefix) return a.common_prefix > b.common_prefix;
@@ -66,7 +69,8 @@ std::pair<const PrefixIndex::Link*, const PrefixIndex::Link*> PrefixIndex::links
                           [](const Link& a, const Link& b) { return a.id < b.id; });
 }
 
-// All files under a root are in the order of their ids, so the nearest share the longest prefix.
+// Adds the files nearest to a place. Links of one hash are in the order of the files' ids, like
+// words in a dictionary, so the longest common prefixes are those of the neighbours.
 void PrefixIndex::add_neighbours(const PrefixPlace& place, size_t hits_max,
                                  std::vector<SearchHit>& hits) const {
   // The files of the longest run of blocks; of a shorter one when those are too few.

@@ -1,8 +1,10 @@
-// Which .kv file of a folder begins as a given text does, by the hash chain of prefix_chain.h.
+// Finds the .kv files of a folder that begin as a given text does, by the hash chain of
+// prefix_chain.h.
 //
-// The index lies in the folder as `.kvcs-index`, covers its subfolders and is brought up to date by
-// the stamp of each file before a search; it is a cache only: missing or damaged it is built anew.
-// Links to folders are not followed, names that begin with a point are left out. One thread.
+// The index lies in the folder as `.kvcs-index` and covers its subfolders. Before a search it is
+// brought up to date by the stamp of each file. It is a cache only: when it is missing or damaged
+// it is built anew. Links to folders are not followed, and names that begin with a point are left
+// out. One thread.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -20,8 +22,9 @@ inline constexpr uint64_t kIndexBytesMax = 1ULL << 30;
 inline constexpr size_t kIndexEntriesMax = 1'000'000;
 inline constexpr size_t kIndexDepthMax = 16;  // Of subfolders.
 
-// Of a file, when it and its sidecar were last seen. The time of the last change of any kind shows
-// also what was copied over with its old size and times.
+// The state of a file and its sidecar when they were last read. The time is that of the inode's
+// last change (ctime), which no user can set: a file that was replaced by one of the same size and
+// with the same time of modification shows, too.
 struct FileStamp {
   uint64_t size_bytes = 0, sidecar_bytes = 0;
   int64_t changed_ns = 0, sidecar_changed_ns = 0;
@@ -43,7 +46,7 @@ struct SearchHit {
   bool without_bos = false;    // Only the query's or the file's first id had to be left out.
 };
 
-// Which caches may answer at all.
+// The caches that may answer at all.
 struct SearchGate {
   std::string model = {};                     // Empty: any.
   std::optional<std::string> tokenizer = {};  // "": where none is recorded.
@@ -83,7 +86,8 @@ class PrefixIndex final {
   std::vector<PrefixId> roots_;
 };
 
-// The form of `.kvcs-index`: search_index.cc. Empty when it is not whole: it is built anew then.
+// The form of `.kvcs-index` is in search_index.cc. Parsing gives no files when the text is not
+// whole: the index is built anew then.
 std::string dump_folder_index(const std::vector<IndexedFile>& files);
 std::vector<IndexedFile> parse_folder_index(std::string_view text);
 

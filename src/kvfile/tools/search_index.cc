@@ -1,8 +1,15 @@
-// The index of a folder on disk: `.kvcs-index`.
+// The index of a folder on disk, `.kvcs-index`, and how it follows the folder. All numbers are
+// little-endian; a text or a list has its number of bytes, a u64, before it.
 //
-//   "kvcs-index-2\n", u64 files; per file: name, u64 × 4 stamp, model, tokenizer, scheme, dtype, 32
-//   bytes of root, ids, prompt (each text or list with its u64 bytes before it); SHA-256 of all
-//   before
+//   "kvcs-index-2\n"
+//   u64        number of files
+//   per file   name
+//              u64 × 4: bytes, bytes of the sidecar, change time of both in nanoseconds
+//              model, tokenizer, scheme, dtype
+//              32 bytes: the root of its chain
+//              ids, u32 each
+//              prompt
+//   32 bytes   SHA-256 of everything before
 #include <dirent.h>
 #include <sys/stat.h>
 
@@ -113,6 +120,7 @@ std::vector<IndexedFile> parse_folder_index(std::string_view text) {
 
 namespace {
 
+// A missing sidecar leaves zeros in the stamp.
 bool stamp_of(const std::string& path, FileStamp& stamp) {
   struct stat file;
   if (::stat(path.c_str(), &file) != 0 || !S_ISREG(file.st_mode)) return false;
@@ -128,6 +136,7 @@ bool stamp_of(const std::string& path, FileStamp& stamp) {
   return true;
 }
 
+// Only the header, the sidecar and the token ids are read.
 Result<IndexedFile> read_artifact(const std::string& path) {
   const auto file = KVCS_TRY(KvFile::open(path));
   const std::optional<Sidecar> sidecar = KVCS_TRY(read_sidecar(path));
@@ -139,7 +148,7 @@ Result<IndexedFile> read_artifact(const std::string& path) {
   const PrefixIdentity identity = prefix_identity(file->header(), entry.model);
   entry.tokenizer = identity.tokenizer;
   entry.root = prefix_root(identity);
-  // A slice from the middle begins no text.
+  // A slice from the middle of a text is no beginning of any text, so it is listed without ids.
   const std::string* const offset = file->header().metadata_value("kvcs.position_offset");
   if (offset != nullptr && *offset != "0") return entry;
   entry.tokens = KVCS_TRY(recorded_tokens(*file, sidecar));

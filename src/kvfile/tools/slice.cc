@@ -1,3 +1,5 @@
+// Plans a slice as pieces of the source, and reads any range of the file that the plan describes.
+// Nothing is decoded: a slice is made of the source's own bytes behind a new header.
 #include "kvfile/tools/slice.h"
 
 #include <algorithm>
@@ -13,12 +15,14 @@ namespace {
 constexpr size_t kPiecesMax = 1 << 20;
 constexpr size_t kCopyBytes = 1 << 20;
 
+// A request whose ends are within the source.
 struct Cut {
   const KvHeader& source;
   uint64_t from, to;  // Tokens.
   uint64_t first_layer;
 };
 
+// How many tokens share a scale: a slice may begin only where such a group begins.
 uint64_t token_group(Scheme scheme) {
   if (scheme == Scheme::kInt8c) return kTileTokens;
   return scheme == Scheme::kInt4c ? kInt4Group : 1;
@@ -54,7 +58,9 @@ Result<Geometry> cut_geometry(const Cut& cut, uint64_t layers) {
   return geometry;
 }
 
-// Which rows of a source tensor [1, heads, rows, width] the new one takes.
+// The rows of a source tensor [1, heads, rows, width] that the new one takes. Rows are tokens, but
+// groups of tokens where keys share scales; in int4c the rows of codes begin behind the kept
+// tokens.
 IndexRange cut_rows(const Cut& cut, const Tensor& tensor, const Geometry& to) {
   const KvHeader& source = cut.source;
   const bool shared = tensor.name.ends_with("_s") || tensor.name.ends_with("_z");
@@ -77,6 +83,7 @@ IndexRange cut_rows(const Cut& cut, const Tensor& tensor, const Geometry& to) {
   return {first - source.kept_first, std::min(cut.to, last_start) - source.kept_first};
 }
 
+// A piece that continues the last one becomes part of it.
 void add_piece(SlicePlan& plan, uint64_t offset, uint64_t size_bytes) {
   if (size_bytes == 0) return;
   uint64_t at = plan.header_bytes.size();
@@ -125,6 +132,8 @@ Status add_tensor(SlicePlan& plan, const Cut& cut, const Tensor& made, const Geo
   return ok();
 }
 
+// Facts about the whole text do not hold for a part of it, and the digest is that of another file.
+// Positions stay absolute, so what was cut off in front is added to kvcs.position_offset.
 Result<Metadata> cut_metadata(const Cut& cut, const Geometry& to) {
   Metadata metadata;
   for (const auto& [key, value] : cut.source.metadata) {
@@ -181,7 +190,7 @@ Result<SlicePlan> plan_slice(const KvHeader& source, const SliceSpec& spec) {
                 spec.layers.begin};
   const uint64_t layers = std::min(spec.layers.end, source.layers) - cut.first_layer;
   const Geometry to = KVCS_TRY(cut_geometry(cut, layers));
-  // Kept tokens stand in the dtype that they have.
+  // source.dtype is that of int4c's kept tokens, and of every value of a plain file.
   std::vector<Tensor> tensors = layout_tensors(source.scheme, source.dtype, to);
   if (source.find("tokens") != nullptr) {
     tensors.push_back({"tokens", Dtype::kU32, {to.tokens}, 0, 0});
@@ -206,6 +215,7 @@ Status read_slice(const SlicePlan& plan, const ReadSource& source, uint64_t offs
     offset += n;
     size_bytes -= n;
   }
+  // The first piece that ends behind the offset.
   auto piece = std::upper_bound(
       plan.pieces.begin(), plan.pieces.end(), offset,
       [](uint64_t wanted, const SlicePlan::Piece& p) { return wanted < p.offset + p.size_bytes; });

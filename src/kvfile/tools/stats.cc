@@ -1,3 +1,4 @@
+// Least, largest and mean values of each layer, in one pass over the file on a few threads.
 #include "kvfile/tools/stats.h"
 
 #include <algorithm>

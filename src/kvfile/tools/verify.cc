@@ -1,3 +1,5 @@
+// Verifies an artifact in one pass over its bytes, which hashes them and looks at every value, and
+// then compares what the file, its sidecar and the caller say of its tokens.
 #include "kvfile/tools/verify.h"
 
 #include <algorithm>
@@ -30,7 +32,8 @@ struct Fault {
   uint64_t count = 0;
 };
 
-// One pass over the file: every byte is hashed, every value is looked at.
+// One pass over the file: every byte is hashed, every value is looked at. The hash runs on a thread
+// beside the one that reads and looks.
 Status scan_data(const KvFile& file, VerifyReport& report) {
   const KvHeader& header = file.header();
   HashPipe pipe(kReadBytes, file.size_bytes() > 2 * kReadBytes);
@@ -72,6 +75,7 @@ Status scan_data(const KvFile& file, VerifyReport& report) {
   return ok();
 }
 
+// An artifact without a sidecar is whole; a sidecar that cannot be read is a contradiction.
 void check_sidecar_of(const std::string& path, VerifyReport& report) {
   Result<std::optional<Sidecar>> sidecar = read_sidecar(path);
   if (!sidecar.ok()) {
@@ -116,6 +120,7 @@ void compare_tokens(const std::vector<uint32_t>& recorded, const std::vector<uin
   }
 }
 
+// Lines and columns count from 1, for people with an editor.
 void compare_text(const std::string* recorded, const std::string& given, VerifyReport& report) {
   if (recorded == nullptr) {
     refuse(report, Verdict::kUnverifiable,
@@ -197,7 +202,8 @@ std::string_view verdict_name(Verdict verdict) {
 
 Result<VerifyReport> verify(const VerifyOptions& options) {
   VerifyReport report;
-  // The caller prints the path before the verdict's reason. What is no file claims nothing.
+  // A header that is refused is a verdict and not a failure of reading. The reason does not name
+  // the file, since the caller prints its path before it.
   Result<std::unique_ptr<KvFile>> opened =
       KvFile::from_source(KVCS_TRY(SourceFile::open(options.path)));
   if (opened.code() == Code::kInvalid) {
