@@ -78,39 +78,50 @@ PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 SUBMAKE = $(MAKE) --no-print-directory $(PARALLEL)
 
 .DEFAULT_GOAL := all
-.PHONY: help deps all run test e2e check format asan tsan bench fuzz web install deb clean
+.PHONY: help deps deps-run deps-test deps-check deps-fuzz deps-deb deps-bench
+.PHONY: all run test e2e check format asan tsan bench fuzz web install deb clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
 help:
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9_.]+:.*## ' $(MAKEFILE_LIST) | \
+	  awk -F':.*## ' '{printf "  %-21s %s\n", $$1, $$2}'
 
-deps: ## Install what is missing (Debian packages, npm modules); silent and offline when all is there.
+deps: ## Install all that any target but bench needs; silent and offline when all is there.
 	@packaging/deps.sh
+# Of that what one target needs.
+deps-run deps-test deps-check deps-fuzz deps-deb deps-bench: deps-%:
+	@WEB=$(WEB) packaging/deps.sh $*
 
-# `deps` may install the very libraries whose flags pkg-config reports, so `run`, `test` and the
-# like build in a fresh make.
+# What is installed may be the very libraries whose flags pkg-config reports, so `run`, `test` and
+# the like build in a fresh make.
 all: $(B)/kvcs ## Build build/$(MODE)/kvcs.
 
-run: deps ## Install, build and start the appliance on 127.0.0.1:8080.
+run: deps-run ## Install, build and start the appliance on 127.0.0.1:8080.
 	@$(SUBMAKE) all
 	$(B)/kvcs $(RUN_ARGS)
 
-test: deps ## Install, build, then run every test; the last line counts them.
+test: deps-test ## Install, build, then run every test; the last line counts them.
 	@$(SUBMAKE) $(B)/kvcs $(B)/kvcs_tests
 	@tests/run.sh $(B)
 
-e2e: deps ## The end-to-end tests alone, through the real binary.
+e2e: deps-test ## The end-to-end tests alone, through the real binary.
 	@$(SUBMAKE) $(B)/kvcs $(B)/kvcs_tests
 	@tests/run.sh $(B) e2e
 
-check: deps ## clang-format, clang-tidy, clang -Wthread-safety, warnings as errors.
+check: deps-check ## clang-format, clang-tidy, clang -Wthread-safety, warnings as errors.
 	@$(SUBMAKE) check-sources
 check-sources: $(B)/gen/version.h
 	@CPPFLAGS='$(CPPFLAGS)' packaging/check.sh $(B)
 .PHONY: check-sources
 
-format:
+# Editors read it with clang, which does not know all of g++'s warnings.
+compile_commands.json: $(B)/gen/version.h FORCE ## How each file is compiled, for clangd and other editors.
+	@packaging/compile_commands.sh '$(CXX) $(CPPFLAGS) $(filter-out $(WARN),$(CXXFLAGS)) -Wall -Wextra' \
+	  $(SRCS) $(TEST_SRCS) $(BENCH_SRCS) > $@.new
+	@mv $@.new $@
+
+format: ## Lay out all C++ files as .clang-format says.
 	@git ls-files '*.cc' '*.h' | xargs clang-format -i
 
 asan: ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -119,8 +130,7 @@ asan: ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 tsan: ## All tests under ThreadSanitizer.
 	@$(SUBMAKE) MODE=tsan test
 
-bench: ## Print the performance table: each row beside a peer or a physical limit.
-	@packaging/deps.sh bench
+bench: deps-bench ## Print the performance table: each row beside a peer or a physical limit.
 	@$(SUBMAKE) $(B)/kvcs $(BENCH_BINS)
 	@tests/bench/run.sh $(B)
 
@@ -132,10 +142,11 @@ install: all ## Install to $(DESTDIR)$(PREFIX).
 clean: ## Remove build/ and web/dist.
 	rm -rf build web/dist
 
-deb: all ## Build kvcs_VERSION_ARCH.deb under build/.
+deb: deps-deb ## Build kvcs_VERSION_ARCH.deb under build/.
+	@$(SUBMAKE) all
 	@packaging/build_deb.sh "$(B)" "$(VERSION)"
 
-fuzz: deps ## A minute of libFuzzer for each parser, two at a time; FUZZ_SECONDS=60.
+fuzz: deps-fuzz ## A minute of libFuzzer for each parser, two at a time; FUZZ_SECONDS=60.
 	@$(SUBMAKE) MODE=fuzz fuzz-binaries
 	@tests/fuzz/run.sh build/fuzz $(FUZZ_TARGETS)
 fuzz-binaries: $(addprefix $(B)/fuzz_,$(FUZZ_TARGETS))

@@ -1,9 +1,12 @@
 #!/bin/bash
-# Installs what building, running and testing kvcs needs, and only what is missing:
-#   packaging/deps.sh           Debian packages, and npm modules where a lock file asks for them
-#   packaging/deps.sh bench     also what only `make bench` compares with
-#   packaging/deps.sh list      prints the package names, one a line
-# Silent and offline when nothing is missing. Uses sudo when not root.
+# Installs what a target of the Makefile needs, and of that only what is missing:
+#   packaging/deps.sh run       to build and run: libraries, compiler, and Node for the web page
+#   packaging/deps.sh test      and what the tests need; likewise check, fuzz, deb and bench
+#   packaging/deps.sh           all of these but bench, which is for comparing alone
+#   packaging/deps.sh list      prints the names of all packages, one a line
+# Installs Debian packages, and npm modules where a lock file asks for them. With WEB=0 in the
+# environment, run and deb want neither Node nor modules. Silent and offline when nothing is
+# missing. Uses sudo when not root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,20 +17,53 @@ build_packages=(
   libcurl4-openssl-dev libssl-dev nlohmann-json3-dev libsimdjson-dev libzstd-dev libsystemd-dev
   libcairo2-dev libfreetype-dev libboost-context-dev libjemalloc-dev
 )
-test_packages=(
-  catch2 clang libclang-rt-14-dev clang-format clang-tidy python3 python3-numpy curl openssl procps
-  dpkg-dev lintian ca-certificates
-)
+# What calls to others are checked against, and the other client of README's examples.
+run_packages=(ca-certificates curl)
+node_packages=(nodejs npm)
+test_packages=(catch2 python3 python3-numpy openssl procps dpkg-dev lintian)
+check_packages=(clang clang-format clang-tidy nodejs)
+fuzz_packages=(clang libclang-rt-14-dev)
+deb_packages=(dpkg-dev)
 bench_packages=(nginx-light wrk)
-npm_folders=(web tests/e2e)
 
-packages=("${build_packages[@]}" "${test_packages[@]}")
-# Node may come from elsewhere than Debian; only a machine without one gets Debian's.
-command -v node > /dev/null || packages+=(nodejs)
-command -v npm > /dev/null || packages+=(npm)
-if [ "${1:-}" = bench ]; then
-  packages+=("${bench_packages[@]}")
-  npm_folders+=(tests/bench)
+target=${1:-all}
+packages=("${build_packages[@]}" "${run_packages[@]}")
+npm_folders=()
+want_web() {
+  packages+=("${node_packages[@]}")
+  npm_folders+=(web)
+}
+want_tests() {
+  want_web
+  packages+=("${test_packages[@]}")
+  npm_folders+=(tests/e2e)
+}
+case $target in
+  run) [ "${WEB:-1}" = 0 ] || want_web ;;
+  deb)
+    [ "${WEB:-1}" = 0 ] || want_web
+    packages+=("${deb_packages[@]}")
+    ;;
+  test) want_tests ;;
+  check) packages+=("${check_packages[@]}") ;;
+  fuzz) packages+=("${fuzz_packages[@]}") ;;
+  bench)
+    want_tests
+    packages+=("${bench_packages[@]}")
+    npm_folders+=(tests/bench)
+    ;;
+  all | list)
+    want_tests
+    packages+=("${check_packages[@]}" "${fuzz_packages[@]}" "${deb_packages[@]}")
+    ;;
+  *)
+    echo "deps: '$target' is none of run, test, check, fuzz, deb, bench, all, list" >&2
+    exit 2
+    ;;
+esac
+if [ "$target" = list ]; then
+  printf '%s\n' "${packages[@]}" "${bench_packages[@]}" | awk '!seen[$0]++'
+  exit 0
 fi
 
 as_root() {
@@ -43,7 +79,12 @@ as_root() {
 
 missing_packages() {
   local name
-  for name in "${packages[@]}"; do
+  for name in $(printf '%s\n' "${packages[@]}" | sort -u); do
+    # Node may come from elsewhere than Debian; only a machine without one gets Debian's.
+    case $name in
+      nodejs) ! command -v node > /dev/null || continue ;;
+      npm) ! command -v npm > /dev/null || continue ;;
+    esac
     case "$(dpkg-query -W -f='${Status}' "$name" 2> /dev/null)" in
       *' installed') ;;
       *) echo "$name" ;;
@@ -86,10 +127,6 @@ install_modules() {
   echo "$want" > "$stamp"
 }
 
-if [ "${1:-}" = list ]; then
-  printf '%s\n' "${build_packages[@]}" "${test_packages[@]}" nodejs npm "${bench_packages[@]}"
-  exit 0
-fi
 mapfile -t missing < <(missing_packages)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 for folder in "${npm_folders[@]}"; do install_modules "$folder"; done
