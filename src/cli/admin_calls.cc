@@ -1,3 +1,5 @@
+// Request bodies, lists and tables for the administrator's commands; see the header for what each
+// function promises.
 #include "cli/admin_calls.h"
 
 #include <nlohmann/json.hpp>
@@ -11,8 +13,10 @@
 namespace kvcs::cli {
 namespace {
 
+// Items asked for in one request.
 constexpr uint64_t kPageSize = 100;
 
+// The server takes a number, or null for no limit. `option` is named in the failure.
 Result<Json> limit_of(const std::string& option, const std::string& text) {
   if (text == "none") return Json(nullptr);
   const Result<uint64_t> number = parse_u64(text, option);
@@ -23,6 +27,8 @@ Result<Json> limit_of(const std::string& option, const std::string& text) {
   return Json(*number);
 }
 
+// An empty array lifts a restriction, and a command line cannot give an empty list; the word "all"
+// stands for it.
 Json list_of(const std::vector<std::string>& words) {
   Json list = Json::array();
   if (words.size() == 1 && words.front() == "all") return list;
@@ -36,6 +42,7 @@ Result<Json> body_of(const Invocation& in, std::initializer_list<BodyMember> mem
   Json body = Json::object();
   for (const BodyMember& one : members) {
     const std::vector<std::string> words = in.list(one.option);
+    // An option that was not given leaves its member out, and PATCH keeps the stored value then.
     if (words.empty()) continue;
     switch (one.kind) {
       case MemberKind::kText:
@@ -68,6 +75,8 @@ std::string query_of(const Invocation& in, std::initializer_list<QueryOption> op
   return query;
 }
 
+// Follows the cursor of each page until there is none or `limit` items are there. The last page is
+// asked for with what is still missing, so no item is fetched in vain.
 Result<Json> read_pages(ApiClient& api, const std::string& path, const std::string& member,
                         uint64_t limit) {
   Json all = Json::array();
@@ -88,6 +97,8 @@ Result<Json> read_pages(ApiClient& api, const std::string& path, const std::stri
   return all;
 }
 
+// Texts come from the server and may hold control characters, so all of them pass printable(). An
+// array of texts is joined; every other value is printed as JSON.
 std::string shown(const Json& object, std::string_view member) {
   const auto it = object.find(std::string(member));
   if (it == object.end() || it->is_null()) return "-";
@@ -117,6 +128,8 @@ int show_object(Console& console, const Result<Json>& object) {
   return kExitOk;
 }
 
+// With --json the list is printed as it came, with members that have no column. An empty list is
+// told on stderr, so that a script sees an empty stdout.
 int show_list(Console& console, const Result<Json>& list, const std::vector<Column>& columns,
               std::string_view when_empty) {
   if (!list.ok()) return console.fail(list.status());
@@ -149,6 +162,7 @@ int show_done(Console& console, const Status& done, std::string_view note) {
 }
 
 Result<std::string> read_input(const std::string& path, uint64_t bytes_max) {
+  // A file is bounded before it is read; stdin cannot be, its length is known only afterwards.
   if (path != "-") return kvfile::read_small_file(path, bytes_max);
   std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
   if (text.size() <= bytes_max) return text;
@@ -156,6 +170,7 @@ Result<std::string> read_input(const std::string& path, uint64_t bytes_max) {
                    std::to_string(bytes_max) + ".");
 }
 
+// The slash is encoded too, so a value can never reach another route than the one meant.
 std::string segment(const Invocation& in, std::string_view argument) {
   return percent_encode(in.text(argument));
 }

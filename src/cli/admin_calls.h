@@ -11,6 +11,7 @@
 
 namespace kvcs::cli {
 
+// How the text of an option becomes a JSON value.
 enum class MemberKind : uint8_t {
   kText,
   kLimit,    // A whole number, or "none" for no limit.
@@ -28,6 +29,7 @@ struct BodyMember {
 // The options that were given. Invalid names the option.
 Result<Json> body_of(const Invocation& in, std::initializer_list<BodyMember> members);
 
+// An option and the query parameter that it becomes.
 struct QueryOption {
   const char* option;
   const char* parameter;
@@ -42,6 +44,7 @@ Result<Json> read_pages(ApiClient& api, const std::string& path, const std::stri
 // A member as text for a table, foreign text made printable; "-" when absent or null.
 std::string shown(const Json& object, std::string_view member);
 
+// The heading of a table's column and the member that it shows.
 struct Column {
   const char* title;
   const char* member;

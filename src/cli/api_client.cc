@@ -1,3 +1,5 @@
+// The HTTP client behind the commands: where server and key come from, how a request is sent, and
+// how an answer that is not 2xx becomes a Status. One thread.
 #include "cli/api_client.h"
 
 #include <nlohmann/json.hpp>
@@ -13,11 +15,14 @@
 namespace kvcs::cli {
 namespace {
 
+// The configuration and the credentials; both are some hundred bytes.
 constexpr uint64_t kSmallFileMaxBytes = 64 << 10;
 constexpr size_t kAnswerMaxBytes = 256 << 20;  // A list of everything may be long.
+// A longer Retry-After is not believed.
 constexpr uint64_t kRetryAfterMaxS = 3600;
 constexpr const char* kDefaultUrl = "http://127.0.0.1:8080";
 
+// The first variable that is set and not empty.
 std::string environment(std::initializer_list<const char*> names) {
   for (const char* name : names) {
     const char* const value = std::getenv(name);
@@ -26,12 +31,14 @@ std::string environment(std::initializer_list<const char*> names) {
   return {};
 }
 
+// A text member, or "" when it is absent or of another type.
 std::string text_of(const Json& object, const char* name) {
   const auto it = object.find(name);
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
 
-// {} when no local daemon has left its credentials for us to read.
+// The credentials that a local daemon has left at its first start; {} when there are none that this
+// user may read. The first folder with a readable file wins.
 Json local_credentials() {
   for (const std::string& folder :
        {environment({"KVCS_DATA_DIR"}), std::string("data"), std::string("/var/lib/kvcs")}) {
@@ -45,6 +52,7 @@ Json local_credentials() {
   return Json::object();
 }
 
+// Paths begin with a slash, so the base must not end with one.
 std::string without_slash(std::string url) {
   while (url.ends_with('/')) url.pop_back();
   return url;
@@ -58,6 +66,7 @@ std::string find_url(const Json& config, const Json& local) {
   return without_slash(url);
 }
 
+// Takes `key` unless one was found before; callers try the sources in their order of rank.
 void take_key(ApiSettings& found, std::string key, const char* source) {
   if (found.key_source.empty()) found.key_source = "none";
   if (!found.key.empty() || key.empty()) return;
@@ -65,10 +74,14 @@ void take_key(ApiSettings& found, std::string key, const char* source) {
   found.key_source = source;
 }
 
+// Whether the server that was chosen is the one that the local credentials belong to. Their key
+// must not go to any other server.
 bool is_local(const ApiSettings& found, const Json& local) {
   return found.url == without_slash(text_of(local, "url"));
 }
 
+// What an HTTP status means to a command. A status that the list lacks is the server's fault from
+// 500 on, and the caller's below.
 Code code_of(int http_status) {
   switch (http_status) {
     case 400:
@@ -114,6 +127,8 @@ Result<Json> read_client_config() {
   return config;
 }
 
+// Replaces the whole file. The umask is the process's, so no other thread may create files
+// meanwhile; commands have one thread here.
 Status write_client_config(const Json& config) {
   const std::filesystem::path path = client_config_path();
   std::error_code failed;
@@ -129,6 +144,7 @@ Status write_client_config(const Json& config) {
   return ok();
 }
 
+// A damaged configuration file is ignored here, and reported by the commands that change it.
 ApiSettings find_api_settings(std::string_view named_url) {
   const Json config = read_client_config().value_or(Json::object());
   const Json local = local_credentials();
@@ -140,6 +156,8 @@ ApiSettings find_api_settings(std::string_view named_url) {
   return found;
 }
 
+// An administrator's key is never taken from the configuration file: the environment or the
+// daemon's own credentials have it.
 ApiSettings find_admin_settings() {
   const Json config = read_client_config().value_or(Json::object());
   const Json local = local_credentials();
@@ -151,6 +169,7 @@ ApiSettings find_admin_settings() {
   return found;
 }
 
+// A wait on a condition that nobody signals, as the house forbids sleeps.
 void pause_ms(int64_t ms) {
   Mutex mutex;
   CondVar never;
@@ -158,6 +177,8 @@ void pause_ms(int64_t ms) {
   (void)never.wait_for_ms(mutex, ms);
 }
 
+// Servers put their reason into "error" and "code", and beside them into "message", "details",
+// "expected" and "actual". All that are there become one text.
 Status status_of_answer(int http_status, std::string_view body) {
   std::string message, code;
   const auto json = parse_json(body);
@@ -218,6 +239,8 @@ Result<std::string> ApiClient::call_bytes(std::string_view method, const std::st
   return send(std::move(request), path);
 }
 
+// An empty body is null: a 204 has none. Numbers keep their digits (parse_json_exact), because
+// prices pass through here.
 Result<Json> ApiClient::read_answer(const Result<std::string>& body,
                                     const std::string& path) const {
   if (!body.ok()) return body.status();
@@ -244,6 +267,7 @@ Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::st
   if (etag != nullptr) *etag = (*answer)->header("etag").value_or("");
   if (http_status / 100 == 2) return body;
   Status failed = status_of_answer(http_status, body);
+  // The advice says where a key belongs; the server's words alone would not.
   if (http_status == 401) {
     return unauthenticated(failed.message() + " " + settings_.key_advice)
         .with_reason(failed.reason());
@@ -259,7 +283,7 @@ Result<ApiClient::Remote> ApiClient::look_at(const std::string& url) {
   request.url = url;
   request.allow_private_addresses = true;
   auto answer = KVCS_TRY(upstream_->open(request));
-  // A refusal of a HEAD has no words; a GET of nothing has.
+  // The answer to a HEAD has no body and so no reason for a refusal; a GET of one byte brings it.
   if (answer->status() / 100 != 2) {
     request.method = "GET";
     request.headers.push_back({"range", "bytes=0-0"});
@@ -274,6 +298,9 @@ Result<ApiClient::Remote> ApiClient::look_at(const std::string& url) {
   return Remote{*size, std::move(etag)};
 }
 
+// A download without deadline, because its length is anyone's guess. With If-Range the server sends
+// the whole file (200) instead of the rest (206) when it has changed; the caller tells them apart
+// by the status.
 Result<std::unique_ptr<http::UpstreamResponse>> ApiClient::get_bytes(const std::string& url,
                                                                      uint64_t offset,
                                                                      const std::string& etag) {

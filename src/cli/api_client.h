@@ -19,6 +19,7 @@
 
 namespace kvcs::cli {
 
+// Which server is asked, with which key, and what to tell the user when the server refuses it.
 struct ApiSettings {
   std::string url;
   Secret key;
@@ -37,6 +38,7 @@ Status write_client_config(const Json& config);
 
 class ApiClient final {
  public:
+  // Connects at the first request; one connection is kept for the next ones.
   explicit ApiClient(ApiSettings settings);
   const ApiSettings& settings() const { return settings_; }
 
@@ -62,6 +64,7 @@ class ApiClient final {
 
  private:
   // `etag`, when given, takes that of the answer.
+  // Adds server and key to the request and returns the body of a 2xx answer.
   Result<std::string> send(http::UpstreamRequest request, const std::string& path,
                            std::string* etag = nullptr);
   Result<Json> read_answer(const Result<std::string>& body, const std::string& path) const;

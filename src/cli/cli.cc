@@ -1,3 +1,6 @@
+// The parser of the command line: the commands' own descriptions become a CLI11 parser, argv
+// becomes an Invocation, and what goes wrong becomes one line and an exit code. One thread, the
+// process's own.
 #include "cli/cli.h"
 
 #include <CLI/CLI.hpp>
@@ -28,6 +31,8 @@ std::string asked_name(const Option& option) {
   return option.name.substr(long_at + 2, end - long_at - 2);
 }
 
+// The end of a command's --help: its further paragraphs, then its examples. Two spaces stand before
+// a typed line and six before what it does; tests find the examples by that.
 std::string examples_text(const Command& command) {
   std::string text;
   if (!command.details.empty()) text += command.details + "\n\n";
@@ -58,6 +63,7 @@ std::string value_fault(const Option& option, const std::string& value) {
   return {};
 }
 
+// A description beside the part of the parser that was made from it. Both live as long as run_cli.
 struct BoundOption {
   const Option* option;
   CLI::Option* parsed;
@@ -67,10 +73,14 @@ struct BoundCommand {
   CLI::App* parser;
   std::vector<BoundOption> options;
 };
+// The flags that every command has. All commands share one set, since only one command runs.
 struct CommonFlags {
   bool json = false, quiet = false, no_color = false;
 };
 
+// Adds the options of one command to its parser. Values stay texts here: CLI11 only counts and
+// collects them, and read_invocation() checks them, so that a value from the environment is checked
+// by the same rules as a typed one.
 BoundCommand bind_command(const Command& command, CLI::App& parser, CommonFlags& common) {
   BoundCommand bound{&command, &parser, {}};
   parser.footer(examples_text(command));
@@ -91,7 +101,7 @@ BoundCommand bind_command(const Command& command, CLI::App& parser, CommonFlags&
       if (!option.choices.empty()) type = CLI::detail::join(option.choices, "|");
       if (option.name[0] == '-') parsed->type_name(type);
       if (!option.fallback.empty()) parsed->default_str(option.fallback);
-      // A value from the environment satisfies a required option, so CLI11 must not ask for it.
+      // A value from the environment satisfies a required option, so CLI11 must not insist on one.
       if (option.env.empty()) parsed->required(option.required);
     }
     bound.options.push_back({&option, parsed});
@@ -102,6 +112,8 @@ BoundCommand bind_command(const Command& command, CLI::App& parser, CommonFlags&
   return bound;
 }
 
+// The group `name` below `parent`. `full_name` is the path from the root ("admin org"), by which
+// the group's summary is found; a group without a summary in command_groups() has an empty one.
 CLI::App& find_or_add_group(CLI::App& parent, const std::string& name,
                             const std::string& full_name) {
   const std::vector<CLI::App*> found = parent.get_subcommands(
@@ -130,6 +142,8 @@ CLI::App& place_command(CLI::App& root, const Command& command) {
   return *parent->add_subcommand(command.name.substr(begin), command.summary);
 }
 
+// The values of a command's options, each from the first place that has one: the command line, the
+// variables in `env` in their order (an empty variable counts as unset), the fallback.
 Result<Invocation> read_invocation(const BoundCommand& bound) {
   Invocation invocation;
   for (const auto& [option, parsed] : bound.options) {
@@ -154,6 +168,9 @@ Result<Invocation> read_invocation(const BoundCommand& bound) {
   return invocation;
 }
 
+// How results are printed. Colour needs a terminal on both streams and is switched off by
+// --no-color and by a non-empty NO_COLOR (no-color.org). Progress needs only stderr to be a
+// terminal.
 Console::Mode console_mode(const CommonFlags& common) {
   Console::Mode mode;
   mode.json = common.json;
@@ -165,6 +182,8 @@ Console::Mode console_mode(const CommonFlags& common) {
   return mode;
 }
 
+// Flushed after each piece, so that output and messages keep their order on a terminal. A failed
+// write is found by ferror() at the end of run_cli().
 Console::Writer stream_writer(std::FILE* stream) {
   return [stream](std::string_view bytes) {
     std::fwrite(bytes.data(), 1, bytes.size(), stream);
@@ -172,17 +191,19 @@ Console::Writer stream_writer(std::FILE* stream) {
   };
 }
 
-// One that is closed would be the next file that is opened, and what is printed would go there.
+// A standard stream that is closed would lend its number to the next file that is opened, and
+// printed text would go into that file. So each closed one is opened on /dev/null.
 void open_standard_streams() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    // Of standard output it must show that nothing can be written.
+    // Standard output is opened for reading alone: a write fails then, and the failure is told.
     if (::fcntl(fd, F_GETFD) < 0) {
       ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
     }
   }
 }
 
-// How many letters must change to make `b` of `a`.
+// The Levenshtein distance: how many letters must be put in, left out or changed to turn `a` into
+// `b`. One row of the table is kept; `diagonal` is the value up and to the left of the current one.
 size_t distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); j++) row[j] = j;
@@ -197,7 +218,8 @@ size_t distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-// What of `path` may follow, and of that what `word` was meant to be, if it is near.
+// The advice behind an unknown word: the subcommand that was probably meant, else all of them. A
+// name is near when at most one letter, and one more for every four, is different.
 std::string next_words(const std::vector<const CLI::App*>& subcommands, const std::string& word) {
   std::string list, nearest;
   size_t best = 1 + word.size() / 4;
@@ -212,7 +234,8 @@ std::string next_words(const std::vector<const CLI::App*>& subcommands, const st
   return nearest.empty() ? "It has: " + list + "." : "Did you mean '" + nearest + "'?";
 }
 
-// Parse errors in words that name the command reached, and the way out.
+// The text of a usage error. CLI11's own message (`what`) does not say which command was meant, so
+// the arguments are followed down the tree of commands until a word fits no subcommand.
 std::string usage_fault(const CLI::App& root, const std::vector<std::string>& arguments,
                         const std::string& what) {
   const auto all = [](const CLI::App*) { return true; };
@@ -237,14 +260,14 @@ std::string usage_fault(const CLI::App& root, const std::vector<std::string>& ar
   return printable(what, 500) + ".\nRun `" + path + " --help` for its usage.";
 }
 
-// What the machine had not enough of ends a command as any failure does, with one line: by then
-// every destructor has run.
+// Runs a command. Memory or threads that run out end it as any other failure does, with one line
+// and exit code 1; the stack is unwound by then, so files that were not published are gone.
 int run_caught(const Command& command, const Invocation& invocation, Console& console) {
   try {
     return command.run(invocation, console);
   } catch (const std::bad_alloc&) {
     return console.fail(kvfile::out_of_memory());
-  } catch (const std::system_error& fault) {  // A thread.
+  } catch (const std::system_error& fault) {  // A thread that cannot be started.
     return console.fail(unavailable(std::string("the system refuses more: ") + fault.what()));
   }
 }
@@ -280,6 +303,7 @@ int run_cli(const std::vector<std::string>& arguments, const std::vector<Command
     error("error: " + usage_fault(root, arguments, fault.what()) + "\n");
     return kExitUsage;
   }
+  // A parser of a group counts as parsed too, but only commands are in this list.
   for (const BoundCommand& candidate : bound) {
     if (!candidate.parser->parsed()) continue;
     Console console(console_mode(common), out, error);
@@ -296,6 +320,7 @@ int run_cli(const std::vector<std::string>& arguments, const std::vector<Command
 
 namespace {
 
+// argv[0] is the program's name and is left out; a caller may pass no argument at all.
 int run_process(int argc, const char* const* argv, std::vector<Command> more) {
   std::vector<Command> all = std::move(more);
   for (Command& command : commands()) all.push_back(std::move(command));
@@ -314,6 +339,7 @@ int run_cli(int argc, const char* const* argv, std::vector<Command> more) {
   } catch (const std::bad_alloc&) {  // Not even enough to begin, or to say so by the usual way.
     std::fprintf(stderr, "error: %s.\n", kvfile::kOutOfMemory.data());
   }
+  // A result that did not reach its reader is a failure, even if the command itself went well.
   if (std::ferror(stdout) == 0) return code;
   std::fputs("error: the result could not be written to standard output.\n", stderr);
   return code == kExitOk ? kExitFailed : code;

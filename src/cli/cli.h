@@ -12,9 +12,11 @@ namespace kvcs::cli {
 std::vector<Command> commands();
 std::vector<CommandGroup> command_groups();
 
-// Runs argv against commands() and `more` (the ones that need the daemon come from app/). Returns
-// the exit code. `out` and `error` default to the process's own.
+// Runs argv against commands() and `more`, and returns the exit code. `more` holds the commands
+// that need the daemon's own parts (serve, config), which come from app/: cli may not include app.
 int run_cli(int argc, const char* const* argv, std::vector<Command> more = {});
+// The same for arguments without the program's name, with `all` as the only commands and other
+// writers than the process's streams; for tests, and for commands that run another command.
 int run_cli(const std::vector<std::string>& arguments, const std::vector<Command>& all,
             const Console::Writer& out, const Console::Writer& error);
 

@@ -1,4 +1,5 @@
-// admin org, admin user and admin key: who may use the AI gateway, and how much.
+// `kvcs admin org`, `admin user` and `admin key`: who may use the AI gateway, and how much. Each
+// command is one request to a route below /admin; limits and defaults are the server's.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -12,6 +13,7 @@ namespace {
 constexpr const char* kOrganizations = "/admin/organizations";
 constexpr const char* kUsers = "/admin/users";
 
+// Paths of one organization, one user and one key of a user; `rest` is what stands behind the id.
 std::string organization_path(const Invocation& in, std::string_view rest = "") {
   return std::string(kOrganizations) + "/" + segment(in, "org_id") + std::string(rest);
 }
@@ -22,7 +24,8 @@ std::string key_path(const Invocation& in, std::string_view rest = "") {
   return user_path(in, "/api-keys/" + segment(in, "key_id") + std::string(rest));
 }
 
-// A request whose answer is one object.
+// Sends one request and shows the object that it answers. A body that could not be made is the
+// command's failure, and nothing is sent.
 int run_send(Console& console, const char* method, const std::string& path,
              const Result<Json>& body) {
   if (!body.ok()) return console.fail(body.status());
@@ -33,6 +36,7 @@ int run_read(Console& console, const std::string& path) {
   ApiClient api(find_admin_settings());
   return show_object(console, api.call("GET", path));
 }
+// Asks first, unless --yes was given; `what` names the thing in the question and in the result.
 int run_remove(const Invocation& in, Console& console, const std::string& path,
                const std::string& what) {
   if (const auto exit = declined(in, console, "Delete " + what + "? This cannot be undone.")) {
@@ -42,6 +46,8 @@ int run_remove(const Invocation& in, Console& console, const std::string& path,
   return show_done(console, api.call("DELETE", path).status(), "Deleted " + what + ".");
 }
 
+// The body of a create or an update. Options that were not given are left out, so an update changes
+// nothing else.
 Result<Json> organization_body(const Invocation& in) {
   return body_of(in, {{"budget", "monthly_budget_usd"},
                       {"failure-mode", "failure_mode"},
@@ -56,6 +62,7 @@ Result<Json> organization_body(const Invocation& in) {
                       {"name", "name"}});
 }
 
+// The same for a user; e-mail and organization are set at creation only.
 Result<Json> user_body(const Invocation& in) {
   return body_of(in, {{"limit", "monthly_limit_usd"},
                       {"status", "status"},
@@ -64,6 +71,7 @@ Result<Json> user_body(const Invocation& in) {
                       {"allow-model", "allowed_models", MemberKind::kList}});
 }
 
+// Options that organizations, users and keys have alike. Each of the three holds by itself.
 std::vector<Option> rate_options() {
   return {{.name = "--requests-per-minute", .help = "A number, or none.", .value_name = "N"},
           {.name = "--tokens-per-minute", .help = "A number, or none.", .value_name = "N"},
@@ -73,6 +81,7 @@ std::vector<Option> rate_options() {
            .value_name = "MODEL"}};
 }
 
+// Both lists, one behind the other, in the order of --help.
 std::vector<Option> with(std::vector<Option> first, std::vector<Option> rest) {
   for (Option& option : rest) first.push_back(std::move(option));
   return first;
@@ -94,6 +103,8 @@ std::vector<Option> organization_options() {
       rate_options());
 }
 
+// Arguments that several commands have, and the id that their examples use; the test of the
+// examples puts a real id in its place.
 const Option kOrganization{.name = "ORG_ID", .help = "The organization.", .required = true};
 const Option kUser{.name = "USER_ID", .help = "The user.", .required = true};
 const Option kKey{.name = "KEY_ID", .help = "The key's id.", .required = true};
@@ -101,6 +112,7 @@ const Option kLimitOption{
     .name = "--max", .kind = ValueKind::kNumber, .help = "At most N.", .min = 1, .max = 1'000'000};
 constexpr const char* kId = "3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f";
 
+// A slug is for creation only, because it stands in URLs.
 int run_organization_create(const Invocation& in, Console& console) {
   Result<Json> body = organization_body(in);
   if (body.ok() && in.optional_text("slug")) (*body)["slug"] = in.text("slug");
@@ -120,6 +132,7 @@ int run_organization_list(const Invocation& in, Console& console) {
                    "No organizations.");
 }
 
+// The commands that read. An example without words explains itself.
 std::vector<Command> organization_reads() {
   return {
       {.name = "admin org list",
@@ -145,6 +158,8 @@ std::vector<Command> organization_reads() {
   };
 }
 
+// The commands that change something. Suspending and resuming have routes of their own, beside the
+// update of the record.
 std::vector<Command> organization_writes() {
   const auto put_status = [](const char* verb) {
     return [verb](const Invocation& in, Console& console) {
@@ -192,6 +207,7 @@ std::vector<Command> organization_writes() {
   };
 }
 
+// The e-mail is the user's name for people; the server refuses one that is taken.
 int run_user_create(const Invocation& in, Console& console) {
   Result<Json> body = user_body(in);
   if (body.ok()) (*body)["email"] = in.text("email");
@@ -199,6 +215,7 @@ int run_user_create(const Invocation& in, Console& console) {
   return run_send(console, "POST", kUsers, body);
 }
 
+// Users of all organizations, or of one.
 int run_user_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   std::string path(kUsers);
@@ -213,6 +230,7 @@ int run_user_list(const Invocation& in, Console& console) {
                    "No users.");
 }
 
+// As for organizations; --history has one row a month.
 std::vector<Command> user_reads() {
   return {
       {.name = "admin user list",
@@ -240,6 +258,7 @@ std::vector<Command> user_reads() {
 }
 
 std::vector<Command> user_writes() {
+  // Options of both create and update.
   const std::vector<Option> limits =
       with({{.name = "--limit", .help = "USD a month; 0 blocks.", .value_name = "USD"},
             {.name = "--status", .help = "Whether keys work.", .choices = {"active", "suspended"}}},
@@ -289,6 +308,8 @@ std::vector<Command> user_writes() {
   };
 }
 
+// A key's own limit is beside those of its user and organization. The answer holds the key, which
+// the server keeps only as a hash.
 int run_key_create(const Invocation& in, Console& console) {
   const auto body = body_of(in, {{"name", "name"},
                                  {"limit", "monthly_limit_usd"},
@@ -301,23 +322,28 @@ int run_key_create(const Invocation& in, Console& console) {
   return code;
 }
 
+// A revoked key stays in the list; only its status changes. So there is no question here.
 int run_key_revoke(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   return show_object(console, api.call("DELETE", key_path(in)));
 }
 
+// The record keeps its id and limits and gets a new secret. Without --overlap the old secret ends
+// at once.
 int run_key_rotate(const Invocation& in, Console& console) {
   Json body = Json::object();
   if (const auto overlap_s = in.optional_number("overlap")) body["overlap_s"] = *overlap_s;
   return run_send(console, "POST", key_path(in, "/rotate"), body);
 }
 
+// null takes an expiry away.
 int run_key_expire(const Invocation& in, Console& console) {
   const std::string when = in.text("when");
   const Json body{{"expires_at", when == "never" ? Json(nullptr) : Json(when)}};
   return run_send(console, "PATCH", key_path(in), body);
 }
 
+// The prefix is the part of a key that may be shown, so that people tell their keys apart.
 int run_key_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   return show_list(console, read_pages(api, user_path(in, "/api-keys"), "api_keys"),
@@ -332,6 +358,7 @@ int run_key_list(const Invocation& in, Console& console) {
 }
 
 std::vector<Command> key_commands() {
+  // A user's id and a key's id, for the examples.
   const std::string both = std::string(kId) + " 9b1c8e52-2f43-4d0e-8f0a-5f2b6f6f0c11";
   return {
       {.name = "admin key create",

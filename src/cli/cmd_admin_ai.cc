@@ -1,4 +1,6 @@
-// admin usage, prices, jobs and audit: what the daemon does and what models cost.
+// `kvcs admin usage`, `prices`, `requests`, `bodies`, `jobs` and `audit`: what was used, what
+// models cost, and what the daemon does by itself. Each command is one request, or the pages of one
+// list.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -11,6 +13,8 @@ namespace {
 
 constexpr const char* kPrices = "/admin/ai/prices";
 
+// Sums of the ledger, one row per group. CSV is made by the server and is written as it came, so
+// that a large export is not parsed here.
 int run_usage(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   std::string path = "/admin/usage" + query_of(in, {{"group-by", "group_by"},
@@ -29,6 +33,8 @@ int run_usage(const Invocation& in, Console& console) {
   }
   const auto answer = api.call("GET", path);
   if (!answer.ok()) return console.fail(answer.status());
+  // The rows name their group by the grouping's own word, and Column holds pointers: `group` must
+  // outlive the table.
   const std::string group = in.text("group-by");
   const Result<Json> list = (*answer).value("usage", Json::array());
   return show_list(console, list,
@@ -43,11 +49,14 @@ int run_usage(const Invocation& in, Console& console) {
 }
 
 std::string price_path(const Invocation& in) {
-  // With %2F for the slash: a model's own name may hold more of them.
+  // The slash between provider and model is sent as %2F, because the route takes one segment and a
+  // model's own name may hold more slashes.
   std::string path = std::string(kPrices) + "/" + segment(in, "model");
   return path + query_of(in, {{"org", "org_id"}});
 }
 
+// The answer has two lists: what was set here, and what came with the program. Overrides stand
+// first because they win.
 int run_price_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const auto answer = api.call("GET", kPrices);
@@ -71,6 +80,7 @@ int run_price_list(const Invocation& in, Console& console) {
                    "No prices.");
 }
 
+// Prices stay the texts that were typed: the server reads decimals, and no double stands between.
 int run_price_set(const Invocation& in, Console& console) {
   const auto body = body_of(in, {{"input", "input_cost_per_token"},
                                  {"output", "output_cost_per_token"},
@@ -82,6 +92,7 @@ int run_price_set(const Invocation& in, Console& console) {
   return show_object(console, api.call("PUT", price_path(in), *body));
 }
 
+// A price of one organization stands before the general one.
 Option for_organization() {
   return {.name = "--org", .help = "For this organization only.", .value_name = "ORG_ID"};
 }
@@ -135,6 +146,7 @@ std::vector<Command> price_commands() {
   };
 }
 
+// A list of single requests may be very long, so it has a limit unless another one is asked for.
 const Option kRequestsMax{.name = "--max",
                           .kind = ValueKind::kNumber,
                           .help = "At most N.",
@@ -142,6 +154,7 @@ const Option kRequestsMax{.name = "--max",
                           .min = 1,
                           .max = 1'000'000};
 
+// The filters that requests and kept bodies have alike.
 std::vector<Option> request_filters() {
   return {{.name = "--org", .help = "Only this organization.", .value_name = "ORG_ID"},
           {.name = "--user", .help = "Only this user.", .value_name = "USER_ID"},
@@ -156,6 +169,7 @@ std::string filtered(const Invocation& in, const char* path) {
                   {{"org", "org_id"}, {"user", "user_id"}, {"key", "key_id"}, {"model", "model"}});
 }
 
+// Single requests, newest first, page by page.
 int run_request_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const auto max = static_cast<uint64_t>(in.number("max"));
@@ -172,6 +186,7 @@ int run_request_list(const Invocation& in, Console& console) {
                    "No requests.");
 }
 
+// Sizes only: the bodies themselves are shown one request at a time.
 int run_body_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const auto max = static_cast<uint64_t>(in.number("max"));
@@ -212,6 +227,8 @@ std::vector<Command> request_commands() {
   };
 }
 
+// The answer is shown in any case; a chain that does not hold is exit code 1, for scripts that
+// watch it.
 int run_audit_verify(const Invocation&, Console& console) {
   ApiClient api(find_admin_settings());
   const auto answer = api.call("GET", "/admin/audit/verify");
@@ -219,6 +236,7 @@ int run_audit_verify(const Invocation&, Console& console) {
   return code == kExitOk && !(*answer).value("ok", false) ? int{kExitFailed} : code;
 }
 
+// Without --run a list; with it one run is started, and the command does not wait for its end.
 int run_jobs(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   if (const auto job = in.optional_text("run")) {
@@ -270,6 +288,7 @@ Command usage_command() {
 }  // namespace
 
 std::vector<Command> admin_ai_commands() {
+  // The order of --help within `kvcs admin`.
   std::vector<Command> all = {usage_command()};
   for (auto part : {price_commands(), admin_provider_commands(), request_commands()}) {
     for (Command& command : part) all.push_back(std::move(command));

@@ -19,7 +19,9 @@ std::string provider_path(const Invocation& in) {
   return std::string(kProviders) + "/" + segment(in, "name");
 }
 
-// Never from an argument: other users see the process list.
+// Puts the provider's key into `body` when one was given, from a variable or from the first line of
+// stdin. There is no option that takes the key itself, because every user of the machine can read
+// the arguments of a process.
 Status read_api_key(const Invocation& in, Json& body) {
   const std::string variable = in.text("api-key-env");
   std::string key;
@@ -38,6 +40,7 @@ Status read_api_key(const Invocation& in, Json& body) {
   return ok();
 }
 
+// "NAME: VALUE" as in HTTP: the first colon separates, and spaces around both parts are dropped.
 Status read_headers(const Invocation& in, Json& body) {
   for (const std::string& header : in.list("header")) {
     const size_t colon = header.find(':');
@@ -50,6 +53,7 @@ Status read_headers(const Invocation& in, Json& body) {
   return ok();
 }
 
+// A PUT of the whole record. The server keeps the stored key when the body has none.
 int run_provider_set(const Invocation& in, Console& console) {
   Result<Json> body = body_of(in, {{"kind", "kind"},
                                    {"base-url", "base_url"},
@@ -65,6 +69,7 @@ int run_provider_set(const Invocation& in, Console& console) {
   return show_object(console, api.call("PUT", provider_path(in), *body));
 }
 
+// The answer says of a key only whether there is one.
 int run_provider_list(const Invocation&, Console& console) {
   ApiClient api(find_admin_settings());
   const auto answer = api.call("GET", kProviders);
@@ -79,6 +84,7 @@ int run_provider_list(const Invocation&, Console& console) {
                    "No providers.");
 }
 
+// A provider is where models live; the kind says in which dialect it is spoken to.
 Command provider_set_command(const Option& name) {
   return {
       .name = "admin provider set",
@@ -110,10 +116,12 @@ Command provider_set_command(const Option& name) {
       .run = run_provider_set};
 }
 
+// An organization's own key at a provider is used in place of the shared one.
 std::string credential_path(const Invocation& in) {
   return "/admin/organizations/" + segment(in, "org_id") + "/ai-credentials/" + segment(in, "name");
 }
 
+// A request without a key would delete nothing and set nothing, so it is refused here.
 int run_set_key(const Invocation& in, Console& console) {
   Json body = Json::object();
   const Status key = read_api_key(in, body);

@@ -1,4 +1,5 @@
-// list, delete, quota, whoami and api-key: small questions to the server.
+// `kvcs list`, `delete`, `quota`, `whoami` and `api-key`: small questions to the server, each one
+// request. Uploads and downloads have files of their own.
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
@@ -13,22 +14,27 @@
 namespace kvcs::cli {
 namespace {
 
+// What --json prints of each artifact, in this order; a member that the server leaves out is null.
 constexpr std::string_view kListMembers[] = {
     "artifact_id", "name",       "size_bytes", "sha256",     "dtype",     "storage_dtype",
     "num_tokens",  "num_layers", "quantized",  "visibility", "created_at"};
 
-// A member as text for a table; the server's words are foreign.
+// A member as text for a table. Texts of the server may hold control characters, so they pass
+// printable().
 std::string shown(const Json& object, std::string_view name) {
   const auto it = object.find(std::string(name));
   if (it == object.end() || it->is_null()) return "";
   return printable(it->is_string() ? it->get<std::string>() : dump_json(*it));
 }
 
+// A whole number, or 0 when it is absent.
 uint64_t number(const Json& object, std::string_view name) {
   const auto it = object.find(std::string(name));
   return it != object.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
 }
 
+// The server has two shapes of an artifact and chooses by the User-Agent header; shape=single names
+// the one whose members are read here.
 std::string list_query(const Invocation& in) {
   std::string query = "?shape=single";
   for (const char* name : {"name", "model", "dtype", "project", "visibility", "status", "sort"}) {
@@ -40,6 +46,7 @@ std::string list_query(const Invocation& in) {
   return query;
 }
 
+// A date is the first ten characters of an ISO time.
 void print_list(const Json& items, bool is_long, Console& console) {
   if (items.empty()) {
     console.print("No artifacts.");
@@ -65,6 +72,7 @@ int run_list(const Invocation& in, Console& console) {
   const Json& body = *answer;
   const Json items = body.is_object() && body.contains("artifacts") ? body.at("artifacts") : Json();
   if (!items.is_array()) return console.fail(upstream_failed("The server's list is malformed."));
+  // --json and --format json are the same; the former is what all commands have.
   const std::string format = console.mode().json ? "json" : in.text("format");
   if (format == "json") {
     Json list = Json::array();
@@ -85,6 +93,7 @@ int run_list(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
+// The id is checked here, so that a slip does not become a question about something else.
 int run_delete(const Invocation& in, Console& console) {
   const std::string id = in.text("id");
   if (!is_uuid(id)) {
@@ -103,6 +112,7 @@ int run_delete(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
+// Limit, use and their ratio of each thing that is counted. A limit of 0 has no ratio.
 int run_quota(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
   const auto answer = api.call("GET", "/api/v1/quota");
@@ -133,6 +143,8 @@ int run_quota(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
+// Tells where the key was found, which is the first question when a server refuses it. The key
+// itself is never printed.
 int run_whoami(const Invocation&, Console& console) {
   const ApiSettings settings = find_api_settings();
   Json about{{"api_url", settings.url},
@@ -155,10 +167,12 @@ int run_whoami(const Invocation&, Console& console) {
   return kExitOk;
 }
 
+// The form of project keys: "kv_" and at least 32 hex digits; kvcs makes 64.
 bool is_api_key(std::string_view key) {
   return key.starts_with("kv_") && key.size() >= 35 && is_hex(key.substr(3), key.size() - 3);
 }
 
+// The key comes from stdin unless it was typed: arguments of a process are visible to others.
 int run_key_set(const Invocation& in, Console& console) {
   std::string key = in.text("key");
   if (key.empty() || key == "-") std::getline(std::cin, key);
@@ -180,6 +194,8 @@ int run_key_set(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
+// A refused key is an answer, with exit code 0 and "valid": false; only a server that cannot be
+// asked, or a key that is missing, is a failure.
 int run_key_verify(const Invocation&, Console& console) {
   ApiClient api(find_api_settings());
   const auto answer = api.call("POST", "/api/v1/api-keys/verify");
@@ -197,6 +213,7 @@ int run_key_verify(const Invocation&, Console& console) {
   return kExitOk;
 }
 
+// Only the key is removed; the URL of the server stays in the configuration.
 int run_key_clear(const Invocation&, Console& console) {
   auto config = read_client_config();
   if (!config.ok()) return console.fail(config.status());

@@ -1,3 +1,5 @@
+// `kvcs benchmark`: what a .kv file costs on this machine, measured by kvfile/tools/benchmark, with
+// upload and download as this program does them, as a table, JSON or CSV.
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
@@ -24,7 +26,8 @@ constexpr uint64_t kCsvBytesMax = 16 << 20;
 
 // --- against a server -----------------------------------------------------------------------
 
-// Another command of this program, as it would be typed; its JSON.
+// Runs another command of this program in this process, as if it had been typed with --json, and
+// returns what it printed. Its failure keeps the words that it wrote to stderr.
 Result<Json> run_command(std::vector<std::string> arguments) {
   std::string out, error;
   arguments.push_back("--json");
@@ -37,6 +40,9 @@ Result<Json> run_command(std::vector<std::string> arguments) {
   return upstream_failed("kvcs " + arguments[0] + ": " + said);
 }
 
+// Upload and download beside their limits: both hash every byte (sha256), and a download writes it
+// to disk as well. Each upload makes a new artifact, so the one before is deleted first, outside of
+// the measured time.
 Status measure_transfers(const std::string& path, const std::string& scratch, uint64_t repetitions,
                          BenchmarkReport& report) {
   std::string id;
@@ -70,21 +76,22 @@ Status measure_transfers(const std::string& path, const std::string& scratch, ui
                                       .work = download},
                                      repetitions, report);
   }
-  // What was uploaded goes in any case.
+  // The last upload is deleted even if a measurement failed; the first failure is the one told.
   Status removed = remove();
   KVCS_TRY(std::move(done));
   return removed;
 }
 
-// A server that was named must answer, and is asked before the work is done; one that merely is
-// configured may be away.
+// A server that --server names must answer, and it is asked before the long work begins. A server
+// that is merely configured may be away: then the report has a note instead of its figures.
 Status check_server(const Invocation& in) {
   const std::optional<std::string> server = in.optional_text("server");
   if (!server || in.flag("no-server")) return ok();
-  ::setenv("KVCS_API_URL", server->c_str(), 1);  // Where the commands look.
+  ::setenv("KVCS_API_URL", server->c_str(), 1);  // The commands below look there first.
   return run_command({"quota"}).status();
 }
 
+// Adds the two transfers, or a note that says why they are missing.
 Status measure_server(const Invocation& in, const std::string& scratch, uint64_t repetitions,
                       BenchmarkReport& report) {
   const std::optional<std::string> server = in.optional_text("server");
@@ -106,6 +113,7 @@ Status measure_server(const Invocation& in, const std::string& scratch, uint64_t
 
 // --- options --------------------------------------------------------------------------------
 
+// The names were checked against the option's choices, so each of them parses.
 std::vector<Scheme> schemes_of(const Invocation& in) {
   std::vector<Scheme> schemes;
   for (const std::string& name : in.list("scheme")) {
@@ -116,6 +124,8 @@ std::vector<Scheme> schemes_of(const Invocation& in) {
           Scheme::kInt4c, Scheme::kFp8E4m3, Scheme::kFp8E5m2};
 }
 
+// The scratch folder lies beside the output by default, because the disk that is measured is then
+// the one that the user writes to.
 std::string folder_of(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   return folder.empty() ? "." : folder;
@@ -156,6 +166,7 @@ Result<BenchmarkReport> benchmark(const Invocation& in, Console& console) {
 
 // --- printing -------------------------------------------------------------------------------
 
+// Seconds, bytes and their rate; the names are those of the CSV where it has the figure.
 Json timing_json(const kvfile::Timing& timing) {
   return Json{{"bytes", timing.bytes},
               {"repetitions", timing.repetitions},
@@ -164,10 +175,13 @@ Json timing_json(const kvfile::Timing& timing) {
               {"bytes_per_s", timing.bytes_per_s()}};
 }
 
+// JSON has no infinity; null is the SNR of equal values.
 Json decibels_json(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }
 
+// `limit` names the limit of the machine that is reached first, and `limit_s` is the time that the
+// run would take at it; an operation without a limit has neither.
 Json operation_json(const kvfile::Operation& operation) {
   Json json{{"name", operation.name}, {"scheme", operation.scheme}};
   json.update(timing_json(operation.timing));
@@ -179,6 +193,7 @@ Json operation_json(const kvfile::Operation& operation) {
   return json;
 }
 
+// The whole report: what the CSV has, and the notes.
 Json report_json(const BenchmarkReport& report) {
   const auto facts = [](const std::vector<kvfile::Fact>& all) {
     Json json = Json::object();
@@ -221,6 +236,7 @@ Json report_json(const BenchmarkReport& report) {
   return json;
 }
 
+// A rate for people, in the unit that fits.
 std::string rate(double bytes_per_s) {
   return format_bytes(static_cast<uint64_t>(bytes_per_s)) + "/s";
 }
@@ -229,6 +245,8 @@ std::string milliseconds(double seconds) {
   return format_decimal(seconds * 1e3, 2) + " ms";
 }
 
+// Limits and operations share one table, so that each figure stands below the limit that it is
+// compared with.
 void print_report(const BenchmarkReport& report, Console& console) {
   std::vector<std::vector<std::string>> rows = {
       {"operation", "scheme", "median", "best", "rate", "of the limit", "peak memory"}};
@@ -262,6 +280,7 @@ void print_report(const BenchmarkReport& report, Console& console) {
   for (const std::string& note : report.notes) console.note("note: " + printable(note, 400));
 }
 
+// With --quiet the name of the output alone.
 int run_benchmark(const Invocation& in, Console& console) {
   const Result<BenchmarkReport> report = benchmark(in, console);
   if (!report.ok()) return console.fail(report.status());

@@ -1,3 +1,5 @@
+// `kvcs download`: an artifact, or tokens and layers of one, into a part file that a later run goes
+// on with; it gets its name when the digest is right.
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <stdio.h>
@@ -19,9 +21,11 @@
 namespace kvcs::cli {
 namespace {
 
+// Attempts in a row that bring no byte.
 constexpr int kAttemptsMax = 5;
 constexpr size_t kStepBytes = 256 << 10;
 
+// What is to be fetched, and where to. `part` is the file that grows; `target` is its final name.
 struct Wanted {
   std::string id, url, target, part;
   std::string sha256;  // "" for a slice: nobody has hashed it yet.
@@ -45,6 +49,7 @@ class OpenFile final {
   const int fd_;
 };
 
+// --output may be a folder, as for cp; then the file has the artifact's id as its name.
 std::string target_path(const Invocation& in, const Wanted& wanted) {
   const std::string output = in.text("output");
   const std::string name = wanted.id + (wanted.slice ? "-slice.kv" : ".kv");
@@ -54,7 +59,9 @@ std::string target_path(const Invocation& in, const Wanted& wanted) {
   return output;
 }
 
-// --tokens and --layers become part of the URL; then the server is asked what that comes to.
+// --tokens and --layers become part of the signed URL, which covers the artifact and not the query
+// behind it. Then a HEAD says how long the slice is and which ETag it has; the server computes both
+// without reading the data.
 Status choose_slice(const Invocation& in, ApiClient& api, Wanted& wanted) {
   const auto tokens = in.optional_text("tokens"), layers = in.optional_text("layers");
   if (!tokens && !layers) return ok();
@@ -76,6 +83,8 @@ Status choose_slice(const Invocation& in, ApiClient& api, Wanted& wanted) {
   return ok();
 }
 
+// Asks for URL, size and digest. It is asked again after a broken transfer, because the URL is
+// signed for a short time only.
 Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
   Wanted wanted;
   wanted.id = lower_ascii(in.text("id"));
@@ -93,6 +102,7 @@ Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
   KVCS_TRY(reader.finish());
   if (wanted.url.empty()) return invalid("The upload of this artifact is not confirmed yet.");
   if (!is_hex(wanted.sha256, 64)) return upstream_failed("The server names no digest.");
+  // The server's ETag of a whole artifact is its SHA-256.
   wanted.etag = wanted.sha256;
   KVCS_TRY(choose_slice(in, api, wanted));
   wanted.target = target_path(in, wanted);
@@ -105,7 +115,9 @@ Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
   return wanted;
 }
 
-// Hashes what an earlier run left and returns its length.
+// Hashes what an earlier run left in the part file and returns its length, so that the transfer
+// goes on behind it. A part that is longer than the artifact cannot be its beginning and is
+// emptied.
 Result<uint64_t> hash_part(int fd, const Wanted& wanted, Sha256& hash, Console& console) {
   struct stat facts {};
   if (::fstat(fd, &facts) != 0) return io_error("stat", wanted.part, errno);
@@ -126,6 +138,7 @@ Result<uint64_t> hash_part(int fd, const Wanted& wanted, Sha256& hash, Console& 
   return have;
 }
 
+// The file is open for appending, so a write always goes to its end.
 Status write_all(int fd, const Wanted& wanted, const char* data, size_t size) {
   while (size > 0) {
     const ssize_t n = ::write(fd, data, size);
@@ -138,6 +151,7 @@ Status write_all(int fd, const Wanted& wanted, const char* data, size_t size) {
 }
 
 // One attempt: from `have` bytes towards all of them.
+// `hash` and `have` grow with every byte that is written, and stay right when the attempt fails.
 Status receive(ApiClient& api, const Wanted& wanted, int fd, Sha256& hash, uint64_t& have,
                Progress& progress) {
   auto answer = KVCS_TRY(api.get_bytes(wanted.url, have, wanted.etag));
@@ -157,6 +171,8 @@ Status receive(ApiClient& api, const Wanted& wanted, int fd, Sha256& hash, uint6
   return have == wanted.size_bytes ? ok() : upstream_failed("The transfer broke off.");
 }
 
+// Without --force the name must be free at the moment of the rename, not only when the command
+// began: RENAME_NOREPLACE decides both in one step.
 Status publish(const Wanted& wanted, int fd, bool force) {
   if (::fsync(fd) != 0) return io_error("fsync", wanted.part, errno);
   const unsigned flags = force ? 0 : RENAME_NOREPLACE;
@@ -167,7 +183,9 @@ Status publish(const Wanted& wanted, int fd, bool force) {
   return io_error("rename", wanted.target, errno);
 }
 
-// The digest; of a slice that it is a sound .kv file. What is wrong is not kept.
+// Whether the bytes are the artifact's, by its SHA-256. Nobody knows the digest of a slice, so a
+// slice must be a sound .kv file instead. A part that is wrong is deleted: going on with it would
+// fail again and again.
 Status check_bytes(const Wanted& wanted, const std::string& actual) {
   if (!wanted.slice) {
     if (actual == wanted.sha256) return ok();
@@ -182,6 +200,7 @@ Status check_bytes(const Wanted& wanted, const std::string& actual) {
                          ". Nothing was kept.");
 }
 
+// The target is looked for first, so that a name that is taken does not cost a transfer.
 Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Console& console) {
   std::error_code ignored;
   if (!in.flag("force") && std::filesystem::exists(wanted.target, ignored)) {
@@ -198,7 +217,8 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Console& cons
       const uint64_t before = have;
       const Status got = receive(api, wanted, file.get(), hash, have, progress);
       if (got.ok()) break;
-      // Progress is a reason to go on; several failures without any are not.
+      // An attempt that brought bytes begins the count anew; kAttemptsMax attempts in a row without
+      // a single byte end the command.
       if (have > before) attempt = 0;
       const bool broken = got.code() == Code::kUpstream || got.code() == Code::kTimeout;
       if (attempt >= kAttemptsMax || !broken) return got;
@@ -209,7 +229,8 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Console& cons
   return publish(wanted, file.get(), in.flag("force"));
 }
 
-// What the uploader's sidecar said comes back beside the file.
+// Writes the sidecar that the uploader sent along beside the file; of a slice the part of it that
+// describes the slice. Artifacts without one get none.
 Status restore_sidecar(const Wanted& wanted) {
   if (!wanted.metadata.is_object()) return ok();
   const auto found = wanted.metadata.find("sidecar");
@@ -222,6 +243,7 @@ Status restore_sidecar(const Wanted& wanted) {
                                kvfile::slice_sidecar(*sidecar, file->header(), *wanted.slice));
 }
 
+// A sidecar that cannot be written is only noted: the artifact itself is there and checked.
 int run_download(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
   auto wanted = ask_server(in, api);

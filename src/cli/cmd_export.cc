@@ -1,3 +1,5 @@
+// `kvcs export`: a .kv file in the form that llama.cpp or transformers read; the work is in
+// kvfile/convert/export.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -12,6 +14,8 @@ int run_export(const Invocation& in, Console& console) {
   options.input = in.text("file");
   options.output = in.text("output");
   options.transpose_values = in.flag("transpose-values");
+  // Without --rope the order that the import recorded is written again; the export asks for it when
+  // none is recorded.
   if (const auto rope = in.optional_text("rope")) {
     options.rope = *rope == "norm" ? kvfile::RopePairing::kNorm : kvfile::RopePairing::kNeox;
   }

@@ -12,9 +12,11 @@
 namespace kvcs::cli {
 namespace {
 
+// Beyond these a file is refused before it is sent; a provider's record has some kilobytes.
 constexpr uint64_t kRecordMaxBytes = 256u << 10;
 constexpr uint64_t kCallMaxBytes = 4u << 20;
 
+// Each of these is one request with the administrator's key, and shows what it answers.
 int run_read(Console& console, const std::string& path) {
   ApiClient api(find_admin_settings());
   return show_object(console, api.call("GET", path));
@@ -29,7 +31,7 @@ int run_remove(const Invocation& in, Console& console, const std::string& path,
   ApiClient api(find_admin_settings());
   return show_done(console, api.call("DELETE", path).status(), "Removed " + what + ".");
 }
-// A list that comes whole.
+// Shows a list that comes in one answer, without pages, under `member`.
 int run_whole_list(Console& console, const std::string& path, const char* member,
                    const std::vector<Column>& columns, const char* when_empty) {
   ApiClient api(find_admin_settings());
@@ -38,7 +40,7 @@ int run_whole_list(Console& console, const std::string& path, const char* member
   return show_list(console, (*answer).value(member, Json::array()), columns, when_empty);
 }
 
-// The JSON object in a file, or on stdin for "-".
+// Reads a JSON object from a file, or from stdin for "-". Numbers keep their digits.
 Result<Json> read_record(const std::string& file, uint64_t bytes_max) {
   const std::string text = KVCS_TRY(read_input(file, bytes_max));
   Json record = KVCS_TRY(parse_json_exact(text));
@@ -46,6 +48,7 @@ Result<Json> read_record(const std::string& file, uint64_t bytes_max) {
   return record;
 }
 
+// Routes of a provider and of a tenant; `rest` is what stands behind the tenant's id.
 std::string provider_path(const Invocation& in) {
   return "/admin/providers/" + segment(in, "provider");
 }
@@ -53,15 +56,19 @@ std::string tenant_path(const Invocation& in, std::string_view rest = "") {
   return "/admin/tenants/" + segment(in, "tenant") + std::string(rest);
 }
 
+// Arguments that several commands have.
 const Option kProvider{.name = "PROVIDER", .help = "Its name: hubspot, slack, …", .required = true};
 const Option kTenant{.name = "TENANT", .help = "The tenant.", .required = true};
 
+// The record comes from stdin unless --file names a file: it may hold a client secret.
 int run_provider_set(const Invocation& in, Console& console) {
   const Result<Json> record = read_record(in.text("file"), kRecordMaxBytes);
   if (!record.ok()) return console.fail(record.status());
   return run_send(console, "PUT", provider_path(in), *record);
 }
 
+// A provider is an API that can be called. The catalogue ships many; a record of one's own adds
+// one, or changes members of a shipped one.
 std::vector<Command> provider_commands() {
   return {
       {.name = "gateway provider list",
@@ -103,6 +110,7 @@ std::vector<Command> provider_commands() {
   };
 }
 
+// A PUT: the tenant is made when it is new, and its organization with it.
 int run_tenant_add(const Invocation& in, Console& console) {
   Json record = Json::object();
   if (const auto name = in.optional_text("name")) record["name"] = *name;
@@ -119,6 +127,7 @@ int run_tenant_list(const Invocation&, Console& console) {
                    "No tenants.");
 }
 
+// A tenant is an organization as the tool gateway sees it, named by its slug.
 std::vector<Command> tenant_commands() {
   const auto put_status = [](const char* verb) {
     return [verb](const Invocation& in, Console& console) {
@@ -166,6 +175,7 @@ std::vector<Command> tenant_commands() {
   };
 }
 
+// The answer holds the token, which the server keeps only as a hash; the note reminds of that.
 int run_token_create(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const auto body = body_of(in, {{"name", "name"}, {"expires", "expires_at"}});
@@ -175,6 +185,7 @@ int run_token_create(const Invocation& in, Console& console) {
   return code;
 }
 
+// The prefix is the part of a token that may be shown.
 int run_token_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   return show_list(console, read_pages(api, tenant_path(in, "/tokens"), "tokens"),
@@ -187,6 +198,7 @@ int run_token_list(const Invocation& in, Console& console) {
                    "No tokens.");
 }
 
+// Tokens are what agents of a tenant call with.
 std::vector<Command> token_commands() {
   return {
       {.name = "gateway token create",
@@ -220,6 +232,7 @@ std::string schedule_path(const Invocation& in) {
   return "/admin/agent-schedules/" + segment(in, "tenant");
 }
 
+// The schedule of a tenant is one record, an array of entries.
 int show_schedule(Console& console, const Result<Json>& entries) {
   return show_list(console, entries,
                    {{"NAME", "name"},
@@ -230,7 +243,7 @@ int show_schedule(Console& console, const Result<Json>& entries) {
                    "Nothing is scheduled.");
 }
 
-// Where the entry of that name is, or the end.
+// The index of the entry of that name, or the number of entries when there is none.
 size_t find_entry(const Json& entries, const std::string& name) {
   size_t at = 0;
   while (at < entries.size() && entries[at].value("name", "") != name) ++at;
@@ -242,6 +255,7 @@ int run_schedule_list(const Invocation& in, Console& console) {
   return show_schedule(console, api.call("GET", schedule_path(in)));
 }
 
+// Read, change, write back: the ETag makes the server refuse when another has written in between.
 int run_schedule_add(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const auto entry = body_of(in, {{"name", "name"},
@@ -261,6 +275,7 @@ int run_schedule_add(const Invocation& in, Console& console) {
   return show_schedule(console, api.put_tagged(schedule_path(in), entries, etag));
 }
 
+// An entry that is not there is a failure, so that a misspelt name is noticed.
 int run_schedule_remove(const Invocation& in, Console& console) {
   const std::string name = in.text("name");
   if (const auto exit = declined(in, console, "Remove " + printable(name, 100) + "?")) return *exit;
@@ -278,6 +293,7 @@ int run_schedule_remove(const Invocation& in, Console& console) {
                    "Removed " + printable(name, 100) + ".");
 }
 
+// An entry says which agent of a tenant is to run, when, and what it is told.
 std::vector<Command> schedule_commands() {
   const Option name{.name = "NAME", .help = "The entry's name.", .required = true};
   return {
@@ -312,6 +328,7 @@ std::vector<Command> schedule_commands() {
   };
 }
 
+// A name may come several times; its values become one array.
 Status read_query(const Invocation& in, Json& body) {
   for (const std::string& pair : in.list("query")) {
     const size_t equals = pair.find('=');
@@ -324,6 +341,8 @@ Status read_query(const Invocation& in, Json& body) {
   return ok();
 }
 
+// The body of POST /api/v1/{tenant}/{provider}. --request gives it whole, and then the other
+// options do not count.
 Result<Json> call_body(const Invocation& in) {
   if (const auto file = in.optional_text("request")) return read_record(*file, kCallMaxBytes);
   Json body = KVCS_TRY(body_of(in, {{"path", "path"},
@@ -342,6 +361,8 @@ Result<Json> call_body(const Invocation& in) {
   return body;
 }
 
+// The call is made with the tenant's token and not with a key of the administrator, so that it
+// shows what an agent would see. The token comes from a variable, never from an argument.
 int run_call(const Invocation& in, Console& console) {
   const Result<Json> body = call_body(in);
   if (!body.ok()) return console.fail(body.status());
@@ -351,13 +372,14 @@ int run_call(const Invocation& in, Console& console) {
     return console.fail(invalid("The tenant's token belongs in " + printable(variable, 80) +
                                 "; `kvcs gateway token create` makes one."));
   }
+  // The server is found as for the administrator; only the key is another.
   ApiSettings settings = find_admin_settings();
   settings.key = Secret(token);
   settings.key_source = "environment";
   settings.key_advice = "Set " + variable + " to a token of this tenant.";
   ApiClient api(std::move(settings));
   const std::string path = "/api/v1/" + segment(in, "tenant") + "/" + segment(in, "provider");
-  // As it came: what a provider answers need not be JSON.
+  // The bytes as they came, because an answer of a provider need not be JSON.
   const auto answer = api.call_bytes("POST", path, dump_json(*body), "application/json");
   if (!answer.ok()) return console.fail(answer.status());
   const Result<Json> parsed = parse_json(*answer);
@@ -403,12 +425,14 @@ Command call_command() {
           .run = run_call};
 }
 
+// Without an argument the mode is shown.
 int run_mode(const Invocation& in, Console& console) {
   const auto mode = in.optional_text("mode");
   if (!mode) return run_read(console, "/admin/system/mode");
   return run_send(console, "PUT", "/admin/system/mode", Json{{"mode", *mode}});
 }
 
+// The summary is there when a model wrote one; the findings always are.
 int run_briefing(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const auto answer = api.call("GET", "/admin/briefings/" + segment(in, "date"));
@@ -422,6 +446,7 @@ int run_briefing(const Invocation& in, Console& console) {
                    "Nothing to mend.");
 }
 
+// Proposals of the daily briefing, at most a thousand.
 int run_decision_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const std::string path = "/admin/decisions" + query_of(in, {{"status", "status"}});
@@ -434,6 +459,7 @@ int run_decision_list(const Invocation& in, Console& console) {
                    "No proposals.");
 }
 
+// What an operator looks at each day.
 std::vector<Command> watch_commands() {
   return {
       {.name = "gateway mode",

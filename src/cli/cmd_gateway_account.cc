@@ -15,8 +15,10 @@
 namespace kvcs::cli {
 namespace {
 
+// A key file has some kilobytes.
 constexpr uint64_t kSecretMaxBytes = 256u << 10;
 
+// Routes of a tenant's accounts with a provider, and of one of them.
 std::string accounts_path(const Invocation& in) {
   return "/admin/tenants/" + segment(in, "tenant") + "/providers/" + segment(in, "provider");
 }
@@ -24,7 +26,7 @@ std::string account_path(const Invocation& in, std::string_view rest = "") {
   return accounts_path(in) + "/accounts/" + segment(in, "account") + std::string(rest);
 }
 
-// The terminal does not show what is typed.
+// Switches the echo of the terminal off while it lives, so that a typed credential is not shown.
 class HiddenInput final {
  public:
   HiddenInput() : active_(isatty(STDIN_FILENO) == 1 && tcgetattr(STDIN_FILENO, &before_) == 0) {
@@ -44,7 +46,8 @@ class HiddenInput final {
   const bool active_;
 };
 
-// One line at a terminal, all of stdin in a pipe, or a variable.
+// The credential: the value of a variable, one line typed at a terminal, or all of stdin in a pipe,
+// because the key file of a service account has many lines.
 Result<std::string> read_secret(const Invocation& in, Console& console) {
   std::string secret;
   if (const auto variable = in.optional_text("secret-env")) {
@@ -66,7 +69,8 @@ Result<std::string> read_secret(const Invocation& in, Console& console) {
   return secret;
 }
 
-// The member that one plain credential is, by the provider's way to authenticate.
+// The member of the account's record that a plain credential becomes, by the provider's way to
+// authenticate. "a:b" stands for two members whose values a colon separates.
 std::string member_of(const std::string& auth_type) {
   if (auth_type == "oauth2_refresh_token") return "refresh_token";
   if (auth_type == "api_key_header" || auth_type == "api_key_query") return "api_key";
@@ -77,7 +81,8 @@ std::string member_of(const std::string& auth_type) {
   return "access_token";
 }
 
-// A JSON object is the account's record; but the key file of a service account is one credential.
+// The body of the request. A credential that is a JSON object is taken as the whole record, except
+// for the key file of a service account, which is JSON itself.
 Result<Json> account_body(const std::string& secret, const std::string& member) {
   if (secret.front() == '{' && member != "service_account") {
     Result<Json> record = parse_json_exact(secret);
@@ -97,6 +102,7 @@ Result<Json> account_body(const std::string& secret, const std::string& member) 
   return body;
 }
 
+// What a provider needs beside the credential, such as a shop's name that stands in its URL.
 Status read_meta(const Invocation& in, Json& body) {
   for (const std::string& pair : in.list("meta")) {
     const size_t equals = pair.find('=');
@@ -108,6 +114,8 @@ Status read_meta(const Invocation& in, Json& body) {
   return ok();
 }
 
+// Without --as the provider is asked how it authenticates. This comes before the credential is
+// read, so that a misspelt provider is told first.
 Result<Json> make_account(const Invocation& in, Console& console, ApiClient& api) {
   std::string member = in.text("as");
   if (member.empty()) {
@@ -145,6 +153,7 @@ int run_list(const Invocation& in, Console& console) {
                    "No accounts.");
 }
 
+// The link leads a person through the provider's consent; the daemon gets the tokens by itself.
 int run_connect(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   Json body = {{"account_id", in.text("account")}};
@@ -157,6 +166,7 @@ int run_connect(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
+// With --revoke the provider is told first; if it refuses, the account stays.
 int run_remove(const Invocation& in, Console& console) {
   const std::string what = "account " + printable(in.text("account"), 80);
   if (const auto exit = declined(in, console, "Remove " + what + " and its credential?")) {
@@ -175,6 +185,7 @@ const Option kMeta{.name = "--meta",
                    .help = "What the provider needs beside.",
                    .value_name = "NAME=VALUE"};
 
+// The choices of --as are the members that a plain credential may become.
 Command add_command() {
   return {
       .name = "gateway account add",

@@ -1,3 +1,5 @@
+// `kvcs import`: a cache of llama.cpp, transformers, mlx-lm or vLLM as a .kv file, and what was
+// found out about it; the work is in kvfile/convert.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -13,18 +15,22 @@ using kvfile::CacheSource;
 using kvfile::RopeOrder;
 using kvfile::RotationChoice;
 
-// What a source does not say of its model, and where it is recorded.
+// Facts that a source does not state about its model: the option that gives each, and the metadata
+// key under which it is recorded.
 constexpr std::pair<const char*, const char*> kFactOptions[] = {
     {"model", "kvcs.model"},         {"revision", "kvcs.model_revision"},
     {"tokenizer", "kvcs.tokenizer"}, {"arch", "kvcs.arch"},
     {"rope-base", "kvcs.rope_base"}, {"rope-scaling", "kvcs.rope_scaling"}};
 
+// An open source, what was found out about it in sentences for people, and the same as JSON
+// members.
 struct Opened {
   std::unique_ptr<CacheSource> cache;
   std::vector<std::string> findings;
   Json facts = Json::object();
 };
 
+// Names of options as the module's values; the choices of the option bound them.
 RopeOrder rope_order(const std::string& name) {
   if (name == "norm") return RopeOrder::kNorm;
   if (name == "neox") return RopeOrder::kNeox;
@@ -35,6 +41,8 @@ RotationChoice rotation_choice(const std::string& name) {
   return name == "hadamard" ? RotationChoice::kHadamard : RotationChoice::kAuto;
 }
 
+// llama.cpp's files state neither shape nor order, so most of this is telling what was detected,
+// and how sure it is (`spread`: near zero is sure).
 Result<Opened> open_llama(const Invocation& in) {
   kvfile::LlamaImport options;
   options.kv_heads = static_cast<uint64_t>(in.number("heads"));
@@ -67,6 +75,7 @@ Result<Opened> open_llama(const Invocation& in) {
   return opened;
 }
 
+// The other sources state their order: transformers' halves.
 Result<Opened> open_source(const Invocation& in) {
   const std::string from = in.text("from"), path = in.text("file");
   if (from == "llama") return open_llama(in);
@@ -82,7 +91,8 @@ Result<Opened> open_source(const Invocation& in) {
   return opened;
 }
 
-// What would be passed over, or recorded though it cannot be.
+// Refuses options that the chosen source would ignore, and values that could not be true. A wrong
+// option is a usage error (exit code 2).
 Status check_options(const Invocation& in) {
   const bool llama = in.text("from") == "llama";
   for (const char* const name : {"rope", "rotation"}) {
@@ -98,7 +108,8 @@ Status check_options(const Invocation& in) {
   return ok();
 }
 
-// The source says its shape; a shape that was given must be the same.
+// Sources that state their shape must agree with a shape that was typed: a difference means that
+// the user has another file in mind.
 Status check_shape(const Invocation& in, const kvfile::Geometry& geometry) {
   const std::pair<const char*, uint64_t> sizes[] = {{"heads", geometry.kv_heads},
                                                     {"head-dim", geometry.head_dim}};
@@ -112,6 +123,7 @@ Status check_shape(const Invocation& in, const kvfile::Geometry& geometry) {
   return ok();
 }
 
+// A value that the target dtype cannot hold is saturated and counted, as the source may be F32.
 Result<int> import(const Invocation& in, Console& console) {
   const Opened opened = KVCS_TRY(open_source(in));
   KVCS_TRY(check_shape(in, opened.cache->geometry()));

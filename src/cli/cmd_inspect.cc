@@ -1,3 +1,5 @@
+// `kvcs inspect`: what a .kv file and its sidecar say, without a verdict; the header alone is read
+// unless --stats asks for the data.
 #include <nlohmann/json.hpp>
 
 #include <cmath>
@@ -12,8 +14,11 @@
 namespace kvcs::cli {
 namespace {
 
+// A prompt or a list of ids in the metadata may be long; --json has all of it.
 constexpr size_t kMetadataShownBytes = 200;
 
+// All tensors of a layer's keys or values together: plain, or codes with scales, minima and kept
+// tokens.
 uint64_t part_bytes(const kvfile::KvHeader& header, char part, uint64_t layer) {
   uint64_t bytes = 0;
   const std::string name = std::string(1, part) + "_" + std::to_string(layer);
@@ -31,6 +36,7 @@ Json stats_json(const kvfile::PartStats& stats) {
               {"zeros", stats.zeros}, {"nonfinite", stats.nonfinite}};
 }
 
+// `stats` is empty without --stats; then rows have sizes alone.
 Json inspect_json(const kvfile::KvFile& file, const std::optional<kvfile::Sidecar>& sidecar,
                   const std::vector<kvfile::LayerStats>& stats) {
   const kvfile::KvHeader& header = file.header();
@@ -60,6 +66,7 @@ Json inspect_json(const kvfile::KvFile& file, const std::optional<kvfile::Sideca
   return json;
 }
 
+// One row of the table of --stats.
 std::vector<std::string> stats_row(const std::string& name, uint64_t bytes,
                                    const kvfile::PartStats& stats) {
   return {name,
@@ -75,6 +82,7 @@ std::vector<std::string> stats_row(const std::string& name, uint64_t bytes,
 void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidecar>& sidecar,
                    const std::vector<kvfile::LayerStats>& stats, Console& console) {
   const kvfile::KvHeader& header = file.header();
+  // The data without the header: what one more token costs.
   const double per_token = static_cast<double>(header.file_bytes - header.data_start) /
                            static_cast<double>(header.tokens);
   std::vector<std::pair<std::string, std::string>> fields = {
@@ -88,6 +96,7 @@ void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidec
       {"heads", std::to_string(header.kv_heads)},
       {"tokens", std::to_string(header.tokens)},
       {"head_dim", std::to_string(header.head_dim)},
+      // All layers are equally large, so the first stands for them.
       {"per layer", format_bytes(part_bytes(header, 'k', 0)) + " keys, " +
                         format_bytes(part_bytes(header, 'v', 0)) + " values"}};
   if (sidecar) {

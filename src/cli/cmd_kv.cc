@@ -1,4 +1,5 @@
-// kv get, put, delete, list, export and import: the key-value store of a running daemon.
+// `kvcs kv get`, `put`, `delete`, `list`, `export` and `import`: the key-value store of a running
+// daemon, through its /admin/kv routes; every write is in the audit.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -10,16 +11,21 @@
 namespace kvcs::cli {
 namespace {
 
+// The limits of Workers KV for one value and for one bulk request.
 constexpr uint64_t kValueMaxBytes = 25 << 20;
 constexpr uint64_t kBulkMaxBytes = 100 << 20;
 
+// The column families of the store, in the order of a list.
 constexpr const char* kFamilies[] = {"auth", "config", "tokens", "quota", "system", "outbox"};
 
+// Without --family the server tells the family from the key's form; "auto" says so in the path.
 std::string value_path(const Invocation& in) {
   const std::string family = in.text("family").empty() ? "auto" : in.text("family");
   return "/admin/kv/" + family + "/values/" + segment(in, "key");
 }
 
+// A text is printed with a line end, bytes exactly as they are. A sealed value is *** and a note on
+// stderr says so.
 int run_get(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const auto answer = api.call("GET", value_path(in));
@@ -41,6 +47,7 @@ int run_get(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
+// An empty VALUE is a value; only neither VALUE nor --file is refused.
 int run_put(const Invocation& in, Console& console) {
   const auto value = in.text("file").empty() ? Result<std::string>(in.text("value"))
                                              : read_input(in.text("file"), kValueMaxBytes);
@@ -55,6 +62,7 @@ int run_put(const Invocation& in, Console& console) {
   return show_done(console, answer.status(), "Written.");
 }
 
+// A deleted value is gone; the audit keeps its digest alone.
 int run_delete(const Invocation& in, Console& console) {
   const std::string what = "key " + printable(in.text("key"), 120);
   if (const auto exit = declined(in, console, "Delete " + what + "? This cannot be undone.")) {
@@ -64,7 +72,8 @@ int run_delete(const Invocation& in, Console& console) {
   return show_done(console, api.call("DELETE", value_path(in)).status(), "Deleted " + what + ".");
 }
 
-// The keys of one family, each with the family's name, after those in `keys`, up to `limit`.
+// Appends the keys of one family to `keys`, each with the family's name as a member, until `keys`
+// has `limit` items (0: no limit).
 Status append_keys(ApiClient& api, const std::string& family, const std::string& query,
                    uint64_t limit, Json& keys) {
   const uint64_t left = limit == 0 ? 0 : limit - keys.size();
@@ -76,6 +85,7 @@ Status append_keys(ApiClient& api, const std::string& family, const std::string&
   return ok();
 }
 
+// The route lists one family at a time, so all of them are asked in turn.
 int run_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const std::string wanted = in.text("family");
@@ -94,6 +104,8 @@ int run_list(const Invocation& in, Console& console) {
       "No keys.");
 }
 
+// The bulk form of Workers KV: [{"key", "value", "expiration"?, "metadata"?}]. It is passed on as
+// it came, byte for byte.
 int run_export(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const auto text = api.call_bytes(
@@ -108,6 +120,7 @@ int run_export(const Invocation& in, Console& console) {
                    "Written to " + printable(file) + ".");
 }
 
+// The text is not parsed here: the server checks it and says which entry is wrong.
 int run_import(const Invocation& in, Console& console) {
   const auto text = read_input(in.text("file"), kBulkMaxBytes);
   if (!text.ok()) return console.fail(text.status());
@@ -117,6 +130,7 @@ int run_import(const Invocation& in, Console& console) {
   return show_object(console, parse_json(*answer));
 }
 
+// Choices are checked before the server is asked.
 Option family_option() {
   return {.name = "--family",
           .help = "Which part of the store; else told by the key's form.",

@@ -1,3 +1,5 @@
+// `kvcs pack` and `kvcs unpack`: a .kv file with its sidecar, compressed without loss and back; the
+// work is in kvfile/tools/pack.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -9,6 +11,7 @@
 namespace kvcs::cli {
 namespace {
 
+// Both directions report the same figures; the ratio is original to packed in either.
 int print_report(const Result<kvfile::PackReport>& report, const Invocation& in, Console& console) {
   if (!report.ok()) return console.fail(report.status());
   if (console.mode().json) {

@@ -1,3 +1,5 @@
+// `kvcs plot`: the CSV of a benchmark as a picture, and the break-even points of reuse as a table;
+// the work is in kvfile/plot.
 #include <nlohmann/json.hpp>
 
 #include <cmath>
@@ -14,8 +16,10 @@ namespace {
 using kvfile::BreakEven;
 using kvfile::Chart;
 
+// A benchmark has some hundred rows; a file beyond this is another file.
 constexpr uint64_t kCsvBytesMax = 16 << 20;
 
+// All charts unless one is named; the plot leaves out those that the file has no data for.
 std::vector<Chart> charts_of(const Invocation& in) {
   const std::string chart = in.text("chart");
   if (chart == "reuse") return {Chart::kReuse};
@@ -24,12 +28,14 @@ std::vector<Chart> charts_of(const Invocation& in) {
   return {Chart::kReuse, Chart::kError, Chart::kSpeed};
 }
 
+// What is told about the picture; the picture itself is in the file.
 struct Drawn {
   std::vector<BreakEven> points;
   double width = 0, height = 0;
   uint64_t size_bytes = 0;
 };
 
+// Parses, draws and writes. The file is created only when the picture is complete.
 Result<Drawn> draw(const Invocation& in) {
   const std::string path = in.text("csv-path"), out = in.text("out");
   const std::string csv = KVCS_TRY(kvfile::read_small_file(path, kCsvBytesMax));
@@ -51,6 +57,8 @@ Result<Drawn> draw(const Invocation& in) {
                picture->height(), bytes.size()};
 }
 
+// From how many uses on a stored cache is quicker than computing it again; "never" when loading it
+// takes longer than the prefill.
 void print_points(const std::vector<BreakEven>& points, int64_t max_n, Console& console) {
   std::vector<std::vector<std::string>> rows = {
       {"tokens", "prefill", "load", "break-even", "saved after " + std::to_string(max_n)}};
@@ -63,6 +71,7 @@ void print_points(const std::vector<BreakEven>& points, int64_t max_n, Console& 
   console.print_table(rows);
 }
 
+// The ending decides the format, so another ending is a usage error.
 int run_plot(const Invocation& in, Console& console) {
   const std::string out = in.text("out");
   if (!out.ends_with(".png") && !out.ends_with(".svg")) {

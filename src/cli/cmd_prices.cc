@@ -1,5 +1,6 @@
-// prices import: the prices of LiteLLM's public JSON file (model_prices_and_context_window.json),
-// written as overrides through the admin API.
+// `kvcs prices import`: the prices of LiteLLM's public JSON file,
+// model_prices_and_context_window.json (github.com/BerriAI/litellm), written as overrides through
+// the admin API. `kvcs admin prices import` is the same command beside its kin.
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -16,6 +17,7 @@ namespace {
 
 constexpr uint64_t kFileMaxBytes = 64 << 20;
 constexpr int kAttemptsMax = 5;
+// When the server says 429 without Retry-After.
 constexpr int kDefaultPauseS = 1;
 
 // LiteLLM's name of a provider, and ours.
@@ -24,9 +26,11 @@ constexpr std::pair<std::string_view, std::string_view> kKnownProviders[] = {
     {"mistral", "mistral"}, {"deepseek", "deepseek"},   {"groq", "groq"},
     {"xai", "xai"},
 };
+// What the AI gateway serves; images, audio files and reranking have no route.
 constexpr std::string_view kModes[] = {"chat", "embedding", "responses"};
 
-// What of a row has a meaning here; its many other members are facts without a price.
+// Whether a member of a row is one that the price table of the server knows. A row has many others,
+// which say what a model can do and not what it costs.
 bool is_price_member(std::string_view name) {
   static constexpr std::string_view kNames[] = {"input_cost_per_token",
                                                 "output_cost_per_token",
@@ -47,6 +51,7 @@ bool is_price_member(std::string_view name) {
                                                 "max_output_tokens",
                                                 "mode"};
   if (std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames)) return true;
+  // Prices above a number of tokens: "input_cost_per_token_above_200k_tokens".
   for (const std::string_view prefix :
        {"input_cost_per_token_above_", "output_cost_per_token_above_",
         "cache_read_input_token_cost_above_", "cache_creation_input_token_cost_above_"}) {
@@ -59,9 +64,11 @@ bool is_price_member(std::string_view name) {
   return false;
 }
 
+// A row that is not written, and why.
 struct Skipped {
   std::string model, reason;
 };
+// What is to be written and what is not, made before the first request.
 struct ImportPlan {
   std::vector<std::pair<std::string, Json>> prices;  // Full name and body.
   std::vector<Skipped> skipped;
@@ -72,7 +79,7 @@ std::string text_member(const Json& row, const char* name) {
   return it != row.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
 
-// "" when the row is one to write.
+// Why a row is skipped; "" when it is to be written.
 std::string why_not(const Json& row) {
   if (!row.is_object()) return "not an object";
   const std::string provider = text_member(row, "litellm_provider");
@@ -89,6 +96,8 @@ std::string why_not(const Json& row) {
   return {};
 }
 
+// "gemini/gemini-2.5-pro" of the provider gemini becomes "google/gemini-2.5-pro"; a name without
+// the provider's prefix gets ours.
 std::string full_name(const std::string& model, const std::string& litellm_provider) {
   std::string_view bare = model;
   if (bare.starts_with(litellm_provider + "/")) bare.remove_prefix(litellm_provider.size() + 1);
@@ -98,6 +107,7 @@ std::string full_name(const std::string& model, const std::string& litellm_provi
   return model;
 }
 
+// Goes through the file in its own order. "sample_spec" explains the format and is no model.
 ImportPlan plan_import(const Json& file) {
   ImportPlan plan;
   std::map<std::string, size_t> places;
@@ -125,7 +135,8 @@ ImportPlan plan_import(const Json& file) {
   return plan;
 }
 
-// Waits when the server says that it is asked too often.
+// Writes one price. A file has hundreds of rows, so the server's limit of requests may stop it:
+// then the command waits as long as Retry-After says and tries again.
 Status write_price(ApiClient& api, const std::string& path, const Json& body) {
   for (int attempt = 1;; attempt++) {
     const Status written = api.call("PUT", path, body).status();
@@ -134,6 +145,7 @@ Status write_price(ApiClient& api, const std::string& path, const Json& body) {
   }
 }
 
+// Skipped rows are counted by reason; --json lists each of them.
 int report(const ImportPlan& plan, size_t written, bool dry_run, Console& console) {
   if (console.mode().json) {
     Json skipped = Json::array(), models = Json::array();

@@ -1,3 +1,5 @@
+// `kvcs quant`, `dequant` and `compare`: a smaller .kv file, the way back, and how far two files
+// are apart; the work is in kvfile/tools.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -12,13 +14,14 @@ namespace {
 
 using kvfile::Scheme;
 
+// A decimal number, by our own parser: that of the C library obeys the locale.
 Result<std::optional<double>> read_decimal(const Invocation& in, std::string_view name) {
   const std::optional<std::string> text = in.optional_text(name);
   if (!text) return std::optional<double>();
   return std::optional<double>(KVCS_TRY(parse_decimal(*text, "--" + std::string(name))));
 }
 
-// The input is an argument, or --input as kvcdn has it.
+// The input is an argument, or the value of --input, as kvcdn's command line has it.
 Result<std::string> input_of(const Invocation& in) {
   const std::string argument = in.text("file"), option = in.text("input");
   if (!argument.empty() && !option.empty()) return invalid("name the input once");
@@ -26,12 +29,13 @@ Result<std::string> input_of(const Invocation& in) {
   return argument.empty() ? option : argument;
 }
 
-// kvcdn's default: "a.kv" becomes "a.q8.kv" beside it.
+// The output beside the input, as kvcdn names it: "a.kv" becomes "a.q8.kv".
 std::string default_output(const std::string& input, std::string_view infix) {
   const std::string stem = input.ends_with(".kv") ? input.substr(0, input.size() - 3) : input;
   return stem + "." + std::string(infix) + ".kv";
 }
 
+// Every failure in here is a usage error.
 Result<kvfile::QuantizeOptions> read_quant(const Invocation& in) {
   kvfile::QuantizeOptions options;
   options.input = KVCS_TRY(input_of(in));
@@ -55,10 +59,13 @@ Result<kvfile::QuantizeOptions> read_quant(const Invocation& in) {
   if (options.max_attention_error.value_or(0) < 0) {
     return invalid("--max-attn-err: no error is below 0; 0.05 would be one of five percent");
   }
+  // The time stands in the event file of kvcdn's layout; nothing else depends on it.
   options.now_unix_ms = make_system_clock()->unix_ms();
   return options;
 }
 
+// Gates (--min-snr, --max-attn-err) are checked before the output appears; a file that fails one is
+// not left behind.
 int run_quant(const Invocation& in, Console& console) {
   const auto options = read_quant(in);
   if (!options.ok()) {
@@ -67,6 +74,7 @@ int run_quant(const Invocation& in, Console& console) {
   }
   const auto report = kvfile::quantize(*options);
   if (!report.ok()) return console.fail(report.status());
+  // Original to quantised bytes of the whole files, headers included.
   const double ratio =
       static_cast<double>(report->original_bytes) / static_cast<double>(report->quantized_bytes);
   if (console.mode().json) {
@@ -97,6 +105,7 @@ int run_quant(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
+// Values of a quantised file as plain ones; the loss of the quantising stays.
 int run_dequant(const Invocation& in, Console& console) {
   kvfile::DequantizeOptions options;
   const auto input = input_of(in);
@@ -124,6 +133,8 @@ int run_dequant(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
+// By default attention is compared in a sample of the layers, since each layer costs a pass over
+// all of its keys and values.
 int run_compare(const Invocation& in, Console& console) {
   kvfile::CompareOptions options;
   if (in.text("attention") == "all") options.attention_layers = UINT64_MAX;
@@ -144,6 +155,7 @@ int run_compare(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
+// quant and dequant share it: a scale can bring values beyond F16 too.
 Option nonfinite_option() {
   return {.name = "--nonfinite",
           .help = "NaN, infinities and values out of range: refuse them, or saturate and count.",

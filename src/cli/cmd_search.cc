@@ -1,3 +1,5 @@
+// `kvcs search`: which .kv files, of a folder or of a server, begin as a text or a list of token
+// ids does; the longest common prefix comes first.
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -14,6 +16,7 @@ using kvfile::SearchHit;
 
 constexpr int64_t kServerHitsMax = 100;  // What one answer of a server holds.
 
+// "OF" is the length of the whole file's context, in the unit of the first column.
 void print_hits(const std::vector<SearchHit>& hits, bool of_text, Console& console) {
   std::vector<std::vector<std::string>> rows = {
       {of_text ? "BYTES" : "TOKENS", "FILE", "MODEL", "SCHEME", "OF", "NOTE"}};
@@ -26,6 +29,8 @@ void print_hits(const std::vector<SearchHit>& hits, bool of_text, Console& conso
   console.print_table(rows);
 }
 
+// The unit of `common_prefix` and `length` is bytes for a text and tokens otherwise; `of` says
+// which.
 Json hits_json(const std::vector<SearchHit>& hits, bool of_text) {
   Json list = Json::array();
   for (const SearchHit& hit : hits) {
@@ -41,10 +46,12 @@ Json hits_json(const std::vector<SearchHit>& hits, bool of_text) {
   return list;
 }
 
+// A folder may have any name but one that begins as a URL.
 bool is_url(std::string_view where) {
   return where.starts_with("http://") || where.starts_with("https://");
 }
 
+// A member of the server's answer for the table, "-" when it is absent.
 std::string text_of(const Json& object, const char* member, size_t bytes_max) {
   const auto it = object.find(member);
   return it == object.end() || !it->is_string() ? "-"
@@ -91,6 +98,7 @@ Result<int> search_server(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
+// Exactly one of --tokens and --text; both or neither is a usage error.
 Result<int> search(const Invocation& in, Console& console) {
   const auto tokens = in.optional_text("tokens"), text = in.optional_text("text");
   if (tokens.has_value() == text.has_value()) {
@@ -116,6 +124,7 @@ Result<int> search(const Invocation& in, Console& console) {
                             {"skipped", folder->skipped}});
     return kExitOk;
   }
+  // A damaged file among thousands is noted and does not end the search.
   for (const std::string& line : folder->skipped) console.note("skipped " + printable(line, 300));
   if (hits.empty()) {
     console.print("nothing in " + std::to_string(folder->index.files().size()) +

@@ -1,3 +1,5 @@
+// `kvcs slice`: some tokens and layers of a .kv file as a file of its own; the work is in
+// kvfile/tools/slice.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -8,6 +10,8 @@
 namespace kvcs::cli {
 namespace {
 
+// A range is "a:b" with b excluded, as in Python; what was not given is all of it. A range that
+// cannot be read is a usage error; one that lies outside of the file is a failure.
 Result<kvfile::SliceSpec> read_spec(const Invocation& in) {
   kvfile::SliceSpec spec;
   if (const auto tokens = in.optional_text("tokens")) {
@@ -36,6 +40,7 @@ int run_slice(const Invocation& in, Console& console) {
     json["shortened"] = !report->shortened.empty();
     console.print_json(json);
   } else {
+    // A range that reaches beyond the end is cut there, and the user is told.
     if (!report->shortened.empty()) console.note("The file's " + report->shortened + ".");
     console.print(printable(in.text("output")) + ": " + std::to_string(header.tokens) +
                   " tokens, " + std::to_string(header.layers) + " layers, " +

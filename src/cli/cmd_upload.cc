@@ -1,3 +1,5 @@
+// `kvcs upload`: hashes a .kv file, asks the server for a place, sends the bytes there and
+// confirms; a transfer that breaks is repeated from its beginning.
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
@@ -16,12 +18,15 @@
 namespace kvcs::cli {
 namespace {
 
+// Attempts of one upload in all.
 constexpr int kAttemptsMax = 6;
 constexpr int64_t kFirstPauseMs = 500, kPauseMaxMs = 15'000;
 constexpr size_t kHashStepBytes = 1 << 20;
-// What the server takes as metadata, less the other members.
+// The server's limit of an artifact's metadata (64 KiB), less room for the other members. A sidecar
+// that is larger, because of its token ids, is not sent.
 constexpr size_t kSidecarMaxBytes = 60 << 10;
 
+// The file and what is said about it. `about` is the sidecar, or what the header alone says.
 struct LocalFile {
   std::unique_ptr<kvfile::KvFile> file;
   kvfile::Sidecar about;
@@ -29,6 +34,7 @@ struct LocalFile {
   std::string sha256;
 };
 
+// The digest is needed before the first byte is sent: the URL is signed over it.
 Result<std::string> hash_file(const kvfile::KvFile& file, Console& console) {
   Progress progress(console, "Hashing", file.size_bytes());
   Sha256 hash;
@@ -43,6 +49,7 @@ Result<std::string> hash_file(const kvfile::KvFile& file, Console& console) {
   return hash.finish_hex();
 }
 
+// A sidecar that contradicts its file is refused here and not stored.
 Result<LocalFile> read_local(const std::string& path, Console& console) {
   LocalFile local;
   local.file = KVCS_TRY(kvfile::KvFile::open(path));
@@ -56,6 +63,7 @@ Result<LocalFile> read_local(const std::string& path, Console& console) {
   return local;
 }
 
+// The members that the kvcdn command line sends, by its names: `checksum` is the SHA-256.
 Json upload_request(const LocalFile& local, const std::string& name,
                     const std::string& visibility) {
   Json metadata{{"name", name},
@@ -80,6 +88,8 @@ Json upload_request(const LocalFile& local, const std::string& name,
           {"metadata", std::move(metadata)}};
 }
 
+// What may be gone in a moment: a connection that broke, a server that is busy or away. A refusal
+// would be the same again.
 bool is_worth_repeating(const Status& status) {
   switch (status.code()) {
     case Code::kUpstream:
@@ -92,6 +102,7 @@ bool is_worth_repeating(const Status& status) {
   }
 }
 
+// One attempt. The file is opened again, because the transfer reads from a descriptor of its own.
 Status put_once(const LocalFile& local, const std::string& url, Console& console) {
   const int fd = ::open(local.file->path().c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return io_error("open", local.file->path(), errno);
@@ -109,7 +120,9 @@ Status put_once(const LocalFile& local, const std::string& url, Console& console
   return status_of_answer(answer->status, answer->body);
 }
 
-// A broken transfer is repeated from its beginning: until it is whole, nothing of it is kept.
+// Sends the bytes until they are there. The server keeps nothing of a transfer that broke, so each
+// attempt begins anew; the pause before it doubles from half a second to 15 s. When the URL has
+// expired meanwhile, the server is asked for a place again.
 Result<std::string> transfer(ApiClient& api, const LocalFile& local, const Json& request,
                              Console& console) {
   Json begun = KVCS_TRY(api.call("POST", "/api/v1/artifacts/upload-url", request));
@@ -131,6 +144,7 @@ Result<std::string> transfer(ApiClient& api, const LocalFile& local, const Json&
   }
 }
 
+// The three steps of an upload, then the stored record, which has the public URL if there is one.
 Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
   const std::string path = in.text("file");
   const LocalFile local = KVCS_TRY(read_local(path, console));
@@ -138,6 +152,8 @@ Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
       in.optional_text("name").value_or(std::filesystem::path(path).stem().string());
   const Json request = upload_request(local, name, in.text("visibility"));
   const std::string id = KVCS_TRY(transfer(api, local, request, console));
+  // Header, sidecar and digest were read before the transfer. A file that changed since would make
+  // them a description of something else, so nothing is confirmed then.
   KVCS_TRY(local.file->check_unchanged());
   const Json claim{{"digest", local.sha256}, {"size_bytes", local.file->size_bytes()}};
   KVCS_TRY(api.call("POST", "/api/v1/artifacts/" + id + "/confirm-upload", claim));

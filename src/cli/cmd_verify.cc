@@ -1,3 +1,5 @@
+// `kvcs verify`: whether a .kv file is what it claims, as sentences, JSON and exit code; the proof
+// itself is in kvfile/tools/verify.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -9,9 +11,11 @@ namespace {
 
 using kvfile::Verdict;
 
+// Exit codes beside 0 (verified), 1 (the file cannot be read) and 2 (usage).
 constexpr int kExitMismatch = 3;
 constexpr int kExitUnverifiable = 4;
 
+// How far two contexts agree: a length in tokens or bytes, and where they part.
 Json comparison_json(const kvfile::ContextComparison& context) {
   Json json{{"recorded", context.recorded},
             {"given", context.given},
@@ -25,6 +29,7 @@ Json comparison_json(const kvfile::ContextComparison& context) {
   return json;
 }
 
+// Facts of the header are missing when the container itself is refused.
 Json report_json(const std::string& path, const kvfile::VerifyReport& report) {
   Json json{{"path", path}, {"verdict", std::string(verdict_name(report.verdict))}};
   if (!report.why.empty()) json["why"] = report.why;
@@ -64,6 +69,7 @@ int exit_code(Verdict verdict) {
   return kExitUnverifiable;
 }
 
+// The verdict first, then one line for each thing that was proved; with --quiet the verdict alone.
 void print_report(const std::string& path, const kvfile::VerifyReport& report, Console& console) {
   const std::string verdict(verdict_name(report.verdict));
   const bool good = report.verdict == Verdict::kVerified;
@@ -78,6 +84,8 @@ void print_report(const std::string& path, const kvfile::VerifyReport& report, C
   if (!report.sha256.empty()) console.print("  SHA-256 " + report.sha256);
 }
 
+// A file that is not what it claims is no failure of the command: the report goes to stdout in any
+// case.
 int run_verify(const Invocation& in, Console& console) {
   kvfile::VerifyOptions options;
   options.path = in.text("file");

@@ -1,3 +1,5 @@
+// `kvcs version`: the version and the commit that the build wrote into version.h. `kvcs --version`
+// prints the version alone.
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"

@@ -25,6 +25,8 @@
 
 namespace kvcs::cli {
 
+// The exit codes that all commands share. A command that answers a question (verify) has more of
+// its own, from 3 on, and lists them in its details.
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
@@ -46,7 +48,8 @@ struct Option {
   bool required = false;
   std::vector<std::string> choices = {};  // When not empty, the value is one of these.
   std::vector<std::string> env = {};      // Tried in order after the command line.
-  int64_t min = 0, max = INT64_MAX;       // kNumber
+  // Bounds of kNumber, both allowed.
+  int64_t min = 0, max = INT64_MAX;
 };
 
 struct Example {
@@ -54,8 +57,10 @@ struct Example {
   std::string says;
 };
 
-// What was typed. Options are asked for by their long name without dashes ("data-dir"), arguments
-// by their own name in lower case ("file"). Asking for one that the command lacks aborts.
+// The values of one run of a command, from the command line, the environment or the fallbacks.
+// Options are asked for by their long name without dashes ("data-dir"), arguments by their own name
+// in lower case ("file"). Asking for a name that the command does not describe aborts: it is a
+// programmer's error, and no input of a user leads there.
 class Invocation final {
  public:
   std::string text(std::string_view name) const;  // "" when absent.
@@ -73,9 +78,11 @@ class Invocation final {
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
 };
 
-// Where a command prints. Results go to stdout, everything else to stderr. One thread.
+// Where a command prints. Results go to stdout; questions, notes, progress and failures go to
+// stderr, so that a pipe gets the result alone. One thread.
 class Console final {
  public:
+  // How the command was asked to print. `json`, `quiet` and `color` come from the common flags.
   struct Mode {
     bool json = false, quiet = false, color = false;
     bool terminal = false;  // stderr is one: progress may be drawn.
@@ -91,9 +98,10 @@ class Console final {
   void note(std::string_view line);    // Progress and advice; nothing when quiet or --json.
   // The failure, as text or as {"error","code"} with --json. Returns kExitFailed.
   int fail(const Status& status);
-  // Aligned columns, those of numbers to the right; the first row is the heading.
+  // Aligned columns; a column whose cells are all numbers stands to the right. The first row is the
+  // heading.
   void print_table(const std::vector<std::vector<std::string>>& rows);
-  // Names and what they are, one a line.
+  // Names with their values, one pair a line, the values aligned.
   void print_fields(const std::vector<std::pair<std::string, std::string>>& fields);
   std::string bold(std::string_view text) const;
   std::string red(std::string_view text) const;

@@ -1,3 +1,5 @@
+// What a command prints, and how: tables, fields, JSON, failures, colour. Also the lookups of
+// Invocation. One thread.
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -7,6 +9,7 @@
 
 namespace kvcs::cli {
 
+// Every option of the command has an entry, be it empty, so a missing entry means a wrong name.
 const std::vector<std::string>& Invocation::find(std::string_view name) const {
   const auto it = values_.find(name);
   KVCS_ASSERT(it != values_.end());
@@ -15,6 +18,7 @@ const std::vector<std::string>& Invocation::find(std::string_view name) const {
 void Invocation::set(std::string name, std::vector<std::string> values) {
   values_[std::move(name)] = std::move(values);
 }
+// The last value counts when an option is given twice, as is common for command lines.
 std::optional<std::string> Invocation::optional_text(std::string_view name) const {
   const auto& values = find(name);
   if (values.empty()) return std::nullopt;
@@ -56,6 +60,8 @@ void Console::note(std::string_view line) {
   error_(std::string(line) + "\n");
 }
 
+// The JSON form goes to stderr in one line: stdout belongs to results. The code is the reason that
+// the server gave, else the name of the status code in lower case.
 int Console::fail(const Status& status) {
   if (mode_.json) {
     const std::string code =
@@ -68,26 +74,29 @@ int Console::fail(const Status& status) {
 }
 
 namespace {
-// Columns of a terminal: code points, which is close enough for what we print.
+// The width of a text on a terminal, in columns. It counts code points (bytes that do not continue
+// a UTF-8 sequence); wide and combining characters are not told apart, which may only shift a
+// column.
 size_t width_of(std::string_view text) {
   return static_cast<size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
-// "-12.5", "1.00 MB", "93 %": a number, alone or with a unit behind it.
+// Whether a cell is a number, alone or with one unit behind it: "-12.5", "1.00 MB", "93 %".
 bool is_quantity(std::string_view text) {
   const size_t space = text.find(' ');
   const std::string_view number = text.substr(0, space);
   if (number == "inf") return true;
   if (number.empty() || number.find_first_of("0123456789") == std::string_view::npos) return false;
   if (number.find_first_not_of("0123456789.+-e%x$") != std::string_view::npos) return false;
-  // No date ("2026-11-25") and no version.
+  // A date ("2026-11-25") has two inner dashes and a version two points; neither is a quantity.
   return std::count(number.begin() + 1, number.end(), '-') <= 1 &&
          std::count(number.begin(), number.end(), '.') <= 1 &&
          (space == std::string_view::npos || text.find(' ', space + 1) == std::string_view::npos);
 }
 
-// Whether every cell under the heading is a quantity or says that there is none.
+// Whether a column holds numbers: every cell below the heading is a quantity or says that there is
+// none ("" or "-"), and at least one is a quantity.
 bool is_numeric(const std::vector<std::vector<std::string>>& rows, size_t column) {
   bool any = false;
   for (size_t r = 1; r < rows.size(); r++) {
@@ -100,6 +109,8 @@ bool is_numeric(const std::vector<std::vector<std::string>>& rows, size_t column
 }
 }  // namespace
 
+// Rows may be shorter than the heading. Spaces at the end of a line are cut, so that a last empty
+// cell leaves no trace.
 void Console::print_table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
   for (const auto& row : rows) {
@@ -129,6 +140,7 @@ void Console::print_fields(const std::vector<std::pair<std::string, std::string>
 }
 
 namespace {
+// `code` is a parameter of the SGR control sequence (ECMA-48): 1 is bold, 31 red, 32 green.
 std::string colored(bool on, const char* code, std::string_view text) {
   if (!on) return std::string(text);
   return std::string("\x1b[") + code + "m" + std::string(text) + "\x1b[0m";

@@ -1,3 +1,5 @@
+// Geometry and error figures of .kv files as JSON members and table rows, the same for every
+// command that shows them.
 #include "cli/kv_figures.h"
 
 #include <nlohmann/json.hpp>
@@ -14,13 +16,15 @@ using kvfile::PartError;
 
 Json part_json(const PartError& part) {
   Json json{{"values", part.values}, {"max_abs_error", part.error_max}, {"mse", part.mse}};
-  // JSON has no infinity: equal values have no SNR.
+  // Equal values have an infinite SNR, and JSON has no infinity; null stands for it.
   json["snr_db"] = std::isfinite(part.snr_db) ? Json(part.snr_db) : Json(nullptr);
   json["cosine_mean"] = part.cosine_mean;
   json["cosine_min"] = part.cosine_min;
   return json;
 }
 
+// One row of the table; `attention` is empty for keys, because attention error is a figure of keys
+// and values together and is shown with the values.
 std::vector<std::string> part_row(const std::string& name, const PartError& part,
                                   const std::optional<double>& attention) {
   char mse[32];
@@ -36,6 +40,7 @@ std::vector<std::string> part_row(const std::string& name, const PartError& part
 
 }  // namespace
 
+// These members stand in the answer of every command that makes or reads a .kv file.
 Json geometry_json(const kvfile::KvHeader& header) {
   return Json{{"scheme", std::string(scheme_name(header.scheme))},
               {"dtype", std::string(dtype_name(header.dtype))},

@@ -1,3 +1,5 @@
+// Draws the progress bar: one line that is written over, at most ten times a second, on a terminal
+// alone.
 #include "cli/progress.h"
 
 #include <algorithm>
@@ -6,6 +8,7 @@
 
 namespace kvcs::cli {
 namespace {
+// The bar without its texts.
 constexpr int kBarColumns = 40;
 constexpr int64_t kRedrawUs = 100'000;
 }  // namespace
@@ -17,6 +20,8 @@ Progress::Progress(Console& console, std::string what, uint64_t total_bytes)
       shown_(console.mode().terminal && !console.mode().quiet && !console.mode().json),
       started_us_(clock_->mono_us()) {}
 
+// Carriage return and "erase to the end of the line" (ECMA-48 EL), so that the next output starts
+// on a clean line.
 Progress::~Progress() {
   if (drawn_) console_.write_error("\r\x1b[K");
 }
@@ -24,6 +29,8 @@ Progress::~Progress() {
 void Progress::update(uint64_t done_bytes) {
   if (!shown_) return;
   const int64_t now_us = clock_->mono_us();
+  // The first call always draws; a last one at 100 percent may be left out, as the line is cleared
+  // anyway.
   if (drawn_ && now_us - drawn_us_ < kRedrawUs) return;
   drawn_ = true;
   drawn_us_ = now_us;
@@ -31,6 +38,7 @@ void Progress::update(uint64_t done_bytes) {
       total_bytes_ == 0 ? 1.0 : std::min(1.0, double(done_bytes) / double(total_bytes_));
   const int full = static_cast<int>(part * kBarColumns);
   const double seconds = double(now_us - started_us_) / 1e6;
+  // Bytes a second since the start, the pauses between attempts included.
   const uint64_t rate = seconds > 0 ? static_cast<uint64_t>(double(done_bytes) / seconds) : 0;
   std::string line = "\r" + what_ + " [" + std::string(full, '#') +
                      std::string(kBarColumns - full, '-') + "] " + format_bytes(done_bytes) + "/" +

@@ -10,6 +10,7 @@ namespace kvcs::cli {
 
 class Progress final {
  public:
+  // `what` stands before the bar ("Uploading"); the console must outlive this object.
   Progress(Console& console, std::string what, uint64_t total_bytes);
   ~Progress();  // Clears the line.
   Progress(const Progress&) = delete;
@@ -20,6 +21,7 @@ class Progress final {
   Console& console_;
   const std::string what_;
   const uint64_t total_bytes_;
+  // Decided once: the mode of a console does not change.
   const bool shown_;
   std::unique_ptr<Clock> clock_ = make_system_clock();
   const int64_t started_us_;

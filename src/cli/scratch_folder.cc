@@ -1,3 +1,5 @@
+// The folder of `kvcs benchmark` for its large files, and the thread that removes it when a signal
+// ends the process.
 #include "cli/scratch_folder.h"
 
 #include <poll.h>
@@ -12,7 +14,8 @@
 namespace kvcs::cli {
 namespace {
 
-// Those that would end the process; what it was told to ignore stays ignored.
+// The signals that would end the process. A signal that the process was started to ignore (nohup
+// ignores SIGHUP) stays ignored and is left out.
 sigset_t ending_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -39,7 +42,8 @@ Result<std::unique_ptr<ScratchFolder>> ScratchFolder::create(const std::string& 
   return folder;
 }
 
-// From here on the signals wait for the thread.
+// Blocks the signals and opens the descriptor by which the thread gets them instead. Threads
+// inherit the mask, so this must come before any other thread is made.
 Status ScratchFolder::watch() {
   const sigset_t set = ending_signals();
   ::pthread_sigmask(SIG_BLOCK, &set, &old_mask_);
@@ -50,6 +54,9 @@ Status ScratchFolder::watch() {
   return ok();
 }
 
+// Runs in the thread of its own: waits for a signal, or for the destructor. After a signal the
+// folder is removed, then the same signal is raised with its default effect, so that the parent
+// sees a process that was ended by it.
 void ScratchFolder::wait_for_signal() {
   pollfd waiting[] = {{signal_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
   while (::poll(waiting, 2, -1) < 0 && errno == EINTR) {
@@ -65,7 +72,8 @@ void ScratchFolder::wait_for_signal() {
   ::raise(number);
 }
 
-// Under another name first: what still runs finds no folder to put files into.
+// The folder gets another name first, so that the main thread, which still runs when a signal came,
+// finds no folder to put new files into while the old ones are being removed.
 void ScratchFolder::remove() {
   std::error_code ignored;
   const std::string gone = path_ + "-gone";
@@ -73,6 +81,8 @@ void ScratchFolder::remove() {
   std::filesystem::remove_all(gone, ignored);
 }
 
+// The thread is stopped before the folder goes and before the signals are let through again: a
+// signal in between would otherwise find no one to remove the folder.
 ScratchFolder::~ScratchFolder() {
   const uint64_t one = 1;
   if (thread_ && ::write(stop_fd_, &one, sizeof one) == sizeof one) thread_.reset();

@@ -1,6 +1,6 @@
 // A folder for large files that is removed with everything in it: when its owner goes, and when a
-// signal ends the process before (Ctrl-C, kill, a terminal that closes). A reader of the output
-// that goes away does not end it.
+// signal ends the process before (Ctrl-C, kill, a terminal that closes). SIGPIPE is ignored
+// meanwhile: a reader of the output that goes away does not end the process.
 //
 // One at a time, made before any other thread; a thread of its own waits for the signals.
 #pragma once
@@ -31,6 +31,7 @@ class ScratchFolder final {
   std::string path_;
   sigset_t old_mask_ = {};
   void (*old_pipe_handler_)(int) = SIG_DFL;
+  // A signalfd for the ending signals, and an eventfd that the destructor writes to.
   int signal_fd_ = -1, stop_fd_ = -1;
   std::optional<Thread> thread_;  // Last: it uses all of the above.
 };
