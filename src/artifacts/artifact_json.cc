@@ -1,3 +1,5 @@
+// Artifacts as JSON, both ways: the bodies of requests are checked here, and answers are written in
+// one of two shapes, because two kinds of client read them. Pure functions.
 #include "artifacts/artifact_json.h"
 
 #include <nlohmann/json.hpp>
@@ -21,6 +23,7 @@ Status check_name(std::string_view what, std::string_view text) {
   return ok();
 }
 
+// "" when the member is missing or no text: metadata is the uploader's own and may hold anything.
 std::string text_member(const Json* object, const char* name) {
   if (object == nullptr || !object->is_object()) return {};
   const auto it = object->find(name);
@@ -65,6 +68,8 @@ Status bad_request(const std::string& detail) {
   return invalid("Bad Request").with_details_json(dump_json(Json{{"details", {detail}}}));
 }
 
+// The absence of a User-Agent is how the public command line is known; the header says why it
+// needs a shape of its own.
 Result<Shape> shape_for(const http::Request& request) {
   const auto asked = request.query_value("shape");
   if (!asked) return request.header("user-agent") ? Shape::kFull : Shape::kSingle;
@@ -101,6 +106,8 @@ Json to_json(const Artifact& a, Shape shape, const Urls& urls) {
   return out;
 }
 
+// Clients name the same fact differently (model_name, name, metadata.name; checksum, sha256), so
+// each fact is looked for under all its names, and the first that is not empty counts.
 Result<Artifact> parse_upload(const Json& body) {
   JsonReader reader(body);
   reader.ignore_unknown();

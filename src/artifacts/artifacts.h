@@ -53,7 +53,7 @@ struct Artifact {
   int64_t created_ms = 0, expires_ms = 0;
 };
 
-// Limits of one organization.
+// The limits of one organization. What is reserved by uploads under way counts as used.
 struct ArtifactQuota {
   uint64_t organizations = 10, projects = 100, artifacts = 1000, storage_bytes = uint64_t{1} << 40;
 };
@@ -91,7 +91,8 @@ struct ArtifactPage {
   std::string next_cursor;  // "" on the last page.
 };
 
-// What the audit is told about, after it happened.
+// A change that the audit is told about after it was committed. It is no KV write, so it does not
+// ride in a batch as other audit records do.
 struct ArtifactEvent {
   std::string action;  // "visibility" or "delete"
   Artifact artifact;   // As it was before.
@@ -106,7 +107,8 @@ struct ArtifactPut {
   uint64_t size_bytes = 0;
 };
 
-// What the uploader says on confirmation; each part may be missing.
+// What the uploader says on confirmation. Each part may be missing; a part that is there must agree
+// with what is stored.
 struct ConfirmClaim {
   std::string sha256;
   std::optional<uint64_t> size_bytes;

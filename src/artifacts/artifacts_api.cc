@@ -1,3 +1,5 @@
+// Handlers of the portal's JSON routes for artifacts. The bytes themselves go through bytes_api.cc,
+// search through search_api.cc. Every answer is private to the caller and not to be cached.
 #include "artifacts/artifacts_api.h"
 
 #include <nlohmann/json.hpp>
@@ -16,9 +18,10 @@ using artifact_json::Shape;
 using http::Request;
 using http::Response;
 
-constexpr size_t kStreamedPage = 500;
-constexpr size_t kHostMaxBytes = 255;
+constexpr size_t kStreamedPage = 500;  // Rows in memory at a time while a whole list is sent.
+constexpr size_t kHostMaxBytes = 255;  // A name in DNS is no longer (RFC 1035, 2.3.4).
 
+// An empty body is an empty object: some clients confirm without one.
 Result<Json> read_body(Request& request) {
   const std::string text = KVCS_TRY(request.body->read_all());
   if (trim(text).empty()) return Json::object();
@@ -42,6 +45,7 @@ bool is_host(std::string_view host) {
   });
 }
 
+// What an answer says is the caller's alone and may change with the next request.
 Response reply(const Json& body) {
   Response response = http::json_response(200, dump_json(body));
   response.set("cache-control", "private, no-store");
@@ -60,6 +64,7 @@ ArtifactsApi::ArtifactsApi(ArtifactService& service, ArtifactSearch& search,
       config_(std::move(config)),
       slug_of_(std::move(slug_of)) {}
 
+// Where returned URLs begin. A Host that could not be one is not repeated to the client.
 std::string ArtifactsApi::base_url(const Request& request) const {
   if (!config_.public_url.empty()) {
     std::string url = config_.public_url;
@@ -71,6 +76,8 @@ std::string ArtifactsApi::base_url(const Request& request) const {
   return (request.https ? "https://" : "http://") + std::string(*host);
 }
 
+// The signature covers method, id, size and digest, so that a URL to upload is good for these bytes
+// alone. A size of 0 and an empty digest mean "announced without"; the PUT brings them.
 std::string ArtifactsApi::signed_url(const Request& request, const char* method,
                                      const Artifact& artifact) const {
   return base_url(request) +
@@ -103,8 +110,8 @@ Result<Response> ArtifactsApi::confirm(Request& request) {
   const Json body = KVCS_TRY(read_body(request));
   const ConfirmClaim claim = KVCS_TRY(artifact_json::parse_confirm(body));
   const Artifact row = KVCS_TRY(service_.confirm(request.principal, id, claim));
-  // Found by its first tokens from now on. A failure takes nothing from the upload: the job of the
-  // index tries again.
+  // From now on the artifact is found by its first tokens. A failure here takes nothing from the
+  // upload: the job "artifact-index" tries again.
   (void)search_.index(row);
   return reply({{"artifact_id", row.id}, {"sha256", row.sha256}});
 }
@@ -113,6 +120,7 @@ Result<Response> ArtifactsApi::list(Request& request) {
   ArtifactFilter filter = KVCS_TRY(artifact_json::parse_filter(request));
   const Shape shape = KVCS_TRY(artifact_json::shape_for(request));
   filter.organization_id = request.principal.organization_id;
+  // A client that mentions no page gets the whole list.
   const bool paged = request.query_value("limit") || !filter.cursor.empty() || filter.offset > 0;
   if (!paged) return list_everything(request, std::move(filter), shape);
   const ArtifactPage page = KVCS_TRY(service_.list(filter));
@@ -180,6 +188,7 @@ Result<Response> ArtifactsApi::download_url(Request& request) {
   const Artifact row = KVCS_TRY(service_.find_own(request.principal, id));
   if (!row.ready) return invalid("Artifact upload is not confirmed");
   std::string url = signed_url(request, "GET", row);
+  // The ranges stand outside of the signature: they choose among bytes that the URL opens anyway.
   KVCS_TRY(asked_slice(request).status());
   for (const char* const name : {"tokens", "layers"}) {
     if (const auto range = request.query_value(name)) url += "&" + (name + ("=" + *range));
@@ -229,7 +238,8 @@ Result<Response> ArtifactsApi::quota(Request& request) {
                   {"storage_bytes", used.storage_bytes}}}});
 }
 
-// Checked, counted by the access log, and not kept.
+// Telemetry of the public command line. An event is checked and shows in the access log; nothing of
+// it is kept.
 Result<Response> ArtifactsApi::take_telemetry(Request& request) {
   const Status refused = invalid("Invalid telemetry event");
   const std::string text = KVCS_TRY(request.body->read_all());

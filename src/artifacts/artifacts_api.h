@@ -22,13 +22,14 @@ struct ArtifactsApiConfig {
   std::string fallback_url;  // When that Host is missing or not a host: "http://127.0.0.1:8080".
 };
 
-// The right to one PUT or GET, from the query. Before one byte of the body is read.
+// The right to one PUT or GET, taken from the signature in the query, before one byte of the body
+// is read. HEAD needs the right to GET.
 http::Guard presigned(const Presigner& presigner);
 
 class ArtifactsApi final {
  public:
   using SlugOf = std::function<Result<std::string>(std::string_view organization_id)>;
-  // slug_of finds the slug of an organization for public URLs.
+  // `slug_of` finds the slug of an organization, for public URLs.
   ArtifactsApi(ArtifactService& service, ArtifactSearch& search, const Presigner& presigner,
                const Clock& clock, ArtifactsApiConfig config, SlugOf slug_of);
 

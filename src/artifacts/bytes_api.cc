@@ -1,4 +1,6 @@
-// The data plane: bytes in by a presigned PUT, out by a presigned GET or, when public, to anyone.
+// The data plane: bytes come in by a presigned PUT and go out by a presigned GET or, if the
+// artifact is public, to anyone. A worker of http receives a PUT; a download is sent by the
+// connection itself, from the blob's descriptor where there is one.
 #include <algorithm>
 #include <vector>
 
@@ -15,6 +17,7 @@ using http::Request;
 using http::Response;
 
 constexpr size_t kTransferBytes = 256 << 10;
+// A public artifact's bytes never change under its id; it may only disappear.
 constexpr std::string_view kPublicCache = "public, max-age=31536000, immutable";
 constexpr std::string_view kPrivateCache = "private, no-store";
 
@@ -29,7 +32,7 @@ Status size_mismatch(uint64_t expected, uint64_t actual) {
                          ",\"actual\":" + std::to_string(actual) + "}");
 }
 
-// For engines without a descriptor.
+// The body of a download from an engine that has no descriptor to send from.
 std::function<Status(http::BodyWriter&)> stream_range(std::shared_ptr<const BlobReader> reader,
                                                       uint64_t offset, uint64_t size_bytes) {
   return [reader = std::move(reader), offset, size_bytes](http::BodyWriter& out) -> Status {
@@ -57,6 +60,7 @@ http::Guard presigned(const Presigner& presigner) {
 Result<std::string> ArtifactsApi::receive(Request& request, const PresignedClaim& claim,
                                           uint64_t size_bytes) {
   ArtifactPut put = KVCS_TRY(service_.begin_put(claim, size_bytes));
+  // One byte more than announced is enough to see that a body is too long.
   std::vector<char> buffer(std::min<uint64_t>(kTransferBytes, size_bytes + 1));
   for (uint64_t taken = 0;;) {
     const size_t n = KVCS_TRY(request.body->read(buffer));
@@ -77,6 +81,7 @@ Result<Response> ArtifactsApi::put_blob(Request& request) {
   }
   auto digest = receive(request, claim, declared.value_or(claim.size_bytes));
   if (!digest.ok()) {
+    // Only what the uploader did wrong is told again by confirm; a full disk is not his fault.
     const bool contract_fault = digest.code() == Code::kInvalid;
     if (contract_fault) service_.note_refused_put(claim.id, digest.status());
     return std::move(digest).status();
@@ -117,6 +122,7 @@ Result<Response> ArtifactsApi::get_blob(Request& request) {
   const PresignedClaim claim =
       KVCS_TRY(presigner_.verify("GET", request.param("id"), request.query));
   const Artifact row = KVCS_TRY(service_.find(claim.id));
+  // A URL that was signed for an unconfirmed upload must not open other bytes.
   if (!row.ready || row.sha256 != claim.sha256_hex) return artifact_rows::not_found_artifact();
   return send_bytes(request, row, kPrivateCache);
 }

@@ -19,12 +19,15 @@ Status over_quota(const char* resource, const std::string& words, uint64_t used,
           ",\"requested\":" + std::to_string(asked) + ",\"limit\":" + std::to_string(limit) + "}");
 }
 
+// Written so that no sum can overflow; a limit may have been lowered below what is used.
 bool fits(uint64_t used, uint64_t more, uint64_t limit) {
   return used <= limit && more <= limit - used;
 }
 
 }  // namespace
 
+// Sets `artifacts` and `bytes` aside for an upload, or refuses. It runs in the transaction of the
+// row that it is for. What is reserved counts as used; confirm() turns the one into the other.
 Status ArtifactService::reserve(Database& db, const std::string& organization_id,
                                 uint64_t artifacts, uint64_t bytes,
                                 const ArtifactQuota& limits) const {

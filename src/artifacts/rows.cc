@@ -1,3 +1,5 @@
+// The table `artifacts`, read and written as values: one SELECT list for all readers, and pages by
+// the sort column and the id.
 #include "artifacts/rows.h"
 
 #include "base/bytes.h"
@@ -55,6 +57,7 @@ struct Where {
   }
 };
 
+// The filter as conditions of SQL. Values are bound and never part of the text.
 Where conditions(const ArtifactFilter& filter) {
   Where where;
   where.add("a.organization_id = ?", filter.organization_id);
@@ -96,6 +99,7 @@ std::string cursor_after(const Artifact& last, ArtifactSort sort) {
 struct Place {
   std::string id, value;
 };
+// Invalid for a cursor that was changed, or was given for another order of the list.
 Result<Place> read_cursor(const ArtifactFilter& filter) {
   const Status bad = invalid("cursor: not one that this server gave for this order.");
   const auto text = from_base64(filter.cursor);

@@ -11,7 +11,9 @@ Result<Artifact> find(Database& db, std::string_view id);
 Status insert(Database& db, const Artifact& artifact);
 Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter);
 Result<uint64_t> count(Database& db, const ArtifactFilter& filter);
+// Uploads that were not confirmed in time, the oldest first.
 Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t max);
+// Whether any row, ready or pending, of any organization has these bytes.
 Result<bool> names_digest(Database& db, std::string_view sha256);
 Status not_found_artifact();
 

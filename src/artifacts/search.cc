@@ -1,3 +1,6 @@
+// The search itself, on a reader's connection: list the roots under which an organization's chains
+// begin, find the longest run of whole blocks under each root (kvfile finds it by halving), look at
+// the neighbours in the order of ids, and compare real ids before anything is a hit.
 #include "artifacts/search.h"
 
 #include <algorithm>
@@ -13,15 +16,18 @@ using kvfile::kPrefixBlock;
 using kvfile::PrefixId;
 using kvfile::PrefixPlace;
 
+// Where the hash chains of one identity begin (model, tokenizer, dtype, scheme and rope of a file),
+// salted for the organization.
 struct Root {
   PrefixId id;
   std::string model, tokenizer;
 };
 
-// The roots of an organization, by skipping from one to the next in the index.
+// Skips in the index to the next root of the organization, so that many artifacts under one root
+// cost one step. False at the end.
 //
-// One statement for the next root, tokenizer and model each: a comparison of all three at once
-// reads every artifact that has the last ones.
+// There is one statement for the next root, tokenizer and model each, because a comparison of all
+// three at once would read every artifact that has the last ones.
 Result<bool> next_root(Database& db, const std::string& organization_id, Root& at,
                        std::string& text) {
   constexpr std::string_view kSteps[] = {
@@ -44,6 +50,7 @@ Result<bool> next_root(Database& db, const std::string& organization_id, Root& a
   return false;
 }
 
+// The roots that fit the query's model and tokenizer, at most kSearchRootsMax.
 Result<std::vector<Root>> list_roots(Database& db, const PrefixQuery& query) {
   Root at{{}, query.model, query.model.empty() ? std::string() : query.tokenizer.value_or("")};
   std::string text;
@@ -81,6 +88,8 @@ Result<std::vector<Root>> list_text_roots(Database& db, const PrefixQuery& query
   return roots;
 }
 
+// The two questions that kvfile's search of places asks: whether a chain has a block, and with
+// which ids the artifacts under a root begin (one of them may be a BOS that the query lacks).
 kvfile::PrefixLookup lookup_in(Database& db) {
   kvfile::PrefixLookup lookup;
   lookup.contains = [&db](const PrefixId& id) -> Result<bool> {
@@ -113,7 +122,7 @@ struct Candidate {
   uint64_t common = 0;
 };
 
-// Ids at the start that both have, as bytes in the order of the numbers.
+// How many ids both have in common at their start. Both are bytes in the order of the numbers.
 uint64_t common_ids(std::string_view a, std::string_view b) {
   const size_t n = std::min(a.size(), b.size());
   const auto end = a.begin() + static_cast<ptrdiff_t>(n);
@@ -181,6 +190,7 @@ Status collect(Database& db, const PrefixQuery& query, const Root& root, const P
   near.resize(std::min(near.size(), limit));
   for (const auto& [id, proposed] : near) {
     const uint64_t common = KVCS_TRY(compare_ids(db, id, kind, place.ids));
+    // A hit needs an id in common beside those that the search put before the query's.
     if (common <= place.added_ids) continue;
     PrefixHit hit;
     hit.artifact.id = id;

@@ -22,6 +22,7 @@ Result<PrefixQuery> parse_search(const Json& body) {
       reader.optional_integer("limit", 1, kSearchHitsMax).value_or(int64_t(query.limit)));
   const auto text = reader.optional_string("text", {.min_bytes = 1, .max_bytes = kSearchTokensMax});
   const Json* const tokens = reader.array("tokens");
+  // One of the two, not both.
   if ((tokens == nullptr) == !text) {
     reader.fail("tokens", "either tokens or text is required");
   } else if (tokens != nullptr && (tokens->empty() || tokens->size() > kSearchTokensMax)) {

@@ -1,4 +1,6 @@
-// How artifacts come into the search index; search.h.
+// How artifacts come into the search index. It happens when an upload is confirmed, on the
+// request's thread, and for what was missed in the job "artifact-index". Bytes are read outside of
+// any transaction; the rows of one artifact are written in one. The format is told in search.h.
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -28,11 +30,14 @@ kvfile::Sidecar sidecar_of(const Artifact& artifact) {
   return parsed.ok() ? std::move(parsed).value() : kvfile::Sidecar{};
 }
 
+// A cache that was cut off at its start holds no prefix, so nothing can be found by it.
 bool begins_later(const KvHeader& header) {
   const std::string* const offset = header.metadata_value("kvcs.position_offset");
   return offset != nullptr && *offset != "0";
 }
 
+// The token ids: those of the file's own tensor, or else the sidecar's if they are as many as the
+// file has tokens.
 Result<std::vector<uint32_t>> read_tokens(const kvfile::Sidecar& sidecar, const KvHeader& header,
                                           const kvfile::ReadSource& source) {
   const kvfile::Tensor* const tensor = header.find("tokens");
@@ -50,6 +55,7 @@ Result<std::vector<uint32_t>> read_tokens(const kvfile::Sidecar& sidecar, const 
   return ids;
 }
 
+// One row for each block of kPrefixBlock ids, under the hash of all blocks before it.
 Status insert_blocks(Database& db, const std::string& artifact_id, int kind, const PrefixId& root,
                      const std::vector<uint32_t>& tokens) {
   if (tokens.empty()) return ok();
@@ -100,6 +106,8 @@ Result<ArtifactSearch::Facts> ArtifactSearch::read_facts(const Artifact& artifac
   return facts;
 }
 
+// The organization's salt, made at its first artifact. Without it an organization could find out by
+// its own ids which prefixes another one has stored.
 Result<std::string> ArtifactSearch::salt_of(const std::string& organization_id) {
   const std::string fresh = to_hex(entropy_.bytes(32));
   std::string salt;

@@ -1,3 +1,5 @@
+// The search index's ids, keys and rows as bytes of SQL. Ids are stored big-endian, so that SQLite,
+// which compares bytes, has them in the order of the numbers.
 #include "artifacts/search_rows.h"
 
 #include <algorithm>

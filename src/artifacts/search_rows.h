@@ -14,11 +14,12 @@ inline constexpr int kTokenKind = 0, kTextKind = 1;
 std::vector<uint32_t> ids_of_text(std::string_view text);
 // The root of an organization's texts for one model.
 kvfile::PrefixId text_root(std::string_view model, std::string_view salt);
-// Half of a hash: it only proposes, and real ids decide.
+// The key of a block in the table: half of its hash. A key that two chains share does no harm,
+// because the index only proposes and real ids decide.
 std::string key_of(const kvfile::PrefixId& id);
 std::string root_text(const kvfile::PrefixId& root);
 Result<kvfile::PrefixId> parse_root(std::string_view text);
-// Ids so that their bytes have the order of the numbers, and back.
+// Ids as bytes that compare like the numbers (four each, big-endian), and one of them back.
 std::string ids_bytes(const uint32_t* ids, size_t count);
 uint32_t id_at(std::string_view bytes, size_t index);
 

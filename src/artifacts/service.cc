@@ -1,4 +1,6 @@
-// The life of an artifact; artifacts.h tells how rows and blobs are kept in step.
+// The life of an artifact: announced, uploaded, confirmed, changed, removed. Requests come here on
+// their own threads; rows change on the one writer thread of portal.db. artifacts.h tells how rows
+// and blobs are kept in step.
 #include "artifacts/artifacts.h"
 #include "artifacts/rows.h"
 #include "base/bytes.h"
@@ -7,7 +9,7 @@
 namespace kvcs {
 namespace {
 
-constexpr size_t kRefusedPutsMax = 1024;
+constexpr size_t kRefusedPutsMax = 1024;  // Reasons kept for confirm().
 
 Status mismatch(const char* what, const std::string& expected, const std::string& actual) {
   return invalid(std::string(what) + " mismatch")
@@ -131,6 +133,7 @@ Result<std::string> ArtifactService::finish_put(ArtifactPut& put) {
     return update.bind(1, digest).bind(2, clock_.unix_ms()).bind(3, put.id).run();
   });
   if (!ran.ok()) return ran;
+  // An earlier attempt may have been refused; this one was not.
   MutexLock lock(mutex_);
   refused_puts_.erase(put.id);
   return digest;
@@ -149,6 +152,8 @@ Status ArtifactService::refused_put(std::string_view id) {
   return it == refused_puts_.end() ? invalid("Artifact data not found") : it->second;
 }
 
+// In the writer's transaction: nobody can remove the blob, change the row or take the quota between
+// these checks and the update.
 Status ArtifactService::confirm_row(Database& db, const Principal& who, std::string_view id,
                                     const ConfirmClaim& claim, const ArtifactQuota& limits,
                                     Artifact& row) {
@@ -223,6 +228,7 @@ Status ArtifactService::set_visibility(const Principal& who, std::string_view id
   return ok();
 }
 
+// Removes the row and what it had reserved or used, in the transaction of the caller.
 Status ArtifactService::remove_row(Database& db, const Artifact& row) const {
   auto removal = KVCS_TRY(db.prepare("DELETE FROM artifacts WHERE id = ?"));
   KVCS_TRY(removal.bind(1, row.id).run());

@@ -19,6 +19,7 @@ using kvfile::SliceSpec;
 
 constexpr size_t kTransferBytes = 256 << 10;
 
+// Reads the stored file's header and lays the smaller file out.
 Result<SlicePlan> plan_of(const BlobReader& reader, const SliceSpec& spec) {
   auto header = kvfile::read_header(blob_source(reader), reader.size_bytes());
   if (header.code() == Code::kInvalid) {
@@ -37,6 +38,7 @@ std::string slice_tag(const Artifact& artifact, const SlicePlan& plan) {
   return sha256_hex(text + plan.header_bytes);
 }
 
+// Sends `size_bytes` of the planned file from `offset` on, one buffer after the other.
 Status send_plan(const SlicePlan& plan, const BlobReader& reader, uint64_t offset,
                  uint64_t size_bytes, http::BodyWriter& out) {
   const kvfile::ReadSource source = blob_source(reader);

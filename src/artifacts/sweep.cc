@@ -1,5 +1,6 @@
-// What is left behind is taken away: uploads never confirmed, blobs that no row names, temp files
-// of a process that died. Each step may be the last before a crash; the next sweep goes on.
+// The sweep, a job: it takes away uploads that were never confirmed, blobs that no row names, and
+// temp files of a process that died. Any of its steps may be the last before a crash; the next
+// sweep goes on from there.
 #include "artifacts/artifacts.h"
 #include "artifacts/rows.h"
 
@@ -22,6 +23,7 @@ Result<bool> ArtifactService::collect_blob(const std::string& sha256) {
   return removed;
 }
 
+// Each row goes in a transaction of its own, so that requests are served in between.
 Status ArtifactService::sweep_expired(SweepReport& report) {
   for (;;) {
     const int64_t now_ms = clock_.unix_ms();
@@ -56,6 +58,7 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
 Status ArtifactService::sweep_orphans(SweepReport& report) {
   return blobs_.for_each(
       [&](std::string_view digest, uint64_t size_bytes, int64_t age_s) -> Status {
+        // A young blob may be of a PUT whose row has not been updated yet.
         if (age_s < config_.orphan_age_s) return ok();
         bool named = true;
         const Status ran = readers_.run([&](Database& db) -> Status {

@@ -1,3 +1,6 @@
+// Alerts: the sink that makes rows of alert_log (on the ledger's writer thread), and the delivery
+// of rows that are due (on the thread of the job "alert-delivery", which alone changes their
+// state).
 #include "ledger/alerts.h"
 
 #include <nlohmann/json.hpp>
@@ -16,7 +19,7 @@ namespace kvcs {
 namespace {
 
 constexpr int kDeliveryDeadlineMs = 10'000;
-constexpr int64_t kRetryMs = 30'000;
+constexpr int64_t kRetryMs = 30'000;  // Doubled after each attempt: 30 s to 32 min.
 constexpr size_t kAnswerMaxBytes = 64 << 10;
 
 std::string text_of(const Json& object, const char* name) {
@@ -24,6 +27,8 @@ std::string text_of(const Json& object, const char* name) {
   return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
 
+// Whether this channel was told of the event and subject after `since_ms`. Suppressed rows do not
+// count: an incident that goes on is told again when its quiet time is over.
 Result<bool> is_known_incident(Database& db, const std::string& event, const std::string& subject,
                                const std::string& channel, int64_t since_ms) {
   auto query =
@@ -70,8 +75,10 @@ OutboxSink Alerts::sink() const {
     if (!channels_.webhook_url.empty()) channels.emplace_back("webhook");
     if (!channels_.slack_url.empty()) channels.emplace_back("slack");
     if (!channels_.smtp_url.empty()) channels.emplace_back("smtp");
-    // Where nobody is told, the log alone knows.
+    // Without a channel the alert is kept in the log alone, as delivered.
     if (channels.empty()) channels.emplace_back("log");
+    // One row per channel. Its id follows from the record's, so that a record that is moved again
+    // after a crash makes no second row and no second message.
     for (const std::string& channel : channels) {
       row.id = record.id + "-" + channel;
       row.channel = channel;
@@ -101,6 +108,7 @@ Result<int64_t> Alerts::deliver_due() {
     return ok();
   };
   KVCS_TRY(ledger_.read(collect));
+  // The message leaves before its row says so: a crash in between repeats it rather than losing it.
   int64_t delivered = 0;
   for (const Due& due : all) {
     const Status sent = deliver(due);

@@ -1,3 +1,5 @@
+// The hash chain of kv_audit: appended to by the outbox's sink, pruned from its old end, and walked
+// by a reader. The format is in the header.
 #include "ledger/audit.h"
 
 #include <nlohmann/json.hpp>
@@ -26,6 +28,7 @@ Status write_state(Database& db, std::string_view name, std::string_view value) 
   return put.bind(1, name).bind(2, value).run();
 }
 
+// How many rows retention has removed from the old end so far.
 Result<int64_t> count_pruned(Database& db) {
   const std::string text = KVCS_TRY(read_state(db, "audit_pruned"));
   if (text.empty()) return int64_t{0};
@@ -44,6 +47,7 @@ std::string audit_chain_hash(std::string_view prev_chain_hash, const AuditRow& r
   std::string text(prev_chain_hash);
   text += '\n';
   const std::string time = std::to_string(row.ts_ms);
+  // The lengths keep two rows from sharing a text: "ab","c" is not "a","bc".
   for (const std::string* field :
        {&row.id, &time, &row.family, &row.key, &row.action, &row.old_hash, &row.new_hash,
         &row.source, &row.actor, &row.request_id}) {
@@ -53,6 +57,7 @@ std::string audit_chain_hash(std::string_view prev_chain_hash, const AuditRow& r
 }
 
 Status append_audit(Database& db, const AuditRow& row) {
+  // A record that is moved once more after a crash is in the chain already.
   {
     auto find = KVCS_TRY(db.prepare("SELECT 1 FROM kv_audit WHERE id=?"));
     if (KVCS_TRY(find.bind(1, row.id).step())) return ok();
@@ -111,6 +116,7 @@ Result<AuditChain> check_audit_chain(Database& db) {
     prev = rows.text(12);
     chain.rows++;
   }
+  // Rows that were cut off at the new end leave a chain that fits; only the head tells.
   const std::string head = KVCS_TRY(read_state(db, "audit_head"));
   if (head != prev) {
     return conflict("The newest rows of kv_audit are missing: the chain ends before its head " +
@@ -131,7 +137,9 @@ Result<int64_t> prune_audit(Database& db, int64_t before_ms, int64_t max_rows, i
   int64_t removed = 0, last_seq = 0;
   std::string anchor;
   {
-    // From the old end and without gaps, whatever the clock did: the rest must stay a chain.
+    // Rows go from the old end and without gaps, even if the clock went back between two of them:
+    // those that stay must still be a chain. Hence the order by seq and the break at the first row
+    // that stays.
     auto rows =
         KVCS_TRY(db.prepare("SELECT seq, ts_ms, chain_hash FROM kv_audit ORDER BY seq LIMIT ?"));
     rows.bind(1, limit);

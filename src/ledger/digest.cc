@@ -1,3 +1,7 @@
+// The queries behind the daily briefing's figures, one function for each kind. All run on one
+// reader's connection, so that the figures are of about the same moment.
+//
+// sum(condition) counts the rows that fulfil it: SQLite's comparisons are 0 or 1.
 #include "ledger/digest.h"
 
 #include "base/clock.h"
@@ -36,6 +40,7 @@ Status read_errors(Database& db, LedgerDigest& digest) {
   return ok();
 }
 
+// Answers 429, ours (status) or the provider's (upstream_status).
 Status read_rates(Database& db, LedgerDigest& digest) {
   auto query = KVCS_TRY(
       db.prepare("SELECT tenant, provider, count(*), sum(upstream_status = 429),"
@@ -63,6 +68,7 @@ Status read_jobs(Database& db, LedgerDigest& digest) {
   return ok();
 }
 
+// Models that were called on this day, with the mean time of this day and of the seven before it.
 Status read_latencies(Database& db, LedgerDigest& digest) {
   auto query = KVCS_TRY(db.prepare(
       "SELECT p.text, m.text, sum(u.ts_ms >= ?1), avg(CASE WHEN u.ts_ms >= ?1 THEN total_ms END),"
@@ -81,6 +87,7 @@ Status read_latencies(Database& db, LedgerDigest& digest) {
   return ok();
 }
 
+// What each organization has spent in the month of `to_ms`, from the sums of days.
 Status read_spending(Database& db, LedgerDigest& digest) {
   auto query =
       KVCS_TRY(db.prepare("SELECT o.text, sum(d.cost_nano_usd) FROM usage_daily d"

@@ -1,3 +1,6 @@
+// The ledger's thread, its queue of diagnostics, and the face's other functions, which run on their
+// caller's thread. The thread works in passes: a pass moves the outbox to SQL and then writes the
+// queue. Money and audit go first, so that a flood of errors cannot hold them up.
 #include "ledger/ledger.h"
 
 #include <algorithm>
@@ -18,12 +21,14 @@ namespace kvcs {
 namespace {
 
 constexpr int64_t kPollMs = 200;
-// What comes within so long shares a transaction; a pass for each request would cost more than it.
+// Records that come within this time share a transaction; a pass for each request would cost more
+// than the request.
 constexpr int64_t kGatherMs = 200;
-// Every so many passes, and when there was nothing to do, the outbox is read from its start.
+// One pass in so many, and each one after a pass that moved nothing, reads the outbox from its
+// start and so finds records whose keys lie before the last one moved.
 constexpr uint64_t kPassesPerWhole = 16;
 constexpr size_t kQueueBatchMax = 500;
-constexpr size_t kQueuedBodyBytesMax = 32u << 20;
+constexpr size_t kQueuedBodyBytesMax = 32u << 20;  // Bodies are the only large diagnostics.
 // One pass ends here at the latest, so that drain() returns under any load.
 constexpr size_t kPassBatchesMax = 2000;
 constexpr int64_t kPruneChunkRows = 1000;
@@ -117,6 +122,8 @@ struct Ledger::Impl {
   void loop();
 };
 
+// The oldest record makes room for a new one. Bodies are the exception: a new one that does not fit
+// into their share of memory is dropped itself.
 void Ledger::Impl::push(Diagnostic record) {
   const size_t bytes = body_bytes(record);
   MutexLock lock(mutex);
@@ -158,6 +165,7 @@ Status Ledger::Impl::flush_queue() {
     const std::vector<Diagnostic> batch = take_queued();
     if (batch.empty()) return ok();
     taken += batch.size();
+    // A batch that cannot be written is counted as dropped; to keep it would fill the queue.
     Status status = writer.run([&](Database& db) -> Status {
       for (const Diagnostic& record : batch) KVCS_TRY(insert_diagnostic(db, record));
       return ok();
@@ -181,6 +189,9 @@ Status Ledger::Impl::pass(bool whole) {
   return moved.ok() ? std::move(flushed) : std::move(moved);
 }
 
+// Waits for a reason, gathers for a moment, then makes a pass. Reasons are a nudge, the poll, a
+// drain() that asks, and the stop; the last two are served at once and read the whole outbox. The
+// pass after `stopping` was set is the last one and is the drain of the destructor.
 void Ledger::Impl::loop() {
   bool was_ok = true;
   uint64_t done_before = 0;
@@ -325,8 +336,9 @@ Result<int64_t> Ledger::prune(std::string_view table, int64_t max_age_s, int64_t
   }
   int64_t removed = 0;
   for (;;) {
+    // First the rows over the limit, of whatever age; then, chunk by chunk, those that are too old.
     const bool by_rows = excess > removed;
-    // A job per chunk: what waits to be written goes in between.
+    // Each chunk is a job of its own, so that other writes are done in between.
     const int64_t chunk = KVCS_TRY(run_on<int64_t>(impl_->writer, [&](Database& db) {
       return name == "kv_audit"
                  ? prune_audit(db, before_ms, max_rows, kPruneChunkRows)

@@ -1,11 +1,21 @@
-// What is remembered: usage, audit, errors, decisions, job runs. Two ways in:
-//   outbox  what must not be lost (usage, audit, alerts) rides in the KV batch of the change itself
-//           (kv/outbox.h); the mover brings it to SQL, exactly once, and removes it after the
-//           commit.
-//   queue   diagnostics (error_ledger, job_runs, body_log): bounded, drops the oldest and counts;
-//           bodies over their share of memory are not taken in.
-// One thread of its own moves both, through the DbWriter of ledger.db. The face forward-declares
-// Database, so that hot files which include it do not see db/. Thread-safe.
+// The history of the daemon in ledger.db: usage, audit, errors, decisions, job runs, alerts. There
+// are two ways in:
+//   outbox  Records that must not be lost (usage, audit, alerts) ride in the KV batch of the change
+//           that they report (kv/outbox.h). The mover brings each to SQL exactly once and removes
+//           it from KV after the commit.
+//   queue   Diagnostics (error_ledger, job_runs, body_log) wait in memory. The queue is bounded: it
+//           drops the oldest and counts them; bodies over their share of memory are not taken in.
+// One thread of its own moves both, through the DbWriter of ledger.db.
+//
+// The class Ledger is everything that another module may do with this history, in five groups:
+// setting up (sinks and sources, before start()), recording, moving (notify, drain), reading
+// (query, read, the audit chain) and keeping small (prune). It owns the thread and the queue; the
+// work itself is done by functions over a Database: rows.h inserts, tables.h lists, audit.h keeps
+// the chain, outbox_mover.h moves. They are one class because all of them need the same writer,
+// readers and clock, and because a reader that must see its own write has to go through drain().
+//
+// Database is only declared here, so that files of the hot path which include this header do not
+// see db/. Thread-safe.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -27,7 +37,8 @@ class DbWriter;
 class KvStore;
 struct OutboxRecord;  // kv/outbox.h
 
-// One failed request; hashes instead of addresses, never bodies. Texts are cut at 2,000 bytes.
+// One failed request. It holds a hash of the client's address and never a body. Texts are cut at
+// 2,000 bytes.
 struct ErrorRecord {
   std::string id;  // "" = made here
   int64_t ts_ms = 0;
@@ -93,22 +104,27 @@ class Ledger final {
   Ledger(KvStore& kv, DbWriter& writer, DbReaders& readers, const Clock& clock,
          size_t queue_max = 10'000);
   ~Ledger();  // Drains queue and outbox, joins its thread.
+
+  // --- setting up
   void add_sink(std::string_view kind, OutboxSink sink);  // Before start().
   void add_group_sink(std::string_view kind, OutboxGroupSink sink);
-  void start();
-
-  void record_error(ErrorRecord record);
-  void record_job_run(JobRunRecord record);
-  void record_bodies(BodyRecord record);
-  // Nudges the mover; it also looks every 200 ms by itself. Cheap; called after outbox writes.
-  void notify();
   // `fill` brings into the outbox what others still hold; drain() calls it first, on its caller's
   // thread. Before start().
   void add_source(std::function<Status()> fill);
+  void start();
+
+  // --- recording diagnostics: cheap, from any thread, and dropped when the queue is full
+  void record_error(ErrorRecord record);
+  void record_job_run(JobRunRecord record);
+  void record_bodies(BodyRecord record);
+  // --- moving
+  // Wakes the thread after a write to the outbox. It also looks every 200 ms by itself. Cheap.
+  void notify();
   // Returns when all that was in queue and outbox at the call is in SQL; for tests, shutdown and
   // readers that must see it. Unavailable when KV or SQL is; the records stay in the outbox.
   Status drain();
 
+  // --- reading
   // Invalid: unknown table or column, bad value, limit or cursor; the message names it.
   Result<LedgerPage> query(const LedgerQuery& query) const;
   // The first line of a CSV export of `table`.
@@ -119,11 +135,12 @@ class Ledger final {
   // Walks the hash chain of kv_audit. Conflict ("audit_chain_broken") naming the first row that
   // does not fit.
   Result<AuditChain> verify_audit_chain() const;
-  // Removes rows older than `max_age_s` and, oldest first, beyond `max_rows` (0: no such limit), in
-  // chunks of 1,000; how many. Invalid for an unknown table.
-  Result<int64_t> prune(std::string_view table, int64_t max_age_s, int64_t max_rows);
 
-  // Removes the sums of days older than `max_age_s`; how many.
+  // --- keeping it small
+  // Removes rows older than `max_age_s` and, oldest first, those beyond `max_rows` (0: no such
+  // limit), in chunks of 1,000. Returns how many went. Invalid for an unknown table.
+  Result<int64_t> prune(std::string_view table, int64_t max_age_s, int64_t max_rows);
+  // Removes the sums of days older than `max_age_s`. Returns how many went.
   Result<int64_t> prune_usage_days(int64_t max_age_s);
 
   struct Stats {

@@ -1,3 +1,5 @@
+// Handlers of /admin/errors, /admin/audit and their like: a query string becomes a LedgerQuery, and
+// its page JSON or CSV. Any column of the table may be a filter; tables.h holds the list.
 #include "ledger/ledger_api.h"
 
 #include <nlohmann/json.hpp>
@@ -18,6 +20,7 @@ struct ListRequest {
   int64_t rows_max = 0;  // CSV: over all pages.
 };
 
+// A name that is none of the five below is taken for a column; the query refuses it if it is none.
 Status read_parameter(ListRequest& list, std::string_view name, const std::string& value) {
   if (name == "from") {
     list.query.from_ms = KVCS_TRY(parse_iso8601_ms(value));
@@ -47,8 +50,10 @@ Result<ListRequest> read_list_request(const http::Request& request, std::string_
     const std::string name = KVCS_TRY(percent_decode(part.substr(0, equal), true));
     const std::string value = KVCS_TRY(
         percent_decode(equal < part.size() ? part.substr(equal + 1) : std::string_view(), true));
+    // A form sends its empty fields too.
     if (name.empty() || value.empty()) continue;
     Status status = read_parameter(list, name, value);
+    // Each message names its parameter once.
     if (!status.ok() && status.message().find(name) == std::string::npos) {
       return std::move(status).with_context(name);
     }
@@ -115,7 +120,8 @@ http::Response json_page(const LedgerPage& page, std::string_view member) {
 Result<http::Response> LedgerApi::list(http::Request& request, std::string_view table,
                                        std::string_view member) {
   ListRequest list = KVCS_TRY(read_list_request(request, table));
-  // Who just made a change expects to see it. When it cannot be brought in, what is there is shown.
+  // A caller that just made a change expects to see it. If the stores cannot bring it in now, the
+  // list shows the rows that are there.
   (void)ledger_.drain();
   LedgerPage page = KVCS_TRY(ledger_.query(list.query));
   if (list.query.format == RowFormat::kJson) return json_page(page, member);
@@ -157,6 +163,7 @@ Result<http::Response> LedgerApi::show_bodies(http::Request& request) {
     return not_found("No bodies are kept of the request '" + printable(id, 60) +
                      "'; only organizations with log_bodies have them, for a while.");
   }
+  // The row is a JSON object; its closing brace comes off for two more members.
   std::string body = page.rows.front();
   body.pop_back();
   const auto read = [&](Database& db) -> Status {

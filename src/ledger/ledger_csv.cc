@@ -1,3 +1,5 @@
+// Cells and lines of CSV. A cell may come from a request (a model's name, a path), so a spreadsheet
+// must not take it for a formula.
 #include "ledger/ledger_csv.h"
 
 namespace kvcs {

@@ -1,3 +1,5 @@
+// The mover of the outbox, on the ledger's thread. The order of its three steps (sync KV, commit
+// SQL, remove from KV) is the promise that no row is lost or doubled; the header says why.
 #include "ledger/outbox_mover.h"
 
 #include <nlohmann/json.hpp>
@@ -12,8 +14,10 @@
 namespace kvcs {
 namespace {
 
+// The name in ledger_state of the keys of the last batch.
 constexpr std::string_view kBatchState = "outbox_batch";
 
+// A failure of the store, not of the record: the batch is tried again later as it is.
 bool is_passing(const Status& status) {
   return status.code() == Code::kUnavailable || status.code() == Code::kTimeout;
 }
@@ -27,6 +31,7 @@ std::string keys_json(const std::vector<std::string>& keys) {
   return json + "]";
 }
 
+// Keeps a record that no sink can take, with the reason, and lets the rest go on.
 Status set_aside(Database& db, std::string_view key, int64_t ts_ms, std::string_view kind,
                  std::string_view payload, const Status& reason) {
   auto put =
@@ -74,6 +79,8 @@ Status OutboxMover::move(From from, size_t batches_max) {
   return finish_last_batch();
 }
 
+// Removes the keys of the last committed batch from KV. The first call of a process asks SQL which
+// they are, because the process before may have died between its commit and the removal.
 Status OutboxMover::finish_last_batch() {
   if (!recovered_) {
     std::string text;
@@ -99,6 +106,8 @@ Status OutboxMover::finish_last_batch() {
   return ok();
 }
 
+// Neighbours of one kind become one run, so that a group sink gets them together. A key may hold
+// several records; they are never divided between two batches.
 OutboxMover::Batch OutboxMover::take_batch(const std::vector<KvItem>& items, size_t& next) {
   Batch batch;
   while (next < items.size() && batch.records < kOutboxBatchRecordsMax) {
@@ -124,6 +133,8 @@ OutboxMover::Batch OutboxMover::take_batch(const std::vector<KvItem>& items, siz
 }
 
 Status OutboxMover::move_batch(Batch batch) {
+  // Before the commit: a power cut must not leave SQL with rows whose counters KV has forgotten. It
+  // also makes the removal of the batch before durable.
   KVCS_TRY(kv_.sync());
   uint64_t dead = 0;
   const DbWriter::Job job = [&](Database& db) {
@@ -155,7 +166,8 @@ Status OutboxMover::write_run(Database& db, const Run& run, uint64_t& dead) cons
     const Status status = in_savepoint(db, [&] { return group->second(db, run.records); });
     if (status.ok() || is_passing(status) || !db.in_transaction()) return status;
   }
-  // Each alone, too, when one of the group is bad: the others must not go with it.
+  // Without a group sink, and after one that failed, each record goes alone: one that is bad must
+  // not take the others with it.
   for (const OutboxRecord& record : run.records) KVCS_TRY(insert_one(db, record, dead));
   return ok();
 }

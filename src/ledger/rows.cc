@@ -1,3 +1,5 @@
+// The inserts of every table but `usage` (usage_rows.cc) and kv_audit (audit.cc). They run on the
+// writer thread, in the transaction of its present group.
 #include "ledger/rows.h"
 
 #include <nlohmann/json.hpp>
@@ -11,6 +13,7 @@
 namespace kvcs {
 namespace {
 
+// At most kLedgerTextMaxBytes of the text, and no part of a character.
 std::string_view cut(std::string_view text) {
   if (text.size() <= kLedgerTextMaxBytes) return text;
   size_t end = kLedgerTextMaxBytes;
@@ -71,6 +74,7 @@ Status decide(Database& db, std::string_view id, std::string_view status,
     if (!there) return not_found("No decision has the id " + printable(id) + ".");
     present = find.text(0);
   }
+  // A repeated request changes nothing and is Ok. "rejected" and "applied" are final.
   if (present == status) return ok();
   const bool allowed = status == "applied" || status == "rejected"
                            ? present == "proposed" || present == "accepted"

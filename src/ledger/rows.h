@@ -76,7 +76,8 @@ Status insert_usage(Database& db, const UsageRow& row);
 std::string usage_payload(const UsageRow& row);
 Status usage_sink(Database& db, const std::vector<OutboxRecord>& records);
 Result<UsageRow> parse_usage(const OutboxRecord& record);
-// The model of a row that is no request: a user's use was set to zero.
+// The model of a row that is no request: an admin set a user's use to zero, and the row's negative
+// cost says by how much.
 inline constexpr std::string_view kAdjustmentModel = "adjustment";
 
 // The number of a text in ledger_name, made when it is new.

@@ -1,3 +1,5 @@
+// The columns of each table that admins may list, and the one query that lists them. It pages by
+// (ts_ms, seq): the cursor of a page is the place of its last row, written as "<ts_ms>.<seq>".
 #include "ledger/tables.h"
 
 #include <nlohmann/json.hpp>
@@ -142,6 +144,7 @@ Result<PageCursor> parse_cursor(std::string_view text) {
   return PageCursor{static_cast<int64_t>(*time), static_cast<int64_t>(*seq)};
 }
 
+// The columns that may be filters, for the message about one that may not.
 std::string list_names(const LedgerTable& table) {
   std::string names;
   for (const LedgerColumn& column : table.columns) {
@@ -159,6 +162,8 @@ struct Filter {
   std::optional<int64_t> number;
 };
 
+// The column's SQL comes from the table above and never from the request; the value is bound. An
+// amount of money cannot be compared as text, and JSON neither.
 Result<Filter> make_filter(const LedgerTable& table, std::string_view name,
                            const std::string& value) {
   const LedgerColumn* column = find_ledger_column(table, name);
@@ -191,6 +196,7 @@ Result<Filter> make_filter(const LedgerTable& table, std::string_view name,
   return filter;
 }
 
+// seq and ts_ms come first, for the cursor, and then the columns in their order.
 std::string select_list(const LedgerTable& table) {
   std::string list = "seq, ts_ms";
   for (const LedgerColumn& column : table.columns) {
@@ -241,6 +247,7 @@ std::string json_row(const LedgerTable& table, const Statement& row) {
   return out + "}";
 }
 
+// NULL is an empty cell.
 std::string csv_row(const LedgerTable& table, const Statement& row) {
   std::vector<std::string> cells;
   int position = 2;

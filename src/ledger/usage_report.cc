@@ -1,3 +1,5 @@
+// Sums over usage_daily, for the usage pages and for the repair of budget counters. usage_daily has
+// a row for each day, month of the budget, organization, user, key, provider and model.
 #include "ledger/usage_report.h"
 
 #include <array>
@@ -84,6 +86,8 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
   return groups;
 }
 
+// The rows of `waiting` were read from the outbox before this. A row that moved to SQL meanwhile is
+// in both places, hence the look-up of each one; all of it happens in one read transaction.
 Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, std::string_view id,
                                  std::string_view period, const std::vector<UsageRow>& waiting) {
   const char* column = kind == "key" ? "key_ref" : kind == "user" ? "user_ref" : "organization_ref";

@@ -1,3 +1,10 @@
+// The scheduler behind Cron: what is due is launched by the ticking thread (or by a caller of
+// run_now), each run works on a thread of its own, and the record of each job is read and written
+// by whoever works on that job at the time.
+//
+// The record's `attempts` is what makes a crash harmless. It is raised before the
+// job's function is called, and is 0 again when the function has returned. A start that finds it at
+// 1 runs the slot once more; one that finds it at 2 (kAttemptsMax) goes on with the next slot.
 #include "ops/cron.h"
 
 #include <nlohmann/json.hpp>
@@ -21,7 +28,7 @@ constexpr int64_t kTickMs = 1000;
 constexpr int64_t kWaitStepMs = 20;           // How often tick_and_wait looks at the time limits.
 constexpr int64_t kClockJumpBackMs = 90'000;  // Less is a clock being disciplined.
 constexpr int64_t kAttemptsMax = 2;
-constexpr int64_t kTimeLimitMaxS = 86'400;
+constexpr int64_t kTimeLimitMaxS = 86'400;  // Of a run, and of a jitter.
 constexpr size_t kNameMaxBytes = 64;
 constexpr std::string_view kSucceeded = "ok";
 
@@ -101,14 +108,15 @@ Result<std::string> run_guarded(const Job& job, const JobContext& context) {
 }  // namespace
 
 struct Cron::Impl {
-  // Of what follows the job, `job` and `schedule` never change after add(); the rest is guarded by
-  // the mutex, but `record` and `slot_ms` belong to the run's thread while `running`.
+  // `job` and `schedule` never change after add(). The other members are guarded by the mutex, with
+  // two exceptions: `cancelled` is atomic, and while status.running is true `record` belongs to the
+  // thread of the run.
   struct Entry {
     Job job;
     CronExpression schedule;
     JobStatus status;
-    int64_t next_slot_ms = -1;
-    int64_t deadline_us = 0;
+    int64_t next_slot_ms = -1;  // The slot that is due next, without its jitter; -1 is none.
+    int64_t deadline_us = 0;    // By the monotonic clock; passed, the run is cancelled.
     bool timed_out = false;
     std::atomic<bool> cancelled{false};
     Record record;
@@ -145,6 +153,7 @@ struct Cron::Impl {
   mutable Mutex mutex;
   CondVar changed;
   std::vector<std::unique_ptr<Entry>> entries KVCS_GUARDED_BY(mutex);
+  // Whether the records of the last process were read. One caller reads them, the others wait.
   enum class Load : uint8_t { kNot, kUnderWay, kDone } load KVCS_GUARDED_BY(mutex) = Load::kNot;
   bool stopping KVCS_GUARDED_BY(mutex) = false;
   int64_t last_tick_ms KVCS_GUARDED_BY(mutex) = 0;
@@ -157,8 +166,9 @@ void Cron::Impl::plan(Entry& entry, int64_t after_ms) {
       entry.next_slot_ms < 0 ? -1 : entry.next_slot_ms + jitter_ms(entry.job, entry.next_slot_ms);
 }
 
-// A slot between the last one and now was missed: the newest such slot would do, but which one does
-// not matter, since the slot after the run is planned from now.
+// Plans the first run after a start. A slot that was interrupted is run again; if any slot passed
+// while no process ran, one run makes up for all of them. The oldest missed slot stands for them:
+// which one it is does not matter, because the slot after the run is planned from the present time.
 void Cron::Impl::plan_from_record(Entry& entry, int64_t now_ms) {
   const bool interrupted = entry.record.attempts > 0 && entry.record.attempts < kAttemptsMax;
   const int64_t missed_ms = entry.schedule.next_after_ms(entry.record.slot_ms);
@@ -189,7 +199,8 @@ void Cron::Impl::load_once() {
       log::warn("job.load_failed",
                 {{"job", entry->job.name}, {"error", stored.status().to_string()}});
     }
-    // From the future: the clock was wrong then. Never seen: what is missed counts from today.
+    // A slot in the future was recorded under a wrong clock, and a job without a record is new.
+    // Neither has missed anything yet: slots count from this moment.
     if (entry->record.slot_ms <= 0 || entry->record.slot_ms > now_ms + kClockJumpBackMs) {
       entry->record.slot_ms = now_ms;
       entry->record.attempts = 0;
@@ -211,6 +222,7 @@ void Cron::Impl::load_once() {
 void Cron::Impl::tick() {
   MutexLock lock(mutex);
   const int64_t now_ms = clock.unix_ms();
+  // After the clock was set back, the next slot may lie hours ahead; every job is planned anew.
   const bool jumped_back = now_ms < last_tick_ms - kClockJumpBackMs;
   last_tick_ms = now_ms;
   for (const auto& entry : entries) {
@@ -218,6 +230,7 @@ void Cron::Impl::tick() {
     if (jumped_back) plan(*entry, now_ms);
     if (stopping || entry->status.next_ms < 0 || entry->status.next_ms > now_ms) continue;
     const int64_t slot_ms = entry->next_slot_ms;
+    // A run that is still at work swallows the slot: the job never overlaps itself.
     plan(*entry, now_ms);
     if (entry->status.running) {
       ++entry->status.skipped;
@@ -254,6 +267,8 @@ void Cron::Impl::save(const Entry& entry) {
   log::warn("job.save_failed", {{"job", entry.job.name}, {"error", written.to_string()}});
 }
 
+// The result that is kept and shown: "ok", or why the run counts as a failure. A run that took too
+// long is a failure even when its function succeeded in the end.
 std::string Cron::Impl::judge(Entry& entry, const Result<std::string>& outcome,
                               int64_t duration_us) {
   MutexLock lock(mutex);
@@ -266,7 +281,8 @@ std::string Cron::Impl::judge(Entry& entry, const Result<std::string>& outcome,
   return printable(std::string(code_name(status.code())) + ": " + status.message(), 1000);
 }
 
-// `slot_ms` 0: by hand; the schedule's slot stays as it was.
+// Runs on the thread of the run. `slot_ms` is 0 for a run that was started by hand: the record of
+// the schedule's slots then stays as it is.
 void Cron::Impl::run(Entry& entry, int64_t slot_ms) {
   const int64_t begin_us = clock.mono_us();
   JobRun done{.job = entry.job.name, .started_ms = clock.unix_ms()};
@@ -351,6 +367,7 @@ void Cron::stop() {
       entry->cancelled.notify_all();
     }
     impl_->changed.notify_all();
+    // The threads are joined only when none of them needs the mutex any more.
     while (impl_->any_running()) impl_->changed.wait_for_ms(impl_->mutex, kTickMs);
     for (const auto& entry : impl_->entries) entry->thread.reset();
   }

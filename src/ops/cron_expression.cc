@@ -1,3 +1,6 @@
+// The parser of five-field cron expressions and the search for the next minute that one of them
+// matches. Each field is a bit set of its values, so a minute matches if five bits are set. The
+// search goes day by day and then looks the hour and minute up among the bits.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -81,6 +84,7 @@ Result<uint64_t> parse_field(const FieldRule& rule, std::string_view field) {
   return bits;
 }
 
+// The parts between blanks and tabs.
 std::vector<std::string_view> words(std::string_view text) {
   std::vector<std::string_view> found;
   size_t i = 0;
@@ -124,7 +128,8 @@ int next_bit(uint64_t bits, int from) {
   return rest == 0 ? -1 : std::countr_zero(rest);
 }
 
-// Some month has the first of the days.
+// Whether some month is long enough for the first of the days: "30 February" would be searched for
+// in vain for kYearsAhead years.
 bool has_a_day(uint64_t days, uint64_t months) {
   static constexpr std::array kLengths = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
   const int first = std::countr_zero(days);
@@ -165,6 +170,8 @@ bool CronExpression::matches_day(int64_t days_since_epoch, int day, int month) c
   const int64_t weekday = ((days_since_epoch + 4) % 7 + 7) % 7;  // 1970-01-01 was a Thursday.
   const bool day_fits = (days_ >> day & 1) != 0;
   const bool weekday_fits = (weekdays_ >> weekday & 1) != 0;
+  // POSIX crontab: if both fields are restricted, a day that matches either of them runs. An
+  // unrestricted field matches every day, so "and" is right as soon as one is unrestricted.
   return any_day_ || any_weekday_ ? day_fits && weekday_fits : day_fits || weekday_fits;
 }
 
@@ -179,6 +186,7 @@ int64_t CronExpression::next_after_ms(int64_t unix_ms) const {
     const int begin = day == first_day ? minute_of_day : 0;
     int hour = next_bit(hours_, begin / 60);
     int minute = next_bit(minutes_, hour == begin / 60 ? begin % 60 : 0);
+    // No matching minute is left in this hour: the first one of the next matching hour.
     if (hour >= 0 && minute < 0) {
       hour = next_bit(hours_, hour + 1);
       minute = next_bit(minutes_, 0);

@@ -1,3 +1,5 @@
+// Runs the probes one after the other on the caller's thread: that of a request for /health or
+// /readyz, or of the job that keeps the snapshot.
 #include "ops/health.h"
 
 #include <algorithm>
@@ -6,6 +8,8 @@ namespace kvcs {
 
 namespace {
 
+// A store that does not answer is down. Any other failure (a limit that was reached, a setting that
+// is wrong) leaves the daemon working in part.
 Health health_of(Code code) {
   switch (code) {
     case Code::kOk:

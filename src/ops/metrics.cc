@@ -1,3 +1,6 @@
+// The registry behind Metrics and its text page. Instruments are updated by every thread without a
+// lock; only the look-up of one and the printing of the page take the registry's lock. Series are
+// never removed, so that a reference to an instrument stays good.
 #include "ops/metrics.h"
 
 #include <unistd.h>
@@ -15,6 +18,7 @@ namespace kvcs {
 
 namespace {
 
+// Values that would make too many series, or whose labels are malformed, are summed up here.
 constexpr std::string_view kOverflowLabels = "overflow=\"true\"";
 
 bool is_name_start(char c) {
@@ -30,7 +34,8 @@ bool is_metric_name(std::string_view name) {
   return !name.empty() && start(name[0]) && std::all_of(name.begin(), name.end(), rest);
 }
 
-// name="value"[,name="value"]… with the escapes \\ \" \n, or nothing.
+// name="value"[,name="value"]… with the escapes \\ \" \n, or nothing. The label `le` is the
+// histogram's own, for the bounds of its buckets.
 bool are_labels(std::string_view text) {
   size_t i = 0;
   while (i < text.size()) {
@@ -52,6 +57,7 @@ bool are_labels(std::string_view text) {
   return text.empty();
 }
 
+// Prometheus writes the values that are no numbers as NaN, +Inf and -Inf.
 void append_number(std::string& out, double value) {
   if (std::isnan(value)) {
     out += "NaN";
@@ -94,6 +100,7 @@ void append_help(std::string& out, std::string_view name, std::string_view help)
 void append_histogram(std::string& out, std::string_view name, std::string_view labels,
                       const LatencyHistogram& histogram) {
   const auto snapshot = histogram.snapshot();
+  // On the page a bucket counts all values up to its bound, those of lower buckets included.
   int64_t below = 0;
   for (size_t i = 0; i < snapshot.buckets.size(); ++i) {
     below += snapshot.buckets[i];
@@ -115,6 +122,7 @@ void append_histogram(std::string& out, std::string_view name, std::string_view 
 
 enum class Kind : uint8_t { kCounter, kHistogram, kGauge, kCounterFrom };
 
+// One line of a family, or one histogram. Its kind says which of the members is used.
 struct Series {
   Counter counter;
   std::unique_ptr<LatencyHistogram> histogram;
@@ -177,6 +185,8 @@ struct Metrics::Impl {
                        Kind kind) {
     KVCS_ASSERT(is_metric_name(name));
     if (!are_labels(labels)) labels = kOverflowLabels;
+    // Nearly every look-up ends here, under the shared lock. Otherwise another thread may make the
+    // same series before the exclusive lock is held, hence try_emplace.
     if (Series* found = find(name, labels, kind)) return *found;
     WriteLock lock(mutex);
     auto& family =
@@ -244,6 +254,7 @@ std::string Metrics::print() const {
       blocks.push_back(std::move(block));
     }
   }
+  // The lock is not held here: the functions of gauges may take locks of their own.
   std::string out;
   for (const auto& block : blocks) {
     append_help(out, block.name, block.help);
@@ -289,6 +300,7 @@ int64_t resident_bytes() {
   char text[128] = {};
   const size_t n = std::fread(text, 1, sizeof text - 1, file);
   std::fclose(file);
+  // The second field of statm is the resident set, in pages (proc(5)).
   const std::string_view fields(text, n);
   const size_t space = fields.find(' ');
   if (space == std::string_view::npos) return 0;

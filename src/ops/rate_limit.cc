@@ -1,3 +1,5 @@
+// Token buckets in stripes: the hash of a key names its stripe, and each stripe has a lock of its
+// own and its share of the keys, in the order of their last use. Called by every request's thread.
 #include "ops/rate_limit.h"
 
 #include <algorithm>
@@ -14,10 +16,10 @@ namespace kvcs {
 namespace {
 
 constexpr size_t kStripesMax = 64;
-constexpr size_t kStripeKeysMin = 64;
+constexpr size_t kStripeKeysMin = 64;  // Fewer keys to a stripe would evict keys in use.
 constexpr int64_t kMinuteUs = 60'000'000;
 constexpr int64_t kSecondUs = 1'000'000;
-constexpr int64_t kNeverFitsRetryS = 60;
+constexpr int64_t kNeverFitsRetryS = 60;  // Told to a caller whose cost no full bucket covers.
 
 // What is missing from a full bucket, in parts of a token (60,000,000 to the token). So a bucket of
 // any rate refills by exactly `per_minute` parts a microsecond, and nothing is ever rounded.
@@ -31,6 +33,7 @@ int64_t ceil_div(int64_t a, int64_t b) {
   return a <= 0 ? 0 : (a - 1) / b + 1;
 }
 
+// Gives back what has come in since the bucket was last looked at.
 void refill(Bucket& bucket, int64_t per_minute, int64_t now_us) {
   const int64_t elapsed_us = std::max<int64_t>(now_us - bucket.updated_us, 0);
   bucket.updated_us = now_us;
@@ -44,6 +47,8 @@ struct Stripe {
   std::list<Bucket> by_age KVCS_GUARDED_BY(mutex);  // Last used first.
   std::unordered_map<std::string_view, std::list<Bucket>::iterator> by_key KVCS_GUARDED_BY(mutex);
 
+  // The bucket of the key, made full if it is new; it becomes the one last used. Beyond `keys_max`
+  // the bucket that was idle longest is forgotten, which means that it counts as full again.
   Bucket& touch(std::string_view key, int64_t now_us, size_t keys_max) KVCS_REQUIRES(mutex) {
     if (const auto found = by_key.find(key); found != by_key.end()) {
       by_age.splice(by_age.begin(), by_age, found->second);
@@ -85,6 +90,7 @@ RateDecision RateLimiter::take(std::string_view key, int64_t per_minute, int64_t
   if (per_minute == 0) return {.allowed = false, .retry_after_s = kNeverFitsRetryS};
   per_minute = std::min(per_minute, kRatePerMinuteMax);
   cost = std::clamp<int64_t>(cost, 0, kRatePerMinuteMax);
+  // At most 1e10 · 6e7 = 6e17, so that sums of capacity and cost fit into 64 bits.
   const int64_t capacity = per_minute * kMinuteUs;
   const int64_t wanted = cost * kMinuteUs;
 
