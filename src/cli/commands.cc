@@ -1,4 +1,5 @@
-// The list of commands. One line per command file; the order is the order of --help.
+// The list of all commands that this module owns. One line per command file; the order is the order
+// of --help: first what a user of artifacts needs, then administration, then the .kv toolbox.
 #include "cli/commands.h"
 
 #include "cli/cli.h"
@@ -13,6 +14,7 @@ std::vector<Command> commands() {
   add(upload_commands());
   add(download_commands());
   add(artifact_commands());
+  add(sample_commands());
   add(inspect_commands());
   add(verify_commands());
   add(quant_commands());
@@ -33,6 +35,7 @@ std::vector<Command> commands() {
   return all;
 }
 
+// Every word that stands before the last one of some command's name needs a row here.
 std::vector<CommandGroup> command_groups() {
   return {
       {"config", "Check or print the daemon's configuration."},

@@ -22,6 +22,7 @@ std::vector<Command> kv_commands();               // cmd_kv.cc
 std::vector<Command> plot_commands();             // cmd_plot.cc
 std::vector<Command> prices_commands();   // cmd_prices.cc: prices import, admin prices import
 std::vector<Command> quant_commands();    // cmd_quant.cc: quant, dequant, compare
+std::vector<Command> sample_commands();   // cmd_sample.cc
 std::vector<Command> search_commands();   // cmd_search.cc
 std::vector<Command> slice_commands();    // cmd_slice.cc
 std::vector<Command> upload_commands();   // cmd_upload.cc

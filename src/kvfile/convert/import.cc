@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "kvfile/format/publish.h"
 #include "kvfile/format/tiles.h"
 #include "kvfile/tools/prefix_chain.h"
 
@@ -70,8 +69,10 @@ Result<ImportReport> write_imported(const CacheSource& source, const ImportOptio
   Sidecar sidecar = describe_header(writer->header());
   if (!tokens.empty()) sidecar.tokens = tokens;
   KVCS_TRY(writer->write_header());
-  Companion companion = KVCS_TRY(sidecar_companion(options.output, sidecar));
-  KVCS_TRY(publish_together(writer->file(), {std::move(companion)}));
+  sidecar.prompt = options.prompt;
+  std::vector<Companion> companions = options.companions;
+  companions.push_back(KVCS_TRY(sidecar_companion(options.output, sidecar)));
+  KVCS_TRY(publish_together(writer->file(), companions));
   return ImportReport{writer->header(), counts.saturated};
 }
 

@@ -10,6 +10,7 @@
 
 #include "kvfile/convert/rope_detect.h"
 #include "kvfile/format/layout.h"
+#include "kvfile/format/publish.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::kvfile {
@@ -61,6 +62,8 @@ struct ImportOptions {
   std::optional<Dtype> dtype;       // F16, BF16 or F32.
   Metadata facts;                   // Recorded as they are; they stand before what the source says.
   std::optional<std::vector<uint32_t>> tokens;  // When the source does not record them.
+  std::optional<std::string> prompt;            // The text, for the sidecar.
+  std::vector<Companion> companions;            // More small files that appear with the artifact.
 };
 struct ImportReport {
   KvHeader header;
