@@ -1,7 +1,7 @@
 // The face of the HTTP module: what a handler sees. Nothing here knows sockets or httplib.
 //
 // A request is served by one function from head to last byte, on one thread at a time: it changes
-// threads only where it waits for another server (http/waiter.h). Views in Request point into the
+// threads only where it waits for another server (base/wait.h). Views in Request point into the
 // connection's buffer and are valid until the handler's Response has been sent.
 #pragma once
 #include <array>
@@ -17,6 +17,10 @@
 
 #include "base/principal.h"
 #include "base/status.h"
+
+namespace kvcs {
+class Waiter;
+}
 
 namespace kvcs::http {
 
@@ -43,7 +47,6 @@ class BodyReader {
 };
 
 struct Route;
-class Waiter;
 
 struct Request {
   Method method = Method::kGet;

@@ -17,8 +17,8 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "base/wait.h"
 #include "http/client/upstream_engines.h"
-#include "http/waiter.h"
 
 namespace kvcs::http {
 namespace {

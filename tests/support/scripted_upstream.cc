@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/wait.h"
 #include "http/client/upstream_rules.h"
-#include "http/waiter.h"
 
 namespace kvcs::test {
 namespace {

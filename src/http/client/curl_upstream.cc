@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "http/waiter.h"
+#include "base/wait.h"
 
 namespace kvcs::http {
 namespace {

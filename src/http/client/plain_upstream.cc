@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/wait.h"
 #include "http/client/connection_pool.h"
 #include "http/client/upstream_engines.h"
 #include "http/client/upstream_rules.h"
 #include "http/serve/chunked_body.h"
 #include "http/serve/socket_io.h"
-#include "http/waiter.h"
 
 namespace kvcs::http {
 namespace {

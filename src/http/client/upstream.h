@@ -25,9 +25,11 @@
 #include "base/clock.h"
 #include "base/status.h"
 
-namespace kvcs::http {
-
+namespace kvcs {
 class Waiter;
+}
+
+namespace kvcs::http {
 
 struct UpstreamRequest {
   std::string method = "GET";

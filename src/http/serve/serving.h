@@ -18,9 +18,9 @@
 
 #include "base/fiber.h"
 #include "base/mutex.h"
+#include "base/wait.h"
 #include "http/serve/connection.h"
 #include "http/serve/request_cycle.h"
-#include "http/waiter.h"
 
 namespace kvcs::http {
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/thread.h"
+#include "base/wait.h"
 #include "http/client/upstream_clients.h"
-#include "http/waiter.h"
 #include "support/loopback_server.h"
 
 namespace kvcs::http {
@@ -264,7 +264,7 @@ TEST_CASE("upstream: a client that leaves cancels within a second and the upstre
   });
   TestClient client(engine);
   UpstreamRequest request = request_to(server.url());
-  http::ThreadWaiter waiter(client_socket.ends[0]);
+  ThreadWaiter waiter(client_socket.ends[0]);
   request.waiter = &waiter;
   if (pipelined) REQUIRE(::write(client_socket.ends[1], "GET", 3) == 3);
   std::chrono::steady_clock::time_point left_at;

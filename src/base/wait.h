@@ -3,7 +3,7 @@
 #pragma once
 #include <cstdint>
 
-namespace kvcs::http {
+namespace kvcs {
 
 struct WaitFor {
   int descriptor = -1;
@@ -33,4 +33,4 @@ class ThreadWaiter final : public Waiter {
   const int client_fd_;
 };
 
-}  // namespace kvcs::http
+}  // namespace kvcs

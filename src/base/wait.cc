@@ -1,8 +1,8 @@
-#include "http/waiter.h"
+#include "base/wait.h"
 
 #include <poll.h>
 
-namespace kvcs::http {
+namespace kvcs {
 
 // A client that is watched for POLLRDHUP alone does not wake us for what it pipelines.
 Waiter::Woken ThreadWaiter::wait(const WaitFor& what) {
@@ -12,4 +12,4 @@ Waiter::Woken ThreadWaiter::wait(const WaitFor& what) {
   return watched && entries[1].revents != 0 ? Woken::kClientGone : Woken::kReady;
 }
 
-}  // namespace kvcs::http
+}  // namespace kvcs
