@@ -121,6 +121,17 @@ const std::vector<HeavyHeader>& heavy_headers() {
   return table;
 }
 
+// The files that may have thread-local variables: a request may go on on another thread after a
+// wait (base/fiber.h), so in each of them the address of such a variable is never kept over one.
+const Row& thread_local_files() {
+  static const Row table = {
+      "src/ai/chat_request.cc", "src/ai/dialects/usage.cc", "src/base/crypto.cc",
+      "src/base/json.cc",       "src/base/mutex.cc",        "src/base/wait.cc",
+      "src/db/db_writer.cc",    "src/ledger/usage_rows.cc", "src/http/serve/connection.cc",
+  };
+  return table;
+}
+
 struct Banned {
   std::regex pattern;
   std::string_view why;
@@ -321,6 +332,20 @@ class Blanker {
   size_t i_ = 0;
 };
 
+void check_thread_local(const SourceFile& file, Findings& out) {
+  static const std::regex word("\\bthread_local\\b");
+  if (thread_local_files().count(file.path)) return;
+  std::istringstream text(Blanker(file).run());
+  int number = 0;
+  for (std::string line; std::getline(text, line);) {
+    ++number;
+    if (!std::regex_search(line, word)) continue;
+    out.push_back(at(file, number,
+                     "thread_local: a request that waits may go on on another thread; see "
+                     "thread_local_files() in tests/tidy_test.cc"));
+  }
+}
+
 enum class Brace { kScope, kFunction, kOther };
 
 // `head` is what stands between the previous statement and the brace, `parent` what holds it.
@@ -446,6 +471,7 @@ TEST_CASE("tidy: src/ keeps its arrows, forms, lengths and words", "[unit][tidy]
     check_heavy_headers(file, found);
     check_header_form(file, found);
     check_lines(file, found);
+    check_thread_local(file, found);
     check_functions(file, kFunctionLinesMax, found);
   }
   INFO(all(found));
@@ -546,6 +572,19 @@ TEST_CASE("tidy: long lines, long files and banned words are found", "[unit][tid
               "now") == 1);
   CHECK(count("thread.detach();") == 1);
   CHECK(count("thread.detach();", "tests/kv/x.cc") == 0);
+}
+
+TEST_CASE("tidy: a thread-local variable in a file that may have none is found", "[unit][tidy]") {
+  const auto findings = [](const char* path, const char* text) {
+    Findings found;
+    check_thread_local(from_text(path, text), found);
+    return found;
+  };
+  CHECK(findings("src/base/wait.cc", "thread_local int t_x;\n").empty());
+  CHECK(findings("src/kv/x.cc", "// No thread_local here.\nint x;\n").empty());
+  const Findings found = findings("src/kv/x.cc", "int x;\nstatic thread_local int t_x = 0;\n");
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].starts_with("src/kv/x.cc:2: "));
 }
 
 TEST_CASE("tidy: a header without its opening words is found", "[unit][tidy]") {

@@ -1,11 +1,17 @@
-// A function on a stack of its own, that can stop in its middle and go on later, on any thread.
-// What lets a request wait without a thread.
+// A function on a stack of its own that can stop in its middle and go on later, on any thread. It
+// is what lets a request wait without a thread.
 //
-// resume() runs the body until it calls suspend() or returns; the thread that resumes need not be
-// the one before. So a body that suspends must not hold a lock, must not be inside a catch block or
-// an unwinding, and must not use the address of something thread-local (errno is such a thing)
-// from before the suspension after it. One thread at a time; whoever hands a fiber on from thread
-// to thread orders their memory. ThreadSanitizer and AddressSanitizer are told of every switch.
+// resume() runs the body until the body calls suspend() or returns; the thread that resumes need
+// not be the one that resumed before. Three rules follow for a body that suspends:
+//   1. It holds no lock: a mutex must be unlocked by the thread that locked it.
+//   2. It is not inside a catch block or an unwinding: the C++ runtime keeps the exceptions that
+//      are being handled per thread.
+//   3. It does not use the address of something thread-local (errno is such a thing) from before
+//      the suspension after it. tests/tidy_test.cc lists the files that may say thread_local.
+// suspend() asserts the first two; nothing can assert the third.
+//
+// One thread at a time runs a fiber; the code that hands a fiber on from thread to thread orders
+// their memory. ThreadSanitizer and AddressSanitizer are told of every switch.
 #pragma once
 #include <functional>
 #include <memory>
@@ -22,9 +28,11 @@ class Fiber final {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  void resume();   // Not from inside; not after the body returned.
-  void suspend();  // From inside only; returns when resumed.
-  bool ended() const;
+  // Not from inside; not after the body returned. The caller holds no lock.
+  void resume();
+  // From inside only; returns when resumed. Aborts the process when a rule above is broken.
+  void suspend();
+  bool ended() const;  // The body has returned.
 
  private:
   struct Impl;

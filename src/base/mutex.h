@@ -1,5 +1,8 @@
 // std::mutex with the annotations that clang's -Wthread-safety checks (`make check`).
 // Never hold a lock over I/O, a callback or another lock, unless the header that owns it says so.
+//
+// Each thread counts the locks that it holds, so that a wait that may move a request to another
+// thread can assert that there are none (base/fiber.h): a mutex must be unlocked by its locker.
 #pragma once
 #include <chrono>
 #include <condition_variable>
@@ -16,14 +19,30 @@
 
 namespace kvcs {
 
+// Mutexes of this file that the calling thread holds. The functions are never inlined: a compiler
+// that saw the thread-local counter could keep its address over a suspension.
+int locks_held();
+void count_locked();
+void count_unlocked();
+
 class KVCS_TSA(capability("mutex")) Mutex {
  public:
   Mutex() = default;
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
-  void lock() KVCS_TSA(acquire_capability()) { m_.lock(); }
-  void unlock() KVCS_TSA(release_capability()) { m_.unlock(); }
-  bool try_lock() KVCS_TSA(try_acquire_capability(true)) { return m_.try_lock(); }
+  void lock() KVCS_TSA(acquire_capability()) {
+    m_.lock();
+    count_locked();
+  }
+  void unlock() KVCS_TSA(release_capability()) {
+    count_unlocked();
+    m_.unlock();
+  }
+  bool try_lock() KVCS_TSA(try_acquire_capability(true)) {
+    const bool locked = m_.try_lock();
+    if (locked) count_locked();
+    return locked;
+  }
 
  private:
   friend class CondVar;
@@ -41,7 +60,8 @@ class KVCS_TSA(scoped_lockable) MutexLock {
   Mutex& m_;
 };
 
-// Waits may wake early; the caller loops over its condition.
+// Waits may wake early; the caller loops over its condition. A wait blocks its thread: code that
+// serves requests waits for an Event (base/wait.h) where the wait may be long.
 class CondVar {
  public:
   void wait(Mutex& m) KVCS_REQUIRES(m) {
@@ -65,12 +85,25 @@ class CondVar {
   std::condition_variable cv_;
 };
 
+// Any number of readers or one writer.
 class KVCS_TSA(capability("shared_mutex")) SharedMutex {
  public:
-  void lock() KVCS_TSA(acquire_capability()) { m_.lock(); }
-  void unlock() KVCS_TSA(release_capability()) { m_.unlock(); }
-  void lock_shared() KVCS_TSA(acquire_shared_capability()) { m_.lock_shared(); }
-  void unlock_shared() KVCS_TSA(release_shared_capability()) { m_.unlock_shared(); }
+  void lock() KVCS_TSA(acquire_capability()) {
+    m_.lock();
+    count_locked();
+  }
+  void unlock() KVCS_TSA(release_capability()) {
+    count_unlocked();
+    m_.unlock();
+  }
+  void lock_shared() KVCS_TSA(acquire_shared_capability()) {
+    m_.lock_shared();
+    count_locked();
+  }
+  void unlock_shared() KVCS_TSA(release_shared_capability()) {
+    count_unlocked();
+    m_.unlock_shared();
+  }
 
  private:
   std::shared_mutex m_;

@@ -1,13 +1,20 @@
+// Goal: a fiber stops and goes on where it should, on any thread, and a body that suspends against
+// the rules ends the process at once. Method: bodies that write down how far they came; a child
+// process for each rule that is broken.
 #include "base/fiber.h"
 
 #include <catch2/catch.hpp>
 #include <sys/resource.h>
 
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "base/mutex.h"
+#include "support/death.h"
 
 using kvcs::Fiber;
 
@@ -81,6 +88,81 @@ TEST_CASE("fiber: exceptions stay inside, and fibers nest", "[base][fiber]") {
   CHECK(seen.empty());
   outer->resume();
   CHECK(seen == "thrown, ended");
+}
+
+namespace {
+
+// What the process says when it aborts as a fiber runs `body`, which suspends it.
+std::string death_of_fiber(const std::function<void(Fiber& self)>& body) {
+  return kvcs::test::death_of([&] {
+    Fiber* self = nullptr;
+    const auto fiber = Fiber::create([&] { body(*self); });
+    self = fiber.get();
+    fiber->resume();
+    fiber->resume();
+  });
+}
+
+}  // namespace
+
+TEST_CASE("fiber: a suspension with a lock held aborts", "[base][fiber]") {
+  kvcs::Mutex mutex;
+  kvcs::SharedMutex shared;
+  const std::string why = "assertion failed: holds_no_lock";
+  CHECK_THAT(death_of_fiber([&](Fiber& self) {
+               const kvcs::MutexLock lock(mutex);
+               self.suspend();
+             }),
+             Catch::Contains(why));
+  CHECK_THAT(death_of_fiber([&](Fiber& self) {
+               const kvcs::ReadLock lock(shared);
+               self.suspend();
+             }),
+             Catch::Contains(why));
+  CHECK_THAT(death_of_fiber([&](Fiber& self) {
+               const kvcs::WriteLock lock(shared);
+               self.suspend();
+             }),
+             Catch::Contains(why));
+}
+
+TEST_CASE("fiber: a suspension inside a catch block aborts", "[base][fiber]") {
+  CHECK_THAT(death_of_fiber([](Fiber& self) {
+               try {
+                 throw std::runtime_error("thrown");
+               } catch (const std::runtime_error&) {
+                 self.suspend();
+               }
+             }),
+             Catch::Contains("assertion failed: is_not_in_catch"));
+}
+
+TEST_CASE("fiber: a suspension while an exception unwinds aborts", "[base][fiber]") {
+  struct Suspends {
+    ~Suspends() { self.suspend(); }
+    Fiber& self;
+  };
+  CHECK_THAT(death_of_fiber([](Fiber& self) {
+               try {
+                 const Suspends leaves{self};
+                 throw std::runtime_error("thrown");
+               } catch (const std::runtime_error&) {
+               }
+             }),
+             Catch::Contains("assertion failed: is_not_unwinding"));
+}
+
+TEST_CASE("fiber: locks and exceptions that are over do not hinder a suspension", "[base][fiber]") {
+  CHECK(death_of_fiber([](Fiber& self) {
+          kvcs::Mutex mutex;
+          if (mutex.try_lock()) mutex.unlock();
+          { const kvcs::MutexLock lock(mutex); }
+          try {
+            throw std::runtime_error("thrown");
+          } catch (const std::runtime_error&) {
+          }
+          self.suspend();
+        }).empty());
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // They need the memory.
