@@ -53,7 +53,6 @@ http::UpstreamRequest build_upstream_request(const http::Request& request, const
   out.idle_timeout_ms = std::min(idle_timeout_ms, provider.timeout_ms);
   // Who names an idempotency key may ask again for the answer, so it is fetched to its end.
   const bool wanted_later = !chat.stream && request.header("idempotency-key").has_value();
-  out.waiter = request.waiter;
   out.stop_if_client_leaves = !wanted_later;
   out.allow_private_addresses = true;  // The operator named this host, not the caller.
   out.headers.reserve(kForwardedHeaders.size() + 4 + provider.headers.size());

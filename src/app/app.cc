@@ -259,6 +259,14 @@ void add_gauges(Parts& parts) {
   metrics.gauge("kvcs_http_busy_workers", "Workers inside a request.", [&parts] {
     return parts.server ? static_cast<double>(parts.server->stats().busy_workers) : 0;
   });
+  metrics.gauge("kvcs_http_parked_requests", "Requests that wait without a thread.", [&parts] {
+    return parts.server ? static_cast<double>(parts.server->stats().parked_requests) : 0;
+  });
+  metrics.counter_from(
+      "kvcs_http_blocked_waits_total",
+      "Waits of requests that held a worker, as too many were parked.", [&parts] {
+        return parts.server ? static_cast<double>(parts.server->stats().blocked_waits) : 0;
+      });
 }
 
 Status build_operations(Parts& parts) {

@@ -1,8 +1,9 @@
 // The face of the HTTP module: what a handler sees. Nothing here knows sockets or httplib.
 //
 // A request is served by one function from head to last byte, on one thread at a time: it changes
-// threads only where it waits for another server (base/wait.h). Views in Request point into the
-// connection's buffer and are valid until the handler's Response has been sent.
+// threads only where it waits by current_waiter() (base/wait.h), as HttpUpstream does for another
+// server. Views in Request point into the connection's buffer and are valid until the handler's
+// Response has been sent.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -17,10 +18,6 @@
 
 #include "base/principal.h"
 #include "base/status.h"
-
-namespace kvcs {
-class Waiter;
-}
 
 namespace kvcs::http {
 
@@ -62,8 +59,6 @@ struct Request {
   Principal principal;  // What the route's guard returned.
   const Route* route = nullptr;
   BodyReader* body = nullptr;
-  Waiter* waiter =
-      nullptr;  // For HttpUpstream: waits without a thread, notices a client that leaves.
   int64_t started_us = 0;  // Clock::mono_us when the head was complete.
 
   // First header of that name, any case; nothing when absent.

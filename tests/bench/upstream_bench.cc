@@ -110,7 +110,9 @@ void run(const char* name, int threads, const std::function<std::function<bool()
               failures > 0 ? "FAILURES" : "");
 }
 
-bool exchange_once(UpstreamEngine& engine, const UpstreamRequest& request) {
+bool exchange_once(UpstreamEngine& engine, const UpstreamRequest& request, int client_fd) {
+  ThreadWaiter waiter(client_fd);
+  const WaiterScope scope(waiter);
   auto response = engine.open(request);
   if (!response.ok()) return false;
   char block[16 << 10];
@@ -161,8 +163,7 @@ void run_all() {
                      {"Accept", "application/json"}};
   request.body = kBody;
   request.allow_private_addresses = true;
-  ThreadWaiter waiter(client_pair[0]);
-  request.waiter = &waiter;
+  request.stop_if_client_leaves = true;
   std::string raw = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n";
   for (const auto& [name, value] : request.headers) raw += name + ": " + value + "\r\n";
   raw += "Content-Length: 700\r\n\r\n" + kBody;
@@ -173,8 +174,10 @@ void run_all() {
     auto plain = make_plain_engine({}, *clock, book);
     for (const int threads : {1, 4}) {
       run("raw socket", threads, [&] { return raw_client(mock, raw); });
-      run("plain", threads, [&] { return [&] { return exchange_once(*plain, request); }; });
-      run("curl", threads, [&] { return [&] { return exchange_once(*curl, request); }; });
+      run("plain", threads,
+          [&] { return [&] { return exchange_once(*plain, request, client_pair[0]); }; });
+      run("curl", threads,
+          [&] { return [&] { return exchange_once(*curl, request, client_pair[0]); }; });
     }
   }
   ::close(client_pair[0]);

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kLookAgainMs = 5;  // A descriptor cannot signal a condition.
 
 bool client_left(const http::UpstreamRequest& request) {
-  const int client = request.waiter != nullptr ? request.waiter->client_fd() : -1;
+  const int client = current_waiter().client_fd();
   return client >= 0 && request.stop_if_client_leaves &&
          http::look_at_client(client) == http::ClientState::kGone;
 }
@@ -36,7 +36,7 @@ class ScriptedResponse final : public http::UpstreamResponse {
     if (!failed_.ok()) return failed_;
     if (finished_) return size_t{0};
     if (client_left(request_)) {
-      return failed_ = http::client_gone();
+      return failed_ = client_gone();
     }
     if (next_ == answer_.chunks.size()) return end();
     const std::string& chunk = answer_.chunks[next_];
@@ -174,7 +174,7 @@ Status ScriptedUpstream::hang(const http::UpstreamRequest& request, int64_t star
   const uint64_t before = releases_;
   while (releases_ == before) {
     if (client_left(request)) {
-      return http::client_gone();
+      return client_gone();
     }
     if (clock_ != nullptr && request.deadline_ms > 0 &&
         clock_->mono_us() - started_us >= request.deadline_ms * 1000LL) {

@@ -35,7 +35,6 @@ Caller GatewayApi::caller_of(const http::Request& request) {
   caller.key_id = request.principal.key_id;
   caller.remote_ip = request.remote_ip;
   caller.request_id = request.request_id;
-  caller.waiter = request.waiter;
   caller.started_us = request.started_us;
   caller.idempotency_key = request.header("idempotency-key").value_or("");
   caller.want_timing = request.header("x-kvcs-timing").value_or("") == "1";

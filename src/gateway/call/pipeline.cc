@@ -371,7 +371,6 @@ Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
   wire.body = std::move(request.body);
   wire.deadline_ms = timeout_ms_;
   // Who names a key may ask again for the answer, so it is fetched to its end.
-  wire.waiter = caller_.waiter;
   wire.stop_if_client_leaves = call_.idempotency_key.empty();
   wire.allow_private_addresses = provider_->allow_private_addresses;
   lap(kRoute);

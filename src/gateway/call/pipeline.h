@@ -38,9 +38,8 @@ struct Caller {
   std::string tenant, key_id;
   std::string remote_ip, request_id;
   std::string idempotency_key;  // Of the header; the body may have one, too.
-  Waiter* waiter = nullptr;
-  int64_t started_us = 0;    // Of the request; the auth stage is counted from here.
-  bool want_timing = false;  // Answer with Server-Timing.
+  int64_t started_us = 0;       // Of the request; the auth stage is counted from here.
+  bool want_timing = false;     // Answer with Server-Timing.
 };
 
 struct PipelineParts {

@@ -31,7 +31,7 @@ class CurlExchange final : public UpstreamResponse {
       : shared_(shared),
         url_(std::move(url)),
         timer_(request, shared.clock),
-        waiter_(request.waiter != nullptr ? *request.waiter : own_thread_),
+        waiter_(current_waiter()),
         client_matters_(request.stop_if_client_leaves),
         head_max_bytes_(request.head_max_bytes),
         connect_timeout_ms_(request.connect_timeout_ms),
@@ -87,7 +87,6 @@ class CurlExchange final : public UpstreamResponse {
   bool leased_ = false;
   curl_slist* header_list_ = nullptr;
   ExchangeTimer timer_;
-  ThreadWaiter own_thread_;  // When the caller brings no waiter.
   Waiter& waiter_;
   const bool client_matters_;
   const size_t head_max_bytes_;
@@ -351,7 +350,9 @@ Status CurlExchange::wait_and_act() {
   return act(woken == Waiter::Woken::kReady ? socket : -1);
 }
 
-// While two addresses are tried side by side, or nothing but time is waited for. -1: none is ready.
+// While two addresses are tried side by side, or libcurl wants to act again in a moment and has no
+// socket yet. This blocks the thread: a waiter takes one descriptor, both states are short, and the
+// clock of parked requests is too coarse for the second. -1: none is ready.
 Result<int> CurlExchange::poll_many(int timeout_ms) {
   std::vector<pollfd> entries;
   for (const auto& [socket, events] : driver_->awaited()) entries.push_back({socket, events, 0});

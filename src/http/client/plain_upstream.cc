@@ -57,7 +57,7 @@ class PlainExchange final : public UpstreamResponse {
       : shared_(shared),
         url_(std::move(url)),
         timer_(request, shared.clock),
-        waiter_(request.waiter != nullptr ? *request.waiter : own_thread_),
+        waiter_(current_waiter()),
         client_matters_(request.stop_if_client_leaves),
         head_max_bytes_(request.head_max_bytes),
         connect_timeout_ms_(request.connect_timeout_ms) {}
@@ -111,7 +111,6 @@ class PlainExchange final : public UpstreamResponse {
   bool leased_ = false;
   bool closed_early_ = false;  // The peer was gone before one byte of its response.
   ExchangeTimer timer_;
-  ThreadWaiter own_thread_;  // When the caller brings no waiter.
   Waiter& waiter_;
   const bool client_matters_;
   const size_t head_max_bytes_;

@@ -7,7 +7,8 @@
 // never followed and bodies never decompressed. Nothing is retried, with one exception: a request
 // sent on a pooled connection that the peer had closed, told by a failed write or an end before
 // the first byte of a response, is sent once more on a new connection (RFC 9112 §9.3.1).
-// Thread-safe; a response is used by one request and must not outlive its HttpUpstream.
+// Thread-safe; a response is used by the request or the thread that opened it and must not outlive
+// its HttpUpstream.
 //
 // Reasons of failures (Status::reason): dns_failed, connect_failed, tls_failed, not_http,
 // truncated, connect_timeout, deadline, idle, client_gone, private_address, upstream_busy.
@@ -25,10 +26,6 @@
 #include "base/clock.h"
 #include "base/status.h"
 
-namespace kvcs {
-class Waiter;
-}
-
 namespace kvcs::http {
 
 struct UpstreamRequest {
@@ -41,10 +38,9 @@ struct UpstreamRequest {
   int connect_timeout_ms = 5'000;
   int deadline_ms = 30'000;      // Whole exchange; 0: none.
   int idle_timeout_ms = 60'000;  // No byte for so long while we wait; 0: none.
-  // Who waits, and which client may cancel the exchange by leaving; outlives the response. Null:
-  // the calling thread, for no client.
-  Waiter* waiter = nullptr;
-  bool stop_if_client_leaves = true;
+  // The exchange waits with the current_waiter() (base/wait.h) of the caller of open(). True: the
+  // client of the request that calls cancels the exchange by leaving.
+  bool stop_if_client_leaves = false;
   bool allow_private_addresses = false;  // Else a host resolving to one is Forbidden (SSRF).
   size_t head_max_bytes = 64 << 10;
 };

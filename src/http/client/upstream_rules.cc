@@ -250,10 +250,6 @@ ClientState look_at_client(int descriptor) {
   return (watched.revents & POLLIN) != 0 ? ClientState::kSpeaking : ClientState::kQuiet;
 }
 
-Status client_gone() {
-  return unavailable("the client closed its connection").with_reason("client_gone");
-}
-
 ExchangeTimer::ExchangeTimer(const UpstreamRequest& request, const Clock& clock)
     : clock_(clock),
       started_us_(clock.mono_us()),

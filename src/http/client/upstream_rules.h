@@ -61,7 +61,6 @@ class ResponseHead {
 enum class ClientState : uint8_t { kQuiet, kSpeaking, kGone };
 // kSpeaking: bytes wait to be read (a pipelined request), so that "readable" says nothing.
 ClientState look_at_client(int descriptor);
-Status client_gone();
 
 // Deadline and idle time of one exchange.
 class ExchangeTimer {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/wait.h"
 
 namespace kvcs::http {
 namespace {

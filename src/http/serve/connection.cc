@@ -4,13 +4,13 @@
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "base/wait.h"
 #include "http/serve/tls.h"
 
 namespace kvcs::http {
@@ -19,12 +19,6 @@ namespace {
 constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
 }  // namespace
-
-int64_t steady_ms() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000 + now.tv_nsec / 1'000'000;
-}
 
 Connection::Connection() = default;
 Connection::~Connection() {

@@ -23,8 +23,6 @@ namespace kvcs::http {
 
 class TlsSession;
 
-int64_t steady_ms();  // Coarse (some ms) and cheap; for deadlines only.
-
 enum class Phase : uint8_t { kHandshake, kHead, kLinger };
 
 class Connection final {

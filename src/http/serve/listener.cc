@@ -392,7 +392,8 @@ void Listener::stop(int grace_ms) {
 }
 
 Server::Stats Listener::stats() const {
-  return {workers_.count(), workers_.busy(), connections_, refused_};
+  return {workers_.count(),          workers_.busy(), servings_.parked(),
+          servings_.blocked_waits(), connections_,    refused_};
 }
 
 }  // namespace kvcs::http

@@ -27,14 +27,13 @@ enum class Next : uint8_t {
 
 // Used for request after request.
 struct RequestMemory {
-  RequestMemory(size_t buffer_bytes, Waiter& waiter_in) : input(buffer_bytes), waiter(waiter_in) {}
+  explicit RequestMemory(size_t buffer_bytes) : input(buffer_bytes) {}
   ReadBuffer input;
   Request request;
   Framing framing;
   std::string head;
   DateText date;
   AccessLog access_log;
-  Waiter& waiter;
   bool drained = false;  // The socket had no more bytes at the last look.
 };
 

@@ -76,7 +76,6 @@ void RequestCycle::prepare(Connection& connection, RequestMemory& memory) {
   if (request.principal.kind != PrincipalKind::kAnonymous) request.principal = {};
   request.route = nullptr;
   request.body = nullptr;
-  request.waiter = &memory.waiter;
   request.started_us = clock_.mono_us();
 }
 

@@ -66,6 +66,8 @@ class Server final {
   Status reload_tls();  // Reads certificate and key again; the old ones stay on failure.
   struct Stats {
     int workers, busy_workers;
+    int parked_requests;     // They wait without a thread.
+    uint64_t blocked_waits;  // Since the start: waits of requests that held their worker.
     int64_t connections, refused_connections;
   };
   Stats stats() const;

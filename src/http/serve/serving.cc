@@ -9,6 +9,22 @@
 #include <cerrno>
 
 namespace kvcs::http {
+namespace {
+
+// The wait of a parked request for an event: the signal is one more reason to wake it.
+class EventWake final : public Event::Listener {
+ public:
+  EventWake(ServingTable& table, uint64_t cookie) : table_(table), cookie_(cookie) {}
+  void signalled() override {
+    if (Serving* serving = table_.ready(cookie_)) table_.post(*serving);
+  }
+
+ private:
+  ServingTable& table_;
+  const uint64_t cookie_;
+};
+
+}  // namespace
 
 Serving::Serving(ServingTable& table, uint32_t index) : table_(table), index_(index) {}
 
@@ -21,7 +37,7 @@ bool Serving::furnish() {
   if (running_) return true;
   auto fiber = Fiber::create([this] { live(); });
   if (!fiber) return false;
-  running_ = std::make_unique<Running>(table_.buffer_bytes_, *this, std::move(fiber));
+  running_ = std::make_unique<Running>(table_.buffer_bytes_, std::move(fiber));
   return true;
 }
 
@@ -43,7 +59,10 @@ Waiter::Woken Serving::wait(const WaitFor& what) {
   const int64_t deadline_ms = what.timeout_ms < 0 ? kNever : steady_ms() + what.timeout_ms;
   for (;;) {
     const uint64_t reasons = park_until(what, deadline_ms);
-    if (reasons == 0) return ThreadWaiter(client_fd()).wait(what);
+    if (reasons == 0) {
+      table_.blocked_waits_.fetch_add(1, std::memory_order_relaxed);
+      return ThreadWaiter(client_fd()).wait(what);
+    }
     const bool gone = what.client_too && connection_->peer_closed();
     if (gone || table_.waits_ended_) return Woken::kClientGone;
     if ((reasons & kReady) != 0) return Woken::kReady;
@@ -66,16 +85,24 @@ uint64_t Serving::park_until(const WaitFor& what, int64_t deadline_ms) {
   }
   if (table_.waits_ended_ || (what.client_too && connection_->peer_closed())) {
     reasons = kGone;
-  } else if (fits && arm(what, cookie)) {
-    deadline_ms_.store(deadline_ms, std::memory_order_release);
-    table_.note_deadline(deadline_ms);
-    running_->fiber->suspend();
-    deadline_ms_.store(kNever, std::memory_order_release);
-    reasons = word_.load(std::memory_order_acquire) & (kReady | kTimeout | kGone);
+  } else if (fits && (what.descriptor < 0 || arm(what, cookie))) {
+    reasons = suspend_until_woken(what, cookie, deadline_ms);
   }
   connection_->watcher.store(0, std::memory_order_relaxed);
   table_.parked_.fetch_sub(1);
   return reasons;
+}
+
+uint64_t Serving::suspend_until_woken(const WaitFor& what, uint64_t cookie, int64_t deadline_ms) {
+  EventWake listener(table_, cookie);
+  // What comes late for an armed descriptor has a stale generation.
+  if (what.event != nullptr && !what.event->add(listener, what.seen)) return kReady;
+  deadline_ms_.store(deadline_ms, std::memory_order_release);
+  table_.note_deadline(deadline_ms);
+  running_->fiber->suspend();
+  deadline_ms_.store(kNever, std::memory_order_release);
+  if (what.event != nullptr) what.event->remove(listener);
+  return word_.load(std::memory_order_acquire) & (kReady | kTimeout | kGone);
 }
 
 bool Serving::arm(const WaitFor& what, uint64_t cookie) {
@@ -186,6 +213,7 @@ void ServingTable::begin(Serving& free, Connection& connection) {
 
 bool ServingTable::run(Serving& serving) {
   do {
+    const WaiterScope scope(serving);
     serving.running_->fiber->resume();
     if (serving.connection_ == nullptr) return true;
   } while (!serving.park());

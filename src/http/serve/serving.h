@@ -38,8 +38,8 @@ class Serving final : public Waiter {
  private:
   friend class ServingTable;
   struct Running {
-    Running(size_t buffer_bytes, Serving& self, std::unique_ptr<Fiber> fiber_in)
-        : memory(buffer_bytes, self), fiber(std::move(fiber_in)) {}
+    Running(size_t buffer_bytes, std::unique_ptr<Fiber> fiber_in)
+        : memory(buffer_bytes), fiber(std::move(fiber_in)) {}
     RequestMemory memory;
     const std::unique_ptr<Fiber> fiber;
   };
@@ -50,6 +50,7 @@ class Serving final : public Waiter {
   void strip();
   void live();
   uint64_t park_until(const WaitFor& what, int64_t deadline_ms);
+  uint64_t suspend_until_woken(const WaitFor& what, uint64_t cookie, int64_t deadline_ms);
   bool arm(const WaitFor& what, uint64_t cookie);
   bool park();
   bool wake(uint32_t generation, uint64_t reason);
@@ -100,6 +101,9 @@ class ServingTable final {
   // Ends all waits, those to come too, as if the clients had gone.
   void end_waits();
   int parked() const { return parked_; }
+  // Waits that blocked their worker, because `parked_max` requests were parked already or the
+  // descriptor cannot be polled by epoll.
+  uint64_t blocked_waits() const { return blocked_waits_.load(std::memory_order_relaxed); }
 
  private:
   friend class Serving;
@@ -122,6 +126,7 @@ class ServingTable final {
   std::unique_ptr<std::unique_ptr<Serving>[]> slots_;
   std::atomic<uint32_t> used_{0};
   std::atomic<int> parked_{0};
+  std::atomic<uint64_t> blocked_waits_{0};
   std::atomic<bool> waits_ended_{false};
   std::atomic<int64_t> next_deadline_ms_{Serving::kNever};
   Mutex mutex_;

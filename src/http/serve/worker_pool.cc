@@ -11,7 +11,7 @@
 #include <thread>
 #include <utility>
 
-#include "http/serve/connection.h"
+#include "base/wait.h"
 
 namespace kvcs::http {
 namespace {

@@ -265,7 +265,8 @@ TEST_CASE("upstream: a client that leaves cancels within a second and the upstre
   TestClient client(engine);
   UpstreamRequest request = request_to(server.url());
   ThreadWaiter waiter(client_socket.ends[0]);
-  request.waiter = &waiter;
+  const WaiterScope scope(waiter);
+  request.stop_if_client_leaves = true;
   if (pipelined) REQUIRE(::write(client_socket.ends[1], "GET", 3) == 3);
   std::chrono::steady_clock::time_point left_at;
   Thread leaver("test-leaver", [&] {

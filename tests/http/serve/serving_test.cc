@@ -1,5 +1,5 @@
-// Requests that wait for another server: without a thread, to their deadline, until the client
-// leaves, until the server stops.
+// Requests that wait for another server or for an event: without a thread, to their deadline, until
+// the client leaves, until the server stops.
 #include <catch2/catch.hpp>
 
 #include <atomic>
@@ -9,11 +9,13 @@
 
 #include "base/mutex.h"
 #include "base/thread.h"
+#include "base/wait.h"
 #include "http/client/upstream.h"
 #include "support/loopback_server.h"
 #include "support/raw_client.h"
 #include "support/temp_dir.h"
 #include "support/test_server.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -69,24 +71,23 @@ struct Proxy {
                  int deadline_ms = 30'000, const std::string& ca_file = {})
       : clock(make_system_clock()),
         upstream(http::make_http_upstream({.ca_file = ca_file}, *clock)),
-        server(
-            {route(http::Method::kGet, "/ask",
-                   [this, target, deadline_ms](http::Request& request) -> Result<http::Response> {
-                     http::UpstreamRequest asked;
-                     asked.url = target;
-                     asked.waiter = request.waiter;
-                     asked.deadline_ms = deadline_ms;
-                     asked.allow_private_addresses = true;
-                     auto opened = upstream->open(asked);
-                     if (!opened.ok()) last_reason(opened.status());
-                     auto answer = KVCS_TRY(std::move(opened));
-                     return http::text_response(200, KVCS_TRY(answer->read_all(http::kib(64))));
-                   }),
-             route(http::Method::kGet, "/hello",
-                   [](http::Request&) -> Result<http::Response> {
-                     return http::text_response(200, "hello");
-                   })},
-            config) {}
+        server({route(http::Method::kGet, "/ask",
+                      [this, target, deadline_ms](http::Request&) -> Result<http::Response> {
+                        http::UpstreamRequest asked;
+                        asked.url = target;
+                        asked.stop_if_client_leaves = true;
+                        asked.deadline_ms = deadline_ms;
+                        asked.allow_private_addresses = true;
+                        auto opened = upstream->open(asked);
+                        if (!opened.ok()) last_reason(opened.status());
+                        auto answer = KVCS_TRY(std::move(opened));
+                        return http::text_response(200, KVCS_TRY(answer->read_all(http::kib(64))));
+                      }),
+                route(http::Method::kGet, "/hello",
+                      [](http::Request&) -> Result<http::Response> {
+                        return http::text_response(200, "hello");
+                      })},
+               config) {}
   static http::ServerConfig small() {
     http::ServerConfig config = TestServer::quiet_config();
     config.workers_min = 2;
@@ -223,4 +224,109 @@ TEST_CASE("serving: a request that waits is let to its end by a server that stop
   provider.open();
   CHECK(client.read_response().body == "met");
   stopper.join();
+}
+
+namespace {
+
+// A server whose "/event" waits for one event, in the handler; "/stream" waits for it behind the
+// head of its answer. The waits end at `limit_ms`.
+struct EventServer {
+  explicit EventServer(http::ServerConfig config = Proxy::small(), int limit_ms = 30'000)
+      : server({route(http::Method::kGet, "/event",
+                      [this, limit_ms](http::Request&) -> Result<http::Response> {
+                        KVCS_TRY(wait_for(limit_ms));
+                        return http::text_response(200, "signalled");
+                      }),
+                route(http::Method::kGet, "/stream",
+                      [this, limit_ms](http::Request&) -> Result<http::Response> {
+                        http::Response response;
+                        response.stream = [this, limit_ms](http::BodyWriter& out) -> Status {
+                          KVCS_TRY(wait_for(limit_ms));
+                          return out.write("signalled");
+                        };
+                        return response;
+                      })},
+               config) {}
+  Status wait_for(int limit_ms) {
+    here++;
+    const Waiter::Woken woken = wait_for_event(event, 0, limit_ms);
+    if (woken == Waiter::Woken::kClientGone) gone++;
+    if (woken == Waiter::Woken::kClientGone) return client_gone();
+    return woken == Waiter::Woken::kReady ? ok() : timed_out("no signal");
+  }
+  std::vector<RawClient> clients(int count, const std::string& path = "/event") {
+    std::vector<RawClient> all;
+    for (int i = 0; i < count; i++) {
+      all.emplace_back(server.port());
+      REQUIRE(all.back().send("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n"));
+    }
+    return all;
+  }
+  http::Server::Stats stats() { return server.server().stats(); }
+
+  std::atomic<int> here = 0, gone = 0;
+  Event event;
+  TestServer server;  // Last: its requests use the others.
+};
+
+}  // namespace
+
+TEST_CASE("serving: three hundred requests wait for one event with three workers", "[unit][http]") {
+  constexpr int kCount = 300;
+  EventServer waits;
+  auto clients = waits.clients(kCount);
+  wait_until([&] { return waits.stats().parked_requests == kCount; }, "all are parked");
+  CHECK(waits.stats().workers <= 3);
+  waits.event.signal();
+  for (auto& client : clients) CHECK(client.read_response().body == "signalled");
+  CHECK(waits.stats().workers <= 3);
+  CHECK(waits.stats().parked_requests == 0);
+  CHECK(waits.stats().blocked_waits == 0);
+  // The event's count has left 0 for good.
+  CHECK(fetch(waits.server.port(), "GET", "/event").body == "signalled");
+}
+
+TEST_CASE("serving: requests wake whether the signal comes before, while or after they park",
+          "[unit][http]") {
+  for (int round = 0; round < 20; round++) {
+    EventServer waits;
+    auto clients = waits.clients(8);
+    wait_until([&] { return waits.here > round % 8; }, "some have begun to wait");
+    waits.event.signal();
+    for (auto& client : clients) REQUIRE(client.read_response().body == "signalled");
+  }
+}
+
+TEST_CASE("serving: a wait for an event ends at its time, with the client, and with the server",
+          "[fault][http]") {
+  {
+    EventServer waits(Proxy::small(), 40);
+    auto clients = waits.clients(20);
+    for (auto& client : clients) CHECK(client.read_response().status == 504);
+  }
+  EventServer waits;
+  auto clients = waits.clients(3);
+  wait_until([&] { return waits.stats().parked_requests == 3; }, "all are parked");
+  { const RawClient leaves(std::move(clients.back())); }
+  clients.pop_back();
+  wait_until([&] { return waits.gone == 1; }, "the wait of the client that left has ended");
+  CHECK(waits.stats().parked_requests == 2);
+  waits.server.server().stop(0);
+  for (auto& client : clients) CHECK(client.read_response().status != 200);
+  CHECK(waits.gone == 3);
+}
+
+TEST_CASE("serving: beyond the limit of parked requests a wait holds its worker, and is counted",
+          "[fault][http]") {
+  http::ServerConfig config = Proxy::small();
+  config.streams_max = 1;  // Of handlers, too: so these wait behind their head.
+  EventServer waits(config);
+  auto first = waits.clients(1, "/stream");
+  wait_until([&] { return waits.stats().parked_requests == 1; }, "the first is parked");
+  auto second = waits.clients(1, "/stream");
+  wait_until([&] { return waits.stats().blocked_waits == 1; }, "the second holds a worker");
+  waits.event.signal();
+  for (auto* clients : {&first, &second}) {
+    CHECK(clients->front().read_response().body == "signalled");
+  }
 }
