@@ -173,6 +173,9 @@ class Pipeline::Run final {
                                 const std::string& cache_key);
   Result<http::Response> mirror(http::UpstreamResponse& upstream);
   Result<http::Response> cached_or(const std::string& cache_key, OutboundRequest& request);
+  // A caller that names an idempotency key may ask again for the answer, so the work goes on to
+  // its end.
+  bool stops_if_client_leaves() const { return call_.idempotency_key.empty(); }
   void lap(Stage stage) {
     const int64_t now = parts_.clock.mono_us();
     facts_.stage_us[stage] += std::max<int64_t>(now - lap_us_, 0);
@@ -370,8 +373,7 @@ Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
   wire.headers = std::move(request.headers);
   wire.body = std::move(request.body);
   wire.deadline_ms = timeout_ms_;
-  // Who names a key may ask again for the answer, so it is fetched to its end.
-  wire.stop_if_client_leaves = call_.idempotency_key.empty();
+  wire.stop_if_client_leaves = stops_if_client_leaves();
   wire.allow_private_addresses = provider_->allow_private_addresses;
   lap(kRoute);
   facts_.overhead_us = facts_.stage_us[kAuth] + facts_.stage_us[kToken] + facts_.stage_us[kRoute];
@@ -393,7 +395,9 @@ Result<http::Response> Pipeline::Run::cached_or(const std::string& cache_key,
   lap(kRoute);
   if (!found.fresh) {
     const int64_t began_us = parts_.clock.mono_us();
-    flight = parts_.cache.begin_flight(cache_key, timeout_ms_);
+    auto begun = parts_.cache.begin_flight(cache_key, timeout_ms_, stops_if_client_leaves());
+    if (!begun.ok()) return exchange_failure(begun.status(), provider_id_);
+    flight = std::move(begun).value();
     timeout_ms_ -= static_cast<int>((parts_.clock.mono_us() - began_us) / 1000);
     found = parts_.cache.find(cache_key);
   }
@@ -402,7 +406,7 @@ Result<http::Response> Pipeline::Run::cached_or(const std::string& cache_key,
         call_, {found.answer->status, found.answer->content_type, *found.answer->body}, word);
   };
   if (found.fresh) return kept("HIT");
-  // Who waited in vain takes what there is, or asks on its own.
+  // A caller that waited in vain takes what there is, or asks on its own.
   if (!flight && found.answer) return kept("STALE");
   Result<http::Response> fetched = exchange(request, cache_key);
   const bool failed = !fetched.ok() || facts_.upstream_status >= 500;

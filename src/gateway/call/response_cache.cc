@@ -47,28 +47,41 @@ ResponseCache::Found ResponseCache::find(const std::string& key) {
   return {it->second->answer, it->second->fresh_until_us > now};
 }
 
-std::unique_ptr<ResponseCache::Flight> ResponseCache::begin_flight(const std::string& key,
-                                                                   int64_t wait_ms) {
-  MutexLock lock(mutex_);
-  std::shared_ptr<Landing>& flight = flights_[key];
-  if (!flight) {
-    flight = std::make_shared<Landing>();
-    return std::make_unique<Flight>(*this, key);
+Result<std::unique_ptr<ResponseCache::Flight>> ResponseCache::begin_flight(
+    const std::string& key, int wait_ms, bool stop_if_client_leaves) {
+  std::shared_ptr<Event> landing;
+  {
+    const MutexLock lock(mutex_);
+    std::shared_ptr<Event>& flight = flights_[key];
+    if (!flight) {
+      flight = std::make_shared<Event>();
+      return std::make_unique<Flight>(*this, key);
+    }
+    landing = flight;
+    ++waiting_;
   }
-  const std::shared_ptr<Landing> other = flight;
-  ++waiting_;
-  while (!other->landed && other->changed.wait_for_ms(mutex_, wait_ms)) {
+  // The event counts its one signal: 0 while the flight lasts, so that a landing between the look
+  // above and this wait is not missed.
+  const Waiter::Woken woken =
+      wait_for_event(*landing, 0, std::max(wait_ms, 0), stop_if_client_leaves);
+  {
+    const MutexLock lock(mutex_);
+    --waiting_;
   }
-  --waiting_;
-  return nullptr;
+  if (woken == Waiter::Woken::kClientGone) return client_gone();
+  return std::unique_ptr<Flight>();
 }
 
+// The answer is in the cache by now, or there is none. A call that comes from here on flies itself.
 void ResponseCache::land(const std::string& key) {
-  MutexLock lock(mutex_);
-  const auto it = flights_.find(key);
-  it->second->landed = true;
-  it->second->changed.notify_all();
-  flights_.erase(it);
+  std::shared_ptr<Event> landing;
+  {
+    const MutexLock lock(mutex_);
+    const auto it = flights_.find(key);
+    landing = std::move(it->second);
+    flights_.erase(it);
+  }
+  landing->signal();
 }
 
 size_t ResponseCache::waiting() const {

@@ -1,5 +1,6 @@
 // Answers to GET that a provider's record allows to keep: a bounded LRU in memory. The key holds
-// tenant, provider and account, so that no caller sees another's data. Thread-safe.
+// tenant, provider and account, so that no caller sees another's data. Callers that want the same
+// missing answer share one fetch, a flight; those that wait for it hold no thread. Thread-safe.
 #pragma once
 #include <cstdint>
 #include <list>
@@ -11,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/wait.h"
 #include "gateway/call/outbound_auth.h"
 #include "gateway/gateway.h"
 
@@ -50,8 +52,10 @@ class ResponseCache final {
     const std::string key_;
   };
   // Null when another call was fetching `key`: that has ended by now, or `wait_ms` have passed.
-  std::unique_ptr<Flight> begin_flight(const std::string& key, int64_t wait_ms);
-  size_t waiting() const;  // For another's flight, now.
+  // Fails with client_gone() when the client left meanwhile, or the server stops.
+  Result<std::unique_ptr<Flight>> begin_flight(const std::string& key, int wait_ms,
+                                               bool stop_if_client_leaves);
+  size_t waiting() const;  // Callers that wait for the flight of another one, now.
 
   // Changes with every purge(). What was fetched before one may not be kept after it.
   uint64_t generation() const;
@@ -74,10 +78,6 @@ class ResponseCache final {
     size_t size_bytes = 0;
   };
   using Entries = std::list<Entry>;
-  struct Landing {
-    CondVar changed;
-    bool landed = false;
-  };
   void land(const std::string& key);
   void drop(Entries::iterator it) KVCS_REQUIRES(mutex_);
 
@@ -89,8 +89,9 @@ class ResponseCache final {
   std::unordered_map<std::string, size_t> per_provider_ KVCS_GUARDED_BY(mutex_);
   size_t size_bytes_ KVCS_GUARDED_BY(mutex_) = 0;
   uint64_t generation_ KVCS_GUARDED_BY(mutex_) = 0;
-  // Owners: this table while the flight lasts, and those that wait for it.
-  std::unordered_map<std::string, std::shared_ptr<Landing>> flights_ KVCS_GUARDED_BY(mutex_);
+  // The landing of each flight, an event that is signalled once. Owners: this table while the
+  // flight lasts, those that wait for it, and the call that lands.
+  std::unordered_map<std::string, std::shared_ptr<Event>> flights_ KVCS_GUARDED_BY(mutex_);
   size_t waiting_ KVCS_GUARDED_BY(mutex_) = 0;
 };
 

@@ -1,12 +1,19 @@
 // Goal: many callers that want the same missing answer make one upstream call, and nobody waits
-// longer than it asked for. Method: threads over the pipeline; the upstream answers only once the
-// others are known to wait.
+// longer than it asked for, or for a client that has left. Method: threads over the pipeline; the
+// upstream answers only once the others are known to wait. What the same costs in threads at the
+// front door is tests/gateway/shared_flight_test.cc's.
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <thread>
 
+#include "base/wait.h"
 #include "gateway/gateway_setup.h"
+#include "support/wait.h"
 
 using namespace kvcs;
+using kvcs::test::comes_true;
 using kvcs::test::GatewaySetup;
 using kvcs::test::json_answer;
 using kvcs::test::kList;
@@ -23,7 +30,7 @@ struct SharedFetch : GatewaySetup {
   void answer_when_waiting(size_t others, const ScriptedAnswer& first, const ScriptedAnswer& then) {
     upstream.set_handler([this, others, first, then](const auto&) {
       if (asked++ != 0) return then;
-      while (cache.waiting() < others) std::this_thread::yield();
+      if (!comes_true([&] { return cache.waiting() >= others; })) in_vain = true;
       return first;
     });
   }
@@ -41,9 +48,11 @@ struct SharedFetch : GatewaySetup {
     for (std::thread& thread : threads) thread.join();
     std::map<std::string, int> counts;
     for (const std::string& word : words) ++counts[word];
+    CHECK_FALSE(in_vain);
     return counts;
   }
   std::atomic<int> asked = 0;
+  std::atomic<bool> in_vain = false;  // The others did not come.
 };
 
 }  // namespace
@@ -81,20 +90,76 @@ TEST_CASE("response cache: waiting for another's call counts against the deadlin
   SharedFetch gateway;
   std::atomic<bool> answered = false;
   gateway.upstream.set_handler([&](const auto&) {
-    while (gateway.cache.waiting() == 0) std::this_thread::yield();
+    if (!comes_true([&] { return gateway.cache.waiting() > 0; })) gateway.in_vain = true;
     gateway.clock.advance_ms(20);
-    while (!answered) std::this_thread::yield();
+    if (!comes_true([&] { return answered.load(); })) gateway.in_vain = true;
     return json_answer(200, "{}");
   });
-  std::thread first([&] { CHECK(gateway.call("hubspot", kList).status == 200); });
-  while (gateway.upstream.seen_count() == 0) std::this_thread::yield();
+  int first_status = 0;
+  std::thread first([&] { first_status = gateway.call("hubspot", kList).status; });
+  CHECK(comes_true([&] { return gateway.upstream.seen_count() > 0; }));
   const http::Response late =
       gateway.call("hubspot", R"({"path":"/crm/v3/objects/contacts","timeout_ms":20})");
   answered = true;
   first.join();
+  CHECK_FALSE(gateway.in_vain);
+  CHECK(first_status == 200);
   CHECK(late.status == 504);
   CHECK(GatewaySetup::code(late) == "TIMEOUT");
   CHECK(gateway.upstream.seen_count() == 1);
+}
+
+TEST_CASE("response cache: a caller whose client leaves waits no more, unless it named a key",
+          "[fault][gateway]") {
+  SharedFetch gateway;
+  std::atomic<bool> answered = false;
+  gateway.upstream.set_handler([&](const auto&) {
+    if (!comes_true([&] { return answered.load(); })) gateway.in_vain = true;
+    return json_answer(200, "{}");
+  });
+  int first_status = 0;
+  std::thread first([&] { first_status = gateway.call("hubspot", kList).status; });
+  CHECK(comes_true([&] { return gateway.upstream.seen_count() > 0; }));
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  http::Response with_key;
+  std::thread keeps([&] {
+    ThreadWaiter waiter(ends[0]);
+    const WaiterScope scope(waiter);
+    with_key = gateway.call(
+        "hubspot", R"({"path":"/crm/v3/objects/contacts","idempotency_key":"contacts-1"})");
+  });
+  std::thread leaver([&] {
+    if (!comes_true([&] { return gateway.cache.waiting() == 2; })) gateway.in_vain = true;
+    ::close(ends[1]);
+  });
+  ThreadWaiter waiter(ends[0]);
+  const WaiterScope scope(waiter);
+  const http::Response left = gateway.call("hubspot", kList);
+  CHECK(left.status == 503);
+  CHECK(left.body.find("client_gone") != std::string::npos);
+  CHECK(gateway.cache.waiting() == 1);
+  answered = true;
+  for (std::thread* thread : {&first, &keeps, &leaver}) thread->join();
+  ::close(ends[0]);
+  CHECK_FALSE(gateway.in_vain);
+  CHECK(first_status == 200);
+  CHECK(*with_key.find("x-gateway-cache") == "HIT");
+  CHECK(gateway.upstream.seen_count() == 1);
+}
+
+TEST_CASE("response cache: after a flight that brought nothing the next caller flies",
+          "[unit][gateway]") {
+  ManualClock clock;
+  gateway::ResponseCache cache(clock, 1 << 20);
+  Result<std::unique_ptr<gateway::ResponseCache::Flight>> flight = cache.begin_flight("k", 0, true);
+  REQUIRE(flight.ok());
+  REQUIRE(*flight != nullptr);
+  CHECK(*cache.begin_flight("k", 1, true) == nullptr);      // Waited in vain.
+  CHECK(*cache.begin_flight("other", 0, true) != nullptr);  // Another key is another flight.
+  flight->reset();
+  CHECK(*cache.begin_flight("k", 0, true) != nullptr);
+  CHECK(cache.waiting() == 0);
 }
 
 TEST_CASE("response cache: what was read before a write is not kept after it", "[unit][gateway]") {
