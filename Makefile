@@ -65,6 +65,8 @@ TEST_SRCS := $(sort $(shell find tests -name '*.cc' -not -path 'tests/fuzz/main.
 TEST_OBJS := $(patsubst %.cc,$(B)/%.o,$(TEST_SRCS))
 BENCH_SRCS := $(sort $(wildcard tests/bench/*.cc))
 BENCH_BINS := $(patsubst %.cc,$(B)/%,$(BENCH_SRCS))
+# Servers that `make bench` compares ours with: each over one library, none of it ours.
+HELLO_BINS := $(addprefix $(B)/tests/bench/hello/,beast h2o microhttpd libevent httplib)
 # A fuzzer is the parsers, the targets' functions and one main per target.
 FUZZ_TARGETS := $(notdir $(wildcard tests/fuzz/corpus/*))
 FUZZ_OBJS := $(patsubst %.cc,$(B)/%.o,$(sort $(wildcard src/base/*.cc src/kvfile/*.cc src/kvfile/*/*.cc)) \
@@ -131,7 +133,7 @@ tsan: ## All tests under ThreadSanitizer.
 	@$(SUBMAKE) MODE=tsan test
 
 bench: deps-bench ## Print the performance table: each row beside a peer or a physical limit.
-	@$(SUBMAKE) $(B)/kvcs $(BENCH_BINS)
+	@$(SUBMAKE) $(B)/kvcs $(BENCH_BINS) $(HELLO_BINS)
 	@tests/bench/run.sh $(B)
 
 web: web/dist/.stamp ## Build the embedded web pages.
@@ -202,6 +204,19 @@ $(B)/kvcs_tests: $(TEST_OBJS) $(B)/libkvcs.a
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libkvcs.a
 	@echo "  LINK $@"
 	@$(CXX) $(LDFLAGS) -o $@ $< $(B)/libkvcs.a $(LDLIBS)
+$(B)/tests/bench/hello/h2o: HELLO_FLAGS := -DH2O_USE_LIBUV=0
+$(B)/tests/bench/hello/h2o: HELLO_LIBS := -lh2o-evloop -lssl -lcrypto -lz
+$(B)/tests/bench/hello/microhttpd: HELLO_LIBS := -lmicrohttpd
+$(B)/tests/bench/hello/libevent: HELLO_LIBS := -levent
+$(B)/tests/bench/hello/httplib: HELLO_LIBS := $(shell pkg-config --libs cpp-httplib 2>/dev/null)
+$(B)/tests/bench/hello/%: tests/bench/hello/%.cc tests/bench/hello/hello.h
+	@mkdir -p $(@D)
+	@echo "  HELLO $<"
+	@$(CXX) $(HTTPLIB_CFLAGS) -std=c++20 -O2 -pthread -Itests $(HELLO_FLAGS) -o $@ $< $(HELLO_LIBS)
+$(B)/tests/bench/hello/%: tests/bench/hello/%.c tests/bench/hello/hello.h
+	@mkdir -p $(@D)
+	@echo "  HELLO $<"
+	@$(CC) -std=gnu11 -O2 -pthread -Itests $(HELLO_FLAGS) -o $@ $< $(HELLO_LIBS)
 $(FUZZ_TARGETS:%=$(B)/tests/fuzz/main_%.o): $(B)/tests/fuzz/main_%.o: tests/fuzz/main.cc
 	@mkdir -p $(@D)
 	@$(CCACHE) $(CXX) $(CPPFLAGS) -Itests $(CXXFLAGS) -DKVCS_FUZZ_TARGET='"$*"' -MMD -MP -c $< -o $@

@@ -24,7 +24,9 @@ test_packages=(catch2 python3 python3-numpy openssl procps dpkg-dev lintian)
 check_packages=(clang clang-format clang-tidy nodejs)
 fuzz_packages=(clang libclang-rt-14-dev)
 deb_packages=(dpkg-dev)
-bench_packages=(nginx-light wrk)
+bench_packages=(
+  nginx-light wrk libboost-dev libh2o-evloop-dev libh2o-dev-common libmicrohttpd-dev libevent-dev
+)
 
 target=${1:-all}
 packages=("${build_packages[@]}" "${run_packages[@]}")

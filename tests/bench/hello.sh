@@ -1,0 +1,62 @@
+#!/bin/bash
+# Our HTTP server beside a hello server over each Debian package that could stand in its place, all
+# with the same answer and as many threads as processors (cpp-httplib: one per connection, as it
+# must): hello.sh BUILD_DIR. Figures are medians of three short rounds, taken in turns.
+. "$(dirname "$0")/common.bash"
+need wrk python3
+seconds=${BENCH_HELLO_SECONDS:-1}
+names=(ours beast h2o microhttpd libevent httplib)
+declare -A title=([beast]="Boost.Beast 1.74" [h2o]="libh2o 2.2" [microhttpd]="libmicrohttpd 0.9.75"
+  [libevent]="libevent 2.1" [httplib]="cpp-httplib 0.11") process=() port=() rates=() cpus=() idle=()
+
+mkfifo "$work/stdin"
+"$build/tests/bench/http_server" /dev/null "$(nproc)" < "$work/stdin" > "$work/ours" &
+process[ours]=$!
+exec 7> "$work/stdin"
+for name in "${names[@]:1}"; do
+  "$build/tests/bench/hello/$name" > "$work/$name" 2>&1 &
+  process[$name]=$!
+done
+started+=("${process[@]}")
+for name in "${names[@]}"; do
+  until_true test -s "$work/$name" || { row "hello" - - - "skipped: $name does not start"; exit 0; }
+  port[$name]=$(cat "$work/$name")
+done
+
+# What 1,000 idle keep-alive connections cost: "MiB, threads".
+for name in "${names[@]}"; do
+  python3 - "${port[$name]}" > "$work/held" << 'P' &
+import socket, sys, time
+held = []
+for _ in range(1000):
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    s.sendall(b"GET /small HTTP/1.1\r\nHost: h\r\n\r\n")
+    s.recv(65536)
+    held.append(s)
+print("ready", flush=True)
+time.sleep(600)
+P
+  holder=$!
+  started+=("$holder")
+  until_true test -s "$work/held" || true
+  idle[$name]="$(calc "$(memory_kb "${process[$name]}" VmRSS) / 1024") MiB $(memory_kb "${process[$name]}" Threads) threads"
+  stop "$holder"
+  : > "$work/held"
+done
+
+for round in 1 2 3; do
+  for name in "${names[@]}"; do
+    load "http://127.0.0.1:${port[$name]}/small" "${process[$name]}" 64
+    [ "$failures" = 0 ] || title[$name]+=" ($failures failures)"
+    rates[$name]+="$rate "
+    cpus[$name]+="$cpu_us "
+  done
+done
+median() { tr ' ' '\n' <<< "$1" | grep . | sort -n | sed -n 2p; }
+
+row "hello (peers: what could stand in its place)" ours peer ratio "64 connections; then with 1,000 idle ones"
+for name in "${names[@]:1}"; do
+  our_rate=$(median "${rates[ours]}") rate=$(median "${rates[$name]}")
+  row "${title[$name]}" "$(per_second "$our_rate")" "$(per_second "$rate")" "$(ratio "$our_rate" "$rate")" \
+    "cpu us $(median "${cpus[ours]}") vs $(median "${cpus[$name]}"); idle ${idle[ours]} vs ${idle[$name]}"
+done
