@@ -3,9 +3,10 @@
 // All sockets are in one edge-triggered epoll set. Workers (http/serve/worker_pool.h) wait on it;
 // one that gets an event owns that connection until it parks it again, so an idle keep-alive
 // connection costs no thread and no buffer. A request that waits for another server costs no thread
-// either: its fiber is put aside and goes on with the event it waits for (http/serve/serving.h). A
-// monitor thread looks after the workers, ends waits whose time is up, and closes connections whose
-// deadline passed: slow heads (with a 408), idle ones, lingering ones.
+// either: its fiber is put aside and goes on with the event it waits for
+// (http/serve/request_task.h). A monitor thread looks after the workers, ends waits whose time is
+// up, and closes connections whose deadline passed: slow heads (with a 408), idle ones, lingering
+// ones.
 #pragma once
 #include <atomic>
 #include <optional>
@@ -16,8 +17,8 @@
 #include "http/serve/acceptor.h"
 #include "http/serve/connection.h"
 #include "http/serve/request_cycle.h"
+#include "http/serve/request_task.h"
 #include "http/serve/server.h"
-#include "http/serve/serving.h"
 #include "http/serve/worker_pool.h"
 
 namespace kvcs::http {

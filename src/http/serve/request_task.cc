@@ -1,4 +1,4 @@
-#include "http/serve/serving.h"
+#include "http/serve/request_task.h"
 
 #include <poll.h>
 #include <sys/epoll.h>
