@@ -15,7 +15,7 @@
 
 #include "base/secret.h"
 #include "base/status.h"
-#include "http/serve/server.h"
+#include "http/serve/server_config.h"
 
 namespace kvcs {
 

@@ -7,7 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "http/serve/server.h"
+#include "http/serve/server_config.h"
 #include "ops/metrics.h"
 
 namespace kvcs {

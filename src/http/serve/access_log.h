@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "http/http.h"
-#include "http/serve/server.h"
+#include "http/serve/server_config.h"
 
 namespace kvcs::http {
 

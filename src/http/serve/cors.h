@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "http/http.h"
-#include "http/serve/server.h"
+#include "http/serve/server_config.h"
 
 namespace kvcs::http {
 

@@ -1,6 +1,5 @@
 // One request from head to last byte: parse, route, guard, limits, handler, response, log. Shared
-// by all workers; what changes per request lives in a RequestMemory. Implemented in
-// server.cc.
+// by all workers; what changes per request lives in a RequestMemory.
 #pragma once
 #include <atomic>
 #include <string>
@@ -14,7 +13,7 @@
 #include "http/serve/forwarded.h"
 #include "http/serve/head_parser.h"
 #include "http/serve/response_writer.h"
-#include "http/serve/server.h"
+#include "http/serve/server_config.h"
 
 namespace kvcs::http {
 

@@ -1,54 +1,16 @@
-// The HTTP server: our connection layer (listener.cc) and the request cycle (server.cc): route,
-// guard, body limits, handler, last-resort catch, access log, metrics.
+// The HTTP server: our connection layer (listener.h) and the request cycle (request_cycle.h):
+// route, guard, body limits, handler, last-resort catch, access log, metrics.
 //
 // Threads: one accept/epoll thread and an elastic pool of workers, all owned here, joined by
 // stop(). Idle keep-alive connections cost no thread.
 #pragma once
-#include <functional>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/status.h"
-#include "http/http.h"
+#include "http/serve/server_config.h"
 
 namespace kvcs::http {
-
-struct TlsConfig {
-  std::string certificate_path, key_path;  // Both or neither.
-};
-
-struct CorsConfig {
-  std::vector<std::string> allowed_origins;  // "*" allows all, without credentials.
-};
-
-struct ServerConfig {
-  std::string listen_host = "127.0.0.1";
-  int listen_port = 8080;  // 0: any free port (tests)
-  int workers_min = 4, workers_max = 1200;
-  int streams_max = 1024;  // Requests inside a handler at once; beyond: 503 + Retry-After.
-  int connections_max = 20000;
-  size_t head_max_bytes = 32 << 10, uri_max_bytes = 8000;
-  int headers_max = 100;
-  int head_timeout_ms = 10'000, body_idle_timeout_ms = 15'000, write_timeout_ms = 30'000;
-  int idle_timeout_ms = 75'000;
-  int requests_per_connection_max = 100'000;
-  std::vector<std::string> trusted_proxies;  // IPs or CIDR; believed for X-Forwarded-*.
-  bool access_log = true;
-  TlsConfig tls;
-  CorsConfig cors;
-};
-
-// What the server tells about each finished request; App feeds metrics with it.
-struct RequestRecord {
-  const Route* route;  // Null when nothing matched.
-  Method method;
-  int status;
-  int64_t duration_us;
-  uint64_t received_bytes, sent_bytes;
-};
-using RequestObserver = std::function<void(const RequestRecord&)>;
 
 class Router;
 
@@ -64,12 +26,7 @@ class Server final {
   // Stops accepting, lets requests in flight finish up to `grace_ms`, then closes and joins.
   void stop(int grace_ms);
   Status reload_tls();  // Reads certificate and key again; the old ones stay on failure.
-  struct Stats {
-    int workers, busy_workers;
-    int parked_requests;     // They wait without a thread.
-    uint64_t blocked_waits;  // Since the start: waits of requests that held their worker.
-    int64_t connections, refused_connections;
-  };
+  using Stats = ServerStats;
   Stats stats() const;
 
  private:

@@ -9,7 +9,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "http/serve/connection.h"
-#include "http/serve/server.h"
+#include "http/serve/server_config.h"
 
 using SSL = struct ssl_st;
 using SSL_CTX = struct ssl_ctx_st;

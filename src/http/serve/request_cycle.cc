@@ -1,0 +1,250 @@
+// The request cycle: how a complete head becomes an answer on the wire. Runs on the workers, on the
+// fiber of a request task; what changes per request is in the RequestMemory.
+#include "http/serve/request_cycle.h"
+
+#include <exception>
+
+#include "base/bytes.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "http/problem.h"
+#include "http/serve/cors.h"
+
+namespace kvcs::http {
+namespace {
+
+constexpr int kBusyRetryAfterS = 1;
+// A body that a route does not take is read over up to this size, as proxies and clients add
+// empty or tiny bodies freely.
+constexpr uint64_t kIgnoredBodyMaxBytes = 64 << 10;
+
+// Counts the requests inside handlers.
+class InHandler final {
+ public:
+  explicit InHandler(std::atomic<int>& count) : count_(count), before_(count.fetch_add(1)) {}
+  ~InHandler() { count_.fetch_sub(1); }
+  InHandler(const InHandler&) = delete;
+  InHandler& operator=(const InHandler&) = delete;
+  int before() const { return before_; }
+
+ private:
+  std::atomic<int>& count_;
+  const int before_;
+};
+
+}  // namespace
+
+struct RequestCycle::Outcome {
+  HeadFacts facts;
+  Status status;
+  int status_code = 0;
+  uint64_t received_bytes = 0, sent_bytes = 0;
+};
+
+RequestCycle::RequestCycle(const ServerConfig& config, const Router& router, const Clock& clock,
+                           RequestObserver observer)
+    : config_(config),
+      router_(router),
+      clock_(clock),
+      observer_(std::move(observer)),
+      head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max} {}
+
+// The last resort: nothing that a handler throws passes here. Each one is a bug, counted by the
+// observer as a 500 and logged.
+template <typename Function>
+Status RequestCycle::contain(Function&& function) const {
+  try {
+    return function();
+  } catch (const std::exception& error) {
+    return internal(std::string("exception: ") + error.what());
+  } catch (...) {
+    return internal("an exception of unknown type");
+  }
+}
+
+void RequestCycle::prepare(Connection& connection, RequestMemory& memory) {
+  Request& request = memory.request;
+  request.method = Method::kGet;
+  request.target = request.query = {};
+  request.path.clear();
+  request.headers.clear();
+  request.params.clear();
+  request.remote_ip = connection.peer_ip;
+  request.https = connection.tls != nullptr;
+  request.request_id.clear();
+  if (request.principal.kind != PrincipalKind::kAnonymous) request.principal = {};
+  request.route = nullptr;
+  request.body = nullptr;
+  request.started_us = clock_.mono_us();
+}
+
+Response RequestCycle::explain(const Status& status, const Request& request,
+                               int status_code) const {
+  if (status_code >= 500) {
+    // Only our own faults need someone to act; the others are upstream's, or load.
+    const auto write = status_code == 500 ? log::error : log::warn;
+    write("request.failed", {{"request_id", request.request_id},
+                             {"path", printable(request.path)},
+                             {"status", status_code},
+                             {"message", printable(status.message(), 500)},
+                             {"cause", printable(status.cause(), 500)}});
+  }
+  const Dialect dialect = request.route ? request.route->dialect : Dialect::kPortal;
+  return problem_response(status_code, status, dialect, request.request_id);
+}
+
+Response RequestCycle::no_route(Request& request, const Framing& framing,
+                                const Router::Match& match) {
+  if (framing.asterisk) return empty_response(204);
+  if (!match.path_known) {
+    return problem_response(not_found("No such path."), match.dialect, request.request_id);
+  }
+  if (auto preflight = answer_preflight(config_.cors, request, match.allow)) {
+    return std::move(*preflight);
+  }
+  if (request.method == Method::kOptions) {
+    return std::move(empty_response(204).set("allow", match.allow));
+  }
+  const std::string name(method_name(request.method));
+  return std::move(
+      problem_response(405, invalid(name + " is not possible here; allowed: " + match.allow + "."),
+                       match.dialect, request.request_id)
+          .set("allow", match.allow));
+}
+
+Response RequestCycle::run_handler(Request& request, ConnectionBody& body) {
+  const InHandler in_handler(in_handlers_);
+  // Probes (routes kept out of the access log) must answer when all else is full.
+  if (in_handler.before() >= config_.streams_max && request.route->access_log) {
+    return explain(
+        unavailable("Too many requests at once; try again.").with_retry_after_s(kBusyRetryAfterS),
+        request, 503);
+  }
+  Response response;
+  const Status status = contain([&]() -> Status {
+    response = KVCS_TRY(request.route->handler(request));
+    return ok();
+  });
+  if (status.ok()) return response;
+  const bool slow_body = status.code() == Code::kTimeout && body.too_slow();
+  return explain(status, request, slow_body ? 408 : http_status(status));
+}
+
+Response RequestCycle::respond(Request& request, const Framing& framing, ConnectionBody& body) {
+  Router::Match match = router_.match(request.method, framing.raw_path);
+  if (!match.route || framing.asterisk) return no_route(request, framing, match);
+  const Route& route = *match.route;
+  request.route = &route;
+  request.params = std::move(match.params);
+  const Status allowed = contain([&]() -> Status {
+    request.principal = KVCS_TRY(route.guard(request));
+    return ok();
+  });
+  if (!allowed.ok()) return explain(allowed, request, http_status(allowed));
+  const uint64_t limit =
+      route.body_max_bytes == kNoBody ? kIgnoredBodyMaxBytes : route.body_max_bytes;
+  body.set_max_bytes(limit);
+  if (body.declared_size_bytes().value_or(0) > limit) {
+    return explain(too_large("The request body of " + std::to_string(*body.declared_size_bytes()) +
+                             " bytes is over the limit of " + std::to_string(limit) + " bytes."),
+                   request, 413);
+  }
+  return run_handler(request, body);
+}
+
+void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Response& response,
+                           Outcome& outcome) {
+  if (!config_.cors.allowed_origins.empty()) {
+    add_cors_headers(config_.cors, memory.request, response);
+  }
+  HeadFacts& facts = outcome.facts;
+  facts.request_id = memory.request.request_id;
+  facts.date = memory.date.at(clock_.unix_s());
+  const HeadPlan plan = plan_body(response, facts);
+  if (plan.delimiter == Delimiter::kClose) facts.keep_alive = false;
+  memory.head.clear();
+  format_head(response, facts, plan, memory.head);
+  ResponseWriter writer(connection, config_.write_timeout_ms);
+  outcome.status = contain([&] { return writer.write(response, memory.head, facts, plan); });
+  outcome.status_code = response.status;
+  outcome.sent_bytes = writer.sent_bytes();
+  if (response.finished) {
+    const Status finished = contain([&]() -> Status {
+      response.finished(outcome.status, outcome.sent_bytes);
+      return ok();
+    });
+    if (!finished.ok()) explain(finished, memory.request, 500);
+  }
+  if (outcome.status.code() == Code::kInternal) explain(outcome.status, memory.request, 500);
+}
+
+void RequestCycle::report(RequestMemory& memory, std::string_view path, const Outcome& outcome) {
+  const Request& request = memory.request;
+  const RequestRecord record = {request.route,          request.method,
+                                outcome.status_code,    clock_.mono_us() - request.started_us,
+                                outcome.received_bytes, outcome.sent_bytes};
+  if (config_.access_log && (!request.route || request.route->access_log)) {
+    memory.access_log.write(request, path, record, clock_.unix_ms());
+  }
+  if (observer_) observer_(record);
+}
+
+Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::string_view head) {
+  prepare(connection, memory);
+  Request& request = memory.request;
+  const Framing& framing = memory.framing;
+  if (const Refusal refusal = parse_head(head, head_limits_, request, memory.framing)) {
+    refuse(connection, memory, refusal);
+    return Next::kLinger;
+  }
+  memory.input.consume(head.size());
+  memory.input.pin();
+  if (!proxies_.empty()) proxies_.resolve(connection.peer_ip, request);
+  request.request_id = make_request_id();
+  ConnectionBody body(connection, memory.input, framing, config_.body_idle_timeout_ms);
+  request.body = &body;
+
+  Response response = respond(request, framing, body);
+  const bool consumed = body.discard_rest();
+  if (body.used_socket()) memory.drained = false;
+  Outcome outcome;
+  outcome.facts.http_1_1 = framing.http_1_1;
+  outcome.facts.head_only = request.method == Method::kHead;
+  outcome.facts.keep_alive = framing.keep_alive && consumed && !draining_ &&
+                             ++connection.requests_served < config_.requests_per_connection_max;
+  outcome.received_bytes = body.received_bytes();
+  deliver(connection, memory, response, outcome);
+  report(memory, request.path, outcome);
+  memory.input.unpin();
+  if (!outcome.status.ok()) return Next::kClose;
+  if (outcome.facts.keep_alive) return Next::kKeepAlive;
+  return consumed ? Next::kClose : Next::kLinger;
+}
+
+void RequestCycle::refuse(Connection& connection, RequestMemory& memory, Refusal refusal) {
+  prepare(connection, memory);
+  memory.request.request_id = make_request_id();
+  Response response = problem_response(refusal.status, invalid(refusal.why), Dialect::kPortal,
+                                       memory.request.request_id);
+  Outcome outcome;
+  outcome.facts.keep_alive = false;
+  deliver(connection, memory, response, outcome);
+  report(memory, {}, outcome);
+}
+
+std::string RequestCycle::refusal_text(Refusal refusal, int retry_after_s) const {
+  const std::string request_id = make_request_id();
+  Status status = invalid(refusal.why);
+  if (retry_after_s > 0) status = std::move(status).with_retry_after_s(retry_after_s);
+  Response response = problem_response(refusal.status, status, Dialect::kPortal, request_id);
+  DateText date;
+  HeadFacts facts;
+  facts.keep_alive = false;
+  facts.request_id = request_id;
+  facts.date = date.at(clock_.unix_s());
+  std::string text;
+  format_head(response, facts, plan_body(response, facts), text);
+  return text + response.body;
+}
+
+}  // namespace kvcs::http

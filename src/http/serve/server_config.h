@@ -1,0 +1,56 @@
+// What the parts of the HTTP server share: its configuration, its figures, and what it tells of a
+// finished request. Values.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "http/http.h"
+
+namespace kvcs::http {
+
+struct TlsConfig {
+  std::string certificate_path, key_path;  // Both or neither.
+};
+
+struct CorsConfig {
+  std::vector<std::string> allowed_origins;  // "*" allows all, without credentials.
+};
+
+struct ServerConfig {
+  std::string listen_host = "127.0.0.1";
+  int listen_port = 8080;  // 0: any free port (tests)
+  int workers_min = 4, workers_max = 1200;
+  int streams_max = 1024;  // Requests inside a handler at once; beyond: 503 + Retry-After.
+  int connections_max = 20000;
+  size_t head_max_bytes = 32 << 10, uri_max_bytes = 8000;
+  int headers_max = 100;
+  int head_timeout_ms = 10'000, body_idle_timeout_ms = 15'000, write_timeout_ms = 30'000;
+  int idle_timeout_ms = 75'000;
+  int requests_per_connection_max = 100'000;
+  std::vector<std::string> trusted_proxies;  // IPs or CIDR; believed for X-Forwarded-*.
+  bool access_log = true;
+  TlsConfig tls;
+  CorsConfig cors;
+};
+
+// What the server tells about each finished request; App feeds metrics with it.
+struct RequestRecord {
+  const Route* route;  // Null when nothing matched.
+  Method method;
+  int status;
+  int64_t duration_us;
+  uint64_t received_bytes, sent_bytes;
+};
+using RequestObserver = std::function<void(const RequestRecord&)>;
+
+// Now, but for the counts since the start.
+struct ServerStats {
+  int workers, busy_workers;
+  int parked_requests;     // They wait without a thread.
+  uint64_t blocked_waits;  // Since the start: waits of requests that held their worker.
+  int64_t connections, refused_connections;
+};
+
+}  // namespace kvcs::http
