@@ -77,7 +77,7 @@ class Connection final {
   uint64_t lingered_bytes = 0;
   std::string peer_ip;
   std::atomic<int64_t> deadline_ms{0};  // While parked; read by the reaper.
-  // The waiting request (Serving::cookie) that wants to know when the peer closes; 0: none.
+  // The waiting request (the cookie of its wait) that wants to know when the peer closes; 0: none.
   std::atomic<uint64_t> watcher{0};
 
  private:

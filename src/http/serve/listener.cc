@@ -1,3 +1,5 @@
+// The accept thread's, the workers' and the monitor's parts of the listener: how an event becomes a
+// turn of a connection, the phases of a turn, the clock of idle and slow connections, and the stop.
 #include "http/serve/listener.h"
 
 #include <arpa/inet.h>
@@ -16,7 +18,7 @@
 namespace kvcs::http {
 namespace {
 
-constexpr uint64_t kPostedCookie = WorkerPool::kNoCookie - 1;
+constexpr uint64_t kRunnableCookie = WorkerPool::kNoCookie - 1;
 constexpr size_t kBodyRoomBytes = 16 << 10;  // Of the read buffer, beyond the longest head.
 constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
 constexpr int kLingerMs = 2000;
@@ -59,16 +61,19 @@ Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& 
       tls_(tls),
       head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max},
       table_(config.connections_max),
-      servings_(
+      tasks_(
           config.workers_max, config.streams_max, config.head_max_bytes + kBodyRoomBytes,
-          [this](Connection& connection, Serving& serving) { serve(connection, serving.memory()); },
+          [this](Connection& connection, RequestTask& task) {
+            serve_connection(connection, task.memory());
+          },
           [this] { wake_monitor(); }),
       workers_(config.workers_min, config.workers_max,
-               {[this](uint64_t event, Worker& worker) { take(event, worker); },
+               {[this](uint64_t event, Worker& worker) { handle_event(event, worker); },
                 [this](Worker& worker) {
-                  if (worker.spare != nullptr) servings_.put(*std::exchange(worker.spare, nullptr));
+                  if (worker.spare_task != nullptr)
+                    tasks_.release(*std::exchange(worker.spare_task, nullptr));
                 },
-                [this](uint64_t event) { pass_on(event); }, [this] { wake_monitor(); }}),
+                [this](uint64_t event) { requeue(event); }, [this] { wake_monitor(); }}),
       acceptor_([this](int socket) { on_socket(socket); }) {}
 
 Listener::~Listener() {
@@ -84,7 +89,7 @@ Status Listener::start() {
   if (epoll_ < 0 || monitor_event_ < 0) {
     return io_error("cannot create", "epoll", errno);
   }
-  KVCS_TRY(servings_.start(epoll_, kPostedCookie));
+  KVCS_TRY(tasks_.start(epoll_, kRunnableCookie));
   KVCS_TRY(acceptor_.start(config_.listen_host, config_.listen_port));
   started_ = true;
   KVCS_TRY(workers_.start(epoll_));
@@ -117,53 +122,53 @@ void Listener::on_socket(int socket) {
   if (!connection->publish(epoll_) && connection->claim_idle()) drop(*connection);
 }
 
-// --- serving (workers) -------------------------------------------------------------------------
+// --- events (workers) --------------------------------------------------------------------------
 
-// What an event gives the caller to go on with.
+// An event of a connection that a task is at is noted in the connection; only its closing may also
+// wake a request that waits.
 Listener::Owned Listener::claim(uint64_t event) {
-  if (event == kPostedCookie) return {nullptr, servings_.take_posted()};
+  if (event == kRunnableCookie) return {nullptr, tasks_.dequeue()};
   const bool peer_closed = (event & WorkerPool::kPeerClosed) != 0;
   const uint64_t cookie = event & ~WorkerPool::kPeerClosed;
-  if (ServingTable::is_cookie(cookie)) return {nullptr, servings_.ready(cookie)};
+  if (TaskTable::is_cookie(cookie)) return {nullptr, tasks_.wake_ready(cookie)};
   Connection& connection = table_.at(static_cast<uint32_t>(cookie));
   const auto claim = connection.claim(static_cast<uint32_t>(cookie >> 32), peer_closed);
   if (claim == Connection::Claim::kMine) return {&connection, nullptr};
   if (claim == Connection::Claim::kStale || !peer_closed) return {};
-  return {nullptr, servings_.client_gone(connection)};
+  return {nullptr, tasks_.wake_client_gone(connection)};
 }
 
-void Listener::take(uint64_t event, Worker& worker) {
+void Listener::handle_event(uint64_t event, Worker& worker) {
   const Owned owned = claim(event);
-  if (owned.connection != nullptr) begin(*owned.connection, worker);
-  if (owned.serving != nullptr) run(*owned.serving, worker);
+  if (owned.connection != nullptr) start_task(*owned.connection, worker);
+  if (owned.task != nullptr) run_task(*owned.task, worker);
 }
 
-void Listener::begin(Connection& connection, Worker& worker) {
-  Serving* serving = std::exchange(worker.spare, nullptr);
-  if (serving == nullptr) serving = servings_.take();
-  if (serving == nullptr) {
+void Listener::start_task(Connection& connection, Worker& worker) {
+  RequestTask* task = std::exchange(worker.spare_task, nullptr);
+  if (task == nullptr) task = tasks_.allocate();
+  if (task == nullptr) {
     connection.send(cycle_.refusal_text({503, "No memory for a request."}, kFullRetryAfterS), {},
                     false);
     return drop(connection);
   }
-  servings_.begin(*serving, connection);
-  run(*serving, worker);
+  tasks_.assign(*task, connection);
+  run_task(*task, worker);
 }
 
-void Listener::run(Serving& serving, Worker& worker) {
-  worker.begins();
-  if (!servings_.run(serving)) return;
-  if (worker.spare == nullptr) {
-    worker.spare = &serving;
+void Listener::run_task(RequestTask& task, Worker& worker) {
+  worker.note_run();
+  if (!tasks_.run(task)) return;
+  if (worker.spare_task == nullptr) {
+    worker.spare_task = &task;
   } else {
-    servings_.put(serving);
+    tasks_.release(task);
   }
 }
 
 // --- a connection's turn (on a fiber) ----------------------------------------------------------
 
-// Until the connection is parked or gone.
-void Listener::serve(Connection& connection, RequestMemory& memory) {
+void Listener::serve_connection(Connection& connection, RequestMemory& memory) {
   do {
     if (!step(connection, memory)) return drop(connection);
     if (connection.muted()) connection.rearm();
@@ -172,7 +177,6 @@ void Listener::serve(Connection& connection, RequestMemory& memory) {
   if (stopping_.load() && connection.claim_idle()) drop(connection);
 }
 
-// True: park it until the next event. False: close it.
 bool Listener::step(Connection& connection, RequestMemory& memory) {
   memory.drained = false;
   if (connection.phase == Phase::kHandshake && !step_handshake(connection)) {
@@ -184,7 +188,6 @@ bool Listener::step(Connection& connection, RequestMemory& memory) {
   return connection.phase != Phase::kLinger || step_linger(connection, memory);
 }
 
-// True when done.
 bool Listener::step_handshake(Connection& connection) {
   if (!connection.tls) {
     connection.phase = Phase::kLinger;
@@ -239,7 +242,6 @@ bool Listener::step_head(Connection& connection, RequestMemory& memory) {
   }
 }
 
-// True: keep it parked.
 bool Listener::park_head(Connection& connection, RequestMemory& memory) {
   const std::string_view rest = memory.input.unread();
   if (stopping_.load(std::memory_order_relaxed) && rest.empty()) return false;
@@ -286,7 +288,7 @@ void Listener::drop(Connection& connection) {
   }
 }
 
-// --- watching (monitor thread) -----------------------------------------------------------------
+// --- the monitor's thread ----------------------------------------------------------------------
 
 void Listener::wake_monitor() {
   if (monitor_asleep_.load(std::memory_order_relaxed) && monitor_asleep_.exchange(false)) {
@@ -299,22 +301,22 @@ void Listener::monitor() {
   const int interval_ms = reap_interval_ms(config_);
   int64_t next_reap_ms = steady_ms() + interval_ms;
   while (!monitor_quit_) {
-    const bool busy = workers_.is_busy();
+    const bool busy = workers_.take_busy_mark();
     monitor_asleep_ = !busy;
     pollfd entry = {monitor_event_, POLLIN, 0};
     // Read after monitor_asleep_ is set: who brings an earlier deadline from now on wakes us.
-    const int64_t next_ms = std::min(next_reap_ms, servings_.next_deadline_ms());
+    const int64_t next_ms = std::min(next_reap_ms, tasks_.next_deadline_ms());
     const auto left_ms = static_cast<int>(std::max<int64_t>(0, next_ms - steady_ms()));
     if (::poll(&entry, 1, busy ? std::min(left_ms, kMonitorBusyMs) : left_ms) > 0) {
       uint64_t count;
       [[maybe_unused]] const ssize_t n = ::read(monitor_event_, &count, sizeof count);
     }
-    workers_.look();
+    workers_.supervise();
     const int64_t now_ms = steady_ms();
-    servings_.expire(now_ms);
+    tasks_.wake_expired(now_ms);
     if (now_ms < next_reap_ms) continue;
     reap(now_ms);
-    servings_.trim();
+    tasks_.free_unused();
     next_reap_ms = now_ms + interval_ms;
   }
 }
@@ -344,14 +346,13 @@ void Listener::give_back(Connection& connection) {
   while (!connection.release()) connection.rearm();
 }
 
-// To another worker, by one that is none.
-void Listener::pass_on(uint64_t event) {
+void Listener::requeue(uint64_t event) {
   const Owned owned = claim(event);
   if (owned.connection != nullptr) {
     owned.connection->rearm();
     give_back(*owned.connection);
   }
-  if (owned.serving != nullptr) servings_.post(*owned.serving);
+  if (owned.task != nullptr) tasks_.enqueue(*owned.task);
 }
 
 // --- stopping ----------------------------------------------------------------------------------
@@ -379,8 +380,8 @@ void Listener::stop(int grace_ms) {
     }
   }
   for (uint32_t i = 0; i < table_.used_slots(); i++) table_.at(i).abort();
-  servings_.end_waits();
-  while (servings_.parked() > 0) {
+  tasks_.end_waits();
+  while (tasks_.parked() > 0) {
     MutexLock lock(mutex_);
     all_closed_.wait_for_ms(mutex_, kReapMinMs);
   }
@@ -391,9 +392,9 @@ void Listener::stop(int grace_ms) {
   close_idle();
 }
 
-Server::Stats Listener::stats() const {
-  return {workers_.count(),          workers_.busy(), servings_.parked(),
-          servings_.blocked_waits(), connections_,    refused_};
+ServerStats Listener::stats() const {
+  return {workers_.count(),       workers_.busy(), tasks_.parked(),
+          tasks_.blocked_waits(), connections_,    refused_};
 }
 
 }  // namespace kvcs::http

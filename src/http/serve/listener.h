@@ -1,12 +1,15 @@
 // Connections and the threads that serve them.
 //
-// All sockets are in one edge-triggered epoll set. Workers (http/serve/worker_pool.h) wait on it;
-// one that gets an event owns that connection until it parks it again, so an idle keep-alive
-// connection costs no thread and no buffer. A request that waits for another server costs no thread
-// either: its fiber is put aside and goes on with the event it waits for
-// (http/serve/request_task.h). A monitor thread looks after the workers, ends waits whose time is
+// All sockets are in one edge-triggered epoll set. Workers (http/serve/worker_pool.h) wait on it; a
+// worker that gets an event of a connection owns that connection until it gives it up again, so an
+// idle keep-alive connection costs no thread and no buffer. A request that waits costs no thread
+// either: its task is parked, and goes on with the event that it waits for
+// (http/serve/request_task.h).
+//
+// Threads: the acceptor's takes sockets; workers run handle_event() and, on the fiber of a task,
+// serve_connection() and all below it; the monitor supervises the workers, ends waits whose time is
 // up, and closes connections whose deadline passed: slow heads (with a 408), idle ones, lingering
-// ones.
+// ones. start() and stop() are called by one other thread.
 #pragma once
 #include <atomic>
 #include <optional>
@@ -18,7 +21,7 @@
 #include "http/serve/connection.h"
 #include "http/serve/request_cycle.h"
 #include "http/serve/request_task.h"
-#include "http/serve/server.h"
+#include "http/serve/server_config.h"
 #include "http/serve/worker_pool.h"
 
 namespace kvcs::http {
@@ -32,34 +35,51 @@ class Listener final {
   Status start();
   int port() const { return acceptor_.port(); }
   void stop(int grace_ms);
-  Server::Stats stats() const;
+  ServerStats stats() const;
 
  private:
   using Worker = WorkerPool::Worker;
-  struct Owned {  // At most one of them.
+  // What an event gives the caller to go on with: at most one of them.
+  struct Owned {
     Connection* connection = nullptr;
-    Serving* serving = nullptr;
+    RequestTask* task = nullptr;
   };
 
+  // --- the accept thread ---
   void on_socket(int socket);
+  // The table is full: a 503 in plain text connections, as far as the socket takes it at once.
   void refuse_socket(int socket);
+
+  // --- workers ---
   Owned claim(uint64_t event);
-  void take(uint64_t event, Worker& worker);
-  void begin(Connection& connection, Worker& worker);
-  void run(Serving& serving, Worker& worker);
-  void serve(Connection& connection, RequestMemory& memory);
+  void handle_event(uint64_t event, Worker& worker);
+  // Gives an owned connection a task. Answers 503 and closes when there is no memory for one.
+  void start_task(Connection& connection, Worker& worker);
+  // Until the task is parked or idle; an idle one is kept as the worker's spare.
+  void run_task(RequestTask& task, Worker& worker);
+
+  // --- a connection's turn, on a task's fiber ---
+  // Until the connection is idle, or gone.
+  void serve_connection(Connection& connection, RequestMemory& memory);
+  // Each phase: true when the connection stays open for its next event, false to close it.
   bool step(Connection& connection, RequestMemory& memory);
-  bool step_handshake(Connection& connection);
+  bool step_handshake(Connection& connection);  // True when the handshake is done.
   bool step_head(Connection& connection, RequestMemory& memory);
   bool step_linger(Connection& connection, RequestMemory& memory);
+  // Keeps what has come of the next head and sets the deadline of the silence; false to close.
   bool park_head(Connection& connection, RequestMemory& memory);
   void start_linger(Connection& connection);
-  void drop(Connection& connection);
-  void pass_on(uint64_t event);
-  void give_back(Connection& connection);
+  void drop(Connection& connection);  // By its owner: closes it and frees the slot.
+
+  // --- the monitor's thread ---
   void monitor();
+  // Closes the connections whose deadline has passed.
   void reap(int64_t now_ms);
-  void wake_monitor();
+  // Brings an event to some worker, which the caller is none of.
+  void requeue(uint64_t event);
+  void give_back(Connection& connection);
+
+  void wake_monitor();  // Any thread.
   void close_idle();
 
   const ServerConfig& config_;
@@ -67,11 +87,12 @@ class Listener final {
   TlsContext& tls_;
   const HeadLimits head_limits_;
   ConnectionTable table_;
-  ServingTable servings_;
+  TaskTable tasks_;
   WorkerPool workers_;
   int epoll_ = -1, monitor_event_ = -1;
   std::atomic<bool> stopping_{false};  // No more requests; idle connections go.
   std::atomic<bool> monitor_quit_{false};
+  // Set before the monitor computes how long it sleeps; the one thread that clears it wakes it.
   std::atomic<bool> monitor_asleep_{false};
   std::atomic<int64_t> connections_{0}, refused_{0};
   Mutex mutex_;

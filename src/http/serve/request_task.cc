@@ -1,3 +1,5 @@
+// The waits of requests: how a task is parked in the listener's epoll set or an event's list and
+// woken by workers, by the monitor and by signals. The protocol is told as a whole in the header.
 #include "http/serve/request_task.h"
 
 #include <poll.h>
@@ -8,57 +10,58 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/clock.h"
+
 namespace kvcs::http {
 namespace {
 
-// The wait of a parked request for an event: the signal is one more reason to wake it.
+// The place of a parked task in an event's list: a signal is one more reason to wake it. It runs
+// under the event's lock and takes the table's, never the other way round.
 class EventWake final : public Event::Listener {
  public:
-  EventWake(ServingTable& table, uint64_t cookie) : table_(table), cookie_(cookie) {}
+  EventWake(TaskTable& table, uint64_t cookie) : table_(table), cookie_(cookie) {}
   void signalled() override {
-    if (Serving* serving = table_.ready(cookie_)) table_.post(*serving);
+    if (RequestTask* task = table_.wake_ready(cookie_)) table_.enqueue(*task);
   }
 
  private:
-  ServingTable& table_;
+  TaskTable& table_;
   const uint64_t cookie_;
 };
 
 }  // namespace
 
-Serving::Serving(ServingTable& table, uint32_t index) : table_(table), index_(index) {}
+RequestTask::RequestTask(TaskTable& table, uint32_t index) : table_(table), index_(index) {}
 
-Serving::~Serving() {
-  strip();
+RequestTask::~RequestTask() {
+  free_resources();
 }
 
-// False: no memory.
-bool Serving::furnish() {
-  if (running_) return true;
-  auto fiber = Fiber::create([this] { live(); });
+bool RequestTask::allocate_resources() {
+  if (resources_) return true;
+  auto fiber = Fiber::create([this] { run_loop(); });
   if (!fiber) return false;
-  running_ = std::make_unique<Running>(table_.buffer_bytes_, std::move(fiber));
+  resources_ = std::make_unique<Resources>(table_.buffer_bytes_, std::move(fiber));
   return true;
 }
 
-// Lets the fiber run to its end.
-void Serving::strip() {
-  if (running_) running_->fiber->resume();
-  running_.reset();
+void RequestTask::free_resources() {
+  if (resources_) resources_->fiber->resume();
+  resources_.reset();
 }
 
-void Serving::live() {
+void RequestTask::run_loop() {
   while (connection_ != nullptr) {
     table_.serve_(*connection_, *this);
     connection_ = nullptr;
-    running_->fiber->suspend();
+    resources_->fiber->suspend();
   }
 }
 
-Waiter::Woken Serving::wait(const WaitFor& what) {
+Waiter::Woken RequestTask::wait(const WaitFor& what) {
   const int64_t deadline_ms = what.timeout_ms < 0 ? kNever : steady_ms() + what.timeout_ms;
   for (;;) {
-    const uint64_t reasons = park_until(what, deadline_ms);
+    const uint64_t reasons = wait_parked(what, deadline_ms);
     if (reasons == 0) {
       table_.blocked_waits_.fetch_add(1, std::memory_order_relaxed);
       return ThreadWaiter(client_fd()).wait(what);
@@ -67,25 +70,26 @@ Waiter::Woken Serving::wait(const WaitFor& what) {
     if (gone || table_.waits_ended_) return Woken::kClientGone;
     if ((reasons & kReady) != 0) return Woken::kReady;
     if ((reasons & kTimeout) != 0) return Woken::kTimeout;
-    // A word about a client that held this connection's slot before ours.
+    // The reason was a client that held this connection's slot before ours; the wait goes on.
   }
 }
 
-// What woke it; 0: it cannot be parked.
-uint64_t Serving::park_until(const WaitFor& what, int64_t deadline_ms) {
+// In this order: the new generation, so that what is left of older waits is stale; then the ways to
+// be woken; then a look at what may have come before they were there; the fiber's suspension last.
+uint64_t RequestTask::wait_parked(const WaitFor& what, int64_t deadline_ms) {
   const uint32_t generation = ++generation_;
   const uint64_t cookie = table_.cookie(*this, generation);
   word_.store(uint64_t{generation} << 32, std::memory_order_seq_cst);
   const bool fits = table_.parked_.fetch_add(1) < table_.parked_max_;
   uint64_t reasons = 0;
   if (what.client_too && fits) {
-    // It says nothing while it is muted.
+    // A muted connection has no events, so that its closing would not be seen.
     if (connection_->muted()) connection_->rearm();
     connection_->watcher.store(cookie, std::memory_order_seq_cst);
   }
   if (table_.waits_ended_ || (what.client_too && connection_->peer_closed())) {
     reasons = kGone;
-  } else if (fits && (what.descriptor < 0 || arm(what, cookie))) {
+  } else if (fits && (what.descriptor < 0 || arm_descriptor(what, cookie))) {
     reasons = suspend_until_woken(what, cookie, deadline_ms);
   }
   connection_->watcher.store(0, std::memory_order_relaxed);
@@ -93,41 +97,41 @@ uint64_t Serving::park_until(const WaitFor& what, int64_t deadline_ms) {
   return reasons;
 }
 
-uint64_t Serving::suspend_until_woken(const WaitFor& what, uint64_t cookie, int64_t deadline_ms) {
+uint64_t RequestTask::suspend_until_woken(const WaitFor& what, uint64_t cookie,
+                                          int64_t deadline_ms) {
+  // On the fiber's stack, and taken out of the event's list before this returns.
   EventWake listener(table_, cookie);
-  // What comes late for an armed descriptor has a stale generation.
   if (what.event != nullptr && !what.event->add(listener, what.seen)) return kReady;
-  deadline_ms_.store(deadline_ms, std::memory_order_release);
+  deadline_ms_.store(deadline_ms, std::memory_order_seq_cst);
   table_.note_deadline(deadline_ms);
-  running_->fiber->suspend();
+  resources_->fiber->suspend();
   deadline_ms_.store(kNever, std::memory_order_release);
   if (what.event != nullptr) what.event->remove(listener);
-  return word_.load(std::memory_order_acquire) & (kReady | kTimeout | kGone);
+  return word_.load(std::memory_order_acquire) & kReasons;
 }
 
-bool Serving::arm(const WaitFor& what, uint64_t cookie) {
+bool RequestTask::arm_descriptor(const WaitFor& what, uint64_t cookie) {
   epoll_event event{};
   event.events = EPOLLONESHOT;
   if ((what.events & POLLIN) != 0) event.events |= EPOLLIN;
   if ((what.events & POLLOUT) != 0) event.events |= EPOLLOUT;
   event.data.u64 = cookie;
-  // Known from an earlier wait, most often.
+  // The descriptor is in the set from an earlier wait, most often: a one-shot registration stays,
+  // disarmed, until the descriptor is closed.
   return ::epoll_ctl(table_.epoll_, EPOLL_CTL_MOD, what.descriptor, &event) == 0 ||
          ::epoll_ctl(table_.epoll_, EPOLL_CTL_ADD, what.descriptor, &event) == 0;
 }
 
-// By who ran it; false when something woke it already.
-bool Serving::park() {
+bool RequestTask::park() {
   uint64_t word = word_.load(std::memory_order_relaxed);
   do {
-    if ((word & (kReady | kTimeout | kGone)) != 0) return false;
+    if ((word & kReasons) != 0) return false;
   } while (!word_.compare_exchange_weak(word, word | kParked, std::memory_order_acq_rel,
                                         std::memory_order_relaxed));
   return true;
 }
 
-// True: it was parked; the caller owns it.
-bool Serving::wake(uint32_t generation, uint64_t reason) {
+bool RequestTask::wake(uint32_t generation, uint64_t reason) {
   uint64_t word = word_.load(std::memory_order_seq_cst);
   do {
     if (word >> 32 != generation) return false;
@@ -136,162 +140,164 @@ bool Serving::wake(uint32_t generation, uint64_t reason) {
   return (word & kParked) != 0;
 }
 
-ServingTable::ServingTable(int workers_max, int parked_max, size_t buffer_bytes,
-                           std::function<void(Connection&, Serving&)> serve,
-                           std::function<void()> wake_monitor)
+TaskTable::TaskTable(int workers_max, int parked_max, size_t buffer_bytes,
+                     std::function<void(Connection&, RequestTask&)> serve,
+                     std::function<void()> wake_monitor)
     : size_(2 * static_cast<size_t>(workers_max) + static_cast<size_t>(parked_max)),
       buffer_bytes_(buffer_bytes),
       parked_max_(parked_max),
       serve_(std::move(serve)),
       wake_monitor_(std::move(wake_monitor)),
-      slots_(std::make_unique<std::unique_ptr<Serving>[]>(size_)) {}
+      slots_(std::make_unique<std::unique_ptr<RequestTask>[]>(size_)) {}
 
-ServingTable::~ServingTable() {
-  if (posted_event_ >= 0) ::close(posted_event_);
+TaskTable::~TaskTable() {
+  if (runnable_event_ >= 0) ::close(runnable_event_);
 }
 
-Status ServingTable::start(int epoll, uint64_t posted_cookie) {
+Status TaskTable::start(int epoll, uint64_t runnable_cookie) {
   epoll_ = epoll;
-  posted_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (posted_event_ < 0) return io_error("cannot create", "eventfd", errno);
+  runnable_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (runnable_event_ < 0) return io_error("cannot create", "eventfd", errno);
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLET;  // Each post wakes one worker.
-  event.data.u64 = posted_cookie;
-  ::epoll_ctl(epoll, EPOLL_CTL_ADD, posted_event_, &event);
+  event.events = EPOLLIN | EPOLLET;  // Each write wakes one worker.
+  event.data.u64 = runnable_cookie;
+  ::epoll_ctl(epoll, EPOLL_CTL_ADD, runnable_event_, &event);
   return ok();
 }
 
-Serving* ServingTable::take() {
-  Serving* serving = nullptr;
+RequestTask* TaskTable::allocate() {
+  RequestTask* task = nullptr;
   {
-    MutexLock lock(mutex_);
-    serving = take_slot();
+    const MutexLock lock(mutex_);
+    task = take_idle();
   }
-  if (serving->furnish()) return serving;
-  MutexLock lock(mutex_);
-  bare_.push_back(serving);
+  if (task->allocate_resources()) return task;
+  const MutexLock lock(mutex_);
+  bare_.push_back(task);
   return nullptr;
 }
 
-Serving* ServingTable::take_slot() {
-  std::vector<Serving*>& from = free_.empty() ? bare_ : free_;
+RequestTask* TaskTable::take_idle() {
+  std::vector<RequestTask*>& from = idle_.empty() ? bare_ : idle_;
   if (!from.empty()) {
-    Serving* serving = from.back();
+    RequestTask* task = from.back();
     from.pop_back();
-    fewest_free_ = std::min(fewest_free_, free_.size());
-    return serving;
+    fewest_idle_ = std::min(fewest_idle_, idle_.size());
+    return task;
   }
   const uint32_t index = used_.load(std::memory_order_relaxed);
-  KVCS_ASSERT(index < size_);  // Each is a worker's or counted as parked.
-  slots_[index] = std::make_unique<Serving>(*this, index);
+  KVCS_ASSERT(index < size_);  // Each task is a worker's or counted as parked.
+  slots_[index] = std::make_unique<RequestTask>(*this, index);
   used_.store(index + 1, std::memory_order_release);
   return slots_[index].get();
 }
 
-void ServingTable::put(Serving& free) {
-  MutexLock lock(mutex_);
-  free_.push_back(&free);
+void TaskTable::release(RequestTask& idle) {
+  const MutexLock lock(mutex_);
+  idle_.push_back(&idle);
 }
 
-void ServingTable::trim() {
-  std::vector<Serving*> surplus;
+// The front of the list is what the last rush needed and nothing has used since.
+void TaskTable::free_unused() {
+  std::vector<RequestTask*> unused;
   {
-    MutexLock lock(mutex_);
-    const auto end = free_.begin() + static_cast<std::ptrdiff_t>(fewest_free_);
-    surplus.assign(free_.begin(), end);
-    free_.erase(free_.begin(), end);
-    fewest_free_ = free_.size();
+    const MutexLock lock(mutex_);
+    const auto end = idle_.begin() + static_cast<std::ptrdiff_t>(fewest_idle_);
+    unused.assign(idle_.begin(), end);
+    idle_.erase(idle_.begin(), end);
+    fewest_idle_ = idle_.size();
   }
-  for (Serving* serving : surplus) serving->strip();
-  MutexLock lock(mutex_);
-  bare_.insert(bare_.end(), surplus.begin(), surplus.end());
+  for (RequestTask* task : unused) task->free_resources();
+  const MutexLock lock(mutex_);
+  bare_.insert(bare_.end(), unused.begin(), unused.end());
 }
 
-void ServingTable::begin(Serving& free, Connection& connection) {
-  free.connection_ = &connection;
+void TaskTable::assign(RequestTask& idle, Connection& connection) {
+  idle.connection_ = &connection;
 }
 
-bool ServingTable::run(Serving& serving) {
+bool TaskTable::run(RequestTask& task) {
   do {
-    const WaiterScope scope(serving);
-    serving.running_->fiber->resume();
-    if (serving.connection_ == nullptr) return true;
-  } while (!serving.park());
+    const WaiterScope scope(task);
+    task.resources_->fiber->resume();
+    if (task.connection_ == nullptr) return true;
+  } while (!task.park());
   return false;
 }
 
-Serving* ServingTable::wake(uint64_t cookie, uint64_t reason) {
+RequestTask* TaskTable::wake(uint64_t cookie, uint64_t reason) {
   const auto index = static_cast<uint32_t>(cookie & (kCookieBit - 1));
   // Acquire: another thread may have made the slot.
   KVCS_ASSERT(index < used_.load(std::memory_order_acquire));
-  Serving& serving = *slots_[index];
-  return serving.wake(static_cast<uint32_t>(cookie >> 32), reason) ? &serving : nullptr;
+  RequestTask& task = *slots_[index];
+  return task.wake(static_cast<uint32_t>(cookie >> 32), reason) ? &task : nullptr;
 }
 
-Serving* ServingTable::client_gone(Connection& connection) {
+RequestTask* TaskTable::wake_client_gone(Connection& connection) {
   const uint64_t watcher = connection.watcher.load(std::memory_order_seq_cst);
-  return watcher == 0 ? nullptr : wake(watcher, Serving::kGone);
+  return watcher == 0 ? nullptr : wake(watcher, RequestTask::kGone);
 }
 
-void ServingTable::post(Serving& owned) {
+void TaskTable::enqueue(RequestTask& owned) {
   {
-    MutexLock lock(mutex_);
-    posted_.push_back(&owned);
+    const MutexLock lock(mutex_);
+    runnable_.push_back(&owned);
   }
-  announce_posted();
+  announce_runnable();
 }
 
-Serving* ServingTable::take_posted() {
-  Serving* serving = nullptr;
+RequestTask* TaskTable::dequeue() {
+  RequestTask* task = nullptr;
   bool more = false;
   {
-    MutexLock lock(mutex_);
-    if (posted_.empty()) return nullptr;
-    serving = posted_.back();
-    posted_.pop_back();
-    more = !posted_.empty();
+    const MutexLock lock(mutex_);
+    if (runnable_.empty()) return nullptr;
+    task = runnable_.back();
+    runnable_.pop_back();
+    more = !runnable_.empty();
   }
-  if (more) announce_posted();  // Two posts may have made one event.
-  return serving;
+  if (more) announce_runnable();  // Two writes may have made one event.
+  return task;
 }
 
-void ServingTable::announce_posted() {
+void TaskTable::announce_runnable() {
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t n = ::write(posted_event_, &one, sizeof one);
+  [[maybe_unused]] const ssize_t n = ::write(runnable_event_, &one, sizeof one);
 }
 
-// The monitor sleeps until the earliest deadline it knows; most deadlines are later than that.
-void ServingTable::note_deadline(int64_t deadline_ms) {
+// Most deadlines are later than the earliest one, so that most waits do not wake the monitor.
+void TaskTable::note_deadline(int64_t deadline_ms) {
   int64_t next_ms = next_deadline_ms_.load();
   while (deadline_ms < next_ms) {
     if (next_deadline_ms_.compare_exchange_weak(next_ms, deadline_ms)) return wake_monitor_();
   }
 }
 
-void ServingTable::wake_all(uint64_t reason, int64_t due_by_ms) {
+void TaskTable::wake_all(uint64_t reason, int64_t due_by_ms) {
   const uint32_t used = used_.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < used; i++) {
-    Serving& serving = *slots_[i];
-    // In this order: the deadline is of this generation or of a later one.
-    const uint64_t word = serving.word_.load(std::memory_order_seq_cst);
-    const int64_t deadline_ms = serving.deadline_ms_.load(std::memory_order_acquire);
+    RequestTask& task = *slots_[i];
+    // The word first: the deadline is then of this generation or of a later one.
+    const uint64_t word = task.word_.load(std::memory_order_seq_cst);
+    const int64_t deadline_ms = task.deadline_ms_.load(std::memory_order_seq_cst);
     if (deadline_ms > due_by_ms) {
       note_deadline(deadline_ms);
-    } else if (serving.wake(static_cast<uint32_t>(word >> 32), reason)) {
-      post(serving);
+    } else if (task.wake(static_cast<uint32_t>(word >> 32), reason)) {
+      enqueue(task);
     }
   }
 }
 
-void ServingTable::expire(int64_t now_ms) {
+void TaskTable::wake_expired(int64_t now_ms) {
   if (next_deadline_ms_ > now_ms) return;
-  next_deadline_ms_ = Serving::kNever;
-  wake_all(Serving::kTimeout, now_ms);
+  // Before the deadlines are read: one that is noted meanwhile is kept.
+  next_deadline_ms_ = RequestTask::kNever;
+  wake_all(RequestTask::kTimeout, now_ms);
 }
 
-void ServingTable::end_waits() {
+void TaskTable::end_waits() {
   waits_ended_ = true;
-  wake_all(Serving::kGone, Serving::kNever);
+  wake_all(RequestTask::kGone, RequestTask::kNever);
 }
 
 }  // namespace kvcs::http

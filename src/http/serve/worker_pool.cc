@@ -1,3 +1,5 @@
+// The threads of the pool: how a worker takes and runs a batch of events, and how the supervisor
+// finds the workers that are held and adds others.
 #include "http/serve/worker_pool.h"
 
 #include <poll.h>
@@ -28,16 +30,16 @@ WorkerPool::Worker::Worker() {
   for (auto& cookie : batch_) cookie = kNoCookie;
 }
 
-void WorkerPool::Worker::begins() {
+void WorkerPool::Worker::note_run() {
   busy_since_ms_.store(steady_ms(), std::memory_order_relaxed);
-  served_.store(served_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  runs_.store(runs_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-WorkerPool::WorkerPool(int workers_min, int workers_max, Duties duties)
+WorkerPool::WorkerPool(int workers_min, int workers_max, Callbacks callbacks)
     : workers_min_(workers_min),
       workers_max_(workers_max),
       processors_(std::max(2, static_cast<int>(std::thread::hardware_concurrency()))),
-      duties_(std::move(duties)) {}
+      callbacks_(std::move(callbacks)) {}
 
 WorkerPool::~WorkerPool() {
   stop();
@@ -52,7 +54,7 @@ Status WorkerPool::start(int epoll) {
   event.events = EPOLLIN;  // Level-triggered: once signalled it wakes every worker.
   event.data.u64 = kStopCookie;
   ::epoll_ctl(epoll_, EPOLL_CTL_ADD, stop_event_, &event);
-  for (int i = 0; i < workers_min_; i++) spawn();
+  for (int i = 0; i < workers_min_; i++) start_worker();
   return ok();
 }
 
@@ -62,7 +64,7 @@ void WorkerPool::stop() {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t n = ::write(stop_event_, &one, sizeof one);
   }
-  call_reserve();
+  wake_reserve();
   std::vector<std::unique_ptr<Worker>> workers;
   {
     MutexLock lock(mutex_);
@@ -77,17 +79,17 @@ int WorkerPool::busy() const {
 
 // --- workers -------------------------------------------------------------------------------------
 
-void WorkerPool::work(Worker& worker) {
+void WorkerPool::run_loop(Worker& worker) {
   std::array<epoll_event, Worker::kBatchMax> events;
   while (!stopping_.load(std::memory_order_relaxed)) {
     if (idle_.load(std::memory_order_relaxed) >= processors_) {
-      if (!wait_in_reserve() && may_leave(worker)) break;
+      if (!wait_in_reserve() && try_retire(worker)) break;
       continue;
     }
     idle_.fetch_add(1, std::memory_order_relaxed);
     const int n = ::epoll_wait(epoll_, events.data(), Worker::kBatchMax, kWorkerIdleMs);
     const int others = idle_.fetch_sub(1, std::memory_order_relaxed) - 1;
-    if (n == 0 && may_leave(worker)) break;
+    if (n == 0 && try_retire(worker)) break;
     if (n <= 0) continue;
     worker.busy_since_ms_.store(steady_ms(), std::memory_order_relaxed);
     const auto count = static_cast<size_t>(n);
@@ -96,114 +98,115 @@ void WorkerPool::work(Worker& worker) {
       worker.batch_[i].store(events[i].data.u64 | (peer_closed ? kPeerClosed : 0),
                              std::memory_order_release);
     }
+    // The supervisor must know of a batch whose rest may wait, and that nobody is left to take the
+    // next event.
     if (n > 1) batched_.store(true, std::memory_order_relaxed);
-    if (others == 0 || n > 1) duties_.ask_for_look();
-    take_all(worker, count);
+    if (others == 0 || n > 1) callbacks_.wake_supervisor();
+    run_batch(worker, count);
     worker.busy_since_ms_.store(0, std::memory_order_relaxed);
   }
-  duties_.leave(worker);
+  callbacks_.on_exit(worker);
 }
 
-void WorkerPool::take_all(Worker& worker, size_t count) {
+void WorkerPool::run_batch(Worker& worker, size_t count) {
   for (size_t i = 0; i < count; i++) {
-    // None: taken by look() meanwhile, another worker gets that event.
+    // Without a cookie the slot was taken by supervise(): another worker gets that event.
     const uint64_t event = worker.batch_[i].exchange(kNoCookie, std::memory_order_acq_rel);
-    if (event != kNoCookie && event != kStopCookie) duties_.take(event, worker);
+    if (event != kNoCookie && event != kStopCookie) callbacks_.on_event(event, worker);
   }
 }
 
-bool WorkerPool::may_leave(Worker& worker) {
+bool WorkerPool::try_retire(Worker& worker) {
   int count = count_;
+  // Of several workers that retire at once each takes one off the count that it has seen.
   if (count <= workers_min_ || !count_.compare_exchange_strong(count, count - 1)) return false;
-  worker.finished_ = true;
-  finished_++;
+  worker.retired_ = true;
+  retired_++;
   return true;
 }
 
-// Until called; false when that took so long that a surplus worker may go.
 bool WorkerPool::wait_in_reserve() {
   MutexLock lock(reserve_mutex_);
   in_reserve_++;
   const uint64_t calls = reserve_calls_;
   bool in_time = true;
   while (calls == reserve_calls_ && !stopping_ && in_time) {
-    in_time = reserve_called_.wait_for_ms(reserve_mutex_, kWorkerIdleMs);
+    in_time = reserve_woken_.wait_for_ms(reserve_mutex_, kWorkerIdleMs);
   }
   in_reserve_--;
   return in_time;
 }
 
-// --- looking after them --------------------------------------------------------------------------
+// --- supervising ---------------------------------------------------------------------------------
 
-void WorkerPool::call_reserve() {
+void WorkerPool::wake_reserve() {
   MutexLock lock(reserve_mutex_);
   reserve_calls_++;
-  reserve_called_.notify_all();
+  reserve_woken_.notify_all();
 }
 
-bool WorkerPool::is_busy() {
+bool WorkerPool::take_busy_mark() {
   return idle_ <= 0 || batched_.exchange(false, std::memory_order_relaxed);
 }
 
-void WorkerPool::look() {
+void WorkerPool::supervise() {
   grow();
-  join_finished();
+  join_retired();
 }
 
-// The events that a held worker took and has not begun go to the others. While there are any the
-// next look is soon.
-void WorkerPool::look_at_batch(Worker& worker, bool held) {
+void WorkerPool::requeue_batch(Worker& worker, bool held) {
   for (auto& slot : worker.batch_) {
     if (slot.load(std::memory_order_relaxed) == kNoCookie) continue;
     if (!held) return batched_.store(true, std::memory_order_relaxed);
     const uint64_t event = slot.exchange(kNoCookie, std::memory_order_acq_rel);
-    if (event != kNoCookie && event != kStopCookie) duties_.pass_on(event);
+    if (event != kNoCookie && event != kStopCookie) callbacks_.requeue(event);
   }
 }
 
-// Keeps `workers_min` workers that no slow request holds; and when nothing at all was taken since
-// the last look although events wait, all workers are blocked and more must come at once.
+// Keeps `workers_min` workers that no slow request holds. When no worker began anything since the
+// last call although events wait, all workers are blocked and more must come at once. Workers in
+// reserve are woken before new ones are started.
 void WorkerPool::grow() {
   const int64_t now_ms = steady_ms();
   int held = 0, count = 0;
-  uint64_t served = 0;
+  uint64_t runs = 0;
   {
     MutexLock lock(mutex_);
     for (const auto& worker : workers_) {
-      served += worker->served_.load(std::memory_order_relaxed);
-      if (worker->finished_) continue;
+      runs += worker->runs_.load(std::memory_order_relaxed);
+      if (worker->retired_) continue;
       count++;
       const int64_t since_ms = worker->busy_since_ms_.load(std::memory_order_relaxed);
       if (since_ms != 0 && since_ms < now_ms - kHeldMs) held++;
-      if (since_ms != 0) look_at_batch(*worker, since_ms < now_ms - kBatchHeldMs);
+      if (since_ms != 0) requeue_batch(*worker, since_ms < now_ms - kBatchHeldMs);
     }
   }
-  const bool stalled = served == served_before_ && events_wait();
-  served_before_ = served;
+  const bool stalled = runs == runs_before_ && has_waiting_events();
+  runs_before_ = runs;
   const int reserve = in_reserve_;
   const bool short_handed = idle_ <= 0 && count - held - reserve < processors_;
-  if (reserve > 0 && (stalled || short_handed)) return call_reserve();
+  if (reserve > 0 && (stalled || short_handed)) return wake_reserve();
   if (idle_ > 0) return;
   int wanted = std::max(0, workers_min_ - (count - held));
   // Many held at once means that many more are coming: grow in proportion.
   if (stalled) wanted = std::max({wanted, 1, count / 4});
-  while (wanted-- > 0 && spawn()) {
+  while (wanted-- > 0 && start_worker()) {
   }
 }
 
-bool WorkerPool::events_wait() const {
-  pollfd entry = {epoll_, POLLIN, 0};  // Looks without taking.
+bool WorkerPool::has_waiting_events() const {
+  pollfd entry = {epoll_, POLLIN, 0};  // An epoll set can be polled, which takes nothing.
   return ::poll(&entry, 1, 0) > 0;
 }
 
-bool WorkerPool::spawn() {
+bool WorkerPool::start_worker() {
   if (count_ >= workers_max_) return false;
   count_++;
   auto worker = std::make_unique<Worker>();
   Worker& started = *worker;
   MutexLock lock(mutex_);
   try {
-    started.thread_.emplace("http-worker", [this, &started] { work(started); });
+    started.thread_.emplace("http-worker", [this, &started] { run_loop(started); });
   } catch (const std::system_error&) {  // The process may start no more threads.
     count_--;
     return false;
@@ -212,14 +215,14 @@ bool WorkerPool::spawn() {
   return true;
 }
 
-void WorkerPool::join_finished() {
-  if (finished_ == 0) return;
+void WorkerPool::join_retired() {
+  if (retired_ == 0) return;
   std::vector<std::unique_ptr<Worker>> gone;
   MutexLock lock(mutex_);
   for (auto& worker : workers_) {
-    if (worker->finished_) gone.push_back(std::move(worker));
+    if (worker->retired_) gone.push_back(std::move(worker));
   }
-  finished_ -= static_cast<int>(gone.size());
+  retired_ -= static_cast<int>(gone.size());
   std::erase(workers_, nullptr);
 }
 

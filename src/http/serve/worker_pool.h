@@ -1,10 +1,15 @@
-// The threads that take events from the listener's epoll set.
+// The worker threads, which take events from the listener's epoll set.
 //
-// A worker takes several events at once, and no more workers wait for events than there are
+// A worker takes several events at once, and no more workers wait in epoll_wait than there are
 // processors: the others stay in reserve, as waking one thread more costs more than a short
-// request. Should an event turn out to hold its worker for long, look() hands the rest of its batch
-// on and calls the reserve, within some milliseconds. The pool is elastic: `workers_min` workers
-// that are not held, up to `workers_max` in all; a surplus worker leaves after a while.
+// request. Should an event hold its worker for long, supervise() gives the rest of that worker's
+// batch to others and wakes the reserve, within some milliseconds. The pool is elastic:
+// `workers_min` workers that are not held, up to `workers_max` in all; a surplus worker retires
+// after a while.
+//
+// Threads: each worker runs run_loop(); one other thread, the listener's monitor, supervises. What
+// they share are counters and the slots of batches, all atomic; the counters are read without
+// order, since a supervisor that sees a value late only acts one round later.
 #pragma once
 #include <array>
 #include <atomic>
@@ -20,11 +25,11 @@
 
 namespace kvcs::http {
 
-class Serving;
+class RequestTask;
 
 class WorkerPool final {
  public:
-  // An event is the cookie under which its socket is in the epoll set, and this bit, which no
+  // An event is the cookie under which its descriptor is in the epoll set, and this bit, which no
   // cookie may have, when its peer closed.
   static constexpr uint64_t kPeerClosed = uint64_t{1} << 30;
   // Cookies that nobody else may use.
@@ -33,64 +38,74 @@ class WorkerPool final {
   class Worker {
    public:
     Worker();
-    // By whom it serves, for each thing that it goes on with.
-    void begins();
-    Serving* spare = nullptr;  // Its owner's: what runs the next connection.
+    // Called by on_event before each piece of work: from here on the supervisor measures how long
+    // the worker is held, and it counts as progress of the pool.
+    void note_run();
+    RequestTask* spare_task = nullptr;  // The listener's: an idle task for the next connection.
 
    private:
     friend class WorkerPool;
     static constexpr int kBatchMax = 8;
     std::atomic<int64_t> busy_since_ms_{0};  // 0: waiting for events.
-    std::atomic<uint64_t> served_{0};
-    // What is left of the batch; look() takes from it too.
+    std::atomic<uint64_t> runs_{0};
+    // The events of the batch that were not begun; a slot is taken by exchanging it for kNoCookie,
+    // by the worker or by supervise(), so that each event has one taker.
     std::array<std::atomic<uint64_t>, kBatchMax> batch_;
-    std::atomic<bool> finished_{false};
+    std::atomic<bool> retired_{false};
     std::optional<Thread> thread_;
   };
 
-  struct Duties {
-    std::function<void(uint64_t event, Worker& worker)> take;  // On the worker.
-    std::function<void(Worker& worker)> leave;                 // The same; it ends.
-    std::function<void(uint64_t event)> pass_on;               // In look(): to any worker.
-    std::function<void()> ask_for_look;                        // On any worker.
+  struct Callbacks {
+    std::function<void(uint64_t event, Worker& worker)> on_event;  // On the worker.
+    std::function<void(Worker& worker)> on_exit;                   // On the worker, at its end.
+    // In supervise(): brings an event that was taken from a batch to any worker.
+    std::function<void(uint64_t event)> requeue;
+    std::function<void()> wake_supervisor;  // On any worker: supervise() is due soon.
   };
 
-  WorkerPool(int workers_min, int workers_max, Duties duties);
+  WorkerPool(int workers_min, int workers_max, Callbacks callbacks);
   ~WorkerPool();
   // `epoll` outlives the pool's threads.
   Status start(int epoll);
-  // Returns when all workers have ended; each ends what it is at first.
+  // Returns when all workers have ended; each finishes the event that it is at.
   void stop();
 
-  // --- one thread looks after the workers ---
-  // True: the next look() should be soon.
-  bool is_busy();
-  void look();
+  // --- the supervising thread ---
+  // True when the next supervise() should be soon: no worker is idle, or a batch was taken since
+  // the last call. Forgets the batch.
+  bool take_busy_mark();
+  // Requeues what held workers have not begun, starts or wakes workers, joins retired ones.
+  void supervise();
 
   int count() const { return count_; }
   int busy() const;
 
  private:
-  void work(Worker& worker);
-  void take_all(Worker& worker, size_t count);
-  bool may_leave(Worker& worker);
+  // A worker's thread, until it retires or the pool stops.
+  void run_loop(Worker& worker);
+  void run_batch(Worker& worker, size_t count);
+  // True: the pool has one worker less, and this one must end.
+  bool try_retire(Worker& worker);
+  // Until the reserve is woken; false when that took so long that a surplus worker may retire.
   bool wait_in_reserve();
-  void call_reserve();
-  void look_at_batch(Worker& worker, bool held);
+  void wake_reserve();
+  // Requeues the events of a worker that is held; notes that there are some, when it is not.
+  void requeue_batch(Worker& worker, bool held);
   void grow();
-  bool events_wait() const;
-  bool spawn();
-  void join_finished();
+  bool has_waiting_events() const;
+  bool start_worker();
+  void join_retired();
 
   const int workers_min_, workers_max_, processors_;
-  const Duties duties_;
+  const Callbacks callbacks_;
   int epoll_ = -1, stop_event_ = -1;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> batched_{false};  // A worker took several events since the last look.
-  std::atomic<int> idle_{0}, count_{0}, finished_{0};
-  uint64_t served_before_ = 0;  // By the last look.
+  // Workers in epoll_wait; all workers; those that have retired and are not joined.
+  std::atomic<int> idle_{0}, count_{0}, retired_{0};
+  uint64_t runs_before_ = 0;  // Of all workers, at the last supervise().
   Mutex reserve_mutex_;
-  CondVar reserve_called_;
+  CondVar reserve_woken_;
   uint64_t reserve_calls_ KVCS_GUARDED_BY(reserve_mutex_) = 0;
   std::atomic<int> in_reserve_{0};
   Mutex mutex_;
