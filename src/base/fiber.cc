@@ -92,6 +92,9 @@ class Switches final {
 
 }  // namespace
 
+// Two contexts that point at each other: `inside` is the suspended body while the fiber rests,
+// `outside` the thread that resumed it while the body runs. Each switch leaves through one and
+// comes back as the other, which may be another thread's by then.
 struct Fiber::Impl {
   explicit Impl(std::function<void()> body_in) : body(std::move(body_in)) {
     stack = allocator.allocate();

@@ -1,3 +1,5 @@
+// The ring of buffers between the owner of a stream and the thread that hashes it. Uploads use it:
+// the worker receives while the pipe's thread hashes.
 #include "base/hash_pipe.h"
 
 #include <system_error>
@@ -11,7 +13,7 @@ HashPipe::~HashPipe() {
   stop();
 }
 
-// Hashes what was submitted, then ends the thread.
+// Lets the thread hash what was submitted, and joins it.
 void HashPipe::stop() {
   {
     MutexLock lock(mutex_);
@@ -42,6 +44,7 @@ void HashPipe::start() {
 }
 
 void HashPipe::submit(size_t size_bytes) {
+  // The thread starts with the first bytes: a stream that brings none costs none.
   if (threaded_ && !thread_) start();
   if (!threaded_) {
     hash_.update(buffers_[0].get(), size_bytes);
@@ -64,6 +67,7 @@ void HashPipe::run() {
       if (submitted_ == next) return;
       size_bytes = sizes_[next % kBuffers];
     }
+    // Outside the lock: the buffer is the thread's own until it counts as hashed.
     hash_.update(buffers_[next % kBuffers].get(), size_bytes);
     {
       MutexLock lock(mutex_);

@@ -1,8 +1,10 @@
-// SHA-256 of a long stream on a thread of its own: what the owner puts into a buffer is hashed
-// while the owner writes it out or looks at it, so that both cost the slower of the two, not their
-// sum.
+// SHA-256 of a long stream on a thread of its own. The bytes that the owner puts into a buffer are
+// hashed while the owner writes them out or looks at them, so that both together cost the slower of
+// the two, not their sum.
 //
-// One thread calls, the pipe's own hashes. Memory: kBuffers buffers, allocated as they are needed.
+// The buffers form a ring: the owner acquires and submits them in turn, and the hash follows in the
+// same order, at most kBuffers behind. One thread calls; the pipe's own thread hashes. Memory:
+// kBuffers buffers, allocated as they are needed.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -27,8 +29,8 @@ class HashPipe final {
   HashPipe(const HashPipe&) = delete;
   HashPipe& operator=(const HashPipe&) = delete;
 
-  // A free buffer of buffer_bytes; waits for the hash. After its submit() the owner may still read
-  // it, until the next acquire().
+  // A free buffer of buffer_bytes. Blocks the thread while the hash is kBuffers behind. The owner
+  // may still read a buffer after its submit(), until the next acquire().
   char* acquire();
   void submit(size_t size_bytes);  // The buffer acquired last holds so many bytes.
   std::string finish_hex();        // Once, after the last submit().
@@ -44,6 +46,8 @@ class HashPipe final {
   Sha256 hash_;
   Mutex mutex_;
   CondVar changed_;
+  // How many buffers were submitted and hashed since the start; their remainders by kBuffers are
+  // places in the ring.
   std::array<size_t, kBuffers> sizes_ KVCS_GUARDED_BY(mutex_){};
   uint64_t submitted_ KVCS_GUARDED_BY(mutex_) = 0, hashed_ KVCS_GUARDED_BY(mutex_) = 0;
   bool done_ KVCS_GUARDED_BY(mutex_) = false;

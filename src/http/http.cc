@@ -1,3 +1,5 @@
+// The small parts of the face: reading a request's headers, query and bearer token, and making
+// responses. Values of one request, used by the thread that serves it.
 #include "http/http.h"
 
 #include <algorithm>
@@ -7,7 +9,8 @@
 
 namespace kvcs::http {
 namespace {
-constexpr size_t kHeadersMostly = 24;  // Of an answer of a gateway.
+// As many as an answer of the tool gateway has: one allocation instead of five.
+constexpr size_t kHeadersMostly = 24;
 }  // namespace
 
 std::string_view method_name(Method method) {
@@ -23,6 +26,8 @@ Result<std::string> BodyReader::read_all() {
   // The declaration is the client's word: it sizes the first allocation only up to a bound.
   if (declared) body.reserve(std::min<uint64_t>(*declared, kReserveMaxBytes));
   size_t used = 0;
+  // A declared body is read up to its length and no further, so that the last read() need not find
+  // the end. A chunked one is read until read() says 0.
   while (!declared || used < *declared) {
     const size_t step = declared
                             ? static_cast<size_t>(std::min<uint64_t>(*declared - used, kStepBytes))
@@ -53,6 +58,8 @@ std::string_view Request::param(std::string_view name) const {
 
 std::optional<std::string> Request::query_value(std::string_view name) const {
   if (query.empty()) return std::nullopt;
+  // RFC 3986 says nothing of pairs; this is the form encoding of HTML (a plus is a space). A pair
+  // with a bad escape in its name is passed over: the head parser has refused it before.
   for (const std::string_view pair : split(query, '&')) {
     const size_t equals = pair.find('=');
     const auto key = percent_decode(pair.substr(0, equals), true);
@@ -64,6 +71,8 @@ std::optional<std::string> Request::query_value(std::string_view name) const {
   return std::nullopt;
 }
 
+// RFC 6750 §2.1. Two Authorization headers are refused rather than one of them chosen, since a
+// proxy in front may have looked at the other one.
 Result<std::string_view> Request::bearer() const {
   static constexpr std::string_view kScheme = "bearer";
   std::optional<std::string_view> found;

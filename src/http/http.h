@@ -24,14 +24,15 @@ namespace kvcs::http {
 enum class Method : uint8_t { kGet, kHead, kPost, kPut, kPatch, kDelete, kOptions };
 std::string_view method_name(Method method);
 
-// How failures and limits are worded on this door; http/problem.h.
+// How failures and limits are worded for the callers of a route; http/problem.h.
 enum class Dialect : uint8_t { kPortal, kAdmin, kGateway, kOpenAi, kAnthropic };
 
+// One header line of a request; both are views into the connection's buffer.
 struct Header {
   std::string_view name, value;
 };
 
-// The body as it arrives. One thread.
+// The body as it arrives. Used by the thread that serves the request.
 class BodyReader {
  public:
   virtual ~BodyReader() = default;
@@ -70,7 +71,7 @@ struct Request {
   Result<std::string_view> bearer() const;
 };
 
-// Where a streaming handler writes. One thread.
+// Where a streaming handler writes. Used by the thread that serves the request.
 class BodyWriter {
  public:
   virtual ~BodyWriter() = default;
@@ -86,6 +87,7 @@ struct FileBody {
   std::shared_ptr<const void> keep_alive;  // Owners: the response, and whoever opened the file.
 };
 
+// What a handler answers: a body in memory, a file, or a stream.
 struct Response {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers;  // Names and values without CR or LF.
@@ -108,9 +110,10 @@ Response empty_response(int status);  // 204 and friends.
 
 // Handlers return failures as Status; http/problem.cc turns them into bytes in the route's dialect.
 using Handler = std::function<Result<Response>(Request&)>;
-// Runs before one byte of the body is read.
+// Who may call: runs before one byte of the body is read, and tells the handler who it is.
 using Guard = std::function<Result<Principal>(const Request&)>;
 
+// A row of the route table (app/routes.cc): data, so that tests and /openapi.json can read it.
 struct Route {
   Method method;
   std::string pattern;  // "/api/v1/artifacts/{id}"; a segment is literal or {name}
@@ -125,6 +128,7 @@ struct Route {
 Guard public_access();
 
 inline constexpr uint64_t kNoBody = 0;
+// For limits in route tables.
 inline constexpr uint64_t kib(uint64_t n) {
   return n << 10;
 }

@@ -1,3 +1,5 @@
+// The bodies of failures in each dialect. The field names and the words are contracts with clients
+// that exist: a change here is a change of the interface.
 #include "http/problem.h"
 
 #include "base/json.h"
@@ -5,7 +7,7 @@
 namespace kvcs::http {
 namespace {
 
-// What each dialect calls a failure when the status carries no reason of its own.
+// What each dialect calls a failure when the Status carries no reason of its own, by HTTP status.
 struct Words {
   std::string_view admin, gateway, openai, anthropic;
 };
@@ -64,6 +66,8 @@ void add_details(std::string& out, const Status& status) {
   if (!details.empty()) out += ",\"details\":" + details;
 }
 
+// The portal's dialect puts the members of the details beside "error"; the administration's keeps
+// them in "details", where their names cannot meet "code".
 std::string portal_body(const Status& status, bool admin, std::string_view code) {
   std::string out = "{";
   add_string(out, "error", status.message());
@@ -79,7 +83,8 @@ std::string portal_body(const Status& status, bool admin, std::string_view code)
   return out + "}";
 }
 
-// Up to half as long again, by the request: who was refused at once shall not come back at once.
+// Up to half as long again, by the request id: callers that were refused together are not told to
+// come back together.
 int spread_retry(const Status& status, std::string_view request_id) {
   const int seconds = status.retry_after_s();
   if (seconds < 2 || status.code() != Code::kUnavailable) return seconds;
@@ -103,6 +108,8 @@ std::string gateway_body(const Status& status, int code, std::string_view word,
   return out + "}";
 }
 
+// All members that OpenAI documents are always there, with null where there is nothing to say:
+// their SDKs read them without asking.
 std::string openai_body(const Status& status, std::string_view type, std::string_view request_id) {
   std::string out = "{\"error\":{";
   add_string(out, "message", status.message());
@@ -175,6 +182,8 @@ Response problem_response(const Status& status, Dialect dialect, std::string_vie
 
 Response problem_response(int code, const Status& status, Dialect dialect,
                           std::string_view request_id) {
+  // A quota that is used up and a rate that is too high share the status 429, but not the words: a
+  // client may wait for the one and not for the other.
   Words word = words(code);
   if (status.code() == Code::kQuotaExceeded) {
     word = {"quota_exceeded", "QUOTA_EXCEEDED", "insufficient_quota", "rate_limit_error"};

@@ -14,7 +14,8 @@ std::string quoted(std::string_view etag) {
   return '"' + std::string(etag) + '"';
 }
 
-// Does a list of entity tags hold `etag`? Weak comparison ignores a "W/" prefix.
+// Tells whether a list of entity tags holds `etag` (RFC 9110 §13.1.1). The weak comparison ignores
+// a "W/" prefix. "*" matches whatever there is.
 bool list_matches(std::string_view list, std::string_view etag, bool weak) {
   if (trim(list) == "*") return true;
   for (const std::string_view part : split(list, ',')) {
@@ -33,6 +34,7 @@ std::optional<uint64_t> parse_position(std::string_view text) {
   return error == std::errc() ? value : ~uint64_t{0};
 }
 
+// The bytes that one range asks for.
 struct Range {
   uint64_t offset, size_bytes;  // size 0: not satisfiable
 };
@@ -45,6 +47,7 @@ std::optional<Range> parse_range(std::string_view header, uint64_t size_bytes) {
   const size_t dash = spec.find('-');
   if (dash == spec.npos || spec.find(',') != spec.npos) return std::nullopt;
   const auto last = parse_position(spec.substr(dash + 1));
+  // "-500": the last 500 bytes, or all of them when there are fewer.
   if (dash == 0) {
     if (!last) return std::nullopt;
     const uint64_t n = std::min(*last, size_bytes);
@@ -60,6 +63,7 @@ std::optional<Range> parse_range(std::string_view header, uint64_t size_bytes) {
 
 RangeDecision decide(const Request& request, uint64_t size_bytes, const std::string& etag,
                      Response& response) {
+  // The order is that of RFC 9110 §13.2.2: If-Match, then If-None-Match, then If-Range with Range.
   const auto if_match = request.header("if-match");
   if (if_match && !list_matches(*if_match, etag, false)) return {412, 0, 0};
   const bool reads = request.method == Method::kGet || request.method == Method::kHead;

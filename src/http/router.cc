@@ -1,3 +1,5 @@
+// The trie of the route table and the walk of a path through it. Built by one thread, then read by
+// all workers without a lock.
 #include "http/router.h"
 
 #include <cstdio>
@@ -12,6 +14,7 @@ namespace {
 constexpr size_t kMethods = static_cast<size_t>(Method::kOptions) + 1;
 constexpr size_t kSegmentsMax = 32;
 
+// A table that contradicts itself is the programmer's mistake, found at the start of every test.
 [[noreturn]] void refuse_table(std::string_view why, const std::string& pattern) {
   std::fprintf(stderr, "route table: %.*s: %s\n", static_cast<int>(why.size()), why.data(),
                pattern.c_str());
@@ -52,6 +55,8 @@ struct Segments {
 
 }  // namespace
 
+// One position in the trie: what may follow it by name, and what follows it as a parameter. All
+// patterns of one shape share the parameter's node, whatever they call it.
 struct Router::Node {
   std::map<std::string, std::unique_ptr<Node>, std::less<>> literals;
   std::unique_ptr<Node> param;
@@ -59,9 +64,10 @@ struct Router::Node {
   bool has_routes = false;
   Dialect dialect = Dialect::kPortal;  // Of the first route at or below.
 
-  // Depth first, the literal branch before the parameter's: the first node with any route wins,
+  // Depth first, the literal branch before the parameter's. The first node with any route wins,
   // whatever the method, so that a known path never falls through to a wider pattern. A first
-  // segment that the table names is no parameter's: "/v1/images/x" is not an artifact of some "v1".
+  // segment that the table names is never taken as a parameter: "/v1/images/x" is not an artifact
+  // of an organization "v1".
   const Node* find(const Segments& segments, size_t depth) const {
     if (depth == segments.count) return has_routes ? this : nullptr;
     const auto literal = literals.find(segments.at[depth]);
@@ -80,6 +86,7 @@ struct Router::Node {
     const bool through = param && depth + 1 < segments.count;
     return through ? param->nearest_dialect(segments, depth + 1) : dialect;
   }
+  // The value of an Allow header (RFC 9110 §10.2.1). HEAD is possible wherever GET is.
   std::string allow() const {
     std::string text;
     const auto add = [&](Method method) {
@@ -147,6 +154,7 @@ Router::Match Router::match(Method method, std::string_view raw_path) const {
     match.dialect = node->dialect;
     return match;
   }
+  // The names of the parameters are the pattern's own, so they are read beside the path.
   std::string_view pattern = match.route->pattern;
   for (size_t i = 0; i < segments.count; i++) {
     pattern.remove_prefix(1);

@@ -23,8 +23,8 @@ class Router final {
     Dialect dialect = Dialect::kPortal;  // Of the door that the path leads to, when route is null.
     std::vector<std::pair<std::string_view, std::string>> params;
   };
-  // `path` is the decoded path; segments were split before decoding, so %2F never splits. HEAD
-  // falls back to GET.
+  // `raw_path` is the path as it was sent. Segments are split before they are decoded, so that an
+  // escaped slash never splits one. HEAD falls back to GET.
   Match match(Method method, std::string_view raw_path) const;
   const std::vector<Route>& routes() const { return routes_; }
 

@@ -1,3 +1,5 @@
+// The parser of event streams: lines are found in one pass over a buffer that holds the unfinished
+// event, whole events are given out as views into it.
 #include "http/sse.h"
 
 #include <algorithm>
@@ -28,12 +30,15 @@ Status SseParser::feed(std::string_view bytes,
 }
 
 Status SseParser::feed_slice(const std::function<Status(const SseEvent&)>& on_event) {
+  // Everything before event_begin has been given out, and is erased once at the end.
   size_t event_begin = 0;
   Status outcome;
   while (outcome.ok()) {
     if (!after_cr_) scanned_ += line_prefix(std::string_view(buffer_).substr(scanned_));
     if (scanned_ == buffer_.size()) break;
     const char c = buffer_[scanned_++];
+    // An LF behind a CR that has ended its line already belongs to that line end. It is passed
+    // over, and stays in front of the raw bytes of the next event.
     const bool second_half = after_cr_ && c == '\n';
     after_cr_ = false;
     if (second_half) {
@@ -71,6 +76,9 @@ Status SseParser::feed_slice(const std::function<Status(const SseEvent&)>& on_ev
   return outcome;
 }
 
+// WHATWG HTML §9.2.6: a line without a colon is a field without a value, one space behind the colon
+// is not part of the value, and a line that begins with a colon is a comment. The fields "id" and
+// "retry" pass unread in the raw bytes.
 void SseParser::take_line(std::string_view line) {
   if (at_start_ && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
   at_start_ = false;

@@ -1,3 +1,5 @@
+// The web page's files: from the table that web/embed.sh puts into the program, or from a folder
+// for development. Handlers are immutable and serve from any worker.
 #include "http/static_files.h"
 
 #include <algorithm>
@@ -23,6 +25,7 @@ constexpr std::string_view kIndex = "/index.html";
 constexpr std::string_view kContentSecurityPolicy =
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
 
+// For files of a folder; embedded ones bring their type in the table.
 std::string_view mime_of(std::string_view path) {
   static constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
       {".html", "text/html; charset=utf-8"},
@@ -90,6 +93,8 @@ void set_page(Response& response, const Request& request, std::string_view bytes
 
 Result<Response> serve_asset(const WebAsset& asset, const Request& request) {
   const bool gzip = !asset.gzip_bytes.empty() && accepts_gzip(request);
+  // The two encodings of one file are different bytes, so they have different tags (RFC 9110
+  // §8.8.3).
   const std::string etag =
       '"' + std::string(asset.sha256_hex.substr(0, 32)) + (gzip ? "-gzip\"" : "\"");
   Response response;
@@ -146,6 +151,8 @@ std::vector<Route> disk_routes(const std::filesystem::path& directory) {
   std::error_code error;
   for (fs::recursive_directory_iterator it(directory, error), end; !error && it != end;
        it.increment(error)) {
+    // Names with braces or a percent sign would mean something in a pattern; files and folders that
+    // begin with a dot are nobody's business.
     if (!it->is_regular_file(error)) continue;
     const std::string file = it->path().string();
     const std::string path = file.substr(directory.string().size());
@@ -160,6 +167,8 @@ std::vector<Route> disk_routes(const std::filesystem::path& directory) {
 const std::vector<WebAsset>& web_assets() {
   static const std::vector<WebAsset> assets = [] {
     std::vector<WebAsset> all;
+    // A row: path, type, digest, begin and end of the bytes, begin and end of the compressed ones,
+    // which are null when compressing did not pay.
     for (const char* const* row = kvcs_web_assets; row[0] != nullptr; row += kColumns) {
       WebAsset asset{row[0], row[1], row[2], {row[3], static_cast<size_t>(row[4] - row[3])}, {}};
       if (row[5] != nullptr) asset.gzip_bytes = {row[5], static_cast<size_t>(row[6] - row[5])};

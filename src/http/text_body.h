@@ -1,4 +1,5 @@
-// A request body that is in memory already: read before, or made here. One thread.
+// A request body that is in memory already, because it was read before or made here. For handlers
+// that must look at the whole body and then hand it to code that reads a stream. One thread.
 #pragma once
 #include <algorithm>
 #include <cstring>

@@ -1,5 +1,9 @@
-// Idle connections by key, last in first out, and a bound on how many are in use per key.
-// Inside of the http module. Thread-safe; connections are closed outside of the lock.
+// Idle connections by key, last in first out, and a bound on how many are in use per key. Both
+// engines have one each: a key names a host, its port, and whether private addresses are allowed.
+//
+// The connection that was used last goes first, so that a host that needs fewer connections than
+// before lets the others grow old and be closed. Inside of the http module. Thread-safe;
+// connections are closed outside of the lock, since a TLS connection says goodbye on the wire.
 #pragma once
 #include <list>
 #include <memory>
@@ -23,6 +27,7 @@ class ConnectionPool final {
   // A pooled connection, or null when a new one must be made; either way release() must follow.
   // Unavailable ("upstream_busy") when the key has its maximum in use.
   Result<std::unique_ptr<Connection>> acquire(const std::string& key, int64_t now_us) {
+    // Declared before the lock, so destroyed after it: this is what closes the connections outside.
     std::list<Entry> expired;
     std::unique_ptr<Connection> found;
     MutexLock lock(mutex_);
@@ -76,6 +81,7 @@ class ConnectionPool final {
     int64_t since_us;
     std::unique_ptr<Connection> connection;
   };
+  // What the pool knows of a key; forgotten once it has neither a user nor an idle connection.
   struct Host {
     int in_use = 0;
     std::vector<typename std::list<Entry>::iterator> idle;  // Oldest first.

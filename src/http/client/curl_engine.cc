@@ -1,3 +1,5 @@
+// The libcurl engine's shared half: a driver (multi and easy handle) per connection, the pool of
+// drivers, and what all transfers share: names, TLS sessions, certificates.
 #include <curl/curl.h>
 #include <openssl/x509.h>
 #include <poll.h>
@@ -36,6 +38,8 @@ void init_curl_once() {
 
 CurlDriver::CurlDriver() : multi_(curl_multi_init()), easy_(curl_easy_init()) {
   KVCS_ASSERT(multi_ != nullptr && easy_ != nullptr);
+  // libcurl says by two callbacks what it waits for: which sockets, and until when. The exchange
+  // waits for these itself, so that a request may be parked meanwhile.
   const curl_socket_callback socket_changed = [](CURL* easy, curl_socket_t socket, int what,
                                                  void* self, void* ours) {
     return on_socket(easy, socket, what, self, ours);
@@ -67,6 +71,7 @@ void CurlDriver::detach_transfer() {
 
 int CurlDriver::on_socket(void*, int socket, int what, void* self_pointer, void*) {
   auto& self = *static_cast<CurlDriver*>(self_pointer);
+  // Called again for a socket whose wishes change: the old entry goes first.
   std::erase_if(self.awaited_, [&](const Awaited& one) { return one.socket == socket; });
   if (what == CURL_POLL_REMOVE) return 0;
   const int events =
@@ -114,6 +119,7 @@ CurlShared::CurlShared(const UpstreamConfig& config_in, const Clock& clock_in, A
   curl_share_setopt(handle, CURLSHOPT_LOCKFUNC, lock);
   curl_share_setopt(handle, CURLSHOPT_UNLOCKFUNC, unlock);
   curl_share_setopt(handle, CURLSHOPT_USERDATA, this);
+  // Not shared: connections, which belong to one driver and its rule about private addresses.
   curl_share_setopt(handle, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
   curl_share_setopt(handle, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
   share = handle;

@@ -1,3 +1,5 @@
+// put_file(): one blocking transfer by libcurl's easy interface, for the command line, which has
+// nothing else to do meanwhile.
 #include <curl/curl.h>
 #include <errno.h>
 #include <unistd.h>
@@ -11,10 +13,13 @@ namespace kvcs::http {
 namespace {
 
 constexpr long kConnectTimeoutMs = 10'000;
+// With the idle timeout: a transfer that moves less than this on average over that time is given
+// up.
 constexpr long kLeastBytesPerSecond = 1;
 constexpr size_t kAnswerMaxBytes = 64 << 10;
 constexpr long kSendBufferBytes = 512 << 10;
 
+// What the callbacks below work on.
 struct Exchange {
   const FileUpload& upload;
   uint64_t sent_bytes = 0;
@@ -38,6 +43,7 @@ size_t on_read(char* out, size_t size, size_t count, void* self) {
   return static_cast<size_t>(n);
 }
 
+// libcurl sends again from the start when a kept connection turns out to be closed.
 int on_seek(void* self, curl_off_t offset, int origin) {
   if (origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
   static_cast<Exchange*>(self)->sent_bytes = static_cast<uint64_t>(offset);

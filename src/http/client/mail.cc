@@ -1,3 +1,5 @@
+// Mail by libcurl's SMTP: the text of a message, and one blocking delivery. Called by the alerts'
+// job, and by the administrator's test of it.
 #include "http/client/mail.h"
 
 #include <curl/curl.h>
@@ -15,6 +17,8 @@ namespace {
 constexpr int kConnectTimeoutMs = 5'000;
 constexpr size_t kBase64LineBytes = 76;
 
+// Stricter than RFC 5321: no quoting, no comment, nothing that could end an SMTP command or a
+// header.
 bool is_address(std::string_view text) {
   const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
     return c > 0x20 && c < 0x7f && c != '<' && c != '>' && c != ',' && c != '"' && c != '\\';
@@ -102,6 +106,8 @@ Status send_mail(const MailRequest& mail) {
     curl_easy_setopt(curl.get(), CURLOPT_USERNAME, mail.user.c_str());
     curl_easy_setopt(curl.get(), CURLOPT_PASSWORD, mail.password.reveal().c_str());
   }
+  // A password is sent under TLS or not at all; without one, TLS is used where the server offers
+  // it.
   const long tls = mail.user.empty() ? CURLUSESSL_TRY : CURLUSESSL_ALL;
   curl_easy_setopt(curl.get(), CURLOPT_USE_SSL, tls);
   if (!mail.ca_file.empty()) curl_easy_setopt(curl.get(), CURLOPT_CAINFO, mail.ca_file.c_str());

@@ -1,3 +1,5 @@
+// What the two engines have in common behind the face: the choice between them, the addresses that
+// are known, and reading a response whole.
 #include "http/client/upstream.h"
 
 #include <arpa/inet.h>
@@ -61,6 +63,7 @@ void AddressBook::remember(const UpstreamUrl& url, const char* address) {
   const auto parsed = parse_address(address, url.port);
   if (!parsed) return;
   WriteLock lock(mutex_);
+  // The book is a cache: when it is full it begins anew, and libcurl resolves each name once more.
   if (entries_.size() >= kEntriesMax) entries_.clear();
   entries_.insert_or_assign(url.authority, Entry{*parsed, clock_.mono_us()});
 }
@@ -78,6 +81,8 @@ Result<std::unique_ptr<UpstreamResponse>> UpstreamEngine::open(const UpstreamReq
 
 namespace {
 
+// https, HTTP/2 and names that are not known yet go to libcurl; what is left, most often a provider
+// in the same network, to the plain engine.
 class TwoEngines final : public HttpUpstream {
  public:
   TwoEngines(const UpstreamConfig& config, const Clock& clock)

@@ -28,6 +28,7 @@
 
 namespace kvcs::http {
 
+// A request to another server. A value; it must live until open() returns.
 struct UpstreamRequest {
   std::string method = "GET";
   std::string url;  // http or https; no user info, no fragment, nothing left to escape.
@@ -45,6 +46,7 @@ struct UpstreamRequest {
   size_t head_max_bytes = 64 << 10;
 };
 
+// A response whose head is in. Reading it waits with the waiter that open() found.
 class UpstreamResponse {
  public:
   virtual ~UpstreamResponse() = default;  // Cancels what is not finished.

@@ -19,6 +19,7 @@ namespace kvcs::http {
 
 struct UpstreamUrl;
 
+// An address as the socket calls take it, of either family.
 union SocketAddress {
   sockaddr any;
   sockaddr_in v4;
@@ -27,8 +28,8 @@ union SocketAddress {
 };
 std::optional<SocketAddress> parse_address(std::string_view literal, int port);
 
-// Addresses at which http:// hosts answered, learnt from libcurl (whose resolver can be waited for
-// and given up), so that the plain engine need not resolve names. Thread-safe.
+// Addresses at which http:// hosts answered. They are learnt from libcurl, whose resolver can be
+// waited for and given up, so that the plain engine need not resolve names. Thread-safe.
 class AddressBook final {
  public:
   AddressBook(int ttl_s, const Clock& clock) : ttl_us_(ttl_s * 1'000'000LL), clock_(clock) {}
@@ -59,6 +60,7 @@ struct EngineCounters {
   }
 };
 
+// open() checks what open_checked() may then rely on. Contract tests run over both engines by this.
 class UpstreamEngine : public HttpUpstream {
  public:
   Result<std::unique_ptr<UpstreamResponse>> open(const UpstreamRequest& request) final;

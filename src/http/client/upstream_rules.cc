@@ -1,3 +1,5 @@
+// The rules as code: URLs, private networks, headers, response heads, deadlines. A mistake here is
+// a hole for requests to places where the caller may not reach (SSRF).
 #include "http/client/upstream_rules.h"
 
 #include <arpa/inet.h>
@@ -16,14 +18,17 @@ namespace kvcs::http {
 namespace {
 
 constexpr size_t kUrlMaxBytes = 16 << 10;
+// Room that most response heads need, made at once.
 constexpr size_t kHeadersMostly = 16;
-constexpr int kPollMaxMs = 500;  // So that a clock moved by hand is seen.
+// The longest wait without a look at the clock, so that a clock that tests move by hand is seen.
+constexpr int kPollMaxMs = 500;
 
 constexpr CharSet kHostChars("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_");
 constexpr CharSet kUrlChars(
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!\"$%&'()*+,-./"
     ":;<=>?@[]^_`{|}~");
 constexpr CharSet kPathStarts("/?");
+// The first letters of the names in is_engine_header(), in both cases.
 constexpr CharSet kEngineHeaderStarts("ckptuheCKPTUHE");
 
 Status bad_url(std::string_view url, std::string_view why) {
@@ -58,6 +63,8 @@ bool is_private4(uint32_t address) {
 }
 
 bool is_private6(const uint8_t* b) {
+  // Forms of IPv6 that carry an IPv4 address are judged by that address: mapped (::ffff:a.b.c.d),
+  // NAT64 (64:ff9b::/96) and 6to4 (2002::/16).
   const auto embedded = [&](int at) {
     return is_private4(ip4(b[at], b[at + 1], b[at + 2], b[at + 3]));
   };
@@ -129,6 +136,8 @@ Result<UpstreamUrl> parse_upstream_url(std::string_view url) {
   }
 
   std::string_view host = authority, port;
+  // RFC 3986 §3.2.2: only an IPv6 address stands in brackets, and only there is a colon not the
+  // port's.
   const bool bracketed = authority.starts_with('[');
   if (bracketed) {
     const size_t end = authority.find(']');
@@ -180,6 +189,8 @@ Status check_sendable(const UpstreamRequest& request) {
   return ok();
 }
 
+// RFC 9110 §7.6.1, with the names that RFC 2616 §13.5.1 listed and the two that proxies in the wild
+// still send.
 bool is_hop_by_hop(std::string_view lower_name) {
   static constexpr std::array<std::string_view, 10> kNames = {"connection",
                                                               "keep-alive",
@@ -201,6 +212,8 @@ bool is_engine_header(std::string_view name) {
   return is_hop_by_hop(lower) || lower == "host" || lower == "content-length" || lower == "expect";
 }
 
+// Three digits must be followed by a space or by nothing: the reason phrase may be empty (RFC 9112
+// §4).
 bool ResponseHead::start(std::string_view line) {
   headers_.clear();
   headers_.reserve(kHeadersMostly);
@@ -275,6 +288,8 @@ Status ExchangeTimer::check(std::string_view authority) const {
 int ExchangeTimer::wait_ms() const {
   const int64_t now = clock_.mono_us();
   int64_t left_us = int64_t{kPollMaxMs} * 1000;
+  // Whichever comes first; rounded up, so that a wait of less than a millisecond does not become
+  // none.
   if (deadline_ms_ > 0)
     left_us = std::min(left_us, started_us_ + int64_t{deadline_ms_} * 1000 - now);
   if (idle_timeout_ms_ > 0)

@@ -18,6 +18,7 @@ namespace kvcs::http {
 
 using HeaderList = std::vector<std::pair<std::string, std::string>>;
 
+// A URL taken apart, in the one form in which it is compared, pooled and sent.
 struct UpstreamUrl {
   bool https = false;
   std::string host;       // Lower case, without brackets.
@@ -36,6 +37,8 @@ Status check_sendable(const UpstreamRequest& request);
 bool is_engine_header(std::string_view name);
 bool is_hop_by_hop(std::string_view lower_name);
 
+// The same as is_private_ip() for an address that is about to be connected to; true for families
+// that are neither IPv4 nor IPv6.
 bool is_private_address(const sockaddr* address);
 Status private_address_refused(std::string_view authority);
 
@@ -59,7 +62,8 @@ class ResponseHead {
 };
 
 enum class ClientState : uint8_t { kQuiet, kSpeaking, kGone };
-// kSpeaking: bytes wait to be read (a pipelined request), so that "readable" says nothing.
+// What a look at the client's socket shows. kSpeaking: bytes wait to be read (a pipelined request),
+// so that "readable" says nothing.
 ClientState look_at_client(int descriptor);
 
 // Deadline and idle time of one exchange.

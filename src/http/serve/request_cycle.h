@@ -24,7 +24,8 @@ enum class Next : uint8_t {
   kClose,
 };
 
-// Used for request after request.
+// The memory of a task's requests, used for one after the other, so that a request on a kept
+// connection allocates little.
 struct RequestMemory {
   explicit RequestMemory(size_t buffer_bytes) : input(buffer_bytes) {}
   ReadBuffer input;
@@ -44,6 +45,7 @@ class RequestCycle final {
   void set_trusted_proxies(TrustedProxies proxies) { proxies_ = std::move(proxies); }
 
   // `head` is complete and at the start of memory.input. Never throws.
+  // Reads the body as far as the handler wants it and writes the whole response.
   Next serve(Connection& connection, RequestMemory& memory, std::string_view head);
   // Answers what is not a request; the caller lingers.
   void refuse(Connection& connection, RequestMemory& memory, Refusal refusal);

@@ -10,8 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "base/clock.h"
-
 namespace kvcs::http {
 namespace {
 

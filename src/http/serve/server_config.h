@@ -18,6 +18,7 @@ struct CorsConfig {
   std::vector<std::string> allowed_origins;  // "*" allows all, without credentials.
 };
 
+// The limits of one server. app/config_fields.cc gives each its name in kvcs.yaml and its range.
 struct ServerConfig {
   std::string listen_host = "127.0.0.1";
   int listen_port = 8080;  // 0: any free port (tests)
