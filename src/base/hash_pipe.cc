@@ -1,5 +1,6 @@
-// The ring of buffers between the owner of a stream and the thread that hashes it. Uploads use it:
-// the worker receives while the pipe's thread hashes.
+// The ring of buffers between the owner of a stream and the thread that hashes it. An upload's
+// worker receives and writes while the pipe's thread hashes; `kvcs verify` reads ahead in the same
+// way.
 #include "base/hash_pipe.h"
 
 #include <system_error>

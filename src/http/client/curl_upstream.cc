@@ -1,3 +1,5 @@
+// One exchange by libcurl: options, callbacks, and the loop that lets libcurl act and then waits
+// for what it awaits. Used by one request, on whatever thread it is at.
 #include "http/client/curl_upstream.h"
 
 #include <curl/curl.h>
@@ -24,7 +26,8 @@ constexpr size_t kBufferResumeBytes = 32 << 10;
 constexpr size_t kCopiedBodyMaxBytes = 64
                                        << 10;  // Small enough to leave in one piece with the head.
 
-// One exchange; also the response once the head is in.
+// One exchange; also the response once the head is in. libcurl pushes bytes into callbacks, and
+// read() pulls them: the buffer in between is bounded by pausing the transfer.
 class CurlExchange final : public UpstreamResponse {
  public:
   CurlExchange(CurlShared& shared, const UpstreamRequest& request, UpstreamUrl url)
@@ -126,6 +129,8 @@ void CurlExchange::leave(bool reusable) {
 }
 
 Status CurlExchange::run_to_head(const UpstreamRequest& request) {
+  // A connection that was opened to a private address is never used for a request that may not
+  // reach one: the rule is part of the key.
   key_ = (url_.https ? "s" : "p") + std::string(private_allowed_ ? "+" : "-") + url_.host + ":" +
          std::to_string(url_.port);
   driver_ = KVCS_TRY(shared_.pool.acquire(key_, shared_.clock.mono_us()));
@@ -150,6 +155,7 @@ Status CurlExchange::run_to_head(const UpstreamRequest& request) {
     return waited;
   }
   if (shared_.book != nullptr && !url_.https && driver_) {
+    // What libcurl found is what the plain engine may use next time.
     const char* address = nullptr;
     curl_easy_getinfo(easy(), CURLINFO_PRIMARY_IP, &address);
     if (address != nullptr) shared_.book->remember(url_, address);
@@ -170,6 +176,7 @@ void CurlExchange::set_transfer_options(const UpstreamRequest& request) {
   set(CURLOPT_SHARE, static_cast<CURLSH*>(shared_.share));
   set(CURLOPT_URL, url_.to_string().c_str());
   set(CURLOPT_PROTOCOLS_STR, "http,https");
+  // What was checked is what is sent: libcurl neither tidies the path nor follows a redirect.
   set(CURLOPT_PATH_AS_IS, 1L);
   set(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
   set(CURLOPT_FOLLOWLOCATION, 0L);
@@ -198,6 +205,7 @@ void CurlExchange::set_tls_options() {
 }
 
 void CurlExchange::set_body(const UpstreamRequest& request) {
+  // RFC 9110 §8.6: methods that usually have a body say so with a length of 0.
   const bool has_body = !request.body.empty() || request.method == "POST" ||
                         request.method == "PUT" || request.method == "PATCH";
   if (request.method == "HEAD") {
@@ -233,6 +241,7 @@ void CurlExchange::set_headers(const UpstreamRequest& request) {
     has_agent = has_agent || equal_ignore_case(name, "user-agent");
     has_accept = has_accept || equal_ignore_case(name, "accept");
     has_type = has_type || equal_ignore_case(name, "content-type");
+    // libcurl takes "Name:" as a wish to leave the header out, and "Name;" as one without a value.
     const bool blank = trim(value).empty();
     line.assign(name).append(blank ? ";" : ": ").append(blank ? "" : value);
     append(line);
@@ -245,6 +254,8 @@ void CurlExchange::set_headers(const UpstreamRequest& request) {
   set(CURLOPT_HTTPHEADER, header_list_);
 }
 
+// Called for each line of a head: those of interim responses, which start() forgets again, and of
+// trailers, which are dropped.
 size_t CurlExchange::on_header(char* data, size_t size, size_t count, void* self_pointer) {
   auto& self = *static_cast<CurlExchange*>(self_pointer);
   const size_t bytes = size * count;
@@ -278,6 +289,8 @@ size_t CurlExchange::on_body(char* data, size_t size, size_t count, void* self_p
     self.paused_ = true;
     return CURL_WRITEFUNC_PAUSE;
   }
+  // Moves the rest down only when it is the smaller half, so that each byte is moved once on
+  // average.
   if (self.consumed_ > self.buffer_.size() / 2) {
     self.buffer_.erase(0, self.consumed_);
     self.consumed_ = 0;
@@ -322,6 +335,7 @@ CURLcode CurlExchange::on_tls(CURL*, void* context, void* store) {
 Status CurlExchange::wait_until(bool (CurlExchange::*ready)() const) {
   timer_.touch();
   KVCS_TRY(act(-1));
+  // Each turn: what has ended, whether the caller's wish is fulfilled, the deadlines, a wait.
   for (;;) {
     collect_result();
     if ((this->*ready)()) return ok();
@@ -442,6 +456,7 @@ Status CurlExchange::connection_failure(CURLcode code) const {
   return upstream_failed(peer + why, error_text_).with_reason("connect_failed");
 }
 
+// libcurl's words for the log (the cause), ours for the caller, and a reason for code.
 Status CurlExchange::failure(CURLcode code) const {
   const std::string peer = "\"" + printable(url_.authority) + "\"";
   switch (code) {

@@ -1,5 +1,8 @@
 // The plain engine: HTTP/1.1 over TCP, for http:// hosts whose address is known. Against libcurl it
 // saves two thirds of the work per exchange: one sendmsg, one wait and one recv on a pooled socket.
+//
+// As strict as a client can be: what two parsers could read in two ways is a failure, or at least
+// ends the connection, so that no answer is ever taken for that of another request.
 #include <poll.h>
 #include <unistd.h>
 
@@ -43,6 +46,7 @@ struct PlainConnection {
 };
 using PlainPool = ConnectionPool<PlainConnection>;
 
+// What all exchanges of the engine use together; each member is thread-safe or immutable.
 struct PlainShared {
   UpstreamConfig config;
   const Clock& clock;
@@ -51,6 +55,8 @@ struct PlainShared {
   EngineCounters counters;
 };
 
+// One exchange, from the lease of a connection to its return; also the response once the head is
+// in. Phases: connect, send while reading (exchange_heads), read the body. Used by one request.
 class PlainExchange final : public UpstreamResponse {
  public:
   PlainExchange(PlainShared& shared, const UpstreamRequest& request, UpstreamUrl url)
@@ -71,6 +77,7 @@ class PlainExchange final : public UpstreamResponse {
   Result<size_t> read(std::span<char> out) override;
 
  private:
+  // How the response's end is known (RFC 9112 §6.3).
   enum class Body : uint8_t { kNone, kLength, kChunked, kUntilClose };
 
   Status connect(bool private_allowed);
@@ -133,6 +140,8 @@ class PlainExchange final : public UpstreamResponse {
   Status failed_;
 };
 
+// The end of the lease. A connection is reusable only when the whole request was sent and the whole
+// response read.
 void PlainExchange::leave(bool reusable) {
   if (!leased_) return;
   leased_ = false;
@@ -179,6 +188,7 @@ Status PlainExchange::connect(bool private_allowed) {
   return begun.ready ? ok() : finish_connect();
 }
 
+// connect(2) is under way: the socket is writable once it has succeeded or failed.
 Status PlainExchange::finish_connect() {
   const int64_t begun_us = shared_.clock.mono_us();
   for (;;) {
@@ -201,6 +211,7 @@ Status PlainExchange::connect_failed(int error_number) {
   return upstream_failed(peer() + why, std::strerror(error_number)).with_reason("connect_failed");
 }
 
+// The head in one string; the body is sent from where it is, behind it in one sendmsg.
 void PlainExchange::write_head(const UpstreamRequest& request) {
   std::string& head = request_head_;
   head.reserve(512);
@@ -260,6 +271,7 @@ void PlainExchange::send_unsent() {
   }
 }
 
+// A recv that fills its buffer has probably left something: the next one is tried without a wait.
 IoResult PlainExchange::receive(std::span<char> out) {
   const IoResult got = receive_some(connection_->descriptor, out);
   more_waits_ = got.io == Io::kDone && got.size_bytes == out.size();
@@ -300,6 +312,8 @@ Result<bool> PlainExchange::parse_heads() {
   }
 }
 
+// False: the end of the head has not come. Bytes that cannot begin a status line are refused at
+// once, not after head_max_bytes of them.
 Result<bool> PlainExchange::parse_one_head() {
   const std::string_view bytes = connection_->unused();
   constexpr std::string_view kStart = "HTTP/";
@@ -367,6 +381,7 @@ Status PlainExchange::choose_body() {
   return ok();
 }
 
+// Several Content-Length headers are the same number or a failure.
 Status PlainExchange::choose_length(std::string_view text) {
   const auto number = parse_u64(text, "Content-Length");
   if (!number.ok()) return not_http("sent a Content-Length that is no number");
@@ -423,6 +438,7 @@ Result<size_t> PlainExchange::read_body(std::span<char> out) {
   }
 }
 
+// From what came with the head, or with the framing of a chunk.
 Result<size_t> PlainExchange::read_buffered(std::span<char> out) {
   const std::string_view bytes = connection_->unused();
   if (body_ == Body::kChunked) {

@@ -1,3 +1,5 @@
+// The subclass of the library's server that takes each accepted socket out of its hands. Runs on
+// the accept thread; start() and stop() on their caller's.
 #include "http/serve/acceptor.h"
 
 #include <fcntl.h>
@@ -39,6 +41,7 @@ class Engine final : public httplib::Server {
   void interrupt() { ::shutdown(svr_sock_, SHUT_RDWR); }
 
  private:
+  // The virtual of the library that would serve the connection and close it.
   bool process_and_close_socket(socket_t socket) override {
     const int yes = 1;
     ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
@@ -70,6 +73,7 @@ Acceptor::~Acceptor() {
 
 Status Acceptor::start(const std::string& host, int port) {
   Engine& engine = impl_->engine;
+  // The library tells that it failed and not why; errno is what is left of the reason.
   errno = 0;
   impl_->port = port == 0                         ? engine.bind_to_any_port(host)
                 : engine.bind_to_port(host, port) ? port

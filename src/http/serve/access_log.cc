@@ -1,3 +1,5 @@
+// The line of a finished request, written by hand into memory that is used again: it is part of
+// every request's cost.
 #include "http/serve/access_log.h"
 
 #include "base/bytes.h"
@@ -12,7 +14,8 @@ namespace {
 
 constexpr size_t kPathMaxBytes = 500, kClientIdMaxBytes = 64, kLineBytes = 512;
 
-// What a client chose: no control character or bidi mark of it gets into a terminal.
+// For values that a client chose: no control character or bidi mark of theirs gets into the
+// terminal of a person who reads the log.
 void add_foreign(JsonObjectText& line, std::string_view name, std::string_view value) {
   if (value.size() <= kPathMaxBytes && plain_prefix(value) == value.size()) {
     line.text(name, value);

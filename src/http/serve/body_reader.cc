@@ -1,3 +1,5 @@
+// Request bodies: framing, limits and rates. Runs on the request's thread and blocks it while the
+// client is slow; a client that sends is the one thing that a worker waits for.
 #include "http/serve/body_reader.h"
 
 #include <algorithm>
@@ -10,11 +12,14 @@
 namespace kvcs::http {
 namespace {
 
+// Of a chunk's size line or a trailer line; the digits of a size.
 constexpr size_t kLineMaxBytes = 256;
 constexpr size_t kChunkDigitsMax = 12;
 constexpr int kTrailersMax = 20;
+// What of an unread body is read over to keep the connection; beyond, closing is cheaper.
 constexpr uint64_t kDiscardMaxBytes = 64 << 10;
 constexpr size_t kDirectReadBytes = 4096;  // From here on bytes go to the caller without a copy.
+// The average that a body must keep, against clients that hold workers by trickling.
 constexpr int64_t kLeastBytesPerSecond = 512;
 // Chunk sizes, extensions and trailers may not outgrow the data they frame.
 constexpr uint64_t kOverheadFreeBytes = 16 << 10, kOverheadPerByte = 16;
@@ -54,12 +59,15 @@ Status ConnectionBody::fail(Status status) {
 // average rate has a floor too.
 Status ConnectionBody::wait() {
   if (!blocking_) return fail(unavailable("The rest of the body is not here yet."));
+  // RFC 9110 §10.1.1: a client that expects it waits for this before it sends its body, so it is
+  // said when the handler first reads, and never when it does not.
   if (continue_owed_) {
     continue_owed_ = false;
     if (connection_.send(kContinue, {}, false).io == Io::kClosed) {
       return fail(unavailable("The client went away."));
     }
   }
+  // A long body: its segments wake this thread by poll(), and need not wake another by epoll.
   if (chunked_ || left_bytes_ > kDiscardMaxBytes) connection_.mute();
   const int64_t now = steady_ms();
   if (started_ms_ == 0) started_ms_ = now;
@@ -85,6 +93,7 @@ Result<size_t> ConnectionBody::take(std::span<char> out) {
       return n;
     }
     used_socket_ = true;
+    // Long reads go straight to the caller's memory, short ones fill the buffer.
     const bool direct = out.size() >= kDirectReadBytes;
     const IoResult got = connection_.receive(direct ? out : input_.space());
     if (got.io == Io::kClosed) return fail(unavailable("The client went away."));
@@ -121,6 +130,7 @@ Result<std::string_view> ConnectionBody::line() {
   }
 }
 
+// RFC 9112 §7.1: hexadecimal digits, then extensions, which nobody uses and which are skipped.
 Status ConnectionBody::parse_size(std::string_view text) {
   const std::string_view extension = text.substr(std::min(text.find(';'), text.size()));
   const std::string_view digits = text.substr(0, text.size() - extension.size());
@@ -168,6 +178,7 @@ Result<size_t> ConnectionBody::read(std::span<char> out) {
     return fail(too_large("The request body is over the limit of " + std::to_string(max_bytes_) +
                           " bytes."));
   }
+  // Never beyond this body: the bytes behind it are the next request.
   const uint64_t room =
       std::min({static_cast<uint64_t>(out.size()), left_bytes_, max_bytes_ - received_bytes_});
   const size_t n = KVCS_TRY(take(out.first(static_cast<size_t>(room))));

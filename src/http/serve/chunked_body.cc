@@ -1,3 +1,5 @@
+// The chunked coding as a state machine over bytes, for responses of other servers; what it takes
+// out of step is the framing. ConnectionBody reads our own clients' bodies by lines.
 #include "http/serve/chunked_body.h"
 
 #include <algorithm>
@@ -7,6 +9,7 @@ namespace kvcs::http {
 namespace {
 
 constexpr size_t kSkippedMaxBytes = 16 << 10;  // Extensions and trailers of one body.
+// Far beyond any body, far below where left_ * 16 would overflow.
 constexpr uint64_t kChunkMaxBytes = uint64_t{1} << 56;
 
 int hex_digit(char c) {
@@ -39,6 +42,8 @@ Result<ChunkedBody::Step> ChunkedBody::decode(std::string_view in, std::span<cha
   return step;
 }
 
+// One byte of framing: the next state, or false when no such byte may come here. Every CR must be
+// followed by its LF, and every LF must have had its CR.
 bool ChunkedBody::take_control(char c) {
   const auto expect = [&](char wanted, State next) {
     state_ = next;

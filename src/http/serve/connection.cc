@@ -1,3 +1,5 @@
+// The ownership word of a connection, its reads and writes in plain and under TLS, and the table of
+// slots. Any thread claims; only the owner reads and writes.
 #include "http/serve/connection.h"
 
 #include <poll.h>
@@ -16,6 +18,7 @@
 namespace kvcs::http {
 namespace {
 
+// Edge-triggered: one event when something has changed, none while it stays so.
 constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
 }  // namespace
@@ -42,6 +45,8 @@ bool Connection::publish(int epoll) {
   muted_ = false;
   epoll_event event{};
   event.events = kEvents;
+  // The cookie: generation and slot. 'index' is below 2^30, so the bits of WorkerPool::kPeerClosed
+  // and of a task's cookie are free.
   event.data.u64 = state_.load(std::memory_order_relaxed) >> 32 << 32 | index;
   const int socket = socket_;
   state_.fetch_or(kOpen, std::memory_order_release);
@@ -79,6 +84,7 @@ Connection::Claim Connection::claim(uint32_t generation, bool peer_closed) {
   }
 }
 
+// The reaper and a server that stops come without an event, and take only what nobody owns.
 bool Connection::claim_idle() {
   uint64_t state = state_.load(std::memory_order_relaxed);
   while ((state & kOpen) != 0 && (state & kBusy) == 0) {
@@ -106,6 +112,8 @@ bool Connection::release() {
   }
 }
 
+// The generation goes up before the descriptor is closed: whatever event of this socket is still
+// under way is stale from here on.
 void Connection::close() {
   tls.reset();
   carry = {};
@@ -177,6 +185,7 @@ bool Connection::peer_closed() const {
   return (state_.load(std::memory_order_seq_cst) & kPeerClosed) != 0;
 }
 
+// A byte that can be read hides a FIN behind it; then the client counts as present.
 bool Connection::client_gone() const {
   char byte;
   const ssize_t n = ::recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -190,6 +199,7 @@ ConnectionTable::ConnectionTable(int connections_max)
 }
 ConnectionTable::~ConnectionTable() = default;
 
+// Freed slots first, so that the table stays as long as the most connections at one time.
 Connection* ConnectionTable::allocate() {
   MutexLock lock(mutex_);
   if (!free_.empty()) {

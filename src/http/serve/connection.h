@@ -1,10 +1,10 @@
 // One accepted socket, and the table of all of them.
 //
-// A connection is owned by at most one worker at a time. Who owns it is decided by one atomic word:
-// generation, busy, event pending, peer closed. The socket stays registered edge-triggered in
-// epoll, so that a request costs no epoll_ctl: an event that arrives while a worker owns the
-// connection only sets the pending bit, and the worker looks again before it lets go. Slots are
-// never freed while the server lives and carry a generation, so that a late event for a closed
+// A connection is owned by at most one worker, or one parked task, at a time. One atomic word
+// decides who owns it: generation, busy, event pending, peer closed. The socket stays registered
+// edge-triggered in epoll, so that a request costs no epoll_ctl: an event that arrives while the
+// connection is owned only sets the pending bit, and the owner looks again before it lets go. Slots
+// are never freed while the server lives and carry a generation, so that a late event for a closed
 // connection is recognized instead of touching a new one.
 #pragma once
 #include <atomic>
@@ -23,6 +23,8 @@ namespace kvcs::http {
 
 class TlsSession;
 
+// Handshake (TLS only), then heads and their requests, then the time in which an answer that ends
+// the connection is still read by the client.
 enum class Phase : uint8_t { kHandshake, kHead, kLinger };
 
 class Connection final {
@@ -83,6 +85,8 @@ class Connection final {
  private:
   void modify_events(uint32_t events);
 
+  // kBusy: somebody owns it. kPending: an event came meanwhile. kPeerClosed: a FIN or reset was
+  // seen, for the generation's rest. kOpen: the slot has a socket.
   static constexpr uint64_t kBusy = 1, kPending = 2, kPeerClosed = 4, kOpen = 8;
   std::atomic<uint64_t> state_{0};  // generation << 32 | bits
   std::atomic<int> socket_{-1};

@@ -1,3 +1,5 @@
+// Which origins may read answers and which headers they may send. Runs for every request with an
+// Origin header, when any origin is allowed at all.
 #include "http/serve/cors.h"
 
 #include <algorithm>
@@ -8,6 +10,7 @@
 namespace kvcs::http {
 namespace {
 
+// Headers of answers that a script may read beyond the few that Fetch always shows.
 constexpr std::string_view kExposed =
     "Mcp-Session-Id, WWW-Authenticate, X-Request-Id, Retry-After, ETag";
 constexpr std::string_view kMaxAgeS = "600";
@@ -41,6 +44,8 @@ std::optional<std::string_view> allowed_origin(const CorsConfig& config, const R
 
 void add_origin(Response& response, std::string_view origin, bool any) {
   response.set("access-control-allow-origin", std::string(origin));
+  // "*" and credentials exclude each other (Fetch, "CORS protocol and credentials"). An echoed
+  // origin makes the answer one for this origin, which caches must know.
   if (any) return;
   response.set("access-control-allow-credentials", "true");
   const std::string* vary = response.find("vary");

@@ -1,3 +1,5 @@
+// The walk through X-Forwarded-For from the nearest proxy outwards. A mistake here lets callers
+// choose the address by which they are limited and logged.
 #include "http/serve/forwarded.h"
 
 #include <arpa/inet.h>
@@ -19,6 +21,7 @@ std::string_view without_port(std::string_view text) {
 
 }  // namespace
 
+// Both families in sixteen bytes, so that a mapped IPv4 peer of an IPv6 socket is its IPv4 self.
 bool TrustedProxies::parse_address(std::string_view text, Address& out) {
   char copy[INET6_ADDRSTRLEN] = {};
   if (text.empty() || text.size() >= sizeof copy) return false;
@@ -66,6 +69,7 @@ bool TrustedProxies::contains(std::string_view ip) const {
 void TrustedProxies::resolve(std::string_view peer_ip, Request& request) const {
   request.remote_ip = peer_ip;
   if (blocks_.empty() || !contains(peer_ip)) return;
+  // Several headers of the name are one list in order (RFC 9110 §5.3); it is read from its end.
   for (size_t i = request.headers.size(); i-- > 0;) {
     if (!equal_ignore_case(request.headers[i].name, "x-forwarded-for")) continue;
     const std::vector<std::string_view> hops = split(request.headers[i].value, ',');

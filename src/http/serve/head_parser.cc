@@ -1,3 +1,5 @@
+// The strict parser of request heads: where the head ends, the request line, the target, and the
+// headers that frame the body. Every refusal is a literal that says what was wrong.
 #include "http/serve/head_parser.h"
 
 #include <array>
@@ -69,6 +71,7 @@ bool decode_path(std::string_view raw, std::string& path) {
   return true;
 }
 
+// Escapes are whole, and none of them is a NUL.
 bool is_query(std::string_view query) {
   for (size_t i = query.find('%'); i != query.npos; i = query.find('%', i + 3)) {
     const std::string_view digits = query.substr(i + 1, 2);
@@ -78,6 +81,7 @@ bool is_query(std::string_view query) {
 }
 
 Refusal parse_target(std::string_view target, Request& request, Framing& framing) {
+  // RFC 9112 §3.2 forbids white space; what is beyond ASCII must be escaped.
   for (const char c : target) {
     if (c <= 0x20 || c >= 0x7f || c == '#') return kBadTarget;  // `char` is signed: ≥ 0x80 too.
   }
@@ -108,6 +112,8 @@ Refusal parse_target(std::string_view target, Request& request, Framing& framing
 }
 
 Refusal parse_request_line(std::string_view line, Request& request, Framing& framing) {
+  // Method, target and version with one space between them. A space inside of the target makes the
+  // target invalid, so that no second reading of the line exists.
   const size_t first = line.find(' '), last = line.rfind(' ');
   if (first == line.npos || last == first) return kBadRequestLine;
   const std::string_view name = line.substr(0, first), version = line.substr(last + 1);
@@ -136,11 +142,13 @@ void parse_connection(std::string_view value, Framing& framing) {
   }
 }
 
+// What the headers so far have said, for rules that span several of them.
 struct Seen {
   int hosts = 0;
   bool transfer_encoding = false, close = false;
 };
 
+// RFC 9112 §6.3: one number without a sign. Two are refused even when they are equal.
 Refusal parse_length(std::string_view value, Framing& framing) {
   if (framing.content_length) return {400, "More than one Content-Length."};
   uint64_t length = 0;
@@ -198,6 +206,8 @@ Refusal note_header(std::string_view name, std::string_view value, Framing& fram
 
 }  // namespace
 
+// Looks for the blank line, and for what makes waiting for it useless: a bare LF, a line or a head
+// that is already too long. Called again as bytes come, it goes on where it stopped.
 HeadScan scan_head(std::string_view bytes, HeadProgress& progress, const HeadLimits& limits) {
   while (progress.scanned < bytes.size()) {
     const void* hit =
@@ -251,6 +261,7 @@ Refusal parse_head(std::string_view head, const HeadLimits& limits, Request& req
     if (const Refusal r = note_header(name, value, framing, seen)) return r;
     request.headers.push_back({name, value});
   }
+  // "close" wins, whatever else Connection said (RFC 9112 §9.3).
   if (seen.close) framing.keep_alive = false;
   if (seen.hosts == 0 && framing.http_1_1) return {400, "A Host header is needed."};
   if (framing.chunked && framing.content_length) {

@@ -19,8 +19,12 @@ namespace kvcs::http {
 namespace {
 
 constexpr uint64_t kRunnableCookie = WorkerPool::kNoCookie - 1;
+// A task's read buffer is as long as the longest head and this, so that short bodies come with it.
 constexpr size_t kBodyRoomBytes = 16 << 10;  // Of the read buffer, beyond the longest head.
+// While workers are busy the monitor looks at them so often. It reaps eight times within the
+// shortest timeout, between these two.
 constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
+// After the last answer a client may send on so long and so much before it is cut off.
 constexpr int kLingerMs = 2000;
 constexpr uint64_t kLingerMaxBytes = 1 << 20;
 constexpr int kFullRetryAfterS = 1;
@@ -109,6 +113,7 @@ void Listener::refuse_socket(int socket) {
   ::close(socket);
 }
 
+// The deadline first: from publish() on, the connection may be a worker's, or gone.
 void Listener::on_socket(int socket) {
   Connection* connection = table_.allocate();
   if (connection == nullptr) return refuse_socket(socket);
@@ -126,6 +131,7 @@ void Listener::on_socket(int socket) {
 
 // An event of a connection that a task is at is noted in the connection; only its closing may also
 // wake a request that waits.
+// Turns an event into ownership, or into nothing when it is stale or noted.
 Listener::Owned Listener::claim(uint64_t event) {
   if (event == kRunnableCookie) return {nullptr, tasks_.dequeue()};
   const bool peer_closed = (event & WorkerPool::kPeerClosed) != 0;
@@ -170,6 +176,7 @@ void Listener::run_task(RequestTask& task, Worker& worker) {
 
 void Listener::serve_connection(Connection& connection, RequestMemory& memory) {
   do {
+    // An event that came during the turn makes release() fail, and the turn goes on.
     if (!step(connection, memory)) return drop(connection);
     if (connection.muted()) connection.rearm();
   } while (!connection.release());
@@ -199,6 +206,7 @@ bool Listener::step_handshake(Connection& connection) {
 }
 
 bool Listener::step_head(Connection& connection, RequestMemory& memory) {
+  // The start of a head that came earlier, kept while no task was at the connection.
   memory.input.assign(connection.carry);
   for (;;) {
     std::string_view ready = memory.input.unread();
@@ -371,6 +379,7 @@ void Listener::stop(int grace_ms) {
   acceptor_.stop();
   stopping_ = true;
   close_idle();
+  // Requests in flight, parked ones too, may finish until then.
   const int64_t until_ms = steady_ms() + grace_ms;
   {
     MutexLock lock(mutex_);
@@ -379,6 +388,8 @@ void Listener::stop(int grace_ms) {
       if (left_ms <= 0 || !all_closed_.wait_for_ms(mutex_, left_ms)) break;
     }
   }
+  // The grace is over: blocked reads and writes fail, then all waits end, and each task runs to its
+  // end on some worker. The monitor goes before the workers, since it starts new ones.
   for (uint32_t i = 0; i < table_.used_slots(); i++) table_.at(i).abort();
   tasks_.end_waits();
   while (tasks_.parked() > 0) {

@@ -62,6 +62,7 @@ Status RequestCycle::contain(Function&& function) const {
   }
 }
 
+// The request of before is in the same memory: everything is set, nothing is assumed.
 void RequestCycle::prepare(Connection& connection, RequestMemory& memory) {
   Request& request = memory.request;
   request.method = Method::kGet;
@@ -93,6 +94,7 @@ Response RequestCycle::explain(const Status& status, const Request& request,
   return problem_response(status_code, status, dialect, request.request_id);
 }
 
+// 404 for an unknown path; 204 or a preflight's answer to OPTIONS; else 405 with Allow.
 Response RequestCycle::no_route(Request& request, const Framing& framing,
                                 const Router::Match& match) {
   if (framing.asterisk) return empty_response(204);
@@ -136,6 +138,8 @@ Response RequestCycle::respond(Request& request, const Framing& framing, Connect
   const Route& route = *match.route;
   request.route = &route;
   request.params = std::move(match.params);
+  // The guard runs before one byte of the body is read, and before its size is looked at: a caller
+  // that may not come in learns nothing else.
   const Status allowed = contain([&]() -> Status {
     request.principal = KVCS_TRY(route.guard(request));
     return ok();
@@ -160,6 +164,7 @@ void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Respon
   HeadFacts& facts = outcome.facts;
   facts.request_id = memory.request.request_id;
   facts.date = memory.date.at(clock_.unix_s());
+  // A body that only the connection's end delimits ends the connection.
   const HeadPlan plan = plan_body(response, facts);
   if (plan.delimiter == Delimiter::kClose) facts.keep_alive = false;
   memory.head.clear();
@@ -204,6 +209,8 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
   ConnectionBody body(connection, memory.input, framing, config_.body_idle_timeout_ms);
   request.body = &body;
 
+  // What the handler left of the body is read over when that is cheap: the next request stands
+  // behind it.
   Response response = respond(request, framing, body);
   const bool consumed = body.discard_rest();
   if (body.used_socket()) memory.drained = false;
@@ -232,6 +239,7 @@ void RequestCycle::refuse(Connection& connection, RequestMemory& memory, Refusal
   report(memory, {}, outcome);
 }
 
+// Made without a connection's memory, since the caller is the accept thread or the monitor.
 std::string RequestCycle::refusal_text(Refusal refusal, int retry_after_s) const {
   const std::string request_id = make_request_id();
   Status status = invalid(refusal.why);

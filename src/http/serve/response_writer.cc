@@ -1,3 +1,5 @@
+// Heads, bodies, files and streams on their way out. Runs on the request's thread, and blocks it
+// while a client takes nothing, up to the write timeout.
 #include "http/serve/response_writer.h"
 
 #include <time.h>
@@ -22,6 +24,7 @@ void append_number(std::string& out, uint64_t number, int base = 10) {
   out.append(digits, end);
 }
 
+// A line break in a header's name or value would let a caller write headers, or a second response.
 bool is_safe(std::string_view text) {
   return !has_control(text) || text.find_first_of(std::string_view("\r\n\0", 3)) == text.npos;
 }
@@ -142,6 +145,8 @@ std::string_view DateText::at(int64_t unix_s) {
   return {text_.data(), size_};
 }
 
+// RFC 9110 §6.4.1 and RFC 9112 §6.3: 1xx, 204 and 304 have no body and no length; a client of
+// HTTP/1.0 knows no chunks, so that only closing ends its stream.
 HeadPlan plan_body(const Response& response, const HeadFacts& facts) {
   const bool bodyless = response.status == 204 || response.status == 304 || response.status < 200;
   if (bodyless) return {};
@@ -275,6 +280,7 @@ Status ResponseWriter::write(Response& response, std::string& head, const HeadFa
                              const HeadPlan& plan) {
   const bool has_body = plan.delimiter != Delimiter::kNone && !facts.head_only;
   if (!has_body) return send_all(head, {}, false);
+  // MSG_MORE joins the head and the first bytes of the file in one segment.
   if (response.file) {
     KVCS_TRY(send_all(head, {}, response.file->size_bytes > 0));
     return send_file(*response.file);
@@ -283,6 +289,7 @@ Status ResponseWriter::write(Response& response, std::string& head, const HeadFa
     KVCS_TRY(send_all(head, {}, false));
     return send_stream(response, plan);
   }
+  // Two writes would be two TLS records, and most often two segments.
   if (connection_.tls && head.size() + response.body.size() <= kJoinMaxBytes) {
     head += response.body;
     return send_all(head, {}, false);

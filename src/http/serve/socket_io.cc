@@ -1,3 +1,4 @@
+// The system calls of socket_io.h. A call that a signal interrupted is made again.
 #include "http/serve/socket_io.h"
 
 #include <netinet/in.h>
@@ -10,6 +11,7 @@
 namespace kvcs::http {
 namespace {
 
+// 0 is the peer's orderly end for recv; for sendmsg of at least a byte it does not occur.
 IoResult outcome(ssize_t n) {
   if (n > 0) return {Io::kDone, static_cast<size_t>(n)};
   if (n == 0) return {Io::kClosed};
@@ -31,6 +33,7 @@ IoResult send_some(int socket, std::string_view a, std::string_view b, bool more
   iovec parts[2] = {{const_cast<char*>(a.data()), a.size()},
                     {const_cast<char*>(b.data()), b.size()}};
   msghdr message{};
+  // MSG_NOSIGNAL: a peer that has gone is an error here, not a SIGPIPE for the process.
   message.msg_iov = a.empty() ? parts + 1 : parts;
   message.msg_iovlen = a.empty() || b.empty() ? 1 : 2;
   ssize_t n;

@@ -1,7 +1,7 @@
-// One read, write or look at a socket, never blocking. Apart from whoever waits between two of
-// them: a request may go on on another thread after a wait, and a compiler that sees errno before
-// and after it in one function takes its address only once. So nothing else in the way of a request
-// to another server reads errno.
+// One read, write or look at a socket, never blocking. These functions stand apart from the code
+// that waits between two of them: a request may go on on another thread after a wait, and a
+// compiler that sees errno before and after the wait in one function may take its address only
+// once. Nothing else on the way of a request to another server reads errno.
 #pragma once
 #include <sys/socket.h>
 

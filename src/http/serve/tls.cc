@@ -1,3 +1,5 @@
+// TLS by OpenSSL: sessions that never block, and the context that a reload replaces under those
+// that come later. OpenSSL's queue of errors is per thread, so it is emptied around each call.
 #include "http/serve/tls.h"
 
 #include <openssl/err.h>
@@ -44,6 +46,7 @@ TlsSession::~TlsSession() {
 IoResult TlsSession::outcome(int result) {
   wants_read_ = wants_write_ = false;
   if (result > 0) return {Io::kDone, static_cast<size_t>(result)};
+  // Either direction may need the other one: a read may have to write first, after a key update.
   switch (SSL_get_error(ssl_, result)) {
     case SSL_ERROR_WANT_READ:
       wants_read_ = true;
@@ -92,6 +95,8 @@ Status TlsContext::load(const TlsConfig& config) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
+  // A write that is repeated may come with another buffer address (the writer joins and moves), and
+  // idle sessions give their buffers back.
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                 SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");  // TLS 1.2; 1.3 has its own.

@@ -83,11 +83,15 @@ void WorkerPool::run_loop(Worker& worker) {
   std::array<epoll_event, Worker::kBatchMax> events;
   while (!stopping_.load(std::memory_order_relaxed)) {
     if (idle_.load(std::memory_order_relaxed) >= processors_) {
+      // Enough workers wait for events already: this one goes into the reserve, and retires if it
+      // is not needed there for long.
       if (!wait_in_reserve() && try_retire(worker)) break;
       continue;
     }
     idle_.fetch_add(1, std::memory_order_relaxed);
     const int n = ::epoll_wait(epoll_, events.data(), Worker::kBatchMax, kWorkerIdleMs);
+    // The last idle worker to take an event asks for supervision: should this event take long,
+    // nobody would be left to take the next one.
     const int others = idle_.fetch_sub(1, std::memory_order_relaxed) - 1;
     if (n == 0 && try_retire(worker)) break;
     if (n <= 0) continue;
@@ -172,6 +176,7 @@ void WorkerPool::grow() {
   uint64_t runs = 0;
   {
     MutexLock lock(mutex_);
+    // A worker counts as held once its current event has taken kHeldMs.
     for (const auto& worker : workers_) {
       runs += worker->runs_.load(std::memory_order_relaxed);
       if (worker->retired_) continue;
