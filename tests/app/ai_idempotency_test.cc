@@ -1,10 +1,10 @@
 // Idempotency-Key on the AI door: a client that asks again gets the first answer and pays once.
 #include <atomic>
-#include <thread>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "support/ai_house.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -77,11 +77,14 @@ TEST_CASE("ai: a duplicate in flight is told to wait; a client that left finds i
   leaving.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\napi-key: " + house.key +
                "\r\nIdempotency-Key: one\r\nContent-Length: " + std::to_string(kHello.size()) +
                "\r\n\r\n" + kHello);
-  while (house.provider.bodies().empty()) std::this_thread::yield();
+  wait_until([&] { return !house.provider.bodies().empty(); }, "the provider was asked");
   RawResponse again;
-  do {
-    again = ask(house, "one");
-  } while (again.status == 409);
+  wait_until(
+      [&] {
+        again = ask(house, "one");
+        return again.status != 409;
+      },
+      "the first request had ended");
   CHECK(duplicate_status == 409);
   CHECK(again.status == 200);
   CHECK(again.header("idempotent-replay") == "true");

@@ -4,9 +4,9 @@
 
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
 #include "support/test_app.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -32,10 +32,12 @@ Result<std::string> back_up(TestApp& app) {
 // Runs the job over HTTP and waits for its end.
 void run_job(TestApp& app) {
   REQUIRE(app.as_owner("POST", "/admin/backup").status == 202);
-  while (app.as_owner("GET", "/admin/job-runs?job=backup").body.find("\"job\"") ==
-         std::string::npos) {
-    std::this_thread::yield();
-  }
+  wait_until(
+      [&] {
+        return app.as_owner("GET", "/admin/job-runs?job=backup").body.find("\"job\"") !=
+               std::string::npos;
+      },
+      "the run of the backup was kept");
   app.parts().cron->stop();  // What is told about the run is told.
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "support/temp_dir.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using kvcs::test::TempDir;
@@ -74,7 +75,7 @@ TEST_CASE("log: a gathered line is written by itself", "[unit][base]") {
   const log::Gatherer gatherer;
   for (const std::string line : {"one\n", "two\n"}) {
     log::gathered_line(line);
-    while (!file.text().ends_with(line)) std::this_thread::yield();
+    CHECK(test::comes_true([&] { return file.text().ends_with(line); }));
   }
   CHECK(file.text() == "one\ntwo\n");
 }

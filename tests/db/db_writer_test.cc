@@ -10,6 +10,7 @@
 #include "db/db.h"
 #include "support/fault_vfs.h"
 #include "support/temp_dir.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 
@@ -80,7 +81,7 @@ class Gate final {
 };
 
 void wait_until_queued(const DbWriter& writer, size_t count) {
-  while (writer.stats().queued < count) std::this_thread::yield();
+  test::wait_until([&] { return writer.stats().queued >= count; }, "the jobs were queued");
 }
 
 // Runs the jobs as one group, in order, and returns their outcomes.

@@ -8,7 +8,6 @@
 
 #include <csignal>
 #include <map>
-#include <thread>
 
 #include "base/json.h"
 #include "kvfile/support.h"
@@ -16,6 +15,7 @@
 #include "support/command.h"
 #include "support/daemon.h"
 #include "support/temp_dir.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::kvfile;
@@ -267,13 +267,13 @@ TEST_CASE("toolbox: a command that is killed leaves nothing", "[e2e][fault][kvfi
   if (unnamed >= 0) {  // The file system has such.
     ::close(unnamed);
     const pid_t pid = start_line(dir.path(), "quant a.kv --output o.kv");
-    while (open_outputs(pid) == 0 && is_running(pid)) std::this_thread::yield();
+    CHECK(comes_true([&] { return open_outputs(pid) > 0 || !is_running(pid); }));
     CHECK(end_line(pid, SIGKILL) == 128 + SIGKILL);
     CHECK(count_files(dir.path()) == files);
   }
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
     const pid_t pid = start_line(dir.path(), "benchmark a.kv --no-server");
-    while (count_files(dir.path()) == files && is_running(pid)) std::this_thread::yield();
+    CHECK(comes_true([&] { return count_files(dir.path()) != files || !is_running(pid); }));
     INFO(number);
     CHECK(end_line(pid, number) == 128 + number);
     CHECK(count_files(dir.path()) == files);

@@ -9,12 +9,12 @@
 #include <set>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/mutex.h"
 #include "kv/keyspace.h"
 #include "kv/kv.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 
@@ -187,7 +187,7 @@ TEST_CASE("cron: a job never runs beside itself; the slot is skipped", "[unit][o
   CHECK(cron.run_now("sweep").code() == Code::kConflict);
   f.clock.advance_ms(kMinute);
   cron.start();
-  while (cron.list()[0].skipped == 0) std::this_thread::yield();
+  test::wait_until([&] { return cron.list()[0].skipped > 0; }, "a run was skipped");
   gate.open();
   f.wait_for_runs(1);
   cron.stop();

@@ -52,6 +52,7 @@ std::string read_all(const std::string& path) {
 [[noreturn]] void become(const std::string& folder, char* const* argv, char* const* environment,
                          int out, int error, const std::vector<SyscallFault>& faults,
                          uint64_t memory_bytes_max) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   const int nothing = ::open("/dev/null", O_RDONLY);
   ::dup2(nothing, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);

@@ -3,6 +3,7 @@
 #pragma once
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,10 +11,9 @@
 #include <fstream>
 #include <sstream>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "base/clock.h"
+#include "support/wait.h"
 
 namespace kvcs::test {
 
@@ -41,6 +41,7 @@ class Daemon final {
     { std::ofstream empty(log_path, std::ios::trunc); }
     pid_ = ::fork();
     if (pid_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // No test that dies leaves its daemon behind.
       const int log = ::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
       ::dup2(log, STDOUT_FILENO);
       ::dup2(log, STDERR_FILENO);
@@ -65,14 +66,10 @@ class Daemon final {
     return text.str();
   }
   // Until the log holds `text`; false when the process ends first or the time is up.
-  bool wait_for_log(const std::string& text, int timeout_ms = 20'000) {
-    const auto clock = make_system_clock();
-    const int64_t end_us = clock->mono_us() + int64_t{timeout_ms} * 1000;
-    while (log().find(text) == std::string::npos) {
-      if (clock->mono_us() > end_us || ended()) return log().find(text) != std::string::npos;
-      std::this_thread::yield();
-    }
-    return true;
+  bool wait_for_log(const std::string& text, int timeout_ms = kWaitMs) {
+    const auto is_there = [&] { return log().find(text) != std::string::npos; };
+    (void)comes_true([&] { return is_there() || ended(); }, timeout_ms);
+    return is_there();
   }
   // The port that server.ready names.
   int wait_until_ready() {

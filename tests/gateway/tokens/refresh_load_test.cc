@@ -9,6 +9,7 @@
 #include "gateway/gateway_house.h"
 #include "gateway/gateway_setup.h"
 #include "gateway/tokens/refresher.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::gateway;
@@ -78,7 +79,7 @@ TEST_CASE(
       ++(response.status == 200 ? answered : refused);
     }
   });
-  while (answered == 0) std::this_thread::yield();
+  test::wait_until([&] { return answered > 0; }, "a first call was answered");
   const int before = answered;
   CHECK(world.refresher.run_due().value() == kAccounts);
   const int during = answered - before;
@@ -133,7 +134,8 @@ TEST_CASE("gateway over HTTP: a thousand callers while the token rotates see the
   REQUIRE(gateway.admin("PUT", account, R"({"refresh_token":"refresh-1"})").status == 201);
   // The daemon's own thread may have the account at that moment.
   const auto rotate = [&] {
-    while (gateway.admin("POST", account + "/refresh").status != 200) std::this_thread::yield();
+    test::wait_until([&] { return gateway.admin("POST", account + "/refresh").status == 200; },
+                     "the token was rotated");
     published = issued.load();
   };
   rotate();

@@ -20,6 +20,7 @@
 #include "kvfile/tools/stats.h"
 #include "kvfile/tools/verify.h"
 #include "support/temp_dir.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::kvfile;
@@ -39,7 +40,7 @@ class Toucher {
             rounds_++;
           }
         }) {
-    while (rounds_ == 0) std::this_thread::yield();
+    test::wait_until([this] { return rounds_ > 0; }, "the file was touched");
   }
   ~Toucher() {
     stop_ = true;
