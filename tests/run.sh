@@ -2,8 +2,9 @@
 # Runs the tests of one build: tests/run.sh BUILD [e2e|unit]
 #   unit  BUILD/kvcs_tests (Catch2)
 #   e2e   tests/e2e/*.test.mjs and web/test/*.test.mjs by node's test runner, through BUILD/kvcs
-# Prints each runner's output and, as the only last line, "N passed, N failed". Exit 1 on a failure,
-# and when a suite died before it could count.
+# A test that does not end is ended by a watchdog, which names it; KVCS_TEST_LIMIT_S is the seconds
+# that each may take. Prints each runner's output and, as the only last line, "N passed, N failed".
+# Exit 1 on a failure, and when a suite died before it could count.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -57,7 +58,9 @@ run_node() {
   local folder=$1 log=$scratch/node files
   mapfile -t files < <(find "$folder" -name '*.test.mjs' -not -path '*/node_modules/*' 2> /dev/null | sort)
   [ ${#files[@]} != 0 ] || return 0
-  node --test --test-reporter=tap "${files[@]}" > "$log" 2>&1
+  # Each test has a limit of its own; that of the whole is for a file whose thread spins.
+  NODE_OPTIONS="--import=$PWD/tests/e2e/watchdog.mjs" timeout --kill-after=20 3600 \
+    node --test --test-reporter=tap "${files[@]}" > "$log" 2>&1
   local status=$?
   # Node's own closing lines, as numbers.
   local good bad

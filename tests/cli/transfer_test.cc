@@ -11,36 +11,15 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "kvfile/kvfile.h"
+#include "support/env.h"
 #include "support/test_app.h"
 
 namespace kvcs {
 namespace {
 
+using test::Env;
 using test::TempDir;
 using test::TestApp;
-
-// An environment variable for one test; what it was comes back.
-class Env final {
- public:
-  Env(const char* name, const std::string& value) : name_(name) {
-    const char* const before = std::getenv(name);
-    if (before != nullptr) before_ = before;
-    ::setenv(name, value.c_str(), 1);
-  }
-  ~Env() {
-    if (before_) {
-      ::setenv(name_, before_->c_str(), 1);
-    } else {
-      ::unsetenv(name_);
-    }
-  }
-  Env(const Env&) = delete;
-  Env& operator=(const Env&) = delete;
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
 
 struct Desk {
   TempDir folder;

@@ -10,6 +10,15 @@ import { promisify } from 'node:util';
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 export const binary = process.env.KVCS_BINARY ?? join(root, 'build/release/kvcs');
 
+// Daemons that run. A test file that ends before its tests have ended them takes them along.
+const running = new Set();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+for (const [signal, number] of [['SIGHUP', 1], ['SIGINT', 2], ['SIGTERM', 15]]) {
+  process.once(signal, () => process.exit(128 + number));
+}
+
 export class Daemon {
   // `env`: settings of this daemon beside those of the process, KVCS_….
   constructor(env = {}) {
@@ -23,7 +32,12 @@ export class Daemon {
   async start({ args = [], env = {} } = {}) {
     this.process = spawn(binary, ['serve', '--data-dir', this.data, '--listen', '127.0.0.1:0', ...args],
       { cwd: this.folder, env: { ...process.env, ...this.env, ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
-    this.ended = new Promise((resolve) => this.process.on('exit', resolve));
+    const child = this.process;
+    running.add(child);
+    this.ended = new Promise((resolve) => child.on('exit', (code) => {
+      running.delete(child);
+      resolve(code);
+    }));
     this.url = await new Promise((resolve, reject) => {
       let log = '';
       this.process.stderr.on('data', (chunk) => {
