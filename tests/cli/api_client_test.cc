@@ -1,0 +1,261 @@
+// Goal: a command asks the server it is meant to ask, with the key that is meant for it, and says
+// what the server said. Method: every source of a setting in turn; a server on loopback that
+// answers what the test says.
+#include "cli/api_client.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "base/bytes.h"
+#include "cli/cli_desk.h"
+
+using namespace kvcs;
+using namespace kvcs::cli;
+using kvcs::test::CliDesk;
+using kvcs::test::Env;
+using kvcs::test::TempDir;
+using kvcs::test::Words;
+
+namespace {
+
+// Nothing is configured.
+struct Bare {
+  TempDir folder;
+  Env url{"KVCS_API_URL", std::nullopt}, other_url{"KVCDN_API_URL", std::nullopt};
+  Env key{"KVCS_API_KEY", std::nullopt}, other_key{"KVCDN_API_KEY", std::nullopt};
+  Env admin{"KVCS_ADMIN_KEY", std::nullopt};
+  Env config{"XDG_CONFIG_HOME", folder.file("config")};
+  Env data{"KVCS_DATA_DIR", folder.file("data")};
+
+  void leave_credentials(const Json& json) const {
+    std::filesystem::create_directories(folder.file("data"));
+    std::ofstream(folder.file("data/initial-credentials.json")) << dump_json(json);
+  }
+};
+
+ApiSettings settings_of(CliDesk& desk) {
+  ApiSettings settings;
+  settings.url = "http://127.0.0.1:" + std::to_string(desk.server.port());
+  settings.key = Secret("kv_key-1");
+  settings.key_advice = "Set a key.";
+  return settings;
+}
+
+}  // namespace
+
+TEST_CASE("api settings: the server is the first that is named", "[unit][cli]") {
+  const Bare bare;
+  CHECK(find_api_settings().url == "http://127.0.0.1:8080");
+  bare.leave_credentials({{"url", "http://local:1/"}});
+  CHECK(find_api_settings().url == "http://local:1");
+  REQUIRE(write_client_config({{"api_url", "http://config:2/"}}).ok());
+  CHECK(find_api_settings().url == "http://config:2");
+  CHECK(find_admin_settings().url == "http://config:2");
+  const Env second("KVCDN_API_URL", "http://kvcdn:3//");
+  CHECK(find_api_settings().url == "http://kvcdn:3");
+  const Env first("KVCS_API_URL", "http://kvcs:4");
+  CHECK(find_api_settings().url == "http://kvcs:4");
+  CHECK(find_api_settings("http://named:5/").url == "http://named:5");
+}
+
+TEST_CASE("api settings: the key is the first that is there, and its source is told",
+          "[unit][cli]") {
+  const Bare bare;
+  const auto found = [] {
+    const ApiSettings settings = find_api_settings();
+    return settings.key.reveal() + " " + settings.key_source;
+  };
+  CHECK(found() == " none");
+  bare.leave_credentials({{"url", "http://127.0.0.1:8080"}, {"api_key", "kv_local"}});
+  CHECK(found() == "kv_local local daemon");
+  REQUIRE(write_client_config({{"api_key", "kv_config"}}).ok());
+  CHECK(found() == "kv_config configuration");
+  const Env second("KVCDN_API_KEY", "kv_kvcdn");
+  CHECK(found() == "kv_kvcdn environment");
+  const Env first("KVCS_API_KEY", "kv_kvcs");
+  CHECK(found() == "kv_kvcs environment");
+}
+
+TEST_CASE("api settings: an administrator's key is no other key", "[unit][cli]") {
+  const Bare bare;
+  const Env key("KVCS_API_KEY", "kv_kvcs");
+  REQUIRE(write_client_config({{"api_key", "kv_config"}, {"admin_key", "ka_config"}}).ok());
+  CHECK(find_admin_settings().key.empty());
+  bare.leave_credentials({{"url", "http://127.0.0.1:8080"}, {"admin_key", "ka_local"}});
+  CHECK(find_admin_settings().key.reveal() == "ka_local");
+  const Env admin("KVCS_ADMIN_KEY", "ka_env");
+  CHECK(find_admin_settings().key.reveal() == "ka_env");
+}
+
+TEST_CASE("api settings: a local daemon's keys are sent to no other server", "[unit][cli]") {
+  const Bare bare;
+  bare.leave_credentials(
+      {{"url", "http://127.0.0.1:1"}, {"api_key", "kv_local"}, {"admin_key", "ka_local"}});
+  CHECK(find_api_settings().key.reveal() == "kv_local");
+  CHECK(find_api_settings("http://127.0.0.1:1/").key.reveal() == "kv_local");
+  CHECK(find_api_settings("http://127.0.0.1:2").key.empty());
+  const Env other("KVCS_API_URL", "http://127.0.0.1:2");
+  CHECK(find_api_settings().key.empty());
+  CHECK(find_admin_settings().key.empty());
+}
+
+TEST_CASE("api settings: what is no object of JSON is as if it were not there", "[unit][cli]") {
+  const Bare bare;
+  bare.leave_credentials(Json::array());
+  std::filesystem::create_directories(bare.folder.file("config/kvcs"));
+  std::ofstream(client_config_path()) << "[]";
+  CHECK(find_api_settings().url == "http://127.0.0.1:8080");
+  CHECK(read_client_config().status().message().find("is not a JSON object") != std::string::npos);
+}
+
+TEST_CASE("client config: where it is, and that only its owner may read it", "[unit][cli]") {
+  const Bare bare;
+  CHECK(client_config_path() == bare.folder.file("config/kvcs/config.json"));
+  CHECK(read_client_config().value() == Json::object());
+  std::filesystem::create_directories(bare.folder.file("config/kvcs"));
+  std::ofstream(client_config_path()) << "{}";
+  ::chmod(client_config_path().c_str(), 0644);
+  REQUIRE(write_client_config({{"api_key", "kv_1"}}).ok());
+  CHECK(read_client_config().value() == Json{{"api_key", "kv_1"}});
+  struct stat status {};
+  REQUIRE(::stat(client_config_path().c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0600);
+  {
+    const Env no_folder("XDG_CONFIG_HOME", std::nullopt);
+    const Env home("HOME", "/home/ada");
+    CHECK(client_config_path() == "/home/ada/.config/kvcs/config.json");
+  }
+}
+
+TEST_CASE("api client: each status has its code", "[unit][cli]") {
+  const std::vector<std::pair<int, Code>> rows = {
+      {400, Code::kInvalid},  {401, Code::kUnauthenticated}, {403, Code::kForbidden},
+      {404, Code::kNotFound}, {409, Code::kConflict},        {413, Code::kTooLarge},
+      {418, Code::kInvalid},  {429, Code::kRateLimited},     {500, Code::kUpstream},
+      {502, Code::kUpstream}, {503, Code::kUnavailable},     {504, Code::kTimeout},
+      {412, Code::kInvalid},
+  };
+  for (const auto& [status, code] : rows) {
+    INFO(status);
+    CHECK(status_of_answer(status, "").code() == code);
+  }
+}
+
+TEST_CASE("api client: a refusal is told in the server's words", "[unit][cli]") {
+  const auto words = [](std::string_view body) { return status_of_answer(400, body).message(); };
+  CHECK(words(R"({"error":"No."})") == "No.");
+  CHECK(words(R"({"error":"size mismatch","expected":5,"actual":"6"})") ==
+        "size mismatch; expected: 5; actual: 6");
+  CHECK(words(R"({"error":"No.","details":{"limit":3}})") == R"(No.; details: {"limit":3})");
+  CHECK(words(R"({"message":"Away."})") == "message: Away.");
+  for (const char* none : {"", "<html>", "[]", "{}", R"({"error":{"x":1}})", R"({"error":7})"}) {
+    CHECK(words(none) == "The server answered 400.");
+  }
+  CHECK(status_of_answer(400, R"({"error":"No.","code":"slug_taken"})").reason() == "slug_taken");
+}
+
+TEST_CASE("api client: without a key nothing is asked", "[unit][cli]") {
+  CliDesk desk;
+  ApiSettings settings = settings_of(desk);
+  settings.key = Secret("");
+  const Status refused = ApiClient(settings).call("GET", "/x").status();
+  CHECK(refused.code() == Code::kUnauthenticated);
+  CHECK(refused.message() == "There is no key for " + settings.url + ". Set a key.");
+  CHECK(desk.requests().empty());
+}
+
+TEST_CASE("api client: a key that is refused comes with advice", "[unit][cli]") {
+  CliDesk desk;
+  desk.answer({{R"({"error":"Unknown key.","code":"invalid_api_key"})", "401 No"}});
+  const Status refused = ApiClient(settings_of(desk)).call("GET", "/x").status();
+  CHECK(refused.message() == "Unknown key. Set a key.");
+  CHECK(refused.reason() == "invalid_api_key");
+}
+
+TEST_CASE("api client: how long to wait is taken when it is a sensible number", "[unit][cli]") {
+  CliDesk desk;
+  const std::vector<std::pair<std::string, int>> rows = {
+      {"7", 7}, {"3600", 3600}, {"3601", 0}, {"-1", 0}, {"Wed, 21 Oct 2026 07:28:00 GMT", 0}};
+  ApiClient api(settings_of(desk));
+  for (const auto& [header, seconds] : rows) {
+    INFO(header);
+    desk.answer({{"{}", "429 Slow", "Retry-After: " + header + "\r\n"}});
+    const Status limited = api.call("GET", "/x").status();
+    CHECK(limited.code() == Code::kRateLimited);
+    CHECK(limited.retry_after_s() == seconds);
+  }
+}
+
+TEST_CASE("api client: an empty answer is null, and what is no JSON is a failure", "[unit][cli]") {
+  CliDesk desk;
+  const ApiSettings settings = settings_of(desk);
+  ApiClient api(settings);
+  desk.answer({{"", "204 Done"}, {"<html>"}});
+  CHECK(api.call("DELETE", "/x").value().is_null());
+  CHECK(api.call("GET", "/y").status().message() == settings.url + "/y did not answer with JSON.");
+}
+
+TEST_CASE("api client: numbers keep their digits", "[unit][cli]") {
+  CliDesk desk;
+  desk.answer({{R"({"price":0.00000015})"}});
+  CHECK(dump_json(ApiClient(settings_of(desk)).call("GET", "/x").value()) ==
+        R"({"price":0.00000015})");
+}
+
+TEST_CASE("api client: what is written back carries the tag that it came with", "[unit][cli]") {
+  CliDesk desk;
+  ApiClient api(settings_of(desk));
+  desk.answer({{"{}", "200 OK", "ETag: \"v7\"\r\n"}});
+  std::string etag;
+  REQUIRE(api.get_tagged("/x", etag).ok());
+  CHECK(etag == "\"v7\"");
+  CHECK(lower_ascii(desk.head()).find("\r\nauthorization: bearer kv_key-1\r\n") !=
+        std::string::npos);
+  REQUIRE(api.put_tagged("/x", Json{{"a", 1}}, etag).ok());
+  CHECK(desk.requests().back() == R"(PUT /x {"a":1})");
+  CHECK(lower_ascii(desk.head()).find("if-match: \"v7\"\r\n") != std::string::npos);
+  REQUIRE(api.put_tagged("/x", Json{{"a", 1}}, "").ok());
+  CHECK(lower_ascii(desk.head()).find("if-match") == std::string::npos);
+}
+
+TEST_CASE("api client: bytes are fetched without the key, and only those that are missing",
+          "[unit][cli]") {
+  CliDesk desk;
+  const ApiSettings settings = settings_of(desk);
+  ApiClient api(settings);
+  REQUIRE(api.get_bytes(settings.url + "/blob", 0, "abc").ok());
+  CHECK(lower_ascii(desk.head()).find("authorization") == std::string::npos);
+  CHECK(lower_ascii(desk.head()).find("range") == std::string::npos);
+  REQUIRE(api.get_bytes(settings.url + "/blob", 100, "abc").ok());
+  CHECK(lower_ascii(desk.head()).find("\r\nrange: bytes=100-\r\n") != std::string::npos);
+  CHECK(lower_ascii(desk.head()).find("\r\nif-range: \"abc\"\r\n") != std::string::npos);
+  desk.answer({{R"({"error":"Gone."})", "404 Not Found"}});
+  CHECK(api.get_bytes(settings.url + "/blob", 0, "").status().message() == "Gone.");
+}
+
+TEST_CASE("api client: a look at a URL tells size and tag, or why it was refused", "[unit][cli]") {
+  CliDesk desk;
+  const ApiSettings settings = settings_of(desk);
+  ApiClient api(settings);
+  // The length of the answer to a HEAD is that of the bytes which are not sent.
+  desk.answer({{"", "200 OK", "ETag: \"abc\"\r\n"},
+               {"", "403 Forbidden"},
+               {R"({"error":"The signed URL expired."})", "403 Forbidden"}});
+  const Result<ApiClient::Remote> found = api.look_at(settings.url + "/blob");
+  REQUIRE(found.ok());
+  CHECK(found->size_bytes == 0);
+  CHECK(found->etag == "abc");
+  const Status refused = api.look_at(settings.url + "/blob").status();
+  CHECK(refused.message() == "The signed URL expired.");
+  CHECK(desk.requests() == Words{"HEAD /blob", "HEAD /blob", "GET /blob"});
+}
+
+TEST_CASE("api client: a server that is not there is named", "[unit][cli]") {
+  const Bare bare;
+  ApiSettings settings;
+  settings.url = "http://127.0.0.1:1";
+  settings.key = Secret("kv_1");
+  const Status failed = ApiClient(settings).call("GET", "/x").status();
+  CHECK(failed.message().starts_with("http://127.0.0.1:1 cannot be reached"));
+}

@@ -1,0 +1,183 @@
+// Goal: what commands print is what a person can read and a script can parse. Method: a Console
+// that writes into strings, in each of its modes.
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/json.h"
+#include "cli/command.h"
+#include "cli/progress.h"
+
+using namespace kvcs;
+using namespace kvcs::cli;
+
+namespace {
+
+struct Paper {
+  explicit Paper(Console::Mode mode = {})
+      : console(
+            mode, [this](std::string_view text) { out += text; },
+            [this](std::string_view text) { error += text; }) {}
+  std::string out, error;
+  Console console;
+};
+
+using Rows = std::vector<std::vector<std::string>>;
+
+std::string table(const Rows& rows) {
+  Paper paper;
+  paper.console.print_table(rows);
+  return paper.out;
+}
+
+}  // namespace
+
+TEST_CASE("console: columns of numbers go to the right, of words to the left", "[unit][cli]") {
+  CHECK(table({{"NAME", "SIZE"}, {"a", "7"}, {"longer", "1234"}}) ==
+        "NAME    SIZE\n"
+        "a          7\n"
+        "longer  1234\n");
+}
+
+TEST_CASE("console: a unit belongs to its number", "[unit][cli]") {
+  CHECK(table({{"SIZE", "PART"}, {"1.00 MB", "93 %"}, {"12.50 KB", "-7 %"}}) ==
+        "    SIZE  PART\n"
+        " 1.00 MB  93 %\n"
+        "12.50 KB  -7 %\n");
+}
+
+TEST_CASE("console: dates, versions and words with digits are words", "[unit][cli]") {
+  for (const char* word : {"2026-11-25", "1.2.3", "v1", "3 of 4", "1 000 000"}) {
+    INFO(word);
+    const std::string wide(std::strlen(word) + 2, '-');
+    CHECK(table({{wide}, {word}}) == wide + "\n" + word + "\n");
+  }
+}
+
+TEST_CASE("console: what is absent does not make a column of numbers one of words", "[unit][cli]") {
+  CHECK(table({{"COUNT"}, {"-"}, {"7"}, {""}, {"inf"}}) == "COUNT\n    -\n    7\n\n  inf\n");
+  CHECK(table({{"EMPTY"}, {"-"}}) == "EMPTY\n-\n");
+}
+
+TEST_CASE("console: a table has no blanks at the ends of its lines, and rows may be short",
+          "[unit][cli]") {
+  CHECK(table({{"A", "B"}, {"long word", ""}, {"x"}}) == "A          B\nlong word\nx\n");
+}
+
+TEST_CASE("console: letters are counted, not bytes", "[unit][cli]") {
+  CHECK(table({{"NAME", "X"}, {"Zürich", "a"}, {"Bern", "b"}}) ==
+        "NAME    X\nZürich  a\nBern    b\n");
+}
+
+TEST_CASE("console: fields stand below one another", "[unit][cli]") {
+  Paper paper;
+  paper.console.print_fields({{"id", "1"}, {"longer", "2"}});
+  CHECK(paper.out == "id      1\nlonger  2\n");
+}
+
+TEST_CASE("console: colours come when they are asked for, and only then", "[unit][cli]") {
+  Paper plain, colored({.color = true});
+  for (Paper* paper : {&plain, &colored}) {
+    paper->console.print_table({{"A"}, {"b"}});
+    paper->console.print(paper->console.green("ok"));
+    paper->console.fail(invalid("Bad."));
+  }
+  CHECK(plain.out == "A\nb\nok\n");
+  CHECK(plain.error == "error: Bad.\n");
+  CHECK(colored.out == "\x1b[1mA\x1b[0m\nb\n\x1b[32mok\x1b[0m\n");
+  CHECK(colored.error == "\x1b[31merror:\x1b[0m Bad.\n");
+}
+
+TEST_CASE("console: notes are for people, results for everybody", "[unit][cli]") {
+  for (const Console::Mode mode :
+       {Console::Mode{}, Console::Mode{.json = true}, Console::Mode{.quiet = true}}) {
+    Paper paper(mode);
+    paper.console.note("a note");
+    paper.console.print("a result");
+    CHECK(paper.out == "a result\n");
+    CHECK(paper.error == (mode.json || mode.quiet ? "" : "a note\n"));
+  }
+}
+
+TEST_CASE("console: a failure without a reason has its code's name under --json", "[unit][cli]") {
+  Paper paper({.json = true});
+  CHECK(paper.console.fail(unavailable("Away.")) == kExitFailed);
+  CHECK(paper.error == "{\"error\":\"Away.\",\"code\":\"unavailable\"}\n");
+}
+
+TEST_CASE("console: a server's words cannot move the cursor", "[unit][cli]") {
+  Paper paper;
+  paper.console.fail(invalid("a\x1b[2Jb\rc\nd"));
+  CHECK(paper.error.find('\x1b') == std::string::npos);
+  CHECK(paper.error.find('\r') == std::string::npos);
+  CHECK(paper.error.find('\n') == paper.error.size() - 1);
+}
+
+TEST_CASE("console: JSON is indented and ends its line", "[unit][cli]") {
+  Paper paper;
+  paper.console.print_json({{"a", 1}});
+  CHECK(paper.out == "{\n  \"a\": 1\n}\n");
+}
+
+TEST_CASE("invocation: the last value counts, absent is empty or zero", "[unit][cli]") {
+  Invocation in;
+  in.set("n", {"1", "2"});
+  in.set("none", {});
+  CHECK(in.text("n") == "2");
+  CHECK(in.number("n") == 2);
+  CHECK(in.list("n") == std::vector<std::string>{"1", "2"});
+  CHECK(in.flag("n"));
+  CHECK(in.text("none").empty());
+  CHECK(in.number("none") == 0);
+  CHECK_FALSE(in.optional_text("none").has_value());
+  CHECK_FALSE(in.optional_number("none").has_value());
+  CHECK_FALSE(in.flag("none"));
+}
+
+TEST_CASE("progress: it is drawn on a terminal alone, and wiped out at its end", "[unit][cli]") {
+  for (const Console::Mode mode :
+       {Console::Mode{}, Console::Mode{.json = true, .terminal = true},
+        Console::Mode{.quiet = true, .terminal = true}, Console::Mode{.terminal = true}}) {
+    Paper paper(mode);
+    {
+      Progress progress(paper.console, "Reading", 1024);
+      progress.update(512);
+    }
+    CHECK(paper.out.empty());
+    if (!mode.terminal || mode.json || mode.quiet) {
+      CHECK(paper.error.empty());
+      continue;
+    }
+    const std::string bar =
+        "\rReading [" + std::string(20, '#') + std::string(20, '-') + "] 512 B/1.00 KB ";
+    INFO(paper.error);
+    CHECK(paper.error.starts_with(bar));
+    CHECK(paper.error.ends_with("\x1b[K\r\x1b[K"));
+  }
+}
+
+TEST_CASE("progress: a bar is full at the end, beyond it, and when there is nothing to do",
+          "[unit][cli]") {
+  struct Row {
+    uint64_t done, total;
+    int full;
+  };
+  for (const Row row : {Row{0, 8, 0}, Row{1, 8, 5}, Row{8, 8, 40}, Row{9, 8, 40}, Row{0, 0, 40}}) {
+    Paper paper({.terminal = true});
+    Progress progress(paper.console, "X", row.total);
+    progress.update(row.done);
+    INFO(row.done << " of " << row.total);
+    CHECK(std::count(paper.error.begin(), paper.error.end(), '#') == row.full);
+    CHECK(std::count(paper.error.begin(), paper.error.end(), '-') == 40 - row.full);
+  }
+}
+
+TEST_CASE("progress: what follows at once is not drawn", "[unit][cli]") {
+  Paper paper({.terminal = true});
+  Progress progress(paper.console, "X", 1 << 20);
+  for (int i = 0; i < 1000; i++) progress.update(i);
+  // A thousand updates take less than the time of a few drawings.
+  CHECK(std::count(paper.error.begin(), paper.error.end(), '\r') < 100);
+}

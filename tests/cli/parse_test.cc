@@ -1,0 +1,281 @@
+// Goal: what is typed becomes what was meant or a sentence that says why not; and the table of
+// commands keeps its promises: each option can be asked for, each example can be typed. Method:
+// small commands made for the purpose, then every command of the binary with its work taken out.
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <functional>
+#include <new>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "app/commands.h"
+#include "base/bytes.h"
+#include "cli/cli.h"
+#include "support/env.h"
+
+using namespace kvcs;
+using namespace kvcs::cli;
+using kvcs::test::Env;
+
+namespace {
+
+struct Typed {
+  int code = -1;
+  std::string out, error;
+  Invocation in;
+};
+
+Typed type(std::vector<Option> options, std::vector<std::string> words) {
+  Typed typed;
+  const std::vector<Command> all = {{.name = "do",
+                                     .summary = "Do it.",
+                                     .options = std::move(options),
+                                     .examples = {{"kvcs do", ""}},
+                                     .run = [&typed](const Invocation& in, Console&) {
+                                       typed.in = in;
+                                       return kExitOk;
+                                     }}};
+  words.insert(words.begin(), "do");
+  typed.code = run_cli(
+      words, all, [&](std::string_view text) { typed.out += text; },
+      [&](std::string_view text) { typed.error += text; });
+  return typed;
+}
+
+const Option kCount{
+    .name = "-n,--count", .kind = ValueKind::kNumber, .help = "How many.", .min = 2, .max = 10};
+
+std::vector<Command> every_command() {
+  std::vector<Command> all = app_commands();
+  for (Command& command : commands()) all.push_back(std::move(command));
+  return all;
+}
+
+// The words of an example as a shell makes them: the command behind the last pipe, up to a
+// redirection, without quotes.
+std::vector<std::string> words_of(std::string line) {
+  if (const size_t pipe = line.rfind("| kvcs "); pipe != line.npos) line = line.substr(pipe + 2);
+  std::vector<std::string> words;
+  std::string word;
+  bool in_word = false;
+  char quote = '\0';
+  for (const char c : line + " ") {
+    if (quote != '\0') {
+      if (c == quote) quote = '\0';
+      if (c != quote && quote != '\0') word += c;
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+      in_word = true;
+    } else if (c != ' ') {
+      word += c;
+      in_word = true;
+    } else if (in_word) {
+      words.push_back(std::exchange(word, ""));
+      in_word = false;
+    }
+  }
+  for (size_t i = 0; i < words.size(); i++) {
+    if (words[i] == "<" || words[i] == ">" || words[i] == "&&" || words[i] == "|") words.resize(i);
+  }
+  REQUIRE(quote == '\0');
+  REQUIRE_FALSE(words.empty());
+  CHECK(words.front() == "kvcs");
+  words.erase(words.begin());
+  return words;
+}
+
+}  // namespace
+
+TEST_CASE("parse: both ends of a number's range belong to it", "[unit][cli]") {
+  for (const char* good : {"2", "10"}) CHECK(type({kCount}, {"--count", good}).code == kExitOk);
+  for (const char* bad : {"1", "11", "-3", "2.0", "+2", "0x2", "", " 2", "99999999999999999999"}) {
+    INFO("'" << bad << "'");
+    CHECK(type({kCount}, {"--count", bad}).code == kExitUsage);
+  }
+  CHECK(type({kCount}, {"--count", "11"}).error ==
+        "error: -n,--count: '11' is not a whole number between 2 and 10.\n");
+}
+
+TEST_CASE("parse: a short name, a value behind = and one behind a blank are the same",
+          "[unit][cli]") {
+  const std::vector<std::vector<std::string>> forms = {
+      {"-n", "3"}, {"--count=3"}, {"--count", "3"}, {"-n3"}};
+  for (const auto& words : forms) CHECK(type({kCount}, words).in.number("count") == 3);
+}
+
+TEST_CASE("parse: an option that may be given once cannot be given twice", "[unit][cli]") {
+  CHECK(type({kCount}, {"-n", "3", "-n", "4"}).code == kExitUsage);
+}
+
+TEST_CASE("parse: choices are named when the value is none of them", "[unit][cli]") {
+  const Option mode{.name = "--mode", .help = "How.", .choices = {"fast", "safe"}};
+  CHECK(type({mode}, {"--mode", "safe"}).in.text("mode") == "safe");
+  CHECK(type({mode}, {"--mode", "Safe"}).error ==
+        "error: --mode: 'Safe' is not one of: fast, safe.\n");
+}
+
+TEST_CASE("parse: what the environment says is checked as what is typed", "[unit][cli]") {
+  Option option = kCount;
+  option.env = {"KVCS_TEST_PARSE_COUNT"};
+  {
+    const Env given("KVCS_TEST_PARSE_COUNT", "11");
+    CHECK(type({option}, {}).code == kExitUsage);
+    CHECK(type({option}, {"-n", "3"}).in.number("count") == 3);
+  }
+  const Env empty("KVCS_TEST_PARSE_COUNT", "");
+  option.fallback = "4";
+  CHECK(type({option}, {}).in.number("count") == 4);
+}
+
+TEST_CASE("parse: the environment goes before the fallback", "[unit][cli]") {
+  Option option = kCount;
+  option.env = {"KVCS_TEST_PARSE_COUNT"};
+  option.fallback = "4";
+  const Env given("KVCS_TEST_PARSE_COUNT", "5");
+  CHECK(type({option}, {}).in.number("count") == 5);
+}
+
+TEST_CASE("parse: what is required and missing is named, also when a variable may hold it",
+          "[unit][cli]") {
+  Option option = kCount;
+  option.required = true;
+  CHECK(type({option}, {}).code == kExitUsage);
+  CHECK(type({option}, {}).error.find("--count") != std::string::npos);
+  option.env = {"KVCS_TEST_PARSE_COUNT"};
+  const Env unset("KVCS_TEST_PARSE_COUNT", std::nullopt);
+  CHECK(type({option}, {}).error == "error: -n,--count: required.\n");
+}
+
+TEST_CASE("parse: words behind -- are arguments, whatever they look like", "[unit][cli]") {
+  const Option file{.name = "FILE", .help = "A file."};
+  CHECK(type({file, kCount}, {"--", "-n"}).in.text("file") == "-n");
+}
+
+TEST_CASE("parse: an argument's word may begin with a dash alone", "[unit][cli]") {
+  const Option file{.name = "FILE", .help = "A file.", .required = true};
+  CHECK(type({file}, {"-"}).in.text("file") == "-");
+}
+
+TEST_CASE("parse: what a command throws for want of memory or threads is a failure",
+          "[unit][cli]") {
+  std::string error;
+  const auto run = [&](const std::function<void()>& fault) {
+    const std::vector<Command> all = {{.name = "do",
+                                       .summary = "Do it.",
+                                       .examples = {{"kvcs do", ""}},
+                                       .run = [&](const Invocation&, Console&) {
+                                         fault();
+                                         return kExitOk;
+                                       }}};
+    error.clear();
+    return run_cli(
+        {"do"}, all, [](std::string_view) {}, [&](std::string_view t) { error += t; });
+  };
+  CHECK(run([] { throw std::bad_alloc(); }) == kExitFailed);
+  CHECK(error.starts_with("error: "));
+  CHECK(run([] {
+          throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+        }) == kExitFailed);
+  CHECK(error.find("the system refuses more: ") != std::string::npos);
+}
+
+TEST_CASE("parse: a suggestion is made for a slip and not for another word", "[unit][cli]") {
+  const std::vector<Command> all = every_command();
+  const auto error_of = [&](const std::string& word) {
+    std::string error;
+    CHECK(run_cli(
+              {word}, all, [](std::string_view) {},
+              [&](std::string_view text) { error += text; }) == kExitUsage);
+    return error;
+  };
+  CHECK(error_of("uplaod").find("Did you mean 'upload'?") != std::string::npos);
+  CHECK(error_of("uploads").find("Did you mean 'upload'?") != std::string::npos);
+  const std::string far = error_of("frobnicate");
+  CHECK(far.find("Did you mean") == std::string::npos);
+  CHECK(far.find("It has: ") != std::string::npos);
+}
+
+TEST_CASE("commands: each example can be typed as it is printed", "[unit][cli]") {
+  std::vector<Command> all = every_command();
+  std::string ran;
+  for (Command& command : all) {
+    command.run = [&ran, name = command.name](const Invocation&, Console&) {
+      ran = name;
+      return kExitOk;
+    };
+  }
+  for (const Command& command : every_command()) {
+    for (const Example& example : command.examples) {
+      INFO(example.line);
+      std::string error;
+      ran.clear();
+      CHECK(run_cli(
+                words_of(example.line), all, [](std::string_view) {},
+                [&](std::string_view text) { error += text; }) == kExitOk);
+      CHECK(error == "");
+      CHECK(ran == command.name);
+    }
+  }
+}
+
+TEST_CASE("commands: names are unique, and no command is a group", "[unit][cli]") {
+  std::set<std::string> names;
+  const std::vector<Command> all = every_command();
+  for (const Command& command : all) {
+    INFO(command.name);
+    CHECK(names.insert(command.name).second);
+  }
+  for (const Command& command : all) {
+    for (size_t space = command.name.find(' '); space != command.name.npos;
+         space = command.name.find(' ', space + 1)) {
+      CHECK_FALSE(names.contains(command.name.substr(0, space)));
+    }
+  }
+}
+
+TEST_CASE("commands: each group has a summary, and each summary a group", "[unit][cli]") {
+  std::set<std::string> used, known;
+  for (const Command& command : every_command()) {
+    for (size_t space = command.name.find(' '); space != command.name.npos;
+         space = command.name.find(' ', space + 1)) {
+      used.insert(command.name.substr(0, space));
+    }
+  }
+  for (const CommandGroup& group : command_groups()) {
+    INFO(group.name);
+    CHECK(known.insert(group.name).second);
+    CHECK(group.summary.ends_with('.'));
+  }
+  CHECK(known == used);
+}
+
+TEST_CASE("commands: options agree with themselves", "[unit][cli]") {
+  for (const Command& command : every_command()) {
+    INFO(command.name);
+    CHECK(command.summary.ends_with('.'));
+    std::set<std::string> names = {"--json", "-q", "--quiet", "--no-color", "-h", "--help"};
+    bool optional_seen = false;
+    for (const Option& option : command.options) {
+      INFO(option.name);
+      CHECK_FALSE(option.help.empty());
+      for (const std::string_view name : split(option.name, ',')) {
+        CHECK(names.emplace(name).second);
+      }
+      if (!option.choices.empty() && !option.fallback.empty()) {
+        CHECK(std::count(option.choices.begin(), option.choices.end(), option.fallback) == 1);
+      }
+      if (option.kind == ValueKind::kNumber) CHECK(option.min <= option.max);
+      // Something that is required always has a value: a fallback would never be taken.
+      CHECK_FALSE((option.required && !option.fallback.empty()));
+      if (option.name.starts_with('-')) continue;
+      // An argument that may be left out cannot stand before one that may not.
+      CHECK_FALSE((option.required && optional_seen));
+      optional_seen = optional_seen || !option.required;
+      CHECK(std::none_of(option.name.begin(), option.name.end(),
+                         [](unsigned char c) { return std::islower(c) != 0; }));
+    }
+  }
+}

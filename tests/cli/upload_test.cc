@@ -1,0 +1,129 @@
+// Goal: an upload is repeated when that can help, begun anew when its URL has ended, and given up
+// when the server says no. Method: a small artifact and a server that answers what the test says.
+#include <filesystem>
+
+#include "cli/cli_desk.h"
+#include "cli/scratch_folder.h"
+#include "kvfile/kvfile.h"
+
+using namespace kvcs;
+using kvcs::test::CliAnswer;
+using kvcs::test::CliDesk;
+using kvcs::test::Words;
+
+namespace {
+
+struct UploadDesk : CliDesk {
+  UploadDesk() {
+    const auto tensor = [](const char* name) {
+      kvfile::Tensor t;
+      t.name = name;
+      t.shape = {1, 1, 4, 8};
+      return t;
+    };
+    const auto header = kvfile::make_header({tensor("k_0"), tensor("v_0")}, {});
+    REQUIRE(header.ok());
+    path = write("context.kv", kvfile::dump_header(*header) + std::string(128, '\1'));
+  }
+  CliAnswer begun(const std::string& id) const {
+    return {R"({"artifact_id":")" + id + R"(","url":"http://127.0.0.1:)" +
+            std::to_string(server.port()) + "/blobs/" + id + "\"}"};
+  }
+  // What was asked, without bodies.
+  Words steps() {
+    Words all;
+    for (const std::string& request : requests()) {
+      all.push_back(request.substr(0, request.find(' ', request.find(' ') + 1)));
+    }
+    return all;
+  }
+  std::string path;
+};
+
+const std::string kBegin = "POST /api/v1/artifacts/upload-url";
+
+}  // namespace
+
+TEST_CASE("upload: announced, sent, confirmed and asked for", "[unit][cli]") {
+  UploadDesk desk;
+  desk.answer({desk.begun("a1"), {}, {}, {R"({"public_url":"https://cdn/a1"})"}});
+  CHECK(desk.run({"upload", desk.path, "--name", "demo", "--visibility", "public"}) == 0);
+  CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1", "POST /api/v1/artifacts/a1/confirm-upload",
+                              "GET /api/v1/artifacts/a1?shape=single"});
+  const std::string first = desk.requests().front();
+  const Json body = parse_json(first.substr(first.find('{'))).value();
+  CHECK(body["name"] == "demo");
+  CHECK(body["visibility"] == "public");
+  CHECK(body["size_bytes"] == desk.read("context.kv").size());
+  CHECK(desk.requests()[1] == "PUT /blobs/a1 " + desk.read("context.kv"));
+  CHECK(desk.out.ends_with("  id   a1\n  url  https://cdn/a1\n"));
+}
+
+TEST_CASE("upload: without a name it has the file's, and quiet prints the id alone",
+          "[unit][cli]") {
+  UploadDesk desk;
+  desk.answer({desk.begun("a1")});
+  CHECK(desk.run({"upload", desk.path, "-q"}) == 0);
+  CHECK(desk.out == "a1\n");
+  CHECK(desk.error.empty());
+  CHECK(desk.requests().front().find(R"("name":"context")") != std::string::npos);
+  CHECK(desk.requests().front().find(R"("visibility":"private")") != std::string::npos);
+}
+
+TEST_CASE("upload: what the server's trouble broke is sent once more", "[unit][cli]") {
+  UploadDesk desk;
+  desk.answer({desk.begun("a1"), {R"({"error":"Busy."})", "503 Busy"}});
+  CHECK(desk.run({"upload", desk.path}) == 0);
+  CHECK(desk.steps()[1] == "PUT /blobs/a1");
+  CHECK(desk.steps()[2] == "PUT /blobs/a1");
+  CHECK(desk.error.find("The transfer failed (Busy.); trying again in 0.50 s.") !=
+        std::string::npos);
+}
+
+TEST_CASE("upload: a URL that has ended is asked for anew", "[unit][cli]") {
+  UploadDesk desk;
+  desk.answer({desk.begun("a1"),
+               {R"({"error":"The signed URL expired at noon."})", "403 Forbidden"},
+               desk.begun("a2")});
+  CHECK(desk.run({"upload", desk.path, "-q"}) == 0);
+  CHECK(desk.out == "a2\n");
+  CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1", kBegin, "PUT /blobs/a2",
+                              "POST /api/v1/artifacts/a2/confirm-upload",
+                              "GET /api/v1/artifacts/a2?shape=single"});
+}
+
+TEST_CASE("upload: a refusal is not repeated", "[unit][cli]") {
+  UploadDesk desk;
+  for (const char* status : {"400 Bad", "403 Forbidden", "404 Gone", "409 Conflict", "413 Large"}) {
+    INFO(status);
+    desk.answer({desk.begun("a1"), {R"({"error":"No."})", status}});
+    CHECK(desk.run({"upload", desk.path}) == 1);
+    CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1"});
+    CHECK(desk.error == "error: No.\n");
+  }
+}
+
+TEST_CASE("upload: an answer without an id or a URL is the server's failure", "[unit][cli]") {
+  UploadDesk desk;
+  for (const char* odd : {"{}", R"({"artifact_id":"a1"})", R"({"artifact_id":1,"url":"x"})"}) {
+    desk.answer({{odd}});
+    CHECK(desk.run({"upload", desk.path}) == 1);
+    CHECK(desk.error.find("names no artifact_id and url") != std::string::npos);
+  }
+}
+
+TEST_CASE("scratch folder: it goes with its owner and all that is in it", "[unit][cli]") {
+  const test::TempDir parent;
+  std::string path;
+  {
+    const auto folder = cli::ScratchFolder::create(parent.path());
+    REQUIRE(folder.ok());
+    path = (*folder)->path();
+    CHECK(path.starts_with(parent.path() + "/.kvcs-benchmark-"));
+    std::filesystem::create_directories(path + "/deep");
+    std::ofstream(path + "/deep/file") << "x";
+  }
+  CHECK(std::filesystem::is_empty(parent.path()));
+  const auto none = cli::ScratchFolder::create(parent.file("absent"));
+  CHECK(none.status().message().find("cannot create a scratch folder in") != std::string::npos);
+}
