@@ -272,9 +272,6 @@ void append_u64le(std::string& out, uint64_t v) {
 void append_u64be(std::string& out, uint64_t v) {
   append_u64le(out, __builtin_bswap64(v));
 }
-uint64_t load_u64be(const void* p) {
-  return __builtin_bswap64(load_u64le(p));
-}
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "kvcs supports little-endian machines.");
 
 }  // namespace kvcs

@@ -41,6 +41,5 @@ void append_u32le(std::string& out, uint32_t v);
 void append_u64le(std::string& out, uint64_t v);
 // Big-endian: keys built from these sort by number.
 void append_u64be(std::string& out, uint64_t v);
-uint64_t load_u64be(const void* p);
 
 }  // namespace kvcs

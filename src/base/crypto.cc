@@ -148,9 +148,4 @@ Secret Sealer::derive(std::string_view purpose) const {
   return Secret(hmac_sha256(keys_[0].reveal(), "kvcs derive " + std::string(purpose)));
 }
 
-bool Sealer::is_current(std::string_view sealed) const {
-  Result<std::string> raw = from_base64(sealed);
-  return raw.ok() && raw->size() > kKeyIdBytes && raw->compare(1, kKeyIdBytes, key_ids_[0]) == 0;
-}
-
 }  // namespace kvcs

@@ -49,7 +49,6 @@ class Sealer final {
   Result<Secret> open(std::string_view sealed, std::string_view context) const;
   // A key for one purpose (URL signing, cookies), derived from the current master key.
   Secret derive(std::string_view purpose) const;
-  bool is_current(std::string_view sealed) const;  // Sealed under the first key?
 
  private:
   std::vector<Secret> keys_;

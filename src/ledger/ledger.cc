@@ -104,7 +104,6 @@ struct Ledger::Impl {
   std::deque<Diagnostic> queue KVCS_GUARDED_BY(mutex);
   size_t queued_body_bytes KVCS_GUARDED_BY(mutex) = 0;
   uint64_t dropped KVCS_GUARDED_BY(mutex) = 0;
-  uint64_t failures KVCS_GUARDED_BY(mutex) = 0;
   bool nudged KVCS_GUARDED_BY(mutex) = false;
   bool running KVCS_GUARDED_BY(mutex) = false;
   bool stopping KVCS_GUARDED_BY(mutex) = false;
@@ -217,7 +216,6 @@ void Ledger::Impl::loop() {
     if (status.ok() && !was_ok) log::info("ledger.resumed");
     was_ok = status.ok();
     MutexLock lock(mutex);
-    failures += was_ok ? 0 : 1;
     last_pass = std::move(status);
     done = serving;
     passed.notify_all();
@@ -365,7 +363,6 @@ Ledger::Stats Ledger::stats() const {
           impl_->dropped,
           impl_->mover.moved(),
           impl_->mover.dead(),
-          impl_->failures,
           oldest == 0 ? 0 : std::max<int64_t>(0, impl_->clock.unix_ms() - oldest)};
 }
 

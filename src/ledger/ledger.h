@@ -145,7 +145,7 @@ class Ledger final {
 
   struct Stats {
     size_t queued;
-    uint64_t dropped, moved, dead, outbox_failures;
+    uint64_t dropped, moved, dead;
     int64_t oldest_outbox_age_ms;
   };
   Stats stats() const;

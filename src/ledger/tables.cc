@@ -260,10 +260,6 @@ std::string csv_row(const LedgerTable& table, const Statement& row) {
 
 }  // namespace
 
-std::span<const LedgerTable> ledger_tables() {
-  return kTables;
-}
-
 Result<const LedgerTable*> find_ledger_table(std::string_view name) {
   std::string known;
   for (const LedgerTable& table : kTables) {

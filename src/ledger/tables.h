@@ -32,7 +32,6 @@ struct LedgerTable {
   std::span<const LedgerColumn> columns;
 };
 
-std::span<const LedgerTable> ledger_tables();
 // Invalid, listing the tables.
 Result<const LedgerTable*> find_ledger_table(std::string_view name);
 // Null when there is none.

@@ -70,11 +70,6 @@ class ConnectionPool final {
     while (!idle_.empty()) drop_oldest(closed);
   }
 
-  size_t idle_count() {
-    MutexLock lock(mutex_);
-    return idle_.size();
-  }
-
  private:
   struct Entry {
     std::string key;

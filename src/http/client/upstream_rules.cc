@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -254,13 +253,6 @@ void ResponseHead::finish() {
     return is_hop_by_hop(header.first) ||
            std::find(named.begin(), named.end(), header.first) != named.end();
   });
-}
-
-ClientState look_at_client(int descriptor) {
-  pollfd watched = {descriptor, POLLIN | POLLRDHUP, 0};
-  if (::poll(&watched, 1, 0) <= 0) return ClientState::kQuiet;
-  if (watched.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) return ClientState::kGone;
-  return (watched.revents & POLLIN) != 0 ? ClientState::kSpeaking : ClientState::kQuiet;
 }
 
 ExchangeTimer::ExchangeTimer(const UpstreamRequest& request, const Clock& clock)

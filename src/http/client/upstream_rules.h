@@ -53,18 +53,12 @@ class ResponseHead {
   bool interim() const { return status_ >= 100 && status_ < 200; }
   bool http_1_0() const { return http_1_0_; }
   const HeaderList& headers() const { return headers_; }
-  HeaderList&& take_headers() { return std::move(headers_); }
 
  private:
   int status_ = 0;
   bool http_1_0_ = false;
   HeaderList headers_;
 };
-
-enum class ClientState : uint8_t { kQuiet, kSpeaking, kGone };
-// What a look at the client's socket shows. kSpeaking: bytes wait to be read (a pipelined request),
-// so that "readable" says nothing.
-ClientState look_at_client(int descriptor);
 
 // Deadline and idle time of one exchange.
 class ExchangeTimer {

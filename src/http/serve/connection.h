@@ -60,7 +60,6 @@ class Connection final {
   bool wait_writable(int timeout_ms);
   bool peer_closed() const;  // It sent FIN; what it sent before may still be unread.
   bool client_gone() const;  // Closed or broken; sees a FIN only behind no unread bytes.
-  bool reads_completely() const { return tls != nullptr; }
   int socket() const { return socket_; }
   // While a worker reads a long body each segment would wake another one for nothing: no events
   // until rearm(), which also makes a new event of what is readable.
