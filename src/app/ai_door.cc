@@ -5,11 +5,11 @@
 #include <cstdlib>
 #include <unordered_set>
 
-#include "app/files.h"
 #include "app/parts.h"
 #include "app/routes.h"
 #include "app/share_files.h"
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/yaml.h"
 #include "kv/outbox.h"
 #include "ledger/rows.h"

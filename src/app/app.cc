@@ -13,6 +13,7 @@
 #include "app/parts.h"
 #include "app/routes.h"
 #include "app/store_metrics.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "version.h"

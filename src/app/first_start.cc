@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "app/files.h"
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/file.h"
 #include "base/id.h"
 #include "base/json.h"
 #include "identity/keys.h"
@@ -81,7 +81,7 @@ Result<Credentials> load_or_write(const FirstStartParts& parts, const std::strin
   if (text.ok()) return parse_credentials(text.value(), path);
   if (text.code() != Code::kNotFound) return text.status();
   Credentials made = make_credentials(parts.entropy, url);
-  KVCS_TRY(write_file_atomically(path, to_json(made, url)));
+  KVCS_TRY(write_private_file(path, to_json(made, url)));
   return made;
 }
 

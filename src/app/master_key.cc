@@ -2,8 +2,8 @@
 
 #include <sys/stat.h>
 
-#include "app/files.h"
 #include "base/bytes.h"
+#include "base/file.h"
 
 namespace kvcs {
 namespace {
@@ -41,7 +41,7 @@ Result<std::vector<Secret>> load_master_keys(const std::string& data_dir, const 
   const Result<std::string> text = read_small_file(path, kKeyFileMaxBytes);
   if (text.code() == Code::kNotFound) {
     Secret key(entropy.bytes(kKeyBytes));
-    KVCS_TRY(write_file_atomically(path, to_base64(key.reveal()) + "\n"));
+    KVCS_TRY(write_private_file(path, to_base64(key.reveal()) + "\n"));
     return std::vector<Secret>{std::move(key)};
   }
   KVCS_TRY(text.status());

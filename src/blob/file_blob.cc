@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/hash_pipe.h"
 #include "base/mutex.h"
 #include "blob/blob.h"
@@ -29,31 +30,6 @@ constexpr uint64_t kWritebackStepBytes = 8 << 20;
 constexpr size_t kChunkBytes = 256 << 10;
 constexpr uint64_t kHashThreadFromBytes = 4 << 20;
 constexpr mode_t kFolderMode = 0700, kFileMode = 0600;
-
-class Descriptor final {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
-
-Status sync_folder(const std::string& path) {
-  const Descriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder.valid()) return io_error("open", path, errno);
-  if (::fsync(folder.get()) != 0) return io_error("fsync", path, errno);
-  return ok();
-}
 
 // Creates `parent`/`name` durably if it is missing.
 Status make_folder(const std::string& parent, const std::string& name) {

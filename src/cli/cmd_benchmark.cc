@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/decimal.h"
+#include "base/file.h"
 #include "cli/api_client.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
@@ -126,11 +127,6 @@ std::vector<Scheme> schemes_of(const Invocation& in) {
 
 // The scratch folder lies beside the output by default, because the disk that is measured is then
 // the one that the user writes to.
-std::string folder_of(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  return folder.empty() ? "." : folder;
-}
-
 Result<BenchmarkReport> benchmark(const Invocation& in, Console& console) {
   kvfile::BenchmarkOptions options;
   options.path = in.text("file");

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/file.h"
 #include "base/id.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
@@ -33,20 +34,6 @@ struct Wanted {
   uint64_t size_bytes = 0;
   Json metadata;
   std::optional<kvfile::SliceSpec> slice;
-};
-
-class OpenFile final {
- public:
-  explicit OpenFile(int fd) : fd_(fd) {}
-  ~OpenFile() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
 };
 
 // --output may be a folder, as for cp; then the file has the artifact's id as its name.
@@ -206,7 +193,7 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Console& cons
   if (!in.flag("force") && std::filesystem::exists(wanted.target, ignored)) {
     return conflict(printable(wanted.target) + " exists; --force replaces it.");
   }
-  const OpenFile file(
+  const Descriptor file(
       ::open(wanted.part.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (file.get() < 0) return io_error("create", wanted.part, errno);
   Sha256 hash;

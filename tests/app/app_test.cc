@@ -8,6 +8,7 @@
 
 #include "app/wal_syncer.h"
 #include "base/bytes.h"
+#include "base/file.h"
 #include "support/test_app.h"
 
 using namespace kvcs;

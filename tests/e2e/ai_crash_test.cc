@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "app/files.h"
+#include "base/file.h"
 #include "base/mutex.h"
 #include "support/ai_house.h"
 #include "support/daemon.h"

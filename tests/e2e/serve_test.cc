@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "app/files.h"
+#include "base/file.h"
 #include "support/daemon.h"
 #include "support/raw_client.h"
 #include "support/temp_dir.h"

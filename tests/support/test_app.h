@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "app/app.h"
-#include "app/files.h"
 #include "app/first_start.h"
 #include "app/parts.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "support/raw_client.h"
 #include "support/temp_dir.h"

@@ -7,18 +7,13 @@
 #include <cstdlib>
 
 #include "base/bytes.h"
+#include "base/file.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::kvfile {
 namespace {
 
 constexpr mode_t kFileMode = 0644;
-
-std::string folder_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 // io_error() does not name the path of a full disk, since callers of the server must not see it; on
 // the command line the user wants to know which disk is full.
@@ -168,13 +163,13 @@ Status AtomicFile::publish() {
     published_ = true;
   }
   const std::string folder = folder_of(path_);
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return io_error("cannot open the folder", folder, errno);
-  const int failed = ::fsync(fd) != 0 ? errno : 0;
-  ::close(fd);
-  // The folder is synced, or a power cut could undo the rename. EINVAL means that the file system
-  // does not sync folders and keeps the rename by its own means.
-  if (failed != 0 && failed != EINVAL) return io_error("cannot sync the folder", folder, failed);
+  const Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!opened.valid()) return io_error("cannot open the folder", folder, errno);
+  // The folder is synced, or a power cut could undo the rename. Not by sync_folder(): EINVAL means
+  // that the user's file system does not sync folders and keeps the rename by its own means.
+  if (::fsync(opened.get()) != 0 && errno != EINVAL) {
+    return io_error("cannot sync the folder", folder, errno);
+  }
   return ok();
 }
 

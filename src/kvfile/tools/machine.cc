@@ -19,6 +19,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/file.h"
 #include "version.h"
 
 namespace kvcs::kvfile {
@@ -66,23 +67,9 @@ AlignedBlock aligned_block(size_t size_bytes) {
   return AlignedBlock(static_cast<char*>(std::aligned_alloc(kSectorBytes, size_bytes)));
 }
 
-class Descriptor final {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
 Status read_through(const std::string& path, int flags, char* block) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags));
-  if (file.get() < 0) return io_error("open", path, errno);
+  if (!file.valid()) return io_error("open", path, errno);
   for (;;) {
     const ssize_t n = ::read(file.get(), block, kBlockBytes);
     if (n < 0) return io_error("read", path, errno);
@@ -188,7 +175,7 @@ Result<std::vector<Limit>> measure_limits(const std::string& folder, uint64_t fi
 
 Result<double> drop_file_cache(const std::string& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) return io_error("open", path, errno);
+  if (!file.valid()) return io_error("open", path, errno);
   // The kernel forgets clean pages only, so the file is synced first.
   if (::fdatasync(file.get()) != 0) return io_error("sync", path, errno);
   const int advised = ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
