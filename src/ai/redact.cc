@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/bytes.h"
+#include "base/chars.h"
 
 namespace kvcs::ai {
 namespace {
@@ -24,9 +25,6 @@ constexpr std::array<std::string_view, 12> kSecretMembers = {
 bool is_word_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
          std::string_view("_-+/.@").find(c) != std::string_view::npos;
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
 }
 bool is_alnum(char c) {
   return is_word_char(c) && std::string_view("_-+/.@").find(c) == std::string_view::npos;

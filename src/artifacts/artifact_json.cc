@@ -23,13 +23,6 @@ Status check_name(std::string_view what, std::string_view text) {
   return ok();
 }
 
-// "" when the member is missing or no text: metadata is the uploader's own and may hold anything.
-std::string text_member(const Json* object, const char* name) {
-  if (object == nullptr || !object->is_object()) return {};
-  const auto it = object->find(name);
-  return it != object->end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 // The first that is not empty, lower-cased; Invalid when it is no SHA-256.
 Result<std::string> digest_of(std::initializer_list<std::string> candidates) {
   for (const std::string& text : candidates) {
@@ -55,7 +48,7 @@ Status read_metadata(const Json& metadata, Artifact& artifact) {
   const auto quantized = metadata.find("quantized");
   artifact.quantized =
       quantized != metadata.end() && quantized->is_boolean() && quantized->get<bool>();
-  const std::string storage = text_member(&metadata, "storage_dtype");
+  const std::string storage = text_member(metadata, "storage_dtype");
   if (storage.size() > kDtypeMaxBytes) return bad_request("metadata.storage_dtype: too long.");
   KVCS_TRY(check_name("metadata.storage_dtype", storage));
   if (!storage.empty()) artifact.storage_dtype = storage;
@@ -124,11 +117,13 @@ Result<Artifact> parse_upload(const Json& body) {
   const StringRule digest_rule{.min_bytes = 0, .max_bytes = 64};
   const std::string checksum = reader.optional_string("checksum", digest_rule).value_or("");
   const std::string sha256 = reader.optional_string("sha256", digest_rule).value_or("");
-  const Json* const metadata = reader.object("metadata");
+  const Json* const given = reader.object("metadata");
+  static const Json kNoMembers = Json::object();
+  const Json& metadata = given == nullptr ? kNoMembers : *given;
   const Status fault = reader.finish();
   if (!fault.ok()) return bad_request(fault.message());
   KVCS_TRY(check_name("dtype", a.dtype));
-  if (metadata != nullptr) KVCS_TRY(read_metadata(*metadata, a));
+  if (given != nullptr) KVCS_TRY(read_metadata(*given, a));
   for (const std::string& candidate : {text_member(metadata, "name"), name, model}) {
     if (a.name.empty()) a.name = candidate;
   }

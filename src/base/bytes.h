@@ -30,6 +30,18 @@ std::string lower_ascii(std::string_view text);
 bool equal_ignore_case(std::string_view a, std::string_view b);
 std::string_view trim(std::string_view text);  // spaces, tabs, CR, LF
 std::vector<std::string_view> split(std::string_view text, char separator);
+// "a, b, c": the texts of a range with the separator between them.
+template <typename Texts>
+std::string join(const Texts& texts, std::string_view separator) {
+  std::string out;
+  bool first = true;
+  for (const std::string_view text : texts) {
+    if (!first) out += separator;
+    first = false;
+    out += text;
+  }
+  return out;
+}
 // Decimal digits only, no sign, no space; Invalid on overflow, naming `what`.
 Result<uint64_t> parse_u64(std::string_view text, std::string_view what);
 std::string format_bytes(uint64_t n);  // 1024-based: "1.50 MB"

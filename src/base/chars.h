@@ -15,6 +15,13 @@ size_t line_prefix(std::string_view text);
 // A byte below 0x20, or 0x7f: what ends a line, or what a terminal obeys.
 bool has_control(std::string_view text);
 
+constexpr bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+constexpr bool is_hex_digit(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
 // A set of ASCII characters, asked with one load.
 class CharSet final {
  public:

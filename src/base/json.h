@@ -29,6 +29,12 @@ std::string dump_json(const Json& value);         // Compact; invalid UTF-8 beco
 std::string dump_json_pretty(const Json& value);  // Two spaces.
 void append_json_string(std::string& out, std::string_view text);  // With quotes and escapes.
 
+// For records and answers of other servers, where a member that is missing is no fault: the text of
+// the member, "" when `value` is no object or the member is absent or no string; and the whole
+// number of the member, 0 likewise.
+std::string text_member(const Json& value, std::string_view name);
+int64_t integer_member(const Json& value, std::string_view name);
+
 struct StringRule {
   size_t min_bytes = 1;
   size_t max_bytes = 256;

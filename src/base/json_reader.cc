@@ -32,6 +32,16 @@ std::string list_names(const std::vector<std::string>& all) {
 
 }  // namespace
 
+std::string text_member(const Json& value, std::string_view name) {
+  const Json* const member = find_member(value, name);
+  return member != nullptr && member->is_string() ? member->get<std::string>() : std::string();
+}
+
+int64_t integer_member(const Json& value, std::string_view name) {
+  const Json* const member = find_member(value, name);
+  return member != nullptr && member->is_number_integer() ? member->get<int64_t>() : 0;
+}
+
 JsonReader::JsonReader(const Json& object, std::string path)
     : object_(object), path_(std::move(path)) {
   if (!object.is_object()) {
@@ -136,10 +146,7 @@ std::optional<std::string> JsonReader::optional_one_of(
   std::optional<std::string> value = optional_string(name);
   if (!value) return std::nullopt;
   if (std::find(allowed.begin(), allowed.end(), *value) != allowed.end()) return value;
-  std::string list;
-  for (const std::string_view word : allowed)
-    list += (list.empty() ? "" : ", ") + std::string(word);
-  fail(name, "'" + printable(*value, 60) + "' is not one of: " + list + ".");
+  fail(name, "'" + printable(*value, 60) + "' is not one of: " + join(allowed, ", ") + ".");
   return std::nullopt;
 }
 std::string JsonReader::one_of(std::string_view name,

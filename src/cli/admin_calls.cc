@@ -91,8 +91,7 @@ Result<Json> read_pages(ApiClient& api, const std::string& path, const std::stri
       return upstream_failed("The server's list of " + member + " is malformed.");
     }
     for (const Json& item : page[member]) all.push_back(item);
-    const auto next = page.find("cursor");
-    cursor = next != page.end() && next->is_string() ? next->get<std::string>() : "";
+    cursor = text_member(page, "cursor");
   } while (!cursor.empty() && (limit == 0 || all.size() < limit));
   return all;
 }

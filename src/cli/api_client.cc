@@ -31,12 +31,6 @@ std::string environment(std::initializer_list<const char*> names) {
   return {};
 }
 
-// A text member, or "" when it is absent or of another type.
-std::string text_of(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 // The credentials that a local daemon has left at its first start; {} when there are none that this
 // user may read. The first folder with a readable file wins.
 Json local_credentials() {
@@ -60,8 +54,8 @@ std::string without_slash(std::string url) {
 
 std::string find_url(const Json& config, const Json& local) {
   std::string url = environment({"KVCS_API_URL", "KVCDN_API_URL"});
-  if (url.empty()) url = text_of(config, "api_url");
-  if (url.empty()) url = text_of(local, "url");
+  if (url.empty()) url = text_member(config, "api_url");
+  if (url.empty()) url = text_member(local, "url");
   if (url.empty()) url = kDefaultUrl;
   return without_slash(url);
 }
@@ -77,7 +71,7 @@ void take_key(ApiSettings& found, std::string key, const char* source) {
 // Whether the server that was chosen is the one that the local credentials belong to. Their key
 // must not go to any other server.
 bool is_local(const ApiSettings& found, const Json& local) {
-  return found.url == without_slash(text_of(local, "url"));
+  return found.url == without_slash(text_member(local, "url"));
 }
 
 // What an HTTP status means to a command. A status that the list lacks is the server's fault from
@@ -151,8 +145,8 @@ ApiSettings find_api_settings(std::string_view named_url) {
   ApiSettings found;
   found.url = named_url.empty() ? find_url(config, local) : without_slash(std::string(named_url));
   take_key(found, environment({"KVCS_API_KEY", "KVCDN_API_KEY"}), "environment");
-  take_key(found, text_of(config, "api_key"), "configuration");
-  if (is_local(found, local)) take_key(found, text_of(local, "api_key"), "local daemon");
+  take_key(found, text_member(config, "api_key"), "configuration");
+  if (is_local(found, local)) take_key(found, text_member(local, "api_key"), "local daemon");
   return found;
 }
 
@@ -165,7 +159,7 @@ ApiSettings find_admin_settings() {
   found.url = find_url(config, local);
   found.key_advice = "Set KVCS_ADMIN_KEY, or run this where initial-credentials.json is.";
   take_key(found, environment({"KVCS_ADMIN_KEY"}), "environment");
-  if (is_local(found, local)) take_key(found, text_of(local, "admin_key"), "local daemon");
+  if (is_local(found, local)) take_key(found, text_member(local, "admin_key"), "local daemon");
   return found;
 }
 
@@ -184,8 +178,8 @@ Status status_of_answer(int http_status, std::string_view body) {
   const auto json = parse_json(body);
   if (json.ok() && (*json).is_object()) {
     const Json& error = *json;
-    message = text_of(error, "error");
-    code = text_of(error, "code");
+    message = text_member(error, "error");
+    code = text_member(error, "code");
     for (const char* name : {"message", "details", "expected", "actual"}) {
       const auto it = error.find(name);
       if (it == error.end()) continue;

@@ -23,6 +23,8 @@
 namespace kvcs::cli {
 namespace {
 
+constexpr int kAnyNumber = -1;  // CLI11 takes a negative limit for none.
+
 // "-n,--name" → "name"; "FILE" → "file".
 std::string asked_name(const Option& option) {
   const size_t long_at = option.name.find("--");
@@ -58,7 +60,7 @@ std::string value_fault(const Option& option, const std::string& value) {
   if (!option.choices.empty() &&
       std::find(option.choices.begin(), option.choices.end(), value) == option.choices.end()) {
     return "'" + printable(value, 60) +
-           "' is not one of: " + CLI::detail::join(option.choices, ", ") + ".";
+           "' is not one of: " + join(option.choices, ", ") + ".";
   }
   return {};
 }
@@ -92,13 +94,13 @@ BoundCommand bind_command(const Command& command, CLI::App& parser, CommonFlags&
       parsed = parser.add_option(
           option.name, [](const CLI::results_t&) { return true; }, option.help);
       if (option.kind == ValueKind::kList) {
-        parsed->expected(1, CLI::detail::expected_max_vector_size);
+        parsed->expected(1, kAnyNumber);
       } else {
         parsed->expected(1);
       }
       std::string type = option.value_name;
       if (type.empty()) type = option.kind == ValueKind::kNumber ? "N" : "TEXT";
-      if (!option.choices.empty()) type = CLI::detail::join(option.choices, "|");
+      if (!option.choices.empty()) type = join(option.choices, "|");
       if (option.name[0] == '-') parsed->type_name(type);
       if (!option.fallback.empty()) parsed->default_str(option.fallback);
       // A value from the environment satisfies a required option, so CLI11 must not insist on one.

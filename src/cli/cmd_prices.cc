@@ -74,11 +74,6 @@ struct ImportPlan {
   std::vector<Skipped> skipped;
 };
 
-std::string text_member(const Json& row, const char* name) {
-  const auto it = row.find(name);
-  return it != row.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 // Why a row is skipped; "" when it is to be written.
 std::string why_not(const Json& row) {
   if (!row.is_object()) return "not an object";

@@ -53,11 +53,6 @@ std::string one_paragraph(std::string text) {
   return printable(trim(text), kSummaryMaxBytes);
 }
 
-int64_t number_of(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_number_integer() ? it->get<int64_t>() : 0;
-}
-
 }  // namespace
 
 Autoresearch::Autoresearch(KvStore& kv, Ledger& ledger, const TokenStore& tokens,
@@ -111,12 +106,11 @@ void Autoresearch::gather_providers(ResearchFigures& figures) const {
   if (list == parsed.value().end() || !list->is_object()) return;
   for (const auto& [name, health] : list->items()) {
     if (!health.is_object()) continue;
-    const auto error = health.find("error");
     const auto status = health.find("status");
     figures.providers.push_back(
-        {name, error != health.end() && error->is_string() ? error->get<std::string>() : "",
-         status == health.end() || *status != "down", number_of(health, "latency_ms"),
-         number_of(health, "usual_latency_ms"), number_of(health, "failures")});
+        {name, text_member(health, "error"),
+         status == health.end() || *status != "down", integer_member(health, "latency_ms"),
+         integer_member(health, "usual_latency_ms"), integer_member(health, "failures")});
   }
 }
 

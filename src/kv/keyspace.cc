@@ -7,7 +7,7 @@
 namespace kvcs::keyspace {
 namespace {
 
-std::string join(std::initializer_list<std::string_view> parts) {
+std::string concat(std::initializer_list<std::string_view> parts) {
   size_t size = 0;
   for (const auto part : parts) size += part.size();
   std::string key;
@@ -33,111 +33,111 @@ bool starts_with_one_of(std::string_view key, std::initializer_list<std::string_
 }  // namespace
 
 std::string api_key(std::string_view sha256_hex) {
-  return join({"apikey:", sha256_hex});
+  return concat({"apikey:", sha256_hex});
 }
 std::string tenant_auth(std::string_view sha256_hex) {
-  return join({"tenant_auth:", sha256_hex});
+  return concat({"tenant_auth:", sha256_hex});
 }
 std::string admin_key(std::string_view sha256_hex) {
-  return join({"adminkey:", sha256_hex});
+  return concat({"adminkey:", sha256_hex});
 }
 std::string org_config(std::string_view org_id) {
-  return join({"org:", org_id, ":config"});
+  return concat({"org:", org_id, ":config"});
 }
 std::string org_slug(std::string_view slug) {
-  return join({"org_slug:", slug});
+  return concat({"org_slug:", slug});
 }
 std::string org_key(std::string_view org_id, std::string_view key_id) {
-  return join({"org:", org_id, ":keys:", key_id});
+  return concat({"org:", org_id, ":keys:", key_id});
 }
 std::string org_key_prefix(std::string_view org_id) {
   return org_key(org_id, {});
 }
 std::string tenant_token(std::string_view org_id, std::string_view token_id) {
-  return join({"org:", org_id, ":tokens:", token_id});
+  return concat({"org:", org_id, ":tokens:", token_id});
 }
 std::string tenant_token_prefix(std::string_view org_id) {
   return tenant_token(org_id, {});
 }
 std::string org_credential(std::string_view org_id, std::string_view provider) {
-  return join({"org:", org_id, ":credential:", provider});
+  return concat({"org:", org_id, ":credential:", provider});
 }
 std::string user_config(std::string_view user_id) {
-  return join({"user:", user_id, ":config"});
+  return concat({"user:", user_id, ":config"});
 }
 std::string user_email(std::string_view org_id, std::string_view email) {
-  return join({"user_email:", org_id, ":", email});
+  return concat({"user_email:", org_id, ":", email});
 }
 std::string user_email_prefix() {
   return "user_email:";
 }
 std::string user_key(std::string_view user_id, std::string_view key_id) {
-  return join({"user:", user_id, ":keys:", key_id});
+  return concat({"user:", user_id, ":keys:", key_id});
 }
 std::string user_key_prefix(std::string_view user_id) {
   return user_key(user_id, {});
 }
 std::string admin_key_view(std::string_view key_id) {
-  return join({"admin:keys:", key_id});
+  return concat({"admin:keys:", key_id});
 }
 std::string api_config(std::string_view provider) {
-  return join({"api_config:", provider});
+  return concat({"api_config:", provider});
 }
 std::string tenant_config(std::string_view tenant) {
-  return join({"tenant_config:", tenant});
+  return concat({"tenant_config:", tenant});
 }
 std::string agent_schedule(std::string_view tenant) {
-  return join({"agent_job_schedule:", tenant});
+  return concat({"agent_job_schedule:", tenant});
 }
 std::string ai_provider(std::string_view name) {
-  return join({"ai_provider:", name});
+  return concat({"ai_provider:", name});
 }
 std::string ai_price(std::string_view model) {
-  return join({"ai_price:", model});
+  return concat({"ai_price:", model});
 }
 std::string ai_org_price(std::string_view org_id, std::string_view model) {
-  return join({"ai_price:", org_id, ":", model});
+  return concat({"ai_price:", org_id, ":", model});
 }
 std::string token(std::string_view tenant, std::string_view provider, std::string_view account) {
-  return join({"tokens:", tenant, ":", provider, ":", account});
+  return concat({"tokens:", tenant, ":", provider, ":", account});
 }
 std::string token_prefix(std::string_view tenant, std::string_view provider) {
   return token(tenant, provider, {});
 }
 std::string refresh(std::string_view tenant, std::string_view provider, std::string_view account) {
-  return join({"refresh:", tenant, ":", provider, ":", account});
+  return concat({"refresh:", tenant, ":", provider, ":", account});
 }
 std::string refresh_due(int64_t due_unix_s, std::string_view tenant, std::string_view provider,
                         std::string_view account) {
-  return join(
+  return concat(
       {"refresh_due:", padded(due_unix_s, kDueDigits), ":", tenant, ":", provider, ":", account});
 }
 std::string refresh_due_before(int64_t unix_s) {
-  return join({"refresh_due:", padded(unix_s, kDueDigits)});
+  return concat({"refresh_due:", padded(unix_s, kDueDigits)});
 }
 std::string quota(std::string_view kind, std::string_view id, std::string_view month) {
-  return join({"quota:", kind, ":", id, ":", month});
+  return concat({"quota:", kind, ":", id, ":", month});
 }
 std::string grace(std::string_view org_id, std::string_view day) {
-  return join({"grace:", org_id, ":", day});
+  return concat({"grace:", org_id, ":", day});
 }
 std::string adjustments_of(std::string_view user_id) {
-  return join({"adjustment:", user_id, ":"});
+  return concat({"adjustment:", user_id, ":"});
 }
 std::string adjustment(std::string_view user_id, int64_t unix_ms) {
   return adjustments_of(user_id) + padded(unix_ms, kOutboxDigits);
 }
 std::string last_used(std::string_view key_id) {
-  return join({"last_used:", key_id});
+  return concat({"last_used:", key_id});
 }
 std::string cron(std::string_view job) {
-  return join({"cron:", job});
+  return concat({"cron:", job});
 }
 std::string idempotency(std::string_view scope, std::string_view hash) {
-  return join({"idempotency:", scope, ":", hash});
+  return concat({"idempotency:", scope, ":", hash});
 }
 std::string outbox(int64_t unix_ms, std::string_view id) {
-  return join({padded(unix_ms, kOutboxDigits), ":", id});
+  return concat({padded(unix_ms, kOutboxDigits), ":", id});
 }
 
 KvFamily family_of_key(std::string_view key) {

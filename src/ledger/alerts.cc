@@ -22,11 +22,6 @@ constexpr int kDeliveryDeadlineMs = 10'000;
 constexpr int64_t kRetryMs = 30'000;  // Doubled after each attempt: 30 s to 32 min.
 constexpr size_t kAnswerMaxBytes = 64 << 10;
 
-std::string text_of(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 // Whether this channel was told of the event and subject after `since_ms`. Suppressed rows do not
 // count: an incident that goes on is told again when its quiet time is over.
 Result<bool> is_known_incident(Database& db, const std::string& event, const std::string& subject,
@@ -64,12 +59,12 @@ OutboxSink Alerts::sink() const {
     if (!payload.is_object()) return invalid("an alert is not an object");
     AlertRecord row;
     row.ts_ms = record.unix_ms;
-    row.event = text_of(payload, "event");
-    row.subject = text_of(payload, "subject");
+    row.event = text_member(payload, "event");
+    row.subject = text_member(payload, "subject");
     row.payload_json = dump_json(Json{{"id", record.id},
                                       {"event", row.event},
                                       {"subject", row.subject},
-                                      {"message", text_of(payload, "message")},
+                                      {"message", text_member(payload, "message")},
                                       {"ts", format_iso8601_ms(record.unix_ms)}});
     std::vector<std::string> channels;
     if (!channels_.webhook_url.empty()) channels.emplace_back("webhook");
@@ -129,8 +124,8 @@ Result<int64_t> Alerts::deliver_due() {
 
 Status Alerts::deliver(const Due& due) const {
   const Json payload = KVCS_TRY(parse_json(due.payload_json));
-  const std::string title = text_of(payload, "event") + " " + text_of(payload, "subject");
-  const std::string text = title + ": " + text_of(payload, "message");
+  const std::string title = text_member(payload, "event") + " " + text_member(payload, "subject");
+  const std::string text = title + ": " + text_member(payload, "message");
   if (due.channel == "webhook") return post(channels_.webhook_url, due.payload_json, true);
   if (due.channel == "slack") {
     return post(channels_.slack_url.reveal(), dump_json(Json{{"text", text}}), false);

@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <charconv>
+#include <chrono>
 
 #include "base/bytes.h"
 #include "ops/cron.h"
@@ -96,28 +97,6 @@ std::vector<std::string_view> words(std::string_view text) {
   return found;
 }
 
-struct Date {
-  int64_t year;
-  int month, day;
-};
-
-// Days since 1970-01-01 to the proleptic Gregorian date: years are counted from March, so that the
-// leap day is the last of its year, in eras of 400 years.
-Date date_of(int64_t days) {
-  const int64_t shifted = days + 719'468;
-  const int64_t era = (shifted >= 0 ? shifted : shifted - 146'096) / 146'097;
-  const int64_t day_of_era = shifted - era * 146'097;
-  const int64_t year_of_era =
-      (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
-  const int64_t day_of_year =
-      day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-  const int64_t month_from_march = (5 * day_of_year + 2) / 153;
-  const int day = static_cast<int>(day_of_year - (153 * month_from_march + 2) / 5 + 1);
-  const int month =
-      static_cast<int>(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
-  return {year_of_era + era * 400 + (month <= 2 ? 1 : 0), month, day};
-}
-
 int64_t floor_div(int64_t a, int64_t b) {
   return a / b - (a % b < 0 ? 1 : 0);
 }
@@ -181,8 +160,10 @@ int64_t CronExpression::next_after_ms(int64_t unix_ms) const {
   const int minute_of_day = static_cast<int>((first_ms - first_day * kDayMs) / kMinuteMs);
   const int64_t last_day = first_day + kYearsAhead * 366;
   for (int64_t day = first_day; day <= last_day; ++day) {
-    const Date date = date_of(day);
-    if (!matches_day(day, date.day, date.month)) continue;
+    const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(day))};
+    const int day_of_month = static_cast<int>(static_cast<unsigned>(date.day()));
+    const int month = static_cast<int>(static_cast<unsigned>(date.month()));
+    if (!matches_day(day, day_of_month, month)) continue;
     const int begin = day == first_day ? minute_of_day : 0;
     int hour = next_bit(hours_, begin / 60);
     int minute = next_bit(minutes_, hour == begin / 60 ? begin % 60 : 0);

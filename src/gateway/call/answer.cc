@@ -16,12 +16,6 @@ constexpr size_t kShownBodyMaxBytes = 16u << 10;
 constexpr size_t kMessageMaxBytes = 500;
 constexpr size_t kCopyBytes = 64u << 10;
 
-std::string string_at(const Json& object, const char* name) {
-  if (!object.is_object()) return {};
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 Status copy_stream(http::UpstreamResponse& upstream, const std::string& begin, uint64_t max_bytes,
                    http::BodyWriter& out) {
   KVCS_TRY(out.write(begin));
@@ -116,11 +110,11 @@ std::string upstream_message(std::string_view body) {
     if (it == root->end()) continue;
     const Json& inner = it->is_array() && !it->empty() ? it->front() : *it;
     for (const char* name : {"message", "detail", "title", "description"}) {
-      if (std::string text = string_at(inner, name); !text.empty()) return text;
+      if (std::string text = text_member(inner, name); !text.empty()) return text;
     }
   }
   for (const char* name : {"message", "error_description", "error", "detail", "title", "Message"}) {
-    if (std::string text = string_at(*root, name); !text.empty()) return text;
+    if (std::string text = text_member(*root, name); !text.empty()) return text;
   }
   return {};
 }

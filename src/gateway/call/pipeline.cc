@@ -29,13 +29,6 @@ constexpr std::array<std::string_view, kStages> kStageNames = {"auth", "token", 
 
 const Meta kNoMeta;
 
-// "default, kahuna_prod"
-std::string join(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
-  return out;
-}
-
 // "auth;dur=0.012, token;dur=…", in milliseconds.
 std::string server_timing(const std::array<int64_t, kStages>& stage_us) {
   std::string timing;
@@ -260,7 +253,7 @@ Status Pipeline::Run::find_token() {
     const auto names = KVCS_TRY(parts_.tokens.list_accounts(account_.tenant, provider_id_));
     if (names->size() > 1) {
       return invalid("Tenant " + tenant_->id + " has multiple " + provider_id_ +
-                     " accounts. Pass account_id explicitly. Available: " + join(*names) + ".");
+                     " accounts. Pass account_id explicitly. Available: " + join(*names, ", ") + ".");
     }
     if (names->empty() && needed) {
       return not_found("Tenant " + tenant_->id + " has no " + provider_id_ +
@@ -278,7 +271,7 @@ Status Pipeline::Run::find_token() {
     }
     const auto names = KVCS_TRY(parts_.tokens.list_accounts(account_.tenant, provider_id_));
     return not_found("Tenant " + tenant_->id + " has no " + provider_id_ + " account " +
-                     account_.account + ". Available: " + (names->empty() ? "none" : join(*names)) +
+                     account_.account + ". Available: " + (names->empty() ? "none" : join(*names, ", ")) +
                      ".")
         .with_reason("TOKEN_MISSING");
   }

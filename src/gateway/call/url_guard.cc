@@ -141,10 +141,9 @@ Status check_prefix(std::string_view path, const std::vector<std::string>& prefi
   for (const std::string& prefix : prefixes) {
     if (decoded.ok() && decoded.value().starts_with(prefix)) return ok();
   }
-  std::string known;
-  for (const std::string& prefix : prefixes) known += (known.empty() ? "" : ", ") + prefix;
   return forbidden("path: '" + printable(path, 120) +
-                   "' is outside what the provider allows: " + printable(known, 300) + ".")
+                   "' is outside what the provider allows: " +
+                   printable(join(prefixes, ", "), 300) + ".")
       .with_reason("PATH_NOT_ALLOWED");
 }
 

@@ -15,11 +15,6 @@ namespace {
 
 constexpr size_t kAnswerMaxBytes = 1 << 20;
 
-int64_t number_of(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_number_integer() ? it->get<int64_t>() : 0;
-}
-
 // The first account of every provider, whoever has it.
 Result<std::map<std::string, AccountId>> first_accounts(const TokenStore& tokens) {
   std::map<std::string, AccountId> accounts;
@@ -132,8 +127,8 @@ Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
     const Outcome outcome = ask(*provider.value(), id);
     ++asked;
     const Json before = known.is_object() ? known.value(name, Json::object()) : Json::object();
-    const int64_t failures = outcome.up ? 0 : number_of(before, "failures") + 1;
-    const int64_t usual_before = number_of(before, "usual_latency_ms");
+    const int64_t failures = outcome.up ? 0 : integer_member(before, "failures") + 1;
+    const int64_t usual_before = integer_member(before, "usual_latency_ms");
     const int64_t usual =
         usual_before == 0 ? outcome.latency_ms : (usual_before * 7 + outcome.latency_ms) / 8;
     now[name] = Json{{"status", outcome.up ? "up" : "down"},

@@ -19,16 +19,11 @@ Status missing(std::string_view tenant) {
       .with_reason("TENANT_NOT_FOUND");
 }
 
-std::string text_of(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 Tenant tenant_of(std::string_view id, const Json& record) {
   Tenant tenant;
   tenant.id = id;
-  tenant.name = text_of(record, "name");
-  const std::string status = text_of(record, "status");
+  tenant.name = text_member(record, "name");
+  const std::string status = text_member(record, "status");
   tenant.active = status.empty() || status == "active";
   for (const auto& [name, value] : record.items()) {
     if (!value.is_object() || name == "billing") continue;

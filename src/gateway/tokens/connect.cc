@@ -82,11 +82,6 @@ http::Response failed_page(int status, std::string_view text) {
   return page(status, "The account is not connected", text);
 }
 
-std::string text_of(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 }  // namespace
 
 struct ConnectApi::Flow {
@@ -140,10 +135,10 @@ Result<ConnectApi::Flow> ConnectApi::take(std::string_view secret) {
   if (taken.code() == Code::kConflict) return gone;
   if (!taken.ok()) return taken;
   Flow flow;
-  flow.id = {text_of(record, "tenant"), text_of(record, "provider"), text_of(record, "account")};
-  flow.actor = text_of(record, "actor");
-  flow.verifier = text_of(record, "verifier");
-  flow.browser = text_of(record, "browser");
+  flow.id = {text_member(record, "tenant"), text_member(record, "provider"), text_member(record, "account")};
+  flow.actor = text_member(record, "actor");
+  flow.verifier = text_member(record, "verifier");
+  flow.browser = text_member(record, "browser");
   if (const auto meta = record.find("meta"); meta != record.end() && meta->is_object()) {
     for (const auto& [name, value] : meta->items()) {
       if (value.is_string()) flow.meta[name] = value.get<std::string>();

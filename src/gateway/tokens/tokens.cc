@@ -27,11 +27,6 @@ constexpr std::array<SecretMember, 6> kSecretMembers = {{
     {"session_token", &AccessCredential::session_token},
 }};
 
-std::string text_of(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
-
 // Numbers, numbers in strings and ISO times: records of other systems have all three.
 int64_t number_of(const Json& object, const char* name) {
   const auto it = object.find(name);
@@ -154,27 +149,27 @@ Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_v
   if (!record.is_object()) return damaged(key, "not an object");
   Stored stored;
   AccessCredential& credential = stored.credential;
-  credential.type = type_of(text_of(record, "type"));
-  credential.region = text_of(record, "region");
-  credential.service = text_of(record, "service");
+  credential.type = type_of(text_member(record, "type"));
+  credential.region = text_member(record, "region");
+  credential.service = text_member(record, "service");
   credential.expires_at_s = seconds_of(record, "expires_at");
-  credential.scope = text_of(record, "scope");
+  credential.scope = text_member(record, "scope");
   if (const auto meta = record.find("meta"); meta != record.end() && meta->is_object()) {
     for (const auto& [name, value] : meta->items()) {
       if (value.is_string()) credential.meta[name] = value.get<std::string>();
       if (value.is_number_integer()) credential.meta[name] = dump_json(value);
     }
   }
-  stored.health.state = parse_token_state(text_of(record, "refresh_state"));
+  stored.health.state = parse_token_state(text_member(record, "refresh_state"));
   stored.health.failures = static_cast<int>(number_of(record, "failures"));
   stored.health.next_attempt_at_s = seconds_of(record, "next_attempt_at");
-  stored.health.last_error = text_of(record, "last_error");
+  stored.health.last_error = text_member(record, "last_error");
   credential.state = stored.health.state;
-  stored.token_type = text_of(record, "token_type");
+  stored.token_type = text_member(record, "token_type");
   stored.created_at_s = seconds_of(record, "created_at");
   stored.updated_at_s = seconds_of(record, "updated_at");
   stored.version = number_of(record, "version");
-  stored.sealed_text = text_of(record, "sealed");
+  stored.sealed_text = text_member(record, "sealed");
   stored.sealed = !stored.sealed_text.empty();
   if (stored.sealed && !open_secrets) return stored;
   Json opened;
@@ -187,10 +182,10 @@ Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_v
     secrets = &opened;
   }
   for (const auto& [name, member] : kSecretMembers) {
-    credential.*member = Secret(text_of(*secrets, name));
+    credential.*member = Secret(text_member(*secrets, name));
   }
   if (credential.access_token.empty())
-    credential.access_token = Secret(text_of(*secrets, "api_key"));
+    credential.access_token = Secret(text_member(*secrets, "api_key"));
   return stored;
 }
 
@@ -306,20 +301,20 @@ Result<RefreshMaterial> TokenStore::parse_refresh(std::string_view key,
   const Result<Json> parsed = parse_json(text);
   if (!parsed.ok() || !parsed.value().is_object()) return damaged(key, "not an object");
   RefreshMaterial refresh;
-  refresh.client_id_override = text_of(parsed.value(), "client_id");
-  refresh.scope = text_of(parsed.value(), "scope");
+  refresh.client_id_override = text_member(parsed.value(), "client_id");
+  refresh.scope = text_member(parsed.value(), "scope");
   Json opened;
   const Json* secrets = &parsed.value();
-  if (const std::string sealed = text_of(*secrets, "sealed"); !sealed.empty()) {
+  if (const std::string sealed = text_member(*secrets, "sealed"); !sealed.empty()) {
     const Secret plain = KVCS_TRY(sealer_.open(sealed, key));
     Result<Json> inside = parse_json(plain.reveal());
     if (!inside.ok() || !inside.value().is_object()) return damaged(key, "sealed part");
     opened = std::move(inside).value();
     secrets = &opened;
   }
-  refresh.refresh_token = Secret(text_of(*secrets, "refresh_token"));
-  refresh.service_account_json = Secret(text_of(*secrets, "service_account"));
-  refresh.client_secret_override = Secret(text_of(*secrets, "client_secret"));
+  refresh.refresh_token = Secret(text_member(*secrets, "refresh_token"));
+  refresh.service_account_json = Secret(text_member(*secrets, "service_account"));
+  refresh.client_secret_override = Secret(text_member(*secrets, "client_secret"));
   return refresh;
 }
 

@@ -12,7 +12,7 @@
 namespace kvcs::kvfile {
 namespace {
 
-std::string join(const std::vector<uint32_t>& numbers) {
+std::string comma_list(const std::vector<uint32_t>& numbers) {
   std::string text;
   for (const uint32_t number : numbers) {
     text += (text.empty() ? "" : ",") + std::to_string(number);
@@ -59,14 +59,14 @@ class LlamaCache final : public CacheSource {
         {"kvcs.llama.values_transposed", file_.values_transposed ? "1" : "0"},
         {"kvcs.llama.streams", std::to_string(file_.streams)},
         {"kvcs.llama.stream", std::to_string(file_.stream)},
-        {"kvcs.llama.sequences", join(file_.sequences)},
+        {"kvcs.llama.sequences", comma_list(file_.sequences)},
         {"kvcs.llama.token_frame", file_.wrapped_tokens ? "slot" : "plain"},
         {"kvcs.llama.cells", std::to_string(file_.cells)}};
     if (!file_.architecture.empty() && is_valid_utf8(file_.architecture)) {
       metadata.emplace_back("kvcs.arch", file_.architecture);
     }
     if (!file_.extra_tokens.empty() && file_.extra_tokens.size() <= kExtraTokensKept) {
-      metadata.emplace_back("kvcs.llama.extra_tokens", join(file_.extra_tokens));
+      metadata.emplace_back("kvcs.llama.extra_tokens", comma_list(file_.extra_tokens));
     }
     return metadata;
   }

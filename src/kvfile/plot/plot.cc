@@ -21,7 +21,7 @@ std::string fact(const std::vector<Fact>& facts, std::string_view name) {
 }
 
 // The words that are not empty, with middle dots between.
-std::string join(std::initializer_list<std::string> words) {
+std::string joined_facts(std::initializer_list<std::string> words) {
   std::string line;
   for (const std::string& word : words) {
     if (word.empty()) continue;
@@ -39,15 +39,15 @@ std::string artifact_line(const BenchmarkReport& report) {
   const auto get = [&](const char* name) { return fact(report.artifact, name); };
   const Result<uint64_t> bytes = parse_u64(get("size_bytes"), "size");
   const std::string path = get("file");
-  return join({path.substr(path.rfind('/') + 1), bytes.ok() ? format_bytes(*bytes) : "",
-               join({get("dtype")}), with(get("layers"), " layers"),
+  return joined_facts({path.substr(path.rfind('/') + 1), bytes.ok() ? format_bytes(*bytes) : "",
+               joined_facts({get("dtype")}), with(get("layers"), " layers"),
                with(get("tokens"), " tokens")});
 }
 
 std::string machine_line(const BenchmarkReport& report) {
   const auto get = [&](const char* name) { return fact(report.machine, name); };
   const Result<uint64_t> bytes = parse_u64(get("memory_bytes"), "memory");
-  return join({get("cpu"), with(get("cores"), " cores"), bytes.ok() ? format_bytes(*bytes) : "",
+  return joined_facts({get("cpu"), with(get("cores"), " cores"), bytes.ok() ? format_bytes(*bytes) : "",
                get("kernel"), get("filesystem"),
                with(get("kvcs"), "").empty() ? "" : "kvcs " + get("kvcs")});
 }
