@@ -12,7 +12,8 @@
 namespace kvcs::ai {
 namespace {
 
-constexpr std::string_view kAllProviders = "ai_provider:";  // Cache key of the whole list.
+// The list of all is cached under what their keys begin with.
+constexpr std::string_view kAllProviders = keyspace::kAiProviderPrefix;
 constexpr size_t kProvidersMax = 200, kModelsMax = 1000, kHeadersMax = 32;
 
 bool speaks(ProviderKind kind, ApiKind api) {
@@ -206,7 +207,7 @@ Providers::Providers(const KvStore& kv, AuditedKv& audited, WatchedKv& changes,
     if (key.starts_with(kAllProviders)) {
       all_.invalidate(kAllProviders);
       credentials_.invalidate(key);
-    } else if (key.starts_with("org:") && key.find(":credential:") != key.npos) {
+    } else if (keyspace::is_credential(key)) {
       credentials_.invalidate(key);
     }
   });
@@ -231,7 +232,7 @@ Result<std::shared_ptr<const Providers::ProviderList>> Providers::all() const {
   const auto load = [&](std::string_view) -> Result<ProviderList> {
     ProviderList list;
     const auto collect = [&](const KvItem& item) -> Status {
-      const std::string_view name = std::string_view(item.key).substr(kAllProviders.size());
+      const std::string_view name = keyspace::parse_ai_provider(item.key).value();
       const Json json = KVCS_TRY(parse_json(item.entry.value));
       std::optional<Secret> unused;
       Provider provider = KVCS_TRY(parse_provider(name, json, unused));

@@ -16,13 +16,14 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "kv/keyspace.h"
 #include "version.h"
 
 namespace kvcs {
 namespace {
 
 constexpr size_t kAdminKeysFileMaxBytes = 64 << 10;
-constexpr std::string_view kMasterKeyCheck = "system:master_key_check";
+constexpr std::string_view kMasterKeyCheck = keyspace::kMasterKeyCheck;
 
 std::string credentials_directory() {
   const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
@@ -215,7 +216,7 @@ Status build_identity(Parts& parts) {
 
 void add_probes(Parts& parts) {
   parts.probes->add("kv", [&parts]() -> Status {
-    const Result<KvEntry> entry = parts.kv->get(KvFamily::kSystem, "system:probe");
+    const Result<KvEntry> entry = parts.kv->get(KvFamily::kSystem, keyspace::kProbe);
     if (entry.code() != Code::kNotFound) KVCS_TRY(entry.status());
     return parts.syncer->last_status();
   });

@@ -11,12 +11,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "http/client/mail.h"
+#include "kv/keyspace.h"
 
 namespace kvcs {
 namespace {
-
-constexpr std::string_view kSystemHealthKey = "system:health";
-constexpr std::string_view kTokenHealthKey = "system:token_health";
 
 // Nothing when the file system does not say.
 std::optional<uint64_t> disk_free_bytes(const Parts& parts) {
@@ -183,7 +181,7 @@ Result<std::string> snapshot_system_health(Parts& parts) {
                                           {"status", health_name(HealthProbes::worst(results))},
                                           {"services", std::move(services)},
                                           {"disk_free_bytes", free_bytes.value_or(0)}});
-  KVCS_TRY(keep_snapshot(parts, kSystemHealthKey, json));
+  KVCS_TRY(keep_snapshot(parts, keyspace::kHealth, json));
   return json;
 }
 
@@ -191,7 +189,8 @@ Result<std::string> snapshot_token_health(Parts& parts) {
   const int64_t now_s = parts.clock().unix_s();
   const gateway::TokenSummary summary =
       KVCS_TRY(gateway::summarize_tokens(*parts.gateway.tokens, now_s));
-  KVCS_TRY(keep_snapshot(parts, kTokenHealthKey, gateway::token_health_json(summary, now_s)));
+  KVCS_TRY(
+      keep_snapshot(parts, keyspace::kTokenHealth, gateway::token_health_json(summary, now_s)));
   // Records that came by import have no alarm.
   const int64_t armed = KVCS_TRY(parts.background.refresher->rearm());
   return dump_json(Json{{"total", summary.total},

@@ -15,9 +15,9 @@
 namespace kvcs {
 namespace {
 
-constexpr std::string_view kDoneKey = "system:first_start";
+constexpr std::string_view kDoneKey = keyspace::kFirstStartDone;
 // SHA-256 of the one-time token in setup_url; the portal's sign-in spends it.
-constexpr std::string_view kSetupTokenKey = "system:setup_token";
+constexpr std::string_view kSetupTokenKey = keyspace::kSetupToken;
 constexpr size_t kFileMaxBytes = 16 << 10;
 constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/json.h"
 
 namespace kvcs::artifact_json {
 namespace {

@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "base/bytes.h"
+#include "base/json.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::cli {

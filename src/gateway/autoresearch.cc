@@ -8,6 +8,7 @@
 #include "gateway/catalogue/canaries.h"
 #include "gateway/tokens/refresher.h"
 #include "identity/records.h"
+#include "kv/keyspace.h"
 #include "kv/last_used.h"
 #include "ledger/rows.h"
 
@@ -17,7 +18,6 @@ namespace {
 constexpr int64_t kExpiringWithinS = 7 * 86'400;
 constexpr size_t kAccountsMax = 200, kUnusedMax = 50;
 constexpr size_t kSummarizedMax = 40, kSummaryMaxBytes = 4000;
-constexpr std::string_view kBriefingPrefix = "briefing:";
 
 Json finding_json(const Finding& finding) {
   Result<Json> evidence = parse_json(finding.evidence_json);
@@ -99,7 +99,7 @@ void Autoresearch::gather_providers(ResearchFigures& figures) const {
     }
   }
   // No snapshot yet, or one out of shape, is no reason to have no briefing.
-  const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, kProviderHealthKey);
+  const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, keyspace::kProviderHealth);
   const Result<Json> parsed = parse_json(entry.ok() ? entry.value().value : "{}");
   if (!parsed.ok() || !parsed.value().is_object()) return;
   const auto list = parsed.value().find("providers");
@@ -108,9 +108,9 @@ void Autoresearch::gather_providers(ResearchFigures& figures) const {
     if (!health.is_object()) continue;
     const auto status = health.find("status");
     figures.providers.push_back(
-        {name, text_member(health, "error"),
-         status == health.end() || *status != "down", integer_member(health, "latency_ms"),
-         integer_member(health, "usual_latency_ms"), integer_member(health, "failures")});
+        {name, text_member(health, "error"), status == health.end() || *status != "down",
+         integer_member(health, "latency_ms"), integer_member(health, "usual_latency_ms"),
+         integer_member(health, "failures")});
   }
 }
 
@@ -118,24 +118,25 @@ Status Autoresearch::gather_organizations(ResearchFigures& figures) const {
   std::map<std::string, std::string> names;
   std::vector<UnusedKey> keys;
   const auto visit = [&](const KvItem& item) -> Status {
-    const auto parts = split(item.key, ':');
-    if (parts.size() == 3 && parts[2] == "config") {
+    if (keyspace::parse_org_config(item.key)) {
       const Result<Organization> organization = parse_organization(item.entry.value);
       if (!organization.ok()) return ok();
       const Organization& o = organization.value();
       names[o.id] = o.slug.empty() ? o.name : o.slug;
       figures.budgets.push_back({names[o.id], o.id, o.monthly_budget_nano_usd, 0});
     }
-    if (parts.size() == 4 && (parts[2] == "keys" || parts[2] == "tokens")) {
+    auto held = keyspace::parse_org_key(item.key);
+    if (!held) held = keyspace::parse_tenant_token(item.key);
+    if (held) {
       const Result<KeyRecord> key = parse_key(item.entry.value, PrincipalKind::kProjectKey);
       if (!key.ok() || key.value().status != KeyStatus::kActive) return ok();
       if (figures.now_ms - key.value().created_ms < kUnusedAfterMs) return ok();
       keys.push_back(
-          {key.value().id, key.value().name, std::string(parts[1]), key.value().created_ms, 0});
+          {key.value().id, key.value().name, std::string(held->org_id), key.value().created_ms, 0});
     }
     return ok();
   };
-  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, "org:", visit));
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, keyspace::kOrgPrefix, visit));
   for (BudgetFigure& budget : figures.budgets) {
     for (const SpendGroup& spend : figures.digest.spend_groups) {
       if (spend.organization_id == budget.organization_id) {
@@ -167,7 +168,7 @@ Result<ResearchFigures> Autoresearch::gather() const {
 
 Status Autoresearch::keep(const ResearchFigures& figures, const Json& briefing) const {
   KvBatch batch;
-  batch.put(KvFamily::kSystem, std::string(kBriefingPrefix) + format_day(figures.now_ms),
+  batch.put(KvFamily::kSystem, keyspace::briefing(format_day(figures.now_ms)),
             KvEntry{dump_json(briefing), "", figures.now_ms / 1000 + kBriefingKeptS});
   return kv_.write(batch, KvDurability::kSynced);
 }
@@ -218,7 +219,7 @@ Result<http::Response> Autoresearch::show(http::Request& request) const {
     return invalid("A briefing has a date, YYYY-MM-DD, or 'latest'.");
   }
   for (const std::string& day : days) {
-    const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, std::string(kBriefingPrefix) + day);
+    const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, keyspace::briefing(day));
     if (entry.ok()) return http::json_response(200, entry.value().value);
     if (entry.code() != Code::kNotFound) return entry.status();
   }

@@ -24,7 +24,7 @@ http::Response reply(int status, const Json& body) {
 }
 
 AuditContext who(const http::Request& request) {
-  return {"adminkey:" + request.principal.key_id, "admin-api", request.request_id};
+  return {admin_actor(request.principal.key_id), "admin-api", request.request_id};
 }
 
 Result<PageAsk> read_page(const http::Request& request) {

@@ -12,14 +12,6 @@ constexpr size_t kUsersMax = 100'000;
 constexpr size_t kSlugsMax = 200'000;
 // How parse_key names the organization of a token that knows only its slug.
 constexpr std::string_view kBySlug = "slug:";
-constexpr std::string_view kConfigSuffix = ":config";
-
-// The id in "org:{id}:config"; "" for other keys.
-std::string_view id_in(std::string_view key, std::string_view prefix) {
-  if (!key.starts_with(prefix) || !key.ends_with(kConfigSuffix)) return {};
-  key.remove_prefix(prefix.size());
-  return key.substr(0, std::max(key.size(), kConfigSuffix.size()) - kConfigSuffix.size());
-}
 }  // namespace
 
 Directory::Directory(const KvStore& kv, WatchedKv& changes, size_t keys_max)
@@ -35,12 +27,12 @@ void Directory::forget(KvFamily family, std::string_view key) {
   if (family == KvFamily::kAuth) {
     keys_.invalidate(key);
   } else if (family == KvFamily::kConfig) {
-    if (key.starts_with("org_slug:")) {
+    if (key.starts_with(keyspace::kOrgSlugPrefix)) {
       slugs_.invalidate(key);
-    } else if (key.starts_with("org:")) {
-      organizations_.invalidate(id_in(key, "org:"));
-    } else if (key.starts_with("user:")) {
-      users_.invalidate(id_in(key, "user:"));
+    } else if (const auto organization = keyspace::parse_org_config(key)) {
+      organizations_.invalidate(*organization);
+    } else if (const auto user = keyspace::parse_user_config(key)) {
+      users_.invalidate(*user);
     }
   }
 }

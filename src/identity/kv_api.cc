@@ -64,13 +64,8 @@ Result<int64_t> expiry_of(const http::Request& request, const Clock& clock) {
 
 bool is_hidden_kv_value(KvFamily family, std::string_view key) {
   if (family == KvFamily::kTokens) return true;
-  if (family == KvFamily::kConfig) return key.find(":credential:") != key.npos;
-  if (family != KvFamily::kSystem) return false;
-  for (const std::string_view prefix :
-       {"oauth_", "session", "idempotency:", "system:setup_token", "agent_state:"}) {
-    if (key.starts_with(prefix)) return true;
-  }
-  return false;
+  if (family == KvFamily::kConfig) return keyspace::is_credential(key);
+  return family == KvFamily::kSystem && keyspace::is_private_state(key);
 }
 
 KvApi::KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal)

@@ -110,7 +110,7 @@ Result<UserPage> UserService::list(std::string_view organization_id, std::string
                                    size_t limit) const {
   const KvPage emails =
       KVCS_TRY(kv_.scan(KvFamily::kConfig,
-                        organization_id.empty() ? keyspace::user_email_prefix()
+                        organization_id.empty() ? std::string(keyspace::kUserEmailPrefix)
                                                 : keyspace::user_email(organization_id, ""),
                         cursor, std::min(limit, kKvScanMax)));
   UserPage page;

@@ -21,6 +21,10 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
 
 }  // namespace
 
+std::string admin_actor(std::string_view key_id) {
+  return "adminkey:" + std::string(key_id);
+}
+
 // Ids are UUIDv7 with the 12 bits behind the time as a counter (RFC 9562 §6.2, method 1), so that
 // records of one millisecond, and those after a step back of the clock, keep their order.
 struct AuditedKv::State {

@@ -26,6 +26,9 @@ struct AuditContext {
   std::string request_id;  // "" when there was none.
 };
 
+// The actor's name for a caller with this admin key; the ledger keeps it.
+std::string admin_actor(std::string_view key_id);
+
 class AuditedKv final {
  public:
   // All three outlive it.

@@ -1,8 +1,13 @@
+// How keys are put together and taken apart, and the family of one that comes without it. Each
+// builder allocates once: the hot path builds a few keys per request.
 #include "kv/keyspace.h"
 
 #include <algorithm>
-#include <array>
 #include <initializer_list>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/id.h"
 
 namespace kvcs::keyspace {
 namespace {
@@ -22,8 +27,27 @@ std::string padded(int64_t number, size_t digits) {
   if (text.size() < digits) text.insert(0, digits - text.size(), '0');
   return text;
 }
-constexpr size_t kDueDigits = 12;
-constexpr size_t kOutboxDigits = 15;
+constexpr size_t kDueDigits = 12;     // Seconds until the year 33658.
+constexpr size_t kOutboxDigits = 15;  // Milliseconds until the same.
+constexpr size_t kUuidBytes = 36;
+constexpr std::string_view kConfigEnd = "config", kKeysPart = "keys", kTokensPart = "tokens";
+constexpr std::string_view kUserPrefix = "user:";
+
+// The id in "{kind}:{id}:config".
+std::optional<std::string_view> config_id(std::string_view key, std::string_view kind_prefix) {
+  if (!key.starts_with(kind_prefix)) return {};
+  const auto parts = split(key, ':');
+  if (parts.size() != 3 || parts[2] != kConfigEnd) return {};
+  return parts[1];
+}
+
+// The parts of "org:{org_id}:{part}:{id}".
+std::optional<OrgPart> org_part(std::string_view key, std::string_view part) {
+  if (!key.starts_with(kOrgPrefix)) return {};
+  const auto parts = split(key, ':');
+  if (parts.size() != 4 || parts[2] != part) return {};
+  return OrgPart{parts[1], parts[3]};
+}
 
 bool starts_with_one_of(std::string_view key, std::initializer_list<std::string_view> prefixes) {
   return std::any_of(prefixes.begin(), prefixes.end(),
@@ -42,37 +66,34 @@ std::string admin_key(std::string_view sha256_hex) {
   return concat({"adminkey:", sha256_hex});
 }
 std::string org_config(std::string_view org_id) {
-  return concat({"org:", org_id, ":config"});
+  return concat({kOrgPrefix, org_id, ":config"});
 }
 std::string org_slug(std::string_view slug) {
-  return concat({"org_slug:", slug});
+  return concat({kOrgSlugPrefix, slug});
 }
 std::string org_key(std::string_view org_id, std::string_view key_id) {
-  return concat({"org:", org_id, ":keys:", key_id});
+  return concat({kOrgPrefix, org_id, ":keys:", key_id});
 }
 std::string org_key_prefix(std::string_view org_id) {
   return org_key(org_id, {});
 }
 std::string tenant_token(std::string_view org_id, std::string_view token_id) {
-  return concat({"org:", org_id, ":tokens:", token_id});
+  return concat({kOrgPrefix, org_id, ":tokens:", token_id});
 }
 std::string tenant_token_prefix(std::string_view org_id) {
   return tenant_token(org_id, {});
 }
 std::string org_credential(std::string_view org_id, std::string_view provider) {
-  return concat({"org:", org_id, ":credential:", provider});
+  return concat({kOrgPrefix, org_id, ":credential:", provider});
 }
 std::string user_config(std::string_view user_id) {
-  return concat({"user:", user_id, ":config"});
+  return concat({kUserPrefix, user_id, ":config"});
 }
 std::string user_email(std::string_view org_id, std::string_view email) {
-  return concat({"user_email:", org_id, ":", email});
-}
-std::string user_email_prefix() {
-  return "user_email:";
+  return concat({kUserEmailPrefix, org_id, ":", email});
 }
 std::string user_key(std::string_view user_id, std::string_view key_id) {
-  return concat({"user:", user_id, ":keys:", key_id});
+  return concat({kUserPrefix, user_id, ":keys:", key_id});
 }
 std::string user_key_prefix(std::string_view user_id) {
   return user_key(user_id, {});
@@ -81,42 +102,44 @@ std::string admin_key_view(std::string_view key_id) {
   return concat({"admin:keys:", key_id});
 }
 std::string api_config(std::string_view provider) {
-  return concat({"api_config:", provider});
+  return concat({kApiConfigPrefix, provider});
 }
 std::string tenant_config(std::string_view tenant) {
-  return concat({"tenant_config:", tenant});
+  return concat({kTenantConfigPrefix, tenant});
 }
 std::string agent_schedule(std::string_view tenant) {
   return concat({"agent_job_schedule:", tenant});
 }
 std::string ai_provider(std::string_view name) {
-  return concat({"ai_provider:", name});
+  return concat({kAiProviderPrefix, name});
 }
 std::string ai_price(std::string_view model) {
-  return concat({"ai_price:", model});
+  return concat({kAiPricePrefix, model});
 }
 std::string ai_org_price(std::string_view org_id, std::string_view model) {
-  return concat({"ai_price:", org_id, ":", model});
+  return concat({kAiPricePrefix, org_id, ":", model});
 }
 std::string token(std::string_view tenant, std::string_view provider, std::string_view account) {
-  return concat({"tokens:", tenant, ":", provider, ":", account});
+  return concat({kTokenPrefix, tenant, ":", provider, ":", account});
 }
 std::string token_prefix(std::string_view tenant, std::string_view provider) {
+  if (tenant.empty()) return std::string(kTokenPrefix);
+  if (provider.empty()) return concat({kTokenPrefix, tenant, ":"});
   return token(tenant, provider, {});
 }
 std::string refresh(std::string_view tenant, std::string_view provider, std::string_view account) {
-  return concat({"refresh:", tenant, ":", provider, ":", account});
+  return concat({kRefreshPrefix, tenant, ":", provider, ":", account});
 }
 std::string refresh_due(int64_t due_unix_s, std::string_view tenant, std::string_view provider,
                         std::string_view account) {
-  return concat(
-      {"refresh_due:", padded(due_unix_s, kDueDigits), ":", tenant, ":", provider, ":", account});
+  return concat({kRefreshDuePrefix, padded(due_unix_s, kDueDigits), ":", tenant, ":", provider, ":",
+                 account});
 }
 std::string refresh_due_before(int64_t unix_s) {
-  return concat({"refresh_due:", padded(unix_s, kDueDigits)});
+  return concat({kRefreshDuePrefix, padded(unix_s, kDueDigits)});
 }
 std::string quota(std::string_view kind, std::string_view id, std::string_view month) {
-  return concat({"quota:", kind, ":", id, ":", month});
+  return concat({kQuotaPrefix, kind, ":", id, ":", month});
 }
 std::string grace(std::string_view org_id, std::string_view day) {
   return concat({"grace:", org_id, ":", day});
@@ -130,6 +153,16 @@ std::string adjustment(std::string_view user_id, int64_t unix_ms) {
 std::string last_used(std::string_view key_id) {
   return concat({"last_used:", key_id});
 }
+std::string account_name(std::string_view tenant, std::string_view provider,
+                         std::string_view account) {
+  return concat({tenant, ":", provider, ":", account});
+}
+std::string briefing(std::string_view day) {
+  return concat({"briefing:", day});
+}
+std::string oauth_state(std::string_view sha256_hex) {
+  return concat({"oauth_state:", sha256_hex});
+}
 std::string cron(std::string_view job) {
   return concat({"cron:", job});
 }
@@ -140,11 +173,61 @@ std::string outbox(int64_t unix_ms, std::string_view id) {
   return concat({padded(unix_ms, kOutboxDigits), ":", id});
 }
 
+std::optional<std::string_view> parse_org_config(std::string_view key) {
+  return config_id(key, kOrgPrefix);
+}
+std::optional<std::string_view> parse_user_config(std::string_view key) {
+  return config_id(key, kUserPrefix);
+}
+std::optional<OrgPart> parse_org_key(std::string_view key) {
+  return org_part(key, kKeysPart);
+}
+std::optional<OrgPart> parse_tenant_token(std::string_view key) {
+  return org_part(key, kTokensPart);
+}
+std::optional<std::string_view> parse_ai_provider(std::string_view key) {
+  if (!key.starts_with(kAiProviderPrefix)) return {};
+  return key.substr(kAiProviderPrefix.size());
+}
+// A model's name may hold a ':' ("llama3:8b"), so an organization is told by the form of its id.
+std::optional<PriceParts> parse_ai_price(std::string_view key) {
+  if (!key.starts_with(kAiPricePrefix)) return {};
+  const std::string_view rest = key.substr(kAiPricePrefix.size());
+  if (rest.size() > kUuidBytes + 1 && rest[kUuidBytes] == ':' &&
+      is_uuid(rest.substr(0, kUuidBytes))) {
+    return PriceParts{rest.substr(0, kUuidBytes), rest.substr(kUuidBytes + 1)};
+  }
+  return PriceParts{{}, rest};
+}
+std::optional<AccountParts> parse_token(std::string_view key) {
+  if (!key.starts_with(kTokenPrefix)) return {};
+  const auto parts = split(key, ':');
+  if (parts.size() != 4) return {};
+  return AccountParts{parts[1], parts[2], parts[3]};
+}
+std::optional<DueParts> parse_refresh_due(std::string_view key) {
+  if (!key.starts_with(kRefreshDuePrefix)) return {};
+  const auto parts = split(key, ':');
+  if (parts.size() != 5) return {};
+  const Result<uint64_t> due_s = parse_u64(parts[1], "due");
+  if (!due_s.ok()) return {};
+  return DueParts{static_cast<int64_t>(due_s.value()), {parts[2], parts[3], parts[4]}};
+}
+
+bool is_credential(std::string_view key) {
+  return key.find(":credential:") != key.npos;
+}
+bool is_private_state(std::string_view key) {
+  return starts_with_one_of(key,
+                            {"oauth_", "session", "idempotency:", kSetupToken, "agent_state:"});
+}
+
 KvFamily family_of_key(std::string_view key) {
   if (starts_with_one_of(key, {"apikey:", "tenant_auth:", "adminkey:"})) return KvFamily::kAuth;
-  if (starts_with_one_of(key, {"tokens:", "refresh:", "refresh_due:"})) return KvFamily::kTokens;
-  if (starts_with_one_of(key, {"quota:", "grace:", "adjustment:"})) return KvFamily::kQuota;
-  if (starts_with_one_of(key, {"user:", "org:"}) && key.ends_with(":quota")) {
+  if (starts_with_one_of(key, {kTokenPrefix, kRefreshPrefix, kRefreshDuePrefix}))
+    return KvFamily::kTokens;
+  if (starts_with_one_of(key, {kQuotaPrefix, "grace:", "adjustment:"})) return KvFamily::kQuota;
+  if (starts_with_one_of(key, {kUserPrefix, "org:"}) && key.ends_with(":quota")) {
     return KvFamily::kQuota;
   }
   if (starts_with_one_of(key, {"system:", "system_state:", "briefing:", "cron:", "idempotency:",

@@ -1,4 +1,7 @@
-// Every key string in the store, built here and nowhere else. This table is the documentation.
+// Every key string in the store, built and taken apart here and nowhere else (tests/tidy_test.cc
+// refuses a key in another file). This table is the documentation. Pure functions.
+//
+// No part of a key holds a ':', but for e-mail addresses and model names, which stand at the end.
 //
 // family  key                                            value (JSON unless said)
 // auth    apikey:{sha256 hex}                            project key or user key → principal record
@@ -24,18 +27,43 @@
 // quota   quota:{key|user|org}:{id}:{YYYY-MM}            absolute counters
 // quota   grace:{org_id}:{YYYY-MM-DD}                    fail-open spending of one day
 // quota   adjustment:{user_id}:{unix ms, 15 digits}      why an admin reset a user's use
-// system  system:…  briefing:{date}  cron:{job}  idempotency:{scope}:{hash}
+// system  system:…                                       one record each, see the constants below
+// system  briefing:{YYYY-MM-DD}  cron:{job}  idempotency:{scope}:{hash}
 // system  last_used:{key_id}  last_used:{t}:{p}:{a}      unix ms of a key, of an account
-// system  oauth_state:{state}  agent_state:{tenant}:{key}  system_state:mode
+// system  oauth_state:{sha256 hex}  agent_state:{tenant}:{key}  system_state:mode
 // outbox  {unix ms, 15 digits}:{id}                      record bound for SQL, see kv/outbox.h
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "kv/kv.h"
 
 namespace kvcs::keyspace {
+
+// What the keys of a kind begin with: for scans, and for listeners of changes.
+inline constexpr std::string_view kOrgPrefix = "org:";
+inline constexpr std::string_view kOrgSlugPrefix = "org_slug:";
+inline constexpr std::string_view kUserEmailPrefix = "user_email:";  // Of all organizations.
+inline constexpr std::string_view kApiConfigPrefix = "api_config:";
+inline constexpr std::string_view kTenantConfigPrefix = "tenant_config:";
+inline constexpr std::string_view kAiProviderPrefix = "ai_provider:";
+inline constexpr std::string_view kAiPricePrefix = "ai_price:";
+inline constexpr std::string_view kTokenPrefix = "tokens:";
+inline constexpr std::string_view kRefreshPrefix = "refresh:";
+inline constexpr std::string_view kRefreshDuePrefix = "refresh_due:";
+inline constexpr std::string_view kQuotaPrefix = "quota:";
+
+// Keys of which there is one, in the system family.
+inline constexpr std::string_view kGatewayMode = "system_state:mode";  // "active" or "frozen".
+inline constexpr std::string_view kFirstStartDone = "system:first_start";
+inline constexpr std::string_view kSetupToken = "system:setup_token";
+inline constexpr std::string_view kMasterKeyCheck = "system:master_key_check";
+inline constexpr std::string_view kHealth = "system:health";
+inline constexpr std::string_view kTokenHealth = "system:token_health";
+inline constexpr std::string_view kProviderHealth = "system:provider_health";
+inline constexpr std::string_view kProbe = "system:probe";  // Read by a health check; not there.
 
 std::string api_key(std::string_view sha256_hex);
 std::string tenant_auth(std::string_view sha256_hex);
@@ -49,7 +77,6 @@ std::string tenant_token_prefix(std::string_view org_id);
 std::string org_credential(std::string_view org_id, std::string_view provider);
 std::string user_config(std::string_view user_id);
 std::string user_email(std::string_view org_id, std::string_view email);
-std::string user_email_prefix();  // Of all organizations.
 std::string user_key(std::string_view user_id, std::string_view key_id);
 std::string user_key_prefix(std::string_view user_id);
 std::string admin_key_view(std::string_view key_id);
@@ -60,6 +87,8 @@ std::string ai_provider(std::string_view name);
 std::string ai_price(std::string_view model);
 std::string ai_org_price(std::string_view org_id, std::string_view model);
 std::string token(std::string_view tenant, std::string_view provider, std::string_view account);
+// The accounts of one provider; of all providers of the tenant when `provider` is empty; of every
+// tenant when that is empty too.
 std::string token_prefix(std::string_view tenant, std::string_view provider);
 std::string refresh(std::string_view tenant, std::string_view provider, std::string_view account);
 std::string refresh_due(int64_t due_unix_s, std::string_view tenant, std::string_view provider,
@@ -70,9 +99,43 @@ std::string grace(std::string_view org_id, std::string_view day);
 std::string adjustments_of(std::string_view user_id);  // What their keys begin with.
 std::string adjustment(std::string_view user_id, int64_t unix_ms);
 std::string last_used(std::string_view key_id);
+// What last_used() calls an account, in place of a key's id: those have no ':'.
+std::string account_name(std::string_view tenant, std::string_view provider,
+                         std::string_view account);
+std::string briefing(std::string_view day);
+std::string oauth_state(std::string_view sha256_hex);
 std::string cron(std::string_view job);
 std::string idempotency(std::string_view scope, std::string_view hash);
 std::string outbox(int64_t unix_ms, std::string_view id);
+
+// Keys taken apart. The views point into the key; nothing for keys of another kind or shape.
+struct OrgPart {
+  std::string_view org_id, id;
+};
+struct AccountParts {
+  std::string_view tenant, provider, account;
+};
+struct DueParts {
+  int64_t due_unix_s = 0;
+  AccountParts account;
+};
+struct PriceParts {
+  std::string_view org_id, model;  // The former is "" for a price of all organizations.
+};
+std::optional<std::string_view> parse_org_config(std::string_view key);   // The organization's id.
+std::optional<std::string_view> parse_user_config(std::string_view key);  // The user's id.
+std::optional<OrgPart> parse_org_key(std::string_view key);
+std::optional<OrgPart> parse_tenant_token(std::string_view key);
+std::optional<std::string_view> parse_ai_provider(std::string_view key);  // The provider's name.
+std::optional<PriceParts> parse_ai_price(std::string_view key);
+std::optional<AccountParts> parse_token(std::string_view key);
+std::optional<DueParts> parse_refresh_due(std::string_view key);
+
+// A sealed key of a provider (org_credential), also under a prefix of another system's store that a
+// bulk import brought.
+bool is_credential(std::string_view key);
+// A key of the system family whose value is a secret or what a client was answered.
+bool is_private_state(std::string_view key);
 
 // Where a key belongs that comes without its family (bulk import):
 //   auth    apikey: tenant_auth: adminkey:

@@ -20,6 +20,7 @@
 
 #include "base/bytes.h"
 #include "kv/key_stripes.h"
+#include "kv/keyspace.h"
 
 namespace kvcs {
 namespace {
@@ -117,7 +118,8 @@ class InsertPlaces final : public rocksdb::SliceTransform {
   explicit InsertPlaces(KvFamily family) : family_(family) {}
   const char* Name() const override { return "kvcs.insert_places"; }
   bool InDomain(const rocksdb::Slice& key) const override {
-    return family_ == KvFamily::kOutbox || key.starts_with("quota:");
+    const rocksdb::Slice counters(keyspace::kQuotaPrefix.data(), keyspace::kQuotaPrefix.size());
+    return family_ == KvFamily::kOutbox || key.starts_with(counters);
   }
   rocksdb::Slice Transform(const rocksdb::Slice& key) const override {
     return family_ == KvFamily::kOutbox ? rocksdb::Slice() : key;

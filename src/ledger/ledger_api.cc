@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "db/db.h"
+#include "kv/audited_kv.h"
 #include "ledger/rows.h"
 
 namespace kvcs {
@@ -177,7 +178,7 @@ Result<http::Response> LedgerApi::show_bodies(http::Request& request) {
   };
   KVCS_TRY(ledger_.read(read));
   log::info("bodies.read", {{"of_request", id},
-                            {"actor", "adminkey:" + request.principal.key_id},
+                            {"actor", admin_actor(request.principal.key_id)},
                             {"request_id", request.request_id}});
   return http::json_response(200, body + "}");
 }
@@ -199,7 +200,7 @@ Result<http::Response> LedgerApi::decide_decision(http::Request& request) {
   JsonReader reader(body);
   const std::string status = reader.one_of("status", {"accepted", "rejected", "applied"});
   KVCS_TRY(reader.finish());
-  const std::string decided_by = "adminkey:" + request.principal.key_id;
+  const std::string decided_by = admin_actor(request.principal.key_id);
   const int64_t now_ms = clock_.unix_ms();
   KVCS_TRY(ledger_.write([&](Database& db) { return decide(db, id, status, decided_by, now_ms); }));
   LedgerQuery query;

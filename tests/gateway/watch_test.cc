@@ -9,6 +9,7 @@
 #include "gateway/tokens/token_watch.h"
 #include "gateway/tokens/token_world.h"
 #include "identity/records.h"
+#include "kv/keyspace.h"
 #include "ledger/ledger_fixture.h"
 #include "ledger/rows.h"
 
@@ -27,7 +28,7 @@ struct WatchWorld : TokenWorld {
   Canaries canaries{*kv, tokens, providers, upstream, clock, *entropy};
 
   Json snapshot() const {
-    const auto entry = memory->get(KvFamily::kSystem, kProviderHealthKey);
+    const auto entry = memory->get(KvFamily::kSystem, keyspace::kProviderHealth);
     REQUIRE(entry.ok());
     return parse_json(entry.value().value).value()["providers"]["hubspot"];
   }

@@ -3,13 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
-#include "base/id.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::ai {
 namespace {
-
-constexpr std::string_view kPrefix = "ai_price:";
 
 std::string key_of(std::string_view organization_id, std::string_view model) {
   return organization_id.empty() ? keyspace::ai_price(model)
@@ -22,7 +19,7 @@ PriceOverrides::PriceOverrides(const KvStore& kv, AuditedKv& audited, WatchedKv&
                                Pricing& pricing)
     : kv_(kv), audited_(audited), pricing_(pricing) {
   changes.add_listener([this](KvFamily family, std::string_view key) {
-    if (family == KvFamily::kConfig && key.starts_with(kPrefix)) changed_ = true;
+    if (family == KvFamily::kConfig && key.starts_with(keyspace::kAiPricePrefix)) changed_ = true;
   });
 }
 
@@ -43,19 +40,16 @@ void PriceOverrides::refresh_if_changed() {
 Result<std::vector<Pricing::Override>> PriceOverrides::list() const {
   std::vector<Pricing::Override> all;
   const auto collect = [&](const KvItem& item) -> Status {
-    std::string_view rest = std::string_view(item.key).substr(kPrefix.size());
+    const auto [org_id, model] = keyspace::parse_ai_price(item.key).value();
     Pricing::Override entry;
-    if (rest.size() > 37 && rest[36] == ':' && is_uuid(rest.substr(0, 36))) {
-      entry.organization_id = rest.substr(0, 36);
-      rest.remove_prefix(37);
-    }
-    entry.model = rest;
+    entry.organization_id = org_id;
+    entry.model = model;
     const Json json = KVCS_TRY(parse_json_exact(item.entry.value));
     entry.price = KVCS_TRY(parse_price(entry.model, json, UnknownMembers::kIgnore));
     all.push_back(std::move(entry));
     return ok();
   };
-  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, kPrefix, collect));
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, keyspace::kAiPricePrefix, collect));
   return all;
 }
 

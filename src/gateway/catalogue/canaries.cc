@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "gateway/call/outbound_auth.h"
 #include "gateway/call/url_guard.h"
+#include "kv/keyspace.h"
 #include "ledger/alerts.h"
 
 namespace kvcs::gateway {
@@ -111,7 +112,7 @@ Canaries::Outcome Canaries::ask(const Provider& provider, const AccountId& id) c
 
 Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
   Json known = Json::object();
-  if (const auto entry = kv_.get(KvFamily::kSystem, kProviderHealthKey); entry.ok()) {
+  if (const auto entry = kv_.get(KvFamily::kSystem, keyspace::kProviderHealth); entry.ok()) {
     Result<Json> parsed = parse_json(entry.value().value);
     if (parsed.ok() && parsed.value().is_object() && parsed.value().contains("providers")) {
       known = parsed.value()["providers"];
@@ -142,7 +143,7 @@ Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
       add_alert(batch, {"provider.down", name, outcome.error}, clock_, entropy_);
     }
   }
-  batch.put(KvFamily::kSystem, std::string(kProviderHealthKey),
+  batch.put(KvFamily::kSystem, std::string(keyspace::kProviderHealth),
             dump_json(Json{{"checked_at", format_iso8601_s(clock_.unix_ms())},
                            {"providers", std::move(now)}}));
   KVCS_TRY(kv_.write(batch, KvDurability::kBuffered));

@@ -19,7 +19,6 @@ namespace kvcs::gateway {
 
 inline constexpr int kCanaryDeadlineMs = 10'000;
 inline constexpr int kCanaryFailuresBeforeAlert = 2;
-inline constexpr std::string_view kProviderHealthKey = "system:provider_health";
 
 class Canaries final {
  public:

@@ -88,7 +88,8 @@ Providers::Providers(const KvStore& kv, AuditedKv& audited, WatchedKv& changes,
       catalogue_(std::move(catalogue)),
       cache_(kProvidersMax) {
   changes.add_listener([this](KvFamily family, std::string_view key) {
-    if (family == KvFamily::kConfig && key.starts_with("api_config:")) cache_.invalidate(key);
+    if (family != KvFamily::kConfig || !key.starts_with(keyspace::kApiConfigPrefix)) return;
+    cache_.invalidate(key);
   });
 }
 

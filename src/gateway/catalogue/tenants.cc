@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kChangeAttemptsMax = 5;
 constexpr size_t kTenantsMax = 100'000;
-constexpr std::string_view kModeKey = "system_state:mode";
+constexpr std::string_view kModeKey = keyspace::kGatewayMode;
 
 Status missing(std::string_view tenant) {
   return not_found("Tenant '" + printable(tenant, 64) + "' is not set up for the gateway.")
@@ -69,7 +69,9 @@ Status check_record(const Json& record) {
 Tenants::Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes)
     : kv_(kv), audited_(audited), tenants_(kTenantsMax), modes_(1) {
   changes.add_listener([this](KvFamily family, std::string_view key) {
-    if (family == KvFamily::kConfig && key.starts_with("tenant_config:")) tenants_.invalidate(key);
+    if (family == KvFamily::kConfig && key.starts_with(keyspace::kTenantConfigPrefix)) {
+      tenants_.invalidate(key);
+    }
     if (family == KvFamily::kSystem && key == kModeKey) modes_.invalidate(key);
   });
 }

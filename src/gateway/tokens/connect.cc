@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "identity/admin_common.h"
+#include "kv/keyspace.h"
 
 namespace kvcs::gateway {
 namespace {
@@ -14,7 +15,7 @@ constexpr size_t kShownMaxBytes = 200;
 constexpr std::string_view kCookiePrefix = "kvcs_connect_";
 
 std::string key_of(std::string_view secret) {
-  return "oauth_state:" + sha256_hex(secret);
+  return keyspace::oauth_state(sha256_hex(secret));
 }
 
 // One cookie per flow, so that two tabs do not disturb each other.
@@ -135,7 +136,8 @@ Result<ConnectApi::Flow> ConnectApi::take(std::string_view secret) {
   if (taken.code() == Code::kConflict) return gone;
   if (!taken.ok()) return taken;
   Flow flow;
-  flow.id = {text_member(record, "tenant"), text_member(record, "provider"), text_member(record, "account")};
+  flow.id = {text_member(record, "tenant"), text_member(record, "provider"),
+             text_member(record, "account")};
   flow.actor = text_member(record, "actor");
   flow.verifier = text_member(record, "verifier");
   flow.browser = text_member(record, "browser");

@@ -11,7 +11,6 @@
 namespace kvcs::gateway {
 namespace {
 
-constexpr std::string_view kAlarmPrefix = "refresh_due:";
 constexpr std::string_view kByTime = "time", kNow = "now";  // Values of an alarm.
 constexpr int64_t kBackoffMaxS = 300;
 constexpr size_t kBatchMax = 1000;
@@ -20,14 +19,13 @@ struct AlarmKey {
   AccountId id;
   int64_t due_s = 0;
 };
-// "refresh_due:000001767225:t:p:a"; nothing for keys of another shape.
+// Nothing for keys of another shape.
 std::optional<AlarmKey> parse_alarm(std::string_view key) {
-  const auto parts = split(key, ':');
-  if (parts.size() != 5) return {};
-  const Result<uint64_t> due_s = parse_u64(parts[1], "due");
-  if (!due_s.ok()) return {};
-  return AlarmKey{{std::string(parts[2]), std::string(parts[3]), std::string(parts[4])},
-                  static_cast<int64_t>(due_s.value())};
+  const auto due = keyspace::parse_refresh_due(key);
+  if (!due) return {};
+  const auto& [tenant, provider, account] = due->account;
+  return AlarmKey{{std::string(tenant), std::string(provider), std::string(account)},
+                  due->due_unix_s};
 }
 
 std::vector<RefreshAlarm> in_turns(std::vector<RefreshAlarm> alarms) {
@@ -81,7 +79,8 @@ Result<std::vector<RefreshAlarm>> due_refresh_alarms(const KvStore& kv, int64_t 
   std::vector<RefreshAlarm> alarms;
   std::string cursor;
   do {
-    KvPage page = KVCS_TRY(kv.scan(KvFamily::kTokens, kAlarmPrefix, cursor, kKvScanMax));
+    KvPage page =
+        KVCS_TRY(kv.scan(KvFamily::kTokens, keyspace::kRefreshDuePrefix, cursor, kKvScanMax));
     for (KvItem& item : page.items) {
       if (item.key >= bound || alarms.size() >= kRefreshRunMax) return in_turns(std::move(alarms));
       std::optional<AlarmKey> parsed = parse_alarm(item.key);
@@ -95,12 +94,13 @@ Result<std::vector<RefreshAlarm>> due_refresh_alarms(const KvStore& kv, int64_t 
 
 Result<int64_t> add_missing_alarms(KvStore& kv, const TokenStore& tokens, int64_t now_s) {
   std::map<AccountId, int64_t> armed_s;  // The earliest of each.
-  KVCS_TRY(kv_for_each(kv, KvFamily::kTokens, kAlarmPrefix, [&](const KvItem& item) -> Status {
-    if (std::optional<AlarmKey> alarm = parse_alarm(item.key)) {
-      armed_s.emplace(std::move(alarm->id), alarm->due_s);
-    }
-    return ok();
-  }));
+  KVCS_TRY(kv_for_each(kv, KvFamily::kTokens, keyspace::kRefreshDuePrefix,
+                       [&](const KvItem& item) -> Status {
+                         if (std::optional<AlarmKey> alarm = parse_alarm(item.key)) {
+                           armed_s.emplace(std::move(alarm->id), alarm->due_s);
+                         }
+                         return ok();
+                       }));
   int64_t missing = 0;
   size_t in_batch = 0;
   KvBatch batch;

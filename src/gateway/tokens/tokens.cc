@@ -69,16 +69,16 @@ std::string key_of(const AccountId& id) {
   return keyspace::token(id.tenant, id.provider, id.account);
 }
 
-// What last_used:… calls the account; no key's id has colons.
 std::string used_name(const AccountId& id) {
-  return id.tenant + ":" + id.provider + ":" + id.account;
+  return keyspace::account_name(id.tenant, id.provider, id.account);
 }
 
-// "tokens:t:p:a" → its parts; nothing for keys of another shape.
+// Nothing for keys of another shape.
 std::optional<AccountId> id_of(std::string_view key) {
-  const auto parts = split(key, ':');
-  if (parts.size() != 4 || parts[0] != "tokens") return {};
-  return AccountId{std::string(parts[1]), std::string(parts[2]), std::string(parts[3])};
+  const auto parts = keyspace::parse_token(key);
+  if (!parts) return {};
+  return AccountId{std::string(parts->tenant), std::string(parts->provider),
+                   std::string(parts->account)};
 }
 
 Status check_sizes(const AccessCredential& credential) {
@@ -136,9 +136,11 @@ TokenStore::TokenStore(const KvStore& kv, AuditedKv& audited, WatchedKv& changes
 }
 
 void TokenStore::forget(KvFamily family, std::string_view key) {
-  if (family != KvFamily::kTokens || !key.starts_with("tokens:")) return;
+  if (family != KvFamily::kTokens || !key.starts_with(keyspace::kTokenPrefix)) return;
   credentials_.invalidate(key);
-  names_.invalidate(key.substr(0, key.rfind(':') + 1));
+  if (const auto parts = keyspace::parse_token(key)) {
+    names_.invalidate(keyspace::token_prefix(parts->tenant, parts->provider));
+  }
 }
 
 Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_view text,
@@ -274,9 +276,7 @@ Result<AccountView> TokenStore::find_view(const AccountId& id) const {
 
 Status TokenStore::for_each_view(std::string_view tenant, std::string_view provider,
                                  const std::function<Status(const AccountView&)>& visit) const {
-  std::string prefix = "tokens:";
-  if (!tenant.empty()) (prefix += tenant) += ':';
-  if (!tenant.empty() && !provider.empty()) (prefix += provider) += ':';
+  const std::string prefix = keyspace::token_prefix(tenant, provider);
   return kv_for_each(kv_, KvFamily::kTokens, prefix, [&](const KvItem& item) -> Status {
     const std::optional<AccountId> id = id_of(item.key);
     if (!id || (!provider.empty() && id->provider != provider)) return ok();
@@ -319,11 +319,11 @@ Result<RefreshMaterial> TokenStore::parse_refresh(std::string_view key,
 }
 
 std::string TokenStore::seal_record(std::string_view key, std::string value) const {
-  if (key.starts_with("tokens:")) {
+  if (key.starts_with(keyspace::kTokenPrefix)) {
     const Result<Stored> stored = parse(key, value, false);
     return stored.ok() && !stored->sealed ? serialize(key, *stored) : value;
   }
-  if (!key.starts_with("refresh:")) return value;
+  if (!key.starts_with(keyspace::kRefreshPrefix)) return value;
   const Result<Json> record = parse_json(value);
   if (!record.ok() || !record->is_object() || record->contains("sealed")) return value;
   const Result<RefreshMaterial> refresh = parse_refresh(key, value);

@@ -1,0 +1,161 @@
+// Goal: every key is built and taken apart by kv/keyspace alone, and what one function builds its
+// counterpart reads. Method: round trips with keys of other shapes between them, and a search of
+// src/ for literals that begin as a key does.
+#include "kv/keyspace.h"
+
+#include <catch2/catch.hpp>
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+namespace kvcs {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace keyspace;
+
+constexpr std::array<std::string_view, 26> kPrefixes = {
+    "apikey:",      "tenant_auth:", "adminkey:",      "org:",
+    "org_slug:",    "user:",        "user_email:",    "admin:keys:",
+    "api_config:",  "ai_provider:", "tenant_config:", "agent_job_schedule:",
+    "ai_price:",    "tokens:",      "refresh:",       "refresh_due:",
+    "quota:",       "grace:",       "adjustment:",    "system:",
+    "briefing:",    "cron:",        "idempotency:",   "last_used:",
+    "oauth_state:", "agent_state:"};
+
+// What begins as a key does and is none.
+const std::set<std::pair<std::string, std::string>>& other_meanings() {
+  static const std::set<std::pair<std::string, std::string>> table = {
+      {"src/kv/audited_kv.cc", "adminkey:"},  // The name of an actor in the audit.
+      {"src/artifacts/quota.cc", "org:"},     // Hashed for the id of a customer.
+  };
+  return table;
+}
+
+// The literals of one line that begin as a key does. A message goes on with a space.
+std::vector<std::string> keys_in(const std::string& line) {
+  std::vector<std::string> found;
+  for (size_t at = line.find('"'); at != line.npos; at = line.find('"', at + 1)) {
+    const std::string_view rest = std::string_view(line).substr(at + 1);
+    if (std::string_view(line).substr(0, at).find("//") != line.npos) break;
+    for (const std::string_view prefix : kPrefixes) {
+      if (!rest.starts_with(prefix) || rest.substr(prefix.size()).starts_with(' ')) continue;
+      found.emplace_back(prefix);
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("keyspace: what is built is read back", "[unit][kv]") {
+  CHECK(parse_org_config(org_config("o")) == "o");
+  CHECK(parse_user_config(user_config("u")) == "u");
+  CHECK(parse_ai_provider(ai_provider("p")) == "p");
+  const auto key = parse_org_key(org_key("o", "k"));
+  REQUIRE(key);
+  CHECK((key->org_id == "o" && key->id == "k"));
+  const auto token_view = parse_tenant_token(tenant_token("o", "t"));
+  REQUIRE(token_view);
+  CHECK((token_view->org_id == "o" && token_view->id == "t"));
+  const auto account = parse_token(token("t", "p", "a"));
+  REQUIRE(account);
+  CHECK((account->tenant == "t" && account->provider == "p" && account->account == "a"));
+  const auto due = parse_refresh_due(refresh_due(1'767'225, "t", "p", "a"));
+  REQUIRE(due);
+  CHECK(due->due_unix_s == 1'767'225);
+  CHECK(
+      (due->account.tenant == "t" && due->account.provider == "p" && due->account.account == "a"));
+}
+
+TEST_CASE("keyspace: a price's organization is told from a model's name", "[unit][kv]") {
+  const std::string organization = "0b6f5b6e-8a3e-4f0c-9d1e-3f2a1b0c4d5e";
+  const auto everyone = parse_ai_price(ai_price("llama3:8b"));
+  REQUIRE(everyone);
+  CHECK((everyone->org_id.empty() && everyone->model == "llama3:8b"));
+  const auto own = parse_ai_price(ai_org_price(organization, "llama3:8b"));
+  REQUIRE(own);
+  CHECK((own->org_id == organization && own->model == "llama3:8b"));
+  CHECK(parse_ai_price(ai_org_price(organization, ""))->org_id.empty());
+}
+
+TEST_CASE("keyspace: keys of other kinds and shapes are not taken apart", "[unit][kv]") {
+  for (const char* key : {"", "org:", "org:o", "org:o:config:x", "org:o:keys:k", "user:o:config"}) {
+    INFO(key);
+    CHECK_FALSE(parse_org_config(key));
+  }
+  CHECK_FALSE(parse_user_config(org_config("o")));
+  CHECK_FALSE(parse_org_key(tenant_token("o", "t")));
+  CHECK_FALSE(parse_tenant_token(org_key("o", "k")));
+  CHECK_FALSE(parse_org_key(org_key("o", "k") + ":x"));
+  CHECK_FALSE(parse_ai_provider(ai_price("m")));
+  CHECK_FALSE(parse_ai_price(ai_provider("p")));
+  CHECK_FALSE(parse_token(refresh("t", "p", "a")));
+  CHECK_FALSE(parse_token("tokens:t:p"));
+  CHECK_FALSE(parse_token("tokens:t:p:a:b"));
+  CHECK_FALSE(parse_refresh_due(token("t", "p", "a")));
+  CHECK_FALSE(parse_refresh_due("refresh_due:soon:t:p:a"));
+  CHECK_FALSE(parse_refresh_due("refresh_due:000000000001:t:p"));
+}
+
+TEST_CASE("keyspace: the scan of accounts narrows with what is known", "[unit][kv]") {
+  CHECK(token_prefix("", "") == kTokenPrefix);
+  CHECK(token_prefix("", "p") == kTokenPrefix);
+  CHECK(token_prefix("t", "") == "tokens:t:");
+  CHECK(token_prefix("t", "p") == "tokens:t:p:");
+  CHECK(last_used(account_name("t", "p", "a")) == "last_used:t:p:a");
+}
+
+TEST_CASE("keyspace: secrets and kept answers are told by their keys", "[unit][kv]") {
+  CHECK(is_credential(org_credential("o", "openai")));
+  CHECK_FALSE(is_credential(org_config("o")));
+  for (const std::string& key : {oauth_state("s"), std::string("session:1"), idempotency("s", "h"),
+                                 std::string(kSetupToken), std::string("agent_state:t:k")}) {
+    INFO(key);
+    CHECK(is_private_state(key));
+  }
+  CHECK_FALSE(is_private_state(kHealth));
+  CHECK_FALSE(is_private_state(briefing("2026-01-01")));
+}
+
+TEST_CASE("keyspace: no other file of src/ writes a key", "[unit][tidy]") {
+  const char* named = std::getenv("KVCS_SOURCE_DIR");
+  const fs::path root = named != nullptr ? fs::path(named) : fs::current_path();
+  INFO("run from the repository's root, or set KVCS_SOURCE_DIR");
+  REQUIRE(fs::is_directory(root / "src"));
+  std::string found;
+  auto unused = other_meanings();
+  for (const auto& entry : fs::recursive_directory_iterator(root / "src")) {
+    const std::string path = fs::relative(entry.path(), root).generic_string();
+    if (!path.ends_with(".cc") && !path.ends_with(".h")) continue;
+    if (path.starts_with("src/kv/keyspace.")) continue;
+    std::ifstream in(entry.path());
+    int number = 0;
+    for (std::string line; std::getline(in, line);) {
+      number++;
+      for (const std::string& key : keys_in(line)) {
+        unused.erase({path, key});
+        if (other_meanings().contains({path, key})) continue;
+        found += path + ":" + std::to_string(number) + ": \"" + key +
+                 "…\" is built or read here; kv/keyspace does it\n";
+      }
+    }
+  }
+  INFO(found);
+  CHECK(found.empty());
+  CHECK(unused.empty());
+}
+
+TEST_CASE("keyspace: a key in a line is found, and a message or comment is not", "[unit][tidy]") {
+  CHECK(keys_in("const auto key = \"org:\" + id;") == std::vector<std::string>{"org:"});
+  CHECK(keys_in("if (key.starts_with(\"system:probe\")) return;").size() == 1);
+  CHECK(keys_in("f(\"a\", \"quota:x\", \"cron:y\");").size() == 2);
+  CHECK(keys_in("return invalid(\"tokens: a range is expected\");").empty());
+  CHECK(keys_in("int a;  // \"org:{id}:config\"").empty());
+  CHECK(keys_in("std::string org = \"organization:\";").empty());
+}
+
+}  // namespace kvcs
