@@ -71,7 +71,7 @@ HELLO_BINS := $(addprefix $(B)/tests/bench/hello/,beast h2o microhttpd libevent 
 FUZZ_TARGETS := $(notdir $(wildcard tests/fuzz/corpus/*))
 FUZZ_OBJS := $(patsubst %.cc,$(B)/%.o,$(sort $(wildcard src/base/*.cc src/kvfile/*.cc src/kvfile/*/*.cc)) \
   $(addprefix src/http/,serve/chunked_body.cc serve/head_parser.cc http.cc sse.cc client/upstream_rules.cc) \
-  src/gateway/gateway.cc $(addprefix src/gateway/call/,json_text.cc outbound_auth.cc sigv4.cc url_guard.cc) src/ops/cron_expression.cc \
+  src/gateway/gateway.cc $(addprefix src/gateway/call/,outbound_auth.cc sigv4.cc url_guard.cc) src/ops/cron_expression.cc \
   tests/fuzz/file_targets.cc tests/fuzz/text_targets.cc) $(B)/src/kvfile/plot/plot_fonts.o
 RUN_ARGS ?= serve --data-dir data
 

@@ -6,9 +6,9 @@
 #include <array>
 #include <optional>
 
-#include "ai/dialects/json_edit.h"
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/json_cursor.h"
 #include "base/quick_json.h"
 
 namespace kvcs::ai {
@@ -182,20 +182,21 @@ std::string upstream_body(const ChatRequest& request, std::string_view model, bo
   if (model != request.model) {
     std::string text;
     append_json_string(text, model);
-    set_member(body, "model", text);
+    set_json_member(body, "model", text);
   }
   if (request.output_tokens_cap >= 0) {
-    set_member(body, cap_member(request.api, openai), std::to_string(request.output_tokens_cap));
+    set_json_member(body, cap_member(request.api, openai),
+                    std::to_string(request.output_tokens_cap));
   }
   const bool add_usage =
       request.stream && request.api == ApiKind::kChatCompletions && !request.client_wants_usage;
   if (add_usage) {
-    const auto span = find_member(body, "stream_options");
+    const auto span = find_json_member(body, "stream_options");
     std::string options =
         span ? body.substr(span->begin, span->end - span->begin) : std::string("{}");
     if (options.empty() || options.front() != '{') options = "{}";
-    set_member(options, "include_usage", "true");
-    set_member(body, "stream_options", options);
+    set_json_member(options, "include_usage", "true");
+    set_json_member(body, "stream_options", options);
   }
   return body;
 }

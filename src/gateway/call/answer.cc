@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
-#include "gateway/call/json_text.h"
+#include "base/json_cursor.h"
 #include "gateway/call/outbound_auth.h"
 
 namespace kvcs::gateway {

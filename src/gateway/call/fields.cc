@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "base/bytes.h"
-#include "gateway/call/json_text.h"
+#include "base/json_cursor.h"
 
 namespace kvcs::gateway {
 

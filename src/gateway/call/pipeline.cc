@@ -8,10 +8,10 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/json.h"
+#include "base/json_cursor.h"
 #include "base/log.h"
 #include "gateway/call/answer.h"
 #include "gateway/call/call_request.h"
-#include "gateway/call/json_text.h"
 #include "gateway/call/route.h"
 #include "http/problem.h"
 
@@ -253,7 +253,8 @@ Status Pipeline::Run::find_token() {
     const auto names = KVCS_TRY(parts_.tokens.list_accounts(account_.tenant, provider_id_));
     if (names->size() > 1) {
       return invalid("Tenant " + tenant_->id + " has multiple " + provider_id_ +
-                     " accounts. Pass account_id explicitly. Available: " + join(*names, ", ") + ".");
+                     " accounts. Pass account_id explicitly. Available: " + join(*names, ", ") +
+                     ".");
     }
     if (names->empty() && needed) {
       return not_found("Tenant " + tenant_->id + " has no " + provider_id_ +
@@ -271,8 +272,8 @@ Status Pipeline::Run::find_token() {
     }
     const auto names = KVCS_TRY(parts_.tokens.list_accounts(account_.tenant, provider_id_));
     return not_found("Tenant " + tenant_->id + " has no " + provider_id_ + " account " +
-                     account_.account + ". Available: " + (names->empty() ? "none" : join(*names, ", ")) +
-                     ".")
+                     account_.account +
+                     ". Available: " + (names->empty() ? "none" : join(*names, ", ")) + ".")
         .with_reason("TOKEN_MISSING");
   }
   credential_ = KVCS_TRY(std::move(found));

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
-#include "gateway/call/json_text.h"
+#include "base/json_cursor.h"
 #include "gateway/call/url_guard.h"
 
 namespace kvcs::gateway {

@@ -1,13 +1,17 @@
-// A walk over the text of a JSON value that checks its grammar (RFC 8259) and never copies or
-// converts: what is cut out of an answer keeps its bytes, so that large integers, decimals and
-// escapes come through unchanged. Nesting is limited to 512 levels. One thread.
+// JSON that must keep its bytes: a walk over the text of a value, and edits of one member. Neither
+// copies nor converts what it passes, so that large integers, decimals, escapes and the order of
+// members reach the other side as they were sent. One thread; the text outlives the cursor.
 #pragma once
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
-namespace kvcs::gateway {
+namespace kvcs {
 
+// Checks the grammar (RFC 8259) of all that it passes, and refuses more than 512 nested levels.
+// After a fault ok() is false for good, at_end() true, and every step gives nothing. UTF-8 is not
+// checked; is_json() does.
 class JsonCursor final {
  public:
   explicit JsonCursor(std::string_view text) : text_(text) { skip_space(); }
@@ -44,4 +48,15 @@ bool is_json(std::string_view text);
 // A key as written ("\"na\\u006de\"") → its characters.
 std::string json_key_text(std::string_view quoted);
 
-}  // namespace kvcs::gateway
+// Where a value stands in the text around it.
+struct JsonSpan {
+  size_t begin = 0, end = 0;
+};
+// The value of the first member of the object that is called `name`, however the name is escaped
+// ("mod\u0065l" is "model" to every reader). Precondition of both: `object_text` is valid JSON.
+std::optional<JsonSpan> find_json_member(std::string_view object_text, std::string_view name);
+// Replaces the member's value by `value_json`; an absent member is inserted first. Every other byte
+// stays.
+void set_json_member(std::string& object_text, std::string_view name, std::string_view value_json);
+
+}  // namespace kvcs

@@ -1,4 +1,6 @@
-#include "gateway/call/json_text.h"
+// The cursor's grammar and the edits of one member. Recursion is as deep as the text nests, which
+// the limit keeps far below what the stack of a request holds.
+#include "base/json_cursor.h"
 
 #include <nlohmann/json.hpp>
 
@@ -6,16 +8,10 @@
 #include "base/chars.h"
 #include "base/json.h"
 
-namespace kvcs::gateway {
+namespace kvcs {
 namespace {
 constexpr size_t kDepthMax = 512;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool is_hex_digit(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
 // The first from `at` on that ends or interrupts a string.
 size_t plain_end(std::string_view text, size_t at) {
   return at + unescaped_prefix(text.substr(at));
@@ -193,4 +189,31 @@ std::string json_key_text(std::string_view quoted) {
                                                    : std::string(inside);
 }
 
-}  // namespace kvcs::gateway
+std::optional<JsonSpan> find_json_member(std::string_view object_text, std::string_view name) {
+  JsonCursor cursor(object_text);
+  if (cursor.peek() != '{') return std::nullopt;
+  cursor.enter();
+  while (cursor.next()) {
+    const std::string_view written = cursor.key();
+    const size_t begin = cursor.position();
+    const std::string_view value = cursor.value();
+    if (!cursor.ok()) return std::nullopt;
+    if (json_key_text(written) == name) return JsonSpan{begin, begin + value.size()};
+  }
+  return std::nullopt;
+}
+
+void set_json_member(std::string& object_text, std::string_view name, std::string_view value_json) {
+  if (const auto span = find_json_member(object_text, name)) {
+    object_text.replace(span->begin, span->end - span->begin, value_json);
+    return;
+  }
+  const size_t inside = object_text.find('{') + 1;
+  const size_t first = object_text.find_first_not_of(" \t\r\n", inside);
+  const bool empty = first != object_text.npos && object_text[first] == '}';
+  std::string member = "\"" + std::string(name) + "\":" + std::string(value_json);
+  if (!empty) member += ',';
+  object_text.insert(inside, member);
+}
+
+}  // namespace kvcs
