@@ -142,7 +142,7 @@ Result<http::Response> AiAdminApi::get_price(http::Request& request) {
   const std::string model = model_param(request);
   Result<PricedModel> found = pricing_.find(request.query_value("org_id").value_or(""), "", model);
   if (!found.ok()) {
-    return not_found("There is no price for '" + printable(model, 120) + "'.")
+    return not_found("There is no price for '" + printable(model, kShownValue) + "'.")
         .with_reason("model_not_priced");
   }
   Json answer = price_to_json(*found->price);

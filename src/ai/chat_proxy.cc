@@ -122,7 +122,7 @@ Result<http::Response> ChatProxy::handle(http::Request& request, ApiKind api,
                                          std::string_view path) {
   if (!is_json(request)) {
     const Status refused =
-        invalid("Content-Type: '" + printable(*request.header("content-type"), 60) +
+        invalid("Content-Type: '" + printable(*request.header("content-type"), kShownName) +
                 "' is not application/json.")
             .with_reason("unsupported_media_type");
     return http::problem_response(415, refused, dialect_of(api), request.request_id);
@@ -189,7 +189,7 @@ Status ChatProxy::find_targets(Call& call) const {
   };
   if (!allowed(call.request.principal.key_limits.allowed_models) ||
       !allowed(call.user->allowed_models) || !allowed(organization.allowed_models)) {
-    return forbidden("The model '" + printable(call.chat.model, 120) +
+    return forbidden("The model '" + printable(call.chat.model, kShownValue) +
                      "' is not among those allowed for this key; ask an admin, or see GET "
                      "/v1/models.")
         .with_reason("model_not_allowed");

@@ -44,7 +44,8 @@ void read_headers(JsonReader& reader, Provider& provider) {
     if (!is_header_name(name) || !value.is_string() ||
         !is_header_value(value.get_ref<const std::string&>()) ||
         std::find(std::begin(kReserved), std::end(kReserved), lower) != std::end(kReserved)) {
-      reader.fail("headers", "'" + printable(name, 40) + "' is not a header that may be set here.");
+      reader.fail("headers",
+                  "'" + printable(name, kShownWord) + "' is not a header that may be set here.");
       return;
     }
     provider.headers.emplace_back(lower, value.get<std::string>());
@@ -73,7 +74,7 @@ Status check_base_url(std::string_view url) {
         return static_cast<unsigned char>(c) > 0x20 && static_cast<unsigned char>(c) < 0x7f;
       });
   if (scheme && clean && url.find("://") + 3 < url.size()) return ok();
-  return invalid("base_url: '" + printable(url, 100) +
+  return invalid("base_url: '" + printable(url, kShownValue) +
                  "' must be http:// or https:// with a host, without user, query or fragment.");
 }
 
@@ -145,7 +146,7 @@ bool Provider::needs_api_key() const {
 Result<Provider> parse_provider(std::string_view name, const Json& object,
                                 std::optional<Secret>& api_key) {
   if (!is_slug(name)) {
-    return invalid("'" + printable(name, 60) +
+    return invalid("'" + printable(name, kShownName) +
                    "' is not a provider name: 1 to 64 of a-z, 0-9, '_', '.', '-'.");
   }
   JsonReader reader(object);
@@ -255,7 +256,7 @@ Result<std::shared_ptr<const Provider>> Providers::find(std::string_view name) c
   for (const auto& provider : KVCS_TRY(list())) {
     if (provider->name == name) return provider;
   }
-  return not_found("There is no AI provider called '" + printable(name, 60) + "'.")
+  return not_found("There is no AI provider called '" + printable(name, kShownName) + "'.")
       .with_reason("provider_not_found");
 }
 
@@ -314,7 +315,7 @@ Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api) 
     only = provider;
   }
   if (only && only->models.empty()) return ModelTarget{only, std::string(model)};
-  return not_found("The model '" + printable(model, 120) +
+  return not_found("The model '" + printable(model, kShownValue) +
                    "' is not served here; GET /v1/models lists those that are.")
       .with_reason("model_not_found");
 }
@@ -332,7 +333,7 @@ Result<std::vector<ModelTarget>> Providers::resolve(std::string_view model, ApiK
   }
   for (const ModelTarget& target : targets) {
     if (speaks(target.provider->kind, api)) continue;
-    return invalid("The model '" + printable(model, 120) + "' is served by '" +
+    return invalid("The model '" + printable(model, kShownValue) + "' is served by '" +
                    target.provider->name + "', which does not speak this API; use " +
                    (api == ApiKind::kMessages ? "/v1/chat/completions." : "/v1/messages."))
         .with_reason("api_not_supported");
@@ -393,8 +394,8 @@ Status Providers::remove_credential(std::string_view organization_id, std::strin
   const std::string key = keyspace::org_credential(organization_id, provider);
   const Status present = kv_.get(KvFamily::kConfig, key).status();
   if (present.code() == Code::kNotFound) {
-    return not_found("The organization has no key of its own at '" + printable(provider, 60) +
-                     "'.");
+    return not_found("The organization has no key of its own at '" +
+                     printable(provider, kShownName) + "'.");
   }
   KVCS_TRY(Status(present));
   KvBatch batch;

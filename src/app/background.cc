@@ -165,7 +165,7 @@ std::vector<std::string> health_warnings(Parts& parts) {
 void report_job_run(Parts& parts, const JobRun& run) {
   if (run.result == "ok") return;
   const char* event = run.job == kBackupJob ? "backup.failed" : "job.failed";
-  write_alert(parts, {event, run.job, printable(run.result, 300)});
+  write_alert(parts, {event, run.job, printable(run.result, kShownText)});
 }
 
 Result<std::string> snapshot_system_health(Parts& parts) {

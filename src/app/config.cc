@@ -24,7 +24,7 @@ std::string parse_number(std::string_view text, const ConfigField& field, Number
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc() || stop != end) {
-    return "'" + printable(text, 60) + "' is not a whole number.";
+    return "'" + printable(text, kShownName) + "' is not a whole number.";
   }
   if (value < field.min || value > field.max || !std::in_range<Number>(value)) {
     return std::to_string(value) + " is outside " + std::to_string(field.min) + " to " +
@@ -41,7 +41,7 @@ struct ScalarSetter {
 
   std::string operator()(bool* out) const {
     if (text != "true" && text != "false") {
-      return "'" + printable(text, 60) + "' is neither true nor false.";
+      return "'" + printable(text, kShownName) + "' is neither true nor false.";
     }
     *out = text == "true";
     return {};
@@ -219,7 +219,7 @@ Environment process_environment() {
 }
 
 Result<ListenAddress> parse_listen(std::string_view text) {
-  const Status bad = invalid("'" + printable(text, 80) +
+  const Status bad = invalid("'" + printable(text, kShownName) +
                              "' is not HOST:PORT (127.0.0.1:8080, [::1]:8080, 0.0.0.0:80).");
   const size_t colon = text.rfind(':');
   if (colon == text.npos) return bad;
@@ -260,7 +260,7 @@ std::vector<std::string> validate(const Config& config) {
   }
   log::Level level;
   if (!log::parse_level(config.log.level, level)) {
-    faults.push_back("log.level: '" + printable(config.log.level, 40) +
+    faults.push_back("log.level: '" + printable(config.log.level, kShownWord) +
                      "' is not one of: debug, info, warn, error.");
   }
   if (const std::string& key = config.secrets.master_key.reveal(); !key.empty()) {

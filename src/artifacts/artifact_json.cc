@@ -69,7 +69,7 @@ Result<Shape> shape_for(const http::Request& request) {
   if (!asked) return request.header("user-agent") ? Shape::kFull : Shape::kSingle;
   if (*asked == "full") return Shape::kFull;
   if (*asked == "single") return Shape::kSingle;
-  return invalid("shape: '" + printable(*asked, 40) + "' is neither full nor single.");
+  return invalid("shape: '" + printable(*asked, kShownWord) + "' is neither full nor single.");
 }
 
 Json to_json(const Artifact& a, Shape shape, const Urls& urls) {
@@ -176,8 +176,8 @@ Result<std::string> choice(const http::Request& request, const char* name,
     if (value == word) return value;
     if (!word.empty()) (list += list.empty() ? "" : ", ") += word;
   }
-  return invalid(std::string(name) + ": '" + printable(value, 40) + "' is not one of " + list +
-                 ".");
+  return invalid(std::string(name) + ": '" + printable(value, kShownWord) + "' is not one of " +
+                 list + ".");
 }
 
 Result<std::string> search_text(const http::Request& request, const char* name) {

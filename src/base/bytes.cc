@@ -94,7 +94,8 @@ Result<std::string> from_hex(std::string_view text) {
   std::string out(text.size() / 2, '\0');
   for (size_t i = 0; i < out.size(); i++) {
     const int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
-    if (high < 0 || low < 0) return invalid("Not a hex digit in '" + printable(text, 80) + "'.");
+    if (high < 0 || low < 0)
+      return invalid("Not a hex digit in '" + printable(text, kShownName) + "'.");
     out[i] = static_cast<char>(high << 4 | low);
   }
   return out;
@@ -234,8 +235,8 @@ Result<uint64_t> parse_u64(std::string_view text, std::string_view what) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || text.empty()) {
-    return invalid(std::string(what) + " must be a whole number, not '" + printable(text, 40) +
-                   "'.");
+    return invalid(std::string(what) + " must be a whole number, not '" +
+                   printable(text, kShownWord) + "'.");
   }
   return value;
 }

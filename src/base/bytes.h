@@ -22,6 +22,14 @@ std::string percent_encode(std::string_view text);  // RFC 3986 unreserved kept
 Result<std::string> percent_decode(std::string_view text, bool plus_is_space);
 
 bool is_valid_utf8(std::string_view text);
+// How much of a foreign text a message shows, by what the text is; printable() cuts there. Enough
+// to recognise it, and little enough that no caller fills a log or a terminal.
+inline constexpr size_t kShownWord = 40;     // A number, a verb, a date.
+inline constexpr size_t kShownName = 80;     // The name of a member, key, file, model or provider.
+inline constexpr size_t kShownValue = 120;   // A value, a URL or path.
+inline constexpr size_t kShownText = 500;    // A sentence, such as another server's message.
+inline constexpr size_t kShownWhole = 2000;  // A message of this program to the one who asked.
+
 // Control characters, ESC, DEL, bidi marks and invalid UTF-8 become visible escapes (\x1b), and
 // what is longer than `max_bytes` is cut with "…": safe for terminals, logs and error messages.
 std::string printable(std::string_view text, size_t max_bytes = 200);

@@ -26,7 +26,7 @@ Result<double> parse_decimal(std::string_view text, std::string_view what) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) {
-    return invalid(std::string(what) + ": '" + printable(text, 40) + "' is not a number");
+    return invalid(std::string(what) + ": '" + printable(text, kShownWord) + "' is not a number");
   }
   return value;
 }

@@ -40,7 +40,7 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   bool end_array() override { return close(); }
   bool key(std::string& name) override {
     if (!keys_.back().insert(name).second) {
-      fault_ = "the member '" + printable(name, 60) + "' appears twice";
+      fault_ = "the member '" + printable(name, kShownName) + "' appears twice";
       return false;
     }
     key_ = std::move(name);

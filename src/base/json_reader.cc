@@ -146,7 +146,7 @@ std::optional<std::string> JsonReader::optional_one_of(
   std::optional<std::string> value = optional_string(name);
   if (!value) return std::nullopt;
   if (std::find(allowed.begin(), allowed.end(), *value) != allowed.end()) return value;
-  fail(name, "'" + printable(*value, 60) + "' is not one of: " + join(allowed, ", ") + ".");
+  fail(name, "'" + printable(*value, kShownName) + "' is not one of: " + join(allowed, ", ") + ".");
   return std::nullopt;
 }
 std::string JsonReader::one_of(std::string_view name,
@@ -180,7 +180,7 @@ Status JsonReader::finish() {
   if (!fault_.ok() || allow_unknown_ || !object_.is_object()) return fault_;
   for (const auto& [name, value] : object_.items()) {
     if (std::find(known_.begin(), known_.end(), name) == known_.end()) {
-      fail(printable(name, 60), "unknown member; " + list_names(known_));
+      fail(printable(name, kShownName), "unknown member; " + list_names(known_));
       return fault_;
     }
   }

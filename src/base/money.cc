@@ -11,7 +11,8 @@ namespace {
 // Reads [digits][.digits][e[+-]digits] scaled by 10^scale, exactly.
 Result<int64_t> parse_scaled(std::string_view text, int scale, std::string_view what) {
   const auto bad = [&](std::string_view why) {
-    return invalid(std::string(what) + ": '" + printable(text, 40) + "' " + std::string(why));
+    return invalid(std::string(what) + ": '" + printable(text, kShownWord) + "' " +
+                   std::string(why));
   };
   std::string digits;
   int point = 0;

@@ -12,7 +12,7 @@ namespace kvcs {
 inline Status check_digest(std::string_view sha256_hex) {
   // Lower case only: one digest has one file name.
   if (is_hex(sha256_hex, 64) && lower_ascii(sha256_hex) == sha256_hex) return ok();
-  return invalid("'" + printable(sha256_hex, 80) + "' is not a SHA-256 in lower-case hex.");
+  return invalid("'" + printable(sha256_hex, kShownName) + "' is not a SHA-256 in lower-case hex.");
 }
 
 inline Status size_mismatch(uint64_t expected, uint64_t actual) {

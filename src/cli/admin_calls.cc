@@ -22,7 +22,7 @@ Result<Json> limit_of(const std::string& option, const std::string& text) {
   if (text == "none") return Json(nullptr);
   const Result<uint64_t> number = parse_u64(text, option);
   if (!number.ok()) {
-    return invalid("--" + option + ": '" + printable(text, 60) +
+    return invalid("--" + option + ": '" + printable(text, kShownName) +
                    "' is neither a whole number nor none.");
   }
   return Json(*number);

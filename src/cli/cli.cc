@@ -53,14 +53,14 @@ std::string value_fault(const Option& option, const std::string& value) {
     const char* const end = value.data() + value.size();
     const auto [stop, error] = std::from_chars(value.data(), end, number);
     if (error != std::errc() || stop != end || number < option.min || number > option.max) {
-      return "'" + printable(value, 60) + "' is not a whole number between " +
+      return "'" + printable(value, kShownName) + "' is not a whole number between " +
              std::to_string(option.min) + " and " + std::to_string(option.max) + ".";
     }
   }
   if (!option.choices.empty() &&
       std::find(option.choices.begin(), option.choices.end(), value) == option.choices.end()) {
-    return "'" + printable(value, 60) +
-           "' is not one of: " + join(option.choices, ", ") + ".";
+    return "'" + printable(value, kShownName) + "' is not one of: " + join(option.choices, ", ") +
+           ".";
   }
   return {};
 }
@@ -249,7 +249,7 @@ std::string usage_fault(const CLI::App& root, const std::vector<std::string>& ar
     const auto next = std::find_if(subcommands.begin(), subcommands.end(),
                                    [&](const auto* one) { return one->get_name() == word; });
     if (next == subcommands.end()) {
-      return "'" + printable(word, 60) + "' is no command of `" + path + "`. " +
+      return "'" + printable(word, kShownName) + "' is no command of `" + path + "`. " +
              next_words(subcommands, word);
     }
     reached = *next;
@@ -259,7 +259,7 @@ std::string usage_fault(const CLI::App& root, const std::vector<std::string>& ar
   if (!subcommands.empty() && reached != &root) {
     return "`" + path + "` needs a command. " + next_words(subcommands, "");
   }
-  return printable(what, 500) + ".\nRun `" + path + " --help` for its usage.";
+  return printable(what, kShownText) + ".\nRun `" + path + " --help` for its usage.";
 }
 
 // Runs a command. Memory or threads that run out end it as any other failure does, with one line

@@ -202,7 +202,7 @@ std::vector<Command> organization_writes() {
        .run =
            [](const Invocation& in, Console& console) {
              return run_remove(in, console, organization_path(in),
-                               "organization " + printable(in.text("org_id"), 80));
+                               "organization " + printable(in.text("org_id"), kShownName));
            }},
   };
 }
@@ -288,7 +288,7 @@ std::vector<Command> user_writes() {
        .run =
            [](const Invocation& in, Console& console) {
              return run_remove(in, console, user_path(in),
-                               "user " + printable(in.text("user_id"), 80));
+                               "user " + printable(in.text("user_id"), kShownName));
            }},
       {.name = "admin user reset-quota",
        .summary = "Set a user's use of this month to zero.",

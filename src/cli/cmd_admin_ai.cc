@@ -137,7 +137,7 @@ std::vector<Command> price_commands() {
        .examples = {{"kvcs admin prices delete local/llama -y", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             const std::string what = "the price of " + printable(in.text("model"), 120);
+             const std::string what = "the price of " + printable(in.text("model"), kShownValue);
              if (const auto exit = declined(in, console, "Delete " + what + "?")) return *exit;
              ApiClient api(find_admin_settings());
              return show_done(console, api.call("DELETE", price_path(in)).status(),
@@ -242,7 +242,7 @@ int run_jobs(const Invocation& in, Console& console) {
   if (const auto job = in.optional_text("run")) {
     const std::string path = "/admin/jobs/" + segment(in, "run") + "/run";
     return show_done(console, api.call("POST", path, Json::object()).status(),
-                     "Started " + printable(*job, 80) + ".");
+                     "Started " + printable(*job, kShownName) + ".");
   }
   const auto answer = api.call("GET", "/admin/jobs");
   if (!answer.ok()) return console.fail(answer.status());

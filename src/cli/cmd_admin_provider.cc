@@ -28,7 +28,7 @@ Status read_api_key(const Invocation& in, Json& body) {
   if (!variable.empty()) {
     const char* const value = std::getenv(variable.c_str());
     if (value == nullptr || *value == '\0') {
-      return invalid("--api-key-env: " + printable(variable, 80) + " is not set.");
+      return invalid("--api-key-env: " + printable(variable, kShownName) + " is not set.");
     }
     key = value;
   } else if (in.flag("api-key-stdin")) {
@@ -45,7 +45,7 @@ Status read_headers(const Invocation& in, Json& body) {
   for (const std::string& header : in.list("header")) {
     const size_t colon = header.find(':');
     if (colon == header.npos) {
-      return invalid("--header: '" + printable(header, 80) + "' is not NAME: VALUE.");
+      return invalid("--header: '" + printable(header, kShownName) + "' is not NAME: VALUE.");
     }
     const std::string_view text = header;
     body["headers"][std::string(trim(text.substr(0, colon)))] = trim(text.substr(colon + 1));
@@ -153,7 +153,7 @@ std::vector<Command> credential_commands(const Option& name) {
                      "Its requests carry the shared key again."}},
        .run =
            [](const Invocation& in, Console& console) {
-             const std::string what = "the key at " + printable(in.text("name"), 80);
+             const std::string what = "the key at " + printable(in.text("name"), kShownName);
              if (const auto code = declined(in, console, "Delete " + what + "?")) return *code;
              ApiClient api(find_admin_settings());
              return show_done(console, api.call("DELETE", credential_path(in)).status(),
@@ -187,7 +187,7 @@ std::vector<Command> admin_provider_commands() {
        .examples = {{"kvcs admin provider delete local -y", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             const std::string what = "provider " + printable(in.text("name"), 80);
+             const std::string what = "provider " + printable(in.text("name"), kShownName);
              if (const auto exit = declined(in, console, "Delete " + what + "?")) return *exit;
              ApiClient api(find_admin_settings());
              return show_done(console, api.call("DELETE", provider_path(in)).status(),

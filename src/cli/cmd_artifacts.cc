@@ -97,7 +97,7 @@ int run_list(const Invocation& in, Console& console) {
 int run_delete(const Invocation& in, Console& console) {
   const std::string id = in.text("id");
   if (!is_uuid(id)) {
-    return console.fail(invalid("'" + printable(id, 80) + "' is not an artifact id."));
+    return console.fail(invalid("'" + printable(id, kShownName) + "' is not an artifact id."));
   }
   const std::string question = "Delete artifact " + id + "? This cannot be undone.";
   if (const auto exit = declined(in, console, question)) return *exit;

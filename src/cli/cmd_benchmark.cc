@@ -273,7 +273,7 @@ void print_report(const BenchmarkReport& report, Console& console) {
     console.print("");
     console.print_table(rows);
   }
-  for (const std::string& note : report.notes) console.note("note: " + printable(note, 400));
+  for (const std::string& note : report.notes) console.note("note: " + printable(note, kShownText));
 }
 
 // With --quiet the name of the output alone.

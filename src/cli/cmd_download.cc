@@ -76,7 +76,8 @@ Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
   Wanted wanted;
   wanted.id = lower_ascii(in.text("id"));
   if (!is_uuid(wanted.id)) {
-    return invalid("'" + printable(wanted.id, 80) + "' is not an artifact id; see `kvcs list`.");
+    return invalid("'" + printable(wanted.id, kShownName) +
+                   "' is not an artifact id; see `kvcs list`.");
   }
   const Json about = KVCS_TRY(api.call("GET", "/api/v1/artifacts/" + wanted.id + "?shape=single"));
   JsonReader reader(about);

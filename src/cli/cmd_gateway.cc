@@ -44,7 +44,7 @@ int run_whole_list(Console& console, const std::string& path, const char* member
 Result<Json> read_record(const std::string& file, uint64_t bytes_max) {
   const std::string text = KVCS_TRY(read_input(file, bytes_max));
   Json record = KVCS_TRY(parse_json_exact(text));
-  if (!record.is_object()) return invalid(printable(file, 200) + ": must hold a JSON object.");
+  if (!record.is_object()) return invalid(printable(file) + ": must hold a JSON object.");
   return record;
 }
 
@@ -104,8 +104,9 @@ std::vector<Command> provider_commands() {
        .examples = {{"kvcs gateway provider remove hubspot -y", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_remove(in, console, provider_path(in),
-                               "the record of provider " + printable(in.text("provider"), 80));
+             return run_remove(
+                 in, console, provider_path(in),
+                 "the record of provider " + printable(in.text("provider"), kShownName));
            }},
   };
 }
@@ -170,7 +171,7 @@ std::vector<Command> tenant_commands() {
        .run =
            [](const Invocation& in, Console& console) {
              return run_remove(in, console, tenant_path(in),
-                               "tenant " + printable(in.text("tenant"), 80));
+                               "tenant " + printable(in.text("tenant"), kShownName));
            }},
   };
 }
@@ -223,7 +224,7 @@ std::vector<Command> token_commands() {
        .run =
            [](const Invocation& in, Console& console) {
              return run_remove(in, console, tenant_path(in, "/tokens/" + segment(in, "token_id")),
-                               "token " + printable(in.text("token_id"), 80));
+                               "token " + printable(in.text("token_id"), kShownName));
            }},
   };
 }
@@ -278,7 +279,8 @@ int run_schedule_add(const Invocation& in, Console& console) {
 // An entry that is not there is a failure, so that a misspelt name is noticed.
 int run_schedule_remove(const Invocation& in, Console& console) {
   const std::string name = in.text("name");
-  if (const auto exit = declined(in, console, "Remove " + printable(name, 100) + "?")) return *exit;
+  if (const auto exit = declined(in, console, "Remove " + printable(name, kShownValue) + "?"))
+    return *exit;
   ApiClient api(find_admin_settings());
   std::string etag;
   auto schedule = api.get_tagged(schedule_path(in), etag);
@@ -286,11 +288,12 @@ int run_schedule_remove(const Invocation& in, Console& console) {
   Json& entries = *schedule;
   const size_t at = find_entry(entries, name);
   if (at == entries.size()) {
-    return console.fail(not_found("Nothing named '" + printable(name, 100) + "' is scheduled."));
+    return console.fail(
+        not_found("Nothing named '" + printable(name, kShownValue) + "' is scheduled."));
   }
   entries.erase(at);
   return show_done(console, api.put_tagged(schedule_path(in), entries, etag).status(),
-                   "Removed " + printable(name, 100) + ".");
+                   "Removed " + printable(name, kShownValue) + ".");
 }
 
 // An entry says which agent of a tenant is to run, when, and what it is told.
@@ -333,7 +336,7 @@ Status read_query(const Invocation& in, Json& body) {
   for (const std::string& pair : in.list("query")) {
     const size_t equals = pair.find('=');
     if (equals == pair.npos || equals == 0) {
-      return invalid("--query: '" + printable(pair, 80) + "' is not NAME=VALUE.");
+      return invalid("--query: '" + printable(pair, kShownName) + "' is not NAME=VALUE.");
     }
     Json& values = body["query"][pair.substr(0, equals)];
     values.push_back(pair.substr(equals + 1));
@@ -369,7 +372,7 @@ int run_call(const Invocation& in, Console& console) {
   const std::string variable = in.text("token-env");
   const char* const token = std::getenv(variable.c_str());
   if (token == nullptr || *token == '\0') {
-    return console.fail(invalid("The tenant's token belongs in " + printable(variable, 80) +
+    return console.fail(invalid("The tenant's token belongs in " + printable(variable, kShownName) +
                                 "; `kvcs gateway token create` makes one."));
   }
   // The server is found as for the administrator; only the key is another.

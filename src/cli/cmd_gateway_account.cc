@@ -53,7 +53,7 @@ Result<std::string> read_secret(const Invocation& in, Console& console) {
   if (const auto variable = in.optional_text("secret-env")) {
     const char* const value = std::getenv(variable->c_str());
     if (value == nullptr) {
-      return invalid("--secret-env: " + printable(*variable, 80) + " is not set.");
+      return invalid("--secret-env: " + printable(*variable, kShownName) + " is not set.");
     }
     secret = value;
   } else if (isatty(STDIN_FILENO) == 1) {
@@ -107,7 +107,7 @@ Status read_meta(const Invocation& in, Json& body) {
   for (const std::string& pair : in.list("meta")) {
     const size_t equals = pair.find('=');
     if (equals == pair.npos || equals == 0) {
-      return invalid("--meta: '" + printable(pair, 80) + "' is not NAME=VALUE.");
+      return invalid("--meta: '" + printable(pair, kShownName) + "' is not NAME=VALUE.");
     }
     body["meta"][pair.substr(0, equals)] = pair.substr(equals + 1);
   }
@@ -168,7 +168,7 @@ int run_connect(const Invocation& in, Console& console) {
 
 // With --revoke the provider is told first; if it refuses, the account stays.
 int run_remove(const Invocation& in, Console& console) {
-  const std::string what = "account " + printable(in.text("account"), 80);
+  const std::string what = "account " + printable(in.text("account"), kShownName);
   if (const auto exit = declined(in, console, "Remove " + what + " and its credential?")) {
     return *exit;
   }

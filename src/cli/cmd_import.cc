@@ -102,7 +102,7 @@ Status check_options(const Invocation& in) {
   }
   if (const auto base = in.optional_text("rope-base")) {
     if (KVCS_TRY(parse_decimal(*base, "--rope-base")) <= 0) {
-      return invalid("--rope-base: '" + printable(*base, 40) + "' is not above zero");
+      return invalid("--rope-base: '" + printable(*base, kShownWord) + "' is not above zero");
     }
   }
   return ok();

@@ -100,7 +100,7 @@ void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidec
       {"per layer", format_bytes(part_bytes(header, 'k', 0)) + " keys, " +
                         format_bytes(part_bytes(header, 'v', 0)) + " values"}};
   if (sidecar) {
-    fields.emplace_back("model", printable(sidecar->model_name, 100));
+    fields.emplace_back("model", printable(sidecar->model_name, kShownValue));
     fields.emplace_back(
         "context",
         (sidecar->prompt ? format_bytes(sidecar->prompt->size()) + " text"
@@ -109,7 +109,7 @@ void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidec
             " token ids");
   }
   for (const auto& [key, value] : header.metadata) {
-    fields.emplace_back(printable(key, 60), printable(value, kMetadataShownBytes));
+    fields.emplace_back(printable(key, kShownName), printable(value, kMetadataShownBytes));
   }
   console.print_fields(fields);
   if (stats.empty()) return;
@@ -133,7 +133,7 @@ int run_inspect(const Invocation& in, Console& console) {
   if (read.ok()) {
     sidecar = std::move(*read);
   } else {
-    console.note("The sidecar cannot be used: " + printable(read.status().message(), 300));
+    console.note("The sidecar cannot be used: " + printable(read.status().message(), kShownText));
   }
   std::vector<kvfile::LayerStats> stats;
   if (in.flag("stats")) {

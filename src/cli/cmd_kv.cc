@@ -64,7 +64,7 @@ int run_put(const Invocation& in, Console& console) {
 
 // A deleted value is gone; the audit keeps its digest alone.
 int run_delete(const Invocation& in, Console& console) {
-  const std::string what = "key " + printable(in.text("key"), 120);
+  const std::string what = "key " + printable(in.text("key"), kShownValue);
   if (const auto exit = declined(in, console, "Delete " + what + "? This cannot be undone.")) {
     return *exit;
   }

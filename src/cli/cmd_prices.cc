@@ -157,7 +157,7 @@ int report(const ImportPlan& plan, size_t written, bool dry_run, Console& consol
   }
   if (dry_run) {
     for (const auto& [name, body] : plan.prices) {
-      console.print(printable(name, 200) + "  " + shown(body, "input_cost_per_token") + "  " +
+      console.print(printable(name) + "  " + shown(body, "input_cost_per_token") + "  " +
                     shown(body, "output_cost_per_token"));
     }
   }
@@ -167,7 +167,7 @@ int report(const ImportPlan& plan, size_t written, bool dry_run, Console& consol
                 std::to_string(dry_run ? plan.prices.size() : written));
   console.print("Skipped: " + std::to_string(plan.skipped.size()));
   for (const auto& [reason, count] : reasons) {
-    console.print("  " + std::to_string(count) + "  " + printable(reason, 200));
+    console.print("  " + std::to_string(count) + "  " + printable(reason));
   }
   return kExitOk;
 }

@@ -23,7 +23,7 @@ void print_hits(const std::vector<SearchHit>& hits, bool of_text, Console& conso
   for (const SearchHit& hit : hits) {
     const size_t all = of_text ? hit.file->prompt.size() : hit.file->tokens.size();
     rows.push_back({std::to_string(hit.common_prefix), printable(hit.file->name),
-                    printable(hit.file->model, 40), printable(hit.file->scheme, 20),
+                    printable(hit.file->model, kShownWord), printable(hit.file->scheme, kShownWord),
                     std::to_string(all), hit.without_bos ? "one first id left out (BOS)" : ""});
   }
   console.print_table(rows);
@@ -125,7 +125,9 @@ Result<int> search(const Invocation& in, Console& console) {
     return kExitOk;
   }
   // A damaged file among thousands is noted and does not end the search.
-  for (const std::string& line : folder->skipped) console.note("skipped " + printable(line, 300));
+  for (const std::string& line : folder->skipped) {
+    console.note("skipped " + printable(line, kShownText));
+  }
   if (hits.empty()) {
     console.print("nothing in " + std::to_string(folder->index.files().size()) +
                   " files begins like this");

@@ -186,7 +186,7 @@ int run_upload(const Invocation& in, Console& console) {
   console.print("Uploaded " + printable(in.text("file")) + " (" +
                 format_bytes((*done)["size_bytes"].get<uint64_t>()) + ")");
   console.print("  id   " + printable(id));
-  console.print("  url  " + printable(url, 2000));
+  console.print("  url  " + printable(url, kShownWhole));
   return kExitOk;
 }
 

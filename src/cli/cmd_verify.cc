@@ -74,11 +74,11 @@ void print_report(const std::string& path, const kvfile::VerifyReport& report, C
   const std::string verdict(verdict_name(report.verdict));
   const bool good = report.verdict == Verdict::kVerified;
   console.print((good ? console.green(verdict) : console.red(verdict)) + " " + printable(path) +
-                (report.why.empty() ? "" : ": " + printable(report.why, 400)));
+                (report.why.empty() ? "" : ": " + printable(report.why, kShownText)));
   if (!report.header || console.mode().quiet) return;
   for (const std::string& line : report.proved) console.print("  " + line);
   if (report.sidecar) {
-    console.print("  Model " + printable(report.sidecar->model_name, 100) + ", " +
+    console.print("  Model " + printable(report.sidecar->model_name, kShownValue) + ", " +
                   std::to_string(report.header->tokens) + " tokens.");
   }
   if (!report.sha256.empty()) console.print("  SHA-256 " + report.sha256);
@@ -92,7 +92,8 @@ int run_verify(const Invocation& in, Console& console) {
   if (const auto digest = in.optional_text("sha256")) {
     options.sha256 = lower_ascii(*digest);
     if (!is_hex(*digest, 64)) {
-      console.fail(invalid("--sha256: '" + printable(*digest, 80) + "' is not 64 hex digits"));
+      console.fail(
+          invalid("--sha256: '" + printable(*digest, kShownName) + "' is not 64 hex digits"));
       return kExitUsage;
     }
   }

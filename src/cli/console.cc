@@ -68,7 +68,7 @@ int Console::fail(const Status& status) {
         status.reason().empty() ? lower_ascii(code_name(status.code())) : status.reason();
     error_(dump_json(Json{{"error", status.message()}, {"code", code}}) + "\n");
   } else {
-    error_(red("error:") + " " + printable(status.message(), 2000) + "\n");
+    error_(red("error:") + " " + printable(status.message(), kShownWhole) + "\n");
   }
   return kExitFailed;
 }

@@ -223,7 +223,7 @@ Result<http::Response> Autoresearch::show(http::Request& request) const {
     if (entry.ok()) return http::json_response(200, entry.value().value);
     if (entry.code() != Code::kNotFound) return entry.status();
   }
-  return not_found("There is no briefing for " + printable(asked, 20) +
+  return not_found("There is no briefing for " + printable(asked, kShownWord) +
                    "; they are made at 06:00 UTC, or by POST /admin/jobs/autoresearch/run.");
 }
 

@@ -71,7 +71,7 @@ void find_errors(const ResearchFigures& figures, Collector& out) {
             subject,
             Json{{"last_24h", group.count},
                  {"day_before", group.count_before},
-                 {"example", printable(group.example_message, 300)},
+                 {"example", printable(group.example_message, kShownText)},
                  {"example_request_id", group.example_request_id}},
             "Look at GET /admin/errors?provider=" + group.provider + "&code=" + group.code +
                 " and mend what the example names.");
@@ -87,7 +87,7 @@ void find_accounts(const ResearchFigures& figures, Collector& out) {
         {"expires_at",
          view.expires_at_s == 0 ? Json(nullptr) : Json(format_iso8601_s(view.expires_at_s * 1000))},
         {"failures", view.health.failures},
-        {"last_error", printable(view.health.last_error, 300)}};
+        {"last_error", printable(view.health.last_error, kShownText)}};
     const std::string connect = "Make a consent link with POST /admin/tenants/" + view.id.tenant +
                                 "/providers/" + view.id.provider +
                                 "/connect, or replace the credential.";
@@ -214,7 +214,8 @@ void find_unused(const ResearchFigures& figures, Collector& out) {
 void find_jobs(const ResearchFigures& figures, Collector& out) {
   for (const JobGroup& group : figures.digest.job_groups) {
     out.add("job", "warning", "A scheduled job fails", group.job,
-            Json{{"failures", group.failures}, {"last_result", printable(group.last_result, 300)}},
+            Json{{"failures", group.failures},
+                 {"last_result", printable(group.last_result, kShownText)}},
             "See GET /admin/job-runs?job=" + group.job + "; run it again with POST /admin/jobs/" +
                 group.job + "/run.");
   }

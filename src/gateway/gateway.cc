@@ -39,7 +39,7 @@ Result<AuthType> parse_auth_type(std::string_view name) {
     known += known.empty() ? "" : ", ";
     known += text;
   }
-  return invalid("'" + printable(name, 64) + "' is no auth type; there are " + known + ".");
+  return invalid("'" + printable(name, kShownName) + "' is no auth type; there are " + known + ".");
 }
 
 std::string_view token_state_name(TokenState state) {
@@ -78,7 +78,7 @@ Status check_account_id(const AccountId& id) {
       {"tenant", id.tenant}, {"provider", id.provider}, {"account_id", id.account}};
   for (const auto& [name, text] : parts) {
     if (is_id_part(text)) continue;
-    return invalid(std::string(name) + ": '" + printable(text, 80) +
+    return invalid(std::string(name) + ": '" + printable(text, kShownName) +
                    "' must be 1 to 64 of A-Z a-z 0-9 _ . -");
   }
   return ok();

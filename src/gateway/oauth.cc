@@ -161,7 +161,8 @@ http::UpstreamRequest form_request(const OAuthClient& client, const std::string&
 
 TokenOutcome exchange(http::HttpUpstream& upstream, const OAuthClient& client,
                       const FormPairs& form, ClientAuth how, const Clock& clock) {
-  const std::string host = printable(client.token_url.substr(0, client.token_url.find('?')), 120);
+  const std::string host =
+      printable(client.token_url.substr(0, client.token_url.find('?')), kShownValue);
   const auto unreachable = [&host](const Status& status) {
     // A wrong URL or a refused address stays wrong, but its record may be mended any time.
     const bool ours = status.code() == Code::kInvalid || status.code() == Code::kForbidden;
@@ -223,7 +224,7 @@ Result<ClientAuth> parse_client_auth(std::string_view name) {
   if (name == "client_secret_basic") return ClientAuth::kBasic;
   if (name == "client_secret_post") return ClientAuth::kPost;
   if (name == "none") return ClientAuth::kNone;
-  return invalid("'" + printable(name, 64) +
+  return invalid("'" + printable(name, kShownName) +
                  "' is no client authentication; there are client_secret_basic, "
                  "client_secret_post and none.");
 }

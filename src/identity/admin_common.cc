@@ -52,7 +52,7 @@ std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name) {
   if (!decimal) return std::nullopt;
   const Result<int64_t> nano_usd = parse_nano_usd(*decimal, name);
   if (!nano_usd.ok()) {
-    reader.fail(name, "'" + printable(*decimal, 40) + "' is not an amount between 0 and " +
+    reader.fail(name, "'" + printable(*decimal, kShownWord) + "' is not an amount between 0 and " +
                           std::to_string(kUsdMax) + " USD.");
     return std::nullopt;
   }
@@ -107,7 +107,8 @@ std::optional<int64_t> optional_time(const Json& body, JsonReader& reader, std::
   if (!text) return is_null(body, name) ? std::optional<int64_t>(0) : std::nullopt;
   const Result<int64_t> unix_ms = parse_iso8601_ms(*text);
   if (!unix_ms.ok() || unix_ms.value() <= 0) {
-    reader.fail(name, "'" + printable(*text, 40) + "' is not a time like 2026-12-31T00:00:00Z.");
+    reader.fail(name,
+                "'" + printable(*text, kShownWord) + "' is not a time like 2026-12-31T00:00:00Z.");
     return std::nullopt;
   }
   return unix_ms.value();

@@ -67,7 +67,8 @@ http::Guard tenant_token(const Authenticator& auth) {
         auth.authenticate(bearer), PrincipalKind::kTenantToken, "a tenant token (kt_…)"));
     for (const auto& [name, value] : request.params) {
       if (name == "tenant" && value != principal.organization) {
-        return forbidden("The token does not belong to tenant '" + printable(value, 64) + "'.");
+        return forbidden("The token does not belong to tenant '" + printable(value, kShownName) +
+                         "'.");
       }
     }
     return principal;

@@ -23,7 +23,7 @@ Result<std::optional<std::string>> read(const KvStore& kv, KvFamily family, std:
 }
 
 Status mismatch(std::string_view key) {
-  return conflict("The record " + printable(key, 200) +
+  return conflict("The record " + printable(key) +
                   " was changed meanwhile; read it again and repeat the change.")
       .with_reason("etag_mismatch");
 }

@@ -72,7 +72,7 @@ void put_both(KvBatch& batch, const KeyOwner& owner, const KeyRecord& key) {
 }
 
 Status no_such_key(std::string_view key_id) {
-  return not_found("No key '" + printable(key_id, 64) + "'.").with_reason("key_not_found");
+  return not_found("No key '" + printable(key_id, kShownName) + "'.").with_reason("key_not_found");
 }
 Status key_is_revoked() {
   return conflict("The key is revoked; create a new one.").with_reason("key_revoked");

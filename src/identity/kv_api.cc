@@ -123,7 +123,7 @@ Result<http::Response> KvApi::get(http::Request& request) {
   const KvFamily family = KVCS_TRY(family_of(request, key));
   const Result<KvEntry> entry = kv_.get(family, key);
   if (entry.code() == Code::kNotFound) {
-    return not_found("No key '" + printable(key, 200) + "' in family '" +
+    return not_found("No key '" + printable(key) + "' in family '" +
                      std::string(kv_family_name(family)) + "'.")
         .with_reason("key_not_found");
   }

@@ -13,7 +13,8 @@ constexpr int kRaceAttemptsMax = 8;
 constexpr size_t kNameMaxBytes = 200;
 
 Status no_such_organization(std::string_view id) {
-  return not_found("No organization '" + printable(id, 64) + "'.").with_reason("org_not_found");
+  return not_found("No organization '" + printable(id, kShownName) + "'.")
+      .with_reason("org_not_found");
 }
 
 }  // namespace
@@ -49,7 +50,7 @@ Result<Organization> OrganizationService::check(Organization wanted) const {
   }
   if (!is_slug(wanted.slug)) {
     return invalid(
-        "slug: '" + printable(wanted.slug, 80) +
+        "slug: '" + printable(wanted.slug, kShownName) +
         "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
   }
   if (is_reserved_(wanted.slug)) {

@@ -11,7 +11,8 @@ namespace {
 constexpr size_t kNameMaxBytes = 200;
 
 Status no_such_project(std::string_view id) {
-  return not_found("No project '" + printable(id, 64) + "'.").with_reason("project_not_found");
+  return not_found("No project '" + printable(id, kShownName) + "'.")
+      .with_reason("project_not_found");
 }
 
 Project read_project(const Statement& row) {
@@ -33,7 +34,7 @@ Result<Project> ProjectService::create(Project wanted) {
   if (wanted.slug.empty()) wanted.slug = wanted.id;
   if (!is_slug(wanted.slug)) {
     return invalid(
-        "slug: '" + printable(wanted.slug, 80) +
+        "slug: '" + printable(wanted.slug, kShownName) +
         "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
   }
   wanted.created_ms = clock_.unix_ms();

@@ -153,7 +153,8 @@ Result<AdminRole> parse_admin_role(std::string_view name) {
        {AdminRole::kBilling, AdminRole::kViewer, AdminRole::kAdmin, AdminRole::kOwner}) {
     if (admin_role_name(role) == name) return role;
   }
-  return invalid("'" + printable(name, 40) + "' is not one of: owner, admin, viewer, billing.");
+  return invalid("'" + printable(name, kShownWord) +
+                 "' is not one of: owner, admin, viewer, billing.");
 }
 
 bool model_allowed(const std::vector<std::string>& allowed, std::string_view model) {

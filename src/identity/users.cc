@@ -13,14 +13,15 @@ constexpr int kRaceAttemptsMax = 8;
 constexpr size_t kEmailMaxBytes = 254;  // RFC 5321 §4.5.3.1.3, less the angle brackets.
 
 Status no_such_user(std::string_view id) {
-  return not_found("No user '" + printable(id, 64) + "'.").with_reason("user_not_found");
+  return not_found("No user '" + printable(id, kShownName) + "'.").with_reason("user_not_found");
 }
 
 }  // namespace
 
 Result<std::string> normal_email(std::string_view text) {
   const std::string email = lower_ascii(trim(text));
-  const Status bad = invalid("email: '" + printable(text, 80) + "' is not an email address.");
+  const Status bad =
+      invalid("email: '" + printable(text, kShownName) + "' is not an email address.");
   const size_t at = email.find('@');
   if (at == email.npos || at == 0 || at > 64 || email.size() > kEmailMaxBytes) return bad;
   const std::string_view domain = std::string_view(email).substr(at + 1);
@@ -47,7 +48,7 @@ UserService::UserService(const KvStore& kv, AuditedKv& audited, KeyService& keys
 Result<User> UserService::create(User wanted, const AuditContext& who) {
   wanted.email = KVCS_TRY(normal_email(wanted.email));
   if (!is_uuid(wanted.organization_id) && !is_slug(wanted.organization_id)) {
-    return not_found("No organization '" + printable(wanted.organization_id, 64) + "'.")
+    return not_found("No organization '" + printable(wanted.organization_id, kShownName) + "'.")
         .with_reason("org_not_found");
   }
   const std::string organization_key = keyspace::org_config(wanted.organization_id);
@@ -66,7 +67,7 @@ Result<User> UserService::create(User wanted, const AuditContext& who) {
   batch.put(KvFamily::kConfig, keyspace::user_config(wanted.id), user_to_json(wanted));
   Status stored = audited_.compare_and_swap(KvFamily::kConfig, email_key, std::nullopt, batch, who);
   if (stored.code() == Code::kConflict) {
-    return conflict("A user with email '" + printable(wanted.email, 80) +
+    return conflict("A user with email '" + printable(wanted.email, kShownName) +
                     "' exists in this organization.")
         .with_reason("email_exists");
   }

@@ -64,8 +64,9 @@ void KvBatch::append(KvBatch other) {
 Status check_kv_key(std::string_view key) {
   if (key.empty()) return invalid("A key must not be empty.");
   if (key.size() > kKvKeyMaxBytes) {
-    return invalid("The key \"" + printable(key, 64) + "\" has " + std::to_string(key.size()) +
-                   " bytes; the limit is " + std::to_string(kKvKeyMaxBytes) + ".");
+    return invalid("The key \"" + printable(key, kShownName) + "\" has " +
+                   std::to_string(key.size()) + " bytes; the limit is " +
+                   std::to_string(kKvKeyMaxBytes) + ".");
   }
   if (key == "." || key == "..") {
     return invalid("The key \"" + std::string(key) + "\" is reserved; choose another.");

@@ -161,7 +161,7 @@ Result<http::Response> LedgerApi::show_bodies(http::Request& request) {
   query.limit = 1;
   const LedgerPage page = KVCS_TRY(ledger_.query(query));
   if (page.rows.empty()) {
-    return not_found("No bodies are kept of the request '" + printable(id, 60) +
+    return not_found("No bodies are kept of the request '" + printable(id, kShownName) +
                      "'; only organizations with log_bodies have them, for a while.");
   }
   // The row is a JSON object; its closing brace comes off for two more members.

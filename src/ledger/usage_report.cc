@@ -55,7 +55,7 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
     if (one.name == ask.group_by) grouping = &one;
   }
   if (grouping == nullptr) {
-    return invalid("group_by: '" + printable(ask.group_by, 40) +
+    return invalid("group_by: '" + printable(ask.group_by, kShownWord) +
                    "' is not one of: day, model, user, key, provider, organization.");
   }
   std::vector<Filter> filters;
@@ -132,7 +132,8 @@ Result<std::string> find_usage_row(const Ledger& ledger, std::string_view reques
   query.limit = 1;
   LedgerPage page = KVCS_TRY(ledger.query(query));
   if (page.rows.empty()) {
-    return not_found("There is no request '" + printable(request_id, 60) + "' of this caller.");
+    return not_found("There is no request '" + printable(request_id, kShownName) +
+                     "' of this caller.");
   }
   return std::move(page.rows.front());
 }

@@ -30,6 +30,7 @@ constexpr int64_t kClockJumpBackMs = 90'000;  // Less is a clock being disciplin
 constexpr int64_t kAttemptsMax = 2;
 constexpr int64_t kTimeLimitMaxS = 86'400;  // Of a run, and of a jitter.
 constexpr size_t kNameMaxBytes = 64;
+constexpr size_t kResultMaxBytes = 1000;  // Of a failure, as the history keeps it.
 constexpr std::string_view kSucceeded = "ok";
 
 // What KV keeps of a job: the slot that was last dealt with and how its run ended.
@@ -81,7 +82,7 @@ Status check_job(const Job& job) {
   };
   if (job.name.empty() || job.name.size() > kNameMaxBytes ||
       !std::all_of(job.name.begin(), job.name.end(), fits)) {
-    return invalid("job name '" + printable(job.name, 80) +
+    return invalid("job name '" + printable(job.name, kShownName) +
                    "': 1 to 64 letters, digits, '-' and '_'");
   }
   if (job.time_limit_s < 1 || job.time_limit_s > kTimeLimitMaxS) {
@@ -278,7 +279,7 @@ std::string Cron::Impl::judge(Entry& entry, const Result<std::string>& outcome,
   if (outcome.ok()) return std::string(kSucceeded);
   if (entry.cancelled) return "cancelled by the shutdown";
   const Status status = outcome.status();
-  return printable(std::string(code_name(status.code())) + ": " + status.message(), 1000);
+  return printable(std::string(code_name(status.code())) + ": " + status.message(), kResultMaxBytes);
 }
 
 // Runs on the thread of the run. `slot_ms` is 0 for a run that was started by hand: the record of
@@ -388,7 +389,7 @@ Status Cron::run_now(std::string_view name) {
   impl_->load_once();
   MutexLock lock(impl_->mutex);
   auto* entry = impl_->find(name);
-  if (entry == nullptr) return not_found("there is no job '" + printable(name, 80) + "'");
+  if (entry == nullptr) return not_found("there is no job '" + printable(name, kShownName) + "'");
   if (impl_->stopping) return unavailable("shutting down");
   if (entry->status.running) return conflict("job " + entry->job.name + " is running");
   impl_->launch(*entry, 0);

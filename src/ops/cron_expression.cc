@@ -35,7 +35,7 @@ constexpr std::array<FieldRule, 5> kFields = {{
 }};
 
 Status bad_field(const FieldRule& rule, std::string_view text, std::string_view why) {
-  return invalid("cron " + std::string(rule.name) + " '" + printable(text, 40) +
+  return invalid("cron " + std::string(rule.name) + " '" + printable(text, kShownWord) +
                  "': " + std::string(why) + "; it is " + std::to_string(rule.min) + " to " +
                  std::to_string(rule.max) + ", with ',' '-' '/' and '*'");
 }
@@ -49,7 +49,7 @@ Result<int> parse_number(const FieldRule& rule, std::string_view text, std::stri
   for (size_t i = 0; name.size() == 3 && i < rule.names.size(); i += 3) {
     if (rule.names.substr(i, 3) == name) return static_cast<int>(i / 3) + rule.names_from;
   }
-  return bad_field(rule, field, "'" + printable(text, 20) + "' is not a number of it");
+  return bad_field(rule, field, "'" + printable(text, kShownWord) + "' is not a number of it");
 }
 
 // One part of a list: *, a, a-b, and */n, a-b/n. Sets its bits.
@@ -125,7 +125,7 @@ bool has_a_day(uint64_t days, uint64_t months) {
 Result<CronExpression> CronExpression::parse(std::string_view text) {
   const auto fields = words(text);
   if (fields.size() != kFields.size() || text.size() > kTextMaxBytes) {
-    return invalid("cron expression '" + printable(text, 60) + "' has " +
+    return invalid("cron expression '" + printable(text, kShownName) + "' has " +
                    std::to_string(fields.size()) +
                    " fields; it needs five: minute hour day-of-month month day-of-week");
   }
@@ -139,7 +139,8 @@ Result<CronExpression> CronExpression::parse(std::string_view text) {
   e.any_day_ = fields[2].starts_with('*');
   e.any_weekday_ = fields[4].starts_with('*');
   if (e.any_weekday_ && !has_a_day(e.days_, e.months_)) {
-    return invalid("cron expression '" + printable(text, 60) + "' matches no day of any year");
+    return invalid("cron expression '" + printable(text, kShownName) +
+                   "' matches no day of any year");
   }
   return e;
 }

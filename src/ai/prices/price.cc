@@ -67,7 +67,7 @@ Result<int64_t> read_pico(std::string_view model, const std::string& member, con
   const std::string what = std::string(model) + "." + member;
   const int64_t pico = KVCS_TRY(parse_pico_usd(text, what));
   if (pico > max_pico) {
-    return invalid(what + ": " + printable(text, 40) + " is over the limit of " +
+    return invalid(what + ": " + printable(text, kShownWord) + " is over the limit of " +
                    format_pico_usd(max_pico) + " USD.");
   }
   return pico;
@@ -155,7 +155,7 @@ Status read_member(Price& price, const std::string& name, const Json& object,
     price.source = value.get<std::string>();
   } else if (!KVCS_TRY(read_tier_member(price, name, object)) &&
              unknown == UnknownMembers::kRefuse && !is_informational(name)) {
-    return invalid(price.model + ": unknown member '" + printable(name, 60) + "'.");
+    return invalid(price.model + ": unknown member '" + printable(name, kShownName) + "'.");
   }
   return ok();
 }

@@ -65,7 +65,7 @@ Status PriceOverrides::remove(std::string_view organization_id, std::string_view
   const std::string key = key_of(organization_id, model);
   Result<KvEntry> present = kv_.get(KvFamily::kConfig, key);
   if (present.code() == Code::kNotFound) {
-    return not_found("No price was set for '" + printable(model, 120) + "'.");
+    return not_found("No price was set for '" + printable(model, kShownValue) + "'.");
   }
   KVCS_TRY(std::move(present).status());
   KvBatch batch;

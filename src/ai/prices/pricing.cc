@@ -175,7 +175,7 @@ Result<PricedModel> Pricing::find(std::string_view organization_id, std::string_
     }
     if (row != nullptr) return PricedModel{std::move(row), version};
   }
-  return invalid("The model '" + printable(model, 120) +
+  return invalid("The model '" + printable(model, kShownValue) +
                  "' has no price here, so its cost cannot be bounded; an admin can set one with "
                  "PUT /admin/ai/prices/{model}.")
       .with_reason("model_not_priced");

@@ -27,7 +27,7 @@ Status add_pairs(const std::string& what, const std::string& name, const Json& v
   for (size_t i = 0; i < count; ++i) {
     const std::optional<std::string> text = scalar_text(items != nullptr ? (*items)[i] : value);
     if (!text) {
-      return invalid(what + "." + printable(name, 80) +
+      return invalid(what + "." + printable(name, kShownName) +
                      ": must be a string, number, boolean or a list of these.");
     }
     out.emplace_back(name, *text);
@@ -83,7 +83,8 @@ Result<std::string> segment(const std::string& name, const Json* value) {
   if (!text) return invalid(name + ": required.");
   if (text->empty() || *text == "." || *text == ".." || text->size() > 256 ||
       text->find_first_of("/\\%") != text->npos) {
-    return invalid(name + ": '" + printable(*text, 80) + "' must be one plain path segment.");
+    return invalid(name + ": '" + printable(*text, kShownName) +
+                   "' must be one plain path segment.");
   }
   return percent_encode(*text);
 }
@@ -108,12 +109,12 @@ Result<std::string> fill_path(const std::string& path, const Json& body, JsonRea
 Status read_common(const Json& body, JsonReader& reader, const Provider& provider,
                    CallRequest& call) {
   if (const auto domain = reader.optional_string("domain"); domain && *domain != provider.id) {
-    return invalid("domain: '" + printable(*domain, 64) + "' is not the provider of the URL, " +
-                   provider.id + ".");
+    return invalid("domain: '" + printable(*domain, kShownName) +
+                   "' is not the provider of the URL, " + provider.id + ".");
   }
   if (const auto account = reader.optional_string("account_id", {.max_bytes = 64})) {
     if (!is_id_part(*account)) {
-      return invalid("account_id: '" + printable(*account, 80) +
+      return invalid("account_id: '" + printable(*account, kShownName) +
                      "' must be 1 to 64 of A-Z a-z 0-9 _ . -");
     }
     call.account_id = *account;
@@ -155,10 +156,10 @@ Status read_headers(JsonReader& reader, const Provider& provider, CallRequest& c
   if (headers->size() > kCallHeadersMax) return invalid("headers: over the limit of 50.");
   for (const auto& [name, value] : headers->items()) {
     const std::optional<std::string> text = scalar_text(value);
-    if (!text) return invalid("headers." + printable(name, 80) + ": must be a string.");
+    if (!text) return invalid("headers." + printable(name, kShownName) + ": must be a string.");
     KVCS_TRY(check_header(name, *text, provider.auth, provider.default_headers));
     if (!header_of(call, name).empty()) {
-      return invalid("headers: '" + printable(name, 80) + "' is given twice.");
+      return invalid("headers: '" + printable(name, kShownName) + "' is given twice.");
     }
     call.headers.emplace_back(lower_ascii(name), *text);
   }
@@ -197,8 +198,8 @@ Status read_curated(const Json& body, JsonReader& reader, const Provider& provid
   if (found == provider.actions.end()) {
     std::string known;
     for (const auto& [verb, rule] : provider.actions) known += (known.empty() ? "" : ", ") + verb;
-    return invalid("action: " + provider.id + " has no '" + printable(call.action, 64) + "'; " +
-                   (known.empty() ? "it has none, use path." : "it has " + known + "."));
+    return invalid("action: " + provider.id + " has no '" + printable(call.action, kShownName) +
+                   "'; " + (known.empty() ? "it has none, use path." : "it has " + known + "."));
   }
   const ActionRule& rule = found->second;
   call.method = rule.method;

@@ -175,7 +175,7 @@ Result<FieldSelection> FieldSelection::parse(const std::vector<std::string>& pat
   }
   auto root = std::make_shared<Node>();
   for (const std::string& path : paths) {
-    const std::string shown = "fields: '" + printable(path, 80) + "' ";
+    const std::string shown = "fields: '" + printable(path, kShownName) + "' ";
     if (path.size() > kFieldMaxBytes) return invalid(shown + "is over 512 bytes.");
     const auto names = split(path, '.');
     if (names.size() > kFieldDepthMax) {

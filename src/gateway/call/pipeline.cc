@@ -470,8 +470,8 @@ ErrorRecord Pipeline::Run::error_record() const {
   ErrorRecord record;
   record.ts_ms = parts_.clock.unix_ms();
   record.request_id = caller_.request_id;
-  record.tenant = printable(caller_.tenant, 64);
-  record.provider = printable(provider_id_, 64);
+  record.tenant = printable(caller_.tenant, kShownName);
+  record.provider = printable(provider_id_, kShownName);
   record.account_id = facts_.account;
   record.action = facts_.action;
   record.method = facts_.method;
@@ -536,7 +536,7 @@ http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
     log::error("gateway.failed", {{"request_id", caller.request_id}, {"cause", failure.cause()}});
   }
   if (!facts.retry_after.empty() && response.find("retry-after") == nullptr) {
-    response.set("retry-after", printable(facts.retry_after, 64));
+    response.set("retry-after", printable(facts.retry_after, kShownName));
   }
   if (facts.rate) {
     response.set("ratelimit-limit", std::to_string(facts.rate->limit));

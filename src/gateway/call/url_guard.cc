@@ -24,7 +24,7 @@ constexpr std::array<std::string_view, 12> kForwardingHeaders = {
 constexpr CharSet kQueryStarts("?#");
 
 Status bad_path(std::string_view path, std::string_view why) {
-  return invalid("path: '" + printable(path, 120) + "' " + std::string(why));
+  return invalid("path: '" + printable(path, kShownValue) + "' " + std::string(why));
 }
 
 // What no reading of a path may show, written or decoded.
@@ -82,14 +82,14 @@ Result<BaseUrl> fill_base_url(std::string_view base_url, const Meta& account, co
     if (found == account.end()) {
       found = tenant.find(name);
       if (found == tenant.end()) {
-        return not_found("The account's meta has no '" + printable(name, 64) +
+        return not_found("The account's meta has no '" + printable(name, kShownName) +
                          "', which the provider's base_url needs.")
             .with_reason("CONFIG_MISSING");
       }
     }
     if (!is_base_value(found->second, open < host_end)) {
-      return invalid("meta." + printable(name, 64) + ": '" + printable(found->second, 80) +
-                     "' must be of A-Z a-z 0-9 and '-'.");
+      return invalid("meta." + printable(name, kShownName) + ": '" +
+                     printable(found->second, kShownName) + "' must be of A-Z a-z 0-9 and '-'.");
     }
     out += found->second;
     at = close + 1;
@@ -141,16 +141,16 @@ Status check_prefix(std::string_view path, const std::vector<std::string>& prefi
   for (const std::string& prefix : prefixes) {
     if (decoded.ok() && decoded.value().starts_with(prefix)) return ok();
   }
-  return forbidden("path: '" + printable(path, 120) +
+  return forbidden("path: '" + printable(path, kShownValue) +
                    "' is outside what the provider allows: " +
-                   printable(join(prefixes, ", "), 300) + ".")
+                   printable(join(prefixes, ", "), kShownText) + ".")
       .with_reason("PATH_NOT_ALLOWED");
 }
 
 Status check_header(std::string_view name, std::string_view value, const AuthRule& rule,
                     const std::vector<std::pair<std::string, std::string>>& default_headers) {
   const std::string lower = lower_ascii(name);
-  const std::string shown = "headers: '" + printable(name, 80) + "' ";
+  const std::string shown = "headers: '" + printable(name, kShownName) + "' ";
   if (!http::is_token(lower)) {
     return invalid(shown + "is no header name.");
   }

@@ -122,8 +122,9 @@ Status AgentSchedules::post(const std::string& tenant, const Entry& entry) const
   const auto answer = KVCS_TRY(upstream_.open(wire));
   const Result<std::string> said = answer->read_all(kAnswerMaxBytes);
   if (answer->status() >= 200 && answer->status() < 300) return ok();
-  return upstream_failed("The agent worker answered " + std::to_string(answer->status()) +
-                         (said.ok() ? ": " + printable(said.value(), 300) : std::string(".")));
+  return upstream_failed(
+      "The agent worker answered " + std::to_string(answer->status()) +
+      (said.ok() ? ": " + printable(said.value(), kShownText) : std::string(".")));
 }
 
 void AgentSchedules::note_failure(const std::string& tenant, const std::string& name,

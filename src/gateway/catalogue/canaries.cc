@@ -138,7 +138,7 @@ Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
                      {"usual_latency_ms", outcome.up ? usual : usual_before},
                      {"failures", failures},
                      {"checked_at", format_iso8601_s(clock_.unix_ms())},
-                     {"error", printable(outcome.error, 300)}};
+                     {"error", printable(outcome.error, kShownText)}};
     if (failures == kCanaryFailuresBeforeAlert) {
       add_alert(batch, {"provider.down", name, outcome.error}, clock_, entropy_);
     }

@@ -279,7 +279,8 @@ void read_headers(Fields& fields, Provider& provider) {
   read_text_map(fields, "default_headers", [&](const std::string& name, std::string value) {
     if (!is_id_part(name) || equal_ignore_case(name, "host") ||
         equal_ignore_case(name, "authorization") || equal_ignore_case(name, "cookie")) {
-      return fields.fail("default_headers", "'" + printable(name, 64) + "' may not be set here.");
+      return fields.fail("default_headers",
+                         "'" + printable(name, kShownName) + "' may not be set here.");
     }
     // A template is tried with nothing known: a missing name is fine, a wrong shape is not.
     if (fill_header_template(value, {}, {}).code() == Code::kInvalid) {
@@ -294,7 +295,7 @@ void read_members(Fields& fields, bool strict, Fields::Fault& fault, Provider& p
   fields.text("provider", named);
   if (named != provider.id) {
     fields.fail("provider",
-                "'" + printable(named, 64) + "' is not the name '" + provider.id + "'.");
+                "'" + printable(named, kShownName) + "' is not the name '" + provider.id + "'.");
   }
   fields.boolean("allow_private_addresses", provider.allow_private_addresses);
   fields.text("display_name", provider.display_name);
@@ -368,7 +369,8 @@ Json auth_json(const Provider& provider) {
 Result<Provider> parse_provider(std::string_view id, const Json& record, bool strict,
                                 std::vector<std::string>* fault_path) {
   if (!is_id_part(id)) {
-    return invalid("provider: '" + printable(id, 80) + "' must be 1 to 64 of A-Z a-z 0-9 _ . -");
+    return invalid("provider: '" + printable(id, kShownName) +
+                   "' must be 1 to 64 of A-Z a-z 0-9 _ . -");
   }
   Provider provider;
   provider.id = id;

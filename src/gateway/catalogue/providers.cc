@@ -32,7 +32,7 @@ Result<std::string> read_file(const std::filesystem::path& path) {
 }
 
 Status config_missing(std::string_view id) {
-  return not_found("Provider '" + printable(id, 64) + "' is not configured.")
+  return not_found("Provider '" + printable(id, kShownName) + "' is not configured.")
       .with_reason("CONFIG_MISSING");
 }
 
@@ -201,7 +201,7 @@ Status Providers::put(std::string_view id, const Json& record, const AuditContex
 Status Providers::remove(std::string_view id, const AuditContext& who) {
   const std::string key = keyspace::api_config(id);
   if (!is_id_part(id) || !is_stored(id)) {
-    return not_found("Nothing is stored for provider '" + printable(id, 64) + "'.")
+    return not_found("Nothing is stored for provider '" + printable(id, kShownName) + "'.")
         .with_reason("CONFIG_MISSING");
   }
   KvBatch batch;

@@ -15,7 +15,7 @@ constexpr size_t kTenantsMax = 100'000;
 constexpr std::string_view kModeKey = keyspace::kGatewayMode;
 
 Status missing(std::string_view tenant) {
-  return not_found("Tenant '" + printable(tenant, 64) + "' is not set up for the gateway.")
+  return not_found("Tenant '" + printable(tenant, kShownName) + "' is not set up for the gateway.")
       .with_reason("TENANT_NOT_FOUND");
 }
 
@@ -58,7 +58,7 @@ Status check_record(const Json& record) {
     reader.member(name);
     for (const auto& [key, text] : value.items()) {
       if (!text.is_string())
-        return invalid(name + "." + printable(key, 64) + ": must be a string.");
+        return invalid(name + "." + printable(key, kShownName) + ": must be a string.");
     }
   }
   return reader.finish();
@@ -106,7 +106,8 @@ Result<std::string> Tenants::etag(std::string_view tenant) const {
 Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditContext& who,
                           std::string_view if_match) {
   if (!is_id_part(tenant)) {
-    return invalid("tenant: '" + printable(tenant, 80) + "' must be 1 to 64 of a-z 0-9 _ . -");
+    return invalid("tenant: '" + printable(tenant, kShownName) +
+                   "' must be 1 to 64 of a-z 0-9 _ . -");
   }
   if (!record.is_object()) return invalid("The body must be an object.");
   KVCS_TRY(check_record(record));

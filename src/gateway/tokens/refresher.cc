@@ -254,7 +254,7 @@ Status Refresher::store_failure(const AccountView& view, const std::string& leas
   also.remove(KvFamily::kTokens, lease_key);
   AlertEvent alert;
   alert.subject = subject_of(view.id);
-  alert.message = printable(failure.message, 400);
+  alert.message = printable(failure.message, kShownText);
   if (failure.failure_class == FailureClass::kTerminal || !given_up.empty()) {
     health.state = TokenState::kReauthRequired;
     health.next_attempt_at_s = 0;

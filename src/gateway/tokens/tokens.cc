@@ -91,7 +91,8 @@ Status check_sizes(const AccessCredential& credential) {
   }
   for (const auto& [name, value] : credential.meta) {
     if (!is_id_part(name)) {
-      return invalid("meta: the name '" + printable(name, 80) + "' must be of A-Z a-z 0-9 _ . -");
+      return invalid("meta: the name '" + printable(name, kShownName) +
+                     "' must be of A-Z a-z 0-9 _ . -");
     }
     if (value.size() > kMetaValueMaxBytes || !is_valid_utf8(value)) {
       return invalid("meta." + name + ": not text of at most " +

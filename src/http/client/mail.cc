@@ -31,7 +31,8 @@ Result<std::vector<std::string>> recipients(const MailRequest& mail) {
   std::vector<std::string> all;
   for (const std::string_view part : split(mail.to, ',')) {
     const std::string_view address = trim(part);
-    if (!is_address(address)) return invalid("'" + printable(address, 80) + "' is no address.");
+    if (!is_address(address))
+      return invalid("'" + printable(address, kShownName) + "' is no address.");
     all.emplace_back(address);
   }
   return all;
@@ -57,7 +58,7 @@ struct FreeCurl {
 
 Result<std::string> mail_text(const MailRequest& mail, int64_t unix_s) {
   if (!is_address(mail.from)) {
-    return invalid("'" + printable(mail.from, 80) + "' is no address.");
+    return invalid("'" + printable(mail.from, kShownName) + "' is no address.");
   }
   const auto to = recipients(mail);
   if (!to.ok()) return to.status();

@@ -176,11 +176,11 @@ Status check_upstream_url(std::string_view url) {
 
 Status check_sendable(const UpstreamRequest& request) {
   if (!is_token(request.method) || request.method.size() > 32 || request.method == "CONNECT") {
-    return invalid("method \"" + printable(request.method, 40) + "\" cannot be sent");
+    return invalid("method \"" + printable(request.method, kShownWord) + "\" cannot be sent");
   }
   for (const auto& [name, value] : request.headers) {
     if (!is_token(name))
-      return invalid("header name \"" + printable(name, 80) + "\" is not a token");
+      return invalid("header name \"" + printable(name, kShownName) + "\" is not a token");
     if (!is_field_value(value)) {
       return invalid("header " + name + " has a line break or control character in its value");
     }

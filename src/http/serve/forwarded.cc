@@ -44,7 +44,7 @@ Result<TrustedProxies> TrustedProxies::parse(const std::vector<std::string>& ent
       bits = std::move(parsed).value_or(width + 1);
     }
     if (!parse_address(std::string_view(entry).substr(0, slash), block.address) || bits > width) {
-      return invalid("http.trusted_proxies: '" + printable(entry, 80) +
+      return invalid("http.trusted_proxies: '" + printable(entry, kShownName) +
                      "' is neither an IP address nor a CIDR block such as 10.0.0.0/8.");
     }
     block.prefix_bits = static_cast<int>(128 - width + bits);

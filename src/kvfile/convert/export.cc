@@ -30,7 +30,8 @@ Result<std::vector<uint32_t>> fact_numbers(const KvHeader& header, std::string_v
   for (const std::string_view word : split(text, ',')) {
     const uint64_t number = KVCS_TRY(parse_u64(word, key));
     if (number > UINT32_MAX || numbers.size() == kNumbersMax) {
-      return invalid(std::string(key) + " " + printable(text, 40) + " is not a list of u32");
+      return invalid(std::string(key) + " " + printable(text, kShownWord) +
+                     " is not a list of u32");
     }
     numbers.push_back(static_cast<uint32_t>(number));
   }

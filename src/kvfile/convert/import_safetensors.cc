@@ -90,7 +90,7 @@ class SafetensorsCache final : public CacheSource {
 };
 
 Status wrong_tensor(const Tensor& tensor, const std::string& why) {
-  return invalid("tensor \"" + printable(tensor.name, 60) + "\": " + why);
+  return invalid("tensor \"" + printable(tensor.name, kShownName) + "\": " + why);
 }
 
 // One layer's keys or values as [1, heads, tokens, head_dim].
@@ -138,7 +138,8 @@ Status add_layers(SafetensorsCache& cache, const OpenSafetensors& source, NameTe
     return invalid(
         std::to_string(source.header.tensors.size()) + " tensors for " +
         std::to_string(cache.shape.layers) + " layers from 0 on; the first is \"" +
-        printable(source.header.tensors.empty() ? "" : source.header.tensors[0].name, 60) + "\"");
+        printable(source.header.tensors.empty() ? "" : source.header.tensors[0].name, kShownName) +
+        "\"");
   }
   return ok();
 }
@@ -175,8 +176,8 @@ Status check_mlx_classes(const KvHeader& header) {
     std::string why = "only KVCache is imported";
     if (value == "QuantizedKVCache") why = "dequantise the cache before saving it";
     if (value == "RotatingKVCache") why = "its tokens are not in order and may have been dropped";
-    return invalid("layer " + printable(key.substr(2), 20) + " is a " + printable(value, 60) +
-                   ": " + why);
+    return invalid("layer " + printable(key.substr(2), kShownWord) + " is a " +
+                   printable(value, kShownName) + ": " + why);
   }
   return ok();
 }
@@ -201,7 +202,7 @@ Result<std::map<uint64_t, std::string>> list_layers(const std::string& folder) {
     if (!name.ends_with(".safetensors") || !fault.ok()) continue;
     if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix) ||
         name.size() <= kPrefix.size() + kSuffix.size()) {
-      fault = invalid("a file of an unknown name in the folder: " + printable(name, 80));
+      fault = invalid("a file of an unknown name in the folder: " + printable(name, kShownName));
       continue;
     }
     const std::string_view digits =

@@ -33,7 +33,7 @@ constexpr std::array kDtypes = {
 };
 
 std::string quoted(std::string_view name) {
-  return "\"" + printable(name, 60) + "\"";
+  return "\"" + printable(name, kShownName) + "\"";
 }
 
 Status tensor_fault(const Tensor& tensor, std::string_view why) {

@@ -74,7 +74,7 @@ Result<bool> JsonScanner::next_member(std::string& name) {
   if (!KVCS_TRY(next('}'))) return false;
   name = KVCS_TRY(string());
   if (!levels_.back().names.insert(name).second) {
-    return fault("member \"" + printable(name, 60) + "\" appears twice");
+    return fault("member \"" + printable(name, kShownName) + "\" appears twice");
   }
   if (peek() != ':') return fault("a colon was expected");
   at_++;

@@ -137,7 +137,7 @@ Status read_geometry(KvHeader& header) {
 Status check_metadata(const KvHeader& header) {
   const std::string* const scheme = header.metadata_value("kvcs.scheme");
   if (scheme != nullptr && *scheme != scheme_name(header.scheme)) {
-    return invalid("kvcs.scheme says " + printable(*scheme, 40) + ", the tensors are " +
+    return invalid("kvcs.scheme says " + printable(*scheme, kShownWord) + ", the tensors are " +
                    std::string(scheme_name(header.scheme)));
   }
   if (const std::string* const tokens = header.metadata_value("kvcs.n_tokens")) {
@@ -168,7 +168,7 @@ Status read_value_dtype(KvHeader& header) {
   if (name == nullptr) return ok();
   const std::optional<Dtype> dtype = parse_dtype(*name);
   if (!dtype || !is_float16_or_32(*dtype)) {
-    return invalid("kvcs.dtype " + printable(*name, 40) + " is not F16, BF16 or F32");
+    return invalid("kvcs.dtype " + printable(*name, kShownWord) + " is not F16, BF16 or F32");
   }
   if (header.find("k_0_f") == nullptr) header.dtype = *dtype;
   return ok();

@@ -54,7 +54,7 @@ Result<bool> parse_member(JsonScanner& scanner, std::string_view name, Sidecar& 
 }
 
 Status differs(std::string_view member, std::string_view sidecar, std::string_view header) {
-  return invalid("sidecar: " + std::string(member) + " says " + printable(sidecar, 60) +
+  return invalid("sidecar: " + std::string(member) + " says " + printable(sidecar, kShownName) +
                  ", the file has " + std::string(header));
 }
 
@@ -192,7 +192,7 @@ Status check_sidecar(const Sidecar& sidecar, const KvHeader& header) {
   }
   const std::string* const model = header.metadata_value("kvcs.model");
   if (model != nullptr && *model != sidecar.model_name) {
-    return differs("model_name", sidecar.model_name, printable(*model, 60));
+    return differs("model_name", sidecar.model_name, printable(*model, kShownName));
   }
   return ok();
 }

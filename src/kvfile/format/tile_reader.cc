@@ -39,7 +39,7 @@ Result<Rotation> parse_rotation(std::string_view name, uint64_t head_dim) {
       return Rotation{*block};
     }
   }
-  return invalid("kvcs.rotation \"" + printable(name, 40) + "\" does not fit head_dim " +
+  return invalid("kvcs.rotation \"" + printable(name, kShownWord) + "\" does not fit head_dim " +
                  std::to_string(head_dim));
 }
 

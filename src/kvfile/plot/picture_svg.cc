@@ -14,7 +14,7 @@ namespace {
 
 std::string escaped(std::string_view text) {
   std::string out;
-  for (const char c : printable(text, 400)) {
+  for (const char c : printable(text, kShownText)) {
     if (c == '&') {
       out += "&amp;";
     } else if (c == '<') {

@@ -242,7 +242,7 @@ Status read_row(const Table& table, size_t row, BenchmarkReport& report) {
   } else if (section == "note") {
     report.notes.push_back(KVCS_TRY(table.text(row, "text")));
   } else {
-    return invalid("section '" + printable(section, 40) + "' is not known");
+    return invalid("section '" + printable(section, kShownWord) + "' is not known");
   }
   return ok();
 }

@@ -362,7 +362,7 @@ Result<std::string> parse_target_dtype(std::string_view name) {
     if (equal_ignore_case(name, given)) return std::string(meant);
   }
   return invalid(
-      "target dtype \"" + printable(name, 40) + "\" is not one of F16, F32, BF16, FP8, I8" +
+      "target dtype \"" + printable(name, kShownWord) + "\" is not one of F16, F32, BF16, FP8, I8" +
       (name.find('4') != std::string_view::npos ? "; for 4 bits take --scheme int4c" : ""));
 }
 

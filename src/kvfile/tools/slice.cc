@@ -172,13 +172,13 @@ std::string shortened(const IndexRange& asked, uint64_t count, std::string_view 
 Result<IndexRange> parse_index_range(std::string_view text, std::string_view what) {
   const size_t colon = text.find(':');
   if (colon == std::string_view::npos) {
-    return invalid(std::string(what) + ": '" + printable(text, 40) + "' is not a:b");
+    return invalid(std::string(what) + ": '" + printable(text, kShownWord) + "' is not a:b");
   }
   IndexRange range;
   if (colon > 0) range.begin = KVCS_TRY(parse_u64(text.substr(0, colon), what));
   if (colon + 1 < text.size()) range.end = KVCS_TRY(parse_u64(text.substr(colon + 1), what));
   if (range.begin >= range.end) {
-    return invalid(std::string(what) + ": '" + printable(text, 40) + "' is empty");
+    return invalid(std::string(what) + ": '" + printable(text, kShownWord) + "' is empty");
   }
   return range;
 }

@@ -230,7 +230,7 @@ Result<VerifyReport> verify(const VerifyOptions& options) {
       report.proved.push_back("The SHA-256 is the expected one.");
     } else {
       refuse(report, Verdict::kMismatch,
-             "the SHA-256 is " + report.sha256 + ", not " + printable(*options.sha256, 64));
+             "the SHA-256 is " + report.sha256 + ", not " + printable(*options.sha256, kShownName));
     }
   }
   KVCS_TRY(compare_context(*file, options, report));
