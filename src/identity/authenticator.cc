@@ -21,7 +21,7 @@ Status read_failure(const Status& status) {
   if (status.code() == Code::kNotFound) return refused();
   return unavailable("Keys cannot be checked at the moment; try again.", status.to_string())
       .with_reason("auth_unavailable")
-      .with_retry_after_s(5);
+      .with_retry_after_s(kKvRetryAfterS);
 }
 
 bool is_visible_ascii(std::string_view text) {

@@ -75,7 +75,7 @@ Status store_failed(const Status& status) {
   return unavailable("An idempotency key cannot be kept while the store does not answer.",
                      status.to_string())
       .with_reason("idempotency_unavailable")
-      .with_retry_after_s(5);
+      .with_retry_after_s(kKvRetryAfterS);
 }
 
 Status check_key(const OnceRequest& request) {

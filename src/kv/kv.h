@@ -73,6 +73,9 @@ class KvBatch final {
   std::vector<Op> ops_;
 };
 
+// What callers are told to wait, in seconds, when the store did not answer (Retry-After).
+inline constexpr int kKvRetryAfterS = 5;
+
 // kSynced: on disk before the call returns (admin and credential writes). kBuffered: in the log of
 // the operating system, survives the death of the process; a power cut may take what sync() has not
 // yet covered.

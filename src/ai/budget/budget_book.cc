@@ -39,7 +39,7 @@ Status refusal(const LimitCheck& check, int64_t used, int64_t reserved, int64_t 
 Status quota_unavailable(const Status& cause) {
   return unavailable("The budget store does not answer; try again shortly.", cause.to_string())
       .with_reason("quota_unavailable")
-      .with_retry_after_s(5);
+      .with_retry_after_s(kKvRetryAfterS);
 }
 
 // Notes the highest threshold that the counter has passed and not been told of.
