@@ -13,10 +13,12 @@
 #include "app/parts.h"
 #include "app/routes.h"
 #include "app/store_metrics.h"
+#include "artifacts/schema.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "kv/keyspace.h"
+#include "ledger/schema.h"
 #include "version.h"
 
 namespace kvcs {

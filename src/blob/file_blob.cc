@@ -18,7 +18,7 @@
 #include "base/hash_pipe.h"
 #include "base/mutex.h"
 #include "blob/blob.h"
-#include "blob/digest.h"
+#include "blob/upload_checks.h"
 
 namespace kvcs {
 namespace {

@@ -6,7 +6,7 @@
 #include "base/crypto.h"
 #include "base/mutex.h"
 #include "blob/blob.h"
-#include "blob/digest.h"
+#include "blob/upload_checks.h"
 
 namespace kvcs {
 namespace {

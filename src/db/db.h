@@ -1,6 +1,5 @@
 // The cold store: SQLite behind a face that leaks no sqlite3 type. One concrete class; ":memory:"
-// is its fake and a shim VFS (tests/support) its faults. SQL here stays portable to PostgreSQL: no
-// rowid, no ON CONFLICT REPLACE, ISO types, explicit column lists.
+// is its fake and a shim VFS (tests/support) its faults. The SQL of the modules above is SQLite's.
 //
 // Database is one connection, used by one thread at a time. DbWriter owns the one writing
 // connection of a file and its thread; DbReaders is a small pool of read-only connections.
@@ -120,13 +119,11 @@ Status in_savepoint(Database& db, const std::function<Status()>& body);
 // Numbered, forward only. The database remembers the last one applied (PRAGMA user_version). A file
 // written by a newer kvcs is refused: Conflict, naming both numbers.
 struct Migration {
-  int number;  // 1, 2, 3, …
-  const char* sql;
+  int number;       // 1, 2, 3, …
+  const char* sql;  // One or more statements.
 };
+// All that are missing, in one transaction: after a failure the file is as it was.
 Status migrate(Database& db, const std::vector<Migration>& migrations);
-// The two schemas, in db/migrations.cc.
-const std::vector<Migration>& portal_migrations();
-const std::vector<Migration>& ledger_migrations();
 
 // Told how long each group took from BEGIN to COMMIT (writer), or each query (readers), failed ones
 // too. Quick and thread-safe; `clock` outlives it. Without a clock nothing is measured.

@@ -159,7 +159,7 @@ Status Autoresearch::gather_organizations(ResearchFigures& figures) const {
 Result<ResearchFigures> Autoresearch::gather() const {
   ResearchFigures figures;
   figures.now_ms = clock_.unix_ms();
-  figures.digest = KVCS_TRY(read_digest(ledger_, figures.now_ms));
+  figures.digest = KVCS_TRY(read_day_figures(ledger_, figures.now_ms));
   KVCS_TRY(gather_accounts(figures));
   gather_providers(figures);
   KVCS_TRY(gather_organizations(figures));

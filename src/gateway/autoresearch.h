@@ -22,7 +22,7 @@
 #include "gateway/tokens/tokens.h"
 #include "http/http.h"
 #include "kv/kv.h"
-#include "ledger/digest.h"
+#include "ledger/day_figures.h"
 #include "ledger/ledger.h"
 
 namespace kvcs::gateway {
@@ -50,7 +50,7 @@ struct UnusedAccount {
 };
 struct ResearchFigures {
   int64_t now_ms = 0;
-  LedgerDigest digest;
+  DayFigures digest;
   std::vector<AccountView> accounts;  // Troubled, or expiring within 7 days without a refresh.
   std::vector<ProviderHealth> providers;
   std::vector<BudgetFigure> budgets;

@@ -7,6 +7,7 @@
 
 #include "artifacts/artifacts.h"
 #include "artifacts/artifacts_api.h"
+#include "artifacts/schema.h"
 #include "artifacts/search.h"
 #include "base/crypto.h"
 #include "base/id.h"

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "artifacts/schema.h"
 #include "artifacts/search.h"
 #include "artifacts/search_rows.h"
 #include "base/id.h"

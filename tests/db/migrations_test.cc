@@ -1,7 +1,10 @@
 // Schemas: applied once, never backwards; and what the tables promise about their rows.
 #include <catch2/catch.hpp>
 
+#include "artifacts/schema.h"
+#include "base/crypto.h"
 #include "db/db.h"
+#include "ledger/schema.h"
 #include "support/temp_dir.h"
 
 using namespace kvcs;
@@ -35,6 +38,26 @@ TEST_CASE("migrations: both schemas apply to an empty database and again change 
     CHECK(number(*db, "PRAGMA user_version") == migrations->back().number);
     REQUIRE(migrate(*db, *migrations).ok());
     CHECK(number(*db, "SELECT count(*) FROM sqlite_schema") == tables);
+  }
+}
+
+TEST_CASE("migrations: what has been released is never edited", "[unit][db]") {
+  // Files of users have applied these texts; a database that is made today must be the same.
+  const std::vector<std::pair<const std::vector<Migration>*, std::vector<std::string>>> released = {
+      {&portal_migrations(),
+       {"60dde3a8fddd5974e6cfef11217c03862e6f91775399c0c41894cf208e071f41",
+        "b351f4ee1581cf3d6e48ba068deb8a3a1dc2ebe85ca10ec237c3187b3b83459b",
+        "24af774f8376c094b43774f7a1e2811e40dee7a0917448cb4e21993449916766"}},
+      {&ledger_migrations(),
+       {"32850acbf899dcf57b2eaaf068e5a6f8e7325595606f924edd409e9cd41e27fd",
+        "4a1000862ff643aaac23554e2a43672333519baf4e882ad4c1d328df7e11e775"}},
+  };
+  for (const auto& [migrations, digests] : released) {
+    REQUIRE(migrations->size() >= digests.size());
+    for (size_t i = 0; i < digests.size(); ++i) {
+      CHECK((*migrations)[i].number == static_cast<int>(i + 1));
+      CHECK(sha256_hex((*migrations)[i].sql) == digests[i]);
+    }
   }
 }
 

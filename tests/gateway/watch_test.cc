@@ -120,7 +120,7 @@ TEST_CASE("autoresearch: each rule finds its matter, worst first, the same each 
           "[unit][gateway][watch]") {
   ResearchFigures figures;
   figures.now_ms = parse_iso8601_ms("2026-11-10T06:00:00Z").value();
-  LedgerDigest& digest = figures.digest;
+  DayFigures& digest = figures.digest;
   digest.error_groups = {{"hubspot", "UPSTREAM_ERROR", 40, 3, "it broke", "r1"},
                          {"", "RARE", 1, 0, "", ""}};
   digest.rate_groups = {{"acme", "hubspot", 50, 45, 30}, {"acme", "slack", 2, 2, 2}};

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "db/db.h"
 #include "ledger/ledger.h"
+#include "ledger/schema.h"
 #include "ledger/sql_kv.h"
 #include "support/temp_dir.h"
 

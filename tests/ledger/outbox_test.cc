@@ -13,6 +13,7 @@
 #include "ledger/ledger_fixture.h"
 #include "ledger/outbox_mover.h"
 #include "ledger/rows.h"
+#include "ledger/schema.h"
 #include "support/fault_vfs.h"
 
 using namespace kvcs;

@@ -10,7 +10,7 @@
 
 namespace kvcs {
 
-inline constexpr int kDigestRowsMax = 20;  // Of each kind; the worst come first.
+inline constexpr int kFigureRowsMax = 20;  // Of each kind; the worst come first.
 
 struct ErrorGroup {
   std::string provider, code;
@@ -35,7 +35,7 @@ struct SpendGroup {
   std::string organization_id;
   int64_t month_nano_usd = 0;
 };
-struct LedgerDigest {
+struct DayFigures {
   int64_t from_ms = 0, to_ms = 0;
   int64_t errors = 0, errors_before = 0;
   std::vector<ErrorGroup> error_groups;
@@ -45,6 +45,6 @@ struct LedgerDigest {
   std::vector<SpendGroup> spend_groups;
 };
 // `to_ms` is now; the day is the 24 h before it, the month that of `to_ms`.
-Result<LedgerDigest> read_digest(const Ledger& ledger, int64_t to_ms);
+Result<DayFigures> read_day_figures(const Ledger& ledger, int64_t to_ms);
 
 }  // namespace kvcs

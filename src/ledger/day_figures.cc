@@ -2,7 +2,7 @@
 // reader's connection, so that the figures are of about the same moment.
 //
 // sum(condition) counts the rows that fulfil it: SQLite's comparisons are 0 or 1.
-#include "ledger/digest.h"
+#include "ledger/day_figures.h"
 
 #include "base/clock.h"
 #include "db/db.h"
@@ -12,13 +12,13 @@ namespace {
 
 constexpr int64_t kDayMs = 86'400'000;
 
-Status read_errors(Database& db, LedgerDigest& digest) {
+Status read_errors(Database& db, DayFigures& digest) {
   auto query = KVCS_TRY(db.prepare(
       "SELECT provider, code, sum(ts_ms >= ?1), sum(ts_ms < ?1), max(seq) FROM error_ledger"
       " WHERE ts_ms >= ?2 AND ts_ms < ?3 GROUP BY provider, code"
       " HAVING sum(ts_ms >= ?1) > 0 ORDER BY 3 DESC, 1, 2 LIMIT ?4"));
   query.bind(1, digest.from_ms).bind(2, digest.from_ms - kDayMs).bind(3, digest.to_ms);
-  query.bind(4, kDigestRowsMax);
+  query.bind(4, kFigureRowsMax);
   auto example = KVCS_TRY(db.prepare("SELECT message, request_id FROM error_ledger WHERE seq = ?"));
   while (KVCS_TRY(query.step())) {
     ErrorGroup group{query.text(0), query.text(1), query.integer(2), query.integer(3), "", ""};
@@ -41,13 +41,13 @@ Status read_errors(Database& db, LedgerDigest& digest) {
 }
 
 // Answers 429, ours (status) or the provider's (upstream_status).
-Status read_rates(Database& db, LedgerDigest& digest) {
+Status read_rates(Database& db, DayFigures& digest) {
   auto query = KVCS_TRY(
       db.prepare("SELECT tenant, provider, count(*), sum(upstream_status = 429),"
                  " sum(upstream_status = 429 AND method = 'GET') FROM error_ledger"
                  " WHERE ts_ms >= ? AND ts_ms < ? AND (status = 429 OR upstream_status = 429)"
                  " GROUP BY tenant, provider ORDER BY 3 DESC, 1, 2 LIMIT ?"));
-  query.bind(1, digest.from_ms).bind(2, digest.to_ms).bind(3, kDigestRowsMax);
+  query.bind(1, digest.from_ms).bind(2, digest.to_ms).bind(3, kFigureRowsMax);
   while (KVCS_TRY(query.step())) {
     digest.rate_groups.push_back(
         {query.text(0), query.text(1), query.integer(2), query.integer(3), query.integer(4)});
@@ -55,13 +55,13 @@ Status read_rates(Database& db, LedgerDigest& digest) {
   return ok();
 }
 
-Status read_jobs(Database& db, LedgerDigest& digest) {
+Status read_jobs(Database& db, DayFigures& digest) {
   // SQLite takes bare columns from the row of max().
   auto query =
       KVCS_TRY(db.prepare("SELECT job, result, count(*), max(ts_ms) FROM job_runs"
                           " WHERE ts_ms >= ? AND ts_ms < ? AND result <> 'ok'"
                           " GROUP BY job ORDER BY 3 DESC, 1 LIMIT ?"));
-  query.bind(1, digest.from_ms).bind(2, digest.to_ms).bind(3, kDigestRowsMax);
+  query.bind(1, digest.from_ms).bind(2, digest.to_ms).bind(3, kFigureRowsMax);
   while (KVCS_TRY(query.step())) {
     digest.job_groups.push_back({query.text(0), query.text(1), query.integer(2)});
   }
@@ -69,7 +69,7 @@ Status read_jobs(Database& db, LedgerDigest& digest) {
 }
 
 // Models that were called on this day, with the mean time of this day and of the seven before it.
-Status read_latencies(Database& db, LedgerDigest& digest) {
+Status read_latencies(Database& db, DayFigures& digest) {
   auto query = KVCS_TRY(db.prepare(
       "SELECT p.text, m.text, sum(u.ts_ms >= ?1), avg(CASE WHEN u.ts_ms >= ?1 THEN total_ms END),"
       " avg(CASE WHEN u.ts_ms < ?1 THEN total_ms END) FROM usage u"
@@ -78,7 +78,7 @@ Status read_latencies(Database& db, LedgerDigest& digest) {
       " GROUP BY u.provider_ref, u.model_ref HAVING sum(u.ts_ms >= ?1) > 0"
       " ORDER BY 3 DESC, 1, 2 LIMIT ?4"));
   query.bind(1, digest.from_ms).bind(2, digest.from_ms - 7 * kDayMs).bind(3, digest.to_ms);
-  query.bind(4, kDigestRowsMax);
+  query.bind(4, kFigureRowsMax);
   while (KVCS_TRY(query.step())) {
     digest.latency_groups.push_back({query.text(0), query.text(1), query.integer(2),
                                      static_cast<int64_t>(query.real(3)),
@@ -88,7 +88,7 @@ Status read_latencies(Database& db, LedgerDigest& digest) {
 }
 
 // What each organization has spent in the month of `to_ms`, from the sums of days.
-Status read_spending(Database& db, LedgerDigest& digest) {
+Status read_spending(Database& db, DayFigures& digest) {
   auto query =
       KVCS_TRY(db.prepare("SELECT o.text, sum(d.cost_nano_usd) FROM usage_daily d"
                           " JOIN ledger_name p ON p.id = d.period_ref"
@@ -103,8 +103,8 @@ Status read_spending(Database& db, LedgerDigest& digest) {
 
 }  // namespace
 
-Result<LedgerDigest> read_digest(const Ledger& ledger, int64_t to_ms) {
-  LedgerDigest digest;
+Result<DayFigures> read_day_figures(const Ledger& ledger, int64_t to_ms) {
+  DayFigures digest;
   digest.from_ms = to_ms - kDayMs;
   digest.to_ms = to_ms;
   const auto read = [&digest](Database& db) -> Status {
