@@ -1,4 +1,5 @@
-// Text forms of bytes and small string helpers. Pure functions.
+// Text forms of bytes (hex, base64, percent, little-endian) and small helpers for texts. Pure
+// functions.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -21,7 +22,7 @@ std::string percent_encode(std::string_view text);  // RFC 3986 unreserved kept
 // `plus_is_space` for form and query values. Invalid on a bad escape.
 Result<std::string> percent_decode(std::string_view text, bool plus_is_space);
 
-bool is_valid_utf8(std::string_view text);
+bool is_valid_utf8(std::string_view text);  // RFC 3629: no surrogates, no overlong forms.
 // How much of a foreign text a message shows, by what the text is; printable() cuts there. Enough
 // to recognise it, and little enough that no caller fills a log or a terminal.
 inline constexpr size_t kShownWord = 40;     // A number, a verb, a date.

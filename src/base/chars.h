@@ -1,4 +1,6 @@
-// Which characters a text has, asked many bytes at a time: for what every request pays for. Pure.
+// Which characters a text has, asked many bytes at a time: the scans of texts that every request
+// pays for (headers, JSON strings, log lines). Pure functions; ASCII alone is looked for, so that
+// UTF-8 passes as it is.
 #pragma once
 #include <cstddef>
 #include <string_view>
@@ -12,7 +14,7 @@ size_t plain_prefix(std::string_view text);
 size_t unescaped_prefix(std::string_view text);
 // How many bytes come before the first LF or CR.
 size_t line_prefix(std::string_view text);
-// A byte below 0x20, or 0x7f: what ends a line, or what a terminal obeys.
+// Whether a byte is below 0x20, or 0x7f: one that ends a line, or that a terminal obeys.
 bool has_control(std::string_view text);
 
 constexpr bool is_digit(char c) {

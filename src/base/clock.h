@@ -1,4 +1,5 @@
-// Time as a dependency, so that tests move it by hand. Implementations are thread-safe.
+// Time as a dependency, so that tests move it by hand, and the texts of times (RFC 3339, always
+// UTC). Implementations are thread-safe.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -18,7 +19,7 @@ class Clock {
 };
 std::unique_ptr<Clock> make_system_clock();
 
-// Both times move together, and only by hand.
+// For tests: both times move together, and only by hand.
 class ManualClock final : public Clock {
  public:
   explicit ManualClock(int64_t start_unix_ms = 1'767'225'600'000);  // 2026-01-01T00:00:00Z

@@ -7,7 +7,7 @@
 
 namespace kvcs {
 
-// So many digits behind the point; "inf", "-inf" or "nan" for what has none.
+// With `digits` digits behind the point; "inf", "-inf" or "nan" for a value that has no digits.
 std::string format_decimal(double value, int digits);
 // The shortest text that reads back as `value`, always with a point or an exponent.
 std::string format_shortest(double value);

@@ -1,4 +1,5 @@
-// Randomness as a dependency. Implementations are thread-safe.
+// Randomness as a dependency, so that tests repeat. Keys, nonces and ids all come from one object,
+// which App makes. Implementations are thread-safe.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,5 @@
-// Identifiers. Pure functions over Entropy.
+// Identifiers: how new ones are made, and what a well-formed one is. Functions of the Entropy
+// given, but for make_request_id, which keeps a counter of the process. For any thread.
 #pragma once
 #include <string>
 #include <string_view>

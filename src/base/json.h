@@ -1,5 +1,15 @@
-// JSON for the control plane (nlohmann, member order kept). The hot path parses with simdjson in
-// its own .cc files. Nothing here throws. To build values include <nlohmann/json.hpp> in the .cc.
+// JSON for the control plane (nlohmann, member order kept): values that are read member by member,
+// changed and written again. Nothing here throws. To build values include <nlohmann/json.hpp> in
+// the .cc.
+//
+// Texts for which a tree of values is too slow, or loses what must be kept, have readers and a
+// writer of their own:
+//   base/quick_json   simdjson, for requests and records of the hot path: read once, thrown away.
+//   base/json_cursor  a cursor over the text, for what must keep its bytes (answers that are cut,
+//                     requests of which one member is set).
+//   kvfile's scanner  for untrusted headers of up to 100 MB, read in one pass into one kind of
+//                     value; its faults name the byte.
+//   base/json_text    a writer of flat objects, for the lines and rows that each request makes.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 

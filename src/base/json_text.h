@@ -1,4 +1,5 @@
-// Writes one flat JSON object, member by member: for the texts that every request pays for.
+// Writes one flat JSON object, member by member, into a string that the caller keeps from text to
+// text: for the access log and the rows of usage, which every request pays for.
 #pragma once
 #include <cstdint>
 #include <string>

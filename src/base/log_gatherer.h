@@ -1,6 +1,7 @@
-// Lines of the log of which many come, one for each request: while a Gatherer lives they are
-// written several at a time, a few dozen milliseconds later; a write for each was a tenth of what a
-// short request costs. Only a process that is killed, or aborts, takes them with it. Thread-safe.
+// Log lines that come with every request: while a Gatherer lives they are written several at a
+// time, a few dozen milliseconds later, because a write for each was a tenth of what a short
+// request costs. Lines that still wait are lost only when the process is killed or aborts.
+// Thread-safe.
 #pragma once
 #include <memory>
 #include <string_view>
@@ -11,11 +12,12 @@ namespace kvcs::log {
 inline constexpr size_t kGatheredMaxBytes = 4096;
 inline constexpr int64_t kGatherMs = 50;
 
-// Like raw_line(), but may wait. What is gathered goes before any line that is not.
+// Like raw_line(), but the line may wait. Gathered lines are written before any later line that
+// does not wait, so that the log keeps its order.
 void gathered_line(std::string_view line);
 
-// Has a thread, "log", which sleeps while nothing is gathered. Its end writes what waits; without
-// one every line is written at once.
+// Owns the thread "log", which sleeps while nothing is gathered. Its destructor writes the lines
+// that wait; while no Gatherer lives every line is written at once.
 class Gatherer final {
  public:
   Gatherer();

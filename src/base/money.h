@@ -21,7 +21,7 @@ std::string format_usd(int64_t nano_usd, int digits_min = 2);
 // Exactly `digits` decimals, rounded half up: for headers and tables.
 std::string format_usd_fixed(int64_t nano_usd, int digits);
 std::string format_pico_usd(int64_t pico_usd);  // "0.00000015", exact
-// pico → nano, rounded up.
+// pico → nano, rounded up: a fraction of a nano-dollar is charged, never given away.
 int64_t pico_to_nano_ceil(__int128 pico_usd);
 
 }  // namespace kvcs

@@ -1,4 +1,5 @@
-// Who is calling: a value that guards produce and every handler receives.
+// Who is calling: a value that guards produce, once per request, and every handler receives. It
+// holds no secret.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -1,6 +1,6 @@
 // simdjson for the hot path, with memory that is kept from text to text, mostly as
-// `thread_local QuickParser parser;` for texts up to kKeptMaxBytes. Who reads what it gives
-// includes <simdjson.h> in the .cc.
+// `thread_local QuickParser parser;` for texts up to kKeptMaxBytes. A file that reads the elements
+// includes <simdjson.h> in its .cc; that header stays out of ours because it is large.
 #pragma once
 #include <memory>
 #include <string>
@@ -14,19 +14,22 @@ class parser;
 
 namespace kvcs {
 
-// One thread. What parse() gives points into the parser and is gone with the next parse(), and a
-// thread's parser may be another request's after anything that waits. Memory grows to some times
-// the largest text so far and goes with the parser.
+// One thread. The elements that parse() gives point into the parser and die with the next parse().
+// A request that waits may go on while another has used its thread's parser: read everything that
+// is needed before anything that waits. Memory grows to some times the largest text so far and is
+// freed with the parser.
 class QuickParser final {
  public:
   static constexpr size_t kDepthMax = 1024;
-  // What a thread should keep for good.
+  // Larger texts get a parser of their own, so that one large request does not leave its memory
+  // with a thread for good.
   static constexpr size_t kKeptMaxBytes = 256 << 10;
 
   explicit QuickParser(size_t depth_max = kDepthMax);
   ~QuickParser();
 
-  // False: not JSON, or no object where one is wanted, or no memory; fault() says it.
+  // False when the text is not JSON, or no object where one is asked for, or when there is no
+  // memory; fault() tells which.
   bool parse(std::string_view text, simdjson::dom::element& root);
   bool parse(std::string_view text, simdjson::dom::object& root);
   // Of the last parse() that gave false.

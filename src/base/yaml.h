@@ -1,6 +1,6 @@
 // YAML for shipped data and configuration (yaml-cpp): a document becomes JSON whose scalars are all
 // strings as written, so that decimals stay exact and every reader states the type that it wants.
-// Pure; nothing throws. Limits: 32 levels, 200,000 nodes (aliases count each time they are used).
+// Values; nothing throws. Limits: 32 levels, 200,000 nodes (aliases count each time they are used).
 #pragma once
 #include <map>
 #include <memory>

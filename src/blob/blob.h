@@ -30,7 +30,7 @@ class BlobWriter {
   virtual const std::string& sha256_hex() const = 0;
 };
 
-// An open blob: stays readable though it be removed meanwhile. Thread-safe reads.
+// An open blob. It stays readable when the blob is removed meanwhile. Thread-safe reads.
 class BlobReader {
  public:
   virtual ~BlobReader() = default;
@@ -62,10 +62,14 @@ class BlobStore {
 
 struct BlobConfig {
   std::string path;
+  // Uploads leave so much of the disk free, for the stores that share it.
   uint64_t free_reserve_bytes = 256u << 20;
 };
 Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config);
 std::unique_ptr<BlobStore> make_memory_blobs();
+// Tests: the plan is called before each operation ("begin_write", "append", "finish", "open",
+// "read", "stat", "remove", "for_each", "remove_stale_temps"); a failure that it returns is the
+// operation's, and `base` is not asked.
 using BlobFaultPlan = std::function<Status(std::string_view op, std::string_view sha256_hex)>;
 std::unique_ptr<BlobStore> make_faulty_blobs(BlobStore& base, BlobFaultPlan plan);
 

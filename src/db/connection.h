@@ -18,7 +18,8 @@ inline constexpr size_t kStatementsMax = 256;
 struct CachedStatement {
   sqlite3_stmt* handle = nullptr;
   bool in_use = false;
-  bool cached = true;    // False: the same text was in use already; lives with its Statement.
+  // False when the same text was in use already: this one then lives with its Statement.
+  bool cached = true;
   int bind_failure = 0;  // First failed bind since the last reset.
 
   CachedStatement() = default;

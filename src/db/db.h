@@ -125,8 +125,9 @@ struct Migration {
 // All that are missing, in one transaction: after a failure the file is as it was.
 Status migrate(Database& db, const std::vector<Migration>& migrations);
 
-// Told how long each group took from BEGIN to COMMIT (writer), or each query (readers), failed ones
-// too. Quick and thread-safe; `clock` outlives it. Without a clock nothing is measured.
+// `took` is called with the time of each group from BEGIN to COMMIT (writer), or of each query
+// (readers), failed ones too. It must be quick and thread-safe; `clock` outlives the DbTimer.
+// Without a clock nothing is measured.
 struct DbTimer {
   const Clock* clock = nullptr;
   std::function<void(int64_t duration_us)> took = {};

@@ -26,7 +26,8 @@ class KeyStripes final {
     return (std::hash<std::string_view>{}(key) + static_cast<size_t>(family) * 97) % kStripes;
   }
 
-  // Numbers of stripes; visiting them costs by how many there are, which a bitset's does not.
+  // A set of stripes' numbers. A visit costs by how many are in the set; a walk over a std::bitset
+  // would cost by how many could be.
   class Set final {
    public:
     void add(size_t i) { words_[i / 64] |= uint64_t{1} << i % 64; }
@@ -52,7 +53,8 @@ class KeyStripes final {
     std::array<uint64_t, kWords> words_{};
   };
 
-  // Holds its stripes for as long as it lives. The analysis cannot follow a set of locks.
+  // Holds its stripes for as long as it lives. A stripe that is asked for both ways is held
+  // exclusively. Clang's thread-safety analysis cannot follow a set of locks and is off here.
   class Guard final {
    public:
     explicit Guard(KeyStripes& stripes) : stripes_(stripes) {}

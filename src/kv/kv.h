@@ -119,9 +119,10 @@ struct KvConfig {
 Result<std::unique_ptr<KvStore>> open_rocks_kv(const KvConfig& config, const Clock& clock);
 std::unique_ptr<KvStore> make_memory_kv(const Clock& clock);
 
-// Fails by plan: called before each operation ("get", "write", "cas", "scan", "sync",
-// "writable", "checkpoint") with the key (of a batch: the first); a failure is returned instead of
-// acting. `base` outlives it. Thread-safe if `plan` is.
+// A store that fails by plan. The plan is called before each operation ("get", "write", "cas",
+// "scan", "sync", "writable", "checkpoint") with the key (of a batch: the first); a failure that it
+// returns is the operation's, and `base` is not asked. `base` outlives it. Thread-safe if `plan`
+// is.
 using KvFaultPlan = std::function<Status(std::string_view op, std::string_view key)>;
 std::unique_ptr<KvStore> make_faulty_kv(KvStore& base, KvFaultPlan plan);
 

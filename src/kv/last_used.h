@@ -1,7 +1,7 @@
-// When things were last used, told to the store at most once a minute: note() only remembers,
-// flush() writes last_used:{name} for what was noted since the last one. A killed process loses the
-// last minute, which nobody misses. Bounded: of more than kLastUsedMax names in a minute the rest
-// is not noted. Thread-safe; note() is for the hot path.
+// When keys and accounts were last used, told to the store at most once a minute: note() only
+// remembers, and flush() writes last_used:{name} for each name that was noted since the flush
+// before. A killed process loses the last minute, which nobody misses. Bounded: beyond kLastUsedMax
+// names in a minute further names are not noted. Thread-safe; note() is for the hot path.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -36,7 +36,7 @@ class LastUsed final {
   std::array<Stripe, kStripes> stripes_;
 };
 
-// As flushed last; 0 = never, or not known.
+// The time of the last flush that had the name; 0 when it was never used, or that is not known.
 int64_t find_last_used_ms(const KvStore& kv, std::string_view name);
 
 }  // namespace kvcs

@@ -1,7 +1,7 @@
 // Parsed records in memory, keyed by their KV key, made stale by the write itself.
 //
 // Use: a member RecordCache<T> per record kind, registered with WatchedKv::add_listener →
-// cache.invalidate(key). A read that raced with a write is never cached: the slot's generation is
+// cache.invalidate(key). A read that raced with a write is never cached: the stripe's generation is
 // taken before the store is read and compared before the record is kept. Thread-safe; the loader
 // runs without a lock held. Bounded: a full stripe drops an arbitrary record.
 #pragma once

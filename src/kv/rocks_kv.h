@@ -1,4 +1,4 @@
-// What the RocksDB engine offers beyond kv.h. Maintenance and tests; requests never need it.
+// Maintenance of the RocksDB engine beyond kv.h, for operators and tests; requests never need it.
 #pragma once
 #include "kv/kv.h"
 
