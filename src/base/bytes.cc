@@ -1,3 +1,5 @@
+// Encoders and decoders of text forms, by hand: each is a few lines, runs on every request, and
+// refuses what a lenient library would let pass.
 #include "base/bytes.h"
 
 #include <simdjson.h>
@@ -12,6 +14,7 @@ namespace {
 
 constexpr char kHex[] = "0123456789abcdef";
 
+// The value of a hex digit of either case; -1 for other characters.
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -19,6 +22,8 @@ int hex_value(char c) {
   return -1;
 }
 
+// Three bytes become four characters of six bits each; a group that is cut short becomes one
+// character more than it has bytes.
 std::string encode64(std::string_view in, const char* alphabet, bool pad) {
   std::string out;
   out.reserve((in.size() + 2) / 3 * 4);
@@ -38,6 +43,7 @@ std::string encode64(std::string_view in, const char* alphabet, bool pad) {
   return out;
 }
 
+// Both alphabets of RFC 4648 at once: "+/" of §4 and "-_" of §5 never mean different values.
 int base64_value(char c) {
   if (c >= 'A' && c <= 'Z') return c - 'A';
   if (c >= 'a' && c <= 'z') return c - 'a' + 26;
@@ -70,6 +76,8 @@ size_t utf8_length(const unsigned char* p, size_t left, uint32_t& code_point) {
   return 0;
 }
 
+// Whether a terminal, a log viewer and a reader see the character as it is. Bidi marks can show a
+// text in another order than it has, and zero-width characters hide in names.
 bool is_harmless(uint32_t code_point) {
   if (code_point < 0x20 || code_point == 0x7f) return false;
   if (code_point >= 0x80 && code_point < 0xa0) return false;       // C1 controls
@@ -133,6 +141,8 @@ Result<std::string> from_base64(std::string_view text) {
       out += static_cast<char>(bits >> count & 0xff);
     }
   }
+  // Bits behind the last whole byte must be zero: else several texts would decode to one value, and
+  // a signature or a cursor could be rewritten without a change of its meaning.
   if ((bits & ((1u << count) - 1)) != 0) return invalid("Base64 text has stray bits at its end.");
   return out;
 }
@@ -181,6 +191,7 @@ std::string printable(std::string_view text, size_t max_bytes) {
   std::string out;
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());
   size_t i = 0;
+  // Visible ASCII at the front is copied at once: most texts are nothing else.
   while (i < text.size() && i < max_bytes && p[i] >= 0x20 && p[i] < 0x7f) i++;
   out.assign(text, 0, i);
   while (i < text.size()) {

@@ -1,3 +1,6 @@
+// The scans of chars.h, sixteen bytes at a time by the compiler's portable vectors: no instruction
+// set is asked for, and the last bytes of a text are read together with some before them, never
+// past the end.
 #include "base/chars.h"
 
 #include <array>
@@ -8,11 +11,11 @@
 namespace kvcs {
 namespace {
 
-// Sixteen bytes at a time, by the compiler's portable vectors.
 using Bytes = uint8_t __attribute__((vector_size(16)));
 constexpr size_t kBlock = sizeof(Bytes), kHalf = kBlock / 2;
 
-// What is looked for: in one byte, and in each of a block (0xff where it is).
+// The kinds of byte that a scan looks for: one() asks of one byte, all() of each byte of a block,
+// whose answer has 0xff where the kind is and 0 elsewhere.
 struct NotPlain {
   static bool one(uint8_t b) { return b < ' ' || b > '~' || b == '"' || b == '\\'; }
   static Bytes all(Bytes b) { return Bytes((b < ' ') | (b > '~') | (b == '"') | (b == '\\')); }
@@ -30,8 +33,8 @@ struct Control {
   static Bytes all(Bytes b) { return Bytes((b < ' ') | (b == 0x7f)); }
 };
 
-// Of two halves of a block, which may overlap in the text: where the first byte of the kind is, or
-// null.
+// Where the first byte of the kind is in two runs of eight bytes, which may overlap in the text;
+// null when it is in neither.
 template <typename Kind>
 const char* find_in(const char* low, const char* high) {
   std::array<uint64_t, 2> halves;

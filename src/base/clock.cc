@@ -1,3 +1,5 @@
+// The system's clocks, and times as text and back. The calendar is std::chrono's and the C
+// library's proleptic Gregorian one in UTC; no time zone and no locale is ever asked.
 #include "base/clock.h"
 
 #include <algorithm>
@@ -133,9 +135,10 @@ Result<int64_t> parse_iso8601_ms(std::string_view text) {
     }
     if (!read_zone(text.substr(at), offset_minutes)) return bad;
   }
+  // timegm() turns a day that the month does not have into one of the next month.
   const std::tm wanted = tm;
   const int64_t seconds = timegm(&tm);
-  if (tm.tm_mday != wanted.tm_mday || tm.tm_mon != wanted.tm_mon) return bad;  // 31 April.
+  if (tm.tm_mday != wanted.tm_mday || tm.tm_mon != wanted.tm_mon) return bad;
   return (seconds - offset_minutes * 60) * 1000 + ms;
 }
 

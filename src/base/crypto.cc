@@ -1,3 +1,5 @@
+// SHA-256 and HMAC by OpenSSL's EVP, sealing by libsodium. A thread keeps one hash context for its
+// whole life; everything else here has no state.
 #include "base/crypto.h"
 
 #include <openssl/evp.h>
@@ -24,6 +26,8 @@ const EVP_MD* sha256_md() {
   return md;
 }
 
+// The hash context of a thread, made once: EVP_MD_CTX_new() allocates, and keys are hashed on every
+// request.
 struct ThreadContext {
   EVP_MD_CTX* ctx = EVP_MD_CTX_new();
   ThreadContext() = default;
@@ -106,11 +110,13 @@ Sealer::Sealer(std::vector<Secret> keys, Entropy& entropy)
   KVCS_ASSERT(!keys_.empty());
   for (const Secret& key : keys_) {
     KVCS_ASSERT(key.reveal().size() == crypto_aead_xchacha20poly1305_ietf_KEYBYTES);
+    // The id tells which key opens a text and nothing about the key itself.
     key_ids_.push_back(hmac_sha256(key.reveal(), "kvcs key id").substr(0, kKeyIdBytes));
   }
 }
 
 std::string Sealer::seal(std::string_view plaintext, std::string_view context) const {
+  // 24 random bytes never meet again in practice, so no counter has to survive a crash.
   const std::string nonce = entropy_.bytes(kNonceBytes);
   std::string ciphertext(plaintext.size() + kTagBytes, '\0');
   unsigned long long size = 0;
@@ -132,6 +138,7 @@ Result<Secret> Sealer::open(std::string_view sealed, std::string_view context) c
   const std::string_view body = std::string_view(raw).substr(kHeader);
   for (size_t i = 0; i < keys_.size(); i++) {
     if (key_ids_[i] != id) continue;
+    // The tag covers the context too: a text that was moved to another record does not open.
     std::string plaintext(body.size() - kTagBytes, '\0');
     if (crypto_aead_xchacha20poly1305_ietf_decrypt(
             as_bytes(plaintext), nullptr, nullptr, as_bytes(body), body.size(), as_bytes(context),

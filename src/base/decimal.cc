@@ -1,3 +1,4 @@
+// Doubles as text by std::to_chars and std::from_chars, which round exactly and know no locale.
 #include "base/decimal.h"
 
 #include <charconv>
@@ -10,7 +11,7 @@ namespace kvcs {
 std::string format_decimal(double value, int digits) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-  char text[400];
+  char text[400];  // The largest double has 309 digits before the point.
   const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, digits);
   return {text, end.ptr};
 }

@@ -1,3 +1,4 @@
+// The kernel's randomness for the daemon, and a seeded sequence for tests that must repeat.
 #include "base/entropy.h"
 
 #include <sodium.h>
@@ -42,6 +43,7 @@ uint64_t Entropy::u64() {
   return v;
 }
 double Entropy::unit() {
+  // A double has 53 bits of fraction: the upper 53 bits over 2^53 reach every one evenly, never 1.
   return static_cast<double>(u64() >> 11) * 0x1p-53;
 }
 

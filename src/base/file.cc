@@ -60,9 +60,8 @@ Result<std::string> read_small_file(const std::string& path, size_t max_bytes) {
 Status write_private_file(const std::string& path, std::string_view bytes) {
   const std::string temp = path + ".new";
   {
-    const Descriptor file(::open(temp.c_str(),
-                                 O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-                                 kPrivateMode));
+    const Descriptor file(
+        ::open(temp.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, kPrivateMode));
     if (!file.valid()) return io_error("create", temp, errno);
     // The mode of an older temp file is not ours to trust.
     if (::fchmod(file.get(), kPrivateMode) != 0) return io_error("chmod", temp, errno);

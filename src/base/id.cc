@@ -1,3 +1,4 @@
+// How identifiers are laid out: UUIDs by RFC 9562, request ids by a clock and a counter.
 #include "base/id.h"
 
 #include <time.h>
@@ -10,6 +11,8 @@
 namespace kvcs {
 namespace {
 
+// 16 bytes with the version in the upper half of byte 6 and the variant "10" in the upper bits of
+// byte 8 (RFC 9562 §4), as 8-4-4-4-12 hex digits.
 std::string format_uuid(std::string bytes, char version) {
   bytes[6] = static_cast<char>((bytes[6] & 0x0f) | version << 4);
   bytes[8] = static_cast<char>((bytes[8] & 0x3f) | 0x80);
@@ -27,7 +30,7 @@ std::string make_uuid_v4(Entropy& entropy) {
 std::string make_uuid_v7(Entropy& entropy, int64_t unix_ms) {
   std::string bytes;
   append_u64be(bytes, static_cast<uint64_t>(unix_ms) << 16);
-  bytes.resize(6);
+  bytes.resize(6);  // 48 bits of milliseconds, the highest first, so that ids sort by time.
   return format_uuid(bytes + entropy.bytes(10), 7);
 }
 
@@ -44,6 +47,7 @@ std::string make_request_id() {
   // 40 bits of milliseconds (34 years) and 24 of a counter: never twice in a process that makes
   // less than sixteen million in a millisecond, and two processes do not meet in practice.
   static std::atomic<uint64_t> counter{std::random_device{}()};
+  // The coarse clock is a read of memory; some milliseconds of error do not matter here.
   timespec now;
   clock_gettime(CLOCK_REALTIME_COARSE, &now);
   const uint64_t ms =

@@ -1,3 +1,7 @@
+// The tree of values: two builders and the printer. Most texts go through simdjson's parser into
+// the tree; a text that it declines (too large, a number that must stay exact, a fault) goes
+// through nlohmann's, which is strict and words the fault. Both give the same tree, which
+// tests/base/json_test.cc compares.
 #include "base/json.h"
 
 #include <nlohmann/json.hpp>
@@ -14,7 +18,8 @@
 namespace kvcs {
 namespace {
 
-// What a thread keeps for the quick parser stays small, and names are compared each with each.
+// The memory that a thread keeps for the quick parser stays small, and the names of an object are
+// compared each with each, which is quick for few members only.
 constexpr size_t kQuickMaxBytes = 64 << 10;
 constexpr size_t kQuickMembersMax = 64;
 
@@ -192,7 +197,8 @@ Result<Json> parse_strict(std::string_view text, size_t depth_max, bool exact) {
   return invalid("The JSON text is malformed: " + builder.fault() + ".");
 }
 
-// As the library prints it; it makes an object of its own for each value.
+// The same text as the library's dump(), which is called only where there is something to escape:
+// it makes a serializer with its buffers for each value.
 void append_string_value(std::string& out, const std::string& text) {
   if (plain_prefix(text) < text.size()) {
     out += Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -282,6 +288,8 @@ void append_json_string(std::string& out, std::string_view text) {
     return;
   }
   text.remove_prefix(plain);
+  // Bytes of invalid UTF-8 are shown as \u00XX, one by one: a log line must stay valid JSON
+  // whatever a client sent.
   const bool utf8 = is_valid_utf8(text);
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);

@@ -56,7 +56,7 @@ struct JsonSpan {
 // ("mod\u0065l" is "model" to every reader). Precondition of both: `object_text` is valid JSON.
 std::optional<JsonSpan> find_json_member(std::string_view object_text, std::string_view name);
 // Replaces the member's value by `value_json`; an absent member is inserted first. Every other byte
-// stays.
+// stays. `name` needs no escape.
 void set_json_member(std::string& object_text, std::string_view name, std::string_view value_json);
 
 }  // namespace kvcs

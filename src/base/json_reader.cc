@@ -1,4 +1,5 @@
-// Reads the members of one object: see base/json.h.
+// JsonReader (base/json.h) and the two lenient readers of one member. A name that was asked for is
+// known from then on; finish() refuses every other one, and lists those that are known.
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -11,7 +12,7 @@ namespace {
 
 constexpr size_t kMembersMostly = 16;
 
-// Null: it is absent, or null.
+// Null when the member is absent or the JSON null: no reader here tells the two apart.
 const Json* find_member(const Json& object, std::string_view name) {
   if (!object.is_object()) return nullptr;
   for (const auto& [key, value] : object.get_ref<const Json::object_t&>()) {
@@ -20,7 +21,7 @@ const Json* find_member(const Json& object, std::string_view name) {
   return nullptr;
 }
 
-// For who mistyped one.
+// The names for a caller that mistyped one, in the order in which they were asked for.
 std::string list_names(const std::vector<std::string>& all) {
   std::string list;
   for (auto name = all.begin(); name != all.end(); ++name) {
@@ -114,7 +115,7 @@ int64_t JsonReader::integer(std::string_view name, int64_t min, int64_t max) {
 std::optional<std::string> JsonReader::optional_decimal(std::string_view name) {
   const Json* value = find(name);
   if (value == nullptr) return std::nullopt;
-  // One that kept its text is a binary value, and printed as it came.
+  // A number that kept its text is a binary value (json_decimal) and is printed as it came.
   if (value->is_number() || value->is_binary()) return dump_json(*value);
   if (value->is_string() && value->get_ref<const std::string&>().size() <= 64) {
     return value->get<std::string>();

@@ -1,3 +1,5 @@
+// JsonObjectText writes into memory that is grown ahead and cut to size once, at finish():
+// appending piece by piece would check the capacity for each.
 #include "base/json_text.h"
 
 #include <algorithm>
@@ -23,7 +25,9 @@ JsonObjectText::JsonObjectText(std::string& out, size_t expected_bytes) : out_(o
   out_.resize(std::max<size_t>(expected_bytes, 2));
 }
 
-// Where its value goes, with room for that and for the end of the object.
+// Writes the name of the next member and returns the place of its value, with room for
+// `value_bytes` and for the end of the object. The 5 bytes beside are '{' or ',', two quotes, ':'
+// and the final '}'.
 char* JsonObjectText::begin_member(std::string_view name, size_t value_bytes) {
   const size_t needed = used_ + name.size() + value_bytes + 5;
   if (needed > out_.size()) out_.resize(2 * needed);

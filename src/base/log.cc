@@ -1,3 +1,5 @@
+// One line per event to stderr, from any thread. A process has one Sink: tests put a function in
+// it, and a Gatherer makes lines of requests wait there for each other.
 #include "base/log.h"
 
 #include <unistd.h>
@@ -30,7 +32,7 @@ Sink& sink() {
   return s;
 }
 
-// A failed log write has nowhere to be reported.
+// A log write that fails has nowhere to be reported; the lines are dropped.
 void write_out(std::string_view lines) {
   while (!lines.empty()) {
     const ssize_t n = ::write(STDERR_FILENO, lines.data(), lines.size());
@@ -101,6 +103,7 @@ void raw_line(std::string&& line) {
       to.write(line);
       return;
     }
+    // Lines that wait were logged earlier and go first.
     before = take_gathered(to);
   }
   write_out(before);
@@ -134,6 +137,8 @@ struct Gatherer::Impl {
   bool stopping KVCS_GUARDED_BY(to.mutex) = false;
   Thread thread{"log", [this] { run(); }};
 
+  // Sleeps until a line is gathered, gives others kGatherMs to join it, and writes them at once.
+  // Outside the lock: a slow terminal or pipe must not hold up requests.
   void run() {
     for (bool last = false; !last;) {
       std::string lines;

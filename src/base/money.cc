@@ -1,3 +1,5 @@
+// Decimal texts to integers of a unit and back, digit by digit: a double would lose the last digits
+// of a price in pico-dollars.
 #include "base/money.h"
 
 #include <array>
@@ -41,6 +43,9 @@ Result<int64_t> parse_scaled(std::string_view text, int scale, std::string_view 
   if (i != text.size() || digits.empty() || text.size() > 64) {
     return bad("is not a decimal number that is zero or more.");
   }
+  // The digits without their point are the value times 10^(point - exponent). Zeros are added, or
+  // taken off, until they are the value times 10^scale; a digit that is no zero cannot be taken
+  // off.
   for (int shift = scale + exponent - point; shift != 0; shift += shift < 0 ? 1 : -1) {
     if (shift > 0) {
       digits += '0';
@@ -59,6 +64,7 @@ Result<int64_t> parse_scaled(std::string_view text, int scale, std::string_view 
   return static_cast<int64_t>(*value);
 }
 
+// The value over 10^scale as a decimal, without trailing zeros beyond `digits_min` decimals.
 // Precondition: `scale` ≤ 12.
 std::string format_scaled(int64_t value, int scale, int digits_min) {
   const bool negative = value < 0;

@@ -1,3 +1,4 @@
+// QuickParser: simdjson's DOM parser with its memory, and a padded copy of the text.
 #include "base/quick_json.h"
 
 #include <simdjson.h>
@@ -18,6 +19,7 @@ bool QuickParser::parse(std::string_view text, simdjson::dom::element& root) {
     const size_t capacity = std::max(text.size(), kBeginBytes);
     if (!note(parser_->allocate(capacity, depth_max_))) return false;
   }
+  // Reserved but not part of the text: simdjson may read these bytes and ignores what they are.
   padded_.reserve(text.size() + simdjson::SIMDJSON_PADDING);
   padded_.assign(text);
   return note(parser_->parse(padded_.data(), padded_.size(), false).get(root));

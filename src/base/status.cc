@@ -1,3 +1,5 @@
+// Status and the functions that make one. A Status that is Ok holds no memory; a failure owns its
+// texts and is copied deeply, as failures are rare.
 #include "base/status.h"
 
 #include <cerrno>
@@ -141,6 +143,7 @@ Status io_error(std::string_view what, std::string_view path, int error_number) 
   if (error_number == ENOSPC || error_number == EDQUOT) {
     return unavailable("The disk is full; free space and try again.", std::move(text));
   }
+  // Absent files are an answer that many callers expect and handle, so they are told apart.
   if (error_number == ENOENT) return {Code::kNotFound, text, text};
   return {Code::kInternal, text, text};
 }

@@ -1,3 +1,5 @@
+// yaml-cpp behind a face that does not throw: the document is walked once into JSON, with limits
+// that stop a small text whose aliases unfold to a huge one.
 #include "base/yaml.h"
 
 #include <nlohmann/json.hpp>

@@ -26,7 +26,8 @@ namespace {
 // The kernel starts writing back after so many bytes, so that the final fsync finds little to do
 // and an upload does not fill memory with dirty pages.
 constexpr uint64_t kWritebackStepBytes = 8 << 20;
-// What is hashed while it is written; a stream shorter than the second is not worth a thread.
+// Bytes are hashed chunk by chunk while they are written. A stream shorter than the second number
+// is hashed by the thread that writes it, as a thread of its own would cost more.
 constexpr size_t kChunkBytes = 256 << 10;
 constexpr uint64_t kHashThreadFromBytes = 4 << 20;
 constexpr mode_t kFolderMode = 0700, kFileMode = 0600;
@@ -39,7 +40,7 @@ Status make_folder(const std::string& parent, const std::string& name) {
   return ok();
 }
 
-// What all writers share with their store.
+// The state that all writers share with their store; it outlives them.
 struct Shared {
   std::string path;
   uint64_t free_reserve_bytes = 0;
@@ -68,7 +69,8 @@ struct Shared {
   }
 };
 
-// A temp file: gone with its object unless it was published.
+// A temp file of one writer: unlinked by the destructor unless it was published. Its name is in
+// `live_temps` as long as the object lives, so that the sweep of stale files leaves it alone.
 class TempFile final {
  public:
   explicit TempFile(Shared& shared)
@@ -106,6 +108,10 @@ class TempFile final {
   bool created_ = false, published_ = false;
 };
 
+// One upload. finish() is where it becomes durable, in this order: the bytes are synced, the
+// folders of its name made and synced, the temp file renamed, the folder synced. A crash before the
+// rename leaves a temp file; one after it leaves the whole blob, or nothing when the folder was not
+// synced.
 class FileWriter final : public BlobWriter {
  public:
   FileWriter(Shared& shared, std::string_view expected, uint64_t size)
@@ -157,7 +163,7 @@ class FileWriter final : public BlobWriter {
   const std::string& sha256_hex() const override { return digest_; }
 
  private:
-  // The chunk is hashed while it is written.
+  // Hands the chunk to the hash and writes it meanwhile; the pipe does not change what it holds.
   Status write_chunk() {
     std::string_view bytes(chunk_, std::exchange(filled_, 0));
     pipe_.submit(bytes.size());
@@ -174,7 +180,8 @@ class FileWriter final : public BlobWriter {
   }
   void start_writeback(uint64_t step) {
     if (on_disk_ - writeback_from_ < std::max<uint64_t>(step, 1)) return;
-    // Only advice: a file system that cannot do it leaves the work to fsync.
+    // Only advice: a file system that cannot do it leaves the work to fsync, which makes the
+    // bytes durable either way.
     (void)::sync_file_range(file_.get(), static_cast<off_t>(writeback_from_),
                             static_cast<off_t>(on_disk_ - writeback_from_), SYNC_FILE_RANGE_WRITE);
     writeback_from_ = on_disk_;
@@ -193,6 +200,7 @@ class FileWriter final : public BlobWriter {
   Status failure_;
 };
 
+// An open blob. The descriptor keeps the bytes alive after remove().
 class FileReader final : public BlobReader {
  public:
   FileReader(Descriptor file, uint64_t size) : file_(std::move(file)), size_(size) {}

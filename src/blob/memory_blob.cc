@@ -1,4 +1,5 @@
-// The fakes: blobs in memory, and blobs that fail as a plan says.
+// The stores of tests: blobs in memory, and blobs that fail as a plan says. The first passes the
+// contract test of the files; the second gives no descriptor, so that every read asks the plan.
 #include <map>
 #include <optional>
 

@@ -1,3 +1,5 @@
+// Signing and checking of the URLs of blobs. Whatever a forged URL lacks, its holder learns only
+// that it is not valid.
 #include "blob/presign.h"
 
 #include "base/bytes.h"
@@ -15,11 +17,13 @@ Status bad(std::string_view what) {
       .with_reason("bad_signature");
 }
 
+// The signed fields as they stand in the query, still encoded: none of them needs an escape.
 struct Fields {
   std::string_view size, sha256, expires, signature;
 };
 
-// What a GET may ask for beside the signed fields: a part of the bytes that the URL gives anyway.
+// Whether the name is one that a GET may give beside the signed fields: a part of the bytes that
+// the URL gives anyway.
 bool is_selection(std::string_view name) {
   return name == "tokens" || name == "layers";
 }
@@ -86,7 +90,7 @@ Result<PresignedClaim> Presigner::verify(std::string_view method, std::string_vi
   if (!constant_time_equal(signature(claim), fields.signature)) {
     return bad("it was not made by this server for this request.");
   }
-  // Only after the signature: whoever forges learns nothing about times.
+  // Only after the signature: a forger learns nothing about times.
   if (clock_.unix_s() >= claim.expires_at_s) {
     return forbidden("The signed URL expired at " + format_iso8601_s(claim.expires_at_s * 1000) +
                      "; ask for a new one.")

@@ -1,3 +1,5 @@
+// The blob store that times another: opening a blob, and finishing one, which is where the disk is
+// waited for.
 #include "blob/blob.h"
 
 namespace kvcs {

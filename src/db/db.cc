@@ -1,3 +1,4 @@
+// Database: one SQLite connection, how it is opened, and what its failures mean to callers.
 #include "db/db.h"
 
 #include <sqlite3.h>
@@ -16,6 +17,8 @@ constexpr int64_t kWalKeepBytes = 64 << 20;
 constexpr int kBackupPagesPerStep = 1024;
 constexpr int kBackupBusyMs = 50;
 
+// What a broken constraint is called outside: the machine word and the sentence. SQLite tells three
+// kinds of "there is one already"; callers need one.
 struct ConstraintWords {
   int code;
   const char* reason;
@@ -102,6 +105,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
   }
   sqlite3_extended_result_codes(impl->handle, 1);
   sqlite3_busy_timeout(impl->handle, options.busy_timeout_ms);
+  // A damaged or hostile file must not reach the library's internals: no writes to its own tables,
+  // no functions with side effects from the schema.
   sqlite3_db_config(impl->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(impl->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   auto db = std::unique_ptr<Database>(new Database(std::move(impl)));

@@ -1,3 +1,5 @@
+// DbReaders: connections that are lent to one query at a time. Callers beyond the number of
+// connections wait.
 #include <algorithm>
 #include <utility>
 
@@ -69,6 +71,8 @@ Status DbReaders::run(const std::function<Status(Database&)>& query) {
     }
   } loan{*impl_, impl_->borrow(), impl_->timer.now_us()};
   if (!loan.db) loan.db = KVCS_TRY(impl_->connect());
+  // A transaction around the query: all its reads see one snapshot, whatever is committed
+  // meanwhile.
   {
     auto begin = KVCS_TRY(loan.db->prepare("BEGIN"));
     KVCS_TRY(begin.run());

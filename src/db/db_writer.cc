@@ -1,3 +1,5 @@
+// DbWriter: a queue of jobs and the one thread that runs them, in groups that share a commit.
+// Callers wait for their own job on a ticket of their stack.
 #include <deque>
 #include <exception>
 #include <utility>
@@ -69,6 +71,8 @@ Status DbWriter::Impl::submit(const Job& job, bool alone) {
   return std::move(ticket.status);
 }
 
+// The jobs at the front that may share a commit, or one that must be alone; empty at the end, once
+// the queue is empty and the owner has asked to stop.
 std::vector<Ticket*> DbWriter::Impl::next_group() {
   MutexLock lock(mutex);
   while (queue.empty() && !stopping) not_empty.wait(mutex);
@@ -148,7 +152,7 @@ DbWriter::~DbWriter() {
     impl_->not_empty.notify_all();
   }
   impl_->thread.join();
-  // Whose jobs are done may still be on the way out.
+  // Callers whose jobs are done may still be on their way out of submit(), which uses this object.
   MutexLock lock(impl_->mutex);
   while (impl_->callers > 0) impl_->all_left.wait(impl_->mutex);
 }

@@ -1,4 +1,4 @@
-// Statement, Transaction and savepoints.
+// Statement, Transaction and savepoints: SQL on one connection, on the thread that uses it.
 #include <sqlite3.h>
 
 #include <exception>
@@ -23,6 +23,8 @@ Result<std::unique_ptr<CachedStatement>> Database::Impl::compile(std::string_vie
   return statement;
 }
 
+// A text that is in use (a query inside a query of the same text) is compiled once more, for that
+// Statement alone: one handle cannot be at two rows.
 Result<Statement> Database::prepare(std::string_view sql) {
   auto& statements = impl_->statements;
   auto found = statements.find(std::string(sql));

@@ -1,3 +1,5 @@
+// AuditedKv: reads the old values, adds one audit record per changed key to the caller's batch and
+// writes all in one step, under the stripes of the keys.
 #include "kv/audited_kv.h"
 
 #include <map>

@@ -1,3 +1,5 @@
+// Export and import of the bulk form. An import is read whole and checked whole before the first
+// batch is applied; an export streams, a page of the store at a time.
 #include "kv/bulk_json.h"
 
 #include <nlohmann/json.hpp>

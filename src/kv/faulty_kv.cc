@@ -1,3 +1,4 @@
+// The store of fault tests: asks its plan before each operation of the store below.
 #include "kv/kv.h"
 
 namespace kvcs {

@@ -1,3 +1,4 @@
+// LastUsed: a striped map of names and times that a job empties into the store.
 #include "kv/last_used.h"
 
 #include <functional>

@@ -50,7 +50,7 @@ class MemoryKv final : public KvStore {
     MutexLock lock(mutex_);
     const Map& map = maps_[static_cast<size_t>(family)];
     auto it = cursor < prefix ? map.lower_bound(prefix) : map.upper_bound(cursor);
-    // An empty cursor is before the first key, which is never empty.
+    // An empty cursor stands before every key, since no key is empty.
     for (; it != map.end() && it->first.starts_with(prefix); ++it) {
       if (is_kv_expired(it->second.expires_at_s, clock_)) continue;
       if (page.items.size() == limit || size_bytes >= kKvScanMaxBytes) {

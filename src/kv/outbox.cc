@@ -1,3 +1,5 @@
+// Outbox records as keys and values, and back. The form is on disk: a daemon of this version reads
+// what the one before left.
 #include "kv/outbox.h"
 
 #include "base/bytes.h"
@@ -7,7 +9,7 @@ namespace kvcs {
 namespace {
 
 constexpr char kGroupMark = '*';
-constexpr size_t kPartHeadBytes = 16;  // About.
+constexpr size_t kPartHeadBytes = 16;  // About what the two numbers of a part take.
 
 void append_part(std::string& value, const OutboxPart& part) {
   value.append(std::to_string(part.id.size())).append(" ");
@@ -15,7 +17,7 @@ void append_part(std::string& value, const OutboxPart& part) {
   value.append(part.id).append(part.payload_json).append("\n");
 }
 
-// Takes a decimal number and the byte behind it off the front.
+// Takes a decimal number and the byte `end` behind it off the front; false when they are not there.
 bool take_number(std::string_view& text, char end, size_t& number) {
   const size_t digits = text.find(end);
   if (digits == text.npos) return false;
@@ -26,7 +28,9 @@ bool take_number(std::string_view& text, char end, size_t& number) {
   return true;
 }
 
-// False when `text` is not the parts of a group.
+// Appends one record per part of a group, which share the time and the kind of `head`; false when
+// `text` is not the parts of a group. The sizes come from disk and are checked against what is left
+// before anything is cut.
 bool parse_parts(std::string_view text, const OutboxRecord& head, std::vector<OutboxRecord>& out) {
   while (!text.empty()) {
     size_t id_bytes = 0, payload_bytes = 0;

@@ -1,3 +1,4 @@
+// The store that times another: each operation is a lap from its call to its return.
 #include "kv/kv.h"
 
 namespace kvcs {

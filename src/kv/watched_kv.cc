@@ -1,3 +1,5 @@
+// The store that tells listeners which keys were written, on the writer's thread and before the
+// write returns: a caller that reads after its own write never sees a stale cache.
 #include "kv/kv.h"
 
 namespace kvcs {
