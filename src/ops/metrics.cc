@@ -154,19 +154,6 @@ LatencyHistogram::Snapshot LatencyHistogram::snapshot() const {
   return snapshot;
 }
 
-int64_t LatencyHistogram::quantile_us(double q) const {
-  const auto snapshot = this->snapshot();
-  if (snapshot.count == 0) return 0;
-  const double wanted = std::ceil(std::clamp(q, 0.0, 1.0) * static_cast<double>(snapshot.count));
-  const int64_t rank = std::max<int64_t>(static_cast<int64_t>(wanted), 1);
-  int64_t below = 0;
-  for (size_t i = 0; i < kBoundsUs.size(); ++i) {
-    below += snapshot.buckets[i];
-    if (below >= rank) return kBoundsUs[i];
-  }
-  return kBoundsUs.back();
-}
-
 struct Metrics::Impl {
   mutable SharedMutex mutex;
   std::map<std::string, Family, std::less<>> families KVCS_GUARDED_BY(mutex);

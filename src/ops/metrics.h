@@ -41,9 +41,6 @@ class LatencyHistogram final {
     int64_t count = 0, sum_us = 0;
   };
   Snapshot snapshot() const;
-  // Upper bound of the bucket that holds the quantile (0 to 1); 0 when empty, the last bound when
-  // it lies beyond.
-  int64_t quantile_us(double q) const;
 
  private:
   std::array<std::atomic<int64_t>, kBoundsUs.size() + 1> buckets_{};

@@ -98,8 +98,4 @@ Result<FileUploadAnswer> put_file(const FileUpload& upload);
 
 // For checks at configuration time. Invalid: open() would refuse this URL.
 Status check_upstream_url(std::string_view url);
-// True for loopback, private, link-local, shared, multicast, reserved and cloud metadata addresses
-// (IPv4, IPv6 and the forms of IPv6 that carry an IPv4 address), and for what is no address.
-bool is_private_ip(std::string_view address);
-
 }  // namespace kvcs::http

@@ -92,15 +92,6 @@ bool is_private_address(const sockaddr* address) {
   return true;
 }
 
-bool is_private_ip(std::string_view address) {
-  const std::string text(address);
-  in_addr v4;
-  if (inet_pton(AF_INET, text.c_str(), &v4) == 1) return is_private4(ntohl(v4.s_addr));
-  in6_addr v6;
-  if (inet_pton(AF_INET6, text.c_str(), &v6) == 1) return is_private6(v6.s6_addr);
-  return true;
-}
-
 Status private_address_refused(std::string_view authority) {
   return forbidden("\"" + printable(authority) +
                    "\" is a private address; requests to private networks are not allowed here")

@@ -37,8 +37,8 @@ Status check_sendable(const UpstreamRequest& request);
 bool is_engine_header(std::string_view name);
 bool is_hop_by_hop(std::string_view lower_name);
 
-// The same as is_private_ip() for an address that is about to be connected to; true for families
-// that are neither IPv4 nor IPv6.
+// True for loopback, private, link-local, shared, multicast, reserved and cloud metadata addresses
+// (IPv4, IPv6 and the forms of IPv6 that carry an IPv4 address), and for every other family.
 bool is_private_address(const sockaddr* address);
 Status private_address_refused(std::string_view authority);
 

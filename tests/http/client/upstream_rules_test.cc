@@ -2,7 +2,9 @@
 // networks unless the caller allows it, however the address is written.
 #include "http/client/upstream_rules.h"
 
+#include <arpa/inet.h>
 #include <catch2/catch.hpp>
+#include <netinet/in.h>
 
 #include <cstring>
 #include <string>
@@ -18,6 +20,19 @@ namespace {
 
 using test::LoopbackServer;
 
+// As the engines ask it: of the address that a name was resolved to.
+bool is_private(const char* text) {
+  sockaddr_in v4{};
+  sockaddr_in6 v6{};
+  v4.sin_family = AF_INET;
+  v6.sin6_family = AF_INET6;
+  if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
+    return is_private_address(reinterpret_cast<const sockaddr*>(&v4));
+  }
+  REQUIRE(inet_pton(AF_INET6, text, &v6.sin6_addr) == 1);
+  return is_private_address(reinterpret_cast<const sockaddr*>(&v6));
+}
+
 std::string any_engine() {
   return GENERATE(values<std::string>({"curl", "plain"}));
 }
@@ -25,49 +40,17 @@ std::string any_engine() {
 }  // namespace
 
 TEST_CASE("upstream: which addresses are private", "[unit][http][upstream]") {
-  for (const char* address : {"127.0.0.1",
-                              "127.255.255.254",
-                              "0.0.0.0",
-                              "0.1.2.3",
-                              "10.0.0.1",
-                              "10.255.255.255",
-                              "172.16.0.1",
-                              "172.31.255.255",
-                              "192.168.0.1",
-                              "169.254.169.254",
-                              "100.64.0.1",
-                              "100.127.255.255",
-                              "192.0.0.1",
-                              "192.0.2.1",
-                              "198.18.0.1",
-                              "198.19.255.255",
-                              "198.51.100.7",
-                              "203.0.113.7",
-                              "224.0.0.1",
-                              "239.255.255.255",
-                              "240.0.0.1",
-                              "255.255.255.255",
-                              "168.63.129.16",
-                              "::",
-                              "::1",
-                              "fc00::1",
-                              "fd00:ec2::254",
-                              "fe80::1",
-                              "fec0::1",
-                              "ff02::1",
-                              "::ffff:127.0.0.1",
-                              "::ffff:10.0.0.1",
-                              "::ffff:a9fe:a9fe",
-                              "::127.0.0.1",
-                              "64:ff9b::7f00:1",
-                              "2002:7f00:1::",
-                              "2001::1",
-                              "2001:db8::1",
-                              "100::1",
-                              "not an address",
-                              ""}) {
+  for (const char* address :
+       {"127.0.0.1",        "127.255.255.254", "0.0.0.0",          "0.1.2.3",     "10.0.0.1",
+        "10.255.255.255",   "172.16.0.1",      "172.31.255.255",   "192.168.0.1", "169.254.169.254",
+        "100.64.0.1",       "100.127.255.255", "192.0.0.1",        "192.0.2.1",   "198.18.0.1",
+        "198.19.255.255",   "198.51.100.7",    "203.0.113.7",      "224.0.0.1",   "239.255.255.255",
+        "240.0.0.1",        "255.255.255.255", "168.63.129.16",    "::",          "::1",
+        "fc00::1",          "fd00:ec2::254",   "fe80::1",          "fec0::1",     "ff02::1",
+        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:a9fe:a9fe", "::127.0.0.1", "64:ff9b::7f00:1",
+        "2002:7f00:1::",    "2001::1",         "2001:db8::1",      "100::1"}) {
     INFO(address);
-    CHECK(is_private_ip(address));
+    CHECK(is_private(address));
   }
   for (const char* address :
        {"1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0",
@@ -75,8 +58,11 @@ TEST_CASE("upstream: which addresses are private", "[unit][http][upstream]") {
         "198.20.0.0", "223.255.255.255", "2606:4700::1111", "2a00:1450:4001::1", "::ffff:8.8.8.8",
         "64:ff9b::808:808", "2002:808:808::"}) {
     INFO(address);
-    CHECK_FALSE(is_private_ip(address));
+    CHECK_FALSE(is_private(address));
   }
+  sockaddr other{};
+  other.sa_family = AF_UNIX;
+  CHECK(is_private_address(&other));
 }
 
 TEST_CASE("upstream: private hosts are refused in every spelling", "[contract][http][upstream]") {
