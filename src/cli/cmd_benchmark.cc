@@ -125,8 +125,6 @@ std::vector<Scheme> schemes_of(const Invocation& in) {
           Scheme::kInt4c, Scheme::kFp8E4m3, Scheme::kFp8E5m2};
 }
 
-// The scratch folder lies beside the output by default, because the disk that is measured is then
-// the one that the user writes to.
 Result<BenchmarkReport> benchmark(const Invocation& in, Console& console) {
   kvfile::BenchmarkOptions options;
   options.path = in.text("file");
@@ -147,6 +145,8 @@ Result<BenchmarkReport> benchmark(const Invocation& in, Console& console) {
         kvfile::AtomicFile::create(output, {options.path, kvfile::sidecar_path(options.path)}));
   }
   KVCS_TRY(check_server(in));
+  // The scratch folder lies beside the output by default, because the disk that is measured is then
+  // the one that the user writes to.
   const auto scratch = KVCS_TRY(ScratchFolder::create(
       in.optional_text("scratch").value_or(folder_of(output.empty() ? options.path : output))));
   options.scratch = scratch->path();
