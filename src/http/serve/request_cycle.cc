@@ -87,8 +87,8 @@ Response RequestCycle::explain(const Status& status, const Request& request,
     write("request.failed", {{"request_id", request.request_id},
                              {"path", printable(request.path)},
                              {"status", status_code},
-                             {"message", printable(status.message(), 500)},
-                             {"cause", printable(status.cause(), 500)}});
+                             {"message", printable(status.message(), kShownText)},
+                             {"cause", printable(status.cause(), kShownText)}});
   }
   const Dialect dialect = request.route ? request.route->dialect : Dialect::kPortal;
   return problem_response(status_code, status, dialect, request.request_id);
