@@ -359,10 +359,7 @@ Result<int64_t> Ledger::prune_usage_days(int64_t max_age_s) {
 Ledger::Stats Ledger::stats() const {
   const int64_t oldest = impl_->mover.oldest_unix_ms();
   MutexLock lock(impl_->mutex);
-  return {impl_->queue.size(),
-          impl_->dropped,
-          impl_->mover.moved(),
-          impl_->mover.dead(),
+  return {impl_->queue.size(), impl_->dropped, impl_->mover.moved(), impl_->mover.dead(),
           oldest == 0 ? 0 : std::max<int64_t>(0, impl_->clock.unix_ms() - oldest)};
 }
 

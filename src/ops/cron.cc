@@ -279,7 +279,8 @@ std::string Cron::Impl::judge(Entry& entry, const Result<std::string>& outcome,
   if (outcome.ok()) return std::string(kSucceeded);
   if (entry.cancelled) return "cancelled by the shutdown";
   const Status status = outcome.status();
-  return printable(std::string(code_name(status.code())) + ": " + status.message(), kResultMaxBytes);
+  return printable(std::string(code_name(status.code())) + ": " + status.message(),
+                   kResultMaxBytes);
 }
 
 // Runs on the thread of the run. `slot_ms` is 0 for a run that was started by hand: the record of

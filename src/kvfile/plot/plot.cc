@@ -40,16 +40,16 @@ std::string artifact_line(const BenchmarkReport& report) {
   const Result<uint64_t> bytes = parse_u64(get("size_bytes"), "size");
   const std::string path = get("file");
   return joined_facts({path.substr(path.rfind('/') + 1), bytes.ok() ? format_bytes(*bytes) : "",
-               joined_facts({get("dtype")}), with(get("layers"), " layers"),
-               with(get("tokens"), " tokens")});
+                       joined_facts({get("dtype")}), with(get("layers"), " layers"),
+                       with(get("tokens"), " tokens")});
 }
 
 std::string machine_line(const BenchmarkReport& report) {
   const auto get = [&](const char* name) { return fact(report.machine, name); };
   const Result<uint64_t> bytes = parse_u64(get("memory_bytes"), "memory");
-  return joined_facts({get("cpu"), with(get("cores"), " cores"), bytes.ok() ? format_bytes(*bytes) : "",
-               get("kernel"), get("filesystem"),
-               with(get("kvcs"), "").empty() ? "" : "kvcs " + get("kvcs")});
+  return joined_facts({get("cpu"), with(get("cores"), " cores"),
+                       bytes.ok() ? format_bytes(*bytes) : "", get("kernel"), get("filesystem"),
+                       with(get("kvcs"), "").empty() ? "" : "kvcs " + get("kvcs")});
 }
 
 // The text, cut to the width and ended with an ellipsis when it is too long.
