@@ -50,6 +50,133 @@ AiAdminApi::AiAdminApi(OrganizationService& organizations, UserService& users, B
       ledger_(ledger),
       clock_(clock) {}
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"PriceAsk", R"(
+input_cost_per_token!: price = 0.000001
+output_cost_per_token!: price = 0.000002
+cache_read_input_token_cost: price
+cache_creation_input_token_cost: price
+cache_creation_input_token_cost_above_1hr: price
+output_cost_per_reasoning_token: price
+input_cost_per_audio_token: price
+output_cost_per_audio_token: price
+input_cost_per_token_flex: price
+output_cost_per_token_flex: price
+cache_read_input_token_cost_flex: price
+input_cost_per_token_priority: price
+output_cost_per_token_priority: price
+cache_read_input_token_cost_priority: price
+web_search_cost_per_call: price # USD per call.
+max_input_tokens: any # Whole numbers.
+max_output_tokens: any
+litellm_provider: any # Text, as in LiteLLM's table.
+mode: any
+source: any
+...)"},
+    {"Price", R"(
+input_cost_per_token!: number
+output_cost_per_token!: number
+cache_read_input_token_cost: number
+cache_creation_input_token_cost: number
+cache_creation_input_token_cost_above_1hr: number
+output_cost_per_reasoning_token: number
+input_cost_per_audio_token: number
+output_cost_per_audio_token: number
+input_cost_per_token_flex: number
+output_cost_per_token_flex: number
+cache_read_input_token_cost_flex: number
+input_cost_per_token_priority: number
+output_cost_per_token_priority: number
+cache_read_input_token_cost_priority: number
+web_search_cost_per_call: number # USD per call.
+max_input_tokens: any # Whole numbers.
+max_output_tokens: any
+litellm_provider: any # Text, as in LiteLLM's table.
+mode: any
+source: any
+...
+model!: string
+org_id: id
+price_version: string)"},
+    {"PriceList", R"(
+price_version!: string
+overrides!: [Price]
+prices!: [Price])"},
+    {"AiProviderAsk", R"(
+kind!: openai|anthropic|openai_compatible = "openai"
+base_url: string(1..500) # Default: the vendor's.
+auth_header: string(1..64) # Default: authorization, or the vendor's.
+timeout_ms: integer(100..3600000) # Default: 600000.
+api_key: string(1..4096) # Write-only; kept sealed. Needed again when base_url names another host.
+headers: object # At most 32, sent with each request; no credentials.
+models: array # At most 1000 names; empty: what the price table lists.
+name: any # What GET shows may be sent back.
+has_api_key: any)"},
+    {"AiProvider", R"(
+name!: string
+kind!: openai|anthropic|openai_compatible
+base_url!: string
+auth_header!: string?
+headers!: map
+timeout_ms!: integer
+models!: [string]
+has_api_key!: boolean)"},
+    {"AiProviderList", R"(
+providers!: [AiProvider])"},
+    {"CredentialAsk", R"(
+api_key!: string(1..4096) = "sk-1")"},
+    {"Credential", R"(
+org_id!: id
+provider!: string
+has_api_key!: boolean)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> AiAdminApi::types() {
+  return kTypes;
+}
+
+void AiAdminApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin");
+  rows.add(kPost, "/users/{user_id}/reset-quota", access.admin, kib(16), &AiAdminApi::reset_quota,
+           "Set a user's use of this month to zero; the reason is kept.",
+           {.body = "ResetAsk", .answer = "QuotaReset"});
+  rows.add(kGet, "/ai/prices", access.billing, kNoBody, &AiAdminApi::list_prices,
+           "Prices in force.", {.answer = "PriceList"});
+  // A model's name may hold its provider: with %2F in one segment, or as two.
+  for (const char* model : {"/ai/prices/{model}", "/ai/prices/{provider}/{model}"}) {
+    rows.add(kGet, model, access.billing, kNoBody, &AiAdminApi::get_price,
+             "The price of a model; ?org_id=.", {.query = "org_id", .answer = "Price"});
+    rows.add(kPut, model, access.admin, kib(16), &AiAdminApi::put_price,
+             "Set a price, in LiteLLM's members; ?org_id= for one organization.",
+             {.query = "org_id", .body = "PriceAsk", .answer = "Price"});
+    rows.add(kDelete, model, access.admin, kNoBody, &AiAdminApi::remove_price,
+             "Back to the shipped price.", {.query = "org_id", .status = 204});
+  }
+  const std::string provider = "/ai/providers/{name}";
+  rows.add(kGet, "/ai/providers", access.billing, kNoBody, &AiAdminApi::list_providers,
+           "AI providers.", {.answer = "AiProviderList"});
+  rows.add(kGet, provider, access.billing, kNoBody, &AiAdminApi::get_provider,
+           "One provider, without its key.", {.answer = "AiProvider"});
+  rows.add(kPut, provider, access.admin, kib(64), &AiAdminApi::put_provider,
+           "Create or replace a provider; api_key is write-only.",
+           {.body = "AiProviderAsk", .answer = "AiProvider"});
+  rows.add(kDelete, provider, access.admin, kNoBody, &AiAdminApi::remove_provider,
+           "Delete a provider.", {.status = 204});
+  const std::string credential = "/organizations/{org_id}/ai-credentials/{name}";
+  rows.add(kPut, credential, access.admin, kib(16), &AiAdminApi::put_credential,
+           "An organization's own key at a provider; write-only.",
+           {.body = "CredentialAsk", .answer = "Credential"});
+  rows.add(kDelete, credential, access.admin, kNoBody, &AiAdminApi::remove_credential,
+           "Forget that key.", {.status = 204});
+}
+
 Result<http::Response> AiAdminApi::user_usage(http::Request& request) {
   const User user = KVCS_TRY(users_.find(request.param("user_id")));
   const BudgetView view = KVCS_TRY(budgets_.view("user", user.id, ""));

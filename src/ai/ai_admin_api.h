@@ -6,7 +6,7 @@
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"
 #include "ai/providers.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "identity/orgs.h"
 #include "identity/users.h"
 #include "ledger/ledger.h"
@@ -18,6 +18,13 @@ class AiAdminApi final {
   AiAdminApi(OrganizationService& organizations, UserService& users, Budgets& budgets,
              Pricing& pricing, PriceOverrides& overrides, Providers& providers, AuditedKv& audited,
              Ledger& ledger, const Clock& clock);
+
+  // The rows of these handlers and the types that they read and answer; those of usage stand apart,
+  // since the ledger's rows of request bodies come between.
+  void add_usage_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> usage_types();
+  static std::span<const http::ApiType> types();
 
   Result<http::Response> user_usage(http::Request& request);    // GET /admin/users/{user_id}/usage
   Result<http::Response> user_history(http::Request& request);  // GET …/usage/history

@@ -52,6 +52,51 @@ AiApi::AiApi(const Directory& directory, const Providers& providers, const Prici
       ledger_(ledger),
       clock_(clock) {}
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"ModelList", R"(
+object!: string
+data!: [Model] # Anthropic's form for requests with an anthropic-version header.)"},
+    {"Model", R"(
+id!: string
+object!: string
+created!: integer
+owned_by!: string)"},
+    {"OwnUsage", R"(
+user_id!: id
+org_id!: id
+current_month!: string
+user!: BudgetState
+key!: BudgetState)"},
+    {"BudgetState", R"(
+usage_usd!: number
+reserved_usd!: number
+limit_usd!: number?
+remaining_usd!: number?
+request_count!: integer
+error_count!: integer)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> AiApi::types() {
+  return kTypes;
+}
+
+void AiApi::add_routes(std::vector<http::Row>& table, const http::Guard& user_key) {
+  using enum http::Method;
+  using http::kNoBody;
+  const http::Access access{user_key, "user key", http::Dialect::kOpenAi};
+  http::Rows rows(table, *this, "/v1");
+  rows.add(kGet, "/models", access, kNoBody, &AiApi::models, "Models that this key may use.",
+           {.answer = "ModelList"});
+  rows.add(kGet, "/usage", access, kNoBody, &AiApi::usage,
+           "This month's use and limits of the key and its user.", {.answer = "OwnUsage"});
+  rows.add(kGet, "/usage/{request_id}", access, kNoBody, &AiApi::request_usage,
+           "Tokens and cost of one request.", {.answer = "UsageRow"});
+}
+
 Result<http::Response> AiApi::models(http::Request& request) {
   const Principal& who = request.principal;
   const auto user = KVCS_TRY(directory_.user(who.user_id));

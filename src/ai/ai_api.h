@@ -4,7 +4,7 @@
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"
 #include "ai/providers.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "identity/directory.h"
 #include "ledger/ledger.h"
 
@@ -14,6 +14,10 @@ class AiApi final {
  public:
   AiApi(const Directory& directory, const Providers& providers, const Pricing& pricing,
         const Budgets& budgets, Ledger& ledger, const Clock& clock);
+
+  // The rows of these handlers, for keys that `user_key` lets in, and the types that they answer.
+  void add_routes(std::vector<http::Row>& table, const http::Guard& user_key);
+  static std::span<const http::ApiType> types();
 
   // GET /v1/models; OpenAI's list, or Anthropic's when the request names an anthropic-version.
   Result<http::Response> models(http::Request& request);

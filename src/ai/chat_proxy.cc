@@ -105,6 +105,64 @@ ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
       ledger_(ledger),
       clock_(clock) {}
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"ChatAsk", R"(
+model!: string(1..200) = "gpt-4o-mini" # provider/model, a known model or an alias.
+messages: any # And all that OpenAI's API knows: what is not listed here is passed on as it is.
+stream: boolean
+stream_options: object
+max_tokens: integer(0..10000000)
+max_completion_tokens: integer(0..10000000)
+n: integer(1..128)
+...)"},
+    {"ResponsesAsk", R"(
+model!: string(1..200) = "gpt-4o-mini"
+input: any
+stream: boolean
+max_output_tokens: integer(0..10000000)
+...)"},
+    {"EmbeddingsAsk", R"(
+model!: string(1..200) = "text-embedding-3-small"
+input: any
+...)"},
+    {"MessagesAsk", R"(
+model!: string(1..200) = "claude-sonnet-4-5"
+messages: any
+stream: boolean
+max_tokens: integer(0..10000000)
+...)"},
+    {"ProviderAnswer", R"(
+...)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> ChatProxy::types() {
+  return kTypes;
+}
+
+void ChatProxy::add_routes(std::vector<http::Row>& table, const http::Guard& user_key,
+                           uint64_t body_max_bytes) {
+  using enum http::Method;
+  const http::Access openai{user_key, "user key", http::Dialect::kOpenAi};
+  const http::Access anthropic{user_key, "user key", http::Dialect::kAnthropic};
+  http::Rows rows(table, *this, "/v1");
+  rows.add(kPost, "/chat/completions", openai, body_max_bytes, &ChatProxy::chat_completions,
+           "Chat completions, streamed or not, as OpenAI's.",
+           {.body = "ChatAsk", .answer = "ProviderAnswer"});
+  rows.add(kPost, "/responses", openai, body_max_bytes, &ChatProxy::responses,
+           "Responses, as OpenAI's.", {.body = "ResponsesAsk", .answer = "ProviderAnswer"});
+  rows.add(kPost, "/embeddings", openai, body_max_bytes, &ChatProxy::embeddings,
+           "Embeddings, as OpenAI's.", {.body = "EmbeddingsAsk", .answer = "ProviderAnswer"});
+  rows.add(kPost, "/messages", anthropic, body_max_bytes, &ChatProxy::messages,
+           "Messages, as Anthropic's.", {.body = "MessagesAsk", .answer = "ProviderAnswer"});
+  rows.add(kPost, "/messages/count_tokens", anthropic, body_max_bytes, &ChatProxy::count_tokens,
+           "Count the tokens of a message; free.",
+           {.body = "MessagesAsk", .answer = "ProviderAnswer"});
+}
+
 Result<http::Response> ChatProxy::chat_completions(http::Request& request) {
   return handle(request, ApiKind::kChatCompletions, "/chat/completions");
 }

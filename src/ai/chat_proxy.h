@@ -13,7 +13,7 @@
 #include "ai/providers.h"
 #include "base/clock.h"
 #include "http/client/upstream.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "identity/directory.h"
 #include "ledger/ledger.h"
 #include "ops/rate_limit.h"
@@ -34,6 +34,12 @@ class ChatProxy final {
   ChatProxy(const ProxyConfig& config, const Directory& directory, const Providers& providers,
             const Pricing& pricing, PriceOverrides& overrides, Budgets& budgets,
             RateLimiter& limiter, http::HttpUpstream& upstream, Ledger& ledger, const Clock& clock);
+
+  // The rows of these handlers, for keys that `user_key` lets in, and the types that they read and
+  // answer.
+  void add_routes(std::vector<http::Row>& table, const http::Guard& user_key,
+                  uint64_t body_max_bytes);
+  static std::span<const http::ApiType> types();
 
   Result<http::Response> chat_completions(http::Request& request);
   Result<http::Response> responses(http::Request& request);

@@ -36,6 +36,128 @@ std::string report_csv(std::string_view group_by, const std::vector<UsageGroup>&
 
 }  // namespace
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"ResetAsk", R"(
+reset_reason!: string(1..500) = "promotion" # Kept in the audit.
+scope: user|user_and_org # Default: user.)"},
+    {"QuotaReset", R"(
+user_id!: id
+previous_usage!: number
+new_usage!: number
+reset_at!: time
+reset_reason!: string
+scope!: user|user_and_org)"},
+    {"UserUsage", R"(
+user_id!: id
+current_usage_usd!: number
+request_count!: integer # Admitted requests.
+monthly_limit_usd!: number
+current_month!: string
+reserved_usd!: number # By requests under way.
+error_count!: integer)"},
+    {"OrganizationUsage", R"(
+org_id!: id
+current_usage_usd!: number
+monthly_budget_usd!: number
+current_month!: string
+reserved_usd!: number
+request_count!: integer
+error_count!: integer)"},
+    {"UserHistory", R"(
+user_id!: id
+months!: [MonthUsage]
+adjustments!: [Adjustment] # Resets, the oldest first.)"},
+    {"Adjustment", R"(
+reset_at: time
+previous_usage_usd!: number
+scope!: user|user_and_org
+reset_reason!: string
+actor!: string)"},
+    {"OrganizationHistory", R"(
+org_id!: id
+months!: [MonthUsage])"},
+    {"MonthUsage", R"(
+month!: string
+usage_usd!: number
+request_count!: integer
+error_count!: integer)"},
+    {"UsageReport", R"(
+group_by!: day|model|user|key|provider|organization
+usage!: [UsageSum])"},
+    {"UsageSum", R"(
+day: string # One of these six, as group_by says.
+model: string
+user: string
+key: string
+provider: string
+organization: string
+requests!: integer
+failures!: integer
+input_tokens!: integer
+output_tokens!: integer
+cost_usd!: number
+mean_ms!: integer)"},
+    {"UsagePage", R"(
+requests!: [UsageRow]
+cursor!: string?)"},
+    {"UsageRow", R"(
+request_id!: string
+ts!: time
+organization_id!: string
+user_id!: string
+key_id!: string
+provider!: string
+model!: string
+input_tokens!: integer # Kinds of tokens do not overlap.
+cache_read_tokens!: integer
+cache_write_5m_tokens!: integer
+cache_write_1h_tokens!: integer
+input_audio_tokens!: integer
+output_tokens!: integer
+reasoning_tokens!: integer
+output_audio_tokens!: integer
+web_searches!: integer
+cost_usd!: number
+price_version!: string
+first_byte_ms!: integer
+total_ms!: integer
+status!: integer
+estimated!: boolean
+grace!: boolean
+recovered!: boolean
+period!: string)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> AiAdminApi::usage_types() {
+  return kTypes;
+}
+
+void AiAdminApi::add_usage_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin");
+  const std::string user = "/users/{user_id}/usage", org = "/organizations/{org_id}/usage";
+  rows.add(kGet, user, access.billing, kNoBody, &AiAdminApi::user_usage,
+           "A user's use of this month.", {.answer = "UserUsage"});
+  rows.add(kGet, user + "/history", access.billing, kNoBody, &AiAdminApi::user_history,
+           "Month by month.", {.answer = "UserHistory"});
+  rows.add(kGet, org, access.billing, kNoBody, &AiAdminApi::organization_usage,
+           "An organization's use of this month.", {.answer = "OrganizationUsage"});
+  rows.add(kGet, org + "/history", access.billing, kNoBody, &AiAdminApi::organization_history,
+           "Month by month.", {.answer = "OrganizationHistory"});
+  rows.add(kGet, "/usage", access.billing, kNoBody, &AiAdminApi::usage,
+           "Sums by ?group_by=day|model|user|key|provider|organization; ?format=csv.",
+           {.query = "group_by from to org_id user_id key_id model provider format",
+            .answer = "UsageReport"});
+  rows.add(kGet, "/usage/requests", access.billing, kNoBody, &AiAdminApi::usage_rows,
+           "Single requests, newest first.",
+           {.query = "org_id user_id key_id model provider limit cursor", .answer = "UsagePage"});
+}
+
 Result<http::Response> AiAdminApi::usage(http::Request& request) {
   UsageAsk ask;
   ask.group_by = request.query_value("group_by").value_or("day");

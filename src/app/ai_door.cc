@@ -6,7 +6,6 @@
 #include <unordered_set>
 
 #include "app/parts.h"
-#include "app/routes.h"
 #include "app/share_files.h"
 #include "base/bytes.h"
 #include "base/file.h"

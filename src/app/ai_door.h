@@ -1,7 +1,6 @@
-// The AI gateway's objects, in the order of construction, and its rows of the route table.
+// The AI gateway's objects, in the order of construction.
 #pragma once
 #include <memory>
-#include <vector>
 
 #include "ai/ai_admin_api.h"
 #include "ai/ai_api.h"
@@ -10,7 +9,6 @@
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"
 #include "ai/providers.h"
-#include "http/http.h"
 
 namespace kvcs {
 
@@ -33,6 +31,5 @@ Status build_ai_door(Parts& parts);
 Status reload_prices(Parts& parts);
 // Makes budget counters that the store could not read anew, from the rows of the ledger.
 Status repair_counters(Parts& parts);
-void add_ai_routes(std::vector<http::Route>& routes, Parts& parts);
 
 }  // namespace kvcs

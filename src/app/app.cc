@@ -287,13 +287,15 @@ Status build_operations(Parts& parts) {
     report_job_run(parts, run);
   });
   for (Job& job : all_jobs(parts)) KVCS_TRY(parts.cron->add(std::move(job)));
+  parts.jobs_api = std::make_unique<JobsApi>(*parts.cron);
   return ok();
 }
 
 void build_door(Parts& parts) {
-  std::vector<http::Route> routes = all_routes(parts);
-  parts.reserved_slugs = reserved_slugs(routes);
-  parts.router = std::make_unique<http::Router>(std::move(routes));
+  parts.route_table = all_routes(parts);
+  parts.reserved_slugs = reserved_slugs(parts.route_table);
+  parts.router = std::make_unique<http::Router>(
+      std::vector<http::Route>(parts.route_table.begin(), parts.route_table.end()));
   parts.request_metrics = std::make_unique<RequestMetrics>(parts.router->routes(), *parts.metrics);
   parts.server = std::make_unique<http::Server>(
       parts.config.http.server, *parts.router, parts.clock(),

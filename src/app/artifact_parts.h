@@ -1,8 +1,7 @@
-// The artifact store's objects, routes and job, built from the parts below it.
+// The artifact store's objects and jobs, built from the parts below it.
 #pragma once
-#include <vector>
+#include <string>
 
-#include "http/http.h"
 #include "ops/cron.h"
 
 namespace kvcs {
@@ -11,7 +10,6 @@ struct Parts;
 
 // Fills parts.artifacts and parts.artifacts_api. After the stores and identity.
 void build_artifacts(Parts& parts);
-std::vector<http::Route> artifact_routes(Parts& parts);
 Result<std::string> sweep_artifacts(Parts& parts);
 Result<std::string> index_artifacts(Parts& parts);  // For search: what was never looked at.
 

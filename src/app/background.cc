@@ -6,7 +6,6 @@
 #include "app/backup.h"
 #include "app/briefing_summary.h"
 #include "app/parts.h"
-#include "app/route_rows.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -215,58 +214,6 @@ Result<std::string> refresh_tokens(Parts& parts) {
 Result<std::string> deliver_alerts(Parts& parts) {
   const int64_t delivered = KVCS_TRY(parts.background.alerts->deliver_due());
   return delivered == 0 ? std::string() : dump_json(Json{{"delivered", delivered}});
-}
-
-std::vector<http::Route> background_routes(Parts& parts) {
-  using namespace route_rows;
-  std::vector<Route> routes;
-  const Access view = admins(parts, AdminRole::kViewer, "admin key, role viewer");
-  const Access change = admins(parts, AdminRole::kAdmin, "admin key, role admin");
-  const auto add = [&](Method method, std::string path, const Access& access, uint64_t body_max,
-                       http::Handler handler, std::string_view summary) {
-    if (method == kPost) handler = parts.idempotency->wrap(std::move(handler));
-    routes.push_back(row(method, std::move(path), access, body_max, std::move(handler), summary));
-  };
-  gateway::AccountsApi& accounts = *parts.background.accounts_api;
-  gateway::ConnectApi& connect = *parts.background.connect_api;
-  using Accounts = gateway::AccountsApi;
-  using Connect = gateway::ConnectApi;
-  const std::string provider = "/admin/tenants/{tenant}/providers/{provider}";
-  const std::string account = provider + "/accounts/{account}";
-  add(kGet, "/admin/tenants/{tenant}/accounts", view, kNoBody, on(accounts, &Accounts::list_tenant),
-      "A tenant's accounts; never their credentials.");
-  add(kGet, provider + "/accounts", view, kNoBody, on(accounts, &Accounts::list),
-      "Its accounts with one provider.");
-  add(kGet, account, view, kNoBody, on(accounts, &Accounts::get), "One account's state.");
-  add(kPut, account, change, kib(256), on(accounts, &Accounts::put),
-      "Store or replace a credential; it is never shown again.");
-  add(kDelete, account, change, kNoBody, on(accounts, &Accounts::remove),
-      "Remove a credential; ?revoke=1 tells the provider first.");
-  add(kPost, account + "/refresh", change, kib(1), on(accounts, &Accounts::refresh),
-      "Refresh its token now.");
-  add(kPost, provider + "/connect", change, kib(16), on(connect, &Connect::create_link),
-      "Make a link, good once, that asks for consent in the browser.");
-  routes.push_back(row(kGet, "/connect/callback", everyone(), kNoBody,
-                       on(connect, &Connect::callback), "Where the provider sends the browser."));
-  routes.push_back(row(kGet, "/connect/{provider}", everyone(), kNoBody,
-                       on(connect, &Connect::begin), "Begin the consent of such a link."));
-  add(
-      kGet, "/admin/briefings/{date}", view, kNoBody,
-      [&parts](http::Request& request) { return parts.background.autoresearch->show(request); },
-      "The findings of one day, or of 'latest'.");
-  add(
-      kGet, "/admin/jobs", view, kNoBody,
-      [&parts](http::Request& request) { return JobsApi(*parts.cron).list(request); },
-      "Scheduled jobs, their last and next runs.");
-  add(
-      kPost, "/admin/jobs/{job}/run", change, kib(1),
-      [&parts](http::Request& request) { return JobsApi(*parts.cron).run(request); },
-      "Start a job now.");
-  add(
-      kPost, "/admin/backup", change, kib(1),
-      [&parts](http::Request& request) { return JobsApi(*parts.cron).back_up(request); },
-      "Copy the stores now, as the job does each night.");
-  return routes;
 }
 
 }  // namespace kvcs

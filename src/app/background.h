@@ -1,11 +1,10 @@
 // What watches over the tool gateway in the background: refreshed tokens, canaries, alerts and the
-// daily briefing, with their admin routes; built from the parts below it.
+// daily briefing; built from the parts below it.
 #pragma once
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "app/jobs_api.h"
 #include "app/status_api.h"
 #include "gateway/autoresearch.h"
 #include "gateway/catalogue/canaries.h"
@@ -13,7 +12,6 @@
 #include "gateway/tokens/connect.h"
 #include "gateway/tokens/refresher.h"
 #include "gateway/tokens/token_watch.h"
-#include "http/http.h"
 #include "ledger/alerts.h"
 #include "ops/cron.h"
 
@@ -38,7 +36,6 @@ void build_background(Parts& parts);
 // job arms later.
 void start_background(Parts& parts);
 void stop_background(Parts& parts);
-std::vector<http::Route> background_routes(Parts& parts);
 
 TokenCounts token_counts(Parts& parts);
 // What makes /health say "degraded" while every service is up.

@@ -1,14 +1,10 @@
 #include "app/gateway_parts.h"
 
 #include "app/parts.h"
-#include "app/route_rows.h"
 #include "app/share_files.h"
 
 namespace kvcs {
 namespace {
-
-constexpr uint64_t kCallBodyMaxBytes = 4u << 20;
-constexpr uint64_t kRecordBodyMaxBytes = 256u << 10;
 
 gateway::PipelineLimits pipeline_limits(const GatewaySection& section) {
   gateway::PipelineLimits limits;
@@ -66,72 +62,6 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
       parts.clock(),
       [&parts](ErrorRecord record) { parts.ledger->record_error(std::move(record)); });
   return ok();
-}
-
-std::vector<http::Route> gateway_routes(Parts& parts) {
-  using enum http::Method;
-  using Api = gateway::GatewayAdminApi;
-  std::vector<http::Route> routes;
-  gateway::GatewayApi& door = *parts.gateway.api;
-  http::Route call;
-  call.method = kPost;
-  call.pattern = "/api/v1/{tenant}/{provider}";
-  call.guard = door.guard();
-  call.body_max_bytes = kCallBodyMaxBytes;
-  call.handler = [&door](http::Request& request) { return door.call(request); };
-  call.dialect = http::Dialect::kGateway;
-  call.who = "tenant token";
-  call.summary = "Call a provider's API with the tenant's stored credential.";
-  routes.push_back(std::move(call));
-
-  Api& api = *parts.gateway.admin_api;
-  const auto add_handler = [&](http::Method method, std::string pattern, AdminRole role,
-                               http::Handler handler, std::string_view summary) {
-    http::Route route;
-    route.method = method;
-    route.pattern = "/admin/" + std::move(pattern);
-    route.guard = parts.admin_door->guard(role);
-    route.body_max_bytes = method == kPost || method == kPut ? kRecordBodyMaxBytes : http::kNoBody;
-    route.handler = std::move(handler);
-    if (method == kPost) route.handler = parts.idempotency->wrap(std::move(route.handler));
-    route.dialect = http::Dialect::kAdmin;
-    route.who = role == AdminRole::kViewer ? "admin key, role viewer" : "admin key, role admin";
-    route.summary = summary;
-    routes.push_back(std::move(route));
-  };
-  const auto add = [&](http::Method method, std::string pattern, AdminRole role,
-                       Result<http::Response> (Api::*handler)(http::Request&),
-                       std::string_view summary) {
-    add_handler(method, std::move(pattern), role, route_rows::on(api, handler), summary);
-  };
-  const AdminRole view = AdminRole::kViewer, change = AdminRole::kAdmin;
-  const std::string provider = "providers/{provider}", tenant = "tenants/{tenant}";
-  add(kGet, "providers", view, &Api::list_providers, "Providers: the catalogue and one's own.");
-  add(kGet, provider, view, &Api::get_provider, "One provider, without its client secret.");
-  add(kPut, provider, change, &Api::put_provider, "Add one, or change the catalogue's entry.");
-  add(kDelete, provider, change, &Api::remove_provider, "Remove what was put.");
-  add(kGet, "tenants", view, &Api::list_tenants, "Tenants of the tool gateway.");
-  add(kGet, tenant, view, &Api::get_tenant, "One tenant.");
-  add(kPut, tenant, change, &Api::put_tenant, "Set a tenant up, with its organization.");
-  add(kDelete, tenant, change, &Api::remove_tenant, "Remove it; the organization stays.");
-  add(kPost, tenant + "/suspend", change, &Api::suspend_tenant, "Refuse its calls from now on.");
-  add(kPost, tenant + "/resume", change, &Api::resume_tenant, "Make its calls again.");
-  add(kPost, tenant + "/tokens", change, &Api::create_token, "Create a token; shown once.");
-  add(kGet, tenant + "/tokens", view, &Api::list_tokens,
-      "Its tokens; never the tokens themselves.");
-  add(kDelete, tenant + "/tokens/{token_id}", change, &Api::revoke_token, "Revoke, at once.");
-  add(kGet, "system/mode", view, &Api::get_mode, "active, or frozen: no calls are made.");
-  add(kPut, "system/mode", change, &Api::put_mode, "Freeze the gateway, or make it active.");
-  add(kDelete, "cache", change, &Api::purge_cache,
-      "Forget cached answers of ?tenant=, ?provider=, ?account_id=.");
-  gateway::AgentSchedules& schedules = *parts.gateway.agent_schedules;
-  add_handler(kGet, "agent-schedules/{tenant}", view,
-              route_rows::on(schedules, &gateway::AgentSchedules::get),
-              "When its agents are to run.");
-  add_handler(kPut, "agent-schedules/{tenant}", change,
-              route_rows::on(schedules, &gateway::AgentSchedules::put),
-              "Replace the whole schedule by an array of entries.");
-  return routes;
 }
 
 }  // namespace kvcs

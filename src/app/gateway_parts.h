@@ -1,7 +1,6 @@
-// The tool gateway's objects and routes, built from the parts below it.
+// The tool gateway's objects, built from the parts below it.
 #pragma once
 #include <memory>
-#include <vector>
 
 #include "gateway/call/gateway_api.h"
 #include "gateway/call/pipeline.h"
@@ -11,7 +10,6 @@
 #include "gateway/catalogue/providers.h"
 #include "gateway/catalogue/tenants.h"
 #include "gateway/tokens/tokens.h"
-#include "http/http.h"
 
 namespace kvcs {
 
@@ -34,6 +32,5 @@ struct GatewayParts {
 Result<gateway::Catalogue> read_catalogue(const Config& config);
 // Fills parts.gateway. After the stores and identity.
 Status build_gateway(Parts& parts, gateway::Catalogue catalogue);
-std::vector<http::Route> gateway_routes(Parts& parts);
 
 }  // namespace kvcs

@@ -8,6 +8,47 @@
 
 namespace kvcs {
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"JobList", R"(
+jobs!: [Job])"},
+    {"Job", R"(
+job!: string
+schedule!: string
+running!: boolean
+last_started_at!: time?
+last_duration_ms!: integer
+last_result!: string
+next_at!: time?
+runs!: integer
+failures!: integer
+skipped!: integer)"},
+    {"JobStarted", R"(
+job!: string
+started!: boolean)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> JobsApi::types() {
+  return kTypes;
+}
+
+void JobsApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin");
+  rows.add(kGet, "/jobs", access.viewer, kNoBody, &JobsApi::list,
+           "Scheduled jobs, their last and next runs.", {.answer = "JobList"});
+  rows.add(kPost, "/jobs/{job}/run", access.admin, kib(1), &JobsApi::run, "Start a job now.",
+           {.status = 202, .answer = "JobStarted"});
+  rows.add(kPost, "/backup", access.admin, kib(1), &JobsApi::back_up,
+           "Copy the stores now, as the job does each night.",
+           {.status = 202, .answer = "JobStarted"});
+}
+
 Result<http::Response> JobsApi::list(http::Request&) {
   Json jobs = Json::array();
   for (const JobStatus& job : cron_.list()) {

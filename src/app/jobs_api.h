@@ -1,6 +1,6 @@
 // Scheduled jobs over the admin API. Stateless; thread-safe.
 #pragma once
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "ops/cron.h"
 
 namespace kvcs {
@@ -8,6 +8,10 @@ namespace kvcs {
 class JobsApi final {
  public:
   explicit JobsApi(Cron& cron) : cron_(cron) {}
+
+  // The rows of these handlers, and the types that they read and answer.
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
   // GET /admin/jobs: {"jobs": [{"job", "schedule", "running", "last_started_at",
   // "last_duration_ms", "last_result", "next_at", "runs", "failures", "skipped"}]}
   Result<http::Response> list(http::Request& request);

@@ -7,11 +7,13 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "app/background.h"
 #include "app/config.h"
 #include "app/files.h"
 #include "app/gateway_parts.h"
+#include "app/jobs_api.h"
 #include "app/request_metrics.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"
@@ -26,6 +28,7 @@
 #include "blob/presign.h"
 #include "db/db.h"
 #include "http/client/upstream.h"
+#include "http/route_rows.h"
 #include "http/router.h"
 #include "http/serve/server.h"
 #include "identity/admin_keys_api.h"
@@ -125,8 +128,10 @@ struct Parts {
   std::once_flag openapi_made;
   std::string openapi;  // Made when it is first asked for.
   std::unique_ptr<Cron> cron;
+  std::unique_ptr<JobsApi> jobs_api;
 
   // --- the door
+  std::vector<http::Row> route_table;
   std::unique_ptr<http::Router> router;
   std::unique_ptr<RequestMetrics> request_metrics;
   std::unique_ptr<http::Server> server;

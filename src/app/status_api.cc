@@ -27,6 +27,76 @@ StatusApi::StatusApi(const HealthProbes& probes, const Metrics& metrics, const C
       warnings_(std::move(warnings)),
       started_us_(clock.mono_us()) {}
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"Health", R"(
+status!: healthy|degraded|unhealthy
+services!: map # Each service: up, degraded or down.
+tokens!: TokenCounts
+providers!: any
+version!: string
+uptime_s!: integer
+mode!: active|frozen
+checked_at!: time)"},
+    {"TokenCounts", R"(
+total!: integer
+expiring_soon!: integer
+expired!: integer)"},
+    {"Status", R"(
+version!: string
+commit!: string
+status!: healthy|degraded|unhealthy
+uptime_s!: integer
+mode!: active|frozen)"},
+    {"AdminHealth", R"(
+status!: healthy|unhealthy
+timestamp!: time
+checks!: [HealthCheck]
+warnings!: [string] # Why /health says degraded while all services are up.
+error: string)"},
+    {"HealthCheck", R"(
+name!: string
+health!: string
+message!: string
+latency_us!: integer)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> StatusApi::types() {
+  return kTypes;
+}
+
+void StatusApi::add_routes(std::vector<http::Row>& table) {
+  using enum http::Method;
+  using http::everyone;
+  using http::kNoBody;
+  http::Rows rows(table, *this);
+  const size_t first = table.size();
+  rows.add(kGet, "/health", everyone(), kNoBody, &StatusApi::health,
+           "Services, tokens, mode, version.", {.answer = "Health"});
+  rows.add(kGet, "/livez", everyone(), kNoBody, &StatusApi::livez, "200 while the process serves.",
+           {.answer = "text/plain"});
+  rows.add(kGet, "/readyz", everyone(), kNoBody, &StatusApi::readyz,
+           "200 once started, 503 when stopping.", {.answer = "text/plain"});
+  rows.add(kGet, "/metrics", everyone(), kNoBody, &StatusApi::metrics,
+           "Prometheus text format 0.0.4.", {.answer = "text/plain"});
+  rows.add(kGet, "/api/v1/status", everyone(), kNoBody, &StatusApi::status,
+           "Version and health in short.", {.answer = "Status"});
+  for (size_t i = first; i < table.size(); i++) table[i].access_log = false;
+}
+
+void StatusApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin");
+  rows.add(kGet, "/health", access.billing, kNoBody, &StatusApi::admin_health,
+           "Each check with its message.", {.answer = "AdminHealth"});
+  rows.add(kGet, "/metrics", access.viewer, kNoBody, &StatusApi::metrics, "The same as /metrics.",
+           {.answer = "text/plain"});
+}
+
 std::string_view StatusApi::overall(Health worst) const {
   if (worst == Health::kDown) return "unhealthy";
   return worst == Health::kUp && warnings_().empty() ? "healthy" : "degraded";

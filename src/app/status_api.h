@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "ops/health.h"
 #include "ops/metrics.h"
 
@@ -27,6 +27,12 @@ class StatusApi final {
   StatusApi(const HealthProbes& probes, const Metrics& metrics, const Clock& clock,
             std::function<TokenCounts()> tokens, std::function<std::string()> mode,
             std::function<std::vector<std::string>()> warnings);
+
+  // The rows of these handlers, which are not in the access log when everyone may ask, and the
+  // types that they answer.
+  void add_routes(std::vector<http::Row>& table);
+  void add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
 
   // 200, or 503 when a service is down. With warnings the status is "degraded".
   Result<http::Response> health(http::Request& request);        // GET /health

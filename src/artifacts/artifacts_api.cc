@@ -64,6 +64,164 @@ ArtifactsApi::ArtifactsApi(ArtifactService& service, ArtifactSearch& search,
       config_(std::move(config)),
       slug_of_(std::move(slug_of)) {}
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"UploadAsk", R"(
+name: string(1..255) = "demo" # A name is required: here, as model_name or in metadata.
+model_name: string(1..255)
+dtype!: string(1..32) = "F16"
+num_tokens: integer(0..9223372036854775807)
+visibility: public|private # Default: private.
+size_bytes: integer(0..9223372036854775807)
+sha256: string(0..64) # Hex digest of the bytes; checksum is another name for it.
+checksum: string(0..64)
+metadata: object # What else is known: name, sha256, model, tokenizer, … kept as given.
+...)"},
+    {"UploadPlace", R"(
+artifact_id!: id
+url!: string # Good for the PUT of the bytes alone.
+method!: string
+expires_at!: time)"},
+    {"ConfirmAsk", R"(
+size_bytes: integer(0..9223372036854775807) # These must agree with what was sent.
+sha256: string(0..64)
+digest: string(0..64)
+checksum: string(0..64)
+...)"},
+    {"Confirmed", R"(
+artifact_id!: id
+sha256!: string)"},
+    {"VisibilityAsk", R"(
+visibility!: public|private = "public"
+...)"},
+    {"DownloadPlace", R"(
+artifact_id!: id
+download_url!: string)"},
+    {"Artifact", R"(
+id: id # Absent for callers that ask for ?shape=single.
+artifact_id!: id
+name!: string
+model: string # model_name, of ?shape=single.
+model_name: string
+dtype!: string
+storage_dtype!: string?
+num_tokens!: integer
+num_layers!: integer
+quantized!: boolean
+visibility!: public|private
+status!: ready|pending
+size_bytes!: integer
+sha256: string
+checksum: string
+owner_id!: string
+project!: string
+created_at!: time
+public_url!: string?
+download_url!: string?
+metadata: object
+common_prefix: integer # Of a search: how many tokens are alike.
+without_bos: boolean
+tokenizer: string)"},
+    {"ArtifactPage", R"(
+artifacts!: [Artifact]
+total!: integer
+limit!: integer
+offset!: integer
+continuation_token: string)"},
+    {"SearchAsk", R"(
+tokens: any = [1, 2, 3] # Token ids; this or text is required.
+text: string(1..131072) # Hashed as bytes, for files that were made of text.
+model: string(0..255)
+tokenizer: string(0..255)
+limit: integer(1..100))"},
+    {"SearchHits", R"(
+hits!: [Artifact]
+of!: text|tokens
+query_length!: integer)"},
+    {"VerifiedKey", R"(
+customer_id!: string
+project_id!: id
+organization_id!: id
+permissions!: [string])"},
+    {"Quota", R"(
+customer_id!: string
+quota!: Amounts # At most; -1 for no limit.
+used!: Amounts)"},
+    {"Amounts", R"(
+organizations!: integer
+projects!: integer
+artifacts!: integer
+storage_bytes!: integer)"},
+    {"TelemetryAsk", R"(
+command!: string(1..64)
+version!: string(1..32)
+duration_ms!: integer(0..9223372036854775807)
+success!: boolean
+error_kind: string
+...)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> ArtifactsApi::types() {
+  return kTypes;
+}
+
+void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Guard& project_key) {
+  using enum http::Method;
+  using http::everyone;
+  using http::kNoBody;
+  constexpr uint64_t kSmall = kSmallBodyMaxBytes;
+  const http::Access key{project_key, "project key", http::Dialect::kPortal};
+  const http::Access url{presigned(presigner_), "presigned", http::Dialect::kPortal};
+  http::Rows rows(table, *this);
+  const std::string all = "/api/v1/artifacts", one = all + "/{id}";
+  rows.add(kPost, all + "/upload-url", key, kUploadUrlBodyMaxBytes, &ArtifactsApi::create_upload,
+           "Announce an upload: its id and a URL to PUT the bytes to.",
+           {.body = "UploadAsk", .answer = "UploadPlace"});
+  rows.add(kGet, all, key, kNoBody, &ArtifactsApi::list, "Artifacts; all of them without ?limit=.",
+           {.query = "status visibility name model dtype project sort limit cursor offset shape",
+            .answer = "ArtifactPage"});
+  rows.add(kPost, all + "/search", key, kSearchBodyMaxBytes, &ArtifactsApi::search,
+           "Artifacts that begin with these token ids, longest common prefix first.",
+           {.query = "shape", .body = "SearchAsk", .answer = "SearchHits"});
+  rows.add(kGet, one, key, kNoBody, &ArtifactsApi::get, "One artifact with a URL to its bytes.",
+           {.query = "shape", .answer = "Artifact"});
+  rows.add(kPost, one + "/confirm-upload", key, kSmall, &ArtifactsApi::confirm,
+           "Make an uploaded artifact ready.", {.body = "ConfirmAsk", .answer = "Confirmed"});
+  rows.add(kPost, one + "/download-url", key, kSmall, &ArtifactsApi::download_url,
+           "A URL to GET the bytes from; ?tokens= and ?layers= go with it.",
+           {.query = "tokens layers", .answer = "DownloadPlace"});
+  rows.add(kPost, one + "/visibility", key, kSmall, &ArtifactsApi::set_visibility,
+           "Make it public or private.", {.body = "VisibilityAsk", .status = 204});
+  rows.add(kDelete, one, key, kSmall, &ArtifactsApi::remove, "Delete an artifact for good.",
+           {.status = 204});
+  rows.add(kPost, "/v1/artifacts/upload-url", key, kUploadUrlBodyMaxBytes,
+           &ArtifactsApi::create_upload, "The same as under /api/v1.",
+           {.body = "UploadAsk", .answer = "UploadPlace"});
+  rows.add(kPost, "/v1/artifacts/{id}/visibility", key, kSmall, &ArtifactsApi::set_visibility,
+           "The same as under /api/v1.", {.body = "VisibilityAsk", .status = 204});
+  rows.add(kPost, "/api/v1/api-keys/verify", key, kSmall, &ArtifactsApi::verify_key,
+           "Whose key this is.", {.answer = "VerifiedKey"});
+  rows.add(kGet, "/api/v1/api-keys/verify", key, kNoBody, &ArtifactsApi::verify_key,
+           "Whose key this is.", {.answer = "VerifiedKey"});
+  rows.add(kGet, "/api/v1/quota", key, kNoBody, &ArtifactsApi::quota,
+           "What is used and what may be.", {.answer = "Quota"});
+  rows.add(kPut, "/blobs/{id}", url, service_.config().object_bytes_max, &ArtifactsApi::put_blob,
+           "The bytes of an announced upload.", {.body = "application/octet-stream"});
+  rows.add(kGet, "/blobs/{id}", url, kNoBody, &ArtifactsApi::get_blob,
+           "The bytes of an artifact; of ?tokens=a:b and ?layers=x:y alone, as a .kv file.",
+           {.query = "tokens layers", .answer = "application/octet-stream"});
+  rows.add(kGet, "/v1/artifacts/{id}", everyone(), kNoBody, &ArtifactsApi::get_public,
+           "The bytes of a public artifact, or a part: ?tokens=a:b, ?layers=x:y.",
+           {.query = "tokens layers", .answer = "application/octet-stream"});
+  rows.add(kGet, "/{org}/{project}/{artifact_id}", everyone(), kNoBody, &ArtifactsApi::get_cdn,
+           "The same, by names.", {.query = "tokens layers", .answer = "application/octet-stream"});
+  rows.add(kPost, "/api/v1/telemetry", everyone(), kSmall, &ArtifactsApi::take_telemetry,
+           "Checks an event of a client and drops it.", {.body = "TelemetryAsk", .status = 204});
+}
+
 // Where returned URLs begin. A Host that could not be one is not repeated to the client.
 std::string ArtifactsApi::base_url(const Request& request) const {
   if (!config_.public_url.empty()) {

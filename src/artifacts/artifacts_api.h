@@ -7,7 +7,7 @@
 
 #include "artifacts/artifact_json.h"
 #include "artifacts/artifacts.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 
 namespace kvcs {
 
@@ -32,6 +32,11 @@ class ArtifactsApi final {
   // `slug_of` finds the slug of an organization, for public URLs.
   ArtifactsApi(ArtifactService& service, ArtifactSearch& search, const Presigner& presigner,
                const Clock& clock, ArtifactsApiConfig config, SlugOf slug_of);
+
+  // The rows of these handlers, for keys that `project_key` lets in, and the types that they read
+  // and answer.
+  void add_routes(std::vector<http::Row>& table, const http::Guard& project_key);
+  static std::span<const http::ApiType> types();
 
   // POST /api/v1/artifacts/upload-url and /v1/artifacts/upload-url
   Result<http::Response> create_upload(http::Request& request);

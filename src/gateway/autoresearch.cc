@@ -209,7 +209,27 @@ Result<std::string> Autoresearch::run() {
   return dump_json(report);
 }
 
-Result<http::Response> Autoresearch::show(http::Request& request) const {
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"Briefing", R"(
+...)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> Autoresearch::types() {
+  return kTypes;
+}
+
+void Autoresearch::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  http::Rows rows(table, *this, "/admin/briefings");
+  rows.add(kGet, "/{date}", access.viewer, http::kNoBody, &Autoresearch::show,
+           "The findings of one day, or of 'latest'.", {.answer = "Briefing"});
+}
+
+Result<http::Response> Autoresearch::show(http::Request& request) {
   const std::string_view asked = request.param("date");
   std::vector<std::string> days = {std::string(asked)};
   if (asked == "latest") {

@@ -20,7 +20,7 @@
 #include "gateway/catalogue/providers.h"
 #include "gateway/tokens/token_watch.h"
 #include "gateway/tokens/tokens.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "kv/kv.h"
 #include "ledger/day_figures.h"
 #include "ledger/ledger.h"
@@ -80,7 +80,10 @@ class Autoresearch final {
   // Writes the briefing and the decisions; the job's report.
   Result<std::string> run();
   // GET /admin/briefings/{date}; "latest" is today's or yesterday's.
-  Result<http::Response> show(http::Request& request) const;
+  Result<http::Response> show(http::Request& request);
+  // The row of show(), and the type that it answers.
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
 
  private:
   Result<ResearchFigures> gather() const;

@@ -143,6 +143,53 @@ std::string anthropic_body(const Status& status, std::string_view type,
   return out + "}";
 }
 
+constexpr ApiType kPortalTypes[] = {
+    {"PortalError", R"(
+error!: string # What is wrong, and the way out.
+...)"},
+};
+
+constexpr ApiType kAdminTypes[] = {
+    {"AdminError", R"(
+error!: string # What is wrong, and the way out.
+code!: string # A word for programs, such as user_not_found.
+details: object)"},
+};
+
+constexpr ApiType kGatewayTypes[] = {
+    {"GatewayError", R"(
+error!: string # What is wrong, and the way out.
+code!: string # A word for programs, such as TOKEN_EXPIRED.
+status!: integer
+request_id!: string
+details: object
+retry_after: integer # Seconds.)"},
+};
+
+constexpr ApiType kOpenAiTypes[] = {
+    {"OpenAiError", R"(
+error!: OpenAiErrorBody)"},
+    {"OpenAiErrorBody", R"(
+message!: string
+type!: string
+code!: string?
+param!: string?
+request_id!: string
+details: object # Of a budget's refusal: usage_usd, limit_usd, remaining_usd, current_month.)"},
+};
+
+constexpr ApiType kAnthropicTypes[] = {
+    {"AnthropicError", R"(
+type!: string
+error!: AnthropicErrorBody
+request_id!: string)"},
+    {"AnthropicErrorBody", R"(
+type!: string
+message!: string
+code: string # Our own word, where there is one.
+details: object)"},
+};
+
 }  // namespace
 
 int http_status(const Status& status) {
@@ -221,6 +268,22 @@ Response problem_response(int code, const Status& status, Dialect dialect,
   const bool ours = dialect != Dialect::kGateway || reason.empty() || reason == "AUTH_FAILED";
   if (code == 401 && ours) response.set("www-authenticate", "Bearer");
   return response;
+}
+
+std::span<const ApiType> problem_types(Dialect dialect) {
+  switch (dialect) {
+    case Dialect::kPortal:
+      return kPortalTypes;
+    case Dialect::kAdmin:
+      return kAdminTypes;
+    case Dialect::kGateway:
+      return kGatewayTypes;
+    case Dialect::kOpenAi:
+      return kOpenAiTypes;
+    case Dialect::kAnthropic:
+      return kAnthropicTypes;
+  }
+  return kPortalTypes;
 }
 
 }  // namespace kvcs::http

@@ -5,7 +5,10 @@
 //   anthropic      {"type":"error","error":{"type","message","code"?},"request_id"}
 // Pure functions.
 #pragma once
+#include <span>
+
 #include "http/http.h"
+#include "http/route_rows.h"
 
 namespace kvcs::http {
 
@@ -15,5 +18,8 @@ Response problem_response(const Status& status, Dialect dialect, std::string_vie
 // The same for HTTP statuses that no Code stands for (405, 408, 414, 415, 417, 431, 501, 505).
 Response problem_response(int status_code, const Status& status, Dialect dialect,
                           std::string_view request_id);
+
+// The types of a dialect's failures for /openapi.json; the first one is the whole body.
+std::span<const ApiType> problem_types(Dialect dialect);
 
 }  // namespace kvcs::http

@@ -15,6 +15,38 @@ const KeyOwner kAdmins{PrincipalKind::kAdminKey, "", "", ""};
 
 AdminKeysApi::AdminKeysApi(KeyService& keys) : keys_(keys) {}
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"NewAdminKey", R"(
+name!: string(1..100) = "ops"
+role!: owner|admin|viewer|billing = "viewer"
+expires_at: time?)"},
+    {"AdminKeyPage", R"(
+admin_keys!: [Key]
+cursor!: string?)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> AdminKeysApi::types() {
+  return kTypes;
+}
+
+void AdminKeysApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin/admin-keys");
+  rows.add(kPost, "", access.owner, kib(16), &AdminKeysApi::create,
+           "Create an admin key; shown once.",
+           {.body = "NewAdminKey", .status = 201, .answer = "KeyCreated"});
+  rows.add(kGet, "", access.viewer, kNoBody, &AdminKeysApi::list, "List admin keys.",
+           {.query = "limit cursor", .answer = "AdminKeyPage"});
+  rows.add(kDelete, "/{key_id}", access.owner, kNoBody, &AdminKeysApi::revoke,
+           "Revoke an admin key, at once.", {.answer = "KeyRevoked"});
+}
+
 Result<http::Response> AdminKeysApi::create(http::Request& request) {
   const Json body = KVCS_TRY(read_body(request));
   JsonReader reader(body);

@@ -1,7 +1,7 @@
 // Handlers of /admin/admin-keys: the keys of the admin door itself. Nobody hands out a role above
 // their own. Thread-safe.
 #pragma once
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "identity/keys.h"
 
 namespace kvcs {
@@ -9,6 +9,10 @@ namespace kvcs {
 class AdminKeysApi final {
  public:
   explicit AdminKeysApi(KeyService& keys);
+
+  // The rows of these handlers, and the types that they read and answer.
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
 
   Result<http::Response> create(http::Request& request);  // POST /admin/admin-keys
   Result<http::Response> list(http::Request& request);    // GET

@@ -72,6 +72,64 @@ KvApi::KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal)
     : kv_(kv), audited_(audited), clock_(clock), seal_(std::move(seal)) {}
 
 // The cursor is the family and the last key of it.
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"KvKeys", R"(
+keys!: [KvKey]
+list_complete!: boolean
+cursor!: string?)"},
+    {"KvKey", R"(
+name!: string
+family: string
+size_bytes!: integer
+expiration: integer
+metadata: any)"},
+    {"KvValue", R"(
+key!: string
+size_bytes!: integer
+value!: string
+hidden: boolean
+base64: boolean
+expiration: integer
+metadata: any)"},
+    {"KvImported", R"(
+imported!: integer
+expired!: integer)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> KvApi::types() {
+  return kTypes;
+}
+
+void KvApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kNoBody;
+  using http::mib;
+  http::Rows rows(table, *this, "/admin/kv");
+  rows.add(kGet, "", access.viewer, kNoBody, &KvApi::browse, "Keys of every family, by ?prefix=.",
+           {.query = "prefix limit cursor", .answer = "KvKeys"});
+  rows.add(kGet, "/{family}/keys", access.viewer, kNoBody, &KvApi::list,
+           "Keys of one family, by ?prefix=.",
+           {.query = "prefix limit cursor", .answer = "KvKeys"});
+  rows.add(kGet, "/{family}/values/{key}", access.viewer, kNoBody, &KvApi::get,
+           "One entry, of family auto by its key; sealed ones as ***.", {.answer = "KvValue"});
+  rows.add(
+      kPut, "/{family}/values/{key}", access.owner, mib(26), &KvApi::put,
+      "Write one value; ?expiration= or ?expiration_ttl=.",
+      {.query = "expiration expiration_ttl", .body = "application/octet-stream", .status = 204});
+  rows.add(kDelete, "/{family}/values/{key}", access.owner, kNoBody, &KvApi::remove,
+           "Delete one key.", {.status = 204});
+  rows.add(kGet, "/bulk", access.owner, kNoBody, &KvApi::export_bulk,
+           "Entries in Workers KV bulk JSON; sealed values stay sealed.",
+           {.query = "family prefix", .answer = "application/json"});
+  rows.add(kPut, "/bulk", access.owner, mib(100), &KvApi::import_bulk,
+           "Write pairs in Workers KV bulk JSON.",
+           {.body = "application/json", .answer = "KvImported"});
+}
+
 Result<http::Response> KvApi::browse(http::Request& request) {
   const PageAsk ask = KVCS_TRY(read_page(request));
   const std::string prefix = request.query_value("prefix").value_or("");

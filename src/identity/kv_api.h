@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "base/clock.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "kv/audited_kv.h"
 #include "kv/kv.h"
 
@@ -19,6 +19,10 @@ class KvApi final {
   using Seal =
       std::function<Result<std::string>(KvFamily family, std::string_view key, std::string value)>;
   KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal);
+
+  // The rows of these handlers, and the types that they read and answer.
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
 
   // GET /admin/kv?prefix=&cursor=&limit=: keys of every family but the outbox, each with its own.
   Result<http::Response> browse(http::Request& request);

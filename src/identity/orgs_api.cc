@@ -107,6 +107,166 @@ OrganizationsApi::OrganizationsApi(OrganizationService& organizations, ProjectSe
                                    KeyService& keys)
     : organizations_(organizations), projects_(projects), keys_(keys) {}
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"NewOrganization", R"(
+name!: string(1..200) = "Shape"
+slug: string(1..64) # Default: made of the name.
+monthly_budget_usd: usd
+failure_mode: fail_open|fail_closed|fail-open|fail-closed # While the budget store is away.
+fallback_daily_limit: usd # Of a UTC day, with fail_open.
+status: active|suspended
+requests_per_minute: limit
+tokens_per_minute: limit
+max_output_tokens: limit # Asked of the provider for requests that name none.
+allowed_models: [string]
+log_bodies: boolean # Keeps prompts and answers, redacted and for a while.
+unknown_input_cost_per_token: price # For models without a price; both or none.
+unknown_output_cost_per_token: price)"},
+    {"OrganizationChange", R"(
+name: string(1..200)
+monthly_budget_usd: usd
+failure_mode: fail_open|fail_closed|fail-open|fail-closed # While the budget store is away.
+fallback_daily_limit: usd # Of a UTC day, with fail_open.
+status: active|suspended
+requests_per_minute: limit
+tokens_per_minute: limit
+max_output_tokens: limit # Asked of the provider for requests that name none.
+allowed_models: [string]
+log_bodies: boolean # Keeps prompts and answers, redacted and for a while.
+unknown_input_cost_per_token: price? # For models without a price; both or none; null refuses them.
+unknown_output_cost_per_token: price?)"},
+    {"Organization", R"(
+org_id!: id
+slug!: string
+name!: string
+status!: active|suspended
+monthly_budget_usd!: number
+failure_mode!: fail_open|fail_closed
+fallback_daily_limit!: number
+requests_per_minute!: integer?
+tokens_per_minute!: integer?
+allowed_models!: [string]
+max_output_tokens!: integer?
+log_bodies!: boolean
+version!: integer
+created_at!: time
+updated_at!: time?
+unknown_input_cost_per_token: number
+unknown_output_cost_per_token: number)"},
+    {"OrganizationPage", R"(
+organizations!: [Organization]
+cursor!: string?)"},
+    {"NewProject", R"(
+name!: string(1..200) = "Shape"
+slug: string(1..64))"},
+    {"Project", R"(
+project_id!: id
+org_id!: id
+slug!: string
+name!: string
+created_at!: time)"},
+    {"ProjectList", R"(
+projects!: [Project])"},
+    {"NewProjectKey", R"(
+name!: string(1..100) = "ci"
+expires_at: time?)"},
+    {"NewTenantToken", R"(
+name!: string(1..100) = "agent"
+expires_at: time?
+token: string(16..512) # A bearer in use already, to be imported.)"},
+    {"ProjectKeyPage", R"(
+api_keys!: [Key]
+cursor!: string?)"},
+};
+
+constexpr http::ApiType kTenantTokenTypes[] = {
+    {"TokenPage", R"(
+tokens!: [TenantToken]
+cursor!: string?)"},
+    {"TenantToken", R"(
+key_id!: id
+name!: string
+status!: active|revoked|expired
+key_prefix!: string
+project_id: id
+user_id: id
+role: owner|admin|viewer|billing
+scopes: [string]
+monthly_limit_usd: number?
+requests_per_minute: integer?
+tokens_per_minute: integer?
+allowed_models: [string]
+created_at!: time
+expires_at!: time?
+last_used_at!: time?
+revoked_at: time
+token_id: id)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> OrganizationsApi::types() {
+  return kTypes;
+}
+
+std::span<const http::ApiType> OrganizationsApi::tenant_token_types() {
+  return kTenantTokenTypes;
+}
+
+void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin/organizations");
+  const std::string org = "/{org_id}", projects = org + "/projects",
+                    project = projects + "/{project_id}";
+  rows.add(kPost, "", access.admin, kib(64), &OrganizationsApi::create, "Create an organization.",
+           {.body = "NewOrganization", .status = 201, .answer = "Organization"});
+  rows.add(kGet, "", access.viewer, kNoBody, &OrganizationsApi::list, "List organizations.",
+           {.query = "limit cursor", .answer = "OrganizationPage"});
+  rows.add(kGet, org, access.viewer, kNoBody, &OrganizationsApi::get, "One organization.",
+           {.answer = "Organization"});
+  rows.add(kPatch, org, access.admin, kib(64), &OrganizationsApi::update,
+           "Change budget, limits, failure mode.",
+           {.body = "OrganizationChange", .answer = "Organization"});
+  rows.add(kDelete, org, access.owner, kNoBody, &OrganizationsApi::remove,
+           "Delete an empty organization.", {.status = 204});
+  rows.add(kPost, org + "/suspend", access.admin, kib(1), &OrganizationsApi::suspend,
+           "Refuse its keys from now on.", {.answer = "Organization"});
+  rows.add(kPost, org + "/resume", access.admin, kib(1), &OrganizationsApi::resume,
+           "Accept its keys again.", {.answer = "Organization"});
+  rows.add(kPost, projects, access.admin, kib(16), &OrganizationsApi::create_project,
+           "Create a project.", {.body = "NewProject", .status = 201, .answer = "Project"});
+  rows.add(kGet, projects, access.viewer, kNoBody, &OrganizationsApi::list_projects,
+           "List projects.", {.answer = "ProjectList"});
+  rows.add(kDelete, project, access.admin, kNoBody, &OrganizationsApi::remove_project,
+           "Delete an empty project and its keys.", {.status = 204});
+  const std::string keys = project + "/api-keys", key = keys + "/{key_id}";
+  rows.add(kPost, keys, access.admin, kib(16), &OrganizationsApi::create_key,
+           "Create a project key; shown once.",
+           {.body = "NewProjectKey", .status = 201, .answer = "KeyCreated"});
+  rows.add(kGet, keys, access.viewer, kNoBody, &OrganizationsApi::list_keys,
+           "List them; never the keys themselves.",
+           {.query = "limit cursor", .answer = "ProjectKeyPage"});
+  rows.add(kDelete, key, access.admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
+           {.answer = "KeyRevoked"});
+  rows.add(kPost, key + "/rotate", access.admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
+           {.body = "RotateAsk", .answer = "KeyCreated"});
+  const std::string tokens = org + "/tokens", token = tokens + "/{key_id}";
+  rows.add(kPost, tokens, access.admin, kib(16), &OrganizationsApi::create_key,
+           "Create or import a tenant token of the tool gateway.",
+           {.body = "NewTenantToken", .status = 201, .answer = "KeyCreated"});
+  rows.add(kGet, tokens, access.viewer, kNoBody, &OrganizationsApi::list_keys,
+           "List them; never the keys themselves.",
+           {.query = "limit cursor", .answer = "TokenPage"});
+  rows.add(kDelete, token, access.admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
+           {.answer = "KeyRevoked"});
+  rows.add(kPost, token + "/rotate", access.admin, kib(16), &OrganizationsApi::rotate_key,
+           "Replace.", {.body = "RotateAsk", .answer = "KeyCreated"});
+}
+
 Result<http::Response> OrganizationsApi::create(http::Request& request) {
   const Json body = KVCS_TRY(read_body(request));
   JsonReader reader(body);

@@ -1,7 +1,7 @@
 // Handlers of /admin/organizations: settings, projects, project keys and tenant tokens.
 // Thread-safe.
 #pragma once
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "identity/keys.h"
 #include "identity/orgs.h"
 #include "identity/projects.h"
@@ -11,6 +11,11 @@ namespace kvcs {
 class OrganizationsApi final {
  public:
   OrganizationsApi(OrganizationService& organizations, ProjectService& projects, KeyService& keys);
+
+  // The rows of these handlers, and the types that they read and answer.
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
+  static std::span<const http::ApiType> tenant_token_types();
 
   Result<http::Response> create(http::Request& request);   // POST /admin/organizations
   Result<http::Response> get(http::Request& request);      // GET /admin/organizations/{org_id}

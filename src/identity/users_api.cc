@@ -44,6 +44,160 @@ void apply(const UserChanges& changes, User& user) {
 UsersApi::UsersApi(UserService& users, KeyService& keys, UserUsage usage)
     : users_(users), keys_(keys), usage_(std::move(usage)) {}
 
+namespace {
+
+// Users and their keys. RotateAsk, Key, KeyCreated and KeyRevoked are of keys of other families
+// too.
+constexpr http::ApiType kTypes[] = {
+    {"NewUser", R"(
+email!: string(1..254) = "shape@example.com"
+org_id!: string(1..64) = "{org_id}"
+monthly_limit_usd: usd # Of a calendar month in UTC; 0 blocks. Default: 10.
+status: active|suspended
+requests_per_minute: limit
+tokens_per_minute: limit
+allowed_models: [string] # At most 200 names of at most 200 bytes; empty allows all.)"},
+    {"UserCreated", R"(
+user_id!: id
+email!: string
+monthly_limit_usd!: number
+status!: active|suspended
+created_at!: time)"},
+    {"UserChange", R"(
+monthly_limit_usd: usd
+status: active|suspended
+requests_per_minute: limit
+tokens_per_minute: limit
+allowed_models: [string] # At most 200 names of at most 200 bytes; empty allows all.)"},
+    {"User", R"(
+user_id!: id
+email!: string
+monthly_limit_usd!: number
+current_usage_usd!: number
+status!: active|suspended
+created_at!: time
+org_id!: id
+requests_per_minute!: integer?
+tokens_per_minute!: integer?
+allowed_models!: [string]
+updated_at!: time?)"},
+    {"UserChanged", R"(
+user_id!: id
+email!: string
+monthly_limit_usd!: number
+current_usage_usd!: number
+status!: active|suspended
+created_at!: time
+org_id!: id
+requests_per_minute!: integer?
+tokens_per_minute!: integer?
+allowed_models!: [string]
+updated_at!: time?
+previous_limit!: number
+new_limit!: number)"},
+    {"UserPage", R"(
+users!: [User]
+cursor!: string?)"},
+    {"NewUserKey", R"(
+name!: string(1..100) = "laptop"
+expires_at: time? # Null: never.
+monthly_limit_usd: usd # Of this key alone; absent: as the user's.
+requests_per_minute: limit
+tokens_per_minute: limit
+allowed_models: [string] # At most 200 names of at most 200 bytes; empty allows all.)"},
+    {"UserKeyCreated", R"(
+key_id!: id
+api_key!: string # Shown this once.
+name!: string
+created_at!: time
+overlap_s: integer # Of a rotation.)"},
+    {"KeyExpiryAsk", R"(
+expires_at: time? # Required; null: never.)"},
+    {"RotateAsk", R"(
+overlap_s: integer(0..2592000) # How long the old key works on. Default: 0.)"},
+    {"Key", R"(
+key_id!: id
+name!: string
+status!: active|revoked|expired
+key_prefix!: string
+project_id: id
+user_id: id
+role: owner|admin|viewer|billing
+scopes: [string]
+monthly_limit_usd: number?
+requests_per_minute: integer?
+tokens_per_minute: integer?
+allowed_models: [string]
+created_at!: time
+expires_at!: time?
+last_used_at!: time?
+revoked_at: time)"},
+    {"KeyCreated", R"(
+key_id!: id
+name!: string
+status!: active|revoked|expired
+key_prefix!: string
+project_id: id
+user_id: id
+role: owner|admin|viewer|billing
+scopes: [string]
+monthly_limit_usd: number?
+requests_per_minute: integer?
+tokens_per_minute: integer?
+allowed_models: [string]
+created_at!: time
+expires_at!: time?
+last_used_at!: time?
+revoked_at: time
+api_key: string # The key, of whichever family; shown this once.
+token: string
+admin_key: string
+overlap_s: integer)"},
+    {"UserKeyPage", R"(
+api_keys!: [Key]
+cursor!: string?)"},
+    {"KeyRevoked", R"(
+key_id!: id
+revoked_at!: time
+status!: string)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> UsersApi::types() {
+  return kTypes;
+}
+
+void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin/users");
+  const std::string user = "/{user_id}", keys = user + "/api-keys", key = keys + "/{key_id}";
+  rows.add(kPost, "", access.admin, kib(64), &UsersApi::create, "Create an AI user.",
+           {.body = "NewUser", .status = 201, .answer = "UserCreated"});
+  rows.add(kGet, "", access.viewer, kNoBody, &UsersApi::list,
+           "List users, of all organizations or of ?org_id=.",
+           {.query = "org_id limit cursor", .answer = "UserPage"});
+  rows.add(kGet, user, access.viewer, kNoBody, &UsersApi::get, "One user with this month's usage.",
+           {.answer = "User"});
+  rows.add(kPatch, user, access.admin, kib(64), &UsersApi::update, "Change limits or status.",
+           {.body = "UserChange", .answer = "UserChanged"});
+  rows.add(kDelete, user, access.admin, kNoBody, &UsersApi::remove, "Delete a user and its keys.",
+           {.status = 204});
+  rows.add(kPost, keys, access.admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",
+           {.body = "NewUserKey", .status = 201, .answer = "UserKeyCreated"});
+  rows.add(kGet, keys, access.viewer, kNoBody, &UsersApi::list_keys, "List a user's keys.",
+           {.query = "limit cursor", .answer = "UserKeyPage"});
+  rows.add(kDelete, key, access.admin, kNoBody, &UsersApi::revoke_key, "Revoke a key, at once.",
+           {.answer = "KeyRevoked"});
+  rows.add(kPatch, key, access.admin, kib(16), &UsersApi::update_key, "Set a key's expiry.",
+           {.body = "KeyExpiryAsk", .answer = "Key"});
+  rows.add(kPost, key + "/rotate", access.admin, kib(16), &UsersApi::rotate_key,
+           "Replace a key; the old one works for overlap_s more.",
+           {.body = "RotateAsk", .answer = "UserKeyCreated"});
+}
+
 Result<Json> UsersApi::user_json(const User& user) const {
   const int64_t used = KVCS_TRY(usage_(user.id));
   return Json{{"user_id", user.id},

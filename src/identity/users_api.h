@@ -3,7 +3,7 @@
 #include <functional>
 #include <string_view>
 
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "identity/keys.h"
 #include "identity/users.h"
 
@@ -15,6 +15,10 @@ using UserUsage = std::function<Result<int64_t>(std::string_view user_id)>;
 class UsersApi final {
  public:
   UsersApi(UserService& users, KeyService& keys, UserUsage usage);
+
+  // The rows of these handlers, and the types that they read and answer.
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
 
   Result<http::Response> create(http::Request& request);  // POST /admin/users
   Result<http::Response> get(http::Request& request);     // GET /admin/users/{user_id}

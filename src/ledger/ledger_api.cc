@@ -118,6 +118,183 @@ http::Response json_page(const LedgerPage& page, std::string_view member) {
 
 }  // namespace
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"ErrorPage", R"(
+errors!: [ErrorRow]
+cursor!: string?)"},
+    {"ErrorRow", R"(
+id!: string
+ts!: time
+request_id!: string
+tenant!: string
+provider!: string
+account_id!: string
+action!: string
+method!: string
+path!: string
+status!: integer
+code!: string
+message!: string
+upstream_status!: integer?
+latency_ms!: integer
+ip_hash!: string)"},
+    {"AuditPage", R"(
+audit!: [AuditRow]
+cursor!: string?)"},
+    {"AuditRow", R"(
+id!: string
+ts!: time
+family!: string
+key!: string
+action!: string
+old_hash!: string
+new_hash!: string
+source!: string
+actor!: string
+request_id!: string
+prev_chain_hash!: string
+chain_hash!: string)"},
+    {"AuditChain", R"(
+ok!: boolean
+rows!: integer
+pruned!: integer
+head!: string)"},
+    {"DecisionPage", R"(
+decisions!: [Decision]
+cursor!: string?)"},
+    {"Decision", R"(
+id!: string
+ts!: time
+kind!: string
+severity!: string
+subject!: string
+suggestion!: string
+evidence!: any
+status!: proposed|accepted|rejected|applied
+decided_by!: string?
+decided_at!: time?)"},
+    {"DecideAsk", R"(
+status!: accepted|rejected|applied = "accepted")"},
+    {"JobRunPage", R"(
+job_runs!: [JobRun]
+cursor!: string?)"},
+    {"JobRun", R"(
+ts!: time
+job!: string
+duration_ms!: integer
+result!: string
+detail!: string)"},
+    {"AlertPage", R"(
+alerts!: [Alert]
+cursor!: string?)"},
+    {"Alert", R"(
+id!: string
+ts!: time
+event!: string
+subject!: string
+channel!: string
+status!: pending|delivered|failed|suppressed
+attempts!: integer
+next_attempt_at!: time?
+error!: string
+payload!: any)"},
+    {"DeadPage", R"(
+outbox_dead!: [DeadRecord]
+cursor!: string?)"},
+    {"DeadRecord", R"(
+outbox_key!: string
+ts!: time
+kind!: string
+reason!: string
+payload!: string)"},
+};
+
+constexpr http::ApiType kBodyTypes[] = {
+    {"BodyPage", R"(
+bodies!: [BodyRow]
+cursor!: string?)"},
+    {"BodyRow", R"(
+request_id!: string
+ts!: time
+org_id!: string
+user_id!: string
+key_id!: string
+model!: string
+status!: integer
+request_bytes!: integer
+response_bytes!: integer)"},
+    {"Bodies", R"(
+request_id!: string
+ts!: time
+org_id!: string
+user_id!: string
+key_id!: string
+model!: string
+status!: integer
+request_bytes!: integer
+response_bytes!: integer
+request!: string # Cut and redacted.
+response!: string)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> LedgerApi::types() {
+  return kTypes;
+}
+
+std::span<const http::ApiType> LedgerApi::body_types() {
+  return kBodyTypes;
+}
+
+void LedgerApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin");
+  rows.add(
+      kGet, "/errors", access.viewer, kNoBody, &LedgerApi::list_errors,
+      "Failed requests, newest first.",
+      {.query =
+           "request_id tenant provider account_id action code status from to limit cursor format",
+       .answer = "ErrorPage"});
+  rows.add(kGet, "/audit", access.viewer, kNoBody, &LedgerApi::list_audit,
+           "Every administrative write, newest first.",
+           {.query = "family key action source actor request_id from to limit cursor format",
+            .answer = "AuditPage"});
+  rows.add(kGet, "/audit/verify", access.viewer, kNoBody, &LedgerApi::verify_audit,
+           "Walk the audit's hash chain.", {.answer = "AuditChain"});
+  rows.add(kGet, "/decisions", access.viewer, kNoBody, &LedgerApi::list_decisions,
+           "Proposals and what became of them.",
+           {.query = "kind severity subject status from to limit cursor format",
+            .answer = "DecisionPage"});
+  rows.add(kGet, "/job-runs", access.viewer, kNoBody, &LedgerApi::list_job_runs,
+           "Runs of scheduled jobs.",
+           {.query = "job result from to limit cursor format", .answer = "JobRunPage"});
+  rows.add(
+      kGet, "/alerts", access.viewer, kNoBody, &LedgerApi::list_alerts, "Alerts, newest first.",
+      {.query = "event subject channel status from to limit cursor format", .answer = "AlertPage"});
+  rows.add(kGet, "/outbox-dead", access.viewer, kNoBody, &LedgerApi::list_outbox_dead,
+           "Records that could not be kept.",
+           {.query = "kind from to limit cursor format", .answer = "DeadPage"});
+  rows.add(kPatch, "/decisions/{id}", access.admin, kib(16), &LedgerApi::decide_decision,
+           "Accept or reject a proposal.", {.body = "DecideAsk", .answer = "Decision"});
+}
+
+void LedgerApi::add_body_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin/ai/bodies");
+  rows.add(kGet, "", access.admin, kNoBody, &LedgerApi::list_bodies,
+           "Requests whose bodies are kept, newest first; without the bodies.",
+           {.query = "request_id org_id user_id key_id model status from to limit cursor format",
+            .answer = "BodyPage"});
+  rows.add(kGet, "/{request_id}", access.admin, kNoBody, &LedgerApi::show_bodies,
+           "The bodies of one request, cut and redacted.", {.answer = "Bodies"});
+}
+
 Result<http::Response> LedgerApi::list(http::Request& request, std::string_view table,
                                        std::string_view member) {
   ListRequest list = KVCS_TRY(read_list_request(request, table));

@@ -1,5 +1,5 @@
 // The admin API over the ledger: lists with filters, cursors and CSV export; the audit chain; the
-// state of decisions. Stateless; thread-safe. Routes and guards are in app/routes.cc.
+// state of decisions. Stateless; thread-safe.
 //
 // Every list takes its columns as filters (tenant=acme&code=TOKEN_EXPIRED), from and to (ISO 8601;
 // from ≤ time < to), limit (1 to 1000, default 100) and cursor, and answers newest first:
@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "base/clock.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "ledger/ledger.h"
 
 namespace kvcs {
@@ -21,6 +21,14 @@ class LedgerApi final {
  public:
   // Both outlive the API and the responses that it makes.
   LedgerApi(Ledger& ledger, const Clock& clock) : ledger_(ledger), clock_(clock) {}
+
+  // The rows of these handlers, and the types that they read and answer.
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
+
+  // The same for the bodies of AI requests, whose rows stand among those of the AI gateway.
+  void add_body_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> body_types();
 
   Result<http::Response> list_errors(http::Request& request);     // GET /admin/errors
   Result<http::Response> list_audit(http::Request& request);      // GET /admin/audit

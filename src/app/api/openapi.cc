@@ -1,12 +1,14 @@
+// Renders the route table and the types of its rows as OpenAPI 3.1: what each row takes and gives
+// is in the row itself, so that this file knows the notation of types and no single row.
 #include "app/api/openapi.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 
-#include "app/api/api_shapes.h"
 #include "base/bytes.h"
 #include "base/json.h"
+#include "http/problem.h"
 #include "version.h"
 
 namespace kvcs {
@@ -71,7 +73,7 @@ Json schema_of(std::string_view kind) {
   return reference(kind);
 }
 
-// One line of a type; see api_shapes.h.
+// One line of a type, in the notation of http::ApiType.
 void add_member(std::string_view line, Json& properties, Json& required) {
   const size_t colon = line.find(':');
   KVCS_ASSERT(colon != line.npos);
@@ -98,7 +100,7 @@ void add_member(std::string_view line, Json& properties, Json& required) {
   properties[std::string(name)] = std::move(schema);
 }
 
-Json schema_of(const ApiType& type) {
+Json schema_of(const http::ApiType& type) {
   Json properties = Json::object(), required = Json::array();
   bool open = false;
   for (const std::string_view line : split(type.members, '\n')) {
@@ -115,7 +117,7 @@ Json schema_of(const ApiType& type) {
   return schema;
 }
 
-Json parameters_of(const http::Route& route, const ApiShape* shape) {
+Json parameters_of(const http::Row& row) {
   Json parameters = Json::array();
   const auto add = [&](std::string_view name, const char* where) {
     parameters.push_back(Json{{"name", name},
@@ -123,11 +125,10 @@ Json parameters_of(const http::Route& route, const ApiShape* shape) {
                               {"required", std::string_view(where) == "path"},
                               {"schema", {{"type", "string"}}}});
   };
-  for (const std::string_view segment : split(route.pattern, '/')) {
+  for (const std::string_view segment : split(row.pattern, '/')) {
     if (segment.starts_with('{')) add(segment.substr(1, segment.size() - 2), "path");
   }
-  if (shape == nullptr) return parameters;
-  for (const std::string_view name : split(shape->query, ' ')) {
+  for (const std::string_view name : split(row.shape.query, ' ')) {
     if (!name.empty()) add(name, "query");
   }
   return parameters;
@@ -139,70 +140,44 @@ Json content_of(std::string_view what) {
   return Json{{"application/json", {{"schema", reference(what)}}}};
 }
 
-std::string_view error_type(http::Dialect dialect) {
-  switch (dialect) {
-    case http::Dialect::kPortal:
-      return "PortalError";
-    case http::Dialect::kAdmin:
-      return "AdminError";
-    case http::Dialect::kGateway:
-      return "GatewayError";
-    case http::Dialect::kOpenAi:
-      return "OpenAiError";
-    case http::Dialect::kAnthropic:
-      return "AnthropicError";
-  }
-  return "PortalError";
-}
-
-const ApiShape* shape_of(const http::Route& route) {
-  for (const ApiShape& shape : api_shapes()) {
-    if (shape.method == route.method && route.pattern == shape.pattern) return &shape;
-  }
-  return nullptr;
-}
-
-Json operation_of(const http::Route& route) {
-  Json operation{{"summary", route.summary}};
-  const ApiShape* const shape = shape_of(route);
-  if (Json parameters = parameters_of(route, shape); !parameters.empty()) {
+Json operation_of(const http::Row& row) {
+  Json operation{{"summary", row.summary}};
+  const http::RouteShape& shape = row.shape;
+  if (Json parameters = parameters_of(row); !parameters.empty()) {
     operation["parameters"] = std::move(parameters);
   }
-  if (shape != nullptr && *shape->body != '\0') {
+  if (!shape.body.empty()) {
     operation["requestBody"] = {
-        {"description", "At most " + format_bytes(route.body_max_bytes) + "."},
-        {"content", content_of(shape->body)}};
+        {"description", "At most " + format_bytes(row.body_max_bytes) + "."},
+        {"content", content_of(shape.body)}};
   }
+  Json success{{"description", shape.answer.empty() ? "Done." : "Success."}};
+  if (!shape.answer.empty()) success["content"] = content_of(shape.answer);
   Json responses = Json::object();
-  if (shape != nullptr) {
-    Json success{{"description", *shape->answer == '\0' ? "Done." : "Success."}};
-    if (*shape->answer != '\0') success["content"] = content_of(shape->answer);
-    responses[std::to_string(shape->status)] = std::move(success);
-  }
+  responses[std::to_string(shape.status)] = std::move(success);
   responses["default"] = {{"description", "An error, in the form of this door."},
-                          {"content", content_of(error_type(route.dialect))}};
+                          {"content", content_of(http::problem_types(row.dialect).front().name)}};
   operation["responses"] = std::move(responses);
-  if (route.who == "public") {
+  if (row.who == "public") {
     operation["security"] = Json::array();
   } else {
     operation["security"] = Json::array({Json{{"bearer", Json::array()}}});
-    operation["x-kvcs-who"] = route.who;
+    operation["x-kvcs-who"] = row.who;
   }
   return operation;
 }
 
 }  // namespace
 
-std::string openapi_json(const std::vector<http::Route>& routes) {
+std::string openapi_json(const std::vector<http::Row>& table,
+                         const std::vector<http::ApiType>& types) {
   Json paths = Json::object(), schemas = Json::object();
-  for (const http::Route& route : routes) {
+  for (const http::Row& row : table) {
     // Static pages are not API.
-    if (route.summary.empty()) continue;
-    paths[route.pattern][lower_ascii(http::method_name(route.method))] = operation_of(route);
+    if (row.summary.empty()) continue;
+    paths[row.pattern][lower_ascii(http::method_name(row.method))] = operation_of(row);
   }
-  for (const auto& types : {api_types_of_admin(), api_types_of_ai(), api_types_of_doors()}) {
-    for (const ApiType& type : types) schemas[type.name] = schema_of(type);
-  }
+  for (const http::ApiType& type : types) schemas[type.name] = schema_of(type);
   return dump_json(
       Json{{"openapi", "3.1.0"},
            {"info", {{"title", "kvcs"}, {"version", KVCS_VERSION}}},

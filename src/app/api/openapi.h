@@ -1,12 +1,14 @@
-// /openapi.json, made from the route table and api_shapes.h. Pure; it takes some milliseconds.
+// /openapi.json, made from the route table and the types of its rows. Pure; it takes some
+// milliseconds.
 #pragma once
 #include <string>
 #include <vector>
 
-#include "http/http.h"
+#include "http/route_rows.h"
 
 namespace kvcs {
 
-std::string openapi_json(const std::vector<http::Route>& routes);
+std::string openapi_json(const std::vector<http::Row>& table,
+                         const std::vector<http::ApiType>& types);
 
 }  // namespace kvcs

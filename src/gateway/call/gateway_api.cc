@@ -7,6 +7,8 @@
 namespace kvcs::gateway {
 namespace {
 
+constexpr uint64_t kCallBodyMaxBytes = 4u << 20;
+
 std::string param_of(const http::Request& request, std::string_view name) {
   for (const auto& [key, value] : request.params) {
     if (key == name) return value;
@@ -61,6 +63,44 @@ Result<Principal> GatewayApi::authenticate(const http::Request& request) const {
   if (why.reason() == "TENANT_SUSPENDED") return principal;
   rates_.take(bucket, failures_per_minute_);
   return auth_failed();
+}
+
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"CallAsk", R"(
+path: string # The API's path; or an action of the provider, with what it takes.
+method: GET|HEAD|POST|PUT|PATCH|DELETE
+query: object
+headers: object
+body: any
+action: string
+account_id: string
+format: compact|full
+fields: any
+cache: any
+timeout_ms: integer(1..30000)
+dry_run: boolean
+idempotency_key: string
+domain: string
+...)"},
+    {"CallAnswer", R"(
+...)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> GatewayApi::types() {
+  return kTypes;
+}
+
+void GatewayApi::add_routes(std::vector<http::Row>& table) {
+  using enum http::Method;
+  const http::Access token{guard(), "tenant token", http::Dialect::kGateway};
+  http::Rows rows(table, *this);
+  rows.add(kPost, "/api/v1/{tenant}/{provider}", token, kCallBodyMaxBytes, &GatewayApi::call,
+           "Call a provider's API with the tenant's stored credential.",
+           {.body = "CallAsk", .answer = "CallAnswer"});
 }
 
 http::Guard GatewayApi::guard() const {

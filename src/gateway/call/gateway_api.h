@@ -1,7 +1,7 @@
 // The door of the tool gateway: POST /api/v1/{tenant}/{provider} and its guard. Thread-safe.
 #pragma once
 #include "gateway/call/pipeline.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 
 namespace kvcs::gateway {
 
@@ -11,6 +11,10 @@ class GatewayApi final {
   // refused. Failed sign-ins of one address are limited to `failures_per_minute`. All outlive it.
   GatewayApi(Pipeline& pipeline, http::Guard token_guard, RateLimiter& rates,
              int64_t failures_per_minute = 30);
+
+  // The row of call(), and the types that it reads and answers.
+  void add_routes(std::vector<http::Row>& table);
+  static std::span<const http::ApiType> types();
 
   // Unauthenticated with reason AUTH_FAILED for whatever is wrong with the bearer, another tenant's
   // path included; Forbidden with TENANT_SUSPENDED; RateLimited; Unavailable.

@@ -78,6 +78,18 @@ Result<std::vector<AgentSchedules::Entry>> AgentSchedules::parse(const Json& lis
   return entries;
 }
 
+void AgentSchedules::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin/agent-schedules");
+  rows.add(kGet, "/{tenant}", access.viewer, kNoBody, &AgentSchedules::get,
+           "When its agents are to run.", {.answer = "application/json"});
+  rows.add(kPut, "/{tenant}", access.admin, kib(256), &AgentSchedules::put,
+           "Replace the whole schedule by an array of entries.",
+           {.body = "application/json", .answer = "application/json"});
+}
+
 Result<http::Response> AgentSchedules::get(http::Request& request) {
   const std::string_view tenant = request.param("tenant");
   KVCS_TRY(tenants_.find(tenant));

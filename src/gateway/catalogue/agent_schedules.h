@@ -15,7 +15,7 @@
 #include "base/secret.h"
 #include "gateway/catalogue/tenants.h"
 #include "http/client/upstream.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "kv/audited_kv.h"
 #include "kv/kv.h"
 #include "ledger/ledger.h"
@@ -35,6 +35,8 @@ class AgentSchedules final {
   AgentSchedules(KvStore& kv, AuditedKv& audited, const Tenants& tenants,
                  http::HttpUpstream& upstream, AgentWorker worker, const Clock& clock,
                  std::function<void(ErrorRecord)> record_error);
+
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
 
   // GET /admin/agent-schedules/{tenant}: the array; empty when none was put. NotFound: no tenant.
   Result<http::Response> get(http::Request& request);

@@ -13,6 +13,8 @@ namespace {
 using admin_api::reply;
 using admin_api::who;
 
+constexpr uint64_t kRecordBodyMaxBytes = 256u << 10;
+
 Json describe(const Providers& providers, const Provider& provider) {
   Json json = provider_json(provider);
   json["catalogue"] = providers.in_catalogue(provider.id);
@@ -35,6 +37,130 @@ GatewayAdminApi::GatewayAdminApi(Providers& providers, Tenants& tenants, Respons
       cache_(cache),
       organizations_(organizations),
       keys_(keys) {}
+
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"GatewayProviderAsk", R"(
+display_name: any
+base_url: any
+auth_type: any
+auth: any # By auth_type; secrets in it are write-only.
+endpoints: any
+default_headers: any
+timeout_ms: any
+allowed_methods: any
+allowed_path_prefixes: any
+allow_private_addresses: any
+cache: any
+canary: any
+rate_limit: any
+actions: any
+...)"},
+    {"GatewayProvider", R"(
+provider!: string
+display_name!: string
+base_url!: string
+version!: string
+auth_type!: string
+auth!: object
+endpoints!: any
+default_headers!: map
+timeout_ms!: integer
+allowed_methods!: [string]
+allowed_path_prefixes!: [string]
+allow_private_addresses!: boolean
+cache: object
+canary: object
+rate_limit: object
+actions!: object
+catalogue!: boolean
+stored!: boolean)"},
+    {"GatewayProviderList", R"(
+providers!: [GatewayProvider])"},
+    {"TenantAsk", R"(
+tenant_id: string(1..64)
+name: string(0..200)
+status: active|suspended
+providers: array
+billing: object
+limits: object # requests_per_minute.
+...)"},
+    {"Tenant", R"(
+tenant_id!: string
+name: string
+status!: active|suspended
+providers: any
+billing: object
+limits: object
+...)"},
+    {"TenantPage", R"(
+tenants!: [Tenant]
+cursor!: string?)"},
+    {"NewToken", R"(
+name: string(1..100)
+expires_at: time?
+token: string(16..512) # A bearer in use already, to be imported.)"},
+    {"TokenCreated", R"(
+token_id!: id
+token: string # Shown this once.
+...)"},
+    {"ModeAsk", R"(
+mode!: active|frozen = "active")"},
+    {"Mode", R"(
+mode!: active|frozen)"},
+    {"Purged", R"(
+purged!: integer)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> GatewayAdminApi::types() {
+  return kTypes;
+}
+
+void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin");
+  const std::string provider = "/providers/{provider}", tenant = "/tenants/{tenant}";
+  rows.add(kGet, "/providers", access.viewer, kNoBody, &GatewayAdminApi::list_providers,
+           "Providers: the catalogue and one's own.", {.answer = "GatewayProviderList"});
+  rows.add(kGet, provider, access.viewer, kNoBody, &GatewayAdminApi::get_provider,
+           "One provider, without its client secret.", {.answer = "GatewayProvider"});
+  rows.add(kPut, provider, access.admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_provider,
+           "Add one, or change the catalogue's entry.",
+           {.body = "GatewayProviderAsk", .answer = "GatewayProvider"});
+  rows.add(kDelete, provider, access.admin, kNoBody, &GatewayAdminApi::remove_provider,
+           "Remove what was put.", {.status = 204});
+  rows.add(kGet, "/tenants", access.viewer, kNoBody, &GatewayAdminApi::list_tenants,
+           "Tenants of the tool gateway.", {.query = "limit cursor", .answer = "TenantPage"});
+  rows.add(kGet, tenant, access.viewer, kNoBody, &GatewayAdminApi::get_tenant, "One tenant.",
+           {.answer = "Tenant"});
+  rows.add(kPut, tenant, access.admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_tenant,
+           "Set a tenant up, with its organization.", {.body = "TenantAsk", .answer = "Tenant"});
+  rows.add(kDelete, tenant, access.admin, kNoBody, &GatewayAdminApi::remove_tenant,
+           "Remove it; the organization stays.", {.status = 204});
+  rows.add(kPost, tenant + "/suspend", access.admin, kRecordBodyMaxBytes,
+           &GatewayAdminApi::suspend_tenant, "Refuse its calls from now on.", {.answer = "Tenant"});
+  rows.add(kPost, tenant + "/resume", access.admin, kRecordBodyMaxBytes,
+           &GatewayAdminApi::resume_tenant, "Make its calls again.", {.answer = "Tenant"});
+  rows.add(kPost, tenant + "/tokens", access.admin, kRecordBodyMaxBytes,
+           &GatewayAdminApi::create_token, "Create a token; shown once.",
+           {.body = "NewToken", .status = 201, .answer = "TokenCreated"});
+  rows.add(kGet, tenant + "/tokens", access.viewer, kNoBody, &GatewayAdminApi::list_tokens,
+           "Its tokens; never the tokens themselves.",
+           {.query = "limit cursor", .answer = "TokenPage"});
+  rows.add(kDelete, tenant + "/tokens/{token_id}", access.admin, kNoBody,
+           &GatewayAdminApi::revoke_token, "Revoke, at once.", {.status = 204});
+  rows.add(kGet, "/system/mode", access.viewer, kNoBody, &GatewayAdminApi::get_mode,
+           "active, or frozen: no calls are made.", {.answer = "Mode"});
+  rows.add(kPut, "/system/mode", access.admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_mode,
+           "Freeze the gateway, or make it active.", {.body = "ModeAsk", .answer = "Mode"});
+  rows.add(kDelete, "/cache", access.admin, kNoBody, &GatewayAdminApi::purge_cache,
+           "Forget cached answers of ?tenant=, ?provider=, ?account_id=.",
+           {.query = "tenant provider account_id", .answer = "Purged"});
+}
 
 Result<http::Response> GatewayAdminApi::list_providers(http::Request&) {
   Json list = Json::array();

@@ -5,7 +5,7 @@
 #include "gateway/call/response_cache.h"
 #include "gateway/catalogue/providers.h"
 #include "gateway/catalogue/tenants.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "identity/keys.h"
 #include "identity/orgs.h"
 
@@ -15,6 +15,10 @@ class GatewayAdminApi final {
  public:
   GatewayAdminApi(Providers& providers, Tenants& tenants, ResponseCache& cache,
                   OrganizationService& organizations, KeyService& keys);
+
+  // The rows of these handlers, and the types that they read and answer.
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
 
   Result<http::Response> list_providers(http::Request& request);   // GET /admin/providers
   Result<http::Response> get_provider(http::Request& request);     // GET …/{provider}

@@ -187,6 +187,80 @@ Json AccountsApi::describe(const AccountView& account) const {
   return json;
 }
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"AccountAsk", R"(
+access_token: string = "t" # Which of these is required depends on the provider's auth_type.
+api_key: string
+username: string
+password: string
+access_key_id: string
+secret_access_key: string
+session_token: string
+region: string(1..64)
+service: string(1..64)
+expires_at: any # ISO 8601 or Unix seconds.
+scope: string
+meta: object # Texts, for the provider's URLs.
+refresh_token: string
+client_id: string(1..512)
+client_secret: string
+service_account: any)"},
+    {"Account", R"(
+tenant!: string
+provider!: string
+account_id!: string
+type!: string
+state!: string
+expires_at!: time?
+created_at!: time?
+updated_at!: time?
+failures!: integer
+next_attempt_at!: time?
+last_error!: string
+scope!: string
+meta!: map
+version!: integer
+sealed!: boolean
+last_used_at!: time?)"},
+    {"AccountList", R"(
+accounts!: [Account]
+truncated!: boolean)"},
+    {"AccountRemoved", R"(
+account_id!: string
+removed!: boolean
+revoked!: boolean)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> AccountsApi::types() {
+  return kTypes;
+}
+
+void AccountsApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin/tenants/{tenant}");
+  const std::string accounts = "/providers/{provider}/accounts", account = accounts + "/{account}";
+  rows.add(kGet, "/accounts", access.viewer, kNoBody, &AccountsApi::list_tenant,
+           "A tenant's accounts; never their credentials.", {.answer = "AccountList"});
+  rows.add(kGet, accounts, access.viewer, kNoBody, &AccountsApi::list,
+           "Its accounts with one provider.", {.answer = "AccountList"});
+  rows.add(kGet, account, access.viewer, kNoBody, &AccountsApi::get, "One account's state.",
+           {.answer = "Account"});
+  rows.add(kPut, account, access.admin, kib(256), &AccountsApi::put,
+           "Store or replace a credential; it is never shown again.",
+           {.body = "AccountAsk", .status = 201, .answer = "Account"});
+  rows.add(kDelete, account, access.admin, kNoBody, &AccountsApi::remove,
+           "Remove a credential; ?revoke=1 tells the provider first.",
+           {.query = "revoke", .answer = "AccountRemoved"});
+  rows.add(kPost, account + "/refresh", access.admin, kib(1), &AccountsApi::refresh,
+           "Refresh its token now.", {.answer = "Account"});
+}
+
 Result<http::Response> AccountsApi::show(const AccountId& id, int status) const {
   const AccountView view = KVCS_TRY(tokens_.find_view(id));
   http::Response response = reply(status, describe(view));

@@ -1,5 +1,4 @@
-// Accounts over the admin API: credentials go in and are never shown again. Routes and guards are
-// in app/routes.cc. Stateless; thread-safe.
+// Accounts over the admin API: credentials go in and are never shown again. Stateless; thread-safe.
 //
 // The body of PUT has what the provider's auth type needs:
 //   bearer, api_key_*          access_token or api_key
@@ -19,7 +18,7 @@
 #include "gateway/tokens/refresher.h"
 #include "gateway/tokens/tokens.h"
 #include "http/client/upstream.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 
 namespace kvcs::gateway {
 
@@ -36,6 +35,10 @@ class AccountsApi final {
   // All outlive it.
   AccountsApi(TokenStore& tokens, Refresher& refresher, http::HttpUpstream& upstream,
               OAuthClientSource clients, TenantCheck tenants, const Clock& clock);
+
+  // The rows of these handlers, and the types that they read and answer.
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
 
   // PUT /admin/tenants/{tenant}/providers/{provider}/accounts/{account}: 201 or 200 with what may
   // be shown. Invalid names the member; If-Match: "<version>" makes it Conflict when the account

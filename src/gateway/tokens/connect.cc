@@ -161,6 +161,40 @@ Result<OAuthClient> ConnectApi::client_of(const Flow& flow) const {
   return client;
 }
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"ConnectAsk", R"(
+account_id: string(1..64) # Default: default.
+meta: object)"},
+    {"ConnectLink", R"(
+url!: string # Good once, for some minutes.
+expires_at!: time)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> ConnectApi::types() {
+  return kTypes;
+}
+
+void ConnectApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::everyone;
+  using http::kib;
+  using http::kNoBody;
+  http::Rows rows(table, *this);
+  rows.add(kPost, "/admin/tenants/{tenant}/providers/{provider}/connect", access.admin, kib(16),
+           &ConnectApi::create_link,
+           "Make a link, good once, that asks for consent in the browser.",
+           {.body = "ConnectAsk", .status = 201, .answer = "ConnectLink"});
+  rows.add(kGet, "/connect/callback", everyone(), kNoBody, &ConnectApi::callback,
+           "Where the provider sends the browser.", {.answer = "text/html"});
+  rows.add(kGet, "/connect/{provider}", everyone(), kNoBody, &ConnectApi::begin,
+           "Begin the consent of such a link.",
+           {.query = "ticket tenant account", .status = 302, .answer = "text/html"});
+}
+
 Result<http::Response> ConnectApi::create_link(http::Request& request) {
   const Json body = KVCS_TRY(admin_api::read_body(request));
   if (!body.is_object()) return invalid("The body must be a JSON object.");

@@ -17,7 +17,7 @@
 #include "gateway/tokens/accounts_api.h"
 #include "gateway/tokens/tokens.h"
 #include "http/client/upstream.h"
-#include "http/http.h"
+#include "http/route_rows.h"
 #include "kv/kv.h"
 
 namespace kvcs::gateway {
@@ -30,6 +30,10 @@ class ConnectApi final {
   ConnectApi(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
              OAuthClientSource clients, TenantCheck tenants, const Sealer& sealer,
              const Clock& clock, Entropy& entropy, std::function<std::string()> public_url);
+
+  // The rows of these handlers, and the types that they read and answer.
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
 
   // {"account"?: "default", "meta"?: {…}} → 201 {"url", "expires_at"}. Invalid when the provider
   // has no authorize_url or no client_id.

@@ -1,0 +1,54 @@
+// Describes the key that a request carries, out of what the guard has found: no store is read.
+#include "app/caller_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "artifacts/artifacts.h"
+#include "base/json.h"
+#include "identity/identity.h"
+#include "identity/records.h"
+
+namespace kvcs::caller_api {
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"Caller", R"(
+key_id!: string
+role: owner|admin|viewer|billing # Of an admin key.
+organization_id: id
+organization: string
+customer_id: string
+project_id: id
+permissions: [string])"},
+};
+
+Result<http::Response> describe_caller(http::Request& request) {
+  const Principal& principal = request.principal;
+  Json body{{"key_id", principal.key_id}};
+  if (principal.kind == PrincipalKind::kAdminKey) body["role"] = admin_role_name(principal.role);
+  if (!principal.organization_id.empty()) {
+    body["organization_id"] = principal.organization_id;
+    body["organization"] = principal.organization;
+  }
+  if (!principal.project_id.empty()) {
+    // Clients of the artifact store know their owner as the customer.
+    body["customer_id"] = customer_id_of(principal.organization);
+    body["project_id"] = principal.project_id;
+    body["permissions"] = principal.scopes;
+  }
+  return http::json_response(200, dump_json(body));
+}
+
+}  // namespace
+
+void add_route(std::vector<http::Row>& table, const char* path, const http::Access& access,
+               std::string_view summary) {
+  http::add_row(table, http::Method::kGet, path, access, http::kNoBody, describe_caller, summary,
+                {.answer = "Caller"});
+}
+
+std::span<const http::ApiType> types() {
+  return kTypes;
+}
+
+}  // namespace kvcs::caller_api

@@ -1,0 +1,96 @@
+// How a module writes its part of the route table: one row per route, beside the handler that the
+// row names and the types that the handler reads and answers. app/routes.cc puts the modules' rows
+// together. Rows are made once, before the server starts; every reference in them outlives it.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "http/http.h"
+
+namespace kvcs::http {
+
+// One type of a body or an answer, for /openapi.json. `members` has one member per line:
+//   name[!]: kind[?] [= example] [# description]
+// An exclamation mark makes the member required, a question mark allows null. Kinds are
+// string(min..max bytes), integer(min..max), number, boolean, any, object, array, map (of strings),
+// id, time (ISO 8601), usd, price, limit (a whole number, null for none), words (a|b), the name of
+// another type, and [kind]. A line "..." allows members that are not listed. The names of all
+// modules share one space; tests/app/api/openapi_test.cc holds each type to what handlers do.
+struct ApiType {
+  const char* name;
+  const char* members;
+};
+
+// What a row takes and gives, for /openapi.json. `body` and `answer` are names of types, or a media
+// type for what is no JSON object, or "" for nothing.
+struct RouteShape {
+  std::string_view query = {};  // Names of query parameters, separated by spaces.
+  std::string_view body = {};
+  int status = 200;  // Of success.
+  std::string_view answer = {};
+};
+
+// A row of the table: the route, which is all that the router knows, and its shape.
+struct Row : Route {
+  RouteShape shape;
+};
+
+// Who may use a row. Tests and /openapi.json show `who`.
+struct Access {
+  Guard guard;
+  std::string_view who;
+  Dialect dialect;
+};
+inline Access everyone() {
+  return {public_access(), "public", Dialect::kPortal};
+}
+
+// Admin keys by the least role that a row asks for, from the lowest role to the highest.
+struct AdminAccess {
+  Access billing, viewer, admin, owner;
+};
+
+// Appends one row. The caller may still change what few rows change, such as `access_log`.
+inline Row& add_row(std::vector<Row>& table, Method method, std::string pattern,
+                    const Access& access, uint64_t body_max_bytes, Handler handler,
+                    std::string_view summary, RouteShape shape) {
+  Row row;
+  row.method = method;
+  row.pattern = std::move(pattern);
+  row.guard = access.guard;
+  row.body_max_bytes = body_max_bytes;
+  row.handler = std::move(handler);
+  row.dialect = access.dialect;
+  row.who = access.who;
+  row.summary = summary;
+  row.shape = shape;
+  return table.emplace_back(std::move(row));
+}
+
+// Appends rows whose handlers are methods of one object. All patterns begin with `prefix`. The
+// table and the object outlive the writer, and the object outlives the rows.
+template <typename Api>
+class Rows final {
+ public:
+  using HandlerMethod = Result<Response> (Api::*)(Request&);
+
+  Rows(std::vector<Row>& table, Api& api, std::string prefix = {})
+      : table_(table), api_(api), prefix_(std::move(prefix)) {}
+
+  Row& add(Method method, std::string_view path, const Access& access, uint64_t body_max_bytes,
+           HandlerMethod handler, std::string_view summary, RouteShape shape) {
+    Handler call = [&api = api_, handler](Request& request) { return (api.*handler)(request); };
+    return add_row(table_, method, prefix_ + std::string(path), access, body_max_bytes,
+                   std::move(call), summary, shape);
+  }
+
+ private:
+  std::vector<Row>& table_;
+  Api& api_;
+  const std::string prefix_;
+};
+
+}  // namespace kvcs::http
