@@ -5,7 +5,9 @@
 
 #include <limits>
 #include <string>
+#include <vector>
 
+#include "base/bytes.h"
 #include "base/chars.h"
 #include "base/json.h"
 #include "base/json_text.h"
@@ -86,4 +88,20 @@ TEST_CASE("quick json: one parser for small and large texts", "[unit][base]") {
   CHECK_FALSE(parser.parse("{\"a\":[[[[[[[[[[[]]]]]]]]]]]}", root));
   CHECK(parser.too_deep());
   CHECK(parser.parse("{\"a\":1}", root));
+}
+
+TEST_CASE("text: joined texts have the separator between them only", "[unit][base]") {
+  CHECK(join(std::vector<std::string>{}, ", ").empty());
+  CHECK(join(std::vector<std::string>{"a"}, ", ") == "a");
+  CHECK(join(std::vector<std::string_view>{"a", "", "c"}, "|") == "a||c");
+}
+
+TEST_CASE("json: a member of another type reads as none", "[unit][json]") {
+  const Json object = parse_json(R"({"t":"x","n":-7,"f":1.5,"z":null,"o":{}})").value();
+  CHECK(text_member(object, "t") == "x");
+  CHECK(integer_member(object, "n") == -7);
+  for (const char* name : {"n", "f", "z", "o", "absent"}) CHECK(text_member(object, name).empty());
+  for (const char* name : {"t", "f", "z", "o", "absent"}) CHECK(integer_member(object, name) == 0);
+  CHECK(text_member(parse_json("[1]").value(), "t").empty());
+  CHECK(integer_member(parse_json("7").value(), "n") == 0);
 }

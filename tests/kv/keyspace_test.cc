@@ -51,20 +51,25 @@ std::vector<std::string> keys_in(const std::string& line) {
 
 }  // namespace
 
+// The views of a parsed key point into it, so each key has a name here.
 TEST_CASE("keyspace: what is built is read back", "[unit][kv]") {
-  CHECK(parse_org_config(org_config("o")) == "o");
-  CHECK(parse_user_config(user_config("u")) == "u");
-  CHECK(parse_ai_provider(ai_provider("p")) == "p");
-  const auto key = parse_org_key(org_key("o", "k"));
+  const std::string organization = org_config("o"), user = user_config("u"), ai = ai_provider("p");
+  CHECK(parse_org_config(organization) == "o");
+  CHECK(parse_user_config(user) == "u");
+  CHECK(parse_ai_provider(ai) == "p");
+  const std::string org_key_text = org_key("o", "k"), tenant_text = tenant_token("o", "t");
+  const auto key = parse_org_key(org_key_text);
   REQUIRE(key);
   CHECK((key->org_id == "o" && key->id == "k"));
-  const auto token_view = parse_tenant_token(tenant_token("o", "t"));
-  REQUIRE(token_view);
-  CHECK((token_view->org_id == "o" && token_view->id == "t"));
-  const auto account = parse_token(token("t", "p", "a"));
+  const auto tenant = parse_tenant_token(tenant_text);
+  REQUIRE(tenant);
+  CHECK((tenant->org_id == "o" && tenant->id == "t"));
+  const std::string token_text = token("t", "p", "a");
+  const auto account = parse_token(token_text);
   REQUIRE(account);
   CHECK((account->tenant == "t" && account->provider == "p" && account->account == "a"));
-  const auto due = parse_refresh_due(refresh_due(1'767'225, "t", "p", "a"));
+  const std::string due_text = refresh_due(1'767'225, "t", "p", "a");
+  const auto due = parse_refresh_due(due_text);
   REQUIRE(due);
   CHECK(due->due_unix_s == 1'767'225);
   CHECK(
@@ -73,13 +78,16 @@ TEST_CASE("keyspace: what is built is read back", "[unit][kv]") {
 
 TEST_CASE("keyspace: a price's organization is told from a model's name", "[unit][kv]") {
   const std::string organization = "0b6f5b6e-8a3e-4f0c-9d1e-3f2a1b0c4d5e";
-  const auto everyone = parse_ai_price(ai_price("llama3:8b"));
+  const std::string for_all = ai_price("llama3:8b");
+  const auto everyone = parse_ai_price(for_all);
   REQUIRE(everyone);
   CHECK((everyone->org_id.empty() && everyone->model == "llama3:8b"));
-  const auto own = parse_ai_price(ai_org_price(organization, "llama3:8b"));
+  const std::string for_one = ai_org_price(organization, "llama3:8b");
+  const auto own = parse_ai_price(for_one);
   REQUIRE(own);
   CHECK((own->org_id == organization && own->model == "llama3:8b"));
-  CHECK(parse_ai_price(ai_org_price(organization, ""))->org_id.empty());
+  const std::string no_model = ai_org_price(organization, "");
+  CHECK(parse_ai_price(no_model)->org_id.empty());
 }
 
 TEST_CASE("keyspace: keys of other kinds and shapes are not taken apart", "[unit][kv]") {
