@@ -55,13 +55,15 @@ Row join(const Row& a, const Row& b) {
 const std::map<std::string, Row>& arrows() {
   static const Row kGround = {"base"};
   static const Row kStores = {"kv", "db", "blob", "http", "kvfile"};
+  static const Row kProtocols = {"oauth"};
   static const Row kServices = {"ledger", "ops", "identity"};
   static const Row kDoors = {"artifacts", "gateway", "ai"};
   static const std::map<std::string, Row> table = [] {
     std::map<std::string, Row> t;
     t["base"] = {};
     for (const auto& folder : kStores) t[folder] = kGround;
-    for (const auto& folder : kServices) t[folder] = join(kGround, kStores);
+    for (const auto& folder : kProtocols) t[folder] = join(kGround, kStores);
+    for (const auto& folder : kServices) t[folder] = join(t["oauth"], kProtocols);
     for (const auto& folder : kDoors) t[folder] = join(t["ops"], kServices);
     t["app"] = join(t["ai"], kDoors);
     t["cli"] = {"base", "kvfile"};

@@ -37,19 +37,19 @@ AlertChannels alert_channels(const Config& config) {
   return channels;
 }
 
-Result<gateway::OAuthClient> oauth_client(const gateway::Providers& providers,
-                                          std::string_view name) {
+Result<gateway::ProviderClient> provider_client(const gateway::Providers& providers,
+                                                std::string_view name) {
   const auto provider = KVCS_TRY(providers.find(name));
   const gateway::OauthRule& rule = provider->oauth;
-  gateway::OAuthClient client;
-  client.type = provider->auth.type;
+  gateway::ProviderClient made{provider->auth.type, {}};
+  oauth::Client& client = made.client;
   client.token_url = rule.token_url;
   client.authorize_url = rule.authorize_url;
   client.revoke_url = rule.revoke_url;
   client.issuer = rule.issuer;
   client.client_id = rule.client_id;
   client.client_secret = rule.client_secret;
-  client.client_auth = KVCS_TRY(gateway::parse_client_auth(rule.client_auth));
+  client.client_auth = KVCS_TRY(oauth::parse_client_auth(rule.client_auth));
   client.scopes = rule.scopes;
   client.scope_separator = rule.scope_separator;
   client.allow_private_addresses = provider->allow_private_addresses;
@@ -59,7 +59,7 @@ Result<gateway::OAuthClient> oauth_client(const gateway::Providers& providers,
     const std::string value = KVCS_TRY(percent_decode(pair.substr(equals + 1), true));
     client.authorize_params[std::string(pair.substr(0, equals))] = value;
   }
-  return client;
+  return made;
 }
 
 // A tenant has a record of its own, or is an organization's slug.
@@ -96,8 +96,8 @@ void build_background(Parts& parts) {
   made.alerts = std::make_unique<Alerts>(*parts.ledger, *parts.upstream,
                                          alert_channels(parts.config), mail, parts.clock());
   parts.ledger->add_sink("alert", made.alerts->sink());
-  const gateway::OAuthClientSource clients = [&parts](std::string_view provider) {
-    return oauth_client(*parts.gateway.providers, provider);
+  const gateway::ProviderClientSource clients = [&parts](std::string_view provider) {
+    return provider_client(*parts.gateway.providers, provider);
   };
   const gateway::TenantCheck tenants = [&parts](std::string_view tenant) {
     return check_tenant(parts, tenant);

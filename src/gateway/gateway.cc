@@ -84,4 +84,9 @@ Status check_account_id(const AccountId& id) {
   return ok();
 }
 
+oauth::GrantType grant_type_of(AuthType type) {
+  return type == AuthType::kOauth2ClientCredentials ? oauth::GrantType::kClientCredentials
+                                                    : oauth::GrantType::kRefreshToken;
+}
+
 }  // namespace kvcs::gateway

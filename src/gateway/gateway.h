@@ -5,11 +5,12 @@
 //   outbound_auth.h  how a credential becomes headers, query or a signature
 //   tokens.h         sealed credentials of accounts, in KV
 //   refresher.h      keeps OAuth tokens fresh in the background
-//   connect.h        OAuth consent in the browser
+//   connect.h        OAuth consent in the browser; the protocol itself is in oauth/
 //   gateway_api.h    /api/v1/{tenant}/{provider} and the admin routes
 // The request path reads KV only (through caches), never refreshes a token and never retries.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -18,6 +19,7 @@
 
 #include "base/secret.h"
 #include "base/status.h"
+#include "oauth/oauth.h"
 
 namespace kvcs::gateway {
 
@@ -60,13 +62,15 @@ struct AccessCredential {
   std::map<std::string, std::string> meta;  // instance_url, login_customer_id, …; not secret.
 };
 
-// `refresh:{t}:{p}:{a}`, opened: what only the refresher needs.
-struct RefreshMaterial {
-  Secret refresh_token;
-  Secret service_account_json;
-  std::string client_id_override;
-  Secret client_secret_override;
-  std::string scope;
+// How the accounts of a provider authenticate, and the OAuth client that serves them.
+struct ProviderClient {
+  AuthType account_type = AuthType::kOauth2RefreshToken;
+  oauth::Client client;
 };
+// NotFound: there is no such provider. It is called for every refresh and must be quick.
+using ProviderClientSource = std::function<Result<ProviderClient>(std::string_view provider)>;
+
+// The way in which the OAuth client gets tokens for accounts of this type.
+oauth::GrantType grant_type_of(AuthType type);
 
 }  // namespace kvcs::gateway

@@ -3,9 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
-#include "gateway/jwt.h"
 #include "http/header_syntax.h"
 #include "identity/admin_common.h"
+#include "oauth/jwt.h"
 
 namespace kvcs::gateway {
 namespace {
@@ -68,7 +68,7 @@ void require(JsonReader& reader, bool present, const char* name, AuthType type) 
 }
 
 void check_members(JsonReader& reader, const AccessCredential& credential,
-                   const RefreshMaterial& refresh) {
+                   const oauth::Grant& refresh) {
   const AuthType type = credential.type;
   switch (type) {
     case AuthType::kBearer:
@@ -94,7 +94,7 @@ void check_members(JsonReader& reader, const AccessCredential& credential,
 
 struct GivenAccount {
   AccessCredential credential;
-  RefreshMaterial refresh;
+  oauth::Grant refresh;
 };
 Result<GivenAccount> read_account(const Json& body, AuthType type) {
   if (!body.is_object()) return invalid("The body must be a JSON object.");
@@ -125,7 +125,7 @@ Result<GivenAccount> read_account(const Json& body, AuthType type) {
     given.refresh.service_account_json =
         Secret(service_account->is_string() ? service_account->get<std::string>()
                                             : dump_json(*service_account));
-    KVCS_TRY(parse_service_account(given.refresh.service_account_json));
+    KVCS_TRY(oauth::parse_service_account(given.refresh.service_account_json));
   }
   check_members(reader, credential, given.refresh);
   KVCS_TRY(reader.finish());
@@ -166,7 +166,7 @@ Json account_json(const AccountView& account) {
 }
 
 AccountsApi::AccountsApi(TokenStore& tokens, Refresher& refresher, http::HttpUpstream& upstream,
-                         OAuthClientSource clients, TenantCheck tenants, const Clock& clock)
+                         ProviderClientSource clients, TenantCheck tenants, const Clock& clock)
     : tokens_(tokens),
       refresher_(refresher),
       upstream_(upstream),
@@ -271,17 +271,17 @@ Result<http::Response> AccountsApi::show(const AccountId& id, int status) const 
 Result<http::Response> AccountsApi::put(http::Request& request) {
   const AccountId id = KVCS_TRY(account_of(request));
   KVCS_TRY(tenants_(id.tenant));
-  const OAuthClient client = KVCS_TRY(clients_(id.provider));
+  const AuthType type = KVCS_TRY(clients_(id.provider)).account_type;
   const Json body = KVCS_TRY(admin_api::read_body(request));
-  const GivenAccount given = KVCS_TRY(read_account(body, client.type));
+  const GivenAccount given = KVCS_TRY(read_account(body, type));
   const std::optional<int64_t> version = KVCS_TRY(if_match(request));
   const bool is_new = tokens_.find_view(id).code() == Code::kNotFound;
   KvBatch alarm;
-  std::optional<RefreshMaterial> refresh;
-  if (is_refreshable(client.type)) {
+  std::optional<oauth::Grant> refresh;
+  if (is_refreshable(type)) {
     refresh = given.refresh;
     AccountView after;
-    after.type = client.type;
+    after.type = type;
     after.expires_at_s = given.credential.expires_at_s;
     after.updated_at_s = clock_.unix_s();
     const bool now = given.credential.access_token.empty();
@@ -330,13 +330,13 @@ Result<http::Response> AccountsApi::remove(http::Request& request) {
   const bool revoke = request.query_value("revoke").value_or("0") == "1";
   KVCS_TRY(tokens_.find_view(id));
   if (revoke) {
-    OAuthClient client = KVCS_TRY(clients_(id.provider));
+    oauth::Client client = KVCS_TRY(clients_(id.provider)).client;
     const auto credential = KVCS_TRY(tokens_.find(id));
-    const Result<RefreshMaterial> refresh = tokens_.find_refresh(id);
+    const Result<oauth::Grant> refresh = tokens_.find_refresh(id);
     if (!refresh.ok() && refresh.code() != Code::kNotFound) return refresh.status();
-    KVCS_TRY(revoke_token(upstream_, std::move(client),
-                          refresh.ok() ? refresh.value() : RefreshMaterial{},
-                          credential->access_token));
+    KVCS_TRY(oauth::revoke_token(upstream_, std::move(client),
+                                 refresh.ok() ? refresh.value() : oauth::Grant{},
+                                 credential->access_token));
   }
   KVCS_TRY(tokens_.remove(id, who(request)));
   return reply(200, Json{{"account_id", id.account}, {"removed", true}, {"revoked", revoke}});

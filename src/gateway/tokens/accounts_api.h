@@ -14,11 +14,11 @@
 #include <string_view>
 
 #include "base/json.h"
-#include "gateway/oauth.h"
 #include "gateway/tokens/refresher.h"
 #include "gateway/tokens/tokens.h"
 #include "http/client/upstream.h"
 #include "http/route_rows.h"
+#include "oauth/oauth.h"
 
 namespace kvcs::gateway {
 
@@ -34,7 +34,7 @@ class AccountsApi final {
  public:
   // All outlive it.
   AccountsApi(TokenStore& tokens, Refresher& refresher, http::HttpUpstream& upstream,
-              OAuthClientSource clients, TenantCheck tenants, const Clock& clock);
+              ProviderClientSource clients, TenantCheck tenants, const Clock& clock);
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -62,7 +62,7 @@ class AccountsApi final {
   TokenStore& tokens_;
   Refresher& refresher_;
   http::HttpUpstream& upstream_;
-  const OAuthClientSource clients_;
+  const ProviderClientSource clients_;
   const TenantCheck tenants_;
   const Clock& clock_;
 };

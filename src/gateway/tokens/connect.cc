@@ -94,7 +94,7 @@ struct ConnectApi::Flow {
 };
 
 ConnectApi::ConnectApi(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
-                       OAuthClientSource clients, TenantCheck tenants, const Sealer& sealer,
+                       ProviderClientSource clients, TenantCheck tenants, const Sealer& sealer,
                        const Clock& clock, Entropy& entropy,
                        std::function<std::string()> public_url)
     : kv_(kv),
@@ -149,8 +149,8 @@ Result<ConnectApi::Flow> ConnectApi::take(std::string_view secret) {
   return flow;
 }
 
-Result<OAuthClient> ConnectApi::client_of(const Flow& flow) const {
-  OAuthClient client = KVCS_TRY(clients_(flow.id.provider));
+Result<oauth::Client> ConnectApi::client_of(const Flow& flow) const {
+  oauth::Client client = KVCS_TRY(clients_(flow.id.provider)).client;
   if (client.authorize_url.empty() || client.client_id.empty()) {
     return invalid("The provider " + flow.id.provider +
                    " has no auth.authorize_url or no auth.client_id; set them with PUT "
@@ -218,7 +218,8 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
   KVCS_TRY(keep(ticket, flow));
   const std::string url =
       public_url_() + "/connect/" + flow.id.provider + "?" +
-      form_encode({{"tenant", flow.id.tenant}, {"account", flow.id.account}, {"ticket", ticket}});
+      oauth::form_encode(
+          {{"tenant", flow.id.tenant}, {"account", flow.id.account}, {"ticket", ticket}});
   const int64_t expires_ms = (clock_.unix_s() + kConnectLifetimeS) * 1000;
   return admin_api::reply(201, Json{{"url", url}, {"expires_at", format_iso8601_s(expires_ms)}});
 }
@@ -238,7 +239,7 @@ Result<http::Response> ConnectApi::begin(http::Request& request) {
 }
 
 Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow flow) {
-  const OAuthClient client = KVCS_TRY(client_of(flow));
+  const oauth::Client client = KVCS_TRY(client_of(flow));
   const std::string state = to_base64url(entropy_.bytes(kSecretBytes));
   const std::string cookie = to_base64url(entropy_.bytes(kSecretBytes));
   flow.verifier = to_base64url(entropy_.bytes(kSecretBytes));
@@ -246,17 +247,18 @@ Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow f
   KVCS_TRY(keep(state, flow));
   const Sha256Digest digest = sha256(flow.verifier);
   const std::string_view digest_bytes(reinterpret_cast<const char*>(digest.data()), digest.size());
-  FormPairs query = {{"response_type", "code"},
-                     {"client_id", client.client_id},
-                     {"redirect_uri", redirect_uri()},
-                     {"state", state},
-                     {"code_challenge", to_base64url(digest_bytes)},
-                     {"code_challenge_method", "S256"}};
+  oauth::FormPairs query = {{"response_type", "code"},
+                            {"client_id", client.client_id},
+                            {"redirect_uri", redirect_uri()},
+                            {"state", state},
+                            {"code_challenge", to_base64url(digest_bytes)},
+                            {"code_challenge_method", "S256"}};
   if (!client.scopes.empty()) query.emplace_back("scope", client.scope_text());
   for (const auto& pair : client.authorize_params) query.push_back(pair);
   const bool has_query = client.authorize_url.find('?') != std::string::npos;
   http::Response response = http::empty_response(302);
-  response.set("Location", client.authorize_url + (has_query ? "&" : "?") + form_encode(query));
+  response.set("Location",
+               client.authorize_url + (has_query ? "&" : "?") + oauth::form_encode(query));
   const bool secure = request.https || public_url_().starts_with("https:");
   response.set("Set-Cookie", cookie_name(state) + "=" + cookie +
                                  "; Path=/connect; HttpOnly; SameSite=Lax; Max-Age=" +
@@ -293,20 +295,20 @@ Result<http::Response> ConnectApi::callback(http::Request& request) {
 }
 
 Result<std::string> ConnectApi::finish(const http::Request& request, const Flow& flow) {
-  const OAuthClient client = KVCS_TRY(client_of(flow));
+  const oauth::Client client = KVCS_TRY(client_of(flow));
   const auto issuer = request.query_value("iss");
   if (issuer && !client.issuer.empty() && *issuer != client.issuer) {
     return invalid("The answer came from another issuer than the provider's.");
   }
   const std::string code = request.query_value("code").value_or("");
   if (code.empty()) return invalid("The provider sent no code.");
-  const FormPairs form = {{"grant_type", "authorization_code"},
-                          {"code", code},
-                          {"redirect_uri", redirect_uri()},
-                          {"code_verifier", flow.verifier}};
-  TokenOutcome outcome = request_token(upstream_, client, form, clock_);
+  const oauth::FormPairs form = {{"grant_type", "authorization_code"},
+                                 {"code", code},
+                                 {"redirect_uri", redirect_uri()},
+                                 {"code_verifier", flow.verifier}};
+  oauth::TokenOutcome outcome = oauth::request_token(upstream_, client, form, clock_);
   if (!outcome.answer) return upstream_failed(outcome.failure.message);
-  TokenAnswer& answer = *outcome.answer;
+  oauth::TokenAnswer& answer = *outcome.answer;
   AccessCredential credential;
   credential.type = AuthType::kOauth2RefreshToken;
   credential.access_token = std::move(answer.access_token);
@@ -314,7 +316,7 @@ Result<std::string> ConnectApi::finish(const http::Request& request, const Flow&
   credential.meta = flow.meta;
   for (auto& [name, value] : answer.meta) credential.meta[name] = value;
   if (answer.expires_in_s != 0) credential.expires_at_s = clock_.unix_s() + answer.expires_in_s;
-  RefreshMaterial refresh;
+  oauth::Grant refresh;
   refresh.refresh_token = std::move(answer.refresh_token);
   const bool lasts = !refresh.refresh_token.empty() || credential.expires_at_s == 0;
   AccountView after;

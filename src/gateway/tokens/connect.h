@@ -13,12 +13,12 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
-#include "gateway/oauth.h"
 #include "gateway/tokens/accounts_api.h"
 #include "gateway/tokens/tokens.h"
 #include "http/client/upstream.h"
 #include "http/route_rows.h"
 #include "kv/kv.h"
+#include "oauth/oauth.h"
 
 namespace kvcs::gateway {
 
@@ -28,7 +28,7 @@ class ConnectApi final {
  public:
   // All outlive it. `public_url`: what links begin with, without a trailing slash.
   ConnectApi(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
-             OAuthClientSource clients, TenantCheck tenants, const Sealer& sealer,
+             ProviderClientSource clients, TenantCheck tenants, const Sealer& sealer,
              const Clock& clock, Entropy& entropy, std::function<std::string()> public_url);
 
   // The rows of these handlers, and the types that they read and answer.
@@ -46,7 +46,7 @@ class ConnectApi final {
   Status keep(std::string_view secret, const Flow& flow);
   // NotFound when it never was, has expired or was used.
   Result<Flow> take(std::string_view secret);
-  Result<OAuthClient> client_of(const Flow& flow) const;
+  Result<oauth::Client> client_of(const Flow& flow) const;
   Result<http::Response> redirect(const http::Request& request, Flow flow);
   Result<std::string> finish(const http::Request& request, const Flow& flow);
   std::string redirect_uri() const { return public_url_() + "/connect/callback"; }
@@ -54,7 +54,7 @@ class ConnectApi final {
   KvStore& kv_;
   TokenStore& tokens_;
   http::HttpUpstream& upstream_;
-  const OAuthClientSource clients_;
+  const ProviderClientSource clients_;
   const TenantCheck tenants_;
   const Sealer& sealer_;
   const Clock& clock_;

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "gateway/oauth.h"
 #include "kv/keyspace.h"
+#include "oauth/oauth.h"
 
 namespace kvcs::gateway {
 namespace {
@@ -53,7 +53,7 @@ std::optional<int64_t> refresh_due_at(const AccountView& account, int64_t now_s)
   if (account.updated_at_s > now_s + kClockSetBackS) return now_s;
   if (health.state != TokenState::kOk) {
     const bool leased = health.state == TokenState::kRefreshing;
-    const int64_t latest_s = now_s + (leased ? kRefreshLeaseS : kRetryAfterMaxS);
+    const int64_t latest_s = now_s + (leased ? kRefreshLeaseS : oauth::kRetryAfterMaxS);
     return health.next_attempt_at_s > latest_s ? now_s : health.next_attempt_at_s;
   }
   if (account.expires_at_s == 0) return {};

@@ -35,7 +35,8 @@ std::string give_up_reason(const AccountView& view, int failures, int64_t next_s
 }  // namespace
 
 Refresher::Refresher(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
-                     OAuthClientSource clients, const Clock& clock, Entropy& entropy, int parallel)
+                     ProviderClientSource clients, const Clock& clock, Entropy& entropy,
+                     int parallel)
     : kv_(kv),
       tokens_(tokens),
       upstream_(upstream),
@@ -175,26 +176,28 @@ Status Refresher::attempt(const AccountView& view, const std::string& lease_key)
     unsaved->lease_key = lease_key;
     return save(view.id, *unsaved);
   }
-  const Result<RefreshMaterial> material = tokens_.find_refresh(view.id);
+  const Result<oauth::Grant> material = tokens_.find_refresh(view.id);
   if (!material.ok() && material.code() != Code::kNotFound) return material.status();
-  const RefreshMaterial refresh = material.ok() ? material.value() : RefreshMaterial{};
-  Result<OAuthClient> client = clients_(view.id.provider);
-  TokenOutcome outcome;
-  if (client.ok()) {
-    client.value().type = view.type;
-    outcome = refresh_token_grant(upstream_, std::move(client).value(), refresh, clock_);
+  const oauth::Grant refresh = material.ok() ? material.value() : oauth::Grant{};
+  Result<ProviderClient> provider = clients_(view.id.provider);
+  oauth::TokenOutcome outcome;
+  if (provider.ok()) {
+    // The account's own type counts: the provider's may have been changed since it was connected.
+    oauth::Client client = std::move(provider.value().client);
+    client.grant_type = grant_type_of(view.type);
+    outcome = oauth::refresh_token_grant(upstream_, std::move(client), refresh, clock_);
   } else {
-    outcome.failure.failure_class = FailureClass::kRecoverable;
-    outcome.failure.message = client.status().message();
+    outcome.failure.failure_class = oauth::FailureClass::kRecoverable;
+    outcome.failure.message = provider.status().message();
   }
   note_outcome(view.id,
-               !outcome.answer && outcome.failure.failure_class == FailureClass::kTransient);
+               !outcome.answer && outcome.failure.failure_class == oauth::FailureClass::kTransient);
   if (!outcome.answer) return store_failure(view, lease_key, outcome.failure);
   return store_answer(view, lease_key, refresh, std::move(*outcome.answer));
 }
 
 Status Refresher::store_answer(const AccountView& view, const std::string& lease_key,
-                               const RefreshMaterial& material, TokenAnswer answer) {
+                               const oauth::Grant& material, oauth::TokenAnswer answer) {
   Unsaved unsaved;
   unsaved.version = view.version;
   unsaved.lease_key = lease_key;
@@ -241,7 +244,7 @@ Status Refresher::save(const AccountId& id, const Unsaved& unsaved) {
 }
 
 Status Refresher::store_failure(const AccountView& view, const std::string& lease_key,
-                                const TokenFailure& failure) {
+                                const oauth::TokenFailure& failure) {
   const int64_t now_s = clock_.unix_s();
   TokenHealth health;
   health.failures = view.health.failures + 1;
@@ -255,7 +258,7 @@ Status Refresher::store_failure(const AccountView& view, const std::string& leas
   AlertEvent alert;
   alert.subject = subject_of(view.id);
   alert.message = printable(failure.message, kShownText);
-  if (failure.failure_class == FailureClass::kTerminal || !given_up.empty()) {
+  if (failure.failure_class == oauth::FailureClass::kTerminal || !given_up.empty()) {
     health.state = TokenState::kReauthRequired;
     health.next_attempt_at_s = 0;
     health.last_error = given_up + failure.message;

@@ -27,11 +27,11 @@
 #include "base/entropy.h"
 #include "base/mutex.h"
 #include "base/thread.h"
-#include "gateway/oauth.h"
 #include "gateway/tokens/refresh_alarms.h"
 #include "gateway/tokens/tokens.h"
 #include "http/client/upstream.h"
 #include "kv/kv.h"
+#include "oauth/oauth.h"
 
 namespace kvcs::gateway {
 
@@ -45,7 +45,7 @@ class Refresher final {
  public:
   // All outlive it.
   Refresher(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
-            OAuthClientSource clients, const Clock& clock, Entropy& entropy, int parallel = 8);
+            ProviderClientSource clients, const Clock& clock, Entropy& entropy, int parallel = 8);
   ~Refresher();  // stop()
   void start();
   // Nothing new is asked for; what is asked is finished, and what could not be written is tried
@@ -75,7 +75,7 @@ class Refresher final {
  private:
   struct Unsaved {
     AccessCredential credential;
-    std::optional<RefreshMaterial> refresh;
+    std::optional<oauth::Grant> refresh;
     int64_t version;
     std::string lease_key;
   };
@@ -84,9 +84,9 @@ class Refresher final {
   Status drop_or_move(const RefreshAlarm& alarm, std::optional<int64_t> due_s);
   Status attempt(const AccountView& view, const std::string& lease_key);
   Status store_answer(const AccountView& view, const std::string& lease_key,
-                      const RefreshMaterial& material, TokenAnswer answer);
+                      const oauth::Grant& material, oauth::TokenAnswer answer);
   Status store_failure(const AccountView& view, const std::string& lease_key,
-                       const TokenFailure& failure);
+                       const oauth::TokenFailure& failure);
   Status save(const AccountId& id, const Unsaved& unsaved);
   void save_remaining();
   void keep_unsaved(const AccountId& id, Unsaved unsaved);
@@ -98,7 +98,7 @@ class Refresher final {
   KvStore& kv_;
   TokenStore& tokens_;
   http::HttpUpstream& upstream_;
-  const OAuthClientSource clients_;
+  const ProviderClientSource clients_;
   const Clock& clock_;
   Entropy& entropy_;
   const int parallel_;

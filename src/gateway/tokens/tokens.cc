@@ -102,8 +102,7 @@ Status check_sizes(const AccessCredential& credential) {
   return ok();
 }
 
-std::string refresh_json(std::string_view key, const RefreshMaterial& refresh,
-                         const Sealer& sealer) {
+std::string refresh_json(std::string_view key, const oauth::Grant& refresh, const Sealer& sealer) {
   const Json secrets = {{"refresh_token", refresh.refresh_token.reveal()},
                         {"service_account", refresh.service_account_json.reveal()},
                         {"client_secret", refresh.client_secret_override.reveal()}};
@@ -286,7 +285,7 @@ Status TokenStore::for_each_view(std::string_view tenant, std::string_view provi
   });
 }
 
-Result<RefreshMaterial> TokenStore::find_refresh(const AccountId& id) const {
+Result<oauth::Grant> TokenStore::find_refresh(const AccountId& id) const {
   const std::string key = keyspace::refresh(id.tenant, id.provider, id.account);
   const Result<KvEntry> entry = kv_.get(KvFamily::kTokens, key);
   if (entry.code() == Code::kNotFound) {
@@ -297,11 +296,10 @@ Result<RefreshMaterial> TokenStore::find_refresh(const AccountId& id) const {
   return parse_refresh(key, entry.value().value);
 }
 
-Result<RefreshMaterial> TokenStore::parse_refresh(std::string_view key,
-                                                  std::string_view text) const {
+Result<oauth::Grant> TokenStore::parse_refresh(std::string_view key, std::string_view text) const {
   const Result<Json> parsed = parse_json(text);
   if (!parsed.ok() || !parsed.value().is_object()) return damaged(key, "not an object");
-  RefreshMaterial refresh;
+  oauth::Grant refresh;
   refresh.client_id_override = text_member(parsed.value(), "client_id");
   refresh.scope = text_member(parsed.value(), "scope");
   Json opened;
@@ -327,7 +325,7 @@ std::string TokenStore::seal_record(std::string_view key, std::string value) con
   if (!key.starts_with(keyspace::kRefreshPrefix)) return value;
   const Result<Json> record = parse_json(value);
   if (!record.ok() || !record->is_object() || record->contains("sealed")) return value;
-  const Result<RefreshMaterial> refresh = parse_refresh(key, value);
+  const Result<oauth::Grant> refresh = parse_refresh(key, value);
   return refresh.ok() ? refresh_json(key, *refresh, sealer_) : value;
 }
 
@@ -339,7 +337,7 @@ Status TokenStore::write(const std::string& key, const std::optional<std::string
 }
 
 Status TokenStore::put(const AccountId& id, const AccessCredential& credential,
-                       const std::optional<RefreshMaterial>& refresh, const AuditContext& who,
+                       const std::optional<oauth::Grant>& refresh, const AuditContext& who,
                        const KvBatch& also, std::optional<int64_t> only_version) {
   KVCS_TRY(check_account_id(id));
   KVCS_TRY(check_sizes(credential));

@@ -4,7 +4,8 @@
 // `sealed` holds the secret members as one sealed JSON object whose context is the record's key, so
 // that it opens nowhere else. A record of another system with `access_token` (or `api_key`,
 // `username`, …) in clear is read as it is; seal_record() makes it ours as it comes in.
-// `refresh:{tenant}:{provider}:{account}` is {"sealed", "scope"}; only the refresher opens it.
+// `refresh:{tenant}:{provider}:{account}`, an oauth::Grant, is {"sealed", "scope"}; only the
+// refresher opens it.
 //
 // Owned by App; thread-safe. Reads go through a cache that writes invalidate: a replaced or removed
 // credential counts on the next request. Opened credentials stay in memory.
@@ -23,12 +24,14 @@
 #include "kv/kv.h"
 #include "kv/last_used.h"
 #include "kv/record_cache.h"
+#include "oauth/oauth.h"
 
 namespace kvcs::gateway {
 
-inline constexpr size_t kSecretMaxBytes = 64u << 10;
-inline constexpr size_t kMetaMax = 32;             // Members of `meta` …
-inline constexpr size_t kMetaValueMaxBytes = 512;  // … and their size.
+// What a token endpoint may answer can be kept.
+inline constexpr size_t kSecretMaxBytes = oauth::kTokenMaxBytes;
+inline constexpr size_t kMetaMax = 32;                                    // Members of `meta` …
+inline constexpr size_t kMetaValueMaxBytes = oauth::kAnswerMetaMaxBytes;  // … and their size.
 
 // How the refresh of an account goes; written beside the credential.
 struct TokenHealth {
@@ -72,14 +75,14 @@ class TokenStore final {
   Status for_each_view(std::string_view tenant, std::string_view provider,
                        const std::function<Status(const AccountView&)>& visit) const;
   // NotFound when there is none.
-  Result<RefreshMaterial> find_refresh(const AccountId& id) const;
+  Result<oauth::Grant> find_refresh(const AccountId& id) const;
 
   // Creates or replaces, refresh material included (nothing: what is stored stays), with `also` in
   // the same synced batch. With `only_version`, Conflict unless the record still has that version
   // (0: must not exist). Invalid: names, sizes. The credential's state is stored as its health,
   // with no failures.
   Status put(const AccountId& id, const AccessCredential& credential,
-             const std::optional<RefreshMaterial>& refresh, const AuditContext& who,
+             const std::optional<oauth::Grant>& refresh, const AuditContext& who,
              const KvBatch& also = {}, std::optional<int64_t> only_version = {});
   // Changes the health alone. NotFound; Conflict as put().
   Status set_health(const AccountId& id, const TokenHealth& health, const AuditContext& who,
@@ -100,7 +103,7 @@ class TokenStore final {
   static AccountView view_of(const AccountId& id, Stored stored);
   Result<Stored> parse(std::string_view key, std::string_view text, bool open_secrets) const;
   std::string serialize(std::string_view key, const Stored& stored) const;
-  Result<RefreshMaterial> parse_refresh(std::string_view key, std::string_view text) const;
+  Result<oauth::Grant> parse_refresh(std::string_view key, std::string_view text) const;
   Status write(const std::string& key, const std::optional<std::string>& expected,
                const KvBatch& batch, const AuditContext& who);
   void forget(KvFamily family, std::string_view key);

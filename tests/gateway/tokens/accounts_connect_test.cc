@@ -121,7 +121,7 @@ TEST_CASE("accounts: each auth type takes its members and shows none of them", "
   for (const Row& row : rows) {
     INFO(row.body);
     ApiWorld world;
-    world.client.type = row.type;
+    world.account_type = row.type;
     const auto response = world.put(row.body);
     if (*row.fault != '\0') {
       CHECK(response.status().code() == Code::kInvalid);

@@ -31,7 +31,7 @@ struct CrowdedMinute : GatewaySetup {
       credential.type = AuthType::kOauth2RefreshToken;
       credential.access_token = Secret("old-token-1");
       credential.expires_at_s = clock.unix_s() + 3600 + i % 60;
-      RefreshMaterial material;
+      oauth::Grant material;
       material.refresh_token = Secret("refresh-token-1");
       KvBatch alarm;
       add_refresh_alarm(alarm, id, credential.expires_at_s - 600);
@@ -51,12 +51,13 @@ struct CrowdedMinute : GatewaySetup {
     --exchanges;
     return json_answer(200, R"({"access_token":"new-token-1","expires_in":36000})");
   }
-  static Result<OAuthClient> client(std::string_view) {
-    OAuthClient made;
+  static Result<ProviderClient> client(std::string_view) {
+    ProviderClient provider;
+    oauth::Client& made = provider.client;
     made.token_url = "https://auth.example.com/token";
     made.client_id = "client";
     made.client_secret = Secret("client-secret");
-    return made;
+    return provider;
   }
   std::atomic<int> exchanges = 0, most_exchanges = 0;
   Refresher refresher{*kv, tokens, upstream, client, clock, *entropy, kParallel};

@@ -46,7 +46,7 @@ TEST_CASE("refresher: a token is refreshed ten minutes before it expires, not ea
   CHECK(seen.body == "grant_type=refresh_token&refresh_token=refresh-secret-0");
   // "client%20id:client%2Fsecret": both parts encoded before they are joined.
   CHECK(seen.header("authorization") == "Basic Y2xpZW50JTIwaWQ6Y2xpZW50JTJGc2VjcmV0");
-  CHECK(seen.deadline_ms == kTokenDeadlineMs);
+  CHECK(seen.deadline_ms == oauth::kTokenDeadlineMs);
   CHECK(world.view().health.state == TokenState::kOk);
   // Exactly one alarm, ten minutes before the new expiry.
   const int64_t due_s = world.clock.unix_s() + 3000;
@@ -108,8 +108,8 @@ TEST_CASE("refresher: every answer of a token endpoint leads to its state",
       {"truncated", broken, TokenState::kRetrying, "access-secret-0", "cannot be reached"},
       {"reset", refused, TokenState::kRetrying, "access-secret-0", "cannot be reached"},
       {"slow drips", slow, TokenState::kRetrying, "access-secret-0", "cannot be reached"},
-      {"too long", answer(200, std::string(kTokenAnswerMaxBytes + 1, ' ')), TokenState::kRetrying,
-       "access-secret-0", "cannot be reached"},
+      {"too long", answer(200, std::string(oauth::kTokenAnswerMaxBytes + 1, ' ')),
+       TokenState::kRetrying, "access-secret-0", "cannot be reached"},
       {"invalid_request", answer(400, R"({"error":"invalid_request"})"), TokenState::kRetrying,
        "access-secret-0", "invalid_request"},
       {"redirect", answer(302, ""), TokenState::kRetrying, "access-secret-0", "302"},
@@ -401,25 +401,25 @@ TEST_CASE("refresher: client credentials and the ways to authenticate the client
   TokenWorld world;
   world.client.scopes = {"read", "write"};
   world.add_account(TokenWorld::kId, 3600, AuthType::kOauth2ClientCredentials);
-  world.client.client_auth = ClientAuth::kPost;
+  world.client.client_auth = oauth::ClientAuth::kPost;
   world.upstream.push_json(200, kGood);
   world.advance_s(3000);
   CHECK(world.run() == 1);
   CHECK(world.upstream.last_seen().body ==
         "grant_type=client_credentials&scope=read%20write&client_id=client%20id"
         "&client_secret=client%2Fsecret");
-  world.client.client_auth = ClientAuth::kNone;
+  world.client.client_auth = oauth::ClientAuth::kNone;
   world.upstream.push_json(200, kGood);
   REQUIRE(world.refresher.refresh_now(TokenWorld::kId).ok());
   CHECK(world.upstream.last_seen().body.find("client_secret") == std::string::npos);
   CHECK(world.upstream.last_seen().header("authorization").empty());
   // Nothing said: basic, and after invalid_client once more in the body.
-  world.client.client_auth = ClientAuth::kAuto;
+  world.client.client_auth = oauth::ClientAuth::kAuto;
   world.upstream.push_json(401, R"({"error":"invalid_client"})");
   world.upstream.push_json(200, kGood);
   REQUIRE(world.refresher.refresh_now(TokenWorld::kId).ok());
   CHECK(world.upstream.last_seen().body.find("client_secret=") != std::string::npos);
-  CHECK(parse_client_auth("private_key_jwt").code() == Code::kInvalid);
+  CHECK(oauth::parse_client_auth("private_key_jwt").code() == Code::kInvalid);
 }
 
 TEST_CASE("refresher: its own thread finds what is due and stops when asked",
@@ -476,10 +476,10 @@ TEST_CASE("refresher: leases of a process that died end with the next start",
 TEST_CASE("refresher: a provider that fails does not keep the others waiting",
           "[fault][gateway][refresher]") {
   TokenWorld world;
-  const OAuthClientSource clients = [&](std::string_view provider) -> Result<OAuthClient> {
-    OAuthClient client = world.client;
+  const ProviderClientSource clients = [&](std::string_view provider) -> Result<ProviderClient> {
+    oauth::Client client = world.client;
     client.token_url = "https://" + std::string(provider) + ".example.com/token";
-    return client;
+    return ProviderClient{world.account_type, client};
   };
   Refresher one{*world.kv, world.tokens, world.upstream, clients, world.clock, *world.entropy, 1};
   for (int i = 0; i < 50; ++i)

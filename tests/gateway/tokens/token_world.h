@@ -27,16 +27,18 @@ struct TokenWorld {
   Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
   gateway::TokenStore tokens{*kv, audited, *kv, sealer, clock};
   ScriptedUpstream upstream{&clock};
-  gateway::OAuthClient client = [] {
-    gateway::OAuthClient c;
+  gateway::AuthType account_type = gateway::AuthType::kOauth2RefreshToken;
+  oauth::Client client = [] {
+    oauth::Client c;
     c.token_url = "https://auth.example.com/token";
     c.client_id = "client id";
     c.client_secret = Secret("client/secret");
-    c.client_auth = gateway::ClientAuth::kBasic;
+    c.client_auth = oauth::ClientAuth::kBasic;
     return c;
   }();
-  gateway::OAuthClientSource clients = [this](std::string_view) -> Result<gateway::OAuthClient> {
-    return client;
+  gateway::ProviderClientSource clients =
+      [this](std::string_view) -> Result<gateway::ProviderClient> {
+    return gateway::ProviderClient{account_type, client};
   };
   gateway::Refresher refresher{*kv, tokens, upstream, clients, clock, *entropy, 8};
 
@@ -47,7 +49,7 @@ struct TokenWorld {
     credential.type = type;
     credential.access_token = Secret("access-secret-0");
     credential.expires_at_s = clock.unix_s() + lifetime_s;
-    gateway::RefreshMaterial refresh;
+    oauth::Grant refresh;
     if (type == gateway::AuthType::kOauth2RefreshToken) {
       refresh.refresh_token = Secret("refresh-secret-0");
     }

@@ -46,7 +46,7 @@ AccessCredential bearer(const std::string& token) {
 TEST_CASE("tokens: a stored credential comes back, and the store holds no secret in clear",
           "[unit][gateway]") {
   Store store;
-  RefreshMaterial refresh;
+  oauth::Grant refresh;
   refresh.refresh_token = Secret("refresh-secret-1");
   REQUIRE(store.tokens.put(kId, bearer("access-secret-1"), refresh, kWho).ok());
   const auto found = store.tokens.find(kId);

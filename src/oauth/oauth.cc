@@ -1,4 +1,4 @@
-#include "gateway/oauth.h"
+#include "oauth/oauth.h"
 
 #include <nlohmann/json.hpp>
 
@@ -8,10 +8,9 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
-#include "gateway/jwt.h"
-#include "gateway/tokens/tokens.h"
+#include "oauth/jwt.h"
 
-namespace kvcs::gateway {
+namespace kvcs::oauth {
 namespace {
 
 constexpr size_t kErrorCodeMaxBytes = 64;
@@ -111,7 +110,7 @@ int64_t retry_after_of(const http::UpstreamResponse& response, int64_t now_s) {
 }
 
 // Some servers repeat in their description what they were sent.
-void redact(std::string& text, const FormPairs& sent, const OAuthClient& client) {
+void redact(std::string& text, const FormPairs& sent, const Client& client) {
   const auto hide = [&](const std::string& secret) {
     if (secret.size() < 4) return;
     for (size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at)) {
@@ -131,7 +130,7 @@ TokenOutcome failed(FailureClass failure_class, std::string message) {
   return outcome;
 }
 
-http::UpstreamRequest form_request(const OAuthClient& client, const std::string& url,
+http::UpstreamRequest form_request(const Client& client, const std::string& url,
                                    const FormPairs& form, ClientAuth how) {
   http::UpstreamRequest request;
   request.method = "POST";
@@ -159,8 +158,8 @@ http::UpstreamRequest form_request(const OAuthClient& client, const std::string&
   return request;
 }
 
-TokenOutcome exchange(http::HttpUpstream& upstream, const OAuthClient& client,
-                      const FormPairs& form, ClientAuth how, const Clock& clock) {
+TokenOutcome exchange(http::HttpUpstream& upstream, const Client& client, const FormPairs& form,
+                      ClientAuth how, const Clock& clock) {
   const std::string host =
       printable(client.token_url.substr(0, client.token_url.find('?')), kShownValue);
   const auto unreachable = [&host](const Status& status) {
@@ -185,17 +184,16 @@ TokenOutcome exchange(http::HttpUpstream& upstream, const OAuthClient& client,
   return outcome;
 }
 
-void apply_overrides(OAuthClient& client, const RefreshMaterial& refresh) {
-  if (!refresh.client_id_override.empty()) client.client_id = refresh.client_id_override;
-  if (!refresh.client_secret_override.empty()) {
-    client.client_secret = refresh.client_secret_override;
+void apply_overrides(Client& client, const Grant& grant) {
+  if (!grant.client_id_override.empty()) client.client_id = grant.client_id_override;
+  if (!grant.client_secret_override.empty()) {
+    client.client_secret = grant.client_secret_override;
   }
 }
 
-TokenOutcome assertion_grant(http::HttpUpstream& upstream, OAuthClient client,
-                             const RefreshMaterial& refresh, const std::string& scope,
-                             const Clock& clock) {
-  const Result<ServiceAccount> account = parse_service_account(refresh.service_account_json);
+TokenOutcome assertion_grant(http::HttpUpstream& upstream, Client client, const Grant& grant,
+                             const std::string& scope, const Clock& clock) {
+  const Result<ServiceAccount> account = parse_service_account(grant.service_account_json);
   if (!account.ok()) return failed(FailureClass::kTerminal, account.status().message());
   if (client.token_url.empty()) client.token_url = account.value().token_url;
   client.client_auth = ClientAuth::kNone;  // The assertion is the authentication.
@@ -229,7 +227,7 @@ Result<ClientAuth> parse_client_auth(std::string_view name) {
                  "client_secret_post and none.");
 }
 
-std::string OAuthClient::scope_text() const {
+std::string Client::scope_text() const {
   std::string text;
   for (const std::string& scope : scopes) (text += text.empty() ? "" : scope_separator) += scope;
   return text;
@@ -265,25 +263,25 @@ TokenOutcome read_token_answer(int status, std::string_view content_type, std::s
     return outcome;
   }
   if (token.empty()) return failed(FailureClass::kRecoverable, answered + " without a token.");
-  if (!is_visible(token) || token.size() > kSecretMaxBytes) {
+  if (!is_visible(token) || token.size() > kTokenMaxBytes) {
     return failed(FailureClass::kRecoverable, answered + " with a token that cannot be sent.");
   }
   TokenOutcome outcome;
   TokenAnswer& answer = outcome.answer.emplace();
   answer.access_token = Secret(token);
-  if (std::string refresh = text_of(*members, "refresh_token"); refresh.size() <= kSecretMaxBytes) {
+  if (std::string refresh = text_of(*members, "refresh_token"); refresh.size() <= kTokenMaxBytes) {
     answer.refresh_token = Secret(std::move(refresh));
   }
   answer.expires_in_s = lifetime_of(text_of(*members, "expires_in"));
   answer.scope = text_of(*members, "scope");
   if (const std::string url = text_of(*members, "instance_url");
-      !url.empty() && url.size() <= kMetaValueMaxBytes && is_visible(url)) {
+      !url.empty() && url.size() <= kAnswerMetaMaxBytes && is_visible(url)) {
     answer.meta["instance_url"] = url;
   }
   return outcome;
 }
 
-TokenOutcome request_token(http::HttpUpstream& upstream, const OAuthClient& client,
+TokenOutcome request_token(http::HttpUpstream& upstream, const Client& client,
                            const FormPairs& form, const Clock& clock) {
   if (client.token_url.empty()) {
     return failed(FailureClass::kRecoverable, "The provider's record has no auth.token_url.");
@@ -295,18 +293,18 @@ TokenOutcome request_token(http::HttpUpstream& upstream, const OAuthClient& clie
   return may_prefer_post ? exchange(upstream, client, form, ClientAuth::kPost, clock) : outcome;
 }
 
-TokenOutcome refresh_token_grant(http::HttpUpstream& upstream, OAuthClient client,
-                                 const RefreshMaterial& refresh, const Clock& clock) {
-  apply_overrides(client, refresh);
-  const std::string scope = refresh.scope.empty() ? client.scope_text() : refresh.scope;
-  if (!refresh.service_account_json.empty()) {
-    return assertion_grant(upstream, std::move(client), refresh, scope, clock);
+TokenOutcome refresh_token_grant(http::HttpUpstream& upstream, Client client, const Grant& grant,
+                                 const Clock& clock) {
+  apply_overrides(client, grant);
+  const std::string scope = grant.scope.empty() ? client.scope_text() : grant.scope;
+  if (!grant.service_account_json.empty()) {
+    return assertion_grant(upstream, std::move(client), grant, scope, clock);
   }
   FormPairs form;
-  if (!refresh.refresh_token.empty()) {
+  if (!grant.refresh_token.empty()) {
     // RFC 6749 §6: without a scope the new token has that of the old.
-    form = {{"grant_type", "refresh_token"}, {"refresh_token", refresh.refresh_token.reveal()}};
-  } else if (client.type == AuthType::kOauth2ClientCredentials) {
+    form = {{"grant_type", "refresh_token"}, {"refresh_token", grant.refresh_token.reveal()}};
+  } else if (client.grant_type == GrantType::kClientCredentials) {
     form = {{"grant_type", "client_credentials"}};
     if (!scope.empty()) form.emplace_back("scope", scope);
   } else {
@@ -315,13 +313,13 @@ TokenOutcome refresh_token_grant(http::HttpUpstream& upstream, OAuthClient clien
   return request_token(upstream, client, form, clock);
 }
 
-Status revoke_token(http::HttpUpstream& upstream, OAuthClient client,
-                    const RefreshMaterial& refresh, const Secret& access_token) {
+Status revoke_token(http::HttpUpstream& upstream, Client client, const Grant& grant,
+                    const Secret& access_token) {
   if (client.revoke_url.empty()) return invalid("The provider's record has no auth.revoke_url.");
-  apply_overrides(client, refresh);
-  const bool has_refresh = !refresh.refresh_token.empty();
+  apply_overrides(client, grant);
+  const bool has_refresh = !grant.refresh_token.empty();
   const FormPairs form = {
-      {"token", has_refresh ? refresh.refresh_token.reveal() : access_token.reveal()},
+      {"token", has_refresh ? grant.refresh_token.reveal() : access_token.reveal()},
       {"token_type_hint", has_refresh ? "refresh_token" : "access_token"}};
   auto opened =
       KVCS_TRY(upstream.open(form_request(client, client.revoke_url, form, client.client_auth)));
@@ -330,4 +328,4 @@ Status revoke_token(http::HttpUpstream& upstream, OAuthClient client,
                          " to the revocation.");
 }
 
-}  // namespace kvcs::gateway
+}  // namespace kvcs::oauth

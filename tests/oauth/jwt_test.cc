@@ -1,6 +1,6 @@
 // Goal: assertions are what RFC 7515, 7518 and 7523 say, and bad keys are refused when they are
 // stored. Method: sign with keys made here, verify with OpenSSL by the public half.
-#include "gateway/jwt.h"
+#include "oauth/jwt.h"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -20,6 +20,7 @@
 
 using namespace kvcs;
 using namespace kvcs::gateway;
+using namespace kvcs::oauth;
 using kvcs::test::TokenWorld;
 
 namespace {
@@ -119,7 +120,7 @@ TEST_CASE("jwt: a refused assertion is signed once more by the server's clock",
   world.client.token_url.clear();
   AccessCredential credential;
   credential.type = AuthType::kServiceAccountJwt;
-  RefreshMaterial refresh;
+  Grant refresh;
   refresh.service_account_json = Secret(account_json(pem_of(ec_key())));
   KvBatch alarm;
   add_refresh_alarm(alarm, TokenWorld::kId, world.clock.unix_s(), true);

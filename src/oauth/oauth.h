@@ -1,9 +1,11 @@
 // The client's side of OAuth 2.0 token endpoints (RFC 6749 §2.3, §4.4, §5, §6; RFC 7009; RFC 7523):
 // how requests are authenticated, how answers of many shapes are read, and what a failure means for
-// the next attempt. Functions without state; thread-safe as the HttpUpstream is.
+// the next attempt. The module knows neither accounts nor persons: a caller brings its own client
+// (the registration at a provider) and grant (what the provider gave). Beside this face there are
+//   jwt.h            signed assertions of service accounts
+// Functions without state; thread-safe as the HttpUpstream is.
 #pragma once
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -12,24 +14,32 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "gateway/gateway.h"
+#include "base/secret.h"
+#include "base/status.h"
 #include "http/client/upstream.h"
 
-namespace kvcs::gateway {
+namespace kvcs::oauth {
 
 inline constexpr int kTokenDeadlineMs = 15'000;          // One exchange with a token endpoint.
 inline constexpr size_t kTokenAnswerMaxBytes = 1 << 20;  // Longer answers are garbage.
 inline constexpr int64_t kRetryAfterMaxS = 86'400;       // A server that asks for more gets this.
 inline constexpr int64_t kTokenLifetimeMaxS = 10LL * 366 * 86'400;
+inline constexpr size_t kTokenMaxBytes = 64u << 10;  // Of an access or refresh token.
+inline constexpr size_t kAnswerMetaMaxBytes = 512;   // Of a value in TokenAnswer::meta.
 
 // kAuto: basic, and where that is refused as invalid_client, once more with post; none when there
 // is no secret.
 enum class ClientAuth : uint8_t { kAuto, kBasic, kPost, kNone };
 Result<ClientAuth> parse_client_auth(std::string_view name);  // client_secret_basic, …; "" = kAuto
 
-// What of a provider's record the OAuth code needs.
-struct OAuthClient {
-  AuthType type = AuthType::kOauth2RefreshToken;
+// How a token is asked for when the grant holds neither a refresh token nor a service account:
+// kRefreshToken cannot go on without a person's consent, kClientCredentials asks in the client's
+// own name (RFC 6749 §4.4).
+enum class GrantType : uint8_t { kRefreshToken, kClientCredentials };
+
+// The registration of this daemon at one provider: endpoints, client id and how it authenticates.
+struct Client {
+  GrantType grant_type = GrantType::kRefreshToken;
   std::string token_url, authorize_url, revoke_url, issuer;
   std::string client_id;
   Secret client_secret;
@@ -41,8 +51,17 @@ struct OAuthClient {
 
   std::string scope_text() const;
 };
-// NotFound: no such provider. Called for every refresh; quick.
-using OAuthClientSource = std::function<Result<OAuthClient>(std::string_view provider)>;
+
+// What a provider gave one account, and what renews its tokens without a person. At most one of
+// refresh_token and service_account_json is set. The overrides replace the client's own
+// registration for this account alone.
+struct Grant {
+  Secret refresh_token;
+  Secret service_account_json;
+  std::string client_id_override;
+  Secret client_secret_override;
+  std::string scope;  // "": as the client asks for.
+};
 
 struct TokenAnswer {
   Secret access_token;
@@ -71,18 +90,18 @@ using FormPairs = std::vector<std::pair<std::string, std::string>>;
 std::string form_encode(const FormPairs& pairs);
 
 // POSTs `form` and the client's authentication to client.token_url.
-TokenOutcome request_token(http::HttpUpstream& upstream, const OAuthClient& client,
+TokenOutcome request_token(http::HttpUpstream& upstream, const Client& client,
                            const FormPairs& form, const Clock& clock);
-// The grant that fits the account: refresh_token, client_credentials or a signed assertion, with
-// the account's own client where `refresh` has one. Assertions that are refused while the server's
+// The request that fits the grant: refresh_token, client_credentials or a signed assertion, with
+// the grant's own client where it has one. Assertions that are refused while the server's
 // clock is more than a minute from ours are signed once more by its clock.
-TokenOutcome refresh_token_grant(http::HttpUpstream& upstream, OAuthClient client,
-                                 const RefreshMaterial& refresh, const Clock& clock);
+TokenOutcome refresh_token_grant(http::HttpUpstream& upstream, Client client, const Grant& grant,
+                                 const Clock& clock);
 // RFC 7009. Ok when the provider says 200. Invalid when it offers no revocation.
-Status revoke_token(http::HttpUpstream& upstream, OAuthClient client,
-                    const RefreshMaterial& refresh, const Secret& access_token);
+Status revoke_token(http::HttpUpstream& upstream, Client client, const Grant& grant,
+                    const Secret& access_token);
 
 // Exposed for tests: reads one answer.
 TokenOutcome read_token_answer(int status, std::string_view content_type, std::string_view body);
 
-}  // namespace kvcs::gateway
+}  // namespace kvcs::oauth

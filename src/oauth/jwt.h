@@ -8,7 +8,7 @@
 #include "base/secret.h"
 #include "base/status.h"
 
-namespace kvcs::gateway {
+namespace kvcs::oauth {
 
 // What a service account's JSON says. Google's member names are known beside the generic ones:
 // client_email = issuer, token_uri = token_url, private_key_id = key_id.
@@ -29,4 +29,4 @@ inline constexpr int64_t kAssertionLifetimeS = 3600;  // Google's maximum.
 Result<Secret> make_assertion(const ServiceAccount& account, std::string_view audience,
                               std::string_view scope, int64_t now_s);
 
-}  // namespace kvcs::gateway
+}  // namespace kvcs::oauth

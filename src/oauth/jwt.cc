@@ -1,4 +1,4 @@
-#include "gateway/jwt.h"
+#include "oauth/jwt.h"
 
 #include <nlohmann/json.hpp>
 #include <openssl/bio.h>
@@ -12,7 +12,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 
-namespace kvcs::gateway {
+namespace kvcs::oauth {
 namespace {
 
 constexpr size_t kRsaBitsMin = 2048;
@@ -128,4 +128,4 @@ Result<Secret> make_assertion(const ServiceAccount& account, std::string_view au
   return sign_jwt(account.private_key, account.key_id, dump_json(claims));
 }
 
-}  // namespace kvcs::gateway
+}  // namespace kvcs::oauth
