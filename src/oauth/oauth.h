@@ -2,6 +2,9 @@
 // how requests are authenticated, how answers of many shapes are read, and what a failure means for
 // the next attempt. The module knows neither accounts nor persons: a caller brings its own client
 // (the registration at a provider) and grant (what the provider gave). Beside this face there are
+//   authorization.h  consent: the provider's page and the exchange of the code, PKCE, issuer
+//   ticket_store.h   one-time secrets of links and consents, in KV
+//   browser.h        the cookie that binds a flow to a browser, plain pages
 //   jwt.h            signed assertions of service accounts
 // Functions without state; thread-safe as the HttpUpstream is.
 #pragma once

@@ -1,3 +1,5 @@
+// The three steps of a consent: the link that an admin makes, the redirect to the provider's page,
+// and the answer that the browser brings back. Handlers on the workers of the HTTP server.
 #include "gateway/tokens/connect.h"
 
 #include <nlohmann/json.hpp>
@@ -5,82 +7,22 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "identity/admin_common.h"
-#include "kv/keyspace.h"
+#include "oauth/authorization.h"
+#include "oauth/browser.h"
 
 namespace kvcs::gateway {
 namespace {
 
-constexpr size_t kSecretBytes = 32;
 constexpr size_t kShownMaxBytes = 200;
 constexpr std::string_view kCookiePrefix = "kvcs_connect_";
-
-std::string key_of(std::string_view secret) {
-  return keyspace::oauth_state(sha256_hex(secret));
-}
 
 // One cookie per flow, so that two tabs do not disturb each other.
 std::string cookie_name(std::string_view state) {
   return std::string(kCookiePrefix) + sha256_hex(state).substr(0, 12);
 }
 
-std::string cookie_value(const http::Request& request, std::string_view name) {
-  for (const http::Header& header : request.headers) {
-    if (!equal_ignore_case(header.name, "cookie")) continue;
-    for (const std::string_view part : split(header.value, ';')) {
-      const std::string_view pair = trim(part);
-      const size_t equals = pair.find('=');
-      if (equals != std::string_view::npos && pair.substr(0, equals) == name) {
-        return std::string(pair.substr(equals + 1));
-      }
-    }
-  }
-  return {};
-}
-
-std::string escape_html(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-http::Response page(int status, std::string_view title, std::string_view text) {
-  const std::string html =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width\">"
-      "<title>" +
-      escape_html(title) + "</title></head>\n<body><h1>" + escape_html(title) + "</h1>\n<p>" +
-      escape_html(text) + "</p></body></html>\n";
-  http::Response response = http::text_response(status, html, "text/html; charset=utf-8");
-  response.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
-  response.set("Cache-Control", "no-store");
-  // The address holds the code.
-  response.set("Referrer-Policy", "no-referrer");
-  response.set("X-Content-Type-Options", "nosniff");
-  return response;
-}
-
 http::Response failed_page(int status, std::string_view text) {
-  return page(status, "The account is not connected", text);
+  return oauth::plain_page(status, "The account is not connected", text);
 }
 
 }  // namespace
@@ -97,12 +39,11 @@ ConnectApi::ConnectApi(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upst
                        ProviderClientSource clients, TenantCheck tenants, const Sealer& sealer,
                        const Clock& clock, Entropy& entropy,
                        std::function<std::string()> public_url)
-    : kv_(kv),
+    : tickets_(kv, sealer, clock),
       tokens_(tokens),
       upstream_(upstream),
       clients_(std::move(clients)),
       tenants_(std::move(tenants)),
-      sealer_(sealer),
       clock_(clock),
       entropy_(entropy),
       public_url_(std::move(public_url)) {}
@@ -114,27 +55,12 @@ Status ConnectApi::keep(std::string_view secret, const Flow& flow) {
                        {"account", flow.id.account}, {"actor", flow.actor},
                        {"verifier", flow.verifier},  {"browser", flow.browser},
                        {"meta", std::move(meta)}};
-  const std::string key = key_of(secret);
-  KvBatch batch;
-  batch.put(KvFamily::kSystem, key,
-            KvEntry{sealer_.seal(dump_json(record), key), "", clock_.unix_s() + kConnectLifetimeS});
-  return kv_.write(batch, KvDurability::kSynced);
+  return tickets_.put(secret, dump_json(record), kConnectLifetimeS);
 }
 
 Result<ConnectApi::Flow> ConnectApi::take(std::string_view secret) {
-  const std::string key = key_of(secret);
-  const Status gone = not_found("This link has expired or was used already; ask for a new one.");
-  const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, key);
-  if (entry.code() == Code::kNotFound) return gone;
-  if (!entry.ok()) return entry.status();
-  const Secret opened = KVCS_TRY(sealer_.open(entry.value().value, key));
-  const Json record = KVCS_TRY(parse_json(opened.reveal()));
-  KvBatch batch;
-  batch.remove(KvFamily::kSystem, key);
-  const Status taken = kv_.compare_and_swap(KvFamily::kSystem, key, entry.value().value, batch,
-                                            KvDurability::kSynced);
-  if (taken.code() == Code::kConflict) return gone;
-  if (!taken.ok()) return taken;
+  const Secret kept = KVCS_TRY(tickets_.take(secret));
+  const Json record = KVCS_TRY(parse_json(kept.reveal()));
   Flow flow;
   flow.id = {text_member(record, "tenant"), text_member(record, "provider"),
              text_member(record, "account")};
@@ -214,7 +140,7 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
   KVCS_TRY(tenants_(flow.id.tenant));
   KVCS_TRY(client_of(flow));
   flow.actor = admin_api::who(request).actor;
-  const std::string ticket = to_base64url(entropy_.bytes(kSecretBytes));
+  const std::string ticket = oauth::make_one_time_secret(entropy_);
   KVCS_TRY(keep(ticket, flow));
   const std::string url =
       public_url_() + "/connect/" + flow.id.provider + "?" +
@@ -240,31 +166,20 @@ Result<http::Response> ConnectApi::begin(http::Request& request) {
 
 Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow flow) {
   const oauth::Client client = KVCS_TRY(client_of(flow));
-  const std::string state = to_base64url(entropy_.bytes(kSecretBytes));
-  const std::string cookie = to_base64url(entropy_.bytes(kSecretBytes));
-  flow.verifier = to_base64url(entropy_.bytes(kSecretBytes));
+  const std::string state = oauth::make_one_time_secret(entropy_);
+  const std::string cookie = oauth::make_one_time_secret(entropy_);
+  flow.verifier = oauth::make_one_time_secret(entropy_);
+  // The browser's proof is kept as its hash, like every secret of which the store knows.
   flow.browser = sha256_hex(cookie);
   KVCS_TRY(keep(state, flow));
-  const Sha256Digest digest = sha256(flow.verifier);
-  const std::string_view digest_bytes(reinterpret_cast<const char*>(digest.data()), digest.size());
-  oauth::FormPairs query = {{"response_type", "code"},
-                            {"client_id", client.client_id},
-                            {"redirect_uri", redirect_uri()},
-                            {"state", state},
-                            {"code_challenge", to_base64url(digest_bytes)},
-                            {"code_challenge_method", "S256"}};
-  if (!client.scopes.empty()) query.emplace_back("scope", client.scope_text());
-  for (const auto& pair : client.authorize_params) query.push_back(pair);
-  const bool has_query = client.authorize_url.find('?') != std::string::npos;
   http::Response response = http::empty_response(302);
-  response.set("Location",
-               client.authorize_url + (has_query ? "&" : "?") + oauth::form_encode(query));
-  const bool secure = request.https || public_url_().starts_with("https:");
-  response.set("Set-Cookie", cookie_name(state) + "=" + cookie +
-                                 "; Path=/connect; HttpOnly; SameSite=Lax; Max-Age=" +
-                                 std::to_string(kConnectLifetimeS) + (secure ? "; Secure" : ""));
-  response.set("Cache-Control", "no-store");
-  response.set("Referrer-Policy", "no-referrer");
+  response.set("Location", oauth::authorization_url(client, redirect_uri(), state, flow.verifier));
+  oauth::set_cookie(response, {.name = cookie_name(state),
+                               .value = cookie,
+                               .path = "/connect",
+                               .max_age_s = kConnectLifetimeS,
+                               .secure = request.https || public_url_().starts_with("https:")});
+  oauth::hide_address(response);
   return response;
 }
 
@@ -273,7 +188,7 @@ Result<http::Response> ConnectApi::callback(http::Request& request) {
   const Result<Flow> flow = take(state);
   if (flow.code() == Code::kNotFound) return failed_page(400, flow.status().message());
   if (!flow.ok()) return failed_page(503, "The store does not answer; ask for a new link.");
-  const std::string cookie = cookie_value(request, cookie_name(state));
+  const std::string cookie = oauth::cookie_value(request, cookie_name(state));
   if (flow.value().browser.empty() ||
       !constant_time_equal(sha256_hex(cookie), flow.value().browser)) {
     return failed_page(403, "The consent was begun in another browser; open the link again here.");
@@ -291,22 +206,16 @@ Result<http::Response> ConnectApi::callback(http::Request& request) {
                                                        : 503,
                        done.status().message());
   }
-  return page(200, "The account is connected", done.value());
+  return oauth::plain_page(200, "The account is connected", done.value());
 }
 
 Result<std::string> ConnectApi::finish(const http::Request& request, const Flow& flow) {
   const oauth::Client client = KVCS_TRY(client_of(flow));
-  const auto issuer = request.query_value("iss");
-  if (issuer && !client.issuer.empty() && *issuer != client.issuer) {
-    return invalid("The answer came from another issuer than the provider's.");
-  }
+  KVCS_TRY(oauth::check_issuer(client, request.query_value("iss")));
   const std::string code = request.query_value("code").value_or("");
   if (code.empty()) return invalid("The provider sent no code.");
-  const oauth::FormPairs form = {{"grant_type", "authorization_code"},
-                                 {"code", code},
-                                 {"redirect_uri", redirect_uri()},
-                                 {"code_verifier", flow.verifier}};
-  oauth::TokenOutcome outcome = oauth::request_token(upstream_, client, form, clock_);
+  oauth::TokenOutcome outcome =
+      oauth::exchange_code(upstream_, client, code, redirect_uri(), flow.verifier, clock_);
   if (!outcome.answer) return upstream_failed(outcome.failure.message);
   oauth::TokenAnswer& answer = *outcome.answer;
   AccessCredential credential;

@@ -2,9 +2,8 @@
 //   POST /admin/tenants/{tenant}/providers/{provider}/connect → a link that works once
 //   GET  /connect/{provider}?tenant=…&account=…&ticket=…      → the provider's consent page
 //   GET  /connect/callback?code=…&state=…                     → tokens stored, a plain page
-// Ticket and state are records `oauth_state:{sha256 hex}` of the system family, sealed, for ten
-// minutes, taken by compare-and-swap: each is used once. The state is bound to the browser by a
-// cookie. The pages hold no scripts and escape what they repeat. Stateless; thread-safe.
+// Ticket and state are one-time tickets of oauth/ticket_store.h and last ten minutes. The state is
+// bound to the browser by a cookie. Stateless; thread-safe.
 #pragma once
 #include <functional>
 #include <string>
@@ -19,6 +18,7 @@
 #include "http/route_rows.h"
 #include "kv/kv.h"
 #include "oauth/oauth.h"
+#include "oauth/ticket_store.h"
 
 namespace kvcs::gateway {
 
@@ -51,12 +51,11 @@ class ConnectApi final {
   Result<std::string> finish(const http::Request& request, const Flow& flow);
   std::string redirect_uri() const { return public_url_() + "/connect/callback"; }
 
-  KvStore& kv_;
+  oauth::TicketStore tickets_;
   TokenStore& tokens_;
   http::HttpUpstream& upstream_;
   const ProviderClientSource clients_;
   const TenantCheck tenants_;
-  const Sealer& sealer_;
   const Clock& clock_;
   Entropy& entropy_;
   const std::function<std::string()> public_url_;

@@ -1,0 +1,41 @@
+// Secrets that work once: the tickets of links and the states of consents in the browser. A ticket
+// is a record `oauth_state:{sha256 hex of the secret}` of the system family, sealed with its key as
+// the context, so that the store alone gives neither the secret nor what it stands for. Taking a
+// ticket is a compare-and-swap: of two requests with the same secret one gets the record, and the
+// other is told that the ticket is gone. No state in memory; thread-safe.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/entropy.h"
+#include "base/secret.h"
+#include "base/status.h"
+#include "kv/kv.h"
+
+namespace kvcs::oauth {
+
+// 256 random bits as base64url: for tickets, states, PKCE verifiers and cookies.
+std::string make_one_time_secret(Entropy& entropy);
+
+class TicketStore final {
+ public:
+  // All outlive it.
+  TicketStore(KvStore& kv, const Sealer& sealer, const Clock& clock)
+      : kv_(kv), sealer_(sealer), clock_(clock) {}
+
+  // Keeps `record` under `secret` for `lifetime_s`; synced before it returns.
+  Status put(std::string_view secret, std::string_view record, int64_t lifetime_s);
+  // The record, which is gone afterwards. NotFound, in words for a person, when it never was, has
+  // expired or was taken.
+  Result<Secret> take(std::string_view secret);
+
+ private:
+  KvStore& kv_;
+  const Sealer& sealer_;
+  const Clock& clock_;
+};
+
+}  // namespace kvcs::oauth
