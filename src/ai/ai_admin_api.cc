@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "http/json_api.h"
 #include "identity/admin_common.h"
 #include "identity/records.h"
 #include "kv/keyspace.h"
@@ -11,9 +12,9 @@
 namespace kvcs::ai {
 namespace {
 
-using admin_api::read_body;
-using admin_api::reply;
 using admin_api::who;
+using http::read_body;
+using http::reply;
 
 std::string model_param(const http::Request& request) {
   std::string model;

@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/money.h"
-#include "identity/admin_common.h"
+#include "http/json_api.h"
 #include "ledger/ledger_csv.h"
 #include "ledger/usage_report.h"
 
@@ -183,11 +183,11 @@ Result<http::Response> AiAdminApi::usage(http::Request& request) {
                     {"cost_usd", usd_json(group.cost_nano_usd)},
                     {"mean_ms", group.requests > 0 ? group.total_ms / group.requests : 0}});
   }
-  return admin_api::reply(200, Json{{"group_by", ask.group_by}, {"usage", list}});
+  return http::reply(200, Json{{"group_by", ask.group_by}, {"usage", list}});
 }
 
 Result<http::Response> AiAdminApi::usage_rows(http::Request& request) {
-  const admin_api::PageAsk page = KVCS_TRY(admin_api::read_page(request));
+  const http::PageAsk page = KVCS_TRY(http::read_page(request));
   LedgerQuery query;
   query.table = "usage";
   query.cursor = page.cursor;
@@ -205,7 +205,7 @@ Result<http::Response> AiAdminApi::usage_rows(http::Request& request) {
   const LedgerPage rows = KVCS_TRY(ledger_.query(query));
   std::string body = "{\"requests\":[";
   for (size_t i = 0; i < rows.rows.size(); i++) body += (i > 0 ? "," : "") + rows.rows[i];
-  body += "],\"cursor\":" + dump_json(admin_api::cursor_json(rows.cursor)) + "}";
+  body += "],\"cursor\":" + dump_json(http::cursor_json(rows.cursor)) + "}";
   return http::json_response(200, std::move(body));
 }
 

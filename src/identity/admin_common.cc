@@ -13,38 +13,8 @@ constexpr size_t kModelMaxBytes = 200;
 constexpr int64_t kMicroInNano = 1000;
 }  // namespace
 
-Result<Json> read_body(http::Request& request) {
-  const std::string text = KVCS_TRY(request.body->read_all());
-  if (trim(text).empty()) return Json(Json::object());
-  return parse_json_exact(text);
-}
-
-http::Response reply(int status, const Json& body) {
-  return http::json_response(status, dump_json(body));
-}
-
 AuditContext who(const http::Request& request) {
-  return {admin_actor(request.principal.key_id), "admin-api", request.request_id};
-}
-
-Result<PageAsk> read_page(const http::Request& request) {
-  PageAsk ask;
-  const Result<std::string> cursor = from_base64(request.query_value("cursor").value_or(""));
-  if (!cursor.ok()) return invalid("cursor: is not one that a page before has given.");
-  ask.cursor = cursor.value();
-  if (const auto limit = request.query_value("limit")) {
-    const uint64_t number = KVCS_TRY(parse_u64(*limit, "limit"));
-    if (number < 1 || number > kPageMax) {
-      return invalid("limit: " + std::to_string(number) + " is outside 1 to " +
-                     std::to_string(kPageMax) + ".");
-    }
-    ask.limit = number;
-  }
-  return ask;
-}
-
-Json cursor_json(const std::string& cursor) {
-  return cursor.empty() ? Json(nullptr) : Json(to_base64url(cursor));
+  return admin_context(request.principal.key_id, request.request_id);
 }
 
 std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name) {

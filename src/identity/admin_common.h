@@ -1,4 +1,5 @@
-// What the admin handlers share: reading a body, page parameters, who is asking. Pure functions.
+// What the admin handlers share: who is asking, the fields of their bodies, how a key is shown.
+// Pure functions.
 #pragma once
 #include <optional>
 #include <string>
@@ -12,23 +13,11 @@
 
 namespace kvcs::admin_api {
 
-inline constexpr size_t kPageDefault = 100, kPageMax = 1000;
 // 10,000,000 USD; the largest budget or limit.
 inline constexpr int64_t kUsdMax = 10'000'000;
 
-// The body as JSON with exact decimals. "" is {} (a POST without members).
-Result<Json> read_body(http::Request& request);
-http::Response reply(int status, const Json& body);
 // "adminkey:<id>" from the admin API.
 AuditContext who(const http::Request& request);
-
-struct PageAsk {
-  std::string cursor;
-  size_t limit = kPageDefault;
-};
-Result<PageAsk> read_page(const http::Request& request);  // ?limit=&cursor=
-// A store's cursor for the caller: opaque text, null on the last page. read_page takes it back.
-Json cursor_json(const std::string& cursor);
 
 // A USD amount between 0 and kUsdMax with at most 6 decimals, as nano-USD.
 std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name);

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "http/json_api.h"
 #include "identity/admin_common.h"
 #include "identity/identity.h"
 
@@ -48,7 +49,7 @@ void AdminKeysApi::add_routes(std::vector<http::Row>& table, const http::AdminAc
 }
 
 Result<http::Response> AdminKeysApi::create(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   NewKey wanted;
   wanted.name = reader.string("name", {.max_bytes = kKeyNameMaxBytes});
@@ -63,15 +64,15 @@ Result<http::Response> AdminKeysApi::create(http::Request& request) {
   const CreatedKey created = KVCS_TRY(keys_.create(kAdmins, wanted, who(request)));
   Json json = key_json(created.record);
   json["admin_key"] = created.key.reveal();
-  return reply(201, json);
+  return http::reply(201, json);
 }
 
 Result<http::Response> AdminKeysApi::list(http::Request& request) {
-  const PageAsk ask = KVCS_TRY(read_page(request));
+  const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const KeyPage page = KVCS_TRY(keys_.list(kAdmins, ask.cursor, ask.limit));
   Json keys = Json::array();
   for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
-  return reply(200, Json{{"admin_keys", keys}, {"cursor", cursor_json(page.cursor)}});
+  return http::reply(200, Json{{"admin_keys", keys}, {"cursor", http::cursor_json(page.cursor)}});
 }
 
 Result<http::Response> AdminKeysApi::revoke(http::Request& request) {
@@ -85,9 +86,9 @@ Result<http::Response> AdminKeysApi::revoke(http::Request& request) {
     return conflict("A key cannot revoke itself; use another owner key.").with_reason("key_in_use");
   }
   const KeyRecord revoked = KVCS_TRY(keys_.revoke(kAdmins, id, who(request)));
-  return reply(200, Json{{"key_id", revoked.id},
-                         {"revoked_at", time_json(revoked.revoked_ms)},
-                         {"status", key_status_name(revoked.status)}});
+  return http::reply(200, Json{{"key_id", revoked.id},
+                               {"revoked_at", time_json(revoked.revoked_ms)},
+                               {"status", key_status_name(revoked.status)}});
 }
 
 }  // namespace kvcs

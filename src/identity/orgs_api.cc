@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/money.h"
+#include "http/json_api.h"
 #include "identity/admin_common.h"
 
 namespace kvcs {
@@ -268,7 +269,7 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
 }
 
 Result<http::Response> OrganizationsApi::create(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   Organization organization;
   organization.slug = reader.optional_string("slug", {.max_bytes = 64}).value_or("");
@@ -286,7 +287,7 @@ Result<http::Response> OrganizationsApi::get(http::Request& request) {
 }
 
 Result<http::Response> OrganizationsApi::update(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   const OrganizationChanges changes = read_changes(body, reader);
   KVCS_TRY(reader.finish());
@@ -310,14 +311,14 @@ Result<http::Response> OrganizationsApi::remove(http::Request& request) {
 }
 
 Result<http::Response> OrganizationsApi::list(http::Request& request) {
-  const PageAsk ask = KVCS_TRY(read_page(request));
+  const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const OrganizationPage page = KVCS_TRY(organizations_.list(ask.cursor, ask.limit));
   std::string text = "{\"organizations\":[";
   for (const Organization& organization : page.organizations) {
     if (text.back() != '[') text += ',';
     text += organization_to_json(organization);
   }
-  text += "],\"cursor\":" + dump_json(cursor_json(page.cursor)) + "}";
+  text += "],\"cursor\":" + dump_json(http::cursor_json(page.cursor)) + "}";
   return http::json_response(200, std::move(text));
 }
 
@@ -337,14 +338,14 @@ Result<http::Response> OrganizationsApi::resume(http::Request& request) {
 }
 
 Result<http::Response> OrganizationsApi::create_project(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   Project project;
   project.name = reader.string("name", {.max_bytes = 200});
   project.slug = reader.optional_string("slug", {.max_bytes = 64}).value_or("");
   KVCS_TRY(reader.finish());
   project.organization_id = KVCS_TRY(organizations_.find(request.param("org_id"))).id;
-  return reply(201, project_json(KVCS_TRY(projects_.create(std::move(project)))));
+  return http::reply(201, project_json(KVCS_TRY(projects_.create(std::move(project)))));
 }
 
 Result<http::Response> OrganizationsApi::list_projects(http::Request& request) {
@@ -353,7 +354,7 @@ Result<http::Response> OrganizationsApi::list_projects(http::Request& request) {
   for (const Project& project : KVCS_TRY(projects_.list(organization.id))) {
     projects.push_back(project_json(project));
   }
-  return reply(200, Json{{"projects", projects}});
+  return http::reply(200, Json{{"projects", projects}});
 }
 
 Result<http::Response> OrganizationsApi::remove_project(http::Request& request) {
@@ -375,7 +376,7 @@ Result<KeyOwner> OrganizationsApi::owner_of(const http::Request& request) const 
 }
 
 Result<http::Response> OrganizationsApi::create_key(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   NewKey wanted;
   wanted.name = reader.string("name", {.max_bytes = kKeyNameMaxBytes});
@@ -389,36 +390,36 @@ Result<http::Response> OrganizationsApi::create_key(http::Request& request) {
   if (imported) {
     const KeyRecord record =
         KVCS_TRY(keys_.import_tenant_token(owner, wanted, Secret(*imported), who(request)));
-    return reply(201, key_json(record));
+    return http::reply(201, key_json(record));
   }
   if (!tenant) wanted.scopes = {"write"};
   const CreatedKey created = KVCS_TRY(keys_.create(owner, wanted, who(request)));
   Json json = key_json(created.record);
   json[tenant ? "token" : "api_key"] = created.key.reveal();
-  return reply(201, json);
+  return http::reply(201, json);
 }
 
 Result<http::Response> OrganizationsApi::list_keys(http::Request& request) {
-  const PageAsk ask = KVCS_TRY(read_page(request));
+  const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
   Json keys = Json::array();
   for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
   const bool tenant = owner.kind == PrincipalKind::kTenantToken;
-  return reply(200,
-               Json{{tenant ? "tokens" : "api_keys", keys}, {"cursor", cursor_json(page.cursor)}});
+  return http::reply(200, Json{{tenant ? "tokens" : "api_keys", keys},
+                               {"cursor", http::cursor_json(page.cursor)}});
 }
 
 Result<http::Response> OrganizationsApi::revoke_key(http::Request& request) {
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   const KeyRecord key = KVCS_TRY(keys_.revoke(owner, request.param("key_id"), who(request)));
-  return reply(200, Json{{"key_id", key.id},
-                         {"revoked_at", time_json(key.revoked_ms)},
-                         {"status", key_status_name(key.status)}});
+  return http::reply(200, Json{{"key_id", key.id},
+                               {"revoked_at", time_json(key.revoked_ms)},
+                               {"status", key_status_name(key.status)}});
 }
 
 Result<http::Response> OrganizationsApi::rotate_key(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   const int64_t overlap_s = reader.optional_integer("overlap_s", 0, kOverlapMaxS).value_or(0);
   KVCS_TRY(reader.finish());
@@ -428,7 +429,7 @@ Result<http::Response> OrganizationsApi::rotate_key(http::Request& request) {
   Json json = key_json(rotated.record);
   json[owner.kind == PrincipalKind::kTenantToken ? "token" : "api_key"] = rotated.key.reveal();
   json["overlap_s"] = overlap_s;
-  return reply(200, json);
+  return http::reply(200, json);
 }
 
 }  // namespace kvcs

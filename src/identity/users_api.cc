@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
+#include "http/json_api.h"
 #include "identity/admin_common.h"
 
 namespace kvcs {
@@ -214,7 +215,7 @@ Result<Json> UsersApi::user_json(const User& user) const {
 }
 
 Result<http::Response> UsersApi::create(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   User user;
   user.email = reader.string("email", {.max_bytes = 254});
@@ -223,20 +224,20 @@ Result<http::Response> UsersApi::create(http::Request& request) {
   apply(read_changes(body, reader), user);
   KVCS_TRY(reader.finish());
   user = KVCS_TRY(users_.create(std::move(user), who(request)));
-  return reply(201, Json{{"user_id", user.id},
-                         {"email", user.email},
-                         {"monthly_limit_usd", usd_json(user.monthly_limit_nano_usd)},
-                         {"status", user.active ? "active" : "suspended"},
-                         {"created_at", time_json(user.created_ms)}});
+  return http::reply(201, Json{{"user_id", user.id},
+                               {"email", user.email},
+                               {"monthly_limit_usd", usd_json(user.monthly_limit_nano_usd)},
+                               {"status", user.active ? "active" : "suspended"},
+                               {"created_at", time_json(user.created_ms)}});
 }
 
 Result<http::Response> UsersApi::get(http::Request& request) {
   const User user = KVCS_TRY(users_.find(request.param("user_id")));
-  return reply(200, KVCS_TRY(user_json(user)));
+  return http::reply(200, KVCS_TRY(user_json(user)));
 }
 
 Result<http::Response> UsersApi::update(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   const UserChanges changes = read_changes(body, reader);
   KVCS_TRY(reader.finish());
@@ -252,7 +253,7 @@ Result<http::Response> UsersApi::update(http::Request& request) {
   Json json = KVCS_TRY(user_json(user));
   json["previous_limit"] = usd_json(previous);
   json["new_limit"] = usd_json(user.monthly_limit_nano_usd);
-  return reply(200, json);
+  return http::reply(200, json);
 }
 
 Result<http::Response> UsersApi::remove(http::Request& request) {
@@ -261,12 +262,12 @@ Result<http::Response> UsersApi::remove(http::Request& request) {
 }
 
 Result<http::Response> UsersApi::list(http::Request& request) {
-  const PageAsk ask = KVCS_TRY(read_page(request));
+  const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const std::string organization_id = request.query_value("org_id").value_or("");
   const UserPage page = KVCS_TRY(users_.list(organization_id, ask.cursor, ask.limit));
   Json users = Json::array();
   for (const User& user : page.users) users.push_back(KVCS_TRY(user_json(user)));
-  return reply(200, Json{{"users", users}, {"cursor", cursor_json(page.cursor)}});
+  return http::reply(200, Json{{"users", users}, {"cursor", http::cursor_json(page.cursor)}});
 }
 
 Result<KeyOwner> UsersApi::owner_of(const http::Request& request) const {
@@ -275,7 +276,7 @@ Result<KeyOwner> UsersApi::owner_of(const http::Request& request) const {
 }
 
 Result<http::Response> UsersApi::create_key(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   NewKey wanted;
   wanted.name = reader.string("name", {.max_bytes = kKeyNameMaxBytes});
@@ -289,53 +290,53 @@ Result<http::Response> UsersApi::create_key(http::Request& request) {
   KVCS_TRY(reader.finish());
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   const CreatedKey created = KVCS_TRY(keys_.create(owner, wanted, who(request)));
-  return reply(201, Json{{"key_id", created.record.id},
-                         {"api_key", created.key.reveal()},
-                         {"name", created.record.name},
-                         {"created_at", time_json(created.record.created_ms)}});
+  return http::reply(201, Json{{"key_id", created.record.id},
+                               {"api_key", created.key.reveal()},
+                               {"name", created.record.name},
+                               {"created_at", time_json(created.record.created_ms)}});
 }
 
 Result<http::Response> UsersApi::list_keys(http::Request& request) {
-  const PageAsk ask = KVCS_TRY(read_page(request));
+  const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
   Json keys = Json::array();
   for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
-  return reply(200, Json{{"api_keys", keys}, {"cursor", cursor_json(page.cursor)}});
+  return http::reply(200, Json{{"api_keys", keys}, {"cursor", http::cursor_json(page.cursor)}});
 }
 
 Result<http::Response> UsersApi::revoke_key(http::Request& request) {
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   const KeyRecord key = KVCS_TRY(keys_.revoke(owner, request.param("key_id"), who(request)));
-  return reply(200, Json{{"key_id", key.id},
-                         {"revoked_at", time_json(key.revoked_ms)},
-                         {"status", key_status_name(key.status)}});
+  return http::reply(200, Json{{"key_id", key.id},
+                               {"revoked_at", time_json(key.revoked_ms)},
+                               {"status", key_status_name(key.status)}});
 }
 
 Result<http::Response> UsersApi::update_key(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   const std::optional<int64_t> expires_ms = optional_time(body, reader, "expires_at");
   KVCS_TRY(reader.finish());
   if (!expires_ms) return invalid("expires_at: required; a time, or null for never.");
   const KeyOwner owner = KVCS_TRY(owner_of(request));
-  return reply(200, key_json(KVCS_TRY(keys_.set_expiry(owner, request.param("key_id"), *expires_ms,
-                                                       who(request)))));
+  return http::reply(200, key_json(KVCS_TRY(keys_.set_expiry(owner, request.param("key_id"),
+                                                             *expires_ms, who(request)))));
 }
 
 Result<http::Response> UsersApi::rotate_key(http::Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   const int64_t overlap_s = reader.optional_integer("overlap_s", 0, kOverlapMaxS).value_or(0);
   KVCS_TRY(reader.finish());
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   const CreatedKey rotated =
       KVCS_TRY(keys_.rotate(owner, request.param("key_id"), overlap_s, who(request)));
-  return reply(200, Json{{"key_id", rotated.record.id},
-                         {"api_key", rotated.key.reveal()},
-                         {"name", rotated.record.name},
-                         {"created_at", time_json(rotated.record.created_ms)},
-                         {"overlap_s", overlap_s}});
+  return http::reply(200, Json{{"key_id", rotated.record.id},
+                               {"api_key", rotated.key.reveal()},
+                               {"name", rotated.record.name},
+                               {"created_at", time_json(rotated.record.created_ms)},
+                               {"overlap_s", overlap_s}});
 }
 
 }  // namespace kvcs

@@ -111,4 +111,8 @@ Status AuditedKv::compare_and_swap(KvFamily family, std::string_view key,
   return kv_.compare_and_swap(family, key, expected, audited, KvDurability::kSynced);
 }
 
+AuditContext admin_context(std::string_view key_id, std::string_view request_id) {
+  return {admin_actor(key_id), "admin-api", std::string(request_id)};
+}
+
 }  // namespace kvcs

@@ -25,6 +25,8 @@ struct AuditContext {
   std::string source;      // "admin-api", "cli", "job"
   std::string request_id;  // "" when there was none.
 };
+// The context of a change that an admin key makes over HTTP.
+AuditContext admin_context(std::string_view key_id, std::string_view request_id);
 
 // The actor's name for a caller with this admin key; the ledger keeps it.
 std::string admin_actor(std::string_view key_id);

@@ -15,8 +15,8 @@
 #include "gateway/tokens/tokens.h"
 #include "http/client/upstream.h"
 #include "http/http.h"
-#include "identity/idempotency.h"
 #include "ledger/ledger.h"
+#include "ops/idempotency.h"
 #include "ops/metrics.h"
 #include "ops/rate_limit.h"
 

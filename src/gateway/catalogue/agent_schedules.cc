@@ -7,9 +7,10 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "http/json_api.h"
 #include "http/problem.h"
 #include "identity/admin_common.h"
-#include "identity/if_match.h"
+#include "kv/if_match.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::gateway {
@@ -94,7 +95,7 @@ Result<http::Response> AgentSchedules::get(http::Request& request) {
   const std::string_view tenant = request.param("tenant");
   KVCS_TRY(tenants_.find(tenant));
   const std::string key = keyspace::agent_schedule(tenant);
-  const std::string etag = KVCS_TRY(admin_api::etag_of_record(kv_, KvFamily::kConfig, key));
+  const std::string etag = KVCS_TRY(etag_of_record(kv_, KvFamily::kConfig, key));
   const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
   if (!entry.ok() && entry.code() != Code::kNotFound) return entry.status();
   return std::move(
@@ -104,12 +105,11 @@ Result<http::Response> AgentSchedules::get(http::Request& request) {
 Result<http::Response> AgentSchedules::put(http::Request& request) {
   const std::string_view tenant = request.param("tenant");
   KVCS_TRY(tenants_.find(tenant));
-  const Json body = KVCS_TRY(admin_api::read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   KVCS_TRY(parse(body));
   const std::string text = dump_json(body), key = keyspace::agent_schedule(tenant);
-  KVCS_TRY(admin_api::put_if_match(kv_, audited_, KvFamily::kConfig, key, text,
-                                   request.header("if-match").value_or(""),
-                                   admin_api::who(request)));
+  KVCS_TRY(put_if_match(kv_, audited_, KvFamily::kConfig, key, text,
+                        request.header("if-match").value_or(""), admin_api::who(request)));
   return get(request);
 }
 

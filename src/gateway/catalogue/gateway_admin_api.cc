@@ -4,14 +4,15 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "http/json_api.h"
 #include "identity/admin_common.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::gateway {
 namespace {
 
-using admin_api::reply;
 using admin_api::who;
+using http::reply;
 
 constexpr uint64_t kRecordBodyMaxBytes = 256u << 10;
 
@@ -183,7 +184,7 @@ Result<http::Response> GatewayAdminApi::get_provider(http::Request& request) {
 
 Result<http::Response> GatewayAdminApi::put_provider(http::Request& request) {
   const std::string id(request.param("provider"));
-  const Json body = KVCS_TRY(admin_api::read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   KVCS_TRY(providers_.put(id, body, who(request), request.header("if-match").value_or("")));
   cache_.purge("", id, "");
   return get_provider(request);
@@ -196,7 +197,7 @@ Result<http::Response> GatewayAdminApi::remove_provider(http::Request& request) 
 }
 
 Result<http::Response> GatewayAdminApi::list_tenants(http::Request& request) {
-  const admin_api::PageAsk ask = KVCS_TRY(admin_api::read_page(request));
+  const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const KvPage page = KVCS_TRY(tenants_.list(ask.cursor, ask.limit));
   Json list = Json::array();
   for (const KvItem& item : page.items) {
@@ -216,7 +217,7 @@ Result<http::Response> GatewayAdminApi::get_tenant(http::Request& request) {
 
 Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
   const std::string slug(request.param("tenant"));
-  Json body = KVCS_TRY(admin_api::read_body(request));
+  Json body = KVCS_TRY(http::read_body(request));
   if (!body.is_object()) return invalid("The body must be an object.");
   const Result<Organization> known = organizations_.find_by_slug(slug);
   if (known.code() == Code::kNotFound) {
@@ -266,7 +267,7 @@ Result<KeyOwner> GatewayAdminApi::owner_of(const http::Request& request) const {
 
 Result<http::Response> GatewayAdminApi::create_token(http::Request& request) {
   const KeyOwner owner = KVCS_TRY(owner_of(request));
-  const Json body = KVCS_TRY(admin_api::read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   if (!body.is_object()) return invalid("The body must be an object.");
   JsonReader reader(body);
   NewKey wanted;
@@ -291,7 +292,7 @@ Result<http::Response> GatewayAdminApi::create_token(http::Request& request) {
 
 Result<http::Response> GatewayAdminApi::list_tokens(http::Request& request) {
   const KeyOwner owner = KVCS_TRY(owner_of(request));
-  const admin_api::PageAsk ask = KVCS_TRY(admin_api::read_page(request));
+  const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
   Json list = Json::array();
   for (const KeyRecord& key : page.keys) list.push_back(describe_token(key));
@@ -311,7 +312,7 @@ Result<http::Response> GatewayAdminApi::get_mode(http::Request&) {
 }
 
 Result<http::Response> GatewayAdminApi::put_mode(http::Request& request) {
-  const Json body = KVCS_TRY(admin_api::read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   const std::string mode = reader.one_of("mode", {"active", "frozen"});
   KVCS_TRY(reader.finish());

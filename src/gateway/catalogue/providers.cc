@@ -10,7 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/yaml.h"
-#include "identity/if_match.h"
+#include "kv/if_match.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::gateway {
@@ -149,7 +149,7 @@ bool Providers::is_stored(std::string_view id) const {
 }
 
 Result<std::string> Providers::etag(std::string_view id) const {
-  return admin_api::etag_of_record(kv_, KvFamily::kConfig, keyspace::api_config(id));
+  return etag_of_record(kv_, KvFamily::kConfig, keyspace::api_config(id));
 }
 
 std::string Providers::seal_record(std::string_view key, std::string value) const {
@@ -194,8 +194,7 @@ Status Providers::put(std::string_view id, const Json& record, const AuditContex
     }
   }
   auth.erase("client_secret");
-  return admin_api::put_if_match(kv_, audited_, KvFamily::kConfig, key, dump_json(stored), if_match,
-                                 who);
+  return put_if_match(kv_, audited_, KvFamily::kConfig, key, dump_json(stored), if_match, who);
 }
 
 Status Providers::remove(std::string_view id, const AuditContext& who) {

@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "gateway/gateway.h"
-#include "identity/if_match.h"
+#include "kv/if_match.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::gateway {
@@ -100,7 +100,7 @@ Result<KvPage> Tenants::list(std::string_view cursor, size_t limit) const {
 }
 
 Result<std::string> Tenants::etag(std::string_view tenant) const {
-  return admin_api::etag_of_record(kv_, KvFamily::kConfig, keyspace::tenant_config(tenant));
+  return etag_of_record(kv_, KvFamily::kConfig, keyspace::tenant_config(tenant));
 }
 
 Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditContext& who,
@@ -116,9 +116,8 @@ Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditConte
   }
   Json whole = {{"tenant_id", std::string(tenant)}, {"status", "active"}};
   whole.update(record);
-  KVCS_TRY(admin_api::put_if_match(kv_, audited_, KvFamily::kConfig,
-                                   keyspace::tenant_config(tenant), dump_json(whole), if_match,
-                                   who));
+  KVCS_TRY(put_if_match(kv_, audited_, KvFamily::kConfig, keyspace::tenant_config(tenant),
+                        dump_json(whole), if_match, who));
   return whole;
 }
 
@@ -130,8 +129,8 @@ Status Tenants::set_active(std::string_view tenant, bool active, const AuditCont
     Json record = KVCS_TRY(find_record(tenant));
     record["status"] = active ? "active" : "suspended";
     const Status written =
-        admin_api::put_if_match(kv_, audited_, KvFamily::kConfig, keyspace::tenant_config(tenant),
-                                dump_json(record), seen, who);
+        put_if_match(kv_, audited_, KvFamily::kConfig, keyspace::tenant_config(tenant),
+                     dump_json(record), seen, who);
     if (written.code() != Code::kConflict || attempt == kChangeAttemptsMax) return written;
   }
 }

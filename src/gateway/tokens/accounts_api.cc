@@ -4,14 +4,15 @@
 
 #include "base/bytes.h"
 #include "http/header_syntax.h"
+#include "http/json_api.h"
 #include "identity/admin_common.h"
 #include "oauth/jwt.h"
 
 namespace kvcs::gateway {
 namespace {
 
-using admin_api::reply;
 using admin_api::who;
+using http::reply;
 
 constexpr StringRule kSecretText{.min_bytes = 1, .max_bytes = kSecretMaxBytes};
 constexpr size_t kScopeMaxBytes = 4096;
@@ -272,7 +273,7 @@ Result<http::Response> AccountsApi::put(http::Request& request) {
   const AccountId id = KVCS_TRY(account_of(request));
   KVCS_TRY(tenants_(id.tenant));
   const AuthType type = KVCS_TRY(clients_(id.provider)).account_type;
-  const Json body = KVCS_TRY(admin_api::read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   const GivenAccount given = KVCS_TRY(read_account(body, type));
   const std::optional<int64_t> version = KVCS_TRY(if_match(request));
   const bool is_new = tokens_.find_view(id).code() == Code::kNotFound;

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "http/json_api.h"
 #include "identity/admin_common.h"
 #include "oauth/authorization.h"
 #include "oauth/browser.h"
@@ -122,7 +123,7 @@ void ConnectApi::add_routes(std::vector<http::Row>& table, const http::AdminAcce
 }
 
 Result<http::Response> ConnectApi::create_link(http::Request& request) {
-  const Json body = KVCS_TRY(admin_api::read_body(request));
+  const Json body = KVCS_TRY(http::read_body(request));
   if (!body.is_object()) return invalid("The body must be a JSON object.");
   JsonReader reader(body);
   Flow flow;
@@ -147,7 +148,7 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
       oauth::form_encode(
           {{"tenant", flow.id.tenant}, {"account", flow.id.account}, {"ticket", ticket}});
   const int64_t expires_ms = (clock_.unix_s() + kConnectLifetimeS) * 1000;
-  return admin_api::reply(201, Json{{"url", url}, {"expires_at", format_iso8601_s(expires_ms)}});
+  return http::reply(201, Json{{"url", url}, {"expires_at", format_iso8601_s(expires_ms)}});
 }
 
 Result<http::Response> ConnectApi::begin(http::Request& request) {

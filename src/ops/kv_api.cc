@@ -1,4 +1,4 @@
-#include "identity/kv_api.h"
+#include "ops/kv_api.h"
 
 #include <nlohmann/json.hpp>
 
@@ -6,13 +6,11 @@
 #include <array>
 
 #include "base/bytes.h"
-#include "identity/admin_common.h"
+#include "http/json_api.h"
 #include "kv/bulk_json.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
-
-using namespace admin_api;
 
 namespace {
 
@@ -131,7 +129,7 @@ void KvApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& a
 }
 
 Result<http::Response> KvApi::browse(http::Request& request) {
-  const PageAsk ask = KVCS_TRY(read_page(request));
+  const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const std::string prefix = request.query_value("prefix").value_or("");
   size_t at = 0;
   std::string after;
@@ -159,21 +157,21 @@ Result<http::Response> KvApi::browse(http::Request& request) {
     }
     if (!page.cursor.empty()) cursor = family + ":" + page.cursor;
   }
-  return reply(
-      200,
-      Json{{"keys", keys}, {"list_complete", cursor.empty()}, {"cursor", cursor_json(cursor)}});
+  return http::reply(200, Json{{"keys", keys},
+                               {"list_complete", cursor.empty()},
+                               {"cursor", http::cursor_json(cursor)}});
 }
 
 Result<http::Response> KvApi::list(http::Request& request) {
   const KvFamily family = KVCS_TRY(parse_kv_family(request.param("family")));
-  const PageAsk ask = KVCS_TRY(read_page(request));
+  const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const std::string prefix = request.query_value("prefix").value_or("");
   const KvPage page = KVCS_TRY(kv_.scan(family, prefix, ask.cursor, ask.limit));
   Json keys = Json::array();
   for (const KvItem& item : page.items) keys.push_back(describe_key(item));
-  return reply(200, Json{{"keys", keys},
-                         {"list_complete", page.cursor.empty()},
-                         {"cursor", cursor_json(page.cursor)}});
+  return http::reply(200, Json{{"keys", keys},
+                               {"list_complete", page.cursor.empty()},
+                               {"cursor", http::cursor_json(page.cursor)}});
 }
 
 Result<http::Response> KvApi::get(http::Request& request) {
@@ -200,7 +198,7 @@ Result<http::Response> KvApi::get(http::Request& request) {
   }
   if (entry.value().expires_at_s != 0) body["expiration"] = entry.value().expires_at_s;
   if (!entry.value().metadata.empty()) body["metadata"] = metadata_json(entry.value());
-  return reply(200, body);
+  return http::reply(200, body);
 }
 
 Result<KvBatch> KvApi::sealed(const KvBatch& batch) const {
@@ -225,7 +223,7 @@ Result<http::Response> KvApi::put(http::Request& request) {
   KvBatch batch;
   batch.put(family, std::string(request.param("key")), std::move(entry));
   batch = KVCS_TRY(sealed(batch));
-  KVCS_TRY(audited_.write(batch, who(request)));
+  KVCS_TRY(audited_.write(batch, admin_context(request.principal.key_id, request.request_id)));
   return http::empty_response(204);
 }
 
@@ -233,7 +231,7 @@ Result<http::Response> KvApi::remove(http::Request& request) {
   const KvFamily family = KVCS_TRY(writable_family(request));
   KvBatch batch;
   batch.remove(family, std::string(request.param("key")));
-  KVCS_TRY(audited_.write(batch, who(request)));
+  KVCS_TRY(audited_.write(batch, admin_context(request.principal.key_id, request.request_id)));
   return http::empty_response(204);
 }
 
@@ -254,14 +252,14 @@ Result<http::Response> KvApi::export_bulk(http::Request& request) {
 
 Result<http::Response> KvApi::import_bulk(http::Request& request) {
   const std::string text = KVCS_TRY(request.body->read_all());
-  AuditContext by = who(request);
+  AuditContext by = admin_context(request.principal.key_id, request.request_id);
   by.source = "import";
   const auto write = [&](const KvBatch& batch) -> Status {
     const KvBatch kept = KVCS_TRY(sealed(batch));
     return audited_.write(kept, by);
   };
   const BulkImport result = KVCS_TRY(import_bulk_json(text, clock_, write));
-  return reply(200, Json{{"imported", result.imported}, {"expired", result.expired}});
+  return http::reply(200, Json{{"imported", result.imported}, {"expired", result.expired}});
 }
 
 }  // namespace kvcs

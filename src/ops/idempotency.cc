@@ -1,4 +1,4 @@
-#include "identity/idempotency.h"
+#include "ops/idempotency.h"
 
 #include <nlohmann/json.hpp>
 

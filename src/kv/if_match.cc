@@ -1,11 +1,13 @@
-#include "identity/if_match.h"
+// The condition of a PUT with If-Match, checked by compare-and-swap so that it still holds at the
+// write.
+#include "kv/if_match.h"
 
 #include <optional>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 
-namespace kvcs::admin_api {
+namespace kvcs {
 namespace {
 
 constexpr size_t kDigits = 16;
@@ -47,4 +49,4 @@ Status put_if_match(const KvStore& kv, AuditedKv& audited, KvFamily family, cons
   return written.code() == Code::kConflict ? mismatch(key) : written;
 }
 
-}  // namespace kvcs::admin_api
+}  // namespace kvcs

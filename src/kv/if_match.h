@@ -1,4 +1,4 @@
-// Two admins, one record: a record's ETag changes with its text, and a PUT with If-Match changes
+// Keeps two admins from undoing each other's changes: a record's ETag changes with its text, and a PUT with If-Match changes
 // the record only while it has that ETag. Stateless; thread-safe.
 #pragma once
 #include <string>
@@ -7,7 +7,7 @@
 #include "kv/audited_kv.h"
 #include "kv/kv.h"
 
-namespace kvcs::admin_api {
+namespace kvcs {
 
 // Of what is stored, quoted; that of a record which is not there is "0". To be read before the
 // record that it goes out with: after a change between the two it is too old, and a PUT fails. The
@@ -18,4 +18,4 @@ Result<std::string> etag_of_record(const KvStore& kv, KvFamily family, std::stri
 Status put_if_match(const KvStore& kv, AuditedKv& audited, KvFamily family, const std::string& key,
                     std::string value, std::string_view if_match, const AuditContext& who);
 
-}  // namespace kvcs::admin_api
+}  // namespace kvcs

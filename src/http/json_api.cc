@@ -1,0 +1,41 @@
+// Bodies, answers and cursors of JSON routes. A cursor is the store's own, wrapped in base64url so
+// that callers hand it back unread.
+#include "http/json_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+
+namespace kvcs::http {
+
+Result<Json> read_body(Request& request) {
+  const std::string text = KVCS_TRY(request.body->read_all());
+  if (trim(text).empty()) return Json(Json::object());
+  return parse_json_exact(text);
+}
+
+Response reply(int status, const Json& body) {
+  return json_response(status, dump_json(body));
+}
+
+Result<PageAsk> read_page(const Request& request) {
+  PageAsk ask;
+  const Result<std::string> cursor = from_base64(request.query_value("cursor").value_or(""));
+  if (!cursor.ok()) return invalid("cursor: is not one that a page before has given.");
+  ask.cursor = cursor.value();
+  if (const auto limit = request.query_value("limit")) {
+    const uint64_t number = KVCS_TRY(parse_u64(*limit, "limit"));
+    if (number < 1 || number > kPageMax) {
+      return invalid("limit: " + std::to_string(number) + " is outside 1 to " +
+                     std::to_string(kPageMax) + ".");
+    }
+    ask.limit = number;
+  }
+  return ask;
+}
+
+Json cursor_json(const std::string& cursor) {
+  return cursor.empty() ? Json(nullptr) : Json(to_base64url(cursor));
+}
+
+}  // namespace kvcs::http

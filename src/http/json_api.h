@@ -1,0 +1,26 @@
+// What handlers of JSON routes share: reading the body, the answer, and pages by cursor. Functions
+// without state.
+#pragma once
+#include <string>
+
+#include "base/json.h"
+#include "base/status.h"
+#include "http/http.h"
+
+namespace kvcs::http {
+
+inline constexpr size_t kPageDefault = 100, kPageMax = 1000;
+
+// The body as JSON with exact decimals. An empty body is {} (a POST without members).
+Result<Json> read_body(Request& request);
+Response reply(int status, const Json& body);
+
+struct PageAsk {
+  std::string cursor;  // As the store gave it; "" asks for the first page.
+  size_t limit = kPageDefault;
+};
+Result<PageAsk> read_page(const Request& request);  // ?limit=&cursor=
+// A store's cursor for the caller: opaque text, null on the last page. read_page takes it back.
+Json cursor_json(const std::string& cursor);
+
+}  // namespace kvcs::http
