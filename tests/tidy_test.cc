@@ -65,7 +65,8 @@ const std::map<std::string, Row>& arrows() {
     for (const auto& folder : kProtocols) t[folder] = join(kGround, kStores);
     for (const auto& folder : kServices) t[folder] = join(t["oauth"], kProtocols);
     for (const auto& folder : kDoors) t[folder] = join(t["ops"], kServices);
-    t["app"] = join(t["ai"], kDoors);
+    t["briefing"] = join(t["ai"], kDoors);
+    t["app"] = join(t["briefing"], {"briefing"});
     t["cli"] = {"base", "kvfile"};
     t["main.cc"] = join(t["app"], {"app", "cli"});
     return t;

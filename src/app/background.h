@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "app/status_api.h"
-#include "gateway/autoresearch.h"
+#include "briefing/briefing.h"
 #include "gateway/catalogue/canaries.h"
 #include "gateway/tokens/accounts_api.h"
 #include "gateway/tokens/connect.h"

@@ -2,7 +2,7 @@
 // gateway, so that its price is reserved, settled and seen like any other, on the key that the
 // operator named (KVCS_BRIEFING_API_KEY).
 #pragma once
-#include "gateway/autoresearch.h"
+#include "briefing/briefing.h"
 
 namespace kvcs {
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
-#include "gateway/autoresearch.h"
+#include "briefing/briefing.h"
 #include "gateway/catalogue/canaries.h"
 #include "gateway/tokens/token_watch.h"
 #include "gateway/tokens/token_world.h"

@@ -1,4 +1,4 @@
-#include "gateway/autoresearch.h"
+#include "briefing/briefing.h"
 
 #include <nlohmann/json.hpp>
 

@@ -7,7 +7,7 @@
 #include "base/crypto.h"
 #include "base/json.h"
 #include "base/money.h"
-#include "gateway/autoresearch.h"
+#include "briefing/briefing.h"
 #include "gateway/tokens/refresher.h"
 
 namespace kvcs::gateway {
