@@ -3,12 +3,13 @@
 #include <nlohmann/json.hpp>
 #include <sys/statvfs.h>
 
+#include "app/ai_door.h"
 #include "app/backup.h"
-#include "app/briefing_summary.h"
 #include "app/parts.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "briefing/summary.h"
 #include "http/client/mail.h"
 #include "kv/keyspace.h"
 
@@ -113,9 +114,11 @@ void build_background(Parts& parts) {
   made.watch = std::make_unique<gateway::TokenWatch>(*below.tokens, parts.clock());
   made.canaries = std::make_unique<gateway::Canaries>(
       *parts.kv, *below.tokens, *below.providers, *parts.upstream, parts.clock(), *parts.entropy);
-  made.autoresearch = std::make_unique<gateway::Autoresearch>(
+  made.briefing = std::make_unique<briefing::DailyBriefing>(
       *parts.kv, *parts.ledger, *below.tokens, *below.providers, parts.clock(),
-      briefing_summarizer(parts));
+      briefing::make_summarizer(
+          {parts.config.gateway.briefing_model, parts.config.secrets.briefing_api_key}, *parts.auth,
+          *parts.ai->proxy, parts.clock()));
 }
 
 void start_background(Parts& parts) {

@@ -27,7 +27,7 @@ struct BackgroundParts {
   std::unique_ptr<gateway::ConnectApi> connect_api;
   std::unique_ptr<gateway::TokenWatch> watch;
   std::unique_ptr<gateway::Canaries> canaries;
-  std::unique_ptr<gateway::Autoresearch> autoresearch;
+  std::unique_ptr<briefing::DailyBriefing> briefing;
 };
 
 // Fills parts.background and gives the ledger its sink of alerts. After the gateway's parts.

@@ -85,7 +85,7 @@ std::vector<Job> all_jobs(Parts& parts) {
   add("provider-health", "*/30 * * * *", 900, 300,
       [&parts](const JobContext& context) { return ask_canaries(parts, context); });
   add("autoresearch", "0 6 * * *", 600, 0,
-      [&parts](const JobContext&) { return parts.background.autoresearch->run(); });
+      [&parts](const JobContext&) { return parts.background.briefing->run(); });
   add("agent-schedules", "0 6 * * *", 1800, 0, [&parts](const JobContext& context) {
     return parts.gateway.agent_schedules->run([&context] { return context.cancelled.load(); });
   });

@@ -81,7 +81,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.gateway.agent_schedules->add_routes(table, admin);
   parts.background.accounts_api->add_routes(table, admin);
   parts.background.connect_api->add_routes(table, admin);
-  parts.background.autoresearch->add_routes(table, admin);
+  parts.background.briefing->add_routes(table, admin);
   parts.jobs_api->add_routes(table, admin);
   parts.users_api->add_routes(table, admin);
   parts.organizations_api->add_routes(table, admin);
@@ -124,7 +124,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      gateway::GatewayAdminApi::types(),
                                                      gateway::AccountsApi::types(),
                                                      gateway::ConnectApi::types(),
-                                                     gateway::Autoresearch::types()}) {
+                                                     briefing::DailyBriefing::types()}) {
     all.insert(all.end(), types.begin(), types.end());
   }
   return all;

@@ -1,3 +1,5 @@
+// Gathers the figures of the briefing from the ledger, the gateway's accounts and providers and the
+// organizations, and keeps and shows the result. One job a day writes; any worker may read.
 #include "briefing/briefing.h"
 
 #include <nlohmann/json.hpp>
@@ -12,7 +14,7 @@
 #include "kv/last_used.h"
 #include "ledger/rows.h"
 
-namespace kvcs::gateway {
+namespace kvcs::briefing {
 namespace {
 
 constexpr int64_t kExpiringWithinS = 7 * 86'400;
@@ -29,8 +31,8 @@ Json finding_json(const Finding& finding) {
               {"suggested_action", finding.suggested_action}};
 }
 
-// With the worst findings alone.
-Json briefing_of(const ResearchFigures& figures, const std::vector<Finding>& findings,
+// The briefing with its first `findings_max` findings, which are the worst ones.
+Json briefing_of(const Figures& figures, const std::vector<Finding>& findings,
                  size_t findings_max) {
   Json list = Json::array();
   for (size_t i = 0; i < findings.size() && i < findings_max; ++i) {
@@ -46,6 +48,7 @@ Json briefing_of(const ResearchFigures& figures, const std::vector<Finding>& fin
               {"findings", std::move(list)}};
 }
 
+// The model's words are shown in terminals and pages: one line of printable text, bounded.
 std::string one_paragraph(std::string text) {
   for (char& c : text) {
     if (c == '\n' || c == '\r' || c == '\t') c = ' ';
@@ -55,8 +58,9 @@ std::string one_paragraph(std::string text) {
 
 }  // namespace
 
-Autoresearch::Autoresearch(KvStore& kv, Ledger& ledger, const TokenStore& tokens,
-                           const Providers& providers, const Clock& clock, Summarizer summarize)
+DailyBriefing::DailyBriefing(KvStore& kv, Ledger& ledger, const gateway::TokenStore& tokens,
+                             const gateway::Providers& providers, const Clock& clock,
+                             Summarizer summarize)
     : kv_(kv),
       ledger_(ledger),
       tokens_(tokens),
@@ -64,8 +68,9 @@ Autoresearch::Autoresearch(KvStore& kv, Ledger& ledger, const TokenStore& tokens
       clock_(clock),
       summarize_(std::move(summarize)) {}
 
-void Autoresearch::add_if_unused(const AccountView& view, ResearchFigures& figures) const {
-  // What came from elsewhere tells at least when it was last changed.
+void DailyBriefing::add_if_unused(const gateway::AccountView& view, Figures& figures) const {
+  // An account that an import brought has no time of creation, but at least that of its last
+  // change.
   const int64_t since_ms = (view.created_at_s != 0 ? view.created_at_s : view.updated_at_s) * 1000;
   const bool is_old = since_ms != 0 && figures.now_ms - since_ms >= kUnusedAfterMs;
   if (!is_old || figures.unused_accounts.size() >= kUnusedMax) return;
@@ -74,13 +79,15 @@ void Autoresearch::add_if_unused(const AccountView& view, ResearchFigures& figur
   figures.unused_accounts.push_back({view.id, view.created_at_s * 1000, used_ms});
 }
 
-Status Autoresearch::gather_accounts(ResearchFigures& figures) const {
+Status DailyBriefing::gather_accounts(Figures& figures) const {
   const int64_t now_s = figures.now_ms / 1000;
-  const auto visit = [&](const AccountView& view) -> Status {
+  const auto visit = [&](const gateway::AccountView& view) -> Status {
     const bool ends = view.expires_at_s != 0;
-    const bool renewed = is_refreshable(view.type);
-    const bool troubled = view.health.state == TokenState::kReauthRequired ||
-                          view.health.state == TokenState::kRetrying ||
+    const bool renewed = gateway::is_refreshable(view.type);
+    // Something that nothing renews is told a week ahead; a token that the refresher renews only
+    // when it could not.
+    const bool troubled = view.health.state == gateway::TokenState::kReauthRequired ||
+                          view.health.state == gateway::TokenState::kRetrying ||
                           (ends && view.expires_at_s <= now_s) ||
                           (ends && !renewed && view.expires_at_s - now_s <= kExpiringWithinS);
     if (troubled && figures.accounts.size() < kAccountsMax) figures.accounts.push_back(view);
@@ -90,7 +97,7 @@ Status Autoresearch::gather_accounts(ResearchFigures& figures) const {
   return tokens_.for_each_view("", "", visit);
 }
 
-void Autoresearch::gather_providers(ResearchFigures& figures) const {
+void DailyBriefing::gather_providers(Figures& figures) const {
   const Result<std::vector<std::string>> names = providers_.list();
   if (names.ok()) {
     for (const std::string& name : names.value()) {
@@ -98,7 +105,8 @@ void Autoresearch::gather_providers(ResearchFigures& figures) const {
       if (provider.ok()) figures.cached[name] = provider.value()->cache_ttl_s > 0;
     }
   }
-  // No snapshot yet, or one out of shape, is no reason to have no briefing.
+  // The snapshot of the canaries is JSON that a bulk import may have written too. A snapshot that
+  // is not there, or has another shape, is no reason to have no briefing.
   const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, keyspace::kProviderHealth);
   const Result<Json> parsed = parse_json(entry.ok() ? entry.value().value : "{}");
   if (!parsed.ok() || !parsed.value().is_object()) return;
@@ -114,7 +122,7 @@ void Autoresearch::gather_providers(ResearchFigures& figures) const {
   }
 }
 
-Status Autoresearch::gather_organizations(ResearchFigures& figures) const {
+Status DailyBriefing::gather_organizations(Figures& figures) const {
   std::map<std::string, std::string> names;
   std::vector<UnusedKey> keys;
   const auto visit = [&](const KvItem& item) -> Status {
@@ -156,8 +164,8 @@ Status Autoresearch::gather_organizations(ResearchFigures& figures) const {
   return ok();
 }
 
-Result<ResearchFigures> Autoresearch::gather() const {
-  ResearchFigures figures;
+Result<Figures> DailyBriefing::gather() const {
+  Figures figures;
   figures.now_ms = clock_.unix_ms();
   figures.digest = KVCS_TRY(read_day_figures(ledger_, figures.now_ms));
   KVCS_TRY(gather_accounts(figures));
@@ -166,22 +174,22 @@ Result<ResearchFigures> Autoresearch::gather() const {
   return figures;
 }
 
-Status Autoresearch::keep(const ResearchFigures& figures, const Json& briefing) const {
+Status DailyBriefing::keep(const Figures& figures, const Json& briefing) const {
   KvBatch batch;
   batch.put(KvFamily::kSystem, keyspace::briefing(format_day(figures.now_ms)),
             KvEntry{dump_json(briefing), "", figures.now_ms / 1000 + kBriefingKeptS});
   return kv_.write(batch, KvDurability::kSynced);
 }
 
-Result<std::string> Autoresearch::run() {
-  const ResearchFigures figures = KVCS_TRY(gather());
+Result<std::string> DailyBriefing::run() {
+  const Figures figures = KVCS_TRY(gather());
   const std::vector<Finding> findings = find_findings(figures);
   const auto insert = [findings, now_ms = figures.now_ms](Database& db) -> Status {
     for (const Finding& finding : findings) {
       DecisionRecord record;
       record.id = finding.id;
       record.ts_ms = now_ms;
-      record.kind = "autoresearch";
+      record.kind = "autoresearch";  // The stored word; see briefing.h.
       record.severity = finding.severity;
       record.subject = finding.subject;
       record.suggestion = finding.title + ". " + finding.suggested_action;
@@ -195,7 +203,7 @@ Result<std::string> Autoresearch::run() {
   KVCS_TRY(keep(figures, briefing));
   Json report{{"findings", findings.size()}};
   if (summarize_ && !findings.empty()) {
-    // The briefing stands without it, whatever the model does.
+    // The briefing was kept above already, so that it stands whatever the model does.
     const Result<std::string> summary =
         summarize_(dump_json(briefing_of(figures, findings, kSummarizedMax)));
     report["summary"] = summary.ok();
@@ -218,18 +226,18 @@ constexpr http::ApiType kTypes[] = {
 
 }  // namespace
 
-std::span<const http::ApiType> Autoresearch::types() {
+std::span<const http::ApiType> DailyBriefing::types() {
   return kTypes;
 }
 
-void Autoresearch::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+void DailyBriefing::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
   using enum http::Method;
   http::Rows rows(table, *this, "/admin/briefings");
-  rows.add(kGet, "/{date}", access.viewer, http::kNoBody, &Autoresearch::show,
+  rows.add(kGet, "/{date}", access.viewer, http::kNoBody, &DailyBriefing::show,
            "The findings of one day, or of 'latest'.", {.answer = "Briefing"});
 }
 
-Result<http::Response> Autoresearch::show(http::Request& request) {
+Result<http::Response> DailyBriefing::show(http::Request& request) {
   const std::string_view asked = request.param("date");
   std::vector<std::string> days = {std::string(asked)};
   if (asked == "latest") {
@@ -247,4 +255,4 @@ Result<http::Response> Autoresearch::show(http::Request& request) {
                    "; they are made at 06:00 UTC, or by POST /admin/jobs/autoresearch/run.");
 }
 
-}  // namespace kvcs::gateway
+}  // namespace kvcs::briefing

@@ -1,12 +1,15 @@
-// The daily briefing: what the last day shows and what to do about it, found by fixed rules,
-// without a model. Same figures, same findings. Each finding becomes a row of decision_log
-// (proposed, to be accepted, rejected or applied by an admin) and all of a day
-// `briefing:{YYYY-MM-DD}`:
+// The daily briefing: what the last day shows over all doors and what to do about it, found by
+// fixed rules, without a model. The same figures always make the same findings. Each finding
+// becomes a row of decision_log (proposed, to be accepted, rejected or applied by an admin), and
+// all findings of a day become the record `briefing:{YYYY-MM-DD}`:
 //   {"date", "generated_at", "totals": {…}, "findings": [{"id", "severity", "title", "subject",
 //    "evidence", "suggested_action"}]}
 // and, with a Summarizer, "summary", or "summary_error" when it failed. Evidence holds names,
-// numbers and the words of failures, never a credential. find_findings is a pure function;
-// Autoresearch gathers its figures and is used by one job.
+// numbers and the words of failures, never a credential.
+//
+// The job that runs it is called "autoresearch", and so is the kind of its rows in decision_log:
+// those words are in stored records and in the API, and stay. find_findings is a pure function;
+// DailyBriefing gathers the figures, is owned by App and runs on the thread of its job.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -25,17 +28,19 @@
 #include "ledger/day_figures.h"
 #include "ledger/ledger.h"
 
-namespace kvcs::gateway {
+namespace kvcs::briefing {
 
-inline constexpr int64_t kUnusedAfterMs = 30LL * 86'400'000;
-inline constexpr size_t kFindingsMax = 200;
+inline constexpr int64_t kUnusedAfterMs = 30LL * 86'400'000;  // Of keys and accounts.
+inline constexpr size_t kFindingsMax = 200;                   // The worst ones stay.
 inline constexpr int64_t kBriefingKeptS = 400LL * 86'400;
 
+// What the canaries last saw of a provider (gateway/catalogue/canaries.h).
 struct ProviderHealth {
   std::string name, error;
   bool up = true;
   int64_t latency_ms = 0, usual_latency_ms = 0, failures = 0;
 };
+// The budget of an organization and what it has spent of it since the month began (UTC).
 struct BudgetFigure {
   std::string organization, organization_id;
   int64_t budget_nano_usd = 0, spent_nano_usd = 0;
@@ -45,18 +50,20 @@ struct UnusedKey {
   int64_t created_ms = 0, last_used_ms = 0;  // 0 = never.
 };
 struct UnusedAccount {
-  AccountId id;
+  gateway::AccountId id;
   int64_t created_ms = 0, last_used_ms = 0;  // 0 = not known, never.
 };
-struct ResearchFigures {
+// Everything that the rules look at. The lists are bounded where they are gathered.
+struct Figures {
   int64_t now_ms = 0;
   DayFigures digest;
-  std::vector<AccountView> accounts;  // Troubled, or expiring within 7 days without a refresh.
+  // Troubled, or expiring within 7 days without a refresh.
+  std::vector<gateway::AccountView> accounts;
   std::vector<ProviderHealth> providers;
   std::vector<BudgetFigure> budgets;
   std::vector<UnusedKey> unused_keys;
   std::vector<UnusedAccount> unused_accounts;
-  std::map<std::string, bool> cached;  // Provider → does its record have a cache?
+  std::map<std::string, bool> cached;  // By provider: its record has a cache.
 };
 
 struct Finding {
@@ -67,16 +74,16 @@ struct Finding {
   std::string suggested_action;
 };
 // Worst first.
-std::vector<Finding> find_findings(const ResearchFigures& figures);
+std::vector<Finding> find_findings(const Figures& figures);
 
 // The worst findings as the briefing has them → a few sentences.
 using Summarizer = std::function<Result<std::string>(const std::string& briefing_json)>;
 
-class Autoresearch final {
+class DailyBriefing final {
  public:
   // All outlive it. `summarize` may be empty.
-  Autoresearch(KvStore& kv, Ledger& ledger, const TokenStore& tokens, const Providers& providers,
-               const Clock& clock, Summarizer summarize = {});
+  DailyBriefing(KvStore& kv, Ledger& ledger, const gateway::TokenStore& tokens,
+                const gateway::Providers& providers, const Clock& clock, Summarizer summarize = {});
   // Writes the briefing and the decisions; the job's report.
   Result<std::string> run();
   // GET /admin/briefings/{date}; "latest" is today's or yesterday's.
@@ -86,19 +93,19 @@ class Autoresearch final {
   static std::span<const http::ApiType> types();
 
  private:
-  Result<ResearchFigures> gather() const;
-  void add_if_unused(const AccountView& view, ResearchFigures& figures) const;
-  Status gather_accounts(ResearchFigures& figures) const;
-  void gather_providers(ResearchFigures& figures) const;
-  Status gather_organizations(ResearchFigures& figures) const;
-  Status keep(const ResearchFigures& figures, const Json& briefing) const;
+  Result<Figures> gather() const;
+  void add_if_unused(const gateway::AccountView& view, Figures& figures) const;
+  Status gather_accounts(Figures& figures) const;
+  void gather_providers(Figures& figures) const;
+  Status gather_organizations(Figures& figures) const;
+  Status keep(const Figures& figures, const Json& briefing) const;
 
   KvStore& kv_;
   Ledger& ledger_;
-  const TokenStore& tokens_;
-  const Providers& providers_;
+  const gateway::TokenStore& tokens_;
+  const gateway::Providers& providers_;
   const Clock& clock_;
   const Summarizer summarize_;
 };
 
-}  // namespace kvcs::gateway
+}  // namespace kvcs::briefing

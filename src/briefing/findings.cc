@@ -1,4 +1,5 @@
-// The rules of the briefing, one function per kind of finding.
+// The rules of the briefing, one function per kind of finding: pure functions from the figures to
+// findings, without a clock or a store, so that a test can name every case.
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -10,9 +11,10 @@
 #include "briefing/briefing.h"
 #include "gateway/tokens/refresher.h"
 
-namespace kvcs::gateway {
+namespace kvcs::briefing {
 namespace {
 
+// Below these figures a finding would be noise: the briefing is read by a person each morning.
 constexpr int64_t kErrorsWorthTelling = 5;
 constexpr int64_t kErrorsCritical = 1000;
 constexpr int64_t kRateLimitedWorthTelling = 20;
@@ -22,9 +24,11 @@ constexpr int64_t kSlowerWorthTellingMs = 200;
 constexpr int64_t kRequestsWorthComparing = 20;
 constexpr int64_t kDayMs = 86'400'000;
 
+// Takes findings in any order and gives them worst first. The id is a hash of day, kind and
+// subject: a run that is repeated on the same day writes the same rows.
 class Collector final {
  public:
-  explicit Collector(const ResearchFigures& figures) : day_(format_day(figures.now_ms)) {}
+  explicit Collector(const Figures& figures) : day_(format_day(figures.now_ms)) {}
   void add(std::string_view kind, std::string severity, std::string title, std::string subject,
            const Json& evidence, std::string action) {
     Finding finding;
@@ -55,7 +59,8 @@ std::string count_text(int64_t count, const char* what) {
   return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
 
-void find_errors(const ResearchFigures& figures, Collector& out) {
+// Errors of one code at one provider: critical by their number, a warning when they doubled.
+void find_errors(const Figures& figures, Collector& out) {
   for (const ErrorGroup& group : figures.digest.error_groups) {
     if (group.count < kErrorsWorthTelling) continue;
     const bool doubled = group.count >= 2 * std::max<int64_t>(group.count_before, 1);
@@ -78,12 +83,14 @@ void find_errors(const ResearchFigures& figures, Collector& out) {
   }
 }
 
-void find_accounts(const ResearchFigures& figures, Collector& out) {
+// Accounts that cannot be used, or soon cannot. The figures hold only such accounts, so that the
+// last branch is the credential that expires within a week.
+void find_accounts(const Figures& figures, Collector& out) {
   const int64_t now_s = figures.now_ms / 1000;
-  for (const AccountView& view : figures.accounts) {
+  for (const gateway::AccountView& view : figures.accounts) {
     const std::string subject = view.id.tenant + "/" + view.id.provider + "/" + view.id.account;
     const Json evidence = {
-        {"state", token_state_name(view.health.state)},
+        {"state", gateway::token_state_name(view.health.state)},
         {"expires_at",
          view.expires_at_s == 0 ? Json(nullptr) : Json(format_iso8601_s(view.expires_at_s * 1000))},
         {"failures", view.health.failures},
@@ -91,9 +98,9 @@ void find_accounts(const ResearchFigures& figures, Collector& out) {
     const std::string connect = "Make a consent link with POST /admin/tenants/" + view.id.tenant +
                                 "/providers/" + view.id.provider +
                                 "/connect, or replace the credential.";
-    if (view.health.state == TokenState::kReauthRequired) {
+    if (view.health.state == gateway::TokenState::kReauthRequired) {
       out.add("reauth", "critical", "An account needs consent", subject, evidence, connect);
-    } else if (view.health.state == TokenState::kRetrying) {
+    } else if (view.health.state == gateway::TokenState::kRetrying) {
       out.add("refresh", "warning", "An account's token cannot be refreshed", subject, evidence,
               "See last_error; the refresh is tried again by itself until a day after the expiry.");
     } else if (view.expires_at_s != 0 && view.expires_at_s <= now_s) {
@@ -108,7 +115,8 @@ void find_accounts(const ResearchFigures& figures, Collector& out) {
   }
 }
 
-void find_providers(const ResearchFigures& figures, Collector& out) {
+// Providers of tools by their canaries, and models by the mean latency of their requests.
+void find_providers(const Figures& figures, Collector& out) {
   for (const ProviderHealth& health : figures.providers) {
     const Json evidence = {{"latency_ms", health.latency_ms},
                            {"usual_latency_ms", health.usual_latency_ms},
@@ -138,7 +146,8 @@ void find_providers(const ResearchFigures& figures, Collector& out) {
   }
 }
 
-void find_rates(const ResearchFigures& figures, Collector& out) {
+// Refusals for rate, by whose limit it was; and reads among them that a cache would have answered.
+void find_rates(const Figures& figures, Collector& out) {
   std::map<std::string, int64_t> reads;
   for (const RateGroup& group : figures.digest.rate_groups) {
     reads[group.provider] += group.reads;
@@ -160,12 +169,14 @@ void find_rates(const ResearchFigures& figures, Collector& out) {
   }
 }
 
-void find_budgets(const ResearchFigures& figures, Collector& out) {
+// Projects the spending of the month so far, evenly, to the month's end. Days are UTC.
+void find_budgets(const Figures& figures, Collector& out) {
   const std::string month = format_month(figures.now_ms);
   const Result<int64_t> start_ms = parse_iso8601_ms(month + "-01");
   if (!start_ms.ok()) return;
-  const Result<int64_t> day32 = start_ms.value() + 32 * kDayMs;
-  const Result<int64_t> end_ms = parse_iso8601_ms(format_month(*day32) + "-01");
+  // 32 days after the first day of a month its successor has begun and has not ended.
+  const int64_t next_month_ms = start_ms.value() + 32 * kDayMs;
+  const Result<int64_t> end_ms = parse_iso8601_ms(format_month(next_month_ms) + "-01");
   if (!end_ms.ok()) return;
   const double elapsed = static_cast<double>(figures.now_ms - start_ms.value());
   const double whole = static_cast<double>(end_ms.value() - start_ms.value());
@@ -191,7 +202,7 @@ Json time_or_null(int64_t unix_ms) {
   return unix_ms == 0 ? Json(nullptr) : Json(format_iso8601_s(unix_ms));
 }
 
-void find_unused(const ResearchFigures& figures, Collector& out) {
+void find_unused(const Figures& figures, Collector& out) {
   for (const UnusedKey& key : figures.unused_keys) {
     out.add("unused_key", "info", "A key has not been used for 30 days", key.id,
             Json{{"name", key.name},
@@ -201,7 +212,7 @@ void find_unused(const ResearchFigures& figures, Collector& out) {
             "Revoke it if nobody needs it.");
   }
   for (const UnusedAccount& account : figures.unused_accounts) {
-    const AccountId& id = account.id;
+    const gateway::AccountId& id = account.id;
     out.add("unused_account", "info", "An account has not been used for 30 days",
             id.tenant + "/" + id.provider + "/" + id.account,
             Json{{"created_at", time_or_null(account.created_ms)},
@@ -211,7 +222,8 @@ void find_unused(const ResearchFigures& figures, Collector& out) {
   }
 }
 
-void find_jobs(const ResearchFigures& figures, Collector& out) {
+// Jobs of the daemon itself that failed within the day.
+void find_jobs(const Figures& figures, Collector& out) {
   for (const JobGroup& group : figures.digest.job_groups) {
     out.add("job", "warning", "A scheduled job fails", group.job,
             Json{{"failures", group.failures},
@@ -223,7 +235,7 @@ void find_jobs(const ResearchFigures& figures, Collector& out) {
 
 }  // namespace
 
-std::vector<Finding> find_findings(const ResearchFigures& figures) {
+std::vector<Finding> find_findings(const Figures& figures) {
   Collector out(figures);
   find_errors(figures, out);
   find_accounts(figures, out);
@@ -235,4 +247,4 @@ std::vector<Finding> find_findings(const ResearchFigures& figures) {
   return out.take();
 }
 
-}  // namespace kvcs::gateway
+}  // namespace kvcs::briefing

@@ -1,17 +1,18 @@
-#include "app/briefing_summary.h"
+// Asks the AI gateway for the summary as a client would, but by a call within the process: a
+// request that is made here goes through the guard and the proxy's handler, and the answer is read
+// from memory.
+#include "briefing/summary.h"
 
 #include <nlohmann/json.hpp>
 
 #include "ai/chat_proxy.h"
-#include "app/ai_door.h"
-#include "app/parts.h"
 #include "base/bytes.h"
 #include "base/id.h"
 #include "base/json.h"
 #include "http/text_body.h"
 #include "identity/identity.h"
 
-namespace kvcs {
+namespace kvcs::briefing {
 namespace {
 
 // Room for a model that thinks before it writes.
@@ -36,10 +37,12 @@ Result<std::string> text_of(const http::Response& response) {
   return parsed.value().at(content).get<std::string>();
 }
 
-Result<std::string> summarize(Parts& parts, const std::string& briefing_json) {
-  const std::string authorization = "Bearer " + parts.config.secrets.briefing_api_key.reveal();
+Result<std::string> summarize(const SummaryConfig& config, const Authenticator& auth,
+                              ai::ChatProxy& proxy, const Clock& clock,
+                              const std::string& briefing_json) {
+  const std::string authorization = "Bearer " + config.api_key.reveal();
   http::TextBody body(dump_json(
-      Json{{"model", parts.config.gateway.briefing_model},
+      Json{{"model", config.model},
            {"max_completion_tokens", kOutputTokensMax},
            {"messages", Json::array({Json{{"role", "system"}, {"content", kTask}},
                                      Json{{"role", "user"}, {"content", briefing_json}}})}}));
@@ -50,20 +53,24 @@ Result<std::string> summarize(Parts& parts, const std::string& briefing_json) {
   request.headers = {{"authorization", authorization}};
   request.remote_ip = "127.0.0.1";
   request.request_id = make_request_id();
-  request.started_us = parts.clock().mono_us();
+  request.started_us = clock.mono_us();
   request.body = &body;
-  request.principal = KVCS_TRY(user_key(*parts.auth)(request));
-  const http::Response response = KVCS_TRY(parts.ai->proxy->chat_completions(request));
-  // Nobody is sent the answer; it is settled all the same.
+  request.principal = KVCS_TRY(user_key(auth)(request));
+  const http::Response response = KVCS_TRY(proxy.chat_completions(request));
+  // The answer is sent to nobody, but a request settles its reservation when its answer has gone
+  // out.
   if (response.finished) response.finished(ok(), response.body.size());
   return text_of(response);
 }
 
 }  // namespace
 
-gateway::Summarizer briefing_summarizer(Parts& parts) {
-  if (parts.config.gateway.briefing_model.empty()) return {};
-  return [&parts](const std::string& briefing_json) { return summarize(parts, briefing_json); };
+Summarizer make_summarizer(SummaryConfig config, const Authenticator& auth, ai::ChatProxy& proxy,
+                           const Clock& clock) {
+  if (config.model.empty()) return {};
+  return [config = std::move(config), &auth, &proxy, &clock](const std::string& briefing_json) {
+    return summarize(config, auth, proxy, clock, briefing_json);
+  };
 }
 
-}  // namespace kvcs
+}  // namespace kvcs::briefing

@@ -24,7 +24,7 @@ struct BriefingHouse {
   static int64_t now_ms() { return make_system_clock()->unix_ms(); }
   // What the job reports, and the briefing that it leaves.
   std::string run() {
-    Result<std::string> report = house.app.parts().background.autoresearch->run();
+    Result<std::string> report = house.app.parts().background.briefing->run();
     INFO(report.status().to_string());
     REQUIRE(report.ok());
     const RawResponse shown = house.admin("GET", "/admin/briefings/latest");
@@ -42,7 +42,7 @@ struct BriefingHouse {
 
 }  // namespace
 
-TEST_CASE("briefing: a model summarizes it on the key that pays", "[contract][gateway][ai]") {
+TEST_CASE("briefing: a model summarizes it on the key that pays", "[contract][briefing][gateway][ai]") {
   BriefingHouse world;
   world.house.provider.answer_json(
       R"({"choices":[{"index":0,"message":{"role":"assistant","content":"One job\nfails."}}],)" +
@@ -57,7 +57,7 @@ TEST_CASE("briefing: a model summarizes it on the key that pays", "[contract][ga
   CHECK_FALSE(has(world.house.provider.heads()[0], world.house.key));
 }
 
-TEST_CASE("briefing: it stands without a summary that fails", "[fault][gateway][ai]") {
+TEST_CASE("briefing: it stands without a summary that fails", "[fault][briefing][gateway][ai]") {
   BriefingHouse world;
   const auto fails_with = [&](const std::string& words) {
     CHECK(world.run() == R"({"findings":1,"summary":false})");
