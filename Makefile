@@ -70,8 +70,8 @@ HELLO_BINS := $(addprefix $(B)/tests/bench/hello/,beast h2o microhttpd libevent 
 # A fuzzer is the parsers, the targets' functions and one main per target.
 FUZZ_TARGETS := $(notdir $(wildcard tests/fuzz/corpus/*))
 FUZZ_OBJS := $(patsubst %.cc,$(B)/%.o,$(sort $(wildcard src/base/*.cc src/kvfile/*.cc src/kvfile/*/*.cc)) \
-  $(addprefix src/http/,serve/chunked_body.cc serve/head_parser.cc http.cc sse.cc client/upstream_rules.cc) \
-  src/gateway/gateway.cc $(addprefix src/gateway/call/,outbound_auth.cc sigv4.cc url_guard.cc) src/ops/cron_expression.cc \
+  $(addprefix src/http/,wire/chunked_body.cc serve/head_parser.cc http.cc sse.cc client/upstream_rules.cc) \
+  src/gateway/gateway.cc $(addprefix src/gateway/outbound/,outbound_auth.cc sigv4.cc url_guard.cc) src/ops/cron_expression.cc \
   tests/fuzz/file_targets.cc tests/fuzz/text_targets.cc) $(B)/src/kvfile/plot/plot_fonts.o
 RUN_ARGS ?= serve --data-dir data
 

@@ -2,11 +2,11 @@
 #pragma once
 #include <memory>
 
-#include "gateway/call/gateway_api.h"
+#include "gateway/api/gateway_admin_api.h"
+#include "gateway/api/gateway_api.h"
 #include "gateway/call/pipeline.h"
 #include "gateway/call/response_cache.h"
 #include "gateway/catalogue/agent_schedules.h"
-#include "gateway/catalogue/gateway_admin_api.h"
 #include "gateway/catalogue/providers.h"
 #include "gateway/catalogue/tenants.h"
 #include "gateway/tokens/tokens.h"

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "artifacts/search.h"
+#include "artifacts/artifact_search.h"
 #include "artifacts/slice_api.h"
 #include "base/bytes.h"
 #include "base/id.h"

@@ -75,8 +75,8 @@ CREATE TABLE organization_usage (
 constexpr const char* kPortal2 = "ALTER TABLE artifacts ADD COLUMN uploaded_ms INTEGER;";
 
 // Token ids (kind 0) and texts (kind 1, a byte as an id) of ready artifacts for prefix search, a
-// row per block of 256 (artifacts/search.h). `ids` are big-endian, so that their bytes have the
-// order of the numbers.
+// row per block of 256 (artifacts/artifact_search.h). `ids` are big-endian, so that their bytes
+// have the order of the numbers.
 constexpr const char* kPortal3 = R"sql(
 ALTER TABLE artifacts ADD COLUMN search_version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE artifacts ADD COLUMN search_model TEXT NOT NULL DEFAULT '';

@@ -1,8 +1,8 @@
 // POST /api/v1/artifacts/search: {tokens | text, model?, tokenizer?, limit?} → {hits, of}.
 #include <nlohmann/json.hpp>
 
+#include "artifacts/artifact_search.h"
 #include "artifacts/artifacts_api.h"
-#include "artifacts/search.h"
 #include "artifacts/search_rows.h"
 #include "base/json.h"
 

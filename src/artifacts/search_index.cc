@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
+#include "artifacts/artifact_search.h"
 #include "artifacts/rows.h"
-#include "artifacts/search.h"
 #include "artifacts/search_rows.h"
 #include "artifacts/slice_api.h"
 #include "base/bytes.h"

@@ -5,10 +5,10 @@
 
 #include <atomic>
 
+#include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/artifacts_api.h"
 #include "artifacts/schema.h"
-#include "artifacts/search.h"
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/json.h"

@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "artifacts/artifact_search.h"
 #include "artifacts/schema.h"
-#include "artifacts/search.h"
 #include "artifacts/search_rows.h"
 #include "base/id.h"
 #include "db/db.h"

@@ -8,11 +8,11 @@
 #include "base/json.h"
 #include "base/json_cursor.h"
 #include "fuzz/targets.h"
-#include "gateway/call/url_guard.h"
+#include "gateway/outbound/url_guard.h"
 #include "http/client/upstream_rules.h"
-#include "http/serve/chunked_body.h"
 #include "http/serve/head_parser.h"
 #include "http/sse.h"
+#include "http/wire/chunked_body.h"
 #include "kvfile/format/json_scanner.h"
 #include "ops/cron.h"
 

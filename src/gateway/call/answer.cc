@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/json_cursor.h"
-#include "gateway/call/outbound_auth.h"
+#include "gateway/outbound/outbound_auth.h"
 
 namespace kvcs::gateway {
 namespace {

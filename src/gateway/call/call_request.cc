@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
-#include "gateway/call/url_guard.h"
+#include "gateway/outbound/url_guard.h"
 
 namespace kvcs::gateway {
 namespace {

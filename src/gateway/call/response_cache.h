@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/wait.h"
-#include "gateway/call/outbound_auth.h"
 #include "gateway/gateway.h"
+#include "gateway/outbound/outbound_auth.h"
 
 namespace kvcs::gateway {
 

@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/json_cursor.h"
-#include "gateway/call/url_guard.h"
+#include "gateway/outbound/url_guard.h"
 
 namespace kvcs::gateway {
 

@@ -4,8 +4,8 @@
 
 #include "base/status.h"
 #include "gateway/call/call_request.h"
-#include "gateway/call/outbound_auth.h"
 #include "gateway/catalogue/provider.h"
+#include "gateway/outbound/outbound_auth.h"
 
 namespace kvcs::gateway {
 

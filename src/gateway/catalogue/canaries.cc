@@ -6,8 +6,8 @@
 #include <map>
 
 #include "base/bytes.h"
-#include "gateway/call/outbound_auth.h"
-#include "gateway/call/url_guard.h"
+#include "gateway/outbound/outbound_auth.h"
+#include "gateway/outbound/url_guard.h"
 #include "kv/keyspace.h"
 #include "ledger/alerts.h"
 

@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "base/bytes.h"
-#include "gateway/call/url_guard.h"
+#include "gateway/outbound/url_guard.h"
 #include "http/client/upstream.h"
 
 namespace kvcs::gateway {

@@ -17,8 +17,8 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/status.h"
-#include "gateway/call/outbound_auth.h"
 #include "gateway/gateway.h"
+#include "gateway/outbound/outbound_auth.h"
 
 namespace kvcs::gateway {
 

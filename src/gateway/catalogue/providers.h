@@ -48,7 +48,7 @@ class Providers final {
   // mention stays. Invalid names the member.
   Status put(std::string_view id, const Json& record, const AuditContext& who,
              std::string_view if_match = {});
-  Result<std::string> etag(std::string_view id) const;  // See identity/if_match.h.
+  Result<std::string> etag(std::string_view id) const;  // See kv/if_match.h.
   // What to keep of a record that comes from elsewhere: the same with its client secret sealed.
   std::string seal_record(std::string_view key, std::string value) const;
   // Removes what is stored; a catalogue entry then counts again. NotFound when nothing is.

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "gateway/call/outbound_auth.h"
+#include "gateway/outbound/outbound_auth.h"
 #include "kv/audited_kv.h"
 #include "kv/kv.h"
 #include "kv/record_cache.h"
@@ -37,7 +37,7 @@ class Tenants final {
   // Records in order of name, after `cursor`.
   Result<KvPage> list(std::string_view cursor, size_t limit) const;
   // Invalid names the member that does not fit. tenant_id and a missing status are filled in.
-  // `if_match`: see identity/if_match.h.
+  // `if_match`: see kv/if_match.h.
   Result<Json> put(std::string_view tenant, Json record, const AuditContext& who,
                    std::string_view if_match = {});
   Result<std::string> etag(std::string_view tenant) const;

@@ -16,8 +16,8 @@
 #include "http/client/connection_pool.h"
 #include "http/client/upstream_engines.h"
 #include "http/client/upstream_rules.h"
-#include "http/serve/chunked_body.h"
-#include "http/serve/socket_io.h"
+#include "http/wire/chunked_body.h"
+#include "http/wire/socket_io.h"
 
 namespace kvcs::http {
 namespace {

@@ -17,7 +17,7 @@
 
 #include "base/mutex.h"
 #include "http/serve/head_parser.h"
-#include "http/serve/socket_io.h"
+#include "http/wire/socket_io.h"
 
 namespace kvcs::http {
 

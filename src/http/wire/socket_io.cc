@@ -1,5 +1,5 @@
 // The system calls of socket_io.h. A call that a signal interrupted is made again.
-#include "http/serve/socket_io.h"
+#include "http/wire/socket_io.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -1,11 +1,11 @@
 // Goal: each auth kind puts the credential where its specification says and nowhere else. SigV4 is
 // checked against the signatures that AWS publishes with its test suite.
-#include "gateway/call/outbound_auth.h"
+#include "gateway/outbound/outbound_auth.h"
 
 #include <catch2/catch.hpp>
 
 #include "base/clock.h"
-#include "gateway/call/sigv4.h"
+#include "gateway/outbound/sigv4.h"
 
 using namespace kvcs;
 using namespace kvcs::gateway;

@@ -1,7 +1,7 @@
 // The search itself, on a reader's connection: list the roots under which an organization's chains
 // begin, find the longest run of whole blocks under each root (kvfile finds it by halving), look at
 // the neighbours in the order of ids, and compare real ids before anything is a hit.
-#include "artifacts/search.h"
+#include "artifacts/artifact_search.h"
 
 #include <algorithm>
 #include <set>

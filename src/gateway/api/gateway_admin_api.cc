@@ -1,4 +1,4 @@
-#include "gateway/catalogue/gateway_admin_api.h"
+#include "gateway/api/gateway_admin_api.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,6 +1,6 @@
 // Goal: no spelling of a path, host or header leaves the provider's host, its allowed prefixes or
 // the headers that a caller may send. Method: tables of attacks beside what must keep working.
-#include "gateway/call/url_guard.h"
+#include "gateway/outbound/url_guard.h"
 
 #include <catch2/catch.hpp>
 

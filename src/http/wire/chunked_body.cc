@@ -1,6 +1,6 @@
 // The chunked coding as a state machine over bytes, for responses of other servers; what it takes
 // out of step is the framing. ConnectionBody reads our own clients' bodies by lines.
-#include "http/serve/chunked_body.h"
+#include "http/wire/chunked_body.h"
 
 #include <algorithm>
 #include <cstring>

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "gateway/call/outbound_auth.h"
+#include "gateway/outbound/outbound_auth.h"
 
 namespace kvcs::gateway {
 

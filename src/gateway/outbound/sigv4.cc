@@ -1,4 +1,4 @@
-#include "gateway/call/sigv4.h"
+#include "gateway/outbound/sigv4.h"
 
 #include <algorithm>
 

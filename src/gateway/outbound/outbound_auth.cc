@@ -1,11 +1,11 @@
-#include "gateway/call/outbound_auth.h"
+#include "gateway/outbound/outbound_auth.h"
 
 #include <algorithm>
 #include <array>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
-#include "gateway/call/sigv4.h"
+#include "gateway/outbound/sigv4.h"
 #include "http/header_syntax.h"
 
 namespace kvcs::gateway {

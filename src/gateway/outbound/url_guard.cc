@@ -1,4 +1,4 @@
-#include "gateway/call/url_guard.h"
+#include "gateway/outbound/url_guard.h"
 
 #include <algorithm>
 #include <array>

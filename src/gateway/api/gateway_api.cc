@@ -1,4 +1,4 @@
-#include "gateway/call/gateway_api.h"
+#include "gateway/api/gateway_api.h"
 
 #include <algorithm>
 
