@@ -12,7 +12,7 @@ struct Words {
   std::string_view admin, gateway, openai, anthropic;
 };
 
-Words words(int status) {
+Words words_of_status(int status) {
   switch (status) {
     case 400:
       return {"invalid_request", "VALIDATION_ERROR", "invalid_request_error",
@@ -42,6 +42,15 @@ Words words(int status) {
     default:
       return {"internal", "INTERNAL", "server_error", "api_error"};
   }
+}
+
+Words words(int status_code, const Status& status) {
+  // A quota that is used up and a rate that is too high share the status 429, but not the words: a
+  // client may wait for the one and not for the other.
+  if (status.code() == Code::kQuotaExceeded) {
+    return {"quota_exceeded", "QUOTA_EXCEEDED", "insufficient_quota", "rate_limit_error"};
+  }
+  return words_of_status(status_code);
 }
 
 void add_string(std::string& out, std::string_view name, std::string_view value) {
@@ -223,18 +232,18 @@ int http_status(const Status& status) {
   return 500;
 }
 
+std::string gateway_code(const Status& status) {
+  if (!status.reason().empty()) return status.reason();
+  return std::string(words(http_status(status), status).gateway);
+}
+
 Response problem_response(const Status& status, Dialect dialect, std::string_view request_id) {
   return problem_response(http_status(status), status, dialect, request_id);
 }
 
 Response problem_response(int code, const Status& status, Dialect dialect,
                           std::string_view request_id) {
-  // A quota that is used up and a rate that is too high share the status 429, but not the words: a
-  // client may wait for the one and not for the other.
-  Words word = words(code);
-  if (status.code() == Code::kQuotaExceeded) {
-    word = {"quota_exceeded", "QUOTA_EXCEEDED", "insufficient_quota", "rate_limit_error"};
-  }
+  const Words word = words(code, status);
   const std::string& reason = status.reason();
   const auto pick = [&](std::string_view fallback) {
     return reason.empty() ? fallback : std::string_view(reason);

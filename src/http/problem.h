@@ -22,4 +22,7 @@ Response problem_response(int status_code, const Status& status, Dialect dialect
 // The types of a dialect's failures for /openapi.json; the first one is the whole body.
 std::span<const ApiType> problem_types(Dialect dialect);
 
+// The "code" of the gateway's dialect: the reason of the status, or else the word for its kind.
+std::string gateway_code(const Status& status);
+
 }  // namespace kvcs::http

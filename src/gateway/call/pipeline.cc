@@ -1,3 +1,5 @@
+// Runs one tool call through its stages, and counts, words and records how it ended. A call is an
+// object on the stack of its request; nothing here is shared but what PipelineParts names.
 #include "gateway/call/pipeline.h"
 
 #include <nlohmann/json.hpp>
@@ -12,6 +14,7 @@
 #include "base/log.h"
 #include "gateway/call/answer.h"
 #include "gateway/call/call_request.h"
+#include "gateway/call/failure_words.h"
 #include "gateway/call/route.h"
 #include "http/problem.h"
 
@@ -24,6 +27,7 @@ constexpr size_t kErrorBodyMaxBytes = 256u << 10;
 constexpr int kFrozenRetryAfterS = 60;
 constexpr size_t kIpHashHexDigits = 16;
 
+// The stages of a call, by which its time is measured and shown (Server-Timing, metrics).
 enum Stage : size_t { kAuth, kToken, kRoute, kExecute, kStages };
 constexpr std::array<std::string_view, kStages> kStageNames = {"auth", "token", "route", "execute"};
 
@@ -40,68 +44,9 @@ std::string server_timing(const std::array<int64_t, kStages>& stage_us) {
   return timing;
 }
 
-// The code of a failure, as http/problem.cc words it.
-std::string code_of(const Status& failure) {
-  if (!failure.reason().empty()) return failure.reason();
-  switch (failure.code()) {
-    case Code::kInvalid:
-      return "VALIDATION_ERROR";
-    case Code::kTooLarge:
-      return "PAYLOAD_TOO_LARGE";
-    case Code::kUnavailable:
-      return "UNAVAILABLE";
-    case Code::kInternal:
-      return "INTERNAL";
-    default:
-      return std::string(code_name(failure.code()));
-  }
-}
-
-// Bad parameters have one code here, whoever found them; what is away may be asked again.
-Status in_our_words(Status failure) {
-  if (failure.code() == Code::kInvalid) return std::move(failure).with_reason("VALIDATION_ERROR");
-  if (failure.code() != Code::kUnavailable || failure.retry_after_s() > 0) return failure;
-  return std::move(failure).with_retry_after_s(1);
-}
-
-// The reasons of a kept answer, as this door writes its codes.
-Status in_upper_case(Status failure) {
-  if (!failure.reason().starts_with("idempotency_")) return failure;
-  if (failure.code() == Code::kUnavailable) return std::move(failure).with_reason("UNAVAILABLE");
-  std::string code = failure.reason();
-  for (char& c : code) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-  return std::move(failure).with_reason(code);
-}
-
-// A failure of the exchange in the words of this door.
-Status exchange_failure(const Status& status, const std::string& provider) {
-  const std::string reason = status.reason();
-  std::string details;
-  if (!reason.empty()) details = dump_json(Json{{"reason", reason}});
-  const std::string message = provider + ": " + status.message();
-  const auto made = [&](Code code, std::string_view word) {
-    return Status(code, message, status.cause())
-        .with_reason(word)
-        .with_details_json(std::string(details));
-  };
-  switch (status.code()) {
-    case Code::kTimeout:
-      return made(Code::kTimeout, "TIMEOUT");
-    case Code::kForbidden:
-      return made(Code::kForbidden, "FORBIDDEN");
-    case Code::kUnavailable:
-      return made(Code::kUnavailable, "UNAVAILABLE").with_retry_after_s(1);
-    case Code::kInvalid:
-      return made(Code::kInvalid, "VALIDATION_ERROR");
-    case Code::kTooLarge:
-      return made(Code::kUpstream, "UPSTREAM_ERROR");
-    default:
-      return made(Code::kUpstream, "UPSTREAM_UNREACHABLE");
-  }
-}
-
 }  // namespace
 
+// Histograms are looked up once; counters have labels that are known only at the end of a call.
 struct Pipeline::Instruments {
   explicit Instruments(Metrics& all) : metrics(all) {
     for (size_t i = 0; i < kStages; ++i) {
@@ -135,10 +80,12 @@ class Pipeline::Run final {
         provider_id_(provider),
         lap_us_(caller.started_us != 0 ? caller.started_us : parts_.clock.mono_us()) {}
 
-  Result<http::Response> execute(std::string_view body_json);
-  Result<http::Response> carry_out();
+  // The whole call. A failed stage ends it; finish() words the failure.
+  Result<http::Response> run(std::string_view body_json);
+  // For a call that the guard refused: all of its time is that of the auth stage.
   void end_auth() { lap(kAuth); }
 
+  // What a call leaves for its answer's headers, the metrics and the error ledger.
   struct Facts {
     std::array<int64_t, kStages> stage_us{};
     std::array<bool, kStages> reached{};
@@ -156,19 +103,29 @@ class Pipeline::Run final {
   std::string_view provider_id() const { return provider_id_; }
 
  private:
-  Status admit();
-  Status take(const std::string& key, int64_t per_minute, std::string_view what);
-  Status find_token();
+  // The stages in their order. The body is read before the token is looked for, since it names the
+  // account; both halves of its way to a request are route's time.
+  Status auth();
   Status read_call(std::string_view body_json);
+  Status token();
+  Result<OutboundRequest> route() const;
+  Result<http::Response> execute(OutboundRequest& request);
+  // From token to execute: what an idempotency key lets happen once.
+  Result<http::Response> perform();
+
+  Status take(const std::string& key, int64_t per_minute, std::string_view what);
   Status take_idempotency_header();
   Result<http::Response> exchange(OutboundRequest& request, const std::string& cache_key);
-  Result<http::Response> answer(std::unique_ptr<http::UpstreamResponse> upstream,
-                                const std::string& cache_key);
-  Result<http::Response> mirror(http::UpstreamResponse& upstream);
-  Result<http::Response> cached_or(const std::string& cache_key, OutboundRequest& request);
+  Result<http::Response> read_answer(std::unique_ptr<http::UpstreamResponse> upstream,
+                                     const std::string& cache_key);
+  Result<http::Response> mirror_failure(http::UpstreamResponse& upstream);
+  Result<http::Response> fetch_through_cache(const std::string& cache_key,
+                                             OutboundRequest& request);
   // A caller that names an idempotency key may ask again for the answer, so the work goes on to
   // its end.
   bool stops_if_client_leaves() const { return call_.idempotency_key.empty(); }
+  // Each moment of a call belongs to the stage that ends next: lap() gives the time since the last
+  // lap to `stage`.
   void lap(Stage stage) {
     const int64_t now = parts_.clock.mono_us();
     facts_.stage_us[stage] += std::max<int64_t>(now - lap_us_, 0);
@@ -176,21 +133,29 @@ class Pipeline::Run final {
     lap_us_ = now;
   }
 
+  Status timed(Stage stage, Status status) {
+    lap(stage);
+    return status;
+  }
+
   const PipelineParts& parts_;
   const PipelineLimits& limits_;
   const Caller& caller_;
   const std::string provider_id_;
-  int64_t lap_us_;
+  int64_t lap_us_;  // When the last lap ended.
   Facts facts_;
-  Tenants::Pointer tenant_;
-  Providers::Pointer provider_;
-  AccountId account_;
-  TokenStore::CredentialPointer credential_;
-  CallRequest call_;
-  int timeout_ms_ = 0;  // What is left of it.
-  uint64_t cache_generation_ = 0;
+  // Each is set by the stage behind it, and read by later stages alone.
+  Tenants::Pointer tenant_;                   // auth
+  Providers::Pointer provider_;               // read_call
+  CallRequest call_;                          // read_call
+  AccountId account_;                         // token
+  TokenStore::CredentialPointer credential_;  // token
+  int timeout_ms_ = 0;                        // execute: what is left of the call's time.
+  uint64_t cache_generation_ = 0;             // execute: of before the provider was asked.
 };
 
+// Takes one request out of a rate limit's bucket. The tightest of the buckets, or the one that
+// refuses, is what the answer's RateLimit headers show.
 Status Pipeline::Run::take(const std::string& key, int64_t per_minute, std::string_view what) {
   if (per_minute < 0) return ok();
   const RateDecision decision = parts_.rates.take(key, per_minute);
@@ -204,8 +169,9 @@ Status Pipeline::Run::take(const std::string& key, int64_t per_minute, std::stri
       .with_reason("RATE_LIMITED");
 }
 
-// What a caller must pass before anything is looked up for it.
-Status Pipeline::Run::admit() {
+// What a caller must pass before anything is looked up for it. The cheapest checks come first: the
+// mode, then limits that need no record, then the tenant's own.
+Status Pipeline::Run::auth() {
   if (parts_.tenants.frozen()) {
     return unavailable("The gateway is frozen by its operator; no calls are made.")
         .with_reason("FROZEN_GATEWAY")
@@ -222,6 +188,7 @@ Status Pipeline::Run::admit() {
               "one tenant");
 }
 
+// The first half of route: the provider, the body against its record, and the provider's own limit.
 Status Pipeline::Run::read_call(std::string_view body_json) {
   provider_ = KVCS_TRY(parts_.providers.find(provider_id_));
   facts_.provider_known = true;
@@ -236,6 +203,7 @@ Status Pipeline::Run::read_call(std::string_view body_json) {
               provider_->requests_per_minute, "one tenant at " + provider_id_);
 }
 
+// Header and body may both name an idempotency key, but only the same one.
 Status Pipeline::Run::take_idempotency_header() {
   const std::string& header = caller_.idempotency_key;
   if (header.empty() || header == call_.idempotency_key) return ok();
@@ -246,7 +214,9 @@ Status Pipeline::Run::take_idempotency_header() {
   return ok();
 }
 
-Status Pipeline::Run::find_token() {
+// The account that the body names, or the only one, and its credential. An expired credential fails
+// here: the request path never refreshes.
+Status Pipeline::Run::token() {
   account_ = {tenant_->id, provider_id_, call_.account_id};
   const bool needed = provider_->auth.type != AuthType::kNone;
   if (call_.account_id.empty()) {
@@ -291,11 +261,13 @@ Status Pipeline::Run::find_token() {
                                         {"expired_at", format_iso8601_s(expires_at_s * 1000)}}));
 }
 
-Result<http::Response> Pipeline::Run::mirror(http::UpstreamResponse& upstream) {
+// The provider's failure with its status, its words and its Retry-After.
+Result<http::Response> Pipeline::Run::mirror_failure(http::UpstreamResponse& upstream) {
   UpstreamAnswer said;
   said.status = upstream.status();
   if (said.status == 401 && parts_.token_rejected) parts_.token_rejected(account_);
-  // An error whose body is cut off or endless is an error still.
+  // The status alone makes it a failure: a body that is cut off or endless only takes the words
+  // away.
   Result<std::string> body = upstream.read_all(kErrorBodyMaxBytes);
   if (body.ok()) said.body = std::move(body).value();
   if (const auto after = upstream.header("retry-after")) facts_.retry_after = *after;
@@ -311,19 +283,24 @@ Result<http::Response> Pipeline::Run::mirror(http::UpstreamResponse& upstream) {
                                 caller_.request_id);
 }
 
-Result<http::Response> Pipeline::Run::answer(std::unique_ptr<http::UpstreamResponse> upstream,
-                                             const std::string& cache_key) {
+// A JSON answer is read whole, for the envelope and the fields; a short answer of another type is
+// read whole too, so that a provider which breaks off early is a failure and not half an answer;
+// what is longer is streamed.
+Result<http::Response> Pipeline::Run::read_answer(std::unique_ptr<http::UpstreamResponse> upstream,
+                                                  const std::string& cache_key) {
   const int status = facts_.upstream_status = upstream->status();
-  if (status >= 300) return mirror(*upstream);
+  if (status >= 300) return mirror_failure(*upstream);
   const std::string_view cache = call_.use_cache ? "MISS" : "BYPASS";
   const std::string type(upstream->header("content-type").value_or(""));
   const bool wants_json = is_json_type(type) && (!call_.compact || call_.fields);
-  // Events are worth something as they come, however few.
+  // Server-sent events are passed on one by one; collecting them would hold the first ones back.
   const bool live = type.starts_with("text/event-stream") && call_.method != "HEAD";
   std::string body;
   bool ended = false;
   const size_t whole_max = wants_json ? limits_.json_answer_max_bytes : kWholeMaxBytes;
-  char buffer[16u << 10];  // A string of so many would be zeroed for each call.
+  // On the stack and not zeroed: a std::string of this size would be filled with zeros for each
+  // call.
+  char buffer[16u << 10];
   while (!live && !ended && body.size() <= whole_max) {
     const Result<size_t> n = upstream->read(buffer);
     if (!n.ok()) return exchange_failure(n.status(), provider_id_);
@@ -345,6 +322,7 @@ Result<http::Response> Pipeline::Run::answer(std::unique_ptr<http::UpstreamRespo
     return stream_response(std::move(rest), std::move(body), limits_.stream_answer_max_bytes,
                            cache);
   }
+  // A write through an account makes every kept answer of it doubtful.
   if (call_.method != "GET" && call_.method != "HEAD") {
     if (provider_->cache_ttl_s > 0) {
       parts_.cache.purge(account_.tenant, account_.provider, account_.account);
@@ -358,6 +336,8 @@ Result<http::Response> Pipeline::Run::answer(std::unique_ptr<http::UpstreamRespo
   return success_response(call_, {status, type, std::move(body)}, cache);
 }
 
+// Signs the request and sends it, once. The time of route ends, and the overhead of the gateway is
+// known, when the provider is asked.
 Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
                                                const std::string& cache_key) {
   KVCS_TRY(apply_auth(provider_->auth, *credential_, parts_.clock.unix_ms(), request));
@@ -377,11 +357,14 @@ Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
   }
   Result<std::unique_ptr<http::UpstreamResponse>> opened = parts_.upstream.open(wire);
   if (!opened.ok()) return exchange_failure(opened.status(), provider_id_);
-  return answer(std::move(opened).value(), cache_key);
+  return read_answer(std::move(opened).value(), cache_key);
 }
 
-Result<http::Response> Pipeline::Run::cached_or(const std::string& cache_key,
-                                                OutboundRequest& request) {
+// A kept answer if it is fresh; or else one call fetches it while the others that want it wait, and
+// a stale answer stands in when the provider fails. The time of waiting counts against the call's
+// own.
+Result<http::Response> Pipeline::Run::fetch_through_cache(const std::string& cache_key,
+                                                          OutboundRequest& request) {
   cache_generation_ = parts_.cache.generation();
   if (!call_.use_cache) return exchange(request, cache_key);
   ResponseCache::Found found = parts_.cache.find(cache_key);
@@ -405,67 +388,72 @@ Result<http::Response> Pipeline::Run::cached_or(const std::string& cache_key,
   Result<http::Response> fetched = exchange(request, cache_key);
   const bool failed = !fetched.ok() || facts_.upstream_status >= 500;
   if (!failed || !found.answer) return fetched;
+  // The caller gets a good answer after all, so that the call is not counted as failed.
   facts_.failure = {};
   facts_.retry_after.clear();
   return kept("STALE");
 }
 
-Result<http::Response> Pipeline::Run::execute(std::string_view body_json) {
-  const Status admitted = admit();
-  end_auth();
-  KVCS_TRY(admitted);
-  const Status read = read_call(body_json);
-  lap(kRoute);
-  KVCS_TRY(read);
-  if (call_.idempotency_key.empty() || call_.dry_run) return carry_out();
+Result<http::Response> Pipeline::Run::run(std::string_view body_json) {
+  KVCS_TRY(timed(kAuth, auth()));
+  KVCS_TRY(timed(kRoute, read_call(body_json)));
+  if (call_.idempotency_key.empty() || call_.dry_run) return perform();
   IdempotencyRule rule;
   rule.kept_s = limits_.idempotency_kept_s;
   rule.streams_count = true;
   rule.outcome_unknown = [this](const Result<http::Response>& failed) {
     if (call_.method == "GET" || call_.method == "HEAD") return false;
     if (!failed.ok()) return may_have_acted(failed);
-    // The provider's word, not ours, which may be 502 for its 401.
+    // A failure that the provider itself answered had no effect, unless a proxy before it answered.
+    // The provider's own status counts, and not the answer's, which may be 502 for its 401.
     const int said = facts_.upstream_status;
     return said < 400 || said == 502 || said == 504;
   };
-  Result<http::Response> result =
-      parts_.idempotency.once({.name = "idempotency_key",
-                               .key = call_.idempotency_key,
-                               .owner = caller_.key_id,
-                               .target = "/api/v1/" + tenant_->id + "/" + provider_id_,
-                               .body = body_json,
-                               .request_id = caller_.request_id},
-                              rule, [this] {
-                                lap(kExecute);  // The key is on disk.
-                                return carry_out();
-                              });
-  if (!result.ok()) return in_upper_case(result.status());
+  Result<http::Response> result = parts_.idempotency.once(
+      {.name = "idempotency_key",
+       .key = call_.idempotency_key,
+       .owner = caller_.key_id,
+       .target = "/api/v1/" + tenant_->id + "/" + provider_id_,
+       .body = body_json,
+       .request_id = caller_.request_id},
+      rule, [this] {
+        lap(kExecute);  // Until here the marker of the key was written to disk.
+        return perform();
+      });
+  if (!result.ok()) return with_gateway_reason(result.status());
   return result;
 }
 
-Result<http::Response> Pipeline::Run::carry_out() {
-  const Status token = find_token();
-  lap(kToken);
-  KVCS_TRY(token);
-  const auto meta = tenant_->provider_meta.find(provider_id_);
-  OutboundRequest request =
-      KVCS_TRY(build_outbound(*provider_, call_, credential_->meta,
-                              meta == tenant_->provider_meta.end() ? kNoMeta : meta->second));
+Result<http::Response> Pipeline::Run::perform() {
+  KVCS_TRY(timed(kToken, token()));
+  OutboundRequest request = KVCS_TRY(route());
   if (call_.dry_run) {
     KVCS_TRY(apply_auth(provider_->auth, *credential_, parts_.clock.unix_ms(), request));
     lap(kRoute);
     return http::json_response(200, "{\"success\":true,\"dry_run\":true,\"request\":" +
                                         describe_outbound(request, *provider_, *credential_) + "}");
   }
-  if (provider_->auth.type != AuthType::kNone) parts_.tokens.note_used(account_);
-  const bool cacheable = provider_->cache_ttl_s > 0 && call_.method == "GET";
-  timeout_ms_ = std::min(call_.timeout_ms, provider_->timeout_ms);
-  Result<http::Response> result =
-      cacheable ? cached_or(ResponseCache::key(account_, request), request) : exchange(request, "");
+  Result<http::Response> result = execute(request);
   lap(kExecute);
   return result;
 }
 
+Result<OutboundRequest> Pipeline::Run::route() const {
+  const auto meta = tenant_->provider_meta.find(provider_id_);
+  return build_outbound(*provider_, call_, credential_->meta,
+                        meta == tenant_->provider_meta.end() ? kNoMeta : meta->second);
+}
+
+Result<http::Response> Pipeline::Run::execute(OutboundRequest& request) {
+  if (provider_->auth.type != AuthType::kNone) parts_.tokens.note_used(account_);
+  timeout_ms_ = std::min(call_.timeout_ms, provider_->timeout_ms);
+  const bool cacheable = provider_->cache_ttl_s > 0 && call_.method == "GET";
+  if (!cacheable) return exchange(request, "");
+  return fetch_through_cache(ResponseCache::key(account_, request), request);
+}
+
+// What is known of the call, for the error ledger. Addresses are kept as keyed hashes: one caller's
+// errors can be told together without its address being stored.
 ErrorRecord Pipeline::Run::error_record() const {
   ErrorRecord record;
   record.ts_ms = parts_.clock.unix_ms();
@@ -494,7 +482,7 @@ Pipeline::~Pipeline() = default;
 http::Response Pipeline::call(const Caller& caller, std::string_view provider,
                               std::string_view body_json) {
   Run run(*this, caller, provider);
-  Result<http::Response> result = run.execute(body_json);
+  Result<http::Response> result = run.run(body_json);
   return finish(run, std::move(result));
 }
 
@@ -505,7 +493,8 @@ http::Response Pipeline::refuse(const Caller& caller, std::string_view provider,
   return finish(run, why);
 }
 
-// An answer whose head was sent as a success may break later.
+// An answer that is streamed may break after its head went out as a success. The caller sees a
+// broken transfer; the error ledger gets a row with the status that was sent.
 void Pipeline::watch_stream(const Run& run, http::Response& response) {
   if (!response.stream || !parts_.record_error) return;
   response.stream = [this, stream = std::move(response.stream), record = run.error_record(),
@@ -517,7 +506,7 @@ void Pipeline::watch_stream(const Run& run, http::Response& response) {
     ErrorRecord broken = record;
     broken.ts_ms = parts_.clock.unix_ms();
     if (started_us != 0) broken.latency_ms = (parts_.clock.mono_us() - started_us) / 1000;
-    broken.code = code_of(failure);
+    broken.code = http::gateway_code(failure);
     broken.message = failure.message() + " The answer broke off after its head was sent.";
     broken.status = status;
     parts_.record_error(std::move(broken));
@@ -525,10 +514,12 @@ void Pipeline::watch_stream(const Run& run, http::Response& response) {
   };
 }
 
+// The one end of every call, refused, failed or answered: words the failure, sets the headers, and
+// counts and records what happened.
 http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
   const Run::Facts& facts = run.facts();
   const Caller& caller = run.caller();
-  const Status failure = in_our_words(result.ok() ? facts.failure : result.status());
+  const Status failure = in_gateway_words(result.ok() ? facts.failure : result.status());
   http::Response response =
       result.ok() ? std::move(result).value()
                   : http::problem_response(failure, http::Dialect::kGateway, caller.request_id);
@@ -549,7 +540,7 @@ http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
   }
   if (facts.overhead_us >= 0) instruments_->overhead->record_us(facts.overhead_us);
   if (caller.want_timing) response.set("server-timing", server_timing(facts.stage_us));
-  const std::string code = failure.ok() ? "OK" : code_of(failure);
+  const std::string code = failure.ok() ? "OK" : http::gateway_code(failure);
   // Names that callers make up must not become series.
   instruments_->count(facts.provider_known ? run.provider_id() : "", code);
   if (failure.ok()) watch_stream(run, response);

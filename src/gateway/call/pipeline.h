@@ -1,5 +1,10 @@
-// One call: auth → token → route → execute → return. Reads KV only (through caches), never
-// refreshes a token, never retries, never follows a redirect. Owned by App; thread-safe.
+// One tool call, in four stages:
+//   auth     mode, rate limits and the tenant's state; who calls was found out by the guard
+//   token    the account and its credential
+//   route    the provider, the body checked against its record, and the outgoing request
+//   execute  the kept answer, or the exchange with the provider
+// A call reads KV only (through caches), never refreshes a token, never retries and never follows a
+// redirect. Owned by App; thread-safe.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -29,7 +34,7 @@ struct PipelineLimits {
   int64_t ip_requests_per_minute = 30;
   uint64_t json_answer_max_bytes = 16u << 20;  // Held in memory for the envelope and for fields.
   uint64_t stream_answer_max_bytes = 1u << 30;
-  bool mirror_upstream_401 = true;  // Else an upstream's 401 is our 502.
+  bool mirror_upstream_401 = true;  // False: a provider's 401 becomes our 502.
   int64_t idempotency_kept_s = 86'400;
 };
 
