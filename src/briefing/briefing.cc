@@ -21,6 +21,7 @@ constexpr int64_t kExpiringWithinS = 7 * 86'400;
 constexpr size_t kAccountsMax = 200, kUnusedMax = 50;
 constexpr size_t kSummarizedMax = 40, kSummaryMaxBytes = 4000;
 
+// A finding as the briefing shows it. Evidence was made by this process and parses.
 Json finding_json(const Finding& finding) {
   Result<Json> evidence = parse_json(finding.evidence_json);
   return Json{{"id", finding.id},
@@ -122,6 +123,8 @@ void DailyBriefing::gather_providers(Figures& figures) const {
   }
 }
 
+// Budgets and unused keys of every organization, in one scan: the keys of an organization follow its
+// record, but names are known for all only at the end, and are put in then.
 Status DailyBriefing::gather_organizations(Figures& figures) const {
   std::map<std::string, std::string> names;
   std::vector<UnusedKey> keys;
@@ -174,6 +177,7 @@ Result<Figures> DailyBriefing::gather() const {
   return figures;
 }
 
+// Synced: a briefing that was shown once is there tomorrow, too.
 Status DailyBriefing::keep(const Figures& figures, const Json& briefing) const {
   KvBatch batch;
   batch.put(KvFamily::kSystem, keyspace::briefing(format_day(figures.now_ms)),
@@ -181,6 +185,8 @@ Status DailyBriefing::keep(const Figures& figures, const Json& briefing) const {
   return kv_.write(batch, KvDurability::kSynced);
 }
 
+// The rows of the ledger come first and have the findings' ids: a run that died between the two
+// writes is repeated without a second row.
 Result<std::string> DailyBriefing::run() {
   const Figures figures = KVCS_TRY(gather());
   const std::vector<Finding> findings = find_findings(figures);

@@ -1,3 +1,5 @@
+// The names under which account types and token states are stored and shown, and what an id of a
+// tenant, provider or account may look like.
 #include "gateway/gateway.h"
 
 #include <algorithm>

@@ -23,6 +23,7 @@
 
 namespace kvcs::gateway {
 
+// How an account authenticates to its provider. The names are stored; see auth_type_name.
 enum class AuthType : uint8_t {
   kBearer,
   kApiKeyHeader,
@@ -37,6 +38,7 @@ enum class AuthType : uint8_t {
 std::string_view auth_type_name(AuthType type);
 Result<AuthType> parse_auth_type(std::string_view name);
 
+// How the refresh of an account stands. kReauthRequired ends only when a person acts.
 enum class TokenState : uint8_t { kOk, kRefreshing, kRetrying, kReauthRequired };
 std::string_view token_state_name(TokenState state);  // "ok", "refreshing", …
 TokenState parse_token_state(std::string_view name);  // What is not known counts as ok.

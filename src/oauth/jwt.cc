@@ -1,3 +1,4 @@
+// Parses service accounts and signs their assertions with OpenSSL.
 #include "oauth/jwt.h"
 
 #include <nlohmann/json.hpp>

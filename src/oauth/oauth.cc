@@ -1,3 +1,5 @@
+// Builds the requests to token endpoints, reads their answers of many shapes, and sorts failures by
+// whether a repeat can help.
 #include "oauth/oauth.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,5 @@
+// Handlers of the admin routes: each reads its body and parameters and hands over to the store that
+// owns the record. A change that makes cached answers doubtful purges them here.
 #include "gateway/api/gateway_admin_api.h"
 
 #include <nlohmann/json.hpp>
@@ -16,6 +18,7 @@ using http::reply;
 
 constexpr uint64_t kRecordBodyMaxBytes = 256u << 10;
 
+// Beside the record itself: whether it is shipped, stored, or both.
 Json describe(const Providers& providers, const Provider& provider) {
   Json json = provider_json(provider);
   json["catalogue"] = providers.in_catalogue(provider.id);
@@ -23,6 +26,7 @@ Json describe(const Providers& providers, const Provider& provider) {
   return json;
 }
 
+// The same as a key of identity, under the name that this API gives to a token's id.
 Json describe_token(const KeyRecord& key) {
   Json json = admin_api::key_json(key);
   json["token_id"] = key.id;
@@ -177,6 +181,7 @@ Result<http::Response> GatewayAdminApi::list_providers(http::Request&) {
 }
 
 Result<http::Response> GatewayAdminApi::get_provider(http::Request& request) {
+  // The ETag is read before the record; kv/if_match.h says why.
   const std::string etag = KVCS_TRY(providers_.etag(request.param("provider")));
   const auto provider = KVCS_TRY(providers_.find(request.param("provider")));
   return std::move(reply(200, describe(providers_, *provider)).set("etag", etag));
@@ -219,6 +224,7 @@ Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
   const std::string slug(request.param("tenant"));
   Json body = KVCS_TRY(http::read_body(request));
   if (!body.is_object()) return invalid("The body must be an object.");
+  // The organization comes first: when the second write fails, a repeat finds it and goes on.
   const Result<Organization> known = organizations_.find_by_slug(slug);
   if (known.code() == Code::kNotFound) {
     Organization wanted;
@@ -255,6 +261,7 @@ Result<http::Response> GatewayAdminApi::resume_tenant(http::Request& request) {
   return set_active(request, true);
 }
 
+// Tokens of a tenant are keys of the organization with its slug.
 Result<KeyOwner> GatewayAdminApi::owner_of(const http::Request& request) const {
   const std::string_view tenant = request.param("tenant");
   KVCS_TRY(tenants_.find_record(tenant));
@@ -273,6 +280,7 @@ Result<http::Response> GatewayAdminApi::create_token(http::Request& request) {
   NewKey wanted;
   wanted.name = reader.optional_string("name", {.max_bytes = kKeyNameMaxBytes}).value_or("");
   wanted.expires_ms = admin_api::optional_time(body, reader, "expires_at").value_or(0);
+  // A token that the caller brings lets agents move here without new configuration.
   const auto brought = reader.optional_string("token", {.min_bytes = 16, .max_bytes = 512});
   KVCS_TRY(reader.finish());
   if (brought) {

@@ -1,3 +1,5 @@
+// The HTTP route of a tool call: who calls, the limit on failed sign-ins, and nothing else; the
+// call itself is call/pipeline. Runs on the workers of the HTTP server.
 #include "gateway/api/gateway_api.h"
 
 #include <algorithm>
@@ -9,6 +11,7 @@ namespace {
 
 constexpr uint64_t kCallBodyMaxBytes = 4u << 20;
 
+// The path parameter of that name; "" when the route has none.
 std::string param_of(const http::Request& request, std::string_view name) {
   for (const auto& [key, value] : request.params) {
     if (key == name) return value;
@@ -60,6 +63,8 @@ Result<Principal> GatewayApi::authenticate(const http::Request& request) const {
         .with_reason("UNAVAILABLE")
         .with_retry_after_s(std::max(why.retry_after_s(), 1));
   }
+  // A suspended tenant's token is a good one: the caller may know, and it does not count as a
+  // failed sign-in.
   if (why.reason() == "TENANT_SUSPENDED") return principal;
   rates_.take(bucket, failures_per_minute_);
   return auth_failed();

@@ -1,3 +1,5 @@
+// Words what a provider answered: successes in the envelope or as they are, failures mirrored with
+// the secrets blanked out.
 #include "gateway/call/answer.h"
 
 #include <nlohmann/json.hpp>
@@ -16,6 +18,8 @@ constexpr size_t kShownBodyMaxBytes = 16u << 10;
 constexpr size_t kMessageMaxBytes = 500;
 constexpr size_t kCopyBytes = 64u << 10;
 
+// Passes the rest of an answer on as it is read. A caller that is slower than the provider slows
+// the provider down: nothing is kept in between.
 Status copy_stream(http::UpstreamResponse& upstream, const std::string& begin, uint64_t max_bytes,
                    http::BodyWriter& out) {
   KVCS_TRY(out.write(begin));
@@ -74,6 +78,8 @@ http::Response whole_response(const http::UpstreamResponse& upstream, std::strin
   http::Response response;
   response.status = upstream.status();
   response.body = std::move(body);
+  // Only headers that describe the body pass; cookies, authentication and caching of the provider
+  // are not the caller's.
   for (const char* name : {"content-type", "content-disposition", "content-encoding",
                            "content-language", "content-range"}) {
     if (const auto value = upstream.header(name)) response.set(name, std::string(*value));
@@ -99,10 +105,12 @@ http::Response stream_response(std::shared_ptr<http::UpstreamResponse> upstream,
 }
 
 std::string upstream_message(std::string_view body) {
+  // A longer body is a page, not a message, and is not worth parsing.
   if (body.size() > kShownBodyMaxBytes * 4) return {};
   const Result<Json> parsed = parse_json(body);
   if (!parsed.ok()) return {};
   const Json* root = &parsed.value();
+  // Salesforce and others answer with a list of errors.
   if (root->is_array() && !root->empty()) root = &root->front();
   if (!root->is_object()) return {};
   for (const char* nested : {"error", "errors", "fault"}) {
@@ -140,6 +148,8 @@ UpstreamFailure upstream_failure(std::string_view provider, const UpstreamAnswer
   }
   details += "}";
   UpstreamFailure failure;
+  // A 401 may be hidden behind 502, so that an agent does not take the provider's refusal for ours
+  // and throw its own token away.
   const bool mirrored = answer.status >= 400 && (answer.status != 401 || mirror_401);
   failure.http_status = mirrored ? answer.status : 502;
   failure.status = upstream_failed(std::move(message))

@@ -1,3 +1,5 @@
+// Reads the body of a call in both dialects and checks it against the provider's record, so that
+// whatever leaves here is allowed to go out.
 #include "gateway/call/call_request.h"
 
 #include <nlohmann/json.hpp>
@@ -35,6 +37,7 @@ Status add_pairs(const std::string& what, const std::string& name, const Json& v
   return ok();
 }
 
+// Limits of the whole query, which many servers would otherwise cut or refuse without a word.
 Status check_query(const Pairs& query) {
   size_t size = 0;
   for (const auto& [name, value] : query) size += name.size() + value.size() + 2;
@@ -44,6 +47,7 @@ Status check_query(const Pairs& query) {
   return ok();
 }
 
+// An object of scalars and lists as application/x-www-form-urlencoded.
 Result<std::string> form_encode(const Json& body) {
   Pairs pairs;
   for (const auto& [name, value] : body.items()) KVCS_TRY(add_pairs("body", name, value, pairs));
@@ -106,6 +110,7 @@ Result<std::string> fill_path(const std::string& path, const Json& body, JsonRea
   return out + path.substr(at);
 }
 
+// Members that both dialects have. Each is read before the others are refused as unknown.
 Status read_common(const Json& body, JsonReader& reader, const Provider& provider,
                    CallRequest& call) {
   if (const auto domain = reader.optional_string("domain"); domain && *domain != provider.id) {
@@ -143,6 +148,7 @@ Status read_common(const Json& body, JsonReader& reader, const Provider& provide
     const FieldSelection selection = KVCS_TRY(FieldSelection::parse(paths));
     if (!paths.empty()) call.fields = selection;
   }
+  // customer_id fills a hole of the path where there is one, and is no fault elsewhere.
   reader.member("customer_id");
   if (const auto it = body.find("customer_id"); it != body.end() && !scalar_text(*it)) {
     return invalid("customer_id: must be a string.");
@@ -150,6 +156,7 @@ Status read_common(const Json& body, JsonReader& reader, const Provider& provide
   return ok();
 }
 
+// Each header of the caller is checked by url_guard against the provider's record.
 Status read_headers(JsonReader& reader, const Provider& provider, CallRequest& call) {
   const Json* headers = reader.object("headers");
   if (headers == nullptr) return ok();
@@ -166,6 +173,7 @@ Status read_headers(JsonReader& reader, const Provider& provider, CallRequest& c
   return ok();
 }
 
+// The dialect that names method and path itself.
 Status read_generic(const Json& body, JsonReader& reader, const Provider& provider,
                     CallRequest& call) {
   call.action = "call";
@@ -191,6 +199,8 @@ Status read_generic(const Json& body, JsonReader& reader, const Provider& provid
   return ok();
 }
 
+// The dialect that names an action of the provider's record, whose rule says where each member
+// goes.
 Status read_curated(const Json& body, JsonReader& reader, const Provider& provider,
                     CallRequest& call) {
   call.action = reader.string("action", {.max_bytes = 64});
@@ -222,6 +232,7 @@ Status read_curated(const Json& body, JsonReader& reader, const Provider& provid
     reader.member(name);
     if (const auto it = body.find(name); it != body.end() && !it->is_null()) sent[name] = *it;
   }
+  // HubSpot wants filters in groups; a plain list of filters is one group.
   if (!rule.wrap_filters.empty()) {
     if (const Json* filters = reader.array("filters")) {
       if (sent.contains(rule.wrap_filters)) {
@@ -248,6 +259,8 @@ Result<CallRequest> parse_call(const Json& body, const Provider& provider) {
   }
   KVCS_TRY(reader.finish());
   KVCS_TRY(check_query(call.query));
+  // Checked last, for both dialects: an action of the record is bound by the record's own limits
+  // too.
   const auto& methods = provider.allowed_methods;
   if (std::find(methods.begin(), methods.end(), call.method) == methods.end()) {
     return invalid("method: " + call.method + " is not allowed for " + provider.id + ".");

@@ -1,3 +1,5 @@
+// Projects the text of a JSON answer by a tree of names: members that are selected are copied byte
+// by byte, the others are skipped unread.
 #include "gateway/call/fields.h"
 
 #include <array>
@@ -35,6 +37,7 @@ bool any_whole(const Nodes& nodes) {
   return false;
 }
 
+// The nodes below `nodes` that match a member's name.
 Nodes step(const Nodes& nodes, std::string_view name) {
   Nodes below;
   for (const Node* node : nodes) {
@@ -47,6 +50,7 @@ Nodes step(const Nodes& nodes, std::string_view name) {
 // Appends what is selected of `json`; false when that is nothing.
 bool append_selected(std::string_view json, const Nodes& nodes, std::string& out);
 
+// False when no member was selected; the caller then takes the braces back.
 bool append_object(std::string_view json, const Nodes& nodes, std::string& out) {
   JsonCursor cursor(json);
   cursor.enter();
@@ -70,6 +74,7 @@ bool append_object(std::string_view json, const Nodes& nodes, std::string& out) 
   return any;
 }
 
+// An array is mapped: "a.b" over a list `a` selects `b` of each element.
 bool append_array(std::string_view json, const Nodes& nodes, std::string& out) {
   JsonCursor cursor(json);
   cursor.enter();
@@ -115,6 +120,7 @@ void append_items(std::string_view json, const Nodes& nodes, std::string& out) {
   out += ']';
 }
 
+// True of an empty array, too: a page without hits is still the collection.
 bool is_array_of_objects(std::string_view json) {
   if (!json.starts_with('[')) return false;
   JsonCursor cursor(json);
@@ -127,6 +133,8 @@ bool is_array_of_objects(std::string_view json) {
 
 // The name of the member of `json` that holds the items.
 std::optional<std::string_view> find_collection(std::string_view json) {
+  // One pass over the members; the first name of the list that was seen wins, whatever the order of
+  // the members.
   std::array<bool, kCollections.size()> found{};
   JsonCursor cursor(json);
   cursor.enter();
@@ -143,6 +151,8 @@ std::optional<std::string_view> find_collection(std::string_view json) {
   return {};
 }
 
+// Copies everything beside the collection as it is. A path may name the collection or not: both
+// prefixes count.
 std::string project_collection(std::string_view json, std::string_view name, const Node& root) {
   Nodes nodes = {&root};
   if (const Node* prefixed = root.find(name)) nodes.push_back(prefixed);

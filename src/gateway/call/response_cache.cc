@@ -1,3 +1,4 @@
+// The LRU list behind the cache of answers, under one lock that is never held over I/O.
 #include "gateway/call/response_cache.h"
 
 #include <algorithm>
@@ -7,13 +8,16 @@
 
 namespace kvcs::gateway {
 namespace {
+// What an entry costs beside its body: key, list node, index.
 constexpr size_t kEntryOverheadBytes = 512;
-}
+}  // namespace
 
 std::string ResponseCache::key(const AccountId& account, const OutboundRequest& request) {
   auto query = request.query;
   std::sort(query.begin(), query.end());
   auto headers = request.headers;
+  // The credential is the account's, which is in the key already; a signature changes with each
+  // call.
   std::erase_if(headers, [](const auto& header) {
     return header.first == "authorization" || header.first.starts_with("x-amz-");
   });
@@ -39,6 +43,7 @@ ResponseCache::Found ResponseCache::find(const std::string& key) {
   const auto it = index_.find(key);
   if (it == index_.end()) return {};
   const int64_t now = clock_.mono_us();
+  // Entries are dropped when they are met or displaced; no thread sweeps.
   if (it->second->stale_until_us <= now) {
     drop(it->second);
     return {};
@@ -99,6 +104,7 @@ void ResponseCache::put(const std::string& key, const AccountId& account, Cached
   const size_t size = answer.body->size() + kEntryOverheadBytes;
   if (ttl_s <= 0 || answer.body->size() > kCachedBodyMaxBytes || size > max_bytes_) return;
   MutexLock lock(mutex_);
+  // A purge came between the question and the answer, so that the answer may be of before it.
   if (generation != generation_) return;
   if (const auto old = index_.find(key); old != index_.end()) drop(old->second);
   if (per_provider_[account.provider] >= provider_entries_max) {

@@ -70,6 +70,7 @@ class ResponseCache final {
   size_t entries() const;
 
  private:
+  // One answer in the LRU list, with what it counts for.
   struct Entry {
     std::string key;
     AccountId account;

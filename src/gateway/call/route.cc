@@ -1,3 +1,5 @@
+// Joins the provider's record, the account's meta and the call into one outgoing request, and shows
+// such a request to people without its secrets.
 #include "gateway/call/route.h"
 
 #include <nlohmann/json.hpp>
@@ -17,6 +19,8 @@ Result<OutboundRequest> build_outbound(const Provider& provider, const CallReque
   request.path = base.path + call.path;
   request.query = call.query;
   request.headers.reserve(provider.default_headers.size() + call.headers.size() + 4);
+  // A later header replaces an earlier one of its name: first those of the record, then the body's
+  // type and the idempotency key, then the caller's own.
   for (const auto& [name, value] : provider.default_headers) {
     if (!has_template(value)) {
       request.headers.emplace_back(name, value);
@@ -47,6 +51,7 @@ std::string describe_outbound(const OutboundRequest& request, const Provider& pr
   for (auto& [name, value] : shown.query) {
     if (!provider.auth.query_param.empty() && name == provider.auth.query_param) value = "secret";
   }
+  // The query key is replaced by a word that survives percent-encoding and then by the stars.
   std::string url = shown.url();
   if (!provider.auth.query_param.empty()) {
     const std::string mark = percent_encode(provider.auth.query_param) + "=secret";

@@ -1,3 +1,5 @@
+// Keeps the schedules of agents as they are given and, once a day, posts what is due to the agent
+// worker, on the thread of its job.
 #include "gateway/catalogue/agent_schedules.h"
 
 #include <nlohmann/json.hpp>
@@ -19,6 +21,7 @@ namespace {
 constexpr int kWorkerDeadlineMs = 30'000;
 constexpr size_t kAnswerMaxBytes = 64u << 10;
 constexpr size_t kMessageMaxBytes = 32u << 10;
+// The action of failed posts in the error ledger; other systems read it by this name.
 constexpr std::string_view kAction = "hermes_scheduled_job";
 constexpr int kMonday = 1, kFriday = 5;
 
@@ -113,6 +116,7 @@ Result<http::Response> AgentSchedules::put(http::Request& request) {
   return get(request);
 }
 
+// The key is a hash of day, tenant and name: a job that runs twice a day starts nothing twice.
 Status AgentSchedules::post(const std::string& tenant, const Entry& entry) const {
   Json body{{"tenant", tenant},
             {"name", entry.name},
@@ -155,6 +159,8 @@ void AgentSchedules::note_failure(const std::string& tenant, const std::string& 
 Result<std::string> AgentSchedules::run(const std::function<bool()>& cancelled) {
   const int weekday = weekday_of(clock_.unix_s());
   const std::string prefix = keyspace::agent_schedule("");
+  // Collected first and posted then: the scan of the store is not kept open over minutes of
+  // posting.
   std::vector<std::pair<std::string, Entry>> due;
   const auto collect = [&](const KvItem& item) -> Status {
     const std::string tenant = item.key.substr(prefix.size());

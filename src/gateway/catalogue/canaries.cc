@@ -1,3 +1,5 @@
+// Asks each provider its canary and keeps the outcome beside the last ones, on the thread of one
+// job.
 #include "gateway/catalogue/canaries.h"
 
 #include <nlohmann/json.hpp>
@@ -14,6 +16,7 @@
 namespace kvcs::gateway {
 namespace {
 
+// Of an answer that is read only to be thrown away.
 constexpr size_t kAnswerMaxBytes = 1 << 20;
 
 // The first account of every provider, whoever has it.
@@ -29,6 +32,7 @@ Result<std::map<std::string, AccountId>> first_accounts(const TokenStore& tokens
   return accounts;
 }
 
+// The same steps as a call takes, but for the caller's part: what a canary proves holds for calls.
 Result<OutboundRequest> canary_request(const Provider& provider, const AccessCredential& credential,
                                        int64_t now_ms) {
   const BaseUrl base = KVCS_TRY(fill_base_url(provider.base_url, credential.meta, {}));
@@ -122,6 +126,7 @@ Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
   KvBatch batch;
   int64_t asked = 0;
   const auto accounts = KVCS_TRY(first_accounts(tokens_));
+  // Providers without an account or a canary are not asked and have no entry.
   for (const auto& [name, id] : accounts) {
     const auto provider = providers_.find(name);
     if (!provider.ok() || provider.value()->canary.path.empty() || cancelled()) continue;
@@ -130,6 +135,7 @@ Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
     const Json before = known.is_object() ? known.value(name, Json::object()) : Json::object();
     const int64_t failures = outcome.up ? 0 : integer_member(before, "failures") + 1;
     const int64_t usual_before = integer_member(before, "usual_latency_ms");
+    // A moving average over about eight checks, so that one slow answer is not the new normal.
     const int64_t usual =
         usual_before == 0 ? outcome.latency_ms : (usual_before * 7 + outcome.latency_ms) / 8;
     now[name] = Json{{"status", outcome.up ? "up" : "down"},
@@ -139,6 +145,7 @@ Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
                      {"failures", failures},
                      {"checked_at", format_iso8601_s(clock_.unix_ms())},
                      {"error", printable(outcome.error, kShownText)}};
+    // By equality: one alert when the number is reached, none while it grows.
     if (failures == kCanaryFailuresBeforeAlert) {
       add_alert(batch, {"provider.down", name, outcome.error}, clock_, entropy_);
     }

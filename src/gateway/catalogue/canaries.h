@@ -29,6 +29,7 @@ class Canaries final {
   Result<int64_t> run(const std::function<bool()>& cancelled);
 
  private:
+  // What one canary showed.
   struct Outcome;
   Outcome ask(const Provider& provider, const AccountId& id) const;
 

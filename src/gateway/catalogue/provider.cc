@@ -1,3 +1,5 @@
+// Reads a provider's record member by member, with the place of the first fault, and shows it
+// without its secret.
 #include "gateway/catalogue/provider.h"
 
 #include <nlohmann/json.hpp>
@@ -28,6 +30,7 @@ class Fields final {
       : object_(object), path_(std::move(path)), strict_(strict), fault_(fault) {
     if (!object_.is_object()) fail({}, "must be an object.");
   }
+  // Whatever was not asked for by its name is unknown.
   ~Fields() {
     if (!strict_ || !object_.is_object()) return;
     for (const auto& [name, value] : object_.items()) {
@@ -51,6 +54,8 @@ class Fields final {
     const auto it = object_.find(name);
     return it == object_.end() || it->is_null() ? nullptr : &*it;
   }
+  // The readers below leave `out` as it is when the member is absent; a member that does not fit is
+  // a fault of the whole record.
   void text(const char* name, std::string& out) {
     const Json* value = find(name);
     if (value == nullptr) return;
@@ -91,6 +96,7 @@ class Fields final {
       out.push_back(item.get<std::string>());
     }
   }
+  // A whole number, or the digits of one: scalars of YAML are texts.
   static std::optional<int64_t> number_of(const Json& value) {
     if (value.is_number_integer()) return value.get<int64_t>();
     if (!value.is_string()) return {};
@@ -120,6 +126,7 @@ bool is_method(std::string_view method) {
 
 // Credentials go over http only to machines of one's own network.
 std::string url_fault(std::string url, bool allow_private) {
+  // Holes are filled with a letter, so that the rest can be checked as a URL.
   for (size_t open = url.find('{'); open != url.npos; open = url.find('{')) {
     const size_t close = url.find('}', open);
     if (close == url.npos) return "has '{' without '}'.";
@@ -135,6 +142,7 @@ std::string url_fault(std::string url, bool allow_private) {
   return {};
 }
 
+// The object `auth`: how to authenticate, and the OAuth client when there is one.
 void read_auth(Fields& fields, bool strict, Fields::Fault& fault, Provider& provider) {
   const Json* auth = fields.find("auth");
   if (auth == nullptr) return;
@@ -173,6 +181,7 @@ void read_auth(Fields& fields, bool strict, Fields::Fault& fault, Provider& prov
   }
 }
 
+// The harmless request that tells whether the provider serves.
 void read_canary(Fields& fields, bool strict, Fields::Fault& fault, CanaryRule& canary) {
   const Json* value = fields.find("canary");
   if (value == nullptr) return;
@@ -193,6 +202,8 @@ void read_canary(Fields& fields, bool strict, Fields::Fault& fault, CanaryRule& 
   }
 }
 
+// The curated verbs. Holes of a path are checked when an action is called, by the values that fill
+// them.
 void read_actions(Fields& fields, bool strict, Fields::Fault& fault, Provider& provider) {
   const Json* actions = fields.find("actions");
   if (actions == nullptr) return;
@@ -214,6 +225,7 @@ void read_actions(Fields& fields, bool strict, Fields::Fault& fault, Provider& p
   }
 }
 
+// An object whose members are all strings; `add` takes them one by one.
 void read_text_map(Fields& fields, const char* name,
                    const std::function<void(const std::string&, std::string)>& add) {
   const Json* object = fields.find(name);
@@ -227,6 +239,7 @@ void read_text_map(Fields& fields, const char* name,
   }
 }
 
+// Everything that bounds a call: time, methods, paths, cache, rate.
 void read_limits(Fields& fields, bool strict, Fields::Fault& fault, Provider& provider) {
   int64_t timeout_ms = provider.timeout_ms;
   fields.integer("timeout_ms", 1, kTimeoutMsMax, timeout_ms);
@@ -275,6 +288,8 @@ void check_auth(Fields& fields, const Provider& provider) {
   }
 }
 
+// Headers that every call to the provider carries. Host, credentials and cookies are never set this
+// way.
 void read_headers(Fields& fields, Provider& provider) {
   read_text_map(fields, "default_headers", [&](const std::string& name, std::string value) {
     if (!is_id_part(name) || equal_ignore_case(name, "host") ||
@@ -339,6 +354,7 @@ Json actions_json(const Provider& provider) {
   return actions;
 }
 
+// OAuth members are shown only where the provider has a token endpoint.
 Json auth_json(const Provider& provider) {
   Json auth = Json::object();
   const auto add = [&](const char* name, const std::string& value) {

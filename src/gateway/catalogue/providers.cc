@@ -1,3 +1,5 @@
+// Loads the shipped catalogue from YAML and lays the stored records over it; a provider is merged
+// and parsed on its first use, and again after each write of its record.
 #include "gateway/catalogue/providers.h"
 
 #include <nlohmann/json.hpp>
@@ -17,6 +19,7 @@ namespace kvcs::gateway {
 namespace {
 
 constexpr size_t kFileMaxBytes = 256u << 10;
+// The stored name of the client secret once it is sealed.
 constexpr const char* kSealedMember = "client_secret_sealed";
 
 Result<std::string> read_file(const std::filesystem::path& path) {
@@ -69,6 +72,7 @@ Result<Catalogue> load_catalogue(const std::string& directory) {
        !error && it != std::filesystem::directory_iterator(); it.increment(error)) {
     if (it->path().extension() == ".yaml") files.push_back(it->path());
   }
+  // Directory order differs between machines; the first fault that is told should not.
   std::sort(files.begin(), files.end());
   for (const std::filesystem::path& file : files) {
     const std::string text = KVCS_TRY(read_file(file));
@@ -87,12 +91,15 @@ Providers::Providers(const KvStore& kv, AuditedKv& audited, WatchedKv& changes,
       sealer_(sealer),
       catalogue_(std::move(catalogue)),
       cache_(kProvidersMax) {
+  // The listener runs after each write, before the writer is answered: the next call sees the new
+  // record.
   changes.add_listener([this](KvFamily family, std::string_view key) {
     if (family != KvFamily::kConfig || !key.starts_with(keyspace::kApiConfigPrefix)) return;
     cache_.invalidate(key);
   });
 }
 
+// RFC 7396: members of `stored` replace those of the catalogue, null removes them.
 Result<Json> Providers::merged(std::string_view id, const Json& stored) const {
   const auto base = catalogue_.find(id);
   if (base == catalogue_.end()) return stored;
@@ -101,6 +108,8 @@ Result<Json> Providers::merged(std::string_view id, const Json& stored) const {
   return record;
 }
 
+// Not strict: a record that an older or newer version wrote may have members that this one does not
+// know.
 Result<Provider> Providers::load(std::string_view id, std::string_view key) const {
   const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
   if (entry.code() == Code::kNotFound) {
@@ -185,6 +194,8 @@ Status Providers::put(std::string_view id, const Json& record, const AuditContex
   if (!old.ok() && old.code() != Code::kNotFound) return old.status();
   Json stored = record;
   Json& auth = auth_of(stored);
+  // A client secret that the record does not mention is carried over, still sealed; an empty or
+  // null one removes it.
   const bool given = auth.contains("client_secret");
   if (!seal_client_secret(auth, key) && !given && old.ok()) {
     const Result<Json> before = parse_json(old.value().value);

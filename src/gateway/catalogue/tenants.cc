@@ -1,3 +1,4 @@
+// Reads and writes tenants' records, and the mode that stops every call at once.
 #include "gateway/catalogue/tenants.h"
 
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 namespace kvcs::gateway {
 namespace {
 
+// Of a read, change and write that others disturb.
 constexpr int kChangeAttemptsMax = 5;
 constexpr size_t kTenantsMax = 100'000;
 constexpr std::string_view kModeKey = keyspace::kGatewayMode;
@@ -19,6 +21,7 @@ Status missing(std::string_view tenant) {
       .with_reason("TENANT_NOT_FOUND");
 }
 
+// Reads what calls need. A status that is not known counts as not active: it must not open a door.
 Tenant tenant_of(std::string_view id, const Json& record) {
   Tenant tenant;
   tenant.id = id;
@@ -26,6 +29,7 @@ Tenant tenant_of(std::string_view id, const Json& record) {
   const std::string status = text_member(record, "status");
   tenant.active = status.empty() || status == "active";
   for (const auto& [name, value] : record.items()) {
+    // Every object beside billing and limits is meta for the provider of that name.
     if (!value.is_object() || name == "billing") continue;
     if (name == "limits") {
       const auto rate = value.find("requests_per_minute");
@@ -41,6 +45,8 @@ Tenant tenant_of(std::string_view id, const Json& record) {
   return tenant;
 }
 
+// Stricter than reading: a record that is written now must fit, one of another system is read as
+// far as it fits.
 Status check_record(const Json& record) {
   JsonReader reader(record);
   reader.optional_string("tenant_id", {.max_bytes = 64});

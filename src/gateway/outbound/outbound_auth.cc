@@ -1,3 +1,5 @@
+// Writes credentials into outgoing requests, one way per auth type, and blanks them out of texts
+// for people.
 #include "gateway/outbound/outbound_auth.h"
 
 #include <algorithm>
@@ -19,6 +21,7 @@ Status lacks(std::string_view what) {
       .with_reason("TOKEN_MISSING");
 }
 
+// A line break in a stored secret would let it add headers of its own.
 Status add_secret_header(OutboundRequest& request, std::string_view name, std::string value) {
   if (!http::is_field_value(value)) {
     return not_found("The stored credential holds control characters.")
@@ -28,6 +31,8 @@ Status add_secret_header(OutboundRequest& request, std::string_view name, std::s
   return ok();
 }
 
+// The region is the credential's, or else that of its meta; the service is the provider's, whose
+// record knows what its host serves, or else the credential's.
 Status sign_aws(const AuthRule& rule, const AccessCredential& credential, int64_t now_ms,
                 OutboundRequest& request) {
   if (credential.access_key_id.empty() || credential.secret_access_key.empty()) {
@@ -51,6 +56,7 @@ Status sign_aws(const AuthRule& rule, const AccessCredential& credential, int64_
   if (service == "s3") request.set_header("x-amz-content-sha256", sha256_hex(request.body));
   SigV4Request to_sign{request.method, request.path, request.query, {}, request.body};
   to_sign.headers.emplace_back("host", request.origin.substr(request.origin.find("//") + 2));
+  // Only headers that no hop changes are signed: host, content type and those of AWS.
   for (const auto& header : request.headers) {
     const std::string name = lower_ascii(header.first);
     if (name == "content-type" || name.starts_with("x-amz-")) to_sign.headers.push_back(header);
@@ -67,6 +73,7 @@ void replace_all(std::string& text, std::string_view from) {
   }
 }
 
+// A hole of a template: "{meta.NAME}", or "{meta.NAME?}" when it may be missing.
 struct TemplateName {
   std::string_view name;
   bool optional = false;
@@ -122,6 +129,7 @@ Status apply_auth(const AuthRule& rule, const AccessCredential& credential, int6
       return sign_aws(rule, credential, now_ms, request);
     case AuthType::kApiKeyQuery: {
       if (credential.access_token.empty()) return lacks("API key");
+      // A caller that gives the parameter itself does not get a second one through.
       std::erase_if(request.query,
                     [&](const auto& pair) { return pair.first == rule.query_param; });
       request.query.emplace_back(rule.query_param, credential.access_token.reveal());
@@ -136,6 +144,8 @@ Status apply_auth(const AuthRule& rule, const AccessCredential& credential, int6
     case AuthType::kOauth2ClientCredentials:
     case AuthType::kServiceAccountJwt: {
       if (credential.access_token.empty()) return lacks("access token");
+      // A header of the record's own takes the token without "Bearer ", unless the record has a
+      // prefix.
       const bool own = !rule.header.empty();
       return add_secret_header(request, own ? rule.header : "authorization",
                                (own || !rule.prefix.empty() ? rule.prefix : "Bearer ") +

@@ -1,3 +1,5 @@
+// Builds the canonical request and the signature of AWS SigV4 step by step, in the order of AWS's
+// documentation.
 #include "gateway/outbound/sigv4.h"
 
 #include <algorithm>
@@ -9,6 +11,7 @@
 namespace kvcs::gateway {
 namespace {
 
+// The only algorithm of version 4.
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
 
 // S3 alone takes the path as it goes on the wire; elsewhere it is encoded once more.
@@ -22,6 +25,7 @@ std::string canonical_path(std::string_view path, std::string_view service) {
   return out.empty() ? "/" : out;
 }
 
+// Sorted after encoding, by name and then by value.
 std::string canonical_query(const SigV4Request& request) {
   std::vector<std::pair<std::string, std::string>> pairs;
   for (const auto& [name, value] : request.query) {
@@ -48,6 +52,7 @@ std::string canonical_value(std::string_view value) {
 
 }  // namespace
 
+// ISO 8601 in its basic form, which AWS wants.
 std::string sigv4_time(int64_t unix_ms) {
   std::string text = format_iso8601_s(unix_ms);
   std::erase_if(text, [](char c) { return c == '-' || c == ':'; });
@@ -74,6 +79,7 @@ std::string sigv4_authorization(const SigV4Request& request, const SigV4Scope& s
     canonical_headers += headers[i].first + ":" + headers[i].second + "\n";
     signed_names += (signed_names.empty() ? "" : ";") + headers[i].first;
   }
+  // Task 1: the canonical request.
   const std::string canonical = std::string(request.method) + "\n" +
                                 canonical_path(request.path, scope.service) + "\n" +
                                 canonical_query(request) + "\n" + canonical_headers + "\n" +
@@ -81,8 +87,10 @@ std::string sigv4_authorization(const SigV4Request& request, const SigV4Scope& s
   const std::string_view day = scope.time.substr(0, 8);
   const std::string credential_scope = std::string(day) + "/" + std::string(scope.region) + "/" +
                                        std::string(scope.service) + "/aws4_request";
+  // Task 2: the string to sign.
   const std::string to_sign = std::string(kAlgorithm) + "\n" + std::string(scope.time) + "\n" +
                               credential_scope + "\n" + sha256_hex(canonical);
+  // Task 3: the signing key, derived by day, region and service, and the signature.
   const Secret first("AWS4" + secret_access_key.reveal());
   Secret key(hmac_sha256(first.reveal(), day));
   for (const std::string_view part :

@@ -1,3 +1,5 @@
+// Checks paths and headers that callers give. Every rule here was a way around the allowed
+// prefixes, or into another host, of some server.
 #include "gateway/outbound/url_guard.h"
 
 #include <algorithm>
@@ -12,6 +14,7 @@ namespace {
 
 constexpr size_t kHeaderValueMaxBytes = 4096;
 
+// Headers that a caller may send to any provider.
 constexpr std::array<std::string_view, 11> kPlainHeaders = {
     "accept",           "accept-language", "content-type",    "content-language",
     "if-match",         "prefer",          "idempotency-key", "if-unmodified-since",
@@ -55,6 +58,7 @@ bool is_path_char(char c) {
          c == '@' || c == '!' || c == '$' || c == '_' || c == '~';
 }
 
+// A value may not bring a dot, a slash or an at sign into the host: it would name another server.
 bool is_base_value(std::string_view text, bool in_host) {
   return !text.empty() && text.size() <= 128 && std::all_of(text.begin(), text.end(), [&](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -67,6 +71,8 @@ bool is_base_value(std::string_view text, bool in_host) {
 Result<BaseUrl> fill_base_url(std::string_view base_url, const Meta& account, const Meta& tenant) {
   const size_t scheme_end = base_url.find("://");
   if (scheme_end == base_url.npos) return invalid("base_url has no scheme.");
+  // Whether a hole is in the host or in the path decides what may fill it, so that both are told
+  // apart in the template, before anything is filled in.
   const size_t host_end = std::min(base_url.find('/', scheme_end + 3), base_url.size());
   std::string out;
   size_t at = 0, origin_size = std::string::npos;
@@ -124,6 +130,7 @@ Result<std::string> check_path(std::string_view path) {
     encoded += path.substr(i, 3);
     i += 2;
   }
+  // The path is judged once more by what a server that decodes it will see.
   const Result<std::string> decoded = percent_decode(encoded, false);
   if (!decoded.ok() || !is_valid_utf8(decoded.value())) return bad_path(path, "is not UTF-8.");
   // A literal question mark that was escaped stays data, dots and controls do not.

@@ -1,3 +1,5 @@
+// Handlers of accounts' credentials: reads what each auth type needs, refuses what could not be
+// sent, and never shows a secret.
 #include "gateway/tokens/accounts_api.h"
 
 #include <nlohmann/json.hpp>
@@ -62,6 +64,7 @@ void read_meta(JsonReader& reader, AccessCredential& credential) {
   }
 }
 
+// Says which member is missing, for the type that the provider's record has.
 void require(JsonReader& reader, bool present, const char* name, AuthType type) {
   if (!present) {
     reader.fail(name, "required for " + std::string(auth_type_name(type)));
@@ -93,6 +96,7 @@ void check_members(JsonReader& reader, const AccessCredential& credential,
   }
 }
 
+// What a body holds: the credential of calls, and the grant of the refresher.
 struct GivenAccount {
   AccessCredential credential;
   oauth::Grant refresh;
@@ -133,6 +137,7 @@ Result<GivenAccount> read_account(const Json& body, AuthType type) {
   return given;
 }
 
+// Accounts have a version, which is their ETag; other records are compared by kv/if_match.
 Result<std::optional<int64_t>> if_match(const http::Request& request) {
   const auto header = request.header("if-match");
   if (!header) return std::optional<int64_t>();
@@ -285,6 +290,8 @@ Result<http::Response> AccountsApi::put(http::Request& request) {
     after.type = type;
     after.expires_at_s = given.credential.expires_at_s;
     after.updated_at_s = clock_.unix_s();
+    // Without an access token the account cannot be used until it was refreshed, so that it is due
+    // at once.
     const bool now = given.credential.access_token.empty();
     const auto due_s =
         now ? std::optional(clock_.unix_s()) : refresh_due_at(after, after.updated_at_s);
@@ -330,6 +337,7 @@ Result<http::Response> AccountsApi::remove(http::Request& request) {
   const AccountId id = KVCS_TRY(account_of(request));
   const bool revoke = request.query_value("revoke").value_or("0") == "1";
   KVCS_TRY(tokens_.find_view(id));
+  // The provider first: when it does not answer, the credential stays and the caller may ask again.
   if (revoke) {
     oauth::Client client = KVCS_TRY(clients_(id.provider)).client;
     const auto credential = KVCS_TRY(tokens_.find(id));

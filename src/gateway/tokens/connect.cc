@@ -28,6 +28,7 @@ http::Response failed_page(int status, std::string_view text) {
 
 }  // namespace
 
+// What a ticket or a state stands for. A ticket has neither verifier nor browser.
 struct ConnectApi::Flow {
   AccountId id;
   std::string actor;     // Who made the link.
@@ -76,6 +77,7 @@ Result<ConnectApi::Flow> ConnectApi::take(std::string_view secret) {
   return flow;
 }
 
+// Read at each step: the record may have changed since the link was made.
 Result<oauth::Client> ConnectApi::client_of(const Flow& flow) const {
   oauth::Client client = KVCS_TRY(clients_(flow.id.provider)).client;
   if (client.authorize_url.empty() || client.client_id.empty()) {
@@ -156,6 +158,8 @@ Result<http::Response> ConnectApi::begin(http::Request& request) {
   if (flow.code() == Code::kNotFound) return failed_page(404, flow.status().message());
   if (!flow.ok()) return failed_page(503, "The store does not answer; ask for a new link.");
   const AccountId& id = flow.value().id;
+  // The address shows what the link is for; it must not be another thing than what the ticket
+  // allows.
   if (id.provider != request.param("provider") || request.query_value("tenant") != id.tenant ||
       request.query_value("account") != id.account) {
     return failed_page(400, "The link was changed; ask for a new one.");
@@ -228,6 +232,7 @@ Result<std::string> ConnectApi::finish(const http::Request& request, const Flow&
   if (answer.expires_in_s != 0) credential.expires_at_s = clock_.unix_s() + answer.expires_in_s;
   oauth::Grant refresh;
   refresh.refresh_token = std::move(answer.refresh_token);
+  // A grant without a refresh token and with an expiry ends with it; the page says so at once.
   const bool lasts = !refresh.refresh_token.empty() || credential.expires_at_s == 0;
   AccountView after;
   after.type = credential.type;

@@ -1,3 +1,4 @@
+// Computes when an account is due and keeps the list of alarms in KV, in order of time.
 #include "gateway/tokens/refresh_alarms.h"
 
 #include <algorithm>
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::string_view kByTime = "time", kNow = "now";  // Values of an alarm.
 constexpr int64_t kBackoffMaxS = 300;
+// Alarms of one write, when an import brought many accounts.
 constexpr size_t kBatchMax = 1000;
 
 struct AlarmKey {
@@ -28,6 +30,8 @@ std::optional<AlarmKey> parse_alarm(std::string_view key) {
                   due->due_unix_s};
 }
 
+// The first alarm of each provider, then the second of each, and so on; within a provider the order
+// of time stays.
 std::vector<RefreshAlarm> in_turns(std::vector<RefreshAlarm> alarms) {
   std::map<std::string, int64_t> turns;
   std::vector<std::pair<int64_t, size_t>> order;
@@ -52,17 +56,20 @@ std::optional<int64_t> refresh_due_at(const AccountView& account, int64_t now_s)
   if (!is_refreshable(account.type) || health.state == TokenState::kReauthRequired) return {};
   if (account.updated_at_s > now_s + kClockSetBackS) return now_s;
   if (health.state != TokenState::kOk) {
+    // No lease and no wait of ours ends later than this; a later time is of a clock that was wrong.
     const bool leased = health.state == TokenState::kRefreshing;
     const int64_t latest_s = now_s + (leased ? kRefreshLeaseS : oauth::kRetryAfterMaxS);
     return health.next_attempt_at_s > latest_s ? now_s : health.next_attempt_at_s;
   }
   if (account.expires_at_s == 0) return {};
+  // A token that lives for less than two leads is renewed at half its life.
   const int64_t lifetime_s = std::max<int64_t>(account.expires_at_s - account.updated_at_s, 0);
   const bool is_short = account.updated_at_s != 0 && lifetime_s < 2 * kRefreshLeadS;
   return account.expires_at_s - (is_short ? lifetime_s / 2 : kRefreshLeadS);
 }
 
 int64_t refresh_backoff_s(int failures, int64_t retry_after_s, double unit) {
+  // Doubling is clamped before the shift: 2 << 63 is not defined.
   const int64_t full_s = std::min<int64_t>(int64_t{2} << std::clamp(failures, 0, 20), kBackoffMaxS);
   const auto jittered_s = static_cast<int64_t>(static_cast<double>(full_s) * (0.8 + 0.4 * unit));
   return std::max({jittered_s, retry_after_s, int64_t{1}});
@@ -82,6 +89,7 @@ Result<std::vector<RefreshAlarm>> due_refresh_alarms(const KvStore& kv, int64_t 
     KvPage page =
         KVCS_TRY(kv.scan(KvFamily::kTokens, keyspace::kRefreshDuePrefix, cursor, kKvScanMax));
     for (KvItem& item : page.items) {
+      // Keys are in order of time, so that the first key past the bound ends the scan.
       if (item.key >= bound || alarms.size() >= kRefreshRunMax) return in_turns(std::move(alarms));
       std::optional<AlarmKey> parsed = parse_alarm(item.key);
       if (!parsed) continue;

@@ -1,3 +1,5 @@
+// The background refresh of tokens: one thread waits for alarms, helpers ask the token endpoints,
+// and every outcome is written by version so that an admin's change is never undone.
 #include "gateway/tokens/refresher.h"
 
 #include <algorithm>
@@ -11,8 +13,10 @@
 namespace kvcs::gateway {
 namespace {
 
+// A damaged record stays damaged until someone writes it, and is looked at once an hour.
 constexpr int64_t kDamagedRetryS = 3600;
 constexpr int64_t kTickMs = 1000;
+// A refused token arms an alarm once in this time, however many calls meet the refusal.
 constexpr int64_t kRejectedQuietS = 60;
 constexpr size_t kRejectedMax = 10'000;
 
@@ -63,6 +67,8 @@ void Refresher::stop() {
   save_remaining();
 }
 
+// The last chance of tokens whose write failed: a rotated refresh token that is lost here needs a
+// person's consent again.
 void Refresher::save_remaining() {
   std::map<AccountId, Unsaved> remaining;
   {
@@ -91,6 +97,8 @@ void Refresher::loop() {
   }
 }
 
+// The caller's thread works too. Helpers share one index into the list, so that a slow endpoint
+// holds up one of them and not a share of the accounts.
 Result<int64_t> Refresher::run_due() {
   const std::vector<RefreshAlarm> alarms = KVCS_TRY(due_refresh_alarms(kv_, clock_.unix_s()));
   {
@@ -129,6 +137,7 @@ Status Refresher::drop_or_move(const RefreshAlarm& alarm, std::optional<int64_t>
   return kv_.write(batch, KvDurability::kSynced);
 }
 
+// Looks at the record and decides: drop the alarm, move it, or take the lease and attempt.
 Result<bool> Refresher::process(const RefreshAlarm& alarm, bool forced) {
   const int64_t now_s = clock_.unix_s();
   const Result<AccountView> found = tokens_.find_view(alarm.id);
@@ -168,6 +177,7 @@ Result<bool> Refresher::process(const RefreshAlarm& alarm, bool forced) {
   return true;
 }
 
+// Holds the lease. No lock of this class is held over the exchange with the endpoint.
 Status Refresher::attempt(const AccountView& view, const std::string& lease_key) {
   // Only this lease came since; otherwise an admin's newer credential counts.
   std::optional<Unsaved> unsaved = take_unsaved(view.id);
@@ -196,6 +206,7 @@ Status Refresher::attempt(const AccountView& view, const std::string& lease_key)
   return store_answer(view, lease_key, refresh, std::move(*outcome.answer));
 }
 
+// The credential that is there keeps what the answer does not mention: scope, meta, region.
 Status Refresher::store_answer(const AccountView& view, const std::string& lease_key,
                                const oauth::Grant& material, oauth::TokenAnswer answer) {
   Unsaved unsaved;
@@ -222,6 +233,8 @@ Status Refresher::store_answer(const AccountView& view, const std::string& lease
   return save(view.id, unsaved);
 }
 
+// Writes by the version that the lease made: Conflict means that an admin wrote since, whose
+// credential counts.
 Status Refresher::save(const AccountId& id, const Unsaved& unsaved) {
   KvBatch also;
   also.remove(KvFamily::kTokens, unsaved.lease_key);
@@ -243,6 +256,7 @@ Status Refresher::save(const AccountId& id, const Unsaved& unsaved) {
   return stored;
 }
 
+// One alert for an incident: at the third failure in a row, and when it becomes final.
 Status Refresher::store_failure(const AccountView& view, const std::string& lease_key,
                                 const oauth::TokenFailure& failure) {
   const int64_t now_s = clock_.unix_s();
@@ -277,6 +291,7 @@ Status Refresher::store_failure(const AccountView& view, const std::string& leas
   return upstream_failed(health.last_error);
 }
 
+// Counted within a run, for is_failing().
 void Refresher::note_outcome(const AccountId& id, bool transient_failure) {
   const MutexLock lock(mutex_);
   int& failures = failing_[id.provider];
@@ -323,6 +338,8 @@ void Refresher::token_rejected(const AccountId& id) {
     last_s = now_s;
   }
   const Result<AccountView> view = tokens_.find_view(id);
+  // An account with a known expiry has its alarm already, and one that is retrying has its own
+  // time.
   if (!view.ok() || !is_refreshable(view.value().type) || view.value().expires_at_s != 0 ||
       view.value().health.state != TokenState::kOk) {
     return;

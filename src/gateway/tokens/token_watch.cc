@@ -1,3 +1,4 @@
+// Counts accounts by their state, at a bounded cost however often it is asked.
 #include "gateway/tokens/token_watch.h"
 
 #include <nlohmann/json.hpp>
@@ -8,6 +9,7 @@
 namespace kvcs::gateway {
 namespace {
 constexpr int64_t kFreshUs = 1'000'000;
+// The pause after a count is this many times its duration: 2 % of one core.
 constexpr int64_t kCostFactor = 50;
 }  // namespace
 

@@ -1,3 +1,5 @@
+// Turns credentials into sealed records and back, and writes them by compare-and-swap on the record
+// that was read.
 #include "gateway/tokens/tokens.h"
 
 #include <nlohmann/json.hpp>
@@ -17,6 +19,8 @@ constexpr int kWriteAttemptsMax = 20;
 // Beyond this a number of seconds is one of milliseconds (the year 5138 otherwise).
 constexpr int64_t kSecondsMax = 100'000'000'000;
 
+// The members that are sealed, by their names in the record; one table for reading, writing and the
+// size check.
 using SecretMember = std::pair<const char*, Secret AccessCredential::*>;
 constexpr std::array<SecretMember, 6> kSecretMembers = {{
     {"access_token", &AccessCredential::access_token},
@@ -81,6 +85,7 @@ std::optional<AccountId> id_of(std::string_view key) {
                    std::string(parts->account)};
 }
 
+// Invalid when a secret or meta is larger than what the request path should carry.
 Status check_sizes(const AccessCredential& credential) {
   for (const auto& [name, member] : kSecretMembers) {
     if ((credential.*member).reveal().size() <= kSecretMaxBytes) continue;
@@ -114,6 +119,7 @@ std::string refresh_json(std::string_view key, const oauth::Grant& refresh, cons
 
 }  // namespace
 
+// A record as it stands in KV, opened or not.
 struct TokenStore::Stored {
   AccessCredential credential;
   TokenHealth health;
@@ -135,6 +141,7 @@ TokenStore::TokenStore(const KvStore& kv, AuditedKv& audited, WatchedKv& changes
   changes.add_listener([this](KvFamily family, std::string_view key) { forget(family, key); });
 }
 
+// A changed account also changes the list of its provider's accounts, whose key is the prefix.
 void TokenStore::forget(KvFamily family, std::string_view key) {
   if (family != KvFamily::kTokens || !key.starts_with(keyspace::kTokenPrefix)) return;
   credentials_.invalidate(key);
@@ -143,6 +150,8 @@ void TokenStore::forget(KvFamily family, std::string_view key) {
   }
 }
 
+// `open_secrets` is false for views and health changes: they need no master key, and the sealed
+// text passes through unopened.
 Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_view text,
                                              bool open_secrets) const {
   const Result<Json> parsed = parse_json(text);
@@ -186,6 +195,7 @@ Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_v
   for (const auto& [name, member] : kSecretMembers) {
     credential.*member = Secret(text_member(*secrets, name));
   }
+  // Another system's word for the same.
   if (credential.access_token.empty())
     credential.access_token = Secret(text_member(*secrets, "api_key"));
   return stored;
@@ -193,6 +203,7 @@ Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_v
 
 std::string TokenStore::serialize(std::string_view key, const Stored& stored) const {
   const AccessCredential& credential = stored.credential;
+  // Secrets that were not opened are written back as they were sealed.
   std::string sealed = stored.sealed_text;
   if (sealed.empty()) {
     Json secrets = Json::object();
@@ -317,6 +328,7 @@ Result<oauth::Grant> TokenStore::parse_refresh(std::string_view key, std::string
   return refresh;
 }
 
+// For bulk imports, which bring the records of other systems in clear.
 std::string TokenStore::seal_record(std::string_view key, std::string value) const {
   if (key.starts_with(keyspace::kTokenPrefix)) {
     const Result<Stored> stored = parse(key, value, false);
@@ -336,6 +348,8 @@ Status TokenStore::write(const std::string& key, const std::optional<std::string
   return audited_.compare_and_swap(KvFamily::kTokens, key, view, batch, who);
 }
 
+// Read, change, compare and swap; a writer that was overtaken reads again, unless it asked for a
+// version.
 Status TokenStore::put(const AccountId& id, const AccessCredential& credential,
                        const std::optional<oauth::Grant>& refresh, const AuditContext& who,
                        const KvBatch& also, std::optional<int64_t> only_version) {
@@ -409,6 +423,7 @@ Status TokenStore::remove(const AccountId& id, const AuditContext& who, const Kv
   if (!old.ok()) return old.status();
   KvBatch batch;
   batch.remove(KvFamily::kTokens, key);
+  // An alarm of the account stays: the refresher drops alarms without an account.
   batch.remove(KvFamily::kTokens, keyspace::refresh(id.tenant, id.provider, id.account));
   batch.remove(KvFamily::kSystem, keyspace::last_used(used_name(id)));
   batch.append(also);
