@@ -38,7 +38,7 @@ AlertChannels alert_channels(const Config& config) {
   return channels;
 }
 
-Result<gateway::ProviderClient> provider_client(const gateway::Providers& providers,
+Result<gateway::ProviderClient> provider_client(const gateway::ProviderDirectory& providers,
                                                 std::string_view name) {
   const auto provider = KVCS_TRY(providers.find(name));
   const gateway::OauthRule& rule = provider->oauth;

@@ -33,8 +33,8 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
   GatewayParts& made = parts.gateway;
   made.tokens = std::make_unique<gateway::TokenStore>(*parts.kv, *parts.audited, *parts.kv,
                                                       *parts.sealer, parts.clock());
-  made.providers = std::make_unique<gateway::Providers>(*parts.kv, *parts.audited, *parts.kv,
-                                                        *parts.sealer, std::move(catalogue));
+  made.providers = std::make_unique<gateway::ProviderDirectory>(
+      *parts.kv, *parts.audited, *parts.kv, *parts.sealer, std::move(catalogue));
   made.tenants = std::make_unique<gateway::Tenants>(*parts.kv, *parts.audited, *parts.kv);
   made.cache = std::make_unique<gateway::ResponseCache>(parts.clock(), section.cache_max_bytes);
   gateway::PipelineParts pipeline{

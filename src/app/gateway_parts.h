@@ -7,7 +7,7 @@
 #include "gateway/call/pipeline.h"
 #include "gateway/call/response_cache.h"
 #include "gateway/catalogue/agent_schedules.h"
-#include "gateway/catalogue/providers.h"
+#include "gateway/catalogue/provider_directory.h"
 #include "gateway/catalogue/tenants.h"
 #include "gateway/tokens/tokens.h"
 
@@ -19,7 +19,7 @@ struct Parts;
 // In the order of construction.
 struct GatewayParts {
   std::unique_ptr<gateway::TokenStore> tokens;
-  std::unique_ptr<gateway::Providers> providers;
+  std::unique_ptr<gateway::ProviderDirectory> providers;
   std::unique_ptr<gateway::Tenants> tenants;
   std::unique_ptr<gateway::ResponseCache> cache;
   std::unique_ptr<gateway::Pipeline> pipeline;

@@ -60,7 +60,7 @@ std::string one_paragraph(std::string text) {
 }  // namespace
 
 DailyBriefing::DailyBriefing(KvStore& kv, Ledger& ledger, const gateway::TokenStore& tokens,
-                             const gateway::Providers& providers, const Clock& clock,
+                             const gateway::ProviderDirectory& providers, const Clock& clock,
                              Summarizer summarize)
     : kv_(kv),
       ledger_(ledger),
@@ -123,8 +123,8 @@ void DailyBriefing::gather_providers(Figures& figures) const {
   }
 }
 
-// Budgets and unused keys of every organization, in one scan: the keys of an organization follow its
-// record, but names are known for all only at the end, and are put in then.
+// Budgets and unused keys of every organization, in one scan: the keys of an organization follow
+// its record, but names are known for all only at the end, and are put in then.
 Status DailyBriefing::gather_organizations(Figures& figures) const {
   std::map<std::string, std::string> names;
   std::vector<UnusedKey> keys;

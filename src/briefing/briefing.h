@@ -20,7 +20,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "gateway/catalogue/providers.h"
+#include "gateway/catalogue/provider_directory.h"
 #include "gateway/tokens/token_watch.h"
 #include "gateway/tokens/tokens.h"
 #include "http/route_rows.h"
@@ -83,7 +83,8 @@ class DailyBriefing final {
  public:
   // All outlive it. `summarize` may be empty.
   DailyBriefing(KvStore& kv, Ledger& ledger, const gateway::TokenStore& tokens,
-                const gateway::Providers& providers, const Clock& clock, Summarizer summarize = {});
+                const gateway::ProviderDirectory& providers, const Clock& clock,
+                Summarizer summarize = {});
   // Writes the briefing and the decisions; the job's report.
   Result<std::string> run();
   // GET /admin/briefings/{date}; "latest" is today's or yesterday's.
@@ -103,7 +104,7 @@ class DailyBriefing final {
   KvStore& kv_;
   Ledger& ledger_;
   const gateway::TokenStore& tokens_;
-  const gateway::Providers& providers_;
+  const gateway::ProviderDirectory& providers_;
   const Clock& clock_;
   const Summarizer summarize_;
 };

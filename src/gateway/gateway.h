@@ -1,12 +1,12 @@
 // The tool gateway: agents call third-party APIs with credentials that kvcs keeps. This face holds
-// the values that its parts exchange; the parts are
-//   pipeline.h       one call: auth → token → route → execute → return
-//   providers.h      api_config records and the shipped catalogue (config/providers/*.yaml)
-//   outbound_auth.h  how a credential becomes headers, query or a signature
-//   tokens.h         sealed credentials of accounts, in KV
-//   refresher.h      keeps OAuth tokens fresh in the background
-//   connect.h        OAuth consent in the browser; the protocol itself is in oauth/
-//   gateway_api.h    /api/v1/{tenant}/{provider} and the admin routes
+// the values that its parts exchange. The parts lie above one another, from the bottom up:
+//   outbound/   how a credential becomes headers, query or a signature, and where a URL may lead
+//   tokens/     sealed credentials of accounts, their refresh in the background, consent in the
+//               browser (the protocol itself is in oauth/)
+//   catalogue/  providers (api_config records over config/providers/*.yaml), tenants, canaries,
+//               schedules of agents
+//   call/       one call: auth → token → route → execute; kept answers
+//   api/        /api/v1/{tenant}/{provider} and the admin routes
 // The request path reads KV only (through caches), never refreshes a token and never retries.
 #pragma once
 #include <cstdint>

@@ -91,7 +91,7 @@ TEST_CASE("briefing: an account counts as unused after 30 days without a call, n
           "[unit][briefing]") {
   TokenWorld world;
   test::LedgerFixture ledger;
-  Providers providers{*world.kv, world.audited, *world.kv, world.sealer, {}};
+  ProviderDirectory providers{*world.kv, world.audited, *world.kv, world.sealer, {}};
   DailyBriefing daily(*world.kv, *ledger.ledger, world.tokens, providers, world.clock);
   const AccountId idle{"acme", "slack", "idle"}, busy{"acme", "slack", "busy"};
   for (const AccountId& id : {idle, busy}) {
@@ -116,7 +116,7 @@ TEST_CASE("briefing: an account counts as unused after 30 days without a call, n
 TEST_CASE("briefing: a run writes decisions and the briefing once a day", "[unit][briefing]") {
   TokenWorld world;
   test::LedgerFixture ledger;
-  Providers providers{*world.kv, world.audited, *world.kv, world.sealer, {}};
+  ProviderDirectory providers{*world.kv, world.audited, *world.kv, world.sealer, {}};
   DailyBriefing daily(*world.kv, *ledger.ledger, world.tokens, providers, world.clock);
   world.add_account(TokenWorld::kId, -5);
   const int64_t now_ms = world.clock.unix_ms();

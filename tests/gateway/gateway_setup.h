@@ -57,7 +57,7 @@ struct GatewaySetup {
   Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
   gateway::Tenants tenants{*kv, audited, *kv};
   gateway::TokenStore tokens{*kv, audited, *kv, sealer, clock};
-  gateway::Providers providers{*kv, audited, *kv, sealer, catalogue()};
+  gateway::ProviderDirectory providers{*kv, audited, *kv, sealer, catalogue()};
   gateway::ResponseCache cache{clock, 1 << 20};
   RateLimiter rates{clock};
   ScriptedUpstream upstream{&clock};

@@ -14,7 +14,7 @@ using kvcs::test::TokenWorld;
 namespace {
 
 struct WatchWorld : TokenWorld {
-  Providers providers{
+  ProviderDirectory providers{
       *kv, audited, *kv, sealer,
       Catalogue{{"hubspot", R"({"base_url":"https://api.hubapi.example","version":"v3",)"
                             R"("auth_type":"bearer","canary":{"path":"/ping?limit=1",)"

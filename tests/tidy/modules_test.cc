@@ -87,7 +87,7 @@ const std::map<std::string, Shown>& shown() {
         {"admin_keys_api.h", "guards.h", "orgs_api.h", "projects.h", "users_api.h"}}},
       {"artifacts", {{}, {"artifacts_api.h", "artifact_search.h", "schema.h"}}},
       {"gateway",
-       {{"catalogue/canaries.h", "catalogue/providers.h", "tokens/refresher.h",
+       {{"catalogue/canaries.h", "catalogue/provider_directory.h", "tokens/refresher.h",
          "tokens/token_watch.h", "tokens/tokens.h"},
         {"api/gateway_admin_api.h", "api/gateway_api.h", "call/pipeline.h", "call/response_cache.h",
          "catalogue/agent_schedules.h", "catalogue/tenants.h", "tokens/accounts_api.h",

@@ -19,7 +19,7 @@ using http::reply;
 constexpr uint64_t kRecordBodyMaxBytes = 256u << 10;
 
 // Beside the record itself: whether it is shipped, stored, or both.
-Json describe(const Providers& providers, const Provider& provider) {
+Json describe(const ProviderDirectory& providers, const Provider& provider) {
   Json json = provider_json(provider);
   json["catalogue"] = providers.in_catalogue(provider.id);
   json["stored"] = providers.is_stored(provider.id);
@@ -35,8 +35,9 @@ Json describe_token(const KeyRecord& key) {
 
 }  // namespace
 
-GatewayAdminApi::GatewayAdminApi(Providers& providers, Tenants& tenants, ResponseCache& cache,
-                                 OrganizationService& organizations, KeyService& keys)
+GatewayAdminApi::GatewayAdminApi(ProviderDirectory& providers, Tenants& tenants,
+                                 ResponseCache& cache, OrganizationService& organizations,
+                                 KeyService& keys)
     : providers_(providers),
       tenants_(tenants),
       cache_(cache),

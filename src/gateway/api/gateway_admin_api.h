@@ -3,7 +3,7 @@
 // organization when there is none. Thread-safe.
 #pragma once
 #include "gateway/call/response_cache.h"
-#include "gateway/catalogue/providers.h"
+#include "gateway/catalogue/provider_directory.h"
 #include "gateway/catalogue/tenants.h"
 #include "http/route_rows.h"
 #include "identity/keys.h"
@@ -13,7 +13,7 @@ namespace kvcs::gateway {
 
 class GatewayAdminApi final {
  public:
-  GatewayAdminApi(Providers& providers, Tenants& tenants, ResponseCache& cache,
+  GatewayAdminApi(ProviderDirectory& providers, Tenants& tenants, ResponseCache& cache,
                   OrganizationService& organizations, KeyService& keys);
 
   // The rows of these handlers, and the types that they read and answer.
@@ -46,7 +46,7 @@ class GatewayAdminApi final {
   Result<KeyOwner> owner_of(const http::Request& request) const;
   Result<http::Response> set_active(http::Request& request, bool active);
 
-  Providers& providers_;
+  ProviderDirectory& providers_;
   Tenants& tenants_;
   ResponseCache& cache_;
   OrganizationService& organizations_;

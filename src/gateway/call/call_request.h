@@ -13,7 +13,7 @@
 
 #include "base/json.h"
 #include "gateway/call/fields.h"
-#include "gateway/catalogue/provider.h"
+#include "gateway/catalogue/provider_record.h"
 
 namespace kvcs::gateway {
 

@@ -146,7 +146,7 @@ class Pipeline::Run final {
   Facts facts_;
   // Each is set by the stage behind it, and read by later stages alone.
   Tenants::Pointer tenant_;                   // auth
-  Providers::Pointer provider_;               // read_call
+  ProviderDirectory::Pointer provider_;       // read_call
   CallRequest call_;                          // read_call
   AccountId account_;                         // token
   TokenStore::CredentialPointer credential_;  // token

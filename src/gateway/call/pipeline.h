@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "gateway/call/response_cache.h"
-#include "gateway/catalogue/providers.h"
+#include "gateway/catalogue/provider_directory.h"
 #include "gateway/catalogue/tenants.h"
 #include "gateway/tokens/tokens.h"
 #include "http/client/upstream.h"
@@ -50,7 +50,7 @@ struct Caller {
 struct PipelineParts {
   Tenants& tenants;
   TokenStore& tokens;
-  Providers& providers;
+  ProviderDirectory& providers;
   ResponseCache& cache;
   RateLimiter& rates;
   http::HttpUpstream& upstream;

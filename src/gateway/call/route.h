@@ -4,7 +4,7 @@
 
 #include "base/status.h"
 #include "gateway/call/call_request.h"
-#include "gateway/catalogue/provider.h"
+#include "gateway/catalogue/provider_record.h"
 #include "gateway/outbound/outbound_auth.h"
 
 namespace kvcs::gateway {

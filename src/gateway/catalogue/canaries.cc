@@ -68,7 +68,7 @@ struct Canaries::Outcome {
   std::string error;
 };
 
-Canaries::Canaries(KvStore& kv, const TokenStore& tokens, const Providers& providers,
+Canaries::Canaries(KvStore& kv, const TokenStore& tokens, const ProviderDirectory& providers,
                    http::HttpUpstream& upstream, const Clock& clock, Entropy& entropy)
     : kv_(kv),
       tokens_(tokens),
@@ -126,7 +126,7 @@ Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
   KvBatch batch;
   int64_t asked = 0;
   const auto accounts = KVCS_TRY(first_accounts(tokens_));
-  // Providers without an account or a canary are not asked and have no entry.
+  // ProviderDirectory without an account or a canary are not asked and have no entry.
   for (const auto& [name, id] : accounts) {
     const auto provider = providers_.find(name);
     if (!provider.ok() || provider.value()->canary.path.empty() || cancelled()) continue;

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "base/json.h"
-#include "gateway/catalogue/providers.h"
+#include "gateway/catalogue/provider_directory.h"
 #include "gateway/tokens/tokens.h"
 #include "http/client/upstream.h"
 #include "kv/kv.h"
@@ -23,7 +23,7 @@ inline constexpr int kCanaryFailuresBeforeAlert = 2;
 class Canaries final {
  public:
   // All outlive it.
-  Canaries(KvStore& kv, const TokenStore& tokens, const Providers& providers,
+  Canaries(KvStore& kv, const TokenStore& tokens, const ProviderDirectory& providers,
            http::HttpUpstream& upstream, const Clock& clock, Entropy& entropy);
   // Stops early when `cancelled` says so. How many providers were asked.
   Result<int64_t> run(const std::function<bool()>& cancelled);
@@ -35,7 +35,7 @@ class Canaries final {
 
   KvStore& kv_;
   const TokenStore& tokens_;
-  const Providers& providers_;
+  const ProviderDirectory& providers_;
   http::HttpUpstream& upstream_;
   const Clock& clock_;
   Entropy& entropy_;

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/crypto.h"
-#include "gateway/catalogue/provider.h"
+#include "gateway/catalogue/provider_record.h"
 #include "kv/audited_kv.h"
 #include "kv/kv.h"
 #include "kv/record_cache.h"
@@ -31,10 +31,10 @@ Result<Catalogue> load_catalogue(const std::string& directory);
 Result<std::pair<std::string, std::string>> parse_catalogue_file(std::string_view yaml,
                                                                  std::string_view file_name);
 
-class Providers final {
+class ProviderDirectory final {
  public:
-  Providers(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, const Sealer& sealer,
-            Catalogue catalogue);
+  ProviderDirectory(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, const Sealer& sealer,
+                    Catalogue catalogue);
 
   // NotFound with reason CONFIG_MISSING. Internal when the stored record does not fit.
   using Pointer = std::shared_ptr<const Provider>;  // The cache and the request.

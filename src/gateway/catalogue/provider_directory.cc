@@ -1,6 +1,6 @@
 // Loads the shipped catalogue from YAML and lays the stored records over it; a provider is merged
 // and parsed on its first use, and again after each write of its record.
-#include "gateway/catalogue/providers.h"
+#include "gateway/catalogue/provider_directory.h"
 
 #include <nlohmann/json.hpp>
 
@@ -84,8 +84,8 @@ Result<Catalogue> load_catalogue(const std::string& directory) {
   return catalogue;
 }
 
-Providers::Providers(const KvStore& kv, AuditedKv& audited, WatchedKv& changes,
-                     const Sealer& sealer, Catalogue catalogue)
+ProviderDirectory::ProviderDirectory(const KvStore& kv, AuditedKv& audited, WatchedKv& changes,
+                                     const Sealer& sealer, Catalogue catalogue)
     : kv_(kv),
       audited_(audited),
       sealer_(sealer),
@@ -100,7 +100,7 @@ Providers::Providers(const KvStore& kv, AuditedKv& audited, WatchedKv& changes,
 }
 
 // RFC 7396: members of `stored` replace those of the catalogue, null removes them.
-Result<Json> Providers::merged(std::string_view id, const Json& stored) const {
+Result<Json> ProviderDirectory::merged(std::string_view id, const Json& stored) const {
   const auto base = catalogue_.find(id);
   if (base == catalogue_.end()) return stored;
   Json record = KVCS_TRY(parse_json(base->second));
@@ -110,7 +110,7 @@ Result<Json> Providers::merged(std::string_view id, const Json& stored) const {
 
 // Not strict: a record that an older or newer version wrote may have members that this one does not
 // know.
-Result<Provider> Providers::load(std::string_view id, std::string_view key) const {
+Result<Provider> ProviderDirectory::load(std::string_view id, std::string_view key) const {
   const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
   if (entry.code() == Code::kNotFound) {
     if (!in_catalogue(id)) return config_missing(id);
@@ -136,13 +136,13 @@ Result<Provider> Providers::load(std::string_view id, std::string_view key) cons
   return provider;
 }
 
-Result<Providers::Pointer> Providers::find(std::string_view id) const {
+Result<ProviderDirectory::Pointer> ProviderDirectory::find(std::string_view id) const {
   if (!is_id_part(id)) return config_missing(id);
   return cache_.find_or_load(keyspace::api_config(id),
                              [&](std::string_view key) { return load(id, key); });
 }
 
-Result<std::vector<std::string>> Providers::list() const {
+Result<std::vector<std::string>> ProviderDirectory::list() const {
   std::set<std::string> names;
   for (const auto& [name, record] : catalogue_) names.insert(name);
   const std::string prefix = keyspace::api_config("");
@@ -153,15 +153,15 @@ Result<std::vector<std::string>> Providers::list() const {
   return std::vector<std::string>(names.begin(), names.end());
 }
 
-bool Providers::is_stored(std::string_view id) const {
+bool ProviderDirectory::is_stored(std::string_view id) const {
   return kv_.get(KvFamily::kConfig, keyspace::api_config(id)).ok();
 }
 
-Result<std::string> Providers::etag(std::string_view id) const {
+Result<std::string> ProviderDirectory::etag(std::string_view id) const {
   return etag_of_record(kv_, KvFamily::kConfig, keyspace::api_config(id));
 }
 
-std::string Providers::seal_record(std::string_view key, std::string value) const {
+std::string ProviderDirectory::seal_record(std::string_view key, std::string value) const {
   if (!key.starts_with(keyspace::api_config(""))) return value;
   Result<Json> record = parse_json(value);
   if (!record.ok() || !record->is_object() || !record->contains("auth") ||
@@ -173,7 +173,7 @@ std::string Providers::seal_record(std::string_view key, std::string value) cons
 }
 
 // True: there was one in clear.
-bool Providers::seal_client_secret(Json& auth, std::string_view key) const {
+bool ProviderDirectory::seal_client_secret(Json& auth, std::string_view key) const {
   const auto given = auth.find("client_secret");
   if (given == auth.end() || !given->is_string() || given->get_ref<const std::string&>().empty()) {
     return false;
@@ -184,8 +184,8 @@ bool Providers::seal_client_secret(Json& auth, std::string_view key) const {
   return true;
 }
 
-Status Providers::put(std::string_view id, const Json& record, const AuditContext& who,
-                      std::string_view if_match) {
+Status ProviderDirectory::put(std::string_view id, const Json& record, const AuditContext& who,
+                              std::string_view if_match) {
   if (!record.is_object()) return invalid("The body must be an object.");
   const Json whole = KVCS_TRY(merged(id, record));
   KVCS_TRY(parse_provider(id, whole, true));
@@ -208,7 +208,7 @@ Status Providers::put(std::string_view id, const Json& record, const AuditContex
   return put_if_match(kv_, audited_, KvFamily::kConfig, key, dump_json(stored), if_match, who);
 }
 
-Status Providers::remove(std::string_view id, const AuditContext& who) {
+Status ProviderDirectory::remove(std::string_view id, const AuditContext& who) {
   const std::string key = keyspace::api_config(id);
   if (!is_id_part(id) || !is_stored(id)) {
     return not_found("Nothing is stored for provider '" + printable(id, kShownName) + "'.")

@@ -1,5 +1,5 @@
 // Goal: the shipped catalogue is right, faults name file and line, and stored records override it.
-#include "gateway/catalogue/providers.h"
+#include "gateway/catalogue/provider_directory.h"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -18,7 +18,7 @@ struct Setup {
   std::unique_ptr<WatchedKv> kv = make_watched_kv(*memory);
   AuditedKv audited{*kv, clock, *entropy};
   Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
-  Providers providers{*kv, audited, *kv, sealer, catalogue()};
+  ProviderDirectory providers{*kv, audited, *kv, sealer, catalogue()};
 
   static Catalogue catalogue() {
     auto loaded = load_catalogue("config/providers");

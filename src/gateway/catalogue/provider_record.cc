@@ -1,6 +1,6 @@
 // Reads a provider's record member by member, with the place of the first fault, and shows it
 // without its secret.
-#include "gateway/catalogue/provider.h"
+#include "gateway/catalogue/provider_record.h"
 
 #include <nlohmann/json.hpp>
 
