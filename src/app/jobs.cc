@@ -84,6 +84,7 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext&) { return snapshot_token_health(parts); });
   add("provider-health", "*/30 * * * *", 900, 300,
       [&parts](const JobContext& context) { return ask_canaries(parts, context); });
+  // The briefing's job has its old name, under which its runs are stored and asked for.
   add("autoresearch", "0 6 * * *", 600, 0,
       [&parts](const JobContext&) { return parts.background.briefing->run(); });
   add("agent-schedules", "0 6 * * *", 1800, 0, [&parts](const JobContext& context) {

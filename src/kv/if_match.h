@@ -1,5 +1,5 @@
-// Keeps two admins from undoing each other's changes: a record's ETag changes with its text, and a PUT with If-Match changes
-// the record only while it has that ETag. Stateless; thread-safe.
+// Keeps two admins from undoing each other's changes: a record's ETag changes with its text, and a
+// PUT with If-Match changes the record only while it has that ETag. Stateless; thread-safe.
 #pragma once
 #include <string>
 #include <string_view>

@@ -23,7 +23,7 @@ Status insert_bodies(Database& db, const BodyRecord& record);  // Uncut; the wri
 struct DecisionRecord {
   std::string id;
   int64_t ts_ms = 0;
-  std::string kind;      // "autoresearch"
+  std::string kind;      // "autoresearch": of the briefing.
   std::string severity;  // "info", "warning", "critical"
   std::string subject, suggestion;
   std::string evidence_json = "{}";

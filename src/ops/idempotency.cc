@@ -1,3 +1,5 @@
+// Keeps the first answer under its key and gives it again: the marker before the effect, the answer
+// behind it, and in memory the set of keys whose first request is still under way.
 #include "ops/idempotency.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,5 @@
+// Handlers of the store's admin routes: reads of single keys and pages, audited writes, and the
+// bulk form in both directions as a stream.
 #include "ops/kv_api.h"
 
 #include <nlohmann/json.hpp>

@@ -42,7 +42,8 @@ struct BriefingHouse {
 
 }  // namespace
 
-TEST_CASE("briefing: a model summarizes it on the key that pays", "[contract][briefing][gateway][ai]") {
+TEST_CASE("briefing: a model summarizes it on the key that pays",
+          "[contract][briefing][gateway][ai]") {
   BriefingHouse world;
   world.house.provider.answer_json(
       R"({"choices":[{"index":0,"message":{"role":"assistant","content":"One job\nfails."}}],)" +
