@@ -115,8 +115,8 @@ std::string decimal_text(const Json& value) {
   return {bytes.begin(), bytes.end()};
 }
 
-// The quick way for what requests bring and records hold: well-formed text, not too large, whose
-// numbers are whole when they must keep their text. It gives up on everything else, and the strict
+// The quick way for most bodies and records: well-formed text that is not too large, and whose
+// numbers are whole when they must keep their text. It gives up on every other text, and the strict
 // parser then makes the value, or words the fault.
 class QuickBuilder final {
  public:
@@ -283,7 +283,7 @@ void append_json_string(std::string& out, std::string_view text) {
   const size_t plain = plain_prefix(text);
   out += '"';
   out.append(text, 0, plain);
-  if (plain == text.size()) {  // As most are.
+  if (plain == text.size()) {  // Most texts end here.
     out += '"';
     return;
   }

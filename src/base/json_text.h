@@ -14,7 +14,7 @@ namespace kvcs {
 // Names are written as they are: they need no escape. One thread; `out` outlives it.
 class JsonObjectText final {
  public:
-  // What `out` held is gone. `expected_bytes`: more is only slower.
+  // Drops what `out` held. A text that grows beyond `expected_bytes` costs an allocation more.
   JsonObjectText(std::string& out, size_t expected_bytes);
 
   JsonObjectText& text(std::string_view name, std::string_view value);  // As append_json_string.

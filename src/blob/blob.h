@@ -26,7 +26,7 @@ class BlobWriter {
   // becomes visible; otherwise durable and visible under its digest on return.
   virtual Status finish() = 0;
   virtual uint64_t written_bytes() const = 0;
-  // What the bytes hash to. Precondition: finish() returned Ok.
+  // The digest of the bytes. Precondition: finish() returned Ok.
   virtual const std::string& sha256_hex() const = 0;
 };
 

@@ -45,7 +45,7 @@ struct Shared {
   std::string path;
   uint64_t free_reserve_bytes = 0;
   std::atomic<uint64_t> temps_made{0};
-  std::atomic<uint64_t> announced_bytes{0};  // Of live writers, still to be written.
+  std::atomic<uint64_t> announced_bytes{0};  // What live writers have still to write.
   Mutex mutex;
   std::set<std::string> live_temps KVCS_GUARDED_BY(mutex);
 
@@ -193,8 +193,8 @@ class FileWriter final : public BlobWriter {
   TempFile temp_;
   Descriptor file_;
   HashPipe pipe_;
-  char* chunk_ = nullptr;  // Of the pipe.
-  size_t filled_ = 0;      // Of the chunk.
+  char* chunk_ = nullptr;  // The pipe owns it.
+  size_t filled_ = 0;      // Bytes in the chunk.
   uint64_t taken_ = 0, on_disk_ = 0, writeback_from_ = 0;
   std::string digest_;
   Status failure_;

@@ -139,7 +139,8 @@ Transaction::Transaction(Transaction&& other) noexcept : db_(std::exchange(other
 
 Transaction::~Transaction() {
   if (db_ == nullptr || !db_->in_transaction()) return;
-  // What cannot be rolled back stays open and fails the next BEGIN, so nothing can slip in.
+  // A transaction that cannot be rolled back stays open and fails the next BEGIN, so that no other
+  // change slips into it.
   auto rollback = db_->prepare("ROLLBACK");
   if (rollback.ok()) (void)rollback->run();
 }

@@ -54,7 +54,7 @@ AuditedKv::~AuditedKv() = default;
 
 Result<KvBatch> AuditedKv::with_audit(const KvBatch& batch, const AuditContext& who) const {
   KvBatch audited = batch;
-  // What an earlier change of this batch left behind is what a later one finds.
+  // A later change of a key in this batch finds the value that the earlier one leaves.
   std::map<std::pair<KvFamily, std::string_view>, std::string> hashes;
   const int64_t now_ms = clock_.unix_ms();
   for (const KvBatch::Op& op : batch.ops()) {

@@ -9,9 +9,9 @@
 
 namespace kvcs {
 
-// Of what is stored, quoted; that of a record which is not there is "0". To be read before the
-// record that it goes out with: after a change between the two it is too old, and a PUT fails. The
-// other way round a PUT would undo a change that its author never saw.
+// The ETag of the stored text, in quotes; "0" in quotes for a record that is not there. Read it
+// before the record that it goes out with: a change between the two makes the ETag too old, and a
+// PUT with it fails. The other way round a PUT would undo a change that its author never saw.
 Result<std::string> etag_of_record(const KvStore& kv, KvFamily family, std::string_view key);
 // Conflict with reason etag_mismatch unless `if_match` is "", the record's ETag, or "*" and the
 // record is there; nothing is written then.

@@ -1,5 +1,6 @@
-// Every key string in the store, built and taken apart here and nowhere else (tests/tidy_test.cc
-// refuses a key in another file). This table is the documentation. Pure functions.
+// Every key string in the store, built and taken apart here and nowhere else
+// (tests/kv/keyspace_test.cc refuses a key in another file). This table is the documentation. Pure
+// functions.
 //
 // No part of a key holds a ':', but for e-mail addresses and model names, which stand at the end.
 //
@@ -96,10 +97,11 @@ std::string refresh_due(int64_t due_unix_s, std::string_view tenant, std::string
 std::string refresh_due_before(int64_t unix_s);  // Scan bound: keys below are due.
 std::string quota(std::string_view kind, std::string_view id, std::string_view month);
 std::string grace(std::string_view org_id, std::string_view day);
-std::string adjustments_of(std::string_view user_id);  // What their keys begin with.
+std::string adjustments_of(std::string_view user_id);  // The prefix of a user's adjustments.
 std::string adjustment(std::string_view user_id, int64_t unix_ms);
 std::string last_used(std::string_view key_id);
-// What last_used() calls an account, in place of a key's id: those have no ':'.
+// The name of an account for last_used(), which takes a key's id or this. An id has no ':', so the
+// two never meet.
 std::string account_name(std::string_view tenant, std::string_view provider,
                          std::string_view account);
 std::string briefing(std::string_view day);
@@ -108,7 +110,8 @@ std::string cron(std::string_view job);
 std::string idempotency(std::string_view scope, std::string_view hash);
 std::string outbox(int64_t unix_ms, std::string_view id);
 
-// Keys taken apart. The views point into the key; nothing for keys of another kind or shape.
+// Keys taken apart. The views point into the key, which must outlive them; nothing for keys of
+// another kind or shape.
 struct OrgPart {
   std::string_view org_id, id;
 };
@@ -137,12 +140,12 @@ bool is_credential(std::string_view key);
 // A key of the system family whose value is a secret or what a client was answered.
 bool is_private_state(std::string_view key);
 
-// Where a key belongs that comes without its family (bulk import):
+// The family of a key that comes without one (bulk import):
 //   auth    apikey: tenant_auth: adminkey:
 //   tokens  tokens: refresh: refresh_due:
 //   quota   quota: grace:, and user:…:quota, org:…:quota
 //   system  system: system_state: briefing: cron: idempotency: last_used: oauth_state: agent_state:
-//   config  everything else. The outbox is never told by a key.
+//   config  every other key. No key belongs to the outbox: a record there is not imported.
 KvFamily family_of_key(std::string_view key);
 
 }  // namespace kvcs::keyspace

@@ -32,8 +32,9 @@ constexpr size_t kLogFileMaxBytes = 1u << 20;
 constexpr size_t kLogFiles = 2;
 constexpr uint64_t kReclaimWithinS = 86'400;  // No file stays longer without a look at expiry.
 constexpr double kBloomBitsPerKey = 10;
-// A file of which so many of so many keys in a row are marks of removal is compacted soon, and a
-// scan that stepped over so many has them written to such a file.
+// RocksDB compacts a file soon when kRemovedInWindow of any kRemovedWindow keys in a row in it are
+// marks of removal. A scan that stepped over more than kSkippedMax marks flushes the memtable, so
+// that those in memory come into such a file.
 constexpr size_t kRemovedWindow = 4096, kRemovedInWindow = 2048;
 constexpr uint64_t kSkippedMax = 20'000;
 
@@ -109,10 +110,11 @@ class ExpiryFilter final : public rocksdb::CompactionFilter {
   const Clock& clock_;
 };
 
-// Where the next insert of a kind will go is near where the last one went: a counter's new value
-// before its old one, an outbox record behind the last. RocksDB keeps that place per "prefix" and
-// spares the search through the whole memtable, which is most of what a small write costs. What has
-// no such place (each grace day is written once in a while) is outside of the domain.
+// The hint by which RocksDB finds the place of an insert in the memtable. The next insert of a kind
+// goes near the last one: a counter's new value before its old one, an outbox record behind the
+// last. RocksDB keeps one place per "prefix" and spares the search through the whole memtable,
+// which is most of the cost of a small write. Keys without such a place (a grace day is written
+// once in a while) are outside of the domain.
 class InsertPlaces final : public rocksdb::SliceTransform {
  public:
   explicit InsertPlaces(KvFamily family) : family_(family) {}
@@ -283,8 +285,8 @@ class RocksKv final : public KvStore {
     options.create_missing_column_families = true;
     options.max_open_files = config.open_files_max;
     options.max_background_jobs = 2;
-    // Of writers that meet, one writes for all. Dividing the memtable's part among them would wake
-    // each for a few microseconds of work, and those that wait would spin.
+    // When writers meet, one of them writes for all. To divide the memtable's part among them would
+    // wake each for a few microseconds of work, and the writers that wait would spin.
     options.allow_concurrent_memtable_write = false;
     options.enable_write_thread_adaptive_yield = false;
     options.max_total_wal_size = kWalMaxBytes;
@@ -335,8 +337,8 @@ class RocksKv final : public KvStore {
     return to_status(s, "write");
   }
 
-  // What was removed stays in the way of scans until it is compacted, and in memory it would stay
-  // until as much again was written. Not awaited; a failure only leaves it there.
+  // Marks of removal stay in the way of scans until they are compacted; in memory they would stay
+  // until the memtable is full. The flush is not awaited, and after a failure the marks only stay.
   void sweep(KvFamily family) const {
     rocksdb::FlushOptions options;
     options.wait = false;
