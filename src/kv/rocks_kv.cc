@@ -19,6 +19,7 @@
 #include <filesystem>
 
 #include "base/bytes.h"
+#include "base/file.h"
 #include "kv/key_stripes.h"
 #include "kv/keyspace.h"
 
@@ -364,6 +365,8 @@ Result<std::unique_ptr<KvStore>> open_rocks_kv(const KvConfig& config, const Clo
   std::error_code error;
   std::filesystem::create_directories(config.path, error);
   if (error) return io_error("create", config.path, error.value());
+  // RocksDB syncs what is in its folder, and not the folder's own name.
+  KVCS_TRY(sync_folder(folder_of(config.path)));
   auto store = std::make_unique<RocksKv>(clock);
   KVCS_TRY(store->open(config));
   return std::unique_ptr<KvStore>(std::move(store));
