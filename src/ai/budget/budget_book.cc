@@ -256,7 +256,7 @@ void BudgetBook::settle(const OpenReservation& open, const UsageRecord* record) 
       release(open);
       unpin(open.counters);
     }
-    journal_.end(open.slot);
+    journal_.end_uncharged(open.slot);
     return;
   }
   Entry entry, told;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/file.h"
 
 namespace kvcs::ai {
 namespace {
@@ -98,7 +99,9 @@ Status ChargeJournal::open(const std::string& path) {
   path_ = path;
   file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (file_ < 0) return io_error("open", path, errno);
-  return grow();
+  KVCS_TRY(grow());
+  // The syncs to come bring slots to disk, not the name under which the next start looks for them.
+  return sync_folder(folder_of(path));
 }
 
 Status ChargeJournal::grow() {
@@ -120,6 +123,7 @@ Status ChargeJournal::grow() {
   for (uint32_t i = kGrowSlots; i-- > 0;) free_.push_back(slots_ + i);
   slots_ += kGrowSlots;
   begun_in_.resize(slots_);
+  begun_after_.resize(slots_);
   return ok();
 }
 
@@ -136,10 +140,11 @@ Result<uint32_t> ChargeJournal::begin(std::string_view reservation_json) {
     slot = free_.back();
     free_.pop_back();
     begun_in_[slot] = round_;
+    begun_after_[slot] = syncs_over_;
     fresh_++;
   }
   if (Status noted = write_record(at(slot), reservation_json, kReservationMaxBytes); !noted.ok()) {
-    end(slot);
+    end_uncharged(slot);
     return noted;
   }
   changed_.store(true, std::memory_order_relaxed);
@@ -168,6 +173,18 @@ void ChargeJournal::end(std::span<const uint32_t> slots) {
   }
 }
 
+void ChargeJournal::end_uncharged(uint32_t slot) {
+  int64_t begun_after;
+  {
+    MutexLock lock(mutex_);
+    begun_after = static_cast<int64_t>(begun_after_[slot]);
+  }
+  end(std::span(&slot, 1));
+  // After the record is cleared: a sync that begins from here on does not find it any more.
+  MutexLock lock(mutex_);
+  if (begun_after <= last_sync_after_) uncharged_++;
+}
+
 Status ChargeJournal::sync() {
   if (!changed_.exchange(false)) return ok();
   Status synced = sync_file();
@@ -176,8 +193,18 @@ Status ChargeJournal::sync() {
 }
 
 Status ChargeJournal::sync_file() {
-  if (file_ < 0 || ::fdatasync(file_) == 0) return ok();
-  return io_error("sync", path_, errno);
+  uint64_t uncharged;
+  {
+    MutexLock lock(mutex_);
+    // Before the sync: from its first moment on, each record may reach the disk.
+    last_sync_after_ = static_cast<int64_t>(syncs_over_);
+    uncharged = uncharged_;
+  }
+  if (file_ >= 0 && ::fdatasync(file_) != 0) return io_error("sync", path_, errno);
+  MutexLock lock(mutex_);
+  syncs_over_++;
+  uncharged_synced_ = std::max(uncharged_synced_, uncharged);
+  return ok();
 }
 
 Result<bool> ChargeJournal::sync_held() {
@@ -185,7 +212,7 @@ Result<bool> ChargeJournal::sync_held() {
   uint64_t ended;
   {
     MutexLock lock(mutex_);
-    needed = stale_ > 0;
+    needed = stale_ > 0 || uncharged_ > uncharged_synced_;
     stale_ += std::exchange(fresh_, 0);
     ended = round_++;
   }

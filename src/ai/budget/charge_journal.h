@@ -53,15 +53,18 @@ class ChargeJournal final {
   // Takes a slot. Unavailable: the disk is full, or kSlotsMax are taken. TooLarge: the text.
   Result<uint32_t> begin(std::string_view reservation_json);
   Status note_charge(uint32_t slot, std::string_view charge_json);  // TooLarge
-  // Gives the slots back; their records are gone.
+  // Gives back slots whose charges are in the store; their records are gone. On disk they may stand
+  // a while longer, which does no harm: a start finds their rows and charges nothing.
   void end(std::span<const uint32_t> slots);
-  void end(uint32_t slot) { end(std::span(&slot, 1)); }
+  // Gives back the slot of a request that was charged nothing. No row will say so, hence a
+  // reservation that is on disk already is overwritten there by the next sync_held().
+  void end_uncharged(uint32_t slot);
   // To disk, if anything was noted since the last time.
   Status sync();
-  // Called again and again: to disk, what slots have held since before the last call. The slots of
-  // quick requests are given back by then, and of those there is nothing to keep: most calls have
-  // no work, which matters, for syncing takes every page from under the requests that write to it.
-  // What stays open is on disk after the second call. Whether there was anything to sync.
+  // Called at intervals: brings to disk what slots have held since before the call before. The
+  // slots of quick requests are given back by then and hold nothing to keep. So most calls have no
+  // work, which matters, because a sync takes every page from under the requests that write to it.
+  // A request that stays open is on disk after the second call. Returns whether it has synced.
   Result<bool> sync_held();
   uint32_t taken() const;
 
@@ -77,11 +80,18 @@ class ChargeJournal final {
   uint32_t slots_ KVCS_GUARDED_BY(mutex_) = 0;
   std::vector<uint32_t> free_ KVCS_GUARDED_BY(mutex_);  // The last one used is used next.
   std::atomic<bool> changed_ = false;
-  // Of sync_held(): its calls begin rounds. A slot taken is fresh in the round of its begin(),
-  // stale after it, and neither once that round is on disk.
+  // Each call of sync_held() ends a round. A slot is fresh in the round of its begin(), stale in
+  // the rounds after it, and neither once a sync has covered its round.
   uint64_t round_ KVCS_GUARDED_BY(mutex_) = 1, synced_round_ KVCS_GUARDED_BY(mutex_) = 0;
   std::vector<uint64_t> begun_in_ KVCS_GUARDED_BY(mutex_);  // By slot; 0: free.
   uint32_t fresh_ KVCS_GUARDED_BY(mutex_) = 0, stale_ KVCS_GUARDED_BY(mutex_) = 0;
+  // Of end_uncharged(): how many syncs were over when each slot was begun, and when the last sync
+  // began. A slot may be on disk if it was begun before the last sync was over.
+  std::vector<uint64_t> begun_after_ KVCS_GUARDED_BY(mutex_);
+  uint64_t syncs_over_ KVCS_GUARDED_BY(mutex_) = 0;
+  int64_t last_sync_after_ KVCS_GUARDED_BY(mutex_) = -1;
+  // How many slots that may be on disk have ended uncharged, and how many of these ends are there.
+  uint64_t uncharged_ KVCS_GUARDED_BY(mutex_) = 0, uncharged_synced_ KVCS_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace kvcs::ai

@@ -8,10 +8,13 @@
 #include <set>
 #include <thread>
 
+#include "support/cut_folder.h"
 #include "support/temp_dir.h"
 
 using namespace kvcs;
 using namespace kvcs::ai;
+using kvcs::test::cut_fates;
+using kvcs::test::CutFolder;
 using kvcs::test::TempDir;
 
 namespace {
@@ -35,7 +38,7 @@ TEST_CASE("charge journal: what is noted is found, what has ended is not", "[uni
   const uint32_t ended = *journal.begin("{ended}");
   REQUIRE(journal.note_charge(charged, "{row}").ok());
   REQUIRE(journal.note_charge(ended, "{row}").ok());
-  journal.end(ended);
+  journal.end(std::span(&ended, 1));
   CHECK(journal.sync().ok());
   CHECK(journal.taken() == 2);
   const ChargeJournal::Left left = *ChargeJournal::read(path);
@@ -55,7 +58,7 @@ TEST_CASE("charge journal: only what stays open is synced, at the second call", 
   TempDir dir;
   ChargeJournal journal;
   REQUIRE(journal.open(dir.file("journal")).ok());
-  const auto quick = [&] { journal.end(*journal.begin("{quick}")); };
+  const auto quick = [&] { journal.end_uncharged(*journal.begin("{quick}")); };
   CHECK_FALSE(*journal.sync_held());
   for (int i = 0; i < 3; i++) {
     quick();
@@ -71,7 +74,7 @@ TEST_CASE("charge journal: only what stays open is synced, at the second call", 
   const uint32_t one = *journal.begin("{one}");
   const uint32_t two = *journal.begin("{two}");
   CHECK_FALSE(*journal.sync_held());
-  journal.end(one);
+  journal.end_uncharged(one);
   const uint32_t three = *journal.begin("{three}");
   CHECK(*journal.sync_held());
   // The third was begun just before that call: it is for this one.
@@ -86,6 +89,36 @@ TEST_CASE("charge journal: only what stays open is synced, at the second call", 
   CHECK(journal.begin("{five}").ok());
   CHECK_FALSE(*journal.sync_held());
   CHECK(*journal.sync_held());
+}
+
+TEST_CASE("charge journal: on disk too, a request that was charged nothing is forgotten",
+          "[unit][ai]") {
+  CutFolder folder;
+  ChargeJournal journal;
+  REQUIRE(journal.open(folder.path() + "/journal").ok());
+  const auto on_disk = [&] {
+    return ChargeJournal::read(folder.cut(cut_fates()[0]) + "/journal")->all.size();
+  };
+  const uint32_t failed = *journal.begin("{failed}");
+  const uint32_t charged = *journal.begin("{charged}");
+  CHECK_FALSE(*journal.sync_held());
+  CHECK(*journal.sync_held());
+  CHECK(on_disk() == 2);
+  // The ledger will have the row of this one; its record may stay.
+  journal.end(std::span(&charged, 1));
+  CHECK_FALSE(*journal.sync_held());
+  journal.end_uncharged(failed);
+  CHECK(on_disk() == 2);
+  CHECK(*journal.sync_held());
+  CHECK(on_disk() == 0);
+  CHECK_FALSE(*journal.sync_held());
+  // One that was begun before a sync of everything and ends after it.
+  const uint32_t late = *journal.begin("{late}");
+  REQUIRE(journal.sync().ok());
+  journal.end_uncharged(late);
+  CHECK(on_disk() == 1);
+  CHECK(*journal.sync_held());
+  CHECK(on_disk() == 0);
 }
 
 TEST_CASE("charge journal: a damaged charge leaves its reservation, and is counted",
@@ -126,7 +159,7 @@ TEST_CASE("charge journal: its limits are told by name and number", "[fault][ai]
   const Status full = journal.begin("x").status();
   CHECK(full.code() == Code::kUnavailable);
   CHECK(full.message().find("65536 requests are in flight") != std::string::npos);
-  journal.end(7);
+  journal.end_uncharged(7);
   CHECK(*journal.begin("x") == 7);
   CHECK_FALSE(ChargeJournal().open("/nowhere/journal").ok());
 }
@@ -146,7 +179,7 @@ TEST_CASE("charge journal: threads never share a slot", "[unit][ai]") {
         for (const uint32_t slot : mine) {
           if (!journal.note_charge(slot, "{}").ok()) wrong++;
         }
-        for (const uint32_t slot : mine) journal.end(slot);
+        for (const uint32_t slot : mine) journal.end_uncharged(slot);
       }
     });
   }
