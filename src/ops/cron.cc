@@ -2,7 +2,7 @@
 // run_now), each run works on a thread of its own, and the record of each job is read and written
 // by whoever works on that job at the time.
 //
-// The record's `attempts` is what makes a crash harmless. It is raised before the
+// The record's `attempts` is what makes a crash harmless. It is raised, and on disk, before the
 // job's function is called, and is 0 again when the function has returned. A start that finds it at
 // 1 runs the slot once more; one that finds it at 2 (kAttemptsMax) goes on with the next slot.
 #include "ops/cron.h"
@@ -142,7 +142,7 @@ struct Cron::Impl {
   void launch(Entry& entry, int64_t slot_ms) KVCS_REQUIRES(mutex);
   void run(Entry& entry, int64_t slot_ms);
   std::string judge(Entry& entry, const Result<std::string>& outcome, int64_t duration_us);
-  void save(const Entry& entry);
+  void save(const Entry& entry, KvDurability durability);
   bool any_running() const KVCS_REQUIRES(mutex) {
     return std::any_of(entries.begin(), entries.end(),
                        [](const auto& entry) { return entry->status.running; });
@@ -205,7 +205,7 @@ void Cron::Impl::load_once() {
     if (entry->record.slot_ms <= 0 || entry->record.slot_ms > now_ms + kClockJumpBackMs) {
       entry->record.slot_ms = now_ms;
       entry->record.attempts = 0;
-      save(*entry);
+      save(*entry, KvDurability::kBuffered);
     }
   }
   MutexLock lock(mutex);
@@ -260,10 +260,10 @@ void Cron::Impl::launch(Entry& entry, int64_t slot_ms) {
                                           [this, &entry, slot_ms] { run(entry, slot_ms); });
 }
 
-void Cron::Impl::save(const Entry& entry) {
+void Cron::Impl::save(const Entry& entry, KvDurability durability) {
   KvBatch batch;
   batch.put(KvFamily::kSystem, keyspace::cron(entry.job.name), to_text(entry.record));
-  const Status written = kv.write(batch, KvDurability::kBuffered);
+  const Status written = kv.write(batch, durability);
   if (written.ok()) return;
   log::warn("job.save_failed", {{"job", entry.job.name}, {"error", written.to_string()}});
 }
@@ -291,7 +291,8 @@ void Cron::Impl::run(Entry& entry, int64_t slot_ms) {
   if (slot_ms > 0) {
     entry.record.attempts = entry.record.slot_ms == slot_ms ? entry.record.attempts + 1 : 1;
     entry.record.slot_ms = slot_ms;
-    save(entry);
+    // On disk before the job acts: a run that the power cuts off counts as a try.
+    save(entry, KvDurability::kSynced);
   }
   auto outcome = run_guarded(entry.job, JobContext{entry.cancelled});
   const int64_t duration_us = clock.mono_us() - begin_us;
@@ -312,7 +313,7 @@ void Cron::Impl::run(Entry& entry, int64_t slot_ms) {
   entry.record.started_ms = done.started_ms;
   entry.record.duration_ms = done.duration_ms;
   entry.record.result = done.result;
-  save(entry);
+  save(entry, KvDurability::kBuffered);
   if (on_finished) on_finished(done);
 
   MutexLock lock(mutex);
