@@ -12,16 +12,33 @@
 #include "base/file.h"
 
 namespace kvcs {
+namespace {
+
+// Makes the folders above `path` that are missing; their names are on disk afterwards.
+Status make_parents(const std::string& path) {
+  const std::string parent = folder_of(path);
+  std::error_code ignored;
+  if (std::filesystem::is_directory(parent, ignored)) return ok();
+  KVCS_TRY(make_parents(parent));
+  if (::mkdir(parent.c_str(), 0777) != 0 && errno != EEXIST) {
+    return io_error("create directory", parent, errno);
+  }
+  return sync_folder(folder_of(parent));
+}
+
+}  // namespace
 
 Status make_private_directory(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(folder_of(path), error);
-  if (error) return io_error("create directory", folder_of(path), error.value());
+  KVCS_TRY(make_parents(path));
   if (::mkdir(path.c_str(), 0700) == 0) return sync_folder(folder_of(path));
   if (errno != EEXIST) return io_error("create directory", path, errno);
+  std::error_code error;
   if (!std::filesystem::is_directory(path, error)) return io_error("open", path, ENOTDIR);
   // An existing directory (a package's, a developer's) is closed to others as well.
   if (::chmod(path.c_str(), 0700) != 0) return io_error("chmod", path, errno);
+  // It may have been made by a start that was killed before it synced the name. Whoever else made
+  // it has answered for that, and may not let this process read the folder above.
+  (void)sync_folder(folder_of(path));
   return ok();
 }
 

@@ -9,10 +9,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bitset>
 #include <cstring>
 #include <set>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash_pipe.h"
@@ -32,12 +34,14 @@ constexpr size_t kChunkBytes = 256 << 10;
 constexpr uint64_t kHashThreadFromBytes = 4 << 20;
 constexpr mode_t kFolderMode = 0700, kFileMode = 0600;
 
-// Creates `parent`/`name` durably if it is missing.
+// Creates `parent`/`name` if it is missing. Its name is on disk afterwards also when it was there:
+// it may be the work of a process that died before it synced, or of a writer that has yet to.
 Status make_folder(const std::string& parent, const std::string& name) {
   const std::string path = parent + "/" + name;
-  if (::mkdir(path.c_str(), kFolderMode) == 0) return sync_folder(parent);
-  if (errno != EEXIST) return io_error("mkdir", path, errno);
-  return ok();
+  if (::mkdir(path.c_str(), kFolderMode) != 0 && errno != EEXIST) {
+    return io_error("mkdir", path, errno);
+  }
+  return sync_folder(parent);
 }
 
 // The state that all writers share with their store; it outlives them.
@@ -48,10 +52,28 @@ struct Shared {
   std::atomic<uint64_t> announced_bytes{0};  // What live writers have still to write.
   Mutex mutex;
   std::set<std::string> live_temps KVCS_GUARDED_BY(mutex);
+  // The folders ab/cd whose names this process has synced, by the number 0xabcd.
+  std::bitset<1 << 16> durable_folders KVCS_GUARDED_BY(mutex);
 
   std::string temp_folder() const { return path + "/tmp"; }
   std::string folder_of(std::string_view digest) const {
     return path + "/" + std::string(digest.substr(0, 2)) + "/" + std::string(digest.substr(2, 2));
+  }
+  // Once per folder and process, for it costs two syncs.
+  Status make_folder_of(std::string_view digest) {
+    const std::string bytes = KVCS_TRY(from_hex(digest.substr(0, 4)));
+    const size_t number =
+        size_t{static_cast<unsigned char>(bytes[0])} << 8 | static_cast<unsigned char>(bytes[1]);
+    {
+      MutexLock lock(mutex);
+      if (durable_folders.test(number)) return ok();
+    }
+    const std::string outer(digest.substr(0, 2));
+    KVCS_TRY(make_folder(path, outer));
+    KVCS_TRY(make_folder(path + "/" + outer, std::string(digest.substr(2, 2))));
+    MutexLock lock(mutex);
+    durable_folders.set(number);
+    return ok();
   }
   std::string path_of(std::string_view digest) const {
     return folder_of(digest) + "/" + std::string(digest);
@@ -153,8 +175,7 @@ class FileWriter final : public BlobWriter {
     digest_ = pipe_.finish_hex();
     if (!expected_.empty() && digest_ != expected_) return digest_mismatch(expected_, digest_);
     if (::fsync(file_.get()) != 0) return io_error("fsync", temp_.path(), errno);
-    KVCS_TRY(make_folder(shared_.path, digest_.substr(0, 2)));
-    KVCS_TRY(make_folder(shared_.path + "/" + digest_.substr(0, 2), digest_.substr(2, 2)));
+    KVCS_TRY(shared_.make_folder_of(digest_));
     // Over an equal blob too: the bytes just checked replace what a bad disk may have changed.
     KVCS_TRY(temp_.publish(shared_.path_of(digest_)));
     return sync_folder(shared_.folder_of(digest_));
@@ -248,6 +269,7 @@ class FileBlobs final : public BlobStore {
     if (::mkdir(shared_.path.c_str(), kFolderMode) != 0 && errno != EEXIST) {
       return io_error("mkdir", shared_.path, errno);
     }
+    KVCS_TRY(sync_folder(folder_of(shared_.path)));
     return make_folder(shared_.path, "tmp");
   }
   Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
