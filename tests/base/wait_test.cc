@@ -38,6 +38,17 @@ struct SocketPair {
   int ends[2];
 };
 
+// Ends every wait early, as a waiter may.
+class Impatient final : public Waiter {
+ public:
+  Woken wait(const WaitFor& what) override {
+    WaitFor shorter = what;
+    shorter.timeout_ms = 5;
+    return ThreadWaiter().wait(shorter);
+  }
+  int client_fd() const override { return -1; }
+};
+
 WaitFor signal_of(Event& event, uint64_t seen, int timeout_ms = kLongMs) {
   WaitFor what;
   what.event = &event;
@@ -152,6 +163,13 @@ TEST_CASE("wait: wait_for_event keeps its time, and knows the client", "[base][w
   const int64_t begun_us = clock->mono_us();
   CHECK(wait_for_event(event, 0, 30) == Woken::kTimeout);
   CHECK(clock->mono_us() - begun_us > 20'000);  // The clock of waits is coarse.
+  {
+    Impatient impatient;
+    const WaiterScope scope(impatient);
+    const int64_t again_us = clock->mono_us();
+    CHECK(wait_for_event(event, 0, 30) == Woken::kTimeout);
+    CHECK(clock->mono_us() - again_us > 20'000);
+  }
   SocketPair client;
   client.leave();
   ThreadWaiter waiter(client.ends[0]);
@@ -193,8 +211,16 @@ TEST_CASE("wait: a thread that finds no descriptor for an event still sees its s
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &full) == 0);
   const bool is_full = ::dup(client.ends[0]) < 0;
   const WaiterScope scope(waiter);
-  Thread signaller("signals", [&] { event.signal(); });
+  const auto clock = make_system_clock();
+  const int64_t begun_us = clock->mono_us();
+  // The signal comes while the other thread waits, most probably.
+  Thread signaller("signals", [&] {
+    Event never;
+    wait_for_event(never, 0, 50);
+    event.signal();
+  });
   const Woken woken = wait_for_event(event, 0, kLongMs);
+  const int64_t took_ms = (clock->mono_us() - begun_us) / 1000;
   const Woken timed_out = wait_for_event(event, 1, 30);
   client.leave();
   const Woken gone = wait_for_event(event, 1, kLongMs);
@@ -202,6 +228,7 @@ TEST_CASE("wait: a thread that finds no descriptor for an event still sees its s
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
   CHECK(is_full);
   CHECK(woken == Woken::kReady);
+  CHECK(took_ms < kLongMs / 3);
   CHECK(timed_out == Woken::kTimeout);
   CHECK(gone == Woken::kClientGone);
 }

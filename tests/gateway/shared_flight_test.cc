@@ -138,7 +138,7 @@ TEST_CASE("gateway over HTTP: when the shared fetch fails its callers ask on the
   for (int i = 0; i < 3; i++) clients.push_back(gateway.ask());
   gateway.wait_for_waiting(2);
   provider.open("500 Internal Server Error");
-  for (auto& client : clients) CHECK(client.read_response().status == 502);
+  for (auto& client : clients) CHECK(client.read_response().status == 500);
   CHECK(provider.asked() == 3);
   provider.open();
   CHECK(gateway.ask().read_response().status == 200);
