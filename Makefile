@@ -81,7 +81,7 @@ SUBMAKE = $(MAKE) --no-print-directory $(PARALLEL)
 
 .DEFAULT_GOAL := all
 .PHONY: help deps deps-run deps-test deps-check deps-fuzz deps-deb deps-bench
-.PHONY: all run test e2e check format asan tsan bench fuzz web install deb clean
+.PHONY: all run test e2e check format asan tsan mutate bench fuzz web install deb clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -131,6 +131,10 @@ asan: ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer.
 
 tsan: ## All tests under ThreadSanitizer.
 	@$(SUBMAKE) MODE=tsan test
+
+mutate: deps-test ## Break the code in one line at a time: each time a test must fail; ONLY='WORD …'.
+	@$(SUBMAKE) all $(B)/kvcs_tests
+	@tests/mutate.sh $(B) $(ONLY)
 
 bench: deps-bench ## Print the performance table: each row beside a peer or a physical limit.
 	@$(SUBMAKE) $(B)/kvcs $(BENCH_BINS) $(HELLO_BINS)
@@ -201,6 +205,13 @@ $(B)/kvcs: $(B)/src/main.o $(B)/libkvcs.a
 $(B)/kvcs_tests: $(TEST_OBJS) $(B)/libkvcs.a
 	@echo "  LINK $@"
 	@$(CXX) $(LDFLAGS) -o $@ $(TEST_OBJS) $(B)/libkvcs.a $(LDLIBS)
+# For tests/mutate.sh: a changed copy of one file, $(MUTANT), before the library that has its original.
+mutant-tests:
+	@$(CCACHE) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -O0 -U_FORTIFY_SOURCE -g0 -w -c $(MUTANT) -o $(B)/mutate/mutant.o
+	@$(CXX) $(LDFLAGS) -Wl,--strip-debug -o $(B)/mutate/kvcs_tests $(TEST_OBJS) $(B)/mutate/mutant.o $(B)/libkvcs.a $(LDLIBS)
+mutant-daemon:
+	@$(CXX) $(LDFLAGS) -Wl,--strip-debug -o $(B)/mutate/kvcs $(B)/src/main.o $(B)/mutate/mutant.o $(B)/libkvcs.a $(LDLIBS)
+.PHONY: mutant-tests mutant-daemon
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libkvcs.a
 	@echo "  LINK $@"
 	@$(CXX) $(LDFLAGS) -o $@ $< $(B)/libkvcs.a $(LDLIBS)
