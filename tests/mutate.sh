@@ -13,8 +13,8 @@
 #          of them is [e2e], the daemon is linked with the mutation too.
 #
 # Prints "caught" or SURVIVED for each and, as the last line, "N caught, N survived". Exit 1 on a
-# survivor, 2 on a record that cannot be used: its line is not there exactly once, it does not
-# compile, its tests do not exist.
+# survivor, 2 on a record that cannot be used: one whose line is not there exactly once ends the run
+# before it begins; one that does not compile, or whose tests do not exist, is printed as UNUSABLE.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -143,15 +143,20 @@ all_pass=
 
 caught=0
 survived=0
+unusable=0
+tell() {
+  printf '%-9s %s (%s; %d s)\n' "$1" "$title" "$2" $((SECONDS - started))
+}
 for i in "${wanted[@]}"; do
   started=$SECONDS
   title="${subjects[i]}: ${names[i]}"
   mutant=$work/$(basename "${files[i]}")
   mutated "${olds[i]}" "${news[i]}" "${files[i]}" > "$mutant"
-  make_mutant mutant-tests MUTANT="$mutant" || {
-    grep -m 5 -E 'error|multiple definition' "$log.build"
-    broken "'$title' does not compile"
-  }
+  if ! make_mutant mutant-tests MUTANT="$mutant"; then
+    unusable=$((unusable + 1))
+    tell UNUSABLE "$(grep -m 1 -E 'error|multiple definition' "$log.build" || tail -n 1 "$log.build")"
+    continue
+  fi
   daemon=$build/kvcs
   if [[ "${filters[i]}" == *e2e* ]]; then
     make_mutant mutant-daemon && daemon=$work/kvcs
@@ -167,16 +172,21 @@ for i in "${wanted[@]}"; do
         by="not by the tests of its record: $(first_failure)"
       ;;
     1) by=$(first_failure) ;;
-    2) broken "'$title': no test fits '${filters[i]}'" ;;
+    2)
+      unusable=$((unusable + 1))
+      tell UNUSABLE "no test fits '${filters[i]}'"
+      continue
+      ;;
   esac
   rm -f "$mutant"
   if [ -n "$by" ]; then
     caught=$((caught + 1))
-    printf 'caught    %s (%s; %d s)\n' "$title" "$by" $((SECONDS - started))
+    tell caught "$by"
   else
     survived=$((survived + 1))
-    printf 'SURVIVED  %s (%s; %d s)\n' "$title" "${files[i]}" $((SECONDS - started))
+    tell SURVIVED "${files[i]}"
   fi
 done
 echo "$caught caught, $survived survived"
+[ $unusable = 0 ] || broken "$unusable records could not be used"
 [ $survived = 0 ]
