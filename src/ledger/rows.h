@@ -70,11 +70,11 @@ struct UsageRow {
 };
 // Of a row with its indexes, at the most.
 inline constexpr int64_t kUsageRowMaxBytes = 200;
-// Inserts the row and adds it to its day in usage_daily, once per request_id.
-Status insert_usage(Database& db, const UsageRow& row);
-// The payload of outbox kind "usage", and the group sink that reads it back.
-std::string usage_payload(const UsageRow& row);
+// The group sink of outbox kind "usage": inserts each row and adds it to its day in usage_daily,
+// once per request_id. The payload is written by usage_json() of ai/budget/budget_book.h.
 Status usage_sink(Database& db, const std::vector<OutboxRecord>& records);
+// Reads one payload. Members that are zero, false or "" may be left out; those that this version
+// does not know are passed over. Invalid names the member that is missing or malformed.
 Result<UsageRow> parse_usage(const OutboxRecord& record);
 // The model of a row that is no request: an admin set a user's use to zero, and the row's negative
 // cost says by how much.

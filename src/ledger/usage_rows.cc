@@ -1,6 +1,5 @@
 // Rows of AI requests. They come by the thousand, so a group of them shares statements and the
 // look-up of names, and is added to usage_daily in one sum; JSON is read by the fast parser.
-#include <nlohmann/json.hpp>
 #include <simdjson.h>
 
 #include <array>
@@ -11,7 +10,6 @@
 #include <unordered_map>
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/quick_json.h"
 #include "db/db.h"
 #include "kv/outbox.h"
@@ -20,47 +18,61 @@
 namespace kvcs {
 namespace {
 
-struct UsageNumber {
-  const char* name;
-  int64_t UsageRow::*field;
+// One member of the record of an AI request: its name in the outbox payload, its column in the
+// table `usage`, and the field of UsageRow that holds it. Exactly one of the three pointers is set;
+// a member without any is `status`, which is an int.
+struct UsageMember {
+  std::string_view name;
+  std::string_view column;  // Texts with a column that ends in "_ref" are kept in ledger_name.
+  std::string UsageRow::*text = nullptr;
+  int64_t UsageRow::*number = nullptr;
+  bool UsageRow::*flag = nullptr;
 };
-constexpr UsageNumber kUsageNumbers[] = {
-    {"input_tokens", &UsageRow::input_tokens},
-    {"cache_read_tokens", &UsageRow::cache_read_tokens},
-    {"cache_write_5m_tokens", &UsageRow::cache_write_5m_tokens},
-    {"cache_write_1h_tokens", &UsageRow::cache_write_1h_tokens},
-    {"input_audio_tokens", &UsageRow::input_audio_tokens},
-    {"output_tokens", &UsageRow::output_tokens},
-    {"reasoning_tokens", &UsageRow::reasoning_tokens},
-    {"output_audio_tokens", &UsageRow::output_audio_tokens},
-    {"web_searches", &UsageRow::web_searches},
-    {"cost_nano_usd", &UsageRow::cost_nano_usd},
-    {"first_byte_ms", &UsageRow::first_byte_ms},
-    {"total_ms", &UsageRow::total_ms},
+constexpr UsageMember text_member(std::string_view name, std::string_view column,
+                                  std::string UsageRow::*field) {
+  return {.name = name, .column = column, .text = field};
+}
+constexpr UsageMember number_member(std::string_view name, int64_t UsageRow::*field) {
+  return {.name = name, .column = name, .number = field};
+}
+constexpr UsageMember flag_member(std::string_view name, bool UsageRow::*field) {
+  return {.name = name, .column = name, .flag = field};
+}
+
+// Every member that a record may have. Reading, the INSERT statement and its parameters all follow
+// this table. The order is the order in which ai/budget/budget_records.cc writes the members: a
+// reader that looks for the next member from where it found the last one finds it at once.
+constexpr UsageMember kUsageMembers[] = {
+    text_member("request_id", "request_id", &UsageRow::request_id),
+    number_member("ts_ms", &UsageRow::ts_ms),
+    text_member("organization_id", "organization_ref", &UsageRow::organization_id),
+    text_member("user_id", "user_ref", &UsageRow::user_id),
+    text_member("key_id", "key_ref", &UsageRow::key_id),
+    text_member("provider", "provider_ref", &UsageRow::provider),
+    text_member("model", "model_ref", &UsageRow::model),
+    number_member("input_tokens", &UsageRow::input_tokens),
+    number_member("cache_read_tokens", &UsageRow::cache_read_tokens),
+    number_member("cache_write_5m_tokens", &UsageRow::cache_write_5m_tokens),
+    number_member("cache_write_1h_tokens", &UsageRow::cache_write_1h_tokens),
+    number_member("input_audio_tokens", &UsageRow::input_audio_tokens),
+    number_member("output_tokens", &UsageRow::output_tokens),
+    number_member("reasoning_tokens", &UsageRow::reasoning_tokens),
+    number_member("output_audio_tokens", &UsageRow::output_audio_tokens),
+    number_member("web_searches", &UsageRow::web_searches),
+    number_member("cost_nano_usd", &UsageRow::cost_nano_usd),
+    text_member("price_version", "price_version_ref", &UsageRow::price_version),
+    number_member("first_byte_ms", &UsageRow::first_byte_ms),
+    number_member("total_ms", &UsageRow::total_ms),
+    {.name = "status", .column = "status"},
+    flag_member("estimated", &UsageRow::estimated),
+    flag_member("grace", &UsageRow::grace),
+    flag_member("recovered", &UsageRow::recovered),
+    text_member("period", "period_ref", &UsageRow::period),
 };
-struct UsageText {
-  const char* name;
-  std::string UsageRow::*field;
-};
-constexpr UsageText kUsageTexts[] = {
-    {"request_id", &UsageRow::request_id},
-    {"organization_id", &UsageRow::organization_id},
-    {"user_id", &UsageRow::user_id},
-    {"key_id", &UsageRow::key_id},
-    {"provider", &UsageRow::provider},
-    {"model", &UsageRow::model},
-    {"price_version", &UsageRow::price_version},
-    {"period", &UsageRow::period},
-};
-struct UsageFlag {
-  const char* name;
-  bool UsageRow::*field;
-};
-constexpr UsageFlag kUsageFlags[] = {
-    {"estimated", &UsageRow::estimated},
-    {"grace", &UsageRow::grace},
-    {"recovered", &UsageRow::recovered},
-};
+
+constexpr bool is_kept_by_number(const UsageMember& member) {
+  return member.text != nullptr && member.column.ends_with("_ref");
+}
 
 // The numbers of names, looked up once per group.
 class Names final {
@@ -79,11 +91,22 @@ class Names final {
   std::unordered_map<std::string, int64_t> ids_;
 };
 
-// The texts of a row that are kept by number, in the order of the columns of `usage`.
-constexpr std::array kRefTexts = {
-    &UsageRow::organization_id, &UsageRow::user_id,       &UsageRow::key_id, &UsageRow::provider,
-    &UsageRow::model,           &UsageRow::price_version, &UsageRow::period};
-enum : size_t { kOrganization, kUser, kKey, kProvider, kModel, kPriceVersion, kPeriod };
+// The texts of a row that are kept by number, in the order of kUsageMembers.
+enum : size_t { kOrganization, kUser, kKey, kProvider, kModel, kPriceVersion, kPeriod, kRefs };
+constexpr auto kRefTexts = [] {
+  std::array<std::string UsageRow::*, kRefs> texts{};
+  size_t count = 0;
+  for (const UsageMember& member : kUsageMembers) {
+    if (is_kept_by_number(member)) texts[count++] = member.text;
+  }
+  return texts;
+}();
+static_assert(kRefTexts[kOrganization] == &UsageRow::organization_id &&
+              kRefTexts[kUser] == &UsageRow::user_id && kRefTexts[kKey] == &UsageRow::key_id &&
+              kRefTexts[kProvider] == &UsageRow::provider &&
+              kRefTexts[kModel] == &UsageRow::model &&
+              kRefTexts[kPriceVersion] == &UsageRow::price_version &&
+              kRefTexts[kPeriod] == &UsageRow::period);
 using UsageRefs = std::array<int64_t, kRefTexts.size()>;
 
 class RefFinder final {
@@ -172,34 +195,41 @@ class Days final {
   std::map<DayKey, DaySums>::value_type* last_ = nullptr;
 };
 
-// One statement for so many rows: it opens the table and its four indexes once, and each row is put
+// A statement that inserts many rows opens the table and its four indexes once, and each row is put
 // where the last one went.
 constexpr size_t kRowsPerInsert = 32;
-constexpr int kUsageColumns = 25;
 
 std::string insert_sql(size_t rows, std::string_view on_conflict) {
-  std::string sql =
-      "INSERT INTO usage (ts_ms, request_id, organization_ref, user_ref, key_ref, provider_ref,"
-      " model_ref, price_version_ref, period_ref, status, estimated, grace, recovered,"
-      " input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens,"
-      " input_audio_tokens, output_tokens, reasoning_tokens, output_audio_tokens, web_searches,"
-      " cost_nano_usd, first_byte_ms, total_ms) VALUES ";
+  std::string columns, parameters;
+  for (const UsageMember& member : kUsageMembers) {
+    columns.append(columns.empty() ? "" : ", ").append(member.column);
+    parameters.append(parameters.empty() ? "?" : ", ?");
+  }
+  std::string sql = "INSERT INTO usage (" + columns + ") VALUES ";
   for (size_t row = 0; row < rows; row++) {
-    sql += row > 0 ? ", (?" : "(?";
-    for (int column = 1; column < kUsageColumns; column++) sql += ", ?";
-    sql += ')';
+    sql.append(row > 0 ? ", (" : "(").append(parameters).append(")");
   }
   return sql.append(on_conflict);
 }
 
+// Binds row number `place` of the statement. `refs` has the numbers of the row's texts.
 void bind_row(Statement& put, size_t place, const UsageRow& row, const UsageRefs& refs) {
-  int position = static_cast<int>(place) * kUsageColumns;
-  put.bind(++position, row.ts_ms);
-  put.bind(++position, row.request_id);
-  for (const int64_t ref : refs) put.bind(++position, ref);
-  put.bind(++position, row.status);
-  for (const UsageFlag& flag : kUsageFlags) put.bind(++position, row.*flag.field ? 1 : 0);
-  for (const UsageNumber& number : kUsageNumbers) put.bind(++position, row.*number.field);
+  int position = static_cast<int>(place * std::size(kUsageMembers));
+  auto ref = refs.begin();
+  for (const UsageMember& member : kUsageMembers) {
+    position++;
+    if (is_kept_by_number(member)) {
+      put.bind(position, *ref++);
+    } else if (member.text != nullptr) {
+      put.bind(position, row.*member.text);
+    } else if (member.number != nullptr) {
+      put.bind(position, row.*member.number);
+    } else if (member.flag != nullptr) {
+      put.bind(position, row.*member.flag ? 1 : 0);
+    } else {
+      put.bind(position, row.status);
+    }
+  }
 }
 
 // `read` gives row i of `count`, into a row that is used again and again.
@@ -264,40 +294,10 @@ Status bad(std::string_view member) {
   return invalid("usage record: " + std::string(member) + " is missing or malformed");
 }
 
-// Every member that a record may have, in the order in which they are written: a reader that looks
-// for the next one from where the last was finds it at once.
-struct UsageMember {
-  std::string_view name;
-  std::string UsageRow::*text = nullptr;
-  int64_t UsageRow::*number = nullptr;
-  bool UsageRow::*flag = nullptr;
-};
-constexpr UsageMember text_member(const UsageText& text) {
-  return {.name = text.name, .text = text.field};
-}
-constexpr UsageMember number_member(const UsageNumber& number) {
-  return {.name = number.name, .number = number.field};
-}
-constexpr auto kUsageMembers = [] {
-  std::array<UsageMember,
-             std::size(kUsageTexts) + std::size(kUsageNumbers) + std::size(kUsageFlags) + 2>
-      all{};
-  size_t n = 0;
-  all[n++] = text_member(kUsageTexts[0]);
-  all[n++] = {.name = "ts_ms", .number = &UsageRow::ts_ms};
-  for (size_t i = 1; i <= 5; i++) all[n++] = text_member(kUsageTexts[i]);
-  for (size_t i = 0; i <= 9; i++) all[n++] = number_member(kUsageNumbers[i]);
-  all[n++] = text_member(kUsageTexts[6]);
-  for (size_t i = 10; i <= 11; i++) all[n++] = number_member(kUsageNumbers[i]);
-  all[n++] = {.name = "status"};
-  for (const UsageFlag& flag : kUsageFlags) all[n++] = {.name = flag.name, .flag = flag.field};
-  all[n++] = text_member(kUsageTexts[7]);
-  return all;
-}();
-
+// Looks from position `next` on, and around; leaves `next` behind what it found.
 const UsageMember* find_member(std::string_view name, size_t& next) {
-  for (size_t tries = 0; tries < kUsageMembers.size(); tries++) {
-    if (next >= kUsageMembers.size()) next = 0;
+  for (size_t tries = 0; tries < std::size(kUsageMembers); tries++) {
+    if (next >= std::size(kUsageMembers)) next = 0;
     const UsageMember& member = kUsageMembers[next++];
     if (member.name == name) return &member;
   }
@@ -338,9 +338,12 @@ Status read_usage(const OutboxRecord& record, UsageRow& row) {
   if (!parser.parse(record.payload_json, members)) {
     return invalid("usage record: not a JSON object");
   }
-  for (const UsageText& text : kUsageTexts) (row.*text.field).clear();
-  for (const UsageNumber& number : kUsageNumbers) row.*number.field = 0;
-  for (const UsageFlag& flag : kUsageFlags) row.*flag.field = false;
+  for (const UsageMember& member : kUsageMembers) {
+    if (member.text != nullptr) (row.*member.text).clear();
+    if (member.number != nullptr) row.*member.number = 0;
+    if (member.flag != nullptr) row.*member.flag = false;
+  }
+  // These two must be in the record.
   row.ts_ms = row.status = -1;
   size_t next = 0;
   for (const auto& [name, value] : members) KVCS_TRY(read_member(name, value, next, row));
@@ -351,29 +354,6 @@ Status read_usage(const OutboxRecord& record, UsageRow& row) {
 }
 
 }  // namespace
-
-Status insert_usage(Database& db, const UsageRow& row) {
-  const auto read = [&row](size_t, UsageRow& out) {
-    out = row;
-    return ok();
-  };
-  return Inserter(db, read).insert(1);
-}
-
-std::string usage_payload(const UsageRow& row) {
-  Json json = Json::object();
-  for (const UsageText& text : kUsageTexts) json[text.name] = row.*text.field;
-  json["ts_ms"] = row.ts_ms;
-  json["status"] = row.status;
-  // What is zero is left out: most requests use few kinds of tokens.
-  for (const UsageNumber& number : kUsageNumbers) {
-    if (row.*number.field != 0) json[number.name] = row.*number.field;
-  }
-  for (const UsageFlag& flag : kUsageFlags) {
-    if (row.*flag.field) json[flag.name] = true;
-  }
-  return dump_json(json);
-}
 
 Result<UsageRow> parse_usage(const OutboxRecord& record) {
   UsageRow row;

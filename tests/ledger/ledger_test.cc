@@ -6,7 +6,9 @@
 
 #include <filesystem>
 
+#include "ai/budget/budget_book.h"
 #include "base/json.h"
+#include "kv/outbox.h"
 #include "ledger/ledger_csv.h"
 #include "ledger/ledger_fixture.h"
 #include "ledger/rows.h"
@@ -37,8 +39,8 @@ std::vector<std::string> ids(const LedgerPage& page) {
   return list;
 }
 
-UsageRow make_usage(const std::string& request_id, int64_t ts_ms) {
-  UsageRow row;
+ai::UsageRecord make_usage(const std::string& request_id, int64_t ts_ms) {
+  ai::UsageRecord row;
   row.request_id = request_id;
   row.ts_ms = ts_ms;
   row.organization_id = "0f8fad5b-d9cb-469f-a165-70867728950e";
@@ -48,9 +50,9 @@ UsageRow make_usage(const std::string& request_id, int64_t ts_ms) {
   row.model = "gpt-4o-mini";
   row.price_version = "2026-01";
   row.period = "2026-01";
-  row.input_tokens = 1200;
-  row.cache_read_tokens = 800;
-  row.output_tokens = 350;
+  row.tokens.input = 1200;
+  row.tokens.cache_read = 800;
+  row.tokens.output = 350;
   row.cost_nano_usd = 1'234'567;
   row.first_byte_ms = 320;
   row.total_ms = 2900;
@@ -283,13 +285,13 @@ TEST_CASE("ledger: usage rides in the outbox and is counted once, by row and by 
   LedgerFixture f;
   f.ledger->add_group_sink("usage", usage_sink);
   const int64_t noon = 1'767'268'800'000;  // 2026-01-01T12:00:00Z
-  UsageRow failed = make_usage("r2", noon + 1);
+  ai::UsageRecord failed = make_usage("r2", noon + 1);
   failed.status = 502;
-  failed.estimated = true;
-  f.kv.put_outbox("usage", "r1", noon, usage_payload(make_usage("r1", noon)));
-  f.kv.put_outbox("usage", "r2", noon, usage_payload(failed));
+  failed.tokens.estimated = true;
+  f.kv.put_outbox("usage", "r1", noon, ai::usage_json(make_usage("r1", noon)));
+  f.kv.put_outbox("usage", "r2", noon, ai::usage_json(failed));
   // The same request again, as after a crash whose trace was lost.
-  f.kv.put_outbox("usage", "again", noon, usage_payload(make_usage("r1", noon)));
+  f.kv.put_outbox("usage", "again", noon, ai::usage_json(make_usage("r1", noon)));
   f.kv.put_outbox("usage", "bad", noon, "{\"request_id\":\"r3\",\"status\":-1}");
   REQUIRE(f.ledger->drain().ok());
   CHECK(f.ledger->stats().dead == 1);
@@ -316,17 +318,18 @@ TEST_CASE("ledger: a usage row takes under 200 bytes with its indexes", "[unit][
   constexpr int kRows = 100'000;
   REQUIRE(f.ledger
               ->write([](Database& db) -> Status {
+                std::vector<OutboxRecord> records;
                 for (int i = 0; i < kRows; i++) {
                   // Request ids are random; multiplying by an odd number scatters them alike.
                   char id[17];
                   snprintf(id, sizeof id, "%016llx", (i + 1) * 0x9e3779b97f4a7c15ull);
-                  UsageRow row = make_usage(id, 1'767'268'800'000 + i * 86);
+                  ai::UsageRecord row = make_usage(id, 1'767'268'800'000 + i * 86);
                   row.user_id += std::to_string(i % 200);
                   row.key_id += std::to_string(i % 400);
                   row.model += std::to_string(i % 20);
-                  KVCS_TRY(insert_usage(db, row));
+                  records.push_back({id, row.ts_ms, "usage", ai::usage_json(row)});
                 }
-                return ok();
+                return usage_sink(db, records);
               })
               .ok());
   REQUIRE(f.writer->run_alone([](Database& db) { return db.checkpoint(); }).ok());

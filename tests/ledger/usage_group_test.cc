@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "ai/budget/budget_book.h"
 #include "kv/outbox.h"
 #include "ledger/ledger_fixture.h"
 #include "ledger/outbox_mover.h"
@@ -19,15 +20,13 @@ namespace {
 constexpr int64_t kNoon = 1'767'268'800'000;  // 2026-01-01
 
 std::string usage(const std::string& id, int64_t cost = 1000) {
-  UsageRow row;
-  row.request_id = id;
-  row.ts_ms = kNoon;
-  row.organization_id = "o1";
-  row.model = "m";
-  row.period = "2026-01";
-  row.cost_nano_usd = cost;
-  row.status = 200;
-  return usage_payload(row);
+  return ai::usage_json({.request_id = id,
+                         .ts_ms = kNoon,
+                         .organization_id = "o1",
+                         .model = "m",
+                         .cost_nano_usd = cost,
+                         .status = 200,
+                         .period = "2026-01"});
 }
 
 void put(KvStore& kv, const std::string& id, int64_t unix_ms, const std::string& payload) {
