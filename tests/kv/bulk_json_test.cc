@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "kv/keyspace.h"
+#include "support/members.h"
 
 using namespace kvcs;
 
@@ -177,4 +178,21 @@ TEST_CASE("bulk: limits and failures of the store are returned", "[fault][kv]") 
   REQUIRE(base->write(batch, KvDurability::kSynced).ok());
   CHECK(export_bulk_json(*base, kAll, "", [](std::string_view) { return ok(); }).code() ==
         Code::kInvalid);
+}
+
+TEST_CASE("records: an entry goes through the bulk format with every member",
+          "[unit][kv][records]") {
+  const ManualClock clock;
+  const auto from = make_memory_kv(clock), to = make_memory_kv(clock);
+  const KvEntry written{"value", R"({"meta":"data"})", clock.unix_s() + 77};
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, "tenant_config:t", written);
+  REQUIRE(from->write(batch, KvDurability::kSynced).ok());
+  REQUIRE(import_into(*to, export_all(*from), clock).ok());
+  const auto members = [](const KvEntry& entry) {
+    const auto& [value, metadata, expires_at_s] = entry;
+    return test::name_members("value metadata expires_at_s", value, metadata, expires_at_s);
+  };
+  test::check_same(members(written), members(to->get(KvFamily::kConfig, "tenant_config:t").value()),
+                   members({}));
 }

@@ -1,0 +1,149 @@
+// Goal: no member of a model provider or of a price is lost between its writer and its reader.
+// Method: every member has a value of its own and goes through KV to objects that begin anew.
+#include <nlohmann/json.hpp>
+
+#include "ai/prices/price_overrides.h"
+#include "ai/prices/pricing.h"
+#include "ai/providers.h"
+#include "base/entropy.h"
+#include "support/members.h"
+
+using namespace kvcs;
+using namespace kvcs::ai;
+using namespace kvcs::test;
+
+namespace {
+
+const AuditContext kWho{"adminkey:1", "test", "r1"};
+
+struct AiStore {
+  ManualClock clock;
+  std::unique_ptr<Entropy> entropy = make_seeded_entropy(7);
+  std::unique_ptr<KvStore> memory = make_memory_kv(clock);
+  std::unique_ptr<WatchedKv> kv = make_watched_kv(*memory);
+  AuditedKv audited{*kv, clock, *entropy};
+  Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
+  Pricing pricing;
+};
+
+Members members_of(const Provider& provider) {
+  const auto& [name, kind, base_url, headers, auth_header, timeout_ms, models, sealed_api_key] =
+      provider;
+  (void)sealed_api_key;  // Opened below.
+  return name_members("name kind base_url headers auth_header timeout_ms models", name, kind,
+                      base_url, headers, auth_header, timeout_ms, models);
+}
+
+Members members_of(const TierPrices& prices) {
+  const auto& [input_pico, output_pico, cache_read_pico] = prices;
+  return name_members("input_pico output_pico cache_read_pico", input_pico, output_pico,
+                      cache_read_pico);
+}
+
+Members members_of(const PriceTier& tier) {
+  const auto& [above_input_tokens, input_pico, output_pico, cache_read_pico, cache_write_pico] =
+      tier;
+  return name_members("above_input_tokens input_pico output_pico cache_read_pico cache_write_pico",
+                      above_input_tokens, input_pico, output_pico, cache_read_pico,
+                      cache_write_pico);
+}
+
+Members members_of(const Price& price) {
+  const auto& [provider, model, mode, input_pico, output_pico, cache_read_pico, cache_write_5m_pico,
+               cache_write_1h_pico, reasoning_pico, input_audio_pico, output_audio_pico, flex,
+               priority, web_search_pico, max_input_tokens, max_output_tokens, tiers, source] =
+      price;
+  Members members = name_members(
+      "provider model mode input_pico output_pico cache_read_pico cache_write_5m_pico "
+      "cache_write_1h_pico reasoning_pico input_audio_pico output_audio_pico web_search_pico "
+      "max_input_tokens max_output_tokens source",
+      provider, model, mode, input_pico, output_pico, cache_read_pico, cache_write_5m_pico,
+      cache_write_1h_pico, reasoning_pico, input_audio_pico, output_audio_pico, web_search_pico,
+      max_input_tokens, max_output_tokens, source);
+  members = with(members, "flex", members_of(flex));
+  members = with(members, "priority", members_of(priority));
+  CHECK(tiers.size() <= 2);
+  for (size_t i = 0; i < 2; i++) {
+    members = with(members, "tier" + std::to_string(i),
+                   members_of(i < tiers.size() ? tiers[i] : PriceTier{}));
+  }
+  return members;
+}
+
+Price full_price() {
+  return {.provider = "openai",
+          .model = "model",
+          .mode = "mode",
+          .input_pico = 101,
+          .output_pico = 102,
+          .cache_read_pico = 103,
+          .cache_write_5m_pico = 104,
+          .cache_write_1h_pico = 105,
+          .reasoning_pico = 106,
+          .input_audio_pico = 107,
+          .output_audio_pico = 108,
+          .flex = {109, 110, 111},
+          .priority = {112, 113, 114},
+          .web_search_pico = 115,
+          .max_input_tokens = 116,
+          .max_output_tokens = 117,
+          .tiers = {{128'000, 118, 119, 120, 121}, {200'000, 122, 123, 124, 125}},
+          .source = "source"};
+}
+
+}  // namespace
+
+TEST_CASE("records: a price is read as it was written, member by member", "[unit][ai][records]") {
+  const Price written = full_price();
+  const Result<Price> read =
+      parse_price("openai/model", price_to_json(written), UnknownMembers::kRefuse);
+  INFO(read.status().to_string());
+  REQUIRE(read.ok());
+  check_same(members_of(written), members_of(*read), members_of(Price{}));
+}
+
+TEST_CASE("records: an override of a price reaches the requests of whom it is for",
+          "[unit][ai][records]") {
+  AiStore store;
+  const std::string mine = "0f8fad5b-d9cb-469f-a165-70867728950e";
+  const std::string other = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+  {
+    PriceOverrides overrides(*store.kv, store.audited, *store.kv, store.pricing);
+    REQUIRE(overrides.put(mine, "openai/model", full_price(), kWho).ok());
+  }
+  PriceOverrides fresh(*store.kv, store.audited, *store.kv, store.pricing);
+  fresh.refresh_if_changed();
+  const Result<PricedModel> found = store.pricing.find(mine, "openai", "model");
+  INFO(found.status().to_string());
+  REQUIRE(found.ok());
+  CHECK(found->overridden);
+  check_same(members_of(full_price()), members_of(*found->price), members_of(Price{}));
+  CHECK_FALSE(store.pricing.find(other, "openai", "model").ok());
+}
+
+TEST_CASE("records: a model provider is read from the store with every member and its key",
+          "[unit][ai][records]") {
+  for (const ProviderKind kind :
+       {ProviderKind::kOpenAi, ProviderKind::kAnthropic, ProviderKind::kOpenAiCompatible}) {
+    AiStore store;
+    const Provider written{.name = "house",
+                           .kind = kind,
+                           .base_url = "https://models.example.com/v2",
+                           .headers = {{"x-region", "eu"}},
+                           .auth_header = "x-token",
+                           .timeout_ms = 7'777,
+                           .models = {"small", "large"},
+                           .sealed_api_key = {}};
+    Providers providers(*store.kv, store.audited, *store.kv, store.sealer, store.pricing);
+    REQUIRE(providers.put(written, Secret("the provider's key"), kWho).ok());
+    REQUIRE(
+        providers.put_credential("org-1", "house", Secret("the organization's key"), kWho).ok());
+    const Providers fresh(*store.kv, store.audited, *store.kv, store.sealer, store.pricing);
+    const auto read = fresh.find("house");
+    INFO(read.status().to_string());
+    REQUIRE(read.ok());
+    check_same(members_of(written), members_of(**read), members_of(Provider{}), {"kind"});
+    CHECK(fresh.credential("org-1", **read).value().reveal() == "the organization's key");
+    CHECK(fresh.credential("org-2", **read).value().reveal() == "the provider's key");
+  }
+}
