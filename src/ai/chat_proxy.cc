@@ -6,6 +6,7 @@
 #include <array>
 
 #include "ai/chat_call.h"
+#include "ai/worst_case.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/money.h"
@@ -26,11 +27,6 @@ http::Dialect dialect_of(ApiKind api) {
 // Worth another target: nothing of the answer has been seen and the next one may do better.
 bool is_retryable(int status) {
   return status == 429 || status >= 500;
-}
-
-int64_t saturating_times(int64_t a, int64_t b) {
-  int64_t product;
-  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX / 4 : product;
 }
 
 // JSON, or nothing said.
@@ -294,35 +290,17 @@ Status ChatProxy::reserve(Call& call) const {
                 .provider = call.prices.front().price->provider,
                 .model = call.prices.front().price->model,
                 .price_version = call.prices.front().version};
+  const int64_t cap = call.organization->max_output_tokens;
+  const bool states_no_bound = chat.api != ApiKind::kEmbeddings && chat.output_tokens_max < 0;
+  // What is reserved is also what may be made.
+  if (states_no_bound) chat.output_tokens_cap = cap;
   for (const PricedModel& priced : call.prices) {
-    const Price& price = *priced.price;
-    int64_t output = 0;
-    if (chat.api != ApiKind::kEmbeddings) {
-      output = chat.output_tokens_max;
-      if (output < 0) {
-        const bool bounded = price.max_output_tokens > 0;
-        output = bounded ? price.max_output_tokens : config_.output_tokens_default;
-        // What is reserved is also what may be made.
-        const int64_t cap = call.organization->max_output_tokens;
-        if (cap >= 0) output = std::min(output, cap);
-        chat.output_tokens_cap = cap;
-        if (!bounded && cap < 0) call.unbounded_output = output;
-      }
-    }
-    TokenUsage input_only, worst;
-    input_only.input = chat.input_guess;
-    input_only.tier = chat.tier;
-    // Writing to a prompt cache can cost more than plain input.
-    if (price.cache_write_5m_pico.value_or(0) > price.input_pico) {
-      std::swap(input_only.input, input_only.cache_write_5m);
-    }
-    worst = input_only;
-    worst.output = saturating_times(output, chat.choices);
-    if (price.reasoning_pico.value_or(0) > price.output_pico) {
-      std::swap(worst.output, worst.reasoning);
-    }
-    ask.estimate_nano_usd = std::max(ask.estimate_nano_usd, cost_nano_usd(price, worst));
-    ask.input_only_nano_usd = std::max(ask.input_only_nano_usd, cost_nano_usd(price, input_only));
+    const WorstCase worst =
+        worst_case(chat, *priced.price,
+                   {.organization_max = cap, .default_tokens = config_.output_tokens_default});
+    if (worst.is_open_ended) call.unbounded_output = worst.output_tokens;
+    ask.estimate_nano_usd = std::max(ask.estimate_nano_usd, worst.cost_nano_usd);
+    ask.input_only_nano_usd = std::max(ask.input_only_nano_usd, worst.input_only_nano_usd);
   }
   ask.limits = {.key_nano_usd = who.key_limits.monthly_nano_usd,
                 .user_nano_usd = call.user->monthly_limit_nano_usd,

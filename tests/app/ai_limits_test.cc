@@ -61,6 +61,27 @@ TEST_CASE("ai: a budget's refusal says in headers what is left", "[contract][ai]
   CHECK(refused.header("x-gateway-cost-usd").empty());
 }
 
+TEST_CASE("ai: 128 choices reserve 128 times what one choice may cost", "[contract][ai]") {
+  AiHouse house;
+  const auto ask = [&](int choices) {
+    std::string body = kHello;
+    body.insert(body.size() - 1, ",\"n\":" + std::to_string(choices));
+    return house.chat(body);
+  };
+  // A choice of 100 tokens at 600 nano-USD is 0.00006 USD, and the input less than 0.00001.
+  house.change_user(R"({"monthly_limit_usd":"0.00767"})");
+  const RawResponse refused = ask(128);
+  INFO(refused.body);
+  CHECK(refused.status == 429);
+  CHECK(has(refused.body, "user_quota_exceeded"));
+  CHECK(house.provider.bodies().empty());
+  CHECK(ask(127).status == 200);
+  // The answers say 150 tokens each, which is 0.000045 USD.
+  house.change_user(R"({"monthly_limit_usd":"0.00775"})");
+  CHECK(ask(128).status == 200);
+  CHECK(house.provider.bodies().size() == 2);
+}
+
 TEST_CASE("ai: a provider's own error carries the gateway's headers too", "[contract][ai]") {
   AiHouse house;
   house.provider.answer_json(R"({"error":"theirs"})", "400 Bad");
