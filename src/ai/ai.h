@@ -1,11 +1,13 @@
 // The AI gateway: LLM providers behind keys and budgets. This face holds the values that its parts
 // exchange; the parts are
-//   pricing.h    model → prices (pico-USD per token), versioned, hot-reloaded
-//   budget.h     reserve → settle for key, user and organization in one atomic step
-//   usage.h      tokens from provider answers, JSON or SSE
-//   providers.h  where a model lives: URL, credential, dialect
-//   chat_proxy.h the data plane: authenticate → limits → reserve → forward → settle
-//   ai_api.h     /admin/usage, prices, providers; /v1/models, /v1/usage
+//   prices/pricing.h    model → prices (pico-USD per token), versioned, hot-reloaded
+//   worst_case.h        the most that a request may cost, before it is sent
+//   budget/budget.h     reserve → settle for key, user and organization in one atomic step
+//   dialects/usage.h    tokens from provider answers, JSON or SSE
+//   providers.h         where a model lives: URL, credential, kind of API
+//   chat_proxy.h        the data plane: authenticate → limits → reserve → forward → settle
+//   ai_api.h            /v1/models, /v1/usage
+//   ai_admin_api.h      /admin/usage, prices and providers
 // The request path reads KV only (through caches) and never includes db/.
 #pragma once
 #include <cstdint>
@@ -16,7 +18,8 @@
 
 namespace kvcs::ai {
 
-// What OpenAI and those like it sell at another price per token: slower or faster.
+// OpenAI and those like it sell the same tokens slower (flex) or faster (priority) at another
+// price.
 enum class ServiceTier : uint8_t { kStandard, kFlex, kPriority };
 
 // Tokens of one request, by kind. The kinds do not overlap: what a provider reports as a subset of
@@ -31,7 +34,7 @@ struct TokenUsage {
   int64_t output = 0;  // Text, without reasoning.
   int64_t reasoning = 0;
   int64_t output_audio = 0;
-  int64_t web_searches = 0;  // Server tools, billed per call.
+  int64_t web_searches = 0;  // Run by the provider itself, and billed per call.
   ServiceTier tier = ServiceTier::kStandard;
   bool estimated = false;  // Counted by us, because the provider did not say.
 
@@ -41,9 +44,12 @@ struct TokenUsage {
   int64_t output_total() const { return output + reasoning + output_audio; }
 };
 
+// What becomes of requests while the budget store does not answer: they are refused, or they are
+// admitted against the organization's fallback limit for the day. See budget/budget.h.
 enum class FailureMode : uint8_t { kFailClosed, kFailOpen };
 
-// What is remembered of one finished request: the payload of outbox kind "usage".
+// What is remembered of one finished request: the payload of outbox kind "usage". usage_json() of
+// budget/budget_book.h writes it, parse_usage() of ledger/rows.h reads it.
 struct UsageRecord {
   std::string request_id;
   int64_t ts_ms = 0;

@@ -1,3 +1,5 @@
+// Handlers of the admin API for AI money: what users and organizations have spent, prices, model
+// providers and their credentials. GET /admin/usage itself is in usage_api.cc.
 #include "ai/ai_admin_api.h"
 
 #include <nlohmann/json.hpp>
@@ -16,6 +18,7 @@ using admin_api::who;
 using http::read_body;
 using http::reply;
 
+// The routes are {model} and {provider}/{model}, for a name with a slash is two segments of a path.
 std::string model_param(const http::Request& request) {
   std::string model;
   for (const auto& [name, value] : request.params) {
@@ -192,7 +195,8 @@ Result<http::Response> AiAdminApi::user_usage(http::Request& request) {
 
 Result<http::Response> AiAdminApi::user_history(http::Request& request) {
   const User user = KVCS_TRY(users_.find(request.param("user_id")));
-  // The resets: what the sums of the ledger have beyond the months.
+  // The resets of this user. Each is a row with a negative cost in the ledger, too; its reason is
+  // kept here.
   Json adjustments = Json::array();
   const auto collect = [&](const KvItem& item) -> Status {
     adjustments.push_back(KVCS_TRY(parse_json_exact(item.entry.value)));
@@ -231,6 +235,8 @@ Result<http::Response> AiAdminApi::reset_quota(http::Request& request) {
       reader.optional_one_of("scope", {"user", "user_and_org"}).value_or("user");
   KVCS_TRY(reader.finish());
   const User user = KVCS_TRY(users_.find(request.param("user_id")));
+  // First the counter, then the note of it: a process that dies between the two has reset the use,
+  // and the row in the ledger says so.
   const int64_t previous =
       KVCS_TRY(budgets_.reset_user(user.id, user.organization_id, scope == "user_and_org"));
   const int64_t now_ms = clock_.unix_ms();
@@ -258,6 +264,7 @@ Result<http::Response> AiAdminApi::put_price(http::Request& request) {
   if (!organization_id.empty()) KVCS_TRY(organizations_.find(organization_id));
   const Price price = KVCS_TRY(parse_price(model, body, UnknownMembers::kRefuse));
   KVCS_TRY(overrides_.put(organization_id, model, price, who(request)));
+  // The answer names the version that is in force with the new price.
   overrides_.refresh_if_changed();
   Json answer = price_to_json(price);
   answer["model"] = model;
@@ -306,6 +313,7 @@ Result<http::Response> AiAdminApi::list_prices(http::Request&) {
 
 Result<http::Response> AiAdminApi::put_provider(http::Request& request) {
   const Json body = KVCS_TRY(read_body(request));
+  // A member of stored records alone: nobody may bring a sealed value from elsewhere.
   if (body.contains("sealed_api_key")) return invalid("sealed_api_key: unknown member.");
   std::optional<Secret> api_key;
   Provider provider = KVCS_TRY(parse_provider(request.param("name"), body, api_key));

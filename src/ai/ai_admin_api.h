@@ -1,4 +1,4 @@
-// Handlers of the admin door that speak of AI money and providers. Thread-safe.
+// Handlers of /admin for AI money, prices and model providers. App owns one; thread-safe.
 #pragma once
 #include <functional>
 

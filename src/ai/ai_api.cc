@@ -1,3 +1,4 @@
+// GET /v1/models and GET /v1/usage: what the holder of a user key may ask for and has spent.
 #include "ai/ai_api.h"
 
 #include <nlohmann/json.hpp>
@@ -26,6 +27,7 @@ Json budget_json(const BudgetView& view, int64_t limit_nano_usd) {
       {"error_count", view.error_count}};
 }
 
+// The list as Anthropic's API has it. Creation times are not known here, so all are the epoch.
 http::Response anthropic_list(const std::vector<ListedModel>& models) {
   Json data = Json::array();
   for (const ListedModel& model : models) {
@@ -114,6 +116,7 @@ Result<http::Response> AiApi::models(http::Request& request) {
     }
     listed.push_back({id, provider.empty() ? "alias" : provider});
   };
+  // Aliases, then for each provider the models that it lists, or all that have a price.
   for (const auto& [alias, targets] : providers_.aliases()) add("", alias);
   const auto priced = pricing_.list();
   for (const auto& provider : KVCS_TRY(providers_.list())) {

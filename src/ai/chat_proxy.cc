@@ -1,3 +1,5 @@
+// The way of a request to its provider: who asks, where the model lives, what it may cost, what is
+// sent. The way back is in chat_relay.cc, the rate limits are in chat_rate.cc.
 #include "ai/chat_proxy.h"
 
 #include <nlohmann/json.hpp>
@@ -20,16 +22,18 @@ namespace {
 constexpr std::array<std::string_view, 4> kForwardedHeaders = {
     "anthropic-version", "anthropic-beta", "openai-beta", "accept"};
 
+// How an error looks to the client of this API.
 http::Dialect dialect_of(ApiKind api) {
   return api == ApiKind::kMessages ? http::Dialect::kAnthropic : http::Dialect::kOpenAi;
 }
 
-// Worth another target: nothing of the answer has been seen and the next one may do better.
+// An alias may list several targets. After these answers the next one is tried: nothing has been
+// sent to the client yet, and another provider may do better.
 bool is_retryable(int status) {
   return status == 429 || status >= 500;
 }
 
-// JSON, or nothing said.
+// True when the content type is JSON or is not stated.
 bool is_json(const http::Request& request) {
   const auto type = request.header("content-type");
   if (!type || *type == "application/json") return true;
@@ -47,7 +51,8 @@ http::UpstreamRequest build_upstream_request(const http::Request& request, const
   out.body = upstream_body(chat, target.model, provider.kind == ProviderKind::kOpenAi);
   out.deadline_ms = provider.timeout_ms;
   out.idle_timeout_ms = std::min(idle_timeout_ms, provider.timeout_ms);
-  // Who names an idempotency key may ask again for the answer, so it is fetched to its end.
+  // A caller that sends an idempotency key may ask for the answer again, so the answer is fetched
+  // to its end even when that caller has left.
   const bool wanted_later = !chat.stream && request.header("idempotency-key").has_value();
   out.stop_if_client_leaves = !wanted_later;
   out.allow_private_addresses = true;  // The operator named this host, not the caller.
@@ -77,7 +82,8 @@ http::UpstreamRequest build_upstream_request(const http::Request& request, const
   return out;
 }
 
-// In the word of this door; what happened is in the details.
+// A failed exchange has one reason in this API, "proxy_error". What happened is in the details,
+// where may_have_acted() of the idempotency layer finds it.
 Status exchange_failure(Status failure) {
   std::string details;
   if (!failure.reason().empty()) details = dump_json(Json{{"reason", failure.reason()}});
@@ -181,7 +187,7 @@ Result<http::Response> ChatProxy::handle(http::Request& request, ApiKind api,
             .with_reason("unsupported_media_type");
     return http::problem_response(415, refused, dialect_of(api), request.request_id);
   }
-  // Owners: this function, and the closure that streams the answer.
+  // Shared by two owners: this function, and the closure that streams the answer after it.
   auto call = std::make_shared<Call>(request);
   call->path = path;
   std::string body = KVCS_TRY(request.body->read_all());
@@ -189,7 +195,10 @@ Result<http::Response> ChatProxy::handle(http::Request& request, ApiKind api,
   KVCS_TRY(load_caller(*call));
   KVCS_TRY(find_targets(*call));
   KVCS_TRY(find_prices(*call));
-  call->estimate_tokens = call->chat.input_guess;
+  // The order counts. Rates come before the budget, for a refused request must leave no
+  // reservation; the reservation comes before the exchange, for money is set aside before it can
+  // be spent.
+  call->rate_tokens = call->chat.input_guess;
   if (Status limited = take_rate(*call); !limited.ok()) return refusal(*call, limited);
   if (Status refused = reserve(*call); !refused.ok()) {
     return_tokens(*call, 0);
@@ -200,6 +209,7 @@ Result<http::Response> ChatProxy::handle(http::Request& request, ApiKind api,
   if (!upstream.ok()) {
     Status failure = std::move(upstream).status();
     upstream_errors_++;
+    // No answer has begun, so the request is not billed.
     settle(*call, http::http_status(failure), false);
     return exchange_failure(std::move(failure));
   }
@@ -234,6 +244,7 @@ http::Response ChatProxy::refusal(const Call& call, const Status& why) const {
 Status ChatProxy::find_targets(Call& call) const {
   const Organization& organization = *call.organization;
   call.targets = KVCS_TRY(providers_.resolve(call.chat.model, call.chat.api));
+  // A list may name the model as the client does, or every model behind an alias.
   const auto allowed = [&](const std::vector<std::string>& list) {
     return model_allowed(list, call.chat.model) ||
            std::all_of(call.targets.begin(), call.targets.end(), [&](const ModelTarget& target) {
@@ -266,6 +277,8 @@ Status ChatProxy::find_prices(Call& call) const {
   for (const ModelTarget& target : call.targets) {
     Result<PricedModel> priced =
         pricing_.find(organization.id, target.provider->name, target.model);
+    // A model without a price is refused, for its cost could not be bounded, unless the
+    // organization has stated the prices at which it takes such models.
     if (!priced.ok() && organization.unknown_input_pico_usd &&
         organization.unknown_output_pico_usd) {
       auto stated = std::make_shared<Price>();
@@ -292,8 +305,9 @@ Status ChatProxy::reserve(Call& call) const {
                 .price_version = call.prices.front().version};
   const int64_t cap = call.organization->max_output_tokens;
   const bool states_no_bound = chat.api != ApiKind::kEmbeddings && chat.output_tokens_max < 0;
-  // What is reserved is also what may be made.
+  // The organization's bound is part of what is reserved, so the provider must be told it too.
   if (states_no_bound) chat.output_tokens_cap = cap;
+  // Any of the targets may answer: the dearest one is reserved.
   for (const PricedModel& priced : call.prices) {
     const WorstCase worst =
         worst_case(chat, *priced.price,
@@ -320,6 +334,7 @@ Result<std::unique_ptr<http::UpstreamResponse>> ChatProxy::forward(Call& call) c
                                                           call.path, call.credentials[call.chosen],
                                                           config_.idle_timeout_ms));
     const bool client_left = upstream.status().reason() == "client_gone";
+    // A client that has left wants no other target either.
     const bool try_next = upstream.ok() ? is_retryable((*upstream)->status()) : !client_left;
     if (last || !try_next) return upstream;
   }

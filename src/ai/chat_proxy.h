@@ -1,5 +1,6 @@
 // The data plane of the AI gateway: a request goes limits → reserve → forward → settle, streaming
-// or not, in the dialect it came in. Thread-safe; a request lives on its worker thread.
+// or not, in the API that the client speaks. Thread-safe; a request runs on one fiber, which holds
+// no thread while it waits for the provider.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -64,7 +65,7 @@ class ChatProxy final {
   Status reserve(Call& call) const;
   http::Response refusal(const Call& call, const Status& why) const;
   Result<std::unique_ptr<http::UpstreamResponse>> forward(Call& call) const;
-  // The provider's answer as it came.
+  // The provider's answer, read to its end, with the headers that may pass.
   Result<http::Response> whole_answer(const Call& call, http::UpstreamResponse& upstream) const;
   Result<http::Response> answer_whole(Call& call, http::UpstreamResponse& upstream) const;
   http::Response answer_stream(std::shared_ptr<Call> call,
@@ -72,12 +73,13 @@ class ChatProxy final {
   Result<http::Response> pass_error(Call& call, http::UpstreamResponse& upstream) const;
   Status pump(Call& call, http::UpstreamResponse& upstream, http::BodyWriter& client) const;
   Status relay(Call& call, http::UpstreamResponse& upstream, http::BodyWriter& client) const;
-  // Providers have aliases of their own: the model that answered may have a price of its own.
+  // Providers have aliases of their own ("gpt-4o" answers as "gpt-4o-2024-08-06"): the model that
+  // answered may have a price of its own, which counts from here on.
   void reprice(Call& call) const;
   // A stream without a bound on its output goes on while the budget covers it.
   Status keep_within_budget(Call& call) const;
   void settle(Call& call, int status, bool billed) const;
-  // For an organization that asked for it.
+  // Keeps both bodies, redacted, for an organization that asked for it.
   void log_bodies(const Call& call, const UsageRecord& record) const;
   // Corrects tokens_per_minute from the guess to what was used.
   void return_tokens(const Call& call, int64_t used_tokens) const;

@@ -1,5 +1,5 @@
-// The token buckets that a request takes from: requests and tokens per minute of its key, its user
-// and its organization.
+// The rate limits of a request: token buckets that count requests and tokens per minute, one of
+// each for its key, its user and its organization.
 #include <algorithm>
 #include <array>
 
@@ -33,7 +33,7 @@ struct RateBucket {
   }
 };
 
-// Those without a limit too. `tokens` is what is taken of a bucket that counts them.
+// All six buckets, those without a limit too. `tokens` is what a bucket of tokens is charged.
 std::array<RateBucket, 6> buckets_of(const Principal& who, const User& user,
                                      const Organization& organization, int64_t tokens) {
   return {{{"key", who.key_id, "API key", false, who.key_limits.requests_per_minute, 1},
@@ -55,14 +55,15 @@ void add_rate_headers(const std::optional<RateDecision>& rate, http::Response& r
 
 Status ChatProxy::take_rate(Call& call) const {
   const auto buckets =
-      buckets_of(call.request.principal, *call.user, *call.organization, call.estimate_tokens);
+      buckets_of(call.request.principal, *call.user, *call.organization, call.rate_tokens);
   for (size_t i = 0; i < buckets.size(); i++) {
     const RateBucket& bucket = buckets[i];
     if (bucket.per_minute < 0) continue;
     const RateDecision decision = limiter_.take(bucket.name(), bucket.per_minute, bucket.cost);
+    // The client is told of its requests, and of its tokens only when they are the reason.
     if (!bucket.tokens || !decision.allowed) call.rate = decision;
     if (decision.allowed) continue;
-    // A refused request uses nothing up.
+    // A refused request uses nothing up: what the buckets before this one gave is given back.
     for (size_t before = 0; before < i; before++) {
       const RateBucket& taken = buckets[before];
       if (taken.per_minute > 0) limiter_.adjust(taken.name(), taken.per_minute, -taken.cost);
@@ -73,7 +74,7 @@ Status ChatProxy::take_rate(Call& call) const {
 }
 
 void ChatProxy::return_tokens(const Call& call, int64_t used_tokens) const {
-  const int64_t correction = used_tokens - call.estimate_tokens;
+  const int64_t correction = used_tokens - call.rate_tokens;
   if (correction == 0) return;
   for (const RateBucket& bucket :
        buckets_of(call.request.principal, *call.user, *call.organization, correction)) {

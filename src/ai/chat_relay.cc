@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kClientClosedRequest = 499;  // nginx's name for a client that left.
 constexpr size_t kRelayChunkBytes = 16 << 10;
-constexpr size_t kCredentialMinBytes = 8;  // Shorter ones stand in texts by chance.
+constexpr size_t kCredentialMinBytes = 8;  // A shorter text may stand in an error by chance.
 
 // Counts a live stream for as long as it lives.
 class StreamCount final {
@@ -28,7 +28,7 @@ class StreamCount final {
   std::atomic<int64_t>& count_;
 };
 
-// Some providers quote the key that they refuse; it is not the caller's.
+// Some providers quote the key that they refuse. It is the operator's key and not the caller's.
 void hide_credential(const Secret& credential, std::string& text) {
   const std::string& key = credential.reveal();
   if (key.size() < kCredentialMinBytes) return;
@@ -37,7 +37,7 @@ void hide_credential(const Secret& credential, std::string& text) {
   }
 }
 
-// How a broken answer is told: whatever it was, the client could not help it.
+// A broken answer is the provider's failure in every case: the client could not help it.
 Status provider_failure(Status failure, uint64_t answer_max_bytes) {
   if (failure.code() == Code::kTooLarge) {
     failure = upstream_failed("The provider's answer is over the limit of " +
@@ -93,6 +93,7 @@ void copy_answer_headers(const http::UpstreamResponse& upstream, http::Response&
 }
 
 void ChatProxy::reprice(Call& call) const {
+  // A price that an admin has set counts for whatever answers under that name.
   PricedModel& priced = call.prices[call.chosen];
   const ModelTarget& target = call.targets[call.chosen];
   const std::string_view answered = call.meter->response_model();
@@ -102,7 +103,9 @@ void ChatProxy::reprice(Call& call) const {
 }
 
 Status ChatProxy::keep_within_budget(Call& call) const {
-  if (call.unbounded_output == 0 || call.meter->output_seen() <= call.unbounded_output) return ok();
+  // The output that has passed is counted by its bytes until the provider states its own figure.
+  if (call.unbounded_output == 0 || call.meter->output_so_far() <= call.unbounded_output)
+    return ok();
   TokenUsage more;
   more.output = config_.output_tokens_default;
   KVCS_TRY(call.reservation->extend(cost_nano_usd(*call.prices[call.chosen].price, more)));
@@ -123,6 +126,7 @@ void ChatProxy::settle(Call& call, int status, bool billed) const {
   if (call.first_byte_us > 0) {
     record.first_byte_ms = (call.first_byte_us - call.request.started_us) / 1000;
   }
+  // An error answer is not billed: providers do not charge for those.
   if (billed && call.meter) {
     record.tokens = call.meter->usage(call.chat.input_guess);
     record.cost_nano_usd = cost_nano_usd(*priced.price, record.tokens);
@@ -170,7 +174,7 @@ Result<http::Response> ChatProxy::pass_error(Call& call, http::UpstreamResponse&
   const BudgetView user = call.reservation->user_at_admission();
   const bool grace = call.reservation->grace();
   Result<http::Response> response = whole_answer(call, upstream);
-  if (response.ok()) call.saw_answer(response->body);
+  if (response.ok()) call.keep_for_log(response->body);
   settle(call, upstream.status(), false);
   if (!response.ok()) return response;
   add_gateway_headers(user, call.user->monthly_limit_nano_usd, 0, grace, *response);
@@ -181,7 +185,8 @@ Result<http::Response> ChatProxy::pass_error(Call& call, http::UpstreamResponse&
 Result<http::Response> ChatProxy::answer_whole(Call& call, http::UpstreamResponse& upstream) const {
   Result<std::string> body = upstream.read_all(config_.answer_max_bytes);
   if (!body.ok()) {
-    // The provider may have done the work: what was asked is charged, as for a client that left.
+    // The provider may have done the work before its answer broke off, so the input is charged, as
+    // for a client that left.
     const bool left = body.status().reason() == "client_gone";
     (left ? client_gone_ : upstream_errors_)++;
     settle(call, left ? kClientClosedRequest : 502, true);
@@ -189,7 +194,7 @@ Result<http::Response> ChatProxy::answer_whole(Call& call, http::UpstreamRespons
   }
   call.meter->on_json(*body);
   reprice(call);
-  call.saw_answer(*body);
+  call.keep_for_log(*body);
   const BudgetView user = call.reservation->user_at_admission();
   const bool grace = call.reservation->grace();
   const int64_t cost =
@@ -214,20 +219,21 @@ http::Response ChatProxy::answer_stream(std::shared_ptr<Call> call,
   add_gateway_headers(call->reservation->user_at_admission(), call->user->monthly_limit_nano_usd,
                       -1, call->reservation->grace(), response);
   add_rate_headers(call->rate, response);
-  // std::function copies its closure; the answer itself has one reader. Owners: the closure's
-  // copies.
+  // std::function copies its closure, so the copies share the answer; one of them runs and reads
+  // it.
   std::shared_ptr<http::UpstreamResponse> source = std::move(upstream);
-  // Never streamed (the client left before the head was sent): the input was still processed.
-  UsageRecord seen;
-  seen.model = call->prices[call->chosen].price->model;
-  seen.provider = call->prices[call->chosen].price->provider;
-  seen.price_version = call->prices[call->chosen].version;
-  seen.ts_ms = clock_.unix_ms();
-  seen.status = kClientClosedRequest;
-  seen.tokens.input = call->chat.input_guess;
-  seen.tokens.estimated = true;
-  seen.cost_nano_usd = cost_nano_usd(*call->prices[call->chosen].price, seen.tokens);
-  call->reservation->set_seen(std::move(seen));
+  // When the client leaves before the head is sent, the closure below never runs and nobody
+  // settles. The provider has processed the input all the same, so that is what is charged then.
+  UsageRecord fallback;
+  fallback.model = call->prices[call->chosen].price->model;
+  fallback.provider = call->prices[call->chosen].price->provider;
+  fallback.price_version = call->prices[call->chosen].version;
+  fallback.ts_ms = clock_.unix_ms();
+  fallback.status = kClientClosedRequest;
+  fallback.tokens.input = call->chat.input_guess;
+  fallback.tokens.estimated = true;
+  fallback.cost_nano_usd = cost_nano_usd(*call->prices[call->chosen].price, fallback.tokens);
+  call->reservation->set_fallback_charge(std::move(fallback));
   response.stream = [this, call = std::move(call), source](http::BodyWriter& client) {
     const StreamCount live(open_streams_);
     return relay(*call, *source, client);
@@ -238,7 +244,8 @@ http::Response ChatProxy::answer_stream(std::shared_ptr<Call> call,
 // Reads until the provider's clean end; a failure says which side broke.
 Status ChatProxy::pump(Call& call, http::UpstreamResponse& upstream,
                        http::BodyWriter& client) const {
-  // Pictures in it shrink to their size.
+  // Redaction shrinks pictures and long base64 to a few bytes, so more than the log's share is
+  // kept.
   const size_t stream_head_max = 4 * config_.body_log_max_bytes;
   http::SseParser parser(config_.event_max_bytes);
   std::array<char, kRelayChunkBytes> buffer;
@@ -256,11 +263,13 @@ Status ChatProxy::pump(Call& call, http::UpstreamResponse& upstream,
     }
     return ok();
   };
+  // One turn reads what the provider has sent, meters each whole event in it, and writes the
+  // events to the client at once. A rest that is no whole event yet waits in the parser.
   for (bool at_end = false; !at_end;) {
     const size_t count = KVCS_TRY(upstream.read(buffer));
     out.clear();
     at_end = count == 0;
-    // Some servers leave the blank line after their last event out.
+    // Some servers leave out the blank line that ends their last event.
     const bool unfinished = at_end && !parser.pending().empty();
     KVCS_TRY(parser.feed(unfinished ? "\n\n" : std::string_view(buffer.data(), count), pass));
     if (out.empty()) continue;
@@ -280,10 +289,11 @@ Status ChatProxy::relay(Call& call, http::UpstreamResponse& upstream,
                         http::BodyWriter& client) const {
   Status failure = pump(call, upstream, client);
   const bool client_left = failure.reason() == "client_gone";
-  if (failure.ok() && !call.meter->complete() && !call.meter->saw_error()) {
+  if (failure.ok() && !call.meter->complete() && !call.meter->has_error()) {
     failure = upstream_failed("The provider ended its stream before it was complete.");
   }
-  // Trouble after the last event costs the client nothing: it has the whole answer.
+  // A connection that breaks after the last event costs the client nothing: it has the whole
+  // answer.
   if (!client_left && call.meter->complete()) failure = ok();
   call.answer = call.stream_head;
   reprice(call);

@@ -1,3 +1,5 @@
+// Reads the few members of a client's request that the gateway acts on, and edits the body's text
+// for the provider. Runs on the worker of the request; the parser is kept for each thread.
 #include "ai/chat_request.h"
 
 #include <simdjson.h>
@@ -66,7 +68,8 @@ Result<Members> read_members(const object& root) {
   return members;
 }
 
-// `out` becomes the larger of what it was and what is stated.
+// `out` becomes the larger of what it was and what is stated: of two bounds on an output that both
+// stand in a request, the provider may follow either.
 Status read_bounded(const Members& members, Member which, int64_t min, int64_t max, int64_t& out) {
   if (!members[which]) return ok();
   const std::string_view name = kNames[which];
@@ -130,6 +133,8 @@ Status read_output_max(ApiKind api, const Members& members, int64_t& out) {
 }  // namespace
 
 Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
+  // The parser's buffers grow with the body and are used again, so a large body gets a parser of
+  // its own that goes with it.
   thread_local QuickParser kept(kDepthMax);
   std::optional<QuickParser> large;
   if (body.size() > QuickParser::kKeptMaxBytes) large.emplace(kDepthMax);
@@ -170,6 +175,7 @@ Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
 
 namespace {
 
+// What the API calls its bound on the output.
 std::string_view cap_member(ApiKind api, bool openai) {
   if (api == ApiKind::kResponses) return "max_output_tokens";
   return api == ApiKind::kChatCompletions && openai ? "max_completion_tokens" : "max_tokens";
@@ -188,6 +194,8 @@ std::string upstream_body(const ChatRequest& request, std::string_view model, bo
     set_json_member(body, cap_member(request.api, openai),
                     std::to_string(request.output_tokens_cap));
   }
+  // A stream states its usage only when asked to. The meter needs that, and takes the event out
+  // again for a client that did not ask.
   const bool add_usage =
       request.stream && request.api == ApiKind::kChatCompletions && !request.client_wants_usage;
   if (add_usage) {

@@ -1,3 +1,5 @@
+// Model providers: their records, their sealed credentials, and the way from a model's name to the
+// provider that serves it.
 #include "ai/providers.h"
 
 #include <nlohmann/json.hpp>
@@ -16,6 +18,7 @@ namespace {
 constexpr std::string_view kAllProviders = keyspace::kAiProviderPrefix;
 constexpr size_t kProvidersMax = 200, kModelsMax = 1000, kHeadersMax = 32;
 
+// Whether a server of this kind has that API.
 bool speaks(ProviderKind kind, ApiKind api) {
   // Anthropic offers chat completions too; nobody else offers Messages.
   if (api == ApiKind::kMessages) return kind == ProviderKind::kAnthropic;
@@ -84,14 +87,15 @@ std::string default_base_url(ProviderKind kind) {
   return "";
 }
 
-// A key belongs to the host that it was given for: who may change an address must not be able to
-// have the key sent there.
+// Scheme, host and port. A key belongs to the host that it was given for: somebody who may change
+// an address must not be able to have the key sent there.
 std::string_view origin_of(std::string_view base_url) {
   const size_t host = base_url.find("://") + 3;
   return base_url.substr(0, std::min(base_url.find('/', host), base_url.size()));
 }
 
-// Headers are shown to whoever may read providers; a credential has a place where it is sealed.
+// Headers are shown to everybody who may read providers, so a credential may not stand among them:
+// it has a member of its own, which is sealed.
 Status check_no_credential(const Provider& provider) {
   static constexpr std::string_view kCredentials[] = {"authorization", "proxy-authorization",
                                                       "cookie", "x-api-key", "api-key"};
@@ -107,6 +111,7 @@ Status check_no_credential(const Provider& provider) {
   return ok();
 }
 
+// The record as it is stored, with the sealed key, which no answer shows.
 std::string record_json(const Provider& provider) {
   Json json = provider_to_json(provider);
   json.erase("has_api_key");
@@ -271,6 +276,7 @@ Result<Secret> Providers::credential(std::string_view organization_id,
   });
   if (!secret.ok()) return std::move(secret).status();
   if (!(*secret)->empty() || provider.sealed_api_key.empty()) return Secret(**secret);
+  // The seal is bound to the key of the record, so that it opens nowhere else.
   const std::string shared = keyspace::ai_provider(provider.name);
   auto opened = credentials_.find_or_load(
       shared, [&](std::string_view key) { return sealer_.open(provider.sealed_api_key, key); });
@@ -281,13 +287,15 @@ Result<Secret> Providers::credential(std::string_view organization_id,
 Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api) const {
   const std::shared_ptr<const ProviderList> known = KVCS_TRY(all());
   const ProviderList& all = *known;
+  // First "provider/model", when the part before the slash is a provider; a model's own name may
+  // have a slash, too.
   const size_t slash = model.find('/');
   for (const auto& provider : all) {
     if (slash != model.npos && provider->name == model.substr(0, slash)) {
       return ModelTarget{provider, std::string(model.substr(slash + 1))};
     }
   }
-  // Of those that list it, one that speaks this API.
+  // Then a provider that lists the bare name, preferably one that speaks this API.
   std::shared_ptr<const Provider> listing;
   for (const auto& provider : all) {
     const auto& models = provider->models;
@@ -298,6 +306,7 @@ Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api) 
     break;
   }
   if (listing) return ModelTarget{listing, std::string(model)};
+  // Then the provider that the price table names for it.
   if (Result<PricedModel> priced = pricing_.find("", "", model); priced.ok()) {
     for (const auto& provider : all) {
       if (provider->name == priced->price->provider) {
@@ -305,6 +314,7 @@ Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api) 
       }
     }
   }
+  // Last, the only provider that speaks this API, unless it lists its models.
   std::shared_ptr<const Provider> only;
   for (const auto& provider : all) {
     if (!speaks(provider->kind, api)) continue;

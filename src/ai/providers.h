@@ -1,8 +1,8 @@
 // Where a model lives: providers, their credentials, aliases, and how a model's name finds them.
 //
 // A provider is a record `ai_provider:{name}` (admin API), an entry of kvcs.yaml (ai.providers) or,
-// with nothing configured at all, OPENAI_API_KEY and ANTHROPIC_API_KEY of the environment. KV wins
-// over the file. Credentials are sealed and never returned; an organization's own
+// with nothing configured at all, OPENAI_API_KEY and ANTHROPIC_API_KEY of the environment. A record
+// in KV wins over the file. Credentials are sealed and never returned; an organization's own
 // (`org:{org_id}:credential:{provider}`) beats the provider's. Thread-safe; reads come from memory.
 #pragma once
 #include <cstdint>
@@ -25,6 +25,8 @@
 
 namespace kvcs::ai {
 
+// Whose server it is. That decides which APIs it speaks (ApiKind of dialects/usage.h), how a key is
+// sent, and what the bound on an output is called.
 enum class ProviderKind : uint8_t { kOpenAi, kAnthropic, kOpenAiCompatible };
 std::string_view provider_kind_name(ProviderKind kind);
 
@@ -36,12 +38,15 @@ struct Provider {
   std::vector<std::pair<std::string, std::string>> headers;  // Sent with every request.
   std::string auth_header;  // "" = the kind's own; else the header that carries the bare key.
   int timeout_ms = 600'000;
-  std::vector<std::string> models;  // Known by bare name; empty: see ModelRouter.
-  std::string sealed_api_key;       // "" = none is sent.
+  // Models that a client may ask for without "name/" before them. Empty: those that the price table
+  // lists for this provider, and any model when it is the only provider that speaks the API; see
+  // Providers::resolve().
+  std::vector<std::string> models;
+  std::string sealed_api_key;  // "" = none is sent.
 
   // "<base_url>[/v1]<path>", path like "/chat/completions".
   std::string url(std::string_view path) const;
-  // At the vendor's own address nothing works without one.
+  // True at the vendor's own address, where nothing works without a key.
   bool needs_api_key() const;
 };
 
@@ -60,9 +65,9 @@ class Providers final {
  public:
   Providers(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, const Sealer& sealer,
             const Pricing& pricing);
-  // From kvcs.yaml or the environment; before threads start.
+  // Adds a provider from kvcs.yaml or the environment. Called before threads start.
   void add_configured(Provider provider, const Secret& api_key);
-  // Ordered targets for one name; before threads start.
+  // Adds a name that stands for several targets, tried in this order. Called before threads start.
   void add_alias(std::string name, std::vector<std::string> targets);
 
   Result<std::shared_ptr<const Provider>> find(std::string_view name) const;

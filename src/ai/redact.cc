@@ -1,3 +1,5 @@
+// Walks a body word by word and leaves out words that look like secrets or persons. One pass, no
+// regular expressions: it runs for every request of an organization that keeps bodies.
 #include "ai/redact.h"
 
 #include <algorithm>
@@ -10,18 +12,21 @@
 namespace kvcs::ai {
 namespace {
 
-constexpr size_t kBlobMinBytes = 256;   // A longer word is no word.
-constexpr size_t kSecretMinBytes = 12;  // After its prefix.
+constexpr size_t kBlobMinBytes = 256;   // A word of this length is data and not language.
+constexpr size_t kSecretMinBytes = 12;  // After its prefix; shorter ones are ordinary words.
 constexpr std::string_view kMark = "***";
 
+// How keys of well-known services and of kvcs itself begin. "eyJ" begins a JWT.
 constexpr std::array<std::string_view, 20> kSecretPrefixes = {
     "sk-",        "pk-",    "gw_live_", "kv_",      "kt_",     "ka_",  "ghp_",
     "gho_",       "ghs_",   "ghu_",     "AKIA",     "ASIA",    "AIza", "xox",
     "github_pat", "glpat-", "hf_",      "sk_live_", "rk_live", "eyJ"};
+// Members whose value is a secret whatever it looks like; compared in lower case.
 constexpr std::array<std::string_view, 12> kSecretMembers = {
     "password", "passwd",       "secret",        "api_key",       "apikey",        "api-key",
     "token",    "access_token", "refresh_token", "client_secret", "authorization", "private_key"};
 
+// The characters of keys, addresses and base64: what they form is judged as one word.
 bool is_word_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
          std::string_view("_-+/.@").find(c) != std::string_view::npos;
@@ -97,6 +102,8 @@ size_t card_length(std::string_view text, size_t at) {
     }
   }
   if (count < 13 || (end < text.size() && is_alnum(text[end]))) return 0;
+  // Luhn's checksum (ISO/IEC 7812-1): every second digit from the right counts double, and the sum
+  // of all digits is a multiple of ten.
   int sum = 0;
   for (size_t i = 0; i < count; i++) {
     int digit = digits[count - 1 - i];

@@ -168,6 +168,7 @@ Result<http::Response> AiAdminApi::usage(http::Request& request) {
   ask.key_id = request.query_value("key_id").value_or("");
   ask.model = request.query_value("model").value_or("");
   ask.provider = request.query_value("provider").value_or("");
+  // Rows of the last milliseconds are still in the journal or the outbox; the report includes them.
   KVCS_TRY(ledger_.drain());
   const std::vector<UsageGroup> groups = KVCS_TRY(usage_report(ledger_, ask));
   if (request.query_value("format").value_or("json") == "csv") {
@@ -192,6 +193,7 @@ Result<http::Response> AiAdminApi::usage_rows(http::Request& request) {
   query.table = "usage";
   query.cursor = page.cursor;
   query.limit = static_cast<int>(page.limit);
+  // The parameter of the request, and the column that it filters.
   static constexpr std::array<std::pair<const char*, const char*>, 5> kFilters = {
       {{"org_id", "organization_id"},
        {"user_id", "user_id"},

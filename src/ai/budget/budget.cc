@@ -1,3 +1,5 @@
+// Budgets: the books of all organizations, the thread "budget-writer" that brings their charges to
+// the store, and the recovery of what a dead process left in the journal.
 #include "ai/budget/budget.h"
 
 #include <nlohmann/json.hpp>
@@ -18,12 +20,13 @@ namespace kvcs::ai {
 
 namespace {
 
-// Charges that come within so long are one write. With kv.sync_interval_ms it is what a power cut
-// may take.
+// The writer waits this long after the first charge, and writes all that came meanwhile as one
+// batch. A power cut may take this time and kv.sync_interval_ms.
 constexpr int64_t kGroupMs = 10;
-constexpr int64_t kRetryMaxMs = 1'000;  // Of a store that fails.
-// The journal, to disk: what the store does not take at once. Of the rest the store's own log,
-// synced more often, has all but what requests in flight hold: that is synced at the second look.
+constexpr int64_t kRetryMaxMs = 1'000;  // The longest pause while the store fails.
+// How often the journal is synced to disk. Charges that the store has taken are in the store's own
+// log, which is synced more often; the journal alone knows what requests in flight hold. See
+// ChargeJournal::sync_held().
 constexpr int64_t kSyncMs = 500;
 
 // What is charged for a request that a dead process left open.
@@ -69,7 +72,8 @@ struct Budgets::Impl {
     return all;
   }
 
-  // The book has a charge that the store has not: the writer will look at it.
+  // Tells the writer that this book has a charge which the store has not. Costs one atomic read
+  // while the book is on the writer's list already.
   void note(BudgetBook& book) {
     if (book.is_noted.load() || book.is_noted.exchange(true)) return;
     MutexLock lock(writer_mutex);
@@ -86,7 +90,7 @@ struct Budgets::Impl {
   const BudgetNames names;
   ChargeJournal journal;
   SharedMutex mutex;
-  // Books live as long as Budgets: a reservation points into one.
+  // Books live as long as Budgets, for reservations point into them.
   std::unordered_map<std::string, std::unique_ptr<BudgetBook>> books KVCS_GUARDED_BY(mutex);
   std::atomic<int64_t> recovered{0};
 
@@ -115,7 +119,8 @@ bool Budgets::Impl::write_noted() {
   }
   bool all = true;
   for (BudgetBook* book : now) {
-    book->is_noted = false;  // Before: a charge that comes meanwhile is noted again.
+    book->is_noted =
+        false;  // Cleared before the flush: a charge that comes meanwhile is noted again.
     if (book->flush().ok()) continue;
     all = false;
     note(*book);
@@ -131,17 +136,20 @@ void Budgets::Impl::write_loop() {
     {
       MutexLock lock(writer_mutex);
       while (!stopping && noted.empty()) {
-        // Awake once more after the last write, for what of the journal is not on disk yet.
+        // The writer wakes once more after its last write, for the journal may hold something that
+        // is not on disk yet.
         if (!wake.wait_for_ms(writer_mutex, kSyncMs)) break;
       }
       if (stopping) return;
       if (!noted.empty()) wake.wait_for_ms(writer_mutex, pause_ms);
     }
     const bool taken = write_noted();
+    // A store that fails is asked less and less often, up to once a second.
     pause_ms = taken ? kGroupMs : std::min(2 * pause_ms, kRetryMaxMs);
     const int64_t now_us = clock.mono_us();
     if (taken && now_us - synced_us < kSyncMs * 1000) continue;
     synced_us = now_us;
+    // While the store takes nothing, the journal alone has the charges: all of it is synced.
     const Status synced = taken ? journal.sync_held().status() : journal.sync();
     if (!synced.ok()) log::warn("budgets.journal_not_synced", {{"reason", synced.to_string()}});
   }
@@ -152,9 +160,10 @@ struct Reservation::Impl {
   BudgetBook& book;
   OpenReservation open;
   BudgetView user;
-  std::optional<UsageRecord> seen;
+  std::optional<UsageRecord> fallback;  // Charged when nobody settles.
   bool settled = false;
 
+  // Fills in what the reservation knows better than the caller.
   void complete(UsageRecord& record) const {
     record.request_id = open.request_id;
     record.organization_id = open.organization_id;
@@ -169,8 +178,8 @@ Reservation::Reservation(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Reservation::Reservation(Reservation&&) noexcept = default;
 Reservation::~Reservation() {
   if (!impl_ || impl_->settled) return;
-  if (impl_->seen) {
-    settle(std::move(*impl_->seen));
+  if (impl_->fallback) {
+    settle(std::move(*impl_->fallback));
   } else {
     impl_->book.settle(impl_->open, nullptr);
   }
@@ -184,8 +193,8 @@ const std::string& Reservation::period() const {
 const BudgetView& Reservation::user_at_admission() const {
   return impl_->user;
 }
-void Reservation::set_seen(UsageRecord record) {
-  impl_->seen = std::move(record);
+void Reservation::set_fallback_charge(UsageRecord record) {
+  impl_->fallback = std::move(record);
 }
 Status Reservation::extend(int64_t more_nano_usd) {
   return impl_->book.extend(impl_->open, more_nano_usd);
@@ -221,6 +230,8 @@ Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known
   if (left.damaged > 0) {
     log::warn("budgets.journal_damaged", {{"path", journal_path}, {"records", left.damaged}});
   }
+  // A slot with a charge is a settled request whose row may or may not have reached the store; one
+  // with a reservation alone is a request that was open.
   for (const ChargeJournal::Left::One& one : left.all) {
     ChargedRow row;
     std::string json = one.charge_json;
@@ -236,6 +247,7 @@ Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known
     KVCS_TRY(book.settle_recovered(std::move(row.open), row.charge, std::move(json)));
     impl_->recovered++;
   }
+  // The journal is emptied only once the store has its charges on disk.
   if (!left.all.empty()) KVCS_TRY(impl_->kv.sync());
   return impl_->journal.open(journal_path);
 }
@@ -267,6 +279,7 @@ Result<BudgetView> Budgets::view(std::string_view kind, std::string_view id,
                                  std::string_view month) const {
   const std::string wanted =
       month.empty() ? format_month(impl_->clock.unix_ms()) : std::string(month);
+  // Memory knows more than the store: what is reserved, and the charges of the last milliseconds.
   for (BudgetBook* book : impl_->all_books()) {
     if (auto found = book->peek(kind, id, wanted)) return *found;
   }

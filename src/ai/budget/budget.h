@@ -52,8 +52,8 @@ struct BudgetAsk {
   std::string request_id, key_id, user_id, organization_id;
   BudgetLimits limits;
   int64_t estimate_nano_usd = 0;    // Worst case: input and the most output it may produce.
-  int64_t input_only_nano_usd = 0;  // What a crash before the answer is charged,
-  std::string provider, model, price_version;  // and as what.
+  int64_t input_only_nano_usd = 0;  // Charged when the process dies before the answer.
+  std::string provider, model, price_version;  // What the row of such a charge says.
 };
 
 struct BudgetView {
@@ -64,8 +64,8 @@ struct BudgetView {
 
 class Budgets;
 
-// Money set aside. Destroyed without settle(): charged at what `seen` says (nothing seen: nothing),
-// so that no path can forget. One thread at a time.
+// Money set aside. A reservation that is destroyed without settle() settles itself at its fallback
+// charge, or at nothing when it has none, so that no path can forget. One thread at a time.
 class Reservation final {
  public:
   Reservation(Reservation&&) noexcept;
@@ -75,11 +75,12 @@ class Reservation final {
   const std::string& period() const;
   // The user's counters at admission, this request counted, for the x-gateway-* headers.
   const BudgetView& user_at_admission() const;
-  // Updates what an interrupted request would be charged; cheap, no I/O.
-  void set_seen(UsageRecord record);
+  // What the request is charged when nobody settles it. Cheap, no I/O.
+  void set_fallback_charge(UsageRecord record);
   // Sets aside more for the same request. QuotaExceeded, as reserve(), when it is not covered.
   Status extend(int64_t more_nano_usd);
-  // Charges record.cost_nano_usd, at once for every limit, and notes the row for the store. Once.
+  // Charges record.cost_nano_usd, at once for every limit, and notes the row for the store. May be
+  // called once. The ids, the month and `grace` of the record are filled in here.
   void settle(UsageRecord record);
 
  private:
@@ -89,16 +90,17 @@ class Reservation final {
   std::unique_ptr<Impl> impl_;
 };
 
-// What a person calls a user ("acme/ada@example.com") or an organization ("acme").
+// The name that a person knows: "acme/ada@example.com" for a user, "acme" for an organization.
 using BudgetNames = std::function<std::string(std::string_view kind, std::string_view id)>;
 
 class Budgets final {
  public:
-  // What is open when the process dies is lost until recover() has given the journal its file.
+  // Until recover() has given the journal its file, a process that dies loses what is open.
   Budgets(KvStore& kv, const Clock& clock, BudgetNames names = {});
   ~Budgets();  // Writes what waits.
-  // Settles what a dead process left in that file, and begins it anew. Before the first reserve().
-  // `is_known`: whether that request's row is in the ledger, or in the outbox on its way there.
+  // Settles what a dead process left in that file, and begins the file anew. Called before the
+  // first reserve(). `is_known` says whether that request's row is in the ledger, or in the outbox
+  // on its way there: such a charge is not made again.
   using IsKnown = std::function<Result<bool>(std::string_view request_id)>;
   Status recover(const std::string& journal_path, const IsKnown& is_known);
   // Starts the thread that writes; `written` is called there when rows are in the outbox. Until
@@ -117,14 +119,14 @@ class Budgets final {
   // of this month to zero; what is in flight lands after it. Returns the previous use.
   Result<int64_t> reset_user(std::string_view user_id, std::string_view organization_id,
                              bool organization_too);
-  // Writes what waits. Who reads rows calls it first; and a job, each minute.
+  // Writes what waits. A reader of rows calls it first, and a job calls it each minute.
   Status reconcile();
   // What the rows of a key, user or organization sum up to in a month: in the ledger, and in the
   // outbox on their way there.
   using Recount = std::function<Result<BudgetView>(std::string_view kind, std::string_view id,
                                                    std::string_view month)>;
-  // Makes counters that the store could not read anew from their rows. Until then whom they are of
-  // meets the failure mode, and nobody else does.
+  // Makes counters that the store could not read anew from their rows. Until then the failure mode
+  // applies to the keys, users and organizations that the counters belong to, and to nobody else.
   Status repair(const Recount& recount);
   struct Stats {
     int64_t open_reservations, unwritten_settlements, grace_requests, recovered;

@@ -1,3 +1,5 @@
+// Admission and settlement: limits, holds, charges and alerts, all in memory. The picture of the
+// whole machine is in budget_book.h.
 #include "ai/budget/budget_book.h"
 
 #include <algorithm>
@@ -11,6 +13,8 @@
 namespace kvcs::ai {
 namespace {
 
+// In grace mode a user may spend a fifteenth of the month's limit in a day, which is two days'
+// share.
 constexpr int64_t kGraceShareOfMonth = 15;
 
 struct LimitCheck {
@@ -42,7 +46,8 @@ Status quota_unavailable(const Status& cause) {
       .with_retry_after_s(kKvRetryAfterS);
 }
 
-// Notes the highest threshold that the counter has passed and not been told of.
+// Notes the highest threshold that the counter has passed and of which nobody was told yet. A
+// refusal counts as reaching 100 % from 95 % on.
 void note_threshold(BudgetCounter& counter, int64_t limit, bool refused,
                     std::vector<BudgetThreshold>& reached) {
   if (limit <= 0) return;
@@ -97,6 +102,8 @@ Result<BudgetBook::Admission> BudgetBook::admit_pinned(OpenReservation open) {
   } else {
     admission.user = KVCS_TRY(hold_in_failure(open, usable));
   }
+  // The last step, so that the record in the journal has all that the reservation holds. Without a
+  // record a crash would lose the money: then there is no reservation.
   Result<uint32_t> slot = journal_.begin(reservation_json(open));
   if (!slot.ok()) {
     MutexLock lock(mutex_);
@@ -141,7 +148,7 @@ Status BudgetBook::extend(OpenReservation& open, int64_t more) {
                   "aside for it.")
         .with_reason("organization_quota_exceeded");
   }
-  std::vector<BudgetThreshold> none;  // The settlement tells.
+  std::vector<BudgetThreshold> none;  // The settlement will tell of thresholds.
   MutexLock lock(mutex_);
   KVCS_TRY(check_limits(open, more, none));
   hold(open, more);
@@ -149,7 +156,8 @@ Status BudgetBook::extend(OpenReservation& open, int64_t more) {
   return ok();
 }
 
-// All three counters, or none. The view counts this request.
+// Holds the estimate at all three counters, or at none. The view that is returned counts this
+// request already.
 Result<BudgetView> BudgetBook::hold_counted(const OpenReservation& open) {
   std::vector<BudgetThreshold> reached;
   Status refused;
@@ -167,7 +175,7 @@ Result<BudgetView> BudgetBook::hold_counted(const OpenReservation& open) {
   }
   Entry entry;
   add_alerts(reached, entry);
-  // A store that fails keeps it queued.
+  // When the store fails, the alert waits in pending_ for the next flush.
   if (!entry.alerts.empty()) (void)enqueue_and_flush(std::move(entry));
   return refused;
 }
@@ -179,7 +187,7 @@ Result<BudgetView> BudgetBook::hold_in_failure(OpenReservation& open, const Stat
   MutexLock lock(mutex_);
   Grace& day = grace_[open.grace_day];
   Grace& user = user_grace_[open.grace_day + "/" + open.user_id];
-  // Two days' share of a month for one user; and what is blocked stays blocked.
+  // A limit of 0 blocks in grace mode, too.
   const int64_t user_limit = open.limits.user_nano_usd / kGraceShareOfMonth;
   const bool blocked =
       user_limit == 0 || open.limits.organization_nano_usd == 0 || open.limits.key_nano_usd == 0;
@@ -201,7 +209,7 @@ Result<BudgetView> BudgetBook::hold_in_failure(OpenReservation& open, const Stat
   return BudgetView{0, 0, 1, 0, open.month};
 }
 
-// What was set aside is free again.
+// Gives back what was set aside.
 void BudgetBook::release(const OpenReservation& open) {
   hold(open, -open.estimate);
   open_--;
@@ -263,7 +271,8 @@ void BudgetBook::settle(const OpenReservation& open, const UsageRecord* record) 
   entry.row_id = open.request_id;
   entry.row_json = usage_json(*record);
   entry.slot = open.slot;
-  // Should the row be too long for its record: until the store has it, the reservation stands.
+  // A row that is too long for its record leaves the reservation standing until the store has the
+  // row: a crash before that charges the input alone.
   (void)journal_.note_charge(open.slot, entry.row_json);
   std::vector<BudgetThreshold> reached;
   {
@@ -271,8 +280,8 @@ void BudgetBook::settle(const OpenReservation& open, const UsageRecord* record) 
     release(open);
     charge(open, *record, reached);
     unpin(open.counters);
-    // In one step with the charge: a group that had the counters without the row would let a crash
-    // behind it charge the row once more.
+    // Under the same lock as the charge: were a group written with the counters and without the
+    // row, the next start would find the row in the journal and charge it once more.
     pending_.push_back(std::move(entry));
   }
   add_alerts(reached, told);
@@ -291,9 +300,9 @@ Status BudgetBook::settle_recovered(OpenReservation open, const UsageRecord& rec
     unpin(open.counters);
     const bool damaged = std::any_of(open.counters.begin(), open.counters.end(),
                                      [](const BudgetCounter* one) { return one->damaged; });
-    // A damaged counter is made anew from the rows, of which this will be one.
+    // A damaged counter is made anew from the rows, and this row will be one of them.
     if (!damaged) KVCS_TRY(std::move(loaded));
-    // The limits are not known here; the next settlement tells what was passed.
+    // The limits are not known here; the next settlement tells of thresholds that were passed.
     std::vector<BudgetThreshold> none;
     charge(open, record, none);
     pending_.push_back(
@@ -307,7 +316,8 @@ Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organizati
   const std::string month = format_month(now_ms);
   UsageRecord row{.request_id = "reset-" + make_request_id(),
                   .ts_ms = now_ms,
-                  // In the sums of whom it changes: the organization's use stays unless asked for.
+                  // The row belongs to the sums that it changes: without an organization's id it
+                  // leaves the organization's use alone.
                   .organization_id = organization_too ? organization_id_ : "",
                   .user_id = std::string(user_id),
                   .model = std::string(kAdjustmentModel),

@@ -1,6 +1,31 @@
 // The counters of one organization: its own, its users' and its keys', under one lock. Internal to
-// budget.cc. Thread-safe. The lock is never held over the store: writes are handed over in order by
+// budget/. Thread-safe. The lock is never held over the store: writes are handed over in order by
 // a leader (see flush()).
+//
+// The way of one request through the book, and the file that has each step:
+//
+//   admit()   budget_book.cc      pin the three counters, so that they stay where they are
+//             budget_counters.cc  load() those that are not in memory yet
+//             budget_book.cc      check the limits and hold the estimate: all three or none. When
+//                                 the store does not answer: hold against the grace of the day
+//             charge_journal.cc   begin(): the reservation is on record
+//   settle()  charge_journal.cc   note_charge(): the charge is on record, beside the reservation
+//             budget_book.cc      in one step under the lock: give the hold back, add the charge to
+//                                 the counters, mark them dirty, unpin, put the row into pending_
+//   flush()   budget_writes.cc    one thread is the leader (writing_); the others wait for it.
+//                                 Take pending_ and the dirty counters as one group → one batch:
+//                                 absolute counters and rows of the outbox together → the store
+//             charge_journal.cc   end(): the slots of the group are free again
+//             When the store fails, the group goes back to where it was taken from, and the journal
+//             keeps its slots.
+//   repair()  budget_counters.cc  as the leader, so that no rows are written meanwhile: ask for the
+//                                 sums of the rows of doubtful counters, and set the counters by
+//                                 them
+//
+// What must not change: the charge is in the journal before the counters have it (a process that
+// dies between the two would charge the input alone); counters and rows are in one batch (or they
+// would disagree after a crash); a slot is freed after the batch was written (or a crash would lose
+// the charge), and its reservation is cleared before its charge (see ChargeJournal::end()).
 #pragma once
 #include <array>
 #include <atomic>
@@ -20,24 +45,38 @@
 
 namespace kvcs::ai {
 
-// One counter of one month. Until `loaded`, `used` and the counts hold only what was added here
-// since; loading adds what the store has.
+// One counter of one month. Where its value comes from is in three flags:
+//
+//   loaded damaged absent
+//     no     no     no    New. `used` and the counts hold what was added here since; loading adds
+//                         what the store has. An admission loads first, so money is added to such
+//                         a counter in grace mode alone, or in recovery beside a damaged one.
+//     yes    no     no    Complete: `used` is the month's use.
+//     yes    no     yes   Complete, but the store had no record. Of a new month that is right;
+//                         repair() asks once whether there are rows all the same.
+//     no     yes    no    The store's record cannot be read. It stays as it is and is not written
+//                         over; rows go on to the outbox, and `used` holds what no row in the store
+//                         says yet. The failure mode decides about requests until repair() adds the
+//                         sum of the rows, which makes the counter complete.
+//     yes    yes    any   The record of a damaged counter was put right, or removed, and an
+//                         admission loaded it before repair() came to it. repair() ends this, too.
+//
+// `dirty` and `pins` are about the writing and hold in every state: a counter that is dirty, pinned
+// or not loaded stays in memory.
 struct BudgetCounter {
   std::string_view kind;  // "key", "user" or "org".
   std::string id, month;
   bool loaded = false;
-  // The store's record cannot be read. It stays as it is, the rows go on, and `used` holds only
-  // what no row in the store says yet; repair() makes it anew from the rows.
   bool damaged = false;
-  // The store had none. Of a new month that is as it should be; repair() asks the rows once.
   bool absent = false;
-  bool dirty = false;  // In BudgetBook::dirty_.
+  bool dirty = false;  // In BudgetBook::dirty_: changed since the last group was taken.
   int pins = 0;        // Reservations and batches that point here.
   int64_t used = 0, reserved = 0;
   int64_t request_count = 0, error_count = 0;
-  // `used` as the rows in the store sum up to it, and will with the group that is being written.
+  // The part of `used` that rows in the store sum up to, and what it will be when the group that is
+  // being written has arrived. Of a loaded counter that is not damaged.
   int64_t written_used = 0, writing_used = 0;
-  int alerted_percent = 0;  // The highest threshold told by this process.
+  int alerted_percent = 0;  // The highest threshold that this process has told of: 0, 80 or 100.
 };
 
 inline constexpr int64_t kSaturated = INT64_MAX / 4;
@@ -46,7 +85,7 @@ inline int64_t saturating_add(int64_t a, int64_t b) {
   return __builtin_add_overflow(a, b, &sum) ? kSaturated : sum;
 }
 
-// Of one request: its key's, its user's and its organization's.
+// The counters of one request: its key's, its user's and its organization's, in this order.
 using BudgetCounters = std::array<BudgetCounter*, 3>;
 
 // A threshold that a counter has reached.
@@ -57,33 +96,36 @@ struct BudgetThreshold {
   int64_t used = 0, limit = 0;
 };
 
-// What an open reservation holds; its JSON is its record in the journal.
+// What an open reservation holds. Its JSON is its record in the journal, and must fit into
+// ChargeJournal::kChargeOffset.
 struct OpenReservation {
   std::string request_id, key_id, user_id, organization_id, month;
   int64_t estimate = 0, input_only = 0, created_ms = 0;
   bool grace = false;
   std::string grace_day;
   std::string provider, model, price_version;
-  // Not in the JSON:
+  // The rest belongs to this process and is not in the JSON.
   BudgetLimits limits{.user_nano_usd = -1, .organization_nano_usd = -1};
   BudgetCounters counters{};
   uint32_t slot = 0;  // Of the journal.
 };
 std::string reservation_json(const OpenReservation& open);
 Result<OpenReservation> parse_reservation(std::string_view json);
+// The payload of outbox kind "usage", and the charge in the journal. ledger/rows.h reads it; what
+// is zero, false or "" may be left out.
 std::string usage_json(const UsageRecord& record);
 // A counter as the store has it.
 Result<BudgetView> parse_counter(std::string_view json, std::string_view month);
-// A row as usage_json wrote it: whose it is and what it charges.
+// A row as usage_json() wrote it, as far as recovery needs it: whose it is and what it charges.
 struct ChargedRow {
-  OpenReservation open;
-  UsageRecord charge;  // Cost, status and time alone.
+  OpenReservation open;  // Ids, month and grace alone.
+  UsageRecord charge;    // Cost, status and time alone.
 };
 Result<ChargedRow> parse_charge(std::string_view row_json);
 
 class BudgetBook final {
  public:
-  // `names` may be empty and is used without a lock. Everything given outlives the book.
+  // `names` may be empty and is called without a lock. Everything given outlives the book.
   BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock, const BudgetNames& names,
              ChargeJournal& journal);
 
@@ -92,9 +134,11 @@ class BudgetBook final {
     BudgetView user;
   };
   Result<Admission> admit(BudgetAsk ask);
+  // Holds more for the same reservation. QuotaExceeded when a limit does not cover it, and always
+  // in grace mode.
   Status extend(OpenReservation& open, int64_t more);
-  // Adds the charge (null: none) and notes its row in the journal. It is on its way to the store
-  // then: whoever calls flush() next takes it along.
+  // Adds the charge (null: none) and notes its row in the journal. From then on it is on its way to
+  // the store: the next flush(), whoever calls it, takes it along.
   void settle(const OpenReservation& open, const UsageRecord* record);
   // The same for a reservation that a dead process left in its journal, and flushes.
   Status settle_recovered(OpenReservation open, const UsageRecord& record, std::string row_json);
@@ -104,9 +148,11 @@ class BudgetBook final {
                                  std::string_view month) const;
   // Ok: everything settled before the call is in the store.
   Status flush();
-  // Makes damaged and lost counters anew; what `recount` says are their rows in outbox and ledger.
+  // Makes damaged and lost counters anew from the sums of their rows, which `recount` finds in
+  // outbox and ledger.
   Status repair(const Budgets::Recount& recount);
-  std::atomic<bool> is_noted = false;  // Of Budgets: the writer knows that something waits here.
+  // Kept by Budgets: this book is on the writer's list of books that have something to write.
+  std::atomic<bool> is_noted = false;
   struct Stats {
     int64_t open = 0, unwritten = 0, grace = 0;
   };
@@ -119,11 +165,13 @@ class BudgetBook final {
     std::vector<std::pair<std::string, AlertEvent>> alerts;  // By id.
     std::optional<uint32_t> slot;                            // Of the journal; freed once written.
   };
-  // What is written as one batch: entries, and counters as they were when the last was added.
+  // What is written as one batch: entries, and the counters as they were when the last of these
+  // entries was added.
   struct Group {
     std::vector<Entry> entries;
     std::vector<BudgetCounter*> counters;  // Pinned.
-    // Damaged ones among them, as they were: written as rows alone.
+    // The damaged counters among them, with what they held: the batch has their rows alone, and
+    // what the rows say is taken out of the counters once it is written.
     std::vector<std::pair<BudgetCounter*, BudgetView>> in_rows;
     std::set<std::string> grace_days;
     KvBatch batch;
@@ -146,7 +194,8 @@ class BudgetBook final {
   Result<Admission> admit_pinned(OpenReservation open);
   Result<BudgetView> hold_counted(const OpenReservation& open);
   Result<BudgetView> hold_in_failure(OpenReservation& open, const Status& failure);
-  // Adds to `reached` when little more than nothing is left.
+  // QuotaExceeded when one of the limits does not cover the estimate. Adds to `reached` when so
+  // little is left that the limit counts as reached.
   Status check_limits(const OpenReservation& open, int64_t estimate,
                       std::vector<BudgetThreshold>& reached) KVCS_REQUIRES(mutex_);
   void hold(const OpenReservation& open, int64_t amount) KVCS_REQUIRES(mutex_);
@@ -172,13 +221,13 @@ class BudgetBook final {
   std::map<std::string, BudgetCounter, std::less<>> counters_
       KVCS_GUARDED_BY(mutex_);                                               // By key in the store.
   std::map<std::string, Grace, std::less<>> grace_ KVCS_GUARDED_BY(mutex_);  // By UTC day.
-  // By "day/user"; of this process alone.
+  // By "day/user". Not stored: a restart begins a user's share of the day anew.
   std::map<std::string, Grace, std::less<>> user_grace_ KVCS_GUARDED_BY(mutex_);
   std::vector<BudgetCounter*> dirty_ KVCS_GUARDED_BY(mutex_);  // Changed since the last group.
-  std::set<std::string> dirty_grace_ KVCS_GUARDED_BY(mutex_);  // Keys of grace_.
+  std::set<std::string> dirty_grace_ KVCS_GUARDED_BY(mutex_);  // Days of grace_, likewise.
   std::string month_ KVCS_GUARDED_BY(mutex_);                  // Of the last admission.
   std::vector<Entry> pending_ KVCS_GUARDED_BY(mutex_);
-  bool writing_ KVCS_GUARDED_BY(mutex_) = false;
+  bool writing_ KVCS_GUARDED_BY(mutex_) = false;  // A leader writes, or a repair is under way.
   int64_t open_ KVCS_GUARDED_BY(mutex_) = 0, grace_requests_ KVCS_GUARDED_BY(mutex_) = 0;
 };
 

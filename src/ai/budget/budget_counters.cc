@@ -24,7 +24,7 @@ BudgetCounter* BudgetBook::counter(std::string_view kind, std::string_view id,
   return &found;
 }
 
-// Pinned: they stay where they are until unpin().
+// Returns the three counters of a request, pinned: they stay where they are until unpin().
 BudgetCounters BudgetBook::pin_counters(const OpenReservation& open) {
   MutexLock lock(mutex_);
   forget_old_months(open.month);
@@ -39,6 +39,7 @@ void BudgetBook::unpin(std::span<BudgetCounter* const> counters) {
   for (BudgetCounter* one : counters) one->pins--;
 }
 
+// Marks the counter, and tells people of it once. Unavailable, whether it is the first time or not.
 Status BudgetBook::note_damage(BudgetCounter& counter, const Status& why) {
   const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
   {
@@ -69,21 +70,23 @@ Status BudgetBook::load(std::span<BudgetCounter* const> wanted) {
   }
   Status first;
   for (BudgetCounter* one : missing) {
-    // All of them: of each that is damaged repair() shall know.
+    // All of them, even after a failure, so that repair() gets to know each one that is damaged.
     Status loaded = load(*one);
     if (first.ok()) first = std::move(loaded);
   }
   return first;
 }
 
-// Precondition: pinned or dirty. Its identity never changes, so that is read without the lock.
+// Precondition: the counter is pinned or dirty, so it stays where it is. Its kind, id and month
+// never change and are read without the lock.
 Status BudgetBook::load(BudgetCounter& counter) {
   const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
   BudgetCounter stored;
   bool absent = false;
   Result<KvEntry> entry = kv_.get(KvFamily::kQuota, key);
   if (entry.ok()) {
-    // A counter that cannot be read is not zero: the failure mode decides, not a free month.
+    // A counter that cannot be read does not count as zero, or the month would be free; the failure
+    // mode decides.
     Result<BudgetView> read = parse_counter(entry->value, counter.month);
     if (!read.ok()) return note_damage(counter, read.status());
     stored.used = read->used_nano_usd;
@@ -95,6 +98,7 @@ Status BudgetBook::load(BudgetCounter& counter) {
     return std::move(entry).status();
   }
   MutexLock lock(mutex_);
+  // Another thread may have read the same record meanwhile; it must not be added twice.
   if (counter.loaded) return ok();
   counter.loaded = true;
   counter.absent = absent;
@@ -105,7 +109,9 @@ Status BudgetBook::load(BudgetCounter& counter) {
   return ok();
 }
 
-// The day's grace spending of before a restart, read while the store still answers.
+// Reads what was spent in grace mode on that day before a restart. Every admission of an
+// organization that fails open does so, while the store still answers: in grace mode it will be too
+// late.
 Status BudgetBook::load_grace(const std::string& day) {
   {
     MutexLock lock(mutex_);
@@ -126,6 +132,8 @@ Status BudgetBook::load_grace(const std::string& day) {
   return ok();
 }
 
+// Drops the counters of other months once a month has begun. Those that are still to be written,
+// that a reservation points to, or that are not complete stay until the next time.
 void BudgetBook::forget_old_months(const std::string& month) {
   if (month_ == month) return;
   month_ = month;
@@ -136,6 +144,7 @@ void BudgetBook::forget_old_months(const std::string& month) {
   }
 }
 
+// The counters that are damaged or absent, pinned. When there are any, writing_ is set.
 std::vector<BudgetCounter*> BudgetBook::begin_repair() {
   std::vector<BudgetCounter*> doubtful;
   MutexLock lock(mutex_);
@@ -145,16 +154,20 @@ std::vector<BudgetCounter*> BudgetBook::begin_repair() {
     doubtful.push_back(&one);
   }
   if (doubtful.empty()) return doubtful;
-  // Nobody writes rows meanwhile, or some would be counted here and there.
+  // The repair takes the place of the leader, so that nobody writes rows meanwhile: a row that
+  // arrived between the count and apply() would be counted twice.
   while (writing_) written_.wait(mutex_);
   writing_ = true;
   return doubtful;
 }
 
+// Sets a doubtful counter by the sums of its rows in outbox and ledger. What a damaged counter
+// holds itself has no row there yet, so the two are added.
 void BudgetBook::apply(const BudgetView& rows, BudgetCounter& counter) {
   const bool damaged = std::exchange(counter.damaged, false);
   counter.absent = false;
-  // A counter that the store had none of is right, unless there are rows that it did not count.
+  // A counter without a record in the store is right, unless there are rows that it did not count:
+  // then the record was lost.
   const int64_t lost = rows.used_nano_usd - counter.written_used;
   if (!damaged && lost <= 0) return;
   counter.loaded = true;
@@ -189,7 +202,8 @@ Status BudgetBook::repair(const Budgets::Recount& recount) {
     writing_ = false;
     written_.notify_all();
     changed = !dirty_.empty() && pending_.empty();
-    // A group is written when something waits; the counter alone is no entry.
+    // flush() writes only when an entry waits, and a counter alone is none; so an empty one is
+    // added.
     if (changed) pending_.push_back({.row_id = {}, .row_json = {}, .alerts = {}, .slot = {}});
   }
   if (!result.ok()) return result;

@@ -1,5 +1,5 @@
-// JSON of open reservations, and of usage rows as ledger/rows.h's usage_sink reads them; written by
-// hand because every request pays for it.
+// The JSON of open reservations and of usage rows (which usage_sink of ledger/rows.h reads),
+// written by hand because every request pays for both, and read back for recovery.
 #include <nlohmann/json.hpp>
 
 #include "ai/budget/budget_book.h"
@@ -10,9 +10,10 @@
 namespace kvcs::ai {
 namespace {
 
-constexpr size_t kTextBytes = 768;  // Mostly enough.
+constexpr size_t kTextBytes = 768;  // The first allocation; enough for nearly every row.
 
-// Absent is zero, or no: most kinds of tokens are, in most rows.
+// A member that is zero or false is left out: most kinds of tokens are zero in most rows, and the
+// readers take an absent member for that.
 void number(JsonObjectText& row, std::string_view name, int64_t value) {
   if (value != 0) row.number(name, value);
 }
@@ -58,6 +59,7 @@ Result<OpenReservation> parse_reservation(std::string_view json) {
   open.model = reader.optional_string("model", any).value_or("unknown");
   open.price_version = reader.optional_string("price_version", any).value_or("");
   open.grace = reader.boolean_or("grace", false);
+  // The day of the admission; the record has its time.
   open.grace_day = format_day(open.created_ms);
   KVCS_TRY(reader.finish());
   return open;

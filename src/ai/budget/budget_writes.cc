@@ -1,4 +1,4 @@
-// The way of an organization's counters and charges to the store.
+// Brings an organization's counters and charges to the store, in groups, one group after the other.
 #include "ai/budget/budget_book.h"
 #include "base/money.h"
 #include "kv/keyspace.h"
@@ -7,6 +7,8 @@
 namespace kvcs::ai {
 namespace {
 
+// parse_counter() of budget_book.h reads it. month_usage_usd, current_month and last_update are for
+// people and for other readers of the same namespace.
 std::string counter_json(const BudgetCounter& counter, int64_t now_ms) {
   return "{\"month_usage_usd\":" + format_usd(counter.used) +
          ",\"used_nano_usd\":" + std::to_string(counter.used) + ",\"current_month\":\"" +
@@ -17,9 +19,10 @@ std::string counter_json(const BudgetCounter& counter, int64_t now_ms) {
 
 }  // namespace
 
-// Whoever flushes first writes for all that waits, and the others wait for it; so groups of one
-// organization reach the store one after the other, each with the counters as they were when every
-// entry up to it had been added.
+// The first thread that flushes is the leader: it writes all that waits, and the others wait for
+// it. So the groups of one organization reach the store one after the other, each with the counters
+// as they were when every entry up to its last one had been added; an older absolute value can
+// never overwrite a newer one.
 
 Status BudgetBook::enqueue_and_flush(Entry entry) {
   {
@@ -39,7 +42,7 @@ Status BudgetBook::flush() {
   return write_next_group();
 }
 
-// Precondition: this thread set writing_.
+// Precondition: this thread has set writing_. The lock is released while the store writes.
 Status BudgetBook::write_next_group() {
   Group group;
   Status result = take_group(group);
@@ -62,6 +65,8 @@ Status BudgetBook::write_next_group() {
   return result;
 }
 
+// An absolute value can be written only by a counter that knows what the store has: those that do
+// not are loaded first, without the lock, and more of them may have come meanwhile.
 Status BudgetBook::take_group(Group& group) {
   for (;;) {
     std::vector<BudgetCounter*> to_load;
@@ -79,7 +84,7 @@ Status BudgetBook::take_group(Group& group) {
     for (BudgetCounter* one : to_load) {
       const Status loaded = load(*one);
       MutexLock lock(mutex_);
-      // One that is damaged holds up nobody else.
+      // A damaged counter holds up nobody else: its rows are written without it.
       if (!loaded.ok() && !one->damaged) return loaded;
     }
   }
@@ -93,6 +98,7 @@ void BudgetBook::build_group(Group& group) {
     one->dirty = false;
     one->pins++;
     one->writing_used = one->used;
+    // The record of a damaged counter is not written over: repair() would not know what it lost.
     if (one->damaged) {
       group.in_rows.emplace_back(
           one, BudgetView{one->used, 0, one->request_count, one->error_count, one->month});
@@ -108,7 +114,7 @@ void BudgetBook::build_group(Group& group) {
   }
 }
 
-// Outside the lock, for it copies every row, and requests wait for the lock.
+// Runs without the lock, for it copies every row, and requests wait for the lock.
 void BudgetBook::add_rows(Group& group) const {
   const int64_t now_ms = clock_.unix_ms();
   std::vector<OutboxPart> rows;
@@ -132,7 +138,8 @@ void BudgetBook::end_group(Group& group, bool written) {
     one->error_count -= written_part.error_count;
   }
   if (written) return;
-  // Counters stay as they are in memory: the money is counted, only its record is late.
+  // The store took nothing. The counters in memory stay as they are: the money is counted, and only
+  // its record is late. The entries go back to the front, in their order.
   for (BudgetCounter* one : group.counters) mark_dirty(*one);
   dirty_grace_.merge(group.grace_days);
   pending_.insert(pending_.begin(), std::make_move_iterator(group.entries.begin()),

@@ -1,3 +1,5 @@
+// The mapped file of slots. Records are written and cleared without a lock by the thread that owns
+// the slot; the lock guards the list of free slots and the bookkeeping of syncs.
 #include "ai/budget/charge_journal.h"
 
 #include <fcntl.h>
@@ -26,7 +28,8 @@ std::atomic_ref<uint32_t> size_of(char* record) {
   return std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(record));
 }
 
-// Eight bytes at a time: it is against accidents, and every request pays for two.
+// A multiply-and-shift hash of eight bytes at a time. It guards against accidents and not against
+// people, and every request pays for two of them.
 uint64_t sum_of(std::string_view text) {
   uint64_t sum = text.size();
   const auto mix = [&sum](uint64_t word) {
@@ -43,6 +46,7 @@ Status write_record(char* record, std::string_view text, size_t max_bytes) {
     return too_large("The record of a charge has " + std::to_string(text.size()) +
                      " bytes; the limit is " + std::to_string(max_bytes) + ".");
   }
+  // While the text changes the size is 0: a process that is killed here leaves no record at all.
   const uint64_t sum = sum_of(text);
   size_of(record).store(0, std::memory_order_release);
   std::memcpy(record + sizeof(uint32_t), &sum, sizeof sum);
@@ -120,6 +124,7 @@ Status ChargeJournal::grow() {
       ::mmap(nullptr, kChunkBytes, PROT_READ | PROT_WRITE, flags, file_, file_ >= 0 ? begin : 0);
   if (mapped == MAP_FAILED) return io_error("map", path_, errno);
   chunks_[slots_ / kGrowSlots] = static_cast<char*>(mapped);
+  // In falling order, so that the lowest slot is taken first.
   for (uint32_t i = kGrowSlots; i-- > 0;) free_.push_back(slots_ + i);
   slots_ += kGrowSlots;
   begun_in_.resize(slots_);
@@ -127,6 +132,7 @@ Status ChargeJournal::grow() {
   return ok();
 }
 
+// Chunks are mapped once and stay where they are, so a slot's address needs no lock.
 char* ChargeJournal::at(uint32_t slot) const {
   return chunks_[slot / kGrowSlots].load(std::memory_order_relaxed) +
          slot % kGrowSlots * kSlotBytes;
@@ -160,7 +166,8 @@ Status ChargeJournal::note_charge(uint32_t slot, std::string_view charge_json) {
 void ChargeJournal::end(std::span<const uint32_t> slots) {
   if (slots.empty()) return;
   for (const uint32_t slot : slots) {
-    // The reservation first: alone it would be charged again, while the row of a charge is known.
+    // The reservation is cleared first. A slot that dies with the charge alone is harmless, for the
+    // row of that charge is in the store; a reservation alone would be charged a second time.
     size_of(at(slot)).store(0, std::memory_order_release);
     size_of(at(slot) + kChargeOffset).store(0, std::memory_order_release);
   }
@@ -219,7 +226,8 @@ Result<bool> ChargeJournal::sync_held() {
   if (!needed) return false;
   KVCS_TRY(sync_file());
   MutexLock lock(mutex_);
-  // Not those of the round that has just ended: the text of one may have come too late.
+  // Slots of the round that has just ended do not count as synced: begin() takes the slot first and
+  // writes its text later, which may have been after the sync.
   synced_round_ = ended - 1;
   stale_ = static_cast<uint32_t>(std::count(begun_in_.begin(), begun_in_.end(), ended));
   return true;

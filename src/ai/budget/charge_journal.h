@@ -1,17 +1,23 @@
-// What requests in flight hold, and what they have cost, in a file that is mapped into memory. The
-// store takes charges in groups, milliseconds later; until then this is their record, and a process
-// that is killed leaves it to the next one (the pages are the kernel's). Noting costs a copy in
+// A file, mapped into memory, of what requests in flight hold and what they have cost. The store
+// takes charges in groups, milliseconds later; until then this is their record, and a process that
+// is killed leaves it to the next one (the pages belong to the kernel). Noting costs a copy in
 // memory instead of a write to the store. A power cut may take what sync() or sync_held() has not
 // yet covered.
 //
-// The file is slots of kSlotBytes, a page each, one a request; a slot is two records, the
-// reservation and at kChargeOffset the charge, so that a process which dies while it notes the
-// charge leaves the reservation. A record, little-endian: size, 4 bytes, 0 = none | a sum of the
-// text, 8 bytes, for pages that a power cut tore | text, JSON. The size is written last and cleared
-// first. Space on disk is taken before it is mapped, so a full disk is a Status and not a signal;
-// the file grows by kGrowSlots.
+// The file is an array of slots of kSlotBytes, a page each, one for each request. A slot has two
+// records: the reservation at 0 and the charge at kChargeOffset, so that a process which dies while
+// it notes the charge leaves the reservation. A record, little-endian:
 //
-// Without a file (tests) the slots are memory only. Thread-safe; a slot is one thread's at a time.
+//   4 bytes  size of the text, 0 = no record
+//   8 bytes  a sum of the text, for pages that a power cut tore
+//   text     JSON: reservation_json() or usage_json() of budget_book.h
+//
+// The size is written last and cleared first, so a killed process leaves a whole record or none.
+// Space on disk is allocated before it is mapped, so a full disk is a Status and not a signal; the
+// file grows by kGrowSlots.
+//
+// Without a file (tests) the slots are memory only. Thread-safe; a slot belongs to one thread at a
+// time.
 #pragma once
 #include <array>
 #include <atomic>
@@ -33,7 +39,7 @@ class ChargeJournal final {
   static constexpr uint32_t kGrowSlots = 1024;   // 4 MiB
   static constexpr uint32_t kSlotsMax = 65'536;  // In flight, or not taken by the store.
 
-  // What another process left. Records that are torn or damaged are left out, and counted.
+  // The records that another process left. Those that are torn or damaged are left out and counted.
   struct Left {
     struct One {
       std::string reservation_json, charge_json;  // "" when it has none.
@@ -78,7 +84,8 @@ class ChargeJournal final {
   std::string path_;
   std::array<std::atomic<char*>, kSlotsMax / kGrowSlots> chunks_{};
   uint32_t slots_ KVCS_GUARDED_BY(mutex_) = 0;
-  std::vector<uint32_t> free_ KVCS_GUARDED_BY(mutex_);  // The last one used is used next.
+  // A stack: the slot that was given back last is taken next, for its page is in the cache.
+  std::vector<uint32_t> free_ KVCS_GUARDED_BY(mutex_);
   std::atomic<bool> changed_ = false;
   // Each call of sync_held() ends a round. A slot is fresh in the round of its begin(), stale in
   // the rounds after it, and neither once a sync has covered its round.

@@ -1,3 +1,4 @@
+// The meter of all four APIs, and the guess of a request's input before it is sent.
 #include "ai/dialects/usage.h"
 
 #include <simdjson.h>
@@ -13,7 +14,9 @@ namespace {
 using simdjson::dom::element;
 using simdjson::dom::object;
 
-// What a provider has said so far; a count stays at its last stated value (null keeps it).
+// The counts that a provider has stated so far. A later statement replaces an earlier one, for
+// streams repeat totals that grow; null, or a member that is absent, keeps what was known. Input
+// and output are optional, since "not stated" and "0" are charged differently.
 struct Counts {
   std::optional<int64_t> input, output;
   int64_t total = 0, cached = 0, cache_write = 0, audio_in = 0, reasoning = 0, audio_out = 0;
@@ -72,6 +75,8 @@ void read_anthropic(const object& usage, Counts& counts) {
   }
 }
 
+// Takes the subsets out of their totals, so that the kinds of TokenUsage do not overlap. A subset
+// that is larger than what is left of its total is cut: the sum must stay what was billed.
 TokenUsage from_openai(const Counts& counts) {
   TokenUsage usage;
   const int64_t prompt = counts.input.value_or(0);
@@ -87,6 +92,8 @@ TokenUsage from_openai(const Counts& counts) {
   return usage;
 }
 
+// The kinds come apart already, but for the one-hour writes, which the stated sum of writes
+// includes.
 TokenUsage from_anthropic(const Counts& counts) {
   TokenUsage usage;
   usage.input = counts.input.value_or(0);
@@ -114,6 +121,17 @@ bool cut_null_usage(std::string_view data, std::string& out) {
   return true;
 }
 
+// Reads an answer as it passes. Where the APIs state their usage:
+//
+//   chat completions  the body; of a stream the last chunk before [DONE], whose choices are empty
+//                     (only when stream_options.include_usage was set, which upstream_body() does)
+//   responses         the body; of a stream the object "response" of its last event
+//   embeddings        the body; there is no output
+//   messages          the body; of a stream the input in message_start, and the output in every
+//                     message_delta, cumulative
+//
+// Beside that the meter counts the bytes of text that the model wrote, for a stream that breaks
+// before its usage comes; and it notes whether the stream said that it is complete.
 class Meter : public UsageMeter {
  public:
   Meter(ApiKind api, bool client_wants_usage)
@@ -127,7 +145,7 @@ class Meter : public UsageMeter {
       return;
     }
     note_answer(root);
-    if (root["error"].is_object()) saw_error_ = true;
+    if (root["error"].is_object()) has_error_ = true;
     read_usage(root);
     if (!counts_.output) relayed_bytes_ += static_cast<int64_t>(body.size());
   }
@@ -140,7 +158,7 @@ class Meter : public UsageMeter {
     }
     object root;
     if (!parse(data, root)) return EventFate::kPass;
-    if (event == "error" || root["error"].is_object()) saw_error_ = true;
+    if (event == "error" || root["error"].is_object()) has_error_ = true;
     switch (api_) {
       case ApiKind::kMessages:
         on_messages_event(root);
@@ -154,8 +172,8 @@ class Meter : public UsageMeter {
   }
 
   bool complete() const override { return complete_; }
-  bool saw_error() const override { return saw_error_; }
-  int64_t output_seen() const override {
+  bool has_error() const override { return has_error_; }
+  int64_t output_so_far() const override {
     return std::max(counts_.output.value_or(0), (relayed_bytes_ + 3) / 4);
   }
   std::string_view response_model() const override { return model_; }
@@ -163,8 +181,8 @@ class Meter : public UsageMeter {
   TokenUsage usage(int64_t input_guess) const override {
     Counts counts = counts_;
     const bool no_input = !counts.input;
-    // Anthropic states a first output count at the start of a stream; until the end says more, what
-    // was relayed may be larger.
+    // Anthropic states a first output count at the start of a stream. Until the end says more, the
+    // text that was relayed may be worth more than that count.
     const bool no_output = !counts.output || (!complete_ && api_ != ApiKind::kEmbeddings);
     if (no_input) counts.input = input_guess;
     if (no_output) counts.output = std::max(counts.output.value_or(0), (relayed_bytes_ + 3) / 4);
@@ -175,8 +193,9 @@ class Meter : public UsageMeter {
   }
 
  private:
-  // Good for the one call: a meter keeps no memory of its own while its stream pauses, unless
-  // something large came.
+  // `root` is valid until the next call. The parser is shared by all meters of the thread, so a
+  // meter whose stream pauses keeps no memory, unless something large came: that gets a parser of
+  // its own, lest the shared one stay as large.
   bool parse(std::string_view text, object& root) {
     thread_local QuickParser kept;
     if (text.size() <= QuickParser::kKeptMaxBytes) {
@@ -186,6 +205,7 @@ class Meter : public UsageMeter {
     return large_->parse(text, root);
   }
 
+  // Which model answered, and in which service tier: both may differ from what was asked.
   void note_answer(const object& from) {
     std::string_view model;
     if (model_.empty() && from["model"].get(model) == simdjson::SUCCESS) {
@@ -214,6 +234,8 @@ class Meter : public UsageMeter {
     }
   }
 
+  // Text that a chunk adds to a choice: its content, its reasoning under the names that servers
+  // have for it, and the calls of functions.
   void count_delta(const object& delta) {
     for (const std::string_view name : {"content", "reasoning_content", "reasoning", "refusal"}) {
       count_text(delta, name);
@@ -228,6 +250,8 @@ class Meter : public UsageMeter {
     }
   }
 
+  // OpenAI puts "usage":null into every chunk of a stream that was asked for usage. A client that
+  // did not ask gets neither that member nor the last chunk.
   EventFate on_chat_event(const object& root, std::string_view data, std::string& rewritten) {
     note_answer(root);
     const bool has_usage = read_usage(root);
@@ -256,7 +280,7 @@ class Meter : public UsageMeter {
       read_usage(response);
     }
     if (type == "response.completed" || type == "response.incomplete") complete_ = true;
-    if (type == "response.failed") complete_ = saw_error_ = true;
+    if (type == "response.failed") complete_ = has_error_ = true;
   }
 
   void on_messages_event(const object& root) {
@@ -275,7 +299,7 @@ class Meter : public UsageMeter {
     } else if (type == "message_stop") {
       complete_ = true;
     } else if (type == "error") {
-      saw_error_ = true;
+      has_error_ = true;
     }
   }
 
@@ -286,10 +310,11 @@ class Meter : public UsageMeter {
   Counts counts_;
   int64_t relayed_bytes_ = 0;  // Of text that the model wrote; 4 bytes are about a token.
   ServiceTier tier_ = ServiceTier::kStandard;
-  bool complete_ = false, saw_error_ = false;
+  bool complete_ = false, has_error_ = false;
 };
 
-// Adds up the guess for one request: text by its bytes, pictures and sound by a flat figure.
+// Adds up the guess for one request: text by its bytes, pictures and sound by a flat figure. Names
+// of members and punctuation count as text, for templates of chats and tools add about as much.
 struct InputGuess {
   int64_t text_bytes = 0;
   int64_t media_tokens = 0;

@@ -1,4 +1,5 @@
-// One price: from LiteLLM's member names, back to them, and what a request costs by it.
+// One price: reads it from LiteLLM's member names, writes it back to them, and computes what a
+// request costs by it.
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -188,7 +189,7 @@ Result<Price> parse_price(std::string_view model, const Json& object, UnknownMem
 
 namespace {
 
-// Exact as a decimal number; what reads it into a double is not our loss.
+// An exact decimal. A client that reads it into a double loses digits that kvcs has kept.
 Json usd_per_token(int64_t pico_usd) {
   return json_decimal(format_pico_usd(pico_usd));
 }
@@ -224,6 +225,9 @@ Json price_to_json(const Price& price) {
 }
 
 int64_t cost_nano_usd(const Price& price, const TokenUsage& usage) {
+  // Three steps: the prices for the length of the input, over them those of the service tier, and
+  // what is still not stated costs as plain input or output. A tier for long inputs holds for the
+  // whole request and not only for the tokens above its bound.
   int64_t input = price.input_pico, output = price.output_pico;
   std::optional<int64_t> stated_read = price.cache_read_pico;
   std::optional<int64_t> stated_write = price.cache_write_5m_pico;

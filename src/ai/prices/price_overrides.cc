@@ -1,3 +1,5 @@
+// Reads and writes the price overrides in KV. Their keys do not say where an organization's id ends
+// and a model begins, but for its shape: 36 characters of a UUID and a colon.
 #include "ai/prices/price_overrides.h"
 
 #include <nlohmann/json.hpp>
@@ -25,12 +27,14 @@ PriceOverrides::PriceOverrides(const KvStore& kv, AuditedKv& audited, WatchedKv&
 
 void PriceOverrides::refresh_if_changed() {
   if (!changed_.load(std::memory_order_relaxed) || !loading_.try_lock()) return;
-  // Cleared first: a write during the load sets it again.
+  // Many requests may find the mark; one of them loads while the others go on with the old prices.
+  // The mark is cleared first, so that a write during the load sets it again.
   if (changed_.exchange(false)) {
     Result<std::vector<Pricing::Override>> fresh = list();
     if (fresh.ok()) {
       pricing_.set_overrides(std::move(*fresh));
     } else {
+      // The store is down: the old prices stay, and the next request tries again.
       changed_ = true;
     }
   }

@@ -36,7 +36,8 @@ struct Overrides {
   std::string version;          // "" when there are none.
 };
 
-// "-20250514" or "-2025-05-14" at the end.
+// Takes the date off a versioned name: "-20250514" or "-2025-05-14" at the end. A new version of a
+// model costs what the model costs, until the table has a row of its own for it.
 std::string_view without_date(std::string_view model) {
   const auto digits = [](std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
@@ -92,6 +93,7 @@ Result<Table> read_table(std::string_view text, std::string_view file_name) {
   return table;
 }
 
+// "provider/model" first, then `model` as a full name of its own, then a bare name.
 PricePointer find_row(const Table& table, std::string_view provider, std::string_view model) {
   if (!provider.empty()) {
     const auto it = table.by_full_name.find(std::string(provider) + "/" + std::string(model));
@@ -104,6 +106,7 @@ PricePointer find_row(const Table& table, std::string_view provider, std::string
   return it == table.by_bare_name.end() ? nullptr : it->second;
 }
 
+// The organization's own price beats everybody's, whether or not it names the provider.
 PricePointer find_override(const Overrides& overrides, std::string_view organization_id,
                            std::string_view provider, std::string_view model) {
   if (overrides.by_key.empty()) return nullptr;
@@ -123,7 +126,7 @@ PricePointer find_override(const Overrides& overrides, std::string_view organiza
 
 struct Pricing::Impl {
   mutable SharedMutex mutex;
-  // Owners: this, and a find() under way while the table is swapped.
+  // Shared by two owners: this object, and a find() that is under way while the table is swapped.
   std::shared_ptr<const Table> table KVCS_GUARDED_BY(mutex) = std::make_shared<Table>();
   std::shared_ptr<const Overrides> overrides KVCS_GUARDED_BY(mutex) = std::make_shared<Overrides>();
 

@@ -2,8 +2,9 @@
 // `ai_price:{model}` and `ai_price:{org_id}:{model}` in KV (LiteLLM's member names:
 // input_cost_per_token, output_cost_per_token, cache_read_input_token_cost, …).
 //
-// A PriceTable is immutable and versioned (hash of its content); Pricing swaps whole tables, and a
-// bad reload keeps the last good one. Thread-safe.
+// A table of prices never changes once it is read, and its version is a hash of its content.
+// Pricing swaps whole tables under requests that go on with the one they began with, and a bad
+// reload keeps the last good one. Thread-safe.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -29,6 +30,7 @@ struct TierPrices {
   std::optional<int64_t> input_pico, output_pico, cache_read_pico;
 };
 
+// The prices of one model. An optional price that is not stated is that of plain input or output.
 struct Price {
   std::string provider, model, mode;  // mode: chat, embedding, …
   int64_t input_pico = 0, output_pico = 0;
@@ -45,7 +47,7 @@ struct Price {
 // error has one.
 enum class UnknownMembers : uint8_t { kIgnore, kRefuse };
 
-// One LiteLLM-shaped object → Price. `model` may carry a "provider/" prefix. Invalid names the
+// Reads one object in LiteLLM's shape. `model` may carry a "provider/" prefix. Invalid names the
 // member: negative, over 1 USD per token, finer than a pico-dollar, not a number. A decimal string
 // is taken as it is; a JSON number by its shortest decimal form, which is what was written for up
 // to 15 significant digits.

@@ -75,7 +75,7 @@ TEST_CASE("budget: a dropped reservation costs what was seen, or nothing", "[uni
   CHECK(rows_by_month(*kv).empty());
   {
     Result<Reservation> left = budgets.reserve(ask("r2", 1000));
-    left->set_seen(charge(70, 499));
+    left->set_fallback_charge(charge(70, 499));
   }
   CHECK(budgets.view("user", "u1", "")->used_nano_usd == 70);
   CHECK(budgets.view("user", "u1", "")->error_count == 1);

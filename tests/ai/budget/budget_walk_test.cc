@@ -187,7 +187,7 @@ class Walk final {
     int64_t cost = -1;
     if (below(2) == 0) {
       cost = below(one.estimate + 1);
-      one.held.set_seen(record(cost));
+      one.held.set_fallback_charge(record(cost));
     }
     close(one, cost);
   }

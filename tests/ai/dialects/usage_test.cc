@@ -152,10 +152,10 @@ TEST_CASE("usage: errors inside a stream are seen", "[unit][ai]") {
   std::string unused;
   const auto chat = make_usage_meter(ApiKind::kChatCompletions, false);
   chat->on_event("", R"({"error":{"message":"overloaded"}})", unused);
-  CHECK(chat->saw_error());
+  CHECK(chat->has_error());
   const auto messages = make_usage_meter(ApiKind::kMessages, false);
   messages->on_event("error", R"({"type":"error","error":{"type":"overloaded_error"}})", unused);
-  CHECK(messages->saw_error());
+  CHECK(messages->has_error());
 }
 
 TEST_CASE("usage: the guess of an input errs upwards, pictures are not billed by their bytes",
