@@ -233,7 +233,10 @@ TEST_CASE("cron: the last run outlives the process", "[unit][ops][cron]") {
   {
     Cron cron = f.make();
     REQUIRE(cron.add(job("* * * * *",
-                         [](const JobContext&) -> Result<std::string> { return invalid("no"); }))
+                         [&f](const JobContext&) -> Result<std::string> {
+                           f.clock.advance_ms(250);
+                           return invalid("no");
+                         }))
                 .ok());
     cron.tick_and_wait();
     f.clock.advance_ms(kMinute);
@@ -244,7 +247,8 @@ TEST_CASE("cron: the last run outlives the process", "[unit][ops][cron]") {
   cron.tick_and_wait();
   const auto status = cron.list()[0];
   CHECK(status.last_result == "Invalid: no");
-  CHECK(status.last_started_ms == f.clock.unix_ms());
+  CHECK(status.last_started_ms == f.clock.unix_ms() - 250);
+  CHECK(status.last_duration_ms == 250);
   CHECK(f.run_count() == 1);
 }
 
