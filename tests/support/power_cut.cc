@@ -55,11 +55,13 @@ std::string read_whole(const std::string& path) {
   return bytes;
 }
 
-// A file or folder as the disk has it. `pin` is a descriptor that can neither read nor write (its
-// end frees no locks); while it is open, the file system gives the inode to no other file.
+// A file or folder as the disk has it; its mode is the one it was first seen with. `pin` is a
+// descriptor that can neither read nor write (its end frees no locks); while it is open, the file
+// system gives the inode to no other file.
 struct Node {
   int pin = -1;
   bool is_folder = false;
+  mode_t mode = 0;
   std::string bytes;                    // Of a file, as of its last sync.
   std::map<std::string, NodeId> names;  // Of a folder, as of its last sync.
 };
@@ -70,20 +72,15 @@ std::string mix(const std::string& before, const std::string& now, std::mt19937_
   if (random() % 4 == 0 && now.size() > before.size()) {
     mixed.resize(before.size() + random() % (now.size() - before.size()));
   }
-  // What share of the changed sectors is old, or zeros; sometimes none, sometimes all.
+  // What share of the changed sectors is old; sometimes none, sometimes all. An old sector that was
+  // synced in part keeps that part.
   const uint64_t old_of_8 = random() % 9;
   for (size_t at = 0; at < mixed.size(); at += kSectorBytes) {
     const size_t size = std::min(kSectorBytes, mixed.size() - at);
-    const bool was = at + size <= before.size(), is = at + size <= now.size();
-    if (was && is && before.compare(at, size, now, at, size) == 0) continue;
-    const bool old = random() % 8 < old_of_8;
-    if (old && was) {
-      mixed.replace(at, size, before, at, size);
-    } else if (!old && is) {
-      mixed.replace(at, size, now, at, size);
-    } else if (!was) {
-      mixed.replace(at, size, size, '\0');
-    }
+    const std::string& from = random() % 8 < old_of_8 ? before : now;
+    std::string sector = at < from.size() ? from.substr(at, size) : std::string();
+    sector.resize(size, '\0');
+    mixed.replace(at, size, sector);
   }
   return mixed;
 }
@@ -91,6 +88,7 @@ std::string mix(const std::string& before, const std::string& now, std::mt19937_
 void write_whole(const fs::path& path, const std::string& bytes) {
   std::ofstream file(path, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  file.close();
   KVCS_ASSERT(file.good());
 }
 
@@ -145,6 +143,7 @@ std::pair<const NodeId, Node>* PowerCutDisk::Impl::find(const std::string& path)
   if (added) {
     it->second.pin = pin;
     it->second.is_folder = S_ISDIR(facts.st_mode);
+    it->second.mode = facts.st_mode & 07777;
   } else {
     ::close(pin);
   }
@@ -190,9 +189,11 @@ void PowerCutDisk::Impl::restore(const NodeId& id, const fs::path& real, const f
   const bool may_keep = fate == Unsynced::kKeptInPart && !real.empty();
   if (!node.is_folder) {
     write_whole(to, may_keep ? mix(node.bytes, read_whole(real.string()), random) : node.bytes);
+    KVCS_ASSERT(::chmod(to.c_str(), node.mode) == 0);
     return;
   }
   fs::create_directory(to);
+  KVCS_ASSERT(::chmod(to.c_str(), node.mode) == 0);
   std::map<std::string, NodeId> now;
   if (!real.empty()) now = names_of(real.string());
   const bool new_names = !real.empty() && (fate == Unsynced::kNamesKept ||

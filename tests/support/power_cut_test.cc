@@ -106,7 +106,9 @@ TEST_CASE("power cut disk: pages that are mapped are durable by fdatasync alone"
 TEST_CASE("power cut disk: what is kept in part is of sectors old, new or zero", "[unit][power]") {
   Hand hand;
   hand.write("file", std::string(2048, 'o'), true);
+  hand.write("log", "synced,", true);
   hand.sync_names();
+  hand.write("log", "synced, not synced", false);
   hand.write("file", std::string(4096, 'n'), false);
   hand.write("unsynced", "x", false);
   std::set<std::string> files;
@@ -120,6 +122,7 @@ TEST_CASE("power cut disk: what is kept in part is of sectors old, new or zero",
       if (at % 512 != 0) REQUIRE(file[at] == file[at - 1]);
     }
     files.insert(file);
+    CHECK(hand.after("log", {Unsynced::kKeptInPart, seed}).starts_with("synced,"));
     named += hand.after("unsynced", {Unsynced::kKeptInPart, seed}) != "-" ? 1 : 0;
     CHECK(hand.after("file", {Unsynced::kKeptInPart, seed}) == file);
   }
