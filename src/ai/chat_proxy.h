@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "ai/ai_config.h"
 #include "ai/budget/budget.h"
 #include "ai/chat_request.h"
 #include "ai/prices/price_overrides.h"
@@ -20,14 +21,6 @@
 #include "ops/rate_limit.h"
 
 namespace kvcs::ai {
-
-struct ProxyConfig {
-  int64_t output_tokens_default = 16'384;  // Reserved when neither client nor price states more.
-  uint64_t answer_max_bytes = 64u << 20;   // Of one buffered answer.
-  size_t event_max_bytes = 8u << 20;       // Of one streamed event.
-  int idle_timeout_ms = 120'000;           // Between two bytes of a provider.
-  size_t body_log_max_bytes = 16u << 10;   // Of a request's or an answer's body that is kept.
-};
 
 class ChatProxy final {
  public:

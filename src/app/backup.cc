@@ -6,9 +6,12 @@
 #include <filesystem>
 #include <vector>
 
+#include "app/files.h"
 #include "app/parts.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/json.h"
+#include "db/db.h"
 
 namespace kvcs {
 namespace {

@@ -269,8 +269,8 @@ std::vector<std::string> validate(const Config& config) {
       faults.emplace_back("KVCS_MASTER_KEY: must be base64 of exactly 32 bytes.");
     }
   }
-  const bool has_payer = !config.secrets.briefing_api_key.reveal().empty();
-  if (!config.gateway.briefing_model.empty() && !has_payer) {
+  const bool has_payer = !config.briefing.api_key.reveal().empty();
+  if (!config.briefing.model.empty() && !has_payer) {
     faults.emplace_back(
         "gateway.briefing_model: needs KVCS_BRIEFING_API_KEY, the user key that pays.");
   }

@@ -57,30 +57,30 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"kv.write_buffer_bytes", &c.kv.write_buffer_bytes,
                     "Write buffer per column family.", 1 << 20, int64_t{1} << 32});
   fields.push_back({"kv.open_files_max", &c.kv.open_files_max, "Table files.", 16, 100'000});
-  fields.push_back({"kv.sync_interval_ms", &c.kv.sync_interval_ms,
+  fields.push_back({"kv.sync_interval_ms", &c.kv_sync_interval_ms,
                     "A power cut loses at most so much of buffered writes.", 1, 60'000});
   fields.push_back({"blobs.path", &c.blobs.path, "Artifact bytes; empty: <data_dir>/blobs."});
   fields.push_back({"blobs.free_reserve_bytes", &c.blobs.free_reserve_bytes,
                     "Uploads are refused when less disk than this would stay free."});
-  ArtifactSection& a = c.artifacts;
+  ArtifactConfig& a = c.artifacts;
   fields.push_back({"artifacts.object_bytes_max", &a.object_bytes_max, "Largest artifact.", 1});
   fields.push_back({"artifacts.url_lifetime_s", &a.url_lifetime_s,
                     "How long a presigned URL may be used.", 10, 7 * 86'400});
   fields.push_back({"artifacts.pending_lifetime_s", &a.pending_lifetime_s,
                     "An upload not confirmed by then is removed.", 60, 30 * 86'400});
-  fields.push_back({"artifacts.quota_organizations", &a.quota_organizations,
+  fields.push_back({"artifacts.quota_organizations", &a.quota.organizations,
                     "Organizations, as /api/v1/quota reports them."});
   fields.push_back(
-      {"artifacts.quota_projects", &a.quota_projects, "Projects, as /api/v1/quota reports them."});
+      {"artifacts.quota_projects", &a.quota.projects, "Projects, as /api/v1/quota reports them."});
   fields.push_back(
-      {"artifacts.quota_artifacts", &a.quota_artifacts, "Artifacts of one organization."});
-  fields.push_back({"artifacts.quota_storage_bytes", &a.quota_storage_bytes,
+      {"artifacts.quota_artifacts", &a.quota.artifacts, "Artifacts of one organization."});
+  fields.push_back({"artifacts.quota_storage_bytes", &a.quota.storage_bytes,
                     "Bytes of one organization's artifacts."});
   fields.push_back(
       {"db.readers_max", &c.db.readers_max, "Reading connections per database.", 1, 64});
   fields.push_back({"db.writer_queue_max", &c.db.writer_queue_max,
                     "Writes that may wait per database; beyond: 503.", 16, 1'000'000});
-  LedgerSection& l = c.ledger;
+  LedgerConfig& l = c.ledger;
   fields.push_back(
       {"ledger.queue_max", &l.queue_max, "Diagnostics that may wait.", 100, 1'000'000});
   fields.push_back({"ledger.error_max_age_s", &l.error_max_age_s, "Age of error rows.", 60});
@@ -104,39 +104,39 @@ void add_stores(Fields& fields, Config& c) {
 }
 
 void add_gateway(Fields& fields, Config& c) {
-  GatewaySection& g = c.gateway;
+  gateway::GatewayConfig& g = c.gateway;
   constexpr int64_t kRateMax = 10'000'000;
-  fields.push_back({"gateway.token_requests_per_minute", &g.token_requests_per_minute,
+  fields.push_back({"gateway.token_requests_per_minute", &g.limits.token_requests_per_minute,
                     "Calls with one tenant token; -1: no limit.", -1, kRateMax});
-  fields.push_back({"gateway.tenant_requests_per_minute", &g.tenant_requests_per_minute,
+  fields.push_back({"gateway.tenant_requests_per_minute", &g.limits.tenant_requests_per_minute,
                     "Calls of one tenant, unless its record says; -1: no limit.", -1, kRateMax});
-  fields.push_back({"gateway.ip_requests_per_minute", &g.ip_requests_per_minute,
+  fields.push_back({"gateway.ip_requests_per_minute", &g.limits.ip_requests_per_minute,
                     "Calls from one address; -1: no limit.", -1, kRateMax});
   fields.push_back({"gateway.signin_failures_per_minute", &g.signin_failures_per_minute,
                     "Wrong tenant tokens from one address; -1: no limit.", -1, kRateMax});
-  fields.push_back({"gateway.json_answer_max_bytes", &g.json_answer_max_bytes,
+  fields.push_back({"gateway.json_answer_max_bytes", &g.limits.json_answer_max_bytes,
                     "Largest answer that is wrapped or projected.", 1024, 1 << 30});
-  fields.push_back({"gateway.stream_answer_max_bytes", &g.stream_answer_max_bytes,
+  fields.push_back({"gateway.stream_answer_max_bytes", &g.limits.stream_answer_max_bytes,
                     "Largest answer that is streamed.", 1024});
   fields.push_back({"gateway.cache_max_bytes", &g.cache_max_bytes,
                     "Memory for answers of providers that allow caching.", 0, int64_t{1} << 40});
-  fields.push_back({"gateway.mirror_upstream_401", &g.mirror_upstream_401,
+  fields.push_back({"gateway.mirror_upstream_401", &g.limits.mirror_upstream_401,
                     "An upstream's 401 is answered as 401; else as 502."});
-  fields.push_back({"gateway.idempotency_kept_s", &g.idempotency_kept_s,
+  fields.push_back({"gateway.idempotency_kept_s", &g.limits.idempotency_kept_s,
                     "How long the answer to a call with an idempotency_key is kept.", 1,
                     7 * 86'400});
   fields.push_back({"gateway.refresh_parallel", &g.refresh_parallel,
                     "Token endpoints asked at once by the refresher.", 1, 64});
-  fields.push_back({"gateway.briefing_model", &g.briefing_model,
+  fields.push_back({"gateway.briefing_model", &c.briefing.model,
                     "Summarizes the daily briefing, paid by KVCS_BRIEFING_API_KEY; empty: none."});
-  fields.push_back({"gateway.agent_worker_url", &g.agent_worker_url,
+  fields.push_back({"gateway.agent_worker_url", &g.agent_worker.url,
                     "Where what agent schedules have for the day is POSTed; empty: nowhere."});
   fields.push_back({"gateway.catalogue_dir", &g.catalogue_dir,
                     "The provider catalogue; empty: ./config/providers or the installed one."});
 }
 
 void add_alerts_and_backup(Fields& fields, Config& c) {
-  AlertSection& a = c.alerts;
+  AlertChannels& a = c.alerts;
   fields.push_back({"alerts.webhook_url", &a.webhook_url,
                     "Alerts are POSTed here, signed with KVCS_ALERTS_WEBHOOK_SECRET."});
   fields.push_back({"alerts.smtp_url", &a.smtp_url, "smtp://HOST:PORT or smtps://HOST:PORT."});
@@ -161,7 +161,7 @@ void add_rest(Fields& fields, Config& c) {
   fields.push_back({"admin.lockout_s", &c.admin.lockout_s, "How long.", 1, 86'400});
   fields.push_back({"identity.cached_keys_max", &c.identity.cached_keys_max,
                     "Key records kept in memory.", 100, 10'000'000});
-  UpstreamSection& u = c.upstream;
+  http::UpstreamConfig& u = c.upstream;
   fields.push_back({"upstream.connections_per_host_max", &u.connections_per_host_max,
                     "Connections to one host.", 1, 10'000});
   fields.push_back({"upstream.connections_idle_max", &u.connections_idle_max,
@@ -177,21 +177,19 @@ void add_rest(Fields& fields, Config& c) {
              "Base64 of 32 bytes that seal secrets at rest; empty: <data_dir>/master.key.");
   add_secret("admin_keys", &c.secrets.admin_keys,
              "Further admin keys, comma-separated, each KEY or ROLE:KEY.");
-  add_secret("alerts_webhook_secret", &c.secrets.alerts_webhook_secret,
+  add_secret("alerts_webhook_secret", &c.alerts.webhook_secret,
              "Signs what alerts.webhook_url gets (HMAC-SHA256).");
-  add_secret("alerts_slack_url", &c.secrets.alerts_slack_url,
-             "A Slack-compatible webhook for alerts.");
-  add_secret("alerts_smtp_password", &c.secrets.alerts_smtp_password,
-             "The password of alerts.smtp_user.");
-  add_secret("briefing_api_key", &c.secrets.briefing_api_key,
+  add_secret("alerts_slack_url", &c.alerts.slack_url, "A Slack-compatible webhook for alerts.");
+  add_secret("alerts_smtp_password", &c.alerts.smtp_password, "The password of alerts.smtp_user.");
+  add_secret("briefing_api_key", &c.briefing.api_key,
              "The user key that pays for the summaries of gateway.briefing_model.");
-  add_secret("agent_worker_key", &c.secrets.agent_worker_key,
+  add_secret("agent_worker_key", &c.gateway.agent_worker.key,
              "Bearer key for gateway.agent_worker_url.");
   add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
 }
 
 void add_ai(Fields& fields, Config& c) {
-  AiSection& a = c.ai;
+  ai::AiConfig& a = c.ai;
   fields.push_back(
       {"ai.prices_path", &a.prices_path, "Price table; empty: the one that is shipped."});
   ConfigField providers{"ai.providers", &a.providers,
@@ -203,21 +201,21 @@ void add_ai(Fields& fields, Config& c) {
                       "NAME: [provider/model, …]; the next is tried on 429, 5xx or no connection."};
   aliases.structured = true;
   fields.push_back(std::move(aliases));
-  fields.push_back({"ai.output_tokens_default", &a.output_tokens_default,
+  fields.push_back({"ai.output_tokens_default", &a.proxy.output_tokens_default,
                     "Reserved when neither the client nor the price names a maximum.", 1,
                     10'000'000});
-  fields.push_back({"ai.answer_max_bytes", &a.answer_max_bytes, "One answer that is not streamed.",
-                    1024, int64_t{1} << 32});
-  fields.push_back(
-      {"ai.event_max_bytes", &a.event_max_bytes, "One streamed event.", 1024, int64_t{1} << 30});
+  fields.push_back({"ai.answer_max_bytes", &a.proxy.answer_max_bytes,
+                    "One answer that is not streamed.", 1024, int64_t{1} << 32});
+  fields.push_back({"ai.event_max_bytes", &a.proxy.event_max_bytes, "One streamed event.", 1024,
+                    int64_t{1} << 30});
   fields.push_back(
       {"ai.request_max_bytes", &a.request_max_bytes, "One request body.", 1024, int64_t{1} << 30});
-  fields.push_back({"ai.idle_timeout_ms", &a.idle_timeout_ms,
+  fields.push_back({"ai.idle_timeout_ms", &a.proxy.idle_timeout_ms,
                     "Between two bytes of a provider's answer.", 100, 3'600'000});
   fields.push_back({"ai.idempotency_kept_s", &a.idempotency_kept_s,
                     "How long the answer to a request with an Idempotency-Key is kept.", 1,
                     7 * 86'400});
-  fields.push_back({"ai.body_log_max_bytes", &a.body_log_max_bytes,
+  fields.push_back({"ai.body_log_max_bytes", &a.proxy.body_log_max_bytes,
                     "What is kept of a request's and of an answer's body, with log_bodies.", 16,
                     1 << 20});
 }

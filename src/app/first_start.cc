@@ -75,21 +75,21 @@ Result<Credentials> parse_credentials(const std::string& text, const std::string
 }
 
 // The file's credentials, or new ones that are in the file when this returns.
-Result<Credentials> load_or_write(const FirstStartParts& parts, const std::string& path,
+Result<Credentials> load_or_write(const FirstStartServices& services, const std::string& path,
                                   const std::string& url) {
   const Result<std::string> text = read_small_file(path, kFileMaxBytes);
   if (text.ok()) return parse_credentials(text.value(), path);
   if (text.code() != Code::kNotFound) return text.status();
-  Credentials made = make_credentials(parts.entropy, url);
+  Credentials made = make_credentials(services.entropy, url);
   KVCS_TRY(write_private_file(path, to_json(made, url)));
   return made;
 }
 
-Status create_project(const FirstStartParts& parts, const Credentials& c) {
-  const Result<Project> present = parts.projects.find(c.organization_id, c.project_id);
+Status create_project(const FirstStartServices& services, const Credentials& c) {
+  const Result<Project> present = services.projects.find(c.organization_id, c.project_id);
   if (present.ok()) return ok();
   if (present.code() != Code::kNotFound) return present.status();
-  return parts.projects
+  return services.projects
       .create({.id = c.project_id,
                .organization_id = c.organization_id,
                .slug = "default",
@@ -103,35 +103,35 @@ std::string initial_credentials_path(const std::string& data_dir) {
   return data_dir + "/initial-credentials.json";
 }
 
-Result<bool> ensure_first_start(const FirstStartParts& parts, const std::string& data_dir,
+Result<bool> ensure_first_start(const FirstStartServices& services, const std::string& data_dir,
                                 const std::string& url) {
-  const Result<KvEntry> done = parts.kv.get(KvFamily::kSystem, kDoneKey);
+  const Result<KvEntry> done = services.kv.get(KvFamily::kSystem, kDoneKey);
   if (done.ok()) return false;
   if (done.code() != Code::kNotFound) return done.status();
-  const Credentials c = KVCS_TRY(load_or_write(parts, initial_credentials_path(data_dir), url));
-  KVCS_TRY(create_project(parts, c));
+  const Credentials c = KVCS_TRY(load_or_write(services, initial_credentials_path(data_dir), url));
+  KVCS_TRY(create_project(services, c));
 
   KvBatch batch;
   Organization organization;
   organization.id = c.organization_id;
   organization.slug = organization.name = "default";
   organization.monthly_budget_nano_usd = kDefaultBudgetNanoUsd;
-  organization.created_ms = organization.updated_ms = parts.clock.unix_ms();
+  organization.created_ms = organization.updated_ms = services.clock.unix_ms();
   batch.put(KvFamily::kConfig, keyspace::org_slug("default"), organization.id);
   batch.put(KvFamily::kConfig, keyspace::org_config(organization.id),
             organization_to_json(organization));
   NewKey admin_key;
   admin_key.name = "initial owner key";
   admin_key.role = AdminRole::kOwner;
-  parts.keys.prepare({PrincipalKind::kAdminKey, "", "", ""}, admin_key, batch, c.admin_key);
+  services.keys.prepare({PrincipalKind::kAdminKey, "", "", ""}, admin_key, batch, c.admin_key);
   NewKey project_key;
   project_key.name = "initial project key";
   project_key.scopes = {"write"};
-  parts.keys.prepare({PrincipalKind::kProjectKey, c.organization_id, c.project_id, ""}, project_key,
-                     batch, c.api_key);
+  services.keys.prepare({PrincipalKind::kProjectKey, c.organization_id, c.project_id, ""},
+                        project_key, batch, c.api_key);
   batch.put(KvFamily::kSystem, std::string(kSetupTokenKey), sha256_hex(c.setup_token().reveal()));
-  batch.put(KvFamily::kSystem, std::string(kDoneKey), format_iso8601_ms(parts.clock.unix_ms()));
-  KVCS_TRY(parts.audited.write(batch, {"first-start", "first-start", ""}));
+  batch.put(KvFamily::kSystem, std::string(kDoneKey), format_iso8601_ms(services.clock.unix_ms()));
+  KVCS_TRY(services.audited.write(batch, {"first-start", "first-start", ""}));
   return true;
 }
 

@@ -18,7 +18,8 @@ class KeyService;
 class OrganizationService;
 class ProjectService;
 
-struct FirstStartParts {
+// What the first start works with. All outlive the call.
+struct FirstStartServices {
   const KvStore& kv;
   AuditedKv& audited;
   OrganizationService& organizations;
@@ -30,7 +31,7 @@ struct FirstStartParts {
 
 std::string initial_credentials_path(const std::string& data_dir);
 // True when this was the first start and the file was written or completed.
-Result<bool> ensure_first_start(const FirstStartParts& parts, const std::string& data_dir,
+Result<bool> ensure_first_start(const FirstStartServices& services, const std::string& data_dir,
                                 const std::string& url);
 
 }  // namespace kvcs

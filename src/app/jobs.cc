@@ -1,43 +1,35 @@
+// The job table: what the daemon does by itself, when, and for how long at most. A job's work is in
+// its module; here it gets its objects, and what it reports is worded as JSON. Each run has a
+// thread of its own (ops/cron.h).
 #include "app/jobs.h"
 
-#include <algorithm>
+#include <nlohmann/json.hpp>
 
-#include "app/ai_door.h"
-#include "app/artifact_parts.h"
-#include "app/background.h"
+#include "ai/budget/budget.h"
+#include "ai/budget/budget_ledger.h"
 #include "app/backup.h"
 #include "app/parts.h"
-#include "ledger/rows.h"
+#include "artifacts/artifact_search.h"
+#include "artifacts/artifacts.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "base/json.h"
+#include "briefing/briefing.h"
+#include "db/db.h"
+#include "gateway/catalogue/agent_schedules.h"
+#include "gateway/catalogue/canaries.h"
+#include "gateway/tokens/refresher.h"
+#include "gateway/tokens/token_watch.h"
+#include "gateway/tokens/tokens.h"
+#include "identity/identity.h"
+#include "ledger/alerts.h"
+#include "ledger/ledger.h"
+#include "ledger/retention.h"
+#include "ops/system_health.h"
 
 namespace kvcs {
 namespace {
-
-Result<std::string> prune_ledger(Parts& parts) {
-  const LedgerSection& limits = parts.config.ledger;
-  struct Row {
-    const char* table;
-    int64_t max_age_s, max_rows;
-  };
-  const Row rows[] = {
-      {"error_ledger", limits.error_max_age_s, limits.error_max_rows},
-      {"kv_audit", limits.audit_max_age_s, limits.audit_max_rows},
-      {"job_runs", limits.job_run_max_age_s, limits.job_run_max_rows},
-      {"usage", limits.usage_max_age_s,
-       std::min(limits.usage_max_rows,
-                static_cast<int64_t>(limits.usage_max_bytes) / kUsageRowMaxBytes)},
-      {"body_log", limits.body_max_age_s, limits.body_max_rows},
-      {"alert_log", limits.audit_max_age_s, limits.job_run_max_rows},
-      {"decision_log", limits.audit_max_age_s, limits.job_run_max_rows},
-  };
-  std::string report = "{";
-  for (const Row& row : rows) {
-    const int64_t removed = KVCS_TRY(parts.ledger->prune(row.table, row.max_age_s, row.max_rows));
-    if (report.size() > 1) report += ',';
-    report += "\"" + std::string(row.table) + "\":" + std::to_string(removed);
-  }
-  const int64_t days = KVCS_TRY(parts.ledger->prune_usage_days(limits.usage_days_max_age_s));
-  return report + ",\"usage_daily\":" + std::to_string(days) + "}";
-}
 
 // SQLite folds its log in by itself while it can; this catches up after long readers.
 Result<std::string> checkpoint_databases(Parts& parts) {
@@ -47,7 +39,45 @@ Result<std::string> checkpoint_databases(Parts& parts) {
   return std::string();
 }
 
+// What a job reports of its counts; "" says that there was nothing to do.
+std::string count_report(const char* name, int64_t count) {
+  return dump_json(Json{{name, count}});
+}
+
+Result<std::string> sweep_artifacts(ArtifactService& artifacts) {
+  const SweepReport report = KVCS_TRY(artifacts.sweep());
+  return dump_json({{"expired_uploads", report.expired_uploads},
+                    {"orphan_blobs", report.orphan_blobs},
+                    {"freed_bytes", report.freed_bytes}});
+}
+
+Result<std::string> index_artifacts(ArtifactSearch& search) {
+  return count_report("indexed", static_cast<int64_t>(KVCS_TRY(search.index_missing())));
+}
+
+Result<std::string> ask_canaries(gateway::Canaries& canaries, const JobContext& context) {
+  const auto cancelled = [&context] { return context.cancelled.load(); };
+  return count_report("asked", KVCS_TRY(canaries.run(cancelled)));
+}
+
+Result<std::string> refresh_tokens(gateway::Refresher& refresher) {
+  const int64_t asked = KVCS_TRY(refresher.run_due());
+  return asked == 0 ? std::string() : count_report("asked", asked);
+}
+
+Result<std::string> deliver_alerts(Alerts& alerts) {
+  const int64_t delivered = KVCS_TRY(alerts.deliver_due());
+  return delivered == 0 ? std::string() : count_report("delivered", delivered);
+}
+
 }  // namespace
+
+void report_job_run(Parts& parts, const JobRun& run) {
+  if (run.result == "ok") return;
+  const char* event = run.job == kBackupJob ? "backup.failed" : "job.failed";
+  raise_alert(*parts.kv, {event, run.job, printable(run.result, kShownText)}, parts.clock(),
+              *parts.entropy);
+}
 
 std::vector<Job> all_jobs(Parts& parts) {
   std::vector<Job> jobs;
@@ -61,38 +91,41 @@ std::vector<Job> all_jobs(Parts& parts) {
     return std::string();
   });
   add("budget-reconcile", "* * * * *", 30, 0, [&parts](const JobContext&) -> Result<std::string> {
-    KVCS_TRY(parts.ai->budgets->reconcile());
-    KVCS_TRY(repair_counters(parts));
+    KVCS_TRY(parts.ai.budgets->reconcile());
+    KVCS_TRY(ai::repair_budgets(*parts.ai.budgets, *parts.kv, *parts.ledger));
     return std::string();
   });
   add("database-checkpoint", "*/15 * * * *", 120, 60,
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
   add("artifact-sweep", "*/10 * * * *", 600, 60,
-      [&parts](const JobContext&) { return sweep_artifacts(parts); });
+      [&parts](const JobContext&) { return sweep_artifacts(*parts.artifacts.service); });
   // What an older version stored, or what could not be read when it was confirmed.
   add("artifact-index", "* * * * *", 600, 0,
-      [&parts](const JobContext&) { return index_artifacts(parts); });
+      [&parts](const JobContext&) { return index_artifacts(*parts.artifacts.search); });
   add("ledger-prune", "0 4 * * *", 900, 300,
-      [&parts](const JobContext&) { return prune_ledger(parts); });
+      [&parts](const JobContext&) { return prune_ledger(*parts.ledger, parts.config.ledger); });
   add("token-refresh", "* * * * *", 300, 0,
-      [&parts](const JobContext&) { return refresh_tokens(parts); });
+      [&parts](const JobContext&) { return refresh_tokens(*parts.gateway.refresher); });
   add("alert-delivery", "* * * * *", 120, 0,
-      [&parts](const JobContext&) { return deliver_alerts(parts); });
+      [&parts](const JobContext&) { return deliver_alerts(*parts.alerts); });
   add("system-health", "*/5 * * * *", 60, 0,
-      [&parts](const JobContext&) { return snapshot_system_health(parts); });
-  add("token-health", "*/15 * * * *", 120, 0,
-      [&parts](const JobContext&) { return snapshot_token_health(parts); });
-  add("provider-health", "*/30 * * * *", 900, 300,
-      [&parts](const JobContext& context) { return ask_canaries(parts, context); });
+      [&parts](const JobContext&) { return parts.health->keep_snapshot(); });
+  add("token-health", "*/15 * * * *", 120, 0, [&parts](const JobContext&) {
+    return gateway::keep_token_health(*parts.kv, *parts.gateway.tokens, *parts.gateway.refresher,
+                                      parts.clock());
+  });
+  add("provider-health", "*/30 * * * *", 900, 300, [&parts](const JobContext& context) {
+    return ask_canaries(*parts.gateway.canaries, context);
+  });
   // The briefing's job has its old name, under which its runs are stored and asked for.
   add("autoresearch", "0 6 * * *", 600, 0,
-      [&parts](const JobContext&) { return parts.background.briefing->run(); });
+      [&parts](const JobContext&) { return parts.briefing->run(); });
   add("agent-schedules", "0 6 * * *", 1800, 0, [&parts](const JobContext& context) {
     return parts.gateway.agent_schedules->run([&context] { return context.cancelled.load(); });
   });
   // A new month has counters of its own; what is still reserved in the old one is settled.
   add("month-roll", "0 0 1 * *", 300, 0, [&parts](const JobContext&) -> Result<std::string> {
-    KVCS_TRY(parts.ai->budgets->reconcile());
+    KVCS_TRY(parts.ai.budgets->reconcile());
     return std::string();
   });
   if (!parts.config.backup.directory.empty()) {

@@ -10,5 +10,7 @@ struct Parts;
 
 // `parts` outlives the jobs.
 std::vector<Job> all_jobs(Parts& parts);
+// Raises an alert for a run that failed; never fails itself.
+void report_job_run(Parts& parts, const JobRun& run);
 
 }  // namespace kvcs

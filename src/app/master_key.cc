@@ -1,6 +1,9 @@
+// Finds the master key in the first of its places, or makes one. Called once, at the start.
 #include "app/master_key.h"
 
 #include <sys/stat.h>
+
+#include <cstdlib>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -26,6 +29,11 @@ Result<std::vector<Secret>> parse_keys(const std::string& text, const std::strin
 }
 
 }  // namespace
+
+std::string credentials_directory() {
+  const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
+  return directory == nullptr ? "" : directory;
+}
 
 Result<std::vector<Secret>> load_master_keys(const std::string& data_dir, const Secret& from_env,
                                              const std::string& credentials_directory,

@@ -11,6 +11,9 @@
 
 namespace kvcs {
 
+// The directory of systemd's credentials; "" = none.
+std::string credentials_directory();
+
 // Invalid: not base64 of 32 bytes, or a key file that others may read.
 Result<std::vector<Secret>> load_master_keys(const std::string& data_dir, const Secret& from_env,
                                              const std::string& credentials_directory,

@@ -1,7 +1,8 @@
-// Every live object of the daemon, in the order of construction; destruction is the reverse. The
-// route table, the job table and App work on this; a module that is added puts its objects here.
+// Every live object of the daemon, in the order of construction; destruction is the reverse. App,
+// the route table and the job table work on this. What several modules use stands in Parts itself;
+// the objects of one door stand in a struct of its own. The types are only declared here: a file
+// that works with an object includes that object's header.
 #pragma once
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -9,57 +10,125 @@
 #include <string>
 #include <vector>
 
-#include "app/background.h"
 #include "app/config.h"
-#include "app/files.h"
-#include "app/gateway_parts.h"
-#include "app/jobs_api.h"
-#include "app/request_metrics.h"
-#include "app/status_api.h"
-#include "app/wal_syncer.h"
-#include "artifacts/artifact_search.h"
-#include "artifacts/artifacts.h"
-#include "artifacts/artifacts_api.h"
-#include "base/clock.h"
-#include "base/crypto.h"
-#include "base/entropy.h"
-#include "base/log_gatherer.h"
-#include "blob/blob.h"
-#include "blob/presign.h"
-#include "db/db.h"
-#include "http/client/upstream.h"
-#include "http/route_rows.h"
-#include "http/router.h"
-#include "http/serve/server.h"
-#include "identity/admin_keys_api.h"
-#include "identity/directory.h"
-#include "identity/guards.h"
-#include "identity/identity.h"
-#include "identity/keys.h"
-#include "identity/orgs.h"
-#include "identity/orgs_api.h"
-#include "identity/projects.h"
-#include "identity/users.h"
-#include "identity/users_api.h"
-#include "kv/audited_kv.h"
 #include "kv/kv.h"
-#include "ledger/ledger.h"
-#include "ledger/ledger_api.h"
-#include "ops/cron.h"
-#include "ops/health.h"
-#include "ops/idempotency.h"
-#include "ops/kv_api.h"
-#include "ops/metrics.h"
-#include "ops/rate_limit.h"
 
 namespace kvcs {
 
-struct AiDoor;
+class AdminGuard;
+class AdminKeysApi;
+class Alerts;
+class ArtifactSearch;
+class ArtifactService;
+class ArtifactsApi;
+class AuditedKv;
+class Authenticator;
+class BlobStore;
+class Clock;
+class Cron;
+class DataDirLock;
+class DbReaders;
+class DbWriter;
+class Directory;
+class Entropy;
+class HealthProbes;
+class Idempotency;
+class JobsApi;
+class KeyService;
+class KvApi;
+class Ledger;
+class LedgerApi;
+class Metrics;
+class OrganizationService;
+class OrganizationsApi;
+class Presigner;
+class ProjectService;
+class RateLimiter;
+class RequestMetrics;
+class Sealer;
+class StatusApi;
+class SystemHealth;
+class UserService;
+class UsersApi;
+class WalSyncer;
+
+namespace ai {
+class AiAdminApi;
+class AiApi;
+class Budgets;
+class ChatProxy;
+class PriceOverrides;
+class Pricing;
+class Providers;
+}  // namespace ai
+
+namespace briefing {
+class DailyBriefing;
+}
+
+namespace gateway {
+class AccountsApi;
+class AgentSchedules;
+class Canaries;
+class ConnectApi;
+class GatewayAdminApi;
+class GatewayApi;
+class Pipeline;
+class ProviderDirectory;
+class Refresher;
+class ResponseCache;
+class Tenants;
+class TokenStore;
+class TokenWatch;
+}  // namespace gateway
+
+namespace http {
+class HttpUpstream;
+class Router;
+class Server;
+struct Row;
+}  // namespace http
+
+namespace log {
+class Gatherer;
+}
 
 // What tests replace.
 struct AppOptions {
   const Clock* clock = nullptr;  // Null: the system's.
   KvFaultPlan kv_faults;         // Set: the store fails by this plan.
+};
+
+struct ArtifactParts {
+  std::unique_ptr<ArtifactService> service;
+  std::unique_ptr<ArtifactSearch> search;
+  std::unique_ptr<ArtifactsApi> api;
+};
+
+struct AiParts {
+  std::unique_ptr<ai::Pricing> pricing;
+  std::unique_ptr<ai::PriceOverrides> overrides;
+  std::unique_ptr<ai::Providers> providers;
+  std::unique_ptr<ai::Budgets> budgets;
+  std::unique_ptr<ai::ChatProxy> proxy;
+  std::unique_ptr<ai::AiApi> api;
+  std::unique_ptr<ai::AiAdminApi> admin_api;
+};
+
+struct GatewayParts {
+  std::unique_ptr<gateway::TokenStore> tokens;
+  std::unique_ptr<gateway::ProviderDirectory> providers;
+  std::unique_ptr<gateway::Tenants> tenants;
+  std::unique_ptr<gateway::ResponseCache> cache;
+  std::unique_ptr<gateway::Pipeline> pipeline;
+  std::unique_ptr<gateway::GatewayApi> api;
+  std::unique_ptr<gateway::GatewayAdminApi> admin_api;
+  std::unique_ptr<gateway::AgentSchedules> agent_schedules;
+  std::unique_ptr<gateway::Refresher> refresher;
+  std::unique_ptr<gateway::AccountsApi> accounts_api;
+  std::unique_ptr<gateway::ConnectApi> connect_api;
+  std::unique_ptr<gateway::TokenWatch> watch;
+  std::unique_ptr<gateway::Canaries> canaries;
 };
 
 struct Parts {
@@ -100,7 +169,7 @@ struct Parts {
   std::set<std::string, std::less<>> reserved_slugs;  // From the route table.
   std::unique_ptr<Directory> directory;
   std::unique_ptr<Authenticator> auth;
-  std::unique_ptr<AdminDoor> admin_door;
+  std::unique_ptr<AdminGuard> admin_guard;
   std::unique_ptr<KeyService> keys;
   std::unique_ptr<OrganizationService> organizations;
   std::unique_ptr<ProjectService> projects;
@@ -111,26 +180,23 @@ struct Parts {
   std::unique_ptr<KvApi> kv_api;
   std::unique_ptr<Idempotency> idempotency;
 
-  // --- artifacts
-  std::unique_ptr<ArtifactService> artifacts;
-  std::unique_ptr<ArtifactSearch> artifact_search;
-  std::unique_ptr<ArtifactsApi> artifacts_api;
-  // --- the doors
-  std::unique_ptr<AiDoor> ai;
-
-  // --- tool gateway
+  // --- the doors, and what looks over them
+  ArtifactParts artifacts;
+  AiParts ai;
   GatewayParts gateway;
-  BackgroundParts background;
+  std::unique_ptr<briefing::DailyBriefing> briefing;
 
   // --- operations
+  std::unique_ptr<Alerts> alerts;
   std::unique_ptr<HealthProbes> probes;
+  std::unique_ptr<SystemHealth> health;
   std::unique_ptr<StatusApi> status_api;
   std::once_flag openapi_made;
   std::string openapi;  // Made when it is first asked for.
   std::unique_ptr<Cron> cron;
   std::unique_ptr<JobsApi> jobs_api;
 
-  // --- the door
+  // --- the HTTP server
   std::vector<http::Row> route_table;
   std::unique_ptr<http::Router> router;
   std::unique_ptr<RequestMetrics> request_metrics;

@@ -2,15 +2,33 @@
 // handlers (http/route_rows.h); this file says in which order they come and who may use them.
 #include "app/routes.h"
 
-#include "app/ai_door.h"
+#include "ai/ai_admin_api.h"
+#include "ai/ai_api.h"
+#include "ai/chat_proxy.h"
 #include "app/api/openapi.h"
 #include "app/caller_api.h"
 #include "app/jobs_api.h"
 #include "app/parts.h"
+#include "app/status_api.h"
+#include "artifacts/artifacts_api.h"
 #include "base/bytes.h"
+#include "briefing/briefing.h"
+#include "gateway/api/gateway_admin_api.h"
+#include "gateway/api/gateway_api.h"
+#include "gateway/catalogue/agent_schedules.h"
+#include "gateway/tokens/accounts_api.h"
+#include "gateway/tokens/connect.h"
 #include "http/problem.h"
+#include "http/router.h"
 #include "http/static_files.h"
-#include "identity/records.h"
+#include "identity/admin_keys_api.h"
+#include "identity/guards.h"
+#include "identity/identity.h"
+#include "identity/orgs_api.h"
+#include "identity/users_api.h"
+#include "ledger/ledger_api.h"
+#include "ops/idempotency.h"
+#include "ops/kv_api.h"
 
 namespace kvcs {
 namespace {
@@ -18,9 +36,9 @@ namespace {
 // A provider may take an hour (providers' timeout_ms at most).
 constexpr int64_t kModelCallRunningS = 2 * 3600;
 
-http::AdminAccess admin_access(const AdminDoor& door) {
-  const auto at_least = [&door](AdminRole role, std::string_view who) {
-    return http::Access{door.guard(role), who, http::Dialect::kAdmin};
+http::AdminAccess admin_access(const AdminGuard& guard) {
+  const auto at_least = [&guard](AdminRole role, std::string_view who) {
+    return http::Access{guard.guard(role), who, http::Dialect::kAdmin};
   };
   return {at_least(AdminRole::kBilling, "admin key"),
           at_least(AdminRole::kViewer, "admin key, role viewer"),
@@ -62,7 +80,7 @@ void make_posts_idempotent(std::vector<http::Row>& table, const Parts& parts) {
 // It is the order of /openapi.json, and the first row below a path decides in which dialect a
 // request is refused that no row matches.
 std::vector<http::Row> all_routes(Parts& parts) {
-  const http::AdminAccess admin = admin_access(*parts.admin_door);
+  const http::AdminAccess admin = admin_access(*parts.admin_guard);
   const http::Guard project = project_key(*parts.auth), user = user_key(*parts.auth);
   std::vector<http::Row> table;
   parts.status_api->add_routes(table);
@@ -70,18 +88,18 @@ std::vector<http::Row> all_routes(Parts& parts) {
   caller_api::add_route(table, "/api/v1/me", {project, "project key", http::Dialect::kPortal},
                         "Whose key this is: organization and project.");
   // Before the artifacts' /v1/artifacts: what nobody knows under /v1 is refused in OpenAI's words.
-  parts.ai->proxy->add_routes(table, user, parts.config.ai.request_max_bytes);
-  parts.ai->api->add_routes(table, user);
-  parts.ai->admin_api->add_usage_routes(table, admin);
+  parts.ai.proxy->add_routes(table, user, parts.config.ai.request_max_bytes);
+  parts.ai.api->add_routes(table, user);
+  parts.ai.admin_api->add_usage_routes(table, admin);
   parts.ledger_api->add_body_routes(table, admin);
-  parts.ai->admin_api->add_routes(table, admin);
-  parts.artifacts_api->add_routes(table, project);
+  parts.ai.admin_api->add_routes(table, admin);
+  parts.artifacts.api->add_routes(table, project);
   parts.gateway.api->add_routes(table);
   parts.gateway.admin_api->add_routes(table, admin);
   parts.gateway.agent_schedules->add_routes(table, admin);
-  parts.background.accounts_api->add_routes(table, admin);
-  parts.background.connect_api->add_routes(table, admin);
-  parts.background.briefing->add_routes(table, admin);
+  parts.gateway.accounts_api->add_routes(table, admin);
+  parts.gateway.connect_api->add_routes(table, admin);
+  parts.briefing->add_routes(table, admin);
   parts.jobs_api->add_routes(table, admin);
   parts.users_api->add_routes(table, admin);
   parts.organizations_api->add_routes(table, admin);

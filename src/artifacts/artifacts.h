@@ -62,7 +62,7 @@ struct ArtifactConfig {
   uint64_t object_bytes_max = uint64_t{1} << 40;
   int url_lifetime_s = 900;
   // How long an upload may stay unconfirmed: the URL's life and the slowest transfer.
-  int64_t pending_lifetime_ms = 6 * 3'600'000;
+  int64_t pending_lifetime_s = 6 * 3600;
   int64_t orphan_age_s = 3600;  // A blob younger than this may belong to a PUT under way.
   ArtifactQuota quota;
 };

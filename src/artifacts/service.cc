@@ -50,7 +50,7 @@ Result<Artifact> ArtifactService::create(Artifact wanted) {
   wanted.id = make_uuid_v4(entropy_);
   wanted.ready = wanted.uploaded = false;
   wanted.created_ms = clock_.unix_ms();
-  wanted.expires_ms = wanted.created_ms + config_.pending_lifetime_ms;
+  wanted.expires_ms = wanted.created_ms + config_.pending_lifetime_s * 1000;
   const Status ran = writer_.run([&](Database& db) -> Status {
     KVCS_TRY(reserve(db, wanted.organization_id, 1, wanted.size_bytes, limits));
     return artifact_rows::insert(db, wanted);

@@ -89,7 +89,7 @@ http::Guard admin(const Authenticator& auth, AdminRole at_least) {
   };
 }
 
-struct AdminDoor::Impl {
+struct AdminGuard::Impl {
   struct Failures {
     int count = 0;
     int64_t first_us = 0;
@@ -97,7 +97,8 @@ struct AdminDoor::Impl {
   };
   const Authenticator& auth;
   const Clock& clock;
-  const AdminDoorLimits limits;
+  const AdminGuardLimits limits;
+  const TakeRate take_rate;
   Mutex mutex;
   std::unordered_map<std::string, Failures> addresses KVCS_GUARDED_BY(mutex);
 
@@ -135,11 +136,12 @@ struct AdminDoor::Impl {
   }
 };
 
-AdminDoor::AdminDoor(const Authenticator& auth, const Clock& clock, AdminDoorLimits limits)
-    : impl_(new Impl{auth, clock, std::move(limits), {}, {}}) {}
-AdminDoor::~AdminDoor() = default;
+AdminGuard::AdminGuard(const Authenticator& auth, const Clock& clock,
+                       const AdminGuardLimits& limits, TakeRate take_rate)
+    : impl_(new Impl{auth, clock, limits, std::move(take_rate), {}, {}}) {}
+AdminGuard::~AdminGuard() = default;
 
-http::Guard AdminDoor::guard(AdminRole at_least) const {
+http::Guard AdminGuard::guard(AdminRole at_least) const {
   return [impl = impl_.get(),
           check = admin(impl_->auth, at_least)](const http::Request& request) -> Result<Principal> {
     const int64_t locked_s = impl->locked_for_s(request.remote_ip);
@@ -148,7 +150,7 @@ http::Guard AdminDoor::guard(AdminRole at_least) const {
                           static_cast<int>(locked_s))
           .with_reason("locked_out");
     }
-    const int64_t wait_s = impl->limits.rate(request.remote_ip);
+    const int64_t wait_s = impl->take_rate(request.remote_ip, impl->limits.requests_per_minute);
     if (wait_s > 0) {
       return rate_limited("Too many admin requests from this address.", static_cast<int>(wait_s))
           .with_reason("rate_limited");

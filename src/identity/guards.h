@@ -1,5 +1,6 @@
-// The admin door: who gets in, how often, and for how long a guesser stays out. Per address: a rate
-// for all requests, and a lock-out after too many wrong keys. Thread-safe; memory is bounded.
+// The guard of the admin API: which keys it lets in, how often, and for how long a guesser stays
+// out. Per address: a rate for all requests, and a lock-out after too many wrong keys. Thread-safe;
+// memory is bounded.
 #pragma once
 #include <functional>
 #include <memory>
@@ -11,17 +12,20 @@
 
 namespace kvcs {
 
-struct AdminDoorLimits {
-  int failures_max = 10;
+struct AdminGuardLimits {
+  int requests_per_minute = 600;  // Of one address.
+  int failures_max = 10;          // Wrong keys from one address before it is locked out.
   int lockout_s = 300;
-  // Seconds until `remote_ip` may ask again; 0 = now. App passes ops' rate limiter.
-  std::function<int64_t(std::string_view remote_ip)> rate = [](std::string_view) { return 0; };
 };
 
-class AdminDoor final {
+class AdminGuard final {
  public:
-  AdminDoor(const Authenticator& auth, const Clock& clock, AdminDoorLimits limits);
-  ~AdminDoor();
+  // Counts one request of an address against a rate; the seconds until it may ask again, 0 = now.
+  // App passes the rate limiter of ops.
+  using TakeRate = std::function<int64_t(std::string_view remote_ip, int requests_per_minute)>;
+  AdminGuard(const Authenticator& auth, const Clock& clock, const AdminGuardLimits& limits,
+             TakeRate take_rate);
+  ~AdminGuard();
   // RateLimited (with Retry-After) when the address asks too often or is locked out; else as
   // admin().
   http::Guard guard(AdminRole at_least) const;

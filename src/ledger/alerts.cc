@@ -11,6 +11,7 @@
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "db/db.h"
 #include "kv/outbox.h"
 #include "ledger/rows.h"
@@ -43,6 +44,15 @@ void add_alert(KvBatch& batch, const AlertEvent& alert, std::string_view id, int
   const Json payload = {
       {"event", alert.event}, {"subject", alert.subject}, {"message", alert.message}};
   add_to_outbox(batch, "alert", id, unix_ms, dump_json(payload));
+}
+
+void raise_alert(KvStore& kv, const AlertEvent& alert, const Clock& clock, Entropy& entropy) {
+  KvBatch batch;
+  add_alert(batch, alert, clock, entropy);
+  const Status written = kv.write(batch, KvDurability::kSynced);
+  if (!written.ok()) {
+    log::error("alert.lost", {{"event", alert.event}, {"error", written.to_string()}});
+  }
 }
 
 Alerts::Alerts(Ledger& ledger, http::HttpUpstream& upstream, AlertChannels channels,

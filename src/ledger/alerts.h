@@ -39,6 +39,11 @@ void add_alert(KvBatch& batch, const AlertEvent& alert, const Clock& clock, Entr
 // The same under an id of its own: an id is told once, however often it is put.
 void add_alert(KvBatch& batch, const AlertEvent& alert, std::string_view id, int64_t unix_ms);
 
+// Writes the event in a batch of its own, for callers without one. Never fails: an alert that the
+// store does not take is an error in the log.
+void raise_alert(KvStore& kv, const AlertEvent& alert, const Clock& clock, Entropy& entropy);
+
+// Who is told; without any channel alerts are only kept.
 struct AlertChannels {
   std::string webhook_url;  // "" = none.
   Secret webhook_secret;

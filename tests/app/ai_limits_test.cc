@@ -1,6 +1,6 @@
 // What the AI door lets through and what it says when it does not: models, rates, budgets, content
 // types, providers without a key, and providers that break their protocol.
-#include "app/ai_door.h"
+#include "ai/budget/budget.h"
 #include "support/ai_house.h"
 
 using namespace kvcs;
@@ -128,7 +128,7 @@ TEST_CASE("ai: what the door does is in the metrics", "[contract][ai]") {
   REQUIRE(house.chat().status == 200);
   house.provider.answer_json("{}", "500 Oops");
   REQUIRE(house.chat().status == 500);
-  REQUIRE(house.app.parts().ai->budgets->reconcile().ok());
+  REQUIRE(house.app.parts().ai.budgets->reconcile().ok());
   const std::string metrics = house.app.call("GET", "/metrics").body;
   CHECK(has(metrics, "\nkvcs_ai_upstream_errors_total 1\n"));
   CHECK(has(metrics, "\nkvcs_ai_open_reservations 0\n"));
@@ -281,7 +281,7 @@ TEST_CASE("ai: bytes that are no UTF-8 pass, and are billed by their number", "[
 }
 
 TEST_CASE("ai: an answer over its limit is the provider's fault, not the client's", "[fault][ai]") {
-  AiHouse house([](Config& config) { config.ai.answer_max_bytes = 4096; });
+  AiHouse house([](Config& config) { config.ai.proxy.answer_max_bytes = 4096; });
   house.provider.answer_json("{\"x\":\"" + std::string(10'000, 'x') + "\"}");
   check_refused(house, kHello, 502, "answer");
 }

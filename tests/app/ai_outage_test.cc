@@ -3,8 +3,8 @@
 // afterwards, also when the process dies before the store is back.
 #include <atomic>
 
+#include "ai/budget/budget.h"
 #include "ai/budget/charge_journal.h"
-#include "app/ai_door.h"
 #include "support/ai_house.h"
 
 using namespace kvcs;
@@ -61,7 +61,7 @@ TEST_CASE("ai: an open door spends the day's fallback and not more, and tells it
   // Room for two: each reserves about 0.00007 USD and costs 0.000045.
   house.change_org(R"({"failure_mode":"fail_open","fallback_daily_limit":"0.00012"})");
   REQUIRE(house.chat().status == 200);
-  REQUIRE(house.app.parts().ai->budgets->reconcile().ok());
+  REQUIRE(house.app.parts().ai.budgets->reconcile().ok());
   outage.down = true;
   for (int i = 0; i < 2; i++) {
     const RawResponse open = house.chat();
@@ -74,7 +74,7 @@ TEST_CASE("ai: an open door spends the day's fallback and not more, and tells it
   CHECK(has(spent.body, "what is allowed today without it"));
   CHECK(journaled(house) == 2);
   outage.down = false;
-  REQUIRE(house.app.parts().ai->budgets->reconcile().ok());
+  REQUIRE(house.app.parts().ai.budgets->reconcile().ok());
   CHECK(journaled(house) == 0);
   CHECK(has(house.usage(), "\"current_usage_usd\":0.000135,\"request_count\":3"));
   const std::string rows = house.admin("GET", "/admin/usage/requests").body;
@@ -89,7 +89,7 @@ TEST_CASE("ai: a process that ends while the store is away leaves its charges in
   AiHouse house([](Config&) {}, outage.options());
   house.change_org(R"({"failure_mode":"fail_open","fallback_daily_limit":1})");
   REQUIRE(house.chat().status == 200);
-  REQUIRE(house.app.parts().ai->budgets->reconcile().ok());
+  REQUIRE(house.app.parts().ai.budgets->reconcile().ok());
   outage.down = true;
   REQUIRE(house.chat().header("x-gateway-grace") == "1");
   REQUIRE(journaled(house) == 1);

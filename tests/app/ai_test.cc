@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <atomic>
 
-#include "app/ai_door.h"
+#include "ai/budget/budget.h"
 #include "support/ai_house.h"
 
 using namespace kvcs;
@@ -272,7 +272,7 @@ TEST_CASE("ai: a stream cut short ends as an error and never cleanly", "[contrac
 }
 
 TEST_CASE("ai: an event without end is refused at its limit", "[contract][fault][ai]") {
-  AiHouse house([](Config& config) { config.ai.event_max_bytes = 64 << 10; });
+  AiHouse house([](Config& config) { config.ai.proxy.event_max_bytes = 64 << 10; });
   house.provider.set([](LoopbackPeer& peer) {
     FakeProvider::begin_stream(peer);
     const std::string block(64 << 10, 'x');
@@ -434,7 +434,7 @@ TEST_CASE("ai: a thousand requests at once never pass a limit of a cent", "[slow
     clients.emplace_back(house.app.port());
     REQUIRE(clients.back().send(request));
   }
-  const BudgetView during = *house.app.parts().ai->budgets->view("user", house.user, "");
+  const BudgetView during = *house.app.parts().ai.budgets->view("user", house.user, "");
   CHECK(during.used_nano_usd + during.reserved_nano_usd <= 10'000'000);
   all_asked = true;
   all_asked.notify_all();
@@ -447,7 +447,7 @@ TEST_CASE("ai: a thousand requests at once never pass a limit of a cent", "[slow
   CHECK(served > 0);
   CHECK(refused > 0);
   // Each is charged 0.000045 USD.
-  const BudgetView after = *house.app.parts().ai->budgets->view("user", house.user, "");
+  const BudgetView after = *house.app.parts().ai.budgets->view("user", house.user, "");
   CHECK(after.used_nano_usd == served * 45'000);
   CHECK(after.used_nano_usd <= 10'000'000);
   CHECK(after.reserved_nano_usd == 0);

@@ -99,7 +99,7 @@ TEST_CASE("ai: no body is kept unless the organization asked for it", "[contract
 }
 
 TEST_CASE("ai: bodies that are kept are cut and redacted, and for admins only", "[contract][ai]") {
-  AiHouse house([](Config& config) { config.ai.body_log_max_bytes = 400; });
+  AiHouse house([](Config& config) { config.ai.proxy.body_log_max_bytes = 400; });
   house.change_org(R"({"log_bodies":true})");
   house.provider.answer_json("{\"choices\":[{\"message\":{\"content\":\"write to bob@example.com " +
                              std::string(200, '.') + std::string(600, ' ') + "\"}}]," + kUsage +
@@ -291,7 +291,7 @@ TEST_CASE("ai: an organization's cap on output is asked of the provider, not onl
 
 TEST_CASE("ai: a stream that nothing bounds is cut when the budget no longer covers it",
           "[contract][ai]") {
-  AiHouse house([](Config& config) { config.ai.output_tokens_default = 100; });
+  AiHouse house([](Config& config) { config.ai.proxy.output_tokens_default = 100; });
   const RawResponse put =
       house.admin("PUT", "/admin/ai/prices/openai/endless",
                   R"({"input_cost_per_token":0,"output_cost_per_token":"0.00001"})");

@@ -133,7 +133,7 @@ TEST_CASE("alert delivery: each event reaches the webhook once, signed", "[e2e][
   TestApp app(
       [&](Config& config) {
         config.alerts.webhook_url = webhook.url();
-        config.secrets.alerts_webhook_secret = Secret(Webhook::kSecret);
+        config.alerts.webhook_secret = Secret(Webhook::kSecret);
         config.alerts.allow_private_addresses = true;
         config.blobs.free_reserve_bytes = kMoreThanAnyDisk;
         config.backup.directory = "/dev/null/backups";
@@ -227,7 +227,7 @@ TEST_CASE("alert delivery: a login goes over TLS alone", "[e2e][app][alerts]") {
       config.alerts.smtp_from = "kvcs@example.com";
       config.alerts.smtp_to = "ada@example.com";
       config.alerts.smtp_user = "kvcs";
-      config.secrets.alerts_smtp_password = Secret("smtp-secret-1");
+      config.alerts.smtp_password = Secret("smtp-secret-1");
       config.upstream.ca_file = files.file("cert.pem");
       config.blobs.free_reserve_bytes = kMoreThanAnyDisk;
     });

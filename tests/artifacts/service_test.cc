@@ -161,7 +161,7 @@ TEST_CASE("the sweep takes away what was never confirmed, and nothing else", "[a
   REQUIRE(w.put(*uploaded, "kept").ok());
   REQUIRE(w.put(*lonely, "lonely").ok());
   CHECK(w.service->sweep()->expired_uploads == 0);
-  w.clock.advance_ms(w.config.pending_lifetime_ms);
+  w.clock.advance_ms(w.config.pending_lifetime_s * 1000);
   const auto report = w.service->sweep();
   REQUIRE(report.ok());
   CHECK(report->expired_uploads == 3);
@@ -208,7 +208,7 @@ TEST_CASE("a process that dies at any step of an upload leaves nothing after the
   }
   w.restart();
   CHECK(w.service->list({.organization_id = w.acme.organization_id})->items.empty());
-  w.clock.advance_ms(w.config.pending_lifetime_ms);
+  w.clock.advance_ms(w.config.pending_lifetime_s * 1000);
   REQUIRE(w.service->sweep().ok());
   CHECK(w.blob_count() == 0);
   CHECK(w.used(w.acme).artifacts == 0);

@@ -3,6 +3,7 @@
 // on loopback, the job as Cron runs it.
 #include <nlohmann/json.hpp>
 
+#include "briefing/briefing.h"
 #include "ledger/rows.h"
 #include "support/ai_house.h"
 
@@ -13,8 +14,8 @@ namespace {
 
 struct BriefingHouse {
   BriefingHouse() : house([this](Config& config) { kept = &config; }) {
-    kept->gateway.briefing_model = "gpt-4o-mini";
-    kept->secrets.briefing_api_key = Secret(house.key);
+    kept->briefing.model = "gpt-4o-mini";
+    kept->briefing.api_key = Secret(house.key);
     house.app.restart();
     const auto fail_a_job = [](Database& db) {
       return insert_job_run(db, {"ledger-prune", now_ms() - 1000, 5, "disk full", ""});
@@ -24,7 +25,7 @@ struct BriefingHouse {
   static int64_t now_ms() { return make_system_clock()->unix_ms(); }
   // What the job reports, and the briefing that it leaves.
   std::string run() {
-    Result<std::string> report = house.app.parts().background.briefing->run();
+    Result<std::string> report = house.app.parts().briefing->run();
     INFO(report.status().to_string());
     REQUIRE(report.ok());
     const RawResponse shown = house.admin("GET", "/admin/briefings/latest");
@@ -78,7 +79,7 @@ TEST_CASE("briefing: it stands without a summary that fails", "[fault][briefing]
           .status < 300);
   fails_with("key");
 
-  world.kept->gateway.briefing_model.clear();
+  world.kept->briefing.model.clear();
   world.house.app.restart();
   CHECK(world.run() == R"({"findings":1})");
   CHECK_FALSE(world.briefing.contains("summary_error"));

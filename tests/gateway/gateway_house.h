@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 
+#include "gateway/tokens/tokens.h"
 #include "support/loopback_server.h"
 #include "support/test_app.h"
 
@@ -14,7 +15,7 @@ struct GatewayApp {
                       AppOptions options = {})
       : app(
             [&edit](Config& config) {
-              config.gateway.ip_requests_per_minute = 1000;
+              config.gateway.limits.ip_requests_per_minute = 1000;
               if (edit) edit(config);
             },
             std::move(options)) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "gateway/call/response_cache.h"
 #include "gateway/gateway_house.h"
 #include "support/wait.h"
 

@@ -13,6 +13,10 @@
 #include "app/parts.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "http/route_rows.h"
+#include "http/router.h"
+#include "ledger/ledger.h"
+#include "ops/cron.h"
 #include "support/raw_client.h"
 #include "support/temp_dir.h"
 

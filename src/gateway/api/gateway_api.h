@@ -10,7 +10,7 @@ class GatewayApi final {
   // `token_guard` finds out whose bearer it is (identity's tenant_token); `pipeline` keeps what was
   // refused. Failed sign-ins of one address are limited to `failures_per_minute`. All outlive it.
   GatewayApi(Pipeline& pipeline, http::Guard token_guard, RateLimiter& rates,
-             int64_t failures_per_minute = 30);
+             int64_t failures_per_minute);
 
   // The row of call(), and the types that it reads and answers.
   void add_routes(std::vector<http::Row>& table);

@@ -17,6 +17,7 @@
 #include "gateway/call/response_cache.h"
 #include "gateway/catalogue/provider_directory.h"
 #include "gateway/catalogue/tenants.h"
+#include "gateway/gateway_config.h"
 #include "gateway/tokens/tokens.h"
 #include "http/client/upstream.h"
 #include "http/http.h"
@@ -26,17 +27,6 @@
 #include "ops/rate_limit.h"
 
 namespace kvcs::gateway {
-
-struct PipelineLimits {
-  // Requests per minute; negative: no limit. A tenant's record and a provider's have their own.
-  int64_t token_requests_per_minute = 600;
-  int64_t tenant_requests_per_minute = 3'000;
-  int64_t ip_requests_per_minute = 30;
-  uint64_t json_answer_max_bytes = 16u << 20;  // Held in memory for the envelope and for fields.
-  uint64_t stream_answer_max_bytes = 1u << 30;
-  bool mirror_upstream_401 = true;  // False: a provider's 401 becomes our 502.
-  int64_t idempotency_kept_s = 86'400;
-};
 
 // Who calls, as the guard found out, and where from.
 struct Caller {

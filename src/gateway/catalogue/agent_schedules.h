@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/secret.h"
 #include "gateway/catalogue/tenants.h"
+#include "gateway/gateway_config.h"
 #include "http/client/upstream.h"
 #include "http/route_rows.h"
 #include "kv/audited_kv.h"
@@ -23,11 +23,6 @@
 namespace kvcs::gateway {
 
 inline constexpr size_t kScheduleEntriesMax = 100;
-
-struct AgentWorker {
-  std::string url;  // "" = none: schedules are kept, nothing is posted.
-  Secret key;       // Bearer; "" = none.
-};
 
 class AgentSchedules final {
  public:

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "gateway/gateway.h"
+#include "identity/directory.h"
 #include "kv/if_match.h"
 #include "kv/keyspace.h"
 
@@ -163,6 +164,13 @@ Status Tenants::set_frozen(bool frozen, const AuditContext& who) {
   KvBatch batch;
   batch.put(KvFamily::kSystem, std::string(kModeKey), frozen ? "frozen" : "active");
   return audited_.write(batch, who);
+}
+
+Status check_tenant(const Tenants& tenants, const Directory& directory, std::string_view tenant) {
+  const Status known = tenants.find(tenant).status();
+  if (known.code() != Code::kNotFound) return known;
+  const Status organization = directory.organization_by_slug(tenant).status();
+  return organization.code() == Code::kNotFound ? known : organization;
 }
 
 }  // namespace kvcs::gateway

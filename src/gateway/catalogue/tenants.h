@@ -17,6 +17,10 @@
 #include "kv/kv.h"
 #include "kv/record_cache.h"
 
+namespace kvcs {
+class Directory;
+}
+
 namespace kvcs::gateway {
 
 struct Tenant {
@@ -54,5 +58,9 @@ class Tenants final {
   mutable RecordCache<Tenant> tenants_;
   mutable RecordCache<bool> modes_;
 };
+
+// Ok when there is such a tenant: it has a record of its own, or is an organization's slug.
+// NotFound with reason TENANT_NOT_FOUND.
+Status check_tenant(const Tenants& tenants, const Directory& directory, std::string_view tenant);
 
 }  // namespace kvcs::gateway

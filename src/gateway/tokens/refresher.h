@@ -45,7 +45,7 @@ class Refresher final {
  public:
   // All outlive it.
   Refresher(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
-            ProviderClientSource clients, const Clock& clock, Entropy& entropy, int parallel = 8);
+            ProviderClientSource clients, const Clock& clock, Entropy& entropy, int parallel);
   ~Refresher();  // stop()
   void start();
   // Nothing new is asked for; what is asked is finished, and what could not be written is tried

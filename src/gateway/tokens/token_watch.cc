@@ -5,6 +5,8 @@
 
 #include "base/json.h"
 #include "gateway/tokens/accounts_api.h"
+#include "gateway/tokens/refresher.h"
+#include "kv/keyspace.h"
 
 namespace kvcs::gateway {
 namespace {
@@ -44,6 +46,36 @@ std::string token_health_json(const TokenSummary& summary, int64_t now_s) {
                         {"retrying", summary.retrying},
                         {"reauth_required", summary.reauth_required},
                         {"accounts", std::move(troubled)}});
+}
+
+std::vector<std::string> token_warnings(const TokenSummary& summary) {
+  std::vector<std::string> warnings;
+  if (summary.expired > 0) {
+    warnings.push_back("Accounts of the tool gateway whose token has expired: " +
+                       std::to_string(summary.expired) + ".");
+  }
+  if (summary.reauth_required > 0) {
+    warnings.push_back("Accounts of the tool gateway that must be connected again: " +
+                       std::to_string(summary.reauth_required) + ".");
+  }
+  return warnings;
+}
+
+Result<std::string> keep_token_health(KvStore& kv, const TokenStore& tokens, Refresher& refresher,
+                                      const Clock& clock) {
+  const int64_t now_s = clock.unix_s();
+  const TokenSummary summary = KVCS_TRY(summarize_tokens(tokens, now_s));
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, std::string(keyspace::kTokenHealth),
+            token_health_json(summary, now_s));
+  KVCS_TRY(kv.write(batch, KvDurability::kBuffered));
+  const int64_t armed = KVCS_TRY(refresher.rearm());
+  return dump_json(Json{{"total", summary.total},
+                        {"expiring_soon", summary.expiring_soon},
+                        {"expired", summary.expired},
+                        {"retrying", summary.retrying},
+                        {"reauth_required", summary.reauth_required},
+                        {"armed", armed}});
 }
 
 TokenSummary TokenWatch::summary() {

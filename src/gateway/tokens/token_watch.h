@@ -9,8 +9,11 @@
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "gateway/tokens/tokens.h"
+#include "kv/kv.h"
 
 namespace kvcs::gateway {
+
+class Refresher;
 
 inline constexpr int64_t kExpiringSoonS = 900;
 inline constexpr size_t kTroubledMax = 100;
@@ -22,6 +25,12 @@ struct TokenSummary {
 Result<TokenSummary> summarize_tokens(const TokenStore& tokens, int64_t now_s);
 // The snapshot `system:token_health`.
 std::string token_health_json(const TokenSummary& summary, int64_t now_s);
+// A sentence for each kind of account that a person must look at; empty when there is none.
+std::vector<std::string> token_warnings(const TokenSummary& summary);
+// Counts the accounts, keeps the snapshot and arms alarms for records without one, as an import
+// leaves them. Returns the counts as JSON. A job calls it.
+Result<std::string> keep_token_health(KvStore& kv, const TokenStore& tokens, Refresher& refresher,
+                                      const Clock& clock);
 
 class TokenWatch final {
  public:

@@ -2,6 +2,7 @@
 // falls on it, once. Method: the whole daemon on a clock moved by hand, a worker on loopback.
 #include <nlohmann/json.hpp>
 
+#include "gateway/catalogue/agent_schedules.h"
 #include "gateway/gateway_house.h"
 
 using namespace kvcs;
@@ -56,8 +57,8 @@ struct ScheduleHouse {
   Worker worker;
   GatewayApp gateway{worker.server,
                      [this](Config& config) {
-                       config.gateway.agent_worker_url = worker.server.url("/jobs");
-                       config.secrets.agent_worker_key = Secret("worker-key-1");
+                       config.gateway.agent_worker.url = worker.server.url("/jobs");
+                       config.gateway.agent_worker.key = Secret("worker-key-1");
                      },
                      [this] {
                        AppOptions options;

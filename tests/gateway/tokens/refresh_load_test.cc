@@ -120,8 +120,9 @@ TEST_CASE("gateway over HTTP: a thousand callers while the token rotates see the
     }
   });
   GatewayApp gateway(upstream, [](Config& config) {
-    config.gateway.ip_requests_per_minute = config.gateway.token_requests_per_minute = -1;
-    config.gateway.tenant_requests_per_minute = -1;
+    config.gateway.limits.ip_requests_per_minute = config.gateway.limits.token_requests_per_minute =
+        -1;
+    config.gateway.limits.tenant_requests_per_minute = -1;
   });
   const std::string base = "http://127.0.0.1:" + std::to_string(upstream.port());
   REQUIRE(gateway

@@ -1,12 +1,20 @@
-#include "app/share_files.h"
+// Looks for shipped files in the places where a package, `make install` and a source tree put them.
+#include "app/shipped_files.h"
 
 #include <cstdlib>
 #include <filesystem>
 #include <vector>
 
-namespace kvcs {
+#include "base/file.h"
 
-Result<std::string> find_share_file(std::string_view name, std::string_view setting) {
+namespace kvcs {
+namespace {
+
+constexpr size_t kPricesFileMaxBytes = 16u << 20;
+
+}  // namespace
+
+Result<std::string> find_shipped_file(std::string_view name, std::string_view setting) {
   namespace fs = std::filesystem;
   std::error_code error;
   const fs::path binary = fs::read_symlink("/proc/self/exe", error).parent_path();
@@ -26,6 +34,21 @@ Result<std::string> find_share_file(std::string_view name, std::string_view sett
                    ". Install kvcs with its files (make install, or the package), name their "
                    "directory in KVCS_SHARE_DIR, or this one in " +
                    std::string(setting) + ".");
+}
+
+Status load_prices(const Config& config, ai::Pricing& pricing) {
+  std::string path = config.ai.prices_path;
+  if (path.empty()) path = KVCS_TRY(find_shipped_file("prices.yaml", "ai.prices_path"));
+  const std::string text = KVCS_TRY(read_small_file(path, kPricesFileMaxBytes));
+  return pricing.load_yaml(text, path);
+}
+
+Result<gateway::Catalogue> read_catalogue(const Config& config) {
+  std::string directory = config.gateway.catalogue_dir;
+  if (directory.empty()) {
+    directory = KVCS_TRY(find_shipped_file("providers", "gateway.catalogue_dir"));
+  }
+  return gateway::load_catalogue(directory);
 }
 
 }  // namespace kvcs

@@ -1,0 +1,42 @@
+// What budgets need of the ledger and of identity, as functions that App passes to Budgets: whether
+// a charge is on record, what the rows of a key sum up to, how a person calls a user. All but
+// budget_name() read SQL, and are therefore not called while a request is served.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "ai/budget/budget.h"
+#include "base/status.h"
+#include "identity/directory.h"
+#include "kv/kv.h"
+#include "ledger/ledger.h"
+
+namespace kvcs::ai {
+
+// Usage rows that are in SQL or in the outbox on their way there. One thread, at the start: the
+// outbox is read once, at the first question. (It is not drained for it, since the other sinks of
+// the outbox do not stand yet.)
+class KnownUsageRows final {
+ public:
+  // Both outlive it.
+  KnownUsageRows(const KvStore& kv, Ledger& ledger) : kv_(kv), ledger_(ledger) {}
+  Result<bool> contain(std::string_view request_id);
+
+ private:
+  Status read_outbox();
+
+  const KvStore& kv_;
+  Ledger& ledger_;
+  std::optional<std::unordered_set<std::string>> waiting_;
+};
+
+// Makes counters that the store could not read anew from the rows of the ledger and the outbox.
+Status repair_budgets(Budgets& budgets, const KvStore& kv, Ledger& ledger);
+
+// What a person calls an organization ("acme") or a user ("acme/ada@example.com"); the id when the
+// store does not answer.
+std::string budget_name(const Directory& directory, std::string_view kind, std::string_view id);
+
+}  // namespace kvcs::ai

@@ -1,0 +1,106 @@
+// Reads ai.providers and ai.aliases, which App hands over as YAML text. Keys stand in variables or
+// files that an entry names, never in the configuration itself. Called once, before any request.
+#include "ai/configured_providers.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/yaml.h"
+
+namespace kvcs::ai {
+namespace {
+
+constexpr size_t kKeyFileMaxBytes = 16u << 10;
+
+// A scalar of YAML is a text; the reader of provider records wants numbers where numbers stand.
+Json typed(Json provider) {
+  if (provider.is_object() && provider.contains("timeout_ms")) {
+    const Result<Json> number = parse_json(provider["timeout_ms"].get<std::string>());
+    if (number.ok()) provider["timeout_ms"] = *number;
+  }
+  return provider;
+}
+
+// Takes api_key_env or api_key_file out of the entry and reads the key that it names.
+Result<Secret> read_api_key(Json& provider) {
+  if (!provider.is_object()) return Secret();
+  if (provider.contains("api_key")) {
+    return invalid("api_key: is secret; name a variable (api_key_env) or a file (api_key_file).");
+  }
+  const std::string variable = provider.value("api_key_env", "");
+  const std::string file = provider.value("api_key_file", "");
+  provider.erase("api_key_env");
+  provider.erase("api_key_file");
+  if (!variable.empty()) {
+    const char* value = std::getenv(variable.c_str());
+    if (value == nullptr) return invalid("api_key_env: " + variable + " is not set.");
+    return Secret(value);
+  }
+  if (file.empty()) return Secret();
+  return Secret(std::string(trim(KVCS_TRY(read_small_file(file, kKeyFileMaxBytes)))));
+}
+
+Status add_provider(Providers& providers, const std::string& name, Json entry) {
+  const Secret api_key = KVCS_TRY(read_api_key(entry));
+  std::optional<Secret> unused;
+  Provider provider = KVCS_TRY(parse_provider(name, typed(std::move(entry)), unused));
+  providers.add_configured(std::move(provider), api_key);
+  return ok();
+}
+
+// With nothing configured, the keys that every SDK reads.
+Status add_environment_providers(Providers& providers) {
+  const std::pair<const char*, const char*> known[] = {{"openai", "OPENAI_API_KEY"},
+                                                       {"anthropic", "ANTHROPIC_API_KEY"}};
+  for (const auto& [name, variable] : known) {
+    const char* key = std::getenv(variable);
+    if (key == nullptr || *key == '\0') continue;
+    KVCS_TRY(add_provider(providers, name, Json{{"kind", name}, {"api_key_env", variable}}));
+  }
+  return ok();
+}
+
+Status add_providers(const AiConfig& config, Providers& providers) {
+  if (config.providers.empty()) return add_environment_providers(providers);
+  const YamlDocument document = KVCS_TRY(YamlDocument::parse(config.providers, "ai.providers"));
+  if (!document.root().is_object()) return invalid("ai.providers: must be a map.");
+  for (const auto& [name, entry] : document.root().items()) {
+    Status added = add_provider(providers, name, entry);
+    if (!added.ok()) return std::move(added).with_context("ai.providers." + name);
+  }
+  return ok();
+}
+
+Status add_aliases(const AiConfig& config, Providers& providers) {
+  if (config.aliases.empty()) return ok();
+  const YamlDocument document = KVCS_TRY(YamlDocument::parse(config.aliases, "ai.aliases"));
+  if (!document.root().is_object()) return invalid("ai.aliases: must be a map.");
+  for (const auto& [name, entry] : document.root().items()) {
+    std::vector<std::string> targets;
+    if (entry.is_string()) targets.push_back(entry.get<std::string>());
+    if (entry.is_array()) {
+      for (const Json& target : entry) {
+        if (target.is_string()) targets.push_back(target.get<std::string>());
+      }
+    }
+    if (targets.empty() || targets.size() > 16) {
+      return invalid("ai.aliases." + name + ": must list 1 to 16 models.");
+    }
+    providers.add_alias(name, std::move(targets));
+  }
+  return ok();
+}
+
+}  // namespace
+
+Status add_configured_providers(const AiConfig& config, Providers& providers) {
+  KVCS_TRY(add_providers(config, providers));
+  return add_aliases(config, providers);
+}
+
+}  // namespace kvcs::ai

@@ -1,0 +1,25 @@
+// How Parts are filled: one function per group of objects, called by App::create() in this order,
+// which is the order of dependency. Each takes what stands before it as made. A failure names the
+// part that could not be built; what was built is taken down with Parts.
+#pragma once
+#include "base/status.h"
+#include "gateway/catalogue/provider_directory.h"
+
+namespace kvcs {
+
+struct Parts;
+
+// Data directory and its lock, master key, clock, metrics; then the key-value store, the databases,
+// the blobs and the client for other servers. Invalid: a master key that does not fit the
+// directory.
+Status build_stores(Parts& parts);
+Status build_identity(Parts& parts);
+void build_artifacts(Parts& parts);
+// Needs parts.ai.pricing with its prices read. Charges what a dead process left reserved.
+Status build_ai(Parts& parts);
+Status build_gateway(Parts& parts, gateway::Catalogue catalogue);
+// Alerts, health, metrics and the job table; then the HTTP server over the route table.
+Status build_operations(Parts& parts);
+void build_server(Parts& parts);
+
+}  // namespace kvcs

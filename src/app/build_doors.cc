@@ -1,0 +1,188 @@
+// Builds the three doors over the stores and identity: artifacts, the AI gateway, the tool gateway.
+// Runs on the thread that creates App; nothing is served yet.
+#include "ai/ai_admin_api.h"
+#include "ai/ai_api.h"
+#include "ai/budget/budget.h"
+#include "ai/budget/budget_ledger.h"
+#include "ai/chat_proxy.h"
+#include "ai/configured_providers.h"
+#include "ai/prices/price_overrides.h"
+#include "ai/prices/pricing.h"
+#include "ai/providers.h"
+#include "app/build.h"
+#include "app/parts.h"
+#include "artifacts/artifact_audit.h"
+#include "artifacts/artifact_search.h"
+#include "artifacts/artifacts.h"
+#include "artifacts/artifacts_api.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/entropy.h"
+#include "blob/blob.h"
+#include "blob/presign.h"
+#include "briefing/briefing.h"
+#include "briefing/summary.h"
+#include "db/db.h"
+#include "gateway/api/gateway_admin_api.h"
+#include "gateway/api/gateway_api.h"
+#include "gateway/call/pipeline.h"
+#include "gateway/call/response_cache.h"
+#include "gateway/catalogue/agent_schedules.h"
+#include "gateway/catalogue/canaries.h"
+#include "gateway/catalogue/provider_client.h"
+#include "gateway/catalogue/provider_directory.h"
+#include "gateway/catalogue/tenants.h"
+#include "gateway/tokens/accounts_api.h"
+#include "gateway/tokens/connect.h"
+#include "gateway/tokens/refresher.h"
+#include "gateway/tokens/token_watch.h"
+#include "gateway/tokens/tokens.h"
+#include "http/client/upstream.h"
+#include "identity/directory.h"
+#include "identity/identity.h"
+#include "identity/keys.h"
+#include "identity/orgs.h"
+#include "identity/users.h"
+#include "kv/audited_kv.h"
+#include "ledger/ledger.h"
+#include "ledger/rows.h"
+#include "ops/idempotency.h"
+#include "ops/metrics.h"
+#include "ops/rate_limit.h"
+
+namespace kvcs {
+namespace {
+
+void add_ai_metrics(Metrics& metrics, const AiParts& ai) {
+  const ai::ChatProxy& proxy = *ai.proxy;
+  const ai::Budgets& budgets = *ai.budgets;
+  metrics.gauge("kvcs_ai_open_streams", "Answers being streamed.",
+                [&proxy] { return static_cast<double>(proxy.stats().open_streams); });
+  metrics.counter_from("kvcs_ai_upstream_errors_total", "Providers that failed or refused.",
+                       [&proxy] { return static_cast<double>(proxy.stats().upstream_errors); });
+  metrics.counter_from("kvcs_ai_client_gone_total", "Clients that left before their answer's end.",
+                       [&proxy] { return static_cast<double>(proxy.stats().client_gone); });
+  metrics.gauge("kvcs_ai_open_reservations", "Requests with money set aside.",
+                [&budgets] { return static_cast<double>(budgets.stats().open_reservations); });
+  metrics.gauge("kvcs_ai_unwritten_charges", "Charges that the store has not taken.",
+                [&budgets] { return static_cast<double>(budgets.stats().unwritten_settlements); });
+  metrics.counter_from("kvcs_ai_grace_requests_total", "Requests admitted without the store.",
+                       [&budgets] { return static_cast<double>(budgets.stats().grace_requests); });
+  metrics.counter_from("kvcs_ai_recovered_charges_total", "Charges that a dead process left.",
+                       [&budgets] { return static_cast<double>(budgets.stats().recovered); });
+}
+
+// What keeps the accounts' credentials good, and the routes that show and change them.
+void build_accounts(Parts& parts) {
+  GatewayParts& gateway = parts.gateway;
+  const gateway::ProviderClientSource clients =
+      [providers = gateway.providers.get()](std::string_view provider) {
+        return gateway::find_provider_client(*providers, provider);
+      };
+  const gateway::TenantCheck check = [tenants = gateway.tenants.get(),
+                                      directory = parts.directory.get()](std::string_view tenant) {
+    return gateway::check_tenant(*tenants, *directory, tenant);
+  };
+  gateway.refresher = std::make_unique<gateway::Refresher>(
+      *parts.kv, *gateway.tokens, *parts.upstream, clients, parts.clock(), *parts.entropy,
+      parts.config.gateway.refresh_parallel);
+  gateway.accounts_api = std::make_unique<gateway::AccountsApi>(
+      *gateway.tokens, *gateway.refresher, *parts.upstream, clients, check, parts.clock());
+  gateway.connect_api = std::make_unique<gateway::ConnectApi>(
+      *parts.kv, *gateway.tokens, *parts.upstream, clients, check, *parts.sealer, parts.clock(),
+      *parts.entropy, [&parts] { return parts.public_url(); });
+  gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
+  gateway.canaries =
+      std::make_unique<gateway::Canaries>(*parts.kv, *gateway.tokens, *gateway.providers,
+                                          *parts.upstream, parts.clock(), *parts.entropy);
+  parts.briefing = std::make_unique<briefing::DailyBriefing>(
+      *parts.kv, *parts.ledger, *gateway.tokens, *gateway.providers, parts.clock(),
+      briefing::make_summarizer(parts.config.briefing, *parts.auth, *parts.ai.proxy,
+                                parts.clock()));
+}
+
+}  // namespace
+
+void build_artifacts(Parts& parts) {
+  parts.artifacts.service = std::make_unique<ArtifactService>(
+      parts.config.artifacts, *parts.portal_writer, *parts.portal_readers, *parts.blobs,
+      parts.clock(), *parts.entropy, nullptr,
+      [kv = parts.kv.get(), &clock = parts.clock(), entropy = parts.entropy.get()](
+          const ArtifactEvent& event) { record_artifact_audit(*kv, clock, *entropy, event); });
+  parts.artifacts.search = std::make_unique<ArtifactSearch>(
+      *parts.portal_writer, *parts.portal_readers, *parts.blobs, *parts.entropy);
+  ArtifactsApiConfig config;
+  config.public_url = parts.config.http.public_url;
+  const bool tls = !parts.config.http.server.tls.certificate_path.empty();
+  config.fallback_url = (tls ? "https://" : "http://") + parts.config.http.listen;
+  parts.artifacts.api = std::make_unique<ArtifactsApi>(
+      *parts.artifacts.service, *parts.artifacts.search, *parts.presigner, parts.clock(),
+      std::move(config),
+      [directory = parts.directory.get()](std::string_view organization_id) -> Result<std::string> {
+        return KVCS_TRY(directory->organization(organization_id))->slug;
+      });
+}
+
+Status build_ai(Parts& parts) {
+  AiParts& ai = parts.ai;
+  const ai::AiConfig& config = parts.config.ai;
+  ai.overrides =
+      std::make_unique<ai::PriceOverrides>(*parts.kv, *parts.audited, *parts.kv, *ai.pricing);
+  ai.providers = std::make_unique<ai::Providers>(*parts.kv, *parts.audited, *parts.kv,
+                                                 *parts.sealer, *ai.pricing);
+  KVCS_TRY(ai::add_configured_providers(config, *ai.providers));
+  parts.ledger->add_group_sink("usage", usage_sink);
+  ai.budgets = std::make_unique<ai::Budgets>(
+      *parts.kv, parts.clock(),
+      [directory = parts.directory.get()](std::string_view kind, std::string_view id) {
+        return ai::budget_name(*directory, kind, id);
+      });
+  parts.ledger->add_source([budgets = ai.budgets.get()] { return budgets->reconcile(); });
+  // What a dead process left is charged before the first request can reserve.
+  KVCS_TRY(ai.budgets->recover(parts.config.data_dir + "/charges.journal",
+                               [rows = ai::KnownUsageRows(*parts.kv, *parts.ledger)](
+                                   std::string_view id) mutable { return rows.contain(id); }));
+  ai.proxy = std::make_unique<ai::ChatProxy>(config.proxy, *parts.directory, *ai.providers,
+                                             *ai.pricing, *ai.overrides, *ai.budgets, *parts.rates,
+                                             *parts.upstream, *parts.ledger, parts.clock());
+  ai.api = std::make_unique<ai::AiApi>(*parts.directory, *ai.providers, *ai.pricing, *ai.budgets,
+                                       *parts.ledger, parts.clock());
+  ai.admin_api = std::make_unique<ai::AiAdminApi>(*parts.organizations, *parts.users, *ai.budgets,
+                                                  *ai.pricing, *ai.overrides, *ai.providers,
+                                                  *parts.audited, *parts.ledger, parts.clock());
+  add_ai_metrics(*parts.metrics, ai);
+  return ok();
+}
+
+Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
+  const gateway::GatewayConfig& config = parts.config.gateway;
+  GatewayParts& gateway = parts.gateway;
+  const auto record_error = [ledger = parts.ledger.get()](ErrorRecord record) {
+    ledger->record_error(std::move(record));
+  };
+  gateway.tokens = std::make_unique<gateway::TokenStore>(*parts.kv, *parts.audited, *parts.kv,
+                                                         *parts.sealer, parts.clock());
+  gateway.providers = std::make_unique<gateway::ProviderDirectory>(
+      *parts.kv, *parts.audited, *parts.kv, *parts.sealer, std::move(catalogue));
+  gateway.tenants = std::make_unique<gateway::Tenants>(*parts.kv, *parts.audited, *parts.kv);
+  gateway.cache = std::make_unique<gateway::ResponseCache>(parts.clock(), config.cache_max_bytes);
+  gateway::PipelineParts pipeline{
+      *gateway.tenants, *gateway.tokens, *gateway.providers, *gateway.cache, *parts.rates,
+      *parts.upstream, *parts.metrics, *parts.idempotency, parts.clock(), record_error,
+      parts.sealer->derive("gateway-ip-hash"),
+      // The refresher is made below, and stands before the first call.
+      [&gateway](const gateway::AccountId& id) { gateway.refresher->token_rejected(id); }};
+  gateway.pipeline = std::make_unique<gateway::Pipeline>(std::move(pipeline), config.limits);
+  gateway.api =
+      std::make_unique<gateway::GatewayApi>(*gateway.pipeline, tenant_token(*parts.auth),
+                                            *parts.rates, config.signin_failures_per_minute);
+  gateway.admin_api = std::make_unique<gateway::GatewayAdminApi>(
+      *gateway.providers, *gateway.tenants, *gateway.cache, *parts.organizations, *parts.keys);
+  gateway.agent_schedules = std::make_unique<gateway::AgentSchedules>(
+      *parts.kv, *parts.audited, *gateway.tenants, *parts.upstream, config.agent_worker,
+      parts.clock(), record_error);
+  build_accounts(parts);
+  return ok();
+}
+
+}  // namespace kvcs

@@ -1,0 +1,88 @@
+// Builds who may do what: keys, organizations, projects, users, and the handlers of their routes.
+// Where identity needs a door above it, such as a user's spending, it gets a function that looks
+// the door up in Parts when it is called: the doors are built later.
+#include <algorithm>
+
+#include "ai/budget/budget.h"
+#include "app/build.h"
+#include "app/master_key.h"
+#include "app/parts.h"
+#include "base/file.h"
+#include "gateway/tokens/tokens.h"
+#include "identity/admin_keys_api.h"
+#include "identity/directory.h"
+#include "identity/guards.h"
+#include "identity/identity.h"
+#include "identity/keys.h"
+#include "identity/orgs.h"
+#include "identity/orgs_api.h"
+#include "identity/projects.h"
+#include "identity/users.h"
+#include "identity/users_api.h"
+#include "kv/audited_kv.h"
+#include "ops/idempotency.h"
+#include "ops/kv_api.h"
+#include "ops/rate_limit.h"
+
+namespace kvcs {
+namespace {
+
+constexpr size_t kAdminKeysFileMaxBytes = 64 << 10;
+
+// Keys of the configuration: the variable's, the file's, and those that systemd hands over.
+Result<std::vector<StaticAdminKey>> static_admin_keys(const Config& config) {
+  std::string text = config.secrets.admin_keys.reveal();
+  if (const std::string& file = config.secrets.admin_keys_file; !file.empty()) {
+    text += "\n" + KVCS_TRY(read_small_file(file, kAdminKeysFileMaxBytes));
+  }
+  if (const std::string directory = credentials_directory(); !directory.empty()) {
+    const Result<std::string> given =
+        read_small_file(directory + "/kvcs-admin-keys", kAdminKeysFileMaxBytes);
+    if (given.ok()) text += "\n" + given.value();
+    if (!given.ok() && given.code() != Code::kNotFound) return given.status();
+  }
+  return parse_static_admin_keys(text);
+}
+
+}  // namespace
+
+Status build_identity(Parts& parts) {
+  const Clock& clock = parts.clock();
+  parts.directory = std::make_unique<Directory>(
+      *parts.kv, *parts.kv, static_cast<size_t>(parts.config.identity.cached_keys_max));
+  parts.auth = std::make_unique<Authenticator>(*parts.directory, *parts.kv, clock,
+                                               KVCS_TRY(static_admin_keys(parts.config)));
+  parts.admin_guard = std::make_unique<AdminGuard>(
+      *parts.auth, clock, parts.config.admin,
+      [rates = parts.rates.get()](std::string_view remote_ip, int requests_per_minute) {
+        const RateDecision decision =
+            rates->take("admin:" + std::string(remote_ip), requests_per_minute);
+        return decision.allowed ? int64_t{0} : std::max<int64_t>(decision.retry_after_s, 1);
+      });
+  parts.keys = std::make_unique<KeyService>(*parts.kv, *parts.audited, clock, *parts.entropy);
+  parts.organizations = std::make_unique<OrganizationService>(
+      *parts.kv, *parts.audited, *parts.keys, clock, *parts.entropy,
+      [&parts](std::string_view slug) { return parts.reserved_slugs.contains(slug); });
+  parts.projects = std::make_unique<ProjectService>(*parts.portal_writer, *parts.portal_readers,
+                                                    clock, *parts.entropy);
+  parts.users =
+      std::make_unique<UserService>(*parts.kv, *parts.audited, *parts.keys, clock, *parts.entropy);
+  parts.users_api = std::make_unique<UsersApi>(
+      *parts.users, *parts.keys, [&parts](std::string_view user_id) -> Result<int64_t> {
+        return KVCS_TRY(parts.ai.budgets->view("user", user_id, "")).used_nano_usd;
+      });
+  parts.organizations_api =
+      std::make_unique<OrganizationsApi>(*parts.organizations, *parts.projects, *parts.keys);
+  parts.admin_keys_api = std::make_unique<AdminKeysApi>(*parts.keys);
+  parts.kv_api = std::make_unique<KvApi>(
+      *parts.kv, *parts.audited, clock,
+      [&parts](KvFamily family, std::string_view key, std::string value) -> Result<std::string> {
+        if (family == KvFamily::kTokens) return parts.gateway.tokens->seal_record(key, value);
+        if (family == KvFamily::kConfig) return parts.gateway.providers->seal_record(key, value);
+        return value;
+      });
+  parts.idempotency = std::make_unique<Idempotency>(*parts.kv, *parts.sealer, clock);
+  return ok();
+}
+
+}  // namespace kvcs

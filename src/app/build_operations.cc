@@ -1,0 +1,153 @@
+// Builds what watches over the daemon (alerts, probes, metrics, jobs) and, last, the HTTP server
+// over the route table. Gauges are read by threads of the server while it serves.
+#include "app/build.h"
+#include "app/jobs.h"
+#include "app/jobs_api.h"
+#include "app/parts.h"
+#include "app/request_metrics.h"
+#include "app/routes.h"
+#include "app/status_api.h"
+#include "app/wal_syncer.h"
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "base/thread.h"
+#include "db/db.h"
+#include "gateway/catalogue/provider_directory.h"
+#include "gateway/catalogue/tenants.h"
+#include "gateway/tokens/token_watch.h"
+#include "http/client/mail.h"
+#include "http/client/upstream.h"
+#include "http/router.h"
+#include "http/serve/server.h"
+#include "kv/keyspace.h"
+#include "ledger/alerts.h"
+#include "ledger/ledger.h"
+#include "ops/cron.h"
+#include "ops/health.h"
+#include "ops/metrics.h"
+#include "ops/system_health.h"
+#include "version.h"
+
+namespace kvcs {
+namespace {
+
+void add_probes(Parts& parts) {
+  parts.probes->add("kv", [&parts]() -> Status {
+    const Result<KvEntry> entry = parts.kv->get(KvFamily::kSystem, keyspace::kProbe);
+    if (entry.code() != Code::kNotFound) KVCS_TRY(entry.status());
+    return parts.syncer->last_status();
+  });
+  // Named after what this database was in the cloud; monitors know the word.
+  parts.probes->add("d1", [&parts]() -> Status {
+    const auto select = [](Database& db) -> Status {
+      Statement one = KVCS_TRY(db.prepare("SELECT 1"));
+      return one.step().status();
+    };
+    KVCS_TRY(parts.portal_readers->run(select));
+    return parts.ledger_readers->run(select);
+  });
+}
+
+void add_gauges(Parts& parts) {
+  Metrics& metrics = *parts.metrics;
+  metrics.gauge("kvcs_resident_bytes", "Resident memory of the process.",
+                [] { return static_cast<double>(resident_bytes()); });
+  metrics.gauge(
+      "kvcs_build_info", "Constant 1; the version is a label.", [] { return 1.0; },
+      "version=\"" + Metrics::escape_label(KVCS_VERSION) + "\"");
+  metrics.counter_from("kvcs_kv_syncs_total", "Times buffered writes were brought to disk.",
+                       [&parts] { return static_cast<double>(parts.syncer->syncs()); });
+  metrics.gauge("kvcs_ledger_queue_length", "Diagnostics that wait.",
+                [&parts] { return static_cast<double>(parts.ledger->stats().queued); });
+  metrics.counter_from("kvcs_ledger_dropped_total", "Diagnostics dropped on a full queue.",
+                       [&parts] { return static_cast<double>(parts.ledger->stats().dropped); });
+  metrics.gauge(
+      "kvcs_ledger_outbox_age_seconds", "Age of the oldest record not yet in SQL.",
+      [&parts] { return static_cast<double>(parts.ledger->stats().oldest_outbox_age_ms) / 1000; });
+  const auto writer = [&](const char* name, DbWriter& db) {
+    metrics.gauge(
+        "kvcs_db_writer_queue_length", "Writes that wait.",
+        [&db] { return static_cast<double>(db.stats().queued); },
+        "database=\"" + std::string(name) + "\"");
+  };
+  writer("portal", *parts.portal_writer);
+  writer("ledger", *parts.ledger_writer);
+  metrics.gauge("kvcs_http_connections", "Open connections.", [&parts] {
+    return parts.server ? static_cast<double>(parts.server->stats().connections) : 0;
+  });
+  metrics.gauge("kvcs_http_busy_workers", "Workers inside a request.", [&parts] {
+    return parts.server ? static_cast<double>(parts.server->stats().busy_workers) : 0;
+  });
+  metrics.gauge("kvcs_http_parked_requests", "Requests that wait without a thread.", [&parts] {
+    return parts.server ? static_cast<double>(parts.server->stats().parked_requests) : 0;
+  });
+  metrics.counter_from(
+      "kvcs_http_blocked_waits_total",
+      "Waits of requests that held a worker, as too many were parked.", [&parts] {
+        return parts.server ? static_cast<double>(parts.server->stats().blocked_waits) : 0;
+      });
+}
+
+void build_alerts(Parts& parts) {
+  const auto mail = [ca_file = parts.config.upstream.ca_file](const Alerts::Mail& m) {
+    return http::send_mail({m.url, m.user, m.password, m.from, m.to, m.subject, m.text, ca_file});
+  };
+  parts.alerts = std::make_unique<Alerts>(*parts.ledger, *parts.upstream, parts.config.alerts, mail,
+                                          parts.clock());
+  parts.ledger->add_sink("alert", parts.alerts->sink());
+}
+
+void build_status(Parts& parts) {
+  parts.health = std::make_unique<SystemHealth>(
+      *parts.probes, *parts.kv, parts.clock(), parts.config.data_dir,
+      parts.config.blobs.free_reserve_bytes, [&parts](const std::string& free_text) {
+        raise_alert(*parts.kv, {"disk.low", "data_dir", free_text + " are free."}, parts.clock(),
+                    *parts.entropy);
+      });
+  parts.status_api = std::make_unique<StatusApi>(
+      *parts.probes, *parts.metrics, parts.clock(),
+      [&gateway = parts.gateway] {
+        const gateway::TokenSummary summary = gateway.watch->summary();
+        const auto names = gateway.providers->list();
+        return TokenCounts{summary.total, summary.expiring_soon, summary.expired,
+                           names.ok() ? static_cast<int64_t>(names.value().size()) : 0};
+      },
+      [&parts] { return std::string(parts.gateway.tenants->frozen() ? "frozen" : "active"); },
+      [&parts] {
+        std::vector<std::string> all = gateway::token_warnings(parts.gateway.watch->summary());
+        for (std::string& own : parts.health->warnings()) all.push_back(std::move(own));
+        return all;
+      });
+}
+
+}  // namespace
+
+Status build_operations(Parts& parts) {
+  // Before the ledger starts: its outbox may hold alerts of the last life.
+  build_alerts(parts);
+  parts.probes = std::make_unique<HealthProbes>(parts.clock());
+  add_probes(parts);
+  add_gauges(parts);
+  build_status(parts);
+  parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), [&parts](const JobRun& run) {
+    parts.ledger->record_job_run(
+        {run.job, run.started_ms, run.duration_ms, run.result, run.detail});
+    report_job_run(parts, run);
+  });
+  for (Job& job : all_jobs(parts)) KVCS_TRY(parts.cron->add(std::move(job)));
+  parts.jobs_api = std::make_unique<JobsApi>(*parts.cron);
+  return ok();
+}
+
+void build_server(Parts& parts) {
+  parts.route_table = all_routes(parts);
+  parts.reserved_slugs = reserved_slugs(parts.route_table);
+  parts.router = std::make_unique<http::Router>(
+      std::vector<http::Route>(parts.route_table.begin(), parts.route_table.end()));
+  parts.request_metrics = std::make_unique<RequestMetrics>(parts.router->routes(), *parts.metrics);
+  parts.server = std::make_unique<http::Server>(
+      parts.config.http.server, *parts.router, parts.clock(),
+      [&parts](const http::RequestRecord& record) { parts.request_metrics->record(record); });
+}
+
+}  // namespace kvcs

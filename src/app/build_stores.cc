@@ -1,0 +1,139 @@
+// Builds what everything else stands on: the locked data directory, keys and clocks, the stores and
+// the client for other servers. Runs on the thread that creates App.
+#include "app/build.h"
+#include "app/files.h"
+#include "app/master_key.h"
+#include "app/parts.h"
+#include "app/store_metrics.h"
+#include "app/wal_syncer.h"
+#include "artifacts/schema.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/entropy.h"
+#include "base/log_gatherer.h"
+#include "blob/blob.h"
+#include "blob/presign.h"
+#include "db/db.h"
+#include "http/client/upstream.h"
+#include "kv/audited_kv.h"
+#include "kv/keyspace.h"
+#include "ledger/ledger.h"
+#include "ledger/ledger_api.h"
+#include "ledger/schema.h"
+#include "ops/metrics.h"
+#include "ops/rate_limit.h"
+#include "version.h"
+
+namespace kvcs {
+namespace {
+
+// A wrong master key must stop the start, not turn up at the first use of a sealed secret.
+Status check_master_key(Parts& parts) {
+  const Result<KvEntry> entry = parts.kv->get(KvFamily::kSystem, keyspace::kMasterKeyCheck);
+  if (entry.code() == Code::kNotFound) {
+    KvBatch batch;
+    batch.put(KvFamily::kSystem, std::string(keyspace::kMasterKeyCheck),
+              parts.sealer->seal("kvcs", keyspace::kMasterKeyCheck));
+    return parts.kv->write(batch, KvDurability::kSynced);
+  }
+  if (!entry.ok()) return entry.status();
+  if (parts.sealer->open(entry.value().value, keyspace::kMasterKeyCheck).ok()) return ok();
+  return invalid(
+      "The master key does not fit this data directory: what it holds was sealed under another. "
+      "Restore that key (KVCS_MASTER_KEY, or master.key in the data directory).");
+}
+
+Status build_ground(Parts& parts) {
+  const std::string& dir = parts.config.data_dir;
+  parts.log_gatherer = std::make_unique<log::Gatherer>();
+  parts.system_clock = make_system_clock();
+  parts.entropy = make_system_entropy();
+  KVCS_TRY(make_private_directory(dir));
+  parts.lock = std::make_unique<DataDirLock>(KVCS_TRY(DataDirLock::acquire(dir)));
+  parts.sealer =
+      std::make_unique<Sealer>(KVCS_TRY(load_master_keys(dir, parts.config.secrets.master_key,
+                                                         credentials_directory(), *parts.entropy)),
+                               *parts.entropy);
+  parts.metrics = std::make_unique<Metrics>();
+  parts.rates = std::make_unique<RateLimiter>(parts.clock());
+  return ok();
+}
+
+Status build_kv(Parts& parts) {
+  const Config& config = parts.config;
+  KvConfig kv = config.kv;
+  kv.path = config.data_dir + "/kv";
+  parts.kv_engine = KVCS_TRY(open_rocks_kv(kv, parts.clock()));
+  if (parts.options.kv_faults) {
+    parts.kv_faulty = make_faulty_kv(*parts.kv_engine, parts.options.kv_faults);
+  }
+  KvStore& base = parts.kv_faulty ? *parts.kv_faulty : *parts.kv_engine;
+  parts.kv_timed = make_timed_kv(base, parts.clock(), kv_timer(*parts.metrics));
+  parts.kv = make_watched_kv(*parts.kv_timed);
+  parts.audited = std::make_unique<AuditedKv>(*parts.kv, parts.clock(), *parts.entropy);
+  parts.syncer = std::make_unique<WalSyncer>(*parts.kv, *parts.kv, config.kv_sync_interval_ms);
+  return check_master_key(parts);
+}
+
+struct OpenedDatabase {
+  std::unique_ptr<DbWriter> writer;
+  std::unique_ptr<DbReaders> readers;
+};
+Result<OpenedDatabase> open_database(const Parts& parts, const std::string& name,
+                                     const std::vector<Migration>& migrations) {
+  const std::string path = parts.config.data_dir + "/sql/" + name + ".db";
+  std::unique_ptr<Database> db = KVCS_TRY(Database::open(path, {}));
+  KVCS_TRY(migrate(*db, migrations));
+  OpenedDatabase opened;
+  opened.writer =
+      std::make_unique<DbWriter>(std::move(db), (name + "-writer").c_str(),
+                                 static_cast<size_t>(parts.config.db.writer_queue_max),
+                                 db_timer(*parts.metrics, parts.clock(), name, "commit"));
+  opened.readers =
+      KVCS_TRY(DbReaders::open(path, static_cast<size_t>(parts.config.db.readers_max),
+                               db_timer(*parts.metrics, parts.clock(), name, "query")));
+  return opened;
+}
+
+Status build_sql(Parts& parts) {
+  KVCS_TRY(make_private_directory(parts.config.data_dir + "/sql"));
+  OpenedDatabase portal = KVCS_TRY(open_database(parts, "portal", portal_migrations()));
+  parts.portal_writer = std::move(portal.writer);
+  parts.portal_readers = std::move(portal.readers);
+  OpenedDatabase ledger = KVCS_TRY(open_database(parts, "ledger", ledger_migrations()));
+  parts.ledger_writer = std::move(ledger.writer);
+  parts.ledger_readers = std::move(ledger.readers);
+  parts.ledger =
+      std::make_unique<Ledger>(*parts.kv, *parts.ledger_writer, *parts.ledger_readers,
+                               parts.clock(), static_cast<size_t>(parts.config.ledger.queue_max));
+  parts.ledger_api = std::make_unique<LedgerApi>(*parts.ledger, parts.clock());
+  return ok();
+}
+
+Status build_blobs_and_upstream(Parts& parts) {
+  const Config& config = parts.config;
+  BlobConfig blobs = config.blobs;
+  if (blobs.path.empty()) blobs.path = config.data_dir + "/blobs";
+  KVCS_TRY(make_private_directory(blobs.path));
+  parts.blob_files = KVCS_TRY(open_file_blobs(blobs));
+  parts.blobs = make_timed_blobs(*parts.blob_files, parts.clock(), blob_timer(*parts.metrics));
+  // Uploads that died with the last process.
+  KVCS_TRY(parts.blobs->remove_stale_temps());
+  parts.presigner =
+      std::make_unique<Presigner>(parts.sealer->derive("blob-url-signing"), parts.clock());
+  http::UpstreamConfig upstream = config.upstream;
+  upstream.user_agent = std::string("kvcs/") + KVCS_VERSION;
+  parts.upstream = http::make_http_upstream(upstream, parts.clock());
+  return ok();
+}
+
+}  // namespace
+
+Status build_stores(Parts& parts) {
+  KVCS_TRY(build_ground(parts));
+  KVCS_TRY(build_kv(parts));
+  KVCS_TRY(build_sql(parts));
+  return build_blobs_and_upstream(parts);
+}
+
+}  // namespace kvcs

@@ -1,0 +1,86 @@
+// The one file that sees the type of every object of the daemon: to end them, it must know them
+// all.
+#include "app/parts.h"
+
+#include "ai/ai_admin_api.h"
+#include "ai/ai_api.h"
+#include "ai/budget/budget.h"
+#include "ai/chat_proxy.h"
+#include "ai/prices/price_overrides.h"
+#include "ai/prices/pricing.h"
+#include "ai/providers.h"
+#include "app/files.h"
+#include "app/jobs_api.h"
+#include "app/request_metrics.h"
+#include "app/status_api.h"
+#include "app/wal_syncer.h"
+#include "artifacts/artifact_search.h"
+#include "artifacts/artifacts.h"
+#include "artifacts/artifacts_api.h"
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/entropy.h"
+#include "base/log_gatherer.h"
+#include "blob/blob.h"
+#include "blob/presign.h"
+#include "briefing/briefing.h"
+#include "db/db.h"
+#include "gateway/api/gateway_admin_api.h"
+#include "gateway/api/gateway_api.h"
+#include "gateway/call/pipeline.h"
+#include "gateway/call/response_cache.h"
+#include "gateway/catalogue/agent_schedules.h"
+#include "gateway/catalogue/canaries.h"
+#include "gateway/catalogue/provider_directory.h"
+#include "gateway/catalogue/tenants.h"
+#include "gateway/tokens/accounts_api.h"
+#include "gateway/tokens/connect.h"
+#include "gateway/tokens/refresher.h"
+#include "gateway/tokens/token_watch.h"
+#include "gateway/tokens/tokens.h"
+#include "http/client/upstream.h"
+#include "http/route_rows.h"
+#include "http/router.h"
+#include "http/serve/server.h"
+#include "identity/admin_keys_api.h"
+#include "identity/directory.h"
+#include "identity/guards.h"
+#include "identity/identity.h"
+#include "identity/keys.h"
+#include "identity/orgs.h"
+#include "identity/orgs_api.h"
+#include "identity/projects.h"
+#include "identity/users.h"
+#include "identity/users_api.h"
+#include "kv/audited_kv.h"
+#include "ledger/alerts.h"
+#include "ledger/ledger.h"
+#include "ledger/ledger_api.h"
+#include "ops/cron.h"
+#include "ops/health.h"
+#include "ops/idempotency.h"
+#include "ops/kv_api.h"
+#include "ops/metrics.h"
+#include "ops/rate_limit.h"
+#include "ops/system_health.h"
+
+namespace kvcs {
+
+Parts::Parts() = default;
+Parts::~Parts() = default;
+
+std::string Parts::public_url() const {
+  if (!config.http.public_url.empty()) {
+    std::string url = config.http.public_url;
+    while (url.ends_with('/')) url.pop_back();
+    return url;
+  }
+  std::string host = config.http.server.listen_host;
+  // A server that listens on all addresses is reached on this one.
+  if (host == "0.0.0.0" || host == "::") host = "127.0.0.1";
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  const bool tls = !config.http.server.tls.certificate_path.empty();
+  return (tls ? "https://" : "http://") + host + ":" + std::to_string(server->port());
+}
+
+}  // namespace kvcs
