@@ -91,6 +91,9 @@ Result<std::unique_ptr<App>> App::create(Config config, AppOptions options) {
   return std::unique_ptr<App>(new App(std::move(parts)));
 }
 
+// The order matters. The syncer and the ledger's mover come first, since requests write through
+// them; then the server, whose address the first start puts into its file; background work last,
+// when there is something to work on. /readyz says 200 once all of it runs.
 Status App::start() {
   Parts& p = *parts_;
   running_ = true;
@@ -115,6 +118,8 @@ Status App::start() {
   return ok();
 }
 
+// From the outside in: no new requests, those in flight end, then what they left is written.
+// Objects go with Parts afterwards, in the reverse order of their construction.
 void App::stop() {
   if (!running_) return;
   running_ = false;
@@ -126,6 +131,7 @@ void App::stop() {
   for (const Status& flushed : {p.auth->flush_last_used(), p.gateway.tokens->flush_used()}) {
     if (!flushed.ok()) log::warn("last_used.flush_failed", {{"error", flushed.to_string()}});
   }
+  // What is still in the outbox moves to SQL now, or at the next start.
   if (Status drained = p.ledger->drain(); !drained.ok()) {
     log::warn("ledger.drain_failed", {{"error", drained.to_string()}});
   }
@@ -133,6 +139,7 @@ void App::stop() {
   log::info("server.stopped");
 }
 
+// Log level, prices and TLS files; whatever else has changed needs a restart.
 Status App::reload(const Config& fresh) {
   log::Level level;
   if (log::parse_level(fresh.log.level, level)) log::set_level(level);

@@ -20,6 +20,7 @@ class App final {
   // Opens the data directory and everything in it; nothing serves yet. Conflict naming the pid when
   // another daemon uses the directory; the failure of whichever part could not be built.
   static Result<std::unique_ptr<App>> create(Config config);
+  // With what tests replace.
   static Result<std::unique_ptr<App>> create(Config config, AppOptions options);
   ~App();  // stop()
 

@@ -1,3 +1,5 @@
+// Copies the stores of the running daemon into a new directory and removes the oldest copies. A
+// job's thread runs it; one run at a time.
 #include "app/backup.h"
 
 #include <nlohmann/json.hpp>
@@ -18,10 +20,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Only names of this shape are backups of ours; whatever else lies in the directory is left alone.
 constexpr std::string_view kPrefix = "kvcs-", kPartial = ".partial";
 constexpr size_t kNameBytes = std::string_view("kvcs-20260115T030000Z").size();
 
 // "kvcs-20260115T030000Z": names in order are backups in order.
+// The time in ISO 8601 without separators, as some file systems take no colon.
 std::string backup_name(int64_t unix_ms) {
   std::string name(kPrefix);
   for (const char c : format_iso8601_s(unix_ms)) {
@@ -55,6 +59,7 @@ Status remove_tree(const std::string& path) {
   return unavailable("The backup " + path + " cannot be removed.", error.message());
 }
 
+// Asked between the stores: a copy of one of them runs to its end.
 Status cancelled(const JobContext& context) {
   if (!context.cancelled) return ok();
   return unavailable("The backup was stopped: its time is up, or the daemon stops.");
@@ -82,6 +87,7 @@ Status copy_stores(Parts& parts, const std::string& path, const JobContext& cont
 Result<std::string> make_backup(Parts& parts, const JobContext& context) {
   const BackupSection& section = parts.config.backup;
   KVCS_TRY(make_private_directory(section.directory));
+  // A daemon that died over a backup left a partial one, which nobody will finish.
   const Found before = KVCS_TRY(list_backups(section.directory));
   for (const std::string& left : before.partial) {
     KVCS_TRY(remove_tree(section.directory + "/" + left));
@@ -89,6 +95,7 @@ Result<std::string> make_backup(Parts& parts, const JobContext& context) {
   const std::string name = backup_name(parts.clock().unix_ms());
   const std::string path = section.directory + "/" + name, partial = path + std::string(kPartial);
   Status copied = copy_stores(parts, partial, context);
+  // A backup has its final name only when it is whole.
   if (copied.ok()) copied = rename_directory(partial, path);
   if (!copied.ok()) {
     // What failed is what is told; the next run removes what this cannot.

@@ -53,6 +53,7 @@
 namespace kvcs {
 namespace {
 
+// What the proxy and the budgets count by themselves, under the names that dashboards know.
 void add_ai_metrics(Metrics& metrics, const AiParts& ai) {
   const ai::ChatProxy& proxy = *ai.proxy;
   const ai::Budgets& budgets = *ai.budgets;
@@ -103,6 +104,7 @@ void build_accounts(Parts& parts) {
 
 }  // namespace
 
+// No function for quotas of single organizations: all have the configured one.
 void build_artifacts(Parts& parts) {
   parts.artifacts.service = std::make_unique<ArtifactService>(
       parts.config.artifacts, *parts.portal_writer, *parts.portal_readers, *parts.blobs,
@@ -123,6 +125,7 @@ void build_artifacts(Parts& parts) {
       });
 }
 
+// The sink of usage rows is added before budgets bring rows into the outbox.
 Status build_ai(Parts& parts) {
   AiParts& ai = parts.ai;
   const ai::AiConfig& config = parts.config.ai;

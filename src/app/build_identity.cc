@@ -46,6 +46,7 @@ Result<std::vector<StaticAdminKey>> static_admin_keys(const Config& config) {
 
 }  // namespace
 
+// Directory comes first: it registers with the store before anybody changes a record.
 Status build_identity(Parts& parts) {
   const Clock& clock = parts.clock();
   parts.directory = std::make_unique<Directory>(
@@ -74,6 +75,8 @@ Status build_identity(Parts& parts) {
   parts.organizations_api =
       std::make_unique<OrganizationsApi>(*parts.organizations, *parts.projects, *parts.keys);
   parts.admin_keys_api = std::make_unique<AdminKeysApi>(*parts.keys);
+  // Values that come in by hand or by import may hold secrets in clear: the tool gateway knows
+  // where.
   parts.kv_api = std::make_unique<KvApi>(
       *parts.kv, *parts.audited, clock,
       [&parts](KvFamily family, std::string_view key, std::string value) -> Result<std::string> {

@@ -31,6 +31,7 @@
 namespace kvcs {
 namespace {
 
+// What /health asks. A probe reads and never writes, so that asking often harms nothing.
 void add_probes(Parts& parts) {
   parts.probes->add("kv", [&parts]() -> Status {
     const Result<KvEntry> entry = parts.kv->get(KvFamily::kSystem, keyspace::kProbe);
@@ -48,6 +49,7 @@ void add_probes(Parts& parts) {
   });
 }
 
+// Values that somebody keeps already; they are read when /metrics is printed.
 void add_gauges(Parts& parts) {
   Metrics& metrics = *parts.metrics;
   metrics.gauge("kvcs_resident_bytes", "Resident memory of the process.",
@@ -72,6 +74,7 @@ void add_gauges(Parts& parts) {
   };
   writer("portal", *parts.portal_writer);
   writer("ledger", *parts.ledger_writer);
+  // /metrics may be printed before the server is made.
   metrics.gauge("kvcs_http_connections", "Open connections.", [&parts] {
     return parts.server ? static_cast<double>(parts.server->stats().connections) : 0;
   });
@@ -88,6 +91,7 @@ void add_gauges(Parts& parts) {
       });
 }
 
+// Mail is sent by the http module, which the ledger knows as a function.
 void build_alerts(Parts& parts) {
   const auto mail = [ca_file = parts.config.upstream.ca_file](const Alerts::Mail& m) {
     return http::send_mail({m.url, m.user, m.password, m.from, m.to, m.subject, m.text, ca_file});
@@ -97,6 +101,8 @@ void build_alerts(Parts& parts) {
   parts.ledger->add_sink("alert", parts.alerts->sink());
 }
 
+// The gateway is asked when a monitor asks: its counts change, and it keeps them for a while
+// itself.
 void build_status(Parts& parts) {
   parts.health = std::make_unique<SystemHealth>(
       *parts.probes, *parts.kv, parts.clock(), parts.config.data_dir,
@@ -139,6 +145,8 @@ Status build_operations(Parts& parts) {
   return ok();
 }
 
+// The slugs that rows take are known once the table is; organizations ask for them when they are
+// made.
 void build_server(Parts& parts) {
   parts.route_table = all_routes(parts);
   parts.reserved_slugs = reserved_slugs(parts.route_table);

@@ -43,6 +43,8 @@ Status check_master_key(Parts& parts) {
       "Restore that key (KVCS_MASTER_KEY, or master.key in the data directory).");
 }
 
+// The lock comes before anything in the directory is opened or made: a second daemon must not even
+// write a master key.
 Status build_ground(Parts& parts) {
   const std::string& dir = parts.config.data_dir;
   parts.log_gatherer = std::make_unique<log::Gatherer>();
@@ -63,6 +65,8 @@ Status build_kv(Parts& parts) {
   const Config& config = parts.config;
   KvConfig kv = config.kv;
   kv.path = config.data_dir + "/kv";
+  // Each layer wraps the one before: engine, faults (in tests), timer, listeners. Everybody else
+  // writes through the outermost, or, for what must be audited, through `audited` on top of it.
   parts.kv_engine = KVCS_TRY(open_rocks_kv(kv, parts.clock()));
   if (parts.options.kv_faults) {
     parts.kv_faulty = make_faulty_kv(*parts.kv_engine, parts.options.kv_faults);
@@ -75,6 +79,7 @@ Status build_kv(Parts& parts) {
   return check_master_key(parts);
 }
 
+// A database is one writing connection with a thread and a pool of reading ones, on the same file.
 struct OpenedDatabase {
   std::unique_ptr<DbWriter> writer;
   std::unique_ptr<DbReaders> readers;
@@ -83,6 +88,7 @@ Result<OpenedDatabase> open_database(const Parts& parts, const std::string& name
                                      const std::vector<Migration>& migrations) {
   const std::string path = parts.config.data_dir + "/sql/" + name + ".db";
   std::unique_ptr<Database> db = KVCS_TRY(Database::open(path, {}));
+  // Before anybody reads, and on the connection that will write.
   KVCS_TRY(migrate(*db, migrations));
   OpenedDatabase opened;
   opened.writer =

@@ -22,6 +22,7 @@ project_id: id
 permissions: [string])"},
 };
 
+// Members that a kind of key does not have are left out.
 Result<http::Response> describe_caller(http::Request& request) {
   const Principal& principal = request.principal;
   Json body{{"key_id", principal.key_id}};

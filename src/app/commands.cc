@@ -1,3 +1,5 @@
+// The commands that run inside the daemon's own program: `serve` and the two that read its
+// configuration. The other commands are clients and live in cli/.
 #include "app/commands.h"
 
 #include <nlohmann/json.hpp>
@@ -19,6 +21,7 @@ cli::Option config_option() {
           .env = {"KVCS_CONFIG"}};
 }
 
+// One line for each fault; with --json one object.
 int report_faults(const std::vector<std::string>& faults, cli::Console& console) {
   std::string all;
   for (const std::string& fault : faults) all += (all.empty() ? "" : "\n") + fault;
@@ -61,6 +64,7 @@ LoadedConfig load_for_serve(const cli::Invocation& in) {
   return load_config(in.text("config"), environment);
 }
 
+// Runs until a signal; the console is told only where a person looks on.
 int serve(const cli::Invocation& in, cli::Console& console) {
   const LoadedConfig loaded = load_for_serve(in);
   if (!loaded.faults.empty()) return report_faults(loaded.faults, console);

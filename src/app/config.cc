@@ -1,3 +1,6 @@
+// Reads the configuration: YAML first, then the environment over it, then a look at what the fields
+// say together. Every fault is collected, so that one run names them all. Used at the start and on
+// SIGHUP.
 #include "app/config.h"
 
 #include <nlohmann/json.hpp>
@@ -18,6 +21,7 @@ namespace {
 
 constexpr size_t kConfigFileMaxBytes = 1u << 20;
 
+// "" or what is wrong. A number must fit the field's range and its C++ type.
 template <typename Number>
 std::string parse_number(std::string_view text, const ConfigField& field, Number& out) {
   int64_t value = 0;
@@ -66,6 +70,7 @@ struct ScalarSetter {
   }
 };
 
+// Walks a YAML document along the table of fields. yaml-cpp throws; nothing of that leaves load().
 class YamlLoader final {
  public:
   YamlLoader(std::vector<ConfigField>& fields, std::string name, std::vector<std::string>& faults)
@@ -107,6 +112,7 @@ class YamlLoader final {
       return fault(node, "'" + field.path + "' is secret and only read from " +
                              field.environment_name() + ".");
     }
+    // A map or list of any shape goes to the module that reads it as flow text, on one line.
     if (field.structured && !node.IsScalar()) {
       YAML::Emitter flow;
       flow.SetMapFormat(YAML::Flow);
@@ -153,6 +159,8 @@ class YamlLoader final {
   std::vector<std::string>& faults_;
 };
 
+// A variable that is set counts, even when it is empty: an empty text takes back what the file
+// says.
 void apply_environment(std::vector<ConfigField>& fields, const Environment& environment,
                        std::vector<std::string>& faults) {
   for (ConfigField& field : fields) {
@@ -163,6 +171,7 @@ void apply_environment(std::vector<ConfigField>& fields, const Environment& envi
   }
 }
 
+// For printing: a secret is never shown, but whether there is one.
 Json field_value(const ConfigField& field) {
   return std::visit(
       [](const auto* target) -> Json {
@@ -185,6 +194,7 @@ LoadedConfig load_config_text(std::string_view yaml, const Environment& environm
   YamlLoader(fields, name, loaded.faults).load(yaml);
   apply_environment(fields, environment, loaded.faults);
   for (std::string& fault : validate(loaded.config)) loaded.faults.push_back(std::move(fault));
+  // http.listen is one setting for people and two members for the server.
   if (const auto address = parse_listen(loaded.config.http.listen); address.ok()) {
     loaded.config.http.server.listen_host = address.value().host;
     loaded.config.http.server.listen_port = address.value().port;
@@ -221,6 +231,7 @@ Environment process_environment() {
 Result<ListenAddress> parse_listen(std::string_view text) {
   const Status bad = invalid("'" + printable(text, kShownName) +
                              "' is not HOST:PORT (127.0.0.1:8080, [::1]:8080, 0.0.0.0:80).");
+  // The last colon, as an IPv6 address in brackets holds others.
   const size_t colon = text.rfind(':');
   if (colon == text.npos) return bad;
   std::string_view host = text.substr(0, colon);
@@ -251,10 +262,11 @@ std::vector<std::string> validate(const Config& config) {
   if (server.workers_min > server.workers_max) {
     faults.emplace_back("http.workers_min: must not be over http.workers_max.");
   }
-  // Probes and the admin door must find a worker while every stream is taken.
+  // Probes and the admin API must find a worker while every stream is taken.
   if (server.streams_max >= server.workers_max) {
     faults.emplace_back("http.streams_max: must be under http.workers_max.");
   }
+  // The URI is part of the head.
   if (server.uri_max_bytes > server.head_max_bytes) {
     faults.emplace_back("http.uri_max_bytes: must not be over http.head_max_bytes.");
   }
@@ -277,6 +289,8 @@ std::vector<std::string> validate(const Config& config) {
   return faults;
 }
 
+// The fields are printed in the table's order, which keeps those of a section together.
+// config_fields() wants a Config that may be changed, so a copy is made.
 std::string print_config_yaml(const Config& config, bool with_help) {
   Config copy = config;
   std::string text, section;

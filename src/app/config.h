@@ -31,6 +31,7 @@
 
 namespace kvcs {
 
+// `server` is the HTTP server's own struct; its listen_host and listen_port are made of `listen`.
 struct HttpSection {
   std::string listen = "127.0.0.1:8080";
   std::string public_url;  // "" = http(s)://<listen>; what links and presigned URLs begin with.
@@ -38,6 +39,7 @@ struct HttpSection {
   http::ServerConfig server;
 };
 
+// Of each of the two databases.
 struct DbSection {
   int readers_max = 4;
   int writer_queue_max = 4096;
@@ -47,6 +49,7 @@ struct LogSection {
   std::string level = "info";
 };
 
+// Memory for parsed key records; see identity/directory.h.
 struct IdentitySection {
   int cached_keys_max = 100'000;
 };
@@ -101,6 +104,7 @@ struct ConfigField {
 };
 std::vector<ConfigField> config_fields(Config& config);
 
+// The variables of a process, or what a test or a command puts in their place.
 using Environment = std::map<std::string, std::string>;
 Environment process_environment();
 

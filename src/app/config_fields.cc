@@ -5,6 +5,8 @@
 namespace kvcs {
 namespace {
 
+// Each row: the name in kvcs.yaml, the member of Config, a line of help, and for numbers the least
+// and the greatest value. `kvcs config print` shows them in this order.
 using Fields = std::vector<ConfigField>;
 
 void add_root_and_http(Fields& fields, Config& c) {
@@ -105,6 +107,7 @@ void add_stores(Fields& fields, Config& c) {
 
 void add_gateway(Fields& fields, Config& c) {
   gateway::GatewayConfig& g = c.gateway;
+  // Ten million a minute is no limit that a box reaches.
   constexpr int64_t kRateMax = 10'000'000;
   fields.push_back({"gateway.token_requests_per_minute", &g.limits.token_requests_per_minute,
                     "Calls with one tenant token; -1: no limit.", -1, kRateMax});
@@ -168,6 +171,7 @@ void add_rest(Fields& fields, Config& c) {
                     "Idle connections kept.", 0, 10'000});
   fields.push_back({"upstream.dns_cache_s", &u.dns_cache_s, "Age of a DNS answer.", 0, 86'400});
   fields.push_back({"upstream.ca_file", &u.ca_file, "CA bundle; empty: the system's."});
+  // Secrets have no section: the name is that of the variable without KVCS_, in lower case.
   const auto add_secret = [&fields](const char* path, auto* target, const char* help) {
     ConfigField field{path, target, help};
     field.environment_only = true;

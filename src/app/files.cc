@@ -1,3 +1,5 @@
+// POSIX calls for what the data directory holds. What is written, made or renamed here is on disk
+// when the function returns Ok: bytes by fsync of the file, names by fsync of the directory.
 #include "app/files.h"
 
 #include <fcntl.h>

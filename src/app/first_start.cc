@@ -1,3 +1,5 @@
+// Makes the credentials of a new data directory, once. The order of the steps is in the header: the
+// file, the project, then one batch with everything in KV and the mark that it is done.
 #include "app/first_start.h"
 
 #include <nlohmann/json.hpp>
@@ -19,8 +21,10 @@ constexpr std::string_view kDoneKey = keyspace::kFirstStartDone;
 // SHA-256 of the one-time token in setup_url; the portal's sign-in spends it.
 constexpr std::string_view kSetupTokenKey = keyspace::kSetupToken;
 constexpr size_t kFileMaxBytes = 16 << 10;
+// 100 USD a month.
 constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
 
+// What initial-credentials.json holds; its keys stand in it in clear, under mode 0600.
 struct Credentials {
   Secret admin_key, api_key;
   std::string organization_id, project_id, setup_url;
@@ -75,6 +79,8 @@ Result<Credentials> parse_credentials(const std::string& text, const std::string
 }
 
 // The file's credentials, or new ones that are in the file when this returns.
+// A file that is there was written by a start that died before it was done: its credentials are the
+// ones that the operator may have seen.
 Result<Credentials> load_or_write(const FirstStartServices& services, const std::string& path,
                                   const std::string& url) {
   const Result<std::string> text = read_small_file(path, kFileMaxBytes);
@@ -85,6 +91,8 @@ Result<Credentials> load_or_write(const FirstStartServices& services, const std:
   return made;
 }
 
+// SQL comes before KV: the batch with the mark is last, so that a start that died here does it
+// again and finds the project made.
 Status create_project(const FirstStartServices& services, const Credentials& c) {
   const Result<Project> present = services.projects.find(c.organization_id, c.project_id);
   if (present.ok()) return ok();
@@ -111,6 +119,7 @@ Result<bool> ensure_first_start(const FirstStartServices& services, const std::s
   const Credentials c = KVCS_TRY(load_or_write(services, initial_credentials_path(data_dir), url));
   KVCS_TRY(create_project(services, c));
 
+  // Organization, keys and the mark in one batch: all of the first start or none of it.
   KvBatch batch;
   Organization organization;
   organization.id = c.organization_id;

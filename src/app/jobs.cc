@@ -60,6 +60,7 @@ Result<std::string> ask_canaries(gateway::Canaries& canaries, const JobContext& 
   return count_report("asked", KVCS_TRY(canaries.run(cancelled)));
 }
 
+// A run that had nothing to do reports nothing, so that the history of jobs shows what was done.
 Result<std::string> refresh_tokens(gateway::Refresher& refresher) {
   const int64_t asked = KVCS_TRY(refresher.run_due());
   return asked == 0 ? std::string() : count_report("asked", asked);
@@ -79,6 +80,8 @@ void report_job_run(Parts& parts, const JobRun& run) {
               *parts.entropy);
 }
 
+// Columns: name, cron expression in UTC, time limit and jitter in seconds. Names are in history and
+// in the API; they do not change.
 std::vector<Job> all_jobs(Parts& parts) {
   std::vector<Job> jobs;
   const auto add = [&](const char* name, const char* schedule, int64_t time_limit_s,

@@ -1,3 +1,5 @@
+// The handlers, rows and types of jobs over the admin API. A run that is asked for starts on a
+// thread of its own (ops/cron.h); the handler does not wait for it.
 #include "app/jobs_api.h"
 
 #include <nlohmann/json.hpp>

@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kKeyBytes = 32;
 constexpr size_t kKeyFileMaxBytes = 4096;
 
+// The first key seals; the others open what was sealed before a rotation.
 Result<std::vector<Secret>> parse_keys(const std::string& text, const std::string& where) {
   std::vector<Secret> keys;
   for (const std::string_view line : split(text, '\n')) {
@@ -53,6 +54,8 @@ Result<std::vector<Secret>> load_master_keys(const std::string& data_dir, const 
     return std::vector<Secret>{std::move(key)};
   }
   KVCS_TRY(text.status());
+  // A key that others can read is no secret; the daemon does not start with it rather than mend the
+  // mode of a file that somebody may have read by then.
   struct stat info {};
   if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0) {
     return invalid(path + " can be read by others; run: chmod 600 " + path);

@@ -99,12 +99,14 @@ struct AppOptions {
   KvFaultPlan kv_faults;         // Set: the store fails by this plan.
 };
 
+// In the order of construction, as in Parts.
 struct ArtifactParts {
   std::unique_ptr<ArtifactService> service;
   std::unique_ptr<ArtifactSearch> search;
   std::unique_ptr<ArtifactsApi> api;
 };
 
+// Pricing stands first: it is filled from files while the stores still open.
 struct AiParts {
   std::unique_ptr<ai::Pricing> pricing;
   std::unique_ptr<ai::PriceOverrides> overrides;
@@ -115,6 +117,7 @@ struct AiParts {
   std::unique_ptr<ai::AiAdminApi> admin_api;
 };
 
+// The first eight serve calls, the others keep the accounts' credentials good.
 struct GatewayParts {
   std::unique_ptr<gateway::TokenStore> tokens;
   std::unique_ptr<gateway::ProviderDirectory> providers;

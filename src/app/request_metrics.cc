@@ -1,3 +1,5 @@
+// Counts finished requests. record() runs on the worker that has sent the last byte, so it takes no
+// lock but for the first request of a route with a status that it never had.
 #include "app/request_metrics.h"
 
 #include <algorithm>
@@ -13,6 +15,7 @@ RequestMetrics::RequestMetrics(const std::vector<http::Route>& routes, Metrics& 
     const std::string name = std::string(http::method_name(route.method)) + " " + route.pattern;
     routes_.emplace(&route, make("route=\"" + Metrics::escape_label(name) + "\""));
   }
+  // Requests that no row matches share one block: their paths come from outside and have no end.
   unmatched_ = make("route=\"none\"");
 }
 
@@ -27,6 +30,7 @@ std::unique_ptr<RequestMetrics::PerRoute> RequestMetrics::make(const std::string
 void RequestMetrics::record(const http::RequestRecord& record) {
   const auto it = routes_.find(record.route);
   PerRoute& block = it == routes_.end() ? *unmatched_ : *it->second;
+  // An index into the array below, whatever a handler has answered.
   const int status = std::clamp(record.status, kStatusMin, kStatusMax);
   std::atomic<Counter*>& slot = block.by_status[static_cast<size_t>(status - kStatusMin)];
   Counter* counter = slot.load(std::memory_order_acquire);

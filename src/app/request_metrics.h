@@ -20,6 +20,8 @@ class RequestMetrics final {
 
  private:
   static constexpr int kStatusMin = 100, kStatusMax = 599;
+  // The instruments of one row. A counter is made when its status first occurs, since most never
+  // do; the array then leads to it without a look-up.
   struct PerRoute {
     std::string labels;
     LatencyHistogram* latency = nullptr;

@@ -36,6 +36,7 @@ namespace {
 // A provider may take an hour (providers' timeout_ms at most).
 constexpr int64_t kModelCallRunningS = 2 * 3600;
 
+// The words are shown by /openapi.json and held by tests; a role includes those below it.
 http::AdminAccess admin_access(const AdminGuard& guard) {
   const auto at_least = [&guard](AdminRole role, std::string_view who) {
     return http::Access{guard.guard(role), who, http::Dialect::kAdmin};
@@ -46,6 +47,7 @@ http::AdminAccess admin_access(const AdminGuard& guard) {
           at_least(AdminRole::kOwner, "admin key, role owner")};
 }
 
+// Made at the first request and kept: the table does not change while the daemon runs.
 void add_description(std::vector<http::Row>& table, Parts& parts) {
   const auto describe = [&parts](http::Request&) -> Result<http::Response> {
     std::call_once(parts.openapi_made,

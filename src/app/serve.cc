@@ -10,6 +10,7 @@
 namespace kvcs {
 namespace {
 
+// The main thread has nothing to do between signals; without a watchdog it looks up once a minute.
 constexpr int64_t kIdleWaitMs = 60'000;
 
 sigset_t handled_signals() {
@@ -26,6 +27,7 @@ int64_t watchdog_wait_ms() {
   return static_cast<int64_t>(interval_us / 2000);
 }
 
+// A configuration that is wrong is refused whole, and the daemon goes on as it was.
 void reload(App& app, const std::function<LoadedConfig()>& reload_config) {
   sd_notify(0, "RELOADING=1");
   const LoadedConfig loaded = reload_config();
@@ -59,6 +61,7 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   on_ready(*app);
   const int64_t watchdog_ms = watchdog_wait_ms();
   const int64_t wait_ms = watchdog_ms > 0 ? watchdog_ms : kIdleWaitMs;
+  // The loop is the daemon's heartbeat for systemd: it comes round only while this thread lives.
   for (;;) {
     const timespec wait{wait_ms / 1000, (wait_ms % 1000) * 1'000'000};
     const int number = sigtimedwait(&signals, nullptr, &wait);

@@ -14,6 +14,8 @@ constexpr size_t kPricesFileMaxBytes = 16u << 20;
 
 }  // namespace
 
+// The binary's own place tells an installation from a source tree; the working directory comes
+// last.
 Result<std::string> find_shipped_file(std::string_view name, std::string_view setting) {
   namespace fs = std::filesystem;
   std::error_code error;
@@ -36,6 +38,7 @@ Result<std::string> find_shipped_file(std::string_view name, std::string_view se
                    std::string(setting) + ".");
 }
 
+// Pricing checks the whole text before it takes any of it.
 Status load_prices(const Config& config, ai::Pricing& pricing) {
   std::string path = config.ai.prices_path;
   if (path.empty()) path = KVCS_TRY(find_shipped_file("prices.yaml", "ai.prices_path"));

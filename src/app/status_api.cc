@@ -1,3 +1,5 @@
+// Answers monitors and the status page. Handlers run on workers of the HTTP server and ask the
+// probes at each request: nothing here is kept.
 #include "app/status_api.h"
 
 #include <nlohmann/json.hpp>
@@ -8,6 +10,7 @@
 namespace kvcs {
 namespace {
 
+// A cache between a monitor and the daemon must not answer for it.
 http::Response uncached(int status, const Json& body) {
   http::Response response = http::json_response(status, dump_json(body));
   response.set("cache-control", "no-store");
@@ -97,6 +100,8 @@ void StatusApi::add_admin_routes(std::vector<http::Row>& table, const http::Admi
            {.answer = "text/plain"});
 }
 
+// A warning makes "degraded" and never "unhealthy": the daemon serves, and restarting it mends
+// nothing.
 std::string_view StatusApi::overall(Health worst) const {
   if (worst == Health::kDown) return "unhealthy";
   return worst == Health::kUp && warnings_().empty() ? "healthy" : "degraded";
@@ -128,6 +133,7 @@ Result<http::Response> StatusApi::admin_health(http::Request&) {
   Json body{{"status", worst == Health::kDown ? "unhealthy" : "healthy"}};
   Json checks = Json::array();
   for (const ProbeResult& result : results) {
+    // The first service that is down is named for those who read one line.
     if (result.health == Health::kDown && !body.contains("error")) {
       body["error"] = result.name + ": " + result.message;
     }
@@ -142,10 +148,12 @@ Result<http::Response> StatusApi::admin_health(http::Request&) {
   return uncached(worst == Health::kDown ? 503 : 200, body);
 }
 
+// Says only that requests are served; a supervisor may restart a daemon that does not answer.
 Result<http::Response> StatusApi::livez(http::Request&) {
   return http::text_response(200, "ok\n");
 }
 
+// A load balancer asks this one: 503 before everything is started and from the moment of stopping.
 Result<http::Response> StatusApi::readyz(http::Request&) {
   if (!ready_) return http::text_response(503, "not ready\n");
   return http::text_response(200, "ok\n");

@@ -1,3 +1,5 @@
+// The thread that syncs buffered writes. Writers wake it by the first write of an interval, and the
+// rest of that interval's writes share the sync.
 #include "app/wal_syncer.h"
 
 #include "base/log.h"
@@ -47,11 +49,14 @@ void WalSyncer::run() {
       if (!stopping_) wake_.wait_for_ms(mutex_, interval_ms_);
       stopping = stopping_;
     }
+    // Cleared before the sync: a write that comes during it is not covered by it and sets the flag
+    // again.
     if (!dirty_.exchange(false)) continue;
     Status synced = kv_.sync();
     syncs_++;
     if (!synced.ok()) {
       log::error("wal.sync_failed", {{"error", synced.to_string()}});
+      // What was not synced is tried again after the next interval.
       dirty_ = true;
     }
     MutexLock lock(mutex_);

@@ -1,3 +1,5 @@
+// Readers and writers that handlers of the admin API share. They refuse in one voice: the member,
+// the value, what is allowed.
 #include "identity/admin_common.h"
 
 #include <nlohmann/json.hpp>
@@ -8,8 +10,10 @@
 
 namespace kvcs::admin_api {
 namespace {
+// A list of models is read by every request of the key.
 constexpr size_t kModelsMax = 200;
 constexpr size_t kModelMaxBytes = 200;
+// Amounts that people set have six decimals at most, so that what is shown is what was set.
 constexpr int64_t kMicroInNano = 1000;
 }  // namespace
 
@@ -84,6 +88,8 @@ std::optional<int64_t> optional_time(const Json& body, JsonReader& reader, std::
   return unix_ms.value();
 }
 
+// The hash is left out as well: with it a stolen list would tell whether a key that was found
+// somewhere is good, without one request.
 Json key_json(const KeyRecord& key) {
   Json json{{"key_id", key.id}, {"name", key.name}, {"status", key_status_name(key.status)}};
   json["key_prefix"] = key.key_prefix;

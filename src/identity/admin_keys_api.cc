@@ -1,3 +1,4 @@
+// The handlers, rows and types of /admin/admin-keys. Handlers run on workers of the HTTP server.
 #include "identity/admin_keys_api.h"
 
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@ namespace kvcs {
 using namespace admin_api;
 
 namespace {
+// Admin keys are of the daemon and of no organization.
 const KeyOwner kAdmins{PrincipalKind::kAdminKey, "", "", ""};
 }  // namespace
 

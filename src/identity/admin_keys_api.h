@@ -1,5 +1,5 @@
-// Handlers of /admin/admin-keys: the keys of the admin door itself. Nobody hands out a role above
-// their own. Thread-safe.
+// Handlers of /admin/admin-keys: the keys of the admin API itself. A key creates and revokes keys
+// of its own role and of lower ones, never of a higher one. Thread-safe.
 #pragma once
 #include "http/route_rows.h"
 #include "identity/keys.h"

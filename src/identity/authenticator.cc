@@ -1,3 +1,5 @@
+// The hot path of every request with a key: hash the bearer, look the record up, decide. It runs on
+// the workers of the HTTP server and reads memory or KV, never SQL.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
@@ -9,6 +11,8 @@
 namespace kvcs {
 namespace {
 
+// The least and the longest bearer that any family has or that a tenant may import. What is outside
+// is refused before it is hashed.
 constexpr size_t kBearerMinBytes = 16, kBearerMaxBytes = 512;
 
 // One text for every reason, so that a guesser learns nothing.
@@ -24,6 +28,8 @@ Status read_failure(const Status& status) {
       .with_retry_after_s(kKvRetryAfterS);
 }
 
+// Control characters and other scripts cannot be part of a bearer (RFC 6750 §2.1 allows less
+// still); a key that holds them was damaged on its way.
 bool is_visible_ascii(std::string_view text) {
   for (const char c : text) {
     if (c < 0x21 || c > 0x7e) return false;
@@ -31,6 +37,8 @@ bool is_visible_ascii(std::string_view text) {
   return true;
 }
 
+// The prefix decides which table is asked. A tenant may bring a bearer of any other shape, so what
+// has no prefix of ours is a tenant token.
 PrincipalKind family_of(std::string_view bearer) {
   if (bearer.starts_with("ka_")) return PrincipalKind::kAdminKey;
   if (bearer.starts_with("kv_")) return PrincipalKind::kProjectKey;
@@ -40,6 +48,7 @@ PrincipalKind family_of(std::string_view bearer) {
 
 }  // namespace
 
+// The keys of the configuration never change while the daemon runs; `used` has its own lock.
 struct Authenticator::Impl {
   const Directory& directory;
   const Clock& clock;
@@ -55,6 +64,8 @@ struct Authenticator::Impl {
     return found;
   }
 
+  // Fills in the organization's slug. A suspended organization is refused in the words of the door
+  // that the key is for, since clients of the tool gateway tell refusals apart by the reason.
   Status check_organization(const KeyRecord& key, Principal& principal) const {
     const auto organization = directory.organization(principal.organization_id);
     if (!organization.ok()) return read_failure(organization.status());
@@ -66,6 +77,8 @@ struct Authenticator::Impl {
     return forbidden("The organization is suspended.").with_reason("org_suspended");
   }
 
+  // The order of the checks is part of the interface: a key that is revoked or expired is refused
+  // as unknown, whatever its owner's state, so that its holder learns nothing about the owner.
   Result<Principal> admit(const KeyRecord& key) const {
     if (key.status == KeyStatus::kRevoked) return refused();
     if (key.expires_ms != 0 && key.expires_ms <= clock.unix_ms()) return refused();
@@ -112,6 +125,9 @@ Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
   const Sha256Digest digest = sha256(bearer);
   const std::string hash = to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
   const PrincipalKind family = family_of(bearer);
+  // Keys of the configuration may have any shape, so they are looked for under both families whose
+  // bearers may be ours or anybody's. They come before the store, so that they work while it is
+  // down or has lost its admin keys.
   if (family == PrincipalKind::kAdminKey || family == PrincipalKind::kTenantToken) {
     if (const StaticAdminKey* key = impl_->find_static(hash)) {
       Principal principal;
@@ -124,6 +140,7 @@ Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
   const auto key = impl_->directory.key(family, hash);
   if (!key.ok()) return read_failure(key.status());
   Principal principal = KVCS_TRY(impl_->admit(*key.value()));
+  // Kept in memory; flush_last_used() writes it. A request must not wait for a write.
   impl_->used.note(principal.key_id);
   return principal;
 }

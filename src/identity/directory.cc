@@ -1,3 +1,5 @@
+// Caches of parsed records over KV, and the listener that drops an entry when its key is written.
+// The listener runs on the thread of the write, before the write is answered.
 #include "identity/directory.h"
 
 #include <algorithm>
@@ -7,6 +9,7 @@
 
 namespace kvcs {
 namespace {
+// Bounds of memory; a full cache drops any entry to make room.
 constexpr size_t kOrganizationsMax = 10'000;
 constexpr size_t kUsersMax = 100'000;
 constexpr size_t kSlugsMax = 200'000;
@@ -23,6 +26,7 @@ Directory::Directory(const KvStore& kv, WatchedKv& changes, size_t keys_max)
   changes.add_listener([this](KvFamily family, std::string_view key) { forget(family, key); });
 }
 
+// Every write of the store comes by here, so the common case, a key of another kind, must be cheap.
 void Directory::forget(KvFamily family, std::string_view key) {
   if (family == KvFamily::kAuth) {
     keys_.invalidate(key);
@@ -47,6 +51,8 @@ Result<std::shared_ptr<const Organization>> Directory::organization(std::string_
     bare.slug = bare.name = slug;
     return std::make_shared<const Organization>(std::move(bare));
   }
+  // A load that a write overtakes is not kept (kv/record_cache.h): the cache never holds what is
+  // older than the last write.
   return organizations_.find_or_load(id, [this](std::string_view of) -> Result<Organization> {
     const std::string key = keyspace::org_config(of);
     return parse_organization(KVCS_TRY(kv_.get(KvFamily::kConfig, key)).value);

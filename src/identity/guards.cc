@@ -1,3 +1,5 @@
+// Guards of all doors: they run on a worker of the HTTP server before one byte of the body is read.
+// The guard of the admin API counts what it refuses, per address, under a lock of its own.
 #include "identity/guards.h"
 
 #include <algorithm>
@@ -11,12 +13,16 @@
 namespace kvcs {
 namespace {
 
+// A botnet must not fill the memory. Beyond this an entry that tells nothing any more goes, and if
+// there is none, any.
 constexpr size_t kAddressesMax = 50'000;
 
 Status wrong_family(std::string_view wanted) {
   return forbidden("This door needs " + std::string(wanted) + ".").with_reason("wrong_key_family");
 }
 
+// A key that is good, but of another family, is Forbidden and not Unauthenticated: its holder took
+// the wrong key, and a wrong key is not a guess.
 Result<Principal> require_kind(Result<Principal> principal, PrincipalKind kind,
                                std::string_view wanted) {
   if (principal.ok() && principal.value().kind != kind) return wrong_family(wanted);
@@ -60,6 +66,8 @@ http::Guard user_key(const Authenticator& auth) {
   };
 }
 
+// The tenant in the path is compared with the token's and never looked up, so that a caller cannot
+// find out which tenants there are.
 http::Guard tenant_token(const Authenticator& auth) {
   return [&auth](const http::Request& request) -> Result<Principal> {
     const std::string_view bearer = KVCS_TRY(request.bearer());
@@ -89,6 +97,9 @@ http::Guard admin(const Authenticator& auth, AdminRole at_least) {
   };
 }
 
+// Wrong keys are counted per address within a window that is as long as the lock-out: `first_us`
+// began it. While `locked_until_us` lies ahead the address is refused whatever it sends, a right
+// key too, since otherwise a guesser would learn from the difference that it was right.
 struct AdminGuard::Impl {
   struct Failures {
     int count = 0;
@@ -123,6 +134,7 @@ struct AdminGuard::Impl {
       failures = {0, now, now + lockout_us()};
     }
   }
+  // Called with the lock held. Entries whose window and lock-out are over go first.
   void make_room(int64_t now) KVCS_REQUIRES(mutex) {
     std::erase_if(addresses, [&](const auto& entry) {
       return entry.second.locked_until_us <= now && now - entry.second.first_us > lockout_us();
@@ -144,6 +156,8 @@ AdminGuard::~AdminGuard() = default;
 http::Guard AdminGuard::guard(AdminRole at_least) const {
   return [impl = impl_.get(),
           check = admin(impl_->auth, at_least)](const http::Request& request) -> Result<Principal> {
+    // The lock-out comes first, as it costs nothing; then the rate, so that a flood of keys is not
+    // hashed and looked up.
     const int64_t locked_s = impl->locked_for_s(request.remote_ip);
     if (locked_s > 0) {
       return rate_limited("Too many wrong admin keys from this address; it is locked out.",
@@ -158,6 +172,8 @@ http::Guard AdminGuard::guard(AdminRole at_least) const {
     Result<Principal> principal = check(request);
     if (principal.ok()) {
       impl->succeeded(request.remote_ip);
+      // Only a key that was sent and is unknown counts: a browser without a key, a role that does
+      // not reach, a store that is down are no guesses.
     } else if (principal.code() == Code::kUnauthenticated &&
                request.header("authorization").has_value()) {
       impl->failed(request.remote_ip);

@@ -7,7 +7,7 @@
 //   ka_<64 hex>       admin key     /admin        adminkey:{sha256}
 //
 // The other parts: records.h (values), directory.h (cached reads), orgs.h, users.h, keys.h,
-// projects.h (services), guards.h (the admin door), *_api.h (handlers).
+// projects.h (services), guards.h (the guard of the admin API), *_api.h (handlers).
 //
 // Authenticator is the hot part: sha256(bearer) → cached records → Principal. Thread-safe. It never
 // answers Unauthenticated because the store is down: that is Unavailable.
@@ -59,7 +59,7 @@ http::Guard project_key(const Authenticator& auth);  // Authorization: Bearer kv
 http::Guard user_key(const Authenticator& auth);     // Bearer, x-api-key or api-key
 // Bearer; {tenant} in the path, when the route has it, must be the caller's.
 http::Guard tenant_token(const Authenticator& auth);
-// Without the limits of the admin door (guards.h).
+// Without the rate and the lock-out of AdminGuard (guards.h).
 http::Guard admin(const Authenticator& auth, AdminRole at_least);
 // True when the role of `principal` reaches `at_least`.
 bool has_role(const Principal& principal, AdminRole at_least);

@@ -1,3 +1,6 @@
+// Writes key records. Each key stands in two places, under its hash and in its owner's list, and
+// every change writes both in one batch by compare-and-swap on the list entry: that entry is the
+// lock.
 #include "identity/keys.h"
 
 #include <functional>
@@ -11,9 +14,13 @@
 namespace kvcs {
 namespace {
 
+// Two admins who change one key at once: the second reads again and repeats. More in a row than
+// this is no accident.
 constexpr int kRaceAttemptsMax = 8;
 constexpr size_t kPrefixShownBytes = 4;  // Of the random part.
 
+// What a key of the family begins with, and how many random bytes follow as hex: at least 192 bits,
+// which nobody guesses.
 struct Family {
   std::string_view prefix;
   size_t random_bytes;
@@ -35,6 +42,7 @@ Family family_of(PrincipalKind kind) {
   return {};
 }
 
+// Where the owner's list begins. The list of an organization holds the keys of all its projects.
 std::string list_prefix(const KeyOwner& owner) {
   switch (owner.kind) {
     case PrincipalKind::kProjectKey:
@@ -56,11 +64,14 @@ std::string auth_key(PrincipalKind kind, std::string_view hash) {
   return keyspace::api_key(hash);
 }
 
+// A list of project keys holds those of every project of the organization; an owner without a
+// project stands for all of them.
 bool belongs_to(const KeyRecord& key, const KeyOwner& owner) {
   return owner.kind != PrincipalKind::kProjectKey || owner.project_id.empty() ||
          key.project_id == owner.project_id;
 }
 
+// Enough to tell two keys apart in a list, too little to guess one.
 std::string shown_prefix(std::string_view key, size_t family_bytes) {
   return std::string(key.substr(0, family_bytes + kPrefixShownBytes)) + "…";
 }
@@ -150,6 +161,7 @@ Result<KeyRecord> KeyService::import_tenant_token(const KeyOwner& owner, const N
   record.expires_ms = wanted.expires_ms;
   KvBatch batch;
   put_both(batch, owner, record);
+  // Taken by its hash: the same bearer cannot stand for two tenants.
   const Status stored = audited_.compare_and_swap(
       KvFamily::kAuth, auth_key(record.kind, record.key_hash), std::nullopt, batch, who);
   if (stored.code() == Code::kConflict) {
@@ -159,6 +171,8 @@ Result<KeyRecord> KeyService::import_tenant_token(const KeyOwner& owner, const N
   return record;
 }
 
+// The record as stored, which compare-and-swap needs byte by byte. The id comes from a path: only
+// what has the shape of an id becomes part of a key.
 Result<std::string> KeyService::find_text(const KeyOwner& owner, std::string_view key_id) const {
   if (!is_uuid(key_id) && !is_slug(key_id)) return no_such_key(key_id);
   Result<KvEntry> entry = kv_.get(KvFamily::kConfig, list_key(owner, key_id));
@@ -175,6 +189,8 @@ Result<KeyRecord> KeyService::find(const KeyOwner& owner, std::string_view key_i
   return key;
 }
 
+// Reads on until the page is full, as entries of other projects are left out. The cursor is the
+// last entry looked at, so that the next page begins behind it.
 Result<KeyPage> KeyService::list(const KeyOwner& owner, std::string_view cursor,
                                  size_t limit) const {
   KeyPage page;
@@ -193,6 +209,8 @@ Result<KeyPage> KeyService::list(const KeyOwner& owner, std::string_view cursor,
   return page;
 }
 
+// Reads, edits and writes until nobody came between. `edit` may run several times and must have no
+// effect but on its arguments.
 Result<KeyRecord> KeyService::change(const KeyOwner& owner, std::string_view key_id,
                                      const Change& change, const AuditContext& who) {
   Status stored;
@@ -242,6 +260,9 @@ Result<CreatedKey> KeyService::rotate(const KeyOwner& owner, std::string_view ke
                         if (!key.previous_key_hash.empty()) {
                           batch.remove(KvFamily::kAuth, auth_key(key.kind, key.previous_key_hash));
                         }
+                        // The old hash keeps a record of its own that ends by itself; the new one
+                        // takes the key's place in the list. Only one old hash works at a time: a
+                        // second rotation ends the first.
                         const std::string old_name = auth_key(key.kind, key.key_hash);
                         if (overlap_s > 0) {
                           KeyRecord old = key;
@@ -275,6 +296,7 @@ Result<KeyRecord> KeyService::set_expiry(const KeyOwner& owner, std::string_view
                 who);
 }
 
+// One batch for all keys: when it fails they are all there, and none is left when it has succeeded.
 Status KeyService::remove_all(const KeyOwner& owner, const AuditContext& who) {
   KvBatch batch;
   const auto add_key = [&](const KvItem& item) -> Status {

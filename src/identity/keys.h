@@ -26,6 +26,7 @@ struct KeyOwner {
   std::string user_id;          // kUserKey
 };
 
+// What the caller decides about a new key; the service makes the rest.
 struct NewKey {
   std::string name;
   AdminRole role = AdminRole::kNone;  // kAdminKey
@@ -39,6 +40,7 @@ struct CreatedKey {
   Secret key;  // Shown once.
 };
 
+// In order of id; the cursor is "" on the last page.
 struct KeyPage {
   std::vector<KeyRecord> keys;
   std::string cursor;
@@ -48,7 +50,7 @@ class KeyService final {
  public:
   KeyService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy);
 
-  // Conflict when the owner has kKeysPerOwnerMax live keys; Unavailable.
+  // Conflict when the owner has kKeysPerOwnerMax keys, revoked ones included; Unavailable.
   Result<CreatedKey> create(const KeyOwner& owner, const NewKey& key, const AuditContext& who);
   // Adds to `batch` instead of writing; for records that are created together. `key_text` "" makes
   // a new key.
@@ -75,6 +77,7 @@ class KeyService final {
   Status remove_all(const KeyOwner& owner, const AuditContext& who);
 
  private:
+  // What change() does to a record, as a function.
   struct Change;
   Result<KeyRecord> change(const KeyOwner& owner, std::string_view key_id, const Change& change,
                            const AuditContext& who);

@@ -1,3 +1,5 @@
+// Writes organization records. The slug has an entry of its own whose creation is the lock: who
+// creates it first owns the name.
 #include "identity/orgs.h"
 
 #include <algorithm>
@@ -9,6 +11,7 @@
 namespace kvcs {
 namespace {
 
+// For slugs that are taken and for records that somebody else changes at the same time.
 constexpr int kRaceAttemptsMax = 8;
 constexpr size_t kNameMaxBytes = 200;
 
@@ -68,6 +71,7 @@ Result<Organization> OrganizationService::create(Organization wanted, const Audi
   wanted = KVCS_TRY(check(std::move(wanted)));
   wanted.created_ms = wanted.updated_ms = clock_.unix_ms();
   wanted.version = 1;
+  // Room for "-" and six hex digits within the 64 bytes of a slug.
   const std::string base_slug = wanted.slug.substr(0, 56);
   for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
     KvBatch batch;
@@ -110,6 +114,8 @@ Result<Organization> OrganizationService::update(std::string_view id, const Edit
     const Organization old = KVCS_TRY(parse_organization(before));
     Organization changed = old;
     KVCS_TRY(edit(changed));
+    // What an edit must not change is put back. The version grows with every write, so that two
+    // writes never store the same text.
     changed.id = old.id;
     changed.slug = old.slug;
     changed.created_ms = old.created_ms;
@@ -147,6 +153,8 @@ Status OrganizationService::remove(std::string_view id, const AuditContext& who)
     return conflict("The organization has users; delete or move them first.")
         .with_reason("org_not_empty");
   }
+  // Keys go first: a failure half-way leaves an organization without keys, which can be deleted
+  // again, and never keys without an organization.
   KeyOwner owner{PrincipalKind::kProjectKey, organization.id, "", ""};
   KVCS_TRY(keys_.remove_all(owner, who));
   owner.kind = PrincipalKind::kTenantToken;

@@ -13,6 +13,7 @@
 
 namespace kvcs {
 
+// The cursor is "" on the last page.
 struct OrganizationPage {
   std::vector<Organization> organizations;
   std::string cursor;
@@ -33,12 +34,14 @@ class OrganizationService final {
   // returned and nothing is written.
   using Edit = std::function<Status(Organization& organization)>;
   Result<Organization> update(std::string_view id, const Edit& edit, const AuditContext& who);
+  // In order of slug, after `cursor` ("" = from the first); the page's cursor is "" at the end.
   Result<OrganizationPage> list(std::string_view cursor, size_t limit) const;
   // Conflict with reason org_not_empty while it has users. Its keys and tokens go with it. The
   // caller has checked that it has no projects.
   Status remove(std::string_view id, const AuditContext& who);
 
  private:
+  // Invalid unless name and slug fit; else the same.
   Result<Organization> check(Organization wanted) const;
 
   const KvStore& kv_;

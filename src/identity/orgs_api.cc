@@ -1,3 +1,5 @@
+// The handlers, rows and types of /admin/organizations: settings, projects, project keys and tenant
+// tokens. Handlers run on workers of the HTTP server.
 #include "identity/orgs_api.h"
 
 #include <nlohmann/json.hpp>
@@ -13,10 +15,12 @@ using namespace admin_api;
 
 namespace {
 
+// 100 USD a month.
 constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
 constexpr int64_t kOverlapMaxS = 30 * 86'400;
 constexpr int64_t kPriceMaxPicoUsd = kPicoUsdPerUsd;  // 1 USD per token
 
+// The members that POST and PATCH share; absent ones stay as they are.
 struct OrganizationChanges {
   std::optional<std::string> name;
   std::optional<int64_t> budget_nano_usd, fallback_nano_usd;
@@ -27,6 +31,7 @@ struct OrganizationChanges {
   bool refuse_unknown = false;  // One of them is null, and the other not set.
 };
 
+// A price per token is far under a nano-USD, so it is read as pico-USD.
 std::optional<int64_t> optional_price(JsonReader& reader, std::string_view name) {
   const std::optional<std::string> decimal = reader.optional_decimal(name);
   if (!decimal) return std::nullopt;
@@ -95,6 +100,7 @@ Json project_json(const Project& project) {
               {"created_at", time_json(project.created_ms)}};
 }
 
+// Rows of project keys and of tenant tokens share handlers; the path tells them apart.
 bool has_param(const http::Request& request, std::string_view name) {
   for (const auto& param : request.params) {
     if (param.first == name) return true;
@@ -313,6 +319,7 @@ Result<http::Response> OrganizationsApi::remove(http::Request& request) {
 Result<http::Response> OrganizationsApi::list(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const OrganizationPage page = KVCS_TRY(organizations_.list(ask.cursor, ask.limit));
+  // Joined as text: what is stored is what is shown, and need not be parsed and printed again.
   std::string text = "{\"organizations\":[";
   for (const Organization& organization : page.organizations) {
     if (text.back() != '[') text += ',';
@@ -360,6 +367,7 @@ Result<http::Response> OrganizationsApi::list_projects(http::Request& request) {
 Result<http::Response> OrganizationsApi::remove_project(http::Request& request) {
   const Organization organization = KVCS_TRY(organizations_.find(request.param("org_id")));
   const Project project = KVCS_TRY(projects_.find(organization.id, request.param("project_id")));
+  // The row goes first, since artifacts may forbid it.
   KVCS_TRY(projects_.remove(organization.id, project.id));
   KVCS_TRY(keys_.remove_all({PrincipalKind::kProjectKey, organization.id, project.id, ""},
                             who(request)));

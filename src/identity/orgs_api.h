@@ -36,6 +36,7 @@ class OrganizationsApi final {
   Result<http::Response> rotate_key(http::Request& request);
 
  private:
+  // The project of the path, or the organization itself; NotFound when either is not there.
   Result<KeyOwner> owner_of(const http::Request& request) const;
   Result<http::Response> set_active(http::Request& request, bool active);
 

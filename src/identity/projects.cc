@@ -1,3 +1,6 @@
+// Rows of the table projects: written by the one writer of portal.db, read on connections of their
+// own. The database holds the rules: a slug is unique within its organization, and artifacts hold
+// their project.
 #include "identity/projects.h"
 
 #include "base/bytes.h"
@@ -15,6 +18,7 @@ Status no_such_project(std::string_view id) {
       .with_reason("project_not_found");
 }
 
+// The columns in the order of both SELECTs.
 Project read_project(const Statement& row) {
   return {row.text(0), row.text(1), row.text(2), row.text(3), row.integer(4)};
 }
@@ -46,6 +50,7 @@ Result<Project> ProjectService::create(Project wanted) {
     insert.bind(4, wanted.name).bind(5, wanted.created_ms);
     return insert.run();
   });
+  // The unique index has refused the row.
   if (stored.code() == Code::kConflict) {
     return conflict("A project '" + wanted.slug + "' exists in this organization.")
         .with_reason("slug_exists");
@@ -92,6 +97,7 @@ Status ProjectService::remove(std::string_view organization_id, std::string_view
     statement.bind(1, id);
     return statement.run();
   });
+  // A row of artifacts refers to the project (a foreign key).
   if (removed.code() == Code::kConflict) {
     return conflict("The project has artifacts; delete them first.")
         .with_reason("project_not_empty");

@@ -1,3 +1,6 @@
+// Identity's records as JSON and back: the one place that knows the names of their members. What is
+// written here must be readable by the daemon before and the daemon after (rolling back an
+// upgrade).
 #include "identity/records.h"
 
 #include <nlohmann/json.hpp>
@@ -99,10 +102,12 @@ class RecordReader final {
   std::string fault_;
 };
 
+// Both spellings are stored: ours with the underscore, and that of records which were imported.
 bool is_fail_open(std::string_view mode) {
   return mode == "fail_open" || mode == "fail-open";
 }
 
+// For people who read the store; parse_key() takes the kind from the table that holds the record.
 std::string_view kind_name(PrincipalKind kind) {
   switch (kind) {
     case PrincipalKind::kProjectKey:
@@ -148,6 +153,7 @@ std::string_view admin_role_name(AdminRole role) {
   }
   return "none";
 }
+// "none" is no role that a key may have.
 Result<AdminRole> parse_admin_role(std::string_view name) {
   for (const AdminRole role :
        {AdminRole::kBilling, AdminRole::kViewer, AdminRole::kAdmin, AdminRole::kOwner}) {
@@ -157,6 +163,7 @@ Result<AdminRole> parse_admin_role(std::string_view name) {
                  "' is not one of: owner, admin, viewer, billing.");
 }
 
+// A pattern is a name, or a beginning followed by one '*'.
 bool model_allowed(const std::vector<std::string>& allowed, std::string_view model) {
   if (allowed.empty()) return true;
   for (const std::string_view pattern : allowed) {
@@ -194,6 +201,7 @@ std::string organization_to_json(const Organization& o) {
             {"version", o.version},
             {"created_at", time_json(o.created_ms)},
             {"updated_at", time_json(o.updated_ms)}};
+  // One of the two would price half of a request.
   if (o.unknown_input_pico_usd && o.unknown_output_pico_usd) {
     json["unknown_input_cost_per_token"] = json_decimal(format_pico_usd(*o.unknown_input_pico_usd));
     json["unknown_output_cost_per_token"] =
@@ -273,6 +281,8 @@ std::string key_to_json(const KeyRecord& k) {
   if (k.kind == PrincipalKind::kAdminKey) json["role"] = admin_role_name(k.role);
   if (!k.previous_key_hash.empty()) json["previous_key_hash"] = k.previous_key_hash;
   if (!k.scopes.empty()) json["scopes"] = k.scopes;
+  // Members that only some kinds have are left out of the others, so that a record shows what it
+  // is.
   if (k.kind == PrincipalKind::kUserKey) {
     if (k.limits.monthly_nano_usd >= 0) {
       json["monthly_limit_usd"] = usd_json(k.limits.monthly_nano_usd);
@@ -304,6 +314,8 @@ Result<KeyRecord> parse_key(std::string_view json, PrincipalKind family) {
   if (family == PrincipalKind::kUserKey && !k.project_id.empty()) {
     k.kind = PrincipalKind::kProjectKey;
   }
+  // What a record of the kind cannot do without: a key without its owner would be nobody's, and
+  // pass checks that look at the owner.
   if (k.kind == PrincipalKind::kUserKey) reader.required("user_id", k.user_id);
   if (k.kind == PrincipalKind::kTenantToken) reader.required("org_id", k.organization_id);
   if (k.kind == PrincipalKind::kAdminKey) {

@@ -1,3 +1,5 @@
+// Writes records of AI users. An entry per address, user_email:{org}:{email}, makes addresses
+// unique and is what lists are walked by.
 #include "identity/users.h"
 
 #include <algorithm>
@@ -51,6 +53,8 @@ Result<User> UserService::create(User wanted, const AuditContext& who) {
     return not_found("No organization '" + printable(wanted.organization_id, kShownName) + "'.")
         .with_reason("org_not_found");
   }
+  // The organization may be deleted between this look and the write; its user is then without one,
+  // and is refused at the first request.
   const std::string organization_key = keyspace::org_config(wanted.organization_id);
   const Result<KvEntry> organization = kv_.get(KvFamily::kConfig, organization_key);
   if (organization.code() == Code::kNotFound) {
@@ -83,6 +87,7 @@ Result<User> UserService::find(std::string_view id) const {
   return parse_user(entry.value().value);
 }
 
+// Reads, edits and writes until nobody came between.
 Result<User> UserService::update(std::string_view id, const Edit& edit, const AuditContext& who) {
   Status stored;
   for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
@@ -92,6 +97,7 @@ Result<User> UserService::update(std::string_view id, const Edit& edit, const Au
     const User old = KVCS_TRY(parse_user(before));
     User changed = old;
     KVCS_TRY(edit(changed));
+    // What an edit must not change is put back; the address is part of a key.
     changed.id = old.id;
     changed.organization_id = old.organization_id;
     changed.email = old.email;

@@ -14,6 +14,7 @@
 
 namespace kvcs {
 
+// The cursor is "" on the last page.
 struct UserPage {
   std::vector<User> users;
   std::string cursor;

@@ -1,3 +1,5 @@
+// The handlers, rows and types of /admin/users. Guards have let in an admin key of the row's role;
+// the handlers run on workers of the HTTP server.
 #include "identity/users_api.h"
 
 #include <nlohmann/json.hpp>
@@ -12,7 +14,9 @@ using namespace admin_api;
 
 namespace {
 
+// 10 USD a month: a new user can be tried at once and cannot do much harm.
 constexpr int64_t kDefaultLimitNanoUsd = 10'000'000'000;
+// Both keys of a rotation work for 30 days at most.
 constexpr int64_t kOverlapMaxS = 30 * 86'400;
 
 // The members that POST and PATCH share.
@@ -199,6 +203,7 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
            {.body = "RotateAsk", .answer = "UserKeyCreated"});
 }
 
+// The record with the month's use, which the AI gateway knows and the record does not.
 Result<Json> UsersApi::user_json(const User& user) const {
   const int64_t used = KVCS_TRY(usage_(user.id));
   return Json{{"user_id", user.id},
@@ -270,6 +275,7 @@ Result<http::Response> UsersApi::list(http::Request& request) {
   return http::reply(200, Json{{"users", users}, {"cursor", http::cursor_json(page.cursor)}});
 }
 
+// A key is found through its user: the id of another user's key is NotFound here.
 Result<KeyOwner> UsersApi::owner_of(const http::Request& request) const {
   const User user = KVCS_TRY(users_.find(request.param("user_id")));
   return KeyOwner{PrincipalKind::kUserKey, user.organization_id, "", user.id};

@@ -33,6 +33,7 @@ class UsersApi final {
   Result<http::Response> rotate_key(http::Request& request);  // POST …/{key_id}/rotate
 
  private:
+  // The user of the path as owner of keys; NotFound.
   Result<KeyOwner> owner_of(const http::Request& request) const;
   Result<Json> user_json(const User& user) const;
 

@@ -10,6 +10,7 @@
 namespace kvcs {
 namespace {
 
+// 64 bits of the digest: an ETag tells versions of one record apart, and proves nothing.
 constexpr size_t kDigits = 16;
 constexpr const char* kAbsent = "\"0\"";
 
@@ -41,10 +42,12 @@ Status put_if_match(const KvStore& kv, AuditedKv& audited, KvFamily family, cons
   KvBatch batch;
   batch.put(family, key, std::move(value));
   const std::string_view wanted = trim(if_match);
+  // A caller that names no version overwrites whatever is there.
   if (wanted.empty()) return audited.write(batch, who);
   const std::optional<std::string> stored = KVCS_TRY(read(kv, family, key));
   const bool matches = wanted == "*" ? stored.has_value() : wanted == etag_of(stored);
   if (!matches) return mismatch(key);
+  // A change that comes between the look above and this is found here.
   const Status written = audited.compare_and_swap(family, key, stored, batch, who);
   return written.code() == Code::kConflict ? mismatch(key) : written;
 }

@@ -14,6 +14,7 @@
 namespace kvcs {
 namespace {
 
+// Types refer to one another by name; each is defined once, under components.
 Json reference(std::string_view type) {
   return Json{{"$ref", "#/components/schemas/" + std::string(type)}};
 }
@@ -31,6 +32,8 @@ void add_range(std::string_view kind, const char* min, const char* max, Json& sc
   schema[max] = number(dots + 2, close);
 }
 
+// The schema of one kind, as http::ApiType lists them. What is none of the words is the name of
+// another type; a name that no type has is found by the test of this file.
 Json schema_of(std::string_view kind) {
   if (kind.ends_with('?')) {
     Json schema = schema_of(kind.substr(0, kind.size() - 1));
@@ -100,6 +103,7 @@ void add_member(std::string_view line, Json& properties, Json& required) {
   properties[std::string(name)] = std::move(schema);
 }
 
+// An object with the type's members in the order in which they are written.
 Json schema_of(const http::ApiType& type) {
   Json properties = Json::object(), required = Json::array();
   bool open = false;
@@ -117,6 +121,7 @@ Json schema_of(const http::ApiType& type) {
   return schema;
 }
 
+// Parameters of the path stand in the pattern, those of the query in the row's shape.
 Json parameters_of(const http::Row& row) {
   Json parameters = Json::array();
   const auto add = [&](std::string_view name, const char* where) {
@@ -158,6 +163,7 @@ Json operation_of(const http::Row& row) {
   responses["default"] = {{"description", "An error, in the form of this door."},
                           {"content", content_of(http::problem_types(row.dialect).front().name)}};
   operation["responses"] = std::move(responses);
+  // An empty list says that no key is needed; to leave it out would say nothing.
   if (row.who == "public") {
     operation["security"] = Json::array();
   } else {
