@@ -6,7 +6,6 @@
 #include <set>
 
 #include "ai/budget/charge_journal.h"
-#include "app/ai_door.h"
 #include "kv/keyspace.h"
 #include "support/ai_house.h"
 #include "support/cut_folder.h"

@@ -56,7 +56,7 @@ class CutFolder final {
 
   // For the first life: nobody syncs by the way. Nothing but the write that is meant may make the
   // store's log durable, or a test would not notice a write that should have been synced.
-  static void never_sync_by_timer(Config& config) { config.kv.sync_interval_ms = 3'600'000; }
+  static void never_sync_by_timer(Config& config) { config.kv_sync_interval_ms = 3'600'000; }
 
  private:
   static std::string made(const std::string& path) {

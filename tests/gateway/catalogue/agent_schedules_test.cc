@@ -1,8 +1,9 @@
 // Goal: an operator says when a tenant's agents are to run, and on each day the worker gets what
 // falls on it, once. Method: the whole daemon on a clock moved by hand, a worker on loopback.
+#include "gateway/catalogue/agent_schedules.h"
+
 #include <nlohmann/json.hpp>
 
-#include "gateway/catalogue/agent_schedules.h"
 #include "gateway/gateway_house.h"
 
 using namespace kvcs;
