@@ -136,22 +136,16 @@ void check_header_form(const SourceFile& file, Findings& out) {
   }
 }
 
-// Modules whose .cc files do not all open with their sentence yet.
-const Row& modules_without_openings() {
-  static const Row table = {"ai"};
-  return table;
-}
-
 void check_opening(const SourceFile& file, Findings& out) {
-  if (!file.path.ends_with(".cc") || modules_without_openings().count(folder_of(file.path))) return;
+  if (!file.path.ends_with(".cc")) return;
   if (file.lines.empty() || !file.lines[0].starts_with("// ")) {
     out.push_back(
         at(file, 1, "a .cc file opens with a sentence: what it is, whose, which threads"));
   }
 }
 
-// The share of src/ that is full lines of comment, in thousandths. The aim is one line in twelve.
-constexpr size_t kCommentLinesPerThousand = 60;
+// The share of src/ that is full lines of comment, in thousandths: one line in twelve.
+constexpr size_t kCommentLinesPerThousand = 83;
 
 size_t comment_lines_per_thousand(const std::map<std::string, SourceFile>& files) {
   size_t lines = 0, comments = 0;
