@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/wait.h"
 #include "oauth/jwt.h"
 
 namespace kvcs::oauth {
@@ -160,8 +161,13 @@ http::UpstreamRequest form_request(const Client& client, const std::string& url,
   return request;
 }
 
+// Blocks its thread, also inside of a request. A parked request is cut off when the server stops,
+// and with the answer the token would be lost to which the provider has just changed. The scope may
+// stand over these waits, since its waiter suspends nothing.
 TokenOutcome exchange(http::HttpUpstream& upstream, const Client& client, const FormPairs& form,
                       ClientAuth how, const Clock& clock) {
+  ThreadWaiter this_thread;
+  const WaiterScope scope(this_thread);
   const std::string host =
       printable(client.token_url.substr(0, client.token_url.find('?')), kShownValue);
   const auto unreachable = [&host](const Status& status) {
