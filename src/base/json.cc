@@ -1,7 +1,7 @@
 // The tree of values: two builders and the printer. Most texts go through simdjson's parser into
 // the tree; a text that it declines (too large, a number that must stay exact, a fault) goes
 // through nlohmann's, which is strict and words the fault. Both give the same tree, which
-// tests/base/json_test.cc compares.
+// tests/base/json_decimal_test.cc compares.
 #include "base/json.h"
 
 #include <nlohmann/json.hpp>
