@@ -5,7 +5,11 @@
 #include <cmath>
 #include <set>
 
+#include "ai/budget/budget.h"
+#include "ai/budget/budget_ledger.h"
 #include "ai/budget/charge_journal.h"
+#include "app/parts.h"
+#include "app/wal_syncer.h"
 #include "kv/keyspace.h"
 #include "support/ai_house.h"
 #include "support/cut_folder.h"
@@ -86,7 +90,7 @@ struct Money {
     std::filesystem::remove_all(copy);  // Asked for again and again.
     return left;
   }
-  ai::Budgets& budgets() { return *house.app.parts().ai->budgets; }
+  ai::Budgets& budgets() { return *house.app.parts().ai.budgets; }
 
   std::atomic<bool> no_writes = false;
   CutFolder folder;
@@ -97,7 +101,7 @@ struct Money {
 
 TEST_CASE("power cut: counters are on disk with the next sync, which comes within 50 ms",
           "[fault][power][ai]") {
-  CHECK(Config().kv.sync_interval_ms <= 40);  // A group of charges waits 10 ms before.
+  CHECK(Config().kv_sync_interval_ms <= 40);  // A group of charges waits 10 ms before.
   Money money([](Config&) {});
   REQUIRE(money.house.chat().status == 200);
   REQUIRE(comes_true([&] { return money.budgets().stats().unwritten_settlements == 0; }));
@@ -292,7 +296,8 @@ TEST_CASE("power cut: a counter that is gone or unreadable is made anew from the
     const RawResponse before = chat();
     INFO(before.body);
     CHECK(before.status == 503);
-    REQUIRE(repair_counters(life.app.parts()).ok());
+    Parts& parts = life.app.parts();
+    REQUIRE(ai::repair_budgets(*parts.ai.budgets, *parts.kv, *parts.ledger).ok());
     CHECK(chat().status == 200);
     CHECK(life.requests() == 3);
     CHECK(life.counted() == 3 * kChatNanoUsd);

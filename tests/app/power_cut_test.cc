@@ -47,10 +47,6 @@ struct SecondLife {
   TestApp app;
 };
 
-std::string hex(char digit) {
-  return std::string(64, digit);
-}
-
 struct Upload {
   std::string id, target;
 };
