@@ -86,7 +86,9 @@ void add_gauges(Parts& parts) {
   });
   metrics.counter_from(
       "kvcs_http_blocked_waits_total",
-      "Waits of requests that held a worker, as too many were parked.", [&parts] {
+      "Waits of requests that held a worker: too many were parked, or epoll refused the "
+      "descriptor.",
+      [&parts] {
         return parts.server ? static_cast<double>(parts.server->stats().blocked_waits) : 0;
       });
 }
