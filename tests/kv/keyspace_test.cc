@@ -17,14 +17,14 @@ namespace {
 namespace fs = std::filesystem;
 using namespace keyspace;
 
-constexpr std::array<std::string_view, 26> kPrefixes = {
+constexpr std::array<std::string_view, 27> kPrefixes = {
     "apikey:",      "tenant_auth:", "adminkey:",      "org:",
     "org_slug:",    "user:",        "user_email:",    "admin:keys:",
     "api_config:",  "ai_provider:", "tenant_config:", "agent_job_schedule:",
     "ai_price:",    "tokens:",      "refresh:",       "refresh_due:",
     "quota:",       "grace:",       "adjustment:",    "system:",
     "briefing:",    "cron:",        "idempotency:",   "last_used:",
-    "oauth_state:", "agent_state:"};
+    "oauth_state:", "agent_state:", "system_state:"};
 
 // What begins as a key does and is none.
 const std::set<std::pair<std::string, std::string>>& other_meanings() {
