@@ -71,7 +71,7 @@ std::string account_json(const std::string& pem) {
 
 }  // namespace
 
-TEST_CASE("jwt: assertions of RSA and P-256 keys verify with OpenSSL", "[unit][gateway]") {
+TEST_CASE("jwt: assertions of RSA and P-256 keys verify with OpenSSL", "[unit][oauth]") {
   for (const bool is_ec : {false, true}) {
     const Key key = is_ec ? ec_key() : rsa_key();
     const auto account = parse_service_account(Secret(account_json(pem_of(key))));
@@ -97,7 +97,7 @@ TEST_CASE("jwt: assertions of RSA and P-256 keys verify with OpenSSL", "[unit][g
 }
 
 TEST_CASE("jwt: keys that cannot sign are refused, and their text is not repeated",
-          "[unit][gateway]") {
+          "[unit][oauth]") {
   const std::string good = account_json(pem_of(rsa_key()));
   const std::string rows[] = {"not json",
                               "[]",
@@ -115,7 +115,7 @@ TEST_CASE("jwt: keys that cannot sign are refused, and their text is not repeate
 }
 
 TEST_CASE("jwt: a refused assertion is signed once more by the server's clock",
-          "[unit][gateway][refresher]") {
+          "[unit][oauth][refresher]") {
   TokenWorld world;
   world.client.token_url.clear();
   AccessCredential credential;
@@ -144,7 +144,7 @@ TEST_CASE("jwt: a refused assertion is signed once more by the server's clock",
 TEST_CASE(
     "jwt: an account of the catalogue's provider signs for its scope, and agents call with "
     "the token",
-    "[e2e][gateway]") {
+    "[e2e][oauth]") {
   const Key key = rsa_key();
   std::atomic<int> wrong = 0, exchanges = 0;
   std::string token_url;  // Before the first request.

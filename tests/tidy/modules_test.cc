@@ -82,7 +82,7 @@ const std::map<std::string, Shown>& shown() {
       {"ledger",
        {{"alerts.h", "day_figures.h", "ledger_csv.h", "rows.h", "usage_report.h"},
         {"ledger_api.h", "retention.h", "schema.h"}}},
-      // Four small faces rather than one.
+      // Seven small faces rather than one.
       {"ops",
        {{"idempotency.h", "metrics.h", "rate_limit.h"},
         {"cron.h", "health.h", "kv_api.h", "system_health.h"}}},
