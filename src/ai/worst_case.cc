@@ -1,4 +1,5 @@
-// The upper bound of a request's cost over the dimensions that its price states.
+// Prices the guessed input and the bounded output of a request, taking for each the dearer of two
+// kinds of token. The header lists the kinds that are left out.
 #include "ai/worst_case.h"
 
 #include <algorithm>

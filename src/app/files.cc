@@ -1,5 +1,7 @@
-// POSIX calls for what the data directory holds. What is written, made or renamed here is on disk
-// when the function returns Ok: bytes by fsync of the file, names by fsync of the directory.
+// POSIX calls for what the data directory holds. A directory that is made or renamed here has its
+// name on disk when the function returns Ok, by fsync of the folder above. Two things are not
+// synced: the process id in kvcs.lock, which means nothing after a crash, and the name of an
+// existing directory whose parent this process cannot read.
 #include "app/files.h"
 
 #include <fcntl.h>
@@ -38,8 +40,9 @@ Status make_private_directory(const std::string& path) {
   if (!std::filesystem::is_directory(path, error)) return io_error("open", path, ENOTDIR);
   // An existing directory (a package's, a developer's) is closed to others as well.
   if (::chmod(path.c_str(), 0700) != 0) return io_error("chmod", path, errno);
-  // It may have been made by a start that was killed before it synced the name. Whoever else made
-  // it has answered for that, and may not let this process read the folder above.
+  // An earlier start may have made the directory and been killed before it synced the name. A
+  // package or an administrator that made it has seen to its name, and may not let this process
+  // read the folder above: then the sync fails, which is no fault.
   (void)sync_folder(folder_of(path));
   return ok();
 }

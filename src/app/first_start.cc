@@ -18,7 +18,8 @@ namespace kvcs {
 namespace {
 
 constexpr std::string_view kDoneKey = keyspace::kFirstStartDone;
-// SHA-256 of the one-time token in setup_url; the portal's sign-in spends it.
+// SHA-256 of the one-time token in setup_url. Nothing reads it yet: the portal's sign-in, which
+// will spend it, is not built.
 constexpr std::string_view kSetupTokenKey = keyspace::kSetupToken;
 constexpr size_t kFileMaxBytes = 16 << 10;
 // 100 USD a month.

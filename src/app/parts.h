@@ -117,7 +117,8 @@ struct AiParts {
   std::unique_ptr<ai::AiAdminApi> admin_api;
 };
 
-// The first eight serve calls, the others keep the accounts' credentials good.
+// Down to agent_schedules: the parts that serve calls and their administration. From refresher on:
+// the parts that keep the accounts' credentials good.
 struct GatewayParts {
   std::unique_ptr<gateway::TokenStore> tokens;
   std::unique_ptr<gateway::ProviderDirectory> providers;

@@ -1,5 +1,5 @@
-// Words an artifact's change as an audit record: of the bytes before a deletion and of the
-// visibilities before and after a change the audit keeps SHA-256 digests, as of values in KV.
+// Makes the audit record of an artifact's change. As for values in KV, the audit keeps SHA-256
+// digests: one of the bytes before a deletion, two of the visibility before and after a change.
 #include "artifacts/artifact_audit.h"
 
 #include <nlohmann/json.hpp>

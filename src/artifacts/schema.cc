@@ -71,7 +71,7 @@ CREATE TABLE organization_usage (
 )sql";
 
 // When a PUT of this very artifact was stored. Bytes that another artifact brought do not count:
-// who only knows a digest must not come by the bytes.
+// a caller that only knows a digest must not come by the bytes.
 constexpr const char* kPortal2 = "ALTER TABLE artifacts ADD COLUMN uploaded_ms INTEGER;";
 
 // Token ids (kind 0) and texts (kind 1, a byte as an id) of ready artifacts for prefix search, a

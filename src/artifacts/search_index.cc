@@ -1,6 +1,7 @@
 // How artifacts come into the search index. It happens when an upload is confirmed, on the
 // request's thread, and for what was missed in the job "artifact-index". Bytes are read outside of
-// any transaction; the rows of one artifact are written in one. The format is told in search.h.
+// any transaction; the rows of one artifact are written in one. The format is told in
+// artifact_search.h.
 #include <nlohmann/json.hpp>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-// The one place for descriptors, whole small files and durable replacement of a file, so that each
-// store need not repeat the order "write, fsync, rename, fsync the folder".
+// Descriptors, whole small files and their durable replacement in the order "write, fsync, rename,
+// fsync the folder". Two writers of large files follow that order by themselves, since they write
+// in steps: blob/file_blob.cc and kvfile/format/writer.cc.
 #include "base/file.h"
 
 #include <fcntl.h>

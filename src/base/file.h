@@ -1,6 +1,6 @@
 // Files by POSIX calls: the owner of a descriptor, small files read whole, files that appear whole
 // or not at all. Functions without state, for any thread. A failure names the path and what the
-// system said; a full disk is Unavailable.
+// system said; a full disk is Unavailable, with the path in its cause alone.
 #pragma once
 #include <string>
 #include <string_view>

@@ -7,9 +7,13 @@
 //   base/quick_json   simdjson, for requests and records of the hot path: read once, thrown away.
 //   base/json_cursor  a cursor over the text, for what must keep its bytes (answers that are cut,
 //                     requests of which one member is set).
-//   kvfile's scanner  for untrusted headers of up to 100 MB, read in one pass into one kind of
-//                     value; its faults name the byte.
+//   kvfile's scanner  for untrusted headers (16 MiB at most) and sidecars (64 MiB at most), read
+//                     in one pass into one kind of value; its faults name the byte.
 //   base/json_text    a writer of flat objects, for the lines and rows that each request makes.
+//
+// Beside JsonReader, which reads the bodies of requests, stand two readers of stored records:
+// RecordReader (identity/records.cc) and Fields (gateway/catalogue/provider_record.cc). An unknown
+// member is a fault in a request; in a stored record it is passed over.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 

@@ -15,7 +15,7 @@ enum class PrincipalKind : uint8_t {
   kAdminKey,     // ka_…       admin API
 };
 
-// Each role may do what the ones after it may, except billing, which reads usage and prices only.
+// Each role may do what the ones before it may; kBilling reads usage and prices only.
 enum class AdminRole : uint8_t { kNone, kBilling, kViewer, kAdmin, kOwner };
 
 // A user key's own limits, beside its user's and organization's. Negative or empty: none.

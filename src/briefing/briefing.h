@@ -1,7 +1,7 @@
-// The daily briefing: what the last day shows over all doors and what to do about it, found by
-// fixed rules, without a model. The same figures always make the same findings. Each finding
-// becomes a row of decision_log (proposed, to be accepted, rejected or applied by an admin), and
-// all findings of a day become the record `briefing:{YYYY-MM-DD}`:
+// The daily briefing: what the last day shows of tool calls and model calls (not of artifacts) and
+// what to do about it, found by fixed rules, without a model. The same figures always make the same
+// findings. Each finding becomes a row of decision_log (proposed, to be accepted, rejected or
+// applied by an admin), and all findings of a day become the record `briefing:{YYYY-MM-DD}`:
 //   {"date", "generated_at", "totals": {…}, "findings": [{"id", "severity", "title", "subject",
 //    "evidence", "suggested_action"}]}
 // and, with a Summarizer, "summary", or "summary_error" when it failed. Evidence holds names,

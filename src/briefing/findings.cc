@@ -115,7 +115,7 @@ void find_accounts(const Figures& figures, Collector& out) {
   }
 }
 
-// ProviderDirectory of tools by their canaries, and models by the mean latency of their requests.
+// Providers of tools by their canaries, and models by the mean latency of their requests.
 void find_providers(const Figures& figures, Collector& out) {
   for (const ProviderHealth& health : figures.providers) {
     const Json evidence = {{"latency_ms", health.latency_ms},

@@ -13,7 +13,8 @@ namespace kvcs {
 namespace {
 
 // Reads one record; the first member that does not fit is remembered. Absent members keep their
-// defaults, since records of other systems lack some.
+// defaults, since records of other systems lack some. It stands beside JsonReader because a stored
+// record is read leniently: members that are not known, and texts of another type, are passed over.
 class RecordReader final {
  public:
   RecordReader(std::string_view what, std::string_view text) : what_(what) {

@@ -19,8 +19,8 @@ namespace kvcs {
 namespace {
 
 // One member of the record of an AI request: its name in the outbox payload, its column in the
-// table `usage`, and the field of UsageRow that holds it. Exactly one of the three pointers is set;
-// a member without any is `status`, which is an int.
+// table `usage`, and the field of UsageRow that holds it. At most one of the three pointers is set;
+// the member without any is `status`, which is an int.
 struct UsageMember {
   std::string_view name;
   std::string_view column;  // Texts with a column that ends in "_ref" are kept in ledger_name.

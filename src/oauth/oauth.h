@@ -96,8 +96,8 @@ std::string form_encode(const FormPairs& pairs);
 TokenOutcome request_token(http::HttpUpstream& upstream, const Client& client,
                            const FormPairs& form, const Clock& clock);
 // The request that fits the grant: refresh_token, client_credentials or a signed assertion, with
-// the grant's own client where it has one. Assertions that are refused while the server's
-// clock is more than a minute from ours are signed once more by its clock.
+// the grant's own client where it has one. Assertions that are refused while the server's clock is
+// more than a minute from ours are signed once more by its clock.
 TokenOutcome refresh_token_grant(http::HttpUpstream& upstream, Client client, const Grant& grant,
                                  const Clock& clock);
 // RFC 7009. Ok when the provider says 200. Invalid when it offers no revocation.

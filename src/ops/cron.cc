@@ -1,6 +1,6 @@
-// The scheduler behind Cron: what is due is launched by the ticking thread (or by a caller of
-// run_now), each run works on a thread of its own, and the record of each job is read and written
-// by whoever works on that job at the time.
+// The scheduler behind Cron: the ticking thread (or a caller of run_now) launches the jobs that are
+// due, each run works on a thread of its own, and the record of a job is read and written by the
+// one thread that launches, runs or ends the job at the time.
 //
 // The record's `attempts` is what makes a crash harmless. It is raised, and on disk, before the
 // job's function is called, and is 0 again when the function has returned. A start that finds it at

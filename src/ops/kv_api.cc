@@ -71,7 +71,6 @@ bool is_hidden_kv_value(KvFamily family, std::string_view key) {
 KvApi::KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal)
     : kv_(kv), audited_(audited), clock_(clock), seal_(std::move(seal)) {}
 
-// The cursor is the family and the last key of it.
 namespace {
 
 constexpr http::ApiType kTypes[] = {
@@ -130,6 +129,7 @@ void KvApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& a
            {.body = "application/json", .answer = "KvImported"});
 }
 
+// The cursor is the family and the last key of it that was shown.
 Result<http::Response> KvApi::browse(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const std::string prefix = request.query_value("prefix").value_or("");

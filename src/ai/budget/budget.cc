@@ -119,8 +119,8 @@ bool Budgets::Impl::write_noted() {
   }
   bool all = true;
   for (BudgetBook* book : now) {
-    book->is_noted =
-        false;  // Cleared before the flush: a charge that comes meanwhile is noted again.
+    // Cleared before the flush: a charge that comes meanwhile is noted again.
+    book->is_noted = false;
     if (book->flush().ok()) continue;
     all = false;
     note(*book);

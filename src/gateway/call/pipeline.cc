@@ -1,5 +1,6 @@
 // Runs one tool call through its stages, and counts, words and records how it ended. A call is an
-// object on the stack of its request; nothing here is shared but what PipelineParts names.
+// object on the stack of its request; nothing here is shared but PipelineParts and the
+// instruments.
 #include "gateway/call/pipeline.h"
 
 #include <nlohmann/json.hpp>
@@ -144,7 +145,7 @@ class Pipeline::Run final {
   const std::string provider_id_;
   int64_t lap_us_;  // When the last lap ended.
   Facts facts_;
-  // Each is set by the stage behind it, and read by later stages alone.
+  // Each is set by the stage named at the end of its line, and not changed by later ones.
   Tenants::Pointer tenant_;                   // auth
   ProviderDirectory::Pointer provider_;       // read_call
   CallRequest call_;                          // read_call

@@ -126,7 +126,7 @@ Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
   KvBatch batch;
   int64_t asked = 0;
   const auto accounts = KVCS_TRY(first_accounts(tokens_));
-  // ProviderDirectory without an account or a canary are not asked and have no entry.
+  // Providers without an account or a canary are not asked and have no entry.
   for (const auto& [name, id] : accounts) {
     const auto provider = providers_.find(name);
     if (!provider.ok() || provider.value()->canary.path.empty() || cancelled()) continue;

@@ -19,7 +19,10 @@ constexpr size_t kTextMaxBytes = 4096;
 
 using Path = std::vector<std::string>;
 
-// Reads one object; the first member that does not fit is remembered for the whole record.
+// Reads one object; the first member that does not fit is remembered for the whole record. It
+// stands beside JsonReader because one reader serves what an administrator or a file of the
+// catalogue says, where an unknown member is a fault (`strict`), and stored records, where it is
+// passed over.
 class Fields final {
  public:
   struct Fault {

@@ -63,9 +63,9 @@ class Refresher final {
   void token_rejected(const AccountId& id);
   // add_missing_alarms(), at start and from time to time.
   Result<int64_t> rearm();
-  // Makes every lease end now; how many. Only the daemon may call it, before
-  // start() and while it holds the lock of the data directory: then nobody else refreshes, and the
-  // runs that took the leases died with their process.
+  // Makes every lease end now; how many. Only the daemon may call it, before start() and while it
+  // holds the lock of the data directory: then nobody else refreshes, and the runs that took the
+  // leases died with their process.
   Result<int64_t> take_leases_back();
 
   struct Stats {

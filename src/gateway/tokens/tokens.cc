@@ -195,7 +195,7 @@ Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_v
   for (const auto& [name, member] : kSecretMembers) {
     credential.*member = Secret(text_member(*secrets, name));
   }
-  // Another system's word for the same.
+  // Imported records of another system call the access token `api_key`.
   if (credential.access_token.empty())
     credential.access_token = Secret(text_member(*secrets, "api_key"));
   return stored;

@@ -1,5 +1,5 @@
 // Mail by libcurl's SMTP: the text of a message, and one blocking delivery. Called by the alerts'
-// job, and by the administrator's test of it.
+// job, on its thread, through a function that App passes to the ledger.
 #include "http/client/mail.h"
 
 #include <curl/curl.h>

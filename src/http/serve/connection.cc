@@ -70,7 +70,7 @@ void Connection::rearm() {
 }
 
 // Sequentially consistent, as peer_closed() and `watcher` are: either a request that begins to wait
-// sees that the peer closed, or who saw the peer close sees that request.
+// sees that the peer closed, or the worker that saw the peer close sees that request.
 Connection::Claim Connection::claim(uint32_t generation, bool peer_closed) {
   const uint64_t closed = peer_closed ? kPeerClosed : 0;
   uint64_t state = state_.load(std::memory_order_relaxed);

@@ -20,7 +20,7 @@ namespace {
 
 constexpr uint64_t kRunnableCookie = WorkerPool::kNoCookie - 1;
 // A task's read buffer is as long as the longest head and this, so that short bodies come with it.
-constexpr size_t kBodyRoomBytes = 16 << 10;  // Of the read buffer, beyond the longest head.
+constexpr size_t kBodyRoomBytes = 16 << 10;
 // While workers are busy the monitor looks at them so often. It reaps eight times within the
 // shortest timeout, between these two.
 constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
@@ -129,9 +129,9 @@ void Listener::on_socket(int socket) {
 
 // --- events (workers) --------------------------------------------------------------------------
 
-// An event of a connection that a task is at is noted in the connection; only its closing may also
-// wake a request that waits.
-// Turns an event into ownership, or into nothing when it is stale or noted.
+// Turns an event into ownership, or into nothing when it is stale or noted. An event of a
+// connection that a task is at is only noted in the connection; its closing may also wake a request
+// that waits.
 Listener::Owned Listener::claim(uint64_t event) {
   if (event == kRunnableCookie) return {nullptr, tasks_.dequeue()};
   const bool peer_closed = (event & WorkerPool::kPeerClosed) != 0;
@@ -312,7 +312,8 @@ void Listener::monitor() {
     const bool busy = workers_.take_busy_mark();
     monitor_asleep_ = !busy;
     pollfd entry = {monitor_event_, POLLIN, 0};
-    // Read after monitor_asleep_ is set: who brings an earlier deadline from now on wakes us.
+    // Read after monitor_asleep_ is set: a request that brings an earlier deadline from now on
+    // wakes this thread.
     const int64_t next_ms = std::min(next_reap_ms, tasks_.next_deadline_ms());
     const auto left_ms = static_cast<int>(std::max<int64_t>(0, next_ms - steady_ms()));
     if (::poll(&entry, 1, busy ? std::min(left_ms, kMonitorBusyMs) : left_ms) > 0) {

@@ -67,12 +67,12 @@ class WorkerPool final {
   ~WorkerPool();
   // `epoll` outlives the pool's threads.
   Status start(int epoll);
-  // Returns when all workers have ended; each finishes the event that it is at.
+  // Returns when all workers have ended; each finishes its batch.
   void stop();
 
   // --- the supervising thread ---
   // True when the next supervise() should be soon: no worker is idle, or a batch was taken since
-  // the last call. Forgets the batch.
+  // the last call. Forgets that batch, unless no worker is idle: then the mark stays.
   bool take_busy_mark();
   // Requeues what held workers have not begun, starts or wakes workers, joins retired ones.
   void supervise();
