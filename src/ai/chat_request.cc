@@ -175,7 +175,7 @@ Result<ChatRequest> parse_chat_request(ApiKind api, std::string body) {
 
 namespace {
 
-// What the API calls its bound on the output.
+// The name of the member that bounds the output in the API.
 std::string_view cap_member(ApiKind api, bool openai) {
   if (api == ApiKind::kResponses) return "max_output_tokens";
   return api == ApiKind::kChatCompletions && openai ? "max_completion_tokens" : "max_tokens";

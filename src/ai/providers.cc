@@ -178,7 +178,7 @@ Result<Provider> parse_provider(std::string_view name, const Json& object,
   if (api_key && !is_header_value(api_key->reveal())) {
     reader.fail("api_key", "has characters that no header can carry.");
   }
-  // What GET shows may be sent back.
+  // Members that GET shows may be sent back; they change nothing.
   reader.member("name");
   reader.member("has_api_key");
   KVCS_TRY(reader.finish());

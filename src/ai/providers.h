@@ -25,8 +25,8 @@
 
 namespace kvcs::ai {
 
-// Whose server it is. That decides which APIs it speaks (ApiKind of dialects/usage.h), how a key is
-// sent, and what the bound on an output is called.
+// The make of a provider's server. It decides which APIs it speaks (ApiKind of dialects/usage.h),
+// how a key is sent, and what the bound on an output is called.
 enum class ProviderKind : uint8_t { kOpenAi, kAnthropic, kOpenAiCompatible };
 std::string_view provider_kind_name(ProviderKind kind);
 

@@ -131,7 +131,7 @@ void App::stop() {
   for (const Status& flushed : {p.auth->flush_last_used(), p.gateway.tokens->flush_used()}) {
     if (!flushed.ok()) log::warn("last_used.flush_failed", {{"error", flushed.to_string()}});
   }
-  // What is still in the outbox moves to SQL now, or at the next start.
+  // Records that are still in the outbox move to SQL now, or at the next start.
   if (Status drained = p.ledger->drain(); !drained.ok()) {
     log::warn("ledger.drain_failed", {{"error", drained.to_string()}});
   }

@@ -98,7 +98,7 @@ Result<std::string> make_backup(Parts& parts, const JobContext& context) {
   // A backup has its final name only when it is whole.
   if (copied.ok()) copied = rename_directory(partial, path);
   if (!copied.ok()) {
-    // What failed is what is told; the next run removes what this cannot.
+    // The failure of the copy is reported; the next run removes a partial one that stays behind.
     [[maybe_unused]] const Status removed = remove_tree(partial);
     return copied;
   }

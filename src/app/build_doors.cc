@@ -53,7 +53,7 @@
 namespace kvcs {
 namespace {
 
-// What the proxy and the budgets count by themselves, under the names that dashboards know.
+// Counts that the proxy and the budgets keep, under the names that dashboards know.
 void add_ai_metrics(Metrics& metrics, const AiParts& ai) {
   const ai::ChatProxy& proxy = *ai.proxy;
   const ai::Budgets& budgets = *ai.budgets;
@@ -73,7 +73,7 @@ void add_ai_metrics(Metrics& metrics, const AiParts& ai) {
                        [&budgets] { return static_cast<double>(budgets.stats().recovered); });
 }
 
-// What keeps the accounts' credentials good, and the routes that show and change them.
+// The parts that keep the accounts' credentials good, and the routes that show and change them.
 void build_accounts(Parts& parts) {
   GatewayParts& gateway = parts.gateway;
   const gateway::ProviderClientSource clients =
@@ -141,7 +141,7 @@ Status build_ai(Parts& parts) {
         return ai::budget_name(*directory, kind, id);
       });
   parts.ledger->add_source([budgets = ai.budgets.get()] { return budgets->reconcile(); });
-  // What a dead process left is charged before the first request can reserve.
+  // Requests that a dead process left open are charged before the first request can reserve.
   KVCS_TRY(ai.budgets->recover(parts.config.data_dir + "/charges.journal",
                                [rows = ai::KnownUsageRows(*parts.kv, *parts.ledger)](
                                    std::string_view id) mutable { return rows.contain(id); }));

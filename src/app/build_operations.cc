@@ -31,7 +31,7 @@
 namespace kvcs {
 namespace {
 
-// What /health asks. A probe reads and never writes, so that asking often harms nothing.
+// The probes that /health asks. A probe reads and never writes, so that asking often harms nothing.
 void add_probes(Parts& parts) {
   parts.probes->add("kv", [&parts]() -> Status {
     const Result<KvEntry> entry = parts.kv->get(KvFamily::kSystem, keyspace::kProbe);

@@ -56,7 +56,7 @@ int print_config(const cli::Invocation& in, cli::Console& console) {
   return cli::kExitOk;
 }
 
-// What was typed wins over the environment, which wins over the file.
+// An option that was typed wins over the environment, which wins over the file.
 LoadedConfig load_for_serve(const cli::Invocation& in) {
   Environment environment = process_environment();
   if (const auto dir = in.optional_text("data-dir")) environment["KVCS_DATA_DIR"] = *dir;

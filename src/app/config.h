@@ -117,7 +117,8 @@ LoadedConfig load_config(const std::string& yaml_path, const Environment& enviro
 // The text of a file, for tests; `name` is what faults are prefixed with.
 LoadedConfig load_config_text(std::string_view yaml, const Environment& environment,
                               const std::string& name);
-// What the fields say together: addresses, pairs, orders. All faults, not the first.
+// Checks fields that must agree with each other: addresses, pairs, orders. Returns all faults, not
+// the first alone.
 std::vector<std::string> validate(const Config& config);
 // kvcs.yaml with every field, secrets as ***; loads back to the same configuration.
 std::string print_config_yaml(const Config& config, bool with_help);

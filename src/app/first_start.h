@@ -18,7 +18,7 @@ class KeyService;
 class OrganizationService;
 class ProjectService;
 
-// What the first start works with. All outlive the call.
+// The services that the first start works with. All outlive the call.
 struct FirstStartServices {
   const KvStore& kv;
   AuditedKv& audited;

@@ -39,7 +39,7 @@ Result<std::string> checkpoint_databases(Parts& parts) {
   return std::string();
 }
 
-// What a job reports of its counts; "" says that there was nothing to do.
+// The report of a job that counts one thing; "" says that there was nothing to do.
 std::string count_report(const char* name, int64_t count) {
   return dump_json(Json{{name, count}});
 }
@@ -102,7 +102,7 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
   add("artifact-sweep", "*/10 * * * *", 600, 60,
       [&parts](const JobContext&) { return sweep_artifacts(*parts.artifacts.service); });
-  // What an older version stored, or what could not be read when it was confirmed.
+  // Artifacts that an older version stored, or that could not be read when they were confirmed.
   add("artifact-index", "* * * * *", 600, 0,
       [&parts](const JobContext&) { return index_artifacts(*parts.artifacts.search); });
   add("ledger-prune", "0 4 * * *", 900, 300,

@@ -93,7 +93,7 @@ namespace log {
 class Gatherer;
 }
 
-// What tests replace.
+// Objects that tests put in the place of real ones.
 struct AppOptions {
   const Clock* clock = nullptr;  // Null: the system's.
   KvFaultPlan kv_faults;         // Set: the store fails by this plan.

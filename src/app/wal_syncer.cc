@@ -56,7 +56,7 @@ void WalSyncer::run() {
     syncs_++;
     if (!synced.ok()) {
       log::error("wal.sync_failed", {{"error", synced.to_string()}});
-      // What was not synced is tried again after the next interval.
+      // Writes that were not synced are tried again after the next interval.
       dirty_ = true;
     }
     MutexLock lock(mutex_);

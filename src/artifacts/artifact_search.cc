@@ -116,7 +116,7 @@ kvfile::PrefixLookup lookup_in(Database& db) {
   return lookup;
 }
 
-// What the index proposes; real ids are compared before it becomes a hit.
+// An artifact that the index proposes; real ids are compared before it becomes a hit.
 struct Candidate {
   std::string artifact_id;
   uint64_t common = 0;

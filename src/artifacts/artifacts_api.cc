@@ -45,7 +45,8 @@ bool is_host(std::string_view host) {
   });
 }
 
-// What an answer says is the caller's alone and may change with the next request.
+// An answer about artifacts is for its caller alone and may change with the next request, so that
+// no cache may keep it.
 Response reply(const Json& body) {
   Response response = http::json_response(200, dump_json(body));
   response.set("cache-control", "private, no-store");
@@ -336,7 +337,7 @@ Result<Response> ArtifactsApi::get(Request& request) {
   if (row.ready) urls.download_url = signed_url(request, "GET", row);
   urls.public_url = public_url(base_url(request), row, request.principal.organization);
   Json about = artifact_json::to_json(row, shape, urls);
-  // What the uploader said, in a member of its own: none of its names can meet ours.
+  // The uploader's metadata is a member of its own, so that none of its names can meet ours.
   about["metadata"] = parse_json(row.metadata_json).value_or(Json::object());
   return reply(about);
 }

@@ -38,7 +38,7 @@ class Switches final {
     low_ = low;
     size_bytes_ = size_bytes;
 #if defined(__SANITIZE_ADDRESS__)
-    // What was there before may have left its marks, as the last calls of a fiber do.
+    // The last calls of the fiber that used this stack before may have left their marks.
     __asan_unpoison_memory_region(low, size_bytes);
 #endif
   }

@@ -61,7 +61,8 @@ class Event final {
   Listener* first_ KVCS_GUARDED_BY(mutex_) = nullptr;
 };
 
-// What a wait is for. Without a descriptor and without an event it is for time alone.
+// The event or descriptor that a wait is for. Without a descriptor and without an event it is for
+// time alone.
 struct WaitFor {
   int descriptor = -1;     // -1: none.
   short events = 0;        // poll's: POLLIN, POLLOUT. Errors and hang-ups always count.

@@ -26,7 +26,8 @@ namespace {
 constexpr int kAttemptsMax = 5;
 constexpr size_t kStepBytes = 256 << 10;
 
-// What is to be fetched, and where to. `part` is the file that grows; `target` is its final name.
+// An artifact, or a slice of it, that is to be fetched, and the paths that it goes to. `part` is
+// the file that grows; `target` is its final name.
 struct Wanted {
   std::string id, url, target, part;
   std::string sha256;  // "" for a slice: nobody has hashed it yet.

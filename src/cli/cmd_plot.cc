@@ -28,7 +28,7 @@ std::vector<Chart> charts_of(const Invocation& in) {
   return {Chart::kReuse, Chart::kError, Chart::kSpeed};
 }
 
-// What is told about the picture; the picture itself is in the file.
+// The facts that are printed about the picture; the picture itself is in the file.
 struct Drawn {
   std::vector<BreakEven> points;
   double width = 0, height = 0;

@@ -68,7 +68,7 @@ bool is_price_member(std::string_view name) {
 struct Skipped {
   std::string model, reason;
 };
-// What is to be written and what is not, made before the first request.
+// The prices that will be written and the rows that will not, decided before the first request.
 struct ImportPlan {
   std::vector<std::pair<std::string, Json>> prices;  // Full name and body.
   std::vector<Skipped> skipped;

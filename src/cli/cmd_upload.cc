@@ -88,8 +88,8 @@ Json upload_request(const LocalFile& local, const std::string& name,
           {"metadata", std::move(metadata)}};
 }
 
-// What may be gone in a moment: a connection that broke, a server that is busy or away. A refusal
-// would be the same again.
+// True for failures that may be gone in a moment: a connection that broke, a server that is busy or
+// away. A refusal would be the same again.
 bool is_worth_repeating(const Status& status) {
   switch (status.code()) {
     case Code::kUpstream:

@@ -17,8 +17,8 @@ constexpr int64_t kWalKeepBytes = 64 << 20;
 constexpr int kBackupPagesPerStep = 1024;
 constexpr int kBackupBusyMs = 50;
 
-// What a broken constraint is called outside: the machine word and the sentence. SQLite tells three
-// kinds of "there is one already"; callers need one.
+// The name of a broken constraint outside of db/: the machine word and the sentence. SQLite tells
+// three kinds of "there is one already"; callers need one.
 struct ConstraintWords {
   int code;
   const char* reason;

@@ -110,7 +110,8 @@ Response empty_response(int status);  // 204 and friends.
 
 // Handlers return failures as Status; http/problem.cc turns them into bytes in the route's dialect.
 using Handler = std::function<Result<Response>(Request&)>;
-// Who may call: runs before one byte of the body is read, and tells the handler who it is.
+// Decides whether a caller may call: runs before one byte of the body is read, and tells the
+// handler who the caller is.
 using Guard = std::function<Result<Principal>(const Request&)>;
 
 // A row of the route table (app/routes.cc): data, so that tests and /openapi.json can read it.

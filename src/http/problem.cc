@@ -7,7 +7,8 @@
 namespace kvcs::http {
 namespace {
 
-// What each dialect calls a failure when the Status carries no reason of its own, by HTTP status.
+// The word of each dialect for a failure when the Status carries no reason of its own, by HTTP
+// status.
 struct Words {
   std::string_view admin, gateway, openai, anthropic;
 };

@@ -24,8 +24,8 @@ struct ApiType {
   const char* members;
 };
 
-// What a row takes and gives, for /openapi.json. `body` and `answer` are names of types, or a media
-// type for what is no JSON object, or "" for nothing.
+// The body and the answer of a row, for /openapi.json. `body` and `answer` are names of types, or a
+// media type for what is no JSON object, or "" for nothing.
 struct RouteShape {
   std::string_view query = {};  // Names of query parameters, separated by spaces.
   std::string_view body = {};
@@ -38,7 +38,7 @@ struct Row : Route {
   RouteShape shape;
 };
 
-// Who may use a row. Tests and /openapi.json show `who`.
+// The callers that may use a row. Tests and /openapi.json show `who`.
 struct Access {
   Guard guard;
   std::string_view who;

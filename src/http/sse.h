@@ -26,7 +26,7 @@ class SseParser final {
   // (the parser is then spent). Stops at the callback's failure. A CR ends its line at once; the
   // LF that may follow it is then the first byte of the next raw.
   Status feed(std::string_view bytes, const std::function<Status(const SseEvent&)>& on_event);
-  // What was received after the last complete event.
+  // The bytes received after the last complete event.
   std::string_view pending() const;
 
  private:

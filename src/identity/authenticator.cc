@@ -20,7 +20,8 @@ Status refused() {
   return unauthenticated("The key is unknown, revoked or expired.").with_reason("invalid_api_key");
 }
 
-// What a failed read means for the caller: a missing record refuses, anything else is our fault.
+// Turns a failed read into the answer for the caller: a missing record refuses, anything else is
+// our fault.
 Status read_failure(const Status& status) {
   if (status.code() == Code::kNotFound) return refused();
   return unavailable("Keys cannot be checked at the moment; try again.", status.to_string())
@@ -100,7 +101,7 @@ struct Authenticator::Impl {
     if (key.kind == PrincipalKind::kUserKey) {
       const auto user = directory.user(key.user_id);
       if (!user.ok()) return read_failure(user.status());
-      // Who pays is what the user's record says, never what a key or a caller says.
+      // The user's record names the organization that pays; a key or a caller does not.
       principal.organization_id = user.value()->organization_id;
       user_active = user.value()->active;
     }

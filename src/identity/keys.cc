@@ -19,7 +19,7 @@ namespace {
 constexpr int kRaceAttemptsMax = 8;
 constexpr size_t kPrefixShownBytes = 4;  // Of the random part.
 
-// What a key of the family begins with, and how many random bytes follow as hex: at least 192 bits,
+// The prefix of a family's keys, and how many random bytes follow it as hex: at least 192 bits,
 // which nobody guesses.
 struct Family {
   std::string_view prefix;

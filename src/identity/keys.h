@@ -18,7 +18,7 @@ namespace kvcs {
 inline constexpr size_t kKeyNameMaxBytes = 100;
 inline constexpr size_t kKeysPerOwnerMax = 1000;
 
-// Whose key it is. The caller has checked that the owner exists.
+// The owner of a key. The caller has checked that the owner exists.
 struct KeyOwner {
   PrincipalKind kind = PrincipalKind::kAnonymous;
   std::string organization_id;  // All but kAdminKey
@@ -26,7 +26,7 @@ struct KeyOwner {
   std::string user_id;          // kUserKey
 };
 
-// What the caller decides about a new key; the service makes the rest.
+// The members of a new key that the caller decides; the service makes the rest.
 struct NewKey {
   std::string name;
   AdminRole role = AdminRole::kNone;  // kAdminKey
@@ -77,7 +77,7 @@ class KeyService final {
   Status remove_all(const KeyOwner& owner, const AuditContext& who);
 
  private:
-  // What change() does to a record, as a function.
+  // The function by which change() alters a record.
   struct Change;
   Result<KeyRecord> change(const KeyOwner& owner, std::string_view key_id, const Change& change,
                            const AuditContext& who);

@@ -19,7 +19,7 @@
 
 namespace kvcs {
 
-// Who changed it and from where; both end in kv_audit.
+// The actor of a change and where it came from; both end in kv_audit.
 struct AuditContext {
   std::string actor;       // "adminkey:<id>", "refresher", "first-start", "import"
   std::string source;      // "admin-api", "cli", "job"

@@ -43,7 +43,7 @@
 
 namespace kvcs::keyspace {
 
-// What the keys of a kind begin with: for scans, and for listeners of changes.
+// The prefixes of the kinds of keys: for scans, and for listeners of changes.
 inline constexpr std::string_view kOrgPrefix = "org:";
 inline constexpr std::string_view kOrgSlugPrefix = "org_slug:";
 inline constexpr std::string_view kUserEmailPrefix = "user_email:";  // Of all organizations.

@@ -73,7 +73,7 @@ class KvBatch final {
   std::vector<Op> ops_;
 };
 
-// What callers are told to wait, in seconds, when the store did not answer (Retry-After).
+// The wait that callers are told, in seconds, when the store did not answer (Retry-After).
 inline constexpr int kKvRetryAfterS = 5;
 
 // kSynced: on disk before the call returns (admin and credential writes). kBuffered: in the log of

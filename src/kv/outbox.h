@@ -38,8 +38,8 @@ void add_group_to_outbox(KvBatch& batch, std::string_view kind, int64_t unix_ms,
                          std::span<const OutboxPart> records);
 // One record, or those that share the key. Internal when key or value are not of that form.
 Result<std::vector<OutboxRecord>> parse_outbox(const KvItem& item);
-// What waits in the store, in the order of the move. Stops at the first failure of scan or `visit`;
-// items that are malformed are passed over, as the mover sets them aside.
+// Visits the records that wait in the store, in the order of the move. Stops at the first failure
+// of scan or `visit`; items that are malformed are passed over, as the mover sets them aside.
 Status for_each_in_outbox(const KvStore& kv,
                           const std::function<Status(const OutboxRecord& record)>& visit);
 

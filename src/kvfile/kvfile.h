@@ -223,7 +223,7 @@ std::string dump_sidecar(const Sidecar& sidecar);  // Two spaces, fixed order.
 // Without a value when there is no sidecar; Invalid when it is bad.
 Result<std::optional<Sidecar>> read_sidecar(const std::string& kv_path);
 Status write_sidecar(const std::string& kv_path, const Sidecar& sidecar);
-// What the header alone says; `model_name` from the metadata, else "unknown".
+// The sidecar as far as the header alone tells it; `model_name` from the metadata, else "unknown".
 Sidecar describe_header(const KvHeader& header);
 // Invalid, naming the first member that contradicts the header.
 Status check_sidecar(const Sidecar& sidecar, const KvHeader& header);

@@ -43,7 +43,7 @@ void add_alert(KvBatch& batch, const AlertEvent& alert, std::string_view id, int
 // store does not take is an error in the log.
 void raise_alert(KvStore& kv, const AlertEvent& alert, const Clock& clock, Entropy& entropy);
 
-// Who is told; without any channel alerts are only kept.
+// The receivers of alerts; without any channel alerts are only kept.
 struct AlertChannels {
   std::string webhook_url;  // "" = none.
   Secret webhook_secret;

@@ -159,7 +159,8 @@ std::vector<Diagnostic> Ledger::Impl::take_queued() {
 }
 
 Status Ledger::Impl::flush_queue() {
-  // What comes meanwhile waits for the next pass: a flood of errors must not hold up the money.
+  // Diagnostics that come meanwhile wait for the next pass: a flood of errors must not hold up the
+  // money.
   for (size_t taken = 0; taken < queue_max;) {
     const std::vector<Diagnostic> batch = take_queued();
     if (batch.empty()) return ok();

@@ -91,7 +91,7 @@ using OutboxSink = std::function<Status(Database& db, const OutboxRecord& record
 using OutboxGroupSink =
     std::function<Status(Database& db, const std::vector<OutboxRecord>& records)>;
 
-// What a walk along the hash chain of kv_audit found.
+// The result of a walk along the hash chain of kv_audit.
 struct AuditChain {
   int64_t rows = 0;    // Checked.
   int64_t pruned = 0;  // Removed by retention before the first row.

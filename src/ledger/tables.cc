@@ -210,7 +210,7 @@ std::string select_list(const LedgerTable& table) {
   return list;
 }
 
-// What the column says outside, without quotes.
+// The text of a column in JSON and CSV, without quotes.
 std::string value_text(const Statement& row, int position, ColumnKind kind) {
   switch (kind) {
     case kInteger:

@@ -131,7 +131,7 @@ class RefFinder final {
   std::array<std::string, kRefTexts.size()> last_texts_;
 };
 
-// What rows add to a row of usage_daily, and which it is.
+// The key of a row of usage_daily, and below it the sums that rows of usage add to it.
 struct DayKey {
   int64_t day;  // Since 1970, UTC.
   int64_t period, organization, user, key, provider, model;

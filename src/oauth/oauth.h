@@ -55,7 +55,7 @@ struct Client {
   std::string scope_text() const;
 };
 
-// What a provider gave one account, and what renews its tokens without a person. At most one of
+// The credential that renews the tokens of one account without a person. At most one of
 // refresh_token and service_account_json is set. The overrides replace the client's own
 // registration for this account alone.
 struct Grant {

@@ -33,7 +33,7 @@ constexpr size_t kNameMaxBytes = 64;
 constexpr size_t kResultMaxBytes = 1000;  // Of a failure, as the history keeps it.
 constexpr std::string_view kSucceeded = "ok";
 
-// What KV keeps of a job: the slot that was last dealt with and how its run ended.
+// The record of a job in KV: the slot that was last dealt with and how its run ended.
 struct Record {
   int64_t slot_ms = 0;
   int64_t attempts = 0;  // Runs of this slot that have not ended; 0 when it is done.
@@ -306,7 +306,7 @@ void Cron::Impl::run(Entry& entry, int64_t slot_ms) {
     done.detail = std::move(outcome).value();
     log::debug("job.done", {{"job", done.job}, {"ms", done.duration_ms}});
   }
-  // What the shutdown cut off starts again with the next process, with one attempt to spare.
+  // A run that the shutdown cut off starts again with the next process, with one attempt to spare.
   const bool cut_off = !succeeded && done.result.starts_with("cancelled");
   if (slot_ms > 0) entry.record.attempts = cut_off ? 1 : 0;
   if (slot_ms > 0 && !cut_off) entry.record.slot_ms = std::max(slot_ms, done.started_ms);

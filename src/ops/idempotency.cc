@@ -36,7 +36,7 @@ class BodySwap final {
   http::BodyReader* before_;
 };
 
-// What stands in the store: a marker from before the first request acts (status 0), then its
+// The record in the store: a marker from before the first request acts (status 0), then its
 // answer.
 struct Kept {
   std::string body_hash, request_id;

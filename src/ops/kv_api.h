@@ -15,7 +15,7 @@ namespace kvcs {
 
 class KvApi final {
  public:
-  // What to keep of a value that is written here: the same, with its secrets sealed.
+  // Returns the value to store for one that a request writes: the same with its secrets sealed.
   using Seal =
       std::function<Result<std::string>(KvFamily family, std::string_view key, std::string value)>;
   KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal);

@@ -29,7 +29,7 @@ constexpr int64_t kRetryMaxMs = 1'000;  // The longest pause while the store fai
 // ChargeJournal::sync_held().
 constexpr int64_t kSyncMs = 500;
 
-// What is charged for a request that a dead process left open.
+// The charge for a request that a dead process left open: its input alone.
 UsageRecord recovered_charge(const OpenReservation& open) {
   UsageRecord record{.request_id = open.request_id,
                      .ts_ms = open.created_ms,

@@ -75,7 +75,7 @@ class Reservation final {
   const std::string& period() const;
   // The user's counters at admission, this request counted, for the x-gateway-* headers.
   const BudgetView& user_at_admission() const;
-  // What the request is charged when nobody settles it. Cheap, no I/O.
+  // Sets the charge that the request gets when nobody settles it. Cheap, no I/O.
   void set_fallback_charge(UsageRecord record);
   // Sets aside more for the same request. QuotaExceeded, as reserve(), when it is not covered.
   Status extend(int64_t more_nano_usd);

@@ -165,7 +165,7 @@ class BudgetBook final {
     std::vector<std::pair<std::string, AlertEvent>> alerts;  // By id.
     std::optional<uint32_t> slot;                            // Of the journal; freed once written.
   };
-  // What is written as one batch: entries, and the counters as they were when the last of these
+  // The contents of one batch: entries, and the counters as they were when the last of these
   // entries was added.
   struct Group {
     std::vector<Entry> entries;

@@ -205,7 +205,7 @@ class Meter : public UsageMeter {
     return large_->parse(text, root);
   }
 
-  // Which model answered, and in which service tier: both may differ from what was asked.
+  // Notes the model that answered and its service tier: both may differ from those asked for.
   void note_answer(const object& from) {
     std::string_view model;
     if (model_.empty() && from["model"].get(model) == simdjson::SUCCESS) {

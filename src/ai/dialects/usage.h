@@ -26,7 +26,7 @@ ServiceTier service_tier(std::string_view name);
 // flat table.
 int64_t estimate_input_tokens(const simdjson::dom::object& body);
 
-// What becomes of an event on its way to the client.
+// The relay's decision about one event of a stream on its way to the client.
 enum class EventFate : uint8_t {
   kPass,     // Send the bytes as they came.
   kSwallow,  // Send nothing: it is the usage chunk that the client did not ask for.

@@ -20,7 +20,7 @@ class GatewayApi final {
   // path included; Forbidden with TENANT_SUSPENDED; RateLimited; Unavailable.
   http::Guard guard() const;
   Result<http::Response> call(http::Request& request);
-  // Who calls, for doors that are not HTTP routes of their own.
+  // The caller of a request, for doors that are not HTTP routes of their own.
   static Caller caller_of(const http::Request& request);
 
  private:

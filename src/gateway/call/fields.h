@@ -6,7 +6,7 @@
 //   "a.b"        nests: {"a":{"b":…}}; over an array `a` it maps its objects
 //   "*"          any member of one level
 //   "results.a"  the same as "a" where `results` is the collection's name
-// What is missing is left out, and so is an object in which nothing was found; members keep their
+// A missing member is left out, and so is an object in which nothing was found; members keep their
 // order and every value its bytes. Elements that are no objects stay in the collection and are left
 // out below it.
 #pragma once

@@ -86,7 +86,7 @@ class Pipeline::Run final {
   // For a call that the guard refused: all of its time is that of the auth stage.
   void end_auth() { lap(kAuth); }
 
-  // What a call leaves for its answer's headers, the metrics and the error ledger.
+  // Facts of a call for its answer's headers, the metrics and the error ledger.
   struct Facts {
     std::array<int64_t, kStages> stage_us{};
     std::array<bool, kStages> reached{};
@@ -170,8 +170,8 @@ Status Pipeline::Run::take(const std::string& key, int64_t per_minute, std::stri
       .with_reason("RATE_LIMITED");
 }
 
-// What a caller must pass before anything is looked up for it. The cheapest checks come first: the
-// mode, then limits that need no record, then the tenant's own.
+// The checks that a caller must pass before anything is looked up for it. The cheapest come first:
+// the mode, then limits that need no record, then the tenant's own.
 Status Pipeline::Run::auth() {
   if (parts_.tenants.frozen()) {
     return unavailable("The gateway is frozen by its operator; no calls are made.")
@@ -453,7 +453,7 @@ Result<http::Response> Pipeline::Run::execute(OutboundRequest& request) {
   return fetch_through_cache(ResponseCache::key(account_, request), request);
 }
 
-// What is known of the call, for the error ledger. Addresses are kept as keyed hashes: one caller's
+// The row of the call in the error ledger. Addresses are kept as keyed hashes: one caller's
 // errors can be told together without its address being stored.
 ErrorRecord Pipeline::Run::error_record() const {
   ErrorRecord record;

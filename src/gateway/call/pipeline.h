@@ -28,7 +28,7 @@
 
 namespace kvcs::gateway {
 
-// Who calls, as the guard found out, and where from.
+// The caller as the guard recognized it, and the address it calls from.
 struct Caller {
   std::string tenant, key_id;
   std::string remote_ip, request_id;

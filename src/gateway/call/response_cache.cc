@@ -8,7 +8,7 @@
 
 namespace kvcs::gateway {
 namespace {
-// What an entry costs beside its body: key, list node, index.
+// The memory of an entry beside its body: key, list node, index.
 constexpr size_t kEntryOverheadBytes = 512;
 }  // namespace
 

@@ -63,7 +63,8 @@ class ResponseCache final {
   // kCachedBodyMaxBytes are not kept, nor what was fetched in another `generation`.
   void put(const std::string& key, const AccountId& account, CachedAnswer answer, int64_t ttl_s,
            size_t provider_entries_max, uint64_t generation);
-  // What was read may have changed: a write went through the account. "" = any; how many.
+  // Removes the entries that a write through the account may have made stale, and returns how many.
+  // An empty argument stands for any tenant, provider or account.
   size_t purge(std::string_view tenant, std::string_view provider, std::string_view account);
 
   size_t size_bytes() const;

@@ -99,7 +99,7 @@ Canaries::Outcome Canaries::ask(const Provider& provider, const AccountId& id) c
     return outcome;
   }
   outcome.status = response.value()->status();
-  // What is left of the answer would keep the connection from being used again.
+  // The body is read to its end, or the connection could not be used again.
   const Status drained = response.value()->read_all(kAnswerMaxBytes).status();
   const std::vector<int>& expect = provider.canary.expect;
   // A refusal still shows that the provider serves; 5xx does not.

@@ -29,7 +29,7 @@ class Canaries final {
   Result<int64_t> run(const std::function<bool()>& cancelled);
 
  private:
-  // What one canary showed.
+  // The result of asking one provider.
   struct Outcome;
   Outcome ask(const Provider& provider, const AccountId& id) const;
 

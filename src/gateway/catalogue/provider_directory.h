@@ -49,7 +49,7 @@ class ProviderDirectory final {
   Status put(std::string_view id, const Json& record, const AuditContext& who,
              std::string_view if_match = {});
   Result<std::string> etag(std::string_view id) const;  // See kv/if_match.h.
-  // What to keep of a record that comes from elsewhere: the same with its client secret sealed.
+  // Returns the record to store for one that comes from elsewhere: its client secret sealed.
   std::string seal_record(std::string_view key, std::string value) const;
   // Removes what is stored; a catalogue entry then counts again. NotFound when nothing is.
   Status remove(std::string_view id, const AuditContext& who);

@@ -268,7 +268,7 @@ void read_limits(Fields& fields, bool strict, Fields::Fault& fault, Provider& pr
   }
 }
 
-// What the auth type needs.
+// Faults the record when it lacks a member that its auth type needs.
 void check_auth(Fields& fields, const Provider& provider) {
   const auto need = [&](const std::string& value, const char* name) {
     if (value.empty()) {

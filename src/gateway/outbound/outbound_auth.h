@@ -33,7 +33,7 @@ struct OutboundRequest {
   void set_header(std::string_view name, std::string value);
 };
 
-// What of a provider's record says how to authenticate.
+// The part of a provider's record that says how calls authenticate.
 struct AuthRule {
   AuthType type = AuthType::kBearer;
   std::string header, prefix, query_param;

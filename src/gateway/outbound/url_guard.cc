@@ -30,7 +30,8 @@ Status bad_path(std::string_view path, std::string_view why) {
   return invalid("path: '" + printable(path, kShownValue) + "' " + std::string(why));
 }
 
-// What no reading of a path may show, written or decoded.
+// The fault of a path, "" for none. The caller asks for the path as it is written and as it is
+// after decoding: neither may leave the host or climb above the root.
 std::string_view path_fault(std::string_view path) {
   if (!path.starts_with('/')) return "must begin with '/'.";
   if (path.find('\\') != path.npos) return "must not hold a backslash.";

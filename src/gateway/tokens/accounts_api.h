@@ -27,7 +27,7 @@ inline constexpr size_t kAccountsListMax = 1000;
 // NotFound when there is no such tenant.
 using TenantCheck = std::function<Status(std::string_view tenant)>;
 
-// What may be shown of an account.
+// The account as the routes show it; it holds no secret.
 Json account_json(const AccountView& account);
 
 class AccountsApi final {

@@ -28,7 +28,7 @@ http::Response failed_page(int status, std::string_view text) {
 
 }  // namespace
 
-// What a ticket or a state stands for. A ticket has neither verifier nor browser.
+// The consent that a ticket or a state stands for. A ticket has neither verifier nor browser.
 struct ConnectApi::Flow {
   AccountId id;
   std::string actor;     // Who made the link.

@@ -28,7 +28,7 @@
 
 namespace kvcs::gateway {
 
-// What a token endpoint may answer can be kept.
+// As long as the longest token that oauth accepts of a token endpoint, so that each can be kept.
 inline constexpr size_t kSecretMaxBytes = oauth::kTokenMaxBytes;
 inline constexpr size_t kMetaMax = 32;                                    // Members of `meta` …
 inline constexpr size_t kMetaValueMaxBytes = oauth::kAnswerMetaMaxBytes;  // … and their size.
@@ -41,7 +41,7 @@ struct TokenHealth {
   std::string last_error;  // Words for an admin; never a secret.
 };
 
-// What may be shown of an account.
+// An account without its secrets: all that may be shown of it.
 struct AccountView {
   AccountId id;
   AuthType type = AuthType::kBearer;
@@ -87,7 +87,7 @@ class TokenStore final {
   // Changes the health alone. NotFound; Conflict as put().
   Status set_health(const AccountId& id, const TokenHealth& health, const AuditContext& who,
                     const KvBatch& also = {}, std::optional<int64_t> only_version = {});
-  // What to keep of a record that comes from elsewhere: the same with its secrets sealed. A value
+  // Returns the record to store for one that comes from elsewhere: its secrets sealed. A value
   // that is no credential, or that find() would call damaged, comes back as it is.
   std::string seal_record(std::string_view key, std::string value) const;
   // Credential and refresh material. NotFound.

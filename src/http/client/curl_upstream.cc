@@ -155,7 +155,7 @@ Status CurlExchange::run_to_head(const UpstreamRequest& request) {
     return waited;
   }
   if (shared_.book != nullptr && !url_.https && driver_) {
-    // What libcurl found is what the plain engine may use next time.
+    // The plain engine may use the address that libcurl found next time.
     const char* address = nullptr;
     curl_easy_getinfo(easy(), CURLINFO_PRIMARY_IP, &address);
     if (address != nullptr) shared_.book->remember(url_, address);
@@ -176,7 +176,7 @@ void CurlExchange::set_transfer_options(const UpstreamRequest& request) {
   set(CURLOPT_SHARE, static_cast<CURLSH*>(shared_.share));
   set(CURLOPT_URL, url_.to_string().c_str());
   set(CURLOPT_PROTOCOLS_STR, "http,https");
-  // What was checked is what is sent: libcurl neither tidies the path nor follows a redirect.
+  // The URL is sent as it was checked: libcurl neither tidies the path nor follows a redirect.
   set(CURLOPT_PATH_AS_IS, 1L);
   set(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
   set(CURLOPT_FOLLOWLOCATION, 0L);

@@ -28,7 +28,7 @@ class CurlDriver final {
   void attach();
   void detach_transfer();
 
-  // What the transfer waits for, after attach() and each act(): most often one socket.
+  // A socket that the transfer waits for, after attach() and each act(): most often one socket.
   struct Awaited {
     int socket;
     short events;  // poll's
@@ -49,7 +49,7 @@ class CurlDriver final {
   std::optional<std::chrono::steady_clock::time_point> timer_;  // libcurl knows real time only.
 };
 
-// What all exchanges of one engine use together. Thread-safe.
+// The state that all exchanges of one engine share. Thread-safe.
 class CurlShared final {
  public:
   CurlShared(const UpstreamConfig& config, const Clock& clock, AddressBook* book);

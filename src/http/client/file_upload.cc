@@ -19,7 +19,7 @@ constexpr long kLeastBytesPerSecond = 1;
 constexpr size_t kAnswerMaxBytes = 64 << 10;
 constexpr long kSendBufferBytes = 512 << 10;
 
-// What the callbacks below work on.
+// The state that the callbacks below work on.
 struct Exchange {
   const FileUpload& upload;
   uint64_t sent_bytes = 0;

@@ -46,7 +46,7 @@ struct PlainConnection {
 };
 using PlainPool = ConnectionPool<PlainConnection>;
 
-// What all exchanges of the engine use together; each member is thread-safe or immutable.
+// The state that all exchanges of the engine share; each member is thread-safe or immutable.
 struct PlainShared {
   UpstreamConfig config;
   const Clock& clock;

@@ -49,7 +49,7 @@ class AddressBook final {
   std::unordered_map<std::string, Entry> entries_ KVCS_GUARDED_BY(mutex_);
 };
 
-// What an engine did since it was made.
+// Counts of an engine's work since it was made.
 struct EngineCounters {
   std::atomic<int64_t> opened{0};              // Connections.
   std::atomic<int64_t> buffered_max_bytes{0};  // The most that one response held in memory.

@@ -16,7 +16,8 @@ namespace {
 constexpr size_t kLineMaxBytes = 256;
 constexpr size_t kChunkDigitsMax = 12;
 constexpr int kTrailersMax = 20;
-// What of an unread body is read over to keep the connection; beyond, closing is cheaper.
+// An unread body of at most this length is read over to keep the connection; beyond, closing is
+// cheaper.
 constexpr uint64_t kDiscardMaxBytes = 64 << 10;
 constexpr size_t kDirectReadBytes = 4096;  // From here on bytes go to the caller without a copy.
 // The average that a body must keep, against clients that hold workers by trickling.

@@ -24,7 +24,7 @@ class ConnectionBody final : public BodyReader {
   uint64_t received_bytes() const { return received_bytes_; }
 
  private:
-  // What comes next. A body with a length has data and an end only.
+  // The part of the framing that comes next. A body with a length has data and an end only.
   enum class Part : uint8_t { kSize, kData, kDataEnd, kTrailer, kDone };
 
   Status fail(Status status);

@@ -1,5 +1,5 @@
-// Which origins may read answers and which headers they may send. Runs for every request with an
-// Origin header, when any origin is allowed at all.
+// The origins that may read answers, and the headers that they may send. Runs for every request
+// with an Origin header, when any origin is allowed at all.
 #include "http/serve/cors.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ constexpr std::string_view kExposed =
     "Mcp-Session-Id, WWW-Authenticate, X-Request-Id, Retry-After, ETag";
 constexpr std::string_view kMaxAgeS = "600";
 
-// What MCP clients, the OpenAI and Anthropic SDKs and our own pages send.
+// The headers that MCP clients, the OpenAI and Anthropic SDKs and our own pages send.
 bool is_allowed_header(std::string_view name) {
   static constexpr auto kNames = std::to_array<std::string_view>(
       {"authorization", "content-type", "accept", "mcp-session-id", "mcp-protocol-version",

@@ -142,7 +142,7 @@ void parse_connection(std::string_view value, Framing& framing) {
   }
 }
 
-// What the headers so far have said, for rules that span several of them.
+// Facts of the headers read so far, for rules that span several of them.
 struct Seen {
   int hosts = 0;
   bool transfer_encoding = false, close = false;

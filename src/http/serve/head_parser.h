@@ -37,7 +37,7 @@ struct HeadScan {
 };
 HeadScan scan_head(std::string_view bytes, HeadProgress& progress, const HeadLimits& limits);
 
-// What the connection layer needs to know and the handler does not.
+// Facts of a head that the connection layer needs and a handler does not.
 struct Framing {
   bool http_1_1 = true;
   bool keep_alive = true;

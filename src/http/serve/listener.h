@@ -39,7 +39,7 @@ class Listener final {
 
  private:
   using Worker = WorkerPool::Worker;
-  // What an event gives the caller to go on with: at most one of them.
+  // The object that an event makes the caller the owner of: at most one is set.
   struct Owned {
     Connection* connection = nullptr;
     RequestTask* task = nullptr;

@@ -209,8 +209,8 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
   ConnectionBody body(connection, memory.input, framing, config_.body_idle_timeout_ms);
   request.body = &body;
 
-  // What the handler left of the body is read over when that is cheap: the next request stands
-  // behind it.
+  // The part of the body that the handler left is read over when that is cheap: the next request
+  // stands behind it.
   Response response = respond(request, framing, body);
   const bool consumed = body.discard_rest();
   if (body.used_socket()) memory.drained = false;

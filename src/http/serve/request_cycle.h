@@ -17,7 +17,7 @@
 
 namespace kvcs::http {
 
-// What the connection is good for after a response.
+// The state of a connection after a response.
 enum class Next : uint8_t {
   kKeepAlive,
   kLinger,  // Close, but read on for a moment so that the client gets to see the answer.

@@ -4,7 +4,7 @@
 // takes the event that was waited for goes on with the task. So a request that waits holds no
 // thread.
 //
-// Who owns a task. A task is idle (the table's, or a worker's spare), running (its worker's),
+// The owner of a task: a task is idle (the table's, or a worker's spare), running (its worker's),
 // parked (nobody's), or runnable (in the table's queue, for any worker). One atomic word per task
 // decides: the generation of its current wait, whether it is parked, and the reasons that have
 // woken it. A wait takes a new generation, arms what it waits for with a cookie of slot and
@@ -59,7 +59,7 @@ class RequestTask final : public Waiter {
 
  private:
   friend class TaskTable;
-  // What an idle task may be without.
+  // The memory of a task, which an idle one may lack.
   struct Resources {
     Resources(size_t buffer_bytes, std::unique_ptr<Fiber> fiber_in)
         : memory(buffer_bytes), fiber(std::move(fiber_in)) {}

@@ -34,7 +34,7 @@ char* put(char* at, std::string_view text) {
   return at + text.size();
 }
 
-// Which of the headers that we write ourselves the handler has set.
+// The headers that the server writes itself unless the handler has set them; true: it has.
 struct Own {
   bool content_type_options = false, referrer_policy = false, frame_options = false, date = false;
 };

@@ -25,7 +25,7 @@ class TlsSession final {
   IoResult handshake();  // kDone when complete.
   IoResult receive(std::span<char> out);
   IoResult send(std::string_view bytes);
-  // What the last kWouldBlock waits for.
+  // The readiness of the socket that the last kWouldBlock waits for.
   bool wants_write() const { return wants_write_; }
   bool wants_read() const { return wants_read_; }
 

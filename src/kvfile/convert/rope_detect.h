@@ -39,7 +39,7 @@ RepeatedTokens find_repeated_tokens(const std::vector<uint32_t>& tokens);
 uint64_t llama_key_rotation(uint64_t head_dim);
 uint64_t llama_value_rotation(uint64_t head_dim);
 
-// What the user or the form of the file has decided already; the rest is detected.
+// Facts that the user or the form of the file has decided already; absent ones are detected.
 struct RopeQuestion {
   std::optional<RopePairing> pairing;
   std::optional<bool> hadamard;

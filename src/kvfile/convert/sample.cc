@@ -19,7 +19,7 @@ constexpr double kRopeRatio = 0.7498942093324559;
 // Of the noise of keys, what a token keeps of the one before it: 0.6² + 0.8² = 1.
 constexpr double kKept = 0.6, kFresh = 0.8;
 
-// What a number is for. Each use has random numbers of its own.
+// The uses of random numbers. Each use has a sequence of its own.
 enum class Use : uint64_t { kMean, kStrong, kSpread, kNoise, kValueScale, kValue, kGain };
 
 struct Place {
@@ -117,7 +117,8 @@ class SampleCache final : public CacheSource {
   size_t index(uint64_t layer, uint64_t head, uint64_t token) const {
     return ((layer * kHeads + head) * tokens_.size() + token) * kHeadDim;
   }
-  // What random numbers of a token hang on.
+  // The seed of a token's random numbers: the token itself in layer 0, above it also the tokens
+  // before it.
   uint64_t cause(uint64_t layer, uint64_t token) const {
     return layer == 0 ? tokens_[token] : histories_[token];
   }

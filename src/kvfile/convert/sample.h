@@ -17,7 +17,8 @@
 namespace kvcs::kvfile {
 
 inline constexpr uint64_t kSampleTokens = 384;
-// What samples of different seeds have in common at least: a block of the prefix index.
+// Samples of different seeds share at least so many tokens at their start: one block of the prefix
+// index.
 inline constexpr uint64_t kSampleSharedTokens = 256;
 
 struct SampleText {

@@ -132,8 +132,8 @@ Status read_geometry(KvHeader& header) {
   return ok();
 }
 
-// What the metadata says of the tensors must be so. Other facts are not checked here: they cannot
-// be.
+// Refuses metadata that the tensors contradict. Other facts of the metadata cannot be checked
+// against the file.
 Status check_metadata(const KvHeader& header) {
   const std::string* const scheme = header.metadata_value("kvcs.scheme");
   if (scheme != nullptr && *scheme != scheme_name(header.scheme)) {

@@ -1,6 +1,6 @@
 // Independent jobs on a few threads; the first failure stops the rest. Nothing outlives the call.
-// What a thread throws, as when memory runs out, is thrown again by the call; a thread that the
-// system refuses is done without.
+// An exception of a thread, as when memory runs out, is thrown again by the call; when the system
+// refuses a thread, the others do its work.
 #pragma once
 #include <sys/mman.h>
 

@@ -69,7 +69,7 @@ class TileReader final {
   std::vector<float> scales_, minima_, floats_;
 };
 
-// What a tile cost beyond the scheme's own error.
+// Losses of a tile beyond the scheme's own error.
 struct EncodeCounts {
   uint64_t saturated = 0;  // Values beyond what the scheme can hold.
 };

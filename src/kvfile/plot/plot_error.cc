@@ -1,4 +1,4 @@
-// What a scheme loses against how small it makes the artifact.
+// The chart of each scheme's error against the size of the artifact that it makes.
 #include <algorithm>
 #include <cmath>
 

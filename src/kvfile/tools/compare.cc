@@ -12,7 +12,8 @@
 namespace kvcs::kvfile {
 namespace {
 
-// What is known of keys or values so far. Sums of several layers can be added.
+// The running sums over the keys, or the values, that were compared so far. Sums of several layers
+// can be added.
 struct Sums {
   uint64_t values = 0, rows = 0;
   double signal = 0, error = 0, error_max = 0, cosine = 0, cosine_min = 1;

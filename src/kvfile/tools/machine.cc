@@ -40,7 +40,7 @@ std::string line_value(const char* path, std::string_view name) {
   return {};
 }
 
-// Which file system a folder is on, by the table of mounts.
+// The kind of file system that a folder is on, by the table of mounts.
 std::string filesystem_name(const std::string& folder) {
   // The longest mount point that holds the folder.
   char* const real = ::realpath(folder.c_str(), nullptr);

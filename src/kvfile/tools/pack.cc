@@ -39,7 +39,7 @@ constexpr int kSidecarLevel = 3;
 constexpr size_t kEntryBytes = 16;
 constexpr size_t kBatchChunks = 16;
 // Negative levels step over input faster the lower they are; at this one no match is ever tried.
-// What is left is entropy coding, which is all that bytes of a mantissa or an exponent yield to.
+// Entropy coding is left, and nothing else makes the bytes of mantissas and exponents smaller.
 constexpr int kHuffmanOnlyLevel = -1000;
 
 struct Chunk {

@@ -33,7 +33,7 @@ PrefixId next_prefix_id(const PrefixId& parent, const uint32_t* ids, size_t coun
 // alone, so that it stays right when the cache is quantised.
 std::string token_chain(const std::vector<uint32_t>& ids);
 
-// What an index must be able to answer.
+// The questions that an index of prefixes must be able to answer.
 struct PrefixLookup {
   // Whether any cache of the index begins with these blocks.
   std::function<Result<bool>(const PrefixId&)> contains;

@@ -49,7 +49,7 @@ Status find_tensor_scale(TileReader& reader, const std::vector<Tile>& tiles, uin
   return ok();
 }
 
-// What all workers share.
+// The state of one conversion that all its workers share.
 struct Conversion {
   const KvFile& input;
   KvWriter& output;

@@ -54,7 +54,7 @@ struct SliceOptions {
 struct SliceReport {
   KvHeader header;            // Of the output.
   IndexRange tokens, layers;  // What was taken.
-  // What there is, where more was asked for: one line, else empty.
+  // One line that says how much there is, when the specification asked for more; else empty.
   std::string shortened;
 };
 Result<SliceReport> slice_file(const SliceOptions& options);
