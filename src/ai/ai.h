@@ -44,11 +44,11 @@ struct TokenUsage {
   int64_t output_total() const { return output + reasoning + output_audio; }
 };
 
-// What becomes of requests while the budget store does not answer: they are refused, or they are
+// The treatment of requests while the budget store does not answer: they are refused, or they are
 // admitted against the organization's fallback limit for the day. See budget/budget.h.
 enum class FailureMode : uint8_t { kFailClosed, kFailOpen };
 
-// What is remembered of one finished request: the payload of outbox kind "usage". usage_json() of
+// The record of one finished request: the payload of outbox kind "usage". usage_json() of
 // budget/budget_book.h writes it, parse_usage() of ledger/rows.h reads it.
 struct UsageRecord {
   std::string request_id;

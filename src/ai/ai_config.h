@@ -1,4 +1,4 @@
-// What can be configured about the AI gateway, with its defaults; App's configuration holds these
+// The settings of the AI gateway with their defaults; App's configuration holds these
 // structs as they are. Values.
 #pragma once
 #include <cstddef>

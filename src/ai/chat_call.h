@@ -22,8 +22,8 @@ struct ChatProxy::Call {
   std::vector<Secret> credentials;  // One per target, as the prices.
   std::vector<PricedModel> prices;
   size_t chosen = 0;  // The index in `targets` of the provider that has answered.
-  // What every bucket of tokens_per_minute was charged at admission: the guess of the input alone,
-  // without any output. return_tokens() corrects it to what was used.
+  // The tokens that every bucket of tokens_per_minute was charged at admission: the guess of the
+  // input alone, without any output. return_tokens() corrects it to what was used.
   int64_t rate_tokens = 0;
   std::optional<Reservation> reservation;
   std::unique_ptr<UsageMeter> meter;

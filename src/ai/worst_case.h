@@ -16,7 +16,7 @@
 
 namespace kvcs::ai {
 
-// What bounds the output of a request that states no bound itself.
+// The bounds of the output of a request that states none itself.
 struct OutputRules {
   int64_t organization_max = -1;  // Per choice; negative: the organization states none.
   int64_t default_tokens = 0;     // Set aside where neither organization nor price states a bound.

@@ -3,7 +3,7 @@
 // of what can be set: file, environment, printing and checking all walk it. A field "http.listen"
 // is `listen:` under `http:` in the file and KVCS_HTTP_LISTEN in the environment.
 //
-// What a module lets an operator set stands in the module's own struct, with its defaults; Config
+// The settings of a module stand in the module's own struct, with their defaults; Config
 // holds those structs as they are, and only what belongs to no module is defined here. The table
 // alone knows which name of kvcs.yaml is which member. Secrets come from the environment or a file
 // that the environment names, never from kvcs.yaml. Values.

@@ -25,7 +25,7 @@ constexpr size_t kFileMaxBytes = 16 << 10;
 // 100 USD a month.
 constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
 
-// What initial-credentials.json holds; its keys stand in it in clear, under mode 0600.
+// The contents of initial-credentials.json, in which the keys stand in clear, under mode 0600.
 struct Credentials {
   Secret admin_key, api_key;
   std::string organization_id, project_id, setup_url;

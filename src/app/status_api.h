@@ -15,7 +15,7 @@
 
 namespace kvcs {
 
-// What the tool gateway reports about the credentials it keeps; zeros until it has any.
+// Counts of the credentials that the tool gateway keeps; zeros until it has any.
 struct TokenCounts {
   int64_t total = 0, expiring_soon = 0, expired = 0;
   int64_t providers = 0;

@@ -1,5 +1,5 @@
-// What changes of artifacts leave in the audit: a row of its chain, through the same outbox as the
-// changes of the key-value store (kv/audited_kv.h), since artifacts live in SQL.
+// The trace of an artifact's change in the audit: a row of its chain, through the same outbox as
+// the changes of the key-value store (kv/audited_kv.h), since artifacts live in SQL.
 #pragma once
 #include "artifacts/artifacts.h"
 #include "base/clock.h"

@@ -5,7 +5,7 @@
 //   create() pending, quota reserved ── PUT: begin_put() … finish_put() ── confirm() ready, used
 //       └── not confirmed in time: sweep() takes row, reservation and blob away
 //
-// What keeps rows and blobs in step:
+// Rules that keep rows and blobs in step:
 // - A row comes first and goes first. A blob without a row is an orphan; sweep() removes it.
 // - A blob is removed only by collect_blob(), between two commits of the one writer thread and
 //   after it saw no row with that digest; finish_put() and confirm() look at the blob on that same
@@ -107,8 +107,8 @@ struct ArtifactPut {
   uint64_t size_bytes = 0;
 };
 
-// What the uploader says on confirmation. Each part may be missing; a part that is there must agree
-// with what is stored.
+// The claims of an uploader on confirmation. Each part may be missing; a part that is there must
+// agree with what is stored.
 struct ConfirmClaim {
   std::string sha256;
   std::optional<uint64_t> size_bytes;

@@ -1,5 +1,6 @@
-// What an organization uses and may use. organization_usage is changed by the very transactions
-// that change artifacts, so that uploads at the same time cannot pass the limit together.
+// The usage of an organization and its limits. organization_usage is changed by the very
+// transactions that change artifacts, so that uploads at the same time cannot pass the limit
+// together.
 #include <algorithm>
 
 #include "artifacts/artifacts.h"

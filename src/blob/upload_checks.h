@@ -1,6 +1,6 @@
-// What the engines of blob/ share: which names are digests, and the failures of an upload that is
-// not what it was announced to be. The doors show their details_json to clients, so every engine
-// must word them alike. Pure functions.
+// Checks that the engines of blob/ share: which names are digests, and the failures of an upload
+// that is not what it was announced to be. The doors show their details_json to clients, so every
+// engine must word them alike. Pure functions.
 #pragma once
 #include <string>
 #include <string_view>

@@ -34,7 +34,7 @@ inline constexpr int64_t kUnusedAfterMs = 30LL * 86'400'000;  // Of keys and acc
 inline constexpr size_t kFindingsMax = 200;                   // The worst ones stay.
 inline constexpr int64_t kBriefingKeptS = 400LL * 86'400;
 
-// What the canaries last saw of a provider (gateway/catalogue/canaries.h).
+// The last result of the canaries for a provider (gateway/catalogue/canaries.h).
 struct ProviderHealth {
   std::string name, error;
   bool up = true;

@@ -1,5 +1,5 @@
-// What the administrator's commands share: request bodies from options, lists by pages, and answers
-// as tables or JSON. One thread.
+// Steps that the administrator's commands share: request bodies from options, lists by pages, and
+// answers as tables or JSON. One thread.
 #pragma once
 #include <initializer_list>
 #include <string>

@@ -74,7 +74,7 @@ bool is_local(const ApiSettings& found, const Json& local) {
   return found.url == without_slash(text_member(local, "url"));
 }
 
-// What an HTTP status means to a command. A status that the list lacks is the server's fault from
+// The code of an HTTP status for a command. A status that the list lacks is the server's fault from
 // 500 on, and the caller's below.
 Code code_of(int http_status) {
   switch (http_status) {

@@ -19,7 +19,7 @@
 
 namespace kvcs::cli {
 
-// Which server is asked, with which key, and what to tell the user when the server refuses it.
+// The server to ask, the key to ask with, and the words for the user when the server refuses it.
 struct ApiSettings {
   std::string url;
   Secret key;

@@ -14,7 +14,8 @@
 namespace kvcs::cli {
 namespace {
 
-// What --json prints of each artifact, in this order; a member that the server leaves out is null.
+// The members that --json prints of each artifact, in this order; a member that the server leaves
+// out is null.
 constexpr std::string_view kListMembers[] = {
     "artifact_id", "name",       "size_bytes", "sha256",     "dtype",     "storage_dtype",
     "num_tokens",  "num_layers", "quantized",  "visibility", "created_at"};

@@ -462,7 +462,7 @@ int run_decision_list(const Invocation& in, Console& console) {
                    "No proposals.");
 }
 
-// What an operator looks at each day.
+// The commands by which an operator looks at the gateway each day.
 std::vector<Command> watch_commands() {
   return {
       {.name = "gateway mode",

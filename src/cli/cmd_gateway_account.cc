@@ -102,7 +102,8 @@ Result<Json> account_body(const std::string& secret, const std::string& member) 
   return body;
 }
 
-// What a provider needs beside the credential, such as a shop's name that stands in its URL.
+// Reads the facts that a provider needs beside the credential, such as a shop's name that stands in
+// its URL.
 Status read_meta(const Invocation& in, Json& body) {
   for (const std::string& pair : in.list("meta")) {
     const size_t equals = pair.find('=');

@@ -26,7 +26,7 @@ constexpr std::pair<std::string_view, std::string_view> kKnownProviders[] = {
     {"mistral", "mistral"}, {"deepseek", "deepseek"},   {"groq", "groq"},
     {"xai", "xai"},
 };
-// What the AI gateway serves; images, audio files and reranking have no route.
+// The modes of models that the AI gateway serves; images, audio files and reranking have no route.
 constexpr std::string_view kModes[] = {"chat", "embedding", "responses"};
 
 // Whether a member of a row is one that the price table of the server knows. A row has many others,

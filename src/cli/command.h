@@ -1,4 +1,4 @@
-// What a command of the kvcs binary is, as data: cli.cc turns it into a parser, help, completion.
+// A command of the kvcs binary as data: cli.cc turns it into a parser, help, completion.
 // A command file includes this and nothing of CLI11:
 //
 //   std::vector<Command> list_commands() {

@@ -18,7 +18,7 @@ std::optional<int> declined(const Invocation& in, Console& console, const std::s
     return console.fail(invalid("Nobody answered; nothing was changed. Scripts say --yes."));
   }
   const std::string word = lower_ascii(trim(answer));
-  // Whoever answers something else has declined, which is no failure.
+  // A user who answers anything else has declined, which is no failure.
   if (word == "y" || word == "yes") return std::nullopt;
   console.note("Cancelled.");
   return kExitOk;

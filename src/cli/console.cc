@@ -1,4 +1,4 @@
-// What a command prints, and how: tables, fields, JSON, failures, colour. Also the lookups of
+// The output of commands: tables, fields, JSON, failures, colour. Also the lookups of
 // Invocation. One thread.
 #include <nlohmann/json.hpp>
 

@@ -1,5 +1,6 @@
-// What db.cc and statement.cc share: one SQLite connection and its prepared statements. Internal to
-// db/; the sqlite3 types stay incomplete here. Used by one thread at a time, as Database is.
+// The common ground of db.cc and statement.cc: one SQLite connection and its prepared statements.
+// Internal to db/; the sqlite3 types stay incomplete here. Used by one thread at a time, as
+// Database is.
 #pragma once
 #include <memory>
 #include <string>

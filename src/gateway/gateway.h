@@ -43,7 +43,7 @@ enum class TokenState : uint8_t { kOk, kRefreshing, kRetrying, kReauthRequired }
 std::string_view token_state_name(TokenState state);  // "ok", "refreshing", …
 TokenState parse_token_state(std::string_view name);  // What is not known counts as ok.
 
-// Who a record belongs to. Each part matches [A-Za-z0-9_.-]{1,64}; ':' never.
+// The account that a record belongs to. Each part matches [A-Za-z0-9_.-]{1,64}; ':' never.
 struct AccountId {
   std::string tenant, provider, account;
   auto operator<=>(const AccountId&) const = default;

@@ -1,4 +1,4 @@
-// What the names and values of header fields are made of. Pure functions.
+// The characters of names and values of header fields (RFC 9110 §5). Pure functions.
 #pragma once
 #include <string_view>
 

@@ -87,7 +87,7 @@ struct FileBody {
   std::shared_ptr<const void> keep_alive;  // Owners: the response, and whoever opened the file.
 };
 
-// What a handler answers: a body in memory, a file, or a stream.
+// The answer of a handler: a body in memory, a file, or a stream.
 struct Response {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers;  // Names and values without CR or LF.

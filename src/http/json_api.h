@@ -1,5 +1,5 @@
-// What handlers of JSON routes share: reading the body, the answer, and pages by cursor. Functions
-// without state.
+// Steps that handlers of JSON routes share: reading the body, the answer, and pages by cursor.
+// Functions without state.
 #pragma once
 #include <string>
 

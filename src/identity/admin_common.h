@@ -1,5 +1,5 @@
-// What the admin handlers share: who is asking, the fields of their bodies, how a key is shown.
-// Pure functions.
+// Helpers that the admin handlers share: who is asking, the fields of their bodies, how a key is
+// shown. Pure functions.
 #pragma once
 #include <optional>
 #include <string>

@@ -114,8 +114,8 @@ Result<Organization> OrganizationService::update(std::string_view id, const Edit
     const Organization old = KVCS_TRY(parse_organization(before));
     Organization changed = old;
     KVCS_TRY(edit(changed));
-    // What an edit must not change is put back. The version grows with every write, so that two
-    // writes never store the same text.
+    // Members that an edit must not change are put back. The version grows with every write, so
+    // that two writes never store the same text.
     changed.id = old.id;
     changed.slug = old.slug;
     changed.created_ms = old.created_ms;

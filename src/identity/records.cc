@@ -315,8 +315,8 @@ Result<KeyRecord> parse_key(std::string_view json, PrincipalKind family) {
   if (family == PrincipalKind::kUserKey && !k.project_id.empty()) {
     k.kind = PrincipalKind::kProjectKey;
   }
-  // What a record of the kind cannot do without: a key without its owner would be nobody's, and
-  // pass checks that look at the owner.
+  // Members that a record of the kind cannot do without: a key without its owner would be nobody's,
+  // and pass checks that look at the owner.
   if (k.kind == PrincipalKind::kUserKey) reader.required("user_id", k.user_id);
   if (k.kind == PrincipalKind::kTenantToken) reader.required("org_id", k.organization_id);
   if (k.kind == PrincipalKind::kAdminKey) {

@@ -97,7 +97,7 @@ Result<User> UserService::update(std::string_view id, const Edit& edit, const Au
     const User old = KVCS_TRY(parse_user(before));
     User changed = old;
     KVCS_TRY(edit(changed));
-    // What an edit must not change is put back; the address is part of a key.
+    // Members that an edit must not change are put back; the address is part of a key.
     changed.id = old.id;
     changed.organization_id = old.organization_id;
     changed.email = old.email;

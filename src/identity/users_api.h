@@ -9,7 +9,7 @@
 
 namespace kvcs {
 
-// What a user has used this month, in nano-USD; 0 until it spends. App passes the ai door's figure.
+// A user's spending this month, in nano-USD; 0 until it spends. App passes the ai door's figure.
 using UserUsage = std::function<Result<int64_t>(std::string_view user_id)>;
 
 class UsersApi final {

@@ -1,5 +1,5 @@
-// What all engines share: the names of families, batches, and the checks of keys, batches and scans
-// that each engine calls first, so that all refuse the same.
+// The part that all engines share: the names of families, batches, and the checks of keys, batches
+// and scans that each engine calls first, so that all refuse the same.
 #include "kv/kv.h"
 
 #include <nlohmann/json.hpp>

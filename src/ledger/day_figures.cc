@@ -87,7 +87,7 @@ Status read_latencies(Database& db, DayFigures& digest) {
   return ok();
 }
 
-// What each organization has spent in the month of `to_ms`, from the sums of days.
+// Reads the spending of each organization in the month of `to_ms`, from the sums of days.
 Status read_spending(Database& db, DayFigures& digest) {
   auto query =
       KVCS_TRY(db.prepare("SELECT o.text, sum(d.cost_nano_usd) FROM usage_daily d"

@@ -1,4 +1,4 @@
-// What the ledger says about the last day, against the day (or the week) before: the figures of the
+// The figures of the ledger for the last day, against the day (or the week) before, for the
 // daily briefing. Reads only.
 #pragma once
 #include <cstdint>

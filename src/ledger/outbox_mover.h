@@ -42,7 +42,7 @@ class OutboxMover final {
   int64_t oldest_unix_ms() const { return oldest_unix_ms_; }  // 0: the outbox was empty.
 
  private:
-  // What one transaction moves: runs of records of one kind, and items that hold none, set aside.
+  // The work of one transaction: runs of records of one kind, and items that hold none, set aside.
   struct Run {
     std::vector<OutboxRecord> records;
     std::string bad_key, bad_value;  // Of an item that is malformed; then no records.

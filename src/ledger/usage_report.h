@@ -25,8 +25,8 @@ struct UsageGroup {
 // Ordered by day, or by cost from the highest. At most 10,000 groups. Invalid: unknown group_by.
 Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAsk& ask);
 
-// What all rows of one key, user or organization (`kind`: "key", "user", "org") in one month sum up
-// to; of `waiting`, rows of the same on their way to SQL, those that are not there yet. One
+// The sums of all rows of one key, user or organization (`kind`: "key", "user", "org") in one month
+// and, of `waiting`, rows of the same on their way to SQL, those that are not there yet. One
 // snapshot. Adjustments count as money, not as requests.
 Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, std::string_view id,
                                  std::string_view period, const std::vector<UsageRow>& waiting);

@@ -10,7 +10,7 @@
 
 namespace kvcs::oauth {
 
-// What a service account's JSON says. Google's member names are known beside the generic ones:
+// The members of a service account's JSON. Google's member names are known beside the generic ones:
 // client_email = issuer, token_uri = token_url, private_key_id = key_id.
 struct ServiceAccount {
   std::string issuer, subject, audience, token_url, key_id;

@@ -44,7 +44,7 @@ struct JobContext {
   // Time limit passed or shutting down; return soon. Both also wake cancelled.wait(false).
   const std::atomic<bool>& cancelled;
 };
-// What the job reports ("" or JSON), or why it failed.
+// Does the work of a job and returns its report ("" or JSON), or why it failed.
 using JobFunction = std::function<Result<std::string>(const JobContext&)>;
 
 struct Job {

@@ -21,8 +21,9 @@ constexpr int64_t kMinuteUs = 60'000'000;
 constexpr int64_t kSecondUs = 1'000'000;
 constexpr int64_t kNeverFitsRetryS = 60;  // Told to a caller whose cost no full bucket covers.
 
-// What is missing from a full bucket, in parts of a token (60,000,000 to the token). So a bucket of
-// any rate refills by exactly `per_minute` parts a microsecond, and nothing is ever rounded.
+// A bucket as the amount that is missing from a full one, in parts of a token (60,000,000 to the
+// token). So a bucket of any rate refills by exactly `per_minute` parts a microsecond, and nothing
+// is ever rounded.
 struct Bucket {
   std::string key;
   int64_t used = 0;

@@ -121,7 +121,7 @@ class Budgets final {
                              bool organization_too);
   // Writes what waits. A reader of rows calls it first, and a job calls it each minute.
   Status reconcile();
-  // What the rows of a key, user or organization sum up to in a month: in the ledger, and in the
+  // The sums of the rows of a key, user or organization in a month: those in the ledger, and in the
   // outbox on their way there.
   using Recount = std::function<Result<BudgetView>(std::string_view kind, std::string_view id,
                                                    std::string_view month)>;

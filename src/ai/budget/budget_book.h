@@ -22,10 +22,10 @@
 //                                 sums of the rows of doubtful counters, and set the counters by
 //                                 them
 //
-// What must not change: the charge is in the journal before the counters have it (a process that
-// dies between the two would charge the input alone); counters and rows are in one batch (or they
-// would disagree after a crash); a slot is freed after the batch was written (or a crash would lose
-// the charge), and its reservation is cleared before its charge (see ChargeJournal::end()).
+// These rules must not change: the charge is in the journal before the counters have it (a process
+// that dies between the two would charge the input alone); counters and rows are in one batch (or
+// they would disagree after a crash); a slot is freed after the batch was written (or a crash would
+// lose the charge), and its reservation is cleared before its charge (see ChargeJournal::end()).
 #pragma once
 #include <array>
 #include <atomic>
@@ -96,8 +96,8 @@ struct BudgetThreshold {
   int64_t used = 0, limit = 0;
 };
 
-// What an open reservation holds. Its JSON is its record in the journal, and must fit into
-// ChargeJournal::kChargeOffset.
+// An open reservation: the money that it holds and whose it is. Its JSON is its record in the
+// journal, and must fit into ChargeJournal::kChargeOffset.
 struct OpenReservation {
   std::string request_id, key_id, user_id, organization_id, month;
   int64_t estimate = 0, input_only = 0, created_ms = 0;

@@ -1,6 +1,6 @@
-// What budgets need of the ledger and of identity, as functions that App passes to Budgets: whether
-// a charge is on record, what the rows of a key sum up to, how a person calls a user. All but
-// budget_name() read SQL, and are therefore not called while a request is served.
+// The questions of budgets to the ledger and to identity, as functions that App passes to Budgets:
+// whether a charge is on record, what the rows of a key sum up to, how a person calls a user. All
+// but budget_name() read SQL, and are therefore not called while a request is served.
 #pragma once
 #include <optional>
 #include <string>
@@ -35,8 +35,8 @@ class KnownUsageRows final {
 // Makes counters that the store could not read anew from the rows of the ledger and the outbox.
 Status repair_budgets(Budgets& budgets, const KvStore& kv, Ledger& ledger);
 
-// What a person calls an organization ("acme") or a user ("acme/ada@example.com"); the id when the
-// store does not answer.
+// The name by which people know an organization ("acme") or a user ("acme/ada@example.com"); the id
+// when the store does not answer.
 std::string budget_name(const Directory& directory, std::string_view kind, std::string_view id);
 
 }  // namespace kvcs::ai

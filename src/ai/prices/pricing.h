@@ -25,7 +25,7 @@ struct PriceTier {  // Applies to the whole request when its input passes `above
   std::optional<int64_t> input_pico, output_pico, cache_read_pico, cache_write_pico;
 };
 
-// What replaces the plain prices in a service tier; not stated: the plain price.
+// The prices of a service tier; one that is not stated is the plain price.
 struct TierPrices {
   std::optional<int64_t> input_pico, output_pico, cache_read_pico;
 };
@@ -43,7 +43,7 @@ struct Price {
   std::string source;                                   // Where it was read.
 };
 
-// What to do with members that have no meaning here: LiteLLM's file has many, an admin's typing
+// The treatment of members that have no meaning here: LiteLLM's file has many, an admin's typing
 // error has one.
 enum class UnknownMembers : uint8_t { kIgnore, kRefuse };
 

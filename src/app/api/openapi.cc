@@ -58,7 +58,7 @@ Json schema_of(std::string_view kind) {
     add_range(kind, "minimum", "maximum", schema);
     return schema;
   }
-  // What money is sent as; it is answered as a number.
+  // Clients may send money as a number or as text; it is answered as a number.
   const Json decimal = Json::array({"number", "string"});
   if (kind == "number" || kind == "boolean" || kind == "object" || kind == "array") {
     return Json{{"type", kind}};

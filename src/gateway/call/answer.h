@@ -1,5 +1,5 @@
-// What the caller gets: the upstream's answer in the envelope, compact, or streamed, and its errors
-// mirrored. Pure but for streams, which read the upstream while they are sent.
+// The answer to the caller: the upstream's answer in the envelope, compact, or streamed, and its
+// errors mirrored. Pure but for streams, which read the upstream while they are sent.
 #pragma once
 #include <memory>
 #include <string>
@@ -31,7 +31,8 @@ http::Response whole_response(const http::UpstreamResponse& upstream, std::strin
 http::Response stream_response(std::shared_ptr<http::UpstreamResponse> upstream, std::string begin,
                                uint64_t max_bytes, std::string_view cache);
 
-// What an upstream says is wrong, in one line: message, error, error.message, detail, title, …
+// The sentence in which an upstream says what is wrong, in one line: message, error, error.message,
+// detail, title, …
 std::string upstream_message(std::string_view body);
 // {"error","code":"UPSTREAM_ERROR","status",…,"details":{"upstream_status","upstream"}}. The body
 // is redacted and cut. A redirect, which is never followed, is a 502.

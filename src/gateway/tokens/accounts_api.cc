@@ -96,7 +96,7 @@ void check_members(JsonReader& reader, const AccessCredential& credential,
   }
 }
 
-// What a body holds: the credential of calls, and the grant of the refresher.
+// The contents of a body: the credential of calls, and the grant of the refresher.
 struct GivenAccount {
   AccessCredential credential;
   oauth::Grant refresh;

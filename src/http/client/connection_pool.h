@@ -76,7 +76,7 @@ class ConnectionPool final {
     int64_t since_us;
     std::unique_ptr<Connection> connection;
   };
-  // What the pool knows of a key; forgotten once it has neither a user nor an idle connection.
+  // The pool's knowledge of a key; forgotten once it has neither a user nor an idle connection.
   struct Host {
     int in_use = 0;
     std::vector<typename std::list<Entry>::iterator> idle;  // Oldest first.

@@ -1,4 +1,4 @@
-// What the two engines have in common behind the face: the choice between them, the addresses that
+// The common part of the two engines behind the face: the choice between them, the addresses that
 // are known, and reading a response whole.
 #include "http/client/upstream.h"
 

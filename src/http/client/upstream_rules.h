@@ -1,6 +1,6 @@
-// What both upstream engines share: which URLs, headers and addresses are allowed, how a response
-// head is kept, and when waiting ends. Inside of the http module. Pure functions and values of one
-// thread.
+// Rules that both upstream engines share: which URLs, headers and addresses are allowed, how a
+// response head is kept, and when waiting ends. Inside of the http module. Pure functions and
+// values of one thread.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -1,4 +1,4 @@
-// Who the client is behind reverse proxies: X-Forwarded-For and X-Forwarded-Proto, believed only
+// Finds the client behind reverse proxies: X-Forwarded-For and X-Forwarded-Proto, believed only
 // as far as the chain of trusted proxies reaches. Immutable after parse().
 #pragma once
 #include <array>

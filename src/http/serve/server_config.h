@@ -1,5 +1,5 @@
-// What the parts of the HTTP server share: its configuration, its figures, and what it tells of a
-// finished request. Values.
+// Values that the parts of the HTTP server share: its configuration, its figures, and what it tells
+// of a finished request. Values.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -36,7 +36,7 @@ struct ServerConfig {
   CorsConfig cors;
 };
 
-// What the server tells about each finished request; App feeds metrics with it.
+// The facts that the server tells about each finished request; App feeds metrics with it.
 struct RequestRecord {
   const Route* route;  // Null when nothing matched.
   Method method;

@@ -38,7 +38,7 @@ Result<std::vector<uint32_t>> fact_numbers(const KvHeader& header, std::string_v
   return numbers;
 }
 
-// What stands around the values in llama.cpp's file. An import records all of it as kvcs.llama.…,
+// The bytes around the values in llama.cpp's file. An import records all of it as kvcs.llama.…,
 // so that the file can be made again byte for byte.
 struct LlamaForm {
   RopePairing rope = RopePairing::kNeox;

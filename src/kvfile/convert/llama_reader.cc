@@ -73,7 +73,7 @@ class Cursor final {
   std::string buffer_;
 };
 
-// Which optional parts a body has.
+// The optional parts that a body has.
 struct Layout {
   bool outputs, streams, cell_extra;
 };

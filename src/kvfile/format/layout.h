@@ -1,4 +1,4 @@
-// What the tensors of a file mean: names, schemes and the shapes that each scheme demands.
+// The meaning of the tensors of a file: names, schemes and the shapes that each scheme demands.
 // Pure functions; used by the header's parser and by whatever lays out a new file.
 #pragma once
 #include <string>

@@ -1,6 +1,6 @@
-// What the kernels are made of: eight floats at a time (Lanes), and matrices of any dtype as floats
-// a strip at a time (Strips to read, OutStrip to write). Part of kernels_body.h. Eight lanes on
-// every instruction set, so that sums are added in the same order everywhere.
+// The building blocks of the kernels: eight floats at a time (Lanes), and matrices of any dtype as
+// floats a strip at a time (Strips to read, OutStrip to write). Part of kernels_body.h. Eight lanes
+// on every instruction set, so that sums are added in the same order everywhere.
 #pragma once
 #include "kvfile/kernels/kernels_convert.h"
 

@@ -1,5 +1,5 @@
-// What the charts share: scales, axes, and labels that keep out of each other's way. Distances are
-// in ems, the height of a letter line of the plot. Used by the plot*.cc files alone.
+// Parts that the charts share: scales, axes, and labels that keep out of each other's way.
+// Distances are in ems, the height of a letter line of the plot. Used by the plot*.cc files alone.
 #pragma once
 #include <functional>
 #include <string>

@@ -1,6 +1,6 @@
-// What an artifact costs on this machine: loading, verifying, quantising, slicing; with the
-// machine's own limits, measured in the same run, beside every figure. What is written goes to a
-// scratch folder that is removed. One thread calls; the operations use their own.
+// Measures the cost of an artifact on this machine: loading, verifying, quantising, slicing; with
+// the machine's own limits, measured in the same run, beside every figure. What is written goes to
+// a scratch folder that is removed. One thread calls; the operations use their own.
 #pragma once
 #include <functional>
 #include <optional>
@@ -35,7 +35,7 @@ struct Operation {
   uint64_t memory_bytes = 0;  // The process's peak while it ran; 0: the kernel does not say.
 };
 
-// What a scheme costs in exactness.
+// The loss of exactness by a scheme.
 struct SchemeError {
   std::string scheme;
   uint64_t bytes = 0, original_bytes = 0;

@@ -13,8 +13,8 @@ namespace kvcs::kvfile {
 struct QuantizeOptions {
   std::string input, output;
   Scheme scheme = Scheme::kInt8c;
-  // What dequantising gives later: "F16", "F32", "BF16", "FP8", "I8" (kvcdn's targets); empty: the
-  // input's dtype, and F16 for int8.
+  // The dtype that dequantising gives later: "F16", "F32", "BF16", "FP8", "I8" (kvcdn's targets);
+  // empty: the input's dtype, and F16 for int8.
   std::string target_dtype;
   bool rotate_hadamard = false;     // q8_0 and int4c only.
   bool saturate_nonfinite = false;  // Else NaN, infinities and values out of range are refused.

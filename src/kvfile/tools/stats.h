@@ -1,4 +1,4 @@
-// What the values of a cache look like, layer by layer. Streams; any scheme.
+// Statistics of the values of a cache, layer by layer. Streams; any scheme.
 #pragma once
 #include <vector>
 
