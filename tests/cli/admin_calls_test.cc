@@ -3,6 +3,8 @@
 // administrator's commands, called as the commands call them; a server on loopback for lists.
 #include "cli/admin_calls.h"
 
+#include <nlohmann/json.hpp>
+
 #include <iostream>
 #include <map>
 #include <sstream>

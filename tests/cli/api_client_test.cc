@@ -3,6 +3,7 @@
 // answers what the test says.
 #include "cli/api_client.h"
 
+#include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
 #include <filesystem>

@@ -3,7 +3,6 @@
 // comes, also what no daemon answers.
 #pragma once
 #include <catch2/catch.hpp>
-#include <nlohmann/json.hpp>
 
 #include <deque>
 #include <fstream>

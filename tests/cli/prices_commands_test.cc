@@ -1,6 +1,8 @@
 // Goal: of LiteLLM's file the rows that are served here are written, each once, with the digits
 // that the file has, and the others are counted by reason. Method: small files in its form; what
 // would be written, and what reaches the server.
+#include <nlohmann/json.hpp>
+
 #include <map>
 
 #include "cli/cli_desk.h"

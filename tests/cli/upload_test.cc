@@ -1,5 +1,7 @@
 // Goal: an upload is repeated when that can help, begun anew when its URL has ended, and given up
 // when the server says no. Method: a small artifact and a server that answers what the test says.
+#include <nlohmann/json.hpp>
+
 #include <filesystem>
 
 #include "cli/cli_desk.h"
