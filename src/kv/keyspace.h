@@ -56,7 +56,7 @@ inline constexpr std::string_view kRefreshPrefix = "refresh:";
 inline constexpr std::string_view kRefreshDuePrefix = "refresh_due:";
 inline constexpr std::string_view kQuotaPrefix = "quota:";
 
-// Keys of which there is one, in the system family.
+// Single keys of the system family: each names one record.
 inline constexpr std::string_view kGatewayMode = "system_state:mode";  // "active" or "frozen".
 inline constexpr std::string_view kFirstStartDone = "system:first_start";
 inline constexpr std::string_view kSetupToken = "system:setup_token";

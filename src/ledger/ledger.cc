@@ -95,7 +95,7 @@ struct Ledger::Impl {
   const Clock& clock;
   const size_t queue_max;
   OutboxMover mover;  // Ledger's thread only; before start() and after the join, the owner's.
-  uint64_t passes = 0, moved_before = 0;  // The same.
+  uint64_t passes = 0, moved_before = 0;  // Guarded as `mover` is.
 
   std::vector<std::function<Status()>> sources;  // Immutable once it runs.
 

@@ -39,8 +39,8 @@ class LedgerApi final {
   Result<http::Response> list_outbox_dead(http::Request& request);
 
   Result<http::Response> list_bodies(http::Request& request);  // GET /admin/ai/bodies
-  // GET /admin/ai/bodies/{request_id}: the row with `request` and `response`. NotFound. Who reads
-  // is in the log.
+  // GET /admin/ai/bodies/{request_id}: the row with `request` and `response`. NotFound. The
+  // log names the reader.
   Result<http::Response> show_bodies(http::Request& request);
 
   // GET /admin/audit/verify: {"ok":true,"rows","pruned","head"}. Conflict with reason

@@ -46,7 +46,7 @@ Status quota_unavailable(const Status& cause) {
       .with_retry_after_s(kKvRetryAfterS);
 }
 
-// Notes the highest threshold that the counter has passed and of which nobody was told yet. A
+// Notes the highest threshold that the counter has passed and that nobody was told of yet. A
 // refusal counts as reaching 100 % from 95 % on.
 void note_threshold(BudgetCounter& counter, int64_t limit, bool refused,
                     std::vector<BudgetThreshold>& reached) {

@@ -70,7 +70,7 @@ struct Provider {
 // Invalid names the member; `fault_path` then holds its place.
 Result<Provider> parse_provider(std::string_view id, const Json& record, bool strict,
                                 std::vector<std::string>* fault_path = nullptr);
-// For people: everything but the client secret, of which it says whether there is one.
+// The record for people: everything but the client secret; it says only whether there is one.
 Json provider_json(const Provider& provider);
 
 }  // namespace kvcs::gateway
