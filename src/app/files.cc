@@ -18,11 +18,16 @@
 namespace kvcs {
 namespace {
 
-// Makes the folders above `path` that are missing; their names are on disk afterwards.
+// Makes the folders above `path` that are missing; their names are on disk afterwards. A folder
+// that cannot be looked at is an error and not a missing one: the way up ends at "." or "/", which
+// are their own parents.
 Status make_parents(const std::string& path) {
   const std::string parent = folder_of(path);
-  std::error_code ignored;
-  if (std::filesystem::is_directory(parent, ignored)) return ok();
+  struct stat info = {};
+  if (::stat(parent.c_str(), &info) == 0) {
+    return S_ISDIR(info.st_mode) ? ok() : io_error("open", parent, ENOTDIR);
+  }
+  if (errno != ENOENT || parent == path) return io_error("open", parent, errno);
   KVCS_TRY(make_parents(parent));
   if (::mkdir(parent.c_str(), 0777) != 0 && errno != EEXIST) {
     return io_error("create directory", parent, errno);

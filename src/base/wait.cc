@@ -142,7 +142,9 @@ Waiter::Woken ThreadWaiter::poll_with_event(const WaitFor& what) const {
   return woken;
 }
 
-Waiter& current_waiter() {
+// Never inlined: a loop that waits would otherwise be free to keep the address of the thread-local
+// pointer over a wait, after which it may run on another thread.
+[[gnu::noinline]] Waiter& current_waiter() {
   static constinit ThreadWaiter this_thread;
   return t_current != nullptr ? *t_current : this_thread;
 }

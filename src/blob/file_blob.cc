@@ -266,10 +266,15 @@ class FileBlobs final : public BlobStore {
     shared_.free_reserve_bytes = config.free_reserve_bytes;
   }
   Status prepare() {
-    if (::mkdir(shared_.path.c_str(), kFolderMode) != 0 && errno != EEXIST) {
+    if (::mkdir(shared_.path.c_str(), kFolderMode) == 0) {
+      KVCS_TRY(sync_folder(folder_of(shared_.path)));
+    } else if (errno != EEXIST) {
       return io_error("mkdir", shared_.path, errno);
+    } else {
+      // The folder may be the work of a start that was killed before it synced the name. An
+      // operator's own folder may stand in one that this process may not read.
+      (void)sync_folder(folder_of(shared_.path));
     }
-    KVCS_TRY(sync_folder(folder_of(shared_.path)));
     return make_folder(shared_.path, "tmp");
   }
   Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,

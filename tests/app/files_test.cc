@@ -1,0 +1,62 @@
+// Goal: the private folders of the data directory are made, closed to others, and a folder that
+// cannot be looked at is one line and not the end of the process. Method: real folders; a child
+// process that has given up its rights stands in a folder that it may not search.
+#include "app/files.h"
+
+#include <catch2/catch.hpp>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/temp_dir.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+mode_t mode_of(const std::string& path) {
+  struct stat info = {};
+  return ::stat(path.c_str(), &info) == 0 ? info.st_mode & 0777 : 0;
+}
+
+}  // namespace
+
+TEST_CASE("files: a private folder is made with all above it, and closed", "[unit][app]") {
+  const TempDir dir;
+  const std::string path = dir.file("a/b/c");
+  REQUIRE(make_private_directory(path).ok());
+  CHECK(mode_of(path) == 0700);
+  REQUIRE(::chmod(path.c_str(), 0755) == 0);
+  REQUIRE(make_private_directory(path).ok());
+  CHECK(mode_of(path) == 0700);
+}
+
+TEST_CASE("files: what stands above and is no folder is named", "[unit][app]") {
+  const TempDir dir;
+  REQUIRE(make_private_directory(dir.file("a")).ok());
+  const std::string file = dir.file("a/file");
+  REQUIRE(::close(::creat(file.c_str(), 0600)) == 0);
+  const Status made = make_private_directory(file + "/b");
+  CHECK(!made.ok());
+  CHECK(made.to_string().find(file) != std::string::npos);
+}
+
+TEST_CASE("files: a current folder that may not be searched is an error", "[unit][app]") {
+  const TempDir dir;
+  const std::string closed = dir.file("closed");
+  REQUIRE(::mkdir(closed.c_str(), 0700) == 0);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (::chdir(closed.c_str()) != 0 || ::chmod(".", 0) != 0) ::_exit(3);
+    if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(3);
+    ::_exit(make_private_directory("data").ok() ? 1 : 0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(::chmod(closed.c_str(), 0700) == 0);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
