@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -84,6 +85,20 @@ TEST_CASE("tickets: of two that take a ticket one gets it; a store that fails gi
   t.plan = [](std::string_view, std::string_view) { return unavailable("The disk is gone."); };
   CHECK(t.store.take("b").code() == Code::kUnavailable);
   CHECK(t.store.put("c", "x", 600).code() == Code::kUnavailable);
+}
+
+TEST_CASE("tickets: a ticket and its use are synced, so that a power cut brings none back",
+          "[unit][oauth]") {
+  Tickets t;
+  std::vector<KvOp> writes;
+  const std::unique_ptr<KvStore> timed = make_timed_kv(*t.memory, t.clock, [&](KvOp op, int64_t) {
+    if (op != KvOp::kGet) writes.push_back(op);
+  });
+  TicketStore store{*timed, t.sealer, t.clock};
+  REQUIRE(store.put("a", "x", 600).ok());
+  CHECK(writes == std::vector<KvOp>{KvOp::kSyncedWrite});
+  REQUIRE(store.take("a").ok());
+  CHECK(writes == std::vector<KvOp>{KvOp::kSyncedWrite, KvOp::kSyncedWrite});
 }
 
 TEST_CASE("authorization: the challenge is that of RFC 7636, appendix B", "[unit][oauth]") {
