@@ -172,6 +172,21 @@ TEST_CASE("pipeline: upstream errors are mirrored without secrets", "[unit][gate
   CHECK(gateway.upstream.seen_count() == 10);
 }
 
+TEST_CASE("pipeline: a provider's 401 alone becomes 502 where it is not to be mirrored",
+          "[unit][gateway]") {
+  PipelineLimits limits = GatewaySetup::unlimited();
+  limits.mirror_upstream_401 = false;
+  GatewaySetup gateway(limits);
+  gateway.put_token("ascend", "hubspot", "main", "tok-1");
+  for (const auto& [said, shown] : {std::pair{401, 502}, std::pair{403, 403}}) {
+    gateway.upstream.push(json_answer(said, "{}"));
+    const auto response = gateway.call("hubspot", kList);
+    CHECK(response.status == shown);
+    CHECK(GatewaySetup::code(response) == "UPSTREAM_ERROR");
+    CHECK(GatewaySetup::json(response)["details"]["upstream_status"] == said);
+  }
+}
+
 TEST_CASE("pipeline: exchanges that fail are told apart", "[unit][gateway]") {
   GatewaySetup gateway;
   gateway.put_token("ascend", "hubspot", "main", "tok-1");
@@ -423,6 +438,23 @@ TEST_CASE("pipeline: cached answers stay with their account and go stale gracefu
   CHECK(ask("ascend") == "MISS6");
   CHECK(gateway.cache.purge("ascend", "hubspot", "") == 1);
   CHECK(ask("ascend") == "MISS7");
+}
+
+TEST_CASE("pipeline: a stale answer does not repeat the failed provider's Retry-After",
+          "[unit][gateway]") {
+  GatewaySetup gateway;
+  gateway.put_provider("hubspot", R"({"cache":{"ttl_s":60}})");
+  gateway.put_token("ascend", "hubspot", "main", "tok-1");
+  gateway.upstream.push_json(200, "{}");
+  REQUIRE(gateway.call("hubspot", kList).status == 200);
+  gateway.clock.advance_ms(61'000);
+  gateway.upstream.push(json_answer(503, "{}", {{"retry-after", "17"}}));
+  const auto stale = gateway.call("hubspot", kList);
+  CHECK(stale.status == 200);
+  REQUIRE(stale.find("x-gateway-cache") != nullptr);
+  CHECK(*stale.find("x-gateway-cache") == "STALE");
+  CHECK(stale.find("retry-after") == nullptr);
+  CHECK(gateway.errors.empty());
 }
 
 TEST_CASE("pipeline: what is cached still answers while the store is down, the rest is 503",

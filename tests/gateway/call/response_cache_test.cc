@@ -103,3 +103,26 @@ TEST_CASE("response cache: no account is given what was fetched for another", "[
   }
   CHECK(gateway.upstream.seen_count() == 4);
 }
+
+TEST_CASE(
+    "response cache: a provider over its count loses its own answer, the one used longest ago",
+    "[unit][gateway]") {
+  ManualClock clock;
+  ResponseCache cache(clock, 1 << 20);
+  const auto put = [&](const std::string& key, const std::string& provider) {
+    cache.put(key, {"acme", provider, "main"},
+              {200, "application/json", std::make_shared<const std::string>("{}")}, 60, 2,
+              cache.generation());
+  };
+  const auto kept = [&](const std::string& key) { return cache.find(key).answer.has_value(); };
+  put("of another", "slack");  // The oldest of all, but no answer of the provider.
+  put("a", "hubspot");
+  put("b", "hubspot");
+  REQUIRE(kept("a"));
+  put("c", "hubspot");
+  CHECK(cache.entries() == 3);
+  CHECK(kept("of another"));
+  CHECK(kept("a"));
+  CHECK_FALSE(kept("b"));
+  CHECK(kept("c"));
+}
