@@ -17,13 +17,22 @@ namespace {
 
 constexpr size_t kKeyFileMaxBytes = 16u << 10;
 
-// A scalar of YAML is a text; the reader of provider records wants numbers where numbers stand.
+// A scalar of YAML is a text; the reader of provider records wants numbers where numbers stand, and
+// says what is wrong with anything that is left as it is.
 Json typed(Json provider) {
-  if (provider.is_object() && provider.contains("timeout_ms")) {
-    const Result<Json> number = parse_json(provider["timeout_ms"].get<std::string>());
-    if (number.ok()) provider["timeout_ms"] = *number;
-  }
+  const Result<Json> number = parse_json(text_member(provider, "timeout_ms"));
+  if (number.ok()) provider["timeout_ms"] = *number;
   return provider;
+}
+
+// Takes the member out of the entry: "" when it is not there. Invalid: it is a list or a map.
+Result<std::string> take_text(Json& provider, const char* name) {
+  const auto member = provider.find(name);
+  if (member == provider.end()) return std::string();
+  if (!member->is_string()) return invalid(std::string(name) + ": must be a single text.");
+  std::string text = member->get<std::string>();
+  provider.erase(member);
+  return text;
 }
 
 // Takes api_key_env or api_key_file out of the entry and reads the key that it names.
@@ -32,10 +41,8 @@ Result<Secret> read_api_key(Json& provider) {
   if (provider.contains("api_key")) {
     return invalid("api_key: is secret; name a variable (api_key_env) or a file (api_key_file).");
   }
-  const std::string variable = provider.value("api_key_env", "");
-  const std::string file = provider.value("api_key_file", "");
-  provider.erase("api_key_env");
-  provider.erase("api_key_file");
+  const std::string variable = KVCS_TRY(take_text(provider, "api_key_env"));
+  const std::string file = KVCS_TRY(take_text(provider, "api_key_file"));
   if (!variable.empty()) {
     const char* value = std::getenv(variable.c_str());
     if (value == nullptr) return invalid("api_key_env: " + variable + " is not set.");
