@@ -137,6 +137,23 @@ TEST_CASE("ai: a kept answer expires, outlives a restart, and is sealed", "[cont
   CHECK(house.provider.bodies().size() == 2);
 }
 
+TEST_CASE("ai: the marker of a request outlives the longest call, however short answers are kept",
+          "[contract][ai]") {
+  ManualClock clock(1'769'903'000'000);
+  AppOptions options;
+  options.clock = &clock;
+  AiHouse house([](Config& config) { config.ai.idempotency_kept_s = 100; }, options);
+  // Looked at while the provider is asked: without the marker a repeat would be sent as well.
+  std::atomic<int64_t> expires_at_s = 0;
+  house.provider.set([&](LoopbackPeer& peer) {
+    const auto page = house.app.parts().kv->scan(KvFamily::kSystem, "idempotency:", "", 10);
+    if (page.ok() && page->items.size() == 1) expires_at_s = page->items[0].entry.expires_at_s;
+    return peer.answer("{\"choices\":[]," + kUsage + "}");
+  });
+  REQUIRE(ask(house, "one").status == 200);
+  CHECK(expires_at_s > clock.unix_s() + 3600);  // A provider may take an hour.
+}
+
 namespace {
 
 // What every repeat hears when nobody knows how the first request ended.
