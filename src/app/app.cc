@@ -14,6 +14,7 @@
 #include "app/shipped_files.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"
+#include "base/build_info.h"
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "base/log.h"
@@ -27,7 +28,6 @@
 #include "identity/projects.h"
 #include "ledger/ledger.h"
 #include "ops/cron.h"
-#include "version.h"
 
 namespace kvcs {
 namespace {
@@ -112,7 +112,7 @@ Status App::start() {
   p.cron->start();
   p.status_api->set_ready(true);
   log::info("server.ready", {{"url", url()},
-                             {"version", KVCS_VERSION},
+                             {"version", version()},
                              {"pid", static_cast<int64_t>(::getpid())},
                              {"data_dir", p.config.data_dir}});
   return ok();

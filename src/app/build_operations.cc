@@ -8,6 +8,7 @@
 #include "app/routes.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"
+#include "base/build_info.h"
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "base/thread.h"
@@ -26,7 +27,6 @@
 #include "ops/health.h"
 #include "ops/metrics.h"
 #include "ops/system_health.h"
-#include "version.h"
 
 namespace kvcs {
 namespace {
@@ -56,7 +56,7 @@ void add_gauges(Parts& parts) {
                 [] { return static_cast<double>(resident_bytes()); });
   metrics.gauge(
       "kvcs_build_info", "Constant 1; the version is a label.", [] { return 1.0; },
-      "version=\"" + Metrics::escape_label(KVCS_VERSION) + "\"");
+      "version=\"" + Metrics::escape_label(version()) + "\"");
   metrics.counter_from("kvcs_kv_syncs_total", "Times buffered writes were brought to disk.",
                        [&parts] { return static_cast<double>(parts.syncer->syncs()); });
   metrics.gauge("kvcs_ledger_queue_length", "Diagnostics that wait.",

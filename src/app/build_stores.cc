@@ -7,6 +7,7 @@
 #include "app/store_metrics.h"
 #include "app/wal_syncer.h"
 #include "artifacts/schema.h"
+#include "base/build_info.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
@@ -22,7 +23,6 @@
 #include "ledger/schema.h"
 #include "ops/metrics.h"
 #include "ops/rate_limit.h"
-#include "version.h"
 
 namespace kvcs {
 namespace {
@@ -128,7 +128,7 @@ Status build_blobs_and_upstream(Parts& parts) {
   parts.presigner =
       std::make_unique<Presigner>(parts.sealer->derive("blob-url-signing"), parts.clock());
   http::UpstreamConfig upstream = config.upstream;
-  upstream.user_agent = std::string("kvcs/") + KVCS_VERSION;
+  upstream.user_agent = std::string("kvcs/") + version();
   parts.upstream = http::make_http_upstream(upstream, parts.clock());
   return ok();
 }

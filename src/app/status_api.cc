@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/build_info.h"
 #include "base/json.h"
-#include "version.h"
 
 namespace kvcs {
 namespace {
@@ -121,7 +121,7 @@ Result<http::Response> StatusApi::health(http::Request&) {
                          {"expiring_soon", tokens.expiring_soon},
                          {"expired", tokens.expired}}},
                        {"providers", tokens.providers},
-                       {"version", KVCS_VERSION},
+                       {"version", version()},
                        {"uptime_s", (clock_.mono_us() - started_us_) / 1'000'000},
                        {"mode", mode_()},
                        {"checked_at", format_iso8601_ms(clock_.unix_ms())}});
@@ -165,8 +165,8 @@ Result<http::Response> StatusApi::metrics(http::Request&) {
 
 Result<http::Response> StatusApi::status(http::Request&) {
   const Health worst = HealthProbes::worst(probes_.run());
-  return uncached(200, Json{{"version", KVCS_VERSION},
-                            {"commit", KVCS_COMMIT},
+  return uncached(200, Json{{"version", version()},
+                            {"commit", commit()},
                             {"status", overall(worst)},
                             {"uptime_s", (clock_.mono_us() - started_us_) / 1'000'000},
                             {"mode", mode_()}});

@@ -16,9 +16,9 @@
 #include <system_error>
 #include <utility>
 
+#include "base/build_info.h"
 #include "base/bytes.h"
 #include "kvfile/format/parallel.h"
-#include "version.h"
 
 namespace kvcs::cli {
 namespace {
@@ -279,7 +279,7 @@ int run_caught(const Command& command, const Invocation& invocation, Console& co
 int run_cli(const std::vector<std::string>& arguments, const std::vector<Command>& all,
             const Console::Writer& out, const Console::Writer& error) {
   CLI::App root("kvcs: artifact store, tool gateway and AI gateway in one daemon.", "kvcs");
-  root.set_version_flag("-V,--version", std::string("kvcs ") + KVCS_VERSION);
+  root.set_version_flag("-V,--version", std::string("kvcs ") + version());
   root.require_subcommand(1);
   root.footer("`kvcs COMMAND --help` shows options and examples.\n");
   CommonFlags common;
@@ -291,7 +291,7 @@ int run_cli(const std::vector<std::string>& arguments, const std::vector<Command
     // CLI11 takes the arguments in reverse.
     root.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForVersion&) {
-    out(std::string("kvcs ") + KVCS_VERSION + "\n");
+    out(std::string("kvcs ") + version() + "\n");
     return kExitOk;
   } catch (const CLI::CallForHelp&) {
     // Goes down to the subcommand that was reached by itself.

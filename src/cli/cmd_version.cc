@@ -1,9 +1,9 @@
-// `kvcs version`: the version and the commit that the build wrote into version.h. `kvcs --version`
+// `kvcs version`: the version and the commit that the build wrote into it. `kvcs --version`
 // prints the version alone.
 #include <nlohmann/json.hpp>
 
+#include "base/build_info.h"
 #include "cli/commands.h"
-#include "version.h"
 
 namespace kvcs::cli {
 
@@ -13,9 +13,9 @@ std::vector<Command> version_commands() {
            .examples = {{"kvcs version", "One line."}, {"kvcs version --json", "For scripts."}},
            .run = [](const Invocation&, Console& console) {
              if (console.mode().json) {
-               console.print_json(Json{{"version", KVCS_VERSION}, {"commit", KVCS_COMMIT}});
+               console.print_json(Json{{"version", version()}, {"commit", commit()}});
              } else {
-               console.print(std::string("kvcs ") + KVCS_VERSION + " (" + KVCS_COMMIT + ")");
+               console.print(std::string("kvcs ") + version() + " (" + commit() + ")");
              }
              return kExitOk;
            }}};

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 
+#include "base/build_info.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "http/problem.h"
-#include "version.h"
 
 namespace kvcs {
 namespace {
@@ -186,7 +186,7 @@ std::string openapi_json(const std::vector<http::Row>& table,
   for (const http::ApiType& type : types) schemas[type.name] = schema_of(type);
   return dump_json(
       Json{{"openapi", "3.1.0"},
-           {"info", {{"title", "kvcs"}, {"version", KVCS_VERSION}}},
+           {"info", {{"title", "kvcs"}, {"version", version()}}},
            {"paths", paths},
            {"components",
             {{"schemas", schemas},

@@ -16,11 +16,11 @@
 #include <memory>
 #include <thread>
 
+#include "base/build_info.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
-#include "version.h"
 
 namespace kvcs::kvfile {
 namespace {
@@ -145,7 +145,7 @@ std::vector<Fact> machine_facts(const std::string& folder) {
           {"memory_bytes", std::to_string(static_cast<uint64_t>(pages) * page_bytes)},
           {"kernel", std::string(kernel.sysname) + " " + kernel.release},
           {"filesystem", filesystem_name(folder)},
-          {"kvcs", KVCS_VERSION},
+          {"kvcs", version()},
           {"measured_at", format_iso8601_s(make_system_clock()->unix_ms())}};
 }
 
