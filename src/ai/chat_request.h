@@ -20,7 +20,7 @@ struct ChatRequest {
   int64_t output_tokens_cap = -1;             // The organization's, where the client states none;
                                               // upstream_body() sends it along.
   int64_t choices = 1;                        // n
-  ServiceTier tier = ServiceTier::kStandard;  // Asked for.
+  std::string tier;                           // Asked for; "" = the standard.
   int64_t input_guess = 0;                    // Tokens, upper-biased.
 };
 

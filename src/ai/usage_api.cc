@@ -104,6 +104,7 @@ requests!: [UsageRow]
 cursor!: string?)"},
     {"UsageRow", R"(
 request_id!: string
+attempt!: integer # 1, 2, … of a request that was tried at several providers; else 0.
 ts!: time
 organization_id!: string
 user_id!: string
@@ -115,11 +116,21 @@ cache_read_tokens!: integer
 cache_write_5m_tokens!: integer
 cache_write_1h_tokens!: integer
 input_audio_tokens!: integer
+input_image_tokens!: integer
 output_tokens!: integer
 reasoning_tokens!: integer
 output_audio_tokens!: integer
-web_searches!: integer
+output_image_tokens!: integer
+web_searches!: integer # Run by the provider, billed by the call; so the next three.
+file_searches!: integer
+code_sessions!: integer
+images_made!: integer
+service_tier!: string # As the provider calls it; "" is the standard, as for the next three.
+speed!: string
+region!: string
+search_size!: string
 cost_usd!: number
+reserved_usd!: number # Set aside before the request was sent.
 price_version!: string
 first_byte_ms!: integer
 total_ms!: integer

@@ -30,7 +30,7 @@ WorstCase worst_case(const ChatRequest& chat, const Price& price, const OutputRu
   }
   TokenUsage input_only;
   input_only.input = chat.input_guess;
-  input_only.tier = chat.tier;
+  input_only.service_tier = chat.tier;
   // Writing to a prompt cache can cost more than plain input.
   if (price.cache_write_5m_pico.value_or(0) > price.input_pico) {
     std::swap(input_only.input, input_only.cache_write_5m);

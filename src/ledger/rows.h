@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "ledger/ledger.h"
+#include "ledger/usage_record.h"
 
 namespace kvcs {
 
@@ -52,30 +53,13 @@ Status insert_alert(Database& db, const AlertRecord& record);
 Status update_alert(Database& db, std::string_view id, std::string_view status, int attempts,
                     std::optional<int64_t> next_attempt_ms, std::string_view error);
 
-// One AI request. Kinds of tokens do not overlap.
-struct UsageRow {
-  std::string request_id;
-  int64_t ts_ms = 0;
-  std::string organization_id, user_id, key_id, provider, model;
-  int64_t input_tokens = 0, cache_read_tokens = 0, cache_write_5m_tokens = 0;
-  int64_t cache_write_1h_tokens = 0, input_audio_tokens = 0;
-  int64_t output_tokens = 0, reasoning_tokens = 0, output_audio_tokens = 0;
-  int64_t web_searches = 0;
-  int64_t cost_nano_usd = 0;
-  std::string price_version;
-  int64_t first_byte_ms = 0, total_ms = 0;
-  int status = 0;
-  bool estimated = false, grace = false, recovered = false;
-  std::string period;  // "2026-11": the month the money was reserved in.
-};
 // Of a row with its indexes, at the most.
 inline constexpr int64_t kUsageRowMaxBytes = 200;
-// The group sink of outbox kind "usage": inserts each row and adds it to its day in usage_daily,
-// once per request_id. The payload is written by usage_json() of ai/budget/budget_book.h.
+// The group sink of outbox kind "usage", whose payload is usage_json() of usage_record.h: inserts
+// each row and adds it to its day in usage_daily, once per request_id.
 Status usage_sink(Database& db, const std::vector<OutboxRecord>& records);
-// Reads one payload. Members that are zero, false or "" may be left out; those that this version
-// does not know are passed over. Invalid names the member that is missing or malformed.
-Result<UsageRow> parse_usage(const OutboxRecord& record);
+// Reads one payload; a record without a request_id gets that of the outbox.
+Status parse_usage(const OutboxRecord& record, UsageRecord& row);
 // The model of a row that is no request: an admin set a user's use to zero, and the row's negative
 // cost says by how much.
 inline constexpr std::string_view kAdjustmentModel = "adjustment";

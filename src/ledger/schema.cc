@@ -180,10 +180,25 @@ CREATE INDEX body_log_by_organization ON body_log (organization_ref, ts_ms);
 CREATE INDEX body_log_by_user ON body_log (user_ref, ts_ms);
 )sql";
 
+// What a request may cost beside tokens of text and sound, and the tries that it took.
+constexpr const char* kLedger3 = R"sql(
+ALTER TABLE usage ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage ADD COLUMN input_image_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage ADD COLUMN output_image_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage ADD COLUMN file_searches INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage ADD COLUMN code_sessions INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage ADD COLUMN images_made INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage ADD COLUMN service_tier TEXT NOT NULL DEFAULT '';
+ALTER TABLE usage ADD COLUMN speed TEXT NOT NULL DEFAULT '';
+ALTER TABLE usage ADD COLUMN region TEXT NOT NULL DEFAULT '';
+ALTER TABLE usage ADD COLUMN search_size TEXT NOT NULL DEFAULT '';
+ALTER TABLE usage ADD COLUMN reserved_nano_usd INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 }  // namespace
 
 const std::vector<Migration>& ledger_migrations() {
-  static const std::vector<Migration> list = {{1, kLedger1}, {2, kLedger2}};
+  static const std::vector<Migration> list = {{1, kLedger1}, {2, kLedger2}, {3, kLedger3}};
   return list;
 }
 

@@ -12,13 +12,14 @@
 #include "base/money.h"
 #include "db/db.h"
 #include "ledger/ledger_csv.h"
+#include "ledger/usage_record.h"
 
 namespace kvcs {
 namespace {
 
 using enum ColumnKind;
 
-constexpr LedgerColumn kErrorColumns[] = {
+const std::vector<LedgerColumn> kErrorColumns = {
     {"id", "id", kText},
     {"ts", "ts_ms", kTime},
     {"request_id", "request_id", kText},
@@ -35,7 +36,7 @@ constexpr LedgerColumn kErrorColumns[] = {
     {"latency_ms", "latency_ms", kInteger},
     {"ip_hash", "ip_hash", kText},
 };
-constexpr LedgerColumn kAuditColumns[] = {
+const std::vector<LedgerColumn> kAuditColumns = {
     {"id", "id", kText},
     {"ts", "ts_ms", kTime},
     {"family", "family", kText},
@@ -49,7 +50,7 @@ constexpr LedgerColumn kAuditColumns[] = {
     {"prev_chain_hash", "prev_chain_hash", kText},
     {"chain_hash", "chain_hash", kText},
 };
-constexpr LedgerColumn kDecisionColumns[] = {
+const std::vector<LedgerColumn> kDecisionColumns = {
     {"id", "id", kText},
     {"ts", "ts_ms", kTime},
     {"kind", "kind", kText},
@@ -61,42 +62,15 @@ constexpr LedgerColumn kDecisionColumns[] = {
     {"decided_by", "decided_by", kText},
     {"decided_at", "decided_ms", kTime},
 };
-constexpr LedgerColumn kJobColumns[] = {
+const std::vector<LedgerColumn> kJobColumns = {
     {"ts", "ts_ms", kTime},
     {"job", "job", kText},
     {"duration_ms", "duration_ms", kInteger},
     {"result", "result", kText},
     {"detail", "detail", kText},
 };
-constexpr LedgerColumn kUsageColumns[] = {
-    {"request_id", "request_id", kText},
-    {"ts", "ts_ms", kTime},
-    {"organization_id", "organization_ref", kName},
-    {"user_id", "user_ref", kName},
-    {"key_id", "key_ref", kName},
-    {"provider", "provider_ref", kName},
-    {"model", "model_ref", kName},
-    {"input_tokens", "input_tokens", kInteger},
-    {"cache_read_tokens", "cache_read_tokens", kInteger},
-    {"cache_write_5m_tokens", "cache_write_5m_tokens", kInteger},
-    {"cache_write_1h_tokens", "cache_write_1h_tokens", kInteger},
-    {"input_audio_tokens", "input_audio_tokens", kInteger},
-    {"output_tokens", "output_tokens", kInteger},
-    {"reasoning_tokens", "reasoning_tokens", kInteger},
-    {"output_audio_tokens", "output_audio_tokens", kInteger},
-    {"web_searches", "web_searches", kInteger},
-    {"cost_usd", "cost_nano_usd", kUsd},
-    {"price_version", "price_version_ref", kName},
-    {"first_byte_ms", "first_byte_ms", kInteger},
-    {"total_ms", "total_ms", kInteger},
-    {"status", "status", kInteger},
-    {"estimated", "estimated", kBoolean},
-    {"grace", "grace", kBoolean},
-    {"recovered", "recovered", kBoolean},
-    {"period", "period_ref", kName},
-};
 // Without the bodies themselves: those are shown one by one.
-constexpr LedgerColumn kBodyColumns[] = {
+const std::vector<LedgerColumn> kBodyColumns = {
     {"request_id", "request_id", kText},
     {"ts", "ts_ms", kTime},
     {"org_id", "organization_ref", kName},
@@ -107,7 +81,7 @@ constexpr LedgerColumn kBodyColumns[] = {
     {"request_bytes", "request_bytes", kInteger},
     {"response_bytes", "response_bytes", kInteger},
 };
-constexpr LedgerColumn kAlertColumns[] = {
+const std::vector<LedgerColumn> kAlertColumns = {
     {"id", "id", kText},
     {"ts", "ts_ms", kTime},
     {"event", "event", kText},
@@ -119,16 +93,45 @@ constexpr LedgerColumn kAlertColumns[] = {
     {"error", "error", kText},
     {"payload", "payload_json", kJson},
 };
-constexpr LedgerColumn kDeadColumns[] = {
+const std::vector<LedgerColumn> kDeadColumns = {
     {"outbox_key", "outbox_key", kText}, {"ts", "ts_ms", kTime},        {"kind", "kind", kText},
     {"reason", "reason", kText},         {"payload", "payload", kText},
 };
-constexpr LedgerTable kTables[] = {
-    {"error_ledger", kErrorColumns},    {"kv_audit", kAuditColumns},
-    {"decision_log", kDecisionColumns}, {"job_runs", kJobColumns},
-    {"usage", kUsageColumns},           {"body_log", kBodyColumns},
-    {"alert_log", kAlertColumns},       {"outbox_dead", kDeadColumns},
-};
+// The columns of `usage` are the members of a usage record, its time and its money in the form of
+// all tables.
+LedgerColumn usage_column(const UsageMember& member) {
+  LedgerColumn column{std::string(member.name), std::string(member.column), kInteger};
+  if (member.number == &UsageRecord::ts_ms) {
+    column.name = "ts";
+    column.kind = kTime;
+  } else if (member.column.ends_with("_nano_usd")) {
+    column.name = column.name.substr(0, column.name.size() - std::size("nano_usd") + 1) + "usd";
+    column.kind = kUsd;
+  } else if (member.column.ends_with("_ref")) {
+    column.kind = kName;
+  } else if (member.text != nullptr || member.token_text != nullptr) {
+    column.kind = kText;
+  } else if (member.flag != nullptr || member.token_flag != nullptr) {
+    column.kind = kBoolean;
+  }
+  return column;
+}
+
+std::vector<LedgerColumn> usage_columns() {
+  std::vector<LedgerColumn> columns;
+  for (const UsageMember& member : usage_members()) columns.push_back(usage_column(member));
+  return columns;
+}
+
+const std::vector<LedgerTable>& tables() {
+  static const std::vector<LedgerTable> list = {
+      {"error_ledger", kErrorColumns},    {"kv_audit", kAuditColumns},
+      {"decision_log", kDecisionColumns}, {"job_runs", kJobColumns},
+      {"usage", usage_columns()},         {"body_log", kBodyColumns},
+      {"alert_log", kAlertColumns},       {"outbox_dead", kDeadColumns},
+  };
+  return list;
+}
 
 struct PageCursor {
   int64_t ts_ms = 0, seq = 0;
@@ -262,7 +265,7 @@ std::string csv_row(const LedgerTable& table, const Statement& row) {
 
 Result<const LedgerTable*> find_ledger_table(std::string_view name) {
   std::string known;
-  for (const LedgerTable& table : kTables) {
+  for (const LedgerTable& table : tables()) {
     if (name == table.name) return &table;
     known += (known.empty() ? "" : ", ") + std::string(table.name);
   }

@@ -3,7 +3,6 @@
 // Immutable.
 #pragma once
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,13 +22,13 @@ enum class ColumnKind : uint8_t {
   kUsd,   // Nano-USD in SQL, a decimal outside; not for filters.
 };
 struct LedgerColumn {
-  const char* name;  // Outside, and in filters.
-  const char* sql;
+  std::string name;  // Outside, and in filters.
+  std::string sql;
   ColumnKind kind;
 };
 struct LedgerTable {
-  const char* name;
-  std::span<const LedgerColumn> columns;
+  std::string name;
+  std::vector<LedgerColumn> columns;
 };
 
 // Invalid, listing the tables.

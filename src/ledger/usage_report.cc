@@ -89,9 +89,9 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
 // The rows of `waiting` were read from the outbox before this. A row that moved to SQL meanwhile is
 // in both places, hence the look-up of each one; all of it happens in one read transaction.
 Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, std::string_view id,
-                                 std::string_view period, const std::vector<UsageRow>& waiting) {
+                                 std::string_view period, const std::vector<UsageRecord>& waiting) {
   const char* column = kind == "key" ? "key_ref" : kind == "user" ? "user_ref" : "organization_ref";
-  const auto is_request = [](const UsageRow& row) { return row.model != kAdjustmentModel; };
+  const auto is_request = [](const UsageRecord& row) { return row.model != kAdjustmentModel; };
   const std::string sql =
       "SELECT COALESCE(SUM(CASE WHEN n.text = ? THEN 0 ELSE requests END), 0),"
       " COALESCE(SUM(failures), 0), COALESCE(SUM(cost_nano_usd), 0)"
@@ -109,7 +109,7 @@ Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, st
     sum.failures = select.integer(1);
     sum.cost_nano_usd = select.integer(2);
     auto find = KVCS_TRY(db.prepare("SELECT 1 FROM usage WHERE request_id = ?"));
-    for (const UsageRow& row : waiting) {
+    for (const UsageRecord& row : waiting) {
       find.reset();
       if (KVCS_TRY(find.bind(1, row.request_id).step())) continue;
       sum.requests += is_request(row) ? 1 : 0;

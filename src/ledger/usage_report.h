@@ -29,7 +29,7 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
 // and, of `waiting`, rows of the same on their way to SQL, those that are not there yet. One
 // snapshot. Adjustments count as money, not as requests.
 Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, std::string_view id,
-                                 std::string_view period, const std::vector<UsageRow>& waiting);
+                                 std::string_view period, const std::vector<UsageRecord>& waiting);
 
 // The row as JSON text like the rows of Ledger::query; NotFound.
 Result<std::string> find_usage_row(const Ledger& ledger, std::string_view request_id,

@@ -34,10 +34,17 @@ Members members_of(const Provider& provider) {
                       base_url, headers, auth_header, timeout_ms, models);
 }
 
-Members members_of(const TierPrices& prices) {
-  const auto& [input_pico, output_pico, cache_read_pico] = prices;
-  return name_members("input_pico output_pico cache_read_pico", input_pico, output_pico,
-                      cache_read_pico);
+Members members_of(const ServiceTierPrices& prices) {
+  const auto& [name, above_input_tokens, input_pico, output_pico, cache_read_pico,
+               cache_write_pico] = prices;
+  return name_members(
+      "name above_input_tokens input_pico output_pico cache_read_pico cache_write_pico", name,
+      above_input_tokens, input_pico, output_pico, cache_read_pico, cache_write_pico);
+}
+
+Members members_of(const PriceFactor& factor) {
+  const auto& [name, millionths] = factor;
+  return name_members("name millionths", name, millionths);
 }
 
 Members members_of(const PriceTier& tier) {
@@ -48,26 +55,38 @@ Members members_of(const PriceTier& tier) {
                       cache_write_pico);
 }
 
-Members members_of(const Price& price) {
-  const auto& [provider, model, mode, input_pico, output_pico, cache_read_pico, cache_write_5m_pico,
-               cache_write_1h_pico, reasoning_pico, input_audio_pico, output_audio_pico, flex,
-               priority, web_search_pico, max_input_tokens, max_output_tokens, tiers, source] =
-      price;
-  Members members = name_members(
-      "provider model mode input_pico output_pico cache_read_pico cache_write_5m_pico "
-      "cache_write_1h_pico reasoning_pico input_audio_pico output_audio_pico web_search_pico "
-      "max_input_tokens max_output_tokens source",
-      provider, model, mode, input_pico, output_pico, cache_read_pico, cache_write_5m_pico,
-      cache_write_1h_pico, reasoning_pico, input_audio_pico, output_audio_pico, web_search_pico,
-      max_input_tokens, max_output_tokens, source);
-  members = with(members, "flex", members_of(flex));
-  members = with(members, "priority", members_of(priority));
-  CHECK(tiers.size() <= 2);
+template <typename T>
+Members with_all(Members members, const std::string& name, const std::vector<T>& list) {
+  CHECK(list.size() <= 2);
   for (size_t i = 0; i < 2; i++) {
-    members = with(members, "tier" + std::to_string(i),
-                   members_of(i < tiers.size() ? tiers[i] : PriceTier{}));
+    const std::string one = name + std::to_string(i);
+    members = with(members, one, members_of(i < list.size() ? list[i] : T{}));
   }
   return members;
+}
+
+Members members_of(const Price& price) {
+  const auto& [provider, model, mode, input_pico, output_pico, cache_read_pico, cache_write_5m_pico,
+               cache_write_1h_pico, input_audio_pico, input_image_pico, reasoning_pico,
+               output_audio_pico, output_image_pico, web_search_pico, file_search_pico,
+               code_session_pico, image_made_pico, request_pico, service_tiers, tiers, factors,
+               max_input_tokens, max_output_tokens, image_tokens_max, searches_per_request,
+               supports_reasoning, source, date] = price;
+  Members members = name_members(
+      "provider model mode input_pico output_pico cache_read_pico cache_write_5m_pico "
+      "cache_write_1h_pico input_audio_pico input_image_pico reasoning_pico output_audio_pico "
+      "output_image_pico search_low search_medium search_high file_search_pico code_session_pico "
+      "image_made_pico request_pico max_input_tokens max_output_tokens image_tokens_max "
+      "searches_per_request supports_reasoning source date",
+      provider, model, mode, input_pico, output_pico, cache_read_pico, cache_write_5m_pico,
+      cache_write_1h_pico, input_audio_pico, input_image_pico, reasoning_pico, output_audio_pico,
+      output_image_pico, web_search_pico[kSearchLow], web_search_pico[kSearchMedium],
+      web_search_pico[kSearchHigh], file_search_pico, code_session_pico, image_made_pico,
+      request_pico, max_input_tokens, max_output_tokens, image_tokens_max, searches_per_request,
+      supports_reasoning, source, date);
+  members = with_all(members, "service_tier", service_tiers);
+  members = with_all(members, "tier", tiers);
+  return with_all(members, "factor", factors);
 }
 
 Price full_price() {
@@ -79,16 +98,27 @@ Price full_price() {
           .cache_read_pico = 103,
           .cache_write_5m_pico = 104,
           .cache_write_1h_pico = 105,
-          .reasoning_pico = 106,
           .input_audio_pico = 107,
+          .input_image_pico = 131,
+          .reasoning_pico = 106,
           .output_audio_pico = 108,
-          .flex = {109, 110, 111},
-          .priority = {112, 113, 114},
-          .web_search_pico = 115,
+          .output_image_pico = 132,
+          .web_search_pico = {115, 133, 134},
+          .file_search_pico = 135,
+          .code_session_pico = 136,
+          .image_made_pico = 137,
+          .request_pico = 138,
+          .service_tiers = {{"flex", 256'000, 109, 110, 111, 139},
+                            {"priority", 64'000, 112, 113, 114, 140}},
+          .tiers = {{128'000, 118, 119, 120, 121}, {200'000, 122, 123, 124, 125}},
+          .factors = {{"fast", 6'000'000}, {"us", 1'100'000}},
           .max_input_tokens = 116,
           .max_output_tokens = 117,
-          .tiers = {{128'000, 118, 119, 120, 121}, {200'000, 122, 123, 124, 125}},
-          .source = "source"};
+          .image_tokens_max = 141,
+          .searches_per_request = 142,
+          .supports_reasoning = true,
+          .source = "source",
+          .date = "2026-11-29"};
 }
 
 }  // namespace

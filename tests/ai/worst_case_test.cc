@@ -84,14 +84,15 @@ Price random_price(const Dimensions& dimensions, Dice& dice) {
     price.input_audio_pico = dice.from(0, 4 * kPicoMax);
     price.output_audio_pico = dice.from(0, 4 * kPicoMax);
   }
-  if (dimensions.searches) price.web_search_pico = dice.from(0, 1'000 * kPicoMax);
+  if (dimensions.searches) price.web_search_pico.fill(dice.from(0, 1'000 * kPicoMax));
   if (dice.coin()) price.max_output_tokens = dice.from(1, 100'000);
   if (dice.coin()) add_length_tiers(dimensions, dice, price);
   // A price of reasoning does not grow with the length of the input.
   if (price.tiers.empty() && dice.coin()) price.reasoning_pico = dice.from(0, kPicoMax);
   if (dimensions.service_tiers || dimensions.other_tier) {
-    price.flex = {dice.from(0, kPicoMax), dice.from(0, kPicoMax), {}};
-    price.priority = {dice.from(0, 4 * kPicoMax), dice.from(0, 4 * kPicoMax), {}};
+    price.service_tiers = {
+        {"flex", 0, dice.from(0, kPicoMax), dice.from(0, kPicoMax), {}, {}},
+        {"priority", 0, dice.from(0, 4 * kPicoMax), dice.from(0, 4 * kPicoMax), {}, {}}};
   }
   return price;
 }
@@ -171,9 +172,9 @@ TokenUsage random_usage(const Dimensions& dimensions, const ChatRequest& request
     if (dimensions.searches && is_messages) usage.web_searches = dice.from(0, 10);
   }
   usage.input = input;
-  usage.tier = request.tier;
+  usage.service_tier = request.tier;
   if (dimensions.other_tier && !is_messages) {
-    usage.tier = dice.coin() ? ServiceTier::kPriority : ServiceTier::kFlex;
+    usage.service_tier = dice.coin() ? "priority" : "flex";
   }
   return usage;
 }
@@ -218,10 +219,7 @@ std::string usage_object(ApiKind api, const TokenUsage& usage) {
 TokenUsage metered(const ChatRequest& request, const TokenUsage& usage) {
   const auto meter = make_usage_meter(request.api, request.client_wants_usage);
   std::string answer = "\"usage\":" + usage_object(request.api, usage);
-  if (usage.tier != ServiceTier::kStandard) {
-    answer +=
-        R"(,"service_tier":)" + quoted(usage.tier == ServiceTier::kPriority ? "priority" : "flex");
-  }
+  if (!usage.service_tier.empty()) answer += R"(,"service_tier":)" + quoted(usage.service_tier);
   std::string rewritten;
   if (!request.stream) {
     meter->on_json("{" + answer + "}");

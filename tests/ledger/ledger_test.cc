@@ -39,8 +39,8 @@ std::vector<std::string> ids(const LedgerPage& page) {
   return list;
 }
 
-ai::UsageRecord make_usage(const std::string& request_id, int64_t ts_ms) {
-  ai::UsageRecord row;
+UsageRecord make_usage(const std::string& request_id, int64_t ts_ms) {
+  UsageRecord row;
   row.request_id = request_id;
   row.ts_ms = ts_ms;
   row.organization_id = "0f8fad5b-d9cb-469f-a165-70867728950e";
@@ -285,13 +285,13 @@ TEST_CASE("ledger: usage rides in the outbox and is counted once, by row and by 
   LedgerFixture f;
   f.ledger->add_group_sink("usage", usage_sink);
   const int64_t noon = 1'767'268'800'000;  // 2026-01-01T12:00:00Z
-  ai::UsageRecord failed = make_usage("r2", noon + 1);
+  UsageRecord failed = make_usage("r2", noon + 1);
   failed.status = 502;
   failed.tokens.estimated = true;
-  f.kv.put_outbox("usage", "r1", noon, ai::usage_json(make_usage("r1", noon)));
-  f.kv.put_outbox("usage", "r2", noon, ai::usage_json(failed));
+  f.kv.put_outbox("usage", "r1", noon, usage_json(make_usage("r1", noon)));
+  f.kv.put_outbox("usage", "r2", noon, usage_json(failed));
   // The same request again, as after a crash whose trace was lost.
-  f.kv.put_outbox("usage", "again", noon, ai::usage_json(make_usage("r1", noon)));
+  f.kv.put_outbox("usage", "again", noon, usage_json(make_usage("r1", noon)));
   f.kv.put_outbox("usage", "bad", noon, "{\"request_id\":\"r3\",\"status\":-1}");
   REQUIRE(f.ledger->drain().ok());
   CHECK(f.ledger->stats().dead == 1);
@@ -323,11 +323,11 @@ TEST_CASE("ledger: a usage row takes under 200 bytes with its indexes", "[unit][
                   // Request ids are random; multiplying by an odd number scatters them alike.
                   char id[17];
                   snprintf(id, sizeof id, "%016llx", (i + 1) * 0x9e3779b97f4a7c15ull);
-                  ai::UsageRecord row = make_usage(id, 1'767'268'800'000 + i * 86);
+                  UsageRecord row = make_usage(id, 1'767'268'800'000 + i * 86);
                   row.user_id += std::to_string(i % 200);
                   row.key_id += std::to_string(i % 400);
                   row.model += std::to_string(i % 20);
-                  records.push_back({id, row.ts_ms, "usage", ai::usage_json(row)});
+                  records.push_back({id, row.ts_ms, "usage", usage_json(row)});
                 }
                 return usage_sink(db, records);
               })

@@ -30,7 +30,7 @@ struct FullLedger : LedgerFixture {
     decision.id = id;
     AlertRecord alert;
     alert.id = id;
-    ai::UsageRecord usage;
+    UsageRecord usage;
     usage.request_id = id;
     usage.model = "gpt-4o-mini";
     error.ts_ms = bodies.ts_ms = decision.ts_ms = alert.ts_ms = usage.ts_ms = ts_ms;
@@ -44,7 +44,7 @@ struct FullLedger : LedgerFixture {
     INFO(written.to_string());
     REQUIRE(written.ok());
     put_audit("a" + id, id, ts_ms);
-    kv.put_outbox("usage", id, ts_ms, ai::usage_json(usage));
+    kv.put_outbox("usage", id, ts_ms, usage_json(usage));
     REQUIRE(ledger->drain().ok());
     REQUIRE(ledger->stats().dead == 0);
   }

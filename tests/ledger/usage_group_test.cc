@@ -20,7 +20,7 @@ namespace {
 constexpr int64_t kNoon = 1'767'268'800'000;  // 2026-01-01
 
 std::string usage(const std::string& id, int64_t cost = 1000) {
-  return ai::usage_json({.request_id = id,
+  return usage_json({.request_id = id,
                          .ts_ms = kNoon,
                          .organization_id = "o1",
                          .model = "m",

@@ -111,15 +111,12 @@ struct OpenReservation {
 };
 std::string reservation_json(const OpenReservation& open);
 Result<OpenReservation> parse_reservation(std::string_view json);
-// The payload of outbox kind "usage", and the charge in the journal. ledger/rows.h reads it; what
-// is zero, false or "" may be left out.
-std::string usage_json(const UsageRecord& record);
 // A counter as the store has it.
 Result<BudgetView> parse_counter(std::string_view json, std::string_view month);
 // A row as usage_json() wrote it, as far as recovery needs it: whose it is and what it charges.
 struct ChargedRow {
   OpenReservation open;  // Ids, month and grace alone.
-  UsageRecord charge;    // Cost, status and time alone.
+  UsageRecord charge;
 };
 Result<ChargedRow> parse_charge(std::string_view row_json);
 

@@ -15,10 +15,11 @@ Result<BudgetView> recount(const KvStore& kv, Ledger& ledger, std::string_view k
                            std::string_view id, std::string_view month) {
   // The outbox is read before SQL, so that a row that moves meanwhile is in one of the two.
   // recount_usage() counts a row that is in both once.
-  std::vector<UsageRow> waiting;
+  std::vector<UsageRecord> waiting;
   const auto look = [&](const OutboxRecord& record) -> Status {
     if (record.kind != "usage") return ok();
-    UsageRow row = KVCS_TRY(parse_usage(record));
+    UsageRecord row;
+    KVCS_TRY(parse_usage(record, row));
     const std::string& owner = kind == "key"    ? row.key_id
                                : kind == "user" ? row.user_id
                                                 : row.organization_id;

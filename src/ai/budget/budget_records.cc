@@ -1,5 +1,5 @@
-// The JSON of open reservations and of usage rows (which usage_sink of ledger/rows.h reads),
-// written by hand because every request pays for both, and read back for recovery.
+// The JSON of open reservations, written by hand because every request pays for it; and what a
+// recovery reads: reservations, charges and counters.
 #include <nlohmann/json.hpp>
 
 #include "ai/budget/budget_book.h"
@@ -10,7 +10,7 @@
 namespace kvcs::ai {
 namespace {
 
-constexpr size_t kTextBytes = 768;  // The first allocation; enough for nearly every row.
+constexpr size_t kTextBytes = 768;  // The first allocation; enough for nearly every record.
 
 // A member that is zero or false is left out: most kinds of tokens are zero in most rows, and the
 // readers take an absent member for that.
@@ -78,55 +78,20 @@ Result<BudgetView> parse_counter(std::string_view json, std::string_view month) 
   return view;
 }
 
-std::string usage_json(const UsageRecord& record) {
-  std::string out;
-  JsonObjectText row(out, kTextBytes);
-  row.text("request_id", record.request_id);
-  number(row, "ts_ms", record.ts_ms);
-  row.text("organization_id", record.organization_id);
-  row.text("user_id", record.user_id);
-  row.text("key_id", record.key_id);
-  row.text("provider", record.provider);
-  row.text("model", record.model);
-  number(row, "input_tokens", record.tokens.input);
-  number(row, "cache_read_tokens", record.tokens.cache_read);
-  number(row, "cache_write_5m_tokens", record.tokens.cache_write_5m);
-  number(row, "cache_write_1h_tokens", record.tokens.cache_write_1h);
-  number(row, "input_audio_tokens", record.tokens.input_audio);
-  number(row, "output_tokens", record.tokens.output);
-  number(row, "reasoning_tokens", record.tokens.reasoning);
-  number(row, "output_audio_tokens", record.tokens.output_audio);
-  number(row, "web_searches", record.tokens.web_searches);
-  number(row, "cost_nano_usd", record.cost_nano_usd);
-  row.text("price_version", record.price_version);
-  number(row, "first_byte_ms", record.first_byte_ms);
-  number(row, "total_ms", record.total_ms);
-  row.number("status", record.status);
-  flag(row, "estimated", record.tokens.estimated);
-  flag(row, "grace", record.grace);
-  flag(row, "recovered", record.recovered);
-  row.text("period", record.period);
-  row.finish();
-  return out;
-}
-
 Result<ChargedRow> parse_charge(std::string_view row_json) {
-  const Json value = KVCS_TRY(parse_json(row_json));
-  JsonReader reader(value, "charge");
   ChargedRow row;
-  row.open.request_id = reader.string("request_id");
-  row.open.organization_id = reader.string("organization_id", {.min_bytes = 0});
-  row.open.user_id = reader.string("user_id");
-  row.open.key_id = reader.string("key_id", {.min_bytes = 0});
-  row.open.month = reader.string("period", {7, 7});
-  row.open.grace = reader.boolean_or("grace", false);
-  row.charge.cost_nano_usd =
-      reader.optional_integer("cost_nano_usd", INT64_MIN, INT64_MAX).value_or(0);
-  row.charge.status = static_cast<int>(reader.integer("status", 0, 999));
-  row.charge.ts_ms = reader.optional_integer("ts_ms", 0, INT64_MAX).value_or(0);
-  row.open.grace_day = format_day(row.charge.ts_ms);
-  reader.ignore_unknown();
-  KVCS_TRY(reader.finish());
+  KVCS_TRY(parse_usage(row_json, row.charge));
+  const UsageRecord& charge = row.charge;
+  if (charge.request_id.empty() || charge.user_id.empty() || charge.period.size() != 7) {
+    return invalid("charge: request_id, user_id or period is missing or malformed");
+  }
+  row.open = {.request_id = charge.request_id,
+              .key_id = charge.key_id,
+              .user_id = charge.user_id,
+              .organization_id = charge.organization_id,
+              .month = charge.period,
+              .grace = charge.grace,
+              .grace_day = format_day(charge.ts_ms)};
   return row;
 }
 

@@ -187,7 +187,7 @@ class Meter : public UsageMeter {
     if (no_input) counts.input = input_guess;
     if (no_output) counts.output = std::max(counts.output.value_or(0), (relayed_bytes_ + 3) / 4);
     TokenUsage usage = api_ == ApiKind::kMessages ? from_anthropic(counts) : from_openai(counts);
-    usage.tier = tier_;
+    usage.service_tier = tier_;
     usage.estimated = no_input || (no_output && api_ != ApiKind::kEmbeddings);
     return usage;
   }
@@ -309,7 +309,7 @@ class Meter : public UsageMeter {
   std::string model_;
   Counts counts_;
   int64_t relayed_bytes_ = 0;  // Of text that the model wrote; 4 bytes are about a token.
-  ServiceTier tier_ = ServiceTier::kStandard;
+  std::string tier_;
   bool complete_ = false, has_error_ = false;
 };
 
@@ -359,9 +359,8 @@ struct InputGuess {
 
 }  // namespace
 
-ServiceTier service_tier(std::string_view name) {
-  if (name == "priority") return ServiceTier::kPriority;
-  return name == "flex" ? ServiceTier::kFlex : ServiceTier::kStandard;
+std::string_view service_tier(std::string_view name) {
+  return name == "priority" || name == "flex" ? name : std::string_view();
 }
 
 int64_t estimate_input_tokens(const object& body) {

@@ -19,8 +19,8 @@ namespace kvcs::ai {
 // says ProviderKind of providers.h; http::Dialect is only the shape of an error body.)
 enum class ApiKind : uint8_t { kChatCompletions, kResponses, kEmbeddings, kMessages };
 
-// "flex" and "priority" by name; whatever else is said is the standard.
-ServiceTier service_tier(std::string_view name);
+// The name of a service tier as TokenUsage has it: "" for all that mean the standard.
+std::string_view service_tier(std::string_view name);
 
 // Upper-biased guess of a request's input before it is sent: ceil(bytes / 3), images and audio by a
 // flat table.

@@ -6,6 +6,7 @@
 // Pricing swaps whole tables under requests that go on with the one they began with, and a bad
 // reload keeps the last good one. Thread-safe.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -25,22 +26,45 @@ struct PriceTier {  // Applies to the whole request when its input passes `above
   std::optional<int64_t> input_pico, output_pico, cache_read_pico, cache_write_pico;
 };
 
-// The prices of a service tier; one that is not stated is the plain price.
-struct TierPrices {
-  std::optional<int64_t> input_pico, output_pico, cache_read_pico;
+// The prices of a service tier ("flex", "priority"); one that is not stated is the plain price.
+// `above_input_tokens` > 0: those of the tier for requests of more input. Where a service tier has
+// none for long inputs, those of PriceTier hold, times the tier's own ratio to the plain price.
+struct ServiceTierPrices {
+  std::string name;
+  int64_t above_input_tokens = 0;
+  std::optional<int64_t> input_pico, output_pico, cache_read_pico, cache_write_pico;
 };
 
-// The prices of one model. An optional price that is not stated is that of plain input or output.
+// A factor on all prices of tokens, for a speed ("fast") or a region ("us") in the provider's
+// words. Millionths: 1'100'000 is 1.1.
+struct PriceFactor {
+  std::string name;
+  int64_t millionths = 1'000'000;
+};
+
+enum SearchSize : size_t { kSearchLow, kSearchMedium, kSearchHigh, kSearchSizes };
+
+// The prices of one model. An optional price of tokens that is not stated is that of plain input or
+// output; an optional price of calls that is not stated means that the call is refused before it is
+// sent (dimensions.h).
 struct Price {
   std::string provider, model, mode;  // mode: chat, embedding, …
   int64_t input_pico = 0, output_pico = 0;
   std::optional<int64_t> cache_read_pico, cache_write_5m_pico, cache_write_1h_pico;
-  std::optional<int64_t> reasoning_pico, input_audio_pico, output_audio_pico;
-  TierPrices flex, priority;
-  int64_t web_search_pico = 0;                          // Per call.
+  std::optional<int64_t> input_audio_pico, input_image_pico;
+  std::optional<int64_t> reasoning_pico, output_audio_pico, output_image_pico;
+  // Per call.
+  std::array<std::optional<int64_t>, kSearchSizes> web_search_pico;
+  std::optional<int64_t> file_search_pico, code_session_pico, image_made_pico;
+  int64_t request_pico = 0;  // Of every request that is answered.
+  std::vector<ServiceTierPrices> service_tiers;
+  std::vector<PriceTier> tiers;  // Ascending.
+  std::vector<PriceFactor> factors;
   int64_t max_input_tokens = 0, max_output_tokens = 0;  // 0 = not stated.
-  std::vector<PriceTier> tiers;                         // Ascending.
-  std::string source;                                   // Where it was read.
+  int64_t image_tokens_max = 0;      // Of one picture of any size; 0 = not stated.
+  int64_t searches_per_request = 0;  // Of a model that searches whether asked to or not.
+  bool supports_reasoning = false;   // Output may be more than what is shown of it.
+  std::string source, date;          // Where the row was read, and when ("2026-11-20").
 };
 
 // The treatment of members that have no meaning here: LiteLLM's file has many, an admin's typing
@@ -54,8 +78,22 @@ enum class UnknownMembers : uint8_t { kIgnore, kRefuse };
 Result<Price> parse_price(std::string_view model, const Json& object, UnknownMembers unknown);
 Json price_to_json(const Price& price);
 
+// The price of a length of input, a service tier and the factors of a request, all resolved; what
+// is not stated has fallen back. Pico-USD per token or call.
+struct Rates {
+  int64_t input = 0, cache_read = 0, cache_write_5m = 0, cache_write_1h = 0;
+  int64_t input_audio = 0, input_image = 0;
+  int64_t output = 0, reasoning = 0, output_audio = 0, output_image = 0;
+  int64_t web_search = 0, file_search = 0, code_session = 0, image_made = 0;
+};
+// `conditions`: its texts alone are looked at. `input_tokens` decides about prices for long inputs.
+Rates rates_of(const Price& price, const TokenUsage& conditions, int64_t input_tokens);
 // Rounded up once, to the nano-dollar.
 int64_t cost_nano_usd(const Price& price, const TokenUsage& usage);
+// The name of a dimension that `usage` has and the row states no price for ("web_search",
+// "service_tier priority", "speed fast", …); "" when there is none. Such a use is charged at the
+// plain price or, of calls, at nothing: a request that asks for it is refused before it is sent.
+std::string unpriced_dimension(const Price& price, const TokenUsage& usage);
 
 struct PricedModel {
   std::shared_ptr<const Price> price;  // Owners: the table in force, and requests that use it.

@@ -19,8 +19,8 @@ ai::BudgetAsk ask(const std::string& id, int64_t estimate, ai::BudgetLimits limi
           .input_only_nano_usd = estimate / 4};
 }
 
-ai::UsageRecord charge(int64_t cost, int status) {
-  ai::UsageRecord record;
+UsageRecord charge(int64_t cost, int status) {
+  UsageRecord record;
   record.model = "m";
   record.ts_ms = 1'767'225'600'000;  // 2026-01-01
   record.cost_nano_usd = cost;

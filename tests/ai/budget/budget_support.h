@@ -11,7 +11,7 @@ inline constexpr int64_t kUsd = 1'000'000'000;
 
 ai::BudgetAsk ask(const std::string& id, int64_t estimate,
                   ai::BudgetLimits limits = {-1, kUsd, kUsd});
-ai::UsageRecord charge(int64_t cost, int status = 200);
+UsageRecord charge(int64_t cost, int status = 200);
 // Usage rows that wait in the outbox: their JSON, by request. Fails the test when one is there
 // twice.
 std::map<std::string, std::string> rows_in(const KvStore& kv);

@@ -150,9 +150,9 @@ TEST_CASE("pricing: an answer in another service tier costs what that tier costs
   usage.cache_read = 1000;
   usage.output = 1000;
   CHECK(cost_nano_usd(price, usage) == 150'000 + 75'000 + 600'000);
-  usage.tier = ServiceTier::kPriority;
+  usage.service_tier = "priority";
   CHECK(cost_nano_usd(price, usage) == 250'000 + 125'000 + 1'000'000);
-  usage.tier = ServiceTier::kFlex;  // What it does not state is the plain price.
+  usage.service_tier = "flex";  // What it does not state is the plain price.
   CHECK(cost_nano_usd(price, usage) == 75'000 + 75'000 + 600'000);
   const Price again =
       *parse_price("openai/gpt-4o-mini", *parse_json_exact(dump_json(price_to_json(price))),

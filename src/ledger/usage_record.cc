@@ -1,0 +1,189 @@
+// The table of the members of a usage record, and its JSON both ways. Every AI request pays for
+// both, so the text is written by hand and read by the fast parser.
+#include "ledger/usage_record.h"
+
+#include <simdjson.h>
+
+#include <iterator>
+
+#include "base/json_text.h"
+#include "base/quick_json.h"
+
+namespace kvcs {
+namespace {
+
+constexpr size_t kTextBytes = 768;  // The first allocation; enough for nearly every record.
+
+constexpr UsageMember text(std::string_view name, std::string_view column,
+                           std::string UsageRecord::*field) {
+  return {.name = name, .column = column, .text = field};
+}
+constexpr UsageMember number(std::string_view name, int64_t UsageRecord::*field) {
+  return {.name = name, .column = name, .number = field};
+}
+constexpr UsageMember flag(std::string_view name, bool UsageRecord::*field) {
+  return {.name = name, .column = name, .flag = field};
+}
+constexpr UsageMember count(std::string_view name, int64_t TokenUsage::*field) {
+  return {.name = name, .column = name, .count = field};
+}
+constexpr UsageMember condition(std::string_view name, std::string TokenUsage::*field) {
+  return {.name = name, .column = name, .token_text = field};
+}
+
+constexpr UsageMember kMembers[] = {
+    text("request_id", "request_id", &UsageRecord::request_id),
+    number("attempt", &UsageRecord::attempt),
+    number("ts_ms", &UsageRecord::ts_ms),
+    text("organization_id", "organization_ref", &UsageRecord::organization_id),
+    text("user_id", "user_ref", &UsageRecord::user_id),
+    text("key_id", "key_ref", &UsageRecord::key_id),
+    text("provider", "provider_ref", &UsageRecord::provider),
+    text("model", "model_ref", &UsageRecord::model),
+    count("input_tokens", &TokenUsage::input),
+    count("cache_read_tokens", &TokenUsage::cache_read),
+    count("cache_write_5m_tokens", &TokenUsage::cache_write_5m),
+    count("cache_write_1h_tokens", &TokenUsage::cache_write_1h),
+    count("input_audio_tokens", &TokenUsage::input_audio),
+    count("input_image_tokens", &TokenUsage::input_image),
+    count("output_tokens", &TokenUsage::output),
+    count("reasoning_tokens", &TokenUsage::reasoning),
+    count("output_audio_tokens", &TokenUsage::output_audio),
+    count("output_image_tokens", &TokenUsage::output_image),
+    count("web_searches", &TokenUsage::web_searches),
+    count("file_searches", &TokenUsage::file_searches),
+    count("code_sessions", &TokenUsage::code_sessions),
+    count("images_made", &TokenUsage::images_made),
+    condition("service_tier", &TokenUsage::service_tier),
+    condition("speed", &TokenUsage::speed),
+    condition("region", &TokenUsage::region),
+    condition("search_size", &TokenUsage::search_size),
+    number("cost_nano_usd", &UsageRecord::cost_nano_usd),
+    number("reserved_nano_usd", &UsageRecord::reserved_nano_usd),
+    text("price_version", "price_version_ref", &UsageRecord::price_version),
+    number("first_byte_ms", &UsageRecord::first_byte_ms),
+    number("total_ms", &UsageRecord::total_ms),
+    {.name = "status", .column = "status", .small = &UsageRecord::status},
+    {.name = "estimated", .column = "estimated", .token_flag = &TokenUsage::estimated},
+    flag("grace", &UsageRecord::grace),
+    flag("recovered", &UsageRecord::recovered),
+    text("period", "period_ref", &UsageRecord::period),
+};
+
+void write_text(JsonObjectText& out, std::string_view name, const std::string& value) {
+  if (!value.empty()) out.text(name, value);
+}
+
+void write_member(JsonObjectText& out, const UsageMember& member, const UsageRecord& record) {
+  const TokenUsage& tokens = record.tokens;
+  if (member.text != nullptr) return write_text(out, member.name, record.*member.text);
+  if (member.token_text != nullptr) return write_text(out, member.name, tokens.*member.token_text);
+  if (member.small != nullptr) {
+    out.number(member.name, record.*member.small);
+  } else if (member.number != nullptr || member.count != nullptr) {
+    const int64_t value = member.number != nullptr ? record.*member.number : tokens.*member.count;
+    // A reader misses a record without its time, as one without its status.
+    if (value != 0 || member.number == &UsageRecord::ts_ms) out.number(member.name, value);
+  } else {
+    const bool value = member.flag != nullptr ? record.*member.flag : tokens.*member.token_flag;
+    if (value) out.flag(member.name, true);
+  }
+}
+
+Status bad(std::string_view member) {
+  return invalid("usage record: " + std::string(member) + " is missing or malformed");
+}
+
+// Looks from position `next` on, and around; leaves `next` behind what it found. A reader that
+// looks for the next member from where it found the last one finds it at once.
+const UsageMember* find_member(std::string_view name, size_t& next) {
+  for (size_t tries = 0; tries < std::size(kMembers); tries++) {
+    if (next >= std::size(kMembers)) next = 0;
+    const UsageMember& member = kMembers[next++];
+    if (member.name == name) return &member;
+  }
+  return nullptr;
+}
+
+Status read_text(const UsageMember& member, const simdjson::dom::element& value, std::string& out) {
+  std::string_view found;
+  if (value.get(found) != simdjson::SUCCESS) return bad(member.name);
+  out = found;
+  return ok();
+}
+
+Status read_number(const UsageMember& member, const simdjson::dom::element& value, int64_t min,
+                   int64_t max, int64_t& out) {
+  const bool fits = value.get(out) == simdjson::SUCCESS && out >= min && out <= max;
+  return fits || value.is_null() ? ok() : bad(member.name);
+}
+
+Status read_member(const UsageMember& member, const simdjson::dom::element& value,
+                   UsageRecord& record) {
+  if (member.text != nullptr) return read_text(member, value, record.*member.text);
+  if (member.token_text != nullptr) {
+    return read_text(member, value, record.tokens.*member.token_text);
+  }
+  if (member.flag != nullptr || member.token_flag != nullptr) {
+    bool& out = member.flag != nullptr ? record.*member.flag : record.tokens.*member.token_flag;
+    return value.get(out) == simdjson::SUCCESS ? ok() : bad(member.name);
+  }
+  if (member.small != nullptr) {
+    int64_t small = 0;
+    KVCS_TRY(read_number(member, value, 0, 999, small));
+    record.*member.small = static_cast<int>(small);
+    return ok();
+  }
+  int64_t& out = member.number != nullptr ? record.*member.number : record.tokens.*member.count;
+  // A reset of a user's use is a row with a negative cost.
+  const int64_t min = member.number == &UsageRecord::ts_ms ? 0 : INT64_MIN;
+  return read_number(member, value, min, INT64_MAX, out);
+}
+
+void clear(UsageRecord& record) {
+  for (const UsageMember& member : kMembers) {
+    if (member.text != nullptr) (record.*member.text).clear();
+    if (member.token_text != nullptr) (record.tokens.*member.token_text).clear();
+    if (member.number != nullptr) record.*member.number = 0;
+    if (member.count != nullptr) record.tokens.*member.count = 0;
+    if (member.flag != nullptr) record.*member.flag = false;
+    if (member.token_flag != nullptr) record.tokens.*member.token_flag = false;
+  }
+}
+
+}  // namespace
+
+std::span<const UsageMember> usage_members() {
+  return kMembers;
+}
+
+std::string usage_row_id(std::string_view request_id, int64_t attempt) {
+  return std::string(request_id) + "." + std::to_string(attempt);
+}
+
+std::string usage_json(const UsageRecord& record) {
+  std::string out;
+  JsonObjectText object(out, kTextBytes);
+  for (const UsageMember& member : kMembers) write_member(object, member, record);
+  object.finish();
+  return out;
+}
+
+Status parse_usage(std::string_view json, UsageRecord& record) {
+  thread_local QuickParser parser;
+  simdjson::dom::object members;
+  if (!parser.parse(json, members)) return invalid("usage record: not a JSON object");
+  clear(record);
+  // These two must be in the record.
+  record.ts_ms = record.status = -1;
+  size_t next = 0;
+  for (const auto& [name, value] : members) {
+    const UsageMember* member = find_member(name, next);
+    if (member != nullptr) KVCS_TRY(read_member(*member, value, record));
+  }
+  if (record.ts_ms < 0) return bad("ts_ms");
+  if (record.status < 0) return bad("status");
+  return ok();
+}
+
+}  // namespace kvcs
