@@ -4,6 +4,7 @@
 
 #include <simdjson.h>
 
+#include <array>
 #include <iterator>
 
 #include "base/json_text.h"
@@ -68,6 +69,21 @@ constexpr UsageMember kMembers[] = {
     flag("grace", &UsageRecord::grace),
     flag("recovered", &UsageRecord::recovered),
     text("period", "period_ref", &UsageRecord::period),
+};
+
+// By UsageOutcome.
+constexpr std::array<std::string_view, kUsageOutcomeCount> kOutcomeNames = {
+    "ok",      "client_error", "rate_limited", "provider_error",
+    "timeout", "client_gone",  "recovered",    "refused"};
+
+// Every status from 0 to 999, which is all that a record can hold.
+constexpr UsageOutcomeStatuses kOutcomeStatuses[] = {
+    {UsageOutcome::kProviderError, 0, 199},   {UsageOutcome::kOk, 200, 299},
+    {UsageOutcome::kProviderError, 300, 399}, {UsageOutcome::kClientError, 400, 407},
+    {UsageOutcome::kTimeout, 408, 408},       {UsageOutcome::kClientError, 409, 428},
+    {UsageOutcome::kRateLimited, 429, 429},   {UsageOutcome::kClientError, 430, 498},
+    {UsageOutcome::kClientGone, 499, 499},    {UsageOutcome::kProviderError, 500, 503},
+    {UsageOutcome::kTimeout, 504, 504},       {UsageOutcome::kProviderError, 505, 999},
 };
 
 void write_text(JsonObjectText& out, std::string_view name, const std::string& value) {
@@ -155,6 +171,29 @@ void clear(UsageRecord& record) {
 
 std::span<const UsageMember> usage_members() {
   return kMembers;
+}
+
+std::string_view usage_outcome_name(UsageOutcome outcome) {
+  return kOutcomeNames[static_cast<size_t>(outcome)];
+}
+
+std::optional<UsageOutcome> parse_usage_outcome(std::string_view name) {
+  for (size_t i = 0; i < kOutcomeNames.size(); i++) {
+    if (kOutcomeNames[i] == name) return static_cast<UsageOutcome>(i);
+  }
+  return std::nullopt;
+}
+
+UsageOutcome usage_outcome(const UsageRecord& record) {
+  if (record.recovered) return UsageOutcome::kRecovered;
+  for (const auto& [outcome, min, max] : kOutcomeStatuses) {
+    if (record.status >= min && record.status <= max) return outcome;
+  }
+  return UsageOutcome::kProviderError;
+}
+
+std::span<const UsageOutcomeStatuses> usage_outcome_statuses() {
+  return kOutcomeStatuses;
 }
 
 std::string usage_row_id(std::string_view request_id, int64_t attempt) {

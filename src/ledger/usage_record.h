@@ -5,6 +5,7 @@
 // one. Values; pure functions.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -91,5 +92,29 @@ std::string usage_json(const UsageRecord& record);
 // Members that this version does not know are passed over. Invalid names the member that is missing
 // or malformed.
 Status parse_usage(std::string_view json, UsageRecord& record);
+
+// How a request ended, in one word: the label `outcome` of metrics and the filter of lists.
+enum class UsageOutcome : uint8_t {
+  kOk,
+  kClientError,    // The provider refused the request.
+  kRateLimited,    // Too many requests, or no money left while the answer ran.
+  kProviderError,  // The provider failed, or answered with what is no answer.
+  kTimeout,
+  kClientGone,
+  kRecovered,  // The process died meanwhile; how the request ended is not known.
+  kRefused,    // By us, before anything was sent. Such a request has no record.
+};
+inline constexpr size_t kUsageOutcomeCount = 8;
+std::string_view usage_outcome_name(UsageOutcome outcome);  // "client_error"
+std::optional<UsageOutcome> parse_usage_outcome(std::string_view name);
+UsageOutcome usage_outcome(const UsageRecord& record);
+
+// The statuses of an outcome, both ends included. The ranges do not overlap, and an outcome may
+// have several. A record that is `recovered` has that outcome whatever its status is.
+struct UsageOutcomeStatuses {
+  UsageOutcome outcome;
+  int min, max;
+};
+std::span<const UsageOutcomeStatuses> usage_outcome_statuses();
 
 }  // namespace kvcs
