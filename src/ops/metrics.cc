@@ -105,8 +105,8 @@ void append_histogram(std::string& out, std::string_view name, std::string_view 
   for (size_t i = 0; i < snapshot.buckets.size(); ++i) {
     below += snapshot.buckets[i];
     std::string bound = "le=\"";
-    if (i < LatencyHistogram::kBoundsUs.size()) {
-      append_number(bound, static_cast<double>(LatencyHistogram::kBoundsUs[i]) / 1e6);
+    if (i < histogram.bounds_us().size()) {
+      append_number(bound, static_cast<double>(histogram.bounds_us()[i]) / 1e6);
     } else {
       bound += "+Inf";
     }
@@ -137,18 +137,22 @@ struct Family {
 
 }  // namespace
 
+LatencyHistogram::LatencyHistogram(std::span<const int64_t> bounds_us)
+    : bounds_us_(bounds_us), buckets_(bounds_us.size() + 1) {}
+
 void LatencyHistogram::record_us(int64_t us) {
-  const auto bound = std::lower_bound(kBoundsUs.begin(), kBoundsUs.end(), us);
-  const auto index = static_cast<size_t>(bound - kBoundsUs.begin());
+  const auto bound = std::lower_bound(bounds_us_.begin(), bounds_us_.end(), us);
+  const auto index = static_cast<size_t>(bound - bounds_us_.begin());
   buckets_[index].fetch_add(1, std::memory_order_relaxed);
   sum_us_.fetch_add(std::max<int64_t>(us, 0), std::memory_order_relaxed);
 }
 
 LatencyHistogram::Snapshot LatencyHistogram::snapshot() const {
   Snapshot snapshot;
-  for (size_t i = 0; i < buckets_.size(); ++i) {
-    snapshot.buckets[i] = buckets_[i].load(std::memory_order_relaxed);
-    snapshot.count += snapshot.buckets[i];
+  snapshot.buckets.reserve(buckets_.size());
+  for (const auto& bucket : buckets_) {
+    snapshot.buckets.push_back(bucket.load(std::memory_order_relaxed));
+    snapshot.count += snapshot.buckets.back();
   }
   snapshot.sum_us = sum_us_.load(std::memory_order_relaxed);
   return snapshot;
@@ -169,7 +173,7 @@ struct Metrics::Impl {
   }
 
   Series& find_or_make(std::string_view name, std::string_view help, std::string_view labels,
-                       Kind kind) {
+                       Kind kind, std::span<const int64_t> bounds_us = {}) {
     KVCS_ASSERT(is_metric_name(name));
     if (!are_labels(labels)) labels = kOverflowLabels;
     // Nearly every look-up ends here, under the shared lock. Otherwise another thread may make the
@@ -183,7 +187,9 @@ struct Metrics::Impl {
     auto& series = family.series[std::string(labels)];
     if (!series) {
       series = std::make_unique<Series>();
-      if (kind == Kind::kHistogram) series->histogram = std::make_unique<LatencyHistogram>();
+      if (kind == Kind::kHistogram) {
+        series->histogram = std::make_unique<LatencyHistogram>(bounds_us);
+      }
       ++series_count;
     }
     return *series;
@@ -205,8 +211,8 @@ Counter& Metrics::counter(std::string_view name, std::string_view help, std::str
 }
 
 LatencyHistogram& Metrics::histogram(std::string_view name, std::string_view help,
-                                     std::string_view labels) {
-  return *impl_->find_or_make(name, help, labels, Kind::kHistogram).histogram;
+                                     std::string_view labels, std::span<const int64_t> bounds_us) {
+  return *impl_->find_or_make(name, help, labels, Kind::kHistogram, bounds_us).histogram;
 }
 
 void Metrics::gauge(std::string_view name, std::string_view help, std::function<double()> read,

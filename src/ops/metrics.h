@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,23 +28,32 @@ class Counter final {
   std::atomic<int64_t> value_{0};
 };
 
-// Fixed buckets in steps of 1, 2, 5 from 1 us to 10 s, and 30 s, the longest time that a call may
-// take. Recorded in microseconds, printed in seconds.
+// Buckets whose bounds do not change. Recorded in microseconds, printed in seconds.
 class LatencyHistogram final {
  public:
+  // In steps of 1, 2, 5 from 1 us to 10 s, and 30 s, the longest time that a call may take.
   static constexpr std::array<int64_t, 23> kBoundsUs = {
       1,       2,       5,         10,        20,        50,         100,       200,
       500,     1'000,   2'000,     5'000,     10'000,    20'000,     50'000,    100'000,
       200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000, 30'000'000};
+  // For the answers of models: from 10 ms to 200 s, and 600 s, after which a provider is given up.
+  static constexpr std::array<int64_t, 15> kModelBoundsUs = {
+      10'000,     20'000,     50'000,      100'000,     200'000,
+      500'000,    1'000'000,  2'000'000,   5'000'000,   10'000'000,
+      20'000'000, 50'000'000, 100'000'000, 200'000'000, 600'000'000};
+  // `bounds_us` ascend and outlive the histogram.
+  explicit LatencyHistogram(std::span<const int64_t> bounds_us = kBoundsUs);
+  std::span<const int64_t> bounds_us() const { return bounds_us_; }
   void record_us(int64_t us);
   struct Snapshot {
-    std::array<int64_t, kBoundsUs.size() + 1> buckets{};  // Not cumulative; the last is the rest.
+    std::vector<int64_t> buckets;  // One for each bound, not cumulative; the last is the rest.
     int64_t count = 0, sum_us = 0;
   };
   Snapshot snapshot() const;
 
  private:
-  std::array<std::atomic<int64_t>, kBoundsUs.size() + 1> buckets_{};
+  const std::span<const int64_t> bounds_us_;
+  std::vector<std::atomic<int64_t>> buckets_;
   std::atomic<int64_t> sum_us_{0};
 };
 
@@ -56,8 +66,10 @@ class Metrics final {
   // kMetricSeriesMax series, and for labels that are not well formed, it is the series
   // {overflow="true"} of that name.
   Counter& counter(std::string_view name, std::string_view help, std::string_view labels = {});
+  // The bounds are those of the first call for a series.
   LatencyHistogram& histogram(std::string_view name, std::string_view help,
-                              std::string_view labels = {});
+                              std::string_view labels = {},
+                              std::span<const int64_t> bounds_us = LatencyHistogram::kBoundsUs);
   // `read` is called when the page is printed, without a lock; it must be quick and thread-safe,
   // and what it reads must outlive the last print(). The same name and labels replace it.
   void gauge(std::string_view name, std::string_view help, std::function<double()> read,
