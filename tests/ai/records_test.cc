@@ -35,11 +35,16 @@ Members members_of(const Provider& provider) {
 }
 
 Members members_of(const ServiceTierPrices& prices) {
-  const auto& [name, above_input_tokens, input_pico, output_pico, cache_read_pico,
-               cache_write_pico] = prices;
+  const auto& [name, above_input_tokens, input_pico, output_pico, cache_read_pico, cache_write_pico,
+               cache_write_1h_pico, reasoning_pico, input_audio_pico, output_audio_pico,
+               input_image_pico, output_image_pico] = prices;
   return name_members(
-      "name above_input_tokens input_pico output_pico cache_read_pico cache_write_pico", name,
-      above_input_tokens, input_pico, output_pico, cache_read_pico, cache_write_pico);
+      "name above_input_tokens input_pico output_pico cache_read_pico cache_write_pico "
+      "cache_write_1h_pico reasoning_pico input_audio_pico output_audio_pico input_image_pico "
+      "output_image_pico",
+      name, above_input_tokens, input_pico, output_pico, cache_read_pico, cache_write_pico,
+      cache_write_1h_pico, reasoning_pico, input_audio_pico, output_audio_pico, input_image_pico,
+      output_image_pico);
 }
 
 Members members_of(const PriceFactor& factor) {
@@ -48,11 +53,16 @@ Members members_of(const PriceFactor& factor) {
 }
 
 Members members_of(const PriceTier& tier) {
-  const auto& [above_input_tokens, input_pico, output_pico, cache_read_pico, cache_write_pico] =
-      tier;
-  return name_members("above_input_tokens input_pico output_pico cache_read_pico cache_write_pico",
-                      above_input_tokens, input_pico, output_pico, cache_read_pico,
-                      cache_write_pico);
+  const auto& [above_input_tokens, input_pico, output_pico, cache_read_pico, cache_write_pico,
+               cache_write_1h_pico, reasoning_pico, input_audio_pico, output_audio_pico,
+               input_image_pico, output_image_pico] = tier;
+  return name_members(
+      "above_input_tokens input_pico output_pico cache_read_pico cache_write_pico "
+      "cache_write_1h_pico reasoning_pico input_audio_pico output_audio_pico input_image_pico "
+      "output_image_pico",
+      above_input_tokens, input_pico, output_pico, cache_read_pico, cache_write_pico,
+      cache_write_1h_pico, reasoning_pico, input_audio_pico, output_audio_pico, input_image_pico,
+      output_image_pico);
 }
 
 template <typename T>
@@ -108,9 +118,10 @@ Price full_price() {
           .code_session_pico = 136,
           .image_made_pico = 137,
           .request_pico = 138,
-          .service_tiers = {{"flex", 256'000, 109, 110, 111, 139},
-                            {"priority", 64'000, 112, 113, 114, 140}},
-          .tiers = {{128'000, 118, 119, 120, 121}, {200'000, 122, 123, 124, 125}},
+          .service_tiers = {{"flex", 256'000, 109, 110, 111, 139, 143, 144, 145, 146, 147, 148},
+                            {"priority", 64'000, 112, 113, 114, 140, 149, 150, 151, 152, 153, 154}},
+          .tiers = {{128'000, 118, 119, 120, 121, 155, 156, 157, 158, 159, 160},
+                    {199'999, 122, 123, 124, 125, 161, 162, 163, 164, 165, 166}},
           .factors = {{"fast", 6'000'000}, {"us", 1'100'000}},
           .max_input_tokens = 116,
           .max_output_tokens = 117,

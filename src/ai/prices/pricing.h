@@ -20,19 +20,26 @@
 
 namespace kvcs::ai {
 
-struct PriceTier {  // Applies to the whole request when its input passes `above_input_tokens`.
+// Other prices of tokens for long inputs: they hold for the whole request when its input passes
+// `above_input_tokens`. One that is not stated is the price below the bound, or keeps its ratio
+// (Dimension::keeps_ratio).
+struct PriceTier {
   int64_t above_input_tokens = 0;
-  // Not stated: the price below the bound.
   std::optional<int64_t> input_pico, output_pico, cache_read_pico, cache_write_pico;
+  std::optional<int64_t> cache_write_1h_pico = {}, reasoning_pico = {}, input_audio_pico = {},
+                         output_audio_pico = {}, input_image_pico = {}, output_image_pico = {};
 };
 
-// The prices of a service tier ("flex", "priority"); one that is not stated is the plain price.
-// `above_input_tokens` > 0: those of the tier for requests of more input. Where a service tier has
-// none for long inputs, those of PriceTier hold, times the tier's own ratio to the plain price.
+// The prices of a service tier ("flex", "priority"); one that is not stated is the plain price, or
+// keeps its ratio. `above_input_tokens` > 0: those of the tier for requests of more input. Where a
+// service tier has none for long inputs, those of PriceTier hold, times the tier's own ratio to the
+// plain price.
 struct ServiceTierPrices {
   std::string name;
   int64_t above_input_tokens = 0;
   std::optional<int64_t> input_pico, output_pico, cache_read_pico, cache_write_pico;
+  std::optional<int64_t> cache_write_1h_pico = {}, reasoning_pico = {}, input_audio_pico = {},
+                         output_audio_pico = {}, input_image_pico = {}, output_image_pico = {};
 };
 
 // A factor on all prices of tokens, for a speed ("fast") or a region ("us") in the provider's
