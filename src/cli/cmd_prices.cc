@@ -7,7 +7,9 @@
 #include <map>
 #include <utility>
 
+#include "ai/prices/members.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "cli/admin_calls.h"
 #include "cli/commands.h"
 #include "kvfile/kvfile.h"
@@ -19,6 +21,8 @@ constexpr uint64_t kFileMaxBytes = 64 << 20;
 constexpr int kAttemptsMax = 5;
 // When the server says 429 without Retry-After.
 constexpr int kDefaultPauseS = 1;
+// Every price was written that can be, but rows were refused.
+constexpr int kExitRefused = 3;
 
 // LiteLLM's name of a provider, and ours.
 constexpr std::pair<std::string_view, std::string_view> kKnownProviders[] = {
@@ -29,49 +33,23 @@ constexpr std::pair<std::string_view, std::string_view> kKnownProviders[] = {
 // The modes of models that the AI gateway serves; images, audio files and reranking have no route.
 constexpr std::string_view kModes[] = {"chat", "embedding", "responses"};
 
-// Whether a member of a row is one that the price table of the server knows. A row has many others,
-// which say what a model can do and not what it costs.
-bool is_price_member(std::string_view name) {
-  static constexpr std::string_view kNames[] = {"input_cost_per_token",
-                                                "output_cost_per_token",
-                                                "cache_read_input_token_cost",
-                                                "cache_creation_input_token_cost",
-                                                "cache_creation_input_token_cost_above_1hr",
-                                                "output_cost_per_reasoning_token",
-                                                "input_cost_per_audio_token",
-                                                "output_cost_per_audio_token",
-                                                "input_cost_per_token_flex",
-                                                "output_cost_per_token_flex",
-                                                "cache_read_input_token_cost_flex",
-                                                "input_cost_per_token_priority",
-                                                "output_cost_per_token_priority",
-                                                "cache_read_input_token_cost_priority",
-                                                "search_context_cost_per_query",
-                                                "max_input_tokens",
-                                                "max_output_tokens",
-                                                "mode"};
-  if (std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames)) return true;
-  // Prices above a number of tokens: "input_cost_per_token_above_200k_tokens".
-  for (const std::string_view prefix :
-       {"input_cost_per_token_above_", "output_cost_per_token_above_",
-        "cache_read_input_token_cost_above_", "cache_creation_input_token_cost_above_"}) {
-    if (!name.starts_with(prefix) || !name.ends_with("k_tokens")) continue;
-    const std::string_view digits = name.substr(
-        prefix.size(), name.size() - prefix.size() - std::string_view("k_tokens").size());
-    return !digits.empty() &&
-           std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
-  }
-  return false;
-}
-
 // A row that is not written, and why.
 struct Skipped {
   std::string model, reason;
+};
+// A row of a model that is served here, but that has prices which kvcs does not know: with it
+// requests would be charged less than they cost.
+struct Refused {
+  std::string model;
+  std::vector<std::string> members;
 };
 // The prices that will be written and the rows that will not, decided before the first request.
 struct ImportPlan {
   std::vector<std::pair<std::string, Json>> prices;  // Full name and body.
   std::vector<Skipped> skipped;
+  std::vector<Refused> refused;
+  // Members of written rows that are left out, and in how many rows; facts are not among them.
+  std::map<std::string, size_t> passed_over;
 };
 
 // Why a row is skipped; "" when it is to be written.
@@ -102,10 +80,43 @@ std::string full_name(const std::string& model, const std::string& litellm_provi
   return model;
 }
 
+// The row as it is sent, and what is left out of it.
+struct Reading {
+  Json body = Json::object();
+  std::vector<std::string> passed_over, missing;
+};
+
+Reading read_row(const std::string& model, const Json& row, const std::string& today) {
+  using enum ai::MemberMeaning;
+  Reading reading;
+  for (const auto& [name, value] : row.items()) {
+    if (value.is_null() || name == "litellm_provider" || name == "source") continue;
+    switch (ai::meaning_of(name, row)) {
+      case kUnderstood:
+        reading.body[name] = value;
+        break;
+      case kFact:
+        break;
+      case kHarmless:
+      case kUnknown:
+        reading.passed_over.push_back(name);
+        break;
+      case kAddsCost:
+        reading.missing.push_back(name);
+        break;
+    }
+  }
+  if (ai::lacks_search_price(model, row)) reading.missing.push_back("web_search_cost_per_call");
+  const std::string source = text_member(row, "source");
+  reading.body["source"] = source.empty() ? "LiteLLM" : "LiteLLM (" + source + ")";
+  reading.body["date"] = today;
+  return reading;
+}
+
 // Goes through the file in its own order. "sample_spec" explains the format and is no model.
-ImportPlan plan_import(const Json& file) {
+ImportPlan plan_import(const Json& file, const std::string& today) {
   ImportPlan plan;
-  std::map<std::string, size_t> places;
+  std::map<std::string, bool> seen;
   for (const auto& [model, row] : file.items()) {
     if (model == "sample_spec") continue;
     std::string reason = why_not(row);
@@ -113,19 +124,19 @@ ImportPlan plan_import(const Json& file) {
       plan.skipped.push_back({model, std::move(reason)});
       continue;
     }
-    Json body = Json::object();
-    for (const auto& [name, value] : row.items()) {
-      if (is_price_member(name) && !value.is_null()) body[name] = value;
-    }
-    body["source"] = "LiteLLM";
     std::string name = full_name(model, text_member(row, "litellm_provider"));
-    const auto [place, is_new] = places.emplace(name, plan.prices.size());
     // The file has many models twice, with and without the provider's prefix.
-    if (is_new) {
-      plan.prices.emplace_back(std::move(name), std::move(body));
-    } else {
+    if (!seen.emplace(name, true).second) {
       plan.skipped.push_back({model, "is " + name + ", which the file has already"});
+      continue;
     }
+    Reading reading = read_row(name, row, today);
+    if (!reading.missing.empty()) {
+      plan.refused.push_back({std::move(name), std::move(reading.missing)});
+      continue;
+    }
+    for (const std::string& member : reading.passed_over) plan.passed_over[member]++;
+    plan.prices.emplace_back(std::move(name), std::move(reading.body));
   }
   return plan;
 }
@@ -140,20 +151,37 @@ Status write_price(ApiClient& api, const std::string& path, const Json& body) {
   }
 }
 
-// Skipped rows are counted by reason; --json lists each of them.
+std::string joined(const std::vector<std::string>& words) {
+  std::string all;
+  for (const std::string& word : words) all += (all.empty() ? "" : ", ") + printable(word);
+  return all;
+}
+
+void report_json(const ImportPlan& plan, size_t written, bool dry_run, Console& console) {
+  Json skipped = Json::array(), refused = Json::array(), models = Json::array();
+  for (const Skipped& one : plan.skipped) {
+    skipped.push_back({{"model", one.model}, {"reason", one.reason}});
+  }
+  for (const Refused& one : plan.refused) {
+    refused.push_back({{"model", one.model}, {"members", one.members}});
+  }
+  for (const auto& [name, unused] : plan.prices) models.push_back(name);
+  console.print_json({{"written", written},
+                      {"dry_run", dry_run},
+                      {"models", models},
+                      {"refused_count", plan.refused.size()},
+                      {"refused", refused},
+                      {"passed_over", plan.passed_over},
+                      {"skipped_count", plan.skipped.size()},
+                      {"skipped", skipped}});
+}
+
+// Skipped rows and members that are passed over are counted; --json lists each skipped row.
 int report(const ImportPlan& plan, size_t written, bool dry_run, Console& console) {
+  const int code = plan.refused.empty() ? kExitOk : kExitRefused;
   if (console.mode().json) {
-    Json skipped = Json::array(), models = Json::array();
-    for (const Skipped& one : plan.skipped) {
-      skipped.push_back({{"model", one.model}, {"reason", one.reason}});
-    }
-    for (const auto& [name, unused] : plan.prices) models.push_back(name);
-    console.print_json({{"written", written},
-                        {"dry_run", dry_run},
-                        {"models", models},
-                        {"skipped_count", plan.skipped.size()},
-                        {"skipped", skipped}});
-    return kExitOk;
+    report_json(plan, written, dry_run, console);
+    return code;
   }
   if (dry_run) {
     for (const auto& [name, body] : plan.prices) {
@@ -165,11 +193,20 @@ int report(const ImportPlan& plan, size_t written, bool dry_run, Console& consol
   for (const Skipped& one : plan.skipped) reasons[one.reason]++;
   console.print((dry_run ? "To write: " : "Written: ") +
                 std::to_string(dry_run ? plan.prices.size() : written));
+  console.print("Refused, for they have prices that kvcs does not know: " +
+                std::to_string(plan.refused.size()));
+  for (const Refused& one : plan.refused) {
+    console.print("  " + printable(one.model) + ": " + joined(one.members));
+  }
+  console.print("Members passed over: " + std::to_string(plan.passed_over.size()));
+  for (const auto& [member, count] : plan.passed_over) {
+    console.print("  " + printable(member) + " ×" + std::to_string(count));
+  }
   console.print("Skipped: " + std::to_string(plan.skipped.size()));
   for (const auto& [reason, count] : reasons) {
     console.print("  " + std::to_string(count) + "  " + printable(reason));
   }
-  return kExitOk;
+  return code;
 }
 
 int run_import(const Invocation& in, Console& console) {
@@ -182,7 +219,7 @@ int run_import(const Invocation& in, Console& console) {
   if (!(*file).is_object()) {
     return console.fail(invalid(path + " must be an object of models, as LiteLLM's file is."));
   }
-  ImportPlan plan = plan_import(*file);
+  ImportPlan plan = plan_import(*file, format_day(make_system_clock()->unix_ms()));
   const bool dry_run = in.flag("dry-run");
   size_t written = 0;
   if (!dry_run) {
@@ -221,7 +258,11 @@ Command import_command(const std::string& name) {
       .details =
           "Rows of OpenAI, Anthropic, Google (gemini), Mistral, DeepSeek, Groq and xAI "
           "in the modes chat, embedding and responses are written; the others are "
-          "skipped and counted by reason."};
+          "skipped and counted by reason. A row with a price that kvcs does not know is "
+          "refused and named with that price, because requests would be charged less than "
+          "they cost; discounts, batches and other members that are left out are counted. "
+          "Exit codes: 0 all such rows were written, 1 the import failed, 3 rows were "
+          "refused and the others were written."};
 }
 
 }  // namespace

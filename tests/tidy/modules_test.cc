@@ -42,11 +42,13 @@ const std::vector<Names>& rows() {
 // The command line is a client: it stands beside the rows, below main.cc alone.
 const Names kCliMay = {"base", "kvfile"};
 
-// Single headers allowed against the rows: the command line speaks HTTP, and App offers commands
-// (serve, config) in the form that the command line reads.
+// Single headers allowed against the rows: the command line speaks HTTP and tells the members of a
+// price apart as the server does, and App offers commands (serve, config) in the form that the
+// command line reads.
 const std::set<std::pair<std::string, std::string>> kExtraArrows = {
     {"cli", "http/client/upstream.h"},
     {"cli", "http/http.h"},
+    {"cli", "ai/prices/members.h"},
     {"app", "cli/command.h"},
 };
 
@@ -97,7 +99,7 @@ const std::map<std::string, Shown>& shown() {
          "catalogue/agent_schedules.h", "catalogue/provider_client.h", "catalogue/tenants.h",
          "gateway_config.h", "tokens/accounts_api.h", "tokens/connect.h"}}},
       {"ai",
-       {{"chat_proxy.h"},
+       {{"chat_proxy.h", "prices/members.h"},
         {"ai_admin_api.h", "ai_api.h", "ai_config.h", "budget/budget.h", "budget/budget_ledger.h",
          "configured_providers.h", "prices/price_overrides.h", "prices/pricing.h", "providers.h"}}},
       {"briefing", {{}, {"summary.h"}}},
