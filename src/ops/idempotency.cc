@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/mutex.h"
+#include "http/client/upstream.h"
 #include "http/text_body.h"
 #include "kv/keyspace.h"
 
@@ -87,26 +88,25 @@ Status check_key(const OnceRequest& request) {
   return invalid(std::string(request.name) + ": 1 to 255 visible ASCII characters are allowed.");
 }
 
-// The reasons of http/client/upstream.h for a request that never left.
-bool is_unsent(std::string_view reason) {
-  constexpr std::string_view kUnsent[] = {"dns_failed", "connect_failed",  "connect_timeout",
-                                          "tls_failed", "private_address", "upstream_busy"};
-  return std::find(std::begin(kUnsent), std::end(kUnsent), reason) != std::end(kUnsent);
-}
-
 }  // namespace
 
 bool may_have_acted(const Result<http::Response>& result) {
   if (result.ok()) return result.value().status == 502 || result.value().status == 504;
   const Status& failure = result.status();
-  if (failure.code() != Code::kUpstream && failure.code() != Code::kTimeout) return false;
-  if (is_unsent(failure.reason())) return false;
+  if (http::surely_not_sent(failure)) return false;
+  if (http::client_left(failure)) return true;
   // The doors have words of their own; what happened is among the details then.
+  std::string reason;
   const Result<Json> details = parse_json(failure.details_json());
-  if (!details.ok() || !details.value().is_object()) return true;
-  const auto reason = details.value().find("reason");
-  return reason == details.value().end() || !reason->is_string() ||
-         !is_unsent(reason->get_ref<const std::string&>());
+  if (details.ok() && details.value().is_object()) {
+    const auto found = details.value().find("reason");
+    if (found != details.value().end() && found->is_string()) {
+      reason = found->get_ref<const std::string&>();
+    }
+  }
+  if (http::is_unsent_reason(reason)) return false;
+  return failure.code() == Code::kUpstream || failure.code() == Code::kTimeout ||
+         reason == "client_gone";
 }
 
 struct Idempotency::Impl {

@@ -17,8 +17,9 @@
 namespace kvcs {
 
 // True of what became of an exchange with another server when nobody here knows whether that one
-// has acted: no answer within the time, or a broken one, or its own proxy's 502 or 504. False when
-// no connection came about, and of every other answer, failures too.
+// has acted: no answer within the time, or a broken one, or one that was not waited for, since the
+// client left or we stop, or its own proxy's 502 or 504. False when http::surely_not_sent(), and of
+// every other answer, failures too.
 bool may_have_acted(const Result<http::Response>& result);
 
 struct IdempotencyRule {

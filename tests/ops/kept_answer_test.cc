@@ -70,3 +70,42 @@ TEST_CASE("records: a marker tells the next process which request may have acted
   CHECK(again.status().message().find("(first)") != std::string::npos);
   CHECK(f.once("other body", "third", never).status().reason() == "idempotency_key_reused");
 }
+
+TEST_CASE("idempotency: after which failures the outcome is unknown", "[unit][ops]") {
+  const auto with = [](Status status, std::string_view reason) {
+    return std::move(status).with_reason(reason);
+  };
+  // As a door words it: the exchange's reason is among the details.
+  const auto worded = [](Status status, std::string_view reason) {
+    return std::move(status)
+        .with_reason("proxy_error")
+        .with_details_json("{\"reason\":\"" + std::string(reason) + "\"}");
+  };
+  const Status broken = upstream_failed("broken"), late = timed_out("late");
+  for (const std::string_view reason : {"truncated", "not_http", "deadline", "idle"}) {
+    INFO(reason);
+    CHECK(may_have_acted(with(broken, reason)));
+    CHECK(may_have_acted(worded(late, reason)));
+  }
+  CHECK(may_have_acted(broken));
+  CHECK(may_have_acted(with(unavailable("gone"), "client_gone")));
+  CHECK(may_have_acted(worded(unavailable("gone"), "client_gone")));
+  for (const std::string_view reason :
+       {"dns_failed", "connect_failed", "connect_timeout", "tls_failed", "private_address",
+        "upstream_busy", "client_gone_unsent"}) {
+    INFO(reason);
+    for (const Status& status : {broken, late, unavailable("busy"), forbidden("private")}) {
+      CHECK_FALSE(may_have_acted(with(status, reason)));
+      CHECK_FALSE(may_have_acted(worded(status, reason)));
+    }
+  }
+  CHECK_FALSE(may_have_acted(invalid("no URL")));
+  CHECK_FALSE(may_have_acted(unavailable("the store is busy")));
+  const auto answer = [](int status) {
+    return Result<http::Response>(http::empty_response(status));
+  };
+  CHECK(may_have_acted(answer(502)));
+  CHECK(may_have_acted(answer(504)));
+  CHECK_FALSE(may_have_acted(answer(500)));
+  CHECK_FALSE(may_have_acted(answer(429)));
+}

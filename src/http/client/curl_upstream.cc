@@ -38,7 +38,8 @@ class CurlExchange final : public UpstreamResponse {
         client_matters_(request.stop_if_client_leaves),
         head_max_bytes_(request.head_max_bytes),
         connect_timeout_ms_(request.connect_timeout_ms),
-        private_allowed_(request.allow_private_addresses) {}
+        private_allowed_(request.allow_private_addresses),
+        idempotent_(is_idempotent(request.method)) {}
   CurlExchange(const CurlExchange&) = delete;
   CurlExchange& operator=(const CurlExchange&) = delete;
   ~CurlExchange() override;
@@ -59,6 +60,7 @@ class CurlExchange final : public UpstreamResponse {
   static size_t on_body(char* data, size_t size, size_t count, void* self);
   static size_t on_upload(char* out, size_t size, size_t count, void* self);
   static int on_rewind(void* self, curl_off_t offset, int origin);
+  static int on_connected(void* self, char* peer_ip, char* own_ip, int peer_port, int own_port);
   static curl_socket_t on_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
   static CURLcode on_tls(CURL* easy, void* context, void* store);
 
@@ -66,6 +68,7 @@ class CurlExchange final : public UpstreamResponse {
   bool head_is_in() const { return head_done_; }
   bool body_is_in() const { return buffered() > 0; }
   size_t buffered() const { return buffer_.size() - consumed_; }
+  bool may_send() const;
   void note_progress();
   void collect_result();
   Status wait_and_act();
@@ -74,6 +77,8 @@ class CurlExchange final : public UpstreamResponse {
   Status finish();
   Status failure(CURLcode code) const;
   Status connection_failure(CURLcode code) const;
+  Status not_connected() const;
+  Status exchange_failure(CURLcode code) const;
   // Ends the transfer, whose connection goes to the pool when it can be used again.
   void leave(bool reusable);
 
@@ -95,6 +100,7 @@ class CurlExchange final : public UpstreamResponse {
   const size_t head_max_bytes_;
   const int connect_timeout_ms_;
   const bool private_allowed_;
+  const bool idempotent_;
   bool address_refused_ = false;
 
   std::string_view upload_;  // The request's until open() returns, then of owned_upload_.
@@ -193,6 +199,8 @@ void CurlExchange::set_transfer_options(const UpstreamRequest& request) {
   set(CURLOPT_WRITEDATA, this);
   set(CURLOPT_OPENSOCKETFUNCTION, &CurlExchange::on_socket);
   set(CURLOPT_OPENSOCKETDATA, this);
+  set(CURLOPT_PREREQFUNCTION, &CurlExchange::on_connected);
+  set(CURLOPT_PREREQDATA, this);
 }
 
 void CurlExchange::set_tls_options() {
@@ -315,10 +323,29 @@ int CurlExchange::on_rewind(void* self_pointer, curl_off_t offset, int origin) {
   return CURL_SEEKFUNC_OK;
 }
 
+// By itself libcurl repeats any request, a POST too, whose connection came from the pool and ended
+// before the first byte of a response. What must not be repeated is refused by the two callbacks
+// below: when it opens the new socket, and when it is about to send.
+bool CurlExchange::may_send() const {
+  if (!timer_.sent() || idempotent_ || uploaded_ < upload_.size()) return true;
+  long sent_bytes = 0;  // Of all tries, with the bodies that left together with their heads.
+  curl_easy_getinfo(easy(), CURLINFO_REQUEST_SIZE, &sent_bytes);
+  return sent_bytes == 0;
+}
+
+// The connection stands, and libcurl sends next.
+int CurlExchange::on_connected(void* self_pointer, char*, char*, int, int) {
+  auto& self = *static_cast<CurlExchange*>(self_pointer);
+  if (!self.may_send()) return CURL_PREREQFUNC_ABORT;
+  self.timer_.note_sent();
+  return CURL_PREREQFUNC_OK;
+}
+
 // The address that is really connected to: a name that resolves differently the second time does
 // not get past this.
 curl_socket_t CurlExchange::on_socket(void* self_pointer, curlsocktype, curl_sockaddr* address) {
   auto& self = *static_cast<CurlExchange*>(self_pointer);
+  if (!self.may_send()) return CURL_SOCKET_BAD;
   if (!self.private_allowed_ && is_private_address(&address->addr)) {
     self.address_refused_ = true;
     return CURL_SOCKET_BAD;
@@ -360,7 +387,7 @@ Status CurlExchange::wait_and_act() {
   if (driver_->awaited().size() != 1) return act(KVCS_TRY(poll_many(wait_ms)));
   const auto [socket, events] = driver_->awaited().front();
   const auto woken = waiter_.wait({socket, events, wait_ms, client_matters_});
-  if (woken == Waiter::Woken::kClientGone) return client_gone();
+  if (woken == Waiter::Woken::kClientGone) return timer_.client_gone();
   return act(woken == Waiter::Woken::kReady ? socket : -1);
 }
 
@@ -375,7 +402,7 @@ Result<int> CurlExchange::poll_many(int timeout_ms) {
   }
   if (::poll(entries.data(), entries.size(), timeout_ms) <= 0) return -1;
   if (entries.size() > driver_->awaited().size() && entries.back().revents != 0) {
-    return client_gone();
+    return timer_.client_gone();
   }
   for (const pollfd& entry : entries) {
     if (entry.revents != 0) return entry.fd;
@@ -443,30 +470,24 @@ Result<size_t> CurlExchange::read(std::span<char> out) {
   return n;
 }
 
-Status CurlExchange::connection_failure(CURLcode code) const {
-  const std::string peer = "\"" + printable(url_.authority) + "\"";
-  if (address_refused_) return private_address_refused(url_.authority);
-  if (code == CURLE_COULDNT_RESOLVE_HOST) {
-    return upstream_failed("the host of " + peer + " cannot be resolved", error_text_)
-        .with_reason("dns_failed");
-  }
-  long system_error = 0;
-  curl_easy_getinfo(easy(), CURLINFO_OS_ERRNO, &system_error);
-  const char* why = system_error == ECONNREFUSED ? " refused the connection" : " is not reachable";
-  return upstream_failed(peer + why, error_text_).with_reason("connect_failed");
+// libcurl's words for the log (the cause), ours for the caller, and a reason for code. Once the
+// request has begun to leave, a connection that cannot be opened is one for its repeat.
+Status CurlExchange::failure(CURLcode code) const {
+  Status failed = timer_.sent() ? ok() : connection_failure(code);
+  return failed.ok() ? exchange_failure(code) : failed;
 }
 
-// libcurl's words for the log (the cause), ours for the caller, and a reason for code.
-Status CurlExchange::failure(CURLcode code) const {
+// ok(): `code` is not about opening a connection.
+Status CurlExchange::connection_failure(CURLcode code) const {
   const std::string peer = "\"" + printable(url_.authority) + "\"";
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
+      return upstream_failed("the host of " + peer + " cannot be resolved", error_text_)
+          .with_reason("dns_failed");
     case CURLE_COULDNT_CONNECT:
-      return connection_failure(code);
+      return not_connected();
     case CURLE_OPERATION_TIMEDOUT:
-      return timed_out("no connection to " + peer + " within " +
-                       std::to_string(connect_timeout_ms_) + " ms")
-          .with_reason("connect_timeout");
+      return no_connection_within(url_.authority, connect_timeout_ms_);
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
@@ -476,11 +497,24 @@ Status CurlExchange::failure(CURLcode code) const {
     case CURLE_SSL_INVALIDCERTSTATUS:
       return upstream_failed("no trusted TLS connection to " + peer, error_text_)
           .with_reason("tls_failed");
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_WEIRD_SERVER_REPLY:
-      return upstream_failed(peer + " did not answer in HTTP", error_text_).with_reason("not_http");
     default:
-      break;
+      return ok();
+  }
+}
+
+Status CurlExchange::not_connected() const {
+  if (address_refused_) return private_address_refused(url_.authority);
+  long system_error = 0;
+  curl_easy_getinfo(easy(), CURLINFO_OS_ERRNO, &system_error);
+  const char* why = system_error == ECONNREFUSED ? " refused the connection" : " is not reachable";
+  return upstream_failed("\"" + printable(url_.authority) + "\"" + why, error_text_)
+      .with_reason("connect_failed");
+}
+
+Status CurlExchange::exchange_failure(CURLcode code) const {
+  const std::string peer = "\"" + printable(url_.authority) + "\"";
+  if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY) {
+    return upstream_failed(peer + " did not answer in HTTP", error_text_).with_reason("not_http");
   }
   if (head_too_large_) {
     return upstream_failed(peer + " sent a response head of more than " +

@@ -83,6 +83,7 @@ class PlainExchange final : public UpstreamResponse {
   Status connect(bool private_allowed);
   Status finish_connect();
   Status connect_failed(int error_number);
+  bool may_send_again(const UpstreamRequest& request) const;
   void write_head(const UpstreamRequest& request);
   Status exchange_heads();
   void keep_unsent();
@@ -158,18 +159,26 @@ Status PlainExchange::run_to_head(const UpstreamRequest& request) {
   if (!reused) KVCS_TRY(connect(request.allow_private_addresses));
   write_head(request);
   Status outcome = exchange_heads();
-  if (reused && closed_early_) {
-    // The peer closed an idle connection while we wrote: no answer was begun, so ask once more.
+  if (reused && may_send_again(request)) {
     connection_.reset();
     closed_early_ = write_broken_ = false;
     sent_bytes_ = 0;
-    KVCS_TRY(connect(request.allow_private_addresses));
+    const Status connected = connect(request.allow_private_addresses);
+    // What has left on the first connection has left, whatever becomes of the second.
+    if (surely_not_sent(connected) && timer_.sent()) return outcome;
+    KVCS_TRY(Status(connected));
     outcome = exchange_heads();
   }
   KVCS_TRY(std::move(outcome));
   if (body_ == Body::kNone || (body_ == Body::kLength && left_ == 0)) body_finished();
   keep_unsent();
   return ok();
+}
+
+// The peer closed a connection from the pool, and began no answer. If all of the request has left,
+// the peer may have read it before it closed.
+bool PlainExchange::may_send_again(const UpstreamRequest& request) const {
+  return closed_early_ && (sent_bytes_ < to_send_bytes_ || is_idempotent(request.method));
 }
 
 Status PlainExchange::connect(bool private_allowed) {
@@ -195,9 +204,7 @@ Status PlainExchange::finish_connect() {
     const int64_t left_ms = connect_timeout_ms_ - (shared_.clock.mono_us() - begun_us) / 1000;
     if (left_ms <= 0) {
       shared_.book.forget(url_);
-      return timed_out("no connection to " + peer() + " within " +
-                       std::to_string(connect_timeout_ms_) + " ms")
-          .with_reason("connect_timeout");
+      return no_connection_within(url_.authority, connect_timeout_ms_);
     }
     if (!KVCS_TRY(wait(POLLOUT, static_cast<int>(left_ms)))) continue;
     const int error_number = connect_error(connection_->descriptor);
@@ -268,6 +275,7 @@ void PlainExchange::send_unsent() {
     }
     sent_bytes_ += sent.size_bytes;
     timer_.touch();
+    timer_.note_sent();
   }
 }
 
@@ -395,7 +403,7 @@ Result<bool> PlainExchange::wait(short events, int limit_ms) {
   int wait_ms = timer_.wait_ms();
   if (limit_ms >= 0) wait_ms = std::min(wait_ms, limit_ms);
   const auto woken = waiter_.wait({connection_->descriptor, events, wait_ms, client_matters_});
-  if (woken == Waiter::Woken::kClientGone) return client_gone();
+  if (woken == Waiter::Woken::kClientGone) return timer_.client_gone();
   return woken == Waiter::Woken::kReady;
 }
 

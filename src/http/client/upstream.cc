@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/bytes.h"
@@ -31,6 +32,22 @@ Result<std::string> UpstreamResponse::read_all(size_t max_bytes) {
       return too_large("the response is larger than the limit of " + format_bytes(max_bytes));
     }
   }
+}
+
+bool is_unsent_reason(std::string_view reason) {
+  static constexpr std::array<std::string_view, 7> kReasons = {
+      "dns_failed",      "connect_failed", "connect_timeout",   "tls_failed",
+      "private_address", "upstream_busy",  "client_gone_unsent"};
+  return std::find(kReasons.begin(), kReasons.end(), reason) != kReasons.end();
+}
+
+// Invalid is the failure of a request that no engine would send.
+bool surely_not_sent(const Status& failure) {
+  return failure.code() == Code::kInvalid || is_unsent_reason(failure.reason());
+}
+
+bool client_left(const Status& failure) {
+  return failure.reason() == "client_gone" || failure.reason() == "client_gone_unsent";
 }
 
 std::optional<SocketAddress> parse_address(std::string_view literal, int port) {

@@ -5,13 +5,16 @@
 // open() returns as soon as the response's head is in; the body is pulled by read(), which is the
 // back-pressure: what is not read is not fetched (at most 256 KiB wait in memory). Redirects are
 // never followed and bodies never decompressed. Nothing is retried, with one exception: a request
-// sent on a pooled connection that the peer had closed, told by a failed write or an end before
-// the first byte of a response, is sent once more on a new connection (RFC 9112 §9.3.1).
-// Thread-safe; a response is used by the request or the thread that opened it and must not outlive
-// its HttpUpstream.
+// on a pooled connection that the peer closed before the first byte of a response is sent once more
+// on a new connection (RFC 9112 §9.3.1), if its method is idempotent (RFC 9110 §9.2.2) or part of
+// it had not been sent. A POST of which all has left is never sent twice: the server may have
+// acted. Thread-safe; a response is used by the request or the thread that opened it and must not
+// outlive its HttpUpstream.
 //
-// Reasons of failures (Status::reason): dns_failed, connect_failed, tls_failed, not_http,
-// truncated, connect_timeout, deadline, idle, client_gone, private_address, upstream_busy.
+// Reasons of failures (Status::reason), before a byte of the request has left: dns_failed,
+// connect_failed, connect_timeout, tls_failed, private_address, upstream_busy, client_gone_unsent;
+// connect_timeout also stands for a deadline or idle time that is over by then. Afterwards:
+// not_http, truncated, deadline, idle, client_gone.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -55,7 +58,8 @@ class UpstreamResponse {
   virtual const std::vector<std::pair<std::string, std::string>>& headers() const = 0;
   std::optional<std::string_view> header(std::string_view lower_name) const;
   // 0 at the clean end. Upstream: broken off, lied about its length. Timeout: deadline or idle.
-  // Unavailable with reason "client_gone": the watched client left. A failure is final.
+  // Unavailable with reason "client_gone": the watched client left, or our server stops. A failure
+  // is final.
   virtual Result<size_t> read(std::span<char> out) = 0;
   Result<std::string> read_all(size_t max_bytes);  // TooLarge beyond.
 };
@@ -64,10 +68,18 @@ class HttpUpstream {
  public:
   virtual ~HttpUpstream() = default;
   // Upstream: no connection, no DNS, TLS failure, not HTTP. Timeout. Forbidden: private address.
-  // Invalid: a URL, method or header that is not sendable. Unavailable: "client_gone", or
-  // "upstream_busy" at connections_per_host_max.
+  // Invalid: a URL, method or header that is not sendable. Unavailable: "client_gone",
+  // "client_gone_unsent", or "upstream_busy" at connections_per_host_max.
   virtual Result<std::unique_ptr<UpstreamResponse>> open(const UpstreamRequest& request) = 0;
 };
+
+// The two questions that money and idempotency keys ask of a failure of open() or read(). True
+// when not one byte of the request has left, so that the server cannot have acted.
+bool surely_not_sent(const Status& failure);
+// The same by the reason alone, for who kept nothing else.
+bool is_unsent_reason(std::string_view reason);
+// True when it was the client that ended the exchange by leaving, or our server by stopping.
+bool client_left(const Status& failure);
 
 struct UpstreamConfig {
   int connections_per_host_max = 1200;  // Exchanges at once with one host and port.

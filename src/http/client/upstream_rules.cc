@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "base/wait.h"
 #include "http/header_syntax.h"
 
 namespace kvcs::http {
@@ -96,6 +97,12 @@ Status private_address_refused(std::string_view authority) {
   return forbidden("\"" + printable(authority) +
                    "\" is a private address; requests to private networks are not allowed here")
       .with_reason("private_address");
+}
+
+Status no_connection_within(std::string_view authority, int timeout_ms) {
+  return timed_out("no connection to \"" + printable(authority) + "\" within " +
+                   std::to_string(timeout_ms) + " ms")
+      .with_reason("connect_timeout");
 }
 
 Result<UpstreamUrl> parse_upstream_url(std::string_view url) {
@@ -195,6 +202,12 @@ bool is_hop_by_hop(std::string_view lower_name) {
   return std::find(kNames.begin(), kNames.end(), lower_name) != kNames.end();
 }
 
+bool is_idempotent(std::string_view method) {
+  static constexpr std::array<std::string_view, 6> kMethods = {"GET",    "HEAD",    "PUT",
+                                                               "DELETE", "OPTIONS", "TRACE"};
+  return std::find(kMethods.begin(), kMethods.end(), method) != kMethods.end();
+}
+
 bool is_engine_header(std::string_view name) {
   // Only names that start like one of the table are lowered: this runs for every header sent.
   if (name.empty() || !kEngineHeaderStarts.has(name[0])) return false;
@@ -255,17 +268,23 @@ ExchangeTimer::ExchangeTimer(const UpstreamRequest& request, const Clock& clock)
 
 Status ExchangeTimer::check(std::string_view authority) const {
   const int64_t now = clock_.mono_us();
-  if (deadline_ms_ > 0 && now - started_us_ >= int64_t{deadline_ms_} * 1000) {
+  const bool late = deadline_ms_ > 0 && now - started_us_ >= int64_t{deadline_ms_} * 1000;
+  const bool idle = idle_timeout_ms_ > 0 && now - last_us_ >= int64_t{idle_timeout_ms_} * 1000;
+  if (!late && !idle) return ok();
+  if (!sent_) return no_connection_within(authority, late ? deadline_ms_ : idle_timeout_ms_);
+  if (late) {
     return timed_out("\"" + printable(authority) + "\" did not finish its response within " +
                      std::to_string(deadline_ms_) + " ms")
         .with_reason("deadline");
   }
-  if (idle_timeout_ms_ > 0 && now - last_us_ >= int64_t{idle_timeout_ms_} * 1000) {
-    return timed_out("\"" + printable(authority) + "\" sent nothing for " +
-                     std::to_string(idle_timeout_ms_) + " ms")
-        .with_reason("idle");
-  }
-  return ok();
+  return timed_out("\"" + printable(authority) + "\" sent nothing for " +
+                   std::to_string(idle_timeout_ms_) + " ms")
+      .with_reason("idle");
+}
+
+Status ExchangeTimer::client_gone() const {
+  Status gone = kvcs::client_gone();
+  return sent_ ? std::move(gone) : std::move(gone).with_reason("client_gone_unsent");
 }
 
 int ExchangeTimer::wait_ms() const {

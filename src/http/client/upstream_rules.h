@@ -33,6 +33,8 @@ Result<UpstreamUrl> parse_upstream_url(std::string_view url);
 
 // Method and header names are tokens (RFC 9110 §5.6.2), values carry no control but tab. Invalid.
 Status check_sendable(const UpstreamRequest& request);
+// RFC 9110 §9.2.2: asking twice is meant to do no more than asking once.
+bool is_idempotent(std::string_view method);
 // Headers that only the engine may write: hop-by-hop, framing, Host, Expect.
 bool is_engine_header(std::string_view name);
 bool is_hop_by_hop(std::string_view lower_name);
@@ -41,6 +43,7 @@ bool is_hop_by_hop(std::string_view lower_name);
 // (IPv4, IPv6 and the forms of IPv6 that carry an IPv4 address), and for every other family.
 bool is_private_address(const sockaddr* address);
 Status private_address_refused(std::string_view authority);
+Status no_connection_within(std::string_view authority, int timeout_ms);
 
 // A response head as it comes in, line by line, without line ends.
 class ResponseHead {
@@ -60,19 +63,24 @@ class ResponseHead {
   HeaderList headers_;
 };
 
-// Deadline and idle time of one exchange.
+// Deadline and idle time of one exchange, and whether its request has begun to leave: what ends the
+// exchange before that ends it without a trace at the server.
 class ExchangeTimer {
  public:
   ExchangeTimer(const UpstreamRequest& request, const Clock& clock);
   void touch() { last_us_ = clock_.mono_us(); }  // A byte moved, or waiting begins.
+  void note_sent() { sent_ = true; }             // From now on the server may have something.
+  bool sent() const { return sent_; }
   Status check(std::string_view authority) const;
-  int wait_ms() const;  // How long to poll before the next check.
+  Status client_gone() const;  // Worded by whether something was sent.
+  int wait_ms() const;         // How long to poll before the next check.
   int64_t started_us() const { return started_us_; }
 
  private:
   const Clock& clock_;
   int64_t started_us_, last_us_;
   int deadline_ms_, idle_timeout_ms_;
+  bool sent_ = false;
 };
 
 }  // namespace kvcs::http

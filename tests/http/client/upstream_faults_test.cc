@@ -86,6 +86,7 @@ TEST_CASE("upstream: broken answers are failures of the upstream", "[fault][http
     const Status failed = failure_of(client, request_to(server.url("/path?secret=s3cr3t")));
     CHECK(failed.code() == Code::kUpstream);
     CHECK(failed.reason() == row.reason);
+    CHECK_FALSE(surely_not_sent(failed));
     CHECK(failed.to_string().find("s3cr3t") == std::string::npos);
     CHECK(failed.message().find("127.0.0.1:" + std::to_string(server.port())) != std::string::npos);
   }
@@ -152,6 +153,7 @@ TEST_CASE("upstream: nobody listening is told apart from silence", "[fault][http
       failure_of(client, request_to("http://127.0.0.1:" + std::to_string(port) + "/"));
   CHECK(refused.code() == Code::kUpstream);
   CHECK(refused.reason() == "connect_failed");
+  CHECK(surely_not_sent(refused));
   CHECK(refused.message().find("refused") != std::string::npos);
 }
 
@@ -161,6 +163,7 @@ TEST_CASE("upstream: a name that does not resolve says so", "[fault][http][upstr
   const Status failed = failure_of(client, request);
   CHECK(failed.code() == Code::kUpstream);
   CHECK(failed.reason() == "dns_failed");
+  CHECK(surely_not_sent(failed));
 }
 
 TEST_CASE("upstream: deadline and idle time end a silent exchange", "[fault][http][upstream]") {
@@ -183,6 +186,7 @@ TEST_CASE("upstream: deadline and idle time end a silent exchange", "[fault][htt
   failed = failure_of(client, request);
   CHECK(failed.code() == Code::kTimeout);
   CHECK(failed.reason() == "idle");
+  CHECK_FALSE(surely_not_sent(failed));
   CHECK(server.wait_client_closed_count(2));  // Cancelled, not abandoned.
 }
 
@@ -233,10 +237,28 @@ TEST_CASE("upstream: a full accept queue is a connect timeout", "[fault][http][u
   TestClient client(engine);
   UpstreamRequest request =
       request_to("http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/");
+  const auto fails_unsent = [&](Code code, std::string_view reason) {
+    const Status failed = failure_of(client, request);
+    CHECK(failed.code() == code);
+    CHECK(failed.reason() == reason);
+    CHECK(surely_not_sent(failed));
+  };
   request.connect_timeout_ms = 80;
-  const Status failed = failure_of(client, request);
-  CHECK(failed.code() == Code::kTimeout);
-  CHECK(failed.reason() == "connect_timeout");
+  fails_unsent(Code::kTimeout, "connect_timeout");
+  // Whatever ends the wait for a connection, nothing has left.
+  request.connect_timeout_ms = 5'000;
+  request.deadline_ms = 80;
+  fails_unsent(Code::kTimeout, "connect_timeout");
+  request.deadline_ms = 5'000;
+  request.idle_timeout_ms = 80;
+  fails_unsent(Code::kTimeout, "connect_timeout");
+  request.idle_timeout_ms = 5'000;
+  request.stop_if_client_leaves = true;
+  SocketPair client_socket;
+  ThreadWaiter waiter(client_socket.ends[0]);
+  const WaiterScope scope(waiter);
+  client_socket.leave();
+  fails_unsent(Code::kUnavailable, "client_gone_unsent");
   for (const int filler : fillers) ::close(filler);
   ::close(listener);
 }
@@ -282,6 +304,8 @@ TEST_CASE("upstream: a client that leaves cancels within a second and the upstre
   leaver.join();
   CHECK(failed.code() == Code::kUnavailable);
   CHECK(failed.reason() == "client_gone");
+  CHECK(client_left(failed));
+  CHECK_FALSE(surely_not_sent(failed));
   CHECK(server.wait_client_closed_count(1));
   CHECK(ended_at - left_at < std::chrono::seconds(1));
 }
