@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kLookAgainMs = 5;  // A descriptor cannot signal a condition.
 
-bool client_left(const http::UpstreamRequest& request) {
+bool has_left(const http::UpstreamRequest& request) {
   const int client = current_waiter().client_fd();
   if (client < 0 || !request.stop_if_client_leaves) return false;
   pollfd watched = {client, POLLRDHUP, 0};
@@ -30,17 +30,20 @@ class ScriptedResponse final : public http::UpstreamResponse {
       : upstream_(upstream),
         answer_(std::move(answer)),
         request_(std::move(request)),
-        started_us_(started_us) {}
+        started_us_(started_us),
+        left_bytes_(request_.after_client_left_bytes) {}
   ~ScriptedResponse() override { upstream_.closed(finished_); }
   int status() const override { return answer_.status; }
   const http::HeaderList& headers() const override { return answer_.headers; }
 
+  bool client_left() const override { return left_; }
+  void note_client_left() override { left_ = true; }
+
   Result<size_t> read(std::span<char> out) override {
     if (!failed_.ok()) return failed_;
     if (finished_) return size_t{0};
-    if (client_left(request_)) {
-      return failed_ = client_gone();
-    }
+    left_ = left_ || has_left(request_);
+    if (left_ && request_.after_client_left_ms <= 0) return failed_ = client_gone();
     if (next_ == answer_.chunks.size()) return end();
     const std::string& chunk = answer_.chunks[next_];
     if (offset_ == 0 && upstream_.clock_) upstream_.clock_->advance_ms(answer_.chunk_latency_ms);
@@ -49,6 +52,8 @@ class ScriptedResponse final : public http::UpstreamResponse {
     const size_t n = std::min(out.size(), chunk.size() - offset_);
     std::memcpy(out.data(), chunk.data() + offset_, n);
     offset_ += n;
+    if (left_ && n > left_bytes_) return failed_ = client_gone();
+    left_bytes_ -= left_ ? n : 0;
     if (offset_ == chunk.size()) {
       next_++;
       offset_ = 0;
@@ -64,6 +69,7 @@ class ScriptedResponse final : public http::UpstreamResponse {
     }
     if (answer_.end == ScriptedAnswer::End::kHang) {
       failed_ = upstream_.hang(request_, started_us_);
+      left_ = left_ || has_left(request_);
       if (!failed_.ok()) return failed_;
     }
     finished_ = true;
@@ -81,6 +87,8 @@ class ScriptedResponse final : public http::UpstreamResponse {
   ScriptedAnswer answer_;
   http::UpstreamRequest request_;
   int64_t started_us_;
+  size_t left_bytes_;
+  bool left_ = false;
   size_t next_ = 0, offset_ = 0;
   bool finished_ = false;
   Status failed_;
@@ -130,8 +138,13 @@ Result<std::unique_ptr<http::UpstreamResponse>> ScriptedUpstream::open(
     const http::UpstreamRequest& request) {
   KVCS_TRY(http::check_sendable(request));
   KVCS_TRY(http::check_upstream_url(request.url));
-  SeenRequest seen{request.method,  request.url,         request.body,
-                   request.headers, request.deadline_ms, request.allow_private_addresses};
+  SeenRequest seen{request.method,
+                   request.url,
+                   request.body,
+                   request.headers,
+                   request.deadline_ms,
+                   request.allow_private_addresses,
+                   request.after_client_left_ms};
   ScriptedAnswer answer;
   Handler handler;
   bool queued = false;
@@ -175,10 +188,11 @@ Result<std::unique_ptr<http::UpstreamResponse>> ScriptedUpstream::open(
 Status ScriptedUpstream::hang(const http::UpstreamRequest& request, int64_t started_us) {
   MutexLock lock(mutex_);
   const uint64_t before = releases_;
+  int64_t left_ms = -1;  // When the client left.
   while (releases_ == before) {
-    if (client_left(request)) {
-      return client_gone();
-    }
+    const int64_t now_ms = clock_ != nullptr ? clock_->mono_us() / 1000 : steady_ms();
+    if (left_ms < 0 && has_left(request)) left_ms = now_ms;
+    if (left_ms >= 0 && now_ms - left_ms >= request.after_client_left_ms) return client_gone();
     if (clock_ != nullptr && request.deadline_ms > 0 &&
         clock_->mono_us() - started_us >= request.deadline_ms * 1000LL) {
       return timed_out("\"scripted\" did not answer in time").with_reason("deadline");

@@ -1,5 +1,6 @@
 // An HttpUpstream that answers from a script and remembers what it was asked. As strict as the
-// real one about URLs, headers, truncation and clients that leave. Thread-safe.
+// real one about URLs, headers, truncation and clients that leave, after_client_left_ms counted on
+// the clock that it has, or by real time. Thread-safe.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -33,6 +34,7 @@ struct SeenRequest {
   std::vector<std::pair<std::string, std::string>> headers;
   int deadline_ms = 0;
   bool allow_private_addresses = false;
+  int after_client_left_ms = 0;
   std::string header(std::string_view name) const;  // Any case; "" when absent.
 };
 

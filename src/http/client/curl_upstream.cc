@@ -35,7 +35,6 @@ class CurlExchange final : public UpstreamResponse {
         url_(std::move(url)),
         timer_(request, shared.clock),
         waiter_(current_waiter()),
-        client_matters_(request.stop_if_client_leaves),
         head_max_bytes_(request.head_max_bytes),
         connect_timeout_ms_(request.connect_timeout_ms),
         private_allowed_(request.allow_private_addresses),
@@ -49,8 +48,12 @@ class CurlExchange final : public UpstreamResponse {
   int status() const override { return head_.status(); }
   const HeaderList& headers() const override { return head_.headers(); }
   Result<size_t> read(std::span<char> out) override;
+  bool client_left() const override { return timer_.client_left(); }
+  void note_client_left() override { timer_.note_client_left(); }
 
  private:
+  Status open_to_head(const UpstreamRequest& request);
+  Result<size_t> read_body(std::span<char> out);
   void set_transfer_options(const UpstreamRequest& request);
   void set_tls_options();
   void set_body(const UpstreamRequest& request);
@@ -96,7 +99,6 @@ class CurlExchange final : public UpstreamResponse {
   curl_slist* header_list_ = nullptr;
   ExchangeTimer timer_;
   Waiter& waiter_;
-  const bool client_matters_;
   const size_t head_max_bytes_;
   const int connect_timeout_ms_;
   const bool private_allowed_;
@@ -135,6 +137,10 @@ void CurlExchange::leave(bool reusable) {
 }
 
 Status CurlExchange::run_to_head(const UpstreamRequest& request) {
+  return timer_.worded(open_to_head(request));
+}
+
+Status CurlExchange::open_to_head(const UpstreamRequest& request) {
   // A connection that was opened to a private address is never used for a request that may not
   // reach one: the rule is part of the key.
   key_ = (url_.https ? "s" : "p") + std::string(private_allowed_ ? "+" : "-") + url_.host + ":" +
@@ -386,8 +392,8 @@ Status CurlExchange::wait_and_act() {
     wait_ms = std::min(wait_ms, timer_ms);
   if (driver_->awaited().size() != 1) return act(KVCS_TRY(poll_many(wait_ms)));
   const auto [socket, events] = driver_->awaited().front();
-  const auto woken = waiter_.wait({socket, events, wait_ms, client_matters_});
-  if (woken == Waiter::Woken::kClientGone) return timer_.client_gone();
+  const auto woken = waiter_.wait({socket, events, wait_ms, timer_.watches_client()});
+  if (woken == Waiter::Woken::kClientGone) KVCS_TRY(timer_.wait_ended());
   return act(woken == Waiter::Woken::kReady ? socket : -1);
 }
 
@@ -397,15 +403,15 @@ Status CurlExchange::wait_and_act() {
 Result<int> CurlExchange::poll_many(int timeout_ms) {
   std::vector<pollfd> entries;
   for (const auto& [socket, events] : driver_->awaited()) entries.push_back({socket, events, 0});
-  if (client_matters_ && waiter_.client_fd() >= 0) {
+  if (timer_.watches_client() && waiter_.client_fd() >= 0) {
     entries.push_back({waiter_.client_fd(), POLLRDHUP, 0});
   }
   if (::poll(entries.data(), entries.size(), timeout_ms) <= 0) return -1;
   if (entries.size() > driver_->awaited().size() && entries.back().revents != 0) {
-    return timer_.client_gone();
+    KVCS_TRY(timer_.wait_ended());
   }
-  for (const pollfd& entry : entries) {
-    if (entry.revents != 0) return entry.fd;
+  for (size_t i = 0; i < driver_->awaited().size(); i++) {
+    if (entries[i].revents != 0) return entries[i].fd;
   }
   return -1;
 }
@@ -441,19 +447,18 @@ Status CurlExchange::finish() {
 
 Result<size_t> CurlExchange::read(std::span<char> out) {
   KVCS_TRY(Status(failed_));
+  Result<size_t> got = read_body(out);
+  failed_ = got.ok() ? timer_.count_read(*got) : timer_.worded(std::move(got).status());
+  if (failed_.ok()) return got;
+  leave(false);
+  return failed_;
+}
+
+Result<size_t> CurlExchange::read_body(std::span<char> out) {
   timer_.touch();
-  if (driver_) {
-    failed_ = timer_.check(url_.authority);
-    if (!failed_.ok()) leave(false);
-    KVCS_TRY(Status(failed_));
-  }
+  if (driver_) KVCS_TRY(timer_.check(url_.authority));
   if (buffered() == 0 && driver_) {
-    Status waited = wait_until(&CurlExchange::body_is_in);
-    if (!waited.ok()) {
-      failed_ = waited;
-      leave(false);
-      return waited;
-    }
+    KVCS_TRY(wait_until(&CurlExchange::body_is_in));
     if (driver_ && over_ && outcome_ == CURLE_OK) leave(true);
   }
   const size_t n = std::min(out.size(), buffered());

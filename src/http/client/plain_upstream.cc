@@ -64,7 +64,6 @@ class PlainExchange final : public UpstreamResponse {
         url_(std::move(url)),
         timer_(request, shared.clock),
         waiter_(current_waiter()),
-        client_matters_(request.stop_if_client_leaves),
         head_max_bytes_(request.head_max_bytes),
         connect_timeout_ms_(request.connect_timeout_ms) {}
   PlainExchange(const PlainExchange&) = delete;
@@ -75,8 +74,11 @@ class PlainExchange final : public UpstreamResponse {
   int status() const override { return head_.status(); }
   const HeaderList& headers() const override { return head_.headers(); }
   Result<size_t> read(std::span<char> out) override;
+  bool client_left() const override { return timer_.client_left(); }
+  void note_client_left() override { timer_.note_client_left(); }
 
  private:
+  Status open_to_head(const UpstreamRequest& request);
   // How the response's end is known (RFC 9112 §6.3).
   enum class Body : uint8_t { kNone, kLength, kChunked, kUntilClose };
 
@@ -120,7 +122,6 @@ class PlainExchange final : public UpstreamResponse {
   bool closed_early_ = false;  // The peer was gone before one byte of its response.
   ExchangeTimer timer_;
   Waiter& waiter_;
-  const bool client_matters_;
   const size_t head_max_bytes_;
   const int connect_timeout_ms_;
 
@@ -151,6 +152,10 @@ void PlainExchange::leave(bool reusable) {
 }
 
 Status PlainExchange::run_to_head(const UpstreamRequest& request) {
+  return timer_.worded(open_to_head(request));
+}
+
+Status PlainExchange::open_to_head(const UpstreamRequest& request) {
   key_ = url_.authority + (request.allow_private_addresses ? "+" : "-");
   connection_ = KVCS_TRY(shared_.pool.acquire(key_, shared_.clock.mono_us()));
   leased_ = true;
@@ -402,8 +407,9 @@ Result<bool> PlainExchange::wait(short events, int limit_ms) {
   KVCS_TRY(timer_.check(url_.authority));
   int wait_ms = timer_.wait_ms();
   if (limit_ms >= 0) wait_ms = std::min(wait_ms, limit_ms);
-  const auto woken = waiter_.wait({connection_->descriptor, events, wait_ms, client_matters_});
-  if (woken == Waiter::Woken::kClientGone) return timer_.client_gone();
+  const auto woken =
+      waiter_.wait({connection_->descriptor, events, wait_ms, timer_.watches_client()});
+  if (woken == Waiter::Woken::kClientGone) KVCS_TRY(timer_.wait_ended());
   return woken == Waiter::Woken::kReady;
 }
 
@@ -420,12 +426,11 @@ Status PlainExchange::wait_for_answer() {
 Result<size_t> PlainExchange::read(std::span<char> out) {
   KVCS_TRY(Status(failed_));
   if (!leased_ || out.empty()) return size_t{0};
-  auto got = read_body(out);
-  if (!got.ok()) {
-    failed_ = got.status();
-    leave(false);
-  }
-  return got;
+  Result<size_t> got = read_body(out);
+  failed_ = got.ok() ? timer_.count_read(*got) : timer_.worded(std::move(got).status());
+  if (failed_.ok()) return got;
+  leave(false);
+  return failed_;
 }
 
 Result<size_t> PlainExchange::read_body(std::span<char> out) {

@@ -45,6 +45,10 @@ struct UpstreamRequest {
   // The exchange waits with the current_waiter() (base/wait.h) of the caller of open(). True: the
   // client of the request that calls cancels the exchange by leaving.
   bool stop_if_client_leaves = false;
+  // With these it does not, once a byte of the request has left: from then on the exchange may last
+  // so long, within the deadline, and give so many bytes of body. 0 ms: cancelled at once.
+  int after_client_left_ms = 0;
+  size_t after_client_left_bytes = 1 << 20;
   bool allow_private_addresses = false;  // Else a host resolving to one is Forbidden (SSRF).
   size_t head_max_bytes = 64 << 10;
 };
@@ -57,9 +61,14 @@ class UpstreamResponse {
   // Lower-case names, in order of arrival; hop-by-hop headers removed.
   virtual const std::vector<std::pair<std::string, std::string>>& headers() const = 0;
   std::optional<std::string_view> header(std::string_view lower_name) const;
+  // True once the client is known to have left, whose leaving did not cancel the exchange.
+  virtual bool client_left() const = 0;
+  // The caller knows it from elsewhere, from a write to the client that failed. From now on
+  // after_client_left_ms and _bytes hold; without them the next read() fails.
+  virtual void note_client_left() = 0;
   // 0 at the clean end. Upstream: broken off, lied about its length. Timeout: deadline or idle.
-  // Unavailable with reason "client_gone": the watched client left, or our server stops. A failure
-  // is final.
+  // Unavailable with reason "client_gone": the watched client left, or our server stops; every
+  // failure after the client left is this one, with its own words as the cause. A failure is final.
   virtual Result<size_t> read(std::span<char> out) = 0;
   Result<std::string> read_all(size_t max_bytes);  // TooLarge beyond.
 };

@@ -264,12 +264,18 @@ ExchangeTimer::ExchangeTimer(const UpstreamRequest& request, const Clock& clock)
       started_us_(clock.mono_us()),
       last_us_(started_us_),
       deadline_ms_(request.deadline_ms),
-      idle_timeout_ms_(request.idle_timeout_ms) {}
+      idle_timeout_ms_(request.idle_timeout_ms),
+      stop_if_client_leaves_(request.stop_if_client_leaves),
+      after_client_left_ms_(request.after_client_left_ms),
+      after_client_left_bytes_(request.after_client_left_bytes) {}
 
 Status ExchangeTimer::check(std::string_view authority) const {
   const int64_t now = clock_.mono_us();
   const bool late = deadline_ms_ > 0 && now - started_us_ >= int64_t{deadline_ms_} * 1000;
   const bool idle = idle_timeout_ms_ > 0 && now - last_us_ >= int64_t{idle_timeout_ms_} * 1000;
+  if (client_left() && now - left_us_ >= int64_t{after_client_left_ms_} * 1000) {
+    return gone("not done " + std::to_string(after_client_left_ms_) + " ms after the client left");
+  }
   if (!late && !idle) return ok();
   if (!sent_) return no_connection_within(authority, late ? deadline_ms_ : idle_timeout_ms_);
   if (late) {
@@ -282,9 +288,31 @@ Status ExchangeTimer::check(std::string_view authority) const {
       .with_reason("idle");
 }
 
-Status ExchangeTimer::client_gone() const {
-  Status gone = kvcs::client_gone();
+Status ExchangeTimer::gone(std::string_view cause) const {
+  Status gone = client_gone().with_cause(cause);
   return sent_ ? std::move(gone) : std::move(gone).with_reason("client_gone_unsent");
+}
+
+void ExchangeTimer::note_client_left() {
+  if (!client_left()) left_us_ = clock_.mono_us();
+}
+
+Status ExchangeTimer::wait_ended() {
+  if (!watches_client() || !sent_ || after_client_left_ms_ <= 0) return gone();
+  note_client_left();
+  return ok();
+}
+
+Status ExchangeTimer::count_read(size_t bytes) {
+  if (!client_left()) return ok();
+  if (bytes > after_client_left_bytes_) return gone("too much came after the client left");
+  after_client_left_bytes_ -= bytes;
+  return ok();
+}
+
+Status ExchangeTimer::worded(Status failure) const {
+  if (failure.ok() || !client_left() || http::client_left(failure)) return failure;
+  return gone(failure.to_string());
 }
 
 int ExchangeTimer::wait_ms() const {
@@ -296,6 +324,8 @@ int ExchangeTimer::wait_ms() const {
     left_us = std::min(left_us, started_us_ + int64_t{deadline_ms_} * 1000 - now);
   if (idle_timeout_ms_ > 0)
     left_us = std::min(left_us, last_us_ + int64_t{idle_timeout_ms_} * 1000 - now);
+  if (client_left())
+    left_us = std::min(left_us, left_us_ + int64_t{after_client_left_ms_} * 1000 - now);
   return static_cast<int>((std::max<int64_t>(left_us, 0) + 999) / 1000);
 }
 

@@ -63,8 +63,8 @@ class ResponseHead {
   HeaderList headers_;
 };
 
-// Deadline and idle time of one exchange, and whether its request has begun to leave: what ends the
-// exchange before that ends it without a trace at the server.
+// What may end an exchange before its own end: the deadline, the idle time, and the client that
+// leaves, at once or once the time and the bytes are used up that it is then still granted.
 class ExchangeTimer {
  public:
   ExchangeTimer(const UpstreamRequest& request, const Clock& clock);
@@ -72,15 +72,32 @@ class ExchangeTimer {
   void note_sent() { sent_ = true; }             // From now on the server may have something.
   bool sent() const { return sent_; }
   Status check(std::string_view authority) const;
-  Status client_gone() const;  // Worded by whether something was sent.
-  int wait_ms() const;         // How long to poll before the next check.
+  int wait_ms() const;  // How long to wait before the next check.
   int64_t started_us() const { return started_us_; }
 
+  // False once the client has left: it cannot end a second wait.
+  bool watches_client() const { return stop_if_client_leaves_ && !client_left(); }
+  bool client_left() const { return left_us_ >= 0; }
+  void note_client_left();
+  // A wait ended as Waiter::Woken::kClientGone. ok(): the exchange goes on. A second time it is our
+  // server that stops, and nothing goes on.
+  Status wait_ended();
+  Status count_read(size_t bytes);
+  // The same failure, but as that of a client that left, if it had: the reason for the caller's
+  // books. What happened then is the cause.
+  Status worded(Status failure) const;
+
  private:
+  Status gone(std::string_view cause = {}) const;
+
   const Clock& clock_;
   int64_t started_us_, last_us_;
   int deadline_ms_, idle_timeout_ms_;
   bool sent_ = false;
+  const bool stop_if_client_leaves_;
+  const int after_client_left_ms_;
+  size_t after_client_left_bytes_;
+  int64_t left_us_ = -1;  // When the client left; -1: it has not.
 };
 
 }  // namespace kvcs::http

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <vector>
@@ -259,6 +260,9 @@ TEST_CASE("upstream: a full accept queue is a connect timeout", "[fault][http][u
   const WaiterScope scope(waiter);
   client_socket.leave();
   fails_unsent(Code::kUnavailable, "client_gone_unsent");
+  request.after_client_left_ms = 5'000;  // Not for what costs nobody anything.
+  request.connect_timeout_ms = 10'000;
+  fails_unsent(Code::kUnavailable, "client_gone_unsent");
   for (const int filler : fillers) ::close(filler);
   ::close(listener);
 }
@@ -308,6 +312,129 @@ TEST_CASE("upstream: a client that leaves cancels within a second and the upstre
   CHECK_FALSE(surely_not_sent(failed));
   CHECK(server.wait_client_closed_count(1));
   CHECK(ended_at - left_at < std::chrono::seconds(1));
+}
+
+namespace {
+
+// A client that leaves as soon as the server has its request; the exchange waits for both.
+struct LeavingClient {
+  LeavingClient() : waiter(socket.ends[0]), scope(waiter) {}
+  UpstreamRequest request(const LoopbackServer& server) const {
+    UpstreamRequest request = request_to(server.url());
+    request.method = "POST";
+    request.stop_if_client_leaves = true;
+    request.after_client_left_ms = 5'000;
+    return request;
+  }
+  SocketPair socket;
+  ThreadWaiter waiter;
+  const WaiterScope scope;
+};
+
+}  // namespace
+
+TEST_CASE("upstream: an exchange may outlive its client and says that it did",
+          "[fault][http][upstream]") {
+  const std::string engine = any_engine();
+  const bool head_first = GENERATE(false, true);
+  INFO(engine << (head_first ? ", in the body" : ", before the head"));
+  LeavingClient leaving;
+  LoopbackServer server([&](LoopbackPeer& peer) {
+    if (!peer.read_request()) return;
+    const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    if (head_first) peer.send(head + "us");
+    leaving.socket.leave();
+    peer.send(head_first ? "age" : head + "usage");
+    peer.wait_closed();
+  });
+  TestClient client(engine);
+  auto response = client.open(leaving.request(server));
+  REQUIRE(response.ok());
+  const auto body = (*response)->read_all(100);
+  REQUIRE(body.ok());
+  CHECK(*body == "usage");
+  // The plain engine waits before each read, so that it has seen the client leave.
+  if (engine == "plain") CHECK((*response)->client_left());
+}
+
+TEST_CASE("upstream: an exchange outlives its client for the time that it was given",
+          "[fault][http][upstream]") {
+  const std::string engine = any_engine();
+  const bool head_first = GENERATE(false, true);
+  INFO(engine << (head_first ? ", in the body" : ", before the head"));
+  LeavingClient leaving;
+  LoopbackServer server([&](LoopbackPeer& peer) {
+    if (!peer.read_request()) return;
+    if (head_first) peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nus");
+    leaving.socket.leave();
+    peer.wait_closed();
+  });
+  TestClient client(engine);
+  UpstreamRequest request = leaving.request(server);
+  request.after_client_left_ms = 60;
+  const Status failed = failure_of(client, request);
+  CHECK(failed.code() == Code::kUnavailable);
+  CHECK(failed.reason() == "client_gone");
+  CHECK(failed.cause().find("60 ms after the client left") != std::string::npos);
+  CHECK(server.wait_client_closed_count(1));
+}
+
+TEST_CASE("upstream: a failure after the client left keeps that reason",
+          "[fault][http][upstream]") {
+  const std::string engine = any_engine();
+  INFO(engine);
+  std::atomic<bool> noted{false};
+  LoopbackServer server([&](LoopbackPeer& peer) {
+    if (!peer.read_request()) return;
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nus");
+    noted.wait(false);
+  });
+  TestClient client(engine);
+  const LeavingClient leaving;
+  auto response = client.open(leaving.request(server));
+  if (response.ok()) (*response)->note_client_left();
+  noted = true;
+  noted.notify_all();
+  REQUIRE(response.ok());
+  const Status failed = (*response)->read_all(100).status();
+  CHECK(failed.reason() == "client_gone");
+  CHECK(failed.cause().find("broke off its response") != std::string::npos);
+}
+
+TEST_CASE("upstream: what is read after the client left is bounded", "[fault][http][upstream]") {
+  const std::string engine = any_engine();
+  INFO(engine);
+  const std::string block(10'000, 'e');
+  LoopbackServer server([&](LoopbackPeer& peer) {
+    if (!peer.read_request()) return;
+    peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    while (peer.send_chunk(block)) {
+    }
+    peer.wait_closed();
+  });
+  TestClient client(engine);
+  LeavingClient leaving;
+  UpstreamRequest request = leaving.request(server);
+  request.after_client_left_bytes = 100'000;
+  auto response = client.open(request);
+  REQUIRE(response.ok());
+  std::vector<char> part(1000);
+  for (int i = 0; i < 200; i++) REQUIRE((*response)->read(part).ok());
+  CHECK_FALSE((*response)->client_left());
+  (*response)->note_client_left();  // As of a write to the client that failed.
+  CHECK((*response)->client_left());
+  const auto rest = (*response)->read_all(1 << 20);
+  CHECK(rest.status().reason() == "client_gone");
+  CHECK(rest.status().cause().find("too much") != std::string::npos);
+  CHECK((*response)->read(part).status().reason() == "client_gone");
+
+  // Without the time the next read is the last.
+  request.after_client_left_ms = 0;
+  response = client.open(request);
+  REQUIRE(response.ok());
+  (*response)->note_client_left();
+  CHECK((*response)->read(part).status().reason() == "client_gone");
+  CHECK(server.wait_client_closed_count(2));
 }
 
 TEST_CASE("upstream: a response dropped before its end closes the upstream's connection",
