@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/wait.h"
+#include "http/client/content_decoder.h"
 #include "oauth/jwt.h"
 
 namespace kvcs::oauth {
@@ -177,6 +178,7 @@ TokenOutcome exchange(http::HttpUpstream& upstream, const Client& client, const 
                   "The token endpoint " + host + " cannot be reached: " + status.message());
   };
   auto opened = upstream.open(form_request(client, client.token_url, form, how));
+  if (opened.ok()) opened = http::decode_content(std::move(opened).value());
   if (!opened.ok()) return unreachable(opened.status());
   http::UpstreamResponse& response = *opened.value();
   const Result<std::string> body = response.read_all(kTokenAnswerMaxBytes);

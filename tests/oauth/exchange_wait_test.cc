@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/wait.h"
 #include "oauth/oauth.h"
+#include "support/deflate.h"
 #include "support/loopback_server.h"
 
 using namespace kvcs;
@@ -20,10 +21,13 @@ class StoppingServer final : public Waiter {
 }  // namespace
 
 TEST_CASE("oauth: a server that stops does not cut off an exchange of tokens", "[fault][oauth]") {
+  using test::deflated;
   test::LoopbackServer provider([](test::LoopbackPeer& peer) {
-    const std::string body = R"({"access_token":"fresh-1","token_type":"bearer"})";
+    // Encoded, though nobody asked for that.
+    const std::string body = deflated(R"({"access_token":"fresh-1","token_type":"bearer"})");
     while (peer.read_request()) {
-      if (!peer.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
+      if (!peer.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                     "Content-Encoding: deflate\r\nContent-Length: " +
                      std::to_string(body.size()) + "\r\n\r\n" + body)) {
         return;
       }

@@ -17,6 +17,7 @@
 #include "gateway/call/call_request.h"
 #include "gateway/call/failure_words.h"
 #include "gateway/call/route.h"
+#include "http/client/content_decoder.h"
 #include "http/problem.h"
 
 namespace kvcs::gateway {
@@ -119,7 +120,7 @@ class Pipeline::Run final {
   Result<http::Response> exchange(OutboundRequest& request, const std::string& cache_key);
   Result<http::Response> read_answer(std::unique_ptr<http::UpstreamResponse> upstream,
                                      const std::string& cache_key);
-  Result<http::Response> mirror_failure(http::UpstreamResponse& upstream);
+  Result<http::Response> mirror_failure(std::unique_ptr<http::UpstreamResponse> upstream);
   Result<http::Response> fetch_through_cache(const std::string& cache_key,
                                              OutboundRequest& request);
   // A caller that names an idempotency key may ask again for the answer, so the work goes on to
@@ -263,15 +264,18 @@ Status Pipeline::Run::token() {
 }
 
 // The provider's failure with its status, its words and its Retry-After.
-Result<http::Response> Pipeline::Run::mirror_failure(http::UpstreamResponse& upstream) {
+Result<http::Response> Pipeline::Run::mirror_failure(
+    std::unique_ptr<http::UpstreamResponse> upstream) {
   UpstreamAnswer said;
-  said.status = upstream.status();
+  said.status = upstream->status();
+  if (const auto after = upstream->header("retry-after")) facts_.retry_after = *after;
   if (said.status == 401 && parts_.token_rejected) parts_.token_rejected(account_);
   // The status alone makes it a failure: a body that is cut off or endless only takes the words
   // away.
-  Result<std::string> body = upstream.read_all(kErrorBodyMaxBytes);
-  if (body.ok()) said.body = std::move(body).value();
-  if (const auto after = upstream.header("retry-after")) facts_.retry_after = *after;
+  if (auto decoded = http::decode_content(std::move(upstream)); decoded.ok()) {
+    Result<std::string> body = (*decoded)->read_all(kErrorBodyMaxBytes);
+    if (body.ok()) said.body = std::move(body).value();
+  }
   UpstreamFailure failure =
       upstream_failure(provider_id_, said, *credential_, limits_.mirror_upstream_401);
   if (const Result<uint64_t> seconds = parse_u64(facts_.retry_after, "retry-after");
@@ -290,10 +294,16 @@ Result<http::Response> Pipeline::Run::mirror_failure(http::UpstreamResponse& ups
 Result<http::Response> Pipeline::Run::read_answer(std::unique_ptr<http::UpstreamResponse> upstream,
                                                   const std::string& cache_key) {
   const int status = facts_.upstream_status = upstream->status();
-  if (status >= 300) return mirror_failure(*upstream);
   const std::string_view cache = call_.use_cache ? "MISS" : "BYPASS";
   const std::string type(upstream->header("content-type").value_or(""));
   const bool wants_json = is_json_type(type) && (!call_.compact || call_.fields);
+  if (status >= 300) return mirror_failure(std::move(upstream));
+  if (is_json_type(type)) {
+    // What is read and kept here must be text; other answers pass in the coding that they came in.
+    auto decoded = http::decode_content(std::move(upstream));
+    if (!decoded.ok()) return exchange_failure(decoded.status(), provider_id_);
+    upstream = std::move(decoded).value();
+  }
   // Server-sent events are passed on one by one; collecting them would hold the first ones back.
   const bool live = type.starts_with("text/event-stream") && call_.method != "HEAD";
   std::string body;
@@ -330,7 +340,7 @@ Result<http::Response> Pipeline::Run::read_answer(std::unique_ptr<http::Upstream
     }
   } else if (!cache_key.empty() && is_json(body)) {
     const int64_t ttl_s =
-        cacheable_s(upstream->header("cache-control").value_or(""), provider_->cache_ttl_s);
+        cacheable_s(upstream->header_list("cache-control").value_or(""), provider_->cache_ttl_s);
     parts_.cache.put(cache_key, account_, {status, type, std::make_shared<const std::string>(body)},
                      ttl_s, static_cast<size_t>(provider_->cache_entries_max), cache_generation_);
   }

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "http/client/upstream_engines.h"
 #include "http/client/upstream_rules.h"
+#include "http/header_syntax.h"
 
 namespace kvcs::http {
 
@@ -19,6 +20,14 @@ std::optional<std::string_view> UpstreamResponse::header(std::string_view lower_
     if (name == lower_name) return value;
   }
   return std::nullopt;
+}
+
+std::optional<std::string> UpstreamResponse::header_list(std::string_view lower_name) const {
+  std::optional<std::string> list;
+  for (const auto& [name, value] : headers()) {
+    if (name == lower_name) append_to_list(list, value);
+  }
+  return list;
 }
 
 Result<std::string> UpstreamResponse::read_all(size_t max_bytes) {

@@ -4,17 +4,17 @@
 //
 // open() returns as soon as the response's head is in; the body is pulled by read(), which is the
 // back-pressure: what is not read is not fetched (at most 256 KiB wait in memory). Redirects are
-// never followed and bodies never decompressed. Nothing is retried, with one exception: a request
-// on a pooled connection that the peer closed before the first byte of a response is sent once more
-// on a new connection (RFC 9112 §9.3.1), if its method is idempotent (RFC 9110 §9.2.2) or part of
-// it had not been sent. A POST of which all has left is never sent twice: the server may have
-// acted. Thread-safe; a response is used by the request or the thread that opened it and must not
-// outlive its HttpUpstream.
+// never followed, and bodies not decoded (http/client/content_decoder.h does that). Nothing is
+// retried, with one exception: a request on a pooled connection that the peer closed before the
+// first byte of a response is sent once more on a new connection (RFC 9112 §9.3.1), if its method
+// is idempotent (RFC 9110 §9.2.2) or part of it had not been sent. A POST of which all has left is
+// never sent twice: the server may have acted. Thread-safe; a response is used by the request or
+// the thread that opened it and must not outlive its HttpUpstream.
 //
 // Reasons of failures (Status::reason), before a byte of the request has left: dns_failed,
 // connect_failed, connect_timeout, tls_failed, private_address, upstream_busy, client_gone_unsent;
 // connect_timeout also stands for a deadline or idle time that is over by then. Afterwards:
-// not_http, truncated, deadline, idle, client_gone.
+// not_http, truncated, deadline, idle, client_gone, bad_coding.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -60,7 +60,9 @@ class UpstreamResponse {
   virtual int status() const = 0;
   // Lower-case names, in order of arrival; hop-by-hop headers removed.
   virtual const std::vector<std::pair<std::string, std::string>>& headers() const = 0;
-  std::optional<std::string_view> header(std::string_view lower_name) const;
+  std::optional<std::string_view> header(std::string_view lower_name) const;  // The first.
+  // All values of a header that is a list, in order, joined by ", " (RFC 9110 §5.3).
+  std::optional<std::string> header_list(std::string_view lower_name) const;
   // True once the client is known to have left, whose leaving did not cancel the exchange.
   virtual bool client_left() const = 0;
   // The caller knows it from elsewhere, from a write to the client that failed. From now on

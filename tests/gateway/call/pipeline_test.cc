@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/gateway_setup.h"
+#include "support/deflate.h"
 
 using namespace kvcs;
 using namespace kvcs::gateway;
@@ -270,6 +271,39 @@ TEST_CASE("pipeline: limits of address, token, tenant and provider hold", "[unit
   CHECK(refused_at(limits, R"({"limits":{"requests_per_minute":2}})", "{}") == 3);
   limits = GatewaySetup::unlimited();
   CHECK(refused_at(limits, "{}", R"({"rate_limit":{"requests_per_minute":5}})") == 6);
+}
+
+TEST_CASE("pipeline: JSON and errors are read without their content codings", "[unit][gateway]") {
+  GatewaySetup gateway;
+  gateway.put_token("ascend", "hubspot", "main", "tok-secret-1");
+  const auto coded = [](int status, std::string_view body, const char* coding) {
+    return json_answer(status, test::deflated(body), {{"content-encoding", coding}});
+  };
+  gateway.upstream.push(coded(200, R"({"n":1})", "deflate"));
+  CHECK(GatewaySetup::json(gateway.call("hubspot", kList))["data"]["n"] == 1);
+  const char* compact = R"({"path":"/crm/x","format":"compact"})";
+  gateway.upstream.push(coded(200, R"({"n":2})", "Deflate"));
+  CHECK(gateway.call("hubspot", compact).body == R"({"n":2})");
+  gateway.upstream.push(coded(200, R"({"n":3})", "snappy"));
+  const auto unknown = gateway.call("hubspot", kList);
+  CHECK(unknown.status == 502);
+  CHECK(unknown.body.find("snappy") != std::string::npos);
+
+  gateway.upstream.push(coded(401, R"({"message":"bad key tok-secret-1"})", "deflate"));
+  const auto refused = gateway.call("hubspot", kList);
+  CHECK(refused.status == 401);
+  CHECK(refused.body.find("bad key ***") != std::string::npos);
+  gateway.upstream.push(coded(403, "", "snappy"));
+  CHECK(gateway.call("hubspot", kList).status == 403);
+
+  // What is passed on and not read keeps its coding.
+  ScriptedAnswer csv;
+  csv.headers = {{"content-type", "text/csv"}, {"content-encoding", "deflate"}};
+  csv.chunks = {test::deflated("a,b\n")};
+  gateway.upstream.push(csv);
+  const auto passed = gateway.call("hubspot", kList);
+  CHECK(*passed.find("content-encoding") == "deflate");
+  CHECK(passed.body == csv.chunks[0]);
 }
 
 TEST_CASE("pipeline: answers that are not JSON come as they are, large ones streamed",
