@@ -1,122 +1,18 @@
-// Handlers of /admin/errors, /admin/audit and their like: a query string becomes a LedgerQuery, and
-// its page JSON or CSV. Any column of the table may be a filter; tables.h holds the list.
+// Handlers of /admin/errors, /admin/audit and their like. Any column of the table may be a filter;
+// tables.h holds the list.
 #include "ledger/ledger_api.h"
 
 #include <nlohmann/json.hpp>
-
-#include <algorithm>
 
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "db/db.h"
 #include "kv/audited_kv.h"
+#include "ledger/ledger_list.h"
 #include "ledger/rows.h"
 
 namespace kvcs {
-namespace {
-
-struct ListRequest {
-  LedgerQuery query;
-  int64_t rows_max = 0;  // CSV: over all pages.
-};
-
-// A name that is none of the five below is taken for a column; the query refuses it if it is none.
-Status read_parameter(ListRequest& list, std::string_view name, const std::string& value) {
-  if (name == "from") {
-    list.query.from_ms = KVCS_TRY(parse_iso8601_ms(value));
-  } else if (name == "to") {
-    list.query.to_ms = KVCS_TRY(parse_iso8601_ms(value));
-  } else if (name == "limit") {
-    const uint64_t limit = KVCS_TRY(parse_u64(value, "limit"));
-    list.rows_max = static_cast<int64_t>(std::min<uint64_t>(limit, INT32_MAX));
-  } else if (name == "cursor") {
-    list.query.cursor = value;
-  } else if (name == "format") {
-    if (value != "csv" && value != "json") {
-      return invalid("format: " + printable(value) + " is neither json nor csv");
-    }
-    list.query.format = value == "csv" ? RowFormat::kCsv : RowFormat::kJson;
-  } else {
-    list.query.equals.emplace_back(name, value);
-  }
-  return ok();
-}
-
-Result<ListRequest> read_list_request(const http::Request& request, std::string_view table) {
-  ListRequest list;
-  list.query.table = table;
-  for (const std::string_view part : split(request.query, '&')) {
-    const size_t equal = std::min(part.find('='), part.size());
-    const std::string name = KVCS_TRY(percent_decode(part.substr(0, equal), true));
-    const std::string value = KVCS_TRY(
-        percent_decode(equal < part.size() ? part.substr(equal + 1) : std::string_view(), true));
-    // A form sends its empty fields too.
-    if (name.empty() || value.empty()) continue;
-    Status status = read_parameter(list, name, value);
-    // Each message names its parameter once.
-    if (!status.ok() && status.message().find(name) == std::string::npos) {
-      return std::move(status).with_context(name);
-    }
-    KVCS_TRY(std::move(status));
-  }
-  if (list.query.format == RowFormat::kJson) {
-    if (list.rows_max != 0) list.query.limit = static_cast<int>(list.rows_max);
-    return list;
-  }
-  if (list.rows_max == 0) list.rows_max = kCsvRowsMax;
-  if (list.rows_max > kCsvRowsMax) {
-    return invalid("limit: " + std::to_string(list.rows_max) + " is over " +
-                   std::to_string(kCsvRowsMax) + "; narrow the export with from and to");
-  }
-  list.query.limit = static_cast<int>(std::min<int64_t>(list.rows_max, kLedgerPageMax));
-  return list;
-}
-
-// Pages are read as the client takes them, so that an export of any size needs one page of memory.
-Status write_csv(Ledger& ledger, ListRequest list, LedgerPage page, http::BodyWriter& out) {
-  const std::string header = KVCS_TRY(Ledger::csv_header(list.query.table));
-  KVCS_TRY(out.write(header));
-  int64_t left = list.rows_max;
-  for (;;) {
-    std::string text;
-    for (const std::string& row : page.rows) text += row;
-    if (!text.empty()) KVCS_TRY(out.write(text));
-    left -= static_cast<int64_t>(page.rows.size());
-    if (page.cursor.empty() || left <= 0) return ok();
-    list.query.cursor = page.cursor;
-    list.query.limit = static_cast<int>(std::min<int64_t>(left, kLedgerPageMax));
-    page = KVCS_TRY(ledger.query(list.query));
-  }
-}
-
-http::Response csv_response(Ledger& ledger, ListRequest list, LedgerPage first,
-                            std::string_view member) {
-  http::Response response;
-  response.headers.emplace_back("Content-Type", "text/csv; charset=utf-8");
-  response.headers.emplace_back("Content-Disposition",
-                                "attachment; filename=\"" + std::string(member) + ".csv\"");
-  response.stream = [&ledger, list = std::move(list), first = std::move(first)](
-                        http::BodyWriter& out) { return write_csv(ledger, list, first, out); };
-  return response;
-}
-
-http::Response json_page(const LedgerPage& page, std::string_view member) {
-  std::string body = "{\"" + std::string(member) + "\":[";
-  for (const std::string& row : page.rows) {
-    if (&row != page.rows.data()) body += ',';
-    body += row;
-  }
-  body += "],\"cursor\":";
-  if (page.cursor.empty()) {
-    body += "null";
-  } else {
-    append_json_string(body, page.cursor);
-  }
-  return http::json_response(200, body + "}");
-}
-
-}  // namespace
 
 namespace {
 
@@ -297,13 +193,11 @@ void LedgerApi::add_body_routes(std::vector<http::Row>& table, const http::Admin
 
 Result<http::Response> LedgerApi::list(http::Request& request, std::string_view table,
                                        std::string_view member) {
-  ListRequest list = KVCS_TRY(read_list_request(request, table));
-  // A caller that just made a change expects to see it. If the stores cannot bring it in now, the
-  // list shows the rows that are there.
-  (void)ledger_.drain();
-  LedgerPage page = KVCS_TRY(ledger_.query(list.query));
-  if (list.query.format == RowFormat::kJson) return json_page(page, member);
-  return csv_response(ledger_, std::move(list), std::move(page), member);
+  return list_ledger(ledger_, request, table, member,
+                     [](LedgerQuery& query, std::string_view name, const std::string& value) {
+                       query.equals.emplace_back(name, value);
+                       return ok();
+                     });
 }
 
 Result<http::Response> LedgerApi::list_errors(http::Request& request) {

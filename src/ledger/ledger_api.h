@@ -1,11 +1,6 @@
-// The admin API over the ledger: lists with filters, cursors and CSV export; the audit chain; the
-// state of decisions. Stateless; thread-safe.
-//
-// Every list takes its columns as filters (tenant=acme&code=TOKEN_EXPIRED), from and to (ISO 8601;
-// from ≤ time < to), limit (1 to 1000, default 100) and cursor, and answers newest first:
-//   {"errors": [ … ], "cursor": "…" or null}
-// With format=csv it answers text/csv instead: all rows that match, at most kCsvRowsMax or `limit`.
-// Unknown parameters are Invalid, naming those that exist; empty ones are ignored.
+// The admin API over the ledger: lists with filters, cursors and CSV export (ledger_list.h); the
+// audit chain; the state of decisions. Every list takes its columns as filters
+// (tenant=acme&code=TOKEN_EXPIRED). Stateless; thread-safe.
 #pragma once
 #include <string_view>
 
@@ -14,8 +9,6 @@
 #include "ledger/ledger.h"
 
 namespace kvcs {
-
-inline constexpr int64_t kCsvRowsMax = 1'000'000;
 
 class LedgerApi final {
  public:
