@@ -19,10 +19,12 @@ namespace kvcs::ai {
 namespace {
 
 constexpr size_t kHeadBytes = sizeof(uint32_t) + sizeof(uint64_t);
-constexpr size_t kReservationMaxBytes = ChargeJournal::kChargeOffset - kHeadBytes;
+constexpr size_t kReservationMaxBytes = ChargeJournal::kOutputOffset - kHeadBytes;
 constexpr size_t kChargeMaxBytes =
     ChargeJournal::kSlotBytes - ChargeJournal::kChargeOffset - kHeadBytes;
 constexpr size_t kChunkBytes = ChargeJournal::kGrowSlots * ChargeJournal::kSlotBytes;
+constexpr int kOutputBits = 40;
+constexpr uint64_t kOutputMax = (uint64_t{1} << kOutputBits) - 1;
 
 std::atomic_ref<uint32_t> size_of(char* record) {
   return std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(record));
@@ -55,6 +57,18 @@ Status write_record(char* record, std::string_view text, size_t max_bytes) {
   return ok();
 }
 
+// The output of a slot, marked as that of the reservation that stands there now.
+uint64_t output_word(const char* slot, uint64_t tokens) {
+  return load_u64le(slot + sizeof(uint32_t)) << kOutputBits | std::min(tokens, kOutputMax);
+}
+
+// 0 when it is not of this reservation.
+int64_t read_output(std::string_view slot) {
+  const uint64_t word = load_u64le(slot.data() + ChargeJournal::kOutputOffset);
+  const uint64_t tokens = word & kOutputMax;
+  return word == output_word(slot.data(), tokens) ? static_cast<int64_t>(tokens) : 0;
+}
+
 // "" when there is none; adds to `damaged` when it does not hold what its sum says.
 std::string read_record(std::string_view record, size_t& damaged) {
   const size_t size = load_u32le(record.data());
@@ -80,8 +94,9 @@ Result<ChargeJournal::Left> ChargeJournal::read(const std::string& path) {
   while (file.read(slot.data(), static_cast<std::streamsize>(kSlotBytes))) {
     const std::string_view bytes = slot;
     Left::One one;
-    one.reservation_json = read_record(bytes.substr(0, kChargeOffset), left.damaged);
+    one.reservation_json = read_record(bytes.substr(0, kOutputOffset), left.damaged);
     one.charge_json = read_record(bytes.substr(kChargeOffset), left.damaged);
+    if (!one.reservation_json.empty()) one.output_tokens = read_output(bytes);
     if (!one.reservation_json.empty() || !one.charge_json.empty()) {
       left.all.push_back(std::move(one));
     }
@@ -163,6 +178,15 @@ Status ChargeJournal::note_charge(uint32_t slot, std::string_view charge_json) {
   return ok();
 }
 
+void ChargeJournal::note_output(uint32_t slot, int64_t tokens) {
+  char* const begin = at(slot);
+  std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(begin + kOutputOffset))
+      .store(output_word(begin, static_cast<uint64_t>(std::max<int64_t>(tokens, 0))),
+             std::memory_order_relaxed);
+  // Read first: it is one line of the cache for all streams.
+  if (!output_noted_.load(std::memory_order_relaxed)) output_noted_ = true;
+}
+
 void ChargeJournal::end(std::span<const uint32_t> slots) {
   if (slots.empty()) return;
   for (const uint32_t slot : slots) {
@@ -193,7 +217,8 @@ void ChargeJournal::end_uncharged(uint32_t slot) {
 }
 
 Status ChargeJournal::sync() {
-  if (!changed_.exchange(false)) return ok();
+  const bool output = output_noted_.exchange(false);
+  if (!changed_.exchange(false) && !output) return ok();
   Status synced = sync_file();
   if (!synced.ok()) changed_ = true;
   return synced;
@@ -220,6 +245,9 @@ Result<bool> ChargeJournal::sync_held() {
   {
     MutexLock lock(mutex_);
     needed = stale_ > 0 || uncharged_ > uncharged_synced_;
+    // Seldom: a power cut that takes the last outputs costs some tokens, and each sync costs every
+    // request a little.
+    if (round_ % kOutputRounds == 0 && output_noted_.exchange(false)) needed = true;
     stale_ += std::exchange(fresh_, 0);
     ended = round_++;
   }

@@ -10,7 +10,11 @@
 //
 //   4 bytes  size of the text, 0 = no record
 //   8 bytes  a sum of the text, for pages that a power cut tore
-//   text     JSON: reservation_json() or usage_json() of budget_book.h
+//   text     JSON: reservation_json() of budget_book.h, or usage_json() of ledger/usage_record.h
+//
+// Between the two, at kOutputOffset, stands one number of 8 bytes: the output that has passed so
+// far, in tokens, in its lower 40 bits, and above them part of the reservation's sum, so that what
+// an earlier request of the slot left there is not taken for this one's.
 //
 // The size is written last and cleared first, so a killed process leaves a whole record or none.
 // Space on disk is allocated before it is mapped, so a full disk is a Status and not a signal; the
@@ -36,6 +40,7 @@ class ChargeJournal final {
  public:
   static constexpr size_t kSlotBytes = 4096;
   static constexpr size_t kChargeOffset = 1792;
+  static constexpr size_t kOutputOffset = kChargeOffset - sizeof(uint64_t);
   static constexpr uint32_t kGrowSlots = 1024;   // 4 MiB
   static constexpr uint32_t kSlotsMax = 65'536;  // In flight, or not taken by the store.
 
@@ -43,6 +48,7 @@ class ChargeJournal final {
   struct Left {
     struct One {
       std::string reservation_json, charge_json;  // "" when it has none.
+      int64_t output_tokens = 0;                  // Of note_output().
     };
     std::vector<One> all;
     size_t damaged = 0;
@@ -59,6 +65,9 @@ class ChargeJournal final {
   // Takes a slot. Unavailable: the disk is full, or kSlotsMax are taken. TooLarge: the text.
   Result<uint32_t> begin(std::string_view reservation_json);
   Status note_charge(uint32_t slot, std::string_view charge_json);  // TooLarge
+  // Notes the output so far of the request that has the slot; an open stream calls it for each of
+  // its reads. Costs one store into memory.
+  void note_output(uint32_t slot, int64_t tokens);
   // Gives back slots whose charges are in the store; their records are gone. On disk they may stand
   // a while longer, which does no harm: a start finds their rows and charges nothing.
   void end(std::span<const uint32_t> slots);
@@ -70,7 +79,9 @@ class ChargeJournal final {
   // Called at intervals: brings to disk what slots have held since before the call before. The
   // slots of quick requests are given back by then and hold nothing to keep. So most calls have no
   // work, which matters, because a sync takes every page from under the requests that write to it.
-  // A request that stays open is on disk after the second call. Returns whether it has synced.
+  // A request that stays open is on disk after the second call, and the output that is noted of it
+  // at every kOutputRounds-th. Returns whether it has synced.
+  static constexpr uint64_t kOutputRounds = 4;
   Result<bool> sync_held();
   uint32_t taken() const;
 
@@ -87,6 +98,7 @@ class ChargeJournal final {
   // A stack: the slot that was given back last is taken next, for its page is in the cache.
   std::vector<uint32_t> free_ KVCS_GUARDED_BY(mutex_);
   std::atomic<bool> changed_ = false;
+  std::atomic<bool> output_noted_ = false;  // Since the last sync.
   // Each call of sync_held() ends a round. A slot is fresh in the round of its begin(), stale in
   // the rounds after it, and neither once a sync has covered its round.
   uint64_t round_ KVCS_GUARDED_BY(mutex_) = 1, synced_round_ KVCS_GUARDED_BY(mutex_) = 0;

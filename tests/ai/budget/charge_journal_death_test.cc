@@ -28,10 +28,14 @@ namespace {
 // Far more than the few thousand that a request takes.
 constexpr int kStepsMax = 5'000'000;
 
-// "reservation|charge" of each slot that holds something.
+// "reservation|charge" of each slot that holds something, and the output where there is any.
 std::string words(const ChargeJournal::Left& left) {
   std::string text = left.damaged > 0 ? "DAMAGED " : "";
-  for (const auto& one : left.all) text += one.reservation_json + "|" + one.charge_json + " ";
+  for (const auto& one : left.all) {
+    text += one.reservation_json + "|" + one.charge_json;
+    if (one.output_tokens > 0) text += "+" + std::to_string(one.output_tokens);
+    text += " ";
+  }
   return text;
 }
 
@@ -112,6 +116,11 @@ TEST_CASE("charge journal: killed at any instruction, no charge is lost and none
     }
     if (*journal.begin("{unsent}") != 0) ::_exit(5);
     journal.end_uncharged(0);
+    if (*journal.begin("{stream}") != 0) ::_exit(6);
+    for (const int64_t tokens : {255, 256, 70'000}) journal.note_output(0, tokens);
+    if (!journal.note_charge(0, "{its charge}").ok()) ::_exit(7);
+    end(0);
+    if (*journal.begin("{next}") != 0) ::_exit(8);
   };
   step_through(work, [&] {
     if (!slot.changed()) return;
@@ -127,6 +136,12 @@ TEST_CASE("charge journal: killed at any instruction, no charge is lost and none
   }
   wanted.emplace_back("{unsent}| ");
   wanted.emplace_back();
+  for (const char* output : {"", "+255", "+256", "+70000", "{its charge}+70000"}) {
+    wanted.push_back(std::string("{stream}|") + output + " ");
+  }
+  wanted.emplace_back("|{its charge} ");
+  wanted.emplace_back();
+  wanted.emplace_back("{next}| ");
   CHECK(states == wanted);
 }
 

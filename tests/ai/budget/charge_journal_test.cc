@@ -147,11 +147,88 @@ TEST_CASE("charge journal: a damaged charge leaves its reservation, and is count
   CHECK(left.all[0].charge_json.empty());
 }
 
+TEST_CASE("charge journal: the output so far is found with its reservation, and with no other",
+          "[unit][ai]") {
+  TempDir dir;
+  const std::string path = dir.file("journal");
+  ChargeJournal journal;
+  REQUIRE(journal.open(path).ok());
+  const auto found = [&] { return ChargeJournal::read(path)->all.at(0).output_tokens; };
+  uint32_t slot = *journal.begin("{first}");
+  CHECK(found() == 0);
+  for (const int64_t tokens : {1, 70'000, 40}) {
+    journal.note_output(slot, tokens);
+    CHECK(found() == tokens);
+  }
+  // More than the field holds, and less than nothing.
+  journal.note_output(slot, INT64_MAX);
+  CHECK(found() == (int64_t{1} << 40) - 1);
+  journal.note_output(slot, -5);
+  CHECK(found() == 0);
+  journal.note_output(slot, 41);
+  REQUIRE(journal.note_charge(slot, "{row}").ok());
+  CHECK(found() == 41);
+  journal.end(std::span(&slot, 1));
+  // The next request of the slot has had no output yet.
+  CHECK(*journal.begin("{second}") == slot);
+  CHECK(found() == 0);
+  journal.note_output(slot, 3);
+  CHECK(found() == 3);
+  SECTION("of a damaged reservation nothing is known") {
+    overwrite(path, 14, "?");
+    CHECK(ChargeJournal::read(path)->all.empty());
+  }
+  SECTION("of a torn page it is not this one's") {
+    overwrite(path, ChargeJournal::kOutputOffset + 6, "\xee");
+    CHECK(found() == 0);
+  }
+}
+
+TEST_CASE("charge journal: noted output is on disk after some calls, and costs no sync in between",
+          "[unit][ai]") {
+  CutFolder folder;
+  ChargeJournal journal;
+  REQUIRE(journal.open(folder.path() + "/journal").ok());
+  const uint32_t slot = *journal.begin("{stream}");
+  const auto on_disk = [&](const kvcs::test::CutFate& fate) {
+    const ChargeJournal::Left left = *ChargeJournal::read(folder.cut(fate) + "/journal");
+    CHECK(left.damaged == 0);
+    return left.all.empty() ? -1 : left.all[0].output_tokens;
+  };
+  while (*journal.sync_held() || journal.taken() == 0) continue;
+  CHECK(*journal.sync_held());  // The reservation itself.
+  int64_t tokens = 0, synced = 0;
+  int syncs = 0;
+  constexpr int kCalls = 40;
+  for (int call = 0; call < kCalls; call++) {
+    journal.note_output(slot, ++tokens);
+    if (*journal.sync_held()) {
+      syncs++;
+      synced = tokens;
+    }
+    for (const kvcs::test::CutFate& fate : cut_fates()) {
+      INFO(fate.name() << ", call " << call);
+      const int64_t found = on_disk(fate);
+      CHECK(found >= synced);
+      CHECK(found <= tokens);
+    }
+  }
+  CHECK(syncs == kCalls / static_cast<int>(ChargeJournal::kOutputRounds));
+  // Without output there is nothing to bring.
+  for (uint64_t call = 0; call < ChargeJournal::kOutputRounds; call++) (void)journal.sync_held();
+  for (uint64_t call = 0; call < ChargeJournal::kOutputRounds; call++) {
+    CHECK_FALSE(*journal.sync_held());
+  }
+  journal.note_output(slot, ++tokens);
+  REQUIRE(journal.sync().ok());
+  CHECK(on_disk(cut_fates()[0]) == tokens);
+}
+
 TEST_CASE("charge journal: its limits are told by name and number", "[fault][ai]") {
   ChargeJournal journal;
   const Status long_text = journal.begin(std::string(4000, 'x')).status();
   CHECK(long_text.code() == Code::kTooLarge);
-  CHECK(long_text.message().find("4000 bytes; the limit is 1780") != std::string::npos);
+  CHECK(long_text.message().find("4000 bytes; the limit is 1772") != std::string::npos);
   CHECK(journal.taken() == 0);
   for (uint32_t i = 0; i < ChargeJournal::kSlotsMax; i++) {
     if (!journal.begin("x").ok()) FAIL(i);
