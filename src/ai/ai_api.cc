@@ -96,7 +96,7 @@ void AiApi::add_routes(std::vector<http::Row>& table, const http::Guard& user_ke
   rows.add(kGet, "/usage", access, kNoBody, &AiApi::usage,
            "This month's use and limits of the key and its user.", {.answer = "OwnUsage"});
   rows.add(kGet, "/usage/{request_id}", access, kNoBody, &AiApi::request_usage,
-           "Tokens and cost of one request.", {.answer = "UsageRow"});
+           "Tokens and cost of one request.", {.answer = "RequestUsage"});
 }
 
 Result<http::Response> AiApi::models(http::Request& request) {
@@ -152,8 +152,8 @@ Result<http::Response> AiApi::usage(http::Request& request) {
 Result<http::Response> AiApi::request_usage(http::Request& request) {
   // The row may still be on its way from the outbox.
   KVCS_TRY(ledger_.drain());
-  return http::json_response(200, KVCS_TRY(find_usage_row(ledger_, request.param("request_id"),
-                                                          request.principal.user_id)));
+  return http::json_response(200, KVCS_TRY(find_request_usage(ledger_, request.param("request_id"),
+                                                              request.principal.user_id)));
 }
 
 }  // namespace kvcs::ai

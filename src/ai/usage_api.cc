@@ -2,6 +2,8 @@
 #include <nlohmann/json.hpp>
 
 #include <array>
+#include <optional>
+#include <vector>
 
 #include "ai/ai_admin_api.h"
 #include "base/bytes.h"
@@ -9,6 +11,8 @@
 #include "base/money.h"
 #include "http/json_api.h"
 #include "ledger/ledger_csv.h"
+#include "ledger/ledger_list.h"
+#include "ledger/usage_record.h"
 #include "ledger/usage_report.h"
 
 namespace kvcs::ai {
@@ -33,10 +37,6 @@ std::string report_csv(std::string_view group_by, const std::vector<UsageGroup>&
   }
   return csv;
 }
-
-}  // namespace
-
-namespace {
 
 constexpr http::ApiType kTypes[] = {
     {"ResetAsk", R"(
@@ -100,51 +100,27 @@ output_tokens!: integer
 cost_usd!: number
 mean_ms!: integer)"},
     {"UsagePage", R"(
-requests!: [UsageRow]
+requests!: [UsageRow] # A request has a row for each provider that it was tried at.
 cursor!: string?)"},
-    {"UsageRow", R"(
-request_id!: string
-attempt!: integer # 1, 2, … of a request that was tried at several providers; else 0.
-ts!: time
-organization_id!: string
-user_id!: string
-key_id!: string
-provider!: string
-model!: string
-input_tokens!: integer # Kinds of tokens do not overlap.
-cache_read_tokens!: integer
-cache_write_5m_tokens!: integer
-cache_write_1h_tokens!: integer
-input_audio_tokens!: integer
-input_image_tokens!: integer
-output_tokens!: integer
-reasoning_tokens!: integer
-output_audio_tokens!: integer
-output_image_tokens!: integer
-web_searches!: integer # Run by the provider, billed by the call; so the next three.
-file_searches!: integer
-code_sessions!: integer
-images_made!: integer
-service_tier!: string # As the provider calls it; "" is the standard, as for the next three.
-speed!: string
-region!: string
-search_size!: string
-cost_usd!: number
-reserved_usd!: number # Set aside before the request was sent.
-price_version!: string
-first_byte_ms!: integer
-total_ms!: integer
-status!: integer
-estimated!: boolean
-grace!: boolean
-recovered!: boolean
-period!: string)"},
 };
 
 }  // namespace
 
+// The members of a row are those of the ledger's own table.
 std::span<const http::ApiType> AiAdminApi::usage_types() {
-  return kTypes;
+  static const std::string row = usage_row_members();
+  static const std::string whole =
+      row +
+      "\nattempts!: [UsageRow] # One for each try, in their order. With several, the tokens, "
+      "calls and amounts beside are their sums, a flag is true when it is true of one, and "
+      "the rest is of the last.";
+  static const std::vector<http::ApiType> all = [] {
+    std::vector<http::ApiType> list(std::begin(kTypes), std::end(kTypes));
+    list.push_back({"UsageRow", row.c_str()});
+    list.push_back({"RequestUsage", whole.c_str()});
+    return list;
+  }();
+  return all;
 }
 
 void AiAdminApi::add_usage_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
@@ -165,8 +141,11 @@ void AiAdminApi::add_usage_routes(std::vector<http::Row>& table, const http::Adm
            {.query = "group_by from to org_id user_id key_id model provider format",
             .answer = "UsageReport"});
   rows.add(kGet, "/usage/requests", access.billing, kNoBody, &AiAdminApi::usage_rows,
-           "Single requests, newest first.",
-           {.query = "org_id user_id key_id model provider limit cursor", .answer = "UsagePage"});
+           "Single requests, newest first; ?format=csv. outcome is ok, client_error, rate_limited, "
+           "provider_error, timeout, client_gone or recovered.",
+           {.query = "request_id org_id user_id key_id model provider status outcome min_cost_usd "
+                     "max_cost_usd from to limit cursor format",
+            .answer = "UsagePage"});
 }
 
 Result<http::Response> AiAdminApi::usage(http::Request& request) {
@@ -198,28 +177,55 @@ Result<http::Response> AiAdminApi::usage(http::Request& request) {
   return http::reply(200, Json{{"group_by", ask.group_by}, {"usage", list}});
 }
 
-Result<http::Response> AiAdminApi::usage_rows(http::Request& request) {
-  const http::PageAsk page = KVCS_TRY(http::read_page(request));
-  LedgerQuery query;
-  query.table = "usage";
-  query.cursor = page.cursor;
-  query.limit = static_cast<int>(page.limit);
-  // The parameter of the request, and the column that it filters.
-  static constexpr std::array<std::pair<const char*, const char*>, 5> kFilters = {
-      {{"org_id", "organization_id"},
-       {"user_id", "user_id"},
-       {"key_id", "key_id"},
-       {"model", "model"},
-       {"provider", "provider"}}};
-  for (const auto& [parameter, column] : kFilters) {
-    if (auto value = request.query_value(parameter)) query.equals.emplace_back(column, *value);
+namespace {
+
+// Rows that ended in this way: by their status, or by the daemon's death.
+Status add_outcome(LedgerQuery& query, const std::string& value) {
+  const std::optional<UsageOutcome> wanted = parse_usage_outcome(value);
+  if (!wanted) {
+    std::string known;
+    for (size_t i = 0; i < kUsageOutcomeCount; i++) {
+      (known += i > 0 ? ", " : "") += usage_outcome_name(static_cast<UsageOutcome>(i));
+    }
+    return invalid("outcome: " + printable(value, kShownWord) + " is not one of " + known);
   }
-  KVCS_TRY(ledger_.drain());
-  const LedgerPage rows = KVCS_TRY(ledger_.query(query));
-  std::string body = "{\"requests\":[";
-  for (size_t i = 0; i < rows.rows.size(); i++) body += (i > 0 ? "," : "") + rows.rows[i];
-  body += "],\"cursor\":" + dump_json(http::cursor_json(rows.cursor)) + "}";
-  return http::json_response(200, std::move(body));
+  const bool recovered = *wanted == UsageOutcome::kRecovered;
+  query.equals.emplace_back("recovered", recovered ? "true" : "false");
+  if (recovered) return ok();
+  LedgerRanges statuses{"status", {}};
+  for (const auto& [outcome, min, max] : usage_outcome_statuses()) {
+    if (outcome == *wanted) statuses.any.emplace_back(min, max);
+  }
+  // What was refused has no row.
+  if (statuses.any.empty()) statuses.any.emplace_back(-1, -1);
+  query.within.push_back(std::move(statuses));
+  return ok();
+}
+
+Status add_usage_filter(LedgerQuery& query, std::string_view name, const std::string& value) {
+  if (name == "org_id") {
+    query.equals.emplace_back("organization_id", value);
+  } else if (name == "request_id") {
+    query.tries_of = value;
+  } else if (name == "outcome") {
+    return add_outcome(query, value);
+  } else if (name == "min_cost_usd") {
+    query.within.push_back({"cost_usd", {{KVCS_TRY(parse_nano_usd(value, name)), INT64_MAX}}});
+  } else if (name == "max_cost_usd") {
+    query.within.push_back({"cost_usd", {{INT64_MIN, KVCS_TRY(parse_nano_usd(value, name))}}});
+  } else if (name == "user_id" || name == "key_id" || name == "model" || name == "provider" ||
+             name == "status") {
+    query.equals.emplace_back(name, value);
+  } else {
+    return invalid(printable(name, kShownWord) + ": is no filter of usage rows");
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<http::Response> AiAdminApi::usage_rows(http::Request& request) {
+  return list_ledger(ledger_, request, "usage", "requests", add_usage_filter);
 }
 
 }  // namespace kvcs::ai

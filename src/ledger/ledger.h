@@ -67,11 +67,19 @@ struct BodyRecord {
 // One page of a table for the admin API, newest first.
 enum class RowFormat : uint8_t { kJson, kCsv };
 inline constexpr int kLedgerPageMax = 1000;
+// The rows whose column, a number or money, lies in one of the ranges; both ends are included.
+// Money is nano-USD.
+struct LedgerRanges {
+  std::string column;
+  std::vector<std::pair<int64_t, int64_t>> any;
+};
 struct LedgerQuery {
   // error_ledger, kv_audit, decision_log, job_runs, usage, body_log, alert_log or outbox_dead
   std::string table;
   std::vector<std::pair<std::string, std::string>> equals;  // column, value; columns are checked
-  std::optional<int64_t> from_ms, to_ms;                    // from ≤ time < to
+  std::vector<LedgerRanges> within;
+  std::string tries_of;  // Of `usage`: the rows of this request, one for each try; "" = all.
+  std::optional<int64_t> from_ms, to_ms;  // from ≤ time < to
   std::string cursor;
   int limit = 100;  // 1 to kLedgerPageMax
   RowFormat format = RowFormat::kJson;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <variant>
 
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -158,11 +159,12 @@ std::string list_names(const LedgerTable& table) {
   return names;
 }
 
-// A checked filter: its SQL, and its value as text or number.
+constexpr size_t kRangesMax = 8;  // Of one column.
+
+// A checked filter: its SQL, and the values of its parameters.
 struct Filter {
   std::string sql;
-  std::string text;
-  std::optional<int64_t> number;
+  std::vector<std::variant<int64_t, std::string>> values;
 };
 
 // The column's SQL comes from the table above and never from the request; the value is bound. An
@@ -174,29 +176,72 @@ Result<Filter> make_filter(const LedgerTable& table, std::string_view name,
     return invalid(printable(name) + ": no such filter; " + table.name + " has " +
                    list_names(table));
   }
-  Filter filter{std::string(column->sql) + " = ?", value, {}};
+  Filter filter{std::string(column->sql) + " = ?", {value}};
   switch (column->kind) {
     case kName:
       filter.sql = std::string(column->sql) + " = (SELECT id FROM ledger_name WHERE text = ?)";
       break;
     case kInteger: {
       const uint64_t number = KVCS_TRY(parse_u64(value, name));
-      filter.number = static_cast<int64_t>(std::min<uint64_t>(number, INT64_MAX));
+      filter.values = {static_cast<int64_t>(std::min<uint64_t>(number, INT64_MAX))};
       break;
     }
     case kBoolean:
       if (value != "true" && value != "false") {
         return invalid(std::string(name) + ": " + printable(value) + " is neither true nor false");
       }
-      filter.number = value == "true" ? 1 : 0;
+      filter.values = {int64_t{value == "true" ? 1 : 0}};
       break;
     case kTime:
-      filter.number = KVCS_TRY(parse_iso8601_ms(value));
+      filter.values = {KVCS_TRY(parse_iso8601_ms(value))};
       break;
     default:
       break;
   }
   return filter;
+}
+
+Result<Filter> make_range_filter(const LedgerTable& table, const LedgerRanges& ranges) {
+  const LedgerColumn* column = find_ledger_column(table, ranges.column);
+  if (column == nullptr || (column->kind != kInteger && column->kind != kUsd) ||
+      ranges.any.empty() || ranges.any.size() > kRangesMax) {
+    return invalid(printable(ranges.column) + ": no such range of " + table.name);
+  }
+  Filter filter;
+  for (const auto& [min, max] : ranges.any) {
+    filter.sql += (filter.sql.empty() ? "(" : " OR ") + column->sql + " BETWEEN ? AND ?";
+    filter.values.insert(filter.values.end(), {min, max});
+  }
+  filter.sql += ')';
+  return filter;
+}
+
+// The row of the request and those of its earlier tries, whose ids are its own, a dot and a number:
+// all that lie between "ID." and "ID/", the character after the dot.
+Filter tries_filter(const std::string& request_id) {
+  return {"(request_id = ? OR (request_id > ? AND request_id < ?))",
+          {request_id, request_id + ".", request_id + "/"}};
+}
+
+Result<std::vector<Filter>> make_filters(const LedgerTable& table, const LedgerQuery& query) {
+  std::vector<Filter> filters;
+  for (const auto& [name, value] : query.equals) {
+    filters.push_back(KVCS_TRY(make_filter(table, name, value)));
+  }
+  for (const LedgerRanges& ranges : query.within) {
+    filters.push_back(KVCS_TRY(make_range_filter(table, ranges)));
+  }
+  if (!query.tries_of.empty()) {
+    if (table.name != "usage") return invalid(table.name + " has no tries of a request");
+    filters.push_back(tries_filter(query.tries_of));
+  }
+  if (query.from_ms) filters.push_back({"ts_ms >= ?", {*query.from_ms}});
+  if (query.to_ms) filters.push_back({"ts_ms < ?", {*query.to_ms}});
+  if (!query.cursor.empty()) {
+    const PageCursor after = KVCS_TRY(parse_cursor(query.cursor));
+    filters.push_back({"(ts_ms, seq) < (?, ?)", {after.ts_ms, after.seq}});
+  }
+  return filters;
 }
 
 // seq and ts_ms come first, for the cursor, and then the columns in their order.
@@ -284,28 +329,18 @@ Result<LedgerPage> read_ledger_page(Database& db, const LedgerQuery& query) {
     return invalid("limit: " + std::to_string(query.limit) + " is not between 1 and " +
                    std::to_string(kLedgerPageMax));
   }
-  std::vector<Filter> filters;
-  for (const auto& [name, value] : query.equals) {
-    filters.push_back(KVCS_TRY(make_filter(table, name, value)));
-  }
-  if (query.from_ms) filters.push_back({"ts_ms >= ?", "", query.from_ms});
-  if (query.to_ms) filters.push_back({"ts_ms < ?", "", query.to_ms});
+  const std::vector<Filter> filters = KVCS_TRY(make_filters(table, query));
   std::string where;
   for (const Filter& filter : filters) where += (where.empty() ? "" : " AND ") + filter.sql;
-  PageCursor after;
-  if (!query.cursor.empty()) {
-    after = KVCS_TRY(parse_cursor(query.cursor));
-    where += (where.empty() ? "" : " AND ") + std::string("(ts_ms, seq) < (?, ?)");
-  }
   auto rows = KVCS_TRY(db.prepare("SELECT " + select_list(table) + " FROM " + table.name +
                                   (where.empty() ? "" : " WHERE " + where) +
                                   " ORDER BY ts_ms DESC, seq DESC LIMIT ?"));
   int position = 1;
   for (const Filter& filter : filters) {
-    filter.number ? rows.bind(position++, *filter.number) : rows.bind(position++, filter.text);
+    for (const auto& value : filter.values) {
+      std::visit([&](const auto& one) { rows.bind(position++, one); }, value);
+    }
   }
-  if (!query.cursor.empty()) rows.bind(position, after.ts_ms).bind(position + 1, after.seq);
-  if (!query.cursor.empty()) position += 2;
   // One more than asked for tells whether there is a next page.
   rows.bind(position, query.limit + 1);
   LedgerPage page;

@@ -16,32 +16,37 @@ namespace {
 constexpr size_t kTextBytes = 768;  // The first allocation; enough for nearly every record.
 
 constexpr UsageMember text(std::string_view name, std::string_view column,
-                           std::string UsageRecord::*field) {
-  return {.name = name, .column = column, .text = field};
+                           std::string UsageRecord::*field, std::string_view about = {}) {
+  return {.name = name, .column = column, .text = field, .about = about};
 }
-constexpr UsageMember number(std::string_view name, int64_t UsageRecord::*field) {
-  return {.name = name, .column = name, .number = field};
+constexpr UsageMember number(std::string_view name, int64_t UsageRecord::*field,
+                             std::string_view about = {}) {
+  return {.name = name, .column = name, .number = field, .about = about};
 }
-constexpr UsageMember flag(std::string_view name, bool UsageRecord::*field) {
-  return {.name = name, .column = name, .flag = field};
+constexpr UsageMember flag(std::string_view name, bool UsageRecord::*field,
+                           std::string_view about = {}) {
+  return {.name = name, .column = name, .flag = field, .about = about};
 }
-constexpr UsageMember count(std::string_view name, int64_t TokenUsage::*field) {
-  return {.name = name, .column = name, .count = field};
+constexpr UsageMember count(std::string_view name, int64_t TokenUsage::*field,
+                            std::string_view about = {}) {
+  return {.name = name, .column = name, .count = field, .about = about};
 }
 constexpr UsageMember condition(std::string_view name, std::string TokenUsage::*field) {
   return {.name = name, .column = name, .token_text = field};
 }
 
 constexpr UsageMember kMembers[] = {
-    text("request_id", "request_id", &UsageRecord::request_id),
-    number("attempt", &UsageRecord::attempt),
+    text("request_id", "request_id", &UsageRecord::request_id,
+         "Of a try before the last one with a dot and its number."),
+    number("attempt", &UsageRecord::attempt,
+           "1, 2, … of a request that was tried at several providers, else 0."),
     number("ts_ms", &UsageRecord::ts_ms),
     text("organization_id", "organization_ref", &UsageRecord::organization_id),
     text("user_id", "user_ref", &UsageRecord::user_id),
     text("key_id", "key_ref", &UsageRecord::key_id),
     text("provider", "provider_ref", &UsageRecord::provider),
     text("model", "model_ref", &UsageRecord::model),
-    count("input_tokens", &TokenUsage::input),
+    count("input_tokens", &TokenUsage::input, "Kinds of tokens do not overlap."),
     count("cache_read_tokens", &TokenUsage::cache_read),
     count("cache_write_5m_tokens", &TokenUsage::cache_write_5m),
     count("cache_write_1h_tokens", &TokenUsage::cache_write_1h),
@@ -60,14 +65,21 @@ constexpr UsageMember kMembers[] = {
     condition("region", &TokenUsage::region),
     condition("search_size", &TokenUsage::search_size),
     number("cost_nano_usd", &UsageRecord::cost_nano_usd),
-    number("reserved_nano_usd", &UsageRecord::reserved_nano_usd),
+    number("reserved_nano_usd", &UsageRecord::reserved_nano_usd, "Set aside at admission."),
     text("price_version", "price_version_ref", &UsageRecord::price_version),
     number("first_byte_ms", &UsageRecord::first_byte_ms),
     number("total_ms", &UsageRecord::total_ms),
-    {.name = "status", .column = "status", .small = &UsageRecord::status},
-    {.name = "estimated", .column = "estimated", .token_flag = &TokenUsage::estimated},
-    flag("grace", &UsageRecord::grace),
-    flag("recovered", &UsageRecord::recovered),
+    {.name = "status",
+     .column = "status",
+     .small = &UsageRecord::status,
+     .about =
+         "499 when the client left, 504 when the time was over, 502 when the provider failed."},
+    {.name = "estimated",
+     .column = "estimated",
+     .token_flag = &TokenUsage::estimated,
+     .about = "Counted by the gateway, as the provider did not say."},
+    flag("grace", &UsageRecord::grace, "Admitted while the budget store did not answer."),
+    flag("recovered", &UsageRecord::recovered, "The daemon died before the end."),
     text("period", "period_ref", &UsageRecord::period),
 };
 
@@ -173,6 +185,21 @@ std::span<const UsageMember> usage_members() {
   return kMembers;
 }
 
+std::string usage_row_id(std::string_view request_id, int64_t attempt) {
+  return std::string(request_id) + "." + std::to_string(attempt);
+}
+
+bool is_last_try(const UsageRecord& record) {
+  return record.attempt == 0 || usage_request_id(record).size() == record.request_id.size();
+}
+
+std::string_view usage_request_id(const UsageRecord& record) {
+  const std::string_view id = record.request_id;
+  if (record.attempt == 0) return id;
+  const std::string ending = "." + std::to_string(record.attempt);
+  return id.ends_with(ending) ? id.substr(0, id.size() - ending.size()) : id;
+}
+
 std::string_view usage_outcome_name(UsageOutcome outcome) {
   return kOutcomeNames[static_cast<size_t>(outcome)];
 }
@@ -194,10 +221,6 @@ UsageOutcome usage_outcome(const UsageRecord& record) {
 
 std::span<const UsageOutcomeStatuses> usage_outcome_statuses() {
   return kOutcomeStatuses;
-}
-
-std::string usage_row_id(std::string_view request_id, int64_t attempt) {
-  return std::string(request_id) + "." + std::to_string(attempt);
 }
 
 std::string usage_json(const UsageRecord& record) {

@@ -67,6 +67,11 @@ struct UsageRecord {
 
 // The id of the row of try number `attempt` that was not the last one: "ID.1".
 std::string usage_row_id(std::string_view request_id, int64_t attempt);
+// Whether this is the row of the request itself. The rows of tries before the last one are money
+// and tokens, but no requests.
+bool is_last_try(const UsageRecord& record);
+// The id of the request whose row, or one of whose tries, this is.
+std::string_view usage_request_id(const UsageRecord& record);
 
 // One member of the record: its name in JSON, its column in the table `usage`, and the field that
 // holds it. Exactly one of the pointers is set.
@@ -81,6 +86,7 @@ struct UsageMember {
   std::string TokenUsage::*token_text = nullptr;
   int64_t TokenUsage::*count = nullptr;
   bool TokenUsage::*token_flag = nullptr;
+  std::string_view about = {};  // For /openapi.json, where the name does not say it.
 };
 // Every member, in the order in which usage_json() writes them.
 std::span<const UsageMember> usage_members();

@@ -2,10 +2,16 @@
 // a row for each day, month of the budget, organization, user, key, provider and model.
 #include "ledger/usage_report.h"
 
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
 #include <array>
 
 #include "base/bytes.h"
+#include "base/json.h"
+#include "base/money.h"
 #include "db/db.h"
+#include "ledger/tables.h"
 
 namespace kvcs {
 namespace {
@@ -91,7 +97,9 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
 Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, std::string_view id,
                                  std::string_view period, const std::vector<UsageRecord>& waiting) {
   const char* column = kind == "key" ? "key_ref" : kind == "user" ? "user_ref" : "organization_ref";
-  const auto is_request = [](const UsageRecord& row) { return row.model != kAdjustmentModel; };
+  const auto is_request = [](const UsageRecord& row) {
+    return row.model != kAdjustmentModel && is_last_try(row);
+  };
   const std::string sql =
       "SELECT COALESCE(SUM(CASE WHEN n.text = ? THEN 0 ELSE requests END), 0),"
       " COALESCE(SUM(failures), 0), COALESCE(SUM(cost_nano_usd), 0)"
@@ -113,7 +121,7 @@ Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, st
       find.reset();
       if (KVCS_TRY(find.bind(1, row.request_id).step())) continue;
       sum.requests += is_request(row) ? 1 : 0;
-      sum.failures += row.status >= 400 ? 1 : 0;
+      sum.failures += is_request(row) && row.status >= 400 ? 1 : 0;
       sum.cost_nano_usd += row.cost_nano_usd;
     }
     return ok();
@@ -123,19 +131,95 @@ Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, st
   return sum;
 }
 
-Result<std::string> find_usage_row(const Ledger& ledger, std::string_view request_id,
-                                   std::string_view user_id) {
+Result<bool> has_usage_row(const Ledger& ledger, std::string_view row_id) {
+  bool found = false;
+  const auto look = [&](Database& db) -> Status {
+    auto find = KVCS_TRY(db.prepare("SELECT 1 FROM usage WHERE request_id = ?"));
+    found = KVCS_TRY(find.bind(1, row_id).step());
+    return ok();
+  };
+  KVCS_TRY(ledger.read(look));
+  return found;
+}
+
+namespace {
+
+const LedgerTable& usage_table() {
+  return **find_ledger_table("usage");
+}
+
+// Adds a try to the sum, which is the last one's row.
+Status add_try(const Json& row, Json& sum) {
+  JsonReader row_reader(row), sum_reader(sum);
+  const auto members = usage_members();
+  for (size_t i = 0; i < members.size(); i++) {
+    const LedgerColumn& column = usage_table().columns[i];
+    Json& total = sum[column.name];
+    if (column.kind == ColumnKind::kUsd) {
+      const int64_t before = KVCS_TRY(parse_nano_usd(sum_reader.decimal(column.name), column.name));
+      const int64_t more = KVCS_TRY(parse_nano_usd(row_reader.decimal(column.name), column.name));
+      total = json_decimal(format_usd(before + more));
+    } else if (members[i].count != nullptr) {
+      total = total.get<int64_t>() + integer_member(row, column.name);
+    } else if (column.kind == ColumnKind::kBoolean) {
+      total = total.get<bool>() || row.at(column.name).get<bool>();
+    }
+  }
+  return ok();
+}
+
+// The rows of one request, in the order of its tries; the last one last.
+Result<std::vector<Json>> read_tries(const std::vector<std::string>& rows) {
+  std::vector<Json> tries;
+  for (const std::string& row : rows) tries.push_back(KVCS_TRY(parse_json_exact(row)));
+  const auto number = [](const Json& one) { return integer_member(one, "attempt"); };
+  std::stable_sort(tries.begin(), tries.end(),
+                   [&](const Json& a, const Json& b) { return number(a) < number(b); });
+  return tries;
+}
+
+}  // namespace
+
+Result<std::string> find_request_usage(const Ledger& ledger, std::string_view request_id,
+                                       std::string_view user_id) {
   LedgerQuery query;
   query.table = "usage";
-  query.equals = {{"request_id", std::string(request_id)}};
+  query.tries_of = request_id;
   if (!user_id.empty()) query.equals.emplace_back("user_id", std::string(user_id));
-  query.limit = 1;
-  LedgerPage page = KVCS_TRY(ledger.query(query));
-  if (page.rows.empty()) {
+  const LedgerPage page = KVCS_TRY(ledger.query(query));
+  if (request_id.empty() || page.rows.empty()) {
     return not_found("There is no request '" + printable(request_id, kShownName) +
                      "' of this caller.");
   }
-  return std::move(page.rows.front());
+  // The row of a single try goes out as it is: the cost of an adjustment is below zero, which the
+  // sums do not read.
+  std::string sum = page.rows.front(), attempts = page.rows.front();
+  if (page.rows.size() > 1) {
+    const std::vector<Json> tries = KVCS_TRY(read_tries(page.rows));
+    Json total = tries.back();
+    for (size_t i = 0; i + 1 < tries.size(); i++) KVCS_TRY(add_try(tries[i], total));
+    sum = dump_json(total);
+    attempts.clear();
+    for (const Json& one : tries) attempts += (attempts.empty() ? "" : ",") + dump_json(one);
+  }
+  sum.pop_back();  // The brace.
+  return sum + ",\"attempts\":[" + attempts + "]}";
+}
+
+std::string usage_row_members() {
+  std::string list;
+  const auto members = usage_members();
+  for (size_t i = 0; i < members.size(); i++) {
+    const LedgerColumn& column = usage_table().columns[i];
+    const char* kind = column.kind == ColumnKind::kInteger   ? "integer"
+                       : column.kind == ColumnKind::kBoolean ? "boolean"
+                       : column.kind == ColumnKind::kTime    ? "time"
+                       : column.kind == ColumnKind::kUsd     ? "number"
+                                                             : "string";
+    list += "\n" + column.name + "!: " + kind;
+    if (!members[i].about.empty()) list.append(" # ").append(members[i].about);
+  }
+  return list;
 }
 
 }  // namespace kvcs

@@ -27,12 +27,21 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
 
 // The sums of all rows of one key, user or organization (`kind`: "key", "user", "org") in one month
 // and, of `waiting`, rows of the same on their way to SQL, those that are not there yet. One
-// snapshot. Adjustments count as money, not as requests.
+// snapshot. Adjustments, and tries before the last one of a request, count as money, not as
+// requests.
 Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, std::string_view id,
                                  std::string_view period, const std::vector<UsageRecord>& waiting);
 
-// The row as JSON text like the rows of Ledger::query; NotFound.
-Result<std::string> find_usage_row(const Ledger& ledger, std::string_view request_id,
-                                   std::string_view user_id);
+// Whether the ledger has a row of this id, which is a request's or a try's (usage_row_id()).
+Result<bool> has_usage_row(const Ledger& ledger, std::string_view row_id);
+
+// One request as JSON text: the members of its row in Ledger::query, and `attempts`, its rows, one
+// for each try in their order. Of several tries, tokens, calls and money are their sums, a flag is
+// true when it is true of one, and the rest is of the last. `user_id`: "" = of any user. NotFound.
+Result<std::string> find_request_usage(const Ledger& ledger, std::string_view request_id,
+                                       std::string_view user_id);
+
+// The members of a row of `usage` in Ledger::query, in the form of http::ApiType.
+std::string usage_row_members();
 
 }  // namespace kvcs

@@ -81,11 +81,13 @@ class Days final {
     DayKey key;
     DaySums sums;
   };
+  // A try before the last one of its request adds tokens and money alone.
   static Part part_of(const UsageRecord& row, const UsageRefs& refs) {
+    const bool is_request = is_last_try(row);
     return {{row.ts_ms / kDayMs, refs[kPeriod], refs[kOrganization], refs[kUser], refs[kKey],
              refs[kProvider], refs[kModel]},
-            {1, row.status >= 400 ? 1 : 0, row.tokens.input_total(), row.tokens.output_total(),
-             row.cost_nano_usd, row.total_ms}};
+            {is_request ? 1 : 0, is_request && row.status >= 400 ? 1 : 0, row.tokens.input_total(),
+             row.tokens.output_total(), row.cost_nano_usd, is_request ? row.total_ms : 0}};
   }
   void add(const Part& part) {
     if (last_ == nullptr || last_->first != part.key) last_ = &*sums_.try_emplace(part.key).first;

@@ -12,6 +12,7 @@
 #include "ledger/ledger_csv.h"
 #include "ledger/ledger_fixture.h"
 #include "ledger/rows.h"
+#include "ledger/usage_record.h"
 
 using namespace kvcs;
 using test::LedgerFixture;
@@ -336,4 +337,47 @@ TEST_CASE("ledger: a usage row takes under 200 bytes with its indexes", "[unit][
   const auto size = std::filesystem::file_size(f.dir.file("ledger.db"));
   INFO(size / kRows << " bytes a row");
   CHECK(size / kRows < 200);
+}
+
+TEST_CASE("ledger: ranges and tries reach SQL by the table of columns alone", "[unit][ledger]") {
+  LedgerFixture f;
+  const auto refused = [&](LedgerQuery query) {
+    const Status status = f.ledger->query(query).status();
+    CHECK(status.code() == Code::kInvalid);
+    return status.message();
+  };
+  const auto within = [](const std::string& table, const std::string& column, size_t ranges = 1) {
+    LedgerQuery query;
+    query.table = table;
+    query.within = {{column, std::vector<std::pair<int64_t, int64_t>>(ranges, {0, 1})}};
+    return query;
+  };
+  CHECK(f.ledger->query(within("usage", "cost_usd")).ok());
+  CHECK(f.ledger->query(within("usage", "status", 8)).ok());
+  for (const char* column : {"model", "ts", "grace", "cost_nano_usd", "1=1) OR (1", ""}) {
+    CHECK(refused(within("usage", column)).find("no such range of usage") != std::string::npos);
+  }
+  CHECK_FALSE(refused(within("usage", "status", 0)).empty());
+  CHECK_FALSE(refused(within("usage", "status", 9)).empty());
+  CHECK_FALSE(refused(within("job_runs", "status")).empty());
+  LedgerQuery tries;
+  tries.table = "body_log";
+  tries.tries_of = "r1";
+  CHECK(refused(tries) == "body_log has no tries of a request");
+}
+
+TEST_CASE("usage: the id of a row says of which request and of which try it is", "[unit][ledger]") {
+  const auto request_of = [](const std::string& id, int64_t attempt) {
+    UsageRecord record;
+    record.request_id = id;
+    record.attempt = attempt;
+    return std::string(usage_request_id(record)) + (is_last_try(record) ? " last" : " before");
+  };
+  CHECK(usage_row_id("r", 12) == "r.12");
+  CHECK(request_of("r", 0) == "r last");
+  CHECK(request_of("r", 3) == "r last");
+  CHECK(request_of("r.1", 1) == "r before");
+  CHECK(request_of("r.12", 12) == "r before");
+  CHECK(request_of("r.12", 2) == "r.12 last");
+  CHECK(request_of("r.1", 0) == "r.1 last");
 }

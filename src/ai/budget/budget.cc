@@ -10,6 +10,7 @@
 
 #include "ai/budget/budget_book.h"
 #include "ai/budget/charge_journal.h"
+#include "ai/budget/recovery.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mutex.h"
@@ -28,25 +29,6 @@ constexpr int64_t kRetryMaxMs = 1'000;  // The longest pause while the store fai
 // log, which is synced more often; the journal alone knows what requests in flight hold. See
 // ChargeJournal::sync_held().
 constexpr int64_t kSyncMs = 500;
-
-// The charge for a request that a dead process left open: its input alone.
-UsageRecord recovered_charge(const OpenReservation& open) {
-  UsageRecord record{.request_id = open.request_id,
-                     .ts_ms = open.created_ms,
-                     .organization_id = open.organization_id,
-                     .user_id = open.user_id,
-                     .key_id = open.key_id,
-                     .provider = open.provider,
-                     .model = open.model,
-                     .cost_nano_usd = open.input_only,
-                     .price_version = open.price_version,
-                     .status = 500,
-                     .grace = open.grace,
-                     .recovered = true,
-                     .period = open.month};
-  record.tokens.estimated = true;
-  return record;
-}
 
 }  // namespace
 
@@ -163,9 +145,25 @@ struct Reservation::Impl {
   std::optional<UsageRecord> fallback;  // Charged when nobody settles.
   bool settled = false;
 
+  void settle(UsageRecord record, bool last, std::vector<AlertEvent> alerts) {
+    KVCS_ASSERT(!settled);
+    settled = true;
+    complete(record, last);
+    book.settle(open, &record, std::move(alerts));
+    owner.note(book);
+  }
+
   // Fills in what the reservation knows better than the caller.
-  void complete(UsageRecord& record) const {
-    record.request_id = open.request_id;
+  void complete(UsageRecord& record, bool last) const {
+    if (record.attempt == 0) record.attempt = open.attempt;
+    if (last) {
+      if (record.attempt == 1) record.attempt = 0;  // The first and the last: there was one.
+      record.request_id = open.request_id;
+    } else {
+      record.attempt = std::max<int64_t>(1, record.attempt);
+      record.request_id = usage_row_id(open.request_id, record.attempt);
+    }
+    record.reserved_nano_usd = open.estimate;
     record.organization_id = open.organization_id;
     record.user_id = open.user_id;
     record.key_id = open.key_id;
@@ -181,7 +179,7 @@ Reservation::~Reservation() {
   if (impl_->fallback) {
     settle(std::move(*impl_->fallback));
   } else {
-    impl_->book.settle(impl_->open, nullptr);
+    impl_->book.settle(impl_->open, nullptr, {});
   }
 }
 bool Reservation::grace() const {
@@ -199,12 +197,14 @@ void Reservation::set_fallback_charge(UsageRecord record) {
 Status Reservation::extend(int64_t more_nano_usd) {
   return impl_->book.extend(impl_->open, more_nano_usd);
 }
-void Reservation::settle(UsageRecord record) {
-  KVCS_ASSERT(!impl_->settled);
-  impl_->settled = true;
-  impl_->complete(record);
-  impl_->book.settle(impl_->open, &record);
-  impl_->owner.note(impl_->book);
+void Reservation::note_output(int64_t tokens) {
+  impl_->owner.journal.note_output(impl_->open.slot, tokens);
+}
+void Reservation::settle(UsageRecord record, std::vector<AlertEvent> alerts) {
+  impl_->settle(std::move(record), true, std::move(alerts));
+}
+void Reservation::settle_try(UsageRecord record, std::vector<AlertEvent> alerts) {
+  impl_->settle(std::move(record), false, std::move(alerts));
 }
 
 Budgets::Budgets(KvStore& kv, const Clock& clock, BudgetNames names)
@@ -230,21 +230,10 @@ Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known
   if (left.damaged > 0) {
     log::warn("budgets.journal_damaged", {{"path", journal_path}, {"records", left.damaged}});
   }
-  // A slot with a charge is a settled request whose row may or may not have reached the store; one
-  // with a reservation alone is a request that was open.
-  for (const ChargeJournal::Left::One& one : left.all) {
-    ChargedRow row;
-    std::string json = one.charge_json;
-    if (!json.empty()) {
-      row = KVCS_TRY(parse_charge(json));
-    } else {
-      row.open = KVCS_TRY(parse_reservation(one.reservation_json));
-      row.charge = recovered_charge(row.open);
-      json = usage_json(row.charge);
-    }
-    if (KVCS_TRY(is_known(row.open.request_id))) continue;
+  const std::vector<ChargedRow> charges = KVCS_TRY(read_charges(left, is_known));
+  for (const ChargedRow& row : charges) {
     BudgetBook& book = impl_->book(row.open.organization_id);
-    KVCS_TRY(book.settle_recovered(std::move(row.open), row.charge, std::move(json)));
+    KVCS_TRY(book.settle_recovered(row.open, row.charge));
     impl_->recovered++;
   }
   // The journal is emptied only once the store has its charges on disk.
@@ -257,6 +246,10 @@ Result<Reservation> Budgets::reserve(BudgetAsk ask) {
   BudgetBook::Admission admission = KVCS_TRY(book.admit(std::move(ask)));
   return Reservation(std::make_unique<Reservation::Impl>(Reservation::Impl{
       *impl_, book, std::move(admission.open), std::move(admission.user), {}, false}));
+}
+
+Result<int64_t> Budgets::room(const BudgetAsk& ask) {
+  return impl_->book(ask.organization_id).room(ask);
 }
 
 namespace {

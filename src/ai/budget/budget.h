@@ -19,9 +19,13 @@
 // once the store answers, and added to the month then. A limit of 0 blocks there too. What the
 // store does not take stays in the journal until it does.
 //
+// A request that goes on to another provider after one that may have worked for it has a
+// reservation and a row for each try; the tries before the last one cost money and are no requests.
+//
 // Alerts budget.80 and budget.100 of users and organizations, once per month each, ride in the
 // batch of the settlement that reached them. 100 is also told when a request is refused with less
-// than 5 % left: what is reserved before it is known keeps the use just under the limit.
+// than 5 % left: what is reserved before it is known keeps the use just under the limit. A charge
+// above what was reserved is told as ai.above_reservation, in the batch of that charge.
 // Thread-safe.
 #pragma once
 #include <cstdint>
@@ -36,6 +40,7 @@
 #include "base/clock.h"
 #include "base/status.h"
 #include "kv/kv.h"
+#include "ledger/alerts.h"
 
 namespace kvcs::ai {
 
@@ -54,6 +59,12 @@ struct BudgetAsk {
   int64_t estimate_nano_usd = 0;    // Worst case: input and the most output it may produce.
   int64_t input_only_nano_usd = 0;  // Charged when the process dies before the answer.
   std::string provider, model, price_version;  // What the row of such a charge says.
+  int64_t attempt = 0;  // 1, 2, … where a request may be tried several times; see settle_try().
+  // The price of one token of output at its dearest, for a process that dies in the middle of an
+  // answer; see Reservation::note_output().
+  int64_t output_token_pico = 0;
+  // False: a refusal is not told as budget.100, because the caller will ask for less.
+  bool tell_refusal = true;
 };
 
 struct BudgetView {
@@ -79,9 +90,19 @@ class Reservation final {
   void set_fallback_charge(UsageRecord record);
   // Sets aside more for the same request. QuotaExceeded, as reserve(), when it is not covered.
   Status extend(int64_t more_nano_usd);
-  // Charges record.cost_nano_usd, at once for every limit, and notes the row for the store. May be
-  // called once. The ids, the month and `grace` of the record are filled in here.
-  void settle(UsageRecord record);
+  // Notes how many tokens of output have passed so far. If the process dies, its next start charges
+  // the input and these, at output_token_pico each, and never more than was set aside. One store
+  // into memory: made for every read of a stream.
+  void note_output(int64_t tokens);
+  // Charges record.cost_nano_usd, at once for every limit, and notes the row for the store, with
+  // these alerts in the same batch. One of settle() and settle_try() may be called, once. The ids,
+  // the month, `grace`, what was reserved and, unless it is set, the number of the try are filled
+  // in here.
+  void settle(UsageRecord record, std::vector<AlertEvent> alerts = {});
+  // The same for a try that may have acted and after which the same request is tried elsewhere. Its
+  // row has an id of its own, and it counts as money, not as a request. Called before the next
+  // try's reserve(), which has the same request_id and the next `attempt`.
+  void settle_try(UsageRecord record, std::vector<AlertEvent> alerts = {});
 
  private:
   friend class Budgets;
@@ -99,17 +120,22 @@ class Budgets final {
   Budgets(KvStore& kv, const Clock& clock, BudgetNames names = {});
   ~Budgets();  // Writes what waits.
   // Settles what a dead process left in that file, and begins the file anew. Called before the
-  // first reserve(). `is_known` says whether that request's row is in the ledger, or in the outbox
+  // first reserve(). `is_known` says whether the row of that id is in the ledger, or in the outbox
   // on its way there: such a charge is not made again.
-  using IsKnown = std::function<Result<bool>(std::string_view request_id)>;
+  using IsKnown = std::function<Result<bool>(std::string_view row_id)>;
   Status recover(const std::string& journal_path, const IsKnown& is_known);
   // Starts the thread that writes; `written` is called there when rows are in the outbox. Until
   // then charges wait for reconcile().
   void start(std::function<void()> written);
   // Code kQuotaExceeded with reason key_quota_exceeded, user_quota_exceeded or
   // organization_quota_exceeded and details_json {usage_usd, limit_usd, remaining_usd,
-  // current_month}; Unavailable as above.
+  // requested_usd, current_month, waiting_may_help}; Unavailable as above. `waiting_may_help` is
+  // true, and there is a Retry-After, when only what other requests hold stands in the way: for
+  // every limit, used + this estimate ≤ limit.
   Result<Reservation> reserve(BudgetAsk ask);
+  // What the tightest of the limits leaves just now: limit − used − reserved, in nano-USD, at least
+  // 0; INT64_MAX without limits. In grace mode what is left of the day. Unavailable as reserve().
+  Result<int64_t> room(const BudgetAsk& ask);
 
   // kind: "key", "user" or "org". Month "" = now's.
   Result<BudgetView> view(std::string_view kind, std::string_view id, std::string_view month) const;

@@ -17,27 +17,49 @@ namespace {
 // share.
 constexpr int64_t kGraceShareOfMonth = 15;
 
+// The pause after which a request is worth another try that only others' reservations refused.
+constexpr int kWaitForOthersS = 2;
+
 struct LimitCheck {
   std::string_view reason, words;
   int64_t limit;
 };
 
-Status refusal(const LimitCheck& check, int64_t used, int64_t reserved, int64_t estimate,
-               std::string_view month) {
+// The limits of a request, in the order of its counters.
+std::array<LimitCheck, 3> limit_checks(const BudgetLimits& limits) {
+  return {{{"key_quota_exceeded", "API key", limits.key_nano_usd},
+           {"user_quota_exceeded", "user", limits.user_nano_usd},
+           {"organization_quota_exceeded", "organization", limits.organization_nano_usd}}};
+}
+
+// Equality is allowed; a limit of 0 blocks even what costs nothing.
+bool fits(int64_t limit, int64_t committed, int64_t estimate) {
+  return limit != 0 && saturating_add(committed, estimate) <= limit;
+}
+
+Status refusal(const LimitCheck& check, const BudgetCounter& counter, int64_t estimate,
+               bool waiting_may_help) {
+  const int64_t used = counter.used, reserved = counter.reserved;
   const int64_t remaining = std::max<int64_t>(0, check.limit - saturating_add(used, reserved));
-  return Status(Code::kQuotaExceeded,
-                "The monthly budget of this " + std::string(check.words) +
-                    " does not cover the request: $" + format_usd_fixed(used, 4) + " used and $" +
-                    format_usd_fixed(reserved, 4) + " reserved of $" +
-                    format_usd_fixed(check.limit, 2) + ", and up to $" +
-                    format_usd_fixed(estimate, 4) +
-                    " more is asked. Lower max_tokens, or ask an admin to raise the limit.")
+  const std::string_view way_out =
+      waiting_may_help
+          ? " more is asked. Other requests hold the rest: try again shortly, or lower "
+            "max_tokens."
+          : " more is asked. Lower max_tokens, or ask an admin to raise the limit.";
+  return Status(Code::kQuotaExceeded, "The monthly budget of this " + std::string(check.words) +
+                                          " does not cover the request: $" +
+                                          format_usd_fixed(used, 4) + " used and $" +
+                                          format_usd_fixed(reserved, 4) + " reserved of $" +
+                                          format_usd_fixed(check.limit, 2) + ", and up to $" +
+                                          format_usd_fixed(estimate, 4) + std::string(way_out))
       .with_reason(check.reason)
+      .with_retry_after_s(waiting_may_help ? kWaitForOthersS : 0)
       .with_details_json("{\"usage_usd\":" + format_usd_fixed(used, 4) +
                          ",\"limit_usd\":" + format_usd(check.limit) +
                          ",\"remaining_usd\":" + format_usd_fixed(remaining, 4) +
                          ",\"requested_usd\":" + format_usd_fixed(estimate, 6) +
-                         ",\"current_month\":\"" + std::string(month) + "\"}");
+                         ",\"current_month\":\"" + counter.month +
+                         "\",\"waiting_may_help\":" + (waiting_may_help ? "true" : "false") + "}");
 }
 
 Status quota_unavailable(const Status& cause) {
@@ -81,7 +103,10 @@ Result<BudgetBook::Admission> BudgetBook::admit(BudgetAsk ask) {
                        .provider = std::move(ask.provider),
                        .model = std::move(ask.model),
                        .price_version = std::move(ask.price_version),
-                       .limits = ask.limits};
+                       .attempt = std::max<int64_t>(0, ask.attempt),
+                       .output_token_pico = std::max<int64_t>(0, ask.output_token_pico),
+                       .limits = ask.limits,
+                       .tell_refusal = ask.tell_refusal};
   const BudgetCounters counters = open.counters = pin_counters(open);
   Result<Admission> admission = admit_pinned(std::move(open));
   if (admission.ok()) return admission;
@@ -90,12 +115,48 @@ Result<BudgetBook::Admission> BudgetBook::admit(BudgetAsk ask) {
   return admission;
 }
 
-Result<BudgetBook::Admission> BudgetBook::admit_pinned(OpenReservation open) {
-  Status usable = load(open.counters);
-  if (usable.ok() && open.limits.failure_mode == FailureMode::kFailOpen) {
-    usable = load_grace(format_day(open.created_ms));
+// Ok: the pinned counters are as the store has them, and the store takes writes. Otherwise the
+// failure mode decides.
+Status BudgetBook::prepare(const OpenReservation& open) {
+  KVCS_TRY(load(open.counters));
+  if (open.limits.failure_mode == FailureMode::kFailOpen) {
+    KVCS_TRY(load_grace(format_day(open.created_ms)));
   }
-  if (usable.ok()) usable = kv_.writable();
+  return kv_.writable();
+}
+
+Result<int64_t> BudgetBook::room(const BudgetAsk& ask) {
+  const int64_t now_ms = clock_.unix_ms();
+  OpenReservation open{.key_id = ask.key_id,
+                       .user_id = ask.user_id,
+                       .month = format_month(now_ms),
+                       .created_ms = now_ms,
+                       .grace_day = format_day(now_ms),
+                       .limits = ask.limits};
+  open.counters = pin_counters(open);
+  const Status usable = prepare(open);
+  MutexLock lock(mutex_);
+  unpin(open.counters);
+  if (!usable.ok()) {
+    if (open.limits.failure_mode == FailureMode::kFailClosed) return quota_unavailable(usable);
+    return grace_room(open);
+  }
+  int64_t room = INT64_MAX;
+  const std::array<LimitCheck, 3> checks = limit_checks(open.limits);
+  for (size_t i = 0; i < checks.size(); i++) {
+    const int64_t limit = checks[i].limit;
+    if (limit < 0) continue;
+    const BudgetCounter& counter = *open.counters[i];
+    // A user whose use was set back may have less than nothing used: more than the limit is left.
+    room = std::min(
+        room,
+        limit == 0 ? 0 : saturating_add(limit, -saturating_add(counter.used, counter.reserved)));
+  }
+  return std::max<int64_t>(0, room);
+}
+
+Result<BudgetBook::Admission> BudgetBook::admit_pinned(OpenReservation open) {
+  const Status usable = prepare(open);
   Admission admission;
   if (usable.ok()) {
     admission.user = KVCS_TRY(hold_counted(open));
@@ -115,24 +176,26 @@ Result<BudgetBook::Admission> BudgetBook::admit_pinned(OpenReservation open) {
   return admission;
 }
 
-Status BudgetBook::check_limits(const OpenReservation& open, int64_t estimate,
+Status BudgetBook::check_limits(const OpenReservation& open, int64_t estimate, int64_t held,
                                 std::vector<BudgetThreshold>& reached) {
-  const std::array<LimitCheck, 3> checks = {
-      {{"key_quota_exceeded", "API key", open.limits.key_nano_usd},
-       {"user_quota_exceeded", "user", open.limits.user_nano_usd},
-       {"organization_quota_exceeded", "organization", open.limits.organization_nano_usd}}};
+  const std::array<LimitCheck, 3> checks = limit_checks(open.limits);
+  std::optional<size_t> refused_by;
+  bool waiting_may_help = true;
   for (size_t i = 0; i < checks.size(); i++) {
     const LimitCheck& check = checks[i];
     if (check.limit < 0) continue;
-    BudgetCounter& counter = *open.counters[i];
+    const BudgetCounter& counter = *open.counters[i];
     const int64_t committed = saturating_add(counter.used, counter.reserved);
-    // Equality is allowed; a limit of 0 blocks even what costs nothing.
-    if (check.limit == 0 || saturating_add(committed, estimate) > check.limit) {
-      if (i > 0) note_threshold(counter, check.limit, true, reached);
-      return refusal(check, counter.used, counter.reserved, estimate, open.month);
-    }
+    if (fits(check.limit, committed, estimate)) continue;
+    if (!refused_by) refused_by = i;
+    waiting_may_help =
+        waiting_may_help && fits(check.limit, saturating_add(counter.used, held), estimate);
   }
-  return ok();
+  if (!refused_by) return ok();
+  const LimitCheck& check = checks[*refused_by];
+  BudgetCounter& counter = *open.counters[*refused_by];
+  if (*refused_by > 0 && open.tell_refusal) note_threshold(counter, check.limit, true, reached);
+  return refusal(check, counter, estimate, waiting_may_help);
 }
 
 void BudgetBook::hold(const OpenReservation& open, int64_t amount) {
@@ -150,7 +213,7 @@ Status BudgetBook::extend(OpenReservation& open, int64_t more) {
   }
   std::vector<BudgetThreshold> none;  // The settlement will tell of thresholds.
   MutexLock lock(mutex_);
-  KVCS_TRY(check_limits(open, more, none));
+  KVCS_TRY(check_limits(open, more, open.estimate, none));
   hold(open, more);
   open.estimate = saturating_add(open.estimate, more);
   return ok();
@@ -163,7 +226,7 @@ Result<BudgetView> BudgetBook::hold_counted(const OpenReservation& open) {
   Status refused;
   {
     MutexLock lock(mutex_);
-    refused = check_limits(open, open.estimate, reached);
+    refused = check_limits(open, open.estimate, 0, reached);
     if (refused.ok()) {
       const BudgetCounter& user = *open.counters[1];
       BudgetView view{user.used, user.reserved, user.request_count + 1, user.error_count,
@@ -180,27 +243,44 @@ Result<BudgetView> BudgetBook::hold_counted(const OpenReservation& open) {
   return refused;
 }
 
+// A limit of 0 blocks in grace mode, too.
+BudgetBook::GraceLimits BudgetBook::grace_limits(const OpenReservation& open) {
+  const BudgetLimits& limits = open.limits;
+  const int64_t user = limits.user_nano_usd / kGraceShareOfMonth;
+  if (user == 0 || limits.organization_nano_usd == 0 || limits.key_nano_usd == 0) return {};
+  return {user, limits.fallback_daily_nano_usd};
+}
+
+// What is left of the day; less than 0 when nothing may be admitted, not even what costs nothing.
+int64_t BudgetBook::grace_room(const OpenReservation& open) {
+  const GraceLimits limits = grace_limits(open);
+  if (limits.day == 0) return -1;
+  const Grace& day = grace_[open.grace_day];
+  const Grace& user = user_grace_[open.grace_day + "/" + open.user_id];
+  return std::min(limits.day - saturating_add(day.used, day.reserved),
+                  limits.user - saturating_add(user.used, user.reserved));
+}
+
 Result<BudgetView> BudgetBook::hold_in_failure(OpenReservation& open, const Status& failure) {
   if (open.limits.failure_mode == FailureMode::kFailClosed) return quota_unavailable(failure);
   open.grace = true;
   open.grace_day = format_day(open.created_ms);
   MutexLock lock(mutex_);
-  Grace& day = grace_[open.grace_day];
-  Grace& user = user_grace_[open.grace_day + "/" + open.user_id];
-  // A limit of 0 blocks in grace mode, too.
-  const int64_t user_limit = open.limits.user_nano_usd / kGraceShareOfMonth;
-  const bool blocked =
-      user_limit == 0 || open.limits.organization_nano_usd == 0 || open.limits.key_nano_usd == 0;
-  const int64_t limit = blocked ? 0 : open.limits.fallback_daily_nano_usd;
-  if (saturating_add(saturating_add(user.used, user.reserved), open.estimate) > user_limit ||
-      limit == 0 || saturating_add(saturating_add(day.used, day.reserved), open.estimate) > limit) {
+  if (open.estimate > grace_room(open)) {
+    const GraceLimits limits = grace_limits(open);
     return Status(Code::kQuotaExceeded,
                   "The budget store does not answer, and what is allowed today without it ($" +
-                      format_usd(std::min(limit, user_limit)) + ") does not cover the request.",
+                      format_usd(std::min(limits.day, limits.user)) +
+                      ") does not cover the request.",
                   failure.to_string())
         .with_reason("organization_quota_exceeded")
+        // The store may answer again; a limit of 0 stays.
+        .with_details_json(limits.day == 0 ? R"({"waiting_may_help":false})"
+                                           : R"({"waiting_may_help":true})")
         .with_retry_after_s(60);
   }
+  Grace& day = grace_[open.grace_day];
+  Grace& user = user_grace_[open.grace_day + "/" + open.user_id];
   day.reserved = saturating_add(day.reserved, open.estimate);
   user.reserved = saturating_add(user.reserved, open.estimate);
   grace_requests_++;
@@ -227,10 +307,12 @@ void BudgetBook::mark_dirty(BudgetCounter& counter) {
 
 void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record,
                         std::vector<BudgetThreshold>& reached) {
+  // A request counts once, with its last try.
+  const bool is_request = is_last_try(record);
   for (BudgetCounter* one : open.counters) {
     one->used = saturating_add(one->used, record.cost_nano_usd);
-    one->request_count++;
-    one->error_count += record.status >= 400 ? 1 : 0;
+    one->request_count += is_request ? 1 : 0;
+    one->error_count += is_request && record.status >= 400 ? 1 : 0;
     mark_dirty(*one);
   }
   note_threshold(*open.counters[1], open.limits.user_nano_usd, false, reached);
@@ -257,7 +339,30 @@ void BudgetBook::add_alerts(const std::vector<BudgetThreshold>& reached, Entry& 
   }
 }
 
-void BudgetBook::settle(const OpenReservation& open, const UsageRecord* record) {
+BudgetBook::Entry BudgetBook::make_entry(const UsageRecord& record,
+                                         std::vector<AlertEvent> alerts) {
+  Entry entry;
+  entry.row_id = record.request_id;
+  entry.row_json = usage_json(record);
+  for (size_t i = 0; i < alerts.size(); i++) {
+    std::string id = alerts[i].event + "-" + entry.row_id + "-" + std::to_string(i);
+    entry.alerts.emplace_back(std::move(id), std::move(alerts[i]));
+  }
+  return entry;
+}
+
+void BudgetBook::tell_above_reservation(const UsageRecord& record,
+                                        std::vector<AlertEvent>& alerts) const {
+  if (record.cost_nano_usd <= record.reserved_nano_usd) return;
+  alerts.push_back({"ai.above_reservation",
+                    names_ ? names_("user", record.user_id) : record.user_id,
+                    "The request " + record.request_id + " to the model " + record.model +
+                        " cost $" + format_usd(record.cost_nano_usd) + "; $" +
+                        format_usd(record.reserved_nano_usd) + " had been set aside for it."});
+}
+
+void BudgetBook::settle(const OpenReservation& open, const UsageRecord* record,
+                        std::vector<AlertEvent> alerts) {
   if (record == nullptr) {
     {
       MutexLock lock(mutex_);
@@ -267,12 +372,11 @@ void BudgetBook::settle(const OpenReservation& open, const UsageRecord* record) 
     journal_.end_uncharged(open.slot);
     return;
   }
-  Entry entry, told;
-  entry.row_id = open.request_id;
-  entry.row_json = usage_json(*record);
+  tell_above_reservation(*record, alerts);
+  Entry entry = make_entry(*record, std::move(alerts)), told;
   entry.slot = open.slot;
   // A row that is too long for its record leaves the reservation standing until the store has the
-  // row: a crash before that charges the input alone.
+  // row: a crash before that charges the input and the output that was noted.
   (void)journal_.note_charge(open.slot, entry.row_json);
   std::vector<BudgetThreshold> reached;
   {
@@ -290,11 +394,14 @@ void BudgetBook::settle(const OpenReservation& open, const UsageRecord* record) 
   pending_.push_back(std::move(told));
 }
 
-Status BudgetBook::settle_recovered(OpenReservation open, const UsageRecord& record,
-                                    std::string row_json) {
+Status BudgetBook::settle_recovered(OpenReservation open, const UsageRecord& record) {
   open.counters = pin_counters(open);
   Status loaded = load(open.counters);
   if (loaded.ok() && open.grace) loaded = load_grace(open.grace_day);
+  std::vector<AlertEvent> alerts;
+  // A journal of an older version does not say what was set aside.
+  if (record.reserved_nano_usd > 0) tell_above_reservation(record, alerts);
+  Entry entry = make_entry(record, std::move(alerts));
   {
     MutexLock lock(mutex_);
     unpin(open.counters);
@@ -305,8 +412,7 @@ Status BudgetBook::settle_recovered(OpenReservation open, const UsageRecord& rec
     // The limits are not known here; the next settlement tells of thresholds that were passed.
     std::vector<BudgetThreshold> none;
     charge(open, record, none);
-    pending_.push_back(
-        {.row_id = open.request_id, .row_json = std::move(row_json), .alerts = {}, .slot = {}});
+    pending_.push_back(std::move(entry));
   }
   return flush();
 }

@@ -54,12 +54,13 @@ namespace kvcs::ai {
 //     yes    no     no    Complete: `used` is the month's use.
 //     yes    no     yes   Complete, but the store had no record. Of a new month that is right;
 //                         repair() asks once whether there are rows all the same.
-//     no     yes    no    The store's record cannot be read. It stays as it is and is not written
-//                         over; rows go on to the outbox, and `used` holds what no row in the store
-//                         says yet. The failure mode decides about requests until repair() adds the
-//                         sum of the rows, which makes the counter complete.
-//     yes    yes    any   The record of a damaged counter was put right, or removed, and an
-//                         admission loaded it before repair() came to it. repair() ends this, too.
+//     no     yes    no    The store's record could not be read. It stays as it is and is neither
+//     read
+//                         again nor written over, for even one that was put right does not know the
+//                         rows that came meanwhile; rows go on to the outbox, and `used` holds what
+//                         no row in the store says yet. The failure mode decides about requests
+//                         until repair() adds the sum of the rows, which makes the counter
+//                         complete.
 //
 // `dirty` and `pins` are about the writing and hold in every state: a counter that is dirty, pinned
 // or not loaded stays in memory.
@@ -104,18 +105,20 @@ struct OpenReservation {
   bool grace = false;
   std::string grace_day;
   std::string provider, model, price_version;
+  int64_t attempt = 0, output_token_pico = 0;  // As in BudgetAsk.
   // The rest belongs to this process and is not in the JSON.
   BudgetLimits limits{.user_nano_usd = -1, .organization_nano_usd = -1};
   BudgetCounters counters{};
   uint32_t slot = 0;  // Of the journal.
+  bool tell_refusal = true;
 };
 std::string reservation_json(const OpenReservation& open);
 Result<OpenReservation> parse_reservation(std::string_view json);
 // A counter as the store has it.
 Result<BudgetView> parse_counter(std::string_view json, std::string_view month);
-// A row as usage_json() wrote it, as far as recovery needs it: whose it is and what it charges.
+// A charge that a dead process left: whose it is, and its row.
 struct ChargedRow {
-  OpenReservation open;  // Ids, month and grace alone.
+  OpenReservation open;  // Of one that was settled: ids, month and grace alone.
   UsageRecord charge;
 };
 Result<ChargedRow> parse_charge(std::string_view row_json);
@@ -131,14 +134,16 @@ class BudgetBook final {
     BudgetView user;
   };
   Result<Admission> admit(BudgetAsk ask);
+  Result<int64_t> room(const BudgetAsk& ask);  // As Budgets::room().
   // Holds more for the same reservation. QuotaExceeded when a limit does not cover it, and always
   // in grace mode.
   Status extend(OpenReservation& open, int64_t more);
   // Adds the charge (null: none) and notes its row in the journal. From then on it is on its way to
-  // the store: the next flush(), whoever calls it, takes it along.
-  void settle(const OpenReservation& open, const UsageRecord* record);
-  // The same for a reservation that a dead process left in its journal, and flushes.
-  Status settle_recovered(OpenReservation open, const UsageRecord& record, std::string row_json);
+  // the store, with the alerts: the next flush(), whoever calls it, takes it along.
+  void settle(const OpenReservation& open, const UsageRecord* record,
+              std::vector<AlertEvent> alerts);
+  // The same for a charge that a dead process left in its journal, and flushes.
+  Status settle_recovered(OpenReservation open, const UsageRecord& record);
   Result<int64_t> reset_user(std::string_view user_id, bool organization_too);
   // Nothing when the counter is not in memory.
   std::optional<BudgetView> peek(std::string_view kind, std::string_view id,
@@ -176,6 +181,10 @@ class BudgetBook final {
   struct Grace {
     int64_t used = 0, reserved = 0;
   };
+  // What may be spent in grace mode: by the user, and by the organization.
+  struct GraceLimits {
+    int64_t user = 0, day = 0;
+  };
 
   BudgetCounter* counter(std::string_view kind, std::string_view id, const std::string& month)
       KVCS_REQUIRES(mutex_);
@@ -188,19 +197,25 @@ class BudgetBook final {
   void apply(const BudgetView& rows, BudgetCounter& counter) KVCS_REQUIRES(mutex_);
   Status load_grace(const std::string& day);
   void forget_old_months(const std::string& month) KVCS_REQUIRES(mutex_);
+  Status prepare(const OpenReservation& open);
   Result<Admission> admit_pinned(OpenReservation open);
   Result<BudgetView> hold_counted(const OpenReservation& open);
   Result<BudgetView> hold_in_failure(OpenReservation& open, const Status& failure);
-  // QuotaExceeded when one of the limits does not cover the estimate. Adds to `reached` when so
-  // little is left that the limit counts as reached.
-  Status check_limits(const OpenReservation& open, int64_t estimate,
+  // QuotaExceeded when one of the limits does not cover the estimate, beside the part `held` of
+  // what is reserved that is this request's own. Adds to `reached` when so little is left that the
+  // limit counts as reached.
+  Status check_limits(const OpenReservation& open, int64_t estimate, int64_t held,
                       std::vector<BudgetThreshold>& reached) KVCS_REQUIRES(mutex_);
+  static GraceLimits grace_limits(const OpenReservation& open);
+  int64_t grace_room(const OpenReservation& open) KVCS_REQUIRES(mutex_);
   void hold(const OpenReservation& open, int64_t amount) KVCS_REQUIRES(mutex_);
   void release(const OpenReservation& open) KVCS_REQUIRES(mutex_);
   void mark_dirty(BudgetCounter& counter) KVCS_REQUIRES(mutex_);
   void charge(const OpenReservation& open, const UsageRecord& record,
               std::vector<BudgetThreshold>& reached) KVCS_REQUIRES(mutex_);
   void add_alerts(const std::vector<BudgetThreshold>& reached, Entry& entry) const;
+  static Entry make_entry(const UsageRecord& record, std::vector<AlertEvent> alerts);
+  void tell_above_reservation(const UsageRecord& record, std::vector<AlertEvent>& alerts) const;
   Status enqueue_and_flush(Entry entry);
   Status take_group(Group& group);
   void build_group(Group& group) KVCS_REQUIRES(mutex_);

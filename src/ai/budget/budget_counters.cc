@@ -39,11 +39,13 @@ void BudgetBook::unpin(std::span<BudgetCounter* const> counters) {
   for (BudgetCounter* one : counters) one->pins--;
 }
 
-// Marks the counter, and tells people of it once. Unavailable, whether it is the first time or not.
+// Marks the counter, and tells people of it once. Unavailable, whether it is the first time or not;
+// Ok when another thread has loaded the counter meanwhile, before its record was damaged.
 Status BudgetBook::note_damage(BudgetCounter& counter, const Status& why) {
   const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
   {
     MutexLock lock(mutex_);
+    if (counter.loaded) return ok();
     if (counter.damaged) return unavailable("A budget counter is unreadable.", key);
     counter.damaged = true;
   }
@@ -81,6 +83,12 @@ Status BudgetBook::load(std::span<BudgetCounter* const> wanted) {
 // never change and are read without the lock.
 Status BudgetBook::load(BudgetCounter& counter) {
   const std::string key = keyspace::quota(counter.kind, counter.id, counter.month);
+  {
+    // repair() alone ends this: a record that can be read again may lack rows that were written
+    // meanwhile, and one that was removed would make the month free.
+    MutexLock lock(mutex_);
+    if (counter.damaged) return unavailable("A budget counter is unreadable.", key);
+  }
   BudgetCounter stored;
   bool absent = false;
   Result<KvEntry> entry = kv_.get(KvFamily::kQuota, key);
@@ -100,6 +108,7 @@ Status BudgetBook::load(BudgetCounter& counter) {
   MutexLock lock(mutex_);
   // Another thread may have read the same record meanwhile; it must not be added twice.
   if (counter.loaded) return ok();
+  if (counter.damaged) return unavailable("A budget counter is unreadable.", key);
   counter.loaded = true;
   counter.absent = absent;
   counter.written_used = stored.used;

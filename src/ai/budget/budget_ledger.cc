@@ -33,12 +33,10 @@ Result<BudgetView> recount(const KvStore& kv, Ledger& ledger, std::string_view k
 
 }  // namespace
 
-Result<bool> KnownUsageRows::contain(std::string_view request_id) {
+Result<bool> KnownUsageRows::contain(std::string_view row_id) {
   if (!waiting_) KVCS_TRY(read_outbox());
-  if (waiting_->count(std::string(request_id)) > 0) return true;
-  const Status found = find_usage_row(ledger_, request_id, "").status();
-  if (!found.ok() && found.code() != Code::kNotFound) return found;
-  return found.ok();
+  if (waiting_->count(std::string(row_id)) > 0) return true;
+  return has_usage_row(ledger_, row_id);
 }
 
 Status KnownUsageRows::read_outbox() {

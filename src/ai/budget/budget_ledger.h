@@ -15,14 +15,14 @@
 
 namespace kvcs::ai {
 
-// Usage rows that are in SQL or in the outbox on their way there. One thread, at the start: the
-// outbox is read once, at the first question. (It is not drained for it, since the other sinks of
-// the outbox do not stand yet.)
+// The ids of usage rows that are in SQL or in the outbox on their way there. One thread, at the
+// start: the outbox is read once, at the first question. (It is not drained for it, since the other
+// sinks of the outbox do not stand yet.)
 class KnownUsageRows final {
  public:
   // Both outlive it.
   KnownUsageRows(const KvStore& kv, Ledger& ledger) : kv_(kv), ledger_(ledger) {}
-  Result<bool> contain(std::string_view request_id);
+  Result<bool> contain(std::string_view row_id);
 
  private:
   Status read_outbox();

@@ -37,6 +37,8 @@ std::string reservation_json(const OpenReservation& open) {
   row.text("provider", open.provider);
   row.text("model", open.model);
   row.text("price_version", open.price_version);
+  number(row, "attempt", open.attempt);
+  number(row, "output_token_pico", open.output_token_pico);
   flag(row, "grace", open.grace);
   row.finish();
   return out;
@@ -58,6 +60,8 @@ Result<OpenReservation> parse_reservation(std::string_view json) {
   open.provider = reader.optional_string("provider", any).value_or("");
   open.model = reader.optional_string("model", any).value_or("unknown");
   open.price_version = reader.optional_string("price_version", any).value_or("");
+  open.attempt = reader.optional_integer("attempt", 0, INT64_MAX).value_or(0);
+  open.output_token_pico = reader.optional_integer("output_token_pico", 0, INT64_MAX).value_or(0);
   open.grace = reader.boolean_or("grace", false);
   // The day of the admission; the record has its time.
   open.grace_day = format_day(open.created_ms);
@@ -85,7 +89,7 @@ Result<ChargedRow> parse_charge(std::string_view row_json) {
   if (charge.request_id.empty() || charge.user_id.empty() || charge.period.size() != 7) {
     return invalid("charge: request_id, user_id or period is missing or malformed");
   }
-  row.open = {.request_id = charge.request_id,
+  row.open = {.request_id = std::string(usage_request_id(charge)),
               .key_id = charge.key_id,
               .user_id = charge.user_id,
               .organization_id = charge.organization_id,

@@ -108,22 +108,25 @@ OpenReservation full_reservation() {
           .grace_day = format_day(kNoonMs),
           .provider = "provider",
           .model = "model",
-          .price_version = "version"};
+          .price_version = "version",
+          .attempt = 203,
+          .output_token_pico = 204};
 }
 
 // What the journal holds. Limits, counters and the slot belong to the process.
 Members members_of(const OpenReservation& open) {
   const auto& [request_id, key_id, user_id, organization_id, month, estimate, input_only,
-               created_ms, grace, grace_day, provider, model, price_version, limits, counters,
-               slot] = open;
+               created_ms, grace, grace_day, provider, model, price_version, attempt,
+               output_token_pico, limits, counters, slot, tell_refusal] = open;
   (void)limits;
   (void)counters;
   (void)slot;
+  (void)tell_refusal;
   return name_members(
       "request_id key_id user_id organization_id month estimate input_only created_ms grace "
-      "grace_day provider model price_version",
+      "grace_day provider model price_version attempt output_token_pico",
       request_id, key_id, user_id, organization_id, month, estimate, input_only, created_ms, grace,
-      grace_day, provider, model, price_version);
+      grace_day, provider, model, price_version, attempt, output_token_pico);
 }
 
 Members members_of(const BudgetView& view) {
