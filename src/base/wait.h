@@ -7,6 +7,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "base/mutex.h"
 #include "base/status.h"
@@ -61,6 +62,17 @@ class Event final {
   Listener* first_ KVCS_GUARDED_BY(mutex_) = nullptr;
 };
 
+// A descriptor's registration with those who wait for it, which stays from one wait to the next, so
+// that a wait needs no system call. Whoever owns the descriptor keeps it and destroys it before the
+// descriptor is closed; a waiter that can use one makes it.
+class Registration {
+ public:
+  virtual ~Registration() = default;
+  // True: nothing has come and nobody has closed since the last wait ended. What has come within
+  // the last milliseconds may not be known yet.
+  virtual bool is_quiet() const = 0;
+};
+
 // The event or descriptor that a wait is for. Without a descriptor and without an event it is for
 // time alone.
 struct WaitFor {
@@ -70,6 +82,13 @@ struct WaitFor {
   bool client_too = true;  // The wait also ends when the request's client has gone.
   Event* event = nullptr;  // Null: none.
   uint64_t seen = 0;       // The event's count when the caller looked at its condition.
+  // The descriptor's registration, or where one may be put; null: it is to have none. A wait with
+  // one tells of what has come since the last wait, once: before the next wait the caller reads
+  // until a read leaves nothing behind, and writes likewise.
+  std::unique_ptr<Registration>* registration = nullptr;
+  // With a registration: tells of one event only, and of none while nobody waits. For a long body,
+  // whose segments would each wake a thread for nothing while the body is read.
+  bool one_event = false;
 };
 
 class Waiter {

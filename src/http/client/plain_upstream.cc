@@ -23,6 +23,12 @@ namespace kvcs::http {
 namespace {
 
 constexpr int64_t kIdleMaxUs = 60'000'000;
+// A connection that was idle for longer is looked at before it is used again. Of one that was not,
+// its registration knows nearly always: an event is on its way for less than this, and a server
+// that closes idle connections waits for longer.
+constexpr int64_t kTrustedIdleUs = 50'000;
+// Each segment of a body that is at least so long does not wake a thread.
+constexpr uint64_t kLongBodyBytes = 256 << 10;
 constexpr size_t kBufferBytes = 8 << 10;  // Grows to head_max_bytes for a large head only.
 
 // A socket and what was received but not used.
@@ -30,7 +36,10 @@ struct PlainConnection {
   explicit PlainConnection(int descriptor_in) : descriptor(descriptor_in), bytes(kBufferBytes) {}
   PlainConnection(const PlainConnection&) = delete;
   PlainConnection& operator=(const PlainConnection&) = delete;
-  ~PlainConnection() { ::close(descriptor); }
+  ~PlainConnection() {
+    registration.reset();
+    ::close(descriptor);
+  }
 
   std::string_view unused() const { return {bytes.data() + begin, end - begin}; }
   void use(size_t n) {
@@ -38,9 +47,16 @@ struct PlainConnection {
     if (begin == end) begin = end = 0;
   }
   // A peer that closed, or that talks without being asked, is not asked again.
-  bool fit_for_reuse() const { return is_quiet(descriptor); }
+  bool fit_for_reuse(int64_t now_us) const {
+    const bool known = emptied && registration && registration->is_quiet() &&
+                       now_us - released_us < kTrustedIdleUs;
+    return known || is_quiet(descriptor);
+  }
 
   const int descriptor;
+  std::unique_ptr<Registration> registration;  // For waits in requests; null: none yet.
+  bool emptied = false;  // The last recv left nothing behind: what came later is a new event.
+  int64_t released_us = 0;
   std::vector<char> bytes;
   size_t begin = 0, end = 0;
 };
@@ -147,8 +163,14 @@ class PlainExchange final : public UpstreamResponse {
 void PlainExchange::leave(bool reusable) {
   if (!leased_) return;
   leased_ = false;
-  if (!reusable) connection_.reset();
-  shared_.pool.release(key_, std::move(connection_), shared_.clock.mono_us());
+  const int64_t now_us = shared_.clock.mono_us();
+  if (reusable) {
+    connection_->emptied = !more_waits_;
+    connection_->released_us = now_us;
+  } else {
+    connection_.reset();
+  }
+  shared_.pool.release(key_, std::move(connection_), now_us);
 }
 
 Status PlainExchange::run_to_head(const UpstreamRequest& request) {
@@ -157,9 +179,10 @@ Status PlainExchange::run_to_head(const UpstreamRequest& request) {
 
 Status PlainExchange::open_to_head(const UpstreamRequest& request) {
   key_ = url_.authority + (request.allow_private_addresses ? "+" : "-");
-  connection_ = KVCS_TRY(shared_.pool.acquire(key_, shared_.clock.mono_us()));
+  const int64_t now_us = shared_.clock.mono_us();
+  connection_ = KVCS_TRY(shared_.pool.acquire(key_, now_us));
   leased_ = true;
-  if (connection_ && !connection_->fit_for_reuse()) connection_.reset();
+  if (connection_ && !connection_->fit_for_reuse(now_us)) connection_.reset();
   const bool reused = connection_ != nullptr;
   if (!reused) KVCS_TRY(connect(request.allow_private_addresses));
   write_head(request);
@@ -251,7 +274,7 @@ Status PlainExchange::exchange_heads() {
   timer_.touch();
   send_unsent();
   for (;;) {
-    KVCS_TRY(wait_for_answer());
+    if (!more_waits_) KVCS_TRY(wait_for_answer());
     KVCS_TRY(receive_to_buffer());
     if (KVCS_TRY(parse_heads())) return ok();
   }
@@ -407,8 +430,12 @@ Result<bool> PlainExchange::wait(short events, int limit_ms) {
   KVCS_TRY(timer_.check(url_.authority));
   int wait_ms = timer_.wait_ms();
   if (limit_ms >= 0) wait_ms = std::min(wait_ms, limit_ms);
-  const auto woken =
-      waiter_.wait({connection_->descriptor, events, wait_ms, timer_.watches_client()});
+  const auto woken = waiter_.wait({.descriptor = connection_->descriptor,
+                                   .events = events,
+                                   .timeout_ms = wait_ms,
+                                   .client_too = timer_.watches_client(),
+                                   .registration = &connection_->registration,
+                                   .one_event = body_ == Body::kLength && left_ >= kLongBodyBytes});
   if (woken == Waiter::Woken::kClientGone) KVCS_TRY(timer_.wait_ended());
   return woken == Waiter::Woken::kReady;
 }

@@ -45,8 +45,8 @@ bool Connection::publish(int epoll) {
   muted_ = false;
   epoll_event event{};
   event.events = kEvents;
-  // The cookie: generation and slot. 'index' is below 2^30, so the bits of WorkerPool::kPeerClosed
-  // and of a task's cookie are free.
+  // The cookie: generation and slot. 'index' is below 2^29, so the bits of WorkerPool::kPeerClosed
+  // and of the other kinds of cookies are free.
   event.data.u64 = state_.load(std::memory_order_relaxed) >> 32 << 32 | index;
   const int socket = socket_;
   state_.fetch_or(kOpen, std::memory_order_release);

@@ -137,6 +137,9 @@ Listener::Owned Listener::claim(uint64_t event) {
   const bool peer_closed = (event & WorkerPool::kPeerClosed) != 0;
   const uint64_t cookie = event & ~WorkerPool::kPeerClosed;
   if (TaskTable::is_cookie(cookie)) return {nullptr, tasks_.wake_ready(cookie)};
+  if (StandingDescriptors::is_cookie(cookie)) {
+    return {nullptr, tasks_.wake_standing(cookie, peer_closed)};
+  }
   Connection& connection = table_.at(static_cast<uint32_t>(cookie));
   const auto claim = connection.claim(static_cast<uint32_t>(cookie >> 32), peer_closed);
   if (claim == Connection::Claim::kMine) return {&connection, nullptr};

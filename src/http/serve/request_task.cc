@@ -13,6 +13,11 @@
 namespace kvcs::http {
 namespace {
 
+uint32_t epoll_events(const WaitFor& what) {
+  return ((what.events & POLLIN) != 0 ? EPOLLIN : 0u) |
+         ((what.events & POLLOUT) != 0 ? EPOLLOUT : 0u);
+}
+
 // The place of a parked task in an event's list: a signal is one more reason to wake it. It runs
 // under the event's lock and takes the table's, never the other way round.
 class EventWake final : public Event::Listener {
@@ -66,7 +71,11 @@ Waiter::Woken RequestTask::wait(const WaitFor& what) {
     }
     const bool gone = what.client_too && connection_->peer_closed();
     if (gone || table_.waits_ended_) return Woken::kClientGone;
-    if ((reasons & kReady) != 0) return Woken::kReady;
+    if ((reasons & kReady) != 0) {
+      // Not before: a caller that hears of its client alone waits again for what has come.
+      if (StandingRegistration* registration = registration_of(what)) registration->take();
+      return Woken::kReady;
+    }
     if ((reasons & kTimeout) != 0) return Woken::kTimeout;
     // The reason was a client that held this connection's slot before ours; the wait goes on.
   }
@@ -87,6 +96,8 @@ uint64_t RequestTask::wait_parked(const WaitFor& what, int64_t deadline_ms) {
   }
   if (table_.waits_ended_ || (what.client_too && connection_->peer_closed())) {
     reasons = kGone;
+  } else if (StandingRegistration* registration = fits ? arm_registration(what) : nullptr) {
+    reasons = wait_registered(what, cookie, deadline_ms, *registration);
   } else if (fits && (what.descriptor < 0 || arm_descriptor(what, cookie))) {
     reasons = suspend_until_woken(what, cookie, deadline_ms);
   }
@@ -108,11 +119,39 @@ uint64_t RequestTask::suspend_until_woken(const WaitFor& what, uint64_t cookie,
   return word_.load(std::memory_order_acquire) & kReasons;
 }
 
+uint64_t RequestTask::wait_registered(const WaitFor& what, uint64_t cookie, int64_t deadline_ms,
+                                      StandingRegistration& registration) {
+  const uint64_t reasons =
+      registration.begin_wait(cookie) ? kReady : suspend_until_woken(what, cookie, deadline_ms);
+  registration.end_wait();
+  return reasons;
+}
+
+// A registration with the table of another listener is left alone: such a wait is for one event.
+StandingRegistration* RequestTask::registration_of(const WaitFor& what) const {
+  if (what.registration == nullptr) return nullptr;
+  auto* registration = static_cast<StandingRegistration*>(what.registration->get());
+  return registration != nullptr && registration->is_in(*table_.standing_) ? registration : nullptr;
+}
+
+StandingRegistration* RequestTask::arm_registration(const WaitFor& what) {
+  if (what.registration == nullptr || what.descriptor < 0) return nullptr;
+  if (!*what.registration && !what.one_event) {
+    *what.registration = StandingRegistration::make(table_.standing_);
+  }
+  StandingRegistration* registration = registration_of(what);
+  if (registration == nullptr) return nullptr;
+  if (what.one_event) {
+    registration->disarm();
+    return nullptr;
+  }
+  return registration->arm(table_.epoll_, what.descriptor, epoll_events(what)) ? registration
+                                                                               : nullptr;
+}
+
 bool RequestTask::arm_descriptor(const WaitFor& what, uint64_t cookie) {
   epoll_event event{};
-  event.events = EPOLLONESHOT;
-  if ((what.events & POLLIN) != 0) event.events |= EPOLLIN;
-  if ((what.events & POLLOUT) != 0) event.events |= EPOLLOUT;
+  event.events = EPOLLONESHOT | epoll_events(what);
   event.data.u64 = cookie;
   // The descriptor is in the set from an earlier wait, most often: a one-shot registration stays,
   // disarmed, until the descriptor is closed.
@@ -229,6 +268,11 @@ RequestTask* TaskTable::wake(uint64_t cookie, uint64_t reason) {
   KVCS_ASSERT(index < used_.load(std::memory_order_acquire));
   RequestTask& task = *slots_[index];
   return task.wake(static_cast<uint32_t>(cookie >> 32), reason) ? &task : nullptr;
+}
+
+RequestTask* TaskTable::wake_standing(uint64_t cookie, bool peer_closed) {
+  const uint64_t waiting = standing_->note(cookie, peer_closed);
+  return waiting == 0 ? nullptr : wake(waiting, RequestTask::kReady);
 }
 
 RequestTask* TaskTable::wake_client_gone(Connection& connection) {

@@ -9,11 +9,12 @@
 // decides: the generation of its current wait, whether it is parked, and the reasons that have
 // woken it. A wait takes a new generation, arms what it waits for with a cookie of slot and
 // generation, and suspends the fiber; then the worker parks the task. A descriptor is in the
-// listener's epoll set for one event (EPOLLONESHOT). Its event, an Event's signal, the monitor's
-// clock, the client's leaving and the end of the server all call wake(): the one call that finds
-// the task parked owns it and must run() or enqueue() it. A reason that comes before the task is
-// parked makes its worker go on at once. A reason that comes late has a stale generation and does
-// nothing; slots live as long as the table, so that looking at one is always safe.
+// listener's epoll set for one event (EPOLLONESHOT), or stays there (standing_descriptors.h). Its
+// event, an Event's signal, the monitor's clock, the client's leaving and the end of the server all
+// call wake(): the one call that finds the task parked owns it and must run() or enqueue() it. A
+// reason that comes before the task is parked makes its worker go on at once. A reason that comes
+// late has a stale generation and does nothing; slots live as long as the table, so that looking at
+// one is always safe.
 //
 // Memory order. park() and wake() change the word by acquire-release read-modify-writes: all that
 // the fiber did before it suspended is visible to the next owner, on whatever thread. In three
@@ -42,6 +43,7 @@
 #include "base/wait.h"
 #include "http/serve/connection.h"
 #include "http/serve/request_cycle.h"
+#include "http/serve/standing_descriptors.h"
 
 namespace kvcs::http {
 
@@ -79,10 +81,17 @@ class RequestTask final : public Waiter {
   void run_loop();
   // One wait: the reasons that ended it; 0 when the task cannot be parked for it.
   uint64_t wait_parked(const WaitFor& what, int64_t deadline_ms);
+  // The wait for a descriptor that stays registered.
+  uint64_t wait_registered(const WaitFor& what, uint64_t cookie, int64_t deadline_ms,
+                           StandingRegistration& registration);
   // Listens for the event, notes the deadline and suspends: the reasons that woke it.
   uint64_t suspend_until_woken(const WaitFor& what, uint64_t cookie, int64_t deadline_ms);
   // Adds the descriptor to the epoll set for one event; false when epoll refuses it.
   bool arm_descriptor(const WaitFor& what, uint64_t cookie);
+  // The descriptor's registration; null when it has none with this table.
+  StandingRegistration* registration_of(const WaitFor& what) const;
+  // The same, made if there is none, and armed.
+  StandingRegistration* arm_registration(const WaitFor& what);
   // By the worker whose resume() has returned from a wait: gives the task up. False when a reason
   // has come already: the worker still owns the task and resumes it.
   bool park();
@@ -122,8 +131,10 @@ class TaskTable final {
   bool run(RequestTask& task);
   static bool is_cookie(uint64_t cookie) { return (cookie & kCookieBit) != 0; }
   // The event that the cookie's wait is for has come. Not null: the caller owns the task and runs
-  // or enqueues it; the same for the next function.
+  // or enqueues it; the same for the next two functions.
   RequestTask* wake_ready(uint64_t cookie) { return wake(cookie, RequestTask::kReady); }
+  // By the cookie of a standing descriptor: whoever waits for that.
+  RequestTask* wake_standing(uint64_t cookie, bool peer_closed);
   // The client of the task that watches the connection may have gone.
   RequestTask* wake_client_gone(Connection& connection);
   // Makes an owned task runnable: some worker dequeues and runs it.
@@ -164,6 +175,7 @@ class TaskTable final {
 
   const size_t size_, buffer_bytes_;
   const int parked_max_;
+  const std::shared_ptr<StandingDescriptors> standing_ = std::make_shared<StandingDescriptors>();
   const std::function<void(Connection&, RequestTask&)> serve_;
   const std::function<void()> wake_monitor_;
   int epoll_ = -1, runnable_event_ = -1;
