@@ -47,6 +47,7 @@ export class Daemon {
         if (ready) resolve(ready[1]);
       });
       this.process.on('exit', () => reject(new Error(`the daemon ended: ${log}`)));
+      this.process.on('error', reject);  // There is no such binary.
     });
     this.port = Number(new URL(this.url).port);
     this.credentials = JSON.parse(readFileSync(join(this.data, 'initial-credentials.json')));
