@@ -85,7 +85,7 @@ PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 SUBMAKE = $(MAKE) --no-print-directory $(PARALLEL)
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-run deps-test deps-check deps-fuzz deps-deb deps-bench
+.PHONY: help deps deps-run deps-test deps-e2e deps-check deps-fuzz deps-deb deps-bench
 .PHONY: all run test e2e check format asan tsan mutate bench fuzz web install deb clean
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -97,7 +97,7 @@ help:
 deps: ## Install all that any target but bench needs; silent and offline when all is there.
 	@packaging/deps.sh
 # Of that what one target needs.
-deps-run deps-test deps-check deps-fuzz deps-deb deps-bench: deps-%:
+deps-run deps-test deps-e2e deps-check deps-fuzz deps-deb deps-bench: deps-%:
 	@WEB=$(WEB) packaging/deps.sh $*
 
 # What is installed may be the very libraries whose flags pkg-config reports, so `run`, `test` and
@@ -112,7 +112,7 @@ test: deps-test ## Install, build, then run every test; the last line counts the
 	@$(SUBMAKE) $(B)/kvcs $(B)/kvcs_tests
 	@tests/run.sh $(B)
 
-e2e: deps-test ## The end-to-end tests alone, through the real binary.
+e2e: deps-e2e ## The end-to-end tests alone, with the command lines of Claude Code and Codex.
 	@$(SUBMAKE) $(B)/kvcs $(B)/kvcs_tests
 	@tests/run.sh $(B) e2e
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what a target of the Makefile needs, and of that only what is missing:
 #   packaging/deps.sh run       to build and run: libraries, compiler, and Node for the web page
-#   packaging/deps.sh test      and what the tests need; likewise check, fuzz, deb and bench
+#   packaging/deps.sh test      and what the tests need; likewise e2e, check, fuzz, deb and bench
 #   packaging/deps.sh           all of these but bench, which is for comparing alone
 #   packaging/deps.sh list      prints the names of all packages, one a line
 # Installs Debian packages, and npm modules where a lock file asks for them. With WEB=0 in the
@@ -40,6 +40,10 @@ want_tests() {
   packages+=("${test_packages[@]}")
   npm_folders+=(tests/e2e)
 }
+want_commands() {
+  want_tests
+  npm_folders+=(tests/e2e/commands)
+}
 case $target in
   run) [ "${WEB:-1}" = 0 ] || want_web ;;
   deb)
@@ -47,6 +51,7 @@ case $target in
     packages+=("${deb_packages[@]}")
     ;;
   test) want_tests ;;
+  e2e) want_commands ;;
   check) packages+=("${check_packages[@]}") ;;
   fuzz) packages+=("${fuzz_packages[@]}") ;;
   bench)
@@ -55,11 +60,11 @@ case $target in
     npm_folders+=(tests/bench)
     ;;
   all | list)
-    want_tests
+    want_commands
     packages+=("${check_packages[@]}" "${fuzz_packages[@]}" "${deb_packages[@]}")
     ;;
   *)
-    echo "deps: '$target' is none of run, test, check, fuzz, deb, bench, all, list" >&2
+    echo "deps: '$target' is none of run, test, e2e, check, fuzz, deb, bench, all, list" >&2
     exit 2
     ;;
 esac

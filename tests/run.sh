@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs the tests of one build: tests/run.sh BUILD [e2e|unit]
 #   unit  BUILD/kvcs_tests (Catch2)
-#   e2e   tests/e2e/*.test.mjs and web/test/*.test.mjs by node's test runner, through BUILD/kvcs
+#   e2e   tests/e2e/*.test.mjs and web/test/*.test.mjs by node's test runner, through BUILD/kvcs;
+#         with `e2e` or KVCS_TEST_COMMANDS=1 tests/e2e/commands/ too, whose modules are a gigabyte
 # A test that does not end is ended by a watchdog, which names it; KVCS_TEST_LIMIT_S is the seconds
 # that each may take. Prints each runner's output and, as the only last line, "N passed, N failed".
 # Exit 1 on a failure, and when a suite died before it could count.
@@ -56,7 +57,7 @@ run_catch() {
 
 run_node() {
   local folder=$1 log=$scratch/node files
-  mapfile -t files < <(find "$folder" -name '*.test.mjs' -not -path '*/node_modules/*' 2> /dev/null | sort)
+  mapfile -t files < <(find "$folder" -maxdepth 1 -name '*.test.mjs' 2> /dev/null | sort)
   [ ${#files[@]} != 0 ] || return 0
   # Each test has a limit of its own; that of the whole is for a file whose thread spins.
   NODE_OPTIONS="--import=$PWD/tests/e2e/watchdog.mjs" timeout --kill-after=20 3600 \
@@ -75,9 +76,11 @@ run_node() {
 }
 
 [ "$which" = e2e ] && e2e_only=1 || e2e_only=0
+commands=${KVCS_TEST_COMMANDS:-0}
 run_catch
 if [ "$which" != unit ]; then
   run_node tests/e2e
+  [ $e2e_only$commands = 00 ] || run_node tests/e2e/commands
   [ $e2e_only = 1 ] || run_node web/test
 fi
 echo "$passed passed, $failed failed"
