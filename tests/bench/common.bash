@@ -19,6 +19,8 @@ ulimit -n 20000 2> /dev/null || ulimit -n "$(ulimit -Hn)"
 # row NAME OURS PEER RATIO REMARKS: one line of the table.
 row() { printf '%-44s %14s %14s %7s  %s\n' "$@"; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else print "-" }'; }
+# median NUMBER…: of an odd number of them.
+median() { printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 calc() { awk "BEGIN { printf \"%.${2:-1}f\\n\", $1 }"; }
 # need TOOL…: ends the script, and says why, when one is missing.
 need() {
@@ -147,10 +149,9 @@ cpu_row() {
     settle
     ours+=("$(awk -v t=$(($(ticks "$daemon") - before)) -v n="$requests" 'BEGIN { printf "%.1f", t * 10000 / n }')")
   done
-  mapfile -t ours < <(printf '%s\n' "${ours[@]}" | sort -n)
-  mapfile -t peer < <(printf '%s\n' "${peer[@]}" | sort -n)
-  row "$1" "${ours[2]} us" "${peer[2]} us" "$(ratio "${ours[2]}" "${peer[2]}")" \
-    "medians of five; from ${ours[0]} to ${ours[4]} us, nginx from ${peer[0]} to ${peer[4]} us"
+  row "$1" "$(median "${ours[@]}") us" "$(median "${peer[@]}") us" \
+    "$(ratio "$(median "${ours[@]}")" "$(median "${peer[@]}")")" \
+    "medians of five; ours ${ours[*]}, nginx ${peer[*]} us"
 }
 to_us() { awk '/us$/ { print $1 + 0; next } /ms$/ { print $1 * 1000; next } /s$/ { print $1 * 1e6 }'; }
 per_second() { awk -v r="$1" 'BEGIN { printf "%.0f/s", r }'; }
