@@ -163,14 +163,13 @@ class PlainExchange final : public UpstreamResponse {
 void PlainExchange::leave(bool reusable) {
   if (!leased_) return;
   leased_ = false;
-  const int64_t now_us = shared_.clock.mono_us();
   if (reusable) {
     connection_->emptied = !more_waits_;
-    connection_->released_us = now_us;
+    connection_->released_us = timer_.touched_us();
   } else {
     connection_.reset();
   }
-  shared_.pool.release(key_, std::move(connection_), now_us);
+  shared_.pool.release(key_, std::move(connection_), timer_.touched_us());
 }
 
 Status PlainExchange::run_to_head(const UpstreamRequest& request) {
@@ -179,10 +178,9 @@ Status PlainExchange::run_to_head(const UpstreamRequest& request) {
 
 Status PlainExchange::open_to_head(const UpstreamRequest& request) {
   key_ = url_.authority + (request.allow_private_addresses ? "+" : "-");
-  const int64_t now_us = shared_.clock.mono_us();
-  connection_ = KVCS_TRY(shared_.pool.acquire(key_, now_us));
+  connection_ = KVCS_TRY(shared_.pool.acquire(key_, timer_.started_us()));
   leased_ = true;
-  if (connection_ && !connection_->fit_for_reuse(now_us)) connection_.reset();
+  if (connection_ && !connection_->fit_for_reuse(timer_.started_us())) connection_.reset();
   const bool reused = connection_ != nullptr;
   if (!reused) KVCS_TRY(connect(request.allow_private_addresses));
   write_head(request);
@@ -222,7 +220,9 @@ Status PlainExchange::connect(bool private_allowed) {
   if (begun.socket < 0) return connect_failed(begun.error_number);
   connection_ = std::make_unique<PlainConnection>(begun.socket);
   shared_.counters.opened++;
-  return begun.ready ? ok() : finish_connect();
+  if (!begun.ready) KVCS_TRY(finish_connect());
+  timer_.touch();
+  return ok();
 }
 
 // connect(2) is under way: the socket is writable once it has succeeded or failed.
@@ -271,7 +271,6 @@ void PlainExchange::write_head(const UpstreamRequest& request) {
 
 // Sends what fits and reads meanwhile: a peer may answer before it has read all.
 Status PlainExchange::exchange_heads() {
-  timer_.touch();
   send_unsent();
   for (;;) {
     if (!more_waits_) KVCS_TRY(wait_for_answer());
@@ -427,8 +426,7 @@ Status PlainExchange::choose_length(std::string_view text) {
 
 // False: time to look at the clock again.
 Result<bool> PlainExchange::wait(short events, int limit_ms) {
-  KVCS_TRY(timer_.check(url_.authority));
-  int wait_ms = timer_.wait_ms();
+  int wait_ms = KVCS_TRY(timer_.check_and_wait_ms(url_.authority));
   if (limit_ms >= 0) wait_ms = std::min(wait_ms, limit_ms);
   const auto woken = waiter_.wait({.descriptor = connection_->descriptor,
                                    .events = events,
@@ -461,8 +459,7 @@ Result<size_t> PlainExchange::read(std::span<char> out) {
 }
 
 Result<size_t> PlainExchange::read_body(std::span<char> out) {
-  timer_.touch();
-  KVCS_TRY(timer_.check(url_.authority));
+  KVCS_TRY(timer_.touch_and_check(url_.authority));
   for (;;) {
     if (!connection_->unused().empty()) {
       const size_t n = KVCS_TRY(read_buffered(out));

@@ -269,11 +269,16 @@ ExchangeTimer::ExchangeTimer(const UpstreamRequest& request, const Clock& clock)
       after_client_left_ms_(request.after_client_left_ms),
       after_client_left_bytes_(request.after_client_left_bytes) {}
 
-Status ExchangeTimer::check(std::string_view authority) const {
-  const int64_t now = clock_.mono_us();
-  const bool late = deadline_ms_ > 0 && now - started_us_ >= int64_t{deadline_ms_} * 1000;
-  const bool idle = idle_timeout_ms_ > 0 && now - last_us_ >= int64_t{idle_timeout_ms_} * 1000;
-  if (client_left() && now - left_us_ >= int64_t{after_client_left_ms_} * 1000) {
+Result<int> ExchangeTimer::check_and_wait_ms(std::string_view authority) const {
+  const int64_t now_us = clock_.mono_us();
+  KVCS_TRY(check_at(authority, now_us));
+  return wait_ms_at(now_us);
+}
+
+Status ExchangeTimer::check_at(std::string_view authority, int64_t now_us) const {
+  const bool late = deadline_ms_ > 0 && now_us - started_us_ >= int64_t{deadline_ms_} * 1000;
+  const bool idle = idle_timeout_ms_ > 0 && now_us - last_us_ >= int64_t{idle_timeout_ms_} * 1000;
+  if (client_left() && now_us - left_us_ >= int64_t{after_client_left_ms_} * 1000) {
     return gone("not done " + std::to_string(after_client_left_ms_) + " ms after the client left");
   }
   if (!late && !idle) return ok();
@@ -315,17 +320,16 @@ Status ExchangeTimer::worded(Status failure) const {
   return gone(failure.to_string());
 }
 
-int ExchangeTimer::wait_ms() const {
-  const int64_t now = clock_.mono_us();
+int ExchangeTimer::wait_ms_at(int64_t now_us) const {
   int64_t left_us = int64_t{kPollMaxMs} * 1000;
   // Whichever comes first; rounded up, so that a wait of less than a millisecond does not become
   // none.
   if (deadline_ms_ > 0)
-    left_us = std::min(left_us, started_us_ + int64_t{deadline_ms_} * 1000 - now);
+    left_us = std::min(left_us, started_us_ + int64_t{deadline_ms_} * 1000 - now_us);
   if (idle_timeout_ms_ > 0)
-    left_us = std::min(left_us, last_us_ + int64_t{idle_timeout_ms_} * 1000 - now);
+    left_us = std::min(left_us, last_us_ + int64_t{idle_timeout_ms_} * 1000 - now_us);
   if (client_left())
-    left_us = std::min(left_us, left_us_ + int64_t{after_client_left_ms_} * 1000 - now);
+    left_us = std::min(left_us, left_us_ + int64_t{after_client_left_ms_} * 1000 - now_us);
   return static_cast<int>((std::max<int64_t>(left_us, 0) + 999) / 1000);
 }
 

@@ -71,9 +71,17 @@ class ExchangeTimer {
   void touch() { last_us_ = clock_.mono_us(); }  // A byte moved, or waiting begins.
   void note_sent() { sent_ = true; }             // From now on the server may have something.
   bool sent() const { return sent_; }
-  Status check(std::string_view authority) const;
-  int wait_ms() const;  // How long to wait before the next check.
+  Status check(std::string_view authority) const { return check_at(authority, clock_.mono_us()); }
+  // Both in one reading of the clock, of which an exchange on a pooled connection needs few.
+  Status touch_and_check(std::string_view authority) {
+    touch();
+    return check_at(authority, last_us_);
+  }
+  int wait_ms() const { return wait_ms_at(clock_.mono_us()); }  // How long until the next check.
+  // check(), then wait_ms().
+  Result<int> check_and_wait_ms(std::string_view authority) const;
   int64_t started_us() const { return started_us_; }
+  int64_t touched_us() const { return last_us_; }
 
   // False once the client has left: it cannot end a second wait.
   bool watches_client() const { return stop_if_client_leaves_ && !client_left(); }
@@ -88,6 +96,8 @@ class ExchangeTimer {
   Status worded(Status failure) const;
 
  private:
+  Status check_at(std::string_view authority, int64_t now_us) const;
+  int wait_ms_at(int64_t now_us) const;
   Status gone(std::string_view cause = {}) const;
 
   const Clock& clock_;
