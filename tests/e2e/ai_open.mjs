@@ -1,6 +1,12 @@
 // Uses of unmodified clients that still differ through kvcs, by what has to be mended. Their tests
 // run and do not count.
 const kOpen = {
+  'requests sent twice': [
+    'openai: a connection that closes without an answer',
+    'openai: a connection that closes without an answer, and a second try',
+    'anthropic: a connection that closes without an answer',
+    'anthropic: a connection that closes without an answer, and a second try',
+  ],
   'command lines': [
     'claude: a text',
     'claude: its own default model',
@@ -14,7 +20,7 @@ const kOpen = {
     'claude: a request that the provider refuses',
     'claude: a compressed stream',
     'codex: a text, by the built-in provider',
-    'codex: a text, by a provider of one\'s own',
+    "codex: a text, by a provider of one's own",
     'codex: every event as JSON',
     'codex: a turn with a tool',
     'codex: a provider that is down, once',
@@ -26,41 +32,41 @@ const kOpen = {
     'a spent budget ends both at once, with its reason',
     'commands: nothing else differs',
   ],
-  'searches': [
+  searches: [
     'openai: a streamed response with searches and a tool call, event by event',
     'ai, openai responses: searches of the provider',
   ],
-  'headers': [
-    'openai: the responses stream helper\'s final response',
+  headers: [
+    "openai: the responses stream helper's final response",
     'openai: tracing, organization and client ids reach the provider',
-    'openai: a response\'s stream without a type',
-    'wire: betas in several header lines, as Go\'s SDK writes them',
+    "openai: a response's stream without a type",
+    "wire: betas in several header lines, as Go's SDK writes them",
     'wire: nothing else differs',
   ],
-  'surrogates': [
+  surrogates: [
     'openai: half of an emoji in a request and in an answer',
     'anthropic: half of an emoji in a request and in an answer',
   ],
-  'ends': [
+  ends: [
     'openai: a stream without [DONE]',
     'ai, openai chat: a stream without [DONE]',
     'ai, openai-compatible: a stream without [DONE]',
   ],
-  'encodings': [
+  encodings: [
     'openai: a stream compressed',
-    'openai: a response\'s stream compressed',
+    "openai: a response's stream compressed",
     'openai: a compressed answer',
     'anthropic: a stream compressed',
     'anthropic: a compressed answer',
   ],
   'content types': [
     'openai: a stream as text/plain',
-    'openai: a response\'s stream as text/plain',
+    "openai: a response's stream as text/plain",
     'openai: a stream as JSON',
-    'openai: a response\'s stream as JSON',
+    "openai: a response's stream as JSON",
     'openai: a stream without a type',
     'openai: a stream with a type in capitals',
-    'openai: a response\'s stream with a type in capitals',
+    "openai: a response's stream with a type in capitals",
     'anthropic: a stream as text/plain',
     'anthropic: a stream as JSON',
     'anthropic: a stream without a type',
@@ -91,20 +97,27 @@ const kOpen = {
     'langchain, anthropic: an error',
     'wire: a provider that refuses stream_options gets the request without',
   ],
-  'failures': [
+  failures: [
     'openai: an error as an answer',
     'openai: an error as the first event of a stream',
     'openai: a choice that ends in an error',
     'openai: a response that failed',
     'anthropic: an error as the first event of a stream',
   ],
-  'models': [
+  models: [
     'openai: the models',
     'openai: a model that nobody has',
     'anthropic: the models',
     'anthropic: a model that nobody has',
   ],
   'clients that leave': [
+    'openai: a helper that is aborted',
+    'anthropic: a helper that is aborted',
+    'ai, openai responses: a stream that is aborted',
+    'ai, anthropic: a stream that is aborted',
+    'ai, anthropic by token: a stream that is aborted',
+    'langchain, openai responses: a stream that is left',
+    'langchain, anthropic: a stream that is left',
     'openai: a client that stops reading',
     'openai: a client that aborts before the answer',
     'openai: a client that times out and tries again',
@@ -121,29 +134,23 @@ const kOpen = {
     'langchain, openai responses: a client that aborts',
     'langchain, anthropic: a client that aborts',
   ],
-  'refusals': [
-    'openai: a spent budget is one try, and the SDK\'s rate limit error',
-    'anthropic: a spent budget is one try, and the SDK\'s rate limit error',
+  refusals: [
+    "openai: a spent budget is one try, and the SDK's rate limit error",
+    "anthropic: a spent budget is one try, and the SDK's rate limit error",
   ],
-  'iterations': [
-    'anthropic: a compaction, which is a call of the model too',
-  ],
-  'cumulative counts': [
-    'anthropic: a last delta whose input counts are 0',
-  ],
-  'keys': [
+  iterations: ['anthropic: a compaction, which is a call of the model too'],
+  'cumulative counts': ['anthropic: a last delta whose input counts are 0'],
+  keys: [
     'wire: the same key in two headers',
-    'wire: another service\'s token beside the key',
+    "wire: another service's token beside the key",
     'wire: an empty bearer beside the key',
-    'wire: the provider\'s key is cut out of whatever it says',
+    "wire: the provider's key is cut out of whatever it says",
   ],
-  'numbers': [
+  numbers: [
     'wire: numbers as other languages write them',
     'wire: no maximum, as local servers write it',
   ],
-  'small budgets': [
-    'wire: a budget of a dollar is enough to say Hi to a large model',
-  ],
+  'small budgets': ['wire: a budget of a dollar is enough to say Hi to a large model'],
 };
 
 const reason = (name) => Object.keys(kOpen).find((one) => kOpen[one].includes(name));
