@@ -85,15 +85,16 @@ Members members_of(const Price& price) {
   Members members = name_members(
       "provider model mode input_pico output_pico cache_read_pico cache_write_5m_pico "
       "cache_write_1h_pico input_audio_pico input_image_pico reasoning_pico output_audio_pico "
-      "output_image_pico search_low search_medium search_high file_search_pico code_session_pico "
+      "output_image_pico search_low search_medium search_high search_preview file_search_pico "
+      "code_session_pico "
       "image_made_pico request_pico max_input_tokens max_output_tokens image_tokens_max "
       "searches_per_request supports_reasoning source date",
       provider, model, mode, input_pico, output_pico, cache_read_pico, cache_write_5m_pico,
       cache_write_1h_pico, input_audio_pico, input_image_pico, reasoning_pico, output_audio_pico,
       output_image_pico, web_search_pico[kSearchLow], web_search_pico[kSearchMedium],
-      web_search_pico[kSearchHigh], file_search_pico, code_session_pico, image_made_pico,
-      request_pico, max_input_tokens, max_output_tokens, image_tokens_max, searches_per_request,
-      supports_reasoning, source, date);
+      web_search_pico[kSearchHigh], web_search_pico[kSearchPreview], file_search_pico,
+      code_session_pico, image_made_pico, request_pico, max_input_tokens, max_output_tokens,
+      image_tokens_max, searches_per_request, supports_reasoning, source, date);
   members = with_all(members, "service_tier", service_tiers);
   members = with_all(members, "tier", tiers);
   return with_all(members, "factor", factors);
@@ -113,7 +114,7 @@ Price full_price() {
           .reasoning_pico = 106,
           .output_audio_pico = 108,
           .output_image_pico = 132,
-          .web_search_pico = {115, 133, 134},
+          .web_search_pico = {115, 133, 134, 167},
           .file_search_pico = 135,
           .code_session_pico = 136,
           .image_made_pico = 137,

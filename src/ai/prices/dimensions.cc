@@ -135,8 +135,9 @@ constexpr Dimension kDimensions[] = {
 };
 
 constexpr std::string_view kServiceTiers[] = {"flex", "priority"};
-constexpr std::string_view kSearchSizeMembers[kSearchSizes] = {
+constexpr std::string_view kSearchSizeMembers[] = {
     "search_context_size_low", "search_context_size_medium", "search_context_size_high"};
+static_assert(std::size(kSearchSizeMembers) == kSearchPreview);
 
 // The conditions of a use that are no counts, as unpriced_dimension() names them.
 constexpr std::string_view kTierWord = "service_tier ", kSpeedWord = "speed ",
@@ -158,7 +159,7 @@ const Dimension& dimension_of(int64_t TokenUsage::*count) {
 bool is_stated(const Price& price, const Dimension& dimension, std::string_view size) {
   if (dimension.plain != nullptr) return true;
   if (dimension.by_size != nullptr) {
-    return (price.*dimension.by_size)[search_size(size)].has_value();
+    return price_by_size(price.*dimension.by_size, size).has_value();
   }
   return (price.*dimension.stated).has_value();
 }
@@ -215,9 +216,11 @@ std::span<const std::string_view> search_size_members() {
   return kSearchSizeMembers;
 }
 
-SearchSize search_size(std::string_view name) {
-  if (name == "low") return kSearchLow;
-  return name == "high" ? kSearchHigh : kSearchMedium;
+const std::optional<int64_t>& price_by_size(const SearchPrices& prices, std::string_view size) {
+  if (size == "low") return prices[kSearchLow];
+  if (size == "high") return prices[kSearchHigh];
+  if (size == "preview" && prices[kSearchPreview]) return prices[kSearchPreview];
+  return prices[kSearchMedium];
 }
 
 }  // namespace kvcs::ai

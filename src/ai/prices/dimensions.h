@@ -24,7 +24,7 @@ struct Dimension {
   // Where a row has the price: one of these three. `plain` is stated by every row.
   int64_t Price::*plain = nullptr;
   std::optional<int64_t> Price::*stated = nullptr;
-  std::array<std::optional<int64_t>, kSearchSizes> Price::*by_size = nullptr;
+  SearchPrices Price::*by_size = nullptr;
   // Prices of tokens alone may differ by the length of the input and by the service tier.
   std::optional<int64_t> PriceTier::*by_length = nullptr;
   std::optional<int64_t> ServiceTierPrices::*by_service = nullptr;
@@ -61,8 +61,10 @@ std::string pricing_member(std::string_view unpriced);
 // Service tiers that a request may ask for and that have prices of their own. Batches are another
 // API.
 std::span<const std::string_view> priced_service_tiers();
-// The names of the prices of web searches by size, indexed by SearchSize.
+// The names of the prices of web searches by size, indexed by SearchSize, but for that of the
+// preview, which is "web_search_preview_cost_per_call".
 std::span<const std::string_view> search_size_members();
-SearchSize search_size(std::string_view name);
+// `size`: as in TokenUsage::search_size; "preview" is OpenAI's older tool.
+const std::optional<int64_t>& price_by_size(const SearchPrices& prices, std::string_view size);
 
 }  // namespace kvcs::ai

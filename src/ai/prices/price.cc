@@ -43,6 +43,13 @@ Result<int64_t> read_tokens(std::string_view model, std::string_view member, con
   return static_cast<int64_t>(*count);
 }
 
+// YAML has no types here: true is the text "true".
+Result<bool> read_flag(std::string_view model, std::string_view member, const Json& value) {
+  if (value == true || value == "true") return true;
+  if (value == false || value == "false") return false;
+  return invalid(std::string(model) + "." + std::string(member) + ": must be true or false.");
+}
+
 Result<std::string> read_day(std::string_view model, const Json& value) {
   const std::string text = value.is_string() ? value.get<std::string>() : "";
   if (text.size() != 10 || !parse_iso8601_ms(text).ok()) {
@@ -111,7 +118,7 @@ Result<bool> read_dimension(Price& price, const std::string& name, const Json& o
     if (varied != nullptr) {
       *varied = pico;
     } else if (dimension.by_size != nullptr) {
-      (price.*dimension.by_size).fill(pico);
+      std::fill_n((price.*dimension.by_size).begin(), kSearchPreview, pico);
     } else if (dimension.plain != nullptr) {
       price.*dimension.plain = pico;
     } else {
@@ -187,6 +194,8 @@ Result<bool> read_single_member(Price& price, const std::string& name, const Jso
   } else if (name == "file_search_cost_per_1k_calls") {
     const int64_t thousand = KVCS_TRY(pico(1'000 * kCallMaxPico));
     price.file_search_pico = (thousand + 999) / 1'000;
+  } else if (name == "web_search_preview_cost_per_call") {
+    price.web_search_pico[kSearchPreview] = KVCS_TRY(pico(kCallMaxPico));
   } else if (name == "search_context_cost_per_query" && value.is_object()) {
     KVCS_TRY(read_search_prices(price, value));
   } else if (name == "provider_specific_entry" && value.is_object()) {
@@ -202,8 +211,7 @@ Result<bool> read_single_member(Price& price, const std::string& name, const Jso
   } else if (name == "searches_per_request") {
     price.searches_per_request = KVCS_TRY(read_tokens(price.model, name, value));
   } else if (name == "supports_reasoning") {
-    if (!value.is_boolean()) return invalid(price.model + "." + name + ": must be true or false.");
-    price.supports_reasoning = value.get<bool>();
+    price.supports_reasoning = KVCS_TRY(read_flag(price.model, name, value));
   } else if (name == "litellm_provider" && value.is_string()) {
     if (price.provider.empty()) price.provider = value.get<std::string>();
   } else if (name == "mode" && value.is_string()) {
@@ -272,12 +280,15 @@ Json usd_per_token(int64_t pico_usd) {
 // One member when all sizes cost the same.
 void write_search_prices(const Price& price, Json& out) {
   const auto& all = price.web_search_pico;
+  if (all[kSearchPreview]) {
+    out["web_search_preview_cost_per_call"] = usd_per_token(*all[kSearchPreview]);
+  }
   if (all[kSearchLow] && all[kSearchLow] == all[kSearchMedium] &&
       all[kSearchLow] == all[kSearchHigh]) {
     out["web_search_cost_per_call"] = usd_per_token(*all[kSearchLow]);
     return;
   }
-  for (size_t size = 0; size < kSearchSizes; size++) {
+  for (size_t size = 0; size < search_size_members().size(); size++) {
     if (!all[size]) continue;
     const std::string name(search_size_members()[size]);
     out["search_context_cost_per_query"][name] = usd_per_token(*all[size]);

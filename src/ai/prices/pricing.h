@@ -49,7 +49,17 @@ struct PriceFactor {
   int64_t millionths = 1'000'000;
 };
 
-enum SearchSize : size_t { kSearchLow, kSearchMedium, kSearchHigh, kSearchSizes };
+// What a search by the provider costs depends on how much it reads, and with OpenAI on the tool:
+// the older one ("web_search_preview") is a size of its own.
+enum SearchSize : size_t {
+  kSearchLow,
+  kSearchMedium,
+  kSearchHigh,
+  kSearchPreview,  // Not stated: that of kSearchMedium.
+  kSearchSizes,
+};
+
+using SearchPrices = std::array<std::optional<int64_t>, kSearchSizes>;
 
 // The prices of one model. An optional price of tokens that is not stated is that of plain input or
 // output; an optional price of calls that is not stated means that the call is refused before it is
@@ -61,7 +71,7 @@ struct Price {
   std::optional<int64_t> input_audio_pico, input_image_pico;
   std::optional<int64_t> reasoning_pico, output_audio_pico, output_image_pico;
   // Per call.
-  std::array<std::optional<int64_t>, kSearchSizes> web_search_pico;
+  SearchPrices web_search_pico;
   std::optional<int64_t> file_search_pico, code_session_pico, image_made_pico;
   int64_t request_pico = 0;  // Of every request that is answered.
   std::vector<ServiceTierPrices> service_tiers;

@@ -118,7 +118,7 @@ Rates rates_of(const Price& price, const TokenUsage& conditions, int64_t input_t
   for (const Dimension& dimension : dimensions()) {
     if (dimension.unit != PricedUnit::kCall) continue;
     const auto& pico = dimension.by_size != nullptr
-                           ? (price.*dimension.by_size)[search_size(conditions.search_size)]
+                           ? price_by_size(price.*dimension.by_size, conditions.search_size)
                            : price.*dimension.stated;
     rates.*dimension.rate = pico.value_or(0);
   }

@@ -153,6 +153,14 @@ TEST_CASE("rates: searches cost by the size of their context", "[unit][ai]") {
   CHECK(search("") == 55'000'000);
   CHECK(search("medium") == 55'000'000);
   CHECK(search("high") == 60'000'000);
+  CHECK(search("preview") == 55'000'000);
+  const Price two_tools = price_of(R"({"input_cost_per_token":0,"web_search_cost_per_call":0.01,
+                   "web_search_preview_cost_per_call":0.025})");
+  TokenUsage one;
+  one.web_searches = 1;
+  CHECK(cost_nano_usd(two_tools, one) == 10'000'000);
+  one.search_size = "preview";
+  CHECK(cost_nano_usd(two_tools, one) == 25'000'000);
   TokenUsage files;
   files.file_searches = 3;
   CHECK(cost_nano_usd(price, files) == 7'500'000);
