@@ -367,6 +367,28 @@ test(
   },
 );
 
+test(
+  'langchain: a spent budget is one try',
+  open('langchain: a spent budget is one try'),
+  async () => {
+    const place = pair.through(await pair.user(0));
+    pair.provider.begin([]);
+    let tries = 0;
+    const counted = (...args) => {
+      ++tries;
+      return fetch(...args);
+    };
+    const configuration = { baseURL: place.openai.baseURL, fetch: counted };
+    const clientOptions = { fetch: counted };
+    for (const [name, chain] of Object.entries(chains)) {
+      tries = 0;
+      const usual = { maxRetries: undefined, configuration, clientOptions };
+      await assert.rejects(chain(place, usual).invoke('Hello'), /limit|budget/i, name);
+      assert.equal(tries, 1, name);
+    }
+  },
+);
+
 test('frameworks: nothing else differs', open('frameworks: nothing else differs'), () => {
   assert.deepEqual([...pair.seen].sort(), [
     'browser access',
