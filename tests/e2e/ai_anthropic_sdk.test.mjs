@@ -369,6 +369,10 @@ Object.assign(uses, {
     answers: [{ text: 'Too late', hold: 'head' }],
     run: (at) => client(at).messages.create(ask, { signal: at.leaves() }),
   },
+  'a client that aborts before the first event': {
+    answers: [{ text: 'Too late', hold: 'head' }],
+    run: (at) => client(at).messages.create({ ...ask, stream: true }, { signal: at.leaves() }),
+  },
   'a client that times out and tries again': {
     answers: [{ text: 'Too late', delayMs: 800 }, { text: 'In time' }],
     run: (at) => client(at, { timeout: 400, maxRetries: 1 }).messages.create(ask),

@@ -111,6 +111,8 @@ const kOpen = {
     'anthropic: a model that nobody has',
   ],
   'clients that leave': [
+    'openai: a client that aborts before the first event',
+    'anthropic: a client that aborts before the first event',
     'openai: a helper that is aborted',
     'anthropic: a helper that is aborted',
     'ai, openai responses: a stream that is aborted',

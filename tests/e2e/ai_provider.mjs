@@ -17,7 +17,7 @@
 //   done, zeroDelta, finish oddities of streams, see ai_answers.mjs
 //   free                    nothing is billed
 import { createServer } from 'node:http';
-import { constants, createGzip } from 'node:zlib';
+import { constants, createGzip, gzipSync } from 'node:zlib';
 import * as says from './ai_answers.mjs';
 
 // Pico-USD a token; a search is in nano-USD a call.
@@ -196,8 +196,9 @@ export class Provider {
   }
 
   #send(response, status, body, headers = {}) {
+    const text = JSON.stringify(body);
     response.writeHead(status, { 'content-type': 'application/json', ...headers });
-    response.end(JSON.stringify(body));
+    response.end(headers['content-encoding'] === 'gzip' ? gzipSync(text) : text);
   }
 
   async #answer(record, response) {
@@ -266,7 +267,10 @@ export class Provider {
       response.writeHead(answer.status, headers);
       return response.end(answer.body);
     }
-    if (answer.status) return this.#send(response, answer.status, answer.body, headers);
+    if (answer.status) {
+      const coding = answer.gzip ? { 'content-encoding': 'gzip' } : {};
+      return this.#send(response, answer.status, answer.body, { ...headers, ...coding });
+    }
     return this.#speak(route, record, response, answer, headers);
   }
 

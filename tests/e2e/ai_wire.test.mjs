@@ -265,7 +265,8 @@ test(
     const answers = [
       { status: 401, body: quoted },
       { status: 200, body: quoted },
-      { status: 401, body: quoted, zip: true },
+      { status: 401, body: quoted, gzip: true },
+      { status: 200, body: quoted, gzip: true },
       { stream: [event(quoted)] },
       { stream: [...normal.slice(0, 1), event(quoted)] },
     ];
