@@ -163,17 +163,50 @@ std::vector<Option> request_filters() {
           kRequestsMax};
 }
 
-std::string filtered(const Invocation& in, const char* path) {
-  return path +
+std::string filtered_bodies(const Invocation& in) {
+  return "/admin/ai/bodies" +
          query_of(in,
                   {{"org", "org_id"}, {"user", "user_id"}, {"key", "key_id"}, {"model", "model"}});
+}
+
+std::string filtered_requests(const Invocation& in) {
+  return "/admin/usage/requests" + query_of(in, {{"org", "org_id"},
+                                                 {"user", "user_id"},
+                                                 {"key", "key_id"},
+                                                 {"model", "model"},
+                                                 {"provider", "provider"},
+                                                 {"request", "request_id"},
+                                                 {"status", "status"},
+                                                 {"outcome", "outcome"},
+                                                 {"from", "from"},
+                                                 {"to", "to"},
+                                                 {"min-cost", "min_cost_usd"},
+                                                 {"max-cost", "max_cost_usd"}});
+}
+
+std::vector<Option> usage_filters() {
+  std::vector<Option> options = request_filters();
+  const std::vector<Option> more = {
+      {.name = "--provider", .help = "Only this provider."},
+      {.name = "--request", .help = "Only this request, with all its tries.", .value_name = "ID"},
+      {.name = "--status", .help = "Only this status.", .value_name = "CODE"},
+      {.name = "--outcome",
+       .help = "Only those that ended so.",
+       .choices = {"ok", "client_error", "rate_limited", "provider_error", "timeout", "client_gone",
+                   "recovered"}},
+      {.name = "--from", .help = "From this time on.", .value_name = "ISO_TIME"},
+      {.name = "--to", .help = "Before this time.", .value_name = "ISO_TIME"},
+      {.name = "--min-cost", .help = "At least this cost.", .value_name = "USD"},
+      {.name = "--max-cost", .help = "At most this cost.", .value_name = "USD"}};
+  options.insert(options.end(), more.begin(), more.end());
+  return options;
 }
 
 // Single requests, newest first, page by page.
 int run_request_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const auto max = static_cast<uint64_t>(in.number("max"));
-  return show_list(console, read_pages(api, filtered(in, "/admin/usage/requests"), "requests", max),
+  return show_list(console, read_pages(api, filtered_requests(in), "requests", max),
                    {{"REQUEST ID", "request_id"},
                     {"TIME", "ts"},
                     {"USER ID", "user_id"},
@@ -190,7 +223,7 @@ int run_request_list(const Invocation& in, Console& console) {
 int run_body_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings());
   const auto max = static_cast<uint64_t>(in.number("max"));
-  return show_list(console, read_pages(api, filtered(in, "/admin/ai/bodies"), "bodies", max),
+  return show_list(console, read_pages(api, filtered_bodies(in), "bodies", max),
                    {{"REQUEST ID", "request_id"},
                     {"TIME", "ts"},
                     {"ORG ID", "org_id"},
@@ -206,8 +239,10 @@ std::vector<Command> request_commands() {
   return {
       {.name = "admin requests",
        .summary = "List single AI requests, newest first.",
-       .options = request_filters(),
-       .examples = {{"kvcs admin requests --model gpt-4o-mini --max 20", "The last 20."}},
+       .options = usage_filters(),
+       .examples = {{"kvcs admin requests --model gpt-4o-mini --max 20", "The last 20."},
+                    {"kvcs admin requests --outcome provider_error --min-cost 0.01",
+                     "Failures that cost money."}},
        .run = run_request_list},
       {.name = "admin bodies list",
        .summary = "List requests whose bodies are kept.",

@@ -216,3 +216,22 @@ TEST_CASE("confirm: nobody there is a failure, and --yes asks nobody", "[unit][c
   CHECK_FALSE(declined(given({{"yes", {"1"}}}), told.console, "Delete it?").has_value());
   CHECK(told.error.empty());
 }
+
+TEST_CASE("admin requests: each filter is the parameter of the same meaning", "[unit][cli]") {
+  CliDesk desk;
+  desk.answer({{R"({"requests":[],"cursor":null})"}});
+  CHECK(desk.run({"admin",      "requests",   "--org",      "o",       "--user",
+                  "u",          "--key",      "k",          "--model", "m",
+                  "--provider", "p",          "--request",  "r",       "--status",
+                  "429",        "--outcome",  "timeout",    "--from",  "2026-11-01T00:00:00Z",
+                  "--to",       "2026-12-01", "--min-cost", "0.01",    "--max-cost",
+                  "1",          "--max",      "7"}) == 0);
+  CHECK(desk.requests() ==
+        Words{"GET /admin/usage/requests?org_id=o&user_id=u&key_id=k&model=m&provider=p"
+              "&request_id=r&status=429&outcome=timeout&from=2026-11-01T00%3A00%3A00Z"
+              "&to=2026-12-01&min_cost_usd=0.01&max_cost_usd=1&limit=7"});
+  desk.answer({{R"({"bodies":[],"cursor":null})"}});
+  CHECK(desk.run({"admin", "bodies", "list", "--model", "m"}) == 0);
+  CHECK(desk.requests() == Words{"GET /admin/ai/bodies?model=m&limit=100"});
+  CHECK(desk.run({"admin", "requests", "--outcome", "fine"}) == 2);
+}
