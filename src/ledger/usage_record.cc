@@ -102,16 +102,22 @@ void write_text(JsonObjectText& out, std::string_view name, const std::string& v
   if (!value.empty()) out.text(name, value);
 }
 
+// The kinds of members that are most often zero come first.
 void write_member(JsonObjectText& out, const UsageMember& member, const UsageRecord& record) {
   const TokenUsage& tokens = record.tokens;
-  if (member.text != nullptr) return write_text(out, member.name, record.*member.text);
-  if (member.token_text != nullptr) return write_text(out, member.name, tokens.*member.token_text);
-  if (member.small != nullptr) {
-    out.number(member.name, record.*member.small);
-  } else if (member.number != nullptr || member.count != nullptr) {
-    const int64_t value = member.number != nullptr ? record.*member.number : tokens.*member.count;
+  if (member.count != nullptr) {
+    const int64_t value = tokens.*member.count;
+    if (value != 0) out.number(member.name, value);
+  } else if (member.token_text != nullptr) {
+    write_text(out, member.name, tokens.*member.token_text);
+  } else if (member.number != nullptr) {
+    const int64_t value = record.*member.number;
     // A reader misses a record without its time, as one without its status.
     if (value != 0 || member.number == &UsageRecord::ts_ms) out.number(member.name, value);
+  } else if (member.text != nullptr) {
+    write_text(out, member.name, record.*member.text);
+  } else if (member.small != nullptr) {
+    out.number(member.name, record.*member.small);
   } else {
     const bool value = member.flag != nullptr ? record.*member.flag : tokens.*member.token_flag;
     if (value) out.flag(member.name, true);
