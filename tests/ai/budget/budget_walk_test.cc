@@ -1,10 +1,12 @@
-// A random walk of reserve, settle, cancel, crash and month change against a model of what must be:
-// used + reserved never passes a limit, nothing is admitted or refused wrongly, nothing is lost,
-// and the rows in the outbox add up to the counters. Method: the memory store; a crash is a copy of
-// what store and journal hold at that moment and a new Budgets on the copy.
+// A random walk of reserve, settle, further tries, cancel, crash and month change against a model
+// of what must be: used + reserved never passes a limit, nothing is admitted or refused wrongly,
+// nothing is lost, a request counts once, and the rows in the outbox add up to the counters.
+// Method: the memory store; a crash is a copy of what store and journal hold at that moment and a
+// new Budgets on the copy.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <iterator>
@@ -37,8 +39,9 @@ struct Sum {
 struct OpenOne {
   Reservation held;
   Caller caller;
-  std::string month;
-  int64_t estimate, input_only;
+  std::string id, month;
+  int64_t attempt, estimate, input_only;
+  int64_t output = 0;  // Noted; a token costs a nano-dollar.
 };
 
 class Walk final {
@@ -46,7 +49,7 @@ class Walk final {
   explicit Walk(unsigned seed) : random_(seed) { reopen(make_memory_kv(clock_)); }
 
   void step() {
-    switch (random_() % 17) {
+    switch (random_() % 21) {
       default:
         return reserve();
       case 8:
@@ -66,6 +69,13 @@ class Walk final {
         return;
       case 16:
         REQUIRE(budgets_->reconcile().ok());
+        return;
+      case 17:
+      case 18:
+        return try_next();
+      case 19:
+      case 20:
+        return note_output();
     }
   }
 
@@ -94,7 +104,7 @@ class Walk final {
                {"key", "key_id"}, {"user", "user_id"}, {"org", "organization_id"}}) {
         Sum& sum = rows[kind + "/" + row[member].get<std::string>() + "/" + month];
         sum.used += row.value("cost_nano_usd", int64_t{0});
-        sum.requests++;
+        sum.requests += id.find('.') == std::string::npos ? 1 : 0;
       }
     }
     for (const auto& [name, sum] : model_) {
@@ -125,35 +135,63 @@ class Walk final {
 
   void reserve() {
     const Caller caller = kCallers[static_cast<size_t>(below(kCallers.size()))];
+    reserve(caller, std::to_string(next_id_++), below(3) == 0 ? 1 : 0);
+  }
+
+  void reserve(const Caller& caller, const std::string& id, int64_t attempt) {
     const std::string month = format_month(clock_.unix_ms());
     const int64_t estimate = below(900), input_only = estimate / 3;
     bool fits = true;
+    int64_t room = INT64_MAX;
     for (const std::string& name : names(caller, month)) {
       const Sum& sum = model_[name];
-      fits = fits && sum.used + sum.reserved + estimate <= limit_of(name_parts(name)[0]);
+      const int64_t left = limit_of(name_parts(name)[0]) - sum.used - sum.reserved;
+      fits = fits && estimate <= left;
+      room = std::min(room, left);
     }
-    Result<Reservation> held = budgets_->reserve({.request_id = std::to_string(next_id_++),
-                                                  .key_id = caller.key,
-                                                  .user_id = caller.user,
-                                                  .organization_id = "o1",
-                                                  .limits = kLimits,
-                                                  .estimate_nano_usd = estimate,
-                                                  .input_only_nano_usd = input_only});
+    BudgetAsk asked{.request_id = id,
+                    .key_id = caller.key,
+                    .user_id = caller.user,
+                    .organization_id = "o1",
+                    .limits = kLimits,
+                    .estimate_nano_usd = estimate,
+                    .input_only_nano_usd = input_only,
+                    .attempt = attempt,
+                    .output_token_pico = 1000};
+    REQUIRE(*budgets_->room(asked) == room);
+    Result<Reservation> held = budgets_->reserve(std::move(asked));
     REQUIRE(held.ok() == fits);
     if (!fits) return;
     for (const std::string& name : names(caller, month)) model_[name].reserved += estimate;
-    open_.push_back({std::move(*held), caller, month, estimate, input_only});
+    open_.push_back({std::move(*held), caller, id, month, attempt, estimate, input_only});
   }
 
-  // What becomes of one open request in the model; cost < 0: it never happened.
-  void close(const OpenOne& one, int64_t cost) {
+  // What becomes of one open try in the model; cost < 0: it never happened.
+  void close(const OpenOne& one, int64_t cost, bool is_last = true) {
     for (const std::string& name : names(one.caller, one.month)) {
       Sum& sum = model_[name];
       sum.reserved -= one.estimate;
       if (cost < 0) continue;
       sum.used += cost;
-      sum.requests++;
+      sum.requests += is_last ? 1 : 0;
     }
+  }
+
+  // The provider may have worked for it, and the request goes on to another one.
+  void try_next() {
+    if (open_.empty()) return;
+    OpenOne one = take();
+    const int64_t cost = below(one.estimate + 1);
+    close(one, cost, false);
+    one.held.settle_try(record(cost));
+    reserve(one.caller, one.id, std::max<int64_t>(1, one.attempt) + 1);
+  }
+
+  void note_output() {
+    if (open_.empty()) return;
+    OpenOne& one = *open_.begin();
+    one.output += below(200);
+    one.held.note_output(one.output);
   }
 
   // One of them, taken out.
@@ -198,7 +236,9 @@ class Walk final {
     const std::string left = journal();
     lives_++;
     std::filesystem::copy_file(left, journal());
-    for (const OpenOne& one : open_) close(one, one.input_only);
+    for (const OpenOne& one : open_) {
+      close(one, std::min(one.estimate, one.input_only + one.output));
+    }
     open_.clear();  // Settles in the world that is gone.
     reopen(std::move(after));
   }
