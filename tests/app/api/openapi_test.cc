@@ -455,7 +455,8 @@ TEST_CASE("openapi: answers are as described, member by member", "[contract][app
   }
   const Json own =
       *parse_json(house.app.as(house.key, "GET", "/v1/usage/" + house.names["request_id"]).body);
-  CHECK(find_fault(house.api, {{"$ref", "#/components/schemas/UsageRow"}}, own, "UsageRow") == "");
+  CHECK(find_fault(house.api, {{"$ref", "#/components/schemas/RequestUsage"}}, own,
+                   "RequestUsage") == "");
   // What needs another service, or bytes, has its test beside it.
   std::set<std::string> unseen;
   for (const http::Row& row : house.rows()) {
