@@ -6,6 +6,7 @@ import { Daemon } from './daemon.mjs';
 import { kKeys, kModels, priceRow, Provider } from './ai_provider.mjs';
 
 // Every difference that is meant, with its reason. Anything else fails the test that finds it.
+// `adds`: kvcs may only add it, not change or drop what is there straight.
 const kDifferences = [
   {
     name: 'unencoded',
@@ -16,6 +17,18 @@ const kDifferences = [
     name: 'usage is asked for',
     at: /^asked\.\d+\.body\.stream_options(\.include_usage)?$/,
     why: 'kvcs asks for the usage of every chat stream, and cuts it for clients that did not ask.',
+  },
+  {
+    name: 'calls are bounded',
+    at: /^asked\.\d+\.body\.max_tool_calls$/,
+    adds: true,
+    why: "The provider's own tools cost by the call, so that a request without a bound gets one.",
+  },
+  {
+    name: 'both names of an id',
+    at: /^error\.(.*\.)?request-id$/,
+    adds: true,
+    why: "kvcs gives the provider's id of a request under Anthropic's name for it too.",
   },
   {
     name: 'client software',
@@ -273,7 +286,9 @@ export class Pair {
     }
     for (const path of new Set([...left.keys(), ...right.keys()])) {
       if (left.get(path) === right.get(path)) continue;
-      const meant = [...kDifferences, ...more].find((one) => one.at.test(path));
+      const meant = [...more, ...kDifferences].find(
+        (one) => one.at.test(path) && !(one.adds && left.has(path)),
+      );
       if (meant) this.seen.add(meant.name ?? meant.why);
       else found.push(`${path}: ${apart(left.get(path), right.get(path))}`);
     }

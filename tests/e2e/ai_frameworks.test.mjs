@@ -391,7 +391,9 @@ test(
 
 test('frameworks: nothing else differs', open('frameworks: nothing else differs'), () => {
   assert.deepEqual([...pair.seen].sort(), [
+    'both names of an id',
     'browser access',
+    'calls are bounded',
     'client software',
     'request id',
     'unencoded',

@@ -534,6 +534,8 @@ test('openai: nothing else differs', open('openai: nothing else differs'), () =>
   assert.deepEqual([...pair.seen].sort(), [
     'a cut stream',
     'accounts',
+    'both names of an id',
+    'calls are bounded',
     'client software',
     'no answer',
     'other routes',

@@ -197,8 +197,17 @@ const uses = {
   },
 };
 
+const differs = [
+  {
+    name: 'event stream type',
+    at: /^value\.type$/,
+    why: 'Whatever type the provider gives its events, kvcs gives the one that events have.',
+  },
+];
 for (const [name, use] of Object.entries(uses))
-  test(`wire: ${name}`, open(`wire: ${name}`), () => pair.both(use));
+  test(`wire: ${name}`, open(`wire: ${name}`), () =>
+    pair.both({ ...use, differs: [...differs, ...(use.differs ?? [])] }),
+  );
 
 test(
   'wire: a provider that refuses stream_options gets the request without',
@@ -207,7 +216,8 @@ test(
     pair.provider.refuses = ['stream_options'];
     try {
       const { through } = await pair.both({
-        answers: [{ text: 'Hello, world' }],
+        differs,
+        answers: [{ text: 'Hello, world', usage: { fresh: 20, output: 3 } }],
         books: 'at least',
         asks: ({ body }) => (body.stream_options ? null : body),
         run: (at) => send(at, '/v1/chat/completions', text({ ...chat, stream: true })),
@@ -219,7 +229,8 @@ test(
         stream_options: false,
       });
       await pair.both({
-        answers: [{ text: 'Hello, world' }],
+        differs,
+        answers: [{ text: 'Hello, world', usage: { fresh: 20, output: 3 } }],
         books: 'at least',
         run: (at) => send(at, '/v1/chat/completions', text({ ...chat, stream: true })),
       });
@@ -305,7 +316,7 @@ test('wire: nothing else differs', open('wire: nothing else differs'), () => {
   assert.deepEqual([...pair.seen].sort(), [
     'a blank line',
     'client software',
+    'event stream type',
     'unencoded',
-    'usage is asked for',
   ]);
 });
