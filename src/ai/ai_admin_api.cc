@@ -66,18 +66,33 @@ cache_creation_input_token_cost_above_1hr: price
 output_cost_per_reasoning_token: price
 input_cost_per_audio_token: price
 output_cost_per_audio_token: price
+input_cost_per_image_token: price
+output_cost_per_image_token: price
 input_cost_per_token_flex: price
-output_cost_per_token_flex: price
-cache_read_input_token_cost_flex: price
 input_cost_per_token_priority: price
+output_cost_per_token_flex: price
 output_cost_per_token_priority: price
+cache_read_input_token_cost_flex: price
 cache_read_input_token_cost_priority: price
+cache_creation_input_token_cost_flex: price
+cache_creation_input_token_cost_priority: price
 web_search_cost_per_call: price # USD per call.
+web_search_preview_cost_per_call: price
+file_search_cost_per_call: price
+code_interpreter_cost_per_session: price
+image_generation_cost_per_call: price
+input_cost_per_request: price
+search_context_cost_per_query: object # Searches by size, USD per call.
+provider_specific_entry: object # Factors on all prices of tokens: fast, us, eu.
 max_input_tokens: any # Whole numbers.
 max_output_tokens: any
+max_tokens_per_image: any # Of a picture of any size.
+searches_per_request: any
+supports_reasoning: boolean
 litellm_provider: any # Text, as in LiteLLM's table.
 mode: any
-source: any
+source: any # Where the price was read; default: "set by an admin".
+date: any # When, as 2026-11-29; default: today.
 ...)"},
     {"Price", R"(
 input_cost_per_token!: number
@@ -88,18 +103,33 @@ cache_creation_input_token_cost_above_1hr: number
 output_cost_per_reasoning_token: number
 input_cost_per_audio_token: number
 output_cost_per_audio_token: number
+input_cost_per_image_token: number
+output_cost_per_image_token: number
 input_cost_per_token_flex: number
-output_cost_per_token_flex: number
-cache_read_input_token_cost_flex: number
 input_cost_per_token_priority: number
+output_cost_per_token_flex: number
 output_cost_per_token_priority: number
+cache_read_input_token_cost_flex: number
 cache_read_input_token_cost_priority: number
+cache_creation_input_token_cost_flex: number
+cache_creation_input_token_cost_priority: number
 web_search_cost_per_call: number # USD per call.
+web_search_preview_cost_per_call: number
+file_search_cost_per_call: number
+code_interpreter_cost_per_session: number
+image_generation_cost_per_call: number
+input_cost_per_request: number
+search_context_cost_per_query: object # Searches by size, USD per call.
+provider_specific_entry: object # Factors on all prices of tokens: fast, us, eu.
 max_input_tokens: any # Whole numbers.
 max_output_tokens: any
+max_tokens_per_image: any # Of a picture of any size.
+searches_per_request: any
+supports_reasoning: boolean
 litellm_provider: any # Text, as in LiteLLM's table.
 mode: any
 source: any
+date: any
 ...
 model!: string
 org_id: id
@@ -262,7 +292,9 @@ Result<http::Response> AiAdminApi::put_price(http::Request& request) {
   const std::string model = model_param(request);
   const std::string organization_id = request.query_value("org_id").value_or("");
   if (!organization_id.empty()) KVCS_TRY(organizations_.find(organization_id));
-  const Price price = KVCS_TRY(parse_price(model, body, UnknownMembers::kRefuse));
+  Price price = KVCS_TRY(parse_price(model, body, UnknownMembers::kRefuse));
+  if (price.source.empty()) price.source = "set by an admin";
+  if (price.date.empty()) price.date = format_day(clock_.unix_ms());
   KVCS_TRY(overrides_.put(organization_id, model, price, who(request)));
   // The answer names the version that is in force with the new price.
   overrides_.refresh_if_changed();

@@ -4,17 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <set>
 
 #include "base/json.h"
+#include "http/problem.h"
 #include "ledger/usage_report.h"
 
 namespace kvcs::ai {
 namespace {
-
-struct ListedModel {
-  std::string id, owner;
-};
 
 Json budget_json(const BudgetView& view, int64_t limit_nano_usd) {
   const int64_t left = limit_nano_usd - view.used_nano_usd - view.reserved_nano_usd;
@@ -27,29 +23,12 @@ Json budget_json(const BudgetView& view, int64_t limit_nano_usd) {
       {"error_count", view.error_count}};
 }
 
-// The list as Anthropic's API has it. Creation times are not known here, so all are the epoch.
-http::Response anthropic_list(const std::vector<ListedModel>& models) {
-  Json data = Json::array();
-  for (const ListedModel& model : models) {
-    data.push_back({{"type", "model"},
-                    {"id", model.id},
-                    {"display_name", model.id},
-                    {"created_at", "1970-01-01T00:00:00Z"}});
-  }
-  const Json first = models.empty() ? Json(nullptr) : Json(models.front().id);
-  const Json last = models.empty() ? Json(nullptr) : Json(models.back().id);
-  return http::json_response(
-      200,
-      dump_json({{"data", data}, {"has_more", false}, {"first_id", first}, {"last_id", last}}));
-}
-
 }  // namespace
 
 AiApi::AiApi(const Directory& directory, const Providers& providers, const Pricing& pricing,
-             const Budgets& budgets, Ledger& ledger, const Clock& clock)
+             PriceOverrides& overrides, const Budgets& budgets, Ledger& ledger, const Clock& clock)
     : directory_(directory),
-      providers_(providers),
-      pricing_(pricing),
+      models_(directory, providers, pricing, overrides),
       budgets_(budgets),
       ledger_(ledger),
       clock_(clock) {}
@@ -63,8 +42,12 @@ data!: [Model] # Anthropic's form for requests with an anthropic-version header.
     {"Model", R"(
 id!: string
 object!: string
-created!: integer
-owned_by!: string)"},
+created!: integer # The day of the price row, in seconds; 0 when there is none.
+owned_by!: string # The provider, or "alias".
+context_window: integer
+max_output_tokens: integer
+pricing: object # USD per token and per call, as in the price table.
+capabilities: object # What the price table says that the model can do, each true.)"},
     {"OwnUsage", R"(
 user_id!: id
 org_id!: id
@@ -93,47 +76,55 @@ void AiApi::add_routes(std::vector<http::Row>& table, const http::Guard& user_ke
   http::Rows rows(table, *this, "/v1");
   rows.add(kGet, "/models", access, kNoBody, &AiApi::models, "Models that this key may use.",
            {.answer = "ModelList"});
+  for (const char* model :
+       {"/models/{model}", "/models/{provider}/{model}", "/models/{provider}/{vendor}/{model}"}) {
+    rows.add(kGet, model, access, kNoBody, &AiApi::model, "One of them, also by its short name.",
+             {.answer = "Model"});
+  }
   rows.add(kGet, "/usage", access, kNoBody, &AiApi::usage,
            "This month's use and limits of the key and its user.", {.answer = "OwnUsage"});
   rows.add(kGet, "/usage/{request_id}", access, kNoBody, &AiApi::request_usage,
            "Tokens and cost of one request.", {.answer = "RequestUsage"});
 }
 
+namespace {
+
+bool is_anthropic(const http::Request& request) {
+  return request.header("anthropic-version").has_value();
+}
+
+// A model's name has no slash, one or two, and each part is a segment of the path.
+std::string model_param(const http::Request& request) {
+  std::string id;
+  for (const auto& [name, value] : request.params) id += (id.empty() ? "" : "/") + value;
+  return id;
+}
+
+}  // namespace
+
 Result<http::Response> AiApi::models(http::Request& request) {
-  const Principal& who = request.principal;
-  const auto user = KVCS_TRY(directory_.user(who.user_id));
-  const auto organization = KVCS_TRY(directory_.organization(who.organization_id));
-  std::vector<ListedModel> listed;
-  std::set<std::string> seen;
-  const auto add = [&](const std::string& provider, const std::string& model) {
-    const std::string id = provider.empty() ? model : provider + "/" + model;
-    const auto allowed = [&](const std::vector<std::string>& list) {
-      return model_allowed(list, id) || model_allowed(list, model);
-    };
-    if (!allowed(who.key_limits.allowed_models) || !allowed(user->allowed_models) ||
-        !allowed(organization->allowed_models) || !seen.insert(id).second) {
-      return;
-    }
-    listed.push_back({id, provider.empty() ? "alias" : provider});
-  };
-  // Aliases, then for each provider the models that it lists, or all that have a price.
-  for (const auto& [alias, targets] : providers_.aliases()) add("", alias);
-  const auto priced = pricing_.list();
-  for (const auto& provider : KVCS_TRY(providers_.list())) {
-    for (const std::string& model : provider->models) add(provider->name, model);
-    for (const auto& price : priced) {
-      if (price->provider == provider->name && provider->models.empty()) {
-        add(provider->name, price->model);
-      }
-    }
-  }
-  if (request.header("anthropic-version")) return anthropic_list(listed);
+  const std::vector<ServedModel> listed = KVCS_TRY(models_.list(request.principal));
   Json data = Json::array();
-  for (const ListedModel& model : listed) {
-    data.push_back(
-        {{"id", model.id}, {"object", "model"}, {"created", 0}, {"owned_by", model.owner}});
+  if (!is_anthropic(request)) {
+    for (const ServedModel& model : listed) data.push_back(openai_model(model));
+    return http::json_response(200, dump_json({{"object", "list"}, {"data", data}}));
   }
-  return http::json_response(200, dump_json({{"object", "list"}, {"data", data}}));
+  for (const ServedModel& model : listed) data.push_back(anthropic_model(model));
+  const Json first = listed.empty() ? Json(nullptr) : Json(listed.front().id);
+  const Json last = listed.empty() ? Json(nullptr) : Json(listed.back().id);
+  return http::json_response(
+      200,
+      dump_json({{"data", data}, {"has_more", false}, {"first_id", first}, {"last_id", last}}));
+}
+
+Result<http::Response> AiApi::model(http::Request& request) {
+  const Result<ServedModel> found = models_.find(request.principal, model_param(request));
+  if (is_anthropic(request)) {
+    if (found.ok()) return http::json_response(200, dump_json(anthropic_model(*found)));
+    return http::problem_response(found.status(), http::Dialect::kAnthropic, request.request_id);
+  }
+  if (!found.ok()) return found.status();
+  return http::json_response(200, dump_json(openai_model(*found)));
 }
 
 Result<http::Response> AiApi::usage(http::Request& request) {

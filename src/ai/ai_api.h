@@ -1,6 +1,7 @@
 // Handlers for callers with a user key: models they may use, what they have spent. Thread-safe.
 #pragma once
 #include "ai/budget/budget.h"
+#include "ai/model_list.h"
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"
 #include "ai/providers.h"
@@ -13,7 +14,7 @@ namespace kvcs::ai {
 class AiApi final {
  public:
   AiApi(const Directory& directory, const Providers& providers, const Pricing& pricing,
-        const Budgets& budgets, Ledger& ledger, const Clock& clock);
+        PriceOverrides& overrides, const Budgets& budgets, Ledger& ledger, const Clock& clock);
 
   // The rows of these handlers, for keys that `user_key` lets in, and the types that they answer.
   void add_routes(std::vector<http::Row>& table, const http::Guard& user_key);
@@ -21,13 +22,13 @@ class AiApi final {
 
   // GET /v1/models; OpenAI's list, or Anthropic's when the request names an anthropic-version.
   Result<http::Response> models(http::Request& request);
-  Result<http::Response> usage(http::Request& request);          // GET /v1/usage
+  Result<http::Response> model(http::Request& request);  // GET /v1/models/{model}, with its slashes
+  Result<http::Response> usage(http::Request& request);  // GET /v1/usage
   Result<http::Response> request_usage(http::Request& request);  // GET /v1/usage/{request_id}
 
  private:
   const Directory& directory_;
-  const Providers& providers_;
-  const Pricing& pricing_;
+  const ModelList models_;
   const Budgets& budgets_;
   Ledger& ledger_;
   const Clock& clock_;

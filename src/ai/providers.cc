@@ -19,6 +19,13 @@ constexpr std::string_view kAllProviders = keyspace::kAiProviderPrefix;
 constexpr size_t kProvidersMax = 200, kModelsMax = 1000, kHeadersMax = 32;
 
 // Whether a server of this kind has that API.
+// "ft:gpt-4o-mini-2024-07-18:my-org::abc" → "gpt-4o-mini-2024-07-18"; "" of other names.
+std::string_view base_of_fine_tuned(std::string_view model) {
+  if (!model.starts_with("ft:")) return {};
+  model.remove_prefix(3);
+  return model.substr(0, model.find(':'));
+}
+
 bool speaks(ProviderKind kind, ApiKind api) {
   // Anthropic offers chat completions too; nobody else offers Messages.
   if (api == ApiKind::kMessages) return kind == ProviderKind::kAnthropic;
@@ -284,7 +291,8 @@ Result<Secret> Providers::credential(std::string_view organization_id,
   return Secret(**opened);
 }
 
-Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api) const {
+Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api,
+                                           std::string_view organization_id) const {
   const std::shared_ptr<const ProviderList> known = KVCS_TRY(all());
   const ProviderList& all = *known;
   // First "provider/model", when the part before the slash is a provider; a model's own name may
@@ -306,8 +314,11 @@ Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api) 
     break;
   }
   if (listing) return ModelTarget{listing, std::string(model)};
-  // Then the provider that the price table names for it.
-  if (Result<PricedModel> priced = pricing_.find("", "", model); priced.ok()) {
+  // Then the provider that the price table names for it, or for the model that it was made from.
+  for (const std::string_view priced_name : {model, base_of_fine_tuned(model)}) {
+    if (priced_name.empty()) continue;
+    const Result<PricedModel> priced = pricing_.find(organization_id, "", priced_name);
+    if (!priced.ok()) continue;
     for (const auto& provider : all) {
       if (provider->name == priced->price->provider) {
         return ModelTarget{provider, std::string(model)};
@@ -330,15 +341,16 @@ Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api) 
       .with_reason("model_not_found");
 }
 
-Result<std::vector<ModelTarget>> Providers::resolve(std::string_view model, ApiKind api) const {
+Result<std::vector<ModelTarget>> Providers::resolve(std::string_view model, ApiKind api,
+                                                    std::string_view organization_id) const {
   std::vector<ModelTarget> targets;
   const auto alias = std::find_if(aliases_.begin(), aliases_.end(),
                                   [&](const auto& entry) { return entry.first == model; });
   if (alias == aliases_.end()) {
-    targets.push_back(KVCS_TRY(resolve_one(model, api)));
+    targets.push_back(KVCS_TRY(resolve_one(model, api, organization_id)));
   } else {
     for (const std::string& name : alias->second) {
-      targets.push_back(KVCS_TRY(resolve_one(name, api)));
+      targets.push_back(KVCS_TRY(resolve_one(name, api, organization_id)));
     }
   }
   for (const ModelTarget& target : targets) {

@@ -75,9 +75,11 @@ class Providers final {
   // The organization's own credential, else the provider's; empty when neither is set.
   Result<Secret> credential(std::string_view organization_id, const Provider& provider) const;
 
-  // An alias, "provider/model", or a bare name (a provider's own list, then the price table, then
-  // the one provider that speaks this API). NotFound with reason model_not_found.
-  Result<std::vector<ModelTarget>> resolve(std::string_view model, ApiKind api) const;
+  // An alias, "provider/model", or a bare name: a provider's own list, then the price table with
+  // the overrides that the organization has ("ft:BASE:..." belongs where BASE does), then the one
+  // provider that speaks this API. NotFound with reason model_not_found.
+  Result<std::vector<ModelTarget>> resolve(std::string_view model, ApiKind api,
+                                           std::string_view organization_id = {}) const;
   const std::vector<std::pair<std::string, std::vector<std::string>>>& aliases() const {
     return aliases_;
   }
@@ -92,7 +94,8 @@ class Providers final {
                            const AuditContext& who);
 
  private:
-  Result<ModelTarget> resolve_one(std::string_view model, ApiKind api) const;
+  Result<ModelTarget> resolve_one(std::string_view model, ApiKind api,
+                                  std::string_view organization_id) const;
 
   const KvStore& kv_;
   AuditedKv& audited_;

@@ -148,8 +148,8 @@ Status build_ai(Parts& parts) {
   ai.proxy = std::make_unique<ai::ChatProxy>(config.proxy, *parts.directory, *ai.providers,
                                              *ai.pricing, *ai.overrides, *ai.budgets, *parts.rates,
                                              *parts.upstream, *parts.ledger, parts.clock());
-  ai.api = std::make_unique<ai::AiApi>(*parts.directory, *ai.providers, *ai.pricing, *ai.budgets,
-                                       *parts.ledger, parts.clock());
+  ai.api = std::make_unique<ai::AiApi>(*parts.directory, *ai.providers, *ai.pricing, *ai.overrides,
+                                       *ai.budgets, *parts.ledger, parts.clock());
   ai.admin_api = std::make_unique<ai::AiAdminApi>(*parts.organizations, *parts.users, *ai.budgets,
                                                   *ai.pricing, *ai.overrides, *ai.providers,
                                                   *parts.audited, *parts.ledger, parts.clock());

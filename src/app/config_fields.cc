@@ -194,8 +194,8 @@ void add_rest(Fields& fields, Config& c) {
 
 void add_ai(Fields& fields, Config& c) {
   ai::AiConfig& a = c.ai;
-  fields.push_back(
-      {"ai.prices_path", &a.prices_path, "Price table; empty: the one that is shipped."});
+  fields.push_back({"ai.prices_path", &a.prices_path,
+                    "Price table; empty: the shipped one, whose head explains its members."});
   ConfigField providers{"ai.providers", &a.providers,
                         "NAME: {kind: openai|anthropic|openai_compatible, base_url, api_key_env, "
                         "headers, models, timeout_ms}."};

@@ -33,7 +33,7 @@ TEST_CASE("ai: without a good key each dialect refuses in its own words", "[cont
 
 TEST_CASE("ai: what is not here is refused in the dialect of its neighbours", "[contract][ai]") {
   AiHouse house;
-  for (const char* path : {"/v1/images/generations", "/v1/models/gpt-4o", "/v1/nothing"}) {
+  for (const char* path : {"/v1/images/generations", "/v1/moderations", "/v1/nothing"}) {
     const RawResponse answer = house.app.as(house.key, "POST", path, "{}");
     INFO(path << " " << answer.body);
     CHECK(answer.status == 404);

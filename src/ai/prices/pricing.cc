@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "base/bytes.h"
@@ -32,8 +33,9 @@ struct Table {
 };
 
 struct Overrides {
-  ByName<PricePointer> by_key;  // org_id "\n" model
-  std::string version;          // "" when there are none.
+  ByName<PricePointer> by_key;        // org_id "\n" model
+  ByName<PricePointer> by_bare_name;  // org_id "\n" model, of those that name a provider.
+  std::string version;                // "" when there are none.
 };
 
 // Takes the date off a versioned name: "-20250514" or "-2025-05-14" at the end. A new version of a
@@ -122,6 +124,16 @@ PricePointer find_override(const Overrides& overrides, std::string_view organiza
   return nullptr;
 }
 
+// What an override of "provider/model" is for whoever asks for "model".
+PricePointer find_bare_override(const Overrides& overrides, std::string_view organization_id,
+                                std::string_view model) {
+  for (const std::string_view scope : {organization_id, std::string_view()}) {
+    const auto it = overrides.by_bare_name.find(std::string(scope) + "\n" + std::string(model));
+    if (it != overrides.by_bare_name.end()) return it->second;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 struct Pricing::Impl {
@@ -152,7 +164,11 @@ void Pricing::set_overrides(std::vector<Override> overrides) {
   for (Override& entry : overrides) {
     std::string key = entry.organization_id + "\n" + entry.model;
     digest_input += key + "\n" + dump_json(price_to_json(entry.price)) + "\n";
-    fresh->by_key[std::move(key)] = std::make_shared<const Price>(std::move(entry.price));
+    auto price = std::make_shared<const Price>(std::move(entry.price));
+    if (entry.model.find('/') != entry.model.npos) {
+      fresh->by_bare_name.emplace(entry.organization_id + "\n" + price->model, price);
+    }
+    fresh->by_key[std::move(key)] = std::move(price);
   }
   if (!overrides.empty()) fresh->version = "+" + sha256_hex(digest_input).substr(0, 8);
   WriteLock lock(impl_->mutex);
@@ -178,6 +194,10 @@ Result<PricedModel> Pricing::find(std::string_view organization_id, std::string_
     }
     if (row != nullptr) return PricedModel{std::move(row), version};
   }
+  if (provider.empty()) {
+    PricePointer row = find_bare_override(*overrides, organization_id, bare);
+    if (row != nullptr) return PricedModel{std::move(row), version, true};
+  }
   return invalid("The model '" + printable(model, kShownValue) +
                  "' has no price here, so its cost cannot be bounded; an admin can set one with "
                  "PUT /admin/ai/prices/{model}.")
@@ -199,6 +219,17 @@ std::optional<PricedModel> Pricing::find_exact(std::string_view organization_id,
 
 std::vector<std::shared_ptr<const Price>> Pricing::list() const {
   return impl_->snapshot().first->rows;
+}
+std::vector<std::string> Pricing::overridden_names(std::string_view organization_id) const {
+  const auto overrides = impl_->snapshot().second;
+  std::vector<std::string> names;
+  for (const auto& [key, unused] : overrides->by_key) {
+    const size_t end = key.find('\n');
+    const std::string_view scope = std::string_view(key).substr(0, end);
+    if (scope.empty() || scope == organization_id) names.push_back(key.substr(end + 1));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 std::string Pricing::version() const {
   const auto [table, overrides] = impl_->snapshot();

@@ -133,13 +133,16 @@ class Pricing final {
   void set_overrides(std::vector<Override> overrides);
   // Organization override → exact → without "provider/" → without a date suffix → alias.
   // `provider` may be "" (then a bare name must belong to one provider's model only, or the first
-  // in the file's order wins). Invalid with reason model_not_priced.
+  // in the file's order wins, and after it an override that names a provider). Invalid with reason
+  // model_not_priced.
   Result<PricedModel> find(std::string_view organization_id, std::string_view provider,
                            std::string_view model) const;
   // The row of exactly this model of this provider; nothing when there is none.
   std::optional<PricedModel> find_exact(std::string_view organization_id, std::string_view provider,
                                         std::string_view model) const;
   std::vector<std::shared_ptr<const Price>> list() const;
+  // The names of the overrides of everybody and of the organization, as an admin wrote them.
+  std::vector<std::string> overridden_names(std::string_view organization_id) const;
   std::string version() const;
 
  private:
