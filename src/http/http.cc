@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/chars.h"
+#include "http/header_list.h"
 
 namespace kvcs::http {
 namespace {
@@ -48,6 +49,14 @@ std::optional<std::string_view> Request::header(std::string_view name) const {
   return std::nullopt;
 }
 
+std::optional<std::string> header_list(const Request& request, std::string_view name) {
+  std::optional<std::string> list;
+  for (const Header& header : request.headers) {
+    if (equal_ignore_case(header.name, name)) append_to_list(list, header.value);
+  }
+  return list;
+}
+
 std::string_view Request::param(std::string_view name) const {
   for (const auto& [key, value] : params) {
     if (key == name) return value;
@@ -71,14 +80,16 @@ std::optional<std::string> Request::query_value(std::string_view name) const {
   return std::nullopt;
 }
 
-// RFC 6750 §2.1. Two Authorization headers are refused rather than one of them chosen, since a
-// proxy in front may have looked at the other one.
+// RFC 6750 §2.1. Two different Authorization headers are refused rather than one of them chosen,
+// since a proxy in front may have looked at the other one.
 Result<std::string_view> Request::bearer() const {
   static constexpr std::string_view kScheme = "bearer";
   std::optional<std::string_view> found;
   for (const Header& header : headers) {
     if (!equal_ignore_case(header.name, "authorization")) continue;
-    if (found) return unauthenticated("More than one Authorization header.");
+    if (found && *found != header.value) {
+      return unauthenticated("More than one Authorization header.");
+    }
     found = header.value;
   }
   if (!found) return unauthenticated("Missing Authorization header.");

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/bytes.h"
+#include "http/header_list.h"
 #include "http/http.h"
 
 namespace kvcs::http {
@@ -64,10 +65,10 @@ std::optional<Range> parse_range(std::string_view header, uint64_t size_bytes) {
 RangeDecision decide(const Request& request, uint64_t size_bytes, const std::string& etag,
                      Response& response) {
   // The order is that of RFC 9110 §13.2.2: If-Match, then If-None-Match, then If-Range with Range.
-  const auto if_match = request.header("if-match");
+  const auto if_match = header_list(request, "if-match");
   if (if_match && !list_matches(*if_match, etag, false)) return {412, 0, 0};
   const bool reads = request.method == Method::kGet || request.method == Method::kHead;
-  const auto if_none_match = request.header("if-none-match");
+  const auto if_none_match = header_list(request, "if-none-match");
   if (if_none_match && list_matches(*if_none_match, etag, true)) {
     return {reads ? 304 : 412, 0, 0};
   }

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "http/header_list.h"
 
 // Made by web/embed.sh: rows of seven pointers, ended by a row that starts with null.
 extern "C" const char* const kvcs_web_assets[];
@@ -56,7 +57,7 @@ bool is_hashed(std::string_view path) {
 
 // RFC 9110 §12.5.3; "gzip;q=0" says no.
 bool accepts_gzip(const Request& request) {
-  const auto header = request.header("accept-encoding");
+  const auto header = header_list(request, "accept-encoding");
   if (!header) return false;
   for (const std::string_view part : split(*header, ',')) {
     const std::vector<std::string_view> fields = split(part, ';');
@@ -101,7 +102,7 @@ Result<Response> serve_asset(const WebAsset& asset, const Request& request) {
   set_page_headers(response, asset.path, asset.mime);
   if (!asset.gzip_bytes.empty()) response.set("vary", "Accept-Encoding");
   response.set("etag", etag);
-  const auto known = request.header("if-none-match");
+  const auto known = header_list(request, "if-none-match");
   if (known && (known->find(etag) != known->npos || trim(*known) == "*")) {
     response.status = 304;
     return response;

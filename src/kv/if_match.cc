@@ -45,7 +45,11 @@ Status put_if_match(const KvStore& kv, AuditedKv& audited, KvFamily family, cons
   // A caller that names no version overwrites whatever is there.
   if (wanted.empty()) return audited.write(batch, who);
   const std::optional<std::string> stored = KVCS_TRY(read(kv, family, key));
-  const bool matches = wanted == "*" ? stored.has_value() : wanted == etag_of(stored);
+  // RFC 9110 §13.1.1: any of several ETags.
+  bool matches = wanted == "*" && stored.has_value();
+  for (const std::string_view each : split(wanted, ',')) {
+    matches = matches || trim(each) == etag_of(stored);
+  }
   if (!matches) return mismatch(key);
   // A change that comes between the look above and this is found here.
   const Status written = audited.compare_and_swap(family, key, stored, batch, who);

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "http/header_list.h"
 #include "http/json_api.h"
 #include "identity/admin_common.h"
 #include "kv/keyspace.h"
@@ -191,7 +192,8 @@ Result<http::Response> GatewayAdminApi::get_provider(http::Request& request) {
 Result<http::Response> GatewayAdminApi::put_provider(http::Request& request) {
   const std::string id(request.param("provider"));
   const Json body = KVCS_TRY(http::read_body(request));
-  KVCS_TRY(providers_.put(id, body, who(request), request.header("if-match").value_or("")));
+  KVCS_TRY(
+      providers_.put(id, body, who(request), http::header_list(request, "if-match").value_or("")));
   cache_.purge("", id, "");
   return get_provider(request);
 }
@@ -238,8 +240,8 @@ Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
   } else if (!known.ok()) {
     return known.status();
   }
-  KVCS_TRY(
-      tenants_.put(slug, std::move(body), who(request), request.header("if-match").value_or("")));
+  KVCS_TRY(tenants_.put(slug, std::move(body), who(request),
+                        http::header_list(request, "if-match").value_or("")));
   return get_tenant(request);
 }
 

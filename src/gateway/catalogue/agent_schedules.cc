@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "http/header_list.h"
 #include "http/json_api.h"
 #include "http/problem.h"
 #include "identity/admin_common.h"
@@ -112,7 +113,8 @@ Result<http::Response> AgentSchedules::put(http::Request& request) {
   KVCS_TRY(parse(body));
   const std::string text = dump_json(body), key = keyspace::agent_schedule(tenant);
   KVCS_TRY(put_if_match(kv_, audited_, KvFamily::kConfig, key, text,
-                        request.header("if-match").value_or(""), admin_api::who(request)));
+                        http::header_list(request, "if-match").value_or(""),
+                        admin_api::who(request)));
   return get(request);
 }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "http/header_list.h"
 #include "http/header_syntax.h"
 #include "http/json_api.h"
 #include "identity/admin_common.h"
@@ -139,7 +140,7 @@ Result<GivenAccount> read_account(const Json& body, AuthType type) {
 
 // Accounts have a version, which is their ETag; other records are compared by kv/if_match.
 Result<std::optional<int64_t>> if_match(const http::Request& request) {
-  const auto header = request.header("if-match");
+  const auto header = http::header_list(request, "if-match");
   if (!header) return std::optional<int64_t>();
   std::string_view text = trim(*header);
   if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "http/header_list.h"
 
 namespace kvcs::http {
 namespace {
@@ -66,8 +67,8 @@ std::optional<Response> answer_preflight(const CorsConfig& config, const Request
   add_origin(response, *origin, any);
   response.set("access-control-allow-methods", std::string(allow));
   std::string names;
-  for (const std::string_view part :
-       split(request.header("access-control-request-headers").value_or(""), ',')) {
+  const std::string asked = header_list(request, "access-control-request-headers").value_or("");
+  for (const std::string_view part : split(asked, ',')) {
     const std::string_view name = trim(part);
     if (name.empty() || !is_allowed_header(name)) continue;
     if (!names.empty()) names += ", ";
