@@ -3,8 +3,10 @@
 #include "identity/guards.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/mutex.h"
@@ -29,19 +31,43 @@ Result<Principal> require_kind(Result<Principal> principal, PrincipalKind kind,
   return principal;
 }
 
-// Bearer, or one of the headers that LLM client libraries send; exactly one of them.
-Result<std::string_view> user_bearer(const http::Request& request) {
-  const auto x_api_key = request.header("x-api-key");
-  const auto api_key = request.header("api-key");
-  const bool authorization = request.header("authorization").has_value();
-  const int given = (x_api_key ? 1 : 0) + (api_key ? 1 : 0) + (authorization ? 1 : 0);
-  if (given > 1) {
-    return unauthenticated(
-        "Send the key once: in Authorization, x-api-key or api-key, not in several.");
+constexpr std::string_view kUserKeyPrefix = "gw_live_";
+
+// What a client gave as its key: each value of the headers that LLM client libraries send, once.
+// Empty ones say nothing. What is no bearer says something to somebody else.
+std::vector<std::string_view> given_keys(const http::Request& request) {
+  std::vector<std::string_view> keys;
+  for (const auto& [name, value] : request.headers) {
+    std::string_view key = trim(value);
+    if (equal_ignore_case(name, "authorization")) {
+      const size_t space = std::min(key.find(' '), key.size());
+      if (!equal_ignore_case(key.substr(0, space), "bearer")) continue;
+      key = trim(key.substr(space));
+    } else if (!equal_ignore_case(name, "x-api-key") && !equal_ignore_case(name, "api-key")) {
+      continue;
+    }
+    if (!key.empty() && std::find(keys.begin(), keys.end(), key) == keys.end()) {
+      keys.push_back(key);
+    }
   }
-  if (x_api_key) return *x_api_key;
-  if (api_key) return *api_key;
-  return request.bearer();
+  return keys;
+}
+
+// Clients send the same key in two headers, or a key of another service beside ours: the one of our
+// family counts. Two of ours are refused rather than one of them chosen.
+Result<std::string_view> user_bearer(const http::Request& request) {
+  const std::vector<std::string_view> keys = given_keys(request);
+  if (keys.empty()) return request.bearer();
+  std::optional<std::string_view> ours;
+  for (const std::string_view key : keys) {
+    if (!key.starts_with(kUserKeyPrefix)) continue;
+    if (ours) {
+      return unauthenticated(
+          "Two different keys were sent in Authorization, x-api-key or api-key; send one.");
+    }
+    ours = key;
+  }
+  return ours.value_or(keys.front());
 }
 
 }  // namespace
