@@ -559,6 +559,8 @@ http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
     ErrorRecord record = run.error_record();
     record.code = code;
     record.message = failure.message();
+    // Operators see which host failed, and how; the caller does not.
+    if (!failure.cause().empty()) record.message += " (" + failure.cause() + ")";
     record.status = response.status;
     parts_.record_error(std::move(record));
   }

@@ -94,8 +94,9 @@ Canaries::Outcome Canaries::ask(const Provider& provider, const AccountId& id) c
   outcome.latency_ms = (clock_.mono_us() - started_us) / 1000;
   if (!response.ok()) {
     // A query key is part of the URL, which the words of a failure may repeat.
-    outcome.error =
-        "It cannot be reached: " + redact(response.status().message(), *credential.value());
+    outcome.error = "It cannot be reached: " +
+                    redact(response.status().message() + " (" + response.status().cause() + ")",
+                           *credential.value());
     return outcome;
   }
   outcome.status = response.value()->status();

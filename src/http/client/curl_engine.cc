@@ -151,9 +151,8 @@ Result<void*> CurlShared::certificates() {
                         : X509_STORE_load_file(store, config.ca_file.c_str()) == 1;
   if (!read) {
     X509_STORE_free(store);
-    return upstream_failed("the trusted certificates \"" +
-                           (config.ca_file.empty() ? "of the system" : printable(config.ca_file)) +
-                           "\" cannot be read")
+    return upstream_failed("the trusted certificates cannot be read",
+                           config.ca_file.empty() ? "the system's" : printable(config.ca_file))
         .with_reason("tls_failed");
   }
   certificates_ = store;

@@ -382,8 +382,8 @@ Status CurlExchange::wait_until(bool (CurlExchange::*ready)() const) {
 Status CurlExchange::act(int ready_socket) {
   const auto acted = static_cast<CURLMcode>(driver_->act(ready_socket));
   if (acted == CURLM_OK) return ok();
-  return upstream_failed("the request to \"" + printable(url_.authority) + "\" failed",
-                         curl_multi_strerror(acted));
+  return server_failed(url_.authority, "could not be asked", "truncated",
+                       curl_multi_strerror(acted));
 }
 
 Status CurlExchange::wait_and_act() {
@@ -484,11 +484,10 @@ Status CurlExchange::failure(CURLcode code) const {
 
 // ok(): `code` is not about opening a connection.
 Status CurlExchange::connection_failure(CURLcode code) const {
-  const std::string peer = "\"" + printable(url_.authority) + "\"";
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
-      return upstream_failed("the host of " + peer + " cannot be resolved", error_text_)
-          .with_reason("dns_failed");
+      return server_failed(url_.authority, "has a name that cannot be resolved", "dns_failed",
+                           error_text_);
     case CURLE_COULDNT_CONNECT:
       return not_connected();
     case CURLE_OPERATION_TIMEDOUT:
@@ -500,8 +499,8 @@ Status CurlExchange::connection_failure(CURLcode code) const {
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:
-      return upstream_failed("no trusted TLS connection to " + peer, error_text_)
-          .with_reason("tls_failed");
+      return server_failed(url_.authority, "gave no trusted TLS connection", "tls_failed",
+                           error_text_);
     default:
       return ok();
   }
@@ -511,28 +510,26 @@ Status CurlExchange::not_connected() const {
   if (address_refused_) return private_address_refused(url_.authority);
   long system_error = 0;
   curl_easy_getinfo(easy(), CURLINFO_OS_ERRNO, &system_error);
-  const char* why = system_error == ECONNREFUSED ? " refused the connection" : " is not reachable";
-  return upstream_failed("\"" + printable(url_.authority) + "\"" + why, error_text_)
-      .with_reason("connect_failed");
+  const char* why = system_error == ECONNREFUSED ? "refused the connection" : "is not reachable";
+  return server_failed(url_.authority, why, "connect_failed", error_text_);
 }
 
 Status CurlExchange::exchange_failure(CURLcode code) const {
-  const std::string peer = "\"" + printable(url_.authority) + "\"";
   if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY) {
-    return upstream_failed(peer + " did not answer in HTTP", error_text_).with_reason("not_http");
+    return server_failed(url_.authority, "did not answer in HTTP", "not_http", error_text_);
   }
   if (head_too_large_) {
-    return upstream_failed(peer + " sent a response head of more than " +
-                           format_bytes(head_max_bytes_))
-        .with_reason("not_http");
+    return server_failed(url_.authority,
+                         "sent a response head of more than " + format_bytes(head_max_bytes_),
+                         "not_http");
   }
   if (head_malformed_) {
-    return upstream_failed(peer + " sent a malformed response head").with_reason("not_http");
+    return server_failed(url_.authority, "sent a malformed response head", "not_http");
   }
-  return upstream_failed(peer + (head_done_ ? " broke off its response"
-                                            : " closed the connection without a response"),
-                         error_text_)
-      .with_reason("truncated");
+  return server_failed(
+      url_.authority,
+      head_done_ ? "broke off its response" : "closed the connection without a response",
+      "truncated", error_text_);
 }
 
 }  // namespace

@@ -124,9 +124,8 @@ class PlainExchange final : public UpstreamResponse {
   }
   void body_finished() { leave(reusable()); }
   void leave(bool reusable);
-  std::string peer() const { return "\"" + printable(url_.authority) + "\""; }
   Status not_http(std::string_view why) const {
-    return upstream_failed(peer() + " " + std::string(why)).with_reason("not_http");
+    return server_failed(url_.authority, why, "not_http");
   }
   Status broken_off(int error_number) const;
 
@@ -210,8 +209,7 @@ bool PlainExchange::may_send_again(const UpstreamRequest& request) const {
 Status PlainExchange::connect(bool private_allowed) {
   const auto address = shared_.book.find(url_);
   if (!address) {
-    return upstream_failed("the host of " + peer() + " cannot be resolved")
-        .with_reason("dns_failed");
+    return server_failed(url_.authority, "has a name that cannot be resolved", "dns_failed");
   }
   if (!private_allowed && is_private_address(&address->any)) {
     return private_address_refused(url_.authority);
@@ -242,8 +240,8 @@ Status PlainExchange::finish_connect() {
 
 Status PlainExchange::connect_failed(int error_number) {
   shared_.book.forget(url_);  // Next time libcurl resolves the name again.
-  const char* why = error_number == ECONNREFUSED ? " refused the connection" : " is not reachable";
-  return upstream_failed(peer() + why, std::strerror(error_number)).with_reason("connect_failed");
+  const char* why = error_number == ECONNREFUSED ? "refused the connection" : "is not reachable";
+  return server_failed(url_.authority, why, "connect_failed", std::strerror(error_number));
 }
 
 // The head in one string; the body is sent from where it is, behind it in one sendmsg.
@@ -329,10 +327,9 @@ Status PlainExchange::receive_to_buffer() {
 
 Status PlainExchange::broken_off(int error_number) const {
   const bool begun = head_.status() != 0 && !head_.interim();
-  return upstream_failed(peer() + (begun ? " broke off its response"
-                                         : " closed the connection without a response"),
-                         error_number == 0 ? "" : std::strerror(error_number))
-      .with_reason("truncated");
+  return server_failed(
+      url_.authority, begun ? "broke off its response" : "closed the connection without a response",
+      "truncated", error_number == 0 ? "" : std::strerror(error_number));
 }
 
 // True when the final head is in.
@@ -480,7 +477,7 @@ Result<size_t> PlainExchange::read_buffered(std::span<char> out) {
   const std::string_view bytes = connection_->unused();
   if (body_ == Body::kChunked) {
     const auto step = chunked_.decode(bytes, out);
-    if (!step.ok()) return step.status().with_context(peer());
+    if (!step.ok()) return step.status().with_cause(printable(url_.authority));
     connection_->use(step->taken);
     if (chunked_.done()) body_finished();
     return step->given;

@@ -93,15 +93,24 @@ bool is_private_address(const sockaddr* address) {
   return true;
 }
 
+Status server_failed(std::string_view authority, std::string_view what, std::string_view reason,
+                     std::string_view detail) {
+  std::string cause = printable(authority);
+  if (!detail.empty()) cause.append(": ").append(detail);
+  return upstream_failed("the other server " + std::string(what), std::move(cause))
+      .with_reason(reason);
+}
+
 Status private_address_refused(std::string_view authority) {
-  return forbidden("\"" + printable(authority) +
-                   "\" is a private address; requests to private networks are not allowed here")
+  return forbidden(
+             "the host has a private address; requests to private networks are not allowed here")
+      .with_cause(printable(authority))
       .with_reason("private_address");
 }
 
 Status no_connection_within(std::string_view authority, int timeout_ms) {
-  return timed_out("no connection to \"" + printable(authority) + "\" within " +
-                   std::to_string(timeout_ms) + " ms")
+  return timed_out("no connection to the other server within " + std::to_string(timeout_ms) + " ms")
+      .with_cause(printable(authority))
       .with_reason("connect_timeout");
 }
 
@@ -284,12 +293,13 @@ Status ExchangeTimer::check_at(std::string_view authority, int64_t now_us) const
   if (!late && !idle) return ok();
   if (!sent_) return no_connection_within(authority, late ? deadline_ms_ : idle_timeout_ms_);
   if (late) {
-    return timed_out("\"" + printable(authority) + "\" did not finish its response within " +
+    return timed_out("the other server did not finish its response within " +
                      std::to_string(deadline_ms_) + " ms")
+        .with_cause(printable(authority))
         .with_reason("deadline");
   }
-  return timed_out("\"" + printable(authority) + "\" sent nothing for " +
-                   std::to_string(idle_timeout_ms_) + " ms")
+  return timed_out("the other server sent nothing for " + std::to_string(idle_timeout_ms_) + " ms")
+      .with_cause(printable(authority))
       .with_reason("idle");
 }
 

@@ -44,6 +44,10 @@ bool is_hop_by_hop(std::string_view lower_name);
 bool is_private_address(const sockaddr* address);
 Status private_address_refused(std::string_view authority);
 Status no_connection_within(std::string_view authority, int timeout_ms);
+// What the server did, as Upstream. Messages reach the callers of a door, who are not to learn
+// which host the operator uses; the cause, for the log, begins with it.
+Status server_failed(std::string_view authority, std::string_view what, std::string_view reason,
+                     std::string_view detail = {});
 
 // A response head as it comes in, line by line, without line ends.
 class ResponseHead {

@@ -206,7 +206,7 @@ TEST_CASE("upstream: TLS needs a certificate that is trusted and names the host"
     const auto refused = client.open(request_to(server.url()));
     CHECK(refused.code() == Code::kUpstream);
     CHECK(refused.status().reason() == "tls_failed");
-    CHECK(refused.status().message().find("localhost") != std::string::npos);
+    CHECK(refused.status().cause().find("localhost") != std::string::npos);
   }
   SECTION("another name") {
     TestClient client("curl", config);
@@ -214,12 +214,12 @@ TEST_CASE("upstream: TLS needs a certificate that is trusted and names the host"
         client.open(request_to("https://127.0.0.1:" + std::to_string(server.port()) + "/"));
     CHECK(refused.status().reason() == "tls_failed");
   }
-  SECTION("a ca_file that is missing is named") {
+  SECTION("a ca_file that is missing is named to the operator") {
     config.ca_file = dir.file("absent.pem");
     TestClient client("curl", config);
     const auto refused = client.open(request_to(server.url()));
     CHECK(refused.status().reason() == "tls_failed");
-    CHECK(refused.status().message().find("absent.pem") != std::string::npos);
+    CHECK(refused.status().cause().find("absent.pem") != std::string::npos);
   }
   SECTION("plain text where TLS is expected") {
     LoopbackServer plain([](test::LoopbackPeer& peer) { peer.send("hello\r\n"); });
