@@ -76,6 +76,16 @@ void make_posts_idempotent(std::vector<http::Row>& table, const Parts& parts) {
   }
 }
 
+// A parameter that no handler reads is a typing error, or a filter that the caller believes in. The
+// programs' doors refuse it; a browser comes to the others with parameters of whoever sent it.
+void refuse_unknown_queries(std::vector<http::Row>& table) {
+  for (http::Row& route : table) {
+    if (route.pattern.starts_with("/admin/") || route.pattern.starts_with("/api/v1/")) {
+      route.guard = http::with_known_query(std::move(route.guard), route.shape.query);
+    }
+  }
+}
+
 }  // namespace
 
 // Two rows may match one path (a literal beats a parameter), so the order says nothing about that.
@@ -111,6 +121,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.kv_api->add_routes(table, admin);
   parts.ledger_api->add_routes(table, admin);
   make_posts_idempotent(table, parts);
+  refuse_unknown_queries(table);
   for (http::Route& page : http::static_routes(parts.config.http.web_dir)) {
     table.push_back({std::move(page), {}});
   }

@@ -182,7 +182,8 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Guard& 
            "Announce an upload: its id and a URL to PUT the bytes to.",
            {.body = "UploadAsk", .answer = "UploadPlace"});
   rows.add(kGet, all, key, kNoBody, &ArtifactsApi::list, "Artifacts; all of them without ?limit=.",
-           {.query = "status visibility name model dtype project sort limit cursor offset shape",
+           {.query = "status visibility name model dtype project sort limit cursor continuation "
+                     "offset shape",
             .answer = "ArtifactPage"});
   rows.add(kPost, all + "/search", key, kSearchBodyMaxBytes, &ArtifactsApi::search,
            "Artifacts that begin with these token ids, longest common prefix first.",

@@ -2,6 +2,7 @@
 // all workers without a lock.
 #include "http/router.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -52,6 +53,24 @@ struct Segments {
     return true;
   }
 };
+
+// Reads the names again for each request that has a query, which few have.
+Status check_query(const Request& request, std::string_view names) {
+  if (request.query.empty()) return ok();
+  const std::vector<std::string_view> known = split(names, ' ');
+  for (const std::string_view pair : split(request.query, '&')) {
+    if (pair.empty()) continue;
+    const std::string name = percent_decode(pair.substr(0, pair.find('=')), true).value_or("");
+    if (std::find(known.begin(), known.end(), name) != known.end() && !name.empty()) continue;
+    std::string list;
+    for (const std::string_view each : known) {
+      if (!each.empty()) (list += list.empty() ? "" : ", ") += each;
+    }
+    return invalid("The query parameter '" + printable(name, kShownName) + "' is not known here; " +
+                   (list.empty() ? "none is." : "known are " + list + "."));
+  }
+  return ok();
+}
 
 }  // namespace
 
@@ -165,6 +184,14 @@ Router::Match Router::match(Method method, std::string_view raw_path) const {
     }
   }
   return match;
+}
+
+Guard with_known_query(Guard guard, std::string_view names) {
+  return [guard = std::move(guard), names](const Request& request) -> Result<Principal> {
+    Principal principal = KVCS_TRY(guard(request));
+    KVCS_TRY(check_query(request, names));
+    return principal;
+  };
 }
 
 }  // namespace kvcs::http

@@ -34,4 +34,8 @@ class Router final {
   std::unique_ptr<Node> root_;
 };
 
+// A guard that lets in whom `guard` does, and is Invalid for a query that has other parameters than
+// `names`, which are separated by spaces and outlive the guard.
+Guard with_known_query(Guard guard, std::string_view names);
+
 }  // namespace kvcs::http
