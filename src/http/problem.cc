@@ -24,6 +24,14 @@ Words words_of_status(int status) {
       return {"forbidden", "FORBIDDEN", "permission_error", "permission_error"};
     case 404:
       return {"not_found", "NOT_FOUND", "not_found", "not_found_error"};
+    case 408:
+    case 414:
+    case 415:
+    case 417:
+    case 426:
+    case 431:
+      return {"invalid_request", "VALIDATION_ERROR", "invalid_request_error",
+              "invalid_request_error"};
     case 405:
       return {"method_not_allowed", "METHOD_NOT_ALLOWED", "invalid_request_error",
               "invalid_request_error"};

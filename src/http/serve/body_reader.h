@@ -15,6 +15,7 @@ class ConnectionBody final : public BodyReader {
 
   Result<size_t> read(std::span<char> out) override;
   std::optional<uint64_t> declared_size_bytes() const override;
+  bool is_empty() const { return declared_ == uint64_t{0}; }  // Known from the head.
 
   // Reads and drops the rest if it is short and already here. True: the whole body was consumed
   // and the connection can carry another request.

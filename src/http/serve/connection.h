@@ -75,7 +75,8 @@ class Connection final {
   bool skipped_line = false;    // One empty line before the next head was ignored.
   int64_t head_started_ms = 0;  // 0: no byte of the next head has come.
   int requests_served = 0;
-  uint64_t lingered_bytes = 0;
+  uint64_t lingered_bytes = 0, linger_max_bytes = 0;
+  int64_t linger_started_ms = 0;
   std::string peer_ip;
   std::atomic<int64_t> deadline_ms{0};  // While parked; read by the reaper.
   // The waiting request (the cookie of its wait) that wants to know when the peer closes; 0: none.

@@ -184,11 +184,6 @@ Refusal note_header(std::string_view name, std::string_view value, Framing& fram
       return {};
     case 14:
       return equal_ignore_case(name, "content-length") ? parse_length(value, framing) : Refusal{};
-    case 16:
-      if (equal_ignore_case(name, "content-encoding") && !equal_ignore_case(value, "identity")) {
-        return {415, "Encoded request bodies are not accepted; send the plain bytes."};
-      }
-      return {};
     case 17:
       if (!equal_ignore_case(name, "transfer-encoding")) return {};
       if (seen.transfer_encoding) return {400, "More than one Transfer-Encoding."};

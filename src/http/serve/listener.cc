@@ -24,9 +24,13 @@ constexpr size_t kBodyRoomBytes = 16 << 10;
 // While workers are busy the monitor looks at them so often. It reaps eight times within the
 // shortest timeout, between these two.
 constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
-// After the last answer a client may send on so long and so much before it is cut off.
-constexpr int kLingerMs = 2000;
-constexpr uint64_t kLingerMaxBytes = 1 << 20;
+// After the last answer a client may send on, for as long as it keeps this rate after a start,
+// before it is cut off: many clients look for an answer only once all of a too large body is out.
+constexpr int kLingerStartMs = 2000, kLingerMaxMs = 30'000;
+constexpr uint64_t kLingerLeastBytesPerSecond = 64 << 10;
+// So much of a body with a length, of a chunked one, and of what is no request.
+constexpr uint64_t kLingerBodyMaxBytes = 1 << 30, kLingerChunksMaxBytes = 8 << 20,
+                   kLingerHeadMaxBytes = 1 << 20;
 constexpr int kFullRetryAfterS = 1;
 
 std::string peer_address(int socket) {
@@ -50,6 +54,12 @@ std::string peer_address(int socket) {
 void signal_event(int event) {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(event, &one, sizeof one);
+}
+
+int64_t linger_deadline_ms(const Connection& connection) {
+  const auto earned_ms =
+      static_cast<int64_t>(connection.lingered_bytes * 1000 / kLingerLeastBytesPerSecond);
+  return connection.linger_started_ms + std::min<int64_t>(kLingerStartMs + earned_ms, kLingerMaxMs);
 }
 
 int reap_interval_ms(const ServerConfig& config) {
@@ -223,7 +233,7 @@ bool Listener::step_head(Connection& connection, RequestMemory& memory) {
     const HeadScan scan = scan_head(ready, connection.progress, head_limits_);
     if (scan.refusal) {
       cycle_.refuse(connection, memory, scan.refusal);
-      start_linger(connection);
+      start_linger(connection, kLingerHeadMaxBytes);
       return true;
     }
     if (scan.size_bytes > 0) {
@@ -233,7 +243,9 @@ bool Listener::step_head(Connection& connection, RequestMemory& memory) {
       const Next next = cycle_.serve(connection, memory, ready.substr(0, scan.size_bytes));
       if (next == Next::kClose) return false;
       if (next == Next::kLinger) {
-        start_linger(connection);
+        const std::optional<uint64_t> declared = memory.framing.content_length;
+        start_linger(connection,
+                     declared ? std::min(*declared, kLingerBodyMaxBytes) : kLingerChunksMaxBytes);
         return true;
       }
       continue;
@@ -271,10 +283,12 @@ bool Listener::park_head(Connection& connection, RequestMemory& memory) {
 
 // The response is out; what the client still sends is read and dropped, or the kernel would reset
 // the connection and the client lose the answer.
-void Listener::start_linger(Connection& connection) {
+void Listener::start_linger(Connection& connection, uint64_t max_bytes) {
+  connection.linger_max_bytes = max_bytes;
   connection.phase = Phase::kLinger;
   connection.carry = {};
-  connection.deadline_ms = steady_ms() + kLingerMs;
+  connection.linger_started_ms = steady_ms();
+  connection.deadline_ms = linger_deadline_ms(connection);
   if (!connection.tls) ::shutdown(connection.socket(), SHUT_WR);
 }
 
@@ -282,10 +296,13 @@ bool Listener::step_linger(Connection& connection, RequestMemory& memory) {
   for (;;) {
     memory.input.clear();
     const IoResult got = connection.receive(memory.input.space());
-    if (got.io == Io::kWouldBlock) return true;
     if (got.io == Io::kClosed) return false;
     connection.lingered_bytes += got.size_bytes;
-    if (connection.lingered_bytes > kLingerMaxBytes) return false;
+    const int64_t deadline_ms = linger_deadline_ms(connection);
+    if (connection.lingered_bytes > connection.linger_max_bytes || steady_ms() > deadline_ms)
+      return false;
+    connection.deadline_ms.store(deadline_ms, std::memory_order_relaxed);
+    if (got.io == Io::kWouldBlock) return true;
   }
 }
 

@@ -68,7 +68,7 @@ class Listener final {
   bool step_linger(Connection& connection, RequestMemory& memory);
   // Keeps what has come of the next head and sets the deadline of the silence; false to close.
   bool park_head(Connection& connection, RequestMemory& memory);
-  void start_linger(Connection& connection);
+  void start_linger(Connection& connection, uint64_t max_bytes);
   void drop(Connection& connection);  // By its owner: closes it and frees the slot.
 
   // --- the monitor's thread ---

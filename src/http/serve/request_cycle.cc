@@ -7,8 +7,11 @@
 #include "base/bytes.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "http/header_list.h"
 #include "http/problem.h"
 #include "http/serve/cors.h"
+#include "http/serve/decoded_body.h"
+#include "http/wire/content_coding.h"
 
 namespace kvcs::http {
 namespace {
@@ -31,6 +34,25 @@ class InHandler final {
   std::atomic<int>& count_;
   const int before_;
 };
+
+// RFC 6455 §4.1: a WebSocket begins as a GET that asks to change the protocol.
+bool wants_web_socket(const Request& request) {
+  if (request.method != Method::kGet || !request.header("upgrade")) return false;
+  const std::string protocols = header_list(request, "upgrade").value_or("");
+  for (const std::string_view protocol : split(protocols, ',')) {
+    if (equal_ignore_case(trim(protocol), "websocket")) return true;
+  }
+  return false;
+}
+
+bool is_model_door(Dialect dialect) {
+  return dialect == Dialect::kOpenAi || dialect == Dialect::kAnthropic;
+}
+
+// The doors of programs that fall back to plain requests once they are told so in a word.
+bool refuses_web_sockets(Dialect dialect) {
+  return is_model_door(dialect) || dialect == Dialect::kGateway;
+}
 
 }  // namespace
 
@@ -134,6 +156,12 @@ Response RequestCycle::run_handler(Request& request, ConnectionBody& body) {
 
 Response RequestCycle::respond(Request& request, const Framing& framing, ConnectionBody& body) {
   Router::Match match = router_.match(request.method, framing.raw_path);
+  const Dialect dialect = match.route ? match.route->dialect : match.dialect;
+  if (match.path_known && refuses_web_sockets(dialect) && wants_web_socket(request)) {
+    return problem_response(
+        426, invalid("WebSockets are not spoken here; send the request by POST, over HTTP/1.1."),
+        dialect, request.request_id);
+  }
   if (!match.route || framing.asterisk) return no_route(request, framing, match);
   const Route& route = *match.route;
   request.route = &route;
@@ -153,7 +181,33 @@ Response RequestCycle::respond(Request& request, const Framing& framing, Connect
                              " bytes is over the limit of " + std::to_string(limit) + " bytes."),
                    request, 413);
   }
-  return run_handler(request, body);
+  if (request.method == Method::kGet || request.method == Method::kHead || body.is_empty()) {
+    return run_handler(request, body);
+  }
+  const std::string header = header_list(request, "content-encoding").value_or("");
+  return header.empty() ? run_handler(request, body) : run_decoded(request, body, header, limit);
+}
+
+// The model gateway's clients may compress what they send. Elsewhere the bytes themselves count: a
+// digest, a signature, a file.
+Response RequestCycle::run_decoded(Request& request, ConnectionBody& body, std::string_view header,
+                                   uint64_t limit) {
+  const bool decodes = is_model_door(request.route->dialect);
+  const auto codings = parse_content_codings(header);
+  if (!codings.ok() || (!decodes && !codings->empty())) {
+    const std::string_view accepted = decodes ? kAcceptedCodings : "identity";
+    return std::move(explain(invalid("Content-Encoding: '" + printable(header, kShownName) +
+                                     "' is not accepted here, only " + std::string(accepted) +
+                                     "; send the plain bytes."),
+                             request, 415)
+                         .set("accept-encoding", std::string(accepted)));
+  }
+  if (codings->empty()) return run_handler(request, body);
+  DecodedBody decoded(body, *codings, limit);
+  request.body = &decoded;
+  Response response = run_handler(request, body);
+  request.body = &body;
+  return response;
 }
 
 void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Response& response,

@@ -61,6 +61,8 @@ class RequestCycle final {
   Response respond(Request& request, const Framing& framing, ConnectionBody& body);
   Response no_route(Request& request, const Framing& framing, const Router::Match& match);
   Response run_handler(Request& request, ConnectionBody& body);
+  Response run_decoded(Request& request, ConnectionBody& body, std::string_view header,
+                       uint64_t limit);
   Response explain(const Status& status, const Request& request, int status_code) const;
   void prepare(Connection& connection, RequestMemory& memory);
   void deliver(Connection& connection, RequestMemory& memory, Response& response, Outcome& outcome);

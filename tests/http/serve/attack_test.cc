@@ -121,11 +121,9 @@ TEST_CASE("attack: a length beyond the limit is refused before a byte is read", 
   }
 }
 
-TEST_CASE("attack: a body that is compressed is not inflated", "[unit][http]") {
+TEST_CASE("attack: a body that is compressed is not inflated where bytes count", "[unit][http]") {
   TestServer server(routes());
-  CHECK(refused_with(server.port(),
-                     "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Encoding: gzip\r\n"
-                     "Content-Length: 3\r\n\r\nabc") == 415);
+  CHECK(fetch(server.port(), "POST", "/echo", {{"Content-Encoding", "gzip"}}, "abc").status == 415);
 }
 
 TEST_CASE("attack: headers cannot shadow server variables or be decoded", "[unit][http]") {
