@@ -530,6 +530,31 @@ test(
   },
 );
 
+test('openai: a budget that others hold for a moment is waited for', async () => {
+  // It covers one request with all of its output, and nearly nothing more.
+  const user = await pair.user(0.0097);
+  const place = pair.through(user);
+  const large = { ...ask, max_tokens: 16_000 };
+  pair.provider.begin([{ text: 'First', hold: 'head' }, { text: 'Second' }]);
+  const first = client(place).chat.completions.create(large);
+  await pair.provider.asked;
+  const statuses = [];
+  const seen = async (...args) => {
+    const reply = await fetch(...args);
+    statuses.push([reply.status, reply.headers.get('retry-after')]);
+    pair.provider.release();
+    return reply;
+  };
+  const patient = client(place, { maxRetries: 1, fetch: seen });
+  const second = await patient.chat.completions.create(large);
+  assert.equal(second.choices[0].message.content, 'Second');
+  assert.equal((await first).choices[0].message.content, 'First');
+  assert.deepEqual(statuses, [
+    [429, '2'],
+    [200, null],
+  ]);
+});
+
 test('openai: nothing else differs', open('openai: nothing else differs'), () => {
   assert.deepEqual([...pair.seen].sort(), [
     'a cut stream',
