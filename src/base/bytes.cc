@@ -222,7 +222,10 @@ std::string lower_ascii(std::string_view text) {
 }
 
 bool equal_ignore_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+  if (a.size() != b.size()) return false;
+  // Most pairs of header names differ in their first letter, whose cases are one bit apart.
+  if (a.empty() || (a[0] | 0x20) != (b[0] | 0x20)) return a.empty();
+  return strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
 
 std::string_view trim(std::string_view text) {
