@@ -165,9 +165,9 @@ const uses = {
     ]),
     run: (at) => send(at, '/v1/chat/completions', text({ ...chat, ...counted })),
   },
-  'an event of a megabyte': {
+  'a picture of a megabyte in an event': {
     answers: streamOf([
-      event(part({ content: 'w'.repeat(1 << 20) })),
+      event(part({ content: '', images: [{ url: 'w'.repeat(1 << 20) }] })),
       ...normal,
       'data: [DONE]\n\n',
     ]),
