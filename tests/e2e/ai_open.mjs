@@ -10,6 +10,8 @@ const kOpen = {
   'web sockets': ['codex: a text, by the built-in provider'],
   // Codex looks at response.failed only when the connection ends well behind it.
   'ends of cut streams': ['codex: a stream that always breaks off is told in words'],
+  'large bodies': ['openai: a body over the limit is refused in words, not by a broken connection'],
+  'encoded requests': ['wire: an encoded request', 'wire: nothing else differs'],
   keys: [
     'wire: the same key in two headers',
     "wire: another service's token beside the key",

@@ -530,6 +530,22 @@ test(
   },
 );
 
+test(
+  'openai: a body over the limit is refused in words, not by a broken connection',
+  open('openai: a body over the limit is refused in words, not by a broken connection'),
+  async () => {
+    const place = pair.through(await pair.user());
+    pair.provider.begin([]);
+    const messages = [{ role: 'user', content: 'w'.repeat(33 << 20) }];
+    for (let i = 0; i < 3; ++i) {
+      await assert.rejects(client(place).chat.completions.create({ ...ask, messages }), {
+        status: 413,
+      });
+    }
+    assert.equal(pair.provider.requests.length, 0);
+  },
+);
+
 test('openai: a budget that others hold for a moment is waited for', async () => {
   // It covers one request with all of its output, and nearly nothing more.
   const user = await pair.user(0.0097);

@@ -17,7 +17,7 @@
 //   done, zeroDelta, finish oddities of streams, see ai_answers.mjs
 //   free                    nothing is billed
 import { createServer } from 'node:http';
-import { constants, createGzip, gzipSync } from 'node:zlib';
+import { constants, createGzip, gunzipSync, gzipSync } from 'node:zlib';
 import * as says from './ai_answers.mjs';
 
 // Pico-USD a token; a search is in nano-USD a call.
@@ -186,7 +186,9 @@ export class Provider {
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
       const ended = new Promise((resolve) => response.on('close', resolve));
-      const record = this.#record(request, Buffer.concat(chunks).toString());
+      const body = Buffer.concat(chunks);
+      const coded = request.headers['content-encoding'] === 'gzip';
+      const record = this.#record(request, (coded ? gunzipSync(body) : body).toString());
       record.ended = ended;
       this.requests.push(record);
       const answered = this.#answer(record, response).then(() => ended);

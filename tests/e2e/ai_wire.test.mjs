@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { Pair } from './ai_compare.mjs';
 import { open } from './ai_open.mjs';
 import { kKeys } from './ai_provider.mjs';
@@ -122,6 +123,18 @@ const uses = {
     answers: [{ text: 'Hi' }],
     run: (at) =>
       send(at, '/v1/chat/completions', '{"model":"gpt-4o-mini","max_tokens":-1,"messages":[]}'),
+  },
+  'an encoded request': {
+    answers: [{ text: 'Hi' }],
+    differs: [
+      {
+        name: 'decoded',
+        at: /^asked\.0\.headers\.content-encoding$/,
+        why: 'kvcs must read what a request costs, and passes it on as it read it.',
+      },
+    ],
+    run: (at) =>
+      send(at, '/v1/chat/completions', gzipSync(text(chat)), { 'content-encoding': 'gzip' }),
   },
   'unknown members and spaces': {
     answers: [{ text: 'Hi' }],
@@ -316,6 +329,7 @@ test('wire: nothing else differs', open('wire: nothing else differs'), () => {
   assert.deepEqual([...pair.seen].sort(), [
     'a blank line',
     'client software',
+    'decoded',
     'event stream type',
     'unencoded',
   ]);
