@@ -316,6 +316,7 @@ std::vector<Step> walk(const ApiHouse& house) {
       {kGet, "/admin/health"},
       {kPost, "/v1/chat/completions", kHello},
       {kGet, "/v1/models"},
+      {kGet, "/v1/models/{model}"},
       {kGet, "/admin/usage/requests", "", {{"requests", "request_id"}}},
       {kGet, "/v1/usage"},
       {kPost, "/admin/organizations", R"({"name":"Other"})", {{"org_id", "org_id"}}},
