@@ -67,7 +67,7 @@ struct Request {
   std::string_view param(std::string_view name) const;  // Precondition: the route has it.
   // Decoded query parameter (first of that name). Bad escapes are refused before the handler runs.
   std::optional<std::string> query_value(std::string_view name) const;
-  // "Bearer x" (scheme in any case) → x. Unauthenticated when absent, doubled or malformed.
+  // "Bearer x" (scheme in any case) → x. Unauthenticated when absent, malformed, or two of them.
   Result<std::string_view> bearer() const;
 };
 

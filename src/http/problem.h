@@ -15,7 +15,7 @@ namespace kvcs::http {
 int http_status(const Status& status);
 // Sets Retry-After when the status carries it, WWW-Authenticate on our own 401.
 Response problem_response(const Status& status, Dialect dialect, std::string_view request_id);
-// The same for HTTP statuses that no Code stands for (405, 408, 414, 415, 417, 431, 501, 505).
+// The same for HTTP statuses that no Code stands for (405, 408, 414, 415, 417, 426, 431, 501, 505).
 Response problem_response(int status_code, const Status& status, Dialect dialect,
                           std::string_view request_id);
 

@@ -11,10 +11,10 @@
 // never sent twice: the server may have acted. Thread-safe; a response is used by the request or
 // the thread that opened it and must not outlive its HttpUpstream.
 //
-// Reasons of failures (Status::reason), before a byte of the request has left: dns_failed,
-// connect_failed, connect_timeout, tls_failed, private_address, upstream_busy, client_gone_unsent;
-// connect_timeout also stands for a deadline or idle time that is over by then. Afterwards:
-// not_http, truncated, deadline, idle, client_gone, bad_coding.
+// The message of a failure does not name the other server; its cause does. Reasons, before a byte
+// of the request has left: dns_failed, connect_failed, connect_timeout (also for other limits),
+// tls_failed, private_address, upstream_busy, client_gone_unsent. Afterwards: not_http, truncated,
+// deadline, idle, client_gone, bad_coding.
 #pragma once
 #include <cstdint>
 #include <functional>
