@@ -28,9 +28,8 @@ constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
 // before it is cut off: many clients look for an answer only once all of a too large body is out.
 constexpr int kLingerStartMs = 2000, kLingerMaxMs = 30'000;
 constexpr uint64_t kLingerLeastBytesPerSecond = 64 << 10;
-// So much of a body with a length, of a chunked one, and of what is no request.
-constexpr uint64_t kLingerBodyMaxBytes = 1 << 30, kLingerChunksMaxBytes = 8 << 20,
-                   kLingerHeadMaxBytes = 1 << 20;
+constexpr uint64_t kLingerBodyMaxBytes = 1 << 30, kLingerChunksMinBytes = 8 << 20;
+constexpr uint64_t kLingerHeadMaxBytes = 1 << 20;  // Of what is no request.
 constexpr int kFullRetryAfterS = 1;
 
 std::string peer_address(int socket) {
@@ -60,6 +59,14 @@ int64_t linger_deadline_ms(const Connection& connection) {
   const auto earned_ms =
       static_cast<int64_t>(connection.lingered_bytes * 1000 / kLingerLeastBytesPerSecond);
   return connection.linger_started_ms + std::min<int64_t>(kLingerStartMs + earned_ms, kLingerMaxMs);
+}
+
+// All of a body whose length is known, and as much of a chunked one as its route would have taken.
+uint64_t linger_max_bytes(const RequestMemory& memory) {
+  const Route* route = memory.request.route;
+  const uint64_t taken = route != nullptr ? route->body_max_bytes : 0;
+  return std::min(memory.framing.content_length.value_or(std::max(taken, kLingerChunksMinBytes)),
+                  kLingerBodyMaxBytes);
 }
 
 int reap_interval_ms(const ServerConfig& config) {
@@ -243,9 +250,7 @@ bool Listener::step_head(Connection& connection, RequestMemory& memory) {
       const Next next = cycle_.serve(connection, memory, ready.substr(0, scan.size_bytes));
       if (next == Next::kClose) return false;
       if (next == Next::kLinger) {
-        const std::optional<uint64_t> declared = memory.framing.content_length;
-        start_linger(connection,
-                     declared ? std::min(*declared, kLingerBodyMaxBytes) : kLingerChunksMaxBytes);
+        start_linger(connection, linger_max_bytes(memory));
         return true;
       }
       continue;

@@ -183,17 +183,32 @@ TEST_CASE("server: a query parameter that nobody reads is refused by name", "[un
   CHECK(guarded == 1);
 }
 
-TEST_CASE("server: a client that sends all of a too large body reads its 413", "[unit][http]") {
-  TestServer server(doors());
-  RawClient client(server.port());
+TEST_CASE("server: a client that sends all of a body that is refused reads its answer",
+          "[unit][http]") {
+  http::Route closed = door(Method::kPost, "/closed", Dialect::kOpenAi);
+  closed.body_max_bytes = http::mib(64);
+  closed.guard = [](const Request&) -> Result<Principal> {
+    return unauthenticated("Unknown key.");
+  };
+  std::vector<http::Route> table = doors();
+  table.push_back(closed);
+  TestServer server(table);
   // More than socket buffers hold, and nothing is read before all of it is out.
-  constexpr size_t kSize = 40 << 20;
-  client.send("POST /v1/responses HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(kSize) +
-              "\r\n\r\n");
-  CHECK(client.send(std::string(kSize, 'x')));
-  const RawResponse response = client.read_response();
-  CHECK(response.status == 413);
-  CHECK(response.complete);
+  const std::string body(40 << 20, 'x');
+  const auto status_of = [&](const std::string& head, const std::string& sent) {
+    RawClient client(server.port());
+    client.send(head);
+    CHECK(client.send(sent));
+    const RawResponse response = client.read_response();
+    CHECK(response.complete);
+    return response.status;
+  };
+  const std::string length =
+      "Host: h\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n";
+  CHECK(status_of("POST /v1/responses HTTP/1.1\r\n" + length, body) == 413);
+  CHECK(status_of("POST /closed HTTP/1.1\r\n" + length, body) == 401);
+  CHECK(status_of("POST /closed HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+                  "2800000\r\n" + body + "\r\n0\r\n\r\n") == 401);
 }
 
 TEST_CASE("request: lines of one list header are joined in order", "[unit][http]") {
