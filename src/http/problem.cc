@@ -269,7 +269,11 @@ Response problem_response(int code, const Status& status, Dialect dialect,
       body = gateway_body(status, code, pick(word.gateway), request_id);
       break;
     case Dialect::kOpenAi:
-      // A bad key is of one type, and `code` says what is wrong with it.
+      // A bad key and an unknown model are of OpenAI's own types; `code` says what is wrong.
+      if (reason == "model_not_found") {
+        body = openai_body(status, "invalid_request_error", request_id);
+        break;
+      }
       body = openai_body(status, reason == "invalid_api_key" ? word.openai : pick(word.openai),
                          request_id);
       break;

@@ -49,6 +49,7 @@ TEST_CASE("ai models: one that is not there is 404 in the dialect that was asked
   AiHouse house;
   const Json openai = read(house.app.as(house.key, "GET", "/v1/models/gpt-99"), 404);
   CHECK(openai["error"]["code"] == "model_not_found");
+  CHECK(openai["error"]["type"] == "invalid_request_error");
   const Json anthropic = read(as_anthropic(house, "/v1/models/gpt-99"), 404);
   CHECK(anthropic["type"] == "error");
   CHECK(anthropic["error"]["type"] == "not_found_error");
