@@ -153,14 +153,14 @@ TEST_CASE("records: an override of a price reaches the requests of whom it is fo
     PriceOverrides overrides(*store.kv, store.audited, *store.kv, store.pricing);
     REQUIRE(overrides.put(mine, "openai/model", full_price(), kWho).ok());
   }
-  PriceOverrides fresh(*store.kv, store.audited, *store.kv, store.pricing);
-  fresh.refresh_if_changed();
-  const Result<PricedModel> found = store.pricing.find(mine, "openai", "model");
+  Pricing pricing;
+  const PriceOverrides fresh(*store.kv, store.audited, *store.kv, pricing);
+  const Result<PricedModel> found = pricing.find(mine, "openai", "model");
   INFO(found.status().to_string());
   REQUIRE(found.ok());
   CHECK(found->overridden);
   check_same(members_of(full_price()), members_of(*found->price), members_of(Price{}));
-  CHECK_FALSE(store.pricing.find(other, "openai", "model").ok());
+  CHECK_FALSE(pricing.find(other, "openai", "model").ok());
 }
 
 TEST_CASE("records: a model provider is read from the store with every member and its key",

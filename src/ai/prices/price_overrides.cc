@@ -23,6 +23,8 @@ PriceOverrides::PriceOverrides(const KvStore& kv, AuditedKv& audited, WatchedKv&
   changes.add_listener([this](KvFamily family, std::string_view key) {
     if (family == KvFamily::kConfig && key.starts_with(keyspace::kAiPricePrefix)) changed_ = true;
   });
+  // Before the first request looks for its model: one that only an override names must be found.
+  refresh_if_changed();
 }
 
 void PriceOverrides::refresh_if_changed() {

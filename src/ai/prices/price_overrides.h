@@ -16,6 +16,7 @@ namespace kvcs::ai {
 
 class PriceOverrides final {
  public:
+  // Reads what is stored, when the store answers; else the first refresh does.
   PriceOverrides(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, Pricing& pricing);
   // Cheap when nothing has changed.
   void refresh_if_changed();
