@@ -179,7 +179,14 @@ const uses = {
 
   // --- Codex ------------------------------------------------------------------------------------
 };
+// It would look for plugins and updates elsewhere, and report on itself.
+const kAlone = [
+  'features.plugins=false',
+  'check_for_update_on_startup=false',
+  'analytics.enabled=false',
+];
 const codex = async (at, args = [], own = false) => {
+  const alone = kAlone.flatMap((one) => ['-c', one]);
   const where = own
     ? [
         '-c',
@@ -191,7 +198,17 @@ const codex = async (at, args = [], own = false) => {
   const key = at.key('openai');
   const { code, stdout, stderr } = await command(
     process.execPath,
-    [codexScript, 'exec', '--skip-git-repo-check', '-m', 'gpt-5', ...where, ...args, 'Say hello'],
+    [
+      codexScript,
+      'exec',
+      '--skip-git-repo-check',
+      '-m',
+      'gpt-5',
+      ...alone,
+      ...where,
+      ...args,
+      'Say hello',
+    ],
     { CODEX_HOME: join(folder, 'home'), CODEX_API_KEY: key, OPENAI_API_KEY: key, OWN_KEY: key },
   );
   // Its threads write in no order.
