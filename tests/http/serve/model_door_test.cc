@@ -131,6 +131,7 @@ TEST_CASE("model door: a WebSocket is refused with 426 at once", "[unit][http]")
     INFO(path);
     const RawResponse refused = client.request("GET", path, handshake);
     CHECK(refused.status == 426);
+    CHECK(refused.head.starts_with("HTTP/1.1 426 Upgrade Required"));
     CHECK(has(refused.body, "WebSockets are not spoken here; send the request by POST"));
     CHECK(refused.header("upgrade").empty());
   }
