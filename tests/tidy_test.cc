@@ -71,9 +71,15 @@ const std::vector<HeavyHeader>& heavy_headers() {
 // wait (base/fiber.h), so in each of them the address of such a variable is never kept over one.
 const Row& thread_local_files() {
   static const Row table = {
-      "src/ai/chat_request.cc", "src/ai/dialects/usage.cc",   "src/base/crypto.cc",
-      "src/base/json.cc",       "src/base/mutex.cc",          "src/base/wait.cc",
-      "src/db/db_writer.cc",    "src/ledger/usage_record.cc", "src/http/serve/connection.cc",
+      "src/ai/dialects/request_reader.cc",
+      "src/ai/dialects/meter.cc",
+      "src/base/crypto.cc",
+      "src/base/json.cc",
+      "src/base/mutex.cc",
+      "src/base/wait.cc",
+      "src/db/db_writer.cc",
+      "src/ledger/usage_record.cc",
+      "src/http/serve/connection.cc",
   };
   return table;
 }

@@ -143,6 +143,8 @@ kind!: openai|anthropic|openai_compatible = "openai"
 base_url: string(1..500) # Default: the vendor's.
 auth_header: string(1..64) # Default: authorization, or the vendor's.
 timeout_ms: integer(100..3600000) # Default: 600000.
+stream_options: boolean # Default: true. False: streams are not asked for their usage.
+cancel_stops_billing: boolean # Default: false. True: the exchange ends when its client leaves.
 api_key: string(1..4096) # Write-only; kept sealed. Needed again when base_url names another host.
 headers: object # At most 32, sent with each request; no credentials.
 models: array # At most 1000 names; empty: what the price table lists.
@@ -155,6 +157,8 @@ base_url!: string
 auth_header!: string?
 headers!: map
 timeout_ms!: integer
+stream_options!: boolean
+cancel_stops_billing!: boolean
 models!: [string]
 has_api_key!: boolean)"},
     {"AiProviderList", R"(

@@ -8,11 +8,17 @@
 namespace kvcs::ai {
 
 struct ProxyConfig {
-  int64_t output_tokens_default = 16'384;  // Reserved when neither client nor price states more.
-  uint64_t answer_max_bytes = 64u << 20;   // Of one buffered answer.
-  size_t event_max_bytes = 8u << 20;       // Of one streamed event.
-  int idle_timeout_ms = 120'000;           // Between two bytes of a provider.
-  size_t body_log_max_bytes = 16u << 10;   // Of a request's or an answer's body that is kept.
+  // Bounds that are sent along where neither the client nor the price states one: tokens of an
+  // output, and calls of a tool that the provider runs.
+  int64_t output_tokens_default = 16'384;
+  int64_t tool_calls_default = 10;
+  uint64_t answer_max_bytes = 64u << 20;  // Of one buffered answer.
+  size_t event_max_bytes = 8u << 20;      // Of one streamed event.
+  int idle_timeout_ms = 120'000;          // Between two bytes of a stream of a provider.
+  // After the client has left, the provider is read on for its figures as long and as far as this.
+  int read_on_ms = 30'000;
+  uint64_t read_on_max_bytes = 1u << 20;
+  size_t body_log_max_bytes = 16u << 10;  // Of a request's or an answer's body that is kept.
 };
 
 struct AiConfig {

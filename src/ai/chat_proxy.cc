@@ -1,5 +1,6 @@
-// The way of a request to its provider: who asks, where the model lives, what it may cost, what is
-// sent. The way back is in chat_relay.cc, the rate limits are in chat_rate.cc.
+// The way of a request to its provider: who asks, where the model lives, what it may cost. What is
+// sent is in chat_send.cc, the tries at several providers in chat_tries.cc, the way back in
+// chat_relay.cc, the rate limits in chat_rate.cc.
 #include "ai/chat_proxy.h"
 
 #include <nlohmann/json.hpp>
@@ -17,22 +18,6 @@
 namespace kvcs::ai {
 namespace {
 
-// Client headers that change what a provider does; everything else stays here. An idempotency key
-// too: the callers of one provider account must not meet each other's answers there.
-constexpr std::array<std::string_view, 4> kForwardedHeaders = {
-    "anthropic-version", "anthropic-beta", "openai-beta", "accept"};
-
-// How an error looks to the client of this API.
-http::Dialect dialect_of(ApiKind api) {
-  return api == ApiKind::kMessages ? http::Dialect::kAnthropic : http::Dialect::kOpenAi;
-}
-
-// An alias may list several targets. After these answers the next one is tried: nothing has been
-// sent to the client yet, and another provider may do better.
-bool is_retryable(int status) {
-  return status == 429 || status >= 500;
-}
-
 // True when the content type is JSON or is not stated.
 bool is_json(const http::Request& request) {
   const auto type = request.header("content-type");
@@ -41,61 +26,12 @@ bool is_json(const http::Request& request) {
   return essence == "application/json" || essence.ends_with("+json");
 }
 
-http::UpstreamRequest build_upstream_request(const http::Request& request, const ChatRequest& chat,
-                                             const ModelTarget& target, std::string_view path,
-                                             const Secret& credential, int idle_timeout_ms) {
-  const Provider& provider = *target.provider;
-  http::UpstreamRequest out;
-  out.method = "POST";
-  out.url = provider.url(path);
-  out.body = upstream_body(chat, target.model, provider.kind == ProviderKind::kOpenAi);
-  out.deadline_ms = provider.timeout_ms;
-  out.idle_timeout_ms = std::min(idle_timeout_ms, provider.timeout_ms);
-  // A caller that sends an idempotency key may ask for the answer again, so the answer is fetched
-  // to its end even when that caller has left.
-  const bool wanted_later = !chat.stream && request.header("idempotency-key").has_value();
-  out.stop_if_client_leaves = !wanted_later;
-  out.allow_private_addresses = true;  // The operator named this host, not the caller.
-  out.headers.reserve(kForwardedHeaders.size() + 4 + provider.headers.size());
-  out.headers.emplace_back("content-type", "application/json");
-  for (const std::string_view name : kForwardedHeaders) {
-    if (const auto value = request.header(name)) out.headers.emplace_back(name, *value);
-  }
-  const bool native_anthropic =
-      provider.kind == ProviderKind::kAnthropic && chat.api == ApiKind::kMessages;
-  if (native_anthropic && !request.header("anthropic-version")) {
-    out.headers.emplace_back("anthropic-version", "2023-06-01");
-  }
-  if (!credential.empty()) {
-    if (!provider.auth_header.empty() && provider.auth_header != "authorization") {
-      out.headers.emplace_back(provider.auth_header, credential.reveal());
-    } else if (native_anthropic) {
-      out.headers.emplace_back("x-api-key", credential.reveal());
-    } else {
-      out.headers.emplace_back("authorization", "Bearer " + credential.reveal());
-    }
-  }
-  for (const auto& [name, value] : provider.headers) {
-    std::erase_if(out.headers, [&name = name](const auto& header) { return header.first == name; });
-    out.headers.emplace_back(name, value);
-  }
-  return out;
-}
-
-// A failed exchange has one reason in this API, "proxy_error". What happened is in the details,
-// where may_have_acted() of the idempotency layer finds it.
-Status exchange_failure(Status failure) {
-  std::string details;
-  if (!failure.reason().empty()) details = dump_json(Json{{"reason", failure.reason()}});
-  return std::move(failure).with_reason("proxy_error").with_details_json(std::move(details));
-}
-
 }  // namespace
 
 ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
                      const Providers& providers, const Pricing& pricing, PriceOverrides& overrides,
                      Budgets& budgets, RateLimiter& limiter, http::HttpUpstream& upstream,
-                     Ledger& ledger, const Clock& clock)
+                     Ledger& ledger, AiMetrics& metrics, const Clock& clock)
     : config_(config),
       directory_(directory),
       providers_(providers),
@@ -105,6 +41,7 @@ ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
       limiter_(limiter),
       upstream_(upstream),
       ledger_(ledger),
+      metrics_(metrics),
       clock_(clock) {}
 
 namespace {
@@ -115,15 +52,15 @@ model!: string(1..200) = "gpt-4o-mini" # provider/model, a known model or an ali
 messages: any # And all that OpenAI's API knows: what is not listed here is passed on as it is.
 stream: boolean
 stream_options: object
-max_tokens: integer(0..10000000)
-max_completion_tokens: integer(0..10000000)
+max_tokens: integer(-1..10000000) # 0 and -1 state no bound.
+max_completion_tokens: integer(-1..10000000)
 n: integer(1..128)
 ...)"},
     {"ResponsesAsk", R"(
 model!: string(1..200) = "gpt-4o-mini"
 input: any
 stream: boolean
-max_output_tokens: integer(0..10000000)
+max_output_tokens: integer(-1..10000000)
 ...)"},
     {"EmbeddingsAsk", R"(
 model!: string(1..200) = "text-embedding-3-small"
@@ -133,7 +70,7 @@ input: any
 model!: string(1..200) = "claude-sonnet-4-5"
 messages: any
 stream: boolean
-max_tokens: integer(0..10000000)
+max_tokens: integer(-1..10000000) # 0 and -1 state no bound.
 ...)"},
     {"ProviderAnswer", R"(
 ...)"},
@@ -166,61 +103,45 @@ void ChatProxy::add_routes(std::vector<http::Row>& table, const http::Guard& use
 }
 
 Result<http::Response> ChatProxy::chat_completions(http::Request& request) {
-  return handle(request, ApiKind::kChatCompletions, "/chat/completions");
+  return handle(request, dialect(ApiKind::kChatCompletions));
 }
 Result<http::Response> ChatProxy::responses(http::Request& request) {
-  return handle(request, ApiKind::kResponses, "/responses");
+  return handle(request, dialect(ApiKind::kResponses));
 }
 Result<http::Response> ChatProxy::embeddings(http::Request& request) {
-  return handle(request, ApiKind::kEmbeddings, "/embeddings");
+  return handle(request, dialect(ApiKind::kEmbeddings));
 }
 Result<http::Response> ChatProxy::messages(http::Request& request) {
-  return handle(request, ApiKind::kMessages, "/messages");
+  return handle(request, dialect(ApiKind::kMessages));
 }
 
-Result<http::Response> ChatProxy::handle(http::Request& request, ApiKind api,
-                                         std::string_view path) {
+Result<http::Response> ChatProxy::handle(http::Request& request, const Dialect& dialect) {
   if (!is_json(request)) {
     const Status refused =
         invalid("Content-Type: '" + printable(*request.header("content-type"), kShownName) +
                 "' is not application/json.")
             .with_reason("unsupported_media_type");
-    return http::problem_response(415, refused, dialect_of(api), request.request_id);
+    return http::problem_response(415, refused, dialect.errors(), request.request_id);
   }
   // Shared by two owners: this function, and the closure that streams the answer after it.
-  auto call = std::make_shared<Call>(request);
-  call->path = path;
+  auto call = std::make_shared<Call>(request, dialect);
   std::string body = KVCS_TRY(request.body->read_all());
-  call->chat = KVCS_TRY(parse_chat_request(api, std::move(body)));
+  call->chat = KVCS_TRY(dialect.read_request(std::move(body)));
   KVCS_TRY(load_caller(*call));
   KVCS_TRY(find_targets(*call));
   KVCS_TRY(find_prices(*call));
+  KVCS_TRY(bound_targets(*call));
   // The order counts. Rates come before the budget, for a refused request must leave no
   // reservation; the reservation comes before the exchange, for money is set aside before it can
   // be spent.
-  call->rate_tokens = call->chat.input_guess;
+  call->rate_tokens = guess_input(call->chat);
   if (Status limited = take_rate(*call); !limited.ok()) return refusal(*call, limited);
   if (Status refused = reserve(*call); !refused.ok()) {
     return_tokens(*call, 0);
     if (refused.code() == Code::kQuotaExceeded) return refusal(*call, refused);
     return refused;
   }
-  Result<std::unique_ptr<http::UpstreamResponse>> upstream = forward(*call);
-  if (!upstream.ok()) {
-    Status failure = std::move(upstream).status();
-    upstream_errors_++;
-    // No answer has begun, so the request is not billed.
-    settle(*call, http::http_status(failure), false);
-    return exchange_failure(std::move(failure));
-  }
-  call->first_byte_us = clock_.mono_us();
-  if ((*upstream)->status() >= 300) return pass_error(*call, **upstream);
-  call->meter = make_usage_meter(api, call->chat.client_wants_usage);
-  const std::string_view type = (*upstream)->header("content-type").value_or("");
-  if (type.starts_with("text/event-stream")) {
-    return answer_stream(std::move(call), std::move(*upstream));
-  }
-  return answer_whole(*call, **upstream);
+  return answer_from_targets(std::move(call));
 }
 
 Status ChatProxy::load_caller(Call& call) const {
@@ -232,9 +153,12 @@ Status ChatProxy::load_caller(Call& call) const {
 
 http::Response ChatProxy::refusal(const Call& call, const Status& why) const {
   http::Response refused =
-      http::problem_response(why, dialect_of(call.chat.api), call.request.request_id);
+      http::problem_response(why, call.dialect.errors(), call.request.request_id);
   add_rate_headers(call.rate, refused);
   if (why.code() != Code::kQuotaExceeded) return refused;
+  // SDKs try a 429 again by themselves. That helps when only what other requests hold stands in the
+  // way, for which the status has a Retry-After.
+  if (why.retry_after_s() <= 0) refused.set("x-should-retry", "false");
   if (const Result<BudgetView> user = budgets_.view("user", call.user->id, ""); user.ok()) {
     add_gateway_headers(*user, call.user->monthly_limit_nano_usd, -1, false, refused);
   }
@@ -243,13 +167,18 @@ http::Response ChatProxy::refusal(const Call& call, const Status& why) const {
 
 Status ChatProxy::find_targets(Call& call) const {
   const Organization& organization = *call.organization;
-  call.targets = KVCS_TRY(providers_.resolve(call.chat.model, call.chat.api));
+  overrides_.refresh_if_changed();
+  for (ModelTarget& model :
+       KVCS_TRY(providers_.resolve(call.chat.model, call.dialect.kind(), call.organization->id))) {
+    call.targets.push_back({.model = std::move(model), .dialect = &call.dialect});
+  }
   // A list may name the model as the client does, or every model behind an alias.
   const auto allowed = [&](const std::vector<std::string>& list) {
     return model_allowed(list, call.chat.model) ||
-           std::all_of(call.targets.begin(), call.targets.end(), [&](const ModelTarget& target) {
-             return model_allowed(list, target.model) ||
-                    model_allowed(list, target.provider->name + "/" + target.model);
+           std::all_of(call.targets.begin(), call.targets.end(), [&](const Call::Target& target) {
+             const ModelTarget& model = target.model;
+             return model_allowed(list, model.model) ||
+                    model_allowed(list, model.provider->name + "/" + model.model);
            });
   };
   if (!allowed(call.request.principal.key_limits.allowed_models) ||
@@ -259,10 +188,11 @@ Status ChatProxy::find_targets(Call& call) const {
                      "/v1/models.")
         .with_reason("model_not_allowed");
   }
-  for (const ModelTarget& target : call.targets) {
-    call.credentials.push_back(KVCS_TRY(providers_.credential(organization.id, *target.provider)));
-    if (call.credentials.back().empty() && target.provider->needs_api_key()) {
-      return unauthenticated("The provider '" + target.provider->name +
+  for (Call::Target& target : call.targets) {
+    const Provider& provider = *target.model.provider;
+    target.credential = KVCS_TRY(providers_.credential(organization.id, provider));
+    if (target.credential.empty() && provider.needs_api_key()) {
+      return unauthenticated("The provider '" + provider.name +
                              "' has no API key here; an admin can set one with PUT "
                              "/admin/ai/providers/{name}.")
           .with_reason("provider_key_missing");
@@ -273,48 +203,52 @@ Status ChatProxy::find_targets(Call& call) const {
 
 Status ChatProxy::find_prices(Call& call) const {
   const Organization& organization = *call.organization;
-  overrides_.refresh_if_changed();
-  for (const ModelTarget& target : call.targets) {
-    Result<PricedModel> priced =
-        pricing_.find(organization.id, target.provider->name, target.model);
+  for (Call::Target& target : call.targets) {
+    const ModelTarget& model = target.model;
+    Result<PricedModel> priced = pricing_.find(organization.id, model.provider->name, model.model);
     // A model without a price is refused, for its cost could not be bounded, unless the
     // organization has stated the prices at which it takes such models.
     if (!priced.ok() && organization.unknown_input_pico_usd &&
         organization.unknown_output_pico_usd) {
       auto stated = std::make_shared<Price>();
-      stated->provider = target.provider->name;
-      stated->model = target.model;
+      stated->provider = model.provider->name;
+      stated->model = model.model;
       stated->input_pico = *organization.unknown_input_pico_usd;
       stated->output_pico = *organization.unknown_output_pico_usd;
       priced = PricedModel{std::move(stated), pricing_.version() + "+stated"};
     }
-    call.prices.push_back(KVCS_TRY(std::move(priced)));
+    target.priced = KVCS_TRY(std::move(priced));
   }
   return ok();
 }
 
-Status ChatProxy::reserve(Call& call) const {
+Status ChatProxy::bound_targets(Call& call) const {
+  const BoundRules rules{.organization_output_max = call.organization->max_output_tokens,
+                         .output_default = config_.output_tokens_default,
+                         .calls_default = config_.tool_calls_default};
+  for (Call::Target& target : call.targets) {
+    target.worst = KVCS_TRY(worst_case(call.chat, *target.priced.price, rules));
+  }
+  return ok();
+}
+
+// Any of the targets that are left may answer: the dearest one is set aside.
+BudgetAsk ChatProxy::budget_ask(const Call& call) const {
   const Principal& who = call.request.principal;
-  ChatRequest& chat = call.chat;
+  const PricedModel& priced = call.target().priced;
   BudgetAsk ask{.request_id = call.request.request_id,
                 .key_id = who.key_id,
                 .user_id = call.user->id,
                 .organization_id = call.organization->id,
-                .provider = call.prices.front().price->provider,
-                .model = call.prices.front().price->model,
-                .price_version = call.prices.front().version};
-  const int64_t cap = call.organization->max_output_tokens;
-  const bool states_no_bound = chat.api != ApiKind::kEmbeddings && chat.output_tokens_max < 0;
-  // The organization's bound is part of what is reserved, so the provider must be told it too.
-  if (states_no_bound) chat.output_tokens_cap = cap;
-  // Any of the targets may answer: the dearest one is reserved.
-  for (const PricedModel& priced : call.prices) {
-    const WorstCase worst =
-        worst_case(chat, *priced.price,
-                   {.organization_max = cap, .default_tokens = config_.output_tokens_default});
-    if (worst.is_open_ended) call.unbounded_output = worst.output_tokens;
+                .provider = priced.price->provider,
+                .model = priced.price->model,
+                .price_version = priced.version,
+                .attempt = call.targets.size() > 1 ? call.attempt + 1 : 0};
+  for (size_t i = call.chosen; i < call.targets.size(); i++) {
+    const WorstCase& worst = call.targets[i].worst;
     ask.estimate_nano_usd = std::max(ask.estimate_nano_usd, worst.cost_nano_usd);
     ask.input_only_nano_usd = std::max(ask.input_only_nano_usd, worst.input_only_nano_usd);
+    ask.output_token_pico = std::max(ask.output_token_pico, worst.output_token_pico);
   }
   ask.limits = {.key_nano_usd = who.key_limits.monthly_nano_usd,
                 .user_nano_usd = call.user->monthly_limit_nano_usd,
@@ -322,35 +256,61 @@ Status ChatProxy::reserve(Call& call) const {
                 .failure_mode = call.organization->fail_open ? FailureMode::kFailOpen
                                                              : FailureMode::kFailClosed,
                 .fallback_daily_nano_usd = call.organization->fallback_daily_nano_usd};
-  call.reservation.emplace(KVCS_TRY(budgets_.reserve(std::move(ask))));
+  return ask;
+}
+
+Status ChatProxy::reserve(Call& call) const {
+  BudgetAsk ask = budget_ask(call);
+  const bool may_fit = call.organization->output_fit && call.chat.has_output;
+  ask.tell_refusal = !may_fit;
+  Result<Reservation> held = budgets_.reserve(ask);
+  if (held.ok()) {
+    call.reservation.emplace(std::move(*held));
+    return ok();
+  }
+  if (!may_fit || held.code() != Code::kQuotaExceeded) return std::move(held).status();
+  return fit_and_reserve(call, ask);
+}
+
+// The whole output does not fit: a smaller one may. Another request may take the room between the
+// look and the reservation; then this one is refused.
+Status ChatProxy::fit_and_reserve(Call& call, const BudgetAsk& ask) const {
+  const int64_t room = KVCS_TRY(budgets_.room(ask));
+  const std::vector<Call::Target> before = call.targets;
+  bool fits = true;
+  for (size_t i = call.chosen; i < call.targets.size(); i++) {
+    Call::Target& target = call.targets[i];
+    fits = fits && fit_output(call.chat, *target.priced.price, room, target.worst);
+  }
+  if (fits) {
+    BudgetAsk fitted = budget_ask(call);
+    fitted.tell_refusal = false;
+    Result<Reservation> held = budgets_.reserve(std::move(fitted));
+    if (held.ok()) {
+      call.is_fitted = true;
+      call.reservation.emplace(std::move(*held));
+      return ok();
+    }
+  }
+  call.targets = before;
+  // The whole request once more, for its refusal is what the client and an operator are told.
+  Result<Reservation> whole = budgets_.reserve(budget_ask(call));
+  if (!whole.ok()) return std::move(whole).status();
+  call.reservation.emplace(std::move(*whole));
   return ok();
 }
 
-Result<std::unique_ptr<http::UpstreamResponse>> ChatProxy::forward(Call& call) const {
-  for (call.chosen = 0;; call.chosen++) {
-    const ModelTarget& target = call.targets[call.chosen];
-    const bool last = call.chosen + 1 == call.targets.size();
-    auto upstream = upstream_.open(build_upstream_request(call.request, call.chat, target,
-                                                          call.path, call.credentials[call.chosen],
-                                                          config_.idle_timeout_ms));
-    const bool client_left = upstream.status().reason() == "client_gone";
-    // A client that has left wants no other target either.
-    const bool try_next = upstream.ok() ? is_retryable((*upstream)->status()) : !client_left;
-    if (last || !try_next) return upstream;
-  }
-}
-
 Result<http::Response> ChatProxy::count_tokens(http::Request& request) {
-  Call call(request);
+  Call call(request, dialect(ApiKind::kMessages));
   call.path = "/messages/count_tokens";
   std::string body = KVCS_TRY(request.body->read_all());
-  call.chat = KVCS_TRY(parse_chat_request(ApiKind::kMessages, std::move(body)));
+  call.chat = KVCS_TRY(call.dialect.read_request(std::move(body)));
   KVCS_TRY(load_caller(call));
   KVCS_TRY(find_targets(call));
   if (Status limited = take_rate(call); !limited.ok()) return refusal(call, limited);
-  Result<std::unique_ptr<http::UpstreamResponse>> upstream = forward(call);
-  if (!upstream.ok()) return exchange_failure(std::move(upstream).status());
-  http::Response response = KVCS_TRY(whole_answer(call, **upstream));
+  Result<std::unique_ptr<BegunAnswer>> answer = exchange(call);
+  if (!answer.ok()) return exchange_failure(std::move(answer).status());
+  http::Response response = KVCS_TRY(whole_answer(call, **answer));
   add_rate_headers(call.rate, response);
   return response;
 }

@@ -5,11 +5,13 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "ai/ai_config.h"
 #include "ai/budget/budget.h"
-#include "ai/chat_request.h"
+#include "ai/dialects/dialect.h"
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"
 #include "ai/providers.h"
@@ -17,17 +19,23 @@
 #include "http/client/upstream.h"
 #include "http/route_rows.h"
 #include "identity/directory.h"
+#include "ledger/alerts.h"
 #include "ledger/ledger.h"
 #include "ops/rate_limit.h"
 
 namespace kvcs::ai {
+
+class AiMetrics;
+class BegunAnswer;
+enum class ExchangeEnd : uint8_t;
 
 class ChatProxy final {
  public:
   // All references outlive the proxy.
   ChatProxy(const ProxyConfig& config, const Directory& directory, const Providers& providers,
             const Pricing& pricing, PriceOverrides& overrides, Budgets& budgets,
-            RateLimiter& limiter, http::HttpUpstream& upstream, Ledger& ledger, const Clock& clock);
+            RateLimiter& limiter, http::HttpUpstream& upstream, Ledger& ledger, AiMetrics& metrics,
+            const Clock& clock);
 
   // The rows of these handlers, for keys that `user_key` lets in, and the types that they read and
   // answer.
@@ -47,31 +55,55 @@ class ChatProxy final {
   };
   Stats stats() const;
 
- private:
+  // One request on its way; chat_call.h.
   struct Call;
-  Result<http::Response> handle(http::Request& request, ApiKind api, std::string_view path);
+
+ private:
+  Result<http::Response> handle(http::Request& request, const Dialect& dialect);
   Status load_caller(Call& call) const;
   // Where the model lives, with credentials; Forbidden when it is not allowed.
   Status find_targets(Call& call) const;
   Status find_prices(Call& call) const;
+  // What each target may cost at the most.
+  Status bound_targets(Call& call) const;
   Status take_rate(Call& call) const;
+  // Sets aside the dearest of the targets from the chosen one on.
   Status reserve(Call& call) const;
+  Status fit_and_reserve(Call& call, const BudgetAsk& ask) const;
+  BudgetAsk budget_ask(const Call& call) const;
   http::Response refusal(const Call& call, const Status& why) const;
-  Result<std::unique_ptr<http::UpstreamResponse>> forward(Call& call) const;
+
+  // One exchange with the chosen target. When it does not take one of our edits, the request goes
+  // out once more without it.
+  Result<std::unique_ptr<BegunAnswer>> exchange(Call& call) const;
+  // Tries the targets in turn until one of them gives an answer that the client gets.
+  Result<http::Response> answer_from_targets(std::shared_ptr<Call> call) const;
+  // After a try that may have cost something, and before another: settles it, goes on to the next
+  // target and reserves for that.
+  Status begin_next_try(Call& call, int status, ExchangeEnd end) const;
+  Result<http::Response> fail(Call& call, Status failure) const;
+  // The answer of the chosen target for the client; nothing when the next one is to be asked.
+  Result<std::optional<http::Response>> take_answer(std::shared_ptr<Call>& call,
+                                                    std::unique_ptr<BegunAnswer>& answer) const;
+  // Reads as far as it must to see whether the answer fails in its first event.
+  Result<bool> fails_at_once(Call& call, BegunAnswer& answer) const;
+
   // The provider's answer, read to its end, with the headers that may pass.
-  Result<http::Response> whole_answer(const Call& call, http::UpstreamResponse& upstream) const;
-  Result<http::Response> answer_whole(Call& call, http::UpstreamResponse& upstream) const;
+  Result<http::Response> whole_answer(const Call& call, BegunAnswer& answer) const;
+  http::Response answer_whole(Call& call, http::Response response, bool client_left) const;
   http::Response answer_stream(std::shared_ptr<Call> call,
-                               std::unique_ptr<http::UpstreamResponse> upstream) const;
-  Result<http::Response> pass_error(Call& call, http::UpstreamResponse& upstream) const;
-  Status pump(Call& call, http::UpstreamResponse& upstream, http::BodyWriter& client) const;
-  Status relay(Call& call, http::UpstreamResponse& upstream, http::BodyWriter& client) const;
+                               std::unique_ptr<BegunAnswer> answer) const;
+  Result<http::Response> pass_error(Call& call, BegunAnswer& answer) const;
+  Status pump(Call& call, BegunAnswer& answer, http::BodyWriter& client, bool& client_left) const;
+  Status relay(Call& call, BegunAnswer& answer, http::BodyWriter& client) const;
   // Providers have aliases of their own ("gpt-4o" answers as "gpt-4o-2024-08-06"): the model that
   // answered may have a price of its own, which counts from here on.
   void reprice(Call& call) const;
-  // A stream without a bound on its output goes on while the budget covers it.
-  Status keep_within_budget(Call& call) const;
-  void settle(Call& call, int status, bool billed) const;
+  // The record of this try, charged by the one rule of settlement.h.
+  UsageRecord make_record(const Call& call, int status, ExchangeEnd end,
+                          std::vector<AlertEvent>& alerts) const;
+  // The last try: charges it. Returns the cost.
+  int64_t settle(Call& call, int status, ExchangeEnd end) const;
   // Keeps both bodies, redacted, for an organization that asked for it.
   void log_bodies(const Call& call, const UsageRecord& record) const;
   // Corrects tokens_per_minute from the guess to what was used.
@@ -86,6 +118,7 @@ class ChatProxy final {
   RateLimiter& limiter_;
   http::HttpUpstream& upstream_;
   Ledger& ledger_;
+  AiMetrics& metrics_;
   const Clock& clock_;
   mutable std::atomic<int64_t> open_streams_{0}, upstream_errors_{0}, client_gone_{0};
 };

@@ -53,6 +53,12 @@ void add_rate_headers(const std::optional<RateDecision>& rate, http::Response& r
   response.set("ratelimit-reset", std::to_string(rate->reset_s));
 }
 
+int64_t guess_input(const ChatRequest& chat) {
+  constexpr int64_t kImageTokens = 1'600, kAudioBytesPerToken = 250;
+  return (chat.text_bytes + 2) / 3 + chat.images * kImageTokens +
+         chat.audio_bytes / kAudioBytesPerToken;
+}
+
 Status ChatProxy::take_rate(Call& call) const {
   const auto buckets =
       buckets_of(call.request.principal, *call.user, *call.organization, call.rate_tokens);

@@ -2,11 +2,13 @@
 #include <algorithm>
 #include <array>
 
+#include "ai/ai_metrics.h"
 #include "ai/chat_call.h"
 #include "ai/redact.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/money.h"
+#include "base/wait.h"
 #include "http/sse.h"
 
 namespace kvcs::ai {
@@ -28,13 +30,19 @@ class StreamCount final {
   std::atomic<int64_t>& count_;
 };
 
-// Some providers quote the key that they refuse. It is the operator's key and not the caller's.
-void hide_credential(const Secret& credential, std::string& text) {
-  const std::string& key = credential.reveal();
-  if (key.size() < kCredentialMinBytes) return;
-  for (size_t at = text.find(key); at != text.npos; at = text.find(key, at + 3)) {
-    text.replace(at, key.size(), "***");
-  }
+// Tells the client of a bound that is lower than what it asked for.
+void add_fit_header(const ChatProxy::Call& call, http::Response& response) {
+  if (!call.is_fitted) return;
+  response.set("x-gateway-max-output-tokens", std::to_string(call.target().worst.output_tokens));
+}
+
+// A provider that passes over the bound on its output is cut off where no output within the bound
+// could be as long: a token of text has some four bytes, and rarely more than a dozen.
+int64_t most_output_bytes(const ChatProxy::Call& call) {
+  constexpr int64_t kBytesPerToken = 64, kSlack = 64 << 10;
+  const int64_t tokens =
+      call.target().worst.output_tokens * call.chat.choices * call.chat.samplings;
+  return tokens > INT64_MAX / (2 * kBytesPerToken) ? INT64_MAX : tokens * kBytesPerToken + kSlack;
 }
 
 // A broken answer is the provider's failure in every case: the client could not help it.
@@ -47,6 +55,14 @@ Status provider_failure(Status failure, uint64_t answer_max_bytes) {
 }
 
 }  // namespace
+
+void hide_credential(const Secret& credential, std::string& text) {
+  const std::string& key = credential.reveal();
+  if (key.size() < kCredentialMinBytes) return;
+  for (size_t at = text.find(key); at != text.npos; at = text.find(key, at + 3)) {
+    text.replace(at, key.size(), "***");
+  }
+}
 
 void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, int64_t cost_nano_usd,
                          bool grace, http::Response& response) {
@@ -63,77 +79,71 @@ void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, in
   if (grace) response.set("x-gateway-grace", "1");
 }
 
-std::string stream_error_event(ApiKind api, const Status& failure) {
-  std::string text, code;
-  append_json_string(text, failure.message());
-  append_json_string(code, failure.reason().empty() ? "proxy_error" : failure.reason());
-  if (api == ApiKind::kMessages) {
-    return "event: error\ndata: "
-           "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":" +
-           text + "}}\n\n";
-  }
-  const std::string error =
-      "{\"message\":" + text + ",\"type\":" + code + ",\"param\":null,\"code\":" + code + "}";
-  if (api == ApiKind::kResponses) {
-    return "event: error\ndata: {\"type\":\"error\",\"code\":" + code + ",\"message\":" + text +
-           ",\"param\":null}\n\n";
-  }
-  return "data: {\"error\":" + error + "}\n\n";
-}
-
+// The account at the provider is the operator's: its names stay here.
 void copy_answer_headers(const http::UpstreamResponse& upstream, http::Response& response) {
+  static constexpr std::string_view kNames[] = {
+      "content-type",         "retry-after",    "retry-after-ms", "x-should-retry",
+      "openai-processing-ms", "openai-version", "openai-model"};
+  static constexpr std::string_view kPrefixes[] = {"x-ratelimit-", "anthropic-ratelimit-"};
   for (const auto& [name, value] : upstream.headers()) {
-    const bool kept = name == "content-type" || name == "retry-after" ||
-                      name == "content-encoding" || name.starts_with("x-ratelimit-") ||
-                      name.starts_with("anthropic-") || name.starts_with("openai-");
-    if (kept) response.set(name, value);
-    if (name == "x-request-id" || name == "request-id")
-      response.set("x-upstream-request-id", value);
+    const bool is_named = std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+    const bool has_prefix =
+        std::any_of(std::begin(kPrefixes), std::end(kPrefixes),
+                    [&name = name](auto prefix) { return name.starts_with(prefix); });
+    if (is_named || has_prefix) response.set(name, value);
+    if (name != "x-request-id" && name != "request-id") continue;
+    response.set("x-upstream-request-id", value);
+    response.set("request-id", value);  // Anthropic's SDKs read it.
   }
 }
 
 void ChatProxy::reprice(Call& call) const {
   // A price that an admin has set counts for whatever answers under that name.
-  PricedModel& priced = call.prices[call.chosen];
-  const ModelTarget& target = call.targets[call.chosen];
+  Call::Target& target = call.targets[call.chosen];
   const std::string_view answered = call.meter->response_model();
-  if (priced.overridden || answered.empty() || answered == target.model) return;
-  auto own = pricing_.find_exact(call.organization->id, target.provider->name, answered);
-  if (own) priced = std::move(*own);
+  if (target.priced.overridden || answered.empty() || answered == target.model.model) return;
+  auto own = pricing_.find_exact(call.organization->id, target.model.provider->name, answered);
+  if (own) target.priced = std::move(*own);
 }
 
-Status ChatProxy::keep_within_budget(Call& call) const {
-  // The output that has passed is counted by its bytes until the provider states its own figure.
-  if (call.unbounded_output == 0 || call.meter->output_so_far() <= call.unbounded_output)
-    return ok();
-  TokenUsage more;
-  more.output = config_.output_tokens_default;
-  KVCS_TRY(call.reservation->extend(cost_nano_usd(*call.prices[call.chosen].price, more)));
-  call.unbounded_output += more.output;
-  return ok();
-}
-
-void ChatProxy::settle(Call& call, int status, bool billed) const {
-  const int64_t now_us = clock_.mono_us();
-  const PricedModel& priced = call.prices[std::min(call.chosen, call.prices.size() - 1)];
+UsageRecord ChatProxy::make_record(const Call& call, int status, ExchangeEnd end,
+                                   std::vector<AlertEvent>& alerts) const {
+  const Call::Target& target = call.target();
+  const PricedModel& priced = target.priced;
+  Settlement settled = settle_usage(call.chat, *priced.price, target.worst, call.meter.get(), end);
+  for (Settlement::Finding& finding : settled.findings) {
+    alerts.push_back(
+        {std::move(finding.event),
+         call.organization->slug + "/" + priced.price->provider + "/" + priced.price->model,
+         std::move(finding.message) + " Request " + call.request.request_id + "."});
+  }
   UsageRecord record;
   record.ts_ms = clock_.unix_ms();
+  record.attempt = call.attempt > 0 ? call.attempt + 1 : 0;
   record.provider = priced.price->provider;
   record.model = priced.price->model;
   record.price_version = priced.version;
   record.status = status;
-  record.total_ms = (now_us - call.request.started_us) / 1000;
+  record.total_ms = (clock_.mono_us() - call.request.started_us) / 1000;
   if (call.first_byte_us > 0) {
     record.first_byte_ms = (call.first_byte_us - call.request.started_us) / 1000;
   }
-  // An error answer is not billed: providers do not charge for those.
-  if (billed && call.meter) {
-    record.tokens = call.meter->usage(call.chat.input_guess);
-    record.cost_nano_usd = cost_nano_usd(*priced.price, record.tokens);
-  }
+  record.tokens = std::move(settled.tokens);
+  const bool is_free = record.tokens.input_total() == 0 && record.tokens.output_total() == 0 &&
+                       end != ExchangeEnd::kAnswered;
+  record.cost_nano_usd = is_free ? 0 : cost_nano_usd(*priced.price, record.tokens);
+  return record;
+}
+
+int64_t ChatProxy::settle(Call& call, int status, ExchangeEnd end) const {
+  std::vector<AlertEvent> alerts;
+  UsageRecord record = make_record(call, status, end, alerts);
+  const int64_t cost = record.cost_nano_usd;
   return_tokens(call, record.tokens.input_total() + record.tokens.output_total());
   if (call.organization->log_bodies) log_bodies(call, record);
-  call.reservation->settle(std::move(record));
+  metrics_.record(record, call.organization->slug, usage_outcome(record));
+  call.reservation->settle(std::move(record), std::move(alerts));
+  return cost;
 }
 
 void ChatProxy::log_bodies(const Call& call, const UsageRecord& record) const {
@@ -151,11 +161,10 @@ void ChatProxy::log_bodies(const Call& call, const UsageRecord& record) const {
                          .response = redacted(call.answer, max)});
 }
 
-Result<http::Response> ChatProxy::whole_answer(const Call& call,
-                                               http::UpstreamResponse& upstream) const {
-  Result<std::string> body = upstream.read_all(config_.answer_max_bytes);
+Result<http::Response> ChatProxy::whole_answer(const Call& call, BegunAnswer& answer) const {
+  Result<std::string> body = answer.read_all(config_.answer_max_bytes);
   if (!body.ok()) return provider_failure(std::move(body).status(), config_.answer_max_bytes);
-  const int status = upstream.status();
+  const int status = answer.head().status();
   if (status >= 300 && status < 400) {
     return upstream_failed("The provider answered with a redirect (" + std::to_string(status) +
                            "), which is not followed; correct its base_url.")
@@ -163,77 +172,69 @@ Result<http::Response> ChatProxy::whole_answer(const Call& call,
   }
   http::Response response;
   response.status = status;
-  copy_answer_headers(upstream, response);
+  copy_answer_headers(answer.head(), response);
   response.body = std::move(*body);
-  if (status >= 400) hide_credential(call.credentials[call.chosen], response.body);
+  hide_credential(call.target().credential, response.body);
   return response;
 }
 
-Result<http::Response> ChatProxy::pass_error(Call& call, http::UpstreamResponse& upstream) const {
+Result<http::Response> ChatProxy::pass_error(Call& call, BegunAnswer& answer) const {
   upstream_errors_++;
   const BudgetView user = call.reservation->user_at_admission();
   const bool grace = call.reservation->grace();
-  Result<http::Response> response = whole_answer(call, upstream);
+  Result<http::Response> response = whole_answer(call, answer);
   if (response.ok()) call.keep_for_log(response->body);
-  settle(call, upstream.status(), false);
+  // A redirect is not followed, which the client is told as 502.
+  const int status = answer.head().status() < 400 ? 502 : answer.head().status();
+  settle(call, answer.client_left() ? kClientClosedRequest : status, ExchangeEnd::kRefused);
   if (!response.ok()) return response;
   add_gateway_headers(user, call.user->monthly_limit_nano_usd, 0, grace, *response);
+  add_fit_header(call, *response);
   add_rate_headers(call.rate, *response);
   return response;
 }
 
-Result<http::Response> ChatProxy::answer_whole(Call& call, http::UpstreamResponse& upstream) const {
-  Result<std::string> body = upstream.read_all(config_.answer_max_bytes);
-  if (!body.ok()) {
-    // The provider may have done the work before its answer broke off, so the input is charged, as
-    // for a client that left.
-    const bool left = body.status().reason() == "client_gone";
-    (left ? client_gone_ : upstream_errors_)++;
-    settle(call, left ? kClientClosedRequest : 502, true);
-    return provider_failure(std::move(body).status(), config_.answer_max_bytes);
-  }
-  call.meter->on_json(*body);
+http::Response ChatProxy::answer_whole(Call& call, http::Response response,
+                                       bool client_left) const {
+  // An answer that says that it failed goes out as it came; the ledger has it as what it is.
+  const bool failed = call.meter->has_error();
+  if (failed) upstream_errors_++;
+  if (client_left) client_gone_++;
   reprice(call);
-  call.keep_for_log(*body);
+  call.keep_for_log(response.body);
   const BudgetView user = call.reservation->user_at_admission();
   const bool grace = call.reservation->grace();
-  const int64_t cost =
-      cost_nano_usd(*call.prices[call.chosen].price, call.meter->usage(call.chat.input_guess));
-  settle(call, upstream.status(), true);
-  http::Response response;
-  response.status = upstream.status();
-  copy_answer_headers(upstream, response);
-  response.body = std::move(*body);
+  const int status = client_left ? kClientClosedRequest : failed ? 502 : response.status;
+  const int64_t cost = settle(call, status, ExchangeEnd::kAnswered);
   add_gateway_headers(user, call.user->monthly_limit_nano_usd, cost, grace, response);
+  add_fit_header(call, response);
   add_rate_headers(call.rate, response);
   return response;
 }
 
 http::Response ChatProxy::answer_stream(std::shared_ptr<Call> call,
-                                        std::unique_ptr<http::UpstreamResponse> upstream) const {
+                                        std::unique_ptr<BegunAnswer> answer) const {
   http::Response response;
-  response.status = upstream->status();
-  copy_answer_headers(*upstream, response);
+  response.status = answer->head().status();
+  copy_answer_headers(answer->head(), response);
+  const std::string* type = response.find("content-type");
+  if (type == nullptr || !lower_ascii(*type).starts_with("text/event-stream")) {
+    response.set("content-type", "text/event-stream");
+  }
   response.set("cache-control", "no-cache");
   response.set("x-accel-buffering", "no");
   add_gateway_headers(call->reservation->user_at_admission(), call->user->monthly_limit_nano_usd,
                       -1, call->reservation->grace(), response);
+  add_fit_header(*call, response);
   add_rate_headers(call->rate, response);
+  // When the client leaves before the head is sent, the closure below never runs and nobody
+  // settles. The provider is at work all the same.
+  std::vector<AlertEvent> unused;
+  call->reservation->set_fallback_charge(
+      make_record(*call, kClientClosedRequest, ExchangeEnd::kUnknown, unused));
   // std::function copies its closure, so the copies share the answer; one of them runs and reads
   // it.
-  std::shared_ptr<http::UpstreamResponse> source = std::move(upstream);
-  // When the client leaves before the head is sent, the closure below never runs and nobody
-  // settles. The provider has processed the input all the same, so that is what is charged then.
-  UsageRecord fallback;
-  fallback.model = call->prices[call->chosen].price->model;
-  fallback.provider = call->prices[call->chosen].price->provider;
-  fallback.price_version = call->prices[call->chosen].version;
-  fallback.ts_ms = clock_.unix_ms();
-  fallback.status = kClientClosedRequest;
-  fallback.tokens.input = call->chat.input_guess;
-  fallback.tokens.estimated = true;
-  fallback.cost_nano_usd = cost_nano_usd(*call->prices[call->chosen].price, fallback.tokens);
-  call->reservation->set_fallback_charge(std::move(fallback));
+  std::shared_ptr<BegunAnswer> source = std::move(answer);
   response.stream = [this, call = std::move(call), source](http::BodyWriter& client) {
     const StreamCount live(open_streams_);
     return relay(*call, *source, client);
@@ -241,17 +242,20 @@ http::Response ChatProxy::answer_stream(std::shared_ptr<Call> call,
   return response;
 }
 
-// Reads until the provider's clean end; a failure says which side broke.
-Status ChatProxy::pump(Call& call, http::UpstreamResponse& upstream,
-                       http::BodyWriter& client) const {
+// Reads until the provider's clean end; a failure says which side broke. Once the client has left,
+// the rest is read for its figures alone, as far as the upstream's limits for that reach.
+Status ChatProxy::pump(Call& call, BegunAnswer& answer, http::BodyWriter& client,
+                       bool& client_left) const {
   // Redaction shrinks pictures and long base64 to a few bytes, so more than the log's share is
   // kept.
   const size_t stream_head_max = 4 * config_.body_log_max_bytes;
   http::SseParser parser(config_.event_max_bytes);
   std::array<char, kRelayChunkBytes> buffer;
   std::string out, rewritten;
+  bool has_events = false;
   const auto pass = [&](const http::SseEvent& event) {
-    switch (call.meter->on_event(event.event, event.data, rewritten)) {
+    has_events = has_events || !event.data.empty();
+    switch (call.meter->on_event(event.event, event.data, event.raw, rewritten)) {
       case EventFate::kPass:
         out.append(event.raw);
         break;
@@ -266,51 +270,61 @@ Status ChatProxy::pump(Call& call, http::UpstreamResponse& upstream,
   // One turn reads what the provider has sent, meters each whole event in it, and writes the
   // events to the client at once. A rest that is no whole event yet waits in the parser.
   for (bool at_end = false; !at_end;) {
-    const size_t count = KVCS_TRY(upstream.read(buffer));
+    const size_t count = KVCS_TRY(answer.read(buffer));
     out.clear();
     at_end = count == 0;
     // Some servers leave out the blank line that ends their last event.
     const bool unfinished = at_end && !parser.pending().empty();
     KVCS_TRY(parser.feed(unfinished ? "\n\n" : std::string_view(buffer.data(), count), pass));
     if (out.empty()) continue;
+    const int64_t output = call.meter->output_so_far();
+    call.reservation->note_output(output);
+    if (output > most_output_bytes(call)) {
+      return upstream_failed(
+          "The provider sent far more output than the bound of the request allows.");
+    }
+    hide_credential(call.target().credential, out);
     call.answer_bytes += static_cast<int64_t>(out.size());
     if (call.organization->log_bodies && call.stream_head.size() < stream_head_max) {
       call.stream_head += out;
     }
-    if (Status written = client.write(out); !written.ok()) {
-      return std::move(written).with_reason("client_gone");
-    }
-    KVCS_TRY(keep_within_budget(call));
+    // A body that is no stream of events, whatever its type says: an error, as a rule.
+    if (!has_events && at_end && out.front() == '{') call.meter->on_json(out);
+    if (client_left || client.write(out).ok()) continue;
+    client_left = true;
+    answer.head().note_client_left();
   }
   return ok();
 }
 
-Status ChatProxy::relay(Call& call, http::UpstreamResponse& upstream,
-                        http::BodyWriter& client) const {
-  Status failure = pump(call, upstream, client);
-  const bool client_left = failure.reason() == "client_gone";
-  if (failure.ok() && !call.meter->complete() && !call.meter->has_error()) {
+Status ChatProxy::relay(Call& call, BegunAnswer& answer, http::BodyWriter& client) const {
+  bool client_left = false;
+  Status failure = pump(call, answer, client, client_left);
+  client_left = client_left || answer.client_left() || http::client_left(failure);
+  const bool failed = call.meter->has_error();
+  if (failure.ok() && !call.meter->complete() && !failed) {
     failure = upstream_failed("The provider ended its stream before it was complete.");
   }
   // A connection that breaks after the last event costs the client nothing: it has the whole
   // answer.
-  if (!client_left && call.meter->complete()) failure = ok();
+  const bool is_whole = call.meter->complete() || failed;
+  if (is_whole) failure = ok();
   call.answer = call.stream_head;
   reprice(call);
-  const bool spent = failure.code() == Code::kQuotaExceeded;
   const int status = client_left    ? kClientClosedRequest
-                     : failure.ok() ? upstream.status()
-                     : spent        ? 429
-                                    : 502;
-  settle(call, status, true);
-  if (client_left) client_gone_++;
-  if (failure.ok() || client_left) return failure;
-  if (!spent) {
-    upstream_errors_++;
-    failure = std::move(failure).with_reason("proxy_error");
+                     : failed       ? 502
+                     : failure.ok() ? answer.head().status()
+                                    : status_of_failure(failure);
+  settle(call, status, is_whole ? ExchangeEnd::kAnswered : ExchangeEnd::kUnknown);
+  if (client_left) {
+    client_gone_++;
+    return client_gone();
   }
-  (void)client.write(stream_error_event(call.chat.api, failure));
-  return failure;
+  if (failed || !failure.ok()) upstream_errors_++;
+  if (failure.ok()) return failure;
+  failure = std::move(failure).with_reason("proxy_error");
+  (void)client.write(call.meter->error_event(failure));
+  return call.meter->error_event_ends_stream() ? ok() : failure;
 }
 
 }  // namespace kvcs::ai

@@ -173,6 +173,8 @@ Result<Provider> parse_provider(std::string_view name, const Json& object,
   provider.auth_header = lower_ascii(reader.optional_string("auth_header", {1, 64}).value_or(""));
   provider.timeout_ms =
       static_cast<int>(reader.optional_integer("timeout_ms", 100, 3'600'000).value_or(600'000));
+  provider.stream_options = reader.boolean_or("stream_options", true);
+  provider.cancel_stops_billing = reader.boolean_or("cancel_stops_billing", false);
   if (auto key = reader.optional_string("api_key", {1, 4096})) api_key = Secret(std::move(*key));
   if (reader.has("sealed_api_key")) {  // Of a stored record alone.
     provider.sealed_api_key = reader.string("sealed_api_key", {0, 8192});
@@ -203,6 +205,8 @@ Json provider_to_json(const Provider& provider) {
       {"auth_header", provider.auth_header.empty() ? Json(nullptr) : Json(provider.auth_header)},
       {"headers", headers},
       {"timeout_ms", provider.timeout_ms},
+      {"stream_options", provider.stream_options},
+      {"cancel_stops_billing", provider.cancel_stops_billing},
       {"models", provider.models},
       {"has_api_key", !provider.sealed_api_key.empty()}};
 }

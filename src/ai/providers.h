@@ -38,6 +38,11 @@ struct Provider {
   std::vector<std::pair<std::string, std::string>> headers;  // Sent with every request.
   std::string auth_header;  // "" = the kind's own; else the header that carries the bare key.
   int timeout_ms = 600'000;
+  // False: the server does not take stream_options, so that a stream of chat completions is not
+  // asked for its usage.
+  bool stream_options = true;
+  // True: what is cut off is not billed, so that an exchange ends as soon as its client has left.
+  bool cancel_stops_billing = false;
   // Models that a client may ask for without "name/" before them. Empty: those that the price table
   // lists for this provider, and any model when it is the only provider that speaks the API; see
   // Providers::resolve().

@@ -1,9 +1,11 @@
-// Prices the guessed input and the bounded output of a request, taking for each the dearer of two
-// kinds of token. The header lists the kinds that are left out.
+// Bounds the input, the output and the calls of a request and prices them at their dearest.
 #include "ai/worst_case.h"
 
 #include <algorithm>
-#include <utility>
+
+#include "ai/prices/dimensions.h"
+#include "base/bytes.h"
+#include "base/money.h"
 
 namespace kvcs::ai {
 namespace {
@@ -13,35 +15,181 @@ int64_t saturating_times(int64_t a, int64_t b) {
   return __builtin_mul_overflow(a, b, &product) ? INT64_MAX / 4 : product;
 }
 
+bool has_free_input(const Price& price) {
+  const auto is_dear = [](const std::optional<int64_t>& pico) { return pico.value_or(0) > 0; };
+  const bool is_tiered = std::any_of(price.tiers.begin(), price.tiers.end(), [&](const auto& tier) {
+    return is_dear(tier.input_pico) || is_dear(tier.cache_read_pico) ||
+           is_dear(tier.cache_write_pico);
+  });
+  return price.input_pico == 0 && !is_dear(price.cache_read_pico) &&
+         !is_dear(price.cache_write_5m_pico) && !is_dear(price.cache_write_1h_pico) &&
+         !is_dear(price.input_audio_pico) && !is_dear(price.input_image_pico) && !is_tiered;
+}
+
+// What the model can read at all; 0: not known. A row whose prices reach beyond its stated maximum
+// says of that maximum that it is none.
+int64_t context_of(const Price& price) {
+  const int64_t last_tier = price.tiers.empty() ? 0 : price.tiers.back().above_input_tokens;
+  return price.max_input_tokens > last_tier ? price.max_input_tokens : 0;
+}
+
+Status input_not_bounded(const Price& price, std::string_view what) {
+  return invalid("What " + printable(what, kShownName) +
+                 " brings into the input cannot be bounded before it is sent: the price of '" +
+                 printable(price.model, kShownValue) +
+                 "' does not say how much the model reads. An admin can set max_input_tokens with "
+                 "PUT /admin/ai/prices/{model}.")
+      .with_reason("input_not_bounded");
+}
+
+Status dimension_not_priced(const Price& price, std::string_view dimension) {
+  return invalid("The request asks for " + printable(dimension, kShownValue) +
+                 ", for which the price of '" + printable(price.model, kShownValue) +
+                 "' has no member, so that its cost cannot be bounded. An admin can set " +
+                 pricing_member(dimension) + " with PUT /admin/ai/prices/{model}.")
+      .with_reason("dimension_not_priced");
+}
+
+Result<int64_t> input_bound(const ChatRequest& chat, const Price& price) {
+  const int64_t context = context_of(price);
+  std::string unbounded = chat.unbounded_by;
+  if (unbounded.empty() && chat.images > 0 && price.image_tokens_max == 0) unbounded = "an image";
+  const int64_t in_body = chat.text_bytes + chat.added_tokens + chat.audio_bytes +
+                          saturating_times(chat.images, price.image_tokens_max);
+  if (!unbounded.empty()) {
+    if (context > 0) return context;
+    if (price.max_input_tokens > 0) return std::max(price.max_input_tokens, in_body);
+    if (!has_free_input(price)) return input_not_bounded(price, unbounded);
+  }
+  return context > 0 ? std::min(in_body, context) : in_body;
+}
+
+// The dearest of what may become of one token of input.
+int64_t dearest_input(const ChatRequest& chat, const Rates& rates) {
+  int64_t pico = std::max(rates.input, rates.cache_read);
+  if (chat.cache_writes != CacheWrites::kNone) pico = std::max(pico, rates.cache_write_5m);
+  if (chat.cache_writes == CacheWrites::kOneHour) pico = std::max(pico, rates.cache_write_1h);
+  if (chat.asked.input_audio > 0) pico = std::max(pico, rates.input_audio);
+  if (chat.images > 0 || !chat.unbounded_by.empty()) pico = std::max(pico, rates.input_image);
+  return pico;
+}
+
+int64_t dearest_output(const ChatRequest& chat, const Rates& rates) {
+  int64_t pico = std::max(rates.output, rates.reasoning);
+  if (chat.asked.output_audio > 0) pico = std::max(pico, rates.output_audio);
+  if (chat.asked.output_image > 0) pico = std::max(pico, rates.output_image);
+  return pico;
+}
+
+struct Dearest {
+  int64_t input = 0, output = 0;
+};
+
+// Over all lengths that the input may turn out to have.
+Dearest dearest(const ChatRequest& chat, const Price& price, int64_t input_tokens) {
+  Dearest most;
+  const auto look = [&](int64_t tokens) {
+    const Rates rates = rates_of(price, chat.asked, tokens);
+    most.input = std::max(most.input, dearest_input(chat, rates));
+    most.output = std::max(most.output, dearest_output(chat, rates));
+  };
+  const auto look_above = [&](int64_t bound) {
+    if (input_tokens > bound) look(bound + 1);
+  };
+  look(0);
+  for (const PriceTier& tier : price.tiers) look_above(tier.above_input_tokens);
+  for (const ServiceTierPrices& tier : price.service_tiers) look_above(tier.above_input_tokens);
+  return most;
+}
+
+int64_t output_bound(const ChatRequest& chat, const Price& price, const BoundRules& rules,
+                     int64_t& sent) {
+  sent = -1;
+  if (!chat.has_output) return 0;
+  const int64_t can = price.max_output_tokens;
+  if (chat.output_tokens_max > 0) {
+    return can > 0 ? std::min(chat.output_tokens_max, can) : chat.output_tokens_max;
+  }
+  int64_t bound = can;
+  if (can == 0) bound = sent = rules.output_default;
+  const int64_t organization = rules.organization_output_max;
+  if (organization >= 0 && (organization < bound || can == 0)) bound = sent = organization;
+  return bound;
+}
+
+int64_t output_total(const ChatRequest& chat, int64_t tokens) {
+  const int64_t each = saturating_times(tokens, chat.samplings);
+  return saturating_times(each, chat.choices) + chat.prediction_bytes;
+}
+
+int64_t to_nano(__int128 pico) {
+  constexpr __int128 kMaxPico = static_cast<__int128>(INT64_MAX) / 2 * 1000;
+  return pico_to_nano_ceil(std::min(pico, kMaxPico));
+}
+
+__int128 input_pico(const ChatRequest& chat, const Price& price, const WorstCase& worst,
+                    int64_t each) {
+  TokenUsage calls = worst.calls;
+  calls.search_size = chat.asked.search_size;
+  const Rates rates = rates_of(price, calls, 0);
+  return static_cast<__int128>(worst.input_tokens) * chat.samplings * each +
+         static_cast<__int128>(calls.web_searches) * rates.web_search +
+         static_cast<__int128>(calls.file_searches) * rates.file_search +
+         static_cast<__int128>(calls.code_sessions) * rates.code_session +
+         static_cast<__int128>(calls.images_made) * rates.image_made + price.request_pico;
+}
+
+void set_costs(const ChatRequest& chat, const Price& price, WorstCase& worst) {
+  // Several readings of the input are billed as one sum, whose length decides about the prices.
+  const Dearest most = dearest(chat, price, saturating_times(worst.input_tokens, chat.samplings));
+  const __int128 input = input_pico(chat, price, worst, most.input);
+  worst.output_token_pico = most.output;
+  worst.input_only_nano_usd = to_nano(input);
+  worst.cost_nano_usd =
+      to_nano(input + static_cast<__int128>(output_total(chat, worst.output_tokens)) * most.output);
+}
+
 }  // namespace
 
-WorstCase worst_case(const ChatRequest& chat, const Price& price, const OutputRules& rules) {
+Result<WorstCase> worst_case(const ChatRequest& chat, const Price& price, const BoundRules& rules) {
+  const std::string unpriced = unpriced_dimension(price, chat.asked);
+  if (!unpriced.empty()) return dimension_not_priced(price, unpriced);
   WorstCase worst;
-  if (chat.api != ApiKind::kEmbeddings) {
-    worst.output_tokens = chat.output_tokens_max;
-    if (worst.output_tokens < 0) {
-      const bool is_bounded = price.max_output_tokens > 0;
-      worst.output_tokens = is_bounded ? price.max_output_tokens : rules.default_tokens;
-      if (rules.organization_max >= 0) {
-        worst.output_tokens = std::min(worst.output_tokens, rules.organization_max);
-      }
-      worst.is_open_ended = !is_bounded && rules.organization_max < 0;
-    }
+  worst.input_tokens = KVCS_TRY(input_bound(chat, price));
+  worst.output_tokens = output_bound(chat, price, rules, worst.sent_output_tokens);
+  if (chat.calls_unbounded) worst.sent_calls = rules.calls_default;
+  for (int64_t TokenUsage::*calls : {&TokenUsage::web_searches, &TokenUsage::file_searches,
+                                     &TokenUsage::code_sessions, &TokenUsage::images_made}) {
+    if (chat.asked.*calls == 0) continue;
+    worst.calls.*calls = std::max(chat.asked.*calls, std::max<int64_t>(worst.sent_calls, 0));
   }
-  TokenUsage input_only;
-  input_only.input = chat.input_guess;
-  input_only.service_tier = chat.tier;
-  // Writing to a prompt cache can cost more than plain input.
-  if (price.cache_write_5m_pico.value_or(0) > price.input_pico) {
-    std::swap(input_only.input, input_only.cache_write_5m);
-  }
-  TokenUsage all = input_only;
-  all.output = saturating_times(worst.output_tokens, chat.choices);
-  // The provider decides how much of an output is reasoning.
-  if (price.reasoning_pico.value_or(0) > price.output_pico) std::swap(all.output, all.reasoning);
-  worst.cost_nano_usd = cost_nano_usd(price, all);
-  worst.input_only_nano_usd = cost_nano_usd(price, input_only);
+  worst.calls.web_searches = std::max(worst.calls.web_searches, price.searches_per_request);
+  // Some models search in every request.
+  TokenUsage calls = worst.calls;
+  calls.search_size = chat.asked.search_size;
+  const std::string unpriced_calls = unpriced_dimension(price, calls);
+  if (!unpriced_calls.empty()) return dimension_not_priced(price, unpriced_calls);
+  set_costs(chat, price, worst);
   return worst;
+}
+
+bool fit_output(const ChatRequest& chat, const Price& price, int64_t room_nano_usd,
+                WorstCase& worst) {
+  if (!chat.has_output || worst.output_token_pico == 0) return false;
+  const __int128 left_pico =
+      (static_cast<__int128>(room_nano_usd) - worst.input_only_nano_usd) * 1000 -
+      static_cast<__int128>(chat.prediction_bytes) * worst.output_token_pico;
+  if (left_pico <= 0) return false;
+  const __int128 each =
+      static_cast<__int128>(worst.output_token_pico) * chat.choices * chat.samplings;
+  const auto tokens = static_cast<int64_t>(std::min<__int128>(left_pico / each, INT64_MAX / 4));
+  const int64_t least = std::max(kFitTokens, chat.thinking_tokens + 1);
+  if (tokens < least) return false;
+  const int64_t half = tokens / 2;
+  worst.output_tokens = std::min(worst.output_tokens, half >= least ? half : tokens);
+  worst.sent_output_tokens = worst.output_tokens;
+  set_costs(chat, price, worst);
+  return true;
 }
 
 }  // namespace kvcs::ai

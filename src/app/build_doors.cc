@@ -4,6 +4,7 @@
 #include "ai/ai_api.h"
 #include "ai/budget/budget.h"
 #include "ai/budget/budget_ledger.h"
+#include "ai/ai_metrics.h"
 #include "ai/chat_proxy.h"
 #include "ai/configured_providers.h"
 #include "ai/prices/price_overrides.h"
@@ -145,9 +146,11 @@ Status build_ai(Parts& parts) {
   KVCS_TRY(ai.budgets->recover(parts.config.data_dir + "/charges.journal",
                                [rows = ai::KnownUsageRows(*parts.kv, *parts.ledger)](
                                    std::string_view id) mutable { return rows.contain(id); }));
+  ai.metrics = std::make_unique<ai::AiMetrics>(*parts.metrics);
   ai.proxy = std::make_unique<ai::ChatProxy>(config.proxy, *parts.directory, *ai.providers,
                                              *ai.pricing, *ai.overrides, *ai.budgets, *parts.rates,
-                                             *parts.upstream, *parts.ledger, parts.clock());
+                                             *parts.upstream, *parts.ledger, *ai.metrics,
+                                             parts.clock());
   ai.api = std::make_unique<ai::AiApi>(*parts.directory, *ai.providers, *ai.pricing, *ai.overrides,
                                        *ai.budgets, *parts.ledger, parts.clock());
   ai.admin_api = std::make_unique<ai::AiAdminApi>(*parts.organizations, *parts.users, *ai.budgets,

@@ -198,16 +198,20 @@ void add_ai(Fields& fields, Config& c) {
                     "Price table; empty: the shipped one, whose head explains its members."});
   ConfigField providers{"ai.providers", &a.providers,
                         "NAME: {kind: openai|anthropic|openai_compatible, base_url, api_key_env, "
-                        "headers, models, timeout_ms}."};
+                        "headers, models, timeout_ms, stream_options, cancel_stops_billing}."};
   providers.structured = true;
   fields.push_back(std::move(providers));
-  ConfigField aliases{"ai.aliases", &a.aliases,
-                      "NAME: [provider/model, …]; the next is tried on 429, 5xx or no connection."};
+  ConfigField aliases{
+      "ai.aliases", &a.aliases,
+      "NAME: [provider/model, …]; the next is tried when one refuses or fails."};
   aliases.structured = true;
   fields.push_back(std::move(aliases));
   fields.push_back({"ai.output_tokens_default", &a.proxy.output_tokens_default,
-                    "Reserved when neither the client nor the price names a maximum.", 1,
+                    "Sent along when neither the client nor the price names a maximum.", 1,
                     10'000'000});
+  fields.push_back({"ai.tool_calls_default", &a.proxy.tool_calls_default,
+                    "Sent along for searches and other calls that the client does not bound.", 1,
+                    10'000});
   fields.push_back({"ai.answer_max_bytes", &a.proxy.answer_max_bytes,
                     "One answer that is not streamed.", 1024, int64_t{1} << 32});
   fields.push_back({"ai.event_max_bytes", &a.proxy.event_max_bytes, "One streamed event.", 1024,
@@ -215,7 +219,12 @@ void add_ai(Fields& fields, Config& c) {
   fields.push_back(
       {"ai.request_max_bytes", &a.request_max_bytes, "One request body.", 1024, int64_t{1} << 30});
   fields.push_back({"ai.idle_timeout_ms", &a.proxy.idle_timeout_ms,
-                    "Between two bytes of a provider's answer.", 100, 3'600'000});
+                    "Between two bytes of a provider's stream.", 100, 3'600'000});
+  fields.push_back({"ai.read_on_ms", &a.proxy.read_on_ms,
+                    "A provider is read on for its figures after the client has left.", 0,
+                    600'000});
+  fields.push_back(
+      {"ai.read_on_max_bytes", &a.proxy.read_on_max_bytes, "As far as this.", 0, int64_t{1} << 30});
   fields.push_back({"ai.idempotency_kept_s", &a.idempotency_kept_s,
                     "How long the answer to a request with an Idempotency-Key is kept.", 1,
                     7 * 86'400});

@@ -56,6 +56,7 @@ namespace ai {
 class AiAdminApi;
 class AiApi;
 class Budgets;
+class AiMetrics;
 class ChatProxy;
 class PriceOverrides;
 class Pricing;
@@ -112,6 +113,7 @@ struct AiParts {
   std::unique_ptr<ai::PriceOverrides> overrides;
   std::unique_ptr<ai::Providers> providers;
   std::unique_ptr<ai::Budgets> budgets;
+  std::unique_ptr<ai::AiMetrics> metrics;
   std::unique_ptr<ai::ChatProxy> proxy;
   std::unique_ptr<ai::AiApi> api;
   std::unique_ptr<ai::AiAdminApi> admin_api;

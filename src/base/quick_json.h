@@ -32,6 +32,9 @@ class QuickParser final {
   // memory; fault() tells which.
   bool parse(std::string_view text, simdjson::dom::element& root);
   bool parse(std::string_view text, simdjson::dom::object& root);
+  // The same for a text that may have halves of surrogate pairs ("\ud83d" of an emoji that was cut
+  // in two): RFC 8259 §8.2 allows them and simdjson does not. Each is read as U+FFFD.
+  bool parse_lenient(std::string_view text, simdjson::dom::object& root);
   // Of the last parse() that gave false.
   std::string_view fault() const { return fault_; }
   bool too_deep() const { return too_deep_; }

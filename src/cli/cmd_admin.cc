@@ -57,6 +57,7 @@ Result<Json> organization_body(const Invocation& in) {
                       {"max-output-tokens", "max_output_tokens", MemberKind::kLimit},
                       {"allow-model", "allowed_models", MemberKind::kList},
                       {"log-bodies", "log_bodies", MemberKind::kBoolean},
+                      {"output-fit", "output_fit", MemberKind::kBoolean},
                       {"unknown-input", "unknown_input_cost_per_token", MemberKind::kPrice},
                       {"unknown-output", "unknown_output_cost_per_token", MemberKind::kPrice},
                       {"name", "name"}});
@@ -96,6 +97,9 @@ std::vector<Option> organization_options() {
        {.name = "--fallback-daily-limit", .help = "That amount.", .value_name = "USD"},
        {.name = "--max-output-tokens", .help = "A request's most, or none.", .value_name = "N"},
        {.name = "--log-bodies", .help = "Keep bodies, redacted.", .choices = {"true", "false"}},
+       {.name = "--output-fit",
+        .help = "Lower an output that a budget does not cover.",
+        .choices = {"true", "false"}},
        {.name = "--unknown-input",
         .help = "USD per input token of models without a price; none: they are refused.",
         .value_name = "USD"},

@@ -24,7 +24,7 @@ constexpr int64_t kPriceMaxPicoUsd = kPicoUsdPerUsd;  // 1 USD per token
 struct OrganizationChanges {
   std::optional<std::string> name;
   std::optional<int64_t> budget_nano_usd, fallback_nano_usd;
-  std::optional<bool> fail_open, active, log_bodies;
+  std::optional<bool> fail_open, active, log_bodies, output_fit;
   std::optional<int64_t> requests_per_minute, tokens_per_minute, max_output_tokens;
   std::optional<std::vector<std::string>> allowed_models;
   std::optional<int64_t> unknown_input_pico_usd, unknown_output_pico_usd;
@@ -56,6 +56,7 @@ OrganizationChanges read_changes(const Json& body, JsonReader& reader) {
   changes.max_output_tokens = optional_limit(body, reader, "max_output_tokens");
   changes.allowed_models = optional_models(reader);
   changes.log_bodies = reader.optional_boolean("log_bodies");
+  changes.output_fit = reader.optional_boolean("output_fit");
   changes.unknown_input_pico_usd = optional_price(reader, "unknown_input_cost_per_token");
   changes.unknown_output_pico_usd = optional_price(reader, "unknown_output_cost_per_token");
   if (changes.unknown_input_pico_usd.has_value() != changes.unknown_output_pico_usd.has_value()) {
@@ -77,6 +78,7 @@ void apply(const OrganizationChanges& changes, Organization& organization) {
   assign(changes.fail_open, organization.fail_open);
   assign(changes.active, organization.active);
   assign(changes.log_bodies, organization.log_bodies);
+  assign(changes.output_fit, organization.output_fit);
   assign(changes.requests_per_minute, organization.requests_per_minute);
   assign(changes.tokens_per_minute, organization.tokens_per_minute);
   assign(changes.max_output_tokens, organization.max_output_tokens);
@@ -129,6 +131,7 @@ tokens_per_minute: limit
 max_output_tokens: limit # Asked of the provider for requests that name none.
 allowed_models: [string]
 log_bodies: boolean # Keeps prompts and answers, redacted and for a while.
+output_fit: boolean # Default: true. Lowers an output that a budget does not cover.
 unknown_input_cost_per_token: price # For models without a price; both or none.
 unknown_output_cost_per_token: price)"},
     {"OrganizationChange", R"(
@@ -142,6 +145,7 @@ tokens_per_minute: limit
 max_output_tokens: limit # Asked of the provider for requests that name none.
 allowed_models: [string]
 log_bodies: boolean # Keeps prompts and answers, redacted and for a while.
+output_fit: boolean # Default: true. Lowers an output that a budget does not cover.
 unknown_input_cost_per_token: price? # For models without a price; both or none; null refuses them.
 unknown_output_cost_per_token: price?)"},
     {"Organization", R"(
@@ -157,6 +161,7 @@ tokens_per_minute!: integer?
 allowed_models!: [string]
 max_output_tokens!: integer?
 log_bodies!: boolean
+output_fit!: boolean
 version!: integer
 created_at!: time
 updated_at!: time?

@@ -199,6 +199,7 @@ std::string organization_to_json(const Organization& o) {
             {"allowed_models", o.allowed_models},
             {"max_output_tokens", limit_json(o.max_output_tokens)},
             {"log_bodies", o.log_bodies},
+            {"output_fit", o.output_fit},
             {"version", o.version},
             {"created_at", time_json(o.created_ms)},
             {"updated_at", time_json(o.updated_ms)}};
@@ -230,6 +231,7 @@ Result<Organization> parse_organization(std::string_view json) {
   reader.pico_usd("unknown_input_cost_per_token", o.unknown_input_pico_usd);
   reader.pico_usd("unknown_output_cost_per_token", o.unknown_output_pico_usd);
   reader.boolean("log_bodies", o.log_bodies);
+  reader.boolean("output_fit", o.output_fit);
   reader.integer("version", o.version);
   reader.time("created_at", o.created_ms);
   reader.time("updated_at", o.updated_ms);

@@ -32,6 +32,8 @@ struct Organization {
   // Both set: models without a price are admitted at these prices; else refused.
   std::optional<int64_t> unknown_input_pico_usd, unknown_output_pico_usd;
   bool log_bodies = false;
+  // The output of a request that a budget does not cover is lowered to what is left.
+  bool output_fit = true;
   int64_t version = 1;
   int64_t created_ms = 0, updated_ms = 0;
 };

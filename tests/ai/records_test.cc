@@ -27,11 +27,14 @@ struct AiStore {
 };
 
 Members members_of(const Provider& provider) {
-  const auto& [name, kind, base_url, headers, auth_header, timeout_ms, models, sealed_api_key] =
-      provider;
+  const auto& [name, kind, base_url, headers, auth_header, timeout_ms, stream_options,
+               cancel_stops_billing, models, sealed_api_key] = provider;
   (void)sealed_api_key;  // Opened below.
-  return name_members("name kind base_url headers auth_header timeout_ms models", name, kind,
-                      base_url, headers, auth_header, timeout_ms, models);
+  return name_members(
+      "name kind base_url headers auth_header timeout_ms stream_options cancel_stops_billing "
+      "models",
+      name, kind, base_url, headers, auth_header, timeout_ms, stream_options, cancel_stops_billing,
+      models);
 }
 
 Members members_of(const ServiceTierPrices& prices) {
@@ -174,6 +177,8 @@ TEST_CASE("records: a model provider is read from the store with every member an
                            .headers = {{"x-region", "eu"}},
                            .auth_header = "x-token",
                            .timeout_ms = 7'777,
+                           .stream_options = false,
+                           .cancel_stops_billing = true,
                            .models = {"small", "large"},
                            .sealed_api_key = {}};
     Providers providers(*store.kv, store.audited, *store.kv, store.sealer, store.pricing);

@@ -137,7 +137,7 @@ TEST_CASE("ai: what the door does is in the metrics", "[contract][ai]") {
 }
 
 TEST_CASE("ai: the metrics tell an open stream from a client that left", "[contract][ai]") {
-  AiHouse house;
+  AiHouse house([](Config& config) { config.ai.proxy.read_on_ms = 50; });
   house.provider.set([](LoopbackPeer& peer) {
     FakeProvider::begin_stream(peer);
     peer.send_chunk(chunk("Hello"));

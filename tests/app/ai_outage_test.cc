@@ -107,9 +107,10 @@ TEST_CASE("ai: a process that ends while the store is away leaves its charges in
   {
     ai::ChargeJournal journal;
     REQUIRE(journal.open(house.app.data_dir() + "/charges.journal").ok());
-    const std::string charge = "{\"request_id\":\"" + row + "\",\"organization_id\":\"" +
-                               house.org + "\",\"user_id\":\"" + house.user + "\",\"period\":\"" +
-                               month + "\",\"status\":200,\"key_id\":\"\",\"cost_nano_usd\":45000}";
+    const std::string charge =
+        "{\"request_id\":\"" + row + "\",\"organization_id\":\"" + house.org + "\",\"user_id\":\"" +
+        house.user + "\",\"period\":\"" + month +
+        "\",\"ts_ms\":1,\"status\":200,\"key_id\":\"\",\"cost_nano_usd\":45000}";
     REQUIRE(journal.note_charge(*journal.begin("{}"), charge).ok());
   }
   house.app.restart();

@@ -194,9 +194,6 @@ const BudgetView& Reservation::user_at_admission() const {
 void Reservation::set_fallback_charge(UsageRecord record) {
   impl_->fallback = std::move(record);
 }
-Status Reservation::extend(int64_t more_nano_usd) {
-  return impl_->book.extend(impl_->open, more_nano_usd);
-}
 void Reservation::note_output(int64_t tokens) {
   impl_->owner.journal.note_output(impl_->open.slot, tokens);
 }

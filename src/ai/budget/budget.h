@@ -88,8 +88,6 @@ class Reservation final {
   const BudgetView& user_at_admission() const;
   // Sets the charge that the request gets when nobody settles it. Cheap, no I/O.
   void set_fallback_charge(UsageRecord record);
-  // Sets aside more for the same request. QuotaExceeded, as reserve(), when it is not covered.
-  Status extend(int64_t more_nano_usd);
   // Notes how many tokens of output have passed so far. If the process dies, its next start charges
   // the input and these, at output_token_pico each, and never more than was set aside. One store
   // into memory: made for every read of a stream.

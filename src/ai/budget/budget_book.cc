@@ -176,7 +176,7 @@ Result<BudgetBook::Admission> BudgetBook::admit_pinned(OpenReservation open) {
   return admission;
 }
 
-Status BudgetBook::check_limits(const OpenReservation& open, int64_t estimate, int64_t held,
+Status BudgetBook::check_limits(const OpenReservation& open,
                                 std::vector<BudgetThreshold>& reached) {
   const std::array<LimitCheck, 3> checks = limit_checks(open.limits);
   std::optional<size_t> refused_by;
@@ -186,37 +186,21 @@ Status BudgetBook::check_limits(const OpenReservation& open, int64_t estimate, i
     if (check.limit < 0) continue;
     const BudgetCounter& counter = *open.counters[i];
     const int64_t committed = saturating_add(counter.used, counter.reserved);
-    if (fits(check.limit, committed, estimate)) continue;
+    if (fits(check.limit, committed, open.estimate)) continue;
     if (!refused_by) refused_by = i;
-    waiting_may_help =
-        waiting_may_help && fits(check.limit, saturating_add(counter.used, held), estimate);
+    waiting_may_help = waiting_may_help && fits(check.limit, counter.used, open.estimate);
   }
   if (!refused_by) return ok();
   const LimitCheck& check = checks[*refused_by];
   BudgetCounter& counter = *open.counters[*refused_by];
   if (*refused_by > 0 && open.tell_refusal) note_threshold(counter, check.limit, true, reached);
-  return refusal(check, counter, estimate, waiting_may_help);
+  return refusal(check, counter, open.estimate, waiting_may_help);
 }
 
 void BudgetBook::hold(const OpenReservation& open, int64_t amount) {
   for (BudgetCounter* one : open.counters) {
     one->reserved = std::max<int64_t>(0, saturating_add(one->reserved, amount));
   }
-}
-
-Status BudgetBook::extend(OpenReservation& open, int64_t more) {
-  if (open.grace) {
-    return Status(Code::kQuotaExceeded,
-                  "While the budget store does not answer, a request gets no more than was set "
-                  "aside for it.")
-        .with_reason("organization_quota_exceeded");
-  }
-  std::vector<BudgetThreshold> none;  // The settlement will tell of thresholds.
-  MutexLock lock(mutex_);
-  KVCS_TRY(check_limits(open, more, open.estimate, none));
-  hold(open, more);
-  open.estimate = saturating_add(open.estimate, more);
-  return ok();
 }
 
 // Holds the estimate at all three counters, or at none. The view that is returned counts this
@@ -226,7 +210,7 @@ Result<BudgetView> BudgetBook::hold_counted(const OpenReservation& open) {
   Status refused;
   {
     MutexLock lock(mutex_);
-    refused = check_limits(open, open.estimate, 0, reached);
+    refused = check_limits(open, reached);
     if (refused.ok()) {
       const BudgetCounter& user = *open.counters[1];
       BudgetView view{user.used, user.reserved, user.request_count + 1, user.error_count,

@@ -135,9 +135,6 @@ class BudgetBook final {
   };
   Result<Admission> admit(BudgetAsk ask);
   Result<int64_t> room(const BudgetAsk& ask);  // As Budgets::room().
-  // Holds more for the same reservation. QuotaExceeded when a limit does not cover it, and always
-  // in grace mode.
-  Status extend(OpenReservation& open, int64_t more);
   // Adds the charge (null: none) and notes its row in the journal. From then on it is on its way to
   // the store, with the alerts: the next flush(), whoever calls it, takes it along.
   void settle(const OpenReservation& open, const UsageRecord* record,
@@ -201,11 +198,10 @@ class BudgetBook final {
   Result<Admission> admit_pinned(OpenReservation open);
   Result<BudgetView> hold_counted(const OpenReservation& open);
   Result<BudgetView> hold_in_failure(OpenReservation& open, const Status& failure);
-  // QuotaExceeded when one of the limits does not cover the estimate, beside the part `held` of
-  // what is reserved that is this request's own. Adds to `reached` when so little is left that the
-  // limit counts as reached.
-  Status check_limits(const OpenReservation& open, int64_t estimate, int64_t held,
-                      std::vector<BudgetThreshold>& reached) KVCS_REQUIRES(mutex_);
+  // QuotaExceeded when one of the limits does not cover the estimate. Adds to `reached` when so
+  // little is left that the limit counts as reached.
+  Status check_limits(const OpenReservation& open, std::vector<BudgetThreshold>& reached)
+      KVCS_REQUIRES(mutex_);
   static GraceLimits grace_limits(const OpenReservation& open);
   int64_t grace_room(const OpenReservation& open) KVCS_REQUIRES(mutex_);
   void hold(const OpenReservation& open, int64_t amount) KVCS_REQUIRES(mutex_);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/build_info.h"
 #include "base/bytes.h"
@@ -19,14 +20,16 @@ Json reference(std::string_view type) {
   return Json{{"$ref", "#/components/schemas/" + std::string(type)}};
 }
 
-// "(1..254)" → {"minLength": 1, "maxLength": 254}
+// "(1..254)" → {"minLength": 1, "maxLength": 254}; an integer may be negative.
 void add_range(std::string_view kind, const char* min, const char* max, Json& schema) {
   const size_t open = kind.find('('), dots = kind.find(".."), close = kind.find(')');
   if (open == kind.npos || dots == kind.npos || close == kind.npos) return;
   const auto number = [&](size_t begin, size_t end) {
-    const auto value = parse_u64(kind.substr(begin, end - begin), "range");
-    KVCS_ASSERT(value.ok());
-    return value.value();
+    int64_t value = 0;
+    const std::string_view text = kind.substr(begin, end - begin);
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+    KVCS_ASSERT(read.ec == std::errc() && read.ptr == text.data() + text.size());
+    return value;
   };
   schema[min] = number(open + 1, dots);
   schema[max] = number(dots + 2, close);

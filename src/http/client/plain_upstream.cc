@@ -23,10 +23,6 @@ namespace kvcs::http {
 namespace {
 
 constexpr int64_t kIdleMaxUs = 60'000'000;
-// A connection that was idle for longer is looked at before it is used again. Of one that was not,
-// its registration knows nearly always: an event is on its way for less than this, and a server
-// that closes idle connections waits for longer.
-constexpr int64_t kTrustedIdleUs = 50'000;
 // Each segment of a body that is at least so long does not wake a thread.
 constexpr uint64_t kLongBodyBytes = 256 << 10;
 constexpr size_t kBufferBytes = 8 << 10;  // Grows to head_max_bytes for a large head only.
@@ -47,16 +43,11 @@ struct PlainConnection {
     if (begin == end) begin = end = 0;
   }
   // A peer that closed, or that talks without being asked, is not asked again.
-  bool fit_for_reuse(int64_t now_us) const {
-    const bool known = emptied && registration && registration->is_quiet() &&
-                       now_us - released_us < kTrustedIdleUs;
-    return known || is_quiet(descriptor);
-  }
+  // The socket itself is asked, for the event of a close may still be on its way.
+  bool fit_for_reuse() const { return is_quiet(descriptor); }
 
   const int descriptor;
   std::unique_ptr<Registration> registration;  // For waits in requests; null: none yet.
-  bool emptied = false;  // The last recv left nothing behind: what came later is a new event.
-  int64_t released_us = 0;
   std::vector<char> bytes;
   size_t begin = 0, end = 0;
 };
@@ -162,12 +153,7 @@ class PlainExchange final : public UpstreamResponse {
 void PlainExchange::leave(bool reusable) {
   if (!leased_) return;
   leased_ = false;
-  if (reusable) {
-    connection_->emptied = !more_waits_;
-    connection_->released_us = timer_.touched_us();
-  } else {
-    connection_.reset();
-  }
+  if (!reusable) connection_.reset();
   shared_.pool.release(key_, std::move(connection_), timer_.touched_us());
 }
 
@@ -179,7 +165,7 @@ Status PlainExchange::open_to_head(const UpstreamRequest& request) {
   key_ = url_.authority + (request.allow_private_addresses ? "+" : "-");
   connection_ = KVCS_TRY(shared_.pool.acquire(key_, timer_.started_us()));
   leased_ = true;
-  if (connection_ && !connection_->fit_for_reuse(timer_.started_us())) connection_.reset();
+  if (connection_ && !connection_->fit_for_reuse()) connection_.reset();
   const bool reused = connection_ != nullptr;
   if (!reused) KVCS_TRY(connect(request.allow_private_addresses));
   write_head(request);

@@ -1,0 +1,167 @@
+// Reads the counts of a usage object by the table of its dialect, and keeps the largest of each.
+#include "ai/dialects/meter.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/quick_json.h"
+
+namespace kvcs::ai {
+namespace {
+
+using simdjson::dom::element;
+using simdjson::dom::object;
+
+// Larger counts are cut here, where sums of several cannot overflow; settlement bounds them further
+// by what the model can do.
+constexpr int64_t kCountMax = 1'000'000'000'000'000;
+
+}  // namespace
+
+Meter::Meter(const UsageRules& rules) : rules_(rules) {}
+Meter::~Meter() = default;
+
+void Meter::read_more_usage(const object&) {}
+
+bool Meter::read_count(const object& from, std::string_view name, int64_t& out, bool& absurd) {
+  element value;
+  if (from[name].get(value) != simdjson::SUCCESS || value.is_null()) return false;
+  double number;
+  int64_t whole;
+  if (value.get(whole) == simdjson::SUCCESS) {
+    number = static_cast<double>(whole);
+  } else if (value.get(number) != simdjson::SUCCESS) {
+    absurd = true;
+    return true;
+  } else if (number == std::floor(number) && std::abs(number) < 9e15) {
+    whole = static_cast<int64_t>(number);
+  } else {
+    absurd = true;
+    return true;
+  }
+  if (number < 0) {
+    absurd = true;
+    return true;
+  }
+  out = std::max(out, std::min(whole, kCountMax));
+  return true;
+}
+
+void Meter::on_json(std::string_view body) {
+  complete_ = true;
+  object root;
+  if (!parse(body, root)) {
+    count_bytes(body.size());
+    return;
+  }
+  note_answer(root);
+  if (root["error"].is_object()) has_error_ = true;
+  read_whole_answer(root);
+  read_usage(root);
+}
+
+bool Meter::parse(std::string_view text, object& root) {
+  // The parser is shared by all meters of the thread, so a meter whose stream pauses keeps no
+  // memory, unless something large came: that gets a parser of its own, lest the shared one stay
+  // as large.
+  thread_local QuickParser kept;
+  if (text.size() <= QuickParser::kKeptMaxBytes) return kept.parse_lenient(text, root);
+  large_ = std::make_unique<QuickParser>();
+  return large_->parse_lenient(text, root);
+}
+
+void Meter::note_answer(const object& from) {
+  std::string_view model;
+  if (model_.empty() && from["model"].get(model) == simdjson::SUCCESS) {
+    model_ = model.substr(0, 200);
+  }
+  note_tier(from);
+}
+
+void Meter::note_tier(const object& from) {
+  std::string_view tier;
+  if (from["service_tier"].get(tier) != simdjson::SUCCESS) return;
+  seen_.stated.service_tier = service_tier(tier.substr(0, 64));
+  // "auto" repeats the request and does not say what was taken.
+  seen_.has_tier = tier != "auto";
+}
+
+bool Meter::read_usage(const object& from) {
+  object usage;
+  if (from["usage"].get(usage) != simdjson::SUCCESS) return false;
+  seen_.has_input |= read_count(usage, rules_.input, raw_.input, seen_.input_is_absurd);
+  seen_.has_output |= read_count(usage, rules_.output, raw_.output, seen_.output_is_absurd);
+  take_total(usage);
+  // Several names may stand for one count: the first one that is there in this object counts.
+  int64_t TokenUsage::*last = nullptr;
+  for (size_t i = 0; i < rules_.counts_count; i++) {
+    const CountRule& rule = rules_.counts[i];
+    if (rule.count == last) continue;
+    object holder = usage;
+    if (!rule.object.empty() && usage[rule.object].get(holder) != simdjson::SUCCESS) continue;
+    if (read_count(holder, rule.member, raw_.*rule.count, seen_.input_is_absurd)) last = rule.count;
+  }
+  note_tier(usage);
+  read_more_usage(usage);
+  return true;
+}
+
+void Meter::take_total(const object& usage) {
+  if (rules_.total.empty()) return;
+  bool ignored = false;
+  read_count(usage, rules_.total, total_, ignored);
+}
+
+void Meter::count_text(const object& from, std::string_view name) {
+  std::string_view text;
+  if (from[name].get(text) == simdjson::SUCCESS) count_bytes(text.size());
+}
+
+// Takes the subsets out of their totals, so that the kinds of TokenUsage do not overlap. A subset
+// that is larger than what is left of its total is cut: the sum must stay what was billed.
+const SeenUsage& Meter::seen() const {
+  TokenUsage& stated = seen_.stated;
+  const std::string tier = stated.service_tier, speed = stated.speed, region = stated.region;
+  stated = raw_;
+  stated.service_tier = tier;
+  stated.speed = speed;
+  stated.region = region;
+  if (!rules_.is_subsets) return seen_;
+  const auto take = [](int64_t& part, int64_t& left) {
+    part = std::min(part, left);
+    left -= part;
+  };
+  int64_t input = raw_.input;
+  take(stated.cache_read, input);
+  take(stated.cache_write_5m, input);
+  take(stated.input_audio, input);
+  take(stated.input_image, input);
+  stated.input = input;
+  // Some OpenAI-compatible servers leave thinking out of the output but count it in the total.
+  int64_t output = std::max(raw_.output, total_ - raw_.input);
+  take(stated.reasoning, output);
+  take(stated.output_audio, output);
+  take(stated.output_image, output);
+  stated.output = output;
+  return seen_;
+}
+
+// The member is looked for from the end: the text of the model may hold the same bytes, escaped
+// quotes apart, and stands before.
+bool cut_null_usage(std::string_view raw, std::string& out) {
+  constexpr std::string_view kMember = "\"usage\":null";
+  const size_t at = raw.rfind(kMember);
+  if (at == raw.npos) return false;
+  size_t from = at, to = at + kMember.size();
+  if (from > 0 && raw[from - 1] == ',') {
+    from--;
+  } else if (to < raw.size() && raw[to] == ',') {
+    to++;
+  }
+  out.assign(raw.substr(0, from)).append(raw.substr(to));
+  return true;
+}
+
+}  // namespace kvcs::ai

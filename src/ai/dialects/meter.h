@@ -1,0 +1,90 @@
+// What the meters of all dialects share: reading counts by tables, and the state of an answer.
+// Internal to dialects/. One thread per meter.
+#pragma once
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "ai/dialects/usage.h"
+
+namespace simdjson::dom {
+class array;
+class object;
+}  // namespace simdjson::dom
+
+namespace kvcs {
+class QuickParser;
+}
+
+namespace kvcs::ai {
+
+// One count of a usage object.
+struct CountRule {
+  std::string_view object;  // The member that holds it; "" = the usage object itself.
+  std::string_view member;
+  int64_t TokenUsage::*count;
+};
+
+struct UsageRules {
+  std::string_view input, output;
+  std::string_view total;   // Input and output together; "" = not stated.
+  bool is_subsets = false;  // The counts of tokens are parts of input and output, not beside them.
+  const CountRule* counts;
+  size_t counts_count;
+};
+
+class Meter : public UsageMeter {
+ public:
+  ~Meter() override;
+  void on_json(std::string_view body) override;
+  bool complete() const override { return complete_; }
+  bool has_error() const override { return has_error_; }
+  const SeenUsage& seen() const override;
+  int64_t output_so_far() const override { return std::max(raw_.output, seen_.output_bytes); }
+  std::string_view response_model() const override { return model_; }
+
+ protected:
+  explicit Meter(const UsageRules& rules);
+
+  // What a whole answer has beside the usage; called before that is read.
+  virtual void read_whole_answer(const simdjson::dom::object& root) = 0;
+
+  // `root` is valid until the next call.
+  bool parse(std::string_view text, simdjson::dom::object& root);
+  // Notes the model that answered and its service tier: both may differ from those asked for.
+  void note_answer(const simdjson::dom::object& from);
+  // Reads the member "usage" of `from`; false when it has none.
+  bool read_usage(const simdjson::dom::object& from);
+  void count_text(const simdjson::dom::object& from, std::string_view name);
+  void count_bytes(size_t bytes) { seen_.output_bytes += static_cast<int64_t>(bytes); }
+  void set_complete() { complete_ = true; }
+  void set_error() { has_error_ = true; }
+  // What a usage object has that no table of counts tells.
+  virtual void read_more_usage(const simdjson::dom::object& usage);
+  // A count as it stands: its value, or none when it is absent or null. `absurd` is set when it is
+  // negative or no whole number.
+  static bool read_count(const simdjson::dom::object& from, std::string_view name, int64_t& out,
+                         bool& absurd);
+  // The counts as the provider stated them, subsets and all, each the largest so far.
+  TokenUsage& raw() { return raw_; }
+  SeenUsage& noted() { return seen_; }
+
+ private:
+  void note_tier(const simdjson::dom::object& from);
+  void take_total(const simdjson::dom::object& usage);
+
+  const UsageRules& rules_;
+  std::unique_ptr<QuickParser> large_;
+  std::string model_;
+  TokenUsage raw_;  // Here `input` and `output` are the totals as stated.
+  int64_t total_ = 0;
+  mutable SeenUsage seen_;
+  bool complete_ = false, has_error_ = false;
+};
+
+// Takes `"usage":null` and one comma beside it out of an event's bytes; false when it is not there
+// in the one spelling that OpenAI sends (anything else passes unchanged, which clients accept too).
+bool cut_null_usage(std::string_view raw, std::string& out);
+
+}  // namespace kvcs::ai

@@ -1,0 +1,414 @@
+// Walks a request's body once and notes what may cost money. Only the conversation is looked at for
+// media: the same words in the schema of a tool are text that the model reads.
+#include "ai/dialects/request_reader.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/json_cursor.h"
+#include "base/quick_json.h"
+
+namespace kvcs::ai {
+namespace {
+
+using simdjson::dom::array;
+using simdjson::dom::element;
+using simdjson::dom::object;
+
+constexpr size_t kDepthMax = 64;
+constexpr int64_t kOutputTokensMax = 10'000'000, kChoicesMax = 128;
+constexpr size_t kModelMaxBytes = 200, kWordMaxBytes = 64;
+// What a provider wraps around each message and each part of one, beside the text.
+constexpr int64_t kMessageAddedTokens = 8;
+
+// A value that asks for nothing, as if its member were absent.
+bool is_empty(const element& value) {
+  if (value.is_null()) return true;
+  bool flag;
+  if (value.get(flag) == simdjson::SUCCESS) return !flag;
+  std::string_view text;
+  if (value.get(text) == simdjson::SUCCESS) return text.empty();
+  array list;
+  return value.get(list) == simdjson::SUCCESS && list.size() == 0;
+}
+
+// 100, 100.0 and 1e2 are integers by JSON Schema.
+bool whole_number(const element& value, int64_t& out) {
+  if (value.get(out) == simdjson::SUCCESS) return true;
+  double number;
+  if (!value.is_double() || value.get(number) != simdjson::SUCCESS) return false;
+  if (std::abs(number) > 9e15 || number != std::floor(number)) return false;
+  out = static_cast<int64_t>(number);
+  return true;
+}
+
+int64_t size_of(std::string_view text) {
+  return static_cast<int64_t>(text.size());
+}
+
+// The reading of one body.
+class Reader final {
+ public:
+  Reader(const RequestRules& rules, ChatRequest& request) : rules_(rules), request_(request) {}
+
+  Status read(const object& root) {
+    KVCS_TRY(read_model(root));
+    KVCS_TRY(read_flag(root, "stream", "", request_.stream));
+    KVCS_TRY(read_bounds(root));
+    KVCS_TRY(read_members(root));
+    KVCS_TRY(read_tools(root));
+    request_.text_bytes = size_of(request_.body);
+    return read_conversation(root);
+  }
+
+ private:
+  Status read_model(const object& root) {
+    element value;
+    bool found;
+    KVCS_TRY(find_once(root, "model", "", found, value));
+    std::string_view model;
+    if (!found || value.get(model) != simdjson::SUCCESS) {
+      return bad_member("model", "required; a string like \"gpt-4o-mini\" or \"provider/model\".");
+    }
+    if (model.empty() || model.size() > kModelMaxBytes) {
+      return bad_member("model", "must have 1 to " + std::to_string(kModelMaxBytes) + " bytes.");
+    }
+    request_.model = model;
+    return ok();
+  }
+
+  // Of two bounds on an output that both stand in a request, the provider may follow either: the
+  // larger counts. -1 (llama.cpp, LM Studio) and 0 (which providers pass over) state no bound, and
+  // beside another bound they undo it.
+  Status read_bounds(const object& root) {
+    bool is_open = false;
+    for (const std::string_view name : rules_.output_max) {
+      if (name.empty()) continue;
+      int64_t bound = INT64_MIN;
+      KVCS_TRY(read_whole(root, name, "", -1, kOutputTokensMax, bound));
+      if (bound == INT64_MIN) continue;
+      request_.output_member = name;
+      is_open = is_open || bound <= 0;
+      request_.output_tokens_max = std::max(request_.output_tokens_max, bound);
+    }
+    if (is_open) request_.output_tokens_max = -1;
+    return ok();
+  }
+
+  void note_input(std::string_view what) {
+    if (request_.unbounded_by.empty()) request_.unbounded_by = what;
+  }
+
+  // `max` < 0: the request does not bound the calls.
+  void ask_calls(int64_t TokenUsage::*kind, int64_t max) {
+    if (kind == nullptr) return;
+    int64_t& calls = request_.asked.*kind;
+    calls = std::max<int64_t>(calls, 1);
+    if (max < 0) {
+      request_.calls_unbounded = true;
+    } else {
+      calls = std::max(calls, max);
+    }
+  }
+
+  Status read_members(const object& root) {
+    for (size_t i = 0; i < rules_.members_count; i++) {
+      const MemberRule& rule = rules_.members[i];
+      element value;
+      bool found;
+      KVCS_TRY(find_once(root, rule.name, "", found, value));
+      if (!found || is_empty(value)) continue;
+      if (rule.brings == Brings::kInput) note_input(rule.name);
+      ask_calls(rule.calls, rule.calls_max);
+    }
+    return ok();
+  }
+
+  Status read_tools(const object& root) {
+    element value;
+    bool found;
+    KVCS_TRY(find_once(root, "tools", "", found, value));
+    array tools;
+    if (!found) return ok();
+    if (value.get(tools) != simdjson::SUCCESS) return bad_member("tools", "must be an array.");
+    if (tools.size() > 0) request_.added_tokens += rules_.tools_added_tokens;
+    int64_t calls_max = -1;
+    if (!rules_.tool_calls_max.empty()) {
+      KVCS_TRY(read_whole(root, rules_.tool_calls_max, "", 0, 1'000'000, calls_max));
+    }
+    for (const element one : tools) {
+      object tool;
+      if (one.get(tool) == simdjson::SUCCESS) KVCS_TRY(read_tool(tool, calls_max));
+    }
+    return ok();
+  }
+
+  Status read_tool(const object& tool, int64_t calls_max) {
+    std::string type;
+    KVCS_TRY(read_word(tool, "type", "tools[].", type));
+    // Anthropic's tools of the client have no type, and some servers take functions without one.
+    if (type.empty()) return ok();
+    for (size_t i = 0; i < rules_.tools_count; i++) {
+      const ToolRule& rule = rules_.tools[i];
+      if (!type.starts_with(rule.type)) continue;
+      if (rule.brings == Brings::kInput) note_input("tools[].type " + type);
+      if (rule.brings == Brings::kOtherModel) {
+        return bad_member(
+            "tools[].type",
+            type + " is not possible here, for it is billed at another model's price.");
+      }
+      int64_t uses = -1;
+      KVCS_TRY(read_whole(tool, "max_uses", "tools[].", 0, 1'000'000, uses));
+      // Uses of several tools of one kind add up.
+      if (uses >= 0 && rule.calls != nullptr) {
+        request_.asked.*rule.calls += uses;
+        ask_calls(rule.calls, 0);
+      } else {
+        ask_calls(rule.calls, calls_max);
+      }
+      KVCS_TRY(refuse_large_containers(tool));
+      return read_search_size(tool, type);
+    }
+    note_input("tools[].type " + type);
+    return ok();
+  }
+
+  // A container with more memory than the smallest costs a multiple of it.
+  static Status refuse_large_containers(const object& tool) {
+    object container;
+    if (tool["container"].get(container) != simdjson::SUCCESS) return ok();
+    std::string memory;
+    KVCS_TRY(read_word(container, "memory_limit", "tools[].container.", memory));
+    if (memory.empty() || memory == "1g") return ok();
+    return bad_member(
+        "tools[].container.memory_limit",
+        "'" + printable(memory, kShownName) + "' has no price here; a container of 1g has.");
+  }
+
+  Status read_search_size(const object& tool, std::string_view type) {
+    // OpenAI's older tool has a price of its own.
+    if (type.starts_with("web_search_preview")) {
+      request_.asked.search_size = "preview";
+      return ok();
+    }
+    std::string size;
+    KVCS_TRY(read_word(tool, "search_context_size", "tools[].", size));
+    if (size == "low" || size == "high") request_.asked.search_size = size;
+    return ok();
+  }
+
+  Status read_conversation(const object& root) {
+    element value;
+    bool found;
+    KVCS_TRY(find_once(root, rules_.messages, "", found, value));
+    array messages;
+    if (!found || value.get(messages) != simdjson::SUCCESS) return ok();
+    for (const element one : messages) {
+      request_.added_tokens += kMessageAddedTokens;
+      object message;
+      if (one.get(message) == simdjson::SUCCESS) KVCS_TRY(read_part(message, 0));
+    }
+    return ok();
+  }
+
+  // A message, an item of input or a part of either: media, or something that has parts itself.
+  Status read_part(const object& part, size_t depth) {
+    if (depth > kDepthMax) return ok();
+    std::string type;
+    KVCS_TRY(read_word(part, "type", "content[].", type));
+    for (size_t i = 0; !type.empty() && i < rules_.media_count; i++) {
+      if (type == rules_.media[i].type) return read_media(rules_.media[i], part, depth);
+    }
+    return read_inner_parts(part, depth);
+  }
+
+  Status read_inner_parts(const object& part, size_t depth) {
+    for (const auto& [name, value] : part) {
+      if (name != "content" && name != "output" && name != "source") continue;
+      array list;
+      object inner;
+      if (value.get(list) == simdjson::SUCCESS) {
+        for (const element one : list) {
+          if (one.get(inner) == simdjson::SUCCESS) KVCS_TRY(read_part(inner, depth + 1));
+        }
+      } else if (value.get(inner) == simdjson::SUCCESS) {
+        KVCS_TRY(read_part(inner, depth + 1));
+      }
+    }
+    return ok();
+  }
+
+  // The data of a part in the body: "" when it is elsewhere, by URL or id.
+  Status find_data(const MediaRule& rule, const object& part, std::string_view& data) {
+    object holder = part;
+    element value;
+    bool found;
+    if (!rule.holder.empty()) {
+      KVCS_TRY(find_once(part, rule.holder, "content[].", found, value));
+      // "image_url" may be the URL itself.
+      if (found && value.get(data) == simdjson::SUCCESS) return ok();
+      if (!found || value.get(holder) != simdjson::SUCCESS) return ok();
+    }
+    KVCS_TRY(find_once(holder, rule.data, "content[].", found, value));
+    if (found && value.get(data) != simdjson::SUCCESS) data = {};
+    return ok();
+  }
+
+  // A document whose source is text, or parts, is read as those.
+  static bool is_text_source(const object& part) {
+    object source;
+    std::string_view kind;
+    return part["source"].get(source) == simdjson::SUCCESS &&
+           source["type"].get(kind) == simdjson::SUCCESS && (kind == "text" || kind == "content");
+  }
+
+  Status read_media(const MediaRule& rule, const object& part, size_t depth) {
+    if (rule.media == Media::kFile && is_text_source(part)) return read_inner_parts(part, depth);
+    std::string_view data;
+    KVCS_TRY(find_data(rule, part, data));
+    const bool is_url = data.starts_with("http://") || data.starts_with("https://");
+    if (!is_url) request_.text_bytes -= size_of(data);
+    switch (rule.media) {
+      case Media::kImage:
+        request_.images++;
+        return ok();
+      case Media::kAudio:
+        request_.asked.input_audio = 1;
+        request_.audio_bytes += size_of(data) * 3 / 4;
+        if (is_url || data.empty()) note_input(rule.type);
+        return ok();
+      case Media::kFile:
+        note_input(rule.type);
+        return ok();
+    }
+    return ok();
+  }
+
+  const RequestRules& rules_;
+  ChatRequest& request_;
+};
+
+}  // namespace
+
+Status bad_member(std::string_view member, std::string why) {
+  return invalid(std::string(member) + ": " + std::move(why)).with_reason("invalid_request_error");
+}
+
+Status find_once(const object& from, std::string_view name, std::string_view path, bool& found,
+                 element& out) {
+  found = false;
+  bool seen = false;
+  for (const auto& [key, value] : from) {
+    if (key.size() != name.size() || !equal_ignore_case(key, name)) continue;
+    if (seen) return bad_member(std::string(path) + std::string(name), "is given twice.");
+    if (key != name) {
+      return bad_member(std::string(path) + std::string(name),
+                        "is written '" + printable(key, kShownName) +
+                            "', which some providers take for it and others do not.");
+    }
+    seen = true;
+    if (value.is_null()) continue;
+    found = true;
+    out = value;
+  }
+  return ok();
+}
+
+Status read_flag(const object& from, std::string_view name, std::string_view path, bool& out) {
+  element value;
+  bool found;
+  KVCS_TRY(find_once(from, name, path, found, value));
+  if (found && value.get(out) != simdjson::SUCCESS) {
+    return bad_member(std::string(path) + std::string(name), "must be true or false.");
+  }
+  return ok();
+}
+
+Status read_whole(const object& from, std::string_view name, std::string_view path, int64_t min,
+                  int64_t max, int64_t& out) {
+  element value;
+  bool found;
+  KVCS_TRY(find_once(from, name, path, found, value));
+  if (!found) return ok();
+  const std::string member = std::string(path) + std::string(name);
+  int64_t number;
+  if (!whole_number(value, number)) {
+    return bad_member(member, "must be a whole number from " + std::to_string(min) + " to " +
+                                  std::to_string(max) + ".");
+  }
+  if (number < min || number > max) {
+    return bad_member(member, std::to_string(number) + " is outside " + std::to_string(min) +
+                                  " to " + std::to_string(max) + ".");
+  }
+  out = number;
+  return ok();
+}
+
+Status read_word(const object& from, std::string_view name, std::string_view path,
+                 std::string& out) {
+  element value;
+  bool found;
+  KVCS_TRY(find_once(from, name, path, found, value));
+  if (!found) return ok();
+  std::string_view text;
+  const std::string member = std::string(path) + std::string(name);
+  if (value.get(text) != simdjson::SUCCESS) return bad_member(member, "must be a string.");
+  if (text.size() > kWordMaxBytes) {
+    return bad_member(member, "must have at most " + std::to_string(kWordMaxBytes) + " bytes.");
+  }
+  out = text;
+  return ok();
+}
+
+Status read_tier(const object& root, ChatRequest& request) {
+  std::string tier;
+  KVCS_TRY(read_word(root, "service_tier", "", tier));
+  request.tier_is_open = tier.empty() || tier == "auto";
+  request.asked.service_tier = service_tier(tier);
+  return ok();
+}
+
+Result<ChatRequest> read_by_rules(const RequestRules& rules, std::string body,
+                                  const ReadMore& more) {
+  // The parser's buffers grow with the body and are used again, so a large body gets a parser of
+  // its own that goes with it.
+  thread_local QuickParser kept(kDepthMax);
+  std::optional<QuickParser> large;
+  if (body.size() > QuickParser::kKeptMaxBytes) large.emplace(kDepthMax);
+  QuickParser& parser = large ? *large : kept;
+  object root;
+  if (!parser.parse_lenient(body, root)) {
+    const std::string why =
+        parser.too_deep() ? "The body nests deeper than " + std::to_string(kDepthMax) + " levels."
+                          : "The body must be a JSON object: " + std::string(parser.fault());
+    return invalid(why).with_reason("invalid_request_error");
+  }
+  ChatRequest request;
+  request.body = std::move(body);
+  Reader reader(rules, request);
+  KVCS_TRY(reader.read(root));
+  KVCS_TRY(more(root, request));
+  // A negative figure would come of data that stands in the body in fewer bytes than it has
+  // (escapes only add to them), hence never.
+  request.text_bytes = std::max<int64_t>(request.text_bytes, 0);
+  return request;
+}
+
+void edit_common(const ChatRequest& request, const BodyEdits& edits, std::string& body) {
+  if (edits.model != request.model) {
+    std::string text;
+    append_json_string(text, edits.model);
+    set_json_member(body, "model", text);
+  }
+  if (edits.output_tokens_max < 0) return;
+  const std::string_view member =
+      request.output_member.empty() ? edits.output_member : request.output_member;
+  set_json_member(body, member, std::to_string(edits.output_tokens_max));
+}
+
+}  // namespace kvcs::ai

@@ -1,0 +1,97 @@
+// Reads from a request's body what may cost money, by tables that name the members of each API.
+// Internal to dialects/. Pure.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "ai/dialects/dialect.h"
+#include "base/status.h"
+
+namespace simdjson::dom {
+class element;
+class object;
+}  // namespace simdjson::dom
+
+namespace kvcs::ai {
+
+// What a member or tool of a request brings with it.
+enum class Brings : uint8_t {
+  kNothing,
+  kInput,  // Text or media that is not in the body: ids, URLs, stored context, results of searches.
+  kOtherModel,  // Work of another model, at its price: refused.
+};
+
+// A member of the body whose presence (not null, not false, not empty) costs.
+struct MemberRule {
+  std::string_view name;
+  Brings brings = Brings::kNothing;
+  int64_t TokenUsage::*calls = nullptr;  // Asks for calls of this kind.
+  int64_t calls_max = -1;                // How many; -1: the request does not bound them.
+};
+
+// A tool by the beginning of its type. The first rule that fits counts. A type without a rule is
+// taken for a tool that the provider runs, whose results are input.
+struct ToolRule {
+  std::string_view type;
+  Brings brings = Brings::kInput;
+  int64_t TokenUsage::*calls = nullptr;
+};
+
+// A part of a message that is not text, by its type.
+enum class Media : uint8_t {
+  kImage,
+  kAudio,
+  kFile,  // A document: the text in it is not bounded by its size.
+};
+struct MediaRule {
+  std::string_view type;
+  Media media;
+  // The member that holds the data, in base64 or as a data: URL, within that of `holder` ("" = in
+  // the part itself); its bytes are not text. For kFile a source of text counts as text.
+  std::string_view holder, data;
+};
+
+struct RequestRules {
+  std::string_view messages;        // The member that holds the conversation: "messages", "input".
+  std::string_view output_max[2];   // Members that bound the output; "" = none.
+  std::string_view tool_calls_max;  // Bounds the calls of all tools: "max_tool_calls".
+  const MemberRule* members;
+  size_t members_count;
+  const ToolRule* tools;
+  size_t tools_count;
+  const MediaRule* media;
+  size_t media_count;
+  int64_t tools_added_tokens;  // What tools add to the prompt, beside their own text.
+};
+
+// Invalid with reason invalid_request_error, naming the member.
+Status bad_member(std::string_view member, std::string why);
+
+// The member `name` of `object`. Compared without case: a name that differs in case alone is the
+// same member to some servers, so that both, or the other spelling alone, are Invalid, as a member
+// given twice is. Null counts as absent. `out` is valid as long as `object`.
+Status find_once(const simdjson::dom::object& object, std::string_view name, std::string_view path,
+                 bool& found, simdjson::dom::element& out);
+
+// Reads what all APIs have in common, by the rules of one. `more` reads what its API alone has.
+using ReadMore = std::function<Status(const simdjson::dom::object& root, ChatRequest& request)>;
+Result<ChatRequest> read_by_rules(const RequestRules& rules, std::string body,
+                                  const ReadMore& more);
+
+// Helpers for `more`. A number may be written 100, 100.0 or 1e2.
+Status read_flag(const simdjson::dom::object& object, std::string_view name, std::string_view path,
+                 bool& out);
+Status read_whole(const simdjson::dom::object& object, std::string_view name, std::string_view path,
+                  int64_t min, int64_t max, int64_t& out);
+// A string member; "" when absent.
+Status read_word(const simdjson::dom::object& object, std::string_view name, std::string_view path,
+                 std::string& out);
+// The service tier that the request asks for.
+Status read_tier(const simdjson::dom::object& root, ChatRequest& request);
+
+// Sets the model and the bound on the output; what all dialects edit alike.
+void edit_common(const ChatRequest& request, const BodyEdits& edits, std::string& body);
+
+}  // namespace kvcs::ai

@@ -1,0 +1,265 @@
+// Responses: OpenAI's API with tools that OpenAI runs itself and context that it keeps.
+#include <simdjson.h>
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <string>
+
+#include "ai/dialects/dialects.h"
+#include "ai/dialects/meter.h"
+#include "ai/dialects/request_reader.h"
+#include "base/json.h"
+#include "base/json_cursor.h"
+
+namespace kvcs::ai {
+namespace {
+
+using simdjson::dom::array;
+using simdjson::dom::element;
+using simdjson::dom::object;
+
+constexpr MemberRule kMembers[] = {
+    {"previous_response_id", Brings::kInput},
+    {"conversation", Brings::kInput},
+    {"prompt", Brings::kInput},
+    {"context_management", Brings::kInput},
+};
+constexpr ToolRule kTools[] = {
+    {"function", Brings::kNothing},
+    {"custom", Brings::kNothing},
+    {"local_shell", Brings::kNothing},
+    {"apply_patch", Brings::kNothing},
+    {"computer", Brings::kNothing},
+    {"namespace", Brings::kNothing},
+    {"tool_search", Brings::kNothing},
+    {"web_search", Brings::kInput, &TokenUsage::web_searches},  // And web_search_preview.
+    {"file_search", Brings::kInput, &TokenUsage::file_searches},
+    {"code_interpreter", Brings::kInput, &TokenUsage::code_sessions},
+    {"shell", Brings::kInput, &TokenUsage::code_sessions},
+    {"image_generation", Brings::kInput, &TokenUsage::images_made},
+};
+constexpr MediaRule kMedia[] = {
+    {"input_image", Media::kImage, "", "image_url"},
+    {"computer_screenshot", Media::kImage, "", "image_url"},
+    {"image_generation_call", Media::kImage, "", "result"},
+    {"input_audio", Media::kAudio, "input_audio", "data"},
+    {"input_file", Media::kFile, "", "file_data"},
+    {"item_reference", Media::kFile, "", ""},
+};
+constexpr RequestRules kRules = {.messages = "input",
+                                 .output_max = {"max_output_tokens", ""},
+                                 .tool_calls_max = "max_tool_calls",
+                                 .members = kMembers,
+                                 .members_count = std::size(kMembers),
+                                 .tools = kTools,
+                                 .tools_count = std::size(kTools),
+                                 .media = kMedia,
+                                 .media_count = std::size(kMedia),
+                                 .tools_added_tokens = 64};
+
+Status read_more(const object& root, ChatRequest& request) {
+  bool background = false;
+  KVCS_TRY(read_flag(root, "background", "", background));
+  if (background) {
+    return bad_member("background",
+                      "is not possible here: its cost would show only after the answer.");
+  }
+  KVCS_TRY(read_tier(root, request));
+  request.cache_writes = CacheWrites::kFiveMinutes;
+  element value;
+  bool found;
+  KVCS_TRY(find_once(root, "reasoning", "", found, value));
+  object reasoning;
+  if (!found || value.get(reasoning) != simdjson::SUCCESS) return ok();
+  std::string effort;
+  KVCS_TRY(read_word(reasoning, "effort", "reasoning.", effort));
+  request.asks_reasoning = effort != "none";
+  return ok();
+}
+
+constexpr CountRule kCounts[] = {
+    {"input_tokens_details", "cached_tokens", &TokenUsage::cache_read},
+    {"input_tokens_details", "cache_write_tokens", &TokenUsage::cache_write_5m},
+    {"input_tokens_details", "audio_tokens", &TokenUsage::input_audio},
+    {"input_tokens_details", "image_tokens", &TokenUsage::input_image},
+    {"output_tokens_details", "reasoning_tokens", &TokenUsage::reasoning},
+    {"output_tokens_details", "audio_tokens", &TokenUsage::output_audio},
+    {"output_tokens_details", "image_tokens", &TokenUsage::output_image},
+};
+constexpr UsageRules kUsage = {.input = "input_tokens",
+                               .output = "output_tokens",
+                               .total = "total_tokens",
+                               .is_subsets = true,
+                               .counts = kCounts,
+                               .counts_count = std::size(kCounts)};
+
+// Calls that are billed stand among the items of the output, not in the usage.
+struct ItemRule {
+  std::string_view type;
+  int64_t TokenUsage::*calls;
+};
+constexpr ItemRule kItems[] = {
+    {"web_search_call", &TokenUsage::web_searches},
+    {"file_search_call", &TokenUsage::file_searches},
+    {"image_generation_call", &TokenUsage::images_made},
+};
+
+// The usage is in the body; of a stream in the object "response" of its last event.
+class ResponsesMeter final : public Meter {
+ public:
+  ResponsesMeter() : Meter(kUsage) { noted().counts_calls = true; }
+
+  EventFate on_event(std::string_view event, std::string_view data, std::string_view,
+                     std::string&) override {
+    object root;
+    if (!parse(data, root)) return EventFate::kPass;
+    std::string_view type;
+    if (root["type"].get(type) != simdjson::SUCCESS) type = event;
+    int64_t sequence;
+    if (root["sequence_number"].get(sequence) == simdjson::SUCCESS && sequence >= 0) {
+      sequence_ = std::max(sequence_, sequence);
+    }
+    if (type == "error" || root["error"].is_object()) set_error();
+    if (type.ends_with(".delta")) count_text(root, "delta");
+    object part;
+    if (type == "response.output_item.done" && root["item"].get(part) == simdjson::SUCCESS) {
+      read_item(part, from_events_);
+      take_items(from_events_);
+    }
+    if (root["response"].get(part) == simdjson::SUCCESS) read_response(part);
+    if (type == "response.completed" || type == "response.incomplete") set_complete();
+    if (type == "response.failed") {
+      set_complete();
+      set_error();
+    }
+    return EventFate::kPass;
+  }
+
+  // OpenAI's SDKs and Codex take an answer for failed at this event; Codex passes over it when the
+  // connection breaks behind it.
+  bool error_event_ends_stream() const override { return true; }
+  std::string error_event(const Status& failure) const override {
+    std::string id, text, code;
+    append_json_string(id, id_.empty() ? "resp_unknown" : id_);
+    append_json_string(text, failure.message());
+    append_json_string(code, failure.reason().empty() ? "proxy_error" : failure.reason());
+    return "event: response.failed\ndata: {\"type\":\"response.failed\",\"sequence_number\":" +
+           std::to_string(sequence_ + 1) + ",\"response\":{\"id\":" + id +
+           ",\"object\":\"response\",\"status\":\"failed\",\"error\":{\"code\":" + code +
+           ",\"message\":" + text +
+           "},\"incomplete_details\":null,\"output\":[],\"usage\":null}}\n\n";
+  }
+
+ private:
+  struct Items {
+    TokenUsage calls;
+    std::set<std::string, std::less<>> containers;
+  };
+
+  void read_whole_answer(const object& root) override {
+    read_output(root);
+    std::string_view status;
+    if (root["status"].get(status) == simdjson::SUCCESS && status == "failed") set_error();
+    array output;
+    if (root["output"].get(output) == simdjson::SUCCESS) {
+      for (const element item : output) count_bytes(text_bytes(item));
+    }
+  }
+
+  void read_response(const object& response) {
+    note_answer(response);
+    std::string_view id;
+    if (response["id"].get(id) == simdjson::SUCCESS) id_ = id.substr(0, 200);
+    read_output(response);
+    read_usage(response);
+  }
+
+  void read_output(const object& response) {
+    array output;
+    if (response["output"].get(output) != simdjson::SUCCESS) return;
+    Items items;
+    for (const element one : output) {
+      object item;
+      if (one.get(item) == simdjson::SUCCESS) read_item(item, items);
+    }
+    take_items(items);
+  }
+
+  static void read_item(const object& item, Items& items) {
+    std::string_view type, action;
+    if (item["type"].get(type) != simdjson::SUCCESS) return;
+    // Opening a page that was found, or looking for something in it, is not billed as a search.
+    if (item["action"]["type"].get(action) == simdjson::SUCCESS && type == "web_search_call" &&
+        action != "search") {
+      return;
+    }
+    for (const ItemRule& rule : kItems) {
+      if (type == rule.type) (items.calls.*rule.calls)++;
+    }
+    if (type != "code_interpreter_call" && type != "shell_call") return;
+    std::string_view container;
+    if (item["container_id"].get(container) != simdjson::SUCCESS) container = {};
+    items.containers.emplace(container.substr(0, 200));
+    items.calls.code_sessions = static_cast<int64_t>(items.containers.size());
+  }
+
+  void take_items(const Items& items) {
+    for (int64_t TokenUsage::*calls : {&TokenUsage::web_searches, &TokenUsage::file_searches,
+                                       &TokenUsage::images_made, &TokenUsage::code_sessions}) {
+      raw().*calls = std::max(raw().*calls, items.calls.*calls);
+    }
+  }
+
+  static size_t text_bytes(const element& item) {
+    size_t bytes = 0;
+    array content;
+    if (item["content"].get(content) == simdjson::SUCCESS) {
+      for (const element part : content) {
+        std::string_view text;
+        if (part["text"].get(text) == simdjson::SUCCESS) bytes += text.size();
+      }
+    }
+    for (const char* name : {"name", "arguments", "input"}) {
+      std::string_view text;
+      if (item[name].get(text) == simdjson::SUCCESS) bytes += text.size();
+    }
+    return bytes;
+  }
+
+  std::string id_;
+  int64_t sequence_ = -1;
+  Items from_events_;
+};
+
+class Responses final : public Dialect {
+ public:
+  ApiKind kind() const override { return ApiKind::kResponses; }
+  std::string_view path() const override { return "/responses"; }
+  http::Dialect errors() const override { return http::Dialect::kOpenAi; }
+
+  Result<ChatRequest> read_request(std::string body) const override {
+    return read_by_rules(kRules, std::move(body), read_more);
+  }
+  std::string upstream_body(const ChatRequest& request, const BodyEdits& edits) const override {
+    std::string body = request.body;
+    edit_common(request, edits, body);
+    if (edits.calls_max >= 0 && request.calls_unbounded) {
+      set_json_member(body, "max_tool_calls", std::to_string(edits.calls_max));
+    }
+    return body;
+  }
+  std::string_view output_member(bool) const override { return "max_output_tokens"; }
+  std::unique_ptr<UsageMeter> make_meter(const ChatRequest&) const override {
+    return std::make_unique<ResponsesMeter>();
+  }
+};
+
+}  // namespace
+
+const Dialect& responses_dialect() {
+  static const Responses one;
+  return one;
+}
+
+}  // namespace kvcs::ai

@@ -1,0 +1,190 @@
+// Takes the provider's figures where it stated them, and bounds or estimates the rest.
+#include "ai/settlement.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/bytes.h"
+
+namespace kvcs::ai {
+namespace {
+
+// Where a price row does not say what its model can do, these are the most that any model can, and
+// the calls of one kind that one answer can have made.
+constexpr int64_t kInputMax = 10'000'000, kOutputMax = 1'000'000, kCallsMax = 10'000;
+
+constexpr std::array<int64_t TokenUsage::*, 4> kCalls = {
+    &TokenUsage::web_searches, &TokenUsage::file_searches, &TokenUsage::code_sessions,
+    &TokenUsage::images_made};
+
+// The work of one settlement.
+class Settling final {
+ public:
+  Settling(const ChatRequest& chat, const Price& price, const WorstCase& worst,
+           const UsageMeter* meter, ExchangeEnd end)
+      : chat_(chat), price_(price), worst_(worst), meter_(meter), end_(end) {
+    if (meter != nullptr) seen_ = meter->seen();
+  }
+
+  Settlement settle() {
+    if (is_free()) return {};
+    out_.tokens = seen_.stated;
+    take_conditions();
+    take_input();
+    take_output();
+    take_calls();
+    const std::string unpriced = unpriced_dimension(price_, out_.tokens);
+    if (!unpriced.empty()) {
+      find("ai.unpriced_dimension",
+           "The answer of '" + price_.model + "' used " + printable(unpriced, kShownValue) +
+               ", for which its price has no member; it was charged at the plain price.");
+    }
+    return std::move(out_);
+  }
+
+ private:
+  bool has_figures() const { return seen_.has_input || (seen_.has_output && chat_.has_output); }
+
+  bool is_free() const {
+    if (end_ == ExchangeEnd::kNotSent) return true;
+    if (has_figures()) return false;
+    if (end_ == ExchangeEnd::kRefused) return true;
+    return meter_ != nullptr && meter_->has_error() && seen_.output_bytes == 0;
+  }
+
+  void find(std::string event, std::string message) {
+    out_.findings.push_back({std::move(event), std::move(message)});
+  }
+
+  void take_conditions() {
+    TokenUsage& tokens = out_.tokens;
+    if (!seen_.has_tier) tokens.service_tier = chat_.asked.service_tier;
+    if (!seen_.has_speed) tokens.speed = chat_.asked.speed;
+    if (!seen_.has_region) tokens.region = chat_.asked.region;
+    tokens.search_size = chat_.asked.search_size;
+  }
+
+  // All input at its dearest, as it was reserved.
+  void set_input(int64_t count) {
+    TokenUsage& tokens = out_.tokens;
+    tokens.input = tokens.cache_read = tokens.cache_write_5m = tokens.cache_write_1h = 0;
+    tokens.input_audio = tokens.input_image = 0;
+    const Rates rates = rates_of(price_, tokens, count);
+    int64_t TokenUsage::*dearest = &TokenUsage::input;
+    int64_t pico = rates.input;
+    const auto look = [&](bool is_asked, int64_t TokenUsage::*kind, int64_t rate) {
+      if (!is_asked || rate <= pico) return;
+      dearest = kind;
+      pico = rate;
+    };
+    look(chat_.cache_writes != CacheWrites::kNone, &TokenUsage::cache_write_5m,
+         rates.cache_write_5m);
+    look(chat_.cache_writes == CacheWrites::kOneHour, &TokenUsage::cache_write_1h,
+         rates.cache_write_1h);
+    look(chat_.asked.input_audio > 0, &TokenUsage::input_audio, rates.input_audio);
+    tokens.*dearest = count;
+  }
+
+  void take_input() {
+    const int64_t readings = std::max(chat_.samplings, seen_.samplings);
+    if (!seen_.has_input && !seen_.input_is_absurd) {
+      out_.tokens.estimated = true;
+      return set_input(worst_.input_tokens * chat_.samplings);
+    }
+    const int64_t context = price_.max_input_tokens > 0 ? price_.max_input_tokens : kInputMax;
+    const int64_t can = std::max(context, worst_.input_tokens) * readings;
+    const int64_t stated = out_.tokens.input_total();
+    if (!seen_.input_is_absurd && stated <= can) return;
+    find("ai.absurd_usage", absurd("input", stated, seen_.input_is_absurd, can));
+    set_input(can);
+  }
+
+  int64_t output_bound() const {
+    const int64_t most = price_.max_output_tokens > 0 ? price_.max_output_tokens : kOutputMax;
+    const int64_t each = std::max(most, worst_.output_tokens);
+    return each * chat_.choices * std::max(chat_.samplings, seen_.samplings) +
+           chat_.prediction_bytes;
+  }
+
+  // The whole output as plain output, beside what is known of its kinds.
+  void set_output(int64_t count) {
+    TokenUsage& tokens = out_.tokens;
+    const int64_t beside = tokens.reasoning + tokens.output_audio + tokens.output_image;
+    if (beside > count) {
+      tokens.reasoning = tokens.output_audio = tokens.output_image = 0;
+      tokens.output = count;
+    } else {
+      tokens.output = count - beside;
+    }
+  }
+
+  void take_output() {
+    if (!chat_.has_output) {
+      out_.tokens.output = out_.tokens.reasoning = 0;
+      return;
+    }
+    const int64_t can = output_bound();
+    const int64_t stated = out_.tokens.output_total();
+    if (seen_.output_is_absurd || stated > can) {
+      find("ai.absurd_usage", absurd("output", stated, seen_.output_is_absurd, can));
+      return set_output(can);
+    }
+    const bool is_final =
+        seen_.has_output && meter_ != nullptr && (meter_->complete() || meter_->has_error());
+    if (is_final) return;
+    out_.tokens.estimated = true;
+    const int64_t reserved =
+        worst_.output_tokens * chat_.choices * chat_.samplings + chat_.prediction_bytes;
+    // Reasoning is not shown as it is billed, and an answer that is not streamed shows nothing
+    // before its end.
+    const bool is_hidden = price_.supports_reasoning || chat_.asks_reasoning ||
+                           (!chat_.stream && end_ == ExchangeEnd::kUnknown);
+    const int64_t shown = std::max(stated, seen_.output_bytes);
+    set_output(is_hidden ? std::max(stated, reserved)
+                         : std::min(shown, std::max(reserved, stated)));
+  }
+
+  void take_calls() {
+    const bool is_known =
+        end_ == ExchangeEnd::kAnswered || (meter_ != nullptr && meter_->complete());
+    for (int64_t TokenUsage::*calls : kCalls) {
+      int64_t& count = out_.tokens.*calls;
+      if (count > kCallsMax) {
+        find("ai.absurd_usage", absurd("calls", count, false, kCallsMax));
+        count = kCallsMax;
+      }
+      if (!is_known) {
+        count = std::max(count, worst_.calls.*calls);
+      } else if (!seen_.counts_calls) {
+        count = std::max(count, std::min<int64_t>(chat_.asked.*calls, 1));
+      }
+    }
+    int64_t& searches = out_.tokens.web_searches;
+    searches = std::max(searches, price_.searches_per_request);
+  }
+
+  std::string absurd(std::string_view what, int64_t stated, bool is_no_count, int64_t can) const {
+    const std::string figure =
+        is_no_count ? "a figure that is no count" : std::to_string(stated) + " tokens or calls";
+    return "The provider of '" + printable(price_.model, kShownValue) + "' stated " + figure +
+           " of " + std::string(what) + ", and the most that is possible is " +
+           std::to_string(can) + "; that was charged.";
+  }
+
+  const ChatRequest& chat_;
+  const Price& price_;
+  const WorstCase& worst_;
+  const UsageMeter* const meter_;
+  const ExchangeEnd end_;
+  SeenUsage seen_;
+  Settlement out_;
+};
+
+}  // namespace
+
+Settlement settle_usage(const ChatRequest& chat, const Price& price, const WorstCase& worst,
+                        const UsageMeter* meter, ExchangeEnd end) {
+  return Settling(chat, price, worst, meter, end).settle();
+}
+
+}  // namespace kvcs::ai

@@ -1,0 +1,304 @@
+// Metering: the use by kind, the end and the failure of an answer, out of every shape in which
+// providers report them.
+#include <catch2/catch.hpp>
+
+#include "ai/dialects/dialect.h"
+#include "ai/prices/pricing.h"
+
+using namespace kvcs;
+using namespace kvcs::ai;
+
+namespace {
+
+// A meter, and the stream that it is fed.
+class Fed final {
+ public:
+  explicit Fed(ApiKind api, bool client_wants_usage = false) {
+    ChatRequest request;
+    request.client_wants_usage = client_wants_usage;
+    meter_ = dialect(api).make_meter(request);
+  }
+  EventFate event(const std::string& data, const std::string& name = "") {
+    const std::string raw =
+        (name.empty() ? "" : "event: " + name + "\n") + "data: " + data + "\n\n";
+    return meter_->on_event(name, data, raw, rewritten);
+  }
+  Fed& feed(const std::string& data, const std::string& name = "") {
+    event(data, name);
+    return *this;
+  }
+  Fed& json(std::string_view body) {
+    meter_->on_json(body);
+    return *this;
+  }
+  const UsageMeter& meter() const { return *meter_; }
+  const SeenUsage& seen() const { return meter_->seen(); }
+  const TokenUsage& usage() const { return meter_->seen().stated; }
+  std::string rewritten;
+
+ private:
+  std::unique_ptr<UsageMeter> meter_;
+};
+
+constexpr ApiKind kChat = ApiKind::kChatCompletions, kMessages = ApiKind::kMessages;
+constexpr ApiKind kResponses = ApiKind::kResponses;
+
+}  // namespace
+
+TEST_CASE("meter: OpenAI's subsets are taken out of their totals", "[unit][ai]") {
+  Fed fed(kChat);
+  const TokenUsage& usage = fed.json(R"({"model":"gpt","usage":{
+    "prompt_tokens":100,"completion_tokens":50,"total_tokens":150,
+    "prompt_tokens_details":{"cached_tokens":30,"audio_tokens":5,"cache_write_tokens":10},
+    "completion_tokens_details":{"reasoning_tokens":20,"rejected_prediction_tokens":3}}})")
+                                .usage();
+  CHECK(usage.input == 55);
+  CHECK(usage.cache_read == 30);
+  CHECK(usage.cache_write_5m == 10);
+  CHECK(usage.input_audio == 5);
+  CHECK(usage.output == 30);
+  CHECK(usage.reasoning == 20);
+  CHECK(fed.seen().has_input);
+  CHECK(fed.seen().has_output);
+  CHECK(fed.meter().response_model() == "gpt");
+}
+
+TEST_CASE("meter: cached tokens are found under the names of every provider", "[unit][ai]") {
+  const auto cached = [](const std::string& members) {
+    return Fed(kChat)
+        .json(R"({"usage":{"prompt_tokens":10000,"completion_tokens":1,)" + members + "}}")
+        .usage()
+        .cache_read;
+  };
+  CHECK(cached(R"("prompt_cache_hit_tokens":9000,"prompt_cache_miss_tokens":1000)") == 9000);
+  CHECK(cached(R"("cached_tokens":7000)") == 7000);
+  CHECK(cached(R"("prompt_tokens_details":{"cached_tokens":5},"cached_tokens":5)") == 5);
+  CHECK(cached(R"("prompt_tokens_details":{"cached_tokens":20000})") == 10000);
+  CHECK(cached(R"("prompt_tokens_details":null)") == 0);
+}
+
+TEST_CASE("meter: Anthropic's kinds add up", "[unit][ai]") {
+  const TokenUsage usage = Fed(kMessages)
+                               .json(R"({"usage":{"input_tokens":10,
+    "output_tokens":20,"cache_creation_input_tokens":30,"cache_read_input_tokens":40,
+    "cache_creation":{"ephemeral_5m_input_tokens":12,"ephemeral_1h_input_tokens":18},
+    "server_tool_use":{"web_search_requests":2},"speed":"fast","inference_geo":"us",
+    "service_tier":"priority"}})")
+                               .usage();
+  CHECK(usage.input_total() == 80);
+  CHECK(usage.cache_write_5m == 12);
+  CHECK(usage.cache_write_1h == 18);
+  CHECK(usage.output == 20);
+  CHECK(usage.web_searches == 2);
+  CHECK(usage.speed == "fast");
+  CHECK(usage.region == "us");
+  CHECK(usage.service_tier == "priority");
+}
+
+TEST_CASE("meter: Anthropic's cache buckets count without their sum", "[unit][ai]") {
+  const TokenUsage usage = Fed(kMessages)
+                               .json(R"({"usage":{"input_tokens":1,
+      "output_tokens":2,"cache_creation":{"ephemeral_5m_input_tokens":60,
+      "ephemeral_1h_input_tokens":40}}})")
+                               .usage();
+  CHECK(usage.cache_write_5m == 60);
+  CHECK(usage.cache_write_1h == 40);
+}
+
+TEST_CASE("meter: compaction is in the samplings and not in the totals", "[unit][ai]") {
+  Fed fed(kMessages);
+  fed.json(R"({"usage":{"input_tokens":23000,"output_tokens":1000,"iterations":[
+      {"type":"compaction","input_tokens":180000,"output_tokens":3500},
+      {"type":"message","input_tokens":23000,"output_tokens":1000}]}})");
+  CHECK(fed.usage().input == 203'000);
+  CHECK(fed.usage().output == 4'500);
+  CHECK(fed.seen().samplings == 2);
+}
+
+TEST_CASE("meter: thinking that is only in the total is billed", "[unit][ai]") {
+  const TokenUsage usage =
+      Fed(kChat)
+          .json(R"({"usage":{"prompt_tokens":758,"completion_tokens":102,"total_tokens":1725}})")
+          .usage();
+  CHECK(usage.output_total() == 967);
+}
+
+TEST_CASE("meter: what is not stated is told apart from what is no count", "[unit][ai]") {
+  for (const char* body :
+       {"{}", "not json at all", R"({"usage":null})", R"({"usage":{"prompt_tokens":null}})"}) {
+    Fed fed(kChat);
+    fed.json(body);
+    INFO(body);
+    CHECK_FALSE(fed.seen().has_input);
+    CHECK_FALSE(fed.seen().input_is_absurd);
+  }
+  for (const char* count : {"-4", "\"x\"", "10.5", "1e300", "{}"}) {
+    Fed fed(kChat);
+    fed.json(R"({"usage":{"prompt_tokens":)" + std::string(count) + ",\"completion_tokens\":2}}");
+    INFO(count);
+    CHECK(fed.seen().input_is_absurd);
+    CHECK_FALSE(fed.seen().output_is_absurd);
+    CHECK(fed.usage().output == 2);
+  }
+  Fed whole(kChat);
+  whole.json(R"({"usage":{"prompt_tokens":1000.0,"completion_tokens":1e2}})");
+  CHECK(whole.usage().input == 1000);
+  CHECK(whole.usage().output == 100);
+}
+
+TEST_CASE("meter: half a surrogate pair in the text does not hide the usage", "[unit][ai]") {
+  Fed fed(kChat);
+  fed.json(R"({"choices":[{"message":{"content":"cut \ud83d"}}],"usage":{"prompt_tokens":7,
+      "completion_tokens":9}})");
+  CHECK(fed.usage().input == 7);
+  CHECK(fed.usage().output == 9);
+}
+
+TEST_CASE("meter: embeddings have an input alone", "[unit][ai]") {
+  Fed fed(ApiKind::kEmbeddings);
+  fed.json(R"({"data":[{"embedding":"AAAA"}],"usage":{"prompt_tokens":8,"total_tokens":8}})");
+  CHECK(fed.usage().input == 8);
+  CHECK(fed.usage().output_total() == 0);
+  Fed silent(ApiKind::kEmbeddings);
+  silent.json(R"({"data":[{"embedding":[1,2,3,4,5,6,7,8]}]})");
+  CHECK_FALSE(silent.seen().has_input);
+  CHECK(silent.seen().output_bytes == 0);
+}
+
+TEST_CASE("meter: the usage chunk that nobody asked for is swallowed, null usage cut",
+          "[unit][ai]") {
+  Fed fed(kChat);
+  CHECK(fed.event(R"({"model":"m","choices":[{"delta":{"content":"Hello"}}],"usage":null})") ==
+        EventFate::kRewrite);
+  CHECK(fed.rewritten ==
+        "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n");
+  CHECK(fed.seen().output_bytes == 5);
+  CHECK_FALSE(fed.seen().has_output);
+  CHECK(fed.event(R"({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}})") ==
+        EventFate::kSwallow);
+  CHECK_FALSE(fed.meter().complete());
+  CHECK(fed.event("[DONE]") == EventFate::kPass);
+  CHECK(fed.meter().complete());
+  CHECK(fed.usage().output == 4);
+  CHECK(fed.meter().response_model() == "m");
+}
+
+TEST_CASE("meter: what stands beside the data of an event stays when null usage is cut",
+          "[unit][ai]") {
+  Fed fed(kChat);
+  CHECK(fed.event(R"({"choices":[],"usage":null})", "x") == EventFate::kRewrite);
+  CHECK(fed.rewritten == "event: x\ndata: {\"choices\":[]}\n\n");
+}
+
+TEST_CASE("meter: a chunk of usage alone is swallowed without choices too, an error is not",
+          "[unit][ai]") {
+  Fed fed(kChat);
+  CHECK(fed.event(R"({"usage":{"prompt_tokens":3,"completion_tokens":4}})") == EventFate::kSwallow);
+  CHECK(fed.event(R"({"error":{"message":"x"},"usage":{"prompt_tokens":3}})") == EventFate::kPass);
+}
+
+TEST_CASE("meter: a client that asked for usage gets every chunk as it came", "[unit][ai]") {
+  Fed fed(kChat, true);
+  CHECK(fed.event(R"({"choices":[{"delta":{}}],"usage":null})") == EventFate::kPass);
+  CHECK(fed.event(R"({"choices":[],"usage":{"prompt_tokens":3}})") == EventFate::kPass);
+}
+
+TEST_CASE("meter: a stream ends by a reason to finish for every choice", "[unit][ai]") {
+  Fed fed(kChat);
+  fed.feed(R"({"choices":[{"index":0,"delta":{"content":"a"}}]})");
+  fed.feed(R"({"choices":[{"index":1,"delta":{"content":"b"}}]})");
+  CHECK_FALSE(fed.meter().complete());
+  fed.feed(R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})");
+  CHECK_FALSE(fed.meter().complete());
+  fed.feed(R"({"choices":[{"index":1,"delta":{},"finish_reason":"length"}]})");
+  CHECK(fed.meter().complete());
+  Fed message(kMessages);
+  message.feed(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}})");
+  CHECK(message.meter().complete());
+}
+
+TEST_CASE("meter: Anthropic's stream totals are cumulative, and the largest counts", "[unit][ai]") {
+  Fed fed(kMessages);
+  fed.feed(R"({"type":"message_start","message":{"model":"claude","usage":{"input_tokens":50000,
+          "output_tokens":1,"cache_read_input_tokens":5}}})");
+  fed.feed(R"({"type":"content_block_delta","delta":{"type":"text_delta","text":"abcdefghij"}})");
+  CHECK(fed.seen().output_bytes == 10);
+  CHECK(fed.meter().output_so_far() == 10);
+  fed.feed(R"({"type":"message_delta","usage":{"output_tokens":10,"input_tokens":null}})");
+  fed.feed(R"({"type":"message_delta","usage":{"output_tokens":15,"input_tokens":0}})");
+  fed.feed(R"({"type":"message_stop"})");
+  CHECK(fed.meter().complete());
+  CHECK(fed.usage().output == 15);
+  CHECK(fed.usage().input == 50'000);
+  CHECK(fed.usage().cache_read == 5);
+}
+
+TEST_CASE("meter: the Responses stream ends with its figures", "[unit][ai]") {
+  Fed fed(kResponses);
+  fed.feed(R"({"type":"response.output_text.delta","delta":"12345678"})");
+  CHECK(fed.seen().output_bytes == 8);
+  fed.feed(R"({"type":"response.completed","response":{"model":"o",
+      "usage":{"input_tokens":11,"output_tokens":12,"input_tokens_details":{"cached_tokens":1},
+      "output_tokens_details":{"reasoning_tokens":2}}}})");
+  CHECK(fed.meter().complete());
+  CHECK(fed.usage().input == 10);
+  CHECK(fed.usage().reasoning == 2);
+}
+
+TEST_CASE("meter: calls of the provider's tools are counted among the items of the output",
+          "[unit][ai]") {
+  const std::string search = R"({"type":"web_search_call","action":{"type":"search"}})";
+  const std::string page = R"({"type":"web_search_call","action":{"type":"open_page"}})";
+  const std::string code = R"({"type":"code_interpreter_call","container_id":"c1"})";
+  const std::string output = "[" + search + "," + page + "," + search + "," + code + "," + code +
+                             R"(,{"type":"file_search_call"},{"type":"message"}])";
+  Fed whole(kResponses);
+  whole.json(R"({"output":)" + output + R"(,"usage":{"input_tokens":1,"output_tokens":1}})");
+  CHECK(whole.usage().web_searches == 2);
+  CHECK(whole.usage().code_sessions == 1);
+  CHECK(whole.usage().file_searches == 1);
+  Fed stream(kResponses);
+  for (const std::string& item : {search, page, search, code, code}) {
+    stream.feed(R"({"type":"response.output_item.done","item":)" + item + "}");
+  }
+  CHECK(stream.usage().web_searches == 2);
+  stream.feed(R"({"type":"response.completed","response":{"output":)" + output + "}}");
+  CHECK(stream.usage().web_searches == 2);
+  CHECK(stream.usage().code_sessions == 1);
+}
+
+TEST_CASE("meter: errors inside an answer are seen", "[unit][ai]") {
+  CHECK(Fed(kChat).feed(R"({"error":{"message":"overloaded"}})").meter().has_error());
+  CHECK(Fed(kChat)
+            .json(R"({"error":{"message":"Provider returned error","code":502}})")
+            .meter()
+            .has_error());
+  CHECK(Fed(kChat)
+            .json(R"({"choices":[{"finish_reason":"error","message":{}}]})")
+            .meter()
+            .has_error());
+  CHECK(Fed(kMessages)
+            .feed(R"({"type":"error","error":{"type":"overloaded_error"}})", "error")
+            .meter()
+            .has_error());
+  CHECK(Fed(kMessages)
+            .json(R"({"type":"error","error":{"type":"overloaded_error"}})")
+            .meter()
+            .has_error());
+  CHECK(Fed(kResponses).feed(R"({"type":"response.failed","response":{}})").meter().has_error());
+  CHECK(Fed(kResponses).json(R"({"status":"failed","error":{"code":"x"}})").meter().has_error());
+  CHECK_FALSE(Fed(kResponses).json(R"({"status":"completed","error":null})").meter().has_error());
+}
+
+TEST_CASE("meter: a broken stream is told in the words of its API", "[unit][ai]") {
+  const Status failure = upstream_failed("It \"broke\".").with_reason("proxy_error");
+  Fed responses(kResponses);
+  responses.feed(R"({"type":"response.created","sequence_number":4,"response":{"id":"resp_7"}})");
+  const std::string event = responses.meter().error_event(failure);
+  CHECK(event.starts_with("event: response.failed\ndata: {\"type\":\"response.failed\""));
+  CHECK(event.find("\"sequence_number\":5") != event.npos);
+  CHECK(event.find("\"id\":\"resp_7\"") != event.npos);
+  CHECK(event.find("It \\\"broke\\\".") != event.npos);
+  CHECK(Fed(kChat).meter().error_event(failure).starts_with("data: {\"error\":{\"message\":"));
+  CHECK(Fed(kMessages).meter().error_event(failure).starts_with("event: error\n"));
+}
