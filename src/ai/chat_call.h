@@ -1,5 +1,5 @@
-// One request on its way through the proxy. Internal to chat_proxy.cc, chat_send.cc, chat_rate.cc
-// and chat_relay.cc. A call belongs to the fiber of its request and needs no lock.
+// One request on its way through the proxy. Internal to chat_proxy.cc, chat_send.cc, chat_tries.cc,
+// chat_rate.cc and chat_relay.cc. A call belongs to the fiber of its request and needs no lock.
 #pragma once
 #include <memory>
 #include <optional>
@@ -88,7 +88,8 @@ int64_t guess_input(const ChatRequest& chat);
 // RateLimit-*; nothing when no limit is set.
 void add_rate_headers(const std::optional<RateDecision>& rate, http::Response& response);
 // Copies those of a provider's headers that may reach the client.
-void copy_answer_headers(const http::UpstreamResponse& upstream, http::Response& response);
+void copy_answer_headers(const ChatProxy::Call& call, const http::UpstreamResponse& upstream,
+                         http::Response& response);
 // Some providers quote the key that they are sent. It is the operator's key and not the caller's.
 void hide_credential(const Secret& credential, std::string& text);
 // The request as the provider gets it.

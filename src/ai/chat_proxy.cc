@@ -155,6 +155,7 @@ http::Response ChatProxy::refusal(const Call& call, const Status& why) const {
   http::Response refused =
       http::problem_response(why, call.dialect.errors(), call.request.request_id);
   add_rate_headers(call.rate, refused);
+  refused.set("request-id", call.request.request_id);
   if (why.code() != Code::kQuotaExceeded) return refused;
   // SDKs try a 429 again by themselves. That helps when only what other requests hold stands in the
   // way, for which the status has a Retry-After.
@@ -240,7 +241,7 @@ BudgetAsk ChatProxy::budget_ask(const Call& call) const {
                 .key_id = who.key_id,
                 .user_id = call.user->id,
                 .organization_id = call.organization->id,
-                .provider = priced.price->provider,
+                .provider = call.target().model.provider->name,
                 .model = priced.price->model,
                 .price_version = priced.version,
                 .attempt = call.targets.size() > 1 ? call.attempt + 1 : 0};

@@ -85,8 +85,9 @@ class ChatProxy final {
   // The answer of the chosen target for the client; nothing when the next one is to be asked.
   Result<std::optional<http::Response>> take_answer(std::shared_ptr<Call>& call,
                                                     std::unique_ptr<BegunAnswer>& answer) const;
-  // Reads as far as it must to see whether the answer fails in its first event.
-  Result<bool> fails_at_once(Call& call, BegunAnswer& answer) const;
+  // Reads a stream up to its first content: whether it has any, says that it failed, or breaks off.
+  enum class Beginning : uint8_t { kAnswers, kFails, kBreaks };
+  Beginning look_at_beginning(Call& call, BegunAnswer& answer) const;
 
   // The provider's answer, read to its end, with the headers that may pass.
   Result<http::Response> whole_answer(const Call& call, BegunAnswer& answer) const;

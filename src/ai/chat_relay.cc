@@ -10,6 +10,7 @@
 #include "base/money.h"
 #include "base/wait.h"
 #include "http/sse.h"
+#include "ops/idempotency.h"
 
 namespace kvcs::ai {
 namespace {
@@ -80,7 +81,8 @@ void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, in
 }
 
 // The account at the provider is the operator's: its names stay here.
-void copy_answer_headers(const http::UpstreamResponse& upstream, http::Response& response) {
+void copy_answer_headers(const ChatProxy::Call& call, const http::UpstreamResponse& upstream,
+                         http::Response& response) {
   static constexpr std::string_view kNames[] = {
       "content-type",         "retry-after",    "retry-after-ms", "x-should-retry",
       "openai-processing-ms", "openai-version", "openai-model"};
@@ -95,6 +97,8 @@ void copy_answer_headers(const http::UpstreamResponse& upstream, http::Response&
     response.set("x-upstream-request-id", value);
     response.set("request-id", value);  // Anthropic's SDKs read it.
   }
+  if (response.find("request-id") == nullptr) response.set("request-id", call.request.request_id);
+  for (auto& [name, value] : response.headers) hide_credential(call.target().credential, value);
 }
 
 void ChatProxy::reprice(Call& call) const {
@@ -114,13 +118,14 @@ UsageRecord ChatProxy::make_record(const Call& call, int status, ExchangeEnd end
   for (Settlement::Finding& finding : settled.findings) {
     alerts.push_back(
         {std::move(finding.event),
-         call.organization->slug + "/" + priced.price->provider + "/" + priced.price->model,
+         call.organization->slug + "/" + target.model.provider->name + "/" + priced.price->model,
          std::move(finding.message) + " Request " + call.request.request_id + "."});
   }
   UsageRecord record;
   record.ts_ms = clock_.unix_ms();
   record.attempt = call.attempt > 0 ? call.attempt + 1 : 0;
-  record.provider = priced.price->provider;
+  // Who was asked, which need not be whose prices count.
+  record.provider = target.model.provider->name;
   record.model = priced.price->model;
   record.price_version = priced.version;
   record.status = status;
@@ -172,7 +177,7 @@ Result<http::Response> ChatProxy::whole_answer(const Call& call, BegunAnswer& an
   }
   http::Response response;
   response.status = status;
-  copy_answer_headers(answer.head(), response);
+  copy_answer_headers(call, answer.head(), response);
   response.body = std::move(*body);
   hide_credential(call.target().credential, response.body);
   return response;
@@ -198,7 +203,10 @@ http::Response ChatProxy::answer_whole(Call& call, http::Response response,
                                        bool client_left) const {
   // An answer that says that it failed goes out as it came; the ledger has it as what it is.
   const bool failed = call.meter->has_error();
-  if (failed) upstream_errors_++;
+  if (failed) {
+    upstream_errors_++;
+    response.set(std::string(kFailedAnswerHeader), "1");
+  }
   if (client_left) client_gone_++;
   reprice(call);
   call.keep_for_log(response.body);
@@ -216,7 +224,7 @@ http::Response ChatProxy::answer_stream(std::shared_ptr<Call> call,
                                         std::unique_ptr<BegunAnswer> answer) const {
   http::Response response;
   response.status = answer->head().status();
-  copy_answer_headers(answer->head(), response);
+  copy_answer_headers(*call, answer->head(), response);
   const std::string* type = response.find("content-type");
   if (type == nullptr || !lower_ascii(*type).starts_with("text/event-stream")) {
     response.set("content-type", "text/event-stream");

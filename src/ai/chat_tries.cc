@@ -22,7 +22,7 @@ constexpr size_t kErrorBodyMaxBytes = 64 << 10;
 // may be good (401, 403) or paid for (402), it may have the model (404) or the time (408, 429).
 bool is_retryable(int status) {
   static constexpr int kStatuses[] = {401, 402, 403, 404, 408, 429};
-  return status >= 500 ||
+  return status >= 500 || (status >= 300 && status < 400) ||
          std::find(std::begin(kStatuses), std::end(kStatuses), status) != std::end(kStatuses);
 }
 
@@ -159,10 +159,18 @@ Result<std::optional<http::Response>> ChatProxy::take_answer(
   call->meter = call->target().dialect->make_meter(call->chat);
   Result<bool> streams = is_event_stream(call->chat, *answer);
   if (streams.ok() && *streams) {
-    if (!call->has_next() || !KVCS_TRY(fails_at_once(*call, *answer))) {
+    const Beginning beginning =
+        call->has_next() ? look_at_beginning(*call, *answer) : Beginning::kAnswers;
+    if (beginning == Beginning::kAnswers || answer->client_left()) {
+      // The relay begins anew with the first event.
+      call->meter = call->target().dialect->make_meter(call->chat);
       return Taken(answer_stream(std::move(call), std::move(answer)));
     }
-    call->chosen++;
+    if (beginning == Beginning::kBreaks) {
+      KVCS_TRY(begin_next_try(*call, 502, ExchangeEnd::kUnknown));
+    } else {
+      call->chosen++;
+    }
     return Taken();
   }
   Result<http::Response> whole = streams.ok() ? whole_answer(*call, *answer)
@@ -185,31 +193,35 @@ Result<std::optional<http::Response>> ChatProxy::take_answer(
   return Taken();
 }
 
-Result<bool> ChatProxy::fails_at_once(Call& call, BegunAnswer& answer) const {
-  bool decided = false, failed = false;
+ChatProxy::Beginning ChatProxy::look_at_beginning(Call& call, BegunAnswer& answer) const {
+  // So much may come before the first text of an answer: events that only say that it begins.
+  constexpr size_t kPreambleMaxBytes = 64 << 10;
+  bool has_content = false;
   const auto look = [&](const http::SseEvent& event) {
-    if (event.data.empty() || decided) return ok();
+    if (event.data.empty() || has_content || call.meter->has_error()) return ok();
     std::string unused;
     call.meter->on_event(event.event, event.data, event.raw, unused);
-    decided = true;
-    failed = call.meter->has_error();
+    has_content = call.meter->seen().output_bytes > 0 || call.meter->complete();
     return ok();
   };
   http::SseParser parser(config_.event_max_bytes);
   size_t fed = 0;
-  for (bool more = true; !decided && more;) {
+  Beginning beginning = Beginning::kAnswers;
+  while (!has_content && !call.meter->has_error()) {
     const std::string_view fresh = answer.looked_at().substr(fed);
     fed = answer.looked_at().size();
-    // An event that is too large to be read is no error of the provider's.
-    if (!parser.feed(fresh, look).ok()) break;
-    if (decided) break;
-    const Result<bool> read = answer.look_further();
-    // A stream that breaks off before its first event is cut, and told as such by the relay.
-    more = read.ok() && *read;
+    // An event that is too large to be read is content.
+    if (!parser.feed(fresh, look).ok() || fed > kPreambleMaxBytes) break;
+    if (has_content || call.meter->has_error()) break;
+    const Result<bool> more = answer.look_further();
+    if (more.ok() && *more) continue;
+    beginning = Beginning::kBreaks;
+    break;
   }
-  // The relay begins anew with the first event.
-  call.meter = call.target().dialect->make_meter(call.chat);
-  return failed;
+  if (call.meter->has_error()) {
+    beginning = call.meter->seen().has_input ? Beginning::kBreaks : Beginning::kFails;
+  }
+  return beginning;
 }
 
 }  // namespace kvcs::ai

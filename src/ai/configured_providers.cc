@@ -17,11 +17,13 @@ namespace {
 
 constexpr size_t kKeyFileMaxBytes = 16u << 10;
 
-// A scalar of YAML is a text; the reader of provider records wants numbers where numbers stand, and
-// says what is wrong with anything that is left as it is.
+// A scalar of YAML is a text; the reader of provider records wants numbers and flags where they
+// stand, and says what is wrong with anything that is left as it is.
 Json typed(Json provider) {
-  const Result<Json> number = parse_json(text_member(provider, "timeout_ms"));
-  if (number.ok()) provider["timeout_ms"] = *number;
+  for (const char* name : {"timeout_ms", "stream_options", "cancel_stops_billing"}) {
+    const Result<Json> value = parse_json(text_member(provider, name));
+    if (value.ok() && !value->is_null()) provider[name] = *value;
+  }
   return provider;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/bytes.h"
 
@@ -11,7 +12,7 @@ namespace {
 
 // Where a price row does not say what its model can do, these are the most that any model can, and
 // the calls of one kind that one answer can have made.
-constexpr int64_t kInputMax = 10'000'000, kOutputMax = 1'000'000, kCallsMax = 10'000;
+constexpr int64_t kInputMax = 10'000'000, kOutputMax = 1'000'000, kCallsMax = 1'000;
 
 constexpr std::array<int64_t TokenUsage::*, 4> kCalls = {
     &TokenUsage::web_searches, &TokenUsage::file_searches, &TokenUsage::code_sessions,
@@ -86,14 +87,21 @@ class Settling final {
   }
 
   void take_input() {
-    const int64_t readings = std::max(chat_.samplings, seen_.samplings);
+    // A model reads its input again after each call of the provider's tools.
+    int64_t readings = std::max(chat_.samplings, seen_.samplings) * chat_.inputs;
+    for (int64_t TokenUsage::*calls : kCalls) readings += worst_.calls.*calls;
     if (!seen_.has_input && !seen_.input_is_absurd) {
       out_.tokens.estimated = true;
       return set_input(worst_.input_tokens * chat_.samplings);
     }
     const int64_t context = price_.max_input_tokens > 0 ? price_.max_input_tokens : kInputMax;
     const int64_t can = std::max(context, worst_.input_tokens) * readings;
-    const int64_t stated = out_.tokens.input_total();
+    TokenUsage& tokens = out_.tokens;
+    // An API that states one figure for all writes means those that were asked for.
+    if (chat_.cache_writes == CacheWrites::kOneHour && !seen_.splits_cache_writes) {
+      tokens.cache_write_1h += std::exchange(tokens.cache_write_5m, 0);
+    }
+    const int64_t stated = tokens.input_total();
     if (!seen_.input_is_absurd && stated <= can) return;
     find("ai.absurd_usage", absurd("input", stated, seen_.input_is_absurd, can));
     set_input(can);
@@ -129,9 +137,9 @@ class Settling final {
       find("ai.absurd_usage", absurd("output", stated, seen_.output_is_absurd, can));
       return set_output(can);
     }
-    const bool is_final =
-        seen_.has_output && meter_ != nullptr && (meter_->complete() || meter_->has_error());
-    if (is_final) return;
+    if (seen_.has_output && seen_.output_is_final) return;
+    // An answer that failed before its first text has made none.
+    if (meter_ != nullptr && meter_->has_error() && seen_.output_bytes == 0) return;
     out_.tokens.estimated = true;
     const int64_t reserved =
         worst_.output_tokens * chat_.choices * chat_.samplings + chat_.prediction_bytes;
@@ -149,9 +157,12 @@ class Settling final {
         end_ == ExchangeEnd::kAnswered || (meter_ != nullptr && meter_->complete());
     for (int64_t TokenUsage::*calls : kCalls) {
       int64_t& count = out_.tokens.*calls;
-      if (count > kCallsMax) {
-        find("ai.absurd_usage", absurd("calls", count, false, kCallsMax));
-        count = kCallsMax;
+      // Calls that the request did not ask for were not made; some APIs do not let it bound them.
+      const int64_t asked = worst_.calls.*calls;
+      const int64_t can = asked > 0 && !seen_.counts_calls ? kCallsMax : asked;
+      if (count > can) {
+        find("ai.absurd_usage", absurd("calls", count, false, can));
+        count = can;
       }
       if (!is_known) {
         count = std::max(count, worst_.calls.*calls);

@@ -2,6 +2,7 @@
 #include "ai/worst_case.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "ai/prices/dimensions.h"
 #include "base/bytes.h"
@@ -51,7 +52,7 @@ Status dimension_not_priced(const Price& price, std::string_view dimension) {
 }
 
 Result<int64_t> input_bound(const ChatRequest& chat, const Price& price) {
-  const int64_t context = context_of(price);
+  const int64_t context = saturating_times(context_of(price), chat.inputs);
   std::string unbounded = chat.unbounded_by;
   if (unbounded.empty() && chat.images > 0 && price.image_tokens_max == 0) unbounded = "an image";
   const int64_t in_body = chat.text_bytes + chat.added_tokens + chat.audio_bytes +
@@ -88,10 +89,15 @@ struct Dearest {
 // Over all lengths that the input may turn out to have.
 Dearest dearest(const ChatRequest& chat, const Price& price, int64_t input_tokens) {
   Dearest most;
+  // A provider may serve a request in the standard tier, whichever tier it asked for.
+  TokenUsage standard = chat.asked;
+  standard.service_tier.clear();
   const auto look = [&](int64_t tokens) {
-    const Rates rates = rates_of(price, chat.asked, tokens);
-    most.input = std::max(most.input, dearest_input(chat, rates));
-    most.output = std::max(most.output, dearest_output(chat, rates));
+    for (const TokenUsage* conditions : {&chat.asked, &std::as_const(standard)}) {
+      const Rates rates = rates_of(price, *conditions, tokens);
+      most.input = std::max(most.input, dearest_input(chat, rates));
+      most.output = std::max(most.output, dearest_output(chat, rates));
+    }
   };
   const auto look_above = [&](int64_t bound) {
     if (input_tokens > bound) look(bound + 1);
@@ -161,7 +167,9 @@ Result<WorstCase> worst_case(const ChatRequest& chat, const Price& price, const 
   for (int64_t TokenUsage::*calls : {&TokenUsage::web_searches, &TokenUsage::file_searches,
                                      &TokenUsage::code_sessions, &TokenUsage::images_made}) {
     if (chat.asked.*calls == 0) continue;
-    worst.calls.*calls = std::max(chat.asked.*calls, std::max<int64_t>(worst.sent_calls, 0));
+    // Each tool without a bound stands in `asked` as one call.
+    const int64_t open = saturating_times(chat.open_calls.*calls, worst.sent_calls - 1);
+    worst.calls.*calls = chat.asked.*calls + std::max<int64_t>(open, 0);
   }
   worst.calls.web_searches = std::max(worst.calls.web_searches, price.searches_per_request);
   // Some models search in every request.

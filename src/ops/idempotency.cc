@@ -244,6 +244,7 @@ struct Idempotency::Impl {
     if (first) return replay(key, *first, marker.body_hash, request.name);
     Result<http::Response> response = effect();
     const bool done = response.ok() && response.value().status < 300 && !response.value().file &&
+                      response.value().find(kFailedAnswerHeader) == nullptr &&
                       (rule.streams_count || !response.value().stream);
     if (done) {
       keep(key, marker, response.value(), rule);

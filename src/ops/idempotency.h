@@ -22,6 +22,10 @@ namespace kvcs {
 // every other answer, failures too.
 bool may_have_acted(const Result<http::Response>& result);
 
+// A header of answers of a good status that report a failure all the same: as a failure, such an
+// answer is not kept, so that a repeat may succeed.
+inline constexpr std::string_view kFailedAnswerHeader = "x-gateway-failed";
+
 struct IdempotencyRule {
   int64_t kept_s = 86'400;
   // Longer than any request runs; the marker stands for this time or kept_s, the longer of both.

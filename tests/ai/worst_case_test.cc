@@ -399,7 +399,8 @@ TEST_CASE("worst case: what is asked for without a price is refused by its name"
   };
   const ApiKind chat = ApiKind::kChatCompletions, messages = ApiKind::kMessages;
   names(reason(chat, R"("service_tier":"priority")"), "priority");
-  names(reason(chat, R"("service_tier":"fast")"), "fast");
+  names(reason(chat, R"("service_tier":"fast")"), "priority");
+  names(reason(chat, R"("service_tier":"turbo")"), "turbo");
   names(reason(messages, R"("speed":"fast")"), "fast");
   names(reason(messages, R"("inference_geo":"us")"), "us");
   names(reason(chat, R"("modalities":["audio"])"), "audio");

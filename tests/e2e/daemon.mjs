@@ -90,6 +90,7 @@ export class Daemon {
       KVCS_API_KEY: this.credentials.api_key, KVCS_ADMIN_KEY: this.credentials.admin_key, ...env };
     try {
       const running = promisify(execFile)(binary, args, { cwd: this.folder, env: all });
+      running.child.stdin.on('error', () => {});  // A command that reads nothing may be gone by now.
       running.child.stdin.end(stdin);
       const { stdout, stderr } = await running;
       return { status: 0, stdout, stderr };

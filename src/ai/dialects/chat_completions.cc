@@ -23,15 +23,22 @@ constexpr MemberRule kMembers[] = {
     {"web_search_options", Brings::kInput, &TokenUsage::web_searches, 1},
     {"search_parameters", Brings::kInput, &TokenUsage::web_searches},  // xAI
     {"plugins", Brings::kInput, &TokenUsage::web_searches},            // OpenRouter
+    {"enable_search", Brings::kInput, &TokenUsage::web_searches},      // Qwen
     {"conversation_id", Brings::kInput},
-    {"documents", Brings::kNothing},
 };
 // A type that is not here is a tool of the provider.
 constexpr ToolRule kTools[] = {
     {"function", Brings::kNothing},
     {"custom", Brings::kNothing},
     {"web_search", Brings::kInput, &TokenUsage::web_searches},
+    {"browser_search", Brings::kInput, &TokenUsage::web_searches},    // Groq
+    {"live_search", Brings::kInput, &TokenUsage::web_searches},       // xAI
+    {"x_search", Brings::kInput, &TokenUsage::web_searches},          // xAI
+    {"builtin_function", Brings::kInput, &TokenUsage::web_searches},  // Moonshot
+    {"code_interpreter", Brings::kInput, &TokenUsage::code_sessions},
 };
+constexpr PartRule kParts[] = {{"text"},     {"input_text"}, {"output_text"}, {"refusal"},
+                               {"thinking"}, {"function"},   {"tool_result"}};
 constexpr MediaRule kMedia[] = {
     {"image_url", Media::kImage, "image_url", "url"},
     {"input_audio", Media::kAudio, "input_audio", "data"},
@@ -48,6 +55,8 @@ constexpr RequestRules kRules = {.messages = "messages",
                                  .tools_count = std::size(kTools),
                                  .media = kMedia,
                                  .media_count = std::size(kMedia),
+                                 .parts = kParts,
+                                 .parts_count = std::size(kParts),
                                  .tools_added_tokens = 64};
 
 Status read_stream_options(const object& root, ChatRequest& request) {
@@ -63,18 +72,38 @@ Status read_stream_options(const object& root, ChatRequest& request) {
 }
 
 // "audio" and "image" are outputs that cost more than text.
+void note_modality(std::string_view name, ChatRequest& request) {
+  if (equal_ignore_case(name, "audio")) request.asked.output_audio = 1;
+  if (equal_ignore_case(name, "image")) request.asked.output_image = 1;
+}
+
 Status read_modalities(const object& root, ChatRequest& request) {
   element value;
   bool found;
   KVCS_TRY(find_once(root, "modalities", "", found, value));
+  std::string_view name;
+  if (found && value.get(name) == simdjson::SUCCESS) note_modality(name, request);
   array list;
   if (!found || value.get(list) != simdjson::SUCCESS) return ok();
   for (const element one : list) {
-    std::string_view name;
-    if (one.get(name) != simdjson::SUCCESS) continue;
-    if (name == "audio") request.asked.output_audio = 1;
-    if (name == "image") request.asked.output_image = 1;
+    if (one.get(name) == simdjson::SUCCESS) note_modality(name, request);
   }
+  return ok();
+}
+
+// Reasoning is asked for in many words.
+Status read_reasoning(const object& root, ChatRequest& request) {
+  std::string effort;
+  KVCS_TRY(read_word(root, "reasoning_effort", "", effort));
+  request.asks_reasoning = !effort.empty() && effort != "none";
+  bool enabled = false;
+  KVCS_TRY(read_flag(root, "enable_thinking", "", enabled));
+  element value;
+  bool found;
+  KVCS_TRY(find_once(root, "reasoning", "", found, value));
+  const bool asked = request.asks_reasoning || enabled || (found && value.is_object());
+  KVCS_TRY(read_thinking(root, request));
+  request.asks_reasoning = request.asks_reasoning || asked;
   return ok();
 }
 
@@ -108,8 +137,7 @@ Status read_search_options(const object& root, ChatRequest& request) {
   if (root["web_search_options"].get(options) != simdjson::SUCCESS) return ok();
   std::string size;
   KVCS_TRY(read_word(options, "search_context_size", "web_search_options.", size));
-  if (size == "low" || size == "high") request.asked.search_size = size;
-  return ok();
+  return note_search_size(size, request);
 }
 
 Status read_more(const object& root, ChatRequest& request) {
@@ -119,11 +147,10 @@ Status read_more(const object& root, ChatRequest& request) {
   KVCS_TRY(read_modalities(root, request));
   KVCS_TRY(read_prediction(root, request));
   KVCS_TRY(refuse_other_models(root));
-  std::string effort;
-  KVCS_TRY(read_word(root, "reasoning_effort", "", effort));
-  request.asks_reasoning = !effort.empty() && effort != "none";
+  KVCS_TRY(read_reasoning(root, request));
   // Some providers write to their caches by themselves and bill it.
   request.cache_writes = CacheWrites::kFiveMinutes;
+  KVCS_TRY(read_cache_control(root, request.cache_writes));
   return read_search_options(root, request);
 }
 
@@ -160,18 +187,23 @@ class ChatMeter final : public Meter {
 
   EventFate on_event(std::string_view event, std::string_view data, std::string_view raw,
                      std::string& rewritten) override {
-    if (data == "[DONE]") {
+    if (trim(data) == "[DONE]") {
       is_done_ = true;
       return EventFate::kPass;
     }
     object root;
+    if (event == "error") set_error();
     if (!parse(data, root)) return EventFate::kPass;
-    if (event == "error" || root["error"].is_object()) set_error();
+    if (says_error(root)) set_error();
     note_answer(root);
-    const bool has_usage = read_usage(root);
+    object beside;
+    bool has_usage = read_usage(root);
+    if (root["x_groq"].get(beside) == simdjson::SUCCESS) has_usage |= read_usage(beside);
     array choices;
     const bool has_choices = root["choices"].get(choices) == simdjson::SUCCESS;
     if (has_choices) read_choices(choices);
+    // A server that states the usage in every chunk states it last with the reason to finish.
+    if (seen().has_output && (complete() || (has_usage && choices_are_empty(root)))) set_final();
     if (client_wants_usage_) return EventFate::kPass;
     const bool for_us = has_usage && (!has_choices || choices.size() == 0);
     if (for_us && !root["error"].is_object()) return EventFate::kSwallow;
@@ -190,6 +222,11 @@ class ChatMeter final : public Meter {
     if (root["choices"].get(choices) == simdjson::SUCCESS) read_choices(choices);
   }
 
+  static bool choices_are_empty(const object& root) {
+    array choices;
+    return root["choices"].get(choices) != simdjson::SUCCESS || choices.size() == 0;
+  }
+
   bool all_finished() const {
     return !finished_.empty() &&
            std::find(finished_.begin(), finished_.end(), false) == finished_.end();
@@ -205,6 +242,9 @@ class ChatMeter final : public Meter {
         finished_[static_cast<size_t>(index)] = false;
       }
       object text;
+      if (choice["error"].is_object()) set_error();
+      object part;
+      if (choice.get(part) == simdjson::SUCCESS) read_usage(part);  // Moonshot
       if (choice["delta"].get(text) == simdjson::SUCCESS) count_message(text);
       if (choice["message"].get(text) == simdjson::SUCCESS) count_message(text);
       std::string_view reason;

@@ -24,6 +24,8 @@ std::string_view service_tier(std::string_view name) {
   for (const std::string_view standard : {"auto", "default", "standard", "standard_only"}) {
     if (name == standard) return "";
   }
+  if (name == "on_demand") return "";     // Groq's name of the standard.
+  if (name == "fast") return "priority";  // OpenAI's newer name.
   return name;
 }
 

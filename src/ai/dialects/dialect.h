@@ -32,11 +32,12 @@ struct ChatRequest {
 
   // The output.
   int64_t output_tokens_max = -1;  // What the client allows per choice; -1: it states no bound.
-  std::string output_member;       // The member that states it, also one of 0 or -1; "" = none.
-  int64_t thinking_tokens = 0;     // thinking.budget_tokens; a bound must stay above it.
-  int64_t choices = 1;             // n
-  int64_t prediction_bytes = 0;    // Predicted output, whose rejected tokens are billed as output.
-  bool has_output = true;          // Embeddings have none.
+  // The members that state it, also as 0 or -1; a bound that is sent along takes the place of each.
+  std::vector<std::string_view> output_members;
+  int64_t thinking_tokens = 0;   // thinking.budget_tokens; a bound must stay above it.
+  int64_t choices = 1;           // n
+  int64_t prediction_bytes = 0;  // Predicted output, whose rejected tokens are billed as output.
+  bool has_output = true;        // Embeddings have none.
   bool asks_reasoning = false;
 
   // The input.
@@ -44,6 +45,7 @@ struct ChatRequest {
   int64_t added_tokens = 0;  // What the provider adds to the prompt, as documented.
   int64_t images = 0;        // Pictures; a published rule of the model may bound them.
   int64_t audio_bytes = 0;   // Decoded.
+  int64_t inputs = 1;        // Of embeddings: each may be as long as the model reads.
   std::string unbounded_by;  // The first member that brings in what is not in the body; "" = none.
   CacheWrites cache_writes = CacheWrites::kNone;
   int64_t samplings = 1;  // How often the model may read its input for this request (compaction).
@@ -51,7 +53,11 @@ struct ChatRequest {
   // What is asked for beside text: the most calls of each kind, a count above 0 for each other
   // dimension, and the conditions (service tier, speed, …).
   TokenUsage asked;
-  bool calls_unbounded = false;  // Some calls have no bound in the request: BodyEdits::calls_max.
+  // How many tools of each kind have no bound on their calls in the request; in `asked` each counts
+  // as one call. BodyEdits::calls_max is sent along for them.
+  TokenUsage open_calls;
+  bool calls_unbounded = false;
+  bool is_search_sized = false;  // asked.search_size was set, if to "" alone.
   bool tier_is_open = true;      // The provider may choose the tier ("auto" or none stated).
 };
 

@@ -14,6 +14,7 @@ using simdjson::dom::object;
 
 constexpr MediaRule kMedia[] = {{"image_url", Media::kImage, "image_url", "url"},
                                 {"image", Media::kImage, "", "image"}};
+constexpr PartRule kParts[] = {{"text"}};
 constexpr RequestRules kRules = {.messages = "input",
                                  .output_max = {"", ""},
                                  .tool_calls_max = "",
@@ -23,7 +24,16 @@ constexpr RequestRules kRules = {.messages = "input",
                                  .tools_count = 0,
                                  .media = kMedia,
                                  .media_count = std::size(kMedia),
+                                 .parts = kParts,
+                                 .parts_count = std::size(kParts),
                                  .tools_added_tokens = 0};
+// A list of numbers is one text in tokens; every other list is one of inputs.
+int64_t count_inputs(const object& root) {
+  simdjson::dom::array list;
+  if (root["input"].get(list) != simdjson::SUCCESS || list.size() == 0) return 1;
+  return list.at(0).is_number() ? 1 : static_cast<int64_t>(list.size());
+}
+
 constexpr CountRule kCounts[] = {
     {"prompt_tokens_details", "cached_tokens", &TokenUsage::cache_read},
     {"prompt_tokens_details", "image_tokens", &TokenUsage::input_image},
@@ -37,7 +47,7 @@ constexpr UsageRules kUsage = {.input = "prompt_tokens",
 
 class EmbeddingsMeter final : public Meter {
  public:
-  EmbeddingsMeter() : Meter(kUsage) { noted().has_output = true; }
+  EmbeddingsMeter() : Meter(kUsage) { noted().has_output = noted().output_is_final = true; }
 
   void on_json(std::string_view body) override {
     Meter::on_json(body);
@@ -65,6 +75,7 @@ class Embeddings final : public Dialect {
   Result<ChatRequest> read_request(std::string body) const override {
     return read_by_rules(kRules, std::move(body), [](const object& root, ChatRequest& request) {
       request.has_output = false;
+      request.inputs = count_inputs(root);
       return read_tier(root, request);
     });
   }

@@ -42,8 +42,37 @@ constexpr MediaRule kMedia[] = {
     {"document", Media::kFile, "source", "data"},
     {"container_upload", Media::kFile, "", ""},
 };
-// Tools add a prompt of their own: 313 to 804 tokens by model and tool_choice (Anthropic, "Tool use
-// with Claude", pricing, 2026-11).
+constexpr PartRule kParts[] = {
+    {"text"},
+    {"content"},
+    {"thinking"},
+    {"redacted_thinking"},
+    {"tool_use"},
+    {"tool_result"},
+    {"tool_reference"},
+    {"server_tool_use"},
+    {"web_search_tool_result"},
+    {"web_search_result"},
+    {"web_search_tool_result_error"},
+    {"web_fetch_tool_result"},
+    {"web_fetch_result"},
+    {"web_fetch_tool_result_error"},
+    {"code_execution_tool_result"},
+    {"code_execution_result"},
+    {"code_execution_output"},
+    {"bash_code_execution_tool_result"},
+    {"bash_code_execution_result"},
+    {"text_editor_code_execution_tool_result"},
+    {"tool_search_tool_result"},
+    {"tool_search_tool_search_result"},
+    {"mcp_tool_use"},
+    {"mcp_tool_result"},
+    {"search_result"},
+    {"compaction"},
+};
+// Tools add a prompt of their own: 313 to 804 tokens by model and tool_choice, and those of
+// Anthropic's own schema up to some 740 more each (Anthropic, "Tool use with Claude", pricing,
+// 2026-11).
 constexpr RequestRules kRules = {.messages = "messages",
                                  .output_max = {"max_tokens", ""},
                                  .tool_calls_max = "",
@@ -53,61 +82,27 @@ constexpr RequestRules kRules = {.messages = "messages",
                                  .tools_count = std::size(kTools),
                                  .media = kMedia,
                                  .media_count = std::size(kMedia),
-                                 .tools_added_tokens = 1'000};
-
-Status read_cache_control(const object& members, CacheWrites& writes);
-
-// The longest of the cache writes that stand anywhere in the body.
-Status read_cache_control(const element& value, CacheWrites& writes) {
-  array list;
-  if (value.get(list) == simdjson::SUCCESS) {
-    for (const element one : list) KVCS_TRY(read_cache_control(one, writes));
-    return ok();
-  }
-  object members;
-  return value.get(members) == simdjson::SUCCESS ? read_cache_control(members, writes) : ok();
-}
-
-Status read_cache_control(const object& members, CacheWrites& writes) {
-  for (const auto& [name, member] : members) {
-    object control;
-    if (name == "cache_control" && member.get(control) == simdjson::SUCCESS) {
-      std::string ttl;
-      KVCS_TRY(read_word(control, "ttl", "cache_control.", ttl));
-      const CacheWrites asked =
-          ttl.empty() || ttl == "5m" ? CacheWrites::kFiveMinutes : CacheWrites::kOneHour;
-      writes = std::max(writes, asked);
-    } else {
-      KVCS_TRY(read_cache_control(member, writes));
-    }
-  }
-  return ok();
-}
-
-Status read_thinking(const object& root, ChatRequest& request) {
-  element value;
-  bool found;
-  KVCS_TRY(find_once(root, "thinking", "", found, value));
-  object thinking;
-  if (!found || value.get(thinking) != simdjson::SUCCESS) return ok();
-  std::string type;
-  KVCS_TRY(read_word(thinking, "type", "thinking.", type));
-  request.asks_reasoning = type != "disabled";
-  return read_whole(thinking, "budget_tokens", "thinking.", 0, 10'000'000, request.thinking_tokens);
-}
+                                 .parts = kParts,
+                                 .parts_count = std::size(kParts),
+                                 .tools_added_tokens = 1'000,
+                                 .tool_added_tokens = 1'000};
 
 // Compaction reads the whole input once more, writes a summary, and then answers.
 Status read_compaction(const object& root, ChatRequest& request) {
   element value;
   bool found;
   KVCS_TRY(find_once(root, "context_management", "", found, value));
+  object management;
+  if (!found || value.get(management) != simdjson::SUCCESS) return ok();
+  KVCS_TRY(find_once(management, "edits", "context_management.", found, value));
   array edits;
-  if (!found || value["edits"].get(edits) != simdjson::SUCCESS) return ok();
-  for (const element edit : edits) {
-    std::string_view type;
-    if (edit["type"].get(type) == simdjson::SUCCESS && type.starts_with("compact")) {
-      request.samplings = 2;
-    }
+  if (!found || value.get(edits) != simdjson::SUCCESS) return ok();
+  for (const element one : edits) {
+    object edit;
+    std::string type;
+    if (one.get(edit) != simdjson::SUCCESS) continue;
+    KVCS_TRY(read_word(edit, "type", "context_management.edits[].", type));
+    if (type.starts_with("compact")) request.samplings = 2;
   }
   return ok();
 }
@@ -145,11 +140,12 @@ constexpr UsageRules kUsage = {.input = "input_tokens",
 // message_delta.
 class MessagesMeter final : public Meter {
  public:
-  MessagesMeter() : Meter(kUsage) { noted().counts_calls = true; }
+  MessagesMeter() : Meter(kUsage) { noted().counts_calls = noted().splits_cache_writes = true; }
 
   EventFate on_event(std::string_view event, std::string_view data, std::string_view,
                      std::string&) override {
     object root;
+    if (event == "error") set_error();
     if (!parse(data, root)) return EventFate::kPass;
     std::string_view type;
     if (root["type"].get(type) != simdjson::SUCCESS) type = event;
@@ -158,7 +154,7 @@ class MessagesMeter final : public Meter {
       note_answer(part);
       read_usage(part);
     } else if (type == "message_delta") {
-      read_usage(root);
+      if (read_usage(root) && root["usage"]["output_tokens"].is_number()) set_final();
       if (root["delta"]["stop_reason"].is_string()) set_complete();
     } else if (type == "content_block_delta" && root["delta"].get(part) == simdjson::SUCCESS) {
       for (const std::string_view name : {"text", "partial_json", "thinking"}) {
@@ -166,7 +162,7 @@ class MessagesMeter final : public Meter {
       }
     } else if (type == "message_stop") {
       set_complete();
-    } else if (type == "error" || root["error"].is_object()) {
+    } else if (says_error(root)) {
       set_error();
     }
     return EventFate::kPass;
@@ -182,8 +178,6 @@ class MessagesMeter final : public Meter {
 
  private:
   void read_whole_answer(const object& root) override {
-    std::string_view type;
-    if (root["type"].get(type) == simdjson::SUCCESS && type == "error") set_error();
     array content;
     if (root["content"].get(content) != simdjson::SUCCESS) return;
     for (const element one : content) {
@@ -261,6 +255,11 @@ class MessagesMeter final : public Meter {
   }
 };
 
+bool has_uses(const std::string& tool) {
+  const auto uses = find_json_member(tool, "max_uses");
+  return uses && tool.compare(uses->begin, uses->end - uses->begin, "null") != 0;
+}
+
 // Sets max_uses of the tools that the provider runs and whose uses nothing bounds.
 void bound_uses(std::string& body, int64_t calls_max) {
   const auto tools = find_json_member(body, "tools");
@@ -278,8 +277,7 @@ void bound_uses(std::string& body, int64_t calls_max) {
       return rule.calls == &TokenUsage::web_searches &&
              name.starts_with("\"" + std::string(rule.type));
     };
-    if (std::any_of(std::begin(kTools), std::end(kTools), is_counted) &&
-        !find_json_member(tool, "max_uses")) {
+    if (std::any_of(std::begin(kTools), std::end(kTools), is_counted) && !has_uses(tool)) {
       set_json_member(tool, "max_uses", std::to_string(calls_max));
     }
     edited.append(edited.size() > 1 ? "," : "").append(tool);

@@ -53,13 +53,35 @@ void Meter::on_json(std::string_view body) {
   complete_ = true;
   object root;
   if (!parse(body, root)) {
-    count_bytes(body.size());
+    // A list is how Google words an error.
+    const size_t first = body.find_first_not_of(" \t\r\n");
+    has_error_ = first != body.npos && body[first] == '[' && body.find("\"error\"") != body.npos;
+    if (!has_error_) count_bytes(body.size());
     return;
   }
   note_answer(root);
-  if (root["error"].is_object()) has_error_ = true;
+  if (says_error(root)) has_error_ = true;
   read_whole_answer(root);
-  read_usage(root);
+  if (read_usage(root)) set_final();
+}
+
+bool Meter::says_error(const object& from) {
+  element error;
+  if (from["error"].get(error) == simdjson::SUCCESS && !error.is_null()) {
+    bool flag;
+    std::string_view text;
+    const bool is_none = (error.get(flag) == simdjson::SUCCESS && !flag) ||
+                         (error.get(text) == simdjson::SUCCESS && text.empty());
+    if (!is_none) return true;
+  }
+  for (const char* name : {"type", "object"}) {
+    std::string_view word;
+    if (from[name].get(word) == simdjson::SUCCESS && word == "error") return true;
+  }
+  for (const char* name : {"choices", "output", "content", "data", "usage", "type", "object"}) {
+    if (from[name].error() == simdjson::SUCCESS) return false;
+  }
+  return from["detail"].error() == simdjson::SUCCESS || from["errors"].error() == simdjson::SUCCESS;
 }
 
 bool Meter::parse(std::string_view text, object& root) {

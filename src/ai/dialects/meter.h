@@ -60,6 +60,10 @@ class Meter : public UsageMeter {
   void count_bytes(size_t bytes) { seen_.output_bytes += static_cast<int64_t>(bytes); }
   void set_complete() { complete_ = true; }
   void set_error() { has_error_ = true; }
+  void set_final() { seen_.output_is_final = true; }
+  // Whether an answer or event says that it failed, in the words of any provider: an "error" that
+  // is not null or false, a type or object of that name, or a "detail" where an answer would be.
+  static bool says_error(const simdjson::dom::object& from);
   // What a usage object has that no table of counts tells.
   virtual void read_more_usage(const simdjson::dom::object& usage);
   // A count as it stands: its value, or none when it is absent or null. `absurd` is set when it is

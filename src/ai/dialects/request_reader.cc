@@ -92,7 +92,7 @@ class Reader final {
       int64_t bound = INT64_MIN;
       KVCS_TRY(read_whole(root, name, "", -1, kOutputTokensMax, bound));
       if (bound == INT64_MIN) continue;
-      request_.output_member = name;
+      request_.output_members.push_back(name);
       is_open = is_open || bound <= 0;
       request_.output_tokens_max = std::max(request_.output_tokens_max, bound);
     }
@@ -111,6 +111,7 @@ class Reader final {
     calls = std::max<int64_t>(calls, 1);
     if (max < 0) {
       request_.calls_unbounded = true;
+      (request_.open_calls.*kind)++;
     } else {
       calls = std::max(calls, max);
     }
@@ -152,29 +153,43 @@ class Reader final {
     std::string type;
     KVCS_TRY(read_word(tool, "type", "tools[].", type));
     // Anthropic's tools of the client have no type, and some servers take functions without one.
-    if (type.empty()) return ok();
+    const bool is_plain =
+        tool["function"].error() == simdjson::SUCCESS || tool["name"].error() == simdjson::SUCCESS;
+    if (type.empty() && is_plain) return ok();
+    const std::string lower = lower_ascii(type);
     for (size_t i = 0; i < rules_.tools_count; i++) {
       const ToolRule& rule = rules_.tools[i];
-      if (!type.starts_with(rule.type)) continue;
+      if (type.empty() || !lower.starts_with(rule.type)) continue;
       if (rule.brings == Brings::kInput) note_input("tools[].type " + type);
       if (rule.brings == Brings::kOtherModel) {
-        return bad_member(
-            "tools[].type",
-            type + " is not possible here, for it is billed at another model's price.");
+        return bad_member("tools[].type", type +
+                                              " is not possible here, for it is billed at "
+                                              "another model's price.");
       }
-      int64_t uses = -1;
-      KVCS_TRY(read_whole(tool, "max_uses", "tools[].", 0, 1'000'000, uses));
-      // Uses of several tools of one kind add up.
-      if (uses >= 0 && rule.calls != nullptr) {
-        request_.asked.*rule.calls += uses;
-        ask_calls(rule.calls, 0);
-      } else {
-        ask_calls(rule.calls, calls_max);
-      }
+      if (type != "custom" && type != "function") request_.added_tokens += rules_.tool_added_tokens;
+      KVCS_TRY(read_uses(tool, rule, calls_max));
       KVCS_TRY(refuse_large_containers(tool));
-      return read_search_size(tool, type);
+      return read_search_size(tool, lower);
     }
-    note_input("tools[].type " + type);
+    note_input(type.empty() ? "tools[]" : "tools[].type " + type);
+    return ok();
+  }
+
+  // The uses of several tools of one kind add up.
+  Status read_uses(const object& tool, const ToolRule& rule, int64_t calls_max) {
+    if (rule.calls == nullptr) return ok();
+    int64_t uses = -1;
+    KVCS_TRY(read_whole(tool, "max_uses", "tools[].", 0, 1'000'000, uses));
+    int64_t& asked = request_.asked.*rule.calls;
+    if (uses >= 0) {
+      asked += std::max<int64_t>(uses, 1);
+    } else if (calls_max >= 0) {
+      asked = std::max({asked, calls_max, int64_t{1}});
+    } else {
+      asked++;
+      request_.calls_unbounded = true;
+      (request_.open_calls.*rule.calls)++;
+    }
     return ok();
   }
 
@@ -190,16 +205,12 @@ class Reader final {
         "'" + printable(memory, kShownName) + "' has no price here; a container of 1g has.");
   }
 
+  // Of several tools the dearest size counts.
   Status read_search_size(const object& tool, std::string_view type) {
-    // OpenAI's older tool has a price of its own.
-    if (type.starts_with("web_search_preview")) {
-      request_.asked.search_size = "preview";
-      return ok();
-    }
+    if (!type.starts_with("web_search")) return ok();
     std::string size;
     KVCS_TRY(read_word(tool, "search_context_size", "tools[].", size));
-    if (size == "low" || size == "high") request_.asked.search_size = size;
-    return ok();
+    return note_search_size(type.starts_with("web_search_preview") ? "preview" : size, request_);
   }
 
   Status read_conversation(const object& root) {
@@ -224,12 +235,43 @@ class Reader final {
     for (size_t i = 0; !type.empty() && i < rules_.media_count; i++) {
       if (type == rules_.media[i].type) return read_media(rules_.media[i], part, depth);
     }
+    KVCS_TRY(read_stored(part, type));
     return read_inner_parts(part, depth);
+  }
+
+  // A part that names what the provider has stored, or that nothing is known of.
+  Status read_stored(const object& part, std::string_view type) {
+    if (part["audio"]["id"].is_string()) {
+      request_.asked.input_audio = 1;
+      note_input("messages[].audio.id");
+    }
+    if (type.empty()) {
+      const bool has_words =
+          part["role"].error() == simdjson::SUCCESS || part["content"].error() == simdjson::SUCCESS;
+      if (!has_words && part["id"].is_string()) note_input(std::string(rules_.messages) + "[].id");
+      return ok();
+    }
+    for (size_t i = 0; i < rules_.parts_count; i++) {
+      const PartRule& rule = rules_.parts[i];
+      if (type != rule.type) continue;
+      const bool is_here = rule.content.empty() || part[rule.content].is_string();
+      if (!is_here) note_input(type);
+      return ok();
+    }
+    note_input("content[].type " + std::string(type));
+    return ok();
   }
 
   Status read_inner_parts(const object& part, size_t depth) {
     for (const auto& [name, value] : part) {
-      if (name != "content" && name != "output" && name != "source") continue;
+      static constexpr std::string_view kInner[] = {"content", "output", "source"};
+      const auto inner_name =
+          std::find_if(std::begin(kInner), std::end(kInner),
+                       [&name = name](auto one) { return equal_ignore_case(name, one); });
+      if (inner_name == std::end(kInner)) continue;
+      if (name != *inner_name) {
+        return bad_member(*inner_name, "is written '" + printable(name, kShownName) + "'.");
+      }
       array list;
       object inner;
       if (value.get(list) == simdjson::SUCCESS) {
@@ -399,6 +441,68 @@ Result<ChatRequest> read_by_rules(const RequestRules& rules, std::string body,
   return request;
 }
 
+namespace {
+
+Status read_cache_control(const element& value, CacheWrites& writes) {
+  array list;
+  if (value.get(list) == simdjson::SUCCESS) {
+    for (const element one : list) KVCS_TRY(read_cache_control(one, writes));
+    return ok();
+  }
+  object members;
+  return value.get(members) == simdjson::SUCCESS ? read_cache_control(members, writes) : ok();
+}
+
+}  // namespace
+
+Status read_cache_control(const object& members, CacheWrites& writes) {
+  for (const auto& [name, member] : members) {
+    const bool is_control = equal_ignore_case(name, "cache_control");
+    if (is_control && name != "cache_control") {
+      return bad_member("cache_control", "is written '" + printable(name, kShownName) + "'.");
+    }
+    object control;
+    if (is_control && member.get(control) == simdjson::SUCCESS) {
+      std::string ttl;
+      KVCS_TRY(read_word(control, "ttl", "cache_control.", ttl));
+      const CacheWrites asked =
+          ttl.empty() || ttl == "5m" ? CacheWrites::kFiveMinutes : CacheWrites::kOneHour;
+      writes = std::max(writes, asked);
+    } else {
+      KVCS_TRY(read_cache_control(member, writes));
+    }
+  }
+  return ok();
+}
+
+Status read_thinking(const object& root, ChatRequest& request) {
+  element value;
+  bool found;
+  KVCS_TRY(find_once(root, "thinking", "", found, value));
+  object thinking;
+  if (!found || value.get(thinking) != simdjson::SUCCESS) return ok();
+  std::string type;
+  KVCS_TRY(read_word(thinking, "type", "thinking.", type));
+  request.asks_reasoning = type != "disabled";
+  return read_whole(thinking, "budget_tokens", "thinking.", 0, 10'000'000, request.thinking_tokens);
+}
+
+Status note_search_size(std::string_view size, ChatRequest& request) {
+  static constexpr std::string_view kByPrice[] = {"low", "medium", "preview", "high"};
+  const auto rank = [](std::string_view name) {
+    return std::find(std::begin(kByPrice), std::end(kByPrice), name.empty() ? "medium" : name);
+  };
+  if (rank(size) == std::end(kByPrice)) {
+    return bad_member("search_context_size",
+                      "'" + printable(size, kShownName) + "' is not one of: low, medium, high.");
+  }
+  std::string& known = request.asked.search_size;
+  if (request.is_search_sized && rank(known) >= rank(size)) return ok();
+  request.is_search_sized = true;
+  known = size == "medium" ? std::string_view() : size;
+  return ok();
+}
+
 void edit_common(const ChatRequest& request, const BodyEdits& edits, std::string& body) {
   if (edits.model != request.model) {
     std::string text;
@@ -406,9 +510,11 @@ void edit_common(const ChatRequest& request, const BodyEdits& edits, std::string
     set_json_member(body, "model", text);
   }
   if (edits.output_tokens_max < 0) return;
-  const std::string_view member =
-      request.output_member.empty() ? edits.output_member : request.output_member;
-  set_json_member(body, member, std::to_string(edits.output_tokens_max));
+  const std::string bound = std::to_string(edits.output_tokens_max);
+  for (const std::string_view member : request.output_members) {
+    set_json_member(body, member, bound);
+  }
+  if (request.output_members.empty()) set_json_member(body, edits.output_member, bound);
 }
 
 }  // namespace kvcs::ai

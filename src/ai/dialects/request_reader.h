@@ -39,6 +39,13 @@ struct ToolRule {
   int64_t TokenUsage::*calls = nullptr;
 };
 
+// A part of a message or an item of input that is text in the body.
+struct PartRule {
+  std::string_view type;
+  // It stands for content that the provider has stored, unless the body has it in this member.
+  std::string_view content = {};
+};
+
 // A part of a message that is not text, by its type.
 enum class Media : uint8_t {
   kImage,
@@ -63,7 +70,11 @@ struct RequestRules {
   size_t tools_count;
   const MediaRule* media;
   size_t media_count;
-  int64_t tools_added_tokens;  // What tools add to the prompt, beside their own text.
+  // Parts of text. A type that is neither here nor in `media` brings in what nothing bounds.
+  const PartRule* parts;
+  size_t parts_count;
+  int64_t tools_added_tokens;     // What tools add to the prompt, beside their own text.
+  int64_t tool_added_tokens = 0;  // What each tool of the provider's own schema adds to that.
 };
 
 // Invalid with reason invalid_request_error, naming the member.
@@ -88,6 +99,12 @@ Status read_whole(const simdjson::dom::object& object, std::string_view name, st
 // A string member; "" when absent.
 Status read_word(const simdjson::dom::object& object, std::string_view name, std::string_view path,
                  std::string& out);
+// The longest of the cache writes that stand anywhere in the body.
+Status read_cache_control(const simdjson::dom::object& members, CacheWrites& writes);
+// The member "thinking": its budget, and whether reasoning is asked for.
+Status read_thinking(const simdjson::dom::object& root, ChatRequest& request);
+// The size of a search's context; of several the dearest counts.
+Status note_search_size(std::string_view size, ChatRequest& request);
 // The service tier that the request asks for.
 Status read_tier(const simdjson::dom::object& root, ChatRequest& request);
 

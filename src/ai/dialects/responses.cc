@@ -38,6 +38,36 @@ constexpr ToolRule kTools[] = {
     {"code_interpreter", Brings::kInput, &TokenUsage::code_sessions},
     {"shell", Brings::kInput, &TokenUsage::code_sessions},
     {"image_generation", Brings::kInput, &TokenUsage::images_made},
+    {"x_search", Brings::kInput, &TokenUsage::web_searches},  // xAI
+    {"live_search", Brings::kInput, &TokenUsage::web_searches},
+};
+// Items of calls that OpenAI's tools made, and reasoning, stand for what OpenAI has stored.
+constexpr PartRule kParts[] = {
+    {"message"},
+    {"input_text"},
+    {"output_text"},
+    {"text"},
+    {"refusal"},
+    {"summary_text"},
+    {"reasoning_text"},
+    {"reasoning", "encrypted_content"},
+    {"compaction", "encrypted_content"},
+    {"function_call"},
+    {"function_call_output"},
+    {"custom_tool_call"},
+    {"custom_tool_call_output"},
+    {"local_shell_call"},
+    {"local_shell_call_output"},
+    {"shell_call"},
+    {"shell_call_output"},
+    {"apply_patch_call"},
+    {"apply_patch_call_output"},
+    {"computer_call"},
+    {"computer_call_output"},
+    {"mcp_approval_request"},
+    {"mcp_approval_response"},
+    {"mcp_call"},
+    {"mcp_list_tools"},
 };
 constexpr MediaRule kMedia[] = {
     {"input_image", Media::kImage, "", "image_url"},
@@ -56,6 +86,8 @@ constexpr RequestRules kRules = {.messages = "input",
                                  .tools_count = std::size(kTools),
                                  .media = kMedia,
                                  .media_count = std::size(kMedia),
+                                 .parts = kParts,
+                                 .parts_count = std::size(kParts),
                                  .tools_added_tokens = 64};
 
 Status read_more(const object& root, ChatRequest& request) {
@@ -113,6 +145,7 @@ class ResponsesMeter final : public Meter {
   EventFate on_event(std::string_view event, std::string_view data, std::string_view,
                      std::string&) override {
     object root;
+    if (event == "error") set_error();
     if (!parse(data, root)) return EventFate::kPass;
     std::string_view type;
     if (root["type"].get(type) != simdjson::SUCCESS) type = event;
@@ -120,14 +153,16 @@ class ResponsesMeter final : public Meter {
     if (root["sequence_number"].get(sequence) == simdjson::SUCCESS && sequence >= 0) {
       sequence_ = std::max(sequence_, sequence);
     }
-    if (type == "error" || root["error"].is_object()) set_error();
+    if (says_error(root)) set_error();
     if (type.ends_with(".delta")) count_text(root, "delta");
     object part;
     if (type == "response.output_item.done" && root["item"].get(part) == simdjson::SUCCESS) {
       read_item(part, from_events_);
       take_items(from_events_);
     }
-    if (root["response"].get(part) == simdjson::SUCCESS) read_response(part);
+    if (root["response"].get(part) == simdjson::SUCCESS && read_response(part)) {
+      if (type != "response.created" && type != "response.in_progress") set_final();
+    }
     if (type == "response.completed" || type == "response.incomplete") set_complete();
     if (type == "response.failed") {
       set_complete();
@@ -167,12 +202,13 @@ class ResponsesMeter final : public Meter {
     }
   }
 
-  void read_response(const object& response) {
+  // Whether it states the usage.
+  bool read_response(const object& response) {
     note_answer(response);
     std::string_view id;
     if (response["id"].get(id) == simdjson::SUCCESS) id_ = id.substr(0, 200);
     read_output(response);
-    read_usage(response);
+    return read_usage(response);
   }
 
   void read_output(const object& response) {

@@ -39,7 +39,10 @@ struct SeenUsage {
   int64_t samplings = 1;
   // Whether the answer said in which service tier, at which speed and where it was made.
   bool has_tier = false, has_speed = false, has_region = false;
-  bool counts_calls = false;  // The API states calls of the provider's tools.
+  bool counts_calls = false;         // The API states calls of the provider's tools.
+  bool splits_cache_writes = false;  // The API states writes for an hour apart.
+  // The output that was stated is that of the whole answer, and no count on the way.
+  bool output_is_final = false;
 };
 
 class UsageMeter {
