@@ -112,6 +112,7 @@ TEST_CASE("ai: killed between reserve and settle, the charge is recovered once",
     const size_t row = rows.rfind("{\"request_id\"", recovered);
     CHECK(number_after(rows, "model", row) == "\"gpt-4o-mini\"");
     CHECK(number_after(rows, "estimated", row) == "true");
+    CHECK(number_after(rows, "output_tokens", row) == "5");  // The bytes of "Hello".
     // In nano-dollars: what the rows say is what the counter says.
     const auto nano = [](const std::string& usd) { return std::llround(std::stod(usd) * 1e9); };
     const int64_t charged = nano(number_after(rows, "cost_usd", row));
