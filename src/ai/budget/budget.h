@@ -11,7 +11,9 @@
 // outbox, so that rows and counters always agree. Writers of one organization take turns, so an
 // older absolute value never overwrites a newer one. What is found in the journal at start belonged
 // to a process that died: charges are brought in unless the ledger has their rows; a reservation is
-// settled at its input-only estimate, marked `recovered`.
+// settled at its input-only estimate and the output that had passed, marked `recovered`.
+//
+// The estimate is an upper bound of what the request can cost, and a reservation is never raised.
 //
 // Failure modes (store unreachable, counters unreadable): fail_closed → Unavailable with reason
 // quota_unavailable and Retry-After; fail_open → admitted against fallback_daily_limit of the
@@ -56,8 +58,8 @@ struct BudgetLimits {
 struct BudgetAsk {
   std::string request_id, key_id, user_id, organization_id;
   BudgetLimits limits;
-  int64_t estimate_nano_usd = 0;    // Worst case: input and the most output it may produce.
-  int64_t input_only_nano_usd = 0;  // Charged when the process dies before the answer.
+  int64_t estimate_nano_usd = 0;               // Worst case: input, calls and the most output.
+  int64_t input_only_nano_usd = 0;             // Input and calls: charged when the process dies.
   std::string provider, model, price_version;  // What the row of such a charge says.
   int64_t attempt = 0;  // 1, 2, … where a request may be tried several times; see settle_try().
   // The price of one token of output at its dearest, for a process that dies in the middle of an
