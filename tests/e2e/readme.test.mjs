@@ -224,6 +224,19 @@ const serve = (data, listen, env = {}) =>
   spawnSync(binary, ['serve', '--data-dir', data, '--listen', listen],
     { encoding: 'utf8', timeout: 60_000, env: { ...process.env, ...env } });
 
+// What a fresh user with this limit is told of a request to the AI gateway.
+async function refusal(path, body, limit = 5) {
+  const url = `http://127.0.0.1:${provider.address().port}`;
+  await daemon.admin('PUT', '/admin/ai/providers/openai', { kind: 'openai', base_url: url, api_key: 'sk-1' });
+  const { user_id: user } = (await daemon.admin('POST', '/admin/users', { email: `u${limit}@example.com${path}`.replaceAll('/', ''),
+    monthly_limit_usd: limit, org_id: daemon.credentials.organization_id })).body;
+  const { api_key: key } = (await daemon.admin('POST', `/admin/users/${user}/api-keys`, { name: 'k' })).body;
+  const response = await fetch(daemon.url + path, { method: 'POST', body: JSON.stringify(body),
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' } });
+  return { status: response.status, error: (await response.json()).error };
+}
+const question = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hello' }] };
+
 const troubles = {
   '`The data directory … is in use by process …`': (cell) =>
     assert.match(serve(daemon.data, '127.0.0.1:0').stderr, pattern(cell)),
@@ -257,6 +270,29 @@ const troubles = {
     const scripts = [...page.matchAll(/(?:src|href)="([^"]+\.js)"/g)].map((one) => one[1]);
     const code = await Promise.all(scripts.map(async (path) => (await fetch(new URL(path, daemon.url))).text()));
     assert.match(code.join('\n'), pattern(cell));
+  },
+  '`The monthly budget of this … does not cover the request`': async (cell) => {
+    const told = await refusal('/v1/chat/completions', question, 0.00001);
+    assert.equal(told.status, 429);
+    assert.match(told.error.message, pattern(cell));
+  },
+  "`The request asks for …, for which the price of '…' has no member`": async (cell) => {
+    const told = await refusal('/v1/chat/completions', { ...question, service_tier: 'flex' });
+    assert.equal(told.status, 400);
+    assert.equal(told.error.code, 'dimension_not_priced');
+    assert.match(told.error.message, pattern(cell));
+  },
+  '`brings into the input cannot be bounded before it is sent`': async (cell) => {
+    await daemon.admin('PUT', '/admin/ai/prices/openai/own', { input_cost_per_token: 1e-6, output_cost_per_token: 1e-6 });
+    const told = await refusal('/v1/responses', { model: 'openai/own', previous_response_id: 'r', input: 'Hello' });
+    assert.equal(told.status, 400);
+    assert.equal(told.error.code, 'input_not_bounded');
+    assert.match(told.error.message, pattern(cell));
+  },
+  '`WebSockets are not spoken here`': async (cell) => {
+    const answer = await daemon.raw(['GET /v1/responses HTTP/1.1', 'host: x', 'connection: upgrade', 'upgrade: websocket']);
+    assert.match(answer, /^HTTP\/1.1 426 /);
+    assert.match(answer, pattern(cell));
   },
   '`fatal error: …: No such file or directory`': (cell) => {
     const done = spawnSync('g++', ['-x', 'c++', '-fsyntax-only', '-'],
