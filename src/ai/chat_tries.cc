@@ -126,6 +126,9 @@ Result<http::Response> ChatProxy::fail(Call& call, Status failure) const {
 
 Result<http::Response> ChatProxy::answer_from_targets(std::shared_ptr<Call> call) const {
   for (;;) {
+    // What the target before this one said of itself is none of this one's.
+    call->meter.reset();
+    call->first_byte_us = 0;
     Result<std::unique_ptr<BegunAnswer>> answer = exchange(*call);
     if (answer.ok()) {
       call->first_byte_us = clock_.mono_us();

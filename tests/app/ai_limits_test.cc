@@ -315,3 +315,19 @@ TEST_CASE("ai: an answer over its limit is the provider's fault, not the client'
   house.provider.answer_json("{\"x\":\"" + std::string(10'000, 'x') + "\"}");
   check_refused(house, kHello, 502, "answer");
 }
+
+TEST_CASE("ai: a target that gave no answer is charged, whatever the one before it said",
+          "[contract][ai]") {
+  AiHouse house(
+      [](Config& config) { config.ai.aliases = "two: [openai/gpt-4o-mini, openai/gpt-4o]"; });
+  house.provider.set([&house](LoopbackPeer& peer) {
+    if (house.provider.bodies().size() == 2) return false;
+    return peer.answer(R"({"error":{"message":"no"}})");
+  });
+  CHECK(house.chat(R"({"model":"two","messages":[],"max_tokens":100})").status == 502);
+  const std::string rows = house.admin("GET", "/admin/usage/requests").body;
+  INFO(rows);
+  CHECK(has(rows, "\"model\":\"gpt-4o\""));
+  CHECK(has(rows, "\"output_tokens\":100"));
+  CHECK(has(rows, "\"estimated\":true"));
+}
