@@ -88,7 +88,7 @@ class Settling final {
 
   void take_input() {
     // A model reads its input again after each call of the provider's tools.
-    int64_t readings = std::max(chat_.samplings, seen_.samplings) * chat_.inputs;
+    int64_t readings = std::max(chat_.samplings, seen_.samplings);
     for (int64_t TokenUsage::*calls : kCalls) readings += worst_.calls.*calls;
     if (!seen_.has_input && !seen_.input_is_absurd) {
       out_.tokens.estimated = true;

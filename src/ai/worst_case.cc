@@ -52,7 +52,7 @@ Status dimension_not_priced(const Price& price, std::string_view dimension) {
 }
 
 Result<int64_t> input_bound(const ChatRequest& chat, const Price& price) {
-  const int64_t context = saturating_times(context_of(price), chat.inputs);
+  const int64_t context = context_of(price);
   std::string unbounded = chat.unbounded_by;
   if (unbounded.empty() && chat.images > 0 && price.image_tokens_max == 0) unbounded = "an image";
   const int64_t in_body = chat.text_bytes + chat.added_tokens + chat.audio_bytes +

@@ -45,7 +45,6 @@ struct ChatRequest {
   int64_t added_tokens = 0;  // What the provider adds to the prompt, as documented.
   int64_t images = 0;        // Pictures; a published rule of the model may bound them.
   int64_t audio_bytes = 0;   // Decoded.
-  int64_t inputs = 1;        // Of embeddings: each may be as long as the model reads.
   std::string unbounded_by;  // The first member that brings in what is not in the body; "" = none.
   CacheWrites cache_writes = CacheWrites::kNone;
   int64_t samplings = 1;  // How often the model may read its input for this request (compaction).

@@ -27,13 +27,6 @@ constexpr RequestRules kRules = {.messages = "input",
                                  .parts = kParts,
                                  .parts_count = std::size(kParts),
                                  .tools_added_tokens = 0};
-// A list of numbers is one text in tokens; every other list is one of inputs.
-int64_t count_inputs(const object& root) {
-  simdjson::dom::array list;
-  if (root["input"].get(list) != simdjson::SUCCESS || list.size() == 0) return 1;
-  return list.at(0).is_number() ? 1 : static_cast<int64_t>(list.size());
-}
-
 constexpr CountRule kCounts[] = {
     {"prompt_tokens_details", "cached_tokens", &TokenUsage::cache_read},
     {"prompt_tokens_details", "image_tokens", &TokenUsage::input_image},
@@ -75,7 +68,6 @@ class Embeddings final : public Dialect {
   Result<ChatRequest> read_request(std::string body) const override {
     return read_by_rules(kRules, std::move(body), [](const object& root, ChatRequest& request) {
       request.has_output = false;
-      request.inputs = count_inputs(root);
       return read_tier(root, request);
     });
   }
