@@ -57,6 +57,10 @@ Result<int64_t> input_bound(const ChatRequest& chat, const Price& price) {
   if (unbounded.empty() && chat.images > 0 && price.image_tokens_max == 0) unbounded = "an image";
   const int64_t in_body = chat.text_bytes + chat.added_tokens + chat.audio_bytes +
                           saturating_times(chat.images, price.image_tokens_max);
+  // A request for embeddings has many inputs, each of which may be as long as the model reads.
+  if (!chat.has_output && (unbounded.empty() || context > 0)) {
+    return in_body + (unbounded.empty() ? 0 : saturating_times(chat.images, context));
+  }
   if (!unbounded.empty()) {
     if (context > 0) return context;
     if (price.max_input_tokens > 0) return std::max(price.max_input_tokens, in_body);
