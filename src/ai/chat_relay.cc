@@ -239,7 +239,7 @@ http::Response ChatProxy::answer_stream(std::shared_ptr<Call> call,
   // settles. The provider is at work all the same.
   std::vector<AlertEvent> unused;
   call->reservation->set_fallback_charge(
-      make_record(*call, kClientClosedRequest, ExchangeEnd::kUnknown, unused));
+      make_record(*call, kClientClosedRequest, ExchangeEnd::kUnread, unused));
   // std::function copies its closure, so the copies share the answer; one of them runs and reads
   // it.
   std::shared_ptr<BegunAnswer> source = std::move(answer);

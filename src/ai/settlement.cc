@@ -86,13 +86,25 @@ class Settling final {
     tokens.*dearest = count;
   }
 
+  // Whether no more figures can come.
+  bool is_over() const { return meter_ != nullptr && (meter_->complete() || meter_->has_error()); }
+
+  // A stream may state its input when it begins. What the provider's tools find, and what is read
+  // once more for a compaction, come on top of that.
+  bool input_may_grow() const {
+    const std::string_view by = chat_.unbounded_by;
+    return by.starts_with("tools[]") || by == "mcp_servers" || by == "container" ||
+           chat_.samplings > seen_.samplings;
+  }
+
   void take_input() {
     // A model reads its input again after each call of the provider's tools.
     int64_t readings = std::max(chat_.samplings, seen_.samplings);
     for (int64_t TokenUsage::*calls : kCalls) readings += worst_.calls.*calls;
+    const int64_t reserved = worst_.input_tokens * chat_.samplings;
     if (!seen_.has_input && !seen_.input_is_absurd) {
       out_.tokens.estimated = true;
-      return set_input(worst_.input_tokens * chat_.samplings);
+      return set_input(reserved);
     }
     const int64_t context = price_.max_input_tokens > 0 ? price_.max_input_tokens : kInputMax;
     const int64_t can = std::max(context, worst_.input_tokens) * readings;
@@ -102,7 +114,11 @@ class Settling final {
       tokens.cache_write_1h += std::exchange(tokens.cache_write_5m, 0);
     }
     const int64_t stated = tokens.input_total();
-    if (!seen_.input_is_absurd && stated <= can) return;
+    if (!seen_.input_is_absurd && stated <= can) {
+      if (is_over() || !input_may_grow()) return;
+      tokens.estimated = true;
+      return set_input(std::max(stated, reserved));
+    }
     find("ai.absurd_usage", absurd("input", stated, seen_.input_is_absurd, can));
     set_input(can);
   }
@@ -126,6 +142,26 @@ class Settling final {
     }
   }
 
+  // An output that nobody stated, at the dearest of the kinds that the request can have, as it was
+  // reserved.
+  void estimate_output(int64_t count) {
+    TokenUsage& tokens = out_.tokens;
+    tokens.output = tokens.reasoning = tokens.output_audio = tokens.output_image = 0;
+    const Rates rates = rates_of(price_, tokens, tokens.input_total());
+    int64_t TokenUsage::*dearest = &TokenUsage::output;
+    int64_t pico = rates.output;
+    const auto look = [&](bool is_possible, int64_t TokenUsage::*kind, int64_t rate) {
+      if (!is_possible || rate <= pico) return;
+      dearest = kind;
+      pico = rate;
+    };
+    look(price_.supports_reasoning || chat_.asks_reasoning, &TokenUsage::reasoning,
+         rates.reasoning);
+    look(chat_.asked.output_audio > 0, &TokenUsage::output_audio, rates.output_audio);
+    look(chat_.asked.output_image > 0, &TokenUsage::output_image, rates.output_image);
+    tokens.*dearest = count;
+  }
+
   void take_output() {
     if (!chat_.has_output) {
       out_.tokens.output = out_.tokens.reasoning = 0;
@@ -143,18 +179,20 @@ class Settling final {
     out_.tokens.estimated = true;
     const int64_t reserved =
         worst_.output_tokens * chat_.choices * chat_.samplings + chat_.prediction_bytes;
-    // Reasoning is not shown as it is billed, and an answer that is not streamed shows nothing
-    // before its end.
+    // Reasoning is not shown as it is billed, nor is the summary of a compaction, and an answer
+    // that is not streamed shows nothing before its end.
     const bool is_hidden = price_.supports_reasoning || chat_.asks_reasoning ||
+                           chat_.samplings > 1 || end_ == ExchangeEnd::kUnread ||
                            (!chat_.stream && end_ == ExchangeEnd::kUnknown);
     const int64_t shown = std::max(stated, seen_.output_bytes);
-    set_output(is_hidden ? std::max(stated, reserved)
-                         : std::min(shown, std::max(reserved, stated)));
+    estimate_output(is_hidden ? std::max(stated, reserved)
+                              : std::min(shown, std::max(reserved, stated)));
   }
 
   void take_calls() {
-    const bool is_known =
-        end_ == ExchangeEnd::kAnswered || (meter_ != nullptr && meter_->complete());
+    // What an answer without figures did is not known, complete or not.
+    const bool is_known = has_figures() && (end_ == ExchangeEnd::kAnswered ||
+                                            (meter_ != nullptr && meter_->complete()));
     for (int64_t TokenUsage::*calls : kCalls) {
       int64_t& count = out_.tokens.*calls;
       // Calls that the request did not ask for were not made; some APIs do not let it bound them.

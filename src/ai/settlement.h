@@ -4,8 +4,9 @@
 //   else nothing, when the request surely never left, or when the answer says that it failed and
 //   nothing of it was seen;
 //   else the input as it was reserved, and of the output what was seen. Where that cannot be all of
-//   it (a model that reasons, an answer that shows nothing before its end), the output counts at
-//   its bound. Such a record is `estimated`.
+//   it (a model that reasons, an answer that shows nothing before its end or that nobody read), the
+//   output counts at its bound, and so does an input to which the provider's tools may have added
+//   after it was stated. Such a record is `estimated`.
 //
 // Pure functions.
 #pragma once
@@ -24,6 +25,7 @@ enum class ExchangeEnd : uint8_t {
   kRefused,   // An error answer: an HTTP status of 400 or more.
   kAnswered,  // An answer came to its end; what it says may be that it failed.
   kUnknown,   // Cut off, timed out, left by the client: the provider may have done the work.
+  kUnread,    // An answer was begun, and nobody read it: the client left before its head was sent.
 };
 
 struct Settlement {

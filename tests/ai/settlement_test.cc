@@ -50,6 +50,12 @@ Settled settle(ApiKind api, const std::string& body, const Price& price,
           settled.findings.size()};
 }
 
+const std::string kBegun =
+    R"({"type":"message_start","message":{"usage":{"input_tokens":10,"output_tokens":1}}})";
+const std::string kText =
+    R"({"type":"content_block_delta","delta":{"type":"text_delta","text":"Hello"}})";
+const std::string kChatText = R"({"choices":[{"index":0,"delta":{"content":"Hello"}}]})";
+
 }  // namespace
 
 TEST_CASE("settlement: the inputs of embeddings may together be longer than the context",
@@ -72,4 +78,81 @@ TEST_CASE("settlement: each picture of embeddings may be as long as the context"
              plain_price(), {R"({"usage":{"prompt_tokens":10000}})"}, ExchangeEnd::kAnswered);
   CHECK(settled.cost == 10'000'000);
   CHECK(settled.reserved >= 10'000'000);
+}
+
+TEST_CASE("settlement: an input to which searches may have added is charged at its bound",
+          "[unit][ai]") {
+  const std::string tools = R"(,"tools":[{"type":"web_search_20250305","max_uses":2}])";
+  Price price = plain_price();
+  price.web_search_pico[kSearchMedium] = 7'000'000;
+  const auto body = [](const std::string& more) {
+    return R"({"model":"m","stream":true,"max_tokens":50,"messages":[])" + more + "}";
+  };
+  const std::string end =
+      R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":900,)"
+      R"("output_tokens":9,"server_tool_use":{"web_search_requests":1}}})";
+  Settled settled =
+      settle(ApiKind::kMessages, body(tools), price, {kBegun, kText}, ExchangeEnd::kUnknown);
+  CHECK(settled.cost == 5'000 * 1'000 + 5 * 2'000 + 2 * 7'000);
+  CHECK(settled.estimated);
+  settled =
+      settle(ApiKind::kMessages, body(tools), price, {kBegun, kText, end}, ExchangeEnd::kAnswered);
+  CHECK(settled.cost == 900 * 1'000 + 9 * 2'000 + 7'000);
+  CHECK_FALSE(settled.estimated);
+  // Without tools the first event has said it all.
+  settled = settle(ApiKind::kMessages, body(""), price, {kBegun, kText}, ExchangeEnd::kUnknown);
+  CHECK(settled.cost == 10 * 1'000 + 5 * 2'000);
+}
+
+TEST_CASE("settlement: a compaction that may have been is charged when the stream breaks",
+          "[unit][ai]") {
+  const Settled settled = settle(ApiKind::kMessages,
+                                 R"({"model":"m","stream":true,"max_tokens":50,"messages":[],)"
+                                 R"("context_management":{"edits":[{"type":"compact_20260112"}]}})",
+                                 plain_price(), {kBegun, kText}, ExchangeEnd::kUnknown);
+  CHECK(settled.cost == settled.reserved);
+  CHECK(settled.estimated);
+}
+
+TEST_CASE("settlement: an answer without usage may have searched as often as it was allowed",
+          "[unit][ai]") {
+  Price price = plain_price();
+  price.web_search_pico[kSearchMedium] = 7'000'000;
+  const Settled settled =
+      settle(ApiKind::kMessages,
+             R"({"model":"m","max_tokens":50,"messages":[],"tools":)"
+             R"([{"type":"web_search_20250305","max_uses":3}]})",
+             price, {R"({"type":"message","content":[{"type":"text","text":"Hello"}]})"},
+             ExchangeEnd::kAnswered);
+  CHECK(settled.cost == 5'000 * 1'000 + 5 * 2'000 + 3 * 7'000);
+  CHECK(settled.estimated);
+}
+
+TEST_CASE("settlement: an output that nobody stated is of the dearest kind that it may be",
+          "[unit][ai]") {
+  Price price = plain_price();
+  price.reasoning_pico = 3'000'000;
+  price.output_audio_pico = 9'000'000;
+  const auto cost_of = [&](const std::string& more) {
+    const std::string body =
+        R"({"model":"m","stream":true,"max_tokens":50,"messages":[])" + more + "}";
+    const Settled settled =
+        settle(ApiKind::kChatCompletions, body, price, {kChatText}, ExchangeEnd::kUnknown);
+    CHECK(settled.estimated);
+    CHECK(settled.cost <= settled.reserved);
+    const ChatRequest request = dialect(ApiKind::kChatCompletions).read_request(body).value();
+    return settled.cost - worst_case(request, price, kRules)->input_tokens * 1'000;
+  };
+  CHECK(cost_of("") == 5 * 2'000);
+  CHECK(cost_of(R"(,"modalities":["text","audio"])") == 5 * 9'000);
+  CHECK(cost_of(R"(,"reasoning_effort":"low")") == 50 * 3'000);
+}
+
+TEST_CASE("settlement: an answer that nobody read is charged with its whole output", "[unit][ai]") {
+  const std::string body = R"({"model":"m","stream":true,"max_tokens":50,"messages":[]})";
+  const Settled unread = settle(ApiKind::kMessages, body, plain_price(), {}, ExchangeEnd::kUnread);
+  CHECK(unread.cost == unread.reserved);
+  const Settled unbegun =
+      settle(ApiKind::kMessages, body, plain_price(), {}, ExchangeEnd::kUnknown);
+  CHECK(unbegun.cost == unread.reserved - 50 * 2'000);
 }
