@@ -252,6 +252,8 @@ std::unique_ptr<UsageMeter> metered(ApiKind api, const ChatRequest& request,
     meter->on_json("{" + answer + "}");
   } else if (api == ApiKind::kMessages) {
     feed("message_start", R"({"type":"message_start","message":{)" + answer + "}}");
+    feed("message_delta",
+         R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},)" + answer + "}");
     feed("message_stop", R"({"type":"message_stop"})");
   } else if (api == ApiKind::kResponses) {
     feed("response.completed", R"({"type":"response.completed","response":{)" + answer + "}}");

@@ -21,7 +21,7 @@ using simdjson::dom::element;
 using simdjson::dom::object;
 
 constexpr size_t kDepthMax = 64;
-constexpr int64_t kOutputTokensMax = 10'000'000, kChoicesMax = 128;
+constexpr int64_t kOutputTokensMax = 10'000'000;
 constexpr size_t kModelMaxBytes = 200, kWordMaxBytes = 64;
 // What a provider wraps around each message and each part of one, beside the text.
 constexpr int64_t kMessageAddedTokens = 8;

@@ -261,10 +261,6 @@ Result<Price> parse_price(std::string_view model, const Json& object, UnknownMem
     return invalid(printable(model) +
                    ": needs input_cost_per_token or output_cost_per_token (0 for free).");
   }
-  // What a chat costs is mostly its output: left out by mistake, it would be free.
-  if (price.mode == "chat" && !object.contains("output_cost_per_token")) {
-    return invalid(printable(model) + ": needs output_cost_per_token (0 for free).");
-  }
   std::sort(price.tiers.begin(), price.tiers.end(), [](const PriceTier& a, const PriceTier& b) {
     return a.above_input_tokens < b.above_input_tokens;
   });
