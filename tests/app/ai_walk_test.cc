@@ -40,14 +40,26 @@ struct Ask {
   Leave leave = Leave::kNever;
 };
 
-Json picture(const std::string& api) {
+Json picture(Random& random, const std::string& api) {
+  const std::string url = "https://a.example/b.png", inside(1'000, 'A');
+  const bool is_inside = chance(random, 50);
   if (api == "messages") {
-    return {{"type", "image"}, {"source", {{"type", "url"}, {"url", "https://a.example/b.png"}}}};
+    return {{"type", "image"},
+            {"source",
+             {{"type", is_inside ? "base64" : "url"},
+              {is_inside ? "data" : "url", is_inside ? inside : url}}}};
   }
-  if (api == "responses") {
-    return {{"type", "input_image"}, {"image_url", "https://a.example/b.png"}};
+  const std::string address = is_inside ? "data:image/png;base64," + inside : url;
+  if (api == "responses") return {{"type", "input_image"}, {"image_url", address}};
+  return {{"type", "image_url"}, {"image_url", {{"url", address}}}};
+}
+
+Json file(const std::string& api) {
+  if (api == "messages") {
+    return {{"type", "document"}, {"source", {{"type", "file"}, {"file_id", "file_1"}}}};
   }
-  return {{"type", "image_url"}, {"image_url", {{"url", "https://a.example/b.png"}}}};
+  if (api == "responses") return {{"type", "input_file"}, {"file_id", "file_1"}};
+  return {{"type", "file"}, {"file", {{"file_id", "file_1"}}}};
 }
 
 Json function_tool(const std::string& api) {
@@ -64,7 +76,8 @@ Json content(Random& random, const std::string& api, const std::string& model) {
   Json parts = Json::array();
   parts.push_back(
       {{"type", api == "responses" ? "input_text" : "text"}, {"text", text(random, 300)}});
-  if (chance(random, 20)) parts.push_back(picture(api));
+  if (chance(random, 20)) parts.push_back(picture(random, api));
+  if (chance(random, 5)) parts.push_back(file(api));
   if (api == "chat" && model != "alpha/tre" && chance(random, 20)) {
     parts.push_back({{"type", "input_audio"},
                      {"input_audio", {{"data", std::string(400, 'A')}, {"format", "wav"}}}});
@@ -79,8 +92,9 @@ Json content(Random& random, const std::string& api, const std::string& model) {
 void add_chat(Random& random, const std::string& model, Json& body) {
   if (chance(random, 25)) body["n"] = between(random, 1, 3);
   if (chance(random, 70)) {
-    body[one_of(random, {"max_tokens", "max_completion_tokens"})] = between(random, 0, 1'500);
+    body[one_of(random, {"max_tokens", "max_completion_tokens"})] = between(random, -1, 1'500);
   }
+  if (chance(random, 10)) body["max_tokens"] = between(random, -1, 300);
   if (body.contains("stream") && chance(random, 40)) {
     body["stream_options"] = {{"include_usage", true}};
   }
@@ -116,6 +130,10 @@ void add_responses(Random& random, const std::string& model, Json& body) {
 
 void add_messages(Random& random, Json& body) {
   body["max_tokens"] = between(random, 1, 1'500);
+  if (chance(random, 15)) {
+    body["max_tokens"] = between(random, 600, 1'000);
+    body["thinking"] = {{"type", "enabled"}, {"budget_tokens", between(random, 100, 500)}};
+  }
   if (chance(random, 15)) body["speed"] = "fast";
   if (chance(random, 15)) body["inference_geo"] = "us";
   if (chance(random, 20)) body["service_tier"] = one_of(random, {"auto", "standard_only"});
@@ -125,6 +143,8 @@ void add_messages(Random& random, Json& body) {
     Json tool = {{"type", "web_search_20250305"}, {"name", "web_search"}};
     if (chance(random, 60)) tool["max_uses"] = between(random, 1, 3);
     body["tools"].push_back(tool);
+  } else if (chance(random, 10)) {
+    body["tools"].push_back({{"type", "web_fetch_20250910"}, {"name", "web_fetch"}});
   }
 }
 
@@ -196,7 +216,7 @@ struct WalkHouse {
       INFO(row.json << " -> " << put.body);
       REQUIRE(put.status == 200);
     }
-    house.change_org(R"({"monthly_budget_usd":"0.9","log_bodies":true})");
+    house.change_org(R"({"monthly_budget_usd":"0.9","log_bodies":true,"max_output_tokens":700})");
     limited.push_back({"org", house.org, parse_nano_usd("0.9", "").value()});
     for (int i = 0; i < 4; i++) add_user(i);
   }
@@ -409,7 +429,7 @@ void walk_once(uint64_t seed, int threads, int requests) {
   check_bills(walk, rows, senders);
   std::set<std::string> manners;
   for (const auto& [marker, bill] : walk.provider.bills()) manners.insert(bill.manner);
-  CHECK(manners.size() == 10);
+  CHECK(manners.size() == 11);
   const std::string alerts = walk.house.admin("GET", "/admin/alerts?limit=1000").body;
   for (const char* event : {"ai.above_reservation", "ai.absurd_usage", "ai.unpriced_dimension"}) {
     INFO(alerts);

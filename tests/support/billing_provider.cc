@@ -228,8 +228,8 @@ std::string failure_event(const std::string& api) {
 
 std::string manner_of(Random& random) {
   static const std::pair<int, const char*> kManners[] = {
-      {5, "429"},  {10, "500"},         {15, "529"},     {20, "silent"},  {25, "error first"},
-      {33, "cut"}, {37, "error later"}, {45, "no mark"}, {53, "no usage"}};
+      {5, "429"},  {10, "500"},         {15, "529"},     {20, "silent"},    {25, "error first"},
+      {33, "cut"}, {37, "error later"}, {45, "no mark"}, {49, "no stream"}, {53, "no usage"}};
   const int64_t drawn = between(random, 1, 100);
   for (const auto& [until, name] : kManners) {
     if (drawn <= until) return name;
@@ -316,12 +316,21 @@ Answer make_answer(Reading& reading) {
     answer.parts = {with_length(answer.manner + " No", body, body.size())};
     return answer;
   }
+  // Anthropic refuses an output that would end within the thinking.
+  const int64_t thinking = reading.body->contains("thinking")
+                               ? integer_member((*reading.body)["thinking"], "budget_tokens")
+                               : 0;
+  if (thinking > 0 && thinking >= integer_member(*reading.body, "max_tokens")) {
+    answer.manner = "400";
+    answer.parts = {with_length("400 Bad", "{}", 2)};
+    return answer;
+  }
   answer.hangs_up = answer.manner == "silent";
   // A stream that has not begun has no text yet.
   if (answer.hangs_up && reading.streams) reading.use.text = reading.use.spoken = 0;
   answer.nano_usd = amount_nano_usd(*reading.sheet, billed_use(reading));
   if (answer.hangs_up) return answer;
-  if (reading.streams) {
+  if (reading.streams && answer.manner != "no stream") {
     answer_stream(reading, answer);
   } else {
     answer_whole(reading, answer);

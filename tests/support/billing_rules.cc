@@ -165,8 +165,8 @@ Prompt prompt_of(const Reading& reading) {
       prompt.is_open = prompt.is_open || reading.sheet->image_tokens == 0;
     } else if (type == "file" || type == "input_file" || type == "document") {
       prompt.is_open = true;
-    } else if (type.starts_with("web_search") || type == "file_search" ||
-               type == "code_interpreter" || type == "image_generation") {
+    } else if (type.starts_with("web_") || type == "file_search" || type == "code_interpreter" ||
+               type == "image_generation") {
       prompt.is_open = true;
     } else if (type == "input_audio") {
       const auto size = text_member(part["input_audio"], "data").size();
@@ -230,7 +230,8 @@ void use_output(Reading& reading, Use& use) {
     most += static_cast<int64_t>(text_member(body["prediction"], "content").size());
   }
   int64_t left = up_to(random, most);
-  const bool asks = body.contains("reasoning_effort") || body.contains("reasoning");
+  const bool asks =
+      body.contains("reasoning_effort") || body.contains("reasoning") || body.contains("thinking");
   if (reading.sheet->reasons || asks) {
     use.reasoning = chance(random, 20) ? std::exchange(left, 0) : take_part(random, left);
   }
@@ -283,8 +284,13 @@ void draw_use(Reading& reading) {
   use_input(reading, use);
   use_output(reading, use);
   use_calls(reading, use);
-  reading.first_input = use.searches > 0 ? take_part(reading.random, use.plain) : use.plain;
-  if (use.searches > 0) use.plain += reading.first_input;
+  reading.first_input = use.plain;
+  // What the provider's tools find comes in after the answer has begun.
+  each_part(reading.body->value("tools", Json::array()), [&](const Json& tool) {
+    if (reading.api != "messages" || !text_member(tool, "type").starts_with("web_")) return;
+    int64_t left = use.plain;
+    reading.first_input = take_part(reading.random, left);
+  });
   if (!reading.body->contains("context_management") || !chance(reading.random, 60)) return;
   reading.is_compacted = true;
   use_conditions(reading, reading.compaction);
