@@ -203,7 +203,8 @@ class Settling final {
         count = can;
       }
       if (!is_known) {
-        count = std::max(count, worst_.calls.*calls);
+        out_.tokens.estimated = out_.tokens.estimated || count < asked;
+        count = std::max(count, asked);
       } else if (!seen_.counts_calls) {
         count = std::max(count, std::min<int64_t>(chat_.asked.*calls, 1));
       }
