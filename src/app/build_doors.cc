@@ -2,9 +2,9 @@
 // Runs on the thread that creates App; nothing is served yet.
 #include "ai/ai_admin_api.h"
 #include "ai/ai_api.h"
+#include "ai/ai_metrics.h"
 #include "ai/budget/budget.h"
 #include "ai/budget/budget_ledger.h"
-#include "ai/ai_metrics.h"
 #include "ai/chat_proxy.h"
 #include "ai/configured_providers.h"
 #include "ai/prices/price_overrides.h"
@@ -147,10 +147,9 @@ Status build_ai(Parts& parts) {
                                [rows = ai::KnownUsageRows(*parts.kv, *parts.ledger)](
                                    std::string_view id) mutable { return rows.contain(id); }));
   ai.metrics = std::make_unique<ai::AiMetrics>(*parts.metrics);
-  ai.proxy = std::make_unique<ai::ChatProxy>(config.proxy, *parts.directory, *ai.providers,
-                                             *ai.pricing, *ai.overrides, *ai.budgets, *parts.rates,
-                                             *parts.upstream, *parts.ledger, *ai.metrics,
-                                             parts.clock());
+  ai.proxy = std::make_unique<ai::ChatProxy>(
+      config.proxy, *parts.directory, *ai.providers, *ai.pricing, *ai.overrides, *ai.budgets,
+      *parts.rates, *parts.upstream, *parts.ledger, *ai.metrics, parts.clock());
   ai.api = std::make_unique<ai::AiApi>(*parts.directory, *ai.providers, *ai.pricing, *ai.overrides,
                                        *ai.budgets, *parts.ledger, parts.clock());
   ai.admin_api = std::make_unique<ai::AiAdminApi>(*parts.organizations, *parts.users, *ai.budgets,

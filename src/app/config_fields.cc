@@ -201,9 +201,8 @@ void add_ai(Fields& fields, Config& c) {
                         "headers, models, timeout_ms, stream_options, cancel_stops_billing}."};
   providers.structured = true;
   fields.push_back(std::move(providers));
-  ConfigField aliases{
-      "ai.aliases", &a.aliases,
-      "NAME: [provider/model, …]; the next is tried when one refuses or fails."};
+  ConfigField aliases{"ai.aliases", &a.aliases,
+                      "NAME: [provider/model, …]; the next is tried when one refuses or fails."};
   aliases.structured = true;
   fields.push_back(std::move(aliases));
   fields.push_back({"ai.output_tokens_default", &a.proxy.output_tokens_default,

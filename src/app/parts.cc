@@ -4,8 +4,8 @@
 
 #include "ai/ai_admin_api.h"
 #include "ai/ai_api.h"
-#include "ai/budget/budget.h"
 #include "ai/ai_metrics.h"
+#include "ai/budget/budget.h"
 #include "ai/chat_proxy.h"
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"

@@ -1,8 +1,8 @@
 // Goal: a request is charged by one rule however it ended. Method: answers in the words of an API,
 // read by its meter and settled at one price row, with the figures that are right beside them.
-#include "ai/settlement.h"
-
 #include <catch2/catch.hpp>
+
+#include "ai/settlement.h"
 
 using namespace kvcs;
 using namespace kvcs::ai;

@@ -21,12 +21,12 @@ constexpr int64_t kNoon = 1'767'268'800'000;  // 2026-01-01
 
 std::string usage(const std::string& id, int64_t cost = 1000) {
   return usage_json({.request_id = id,
-                         .ts_ms = kNoon,
-                         .organization_id = "o1",
-                         .model = "m",
-                         .cost_nano_usd = cost,
-                         .status = 200,
-                         .period = "2026-01"});
+                     .ts_ms = kNoon,
+                     .organization_id = "o1",
+                     .model = "m",
+                     .cost_nano_usd = cost,
+                     .status = 200,
+                     .period = "2026-01"});
 }
 
 void put(KvStore& kv, const std::string& id, int64_t unix_ms, const std::string& payload) {
