@@ -2,7 +2,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <iterator>
 #include <vector>
 
 #include "ai/dialects/dialects.h"
@@ -50,13 +49,9 @@ constexpr RequestRules kRules = {.messages = "messages",
                                  .output_max = {"max_tokens", "max_completion_tokens"},
                                  .tool_calls_max = "",
                                  .members = kMembers,
-                                 .members_count = std::size(kMembers),
                                  .tools = kTools,
-                                 .tools_count = std::size(kTools),
                                  .media = kMedia,
-                                 .media_count = std::size(kMedia),
                                  .parts = kParts,
-                                 .parts_count = std::size(kParts),
                                  .tools_added_tokens = 64};
 
 Status read_stream_options(const object& root, ChatRequest& request) {
@@ -174,8 +169,7 @@ constexpr UsageRules kUsage = {.input = "prompt_tokens",
                                .output = "completion_tokens",
                                .total = "total_tokens",
                                .is_subsets = true,
-                               .counts = kCounts,
-                               .counts_count = std::size(kCounts)};
+                               .counts = kCounts};
 
 // The usage of a stream stands in the last chunk before [DONE], whose choices are empty; it is sent
 // only when stream_options.include_usage was set, which upstream_body() does. Some servers state it

@@ -57,7 +57,6 @@ struct ChatRequest {
   TokenUsage open_calls;
   bool calls_unbounded = false;
   bool is_search_sized = false;  // asked.search_size was set, if to "" alone.
-  bool tier_is_open = true;      // The provider may choose the tier ("auto" or none stated).
 };
 
 // What upstream_body() changes in a request's body for one provider.

@@ -1,8 +1,6 @@
 // Embeddings: text or ids of tokens in, vectors out; there is no output that costs.
 #include <simdjson.h>
 
-#include <iterator>
-
 #include "ai/dialects/dialects.h"
 #include "ai/dialects/meter.h"
 #include "ai/dialects/request_reader.h"
@@ -18,14 +16,10 @@ constexpr PartRule kParts[] = {{"text"}};
 constexpr RequestRules kRules = {.messages = "input",
                                  .output_max = {"", ""},
                                  .tool_calls_max = "",
-                                 .members = nullptr,
-                                 .members_count = 0,
-                                 .tools = nullptr,
-                                 .tools_count = 0,
+                                 .members = {},
+                                 .tools = {},
                                  .media = kMedia,
-                                 .media_count = std::size(kMedia),
                                  .parts = kParts,
-                                 .parts_count = std::size(kParts),
                                  .tools_added_tokens = 0};
 constexpr CountRule kCounts[] = {
     {"prompt_tokens_details", "cached_tokens", &TokenUsage::cache_read},
@@ -35,8 +29,7 @@ constexpr UsageRules kUsage = {.input = "prompt_tokens",
                                .output = "completion_tokens",
                                .total = "",
                                .is_subsets = true,
-                               .counts = kCounts,
-                               .counts_count = std::size(kCounts)};
+                               .counts = kCounts};
 
 class EmbeddingsMeter final : public Meter {
  public:

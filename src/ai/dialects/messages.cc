@@ -77,13 +77,9 @@ constexpr RequestRules kRules = {.messages = "messages",
                                  .output_max = {"max_tokens", ""},
                                  .tool_calls_max = "",
                                  .members = kMembers,
-                                 .members_count = std::size(kMembers),
                                  .tools = kTools,
-                                 .tools_count = std::size(kTools),
                                  .media = kMedia,
-                                 .media_count = std::size(kMedia),
                                  .parts = kParts,
-                                 .parts_count = std::size(kParts),
                                  .tools_added_tokens = 1'000,
                                  .tool_added_tokens = 1'000};
 
@@ -133,8 +129,7 @@ constexpr UsageRules kUsage = {.input = "input_tokens",
                                .output = "output_tokens",
                                .total = "",
                                .is_subsets = false,
-                               .counts = kCounts,
-                               .counts_count = std::size(kCounts)};
+                               .counts = kCounts};
 
 // The usage is in the body; of a stream the input is in message_start, and the output in every
 // message_delta.

@@ -118,8 +118,7 @@ bool Meter::read_usage(const object& from) {
   take_total(usage);
   // Several names may stand for one count: the first one that is there in this object counts.
   int64_t TokenUsage::*last = nullptr;
-  for (size_t i = 0; i < rules_.counts_count; i++) {
-    const CountRule& rule = rules_.counts[i];
+  for (const CountRule& rule : rules_.counts) {
     if (rule.count == last) continue;
     object holder = usage;
     if (!rule.object.empty() && usage[rule.object].get(holder) != simdjson::SUCCESS) continue;

@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -30,8 +31,7 @@ struct UsageRules {
   std::string_view input, output;
   std::string_view total;   // Input and output together; "" = not stated.
   bool is_subsets = false;  // The counts of tokens are parts of input and output, not beside them.
-  const CountRule* counts;
-  size_t counts_count;
+  std::span<const CountRule> counts;
 };
 
 class Meter : public UsageMeter {

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -64,15 +65,11 @@ struct RequestRules {
   std::string_view messages;        // The member that holds the conversation: "messages", "input".
   std::string_view output_max[2];   // Members that bound the output; "" = none.
   std::string_view tool_calls_max;  // Bounds the calls of all tools: "max_tool_calls".
-  const MemberRule* members;
-  size_t members_count;
-  const ToolRule* tools;
-  size_t tools_count;
-  const MediaRule* media;
-  size_t media_count;
+  std::span<const MemberRule> members;
+  std::span<const ToolRule> tools;
+  std::span<const MediaRule> media;
   // Parts of text. A type that is neither here nor in `media` brings in what nothing bounds.
-  const PartRule* parts;
-  size_t parts_count;
+  std::span<const PartRule> parts;
   int64_t tools_added_tokens;     // What tools add to the prompt, beside their own text.
   int64_t tool_added_tokens = 0;  // What each tool of the provider's own schema adds to that.
 };

@@ -2,7 +2,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <iterator>
 #include <set>
 #include <string>
 
@@ -81,13 +80,9 @@ constexpr RequestRules kRules = {.messages = "input",
                                  .output_max = {"max_output_tokens", ""},
                                  .tool_calls_max = "max_tool_calls",
                                  .members = kMembers,
-                                 .members_count = std::size(kMembers),
                                  .tools = kTools,
-                                 .tools_count = std::size(kTools),
                                  .media = kMedia,
-                                 .media_count = std::size(kMedia),
                                  .parts = kParts,
-                                 .parts_count = std::size(kParts),
                                  .tools_added_tokens = 64};
 
 Status read_more(const object& root, ChatRequest& request) {
@@ -123,8 +118,7 @@ constexpr UsageRules kUsage = {.input = "input_tokens",
                                .output = "output_tokens",
                                .total = "total_tokens",
                                .is_subsets = true,
-                               .counts = kCounts,
-                               .counts_count = std::size(kCounts)};
+                               .counts = kCounts};
 
 // Calls that are billed stand among the items of the output, not in the usage.
 struct ItemRule {
