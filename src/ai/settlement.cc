@@ -2,9 +2,10 @@
 #include "ai/settlement.h"
 
 #include <algorithm>
-#include <array>
+#include <initializer_list>
 #include <utility>
 
+#include "ai/prices/dimensions.h"
 #include "base/bytes.h"
 
 namespace kvcs::ai {
@@ -14,9 +15,20 @@ namespace {
 // the calls of one kind that one answer can have made.
 constexpr int64_t kInputMax = 10'000'000, kOutputMax = 1'000'000, kCallsMax = 1'000;
 
-constexpr std::array<int64_t TokenUsage::*, 4> kCalls = {
-    &TokenUsage::web_searches, &TokenUsage::file_searches, &TokenUsage::code_sessions,
-    &TokenUsage::images_made};
+// A kind that a token may be of, and what it costs then.
+struct Kind {
+  bool is_possible;
+  int64_t TokenUsage::*count;
+  int64_t pico;
+};
+// The first of `kinds` is possible. Of equal prices the first counts.
+int64_t TokenUsage::*dearest(std::initializer_list<Kind> kinds) {
+  return std::max_element(kinds.begin(), kinds.end(),
+                          [](const Kind& a, const Kind& b) {
+                            return (a.is_possible ? a.pico : -1) < (b.is_possible ? b.pico : -1);
+                          })
+      ->count;
+}
 
 // The work of one settlement.
 class Settling final {
@@ -71,19 +83,13 @@ class Settling final {
     tokens.input = tokens.cache_read = tokens.cache_write_5m = tokens.cache_write_1h = 0;
     tokens.input_audio = tokens.input_image = 0;
     const Rates rates = rates_of(price_, tokens, count);
-    int64_t TokenUsage::*dearest = &TokenUsage::input;
-    int64_t pico = rates.input;
-    const auto look = [&](bool is_asked, int64_t TokenUsage::*kind, int64_t rate) {
-      if (!is_asked || rate <= pico) return;
-      dearest = kind;
-      pico = rate;
-    };
-    look(chat_.cache_writes != CacheWrites::kNone, &TokenUsage::cache_write_5m,
-         rates.cache_write_5m);
-    look(chat_.cache_writes == CacheWrites::kOneHour, &TokenUsage::cache_write_1h,
-         rates.cache_write_1h);
-    look(chat_.asked.input_audio > 0, &TokenUsage::input_audio, rates.input_audio);
-    tokens.*dearest = count;
+    tokens.*dearest({{true, &TokenUsage::input, rates.input},
+                     {chat_.cache_writes != CacheWrites::kNone, &TokenUsage::cache_write_5m,
+                      rates.cache_write_5m},
+                     {chat_.cache_writes == CacheWrites::kOneHour, &TokenUsage::cache_write_1h,
+                      rates.cache_write_1h},
+                     {chat_.asked.input_audio > 0, &TokenUsage::input_audio, rates.input_audio}}) =
+        count;
   }
 
   // Whether no more figures can come.
@@ -100,7 +106,7 @@ class Settling final {
   void take_input() {
     // A model reads its input again after each call of the provider's tools.
     int64_t readings = std::max(chat_.samplings, seen_.samplings);
-    for (int64_t TokenUsage::*calls : kCalls) readings += worst_.calls.*calls;
+    for (const Dimension& call : call_dimensions()) readings += worst_.calls.*call.count;
     const int64_t reserved = worst_.input_tokens * chat_.samplings;
     if (!seen_.has_input && !seen_.input_is_absurd) {
       out_.tokens.estimated = true;
@@ -148,18 +154,13 @@ class Settling final {
     TokenUsage& tokens = out_.tokens;
     tokens.output = tokens.reasoning = tokens.output_audio = tokens.output_image = 0;
     const Rates rates = rates_of(price_, tokens, tokens.input_total());
-    int64_t TokenUsage::*dearest = &TokenUsage::output;
-    int64_t pico = rates.output;
-    const auto look = [&](bool is_possible, int64_t TokenUsage::*kind, int64_t rate) {
-      if (!is_possible || rate <= pico) return;
-      dearest = kind;
-      pico = rate;
-    };
-    look(price_.supports_reasoning || chat_.asks_reasoning, &TokenUsage::reasoning,
-         rates.reasoning);
-    look(chat_.asked.output_audio > 0, &TokenUsage::output_audio, rates.output_audio);
-    look(chat_.asked.output_image > 0, &TokenUsage::output_image, rates.output_image);
-    tokens.*dearest = count;
+    tokens.*
+        dearest({{true, &TokenUsage::output, rates.output},
+                 {price_.supports_reasoning || chat_.asks_reasoning, &TokenUsage::reasoning,
+                  rates.reasoning},
+                 {chat_.asked.output_audio > 0, &TokenUsage::output_audio, rates.output_audio},
+                 {chat_.asked.output_image > 0, &TokenUsage::output_image, rates.output_image}}) =
+        count;
   }
 
   void take_output() {
@@ -193,10 +194,10 @@ class Settling final {
     // What an answer without figures did is not known, complete or not.
     const bool is_known = has_figures() && (end_ == ExchangeEnd::kAnswered ||
                                             (meter_ != nullptr && meter_->complete()));
-    for (int64_t TokenUsage::*calls : kCalls) {
-      int64_t& count = out_.tokens.*calls;
+    for (const Dimension& call : call_dimensions()) {
+      int64_t& count = out_.tokens.*call.count;
       // Calls that the request did not ask for were not made; some APIs do not let it bound them.
-      const int64_t asked = worst_.calls.*calls;
+      const int64_t asked = worst_.calls.*call.count;
       const int64_t can = asked > 0 && !seen_.counts_calls ? kCallsMax : asked;
       if (count > can) {
         find("ai.absurd_usage", absurd("calls", count, false, can));
@@ -206,7 +207,7 @@ class Settling final {
         out_.tokens.estimated = out_.tokens.estimated || count < asked;
         count = std::max(count, asked);
       } else if (!seen_.counts_calls) {
-        count = std::max(count, std::min<int64_t>(chat_.asked.*calls, 1));
+        count = std::max(count, std::min<int64_t>(chat_.asked.*call.count, 1));
       }
     }
     int64_t& searches = out_.tokens.web_searches;

@@ -16,15 +16,21 @@ int64_t saturating_times(int64_t a, int64_t b) {
   return __builtin_mul_overflow(a, b, &product) ? INT64_MAX / 4 : product;
 }
 
+// Whether input costs nothing, of whatever kind, length and service tier.
 bool has_free_input(const Price& price) {
   const auto is_dear = [](const std::optional<int64_t>& pico) { return pico.value_or(0) > 0; };
-  const bool is_tiered = std::any_of(price.tiers.begin(), price.tiers.end(), [&](const auto& tier) {
-    return is_dear(tier.input_pico) || is_dear(tier.cache_read_pico) ||
-           is_dear(tier.cache_write_pico);
-  });
-  return price.input_pico == 0 && !is_dear(price.cache_read_pico) &&
-         !is_dear(price.cache_write_5m_pico) && !is_dear(price.cache_write_1h_pico) &&
-         !is_dear(price.input_audio_pico) && !is_dear(price.input_image_pico) && !is_tiered;
+  for (const Dimension& one : dimensions()) {
+    if (one.unit != PricedUnit::kInputToken) continue;
+    if (one.plain != nullptr && price.*one.plain > 0) return false;
+    if (one.stated != nullptr && is_dear(price.*one.stated)) return false;
+    for (const PriceTier& tier : price.tiers) {
+      if (one.by_length != nullptr && is_dear(tier.*one.by_length)) return false;
+    }
+    for (const ServiceTierPrices& tier : price.service_tiers) {
+      if (one.by_service != nullptr && is_dear(tier.*one.by_service)) return false;
+    }
+  }
+  return true;
 }
 
 // What the model can read at all; 0: not known. A row whose prices reach beyond its stated maximum
@@ -139,14 +145,12 @@ int64_t to_nano(__int128 pico) {
 
 __int128 input_pico(const ChatRequest& chat, const Price& price, const WorstCase& worst,
                     int64_t each) {
-  TokenUsage calls = worst.calls;
-  calls.search_size = chat.asked.search_size;
-  const Rates rates = rates_of(price, calls, 0);
-  return static_cast<__int128>(worst.input_tokens) * chat.samplings * each +
-         static_cast<__int128>(calls.web_searches) * rates.web_search +
-         static_cast<__int128>(calls.file_searches) * rates.file_search +
-         static_cast<__int128>(calls.code_sessions) * rates.code_session +
-         static_cast<__int128>(calls.images_made) * rates.image_made + price.request_pico;
+  const Rates rates = rates_of(price, worst.calls, 0);
+  __int128 pico = static_cast<__int128>(worst.input_tokens) * chat.samplings * each;
+  for (const Dimension& call : call_dimensions()) {
+    pico += static_cast<__int128>(worst.calls.*call.count) * (rates.*call.rate);
+  }
+  return pico + price.request_pico;
 }
 
 void set_costs(const ChatRequest& chat, const Price& price, WorstCase& worst) {
@@ -168,18 +172,15 @@ Result<WorstCase> worst_case(const ChatRequest& chat, const Price& price, const 
   worst.input_tokens = KVCS_TRY(input_bound(chat, price));
   worst.output_tokens = output_bound(chat, price, rules, worst.sent_output_tokens);
   if (chat.calls_unbounded) worst.sent_calls = rules.calls_default;
-  for (int64_t TokenUsage::*calls : {&TokenUsage::web_searches, &TokenUsage::file_searches,
-                                     &TokenUsage::code_sessions, &TokenUsage::images_made}) {
-    if (chat.asked.*calls == 0) continue;
+  worst.calls.search_size = chat.asked.search_size;
+  for (const Dimension& call : call_dimensions()) {
     // Each tool without a bound stands in `asked` as one call.
-    const int64_t open = saturating_times(chat.open_calls.*calls, worst.sent_calls - 1);
-    worst.calls.*calls = chat.asked.*calls + std::max<int64_t>(open, 0);
+    const int64_t open = saturating_times(chat.open_calls.*call.count, worst.sent_calls - 1);
+    worst.calls.*call.count = chat.asked.*call.count + std::max<int64_t>(open, 0);
   }
-  worst.calls.web_searches = std::max(worst.calls.web_searches, price.searches_per_request);
   // Some models search in every request.
-  TokenUsage calls = worst.calls;
-  calls.search_size = chat.asked.search_size;
-  const std::string unpriced_calls = unpriced_dimension(price, calls);
+  worst.calls.web_searches = std::max(worst.calls.web_searches, price.searches_per_request);
+  const std::string unpriced_calls = unpriced_dimension(price, worst.calls);
   if (!unpriced_calls.empty()) return dimension_not_priced(price, unpriced_calls);
   set_costs(chat, price, worst);
   return worst;

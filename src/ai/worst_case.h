@@ -34,7 +34,7 @@ struct WorstCase {
   int64_t output_tokens = 0;        // For one choice.
   int64_t sent_output_tokens = -1;  // The bound on the output to be sent along; -1: none.
   int64_t sent_calls = -1;          // The bound on calls to be sent along; -1: none.
-  TokenUsage calls;                 // The most of each kind of call.
+  TokenUsage calls;                 // The most of each kind of call, and their size.
   int64_t cost_nano_usd = 0;        // Input, calls and output.
   int64_t input_only_nano_usd = 0;  // Input and calls.
   int64_t output_token_pico = 0;    // One token of output at its dearest.

@@ -149,6 +149,13 @@ std::span<const Dimension> dimensions() {
   return kDimensions;
 }
 
+std::span<const Dimension> call_dimensions() {
+  const auto first =
+      std::find_if(std::begin(kDimensions), std::end(kDimensions),
+                   [](const Dimension& one) { return one.unit == PricedUnit::kCall; });
+  return {first, std::end(kDimensions)};
+}
+
 const Dimension& dimension_of(int64_t TokenUsage::*count) {
   const auto found = std::find_if(std::begin(kDimensions), std::end(kDimensions),
                                   [&](const Dimension& one) { return one.count == count; });

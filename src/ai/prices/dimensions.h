@@ -44,6 +44,8 @@ struct Dimension {
 
 // In the order in which rows are written; a fallback stands before what falls back on it.
 std::span<const Dimension> dimensions();
+// The lines that are billed by the call; they stand last.
+std::span<const Dimension> call_dimensions();
 // The line that counts `count`; every count of TokenUsage has one.
 const Dimension& dimension_of(int64_t TokenUsage::*count);
 // Whether the row states the price of `dimension`; of web searches that of `search_size` ("" =
