@@ -13,6 +13,8 @@
 
 namespace kvcs::ai {
 
+inline constexpr int kClientClosedRequest = 499;  // nginx's name for a client that left.
+
 struct ChatProxy::Call {
   Call(http::Request& from, const Dialect& spoken)
       : request(from), dialect(spoken), path(spoken.path()) {}

@@ -277,10 +277,11 @@ Status ChatProxy::reserve(Call& call) const {
 // look and the reservation; then this one is refused.
 Status ChatProxy::fit_and_reserve(Call& call, const BudgetAsk& ask) const {
   const int64_t room = KVCS_TRY(budgets_.room(ask));
-  const std::vector<Call::Target> before = call.targets;
+  std::vector<WorstCase> before;
   bool fits = true;
   for (size_t i = call.chosen; i < call.targets.size(); i++) {
     Call::Target& target = call.targets[i];
+    before.push_back(target.worst);
     fits = fits && fit_output(call.chat, *target.priced.price, room, target.worst);
   }
   if (fits) {
@@ -293,7 +294,7 @@ Status ChatProxy::fit_and_reserve(Call& call, const BudgetAsk& ask) const {
       return ok();
     }
   }
-  call.targets = before;
+  for (size_t i = 0; i < before.size(); i++) call.targets[call.chosen + i].worst = before[i];
   // The whole request once more, for its refusal is what the client and an operator are told.
   Result<Reservation> whole = budgets_.reserve(budget_ask(call));
   if (!whole.ok()) return std::move(whole).status();

@@ -15,7 +15,6 @@
 namespace kvcs::ai {
 namespace {
 
-constexpr int kClientClosedRequest = 499;  // nginx's name for a client that left.
 constexpr size_t kRelayChunkBytes = 16 << 10;
 constexpr size_t kCredentialMinBytes = 8;  // A shorter text may stand in an error by chance.
 
@@ -144,11 +143,16 @@ int64_t ChatProxy::settle(Call& call, int status, ExchangeEnd end) const {
   std::vector<AlertEvent> alerts;
   UsageRecord record = make_record(call, status, end, alerts);
   const int64_t cost = record.cost_nano_usd;
+  end_request(call, *call.reservation, std::move(record), std::move(alerts));
+  return cost;
+}
+
+void ChatProxy::end_request(const Call& call, Reservation& held, UsageRecord record,
+                            std::vector<AlertEvent> alerts) const {
   return_tokens(call, record.tokens.input_total() + record.tokens.output_total());
   if (call.organization->log_bodies) log_bodies(call, record);
   metrics_.record(record, call.organization->slug, usage_outcome(record));
-  call.reservation->settle(std::move(record), std::move(alerts));
-  return cost;
+  held.settle(std::move(record), std::move(alerts));
 }
 
 void ChatProxy::log_bodies(const Call& call, const UsageRecord& record) const {

@@ -15,7 +15,6 @@
 namespace kvcs::ai {
 namespace {
 
-constexpr int kClientClosedRequest = 499;  // nginx's name for a client that left.
 constexpr size_t kErrorBodyMaxBytes = 64 << 10;
 
 // After these answers the next target of an alias is tried: another provider may do better. Its key
@@ -106,8 +105,7 @@ Status ChatProxy::begin_next_try(Call& call, int status, ExchangeEnd end) const 
   call.reservation.reset();
   Status reserved = reserve(call);
   if (!reserved.ok()) {
-    metrics_.record(record, call.organization->slug, usage_outcome(record));
-    before->settle(std::move(record), std::move(alerts));
+    end_request(call, *before, std::move(record), std::move(alerts));
     return reserved;
   }
   before->settle_try(std::move(record), std::move(alerts));
@@ -170,7 +168,9 @@ Result<std::optional<http::Response>> ChatProxy::take_answer(
       return Taken(answer_stream(std::move(call), std::move(answer)));
     }
     if (beginning == Beginning::kBreaks) {
-      KVCS_TRY(begin_next_try(*call, 502, ExchangeEnd::kUnknown));
+      // An answer that says that it failed has ended, whatever it stated before.
+      KVCS_TRY(begin_next_try(
+          *call, 502, call->meter->has_error() ? ExchangeEnd::kAnswered : ExchangeEnd::kUnknown));
     } else {
       call->chosen++;
     }

@@ -86,3 +86,68 @@ TEST_CASE("ai answers: a try that may have acted is charged beside the one that 
   CHECK(count_of(after, "\"request_id\"") == 2 + 6);
   CHECK(count_of(after, "\"estimated\":true") == 1);
 }
+
+TEST_CASE("ai answers: a try that failed at its beginning is charged what it stated, and no calls",
+          "[contract][fault][ai]") {
+  AiHouse house(
+      [](Config& config) { config.ai.aliases = "clever: [second/claude-x, anthropic/claude-x]"; });
+  FakeProvider second;
+  house.put_provider("second", "anthropic", second.url(), R"(,"models":["claude-x"])");
+  for (const char* name : {"second", "anthropic"}) {
+    const RawResponse put = house.admin(
+        "PUT", "/admin/ai/prices/" + std::string(name) + "/claude-x",
+        R"({"input_cost_per_token":"0.000001","output_cost_per_token":"0.000001",)"
+        R"("web_search_cost_per_call":"0.01","max_input_tokens":5000,"max_output_tokens":100})");
+    REQUIRE(put.status == 200);
+  }
+  second.answer_stream(
+      {"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":"
+       "{\"input_tokens\":300,\"output_tokens\":0}}}\n\n",
+       "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n"});
+  house.provider.answer_stream(
+      {"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":"
+       "{\"input_tokens\":200,\"output_tokens\":1}}}\n\n",
+       "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":"
+       "\"end_turn\"},\"usage\":{\"output_tokens\":50}}\n\n",
+       "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"});
+  const RawResponse answer =
+      house.message(R"({"model":"clever","stream":true,"max_tokens":100,"messages":[],)"
+                    R"("tools":[{"type":"web_search_20250305","name":"s","max_uses":3}]})");
+  INFO(answer.body);
+  CHECK(answer.status == 200);
+  CHECK_FALSE(has(answer.body, "overloaded"));
+  const std::string rows = house.admin("GET", "/admin/usage/requests").body;
+  INFO(rows);
+  CHECK(has(rows, "\"cost_usd\":0.0003,"));
+  CHECK(has(rows, "\"cost_usd\":0.00025,"));
+  CHECK_FALSE(has(rows, "\"estimated\":true"));
+}
+
+TEST_CASE("ai answers: a try without money for the next one is the request's last",
+          "[contract][fault][ai]") {
+  AiHouse house(
+      [](Config& config) { config.ai.aliases = "fast: [backup/gpt-4o-mini, openai/gpt-4o-mini]"; });
+  FakeProvider backup;
+  house.put_provider("backup", "openai_compatible", backup.url(), R"(,"models":["gpt-4o-mini"])");
+  backup.set([](LoopbackPeer& peer) {
+    peer.reset();
+    return false;
+  });
+  house.change_org(R"({"output_fit":false,"log_bodies":true})");
+  // Once the bound of the request, and not twice: 100,000 bytes at 0.15 USD a million.
+  house.change_user(R"({"monthly_limit_usd":"0.02"})");
+  const RawResponse refused =
+      house.chat(R"({"model":"fast","max_tokens":1,"messages":[{"role":"user","content":")" +
+                 std::string(100'000, 'x') + "\"}]}");
+  CHECK(refused.status == 429);
+  CHECK(house.provider.bodies().empty());
+  const std::string rows = house.admin("GET", "/admin/usage/requests").body;
+  INFO(rows);
+  CHECK(count_of(rows, "\"request_id\"") == 1);
+  CHECK(has(rows, "\"estimated\":true"));
+  CHECK(has(house.usage(), "\"request_count\":1"));
+  CHECK(has(house.usage(), "\"reserved_usd\":0.00"));
+  // All that is done at the end of a request was done: its bodies are kept.
+  const std::string id = json_text(rows, "request_id");
+  CHECK(house.admin("GET", "/admin/ai/bodies/" + id).status == 200);
+}
