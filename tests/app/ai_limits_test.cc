@@ -138,28 +138,14 @@ TEST_CASE("ai: what the door does is in the metrics", "[contract][ai]") {
 
 TEST_CASE("ai: the metrics tell an open stream from a client that left", "[contract][ai]") {
   AiHouse house([](Config& config) { config.ai.proxy.read_on_ms = 50; });
-  house.provider.set([](LoopbackPeer& peer) {
-    FakeProvider::begin_stream(peer);
-    peer.send_chunk(chunk("Hello"));
-    return !peer.wait_closed();
-  });
+  house.provider.say_hello_for_good();
   const auto page_has = [&](const std::string& line) {
     return has(house.app.call("GET", "/metrics").body, "\n" + line + "\n");
   };
-  {
-    RawClient client(house.app.port());
-    client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " +
-                house.key + "\r\nContent-Length: " + std::to_string(kHelloStream.size()) +
-                "\r\n\r\n" + kHelloStream);
-    std::string got;
-    while (!has(got, "Hello")) {
-      const std::string more = client.read_some();
-      REQUIRE_FALSE(more.empty());
-      got += more;
-    }
+  house.leave_stream([&] {
     CHECK(page_has("kvcs_ai_open_streams 1"));
     CHECK(page_has("kvcs_ai_client_gone_total 0"));
-  }
+  });
   wait_until([&] { return page_has("kvcs_ai_open_streams 0"); }, "the stream has ended");
   CHECK(page_has("kvcs_ai_client_gone_total 1"));
   CHECK(page_has("kvcs_ai_upstream_errors_total 0"));

@@ -65,23 +65,8 @@ TEST_CASE("ai metrics page: failures have their own outcomes and cost nothing", 
 
 TEST_CASE("ai metrics page: a client that leaves its stream is told apart", "[contract][ai]") {
   AiHouse house([](Config& config) { config.ai.proxy.idle_timeout_ms = 2'000; });
-  house.provider.set([](LoopbackPeer& peer) {
-    FakeProvider::begin_stream(peer);
-    peer.send_chunk(chunk("Hello"));
-    return !peer.wait_closed();
-  });
-  {
-    RawClient client(house.app.port());
-    client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " +
-                house.key + "\r\nContent-Length: " + std::to_string(kHelloStream.size()) +
-                "\r\n\r\n" + kHelloStream);
-    std::string got;
-    while (!has(got, "Hello")) {
-      const std::string more = client.read_some();
-      REQUIRE_FALSE(more.empty());
-      got += more;
-    }
-  }
+  house.provider.say_hello_for_good();
+  house.leave_stream();
   wait_until([&] { return requests(house, labels_of("client_gone")) == 1; },
              "the stream is counted as left");
 }

@@ -291,23 +291,8 @@ TEST_CASE("ai: an event without end is refused at its limit", "[contract][fault]
 TEST_CASE("ai: a provider is read on for a while without its client, which is billed by estimate",
           "[contract][fault][ai]") {
   AiHouse house([](Config& config) { config.ai.proxy.read_on_ms = 50; });
-  house.provider.set([](LoopbackPeer& peer) {
-    FakeProvider::begin_stream(peer);
-    peer.send_chunk(chunk("Hello"));
-    return !peer.wait_closed();
-  });
-  {
-    RawClient client(house.app.port());
-    client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " +
-                house.key + "\r\nContent-Length: " + std::to_string(kHelloStream.size()) +
-                "\r\n\r\n" + kHelloStream);
-    std::string got;
-    while (!has(got, "Hello")) {
-      const std::string more = client.read_some();
-      REQUIRE_FALSE(more.empty());
-      got += more;
-    }
-  }
+  house.provider.say_hello_for_good();
+  house.leave_stream();
   REQUIRE(house.provider.server().wait_client_closed_count(1));
   std::string rows;
   for (int i = 0; i < 2000 && !has(rows, "499"); i++) {

@@ -48,6 +48,14 @@ class FakeProvider final {
   void answer_json(const std::string& body, const std::string& status = "200 OK") {
     set([=](LoopbackPeer& peer) { return peer.answer(body, status); });
   }
+  // A stream that says "Hello" and goes on until its reader leaves.
+  void say_hello_for_good() {
+    set([](LoopbackPeer& peer) {
+      begin_stream(peer);
+      peer.send_chunk(chunk("Hello"));
+      return !peer.wait_closed();
+    });
+  }
   // The events, then the clean end, or the connection's.
   void answer_stream(std::vector<std::string> events, bool clean = true) {
     set([=](LoopbackPeer& peer) {
@@ -118,6 +126,20 @@ struct AiHouse {
                                       "\",\"api_key\":\"sk-secret\"" + more + "}");
     INFO(put.body);
     REQUIRE(put.status == 200);
+  }
+  // Sends kHelloStream, reads the answer as far as its "Hello", and leaves.
+  void leave_stream(const std::function<void()>& before_leaving = [] {}) const {
+    RawClient client(app.port());
+    client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + key +
+                "\r\nContent-Length: " + std::to_string(kHelloStream.size()) + "\r\n\r\n" +
+                kHelloStream);
+    std::string got;
+    while (got.find("Hello") == got.npos) {
+      const std::string more = client.read_some();
+      REQUIRE_FALSE(more.empty());
+      got += more;
+    }
+    before_leaving();
   }
   RawResponse admin(const std::string& method, const std::string& path,
                     const std::string& body = {}) const {
