@@ -20,9 +20,23 @@ using kvcs::test::Words;
 
 namespace {
 
-// Nothing is configured.
+// While it lives, the process works in another folder.
+class WorkingIn final {
+ public:
+  explicit WorkingIn(const std::filesystem::path& folder) { std::filesystem::current_path(folder); }
+  ~WorkingIn() { std::filesystem::current_path(before_); }
+  WorkingIn(const WorkingIn&) = delete;
+  WorkingIn& operator=(const WorkingIn&) = delete;
+
+ private:
+  const std::filesystem::path before_ = std::filesystem::current_path();
+};
+
+// Nothing is configured, nor is there a data directory where the process works: a developer's
+// `make run` leaves one in the checkout.
 struct Bare {
   TempDir folder;
+  WorkingIn here{folder.path()};
   Env url{"KVCS_API_URL", std::nullopt}, other_url{"KVCDN_API_URL", std::nullopt};
   Env key{"KVCS_API_KEY", std::nullopt}, other_key{"KVCDN_API_KEY", std::nullopt};
   Env admin{"KVCS_ADMIN_KEY", std::nullopt};
