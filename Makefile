@@ -81,8 +81,10 @@ FUZZ_OBJS := $(patsubst %.cc,$(B)/%.o,$(sort $(wildcard src/base/*.cc src/kvfile
 RUN_ARGS ?= serve --data-dir data
 
 # All cores, unless `make -jN` said otherwise.
-PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
-SUBMAKE = $(MAKE) --no-print-directory $(PARALLEL)
+ifeq ($(MAKELEVEL)$(findstring jobserver,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := all
 .PHONY: help deps deps-run deps-test deps-e2e deps-check deps-fuzz deps-deb deps-bench
@@ -105,19 +107,19 @@ deps-run deps-test deps-e2e deps-check deps-fuzz deps-deb deps-bench: deps-%:
 all: $(B)/kvcs ## Build build/$(MODE)/kvcs.
 
 run: deps-run ## Install, build and start the appliance on 127.0.0.1:8080.
-	@$(SUBMAKE) all
+	@$(MAKE) all
 	$(B)/kvcs $(RUN_ARGS)
 
 test: deps-test ## Install, build, then run every test; the last line counts them.
-	@$(SUBMAKE) $(B)/kvcs $(B)/kvcs_tests
+	@$(MAKE) $(B)/kvcs $(B)/kvcs_tests
 	@tests/run.sh $(B)
 
 e2e: deps-e2e ## The end-to-end tests alone, with the command lines of Claude Code and Codex.
-	@$(SUBMAKE) $(B)/kvcs $(B)/kvcs_tests
+	@$(MAKE) $(B)/kvcs $(B)/kvcs_tests
 	@tests/run.sh $(B) e2e
 
 check: deps-check ## clang-format, clang-tidy, clang -Wthread-safety, warnings as errors.
-	@$(SUBMAKE) check-sources
+	@$(MAKE) check-sources
 check-sources: $(B)/gen/version.h
 	@CPPFLAGS='$(CPPFLAGS)' packaging/check.sh $(B)
 .PHONY: check-sources
@@ -132,17 +134,17 @@ format: ## Lay out all C++ files as .clang-format says.
 	@git ls-files '*.cc' '*.h' | xargs clang-format -i
 
 asan: ## All tests under AddressSanitizer and UndefinedBehaviorSanitizer.
-	@$(SUBMAKE) MODE=asan test
+	@$(MAKE) MODE=asan test
 
 tsan: ## All tests under ThreadSanitizer.
-	@$(SUBMAKE) MODE=tsan test
+	@$(MAKE) MODE=tsan test
 
 mutate: deps-test ## Break the code in one line at a time: each time a test must fail; ONLY='WORD …'.
-	@$(SUBMAKE) all $(B)/kvcs_tests
+	@$(MAKE) all $(B)/kvcs_tests
 	@tests/mutate.sh $(B) $(ONLY)
 
 bench: deps-bench ## Print the performance table: each row beside a peer or a physical limit.
-	@$(SUBMAKE) $(B)/kvcs $(BENCH_BINS) $(HELLO_BINS)
+	@$(MAKE) $(B)/kvcs $(BENCH_BINS) $(HELLO_BINS)
 	@tests/bench/run.sh $(B)
 
 web: web/dist/.stamp ## Build the embedded web pages.
@@ -154,11 +156,11 @@ clean: ## Remove build/ and web/dist.
 	rm -rf build web/dist
 
 deb: deps-deb ## Build kvcs_VERSION_ARCH.deb under build/.
-	@$(SUBMAKE) all
+	@$(MAKE) all
 	@packaging/build_deb.sh "$(B)" "$(VERSION)"
 
 fuzz: deps-fuzz ## A minute of libFuzzer for each parser, two at a time; FUZZ_SECONDS=60.
-	@$(SUBMAKE) MODE=fuzz fuzz-binaries
+	@$(MAKE) MODE=fuzz fuzz-binaries
 	@tests/fuzz/run.sh build/fuzz $(FUZZ_TARGETS)
 fuzz-binaries: $(addprefix $(B)/fuzz_,$(FUZZ_TARGETS))
 .PHONY: fuzz-binaries
