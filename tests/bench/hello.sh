@@ -10,7 +10,7 @@ declare -A title=([beast]="Boost.Beast 1.74" [h2o]="libh2o 2.2" [microhttpd]="li
   [libevent]="libevent 2.1" [httplib]="cpp-httplib 0.11") process=() port=() rates=() cpus=() idle=()
 
 mkfifo "$work/stdin"
-"$build/tests/bench/http_server" /dev/null "$(nproc)" < "$work/stdin" > "$work/ours" &
+"$build/tests/bench/http_server" /dev/null "$(nproc)" < "$work/stdin" > "$work/ours" 2> "$work/ours.log" &
 process[ours]=$!
 exec 7> "$work/stdin"
 for name in "${names[@]:1}"; do
