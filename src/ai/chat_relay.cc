@@ -106,7 +106,10 @@ void ChatProxy::reprice(Call& call) const {
   const std::string_view answered = call.meter->response_model();
   if (target.priced.overridden || answered.empty() || answered == target.model.model) return;
   auto own = pricing_.find_exact(call.organization->id, target.model.provider->name, answered);
-  if (own) target.priced = std::move(*own);
+  // A row that lacks the price of what was asked for would give it away.
+  if (own && unpriced_dimension(*own->price, call.chat.asked).empty()) {
+    target.priced = std::move(*own);
+  }
 }
 
 UsageRecord ChatProxy::make_record(const Call& call, int status, ExchangeEnd end,

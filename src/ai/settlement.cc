@@ -50,7 +50,7 @@ class Settling final {
     if (!unpriced.empty()) {
       find("ai.unpriced_dimension",
            "The answer of '" + price_.model + "' used " + printable(unpriced, kShownValue) +
-               ", for which its price has no member; it was charged at the plain price.");
+               ", for which its price has no member; it was charged at the plain price, if any.");
     }
     return std::move(out_);
   }

@@ -21,7 +21,6 @@ bool has_free_input(const Price& price) {
   const auto is_dear = [](const std::optional<int64_t>& pico) { return pico.value_or(0) > 0; };
   for (const Dimension& one : dimensions()) {
     if (one.unit != PricedUnit::kInputToken) continue;
-    if (one.plain != nullptr && price.*one.plain > 0) return false;
     if (one.stated != nullptr && is_dear(price.*one.stated)) return false;
     for (const PriceTier& tier : price.tiers) {
       if (one.by_length != nullptr && is_dear(tier.*one.by_length)) return false;

@@ -13,6 +13,7 @@ constexpr int64_t kContext = 1'000'000, kImageTokens = 10'000;
 
 Price price_of_pictures() {
   Price price;
+  price.output_pico = 0;
   price.model = "m";
   price.input_pico = 1'000'000;
   price.input_audio_pico = 1'000'000;

@@ -385,6 +385,7 @@ TEST_CASE("worst case: an input that nothing bounds counts as all that the model
 TEST_CASE("worst case: what is asked for without a price is refused by its name", "[unit][ai]") {
   Price price;
   price.model = "m";
+  price.input_pico = price.output_pico = 1;
   const auto reason = [&](ApiKind api, const std::string& members) {
     const Result<ChatRequest> request =
         dialect(api).read_request(R"({"model":"m","max_tokens":1,)" + members + "}");
@@ -411,6 +412,15 @@ TEST_CASE("worst case: what is asked for without a price is refused by its name"
   names(reason(messages, R"("tools":[{"type":"web_search_20250305"}])"), "web_search");
   names(reason(ApiKind::kResponses, R"("tools":[{"type":"file_search"}])"), "file_search");
   names(reason(ApiKind::kResponses, R"("tools":[{"type":"image_generation"}])"), "image");
+  price.output_pico.reset();
+  names(reason(chat, R"("n":1)"), "output_cost_per_token");
+  const Result<ChatRequest> vectors =
+      dialect(ApiKind::kEmbeddings).read_request(R"({"model":"m","input":"a"})");
+  CHECK(worst_case(*vectors, price, kRules).ok());
+  price.output_pico = 0;
+  price.input_pico.reset();
+  names(reason(chat, R"("n":1)"), "input_cost_per_token");
+  price.input_pico = 0;
   for (const char* standard : {"auto", "default", "standard_only"}) {
     const Result<ChatRequest> request = dialect(chat).read_request(
         R"({"model":"m","service_tier":")" + std::string(standard) + "\"}");

@@ -46,6 +46,7 @@ class Reader final {
   Reader(const RequestRules& rules, ChatRequest& request) : rules_(rules), request_(request) {}
 
   Status read(const object& root) {
+    request_.asked.input = 1;
     KVCS_TRY(read_model(root));
     KVCS_TRY(read_flag(root, "stream", "", request_.stream));
     KVCS_TRY(read_bounds(root));
@@ -343,6 +344,7 @@ Result<ChatRequest> read_by_rules(const RequestRules& rules, std::string body,
   Reader reader(rules, request);
   KVCS_TRY(reader.read(root));
   KVCS_TRY(more(root, request));
+  request.asked.output = request.has_output ? 1 : 0;
   // A negative figure would come of data that stands in the body in fewer bytes than it has
   // (escapes only add to them), hence never.
   request.text_bytes = std::max<int64_t>(request.text_bytes, 0);

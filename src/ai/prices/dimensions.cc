@@ -14,18 +14,20 @@ constexpr Dimension kDimensions[] = {
      .unit = PricedUnit::kInputToken,
      .count = &TokenUsage::input,
      .rate = &Rates::input,
-     .plain = &Price::input_pico,
+     .stated = &Price::input_pico,
      .by_length = &PriceTier::input_pico,
      .by_service = &ServiceTierPrices::input_pico,
-     .member = "input_cost_per_token"},
+     .member = "input_cost_per_token",
+     .must_be_stated = true},
     {.name = "output",
      .unit = PricedUnit::kOutputToken,
      .count = &TokenUsage::output,
      .rate = &Rates::output,
-     .plain = &Price::output_pico,
+     .stated = &Price::output_pico,
      .by_length = &PriceTier::output_pico,
      .by_service = &ServiceTierPrices::output_pico,
-     .member = "output_cost_per_token"},
+     .member = "output_cost_per_token",
+     .must_be_stated = true},
     {.name = "cache_read",
      .unit = PricedUnit::kInputToken,
      .count = &TokenUsage::cache_read,
@@ -164,7 +166,6 @@ const Dimension& dimension_of(int64_t TokenUsage::*count) {
 }
 
 bool is_stated(const Price& price, const Dimension& dimension, std::string_view size) {
-  if (dimension.plain != nullptr) return true;
   if (dimension.by_size != nullptr) {
     return price_by_size(price.*dimension.by_size, size).has_value();
   }

@@ -21,8 +21,7 @@ struct Dimension {
   PricedUnit unit = PricedUnit::kInputToken;
   int64_t TokenUsage::*count = nullptr;
   int64_t Rates::*rate = nullptr;
-  // Where a row has the price: one of these three. `plain` is stated by every row.
-  int64_t Price::*plain = nullptr;
+  // Where a row has the price: one of these two.
   std::optional<int64_t> Price::*stated = nullptr;
   SearchPrices Price::*by_size = nullptr;
   // Prices of tokens alone may differ by the length of the input and by the service tier.

@@ -44,8 +44,9 @@ constexpr std::array<std::string_view, 24> kFacts = {
 };
 
 // What a member's name has when it is about money.
-constexpr std::array<std::string_view, 9> kMoneyWords = {
-    "cost", "price", "pricing", "multiplier", "uplift", "surcharge", "_fee", "usd", "charge"};
+constexpr std::array<std::string_view, 13> kMoneyWords = {
+    "cost",      "price", "pricing", "multiplier", "uplift", "markup", "premium",
+    "surcharge", "_fee",  "fee_",    "peak",       "usd",    "charge"};
 // Of those the ones that can only lower the bill of a request, or never are part of it: batches and
 // storage are sold by other APIs.
 constexpr std::array<std::string_view, 6> kHarmlessWords = {

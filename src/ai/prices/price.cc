@@ -119,8 +119,6 @@ Result<bool> read_dimension(Price& price, const std::string& name, const Json& o
       *varied = pico;
     } else if (dimension.by_size != nullptr) {
       std::fill_n((price.*dimension.by_size).begin(), kSearchPreview, pico);
-    } else if (dimension.plain != nullptr) {
-      price.*dimension.plain = pico;
     } else {
       price.*dimension.stated = pico;
     }
@@ -320,8 +318,6 @@ void write_dimension(const Price& price, const Dimension& dimension, Json& out) 
   const std::string name(dimension.member);
   if (dimension.by_size != nullptr) {
     write_search_prices(price, out);
-  } else if (dimension.plain != nullptr) {
-    out[name] = usd_per_token(price.*dimension.plain);
   } else if (price.*dimension.stated) {
     out[name] = usd_per_token(*(price.*dimension.stated));
   }

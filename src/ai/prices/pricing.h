@@ -61,12 +61,11 @@ enum SearchSize : size_t {
 
 using SearchPrices = std::array<std::optional<int64_t>, kSearchSizes>;
 
-// The prices of one model. An optional price of tokens that is not stated is that of plain input or
-// output; an optional price of calls that is not stated means that the call is refused before it is
-// sent (dimensions.h).
+// The prices of one model. What a price that is not stated means says its line in dimensions.h:
+// that of plain input or output holds, or a request that asks for it is refused before it is sent.
 struct Price {
   std::string provider, model, mode;  // mode: chat, embedding, …
-  int64_t input_pico = 0, output_pico = 0;
+  std::optional<int64_t> input_pico, output_pico;
   std::optional<int64_t> cache_read_pico, cache_write_5m_pico, cache_write_1h_pico;
   std::optional<int64_t> input_audio_pico, input_image_pico;
   std::optional<int64_t> reasoning_pico, output_audio_pico, output_image_pico;
@@ -109,7 +108,7 @@ Rates rates_of(const Price& price, const TokenUsage& conditions, int64_t input_t
 int64_t cost_nano_usd(const Price& price, const TokenUsage& usage);
 // The name of a dimension that `usage` has and the row states no price for ("web_search",
 // "service_tier priority", "speed fast", …); "" when there is none. Such a use is charged at the
-// plain price or, of calls, at nothing: a request that asks for it is refused before it is sent.
+// plain price or at nothing: a request that asks for it is refused before it is sent.
 std::string unpriced_dimension(const Price& price, const TokenUsage& usage);
 
 struct PricedModel {

@@ -58,16 +58,11 @@ struct Stages {
 
 void resolve_tokens(const Price& price, const Dimension& dimension, const TokenUsage& conditions,
                     int64_t input_tokens, Stages& stages) {
-  std::optional<int64_t> stated;
-  if (dimension.plain != nullptr) {
-    stated = price.*dimension.plain;
-  } else {
-    stated = price.*dimension.stated;
-  }
+  const std::optional<int64_t>& stated = price.*dimension.stated;
   const auto rate = dimension.rate;
   const auto parent = dimension.fallback;
   const bool follows = parent != nullptr && (!stated || dimension.keeps_ratio);
-  const int64_t plain = stated ? *stated : stages.plain.*parent;
+  const int64_t plain = stated ? *stated : parent != nullptr ? stages.plain.*parent : 0;
   stages.plain.*rate = plain;
 
   int64_t amount = plain;

@@ -39,14 +39,26 @@ TEST_CASE("price members: what is read is understood, with length and service ti
 }
 
 TEST_CASE("price members: a price that is not read and may be due is told apart", "[unit][ai]") {
-  for (const char* name :
-       {"output_cost_per_image", "input_cost_per_second", "output_cost_per_character",
-        "citation_cost_per_token", "input_cost_per_query", "cost_per_second",
-        "computer_use_input_cost_per_1k_tokens", "regional_endpoint_uplift_multiplier",
-        "input_cost_per_token_above_128k", "output_cost_per_token_turbo",
-        "input_cost_per_token_priority_above_272k_tokens", "input_cost_per_video_per_second",
-        "web_search_cost_per_call_above_200k_tokens", "tiered_pricing", "ocr_cost_per_page",
-        "cache_creation_input_audio_token_cost"}) {
+  for (const char* name : {"output_cost_per_image",
+                           "input_cost_per_second",
+                           "output_cost_per_character",
+                           "citation_cost_per_token",
+                           "input_cost_per_query",
+                           "cost_per_second",
+                           "computer_use_input_cost_per_1k_tokens",
+                           "regional_endpoint_uplift_multiplier",
+                           "input_cost_per_token_above_128k",
+                           "output_cost_per_token_turbo",
+                           "input_cost_per_token_priority_above_272k_tokens",
+                           "input_cost_per_video_per_second",
+                           "web_search_cost_per_call_above_200k_tokens",
+                           "tiered_pricing",
+                           "ocr_cost_per_page",
+                           "cache_creation_input_audio_token_cost",
+                           "markup_percent",
+                           "peak_factor",
+                           "premium_hours_factor",
+                           "fee_percent"}) {
     INFO(name);
     CHECK(meaning(name, "0.01") == MemberMeaning::kAddsCost);
     CHECK(meaning(name, R"("0.01")") == MemberMeaning::kAddsCost);

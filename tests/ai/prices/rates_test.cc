@@ -187,12 +187,12 @@ TEST_CASE("rates: what a row states no price for is named, with the member that 
     INFO(dimension.name);
     TokenUsage usage;
     usage.*dimension.count = 1;
-    const std::string unpriced = unpriced_dimension(bare, usage);
+    const std::string unpriced = unpriced_dimension(Price(), usage);
     CHECK(unpriced == (dimension.must_be_stated ? dimension.name : ""));
     if (!dimension.must_be_stated) continue;
     const std::string member = pricing_member(unpriced);
     CHECK(member == dimension.member);
-    Json row = {{"input_cost_per_token", 0}};
+    Json row = {{"input_cost_per_token", 0}, {"output_cost_per_token", 0}};
     row[member] = "0.001";
     CHECK(unpriced_dimension(price_of(dump_json(row).c_str()), usage).empty());
     CHECK(&dimension_of(dimension.count) == &dimension);
