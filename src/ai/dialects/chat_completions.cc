@@ -135,6 +135,25 @@ Status read_search_options(const object& root, ChatRequest& request) {
   return note_search_size(size, request);
 }
 
+// What Gemini's own API has beside OpenAI's: thinking, and a cache or tools of its own.
+Status read_google_members(const object& root, ChatRequest& request) {
+  element value;
+  bool found;
+  KVCS_TRY(find_once(root, "extra_body", "", found, value));
+  object extra, google;
+  if (!found || value.get(extra) != simdjson::SUCCESS) return ok();
+  KVCS_TRY(find_once(extra, "google", "extra_body.", found, value));
+  if (!found || value.get(google) != simdjson::SUCCESS) return ok();
+  for (const auto& [name, unused] : google) {
+    if (name == "thinking_config") {
+      request.asks_reasoning = true;
+    } else if (request.unbounded_by.empty()) {
+      request.unbounded_by = "extra_body.google." + std::string(name);
+    }
+  }
+  return ok();
+}
+
 Status read_more(const object& root, ChatRequest& request) {
   KVCS_TRY(read_stream_options(root, request));
   KVCS_TRY(read_whole(root, "n", "", 1, 128, request.choices));
@@ -143,6 +162,7 @@ Status read_more(const object& root, ChatRequest& request) {
   KVCS_TRY(read_prediction(root, request));
   KVCS_TRY(refuse_other_models(root));
   KVCS_TRY(read_reasoning(root, request));
+  KVCS_TRY(read_google_members(root, request));
   // Some providers write to their caches by themselves and bill it.
   request.cache_writes = CacheWrites::kFiveMinutes;
   KVCS_TRY(read_cache_control(root, request.cache_writes));
@@ -176,8 +196,10 @@ constexpr UsageRules kUsage = {.input = "prompt_tokens",
 // in every chunk, or in the last one that has choices.
 class ChatMeter final : public Meter {
  public:
-  explicit ChatMeter(bool client_wants_usage)
-      : Meter(kUsage), client_wants_usage_(client_wants_usage) {}
+  explicit ChatMeter(const ChatRequest& request)
+      : Meter(kUsage),
+        client_wants_usage_(request.client_wants_usage),
+        finished_(static_cast<size_t>(request.choices), false) {}
 
   EventFate on_event(std::string_view event, std::string_view data, std::string_view raw,
                      std::string& rewritten) override {
@@ -222,8 +244,7 @@ class ChatMeter final : public Meter {
   }
 
   bool all_finished() const {
-    return !finished_.empty() &&
-           std::find(finished_.begin(), finished_.end(), false) == finished_.end();
+    return std::find(finished_.begin(), finished_.end(), false) == finished_.end();
   }
 
   void read_choices(const array& choices) {
@@ -273,7 +294,8 @@ class ChatMeter final : public Meter {
 
   const bool client_wants_usage_;
   bool is_done_ = false;
-  std::vector<bool> finished_;  // By choice; one that no chunk has named counts as finished.
+  // By choice: all that were asked for, and others once a chunk has named them.
+  std::vector<bool> finished_;
 };
 
 class ChatCompletions final : public Dialect {
@@ -306,7 +328,7 @@ class ChatCompletions final : public Dialect {
   }
 
   std::unique_ptr<UsageMeter> make_meter(const ChatRequest& request) const override {
-    return std::make_unique<ChatMeter>(request.client_wants_usage);
+    return std::make_unique<ChatMeter>(request);
   }
 };
 

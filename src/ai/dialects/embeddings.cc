@@ -50,6 +50,13 @@ class EmbeddingsMeter final : public Meter {
 
  private:
   void read_whole_answer(const object&) override {}
+  // Some servers state the total alone.
+  void read_more_usage(const object& usage) override {
+    SeenUsage& seen = noted();
+    if (!seen.has_input) {
+      seen.has_input = read_count(usage, "total_tokens", raw().input, seen.input_is_absurd);
+    }
+  }
 };
 
 class Embeddings final : public Dialect {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/bytes.h"
+#include "base/json_cursor.h"
 #include "base/quick_json.h"
 
 namespace kvcs::ai {
@@ -17,6 +19,24 @@ using simdjson::dom::object;
 // Larger counts are cut here, where sums of several cannot overflow; settlement bounds them further
 // by what the model can do.
 constexpr int64_t kCountMax = 1'000'000'000'000'000;
+
+// The last usage object of a text that is no JSON as a whole, as an object of that member alone: ""
+// when there is none. (Servers in Python write NaN among logprobs, others cut characters in two.)
+// In the text of a model the quotes are escaped.
+std::string usage_alone(std::string_view text) {
+  constexpr std::string_view kMember = "\"usage\"";
+  for (size_t at = text.rfind(kMember); at != text.npos && at > 0;
+       at = text.rfind(kMember, at - 1)) {
+    if (text[at - 1] == '\\') continue;
+    const std::string_view rest = trim(text.substr(at + kMember.size()));
+    if (!rest.starts_with(':')) continue;
+    JsonCursor cursor(rest.substr(1));
+    if (cursor.peek() != '{') continue;
+    const std::string_view usage = cursor.value();
+    if (!usage.empty()) return "{\"usage\":" + std::string(usage) + "}";
+  }
+  return "";
+}
 
 }  // namespace
 
@@ -89,9 +109,15 @@ bool Meter::parse(std::string_view text, object& root) {
   // memory, unless something large came: that gets a parser of its own, lest the shared one stay
   // as large.
   thread_local QuickParser kept;
-  if (text.size() <= QuickParser::kKeptMaxBytes) return kept.parse_lenient(text, root);
-  large_ = std::make_unique<QuickParser>();
-  return large_->parse_lenient(text, root);
+  QuickParser* parser = &kept;
+  if (text.size() > QuickParser::kKeptMaxBytes) {
+    large_ = std::make_unique<QuickParser>();
+    parser = large_.get();
+  }
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  if (parser->parse_lenient(text, root)) return true;
+  const std::string usage = usage_alone(text);
+  return !usage.empty() && parser->parse_lenient(usage, root);
 }
 
 void Meter::note_answer(const object& from) {
@@ -160,8 +186,10 @@ const SeenUsage& Meter::seen() const {
   take(stated.input_audio, input);
   take(stated.input_image, input);
   stated.input = input;
-  // Some OpenAI-compatible servers leave thinking out of the output but count it in the total.
+  // Some OpenAI-compatible servers leave thinking out of the output but count it in the total, or
+  // show that it is no part by a count that is larger.
   int64_t output = std::max(raw_.output, total_ - raw_.input);
+  if (raw_.reasoning > output) output += raw_.reasoning;
   take(stated.reasoning, output);
   take(stated.output_audio, output);
   take(stated.output_image, output);

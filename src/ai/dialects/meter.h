@@ -50,7 +50,8 @@ class Meter : public UsageMeter {
   // What a whole answer has beside the usage; called before that is read.
   virtual void read_whole_answer(const simdjson::dom::object& root) = 0;
 
-  // `root` is valid until the next call.
+  // Of a text that is no JSON but has a usage object, `root` has that alone. `root` is valid until
+  // the next call.
   bool parse(std::string_view text, simdjson::dom::object& root);
   // Notes the model that answered and its service tier: both may differ from those asked for.
   void note_answer(const simdjson::dom::object& from);

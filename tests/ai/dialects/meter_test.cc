@@ -13,9 +13,10 @@ namespace {
 // A meter, and the stream that it is fed.
 class Fed final {
  public:
-  explicit Fed(ApiKind api, bool client_wants_usage = false) {
+  explicit Fed(ApiKind api, bool client_wants_usage = false, int64_t choices = 1) {
     ChatRequest request;
     request.client_wants_usage = client_wants_usage;
+    request.choices = choices;
     meter_ = dialect(api).make_meter(request);
   }
   EventFate event(const std::string& data, const std::string& name = "") {
@@ -121,6 +122,13 @@ TEST_CASE("meter: thinking that is only in the total is billed", "[unit][ai]") {
           .json(R"({"usage":{"prompt_tokens":758,"completion_tokens":102,"total_tokens":1725}})")
           .usage();
   CHECK(usage.output_total() == 967);
+  // More thinking than output is no part of the output.
+  const TokenUsage beside = Fed(kChat)
+                                .json(R"({"usage":{"prompt_tokens":10,"completion_tokens":9,
+      "completion_tokens_details":{"reasoning_tokens":400}}})")
+                                .usage();
+  CHECK(beside.output == 9);
+  CHECK(beside.reasoning == 400);
 }
 
 TEST_CASE("meter: what is not stated is told apart from what is no count", "[unit][ai]") {
@@ -154,11 +162,41 @@ TEST_CASE("meter: half a surrogate pair in the text does not hide the usage", "[
   CHECK(fed.usage().output == 9);
 }
 
+TEST_CASE("meter: a text that is no JSON hides no usage", "[unit][ai]") {
+  const std::string usage = R"("usage":{"prompt_tokens":7,"completion_tokens":9})";
+  for (const std::string& body :
+       {"\xEF\xBB\xBF{" + usage + "}",
+        R"({"choices":[{"logprobs":{"content":[{"logprob":NaN}]}}],)" + usage + "}",
+        R"({"choices":[{"logprobs":[-Infinity,1e400,18446744073709551616]}],)" + usage + "}",
+        "{\"choices\":[{\"message\":{\"content\":\"cut \xC3\"}}]," + usage + "}",
+        R"({"choices":[{"message":{"content":"\"usage\":{\"prompt_tokens\":1}"}}],"a":NaN,)" +
+            usage + "}",
+        "{\"choices\":[NaN]," + usage + R"(,"b":"\"usage\":{\"prompt_tokens\":1}"})"}) {
+    INFO(body);
+    Fed fed(kChat);
+    fed.json(body);
+    CHECK(fed.usage().input == 7);
+    CHECK(fed.usage().output == 9);
+    CHECK(fed.seen().output_is_final);
+    Fed streamed(kChat);
+    CHECK(streamed.feed(body).feed("[DONE]").usage().output == 9);
+    CHECK(streamed.seen().output_is_final);
+  }
+  for (const std::string body : {R"({"a":NaN,"usage":)", R"({"a":NaN,"usage":[1]})", "\"usage\"",
+                                 R"({"a":NaN,"usage":{"prompt_tokens":)"}) {
+    INFO(body);
+    CHECK_FALSE(Fed(kChat).json(body).seen().has_input);
+  }
+}
+
 TEST_CASE("meter: embeddings have an input alone", "[unit][ai]") {
   Fed fed(ApiKind::kEmbeddings);
   fed.json(R"({"data":[{"embedding":"AAAA"}],"usage":{"prompt_tokens":8,"total_tokens":8}})");
   CHECK(fed.usage().input == 8);
   CHECK(fed.usage().output_total() == 0);
+  Fed total(ApiKind::kEmbeddings);
+  CHECK(total.json(R"({"data":[],"usage":{"total_tokens":12}})").usage().input == 12);
+  CHECK(total.seen().has_input);
   Fed silent(ApiKind::kEmbeddings);
   silent.json(R"({"data":[{"embedding":[1,2,3,4,5,6,7,8]}]})");
   CHECK_FALSE(silent.seen().has_input);
@@ -212,6 +250,11 @@ TEST_CASE("meter: a stream ends by a reason to finish for every choice", "[unit]
   CHECK_FALSE(fed.meter().complete());
   fed.feed(R"({"choices":[{"index":1,"delta":{},"finish_reason":"length"}]})");
   CHECK(fed.meter().complete());
+  // A choice that was asked for and never came is missing, until the stream says that it ends.
+  Fed asked(kChat, false, 2);
+  asked.feed(R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]})");
+  CHECK_FALSE(asked.meter().complete());
+  CHECK(asked.feed("[DONE]").meter().complete());
   Fed message(kMessages);
   message.feed(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}})");
   CHECK(message.meter().complete());

@@ -121,6 +121,8 @@ TEST_CASE("request: what is not in the body makes its input unbounded", "[unit][
       {kChat, R"("messages":[{"content":[{"type":"file","file":{"file_data":")" + pdf + "\"}}]}]"},
       {kChat, R"("messages":[{"content":[{"type":"file","file":{"file_id":"f"}}]}])"},
       {kChat, R"("web_search_options":{})"},
+      {kChat, R"("extra_body":{"google":{"cached_content":"cachedContents/1"}})"},
+      {kChat, R"("extra_body":{"google":{"thinking_config":{},"tools":[{"google_search":{}}]}})"},
       {kMessages, R"("messages":[{"content":[{"type":"document","source":{"type":"url",)"
                   R"("url":"https://x/y.pdf"}}]}])"},
       {kMessages, R"("container":"c1")"},
@@ -134,6 +136,7 @@ TEST_CASE("request: what is not in the body makes its input unbounded", "[unit][
   for (const auto& [api, members] : std::vector<std::pair<ApiKind, std::string>>{
            {kResponses, R"("previous_response_id":null,"tools":[{"type":"function"}])"},
            {kChat, R"("tools":[{"type":"function"}],"web_search_options":null)"},
+           {kChat, R"("extra_body":{"google":{"thinking_config":{"thinking_budget":800}}})"},
            {kMessages, R"("tools":[{"name":"mine"},{"type":"bash_20250124"}],"mcp_servers":[])"},
            {kMessages, R"("messages":[{"content":[{"type":"document","source":{"type":"text",)"
                        R"("data":"words"}}]}])"}}) {
