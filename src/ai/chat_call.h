@@ -92,8 +92,6 @@ void add_rate_headers(const std::optional<RateDecision>& rate, http::Response& r
 // Copies those of a provider's headers that may reach the client.
 void copy_answer_headers(const ChatProxy::Call& call, const http::UpstreamResponse& upstream,
                          http::Response& response);
-// Some providers quote the key that they are sent. It is the operator's key and not the caller's.
-void hide_credential(const Secret& credential, std::string& text);
 // The request as the provider gets it.
 http::UpstreamRequest build_upstream_request(const http::Request& request, const ChatRequest& chat,
                                              const ChatProxy::Call::Target& target,

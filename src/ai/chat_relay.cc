@@ -16,7 +16,6 @@ namespace kvcs::ai {
 namespace {
 
 constexpr size_t kRelayChunkBytes = 16 << 10;
-constexpr size_t kCredentialMinBytes = 8;  // A shorter text may stand in an error by chance.
 
 // Counts a live stream for as long as it lives.
 class StreamCount final {
@@ -55,14 +54,6 @@ Status provider_failure(Status failure, uint64_t answer_max_bytes) {
 }
 
 }  // namespace
-
-void hide_credential(const Secret& credential, std::string& text) {
-  const std::string& key = credential.reveal();
-  if (key.size() < kCredentialMinBytes) return;
-  for (size_t at = text.find(key); at != text.npos; at = text.find(key, at + 3)) {
-    text.replace(at, key.size(), "***");
-  }
-}
 
 void add_gateway_headers(const BudgetView& user, int64_t user_limit_nano_usd, int64_t cost_nano_usd,
                          bool grace, http::Response& response) {

@@ -144,7 +144,54 @@ void redact_word(std::string_view text, size_t& at, std::string& out) {
   }
 }
 
+constexpr size_t kCredentialMinBytes = 8;
+constexpr size_t kEscapesMax = 8;  // Backslashes before one character: JSON within JSON within …
+
+// The length of `key` where `text` begins with it, each character plain or as a JSON escape; else
+// 0.
+size_t escaped_length(std::string_view text, std::string_view key) {
+  size_t at = 0;
+  for (const char wanted : key) {
+    const size_t begin = at;
+    while (at < text.size() && at - begin < kEscapesMax && text[at] == '\\') at++;
+    if (at > begin && text.substr(at).starts_with('u') && at + 5 <= text.size()) {
+      const Result<std::string> unit = from_hex(text.substr(at + 1, 4));
+      if (!unit.ok() || *unit != std::string({'\0', wanted})) return 0;
+      at += 5;
+    } else if (at < text.size() && text[at] == wanted) {
+      at++;
+    } else {
+      return 0;
+    }
+  }
+  return at;
+}
+
+// Whether an escape stands in `text` that a character of a key may be written as.
+bool has_key_escapes(std::string_view text) {
+  for (size_t at = text.find('\\'); at < text.size(); at = text.find('\\', at + 1)) {
+    if (const char next = at + 1 < text.size() ? text[at + 1] : ' '; next == 'u' || next == '/') {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
+
+void hide_credential(const Secret& credential, std::string& text) {
+  const std::string& key = credential.reveal();
+  if (key.size() < kCredentialMinBytes) return;
+  for (size_t at = text.find(key); at != text.npos; at = text.find(key, at + kMark.size())) {
+    text.replace(at, key.size(), kMark);
+  }
+  if (!has_key_escapes(text)) return;
+  for (size_t at = 0; at < text.size(); at++) {
+    if (text[at] != key[0] && text[at] != '\\') continue;
+    const size_t length = escaped_length(std::string_view(text).substr(at), key);
+    if (length > 0) text.replace(at, length, kMark);
+  }
+}
 
 std::string redacted(std::string_view text, size_t max_bytes) {
   constexpr std::string_view kPem = "-----BEGIN ", kPemEnd = "-----END ";

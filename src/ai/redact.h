@@ -1,8 +1,11 @@
-// Takes secrets and persons out of a body before it is kept in a log. Pure function.
+// Takes secrets and persons out of a body before it is kept in a log, and the provider's key out of
+// what the provider says. Pure functions.
 #pragma once
 #include <cstddef>
 #include <string>
 #include <string_view>
+
+#include "base/secret.h"
 
 namespace kvcs::ai {
 
@@ -12,5 +15,11 @@ namespace kvcs::ai {
 // which becomes its size. A rule of thumb, not a promise: an organization that logs bodies
 // logs what people write.
 std::string redacted(std::string_view body, size_t max_bytes);
+
+// Some providers quote the key that they are sent. It is the operator's key and not the caller's:
+// each place in `text` that has it becomes "***", also where characters of it are written as JSON
+// escapes (of JSON within JSON too). A key of fewer than 8 bytes may stand there by chance and is
+// left.
+void hide_credential(const Secret& credential, std::string& text);
 
 }  // namespace kvcs::ai

@@ -5,6 +5,7 @@
 
 #include <random>
 
+using kvcs::Secret;
 using kvcs::ai::redacted;
 
 namespace {
@@ -72,4 +73,24 @@ TEST_CASE("redact: whatever the bytes, it ends and stays within its bound", "[un
     CHECK(redacted(text, max).size() <= max);
     CHECK(redacted(text, max).find("sk-xxxxxxxxxxxx") == std::string::npos);
   }
+}
+
+TEST_CASE("redact: a credential goes in every spelling of JSON", "[unit][ai]") {
+  const Secret key("sk-a/b+c==");
+  const auto hidden = [&](std::string text) {
+    kvcs::ai::hide_credential(key, text);
+    return text;
+  };
+  CHECK(hidden("sk-a/b+c==, sk-a/b+c==sk-a/b+c==") == "***, ******");
+  CHECK(hidden(R"({"key":"sk-a\/b+c=="})") == R"({"key":"***"})");
+  CHECK(hidden(R"(sk\u002da\u002Fb+c\u003d\u003D!)") == "***!");
+  CHECK(hidden(R"("{\"key\":\"sk-a\\\/b+c==\"}")") == R"("{\"key\":\"***\"}")");
+  CHECK(hidden(R"(sk\u002d and \u0073k-a, sk-a\/b+c=)") == R"(sk\u002d and \u0073k-a, sk-a\/b+c=)");
+  CHECK(hidden("sk-a\\/b+c=") == "sk-a\\/b+c=");
+  std::string short_text = "short";
+  kvcs::ai::hide_credential(Secret("short"), short_text);
+  CHECK(short_text == "short");
+  // Long runs of backslashes cost no more than their length.
+  const std::string slashes = std::string(200'000, '\\') + "u0";
+  CHECK(hidden(slashes) == slashes);
 }
