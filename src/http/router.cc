@@ -58,10 +58,18 @@ struct Segments {
 Status check_query(const Request& request, std::string_view names) {
   if (request.query.empty()) return ok();
   const std::vector<std::string_view> known = split(names, ' ');
+  std::vector<std::string> seen;
   for (const std::string_view pair : split(request.query, '&')) {
     if (pair.empty()) continue;
     const std::string name = percent_decode(pair.substr(0, pair.find('=')), true).value_or("");
-    if (std::find(known.begin(), known.end(), name) != known.end() && !name.empty()) continue;
+    if (std::find(known.begin(), known.end(), name) != known.end() && !name.empty()) {
+      // A handler would look at the first and pass over the others.
+      if (std::find(seen.begin(), seen.end(), name) != seen.end()) {
+        return invalid("The query parameter '" + name + "' is given twice; give it once.");
+      }
+      seen.push_back(name);
+      continue;
+    }
     std::string list;
     for (const std::string_view each : known) {
       if (!each.empty()) (list += list.empty() ? "" : ", ") += each;

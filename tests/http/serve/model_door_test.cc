@@ -176,6 +176,9 @@ TEST_CASE("server: a query parameter that nobody reads is refused by name", "[un
     INFO(unknown);
     CHECK(get(unknown).status == 400);
   }
+  const RawResponse twice = get("/admin/requests?limit=1&%6cimit=2");
+  CHECK(twice.status == 400);
+  CHECK(has(twice.body, "The query parameter 'limit' is given twice; give it once."));
   const RawResponse none = fetch(server.port(), "POST", "/admin/requests?_=1");
   CHECK(none.status == 400);
   CHECK(has(none.body, R"("error":"The query parameter '_' is not known here; none is.",)"
