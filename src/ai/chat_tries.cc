@@ -8,6 +8,7 @@
 #include "ai/chat_call.h"
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/wait.h"
 #include "http/client/content_decoder.h"
 #include "http/problem.h"
 #include "http/sse.h"
@@ -180,7 +181,10 @@ Result<std::optional<http::Response>> ChatProxy::take_answer(
                                               : Result<http::Response>(std::move(streams).status());
   const bool left = answer->client_left();
   if (!whole.ok()) {
-    if (!call->has_next() || left) return Taken(KVCS_TRY(fail(*call, Status(whole.status()))));
+    // Whatever ended the reading on, the client had left before.
+    if (left)
+      return Taken(KVCS_TRY(fail(*call, client_gone().with_cause(whole.status().to_string()))));
+    if (!call->has_next()) return Taken(KVCS_TRY(fail(*call, Status(whole.status()))));
     KVCS_TRY(begin_next_try(*call, status_of_failure(whole.status()), ExchangeEnd::kUnknown));
     return Taken();
   }

@@ -46,12 +46,11 @@ Status refusal(const LimitCheck& check, const BudgetCounter& counter, int64_t es
           ? " more is asked. Other requests hold the rest: try again shortly, or lower "
             "max_tokens."
           : " more is asked. Lower max_tokens, or ask an admin to raise the limit.";
-  return Status(Code::kQuotaExceeded, "The monthly budget of this " + std::string(check.words) +
-                                          " does not cover the request: $" +
-                                          format_usd_fixed(used, 4) + " used and $" +
-                                          format_usd_fixed(reserved, 4) + " reserved of $" +
-                                          format_usd_fixed(check.limit, 2) + ", and up to $" +
-                                          format_usd_fixed(estimate, 4) + std::string(way_out))
+  return Status(Code::kQuotaExceeded,
+                "The monthly budget of this " + std::string(check.words) +
+                    " does not cover the request: $" + format_usd(used, 4) + " used and $" +
+                    format_usd(reserved, 4) + " reserved of $" + format_usd(check.limit, 2) +
+                    ", and up to $" + format_usd(estimate, 4) + std::string(way_out))
       .with_reason(check.reason)
       .with_retry_after_s(waiting_may_help ? kWaitForOthersS : 0)
       .with_details_json("{\"usage_usd\":" + format_usd_fixed(used, 4) +
