@@ -38,7 +38,7 @@ endif
 # would cost a quarter of the time of a build and make objects four times as large.
 DEBUG_INFO := -g1
 ifeq ($(MODE),release)
-CXXFLAGS += -O2 -D_FORTIFY_SOURCE=2
+CXXFLAGS += -O2 -D_FORTIFY_SOURCE=2 -fno-plt
 else ifeq ($(MODE),debug)
 CXXFLAGS += -O0
 DEBUG_INFO := -g

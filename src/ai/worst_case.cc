@@ -2,7 +2,7 @@
 #include "ai/worst_case.h"
 
 #include <algorithm>
-#include <utility>
+#include <optional>
 
 #include "ai/prices/dimensions.h"
 #include "base/bytes.h"
@@ -98,15 +98,20 @@ struct Dearest {
 // Over all lengths that the input may turn out to have.
 Dearest dearest(const ChatRequest& chat, const Price& price, int64_t input_tokens) {
   Dearest most;
+  const auto look_under = [&](const TokenUsage& conditions, int64_t tokens) {
+    const Rates rates = rates_of(price, conditions, tokens);
+    most.input = std::max(most.input, dearest_input(chat, rates));
+    most.output = std::max(most.output, dearest_output(chat, rates));
+  };
   // A provider may serve a request in the standard tier, whichever tier it asked for.
-  TokenUsage standard = chat.asked;
-  standard.service_tier.clear();
+  std::optional<TokenUsage> standard;
+  if (!chat.asked.service_tier.empty()) {
+    standard = chat.asked;
+    standard->service_tier.clear();
+  }
   const auto look = [&](int64_t tokens) {
-    for (const TokenUsage* conditions : {&chat.asked, &std::as_const(standard)}) {
-      const Rates rates = rates_of(price, *conditions, tokens);
-      most.input = std::max(most.input, dearest_input(chat, rates));
-      most.output = std::max(most.output, dearest_output(chat, rates));
-    }
+    look_under(chat.asked, tokens);
+    if (standard) look_under(*standard, tokens);
   };
   const auto look_above = [&](int64_t bound) {
     if (input_tokens > bound) look(bound + 1);
@@ -144,10 +149,11 @@ int64_t to_nano(__int128 pico) {
 
 __int128 input_pico(const ChatRequest& chat, const Price& price, const WorstCase& worst,
                     int64_t each) {
-  const Rates rates = rates_of(price, worst.calls, 0);
   __int128 pico = static_cast<__int128>(worst.input_tokens) * chat.samplings * each;
   for (const Dimension& call : call_dimensions()) {
-    pico += static_cast<__int128>(worst.calls.*call.count) * (rates.*call.rate);
+    const int64_t count = worst.calls.*call.count;
+    if (count == 0) continue;
+    pico += static_cast<__int128>(count) * call_pico(price, call, worst.calls.search_size);
   }
   return pico + price.request_pico;
 }

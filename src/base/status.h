@@ -35,7 +35,7 @@ std::string_view code_name(Code code);
 class [[nodiscard]] Status {
  public:
   Status() = default;  // Ok; costs one null pointer.
-  Status(Code code, std::string message, std::string cause = {});
+  [[gnu::cold]] Status(Code code, std::string message, std::string cause = {});
   Status(const Status& other);
   Status& operator=(const Status& other);
   Status(Status&&) noexcept = default;
@@ -49,12 +49,12 @@ class [[nodiscard]] Status {
   int retry_after_s() const { return detail_ ? detail_->retry_after_s : 0; }
   std::string details_json() const;  // "" or a JSON object with machine-readable facts.
 
-  Status with_reason(std::string_view reason) &&;
-  Status with_cause(std::string_view cause) &&;
-  Status with_retry_after_s(int seconds) &&;
-  Status with_details_json(std::string json) &&;
+  [[gnu::cold]] Status with_reason(std::string_view reason) &&;
+  [[gnu::cold]] Status with_cause(std::string_view cause) &&;
+  [[gnu::cold]] Status with_retry_after_s(int seconds) &&;
+  [[gnu::cold]] Status with_details_json(std::string json) &&;
   // Prepends "<context>: " to the message, for the caller that knows what was being done.
-  Status with_context(std::string_view context) &&;
+  [[gnu::cold]] Status with_context(std::string_view context) &&;
   std::string to_string() const;  // "Invalid: message (cause)"; for logs.
 
   // So that KVCS_TRY works on Status and on Result alike.
@@ -73,19 +73,21 @@ class [[nodiscard]] Status {
 inline Status ok() {
   return {};
 }
-Status invalid(std::string message);
-Status unauthenticated(std::string message);
-Status forbidden(std::string message);
-Status not_found(std::string message);
-Status conflict(std::string message);
-Status too_large(std::string message);
-Status rate_limited(std::string message, int retry_after_s);
-Status unavailable(std::string message, std::string cause = {});
-Status timed_out(std::string message);
-Status upstream_failed(std::string message, std::string cause = {});
-Status internal(std::string cause);  // The caller sees "Internal error."; the cause is logged.
+// Failures are rare: marked so, the compiler keeps what leads to them out of the way of what runs.
+[[gnu::cold]] Status invalid(std::string message);
+[[gnu::cold]] Status unauthenticated(std::string message);
+[[gnu::cold]] Status forbidden(std::string message);
+[[gnu::cold]] Status not_found(std::string message);
+[[gnu::cold]] Status conflict(std::string message);
+[[gnu::cold]] Status too_large(std::string message);
+[[gnu::cold]] Status rate_limited(std::string message, int retry_after_s);
+[[gnu::cold]] Status unavailable(std::string message, std::string cause = {});
+[[gnu::cold]] Status timed_out(std::string message);
+[[gnu::cold]] Status upstream_failed(std::string message, std::string cause = {});
+[[gnu::cold]] Status internal(
+    std::string cause);  // The caller sees "Internal error."; the cause is logged.
 // A failed system call: "<what> <path>: <strerror(errno)>"; kUnavailable when the disk is full.
-Status io_error(std::string_view what, std::string_view path, int error_number);
+[[gnu::cold]] Status io_error(std::string_view what, std::string_view path, int error_number);
 
 template <typename T>
 class [[nodiscard]] Result {
@@ -115,11 +117,12 @@ class [[nodiscard]] Result {
 }  // namespace kvcs
 
 // `auto user = KVCS_TRY(find_user(id));` — the value, or return the failure to our caller.
-#define KVCS_TRY(expression)                                         \
-  ({                                                                 \
-    auto kvcs_result_ = (expression);                                \
-    if (!kvcs_result_.ok()) return std::move(kvcs_result_).status(); \
-    std::move(kvcs_result_).value();                                 \
+#define KVCS_TRY(expression)                   \
+  ({                                           \
+    auto kvcs_result_ = (expression);          \
+    if (!kvcs_result_.ok()) [[unlikely]]       \
+      return std::move(kvcs_result_).status(); \
+    std::move(kvcs_result_).value();           \
   })
 // A programmer's error: aborts with file and line, in release too.
 #define KVCS_ASSERT(condition) \

@@ -172,6 +172,12 @@ bool is_stated(const Price& price, const Dimension& dimension, std::string_view 
   return (price.*dimension.stated).has_value();
 }
 
+int64_t call_pico(const Price& price, const Dimension& call, std::string_view search_size) {
+  const auto& stated = call.by_size != nullptr ? price_by_size(price.*call.by_size, search_size)
+                                               : price.*call.stated;
+  return stated.value_or(0);
+}
+
 bool has_service_tier(const Price& price, std::string_view name) {
   return std::any_of(price.service_tiers.begin(), price.service_tiers.end(),
                      [&](const ServiceTierPrices& tier) { return tier.name == name; });

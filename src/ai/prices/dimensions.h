@@ -55,6 +55,10 @@ bool is_stated(const Price& price, const Dimension& dimension, std::string_view 
 bool has_service_tier(const Price& price, std::string_view name);
 bool has_factor(const Price& price, std::string_view name);
 
+// What one use of a line of call_dimensions() costs, in pico-USD; 0 where the row does not state
+// it.
+int64_t call_pico(const Price& price, const Dimension& call, std::string_view search_size);
+
 // The members of a price row that would price `unpriced`, which is what unpriced_dimension()
 // answered: "web_search_cost_per_call". For the sentence that tells an admin what to set.
 std::string pricing_member(std::string_view unpriced);

@@ -110,12 +110,8 @@ Rates rates_of(const Price& price, const TokenUsage& conditions, int64_t input_t
   Rates rates = stages.by_service;
   multiply(price, conditions.speed, rates);
   multiply(price, conditions.region, rates);
-  for (const Dimension& dimension : dimensions()) {
-    if (dimension.unit != PricedUnit::kCall) continue;
-    const auto& pico = dimension.by_size != nullptr
-                           ? price_by_size(price.*dimension.by_size, conditions.search_size)
-                           : price.*dimension.stated;
-    rates.*dimension.rate = pico.value_or(0);
+  for (const Dimension& call : call_dimensions()) {
+    rates.*call.rate = call_pico(price, call, conditions.search_size);
   }
   return rates;
 }
