@@ -340,8 +340,10 @@ Answer make_answer(Reading& reading) {
 
 }  // namespace
 
-BillingProvider::BillingProvider(uint64_t seed)
-    : seed_(seed), server_([this](LoopbackPeer& peer) { serve(peer); }) {}
+BillingProvider::BillingProvider(uint64_t seed, std::function<void()> at_each_step)
+    : seed_(seed),
+      at_each_step_(std::move(at_each_step)),
+      server_([this](LoopbackPeer& peer) { serve(peer); }) {}
 
 std::string BillingProvider::url(const std::string& provider) const {
   return "http://127.0.0.1:" + std::to_string(server_.port()) + "/" + provider;
@@ -394,7 +396,8 @@ void BillingProvider::bill(const std::string& marker, const std::string& provide
   Bill& known = bills_[{marker, provider}];
   known.nano_usd += bill.nano_usd;
   known.manner = std::move(bill.manner);
-  known.use = std::move(bill.use);
+  known.used = std::move(bill.used);
+  known.sheet = bill.sheet;
 }
 
 std::optional<Reading> BillingProvider::read(const LoopbackPeer::Request& request,
@@ -425,9 +428,12 @@ void BillingProvider::serve(LoopbackPeer& peer) {
     std::optional<Reading> reading = read(*request, provider);
     if (!reading) return;
     const Answer answer = make_answer(*reading);
-    bill(reading->marker, provider, {answer.nano_usd, answer.manner, shown(billed_use(*reading))});
+    bill(reading->marker, provider,
+         {answer.nano_usd, answer.manner, billed_use(*reading), reading->sheet});
+    at_each_step_();
     wait_until_let_go(reading->marker);
     for (const std::string& part : answer.parts) {
+      at_each_step_();
       if (!peer.send(part)) return;
     }
     if (answer.hangs_up) return;

@@ -7,6 +7,7 @@
 // metadata.user_id). The marker and the seed alone decide how it is answered. Thread-safe.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -15,21 +16,25 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "support/billing_rules.h"
 #include "support/loopback_server.h"
 
 namespace kvcs::test {
 
-struct Reading;  // billing_rules.h
-
 struct Bill {
   int64_t nano_usd = 0;
   std::string manner;  // How it was answered: "whole", "cut", "429", …
-  std::string use;     // The counts, for messages of tests.
+  // The counts, which a failure costs nothing of, and their prices.
+  Use used;
+  const Sheet* sheet = nullptr;
 };
 
 class BillingProvider final {
  public:
-  explicit BillingProvider(uint64_t seed);
+  // `at_each_step` is called when a request has come and before each part of an answer, by many
+  // threads at once.
+  explicit BillingProvider(
+      uint64_t seed, std::function<void()> at_each_step = [] {});
   std::string url(const std::string& provider) const;
 
   struct PriceRow {
@@ -52,6 +57,7 @@ class BillingProvider final {
   void wait_until_let_go(const std::string& marker);
 
   const uint64_t seed_;
+  const std::function<void()> at_each_step_;
   mutable Mutex mutex_;
   CondVar changed_;
   Bills bills_ KVCS_GUARDED_BY(mutex_);
