@@ -43,6 +43,10 @@ UsageRecord recovered_charge(const OpenTry& one) {
   return record;
 }
 
+bool is_earlier_try(const OpenTry& a, const OpenTry& b) {
+  return a.open.attempt < b.open.attempt;
+}
+
 // The rows that are charged, and the ids and tries that they take.
 class Charges final {
  public:
@@ -102,6 +106,9 @@ Result<std::vector<ChargedRow>> read_charges(const ChargeJournal::Left& left,
     charges.note_try(open.open.request_id, open.open.attempt);
     tries.push_back(std::move(open));
   }
+  // The rows reach the store in this order. A start that dies between two of them must not leave
+  // the row of the request itself without those of its earlier tries; see is_try_known().
+  std::stable_sort(tries.begin(), tries.end(), is_earlier_try);
   for (OpenTry& open : tries) charges.add(std::move(open));
   return charges.take();
 }

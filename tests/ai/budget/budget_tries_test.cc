@@ -179,6 +179,36 @@ TEST_CASE("budget: a try whose charge was torn is charged beside the one that ca
   CHECK(parse_json(rows.at("r1.1")).value()["attempt"] == 1);
 }
 
+TEST_CASE("budget: a start that dies while it charges two open tries loses neither",
+          "[fault][ai]") {
+  const TempDir dir;
+  const ManualClock clock;
+  const auto kv = make_memory_kv(clock);
+  {
+    Budgets budgets(*kv, clock);
+    REQUIRE(budgets.recover(dir.file("journal"), known_in(*kv)).ok());
+    std::optional<Reservation> other = budgets.reserve(ask("r0", 400)).value();
+    Result<Reservation> first = budgets.reserve(ask_try(1));
+    other.reset();  // Its slot, before the first try's, is the second one's.
+    Result<Reservation> second = budgets.reserve(ask_try(2));
+    std::filesystem::copy_file(dir.file("journal"), dir.file("left"));
+  }
+  const int writes = GENERATE(0, 1, 2);
+  INFO("dies after " << writes << " writes");
+  const auto after = make_memory_kv(clock);
+  int written = 0;
+  const auto dying = make_faulty_kv(*after, [&](std::string_view op, std::string_view) {
+    return op == "write" && written++ >= writes ? unavailable("dead") : ok();
+  });
+  CHECK(Budgets(*dying, clock).recover(dir.file("left"), known_in(*after)).ok() == (writes == 2));
+  Budgets again(*after, clock);
+  REQUIRE(again.recover(dir.file("left"), known_in(*after)).ok());
+  CHECK(again.view("user", "u1", "")->used_nano_usd == 200);
+  CHECK(again.view("user", "u1", "")->request_count == 1);
+  CHECK(sum_of_rows(*after) == 200);
+  CHECK(row_ids(*after) == std::vector<std::string>{"r1", "r1.1"});
+}
+
 TEST_CASE("budget: a stream that was open when its process died costs its input and what passed",
           "[fault][ai]") {
   struct Case {
