@@ -24,8 +24,9 @@ struct Limited {
 };
 
 struct WalkHouse {
+  // YAML, in one line.
   static constexpr const char* kAliases =
-      "both: [alpha/uno, beta/uno]\npair: [gamma/due, delta/due]";
+      "{both: [alpha/uno, beta/uno], pair: [gamma/due, delta/due]}";
 
   // `at_each_step` as BillingProvider has it.
   explicit WalkHouse(
