@@ -167,22 +167,21 @@ TEST_CASE("records: a credential, its refresh and its health are opened as they 
                              .scope = "scope of it"};
   const AccountId id = TokenWorld::kId;
   REQUIRE(world.tokens.put(id, credential, refresh, TokenWorld::kWho).ok());
-  {
-    const TokenStore fresh(*world.kv, world.audited, *world.kv, world.sealer, world.clock);
-    check_same(members_of(credential), members_of(*fresh.find(id).value()),
-               members_of(AccessCredential{}));
-    check_same(members_of(refresh), members_of(fresh.find_refresh(id).value()),
-               members_of(oauth::Grant{}));
-    const AccountView view = fresh.find_view(id).value();
-    CHECK(view.type == credential.type);
-    CHECK(view.expires_at_s == credential.expires_at_s);
-    CHECK(view.scope == credential.scope);
-    CHECK(view.meta == credential.meta);
-    CHECK(view.updated_at_s == world.clock.unix_s());
-    CHECK(view.created_at_s == world.clock.unix_s());
-    CHECK(view.version == 1);
-    CHECK(view.sealed);
-  }
+  // Stores live as long as the key-value store tells them of changes.
+  const TokenStore first(*world.kv, world.audited, *world.kv, world.sealer, world.clock);
+  check_same(members_of(credential), members_of(*first.find(id).value()),
+             members_of(AccessCredential{}));
+  check_same(members_of(refresh), members_of(first.find_refresh(id).value()),
+             members_of(oauth::Grant{}));
+  const AccountView view = first.find_view(id).value();
+  CHECK(view.type == credential.type);
+  CHECK(view.expires_at_s == credential.expires_at_s);
+  CHECK(view.scope == credential.scope);
+  CHECK(view.meta == credential.meta);
+  CHECK(view.updated_at_s == world.clock.unix_s());
+  CHECK(view.created_at_s == world.clock.unix_s());
+  CHECK(view.version == 1);
+  CHECK(view.sealed);
   const TokenHealth health{TokenState::kReauthRequired, 44, 1'800'000'002, "last error"};
   REQUIRE(world.tokens.set_health(id, health, TokenWorld::kWho).ok());
   const TokenStore fresh(*world.kv, world.audited, *world.kv, world.sealer, world.clock);
