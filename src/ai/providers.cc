@@ -18,7 +18,6 @@ namespace {
 constexpr std::string_view kAllProviders = keyspace::kAiProviderPrefix;
 constexpr size_t kProvidersMax = 200, kModelsMax = 1000, kHeadersMax = 32;
 
-// Whether a server of this kind has that API.
 // "ft:gpt-4o-mini-2024-07-18:my-org::abc" → "gpt-4o-mini-2024-07-18"; "" of other names.
 std::string_view base_of_fine_tuned(std::string_view model) {
   if (!model.starts_with("ft:")) return {};
@@ -26,6 +25,7 @@ std::string_view base_of_fine_tuned(std::string_view model) {
   return model.substr(0, model.find(':'));
 }
 
+// Whether a server of this kind has that API.
 bool speaks(ProviderKind kind, ApiKind api) {
   // Anthropic offers chat completions too; nobody else offers Messages.
   if (api == ApiKind::kMessages) return kind == ProviderKind::kAnthropic;
@@ -148,7 +148,7 @@ std::string Provider::url(std::string_view path) const {
 }
 
 bool Provider::needs_api_key() const {
-  const bool own_address = base_url.empty() || base_url == default_base_url(kind);
+  const bool own_address = base_url.empty() || url("") == default_base_url(kind);
   const bool in_headers = std::any_of(headers.begin(), headers.end(), [](const auto& header) {
     return header.first == "authorization" || header.first == "x-api-key";
   });

@@ -175,6 +175,15 @@ TEST_CASE("ai: at a vendor's own address a missing key is told before anything i
   REQUIRE(put.status == 200);
   check_refused(house, R"({"model":"mistral/gpt-4o-mini","messages":[]})", 401,
                 "provider_key_missing");
+  for (const std::string same : {"https://api.openai.com", "https://api.openai.com/v1/"}) {
+    INFO(same);
+    REQUIRE(house
+                .admin("PUT", "/admin/ai/providers/mistral",
+                       R"({"kind":"openai","models":["m"],"base_url":")" + same + "\"}")
+                .status == 200);
+    check_refused(house, R"({"model":"mistral/gpt-4o-mini","messages":[]})", 401,
+                  "provider_key_missing");
+  }
   CHECK(has(house.usage(), "\"reserved_usd\":0.00"));
   const std::string credential = "/admin/organizations/" + house.org + "/ai-credentials/";
   const RawResponse folded =
