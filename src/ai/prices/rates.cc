@@ -98,16 +98,32 @@ void multiply(const Price& price, std::string_view name, Rates& rates) {
   }
 }
 
-}  // namespace
+// Where neither the length of the input nor a service tier has a say, as for most requests.
+Rates plain_rates(const Price& price) {
+  Rates rates;
+  for (const Dimension& dimension : dimensions()) {
+    if (dimension.unit == PricedUnit::kCall) continue;
+    const int64_t fallback = dimension.fallback != nullptr ? rates.*dimension.fallback : 0;
+    rates.*dimension.rate = (price.*dimension.stated).value_or(fallback);
+  }
+  return rates;
+}
 
-Rates rates_of(const Price& price, const TokenUsage& conditions, int64_t input_tokens) {
+Rates token_rates(const Price& price, const TokenUsage& conditions, int64_t input_tokens) {
+  if (price.tiers.empty() && conditions.service_tier.empty()) return plain_rates(price);
   Stages stages;
   for (const Dimension& dimension : dimensions()) {
     if (dimension.unit != PricedUnit::kCall) {
       resolve_tokens(price, dimension, conditions, input_tokens, stages);
     }
   }
-  Rates rates = stages.by_service;
+  return stages.by_service;
+}
+
+}  // namespace
+
+Rates rates_of(const Price& price, const TokenUsage& conditions, int64_t input_tokens) {
+  Rates rates = token_rates(price, conditions, input_tokens);
   multiply(price, conditions.speed, rates);
   multiply(price, conditions.region, rates);
   for (const Dimension& call : call_dimensions()) {
