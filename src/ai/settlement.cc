@@ -12,8 +12,10 @@ namespace kvcs::ai {
 namespace {
 
 // Where a price row does not say what its model can do, these are the most that any model can, and
-// the calls of one kind that one answer can have made.
+// the calls of one kind that one answer can have made, and how often a model can have read its
+// input for tools of the provider whose calls are not counted.
 constexpr int64_t kInputMax = 10'000'000, kOutputMax = 1'000'000, kCallsMax = 1'000;
+constexpr int64_t kReadingsMax = 100;
 
 // A kind that a token may be of, and what it costs then.
 struct Kind {
@@ -37,6 +39,7 @@ class Settling final {
            const UsageMeter* meter, ExchangeEnd end)
       : chat_(chat), price_(price), worst_(worst), meter_(meter), end_(end) {
     if (meter != nullptr) seen_ = meter->seen();
+    disbelieve_zeros();
   }
 
   Settlement settle() {
@@ -46,6 +49,7 @@ class Settling final {
     take_input();
     take_output();
     take_calls();
+    take_dearer_tier();
     const std::string unpriced = unpriced_dimension(price_, out_.tokens);
     if (!unpriced.empty()) {
       find("ai.unpriced_dimension",
@@ -56,6 +60,20 @@ class Settling final {
   }
 
  private:
+  // No work is done on nothing, and text that was seen is some output: a server that states zeros
+  // states nothing.
+  void disbelieve_zeros() {
+    const TokenUsage& stated = seen_.stated;
+    const bool has_failed = meter_ != nullptr && meter_->has_error();
+    const bool has_worked = chat_.has_output ? seen_.output_bytes > 0 || stated.output_total() > 0
+                                             : end_ == ExchangeEnd::kAnswered && !has_failed;
+    if (!has_worked) return;
+    if (stated.input_total() == 0 && !seen_.input_is_absurd) seen_.has_input = false;
+    if (stated.output_total() == 0 && !seen_.output_is_absurd) {
+      seen_.has_output = seen_.output_is_final = false;
+    }
+  }
+
   bool has_figures() const { return seen_.has_input || (seen_.has_output && chat_.has_output); }
 
   bool is_free() const {
@@ -72,9 +90,20 @@ class Settling final {
   void take_conditions() {
     TokenUsage& tokens = out_.tokens;
     if (!seen_.has_tier) tokens.service_tier = chat_.asked.service_tier;
+    tier_is_open_ = !seen_.has_tier && !chat_.asked.service_tier.empty();
     if (!seen_.has_speed) tokens.speed = chat_.asked.speed;
     if (!seen_.has_region) tokens.region = chat_.asked.region;
     tokens.search_size = chat_.asked.search_size;
+  }
+
+  // A provider that does not say in which tier it served may have served in the standard one.
+  void take_dearer_tier() {
+    if (!tier_is_open_) return;
+    TokenUsage standard = out_.tokens;
+    standard.service_tier.clear();
+    if (cost_nano_usd(price_, standard) > cost_nano_usd(price_, out_.tokens)) {
+      out_.tokens.service_tier.clear();
+    }
   }
 
   // All input at its dearest, as it was reserved.
@@ -107,6 +136,7 @@ class Settling final {
     // A model reads its input again after each call of the provider's tools.
     int64_t readings = std::max(chat_.samplings, seen_.samplings);
     for (const Dimension& call : call_dimensions()) readings += worst_.calls.*call.count;
+    if (input_may_grow()) readings += kReadingsMax;
     const int64_t reserved = worst_.input_tokens * chat_.samplings;
     if (!seen_.has_input && !seen_.input_is_absurd) {
       out_.tokens.estimated = true;
@@ -154,13 +184,12 @@ class Settling final {
     TokenUsage& tokens = out_.tokens;
     tokens.output = tokens.reasoning = tokens.output_audio = tokens.output_image = 0;
     const Rates rates = rates_of(price_, tokens, tokens.input_total());
-    tokens.*
-        dearest({{true, &TokenUsage::output, rates.output},
-                 {price_.supports_reasoning || chat_.asks_reasoning, &TokenUsage::reasoning,
-                  rates.reasoning},
-                 {chat_.asked.output_audio > 0, &TokenUsage::output_audio, rates.output_audio},
-                 {chat_.asked.output_image > 0, &TokenUsage::output_image, rates.output_image}}) =
-        count;
+    tokens.*dearest({{true, &TokenUsage::output, rates.output},
+                     {price_.supports_reasoning || chat_.asks_reasoning, &TokenUsage::reasoning,
+                      rates.reasoning},
+                     {chat_.asked.output_audio > 0, &TokenUsage::output_audio, rates.output_audio},
+                     {chat_.asked.output_image > 0 || price_.output_image_pico.has_value(),
+                      &TokenUsage::output_image, rates.output_image}}) = count;
   }
 
   void take_output() {
@@ -196,9 +225,10 @@ class Settling final {
                                             (meter_ != nullptr && meter_->complete()));
     for (const Dimension& call : call_dimensions()) {
       int64_t& count = out_.tokens.*call.count;
-      // Calls that the request did not ask for were not made; some APIs do not let it bound them.
+      // Some APIs do not let the request bound its calls, and what is stored (a prompt) may bring
+      // tools of its own.
       const int64_t asked = worst_.calls.*call.count;
-      const int64_t can = asked > 0 && !seen_.counts_calls ? kCallsMax : asked;
+      const int64_t can = asked > 0 && seen_.counts_calls ? asked : kCallsMax;
       if (count > can) {
         find("ai.absurd_usage", absurd("calls", count, false, can));
         count = can;
@@ -229,6 +259,7 @@ class Settling final {
   const ExchangeEnd end_;
   SeenUsage seen_;
   Settlement out_;
+  bool tier_is_open_ = false;  // The request asked for a service tier, and the answer names none.
 };
 
 }  // namespace

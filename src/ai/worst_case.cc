@@ -87,7 +87,8 @@ int64_t dearest_input(const ChatRequest& chat, const Rates& rates) {
 int64_t dearest_output(const ChatRequest& chat, const Rates& rates) {
   int64_t pico = std::max(rates.output, rates.reasoning);
   if (chat.asked.output_audio > 0) pico = std::max(pico, rates.output_audio);
-  if (chat.asked.output_image > 0) pico = std::max(pico, rates.output_image);
+  // A model that makes pictures may make them unasked.
+  pico = std::max(pico, rates.output_image);
   return pico;
 }
 

@@ -35,6 +35,10 @@ class QuickParser final {
   // The same for a text that may have halves of surrogate pairs ("\ud83d" of an emoji that was cut
   // in two): RFC 8259 §8.2 allows them and simdjson does not. Each is read as U+FFFD.
   bool parse_lenient(std::string_view text, simdjson::dom::object& root);
+  // The same for a text that was meant to be JSON: a byte order mark is passed over, NaN, Infinity
+  // and numbers that no double holds are read as 0.5, which is no count of anything, bytes that are
+  // not UTF-8 as '?', and control characters in strings as spaces.
+  bool parse_forgiving(std::string_view text, simdjson::dom::object& root);
   // Of the last parse() that gave false.
   std::string_view fault() const { return fault_; }
   bool too_deep() const { return too_deep_; }

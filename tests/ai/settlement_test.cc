@@ -128,6 +128,61 @@ TEST_CASE("settlement: an answer without usage may have searched as often as it 
   CHECK(settled.estimated);
 }
 
+TEST_CASE("settlement: calls that are stated are charged, also those of stored tools",
+          "[unit][ai]") {
+  Price price = plain_price();
+  price.web_search_pico[kSearchMedium] = 7'000'000;
+  const Settled settled = settle(
+      ApiKind::kResponses, R"({"model":"m","prompt":{"id":"p"},"max_output_tokens":50})", price,
+      {R"({"output":[{"type":"web_search_call","action":{"type":"search"}},)"
+       R"({"type":"web_search_call","action":{"type":"search"}}],)"
+       R"("usage":{"input_tokens":10,"output_tokens":5}})"},
+      ExchangeEnd::kAnswered);
+  CHECK(settled.cost == 10 * 1'000 + 5 * 2'000 + 2 * 7'000);
+}
+
+TEST_CASE("settlement: tools whose calls nobody counts may have the input read many times",
+          "[unit][ai]") {
+  const Settled settled = settle(
+      ApiKind::kMessages,
+      R"({"model":"m","max_tokens":50,"messages":[],"tools":[{"type":"web_fetch_20250910"}]})",
+      plain_price(), {R"({"content":[],"usage":{"input_tokens":40000,"output_tokens":5}})"},
+      ExchangeEnd::kAnswered);
+  CHECK(settled.cost == 40'000 * 1'000 + 5 * 2'000);
+  CHECK(settled.findings == 0);
+}
+
+TEST_CASE("settlement: without a word on the service tier the dearer one is charged",
+          "[unit][ai]") {
+  Price price = plain_price();
+  for (const int64_t tier_pico : {500'000, 4'000'000}) {
+    price.service_tiers = {{"flex", 0, tier_pico, tier_pico, {}, {}}};
+    const std::string usage = R"("usage":{"prompt_tokens":10,"completion_tokens":5}})";
+    const std::string body = R"({"model":"m","service_tier":"flex","max_tokens":50})";
+    CHECK(settle(ApiKind::kChatCompletions, body, price, {"{" + usage}, ExchangeEnd::kAnswered)
+              .cost == std::max<int64_t>(10 * 1'000 + 5 * 2'000, 15 * tier_pico / 1'000));
+    CHECK(settle(ApiKind::kChatCompletions, body, price, {R"({"service_tier":"flex",)" + usage},
+                 ExchangeEnd::kAnswered)
+              .cost == 15 * tier_pico / 1'000);
+  }
+}
+
+TEST_CASE("settlement: figures of zero beside work that was seen state nothing", "[unit][ai]") {
+  const std::string body = R"({"model":"m","max_tokens":50,"messages":[]})";
+  const auto cost = [&](const std::string& answer) {
+    return settle(ApiKind::kChatCompletions, body, plain_price(), {answer}, ExchangeEnd::kAnswered);
+  };
+  const std::string said = R"("choices":[{"message":{"content":"Hello"}}],)";
+  const Settled zeros = cost("{" + said + R"("usage":{"prompt_tokens":0,"completion_tokens":0}})");
+  CHECK(zeros.cost > 5 * 2'000);
+  CHECK(zeros.estimated);
+  const Settled input = cost("{" + said + R"("usage":{"prompt_tokens":0,"completion_tokens":3}})");
+  CHECK(input.cost > 3 * 2'000);
+  CHECK(input.estimated);
+  // A model that was asked and said nothing.
+  CHECK(cost(R"({"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":0}})").cost == 0);
+}
+
 TEST_CASE("settlement: an output that nobody stated is of the dearest kind that it may be",
           "[unit][ai]") {
   Price price = plain_price();

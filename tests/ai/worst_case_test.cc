@@ -170,7 +170,7 @@ TokenUsage random_usage(ApiKind api, const ChatRequest& request, const Price& pr
                             : std::min<int64_t>(price.max_input_tokens,
                                                 request.text_bytes + request.audio_bytes +
                                                     request.images * price.image_tokens_max);
-  if (dice.coin()) input = dice.from(0, input);
+  if (dice.coin()) input = dice.from(1, std::max<int64_t>(input, 1));
   input *= request.samplings;
   if (api != ApiKind::kEmbeddings) {
     usage.cache_read = take(input, dice);

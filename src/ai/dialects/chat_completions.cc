@@ -24,16 +24,23 @@ constexpr MemberRule kMembers[] = {
     {"plugins", Brings::kInput, &TokenUsage::web_searches},            // OpenRouter
     {"enable_search", Brings::kInput, &TokenUsage::web_searches},      // Qwen
     {"conversation_id", Brings::kInput},
+    {"cached_content", Brings::kInput},  // Gemini
+    {"data_sources", Brings::kInput},    // Azure
 };
 // A type that is not here is a tool of the provider.
 constexpr ToolRule kTools[] = {
     {"function", Brings::kNothing},
     {"custom", Brings::kNothing},
     {"web_search", Brings::kInput, &TokenUsage::web_searches},
-    {"browser_search", Brings::kInput, &TokenUsage::web_searches},    // Groq
-    {"live_search", Brings::kInput, &TokenUsage::web_searches},       // xAI
-    {"x_search", Brings::kInput, &TokenUsage::web_searches},          // xAI
-    {"builtin_function", Brings::kInput, &TokenUsage::web_searches},  // Moonshot
+    {"openrouter:web_search", Brings::kInput, &TokenUsage::web_searches},
+    {"openrouter:", Brings::kOtherModel},
+    {"google_search", Brings::kInput, &TokenUsage::web_searches},        // Gemini
+    {"finance_search", Brings::kInput, &TokenUsage::web_searches},       // Perplexity
+    {"collections_search", Brings::kInput, &TokenUsage::file_searches},  // xAI
+    {"browser_search", Brings::kInput, &TokenUsage::web_searches},       // Groq
+    {"live_search", Brings::kInput, &TokenUsage::web_searches},          // xAI
+    {"x_search", Brings::kInput, &TokenUsage::web_searches},             // xAI
+    {"builtin_function", Brings::kInput, &TokenUsage::web_searches},     // Moonshot
     {"code_interpreter", Brings::kInput, &TokenUsage::code_sessions},
 };
 constexpr PartRule kParts[] = {{"text"},     {"input_text"}, {"output_text"}, {"refusal"},
@@ -52,7 +59,7 @@ constexpr RequestRules kRules = {.messages = "messages",
                                  .tools = kTools,
                                  .media = kMedia,
                                  .parts = kParts,
-                                 .tools_added_tokens = 64};
+                                 .tools_added_tokens = 1'000};  // Of Claude, as in messages.cc.
 
 Status read_stream_options(const object& root, ChatRequest& request) {
   element value;
@@ -111,22 +118,6 @@ Status read_prediction(const object& root, ChatRequest& request) {
   return ok();
 }
 
-// The models to which a provider may go over by itself: what they cost is not known here.
-Status refuse_other_models(const object& root) {
-  for (const std::string_view name : {"models", "fallbacks"}) {
-    element value;
-    bool found;
-    KVCS_TRY(find_once(root, name, "", found, value));
-    array list;
-    if (found && value.get(list) == simdjson::SUCCESS && list.size() > 0) {
-      return bad_member(name,
-                        "is not possible here, for another model has another price; an alias "
-                        "(ai.aliases) lists models that are tried in turn.");
-    }
-  }
-  return ok();
-}
-
 Status read_search_options(const object& root, ChatRequest& request) {
   object options;
   if (root["web_search_options"].get(options) != simdjson::SUCCESS) return ok();
@@ -135,20 +126,23 @@ Status read_search_options(const object& root, ChatRequest& request) {
   return note_search_size(size, request);
 }
 
-// What Gemini's own API has beside OpenAI's: thinking, and a cache or tools of its own.
+// What Gemini's own API has beside OpenAI's: thinking, and a cache or tools of its own. SDKs may
+// put what they call extra_body into the body itself.
 Status read_google_members(const object& root, ChatRequest& request) {
   element value;
   bool found;
+  object inner;
   KVCS_TRY(find_once(root, "extra_body", "", found, value));
-  object extra, google;
-  if (!found || value.get(extra) != simdjson::SUCCESS) return ok();
-  KVCS_TRY(find_once(extra, "google", "extra_body.", found, value));
-  if (!found || value.get(google) != simdjson::SUCCESS) return ok();
-  for (const auto& [name, unused] : google) {
+  if (found && value.get(inner) == simdjson::SUCCESS) {
+    KVCS_TRY(read_google_members(inner, request));
+  }
+  KVCS_TRY(find_once(root, "google", "", found, value));
+  if (!found || value.get(inner) != simdjson::SUCCESS) return ok();
+  for (const auto& [name, unused] : inner) {
     if (name == "thinking_config") {
       request.asks_reasoning = true;
     } else if (request.unbounded_by.empty()) {
-      request.unbounded_by = "extra_body.google." + std::string(name);
+      request.unbounded_by = "google." + std::string(name);
     }
   }
   return ok();
@@ -160,12 +154,13 @@ Status read_more(const object& root, ChatRequest& request) {
   KVCS_TRY(read_tier(root, request));
   KVCS_TRY(read_modalities(root, request));
   KVCS_TRY(read_prediction(root, request));
-  KVCS_TRY(refuse_other_models(root));
   KVCS_TRY(read_reasoning(root, request));
   KVCS_TRY(read_google_members(root, request));
   // Some providers write to their caches by themselves and bill it.
   request.cache_writes = CacheWrites::kFiveMinutes;
   KVCS_TRY(read_cache_control(root, request.cache_writes));
+  // Qwen-Long takes files by a line of text.
+  if (request.body.find("fileid://") != std::string::npos) request.unbounded_by = "fileid://";
   return read_search_options(root, request);
 }
 
@@ -175,7 +170,10 @@ constexpr CountRule kCounts[] = {
     {"prompt_tokens_details", "cached_tokens", &TokenUsage::cache_read},
     {"", "prompt_cache_hit_tokens", &TokenUsage::cache_read},  // DeepSeek
     {"", "cached_tokens", &TokenUsage::cache_read},            // Moonshot
+    {"", "cache_read_input_tokens", &TokenUsage::cache_read},  // Portkey, LiteLLM
     {"prompt_tokens_details", "cache_write_tokens", &TokenUsage::cache_write_5m},
+    {"prompt_tokens_details", "cache_creation_tokens", &TokenUsage::cache_write_5m},  // LiteLLM
+    {"", "cache_creation_input_tokens", &TokenUsage::cache_write_5m},
     {"prompt_tokens_details", "audio_tokens", &TokenUsage::input_audio},
     {"prompt_tokens_details", "image_tokens", &TokenUsage::input_image},
     {"completion_tokens_details", "reasoning_tokens", &TokenUsage::reasoning},
@@ -205,6 +203,7 @@ class ChatMeter final : public Meter {
                      std::string& rewritten) override {
     if (trim(data) == "[DONE]") {
       is_done_ = true;
+      if (seen().has_output) set_final();
       return EventFate::kPass;
     }
     object root;

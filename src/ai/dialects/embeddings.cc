@@ -50,12 +50,10 @@ class EmbeddingsMeter final : public Meter {
 
  private:
   void read_whole_answer(const object&) override {}
-  // Some servers state the total alone.
+  // Some servers state the total alone, or zero beside it.
   void read_more_usage(const object& usage) override {
     SeenUsage& seen = noted();
-    if (!seen.has_input) {
-      seen.has_input = read_count(usage, "total_tokens", raw().input, seen.input_is_absurd);
-    }
+    seen.has_input |= read_count(usage, "total_tokens", raw().input, seen.input_is_absurd);
   }
 };
 

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/bytes.h"
-#include "base/json_cursor.h"
 #include "base/quick_json.h"
 
 namespace kvcs::ai {
@@ -19,24 +17,6 @@ using simdjson::dom::object;
 // Larger counts are cut here, where sums of several cannot overflow; settlement bounds them further
 // by what the model can do.
 constexpr int64_t kCountMax = 1'000'000'000'000'000;
-
-// The last usage object of a text that is no JSON as a whole, as an object of that member alone: ""
-// when there is none. (Servers in Python write NaN among logprobs, others cut characters in two.)
-// In the text of a model the quotes are escaped.
-std::string usage_alone(std::string_view text) {
-  constexpr std::string_view kMember = "\"usage\"";
-  for (size_t at = text.rfind(kMember); at != text.npos && at > 0;
-       at = text.rfind(kMember, at - 1)) {
-    if (text[at - 1] == '\\') continue;
-    const std::string_view rest = trim(text.substr(at + kMember.size()));
-    if (!rest.starts_with(':')) continue;
-    JsonCursor cursor(rest.substr(1));
-    if (cursor.peek() != '{') continue;
-    const std::string_view usage = cursor.value();
-    if (!usage.empty()) return "{\"usage\":" + std::string(usage) + "}";
-  }
-  return "";
-}
 
 }  // namespace
 
@@ -114,10 +94,7 @@ bool Meter::parse(std::string_view text, object& root) {
     large_ = std::make_unique<QuickParser>();
     parser = large_.get();
   }
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  if (parser->parse_lenient(text, root)) return true;
-  const std::string usage = usage_alone(text);
-  return !usage.empty() && parser->parse_lenient(usage, root);
+  return parser->parse_forgiving(text, root);
 }
 
 void Meter::note_answer(const object& from) {
@@ -131,9 +108,9 @@ void Meter::note_answer(const object& from) {
 void Meter::note_tier(const object& from) {
   std::string_view tier;
   if (from["service_tier"].get(tier) != simdjson::SUCCESS) return;
+  if (tier == "auto") return;  // It repeats the request and does not say what was taken.
   seen_.stated.service_tier = service_tier(tier.substr(0, 64));
-  // "auto" repeats the request and does not say what was taken.
-  seen_.has_tier = tier != "auto";
+  seen_.has_tier = true;
 }
 
 bool Meter::read_usage(const object& from) {
@@ -181,15 +158,21 @@ const SeenUsage& Meter::seen() const {
     left -= part;
   };
   int64_t input = raw_.input;
+  int64_t output = raw_.output;
+  const int64_t beside = total_ - input - output;
+  const int64_t cached = raw_.cache_read + raw_.cache_write_5m;
+  if (beside > 0 && beside == cached) {
+    input += cached;  // Some state the caches beside the input.
+  } else if (beside > 0) {
+    output += beside;  // Some leave thinking out of the output but count it in the total.
+  } else if (total_ == 0 && raw_.reasoning > output) {
+    output += raw_.reasoning;  // More thinking than output is no part of it.
+  }
   take(stated.cache_read, input);
   take(stated.cache_write_5m, input);
   take(stated.input_audio, input);
   take(stated.input_image, input);
   stated.input = input;
-  // Some OpenAI-compatible servers leave thinking out of the output but count it in the total, or
-  // show that it is no part by a count that is larger.
-  int64_t output = std::max(raw_.output, total_ - raw_.input);
-  if (raw_.reasoning > output) output += raw_.reasoning;
   take(stated.reasoning, output);
   take(stated.output_audio, output);
   take(stated.output_image, output);

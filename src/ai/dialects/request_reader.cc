@@ -48,6 +48,8 @@ class Reader final {
   Status read(const object& root) {
     request_.asked.input = 1;
     KVCS_TRY(read_model(root));
+    KVCS_TRY(refuse_other_models(root));
+    KVCS_TRY(refuse_later_answers(root));
     KVCS_TRY(read_flag(root, "stream", "", request_.stream));
     KVCS_TRY(read_bounds(root));
     KVCS_TRY(read_members(root));
@@ -69,6 +71,35 @@ class Reader final {
       return bad_member("model", "must have 1 to " + std::to_string(kModelMaxBytes) + " bytes.");
     }
     request_.model = model;
+    return ok();
+  }
+
+  // Members by which a provider may go over to models whose cost is not known here. (Messages has
+  // "fallbacks": "default", after which the answer names its model, whose price counts.)
+  static Status refuse_other_models(const object& root) {
+    for (const std::string_view name :
+         {"models", "fallbacks", "preset", "providerOptions", "compound_custom", "safety_model"}) {
+      element value;
+      bool found;
+      KVCS_TRY(find_once(root, name, "", found, value));
+      std::string_view word;
+      const bool is_default = found && value.get(word) == simdjson::SUCCESS && word == "default";
+      if (!found || is_empty(value) || (is_default && name == "fallbacks")) continue;
+      return bad_member(name,
+                        "is not possible here, for another model has another price; an alias "
+                        "(ai.aliases) lists models that are tried in turn.");
+    }
+    return ok();
+  }
+
+  static Status refuse_later_answers(const object& root) {
+    for (const std::string_view name : {"background", "deferred"}) {
+      bool is_later = false;
+      KVCS_TRY(read_flag(root, name, "", is_later));
+      if (is_later) {
+        return bad_member(name, "is not possible here: its cost would show only after the answer.");
+      }
+    }
     return ok();
   }
 
@@ -145,6 +176,8 @@ class Reader final {
     const bool is_plain =
         tool["function"].error() == simdjson::SUCCESS || tool["name"].error() == simdjson::SUCCESS;
     if (type.empty() && is_plain) return ok();
+    // Gemini's tools have a member of their name.
+    if (type.empty() && tool.size() > 0) type = (*tool.begin()).key.substr(0, kModelMaxBytes);
     const std::string lower = lower_ascii(type);
     for (const ToolRule& rule : rules_.tools) {
       if (type.empty() || !lower.starts_with(rule.type)) continue;
@@ -183,14 +216,20 @@ class Reader final {
 
   // A container with more memory than the smallest costs a multiple of it.
   static Status refuse_large_containers(const object& tool) {
-    object container;
-    if (tool["container"].get(container) != simdjson::SUCCESS) return ok();
-    std::string memory;
-    KVCS_TRY(read_word(container, "memory_limit", "tools[].container.", memory));
-    if (memory.empty() || memory == "1g") return ok();
-    return bad_member(
-        "tools[].container.memory_limit",
-        "'" + printable(memory, kShownName) + "' has no price here; a container of 1g has.");
+    for (const std::string_view name : {"container", "environment"}) {
+      const std::string path = "tools[]." + std::string(name) + ".";
+      element value;
+      bool found;
+      KVCS_TRY(find_once(tool, name, "tools[].", found, value));
+      object container;
+      if (!found || value.get(container) != simdjson::SUCCESS) continue;
+      std::string memory;
+      KVCS_TRY(read_word(container, "memory_limit", path, memory));
+      if (memory.empty() || memory == "1g") continue;
+      return bad_member(path + "memory_limit", "'" + printable(memory, kShownName) +
+                                                   "' has no price here; a container of 1g has.");
+    }
+    return ok();
   }
 
   // Of several tools the dearest size counts.
@@ -221,10 +260,16 @@ class Reader final {
     std::string type;
     KVCS_TRY(read_word(part, "type", "content[].", type));
     for (const MediaRule& rule : rules_.media) {
-      if (type == rule.type) return read_media(rule, part, depth);
+      if (type == rule.type || has_untyped(rule, part)) return read_media(rule, part, depth);
     }
     KVCS_TRY(read_stored(part, type));
     return read_inner_parts(part, depth);
+  }
+
+  // Some servers (vLLM, Jina) know media by its member and look at no type.
+  static bool has_untyped(const MediaRule& rule, const object& part) {
+    const bool is_named = rule.type == (rule.holder.empty() ? rule.data : rule.holder);
+    return is_named && part[rule.type].error() == simdjson::SUCCESS;
   }
 
   // A part that names what the provider has stored, or that nothing is known of.

@@ -23,6 +23,8 @@ constexpr MemberRule kMembers[] = {
     {"conversation", Brings::kInput},
     {"prompt", Brings::kInput},
     {"context_management", Brings::kInput},
+    {"search_parameters", Brings::kInput, &TokenUsage::web_searches},  // xAI
+    {"plugins", Brings::kInput, &TokenUsage::web_searches},            // OpenRouter
 };
 constexpr ToolRule kTools[] = {
     {"function", Brings::kNothing},
@@ -37,7 +39,10 @@ constexpr ToolRule kTools[] = {
     {"code_interpreter", Brings::kInput, &TokenUsage::code_sessions},
     {"shell", Brings::kInput, &TokenUsage::code_sessions},
     {"image_generation", Brings::kInput, &TokenUsage::images_made},
-    {"x_search", Brings::kInput, &TokenUsage::web_searches},  // xAI
+    {"openrouter:web_search", Brings::kInput, &TokenUsage::web_searches},
+    {"openrouter:", Brings::kOtherModel},
+    {"x_search", Brings::kInput, &TokenUsage::web_searches},             // xAI
+    {"collections_search", Brings::kInput, &TokenUsage::file_searches},  // xAI
     {"live_search", Brings::kInput, &TokenUsage::web_searches},
 };
 // Items of calls that OpenAI's tools made, and reasoning, stand for what OpenAI has stored.
@@ -86,12 +91,6 @@ constexpr RequestRules kRules = {.messages = "input",
                                  .tools_added_tokens = 64};
 
 Status read_more(const object& root, ChatRequest& request) {
-  bool background = false;
-  KVCS_TRY(read_flag(root, "background", "", background));
-  if (background) {
-    return bad_member("background",
-                      "is not possible here: its cost would show only after the answer.");
-  }
   KVCS_TRY(read_tier(root, request));
   request.cache_writes = CacheWrites::kFiveMinutes;
   element value;

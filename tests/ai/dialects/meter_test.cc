@@ -129,6 +129,36 @@ TEST_CASE("meter: thinking that is only in the total is billed", "[unit][ai]") {
                                 .usage();
   CHECK(beside.output == 9);
   CHECK(beside.reasoning == 400);
+  // A total that has no room for it says that it is.
+  const TokenUsage part = Fed(kChat)
+                              .json(R"({"usage":{"prompt_tokens":5,"completion_tokens":1000,
+      "total_tokens":1010,"completion_tokens_details":{"reasoning_tokens":1005}}})")
+                              .usage();
+  CHECK(part.output_total() == 1005);
+}
+
+TEST_CASE("meter: caches that are only in the total are input", "[unit][ai]") {
+  const TokenUsage usage = Fed(kChat)
+                               .json(R"({"usage":{"prompt_tokens":368,"completion_tokens":19,
+      "total_tokens":10923,"cache_read_input_tokens":10536}})")
+                               .usage();
+  CHECK(usage.input == 368);
+  CHECK(usage.cache_read == 10'536);
+  CHECK(usage.output_total() == 19);
+  const TokenUsage written = Fed(kChat)
+                                 .json(R"({"usage":{"prompt_tokens":20000,"completion_tokens":1,
+      "prompt_tokens_details":{"cache_creation_tokens":19000}}})")
+                                 .usage();
+  CHECK(written.cache_write_5m == 19'000);
+  CHECK(written.input == 1'000);
+}
+
+TEST_CASE("meter: a tier that was stated is not forgotten for the word auto", "[unit][ai]") {
+  Fed fed(kChat);
+  fed.feed(R"({"service_tier":"priority","choices":[]})");
+  fed.feed(R"({"service_tier":"auto","choices":[]})");
+  CHECK(fed.usage().service_tier == "priority");
+  CHECK(fed.seen().has_tier);
 }
 
 TEST_CASE("meter: what is not stated is told apart from what is no count", "[unit][ai]") {
@@ -187,6 +217,26 @@ TEST_CASE("meter: a text that is no JSON hides no usage", "[unit][ai]") {
     INFO(body);
     CHECK_FALSE(Fed(kChat).json(body).seen().has_input);
   }
+  // An object of the same name inside another member is none.
+  Fed nested(kChat);
+  nested.json(R"({"logprobs":NaN,)" + usage + R"(,"metadata":{"usage":{"prompt_tokens":1}}})");
+  CHECK(nested.usage().input == 7);
+  Fed odd(kChat);
+  odd.json(R"({"a":{"usage":{"prompt_tokens":1}},"usage":{"prompt_tokens":NaN,)"
+           R"("completion_tokens":9,"queue_time":-Infinity}})");
+  CHECK(odd.seen().input_is_absurd);
+  CHECK(odd.usage().output == 9);
+  Fed response(kResponses);
+  response.feed(R"({"type":"response.completed","response":{"top_p":NaN,"usage":)"
+                R"({"input_tokens":7,"output_tokens":9}}})");
+  CHECK(response.usage().output == 9);
+  CHECK(response.meter().complete());
+  Fed text(kChat);
+  text.feed(R"({"choices":[{"index":0,"logprobs":NaN,"delta":{"content":"Hello"}}]})");
+  CHECK(text.seen().output_bytes == 5);
+  text.feed(R"({"choices":[{"index":0,"logprobs":NaN,"delta":{},"finish_reason":"stop"}]})");
+  CHECK(text.meter().complete());
+  CHECK(Fed(kChat).json(R"({"error":{"message":"no","code":NaN}})").meter().has_error());
 }
 
 TEST_CASE("meter: embeddings have an input alone", "[unit][ai]") {
@@ -197,6 +247,8 @@ TEST_CASE("meter: embeddings have an input alone", "[unit][ai]") {
   Fed total(ApiKind::kEmbeddings);
   CHECK(total.json(R"({"data":[],"usage":{"total_tokens":12}})").usage().input == 12);
   CHECK(total.seen().has_input);
+  Fed zero(ApiKind::kEmbeddings);
+  CHECK(zero.json(R"({"usage":{"prompt_tokens":0,"total_tokens":12}})").usage().input == 12);
   Fed silent(ApiKind::kEmbeddings);
   silent.json(R"({"data":[{"embedding":[1,2,3,4,5,6,7,8]}]})");
   CHECK_FALSE(silent.seen().has_input);
@@ -255,6 +307,14 @@ TEST_CASE("meter: a stream ends by a reason to finish for every choice", "[unit]
   asked.feed(R"({"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]})");
   CHECK_FALSE(asked.meter().complete());
   CHECK(asked.feed("[DONE]").meter().complete());
+  // Whatever came or did not: what was stated before [DONE] is of the whole answer.
+  for (const int64_t choices : {1, 2}) {
+    Fed ignored(kChat, false, choices);
+    ignored.feed(R"({"choices":[{"index":0,"delta":{"content":"a"}}],)"
+                 R"("usage":{"prompt_tokens":7,"completion_tokens":9}})");
+    CHECK_FALSE(ignored.seen().output_is_final);
+    CHECK(ignored.feed("[DONE]").seen().output_is_final);
+  }
   Fed message(kMessages);
   message.feed(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{}})");
   CHECK(message.meter().complete());

@@ -92,6 +92,13 @@ TEST_CASE("request: media is counted apart from text, and by its kind", "[unit][
                       data + "\"}}]}]");
   CHECK(picture.images == 1);
   CHECK(picture.text_bytes < 1'000);
+  // Some servers look at the member alone.
+  for (const std::string untyped : {R"({"image_url":"https://x/y"})",
+                                    R"({"type":"text","text":"x","image_url":"https://x/y"})"}) {
+    INFO(untyped);
+    CHECK(read(kChat, R"("messages":[{"content":[)" + untyped + "]}]").images == 1);
+  }
+  CHECK(read(ApiKind::kEmbeddings, R"("input":[{"image":"https://x/y"}])").images == 1);
   CHECK(read(kChat, R"("messages":[{"content":[{"type":"image_url","image_url":"https://x/y"}]}])")
             .images == 1);
   const ChatRequest nested =
@@ -122,6 +129,13 @@ TEST_CASE("request: what is not in the body makes its input unbounded", "[unit][
       {kChat, R"("messages":[{"content":[{"type":"file","file":{"file_id":"f"}}]}])"},
       {kChat, R"("web_search_options":{})"},
       {kChat, R"("extra_body":{"google":{"cached_content":"cachedContents/1"}})"},
+      {kChat, R"("extra_body":{"extra_body":{"google":{"cached_content":"c"}}})"},
+      {kChat, R"("google":{"cached_content":"cachedContents/1"})"},
+      {kChat, R"("cached_content":"cachedContents/1")"},
+      {kChat, R"("data_sources":[{"type":"azure_search"}])"},
+      {kChat, R"("messages":[{"role":"system","content":"fileid://file-fe-1"}])"},
+      {kChat, R"("messages":[{"content":[{"video_url":{"url":"https://x/y"}}]}])"},
+      {kResponses, R"("plugins":[{"id":"web"}])"},
       {kChat, R"("extra_body":{"google":{"thinking_config":{},"tools":[{"google_search":{}}]}})"},
       {kMessages, R"("messages":[{"content":[{"type":"document","source":{"type":"url",)"
                   R"("url":"https://x/y.pdf"}}]}])"},
@@ -159,7 +173,38 @@ TEST_CASE("request: calls of the provider's tools are asked for with their bound
   CHECK(read(kChat, R"("web_search_options":{"search_context_size":"high"})").asked.search_size ==
         "high");
   CHECK(has(refusal(kMessages, R"("tools":[{"type":"advisor_20260301"}])"), "another model"));
-  CHECK(has(refusal(kChat, R"("models":["a","b"])"), "models"));
+  CHECK(read(kChat, R"("tools":[{"google_search":{}}])").asked.web_searches > 0);
+  CHECK(read(kChat, R"("tools":[{"type":"openrouter:web_search"}])").asked.web_searches > 0);
+}
+
+TEST_CASE("request: what may go over to another model is refused by every API", "[unit][ai]") {
+  for (const ApiKind api : {kChat, kMessages, kResponses, ApiKind::kEmbeddings}) {
+    for (const std::string member :
+         {"models", "fallbacks", "preset", "providerOptions", "compound_custom", "safety_model"}) {
+      for (const std::string value : {R"(["a","b"])", R"("a")", R"({"a":["b"]})"}) {
+        INFO(member << value);
+        CHECK(has(refusal(api, "\"" + member + "\":" + value), member + ": is not possible here"));
+      }
+      CHECK(refusal(api, "\"" + member + "\":null").empty());
+      CHECK(refusal(api, "\"" + member + "\":[]").empty());
+    }
+    CHECK(has(refusal(api, R"("background":true)"), "background"));
+    CHECK(has(refusal(api, R"("deferred":true)"), "deferred"));
+  }
+  CHECK(refusal(kMessages, R"("fallbacks":"default")").empty());
+  CHECK(has(refusal(kChat, R"("tools":[{"type":"openrouter:advisor"}])"), "another model"));
+}
+
+TEST_CASE("request: a large container is refused wherever it is asked for", "[unit][ai]") {
+  for (const std::string tool :
+       {R"({"type":"code_interpreter","container":{"type":"auto","memory_limit":"64g"}})",
+        R"({"type":"shell","environment":{"type":"container_auto","memory_limit":"64g"}})"}) {
+    INFO(tool);
+    CHECK(has(refusal(kResponses, R"("tools":[)" + tool + "]"), "memory_limit"));
+  }
+  CHECK(has(refusal(kResponses, R"("tools":[{"type":"code_interpreter","container":{},)"
+                                R"("container":{"memory_limit":"64g"}}])"),
+            "twice"));
 }
 
 TEST_CASE("request: cache writes are found wherever they stand, and the longest counts",
