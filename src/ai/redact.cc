@@ -177,19 +177,34 @@ bool has_key_escapes(std::string_view text) {
   return false;
 }
 
+// Writes the mark over each place of which `length_at` says how long it is; 0 = none begins there.
+template <typename LengthAt>
+void mark_all(std::string& text, char first, const LengthAt& length_at) {
+  std::string out;
+  size_t kept = 0;
+  for (size_t at = 0; at < text.size();) {
+    const bool may_begin = text[at] == first || text[at] == '\\';
+    const size_t length = may_begin ? length_at(std::string_view(text).substr(at)) : 0;
+    if (length == 0) {
+      at++;
+      continue;
+    }
+    out.append(text, kept, at - kept).append(kMark);
+    kept = at += length;
+  }
+  if (kept > 0) text = out.append(text, kept);
+}
+
 }  // namespace
 
 void hide_credential(const Secret& credential, std::string& text) {
   const std::string& key = credential.reveal();
   if (key.size() < kCredentialMinBytes) return;
-  for (size_t at = text.find(key); at != text.npos; at = text.find(key, at + kMark.size())) {
-    text.replace(at, key.size(), kMark);
-  }
-  if (!has_key_escapes(text)) return;
-  for (size_t at = 0; at < text.size(); at++) {
-    if (text[at] != key[0] && text[at] != '\\') continue;
-    const size_t length = escaped_length(std::string_view(text).substr(at), key);
-    if (length > 0) text.replace(at, length, kMark);
+  if (has_key_escapes(text)) {
+    mark_all(text, key[0], [&](std::string_view rest) { return escaped_length(rest, key); });
+  } else if (text.find(key) != text.npos) {
+    mark_all(text, key[0],
+             [&](std::string_view rest) { return rest.starts_with(key) ? key.size() : 0; });
   }
 }
 
