@@ -140,9 +140,10 @@ Series& AiMetrics::Impl::add(const Labels& labels) {
   const std::string text = labels_text(series);
   series.requests = &metrics.counter("kvcs_ai_requests_total",
                                      "Requests to AI providers, each try by itself.", text);
-  series.first_token = &metrics.histogram("kvcs_ai_first_token_seconds",
-                                          "Until the first byte of the provider's answer.", text,
-                                          LatencyHistogram::kModelBoundsUs);
+  series.first_token =
+      &metrics.histogram("kvcs_ai_first_token_seconds",
+                         "Until the first text of a stream, or the head of a whole answer.", text,
+                         LatencyHistogram::kModelBoundsUs);
   metrics.counter_from(
       "kvcs_ai_cost_usd_total", "What AI requests were charged, in USD.",
       [&series] {

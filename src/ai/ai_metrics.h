@@ -3,7 +3,8 @@
 //   kvcs_ai_requests_total         requests, each try of an alias by itself
 //   kvcs_ai_tokens_total           tokens, by `kind` too: input, cache_read, output, …
 //   kvcs_ai_cost_usd_total         what they cost, in USD
-//   kvcs_ai_first_token_seconds    histogram: until the first byte of the answer
+//   kvcs_ai_first_token_seconds    histogram: until the first text of a stream, or the head of an
+//                                  answer that is not streamed
 //
 // No label is a name that a caller made up: the model is the one of the price row, and a request
 // that was priced by no row has the model "other". Each metric has at most kSeriesMax series; what

@@ -23,6 +23,10 @@
 #include "ledger/ledger.h"
 #include "ops/rate_limit.h"
 
+namespace kvcs::http {
+class SseParser;
+}
+
 namespace kvcs::ai {
 
 class AiMetrics;
@@ -95,7 +99,8 @@ class ChatProxy final {
   http::Response answer_stream(std::shared_ptr<Call> call,
                                std::unique_ptr<BegunAnswer> answer) const;
   Result<http::Response> pass_error(Call& call, BegunAnswer& answer) const;
-  Status pump(Call& call, BegunAnswer& answer, http::BodyWriter& client, bool& client_left) const;
+  Status pump(Call& call, BegunAnswer& answer, http::SseParser& parser, http::BodyWriter& client,
+              bool& client_left) const;
   Status relay(Call& call, BegunAnswer& answer, http::BodyWriter& client) const;
   // Providers have aliases of their own ("gpt-4o" answers as "gpt-4o-2024-08-06"): the model that
   // answered may have a price of its own, which counts from here on.

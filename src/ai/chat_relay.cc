@@ -45,10 +45,11 @@ int64_t most_output_bytes(const ChatProxy::Call& call) {
 }
 
 // A broken answer is the provider's failure in every case: the client could not help it.
-Status provider_failure(Status failure, uint64_t answer_max_bytes) {
+Status provider_failure(Status failure, std::string_view what, uint64_t max_bytes,
+                        std::string_view setting) {
   if (failure.code() == Code::kTooLarge) {
-    failure = upstream_failed("The provider's answer is over the limit of " +
-                              format_bytes(answer_max_bytes) + " (ai.answer_max_bytes).");
+    failure = upstream_failed(std::string(what) + " is over the limit of " +
+                              format_bytes(max_bytes) + " (" + std::string(setting) + ").");
   }
   return std::move(failure).with_reason("proxy_error");
 }
@@ -166,7 +167,10 @@ void ChatProxy::log_bodies(const Call& call, const UsageRecord& record) const {
 
 Result<http::Response> ChatProxy::whole_answer(const Call& call, BegunAnswer& answer) const {
   Result<std::string> body = answer.read_all(config_.answer_max_bytes);
-  if (!body.ok()) return provider_failure(std::move(body).status(), config_.answer_max_bytes);
+  if (!body.ok()) {
+    return provider_failure(std::move(body).status(), "The provider's answer",
+                            config_.answer_max_bytes, "ai.answer_max_bytes");
+  }
   const int status = answer.head().status();
   if (status >= 300 && status < 400) {
     return upstream_failed("The provider answered with a redirect (" + std::to_string(status) +
@@ -186,7 +190,12 @@ Result<http::Response> ChatProxy::pass_error(Call& call, BegunAnswer& answer) co
   const BudgetView user = call.reservation->user_at_admission();
   const bool grace = call.reservation->grace();
   Result<http::Response> response = whole_answer(call, answer);
-  if (response.ok()) call.keep_for_log(response->body);
+  if (response.ok()) {
+    call.keep_for_log(response->body);
+    // An error may say what it used all the same.
+    call.meter = call.target().dialect->make_meter(call.chat);
+    call.meter->on_json(response->body);
+  }
   // A redirect is not followed, which the client is told as 502.
   const int status = answer.head().status() < 400 ? 502 : answer.head().status();
   settle(call, answer.client_left() ? kClientClosedRequest : status, ExchangeEnd::kRefused);
@@ -250,15 +259,14 @@ http::Response ChatProxy::answer_stream(std::shared_ptr<Call> call,
 
 // Reads until the provider's clean end; a failure says which side broke. Once the client has left,
 // the rest is read for its figures alone, as far as the upstream's limits for that reach.
-Status ChatProxy::pump(Call& call, BegunAnswer& answer, http::BodyWriter& client,
-                       bool& client_left) const {
+Status ChatProxy::pump(Call& call, BegunAnswer& answer, http::SseParser& parser,
+                       http::BodyWriter& client, bool& client_left) const {
   // Redaction shrinks pictures and long base64 to a few bytes, so more than the log's share is
   // kept.
   const size_t stream_head_max = 4 * config_.body_log_max_bytes;
-  http::SseParser parser(config_.event_max_bytes);
   std::array<char, kRelayChunkBytes> buffer;
   std::string out, rewritten;
-  bool has_events = false;
+  bool has_events = false, has_text = false;
   const auto pass = [&](const http::SseEvent& event) {
     has_events = has_events || !event.data.empty();
     switch (call.meter->on_event(event.event, event.data, event.raw, rewritten)) {
@@ -281,8 +289,17 @@ Status ChatProxy::pump(Call& call, BegunAnswer& answer, http::BodyWriter& client
     at_end = count == 0;
     // Some servers leave out the blank line that ends their last event.
     const bool unfinished = at_end && !parser.pending().empty();
-    KVCS_TRY(parser.feed(unfinished ? "\n\n" : std::string_view(buffer.data(), count), pass));
+    const std::string_view fresh =
+        unfinished ? std::string_view("\n\n") : std::string_view(buffer.data(), count);
+    if (Status fed = parser.feed(fresh, pass); !fed.ok()) {
+      return provider_failure(std::move(fed), "An event of the provider's answer",
+                              config_.event_max_bytes, "ai.event_max_bytes");
+    }
     if (out.empty()) continue;
+    if (!has_text && call.meter->seen().output_bytes > 0) {
+      has_text = true;
+      call.first_byte_us = clock_.mono_us();
+    }
     const int64_t output = call.meter->output_so_far();
     call.reservation->note_output(output);
     if (output > most_output_bytes(call)) {
@@ -305,7 +322,9 @@ Status ChatProxy::pump(Call& call, BegunAnswer& answer, http::BodyWriter& client
 
 Status ChatProxy::relay(Call& call, BegunAnswer& answer, http::BodyWriter& client) const {
   bool client_left = false;
-  Status failure = pump(call, answer, client, client_left);
+  http::SseParser parser(config_.event_max_bytes);
+  Status failure = pump(call, answer, parser, client, client_left);
+  if (!call.meter->complete()) call.meter->note_rest(parser.pending().size());
   client_left = client_left || answer.client_left() || http::client_left(failure);
   const bool failed = call.meter->has_error();
   if (failure.ok() && !call.meter->complete() && !failed) {

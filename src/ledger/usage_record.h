@@ -58,7 +58,8 @@ struct UsageRecord {
   int64_t cost_nano_usd = 0;
   int64_t reserved_nano_usd = 0;  // Set aside at admission; a cost above it was told as an alert.
   std::string price_version;
-  int64_t first_byte_ms = 0, total_ms = 0;
+  int64_t first_byte_ms = 0;  // Until the head of the answer; of a stream until its first text.
+  int64_t total_ms = 0;
   // What the client saw. 499: the client left; 504: our deadline; 502: the provider failed.
   int status = 0;
   bool grace = false, recovered = false;

@@ -151,3 +151,30 @@ TEST_CASE("ai answers: a try without money for the next one is the request's las
   const std::string id = json_text(rows, "request_id");
   CHECK(house.admin("GET", "/admin/ai/bodies/" + id).status == 200);
 }
+
+TEST_CASE("ai answers: what came of an event that never ended counts as output", "[contract][ai]") {
+  AiHouse house([](Config& config) { config.ai.proxy.event_max_bytes = 64 << 10; });
+  const std::string bounded =
+      R"({"model":"gpt-4o-mini","stream":true,"max_tokens":2000,"messages":[]})";
+  // Too large an event, and one that is cut off: the row has the bound, or the bytes that came.
+  house.provider.answer_stream({chunk("Hello"), chunk(std::string(100'000, 'x')), kDone});
+  (void)house.chat(bounded);
+  std::string rows = house.admin("GET", "/admin/usage/requests").body;
+  INFO(rows);
+  CHECK(has(rows, "\"status\":502"));
+  CHECK(has(rows, "\"output_tokens\":2000"));
+  house.provider.answer_stream(
+      {"data: {\"choices\":[{\"delta\":{\"content\":\"" + std::string(900, 'x')}, false);
+  (void)house.chat(bounded);
+  rows = house.admin("GET", "/admin/usage/requests?limit=1").body;
+  INFO(rows);
+  CHECK(has(rows, "\"output_tokens\":9"));  // 900 and what stands around them.
+}
+
+TEST_CASE("ai answers: an error that says what it used costs that", "[contract][ai]") {
+  AiHouse house;
+  house.provider.answer_json(R"({"error":{"message":"no"},)" + kUsage + "}", "500 Oops");
+  REQUIRE(house.chat().status == 500);
+  // 100 tokens at 150 nano-USD and 50 at 600.
+  CHECK(has(house.admin("GET", "/admin/usage/requests").body, "\"cost_usd\":0.000045"));
+}

@@ -2,6 +2,7 @@
 // caller can make up. Method: a whole daemon and a scripted provider; each end that a request can
 // have, and then the page.
 #include <cstdlib>
+#include <future>
 #include <string>
 
 #include "support/ai_house.h"
@@ -45,6 +46,41 @@ TEST_CASE("ai metrics page: an answer is counted with its tokens, cost and time"
   CHECK(sample(house, "kvcs_ai_first_token_seconds_count", ok) == 2);
   CHECK(sample(house, "kvcs_ai_first_token_seconds_bucket", ok + ",le=\"600\"") == 2);
   CHECK(sample(house, "kvcs_ai_first_token_seconds_bucket", ok + ",le=\"+Inf\"") == 2);
+}
+
+TEST_CASE("ai metrics page: the time to the first token of a stream is that of its first text",
+          "[contract][ai]") {
+  ManualClock clock(1'769'000'000'000);
+  AppOptions options;
+  options.clock = &clock;
+  AiHouse house([](Config&) {}, std::move(options));
+  std::promise<void> may_write;
+  std::shared_future<void> written = may_write.get_future().share();
+  house.provider.set([written](LoopbackPeer& peer) {
+    FakeProvider::begin_stream(peer);
+    peer.send_chunk("data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\"}}]}\n\n");
+    written.wait();
+    return peer.send_chunk(chunk("Hello")) && peer.send_chunk(finish()) &&
+           peer.send_chunk(usage_chunk()) && peer.send_chunk(kDone) && peer.send("0\r\n\r\n");
+  });
+  RawClient client(house.app.port());
+  client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " +
+              house.key + "\r\nContent-Length: " + std::to_string(kHelloStream.size()) +
+              "\r\n\r\n" + kHelloStream);
+  std::string got;
+  const auto read_until = [&](const char* text) {
+    while (!has(got, text)) {
+      const std::string more = client.read_some();
+      REQUIRE_FALSE(more.empty());
+      got += more;
+    }
+  };
+  read_until("assistant");
+  clock.advance_ms(700);
+  may_write.set_value();
+  read_until("[DONE]");
+  wait_until([&] { return requests(house, labels_of("ok")) == 1; }, "the stream is counted");
+  CHECK(sample(house, "kvcs_ai_first_token_seconds_sum", labels_of("ok")) == Approx(0.7));
 }
 
 TEST_CASE("ai metrics page: failures have their own outcomes and cost nothing", "[contract][ai]") {

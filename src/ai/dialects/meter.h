@@ -41,6 +41,7 @@ class Meter : public UsageMeter {
   bool complete() const override { return complete_; }
   bool has_error() const override { return has_error_; }
   const SeenUsage& seen() const override;
+  void note_rest(size_t bytes) override { count_bytes(bytes); }
   int64_t output_so_far() const override { return std::max(raw_.output, seen_.output_bytes); }
   std::string_view response_model() const override { return model_; }
 
@@ -50,8 +51,7 @@ class Meter : public UsageMeter {
   // What a whole answer has beside the usage; called before that is read.
   virtual void read_whole_answer(const simdjson::dom::object& root) = 0;
 
-  // Of a text that is no JSON but has a usage object, `root` has that alone. `root` is valid until
-  // the next call.
+  // Of a text that was meant to be JSON too. `root` is valid until the next call.
   bool parse(std::string_view text, simdjson::dom::object& root);
   // Notes the model that answered and its service tier: both may differ from those asked for.
   void note_answer(const simdjson::dom::object& from);

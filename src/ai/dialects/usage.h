@@ -59,6 +59,9 @@ class UsageMeter {
   // The answer says that it failed. It is over then, complete or not.
   virtual bool has_error() const = 0;
   virtual const SeenUsage& seen() const = 0;
+  // Bytes that came and belong to no whole event: an answer that breaks there may have had a token
+  // in each.
+  virtual void note_rest(size_t bytes) = 0;
   // Tokens of output so far, at most: stated, or the bytes that were seen. Cheap.
   virtual int64_t output_so_far() const = 0;
   virtual std::string_view response_model() const = 0;  // "" until known.
