@@ -102,8 +102,10 @@ Status BudgetBook::load(BudgetCounter& counter) {
     stored.error_count = read->error_count;
   } else if (entry.code() == Code::kNotFound) {
     absent = true;
+  } else if (entry.code() == Code::kUnavailable) {
+    return std::move(entry).status();  // The store does not answer; it may later.
   } else {
-    return std::move(entry).status();
+    return note_damage(counter, entry.status());
   }
   MutexLock lock(mutex_);
   // Another thread may have read the same record meanwhile; it must not be added twice.

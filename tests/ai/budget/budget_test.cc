@@ -281,6 +281,26 @@ TEST_CASE("budget: a damaged counter is not a free month", "[fault][ai]") {
   CHECK(budgets.view("user", "u1", "").code() == Code::kUnavailable);
 }
 
+TEST_CASE("budget: a counter whose block the store cannot read is made anew like any other",
+          "[fault][ai]") {
+  ManualClock clock;
+  const auto kv = make_memory_kv(clock);
+  const std::string key = keyspace::quota("user", "u1", "2026-01");
+  const auto damaged = make_faulty_kv(*kv, [&](std::string_view op, std::string_view of) {
+    return op == "get" && of == key ? internal("Corruption: block checksum mismatch") : ok();
+  });
+  Budgets budgets(*damaged, clock);
+  CHECK(budgets.reserve(ask("r1", 400)).code() == Code::kUnavailable);
+  REQUIRE(budgets
+              .repair([](std::string_view kind, std::string_view, std::string_view month) {
+                return Result<BudgetView>(
+                    BudgetView{kind == "user" ? 120 : 0, 0, 3, 1, std::string(month)});
+              })
+              .ok());
+  CHECK(budgets.reserve(ask("r2", 400)).ok());
+  CHECK(budgets.view("user", "u1", "")->used_nano_usd == 120);
+}
+
 TEST_CASE("budget: a damaged counter holds up nobody else and is made anew from the rows",
           "[fault][ai]") {
   ManualClock clock;
