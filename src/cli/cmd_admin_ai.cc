@@ -82,12 +82,23 @@ int run_price_list(const Invocation& in, Console& console) {
 
 // Prices stay the texts that were typed: the server reads decimals, and no double stands between.
 int run_price_set(const Invocation& in, Console& console) {
-  const auto body = body_of(in, {{"input", "input_cost_per_token"},
-                                 {"output", "output_cost_per_token"},
-                                 {"cache-read", "cache_read_input_token_cost"},
-                                 {"cache-write", "cache_creation_input_token_cost"},
-                                 {"mode", "mode"},
-                                 {"source", "source"}});
+  auto body = body_of(in, {{"input", "input_cost_per_token"},
+                           {"output", "output_cost_per_token"},
+                           {"cache-read", "cache_read_input_token_cost"},
+                           {"cache-write", "cache_creation_input_token_cost"},
+                           {"max-input-tokens", "max_input_tokens"},
+                           {"max-output-tokens", "max_output_tokens"},
+                           {"mode", "mode"},
+                           {"source", "source"}});
+  if (!body.ok()) return console.fail(body.status());
+  for (const std::string& member : in.list("member")) {
+    const size_t equals = member.find('=');
+    if (equals == member.npos) {
+      return console.fail(
+          invalid("--member: '" + printable(member, kShownName) + "' is not NAME=VALUE."));
+    }
+    (*body)[member.substr(0, equals)] = member.substr(equals + 1);
+  }
   ApiClient api(find_admin_settings());
   return show_object(console, api.call("PUT", price_path(in), *body));
 }
@@ -117,19 +128,31 @@ std::vector<Command> price_commands() {
              return show_object(console, api.call("GET", price_path(in)));
            }},
       {.name = "admin prices set",
-       .summary = "Set what a model costs, in USD per token.",
-       .options = {model,
-                   {.name = "--input", .help = "An input token.", .required = true},
-                   {.name = "--output", .help = "An output token.", .required = true},
-                   {.name = "--cache-read", .help = "A token read from the cache."},
-                   {.name = "--cache-write", .help = "A token written to the cache."},
-                   {.name = "--mode",
-                    .help = "What the model does.",
-                    .choices = {"chat", "embedding", "responses"}},
-                   {.name = "--source", .help = "Where the price was read."},
-                   for_organization()},
+       .summary =
+           "Set what a model costs, in USD per token. The row is replaced: what is not given "
+           "has no price.",
+       .options =
+           {model,
+            {.name = "--input", .help = "An input token.", .required = true},
+            {.name = "--output", .help = "An output token.", .required = true},
+            {.name = "--cache-read", .help = "A token read from the cache."},
+            {.name = "--cache-write", .help = "A token written to the cache."},
+            {.name = "--max-input-tokens", .help = "What the model reads.", .value_name = "N"},
+            {.name = "--max-output-tokens", .help = "What the model writes.", .value_name = "N"},
+            {.name = "--member",
+             .kind = ValueKind::kList,
+             .help = "Any other member of a price row.",
+             .value_name = "NAME=VALUE"},
+            {.name = "--mode",
+             .help = "What the model does.",
+             .choices = {"chat", "embedding", "responses"}},
+            {.name = "--source", .help = "Where the price was read."},
+            for_organization()},
        .examples = {{"kvcs admin prices set local/llama --input 0.0000002 --output 6e-7",
-                     "0.20 and 0.60 USD per million tokens."}},
+                     "0.20 and 0.60 USD per million tokens."},
+                    {"kvcs admin prices set local/llama --input 0 --output 0 --max-input-tokens "
+                     "131072 --member web_search_cost_per_call=0.01",
+                     ""}},
        .run = run_price_set},
       {.name = "admin prices delete",
        .summary = "Go back to the shipped price.",
@@ -300,6 +323,24 @@ Command jobs_command() {
           .run = run_jobs};
 }
 
+int run_alerts(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const auto alerts =
+      read_pages(api, "/admin/alerts", "alerts", static_cast<uint64_t>(in.number("max")));
+  return show_list(
+      console, alerts,
+      {{"TIME", "ts"}, {"EVENT", "event"}, {"SUBJECT", "subject"}, {"STATUS", "status"}},
+      "No alerts.");
+}
+
+Command alerts_command() {
+  return {.name = "admin alerts",
+          .summary = "List the alerts that were raised, newest first; --json has their texts.",
+          .options = {kRequestsMax},
+          .examples = {{"kvcs admin alerts --max 20", "The last 20."}},
+          .run = run_alerts};
+}
+
 Command usage_command() {
   return {.name = "admin usage",
           .summary = "Sum what was used by day, model, user, key, provider or organization.",
@@ -329,6 +370,7 @@ std::vector<Command> admin_ai_commands() {
     for (Command& command : part) all.push_back(std::move(command));
   }
   all.push_back(jobs_command());
+  all.push_back(alerts_command());
   all.push_back({.name = "admin audit verify",
                  .summary = "Walk the audit's hash chain; exit code 1 when it is broken.",
                  .examples = {{"kvcs admin audit verify", ""}},

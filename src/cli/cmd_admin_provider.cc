@@ -55,11 +55,14 @@ Status read_headers(const Invocation& in, Json& body) {
 
 // A PUT of the whole record. The server keeps the stored key when the body has none.
 int run_provider_set(const Invocation& in, Console& console) {
-  Result<Json> body = body_of(in, {{"kind", "kind"},
-                                   {"base-url", "base_url"},
-                                   {"auth-header", "auth_header"},
-                                   {"timeout-ms", "timeout_ms", MemberKind::kLimit},
-                                   {"model", "models", MemberKind::kList}});
+  Result<Json> body =
+      body_of(in, {{"kind", "kind"},
+                   {"base-url", "base_url"},
+                   {"auth-header", "auth_header"},
+                   {"timeout-ms", "timeout_ms", MemberKind::kLimit},
+                   {"stream-options", "stream_options", MemberKind::kBoolean},
+                   {"cancel-stops-billing", "cancel_stops_billing", MemberKind::kBoolean},
+                   {"model", "models", MemberKind::kList}});
   if (!body.ok()) return console.fail(body.status());
   const Status headers = read_headers(in, *body);
   if (!headers.ok()) return console.fail(headers);
@@ -88,7 +91,9 @@ int run_provider_list(const Invocation&, Console& console) {
 Command provider_set_command(const Option& name) {
   return {
       .name = "admin provider set",
-      .summary = "Create or replace a provider; the stored key stays unless one is given.",
+      .summary =
+          "Create or replace a provider; what is not given goes back to its default, but "
+          "the stored key stays.",
       .options = {name,
                   {.name = "--kind",
                    .help = "What it speaks.",
@@ -105,6 +110,12 @@ Command provider_set_command(const Option& name) {
                    .help = "Sent with every request.",
                    .value_name = "NAME: VALUE"},
                   {.name = "--timeout-ms", .kind = ValueKind::kNumber, .help = "Of a request."},
+                  {.name = "--stream-options",
+                   .help = "Whether streams are asked for their usage.",
+                   .choices = {"true", "false"}},
+                  {.name = "--cancel-stops-billing",
+                   .help = "Whether a request that is cut off costs nothing more.",
+                   .choices = {"true", "false"}},
                   {.name = "--model", .kind = ValueKind::kList, .help = "Models it is asked for."}},
       .examples = {{"kvcs admin provider set openai --kind openai --api-key-env OPENAI_API_KEY",
                     ""},

@@ -37,11 +37,11 @@ constexpr std::string_view kModes[] = {"chat", "embedding", "responses"};
 struct Skipped {
   std::string model, reason;
 };
-// A row of a model that is served here, but that has prices which kvcs does not know: with it
-// requests would be charged less than they cost.
+// A row of a model that is served here, but that has prices which kvcs does not know or cannot
+// read: with it requests would be charged less than they cost.
 struct Refused {
   std::string model;
-  std::vector<std::string> members;
+  std::vector<std::string> members;  // Or a sentence.
 };
 // The prices that will be written and the rows that will not, decided before the first request.
 struct ImportPlan {
@@ -131,6 +131,9 @@ ImportPlan plan_import(const Json& file, const std::string& today) {
       continue;
     }
     Reading reading = read_row(name, row, today);
+    // The server reads it with the same words, so a dry run says what a real one will.
+    const Status read = ai::check_row(name, reading.body);
+    if (reading.missing.empty() && !read.ok()) reading.missing.push_back(read.message());
     if (!reading.missing.empty()) {
       plan.refused.push_back({std::move(name), std::move(reading.missing)});
       continue;
@@ -230,7 +233,7 @@ int run_import(const Invocation& in, Console& console) {
       const Status status =
           write_price(api, "/admin/ai/prices/" + percent_encode(name) + query, body);
       if (status.code() == Code::kInvalid) {  // One odd row must not keep the others out.
-        plan.skipped.push_back({name, status.message()});
+        plan.refused.push_back({name, {status.message()}});
         continue;
       }
       if (!status.ok()) return console.fail(Status(status).with_context(name));
@@ -258,9 +261,9 @@ Command import_command(const std::string& name) {
       .details =
           "Rows of OpenAI, Anthropic, Google (gemini), Mistral, DeepSeek, Groq and xAI "
           "in the modes chat, embedding and responses are written; the others are "
-          "skipped and counted by reason. A row with a price that kvcs does not know is "
-          "refused and named with that price, because requests would be charged less than "
-          "they cost; discounts, batches and other members that are left out are counted. "
+          "skipped and counted by reason. A row with a price that kvcs does not know or "
+          "cannot read is refused and named with it, because requests would be charged less "
+          "than they cost; discounts, batches and other members that are left out are counted. "
           "Exit codes: 0 all such rows were written, 1 the import failed, 3 rows were "
           "refused and the others were written."};
 }

@@ -141,11 +141,16 @@ TEST_CASE("prices import: one odd row does not keep the others out, a refusal do
                                                          ",\"b\":" + row("openai", kPriced) +
                                                          ",\"c\":" + row("openai", kPriced) + "}");
   desk.answer({{"{}"}, {R"({"error":"odd price"})", "400 Bad Request"}, {"{}"}});
-  CHECK(desk.run({"admin", "prices", "import", file}) == 0);
+  CHECK(desk.run({"admin", "prices", "import", file}) == 3);
   CHECK(desk.requests().size() == 3);
   CHECK(desk.out ==
-        "Written: 2\nRefused, for they have prices that kvcs does not know: 0\n"
-        "Members passed over: 0\nSkipped: 1\n  1  odd price\n");
+        "Written: 2\nRefused, for they have prices that kvcs does not know: 1\n"
+        "  openai/b: odd price\nMembers passed over: 0\nSkipped: 0\n");
+  const std::string negative =
+      desk.write("negative.json", "{\"n\":" + row("openai", R"(,"input_cost_per_token":-1)") + "}");
+  CHECK(desk.run({"prices", "import", negative, "--dry-run"}) == 3);
+  CHECK(desk.out.find("To write: 0") != std::string::npos);
+  CHECK(desk.out.find("openai/n: n.input_cost_per_token") != std::string::npos);
   desk.answer({{"{}"}, {R"({"error":"No."})", "403 Forbidden"}});
   CHECK(desk.run({"prices", "import", file}) == 1);
   CHECK(desk.requests().size() == 2);

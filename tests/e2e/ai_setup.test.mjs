@@ -142,9 +142,10 @@ test('prices import takes LiteLLM\'s file, to the last digit', async () => {
       "dall-e": { "litellm_provider": "openai", "mode": "image_generation", "output_cost_per_image": 0.04 },
       "odd": { "litellm_provider": "openai", "mode": "chat", "input_cost_per_token": -1 } }`);
     const ran = await daemon.cli('prices', 'import', file, '--json');
-    assert.equal(ran.status, 0, ran.stderr);
+    assert.equal(ran.status, 3, ran.stderr); // One row was refused.
     const report = JSON.parse(ran.stdout);
     assert.deepEqual(report.models, ['openai/gpt-new']);
+    assert.deepEqual(report.refused.map((one) => one.model), ['openai/odd']);
     assert.equal(report.written, 1);
     const shown = await daemon.cli('admin', 'prices', 'get', 'openai/gpt-new', '--json');
     const price = JSON.parse(shown.stdout);

@@ -31,4 +31,7 @@ bool lacks_search_price(std::string_view model, const Json& row);
 // names the member whose value is wrong.
 Result<bool> read_price_member(Price& price, const std::string& member, const Json& row);
 
+// Whether a row is read as an admin's PUT is: Invalid names the member.
+Status check_row(std::string_view model, const Json& row);
+
 }  // namespace kvcs::ai

@@ -232,6 +232,10 @@ bool lacks_search_price(std::string_view model, const Json& row) {
          !price->web_search_pico[kSearchMedium].has_value();
 }
 
+Status check_row(std::string_view model, const Json& row) {
+  return parse_price(model, row, UnknownMembers::kRefuse).status();
+}
+
 Result<bool> read_price_member(Price& price, const std::string& member, const Json& row) {
   if (KVCS_TRY(read_dimension(price, member, row))) return true;
   return read_single_member(price, member, row);

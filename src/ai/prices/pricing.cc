@@ -198,9 +198,12 @@ Result<PricedModel> Pricing::find(std::string_view organization_id, std::string_
     PricePointer row = find_bare_override(*overrides, organization_id, bare);
     if (row != nullptr) return PricedModel{std::move(row), version, true};
   }
-  return invalid("The model '" + printable(model, kShownValue) +
+  const std::string full = printable(
+      provider.empty() ? model : std::string(provider) + "/" + std::string(bare), kShownValue);
+  return invalid("The model '" + full +
                  "' has no price here, so its cost cannot be bounded; an admin can set one with "
-                 "PUT /admin/ai/prices/{model}.")
+                 "PUT /admin/ai/prices/" +
+                 full + ".")
       .with_reason("model_not_priced");
 }
 
