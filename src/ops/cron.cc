@@ -391,7 +391,9 @@ Status Cron::run_now(std::string_view name) {
   impl_->load_once();
   MutexLock lock(impl_->mutex);
   auto* entry = impl_->find(name);
-  if (entry == nullptr) return not_found("there is no job '" + printable(name, kShownName) + "'");
+  if (entry == nullptr)
+    return not_found("There is no job '" + printable(name, kShownName) +
+                     "'; GET /admin/jobs lists them.");
   if (impl_->stopping) return unavailable("shutting down");
   if (entry->status.running) return conflict("job " + entry->job.name + " is running");
   impl_->launch(*entry, 0);

@@ -25,6 +25,7 @@ struct Engine {
       store = std::move(opened).value();
       return;
     }
+    if (name != "memory" && name != "faulty" && name != "timed") FAIL("no engine " << name);
     store = make_memory_kv(clock);
     if (name == "faulty") {
       base = std::move(store);

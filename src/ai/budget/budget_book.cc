@@ -45,6 +45,8 @@ Status refusal(const LimitCheck& check, const BudgetCounter& counter, int64_t es
       waiting_may_help
           ? " more is asked. Other requests hold the rest: try again shortly, or lower "
             "max_tokens."
+      : remaining == 0
+          ? " more is asked. It is used up until the next month; ask an admin to raise the limit."
           : " more is asked. Lower max_tokens, or ask an admin to raise the limit.";
   return Status(Code::kQuotaExceeded,
                 "The monthly budget of this " + std::string(check.words) +
