@@ -46,7 +46,8 @@ else ifeq ($(MODE),asan)
 CXXFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LDFLAGS += -fsanitize=address,undefined
 else ifeq ($(MODE),tsan)
-CXXFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=thread -Wno-error=tsan
+# What g++ takes for uninitialised under this sanitizer is not.
+CXXFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=thread -Wno-error=tsan -Wno-maybe-uninitialized
 LDFLAGS += -fsanitize=thread
 else ifeq ($(MODE),fuzz)
 CXX := clang++
