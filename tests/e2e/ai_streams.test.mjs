@@ -7,6 +7,7 @@ import { Agent, createServer, request as httpRequest } from 'node:http';
 import { test } from 'node:test';
 import { withDaemon } from './daemon.mjs';
 
+const binary = process.env.KVCS_BINARY ?? '';
 const kStreams = 1000;
 const kResidentMax = 512 << 20;
 const event = (text) => `data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, delta: { content: text }, finish_reason: null }] })}\n\n`;
@@ -68,7 +69,8 @@ test('a thousand streams at once stay under 512 MiB', { timeout: 120_000 }, asyn
         assert.equal(text, event(`begin stream ${number}`) + event('end') + 'data: [DONE]\n\n');
       }
       console.log(`resident: ${before >> 20} MiB idle, ${during >> 20} MiB with ${kStreams} streams`);
-      assert.ok(during < kResidentMax, `${during >> 20} MiB`);
+      // A sanitizer's shadow is memory too.
+      if (!/\/(asan|tsan)\//.test(binary)) assert.ok(during < kResidentMax, `${during >> 20} MiB`);
       const used = (await daemon.admin('GET', `/admin/users/${user_id}/usage`)).body;
       assert.equal(used.request_count, kStreams);
       assert.equal(used.reserved_usd, 0);
