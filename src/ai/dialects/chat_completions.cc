@@ -123,6 +123,13 @@ Status read_search_options(const object& root, ChatRequest& request) {
   if (root["web_search_options"].get(options) != simdjson::SUCCESS) return ok();
   std::string size;
   KVCS_TRY(read_word(options, "search_context_size", "web_search_options.", size));
+  // Perplexity's Pro Search has prices of its own.
+  std::string kind;
+  KVCS_TRY(read_word(options, "search_type", "web_search_options.", kind));
+  if (!kind.empty() && kind != "fast") {
+    return bad_member("web_search_options.search_type",
+                      "'" + printable(kind, kShownName) + "' has no price here; 'fast' has.");
+  }
   return note_search_size(size, request);
 }
 

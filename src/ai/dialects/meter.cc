@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 #include "base/quick_json.h"
 
@@ -23,7 +24,24 @@ constexpr int64_t kCountMax = 1'000'000'000'000'000;
 Meter::Meter(const UsageRules& rules) : rules_(rules) {}
 Meter::~Meter() = default;
 
-void Meter::read_more_usage(const object&) {}
+// xAI states the calls of its tools in an object of their own, whose kinds cost alike.
+void Meter::read_more_usage(const object& usage) {
+  object details;
+  if (usage["server_side_tool_usage_details"].get(details) != simdjson::SUCCESS) return;
+  const auto sum_of = [&](std::initializer_list<std::string_view> names) {
+    int64_t sum = 0;
+    for (const std::string_view name : names) {
+      int64_t calls = 0;
+      bool is_absurd = false;
+      read_count(details, name, calls, is_absurd);
+      sum += calls;
+    }
+    return sum;
+  };
+  raw_.web_searches = std::max(raw_.web_searches, sum_of({"web_search_calls", "x_search_calls"}));
+  raw_.file_searches =
+      std::max(raw_.file_searches, sum_of({"file_search_calls", "collections_search_calls"}));
+}
 
 bool Meter::read_count(const object& from, std::string_view name, int64_t& out, bool& absurd) {
   element value;

@@ -2,6 +2,8 @@
 // providers report them.
 #include <catch2/catch.hpp>
 
+#include <random>
+
 #include "ai/dialects/dialect.h"
 #include "ai/prices/pricing.h"
 
@@ -153,6 +155,18 @@ TEST_CASE("meter: caches that are only in the total are input", "[unit][ai]") {
   CHECK(written.input == 1'000);
 }
 
+TEST_CASE("meter: calls of xAI's tools are counted in every API", "[unit][ai]") {
+  const std::string details = R"("server_side_tool_usage_details":{"web_search_calls":3,)"
+                              R"("x_search_calls":7,"collections_search_calls":2}}})";
+  Fed chat(kChat), response(kResponses);
+  for (const TokenUsage& usage :
+       {chat.json(R"({"usage":{"prompt_tokens":1,"completion_tokens":1,)" + details).usage(),
+        response.json(R"({"usage":{"input_tokens":1,"output_tokens":1,)" + details).usage()}) {
+    CHECK(usage.web_searches == 10);
+    CHECK(usage.file_searches == 2);
+  }
+}
+
 TEST_CASE("meter: a tier that was stated is not forgotten for the word auto", "[unit][ai]") {
   Fed fed(kChat);
   fed.feed(R"({"service_tier":"priority","choices":[]})");
@@ -237,6 +251,41 @@ TEST_CASE("meter: a text that is no JSON hides no usage", "[unit][ai]") {
   text.feed(R"({"choices":[{"index":0,"logprobs":NaN,"delta":{},"finish_reason":"stop"}]})");
   CHECK(text.meter().complete());
   CHECK(Fed(kChat).json(R"({"error":{"message":"no","code":NaN}})").meter().has_error());
+}
+
+TEST_CASE("meter: whatever the bytes of an answer, reading it ends", "[unit][ai]") {
+  const std::string pieces[] = {"\"",
+                                "\\",
+                                "{",
+                                "}",
+                                "[",
+                                "]",
+                                ",",
+                                ":",
+                                "NaN",
+                                "-Infinity",
+                                "1e400",
+                                "0.5",
+                                "\xF0",
+                                "\x80",
+                                "\xC3",
+                                "é",
+                                "\n",
+                                " ",
+                                "n",
+                                "-",
+                                R"("usage":{"prompt_tokens":7})",
+                                "\xEF\xBB\xBF",
+                                R"(\ud83d)"};
+  for (unsigned seed = 1; seed <= 3'000; seed++) {
+    INFO("seed " << seed);
+    std::mt19937 random(seed);
+    std::string text = random() % 2 == 0 ? "{" : "";
+    for (unsigned i = random() % 40; i > 0; i--) text += pieces[random() % std::size(pieces)];
+    Fed fed(kChat);
+    fed.json(text).feed(text);
+    CHECK(fed.usage().input <= 7);
+  }
 }
 
 TEST_CASE("meter: embeddings have an input alone", "[unit][ai]") {

@@ -173,6 +173,8 @@ TEST_CASE("request: calls of the provider's tools are asked for with their bound
   CHECK(read(kChat, R"("web_search_options":{"search_context_size":"high"})").asked.search_size ==
         "high");
   CHECK(has(refusal(kMessages, R"("tools":[{"type":"advisor_20260301"}])"), "another model"));
+  CHECK(has(refusal(kChat, R"("web_search_options":{"search_type":"pro"})"), "search_type"));
+  CHECK(refusal(kChat, R"("web_search_options":{"search_type":"fast"})").empty());
   CHECK(read(kChat, R"("tools":[{"google_search":{}}])").asked.web_searches > 0);
   CHECK(read(kChat, R"("tools":[{"type":"openrouter:web_search"}])").asked.web_searches > 0);
 }
