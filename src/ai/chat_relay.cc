@@ -324,7 +324,6 @@ Status ChatProxy::relay(Call& call, BegunAnswer& answer, http::BodyWriter& clien
   bool client_left = false;
   http::SseParser parser(config_.event_max_bytes);
   Status failure = pump(call, answer, parser, client, client_left);
-  if (!call.meter->complete()) call.meter->note_rest(parser.pending().size());
   client_left = client_left || answer.client_left() || http::client_left(failure);
   const bool failed = call.meter->has_error();
   if (failure.ok() && !call.meter->complete() && !failed) {
@@ -333,7 +332,11 @@ Status ChatProxy::relay(Call& call, BegunAnswer& answer, http::BodyWriter& clien
   // A connection that breaks after the last event costs the client nothing: it has the whole
   // answer.
   const bool is_whole = call.meter->complete() || failed;
-  if (is_whole) failure = ok();
+  if (is_whole) {
+    failure = ok();
+  } else {
+    call.meter->note_rest(parser.pending().size());
+  }
   call.answer = call.stream_head;
   reprice(call);
   const int status = client_left    ? kClientClosedRequest

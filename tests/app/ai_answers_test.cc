@@ -171,6 +171,13 @@ TEST_CASE("ai answers: what came of an event that never ended counts as output",
   CHECK(has(rows, "\"output_tokens\":9"));  // 900 and what stands around them.
 }
 
+TEST_CASE("ai answers: bytes behind an error in a stream are no output", "[contract][ai]") {
+  AiHouse house;
+  house.provider.answer_stream({"data: {\"error\":{\"message\":\"no\"}}\n\ndata: [DO"}, false);
+  (void)house.chat(kHelloStream);
+  CHECK(has(house.usage(), "\"current_usage_usd\":0.00"));
+}
+
 TEST_CASE("ai answers: an error that says what it used costs that", "[contract][ai]") {
   AiHouse house;
   house.provider.answer_json(R"({"error":{"message":"no"},)" + kUsage + "}", "500 Oops");

@@ -167,7 +167,9 @@ Status read_more(const object& root, ChatRequest& request) {
   request.cache_writes = CacheWrites::kFiveMinutes;
   KVCS_TRY(read_cache_control(root, request.cache_writes));
   // Qwen-Long takes files by a line of text.
-  if (request.body.find("fileid://") != std::string::npos) request.unbounded_by = "fileid://";
+  if (request.unbounded_by.empty() && request.body.find("fileid://") != std::string::npos) {
+    request.unbounded_by = "fileid://";
+  }
   return read_search_options(root, request);
 }
 

@@ -269,7 +269,8 @@ class Reader final {
   // Some servers (vLLM, Jina) know media by its member and look at no type.
   static bool has_untyped(const MediaRule& rule, const object& part) {
     const bool is_named = rule.type == (rule.holder.empty() ? rule.data : rule.holder);
-    return is_named && part[rule.type].error() == simdjson::SUCCESS;
+    element value;
+    return is_named && part[rule.type].get(value) == simdjson::SUCCESS && !value.is_null();
   }
 
   // A part that names what the provider has stored, or that nothing is known of.

@@ -150,6 +150,7 @@ TEST_CASE("request: what is not in the body makes its input unbounded", "[unit][
   for (const auto& [api, members] : std::vector<std::pair<ApiKind, std::string>>{
            {kResponses, R"("previous_response_id":null,"tools":[{"type":"function"}])"},
            {kChat, R"("tools":[{"type":"function"}],"web_search_options":null)"},
+           {kChat, R"("messages":[{"content":[{"type":"text","text":"x","file":null}]}])"},
            {kChat, R"("extra_body":{"google":{"thinking_config":{"thinking_budget":800}}})"},
            {kMessages, R"("tools":[{"name":"mine"},{"type":"bash_20250124"}],"mcp_servers":[])"},
            {kMessages, R"("messages":[{"content":[{"type":"document","source":{"type":"text",)"
