@@ -84,8 +84,8 @@ inline Status ok() {
 [[gnu::cold]] Status unavailable(std::string message, std::string cause = {});
 [[gnu::cold]] Status timed_out(std::string message);
 [[gnu::cold]] Status upstream_failed(std::string message, std::string cause = {});
-[[gnu::cold]] Status internal(
-    std::string cause);  // The caller sees "Internal error."; the cause is logged.
+// The caller sees "Internal error."; the cause is logged.
+[[gnu::cold]] Status internal(std::string cause);
 // A failed system call: "<what> <path>: <strerror(errno)>"; kUnavailable when the disk is full.
 [[gnu::cold]] Status io_error(std::string_view what, std::string_view path, int error_number);
 

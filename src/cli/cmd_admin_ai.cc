@@ -1,6 +1,6 @@
-// `kvcs admin usage`, `prices`, `requests`, `bodies`, `jobs` and `audit`: what was used, what
-// models cost, and what the daemon does by itself. Each command is one request, or the pages of one
-// list.
+// `kvcs admin usage`, `prices`, `requests`, `bodies`, `jobs`, `alerts` and `audit`: what was used,
+// what models cost, what is to be looked at, and what the daemon does by itself. Each command is
+// one request, or the pages of one list.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"

@@ -235,3 +235,38 @@ TEST_CASE("admin requests: each filter is the parameter of the same meaning", "[
   CHECK(desk.requests() == Words{"GET /admin/ai/bodies?model=m&limit=100"});
   CHECK(desk.run({"admin", "requests", "--outcome", "fine"}) == 2);
 }
+
+TEST_CASE("admin provider set: what a provider does not take can be said", "[unit][cli]") {
+  CliDesk desk;
+  CHECK(desk.run({"admin", "provider", "set", "local", "--kind", "openai_compatible",
+                  "--stream-options", "false", "--cancel-stops-billing", "true"}) == 0);
+  CHECK(desk.requests().front() ==
+        R"(PUT /admin/ai/providers/local {"kind":"openai_compatible","stream_options":false,)"
+        R"("cancel_stops_billing":true})");
+}
+
+TEST_CASE("admin prices set: bounds and any other member stand in the row", "[unit][cli]") {
+  CliDesk desk;
+  CHECK(desk.run({"admin", "prices", "set", "local/m", "--input", "0", "--output", "0",
+                  "--max-input-tokens", "131072", "--member", "web_search_cost_per_call=0.01",
+                  "--member", "supports_reasoning=true"}) == 0);
+  const std::string asked = desk.requests().front();
+  INFO(asked);
+  CHECK(asked.find(R"("max_input_tokens":"131072")") != std::string::npos);
+  CHECK(asked.find(R"("web_search_cost_per_call":"0.01")") != std::string::npos);
+  CHECK(asked.find(R"("supports_reasoning":"true")") != std::string::npos);
+  CHECK(desk.run({"admin", "prices", "set", "local/m", "--input", "0", "--output", "0", "--member",
+                  "supports_reasoning"}) == 1);
+  CHECK(desk.error.find("is not NAME=VALUE") != std::string::npos);
+  CHECK(desk.requests().empty());
+}
+
+TEST_CASE("admin alerts: the newest are listed", "[unit][cli]") {
+  CliDesk desk;
+  desk.answer({{R"({"alerts":[{"ts":"2026-11-29T10:00:00Z","event":"budget.80","subject":"acme",)"
+                R"("status":"delivered"}],"cursor":null})"}});
+  CHECK(desk.run({"admin", "alerts", "--max", "5"}) == 0);
+  CHECK(desk.requests().front().starts_with("GET /admin/alerts"));
+  CHECK(desk.out.find("budget.80") != std::string::npos);
+  CHECK(desk.run({"admin", "alerts"}) == 0);
+}
