@@ -49,7 +49,7 @@ TEST_CASE("ai answers: an error under status 200 passes as it came, is free and 
   const RawResponse passed = house.chat();
   CHECK(passed.status == 200);
   CHECK(passed.body == error);
-  CHECK(has(house.usage(), "\"current_usage_usd\":0.00"));
+  CHECK(has(house.usage(), "\"current_usage_usd\":0.00,"));
   const std::string rows = house.admin("GET", "/admin/usage/requests").body;
   INFO(rows);
   CHECK(has(rows, "\"status\":502"));
@@ -76,7 +76,7 @@ TEST_CASE("ai answers: a try that may have acted is charged beside the one that 
   CHECK(count_of(rows, "\"estimated\":true") == 1);
   CHECK(count_of(rows, "\"attempt\":1") == 1);
   CHECK(has(house.usage(), "\"request_count\":1"));
-  CHECK(has(house.usage(), "\"reserved_usd\":0.00"));
+  CHECK(has(house.usage(), "\"reserved_usd\":0.00,"));
   // An answer that says no costs nothing, and leaves no row.
   for (const char* status : {"401 No", "402 Pay", "403 No", "404 Gone", "408 Late", "429 Slow"}) {
     backup.answer_json("{}", status);
@@ -146,7 +146,7 @@ TEST_CASE("ai answers: a try without money for the next one is the request's las
   CHECK(count_of(rows, "\"request_id\"") == 1);
   CHECK(has(rows, "\"estimated\":true"));
   CHECK(has(house.usage(), "\"request_count\":1"));
-  CHECK(has(house.usage(), "\"reserved_usd\":0.00"));
+  CHECK(has(house.usage(), "\"reserved_usd\":0.00,"));
   // All that is done at the end of a request was done: its bodies are kept.
   const std::string id = json_text(rows, "request_id");
   CHECK(house.admin("GET", "/admin/ai/bodies/" + id).status == 200);
@@ -175,7 +175,7 @@ TEST_CASE("ai answers: bytes behind an error in a stream are no output", "[contr
   AiHouse house;
   house.provider.answer_stream({"data: {\"error\":{\"message\":\"no\"}}\n\ndata: [DO"}, false);
   (void)house.chat(kHelloStream);
-  CHECK(has(house.usage(), "\"current_usage_usd\":0.00"));
+  CHECK(has(house.usage(), "\"current_usage_usd\":0.00,"));
 }
 
 TEST_CASE("ai answers: an error that says what it used costs that", "[contract][ai]") {
@@ -183,5 +183,5 @@ TEST_CASE("ai answers: an error that says what it used costs that", "[contract][
   house.provider.answer_json(R"({"error":{"message":"no"},)" + kUsage + "}", "500 Oops");
   REQUIRE(house.chat().status == 500);
   // 100 tokens at 150 nano-USD and 50 at 600.
-  CHECK(has(house.admin("GET", "/admin/usage/requests").body, "\"cost_usd\":0.000045"));
+  CHECK(has(house.admin("GET", "/admin/usage/requests").body, "\"cost_usd\":0.000045,"));
 }

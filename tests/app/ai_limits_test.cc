@@ -25,7 +25,7 @@ TEST_CASE("ai: counting tokens is free, rate limited, and for allowed models onl
   const RawResponse counted = count_tokens(house);
   CHECK(counted.status == 200);
   CHECK(counted.body == R"({"input_tokens":11})");
-  CHECK(has(house.usage(), "\"current_usage_usd\":0.00"));
+  CHECK(has(house.usage(), "\"current_usage_usd\":0.00,"));
   CHECK(has(house.usage(), "\"request_count\":0"));
 
   house.change_user(R"({"allowed_models":["gpt-4o"]})");
@@ -184,7 +184,7 @@ TEST_CASE("ai: at a vendor's own address a missing key is told before anything i
     check_refused(house, R"({"model":"mistral/gpt-4o-mini","messages":[]})", 401,
                   "provider_key_missing");
   }
-  CHECK(has(house.usage(), "\"reserved_usd\":0.00"));
+  CHECK(has(house.usage(), "\"reserved_usd\":0.00,"));
   const std::string credential = "/admin/organizations/" + house.org + "/ai-credentials/";
   const RawResponse folded =
       house.admin("PUT", credential + "mistral", "{\"api_key\":\"sk-1\\r\\nx-evil: 1\"}");
@@ -291,7 +291,7 @@ TEST_CASE("ai: a provider that breaks its protocol costs at most what was asked"
     INFO(answer.body);
     CHECK(answer.status == fault.status);
     CHECK(answer.body.starts_with("{\"error\":{"));
-    CHECK(has(house.usage(), "\"reserved_usd\":0.00"));
+    CHECK(has(house.usage(), "\"reserved_usd\":0.00,"));
   }
 }
 
