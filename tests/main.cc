@@ -39,7 +39,10 @@ struct CountingListener : Catch::TestEventListenerBase {
   }
   void testCaseEnded(const Catch::TestCaseStats& stats) override {
     g_watchdog->end_case();
-    (stats.totals.testCases.failed > 0 ? g_failed : g_passed)++;
+    const bool failed = stats.totals.testCases.failed > 0;
+    (failed ? g_failed : g_passed)++;
+    // tests/run.sh repeats these lines at its end, below the output of all suites.
+    if (failed) std::fprintf(stdout, "failed: %s\n", stats.testInfo.name.c_str());
   }
   // Catch opens a section of the case's own name around all others.
   void sectionStarting(const Catch::SectionInfo& info) override {

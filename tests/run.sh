@@ -4,7 +4,8 @@
 #   e2e   tests/e2e/*.test.mjs and web/test/*.test.mjs by node's test runner, through BUILD/kvcs;
 #         with `e2e` or KVCS_TEST_COMMANDS=1 tests/e2e/commands/ too, whose modules are a gigabyte
 # A test that does not end is ended by a watchdog, which names it; KVCS_TEST_LIMIT_S is the seconds
-# that each may take. Prints each runner's output and, as the only last line, "N passed, N failed".
+# that each may take. Prints each runner's output, then the names of what failed and, as the only
+# last line, "N passed, N failed".
 # Exit 1 on a failure, and when a suite died before it could count.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +20,8 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1 strict_string_checks=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1 halt_on_error=1}
 
 scratch=$(mktemp -d)
+failures=$scratch/failures
+: > "$failures"
 trap 'rm -rf "$scratch"' EXIT
 passed=0
 failed=0
@@ -50,6 +53,7 @@ run_catch() {
   # The last line is the listener's count; the daemon's log lines matter only beside a failure.
   [ $status = 0 ] || tail -n 200 "$log.err"
   sed '$d' "$log"
+  grep -E '^(failed|watchdog): ' "$log" >> "$failures"
   local counts='^([0-9]+) passed, ([0-9]+) failed$'
   [[ "$(tail -n 1 "$log")" =~ $counts ]] || { tail -n 1 "$log"; BASH_REMATCH=(x 0 0); }
   count $status "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" kvcs_tests
@@ -69,6 +73,7 @@ run_node() {
   bad=$(sed -nE 's/^# (fail|cancelled) ([0-9]+)$/\2/p' "$log" | awk '{n += $1} END {print n + 0}')
   if [ $status != 0 ]; then
     tail -n 400 "$log"
+    sed -nE 's/^ *not ok [0-9]+ - /failed: /p' "$log" >> "$failures"
   else
     grep -E '^(not )?ok |^# Subtest' "$log" | grep -E '^ok' | sed 's/^ok [0-9]* - /  ok  /'
   fi
@@ -83,5 +88,6 @@ if [ "$which" != unit ]; then
   [ $e2e_only$commands = 00 ] || run_node tests/e2e/commands
   [ $e2e_only = 1 ] || run_node web/test
 fi
+cat "$failures"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
