@@ -21,6 +21,7 @@
 #include "base/thread.h"
 #include "gateway/tokens/refresher.h"
 #include "gateway/tokens/tokens.h"
+#include "http/serve/ops_listener.h"
 #include "http/serve/server.h"
 #include "identity/identity.h"
 #include "identity/keys.h"
@@ -63,6 +64,13 @@ void start_refresher(gateway::Refresher& refresher) {
   refresher.start();
 }
 
+Status start_ops(http::OpsListener& listener, const std::string& listen) {
+  const ListenAddress address = KVCS_TRY(parse_listen(listen));
+  KVCS_TRY(listener.start(address.host, address.port));
+  log::info("ops.ready", {{"host", address.host}, {"port", listener.port()}});
+  return ok();
+}
+
 }  // namespace
 
 App::App(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -100,6 +108,7 @@ Status App::start() {
   p.syncer->start();
   p.ledger->start();
   p.ai.budgets->start([ledger = p.ledger.get()] { ledger->notify(); });
+  if (p.ops_listener) KVCS_TRY(start_ops(*p.ops_listener, p.config.ops.listen));
   KVCS_TRY(p.server->start());
   const FirstStartServices first{*p.kv,   *p.audited, *p.organizations, *p.projects,
                                  *p.keys, *p.entropy, p.clock()};
@@ -136,6 +145,7 @@ void App::stop() {
     log::warn("ledger.drain_failed", {{"error", drained.to_string()}});
   }
   p.syncer->stop();
+  if (p.ops_listener) p.ops_listener->stop();
   log::info("server.stopped");
 }
 
@@ -150,6 +160,9 @@ Status App::reload(const Config& fresh) {
 
 int App::port() const {
   return parts_->server->port();
+}
+int App::ops_port() const {
+  return parts_->ops_listener ? parts_->ops_listener->port() : 0;
 }
 std::string App::url() const {
   return parts_->public_url();

@@ -32,6 +32,7 @@ class App final {
   Status reload(const Config& fresh);
 
   int port() const;         // After start().
+  int ops_port() const;     // 0 without ops.listen. After start().
   std::string url() const;  // After start().
   bool first_start() const { return first_start_; }
   Parts& parts() { return *parts_; }

@@ -19,6 +19,7 @@
 #include "http/client/mail.h"
 #include "http/client/upstream.h"
 #include "http/router.h"
+#include "http/serve/ops_listener.h"
 #include "http/serve/server.h"
 #include "kv/keyspace.h"
 #include "ledger/alerts.h"
@@ -128,6 +129,25 @@ void build_status(Parts& parts) {
       });
 }
 
+// The probes' handlers look at nothing of a request and answer whatever happens.
+http::OpsListener::Page ops_page(StatusApi& api, std::string path,
+                                 Result<http::Response> (StatusApi::*handler)(http::Request&)) {
+  return {std::move(path), [&api, handler] {
+            http::Request request;
+            Result<http::Response> answer = (api.*handler)(request);
+            return answer.ok() ? std::move(answer).value() : http::text_response(500, "failed\n");
+          }};
+}
+
+void build_ops_listener(Parts& parts) {
+  if (parts.config.ops.listen.empty()) return;
+  StatusApi& api = *parts.status_api;
+  parts.ops_listener = std::make_unique<http::OpsListener>(std::vector{
+      ops_page(api, "/livez", &StatusApi::livez), ops_page(api, "/readyz", &StatusApi::readyz),
+      ops_page(api, "/health", &StatusApi::health),
+      ops_page(api, "/metrics", &StatusApi::metrics)});
+}
+
 }  // namespace
 
 Status build_operations(Parts& parts) {
@@ -158,6 +178,7 @@ void build_server(Parts& parts) {
   parts.server = std::make_unique<http::Server>(
       parts.config.http.server, *parts.router, parts.clock(),
       [&parts](const http::RequestRecord& record) { parts.request_metrics->record(record); });
+  build_ops_listener(parts);
 }
 
 }  // namespace kvcs

@@ -252,6 +252,13 @@ std::vector<std::string> validate(const Config& config) {
   if (const auto address = parse_listen(config.http.listen); !address.ok()) {
     faults.push_back("http.listen: " + address.status().message());
   }
+  if (const std::string& ops = config.ops.listen; !ops.empty()) {
+    if (const auto address = parse_listen(ops); !address.ok()) {
+      faults.push_back("ops.listen: " + address.status().message());
+    } else if (ops == config.http.listen && address->port != 0) {
+      faults.emplace_back("ops.listen: must be another address than http.listen.");
+    }
+  }
   const std::string& url = config.http.public_url;
   if (!url.empty() && !url.starts_with("http://") && !url.starts_with("https://")) {
     faults.push_back("http.public_url: '" + printable(url) + "' must begin with http(s)://.");

@@ -39,6 +39,11 @@ struct HttpSection {
   http::ServerConfig server;
 };
 
+// The listener of probes and metrics alone.
+struct OpsSection {
+  std::string listen;  // "" = none.
+};
+
 // Of each of the two databases.
 struct DbSection {
   int readers_max = 4;
@@ -72,6 +77,7 @@ struct Config {
   std::string data_dir = "data";
   int shutdown_grace_s = 30;
   HttpSection http;
+  OpsSection ops;
   KvConfig kv;                   // `path` is made of data_dir.
   int kv_sync_interval_ms = 40;  // Buffered writes reach the disk at most so much later.
   BlobConfig blobs;              // `path` "" = <data_dir>/blobs

@@ -48,6 +48,8 @@ void add_root_and_http(Fields& fields, Config& c) {
   fields.push_back({"http.access_log", &s.access_log, "One line per request."});
   fields.push_back({"http.cors_allowed_origins", &s.cors.allowed_origins,
                     "Web origins that may call the API; \"*\" allows all."});
+  fields.push_back({"ops.listen", &c.ops.listen,
+                    "HOST:PORT of a listener for probes and metrics alone; empty: none."});
   fields.push_back({"tls.certificate_path", &s.tls.certificate_path,
                     "PEM chain; read again on SIGHUP. Empty: plain HTTP."});
   fields.push_back({"tls.key_path", &s.tls.key_path, "PEM private key."});

@@ -85,6 +85,7 @@ class TokenWatch;
 
 namespace http {
 class HttpUpstream;
+class OpsListener;
 class Router;
 class Server;
 struct Row;
@@ -207,6 +208,7 @@ struct Parts {
   std::unique_ptr<http::Router> router;
   std::unique_ptr<RequestMetrics> request_metrics;
   std::unique_ptr<http::Server> server;
+  std::unique_ptr<http::OpsListener> ops_listener;  // Null without ops.listen.
 
   const Clock& clock() const { return options.clock != nullptr ? *options.clock : *system_clock; }
   // http.public_url, or the address that the server is bound to. After the server's start.

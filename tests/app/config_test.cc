@@ -53,6 +53,13 @@ TEST_CASE("config: what is printed loads back to the same", "[unit][app]") {
   CHECK(print_config_json(again.config).find("\"listen\":\"[::1]:9\"") != std::string::npos);
 }
 
+TEST_CASE("config: ops.listen is an address of its own", "[unit][app]") {
+  CHECK(faults("ops:\n  listen: 127.0.0.1:9100\n").empty());
+  CHECK(faults("ops:\n  listen: nine\n").size() == 1);
+  CHECK(faults("http:\n  listen: 127.0.0.1:9\nops:\n  listen: 127.0.0.1:9\n") ==
+        one("ops.listen: must be another address than http.listen."));
+}
+
 TEST_CASE("config: the environment overrides the file, for every field", "[unit][app]") {
   const LoadedConfig loaded = load_config_text(
       "http:\n  listen: 1.2.3.4:5\n",
