@@ -102,9 +102,17 @@ Result<std::unique_ptr<App>> App::create(Config config, AppOptions options) {
 // The order matters. The syncer and the ledger's mover come first, since requests write through
 // them; then the server, whose address the first start puts into its file; background work last,
 // when there is something to work on. /readyz says 200 once all of it runs.
-Status App::start() {
+Status App::start(std::function<void()> on_failure) {
   Parts& p = *parts_;
   running_ = true;
+  p.on_server_failed = [this, on_failure = std::move(on_failure)](const Status& why) {
+    parts_->status_api->set_ready(false);
+    {
+      const MutexLock lock(failure_mutex_);
+      failure_ = why;
+    }
+    if (on_failure) on_failure();
+  };
   p.syncer->start();
   p.ledger->start();
   p.ai.budgets->start([ledger = p.ledger.get()] { ledger->notify(); });
@@ -156,6 +164,11 @@ Status App::reload(const Config& fresh) {
   if (Status prices = load_prices(parts_->config, *parts_->ai.pricing); !prices.ok()) return prices;
   if (parts_->config.http.server.tls.certificate_path.empty()) return ok();
   return parts_->server->reload_tls();
+}
+
+Status App::failure() const {
+  const MutexLock lock(failure_mutex_);
+  return failure_;
 }
 
 int App::port() const {

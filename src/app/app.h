@@ -8,6 +8,7 @@
 #include <string>
 
 #include "app/config.h"
+#include "base/mutex.h"
 #include "base/status.h"
 
 namespace kvcs {
@@ -24,8 +25,11 @@ class App final {
   static Result<std::unique_ptr<App>> create(Config config, AppOptions options);
   ~App();  // stop()
 
-  // Binds, finishes the first start, starts jobs. Conflict when the address is in use.
-  Status start();
+  // Binds, finishes the first start, starts jobs. Conflict when the address is in use. `on_failure`
+  // is called, on some thread, when the app can no longer serve: failure() says why, and its owner
+  // should stop it.
+  Status start(std::function<void()> on_failure = nullptr);
+  Status failure() const;
   // Stops accepting, lets requests in flight finish up to shutdown_grace_s, flushes.
   void stop();
   // TLS certificates and what else may change while running (log level).
@@ -43,11 +47,14 @@ class App final {
   std::unique_ptr<Parts> parts_;
   bool first_start_ = false;
   bool running_ = false;
+  mutable Mutex failure_mutex_;
+  Status failure_ KVCS_GUARDED_BY(failure_mutex_);
 };
 
-// Serves until SIGTERM or SIGINT; SIGHUP calls `reload_config` and reloads. Tells systemd (READY,
-// RELOADING, STOPPING, WATCHDOG). Call before any thread exists, since it blocks those signals.
-// `on_ready` is called once the daemon serves.
+// Serves until SIGTERM or SIGINT, or until the app cannot serve any more, and returns why. SIGHUP
+// calls `reload_config` and reloads. Tells systemd (READY, RELOADING, STOPPING, WATCHDOG). Call
+// before any thread exists, since it blocks those signals. `on_ready` is called once the daemon
+// serves.
 Status serve_until_signalled(Config config, const std::function<LoadedConfig()>& reload_config,
                              const std::function<void(const App&)>& on_ready);
 

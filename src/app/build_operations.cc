@@ -79,6 +79,16 @@ void add_gauges(Parts& parts) {
   metrics.gauge("kvcs_http_connections", "Open connections.", [&parts] {
     return parts.server ? static_cast<double>(parts.server->stats().connections) : 0;
   });
+  metrics.counter_from(
+      "kvcs_http_refused_connections_total",
+      "Connections that were refused because all places were taken.", [&parts] {
+        return parts.server ? static_cast<double>(parts.server->stats().refused_connections) : 0;
+      });
+  metrics.counter_from(
+      "kvcs_http_given_up_connections_total",
+      "Idle connections that were closed to make room for others.", [&parts] {
+        return parts.server ? static_cast<double>(parts.server->stats().given_up_connections) : 0;
+      });
   metrics.gauge("kvcs_http_busy_workers", "Workers inside a request.", [&parts] {
     return parts.server ? static_cast<double>(parts.server->stats().busy_workers) : 0;
   });
@@ -177,7 +187,8 @@ void build_server(Parts& parts) {
   parts.request_metrics = std::make_unique<RequestMetrics>(parts.router->routes(), *parts.metrics);
   parts.server = std::make_unique<http::Server>(
       parts.config.http.server, *parts.router, parts.clock(),
-      [&parts](const http::RequestRecord& record) { parts.request_metrics->record(record); });
+      [&parts](const http::RequestRecord& record) { parts.request_metrics->record(record); },
+      [&parts](const Status& why) { parts.on_server_failed(why); });
   build_ops_listener(parts);
 }
 

@@ -207,6 +207,7 @@ struct Parts {
   std::vector<http::Row> route_table;
   std::unique_ptr<http::Router> router;
   std::unique_ptr<RequestMetrics> request_metrics;
+  std::function<void(const Status& why)> on_server_failed;  // Set before the server's start.
   std::unique_ptr<http::Server> server;
   std::unique_ptr<http::OpsListener> ops_listener;  // Null without ops.listen.
 

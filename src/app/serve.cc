@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "app/app.h"
 #include "base/log.h"
@@ -56,7 +57,8 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   if (log::parse_level(config.log.level, level)) log::set_level(level);
 
   std::unique_ptr<App> app = KVCS_TRY(App::create(std::move(config)));
-  KVCS_TRY(app->start());
+  // What ends the daemon from within comes the way that a signal to stop it does.
+  KVCS_TRY(app->start([] { ::kill(::getpid(), SIGTERM); }));
   sd_notify(0, "READY=1");
   on_ready(*app);
   const int64_t watchdog_ms = watchdog_wait_ms();
@@ -66,6 +68,10 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
     const timespec wait{wait_ms / 1000, (wait_ms % 1000) * 1'000'000};
     const int number = sigtimedwait(&signals, nullptr, &wait);
     if (number == SIGHUP) reload(*app, reload_config);
+    if ((number == SIGTERM || number == SIGINT) && !app->failure().ok()) {
+      log::error("server.failed", {{"error", app->failure().to_string()}});
+      break;
+    }
     if (number == SIGTERM || number == SIGINT) {
       log::info("server.stopping", {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
       break;
@@ -74,7 +80,7 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   }
   sd_notify(0, "STOPPING=1");
   app->stop();
-  return ok();
+  return app->failure();
 }
 
 }  // namespace kvcs

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/wait.h"
 #include "http/serve/tls.h"
@@ -94,6 +95,11 @@ bool Connection::claim_idle() {
     }
   }
   return false;
+}
+
+bool Connection::is_idle() const {
+  const uint64_t state = state_.load(std::memory_order_relaxed);
+  return (state & kOpen) != 0 && (state & kBusy) == 0;
 }
 
 bool Connection::release() {
@@ -216,6 +222,20 @@ Connection* ConnectionTable::allocate() {
 void ConnectionTable::free(Connection& connection) {
   MutexLock lock(mutex_);
   free_.push_back(connection.index);
+}
+
+std::vector<Connection*> ConnectionTable::longest_idle(size_t max) {
+  std::vector<std::pair<int64_t, Connection*>> idle;
+  const uint32_t used = used_slots();
+  for (uint32_t i = 0; i < used; i++) {
+    const int64_t since_ms = slots_[i].idle_since_ms.load(std::memory_order_relaxed);
+    if (since_ms != 0 && slots_[i].is_idle()) idle.emplace_back(since_ms, &slots_[i]);
+  }
+  const size_t count = std::min(max, idle.size());
+  std::partial_sort(idle.begin(), idle.begin() + static_cast<std::ptrdiff_t>(count), idle.end());
+  std::vector<Connection*> longest;
+  for (size_t i = 0; i < count; i++) longest.push_back(idle[i].second);
+  return longest;
 }
 
 std::span<char> ReadBuffer::space() {

@@ -44,6 +44,7 @@ class Connection final {
   Claim claim(uint32_t generation, bool peer_closed);
   // For the reaper: takes an idle connection whatever its generation.
   bool claim_idle();
+  bool is_idle() const;  // At this moment: open, and nobody's.
   // Gives up ownership; false when an event arrived meanwhile: the caller still owns it.
   bool release();
   void close();  // By the owner. The slot may then be reused.
@@ -79,6 +80,8 @@ class Connection final {
   int64_t linger_started_ms = 0;
   std::string peer_ip;
   std::atomic<int64_t> deadline_ms{0};  // While parked; read by the reaper.
+  // When it began to wait for the first byte of a request; 0: it waits for something else.
+  std::atomic<int64_t> idle_since_ms{0};
   // The waiting request (the cookie of its wait) that wants to know when the peer closes; 0: none.
   std::atomic<uint64_t> watcher{0};
 
@@ -102,6 +105,9 @@ class ConnectionTable final {
   Connection* allocate();  // Null when full.
   void free(Connection& connection);
   Connection& at(uint32_t index) { return slots_[index]; }
+  // Those that have waited for a request for the longest time, at most `max`; any may have been
+  // taken since.
+  std::vector<Connection*> longest_idle(size_t max);
   uint32_t used_slots() const { return high_water_.load(std::memory_order_acquire); }
 
  private:

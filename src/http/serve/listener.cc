@@ -2,7 +2,6 @@
 // turn of a connection, the phases of a turn, the clock of idle and slow connections, and the stop.
 #include "http/serve/listener.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -13,6 +12,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "http/serve/listening_socket.h"
 #include "http/serve/tls.h"
 
 namespace kvcs::http {
@@ -31,24 +31,9 @@ constexpr uint64_t kLingerLeastBytesPerSecond = 64 << 10;
 constexpr uint64_t kLingerBodyMaxBytes = 1 << 30, kLingerChunksMinBytes = 8 << 20;
 constexpr uint64_t kLingerHeadMaxBytes = 1 << 20;  // Of what is no request.
 constexpr int kFullRetryAfterS = 1;
-
-std::string peer_address(int socket) {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof storage;
-  char text[INET6_ADDRSTRLEN] = "";
-  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return text;
-  if (storage.ss_family == AF_INET) {
-    inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(&storage)->sin_addr, text, sizeof text);
-  } else if (storage.ss_family == AF_INET6) {
-    const in6_addr& address = reinterpret_cast<sockaddr_in6*>(&storage)->sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(&address)) {
-      inet_ntop(AF_INET, address.s6_addr + 12, text, sizeof text);
-    } else {
-      inet_ntop(AF_INET6, &address, text, sizeof text);
-    }
-  }
-  return text;
-}
+// Idle connections that are closed at once when there is no room for another one: an eighth of
+// those that are open, within these two.
+constexpr int64_t kGiveUpMin = 1, kGiveUpMax = 32;
 
 void signal_event(int event) {
   const uint64_t one = 1;
@@ -76,7 +61,8 @@ int reap_interval_ms(const ServerConfig& config) {
 
 }  // namespace
 
-Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& tls)
+Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& tls,
+                   std::function<void(const Status& why)> on_fatal)
     : config_(config),
       cycle_(cycle),
       tls_(tls),
@@ -95,7 +81,11 @@ Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& 
                     tasks_.release(*std::exchange(worker.spare_task, nullptr));
                 },
                 [this](uint64_t event) { requeue(event); }, [this] { wake_monitor(); }}),
-      acceptor_([this](int socket) { on_socket(socket); }) {}
+      acceptor_({[this](int socket, const sockaddr_storage& peer) { on_socket(socket, peer); },
+                 [this] { return give_up_idle(); }, std::move(on_fatal),
+                 [](int listening, sockaddr* peer, socklen_t* size_bytes) {
+                   return ::accept4(listening, peer, size_bytes, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                 }}) {}
 
 Listener::~Listener() {
   stop(0);
@@ -111,7 +101,9 @@ Status Listener::start() {
     return io_error("cannot create", "epoll", errno);
   }
   KVCS_TRY(tasks_.start(epoll_, kRunnableCookie));
-  KVCS_TRY(acceptor_.start(config_.listen_host, config_.listen_port));
+  const ListeningSocket socket = KVCS_TRY(listen_at(config_.listen_host, config_.listen_port));
+  port_ = socket.port;
+  KVCS_TRY(acceptor_.start({socket.descriptor}));
   started_ = true;
   KVCS_TRY(workers_.start(epoll_));
   monitor_thread_.emplace("http-monitor", [this] { monitor(); });
@@ -130,16 +122,37 @@ void Listener::refuse_socket(int socket) {
   ::close(socket);
 }
 
+// A client whose connection is closed while its next request is on its way sends it again, on
+// another one: that is what every keep-alive client is ready for.
+bool Listener::give_up_idle() {
+  const int64_t count = std::clamp(connections_.load() / 8, kGiveUpMin, kGiveUpMax);
+  bool any = false;
+  for (Connection* connection : table_.longest_idle(static_cast<size_t>(count))) {
+    if (!connection->claim_idle()) continue;
+    if (connection->idle_since_ms == 0) {  // It has changed since it was looked for.
+      give_back(*connection);
+      continue;
+    }
+    drop(*connection);
+    given_up_.fetch_add(1, std::memory_order_relaxed);
+    any = true;
+  }
+  return any;
+}
+
 // The deadline first: from publish() on, the connection may be a worker's, or gone.
-void Listener::on_socket(int socket) {
+void Listener::on_socket(int socket, const sockaddr_storage& peer) {
   Connection* connection = table_.allocate();
+  if (connection == nullptr && give_up_idle()) connection = table_.allocate();
   if (connection == nullptr) return refuse_socket(socket);
-  connection->reset(socket, peer_address(socket));
+  connection->reset(socket, address_text(peer));
   if (!config_.tls.certificate_path.empty()) {
     connection->tls = tls_.accept(socket);
     connection->phase = Phase::kHandshake;
   }
-  connection->deadline_ms = steady_ms() + config_.head_timeout_ms;
+  const int64_t now_ms = steady_ms();
+  connection->deadline_ms = now_ms + config_.head_timeout_ms;
+  connection->idle_since_ms = now_ms;
   connections_.fetch_add(1, std::memory_order_relaxed);
   if (!connection->publish(epoll_) && connection->claim_idle()) drop(*connection);
 }
@@ -276,10 +289,13 @@ bool Listener::park_head(Connection& connection, RequestMemory& memory) {
   if (rest.empty()) {
     if (connection.carry.capacity() > 0) connection.carry = {};
     connection.head_started_ms = 0;
-    connection.deadline_ms.store(steady_ms() + config_.idle_timeout_ms, std::memory_order_relaxed);
+    const int64_t now_ms = steady_ms();
+    connection.deadline_ms.store(now_ms + config_.idle_timeout_ms, std::memory_order_relaxed);
+    connection.idle_since_ms.store(now_ms, std::memory_order_relaxed);
     return true;
   }
   connection.carry = rest;
+  connection.idle_since_ms.store(0, std::memory_order_relaxed);
   if (connection.head_started_ms == 0) connection.head_started_ms = steady_ms();
   connection.deadline_ms.store(connection.head_started_ms + config_.head_timeout_ms,
                                std::memory_order_relaxed);
@@ -291,6 +307,7 @@ bool Listener::park_head(Connection& connection, RequestMemory& memory) {
 void Listener::start_linger(Connection& connection, uint64_t max_bytes) {
   connection.linger_max_bytes = max_bytes;
   connection.phase = Phase::kLinger;
+  connection.idle_since_ms.store(0, std::memory_order_relaxed);
   connection.carry = {};
   connection.linger_started_ms = steady_ms();
   connection.deadline_ms = linger_deadline_ms(connection);
@@ -430,8 +447,8 @@ void Listener::stop(int grace_ms) {
 }
 
 ServerStats Listener::stats() const {
-  return {workers_.count(),       workers_.busy(), tasks_.parked(),
-          tasks_.blocked_waits(), connections_,    refused_};
+  return {workers_.count(), workers_.busy(), tasks_.parked(), tasks_.blocked_waits(),
+          connections_,     refused_,        given_up_};
 }
 
 }  // namespace kvcs::http

@@ -12,6 +12,7 @@
 // ones. start() and stop() are called by one other thread.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <optional>
 
 #include "base/mutex.h"
@@ -30,10 +31,12 @@ class TlsContext;
 
 class Listener final {
  public:
-  Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& tls);
+  // `on_fatal` is told, on the accept thread, when no connection is accepted any more.
+  Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& tls,
+           std::function<void(const Status& why)> on_fatal);
   ~Listener();
   Status start();
-  int port() const { return acceptor_.port(); }
+  int port() const { return port_; }
   void stop(int grace_ms);
   ServerStats stats() const;
 
@@ -46,9 +49,11 @@ class Listener final {
   };
 
   // --- the accept thread ---
-  void on_socket(int socket);
+  void on_socket(int socket, const sockaddr_storage& peer);
   // The table is full: a 503 in plain text connections, as far as the socket takes it at once.
   void refuse_socket(int socket);
+  // Closes connections that wait for a request, the longest idle ones first. False: there are none.
+  bool give_up_idle();
 
   // --- workers ---
   Owned claim(uint64_t event);
@@ -94,11 +99,12 @@ class Listener final {
   std::atomic<bool> monitor_quit_{false};
   // Set before the monitor computes how long it sleeps; the one thread that clears it wakes it.
   std::atomic<bool> monitor_asleep_{false};
-  std::atomic<int64_t> connections_{0}, refused_{0};
+  std::atomic<int64_t> connections_{0}, refused_{0}, given_up_{0};
   Mutex mutex_;
   CondVar all_closed_;  // Signalled as connections close while stopping.
   std::optional<Thread> monitor_thread_;
   bool started_ = false;
+  int port_ = 0;
   Acceptor acceptor_;
 };
 

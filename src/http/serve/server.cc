@@ -10,10 +10,10 @@ namespace kvcs::http {
 
 struct Server::Impl {
   Impl(const ServerConfig& given, const Router& router, const Clock& clock,
-       RequestObserver observer)
+       RequestObserver observer, std::function<void(const Status& why)> on_fatal)
       : config(given),
         cycle(config, router, clock, std::move(observer)),
-        listener(config, cycle, tls) {}
+        listener(config, cycle, tls, std::move(on_fatal)) {}
 
   const ServerConfig config;
   RequestCycle cycle;
@@ -22,8 +22,9 @@ struct Server::Impl {
 };
 
 Server::Server(const ServerConfig& config, const Router& router, const Clock& clock,
-               RequestObserver observer)
-    : impl_(std::make_unique<Impl>(config, router, clock, std::move(observer))) {}
+               RequestObserver observer, std::function<void(const Status& why)> on_fatal)
+    : impl_(std::make_unique<Impl>(config, router, clock, std::move(observer),
+                                   std::move(on_fatal))) {}
 
 Server::~Server() {
   stop(0);

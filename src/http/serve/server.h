@@ -4,6 +4,7 @@
 // Threads: one accept/epoll thread and an elastic pool of workers, all owned here, joined by
 // stop(). Idle keep-alive connections cost no thread.
 #pragma once
+#include <functional>
 #include <memory>
 
 #include "base/clock.h"
@@ -16,9 +17,10 @@ class Router;
 
 class Server final {
  public:
-  // All references outlive the server.
+  // All references outlive the server. `on_fatal` is told, on a thread of the server, when it can
+  // accept no more connections: its owner should end it.
   Server(const ServerConfig& config, const Router& router, const Clock& clock,
-         RequestObserver observer);
+         RequestObserver observer, std::function<void(const Status& why)> on_fatal = nullptr);
   ~Server();
   // Binds and serves on its own threads. Conflict when the address is in use.
   Status start();

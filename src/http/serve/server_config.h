@@ -52,6 +52,7 @@ struct ServerStats {
   int parked_requests;     // They wait without a thread.
   uint64_t blocked_waits;  // Since the start: waits of requests that held their worker.
   int64_t connections, refused_connections;
+  int64_t given_up_connections;  // Idle ones, closed to make room for others.
 };
 
 }  // namespace kvcs::http

@@ -396,23 +396,24 @@ TEST_CASE("server: stop without grace ends what blocks on its client", "[unit][h
 }
 
 TEST_CASE("server: a full table of connections says so", "[unit][http]") {
+  Gate gate;
   http::ServerConfig config = TestServer::quiet_config();
   config.connections_max = 10;
-  TestServer server({route(Method::kGet, "/hello", hello)}, config);
-  {
-    std::vector<RawClient> clients;
-    for (int i = 0; i < 10; i++) {
-      clients.emplace_back(server.port());
-      REQUIRE(clients.back().request("GET", "/hello").status == 200);
-    }
-    RawClient extra(server.port());
-    const RawResponse refused = extra.read_response();
-    CHECK(refused.status == 503);
-    CHECK(refused.header("retry-after") == "1");
-    CHECK(server.server().stats().connections == 10);
-    CHECK(server.server().stats().refused_connections == 1);
-    for (RawClient& client : clients) CHECK(client.request("GET", "/hello").status == 200);
+  TestServer server({route(Method::kGet, "/held", [&](Request&) { return gate.pass(); })}, config);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 10; i++) {
+    clients.emplace_back(server.port());
+    clients.back().send("GET /held HTTP/1.1\r\nHost: h\r\n\r\n");
   }
+  REQUIRE(gate.await(10));
+  RawClient extra(server.port());
+  const RawResponse refused = extra.read_response();
+  CHECK(refused.status == 503);
+  CHECK(refused.header("retry-after") == "1");
+  CHECK(server.server().stats().connections == 10);
+  CHECK(server.server().stats().refused_connections == 1);
+  gate.release();
+  for (RawClient& client : clients) CHECK(client.read_response().status == 200);
 }
 
 TEST_CASE("server: idle connections cost no worker and all still answer", "[unit][http]") {
