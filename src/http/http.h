@@ -1,4 +1,4 @@
-// The face of the HTTP module: what a handler sees. Nothing here knows sockets or httplib.
+// The face of the HTTP module: what a handler sees. Nothing here knows sockets.
 //
 // A request is served by one function from head to last byte, on one thread at a time: it changes
 // threads only where it waits by current_waiter() (base/wait.h), as HttpUpstream does for another

@@ -1,5 +1,5 @@
-// Request bodies: framing, limits and rates. Runs on the request's thread and blocks it while the
-// client is slow; a client that sends is the one thing that a worker waits for.
+// Request bodies: framing, limits and rates. Runs on the request's fiber, which is parked while the
+// client is slow.
 #include "http/serve/body_reader.h"
 
 #include <algorithm>
@@ -20,8 +20,6 @@ constexpr int kTrailersMax = 20;
 // cheaper.
 constexpr uint64_t kDiscardMaxBytes = 64 << 10;
 constexpr size_t kDirectReadBytes = 4096;  // From here on bytes go to the caller without a copy.
-// The average that a body must keep, against clients that hold workers by trickling.
-constexpr int64_t kLeastBytesPerSecond = 512;
 // Chunk sizes, extensions and trailers may not outgrow the data they frame.
 constexpr uint64_t kOverheadFreeBytes = 16 << 10, kOverheadPerByte = 16;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -36,13 +34,13 @@ ConnectionBody::ConnectionBody(Connection& connection, ReadBuffer& input, const 
                                int idle_timeout_ms)
     : connection_(connection),
       input_(input),
-      idle_timeout_ms_(idle_timeout_ms),
       chunked_(framing.chunked),
       left_bytes_(framing.content_length.value_or(0)),
       part_(framing.chunked   ? Part::kSize
             : left_bytes_ > 0 ? Part::kData
                               : Part::kDone),
-      continue_owed_(framing.expects_continue && part_ != Part::kDone) {
+      continue_owed_(framing.expects_continue && part_ != Part::kDone),
+      pace_(idle_timeout_ms, framing.content_length) {
   if (!chunked_) declared_ = left_bytes_;
 }
 
@@ -68,18 +66,18 @@ Status ConnectionBody::wait() {
       return fail(unavailable("The client went away."));
     }
   }
-  // A long body: its segments wake this thread by poll(), and need not wake another by epoll.
+  // A long body: its segments wake this request when it waits, and nobody while it does not.
   if (chunked_ || left_bytes_ > kDiscardMaxBytes) connection_.mute();
-  const int64_t now = steady_ms();
-  if (started_ms_ == 0) started_ms_ = now;
-  const int64_t allowed_ms =
-      idle_timeout_ms_ + static_cast<int64_t>(received_bytes_) * 1000 / kLeastBytesPerSecond;
-  if (now - started_ms_ > allowed_ms) {
-    return fail(timed_out("The request body arrives too slowly."));
+  const int64_t now_ms = steady_ms();
+  const int64_t left_ms = pace_.left_ms(received_bytes_, now_ms);
+  if (left_ms <= 0) {
+    return fail(timed_out(pace_.is_silent(now_ms) ? "The request body stopped arriving."
+                                                  : "The request body arrives too slowly."));
   }
-  if (!connection_.wait_readable(idle_timeout_ms_)) {
-    return fail(timed_out("The request body stopped arriving."));
+  if (!connection_.wait_readable(static_cast<int>(left_ms))) {
+    return fail(unavailable("The server stops."));
   }
+  pace_.add_wait_ms(steady_ms() - now_ms);
   return ok();
 }
 
@@ -100,11 +98,10 @@ Result<size_t> ConnectionBody::take(std::span<char> out) {
     if (got.io == Io::kClosed) return fail(unavailable("The client went away."));
     if (got.io == Io::kWouldBlock) {
       KVCS_TRY(wait());
-    } else if (direct) {
-      return got.size_bytes;
-    } else {
-      input_.commit(got.size_bytes);
+      continue;
     }
+    if (direct) return got.size_bytes;
+    input_.commit(got.size_bytes);
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include "http/http.h"
 #include "http/serve/connection.h"
+#include "http/serve/pace.h"
 
 namespace kvcs::http {
 
@@ -37,7 +38,6 @@ class ConnectionBody final : public BodyReader {
 
   Connection& connection_;
   ReadBuffer& input_;
-  const int idle_timeout_ms_;
   const bool chunked_;
   std::optional<uint64_t> declared_;
   uint64_t max_bytes_ = 0;
@@ -46,7 +46,7 @@ class ConnectionBody final : public BodyReader {
   bool continue_owed_, blocking_ = true, broken_ = false, used_socket_ = false, timed_out_ = false;
   uint64_t received_bytes_ = 0, overhead_bytes_ = 0;
   int trailers_ = 0;
-  int64_t started_ms_ = 0;
+  Pace pace_;
 };
 
 }  // namespace kvcs::http

@@ -22,6 +22,14 @@ namespace {
 // Edge-triggered: one event when something has changed, none while it stays so.
 constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
+// A client that has closed its side may still read its answer, so its closing ends no such wait.
+bool wait_for_client(int socket, short events, int timeout_ms) {
+  return current_waiter().wait({.descriptor = socket,
+                                .events = events,
+                                .timeout_ms = timeout_ms,
+                                .client_too = false}) != Waiter::Woken::kClientGone;
+}
+
 }  // namespace
 
 Connection::Connection() = default;
@@ -43,7 +51,7 @@ void Connection::reset(int accepted_socket, std::string_view peer) {
 
 bool Connection::publish(int epoll) {
   epoll_ = epoll;
-  muted_ = false;
+  muted_ = watches_room_ = false;
   epoll_event event{};
   event.events = kEvents;
   // The cookie: generation and slot. 'index' is below 2^29, so the bits of WorkerPool::kPeerClosed
@@ -66,8 +74,25 @@ void Connection::mute() {
   muted_ = true;
 }
 void Connection::rearm() {
-  modify_events(kEvents);
+  modify_events(watches_room_ ? kEvents | EPOLLOUT : kEvents);
   muted_ = false;
+}
+
+// In this order: the wait is noted, then comes a look at what came before. What the worker does
+// that has an event is the other way round, so that one of the two sees the other. A change of the
+// events makes the kernel look at the socket itself, and tell of what it finds.
+bool Connection::begin_wait(uint64_t wait, bool for_writing) {
+  waiter.store(wait, std::memory_order_seq_cst);
+  if (muted_) {
+    // Exactly what is waited for: bytes that lie unread would else end each wait for room at once.
+    modify_events(EPOLLONESHOT | (for_writing ? EPOLLOUT : EPOLLIN | EPOLLRDHUP));
+    return false;
+  }
+  if (for_writing && !watches_room_) {
+    watches_room_ = true;
+    modify_events(kEvents | EPOLLOUT);
+  }
+  return (state_.fetch_and(~kMoved, std::memory_order_seq_cst) & kMoved) != 0;
 }
 
 // Sequentially consistent, as peer_closed() and `watcher` are: either a request that begins to wait
@@ -77,12 +102,18 @@ Connection::Claim Connection::claim(uint32_t generation, bool peer_closed) {
   uint64_t state = state_.load(std::memory_order_relaxed);
   for (;;) {
     if (state >> 32 != generation || (state & kOpen) == 0) return Claim::kStale;
-    const uint64_t next = state | closed | ((state & kBusy) != 0 ? kPending : kBusy);
+    const uint64_t next = state | closed | ((state & kBusy) != 0 ? kPending | kMoved : kBusy);
     if (state_.compare_exchange_weak(state, next, std::memory_order_seq_cst,
                                      std::memory_order_relaxed)) {
       return (state & kBusy) == 0 ? Claim::kMine : Claim::kBusy;
     }
   }
+}
+
+// The owner looks at the socket after this, and sees whatever has come so far.
+void Connection::end_wait() {
+  waiter.store(0, std::memory_order_relaxed);
+  state_.fetch_and(~kMoved, std::memory_order_acq_rel);
 }
 
 // The reaper and a server that stops come without an event, and take only what nobody owns.
@@ -134,21 +165,6 @@ void Connection::abort() {
   if (socket >= 0) ::shutdown(socket, SHUT_RDWR);
 }
 
-namespace {
-
-bool wait_for(int socket, short events, int timeout_ms) {
-  pollfd entry = {socket, events, 0};
-  const int64_t until = steady_ms() + timeout_ms;
-  for (;;) {
-    const int n = ::poll(&entry, 1, timeout_ms);
-    if (n > 0) return true;
-    if (n == 0 || errno != EINTR) return false;
-    timeout_ms = static_cast<int>(std::max<int64_t>(0, until - steady_ms()));
-  }
-}
-
-}  // namespace
-
 IoResult Connection::receive(std::span<char> out) {
   if (tls) return tls->receive(out);
   return receive_some(socket_.load(std::memory_order_relaxed), out);
@@ -181,10 +197,10 @@ IoResult Connection::send_file(int descriptor, uint64_t offset, uint64_t size_by
 }
 
 bool Connection::wait_readable(int timeout_ms) {
-  return wait_for(socket_, tls && tls->wants_write() ? POLLOUT : POLLIN, timeout_ms);
+  return wait_for_client(socket_, tls && tls->wants_write() ? POLLOUT : POLLIN, timeout_ms);
 }
 bool Connection::wait_writable(int timeout_ms) {
-  return wait_for(socket_, tls && tls->wants_read() ? POLLIN : POLLOUT, timeout_ms);
+  return wait_for_client(socket_, tls && tls->wants_read() ? POLLIN : POLLOUT, timeout_ms);
 }
 
 bool Connection::peer_closed() const {

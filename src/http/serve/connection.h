@@ -3,7 +3,9 @@
 // A connection is owned by at most one worker, or one parked task, at a time. One atomic word
 // decides who owns it: generation, busy, event pending, peer closed. The socket stays registered
 // edge-triggered in epoll, so that a request costs no epoll_ctl: an event that arrives while the
-// connection is owned only sets the pending bit, and the owner looks again before it lets go. Slots
+// connection is owned only sets the pending bit, and the owner looks again before it lets go. An
+// owner that waits for the client itself, to send or to take bytes, waits for those events: each
+// also sets the bit `moved`, and wakes the wait that is noted in `waiter`. Slots
 // are never freed while the server lives and carry a generation, so that a late event for a closed
 // connection is recognized instead of touching a new one.
 #pragma once
@@ -56,14 +58,21 @@ class Connection final {
   // Sends a, then b, as far as the socket takes them. `more`: a send follows at once.
   IoResult send(std::string_view a, std::string_view b, bool more);
   IoResult send_file(int descriptor, uint64_t offset, uint64_t size_bytes);
-  // Blocks until the socket is ready; false at the timeout.
+  // Waits with the current waiter, a request without a thread, until the socket may be ready or the
+  // time is up. It may end early: the caller tries again, and looks at its own clock. False when
+  // the server stops.
   bool wait_readable(int timeout_ms);
   bool wait_writable(int timeout_ms);
+  // --- by the owner's waiter, around one wait ---
+  // `wait` is its cookie. True: something has moved since the last wait, and there is nothing to
+  // wait for.
+  bool begin_wait(uint64_t wait, bool for_writing);
+  void end_wait();
   bool peer_closed() const;  // It sent FIN; what it sent before may still be unread.
   bool client_gone() const;  // Closed or broken; sees a FIN only behind no unread bytes.
   int socket() const { return socket_; }
-  // While a worker reads a long body each segment would wake another one for nothing: no events
-  // until rearm(), which also makes a new event of what is readable.
+  // While a worker reads a long body each segment would wake another one for nothing: no events,
+  // but one for each wait, until rearm(), which also makes a new event of what is readable.
   void mute();
   void rearm();
   bool muted() const { return muted_; }
@@ -84,17 +93,21 @@ class Connection final {
   std::atomic<int64_t> idle_since_ms{0};
   // The waiting request (the cookie of its wait) that wants to know when the peer closes; 0: none.
   std::atomic<uint64_t> watcher{0};
+  // The cookie of the owner's wait for this connection's bytes; 0: none.
+  std::atomic<uint64_t> waiter{0};
 
  private:
   void modify_events(uint32_t events);
 
   // kBusy: somebody owns it. kPending: an event came meanwhile. kPeerClosed: a FIN or reset was
-  // seen, for the generation's rest. kOpen: the slot has a socket.
-  static constexpr uint64_t kBusy = 1, kPending = 2, kPeerClosed = 4, kOpen = 8;
+  // seen, for the generation's rest. kOpen: the slot has a socket. kMoved: an event came since the
+  // owner last began to wait; unlike kPending it says nothing of what is unread at the end.
+  static constexpr uint64_t kBusy = 1, kPending = 2, kPeerClosed = 4, kOpen = 8, kMoved = 16;
   std::atomic<uint64_t> state_{0};  // generation << 32 | bits
   std::atomic<int> socket_{-1};
   int epoll_ = -1;
   bool muted_ = false;
+  bool watches_room_ = false;  // For writes, once one had to wait.
 };
 
 // All slots. Thread-safe; the lock is taken on accept and close only.

@@ -69,7 +69,7 @@ Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& 
       head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max},
       table_(config.connections_max),
       tasks_(
-          config.workers_max, config.streams_max, config.head_max_bytes + kBodyRoomBytes,
+          config.workers_max, config.connections_max, config.head_max_bytes + kBodyRoomBytes,
           [this](Connection& connection, RequestTask& task) {
             serve_connection(connection, task.memory());
           },
@@ -160,8 +160,8 @@ void Listener::on_socket(int socket, const sockaddr_storage& peer) {
 // --- events (workers) --------------------------------------------------------------------------
 
 // Turns an event into ownership, or into nothing when it is stale or noted. An event of a
-// connection that a task is at is only noted in the connection; its closing may also wake a request
-// that waits.
+// connection that a task is at is only noted in the connection; it may also wake a request that
+// waits for its client, and the client's closing any request that waits.
 Listener::Owned Listener::claim(uint64_t event) {
   if (event == kRunnableCookie) return {nullptr, tasks_.dequeue()};
   const bool peer_closed = (event & WorkerPool::kPeerClosed) != 0;
@@ -173,8 +173,9 @@ Listener::Owned Listener::claim(uint64_t event) {
   Connection& connection = table_.at(static_cast<uint32_t>(cookie));
   const auto claim = connection.claim(static_cast<uint32_t>(cookie >> 32), peer_closed);
   if (claim == Connection::Claim::kMine) return {&connection, nullptr};
-  if (claim == Connection::Claim::kStale || !peer_closed) return {};
-  return {nullptr, tasks_.wake_client_gone(connection)};
+  if (claim == Connection::Claim::kStale) return {};
+  if (RequestTask* task = tasks_.wake_client_moved(connection)) return {nullptr, task};
+  return {nullptr, peer_closed ? tasks_.wake_client_gone(connection) : nullptr};
 }
 
 void Listener::handle_event(uint64_t event, Worker& worker) {

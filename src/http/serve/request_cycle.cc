@@ -223,7 +223,9 @@ void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Respon
   if (plan.delimiter == Delimiter::kClose) facts.keep_alive = false;
   memory.head.clear();
   format_head(response, facts, plan, memory.head);
-  ResponseWriter writer(connection, config_.write_timeout_ms);
+  const bool has_size = plan.delimiter == Delimiter::kLength;
+  ResponseWriter writer(connection, config_.write_timeout_ms,
+                        has_size ? std::optional(plan.size_bytes) : std::nullopt);
   outcome.status = contain([&] { return writer.write(response, memory.head, facts, plan); });
   outcome.status_code = response.status;
   outcome.sent_bytes = writer.sent_bytes();

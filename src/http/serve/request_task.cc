@@ -87,18 +87,20 @@ uint64_t RequestTask::wait_parked(const WaitFor& what, int64_t deadline_ms) {
   const uint32_t generation = ++generation_;
   const uint64_t cookie = table_.cookie(*this, generation);
   word_.store(uint64_t{generation} << 32, std::memory_order_seq_cst);
-  const bool fits = table_.parked_.fetch_add(1) < table_.parked_max_;
+  table_.parked_.fetch_add(1);
   uint64_t reasons = 0;
-  if (what.client_too && fits) {
+  if (what.client_too) {
     // A muted connection has no events, so that its closing would not be seen.
     if (connection_->muted()) connection_->rearm();
     connection_->watcher.store(cookie, std::memory_order_seq_cst);
   }
   if (table_.waits_ended_ || (what.client_too && connection_->peer_closed())) {
     reasons = kGone;
-  } else if (StandingRegistration* registration = fits ? arm_registration(what) : nullptr) {
+  } else if (what.descriptor >= 0 && what.descriptor == connection_->socket()) {
+    reasons = wait_client(what, cookie, deadline_ms);
+  } else if (StandingRegistration* registration = arm_registration(what)) {
     reasons = wait_registered(what, cookie, deadline_ms, *registration);
-  } else if (fits && (what.descriptor < 0 || arm_descriptor(what, cookie))) {
+  } else if (what.descriptor < 0 || arm_descriptor(what, cookie)) {
     reasons = suspend_until_woken(what, cookie, deadline_ms);
   }
   connection_->watcher.store(0, std::memory_order_relaxed);
@@ -117,6 +119,14 @@ uint64_t RequestTask::suspend_until_woken(const WaitFor& what, uint64_t cookie,
   deadline_ms_.store(kNever, std::memory_order_release);
   if (what.event != nullptr) what.event->remove(listener);
   return word_.load(std::memory_order_acquire) & kReasons;
+}
+
+uint64_t RequestTask::wait_client(const WaitFor& what, uint64_t cookie, int64_t deadline_ms) {
+  const uint64_t reasons = connection_->begin_wait(cookie, (what.events & POLLOUT) != 0)
+                               ? kReady
+                               : suspend_until_woken(what, cookie, deadline_ms);
+  connection_->end_wait();
+  return reasons;
 }
 
 uint64_t RequestTask::wait_registered(const WaitFor& what, uint64_t cookie, int64_t deadline_ms,
@@ -177,12 +187,11 @@ bool RequestTask::wake(uint32_t generation, uint64_t reason) {
   return (word & kParked) != 0;
 }
 
-TaskTable::TaskTable(int workers_max, int parked_max, size_t buffer_bytes,
+TaskTable::TaskTable(int workers_max, int connections_max, size_t buffer_bytes,
                      std::function<void(Connection&, RequestTask&)> serve,
                      std::function<void()> wake_monitor)
-    : size_(2 * static_cast<size_t>(workers_max) + static_cast<size_t>(parked_max)),
+    : size_(2 * static_cast<size_t>(workers_max) + static_cast<size_t>(connections_max)),
       buffer_bytes_(buffer_bytes),
-      parked_max_(parked_max),
       serve_(std::move(serve)),
       wake_monitor_(std::move(wake_monitor)),
       slots_(std::make_unique<std::unique_ptr<RequestTask>[]>(size_)) {}
@@ -223,7 +232,7 @@ RequestTask* TaskTable::take_idle() {
     return task;
   }
   const uint32_t index = used_.load(std::memory_order_relaxed);
-  KVCS_ASSERT(index < size_);  // Each task is a worker's or counted as parked.
+  KVCS_ASSERT(index < size_);  // Each task is a connection's, or a worker's spare.
   slots_[index] = std::make_unique<RequestTask>(*this, index);
   used_.store(index + 1, std::memory_order_release);
   return slots_[index].get();
@@ -278,6 +287,11 @@ RequestTask* TaskTable::wake_standing(uint64_t cookie, bool peer_closed) {
 RequestTask* TaskTable::wake_client_gone(Connection& connection) {
   const uint64_t watcher = connection.watcher.load(std::memory_order_seq_cst);
   return watcher == 0 ? nullptr : wake(watcher, RequestTask::kGone);
+}
+
+RequestTask* TaskTable::wake_client_moved(Connection& connection) {
+  const uint64_t waiter = connection.waiter.load(std::memory_order_seq_cst);
+  return waiter == 0 ? nullptr : wake(waiter, RequestTask::kReady);
 }
 
 void TaskTable::enqueue(RequestTask& owned) {

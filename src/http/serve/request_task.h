@@ -9,27 +9,30 @@
 // decides: the generation of its current wait, whether it is parked, and the reasons that have
 // woken it. A wait takes a new generation, arms what it waits for with a cookie of slot and
 // generation, and suspends the fiber; then the worker parks the task. A descriptor is in the
-// listener's epoll set for one event (EPOLLONESHOT), or stays there (standing_descriptors.h). Its
-// event, an Event's signal, the monitor's clock, the client's leaving and the end of the server all
-// call wake(): the one call that finds the task parked owns it and must run() or enqueue() it. A
-// reason that comes before the task is parked makes its worker go on at once. A reason that comes
-// late has a stale generation and does nothing; slots live as long as the table, so that looking at
-// one is always safe.
+// listener's epoll set for one event (EPOLLONESHOT), or stays there (standing_descriptors.h); the
+// client's own socket is there as long as its connection (connection.h). Its event, an Event's
+// signal, the monitor's clock, the client's leaving and the end of the server all call wake(): the
+// one call that finds the task parked owns it and must run() or enqueue() it. A reason that comes
+// before the task is parked makes its worker go on at once. A reason that comes late has a stale
+// generation and does nothing; slots live as long as the table, so that looking at one is always
+// safe.
 //
 // Memory order. park() and wake() change the word by acquire-release read-modify-writes: all that
-// the fiber did before it suspended is visible to the next owner, on whatever thread. In three
+// the fiber did before it suspended is visible to the next owner, on whatever thread. In four
 // places two threads each write one variable and then read the other's, and at least one must see
 // the other's write; these accesses are sequentially consistent:
 //   - the task sets Connection::watcher, then looks whether the peer has closed; the worker that
 //     sees the peer close notes that, then looks for a watcher.
+//   - the task sets Connection::waiter, then looks whether an event was noted; the worker that has
+//     an event notes it, then looks for a waiter.
 //   - the task publishes its generation, then looks whether waits have ended; end_waits() sets that
 //     flag, then looks at every generation.
 //   - the monitor clears the next deadline that it knows, then looks at every deadline; a task sets
 //     its deadline, then notes it as the next. The monitor reads a task's word before its deadline,
 //     so that the deadline is of that generation or of a later one, never of an older one.
 //
-// When a thread is held after all: when `parked_max` requests are parked already, or epoll takes no
-// such descriptor (it refuses files), the wait blocks its worker. blocked_waits() counts these.
+// When a thread is held after all: when epoll takes no such descriptor (it refuses files), the wait
+// blocks its worker. blocked_waits() counts these. Every connection may have its request parked.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -84,6 +87,8 @@ class RequestTask final : public Waiter {
   // The wait for a descriptor that stays registered.
   uint64_t wait_registered(const WaitFor& what, uint64_t cookie, int64_t deadline_ms,
                            StandingRegistration& registration);
+  // The wait for bytes of the client, or for room for some.
+  uint64_t wait_client(const WaitFor& what, uint64_t cookie, int64_t deadline_ms);
   // Listens for the event, notes the deadline and suspends: the reasons that woke it.
   uint64_t suspend_until_woken(const WaitFor& what, uint64_t cookie, int64_t deadline_ms);
   // Adds the descriptor to the epoll set for one event; false when epoll refuses it.
@@ -111,10 +116,10 @@ class RequestTask final : public Waiter {
 // idle and runnable ones, not when an event wakes it.
 class TaskTable final {
  public:
-  // `serve` runs on a task's fiber, until the connection is idle or gone. At most `parked_max`
-  // requests wait without a thread; each of `workers_max` workers runs one task and may keep
-  // another, idle one. `wake_monitor` makes the monitor look at next_deadline_ms() again.
-  TaskTable(int workers_max, int parked_max, size_t buffer_bytes,
+  // `serve` runs on a task's fiber, until the connection is idle or gone. Each of at most
+  // `connections_max` connections has one task, which may be parked; each of `workers_max` workers
+  // may keep another, idle one. `wake_monitor` makes the monitor look at next_deadline_ms() again.
+  TaskTable(int workers_max, int connections_max, size_t buffer_bytes,
             std::function<void(Connection&, RequestTask&)> serve,
             std::function<void()> wake_monitor);
   ~TaskTable();
@@ -137,6 +142,8 @@ class TaskTable final {
   RequestTask* wake_standing(uint64_t cookie, bool peer_closed);
   // The client of the task that watches the connection may have gone.
   RequestTask* wake_client_gone(Connection& connection);
+  // The client of the task that waits for it has sent, taken or closed something.
+  RequestTask* wake_client_moved(Connection& connection);
   // Makes an owned task runnable: some worker dequeues and runs it.
   void enqueue(RequestTask& owned);
   RequestTask* dequeue();  // Null: another worker was faster.
@@ -174,7 +181,6 @@ class TaskTable final {
   void announce_runnable();
 
   const size_t size_, buffer_bytes_;
-  const int parked_max_;
   const std::shared_ptr<StandingDescriptors> standing_ = std::make_shared<StandingDescriptors>();
   const std::function<void(Connection&, RequestTask&)> serve_;
   const std::function<void()> wake_monitor_;

@@ -1,4 +1,4 @@
-// Heads, bodies, files and streams on their way out. Runs on the request's thread, and blocks it
+// Heads, bodies, files and streams on their way out. Runs on the request's fiber, which is parked
 // while a client takes nothing, up to the write timeout.
 #include "http/serve/response_writer.h"
 
@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/chars.h"
+#include "base/wait.h"
 
 namespace kvcs::http {
 namespace {
@@ -235,8 +236,16 @@ class StreamWriter final : public BodyWriter {
 };
 
 Status ResponseWriter::wait() {
-  if (connection_.wait_writable(timeout_ms_)) return ok();
-  return unavailable("The client takes no bytes.");
+  const int64_t now_ms = steady_ms();
+  const int64_t left_ms = pace_.left_ms(sent_bytes_, now_ms);
+  if (left_ms <= 0) {
+    return unavailable(pace_.is_silent(now_ms) ? "The client takes no bytes."
+                                               : "The client takes its bytes too slowly.");
+  }
+  if (!connection_.wait_writable(static_cast<int>(left_ms)))
+    return unavailable("The server stops.");
+  pace_.add_wait_ms(steady_ms() - now_ms);
+  return ok();
 }
 
 Status ResponseWriter::send_all(std::string_view a, std::string_view b, bool more) {

@@ -2,11 +2,13 @@
 // sendfile, streams chunked. One thread.
 #pragma once
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "http/http.h"
 #include "http/serve/connection.h"
+#include "http/serve/pace.h"
 
 namespace kvcs::http {
 
@@ -46,8 +48,9 @@ void format_head(const Response& response, const HeadFacts& facts, const HeadPla
 
 class ResponseWriter final {
  public:
-  ResponseWriter(Connection& connection, int write_timeout_ms)
-      : connection_(connection), timeout_ms_(write_timeout_ms) {}
+  // `size_bytes`: of the body, when it is known.
+  ResponseWriter(Connection& connection, int write_timeout_ms, std::optional<uint64_t> size_bytes)
+      : connection_(connection), pace_(write_timeout_ms, size_bytes) {}
   // Sends everything. Unavailable: the client left or takes nothing for too long; the connection is
   // then of no more use.
   Status write(Response& response, std::string& head, const HeadFacts& facts, const HeadPlan& plan);
@@ -61,7 +64,7 @@ class ResponseWriter final {
   Status wait();
 
   Connection& connection_;
-  const int timeout_ms_;
+  Pace pace_;
   uint64_t sent_bytes_ = 0;
 };
 

@@ -315,18 +315,3 @@ TEST_CASE("serving: a wait for an event ends at its time, with the client, and w
   for (auto& client : clients) CHECK(client.read_response().status != 200);
   CHECK(waits.gone == 3);
 }
-
-TEST_CASE("serving: beyond the limit of parked requests a wait holds its worker, and is counted",
-          "[fault][http]") {
-  http::ServerConfig config = Proxy::small();
-  config.streams_max = 1;  // Of handlers, too: so these wait behind their head.
-  EventServer waits(config);
-  auto first = waits.clients(1, "/stream");
-  wait_until([&] { return waits.stats().parked_requests == 1; }, "the first is parked");
-  auto second = waits.clients(1, "/stream");
-  wait_until([&] { return waits.stats().blocked_waits == 1; }, "the second holds a worker");
-  waits.event.signal();
-  for (auto* clients : {&first, &second}) {
-    CHECK(clients->front().read_response().body == "signalled");
-  }
-}
