@@ -6,14 +6,16 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <vector>
 
+#include "app/backup_copy.h"
+#include "app/backup_manifest.h"
 #include "app/files.h"
 #include "app/parts.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "db/db.h"
 
 namespace kvcs {
 namespace {
@@ -59,27 +61,17 @@ Status remove_tree(const std::string& path) {
   return unavailable("The backup " + path + " cannot be removed.", error.message());
 }
 
-// Asked between the stores: a copy of one of them runs to its end.
+// Asked at each step of the copy.
 Status cancelled(const JobContext& context) {
   if (!context.cancelled) return ok();
   return unavailable("The backup was stopped: its time is up, or the daemon stops.");
 }
 
-// KV before SQL: what the outbox still holds may be in SQL already, which is harmless, and never
-// the other way round.
-Status copy_stores(Parts& parts, const std::string& path, const JobContext& context) {
-  KVCS_TRY(make_private_directory(path));
-  KVCS_TRY(make_private_directory(path + "/sql"));
-  KVCS_TRY(parts.kv->checkpoint(path + "/kv"));
-  const std::pair<DbReaders*, const char*> databases[] = {
-      {parts.portal_readers.get(), "/sql/portal.db"},
-      {parts.ledger_readers.get(), "/sql/ledger.db"}};
-  for (const auto& [readers, name] : databases) {
-    KVCS_TRY(cancelled(context));
-    const std::string file = path + name;
-    KVCS_TRY(readers->run([&file](Database& db) { return db.backup_to(file); }));
-  }
-  return cancelled(context);
+// The stores, and the manifest that says what belongs to the copy.
+Status copy_whole(Parts& parts, const std::string& path, const std::function<Status()>& check) {
+  const int64_t now_ms = parts.clock().unix_ms();
+  const BlobLinks blobs = KVCS_TRY(copy_stores(parts, path, check));
+  return write_manifest(path, now_ms, blobs, check);
 }
 
 }  // namespace
@@ -94,12 +86,15 @@ Result<std::string> make_backup(Parts& parts, const JobContext& context) {
   }
   const std::string name = backup_name(parts.clock().unix_ms());
   const std::string path = section.directory + "/" + name, partial = path + std::string(kPartial);
-  Status copied = copy_stores(parts, partial, context);
+  KVCS_TRY(remove_left_checkpoint(parts));
+  const std::function<Status()> check = [&context] { return cancelled(context); };
+  Status copied = copy_whole(parts, partial, check);
   // A backup has its final name only when it is whole.
   if (copied.ok()) copied = rename_directory(partial, path);
   if (!copied.ok()) {
     // The failure of the copy is reported; the next run removes a partial one that stays behind.
     [[maybe_unused]] const Status removed = remove_tree(partial);
+    [[maybe_unused]] const Status left = remove_left_checkpoint(parts);
     return copied;
   }
   Json removed = Json::array();

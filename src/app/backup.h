@@ -1,7 +1,7 @@
-// A copy of the running daemon's stores: <backup.directory>/kvcs-20260115T030000Z, in the shape of
-// a data directory, so that a daemon starts on a copy of it. In it are kv/ and sql/; not in it are
-// master.key, without which no credential in it can be opened, and the blobs, which never change
-// and may be copied at any time.
+// A copy of the running daemon's stores: <backup.directory>/kvcs-20260115T030000Z, which is itself
+// a data directory, so that a daemon starts on it. In it are kv/, sql/, charges.journal and blobs/,
+// all as they were at one moment (backup_copy.h), and manifest.json, by which it can be checked.
+// Not in it is master.key, without which no credential in it can be opened.
 #pragma once
 #include <string>
 
@@ -15,7 +15,8 @@ struct Parts;
 inline constexpr const char* kBackupJob = "backup";
 
 // Makes one, complete or not at all, and removes the oldest beyond backup.keep; reports its name
-// and what was removed. Unavailable when the disk is full or a store fails.
+// and what was removed. Ends soon after context.cancelled is set. Unavailable when it was
+// cancelled, the disk is full or a store fails; then nothing of it is left.
 Result<std::string> make_backup(Parts& parts, const JobContext& context);
 
 }  // namespace kvcs

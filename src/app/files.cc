@@ -52,6 +52,12 @@ Status make_private_directory(const std::string& path) {
   return ok();
 }
 
+Status sync_file(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return io_error("open", path, errno);
+  return ::fsync(file.get()) == 0 ? ok() : io_error("fsync", path, errno);
+}
+
 Status rename_directory(const std::string& from, const std::string& to) {
   std::error_code error;
   if (std::filesystem::exists(to, error)) return conflict(to + " is there already.");

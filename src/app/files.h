@@ -12,6 +12,8 @@ namespace kvcs {
 Status rename_directory(const std::string& from, const std::string& to);
 // Creates the directory with mode 0700 (and its parents) if it is not there.
 Status make_private_directory(const std::string& path);
+// Brings the bytes of a closed file to disk; its name is its folder's matter.
+Status sync_file(const std::string& path);
 
 // The right to use a data directory: a locked file that names this process. Released by the
 // destructor, and by the system when the process dies.

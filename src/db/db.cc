@@ -14,8 +14,6 @@ namespace {
 
 // The WAL file is cut back to this after a checkpoint, so that one burst does not keep the space.
 constexpr int64_t kWalKeepBytes = 64 << 20;
-constexpr int kBackupPagesPerStep = 1024;
-constexpr int kBackupBusyMs = 50;
 
 // The name of a broken constraint outside of db/: the machine word and the sentence. SQLite tells
 // three kinds of "there is one already"; callers need one.
@@ -148,37 +146,6 @@ int64_t Database::changes() const {
 
 bool Database::in_transaction() const {
   return sqlite3_get_autocommit(impl_->handle) == 0;
-}
-
-Status Database::backup_to(const std::string& path) {
-  if (::access(path.c_str(), F_OK) == 0) {
-    return conflict("Backup target " + path + " exists; choose another path or remove it.");
-  }
-  sqlite3* target = nullptr;
-  int result =
-      sqlite3_open_v2(path.c_str(), &target,
-                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
-  if (result == SQLITE_OK) {
-    sqlite3_extended_result_codes(target, 1);
-    sqlite3_backup* backup = sqlite3_backup_init(target, "main", impl_->handle, "main");
-    if (backup == nullptr) {
-      result = sqlite3_extended_errcode(target);
-    } else {
-      while ((result = sqlite3_backup_step(backup, kBackupPagesPerStep)) == SQLITE_OK ||
-             result == SQLITE_BUSY || result == SQLITE_LOCKED) {
-        if (result != SQLITE_OK) sqlite3_sleep(kBackupBusyMs);
-      }
-      const int finished = sqlite3_backup_finish(backup);
-      result = result == SQLITE_DONE ? finished : result;
-    }
-  }
-  Status status = result == SQLITE_OK ? ok()
-                                      : sqlite_status(result, path, "backup",
-                                                      target != nullptr ? sqlite3_errmsg(target)
-                                                                        : sqlite3_errstr(result));
-  sqlite3_close_v2(target);
-  if (!status.ok()) ::unlink(path.c_str());
-  return status;
 }
 
 Status Database::checkpoint() {

@@ -44,10 +44,14 @@ class Database final {
   Result<Statement> prepare(std::string_view sql);
   Status execute(std::string_view sql);  // One or more statements without parameters.
   int64_t changes() const;               // Rows touched by the last statement.
-  // Copies the live database into a new file (online backup) and syncs it. Writers on other
-  // connections go on meanwhile, so call it on a reader. Conflict when `path` exists; after a
-  // failure nothing is left there.
-  Status backup_to(const std::string& path);
+  // Inside a read transaction: from here to its end this connection reads the database as it is
+  // now. Without it the transaction begins to read at its first query.
+  Status take_snapshot();
+  // Copies the database as this connection sees it into a new file and syncs it. Writers on other
+  // connections go on, and do not hold the copy up: one snapshot is read from beginning to end.
+  // `between_steps` is asked after every few megabytes; its failure ends the copy and is returned.
+  // Conflict when `path` exists; after a failure nothing is left there.
+  Status backup_to(const std::string& path, const std::function<Status()>& between_steps = {});
   // Moves the WAL into the file and truncates it. Unavailable while a reader still needs it.
   Status checkpoint();
   bool in_transaction() const;

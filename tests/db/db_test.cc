@@ -258,3 +258,48 @@ TEST_CASE("db: a backup holds what was committed and never overwrites", "[unit][
   CHECK(again.message().find("copy.db") != std::string::npos);
   CHECK(db->backup_to(dir.file("no/such/copy.db")).code() == Code::kUnavailable);
 }
+
+TEST_CASE("db: a backup ends while every step meets a commit, and holds one moment", "[unit][db]") {
+  test::TempDir dir;
+  auto db = open_db(dir.file("live.db"));
+  REQUIRE(db->execute("CREATE TABLE t (x INTEGER); CREATE TABLE bulk (b BLOB);"
+                      "INSERT INTO bulk WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1"
+                      " FROM n WHERE i < 20) SELECT zeroblob(1000000) FROM n")
+              .ok());
+  insert(*db, 1);
+  auto readers = DbReaders::open(dir.file("live.db"), 1);
+  REQUIRE(readers.ok());
+  int64_t steps = 0;
+  const auto commit = [&]() -> Status {
+    insert(*db, ++steps + 1);
+    return steps < 100 ? ok() : unavailable("It begins again and again.");
+  };
+  const std::string copy = dir.file("copy.db");
+  const Status copied = (*readers)->run([&](Database& reader) -> Status {
+    KVCS_TRY(reader.take_snapshot());
+    insert(*db, 0);  // After the moment.
+    return reader.backup_to(copy, commit);
+  });
+  INFO(copied.to_string());
+  REQUIRE(copied.ok());
+  CHECK(steps >= 4);
+  CHECK(number(*open_db(copy), "SELECT sum(x) FROM t") == 1);
+  CHECK(number(*db, "SELECT count(*) FROM t") == steps + 2);
+  // The connection that was given itself holds no transaction afterwards.
+  REQUIRE(db->backup_to(dir.file("own.db")).ok());
+  CHECK_FALSE(db->in_transaction());
+}
+
+TEST_CASE("db: a backup that is told to stop leaves no file", "[unit][db]") {
+  test::TempDir dir;
+  auto db = open_db(dir.file("live.db"));
+  REQUIRE(db->execute("CREATE TABLE t (b BLOB); INSERT INTO t VALUES (zeroblob(20000000))").ok());
+  int asked = 0;
+  const std::string copy = dir.file("copy.db");
+  const Status stopped = db->backup_to(
+      copy, [&asked]() -> Status { return ++asked == 2 ? unavailable("Enough.") : ok(); });
+  CHECK(stopped.message() == "Enough.");
+  CHECK(asked == 2);
+  CHECK_FALSE(std::filesystem::exists(copy));
+  CHECK_FALSE(db->in_transaction());
+}

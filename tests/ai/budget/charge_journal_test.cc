@@ -4,10 +4,12 @@
 
 #include <catch2/catch.hpp>
 
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <thread>
 
+#include "ai/budget/charge_journal_copy.h"
 #include "support/cut_folder.h"
 #include "support/temp_dir.h"
 
@@ -264,4 +266,37 @@ TEST_CASE("charge journal: threads never share a slot", "[unit][ai]") {
   CHECK(wrong == 0);
   CHECK(journal.taken() == 0);
   CHECK(ChargeJournal::read(dir.file("journal"))->all.empty());
+}
+
+TEST_CASE("charge journal: a copy made while requests write holds whole records", "[unit][ai]") {
+  TempDir dir;
+  const std::string path = dir.file("journal");
+  REQUIRE(copy_charge_journal(path, dir.file("none")).ok());
+  CHECK_FALSE(std::filesystem::exists(dir.file("none")));
+  ChargeJournal journal;
+  REQUIRE(journal.open(path).ok());
+  const uint32_t held = *journal.begin("{held}");
+  journal.note_output(held, 77);
+  std::atomic<bool> done = false;
+  std::thread requests([&] {
+    for (uint64_t i = 0; !done; i++) {
+      const std::string text(600 + i % 7, static_cast<char>('a' + i % 26));
+      const uint32_t slot = *journal.begin(text);
+      if (!journal.note_charge(slot, text).ok()) std::abort();
+      journal.end(std::span(&slot, 1));
+    }
+  });
+  for (int i = 0; i < 50; i++) {
+    const std::string copy = dir.file("copy" + std::to_string(i));
+    CHECK(copy_charge_journal(path, copy).ok());
+    const ChargeJournal::Left left = ChargeJournal::read(copy).value();
+    CHECK(left.damaged == 0);
+    REQUIRE_FALSE(left.all.empty());
+    CHECK(left.all.front().reservation_json == "{held}");
+    CHECK(left.all.front().output_tokens == 77);
+    CHECK(std::filesystem::file_size(copy) == std::filesystem::file_size(path));
+  }
+  done = true;
+  requests.join();
+  CHECK(copy_charge_journal(path, dir.file("copy0")).code() == Code::kConflict);
 }
