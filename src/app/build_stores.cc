@@ -20,6 +20,7 @@
 #include "kv/keyspace.h"
 #include "ledger/ledger.h"
 #include "ledger/ledger_api.h"
+#include "ledger/retention.h"
 #include "ledger/schema.h"
 #include "ops/metrics.h"
 #include "ops/rate_limit.h"
@@ -112,6 +113,7 @@ Status build_sql(Parts& parts) {
   parts.ledger =
       std::make_unique<Ledger>(*parts.kv, *parts.ledger_writer, *parts.ledger_readers,
                                parts.clock(), static_cast<size_t>(parts.config.ledger.queue_max));
+  parts.ledger->set_row_caps(row_caps(parts.config.ledger));
   parts.ledger_api = std::make_unique<LedgerApi>(*parts.ledger, parts.clock());
   return ok();
 }

@@ -67,19 +67,21 @@ void find_errors(const Figures& figures, Collector& out) {
     const bool critical = group.count >= kErrorsCritical;
     const std::string subject =
         (group.provider.empty() ? "gateway" : group.provider) + "/" + group.code;
+    Json evidence{{"last_24h", group.count},
+                  {"day_before", group.count_before},
+                  {"example_request_id", group.example_request_id}};
+    if (!group.example_message.empty()) {
+      evidence["example"] = printable(group.example_message, kShownText);
+    }
     out.add("errors",
             critical  ? "critical"
             : doubled ? "warning"
                       : "info",
             count_text(group.count, "request") + " failed with " + group.code +
                 (group.provider.empty() ? "" : " at " + group.provider),
-            subject,
-            Json{{"last_24h", group.count},
-                 {"day_before", group.count_before},
-                 {"example", printable(group.example_message, kShownText)},
-                 {"example_request_id", group.example_request_id}},
+            subject, evidence,
             "Look at GET /admin/errors?provider=" + group.provider + "&code=" + group.code +
-                " and mend what the example names.");
+                " and mend what they name; one is ?request_id=" + group.example_request_id + ".");
   }
 }
 

@@ -127,13 +127,7 @@ Result<AuditChain> check_audit_chain(Database& db) {
   return chain;
 }
 
-Result<int64_t> prune_audit(Database& db, int64_t before_ms, int64_t max_rows, int64_t limit) {
-  int64_t excess = 0;
-  if (max_rows > 0) {
-    auto count = KVCS_TRY(db.prepare("SELECT count(*) FROM kv_audit"));
-    KVCS_TRY(count.step());
-    excess = count.integer(0) - max_rows;
-  }
+Result<int64_t> prune_audit(Database& db, int64_t before_ms, int64_t excess, int64_t limit) {
   int64_t removed = 0, last_seq = 0;
   std::string anchor;
   {

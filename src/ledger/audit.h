@@ -27,8 +27,8 @@ Status append_audit(Database& db, const AuditRow& row);
 // record's own.
 Status audit_sink(Database& db, const OutboxRecord& record);
 Result<AuditChain> check_audit_chain(Database& db);
-// Removes up to `limit` rows from the old end of the chain while they are older than `before_ms` or
-// more than `max_rows` (0: no such limit) would stay; how many.
-Result<int64_t> prune_audit(Database& db, int64_t before_ms, int64_t max_rows, int64_t limit);
+// Removes up to `limit` rows from the old end of the chain: the first `excess` of whatever age, and
+// those after them while they are older than `before_ms`; how many.
+Result<int64_t> prune_audit(Database& db, int64_t before_ms, int64_t excess, int64_t limit);
 
 }  // namespace kvcs

@@ -19,7 +19,10 @@ Status read_errors(Database& db, DayFigures& digest) {
       " HAVING sum(ts_ms >= ?1) > 0 ORDER BY 3 DESC, 1, 2 LIMIT ?4"));
   query.bind(1, digest.from_ms).bind(2, digest.from_ms - kDayMs).bind(3, digest.to_ms);
   query.bind(4, kFigureRowsMax);
-  auto example = KVCS_TRY(db.prepare("SELECT message, request_id FROM error_ledger WHERE seq = ?"));
+  // Of a request that was refused before anybody was asked, the message may quote the caller.
+  auto example = KVCS_TRY(
+      db.prepare("SELECT CASE WHEN upstream_status <> 0 OR status >= 500 THEN message ELSE '' END,"
+                 " request_id FROM error_ledger WHERE seq = ?"));
   while (KVCS_TRY(query.step())) {
     ErrorGroup group{query.text(0), query.text(1), query.integer(2), query.integer(3), "", ""};
     example.reset();
@@ -40,13 +43,14 @@ Status read_errors(Database& db, DayFigures& digest) {
   return ok();
 }
 
-// Answers 429, ours (status) or the provider's (upstream_status).
+// Answers 429, ours (status) or the provider's (upstream_status). Rows without a tenant are of
+// callers that nobody knows.
 Status read_rates(Database& db, DayFigures& digest) {
-  auto query = KVCS_TRY(
-      db.prepare("SELECT tenant, provider, count(*), sum(upstream_status = 429),"
-                 " sum(upstream_status = 429 AND method = 'GET') FROM error_ledger"
-                 " WHERE ts_ms >= ? AND ts_ms < ? AND (status = 429 OR upstream_status = 429)"
-                 " GROUP BY tenant, provider ORDER BY 3 DESC, 1, 2 LIMIT ?"));
+  auto query = KVCS_TRY(db.prepare(
+      "SELECT tenant, provider, count(*), sum(upstream_status = 429),"
+      " sum(upstream_status = 429 AND method = 'GET') FROM error_ledger"
+      " WHERE ts_ms >= ? AND ts_ms < ? AND (status = 429 OR upstream_status = 429) AND tenant <> ''"
+      " GROUP BY tenant, provider ORDER BY 3 DESC, 1, 2 LIMIT ?"));
   query.bind(1, digest.from_ms).bind(2, digest.to_ms).bind(3, kFigureRowsMax);
   while (KVCS_TRY(query.step())) {
     digest.rate_groups.push_back(

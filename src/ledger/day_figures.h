@@ -14,8 +14,10 @@ inline constexpr int kFigureRowsMax = 20;  // Of each kind; the worst come first
 
 struct ErrorGroup {
   std::string provider, code;
-  int64_t count = 0, count_before = 0;              // This day, the day before.
-  std::string example_message, example_request_id;  // Of the newest.
+  int64_t count = 0, count_before = 0;  // This day, the day before.
+  // Of the newest; the message only of failures of ours or the provider's, as others may quote
+  // what a caller sent.
+  std::string example_message, example_request_id;
 };
 struct RateGroup {
   std::string tenant, provider;

@@ -14,6 +14,7 @@
 #include "ledger/audit.h"
 #include "ledger/ledger_csv.h"
 #include "ledger/outbox_mover.h"
+#include "ledger/row_cap.h"
 #include "ledger/rows.h"
 #include "ledger/tables.h"
 
@@ -88,6 +89,7 @@ struct Ledger::Impl {
   Impl(KvStore& kv, DbWriter& db_writer, DbReaders& db_readers, const Clock& time, size_t limit)
       : writer(db_writer), readers(db_readers), clock(time), queue_max(limit), mover(kv, writer) {
     mover.add_sink("audit", audit_sink);
+    mover.set_after_batch([this](Database& db) { return enforce_row_caps(db, caps); });
   }
 
   DbWriter& writer;
@@ -98,6 +100,7 @@ struct Ledger::Impl {
   uint64_t passes = 0, moved_before = 0;  // Guarded as `mover` is.
 
   std::vector<std::function<Status()>> sources;  // Immutable once it runs.
+  std::vector<RowCap> caps;                      // Likewise.
 
   mutable Mutex mutex;
   CondVar wake, passed;
@@ -168,7 +171,7 @@ Status Ledger::Impl::flush_queue() {
     // A batch that cannot be written is counted as dropped; to keep it would fill the queue.
     Status status = writer.run([&](Database& db) -> Status {
       for (const Diagnostic& record : batch) KVCS_TRY(insert_diagnostic(db, record));
-      return ok();
+      return enforce_row_caps(db, caps);
     });
     if (!status.ok()) {
       MutexLock lock(mutex);
@@ -255,6 +258,12 @@ void Ledger::add_group_sink(std::string_view kind, OutboxGroupSink sink) {
   impl_->mover.add_group_sink(kind, std::move(sink));
 }
 
+void Ledger::set_row_caps(std::vector<RowCap> caps) {
+  MutexLock lock(impl_->mutex);
+  KVCS_ASSERT(!impl_->running);
+  impl_->caps = std::move(caps);
+}
+
 void Ledger::start() {
   MutexLock lock(impl_->mutex);
   KVCS_ASSERT(!impl_->running);
@@ -318,7 +327,10 @@ Status Ledger::read(const std::function<Status(Database&)>& query) const {
 }
 
 Status Ledger::write(std::function<Status(Database&)> job) {
-  return impl_->writer.run(std::move(job));
+  return impl_->writer.run([this, job = std::move(job)](Database& db) -> Status {
+    KVCS_TRY(job(db));
+    return enforce_row_caps(db, impl_->caps);
+  });
 }
 
 Result<AuditChain> Ledger::verify_audit_chain() const {
@@ -339,9 +351,9 @@ Result<int64_t> Ledger::prune(std::string_view table, int64_t max_age_s, int64_t
     const bool by_rows = excess > removed;
     // Each chunk is a job of its own, so that other writes are done in between.
     const int64_t chunk = KVCS_TRY(run_on<int64_t>(impl_->writer, [&](Database& db) {
-      return name == "kv_audit"
-                 ? prune_audit(db, before_ms, max_rows, kPruneChunkRows)
-                 : prune_chunk(db, name, before_ms, std::max<int64_t>(0, excess - removed));
+      const int64_t more = std::max<int64_t>(0, excess - removed);
+      return name == "kv_audit" ? prune_audit(db, before_ms, more, kPruneChunkRows)
+                                : prune_chunk(db, name, before_ms, more);
     }));
     removed += chunk;
     if (chunk == 0 || (chunk < kPruneChunkRows && !by_rows)) return removed;

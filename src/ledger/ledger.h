@@ -84,6 +84,11 @@ struct LedgerQuery {
   int limit = 100;  // 1 to kLedgerPageMax
   RowFormat format = RowFormat::kJson;
 };
+// A table and how many rows it may hold.
+struct RowCap {
+  std::string table;
+  int64_t max_rows = 0;
+};
 struct LedgerPage {
   std::vector<std::string> rows;  // JSON objects, or CSV lines that end in CR LF.
   std::string cursor;             // "" when this was the last page.
@@ -119,6 +124,9 @@ class Ledger final {
   // `fill` brings into the outbox what others still hold; drain() calls it first, on its caller's
   // thread. Before start().
   void add_source(std::function<Status()> fill);
+  // The caps hold at every insert: the transaction that adds rows takes the oldest ones beyond
+  // them away. Before start(). Without it prune() alone keeps tables small.
+  void set_row_caps(std::vector<RowCap> caps);
   void start();
 
   // --- recording diagnostics: cheap, from any thread, and dropped when the queue is full

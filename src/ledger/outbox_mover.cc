@@ -150,6 +150,7 @@ Status OutboxMover::move_batch(Batch batch) {
 
 Status OutboxMover::write_batch(Database& db, const Batch& batch, uint64_t& dead) const {
   for (const Run& run : batch.runs) KVCS_TRY(write_run(db, run, dead));
+  if (after_batch_) KVCS_TRY(after_batch_(db));
   auto put =
       KVCS_TRY(db.prepare("INSERT INTO ledger_state (name, value) VALUES (?, ?)"
                           " ON CONFLICT (name) DO UPDATE SET value = excluded.value"));

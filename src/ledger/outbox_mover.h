@@ -30,6 +30,8 @@ class OutboxMover final {
   OutboxMover(KvStore& kv, DbWriter& writer) : kv_(kv), writer_(writer) {}
   void add_sink(std::string_view kind, OutboxSink sink);
   void add_group_sink(std::string_view kind, OutboxGroupSink sink);
+  // Called in the transaction of each batch, after its rows.
+  void set_after_batch(std::function<Status(Database&)> after) { after_batch_ = std::move(after); }
   // Where move() starts: at the first key, or behind the last one moved, which spares a look at
   // all that was removed. Keys begin with a time, so a record that was slow to be written may lie
   // before that one; the next move from the start finds it.
@@ -67,6 +69,7 @@ class OutboxMover final {
   DbWriter& writer_;
   std::map<std::string, OutboxSink, std::less<>> sinks_;
   std::map<std::string, OutboxGroupSink, std::less<>> group_sinks_;
+  std::function<Status(Database&)> after_batch_;
   bool recovered_ = false;           // finish_last_batch has read ledger_state.
   std::vector<std::string> in_sql_;  // In SQL, and perhaps in KV still.
   std::string last_key_;             // Of the last batch moved.

@@ -7,14 +7,17 @@
 
 namespace kvcs {
 
-Result<std::string> prune_ledger(Ledger& ledger, const LedgerConfig& limits) {
-  struct Row {
-    const char* table;
-    int64_t max_age_s, max_rows;
-  };
-  // Alerts and decisions explain what the audit shows, so they stay as long, and are as few as runs
-  // of jobs.
-  const Row rows[] = {
+namespace {
+
+struct Row {
+  const char* table;
+  int64_t max_age_s, max_rows;
+};
+
+// Alerts and decisions explain what the audit shows, so they stay as long, and are as few as runs
+// of jobs.
+std::vector<Row> table_limits(const LedgerConfig& limits) {
+  return {
       {"error_ledger", limits.error_max_age_s, limits.error_max_rows},
       {"kv_audit", limits.audit_max_age_s, limits.audit_max_rows},
       {"job_runs", limits.job_run_max_age_s, limits.job_run_max_rows},
@@ -25,8 +28,19 @@ Result<std::string> prune_ledger(Ledger& ledger, const LedgerConfig& limits) {
       {"alert_log", limits.audit_max_age_s, limits.job_run_max_rows},
       {"decision_log", limits.audit_max_age_s, limits.job_run_max_rows},
   };
+}
+
+}  // namespace
+
+std::vector<RowCap> row_caps(const LedgerConfig& limits) {
+  std::vector<RowCap> caps;
+  for (const Row& row : table_limits(limits)) caps.push_back({row.table, row.max_rows});
+  return caps;
+}
+
+Result<std::string> prune_ledger(Ledger& ledger, const LedgerConfig& limits) {
   std::string report = "{";
-  for (const Row& row : rows) {
+  for (const Row& row : table_limits(limits)) {
     const int64_t removed = KVCS_TRY(ledger.prune(row.table, row.max_age_s, row.max_rows));
     if (report.size() > 1) report += ',';
     report += "\"" + std::string(row.table) + "\":" + std::to_string(removed);

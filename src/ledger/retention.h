@@ -1,8 +1,9 @@
 // How long what is remembered is kept: the limits of each table by age and by number of rows, and
-// the walk that enforces them. Values and one function.
+// the walk that enforces them. Values and two functions.
 #pragma once
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "ledger/ledger.h"
@@ -21,6 +22,8 @@ struct LedgerConfig {
   int64_t body_max_age_s = 7 * 86'400, body_max_rows = 100'000;
 };
 
+// What the ledger enforces with each insert (Ledger::set_row_caps), and pruning by number.
+std::vector<RowCap> row_caps(const LedgerConfig& limits);
 // Prunes every table; returns the rows removed from each as a JSON object.
 Result<std::string> prune_ledger(Ledger& ledger, const LedgerConfig& limits);
 

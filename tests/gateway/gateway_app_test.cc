@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "briefing/briefing.h"
 #include "gateway/gateway_house.h"
 
 using namespace kvcs;
@@ -70,9 +71,56 @@ TEST_CASE("gateway over HTTP: whoever is not the tenant gets the same 401", "[e2
   CHECK(refused(gateway.app.credential("admin_key"), "/api/v1/kahuna/local") == words);
   CHECK(refused("short", "/api/v1/kahuna/local") == words);
   CHECK(gateway.app.call("POST", "/api/v1/kahuna/local", {}, body).status == 401);
+}
+
+TEST_CASE("gateway over HTTP: requests without a token are counted, and one row tells of them",
+          "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  ManualClock clock;
+  GatewayApp gateway(upstream, {}, {.clock = &clock});
+  for (int i = 0; i < 40; ++i) {
+    const RawResponse refused =
+        gateway.app.call("POST", "/api/v1/made-up/call%20+1-555-01%20to%20renew%20hubspot");
+    CHECK((refused.status == 401 || refused.status == 429));
+  }
   REQUIRE(gateway.app.parts().ledger->drain().ok());
-  const RawResponse rows = gateway.admin("GET", "/admin/errors?code=AUTH_FAILED");
-  CHECK(rows.body.find("\"tenant\":\"other\"") != std::string::npos);
+  const std::string errors = gateway.admin("GET", "/admin/errors").body;
+  INFO(errors);
+  CHECK(errors.find("\"AUTH_FAILED\"") != std::string::npos);
+  CHECK(errors.find("\"RATE_LIMITED\"") == std::string::npos);
+  CHECK(errors.find("555-01") == std::string::npos);
+  CHECK(errors.find("made-up") == std::string::npos);
+  clock.advance_ms(60'000);
+  CHECK(gateway.app.call("POST", "/api/v1/made-up/x").status == 401);
+  REQUIRE(gateway.app.parts().ledger->drain().ok());
+  CHECK(gateway.admin("GET", "/admin/errors").body.find("39 more requests were refused") !=
+        std::string::npos);
+  const std::string metrics = gateway.admin("GET", "/metrics").body;
+  CHECK(metrics.find("code=\"AUTH_FAILED\"} 31\n") != std::string::npos);
+  CHECK(metrics.find("code=\"RATE_LIMITED\"} 10\n") != std::string::npos);
+  CHECK(metrics.find("555-01") == std::string::npos);
+}
+
+TEST_CASE("gateway over HTTP: what callers make up is no finding of the briefing",
+          "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  GatewayApp gateway(upstream);
+  for (int i = 0; i < 12; ++i) {
+    gateway.app.call("POST", "/api/v1/made-up/call%20+1-555-01");
+    CHECK(gateway.call(gateway.token, "/api/v1/kahuna/call%20+1-555-02", "{}").status == 404);
+    CHECK(gateway.call(gateway.token, "/api/v1/kahuna/local", R"({"call +1-555-03":1})").status ==
+          400);
+  }
+  REQUIRE(gateway.app.parts().ledger->drain().ok());
+  // An authenticated caller's mistake is named where its operator looks for it, and only there.
+  CHECK(gateway.admin("GET", "/admin/errors").body.find("555-02") != std::string::npos);
+  REQUIRE(gateway.app.parts().briefing->run().ok());
+  const std::string briefing = gateway.admin("GET", "/admin/briefings/latest").body;
+  INFO(briefing);
+  CHECK(briefing.find("CONFIG_MISSING") != std::string::npos);
+  CHECK(briefing.find("VALIDATION_ERROR at local") != std::string::npos);
+  CHECK(briefing.find("555-0") == std::string::npos);
+  CHECK(briefing.find("made-up") == std::string::npos);
 }
 
 TEST_CASE("gateway over HTTP: private addresses are refused unless the provider allows them",

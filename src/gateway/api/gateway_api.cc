@@ -112,10 +112,8 @@ http::Guard GatewayApi::guard() const {
   return [this](const http::Request& request) -> Result<Principal> {
     Result<Principal> principal = authenticate(request);
     if (principal.ok()) return principal;
-    Caller caller = caller_of(request);
-    caller.tenant = param_of(request, "tenant");
-    // Counted and kept; the server words the answer from the status itself.
-    pipeline_.refuse(caller, param_of(request, "provider"), principal.status());
+    // Counted; the server words the answer from the status itself.
+    pipeline_.refuse_stranger(caller_of(request), principal.status());
     return principal;
   };
 }

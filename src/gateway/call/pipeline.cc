@@ -27,7 +27,6 @@ namespace {
 constexpr size_t kWholeMaxBytes = 256u << 10;
 constexpr size_t kErrorBodyMaxBytes = 256u << 10;
 constexpr int kFrozenRetryAfterS = 60;
-constexpr size_t kIpHashHexDigits = 16;
 
 // The stages of a call, by which its time is measured and shown (Server-Timing, metrics).
 enum Stage : size_t { kAuth, kToken, kRoute, kExecute, kStages };
@@ -463,14 +462,17 @@ Result<http::Response> Pipeline::Run::execute(OutboundRequest& request) {
   return fetch_through_cache(ResponseCache::key(account_, request), request);
 }
 
-// The row of the call in the error ledger. Addresses are kept as keyed hashes: one caller's
-// errors can be told together without its address being stored.
+// The row of the call in the error ledger. A provider that does not exist is named by the message
+// alone: operators count and sort by the column, and what callers make up must not become a line
+// of their reports.
 ErrorRecord Pipeline::Run::error_record() const {
   ErrorRecord record;
   record.ts_ms = parts_.clock.unix_ms();
   record.request_id = caller_.request_id;
   record.tenant = printable(caller_.tenant, kShownName);
-  record.provider = printable(provider_id_, kShownName);
+  if (facts_.provider_known || parts_.providers.find(provider_id_).ok()) {
+    record.provider = provider_id_;
+  }
   record.account_id = facts_.account;
   record.action = facts_.action;
   record.method = facts_.method;
@@ -479,15 +481,15 @@ ErrorRecord Pipeline::Run::error_record() const {
   if (caller_.started_us != 0) {
     record.latency_ms = (parts_.clock.mono_us() - caller_.started_us) / 1000;
   }
-  record.ip_hash = to_hex(hmac_sha256(parts_.ip_hash_key.reveal(), caller_.remote_ip))
-                       .substr(0, kIpHashHexDigits);
+  record.ip_hash = hash_address(parts_.ip_hash_key, caller_.remote_ip);
   return record;
 }
 
 Pipeline::Pipeline(PipelineParts parts, PipelineLimits limits)
     : parts_(std::move(parts)),
       limits_(limits),
-      instruments_(std::make_unique<Instruments>(parts_.metrics)) {}
+      instruments_(std::make_unique<Instruments>(parts_.metrics)),
+      strangers_(parts_.ip_hash_key) {}
 Pipeline::~Pipeline() = default;
 
 http::Response Pipeline::call(const Caller& caller, std::string_view provider,
@@ -502,6 +504,22 @@ http::Response Pipeline::refuse(const Caller& caller, std::string_view provider,
   Run run(*this, caller, provider);
   run.end_auth();
   return finish(run, why);
+}
+
+void Pipeline::refuse_stranger(const Caller& caller, const Status& why) {
+  Run run(*this, caller, "");
+  run.end_auth();
+  instruments_->stages[kAuth]->record_us(run.facts().stage_us[kAuth]);
+  const Status failure = in_gateway_words(why);
+  const std::string code = http::gateway_code(failure);
+  instruments_->count("", code);
+  if (!parts_.record_error) return;
+  auto row = strangers_.note(caller.remote_ip, failure, parts_.clock.unix_ms());
+  if (!row) return;
+  row->request_id = caller.request_id;
+  row->code = code;
+  row->status = http::http_status(failure);
+  parts_.record_error(std::move(*row));
 }
 
 // An answer that is streamed may break after its head went out as a success. The caller sees a

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "gateway/call/response_cache.h"
+#include "gateway/call/stranger_rows.h"
 #include "gateway/catalogue/provider_directory.h"
 #include "gateway/catalogue/tenants.h"
 #include "gateway/gateway_config.h"
@@ -60,8 +61,11 @@ class Pipeline final {
 
   // Always an answer: failures in the gateway's dialect, counted and in the error ledger.
   http::Response call(const Caller& caller, std::string_view provider, std::string_view body_json);
-  // For failures before call(): counted and kept in the same way.
+  // For failures of a known caller before call(): counted and kept in the same way.
   http::Response refuse(const Caller& caller, std::string_view provider, const Status& why);
+  // For a caller that the guard refused: counted by its code, and in the error ledger at most one
+  // row for each address block and minute, which holds no word of the caller's.
+  void refuse_stranger(const Caller& caller, const Status& why);
 
  private:
   class Run;
@@ -72,6 +76,7 @@ class Pipeline final {
   const PipelineParts parts_;
   const PipelineLimits limits_;
   const std::unique_ptr<Instruments> instruments_;
+  StrangerRows strangers_;
 };
 
 }  // namespace kvcs::gateway
