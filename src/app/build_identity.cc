@@ -55,9 +55,9 @@ Status build_identity(Parts& parts) {
                                                KVCS_TRY(static_admin_keys(parts.config)));
   parts.admin_guard = std::make_unique<AdminGuard>(
       *parts.auth, clock, parts.config.admin,
-      [rates = parts.rates.get()](std::string_view remote_ip, int requests_per_minute) {
+      [rates = parts.rates.get()](std::string_view whose, int requests_per_minute) {
         const RateDecision decision =
-            rates->take("admin:" + std::string(remote_ip), requests_per_minute);
+            rates->take("admin:" + std::string(whose), requests_per_minute);
         return decision.allowed ? int64_t{0} : std::max<int64_t>(decision.retry_after_s, 1);
       });
   parts.keys = std::make_unique<KeyService>(*parts.kv, *parts.audited, clock, *parts.entropy);

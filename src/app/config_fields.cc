@@ -116,7 +116,7 @@ void add_gateway(Fields& fields, Config& c) {
   fields.push_back({"gateway.tenant_requests_per_minute", &g.limits.tenant_requests_per_minute,
                     "Calls of one tenant, unless its record says; -1: no limit.", -1, kRateMax});
   fields.push_back({"gateway.ip_requests_per_minute", &g.limits.ip_requests_per_minute,
-                    "Calls from one address; -1: no limit.", -1, kRateMax});
+                    "Calls with good tokens from one address; -1: no limit.", -1, kRateMax});
   fields.push_back({"gateway.signin_failures_per_minute", &g.signin_failures_per_minute,
                     "Wrong tenant tokens from one address; -1: no limit.", -1, kRateMax});
   fields.push_back({"gateway.json_answer_max_bytes", &g.limits.json_answer_max_bytes,
@@ -160,9 +160,11 @@ void add_alerts_and_backup(Fields& fields, Config& c) {
 void add_rest(Fields& fields, Config& c) {
   fields.push_back({"log.level", &c.log.level, "debug, info, warn or error; SIGHUP reloads it."});
   fields.push_back({"admin.requests_per_minute", &c.admin.requests_per_minute,
-                    "Requests to /admin per address.", 1, 1'000'000});
+                    "Requests to /admin per key; of those without one, per address.", 1,
+                    1'000'000});
   fields.push_back({"admin.failures_max", &c.admin.failures_max,
-                    "Wrong admin keys from one address before it is locked out.", 1, 1000});
+                    "Wrong admin keys from one address (IPv6: /64) before it may try no more.", 1,
+                    1000});
   fields.push_back({"admin.lockout_s", &c.admin.lockout_s, "How long.", 1, 86'400});
   fields.push_back({"identity.cached_keys_max", &c.identity.cached_keys_max,
                     "Key records kept in memory.", 100, 10'000'000});

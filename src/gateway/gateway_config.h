@@ -12,7 +12,8 @@ struct PipelineLimits {
   // Requests per minute; negative: no limit. A tenant's record and a provider's have their own.
   int64_t token_requests_per_minute = 600;
   int64_t tenant_requests_per_minute = 3'000;
-  int64_t ip_requests_per_minute = 30;
+  // Of one address, for callers with a good token. Many agents behind one proxy are one address.
+  int64_t ip_requests_per_minute = -1;
   uint64_t json_answer_max_bytes = 16u << 20;  // Held in memory for the envelope and for fields.
   uint64_t stream_answer_max_bytes = 1u << 30;
   bool mirror_upstream_401 = true;  // False: a provider's 401 becomes our 502.
@@ -27,7 +28,7 @@ struct AgentWorker {
 
 struct GatewayConfig {
   PipelineLimits limits;
-  int64_t signin_failures_per_minute = 30;  // Of one address; negative: no limit.
+  int64_t signin_failures_per_minute = 30;  // Of one address block; negative: no limit.
   uint64_t cache_max_bytes = 64u << 20;     // Of answers of providers that allow caching.
   int refresh_parallel = 8;                 // Token endpoints asked at once.
   AgentWorker agent_worker;

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/address_block.h"
 #include "base/bytes.h"
 #include "base/mutex.h"
 #include "identity/records.h"
@@ -17,7 +18,7 @@ namespace {
 
 // A botnet must not fill the memory. Beyond this an entry that tells nothing any more goes, and if
 // there is none, any.
-constexpr size_t kAddressesMax = 50'000;
+constexpr size_t kBlocksMax = 50'000;
 
 Status wrong_family(std::string_view wanted) {
   return forbidden("This door needs " + std::string(wanted) + ".").with_reason("wrong_key_family");
@@ -123,9 +124,17 @@ http::Guard admin(const Authenticator& auth, AdminRole at_least) {
   };
 }
 
-// Wrong keys are counted per address within a window that is as long as the lock-out: `first_us`
-// began it. While `locked_until_us` lies ahead the address is refused whatever it sends, a right
-// key too, since otherwise a guesser would learn from the difference that it was right.
+Status too_often(const char* whose, int64_t wait_s) {
+  return rate_limited("Too many admin requests " + std::string(whose) + ".",
+                      static_cast<int>(wait_s))
+      .with_reason("rate_limited");
+}
+
+// Wrong keys are counted per address block within a window that is as long as the lock-out:
+// `first_us` began it. While `locked_until_us` lies ahead every wrong key of the block gets the
+// same refusal. Right keys pass all the same: a lock that held them out would punish whoever
+// shares a proxy with the guesser, and a guesser who has found one is in anyway. Nor does a right
+// key erase the count, or a guesser who owns a weak key could go on for ever.
 struct AdminGuard::Impl {
   struct Failures {
     int count = 0;
@@ -137,22 +146,22 @@ struct AdminGuard::Impl {
   const AdminGuardLimits limits;
   const TakeRate take_rate;
   Mutex mutex;
-  std::unordered_map<std::string, Failures> addresses KVCS_GUARDED_BY(mutex);
+  std::unordered_map<std::string, Failures> blocks KVCS_GUARDED_BY(mutex);
 
   int64_t lockout_us() const { return int64_t{limits.lockout_s} * 1'000'000; }
 
-  int64_t locked_for_s(const std::string& ip) {
+  int64_t locked_for_s(const std::string& block) {
     MutexLock lock(mutex);
-    const auto it = addresses.find(ip);
-    if (it == addresses.end()) return 0;
+    const auto it = blocks.find(block);
+    if (it == blocks.end()) return 0;
     const int64_t left_us = it->second.locked_until_us - clock.mono_us();
     return left_us <= 0 ? 0 : (left_us + 999'999) / 1'000'000;
   }
-  void failed(const std::string& ip) {
+  void failed(const std::string& block) {
     MutexLock lock(mutex);
     const int64_t now = clock.mono_us();
-    if (addresses.size() >= kAddressesMax && !addresses.contains(ip)) make_room(now);
-    Failures& failures = addresses[ip];
+    if (blocks.size() >= kBlocksMax && !blocks.contains(block)) make_room(now);
+    Failures& failures = blocks[block];
     if (failures.count == 0 || now - failures.first_us > lockout_us()) {
       failures = {0, now, failures.locked_until_us};
     }
@@ -162,15 +171,10 @@ struct AdminGuard::Impl {
   }
   // Called with the lock held. Entries whose window and lock-out are over go first.
   void make_room(int64_t now) KVCS_REQUIRES(mutex) {
-    std::erase_if(addresses, [&](const auto& entry) {
+    std::erase_if(blocks, [&](const auto& entry) {
       return entry.second.locked_until_us <= now && now - entry.second.first_us > lockout_us();
     });
-    if (addresses.size() >= kAddressesMax) addresses.erase(addresses.begin());
-  }
-  // A right key forgives typing errors.
-  void succeeded(const std::string& ip) {
-    MutexLock lock(mutex);
-    addresses.erase(ip);
+    if (blocks.size() >= kBlocksMax) blocks.erase(blocks.begin());
   }
 };
 
@@ -182,28 +186,27 @@ AdminGuard::~AdminGuard() = default;
 http::Guard AdminGuard::guard(AdminRole at_least) const {
   return [impl = impl_.get(),
           check = admin(impl_->auth, at_least)](const http::Request& request) -> Result<Principal> {
-    // The lock-out comes first, as it costs nothing; then the rate, so that a flood of keys is not
-    // hashed and looked up.
-    const int64_t locked_s = impl->locked_for_s(request.remote_ip);
-    if (locked_s > 0) {
-      return rate_limited("Too many wrong admin keys from this address; it is locked out.",
+    Result<Principal> principal = check(request);
+    if (principal.ok()) {
+      const int64_t wait_s =
+          impl->take_rate("key:" + principal->key_id, impl->limits.requests_per_minute);
+      if (wait_s > 0) return too_often("with this key", wait_s);
+      return principal;
+    }
+    const std::string block = address_block(request.remote_ip);
+    const int64_t wait_s = impl->take_rate("address:" + block, impl->limits.requests_per_minute);
+    if (wait_s > 0) return too_often("without a right key from this address", wait_s);
+    // Only a key that was sent and is unknown counts: a browser without a key, a role that does
+    // not reach, a store that is down are no guesses.
+    const bool is_guess =
+        principal.code() == Code::kUnauthenticated && request.header("authorization").has_value();
+    if (!is_guess) return principal;
+    if (const int64_t locked_s = impl->locked_for_s(block); locked_s > 0) {
+      return rate_limited("Too many wrong admin keys from this address; it may not try more now.",
                           static_cast<int>(locked_s))
           .with_reason("locked_out");
     }
-    const int64_t wait_s = impl->take_rate(request.remote_ip, impl->limits.requests_per_minute);
-    if (wait_s > 0) {
-      return rate_limited("Too many admin requests from this address.", static_cast<int>(wait_s))
-          .with_reason("rate_limited");
-    }
-    Result<Principal> principal = check(request);
-    if (principal.ok()) {
-      impl->succeeded(request.remote_ip);
-      // Only a key that was sent and is unknown counts: a browser without a key, a role that does
-      // not reach, a store that is down are no guesses.
-    } else if (principal.code() == Code::kUnauthenticated &&
-               request.header("authorization").has_value()) {
-      impl->failed(request.remote_ip);
-    }
+    impl->failed(block);
     return principal;
   };
 }

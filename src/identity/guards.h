@@ -1,5 +1,7 @@
 // The guard of the admin API: which keys it lets in, how often, and for how long a guesser stays
-// out. Per address: a rate for all requests, and a lock-out after too many wrong keys. Thread-safe;
+// out. The key is looked at first: a right one is never locked out, whatever others sent from its
+// address, and has a rate of its own. Requests without one share the rate of their address block
+// (base/address_block.h), and too many wrong keys lock the block out of trying more. Thread-safe;
 // memory is bounded.
 #pragma once
 #include <functional>
@@ -13,21 +15,21 @@
 namespace kvcs {
 
 struct AdminGuardLimits {
-  int requests_per_minute = 600;  // Of one address.
+  int requests_per_minute = 600;  // Of one key; of those without a right one, of one address.
   int failures_max = 10;          // Wrong keys from one address before it is locked out.
   int lockout_s = 300;
 };
 
 class AdminGuard final {
  public:
-  // Counts one request of an address against a rate; the seconds until it may ask again, 0 = now.
-  // App passes the rate limiter of ops.
-  using TakeRate = std::function<int64_t(std::string_view remote_ip, int requests_per_minute)>;
+  // Counts one request of a key or an address block against a rate; the seconds until it may ask
+  // again, 0 = now. App passes the rate limiter of ops.
+  using TakeRate = std::function<int64_t(std::string_view whose, int requests_per_minute)>;
   AdminGuard(const Authenticator& auth, const Clock& clock, const AdminGuardLimits& limits,
              TakeRate take_rate);
   ~AdminGuard();
-  // RateLimited (with Retry-After) when the address asks too often or is locked out; else as
-  // admin().
+  // As admin(); RateLimited (with Retry-After) when the key asks too often, or when there is no
+  // right key and the address asks too often or is locked out.
   http::Guard guard(AdminRole at_least) const;
 
  private:

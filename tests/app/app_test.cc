@@ -173,20 +173,67 @@ TEST_CASE("app: the metrics tell how long each store takes", "[unit][app]") {
   CHECK(count("store=\"blobs\",op=\"finish\"") == 0);
 }
 
-TEST_CASE("app: guessing admin keys locks the address out", "[unit][app]") {
-  TestApp app([](Config& config) { config.admin.failures_max = 3; });
-  const std::string wrong = "ka_" + std::string(64, '1');
-  for (int i = 0; i < 3; i++) CHECK(app.as(wrong, "GET", "/admin/me").status == 401);
-  const RawResponse locked = app.as_owner("GET", "/admin/me");
-  CHECK(locked.status == 429);
-  CHECK_FALSE(locked.header("retry-after").empty());
+TEST_CASE("app: whoever guesses admin keys is locked out, and nobody else at his address",
+          "[unit][app]") {
+  ManualClock clock;
+  TestApp app(
+      [](Config& config) {
+        config.admin.failures_max = 3;
+        config.admin.lockout_s = 60;
+        config.http.server.trusted_proxies = {"127.0.0.1"};
+      },
+      {.clock = &clock});
+  const std::string owner = app.credential("admin_key");
+  const std::string viewer =
+      json_text(app.as_owner("POST", "/admin/admin-keys", R"({"name":"v","role":"viewer"})").body,
+                "admin_key");
+  int guesses = 0;
+  const auto status_of = [&](const std::string& key, const std::string& address) {
+    return app
+        .call("GET", "/admin/me",
+              {{"Authorization", "Bearer " + key}, {"X-Forwarded-For", address}})
+        .status;
+  };
+  // Each guess is another key, as a guesser's are.
+  const auto guess = [&](const std::string& address) {
+    std::string key = std::to_string(++guesses);
+    return status_of("ka_" + std::string(64 - key.size(), '0') + key, address);
+  };
+  // A key that is good for little, used in between, does not begin the count anew.
+  for (int i = 0; i < 3; i++) {
+    CHECK(guess("203.0.113.9") == 401);
+    CHECK(status_of(viewer, "203.0.113.9") == 200);
+  }
+  CHECK(guess("203.0.113.9") == 429);
+  CHECK(guess("203.0.113.9") == 429);
+  CHECK(status_of(owner, "203.0.113.9") == 200);
+  CHECK(status_of(viewer, "203.0.113.9") == 200);
+  CHECK(guess("203.0.113.10") == 401);
+  const RawResponse locked = app.call(
+      "GET", "/admin/me",
+      {{"Authorization", "Bearer ka_" + std::string(64, 'f')}, {"X-Forwarded-For", "203.0.113.9"}});
+  CHECK(locked.body.find("locked_out") != std::string::npos);
+  CHECK(locked.header("retry-after") == "60");
+  clock.advance_ms(61'000);
+  CHECK(guess("203.0.113.9") == 401);
+  // All addresses of one /64 are one guesser.
+  for (int i = 1; i <= 3; i++) CHECK(guess("2001:db8:0:1::" + std::to_string(i)) == 401);
+  CHECK(guess("2001:db8:0:1::4") == 429);
+  CHECK(guess("2001:db8:0:2::1") == 401);
+  CHECK(status_of(owner, "2001:db8:0:1::4") == 200);
 }
 
-TEST_CASE("app: too many admin requests from one address wait", "[unit][app]") {
-  TestApp app([](Config& config) { config.admin.requests_per_minute = 2; });
-  CHECK(app.as_owner("GET", "/admin/me").status == 200);
-  CHECK(app.as_owner("GET", "/admin/me").status == 200);
-  CHECK(app.as_owner("GET", "/admin/me").status == 429);
+TEST_CASE("app: too many admin requests wait, those of a key and those without one apart",
+          "[unit][app]") {
+  ManualClock clock;
+  TestApp app([](Config& config) { config.admin.requests_per_minute = 3; }, {.clock = &clock});
+  const std::string owner = app.credential("admin_key");
+  for (int i = 0; i < 3; i++) CHECK(app.call("GET", "/admin/me").status == 401);
+  CHECK(app.call("GET", "/admin/me").status == 429);
+  for (int i = 0; i < 3; i++) CHECK(app.as(owner, "GET", "/admin/me").status == 200);
+  const RawResponse waits = app.as(owner, "GET", "/admin/me");
+  CHECK(waits.status == 429);
+  CHECK_FALSE(waits.header("retry-after").empty());
 }
 
 TEST_CASE("app: buffered writes are synced without anyone asking", "[unit][app]") {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "base/bytes.h"
+#include "base/address_block.h"
 
 namespace kvcs::gateway {
 namespace {
@@ -46,15 +46,9 @@ Caller GatewayApi::caller_of(const http::Request& request) {
   return caller;
 }
 
+// The token is looked at first: a right one passes whatever others sent from its address. Failures
+// are what the limit on failures holds up, and nothing else.
 Result<Principal> GatewayApi::authenticate(const http::Request& request) const {
-  const std::string bucket = "gateway:signin:" + request.remote_ip;
-  // Looked at without taking: only failures count.
-  const RateDecision before = rates_.take(bucket, failures_per_minute_, 0);
-  if (failures_per_minute_ >= 0 && before.remaining <= 0) {
-    return rate_limited("Too many failed sign-ins from this address.",
-                        static_cast<int>(std::max<int64_t>(before.reset_s, 1)))
-        .with_reason("RATE_LIMITED");
-  }
   Result<Principal> principal = token_guard_(request);
   if (principal.ok()) return principal;
   const Status& why = principal.status();
@@ -66,8 +60,12 @@ Result<Principal> GatewayApi::authenticate(const http::Request& request) const {
   // A suspended tenant's token is a good one: the caller may know, and it does not count as a
   // failed sign-in.
   if (why.reason() == "TENANT_SUSPENDED") return principal;
-  rates_.take(bucket, failures_per_minute_);
-  return auth_failed();
+  const RateDecision decision =
+      rates_.take("gateway:signin:" + address_block(request.remote_ip), failures_per_minute_);
+  if (decision.allowed) return auth_failed();
+  return rate_limited("Too many failed sign-ins from this address.",
+                      static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+      .with_reason("RATE_LIMITED");
 }
 
 namespace {

@@ -66,6 +66,16 @@ bool TrustedProxies::contains(std::string_view ip) const {
   return false;
 }
 
+bool TrustedProxies::ignores_forwarded(std::string_view peer_ip, const Request& request) const {
+  for (const Header& header : request.headers) {
+    if (equal_ignore_case(header.name, "x-forwarded-for") ||
+        equal_ignore_case(header.name, "x-forwarded-proto")) {
+      return !contains(peer_ip);
+    }
+  }
+  return false;
+}
+
 void TrustedProxies::resolve(std::string_view peer_ip, Request& request) const {
   request.remote_ip = peer_ip;
   if (blocks_.empty() || !contains(peer_ip)) return;

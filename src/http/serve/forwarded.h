@@ -18,6 +18,9 @@ class TrustedProxies final {
   static Result<TrustedProxies> parse(const std::vector<std::string>& entries);
   bool empty() const { return blocks_.empty(); }
   bool contains(std::string_view ip) const;
+  // True when the request has an X-Forwarded-* header that is not believed, as its peer is no
+  // trusted proxy: everybody behind that proxy is then one address.
+  bool ignores_forwarded(std::string_view peer_ip, const Request& request) const;
   // Sets request.remote_ip and request.https. From the right, the first address that is not a
   // trusted proxy is the client: what stands left of it came from the client itself.
   void resolve(std::string_view peer_ip, Request& request) const;

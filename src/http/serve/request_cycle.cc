@@ -250,6 +250,17 @@ void RequestCycle::report(RequestMemory& memory, std::string_view path, const Ou
   if (observer_) observer_(record);
 }
 
+// Once in the life of a process, since each request of everybody behind the proxy shows the same.
+void RequestCycle::warn_of_ignored_proxy(std::string_view peer_ip, const Request& request) {
+  if (!proxies_.ignores_forwarded(peer_ip, request) || warned_of_proxy_.exchange(true)) return;
+  log::warn("http.proxy_not_trusted",
+            {{"peer", peer_ip},
+             {"message",
+              "A request came with X-Forwarded-* from an address that is no trusted proxy, so that "
+              "its client is taken for that address, and limits by address hold for all behind it "
+              "together. If it is your proxy, add the address to http.trusted_proxies."}});
+}
+
 Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::string_view head) {
   prepare(connection, memory);
   Request& request = memory.request;
@@ -261,6 +272,7 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
   memory.input.consume(head.size());
   memory.input.pin();
   if (!proxies_.empty()) proxies_.resolve(connection.peer_ip, request);
+  if (!warned_of_proxy_) warn_of_ignored_proxy(connection.peer_ip, request);
   request.request_id = make_request_id();
   ConnectionBody body(connection, memory.input, framing, config_.body_idle_timeout_ms);
   request.body = &body;

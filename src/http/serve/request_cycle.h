@@ -65,6 +65,7 @@ class RequestCycle final {
                        uint64_t limit);
   Response explain(const Status& status, const Request& request, int status_code) const;
   void prepare(Connection& connection, RequestMemory& memory);
+  void warn_of_ignored_proxy(std::string_view peer_ip, const Request& request);
   void deliver(Connection& connection, RequestMemory& memory, Response& response, Outcome& outcome);
   void report(RequestMemory& memory, std::string_view path, const Outcome& outcome);
 
@@ -76,6 +77,7 @@ class RequestCycle final {
   HeadLimits head_limits_;
   std::atomic<int> in_handlers_{0};
   std::atomic<bool> draining_{false};
+  std::atomic<bool> warned_of_proxy_{false};
 };
 
 }  // namespace kvcs::http

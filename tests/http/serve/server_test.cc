@@ -5,6 +5,8 @@
 
 #include <set>
 
+#include "base/log.h"
+#include "base/mutex.h"
 #include "base/thread.h"
 #include "support/raw_client.h"
 #include "support/test_server.h"
@@ -499,6 +501,32 @@ TEST_CASE("server: forwarded addresses are believed from trusted proxies only", 
   const http::Router router({});
   http::Server server(config, router, *clock, nullptr);
   CHECK(server.start().code() == Code::kInvalid);
+}
+
+TEST_CASE("server: a proxy that is not trusted is told of once, with the setting", "[unit][http]") {
+  const auto warnings = [](std::vector<std::string> trusted, const char* name) {
+    http::ServerConfig config = TestServer::quiet_config();
+    config.trusted_proxies = std::move(trusted);
+    TestServer server({route(Method::kGet, "/hello", hello)}, config);
+    Mutex mutex;
+    std::vector<std::string> lines;
+    log::set_sink([&](std::string_view line) {
+      MutexLock lock(mutex);
+      if (line.find("http.proxy_not_trusted") != line.npos) lines.emplace_back(line);
+    });
+    log::set_level(log::Level::kWarn);
+    for (int i = 0; i < 3; i++) fetch(server.port(), "GET", "/hello", {{name, "6.6.6.6"}});
+    log::set_level(log::Level::kInfo);
+    log::set_sink(nullptr);
+    return lines;
+  };
+  const auto lines = warnings({"10.0.0.0/8"}, "X-Forwarded-For");
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find("http.trusted_proxies") != std::string::npos);
+  CHECK(lines[0].find("\"peer\":\"127.0.0.1\"") != std::string::npos);
+  CHECK(warnings({}, "X-Forwarded-Proto").size() == 1);
+  CHECK(warnings({"127.0.0.1"}, "X-Forwarded-For").empty());
+  CHECK(warnings({}, "X-Forwarded").empty());
 }
 
 TEST_CASE("server: an address in use is a conflict", "[unit][http]") {
