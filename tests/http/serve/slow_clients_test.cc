@@ -1,7 +1,6 @@
 // Clients that send or take their bytes slowly: they hold no thread, others do not notice them,
 // they are served whole, and those that are too slow are let go.
 #include <catch2/catch.hpp>
-#include <sys/socket.h>
 
 #include <atomic>
 #include <memory>
@@ -60,8 +59,6 @@ struct SlowRig {
     std::vector<RawClient> made;
     for (int i = 0; i < count; i++) {
       made.emplace_back(server.port());
-      const int few = 4096;
-      ::setsockopt(made.back().socket(), SOL_SOCKET, SO_RCVBUF, &few, sizeof few);
       REQUIRE(made.back().send(request));
     }
     return made;
