@@ -84,6 +84,15 @@ void add_gauges(Parts& parts) {
       "Connections that were refused because all places were taken.", [&parts] {
         return parts.server ? static_cast<double>(parts.server->stats().refused_connections) : 0;
       });
+  for (size_t i = 0; i < http::kShareCount; i++) {
+    metrics.counter_from(
+        "kvcs_http_refused_by_share_total",
+        "Requests and connections refused because all was taken, or their caller's share of it.",
+        [&parts, i] {
+          return parts.server ? static_cast<double>(parts.server->stats().refused[i]) : 0;
+        },
+        "share=\"" + std::string(http::share_name(static_cast<http::Share>(i))) + "\"");
+  }
   metrics.counter_from(
       "kvcs_http_given_up_connections_total",
       "Idle connections that were closed to make room for others.", [&parts] {

@@ -24,11 +24,21 @@ void add_root_and_http(Fields& fields, Config& c) {
   fields.push_back({"http.workers_max", &s.workers_max,
                     "Worker threads at most. A request that waits for a provider holds none.", 1,
                     10'000});
-  fields.push_back(
-      {"http.streams_max", &s.streams_max,
-       "Requests inside handlers at once, those that wait for a provider too; beyond: 503.", 1,
-       10'000});
+  fields.push_back({"http.streams_max", &s.streams_max,
+                    "Requests at work at once, those that wait for a provider too; beyond: 503.", 1,
+                    10'000});
+  fields.push_back({"http.streams_key_percent", &s.streams_key_percent,
+                    "Of streams_max: for one key, or one address without a key; beyond: 429.", 1,
+                    100});
+  fields.push_back({"http.streams_organization_percent", &s.streams_organization_percent,
+                    "Of streams_max: for one organization; beyond: 429.", 1, 100});
+  fields.push_back({"http.streams_reserved", &s.streams_reserved,
+                    "Besides streams_max: for admin keys alone.", 0, 10'000});
   fields.push_back({"http.connections_max", &s.connections_max, "Open connections.", 1, 1'000'000});
+  fields.push_back({"http.connections_address_percent", &s.connections_address_percent,
+                    "Of connections_max: for one address (IPv6: one /64); trusted_proxies have no "
+                    "such limit.",
+                    1, 100});
   fields.push_back(
       {"http.head_max_bytes", &s.head_max_bytes, "Request line and headers.", 1024, 1 << 20});
   fields.push_back({"http.uri_max_bytes", &s.uri_max_bytes, "Path and query.", 256, 1 << 16});
@@ -37,6 +47,8 @@ void add_root_and_http(Fields& fields, Config& c) {
       {"http.head_timeout_ms", &s.head_timeout_ms, "For a whole request head.", 100, 600'000});
   fields.push_back({"http.body_idle_timeout_ms", &s.body_idle_timeout_ms,
                     "Between two pieces of a request body.", 100, 600'000});
+  fields.push_back({"http.public_body_timeout_ms", &s.public_body_timeout_ms,
+                    "For a whole request body where no key is needed.", 100, 600'000});
   fields.push_back({"http.write_timeout_ms", &s.write_timeout_ms,
                     "For a client that does not read its response.", 100, 600'000});
   fields.push_back({"http.idle_timeout_ms", &s.idle_timeout_ms,

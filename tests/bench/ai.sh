@@ -168,7 +168,8 @@ many_streams() {
   work=$work/many
   mkdir "$work"
   start_daemon "KVCS_HTTP_STREAMS_MAX=$((many + 100))" "KVCS_HTTP_WORKERS_MAX=$((many + 200))" \
-    "KVCS_UPSTREAM_CONNECTIONS_PER_HOST_MAX=$((many + 100))"
+    "KVCS_UPSTREAM_CONNECTIONS_PER_HOST_MAX=$((many + 100))" KVCS_HTTP_STREAMS_KEY_PERCENT=100 \
+    KVCS_HTTP_STREAMS_ORGANIZATION_PERCENT=100 KVCS_HTTP_CONNECTIONS_ADDRESS_PERCENT=100
   ask_at "$streams_port"
   make_key
   hold "$port" 100 250 note_resident

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/wait.h"
@@ -167,11 +168,18 @@ Status ConnectionBody::next_part() {
   return ok();
 }
 
+Status ConnectionBody::complete() {
+  return on_complete_ ? std::exchange(on_complete_, nullptr)() : ok();
+}
+
 Result<size_t> ConnectionBody::read(std::span<char> out) {
   if (broken_) return unavailable("The request body is broken.");
   if (out.empty()) return size_t{0};
   KVCS_TRY(next_part());
-  if (part_ == Part::kDone) return size_t{0};
+  if (part_ == Part::kDone) {
+    KVCS_TRY(complete());
+    return size_t{0};
+  }
   if (received_bytes_ >= max_bytes_) {
     return fail(too_large("The request body is over the limit of " + std::to_string(max_bytes_) +
                           " bytes."));
@@ -183,6 +191,7 @@ Result<size_t> ConnectionBody::read(std::span<char> out) {
   received_bytes_ += n;
   left_bytes_ -= n;
   if (left_bytes_ == 0) part_ = chunked_ ? Part::kDataEnd : Part::kDone;
+  if (part_ == Part::kDone) KVCS_TRY(complete());
   return n;
 }
 
@@ -192,6 +201,7 @@ bool ConnectionBody::discard_rest() {
   // where the next request would start.
   if (broken_ || continue_owed_ || left_bytes_ > kDiscardMaxBytes) return false;
   blocking_ = false;
+  on_complete_ = nullptr;  // The handler has ended: nothing begins.
   max_bytes_ = received_bytes_ + kDiscardMaxBytes;
   char waste[4096];
   for (;;) {

@@ -88,6 +88,7 @@ class Connection final {
   uint64_t lingered_bytes = 0, linger_max_bytes = 0;
   int64_t linger_started_ms = 0;
   std::string peer_ip;
+  bool has_share = false;               // It is counted among the connections of its address.
   std::atomic<int64_t> deadline_ms{0};  // While parked; read by the reaper.
   // When it began to wait for the first byte of a request; 0: it waits for something else.
   std::atomic<int64_t> idle_since_ms{0};

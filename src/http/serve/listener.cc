@@ -112,10 +112,10 @@ Status Listener::start() {
 
 // --- accepting (accept thread) -----------------------------------------------------------------
 
-void Listener::refuse_socket(int socket) {
+void Listener::refuse_socket(int socket, const char* why) {
   refused_.fetch_add(1, std::memory_order_relaxed);
   if (config_.tls.certificate_path.empty()) {
-    const std::string text = cycle_.refusal_text({503, "Too many connections."}, kFullRetryAfterS);
+    const std::string text = cycle_.refusal_text({503, why}, kFullRetryAfterS);
     [[maybe_unused]] const ssize_t n =
         ::send(socket, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
@@ -142,10 +142,20 @@ bool Listener::give_up_idle() {
 
 // The deadline first: from publish() on, the connection may be a worker's, or gone.
 void Listener::on_socket(int socket, const sockaddr_storage& peer) {
+  const std::string ip = address_text(peer);
+  // Behind a trusted proxy, or a socket without an address, stand many clients.
+  const bool shares = !ip.empty() && !cycle_.is_trusted_proxy(ip);
+  if (shares && !cycle_.shares().add_connection(ip)) {
+    return refuse_socket(socket, Shares::why(Share::kConnections));
+  }
   Connection* connection = table_.allocate();
   if (connection == nullptr && give_up_idle()) connection = table_.allocate();
-  if (connection == nullptr) return refuse_socket(socket);
-  connection->reset(socket, address_text(peer));
+  if (connection == nullptr) {
+    if (shares) cycle_.shares().remove_connection(ip);
+    return refuse_socket(socket, "Too many connections.");
+  }
+  connection->reset(socket, ip);
+  connection->has_share = shares;
   if (!config_.tls.certificate_path.empty()) {
     connection->tls = tls_.accept(socket);
     connection->phase = Phase::kHandshake;
@@ -330,6 +340,7 @@ bool Listener::step_linger(Connection& connection, RequestMemory& memory) {
 }
 
 void Listener::drop(Connection& connection) {
+  if (connection.has_share) cycle_.shares().remove_connection(connection.peer_ip);
   connection.close();
   table_.free(connection);
   connections_.fetch_sub(1, std::memory_order_acq_rel);
@@ -449,7 +460,7 @@ void Listener::stop(int grace_ms) {
 
 ServerStats Listener::stats() const {
   return {workers_.count(), workers_.busy(), tasks_.parked(), tasks_.blocked_waits(),
-          connections_,     refused_,        given_up_};
+          connections_,     refused_,        given_up_,       cycle_.shares().refused()};
 }
 
 }  // namespace kvcs::http

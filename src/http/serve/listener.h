@@ -50,8 +50,8 @@ class Listener final {
 
   // --- the accept thread ---
   void on_socket(int socket, const sockaddr_storage& peer);
-  // The table is full: a 503 in plain text connections, as far as the socket takes it at once.
-  void refuse_socket(int socket);
+  // No place is left: a 503 in plain text connections, as far as the socket takes it at once.
+  void refuse_socket(int socket, const char* why);
   // Closes connections that wait for a request, the longest idle ones first. False: there are none.
   bool give_up_idle();
 

@@ -16,24 +16,9 @@
 namespace kvcs::http {
 namespace {
 
-constexpr int kBusyRetryAfterS = 1;
 // A body that a route does not take is read over up to this size, as proxies and clients add
 // empty or tiny bodies freely.
 constexpr uint64_t kIgnoredBodyMaxBytes = 64 << 10;
-
-// Counts the requests inside handlers.
-class InHandler final {
- public:
-  explicit InHandler(std::atomic<int>& count) : count_(count), before_(count.fetch_add(1)) {}
-  ~InHandler() { count_.fetch_sub(1); }
-  InHandler(const InHandler&) = delete;
-  InHandler& operator=(const InHandler&) = delete;
-  int before() const { return before_; }
-
- private:
-  std::atomic<int>& count_;
-  const int before_;
-};
 
 // RFC 6455 §4.1: a WebSocket begins as a GET that asks to change the protocol.
 bool wants_web_socket(const Request& request) {
@@ -69,7 +54,8 @@ RequestCycle::RequestCycle(const ServerConfig& config, const Router& router, con
       router_(router),
       clock_(clock),
       observer_(std::move(observer)),
-      head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max} {}
+      head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max},
+      shares_(config) {}
 
 // The last resort: nothing that a handler throws passes here. Each one is a bug, counted by the
 // observer as a 500 and logged.
@@ -136,13 +122,13 @@ Response RequestCycle::no_route(Request& request, const Framing& framing,
           .set("allow", match.allow));
 }
 
-Response RequestCycle::run_handler(Request& request, ConnectionBody& body) {
-  const InHandler in_handler(in_handlers_);
-  // Probes (routes kept out of the access log) must answer when all else is full.
-  if (in_handler.before() >= config_.streams_max && request.route->access_log) {
-    return explain(
-        unavailable("Too many requests at once; try again.").with_retry_after_s(kBusyRetryAfterS),
-        request, 503);
+Response RequestCycle::run_handler(Request& request, ConnectionBody& body, Shares::Ticket& ticket) {
+  const bool reads_body = request.method != Method::kGet && request.method != Method::kHead &&
+                          request.route->body_max_bytes != kNoBody;
+  if (reads_body && !body.is_here()) {
+    body.on_complete([this, &request, &ticket] { return shares_.enter(request, ticket); });
+  } else if (const Status entered = shares_.enter(request, ticket); !entered.ok()) {
+    return explain(entered, request, http_status(entered));
   }
   Response response;
   const Status status = contain([&]() -> Status {
@@ -154,7 +140,8 @@ Response RequestCycle::run_handler(Request& request, ConnectionBody& body) {
   return explain(status, request, slow_body ? 408 : http_status(status));
 }
 
-Response RequestCycle::respond(Request& request, const Framing& framing, ConnectionBody& body) {
+Response RequestCycle::respond(Request& request, const Framing& framing, ConnectionBody& body,
+                               Shares::Ticket& ticket) {
   Router::Match match = router_.match(request.method, framing.raw_path);
   const Dialect dialect = match.route ? match.route->dialect : match.dialect;
   if (match.path_known && refuses_web_sockets(dialect) && wants_web_socket(request)) {
@@ -176,22 +163,24 @@ Response RequestCycle::respond(Request& request, const Framing& framing, Connect
   const uint64_t limit =
       route.body_max_bytes == kNoBody ? kIgnoredBodyMaxBytes : route.body_max_bytes;
   body.set_max_bytes(limit);
+  if (route.who == "public") body.set_total_max_ms(config_.public_body_timeout_ms);
   if (body.declared_size_bytes().value_or(0) > limit) {
     return explain(too_large("The request body of " + std::to_string(*body.declared_size_bytes()) +
                              " bytes is over the limit of " + std::to_string(limit) + " bytes."),
                    request, 413);
   }
   if (request.method == Method::kGet || request.method == Method::kHead || body.is_empty()) {
-    return run_handler(request, body);
+    return run_handler(request, body, ticket);
   }
   const std::string header = header_list(request, "content-encoding").value_or("");
-  return header.empty() ? run_handler(request, body) : run_decoded(request, body, header, limit);
+  return header.empty() ? run_handler(request, body, ticket)
+                        : run_decoded(request, body, ticket, header, limit);
 }
 
 // The model gateway's clients may compress what they send. Elsewhere the bytes themselves count: a
 // digest, a signature, a file.
-Response RequestCycle::run_decoded(Request& request, ConnectionBody& body, std::string_view header,
-                                   uint64_t limit) {
+Response RequestCycle::run_decoded(Request& request, ConnectionBody& body, Shares::Ticket& ticket,
+                                   std::string_view header, uint64_t limit) {
   const bool decodes = is_model_door(request.route->dialect);
   const auto codings = parse_content_codings(header);
   if (!codings.ok() || (!decodes && !codings->empty())) {
@@ -202,10 +191,10 @@ Response RequestCycle::run_decoded(Request& request, ConnectionBody& body, std::
                              request, 415)
                          .set("accept-encoding", std::string(accepted)));
   }
-  if (codings->empty()) return run_handler(request, body);
+  if (codings->empty()) return run_handler(request, body, ticket);
   DecodedBody decoded(body, *codings, limit);
   request.body = &decoded;
-  Response response = run_handler(request, body);
+  Response response = run_handler(request, body, ticket);
   request.body = &body;
   return response;
 }
@@ -279,7 +268,10 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
 
   // The part of the body that the handler left is read over when that is cheap: the next request
   // stands behind it.
-  Response response = respond(request, framing, body);
+  Shares::Ticket ticket;
+  Response response = respond(request, framing, body, ticket);
+  // What is written from memory or a file is no work any more; a stream is, to its end.
+  if (!response.stream) ticket.leave();
   const bool consumed = body.discard_rest();
   if (body.used_socket()) memory.drained = false;
   Outcome outcome;

@@ -14,6 +14,7 @@
 #include "http/serve/head_parser.h"
 #include "http/serve/response_writer.h"
 #include "http/serve/server_config.h"
+#include "http/serve/shares.h"
 
 namespace kvcs::http {
 
@@ -52,17 +53,25 @@ class RequestCycle final {
   // A whole response for a connection that no worker serves: full table, slow head.
   std::string refusal_text(Refusal refusal, int retry_after_s) const;
   void close_after_responses() { draining_ = true; }
+  Shares& shares() { return shares_; }
+  // Behind such a peer stand many clients.
+  bool is_trusted_proxy(std::string_view ip) const {
+    return !proxies_.empty() && proxies_.contains(ip);
+  }
 
  private:
   struct Outcome;
 
   template <typename Function>
   Status contain(Function&& function) const;
-  Response respond(Request& request, const Framing& framing, ConnectionBody& body);
+  Response respond(Request& request, const Framing& framing, ConnectionBody& body,
+                   Shares::Ticket& ticket);
   Response no_route(Request& request, const Framing& framing, const Router::Match& match);
-  Response run_handler(Request& request, ConnectionBody& body);
-  Response run_decoded(Request& request, ConnectionBody& body, std::string_view header,
-                       uint64_t limit);
+  // A request whose body is still to come is counted once all of it is here: until then it costs
+  // no more than its connection does.
+  Response run_handler(Request& request, ConnectionBody& body, Shares::Ticket& ticket);
+  Response run_decoded(Request& request, ConnectionBody& body, Shares::Ticket& ticket,
+                       std::string_view header, uint64_t limit);
   Response explain(const Status& status, const Request& request, int status_code) const;
   void prepare(Connection& connection, RequestMemory& memory);
   void warn_of_ignored_proxy(std::string_view peer_ip, const Request& request);
@@ -75,7 +84,7 @@ class RequestCycle final {
   const RequestObserver observer_;
   TrustedProxies proxies_;
   HeadLimits head_limits_;
-  std::atomic<int> in_handlers_{0};
+  Shares shares_;
   std::atomic<bool> draining_{false};
   std::atomic<bool> warned_of_proxy_{false};
 };

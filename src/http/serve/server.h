@@ -6,6 +6,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/status.h"
@@ -35,5 +36,8 @@ class Server final {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// The name of a share in metrics.
+std::string_view share_name(Share share);
 
 }  // namespace kvcs::http

@@ -1,0 +1,171 @@
+// The table of shares, and the counts by name that they are enforced with.
+#include "http/serve/shares.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <climits>
+#include <functional>
+#include <random>
+
+#include "http/serve/server.h"
+
+namespace kvcs::http {
+namespace {
+
+constexpr int kRetryAfterS = 1;
+
+struct ShareRow {
+  Share share;
+  std::string_view name;
+  int (*limit)(const ServerConfig&);
+  Code code;        // Of the refusal.
+  const char* why;  // "%": the limit.
+};
+
+// A share of all is none: the limit of all comes first.
+int percent_of(int all, int percent) {
+  if (percent >= 100) return INT_MAX;
+  return std::max(1, static_cast<int>(int64_t{all} * percent / 100));
+}
+
+// In the order of the enumerators.
+constexpr ShareRow kShares[] = {
+    {Share::kAll, "streams", [](const ServerConfig& c) { return c.streams_max; },
+     Code::kUnavailable, "Too many requests at once; try again."},
+    {Share::kKey, "streams_key",
+     [](const ServerConfig& c) { return percent_of(c.streams_max, c.streams_key_percent); },
+     Code::kRateLimited,
+     "This key, or this address without one, has % requests at work, its share "
+     "(http.streams_key_percent of http.streams_max); try again when one of them has ended."},
+    {Share::kOrganization, "streams_organization",
+     [](const ServerConfig& c) {
+       return percent_of(c.streams_max, c.streams_organization_percent);
+     },
+     Code::kRateLimited,
+     "This organization has % requests at work, its share (http.streams_organization_percent of "
+     "http.streams_max); try again when one of them has ended."},
+    {Share::kConnections, "connections_address",
+     [](const ServerConfig& c) {
+       return percent_of(c.connections_max, c.connections_address_percent);
+     },
+     Code::kUnavailable, "Too many connections from this address."},
+};
+static_assert(std::size(kShares) == kShareCount);
+
+std::array<int, kShareCount> limits_of(const ServerConfig& config) {
+  std::array<int, kShareCount> limits{};
+  for (const ShareRow& row : kShares) limits[static_cast<size_t>(row.share)] = row.limit(config);
+  return limits;
+}
+
+uint64_t random_seed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+}  // namespace
+
+std::string_view share_name(Share share) {
+  return kShares[static_cast<size_t>(share)].name;
+}
+
+const char* Shares::why(Share share) {
+  return kShares[static_cast<size_t>(share)].why;
+}
+
+NameCounts::NameCounts() : seed_(random_seed()) {}
+
+NameCounts::Places NameCounts::places_of(std::string_view name) const {
+  // Two odd factors spread what the seed has changed; the high bits are the well mixed ones.
+  const uint64_t hash = std::hash<std::string_view>{}(name) ^ seed_;
+  return {static_cast<uint32_t>((hash * 0x9e3779b97f4a7c15) >> 52),
+          static_cast<uint32_t>((hash * 0xd6e8feb86659fd93) >> 52)};
+}
+
+bool NameCounts::add(Places places, int limit) {
+  const int first = counts_[0][places.first].fetch_add(1, std::memory_order_relaxed);
+  const int second = counts_[1][places.second].fetch_add(1, std::memory_order_relaxed);
+  if (std::min(first, second) < limit) return true;
+  remove(places);
+  return false;
+}
+
+void NameCounts::remove(Places places) {
+  counts_[0][places.first].fetch_sub(1, std::memory_order_relaxed);
+  counts_[1][places.second].fetch_sub(1, std::memory_order_relaxed);
+}
+
+Shares::Shares(const ServerConfig& config)
+    : limits_(limits_of(config)), admin_limit_(config.streams_max + config.streams_reserved) {}
+
+Status Shares::refuse(Share share) {
+  refused_[static_cast<size_t>(share)].fetch_add(1, std::memory_order_relaxed);
+  const ShareRow& row = kShares[static_cast<size_t>(share)];
+  std::string why = row.why;
+  if (const size_t at = why.find('%'); at != why.npos) {
+    why.replace(at, 1, std::to_string(limits_[static_cast<size_t>(share)]));
+  }
+  return Status(row.code, std::move(why)).with_retry_after_s(kRetryAfterS);
+}
+
+Status Shares::enter(const Request& request, Ticket& ticket) {
+  const Principal& who = request.principal;
+  const bool is_probe = !request.route->access_log;
+  const bool is_admin = who.kind == PrincipalKind::kAdminKey;
+  ticket.shares_ = this;
+  const int before = all_.fetch_add(1, std::memory_order_relaxed);
+  const int limit = is_admin ? admin_limit_ : limits_[static_cast<size_t>(Share::kAll)];
+  if (is_probe) return ok();
+  Status refused = before >= limit ? refuse(Share::kAll) : ok();
+  if (refused.ok() && !is_admin) {
+    ticket.caller_ =
+        callers_.places_of(who.key_id.empty() ? address_share(request.remote_ip) : who.key_id);
+    ticket.by_caller_ = callers_.add(ticket.caller_, limits_[static_cast<size_t>(Share::kKey)]);
+    if (!ticket.by_caller_) refused = refuse(Share::kKey);
+  }
+  if (refused.ok() && !is_admin && !who.organization_id.empty()) {
+    ticket.organization_ = organizations_.places_of(who.organization_id);
+    ticket.by_organization_ = organizations_.add(
+        ticket.organization_, limits_[static_cast<size_t>(Share::kOrganization)]);
+    if (!ticket.by_organization_) refused = refuse(Share::kOrganization);
+  }
+  if (!refused.ok()) ticket.leave();
+  return refused;
+}
+
+void Shares::Ticket::leave() {
+  if (shares_ == nullptr) return;
+  if (by_organization_) shares_->organizations_.remove(organization_);
+  if (by_caller_) shares_->callers_.remove(caller_);
+  shares_->all_.fetch_sub(1, std::memory_order_relaxed);
+  by_organization_ = by_caller_ = false;
+  shares_ = nullptr;
+}
+
+bool Shares::add_connection(std::string_view ip) {
+  const NameCounts::Places places = addresses_.places_of(address_share(ip));
+  if (addresses_.add(places, limits_[static_cast<size_t>(Share::kConnections)])) return true;
+  refused_[static_cast<size_t>(Share::kConnections)].fetch_add(1, std::memory_order_relaxed);
+  return false;
+}
+
+void Shares::remove_connection(std::string_view ip) {
+  addresses_.remove(addresses_.places_of(address_share(ip)));
+}
+
+std::array<uint64_t, kShareCount> Shares::refused() const {
+  std::array<uint64_t, kShareCount> counts{};
+  std::transform(refused_.begin(), refused_.end(), counts.begin(),
+                 [](const auto& count) { return count.load(std::memory_order_relaxed); });
+  return counts;
+}
+
+std::string address_share(std::string_view ip) {
+  in6_addr address{};
+  std::string text(ip);
+  if (ip.find(':') == ip.npos || inet_pton(AF_INET6, text.c_str(), &address) != 1) return text;
+  return {reinterpret_cast<const char*>(&address), 8};
+}
+
+}  // namespace kvcs::http
