@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "app/descriptors.h"
 #include "base/log.h"
 
 namespace kvcs {
@@ -44,6 +45,16 @@ void reload(App& app, const std::function<LoadedConfig()>& reload_config) {
   sd_notify(0, "READY=1");
 }
 
+// Connections that could not be accepted are better refused, with a word, than left waiting.
+Status fit_to_descriptors(http::ServerConfig& server) {
+  const int wanted = server.connections_max;
+  if (!KVCS_TRY(fit_connections(server, descriptor_limit()))) return ok();
+  log::warn("http.connections_lowered", {{"connections_max", server.connections_max},
+                                         {"wanted", wanted},
+                                         {"descriptors", descriptor_limit()}});
+  return ok();
+}
+
 }  // namespace
 
 Status serve_until_signalled(Config config, const std::function<LoadedConfig()>& reload_config,
@@ -56,6 +67,7 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   log::Level level;
   if (log::parse_level(config.log.level, level)) log::set_level(level);
 
+  KVCS_TRY(fit_to_descriptors(config.http.server));
   std::unique_ptr<App> app = KVCS_TRY(App::create(std::move(config)));
   // What ends the daemon from within comes the way that a signal to stop it does.
   KVCS_TRY(app->start([] { ::kill(::getpid(), SIGTERM); }));
