@@ -1,13 +1,12 @@
 // The table of shares, and the counts by name that they are enforced with.
 #include "http/serve/shares.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <climits>
 #include <functional>
 #include <random>
 
+#include "base/address_block.h"
 #include "http/serve/server.h"
 
 namespace kvcs::http {
@@ -120,7 +119,7 @@ Status Shares::enter(const Request& request, Ticket& ticket) {
   Status refused = before >= limit ? refuse(Share::kAll) : ok();
   if (refused.ok() && !is_admin) {
     ticket.caller_ =
-        callers_.places_of(who.key_id.empty() ? address_share(request.remote_ip) : who.key_id);
+        callers_.places_of(who.key_id.empty() ? address_block(request.remote_ip) : who.key_id);
     ticket.by_caller_ = callers_.add(ticket.caller_, limits_[static_cast<size_t>(Share::kKey)]);
     if (!ticket.by_caller_) refused = refuse(Share::kKey);
   }
@@ -144,14 +143,14 @@ void Shares::Ticket::leave() {
 }
 
 bool Shares::add_connection(std::string_view ip) {
-  const NameCounts::Places places = addresses_.places_of(address_share(ip));
+  const NameCounts::Places places = addresses_.places_of(address_block(ip));
   if (addresses_.add(places, limits_[static_cast<size_t>(Share::kConnections)])) return true;
   refused_[static_cast<size_t>(Share::kConnections)].fetch_add(1, std::memory_order_relaxed);
   return false;
 }
 
 void Shares::remove_connection(std::string_view ip) {
-  addresses_.remove(addresses_.places_of(address_share(ip)));
+  addresses_.remove(addresses_.places_of(address_block(ip)));
 }
 
 std::array<uint64_t, kShareCount> Shares::refused() const {
@@ -159,13 +158,6 @@ std::array<uint64_t, kShareCount> Shares::refused() const {
   std::transform(refused_.begin(), refused_.end(), counts.begin(),
                  [](const auto& count) { return count.load(std::memory_order_relaxed); });
   return counts;
-}
-
-std::string address_share(std::string_view ip) {
-  in6_addr address{};
-  std::string text(ip);
-  if (ip.find(':') == ip.npos || inet_pton(AF_INET6, text.c_str(), &address) != 1) return text;
-  return {reinterpret_cast<const char*>(&address), 8};
 }
 
 }  // namespace kvcs::http

@@ -78,8 +78,4 @@ class Shares final {
   std::array<std::atomic<uint64_t>, kShareCount> refused_{};
 };
 
-// The part of an address that one client controls: an IPv4 address, or the first 64 bits of an IPv6
-// one. Other text stays as it is.
-std::string address_share(std::string_view ip);
-
 }  // namespace kvcs::http
