@@ -215,7 +215,11 @@ $(B)/libkvcs.a: $(LIB_OBJS)
 $(B)/kvcs: $(B)/src/main.o $(B)/libkvcs.a
 	@echo "  LINK $@"
 	@$(CXX) $(LDFLAGS) -o $@ $< $(B)/libkvcs.a $(LDLIBS)
-$(B)/kvcs_tests: $(TEST_OBJS) $(B)/libkvcs.a
+# What tests load into a daemon to make its disk fail.
+$(B)/disk_fault.so: tests/support/preload/disk_fault.c tests/support/preload/fault_plan.h
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
+$(B)/kvcs_tests: $(TEST_OBJS) $(B)/libkvcs.a | $(B)/disk_fault.so
 	@echo "  LINK $@"
 	@$(CXX) $(LDFLAGS) -o $@ $(TEST_OBJS) $(B)/libkvcs.a $(LDLIBS)
 # For tests/mutate.sh: a changed copy of one file, $(MUTANT), before the library that has its original.

@@ -66,6 +66,7 @@ Status build_kv(Parts& parts) {
   const Config& config = parts.config;
   KvConfig kv = config.kv;
   kv.path = config.data_dir + "/kv";
+  kv.reserve_path = config.data_dir + "/reserve";
   // Each layer wraps the one before: engine, faults (in tests), timer, listeners. Everybody else
   // writes through the outermost, or, for what must be audited, through `audited` on top of it.
   parts.kv_engine = KVCS_TRY(open_rocks_kv(kv, parts.clock()));

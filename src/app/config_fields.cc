@@ -73,6 +73,8 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"kv.write_buffer_bytes", &c.kv.write_buffer_bytes,
                     "Write buffer per column family.", 1 << 20, int64_t{1} << 32});
   fields.push_back({"kv.open_files_max", &c.kv.open_files_max, "Table files.", 16, 100'000});
+  fields.push_back({"kv.free_reserve_bytes", &c.kv.free_reserve_bytes,
+                    "Writes stop when less disk than this is free; 0: never."});
   fields.push_back({"kv.sync_interval_ms", &c.kv_sync_interval_ms,
                     "A power cut loses at most so much of buffered writes.", 1, 60'000});
   fields.push_back({"blobs.path", &c.blobs.path, "Artifact bytes; empty: <data_dir>/blobs."});

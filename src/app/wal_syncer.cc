@@ -54,11 +54,10 @@ void WalSyncer::run() {
     if (!dirty_.exchange(false)) continue;
     Status synced = kv_.sync();
     syncs_++;
-    if (!synced.ok()) {
-      log::error("wal.sync_failed", {{"error", synced.to_string()}});
-      // Writes that were not synced are tried again after the next interval.
-      dirty_ = true;
-    }
+    // Writes that were not synced are tried again after the next interval.
+    if (!synced.ok()) dirty_ = true;
+    const bool is_new = last_status().ok() && !synced.ok();
+    if (is_new) log::error("wal.sync_failed", {{"error", synced.to_string()}});
     MutexLock lock(mutex_);
     last_ = std::move(synced);
   }

@@ -114,8 +114,17 @@ struct KvConfig {
   size_t block_cache_bytes = 64u << 20;
   size_t write_buffer_bytes = 16u << 20;  // Per family.
   int open_files_max = 512;
+  // Writes stop while so much of the disk is left, but for those that free some; 0 = never.
+  uint64_t free_reserve_bytes = 64u << 20;
+  // A file that is given up when the disk is full all the same; "" = none. See kv/disk_room.h.
+  std::string reserve_path = {};
 };
-// `clock` outlives the store. Conflict when another process holds the directory.
+// `clock` outlives the store. Conflict when another process holds the directory. Unavailable, with
+// a message for the operator, when the disk fails or what is stored is damaged.
+//
+// A write or sync that fails stops all writes, and from then on each of them, and writable() too,
+// tries at growing intervals whether the disk is good again; when it is, the engine is opened anew
+// and the failed writes are undone. Reads go on meanwhile.
 Result<std::unique_ptr<KvStore>> open_rocks_kv(const KvConfig& config, const Clock& clock);
 std::unique_ptr<KvStore> make_memory_kv(const Clock& clock);
 

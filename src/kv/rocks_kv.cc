@@ -1,42 +1,31 @@
-// RocksDB as KvStore. A stored value is: format byte 1 | expiry, 8 bytes | length of the metadata,
-// 2 bytes | metadata | value; numbers are little-endian. Expiry is checked on every read; the
-// compaction filter only gives the space back.
+// RocksDB as KvStore. Expiry is checked on every read; the compaction filter only gives the space
+// back. A write or sync that fails stops all writes, until the engine could be opened anew.
 #include "kv/rocks_kv.h"
 
-#include <rocksdb/cache.h>
-#include <rocksdb/compaction_filter.h>
 #include <rocksdb/db.h>
-#include <rocksdb/filter_policy.h>
-#include <rocksdb/options.h>
 #include <rocksdb/perf_context.h>
-#include <rocksdb/slice_transform.h>
-#include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
-#include <rocksdb/utilities/table_properties_collectors.h>
 #include <rocksdb/write_batch.h>
 
-#include <atomic>
+#include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "base/bytes.h"
+#include "base/disk_probe.h"
 #include "base/file.h"
+#include "kv/disk_room.h"
+#include "kv/engine_gate.h"
 #include "kv/key_stripes.h"
-#include "kv/keyspace.h"
+#include "kv/rocks_engine.h"
+#include "kv/stored_value.h"
+#include "kv/write_stop.h"
 
 namespace kvcs {
 namespace {
 
-constexpr char kFormat = 1;
-constexpr size_t kHeaderBytes = 1 + 8 + 2;
-constexpr size_t kWalMaxBytes = 64u << 20;
-constexpr size_t kLogFileMaxBytes = 1u << 20;
-constexpr size_t kLogFiles = 2;
-constexpr uint64_t kReclaimWithinS = 86'400;  // No file stays longer without a look at expiry.
-constexpr double kBloomBitsPerKey = 10;
-// RocksDB compacts a file soon when kRemovedInWindow of any kRemovedWindow keys in a row in it are
-// marks of removal. A scan that stepped over more than kSkippedMax marks flushes the memtable, so
-// that those in memory come into such a file.
-constexpr size_t kRemovedWindow = 4096, kRemovedInWindow = 2048;
+// A scan that stepped over more than so many marks of removal flushes the memtable, so that those
+// in memory come into a file, which RocksDB then compacts soon.
 constexpr uint64_t kSkippedMax = 20'000;
 
 rocksdb::Slice slice(std::string_view text) {
@@ -46,91 +35,9 @@ std::string_view view(const rocksdb::Slice& slice) {
   return {slice.data(), slice.size()};
 }
 
-std::string encode(const KvEntry& entry) {
-  std::string out;
-  out.reserve(kHeaderBytes + entry.metadata.size() + entry.value.size());
-  out += kFormat;
-  append_u64le(out, static_cast<uint64_t>(entry.expires_at_s));
-  static_assert(kKvMetadataMaxBytes <= 0xffff);
-  out += static_cast<char>(entry.metadata.size() & 0xff);
-  out += static_cast<char>(entry.metadata.size() >> 8);
-  return out.append(entry.metadata).append(entry.value);
-}
-
-struct Decoded {
-  int64_t expires_at_s;
-  std::string_view metadata, value;
-  KvEntry entry() const { return {std::string(value), std::string(metadata), expires_at_s}; }
-};
-
-// False when the bytes are not of the format above.
-bool decode(std::string_view stored, Decoded& out) {
-  if (stored.size() < kHeaderBytes || stored[0] != kFormat) return false;
-  out.expires_at_s = static_cast<int64_t>(load_u64le(stored.data() + 1));
-  const size_t metadata_bytes = static_cast<unsigned char>(stored[9]) |
-                                static_cast<size_t>(static_cast<unsigned char>(stored[10])) << 8;
-  if (stored.size() - kHeaderBytes < metadata_bytes) return false;
-  out.metadata = stored.substr(kHeaderBytes, metadata_bytes);
-  out.value = stored.substr(kHeaderBytes + metadata_bytes);
-  return true;
-}
-
 Status malformed(std::string_view key) {
   return internal("the stored value of key " + printable(key) + " is malformed");
 }
-
-Status to_status(const rocksdb::Status& s, std::string_view what) {
-  if (s.ok()) return ok();
-  if (s.IsCorruption()) return internal(std::string(what) + ": " + s.ToString());
-  return unavailable("The key-value store cannot " + std::string(what) + ".", s.ToString());
-}
-
-Status open_failed(const rocksdb::Status& s, const std::string& path) {
-  const std::string text = s.ToString();
-  if (s.IsIOError() && (text.find("lock hold by current process") != std::string::npos ||
-                        text.find("While lock file") != std::string::npos)) {
-    return conflict("The directory \"" + printable(path) +
-                    "\" is in use by another process; stop it, or choose another directory.")
-        .with_cause(text);
-  }
-  if (s.IsCorruption()) return internal("open " + path + ": " + text);
-  return unavailable("The key-value store in \"" + printable(path) + "\" cannot be opened.", text);
-}
-
-class ExpiryFilter final : public rocksdb::CompactionFilter {
- public:
-  explicit ExpiryFilter(const Clock& clock) : clock_(clock) {}
-  const char* Name() const override { return "kvcs.expiry"; }
-  bool Filter(int, const rocksdb::Slice&, const rocksdb::Slice& stored, std::string*,
-              bool*) const override {
-    Decoded decoded;
-    return decode(view(stored), decoded) && is_kv_expired(decoded.expires_at_s, clock_);
-  }
-
- private:
-  const Clock& clock_;
-};
-
-// The hint by which RocksDB finds the place of an insert in the memtable. The next insert of a kind
-// goes near the last one: a counter's new value before its old one, an outbox record behind the
-// last. RocksDB keeps one place per "prefix" and spares the search through the whole memtable,
-// which is most of the cost of a small write. Keys without such a place (a grace day is written
-// once in a while) are outside of the domain.
-class InsertPlaces final : public rocksdb::SliceTransform {
- public:
-  explicit InsertPlaces(KvFamily family) : family_(family) {}
-  const char* Name() const override { return "kvcs.insert_places"; }
-  bool InDomain(const rocksdb::Slice& key) const override {
-    const rocksdb::Slice counters(keyspace::kQuotaPrefix.data(), keyspace::kQuotaPrefix.size());
-    return family_ == KvFamily::kOutbox || key.starts_with(counters);
-  }
-  rocksdb::Slice Transform(const rocksdb::Slice& key) const override {
-    return family_ == KvFamily::kOutbox ? rocksdb::Slice() : key;
-  }
-
- private:
-  const KvFamily family_;
-};
 
 // The first key after all that start with `prefix`; "" when there is none.
 std::string prefix_end(std::string_view prefix) {
@@ -140,59 +47,61 @@ std::string prefix_end(std::string_view prefix) {
   return end;
 }
 
+// Removals give space back, and what is beside them says who removed. An audit record that comes
+// alone tells of a removal, or of something else that is done already.
+bool frees_space(const KvBatch& batch) {
+  const auto removes = [](const KvBatch::Op& op) { return !op.entry; };
+  const auto tells = [](const KvBatch::Op& op) { return op.family == KvFamily::kOutbox; };
+  const std::vector<KvBatch::Op>& ops = batch.ops();
+  return std::all_of(ops.begin(), ops.end(),
+                     [&](const KvBatch::Op& op) { return removes(op) || tells(op); });
+}
+
 class RocksKv final : public KvStore {
  public:
-  explicit RocksKv(const Clock& clock) : clock_(clock), filter_(clock) {}
+  RocksKv(const KvConfig& config, const Clock& clock)
+      : config_(config),
+        clock_(clock),
+        room_(config.path, config.reserve_path, config.free_reserve_bytes, clock),
+        stop_(clock) {}
   ~RocksKv() override {
-    if (!db_) return;
-    // Checks nothing: an unsynced tail is still in the log, and a broken disk has been reported.
-    (void)db_->FlushWAL(true);
-    for (auto* handle : handles_) (void)db_->DestroyColumnFamilyHandle(handle);
-    (void)db_->Close();
+    // After a failure nothing is owed: what was answered since the last sync was told so.
+    if (engine_ && !stop_.is_on()) (void)engine_->sync();
   }
 
-  Status open(const KvConfig& config) {
-    const rocksdb::ColumnFamilyOptions options = family_options(config);
-    std::vector<rocksdb::ColumnFamilyDescriptor> ours;
-    for (size_t i = 0; i < kKvFamilyCount; ++i) {
-      const auto family = static_cast<KvFamily>(i);
-      ours.emplace_back(std::string(kv_family_name(family)), options);
-      if (family != KvFamily::kQuota && family != KvFamily::kOutbox) continue;
-      ours.back().options.memtable_insert_with_hint_prefix_extractor =
-          std::make_shared<InsertPlaces>(family);
+  // A disk that takes no writes is no reason not to read from it.
+  Status open() {
+    room_.look();
+    Result<std::unique_ptr<RocksEngine>> engine = RocksEngine::open(config_, clock_);
+    if (!engine.ok()) {
+      Status why = engine.status();
+      if (why.code() != Code::kUnavailable || why.reason() == "kv_damaged") return why;
+      engine = RocksEngine::open_to_read(config_, clock_);
+      if (!engine.ok()) return why;
+      stop_.begin(why);
     }
-    // A new store makes its families in one call: DB::Open would write and sync its options file
-    // once for each. Should that be cut short, the next DB::Open makes those that are missing.
-    std::error_code ignored;
-    const bool fresh = !std::filesystem::exists(config.path + "/CURRENT", ignored);
-    std::vector<rocksdb::ColumnFamilyDescriptor> families;
-    families.emplace_back(rocksdb::kDefaultColumnFamilyName, options);
-    if (!fresh) families.insert(families.end(), ours.begin(), ours.end());
-    rocksdb::DB* db = nullptr;
-    auto s = rocksdb::DB::Open(database_options(config), config.path, families, &handles_, &db);
-    if (!s.ok()) return open_failed(s, config.path);
-    db_.reset(db);
-    if (!fresh) return ok();
-    std::vector<rocksdb::ColumnFamilyHandle*> made;
-    s = db_->CreateColumnFamilies(ours, &made);
-    handles_.insert(handles_.end(), made.begin(), made.end());
-    return s.ok() ? ok() : open_failed(s, config.path);
+    engine_ = std::move(engine).value();
+    return ok();
   }
 
   Result<KvEntry> get(KvFamily family, std::string_view key) const override {
     KVCS_TRY(check_kv_key(key));
+    const EngineGate::Inside inside(gate_, key);
+    if (!engine_) return closed();
     rocksdb::PinnableSlice stored;
-    const auto s = db_->Get(rocksdb::ReadOptions(), handle(family), slice(key), &stored);
+    const auto s =
+        engine_->db().Get(rocksdb::ReadOptions(), engine_->handle(family), slice(key), &stored);
     if (s.IsNotFound()) return absent(key);
-    if (!s.ok()) return to_status(s, "read");
-    Decoded decoded;
-    if (!decode(view(stored), decoded)) return malformed(key);
+    if (!s.ok()) return rocks_status(s, "read");
+    StoredValue decoded;
+    if (!decode_value(view(stored), decoded)) return malformed(key);
     if (is_kv_expired(decoded.expires_at_s, clock_)) return absent(key);
     return decoded.entry();
   }
 
   Status write(const KvBatch& batch, KvDurability durability) override {
     KVCS_TRY(check_kv_batch(batch));
+    KVCS_TRY(check_writable(frees_space(batch)));
     // Shared: plain writes need not wait for each other, only for a swap of the same key.
     KeyStripes::Guard guard(stripes_);
     for (const KvBatch::Op& op : batch.ops()) guard.add_shared(op.family, op.key);
@@ -205,6 +114,7 @@ class RocksKv final : public KvStore {
                           KvDurability durability) override {
     KVCS_TRY(check_kv_key(key));
     KVCS_TRY(check_kv_batch(batch));
+    KVCS_TRY(check_writable(frees_space(batch)));
     KeyStripes::Guard guard(stripes_);
     guard.add_exclusive(family, key);
     for (const KvBatch::Op& op : batch.ops()) guard.add_shared(op.family, op.key);
@@ -219,6 +129,8 @@ class RocksKv final : public KvStore {
   Result<KvPage> scan(KvFamily family, std::string_view prefix, std::string_view cursor,
                       size_t limit) const override {
     KVCS_TRY(check_kv_scan(prefix, cursor, limit));
+    const EngineGate::Inside inside(gate_, prefix);
+    if (!engine_) return closed();
     const std::string end = prefix_end(prefix);
     const rocksdb::Slice bound = slice(end);
     rocksdb::ReadOptions options;
@@ -226,14 +138,15 @@ class RocksKv final : public KvStore {
     options.fill_cache = false;
     if (!end.empty()) options.iterate_upper_bound = &bound;
     const uint64_t skipped_before = rocksdb::get_perf_context()->internal_delete_skipped_count;
-    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options, handle(family)));
+    const std::unique_ptr<rocksdb::Iterator> it(
+        engine_->db().NewIterator(options, engine_->handle(family)));
     KvPage page;
     size_t size_bytes = 0;
     it->Seek(slice(cursor < prefix ? prefix : cursor));
     if (!cursor.empty() && it->Valid() && view(it->key()) == cursor) it->Next();
     for (; it->Valid(); it->Next()) {
-      Decoded decoded;
-      if (!decode(view(it->value()), decoded)) return malformed(view(it->key()));
+      StoredValue decoded;
+      if (!decode_value(view(it->value()), decoded)) return malformed(view(it->key()));
       if (is_kv_expired(decoded.expires_at_s, clock_)) continue;
       if (page.items.size() == limit || size_bytes >= kKvScanMaxBytes) {
         page.cursor = page.items.back().key;
@@ -242,121 +155,167 @@ class RocksKv final : public KvStore {
       page.items.push_back({it->key().ToString(), decoded.entry()});
       size_bytes += it->key().size() + it->value().size();
     }
-    KVCS_TRY(to_status(it->status(), "scan"));
+    KVCS_TRY(rocks_status(it->status(), "scan"));
     if (rocksdb::get_perf_context()->internal_delete_skipped_count - skipped_before > kSkippedMax) {
       sweep(family);
     }
     return page;
   }
 
-  Status sync() override { return to_status(db_->FlushWAL(true), "sync"); }
-
-  Status writable() const override {
-    if (!write_failed_.load(std::memory_order_relaxed)) return ok();
-    rocksdb::WriteBatch nothing;
-    return write_out({}, nothing);
+  Status sync() override {
+    KVCS_TRY(mend());
+    const EngineGate::Inside inside(gate_, {});
+    if (stop_.is_on()) return stop_.refusal();
+    Status synced = engine_->sync();
+    if (synced.ok()) return synced;
+    stop_.begin(synced);
+    return stop_.refusal();
   }
 
+  Status writable() const override { return check_writable(false); }
+
   Status checkpoint(const std::string& directory) override {
+    KVCS_TRY(mend());
     std::error_code error;
     if (std::filesystem::exists(directory, error)) {
       return conflict("The directory \"" + printable(directory) + "\" exists already.");
     }
+    const MutexLock lasting(lasting_);
+    if (stop_.is_on()) return stop_.refusal();
     rocksdb::Checkpoint* made = nullptr;
-    const auto s = rocksdb::Checkpoint::Create(db_.get(), &made);
+    const auto s = rocksdb::Checkpoint::Create(&engine_->db(), &made);
     const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
-    if (!s.ok()) return to_status(s, "make a checkpoint");
-    return to_status(checkpoint->CreateCheckpoint(directory), "make a checkpoint");
+    if (!s.ok()) return rocks_status(s, "make a checkpoint");
+    return rocks_status(checkpoint->CreateCheckpoint(directory), "make a checkpoint");
   }
 
   Status compact() {
-    for (auto* family : handles_) {
-      rocksdb::CompactRangeOptions options;
-      options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
-      const auto s = db_->CompactRange(options, family, nullptr, nullptr);
-      if (!s.ok()) return to_status(s, "compact");
-    }
-    return ok();
+    const MutexLock lasting(lasting_);
+    if (stop_.is_on()) return stop_.refusal();
+    return engine_->compact();
   }
 
  private:
-  static rocksdb::DBOptions database_options(const KvConfig& config) {
-    rocksdb::DBOptions options;
-    options.create_if_missing = true;
-    options.create_missing_column_families = true;
-    options.max_open_files = config.open_files_max;
-    options.max_background_jobs = 2;
-    // When writers meet, one of them writes for all. To divide the memtable's part among them would
-    // wake each for a few microseconds of work, and the writers that wait would spin.
-    options.allow_concurrent_memtable_write = false;
-    options.enable_write_thread_adaptive_yield = false;
-    options.max_total_wal_size = kWalMaxBytes;
-    options.info_log_level = rocksdb::WARN_LEVEL;
-    options.max_log_file_size = kLogFileMaxBytes;
-    options.keep_log_file_num = kLogFiles;
-    options.stats_dump_period_sec = 0;
-    options.stats_persist_period_sec = 0;
-    return options;
-  }
-
-  rocksdb::ColumnFamilyOptions family_options(const KvConfig& config) const {
-    rocksdb::BlockBasedTableOptions table;
-    table.block_cache = rocksdb::NewLRUCache(config.block_cache_bytes);
-    table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(kBloomBitsPerKey));
-    table.data_block_index_type = rocksdb::BlockBasedTableOptions::kDataBlockBinaryAndHash;
-    table.format_version = 5;
-    rocksdb::ColumnFamilyOptions options;
-    options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
-    options.write_buffer_size = config.write_buffer_bytes;
-    options.compression = rocksdb::kLZ4Compression;
-    options.compaction_filter = &filter_;
-    options.table_properties_collector_factories.push_back(
-        rocksdb::NewCompactOnDeletionCollectorFactory(kRemovedWindow, kRemovedInWindow));
-    options.periodic_compaction_seconds = kReclaimWithinS;
-    return options;
-  }
-
-  rocksdb::ColumnFamilyHandle* handle(KvFamily family) const {
-    return handles_[static_cast<size_t>(family) + 1];  // RocksDB's own "default" is the first.
-  }
+  // What was stored under the keys of failed writes before them, as RocksDB has it; nothing: the
+  // key was absent.
+  using Before = std::map<std::pair<KvFamily, std::string>, std::optional<std::string>>;
 
   Status apply(const KvBatch& batch, KvDurability durability) {
+    const EngineGate::Inside inside(gate_, batch.ops().empty() ? "" : batch.ops().front().key);
+    if (engine_->has_failed()) stop_.begin(unavailable("RocksDB failed in the background."));
+    if (stop_.is_on()) return stop_.refusal();
     rocksdb::WriteBatch changes;
     for (const KvBatch::Op& op : batch.ops()) {
-      const auto s = op.entry ? changes.Put(handle(op.family), op.key, encode(*op.entry))
-                              : changes.Delete(handle(op.family), op.key);
-      if (!s.ok()) return to_status(s, "write");
+      rocksdb::ColumnFamilyHandle* const family = engine_->handle(op.family);
+      const auto s = op.entry ? changes.Put(family, op.key, encode_value(*op.entry))
+                              : changes.Delete(family, op.key);
+      if (!s.ok()) return rocks_status(s, "write");
     }
     rocksdb::WriteOptions options;
     options.sync = durability == KvDurability::kSynced;
-    return write_out(options, changes);
+    const auto s = engine_->db().Write(options, &changes);
+    if (s.ok()) return ok();
+    note_before(batch);
+    stop_.begin(rocks_status(s, "write"));
+    return stop_.refusal();
   }
 
-  Status write_out(const rocksdb::WriteOptions& options, rocksdb::WriteBatch& changes) const {
-    const auto s = db_->Write(options, &changes);
-    if (write_failed_.load(std::memory_order_relaxed) == s.ok()) write_failed_ = !s.ok();
-    return to_status(s, "write");
+  // --- after a failure
+
+  // The log may hold the batch whole or in part, while the memtable does not: when the log is read
+  // again it may turn up. What reads tell now is what must be there then.
+  void note_before(const KvBatch& batch) {
+    MutexLock lock(before_mutex_);
+    for (const KvBatch::Op& op : batch.ops()) {
+      std::string stored;
+      const auto s =
+          engine_->db().Get(rocksdb::ReadOptions(), engine_->handle(op.family), op.key, &stored);
+      if (!s.ok() && !s.IsNotFound()) continue;
+      std::optional<std::string> value;
+      if (s.ok()) value = std::move(stored);
+      before_.try_emplace({op.family, op.key}, std::move(value));
+    }
+  }
+
+  Status undo_failed_writes() const {
+    MutexLock lock(before_mutex_);
+    if (before_.empty()) return ok();
+    rocksdb::WriteBatch changes;
+    for (const auto& [place, value] : before_) {
+      rocksdb::ColumnFamilyHandle* const family = engine_->handle(place.first);
+      const auto s =
+          value ? changes.Put(family, place.second, *value) : changes.Delete(family, place.second);
+      if (!s.ok()) return rocks_status(s, "write");
+    }
+    rocksdb::WriteOptions options;
+    options.sync = true;
+    KVCS_TRY(rocks_status(engine_->db().Write(options, &changes), "write"));
+    before_.clear();
+    return ok();
+  }
+
+  Status check_writable(bool frees) const {
+    KVCS_TRY(mend());
+    return room_.check(frees);
+  }
+
+  // Ok when writes may go on: at once in a healthy store. Otherwise one of the callers tries, when
+  // it is time, and the others are told no.
+  Status mend() const {
+    if (!stop_.is_on()) [[likely]] {
+      return ok();
+    }
+    if (!lasting_.try_lock()) return stop_.refusal();
+    if (stop_.is_on() && stop_.is_time_to_try()) stop_.tried(open_anew());
+    lasting_.unlock();
+    return stop_.is_on() ? stop_.refusal() : ok();
+  }
+
+  // The engine is closed only when the disk takes writes: until then it serves reads. One that
+  // cannot be opened after all is opened to read at least.
+  Status open_anew() const {
+    KVCS_TRY(room_.check(true));
+    KVCS_TRY(probe_disk(config_.path));
+    const EngineGate::Alone alone(gate_);
+    engine_.reset();
+    Result<std::unique_ptr<RocksEngine>> opened = RocksEngine::open(config_, clock_);
+    if (opened.ok()) {
+      engine_ = std::move(opened).value();
+      return undo_failed_writes();
+    }
+    Result<std::unique_ptr<RocksEngine>> to_read = RocksEngine::open_to_read(config_, clock_);
+    if (to_read.ok()) engine_ = std::move(to_read).value();
+    return opened.status();
   }
 
   // Marks of removal stay in the way of scans until they are compacted; in memory they would stay
   // until the memtable is full. The flush is not awaited, and after a failure the marks only stay.
   void sweep(KvFamily family) const {
+    if (stop_.is_on()) return;
     rocksdb::FlushOptions options;
     options.wait = false;
     options.allow_write_stall = true;
-    (void)db_->Flush(options, handle(family));
+    (void)engine_->db().Flush(options, engine_->handle(family));
   }
 
   static Status absent(std::string_view key) {
     return not_found("No key \"" + printable(key) + "\".");
   }
+  static Status closed() {
+    return unavailable("The key-value store is closed, for its disk fails.")
+        .with_reason("kv_failed");
+  }
 
+  const KvConfig config_;
   const Clock& clock_;
-  const ExpiryFilter filter_;
   KeyStripes stripes_;
-  std::vector<rocksdb::ColumnFamilyHandle*> handles_;
-  std::unique_ptr<rocksdb::DB> db_;
-  mutable std::atomic<bool> write_failed_ = false;
+  mutable DiskRoom room_;
+  mutable EngineGate gate_;
+  mutable WriteStop stop_;
+  mutable Mutex lasting_;  // Held by what must not find the engine exchanged, and takes long.
+  mutable std::unique_ptr<RocksEngine> engine_;  // Null while even reading it fails.
+  mutable Mutex before_mutex_;                   // Held over reads of the engine.
+  mutable Before before_ KVCS_GUARDED_BY(before_mutex_);
 };
 
 }  // namespace
@@ -367,8 +326,8 @@ Result<std::unique_ptr<KvStore>> open_rocks_kv(const KvConfig& config, const Clo
   if (error) return io_error("create", config.path, error.value());
   // RocksDB syncs what is in its folder, and not the folder's own name.
   KVCS_TRY(sync_folder(folder_of(config.path)));
-  auto store = std::make_unique<RocksKv>(clock);
-  KVCS_TRY(store->open(config));
+  auto store = std::make_unique<RocksKv>(config, clock);
+  KVCS_TRY(store->open());
   return std::unique_ptr<KvStore>(std::move(store));
 }
 

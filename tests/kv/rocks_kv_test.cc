@@ -179,8 +179,8 @@ TEST_CASE("rocks: a damaged store is not opened as if it were empty", "[fault][k
     }
   }
   const auto opened = open_rocks_kv({.path = path}, clock);
-  CHECK(opened.code() == Code::kInternal);
-  CHECK_FALSE(opened.status().cause().empty());
+  CHECK(opened.status().reason() == "kv_damaged");
+  CHECK(opened.status().message().find("MANIFEST-") != std::string::npos);
 }
 
 TEST_CASE("rocks: every acknowledged write survives a kill", "[fault][kv]") {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "base/boot_id.h"
 #include "support/power_cut.h"
 #include "support/temp_dir.h"
 
@@ -38,6 +39,8 @@ class CutFolder final {
   std::string cut(const CutFate& fate) {
     const std::string copy = dir_.file("cut-" + std::to_string(++cuts_));
     disk_.image(copy, fate.unsynced, fate.seed);
+    // Whoever starts there starts after another boot.
+    set_boot_id(copy);
     return copy;
   }
   // One for each of cut_fates(), all of this moment or moments after it.

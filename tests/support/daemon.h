@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/wait.h"
@@ -29,14 +30,22 @@ inline std::string kvcs_binary() {
 
 class Daemon final {
  public:
-  // `log_path` receives stdout and stderr.
-  Daemon(const std::vector<std::string>& arguments, const std::string& log_path)
+  using Variables = std::vector<std::pair<std::string, std::string>>;
+  // `log_path` receives stdout and stderr. `variables` are added to the environment.
+  Daemon(const std::vector<std::string>& arguments, const std::string& log_path,
+         const Variables& variables = {})
       : log_path_(log_path) {
     std::vector<std::string> words = {kvcs_binary()};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
+    std::vector<std::string> settings;
+    for (const auto& [name, value] : variables) settings.push_back(name + "=" + value);
+    std::vector<char*> environment;
+    for (std::string& setting : settings) environment.push_back(setting.data());
+    for (char** e = environ; *e != nullptr; e++) environment.push_back(*e);
+    environment.push_back(nullptr);
     // Emptied here, so that nobody reads what an earlier daemon wrote.
     { std::ofstream empty(log_path, std::ios::trunc); }
     pid_ = ::fork();
@@ -45,7 +54,7 @@ class Daemon final {
       const int log = ::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
       ::dup2(log, STDOUT_FILENO);
       ::dup2(log, STDERR_FILENO);
-      ::execv(argv[0], argv.data());
+      ::execve(argv[0], argv.data(), environment.data());
       ::_exit(127);
     }
   }

@@ -1,0 +1,174 @@
+// Reads logs in RocksDB's format: blocks of 32 KiB with records that do not cross their ends. A
+// record is a checksum, 4 bytes (CRC-32C of type and payload, masked) | length, 2 bytes | type, 1
+// byte | payload; the rest of a block that is too short for a record is zero.
+#include "kv/wal_check.h"
+
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "kv/rocks_damage.h"
+
+namespace kvcs {
+namespace {
+
+constexpr size_t kBlockBytes = 32u << 10, kHeadBytes = 7;
+// A disk that says that it has synced and has not loses a little at a power cut. So much may be
+// missing of a log; it is told in the daemon's log.
+constexpr size_t kTailMaxBytes = kBlockBytes;
+constexpr unsigned char kTypeMax = 15;  // Types that this RocksDB does not write are let pass.
+
+constexpr std::array<uint32_t, 256> kCrcTable = [] {
+  std::array<uint32_t, 256> table{};
+  for (uint32_t i = 0; i < 256; i++) {
+    uint32_t crc = i;
+    for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78u : 0);
+    table[i] = crc;
+  }
+  return table;
+}();
+
+uint32_t masked_crc(std::string_view bytes) {
+  uint32_t crc = ~0u;
+  for (const char c : bytes)
+    crc = crc >> 8 ^ kCrcTable[(crc ^ static_cast<unsigned char>(c)) & 255];
+  crc = ~crc;
+  return (crc >> 15 | crc << 17) + 0xa282ead8u;
+}
+
+size_t length_at(std::string_view block, size_t at) {
+  return static_cast<unsigned char>(block[at + 4]) |
+         static_cast<size_t>(static_cast<unsigned char>(block[at + 5])) << 8;
+}
+
+// The bytes of the whole record at `at`; 0 when there is none.
+size_t record_at(std::string_view block, size_t at) {
+  if (block.size() - at < kHeadBytes) return 0;
+  const size_t size = kHeadBytes + length_at(block, at);
+  const auto type = static_cast<unsigned char>(block[at + 6]);
+  if (type == 0 || type > kTypeMax || block.size() - at < size) return 0;
+  if (load_u32le(block.data() + at) != masked_crc(block.substr(at + 6, size - 6))) return 0;
+  return size;
+}
+
+bool is_zero(std::string_view bytes) {
+  return bytes.find_first_not_of('\0') == std::string_view::npos;
+}
+
+bool has_record_behind(std::string_view block, size_t at) {
+  for (at++; at + kHeadBytes <= block.size(); at++) {
+    if (record_at(block, at) != 0) return true;
+  }
+  return false;
+}
+
+// Blocks of one file, one after the other; the last may be short, and "" comes after it.
+class Blocks final {
+ public:
+  explicit Blocks(const std::string& path) : file_(path, std::ios::binary) {}
+  bool is_good() const { return file_.is_open() && !file_.bad(); }
+  std::string_view next() {
+    file_.read(bytes_.data(), static_cast<std::streamsize>(bytes_.size()));
+    return std::string_view(bytes_).substr(0, static_cast<size_t>(file_.gcount()));
+  }
+
+ private:
+  std::ifstream file_;
+  std::string bytes_ = std::string(kBlockBytes, '\0');
+};
+
+// Behind a break: whether the rest of the file holds a whole record, or anything but zeros.
+struct Rest {
+  bool has_record = false, has_bytes = false;
+};
+Rest look_behind(std::string_view block, size_t at, Blocks& blocks) {
+  Rest rest{has_record_behind(block, at), !is_zero(block.substr(at))};
+  for (std::string_view next = blocks.next(); !next.empty(); next = blocks.next()) {
+    rest.has_record = rest.has_record || record_at(next, 0) != 0 || has_record_behind(next, 0);
+    rest.has_bytes = rest.has_bytes || !is_zero(next);
+  }
+  return rest;
+}
+
+}  // namespace
+
+Result<std::optional<WalBreak>> find_wal_break(const std::string& path) {
+  Blocks blocks(path);
+  uint64_t begin = 0;
+  for (std::string_view block = blocks.next(); !block.empty(); block = blocks.next()) {
+    size_t at = 0;
+    while (block.size() - at >= kHeadBytes) {
+      const size_t size = record_at(block, at);
+      if (size == 0) break;
+      at += size;
+    }
+    const bool is_last = block.size() < kBlockBytes;
+    const std::string_view left = block.substr(at);
+    if (!left.empty() && (left.size() >= kHeadBytes || is_last || !is_zero(left))) {
+      const bool is_cut_off =
+          is_last && (left.size() < kHeadBytes || kHeadBytes + length_at(block, at) > left.size());
+      const Rest rest = look_behind(block, at, blocks);
+      if (!rest.has_bytes) return std::optional<WalBreak>{};
+      return std::optional<WalBreak>(WalBreak{begin + at, is_cut_off, rest.has_record});
+    }
+    begin += block.size();
+  }
+  if (!blocks.is_good()) return io_error("read", path, EIO);
+  return std::optional<WalBreak>{};
+}
+
+Result<bool> check_wals(const std::string& directory, const WalNotes::Left& notes) {
+  std::map<uint64_t, std::string> logs;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    uint64_t number = 0;
+    const auto read = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (std::string_view(read.ptr) == ".log") logs[number] = it->path().string();
+  }
+  if (error) return io_error("list", directory, error.value());
+  for (const auto& [number, synced] : notes.logs) {
+    if (logs.count(number) != 0) continue;
+    char name[32];
+    std::snprintf(name, sizeof name, "%06llu.log", static_cast<unsigned long long>(number));
+    return kv_damaged(directory, "the log " + directory + "/" + name + " is missing");
+  }
+  bool lost_tail = false;
+  for (const auto& [number, path] : logs) {
+    const auto noted = notes.logs.find(number);
+    const uint64_t synced = noted == notes.logs.end() ? 0 : noted->second;
+    const uint64_t size = std::filesystem::file_size(path, error);
+    if (error) return io_error("stat", path, error.value());
+    const bool is_short = size < synced;
+    if (size + kTailMaxBytes <= synced) {
+      return kv_damaged(directory, "the log " + path + " has " + std::to_string(size) + " of " +
+                                       std::to_string(synced) + " bytes that were on disk");
+    }
+    const std::optional<WalBreak> found = KVCS_TRY(find_wal_break(path));
+    if (!found && !is_short) continue;
+    if (found) {
+      // Without a power cut all that was written is there: only the last record may be cut off.
+      const bool may_be_lost = notes.is_there && !notes.same_boot && found->offset >= synced;
+      const bool is_torn =
+          found->is_cut_off && !found->is_inside && (found->offset >= synced || is_short);
+      if (!may_be_lost && !is_torn) {
+        return kv_damaged(
+            directory, "the log " + path + " is damaged at byte " + std::to_string(found->offset));
+      }
+      lost_tail = lost_tail || !is_torn;
+    }
+    log::warn("kv.log_ends_early", {{"path", path},
+                                    {"whole_bytes", found ? found->offset : size},
+                                    {"size_bytes", size},
+                                    {"synced_bytes", synced}});
+  }
+  return lost_tail;
+}
+
+}  // namespace kvcs

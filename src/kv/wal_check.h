@@ -1,0 +1,30 @@
+// Whether RocksDB's logs are whole, judged before RocksDB reads them: it cannot tell the torn tail
+// of a crash from damage that hides what was written, and drops what stands behind either. Pure but
+// for reading files; internal to kv/.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "kv/wal_notes.h"
+
+namespace kvcs {
+
+// Where a log stops to be whole.
+struct WalBreak {
+  uint64_t offset = 0;
+  // The log ends within the record that begins there: the process died while it wrote.
+  bool is_cut_off = false;
+  // Whole records stand behind it.
+  bool is_inside = false;
+};
+// Nothing: the log is whole to its end.
+Result<std::optional<WalBreak>> find_wal_break(const std::string& path);
+
+// Looks at every log of `directory`. Ok(true): a power cut took a tail that nobody had synced, and
+// the logs count only up to there. Unavailable with reason kv_damaged: a log is missing, shorter
+// than was synced, or damaged; the message names it and the offset.
+Result<bool> check_wals(const std::string& directory, const WalNotes::Left& notes);
+
+}  // namespace kvcs

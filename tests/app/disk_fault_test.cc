@@ -1,0 +1,166 @@
+// Goal: a disk that fails under the key-value store stops writes and nothing else; they go on by
+// themselves afterwards, and nothing that was acknowledged is lost. Method: the real binary, whose
+// writes, syncs and opens below data/kv fail by a plan; every call of a script in turn ([e2e]), and
+// some of them in each run.
+#include <cerrno>
+#include <filesystem>
+
+#include "support/fault_house.h"
+#include "support/small_disk.h"
+#include "support/wait.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+// A sanitizer's runtime must be loaded before any other library.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+namespace {
+
+// Small buffers, so that logs and tables are made often; every write is looked at soon.
+const std::string kSmall =
+    "kv:\n  write_buffer_bytes: 1048576\n  sync_interval_ms: 5\n"
+    "http:\n  access_log: false\nadmin:\n  requests_per_minute: 1000000\n";
+
+// Until a write is taken again.
+bool comes_back(FaultHouse& house) {
+  return comes_true([&] { return house.put_value().status == 204; });
+}
+
+void check_all_there(FaultHouse& house) {
+  CHECK(house.first_wrong_value() == "");
+}
+
+// Calls of the kind `call` fail with `error` from the `first` one to the `last`: whatever is
+// refused meanwhile is refused in words, reads go on, and afterwards all is as it was answered.
+void run_faulty_script(FaultHouse& house, int call, int error, int first, int last) {
+  INFO("kind " << call << ", errno " << error << ", calls " << first << " to " << last);
+  house.fault().begin(call, error, first, last);
+  for (int i = 0; i < 12; i++) {
+    const RawResponse put = house.put_value();
+    CHECK((put.status == 204 || put.status == 503));
+    if (put.status == 503) CHECK(has(put.body, "takes no writes"));
+    const RawResponse chat = house.chat();
+    CHECK((chat.status == 200 || chat.status == 503));
+  }
+  // The background syncs until the planned call has come, when it comes at all.
+  CHECK(house.lives());
+  house.fault().end();
+  CHECK(comes_back(house));
+  check_all_there(house);
+}
+
+}  // namespace
+
+TEST_CASE("disk: one failed call below data/kv stops no read, aborts nothing and heals",
+          "[fault][kv][disk]") {
+  FaultHouse house("/kv/", kSmall);
+  for (const int call : {FAULT_WRITE, FAULT_SYNC}) {
+    for (const int first : {1, 4}) run_faulty_script(house, call, EIO, first, first);
+  }
+  INFO(house.log());
+  CHECK(house.refused() > 0);
+  CHECK(has(house.log(), "\"kv.writes_stopped\""));
+  CHECK(has(house.log(), "\"kv.writes_resumed\""));
+  CHECK(house.stop() == 0);
+  house.start();
+  check_all_there(house);
+}
+
+TEST_CASE("disk: a lasting fault stops writes only, and they go on when it ends",
+          "[fault][kv][disk]") {
+  FaultHouse house("/kv/", kSmall);
+  constexpr int kAll = FAULT_WRITE | FAULT_SYNC | FAULT_OPEN | FAULT_RESERVE | FAULT_RENAME;
+  for (const int error : {EIO, ENOSPC}) {
+    house.change_organization(R"({"failure_mode":"fail_closed"})");
+    run_faulty_script(house, kAll, error, 1, DiskFault::kLasting);
+    CHECK(house.fault().failed() > 0);
+    house.change_organization(R"({"failure_mode":"fail_open","fallback_daily_limit":1})");
+    REQUIRE(house.chat().status == 200);
+    house.fault().begin(kAll, error);
+    REQUIRE(comes_true([&] { return house.put_value().status == 503; }));
+    // Money that the store cannot take is spent from the day's fallback, and noted in the journal.
+    const RawResponse open = house.chat();
+    INFO(open.body);
+    CHECK(open.status == 200);
+    CHECK(open.header("x-gateway-grace") == "1");
+    CHECK(has(house.admin("GET", "/admin/kv/config/values/value-0").body, "value-0"));
+    house.fault().end();
+    CHECK(comes_back(house));
+    check_all_there(house);
+  }
+  house.fault().begin(kAll, EIO);
+  CHECK(house.put_value().status == 503);
+  CHECK(house.stop() == 0);
+  house.fault().end();
+  house.start();
+  check_all_there(house);
+}
+
+TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so does what frees space",
+          "[fault][kv][disk]") {
+  const bool ran = with_small_disk(112 << 20, [&](const std::string& disk) {
+    const std::string yaml =
+        "kv:\n  write_buffer_bytes: 1048576\n  free_reserve_bytes: 25165824\n"
+        "http:\n  access_log: false\nadmin:\n  requests_per_minute: 1000000\n";
+    FaultHouse house(disk + "/data", "/nothing/", yaml);
+    REQUIRE(house.put_value().status == 204);
+    REQUIRE(house.admin("PUT", "/admin/kv/config/values/victim", "x").status == 204);
+    CHECK(comes_true([&] { return std::filesystem::exists(disk + "/data/reserve"); }));
+    // Others fill the disk to the end: the reserve is given up, and what it was is for removals.
+    fill_disk(disk + "/filler");
+    RawResponse put;
+    CHECK(comes_true([&] { return (put = house.put_value(100'000)).status == 503; }));
+    CHECK(has(put.body, "The disk of the data directory is full"));
+    CHECK(has(put.body, "kv.free_reserve_bytes"));
+    CHECK(comes_true([&] { return !std::filesystem::exists(disk + "/data/reserve"); }));
+    CHECK(house.admin("PUT", "/admin/kv/config/values/other", "x").status == 503);
+    CHECK(house.admin("GET", "/admin/kv/config/values/value-0").status == 200);
+    CHECK(house.admin("DELETE", "/admin/kv/config/values/victim").status == 204);
+    // Nothing at all is left.
+    fill_disk(disk + "/filler2");
+    for (int i = 0; i < 5; i++) CHECK(house.put_value(1'000'000).status == 503);
+    (void)house.admin("POST", "/admin/backup");
+    CHECK(house.chat().status == 503);
+    CHECK(house.lives());
+    CHECK(has(house.health(), "\"degraded\""));
+    CHECK(house.first_wrong_value() == "");
+    CHECK(house.stop() == 0);
+    std::filesystem::remove(disk + "/filler2");
+    house.start();
+    CHECK(house.first_wrong_value() == "");
+    std::filesystem::remove(disk + "/filler");
+    CHECK(comes_back(house));
+    CHECK(comes_true([&] { return house.chat().status == 200; }));
+    CHECK(house.first_wrong_value() == "");
+    INFO(house.log());
+    CHECK(has(house.log(), "\"disk.reserve_released\""));
+  });
+  if (!ran) WARN("not run: mounting a file system is not permitted here");
+}
+
+TEST_CASE("disk: each call of a script below data/kv in turn fails once, or from then on",
+          "[e2e][disk]") {
+  FaultHouse house("/kv/", kSmall);
+  for (const int call : {FAULT_WRITE, FAULT_SYNC, FAULT_OPEN, FAULT_RESERVE, FAULT_RENAME}) {
+    for (const int error : {EIO, ENOSPC}) {
+      for (int first = 1; first <= 40; first++) {
+        run_faulty_script(house, call, error, first, first);
+        if (first % 8 != 0) continue;
+        run_faulty_script(house, call, error, first, DiskFault::kLasting);
+        // Tables and logs are made anew under the fault as well.
+        house.fault().begin(call, error, first / 8, first / 8 + 1);
+        for (int i = 0; i < 5; i++) (void)house.put_value(300'000);
+        house.fault().end();
+        CHECK(comes_back(house));
+      }
+      check_all_there(house);
+    }
+  }
+  INFO(house.log());
+  CHECK(house.stop() == 0);
+  house.start();
+  check_all_there(house);
+}
+
+#endif
