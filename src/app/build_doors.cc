@@ -45,6 +45,7 @@
 #include "identity/orgs.h"
 #include "identity/users.h"
 #include "kv/audited_kv.h"
+#include "ledger/alerts.h"
 #include "ledger/ledger.h"
 #include "ledger/rows.h"
 #include "ops/idempotency.h"
@@ -109,9 +110,14 @@ void build_accounts(Parts& parts) {
 void build_artifacts(Parts& parts) {
   parts.artifacts.service = std::make_unique<ArtifactService>(
       parts.config.artifacts, *parts.portal_writer, *parts.portal_readers, *parts.blobs,
-      parts.clock(), *parts.entropy, nullptr,
-      [kv = parts.kv.get(), &clock = parts.clock(), entropy = parts.entropy.get()](
-          const ArtifactEvent& event) { record_artifact_audit(*kv, clock, *entropy, event); });
+      parts.clock(), *parts.entropy, nullptr, [&parts](const BlobDamage& damage) {
+        raise_alert(*parts.kv, {"blob.damaged", damage.sha256, damage.message}, parts.clock(),
+                    *parts.entropy);
+      });
+  // First of the sources: it needs no key-value store, which the others fill or read.
+  parts.ledger->add_source([&parts]() -> Status {
+    return move_artifact_audit(*parts.portal_writer, *parts.portal_readers, *parts.ledger).status();
+  });
   parts.artifacts.search = std::make_unique<ArtifactSearch>(
       *parts.portal_writer, *parts.portal_readers, *parts.blobs, *parts.entropy);
   ArtifactsApiConfig config;

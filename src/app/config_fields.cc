@@ -86,6 +86,16 @@ void add_stores(Fields& fields, Config& c) {
                     "How long a presigned URL may be used.", 10, 7 * 86'400});
   fields.push_back({"artifacts.pending_lifetime_s", &a.pending_lifetime_s,
                     "An upload not confirmed by then is removed.", 60, 30 * 86'400});
+  fields.push_back({"artifacts.orphan_age_s", &a.orphan_age_s,
+                    "A blob that no artifact names is left alone when it is younger.", 60,
+                    30 * 86'400});
+  fields.push_back({"artifacts.trash_age_s", &a.trash_age_s,
+                    "How long such blobs are kept in the trash before they are removed.", 0,
+                    365 * 86'400});
+  fields.push_back({"artifacts.sweep_max_percent", &a.sweep_max_percent,
+                    "A sweep stops when more of all blobs are such; 100: never.", 1, 100});
+  fields.push_back({"artifacts.scrub_bytes_per_second", &a.scrub_bytes_per_second,
+                    "How fast blob-scrub reads.", 1 << 20, int64_t{1} << 40});
   fields.push_back({"artifacts.quota_organizations", &a.quota.organizations,
                     "Organizations, as /api/v1/quota reports them."});
   fields.push_back(

@@ -9,6 +9,7 @@
 #include "ai/budget/budget_ledger.h"
 #include "app/backup.h"
 #include "app/parts.h"
+#include "artifacts/artifact_audit.h"
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
 #include "base/bytes.h"
@@ -48,7 +49,24 @@ Result<std::string> sweep_artifacts(ArtifactService& artifacts) {
   const SweepReport report = KVCS_TRY(artifacts.sweep());
   return dump_json({{"expired_uploads", report.expired_uploads},
                     {"orphan_blobs", report.orphan_blobs},
+                    {"restored_blobs", report.restored_blobs},
                     {"freed_bytes", report.freed_bytes}});
+}
+
+Result<std::string> scrub_blobs(ArtifactService& artifacts, const JobContext& context) {
+  const ScrubReport report =
+      KVCS_TRY(artifacts.scrub([&context] { return context.cancelled.load(); }));
+  return dump_json({{"checked_blobs", report.checked_blobs},
+                    {"checked_bytes", report.checked_bytes},
+                    {"damaged_blobs", report.damaged_blobs},
+                    {"whole", report.whole}});
+}
+
+// Audit records of artifacts that nobody has asked for since; reading the audit moves them too.
+Result<std::string> move_audit(Parts& parts) {
+  const int64_t moved =
+      KVCS_TRY(move_artifact_audit(*parts.portal_writer, *parts.portal_readers, *parts.ledger));
+  return moved == 0 ? std::string() : dump_json(Json{{"moved", moved}});
 }
 
 Result<std::string> index_artifacts(ArtifactSearch& search) {
@@ -102,6 +120,11 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
   add("artifact-sweep", "*/10 * * * *", 600, 60,
       [&parts](const JobContext&) { return sweep_artifacts(*parts.artifacts.service); });
+  add("artifact-audit", "* * * * *", 60, 0,
+      [&parts](const JobContext&) { return move_audit(parts); });
+  add("blob-scrub", "0 1 * * sat", 24 * 3600, 1800, [&parts](const JobContext& context) {
+    return scrub_blobs(*parts.artifacts.service, context);
+  });
   // Artifacts that an older version stored, or that could not be read when they were confirmed.
   add("artifact-index", "* * * * *", 600, 0,
       [&parts](const JobContext&) { return index_artifacts(*parts.artifacts.search); });

@@ -1,38 +1,94 @@
-// Makes the audit record of an artifact's change. As for values in KV, the audit keeps SHA-256
-// digests: one of the bytes before a deletion, two of the visibility before and after a change.
+// Makes the audit record of an artifact's change, and moves it. As for values in KV, the audit
+// keeps SHA-256 digests: one of the bytes before a deletion and after a confirmation, two of the
+// visibility before and after a change.
 #include "artifacts/artifact_audit.h"
 
 #include <nlohmann/json.hpp>
 
+#include <vector>
+
+#include "artifacts/artifacts.h"
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/json.h"
-#include "base/log.h"
+#include "db/db.h"
 #include "kv/outbox.h"
+#include "ledger/audit.h"
+#include "ledger/ledger.h"
 
 namespace kvcs {
+namespace {
 
-void record_artifact_audit(KvStore& kv, const Clock& clock, Entropy& entropy,
-                           const ArtifactEvent& event) {
-  const bool is_delete = event.action == "delete";
-  const std::string before =
-      is_delete ? event.artifact.sha256 : (event.artifact.is_public ? "public" : "private");
-  const int64_t now_ms = clock.unix_ms();
+constexpr int64_t kMoveBatch = 500;
+
+// What waits, oldest first; `last` is the number of the last one.
+Result<std::vector<OutboxRecord>> read_waiting(Database& db, int64_t& last) {
+  auto rows = KVCS_TRY(
+      db.prepare("SELECT seq, id, ts_ms, payload_json FROM audit_outbox ORDER BY seq LIMIT ?"));
+  rows.bind(1, kMoveBatch);
+  std::vector<OutboxRecord> records;
+  while (KVCS_TRY(rows.step())) {
+    last = rows.integer(0);
+    records.push_back({rows.text(1), rows.integer(2), "audit", rows.text(3)});
+  }
+  return records;
+}
+
+}  // namespace
+
+Status add_artifact_audit(Database& db, const ArtifactEvent& event, Entropy& entropy,
+                          int64_t now_ms) {
+  const std::string visibility = event.before.is_public ? "public" : "private";
+  std::string old_hash, new_hash;
+  if (event.action == "visibility") {
+    old_hash = sha256_hex(visibility);
+    new_hash = sha256_hex(event.new_value);
+  } else if (event.action == "delete") {
+    old_hash = event.before.sha256;
+  } else {
+    new_hash = event.before.sha256;
+  }
   const Json payload{{"family", "artifact"},
-                     {"key", event.artifact.id},
-                     {"action", event.action},
-                     {"old_hash", is_delete ? before : sha256_hex(before)},
-                     {"new_hash", is_delete ? "" : sha256_hex(event.new_value)},
+                     {"key", event.before.id},
+                     {"action", std::string(event.action)},
+                     {"old_hash", old_hash},
+                     {"new_hash", new_hash},
                      {"source", "api"},
-                     {"actor", "projectkey:" + event.key_id},
-                     {"request_id", event.request_id}};
-  KvBatch batch;
-  add_to_outbox(batch, "audit", make_uuid_v7(entropy, now_ms), now_ms, dump_json(payload));
-  const Status written = kv.write(batch, KvDurability::kSynced);
-  if (written.ok()) return;
-  log::error("artifact.audit_failed", {{"artifact_id", event.artifact.id},
-                                       {"action", event.action},
-                                       {"error", written.to_string()}});
+                     {"actor", "projectkey:" + std::string(event.key_id)},
+                     {"request_id", std::string(event.request_id)}};
+  auto put =
+      KVCS_TRY(db.prepare("INSERT INTO audit_outbox (id, ts_ms, payload_json) VALUES (?, ?, ?)"));
+  return put.bind(1, make_uuid_v7(entropy, now_ms))
+      .bind(2, now_ms)
+      .bind(3, dump_json(payload))
+      .run();
+}
+
+// First into the chain, then out of the outbox: a crash in between moves the records once more,
+// and the chain takes each id once. A change that comes meanwhile has a higher number.
+Result<int64_t> move_artifact_audit(DbWriter& writer, DbReaders& readers, Ledger& ledger) {
+  int64_t moved = 0;
+  for (;;) {
+    int64_t last = 0;
+    std::vector<OutboxRecord> waiting;
+    const Status read = readers.run([&](Database& db) -> Status {
+      waiting = KVCS_TRY(read_waiting(db, last));
+      return ok();
+    });
+    if (!read.ok()) return read;
+    if (waiting.empty()) return moved;
+    const Status written = ledger.write([&waiting](Database& db) -> Status {
+      for (const OutboxRecord& record : waiting) KVCS_TRY(audit_sink(db, record));
+      return ok();
+    });
+    if (!written.ok()) return written;
+    const Status removed = writer.run([last](Database& db) -> Status {
+      auto remove = KVCS_TRY(db.prepare("DELETE FROM audit_outbox WHERE seq <= ?"));
+      return remove.bind(1, last).run();
+    });
+    if (!removed.ok()) return removed;
+    moved += static_cast<int64_t>(waiting.size());
+  }
 }
 
 }  // namespace kvcs

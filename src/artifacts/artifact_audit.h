@@ -1,16 +1,33 @@
-// The trace of an artifact's change in the audit: a row of its chain, through the same outbox as
-// the changes of the key-value store (kv/audited_kv.h), since artifacts live in SQL.
+// The trace of an artifact's change in the audit. Artifacts live in SQL, so their audit records
+// ride in the transaction of the change, in the table audit_outbox of portal.db, and are brought to
+// the audit's chain in ledger.db from there: moved once more after a crash, an id is still one row.
+// Neither step needs the key-value store.
 #pragma once
-#include "artifacts/artifacts.h"
-#include "base/clock.h"
+#include <cstdint>
+#include <string>
+#include <string_view>
+
 #include "base/entropy.h"
-#include "kv/kv.h"
+#include "base/status.h"
 
 namespace kvcs {
 
-// The change is committed by then: a record that cannot be written is an error in the log, and
-// nothing is undone.
-void record_artifact_audit(KvStore& kv, const Clock& clock, Entropy& entropy,
-                           const ArtifactEvent& event);
+class Database;
+class DbReaders;
+class DbWriter;
+class Ledger;
+struct Artifact;
+
+struct ArtifactEvent {
+  std::string_view action;  // "confirm", "visibility" or "delete"
+  const Artifact& before;
+  std::string_view new_value, key_id, request_id;
+};
+// In the transaction of the change.
+Status add_artifact_audit(Database& db, const ArtifactEvent& event, Entropy& entropy,
+                          int64_t now_ms);
+
+// Moves what waits, in the order of the changes; how many. Any thread, several at once too.
+Result<int64_t> move_artifact_audit(DbWriter& writer, DbReaders& readers, Ledger& ledger);
 
 }  // namespace kvcs

@@ -7,9 +7,12 @@
 //
 // Rules that keep rows and blobs in step:
 // - A row comes first and goes first. A blob without a row is an orphan; sweep() removes it.
-// - A blob is removed only by collect_blob(), between two commits of the one writer thread and
-//   after it saw no row with that digest; finish_put() and confirm() look at the blob on that same
-//   thread. So no row can come to name a blob that is being removed.
+// - A blob is removed only by collect_blob(), or moved to the trash by the sweep, between two
+//   commits of the one writer thread and after it saw no row with that digest; finish_put() and
+//   confirm() look at the blob on that same thread. So no row can come to name a blob that is being
+//   removed.
+// - What changes who may have the bytes (confirm, visibility, delete) is written down for the audit
+//   by the transaction of the change (artifact_audit.h).
 // - Confirm demands that this artifact's own PUT was stored (uploaded_ms), however well known the
 //   digest: deduplication tells nobody which bytes exist, and gives nobody bytes he does not have.
 // - An upload announced without digest or size gets them from its PUT, until it is confirmed.
@@ -23,6 +26,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,6 +68,12 @@ struct ArtifactConfig {
   // How long an upload may stay unconfirmed: the URL's life and the slowest transfer.
   int64_t pending_lifetime_s = 6 * 3600;
   int64_t orphan_age_s = 3600;  // A blob younger than this may belong to a PUT under way.
+  // How long blobs that no row names stay in the trash, from which a lost row brings them back.
+  int64_t trash_age_s = 7 * 86'400;
+  // A sweep that finds more orphans than this share of all blobs, and more than a handful, takes
+  // the rows for lost and touches nothing. 100: it always sweeps.
+  int sweep_max_percent = 5;
+  uint64_t scrub_bytes_per_second = 64u << 20;
   ArtifactQuota quota;
 };
 
@@ -91,14 +101,12 @@ struct ArtifactPage {
   std::string next_cursor;  // "" on the last page.
 };
 
-// A change that the audit is told about after it was committed. It is no KV write, so it does not
-// ride in a batch as other audit records do.
-struct ArtifactEvent {
-  std::string action;  // "visibility" or "delete"
-  Artifact artifact;   // As it was before.
-  std::string new_value, key_id, request_id;
+// A blob that is not what its name or its row says, for an alert.
+struct BlobDamage {
+  std::string sha256, message;
 };
-using ArtifactAudit = std::function<void(const ArtifactEvent&)>;
+// Called at most once for each blob and process, from any thread.
+using BlobAlarm = std::function<void(const BlobDamage&)>;
 
 // An upload whose PUT is being received. One thread.
 struct ArtifactPut {
@@ -115,8 +123,15 @@ struct ConfirmClaim {
 };
 
 struct SweepReport {
-  size_t expired_uploads = 0, orphan_blobs = 0;
+  size_t expired_uploads = 0, orphan_blobs = 0;  // Orphans are moved to the trash.
+  size_t restored_blobs = 0;                     // Of the trash, as a row names them again.
   uint64_t freed_bytes = 0;
+};
+
+struct ScrubReport {
+  size_t checked_blobs = 0, damaged_blobs = 0;
+  uint64_t checked_bytes = 0;
+  bool whole = false;  // It came to the last blob; else the next run goes on from here.
 };
 
 class ArtifactService final {
@@ -125,7 +140,7 @@ class ArtifactService final {
   using QuotaOf = std::function<Result<ArtifactQuota>(std::string_view organization_id)>;
   ArtifactService(const ArtifactConfig& config, DbWriter& writer, DbReaders& readers,
                   BlobStore& blobs, const Clock& clock, Entropy& entropy, QuotaOf quota_of,
-                  ArtifactAudit audit);
+                  BlobAlarm alarm);
 
   const ArtifactConfig& config() const { return config_; }
 
@@ -138,7 +153,8 @@ class ArtifactService final {
   // Remembers why a PUT was refused, so that confirm can say it.
   void note_refused_put(const std::string& id, const Status& why);
   // Idempotent.
-  Result<Artifact> confirm(const Principal& who, std::string_view id, const ConfirmClaim& claim);
+  Result<Artifact> confirm(const Principal& who, std::string_view id, const ConfirmClaim& claim,
+                           std::string_view request_id = {});
 
   Result<Artifact> find(std::string_view id) const;  // Anybody's.
   Result<Artifact> find_own(const Principal& who, std::string_view id) const;
@@ -147,25 +163,40 @@ class ArtifactService final {
   Status set_visibility(const Principal& who, std::string_view id, bool is_public,
                         std::string_view request_id);
   Status remove(const Principal& who, std::string_view id, std::string_view request_id);
+  // Internal with reason blob_missing or blob_damaged: the bytes are gone, or not as many as the
+  // row says; the latter raises the alarm.
   Result<std::unique_ptr<BlobReader>> open_bytes(const Artifact& artifact) const;
 
   Result<ArtifactQuota> quota(std::string_view organization_id) const;
   Result<ArtifactUsage> usage(std::string_view organization_id) const;
 
-  // Expired uploads, orphan blobs and temp files of a process that died. A cron job.
+  // Expired uploads, orphan blobs, the trash, and temp files of a process that died. A cron job.
+  // Conflict with reason sweep_refused: the rows look lost, and nothing but expired uploads and
+  // temp files was touched.
   Result<SweepReport> sweep();
+  // Reads every blob, slowly, and sets those aside whose digest is another than their name. A cron
+  // job; at most one at a time.
+  Result<ScrubReport> scrub(const std::function<bool()>& cancelled);
 
  private:
   Status reserve(Database& db, const std::string& organization_id, uint64_t artifacts,
                  uint64_t bytes, const ArtifactQuota& limits) const;
   Status fit_size(const Artifact& row, uint64_t size_bytes);
   Status confirm_row(Database& db, const Principal& who, std::string_view id,
-                     const ConfirmClaim& claim, const ArtifactQuota& limits, Artifact& row);
+                     const ConfirmClaim& claim, const ArtifactQuota& limits,
+                     std::string_view request_id, Artifact& row);
   Status remove_row(Database& db, const Artifact& row) const;
   // Removes the blob unless a row names it. Returns whether it did.
   Result<bool> collect_blob(const std::string& sha256);
   Status sweep_expired(SweepReport& report);
   Status sweep_orphans(SweepReport& report);
+  Status sweep_trash(SweepReport& report);
+  Status audit_change(Database& db, std::string_view action, const Artifact& before,
+                      std::string_view new_value, const Principal& who,
+                      std::string_view request_id) const;
+  void raise_alarm(const std::string& sha256, const std::string& message) const;
+  Result<bool> is_damaged(const std::string& sha256, uint64_t& pace_bytes,
+                          const std::function<bool()>& cancelled) const;
   Status refused_put(std::string_view id);
 
   const ArtifactConfig config_;
@@ -175,9 +206,11 @@ class ArtifactService final {
   const Clock& clock_;
   Entropy& entropy_;
   const QuotaOf quota_of_;
-  const ArtifactAudit audit_;
-  Mutex mutex_;
+  const BlobAlarm alarm_;
+  mutable Mutex mutex_;
   std::map<std::string, Status, std::less<>> refused_puts_ KVCS_GUARDED_BY(mutex_);
+  mutable std::set<std::string> alarmed_ KVCS_GUARDED_BY(mutex_);  // Digests.
+  std::string scrubbed_to_ KVCS_GUARDED_BY(mutex_);  // The last blob that a scrub looked at.
 };
 
 // The customer that an organization's keys speak for: 32 hex digits made from its slug.

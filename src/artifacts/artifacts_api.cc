@@ -269,7 +269,7 @@ Result<Response> ArtifactsApi::confirm(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
   const Json body = KVCS_TRY(read_body(request));
   const ConfirmClaim claim = KVCS_TRY(artifact_json::parse_confirm(body));
-  const Artifact row = KVCS_TRY(service_.confirm(request.principal, id, claim));
+  const Artifact row = KVCS_TRY(service_.confirm(request.principal, id, claim, request.request_id));
   // From now on the artifact is found by its first tokens. A failure here takes nothing from the
   // upload: the job "artifact-index" tries again.
   (void)search_.index(row);

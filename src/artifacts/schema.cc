@@ -101,10 +101,22 @@ CREATE TABLE search_salts (
 );
 )sql";
 
+// Audit records on their way to ledger.db. AUTOINCREMENT: a number is never used again, so that the
+// mover, which removes by number, cannot take a record that it has not moved.
+constexpr const char* kPortal4 = R"sql(
+CREATE TABLE audit_outbox (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  ts_ms INTEGER NOT NULL,
+  payload_json TEXT NOT NULL
+);
+)sql";
+
 }  // namespace
 
 const std::vector<Migration>& portal_migrations() {
-  static const std::vector<Migration> list = {{1, kPortal1}, {2, kPortal2}, {3, kPortal3}};
+  static const std::vector<Migration> list = {
+      {1, kPortal1}, {2, kPortal2}, {3, kPortal3}, {4, kPortal4}};
   return list;
 }
 

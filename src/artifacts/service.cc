@@ -1,6 +1,7 @@
 // The life of an artifact: announced, uploaded, confirmed, changed, removed. Requests come here on
 // their own threads; rows change on the one writer thread of portal.db. artifacts.h tells how rows
 // and blobs are kept in step.
+#include "artifacts/artifact_audit.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/rows.h"
 #include "base/bytes.h"
@@ -31,7 +32,7 @@ Status check_claim(const Artifact& row, const ConfirmClaim& claim) {
 
 ArtifactService::ArtifactService(const ArtifactConfig& config, DbWriter& writer, DbReaders& readers,
                                  BlobStore& blobs, const Clock& clock, Entropy& entropy,
-                                 QuotaOf quota_of, ArtifactAudit audit)
+                                 QuotaOf quota_of, BlobAlarm alarm)
     : config_(config),
       writer_(writer),
       readers_(readers),
@@ -39,7 +40,14 @@ ArtifactService::ArtifactService(const ArtifactConfig& config, DbWriter& writer,
       clock_(clock),
       entropy_(entropy),
       quota_of_(std::move(quota_of)),
-      audit_(std::move(audit)) {}
+      alarm_(std::move(alarm)) {}
+
+Status ArtifactService::audit_change(Database& db, std::string_view action, const Artifact& before,
+                                     std::string_view new_value, const Principal& who,
+                                     std::string_view request_id) const {
+  return add_artifact_audit(db, {action, before, new_value, who.key_id, request_id}, entropy_,
+                            clock_.unix_ms());
+}
 
 Result<Artifact> ArtifactService::create(Artifact wanted) {
   if (wanted.size_bytes > config_.object_bytes_max) {
@@ -156,7 +164,7 @@ Status ArtifactService::refused_put(std::string_view id) {
 // these checks and the update.
 Status ArtifactService::confirm_row(Database& db, const Principal& who, std::string_view id,
                                     const ConfirmClaim& claim, const ArtifactQuota& limits,
-                                    Artifact& row) {
+                                    std::string_view request_id, Artifact& row) {
   row = KVCS_TRY(artifact_rows::find(db, id));
   if (row.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
   if (row.ready) return check_claim(row, claim);
@@ -178,15 +186,15 @@ Status ArtifactService::confirm_row(Database& db, const Principal& who, std::str
   const auto size = static_cast<int64_t>(row.size_bytes);
   KVCS_TRY(usage.bind(1, size).bind(2, size).bind(3, row.organization_id).run());
   row.ready = true;
-  return ok();
+  return audit_change(db, "confirm", row, "", who, request_id);
 }
 
 Result<Artifact> ArtifactService::confirm(const Principal& who, std::string_view id,
-                                          const ConfirmClaim& claim) {
+                                          const ConfirmClaim& claim, std::string_view request_id) {
   const ArtifactQuota limits = KVCS_TRY(quota(who.organization_id));
   Artifact row;
-  const Status ran =
-      writer_.run([&](Database& db) { return confirm_row(db, who, id, claim, limits, row); });
+  const Status ran = writer_.run(
+      [&](Database& db) { return confirm_row(db, who, id, claim, limits, request_id, row); });
   if (!ran.ok()) return ran;
   return row;
 }
@@ -213,19 +221,15 @@ Result<uint64_t> ArtifactService::count(const ArtifactFilter& filter) const {
 
 Status ArtifactService::set_visibility(const Principal& who, std::string_view id, bool is_public,
                                        std::string_view request_id) {
-  Artifact before;
   const char* const value = is_public ? "public" : "private";
-  const Status ran = writer_.run([&](Database& db) -> Status {
-    before = KVCS_TRY(artifact_rows::find(db, id));
+  return writer_.run([&](Database& db) -> Status {
+    const Artifact before = KVCS_TRY(artifact_rows::find(db, id));
     if (before.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
     auto update = KVCS_TRY(db.prepare("UPDATE artifacts SET visibility = ? WHERE id = ?"));
-    return update.bind(1, value).bind(2, before.id).run();
+    KVCS_TRY(update.bind(1, value).bind(2, before.id).run());
+    if (before.is_public == is_public) return ok();
+    return audit_change(db, "visibility", before, value, who, request_id);
   });
-  if (!ran.ok()) return ran;
-  if (audit_ && before.is_public != is_public) {
-    audit_({"visibility", std::move(before), value, who.key_id, std::string(request_id)});
-  }
-  return ok();
 }
 
 // Removes the row and what it had reserved or used, in the transaction of the caller.
@@ -246,13 +250,12 @@ Status ArtifactService::remove(const Principal& who, std::string_view id,
   const Status ran = writer_.run([&](Database& db) -> Status {
     before = KVCS_TRY(artifact_rows::find(db, id));
     if (before.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
-    return remove_row(db, before);
+    KVCS_TRY(remove_row(db, before));
+    return audit_change(db, "delete", before, "", who, request_id);
   });
   if (!ran.ok()) return ran;
-  const std::string digest = before.sha256;
-  if (audit_) audit_({"delete", std::move(before), "", who.key_id, std::string(request_id)});
   // The artifact is gone whatever becomes of the bytes: the sweep finds what stays behind.
-  (void)collect_blob(digest);
+  (void)collect_blob(before.sha256);
   return ok();
 }
 
@@ -260,7 +263,19 @@ Result<std::unique_ptr<BlobReader>> ArtifactService::open_bytes(const Artifact& 
   auto reader = blobs_.open(artifact.sha256);
   // A row that is ready promises its bytes; their absence is our failure, not the caller's.
   if (reader.code() == Code::kNotFound) {
-    return internal("The bytes of artifact " + artifact.id + " are missing from the blob store.");
+    return internal("The bytes of artifact " + artifact.id + " are missing from the blob store.")
+        .with_reason("blob_missing");
+  }
+  // A file that was cut or grew must not be sent under the digest of the whole one.
+  if (reader.ok() && (*reader)->size_bytes() != artifact.size_bytes) {
+    raise_alarm(artifact.sha256,
+                "The blob has " + std::to_string((*reader)->size_bytes()) +
+                    " bytes where artifact " + artifact.id + " has " +
+                    std::to_string(artifact.size_bytes) +
+                    "; it is not served. Restore its file, or upload the artifact's bytes again.");
+    return internal("The stored bytes of artifact " + artifact.id +
+                    " are damaged; they are not sent. Its owner can upload them again.")
+        .with_reason("blob_damaged");
   }
   return reader;
 }

@@ -1,13 +1,15 @@
-// The sweep, a job: it takes away uploads that were never confirmed, blobs that no row names, and
-// temp files of a process that died. Any of its steps may be the last before a crash; the next
-// sweep goes on from there.
+// The sweep, a job: it takes away uploads that were never confirmed, blobs that no row names (to
+// the trash, and from there after some days), and temp files of a process that died. Any of its
+// steps may be the last before a crash; the next sweep goes on from there.
 #include "artifacts/artifacts.h"
 #include "artifacts/rows.h"
 
 namespace kvcs {
 namespace {
 constexpr size_t kSweepBatch = 100;
-}
+// So many orphans are swept whatever their share: what some clients that died leave behind.
+constexpr size_t kFewOrphans = 100;
+}  // namespace
 
 Result<bool> ArtifactService::collect_blob(const std::string& sha256) {
   if (sha256.empty()) return false;
@@ -55,9 +57,19 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
   }
 }
 
+// What no row names goes to the trash. First all blobs are looked at: when the rows themselves were
+// lost, by a database that came up empty or from an old backup, nearly every blob is an orphan, and
+// to move them would make a mistake that a restored database mends into one that it does not.
 Status ArtifactService::sweep_orphans(SweepReport& report) {
-  return blobs_.for_each(
-      [&](std::string_view digest, uint64_t size_bytes, int64_t age_s) -> Status {
+  struct Orphan {
+    std::string sha256;
+    uint64_t size_bytes;
+  };
+  std::vector<Orphan> orphans;
+  uint64_t blobs = 0;
+  const Status looked =
+      blobs_.for_each([&](std::string_view digest, uint64_t size_bytes, int64_t age_s) -> Status {
+        blobs++;
         // A young blob may be of a PUT whose row has not been updated yet.
         if (age_s < config_.orphan_age_s) return ok();
         bool named = true;
@@ -66,18 +78,85 @@ Status ArtifactService::sweep_orphans(SweepReport& report) {
           return ok();
         });
         if (!ran.ok()) return ran;
-        if (named || !KVCS_TRY(collect_blob(std::string(digest)))) return ok();
-        report.orphan_blobs++;
-        report.freed_bytes += size_bytes;
+        if (!named) orphans.push_back({std::string(digest), size_bytes});
         return ok();
       });
+  if (!looked.ok()) return looked;
+  if (orphans.empty()) return ok();
+  if (config_.sweep_max_percent < 100) {
+    bool has_rows = false;
+    const Status ran = readers_.run([&](Database& db) -> Status {
+      auto any = KVCS_TRY(db.prepare("SELECT 1 FROM artifacts LIMIT 1"));
+      has_rows = KVCS_TRY(any.step());
+      return ok();
+    });
+    if (!ran.ok()) return ran;
+    const auto share = static_cast<uint64_t>(config_.sweep_max_percent);
+    const bool too_many = orphans.size() > kFewOrphans && orphans.size() * 100 > blobs * share;
+    if (!has_rows || too_many) {
+      return conflict(std::to_string(orphans.size()) + " of " + std::to_string(blobs) +
+                      " blobs are named by no artifact" + (has_rows ? "" : ", and there is none") +
+                      "; nothing was swept. If portal.db was lost or is older than the blobs, "
+                      "restore it. If they are of no use, set artifacts.sweep_max_percent to 100 "
+                      "and run artifact-sweep: they go to the trash.")
+          .with_reason("sweep_refused");
+    }
+  }
+  for (const Orphan& orphan : orphans) {
+    // As in collect_blob(): between two groups what the rows say is what holds.
+    bool moved = false;
+    const Status ran = writer_.run_alone([&](Database& db) -> Status {
+      if (KVCS_TRY(artifact_rows::names_digest(db, orphan.sha256))) return ok();
+      const Status aside = blobs_.set_aside(orphan.sha256, BlobShelf::kTrash);
+      moved = aside.ok();
+      return aside.code() == Code::kNotFound ? ok() : aside;
+    });
+    if (!ran.ok()) return ran;
+    if (moved) report.orphan_blobs++;
+  }
+  return ok();
+}
+
+// A blob of the trash whose row came back, with a restored database, is put back; one that has lain
+// there long enough is removed.
+Status ArtifactService::sweep_trash(SweepReport& report) {
+  struct Old {
+    std::string sha256;
+    uint64_t size_bytes;
+    bool is_old;
+  };
+  std::vector<Old> trash;
+  KVCS_TRY(blobs_.for_each_aside(
+      BlobShelf::kTrash, [&](std::string_view digest, uint64_t size_bytes, int64_t age_s) {
+        trash.push_back({std::string(digest), size_bytes, age_s >= config_.trash_age_s});
+        return ok();
+      }));
+  for (const Old& old : trash) {
+    bool put_back = false;
+    const Status ran = writer_.run_alone([&](Database& db) -> Status {
+      const bool named = KVCS_TRY(artifact_rows::names_digest(db, old.sha256));
+      const bool missing = blobs_.stat(old.sha256).code() == Code::kNotFound;
+      if (!named || !missing) return ok();
+      KVCS_TRY(blobs_.put_back(old.sha256, BlobShelf::kTrash));
+      put_back = true;
+      return ok();
+    });
+    if (!ran.ok()) return ran;
+    if (put_back) report.restored_blobs++;
+    if (put_back || !old.is_old) continue;
+    KVCS_TRY(blobs_.remove_aside(old.sha256, BlobShelf::kTrash));
+    report.freed_bytes += old.size_bytes;
+  }
+  return ok();
 }
 
 Result<SweepReport> ArtifactService::sweep() {
   SweepReport report;
   KVCS_TRY(sweep_expired(report));
-  KVCS_TRY(sweep_orphans(report));
   KVCS_TRY(blobs_.remove_stale_temps());
+  // The trash first: blobs that a restored database names again must not count as missing.
+  KVCS_TRY(sweep_trash(report));
+  KVCS_TRY(sweep_orphans(report));
   return report;
 }
 

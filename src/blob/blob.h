@@ -1,5 +1,6 @@
 // Content-addressed bytes: <dir>/ab/cd/<sha256 hex>. A blob is visible only whole: written to a
-// temp file while it is hashed, fsynced, renamed, and the folder fsynced. Thread-safe.
+// temp file while it is hashed, fsynced, renamed, and the folder fsynced. What is set aside lies in
+// <dir>/trash and <dir>/damaged under the same name. Thread-safe.
 //
 // Engines: open_file_blobs, make_memory_blobs (tests), make_faulty_blobs (tests). One contract
 // test.
@@ -41,6 +42,12 @@ class BlobReader {
   virtual int descriptor() const = 0;
 };
 
+// Where blobs lie that are not served any more: kept for a while, or to be looked at.
+enum class BlobShelf : uint8_t {
+  kTrash,    // Nobody names them; a mistake can still be undone.
+  kDamaged,  // Their bytes are not those of their name.
+};
+
 class BlobStore {
  public:
   virtual ~BlobStore() = default;
@@ -56,6 +63,16 @@ class BlobStore {
   virtual Status for_each(
       const std::function<Status(std::string_view sha256_hex, uint64_t size_bytes, int64_t age_s)>&
           visit) const = 0;
+  // Moves a blob to a shelf, over what lies there under its name. NotFound.
+  virtual Status set_aside(std::string_view sha256_hex, BlobShelf shelf) = 0;
+  // Moves a blob from a shelf back to its place, over what lies there. NotFound.
+  virtual Status put_back(std::string_view sha256_hex, BlobShelf shelf) = 0;
+  virtual Status remove_aside(std::string_view sha256_hex, BlobShelf shelf) = 0;  // Ok when absent.
+  // What lies on a shelf, with its size and how long it has been there.
+  virtual Status for_each_aside(
+      BlobShelf shelf,
+      const std::function<Status(std::string_view sha256_hex, uint64_t size_bytes, int64_t age_s)>&
+          visit) const = 0;
   // Temp files of writers that died with their process; returns how many were removed.
   virtual Result<size_t> remove_stale_temps() = 0;
 };
@@ -68,7 +85,8 @@ struct BlobConfig {
 Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config);
 std::unique_ptr<BlobStore> make_memory_blobs();
 // Tests: the plan is called before each operation ("begin_write", "append", "finish", "open",
-// "read", "stat", "remove", "for_each", "remove_stale_temps"); a failure that it returns is the
+// "read", "stat", "remove", "for_each", "set_aside", "put_back", "remove_aside",
+// "for_each_aside", "remove_stale_temps"); a failure that it returns is the
 // operation's, and `base` is not asked.
 using BlobFaultPlan = std::function<Status(std::string_view op, std::string_view sha256_hex)>;
 std::unique_ptr<BlobStore> make_faulty_blobs(BlobStore& base, BlobFaultPlan plan);

@@ -1,5 +1,6 @@
 // Blobs as files. Layout under the folder: tmp/<n>.part while a writer works, ab/cd/<sha256> once
-// whole. The data directory's lock (app) makes sure that one process owns the folder.
+// whole, trash/<sha256> and damaged/<sha256> when set aside. The data directory's lock (app) makes
+// sure that one process owns the folder.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -77,6 +78,12 @@ struct Shared {
   }
   std::string path_of(std::string_view digest) const {
     return folder_of(digest) + "/" + std::string(digest);
+  }
+  std::string shelf_folder(BlobShelf shelf) const {
+    return path + (shelf == BlobShelf::kTrash ? "/trash" : "/damaged");
+  }
+  std::string aside_path(std::string_view digest, BlobShelf shelf) const {
+    return shelf_folder(shelf) + "/" + std::string(digest);
   }
   Status check_space(uint64_t size_bytes) const {
     struct statvfs facts {};
@@ -308,25 +315,51 @@ class FileBlobs final : public BlobStore {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) return io_error("unlink", path, errno);
     return ok();
   }
+  // Durable in either folder on return. A crash in between leaves the blob under both names at
+  // most, which the next sweep mends.
+  Status set_aside(std::string_view sha256_hex, BlobShelf shelf) override {
+    KVCS_TRY(check_digest(sha256_hex));
+    const std::string from = shared_.path_of(sha256_hex);
+    struct stat facts {};
+    if (::lstat(from.c_str(), &facts) != 0) return missing_or(errno, from);
+    KVCS_TRY(make_folder(shared_.path, folder_name(shared_.shelf_folder(shelf))));
+    KVCS_TRY(move(from, shared_.aside_path(sha256_hex, shelf)));
+    KVCS_TRY(sync_folder(shared_.shelf_folder(shelf)));
+    return sync_folder(shared_.folder_of(sha256_hex));
+  }
+  Status put_back(std::string_view sha256_hex, BlobShelf shelf) override {
+    KVCS_TRY(check_digest(sha256_hex));
+    const std::string from = shared_.aside_path(sha256_hex, shelf);
+    struct stat facts {};
+    if (::lstat(from.c_str(), &facts) != 0) return missing_or(errno, from);
+    KVCS_TRY(shared_.make_folder_of(sha256_hex));
+    KVCS_TRY(move(from, shared_.path_of(sha256_hex)));
+    return sync_folder(shared_.folder_of(sha256_hex));
+  }
+  Status remove_aside(std::string_view sha256_hex, BlobShelf shelf) override {
+    KVCS_TRY(check_digest(sha256_hex));
+    const std::string path = shared_.aside_path(sha256_hex, shelf);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return io_error("unlink", path, errno);
+    return ok();
+  }
+  Status for_each_aside(
+      BlobShelf shelf,
+      const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
+    const std::string folder = shared_.shelf_folder(shelf);
+    const int64_t now_s = make_system_clock()->unix_s();
+    return for_each_name(folder,
+                         [&](const char* name) { return visit_file(folder, name, now_s, visit); });
+  }
   Status for_each(
       const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
     const int64_t now_s = make_system_clock()->unix_s();
-    const auto visit_file = [&](const std::string& folder, const char* name) -> Status {
-      struct stat facts {};
-      // Files that are not ours to name are left alone; one removed meanwhile is no failure.
-      if (!check_digest(name).ok()) return ok();
-      if (::lstat((folder + "/" + name).c_str(), &facts) != 0) return ok();
-      // The later of the two: a rename touches ctime only.
-      const int64_t born_s = std::max(facts.st_mtim.tv_sec, facts.st_ctim.tv_sec);
-      return visit(name, static_cast<uint64_t>(facts.st_size),
-                   std::max<int64_t>(0, now_s - born_s));
-    };
     return for_each_name(shared_.path, [&](const char* first) -> Status {
       if (!is_hex(first, 2)) return ok();
       const std::string outer = shared_.path + "/" + first;
       return for_each_name(outer, [&](const char* second) -> Status {
         const std::string inner = outer + "/" + second;
-        return for_each_name(inner, [&](const char* name) { return visit_file(inner, name); });
+        return for_each_name(
+            inner, [&](const char* name) { return visit_file(inner, name, now_s, visit); });
       });
     });
   }
@@ -348,6 +381,24 @@ class FileBlobs final : public BlobStore {
   }
 
  private:
+  static Status visit_file(
+      const std::string& folder, const char* name, int64_t now_s,
+      const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) {
+    struct stat facts {};
+    // Files that are not ours to name are left alone; one removed meanwhile is no failure.
+    if (!check_digest(name).ok()) return ok();
+    if (::lstat((folder + "/" + name).c_str(), &facts) != 0) return ok();
+    // The later of the two: a rename touches ctime only.
+    const int64_t born_s = std::max(facts.st_mtim.tv_sec, facts.st_ctim.tv_sec);
+    return visit(name, static_cast<uint64_t>(facts.st_size), std::max<int64_t>(0, now_s - born_s));
+  }
+  static std::string folder_name(const std::string& path) {
+    return path.substr(path.rfind('/') + 1);
+  }
+  static Status move(const std::string& from, const std::string& to) {
+    if (::rename(from.c_str(), to.c_str()) == 0) return ok();
+    return errno == ENOENT ? not_found("No such blob.") : io_error("rename", to, errno);
+  }
   static Status missing_or(int error_number, const std::string& path) {
     if (error_number == ENOENT) return not_found("No such blob.");
     return io_error("open", path, error_number);

@@ -20,7 +20,11 @@ struct StoredBlob {
 struct MemoryState {
   std::unique_ptr<Clock> clock = make_system_clock();
   Mutex mutex;
-  std::map<std::string, StoredBlob, std::less<>> blobs KVCS_GUARDED_BY(mutex);
+  using Blobs = std::map<std::string, StoredBlob, std::less<>>;
+  Blobs blobs KVCS_GUARDED_BY(mutex), trash KVCS_GUARDED_BY(mutex), damaged KVCS_GUARDED_BY(mutex);
+  Blobs& shelf(BlobShelf which) KVCS_REQUIRES(mutex) {
+    return which == BlobShelf::kTrash ? trash : damaged;
+  }
 };
 
 class MemoryWriter final : public BlobWriter {
@@ -89,22 +93,63 @@ class MemoryBlobs final : public BlobStore {
     if (it != state_.blobs.end()) state_.blobs.erase(it);
     return ok();
   }
+  Status set_aside(std::string_view sha256_hex, BlobShelf shelf) override {
+    KVCS_TRY(check_digest(sha256_hex));
+    MutexLock lock(state_.mutex);
+    return move(sha256_hex, state_.blobs, state_.shelf(shelf));
+  }
+  Status put_back(std::string_view sha256_hex, BlobShelf shelf) override {
+    KVCS_TRY(check_digest(sha256_hex));
+    MutexLock lock(state_.mutex);
+    return move(sha256_hex, state_.shelf(shelf), state_.blobs);
+  }
+  Status remove_aside(std::string_view sha256_hex, BlobShelf shelf) override {
+    KVCS_TRY(check_digest(sha256_hex));
+    MutexLock lock(state_.mutex);
+    MemoryState::Blobs& from = state_.shelf(shelf);
+    if (const auto it = from.find(sha256_hex); it != from.end()) from.erase(it);
+    return ok();
+  }
+  Status for_each_aside(
+      BlobShelf shelf,
+      const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
+    MemoryState::Blobs copy;
+    {
+      MutexLock lock(state_.mutex);
+      copy = state_.shelf(shelf);
+    }
+    return visit_all(copy, visit);
+  }
   Status for_each(
       const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
-    std::map<std::string, StoredBlob, std::less<>> copy;
+    MemoryState::Blobs copy;
     {
       MutexLock lock(state_.mutex);
       copy = state_.blobs;
     }
-    for (const auto& [digest, blob] : copy) {
+    return visit_all(copy, visit);
+  }
+  Result<size_t> remove_stale_temps() override { return size_t{0}; }
+
+ private:
+  Status move(std::string_view digest, MemoryState::Blobs& from, MemoryState::Blobs& to)
+      KVCS_REQUIRES(state_.mutex) {
+    const auto it = from.find(digest);
+    if (it == from.end()) return not_found("No such blob.");
+    it->second.written_us = state_.clock->mono_us();
+    to[std::string(digest)] = std::move(it->second);
+    from.erase(it);
+    return ok();
+  }
+  Status visit_all(const MemoryState::Blobs& blobs,
+                   const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const {
+    for (const auto& [digest, blob] : blobs) {
       const int64_t age_s = (state_.clock->mono_us() - blob.written_us) / 1'000'000;
       KVCS_TRY(visit(digest, blob.bytes->size(), age_s));
     }
     return ok();
   }
-  Result<size_t> remove_stale_temps() override { return size_t{0}; }
 
- private:
   mutable MemoryState state_;
 };
 
@@ -175,6 +220,24 @@ class FaultyBlobs final : public BlobStore {
       const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
     KVCS_TRY(plan_("for_each", ""));
     return base_.for_each(visit);
+  }
+  Status set_aside(std::string_view sha256_hex, BlobShelf shelf) override {
+    KVCS_TRY(plan_("set_aside", sha256_hex));
+    return base_.set_aside(sha256_hex, shelf);
+  }
+  Status put_back(std::string_view sha256_hex, BlobShelf shelf) override {
+    KVCS_TRY(plan_("put_back", sha256_hex));
+    return base_.put_back(sha256_hex, shelf);
+  }
+  Status remove_aside(std::string_view sha256_hex, BlobShelf shelf) override {
+    KVCS_TRY(plan_("remove_aside", sha256_hex));
+    return base_.remove_aside(sha256_hex, shelf);
+  }
+  Status for_each_aside(
+      BlobShelf shelf,
+      const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
+    KVCS_TRY(plan_("for_each_aside", ""));
+    return base_.for_each_aside(shelf, visit);
   }
   Result<size_t> remove_stale_temps() override {
     KVCS_TRY(plan_("remove_stale_temps", ""));

@@ -49,6 +49,20 @@ class TimedBlobs final : public BlobStore {
       const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
     return base_.for_each(visit);
   }
+  Status set_aside(std::string_view sha256_hex, BlobShelf shelf) override {
+    return base_.set_aside(sha256_hex, shelf);
+  }
+  Status put_back(std::string_view sha256_hex, BlobShelf shelf) override {
+    return base_.put_back(sha256_hex, shelf);
+  }
+  Status remove_aside(std::string_view sha256_hex, BlobShelf shelf) override {
+    return base_.remove_aside(sha256_hex, shelf);
+  }
+  Status for_each_aside(
+      BlobShelf shelf,
+      const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
+    return base_.for_each_aside(shelf, visit);
+  }
   Result<size_t> remove_stale_temps() override { return base_.remove_stale_temps(); }
 
  private:

@@ -30,8 +30,8 @@ struct ArtifactWorld {
   std::unique_ptr<DbWriter> writer;
   std::unique_ptr<DbReaders> readers;
   ArtifactConfig config;
-  Mutex events_mutex;  // Audits come from every thread that changes something.
-  std::vector<ArtifactEvent> events;
+  Mutex alarms_mutex;  // Alarms come from every thread that reads a blob.
+  std::vector<BlobDamage> alarms;
   std::unique_ptr<ArtifactService> service;
   Presigner presigner{Secret(std::string(32, 's')), clock};
   std::unique_ptr<ArtifactSearch> search;
@@ -64,9 +64,9 @@ struct ArtifactWorld {
   void restart() {
     api.reset();
     service = std::make_unique<ArtifactService>(config, *writer, *readers, *blobs, clock, *entropy,
-                                                nullptr, [this](const ArtifactEvent& event) {
-                                                  MutexLock lock(events_mutex);
-                                                  events.push_back(event);
+                                                nullptr, [this](const BlobDamage& damage) {
+                                                  MutexLock lock(alarms_mutex);
+                                                  alarms.push_back(damage);
                                                 });
     search = std::make_unique<ArtifactSearch>(*writer, *readers, *blobs, *entropy);
     api = std::make_unique<ArtifactsApi>(
@@ -108,6 +108,27 @@ struct ArtifactWorld {
     size_t n = 0;
     REQUIRE(base->for_each([&](auto, auto, auto) { return n++, ok(); }).ok());
     return n;
+  }
+  // The audit records that wait for their move, as their JSON.
+  std::vector<std::string> audits() const {
+    std::vector<std::string> found;
+    const Status read = readers->run([&](Database& db) -> Status {
+      auto rows = KVCS_TRY(db.prepare("SELECT payload_json FROM audit_outbox ORDER BY seq"));
+      while (KVCS_TRY(rows.step())) found.push_back(rows.text(0));
+      return ok();
+    });
+    REQUIRE(read.ok());
+    return found;
+  }
+  std::vector<std::string> shelf(BlobShelf which) const {
+    std::vector<std::string> digests;
+    REQUIRE(base->for_each_aside(which,
+                                 [&](std::string_view digest, auto, auto) {
+                                   digests.emplace_back(digest);
+                                   return ok();
+                                 })
+                .ok());
+    return digests;
   }
   bool has_blob(const std::string& bytes) const { return base->stat(sha256_hex(bytes)).ok(); }
 

@@ -28,9 +28,12 @@ TEST_CASE("an artifact goes from pending to ready and away again", "[artifacts][
   CHECK(w.used(w.acme).artifacts == 0);
   CHECK(w.used(w.acme).storage_bytes == 0);
   CHECK(w.blob_count() == 0);
-  REQUIRE(w.events.size() == 1);
-  CHECK(w.events[0].action == "delete");
-  CHECK(w.events[0].key_id == "key-acme");
+  const auto audits = w.audits();
+  REQUIRE(audits.size() == 2);
+  CHECK(audits[0].find("\"action\":\"confirm\"") != std::string::npos);
+  CHECK(audits[1].find("\"action\":\"delete\"") != std::string::npos);
+  CHECK(audits[1].find("\"actor\":\"projectkey:key-acme\"") != std::string::npos);
+  CHECK(audits[1].find("\"request_id\":\"r1\"") != std::string::npos);
 }
 
 TEST_CASE("confirm compares the uploader's words with what is stored, size first",
@@ -187,6 +190,7 @@ TEST_CASE("the sweep takes orphan blobs once they are old", "[artifacts][unit]")
   CHECK(report->orphan_blobs == (config.orphan_age_s == 0 ? 1 : 0));
   CHECK(w.has_blob("named"));
   CHECK(w.has_blob("orphan") == (config.orphan_age_s != 0));
+  CHECK(w.shelf(BlobShelf::kTrash).size() == (config.orphan_age_s == 0 ? 1 : 0));
 }
 
 TEST_CASE("a process that dies at any step of an upload leaves nothing after the sweep",
@@ -221,6 +225,7 @@ TEST_CASE("a delete that dies before the bytes are gone is finished by the sweep
   config.orphan_age_s = 0;
   ArtifactWorld w(true, config);
   const Artifact a = w.store("bytes", w.acme);
+  w.store("others", w.other);
   w.blob_fault = [](std::string_view op) { return op == "remove" ? unavailable("died") : ok(); };
   CHECK(w.service->remove(w.acme, a.id, "").ok());
   CHECK(w.has_blob("bytes"));

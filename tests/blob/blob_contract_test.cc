@@ -186,4 +186,46 @@ TEST_CASE("a visitor of the blobs sees each with its size, and can stop", "[blob
   CHECK(seen == 1);
 }
 
+TEST_CASE("a blob that is set aside is not served, and can be put back", "[blob][contract]") {
+  auto engine = make_engine(GENERATE("file", "memory", "faulty", "timed"));
+  const BlobShelf shelf = GENERATE(BlobShelf::kTrash, BlobShelf::kDamaged);
+  BlobStore& store = *engine->store;
+  const std::string digest = sha256_hex("aside");
+  CHECK(store.set_aside(digest, shelf).code() == Code::kNotFound);
+  CHECK(store.put_back(digest, shelf).code() == Code::kNotFound);
+  CHECK(store.remove_aside(digest, shelf).ok());
+  const auto on_shelf = [&] {
+    std::vector<std::string> found;
+    REQUIRE(store
+                .for_each_aside(shelf,
+                                [&](std::string_view name, uint64_t size, int64_t age_s) {
+                                  CHECK(size == 5);
+                                  CHECK(age_s < 60);
+                                  found.emplace_back(name);
+                                  return ok();
+                                })
+                .ok());
+    return found;
+  };
+  CHECK(on_shelf().empty());
+  REQUIRE(put(store, "aside").ok());
+  REQUIRE(put(store, "other").ok());
+  REQUIRE(store.set_aside(digest, shelf).ok());
+  CHECK(store.open(digest).code() == Code::kNotFound);
+  CHECK(count(store) == 1);
+  CHECK(on_shelf() == std::vector<std::string>{digest});
+  REQUIRE(store.put_back(digest, shelf).ok());
+  CHECK(on_shelf().empty());
+  CHECK(read_all(**store.open(digest)) == "aside");
+  // Over what lies there already.
+  REQUIRE(store.set_aside(digest, shelf).ok());
+  REQUIRE(put(store, "aside").ok());
+  REQUIRE(store.set_aside(digest, shelf).ok());
+  CHECK(on_shelf().size() == 1);
+  REQUIRE(store.remove_aside(digest, shelf).ok());
+  CHECK(on_shelf().empty());
+  CHECK(store.set_aside("../x", shelf).code() == Code::kInvalid);
+  CHECK(store.put_back("../x", shelf).code() == Code::kInvalid);
+}
+
 }  // namespace kvcs

@@ -82,8 +82,8 @@ const std::map<std::string, Shown>& shown() {
         {}}},
       {"oauth", {{"authorization.h", "browser.h", "jwt.h", "ticket_store.h"}, {}}},
       {"ledger",
-       {{"alerts.h", "day_figures.h", "ledger_csv.h", "ledger_list.h", "rows.h", "usage_record.h",
-         "usage_report.h"},
+       {{"alerts.h", "audit.h", "day_figures.h", "ledger_csv.h", "ledger_list.h", "rows.h",
+         "usage_record.h", "usage_report.h"},
         {"ledger_api.h", "retention.h", "schema.h"}}},
       // Seven small faces rather than one.
       {"ops",

@@ -1,0 +1,92 @@
+// Goal: what the artifact door promises holds in the whole daemon: damaged bytes are refused in
+// words, told of and found by the scrub; and a change is in the audit while the key-value store
+// takes no writes. Method: the daemon over files that are changed under it, and a store that fails.
+#include <nlohmann/json.hpp>
+
+#include <atomic>
+#include <fstream>
+
+#include "base/crypto.h"
+#include "base/json.h"
+#include "support/test_app.h"
+#include "support/wait.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+std::string store(const TestApp& app, const std::string& bytes) {
+  const std::string key = app.credential("api_key");
+  const Json ask{{"model_name", "demo"},
+                 {"dtype", "F16"},
+                 {"num_tokens", 7},
+                 {"visibility", "public"},
+                 {"size_bytes", bytes.size()},
+                 {"checksum", sha256_hex(bytes)}};
+  const RawResponse made = app.as(key, "POST", "/api/v1/artifacts/upload-url", dump_json(ask));
+  INFO(made.body);
+  REQUIRE(made.status == 200);
+  const std::string url = json_text(made.body, "url"), id = json_text(made.body, "artifact_id");
+  CHECK(app.call("PUT", url.substr(url.find("/blobs/")), {}, bytes).status == 200);
+  CHECK(app.as(key, "POST", "/api/v1/artifacts/" + id + "/confirm-upload", "{}").status == 200);
+  return id;
+}
+
+std::string path_of(const TestApp& app, const std::string& digest) {
+  return app.data_dir() + "/blobs/" + digest.substr(0, 2) + "/" + digest.substr(2, 2) + "/" +
+         digest;
+}
+
+}  // namespace
+
+TEST_CASE("artifacts: a blob that was cut is refused in words, and told of", "[e2e][artifacts]") {
+  TestApp app;
+  const std::string bytes(20'000, 'x'), id = store(app, bytes);
+  CHECK(app.call("GET", "/v1/artifacts/" + id).body == bytes);
+  std::ofstream(path_of(app, sha256_hex(bytes)), std::ios::binary | std::ios::trunc)
+      << bytes.substr(0, 100);
+  for (const char* method : {"GET", "HEAD"}) {
+    const RawResponse refused = app.call(method, "/v1/artifacts/" + id);
+    CHECK(refused.status == 500);
+    CHECK(refused.header("etag").empty());
+  }
+  REQUIRE(app.parts().ledger->drain().ok());
+  const std::string alerts = app.as_owner("GET", "/admin/alerts").body;
+  INFO(alerts);
+  CHECK(alerts.find("blob.damaged") != std::string::npos);
+  CHECK(alerts.find(sha256_hex(bytes)) != std::string::npos);
+}
+
+TEST_CASE("artifacts: the scrub runs on demand and sets a changed blob aside", "[e2e][artifacts]") {
+  TestApp app;
+  const std::string bytes(20'000, 'x'), id = store(app, bytes), digest = sha256_hex(bytes);
+  std::fstream(path_of(app, digest), std::ios::binary | std::ios::in | std::ios::out) << 'y';
+  CHECK(app.as_owner("POST", "/admin/jobs/blob-scrub/run").status == 202);
+  wait_until(
+      [&] {
+        return app.as_owner("GET", "/admin/job-runs?job=blob-scrub").body.find("damaged_blobs") !=
+               std::string::npos;
+      },
+      "the scrub never ended");
+  CHECK(read_small_file(app.data_dir() + "/blobs/damaged/" + digest, 1 << 20).ok());
+  CHECK(app.call("GET", "/v1/artifacts/" + id).status == 500);
+}
+
+TEST_CASE("artifacts: a change is in the audit while the key-value store takes no writes",
+          "[e2e][artifacts]") {
+  std::atomic<bool> failing{false};
+  AppOptions options;
+  options.kv_faults = [&](std::string_view op, std::string_view) {
+    return failing && op == "write" ? unavailable("No space left.") : ok();
+  };
+  TestApp app(options);
+  const std::string id = store(app, "bytes"), key = app.credential("api_key");
+  failing = true;
+  CHECK(app.as(key, "DELETE", "/api/v1/artifacts/" + id).status == 204);
+  const std::string audit = app.as_owner("GET", "/admin/audit?key=" + id).body;
+  failing = false;
+  INFO(audit);
+  CHECK(audit.find("\"action\":\"delete\"") != std::string::npos);
+  CHECK(app.as_owner("GET", "/admin/audit/verify").body.find("\"ok\":true") != std::string::npos);
+}

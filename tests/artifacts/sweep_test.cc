@@ -1,0 +1,155 @@
+// Goal: no job of ours turns lost rows into lost bytes, and what a disk changes is found and never
+// served. Method: the service over files, rows taken away and files changed under it.
+#include <filesystem>
+#include <fstream>
+
+#include "artifact_world.h"
+
+namespace kvcs {
+namespace {
+
+using test::ArtifactWorld;
+
+ArtifactConfig sweeping_at_once() {
+  ArtifactConfig config;
+  config.orphan_age_s = 0;
+  return config;
+}
+
+void add_orphan(ArtifactWorld& w, const std::string& bytes) {
+  auto writer = w.base->begin_write("", bytes.size());
+  REQUIRE((*writer)->append(bytes).ok());
+  REQUIRE((*writer)->finish().ok());
+}
+
+void execute(ArtifactWorld& w, const std::string& sql) {
+  REQUIRE(w.writer->run([&](Database& db) { return db.execute(sql); }).ok());
+}
+
+std::string path_of(const ArtifactWorld& w, const std::string& digest) {
+  return w.folder.file("blobs") + "/" + digest.substr(0, 2) + "/" + digest.substr(2, 2) + "/" +
+         digest;
+}
+
+void overwrite(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+}  // namespace
+
+TEST_CASE("sweep: orphans go to the trash, and from there after some days", "[artifacts][unit]") {
+  ArtifactConfig config = sweeping_at_once();
+  config.trash_age_s = GENERATE(0, 7 * 86'400);
+  ArtifactWorld w(true, config);
+  w.store("named", w.acme);
+  add_orphan(w, "orphan");
+  CHECK(w.service->sweep()->freed_bytes == 0);
+  CHECK(w.shelf(BlobShelf::kTrash) == std::vector<std::string>{sha256_hex("orphan")});
+  CHECK_FALSE(w.has_blob("orphan"));
+  const auto again = w.service->sweep();
+  REQUIRE(again.ok());
+  CHECK(again->orphan_blobs == 0);
+  CHECK(again->freed_bytes == (config.trash_age_s == 0 ? 6 : 0));
+  CHECK(w.shelf(BlobShelf::kTrash).size() == (config.trash_age_s == 0 ? 0 : 1));
+  CHECK(w.has_blob("named"));
+}
+
+TEST_CASE("sweep: without any artifact nothing is an orphan", "[artifacts][unit]") {
+  ArtifactWorld w(true, sweeping_at_once());
+  w.store("one", w.acme);
+  execute(w, "DELETE FROM artifacts");
+  const auto refused = w.service->sweep();
+  CHECK(refused.code() == Code::kConflict);
+  CHECK(refused.status().reason() == "sweep_refused");
+  CHECK(refused.status().message().find(
+            "1 of 1 blobs are named by no artifact, and there is none") != std::string::npos);
+  CHECK(refused.status().message().find("artifacts.sweep_max_percent") != std::string::npos);
+  CHECK(w.has_blob("one"));
+  // The way out that the message names.
+  w.config.sweep_max_percent = 100;
+  w.restart();
+  CHECK(w.service->sweep()->orphan_blobs == 1);
+  CHECK_FALSE(w.has_blob("one"));
+}
+
+TEST_CASE("sweep: many orphans at once look like lost rows, a few do not", "[artifacts][unit]") {
+  ArtifactWorld w(true, sweeping_at_once());
+  w.store("named", w.acme);
+  for (int i = 0; i < 100; i++) add_orphan(w, "orphan " + std::to_string(i));
+  CHECK(w.service->sweep()->orphan_blobs == 100);
+  for (int i = 0; i < 101; i++) add_orphan(w, "orphan " + std::to_string(i));
+  const auto refused = w.service->sweep();
+  CHECK(refused.status().reason() == "sweep_refused");
+  CHECK(w.blob_count() == 102);
+}
+
+TEST_CASE("sweep: a row that comes back brings its blob back from the trash", "[artifacts][unit]") {
+  ArtifactWorld w(true, sweeping_at_once());
+  const Artifact kept = w.store("kept", w.acme), lost = w.store("lost", w.acme);
+  execute(w, "CREATE TABLE backup AS SELECT * FROM artifacts");
+  execute(w, "DELETE FROM artifacts WHERE id = '" + lost.id + "'");
+  CHECK(w.service->sweep()->orphan_blobs == 1);
+  CHECK_FALSE(w.has_blob("lost"));
+  execute(w, "INSERT INTO artifacts SELECT * FROM backup WHERE id = '" + lost.id + "'");
+  CHECK(w.service->open_bytes(lost).status().reason() == "blob_missing");
+  CHECK(w.service->sweep()->restored_blobs == 1);
+  CHECK(w.has_blob("lost"));
+  CHECK(w.service->open_bytes(lost).ok());
+  CHECK(w.shelf(BlobShelf::kTrash).empty());
+}
+
+TEST_CASE("damage: a file of another size than its row is never served", "[artifacts][fault]") {
+  ArtifactWorld w(true);
+  const Artifact a = w.store("0123456789", w.acme);
+  overwrite(path_of(w, a.sha256), GENERATE("0123", "0123456789 and more"));
+  for (int i = 0; i < 3; i++) {
+    const auto refused = w.service->open_bytes(a);
+    CHECK(refused.code() == Code::kInternal);
+    CHECK(refused.status().reason() == "blob_damaged");
+  }
+  // Whoever asks again and again makes one alert.
+  REQUIRE(w.alarms.size() == 1);
+  CHECK(w.alarms[0].sha256 == a.sha256);
+  CHECK(w.alarms[0].message.find(a.id) != std::string::npos);
+  // The owner's repeated upload mends it.
+  REQUIRE(w.put(a, "0123456789").ok());
+  CHECK(w.service->open_bytes(a).ok());
+}
+
+TEST_CASE("damage: the scrub finds a changed byte and sets the blob aside", "[artifacts][fault]") {
+  ArtifactWorld w(true);
+  const Artifact good = w.store("good bytes", w.acme), bad = w.store("bad bytes!", w.acme);
+  overwrite(path_of(w, bad.sha256), "bad bytes?");
+  CHECK(w.service->open_bytes(bad).ok());  // Its size is right, so nobody has seen it.
+  const auto report = w.service->scrub([] { return false; });
+  REQUIRE(report.ok());
+  CHECK(report->whole);
+  CHECK(report->checked_blobs == 2);
+  CHECK(report->checked_bytes == 20);
+  CHECK(report->damaged_blobs == 1);
+  REQUIRE(w.alarms.size() == 1);
+  CHECK(w.alarms[0].sha256 == bad.sha256);
+  CHECK(w.shelf(BlobShelf::kDamaged) == std::vector<std::string>{bad.sha256});
+  CHECK(w.service->open_bytes(bad).status().reason() == "blob_missing");
+  CHECK(w.service->open_bytes(good).ok());
+  REQUIRE(w.put(bad, "bad bytes!").ok());
+  CHECK(w.service->open_bytes(bad).ok());
+  CHECK(w.service->scrub([] { return false; })->damaged_blobs == 0);
+}
+
+TEST_CASE("damage: a scrub that is cut off goes on where it stopped", "[artifacts][unit]") {
+  ArtifactWorld w(true);
+  for (int i = 0; i < 10; i++) w.store("blob " + std::to_string(i), w.acme);
+  int asked = 0;
+  // Asked before each blob and while it is read.
+  const auto first = w.service->scrub([&] { return ++asked > 9; });
+  REQUIRE(first.ok());
+  CHECK_FALSE(first->whole);
+  CHECK(first->checked_blobs > 0);
+  const auto rest = w.service->scrub([] { return false; });
+  CHECK(rest->whole);
+  CHECK(first->checked_blobs + rest->checked_blobs == 10);
+  CHECK(w.service->scrub([] { return false; })->checked_blobs == 10);
+}
+
+}  // namespace kvcs
