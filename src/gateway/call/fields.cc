@@ -1,5 +1,6 @@
 // Projects the text of a JSON answer by a tree of names: members that are selected are copied byte
-// by byte, the others are skipped unread.
+// by byte, the others are skipped unread. One cursor goes down and on through a value, so that each
+// byte is passed once however deep it lies.
 #include "gateway/call/fields.h"
 
 #include <array>
@@ -47,24 +48,25 @@ Nodes step(const Nodes& nodes, std::string_view name) {
   return below;
 }
 
-// Appends what is selected of `json`; false when that is nothing.
-bool append_selected(std::string_view json, const Nodes& nodes, std::string& out);
+// Passes the value at the cursor and appends what is selected of it; false when that is nothing.
+bool append_selected(JsonCursor& cursor, const Nodes& nodes, std::string& out);
 
 // False when no member was selected; the caller then takes the braces back.
-bool append_object(std::string_view json, const Nodes& nodes, std::string& out) {
-  JsonCursor cursor(json);
+bool append_object(JsonCursor& cursor, const Nodes& nodes, std::string& out) {
   cursor.enter();
   out += '{';
   bool any = false;
   while (cursor.next()) {
     const std::string_view key = cursor.key();
-    const std::string_view value = cursor.value();
     const Nodes below = step(nodes, json_key_text(key));
-    if (below.empty()) continue;
+    if (below.empty()) {
+      cursor.value();
+      continue;
+    }
     const size_t mark = out.size();
     if (any) out += ',';
     (out += key) += ':';
-    if (append_selected(value, below, out)) {
+    if (append_selected(cursor, below, out)) {
       any = true;
     } else {
       out.resize(mark);
@@ -75,29 +77,31 @@ bool append_object(std::string_view json, const Nodes& nodes, std::string& out) 
 }
 
 // An array is mapped: "a.b" over a list `a` selects `b` of each element.
-bool append_array(std::string_view json, const Nodes& nodes, std::string& out) {
-  JsonCursor cursor(json);
+bool append_array(JsonCursor& cursor, const Nodes& nodes, std::string& out) {
   cursor.enter();
   out += '[';
   bool first = true;
   while (cursor.next()) {
-    const std::string_view value = cursor.value();
-    if (!value.starts_with('{') && !value.starts_with('[')) continue;
+    if (cursor.peek() != '{' && cursor.peek() != '[') {
+      cursor.value();
+      continue;
+    }
     if (!first) out += ',';
     first = false;
-    append_selected(value, nodes, out);
+    append_selected(cursor, nodes, out);
   }
   out += ']';
   return true;
 }
 
-bool append_selected(std::string_view json, const Nodes& nodes, std::string& out) {
+bool append_selected(JsonCursor& cursor, const Nodes& nodes, std::string& out) {
   if (any_whole(nodes)) {
-    out += json;
+    out += cursor.value();
     return true;
   }
-  if (json.starts_with('{')) return append_object(json, nodes, out);
-  if (json.starts_with('[')) return append_array(json, nodes, out);
+  if (cursor.peek() == '{') return append_object(cursor, nodes, out);
+  if (cursor.peek() == '[') return append_array(cursor, nodes, out);
+  cursor.value();
   return false;
 }
 
@@ -108,13 +112,12 @@ void append_items(std::string_view json, const Nodes& nodes, std::string& out) {
   out += '[';
   bool first = true;
   while (cursor.next()) {
-    const std::string_view value = cursor.value();
     if (!first) out += ',';
     first = false;
-    if (value.starts_with('{')) {
-      append_object(value, nodes, out);
+    if (cursor.peek() == '{') {
+      append_object(cursor, nodes, out);
     } else {
-      out += value;
+      out += cursor.value();
     }
   }
   out += ']';
@@ -218,7 +221,8 @@ Result<std::string> FieldSelection::project(std::string_view json) const {
   if (const auto collection = find_collection(value)) {
     return project_collection(value, *collection, *root_);
   }
-  append_object(value, {root_.get()}, out);
+  JsonCursor object(value);
+  append_object(object, {root_.get()}, out);
   return out;
 }
 

@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <ctime>
+
 using namespace kvcs;
 using namespace kvcs::gateway;
 
@@ -89,4 +91,23 @@ TEST_CASE("fields: too many, too deep and empty names are refused", "[unit][gate
 TEST_CASE("fields: what is not JSON cannot be projected", "[unit][gateway]") {
   const auto selection = FieldSelection::parse({"a"});
   CHECK(selection.value().project("<html>").code() == Code::kUpstream);
+}
+
+TEST_CASE("fields: a deep answer costs what a flat one costs", "[unit][gateway]") {
+  CHECK(project({"a.b"}, R"({"a":[[[{"b":1,"c":2},3],[]],4]})") == R"({"a":[[[{"b":1}],[]]]})");
+  std::string items;
+  for (int i = 0; i < 60'000; ++i) items += R"({"b":1,"c":"xxxxxxxxxxxxxxxx"},)";
+  items.pop_back();
+  const auto cost = [&](int levels) {
+    const std::string json = R"({"a":)" + std::string(static_cast<size_t>(levels), '[') + items +
+                             std::string(static_cast<size_t>(levels), ']') + "}";
+    const std::clock_t begin = std::clock();
+    const size_t size = project({"a.b"}, json).size();
+    const std::clock_t took = std::clock() - begin;
+    CHECK(size > 60'000);
+    return static_cast<double>(took);
+  };
+  const double flat = cost(1);
+  // Read anew at each level it is a hundred times as much.
+  CHECK(cost(490) < 10 * flat + CLOCKS_PER_SEC / 50.0);
 }
