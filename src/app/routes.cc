@@ -2,6 +2,8 @@
 // handlers (http/route_rows.h); this file says in which order they come and who may use them.
 #include "app/routes.h"
 
+#include <algorithm>
+
 #include "ai/ai_admin_api.h"
 #include "ai/ai_api.h"
 #include "ai/chat_proxy.h"
@@ -29,12 +31,33 @@
 #include "ledger/ledger_api.h"
 #include "ops/idempotency.h"
 #include "ops/kv_api.h"
+#include "ops/rate_limit.h"
 
 namespace kvcs {
 namespace {
 
 // A provider may take an hour (providers' timeout_ms at most).
 constexpr int64_t kModelCallRunningS = 2 * 3600;
+
+// What a search costs of the rate of a project key: it compares with the blocks of every artifact.
+constexpr int64_t kSearchCost = 20;
+
+// A project key and its rate. The key is looked at first, so that only its holder uses it up.
+http::Guard limited_project_key(Parts& parts) {
+  return [key = project_key(*parts.auth), rates = parts.rates.get(),
+          per_minute = parts.config.artifacts.requests_per_minute](
+             const http::Request& request) -> Result<Principal> {
+    Principal principal = KVCS_TRY(key(request));
+    const int64_t cost = request.path == kArtifactSearchPath ? kSearchCost : 1;
+    const RateDecision decision = rates->take("project:" + principal.key_id, per_minute, cost);
+    if (decision.allowed) return principal;
+    return rate_limited("Too many requests with this key: it may make " +
+                            std::to_string(per_minute) + " a minute, a search counting as " +
+                            std::to_string(kSearchCost) + ".",
+                        static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+        .with_reason("rate_limited");
+  };
+}
 
 // The words are shown by /openapi.json and held by tests; a role includes those below it.
 http::AdminAccess admin_access(const AdminGuard& guard) {
@@ -93,7 +116,7 @@ void refuse_unknown_queries(std::vector<http::Row>& table) {
 // request is refused that no row matches.
 std::vector<http::Row> all_routes(Parts& parts) {
   const http::AdminAccess admin = admin_access(*parts.admin_guard);
-  const http::Guard project = project_key(*parts.auth), user = user_key(*parts.auth);
+  const http::Guard project = limited_project_key(parts), user = user_key(*parts.auth);
   std::vector<http::Row> table;
   parts.status_api->add_routes(table);
   add_description(table, parts);

@@ -226,7 +226,7 @@ Result<std::vector<PrefixHit>> finish(Database& db, const PrefixQuery& query,
 
 Result<std::vector<PrefixHit>> ArtifactSearch::find(const PrefixQuery& query) const {
   std::vector<PrefixHit> hits;
-  const Status ran = readers_.run([&](Database& db) -> Status {
+  const auto search = [&](Database& db) -> Status {
     const kvfile::PrefixLookup lookup = lookup_in(db);
     const auto roots = query.of_text ? list_text_roots(db, query) : list_roots(db, query);
     KVCS_TRY(roots.status());
@@ -239,7 +239,9 @@ Result<std::vector<PrefixHit>> ArtifactSearch::find(const PrefixQuery& query) co
     }
     hits = KVCS_TRY(finish(db, query, std::move(hits)));
     return ok();
-  });
+  };
+  const Status ran = readers_.run(
+      [&](Database& db) { return db.run_within(kArtifactQueryMs, [&] { return search(db); }); });
   if (!ran.ok()) return ran;
   return hits;
 }

@@ -74,8 +74,13 @@ struct ArtifactConfig {
   // the rows for lost and touches nothing. 100: it always sweeps.
   int sweep_max_percent = 5;
   uint64_t scrub_bytes_per_second = 64u << 20;
+  // Of one project key, enforced by App's route table; negative: no limit.
+  int64_t requests_per_minute = 6000;
   ArtifactQuota quota;
 };
+
+// What a list or a search may take of a reader's time; there are few, and others wait for them.
+inline constexpr int64_t kArtifactQueryMs = 3000;
 
 struct ArtifactUsage {
   uint64_t organizations = 1, projects = 0, artifacts = 0, storage_bytes = 0;
@@ -158,6 +163,7 @@ class ArtifactService final {
 
   Result<Artifact> find(std::string_view id) const;  // Anybody's.
   Result<Artifact> find_own(const Principal& who, std::string_view id) const;
+  // Timeout with reason query_too_long, as count().
   Result<ArtifactPage> list(const ArtifactFilter& filter) const;
   Result<uint64_t> count(const ArtifactFilter& filter) const;  // Cursor and limit aside.
   Status set_visibility(const Principal& who, std::string_view id, bool is_public,

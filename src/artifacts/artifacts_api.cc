@@ -63,7 +63,9 @@ ArtifactsApi::ArtifactsApi(ArtifactService& service, ArtifactSearch& search,
       presigner_(presigner),
       clock_(clock),
       config_(std::move(config)),
-      slug_of_(std::move(slug_of)) {}
+      slug_of_(std::move(slug_of)),
+      slice_headers_(std::make_unique<SliceHeaders>()) {}
+ArtifactsApi::~ArtifactsApi() = default;
 
 namespace {
 

@@ -3,6 +3,7 @@
 // Thread-safe; references outlive it.
 #pragma once
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "artifacts/artifact_json.h"
@@ -12,9 +13,11 @@
 namespace kvcs {
 
 class ArtifactSearch;
+class SliceHeaders;
 
 inline constexpr uint64_t kUploadUrlBodyMaxBytes = 256 << 10;
 inline constexpr uint64_t kSmallBodyMaxBytes = 4 << 10;
+inline constexpr std::string_view kArtifactSearchPath = "/api/v1/artifacts/search";
 inline constexpr uint64_t kSearchBodyMaxBytes = 4 << 20;  // Some 400,000 token ids.
 
 struct ArtifactsApiConfig {
@@ -32,6 +35,7 @@ class ArtifactsApi final {
   // `slug_of` finds the slug of an organization, for public URLs.
   ArtifactsApi(ArtifactService& service, ArtifactSearch& search, const Presigner& presigner,
                const Clock& clock, ArtifactsApiConfig config, SlugOf slug_of);
+  ~ArtifactsApi();
 
   // The rows of these handlers, for keys that `project_key` lets in, and the types that they read
   // and answer.
@@ -75,6 +79,7 @@ class ArtifactsApi final {
   const Clock& clock_;
   const ArtifactsApiConfig config_;
   const SlugOf slug_of_;
+  const std::unique_ptr<SliceHeaders> slice_headers_;
 };
 
 }  // namespace kvcs

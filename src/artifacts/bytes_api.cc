@@ -32,6 +32,21 @@ Status size_mismatch(uint64_t expected, uint64_t actual) {
                          ",\"actual\":" + std::to_string(actual) + "}");
 }
 
+// An upload whose pace would outlast the row that it is for holds disk and worker in vain. Its
+// beginning says little about its pace.
+Status check_pace(uint64_t taken, uint64_t size_bytes, int64_t elapsed_us, int64_t lifetime_s) {
+  constexpr int64_t kGraceUs = 60'000'000;
+  if (elapsed_us < kGraceUs) return ok();
+  const double due = static_cast<double>(size_bytes) * static_cast<double>(elapsed_us) /
+                     (static_cast<double>(lifetime_s) * 1e6);
+  if (static_cast<double>(taken) >= due) return ok();
+  return invalid("The upload is too slow: at this pace its " + format_bytes(size_bytes) +
+                 " take longer than the " + std::to_string(lifetime_s) +
+                 " s that an upload may take. Send it in smaller artifacts, or have "
+                 "artifacts.pending_lifetime_s raised.")
+      .with_reason("upload_too_slow");
+}
+
 // The body of a download from an engine that has no descriptor to send from.
 std::function<Status(http::BodyWriter&)> stream_range(std::shared_ptr<const BlobReader> reader,
                                                       uint64_t offset, uint64_t size_bytes) {
@@ -60,6 +75,7 @@ http::Guard presigned(const Presigner& presigner) {
 Result<std::string> ArtifactsApi::receive(Request& request, const PresignedClaim& claim,
                                           uint64_t size_bytes) {
   ArtifactPut put = KVCS_TRY(service_.begin_put(claim, size_bytes));
+  const int64_t began_us = clock_.mono_us();
   // One byte more than announced is enough to see that a body is too long.
   std::vector<char> buffer(std::min<uint64_t>(kTransferBytes, size_bytes + 1));
   for (uint64_t taken = 0;;) {
@@ -67,6 +83,8 @@ Result<std::string> ArtifactsApi::receive(Request& request, const PresignedClaim
     if (n == 0) break;
     taken += n;
     if (taken > size_bytes) return size_mismatch(size_bytes, taken);
+    KVCS_TRY(check_pace(taken, size_bytes, clock_.mono_us() - began_us,
+                        service_.config().pending_lifetime_s));
     KVCS_TRY(put.writer->append({buffer.data(), n}));
   }
   return service_.finish_put(put);
@@ -98,7 +116,7 @@ Result<Response> ArtifactsApi::send_bytes(const Request& request, const Artifact
   const std::string disposition =
       "attachment; filename=\"" + artifact_json::safe_file_name(artifact.name) + "\"";
   if (const auto slice = KVCS_TRY(asked_slice(request))) {
-    Response response = KVCS_TRY(send_slice(request, artifact, reader, *slice));
+    Response response = KVCS_TRY(send_slice(request, artifact, *slice_headers_, reader, *slice));
     response.set("cache-control", std::string(cache_control));
     response.set("content-disposition", disposition);
     return response;

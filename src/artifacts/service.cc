@@ -126,9 +126,11 @@ Result<ArtifactPut> ArtifactService::begin_put(const PresignedClaim& claim, uint
 Result<std::string> ArtifactService::finish_put(ArtifactPut& put) {
   KVCS_TRY(put.writer->finish());
   const std::string digest = put.writer->sha256_hex();
+  std::string replaced;
   const Status ran = writer_.run([&](Database& db) -> Status {
     const Artifact row = KVCS_TRY(artifact_rows::find(db, put.id));
     if (row.ready) return ok();
+    if (row.sha256 != digest) replaced = row.sha256;
     if (row.size_bytes != put.size_bytes) {
       return conflict("Another upload to the same URL is under way; repeat this one.");
     }
@@ -140,6 +142,9 @@ Result<std::string> ArtifactService::finish_put(ArtifactPut& put) {
         "UPDATE artifacts SET sha256 = ?, uploaded_ms = ? WHERE id = ? AND status = 'pending'"));
     return update.bind(1, digest).bind(2, clock_.unix_ms()).bind(3, put.id).run();
   });
+  // One URL takes many bodies, of which the disk keeps one: what this one replaced goes now, and so
+  // does this one when the row did not take it.
+  (void)collect_blob(ran.ok() ? replaced : digest);
   if (!ran.ok()) return ran;
   // An earlier attempt may have been refused; this one was not.
   MutexLock lock(mutex_);
@@ -202,8 +207,10 @@ Result<Artifact> ArtifactService::confirm(const Principal& who, std::string_view
 Result<ArtifactPage> ArtifactService::list(const ArtifactFilter& filter) const {
   ArtifactPage page;
   const Status ran = readers_.run([&](Database& db) -> Status {
-    page = KVCS_TRY(artifact_rows::list(db, filter));
-    return ok();
+    return db.run_within(kArtifactQueryMs, [&]() -> Status {
+      page = KVCS_TRY(artifact_rows::list(db, filter));
+      return ok();
+    });
   });
   if (!ran.ok()) return ran;
   return page;
@@ -212,8 +219,10 @@ Result<ArtifactPage> ArtifactService::list(const ArtifactFilter& filter) const {
 Result<uint64_t> ArtifactService::count(const ArtifactFilter& filter) const {
   uint64_t total = 0;
   const Status ran = readers_.run([&](Database& db) -> Status {
-    total = KVCS_TRY(artifact_rows::count(db, filter));
-    return ok();
+    return db.run_within(kArtifactQueryMs, [&]() -> Status {
+      total = KVCS_TRY(artifact_rows::count(db, filter));
+      return ok();
+    });
   });
   if (!ran.ok()) return ran;
   return total;

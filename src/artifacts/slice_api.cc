@@ -18,18 +18,8 @@ using kvfile::SlicePlan;
 using kvfile::SliceSpec;
 
 constexpr size_t kTransferBytes = 256 << 10;
-
-// Reads the stored file's header and lays the smaller file out.
-Result<SlicePlan> plan_of(const BlobReader& reader, const SliceSpec& spec) {
-  auto header = kvfile::read_header(blob_source(reader), reader.size_bytes());
-  if (header.code() == Code::kInvalid) {
-    return invalid("Only .kv artifacts have tokens and layers to choose from; this one is none: " +
-                   header.status().message() + ".")
-        .with_reason("not_a_kv_file");
-  }
-  KVCS_TRY(header.status());
-  return kvfile::plan_slice(*header, spec);
-}
+constexpr size_t kHeadersMax = 64;
+constexpr uint64_t kHeadersMaxBytes = 4 << 20;  // Of JSON; parsed they take some times more.
 
 // Changes with the stored bytes, with what is taken of them, and with how a slice is laid out.
 std::string slice_tag(const Artifact& artifact, const SlicePlan& plan) {
@@ -52,7 +42,63 @@ Status send_plan(const SlicePlan& plan, const BlobReader& reader, uint64_t offse
   return ok();
 }
 
+Status no_kv_file(const Status& why) {
+  return invalid("Only .kv artifacts have tokens and layers to choose from; this one is none: " +
+                 why.message() + ".")
+      .with_reason("not_a_kv_file");
+}
+
+// The bytes of the stored file's header, from its first eight.
+Result<uint64_t> header_size(const BlobReader& reader) {
+  char first[8];
+  const size_t n = KVCS_TRY(reader.read(0, first, sizeof first));
+  auto size_bytes = kvfile::parse_header_size({first, n}, reader.size_bytes());
+  if (size_bytes.code() == Code::kInvalid) return no_kv_file(size_bytes.status());
+  return size_bytes;
+}
+
 }  // namespace
+
+SliceHeaders::Pointer SliceHeaders::find(const std::string& sha256) {
+  MutexLock lock(mutex_);
+  const auto it = std::find_if(entries_.begin(), entries_.end(),
+                               [&](const Entry& entry) { return entry.sha256 == sha256; });
+  if (it == entries_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, it);
+  return entries_.front().header;
+}
+
+// Two requests may have parsed the same header; one of them is kept.
+void SliceHeaders::keep(Entry entry) {
+  MutexLock lock(mutex_);
+  for (const Entry& other : entries_) {
+    if (other.sha256 == entry.sha256) return;
+  }
+  kept_bytes_ += entry.size_bytes;
+  entries_.push_front(std::move(entry));
+  while (entries_.size() > kHeadersMax || kept_bytes_ > kHeadersMaxBytes) {
+    kept_bytes_ -= entries_.back().size_bytes;
+    entries_.pop_back();
+  }
+}
+
+Result<SliceHeaders::Pointer> SliceHeaders::get(const std::string& sha256,
+                                                const BlobReader& reader) {
+  if (Pointer found = find(sha256)) return found;
+  const uint64_t size_bytes = KVCS_TRY(header_size(reader));
+  if (size_bytes > kSliceHeaderMaxBytes) {
+    return invalid("The header of this artifact has " + format_bytes(size_bytes) +
+                   "; slices are made of files with up to " + format_bytes(kSliceHeaderMaxBytes) +
+                   ". Download it whole, and cut it with kvcs slice.")
+        .with_reason("slice_header_too_large");
+  }
+  auto parsed = kvfile::read_header(blob_source(reader), reader.size_bytes());
+  if (parsed.code() == Code::kInvalid) return no_kv_file(parsed.status());
+  KVCS_TRY(parsed.status());
+  auto header = std::make_shared<const kvfile::KvHeader>(std::move(parsed).value());
+  keep({sha256, header, size_bytes});
+  return Pointer(std::move(header));
+}
 
 kvfile::ReadSource blob_source(const BlobReader& reader) {
   return [&reader](uint64_t offset, void* out, size_t size_bytes) -> Status {
@@ -70,10 +116,11 @@ Result<std::optional<SliceSpec>> asked_slice(const Request& request) {
   return std::optional<SliceSpec>(spec);
 }
 
-Result<Response> send_slice(const Request& request, const Artifact& artifact,
+Result<Response> send_slice(const Request& request, const Artifact& artifact, SliceHeaders& headers,
                             std::shared_ptr<const BlobReader> reader, const SliceSpec& spec) {
+  const SliceHeaders::Pointer header = KVCS_TRY(headers.get(artifact.sha256, *reader));
   // Owners: the response's body, and nobody else once this function has returned.
-  const auto plan = std::make_shared<const SlicePlan>(KVCS_TRY(plan_of(*reader, spec)));
+  const auto plan = std::make_shared<const SlicePlan>(KVCS_TRY(kvfile::plan_slice(*header, spec)));
   Response response;
   const auto part =
       http::decide_range(request, plan->size_bytes, slice_tag(artifact, *plan), response);

@@ -81,6 +81,9 @@ struct BlobConfig {
   std::string path;
   // Uploads leave so much of the disk free, for the stores that share it.
   uint64_t free_reserve_bytes = 256u << 20;
+  // An upload holds so much of the disk ahead of what it has written. All of a large one at once
+  // would let a client that announces much and sends little keep the disk from everybody else.
+  uint64_t promise_step_bytes = 64u << 20;
 };
 Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config);
 std::unique_ptr<BlobStore> make_memory_blobs();

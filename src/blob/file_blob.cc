@@ -48,9 +48,9 @@ Status make_folder(const std::string& parent, const std::string& name) {
 // The state that all writers share with their store; it outlives them.
 struct Shared {
   std::string path;
-  uint64_t free_reserve_bytes = 0;
+  uint64_t free_reserve_bytes = 0, promise_step_bytes = 0;
   std::atomic<uint64_t> temps_made{0};
-  std::atomic<uint64_t> announced_bytes{0};  // What live writers have still to write.
+  std::atomic<uint64_t> promised_bytes{0};  // What live writers hold and have yet to write.
   Mutex mutex;
   std::set<std::string> live_temps KVCS_GUARDED_BY(mutex);
   // The folders ab/cd whose names this process has synced, by the number 0xabcd.
@@ -89,7 +89,7 @@ struct Shared {
     struct statvfs facts {};
     if (::statvfs(path.c_str(), &facts) != 0) return io_error("statvfs", path, errno);
     const uint64_t free_bytes = uint64_t{facts.f_bavail} * facts.f_frsize;
-    const uint64_t spoken_for = announced_bytes + free_reserve_bytes;
+    const uint64_t spoken_for = promised_bytes + free_reserve_bytes;
     if (free_bytes > spoken_for && free_bytes - spoken_for >= size_bytes) return ok();
     return unavailable("The disk is too full for " + format_bytes(size_bytes) + ": " +
                        format_bytes(free_bytes) + " are free, of which " +
@@ -149,9 +149,9 @@ class FileWriter final : public BlobWriter {
         size_(size),
         temp_(shared),
         pipe_(kChunkBytes, size >= kHashThreadFromBytes) {
-    shared_.announced_bytes += size_;
+    promise();
   }
-  ~FileWriter() override { shared_.announced_bytes -= size_ - on_disk_; }
+  ~FileWriter() override { shared_.promised_bytes -= promised_; }
 
   Status start() {
     file_ = KVCS_TRY(temp_.create());
@@ -194,17 +194,30 @@ class FileWriter final : public BlobWriter {
   // Hands the chunk to the hash and writes it meanwhile; the pipe does not change what it holds.
   Status write_chunk() {
     std::string_view bytes(chunk_, std::exchange(filled_, 0));
+    // Submitted whatever comes: the pipe waits for what it handed out.
     pipe_.submit(bytes.size());
+    if (promised_ < bytes.size()) {
+      KVCS_TRY(shared_.check_space(std::min(shared_.promise_step_bytes, size_ - on_disk_)));
+      promise();
+    }
     while (!bytes.empty()) {
       const ssize_t n = ::write(file_.get(), bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return io_error("write", temp_.path(), errno);
       bytes.remove_prefix(static_cast<size_t>(n));
       on_disk_ += static_cast<uint64_t>(n);
-      shared_.announced_bytes -= static_cast<uint64_t>(n);
+      const uint64_t kept = std::min(promised_, static_cast<uint64_t>(n));
+      promised_ -= kept;
+      shared_.promised_bytes -= kept;
     }
     start_writeback(kWritebackStepBytes);
     return ok();
+  }
+  // Holds the next step of what is still to be written.
+  void promise() {
+    const uint64_t wanted = std::min(shared_.promise_step_bytes, size_ - on_disk_);
+    shared_.promised_bytes += wanted - promised_;
+    promised_ = wanted;
   }
   void start_writeback(uint64_t step) {
     if (on_disk_ - writeback_from_ < std::max<uint64_t>(step, 1)) return;
@@ -223,7 +236,7 @@ class FileWriter final : public BlobWriter {
   HashPipe pipe_;
   char* chunk_ = nullptr;  // The pipe owns it.
   size_t filled_ = 0;      // Bytes in the chunk.
-  uint64_t taken_ = 0, on_disk_ = 0, writeback_from_ = 0;
+  uint64_t taken_ = 0, on_disk_ = 0, writeback_from_ = 0, promised_ = 0;
   std::string digest_;
   Status failure_;
 };
@@ -271,6 +284,7 @@ class FileBlobs final : public BlobStore {
   explicit FileBlobs(const BlobConfig& config) {
     shared_.path = config.path;
     shared_.free_reserve_bytes = config.free_reserve_bytes;
+    shared_.promise_step_bytes = config.promise_step_bytes;
   }
   Status prepare() {
     if (::mkdir(shared_.path.c_str(), kFolderMode) == 0) {

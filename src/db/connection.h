@@ -33,6 +33,12 @@ struct Database::Impl {
   sqlite3* handle = nullptr;
   std::string path;
   std::unordered_map<std::string, std::unique_ptr<CachedStatement>> statements;
+  // Of run_within(); 0: none.
+  std::unique_ptr<Clock> clock;
+  int64_t deadline_us = 0, limit_ms = 0;
+
+  bool is_late() const { return deadline_us != 0 && clock->mono_us() >= deadline_us; }
+  Status too_late() const;
 
   Impl() = default;
   Impl(const Impl&) = delete;

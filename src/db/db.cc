@@ -85,7 +85,14 @@ Database::Impl::~Impl() {
   sqlite3_close_v2(handle);
 }
 
+Status Database::Impl::too_late() const {
+  return timed_out("The question took the database longer than " + std::to_string(limit_ms) +
+                   " ms; ask for less: a narrower filter, a smaller page.")
+      .with_reason("query_too_long");
+}
+
 Status Database::Impl::failure(int result, std::string_view what) const {
+  if ((result & 0xff) == SQLITE_INTERRUPT && is_late()) return too_late();
   return sqlite_status(result, path, what, sqlite3_errmsg(handle));
 }
 
@@ -142,6 +149,27 @@ Status Database::execute(std::string_view sql) {
 
 int64_t Database::changes() const {
   return sqlite3_changes64(impl_->handle);
+}
+
+// SQLite asks after so many steps of its machine whether to go on. A statement with fewer steps
+// never asks, so that prepare() looks at the deadline too.
+Status Database::run_within(int64_t limit_ms, const std::function<Status()>& query) {
+  constexpr int kStepsPerLook = 10'000;
+  struct Deadline {
+    Impl& impl;
+    ~Deadline() {
+      sqlite3_progress_handler(impl.handle, 0, nullptr, nullptr);
+      impl.deadline_us = 0;
+    }
+  } deadline{*impl_};
+  KVCS_ASSERT(impl_->deadline_us == 0);
+  if (!impl_->clock) impl_->clock = make_system_clock();
+  impl_->limit_ms = limit_ms;
+  impl_->deadline_us = impl_->clock->mono_us() + limit_ms * 1000;
+  sqlite3_progress_handler(
+      impl_->handle, kStepsPerLook,
+      [](void* impl) { return static_cast<const Impl*>(impl)->is_late() ? 1 : 0; }, impl_.get());
+  return query();
 }
 
 bool Database::in_transaction() const {

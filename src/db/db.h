@@ -55,6 +55,9 @@ class Database final {
   // Moves the WAL into the file and truncates it. Unavailable while a reader still needs it.
   Status checkpoint();
   bool in_transaction() const;
+  // Runs `query` under a deadline: SQL that is still at work then, or is begun later, fails with
+  // Timeout, reason query_too_long. Not nested.
+  Status run_within(int64_t limit_ms, const std::function<Status()>& query);
 
   struct Impl;  // db/connection.h
 

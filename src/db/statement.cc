@@ -26,6 +26,7 @@ Result<std::unique_ptr<CachedStatement>> Database::Impl::compile(std::string_vie
 // A text that is in use (a query inside a query of the same text) is compiled once more, for that
 // Statement alone: one handle cannot be at two rows.
 Result<Statement> Database::prepare(std::string_view sql) {
+  if (impl_->is_late()) return impl_->too_late();
   auto& statements = impl_->statements;
   auto found = statements.find(std::string(sql));
   if (found == statements.end()) {

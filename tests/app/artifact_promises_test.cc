@@ -73,6 +73,27 @@ TEST_CASE("artifacts: the scrub runs on demand and sets a changed blob aside", "
   CHECK(app.call("GET", "/v1/artifacts/" + id).status == 500);
 }
 
+TEST_CASE("artifacts: a project key has a rate of its own, of which a search takes more",
+          "[e2e][artifacts]") {
+  ManualClock clock;
+  TestApp app([](Config& config) { config.artifacts.requests_per_minute = 25; }, {.clock = &clock});
+  const std::string key = app.credential("api_key");
+  const std::string search = R"({"model":"demo","tokens":[1,2,3]})";
+  const int first = app.as(key, "POST", "/api/v1/artifacts/search", search).status;
+  CHECK(first < 429);
+  for (int i = 0; i < 5; i++) CHECK(app.as(key, "GET", "/api/v1/artifacts").status == 200);
+  const RawResponse refused = app.as(key, "GET", "/api/v1/artifacts");
+  CHECK(refused.status == 429);
+  CHECK_FALSE(refused.header("retry-after").empty());
+  CHECK(refused.body.find("25 a minute") != std::string::npos);
+  // Whoever does not have the key does not use it up.
+  clock.advance_ms(60'000);
+  for (int i = 0; i < 30; i++) {
+    CHECK(app.as("kv_" + std::string(64, '0'), "GET", "/api/v1/artifacts").status == 401);
+  }
+  CHECK(app.as(key, "GET", "/api/v1/artifacts").status == 200);
+}
+
 TEST_CASE("artifacts: a change is in the audit while the key-value store takes no writes",
           "[e2e][artifacts]") {
   std::atomic<bool> failing{false};

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "artifact_world.h"
+#include "support/wait.h"
 
 namespace kvcs {
 namespace {
@@ -164,6 +165,33 @@ TEST_CASE("a client that leaves in mid-upload leaves nothing behind", "[artifact
   d.server.server().stop(5000);
   CHECK(d.w.blob_count() == 0);
   CHECK(std::filesystem::is_empty(d.w.folder.file("blobs/tmp")));
+}
+
+TEST_CASE("an upload whose pace would outlast its row is ended", "[artifacts][fault]") {
+  Door d;
+  // A gigabyte within six hours is some 50 KB a second.
+  Artifact wanted = d.w.draft("x", d.w.acme);
+  wanted.size_bytes = 1 << 30;
+  const auto made = d.w.service->create(wanted);
+  REQUIRE(made.ok());
+  const std::string target = d.w.presigner.sign_path(
+      {"PUT", made->id, made->size_bytes, made->sha256, d.w.clock.unix_s() + 900});
+  std::atomic<int> appended{0};
+  d.w.blob_fault = [&](std::string_view op) {
+    if (op == "append") appended++;
+    return ok();
+  };
+  test::RawClient client(d.server.port());
+  REQUIRE(client.send("PUT " + target + " HTTP/1.1\r\nHost: a\r\nContent-Length: " +
+                      std::to_string(made->size_bytes) + "\r\n\r\n" + std::string(100'000, 'x')));
+  // What came is taken before the clock goes on.
+  REQUIRE(test::comes_true([&] { return appended > 0; }));
+  d.w.clock.advance_ms(120'000);
+  REQUIRE(client.send("y"));
+  const auto ended = client.read_response(false);
+  CHECK(ended.status == 400);
+  CHECK(ended.body.find("too slow") != std::string::npos);
+  CHECK(d.w.blob_count() == 0);
 }
 
 TEST_CASE("forged and expired URLs are refused", "[artifacts][fault]") {

@@ -104,6 +104,38 @@ TEST_CASE("an upload without digest and size gets both from its body, until conf
   CHECK(w.used(w.acme).storage_bytes == 10);
 }
 
+TEST_CASE("many bodies to one URL leave the last one", "[artifacts][unit]") {
+  ArtifactWorld w(true);
+  Artifact wanted = w.draft("", w.acme);
+  wanted.sha256.clear();
+  wanted.size_bytes = 0;
+  const auto made = w.service->create(wanted);
+  REQUIRE(made.ok());
+  const auto send = [&](const std::string& bytes) {
+    auto put = w.service->begin_put({"PUT", made->id, 0, "", 0}, bytes.size());
+    REQUIRE(put.ok());
+    REQUIRE(put->writer->append(bytes).ok());
+    return put;
+  };
+  for (int i = 0; i < 20; i++) {
+    auto put = send("body " + std::to_string(i));
+    REQUIRE(w.service->finish_put(*put).ok());
+    CHECK(w.blob_count() == 1);
+  }
+  // The same bytes once more replace nothing.
+  auto same = send("body 19");
+  REQUIRE(w.service->finish_put(*same).ok());
+  CHECK(w.has_blob("body 19"));
+  // One that another overtook is not kept either.
+  auto slow = send("slow one");
+  auto fast = send("the fast one");
+  REQUIRE(w.service->finish_put(*fast).ok());
+  CHECK(w.service->finish_put(*slow).status().code() == Code::kConflict);
+  CHECK(w.blob_count() == 1);
+  CHECK(w.has_blob("the fast one"));
+  REQUIRE(w.service->confirm(w.acme, made->id, {}).ok());
+}
+
 TEST_CASE("uploads at the same time cannot pass the quota", "[artifacts][unit]") {
   ArtifactConfig config;
   config.quota.artifacts = 20;

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "artifact_world.h"
+#include "artifacts/slice_api.h"
+#include "base/bytes.h"
 #include "kvfile/support.h"
 
 namespace kvcs {
@@ -121,6 +123,40 @@ TEST_CASE("slice over HTTP: what cannot be cut is refused and says what could be
   // The right to the bytes is asked for first, and nothing but the two may be added.
   CHECK(d.get("/blobs/" + a.id + "?tokens=0:1").status == 403);
   CHECK(d.get(d.signed_path(a) + "&token=0:1").status == 403);
+}
+
+TEST_CASE("slice over HTTP: a header is read once, and a large one is not read at all",
+          "[artifacts][slice]") {
+  SliceDoor d(false);
+  const Artifact a = d.w.store(d.make(), d.w.acme);
+  std::atomic<int> reads{0};
+  d.w.blob_fault = [&](std::string_view op) {
+    if (op == "read") reads++;
+    return ok();
+  };
+  const std::string target = d.signed_path(a) + "&tokens=0:4";
+  CHECK(d.get(target, {}, "HEAD").status == 200);
+  CHECK(reads > 0);
+  reads = 0;
+  CHECK(d.get(target, {}, "HEAD").status == 200);
+  CHECK(d.get(d.signed_path(a) + "&tokens=1:2", {}, "HEAD").status == 200);
+  CHECK(reads == 0);
+  // Another artifact with the same bytes shares them; one with others does not.
+  const std::string other = d.make({2, 2, 40, 16});
+  const Artifact b = d.w.store(other, d.w.acme);
+  reads = 0;
+  CHECK(d.get(d.signed_path(b) + "&tokens=0:4", {}, "HEAD").status == 200);
+  CHECK(reads > 0);
+  // Eight bytes say how long a header is.
+  std::string large;
+  append_u64le(large, kSliceHeaderMaxBytes + 1);
+  large += "{" + std::string(kSliceHeaderMaxBytes, ' ');
+  const Artifact c = d.w.store(large, d.w.acme);
+  reads = 0;
+  const auto refused = d.get(d.signed_path(c) + "&tokens=0:1");
+  CHECK(refused.status == 400);
+  CHECK(refused.body.find("Download it whole") != std::string::npos);
+  CHECK(reads == 1);
 }
 
 TEST_CASE("slice over HTTP: public artifacts by both of their names, private ones by none",

@@ -50,18 +50,37 @@ TEST_CASE("temp files of a process that died are removed, those of live writers 
 TEST_CASE("an upload that would touch the free-space reserve is refused at once", "[blob][fault]") {
   test::TempDir folder;
   const uint64_t free = std::filesystem::space(folder.path()).available;
-  auto store = open_file_blobs({folder.file("blobs"), free / 2});
+  auto store = open_file_blobs({folder.file("blobs"), free / 2, free});
   const Status refused = (*store)->begin_write(sha256_hex("x"), free).status();
   CHECK(refused.code() == Code::kUnavailable);
   CHECK(refused.reason() == "disk_full");
   CHECK(files_under(folder.path()) == 0);
-  // What live writers announced counts as used, and is given back with them.
+  // What live writers hold counts as used, and is given back with them.
   {
     auto first = (*store)->begin_write(sha256_hex("x"), free / 3);
     REQUIRE(first.ok());
     CHECK((*store)->begin_write(sha256_hex("y"), free / 3).code() == Code::kUnavailable);
   }
   CHECK((*store)->begin_write(sha256_hex("y"), free / 3).ok());
+}
+
+TEST_CASE("an upload holds the next step of the disk, not all that it announced", "[blob][fault]") {
+  test::TempDir folder;
+  const uint64_t free = std::filesystem::space(folder.path()).available;
+  const uint64_t large = free / 3;
+  auto store = open_file_blobs({folder.file("blobs"), free / 2, 1000});
+  auto slow = (*store)->begin_write("", large);
+  REQUIRE(slow.ok());
+  REQUIRE((*slow)->append("x").ok());
+  // The first announced two thirds of what there is, and holds a thousand bytes of it.
+  CHECK((*store)->begin_write("", large).ok());
+  // A chunk that is longer than a step is written all the same.
+  const std::string bytes(1 << 20, 'y');
+  auto third = (*store)->begin_write(sha256_hex(bytes), bytes.size());
+  REQUIRE(third.ok());
+  REQUIRE((*third)->append(bytes).ok());
+  REQUIRE((*third)->finish().ok());
+  CHECK((*store)->stat(sha256_hex(bytes)).ok());
 }
 
 TEST_CASE("blobs are readable by their owner alone", "[blob][unit]") {

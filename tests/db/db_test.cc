@@ -303,3 +303,30 @@ TEST_CASE("db: a backup that is told to stop leaves no file", "[unit][db]") {
   CHECK_FALSE(std::filesystem::exists(copy));
   CHECK_FALSE(db->in_transaction());
 }
+
+TEST_CASE("db: a query that takes too long ends, in words, and the connection goes on",
+          "[unit][db]") {
+  auto db = open_db(":memory:");
+  const auto endless = [&]() -> Status {
+    auto query =
+        KVCS_TRY(db->prepare("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+                             " SELECT max(i) FROM n"));
+    return query.step().status();
+  };
+  const Status late = db->run_within(5, endless);
+  CHECK(late.code() == Code::kTimeout);
+  CHECK(late.reason() == "query_too_long");
+  CHECK(late.message().find("5 ms") != std::string::npos);
+  // Many short statements are one long query.
+  const Status many = db->run_within(5, [&]() -> Status {
+    for (;;) {
+      auto query = KVCS_TRY(db->prepare("SELECT 1"));
+      KVCS_TRY(query.run());
+    }
+  });
+  CHECK(many.reason() == "query_too_long");
+  CHECK(db->run_within(60'000, [&] {
+            return number(*db, "SELECT 7") == 7 ? ok() : not_found("7");
+          }).ok());
+  CHECK(number(*db, "SELECT 8") == 8);
+}
