@@ -122,8 +122,9 @@ Refusal parse_request_line(std::string_view line, Request& request, Framing& fra
       !isdigit(version[5]) || !isdigit(version[7])) {
     return kBadRequestLine;
   }
-  if (version[5] != '1' || version[7] > '1') return {505, "Only HTTP/1.1 and HTTP/1.0 are spoken."};
-  framing.http_1_1 = version[7] == '1';
+  if (version[5] != '1') return {505, "Only HTTP/1.1 and HTTP/1.0 are spoken."};
+  // RFC 9110 §2.5: a higher minor version of the same major one is taken as the highest known.
+  framing.http_1_1 = version[7] != '0';
   framing.keep_alive = framing.http_1_1;
   const auto method = parse_method(name);
   if (!method) return {501, "The method is unknown."};
@@ -133,20 +134,18 @@ Refusal parse_request_line(std::string_view line, Request& request, Framing& fra
   return parse_target(target, request, framing);
 }
 
-void parse_connection(std::string_view value, Framing& framing) {
-  for (const std::string_view option : split(value, ',')) {
-    if (equal_ignore_case(trim(option), "close")) framing.keep_alive = false;
-    if (equal_ignore_case(trim(option), "keep-alive") && !framing.http_1_1) {
-      framing.keep_alive = true;
-    }
-  }
-}
-
 // Facts of the headers read so far, for rules that span several of them.
 struct Seen {
   int hosts = 0;
   bool transfer_encoding = false, close = false;
 };
+
+void parse_connection(std::string_view value, Framing& framing, Seen& seen) {
+  for (const std::string_view option : split(value, ',')) {
+    seen.close = seen.close || equal_ignore_case(trim(option), "close");
+    framing.keep_alive = framing.keep_alive || equal_ignore_case(trim(option), "keep-alive");
+  }
+}
 
 // RFC 9112 §6.3: one number without a sign. Two are refused even when they are equal.
 Refusal parse_length(std::string_view value, Framing& framing) {
@@ -177,10 +176,7 @@ Refusal note_header(std::string_view name, std::string_view value, Framing& fram
       }
       return {};
     case 10:
-      if (equal_ignore_case(name, "connection")) {
-        parse_connection(value, framing);
-        seen.close = seen.close || !framing.keep_alive;
-      }
+      if (equal_ignore_case(name, "connection")) parse_connection(value, framing, seen);
       return {};
     case 14:
       return equal_ignore_case(name, "content-length") ? parse_length(value, framing) : Refusal{};

@@ -253,6 +253,7 @@ TEST_CASE("attack: malformed heads are refused", "[unit][http]") {
   CHECK(status("GET /hidden HTTP/x.1\r\nHost: h\r\n\r\n") == 400);
   CHECK(status("GET /hidden HTTP/2.0\r\nHost: h\r\n\r\n") == 505);
   CHECK(status("PRI * HTTP/2.0\r\n\r\n") == 505);
+  CHECK(status("GET /hidden HTTP/1.9\r\n\r\n") == 400);
   CHECK(status("TRACE /hidden HTTP/1.1\r\nHost: h\r\n\r\n") == 501);
   CHECK(status("CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n") == 501);
   CHECK(status("GET /hidden HTTP/1.1\r\nHost: h\r\nExpect: magic\r\n\r\n") == 417);

@@ -104,6 +104,18 @@ TEST_CASE("server: absolute targets and HTTP/1.0 are understood", "[unit][http]"
   const RawResponse response = client.read_response();
   CHECK(response.body == "streamed");  // Delimited by the close.
   CHECK(response.header("transfer-encoding").empty());
+  // A later minor version is taken as 1.1.
+  RawClient later(server.port());
+  later.send("GET /hello HTTP/1.2\r\nHost: h\r\n\r\n");
+  CHECK(later.read_response().status == 200);
+  // "close" wins over "keep-alive", in one header and in two.
+  for (const char* connection :
+       {"close, keep-alive", "keep-alive, close", "keep-alive\r\nConnection: close"}) {
+    RawClient both(server.port());
+    both.send("GET /hello HTTP/1.0\r\nConnection: " + std::string(connection) + "\r\n\r\n");
+    CHECK(both.read_response().header("connection") == "close");
+    CHECK(both.closed_by_server());
+  }
   RawClient close(server.port());
   CHECK(close.request("GET", "/hello", {{"Connection", "close"}}).header("connection") == "close");
   CHECK(close.closed_by_server());
