@@ -122,8 +122,12 @@ void build_artifacts(Parts& parts) {
       *parts.portal_writer, *parts.portal_readers, *parts.blobs, *parts.entropy);
   ArtifactsApiConfig config;
   config.public_url = parts.config.http.public_url;
-  const bool tls = !parts.config.http.server.tls.certificate_path.empty();
-  config.fallback_url = (tls ? "https://" : "http://") + parts.config.http.listen;
+  const http::ServerConfig& server = parts.config.http.server;
+  const bool is_six = server.listen_host.find(':') != server.listen_host.npos;
+  const std::string host = is_six ? "[" + server.listen_host + "]" : server.listen_host;
+  config.fallback_url =
+      (server.tls.certificate_path.empty() ? "http://" : "https://") +
+      (server.listen_port < 0 ? "localhost" : host + ":" + std::to_string(server.listen_port));
   parts.artifacts.api = std::make_unique<ArtifactsApi>(
       *parts.artifacts.service, *parts.artifacts.search, *parts.presigner, parts.clock(),
       std::move(config),

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "http/serve/server.h"
 
 namespace kvcs {
 namespace {
@@ -121,6 +122,16 @@ class YamlLoader final {
       *std::get<std::string*>(field.target) = flow.c_str();
       return;
     }
+    // Addresses may stand in a list; as one text they have commas between them.
+    if (field.path == "http.listen" && node.IsSequence()) {
+      std::string words;
+      for (const YAML::Node& item : node) {
+        if (!item.IsScalar()) return fault(item, "'" + field.path + "' holds plain words only.");
+        words += (words.empty() ? "" : ", ") + item.Scalar();
+      }
+      *std::get<std::string*>(field.target) = words;
+      return;
+    }
     auto* const* list = std::get_if<std::vector<std::string>*>(&field.target);
     if (list != nullptr && node.IsSequence()) {
       (*list)->clear();
@@ -187,6 +198,26 @@ Json field_value(const ConfigField& field) {
 
 }  // namespace
 
+namespace {
+
+// http.listen is one setting for people: the first address that has a port is the one that URLs
+// name, and the others stand beside it.
+void set_listen_addresses(HttpSection& http) {
+  http.server.listen_port = -1;
+  http.server.listen_more.clear();
+  for (const std::string_view word : split(http.listen, ',')) {
+    const auto address = parse_listen(trim(word));
+    if (address.ok() && http.server.listen_port < 0 && !trim(word).starts_with("unix:")) {
+      http.server.listen_host = address->host;
+      http.server.listen_port = address->port;
+    } else {
+      http.server.listen_more.emplace_back(trim(word));
+    }
+  }
+}
+
+}  // namespace
+
 LoadedConfig load_config_text(std::string_view yaml, const Environment& environment,
                               const std::string& name) {
   LoadedConfig loaded;
@@ -194,11 +225,7 @@ LoadedConfig load_config_text(std::string_view yaml, const Environment& environm
   YamlLoader(fields, name, loaded.faults).load(yaml);
   apply_environment(fields, environment, loaded.faults);
   for (std::string& fault : validate(loaded.config)) loaded.faults.push_back(std::move(fault));
-  // http.listen is one setting for people and two members for the server.
-  if (const auto address = parse_listen(loaded.config.http.listen); address.ok()) {
-    loaded.config.http.server.listen_host = address.value().host;
-    loaded.config.http.server.listen_port = address.value().port;
-  }
+  set_listen_addresses(loaded.config.http);
   return loaded;
 }
 
@@ -229,28 +256,19 @@ Environment process_environment() {
 }
 
 Result<ListenAddress> parse_listen(std::string_view text) {
-  const Status bad = invalid("'" + printable(text, kShownName) +
-                             "' is not HOST:PORT (127.0.0.1:8080, [::1]:8080, 0.0.0.0:80).");
-  // The last colon, as an IPv6 address in brackets holds others.
-  const size_t colon = text.rfind(':');
-  if (colon == text.npos) return bad;
-  std::string_view host = text.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']') && host.size() > 2) {
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != host.npos) {
-    return bad;
-  }
-  const Result<uint64_t> port = parse_u64(text.substr(colon + 1), "port");
-  if (!port.ok() || *port > 65'535) return bad;
-  return ListenAddress{host.empty() ? "0.0.0.0" : std::string(host), static_cast<int>(*port)};
+  auto address = KVCS_TRY(http::parse_listen_address(text));
+  return ListenAddress{std::move(address.host), address.port};
 }
 
 std::vector<std::string> validate(const Config& config) {
   std::vector<std::string> faults;
   const http::ServerConfig& server = config.http.server;
   if (config.data_dir.empty()) faults.emplace_back("data_dir: must not be empty.");
-  if (const auto address = parse_listen(config.http.listen); !address.ok()) {
-    faults.push_back("http.listen: " + address.status().message());
+  for (const std::string_view word : split(config.http.listen, ',')) {
+    if (trim(word).starts_with("unix:/")) continue;
+    if (const auto address = parse_listen(trim(word)); !address.ok()) {
+      faults.push_back("http.listen: " + address.status().message());
+    }
   }
   if (const std::string& ops = config.ops.listen; !ops.empty()) {
     if (const auto address = parse_listen(ops); !address.ok()) {

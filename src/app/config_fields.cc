@@ -15,7 +15,8 @@ void add_root_and_http(Fields& fields, Config& c) {
       {"data_dir", &c.data_dir, "Everything that is kept lives under this directory."});
   fields.push_back({"shutdown_grace_s", &c.shutdown_grace_s,
                     "Requests in flight may finish for so long after SIGTERM.", 0, 3600});
-  fields.push_back({"http.listen", &c.http.listen, "HOST:PORT; port 0 takes any free one."});
+  fields.push_back({"http.listen", &c.http.listen,
+                    "HOST:PORT, with port 0 for any free one, or unix:/PATH; or a list of these."});
   fields.push_back(
       {"http.public_url", &c.http.public_url, "What links begin with; empty: http(s)://<listen>."});
   fields.push_back({"http.web_dir", &c.http.web_dir,

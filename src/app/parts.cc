@@ -77,6 +77,7 @@ std::string Parts::public_url() const {
     while (url.ends_with('/')) url.pop_back();
     return url;
   }
+  if (server->port() == 0) return "http://localhost";  // It listens at socket files alone.
   std::string host = config.http.server.listen_host;
   // A server that listens on all addresses is reached on this one.
   if (host == "0.0.0.0" || host == "::") host = "127.0.0.1";

@@ -88,7 +88,8 @@ TEST_CASE("config: every fault names its line", "[unit][app]") {
         one("f.yaml:2: http.workers_min: 0 is outside 1 to 10000."));
   CHECK(faults("http:\n  access_log: yes please\n") ==
         one("f.yaml:2: http.access_log: 'yes please' is neither true nor false."));
-  CHECK(faults("http:\n  listen: [a]\n") == one("f.yaml:2: 'http.listen' must be one value."));
+  CHECK(faults("http:\n  public_url: [a]\n") ==
+        one("f.yaml:2: 'http.public_url' must be one value."));
   CHECK(faults("http:\n  trusted_proxies: a\n") ==
         one("f.yaml:2: 'http.trusted_proxies' must be a list."));
   CHECK(faults("http:\n  trusted_proxies: [[a]]\n") ==
@@ -131,6 +132,22 @@ TEST_CASE("config: secrets are never printed", "[unit][app]") {
     CHECK(text.find("MDEy") == std::string::npos);
     CHECK(text.find("***") != std::string::npos);
   }
+}
+
+TEST_CASE("config: several addresses, in a list or with commas between", "[unit][app]") {
+  for (const char* yaml : {"http:\n  listen: [unix:/run/k.sock, '[::1]:9', 'h:8']\n",
+                           "http:\n  listen: 'unix:/run/k.sock, [::1]:9,h:8'\n"}) {
+    const LoadedConfig loaded = load_config_text(yaml, {}, "f.yaml");
+    CHECK(loaded.faults.empty());
+    CHECK(loaded.config.http.server.listen_host == "::1");
+    CHECK(loaded.config.http.server.listen_port == 9);
+    CHECK(loaded.config.http.server.listen_more ==
+          std::vector<std::string>{"unix:/run/k.sock", "h:8"});
+  }
+  CHECK(load_config_text("http:\n  listen: unix:/k\n", {}, "f").config.http.server.listen_port ==
+        -1);
+  CHECK(faults("http:\n  listen: [h:8, nowhere]\n").size() == 1);
+  CHECK(faults("http:\n  listen: unix:relative\n").size() == 1);
 }
 
 TEST_CASE("config: listen addresses", "[unit][app]") {

@@ -78,7 +78,8 @@ bool TrustedProxies::ignores_forwarded(std::string_view peer_ip, const Request& 
 
 void TrustedProxies::resolve(std::string_view peer_ip, Request& request) const {
   request.remote_ip = peer_ip;
-  if (blocks_.empty() || !contains(peer_ip)) return;
+  // Whoever may open a socket file is as good as a trusted proxy.
+  if (!peer_ip.empty() && (blocks_.empty() || !contains(peer_ip))) return;
   // Several headers of the name are one list in order (RFC 9110 §5.3); it is read from its end.
   for (size_t i = request.headers.size(); i-- > 0;) {
     if (!equal_ignore_case(request.headers[i].name, "x-forwarded-for")) continue;

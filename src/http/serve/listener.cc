@@ -12,7 +12,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "http/serve/listening_socket.h"
 #include "http/serve/tls.h"
 
 namespace kvcs::http {
@@ -101,13 +100,21 @@ Status Listener::start() {
     return io_error("cannot create", "epoll", errno);
   }
   KVCS_TRY(tasks_.start(epoll_, kRunnableCookie));
-  const ListeningSocket socket = KVCS_TRY(listen_at(config_.listen_host, config_.listen_port));
-  port_ = socket.port;
-  KVCS_TRY(acceptor_.start({socket.descriptor}));
+  sockets_ = KVCS_TRY(open_listening_sockets(config_));
+  std::vector<int> descriptors;
+  for (const ListeningSocket& socket : sockets_) descriptors.push_back(socket.descriptor);
+  KVCS_TRY(acceptor_.start(std::move(descriptors)));
   started_ = true;
   KVCS_TRY(workers_.start(epoll_));
   monitor_thread_.emplace("http-monitor", [this] { monitor(); });
   return ok();
+}
+
+int Listener::port() const {
+  for (const ListeningSocket& socket : sockets_) {
+    if (socket.port != 0) return socket.port;
+  }
+  return 0;
 }
 
 // --- accepting (accept thread) -----------------------------------------------------------------
@@ -432,6 +439,7 @@ void Listener::stop(int grace_ms) {
   if (!started_) return;
   started_ = false;
   acceptor_.stop();
+  remove_socket_files(sockets_);
   stopping_ = true;
   close_idle();
   // Requests in flight, parked ones too, may finish until then.

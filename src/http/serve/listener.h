@@ -20,6 +20,7 @@
 #include "base/thread.h"
 #include "http/serve/acceptor.h"
 #include "http/serve/connection.h"
+#include "http/serve/listening_socket.h"
 #include "http/serve/request_cycle.h"
 #include "http/serve/request_task.h"
 #include "http/serve/server_config.h"
@@ -36,7 +37,7 @@ class Listener final {
            std::function<void(const Status& why)> on_fatal);
   ~Listener();
   Status start();
-  int port() const { return port_; }
+  int port() const;  // Of the first address that has one.
   void stop(int grace_ms);
   ServerStats stats() const;
 
@@ -104,7 +105,7 @@ class Listener final {
   CondVar all_closed_;  // Signalled as connections close while stopping.
   std::optional<Thread> monitor_thread_;
   bool started_ = false;
-  int port_ = 0;
+  std::vector<ListeningSocket> sockets_;
   Acceptor acceptor_;
 };
 

@@ -2,13 +2,21 @@
 #include "http/serve/listening_socket.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <memory>
+
+#include "base/bytes.h"
+#include "http/serve/server.h"
 
 namespace kvcs::http {
 namespace {
@@ -39,7 +47,127 @@ int bound_socket(const addrinfo& entry) {
   return -1;
 }
 
+// Precondition: the path fits.
+sockaddr_un file_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
+  return address;
+}
+
+// Whether a server takes connections at that file.
+bool is_listened_at(const sockaddr_un& address) {
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const bool connected =
+      ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+      errno == EAGAIN;  // Its backlog is full.
+  ::close(probe);
+  return connected;
+}
+
+void close_all(const std::vector<ListeningSocket>& sockets) {
+  for (const ListeningSocket& socket : sockets) ::close(socket.descriptor);
+  remove_socket_files(sockets);
+}
+
+// The sockets that systemd has opened (sd_listen_fds(3)); none outside of it.
+Result<std::vector<ListeningSocket>> inherited_sockets() {
+  std::vector<ListeningSocket> sockets;
+  const int count = ::sd_listen_fds(1);
+  for (int i = 0; i < count; i++) {
+    const int socket = SD_LISTEN_FDS_START + i;
+    if (::sd_is_socket(socket, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+      return invalid("Descriptor " + std::to_string(socket) +
+                     " of systemd is no listening stream socket; the .socket unit needs "
+                     "ListenStream= and Accept=no.");
+    }
+    ::fcntl(socket, F_SETFL, ::fcntl(socket, F_GETFL) | O_NONBLOCK);
+    sockaddr_storage bound{};
+    socklen_t size = sizeof bound;
+    ::getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &size);
+    const int yes = 1;
+    ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);  // Not of a file's.
+    sockets.push_back({socket, bound.ss_family == AF_UNIX ? 0 : port_of(bound), {}});
+  }
+  return sockets;
+}
+
+Result<ListeningSocket> listen_at_word(const std::string& word) {
+  if (word.starts_with("unix:")) return listen_at_file(word.substr(5));
+  const HostAndPort address = KVCS_TRY(parse_listen_address(word));
+  return listen_at(address.host, address.port);
+}
+
 }  // namespace
+
+Result<HostAndPort> parse_listen_address(std::string_view text) {
+  const Status bad =
+      invalid("'" + printable(text, kShownName) +
+              "' is not HOST:PORT (127.0.0.1:8080, [::1]:8080, 0.0.0.0:80) or unix:/PATH.");
+  // The last colon, as an IPv6 address in brackets holds others.
+  const size_t colon = text.rfind(':');
+  if (colon == text.npos) return bad;
+  std::string_view host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']') && host.size() > 2) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != host.npos) {
+    return bad;
+  }
+  const Result<uint64_t> port = parse_u64(text.substr(colon + 1), "port");
+  if (!port.ok() || *port > 65'535) return bad;
+  return HostAndPort{host.empty() ? "0.0.0.0" : std::string(host), static_cast<int>(*port)};
+}
+
+// Until listen() nobody can connect, so that the file's mode is right before it matters.
+Result<ListeningSocket> listen_at_file(const std::string& path) {
+  const sockaddr_un address = file_address(path);
+  if (path.empty() || path.front() != '/' || path.size() >= sizeof address.sun_path) {
+    return invalid("Cannot listen on unix:" + printable(path, kShownText) +
+                   ": the path must be absolute and of at most " +
+                   std::to_string(sizeof address.sun_path - 1) + " bytes.");
+  }
+  struct stat found {};
+  if (::lstat(path.c_str(), &found) == 0) {
+    if (!S_ISSOCK(found.st_mode) || is_listened_at(address)) {
+      return conflict("The address unix:" + path +
+                      " is in use; stop the other server or choose another path.");
+    }
+    ::unlink(path.c_str());
+  }
+  const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (socket < 0 ||
+      ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::chmod(path.c_str(), 0660) != 0 || ::listen(socket, kBacklog) != 0) {
+    const int error_number = errno;
+    if (socket >= 0) ::close(socket);
+    return io_error("cannot listen on", "unix:" + path, error_number);
+  }
+  return ListeningSocket{socket, 0, path};
+}
+
+Result<std::vector<ListeningSocket>> open_listening_sockets(const ServerConfig& config) {
+  std::vector<ListeningSocket> sockets = KVCS_TRY(inherited_sockets());
+  if (!sockets.empty()) return sockets;
+  const auto add = [&](Result<ListeningSocket> opened) {
+    if (opened.ok()) sockets.push_back(*opened);
+    return std::move(opened).status();
+  };
+  Status status =
+      config.listen_port < 0 ? ok() : add(listen_at(config.listen_host, config.listen_port));
+  for (const std::string& word : config.listen_more) {
+    if (status.ok()) status = add(listen_at_word(word));
+  }
+  if (status.ok()) return sockets;
+  close_all(sockets);
+  return status;
+}
+
+void remove_socket_files(const std::vector<ListeningSocket>& sockets) {
+  for (const ListeningSocket& socket : sockets) {
+    if (socket.path.empty()) continue;
+    if (!is_listened_at(file_address(socket.path))) ::unlink(socket.path.c_str());
+  }
+}
 
 Result<ListeningSocket> listen_at(const std::string& host, int port) {
   const std::string address =
@@ -64,7 +192,7 @@ Result<ListeningSocket> listen_at(const std::string& host, int port) {
     sockaddr_storage bound{};
     socklen_t size = sizeof bound;
     ::getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &size);
-    return ListeningSocket{socket, port_of(bound)};
+    return ListeningSocket{socket, port_of(bound), {}};
   }
   if (error_number == EADDRINUSE) {
     return conflict("The address " + address +

@@ -260,7 +260,8 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
   }
   memory.input.consume(head.size());
   memory.input.pin();
-  if (!proxies_.empty()) proxies_.resolve(connection.peer_ip, request);
+  if (!proxies_.empty() || connection.peer_ip.empty())
+    proxies_.resolve(connection.peer_ip, request);
   if (!warned_of_proxy_) warn_of_ignored_proxy(connection.peer_ip, request);
   request.request_id = make_request_id();
   ConnectionBody body(connection, memory.input, framing, config_.body_idle_timeout_ms);

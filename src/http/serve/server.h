@@ -6,6 +6,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "base/clock.h"
@@ -36,6 +37,13 @@ class Server final {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// "127.0.0.1:8080", "[::1]:8080", ":8080". Invalid otherwise.
+struct HostAndPort {
+  std::string host;
+  int port = 0;
+};
+Result<HostAndPort> parse_listen_address(std::string_view text);
 
 // The name of a share in metrics.
 std::string_view share_name(Share share);
