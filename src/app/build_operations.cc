@@ -11,6 +11,7 @@
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/entropy.h"
+#include "base/log_gatherer.h"
 #include "base/thread.h"
 #include "db/db.h"
 #include "gateway/catalogue/provider_directory.h"
@@ -58,6 +59,9 @@ void add_gauges(Parts& parts) {
   metrics.gauge(
       "kvcs_build_info", "Constant 1; the version is a label.", [] { return 1.0; },
       "version=\"" + Metrics::escape_label(version()) + "\"");
+  metrics.counter_from("kvcs_log_lines_dropped_total",
+                       "Lines of the log that stderr did not take: it is closed, or not read.",
+                       [] { return static_cast<double>(log::dropped_lines()); });
   metrics.counter_from("kvcs_kv_syncs_total", "Times buffered writes were brought to disk.",
                        [&parts] { return static_cast<double>(parts.syncer->syncs()); });
   metrics.gauge("kvcs_ledger_queue_length", "Diagnostics that wait.",

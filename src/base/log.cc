@@ -1,9 +1,14 @@
 // One line per event to stderr, from any thread. A process has one Sink: tests put a function in
-// it, and a Gatherer makes lines of requests wait there for each other.
+// it, and a Gatherer makes lines of requests wait there for each other. What stderr cannot take at
+// once waits in a buffer of the Outlet.
 #include "base/log.h"
 
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <utility>
@@ -24,7 +29,8 @@ struct Sink {
   std::function<void(std::string_view)> write KVCS_GUARDED_BY(mutex);
   std::string gathered KVCS_GUARDED_BY(mutex);  // Whole lines.
   int gatherers KVCS_GUARDED_BY(mutex) = 0;
-  int asleep KVCS_GUARDED_BY(mutex) = 0;  // Of those, until something is gathered.
+  int asleep KVCS_GUARDED_BY(mutex) = 0;       // Of those, until something is gathered.
+  bool behind KVCS_GUARDED_BY(mutex) = false;  // Lines wait in the Outlet.
   CondVar wake;
 };
 Sink& sink() {
@@ -32,14 +38,117 @@ Sink& sink() {
   return s;
 }
 
-// A log write that fails has nowhere to be reported; the lines are dropped.
-void write_out(std::string_view lines) {
-  while (!lines.empty()) {
-    const ssize_t n = ::write(STDERR_FILENO, lines.data(), lines.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;
-    lines.remove_prefix(static_cast<size_t>(n));
+std::string now_text() {
+  static const std::unique_ptr<Clock> clock = make_system_clock();
+  return format_iso8601_ms(clock->unix_ms());
+}
+
+// stderr, as something that nobody waits for. When it cannot take a line at once (a pipe that is
+// full because its reader has stopped, a terminal that is held), the line waits in a buffer; when
+// that is full too, or stderr is closed or its disk full, lines are dropped and counted.
+class Outlet final {
+ public:
+  // False when something waits, for which flush() has to be called again.
+  bool write(std::string_view lines) {
+    if (lines.empty()) return true;
+    MutexLock lock(mutex_);
+    const auto count = static_cast<uint64_t>(std::count(lines.begin(), lines.end(), '\n'));
+    if (flush_waiting()) {
+      tell_dropped();
+      lines = waiting_.empty() ? push_out(lines) : lines;
+    }
+    if (waiting_.size() + lines.size() > kWaitingMaxBytes) {
+      drop(count);
+    } else {
+      waiting_.append(lines);
+    }
+    return waiting_.empty();
   }
+  // Tries again what waits; false while something does.
+  bool flush() {
+    MutexLock lock(mutex_);
+    if (!flush_waiting()) return false;
+    tell_dropped();
+    return waiting_.empty();
+  }
+  uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+
+ private:
+  static constexpr size_t kWaitingMaxBytes = 256u << 10;
+  // A pipe that poll() calls writable takes so many bytes without making the writer wait.
+  static constexpr size_t kPieceBytes = 4096;
+
+  void drop(uint64_t lines) { dropped_.fetch_add(lines, std::memory_order_relaxed); }
+
+  bool flush_waiting() KVCS_REQUIRES(mutex_) {
+    if (!waiting_.empty()) waiting_ = std::string(push_out(waiting_));
+    return waiting_.empty();
+  }
+
+  void tell_dropped() KVCS_REQUIRES(mutex_) {
+    const uint64_t dropped = dropped_.load(std::memory_order_relaxed);
+    if (dropped == told_) return;
+    const std::string line = "{\"ts\":\"" + now_text() +
+                             "\",\"level\":\"warn\",\"event\":\"log.lines_dropped\",\"lines\":" +
+                             std::to_string(dropped - told_) + "}\n";
+    if (!is_writable()) return;
+    const ssize_t n = write_piece(line);
+    if (n <= 0) return;  // Told later.
+    told_ = dropped;
+    waiting_.append(line, static_cast<size_t>(n));
+  }
+
+  static bool is_writable() {
+    pollfd stderr_now{STDERR_FILENO, POLLOUT, 0};
+    return ::poll(&stderr_now, 1, 0) != 0;  // Errors come from the write itself.
+  }
+
+  // A socket is asked not to wait; of files and pipes is_writable() has said that they do not.
+  ssize_t write_piece(std::string_view piece) KVCS_REQUIRES(mutex_) {
+    if (is_socket_ < 0) {
+      struct stat facts {};
+      is_socket_ = ::fstat(STDERR_FILENO, &facts) == 0 && S_ISSOCK(facts.st_mode) ? 1 : 0;
+    }
+    if (is_socket_ == 1) {
+      return ::send(STDERR_FILENO, piece.data(), piece.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    return ::write(STDERR_FILENO, piece.data(), piece.size());
+  }
+
+  // Returns what stderr could not take now. What it will never take is dropped.
+  std::string_view push_out(std::string_view lines) KVCS_REQUIRES(mutex_) {
+    while (!lines.empty()) {
+      if (!is_writable()) return lines;
+      const ssize_t n = write_piece(lines.substr(0, kPieceBytes));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return lines;
+      if (n <= 0) {
+        drop(static_cast<uint64_t>(std::count(lines.begin(), lines.end(), '\n')));
+        return {};
+      }
+      lines.remove_prefix(static_cast<size_t>(n));
+    }
+    return {};
+  }
+
+  Mutex mutex_;  // Held over writes that do not wait.
+  std::string waiting_ KVCS_GUARDED_BY(mutex_);
+  uint64_t told_ KVCS_GUARDED_BY(mutex_) = 0;
+  int is_socket_ KVCS_GUARDED_BY(mutex_) = -1;  // Not known yet.
+  std::atomic<uint64_t> dropped_ = 0;
+};
+Outlet& outlet() {
+  static Outlet one;
+  return one;
+}
+
+// Without the thread of a Gatherer the next line takes with it what waits.
+void write_out(std::string_view lines) {
+  if (outlet().write(lines)) return;
+  Sink& to = sink();
+  MutexLock lock(to.mutex);
+  to.behind = true;
+  if (to.asleep > 0) to.wake.notify_one();
 }
 
 std::string take_gathered(Sink& from) KVCS_REQUIRES(from.mutex) {
@@ -49,8 +158,7 @@ std::string take_gathered(Sink& from) KVCS_REQUIRES(from.mutex) {
 void emit(Level level, std::string_view event, Fields fields) {
   if (!enabled(level)) return;
   static constexpr std::string_view kNames[] = {"debug", "info", "warn", "error"};
-  static const std::unique_ptr<Clock> clock = make_system_clock();
-  std::string line = "{\"ts\":\"" + format_iso8601_ms(clock->unix_ms()) + "\",\"level\":\"";
+  std::string line = "{\"ts\":\"" + now_text() + "\",\"level\":\"";
   line += kNames[static_cast<int>(level)];
   line += "\",\"event\":";
   append_json_string(line, event);
@@ -132,26 +240,35 @@ void gathered_line(std::string_view line) {
   write_out(line);
 }
 
+uint64_t dropped_lines() {
+  return outlet().dropped();
+}
+
 struct Gatherer::Impl {
   Sink& to = sink();
   bool stopping KVCS_GUARDED_BY(to.mutex) = false;
   Thread thread{"log", [this] { run(); }};
 
   // Sleeps until a line is gathered, gives others kGatherMs to join it, and writes them at once.
-  // Outside the lock: a slow terminal or pipe must not hold up requests.
+  // Outside the lock, as every write. What stderr did not take
+  // is tried again at the same pace.
   void run() {
     for (bool last = false; !last;) {
       std::string lines;
       {
         MutexLock lock(to.mutex);
         to.asleep++;
-        while (to.gathered.empty() && !stopping) to.wake.wait(to.mutex);
+        while (to.gathered.empty() && !stopping && !to.behind) to.wake.wait(to.mutex);
         to.asleep--;
         if (!stopping) to.wake.wait_for_ms(to.mutex, kGatherMs);
         last = stopping;
         lines = take_gathered(to);
+        to.behind = false;
       }
       write_out(lines);
+      if (outlet().flush()) continue;
+      MutexLock lock(to.mutex);
+      to.behind = true;
     }
   }
 };

@@ -3,6 +3,7 @@
 // request costs. Lines that still wait are lost only when the process is killed or aborts.
 // Thread-safe.
 #pragma once
+#include <cstdint>
 #include <memory>
 #include <string_view>
 
@@ -15,6 +16,10 @@ inline constexpr int64_t kGatherMs = 50;
 // Like raw_line(), but the line may wait. Gathered lines are written before any later line that
 // does not wait, so that the log keeps its order.
 void gathered_line(std::string_view line);
+
+// Lines that were lost since the process began, because stderr took none: it was closed, or nobody
+// read the pipe for longer than the lines that may wait (some thousands). Nobody waits for stderr.
+uint64_t dropped_lines();
 
 // Owns the thread "log", which sleeps while nothing is gathered. Its destructor writes the lines
 // that wait; while no Gatherer lives every line is written at once.
