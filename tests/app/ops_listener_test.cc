@@ -47,6 +47,7 @@ TEST_CASE("ops listener: answers while the main one has no place left", "[integr
   TestApp app([](Config& config) {
     with_ops(config);
     config.http.server.connections_max = 2;
+    config.http.server.connections_address_percent = 100;
   });
   // Both are in the middle of a body, as the 100 says, so that neither is given up.
   RawClient first(app.port()), second(app.port());
