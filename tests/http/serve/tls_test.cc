@@ -4,12 +4,14 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <signal.h>
 
 #include <fstream>
 
 #include "support/raw_client.h"
 #include "support/temp_dir.h"
 #include "support/test_server.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -96,6 +98,8 @@ class TlsClient final {
 };
 
 http::ServerConfig tls_config(const TempDir& directory) {
+  ::signal(SIGPIPE,
+           SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL, to clients that have gone too.
   http::ServerConfig config = TestServer::quiet_config();
   config.tls = {directory.file("cert.pem"), directory.file("key.pem")};
   return config;
@@ -135,6 +139,41 @@ TEST_CASE("tls: requests, large bodies and pipelines work as without", "[unit][h
     CHECK(client.read_body(body.size()) == body);
     client.send(kGet);
     CHECK(client.read_body(5) == "https");
+  }
+}
+
+TEST_CASE("tls: a client that sends or takes slowly holds no thread, and is served whole",
+          "[unit][http]") {
+  constexpr size_t kBytes = 12 << 20;  // Beyond what sockets buffer.
+  const TempDir directory;
+  const http::ServerConfig config = tls_config(directory);
+  make_certificate(config.tls, "first");
+  std::vector<http::Route> all = routes();
+  all.push_back(route(http::Method::kGet, "/long", [](http::Request&) -> Result<http::Response> {
+    return http::text_response(200, std::string(kBytes, 'x'));
+  }));
+  TestServer server(std::move(all), config);
+  const auto wait_parked = [&](int count) {
+    wait_until([&] { return server.server().stats().parked_requests == count; }, "it is parked");
+  };
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    TlsClient client(server.port(), version);
+    REQUIRE(client.connected());
+    for (const size_t piece : {size_t{1}, size_t{90'000}}) {
+      client.send("POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(3 * piece) +
+                  "\r\n\r\n");
+      for (int i = 0; i < 3; i++) {
+        wait_parked(1);
+        client.send(std::string(piece, 'p'));
+      }
+      CHECK(client.read_body(3 * piece).size() == 3 * piece);
+    }
+    client.send("GET /long HTTP/1.1\r\nHost: h\r\n\r\n");
+    wait_parked(1);
+    client.send(kGet);  // What it sends meanwhile is read once its answer is out.
+    CHECK(client.read_body(kBytes).size() == kBytes);
+    CHECK(client.read_body(5) == "https");
+    CHECK(server.server().stats().blocked_waits == 0);
   }
 }
 
