@@ -170,7 +170,7 @@ class ArtifactService final {
                         std::string_view request_id);
   Status remove(const Principal& who, std::string_view id, std::string_view request_id);
   // Internal with reason blob_missing or blob_damaged: the bytes are gone, or not as many as the
-  // row says; the latter raises the alarm.
+  // row says. Both raise the alarm.
   Result<std::unique_ptr<BlobReader>> open_bytes(const Artifact& artifact) const;
 
   Result<ArtifactQuota> quota(std::string_view organization_id) const;

@@ -17,6 +17,11 @@ Status mismatch(const char* what, const std::string& expected, const std::string
       .with_details_json("{\"expected\":" + expected + ",\"actual\":" + actual + "}");
 }
 
+// Internal, in words that the caller may know and can do something with.
+Status our_fault(const std::string& message) {
+  return Status(Code::kInternal, message, message);
+}
+
 // The uploader's own words against what is stored; size first.
 Status check_claim(const Artifact& row, const ConfirmClaim& claim) {
   if (claim.size_bytes && *claim.size_bytes != row.size_bytes) {
@@ -272,7 +277,12 @@ Result<std::unique_ptr<BlobReader>> ArtifactService::open_bytes(const Artifact& 
   auto reader = blobs_.open(artifact.sha256);
   // A row that is ready promises its bytes; their absence is our failure, not the caller's.
   if (reader.code() == Code::kNotFound) {
-    return internal("The bytes of artifact " + artifact.id + " are missing from the blob store.")
+    raise_alarm(artifact.sha256,
+                "The blob of artifact " + artifact.id +
+                    " is missing. Restore its file, or upload the artifact's bytes "
+                    "again.");
+    return our_fault("The bytes of artifact " + artifact.id +
+                     " are missing from the blob store. Its owner can upload them again.")
         .with_reason("blob_missing");
   }
   // A file that was cut or grew must not be sent under the digest of the whole one.
@@ -282,8 +292,8 @@ Result<std::unique_ptr<BlobReader>> ArtifactService::open_bytes(const Artifact& 
                     " bytes where artifact " + artifact.id + " has " +
                     std::to_string(artifact.size_bytes) +
                     "; it is not served. Restore its file, or upload the artifact's bytes again.");
-    return internal("The stored bytes of artifact " + artifact.id +
-                    " are damaged; they are not sent. Its owner can upload them again.")
+    return our_fault("The stored bytes of artifact " + artifact.id +
+                     " are damaged; they are not sent. Its owner can upload them again.")
         .with_reason("blob_damaged");
   }
   return reader;

@@ -50,6 +50,8 @@ TEST_CASE("artifacts: a blob that was cut is refused in words, and told of", "[e
     const RawResponse refused = app.call(method, "/v1/artifacts/" + id);
     CHECK(refused.status == 500);
     CHECK(refused.header("etag").empty());
+    const bool has_body = std::string(method) == "GET";
+    CHECK((refused.body.find("are damaged; they are not sent") != std::string::npos) == has_body);
   }
   REQUIRE(app.parts().ledger->drain().ok());
   const std::string alerts = app.as_owner("GET", "/admin/alerts").body;
@@ -70,7 +72,9 @@ TEST_CASE("artifacts: the scrub runs on demand and sets a changed blob aside", "
       },
       "the scrub never ended");
   CHECK(read_small_file(app.data_dir() + "/blobs/damaged/" + digest, 1 << 20).ok());
-  CHECK(app.call("GET", "/v1/artifacts/" + id).status == 500);
+  const RawResponse refused = app.call("GET", "/v1/artifacts/" + id);
+  CHECK(refused.status == 500);
+  CHECK(refused.body.find("are missing from the blob store") != std::string::npos);
 }
 
 TEST_CASE("artifacts: a project key has a rate of its own, of which a search takes more",

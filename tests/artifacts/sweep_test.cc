@@ -92,6 +92,7 @@ TEST_CASE("sweep: a row that comes back brings its blob back from the trash", "[
   CHECK_FALSE(w.has_blob("lost"));
   execute(w, "INSERT INTO artifacts SELECT * FROM backup WHERE id = '" + lost.id + "'");
   CHECK(w.service->open_bytes(lost).status().reason() == "blob_missing");
+  CHECK(w.alarms.size() == 1);
   CHECK(w.service->sweep()->restored_blobs == 1);
   CHECK(w.has_blob("lost"));
   CHECK(w.service->open_bytes(lost).ok());

@@ -7,9 +7,9 @@ namespace kvcs::gateway {
 
 class GatewayApi final {
  public:
-  // `token_guard` finds out whose bearer it is (identity's tenant_token); `pipeline` keeps what was
-  // refused. Of failed sign-ins from one address block so many a minute are told apart from
-  // other failures (`failures_per_minute`); good tokens are never held up. All outlive it.
+  // `token_guard` finds out whose bearer it is (identity's tenant_token); `pipeline` counts what
+  // was refused. Failed sign-ins of one address block beyond `failures_per_minute` are refused as
+  // RateLimited; a good token never is. All outlive it.
   GatewayApi(Pipeline& pipeline, http::Guard token_guard, RateLimiter& rates,
              int64_t failures_per_minute);
 
