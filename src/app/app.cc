@@ -142,14 +142,20 @@ void App::stop() {
   running_ = false;
   Parts& p = *parts_;
   p.status_api->set_ready(false);
+  // Requests in flight are waited for. What is durable already is not: neither here nor in them.
+  p.ledger->stop_soon();
   p.server->stop(p.config.shutdown_grace_s * 1000);
   p.cron->stop();
   p.gateway.refresher->stop();
   for (const Status& flushed : {p.auth->flush_last_used(), p.gateway.tokens->flush_used()}) {
     if (!flushed.ok()) log::warn("last_used.flush_failed", {{"error", flushed.to_string()}});
   }
-  // Records that are still in the outbox move to SQL now, or at the next start.
-  if (Status drained = p.ledger->drain(); !drained.ok()) {
+  // Records that are still in the outbox move to SQL now, or, beyond a few batches, at the next
+  // start.
+  const Status drained = p.ledger->drain();
+  if (drained.code() == Code::kTimeout) {
+    log::info("ledger.left_in_outbox", {{"reason", drained.message()}});
+  } else if (!drained.ok()) {
     log::warn("ledger.drain_failed", {{"error", drained.to_string()}});
   }
   p.syncer->stop();

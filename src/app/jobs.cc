@@ -69,8 +69,9 @@ Result<std::string> move_audit(Parts& parts) {
   return moved == 0 ? std::string() : dump_json(Json{{"moved", moved}});
 }
 
-Result<std::string> index_artifacts(ArtifactSearch& search) {
-  return count_report("indexed", static_cast<int64_t>(KVCS_TRY(search.index_missing())));
+Result<std::string> index_artifacts(ArtifactSearch& search, const JobContext& context) {
+  const auto cancelled = [&context] { return context.cancelled.load(); };
+  return count_report("indexed", static_cast<int64_t>(KVCS_TRY(search.index_missing(cancelled))));
 }
 
 Result<std::string> ask_canaries(gateway::Canaries& canaries, const JobContext& context) {
@@ -126,8 +127,9 @@ std::vector<Job> all_jobs(Parts& parts) {
     return scrub_blobs(*parts.artifacts.service, context);
   });
   // Artifacts that an older version stored, or that could not be read when they were confirmed.
-  add("artifact-index", "* * * * *", 600, 0,
-      [&parts](const JobContext&) { return index_artifacts(*parts.artifacts.search); });
+  add("artifact-index", "* * * * *", 600, 0, [&parts](const JobContext& context) {
+    return index_artifacts(*parts.artifacts.search, context);
+  });
   add("ledger-prune", "0 4 * * *", 900, 300,
       [&parts](const JobContext&) { return prune_ledger(*parts.ledger, parts.config.ledger); });
   add("token-refresh", "* * * * *", 300, 0,

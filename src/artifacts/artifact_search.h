@@ -12,6 +12,7 @@
 // version, or because the store failed) index_missing() catches up with. Thread-safe.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,8 +50,8 @@ class ArtifactSearch final {
   // Puts a ready artifact into the index; does nothing when it was looked at before. What is no
   // .kv file is remembered as such and is no failure.
   Status index(const Artifact& artifact);
-  // Returns how many were looked at.
-  Result<size_t> index_missing();
+  // Returns how many were looked at. Ends at the next artifact once `cancelled` says true.
+  Result<size_t> index_missing(const std::function<bool()>& cancelled = {});
   // Longest common prefix first; ready artifacts only, none without a common token (or byte).
   Result<std::vector<PrefixHit>> find(const PrefixQuery& query) const;
 

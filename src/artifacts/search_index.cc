@@ -152,7 +152,7 @@ Status ArtifactSearch::index(const Artifact& artifact) {
   });
 }
 
-Result<size_t> ArtifactSearch::index_missing() {
+Result<size_t> ArtifactSearch::index_missing(const std::function<bool()>& cancelled) {
   size_t count = 0;
   std::string after;
   Status first_failure;
@@ -164,6 +164,7 @@ Result<size_t> ArtifactSearch::index_missing() {
     });
     if (!ran.ok()) return ran;
     for (const Artifact& artifact : missing) {
+      if (cancelled && cancelled()) return count;
       // One that cannot be read does not keep the others out.
       Status indexed = index(artifact);
       if (indexed.ok()) count++;

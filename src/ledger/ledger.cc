@@ -4,6 +4,7 @@
 #include "ledger/ledger.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <variant>
 
@@ -96,6 +97,7 @@ struct Ledger::Impl {
   DbReaders& readers;
   const Clock& clock;
   const size_t queue_max;
+  std::atomic<bool> stops_soon{false};
   OutboxMover mover;  // Ledger's thread only; before start() and after the join, the owner's.
   uint64_t passes = 0, moved_before = 0;  // Guarded as `mover` is.
 
@@ -121,6 +123,7 @@ struct Ledger::Impl {
   std::vector<Diagnostic> take_queued();
   Status flush_queue();
   Status pass(bool whole);
+  Status drained(Status pass) const;
   void loop();
 };
 
@@ -296,6 +299,17 @@ void Ledger::add_source(std::function<Status()> fill) {
   impl_->sources.push_back(std::move(fill));
 }
 
+Status Ledger::Impl::drained(Status pass) const {
+  if (!pass.ok() || !mover.stopped_early()) return pass;
+  return Status(Code::kTimeout,
+                "The daemon stops; records that wait in the outbox move at its next start.");
+}
+
+void Ledger::stop_soon() {
+  impl_->stops_soon = true;
+  impl_->mover.stop_soon();
+}
+
 Status Ledger::drain() {
   for (const auto& fill : impl_->sources) KVCS_TRY(fill());
   {
@@ -304,10 +318,10 @@ Status Ledger::drain() {
       const uint64_t mine = ++impl_->asked;
       impl_->wake.notify_one();
       while (impl_->done < mine) impl_->passed.wait(impl_->mutex);
-      return impl_->last_pass;
+      return impl_->drained(impl_->last_pass);
     }
   }
-  return impl_->pass(true);
+  return impl_->drained(impl_->pass(true));
 }
 
 Result<LedgerPage> Ledger::query(const LedgerQuery& query) const {
@@ -356,7 +370,8 @@ Result<int64_t> Ledger::prune(std::string_view table, int64_t max_age_s, int64_t
                                 : prune_chunk(db, name, before_ms, more);
     }));
     removed += chunk;
-    if (chunk == 0 || (chunk < kPruneChunkRows && !by_rows)) return removed;
+    const bool done = chunk == 0 || (chunk < kPruneChunkRows && !by_rows);
+    if (done || impl_->stops_soon) return removed;
   }
 }
 

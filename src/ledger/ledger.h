@@ -116,7 +116,7 @@ class Ledger final {
   // `writer` and `readers` are of ledger.db. All outlive the ledger.
   Ledger(KvStore& kv, DbWriter& writer, DbReaders& readers, const Clock& clock,
          size_t queue_max = 10'000);
-  ~Ledger();  // Drains queue and outbox, joins its thread.
+  ~Ledger();  // Drains queue and outbox, after stop_soon() a part of it, and joins its thread.
 
   // --- setting up
   void add_sink(std::string_view kind, OutboxSink sink);  // Before start().
@@ -138,7 +138,11 @@ class Ledger final {
   void notify();
   // Returns when all that was in queue and outbox at the call is in SQL; for tests, shutdown and
   // readers that must see it. Unavailable when KV or SQL is; the records stay in the outbox.
+  // Timeout after stop_soon(), when there were too many.
   Status drain();
+  // The daemon stops: from here on a pass moves a few batches, a prune ends at its next chunk, and
+  // what is left in the outbox waits there for the next start. Never waits.
+  void stop_soon();
 
   // --- reading
   // Invalid: unknown table or column, bad value, limit or cursor; the message names it.

@@ -61,6 +61,10 @@ Status OutboxMover::move(From from, size_t batches_max) {
     const KvPage page = KVCS_TRY(kv_.scan(KvFamily::kOutbox, "", cursor, kOutboxBatchMax));
     for (size_t next = 0; next < page.items.size(); batches++) {
       KVCS_TRY(finish_last_batch());
+      if (stopping_ && batches >= kBatchesAtStop) {
+        stopped_early_ = true;
+        return ok();
+      }
       Batch batch = take_batch(page.items, next);
       if (std::exchange(is_first, false)) {
         const Run& oldest = batch.runs.front();
@@ -71,6 +75,7 @@ Status OutboxMover::move(From from, size_t batches_max) {
     }
     if (page.cursor.empty()) {
       oldest_unix_ms_ = 0;
+      stopped_early_ = false;
       break;
     }
     // Onwards from here: the records removed behind the cursor cost a scan its time.

@@ -5,7 +5,8 @@
 // the two leaves records that are in SQL already: the keys in ledger_state say which, and they are
 // removed from KV before anything else is moved. The removal is a buffered write, for a synced one
 // would make every request wait for the disk; the next batch's sync makes it durable before that
-// batch's transaction forgets these keys. Used by one thread (the ledger's).
+// batch's transaction forgets these keys. Used by one thread (the
+// ledger's).
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -23,6 +24,7 @@ namespace kvcs {
 
 inline constexpr size_t kOutboxBatchMax = 500;           // Keys.
 inline constexpr size_t kOutboxBatchRecordsMax = 4'000;  // Reached, the batch takes no more keys.
+inline constexpr size_t kBatchesAtStop = 4;  // So that a short outbox is empty after a stop.
 
 class OutboxMover final {
  public:
@@ -38,6 +40,11 @@ class OutboxMover final {
   enum class From : uint8_t { kStart, kLast };
   // Moves until the outbox is empty, or what came while it worked fills `batches_max` more batches.
   Status move(From from, size_t batches_max);
+  // From here on a move ends after kBatchesAtStop batches, one that is under way included: what is
+  // left is as safe in the outbox, and the next start moves it. From any thread.
+  void stop_soon() { stopping_ = true; }
+  // Whether a move has ended before the outbox was empty because of stop_soon().
+  bool stopped_early() const { return stopped_early_; }
 
   uint64_t moved() const { return moved_; }
   uint64_t dead() const { return dead_; }
@@ -73,6 +80,7 @@ class OutboxMover final {
   bool recovered_ = false;           // finish_last_batch has read ledger_state.
   std::vector<std::string> in_sql_;  // In SQL, and perhaps in KV still.
   std::string last_key_;             // Of the last batch moved.
+  std::atomic<bool> stopping_{false}, stopped_early_{false};
   std::atomic<uint64_t> moved_{0}, dead_{0};
   std::atomic<int64_t> oldest_unix_ms_{0};
 };

@@ -194,6 +194,7 @@ TEST_CASE("server search: what is deleted is not found; what was never looked at
   CHECK(d.find(ids).empty());
   CHECK(d.w.search->index_missing().code() == Code::kUnavailable);
   d.w.blob_fault = nullptr;
+  CHECK(d.w.search->index_missing([] { return true; }).value() == 0);
   CHECK(d.w.search->index_missing().value() == 1);
   CHECK(d.w.search->index_missing().value() == 0);
   CHECK(d.find(ids)[0]["artifact_id"] == late.id);

@@ -1,6 +1,7 @@
 // The real binary: start, signals, a second daemon, kill -9.
 #include <catch2/catch.hpp>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 
@@ -131,4 +132,47 @@ TEST_CASE("serve: what was answered survives kill -9", "[e2e]") {
     daemon.signal(SIGKILL);
     CHECK(daemon.wait() == 128 + SIGKILL);
   }
+}
+
+TEST_CASE("serve: a stop does not wait for 100,000 records that are safe in the outbox", "[e2e]") {
+  TempDir dir;
+  const std::vector<std::string> arguments = {"serve", "--data-dir", dir.file("data"), "--listen",
+                                              "127.0.0.1:0"};
+  const auto bearer = [&dir] { return "Bearer " + admin_key(dir.file("data")); };
+  {
+    Daemon daemon(arguments, dir.file("log"));
+    const int port = daemon.wait_until_ready();
+    REQUIRE(port > 0);
+    for (int i = 0; i < 10; i++) {
+      std::string pairs = "[";
+      for (int k = 0; k < 10'000; k++) {
+        pairs += k == 0 ? "" : ",";
+        pairs += "{\"key\":\"some:" + std::to_string(i) + ":" + std::to_string(k) +
+                 "\",\"value\":\"v\"}";
+      }
+      const RawResponse put =
+          fetch(port, "PUT", "/admin/kv/bulk", {{"Authorization", bearer()}}, pairs + "]");
+      INFO(put.body);
+      REQUIRE(put.status == 200);
+    }
+    const auto begin = std::chrono::steady_clock::now();
+    daemon.signal(SIGTERM);
+    CHECK(daemon.wait() == 0);
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+    INFO(daemon.log());
+    CHECK(daemon.log().find("\"ledger.left_in_outbox\"") != std::string::npos);
+  }
+  // All of them are on record in the end.
+  Daemon daemon(arguments, dir.file("log"));
+  const int port = daemon.wait_until_ready();
+  REQUIRE(port > 0);
+  const auto is_on_record = [&] {
+    const std::string metrics = fetch(port, "GET", "/metrics").body;
+    if (metrics.find("\nkvcs_ledger_outbox_age_seconds 0\n") == std::string::npos) return false;
+    const RawResponse verified =
+        fetch(port, "GET", "/admin/audit/verify", {{"Authorization", bearer()}});
+    const size_t at = verified.body.find("\"rows\":");
+    return at != std::string::npos && std::atoi(verified.body.c_str() + at + 7) >= 100'000;
+  };
+  wait_until(is_on_record, "the audit holds every key");
 }

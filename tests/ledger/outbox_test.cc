@@ -15,6 +15,7 @@
 #include "ledger/rows.h"
 #include "ledger/schema.h"
 #include "support/fault_vfs.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using test::LedgerFixture;
@@ -248,4 +249,49 @@ TEST_CASE("outbox: killed at any moment, every record is in SQL exactly once aft
               return ok();
             })
             .ok());
+}
+
+TEST_CASE(
+    "outbox: a stop waits for a few batches of a long outbox, and the next start moves the rest",
+    "[unit][ledger]") {
+  constexpr int kRecords = 100'000;
+  LedgerFixture f;
+  REQUIRE(f.execute(kNoted).ok());
+  f.ledger->add_sink("note", note_sink);
+  KvBatch batch;
+  for (int i = 0; i < kRecords; i++) {
+    add_to_outbox(batch, "note", "n" + std::to_string(i), 1000 + i, "{}");
+  }
+  REQUIRE(f.kv.write(batch, KvDurability::kSynced).ok());
+  f.ledger->start();
+  // While a pass is under way, which would end with the last record.
+  test::wait_until([&] { return f.ledger->stats().moved > 0; }, "the move has begun");
+  f.ledger->stop_soon();
+  const Status drained = f.ledger->drain();
+  INFO(drained.to_string());
+  CHECK(drained.code() == Code::kTimeout);
+  f.ledger.reset();
+  const int64_t moved = f.number("SELECT count(*) FROM noted");
+  // What was moved before, the rest of a pass, and the passes of drain() and of the end.
+  CHECK(moved >= static_cast<int64_t>(kBatchesAtStop * kOutboxBatchMax));
+  CHECK(moved < kRecords / 2);
+  CHECK(f.kv.outbox_size() == static_cast<size_t>(kRecords - moved));
+
+  Ledger next(f.kv, *f.writer, *f.readers, f.clock);
+  next.add_sink("note", note_sink);
+  REQUIRE(next.drain().ok());
+  CHECK(f.number("SELECT count(*) FROM noted") == kRecords);
+  CHECK(f.number(kDoubles) == 0);
+  CHECK(f.kv.outbox_size() == 0);
+}
+
+TEST_CASE("outbox: a short one is empty after a stop", "[unit][ledger]") {
+  LedgerFixture f;
+  REQUIRE(f.execute(kNoted).ok());
+  f.ledger->add_sink("note", note_sink);
+  for (int i = 0; i < 1200; i++) f.kv.put_outbox("note", "n" + std::to_string(i), 100 + i, "{}");
+  f.ledger->stop_soon();
+  CHECK(f.ledger->drain().ok());
+  CHECK(f.kv.outbox_size() == 0);
+  CHECK(f.number("SELECT count(*) FROM noted") == 1200);
 }

@@ -83,3 +83,14 @@ TEST_CASE("ledger: retention takes the oldest rows over the number from every ta
   CHECK(f.number("SELECT count(*) FROM alert_log WHERE id = 'r1'") == 1);
   CHECK(f.number("SELECT count(*) FROM decision_log WHERE id = 'r1'") == 1);
 }
+
+TEST_CASE("ledger: a prune ends at its next chunk when the daemon stops", "[unit][ledger]") {
+  LedgerFixture f;
+  REQUIRE(f.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
+                    " INSERT INTO job_runs (job, ts_ms, duration_ms, result, detail)"
+                    " SELECT 'j', i, 1, 'ok', '' FROM n")
+              .ok());
+  f.ledger->stop_soon();
+  CHECK(f.ledger->prune("job_runs", 0, 100).value() == 1000);
+  CHECK(f.number("SELECT count(*) FROM job_runs") == 4000);
+}
