@@ -10,6 +10,7 @@
 #include "ai/budget/charge_journal_copy.h"
 #include "app/files.h"
 #include "app/parts.h"
+#include "app/store_marks.h"
 #include "base/file.h"
 #include "blob/blob.h"
 #include "db/db.h"
@@ -101,6 +102,8 @@ Status copy_moment(Parts& parts, Database& portal, Database& ledger, const std::
                    const Check& check) {
   KVCS_TRY(check());
   KVCS_TRY(take_moment(parts, portal, ledger, path));
+  // The mark of the directory, which does not change while the daemon runs.
+  KVCS_TRY(copy_file(store_file_path(parts.config.data_dir), store_file_path(path), check));
   KVCS_TRY(move_checkpoint(checkpoint_path(parts), path + "/kv", check));
   KVCS_TRY(portal.backup_to(path + "/sql/portal.db", check));
   return ledger.backup_to(path + "/sql/ledger.db", check);

@@ -11,11 +11,11 @@ namespace kvcs {
 
 struct Parts;
 
-// Copies kv/, sql/portal.db, sql/ledger.db and charges.journal into the new directory `path`, and
-// the blobs by hard link into blobs/. Where links are impossible blobs.list names them, a digest
-// and a size in each line. All of it is on disk afterwards. `check` is asked at each step, at most
-// some megabytes apart; its failure ends the copy and is returned. After a failure `path` holds a
-// part.
+// Copies kv/, sql/portal.db, sql/ledger.db, charges.journal and store.json into the new directory
+// `path`, and the blobs by hard link into blobs/. Where links are impossible blobs.list names them,
+// a digest and a size in each line. All of it is on disk afterwards. `check` is asked at each step,
+// at most some megabytes apart; its failure ends the copy and is returned. After a failure `path`
+// holds a part.
 //
 // The moment: both databases stand between two commits while their snapshots begin and KV is
 // checkpointed. So SQL is never newer than KV: a row that is not in the copy of SQL is still in the

@@ -5,6 +5,7 @@
 #include "app/master_key.h"
 #include "app/parts.h"
 #include "app/store_metrics.h"
+#include "app/store_start.h"
 #include "app/wal_syncer.h"
 #include "artifacts/schema.h"
 #include "base/build_info.h"
@@ -140,8 +141,11 @@ Status build_blobs_and_upstream(Parts& parts) {
 
 Status build_stores(Parts& parts) {
   KVCS_TRY(build_ground(parts));
+  StoreStart start = KVCS_TRY(StoreStart::begin(parts));
   KVCS_TRY(build_kv(parts));
+  KVCS_TRY(start.check_kv(parts));
   KVCS_TRY(build_sql(parts));
+  KVCS_TRY(start.finish(parts));
   return build_blobs_and_upstream(parts);
 }
 

@@ -9,6 +9,7 @@
 #include "app/app.h"
 #include "app/config.h"
 #include "app/first_start.h"
+#include "app/repair_command.h"
 #include "base/json.h"
 
 namespace kvcs {
@@ -117,6 +118,7 @@ std::vector<cli::Command> app_commands() {
        .examples = {{"kvcs config print > kvcs.yaml", "A file with every field to start from."},
                     {"kvcs config print --config kvcs.yaml --json", "For scripts."}},
        .run = print_config},
+      repair_command(),
   };
 }
 

@@ -1,4 +1,5 @@
-// The commands that need the daemon's own parts: serve, config check, config print.
+// The commands that need the daemon's own parts: serve, config check, config print,
+// repair.
 #pragma once
 #include <vector>
 

@@ -217,6 +217,10 @@ std::optional<DueParts> parse_refresh_due(std::string_view key) {
 bool is_credential(std::string_view key) {
   return key.find(":credential:") != key.npos;
 }
+bool is_of_directory(std::string_view key) {
+  return key == kStoreMark || key == kAuditHead || key == kMasterKeyCheck;
+}
+
 bool is_private_state(std::string_view key) {
   return starts_with_one_of(key,
                             {"oauth_", "session", "idempotency:", kSetupToken, "agent_state:"});

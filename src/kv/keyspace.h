@@ -61,6 +61,9 @@ inline constexpr std::string_view kGatewayMode = "system_state:mode";  // "activ
 inline constexpr std::string_view kFirstStartDone = "system:first_start";
 inline constexpr std::string_view kSetupToken = "system:setup_token";
 inline constexpr std::string_view kMasterKeyCheck = "system:master_key_check";
+// Which data directory the store belongs to, and how often that was started.
+inline constexpr std::string_view kStoreMark = "system:store_mark";
+inline constexpr std::string_view kAuditHead = "system:audit_head";  // The newest row that SQL has.
 inline constexpr std::string_view kHealth = "system:health";
 inline constexpr std::string_view kTokenHealth = "system:token_health";
 inline constexpr std::string_view kProviderHealth = "system:provider_health";
@@ -137,6 +140,8 @@ std::optional<DueParts> parse_refresh_due(std::string_view key);
 // A sealed key of a provider (org_credential), also under a prefix of another system's store that a
 // bulk import brought.
 bool is_credential(std::string_view key);
+// A key of the system family that belongs to this data directory alone, and is not imported.
+bool is_of_directory(std::string_view key);
 // A key of the system family whose value is a secret or what a client was answered.
 bool is_private_state(std::string_view key);
 

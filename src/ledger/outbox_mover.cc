@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "db/db.h"
 #include "kv/keyspace.h"
+#include "ledger/audit_head.h"
 
 namespace kvcs {
 namespace {
@@ -106,8 +107,12 @@ Status OutboxMover::finish_last_batch() {
   if (in_sql_.empty()) return ok();
   KvBatch batch;
   for (const std::string& key : in_sql_) batch.remove(KvFamily::kOutbox, key);
+  if (!audit_head_.empty()) {
+    batch.put(KvFamily::kSystem, std::string(keyspace::kAuditHead), audit_head_);
+  }
   KVCS_TRY(kv_.write(batch, KvDurability::kBuffered));
   in_sql_.clear();
+  audit_head_.clear();
   return ok();
 }
 
@@ -142,12 +147,16 @@ Status OutboxMover::move_batch(Batch batch) {
   // also makes the removal of the batch before durable.
   KVCS_TRY(kv_.sync());
   uint64_t dead = 0;
-  const DbWriter::Job job = [&](Database& db) {
+  std::string head;
+  const DbWriter::Job job = [&](Database& db) -> Status {
     dead = 0;
-    return write_batch(db, batch, dead);
+    KVCS_TRY(write_batch(db, batch, dead));
+    head = KVCS_TRY(read_audit_head(db));
+    return ok();
   };
   KVCS_TRY(writer_.run(job));
   in_sql_ = std::move(batch.keys);
+  audit_head_ = std::move(head);
   moved_ += batch.records - dead;
   dead_ += dead;
   return ok();

@@ -5,7 +5,8 @@
 // the two leaves records that are in SQL already: the keys in ledger_state say which, and they are
 // removed from KV before anything else is moved. The removal is a buffered write, for a synced one
 // would make every request wait for the disk; the next batch's sync makes it durable before that
-// batch's transaction forgets these keys. Used by one thread (the
+// batch's transaction forgets these keys. With the removal KV learns the newest row of the audit,
+// so that a start can tell whether SQL still has it (audit_head.h). Used by one thread (the
 // ledger's).
 #pragma once
 #include <atomic>
@@ -79,6 +80,7 @@ class OutboxMover final {
   std::function<Status(Database&)> after_batch_;
   bool recovered_ = false;           // finish_last_batch has read ledger_state.
   std::vector<std::string> in_sql_;  // In SQL, and perhaps in KV still.
+  std::string audit_head_;           // In SQL with them; KV gets it when they are removed.
   std::string last_key_;             // Of the last batch moved.
   std::atomic<bool> stopping_{false}, stopped_early_{false};
   std::atomic<uint64_t> moved_{0}, dead_{0};

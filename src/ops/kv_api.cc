@@ -257,7 +257,13 @@ Result<http::Response> KvApi::import_bulk(http::Request& request) {
   AuditContext by = admin_context(request.principal.key_id, request.request_id);
   by.source = "import";
   const auto write = [&](const KvBatch& batch) -> Status {
-    const KvBatch kept = KVCS_TRY(sealed(batch));
+    KvBatch ours;
+    for (const KvBatch::Op& op : batch.ops()) {
+      if (op.family == KvFamily::kSystem && keyspace::is_of_directory(op.key)) continue;
+      ours.put(op.family, op.key, *op.entry);
+    }
+    if (ours.empty()) return ok();
+    const KvBatch kept = KVCS_TRY(sealed(ours));
     return audited_.write(kept, by);
   };
   const BulkImport result = KVCS_TRY(import_bulk_json(text, clock_, write));

@@ -66,7 +66,8 @@ TEST_CASE("backup: a daemon starts on a copy and knows what the first one knew",
     fs::copy(backups + "/" + names_in(backups)[0], restored, fs::copy_options::recursive);
     fs::copy(app.data_dir() + "/master.key", restored + "/master.key");
     CHECK(names_in(restored) == std::vector<std::string>{"blobs", "charges.journal", "kv",
-                                                         "manifest.json", "master.key", "sql"});
+                                                         "manifest.json", "master.key", "sql",
+                                                         "store.json"});
     // What comes later is not in it.
     CHECK(app.as_owner("PUT", "/admin/tenants/later", "{}").status == 200);
   }

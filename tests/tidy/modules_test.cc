@@ -43,13 +43,11 @@ const std::vector<Names>& rows() {
 const Names kCliMay = {"base", "kvfile"};
 
 // Single headers allowed against the rows: the command line speaks HTTP and tells the members of a
-// price apart as the server does, and App offers commands (serve, config) in the form that the
-// command line reads.
+// price apart as the server does, and App offers commands (serve, config, repair) in the form that
+// the command line reads.
 const std::set<std::pair<std::string, std::string>> kExtraArrows = {
-    {"cli", "http/client/upstream.h"},
-    {"cli", "http/http.h"},
-    {"cli", "ai/prices/members.h"},
-    {"app", "cli/command.h"},
+    {"cli", "http/client/upstream.h"}, {"cli", "http/http.h"},   {"cli", "ai/prices/members.h"},
+    {"app", "cli/command.h"},          {"app", "cli/confirm.h"},
 };
 
 const Names kGeneratedHeaders = {"version.h"};
@@ -84,7 +82,7 @@ const std::map<std::string, Shown>& shown() {
       {"ledger",
        {{"alerts.h", "audit.h", "day_figures.h", "ledger_csv.h", "ledger_list.h", "rows.h",
          "usage_record.h", "usage_report.h"},
-        {"ledger_api.h", "retention.h", "schema.h"}}},
+        {"audit_head.h", "ledger_api.h", "retention.h", "schema.h"}}},
       // Seven small faces rather than one.
       {"ops",
        {{"idempotency.h", "metrics.h", "rate_limit.h"},
@@ -106,7 +104,7 @@ const std::map<std::string, Shown>& shown() {
          "prices/price_overrides.h", "prices/pricing.h", "providers.h"}}},
       {"briefing", {{}, {"summary.h"}}},
       {"app", {{"commands.h"}, {}}},
-      {"cli", {{}, {"command.h"}}},
+      {"cli", {{}, {"command.h", "confirm.h"}}},
   };
   return table;
 }

@@ -1,0 +1,67 @@
+// Says what a repair will lose, asks, and carries it out. The lock of the data directory is held
+// from the first look to the end, so that no daemon starts in between.
+#include "app/repair_command.h"
+
+#include <nlohmann/json.hpp>
+
+#include "app/files.h"
+#include "app/repair.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "cli/confirm.h"
+
+namespace kvcs {
+namespace {
+
+std::string question(const std::string& data_dir, const RepairPlan& plan) {
+  std::string text = "Will be lost in " + printable(data_dir) + ":\n";
+  for (const std::string& loss : plan.losses) text += "  - " + loss + "\n";
+  for (const std::string& path : plan.renamed) text += "Kept under a new name: " + path + "\n";
+  return text + "Go on?";
+}
+
+int repair(const cli::Invocation& in, cli::Console& console) {
+  const std::string dir = in.text("data-dir");
+  const auto accept = parse_accept(in.text("accept"));
+  if (!accept.ok()) return console.fail(accept.status());
+  const auto lock = DataDirLock::acquire(dir);
+  if (!lock.ok()) return console.fail(lock.status());
+  const auto plan = plan_repair(dir, *accept, make_system_clock()->unix_ms());
+  if (!plan.ok()) return console.fail(plan.status());
+  if (in.flag("yes")) {
+    for (const std::string& loss : plan->losses) console.note("Lost: " + loss);
+  }
+  if (const auto code = cli::declined(in, console, question(dir, *plan))) return *code;
+  if (const Status done = plan->carry_out(); !done.ok()) return console.fail(done);
+  if (console.mode().json) {
+    console.print_json(Json{{"repaired", true}, {"lost", plan->losses}, {"kept", plan->renamed}});
+  } else {
+    console.print("Repaired; the daemon can start.");
+  }
+  return cli::kExitOk;
+}
+
+}  // namespace
+
+cli::Command repair_command() {
+  return {.name = "repair",
+          .summary = "Accept a loss in a data directory whose stores do not fit together.",
+          .options = {{.name = "--data-dir",
+                       .help = "The directory; no daemon may be running on it.",
+                       .value_name = "DIR",
+                       .required = true},
+                      {.name = "--accept",
+                       .help = "What is given up.",
+                       .value_name = "WHAT",
+                       .required = true,
+                       .choices = {"kv-log", "journal", "sql", "generation"}},
+                      cli::yes_option()},
+          .examples = {{"kvcs repair --data-dir data --accept sql",
+                        "Says what will be lost without the databases, and asks."}},
+          .run = repair,
+          .details =
+              "A backup loses less: see there first. The daemon names the way that fits when "
+              "it refuses to start. Nothing is deleted; what is given up is renamed."};
+}
+
+}  // namespace kvcs

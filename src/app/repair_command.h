@@ -1,0 +1,9 @@
+// `kvcs repair`, which runs while no daemon does.
+#pragma once
+#include "cli/command.h"
+
+namespace kvcs {
+
+cli::Command repair_command();
+
+}  // namespace kvcs

@@ -1,0 +1,210 @@
+// Reads, compares and writes the marks. The file and the value in KV are JSON; the databases have a
+// table of one row, made here and not by a migration, since it belongs to the directory and not to
+// what a module keeps in the database.
+#include "app/store_marks.h"
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "db/db.h"
+#include "kv/keyspace.h"
+#include "kv/kv.h"
+
+namespace kvcs {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr size_t kFileMaxBytes = 4096;
+constexpr int64_t kNumberMax = int64_t{1} << 53;
+
+Json mark_json(const StoreMark& mark) {
+  return Json{
+      {"store_id", mark.store_id}, {"generation", mark.generation}, {"format", mark.format}};
+}
+
+Status newer(const std::string& name, int64_t format) {
+  return conflict(name + " was written by a newer kvcs, in data format " + std::to_string(format) +
+                  "; this one knows formats up to " + std::to_string(kDataFormat) +
+                  ". Start the newer kvcs, or restore the directory from a backup.");
+}
+
+Status damaged(const std::string& name) {
+  return invalid("The mark of the data directory in " + name +
+                 " is damaged. Restore the directory from a backup, or run kvcs repair.");
+}
+
+Result<DirectoryMark> parse_mark(const std::string& text, const std::string& name) {
+  const Result<Json> json = parse_json(text);
+  if (!json.ok() || !json->is_object()) return damaged(name);
+  DirectoryMark found;
+  JsonReader reader(*json);
+  // First, since a newer format may have other members.
+  found.mark.format = reader.integer("format", 1, kNumberMax);
+  found.mark.store_id = reader.string("store_id");
+  found.mark.generation = reader.integer("generation", 1, kNumberMax);
+  found.through = reader.boolean_or("through", false);
+  reader.ignore_unknown();
+  if (found.mark.format > kDataFormat) return newer(name, found.mark.format);
+  if (!reader.finish().ok() || !is_uuid(found.mark.store_id)) return damaged(name);
+  return found;
+}
+
+// The end of each refusal: the ways out.
+std::string ways_out(const std::string& data_dir, const std::string& accept) {
+  return " Restore the directory from a backup, or run kvcs repair --data-dir " + data_dir +
+         " --accept " + accept + ", which first says what will be lost.";
+}
+
+// One store beside the directory's mark, in the order of the raise.
+struct Compared {
+  std::string name;
+  const std::optional<StoreMark>& mark;
+  const char* accept;  // What kvcs repair calls it.
+};
+
+std::string generation_text(int64_t generation) {
+  return generation == 0 ? "none" : std::to_string(generation);
+}
+
+}  // namespace
+
+StoresThere look_for_stores(const std::string& data_dir) {
+  std::error_code ignored;
+  const auto there = [&](const std::string& name) {
+    return fs::exists(data_dir + "/" + name, ignored);
+  };
+  StoresThere found{there("kv/CURRENT"), there("sql/ledger.db"), there("sql/portal.db"), {}};
+  if (found.any()) return found;
+  for (const char* name : {"initial-credentials.json", "charges.journal"}) {
+    if (there(name)) found.trace = name;
+  }
+  return found;
+}
+
+std::string store_file_path(const std::string& data_dir) {
+  return data_dir + "/store.json";
+}
+
+Result<std::optional<DirectoryMark>> read_directory_mark(const std::string& data_dir) {
+  const std::string path = store_file_path(data_dir);
+  const Result<std::string> text = read_small_file(path, kFileMaxBytes);
+  if (text.code() == Code::kNotFound) return std::optional<DirectoryMark>();
+  if (!text.ok()) return text.status();
+  return std::optional(KVCS_TRY(parse_mark(*text, path)));
+}
+
+Status write_directory_mark(const std::string& data_dir, const DirectoryMark& mark) {
+  Json json = mark_json(mark.mark);
+  json["through"] = mark.through;
+  return write_private_file(store_file_path(data_dir), dump_json_pretty(json) + "\n");
+}
+
+Result<std::optional<StoreMark>> read_mark(const KvStore& kv, const std::string& name) {
+  const Result<KvEntry> entry = kv.get(KvFamily::kSystem, keyspace::kStoreMark);
+  if (entry.code() == Code::kNotFound) return std::optional<StoreMark>();
+  if (!entry.ok()) return entry.status();
+  const DirectoryMark found = KVCS_TRY(parse_mark(entry->value, name));
+  return std::optional(found.mark);
+}
+
+Result<std::optional<StoreMark>> read_mark(Database& db, const std::string& name) {
+  {
+    auto table = KVCS_TRY(
+        db.prepare("SELECT 1 FROM sqlite_schema WHERE type='table' AND name='store_mark'"));
+    if (!KVCS_TRY(table.step())) return std::optional<StoreMark>();
+  }
+  auto row = KVCS_TRY(db.prepare("SELECT mark FROM store_mark"));
+  if (!KVCS_TRY(row.step())) return std::optional<StoreMark>();
+  const DirectoryMark found = KVCS_TRY(parse_mark(row.text(0), name));
+  return std::optional(found.mark);
+}
+
+Status write_mark(KvStore& kv, const StoreMark& mark) {
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, std::string(keyspace::kStoreMark), dump_json(mark_json(mark)));
+  return kv.write(batch, KvDurability::kSynced);
+}
+
+Status write_mark(Database& db, const StoreMark& mark) {
+  KVCS_TRY(
+      db.execute("CREATE TABLE IF NOT EXISTS store_mark"
+                 " (one INTEGER PRIMARY KEY CHECK (one = 1), mark TEXT NOT NULL)"));
+  auto put =
+      KVCS_TRY(db.prepare("INSERT INTO store_mark (one, mark) VALUES (1, ?)"
+                          " ON CONFLICT (one) DO UPDATE SET mark = excluded.mark"));
+  return put.bind(1, dump_json(mark_json(mark))).run();
+}
+
+Status check_stores_there(const std::string& data_dir, const StoresThere& there,
+                          const std::optional<DirectoryMark>& directory) {
+  if (!directory) {
+    // KV is made first, so that databases without it are no first start that was cut off.
+    if (!there.kv && (there.ledger || there.portal)) {
+      return conflict("The key-value store " + data_dir +
+                      "/kv is missing, while the databases beside it are there." +
+                      ways_out(data_dir, "kv-log"));
+    }
+    if (there.trace.empty()) return ok();
+    return conflict("The data directory " + data_dir + " has lost its stores: " + there.trace +
+                    " is there, and neither kv nor sql is." + ways_out(data_dir, "generation"));
+  }
+  const bool is_first_start = directory->mark.generation == 1 && !directory->through;
+  if (is_first_start || there.all()) return ok();
+  if (!there.kv) {
+    return conflict("The key-value store " + data_dir +
+                    "/kv is missing; with it go all keys, budgets and credentials." +
+                    ways_out(data_dir, "kv-log"));
+  }
+  const std::string name = there.ledger ? "portal.db" : "ledger.db";
+  return conflict("The database " + data_dir + "/sql/" + name + " is missing." +
+                  ways_out(data_dir, "sql"));
+}
+
+Result<StoreMark> check_marks(const std::string& data_dir, const FoundMarks& found,
+                              Entropy& entropy) {
+  const Compared stores[] = {{data_dir + "/kv", found.kv, "kv-log"},
+                             {data_dir + "/sql/ledger.db", found.ledger, "sql"},
+                             {data_dir + "/sql/portal.db", found.portal, "sql"}};
+  if (!found.directory) {
+    for (const Compared& store : stores) {
+      if (!store.mark) continue;
+      return conflict("The file " + store_file_path(data_dir) + " is missing, and " + store.name +
+                      " knows that it was there." + ways_out(data_dir, "generation"));
+    }
+    return StoreMark{make_uuid_v4(entropy), 1, kDataFormat};
+  }
+  const StoreMark& directory = found.directory->mark;
+  // A start that was through has given all of them its generation, one that was cut off has given
+  // it to the first ones; the others then have the one before. A first start has none before.
+  const int64_t before = directory.generation - (found.directory->through ? 0 : 1);
+  int64_t most = directory.generation;
+  for (const Compared& store : stores) {
+    if (store.mark && store.mark->store_id != directory.store_id) {
+      return conflict(store.name + " belongs to another data directory: its id is " +
+                      store.mark->store_id + ", and that of " + store_file_path(data_dir) + " is " +
+                      directory.store_id + "." + ways_out(data_dir, "generation"));
+    }
+    const int64_t generation = store.mark ? store.mark->generation : 0;
+    if (generation < before || generation > most) {
+      return conflict(store.name +
+                      " is not of the same moment as the stores beside it: its "
+                      "generation is " +
+                      generation_text(generation) + ", and " + std::to_string(most) +
+                      " was expected." +
+                      ways_out(data_dir, generation == 0 ? store.accept : "generation"));
+    }
+    most = generation;
+  }
+  StoreMark next = directory;
+  next.format = kDataFormat;
+  if (found.directory->through) next.generation++;
+  return next;
+}
+
+}  // namespace kvcs

@@ -1,0 +1,104 @@
+// What a start asks of the stores beside their marks is cheap, single keys and rows, so that it
+// takes no longer with a million of them.
+#include "app/store_start.h"
+
+#include "app/parts.h"
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "db/db.h"
+#include "kv/keyspace.h"
+#include "kv/kv.h"
+#include "ledger/audit_head.h"
+
+namespace kvcs {
+namespace {
+
+Result<bool> has_key(const KvStore& kv, std::string_view key) {
+  const Result<KvEntry> entry = kv.get(KvFamily::kSystem, key);
+  if (!entry.ok() && entry.code() != Code::kNotFound) return entry.status();
+  return entry.ok();
+}
+
+Result<std::optional<StoreMark>> mark_of(DbReaders& readers, const std::string& name) {
+  std::optional<StoreMark> mark;
+  KVCS_TRY(readers.run([&](Database& db) -> Status {
+    auto found = read_mark(db, name);
+    if (found.ok()) mark = *found;
+    return std::move(found).status();
+  }));
+  return mark;
+}
+
+Status refuse(const Parts& parts, const std::string& what) {
+  return conflict(what + " Restore the directory from a backup, or run kvcs repair --data-dir " +
+                  parts.config.data_dir + " --accept sql, which first says what will be lost.");
+}
+
+}  // namespace
+
+Result<StoreStart> StoreStart::begin(Parts& parts) {
+  const std::string& dir = parts.config.data_dir;
+  StoreStart start;
+  start.there_ = look_for_stores(dir);
+  start.directory_ = KVCS_TRY(read_directory_mark(dir));
+  KVCS_TRY(check_stores_there(dir, start.there_, start.directory_));
+  if (start.directory_ || start.there_.any()) return start;
+  start.directory_ = DirectoryMark{{make_uuid_v4(*parts.entropy), 1, kDataFormat}, false};
+  KVCS_TRY(write_directory_mark(dir, *start.directory_));
+  return start;
+}
+
+// A directory of before has no marks. That it was in use is known from KV; only a first start that
+// was cut off has no databases.
+Status StoreStart::check_kv(Parts& parts) const {
+  if (directory_ || there_.all()) return ok();
+  if (!KVCS_TRY(has_key(*parts.kv, keyspace::kFirstStartDone))) return ok();
+  const std::string name = there_.ledger ? "portal.db" : "ledger.db";
+  return refuse(parts, "The database " + parts.config.data_dir + "/sql/" + name +
+                           " is missing, and the key-value store beside it has been in use.");
+}
+
+Status StoreStart::check_sums(Parts& parts) const {
+  const std::string sql = parts.config.data_dir + "/sql/";
+  if (!directory_ && KVCS_TRY(has_key(*parts.kv, keyspace::kFirstStartDone))) {
+    bool any = false;
+    const auto look = [&any](Database& db) -> Status {
+      auto one = KVCS_TRY(db.prepare("SELECT 1 FROM projects LIMIT 1"));
+      any = KVCS_TRY(one.step());
+      return ok();
+    };
+    KVCS_TRY(parts.portal_readers->run(look));
+    if (!any) {
+      return refuse(parts, "The database " + sql +
+                               "portal.db has no project, and the key-value store knows of some.");
+    }
+  }
+  const Result<KvEntry> head = parts.kv->get(KvFamily::kSystem, keyspace::kAuditHead);
+  if (head.code() == Code::kNotFound) return ok();
+  if (!head.ok()) return head.status();
+  const Status known = parts.ledger_readers->run(
+      [&head](Database& db) { return check_audit_head(db, head->value); });
+  if (known.code() != Code::kConflict) return known;
+  return refuse(parts, "The database " + sql + "ledger.db " + known.message() + ".");
+}
+
+Status StoreStart::finish(Parts& parts) {
+  const std::string& dir = parts.config.data_dir;
+  FoundMarks found{directory_, KVCS_TRY(read_mark(*parts.kv, dir + "/kv")),
+                   KVCS_TRY(mark_of(*parts.ledger_readers, dir + "/sql/ledger.db")),
+                   KVCS_TRY(mark_of(*parts.portal_readers, dir + "/sql/portal.db"))};
+  const StoreMark next = KVCS_TRY(check_marks(dir, found, *parts.entropy));
+  KVCS_TRY(check_sums(parts));
+  KVCS_TRY(write_directory_mark(dir, {next, false}));
+  KVCS_TRY(write_mark(*parts.kv, next));
+  const auto write = [&next](Database& db) { return write_mark(db, next); };
+  KVCS_TRY(parts.ledger_writer->run(write));
+  KVCS_TRY(parts.portal_writer->run(write));
+  KVCS_TRY(write_directory_mark(dir, {next, true}));
+  if (!directory_) log::info("stores.marked", {{"data_dir", dir}, {"store_id", next.store_id}});
+  return ok();
+}
+
+}  // namespace kvcs

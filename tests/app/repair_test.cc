@@ -1,0 +1,169 @@
+// Goal: `kvcs repair` says what will be lost, asks, keeps what it gives up, and the daemon starts
+// afterwards; what needs no repair is refused. Method: the built binary on directories that a
+// daemon has used and an accident has changed.
+#include <sys/wait.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "app/store_marks.h"
+#include "db/db.h"
+#include "support/daemon.h"
+#include "support/test_app.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Ran {
+  int code;
+  std::string text;  // Of both outputs.
+};
+
+struct Rig {
+  TempDir places;
+  std::string used = places.file("used"), admin_key;
+
+  Rig() {
+    {
+      TestApp app([&](Config& config) { config.data_dir = used; });
+      admin_key = app.credential("admin_key");
+    }
+    TestApp again([&](Config& config) { config.data_dir = used; });
+  }
+  std::string copy(const std::string& name) const {
+    fs::copy(used, places.file(name), fs::copy_options::recursive);
+    return places.file(name);
+  }
+  Ran repair(const std::string& dir, const std::string& accept, const std::string& answer) const {
+    const std::string out = places.file("out");
+    const std::string line = "echo '" + answer + "' | timeout 60 " + kvcs_binary() +
+                             " repair --data-dir " + dir + " --accept " + accept +
+                             (answer == "--yes" ? " --yes" : "") + " > " + out + " 2>&1";
+    const int code = WEXITSTATUS(std::system(line.c_str()));
+    return {code, read_small_file(out, 1 << 20).value_or("")};
+  }
+};
+
+Status start(const std::string& dir) {
+  log::set_level(log::Level::kError);
+  return App::create(TestApp::quiet_config(dir)).status();
+}
+
+// How many entries of the folder were given up by a repair.
+int given_up(const std::string& folder) {
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().filename().string().find(".given-up-2") != std::string::npos) count++;
+  }
+  return count;
+}
+
+bool has(const std::string& text, const std::string& part) {
+  INFO(text);
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("repair: without the key-value store the next start is a first one", "[unit][app]") {
+  const Rig rig;
+  const std::string dir = rig.copy("kv");
+  fs::remove_all(dir + "/kv");
+  REQUIRE_FALSE(start(dir).ok());
+  // A person who declines, and nobody at all, change nothing.
+  const Ran declined = rig.repair(dir, "kv-log", "n");
+  CHECK(declined.code == 0);
+  CHECK(has(declined.text, "Will be lost"));
+  CHECK(has(declined.text, "the next start is a first start"));
+  CHECK(given_up(dir) == 0);
+  REQUIRE_FALSE(start(dir).ok());
+  const Ran done = rig.repair(dir, "kv-log", "y");
+  CHECK(done.code == 0);
+  CHECK(has(done.text, "the daemon can start"));
+  CHECK(given_up(dir) == 2);  // The first keys and the journal.
+  TestApp app([&](Config& config) { config.data_dir = dir; });
+  CHECK(app.credential("admin_key") != rig.admin_key);
+  CHECK(app.as_owner("GET", "/admin/me").status == 200);
+  CHECK(app.as(rig.admin_key, "GET", "/admin/me").status == 401);
+}
+
+TEST_CASE("repair: databases that are lost are made anew, one or both", "[unit][app]") {
+  const Rig rig;
+  const std::string dir = rig.copy("sql");
+  fs::remove_all(dir + "/sql");
+  CHECK(rig.repair(dir, "generation", "--yes").code == 1);  // Not the way for this.
+  const Ran both = rig.repair(dir, "sql", "--yes");
+  CHECK(both.code == 0);
+  CHECK(has(both.text, "All projects"));
+  CHECK(has(both.text, "usage rows"));
+  {
+    TestApp app([&](Config& config) { config.data_dir = dir; });
+    CHECK(app.as_owner("GET", "/admin/me").status == 200);
+  }
+  const std::string one = rig.copy("portal");
+  std::ofstream(one + "/sql/portal.db", std::ios::trunc);
+  const Ran portal = rig.repair(one, "sql", "--yes");
+  CHECK(portal.code == 0);
+  CHECK_FALSE(has(portal.text, "usage rows"));
+  CHECK(given_up(one + "/sql") >= 1);
+  CHECK(start(one).ok());
+  // An audit that is not whole.
+  const std::string cut = rig.copy("audit");
+  {
+    auto db = Database::open(cut + "/sql/ledger.db", {});
+    REQUIRE((*db)->execute("DELETE FROM kv_audit").ok());
+  }
+  CHECK(has(start(cut).message(), "--accept sql"));
+  CHECK(rig.repair(cut, "sql", "--yes").code == 0);
+  CHECK(start(cut).ok());
+}
+
+TEST_CASE("repair: stores of different moments are taken as they are", "[unit][app]") {
+  const Rig rig;
+  const std::string dir = rig.copy("moments");
+  REQUIRE(start(dir).ok());
+  fs::remove_all(dir + "/kv");
+  fs::copy(rig.used + "/kv", dir + "/kv", fs::copy_options::recursive);
+  CHECK(has(start(dir).message(), "--accept generation"));
+  const Ran done = rig.repair(dir, "generation", "--yes");
+  CHECK(done.code == 0);
+  CHECK(has(done.text, "keys that were revoked may work again"));
+  CHECK(start(dir).ok());
+  // The directory's own mark, and then all of the stores too.
+  fs::remove(dir + "/store.json");
+  CHECK(has(start(dir).message(), "--accept generation"));
+  CHECK(rig.repair(dir, "generation", "--yes").code == 0);
+  CHECK(start(dir).ok());
+  for (const char* name : {"/store.json", "/kv", "/sql"}) fs::remove_all(dir + name);
+  CHECK(has(start(dir).message(), "--accept generation"));
+  CHECK(rig.repair(dir, "generation", "--yes").code == 0);
+  TestApp app([&](Config& config) { config.data_dir = dir; });
+  CHECK(app.as_owner("GET", "/admin/me").status == 200);
+}
+
+TEST_CASE("repair: the journal is set aside, and what needs no repair is refused", "[unit][app]") {
+  const Rig rig;
+  const std::string dir = rig.copy("journal");
+  CHECK(rig.repair(dir, "journal", "--yes").code == 0);
+  CHECK(given_up(dir) == 1);
+  CHECK_FALSE(fs::exists(dir + "/charges.journal"));
+  CHECK(rig.repair(dir, "journal", "--yes").code == 1);
+  CHECK(start(dir).ok());
+  const Ran fine = rig.repair(dir, "kv-log", "--yes");
+  CHECK(fine.code == 1);
+  CHECK(has(fine.text, "can be opened"));
+  const Ran none = rig.repair(rig.places.file("none"), "sql", "--yes");
+  CHECK(none.code == 1);
+  CHECK(rig.repair(dir, "everything", "--yes").code == 2);
+  // Nobody there to answer.
+  const std::string line = kvcs_binary() + " repair --data-dir " + dir +
+                           " --accept journal < /dev/null > /dev/null 2>&1";
+  CHECK(WEXITSTATUS(std::system(line.c_str())) == 1);
+  // A daemon that runs has the directory.
+  TestApp running([&](Config& config) { config.data_dir = dir; });
+  CHECK(has(rig.repair(dir, "generation", "--yes").text, "in use by process"));
+}
