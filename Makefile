@@ -94,7 +94,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := all
 .PHONY: help deps deps-run deps-test deps-e2e deps-check deps-fuzz deps-deb deps-bench
-.PHONY: all run test e2e check format asan tsan mutate bench fuzz web install deb clean
+.PHONY: all run test e2e chaos check format asan tsan mutate bench fuzz web install deb clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -123,6 +123,11 @@ test: deps-test ## Install, build, then run every test; the last line counts the
 e2e: deps-e2e ## The end-to-end tests alone, with the command lines of Claude Code and Codex.
 	@$(MAKE) $(B)/kvcs $(B)/kvcs_tests
 	@tests/run.sh $(B) e2e
+
+chaos: deps-test ## Random kills under load for CHAOS_SECONDS (600), checked against what was answered.
+	@$(MAKE) all
+	@CHAOS_SECONDS=$${CHAOS_SECONDS:-600} KVCS_BINARY=$(abspath $(B)/kvcs) \
+	  node --test --test-reporter=spec tests/e2e/chaos.test.mjs
 
 check: deps-check ## clang-format, clang-tidy, clang -Wthread-safety, warnings as errors.
 	@$(MAKE) check-sources

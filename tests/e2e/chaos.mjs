@@ -1,0 +1,222 @@
+// Random kills under mixed load, with a checker that knows what the daemon has acknowledged. Each
+// client does one thing after the other and writes down what was answered; what was cut off by a kill
+// may have happened or not, and is asked about no more.
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Daemon } from './daemon.mjs';
+
+const chance = (share) => Math.random() < share;
+const between = (low, high) => low + Math.random() * (high - low);
+const pick = (list) => list[Math.floor(Math.random() * list.length)];
+const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
+
+const completion = JSON.stringify({ id: 'c', object: 'chat.completion', created: 1, model: 'gpt-4o-mini',
+  choices: [{ index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop' }],
+  usage: { prompt_tokens: 100, completion_tokens: 50, total_tokens: 150 } });
+
+export class Chaos {
+  keys = new Map();       // User keys that were answered: key → { id, alive }.
+  artifacts = new Map();  // Confirmed: id → { bytes, alive }.
+  organizations = new Set();
+  chats = 0;              // Answered with 200, all of which must have rows.
+  kills = 0;
+
+  constructor() {
+    this.daemon = new Daemon();
+    this.provider = createServer((request, response) => {
+      request.resume();
+      request.on('end', () => setTimeout(() => {
+        response.writeHead(200, { 'content-type': 'application/json' });
+        response.end(completion);
+      }, between(0, 30)));
+    });
+  }
+
+  async begin() {
+    await new Promise((resolve) => this.provider.listen(0, '127.0.0.1', resolve));
+    await this.daemon.start();
+    const base_url = `http://127.0.0.1:${this.provider.address().port}`;
+    await this.must('PUT', '/admin/ai/providers/openai', { kind: 'openai', base_url, api_key: 'sk-any' });
+    const made = await this.must('POST', '/admin/users',
+      { email: 'ada@example.com', monthly_limit_usd: 1000, org_id: this.daemon.credentials.organization_id });
+    this.user = made.user_id;
+    this.chatKey = (await this.must('POST', `/admin/users/${this.user}/api-keys`, { name: 'chat' })).api_key;
+  }
+
+  async end() {
+    if (this.daemon.process?.exitCode === null && this.daemon.process.signalCode === null) await this.daemon.stop();
+    this.provider.closeAllConnections?.();
+    this.provider.close();
+    this.daemon.remove();
+  }
+
+  async must(method, path, body) {
+    const answer = await this.daemon.admin(method, path, body);
+    assert.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  }
+
+  async status(method, path, key, body) {
+    const response = await fetch(this.daemon.url + path,
+      { method, headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' }, body });
+    await response.arrayBuffer();
+    return response.status;
+  }
+
+  // --- what clients do --------------------------------------------------------------------------
+
+  async chat() {
+    const body = JSON.stringify({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hello' }], max_tokens: 50 });
+    if (await this.status('POST', '/v1/chat/completions', this.chatKey, body) === 200) this.chats++;
+  }
+
+  async makeKey() {
+    const { api_key: key, key_id: id } = await this.must('POST', `/admin/users/${this.user}/api-keys`, { name: 'k' });
+    this.keys.set(key, { id, alive: true });
+  }
+
+  async revokeKey() {
+    const alive = [...this.keys].filter(([, one]) => one.alive);
+    if (alive.length === 0) return;
+    const [key, { id }] = pick(alive);
+    this.keys.delete(key);  // Until it is answered, nobody knows.
+    await this.must('DELETE', `/admin/users/${this.user}/api-keys/${id}`);
+    this.keys.set(key, { id, alive: false });
+  }
+
+  async makeOrganization() {
+    const made = await this.must('POST', '/admin/organizations', { name: `o${randomBytes(4).toString('hex')}` });
+    this.organizations.add(made.org_id);
+  }
+
+  async upload() {
+    const bytes = randomBytes(Math.floor(between(1, 40_000)));
+    const begun = await this.daemon.api('POST', '/api/v1/artifacts/upload-url',
+      { name: 'chaos', dtype: 'F16', size_bytes: bytes.length, sha256: sha256(bytes) });
+    assert.equal(begun.status, 200);
+    const target = new URL(begun.body.url).pathname + new URL(begun.body.url).search;
+    const put = await fetch(this.daemon.url + target, { method: 'PUT', body: bytes });
+    await put.arrayBuffer();
+    if (chance(0.1)) return;  // Never confirmed.
+    const id = begun.body.artifact_id;
+    const confirmed = await this.daemon.api('POST', `/api/v1/artifacts/${id}/confirm-upload`, {});
+    if (confirmed.status === 200) this.artifacts.set(id, { bytes, alive: true });
+  }
+
+  async removeArtifact() {
+    const alive = [...this.artifacts].filter(([, one]) => one.alive);
+    if (alive.length === 0) return;
+    const [id, { bytes }] = pick(alive);
+    this.artifacts.delete(id);
+    const gone = await this.daemon.api('DELETE', `/api/v1/artifacts/${id}`);
+    if (gone.status === 204) this.artifacts.set(id, { bytes, alive: false });
+  }
+
+  // One client. What fails while the daemon is up is a fault; what fails beside a kill is not.
+  async client(faults) {
+    while (!this.over) {
+      const life = this.life;
+      const work = pick(['chat', 'chat', 'chat', 'makeKey', 'revokeKey', 'makeOrganization', 'upload', 'removeArtifact']);
+      try {
+        await this[work]();
+      } catch (failure) {
+        if (this.up && life === this.life && !this.dying) {
+          await sleep(50);  // The kill may be on its way.
+          if (this.up && life === this.life && !this.dying) faults.push(`${work}: ${failure.message}`);
+        }
+      }
+      if (!this.up || this.dying) await sleep(20);
+    }
+  }
+
+  // --- what must hold ---------------------------------------------------------------------------
+
+  // Clients go on meanwhile: what one of them has begun to change since is passed over.
+  async checkAcknowledged(most) {
+    const sample = (map) => [...map].sort(() => Math.random() - 0.5).slice(0, most);
+    for (const [key, one] of sample(this.keys)) {
+      const status = await this.status('GET', '/v1/models', key);
+      if (this.keys.get(key) === one) assert.equal(status, one.alive ? 200 : 401, 'a user key');
+    }
+    for (const id of [...this.organizations].slice(-most)) {
+      assert.equal((await this.daemon.admin('GET', `/admin/organizations/${id}`)).status, 200, 'an organization');
+    }
+    for (const [id, one] of sample(this.artifacts)) {
+      const link = await this.daemon.api('POST', `/api/v1/artifacts/${id}/download-url`, {});
+      if (this.artifacts.get(id) !== one) continue;
+      assert.equal(link.status, one.alive ? 200 : 404, 'an artifact');
+      if (!one.alive) continue;
+      const url = new URL(link.body.download_url);
+      const response = await fetch(this.daemon.url + url.pathname + url.search);
+      const got = Buffer.from(await response.arrayBuffer());
+      if (this.artifacts.get(id) === one) assert.equal(sha256(got), sha256(one.bytes), 'the bytes of an artifact');
+    }
+  }
+
+  // Of a daemon at rest: counters are the sums of the rows, every answered chat has one, the audit is
+  // whole.
+  async checkSums() {
+    const { usage } = await this.must('GET', '/admin/usage?group_by=user');
+    const rows = usage.find((one) => one.user === this.user) ?? { requests: 0, cost_usd: 0 };
+    const counter = await this.must('GET', `/admin/users/${this.user}/usage`);
+    assert.equal(counter.reserved_usd, 0, 'nothing is reserved');
+    assert.equal(counter.current_usage_usd, rows.cost_usd, 'the counter is the sum of the rows');
+    assert.ok(rows.requests >= this.chats, `${rows.requests} rows of ${this.chats} answered chats`);
+    await this.must('GET', '/admin/audit/verify');
+  }
+
+  // --- the run ----------------------------------------------------------------------------------
+
+  async kill() {
+    this.dying = true;
+    if (chance(0.2)) {
+      this.daemon.process.kill('SIGTERM');
+      await sleep(between(0, 60));
+    }
+    await this.daemon.stop('SIGKILL');
+    this.up = false;
+    this.kills++;
+  }
+
+  async restart() {
+    // Some starts are killed too.
+    for (let tries = 0; chance(0.2) && tries < 3; tries++) {
+      const start = this.daemon.start().catch(() => {});
+      await sleep(between(0, 150));
+      await this.daemon.stop('SIGKILL');
+      await start;
+      this.kills++;
+    }
+    await this.daemon.start();
+    this.life++;
+    this.dying = false;
+    this.up = true;
+  }
+
+  async run(seconds, clients = 6) {
+    const faults = [];
+    const end = Date.now() + seconds * 1000;
+    this.life = 0;
+    this.up = true;
+    this.dying = this.over = false;
+    const all = Array.from({ length: clients }, () => this.client(faults));
+    try {
+      while (Date.now() < end) {
+        await sleep(between(100, 1500));
+        await this.kill();
+        await this.restart();
+        await this.checkAcknowledged(20);
+      }
+    } finally {
+      this.over = true;
+      await Promise.all(all);
+    }
+    await this.daemon.stop('SIGKILL');
+    await this.daemon.start();
+    await this.checkAcknowledged(Infinity);
+    await this.checkSums();
+    assert.deepEqual(faults, []);
+  }
+}
