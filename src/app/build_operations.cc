@@ -1,5 +1,6 @@
 // Builds what watches over the daemon (alerts, probes, metrics, jobs) and, last, the HTTP server
 // over the route table. Gauges are read by threads of the server while it serves.
+#include "ai/budget/budget.h"
 #include "app/build.h"
 #include "app/jobs.h"
 #include "app/jobs_api.h"
@@ -10,6 +11,7 @@
 #include "app/wal_syncer.h"
 #include "base/build_info.h"
 #include "base/clock.h"
+#include "base/disk_probe.h"
 #include "base/entropy.h"
 #include "base/log_gatherer.h"
 #include "base/thread.h"
@@ -33,8 +35,43 @@
 namespace kvcs {
 namespace {
 
-// The probes that /health asks. A probe reads and never writes, so that asking often harms nothing.
+Status write_and_read_kv(KvStore& kv, const Clock& clock) {
+  const std::string value = std::to_string(clock.unix_ms());
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, std::string(keyspace::kProbe), value);
+  KVCS_TRY(kv.write(batch, KvDurability::kBuffered));
+  // Another probe may have written meanwhile; what counts is that something is there.
+  return kv.get(KvFamily::kSystem, keyspace::kProbe).status();
+}
+
+// The number that migrations keep in the file's first page is written as it is.
+Status write_and_read_sql(Database& db) {
+  std::string number;
+  {
+    Statement read = KVCS_TRY(db.prepare("PRAGMA user_version"));
+    if (!KVCS_TRY(read.step())) return internal("no user_version");
+    number = std::to_string(read.integer(0));
+  }
+  return db.execute("PRAGMA user_version = " + number);
+}
+
+// The probes that write, each for a part whose writes can fail alone.
+void add_writing_probes(Parts& parts) {
+  HealthProbes& probes = *parts.probes;
+  probes.add_writing("kv", [&parts] { return write_and_read_kv(*parts.kv, parts.clock()); });
+  probes.add_writing("portal.db",
+                     [&parts] { return parts.portal_writer->run(write_and_read_sql); });
+  probes.add_writing("ledger.db",
+                     [&parts] { return parts.ledger_writer->run(write_and_read_sql); });
+  std::string blobs = parts.config.blobs.path;
+  if (blobs.empty()) blobs = parts.config.data_dir + "/blobs";
+  probes.add_writing("blobs", [blobs] { return probe_disk(blobs); });
+  probes.add_writing("journal", [&parts] { return parts.ai.budgets->journal_status(); });
+}
+
+// The probes that /health asks each time; they read only, so that asking often harms nothing.
 void add_probes(Parts& parts) {
+  add_writing_probes(parts);
   parts.probes->add("kv", [&parts]() -> Status {
     const Result<KvEntry> entry = parts.kv->get(KvFamily::kSystem, keyspace::kProbe);
     if (entry.code() != Code::kNotFound) KVCS_TRY(entry.status());

@@ -51,7 +51,50 @@ std::vector<ProbeResult> HealthProbes::run() const {
     const int64_t latency_us = clock_.mono_us() - begin_us;
     results.push_back({name, health_of(status.code()), status.message(), latency_us});
   }
+  for (const auto& one : writing_) {
+    const int64_t begin_us = clock_.mono_us();
+    const Status status = run_writing(*one);
+    if (status.ok()) continue;
+    const ProbeResult failed{one->name, Health::kDegraded, status.message(),
+                             clock_.mono_us() - begin_us};
+    const auto same = std::find_if(results.begin(), results.end(), [&](const ProbeResult& other) {
+      return other.name == one->name;
+    });
+    if (same == results.end()) {
+      results.push_back(failed);
+    } else if (same->health == Health::kUp) {
+      *same = failed;
+    }
+  }
   return results;
+}
+
+void HealthProbes::add_writing(std::string name, std::function<Status()> probe) {
+  auto one = std::make_unique<Writing>();
+  one->name = std::move(name);
+  one->probe = std::move(probe);
+  writing_.push_back(std::move(one));
+}
+
+// A disk that hangs holds the one who probes it, and nobody else.
+Status HealthProbes::run_writing(Writing& one) const {
+  const auto last = [&] {
+    MutexLock lock(one.mutex);
+    return one.last;
+  };
+  {
+    MutexLock lock(one.mutex);
+    if (one.ran_us && clock_.mono_us() - *one.ran_us < kWritingEveryUs) return one.last;
+  }
+  if (!one.running.try_lock()) return last();
+  Status said = one.probe();
+  {
+    MutexLock lock(one.mutex);
+    one.last = said;
+    one.ran_us = clock_.mono_us();
+  }
+  one.running.unlock();
+  return said;
 }
 
 Health HealthProbes::worst(const std::vector<ProbeResult>& results) {

@@ -139,6 +139,25 @@ TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so doe
   if (!ran) WARN("not run: mounting a file system is not permitted here");
 }
 
+TEST_CASE("disk: /health names the part whose disk takes no writes, and forgets it afterwards",
+          "[fault][kv][disk]") {
+  FaultHouse house("/", kSmall);
+  CHECK(has(house.health(), R"("status":"healthy","services":{"kv":"up","d1":"up"})"));
+  house.fault().begin(FAULT_WRITE | FAULT_SYNC | FAULT_OPEN | FAULT_RESERVE, EIO);
+  std::string health;
+  CHECK(comes_true([&] {
+    health = house.health();
+    return has(health, R"("kv":"degraded")") && has(health, R"("portal.db":"degraded")") &&
+           has(health, R"("ledger.db":"degraded")") && has(health, R"("blobs":"degraded")");
+  }));
+  INFO(health);
+  CHECK(has(health, R"("status":"degraded")"));
+  house.fault().end();
+  CHECK(comes_true([&] { return has(house.health(), R"("status":"healthy")"); }));
+  CHECK(comes_back(house));
+  CHECK(house.stop() == 0);
+}
+
 TEST_CASE("disk: each call of a script below data/kv in turn fails once, or from then on",
           "[e2e][disk]") {
   FaultHouse house("/kv/", kSmall);

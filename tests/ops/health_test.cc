@@ -50,3 +50,38 @@ TEST_CASE("health: levels have words", "[unit][ops]") {
   CHECK(health_name(Health::kDegraded) == "degraded");
   CHECK(health_name(Health::kDown) == "down");
 }
+
+TEST_CASE("health: a part whose writes fail is degraded by its name, and probed seldom",
+          "[unit][ops]") {
+  ManualClock clock;
+  HealthProbes probes(clock);
+  Status reads, writes;
+  int written = 0;
+  probes.add("kv", [&] { return reads; });
+  const auto write = [&] {
+    written++;
+    return writes;
+  };
+  probes.add_writing("kv", write);
+  probes.add_writing("blobs", write);
+  CHECK(probes.run().size() == 1);  // Nobody hears of writes that succeed.
+  writes = unavailable("the disk is full");
+  CHECK(HealthProbes::worst(probes.run()) == Health::kUp);
+  CHECK(written == 2);
+  clock.advance_ms(HealthProbes::kWritingEveryUs / 1000);
+  for (int i = 0; i < 2; i++) {
+    const auto results = probes.run();
+    REQUIRE(results.size() == 2);
+    CHECK(results[0].name == "kv");
+    CHECK(results[0].health == Health::kDegraded);
+    CHECK(results[0].message == "the disk is full");
+    CHECK(results[1].name == "blobs");
+    CHECK(written == 4);
+  }
+  // What cannot be read either is down.
+  reads = unavailable("closed");
+  CHECK(probes.run()[0].health == Health::kDown);
+  reads = writes = ok();
+  clock.advance_ms(HealthProbes::kWritingEveryUs / 1000);
+  CHECK(probes.run().size() == 1);
+}

@@ -91,6 +91,10 @@ ssize_t pwrite(int file, const void* bytes, size_t size, off_t at) {
   return file_fails(file, FAULT_WRITE) ? -1 : real(file, bytes, size, at);
 }
 
+ssize_t pwrite64(int file, const void* bytes, size_t size, off64_t at) {
+  return pwrite(file, bytes, size, at);
+}
+
 int fdatasync(int file) {
   static int (*real)(int);
   if (real == NULL) real = dlsym(RTLD_NEXT, "fdatasync");
@@ -113,6 +117,10 @@ int ftruncate(int file, off_t size) {
   static int (*real)(int, off_t);
   if (real == NULL) real = dlsym(RTLD_NEXT, "ftruncate");
   return file_fails(file, FAULT_RESERVE) ? -1 : real(file, size);
+}
+
+int ftruncate64(int file, off64_t size) {
+  return ftruncate(file, size);
 }
 
 int rename(const char* from, const char* to) {
