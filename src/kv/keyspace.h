@@ -67,7 +67,8 @@ inline constexpr std::string_view kAuditHead = "system:audit_head";  // The newe
 inline constexpr std::string_view kHealth = "system:health";
 inline constexpr std::string_view kTokenHealth = "system:token_health";
 inline constexpr std::string_view kProviderHealth = "system:provider_health";
-inline constexpr std::string_view kProbe = "system:probe";  // Read by a health check; not there.
+inline constexpr std::string_view kChargesJournal = "system:charges_journal";
+inline constexpr std::string_view kProbe = "system:probe";  // Written by health checks.
 
 std::string api_key(std::string_view sha256_hex);
 std::string tenant_auth(std::string_view sha256_hex);

@@ -3,6 +3,7 @@
 #include "ai/budget/budget.h"
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -10,12 +11,15 @@
 
 #include "ai/budget/budget_book.h"
 #include "ai/budget/charge_journal.h"
+#include "ai/budget/journal_mark.h"
 #include "ai/budget/recovery.h"
+#include "base/boot_id.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "kv/keyspace.h"
+#include "ledger/alerts.h"
 
 namespace kvcs::ai {
 
@@ -80,6 +84,7 @@ struct Budgets::Impl {
   CondVar wake;
   std::vector<BudgetBook*> noted KVCS_GUARDED_BY(writer_mutex);
   bool stopping KVCS_GUARDED_BY(writer_mutex) = false;
+  Status journal_status KVCS_GUARDED_BY(writer_mutex);  // Of the last sync.
   std::optional<Thread> writer;
 };
 
@@ -134,6 +139,8 @@ void Budgets::Impl::write_loop() {
     // While the store takes nothing, the journal alone has the charges: all of it is synced.
     const Status synced = taken ? journal.sync_held().status() : journal.sync();
     if (!synced.ok()) log::warn("budgets.journal_not_synced", {{"reason", synced.to_string()}});
+    MutexLock lock(writer_mutex);
+    journal_status = synced;
   }
 }
 
@@ -222,20 +229,53 @@ void Budgets::start(std::function<void()> written) {
   impl_->writer.emplace("budget-writer", [impl = impl_.get()] { impl->write_loop(); });
 }
 
+namespace {
+
+// One line in the log, and an alert that rides through the outbox like any other.
+Status tell_damage(KvStore& kv, const Clock& clock, const std::string& path, size_t records,
+                   size_t illegible) {
+  log::warn("budgets.journal_damaged",
+            {{"path", path}, {"records", records}, {"illegible", illegible}});
+  KvBatch batch;
+  const std::string message =
+      "The journal of charges had " + std::to_string(records) +
+      " damaged records; what was set aside for their requests is charged, but for " +
+      std::to_string(illegible) + " of which nothing was legible.";
+  add_alert(batch, {"budget.journal_damaged", "charges.journal", message},
+            "journal-damaged-" + std::to_string(clock.unix_ms()), clock.unix_ms());
+  return kv.write(batch, KvDurability::kSynced);
+}
+
+}  // namespace
+
 Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known) {
-  const ChargeJournal::Left left = KVCS_TRY(ChargeJournal::read(journal_path));
-  if (left.damaged > 0) {
-    log::warn("budgets.journal_damaged", {{"path", journal_path}, {"records", left.damaged}});
+  const std::optional<std::string> last_boot = KVCS_TRY(noted_journal_boot(impl_->kv));
+  if (last_boot && ::access(journal_path.c_str(), F_OK) != 0) {
+    return journal_refused(journal_path, "is missing");
   }
-  const std::vector<ChargedRow> charges = KVCS_TRY(read_charges(left, is_known));
-  for (const ChargedRow& row : charges) {
+  const ChargeJournal::Left left = KVCS_TRY(ChargeJournal::read(journal_path));
+  const Recovered recovered = KVCS_TRY(read_charges(left, is_known));
+  // Only a power cut may leave half a record, of a request whose answer it cut off as well.
+  if (recovered.illegible > 0 && last_boot == boot_id()) {
+    return journal_refused(journal_path, "is damaged (" + std::to_string(recovered.illegible) +
+                                             " records are illegible)");
+  }
+  if (left.damaged > 0) {
+    KVCS_TRY(tell_damage(impl_->kv, impl_->clock, journal_path, left.damaged, recovered.illegible));
+  }
+  for (const ChargedRow& row : recovered.rows) {
     BudgetBook& book = impl_->book(row.open.organization_id);
     KVCS_TRY(book.settle_recovered(row.open, row.charge));
     impl_->recovered++;
   }
   // The journal is emptied only once the store has its charges on disk.
   if (!left.all.empty()) KVCS_TRY(impl_->kv.sync());
-  return impl_->journal.open(journal_path);
+  KVCS_TRY(impl_->journal.open(journal_path));
+  return note_journal(impl_->kv, last_boot);
+}
+
+Status Budgets::write_empty_journal(const std::string& path) {
+  return ChargeJournal::write_empty(path);
 }
 
 Result<Reservation> Budgets::reserve(BudgetAsk ask) {
@@ -292,6 +332,11 @@ Result<std::vector<BudgetView>> Budgets::history(std::string_view kind, std::str
 Result<int64_t> Budgets::reset_user(std::string_view user_id, std::string_view organization_id,
                                     bool organization_too) {
   return impl_->book(std::string(organization_id)).reset_user(user_id, organization_too);
+}
+
+Status Budgets::journal_status() const {
+  MutexLock lock(impl_->writer_mutex);
+  return impl_->journal_status;
 }
 
 Status Budgets::reconcile() {

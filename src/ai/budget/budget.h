@@ -123,7 +123,11 @@ class Budgets final {
   // first reserve(). `is_known` says whether the row of that id is in the ledger, or in the outbox
   // on its way there: such a charge is not made again.
   using IsKnown = std::function<Result<bool>(std::string_view row_id)>;
+  // Unavailable, with a message for the operator, when the file is gone or too short while the
+  // store knows of it, or holds money that cannot be read.
   Status recover(const std::string& journal_path, const IsKnown& is_known);
+  // A journal without records, for the copy of a store that a backup makes.
+  static Status write_empty_journal(const std::string& path);
   // Starts the thread that writes; `written` is called there when rows are in the outbox. Until
   // then charges wait for reconcile().
   void start(std::function<void()> written);
@@ -145,6 +149,8 @@ class Budgets final {
   // of this month to zero; what is in flight lands after it. Returns the previous use.
   Result<int64_t> reset_user(std::string_view user_id, std::string_view organization_id,
                              bool organization_too);
+  // How the last sync of the journal ended.
+  Status journal_status() const;
   // Writes what waits. A reader of rows calls it first, and a job calls it each minute.
   Status reconcile();
   // The sums of the rows of a key, user or organization in a month: those in the ledger, and in the

@@ -69,16 +69,24 @@ int64_t read_output(std::string_view slot) {
   return word == output_word(slot.data(), tokens) ? static_cast<int64_t>(tokens) : 0;
 }
 
-// "" when there is none; adds to `damaged` when it does not hold what its sum says.
-std::string read_record(std::string_view record, size_t& damaged) {
+struct Record {
+  std::string text;         // "" when there is none, or its size is beyond the slot.
+  bool is_damaged = false;  // The text is not what its sum says.
+};
+
+Record read_record(std::string_view record) {
   const size_t size = load_u32le(record.data());
   if (size == 0) return {};
-  if (size <= record.size() - kHeadBytes) {
-    const std::string_view text = record.substr(kHeadBytes, size);
-    if (load_u64le(record.data() + sizeof(uint32_t)) == sum_of(text)) return std::string(text);
+  const uint64_t sum = load_u64le(record.data() + sizeof(uint32_t));
+  const std::string_view space = record.substr(kHeadBytes);
+  if (size <= space.size() && sum == sum_of(space.substr(0, size))) {
+    return {std::string(space.substr(0, size)), false};
   }
-  damaged++;
-  return {};
+  // When it is the size that was changed, the sum says which one is right.
+  for (size_t other = 1; other <= space.size(); other++) {
+    if (sum == sum_of(space.substr(0, other))) return {std::string(space.substr(0, other)), true};
+  }
+  return {size <= space.size() ? std::string(space.substr(0, size)) : "", true};
 }
 
 }  // namespace
@@ -90,19 +98,52 @@ Result<ChargeJournal::Left> ChargeJournal::read(const std::string& path) {
     if (errno == ENOENT) return left;
     return io_error("open", path, errno);
   }
+  file.seekg(0, std::ios::end);
+  const auto size = static_cast<uint64_t>(file.tellg());
+  file.seekg(0);
+  if (size < kChunkBytes || size % kChunkBytes != 0) {
+    return unavailable("The journal of charges \"" + printable(path) + "\" has " +
+                       std::to_string(size) + " bytes, and must have a multiple of " +
+                       std::to_string(kChunkBytes) +
+                       ": what the requests of its end have cost is not known. Restore the data "
+                       "directory from a backup.");
+  }
   std::string slot(kSlotBytes, '\0');
   while (file.read(slot.data(), static_cast<std::streamsize>(kSlotBytes))) {
     const std::string_view bytes = slot;
     Left::One one;
-    one.reservation_json = read_record(bytes.substr(0, kOutputOffset), left.damaged);
-    one.charge_json = read_record(bytes.substr(kChargeOffset), left.damaged);
+    Record reservation = read_record(bytes.substr(0, kOutputOffset));
+    Record charge = read_record(bytes.substr(kChargeOffset));
+    left.damaged += (reservation.is_damaged ? 1 : 0) + (charge.is_damaged ? 1 : 0);
+    one.reservation_json = std::move(reservation.text);
+    if (charge.is_damaged) {
+      one.is_damaged = true;
+    } else {
+      one.charge_json = std::move(charge.text);
+      one.is_damaged = reservation.is_damaged && one.charge_json.empty();
+    }
     if (!one.reservation_json.empty()) one.output_tokens = read_output(bytes);
     if (!one.reservation_json.empty() || !one.charge_json.empty()) {
       left.all.push_back(std::move(one));
+    } else if (one.is_damaged) {
+      left.illegible++;
     }
   }
   if (file.bad()) return io_error("read", path, errno);
   return left;
+}
+
+Status ChargeJournal::write_empty(const std::string& path) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file < 0) return io_error("open", path, errno);
+  Status made;
+  if (::ftruncate(file, static_cast<off_t>(kChunkBytes)) != 0) {
+    made = io_error("grow", path, errno);
+  } else if (::fsync(file) != 0) {
+    made = io_error("sync", path, errno);
+  }
+  ::close(file);
+  return made;
 }
 
 ChargeJournal::~ChargeJournal() {

@@ -44,16 +44,24 @@ class ChargeJournal final {
   static constexpr uint32_t kGrowSlots = 1024;   // 4 MiB
   static constexpr uint32_t kSlotsMax = 65'536;  // In flight, or not taken by the store.
 
-  // The records that another process left. Those that are torn or damaged are left out and counted.
+  // The records that another process left.
   struct Left {
     struct One {
       std::string reservation_json, charge_json;  // "" when it has none.
       int64_t output_tokens = 0;                  // Of note_output().
+      // A record does not hold what its sum says: the charge is left out, or the reservation may
+      // not be what it was.
+      bool is_damaged = false;
     };
     std::vector<One> all;
-    size_t damaged = 0;
+    size_t damaged = 0;    // Records.
+    size_t illegible = 0;  // Slots of which nothing is left that could be charged.
   };
+  // Without a file nothing is left. Unavailable, too, when the file is shorter than open() makes
+  // it.
   static Result<Left> read(const std::string& path);
+  // A file without records, for a backup: the requests that were open then are not in it.
+  static Status write_empty(const std::string& path);
 
   ChargeJournal() = default;
   ~ChargeJournal();

@@ -15,6 +15,7 @@ namespace {
 struct OpenTry {
   OpenReservation open;
   int64_t output_tokens = 0;
+  bool is_damaged = false;  // It may have cost anything, up to what was set aside.
 };
 
 int64_t cost_of_output(const OpenTry& one) {
@@ -37,7 +38,9 @@ UsageRecord recovered_charge(const OpenTry& one) {
                      .recovered = true,
                      .period = open.month};
   record.cost_nano_usd =
-      std::min(open.estimate, saturating_add(open.input_only, cost_of_output(one)));
+      one.is_damaged
+          ? open.estimate
+          : std::min(open.estimate, saturating_add(open.input_only, cost_of_output(one)));
   record.tokens.output = one.output_tokens;
   record.tokens.estimated = true;
   return record;
@@ -91,9 +94,9 @@ Result<bool> is_try_known(const OpenReservation& open, const Budgets::IsKnown& i
 
 }  // namespace
 
-Result<std::vector<ChargedRow>> read_charges(const ChargeJournal::Left& left,
-                                             const Budgets::IsKnown& is_known) {
+Result<Recovered> read_charges(const ChargeJournal::Left& left, const Budgets::IsKnown& is_known) {
   Charges charges;
+  size_t illegible = left.illegible;
   std::vector<OpenTry> tries;
   for (const ChargeJournal::Left::One& one : left.all) {
     if (!one.charge_json.empty()) {
@@ -101,7 +104,13 @@ Result<std::vector<ChargedRow>> read_charges(const ChargeJournal::Left& left,
       if (!KVCS_TRY(is_known(row.charge.request_id))) charges.add(std::move(row));
       continue;
     }
-    OpenTry open{KVCS_TRY(parse_reservation(one.reservation_json)), one.output_tokens};
+    Result<OpenReservation> reservation = parse_reservation(one.reservation_json);
+    if (!reservation.ok()) {
+      if (!one.is_damaged) return reservation.status();
+      illegible++;
+      continue;
+    }
+    OpenTry open{std::move(reservation).value(), one.output_tokens, one.is_damaged};
     if (KVCS_TRY(is_try_known(open.open, is_known))) continue;
     charges.note_try(open.open.request_id, open.open.attempt);
     tries.push_back(std::move(open));
@@ -110,7 +119,7 @@ Result<std::vector<ChargedRow>> read_charges(const ChargeJournal::Left& left,
   // the row of the request itself without those of its earlier tries; see is_try_known().
   std::stable_sort(tries.begin(), tries.end(), is_earlier_try);
   for (OpenTry& open : tries) charges.add(std::move(open));
-  return charges.take();
+  return Recovered{charges.take(), illegible};
 }
 
 }  // namespace kvcs::ai

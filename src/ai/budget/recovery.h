@@ -12,8 +12,12 @@ namespace kvcs::ai {
 // try, and its charge is taken as it is. A slot with a reservation alone is a try that was open: it
 // is charged its input and the output that was noted, at most what was set aside. Of several open
 // tries of one request the last one has the request's id, as it would have had.
-// Invalid: a record that cannot be read; and the failures of `is_known`.
-Result<std::vector<ChargedRow>> read_charges(const ChargeJournal::Left& left,
-                                             const Budgets::IsKnown& is_known);
+// Of a slot whose charge is damaged all that was set aside is charged.
+struct Recovered {
+  std::vector<ChargedRow> rows;
+  size_t illegible = 0;  // Slots whose money nobody knows.
+};
+// Invalid: a record that is as it was written, and cannot be read; and the failures of `is_known`.
+Result<Recovered> read_charges(const ChargeJournal::Left& left, const Budgets::IsKnown& is_known);
 
 }  // namespace kvcs::ai

@@ -147,6 +147,7 @@ TEST_CASE("charge journal: a damaged charge leaves its reservation, and is count
   REQUIRE(left.all.size() == 1);
   CHECK(left.all[0].reservation_json == "{reservation}");
   CHECK(left.all[0].charge_json.empty());
+  CHECK(left.all[0].is_damaged);
 }
 
 TEST_CASE("charge journal: the output so far is found with its reservation, and with no other",
@@ -176,9 +177,9 @@ TEST_CASE("charge journal: the output so far is found with its reservation, and 
   CHECK(found() == 0);
   journal.note_output(slot, 3);
   CHECK(found() == 3);
-  SECTION("of a damaged reservation nothing is known") {
+  SECTION("a damaged reservation is said to be so") {
     overwrite(path, 14, "?");
-    CHECK(ChargeJournal::read(path)->all.empty());
+    CHECK(ChargeJournal::read(path)->all.at(0).is_damaged);
   }
   SECTION("of a torn page it is not this one's") {
     overwrite(path, ChargeJournal::kOutputOffset + 6, "\xee");
