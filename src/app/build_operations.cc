@@ -58,7 +58,10 @@ Status write_and_read_sql(Database& db) {
 // The probes that write, each for a part whose writes can fail alone.
 void add_writing_probes(Parts& parts) {
   HealthProbes& probes = *parts.probes;
-  probes.add_writing("kv", [&parts] { return write_and_read_kv(*parts.kv, parts.clock()); });
+  probes.add_writing("kv", [&parts]() -> Status {
+    KVCS_TRY(write_and_read_kv(*parts.kv, parts.clock()));
+    return parts.syncer->last_status();
+  });
   probes.add_writing("portal.db",
                      [&parts] { return parts.portal_writer->run(write_and_read_sql); });
   probes.add_writing("ledger.db",
@@ -74,8 +77,7 @@ void add_probes(Parts& parts) {
   add_writing_probes(parts);
   parts.probes->add("kv", [&parts]() -> Status {
     const Result<KvEntry> entry = parts.kv->get(KvFamily::kSystem, keyspace::kProbe);
-    if (entry.code() != Code::kNotFound) KVCS_TRY(entry.status());
-    return parts.syncer->last_status();
+    return entry.code() == Code::kNotFound ? ok() : entry.status();
   });
   // Named after what this database was in the cloud; monitors know the word.
   parts.probes->add("d1", [&parts]() -> Status {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "ai/budget/budget.h"
 #include "app/files.h"
 #include "app/store_marks.h"
 #include "base/clock.h"
@@ -171,16 +172,20 @@ class Repair final {
   }
 
   Result<RepairPlan> plan_journal() {
-    if (!exists(dir_ + "/charges.journal")) {
-      return conflict(dir_ + "/charges.journal is not there, so that nothing of it can be lost.");
-    }
     if (!there_.all()) return other_stores_first();
+    const std::string journal = dir_ + "/charges.journal";
     RepairPlan plan;
     plan.losses = {
         "The charges of requests that were in flight when the daemon last ended, and of the "
         "milliseconds before: they cost nothing."};
-    plan.renamed = {dir_ + "/charges.journal"};
-    return finish(std::move(plan), false);
+    if (exists(journal)) plan.renamed = {journal};
+    plan = finish(std::move(plan), false);
+    // KV knows that there was a journal, and refuses a start without one.
+    plan.carry_out = [journal, rest = std::move(plan.carry_out)]() -> Status {
+      KVCS_TRY(rest());
+      return ai::Budgets::write_empty_journal(journal);
+    };
+    return plan;
   }
 
   Result<RepairPlan> plan_sql() {

@@ -31,6 +31,17 @@ Result<std::optional<StoreMark>> mark_of(DbReaders& readers, const std::string& 
   return mark;
 }
 
+// In the order in which they are compared.
+Status mark_all(Parts& parts, const StoreMark& next) {
+  const std::string& dir = parts.config.data_dir;
+  KVCS_TRY(write_directory_mark(dir, {next, false}));
+  KVCS_TRY(write_mark(*parts.kv, next));
+  const auto write = [&next](Database& db) { return write_mark(db, next); };
+  KVCS_TRY(parts.ledger_writer->run(write));
+  KVCS_TRY(parts.portal_writer->run(write));
+  return write_directory_mark(dir, {next, true});
+}
+
 Status refuse(const Parts& parts, const std::string& what) {
   return conflict(what + " Restore the directory from a backup, or run kvcs repair --data-dir " +
                   parts.config.data_dir + " --accept sql, which first says what will be lost.");
@@ -91,12 +102,13 @@ Status StoreStart::finish(Parts& parts) {
                    KVCS_TRY(mark_of(*parts.portal_readers, dir + "/sql/portal.db"))};
   const StoreMark next = KVCS_TRY(check_marks(dir, found, *parts.entropy));
   KVCS_TRY(check_sums(parts));
-  KVCS_TRY(write_directory_mark(dir, {next, false}));
-  KVCS_TRY(write_mark(*parts.kv, next));
-  const auto write = [&next](Database& db) { return write_mark(db, next); };
-  KVCS_TRY(parts.ledger_writer->run(write));
-  KVCS_TRY(parts.portal_writer->run(write));
-  KVCS_TRY(write_directory_mark(dir, {next, true}));
+  if (const Status marked = mark_all(parts, next); !marked.ok()) {
+    // A disk that takes no writes is no reason not to serve what is there. The next start goes on
+    // where this one was cut off.
+    if (!found.kv) return marked;
+    log::warn("stores.not_marked", {{"data_dir", dir}, {"error", marked.to_string()}});
+    return ok();
+  }
   if (!directory_) log::info("stores.marked", {{"data_dir", dir}, {"store_id", next.store_id}});
   return ok();
 }

@@ -20,7 +20,8 @@ Status kv_damaged(const std::string& directory, const std::string& found) {
   return unavailable("The key-value store in \"" + printable(directory) +
                      "\" is damaged, and is not opened, so that nothing is lost unnoticed: " +
                      printable(found, kFoundMaxBytes) +
-                     ". Restore the data directory from a backup.")
+                     ". Restore the data directory from a backup; where there is none, kvcs repair "
+                     "--accept kv-log gives up what it holds, and first says what that is.")
       .with_reason("kv_damaged");
 }
 

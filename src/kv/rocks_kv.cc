@@ -255,8 +255,10 @@ class RocksKv final : public KvStore {
   }
 
   Status check_writable(bool frees) const {
-    KVCS_TRY(mend());
-    return room_.check(frees);
+    Status going = mend();
+    // Of the two a full disk is what somebody can do something about.
+    KVCS_TRY(room_.check(frees));
+    return going;
   }
 
   // Ok when writes may go on: at once in a healthy store. Otherwise one of the callers tries, when

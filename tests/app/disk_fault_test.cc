@@ -79,6 +79,7 @@ TEST_CASE("disk: a lasting fault stops writes only, and they go on when it ends"
     REQUIRE(house.chat().status == 200);
     house.fault().begin(kAll, error);
     REQUIRE(comes_true([&] { return house.put_value().status == 503; }));
+    CHECK(has(house.put_value().body, "\"code\":\"kv_failed\""));
     // Money that the store cannot take is spent from the day's fallback, and noted in the journal.
     const RawResponse open = house.chat();
     INFO(open.body);
@@ -111,6 +112,7 @@ TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so doe
     fill_disk(disk + "/filler");
     RawResponse put;
     CHECK(comes_true([&] { return (put = house.put_value(100'000)).status == 503; }));
+    INFO(put.body);
     CHECK(has(put.body, "The disk of the data directory is full"));
     CHECK(has(put.body, "kv.free_reserve_bytes"));
     CHECK(comes_true([&] { return !std::filesystem::exists(disk + "/data/reserve"); }));

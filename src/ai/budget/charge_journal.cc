@@ -106,7 +106,8 @@ Result<ChargeJournal::Left> ChargeJournal::read(const std::string& path) {
                        std::to_string(size) + " bytes, and must have a multiple of " +
                        std::to_string(kChunkBytes) +
                        ": what the requests of its end have cost is not known. Restore the data "
-                       "directory from a backup.");
+                       "directory from a backup, or run kvcs repair --accept journal, which first "
+                       "says what will be lost.");
   }
   std::string slot(kSlotBytes, '\0');
   while (file.read(slot.data(), static_cast<std::streamsize>(kSlotBytes))) {
@@ -157,7 +158,12 @@ Status ChargeJournal::open(const std::string& path) {
   MutexLock lock(mutex_);
   KVCS_ASSERT(slots_ == 0);
   path_ = path;
-  file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  // A new file takes the place of the old one whole: at no moment is there a journal that is short,
+  // which a start would refuse.
+  const std::string fresh = path + ".new";
+  KVCS_TRY(write_empty(fresh));
+  if (::rename(fresh.c_str(), path.c_str()) != 0) return io_error("rename", fresh, errno);
+  file_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC, 0600);
   if (file_ < 0) return io_error("open", path, errno);
   KVCS_TRY(grow());
   // The syncs to come bring slots to disk, not the name under which the next start looks for them.
@@ -174,6 +180,8 @@ Status ChargeJournal::grow() {
   if (file_ >= 0) {
     const int failed = ::posix_fallocate(file_, begin, static_cast<off_t>(kChunkBytes));
     if (failed != 0) return io_error("grow", path_, failed);
+    // Its size, by which a start tells that nothing was cut off.
+    if (::fsync(file_) != 0) return io_error("sync", path_, errno);
     flags = MAP_SHARED;
   }
   void* mapped =

@@ -33,7 +33,8 @@ Result<std::optional<std::string>> noted_journal_boot(const KvStore& kv) {
 Status journal_refused(const std::string& path, const std::string& what) {
   return unavailable("The journal of charges \"" + printable(path) + "\" " + what +
                      ": what requests have cost that were open when the last process ended is not "
-                     "known. Restore the data directory from a backup.");
+                     "known. Restore the data directory from a backup, or run kvcs repair "
+                     "--accept journal, which first says what will be lost.");
 }
 
 }  // namespace kvcs::ai

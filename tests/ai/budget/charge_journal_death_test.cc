@@ -61,7 +61,8 @@ class Slot final {
   // What a start would find, had the process died now.
   std::string found() const {
     TempDir dir;
-    std::ofstream(dir.file("journal"), std::ios::binary) << seen_;
+    REQUIRE(ChargeJournal::write_empty(dir.file("journal")).ok());
+    std::fstream(dir.file("journal"), std::ios::binary | std::ios::in | std::ios::out) << seen_;
     return words(ChargeJournal::read(dir.file("journal")).value());
   }
 

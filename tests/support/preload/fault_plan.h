@@ -1,5 +1,5 @@
-/* What the library of disk_fault.c is to do: a structure in a file that the test and the daemon map
-   together, so that the test can change its mind while the daemon runs. C and C++. */
+// What the library of disk_fault.c is to do: a structure in a file that the test and the daemon map
+// together, so that the test can change its mind while the daemon runs. C and C++.
 #pragma once
 
 enum {
