@@ -2,7 +2,8 @@
 # Runs the tests of one build: tests/run.sh BUILD [e2e|unit]
 #   unit  BUILD/kvcs_tests (Catch2)
 #   e2e   tests/e2e/*.test.mjs and web/test/*.test.mjs by node's test runner, through BUILD/kvcs;
-#         with `e2e` or KVCS_TEST_COMMANDS=1 tests/e2e/commands/ too, whose modules are a gigabyte
+#         with `e2e` or KVCS_TEST_COMMANDS=1 tests/e2e/commands/ too, whose modules are a gigabyte,
+#         and the cases [every-n], which fail each call of a script in turn
 # A test that does not end is ended by a watchdog, which names it; KVCS_TEST_LIMIT_S is the seconds
 # that each may take. Prints each runner's output, then the names of what failed and, as the only
 # last line, "N passed, N failed".
@@ -23,6 +24,7 @@ scratch=$(mktemp -d)
 failures=$scratch/failures
 : > "$failures"
 trap 'rm -rf "$scratch"' EXIT
+commands=${KVCS_TEST_COMMANDS:-0}
 passed=0
 failed=0
 
@@ -45,6 +47,7 @@ run_catch() {
   local filter=() log=$scratch/catch
   [ "$which" != unit ] || filter=("~[e2e]~[.]")
   [ "$which" != e2e ] || filter=("[e2e]")
+  [ "$which$commands" != all0 ] || filter=("~[every-n]~[.]")
   if [ "$which" = e2e ] && ! "$build/kvcs_tests" --list-test-names-only "[e2e]" | grep -q .; then
     return
   fi
@@ -81,7 +84,6 @@ run_node() {
 }
 
 [ "$which" = e2e ] && e2e_only=1 || e2e_only=0
-commands=${KVCS_TEST_COMMANDS:-0}
 run_catch
 if [ "$which" != unit ]; then
   run_node tests/e2e

@@ -264,6 +264,20 @@ const troubles = {
       full.remove();
     }
   },
+  '`The disk of the data directory is full`, with 503 or at a first start': (cell) =>
+    assert.match(serve(join(daemon.folder, 'full'), '127.0.0.1:0',
+      { KVCS_KV_FREE_RESERVE_BYTES: String(2 ** 52) }).stderr, pattern(cell)),
+  '`The key-value store in … is damaged`': async (cell) => {
+    const damaged = new Daemon();
+    try {
+      await damaged.start();
+      await damaged.stop();
+      writeFileSync(join(damaged.data, 'kv', 'CURRENT'), '');
+      assert.match(serve(damaged.data, '127.0.0.1:0').stderr, pattern(cell));
+    } finally {
+      damaged.remove();
+    }
+  },
   '`Not reachable` on the status page': async (cell) => {
     const page = await (await fetch(daemon.url)).text();
     if (/WEB=0/.test(page)) return;  // A binary without its pages.

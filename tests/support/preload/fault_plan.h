@@ -11,10 +11,10 @@ enum {
 };
 
 struct fault_plan {
-  int calls;       /* The kinds of calls that are counted, and fail; 0: none. */
-  int error;       /* The errno of a call that fails. */
-  int first, last; /* The numbers of the calls that fail, from 1; both included. */
-  int seen;        /* Calls counted so far. */
-  int failed;      /* Calls that failed. */
+  int calls;        /* The kinds of calls that are counted, and fail; 0: none. */
+  int error;        /* The errno of a call that fails. */
+  int first, last;  /* The numbers of the calls that fail, from 1; both included. */
+  int seen;         /* Calls counted so far. */
+  int failed;       /* Calls that failed. */
   char below[1024]; /* Only files whose path begins so. */
 };
