@@ -56,8 +56,9 @@ cli::Command repair_command() {
                        .required = true,
                        .choices = {"kv-log", "journal", "sql", "generation"}},
                       cli::yes_option()},
-          .examples = {{"kvcs repair --data-dir data --accept sql",
-                        "Says what will be lost without the databases, and asks."}},
+          .examples = {{"kvcs repair --data-dir data --accept sql --yes",
+                        "Goes on without the databases, and says what is lost. Without --yes it "
+                        "asks first."}},
           .run = repair,
           .details =
               "A backup loses less: see there first. The daemon names the way that fits when "
