@@ -202,8 +202,12 @@ class RocksKv final : public KvStore {
 
   Status apply(const KvBatch& batch, KvDurability durability) {
     const EngineGate::Inside inside(gate_, batch.ops().empty() ? "" : batch.ops().front().key);
-    if (engine_->has_failed()) stop_.begin(unavailable("RocksDB failed in the background."));
+    // Since the caller looked another write may have failed, and the engine be gone.
     if (stop_.is_on()) return stop_.refusal();
+    if (engine_->has_failed()) {
+      stop_.begin(unavailable("RocksDB failed in the background."));
+      return stop_.refusal();
+    }
     rocksdb::WriteBatch changes;
     for (const KvBatch::Op& op : batch.ops()) {
       rocksdb::ColumnFamilyHandle* const family = engine_->handle(op.family);
@@ -217,6 +221,9 @@ class RocksKv final : public KvStore {
     if (s.ok()) return ok();
     note_before(batch);
     stop_.begin(rocks_status(s, "write"));
+    // The disk may have been filled since the last look at it, and the caller can mend that.
+    room_.look();
+    KVCS_TRY(room_.check(false));
     return stop_.refusal();
   }
 

@@ -97,6 +97,13 @@ Rest look_behind(std::string_view block, size_t at, Blocks& blocks) {
 
 }  // namespace
 
+uint64_t wal_number(std::string_view name) {
+  uint64_t number = 0;
+  const char* const end = name.data() + name.size();
+  const auto read = std::from_chars(name.data(), end, number);
+  return std::string_view(read.ptr, static_cast<size_t>(end - read.ptr)) == ".log" ? number : 0;
+}
+
 Result<std::optional<WalBreak>> find_wal_break(const std::string& path) {
   Blocks blocks(path);
   uint64_t begin = 0;
@@ -127,10 +134,8 @@ Result<bool> check_wals(const std::string& directory, const WalNotes::Left& note
   std::error_code error;
   for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
        it.increment(error)) {
-    const std::string name = it->path().filename().string();
-    uint64_t number = 0;
-    const auto read = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (std::string_view(read.ptr) == ".log") logs[number] = it->path().string();
+    const uint64_t number = wal_number(it->path().filename().string());
+    if (number != 0) logs[number] = it->path().string();
   }
   if (error) return io_error("list", directory, error.value());
   for (const auto& [number, synced] : notes.logs) {

@@ -5,11 +5,15 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/status.h"
 #include "kv/wal_notes.h"
 
 namespace kvcs {
+
+// The number of the log of that name, "000012.log"; 0 when it is not the name of one.
+uint64_t wal_number(std::string_view name);
 
 // Where a log stops to be whole.
 struct WalBreak {

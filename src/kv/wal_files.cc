@@ -10,21 +10,18 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <vector>
 
 #include "base/file.h"
 #include "base/mutex.h"
+#include "kv/wal_check.h"
 
 namespace kvcs {
 namespace {
 
-// The number in "…/000012.log"; 0 when it is not the path of a log.
+// 0 when it is not the path of a log.
 uint64_t log_number(std::string_view path) {
-  const std::string name(path.substr(path.rfind('/') + 1));
-  uint64_t number = 0;
-  const auto read = std::from_chars(name.data(), name.data() + name.size(), number);
-  return std::string_view(read.ptr) == ".log" ? number : 0;
+  return wal_number(path.substr(path.rfind('/') + 1));
 }
 
 struct Wal {

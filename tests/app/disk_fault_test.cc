@@ -118,7 +118,9 @@ TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so doe
     CHECK(comes_true([&] { return !std::filesystem::exists(disk + "/data/reserve"); }));
     CHECK(house.admin("PUT", "/admin/kv/config/values/other", "x").status == 503);
     CHECK(house.admin("GET", "/admin/kv/config/values/value-0").status == 200);
-    CHECK(house.admin("DELETE", "/admin/kv/config/values/victim").status == 204);
+    // At once, or when the engine that met the full disk has been opened anew.
+    CHECK(comes_true(
+        [&] { return house.admin("DELETE", "/admin/kv/config/values/victim").status == 204; }));
     // Nothing at all is left.
     fill_disk(disk + "/filler2");
     for (int i = 0; i < 5; i++) CHECK(house.put_value(1'000'000).status == 503);
