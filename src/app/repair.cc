@@ -197,16 +197,15 @@ class Repair final {
     if (new_portal) {
       plan.losses.emplace_back(
           "All projects, and the names, owners and search index of all artifacts. The bytes of the "
-          "artifacts stay in blobs, but no row names them: copy them away before the daemon's "
-          "sweep "
-          "removes them.");
+          "artifacts stay in blobs, but no row names them: the daemon's sweep stops and says so "
+          "while there is no artifact, and may move them to blobs/trash later, for "
+          "artifacts.trash_age_s.");
       give_up_database(portal(), plan);
     }
     if (new_ledger || audit) {
       plan.losses.emplace_back(
           "The history in ledger.db: usage rows, audit, errors, runs of jobs, alerts. Budget "
-          "counters "
-          "stay as they are, above what the rows sum up to.");
+          "counters stay as they are, above what the rows sum up to.");
       give_up_database(ledger(), plan);
     }
     return finish(std::move(plan), new_ledger || audit);

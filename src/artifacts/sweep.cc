@@ -61,14 +61,10 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
 // lost, by a database that came up empty or from an old backup, nearly every blob is an orphan, and
 // to move them would make a mistake that a restored database mends into one that it does not.
 Status ArtifactService::sweep_orphans(SweepReport& report) {
-  struct Orphan {
-    std::string sha256;
-    uint64_t size_bytes;
-  };
-  std::vector<Orphan> orphans;
+  std::vector<std::string> orphans;
   uint64_t blobs = 0;
   const Status looked =
-      blobs_.for_each([&](std::string_view digest, uint64_t size_bytes, int64_t age_s) -> Status {
+      blobs_.for_each([&](std::string_view digest, uint64_t, int64_t age_s) -> Status {
         blobs++;
         // A young blob may be of a PUT whose row has not been updated yet.
         if (age_s < config_.orphan_age_s) return ok();
@@ -78,7 +74,7 @@ Status ArtifactService::sweep_orphans(SweepReport& report) {
           return ok();
         });
         if (!ran.ok()) return ran;
-        if (!named) orphans.push_back({std::string(digest), size_bytes});
+        if (!named) orphans.emplace_back(digest);
         return ok();
       });
   if (!looked.ok()) return looked;
@@ -102,12 +98,12 @@ Status ArtifactService::sweep_orphans(SweepReport& report) {
           .with_reason("sweep_refused");
     }
   }
-  for (const Orphan& orphan : orphans) {
+  for (const std::string& sha256 : orphans) {
     // As in collect_blob(): between two groups what the rows say is what holds.
     bool moved = false;
     const Status ran = writer_.run_alone([&](Database& db) -> Status {
-      if (KVCS_TRY(artifact_rows::names_digest(db, orphan.sha256))) return ok();
-      const Status aside = blobs_.set_aside(orphan.sha256, BlobShelf::kTrash);
+      if (KVCS_TRY(artifact_rows::names_digest(db, sha256))) return ok();
+      const Status aside = blobs_.set_aside(sha256, BlobShelf::kTrash);
       moved = aside.ok();
       return aside.code() == Code::kNotFound ? ok() : aside;
     });

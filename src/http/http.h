@@ -123,7 +123,7 @@ struct Route {
   Handler handler;
   Dialect dialect = Dialect::kPortal;
   bool access_log = true;           // Off for probes.
-  std::string_view who = "public";  // For the tests and /openapi.json: "project key", "admin", …
+  std::string_view who = "public";  // "project key", "admin", …; a public body has little time.
   std::string_view summary = {};    // One line for /openapi.json; "" for static pages.
 };
 Guard public_access();
