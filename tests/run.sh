@@ -75,7 +75,9 @@ run_node() {
   good=$(sed -nE 's/^# pass ([0-9]+)$/\1/p' "$log" | tail -n 1)
   bad=$(sed -nE 's/^# (fail|cancelled) ([0-9]+)$/\2/p' "$log" | awk '{n += $1} END {print n + 0}')
   if [ $status != 0 ]; then
-    tail -n 400 "$log"
+    tail -n 300 "$log"
+    # Again, what each of them says, however long ago it was.
+    awk '/^ *not ok /{ left = 30 } left-- > 0' "$log"
     sed -nE 's/^ *not ok [0-9]+ - /failed: /p' "$log" >> "$failures"
   else
     grep -E '^(not )?ok |^# Subtest' "$log" | grep -E '^ok' | sed 's/^ok [0-9]* - /  ok  /'
