@@ -127,6 +127,10 @@ void add_gauges(Parts& parts) {
       "Connections that were refused because all places were taken.", [&parts] {
         return parts.server ? static_cast<double>(parts.server->stats().refused_connections) : 0;
       });
+  metrics.gauge("kvcs_http_held_bytes",
+                "Bodies and answers in memory while their clients are waited for.", [&parts] {
+                  return parts.server ? static_cast<double>(parts.server->stats().held_bytes) : 0;
+                });
   for (size_t i = 0; i < http::kShareCount; i++) {
     metrics.counter_from(
         "kvcs_http_refused_by_share_total",

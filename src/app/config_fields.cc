@@ -35,6 +35,12 @@ void add_root_and_http(Fields& fields, Config& c) {
                     "Of streams_max: for one organization; beyond: 429.", 1, 100});
   fields.push_back({"http.streams_reserved", &s.streams_reserved,
                     "Besides streams_max: for admin keys alone.", 0, 10'000});
+  fields.push_back({"http.memory_max_bytes", &s.memory_max_bytes,
+                    "Bodies and answers in memory while their clients are waited for; beyond: 503.",
+                    64 << 20, int64_t{1} << 40});
+  fields.push_back({"http.memory_key_percent", &s.memory_key_percent,
+                    "Of memory_max_bytes: for one key, or one address without a key; beyond: 429.",
+                    1, 100});
   fields.push_back({"http.connections_max", &s.connections_max, "Open connections.", 1, 1'000'000});
   fields.push_back({"http.connections_address_percent", &s.connections_address_percent,
                     "Of connections_max: for one address (IPv6: one /64); trusted_proxies have no "

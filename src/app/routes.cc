@@ -75,7 +75,9 @@ void add_description(std::vector<http::Row>& table, Parts& parts) {
   const auto describe = [&parts](http::Request&) -> Result<http::Response> {
     std::call_once(parts.openapi_made,
                    [&] { parts.openapi = openapi_json(parts.route_table, all_api_types()); });
-    return http::json_response(200, parts.openapi);
+    http::Response response = http::json_response(200, {});
+    response.static_body = parts.openapi;
+    return response;
   };
   http::add_row(table, http::Method::kGet, "/openapi.json", http::everyone(), http::kNoBody,
                 describe, "This description.", {.answer = "application/json"})

@@ -26,13 +26,15 @@ Result<std::string> BodyReader::read_all() {
   const std::optional<uint64_t> declared = declared_size_bytes();
   // The declaration is the client's word: it sizes the first allocation only up to a bound.
   if (declared) body.reserve(std::min<uint64_t>(*declared, kReserveMaxBytes));
-  size_t used = 0;
+  size_t used = 0, kept = 0;
   // A declared body is read up to its length and no further, so that the last read() need not find
   // the end. A chunked one is read until read() says 0.
   while (!declared || used < *declared) {
     const size_t step = declared
                             ? static_cast<size_t>(std::min<uint64_t>(*declared - used, kStepBytes))
                             : kStepBytes;
+    if (used + step > kept) KVCS_TRY(keep(used + step - kept));
+    kept = std::max(kept, used + step);
     body.resize(used + step);
     const size_t n = KVCS_TRY(read(std::span(body).subspan(used, step)));
     if (n == 0) break;

@@ -41,7 +41,10 @@ class BodyReader {
   virtual Result<size_t> read(std::span<char> out) = 0;
   // From Content-Length; nothing for chunked bodies. A bodyless request says 0.
   virtual std::optional<uint64_t> declared_size_bytes() const = 0;
-  Result<std::string> read_all();  // Bounded by the route's limit.
+  // The caller keeps so many bytes more of it in memory until the request has ended. Unavailable or
+  // RateLimited when all requests, or those of one caller, keep as much as they may.
+  virtual Status keep(uint64_t /*bytes*/) { return ok(); }
+  Result<std::string> read_all();  // Bounded by the route's limit, and kept.
 };
 
 struct Route;
@@ -91,7 +94,8 @@ struct FileBody {
 struct Response {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers;  // Names and values without CR or LF.
-  std::string body;  // Used unless one of the two below is set.
+  std::string body;              // Used unless one of the three below is set.
+  std::string_view static_body;  // Of bytes that live as long as the server, and are not copied.
   std::optional<FileBody> file;
   // Called once after the head is sent; a failure aborts the connection so that the client sees a
   // broken transfer and never a short but clean one.

@@ -18,7 +18,6 @@ namespace kvcs::http {
 namespace {
 
 constexpr size_t kColumns = 7;
-constexpr size_t kCopyMaxBytes = 16 << 10;  // Larger pages are sent from where they are.
 constexpr size_t kFileMaxBytes = 64 << 20;
 constexpr size_t kHashMinChars = 8;
 constexpr int kAppDepthMax = 5;
@@ -81,17 +80,6 @@ void set_page_headers(Response& response, std::string_view path, std::string_vie
   response.set("content-security-policy", std::string(kContentSecurityPolicy));
 }
 
-// `bytes` live as long as the process.
-void set_page(Response& response, const Request& request, std::string_view bytes) {
-  response.status = 200;
-  if (bytes.size() <= kCopyMaxBytes || request.method == Method::kHead) {
-    response.body = bytes;
-    return;
-  }
-  response.stream_size_bytes = bytes.size();
-  response.stream = [bytes](BodyWriter& writer) { return writer.write(bytes); };
-}
-
 Result<Response> serve_asset(const WebAsset& asset, const Request& request) {
   const bool gzip = !asset.gzip_bytes.empty() && accepts_gzip(request);
   // The two encodings of one file are different bytes, so they have different tags (RFC 9110
@@ -108,7 +96,7 @@ Result<Response> serve_asset(const WebAsset& asset, const Request& request) {
     return response;
   }
   if (gzip) response.set("content-encoding", "gzip");
-  set_page(response, request, gzip ? asset.gzip_bytes : asset.bytes);
+  response.static_body = gzip ? asset.gzip_bytes : asset.bytes;
   return response;
 }
 

@@ -32,7 +32,7 @@ Status bad_framing(const char* why) {
 }  // namespace
 
 ConnectionBody::ConnectionBody(Connection& connection, ReadBuffer& input, const Framing& framing,
-                               int idle_timeout_ms)
+                               int idle_timeout_ms, Shares::Memory& memory)
     : connection_(connection),
       input_(input),
       chunked_(framing.chunked),
@@ -41,7 +41,8 @@ ConnectionBody::ConnectionBody(Connection& connection, ReadBuffer& input, const 
             : left_bytes_ > 0 ? Part::kData
                               : Part::kDone),
       continue_owed_(framing.expects_continue && part_ != Part::kDone),
-      pace_(idle_timeout_ms, framing.content_length) {
+      pace_(idle_timeout_ms, framing.content_length),
+      memory_(memory) {
   if (!chunked_) declared_ = left_bytes_;
 }
 

@@ -6,14 +6,15 @@
 #include "http/http.h"
 #include "http/serve/connection.h"
 #include "http/serve/pace.h"
+#include "http/serve/shares.h"
 
 namespace kvcs::http {
 
 class ConnectionBody final : public BodyReader {
  public:
-  // `input` holds what of the body came with the head.
+  // `input` holds what of the body came with the head; what is kept counts in `memory`.
   ConnectionBody(Connection& connection, ReadBuffer& input, const Framing& framing,
-                 int idle_timeout_ms);
+                 int idle_timeout_ms, Shares::Memory& memory);
   void set_max_bytes(uint64_t max_bytes) { max_bytes_ = max_bytes; }
   void set_total_max_ms(int64_t total_max_ms) { pace_.set_total_max_ms(total_max_ms); }
   // Called once, by the read that finds the end of the body; that read fails as the function does.
@@ -21,6 +22,7 @@ class ConnectionBody final : public BodyReader {
 
   Result<size_t> read(std::span<char> out) override;
   std::optional<uint64_t> declared_size_bytes() const override;
+  Status keep(uint64_t bytes) override { return memory_.take(bytes); }
   bool is_empty() const { return declared_ == uint64_t{0}; }  // Known from the head.
   // All of it has come already. Of chunks that is not known.
   bool is_here() const { return !chunked_ && left_bytes_ <= input_.unread().size(); }
@@ -55,6 +57,7 @@ class ConnectionBody final : public BodyReader {
   uint64_t received_bytes_ = 0, overhead_bytes_ = 0;
   int trailers_ = 0;
   Pace pace_;
+  Shares::Memory& memory_;
   std::function<Status()> on_complete_;
 };
 

@@ -2,6 +2,8 @@
 // slots. Any thread claims; only the owner reads and writes.
 #include "http/serve/connection.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
@@ -51,7 +53,7 @@ void Connection::reset(int accepted_socket, std::string_view peer) {
 
 bool Connection::publish(int epoll) {
   epoll_ = epoll;
-  muted_ = watches_room_ = false;
+  muted_ = watches_room_ = is_wide_ = false;
   epoll_event event{};
   event.events = kEvents;
   // The cookie: generation and slot. 'index' is below 2^29, so the bits of WorkerPool::kPeerClosed
@@ -194,6 +196,11 @@ IoResult Connection::send_file(int descriptor, uint64_t offset, uint64_t size_by
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return {Io::kWouldBlock};
   // 0: the file is shorter than promised; the transfer cannot be completed.
   return {Io::kClosed, 0, n < 0 ? errno : 0};
+}
+
+void Connection::widen() {
+  if (std::exchange(is_wide_, true)) return;
+  ::setsockopt(socket_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentWideBytes, sizeof kUnsentWideBytes);
 }
 
 bool Connection::wait_readable(int timeout_ms) {

@@ -58,6 +58,9 @@ class Connection final {
   // Sends a, then b, as far as the socket takes them. `more`: a send follows at once.
   IoResult send(std::string_view a, std::string_view b, bool more);
   IoResult send_file(int descriptor, uint64_t offset, uint64_t size_bytes);
+  // What it does not take may fill more of the kernel's memory than kUnsentBytes: fewer steps.
+  static constexpr int kUnsentBytes = 128 << 10, kUnsentWideBytes = 1 << 20;
+  void widen();
   // Waits with the current waiter, a request without a thread, until the socket may be ready or the
   // time is up. It may end early: the caller tries again, and looks at its own clock. False when
   // the server stops.
@@ -109,6 +112,7 @@ class Connection final {
   int epoll_ = -1;
   bool muted_ = false;
   bool watches_room_ = false;  // For writes, once one had to wait.
+  bool is_wide_ = false;
 };
 
 // All slots. Thread-safe; the lock is taken on accept and close only.

@@ -15,6 +15,7 @@ class DecodedBody final : public BodyReader {
       : body_(body), decoders_(codings), max_bytes_(max_bytes) {}
   Result<size_t> read(std::span<char> out) override;
   std::optional<uint64_t> declared_size_bytes() const override { return std::nullopt; }
+  Status keep(uint64_t bytes) override { return body_.keep(bytes); }
 
  private:
   BodyReader& body_;

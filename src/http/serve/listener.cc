@@ -467,8 +467,15 @@ void Listener::stop(int grace_ms) {
 }
 
 ServerStats Listener::stats() const {
-  return {workers_.count(), workers_.busy(), tasks_.parked(), tasks_.blocked_waits(),
-          connections_,     refused_,        given_up_,       cycle_.shares().refused()};
+  return {workers_.count(),
+          workers_.busy(),
+          tasks_.parked(),
+          tasks_.blocked_waits(),
+          connections_,
+          refused_,
+          given_up_,
+          cycle_.shares().refused(),
+          cycle_.shares().held_bytes()};
 }
 
 }  // namespace kvcs::http

@@ -16,6 +16,7 @@
 #include <memory>
 
 #include "base/bytes.h"
+#include "http/serve/connection.h"
 #include "http/serve/server.h"
 
 namespace kvcs::http {
@@ -29,15 +30,23 @@ int port_of(const sockaddr_storage& address) {
              : ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
 }
 
+// What is set here holds for the sockets that are accepted, too: answers leave without waiting for
+// more to say, and a client that takes nothing does not fill megabytes of the kernel's memory.
+void set_tcp_options(int socket) {
+  const int yes = 1;
+  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &Connection::kUnsentBytes,
+               sizeof Connection::kUnsentBytes);
+}
+
 // The socket, or -1 and errno. SO_REUSEADDR lets a restart take its port again at once, and not
-// SO_REUSEPORT, with which another process could take half of the connections. What is set here
-// holds for the sockets that are accepted, too: answers leave without waiting for more to say.
+// SO_REUSEPORT, with which another process could take half of the connections.
 int bound_socket(const addrinfo& entry) {
   const int socket = ::socket(entry.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (socket < 0) return -1;
   const int yes = 1;
   ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  set_tcp_options(socket);
   if (::bind(socket, entry.ai_addr, entry.ai_addrlen) == 0 && ::listen(socket, kBacklog) == 0) {
     return socket;
   }
@@ -85,8 +94,7 @@ Result<std::vector<ListeningSocket>> inherited_sockets() {
     sockaddr_storage bound{};
     socklen_t size = sizeof bound;
     ::getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &size);
-    const int yes = 1;
-    ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);  // Not of a file's.
+    if (bound.ss_family != AF_UNIX) set_tcp_options(socket);
     sockets.push_back({socket, bound.ss_family == AF_UNIX ? 0 : port_of(bound), {}});
   }
   return sockets;

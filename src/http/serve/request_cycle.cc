@@ -42,6 +42,7 @@ bool refuses_web_sockets(Dialect dialect) {
 }  // namespace
 
 struct RequestCycle::Outcome {
+  Shares::Memory& memory;
   HeadFacts facts;
   Status status;
   int status_code = 0;
@@ -214,7 +215,7 @@ void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Respon
   format_head(response, facts, plan, memory.head);
   const bool has_size = plan.delimiter == Delimiter::kLength;
   ResponseWriter writer(connection, config_.write_timeout_ms,
-                        has_size ? std::optional(plan.size_bytes) : std::nullopt);
+                        has_size ? std::optional(plan.size_bytes) : std::nullopt, outcome.memory);
   outcome.status = contain([&] { return writer.write(response, memory.head, facts, plan); });
   outcome.status_code = response.status;
   outcome.sent_bytes = writer.sent_bytes();
@@ -264,7 +265,9 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
     proxies_.resolve(connection.peer_ip, request);
   if (!warned_of_proxy_) warn_of_ignored_proxy(connection.peer_ip, request);
   request.request_id = make_request_id();
-  ConnectionBody body(connection, memory.input, framing, config_.body_idle_timeout_ms);
+  // Of what this request and its answer hold until its end.
+  Shares::Memory held(shares_, request);
+  ConnectionBody body(connection, memory.input, framing, config_.body_idle_timeout_ms, held);
   request.body = &body;
 
   // The part of the body that the handler left is read over when that is cheap: the next request
@@ -275,7 +278,7 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
   if (!response.stream) ticket.leave();
   const bool consumed = body.discard_rest();
   if (body.used_socket()) memory.drained = false;
-  Outcome outcome;
+  Outcome outcome{held};
   outcome.facts.http_1_1 = framing.http_1_1;
   outcome.facts.head_only = request.method == Method::kHead;
   outcome.facts.keep_alive = framing.keep_alive && consumed && !draining_ &&
@@ -294,7 +297,8 @@ void RequestCycle::refuse(Connection& connection, RequestMemory& memory, Refusal
   memory.request.request_id = make_request_id();
   Response response = problem_response(refusal.status, invalid(refusal.why), Dialect::kPortal,
                                        memory.request.request_id);
-  Outcome outcome;
+  Shares::Memory held(shares_, memory.request);
+  Outcome outcome{held};
   outcome.facts.keep_alive = false;
   deliver(connection, memory, response, outcome);
   report(memory, {}, outcome);

@@ -18,6 +18,8 @@ namespace {
 
 // Heads and bodies up to this size leave in one TLS record.
 constexpr size_t kJoinMaxBytes = 16 << 10;
+// A client that has taken so much may have more room in the kernel.
+constexpr uint64_t kReaderBytes = 1 << 20;
 
 void append_number(std::string& out, uint64_t number, int base = 10) {
   char digits[24];
@@ -153,6 +155,7 @@ HeadPlan plan_body(const Response& response, const HeadFacts& facts) {
   const bool bodyless = response.status == 204 || response.status == 304 || response.status < 200;
   if (bodyless) return {};
   if (response.file) return {Delimiter::kLength, response.file->size_bytes};
+  if (!response.static_body.empty()) return {Delimiter::kLength, response.static_body.size()};
   if (!response.stream) return {Delimiter::kLength, response.body.size()};
   if (response.stream_size_bytes) return {Delimiter::kLength, *response.stream_size_bytes};
   return {facts.http_1_1 ? Delimiter::kChunked : Delimiter::kClose, 0};
@@ -242,17 +245,37 @@ Status ResponseWriter::wait() {
     return unavailable(pace_.is_silent(now_ms) ? "The client takes no bytes."
                                                : "The client takes its bytes too slowly.");
   }
+  if (sent_bytes_ >= kReaderBytes) connection_.widen();
   if (!connection_.wait_writable(static_cast<int>(left_ms)))
     return unavailable("The server stops.");
   pace_.add_wait_ms(steady_ms() - now_ms);
   return ok();
 }
 
-Status ResponseWriter::send_all(std::string_view a, std::string_view b, bool more) {
+namespace {
+
+// From the first wait for a client on, what it has not taken.
+struct HeldBytes {
+  Shares::Memory& memory;
+  uint64_t bytes = 0;
+  ~HeldBytes() { memory.give(bytes); }
+  Status take(uint64_t left) {
+    if (bytes != 0) return ok();
+    KVCS_TRY(memory.take(left));
+    bytes = left;
+    return ok();
+  }
+};
+
+}  // namespace
+
+Status ResponseWriter::send_all(std::string_view a, std::string_view b, bool more, bool held) {
+  HeldBytes waiting{memory_};
   while (!a.empty() || !b.empty()) {
     const IoResult sent = connection_.send(a, b, more);
     if (sent.io == Io::kClosed) return unavailable("The client went away.");
     if (sent.io == Io::kWouldBlock) {
+      if (held) KVCS_TRY(waiting.take(a.size() + b.size()));
       KVCS_TRY(wait());
       continue;
     }
@@ -294,6 +317,9 @@ Status ResponseWriter::write(Response& response, std::string& head, const HeadFa
   if (response.file) {
     KVCS_TRY(send_all(head, {}, response.file->size_bytes > 0));
     return send_file(*response.file);
+  }
+  if (!response.static_body.empty()) {
+    return send_all(head, response.static_body, false, /*held=*/false);
   }
   if (response.stream) {
     KVCS_TRY(send_all(head, {}, false));

@@ -9,6 +9,7 @@
 #include "http/http.h"
 #include "http/serve/connection.h"
 #include "http/serve/pace.h"
+#include "http/serve/shares.h"
 
 namespace kvcs::http {
 
@@ -48,23 +49,27 @@ void format_head(const Response& response, const HeadFacts& facts, const HeadPla
 
 class ResponseWriter final {
  public:
-  // `size_bytes`: of the body, when it is known.
-  ResponseWriter(Connection& connection, int write_timeout_ms, std::optional<uint64_t> size_bytes)
-      : connection_(connection), pace_(write_timeout_ms, size_bytes) {}
-  // Sends everything. Unavailable: the client left or takes nothing for too long; the connection is
-  // then of no more use.
+  // `size_bytes`: of the body, when it is known. What the client is slow to take counts in
+  // `memory`.
+  ResponseWriter(Connection& connection, int write_timeout_ms, std::optional<uint64_t> size_bytes,
+                 Shares::Memory& memory)
+      : connection_(connection), pace_(write_timeout_ms, size_bytes), memory_(memory) {}
+  // Sends everything. Unavailable or RateLimited: the client left, takes nothing for too long, or
+  // there is no memory to wait for it; the connection is then of no more use.
   Status write(Response& response, std::string& head, const HeadFacts& facts, const HeadPlan& plan);
   uint64_t sent_bytes() const { return sent_bytes_; }
 
  private:
   friend class StreamWriter;
-  Status send_all(std::string_view a, std::string_view b, bool more);
+  // `held`: the bytes take memory until they are sent.
+  Status send_all(std::string_view a, std::string_view b, bool more, bool held = true);
   Status send_file(const FileBody& file);
   Status send_stream(Response& response, const HeadPlan& plan);
   Status wait();
 
   Connection& connection_;
   Pace pace_;
+  Shares::Memory& memory_;
   uint64_t sent_bytes_ = 0;
 };
 

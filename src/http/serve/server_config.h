@@ -20,8 +20,8 @@ struct CorsConfig {
 };
 
 // What callers share, each with a limit of its own (shares.h).
-enum class Share : uint8_t { kAll, kKey, kOrganization, kConnections };
-inline constexpr size_t kShareCount = 4;
+enum class Share : uint8_t { kAll, kKey, kOrganization, kConnections, kMemory, kMemoryKey };
+inline constexpr size_t kShareCount = 6;
 
 // The limits of one server. app/config_fields.cc gives each its name in kvcs.yaml and its range.
 struct ServerConfig {
@@ -33,6 +33,10 @@ struct ServerConfig {
   // Shares of these, so that nobody takes all of them (shares.h).
   int streams_key_percent = 50, streams_organization_percent = 50;
   int streams_reserved = 32;  // Besides streams_max, for admin keys alone.
+  // Bodies and answers in memory while their clients are waited for, and how much of it may be for
+  // one key, or one address without one.
+  uint64_t memory_max_bytes = 512 << 20;
+  int memory_key_percent = 50;
   int connections_max = 20000;
   int connections_address_percent = 50;
   size_t head_max_bytes = 32 << 10, uri_max_bytes = 8000;
@@ -65,6 +69,7 @@ struct ServerStats {
   int64_t connections, refused_connections;
   int64_t given_up_connections;               // Idle ones, closed to make room for others.
   std::array<uint64_t, kShareCount> refused;  // By share, since the start.
+  uint64_t held_bytes;                        // Bodies and answers in memory.
 };
 
 }  // namespace kvcs::http

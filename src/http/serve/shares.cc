@@ -28,6 +28,22 @@ int percent_of(int all, int percent) {
   return std::max(1, static_cast<int>(int64_t{all} * percent / 100));
 }
 
+int kib_of(uint64_t bytes, int percent) {
+  const uint64_t kib = (bytes >> 10) * static_cast<uint64_t>(percent) / 100;
+  return static_cast<int>(std::min<uint64_t>(kib, INT_MAX / 2));
+}
+
+// Who a request's share is counted for.
+std::string_view caller_of(const Request& request, std::string& block) {
+  if (!request.principal.key_id.empty()) return request.principal.key_id;
+  block = address_block(request.remote_ip);
+  return block;
+}
+
+bool is_admin(const Request& request) {
+  return request.principal.kind == PrincipalKind::kAdminKey;
+}
+
 // In the order of the enumerators.
 constexpr ShareRow kShares[] = {
     {Share::kAll, "streams", [](const ServerConfig& c) { return c.streams_max; },
@@ -49,6 +65,15 @@ constexpr ShareRow kShares[] = {
        return percent_of(c.connections_max, c.connections_address_percent);
      },
      Code::kUnavailable, "Too many connections from this address."},
+    {Share::kMemory, "memory",
+     [](const ServerConfig& c) { return kib_of(c.memory_max_bytes, 100); }, Code::kUnavailable,
+     "Requests hold bodies and answers of % KiB in memory, all that they may "
+     "(http.memory_max_bytes); try again."},
+    {Share::kMemoryKey, "memory_key",
+     [](const ServerConfig& c) { return kib_of(c.memory_max_bytes, c.memory_key_percent); },
+     Code::kRateLimited,
+     "Requests of this key, or of this address without one, hold bodies and answers of % KiB in "
+     "memory, its share (http.memory_key_percent of http.memory_max_bytes); send less at once."},
 };
 static_assert(std::size(kShares) == kShareCount);
 
@@ -82,17 +107,17 @@ NameCounts::Places NameCounts::places_of(std::string_view name) const {
           static_cast<uint32_t>((hash * 0xd6e8feb86659fd93) >> 52)};
 }
 
-bool NameCounts::add(Places places, int limit) {
-  const int first = counts_[0][places.first].fetch_add(1, std::memory_order_relaxed);
-  const int second = counts_[1][places.second].fetch_add(1, std::memory_order_relaxed);
-  if (std::min(first, second) < limit) return true;
-  remove(places);
+bool NameCounts::add(Places places, int limit, int count) {
+  const int first = counts_[0][places.first].fetch_add(count, std::memory_order_relaxed);
+  const int second = counts_[1][places.second].fetch_add(count, std::memory_order_relaxed);
+  if (std::min(first, second) <= limit - count) return true;
+  remove(places, count);
   return false;
 }
 
-void NameCounts::remove(Places places) {
-  counts_[0][places.first].fetch_sub(1, std::memory_order_relaxed);
-  counts_[1][places.second].fetch_sub(1, std::memory_order_relaxed);
+void NameCounts::remove(Places places, int count) {
+  counts_[0][places.first].fetch_sub(count, std::memory_order_relaxed);
+  counts_[1][places.second].fetch_sub(count, std::memory_order_relaxed);
 }
 
 Shares::Shares(const ServerConfig& config)
@@ -103,30 +128,28 @@ Status Shares::refuse(Share share) {
   const ShareRow& row = kShares[static_cast<size_t>(share)];
   std::string why = row.why;
   if (const size_t at = why.find('%'); at != why.npos) {
-    why.replace(at, 1, std::to_string(limits_[static_cast<size_t>(share)]));
+    why.replace(at, 1, std::to_string(limit(share)));
   }
   return Status(row.code, std::move(why)).with_retry_after_s(kRetryAfterS);
 }
 
 Status Shares::enter(const Request& request, Ticket& ticket) {
-  const Principal& who = request.principal;
-  const bool is_probe = !request.route->access_log;
-  const bool is_admin = who.kind == PrincipalKind::kAdminKey;
+  const std::string& organization = request.principal.organization_id;
+  const bool is_probe = !request.route->access_log, admin = is_admin(request);
   ticket.shares_ = this;
   const int before = all_.fetch_add(1, std::memory_order_relaxed);
-  const int limit = is_admin ? admin_limit_ : limits_[static_cast<size_t>(Share::kAll)];
   if (is_probe) return ok();
-  Status refused = before >= limit ? refuse(Share::kAll) : ok();
-  if (refused.ok() && !is_admin) {
-    ticket.caller_ =
-        callers_.places_of(who.key_id.empty() ? address_block(request.remote_ip) : who.key_id);
-    ticket.by_caller_ = callers_.add(ticket.caller_, limits_[static_cast<size_t>(Share::kKey)]);
+  Status refused =
+      before >= (admin ? admin_limit_ : limit(Share::kAll)) ? refuse(Share::kAll) : ok();
+  if (refused.ok() && !admin) {
+    std::string block;
+    ticket.caller_ = callers_.places_of(caller_of(request, block));
+    ticket.by_caller_ = callers_.add(ticket.caller_, limit(Share::kKey));
     if (!ticket.by_caller_) refused = refuse(Share::kKey);
   }
-  if (refused.ok() && !is_admin && !who.organization_id.empty()) {
-    ticket.organization_ = organizations_.places_of(who.organization_id);
-    ticket.by_organization_ = organizations_.add(
-        ticket.organization_, limits_[static_cast<size_t>(Share::kOrganization)]);
+  if (refused.ok() && !admin && !organization.empty()) {
+    ticket.organization_ = organizations_.places_of(organization);
+    ticket.by_organization_ = organizations_.add(ticket.organization_, limit(Share::kOrganization));
     if (!ticket.by_organization_) refused = refuse(Share::kOrganization);
   }
   if (!refused.ok()) ticket.leave();
@@ -142,9 +165,51 @@ void Shares::Ticket::leave() {
   shares_ = nullptr;
 }
 
+Status Shares::Memory::take(uint64_t bytes) {
+  const Status counted = count_to(taken_bytes_ + bytes);
+  if (counted.ok()) taken_bytes_ += bytes;
+  return counted;
+}
+
+void Shares::Memory::give(uint64_t bytes) {
+  taken_bytes_ -= bytes;
+  (void)count_to(taken_bytes_);  // Less is never refused.
+}
+
+Status Shares::Memory::count_to(uint64_t bytes) {
+  const uint64_t over = bytes <= kFreeBytes ? 0 : bytes - kFreeBytes;
+  const int kib = static_cast<int>(std::min<uint64_t>((over + 1023) >> 10, INT_MAX / 4));
+  const int more = kib - counted_kib_;
+  if (more > 0) {
+    KVCS_TRY(count_more(more));
+  } else if (more < 0) {
+    shares_.held_kib_.fetch_add(more, std::memory_order_relaxed);
+    if (caller_) shares_.memory_.remove(*caller_, -more);
+  }
+  counted_kib_ = kib;
+  return ok();
+}
+
+Status Shares::Memory::count_more(int kib) {
+  const bool admin = is_admin(request_);
+  if (!admin && !caller_) {
+    std::string block;
+    caller_ = shares_.memory_.places_of(caller_of(request_, block));
+  }
+  if (caller_ && !shares_.memory_.add(*caller_, shares_.limit(Share::kMemoryKey), kib)) {
+    return shares_.refuse(Share::kMemoryKey);
+  }
+  const int all = shares_.limit(Share::kMemory);
+  const int before = shares_.held_kib_.fetch_add(kib, std::memory_order_relaxed);
+  if (before <= (admin ? all + all / 8 : all) - kib) return ok();
+  shares_.held_kib_.fetch_sub(kib, std::memory_order_relaxed);
+  if (caller_) shares_.memory_.remove(*caller_, kib);
+  return shares_.refuse(Share::kMemory);
+}
+
 bool Shares::add_connection(std::string_view ip) {
   const NameCounts::Places places = addresses_.places_of(address_block(ip));
-  if (addresses_.add(places, limits_[static_cast<size_t>(Share::kConnections)])) return true;
+  if (addresses_.add(places, limit(Share::kConnections))) return true;
   refused_[static_cast<size_t>(Share::kConnections)].fetch_add(1, std::memory_order_relaxed);
   return false;
 }

@@ -1,5 +1,6 @@
 // What all callers use together, and how much of it one of them may take: requests at work, by key,
-// organization and address, and connections, by address. One table (shares.cc) names each share,
+// organization and address; memory, by key and address; and connections, by address. One table
+// (shares.cc) names each share,
 // its limit, its refusal and the name under which refusals are counted.
 //
 // Counts are kept in fixed memory and without a lock, since each request changes them. A name is
@@ -11,6 +12,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,9 +30,9 @@ class NameCounts final {
     uint32_t first = 0, second = 0;
   };
   Places places_of(std::string_view name) const;
-  // Counts one more, unless `limit` are there already: false.
-  bool add(Places places, int limit);
-  void remove(Places places);
+  // Counts so many more, unless that would be over `limit`: false.
+  bool add(Places places, int limit, int count = 1);
+  void remove(Places places, int count = 1);
 
  private:
   static constexpr uint32_t kPlaces = 4096;
@@ -57,6 +59,35 @@ class Shares final {
     bool by_caller_ = false, by_organization_ = false;
     NameCounts::Places caller_, organization_;
   };
+  // The memory that one request takes for what its client has sent or not yet taken; all of it is
+  // given back when it ends. The first kFreeBytes are not counted, as every request has so much.
+  class Memory final {
+   public:
+    static constexpr uint64_t kFreeBytes = 16 << 10;
+    // Both outlive it; the request's principal is known before the first take().
+    Memory(Shares& shares, const Request& request) : shares_(shares), request_(request) {}
+    ~Memory() { give(taken_bytes_); }
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+    // RateLimited: the key, or the address, has its share; Unavailable: all of it is taken. Admin
+    // keys have no share, and an eighth more of all.
+    Status take(uint64_t bytes);
+    void give(uint64_t bytes);
+
+   private:
+    Status count_to(uint64_t bytes);
+    Status count_more(int kib);
+
+    Shares& shares_;
+    const Request& request_;
+    std::optional<NameCounts::Places> caller_;  // Nothing: it has no share.
+    uint64_t taken_bytes_ = 0;
+    int counted_kib_ = 0;
+  };
+  uint64_t held_bytes() const {
+    return static_cast<uint64_t>(held_kib_.load(std::memory_order_relaxed)) << 10;
+  }
+
   // A request whose guard has passed begins its work. RateLimited: its key (or address) or its
   // organization has its share already; Unavailable: all places are taken. Probes are never
   // refused; admin keys have places of their own, and no shares.
@@ -70,11 +101,12 @@ class Shares final {
 
  private:
   Status refuse(Share share);
+  int limit(Share share) const { return limits_[static_cast<size_t>(share)]; }
 
-  const std::array<int, kShareCount> limits_;
+  const std::array<int, kShareCount> limits_;  // Of memory: KiB.
   const int admin_limit_;
-  std::atomic<int> all_{0};
-  NameCounts callers_, organizations_, addresses_;
+  std::atomic<int> all_{0}, held_kib_{0};
+  NameCounts callers_, organizations_, addresses_, memory_;
   std::array<std::atomic<uint64_t>, kShareCount> refused_{};
 };
 
