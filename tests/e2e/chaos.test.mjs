@@ -13,6 +13,9 @@ test(`chaos: ${seconds} s of random kills lose nothing that was acknowledged`, a
     await chaos.run(seconds);
     context.diagnostic(`${chaos.kills} kills, ${chaos.chats} chats, ${chaos.keys.size} keys, ` +
       `${chaos.organizations.size} organizations, ${chaos.artifacts.size} artifacts`);
+  } catch (failure) {
+    failure.message += `\nthe daemon's last lines:\n${chaos.daemon.log.split('\n').slice(-20).join('\n')}`;
+    throw failure;
   } finally {
     await chaos.end();
   }

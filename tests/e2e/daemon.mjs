@@ -21,8 +21,9 @@ for (const [signal, number] of [['SIGHUP', 1], ['SIGINT', 2], ['SIGTERM', 15]]) 
 
 export class Daemon {
   // `env`: settings of this daemon beside those of the process, KVCS_….
-  constructor(env = {}) {
+  constructor(env = {}, { listen = '127.0.0.1:0' } = {}) {
     this.env = env;
+    this.listen = listen;
     this.log = '';  // All that it wrote, over every start.
     this.folder = mkdtempSync(join(tmpdir(), 'kvcs-e2e-'));
     this.data = join(this.folder, 'data');
@@ -30,7 +31,7 @@ export class Daemon {
 
   // `args` go behind serve's own, `env` over this daemon's and the process's.
   async start({ args = [], env = {} } = {}) {
-    this.process = spawn(binary, ['serve', '--data-dir', this.data, '--listen', '127.0.0.1:0', ...args],
+    this.process = spawn(binary, ['serve', '--data-dir', this.data, '--listen', this.listen, ...args],
       { cwd: this.folder, env: { ...process.env, ...this.env, ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
     const child = this.process;
     running.add(child);
@@ -120,7 +121,7 @@ export class Daemon {
   raw(head, body = Buffer.alloc(0)) {
     return new Promise((resolve, reject) => {
       const chunks = [];
-      const socket = connect(this.port, '127.0.0.1', () => {
+      const socket = connect(this.port, new URL(this.url).hostname, () => {
         socket.write(`${head.join('\r\n')}\r\nconnection: close\r\n\r\n`);
         socket.write(body);
       });
