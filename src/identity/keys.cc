@@ -89,6 +89,32 @@ Status key_is_revoked() {
   return conflict("The key is revoked; create a new one.").with_reason("key_revoked");
 }
 
+// All that the store has of a key, whose entry in the owner's list has this name.
+void remove_key(KvBatch& batch, const std::string& list_name, const KeyRecord& key) {
+  if (!key.key_hash.empty()) batch.remove(KvFamily::kAuth, auth_key(key.kind, key.key_hash));
+  if (!key.previous_key_hash.empty()) {
+    batch.remove(KvFamily::kAuth, auth_key(key.kind, key.previous_key_hash));
+  }
+  batch.remove(KvFamily::kConfig, list_name);
+  batch.remove(KvFamily::kSystem, keyspace::last_used(key.id));
+}
+
+// Of keys that fill the list the one that was revoked first makes room.
+Status make_room(const KeyOwner& owner, const std::vector<KeyRecord>& keys, KvBatch& batch) {
+  const KeyRecord* oldest = nullptr;
+  for (const KeyRecord& key : keys) {
+    if (key.status != KeyStatus::kRevoked) continue;
+    if (oldest == nullptr || key.revoked_ms < oldest->revoked_ms) oldest = &key;
+  }
+  if (oldest == nullptr) {
+    return conflict("There are " + std::to_string(kKeysPerOwnerMax) +
+                    " keys already, none of them revoked; revoke some first.")
+        .with_reason("too_many_keys");
+  }
+  remove_key(batch, list_key(owner, oldest->id), *oldest);
+  return ok();
+}
+
 }  // namespace
 
 // Edits the record and the batch that will hold it; a failure stops without a write.
@@ -126,12 +152,8 @@ CreatedKey KeyService::prepare(const KeyOwner& owner, const NewKey& wanted, KvBa
 Result<CreatedKey> KeyService::create(const KeyOwner& owner, const NewKey& wanted,
                                       const AuditContext& who) {
   const KeyPage page = KVCS_TRY(list(owner, "", kKeysPerOwnerMax));
-  if (page.keys.size() >= kKeysPerOwnerMax) {
-    return conflict("There are " + std::to_string(kKeysPerOwnerMax) +
-                    " keys already; delete some first.")
-        .with_reason("too_many_keys");
-  }
   KvBatch batch;
+  if (page.keys.size() >= kKeysPerOwnerMax) KVCS_TRY(make_room(owner, page.keys, batch));
   CreatedKey created = prepare(owner, wanted, batch);
   KVCS_TRY(audited_.write(batch, who));
   return created;
@@ -302,12 +324,7 @@ Status KeyService::remove_all(const KeyOwner& owner, const AuditContext& who) {
   const auto add_key = [&](const KvItem& item) -> Status {
     const KeyRecord key = KVCS_TRY(parse_key(item.entry.value, owner.kind));
     if (!belongs_to(key, owner)) return ok();
-    if (!key.key_hash.empty()) batch.remove(KvFamily::kAuth, auth_key(key.kind, key.key_hash));
-    if (!key.previous_key_hash.empty()) {
-      batch.remove(KvFamily::kAuth, auth_key(key.kind, key.previous_key_hash));
-    }
-    batch.remove(KvFamily::kConfig, item.key);
-    batch.remove(KvFamily::kSystem, keyspace::last_used(key.id));
+    remove_key(batch, item.key, key);
     return ok();
   };
   KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, list_prefix(owner), add_key));

@@ -50,7 +50,8 @@ class KeyService final {
  public:
   KeyService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy);
 
-  // Conflict when the owner has kKeysPerOwnerMax keys, revoked ones included; Unavailable.
+  // Conflict when the owner has kKeysPerOwnerMax keys that work; of revoked ones, which are listed
+  // too, the oldest makes room. Unavailable.
   Result<CreatedKey> create(const KeyOwner& owner, const NewKey& key, const AuditContext& who);
   // Adds to `batch` instead of writing; for records that are created together. `key_text` "" makes
   // a new key.

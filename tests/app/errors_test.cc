@@ -113,7 +113,8 @@ TEST_CASE("errors: wrong admin keys lock an address out, but no right one",
   CHECK(house.chat().status == 200);  // The AI door is another one.
 }
 
-TEST_CASE("errors: a user may have so many keys and no more", "[contract][identity]") {
+TEST_CASE("errors: a user may have so many keys and no more; a revoked one makes room",
+          "[contract][identity]") {
   AiHouse house;
   const std::string keys = "/admin/users/" + house.user + "/api-keys";
   KvStore& kv = *house.app.parts().kv;
@@ -121,10 +122,20 @@ TEST_CASE("errors: a user may have so many keys and no more", "[contract][identi
       kv.get(KvFamily::kConfig, keyspace::user_key(house.user, house.key_id))->value;
   KvBatch many;
   for (size_t i = 1; i < kKeysPerOwnerMax; i++) {
-    many.put(KvFamily::kConfig, keyspace::user_key(house.user, "k" + std::to_string(i)), record);
+    const std::string id = "k" + std::to_string(i);
+    std::string copy = record;
+    copy.replace(copy.find(house.key_id), house.key_id.size(), id);
+    many.put(KvFamily::kConfig, keyspace::user_key(house.user, id), copy);
   }
   REQUIRE(kv.write(many, KvDurability::kSynced).ok());
   const RawResponse last = house.admin("POST", keys, R"({"name":"k"})");
   check(last, 409, "too_many_keys");
-  CHECK(has(last.body, "There are 1000 keys already; delete some first."));
+  CHECK(has(last.body, "There are 1000 keys already, none of them revoked; revoke some first."));
+
+  CHECK(house.admin("DELETE", keys + "/" + house.key_id).status == 200);
+  CHECK(house.admin("POST", keys, R"({"name":"k"})").status == 201);
+  CHECK(kv.get(KvFamily::kConfig, keyspace::user_key(house.user, house.key_id)).code() ==
+        Code::kNotFound);
+  CHECK(house.chat().status == 401);
+  check(house.admin("POST", keys, R"({"name":"k"})"), 409, "too_many_keys");
 }
