@@ -59,7 +59,7 @@ class Connection final {
   IoResult send(std::string_view a, std::string_view b, bool more);
   IoResult send_file(int descriptor, uint64_t offset, uint64_t size_bytes);
   // What it does not take may fill more of the kernel's memory than kUnsentBytes: fewer steps.
-  static constexpr int kUnsentBytes = 128 << 10, kUnsentWideBytes = 1 << 20;
+  static constexpr int kUnsentBytes = 64 << 10, kUnsentWideBytes = 1 << 20;
   void widen();
   // Waits with the current waiter, a request without a thread, until the socket may be ready or the
   // time is up. It may end early: the caller tries again, and looks at its own clock. False when
