@@ -33,6 +33,9 @@ void add_root_and_http(Fields& fields, Config& c) {
                     100});
   fields.push_back({"http.streams_organization_percent", &s.streams_organization_percent,
                     "Of streams_max: for one organization; beyond: 429.", 1, 100});
+  fields.push_back({"http.streams_keyless_percent", &s.streams_keyless_percent,
+                    "Of streams_max: for all callers without a key together; beyond: 503.", 1,
+                    100});
   fields.push_back({"http.streams_reserved", &s.streams_reserved,
                     "Besides streams_max: for admin keys alone.", 0, 10'000});
   fields.push_back({"http.memory_max_bytes", &s.memory_max_bytes,
@@ -41,6 +44,8 @@ void add_root_and_http(Fields& fields, Config& c) {
   fields.push_back({"http.memory_key_percent", &s.memory_key_percent,
                     "Of memory_max_bytes: for one key, or one address without a key; beyond: 429.",
                     1, 100});
+  fields.push_back({"http.memory_organization_percent", &s.memory_organization_percent,
+                    "Of memory_max_bytes: for one organization; beyond: 429.", 1, 100});
   fields.push_back({"http.connections_max", &s.connections_max, "Open connections.", 1, 1'000'000});
   fields.push_back({"http.connections_address_percent", &s.connections_address_percent,
                     "Of connections_max: for one address (IPv6: one /64); trusted_proxies have no "

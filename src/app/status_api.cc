@@ -77,6 +77,7 @@ void StatusApi::add_routes(std::vector<http::Row>& table) {
   using http::kNoBody;
   http::Rows rows(table, *this);
   const size_t first = table.size();
+  constexpr size_t kProbes = 3;
   rows.add(kGet, "/health", everyone(), kNoBody, &StatusApi::health,
            "Services, tokens, mode, version.", {.answer = "Health"});
   rows.add(kGet, "/livez", everyone(), kNoBody, &StatusApi::livez, "200 while the process serves.",
@@ -87,7 +88,10 @@ void StatusApi::add_routes(std::vector<http::Row>& table) {
            "Prometheus text format 0.0.4.", {.answer = "text/plain"});
   rows.add(kGet, "/api/v1/status", everyone(), kNoBody, &StatusApi::status,
            "Version and health in short.", {.answer = "Status"});
-  for (size_t i = first; i < table.size(); i++) table[i].access_log = false;
+  for (size_t i = first; i < table.size(); i++) {
+    table[i].access_log = false;
+    table[i].is_probe = i < first + kProbes;
+  }
 }
 
 void StatusApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {

@@ -37,7 +37,7 @@ class BodyReader {
  public:
   virtual ~BodyReader() = default;
   // Up to out.size() bytes; 0 at the end. TooLarge past the route's limit, Timeout, Invalid
-  // framing; Unavailable when the client went away.
+  // framing, or an end of the connection before its own; Unavailable when the server stops.
   virtual Result<size_t> read(std::span<char> out) = 0;
   // From Content-Length; nothing for chunked bodies. A bodyless request says 0.
   virtual std::optional<uint64_t> declared_size_bytes() const = 0;
@@ -126,7 +126,8 @@ struct Route {
   uint64_t body_max_bytes = 0;
   Handler handler;
   Dialect dialect = Dialect::kPortal;
-  bool access_log = true;           // Off for probes.
+  bool access_log = true;           // Off where monitors ask again and again.
+  bool is_probe = false;            // Never refused for want of a place; its answer is small.
   std::string_view who = "public";  // "project key", "admin", …; a public body has little time.
   std::string_view summary = {};    // One line for /openapi.json; "" for static pages.
 };

@@ -24,6 +24,7 @@ http::Route get(std::string pattern, http::Handler handler) {
   route.guard = http::public_access();
   route.handler = std::move(handler);
   route.access_log = false;
+  route.is_probe = true;  // What a request costs without shares.
   return route;
 }
 

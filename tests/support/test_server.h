@@ -21,7 +21,7 @@ class TestServer final {
     config.workers_min = 2;
     config.connections_max = 500;
     config.connections_address_percent = 100;  // All clients of a test have one address.
-    config.streams_key_percent = 100;
+    config.streams_key_percent = config.streams_keyless_percent = 100;
     config.access_log = false;
     return config;
   }

@@ -23,6 +23,8 @@ constexpr uint64_t kDiscardMaxBytes = 64 << 10;
 constexpr size_t kDirectReadBytes = 4096;  // From here on bytes go to the caller without a copy.
 // Chunk sizes, extensions and trailers may not outgrow the data they frame.
 constexpr uint64_t kOverheadFreeBytes = 16 << 10, kOverheadPerByte = 16;
+// RFC 9112 §8: an incomplete message. What the client does is no fault of ours.
+constexpr const char* kCutOff = "The connection ended before the request body did.";
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 Status bad_framing(const char* why) {
@@ -65,7 +67,7 @@ Status ConnectionBody::wait() {
   if (continue_owed_) {
     continue_owed_ = false;
     if (connection_.send(kContinue, {}, false).io == Io::kClosed) {
-      return fail(unavailable("The client went away."));
+      return fail(invalid(kCutOff));
     }
   }
   // A long body: its segments wake this request when it waits, and nobody while it does not.
@@ -97,7 +99,7 @@ Result<size_t> ConnectionBody::take(std::span<char> out) {
     // Long reads go straight to the caller's memory, short ones fill the buffer.
     const bool direct = out.size() >= kDirectReadBytes;
     const IoResult got = connection_.receive(direct ? out : input_.space());
-    if (got.io == Io::kClosed) return fail(unavailable("The client went away."));
+    if (got.io == Io::kClosed) return fail(invalid(kCutOff));
     if (got.io == Io::kWouldBlock) {
       KVCS_TRY(wait());
       continue;
@@ -124,7 +126,7 @@ Result<std::string_view> ConnectionBody::line() {
     if (ready.size() >= kLineMaxBytes) return fail(bad_framing("a line is too long"));
     used_socket_ = true;
     const IoResult got = connection_.receive(input_.space());
-    if (got.io == Io::kClosed) return fail(unavailable("The client went away."));
+    if (got.io == Io::kClosed) return fail(invalid(kCutOff));
     if (got.io == Io::kWouldBlock) KVCS_TRY(wait());
     if (got.io == Io::kDone) input_.commit(got.size_bytes);
   }

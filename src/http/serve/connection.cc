@@ -252,7 +252,7 @@ std::vector<Connection*> ConnectionTable::longest_idle(size_t max) {
   const uint32_t used = used_slots();
   for (uint32_t i = 0; i < used; i++) {
     const int64_t since_ms = slots_[i].idle_since_ms.load(std::memory_order_relaxed);
-    if (since_ms != 0 && slots_[i].is_idle()) idle.emplace_back(since_ms, &slots_[i]);
+    if (slots_[i].is_idle()) idle.emplace_back(since_ms, &slots_[i]);
   }
   const size_t count = std::min(max, idle.size());
   std::partial_sort(idle.begin(), idle.begin() + static_cast<std::ptrdiff_t>(count), idle.end());

@@ -93,7 +93,7 @@ class Connection final {
   std::string peer_ip;
   bool has_share = false;               // It is counted among the connections of its address.
   std::atomic<int64_t> deadline_ms{0};  // While parked; read by the reaper.
-  // When it began to wait for the first byte of a request; 0: it waits for something else.
+  // Since when it has waited, for a request, for the rest of a head, or for the end of its client.
   std::atomic<int64_t> idle_since_ms{0};
   // The waiting request (the cookie of its wait) that wants to know when the peer closes; 0: none.
   std::atomic<uint64_t> watcher{0};
@@ -123,7 +123,7 @@ class ConnectionTable final {
   Connection* allocate();  // Null when full.
   void free(Connection& connection);
   Connection& at(uint32_t index) { return slots_[index]; }
-  // Those that have waited for a request for the longest time, at most `max`; any may have been
+  // Those that have waited without a request for the longest time, at most `max`; any may have been
   // taken since.
   std::vector<Connection*> longest_idle(size_t max);
   uint32_t used_slots() const { return high_water_.load(std::memory_order_acquire); }

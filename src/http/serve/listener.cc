@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/wait.h"
 #include "http/serve/tls.h"
 
 namespace kvcs::http {
@@ -30,6 +31,8 @@ constexpr uint64_t kLingerLeastBytesPerSecond = 64 << 10;
 constexpr uint64_t kLingerBodyMaxBytes = 1 << 30, kLingerChunksMinBytes = 8 << 20;
 constexpr uint64_t kLingerHeadMaxBytes = 1 << 20;  // Of what is no request.
 constexpr int kFullRetryAfterS = 1;
+// A client that has sent so many requests at once waits before the next, that others come between.
+constexpr int kTurnRequests = 16, kTurnPauseMs = 1;
 // Idle connections that are closed at once when there is no room for another one: an eighth of
 // those that are open, within these two.
 constexpr int64_t kGiveUpMin = 1, kGiveUpMax = 32;
@@ -51,6 +54,10 @@ uint64_t linger_max_bytes(const RequestMemory& memory) {
   const uint64_t taken = route != nullptr ? route->body_max_bytes : 0;
   return std::min(memory.framing.content_length.value_or(std::max(taken, kLingerChunksMinBytes)),
                   kLingerBodyMaxBytes);
+}
+
+void let_others() {
+  current_waiter().wait({.descriptor = -1, .timeout_ms = kTurnPauseMs, .client_too = false});
 }
 
 int reap_interval_ms(const ServerConfig& config) {
@@ -136,10 +143,6 @@ bool Listener::give_up_idle() {
   bool any = false;
   for (Connection* connection : table_.longest_idle(static_cast<size_t>(count))) {
     if (!connection->claim_idle()) continue;
-    if (connection->idle_since_ms == 0) {  // It has changed since it was looked for.
-      give_back(*connection);
-      continue;
-    }
     drop(*connection);
     given_up_.fetch_add(1, std::memory_order_relaxed);
     any = true;
@@ -259,7 +262,11 @@ bool Listener::step_handshake(Connection& connection) {
 bool Listener::step_head(Connection& connection, RequestMemory& memory) {
   // The start of a head that came earlier, kept while no task was at the connection.
   memory.input.assign(connection.carry);
-  for (;;) {
+  for (int served = 0;;) {
+    if (served == kTurnRequests) {
+      served = 0;
+      let_others();
+    }
     std::string_view ready = memory.input.unread();
     // RFC 9112 §2.2: an empty line before the request is to be ignored.
     if (connection.progress.lines == 0 && ready.starts_with("\r\n") && !connection.skipped_line) {
@@ -278,6 +285,7 @@ bool Listener::step_head(Connection& connection, RequestMemory& memory) {
       connection.progress = {};
       connection.skipped_line = false;
       connection.head_started_ms = 0;
+      served++;
       const Next next = cycle_.serve(connection, memory, ready.substr(0, scan.size_bytes));
       if (next == Next::kClose) return false;
       if (next == Next::kLinger) {
@@ -313,8 +321,8 @@ bool Listener::park_head(Connection& connection, RequestMemory& memory) {
     return true;
   }
   connection.carry = rest;
-  connection.idle_since_ms.store(0, std::memory_order_relaxed);
   if (connection.head_started_ms == 0) connection.head_started_ms = steady_ms();
+  connection.idle_since_ms.store(connection.head_started_ms, std::memory_order_relaxed);
   connection.deadline_ms.store(connection.head_started_ms + config_.head_timeout_ms,
                                std::memory_order_relaxed);
   return true;
@@ -325,9 +333,9 @@ bool Listener::park_head(Connection& connection, RequestMemory& memory) {
 void Listener::start_linger(Connection& connection, uint64_t max_bytes) {
   connection.linger_max_bytes = max_bytes;
   connection.phase = Phase::kLinger;
-  connection.idle_since_ms.store(0, std::memory_order_relaxed);
   connection.carry = {};
   connection.linger_started_ms = steady_ms();
+  connection.idle_since_ms.store(connection.linger_started_ms, std::memory_order_relaxed);
   connection.deadline_ms = linger_deadline_ms(connection);
   if (!connection.tls) ::shutdown(connection.socket(), SHUT_WR);
 }

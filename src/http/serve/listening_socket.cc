@@ -154,7 +154,8 @@ Result<ListeningSocket> listen_at_file(const std::string& path) {
 }
 
 Result<std::vector<ListeningSocket>> open_listening_sockets(const ServerConfig& config) {
-  std::vector<ListeningSocket> sockets = KVCS_TRY(inherited_sockets());
+  std::vector<ListeningSocket> sockets;
+  if (config.takes_inherited) sockets = KVCS_TRY(inherited_sockets());
   if (!sockets.empty()) return sockets;
   const auto add = [&](Result<ListeningSocket> opened) {
     if (opened.ok()) sockets.push_back(*opened);

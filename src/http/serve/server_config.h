@@ -20,23 +20,34 @@ struct CorsConfig {
 };
 
 // What callers share, each with a limit of its own (shares.h).
-enum class Share : uint8_t { kAll, kKey, kOrganization, kConnections, kMemory, kMemoryKey };
-inline constexpr size_t kShareCount = 6;
+enum class Share : uint8_t {
+  kAll,
+  kKey,
+  kOrganization,
+  kKeyless,
+  kConnections,
+  kMemory,
+  kMemoryKey,
+  kMemoryOrganization,
+};
+inline constexpr size_t kShareCount = 8;
 
 // The limits of one server. app/config_fields.cc gives each its name in kvcs.yaml and its range.
 struct ServerConfig {
   std::string listen_host = "127.0.0.1";
   int listen_port = 8080;                // 0: any free port (tests)
   std::vector<std::string> listen_more;  // Further addresses: HOST:PORT or unix:/PATH.
+  bool takes_inherited = true;           // Sockets of systemd replace the addresses.
   int workers_min = 4, workers_max = 2400;
   int streams_max = 2048;  // Requests at work at once; beyond: 503 + Retry-After.
   // Shares of these, so that nobody takes all of them (shares.h).
   int streams_key_percent = 50, streams_organization_percent = 50;
-  int streams_reserved = 32;  // Besides streams_max, for admin keys alone.
+  int streams_keyless_percent = 50;  // For all callers without a key together.
+  int streams_reserved = 32;         // Besides streams_max, for admin keys alone.
   // Bodies and answers in memory while their clients are waited for, and how much of it may be for
-  // one key, or one address without one.
+  // one key, or one address without one, and for one organization.
   uint64_t memory_max_bytes = 512 << 20;
-  int memory_key_percent = 50;
+  int memory_key_percent = 50, memory_organization_percent = 50;
   int connections_max = 20000;
   int connections_address_percent = 50;
   size_t head_max_bytes = 32 << 10, uri_max_bytes = 8000;

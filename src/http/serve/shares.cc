@@ -60,6 +60,11 @@ constexpr ShareRow kShares[] = {
      Code::kRateLimited,
      "This organization has % requests at work, its share (http.streams_organization_percent of "
      "http.streams_max); try again when one of them has ended."},
+    {Share::kKeyless, "streams_keyless",
+     [](const ServerConfig& c) { return percent_of(c.streams_max, c.streams_keyless_percent); },
+     Code::kUnavailable,
+     "Callers without a key have % requests at work, their share (http.streams_keyless_percent of "
+     "http.streams_max); try again."},
     {Share::kConnections, "connections_address",
      [](const ServerConfig& c) {
        return percent_of(c.connections_max, c.connections_address_percent);
@@ -74,6 +79,13 @@ constexpr ShareRow kShares[] = {
      Code::kRateLimited,
      "Requests of this key, or of this address without one, hold bodies and answers of % KiB in "
      "memory, its share (http.memory_key_percent of http.memory_max_bytes); send less at once."},
+    {Share::kMemoryOrganization, "memory_organization",
+     [](const ServerConfig& c) {
+       return kib_of(c.memory_max_bytes, c.memory_organization_percent);
+     },
+     Code::kRateLimited,
+     "Requests of this organization hold bodies and answers of % KiB in memory, its share "
+     "(http.memory_organization_percent of http.memory_max_bytes); send less at once."},
 };
 static_assert(std::size(kShares) == kShareCount);
 
@@ -134,34 +146,46 @@ Status Shares::refuse(Share share) {
 }
 
 Status Shares::enter(const Request& request, Ticket& ticket) {
-  const std::string& organization = request.principal.organization_id;
-  const bool is_probe = !request.route->access_log, admin = is_admin(request);
+  const bool admin = is_admin(request);
   ticket.shares_ = this;
   const int before = all_.fetch_add(1, std::memory_order_relaxed);
-  if (is_probe) return ok();
-  Status refused =
+  if (request.route->is_probe) return ok();
+  Status entered =
       before >= (admin ? admin_limit_ : limit(Share::kAll)) ? refuse(Share::kAll) : ok();
-  if (refused.ok() && !admin) {
-    std::string block;
-    ticket.caller_ = callers_.places_of(caller_of(request, block));
-    ticket.by_caller_ = callers_.add(ticket.caller_, limit(Share::kKey));
-    if (!ticket.by_caller_) refused = refuse(Share::kKey);
+  if (entered.ok() && !admin) entered = enter_shares(request, ticket);
+  if (!entered.ok()) ticket.leave();
+  return entered;
+}
+
+Status Shares::enter_shares(const Request& request, Ticket& ticket) {
+  std::string block;
+  const NameCounts::Places caller = callers_.places_of(caller_of(request, block));
+  if (!callers_.add(caller, limit(Share::kKey))) return refuse(Share::kKey);
+  ticket.caller_ = caller;
+  if (request.principal.key_id.empty()) {
+    ticket.is_keyless_ = true;
+    if (keyless_.fetch_add(1, std::memory_order_relaxed) >= limit(Share::kKeyless)) {
+      return refuse(Share::kKeyless);
+    }
   }
-  if (refused.ok() && !admin && !organization.empty()) {
-    ticket.organization_ = organizations_.places_of(organization);
-    ticket.by_organization_ = organizations_.add(ticket.organization_, limit(Share::kOrganization));
-    if (!ticket.by_organization_) refused = refuse(Share::kOrganization);
+  if (request.principal.organization_id.empty()) return ok();
+  const NameCounts::Places organization =
+      organizations_.places_of(request.principal.organization_id);
+  if (!organizations_.add(organization, limit(Share::kOrganization))) {
+    return refuse(Share::kOrganization);
   }
-  if (!refused.ok()) ticket.leave();
-  return refused;
+  ticket.organization_ = organization;
+  return ok();
 }
 
 void Shares::Ticket::leave() {
   if (shares_ == nullptr) return;
-  if (by_organization_) shares_->organizations_.remove(organization_);
-  if (by_caller_) shares_->callers_.remove(caller_);
+  if (organization_) shares_->organizations_.remove(*organization_);
+  if (is_keyless_) shares_->keyless_.fetch_sub(1, std::memory_order_relaxed);
+  if (caller_) shares_->callers_.remove(*caller_);
   shares_->all_.fetch_sub(1, std::memory_order_relaxed);
-  by_organization_ = by_caller_ = false;
+  caller_ = organization_ = std::nullopt;
+  is_keyless_ = false;
   shares_ = nullptr;
 }
 
@@ -183,8 +207,7 @@ Status Shares::Memory::count_to(uint64_t bytes) {
   if (more > 0) {
     KVCS_TRY(count_more(more));
   } else if (more < 0) {
-    shares_.held_kib_.fetch_add(more, std::memory_order_relaxed);
-    if (caller_) shares_.memory_.remove(*caller_, -more);
+    count_less(-more);
   }
   counted_kib_ = kib;
   return ok();
@@ -194,17 +217,31 @@ Status Shares::Memory::count_more(int kib) {
   const bool admin = is_admin(request_);
   if (!admin && !caller_) {
     std::string block;
-    caller_ = shares_.memory_.places_of(caller_of(request_, block));
+    caller_ = shares_.memory_callers_.places_of(caller_of(request_, block));
+    const std::string& organization = request_.principal.organization_id;
+    if (!organization.empty()) {
+      organization_ = shares_.memory_organizations_.places_of(organization);
+    }
   }
-  if (caller_ && !shares_.memory_.add(*caller_, shares_.limit(Share::kMemoryKey), kib)) {
+  if (caller_ && !shares_.memory_callers_.add(*caller_, shares_.limit(Share::kMemoryKey), kib)) {
     return shares_.refuse(Share::kMemoryKey);
+  }
+  if (organization_ && !shares_.memory_organizations_.add(
+                           *organization_, shares_.limit(Share::kMemoryOrganization), kib)) {
+    shares_.memory_callers_.remove(*caller_, kib);
+    return shares_.refuse(Share::kMemoryOrganization);
   }
   const int all = shares_.limit(Share::kMemory);
   const int before = shares_.held_kib_.fetch_add(kib, std::memory_order_relaxed);
   if (before <= (admin ? all + all / 8 : all) - kib) return ok();
-  shares_.held_kib_.fetch_sub(kib, std::memory_order_relaxed);
-  if (caller_) shares_.memory_.remove(*caller_, kib);
+  count_less(kib);
   return shares_.refuse(Share::kMemory);
+}
+
+void Shares::Memory::count_less(int kib) {
+  shares_.held_kib_.fetch_sub(kib, std::memory_order_relaxed);
+  if (caller_) shares_.memory_callers_.remove(*caller_, kib);
+  if (organization_) shares_.memory_organizations_.remove(*organization_, kib);
 }
 
 bool Shares::add_connection(std::string_view ip) {

@@ -56,8 +56,8 @@ class Shares final {
    private:
     friend class Shares;
     Shares* shares_ = nullptr;  // Null: none are taken.
-    bool by_caller_ = false, by_organization_ = false;
-    NameCounts::Places caller_, organization_;
+    bool is_keyless_ = false;
+    std::optional<NameCounts::Places> caller_, organization_;
   };
   // The memory that one request takes for what its client has sent or not yet taken; all of it is
   // given back when it ends. The first kFreeBytes are not counted, as every request has so much.
@@ -69,18 +69,19 @@ class Shares final {
     ~Memory() { give(taken_bytes_); }
     Memory(const Memory&) = delete;
     Memory& operator=(const Memory&) = delete;
-    // RateLimited: the key, or the address, has its share; Unavailable: all of it is taken. Admin
-    // keys have no share, and an eighth more of all.
+    // RateLimited: the key, the address or the organization has its share; Unavailable: all of it
+    // is taken. Admin keys have no share, and an eighth more of all.
     Status take(uint64_t bytes);
     void give(uint64_t bytes);
 
    private:
     Status count_to(uint64_t bytes);
     Status count_more(int kib);
+    void count_less(int kib);
 
     Shares& shares_;
     const Request& request_;
-    std::optional<NameCounts::Places> caller_;  // Nothing: it has no share.
+    std::optional<NameCounts::Places> caller_, organization_;  // Nothing: it has no share.
     uint64_t taken_bytes_ = 0;
     int counted_kib_ = 0;
   };
@@ -100,13 +101,14 @@ class Shares final {
   std::array<uint64_t, kShareCount> refused() const;
 
  private:
+  Status enter_shares(const Request& request, Ticket& ticket);
   Status refuse(Share share);
   int limit(Share share) const { return limits_[static_cast<size_t>(share)]; }
 
   const std::array<int, kShareCount> limits_;  // Of memory: KiB.
   const int admin_limit_;
-  std::atomic<int> all_{0}, held_kib_{0};
-  NameCounts callers_, organizations_, addresses_, memory_;
+  std::atomic<int> all_{0}, keyless_{0}, held_kib_{0};
+  NameCounts callers_, organizations_, addresses_, memory_callers_, memory_organizations_;
   std::array<std::atomic<uint64_t>, kShareCount> refused_{};
 };
 

@@ -290,7 +290,7 @@ TEST_CASE("server: a client that vanishes in its body ends the read", "[unit][ht
   }
   MutexLock lock(mutex);
   while (!seen) REQUIRE(changed.wait_for_ms(mutex, 10'000));
-  CHECK(*seen == Code::kUnavailable);
+  CHECK(*seen == Code::kInvalid);
 }
 
 namespace {
@@ -333,7 +333,7 @@ TEST_CASE("server: held requests get more workers, up to the limit of streams", 
   config.workers_min = GENERATE(1, 2, 8);
   config.streams_max = 40;
   http::Route probe = route(Method::kGet, "/livez", hello);
-  probe.access_log = false;
+  probe.is_probe = true;
   TestServer server({route(Method::kGet, "/held", [&](Request&) { return gate.pass(); }),
                      route(Method::kGet, "/hello", hello), probe},
                     config);

@@ -63,7 +63,7 @@ struct ShareRig {
     http::Route made = route(Method::kGet, "/livez", [](Request&) -> Result<Response> {
       return http::text_response(200, "ok");
     });
-    made.access_log = false;
+    made.is_probe = true;
     return made;
   }
   Result<Response> hold() {
@@ -107,7 +107,7 @@ struct ShareRig {
 http::ServerConfig config_of(int streams_max) {
   http::ServerConfig config = TestServer::quiet_config();
   config.streams_max = streams_max;
-  config.streams_key_percent = config.streams_organization_percent = 100;
+  config.streams_organization_percent = 100;
   config.streams_reserved = 2;
   return config;
 }
@@ -249,4 +249,53 @@ TEST_CASE("shares: names are counted up to their limit, and addresses by what on
   for (const http::Share share : {http::Share::kAll, http::Share::kConnections}) {
     CHECK_FALSE(http::share_name(share).empty());
   }
+}
+
+TEST_CASE("shares: all callers without a key leave places to those who have one", "[unit][http]") {
+  http::ServerConfig config = config_of(10);
+  config.streams_keyless_percent = 40;
+  ShareRig rig(config);
+  rig.hold_by("none", 4, "/open");
+  const RawResponse refused = fetch(rig.server.port(), "GET", "/open");
+  CHECK(refused.status == 503);
+  CHECK(refused.body.find("http.streams_keyless_percent") != std::string::npos);
+  CHECK(rig.ask("a-1").status == 200);
+  CHECK(rig.refused(http::Share::kKeyless) == 1);
+  rig.let_go.signal();
+  wait_until([&] { return rig.waiting == 0; }, "they have gone");
+  CHECK(fetch(rig.server.port(), "GET", "/open").status == 200);
+}
+
+TEST_CASE("shares: half heads and answered clients make room for others", "[unit][http]") {
+  http::ServerConfig config = TestServer::quiet_config();
+  config.connections_max = 4;
+  TestServer server({ShareRig::probe()}, config);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 2; i++) {
+    clients.emplace_back(server.port());
+    REQUIRE(clients.back().send("GET /livez HTTP/1.1\r\nHo"));
+    // Answered, and goes on sending what nobody reads.
+    clients.emplace_back(server.port());
+    REQUIRE(clients.back().send("no request\r\n\r\n"));
+    CHECK(clients.back().read_response().status == 400);
+  }
+  wait_until([&] { return server.server().stats().connections == 4; }, "all places are taken");
+  for (int i = 0; i < 3; i++) CHECK(fetch(server.port(), "GET", "/livez").status == 200);
+  CHECK(server.server().stats().given_up_connections > 0);
+}
+
+TEST_CASE("shares: a client that sends requests without an end lets others come between",
+          "[unit][http]") {
+  http::ServerConfig config = TestServer::quiet_config();
+  config.workers_min = config.workers_max = 1;
+  TestServer server({ShareRig::probe()}, config);
+  std::string many;
+  for (int i = 0; i < 400; i++) many += "GET /livez HTTP/1.1\r\nHost: h\r\n\r\n";
+  RawClient greedy(server.port());
+  REQUIRE(greedy.send(many));
+  CHECK(fetch(server.port(), "GET", "/livez").status == 200);
+  // It still waits for its next turn: 400 requests are 25 of them.
+  const size_t done = server.records().size();
+  CHECK(done < 400);
+  for (int i = 0; i < 400; i++) REQUIRE(greedy.read_response().status == 200);
 }

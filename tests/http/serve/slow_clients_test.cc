@@ -212,3 +212,15 @@ TEST_CASE("slow clients: the pace of a transfer is bound by silence and by its a
   bound.add_wait_ms(3000);
   CHECK(bound.left_ms(200'000, 99'000) == 0);
 }
+
+TEST_CASE("slow clients: a connection that ends before its body is the client's fault",
+          "[unit][http]") {
+  SlowRig rig;
+  RawClient cut(rig.server.port());
+  REQUIRE(cut.send(post(10) + "abc"));
+  rig.wait_parked(1);
+  cut.finish_sending();
+  const RawResponse refused = cut.read_response();
+  CHECK(refused.status == 400);
+  CHECK(refused.body.find("ended before the request body") != std::string::npos);
+}
