@@ -51,7 +51,6 @@ struct HeavyHeader {
 };
 const std::vector<HeavyHeader>& heavy_headers() {
   static const std::vector<HeavyHeader> table = {
-      {"httplib.h", {"http"}},
       {"rocksdb/", {"kv"}},
       {"sqlite3.h", {"db"}},
       {"curl/", {"http"}},

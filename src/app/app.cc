@@ -21,7 +21,6 @@
 #include "base/thread.h"
 #include "gateway/tokens/refresher.h"
 #include "gateway/tokens/tokens.h"
-#include "http/serve/ops_listener.h"
 #include "http/serve/server.h"
 #include "identity/identity.h"
 #include "identity/keys.h"
@@ -64,10 +63,10 @@ void start_refresher(gateway::Refresher& refresher) {
   refresher.start();
 }
 
-Status start_ops(http::OpsListener& listener, const std::string& listen) {
-  const ListenAddress address = KVCS_TRY(parse_listen(listen));
-  KVCS_TRY(listener.start(address.host, address.port));
-  log::info("ops.ready", {{"host", address.host}, {"port", listener.port()}});
+Status start_ops(http::Server& server) {
+  Status started = server.start();
+  if (!started.ok()) return std::move(started).with_context("ops.listen");
+  log::info("ops.ready", {{"port", server.port()}});
   return ok();
 }
 
@@ -95,7 +94,7 @@ Result<std::unique_ptr<App>> App::create(Config config, AppOptions options) {
   gateway::Catalogue catalogue = KVCS_TRY(std::move(files.catalogue));
   KVCS_TRY(build_gateway(*parts, std::move(catalogue)));
   KVCS_TRY(build_operations(*parts));
-  build_server(*parts);
+  KVCS_TRY(build_server(*parts));
   return std::unique_ptr<App>(new App(std::move(parts)));
 }
 
@@ -116,7 +115,7 @@ Status App::start(std::function<void()> on_failure) {
   p.syncer->start();
   p.ledger->start();
   p.ai.budgets->start([ledger = p.ledger.get()] { ledger->notify(); });
-  if (p.ops_listener) KVCS_TRY(start_ops(*p.ops_listener, p.config.ops.listen));
+  if (p.ops_server) KVCS_TRY(start_ops(*p.ops_server));
   KVCS_TRY(p.server->start());
   const FirstStartServices first{*p.kv,   *p.audited, *p.organizations, *p.projects,
                                  *p.keys, *p.entropy, p.clock()};
@@ -159,7 +158,7 @@ void App::stop() {
     log::warn("ledger.drain_failed", {{"error", drained.to_string()}});
   }
   p.syncer->stop();
-  if (p.ops_listener) p.ops_listener->stop();
+  if (p.ops_server) p.ops_server->stop(0);
   log::info("server.stopped");
 }
 
@@ -181,7 +180,7 @@ int App::port() const {
   return parts_->server->port();
 }
 int App::ops_port() const {
-  return parts_->ops_listener ? parts_->ops_listener->port() : 0;
+  return parts_->ops_server ? parts_->ops_server->port() : 0;
 }
 std::string App::url() const {
   return parts_->public_url();

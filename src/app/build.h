@@ -20,6 +20,6 @@ Status build_ai(Parts& parts);
 Status build_gateway(Parts& parts, gateway::Catalogue catalogue);
 // Alerts, health, metrics and the job table; then the HTTP server over the route table.
 Status build_operations(Parts& parts);
-void build_server(Parts& parts);
+Status build_server(Parts& parts);
 
 }  // namespace kvcs

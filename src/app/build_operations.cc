@@ -22,7 +22,6 @@
 #include "http/client/mail.h"
 #include "http/client/upstream.h"
 #include "http/router.h"
-#include "http/serve/ops_listener.h"
 #include "http/serve/server.h"
 #include "kv/keyspace.h"
 #include "ledger/alerts.h"
@@ -195,23 +194,40 @@ void build_status(Parts& parts) {
       });
 }
 
-// The probes' handlers look at nothing of a request and answer whatever happens.
-http::OpsListener::Page ops_page(StatusApi& api, std::string path,
-                                 Result<http::Response> (StatusApi::*handler)(http::Request&)) {
-  return {std::move(path), [&api, handler] {
-            http::Request request;
-            Result<http::Response> answer = (api.*handler)(request);
-            return answer.ok() ? std::move(answer).value() : http::text_response(500, "failed\n");
-          }};
+// A server of its own for a handful of monitors: other threads, other connections and other shares
+// than the main one has, so that it answers while that one is full.
+http::ServerConfig ops_config(const ListenAddress& address) {
+  // Two scrapers, probes, and somebody who looks; and for how long one of them may say nothing.
+  static constexpr int kConnections = 64, kSilenceMs = 2000;
+  http::ServerConfig config;
+  config.listen_host = address.host;
+  config.listen_port = address.port;
+  config.takes_inherited = false;
+  config.workers_min = 1;
+  config.workers_max = config.connections_max = config.streams_max = kConnections;
+  config.connections_address_percent = 100;  // Those that say nothing make room.
+  config.head_max_bytes = 8 << 10;
+  config.uri_max_bytes = 1000;
+  config.head_timeout_ms = config.body_idle_timeout_ms = config.write_timeout_ms = kSilenceMs;
+  config.access_log = false;
+  config.memory_max_bytes = 64 << 20;
+  return config;
 }
 
-void build_ops_listener(Parts& parts) {
-  if (parts.config.ops.listen.empty()) return;
-  StatusApi& api = *parts.status_api;
-  parts.ops_listener = std::make_unique<http::OpsListener>(std::vector{
-      ops_page(api, "/livez", &StatusApi::livez), ops_page(api, "/readyz", &StatusApi::readyz),
-      ops_page(api, "/health", &StatusApi::health),
-      ops_page(api, "/metrics", &StatusApi::metrics)});
+Status build_ops_server(Parts& parts) {
+  if (parts.config.ops.listen.empty()) return ok();
+  static constexpr std::string_view kPaths[] = {"/livez", "/readyz", "/health", "/metrics"};
+  std::vector<http::Route> routes;
+  for (const http::Row& row : parts.route_table) {
+    if (std::find(std::begin(kPaths), std::end(kPaths), row.pattern) == std::end(kPaths)) continue;
+    routes.push_back(row);
+    routes.back().is_probe = true;
+  }
+  parts.ops_router = std::make_unique<http::Router>(std::move(routes));
+  parts.ops_server = std::make_unique<http::Server>(
+      ops_config(KVCS_TRY(parse_listen(parts.config.ops.listen))), *parts.ops_router, parts.clock(),
+      nullptr, [&parts](const Status& why) { parts.on_server_failed(why); });
+  return ok();
 }
 
 }  // namespace
@@ -235,7 +251,7 @@ Status build_operations(Parts& parts) {
 
 // The slugs that rows take are known once the table is; organizations ask for them when they are
 // made.
-void build_server(Parts& parts) {
+Status build_server(Parts& parts) {
   parts.route_table = all_routes(parts);
   parts.reserved_slugs = reserved_slugs(parts.route_table);
   parts.router = std::make_unique<http::Router>(
@@ -245,7 +261,7 @@ void build_server(Parts& parts) {
       parts.config.http.server, *parts.router, parts.clock(),
       [&parts](const http::RequestRecord& record) { parts.request_metrics->record(record); },
       [&parts](const Status& why) { parts.on_server_failed(why); });
-  build_ops_listener(parts);
+  return build_ops_server(parts);
 }
 
 }  // namespace kvcs

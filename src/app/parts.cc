@@ -42,7 +42,6 @@
 #include "http/client/upstream.h"
 #include "http/route_rows.h"
 #include "http/router.h"
-#include "http/serve/ops_listener.h"
 #include "http/serve/server.h"
 #include "identity/admin_keys_api.h"
 #include "identity/directory.h"

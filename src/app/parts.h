@@ -85,7 +85,6 @@ class TokenWatch;
 
 namespace http {
 class HttpUpstream;
-class OpsListener;
 class Router;
 class Server;
 struct Row;
@@ -209,7 +208,8 @@ struct Parts {
   std::unique_ptr<RequestMetrics> request_metrics;
   std::function<void(const Status& why)> on_server_failed;  // Set before the server's start.
   std::unique_ptr<http::Server> server;
-  std::unique_ptr<http::OpsListener> ops_listener;  // Null without ops.listen.
+  std::unique_ptr<http::Router> ops_router;
+  std::unique_ptr<http::Server> ops_server;  // Null without ops.listen.
 
   const Clock& clock() const { return options.clock != nullptr ? *options.clock : *system_clock; }
   // http.public_url, or the address that the server is bound to. After the server's start.
