@@ -94,7 +94,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := all
 .PHONY: help deps deps-run deps-test deps-e2e deps-check deps-fuzz deps-deb deps-bench
-.PHONY: all run test e2e chaos check format asan tsan mutate bench fuzz web install deb clean
+.PHONY: all run test e2e chaos soak check format asan tsan mutate bench fuzz web install deb clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -128,6 +128,11 @@ chaos: deps-test ## Random kills under load for CHAOS_SECONDS (600), checked aga
 	@$(MAKE) all
 	@CHAOS_SECONDS=$${CHAOS_SECONDS:-600} KVCS_BINARY=$(abspath $(B)/kvcs) \
 	  node --test --test-reporter=spec tests/e2e/chaos.test.mjs
+
+soak: deps-test ## Mixed load on all doors for SOAK_SECONDS (600): no growth, and equal accounts.
+	@$(MAKE) all
+	@SOAK_SECONDS=$${SOAK_SECONDS:-600} KVCS_BINARY=$(abspath $(B)/kvcs) \
+	  node --test --test-reporter=spec tests/e2e/soak.test.mjs
 
 check: deps-check ## clang-format, clang-tidy, clang -Wthread-safety, warnings as errors.
 	@$(MAKE) check-sources
