@@ -94,7 +94,8 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := all
 .PHONY: help deps deps-run deps-test deps-e2e deps-check deps-fuzz deps-deb deps-bench
-.PHONY: all run test e2e chaos soak check format asan tsan mutate bench fuzz web install deb clean
+.PHONY: all run test e2e chaos soak proof check format asan tsan mutate bench fuzz web install deb
+.PHONY: clean
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -133,6 +134,10 @@ soak: deps-test ## Mixed load on all doors for SOAK_SECONDS (600): no growth, an
 	@$(MAKE) all
 	@SOAK_SECONDS=$${SOAK_SECONDS:-600} KVCS_BINARY=$(abspath $(B)/kvcs) \
 	  node --test --test-reporter=spec tests/e2e/soak.test.mjs
+
+proof: deps-test ## The cases that tests/PROOF.md names, one by one; WORDS='revoked key' of those alone.
+	@$(MAKE) $(B)/kvcs $(B)/kvcs_tests
+	@tests/proof.sh $(B) "$$WORDS"
 
 check: deps-check ## clang-format, clang-tidy, clang -Wthread-safety, warnings as errors.
 	@$(MAKE) check-sources
