@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ai/budget/budget.h"
+#include "ai/budget/budget_ledger.h"
 #include "app/build.h"
 #include "app/master_key.h"
 #include "app/parts.h"
@@ -76,12 +77,13 @@ Status build_identity(Parts& parts) {
       std::make_unique<OrganizationsApi>(*parts.organizations, *parts.projects, *parts.keys);
   parts.admin_keys_api = std::make_unique<AdminKeysApi>(*parts.keys);
   // Values that come in by hand or by import may hold secrets in clear: the tool gateway knows
-  // where.
+  // where. Counters among them do not know this ledger's rows.
   parts.kv_api = std::make_unique<KvApi>(
       *parts.kv, *parts.audited, clock,
       [&parts](KvFamily family, std::string_view key, std::string value) -> Result<std::string> {
         if (family == KvFamily::kTokens) return parts.gateway.tokens->seal_record(key, value);
         if (family == KvFamily::kConfig) return parts.gateway.providers->seal_record(key, value);
+        if (family == KvFamily::kQuota) return ai::without_rows(key, std::move(value));
         return value;
       });
   parts.idempotency = std::make_unique<Idempotency>(*parts.kv, *parts.sealer, clock);

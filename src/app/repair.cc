@@ -9,6 +9,7 @@
 
 #include "ai/budget/budget.h"
 #include "app/files.h"
+#include "app/kv_rescue.h"
 #include "app/store_marks.h"
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -115,6 +116,11 @@ class Repair final {
     KVCS_TRY(make_private_directory(dir_ + "/sql"));
     KVCS_TRY(write_directory_mark(dir_, {next_, false}));
     const auto kv = KVCS_TRY(open_kv(dir_, *clock_));
+    if (is_kv_older()) {
+      const auto db = KVCS_TRY(Database::open(ledger(), {}));
+      std::vector<std::string> ignored;  // Said before, as far as it was known then.
+      KVCS_TRY(catch_up(*kv, nullptr, db.get(), *clock_, *entropy_, ignored));
+    }
     // What KV remembers of the newest audit row is not true of another ledger.
     if (forget_audit) {
       KvBatch forget;
@@ -140,6 +146,12 @@ class Repair final {
     return mark && mark->store_id == expected->store_id;
   }
 
+  // Older than the ledger, which then knows what is missing in it.
+  bool is_kv_older() const {
+    return found_.kv && found_.ledger && found_.kv->store_id == found_.ledger->store_id &&
+           found_.kv->generation < found_.ledger->generation;
+  }
+
   void give_up_database(const std::string& path, RepairPlan& plan) const {
     for (const char* end : {"", "-wal", "-shm"}) {
       if (exists(path + end)) plan.renamed.push_back(path + end);
@@ -159,6 +171,7 @@ class Repair final {
                       "/kv can be opened and belongs to this directory; where it is older than the "
                       "databases, use --accept generation.");
     }
+    if (auto rescued = KVCS_TRY(plan_rescue())) return std::move(*rescued);
     RepairPlan plan;
     plan.losses = {
         "All organizations, users, keys, tokens, provider settings and budget counters: the "
@@ -169,6 +182,29 @@ class Repair final {
       if (exists(dir_ + name)) plan.renamed.push_back(dir_ + name);
     }
     return finish(std::move(plan), false);
+  }
+
+  // Nothing when no part of the store can be kept.
+  Result<std::optional<RepairPlan>> plan_rescue() {
+    if (!there_.kv || kv_opens_) return std::optional<RepairPlan>();
+    std::unique_ptr<Database> db;
+    if (fits(found_.ledger)) db = KVCS_TRY(Database::open(ledger(), {}));
+    std::shared_ptr<KvRescue> rescue =
+        KVCS_TRY(KvRescue::prepare(dir_, db.get(), *clock_, *entropy_));
+    if (!rescue) return std::optional<RepairPlan>();
+    RepairPlan plan;
+    plan.losses = rescue->told();
+    plan.renamed = {dir_ + "/kv"};
+    plan.carry_out = [this, rescue]() -> Status {
+      KVCS_TRY(write_directory_mark(dir_, {next_, false}));
+      KVCS_TRY(rescue->put_in_place(next_, dir_ + "/kv" + suffix_));
+      // A database that is lost, or another's, is the next start's finding.
+      if (!fits(found_.ledger) || !fits(found_.portal)) return ok();
+      KVCS_TRY(mark_database(ledger(), next_));
+      KVCS_TRY(mark_database(portal(), next_));
+      return write_directory_mark(dir_, {next_, true});
+    };
+    return std::optional(std::move(plan));
   }
 
   Result<RepairPlan> plan_journal() {
@@ -228,9 +264,14 @@ class Repair final {
       return finish(std::move(plan), true);
     }
     if (!kv_opens_) return other_stores_first();
+    const std::string keys =
+        is_kv_older() ? "keys, users and settings are as they were then, but for keys that the "
+                        "audit knows to have been removed or changed since, which are revoked, and "
+                        "counters, which are raised to their rows; "
+                      : "";
     plan.losses = {
-        "What the newer stores know and the older ones do not: keys that were revoked may work "
-        "again, budget counters may be below their rows, artifacts may have no bytes.",
+        "What the newer stores know and the older ones do not: " + keys +
+            "artifacts may have no bytes, rows of the ledger may be missing.",
         "The proof that the audit is whole: from here on it is that of the ledger.db that is "
         "there."};
     return finish(std::move(plan), true);

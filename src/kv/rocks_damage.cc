@@ -21,7 +21,7 @@ Status kv_damaged(const std::string& directory, const std::string& found) {
                      "\" is damaged, and is not opened, so that nothing is lost unnoticed: " +
                      printable(found, kFoundMaxBytes) +
                      ". Restore the data directory from a backup; where there is none, kvcs repair "
-                     "--accept kv-log gives up what it holds, and first says what that is.")
+                     "--accept kv-log keeps what can be kept, and first says what is lost.")
       .with_reason("kv_damaged");
 }
 

@@ -179,7 +179,14 @@ Result<std::unique_ptr<RocksEngine>> RocksEngine::open(const KvConfig& config, c
 Result<std::unique_ptr<RocksEngine>> RocksEngine::open_to_read(const KvConfig& config,
                                                                const Clock& clock) {
   std::unique_ptr<RocksEngine> engine(new RocksEngine(config, clock));
-  KVCS_TRY(engine->open_read_only());
+  KVCS_TRY(engine->open_read_only(false));
+  return engine;
+}
+
+Result<std::unique_ptr<RocksEngine>> RocksEngine::open_to_salvage(const KvConfig& config,
+                                                                  const Clock& clock) {
+  std::unique_ptr<RocksEngine> engine(new RocksEngine(config, clock));
+  KVCS_TRY(engine->open_read_only(true));
   return engine;
 }
 
@@ -211,14 +218,17 @@ Status RocksEngine::open_database() {
   return s.ok() ? ok() : open_failed(s, config_.path);
 }
 
-Status RocksEngine::open_read_only() {
+Status RocksEngine::open_read_only(bool over_damage) {
   const rocksdb::ColumnFamilyOptions family = family_options(config_, filter_.get());
   const Families ours = our_families(family);
   Families families{{rocksdb::kDefaultColumnFamilyName, family}};
   families.insert(families.end(), ours.begin(), ours.end());
+  rocksdb::DBOptions options = database_options(config_, wals_->env());
+  if (over_damage) {
+    options.wal_recovery_mode = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+  }
   rocksdb::DB* db = nullptr;
-  const auto s = rocksdb::DB::OpenForReadOnly(database_options(config_, wals_->env()), config_.path,
-                                              families, &handles_, &db);
+  const auto s = rocksdb::DB::OpenForReadOnly(options, config_.path, families, &handles_, &db);
   if (!s.ok()) return open_failed(s, config_.path);
   db_.reset(db);
   return ok();

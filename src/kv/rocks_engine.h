@@ -30,6 +30,9 @@ class RocksEngine final {
   // Reads what is stored, the logs included, and changes nothing on disk.
   static Result<std::unique_ptr<RocksEngine>> open_to_read(const KvConfig& config,
                                                            const Clock& clock);
+  // The same of a store whose logs are damaged: of their records all that are whole.
+  static Result<std::unique_ptr<RocksEngine>> open_to_salvage(const KvConfig& config,
+                                                              const Clock& clock);
   ~RocksEngine();  // Syncs nothing.
   RocksEngine(const RocksEngine&) = delete;
   RocksEngine& operator=(const RocksEngine&) = delete;
@@ -46,7 +49,7 @@ class RocksEngine final {
  private:
   RocksEngine(const KvConfig& config, const Clock& clock);
   Status open_database();
-  Status open_read_only();
+  Status open_read_only(bool over_damage);
 
   const KvConfig config_;
   const std::unique_ptr<const rocksdb::CompactionFilter> filter_;

@@ -17,6 +17,7 @@
 #include "kv/disk_room.h"
 #include "kv/engine_gate.h"
 #include "kv/key_stripes.h"
+#include "kv/kv_repair.h"
 #include "kv/rocks_engine.h"
 #include "kv/stored_value.h"
 #include "kv/write_stop.h"
@@ -81,6 +82,11 @@ class RocksKv final : public KvStore {
       stop_.begin(why);
     }
     engine_ = std::move(engine).value();
+    return ok();
+  }
+
+  Status open_to_salvage() {
+    engine_ = KVCS_TRY(RocksEngine::open_to_salvage(config_, clock_));
     return ok();
   }
 
@@ -338,6 +344,15 @@ Result<std::unique_ptr<KvStore>> open_rocks_kv(const KvConfig& config, const Clo
   auto store = std::make_unique<RocksKv>(config, clock);
   KVCS_TRY(store->open());
   return std::unique_ptr<KvStore>(std::move(store));
+}
+
+Result<std::unique_ptr<const KvStore>> open_whole_records(const std::string& directory,
+                                                          const Clock& clock) {
+  KvConfig config;
+  config.path = directory;
+  auto store = std::make_unique<RocksKv>(config, clock);
+  KVCS_TRY(store->open_to_salvage());
+  return std::unique_ptr<const KvStore>(std::move(store));
 }
 
 Status compact_rocks_kv(KvStore& store) {

@@ -67,6 +67,11 @@ bool has_record_behind(std::string_view block, size_t at) {
   return false;
 }
 
+// Whether a record of that type is whole, or the first part of one.
+bool begins_record(unsigned char type) {
+  return type == 1 || type == 2 || type == 5 || type == 6;
+}
+
 // Blocks of one file, one after the other; the last may be short, and "" comes after it.
 class Blocks final {
  public:
@@ -129,7 +134,24 @@ Result<std::optional<WalBreak>> find_wal_break(const std::string& path) {
   return std::optional<WalBreak>{};
 }
 
-Result<bool> check_wals(const std::string& directory, const WalNotes::Left& notes) {
+Result<uint64_t> count_wal_records(const std::string& path, uint64_t begin) {
+  Blocks blocks(path);
+  uint64_t block_begin = 0, records = 0;
+  for (std::string_view block = blocks.next(); !block.empty(); block = blocks.next()) {
+    size_t at = begin > block_begin ? static_cast<size_t>(begin - block_begin) : 0;
+    while (at + kHeadBytes <= block.size()) {
+      const size_t size = record_at(block, at);
+      const auto type = static_cast<unsigned char>(block[at + 6]);
+      if (size != 0 && begins_record(type)) records++;
+      at += size != 0 ? size : 1;
+    }
+    block_begin += block.size();
+  }
+  if (!blocks.is_good()) return io_error("read", path, EIO);
+  return records;
+}
+
+Result<std::map<uint64_t, std::string>> list_wals(const std::string& directory) {
   std::map<uint64_t, std::string> logs;
   std::error_code error;
   for (std::filesystem::directory_iterator it(directory, error), end; !error && it != end;
@@ -138,24 +160,45 @@ Result<bool> check_wals(const std::string& directory, const WalNotes::Left& note
     if (number != 0) logs[number] = it->path().string();
   }
   if (error) return io_error("list", directory, error.value());
+  return logs;
+}
+
+namespace {
+
+// A log that is gone and was there; nothing when there is none.
+std::optional<WalDamage> find_missing(const std::string& directory,
+                                      const std::map<uint64_t, std::string>& logs,
+                                      const WalNotes::Left& notes) {
   for (const auto& [number, synced] : notes.logs) {
     if (logs.count(number) != 0) continue;
     char name[32];
     std::snprintf(name, sizeof name, "%06llu.log", static_cast<unsigned long long>(number));
-    return kv_damaged(directory, "the log " + directory + "/" + name + " is missing");
+    const std::string path = directory + "/" + name;
+    return WalDamage{number, path, 0, "the log " + path + " is missing"};
   }
-  bool lost_tail = false;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<std::optional<WalDamage>> find_wal_damage(const std::string& directory,
+                                                 const WalNotes::Left& notes, bool& lost_tail) {
+  const std::map<uint64_t, std::string> logs = KVCS_TRY(list_wals(directory));
+  std::optional<WalDamage> missing = find_missing(directory, logs, notes);
   for (const auto& [number, path] : logs) {
+    if (missing && missing->log < number) break;
     const auto noted = notes.logs.find(number);
     const uint64_t synced = noted == notes.logs.end() ? 0 : noted->second;
+    std::error_code error;
     const uint64_t size = std::filesystem::file_size(path, error);
     if (error) return io_error("stat", path, error.value());
     const bool is_short = size < synced;
-    if (size + kTailMaxBytes <= synced) {
-      return kv_damaged(directory, "the log " + path + " has " + std::to_string(size) + " of " +
-                                       std::to_string(synced) + " bytes that were on disk");
-    }
     const std::optional<WalBreak> found = KVCS_TRY(find_wal_break(path));
+    if (size + kTailMaxBytes <= synced) {
+      return std::optional(WalDamage{number, path, found ? found->offset : size,
+                                     "the log " + path + " has " + std::to_string(size) + " of " +
+                                         std::to_string(synced) + " bytes that were on disk"});
+    }
     if (!found && !is_short) continue;
     if (found) {
       // Without a power cut all that was written is there: only the last record may be cut off.
@@ -163,8 +206,9 @@ Result<bool> check_wals(const std::string& directory, const WalNotes::Left& note
       const bool is_torn =
           found->is_cut_off && !found->is_inside && (found->offset >= synced || is_short);
       if (!may_be_lost && !is_torn) {
-        return kv_damaged(
-            directory, "the log " + path + " is damaged at byte " + std::to_string(found->offset));
+        return std::optional(
+            WalDamage{number, path, found->offset,
+                      "the log " + path + " is damaged at byte " + std::to_string(found->offset)});
       }
       lost_tail = lost_tail || !is_torn;
     }
@@ -173,6 +217,13 @@ Result<bool> check_wals(const std::string& directory, const WalNotes::Left& note
                                     {"size_bytes", size},
                                     {"synced_bytes", synced}});
   }
+  return missing;
+}
+
+Result<bool> check_wals(const std::string& directory, const WalNotes::Left& notes) {
+  bool lost_tail = false;
+  const auto damage = KVCS_TRY(find_wal_damage(directory, notes, lost_tail));
+  if (damage) return kv_damaged(directory, damage->what);
   return lost_tail;
 }
 

@@ -3,6 +3,7 @@
 // for reading files; internal to kv/.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +26,21 @@ struct WalBreak {
 };
 // Nothing: the log is whole to its end.
 Result<std::optional<WalBreak>> find_wal_break(const std::string& path);
+
+// The first log of a directory that is not whole, and cannot be a crash's or a power cut's work.
+struct WalDamage {
+  uint64_t log = 0;  // Its number.
+  std::string path;
+  uint64_t whole_bytes = 0;  // What is before the damage; all of a log that was cut short.
+  std::string what;          // In words, for the operator.
+};
+// Nothing: there is none. Sets `lost_tail` when a power cut took a tail that nobody had synced.
+Result<std::optional<WalDamage>> find_wal_damage(const std::string& directory,
+                                                 const WalNotes::Left& notes, bool& lost_tail);
+// What stands in a file from `begin` on, where no record is whole: the whole records behind it.
+Result<uint64_t> count_wal_records(const std::string& path, uint64_t begin);
+// The logs of `directory`, by number.
+Result<std::map<uint64_t, std::string>> list_wals(const std::string& directory);
 
 // Looks at every log of `directory`. Ok(true): a power cut took a tail that nobody had synced, and
 // the logs count only up to there. Unavailable with reason kv_damaged: a log is missing, shorter

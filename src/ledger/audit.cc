@@ -74,7 +74,7 @@ Status append_audit(Database& db, const AuditRow& row) {
   return write_state(db, "audit_head", chain_hash);
 }
 
-Status audit_sink(Database& db, const OutboxRecord& record) {
+Result<AuditRow> parse_audit(const OutboxRecord& record) {
   const Json json = KVCS_TRY(parse_json(record.payload_json));
   if (!json.is_object()) return invalid("audit record: not a JSON object");
   AuditRow row;
@@ -93,7 +93,23 @@ Status audit_sink(Database& db, const OutboxRecord& record) {
   row.request_id = reader.optional_string("request_id", may_be_empty).value_or("");
   reader.ignore_unknown();
   KVCS_TRY(reader.finish());
-  return append_audit(db, row);
+  return row;
+}
+
+Status audit_sink(Database& db, const OutboxRecord& record) {
+  return append_audit(db, KVCS_TRY(parse_audit(record)));
+}
+
+Status for_each_last_audit(Database& db, const std::function<Status(const AuditRow&)>& visit) {
+  auto rows = KVCS_TRY(
+      db.prepare("SELECT id, ts_ms, family, key, action, old_hash, new_hash, source, actor,"
+                 " request_id FROM kv_audit"
+                 " WHERE seq IN (SELECT MAX(seq) FROM kv_audit GROUP BY family, key)"));
+  while (KVCS_TRY(rows.step())) {
+    KVCS_TRY(visit({rows.text(0), rows.integer(1), rows.text(2), rows.text(3), rows.text(4),
+                    rows.text(5), rows.text(6), rows.text(7), rows.text(8), rows.text(9)}));
+  }
+  return ok();
 }
 
 Result<AuditChain> check_audit_chain(Database& db) {

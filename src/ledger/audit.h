@@ -6,6 +6,7 @@
 // ("audit_anchor") and their count ("audit_pruned"). Functions over one Database; no threads.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,9 @@ Status append_audit(Database& db, const AuditRow& row);
 // Outbox kind "audit": a JSON object with the members of AuditRow but id and ts_ms, which are the
 // record's own.
 Status audit_sink(Database& db, const OutboxRecord& record);
+Result<AuditRow> parse_audit(const OutboxRecord& record);
+// Of each key in the audit its newest row.
+Status for_each_last_audit(Database& db, const std::function<Status(const AuditRow&)>& visit);
 Result<AuditChain> check_audit_chain(Database& db);
 // Removes up to `limit` rows from the old end of the chain: the first `excess` of whatever age, and
 // those after them while they are older than `before_ms`; how many.

@@ -92,14 +92,38 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
   return groups;
 }
 
+bool counts_as_request(const UsageRecord& row) {
+  return row.model != kAdjustmentModel && is_last_try(row);
+}
+
+Status for_each_usage_sum(Database& db, std::string_view kind, const UsageSumVisitor& visit) {
+  const std::string column = kind == "key"    ? "key_ref"
+                             : kind == "user" ? "user_ref"
+                                              : "organization_ref";
+  auto rows = KVCS_TRY(
+      db.prepare("SELECT o.text, p.text, SUM(CASE WHEN m.text = ? THEN 0 ELSE requests END),"
+                 " SUM(failures), SUM(cost_nano_usd) FROM usage_daily"
+                 " JOIN ledger_name m ON m.id = model_ref JOIN ledger_name p ON p.id = period_ref"
+                 " JOIN ledger_name o ON o.id = " +
+                 column + " GROUP BY " + column + ", period_ref"));
+  rows.bind(1, kAdjustmentModel);
+  while (KVCS_TRY(rows.step())) {
+    const std::string id = rows.text(0);
+    if (id.empty()) continue;
+    UsageGroup sum;
+    sum.requests = rows.integer(2);
+    sum.failures = rows.integer(3);
+    sum.cost_nano_usd = rows.integer(4);
+    KVCS_TRY(visit(id, rows.text(1), sum));
+  }
+  return ok();
+}
+
 // The rows of `waiting` were read from the outbox before this. A row that moved to SQL meanwhile is
 // in both places, hence the look-up of each one; all of it happens in one read transaction.
 Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, std::string_view id,
                                  std::string_view period, const std::vector<UsageRecord>& waiting) {
   const char* column = kind == "key" ? "key_ref" : kind == "user" ? "user_ref" : "organization_ref";
-  const auto is_request = [](const UsageRecord& row) {
-    return row.model != kAdjustmentModel && is_last_try(row);
-  };
   const std::string sql =
       "SELECT COALESCE(SUM(CASE WHEN n.text = ? THEN 0 ELSE requests END), 0),"
       " COALESCE(SUM(failures), 0), COALESCE(SUM(cost_nano_usd), 0)"
@@ -120,8 +144,8 @@ Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, st
     for (const UsageRecord& row : waiting) {
       find.reset();
       if (KVCS_TRY(find.bind(1, row.request_id).step())) continue;
-      sum.requests += is_request(row) ? 1 : 0;
-      sum.failures += is_request(row) && row.status >= 400 ? 1 : 0;
+      sum.requests += counts_as_request(row) ? 1 : 0;
+      sum.failures += counts_as_request(row) && row.status >= 400 ? 1 : 0;
       sum.cost_nano_usd += row.cost_nano_usd;
     }
     return ok();
@@ -134,12 +158,16 @@ Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, st
 Result<bool> has_usage_row(const Ledger& ledger, std::string_view row_id) {
   bool found = false;
   const auto look = [&](Database& db) -> Status {
-    auto find = KVCS_TRY(db.prepare("SELECT 1 FROM usage WHERE request_id = ?"));
-    found = KVCS_TRY(find.bind(1, row_id).step());
+    found = KVCS_TRY(has_usage_row(db, row_id));
     return ok();
   };
   KVCS_TRY(ledger.read(look));
   return found;
+}
+
+Result<bool> has_usage_row(Database& db, std::string_view row_id) {
+  auto find = KVCS_TRY(db.prepare("SELECT 1 FROM usage WHERE request_id = ?"));
+  return find.bind(1, row_id).step();
 }
 
 namespace {

@@ -2,6 +2,7 @@
 // request's row. Reads on a reader's connection; thread-safe.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,8 +33,16 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
 Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, std::string_view id,
                                  std::string_view period, const std::vector<UsageRecord>& waiting);
 
+// The same sums of every key, user or organization in every month, from one connection.
+using UsageSumVisitor =
+    std::function<Status(const std::string& id, const std::string& period, const UsageGroup& sum)>;
+Status for_each_usage_sum(Database& db, std::string_view kind, const UsageSumVisitor& visit);
+// What rows count as requests: not adjustments, nor tries before the last one.
+bool counts_as_request(const UsageRecord& row);
+
 // Whether the ledger has a row of this id, which is a request's or a try's (usage_row_id()).
 Result<bool> has_usage_row(const Ledger& ledger, std::string_view row_id);
+Result<bool> has_usage_row(Database& db, std::string_view row_id);
 
 // One request as JSON text: the members of its row in Ledger::query, and `attempts`, its rows, one
 // for each try in their order. Of several tries, tokens, calls and money are their sums, a flag is

@@ -73,6 +73,13 @@ struct BudgetView {
   int64_t used_nano_usd = 0, reserved_nano_usd = 0;
   int64_t request_count = 0, error_count = 0;
   std::string month;
+  // Of an organization: how many rows the ledger must have of the month, with those in the outbox,
+  // and what they cost. Nothing when that is not known: see BudgetCounter::rows_known.
+  struct Rows {
+    int64_t count = 0, nano_usd = 0;
+    bool operator==(const Rows&) const = default;
+  };
+  std::optional<Rows> rows = {};
 };
 
 class Budgets;

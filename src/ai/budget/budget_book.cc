@@ -298,6 +298,8 @@ void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record,
     one->used = saturating_add(one->used, record.cost_nano_usd);
     one->request_count += is_request ? 1 : 0;
     one->error_count += is_request && record.status >= 400 ? 1 : 0;
+    one->rows.count++;
+    one->rows.nano_usd = saturating_add(one->rows.nano_usd, record.cost_nano_usd);
     mark_dirty(*one);
   }
   note_threshold(*open.counters[1], open.limits.user_nano_usd, false, reached);
@@ -433,6 +435,8 @@ Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organizati
     if (organization_too) {
       BudgetCounter& organization = *both[1];
       organization.used = std::max<int64_t>(0, organization.used - previous);
+      organization.rows.count++;
+      organization.rows.nano_usd -= previous;
       mark_dirty(organization);
     }
     row.cost_nano_usd = -previous;

@@ -77,6 +77,11 @@ struct BudgetCounter {
   // The part of `used` that rows in the store sum up to, and what it will be when the group that is
   // being written has arrived. Of a loaded counter that is not damaged.
   int64_t written_used = 0, writing_used = 0;
+  // Of an organization: the rows that were made of it in this month, for the start to compare with
+  // those in the ledger. Unknown of a counter that an older program began, that was written by
+  // hand, or made anew.
+  BudgetView::Rows rows;
+  bool rows_known = true;
   int alerted_percent = 0;  // The highest threshold that this process has told of: 0, 80 or 100.
 };
 
@@ -115,6 +120,7 @@ struct OpenReservation {
 std::string reservation_json(const OpenReservation& open);
 Result<OpenReservation> parse_reservation(std::string_view json);
 // A counter as the store has it.
+std::string counter_json(const BudgetView& counter, int64_t now_ms);
 Result<BudgetView> parse_counter(std::string_view json, std::string_view month);
 // A charge that a dead process left: whose it is, and its row.
 struct ChargedRow {

@@ -100,6 +100,8 @@ Status BudgetBook::load(BudgetCounter& counter) {
     stored.used = read->used_nano_usd;
     stored.request_count = read->request_count;
     stored.error_count = read->error_count;
+    stored.rows_known = read->rows.has_value();
+    stored.rows = read->rows.value_or(BudgetView::Rows{});
   } else if (entry.code() == Code::kNotFound) {
     absent = true;
   } else if (entry.code() == Code::kUnavailable) {
@@ -117,6 +119,9 @@ Status BudgetBook::load(BudgetCounter& counter) {
   counter.used = saturating_add(counter.used, stored.used);
   counter.request_count += stored.request_count;
   counter.error_count += stored.error_count;
+  counter.rows.count += stored.rows.count;
+  counter.rows.nano_usd += stored.rows.nano_usd;
+  counter.rows_known = stored.rows_known;
   return ok();
 }
 
@@ -182,6 +187,7 @@ void BudgetBook::apply(const BudgetView& rows, BudgetCounter& counter) {
   const int64_t lost = rows.used_nano_usd - counter.written_used;
   if (!damaged && lost <= 0) return;
   counter.loaded = true;
+  counter.rows_known = false;
   counter.used += damaged ? rows.used_nano_usd : lost;
   counter.request_count = damaged ? counter.request_count + rows.request_count
                                   : std::max(counter.request_count, rows.request_count);

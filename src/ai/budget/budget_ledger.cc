@@ -2,8 +2,14 @@
 // repairs counters, each on its own thread.
 #include "ai/budget/budget_ledger.h"
 
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
 #include <vector>
 
+#include "ai/budget/budget_book.h"
+#include "base/json.h"
+#include "kv/keyspace.h"
 #include "kv/outbox.h"
 #include "ledger/rows.h"
 #include "ledger/usage_report.h"
@@ -51,6 +57,39 @@ Status repair_budgets(Budgets& budgets, const KvStore& kv, Ledger& ledger) {
   return budgets.repair([&](std::string_view kind, std::string_view id, std::string_view month) {
     return recount(kv, ledger, kind, id, month);
   });
+}
+
+Result<bool> raise_counter(const KvStore& kv, std::string_view kind, std::string_view id,
+                           const BudgetView& rows, int64_t now_ms, KvBatch& batch) {
+  const std::string key = keyspace::quota(kind, id, rows.month);
+  BudgetView counter;
+  counter.month = rows.month;
+  const Result<KvEntry> entry = kv.get(KvFamily::kQuota, key);
+  if (entry.ok()) {
+    Result<BudgetView> read = parse_counter(entry->value, rows.month);
+    if (!read.ok()) return false;
+    counter = std::move(read).value();
+  } else if (entry.code() != Code::kNotFound) {
+    return entry.status();
+  }
+  const bool low = counter.used_nano_usd < rows.used_nano_usd;
+  const bool known = counter.rows.has_value();
+  counter.used_nano_usd = std::max(counter.used_nano_usd, rows.used_nano_usd);
+  counter.request_count = std::max(counter.request_count, rows.request_count);
+  counter.error_count = std::max(counter.error_count, rows.error_count);
+  counter.rows.reset();
+  if (low || known) batch.put(KvFamily::kQuota, key, counter_json(counter, now_ms));
+  return low;
+}
+
+std::string without_rows(std::string_view key, std::string value) {
+  if (!key.starts_with(keyspace::kQuotaPrefix)) return value;
+  const Result<Json> parsed = parse_json(value);
+  if (!parsed.ok() || !parsed->is_object() || !parsed->contains("rows")) return value;
+  Json kept = *parsed;
+  kept.erase("rows");
+  kept.erase("rows_nano_usd");
+  return dump_json(kept);
 }
 
 std::string budget_name(const Directory& directory, std::string_view kind, std::string_view id) {

@@ -35,6 +35,14 @@ class KnownUsageRows final {
 // Makes counters that the store could not read anew from the rows of the ledger and the outbox.
 Status repair_budgets(Budgets& budgets, const KvStore& kv, Ledger& ledger);
 
+// Adds to `batch` the counter of a key, user or organization as it must be at least, which is what
+// `rows` says; for a store that is not in use. False: it has counted as much already. One that
+// cannot be read is left alone, for the daemon makes it anew itself.
+Result<bool> raise_counter(const KvStore& kv, std::string_view kind, std::string_view id,
+                           const BudgetView& rows, int64_t now_ms, KvBatch& batch);
+// A counter that comes by hand or from another store knows nothing of the rows in this ledger.
+std::string without_rows(std::string_view key, std::string value);
+
 // The name by which people know an organization ("acme") or a user ("acme/ada@example.com"); the id
 // when the store does not answer.
 std::string budget_name(const Directory& directory, std::string_view kind, std::string_view id);

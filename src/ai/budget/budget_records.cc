@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/json_text.h"
+#include "base/money.h"
 
 namespace kvcs::ai {
 namespace {
@@ -69,6 +70,22 @@ Result<OpenReservation> parse_reservation(std::string_view json) {
   return open;
 }
 
+// month_usage_usd, current_month and last_update are for people and for other readers of the same
+// namespace.
+std::string counter_json(const BudgetView& counter, int64_t now_ms) {
+  std::string text = "{\"month_usage_usd\":" + format_usd(counter.used_nano_usd) +
+                     ",\"used_nano_usd\":" + std::to_string(counter.used_nano_usd) +
+                     ",\"current_month\":\"" + counter.month +
+                     "\",\"request_count\":" + std::to_string(counter.request_count) +
+                     ",\"error_count\":" + std::to_string(counter.error_count) +
+                     ",\"last_update\":" + std::to_string(now_ms);
+  if (counter.rows) {
+    text += ",\"rows\":" + std::to_string(counter.rows->count) +
+            ",\"rows_nano_usd\":" + std::to_string(counter.rows->nano_usd);
+  }
+  return text + "}";
+}
+
 Result<BudgetView> parse_counter(std::string_view json, std::string_view month) {
   const Json value = KVCS_TRY(parse_json(json));
   JsonReader reader(value, "counter");
@@ -77,6 +94,9 @@ Result<BudgetView> parse_counter(std::string_view json, std::string_view month) 
   view.used_nano_usd = reader.integer("used_nano_usd", INT64_MIN, INT64_MAX);
   view.request_count = reader.integer("request_count", 0, INT64_MAX);
   view.error_count = reader.integer("error_count", 0, INT64_MAX);
+  if (const auto rows = reader.optional_integer("rows", 0, INT64_MAX)) {
+    view.rows = {*rows, reader.integer("rows_nano_usd", INT64_MIN, INT64_MAX)};
+  }
   reader.ignore_unknown();
   KVCS_TRY(reader.finish());
   return view;

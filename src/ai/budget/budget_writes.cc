@@ -1,20 +1,15 @@
 // Brings an organization's counters and charges to the store, in groups, one group after the other.
 #include "ai/budget/budget_book.h"
-#include "base/money.h"
 #include "kv/keyspace.h"
 #include "kv/outbox.h"
 
 namespace kvcs::ai {
 namespace {
 
-// parse_counter() of budget_book.h reads it. month_usage_usd, current_month and last_update are for
-// people and for other readers of the same namespace.
-std::string counter_json(const BudgetCounter& counter, int64_t now_ms) {
-  return "{\"month_usage_usd\":" + format_usd(counter.used) +
-         ",\"used_nano_usd\":" + std::to_string(counter.used) + ",\"current_month\":\"" +
-         counter.month + "\",\"request_count\":" + std::to_string(counter.request_count) +
-         ",\"error_count\":" + std::to_string(counter.error_count) +
-         ",\"last_update\":" + std::to_string(now_ms) + "}";
+BudgetView as_stored(const BudgetCounter& counter) {
+  BudgetView view{counter.used, 0, counter.request_count, counter.error_count, counter.month};
+  if (counter.kind == "org" && counter.rows_known) view.rows = counter.rows;
+  return view;
 }
 
 }  // namespace
@@ -105,7 +100,7 @@ void BudgetBook::build_group(Group& group) {
       continue;
     }
     group.batch.put(KvFamily::kQuota, keyspace::quota(one->kind, one->id, one->month),
-                    counter_json(*one, now_ms));
+                    counter_json(as_stored(*one), now_ms));
   }
   group.grace_days.swap(dirty_grace_);
   for (const std::string& day : group.grace_days) {

@@ -130,8 +130,9 @@ Members members_of(const OpenReservation& open) {
 }
 
 Members members_of(const BudgetView& view) {
-  const auto& [used, reserved, request_count, error_count, month] = view;
+  const auto& [used, reserved, request_count, error_count, month, rows] = view;
   (void)reserved;  // Never stored: it ends with the process.
+  (void)rows;      // Of an organization alone.
   return name_members("used request_count error_count month", used, request_count, error_count,
                       month);
 }

@@ -1,0 +1,49 @@
+// The repair of a key-value store whose log is damaged: all before the damage is kept, in a copy
+// that takes the store's place; and what the other stores know of the time after it is applied
+// again, above all which keys were revoked. Used by repair.cc; one thread, no daemon runs.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/store_marks.h"
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "base/status.h"
+
+namespace kvcs {
+
+class Database;
+class KvStore;
+
+// Brings a store that lacks the last writes up to what is known of them from the audit, from the
+// usage rows, and from `behind`, what could be read of the lost part (null: nothing). A key of
+// which only is known that it was changed is revoked, since that is what the change may have been.
+// `ledger` may be null too. Adds to `told` what was done and what is not known, a sentence each.
+Status catch_up(KvStore& kv, const KvStore* behind, Database* ledger, const Clock& clock,
+                Entropy& entropy, std::vector<std::string>& told);
+
+class KvRescue final {
+ public:
+  // Makes the copy in `data_dir` and brings it up to date; the store stays as it is. Null: the log
+  // is not what is damaged, or nothing worth keeping is before the damage.
+  static Result<std::unique_ptr<KvRescue>> prepare(const std::string& data_dir, Database* ledger,
+                                                   const Clock& clock, Entropy& entropy);
+  ~KvRescue();  // Removes the copy, unless it was put in place.
+  KvRescue(const KvRescue&) = delete;
+  KvRescue& operator=(const KvRescue&) = delete;
+
+  const std::vector<std::string>& told() const { return told_; }
+  // Exchanges store and copy in one step; the damaged store gets the name `given_up`.
+  Status put_in_place(const StoreMark& mark, const std::string& given_up);
+
+ private:
+  KvRescue(std::string data_dir, const Clock& clock);
+  Result<bool> fill(Database* ledger, Entropy& entropy);
+
+  const std::string store_, copy_;
+  const Clock& clock_;
+  std::vector<std::string> told_;
+};
+
+}  // namespace kvcs

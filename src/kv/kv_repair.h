@@ -1,0 +1,33 @@
+// What can be kept of a key-value store whose log is damaged: what was written before the damage,
+// as a copy that opens like any other, and, to be read, what is whole behind it. For `kvcs repair`;
+// nothing else has the directory open, and nothing in it is changed.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "kv/kv.h"
+
+namespace kvcs {
+
+struct KvLogDamage {
+  std::string what;           // In words: which log, and at which byte.
+  uint64_t log = 0;           // Its number.
+  uint64_t whole_bytes = 0;   // What of it is before the damage.
+  uint64_t lost_bytes = 0;    // What is behind it, in this log and those after it.
+  uint64_t lost_records = 0;  // The whole writes among them.
+};
+// Nothing: the logs are whole, and what else is wrong is in another file.
+Result<std::optional<KvLogDamage>> find_kv_log_damage(const std::string& directory);
+// Makes the directory `to`, with the store as it was before the damage. Tables are linked, for they
+// never change.
+Status copy_kv_before(const KvLogDamage& damage, const std::string& directory,
+                      const std::string& to);
+// All writes that are whole, before and behind the damage, without those in between.
+Result<std::unique_ptr<const KvStore>> open_whole_records(const std::string& directory,
+                                                          const Clock& clock);
+
+}  // namespace kvcs
