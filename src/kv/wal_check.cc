@@ -3,7 +3,6 @@
 // byte | payload; the rest of a block that is too short for a record is zero.
 #include "kv/wal_check.h"
 
-#include <array>
 #include <charconv>
 #include <cstring>
 #include <filesystem>
@@ -11,6 +10,7 @@
 #include <map>
 
 #include "base/bytes.h"
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "kv/rocks_damage.h"
 
@@ -19,25 +19,12 @@ namespace {
 
 constexpr size_t kBlockBytes = 32u << 10, kHeadBytes = 7;
 // A disk that says that it has synced and has not loses a little at a power cut. So much may be
-// missing of a log; it is told in the daemon's log.
+// missing of a log after another boot; it is told in the daemon's log.
 constexpr size_t kTailMaxBytes = kBlockBytes;
 constexpr unsigned char kTypeMax = 15;  // Types that this RocksDB does not write are let pass.
 
-constexpr std::array<uint32_t, 256> kCrcTable = [] {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t i = 0; i < 256; i++) {
-    uint32_t crc = i;
-    for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f63b78u : 0);
-    table[i] = crc;
-  }
-  return table;
-}();
-
 uint32_t masked_crc(std::string_view bytes) {
-  uint32_t crc = ~0u;
-  for (const char c : bytes)
-    crc = crc >> 8 ^ kCrcTable[(crc ^ static_cast<unsigned char>(c)) & 255];
-  crc = ~crc;
+  const uint32_t crc = crc32c(bytes);
   return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 
@@ -194,7 +181,7 @@ Result<std::optional<WalDamage>> find_wal_damage(const std::string& directory,
     if (error) return io_error("stat", path, error.value());
     const bool is_short = size < synced;
     const std::optional<WalBreak> found = KVCS_TRY(find_wal_break(path));
-    if (size + kTailMaxBytes <= synced) {
+    if (is_short && (notes.same_boot || size + kTailMaxBytes <= synced)) {
       return std::optional(WalDamage{number, path, found ? found->offset : size,
                                      "the log " + path + " has " + std::to_string(size) + " of " +
                                          std::to_string(synced) + " bytes that were on disk"});
