@@ -1,5 +1,5 @@
 // Hard links over the layout of file_blob.cc, ab/cd/<sha256>. The temp files of uploads and
-// whatever else lies in the folder have no digest for a name and are passed over.
+// whatever else lies in the folder have no digest for a name, or are no files, and are passed over.
 #include "blob/blob_links.h"
 
 #include <sys/stat.h>
@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "blob/folder_names.h"
 
 namespace kvcs {
 namespace {
@@ -18,17 +19,13 @@ namespace {
 namespace fs = std::filesystem;
 constexpr size_t kDigestDigits = 64;
 
-// The names in a folder that are so many hex digits; none when the folder is not there.
+// The names in a folder that are so many hex digits.
 Result<std::vector<std::string>> hex_names(const std::string& folder, size_t digits) {
   std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    std::string name = it->path().filename().string();
-    if (is_hex(name, digits)) names.push_back(std::move(name));
-  }
-  if (error && error != std::errc::no_such_file_or_directory) {
-    return io_error("list", folder, error.value());
-  }
+  KVCS_TRY(for_each_name(folder, [&](const char* name) {
+    if (is_hex(name, digits)) names.emplace_back(name);
+    return ok();
+  }));
   return names;
 }
 
@@ -56,7 +53,10 @@ class Linker final {
       for (const std::string& second : KVCS_TRY(hex_names(blobs_ + outer, 2))) {
         KVCS_TRY(link_folder(outer, outer + "/" + second));
       }
-      if (links_.linked) KVCS_TRY(sync_folder(copy_ + outer));
+      // Folders whose blobs were all removed are not in the copy.
+      if (links_.linked && fs::exists(copy_ + outer, ignored)) {
+        KVCS_TRY(sync_folder(copy_ + outer));
+      }
     }
     KVCS_TRY(sync_folder(copy_));
     return links_;
@@ -80,9 +80,10 @@ class Linker final {
   // A blob that was removed meanwhile is in no copy.
   Status link_one(const std::string& from, const std::string& to) {
     struct stat facts {};
-    if (::stat(from.c_str(), &facts) != 0) {
+    if (::lstat(from.c_str(), &facts) != 0) {
       return errno == ENOENT ? ok() : io_error("stat", from, errno);
     }
+    if (!S_ISREG(facts.st_mode)) return ok();
     if (links_.linked && ::link(from.c_str(), to.c_str()) != 0 && errno != EEXIST) {
       if (errno == ENOENT) return ok();
       if (!links_are_impossible(errno)) return io_error("link", to, errno);

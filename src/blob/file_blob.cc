@@ -1,7 +1,6 @@
 // Blobs as files. Layout under the folder: tmp/<n>.part while a writer works, ab/cd/<sha256> once
 // whole, trash/<sha256> and damaged/<sha256> when set aside. The data directory's lock (app) makes
 // sure that one process owns the folder.
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -21,6 +20,7 @@
 #include "base/hash_pipe.h"
 #include "base/mutex.h"
 #include "blob/blob.h"
+#include "blob/folder_names.h"
 #include "blob/upload_checks.h"
 
 namespace kvcs {
@@ -117,8 +117,9 @@ class TempFile final {
 
   std::string path() const { return shared_.temp_folder() + "/" + name_; }
   Result<Descriptor> create() {
-    // A leftover of the same name from a process that died is of nobody's use: O_TRUNC.
-    Descriptor file(::open(path().c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, kFileMode));
+    // A leftover of the same name from a process that died is of nobody's use.
+    if (::unlink(path().c_str()) != 0 && errno != ENOENT) return io_error("unlink", path(), errno);
+    Descriptor file(::open(path().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
     if (!file.valid()) return io_error("create", path(), errno);
     created_ = true;
     return file;
@@ -265,20 +266,6 @@ class FileReader final : public BlobReader {
   const uint64_t size_;
 };
 
-// Visits the names in one folder, without "." and "..".
-Status for_each_name(const std::string& path, const std::function<Status(const char*)>& visit) {
-  DIR* const folder = ::opendir(path.c_str());
-  if (folder == nullptr) return errno == ENOENT ? ok() : io_error("opendir", path, errno);
-  const std::unique_ptr<DIR, int (*)(DIR*)> closer(folder, ::closedir);
-  for (;;) {
-    errno = 0;
-    const dirent* const entry = ::readdir(folder);
-    if (entry == nullptr) return errno == 0 ? ok() : io_error("readdir", path, errno);
-    if (entry->d_name[0] == '.') continue;
-    KVCS_TRY(visit(entry->d_name));
-  }
-}
-
 class FileBlobs final : public BlobStore {
  public:
   explicit FileBlobs(const BlobConfig& config) {
@@ -309,10 +296,12 @@ class FileBlobs final : public BlobStore {
   Result<std::unique_ptr<BlobReader>> open(std::string_view sha256_hex) const override {
     KVCS_TRY(check_digest(sha256_hex));
     const std::string path = shared_.path_of(sha256_hex);
-    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    // Without O_NONBLOCK a pipe under the name would keep the caller until somebody writes to it.
+    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!file.valid()) return missing_or(errno, path);
     struct stat facts {};
     if (::fstat(file.get(), &facts) != 0) return io_error("stat", path, errno);
+    if (!S_ISREG(facts.st_mode)) return not_found("No such blob.");
     return std::unique_ptr<BlobReader>(
         std::make_unique<FileReader>(std::move(file), static_cast<uint64_t>(facts.st_size)));
   }
@@ -321,6 +310,7 @@ class FileBlobs final : public BlobStore {
     const std::string path = shared_.path_of(sha256_hex);
     struct stat facts {};
     if (::lstat(path.c_str(), &facts) != 0) return missing_or(errno, path);
+    if (!S_ISREG(facts.st_mode)) return not_found("No such blob.");
     return static_cast<uint64_t>(facts.st_size);
   }
   Status remove(std::string_view sha256_hex) override {
@@ -386,7 +376,9 @@ class FileBlobs final : public BlobStore {
       }
       const std::string path = shared_.temp_folder() + "/" + name;
       if (::unlink(path.c_str()) != 0) {
-        return errno == ENOENT ? ok() : io_error("unlink", path, errno);
+        // A folder, which Linux calls EISDIR and POSIX EPERM, is nobody's temp file.
+        const bool leave = errno == ENOENT || errno == EISDIR || errno == EPERM;
+        return leave ? ok() : io_error("unlink", path, errno);
       }
       removed++;
       return ok();
@@ -402,6 +394,7 @@ class FileBlobs final : public BlobStore {
     // Files that are not ours to name are left alone; one removed meanwhile is no failure.
     if (!check_digest(name).ok()) return ok();
     if (::lstat((folder + "/" + name).c_str(), &facts) != 0) return ok();
+    if (!S_ISREG(facts.st_mode)) return ok();
     // The later of the two: a rename touches ctime only.
     const int64_t born_s = std::max(facts.st_mtim.tv_sec, facts.st_ctim.tv_sec);
     return visit(name, static_cast<uint64_t>(facts.st_size), std::max<int64_t>(0, now_s - born_s));
@@ -414,7 +407,9 @@ class FileBlobs final : public BlobStore {
     return errno == ENOENT ? not_found("No such blob.") : io_error("rename", to, errno);
   }
   static Status missing_or(int error_number, const std::string& path) {
-    if (error_number == ENOENT) return not_found("No such blob.");
+    // A link is nothing that this store made, nor is a file where a folder should be.
+    const bool absent = error_number == ENOENT || error_number == ELOOP || error_number == ENOTDIR;
+    if (absent) return not_found("No such blob.");
     return io_error("open", path, error_number);
   }
   Shared shared_;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "blob/blob.h"
 #include "support/test_app.h"
 #include "support/wait.h"
 
@@ -110,6 +111,32 @@ TEST_CASE("backup: the newest are kept, and what a dead daemon left is removed",
         R"({"backup":"kvcs-20260131T234322Z","removed":["kvcs-20260131T234320Z"]})");
   CHECK(names_in(backups) ==
         std::vector<std::string>{"kvcs-20260131T234321Z", "kvcs-20260131T234322Z", "notes.txt"});
+}
+
+TEST_CASE("backup: blobs that were deleted, and what is no blob, are in no copy's way",
+          "[unit][app]") {
+  TempDir places;
+  TestApp app([&](Config& config) { config.backup.directory = places.file("backups"); });
+  BlobStore& blobs = *app.parts().blobs;
+  std::string gone;
+  for (const char* bytes : {"gone", "kept"}) {
+    auto writer = blobs.begin_write("", 4);
+    REQUIRE(writer.ok());
+    REQUIRE((*writer)->append(bytes).ok());
+    REQUIRE((*writer)->finish().ok());
+    if (gone.empty()) gone = (*writer)->sha256_hex();
+  }
+  REQUIRE(blobs.remove(gone).ok());
+  std::ofstream(app.data_dir() + "/blobs/0f") << "a note";
+  const Result<std::string> made = back_up(app);
+  INFO(made.status().message());
+  REQUIRE(made.ok());
+  const std::string manifest =
+      read_small_file(
+          places.file("backups") + "/" + names_in(places.file("backups"))[0] + "/manifest.json",
+          1 << 20)
+          .value();
+  CHECK(manifest.find("\"count\": 1") != std::string::npos);
 }
 
 TEST_CASE("backup: one that fails leaves nothing and raises backup.failed", "[fault][app]") {

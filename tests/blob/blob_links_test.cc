@@ -63,6 +63,33 @@ TEST_CASE("blob links: a copy is a store, takes no space, and is added to", "[un
   CHECK(fs::hard_link_count(dir.file("copy") + name) == 2);
 }
 
+// Deleting the only blob of a folder leaves the folder.
+TEST_CASE("blob links: folders without blobs and what is no blob are passed over", "[unit][blob]") {
+  test::TempDir dir;
+  BlobConfig config;
+  config.path = dir.file("blobs");
+  config.free_reserve_bytes = 0;
+  auto store = open_file_blobs(config);
+  REQUIRE(store.ok());
+  const std::string gone = put(**store, "gone"), kept = put(**store, "kept");
+  REQUIRE(gone.substr(0, 2) != kept.substr(0, 2));
+  REQUIRE((*store)->remove(gone).ok());
+  const std::string pipe = config.path + "/" + gone.substr(0, 2) + "/" + gone.substr(2, 2);
+  REQUIRE(::mkfifo((pipe + "/" + gone).c_str(), 0600) == 0);
+  std::ofstream(config.path + "/0f") << "a file among the folders";
+  std::ofstream(config.path + "/" + kept.substr(0, 2) + "/0f") << "and one below";
+  for (int pass = 0; pass < 2; pass++) {
+    const auto links = link_blobs(config.path, dir.file("copy"), go_on);
+    INFO(links.status().message());
+    REQUIRE(links.ok());
+    CHECK(links->blobs == 1);
+    CHECK(links->bytes == 4);
+  }
+  REQUIRE(fs::remove(pipe + "/" + gone));
+  CHECK(link_blobs(config.path, dir.file("second"), go_on)->blobs == 1);
+  CHECK_FALSE(fs::exists(dir.file("second") + "/" + gone.substr(0, 2)));
+}
+
 TEST_CASE("blob links: a stop ends it, and another file system is told", "[unit][blob]") {
   test::TempDir dir;
   BlobConfig config;

@@ -47,6 +47,55 @@ TEST_CASE("temp files of a process that died are removed, those of live writers 
   CHECK((*store)->stat(sha256_hex("abc")).ok());
 }
 
+TEST_CASE("what is no folder or no file of the store is left alone, and keeps nobody waiting",
+          "[blob][fault]") {
+  namespace fs = std::filesystem;
+  test::TempDir folder;
+  const std::string path = folder.file("blobs"), pipe = sha256_hex("pipe");
+  std::string kept;
+  {
+    auto store = open_file_blobs({path, 0});
+    auto writer = (*store)->begin_write("", 3);
+    REQUIRE((*writer)->append("abc").ok());
+    REQUIRE((*writer)->finish().ok());
+    kept = (*writer)->sha256_hex();
+  }
+  std::ofstream(path + "/0f") << "a file among the folders";
+  fs::create_directories(path + "/tmp/0.part");
+  fs::create_directories(path + "/tmp/notes/deep");
+  const std::string inner = path + "/" + pipe.substr(0, 2) + "/" + pipe.substr(2, 2);
+  fs::create_directories(inner);
+  REQUIRE(::mkfifo((inner + "/" + pipe).c_str(), 0600) == 0);
+  REQUIRE(::mkfifo((path + "/tmp/1.part").c_str(), 0600) == 0);
+  const std::string link = sha256_hex("link");
+  fs::create_directories(path + "/" + link.substr(0, 2) + "/" + link.substr(2, 2));
+  fs::create_symlink(path + "/0f",
+                     path + "/" + link.substr(0, 2) + "/" + link.substr(2, 2) + "/" + link);
+  auto store = open_file_blobs({path, 0});
+  REQUIRE(store.ok());
+  CHECK(*(*store)->remove_stale_temps() == 1);
+  size_t seen = 0;
+  const Status visited = (*store)->for_each([&](std::string_view digest, uint64_t, int64_t) {
+    CHECK(digest == kept);
+    seen++;
+    return ok();
+  });
+  INFO(visited.message());
+  CHECK(visited.ok());
+  CHECK(seen == 1);
+  for (const std::string& name : {pipe, link}) {
+    CHECK((*store)->stat(name).code() == Code::kNotFound);
+    CHECK((*store)->open(name).status().code() == Code::kNotFound);
+  }
+  // The next upload of these bytes takes the place of what lies there.
+  (void)(*store)->begin_write("", 4);
+  auto writer = (*store)->begin_write(pipe, 4);
+  REQUIRE(writer.ok());
+  REQUIRE((*writer)->append("pipe").ok());
+  REQUIRE((*writer)->finish().ok());
+  CHECK(*(*store)->stat(pipe) == 4);
+}
+
 TEST_CASE("an upload that would touch the free-space reserve is refused at once", "[blob][fault]") {
   test::TempDir folder;
   const uint64_t free = std::filesystem::space(folder.path()).available;
