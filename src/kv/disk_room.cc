@@ -48,18 +48,20 @@ void DiskRoom::keep_reserve(uint64_t free_bytes) {
   if (!made) ::unlink(reserve_path_.c_str());
 }
 
-Status DiskRoom::check(bool frees) {
+Status DiskRoom::check(bool on_reserve) {
   if (keep_bytes_ == 0) return ok();
   if (clock_.mono_us() >= look_again_us_.load(std::memory_order_relaxed)) look();
   const uint64_t free_bytes = free_bytes_.load(std::memory_order_relaxed);
-  const uint64_t wanted = frees ? keep_bytes_ / 8 : keep_bytes_;
+  const uint64_t wanted = on_reserve ? keep_bytes_ / 8 : keep_bytes_;
   if (free_bytes >= wanted) [[likely]] {
     return ok();
   }
   return unavailable("The disk of the data directory is full: " + format_bytes(free_bytes) +
                      " are free, and below " + format_bytes(keep_bytes_) +
-                     " (kv.free_reserve_bytes) nothing is written. Reads go on. Free some space; "
-                     "removing keys and artifacts is still possible.")
+                     " (kv.free_reserve_bytes) nothing is written. Reads go on. Free some space; " +
+                     (on_reserve ? "not even removals and revocations have room."
+                                 : "removing keys and artifacts, revoking, suspending and freezing "
+                                   "are possible meanwhile."))
       .with_reason("disk_full");
 }
 

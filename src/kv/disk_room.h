@@ -2,9 +2,9 @@
 // for an engine that meets a full disk in the middle of a write has to be opened anew, and because
 // what frees space (a removal) has to be written down too. Thread-safe.
 //
-// Two marks: below `keep_bytes` only what frees space is written, below an eighth of it nothing. A
-// file of kReserveFileBytes is kept beside; when others have filled the disk to the end it is
-// removed, and made again when there is room for it.
+// Two marks: below `keep_bytes` only what frees space or takes a permission away is written
+// (reserve_use.h), below an eighth of it nothing. A file of kReserveFileBytes is kept beside; when
+// others have filled the disk to the end it is removed, and made again when there is room for it.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -26,8 +26,9 @@ class DiskRoom final {
   // Looks at the disk, and makes or removes the file.
   void look();
   // Unavailable with reason disk_full, saying what is free and how much must be. Looks at the disk
-  // once in kLookEveryUs; costs the reading of a clock otherwise. `frees`: the write frees space.
-  Status check(bool frees);
+  // once in kLookEveryUs; costs the reading of a clock otherwise. `on_reserve`: the
+  // write may use what is kept.
+  Status check(bool on_reserve);
 
  private:
   static constexpr int64_t kLookEveryUs = 100'000;

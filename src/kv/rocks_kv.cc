@@ -7,7 +7,6 @@
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -18,6 +17,7 @@
 #include "kv/engine_gate.h"
 #include "kv/key_stripes.h"
 #include "kv/kv_repair.h"
+#include "kv/reserve_use.h"
 #include "kv/rocks_engine.h"
 #include "kv/stored_value.h"
 #include "kv/write_stop.h"
@@ -46,16 +46,6 @@ std::string prefix_end(std::string_view prefix) {
   while (!end.empty() && end.back() == '\xff') end.pop_back();
   if (!end.empty()) end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
   return end;
-}
-
-// Removals give space back, and what is beside them says who removed. An audit record that comes
-// alone tells of a removal, or of something else that is done already.
-bool frees_space(const KvBatch& batch) {
-  const auto removes = [](const KvBatch::Op& op) { return !op.entry; };
-  const auto tells = [](const KvBatch::Op& op) { return op.family == KvFamily::kOutbox; };
-  const std::vector<KvBatch::Op>& ops = batch.ops();
-  return std::all_of(ops.begin(), ops.end(),
-                     [&](const KvBatch::Op& op) { return removes(op) || tells(op); });
 }
 
 class RocksKv final : public KvStore {
@@ -107,7 +97,7 @@ class RocksKv final : public KvStore {
 
   Status write(const KvBatch& batch, KvDurability durability) override {
     KVCS_TRY(check_kv_batch(batch));
-    KVCS_TRY(check_writable(frees_space(batch)));
+    KVCS_TRY(check_room(batch));
     // Shared: plain writes need not wait for each other, only for a swap of the same key.
     KeyStripes::Guard guard(stripes_);
     for (const KvBatch::Op& op : batch.ops()) guard.add_shared(op.family, op.key);
@@ -120,7 +110,7 @@ class RocksKv final : public KvStore {
                           KvDurability durability) override {
     KVCS_TRY(check_kv_key(key));
     KVCS_TRY(check_kv_batch(batch));
-    KVCS_TRY(check_writable(frees_space(batch)));
+    KVCS_TRY(check_room(batch));
     KeyStripes::Guard guard(stripes_);
     guard.add_exclusive(family, key);
     for (const KvBatch::Op& op : batch.ops()) guard.add_shared(op.family, op.key);
@@ -178,7 +168,11 @@ class RocksKv final : public KvStore {
     return stop_.refusal();
   }
 
-  Status writable() const override { return check_writable(false); }
+  Status writable() const override {
+    Status going = mend();
+    KVCS_TRY(room_.check(false));
+    return going;
+  }
 
   Status checkpoint(const std::string& directory) override {
     KVCS_TRY(mend());
@@ -267,10 +261,12 @@ class RocksKv final : public KvStore {
     return ok();
   }
 
-  Status check_writable(bool frees) const {
+  Status check_room(const KvBatch& batch) const {
     Status going = mend();
+    Status room = room_.check(false);
     // Of the two a full disk is what somebody can do something about.
-    KVCS_TRY(room_.check(frees));
+    if (!room.ok() && !may_use_reserve(*this, batch)) return room;
+    if (!room.ok()) KVCS_TRY(room_.check(true));
     return going;
   }
 

@@ -98,6 +98,61 @@ TEST_CASE("disk: a lasting fault stops writes only, and they go on when it ends"
   check_all_there(house);
 }
 
+// What an operator may have to take away in a hurry: keys of the three kinds that have no budget,
+// by the path that revokes each and the path that it opens.
+struct Held {
+  std::string organization, organization_path;
+  struct Key {
+    std::string key, revoke, opens;
+  };
+  std::vector<Key> keys;
+};
+
+Held make_held(FaultHouse& house) {
+  Held held;
+  const RawResponse made = house.admin("POST", "/admin/organizations", R"({"name":"Held"})");
+  held.organization = json_text(made.body, "org_id");
+  held.organization_path = "/admin/organizations/" + held.organization;
+  const RawResponse project =
+      house.admin("POST", held.organization_path + "/projects", R"({"name":"P"})");
+  const std::string keys =
+      held.organization_path + "/projects/" + json_text(project.body, "project_id") + "/api-keys";
+  const RawResponse key = house.admin("POST", keys, R"({"name":"k"})");
+  held.keys.push_back(
+      {json_text(key.body, "api_key"), keys + "/" + json_text(key.body, "key_id"), "/api/v1/me"});
+  const RawResponse user = house.admin(
+      "POST", "/admin/users", R"({"email":"b@example.com","org_id":")" + held.organization + "\"}");
+  const std::string users = "/admin/users/" + json_text(user.body, "user_id") + "/api-keys";
+  const RawResponse user_key = house.admin("POST", users, R"({"name":"k"})");
+  held.keys.push_back({json_text(user_key.body, "api_key"),
+                       users + "/" + json_text(user_key.body, "key_id"), "/v1/models"});
+  const RawResponse admin = house.admin("POST", "/admin/admin-keys", R"({"name":"k","role":"viewer"})");
+  held.keys.push_back({json_text(admin.body, "admin_key"),
+                       "/admin/admin-keys/" + json_text(admin.body, "key_id"), "/admin/jobs"});
+  for (const Held::Key& each : held.keys) {
+    INFO(each.revoke);
+    REQUIRE(house.get_as(each.key, each.opens).status == 200);
+  }
+  return held;
+}
+
+void check_permissions_end(FaultHouse& house, const Held& held) {
+  for (const Held::Key& each : held.keys) {
+    const RawResponse revoked = house.admin("DELETE", each.revoke);
+    INFO(each.revoke << " -> " << revoked.body);
+    CHECK(revoked.status == 200);
+    CHECK(house.get_as(each.key, each.opens).status == 401);
+  }
+  CHECK(house.admin("POST", held.organization_path + "/suspend").status == 200);
+  CHECK(house.admin("PUT", "/admin/system/mode", R"({"mode":"frozen"})").status == 200);
+  CHECK(has(house.admin("GET", "/admin/system/mode").body, "frozen"));
+  // What grows the store is refused still.
+  CHECK(house.admin("POST", "/admin/organizations", R"({"name":"Later"})").status == 503);
+  CHECK(house.admin("PUT", "/admin/kv/config/values/value-0", std::string(9000, 'x')).status ==
+        503);
+  CHECK(house.admin("PUT", "/admin/system/mode", R"({"mode":"active"})").status == 200);
+}
+
 TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so does what frees space",
           "[fault][kv][disk]") {
   const bool ran = with_small_disk(112 << 20, [&](const std::string& disk) {
@@ -108,6 +163,7 @@ TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so doe
     REQUIRE(house.put_value().status == 204);
     REQUIRE(house.admin("PUT", "/admin/kv/config/values/victim", "x").status == 204);
     CHECK(comes_true([&] { return std::filesystem::exists(disk + "/data/reserve"); }));
+    const Held held = make_held(house);
     // Others fill the disk to the end: the reserve is given up, and what it was is for removals.
     fill_disk(disk + "/filler");
     RawResponse put;
@@ -121,6 +177,7 @@ TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so doe
     // At once, or when the engine that met the full disk has been opened anew.
     CHECK(comes_true(
         [&] { return house.admin("DELETE", "/admin/kv/config/values/victim").status == 204; }));
+    check_permissions_end(house, held);
     // Nothing at all is left.
     fill_disk(disk + "/filler2");
     for (int i = 0; i < 5; i++) CHECK(house.put_value(1'000'000).status == 503);

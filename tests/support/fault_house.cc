@@ -80,6 +80,10 @@ RawResponse FaultHouse::admin(const std::string& method, const std::string& path
   return fetch(port_, method, path, {{"Authorization", "Bearer " + admin_key_}}, body);
 }
 
+RawResponse FaultHouse::get_as(const std::string& key, const std::string& path) {
+  return fetch(port_, "GET", path, {{"Authorization", "Bearer " + key}});
+}
+
 RawResponse FaultHouse::chat() {
   return fetch(port_, "POST", "/v1/chat/completions", {{"api-key", key_}}, kHello);
 }

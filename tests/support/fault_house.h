@@ -30,6 +30,7 @@ class FaultHouse final {
 
   RawResponse admin(const std::string& method, const std::string& path,
                     const std::string& body = {});
+  RawResponse get_as(const std::string& key, const std::string& path);
   RawResponse chat();
   // Writes one value with the next name, and remembers the answer.
   RawResponse put_value(size_t size_bytes = 20);
