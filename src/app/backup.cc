@@ -11,6 +11,7 @@
 
 #include "app/backup_copy.h"
 #include "app/backup_manifest.h"
+#include "app/backup_room.h"
 #include "app/files.h"
 #include "app/parts.h"
 #include "base/bytes.h"
@@ -62,8 +63,8 @@ Status remove_tree(const std::string& path) {
 }
 
 // Asked at each step of the copy.
-Status cancelled(const JobContext& context) {
-  if (!context.cancelled) return ok();
+Status go_on(const Config& config, const JobContext& context) {
+  if (!context.cancelled) return check_reserve_is_left(config);
   return unavailable("The backup was stopped: its time is up, or the daemon stops.");
 }
 
@@ -87,7 +88,8 @@ Result<std::string> make_backup(Parts& parts, const JobContext& context) {
   const std::string name = backup_name(parts.clock().unix_ms());
   const std::string path = section.directory + "/" + name, partial = path + std::string(kPartial);
   KVCS_TRY(remove_left_checkpoint(parts));
-  const std::function<Status()> check = [&context] { return cancelled(context); };
+  const std::function<Status()> check = [&] { return go_on(parts.config, context); };
+  KVCS_TRY(check_room_for_backup(parts.config));
   Status copied = copy_whole(parts, partial, check);
   // A backup has its final name only when it is whole.
   if (copied.ok()) copied = rename_directory(partial, path);
