@@ -1,5 +1,6 @@
-// The server that tests/bench/http.sh measures beside nginx: one small JSON answer and one file,
-// nothing behind them. Prints its port, serves until stdin ends.
+// The server that tests/bench/http.sh measures beside nginx: one small JSON answer, one file, and a
+// body that is read and forgotten; nothing behind them. Prints its port, serves until stdin ends.
+// Arguments: the file; the workers kept, 0 for the default; a certificate and its key, for TLS.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,6 +33,11 @@ Result<http::Response> small(http::Request&) {
   return http::json_response(200, R"({"message":"Hello, World!"})");
 }
 
+Result<http::Response> forget(http::Request& request) {
+  KVCS_TRY(request.body->read_all());
+  return http::empty_response(204);
+}
+
 http::Handler file_handler(const char* path) {
   const int descriptor = ::open(path, O_RDONLY | O_CLOEXEC);
   struct stat facts {};
@@ -52,10 +58,16 @@ int main(int argc, char** argv) {
   const std::unique_ptr<Clock> clock = make_system_clock();
   std::vector<http::Route> routes = {get("/small", small)};
   if (argc > 1) routes.push_back(get("/file", file_handler(argv[1])));
+  routes.push_back(get("/forget", forget));
+  routes.back().method = http::Method::kPost;
+  routes.back().body_max_bytes = http::mib(1);
   const http::Router router(std::move(routes));
   http::ServerConfig config;
   config.listen_port = 0;
-  if (argc > 2) config.workers_min = std::atoi(argv[2]);
+  config.connections_address_percent = config.memory_key_percent = 100;
+  config.public_body_timeout_ms = 600'000;
+  if (argc > 2 && std::atoi(argv[2]) > 0) config.workers_min = std::atoi(argv[2]);
+  if (argc > 4) config.tls = {argv[3], argv[4]};
   http::Server server(config, router, *clock, nullptr);
   const Status started = server.start();
   if (!started.ok()) {
