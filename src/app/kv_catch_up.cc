@@ -58,6 +58,11 @@ class CatchUp final {
         audited_(kv, clock, entropy),
         keys_(kv, audited_, clock, entropy) {}
 
+  Status settle_counters() {
+    KVCS_TRY(raise_counters());
+    return kv_.sync();
+  }
+
   Status run(std::vector<std::string>& told) {
     KVCS_TRY(bring_back_outbox());
     KVCS_TRY(read_audit());
@@ -171,6 +176,7 @@ class CatchUp final {
           }));
     }
     KVCS_TRY(add_waiting(sums));
+    KVCS_TRY(add_counted(sums));
     KvBatch batch;
     for (const auto& [owner, sum] : sums) {
       const bool raised =
@@ -199,6 +205,19 @@ class CatchUp final {
         sum.request_count += counts_as_request(row) ? 1 : 0;
         sum.error_count += counts_as_request(row) && row.status >= 400 ? 1 : 0;
       }
+      return ok();
+    });
+  }
+
+  // Organizations of which no row is left.
+  Status add_counted(std::map<Owner, ai::BudgetView>& sums) const {
+    std::string prefix = keyspace::quota("org", "", "");
+    prefix.pop_back();  // All organizations, whatever their ids.
+    return kv_for_each(kv_, KvFamily::kQuota, prefix, [&](const KvItem& item) {
+      const size_t colon = item.key.rfind(':');
+      if (colon < prefix.size()) return ok();
+      const std::string month = item.key.substr(colon + 1);
+      sums[{"org", item.key.substr(prefix.size(), colon - prefix.size()), month}].month = month;
       return ok();
     });
   }
@@ -251,6 +270,10 @@ class CatchUp final {
 };
 
 }  // namespace
+
+Status settle_counters(KvStore& kv, Database* ledger, const Clock& clock, Entropy& entropy) {
+  return CatchUp(kv, nullptr, ledger, clock, entropy).settle_counters();
+}
 
 Status catch_up(KvStore& kv, const KvStore* behind, Database* ledger, const Clock& clock,
                 Entropy& entropy, std::vector<std::string>& told) {

@@ -63,6 +63,10 @@ Result<bool> KvRescue::fill(Database* ledger, Entropy& entropy) {
   if (begun.code() == Code::kNotFound) return false;
   if (!begun.ok()) return begun.status();
   told_.push_back(lost_text(**damage));
+  // The journal may be that of a start after the damage.
+  KvBatch forget;
+  forget.remove(KvFamily::kSystem, std::string(keyspace::kChargesJournal));
+  KVCS_TRY((*kv)->write(forget, KvDurability::kBuffered));
   const auto behind = open_whole_records(store_, clock_);
   KVCS_TRY(catch_up(**kv, behind.ok() ? behind->get() : nullptr, ledger, clock_, entropy, told_));
   return true;

@@ -23,6 +23,9 @@ class KvStore;
 Status catch_up(KvStore& kv, const KvStore* behind, Database* ledger, const Clock& clock,
                 Entropy& entropy, std::vector<std::string>& told);
 
+// Only the counters: raised to the rows, and no longer sure how many rows there must be.
+Status settle_counters(KvStore& kv, Database* ledger, const Clock& clock, Entropy& entropy);
+
 class KvRescue final {
  public:
   // Makes the copy in `data_dir` and brings it up to date; the store stays as it is. Null: the log

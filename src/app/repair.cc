@@ -11,6 +11,7 @@
 #include "app/files.h"
 #include "app/kv_rescue.h"
 #include "app/store_marks.h"
+#include "app/usage_sums.h"
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "base/file.h"
@@ -71,14 +72,15 @@ class Repair final {
     const auto directory = read_directory_mark(dir_);
     if (directory.code() == Code::kConflict) return directory.status();  // A newer program's.
     if (directory.ok() && *directory) found_.directory = **directory;
+    found_.ledger = mark_in(ledger());
     if (there_.kv) {
       const auto kv = open_kv(dir_, *clock_);
       kv_opens_ = kv.ok();
       if (kv_opens_) {
         if (auto mark = read_mark(**kv, "kv"); mark.ok()) found_.kv = *mark;
+        compare_kv(**kv);
       }
     }
-    found_.ledger = mark_in(ledger());
     found_.portal = mark_in(portal());
     // The generation that all will have: one that no store has had.
     next_.store_id = found_.directory ? found_.directory->mark.store_id : make_uuid_v4(*entropy_);
@@ -116,15 +118,19 @@ class Repair final {
     KVCS_TRY(make_private_directory(dir_ + "/sql"));
     KVCS_TRY(write_directory_mark(dir_, {next_, false}));
     const auto kv = KVCS_TRY(open_kv(dir_, *clock_));
-    if (is_kv_older()) {
+    if (exists(ledger())) {
       const auto db = KVCS_TRY(Database::open(ledger(), {}));
       std::vector<std::string> ignored;  // Said before, as far as it was known then.
-      KVCS_TRY(catch_up(*kv, nullptr, db.get(), *clock_, *entropy_, ignored));
+      if (kv_lacks_) KVCS_TRY(catch_up(*kv, nullptr, db.get(), *clock_, *entropy_, ignored));
+      if (!kv_lacks_ && mark_in(ledger())) {
+        KVCS_TRY(settle_counters(*kv, db.get(), *clock_, *entropy_));
+      }
     }
     // What KV remembers of the newest audit row is not true of another ledger.
     if (forget_audit) {
       KvBatch forget;
       forget.remove(KvFamily::kSystem, std::string(keyspace::kAuditHead));
+      if (kv_lacks_) forget.remove(KvFamily::kSystem, std::string(keyspace::kChargesJournal));
       KVCS_TRY(kv->write(forget, KvDurability::kSynced));
     }
     KVCS_TRY(write_mark(*kv, next_));
@@ -146,10 +152,14 @@ class Repair final {
     return mark && mark->store_id == expected->store_id;
   }
 
-  // Older than the ledger, which then knows what is missing in it.
-  bool is_kv_older() const {
-    return found_.kv && found_.ledger && found_.kv->store_id == found_.ledger->store_id &&
-           found_.kv->generation < found_.ledger->generation;
+  // Whether KV lacks writes that the ledger knows of: it is older, or has counted fewer rows.
+  void compare_kv(const KvStore& kv) {
+    if (!found_.kv || !found_.ledger || found_.kv->store_id != found_.ledger->store_id) return;
+    kv_lacks_ = found_.kv->generation < found_.ledger->generation;
+    const auto db = Database::open(ledger(), {});
+    if (!db.ok()) return;
+    const auto mismatch = find_usage_mismatch(kv, **db, clock_->unix_ms());
+    kv_lacks_ = kv_lacks_ || (mismatch.ok() && *mismatch && (*mismatch)->kv_lacks());
   }
 
   void give_up_database(const std::string& path, RepairPlan& plan) const {
@@ -265,10 +275,10 @@ class Repair final {
     }
     if (!kv_opens_) return other_stores_first();
     const std::string keys =
-        is_kv_older() ? "keys, users and settings are as they were then, but for keys that the "
-                        "audit knows to have been removed or changed since, which are revoked, and "
-                        "counters, which are raised to their rows; "
-                      : "";
+        kv_lacks_ ? "keys, users and settings are as they were then, but for keys that the "
+                    "audit knows to have been removed or changed since, which are revoked, and "
+                    "counters, which are raised to their rows; "
+                  : "";
     plan.losses = {
         "What the newer stores know and the older ones do not: " + keys +
             "artifacts may have no bytes, rows of the ledger may be missing.",
@@ -290,7 +300,7 @@ class Repair final {
   StoresThere there_;
   FoundMarks found_;
   StoreMark next_;
-  bool kv_opens_ = false;
+  bool kv_opens_ = false, kv_lacks_ = false;
 };
 
 }  // namespace

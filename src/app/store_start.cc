@@ -3,10 +3,13 @@
 #include "app/store_start.h"
 
 #include "app/parts.h"
+#include "app/usage_sums.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/money.h"
 #include "db/db.h"
 #include "kv/keyspace.h"
 #include "kv/kv.h"
@@ -42,9 +45,34 @@ Status mark_all(Parts& parts, const StoreMark& next) {
   return write_directory_mark(dir, {next, true});
 }
 
-Status refuse(const Parts& parts, const std::string& what) {
+Status refuse(const Parts& parts, const std::string& what, const std::string& accept = "sql") {
   return conflict(what + " Restore the directory from a backup, or run kvcs repair --data-dir " +
-                  parts.config.data_dir + " --accept sql, which first says what will be lost.");
+                  parts.config.data_dir + " --accept " + accept +
+                  ", which first says what will be lost.");
+}
+
+std::string rows_text(const ai::BudgetView::Rows& rows) {
+  return std::to_string(rows.count) + " rows of $" + format_usd(rows.nano_usd);
+}
+
+Status check_usage(const Parts& parts) {
+  std::optional<UsageMismatch> found;
+  const auto look = [&](Database& db) -> Status {
+    found = KVCS_TRY(find_usage_mismatch(*parts.kv, db, parts.clock().unix_ms()));
+    return ok();
+  };
+  KVCS_TRY(parts.ledger_readers->run(look));
+  if (!found) return ok();
+  const std::string& dir = parts.config.data_dir;
+  const std::string of = " of usage of the organization " + printable(found->organization_id) +
+                         " in " + found->month + ": ";
+  const std::string counted = "the key-value store has counted " + rows_text(found->counted);
+  const std::string there = "ledger.db and the outbox have " + rows_text(found->found);
+  return refuse(parts,
+                (found->kv_lacks() ? "The key-value store " + dir + "/kv has lost charges"
+                                   : "The database " + dir + "/sql/ledger.db has lost rows") +
+                    of + counted + ", and " + there + ".",
+                "generation");
 }
 
 }  // namespace
@@ -86,6 +114,7 @@ Status StoreStart::check_sums(Parts& parts) const {
                                "portal.db has no project, and the key-value store knows of some.");
     }
   }
+  KVCS_TRY(check_usage(parts));
   const Result<KvEntry> head = parts.kv->get(KvFamily::kSystem, keyspace::kAuditHead);
   if (head.code() == Code::kNotFound) return ok();
   if (!head.ok()) return head.status();

@@ -195,10 +195,24 @@ ALTER TABLE usage ADD COLUMN search_size TEXT NOT NULL DEFAULT '';
 ALTER TABLE usage ADD COLUMN reserved_nano_usd INTEGER NOT NULL DEFAULT 0;
 )sql";
 
+// How many rows of usage there have been of an organization and a month of the budget, and what
+// they cost: kept by the transaction of the rows, never pruned. Each start compares it with the
+// counter of the organization in KV, which says the same of the rows that were made.
+constexpr const char* kLedger4 = R"sql(
+CREATE TABLE usage_sum (
+  period_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  organization_ref INTEGER NOT NULL REFERENCES ledger_name (id),
+  row_count INTEGER NOT NULL,
+  cost_nano_usd INTEGER NOT NULL,
+  PRIMARY KEY (period_ref, organization_ref)
+) WITHOUT ROWID;
+)sql";
+
 }  // namespace
 
 const std::vector<Migration>& ledger_migrations() {
-  static const std::vector<Migration> list = {{1, kLedger1}, {2, kLedger2}, {3, kLedger3}};
+  static const std::vector<Migration> list = {
+      {1, kLedger1}, {2, kLedger2}, {3, kLedger3}, {4, kLedger4}};
   return list;
 }
 

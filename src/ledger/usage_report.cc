@@ -119,6 +119,21 @@ Status for_each_usage_sum(Database& db, std::string_view kind, const UsageSumVis
   return ok();
 }
 
+Status for_each_month_rows(Database& db, std::string_view period, const UsageRowsVisitor& visit) {
+  auto rows =
+      KVCS_TRY(db.prepare("SELECT n.text, row_count, cost_nano_usd FROM usage_sum"
+                          " JOIN ledger_name n ON n.id = organization_ref"
+                          " WHERE period_ref = (SELECT id FROM ledger_name WHERE text = ?)"));
+  rows.bind(1, period);
+  while (KVCS_TRY(rows.step())) visit(rows.text(0), rows.integer(1), rows.integer(2));
+  return ok();
+}
+
+Result<bool> has_unread_usage(Database& db) {
+  auto find = KVCS_TRY(db.prepare("SELECT 1 FROM outbox_dead WHERE kind IN ('usage', '') LIMIT 1"));
+  return find.step();
+}
+
 // The rows of `waiting` were read from the outbox before this. A row that moved to SQL meanwhile is
 // in both places, hence the look-up of each one; all of it happens in one read transaction.
 Result<UsageGroup> recount_usage(const Ledger& ledger, std::string_view kind, std::string_view id,

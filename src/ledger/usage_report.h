@@ -40,6 +40,15 @@ Status for_each_usage_sum(Database& db, std::string_view kind, const UsageSumVis
 // What rows count as requests: not adjustments, nor tries before the last one.
 bool counts_as_request(const UsageRecord& row);
 
+// How many rows of usage there have been of each organization in a month, and what they cost, from
+// sums of their own that pruning leaves alone. A few bytes for each organization are read.
+using UsageRowsVisitor =
+    std::function<void(const std::string& organization_id, int64_t count, int64_t nano_usd)>;
+Status for_each_month_rows(Database& db, std::string_view period, const UsageRowsVisitor& visit);
+// Whether a row that may be one of usage was set aside, because it could not be read: the sums of
+// the two stores then differ for good.
+Result<bool> has_unread_usage(Database& db);
+
 // Whether the ledger has a row of this id, which is a request's or a try's (usage_row_id()).
 Result<bool> has_usage_row(const Ledger& ledger, std::string_view row_id);
 Result<bool> has_usage_row(Database& db, std::string_view row_id);

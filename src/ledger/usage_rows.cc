@@ -72,7 +72,8 @@ struct DayKey {
   auto operator<=>(const DayKey&) const = default;
 };
 struct DaySums {
-  int64_t requests = 0, failures = 0, input = 0, output = 0, cost_nano_usd = 0, total_ms = 0;
+  int64_t rows = 0, requests = 0, failures = 0, input = 0, output = 0, cost_nano_usd = 0,
+          total_ms = 0;
 };
 
 class Days final {
@@ -84,14 +85,16 @@ class Days final {
   // A try before the last one of its request adds tokens and money alone.
   static Part part_of(const UsageRecord& row, const UsageRefs& refs) {
     const bool is_request = is_last_try(row);
-    return {{row.ts_ms / kDayMs, refs[kPeriod], refs[kOrganization], refs[kUser], refs[kKey],
-             refs[kProvider], refs[kModel]},
-            {is_request ? 1 : 0, is_request && row.status >= 400 ? 1 : 0, row.tokens.input_total(),
-             row.tokens.output_total(), row.cost_nano_usd, is_request ? row.total_ms : 0}};
+    return {
+        {row.ts_ms / kDayMs, refs[kPeriod], refs[kOrganization], refs[kUser], refs[kKey],
+         refs[kProvider], refs[kModel]},
+        {1, is_request ? 1 : 0, is_request && row.status >= 400 ? 1 : 0, row.tokens.input_total(),
+         row.tokens.output_total(), row.cost_nano_usd, is_request ? row.total_ms : 0}};
   }
   void add(const Part& part) {
     if (last_ == nullptr || last_->first != part.key) last_ = &*sums_.try_emplace(part.key).first;
     DaySums& sums = last_->second;
+    sums.rows += part.sums.rows;
     sums.requests += part.sums.requests;
     sums.failures += part.sums.failures;
     sums.input += part.sums.input;
@@ -119,10 +122,30 @@ class Days final {
       KVCS_TRY(add.bind(13, sums.total_ms).run());
       add.reset();
     }
-    return ok();
+    return write_months(db);
   }
 
  private:
+  Status write_months(Database& db) const {
+    std::map<std::pair<int64_t, int64_t>, DaySums> months;  // By period and organization.
+    for (const auto& [key, sums] : sums_) {
+      DaySums& month = months[{key.period, key.organization}];
+      month.rows += sums.rows;
+      month.cost_nano_usd += sums.cost_nano_usd;
+    }
+    auto add = KVCS_TRY(
+        db.prepare("INSERT INTO usage_sum (period_ref, organization_ref, row_count, cost_nano_usd)"
+                   " VALUES (?, ?, ?, ?) ON CONFLICT (period_ref, organization_ref) DO UPDATE SET"
+                   " row_count = usage_sum.row_count + excluded.row_count,"
+                   " cost_nano_usd = usage_sum.cost_nano_usd + excluded.cost_nano_usd"));
+    for (const auto& [place, sums] : months) {
+      add.bind(1, place.first).bind(2, place.second).bind(3, sums.rows);
+      KVCS_TRY(add.bind(4, sums.cost_nano_usd).run());
+      add.reset();
+    }
+    return ok();
+  }
+
   static constexpr int64_t kDayMs = 86'400'000;
   std::map<DayKey, DaySums> sums_;
   std::map<DayKey, DaySums>::value_type* last_ = nullptr;

@@ -82,6 +82,30 @@ Result<bool> raise_counter(const KvStore& kv, std::string_view kind, std::string
   return low;
 }
 
+Result<CountedRows> counted_rows(const KvStore& kv, const std::vector<std::string>& months) {
+  constexpr int kPagesMax = 10;  // What this costs is owed at every start.
+  CountedRows counted;
+  for (const std::string& month : months) counted[month] = {};
+  std::string kind = keyspace::quota("org", "", "");
+  kind.pop_back();  // All organizations, whatever their ids.
+  std::string cursor;
+  for (int page = 0; page < kPagesMax; page++) {
+    const KvPage found = KVCS_TRY(kv.scan(KvFamily::kQuota, kind, cursor, kKvScanMax));
+    for (const KvItem& item : found.items) {
+      const size_t end = item.key.rfind(':');
+      if (end < kind.size()) continue;
+      const auto month = counted.find(item.key.substr(end + 1));
+      if (month == counted.end()) continue;
+      const auto counter = parse_counter(item.entry.value, month->first);
+      if (!counter.ok() || !counter->rows) continue;
+      month->second[item.key.substr(kind.size(), end - kind.size())] = *counter->rows;
+    }
+    cursor = found.cursor;
+    if (cursor.empty()) break;
+  }
+  return counted;
+}
+
 std::string without_rows(std::string_view key, std::string value) {
   if (!key.starts_with(keyspace::kQuotaPrefix)) return value;
   const Result<Json> parsed = parse_json(value);

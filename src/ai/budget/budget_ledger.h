@@ -2,10 +2,12 @@
 // whether a charge is on record, what the rows of a key sum up to, how a person calls a user. All
 // but budget_name() read SQL, and are therefore not called while a request is served.
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
 
 #include "ai/budget/budget.h"
 #include "base/status.h"
@@ -40,6 +42,10 @@ Status repair_budgets(Budgets& budgets, const KvStore& kv, Ledger& ledger);
 // cannot be read is left alone, for the daemon makes it anew itself.
 Result<bool> raise_counter(const KvStore& kv, std::string_view kind, std::string_view id,
                            const BudgetView& rows, int64_t now_ms, KvBatch& batch);
+// What the counters of organizations say of the rows of these months, as far as they know it, by
+// month and the organization's id. Of many counters only the first are looked at.
+using CountedRows = std::map<std::string, std::map<std::string, BudgetView::Rows>>;
+Result<CountedRows> counted_rows(const KvStore& kv, const std::vector<std::string>& months);
 // A counter that comes by hand or from another store knows nothing of the rows in this ledger.
 std::string without_rows(std::string_view key, std::string value);
 
