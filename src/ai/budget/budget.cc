@@ -249,14 +249,19 @@ Status tell_damage(KvStore& kv, const Clock& clock, const std::string& path, siz
 }  // namespace
 
 Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known) {
-  const std::optional<std::string> last_boot = KVCS_TRY(noted_journal_boot(impl_->kv));
-  if (last_boot && ::access(journal_path.c_str(), F_OK) != 0) {
+  const std::optional<JournalMark> last = KVCS_TRY(noted_journal(impl_->kv));
+  if (last && ::access(journal_path.c_str(), F_OK) != 0) {
     return journal_refused(journal_path, "is missing");
   }
   const ChargeJournal::Left left = KVCS_TRY(ChargeJournal::read(journal_path));
+  if (last && !is_journal_of(*last, left.start)) {
+    return journal_refused(journal_path, "is that of start " + std::to_string(left.start) +
+                                             ", and the last one was " +
+                                             std::to_string(last->start));
+  }
   const Recovered recovered = KVCS_TRY(read_charges(left, is_known));
   // Only a power cut may leave half a record, of a request whose answer it cut off as well.
-  if (recovered.illegible > 0 && last_boot == boot_id()) {
+  if (recovered.illegible > 0 && last && last->boot == boot_id()) {
     return journal_refused(journal_path, "is damaged (" + std::to_string(recovered.illegible) +
                                              " records are illegible)");
   }
@@ -270,8 +275,7 @@ Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known
   }
   // The journal is emptied only once the store has its charges on disk.
   if (!left.all.empty()) KVCS_TRY(impl_->kv.sync());
-  KVCS_TRY(impl_->journal.open(journal_path));
-  return note_journal(impl_->kv, last_boot);
+  return impl_->journal.open(journal_path, KVCS_TRY(note_journal(impl_->kv, last)));
 }
 
 Status Budgets::write_empty_journal(const std::string& path) {

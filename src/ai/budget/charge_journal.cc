@@ -20,11 +20,25 @@ namespace {
 
 constexpr size_t kHeadBytes = sizeof(uint32_t) + sizeof(uint64_t);
 constexpr size_t kReservationMaxBytes = ChargeJournal::kOutputOffset - kHeadBytes;
-constexpr size_t kChargeMaxBytes =
-    ChargeJournal::kSlotBytes - ChargeJournal::kChargeOffset - kHeadBytes;
+constexpr size_t kChargeMaxBytes = ChargeJournal::kSlotBytes - ChargeJournal::kChargeOffset -
+                                   kHeadBytes - ChargeJournal::kFileHeadBytes;
 constexpr size_t kChunkBytes = ChargeJournal::kGrowSlots * ChargeJournal::kSlotBytes;
 constexpr int kOutputBits = 40;
 constexpr uint64_t kOutputMax = (uint64_t{1} << kOutputBits) - 1;
+
+constexpr size_t kFileHeadOffset = ChargeJournal::kSlotBytes - ChargeJournal::kFileHeadBytes;
+
+uint64_t chunks_word(uint64_t chunks) {
+  return chunks | ~chunks << 32;
+}
+
+Status is_short(const std::string& path, uint64_t size, const std::string& wanted) {
+  return unavailable("The journal of charges \"" + printable(path) + "\" has " +
+                     std::to_string(size) + " bytes, and must have " + wanted +
+                     ": what the requests of its end have cost is not known. Restore the data "
+                     "directory from a backup, or run kvcs repair --accept journal, which first "
+                     "says what will be lost.");
+}
 
 std::atomic_ref<uint32_t> size_of(char* record) {
   return std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(record));
@@ -89,6 +103,25 @@ Record read_record(std::string_view record) {
   return {size <= space.size() ? std::string(space.substr(0, size)) : "", true};
 }
 
+// Ends where it began, at the file's first byte.
+Status read_head(std::ifstream& file, const std::string& path, uint64_t size,
+                 ChargeJournal::Left& left) {
+  char head[ChargeJournal::kFileHeadBytes];
+  file.seekg(kFileHeadOffset);
+  if (!file.read(head, sizeof head)) return io_error("read", path, EIO);
+  file.seekg(0);
+  left.start = load_u64le(head);
+  const uint64_t word = load_u64le(head + sizeof(uint64_t));
+  const uint64_t chunks = word & UINT32_MAX;
+  if (word == 0) return ok();  // Of one that was never in use, or of an older program.
+  if (word != chunks_word(chunks)) {
+    left.damaged++;
+  } else if (size < chunks * kChunkBytes) {
+    return is_short(path, size, std::to_string(chunks * kChunkBytes));
+  }
+  return ok();
+}
+
 }  // namespace
 
 Result<ChargeJournal::Left> ChargeJournal::read(const std::string& path) {
@@ -102,13 +135,9 @@ Result<ChargeJournal::Left> ChargeJournal::read(const std::string& path) {
   const auto size = static_cast<uint64_t>(file.tellg());
   file.seekg(0);
   if (size < kChunkBytes || size % kChunkBytes != 0) {
-    return unavailable("The journal of charges \"" + printable(path) + "\" has " +
-                       std::to_string(size) + " bytes, and must have a multiple of " +
-                       std::to_string(kChunkBytes) +
-                       ": what the requests of its end have cost is not known. Restore the data "
-                       "directory from a backup, or run kvcs repair --accept journal, which first "
-                       "says what will be lost.");
+    return is_short(path, size, "a multiple of " + std::to_string(kChunkBytes));
   }
+  KVCS_TRY(read_head(file, path, size, left));
   std::string slot(kSlotBytes, '\0');
   while (file.read(slot.data(), static_cast<std::streamsize>(kSlotBytes))) {
     const std::string_view bytes = slot;
@@ -154,10 +183,11 @@ ChargeJournal::~ChargeJournal() {
   if (file_ >= 0) ::close(file_);
 }
 
-Status ChargeJournal::open(const std::string& path) {
+Status ChargeJournal::open(const std::string& path, uint64_t start) {
   MutexLock lock(mutex_);
   KVCS_ASSERT(slots_ == 0);
   path_ = path;
+  start_ = start;
   // A new file takes the place of the old one whole: at no moment is there a journal that is short,
   // which a start would refuse.
   const std::string fresh = path + ".new";
@@ -193,7 +223,17 @@ Status ChargeJournal::grow() {
   slots_ += kGrowSlots;
   begun_in_.resize(slots_);
   begun_after_.resize(slots_);
+  if (file_ >= 0) write_head();
   return ok();
+}
+
+// After the file has its size, and so on disk not before it.
+void ChargeJournal::write_head() {
+  char* const head = at(0) + kFileHeadOffset;
+  const uint64_t word = chunks_word(slots_ / kGrowSlots);
+  std::memcpy(head, &start_, sizeof start_);
+  std::memcpy(head + sizeof start_, &word, sizeof word);
+  changed_.store(true, std::memory_order_relaxed);
 }
 
 // Chunks are mapped once and stay where they are, so a slot's address needs no lock.

@@ -16,6 +16,10 @@
 // far, in tokens, in its lower 40 bits, and above them part of the reservation's sum, so that what
 // an earlier request of the slot left there is not taken for this one's.
 //
+// The last bytes of the first slot are the head of the file: the number of the start that began it,
+// 8 bytes, and how many chunks it has, 4 bytes and their complement, so that a file which is cut at
+// the end of a chunk does not look whole.
+//
 // The size is written last and cleared first, so a killed process leaves a whole record or none.
 // Space on disk is allocated before it is mapped, so a full disk is a Status and not a signal; the
 // file grows by kGrowSlots.
@@ -41,6 +45,7 @@ class ChargeJournal final {
   static constexpr size_t kSlotBytes = 4096;
   static constexpr size_t kChargeOffset = 1792;
   static constexpr size_t kOutputOffset = kChargeOffset - sizeof(uint64_t);
+  static constexpr size_t kFileHeadBytes = 16;   // At the end of the first slot; unused in others.
   static constexpr uint32_t kGrowSlots = 1024;   // 4 MiB
   static constexpr uint32_t kSlotsMax = 65'536;  // In flight, or not taken by the store.
 
@@ -56,9 +61,9 @@ class ChargeJournal final {
     std::vector<One> all;
     size_t damaged = 0;    // Records.
     size_t illegible = 0;  // Slots of which nothing is left that could be charged.
+    uint64_t start = 0;    // As open() was told; 0 of one from write_empty() or an older program.
   };
-  // Without a file nothing is left. Unavailable, too, when the file is shorter than open() makes
-  // it.
+  // Without a file nothing is left. Unavailable, too, when the file is shorter than it was made.
   static Result<Left> read(const std::string& path);
   // A file without records, for a backup: the requests that were open then are not in it.
   static Status write_empty(const std::string& path);
@@ -67,8 +72,9 @@ class ChargeJournal final {
   ~ChargeJournal();
   ChargeJournal(const ChargeJournal&) = delete;
   ChargeJournal& operator=(const ChargeJournal&) = delete;
-  // Begins an empty file; what is in it is gone. Before the first slot is taken.
-  Status open(const std::string& path);
+  // Begins an empty file; what is in it is gone. Before the first slot is taken. `start` is the
+  // number by which the file is known again.
+  Status open(const std::string& path, uint64_t start = 0);
 
   // Takes a slot. Unavailable: the disk is full, or kSlotsMax are taken. TooLarge: the text.
   Result<uint32_t> begin(std::string_view reservation_json);
@@ -96,6 +102,7 @@ class ChargeJournal final {
  private:
   char* at(uint32_t slot) const;
   Status grow() KVCS_REQUIRES(mutex_);
+  void write_head() KVCS_REQUIRES(mutex_);
   Status sync_file();
 
   mutable Mutex mutex_;
@@ -103,6 +110,7 @@ class ChargeJournal final {
   std::string path_;
   std::array<std::atomic<char*>, kSlotsMax / kGrowSlots> chunks_{};
   uint32_t slots_ KVCS_GUARDED_BY(mutex_) = 0;
+  uint64_t start_ KVCS_GUARDED_BY(mutex_) = 0;
   // A stack: the slot that was given back last is taken next, for its page is in the cache.
   std::vector<uint32_t> free_ KVCS_GUARDED_BY(mutex_);
   std::atomic<bool> changed_ = false;

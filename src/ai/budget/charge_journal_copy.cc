@@ -57,6 +57,23 @@ Status write_at(int file, uint64_t offset, std::string_view bytes, const std::st
   return write_all(file, bytes, path);
 }
 
+struct Paths {
+  const std::string &from, &to;
+};
+
+// From `offset` as many slots as are read at once, up to `size`.
+Status copy_slots(int source, uint64_t offset, uint64_t size, int target, const Paths& paths) {
+  std::string slots(std::min<uint64_t>(kSlotsPerRead * kSlotBytes, size - offset), '\0');
+  KVCS_TRY(read_at(source, offset, slots, paths.from));
+  for (size_t at = 0; at < slots.size(); at += kSlotBytes) {
+    std::string slot = slots.substr(at, kSlotBytes);
+    if (is_empty(slot)) continue;
+    slot = KVCS_TRY(settled_slot(source, offset + at, std::move(slot), paths.from));
+    KVCS_TRY(write_at(target, offset + at, slot, paths.to));
+  }
+  return ok();
+}
+
 }  // namespace
 
 Status copy_charge_journal(const std::string& from, const std::string& to) {
@@ -66,21 +83,18 @@ Status copy_charge_journal(const std::string& from, const std::string& to) {
   if (!target.valid()) {
     return errno == EEXIST ? conflict(to + " is there already.") : io_error("create", to, errno);
   }
-  struct stat facts {};
-  if (::fstat(source.get(), &facts) != 0) return io_error("stat", from, errno);
-  const auto size = static_cast<uint64_t>(facts.st_size);
-  if (::ftruncate(target.get(), facts.st_size) != 0) return io_error("grow", to, errno);
-  for (uint64_t offset = 0; offset < size; offset += kSlotsPerRead * kSlotBytes) {
-    std::string slots(std::min<uint64_t>(kSlotsPerRead * kSlotBytes, size - offset), '\0');
-    KVCS_TRY(read_at(source.get(), offset, slots, from));
-    for (size_t at = 0; at < slots.size(); at += kSlotBytes) {
-      std::string slot = slots.substr(at, kSlotBytes);
-      if (is_empty(slot)) continue;
-      slot = KVCS_TRY(settled_slot(source.get(), offset + at, std::move(slot), from));
-      KVCS_TRY(write_at(target.get(), offset + at, slot, to));
+  uint64_t offset = 0;
+  // The file may grow meanwhile, and its first slot says how long it must be.
+  for (;;) {
+    struct stat facts {};
+    if (::fstat(source.get(), &facts) != 0) return io_error("stat", from, errno);
+    const auto size = static_cast<uint64_t>(facts.st_size);
+    if (size <= offset) return ok();
+    if (::ftruncate(target.get(), facts.st_size) != 0) return io_error("grow", to, errno);
+    for (; offset < size; offset += std::min<uint64_t>(kSlotsPerRead * kSlotBytes, size - offset)) {
+      KVCS_TRY(copy_slots(source.get(), offset, size, target.get(), {from, to}));
     }
   }
-  return ok();
 }
 
 }  // namespace kvcs::ai

@@ -1,5 +1,4 @@
-// One record of the store's system family, written when a journal is begun in another boot than the
-// one before.
+// One record of the store's system family, written by each start before it begins its journal.
 #include "ai/budget/journal_mark.h"
 
 #include <nlohmann/json.hpp>
@@ -11,23 +10,31 @@
 
 namespace kvcs::ai {
 
-Status note_journal(KvStore& kv, const std::optional<std::string>& last_boot) {
-  if (last_boot == boot_id()) return ok();
+Result<uint64_t> note_journal(KvStore& kv, const std::optional<JournalMark>& last) {
+  const uint64_t start = (last ? last->start : 0) + 1;
   KvBatch batch;
   batch.put(KvFamily::kSystem, std::string(keyspace::kChargesJournal),
-            dump_json(Json{{"boot", boot_id()}}));
-  return kv.write(batch, KvDurability::kSynced);
+            dump_json(Json{{"boot", boot_id()}, {"start", start}}));
+  KVCS_TRY(kv.write(batch, KvDurability::kSynced));
+  return start;
 }
 
-Result<std::optional<std::string>> noted_journal_boot(const KvStore& kv) {
+Result<std::optional<JournalMark>> noted_journal(const KvStore& kv) {
   const Result<KvEntry> entry = kv.get(KvFamily::kSystem, keyspace::kChargesJournal);
-  if (entry.code() == Code::kNotFound) return std::optional<std::string>();
+  if (entry.code() == Code::kNotFound) return std::optional<JournalMark>();
   if (!entry.ok()) return entry.status();
   const Json value = KVCS_TRY(parse_json(entry->value));
   JsonReader reader(value, "charges journal");
-  std::string boot = reader.string("boot", {.min_bytes = 0});
+  JournalMark mark;
+  mark.boot = reader.string("boot", {.min_bytes = 0});
+  mark.start = static_cast<uint64_t>(reader.optional_integer("start", 0, INT64_MAX).value_or(0));
   KVCS_TRY(reader.finish());
-  return std::optional<std::string>(std::move(boot));
+  return std::optional(std::move(mark));
+}
+
+// One without a number was begun by an older program, or emptied by a repair or for a backup.
+bool is_journal_of(const JournalMark& mark, uint64_t start) {
+  return start == 0 || mark.start == 0 || start == mark.start || start + 1 == mark.start;
 }
 
 Status journal_refused(const std::string& path, const std::string& what) {

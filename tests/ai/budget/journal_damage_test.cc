@@ -133,3 +133,60 @@ TEST_CASE("journal: money that nobody can read refuses the start, but for a powe
   CHECK(left.used() == 70);
   CHECK(left.has_alert());
 }
+
+TEST_CASE("journal: one that is cut at the end of a chunk is short all the same", "[fault][ai]") {
+  TempDir dir;
+  constexpr uint64_t kChunkBytes = uint64_t{ChargeJournal::kGrowSlots} * ChargeJournal::kSlotBytes;
+  const std::string path = dir.file("journal");
+  {
+    ChargeJournal journal;
+    REQUIRE(journal.open(path, 7).ok());
+    for (uint32_t i = 0; i < 2 * ChargeJournal::kGrowSlots + 1; i++) {
+      REQUIRE(journal.begin("{}").ok());
+    }
+  }
+  REQUIRE(std::filesystem::file_size(path) == 3 * kChunkBytes);
+  const auto whole = ChargeJournal::read(path);
+  REQUIRE(whole.ok());
+  CHECK(whole->start == 7);
+  CHECK(whole->damaged == 0);
+  CHECK(whole->all.size() == 2 * ChargeJournal::kGrowSlots + 1);
+  for (const uint64_t chunks : {2, 1}) {
+    std::filesystem::resize_file(path, chunks * kChunkBytes);
+    const Status refused = ChargeJournal::read(path).status();
+    INFO(refused.to_string());
+    CHECK(refused.code() == Code::kUnavailable);
+    CHECK(refused.message().find("must have " + std::to_string(3 * kChunkBytes)) !=
+          std::string::npos);
+    CHECK(refused.message().find("--accept journal") != std::string::npos);
+  }
+  // A head that was changed tells nothing, and is told.
+  std::filesystem::resize_file(path, 3 * kChunkBytes);
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(ChargeJournal::kSlotBytes - 8).put('\x41');
+  }
+  const auto changed = ChargeJournal::read(path);
+  REQUIRE(changed.ok());
+  CHECK(changed->damaged == 1);
+}
+
+TEST_CASE("journal: that of another start refuses this one", "[fault][ai]") {
+  Left left;
+  const std::string before = left.path + ".before";
+  std::filesystem::copy_file(left.path, before);
+  REQUIRE(left.recover().ok());
+  REQUIRE(left.recover().ok());
+  REQUIRE(left.recover().ok());
+  // The one of the start before may be there, when a start was cut off.
+  std::filesystem::copy_file(left.path, left.path + ".3");
+  REQUIRE(left.recover().ok());
+  std::filesystem::rename(left.path + ".3", left.path);
+  REQUIRE(left.recover().ok());
+  std::filesystem::rename(before, left.path);
+  const Status refused = left.recover();
+  INFO(refused.to_string());
+  CHECK(refused.code() == Code::kUnavailable);
+  CHECK(refused.message().find("is that of start 1, and the last one was ") != std::string::npos);
+  CHECK(refused.message().find("--accept journal") != std::string::npos);
+}
