@@ -223,7 +223,8 @@ Result<KeyPage> KeyService::list(const KeyOwner& owner, std::string_view cursor,
     for (const KvItem& item : raw.items) {
       KeyRecord key = KVCS_TRY(parse_key(item.entry.value, owner.kind));
       if (!belongs_to(key, owner)) continue;
-      page.keys.push_back(KVCS_TRY(find(owner, key.id)));
+      key.last_used_ms = find_last_used_ms(kv_, key.id);
+      page.keys.push_back(std::move(key));
     }
     from = std::move(raw.cursor);
   } while (!from.empty() && page.keys.size() < limit);
