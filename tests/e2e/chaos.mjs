@@ -14,7 +14,7 @@ const completion = JSON.stringify({ id: 'c', object: 'chat.completion', created:
   usage: { prompt_tokens: 100, completion_tokens: 50, total_tokens: 150 } });
 
 export class Chaos {
-  keys = new Map();       // User keys that were answered: key → { id, alive }.
+  keys = new Map();       // User keys that were answered: key → { id, user, alive }.
   artifacts = new Map();  // Confirmed: id → { digest, alive }.
   organizations = new Set();
   chats = 0;              // Answered with 200, all of which must have rows.
@@ -36,9 +36,8 @@ export class Chaos {
     await this.daemon.start();
     const base_url = `http://127.0.0.1:${this.provider.address().port}`;
     await this.must('PUT', '/admin/ai/providers/openai', { kind: 'openai', base_url, api_key: 'sk-any' });
-    const made = await this.must('POST', '/admin/users',
-      { email: 'ada@example.com', monthly_limit_usd: 1000, org_id: this.daemon.credentials.organization_id });
-    this.user = made.user_id;
+    this.user = await this.makeUser();
+    this.keyUser = this.user;
     this.chatKey = (await this.must('POST', `/admin/users/${this.user}/api-keys`, { name: 'chat' })).api_key;
   }
 
@@ -53,6 +52,12 @@ export class Chaos {
     const answer = await this.daemon.admin(method, path, body);
     assert.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     return answer.body;
+  }
+
+  async makeUser() {
+    const made = await this.must('POST', '/admin/users', { email: `${randomBytes(8).toString('hex')}@example.com`,
+      monthly_limit_usd: 1000, org_id: this.daemon.credentials.organization_id });
+    return made.user_id;
   }
 
   async status(method, path, key, body) {
@@ -71,17 +76,18 @@ export class Chaos {
   }
 
   async makeKey() {
-    const { api_key: key, key_id: id } = await this.must('POST', `/admin/users/${this.user}/api-keys`, { name: 'k' });
-    this.keys.set(key, { id, alive: true });
+    const user = this.keyUser;
+    const { api_key: key, key_id: id } = await this.must('POST', `/admin/users/${user}/api-keys`, { name: 'k' });
+    this.keys.set(key, { id, user, alive: true });
   }
 
   async revokeKey() {
     const alive = [...this.keys].filter(([, one]) => one.alive);
     if (alive.length === 0) return;
-    const [key, { id }] = pick(alive);
+    const [key, { id, user }] = pick(alive);
     this.keys.delete(key);  // Until it is answered, nobody knows.
-    await this.must('DELETE', `/admin/users/${this.user}/api-keys/${id}`);
-    this.keys.set(key, { id, alive: false });
+    await this.must('DELETE', `/admin/users/${user}/api-keys/${id}`);
+    this.keys.set(key, { id, user, alive: false });
   }
 
   async makeOrganization() {
@@ -195,6 +201,7 @@ export class Chaos {
     this.life++;
     this.dying = false;
     this.up = true;
+    this.keyUser = await this.makeUser();  // Nobody has room for the keys of all lives.
   }
 
   async run(seconds, clients = 6) {
