@@ -10,11 +10,12 @@
 #include <vector>
 
 #include "app/backup_copy.h"
+#include "app/backup_list.h"
 #include "app/backup_manifest.h"
 #include "app/backup_room.h"
 #include "app/files.h"
 #include "app/parts.h"
-#include "base/bytes.h"
+#include "app/store_marks.h"
 #include "base/clock.h"
 #include "base/json.h"
 
@@ -22,38 +23,6 @@ namespace kvcs {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Only names of this shape are backups of ours; whatever else lies in the directory is left alone.
-constexpr std::string_view kPrefix = "kvcs-", kPartial = ".partial";
-constexpr size_t kNameBytes = std::string_view("kvcs-20260115T030000Z").size();
-
-// "kvcs-20260115T030000Z": names in order are backups in order.
-// The time in ISO 8601 without separators, as some file systems take no colon.
-std::string backup_name(int64_t unix_ms) {
-  std::string name(kPrefix);
-  for (const char c : format_iso8601_s(unix_ms)) {
-    if (c != '-' && c != ':') name += c;
-  }
-  return name;
-}
-
-// Of what is there: whole backups, oldest first, and what a daemon left that died over one.
-struct Found {
-  std::vector<std::string> whole, partial;
-};
-Result<Found> list_backups(const std::string& directory) {
-  Found found;
-  std::error_code error;
-  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
-    const std::string name = it->path().filename().string();
-    if (!name.starts_with(kPrefix)) continue;
-    if (name.size() == kNameBytes && name.back() == 'Z') found.whole.push_back(name);
-    if (name.ends_with(kPartial)) found.partial.push_back(name);
-  }
-  if (error) return unavailable("Backups in " + directory + " cannot be listed.", error.message());
-  std::sort(found.whole.begin(), found.whole.end());
-  return found;
-}
 
 Status remove_tree(const std::string& path) {
   std::error_code error;
@@ -68,11 +37,43 @@ Status go_on(const Config& config, const JobContext& context) {
   return unavailable("The backup was stopped: its time is up, or the daemon stops.");
 }
 
+Result<std::string> own_store_id(const Parts& parts) {
+  const auto mark = KVCS_TRY(read_directory_mark(parts.config.data_dir));
+  if (mark) return mark->mark.store_id;
+  return internal("The data directory has lost its store.json; start kvcs again.");
+}
+
 // The stores, and the manifest that says what belongs to the copy.
-Status copy_whole(Parts& parts, const std::string& path, const std::function<Status()>& check) {
+Status copy_whole(Parts& parts, const std::string& path, const std::string& store_id,
+                  const std::function<Status()>& check) {
   const int64_t now_ms = parts.clock().unix_ms();
   const BlobLinks blobs = KVCS_TRY(copy_stores(parts, path, check));
-  return write_manifest(path, now_ms, blobs, check);
+  return write_manifest(path, {now_ms, store_id}, blobs, check);
+}
+
+// A backup has its final name only when it is whole. Another daemon may have one of the same second
+// in the directory.
+Result<std::string> name_backup(const std::string& directory, const std::string& partial,
+                                int64_t now_ms, const std::string& store_id) {
+  const std::string name = backup_name(now_ms), longer = backup_name(now_ms, store_id);
+  if (rename_directory(partial, directory + "/" + name).ok()) return name;
+  KVCS_TRY(rename_directory(partial, directory + "/" + longer));
+  return longer;
+}
+
+// The one just made stays, whatever the clock says of it.
+Result<std::vector<std::string>> remove_oldest(const BackupSection& section,
+                                               const std::string& store_id, const std::string& made,
+                                               int64_t now_ms) {
+  std::vector<std::string> others =
+      KVCS_TRY(list_backups(section.directory, store_id, now_ms)).whole;
+  std::erase(others, made);
+  const size_t stay = static_cast<size_t>(section.keep) - 1;
+  others.resize(others.size() - std::min(others.size(), stay));
+  for (const std::string& name : others) {
+    KVCS_TRY(remove_backup(section.directory, name, store_id));
+  }
+  return others;
 }
 
 }  // namespace
@@ -80,33 +81,30 @@ Status copy_whole(Parts& parts, const std::string& path, const std::function<Sta
 Result<std::string> make_backup(Parts& parts, const JobContext& context) {
   const BackupSection& section = parts.config.backup;
   KVCS_TRY(make_private_directory(section.directory));
+  const std::string store_id = KVCS_TRY(own_store_id(parts));
+  const int64_t now_ms = parts.clock().unix_ms();
   // A daemon that died over a backup left a partial one, which nobody will finish.
-  const Found before = KVCS_TRY(list_backups(section.directory));
+  const BackupsFound before = KVCS_TRY(list_backups(section.directory, store_id, now_ms));
   for (const std::string& left : before.partial) {
     KVCS_TRY(remove_tree(section.directory + "/" + left));
   }
-  const std::string name = backup_name(parts.clock().unix_ms());
-  const std::string path = section.directory + "/" + name, partial = path + std::string(kPartial);
+  const std::string partial =
+      section.directory + "/" + backup_name(now_ms, store_id) + kPartialBackup;
   KVCS_TRY(remove_left_checkpoint(parts));
   const std::function<Status()> check = [&] { return go_on(parts.config, context); };
   KVCS_TRY(check_room_for_backup(parts.config));
-  Status copied = copy_whole(parts, partial, check);
-  // A backup has its final name only when it is whole.
-  if (copied.ok()) copied = rename_directory(partial, path);
-  if (!copied.ok()) {
+  const Status copied = copy_whole(parts, partial, store_id, check);
+  Result<std::string> name =
+      copied.ok() ? name_backup(section.directory, partial, now_ms, store_id) : copied;
+  if (!name.ok()) {
     // The failure of the copy is reported; the next run removes a partial one that stays behind.
     [[maybe_unused]] const Status removed = remove_tree(partial);
     [[maybe_unused]] const Status left = remove_left_checkpoint(parts);
-    return copied;
+    return name;
   }
-  Json removed = Json::array();
-  const Found now = KVCS_TRY(list_backups(section.directory));
-  const size_t keep = static_cast<size_t>(section.keep);
-  for (size_t i = 0; i + keep < now.whole.size(); ++i) {
-    KVCS_TRY(remove_tree(section.directory + "/" + now.whole[i]));
-    removed.push_back(now.whole[i]);
-  }
-  return dump_json(Json{{"backup", name}, {"removed", std::move(removed)}});
+  const std::vector<std::string> removed =
+      KVCS_TRY(remove_oldest(section, store_id, *name, parts.clock().unix_ms()));
+  return dump_json(Json{{"backup", *name}, {"removed", removed}});
 }
 
 }  // namespace kvcs

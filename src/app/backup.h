@@ -14,9 +14,10 @@ struct Parts;
 
 inline constexpr const char* kBackupJob = "backup";
 
-// Makes one, complete or not at all, and removes the oldest beyond backup.keep; reports its name
-// and what was removed. Ends soon after context.cancelled is set. Unavailable when it was
-// cancelled, the disk is full or a store fails; then nothing of it is left.
+// Makes one, complete or not at all, and removes the oldest of this store beyond backup.keep, never
+// the one just made; reports its name and what was removed. Ends soon after context.cancelled is
+// set. Unavailable when it was cancelled, the disk is full or a store fails; then nothing of it is
+// left.
 Result<std::string> make_backup(Parts& parts, const JobContext& context);
 
 }  // namespace kvcs

@@ -56,15 +56,16 @@ Result<Json> describe_file(const std::string& directory, const std::string& name
 
 }  // namespace
 
-Status write_manifest(const std::string& directory, int64_t now_ms, const BlobLinks& blobs,
-                      const std::function<Status()>& check) {
+Status write_manifest(const std::string& directory, const BackupOrigin& origin,
+                      const BlobLinks& blobs, const std::function<Status()>& check) {
   Json files = Json::array();
   for (const std::string& name : KVCS_TRY(list_files(directory))) {
     files.push_back(KVCS_TRY(describe_file(directory, name, check)));
   }
   const Json manifest = {
       {"format", kFormat},
-      {"made_at", format_iso8601_ms(now_ms)},
+      {"made_at", format_iso8601_ms(origin.made_ms)},
+      {"store_id", origin.store_id},
       {"version", version()},
       {"files", std::move(files)},
       {"blobs", {{"linked", blobs.linked}, {"count", blobs.blobs}, {"bytes", blobs.bytes}}}};

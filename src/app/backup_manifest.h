@@ -10,11 +10,16 @@
 
 namespace kvcs {
 
-// Writes `directory`/manifest.json, a JSON object: `format` (1), `made_at`, `version` of the
-// daemon, `files`, each with its `name` below the directory, `size_bytes` and `sha256`, and `blobs`
-// with `linked`, `count` and `bytes`. The blobs are no `files`: the name of each is its digest.
-// `check` is asked at each megabyte; its failure is returned.
-Status write_manifest(const std::string& directory, int64_t now_ms, const BlobLinks& blobs,
-                      const std::function<Status()>& check);
+struct BackupOrigin {
+  int64_t made_ms;
+  std::string store_id;  // Of the data directory, as in its store.json.
+};
+
+// Writes `directory`/manifest.json, a JSON object: `format` (1), `made_at`, `store_id`, `version`
+// of the daemon, `files`, each with its `name` below the directory, `size_bytes` and `sha256`, and
+// `blobs` with `linked`, `count` and `bytes`. The blobs are no `files`: the name of each is its
+// digest. `check` is asked at each megabyte; its failure is returned.
+Status write_manifest(const std::string& directory, const BackupOrigin& origin,
+                      const BlobLinks& blobs, const std::function<Status()>& check);
 
 }  // namespace kvcs

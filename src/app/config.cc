@@ -8,6 +8,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -260,6 +261,30 @@ Result<ListenAddress> parse_listen(std::string_view text) {
   return ListenAddress{std::move(address.host), address.port};
 }
 
+namespace {
+
+// The folder of a store that `path` lies in, links followed; "" when it lies in none.
+std::string store_folder_around(const Config& config, const std::string& path) {
+  namespace fs = std::filesystem;
+  const auto resolved = [](const std::string& text) {
+    std::error_code ignored;
+    const fs::path absolute = fs::absolute(text, ignored);
+    fs::path found = fs::weakly_canonical(absolute, ignored);
+    if (ignored) found = absolute.lexically_normal();
+    return found.has_filename() ? found : found.parent_path();
+  };
+  const std::string& data = config.data_dir;
+  for (const std::string& folder :
+       {data + "/kv", data + "/sql", data + "/backup.kv",
+        config.blobs.path.empty() ? data + "/blobs" : config.blobs.path}) {
+    const fs::path relative = resolved(path).lexically_relative(resolved(folder));
+    if (!relative.empty() && *relative.begin() != "..") return folder;
+  }
+  return "";
+}
+
+}  // namespace
+
 std::vector<std::string> validate(const Config& config) {
   std::vector<std::string> faults;
   const http::ServerConfig& server = config.http.server;
@@ -304,6 +329,14 @@ std::vector<std::string> validate(const Config& config) {
     const Result<std::string> bytes = from_base64(key);
     if (!bytes.ok() || bytes.value().size() != 32) {
       faults.emplace_back("KVCS_MASTER_KEY: must be base64 of exactly 32 bytes.");
+    }
+  }
+  if (const std::string& backups = config.backup.directory; !backups.empty()) {
+    if (const std::string store = store_folder_around(config, backups); !store.empty()) {
+      faults.push_back("backup.directory: '" + printable(backups) + "' lies in " +
+                       printable(store) +
+                       ", the folder of a store; choose one outside of kv, sql "
+                       "and blobs.");
     }
   }
   const bool has_payer = !config.briefing.api_key.reveal().empty();

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "app/store_marks.h"
 #include "blob/blob.h"
 #include "support/test_app.h"
 #include "support/wait.h"
@@ -23,6 +24,13 @@ std::vector<std::string> names_in(const std::string& directory) {
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::string store_id(const std::string& data_dir) {
+  const auto mark = read_directory_mark(data_dir);
+  REQUIRE(mark.ok());
+  REQUIRE(mark->has_value());
+  return (*mark)->mark.store_id;
 }
 
 Result<std::string> back_up(TestApp& app) {
@@ -100,17 +108,95 @@ TEST_CASE("backup: the newest are kept, and what a dead daemon left is removed",
         config.backup.keep = 2;
       },
       options);
-  fs::create_directories(backups + "/kvcs-20250101T000000Z.partial/kv");
+  const std::string id = store_id(app.data_dir()).substr(0, 8);
+  fs::create_directories(backups + "/kvcs-20250101T000000Z-" + id + ".partial/kv");
+  // An older kvcs left no id in the name. What names no store, or another, is not ours to remove.
+  const std::string older = backups + "/kvcs-20250102T000000Z.partial";
+  fs::create_directories(older);
+  fs::copy(app.data_dir() + "/store.json", older + "/store.json");
+  fs::create_directories(backups + "/kvcs-20250103T000000Z-00000000.partial");
+  fs::create_directories(backups + "/kvcs-20250104T000000Z");
   std::ofstream(backups + "/notes.txt") << "mine";
   CHECK(back_up(app).value() == R"({"backup":"kvcs-20260131T234320Z","removed":[]})");
-  CHECK(back_up(app).code() == Code::kConflict);  // Within the same second.
   clock.advance_ms(1000);
   CHECK(back_up(app).ok());
   clock.advance_ms(1000);
   CHECK(back_up(app).value() ==
         R"({"backup":"kvcs-20260131T234322Z","removed":["kvcs-20260131T234320Z"]})");
   CHECK(names_in(backups) ==
-        std::vector<std::string>{"kvcs-20260131T234321Z", "kvcs-20260131T234322Z", "notes.txt"});
+        std::vector<std::string>{"kvcs-20250103T000000Z-00000000.partial", "kvcs-20250104T000000Z",
+                                 "kvcs-20260131T234321Z", "kvcs-20260131T234322Z", "notes.txt"});
+  // A second one of the same second has another name, a third has none.
+  CHECK(back_up(app).value() ==
+        R"({"backup":"kvcs-20260131T234322Z-)" + id + R"(","removed":["kvcs-20260131T234321Z"]})");
+  CHECK(back_up(app).code() == Code::kConflict);
+}
+
+TEST_CASE("backup: copies of a clock that went wrong go first, and never the one just made",
+          "[unit][app]") {
+  TempDir places;
+  const std::string backups = places.file("backups");
+  constexpr int64_t kNowMs = 1'769'903'000'000, kFarMs = 4'070'908'800'000;  // 2099-01-01
+  ManualClock clock(kNowMs);
+  AppOptions options;
+  options.clock = &clock;
+  TestApp app(
+      [&](Config& config) {
+        config.backup.directory = backups;
+        config.backup.keep = 2;
+      },
+      options);
+  app.parts().cron->stop();  // The jump would make it start jobs, this one too.
+  clock.set_unix_ms(kFarMs);
+  REQUIRE(back_up(app).ok());
+  clock.advance_ms(1000);
+  REQUIRE(back_up(app).ok());
+  clock.set_unix_ms(kNowMs);
+  CHECK(back_up(app).value() ==
+        R"({"backup":"kvcs-20260131T234320Z","removed":["kvcs-20990101T000000Z"]})");
+  clock.advance_ms(1000);
+  CHECK(back_up(app).value() ==
+        R"({"backup":"kvcs-20260131T234321Z","removed":["kvcs-20990101T000001Z"]})");
+  CHECK(names_in(backups) ==
+        std::vector<std::string>{"kvcs-20260131T234320Z", "kvcs-20260131T234321Z"});
+}
+
+TEST_CASE("backup: daemons that share a directory, and one that serves a copy, keep what is theirs",
+          "[unit][app]") {
+  TempDir places;
+  const std::string backups = places.file("backups");
+  ManualClock clock(1'769'903'000'000);
+  AppOptions options;
+  options.clock = &clock;
+  const auto edit = [&](Config& config) {
+    config.backup.directory = backups;
+    config.backup.keep = 1;
+  };
+  TestApp first(edit, options), second(edit, options);
+  const std::string id = store_id(second.data_dir()).substr(0, 8);
+  REQUIRE(back_up(first).ok());
+  // The other one's backup of the same second, while that one is made.
+  const std::string other =
+      backups + "/kvcs-20260131T234320Z-" + store_id(first.data_dir()).substr(0, 8) + ".partial";
+  fs::create_directories(other);
+  CHECK(back_up(second).value() ==
+        R"({"backup":"kvcs-20260131T234320Z-)" + id + R"(","removed":[]})");
+  CHECK(fs::remove(other));
+  // A daemon is started on the first one's copy: it is a data directory from then on.
+  const std::string served = backups + "/kvcs-20260131T234320Z";
+  fs::copy(first.data_dir() + "/master.key", served + "/master.key");
+  {
+    TestApp third([&](Config& config) { config.data_dir = served; }, options);
+    clock.advance_ms(1000);
+    CHECK(back_up(first).value() == R"({"backup":"kvcs-20260131T234321Z","removed":[]})");
+  }
+  clock.advance_ms(1000);
+  CHECK(back_up(first).value() ==
+        R"({"backup":"kvcs-20260131T234322Z","removed":["kvcs-20260131T234321Z"]})");
+  CHECK(names_in(backups) == std::vector<std::string>{"kvcs-20260131T234320Z",
+                                                      "kvcs-20260131T234320Z-" + id,
+                                                      "kvcs-20260131T234322Z"});
+  CHECK(store_id(served) == store_id(first.data_dir()));
 }
 
 TEST_CASE("backup: blobs that were deleted, and what is no blob, are in no copy's way",

@@ -60,6 +60,21 @@ TEST_CASE("config: ops.listen is an address of its own", "[unit][app]") {
         one("ops.listen: must be another address than http.listen."));
 }
 
+TEST_CASE("config: backups lie in no store's folder", "[unit][app]") {
+  for (const char* inside : {"d/kv", "d/kv/b", "d/sql", "d/blobs/trash", "d/x/../sql/b", "b/in"}) {
+    INFO(inside);
+    const auto found = faults(
+        "data_dir: d\nblobs:\n  path: b\nbackup:\n  directory: " + std::string(inside) + "\n");
+    const bool is_default = std::string(inside) == "d/blobs/trash";
+    REQUIRE(found.size() == (is_default ? 0 : 1));
+    if (!is_default) CHECK(found[0].find("the folder of a store") != std::string::npos);
+  }
+  CHECK(faults("data_dir: d\nbackup:\n  directory: d/blobs/trash\n").size() == 1);
+  for (const char* outside : {"d", "d/backups", "d/kvs", "backups"}) {
+    CHECK(faults("data_dir: d\nbackup:\n  directory: " + std::string(outside) + "\n").empty());
+  }
+}
+
 TEST_CASE("config: the environment overrides the file, for every field", "[unit][app]") {
   const LoadedConfig loaded = load_config_text(
       "http:\n  listen: 1.2.3.4:5\n",
