@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "briefing/briefing.h"
 #include "db/db.h"
 #include "gateway/catalogue/agent_schedules.h"
@@ -25,6 +26,7 @@
 #include "gateway/tokens/tokens.h"
 #include "identity/identity.h"
 #include "ledger/alerts.h"
+#include "ledger/clock_trust.h"
 #include "ledger/ledger.h"
 #include "ledger/retention.h"
 #include "ops/system_health.h"
@@ -45,8 +47,35 @@ std::string count_report(const char* name, int64_t count) {
   return dump_json(Json{{name, count}});
 }
 
-Result<std::string> sweep_artifacts(ArtifactService& artifacts) {
-  const SweepReport report = KVCS_TRY(artifacts.sweep());
+// For a job that removes things for their age: until when it must not, or 0.
+Result<int64_t> held_until_ms(Parts& parts) {
+  const ClockTrust trust = KVCS_TRY(look_at_clock(*parts.ledger, parts.clock().unix_ms()));
+  if (trust.begins) {
+    const std::string message =
+        "The clock says " + format_iso8601_s(parts.clock().unix_ms()) +
+        ", and was last believed at " + format_iso8601_s(trust.believed_ms) +
+        ". If it is wrong, set it right. If it is right, as after a long stop, nothing need be "
+        "done: rows, uploads and trash that are too old are kept until " +
+        format_iso8601_s(trust.held_until_ms) + ".";
+    log::warn("clock.leapt", {{"message", message}});
+    raise_alert(*parts.kv, {"clock.leapt", "clock", message}, parts.clock(), *parts.entropy);
+  }
+  return trust.held_until_ms;
+}
+
+// By number the ledger is pruned whatever the clock says, for that keeps the disk from filling.
+Result<std::string> prune(Parts& parts) {
+  const int64_t held_ms = KVCS_TRY(held_until_ms(parts));
+  const LedgerConfig& limits = parts.config.ledger;
+  return prune_ledger(*parts.ledger, held_ms == 0 ? limits : limits_by_number(limits));
+}
+
+// All of a sweep goes by age.
+Result<std::string> sweep_artifacts(Parts& parts) {
+  if (const int64_t held_ms = KVCS_TRY(held_until_ms(parts)); held_ms != 0) {
+    return dump_json(Json{{"held_until", format_iso8601_s(held_ms)}});
+  }
+  const SweepReport report = KVCS_TRY(parts.artifacts.service->sweep());
   return dump_json({{"expired_uploads", report.expired_uploads},
                     {"orphan_blobs", report.orphan_blobs},
                     {"restored_blobs", report.restored_blobs},
@@ -120,7 +149,7 @@ std::vector<Job> all_jobs(Parts& parts) {
   add("database-checkpoint", "*/15 * * * *", 120, 60,
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
   add("artifact-sweep", "*/10 * * * *", 600, 60,
-      [&parts](const JobContext&) { return sweep_artifacts(*parts.artifacts.service); });
+      [&parts](const JobContext&) { return sweep_artifacts(parts); });
   add("artifact-audit", "* * * * *", 60, 0,
       [&parts](const JobContext&) { return move_audit(parts); });
   add("blob-scrub", "0 1 * * sat", 24 * 3600, 1800, [&parts](const JobContext& context) {
@@ -130,8 +159,7 @@ std::vector<Job> all_jobs(Parts& parts) {
   add("artifact-index", "* * * * *", 600, 0, [&parts](const JobContext& context) {
     return index_artifacts(*parts.artifacts.search, context);
   });
-  add("ledger-prune", "0 4 * * *", 900, 300,
-      [&parts](const JobContext&) { return prune_ledger(*parts.ledger, parts.config.ledger); });
+  add("ledger-prune", "0 4 * * *", 900, 300, [&parts](const JobContext&) { return prune(parts); });
   add("token-refresh", "* * * * *", 300, 0,
       [&parts](const JobContext&) { return refresh_tokens(*parts.gateway.refresher); });
   add("alert-delivery", "* * * * *", 120, 0,

@@ -45,7 +45,8 @@ Result<std::string> prune_ledger(Ledger& ledger, const LedgerConfig& limits) {
     if (report.size() > 1) report += ',';
     report += "\"" + std::string(row.table) + "\":" + std::to_string(removed);
   }
-  const int64_t days = KVCS_TRY(ledger.prune_usage_days(limits.usage_days_max_age_s));
+  const int64_t days_age_s = limits.usage_days_max_age_s;
+  const int64_t days = days_age_s > 0 ? KVCS_TRY(ledger.prune_usage_days(days_age_s)) : 0;
   return report + ",\"usage_daily\":" + std::to_string(days) + "}";
 }
 

@@ -82,7 +82,7 @@ const std::map<std::string, Shown>& shown() {
       {"ledger",
        {{"alerts.h", "audit.h", "day_figures.h", "ledger_csv.h", "ledger_list.h", "rows.h",
          "usage_record.h", "usage_report.h"},
-        {"audit_head.h", "ledger_api.h", "retention.h", "schema.h"}}},
+        {"audit_head.h", "clock_trust.h", "ledger_api.h", "retention.h", "schema.h"}}},
       // Seven small faces rather than one.
       {"ops",
        {{"idempotency.h", "metrics.h", "rate_limit.h"},
