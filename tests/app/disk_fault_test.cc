@@ -126,7 +126,8 @@ Held make_held(FaultHouse& house) {
   const RawResponse user_key = house.admin("POST", users, R"({"name":"k"})");
   held.keys.push_back({json_text(user_key.body, "api_key"),
                        users + "/" + json_text(user_key.body, "key_id"), "/v1/models"});
-  const RawResponse admin = house.admin("POST", "/admin/admin-keys", R"({"name":"k","role":"viewer"})");
+  const RawResponse admin =
+      house.admin("POST", "/admin/admin-keys", R"({"name":"k","role":"viewer"})");
   held.keys.push_back({json_text(admin.body, "admin_key"),
                        "/admin/admin-keys/" + json_text(admin.body, "key_id"), "/admin/jobs"});
   for (const Held::Key& each : held.keys) {
