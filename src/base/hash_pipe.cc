@@ -3,7 +3,9 @@
 // way.
 #include "base/hash_pipe.h"
 
-#include <system_error>
+#include <utility>
+
+#include "base/start_thread.h"
 
 namespace kvcs {
 
@@ -37,11 +39,9 @@ char* HashPipe::acquire() {
 }
 
 void HashPipe::start() {
-  try {
-    thread_.emplace("hash", [this] { run(); });
-  } catch (const std::system_error&) {
-    threaded_ = false;
-  }
+  Result<Thread> thread = start_thread("hash", [this] { run(); });
+  if (thread.ok()) thread_.emplace(std::move(thread).value());
+  threaded_ = thread_.has_value();
 }
 
 void HashPipe::submit(size_t size_bytes) {

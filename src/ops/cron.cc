@@ -2,6 +2,9 @@
 // due, each run works on a thread of its own, and the record of a job is read and written by the
 // one thread that launches, runs or ends the job at the time.
 //
+// A run whose thread the system refuses has failed: it is reported as others are, by the thread
+// that launched it, and its slot is tried again a minute later.
+//
 // The record's `attempts` is what makes a crash harmless. It is raised, and on disk, before the
 // job's function is called, and is 0 again when the function has returned. A start that finds it at
 // 1 runs the slot once more; one that finds it at 2 (kAttemptsMax) goes on with the next slot.
@@ -11,11 +14,13 @@
 
 #include <algorithm>
 #include <exception>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/start_thread.h"
 #include "base/thread.h"
 #include "kv/keyspace.h"
 #include "kv/kv.h"
@@ -25,6 +30,7 @@ namespace kvcs {
 namespace {
 
 constexpr int64_t kTickMs = 1000;
+constexpr int64_t kUnstartedRetryMs = 60'000;
 constexpr int64_t kWaitStepMs = 20;           // How often tick_and_wait looks at the time limits.
 constexpr int64_t kClockJumpBackMs = 90'000;  // Less is a clock being disciplined.
 constexpr int64_t kAttemptsMax = 2;
@@ -97,6 +103,11 @@ Status check_job(const Job& job) {
   return ok();
 }
 
+std::string describe(const Status& status) {
+  return printable(std::string(code_name(status.code())) + ": " + status.message(),
+                   kResultMaxBytes);
+}
+
 Result<std::string> run_guarded(const Job& job, const JobContext& context) {
   // The edge of the thread: one job's bug must not take the daemon with it.
   try {
@@ -138,9 +149,13 @@ struct Cron::Impl {
   void plan(Entry& entry, int64_t after_ms) KVCS_REQUIRES(mutex);
   void plan_from_record(Entry& entry, int64_t now_ms) KVCS_REQUIRES(mutex);
   void tick();
+  void tick_locked(std::vector<std::pair<Entry*, Status>>& unstarted);
+  void finish_unstarted(Entry& entry, const Status& refused);
   void cancel_overdue(Entry& entry) KVCS_REQUIRES(mutex);
-  void launch(Entry& entry, int64_t slot_ms) KVCS_REQUIRES(mutex);
+  Status launch(Entry& entry, int64_t slot_ms) KVCS_REQUIRES(mutex);
+  void retry_unstarted(Entry& entry, int64_t slot_ms, int64_t now_ms) KVCS_REQUIRES(mutex);
   void run(Entry& entry, int64_t slot_ms);
+  void finish(Entry& entry, JobRun done);
   std::string judge(Entry& entry, const Result<std::string>& outcome, int64_t duration_us);
   void save(const Entry& entry, KvDurability durability);
   bool any_running() const KVCS_REQUIRES(mutex) {
@@ -221,6 +236,12 @@ void Cron::Impl::load_once() {
 }
 
 void Cron::Impl::tick() {
+  std::vector<std::pair<Entry*, Status>> unstarted;
+  tick_locked(unstarted);
+  for (const auto& [entry, refused] : unstarted) finish_unstarted(*entry, refused);
+}
+
+void Cron::Impl::tick_locked(std::vector<std::pair<Entry*, Status>>& unstarted) {
   MutexLock lock(mutex);
   const int64_t now_ms = clock.unix_ms();
   // After the clock was set back, the next slot may lie hours ahead; every job is planned anew.
@@ -235,8 +256,9 @@ void Cron::Impl::tick() {
     plan(*entry, now_ms);
     if (entry->status.running) {
       ++entry->status.skipped;
-    } else {
-      launch(*entry, slot_ms);
+    } else if (Status launched = launch(*entry, slot_ms); !launched.ok()) {
+      retry_unstarted(*entry, slot_ms, now_ms);
+      unstarted.emplace_back(entry.get(), std::move(launched));
     }
   }
 }
@@ -248,16 +270,35 @@ void Cron::Impl::cancel_overdue(Entry& entry) {
   entry.cancelled.notify_all();
 }
 
-// A thread that has set running = false does nothing but end, so joining it here is brief.
-void Cron::Impl::launch(Entry& entry, int64_t slot_ms) {
+// A thread that has set running = false does nothing but end, so joining it here is brief. Without
+// a thread the job counts as running until the caller has called finish_unstarted().
+Status Cron::Impl::launch(Entry& entry, int64_t slot_ms) {
   entry.thread.reset();
   entry.cancelled = false;
   entry.timed_out = false;
   entry.deadline_us = clock.mono_us() + entry.job.time_limit_s * 1'000'000;
   entry.status.running = true;
   entry.status.last_started_ms = clock.unix_ms();
-  entry.thread = std::make_unique<Thread>(("job " + entry.job.name).c_str(),
-                                          [this, &entry, slot_ms] { run(entry, slot_ms); });
+  Result<Thread> thread = start_thread(("job " + entry.job.name).c_str(),
+                                       [this, &entry, slot_ms] { run(entry, slot_ms); });
+  if (!thread.ok()) return std::move(thread).status();
+  entry.thread = std::make_unique<Thread>(std::move(thread).value());
+  return ok();
+}
+
+// A job of once a day does not wait for the next day.
+void Cron::Impl::retry_unstarted(Entry& entry, int64_t slot_ms, int64_t now_ms) {
+  if (entry.next_slot_ms >= 0 && entry.status.next_ms <= now_ms + kUnstartedRetryMs) return;
+  entry.next_slot_ms = slot_ms;
+  entry.status.next_ms = now_ms + kUnstartedRetryMs;
+}
+
+// The record keeps its slot as it was, so that a start of the process catches it up.
+void Cron::Impl::finish_unstarted(Entry& entry, const Status& refused) {
+  const JobRun done{
+      .job = entry.job.name, .started_ms = clock.unix_ms(), .result = describe(refused)};
+  log::warn("job.not_started", {{"job", done.job}, {"error", refused.to_string()}});
+  finish(entry, done);
 }
 
 void Cron::Impl::save(const Entry& entry, KvDurability durability) {
@@ -278,9 +319,7 @@ std::string Cron::Impl::judge(Entry& entry, const Result<std::string>& outcome,
   }
   if (outcome.ok()) return std::string(kSucceeded);
   if (entry.cancelled) return "cancelled by the shutdown";
-  const Status status = outcome.status();
-  return printable(std::string(code_name(status.code())) + ": " + status.message(),
-                   kResultMaxBytes);
+  return describe(outcome.status());
 }
 
 // Runs on the thread of the run. `slot_ms` is 0 for a run that was started by hand: the record of
@@ -310,6 +349,11 @@ void Cron::Impl::run(Entry& entry, int64_t slot_ms) {
   const bool cut_off = !succeeded && done.result.starts_with("cancelled");
   if (slot_ms > 0) entry.record.attempts = cut_off ? 1 : 0;
   if (slot_ms > 0 && !cut_off) entry.record.slot_ms = std::max(slot_ms, done.started_ms);
+  finish(entry, std::move(done));
+}
+
+// The end of a run: what it left is saved and reported, and the job may run again.
+void Cron::Impl::finish(Entry& entry, JobRun done) {
   entry.record.started_ms = done.started_ms;
   entry.record.duration_ms = done.duration_ms;
   entry.record.result = done.result;
@@ -320,7 +364,7 @@ void Cron::Impl::run(Entry& entry, int64_t slot_ms) {
   entry.status.last_duration_ms = done.duration_ms;
   entry.status.last_result = done.result;
   ++entry.status.runs;
-  if (!succeeded) ++entry.status.failures;
+  if (done.result != kSucceeded) ++entry.status.failures;
   entry.status.running = false;
   changed.notify_all();
 }
@@ -389,15 +433,20 @@ void Cron::tick_and_wait() {
 
 Status Cron::run_now(std::string_view name) {
   impl_->load_once();
-  MutexLock lock(impl_->mutex);
-  auto* entry = impl_->find(name);
-  if (entry == nullptr)
-    return not_found("There is no job '" + printable(name, kShownName) +
-                     "'; GET /admin/jobs lists them.");
-  if (impl_->stopping) return unavailable("shutting down");
-  if (entry->status.running) return conflict("job " + entry->job.name + " is running");
-  impl_->launch(*entry, 0);
-  return ok();
+  Impl::Entry* entry = nullptr;
+  Status launched;
+  {
+    MutexLock lock(impl_->mutex);
+    entry = impl_->find(name);
+    if (entry == nullptr)
+      return not_found("There is no job '" + printable(name, kShownName) +
+                       "'; GET /admin/jobs lists them.");
+    if (impl_->stopping) return unavailable("shutting down");
+    if (entry->status.running) return conflict("job " + entry->job.name + " is running");
+    launched = impl_->launch(*entry, 0);
+  }
+  if (!launched.ok()) impl_->finish_unstarted(*entry, launched);
+  return launched;
 }
 
 std::vector<JobStatus> Cron::list() const {

@@ -7,7 +7,7 @@
 // overlaps itself: a slot that comes while it runs is skipped and counted. What ran last is kept in
 // KV under keyspace::cron(job): after a stop one missed slot is caught up, never more, and a run
 // that died with the process is tried once more. A job past its time limit is told so through
-// JobContext::cancelled and counts as failed. Thread-safe; all calls but add() at any time.
+// JobContext::cancelled and has failed, as has one that gets no thread. Thread-safe but for add().
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -88,7 +88,7 @@ class Cron final {
   // Runs what is due at the clock's now and waits until nothing runs; for tests, without start().
   void tick_and_wait();
   // Starts the job now, apart from its schedule. NotFound; Conflict when it is running;
-  // Unavailable when shutting down.
+  // Unavailable when shutting down, or when the system has no thread.
   Status run_now(std::string_view name);
   std::vector<JobStatus> list() const;  // In the order they were added.
 

@@ -14,9 +14,11 @@
 #include "base/mutex.h"
 #include "kv/keyspace.h"
 #include "kv/kv.h"
+#include "support/no_threads.h"
 #include "support/wait.h"
 
 using namespace kvcs;
+using kvcs::test::NoThreads;
 
 namespace {
 
@@ -430,4 +432,49 @@ TEST_CASE("cron: the ticking thread starts what is due, and stop() waits for it"
   f.clock.advance_ms(kHour);
   cron.tick_and_wait();
   CHECK(f.run_count() == before);
+}
+
+TEST_CASE("cron: a run for which there is no thread has failed, and is tried a minute later",
+          "[unit][ops][cron]") {
+  Fixture f;
+  Cron cron = f.make();
+  REQUIRE(cron.add(job("0 4 * * *")).ok());
+  cron.tick_and_wait();
+  f.clock.advance_ms(4 * kHour);
+  {
+    const NoThreads limit;
+    cron.tick_and_wait();
+    REQUIRE(f.run_count() == 1);
+    CHECK(f.run(0).result.starts_with("Unavailable: The system lets this process start no more"));
+    CHECK(cron.list()[0].failures == 1);
+    CHECK(cron.list()[0].last_result == f.run(0).result);
+    CHECK_FALSE(cron.list()[0].running);
+    CHECK(cron.list()[0].next_ms == f.clock.unix_ms() + kMinute);
+    // By hand: the caller is told.
+    CHECK(cron.run_now("sweep").code() == Code::kUnavailable);
+    CHECK(f.run_count() == 2);
+  }
+  f.clock.advance_ms(kMinute);
+  cron.tick_and_wait();
+  REQUIRE(f.run_count() == 3);
+  CHECK(f.run(2).result == "ok");
+  CHECK(cron.list()[0].next_ms == f.clock.unix_ms() - kMinute + kDay);
+}
+
+TEST_CASE("cron: a slot without a thread is caught up by the next process", "[unit][ops][cron]") {
+  Fixture f;
+  {
+    Cron cron = f.make();
+    REQUIRE(cron.add(job("0 4 * * *")).ok());
+    cron.tick_and_wait();
+    f.clock.advance_ms(4 * kHour);
+    const NoThreads limit;
+    cron.tick_and_wait();
+    REQUIRE(f.run_count() == 1);
+  }
+  Cron cron = f.make();
+  REQUIRE(cron.add(job("0 4 * * *")).ok());
+  cron.tick_and_wait();
+  REQUIRE(f.run_count() == 2);
+  CHECK(f.run(1).result == "ok");
 }

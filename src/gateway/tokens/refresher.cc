@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/start_thread.h"
 #include "kv/keyspace.h"
 #include "ledger/alerts.h"
 
@@ -97,8 +98,9 @@ void Refresher::loop() {
   }
 }
 
-// The caller's thread works too. Helpers share one index into the list, so that a slow endpoint
-// holds up one of them and not a share of the accounts.
+// The caller's thread works too, alone where the system has no thread for a helper. Helpers share
+// one index into the list, so that a slow endpoint holds up one of them and not a share of the
+// accounts.
 Result<int64_t> Refresher::run_due() {
   const std::vector<RefreshAlarm> alarms = KVCS_TRY(due_refresh_alarms(kv_, clock_.unix_s()));
   {
@@ -119,7 +121,16 @@ Result<int64_t> Refresher::run_due() {
   {
     std::vector<Thread> helpers;
     const size_t wanted = std::min(alarms.size(), static_cast<size_t>(parallel_));
-    for (size_t i = 1; i < wanted; ++i) helpers.emplace_back("refresh", work);
+    Status refused;
+    while (refused.ok() && helpers.size() + 1 < wanted) {
+      Result<Thread> helper = start_thread("refresh", work);
+      refused = helper.status();
+      if (helper.ok()) helpers.push_back(std::move(helper).value());
+    }
+    if (!refused.ok()) {
+      log::warn("refresher.helper_not_started",
+                {{"wanted", static_cast<int64_t>(wanted) - 1}, {"error", refused.to_string()}});
+    }
     work();
   }
   if (faults > 0) {

@@ -9,10 +9,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "base/start_thread.h"
 #include "base/wait.h"
 
 namespace kvcs::http {
@@ -210,12 +210,12 @@ bool WorkerPool::start_worker() {
   auto worker = std::make_unique<Worker>();
   Worker& started = *worker;
   MutexLock lock(mutex_);
-  try {
-    started.thread_.emplace("http-worker", [this, &started] { run_loop(started); });
-  } catch (const std::system_error&) {  // The process may start no more threads.
+  Result<Thread> thread = start_thread("http-worker", [this, &started] { run_loop(started); });
+  if (!thread.ok()) {
     count_--;
     return false;
   }
+  started.thread_.emplace(std::move(thread).value());
   workers_.push_back(std::move(worker));
   return true;
 }

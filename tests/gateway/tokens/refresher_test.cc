@@ -9,9 +9,11 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "gateway/tokens/token_world.h"
+#include "support/no_threads.h"
 
 using namespace kvcs;
 using namespace kvcs::gateway;
+using kvcs::test::NoThreads;
 using kvcs::test::ScriptedAnswer;
 using kvcs::test::TokenWorld;
 
@@ -53,6 +55,18 @@ TEST_CASE("refresher: a token is refreshed ten minutes before it expires, not ea
   CHECK(world.alarms() ==
         std::vector<std::string>{keyspace::refresh_due(due_s, "acme", "hubspot", "main")});
   CHECK(world.run() == 0);
+}
+
+TEST_CASE("refresher: without threads for helpers all accounts are refreshed by one",
+          "[unit][gateway][refresher]") {
+  TokenWorld world;
+  for (const char* account : {"a", "b", "c"}) {
+    world.add_account({"acme", "hubspot", account});
+    world.upstream.push_json(200, kGood);
+  }
+  world.advance_s(3000);
+  const NoThreads limit;
+  CHECK(world.run() == 3);
 }
 
 TEST_CASE("refresher: a token of a short life is refreshed at half of it",
