@@ -4,15 +4,16 @@
 #include <cstdint>
 
 #include "base/status.h"
+#include "http/client/upstream.h"
 #include "http/serve/server_config.h"
 
 namespace kvcs {
 
-// Lowers `connections_max` to what `descriptors`, the process's limit (RLIMIT_NOFILE), leaves
-// beside the files and the calls to other servers; true when it did. Invalid when that limit is too
-// low for anything.
-Result<bool> fit_connections(http::ServerConfig& server, uint64_t descriptors);
-// The process's own limit.
-uint64_t descriptor_limit();
+// Lowers `connections_max` and the upstream's idle connections to what `descriptors`, the process's
+// limit (RLIMIT_NOFILE), leaves beside the stores (base/descriptor_room.h), when each connection
+// has a file or a connection to another server beside it; true when it lowered `connections_max`.
+// Invalid when that limit is too low for anything.
+Result<bool> fit_connections(http::ServerConfig& server, http::UpstreamConfig& upstream,
+                             uint64_t descriptors);
 
 }  // namespace kvcs

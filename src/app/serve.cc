@@ -7,6 +7,7 @@
 
 #include "app/app.h"
 #include "app/descriptors.h"
+#include "base/descriptor_room.h"
 #include "base/log.h"
 
 namespace kvcs {
@@ -46,12 +47,15 @@ void reload(App& app, const std::function<LoadedConfig()>& reload_config) {
 }
 
 // Connections that could not be accepted are better refused, with a word, than left waiting.
-Status fit_to_descriptors(http::ServerConfig& server) {
+Status fit_to_descriptors(Config& config) {
+  http::ServerConfig& server = config.http.server;
   const int wanted = server.connections_max;
-  if (!KVCS_TRY(fit_connections(server, descriptor_limit()))) return ok();
-  log::warn("http.connections_lowered", {{"connections_max", server.connections_max},
-                                         {"wanted", wanted},
-                                         {"descriptors", descriptor_limit()}});
+  if (!KVCS_TRY(fit_connections(server, config.upstream, descriptor_limit()))) return ok();
+  log::warn("http.connections_lowered",
+            {{"connections_max", server.connections_max},
+             {"wanted", wanted},
+             {"upstream_idle_max", config.upstream.connections_idle_max},
+             {"descriptors", descriptor_limit()}});
   return ok();
 }
 
@@ -67,7 +71,7 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   log::Level level;
   if (log::parse_level(config.log.level, level)) log::set_level(level);
 
-  KVCS_TRY(fit_to_descriptors(config.http.server));
+  KVCS_TRY(fit_to_descriptors(config));
   std::unique_ptr<App> app = KVCS_TRY(App::create(std::move(config)));
   // What ends the daemon from within comes the way that a signal to stop it does.
   KVCS_TRY(app->start([] { ::kill(::getpid(), SIGTERM); }));

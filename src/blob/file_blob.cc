@@ -16,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/descriptor_room.h"
 #include "base/file.h"
 #include "base/hash_pipe.h"
 #include "base/mutex.h"
@@ -34,6 +35,10 @@ constexpr uint64_t kWritebackStepBytes = 8 << 20;
 constexpr size_t kChunkBytes = 256 << 10;
 constexpr uint64_t kHashThreadFromBytes = 4 << 20;
 constexpr mode_t kFolderMode = 0700, kFileMode = 0600;
+
+bool is_short_of_descriptors(int error_number) {
+  return error_number == EMFILE || error_number == ENFILE;
+}
 
 // Creates `parent`/`name` if it is missing. Its name is on disk afterwards also when it was there:
 // it may be the work of a process that died before it synced, or of a writer that has yet to.
@@ -120,8 +125,10 @@ class TempFile final {
     // A leftover of the same name from a process that died is of nobody's use.
     if (::unlink(path().c_str()) != 0 && errno != ENOENT) return io_error("unlink", path(), errno);
     Descriptor file(::open(path().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
+    if (!file.valid() && is_short_of_descriptors(errno)) return no_descriptors_left();
     if (!file.valid()) return io_error("create", path(), errno);
     created_ = true;
+    if (!leaves_room(file.get())) return no_descriptors_left();
     return file;
   }
   Status publish(const std::string& final_path) {
@@ -298,7 +305,9 @@ class FileBlobs final : public BlobStore {
     const std::string path = shared_.path_of(sha256_hex);
     // Without O_NONBLOCK a pipe under the name would keep the caller until somebody writes to it.
     Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!file.valid() && is_short_of_descriptors(errno)) return no_descriptors_left();
     if (!file.valid()) return missing_or(errno, path);
+    if (!leaves_room(file.get())) return no_descriptors_left();
     struct stat facts {};
     if (::fstat(file.get(), &facts) != 0) return io_error("stat", path, errno);
     if (!S_ISREG(facts.st_mode)) return not_found("No such blob.");

@@ -2,11 +2,22 @@
 #include "app/descriptors.h"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 #include <sys/resource.h>
 
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "base/crypto.h"
+#include "base/descriptor_room.h"
+#include "base/file.h"
+#include "base/json.h"
 #include "support/daemon.h"
 #include "support/raw_client.h"
 #include "support/temp_dir.h"
+#include "support/test_app.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -29,16 +40,22 @@ class LimitScope final {
 
 }  // namespace
 
-TEST_CASE("descriptors: connections get three quarters of them", "[unit][app]") {
+TEST_CASE("descriptors: connections leave room for the stores, a file each and idle servers",
+          "[unit][app]") {
   http::ServerConfig server;
+  http::UpstreamConfig upstream;
   server.connections_max = 1000;
-  CHECK_FALSE(fit_connections(server, 1 << 20).value());
+  CHECK_FALSE(fit_connections(server, upstream, 1 << 20).value());
   CHECK(server.connections_max == 1000);
-  CHECK(fit_connections(server, 1024).value());
-  CHECK(server.connections_max == 768);
-  CHECK(fit_connections(server, 128).value());
-  CHECK(server.connections_max == 64);
-  const auto refused = fit_connections(server, 127);
+  CHECK(upstream.connections_idle_max == 512);
+  CHECK(fit_connections(server, upstream, 1024).value());
+  // 256 are the stores', and each of the two engines keeps 48 connections.
+  CHECK(upstream.connections_idle_max == 48);
+  CHECK(server.connections_max == 336);
+  CHECK(fit_connections(server, upstream, 128).value());
+  CHECK(upstream.connections_idle_max == 4);
+  CHECK(server.connections_max == 28);
+  const auto refused = fit_connections(server, upstream, 127);
   CHECK(refused.code() == Code::kInvalid);
   CHECK(refused.status().message().find("127 descriptors") != std::string::npos);
 }
@@ -56,7 +73,67 @@ TEST_CASE("serve: a low limit of descriptors is told, and a too low one refused"
   const LimitScope limit(400);
   Daemon daemon(arguments, dir.file("log"));
   const int port = daemon.wait_until_ready();
-  CHECK(daemon.log().find("\"http.connections_lowered\",\"connections_max\":300") !=
+  CHECK(daemon.log().find("\"http.connections_lowered\",\"connections_max\":132") !=
         std::string::npos);
   CHECK(fetch(port, "GET", "/livez").status == 200);
+}
+
+TEST_CASE("descriptors: slow downloads leave the stores what they need", "[e2e]") {
+  TempDir dir;
+  constexpr rlim_t kLimit = 400;
+  std::optional<LimitScope> limit(kLimit);
+  Daemon daemon(
+      {"serve", "--data-dir", dir.file("data"), "--listen", "127.0.0.1:0"}, dir.file("log"),
+      {{"KVCS_HTTP_CONNECTIONS_ADDRESS_PERCENT", "100"}, {"KVCS_HTTP_STREAMS_KEY_PERCENT", "100"}});
+  limit.reset();
+  const int port = daemon.wait_until_ready();
+  REQUIRE(port != 0);
+  const std::string credentials = dump_json(
+      parse_json(read_small_file(dir.file("data") + "/initial-credentials.json", 1 << 16).value())
+          .value());
+  const auto as = [&](const char* key, const char* method, const std::string& target,
+                      const std::string& body) {
+    return fetch(port, method, target, {{"Authorization", "Bearer " + json_text(credentials, key)}},
+                 body);
+  };
+  const std::string bytes(8 << 20, 'x');
+  const RawResponse made = as(
+      "api_key", "POST", "/api/v1/artifacts/upload-url",
+      R"({"model_name":"demo","dtype":"F16","num_tokens":7,"visibility":"public","size_bytes":)" +
+          std::to_string(bytes.size()) + R"(,"checksum":")" + sha256_hex(bytes) + "\"}");
+  INFO(made.body);
+  REQUIRE(made.status == 200);
+  const std::string url = json_text(made.body, "url"), id = json_text(made.body, "artifact_id");
+  REQUIRE(fetch(port, "PUT", url.substr(url.find("/blobs/")), {}, bytes).status == 200);
+  REQUIRE(as("api_key", "POST", "/api/v1/artifacts/" + id + "/confirm-upload", "{}").status == 200);
+
+  // More than the limit of connections, 132; those that are let in take nothing of what they get.
+  std::vector<RawClient> slow;
+  for (int i = 0; i < 180; i++) {
+    slow.emplace_back(port);
+    slow.back().send("GET /v1/artifacts/" + id + " HTTP/1.1\r\nHost: x\r\n\r\n");
+  }
+  int served = 0;
+  for (RawClient& client : slow) served += client.read_some().starts_with("HTTP/1.1 200") ? 1 : 0;
+  CHECK(served > 100);
+  CHECK(served <= 132);
+  const auto open_now = [&] {
+    const std::filesystem::directory_iterator all("/proc/" + std::to_string(daemon.pid()) + "/fd");
+    return static_cast<rlim_t>(std::distance(begin(all), end(all)));
+  };
+  CHECK(open_now() > 2 * 100);
+  CHECK(open_now() <= kLimit - store_descriptors(kLimit) + 1);
+  // The store takes writes all the while.
+  for (int i = 0; i < 10; i++) slow[static_cast<size_t>(i)].reset();
+  int made_organizations = 0;
+  wait_until(
+      [&] {
+        const std::string slug = "org-" + std::to_string(made_organizations);
+        const RawResponse answer = as("admin_key", "POST", "/admin/organizations",
+                                      R"({"name":"Acme","slug":")" + slug + "\"}");
+        made_organizations += answer.status == 201 ? 1 : 0;
+        return made_organizations == 5;
+      },
+      "organizations made while downloads stand");
+  CHECK(daemon.log().find("Too many open files") == std::string::npos);
 }

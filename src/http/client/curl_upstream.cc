@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/descriptor_room.h"
+#include "base/file.h"
 #include "base/wait.h"
 
 namespace kvcs::http {
@@ -103,7 +105,7 @@ class CurlExchange final : public UpstreamResponse {
   const int connect_timeout_ms_;
   const bool private_allowed_;
   const bool idempotent_;
-  bool address_refused_ = false;
+  bool address_refused_ = false, descriptors_short_ = false;
 
   std::string_view upload_;  // The request's until open() returns, then of owned_upload_.
   std::string owned_upload_;
@@ -356,8 +358,13 @@ curl_socket_t CurlExchange::on_socket(void* self_pointer, curlsocktype, curl_soc
     self.address_refused_ = true;
     return CURL_SOCKET_BAD;
   }
+  Descriptor socket(::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol));
+  if (socket.valid() && !leaves_room(socket.get())) {
+    self.descriptors_short_ = true;
+    return CURL_SOCKET_BAD;
+  }
   self.shared_.counters.opened++;
-  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  return socket.release();
 }
 
 CURLcode CurlExchange::on_tls(CURL*, void* context, void* store) {
@@ -508,6 +515,7 @@ Status CurlExchange::connection_failure(CURLcode code) const {
 
 Status CurlExchange::not_connected() const {
   if (address_refused_) return private_address_refused(url_.authority);
+  if (descriptors_short_) return no_descriptors_left().with_reason("upstream_busy");
   long system_error = 0;
   curl_easy_getinfo(easy(), CURLINFO_OS_ERRNO, &system_error);
   const char* why = system_error == ECONNREFUSED ? "refused the connection" : "is not reachable";

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/descriptor_room.h"
 #include "base/wait.h"
 #include "http/client/connection_pool.h"
 #include "http/client/upstream_engines.h"
@@ -203,6 +204,7 @@ Status PlainExchange::connect(bool private_allowed) {
   const Connecting begun = begin_connect(&address->any, address->size_bytes());
   if (begun.socket < 0) return connect_failed(begun.error_number);
   connection_ = std::make_unique<PlainConnection>(begun.socket);
+  if (!leaves_room(begun.socket)) return no_descriptors_left().with_reason("upstream_busy");
   shared_.counters.opened++;
   if (!begun.ready) KVCS_TRY(finish_connect());
   timer_.touch();

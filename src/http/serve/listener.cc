@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/descriptor_room.h"
 #include "base/wait.h"
 #include "http/serve/tls.h"
 
@@ -152,6 +153,9 @@ bool Listener::give_up_idle() {
 
 // The deadline first: from publish() on, the connection may be a worker's, or gone.
 void Listener::on_socket(int socket, const sockaddr_storage& peer) {
+  if (!leaves_room(socket) && !give_up_idle()) {
+    return refuse_socket(socket, "Too many files and connections.");
+  }
   const std::string ip = address_text(peer);
   // Behind a trusted proxy, or a socket without an address, stand many clients.
   const bool shares = !ip.empty() && !cycle_.is_trusted_proxy(ip);
