@@ -106,6 +106,12 @@ void add_gauges(Parts& parts) {
                 [&parts] { return static_cast<double>(parts.ledger->stats().queued); });
   metrics.counter_from("kvcs_ledger_dropped_total", "Diagnostics dropped on a full queue.",
                        [&parts] { return static_cast<double>(parts.ledger->stats().dropped); });
+  metrics.counter_from("kvcs_ledger_dead_total",
+                       "Records that no table took, set aside in outbox_dead.",
+                       [&parts] { return static_cast<double>(parts.ledger->stats().dead); });
+  metrics.gauge("kvcs_ledger_left_in_outbox",
+                "Keys of the outbox with records that no table takes, as outbox_dead is full.",
+                [&parts] { return static_cast<double>(parts.ledger->stats().left_in_outbox); });
   metrics.gauge(
       "kvcs_ledger_outbox_age_seconds", "Age of the oldest record not yet in SQL.",
       [&parts] { return static_cast<double>(parts.ledger->stats().oldest_outbox_age_ms) / 1000; });
@@ -117,7 +123,11 @@ void add_gauges(Parts& parts) {
   };
   writer("portal", *parts.portal_writer);
   writer("ledger", *parts.ledger_writer);
-  // /metrics may be printed before the server is made.
+}
+
+// The server's; /metrics may be printed before that is made.
+void add_server_gauges(Parts& parts) {
+  Metrics& metrics = *parts.metrics;
   metrics.gauge("kvcs_http_connections", "Open connections.", [&parts] {
     return parts.server ? static_cast<double>(parts.server->stats().connections) : 0;
   });
@@ -238,6 +248,7 @@ Status build_operations(Parts& parts) {
   parts.probes = std::make_unique<HealthProbes>(parts.clock());
   add_probes(parts);
   add_gauges(parts);
+  add_server_gauges(parts);
   build_status(parts);
   parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), [&parts](const JobRun& run) {
     parts.ledger->record_job_run(

@@ -115,7 +115,9 @@ Status build_sql(Parts& parts) {
   parts.ledger =
       std::make_unique<Ledger>(*parts.kv, *parts.ledger_writer, *parts.ledger_readers,
                                parts.clock(), static_cast<size_t>(parts.config.ledger.queue_max));
-  parts.ledger->set_row_caps(row_caps(parts.config.ledger));
+  const LedgerConfig& limits = parts.config.ledger;
+  parts.ledger->set_row_caps(row_caps(limits));
+  parts.ledger->set_dead_caps(limits.dead_max_rows, limits.dead_max_bytes);
   parts.ledger_api = std::make_unique<LedgerApi>(*parts.ledger, parts.clock());
   return ok();
 }

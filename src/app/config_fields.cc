@@ -123,7 +123,9 @@ void add_stores(Fields& fields, Config& c) {
       {"db.readers_max", &c.db.readers_max, "Reading connections per database.", 1, 64});
   fields.push_back({"db.writer_queue_max", &c.db.writer_queue_max,
                     "Writes that may wait per database; beyond: 503.", 16, 1'000'000});
-  LedgerConfig& l = c.ledger;
+}
+
+void add_ledger(Fields& fields, LedgerConfig& l) {
   fields.push_back(
       {"ledger.queue_max", &l.queue_max, "Diagnostics that may wait.", 100, 1'000'000});
   fields.push_back({"ledger.error_max_age_s", &l.error_max_age_s, "Age of error rows.", 60});
@@ -144,6 +146,9 @@ void add_stores(Fields& fields, Config& c) {
                     "Age of bodies, of organizations with log_bodies.", 60});
   fields.push_back(
       {"ledger.body_max_rows", &l.body_max_rows, "Number of requests with bodies.", 1});
+  fields.push_back({"ledger.dead_max_rows", &l.dead_max_rows,
+                    "Records that no table takes; more stay in the outbox.", 1});
+  fields.push_back({"ledger.dead_max_bytes", &l.dead_max_bytes, "Likewise, of them all.", 1 << 16});
 }
 
 void add_gateway(Fields& fields, Config& c) {
@@ -289,6 +294,7 @@ std::vector<ConfigField> config_fields(Config& config) {
   Fields fields;
   add_root_and_http(fields, config);
   add_stores(fields, config);
+  add_ledger(fields, config.ledger);
   add_ai(fields, config);
   add_gateway(fields, config);
   add_alerts_and_backup(fields, config);

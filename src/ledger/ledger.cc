@@ -4,6 +4,7 @@
 #include "ledger/ledger.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <deque>
 #include <variant>
@@ -12,6 +13,7 @@
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "db/db.h"
+#include "ledger/alerts.h"
 #include "ledger/audit.h"
 #include "ledger/ledger_csv.h"
 #include "ledger/outbox_mover.h"
@@ -34,6 +36,7 @@ constexpr size_t kQueuedBodyBytesMax = 32u << 20;  // Bodies are the only large 
 // One pass ends here at the latest, so that drain() returns under any load.
 constexpr size_t kPassBatchesMax = 2000;
 constexpr int64_t kPruneChunkRows = 1000;
+constexpr int64_t kDeadToldEveryMs = 3'600'000;
 
 using Diagnostic = std::variant<ErrorRecord, JobRunRecord, BodyRecord>;
 
@@ -87,12 +90,19 @@ Result<int64_t> prune_chunk(Database& db, const std::string& table, int64_t befo
 }  // namespace
 
 struct Ledger::Impl {
-  Impl(KvStore& kv, DbWriter& db_writer, DbReaders& db_readers, const Clock& time, size_t limit)
-      : writer(db_writer), readers(db_readers), clock(time), queue_max(limit), mover(kv, writer) {
+  Impl(KvStore& store, DbWriter& db_writer, DbReaders& db_readers, const Clock& time, size_t limit)
+      : kv(store),
+        writer(db_writer),
+        readers(db_readers),
+        clock(time),
+        queue_max(limit),
+        mover(kv, writer) {
     mover.add_sink("audit", audit_sink);
+    mover.set_on_dead([this](bool is_full) { tell_dead(is_full); });
     mover.set_after_batch([this](Database& db) { return enforce_row_caps(db, caps); });
   }
 
+  KvStore& kv;
   DbWriter& writer;
   DbReaders& readers;
   const Clock& clock;
@@ -100,6 +110,7 @@ struct Ledger::Impl {
   std::atomic<bool> stops_soon{false};
   OutboxMover mover;  // Ledger's thread only; before start() and after the join, the owner's.
   uint64_t passes = 0, moved_before = 0;  // Guarded as `mover` is.
+  std::array<int64_t, 2> dead_told_ms{};  // Likewise: set aside, left behind.
 
   std::vector<std::function<Status()>> sources;  // Immutable once it runs.
   std::vector<RowCap> caps;                      // Likewise.
@@ -122,6 +133,7 @@ struct Ledger::Impl {
   Diagnostic pop() KVCS_REQUIRES(mutex);
   std::vector<Diagnostic> take_queued();
   Status flush_queue();
+  void tell_dead(bool is_full);
   Status pass(bool whole);
   Status drained(Status pass) const;
   void loop();
@@ -183,6 +195,27 @@ Status Ledger::Impl::flush_queue() {
     }
   }
   return ok();
+}
+
+// An alert is a record of the outbox itself, which may be what no sink takes: one an hour.
+void Ledger::Impl::tell_dead(bool is_full) {
+  const int64_t now_ms = clock.unix_ms();
+  int64_t& told_ms = dead_told_ms[is_full ? 1 : 0];
+  if (!mover.has_sink("alert") || now_ms < told_ms + kDeadToldEveryMs) return;
+  told_ms = now_ms;
+  const AlertEvent alert =
+      is_full ? AlertEvent{"ledger.dead_full", "outbox_dead",
+                           "outbox_dead is full: records that no table takes stay in the outbox, "
+                           "and what they say is missing in the history. Look at GET "
+                           "/admin/outbox-dead, raise ledger.dead_max_rows or "
+                           "ledger.dead_max_bytes, and restart."}
+              : AlertEvent{"ledger.dead", "outbox_dead",
+                           "A record that no table takes was set aside, and what it says is "
+                           "missing in the history. Look at GET /admin/outbox-dead."};
+  KvBatch batch;
+  add_alert(batch, alert, alert.event + "-" + std::to_string(now_ms), now_ms);
+  const Status written = kv.write(batch, KvDurability::kBuffered);
+  if (!written.ok()) log::error("ledger.alert_failed", {{"error", written.to_string()}});
 }
 
 Status Ledger::Impl::pass(bool whole) {
@@ -265,6 +298,12 @@ void Ledger::set_row_caps(std::vector<RowCap> caps) {
   MutexLock lock(impl_->mutex);
   KVCS_ASSERT(!impl_->running);
   impl_->caps = std::move(caps);
+}
+
+void Ledger::set_dead_caps(int64_t max_rows, uint64_t max_bytes) {
+  MutexLock lock(impl_->mutex);
+  KVCS_ASSERT(!impl_->running);
+  impl_->mover.set_dead_caps(max_rows, max_bytes);
 }
 
 void Ledger::start() {
@@ -387,7 +426,11 @@ Result<int64_t> Ledger::prune_usage_days(int64_t max_age_s) {
 Ledger::Stats Ledger::stats() const {
   const int64_t oldest = impl_->mover.oldest_unix_ms();
   MutexLock lock(impl_->mutex);
-  return {impl_->queue.size(), impl_->dropped, impl_->mover.moved(), impl_->mover.dead(),
+  return {impl_->queue.size(),
+          impl_->dropped,
+          impl_->mover.moved(),
+          impl_->mover.dead(),
+          impl_->mover.left(),
           oldest == 0 ? 0 : std::max<int64_t>(0, impl_->clock.unix_ms() - oldest)};
 }
 

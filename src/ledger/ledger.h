@@ -127,6 +127,9 @@ class Ledger final {
   // The caps hold at every insert: the transaction that adds rows takes the oldest ones beyond
   // them away. Before start(). Without it prune() alone keeps tables small.
   void set_row_caps(std::vector<RowCap> caps);
+  // How many records outbox_dead may hold, and bytes of them. Before start(). Beyond, what no sink
+  // takes stays in the outbox (outbox_mover.h).
+  void set_dead_caps(int64_t max_rows, uint64_t max_bytes);
   void start();
 
   // --- recording diagnostics: cheap, from any thread, and dropped when the queue is full
@@ -166,6 +169,7 @@ class Ledger final {
   struct Stats {
     size_t queued;
     uint64_t dropped, moved, dead;
+    size_t left_in_outbox;  // As outbox_dead is full.
     int64_t oldest_outbox_age_ms;
   };
   Stats stats() const;

@@ -32,16 +32,6 @@ std::string keys_json(const std::vector<std::string>& keys) {
   return json + "]";
 }
 
-// Keeps a record that no sink can take, with the reason, and lets the rest go on.
-Status set_aside(Database& db, std::string_view key, int64_t ts_ms, std::string_view kind,
-                 std::string_view payload, const Status& reason) {
-  auto put =
-      KVCS_TRY(db.prepare("INSERT INTO outbox_dead (outbox_key, ts_ms, kind, reason, payload)"
-                          " VALUES (?, ?, ?, ?, ?) ON CONFLICT (outbox_key) DO NOTHING"));
-  put.bind(1, key).bind(2, ts_ms).bind(3, kind).bind(4, reason.to_string());
-  return put.bind(5, payload).run();
-}
-
 }  // namespace
 
 void OutboxMover::add_sink(std::string_view kind, OutboxSink sink) {
@@ -52,6 +42,10 @@ void OutboxMover::add_sink(std::string_view kind, OutboxSink sink) {
 void OutboxMover::add_group_sink(std::string_view kind, OutboxGroupSink sink) {
   const bool added = group_sinks_.emplace(kind, std::move(sink)).second;
   KVCS_ASSERT(added && sinks_.count(std::string(kind)) == 0);
+}
+
+bool OutboxMover::has_sink(std::string_view kind) const {
+  return sinks_.contains(kind) || group_sinks_.contains(kind);
 }
 
 Status OutboxMover::move(From from, size_t batches_max) {
@@ -66,12 +60,13 @@ Status OutboxMover::move(From from, size_t batches_max) {
         stopped_early_ = true;
         return ok();
       }
-      Batch batch = take_batch(page.items, next);
-      if (std::exchange(is_first, false)) {
+      const size_t first = next;
+      Batch batch = take_batch(page.items, next, page.items.size());
+      if (!batch.runs.empty() && std::exchange(is_first, false)) {
         const Run& oldest = batch.runs.front();
         oldest_unix_ms_ = oldest.records.empty() ? 0 : oldest.records.front().unix_ms;
       }
-      KVCS_TRY(move_batch(std::move(batch)));
+      KVCS_TRY(move_items(page.items, first, next, std::move(batch)));
       last_key_ = page.items[next - 1].key;
     }
     if (page.cursor.empty()) {
@@ -85,25 +80,35 @@ Status OutboxMover::move(From from, size_t batches_max) {
   return finish_last_batch();
 }
 
-// Removes the keys of the last committed batch from KV. The first call of a process asks SQL which
-// they are, because the process before may have died between its commit and the removal.
-Status OutboxMover::finish_last_batch() {
-  if (!recovered_) {
-    std::string text;
-    const DbWriter::Job read_keys = [&](Database& db) -> Status {
-      auto find = KVCS_TRY(db.prepare("SELECT value FROM ledger_state WHERE name=?"));
-      if (KVCS_TRY(find.bind(1, kBatchState).step())) text = find.text(0);
-      return ok();
-    };
-    KVCS_TRY(writer_.run(read_keys));
-    if (!text.empty()) {
-      const Json keys = KVCS_TRY(parse_json(text));
-      for (const Json& key : keys) {
-        if (key.is_string()) in_sql_.push_back(key.get<std::string>());
-      }
+// The keys of the last batch, as the process before may have died between its commit and their
+// removal, and what lies in outbox_dead.
+Status OutboxMover::read_state() {
+  std::string text;
+  const DbWriter::Job read = [&](Database& db) -> Status {
+    auto find = KVCS_TRY(db.prepare("SELECT value FROM ledger_state WHERE name=?"));
+    if (KVCS_TRY(find.bind(1, kBatchState).step())) text = find.text(0);
+    auto dead =
+        KVCS_TRY(db.prepare("SELECT count(*), ifnull(sum(length(CAST(payload AS BLOB)) + "
+                            "length(CAST(reason AS BLOB))), 0) FROM outbox_dead"));
+    KVCS_TRY(dead.step());
+    dead_rows_ = dead.integer(0);
+    dead_bytes_ = static_cast<uint64_t>(dead.integer(1));
+    return ok();
+  };
+  KVCS_TRY(writer_.run(read));
+  if (!text.empty()) {
+    const Json keys = KVCS_TRY(parse_json(text));
+    for (const Json& key : keys) {
+      if (key.is_string()) in_sql_.push_back(key.get<std::string>());
     }
-    recovered_ = true;
   }
+  recovered_ = true;
+  return ok();
+}
+
+// Removes the keys of the last committed batch from KV.
+Status OutboxMover::finish_last_batch() {
+  if (!recovered_) KVCS_TRY(read_state());
   if (in_sql_.empty()) return ok();
   KvBatch batch;
   for (const std::string& key : in_sql_) batch.remove(KvFamily::kOutbox, key);
@@ -118,10 +123,12 @@ Status OutboxMover::finish_last_batch() {
 
 // Neighbours of one kind become one run, so that a group sink gets them together. A key may hold
 // several records; they are never divided between two batches.
-OutboxMover::Batch OutboxMover::take_batch(const std::vector<KvItem>& items, size_t& next) {
+OutboxMover::Batch OutboxMover::take_batch(const std::vector<KvItem>& items, size_t& next,
+                                           size_t end) const {
   Batch batch;
-  while (next < items.size() && batch.records < kOutboxBatchRecordsMax) {
+  while (next < end && batch.records < kOutboxBatchRecordsMax) {
     const KvItem& item = items[next++];
+    if (left_.contains(item.key)) continue;
     batch.keys.push_back(item.key);
     auto records = parse_outbox(item);
     if (!records.ok()) {
@@ -142,39 +149,73 @@ OutboxMover::Batch OutboxMover::take_batch(const std::vector<KvItem>& items, siz
   return batch;
 }
 
-Status OutboxMover::move_batch(Batch batch) {
-  // Before the commit: a power cut must not leave SQL with rows whose counters KV has forgotten. It
-  // also makes the removal of the batch before durable.
-  KVCS_TRY(kv_.sync());
-  uint64_t dead = 0;
-  std::string head;
-  const DbWriter::Job job = [&](Database& db) -> Status {
-    dead = 0;
-    KVCS_TRY(write_batch(db, batch, dead));
-    head = KVCS_TRY(read_audit_head(db));
-    return ok();
-  };
-  KVCS_TRY(writer_.run(job));
-  in_sql_ = std::move(batch.keys);
-  audit_head_ = std::move(head);
-  moved_ += batch.records - dead;
-  dead_ += dead;
+// As one batch; or, when a record of it has to stay behind, key by key, so that no other stays.
+Status OutboxMover::move_items(const std::vector<KvItem>& items, size_t first, size_t end,
+                               Batch batch) {
+  if (batch.keys.empty() || KVCS_TRY(move_batch(std::move(batch)))) return ok();
+  for (size_t next = first; next < end;) {
+    KVCS_TRY(finish_last_batch());
+    Batch single = take_batch(items, next, next + 1);
+    if (!single.keys.empty()) KVCS_TRY(move_batch(std::move(single)).status());
+  }
   return ok();
 }
 
-Status OutboxMover::write_batch(Database& db, const Batch& batch, uint64_t& dead) const {
+Status OutboxMover::leave_behind(const std::string& key) {
+  if (left_.size() >= kLeftKeysMax) {
+    return unavailable("outbox_dead is full and " + std::to_string(kLeftKeysMax) +
+                       " more records wait for it; the outbox stops. Look at GET "
+                       "/admin/outbox-dead, raise ledger.dead_max_rows or "
+                       "ledger.dead_max_bytes, and restart.");
+  }
+  left_.insert(key);
+  left_count_ = left_.size();
+  return ok();
+}
+
+Result<bool> OutboxMover::move_batch(Batch batch) {
+  // Before the commit: a power cut must not leave SQL with rows whose counters KV has forgotten. It
+  // also makes the removal of the batch before durable.
+  KVCS_TRY(kv_.sync());
+  Dead dead;
+  std::string head;
+  const DbWriter::Job job = [&](Database& db) -> Status {
+    dead = {};
+    KVCS_TRY(write_batch(db, batch, dead));
+    if (dead.is_full && batch.keys.size() > 1) return conflict("undone, to go key by key");
+    head = KVCS_TRY(read_audit_head(db));
+    return ok();
+  };
+  const Status written = writer_.run(job);
+  if (dead.is_full && batch.keys.size() > 1) return false;
+  KVCS_TRY(Status(written));
+  audit_head_ = std::move(head);
+  dead_rows_ += dead.rows;
+  dead_bytes_ += dead.bytes;
+  if (dead.is_full) {
+    KVCS_TRY(leave_behind(batch.keys.front()));
+  } else {
+    in_sql_ = std::move(batch.keys);
+    moved_ += batch.records - dead.records;
+    dead_ += dead.records;
+  }
+  if (on_dead_ && (dead.is_full || dead.records > 0)) on_dead_(dead.is_full);
+  return true;
+}
+
+Status OutboxMover::write_batch(Database& db, const Batch& batch, Dead& dead) const {
   for (const Run& run : batch.runs) KVCS_TRY(write_run(db, run, dead));
   if (after_batch_) KVCS_TRY(after_batch_(db));
   auto put =
       KVCS_TRY(db.prepare("INSERT INTO ledger_state (name, value) VALUES (?, ?)"
                           " ON CONFLICT (name) DO UPDATE SET value = excluded.value"));
-  return put.bind(1, kBatchState).bind(2, keys_json(batch.keys)).run();
+  // A key that stays behind must not be removed.
+  return put.bind(1, kBatchState).bind(2, dead.is_full ? "[]" : keys_json(batch.keys)).run();
 }
 
-Status OutboxMover::write_run(Database& db, const Run& run, uint64_t& dead) const {
+Status OutboxMover::write_run(Database& db, const Run& run, Dead& dead) const {
   if (run.records.empty()) {
-    dead++;
-    return set_aside(db, run.bad_key, 0, "", run.bad_value, run.reason);
+    return set_aside(db, {"", 0, "", run.bad_value}, run.bad_key, run.reason, dead);
   }
   const auto group = group_sinks_.find(run.records.front().kind);
   if (group != group_sinks_.end()) {
@@ -196,13 +237,33 @@ Status OutboxMover::call_sink(Database& db, const OutboxRecord& record) const {
   return group->second(db, {record});
 }
 
-Status OutboxMover::insert_one(Database& db, const OutboxRecord& record, uint64_t& dead) const {
+// Keeps a record that no sink can take, with the reason, as far as there is room.
+Status OutboxMover::set_aside(Database& db, const OutboxRecord& record, const std::string& key,
+                              const Status& reason, Dead& dead) const {
+  const std::string why = reason.to_string();
+  const uint64_t bytes = record.payload_json.size() + why.size();
+  if (dead_rows_ + dead.rows >= dead_max_rows_ ||
+      dead_bytes_ + dead.bytes + bytes > dead_max_bytes_) {
+    dead.is_full = true;
+    return ok();
+  }
+  auto put =
+      KVCS_TRY(db.prepare("INSERT INTO outbox_dead (outbox_key, ts_ms, kind, reason, payload)"
+                          " VALUES (?, ?, ?, ?, ?) ON CONFLICT (outbox_key) DO NOTHING"));
+  put.bind(1, key).bind(2, record.unix_ms).bind(3, record.kind).bind(4, why);
+  KVCS_TRY(put.bind(5, record.payload_json).run());
+  dead.records++;
+  if (db.changes() == 0) return ok();  // It was there.
+  dead.rows++;
+  dead.bytes += bytes;
+  return ok();
+}
+
+Status OutboxMover::insert_one(Database& db, const OutboxRecord& record, Dead& dead) const {
   const Status status = in_savepoint(db, [&] { return call_sink(db, record); });
   // Without its transaction the batch has to start again, whatever the reason was.
   if (status.ok() || is_passing(status) || !db.in_transaction()) return status;
-  dead++;
-  return set_aside(db, keyspace::outbox(record.unix_ms, record.id), record.unix_ms, record.kind,
-                   record.payload_json, status);
+  return set_aside(db, record, keyspace::outbox(record.unix_ms, record.id), status, dead);
 }
 
 }  // namespace kvcs

@@ -20,6 +20,9 @@ struct LedgerConfig {
   uint64_t usage_max_bytes = uint64_t{8} << 30;  // Counted as kUsageRowMaxBytes a row.
   int64_t usage_days_max_age_s = 1100 * 86'400;
   int64_t body_max_age_s = 7 * 86'400, body_max_rows = 100'000;
+  // Of records that could be moved to no table; they have no age, and nothing prunes them.
+  int64_t dead_max_rows = 10'000;
+  uint64_t dead_max_bytes = 64u << 20;
 };
 
 // What the ledger enforces with each insert (Ledger::set_row_caps), and pruning by number.

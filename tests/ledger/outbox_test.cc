@@ -83,6 +83,75 @@ TEST_CASE("outbox: a poison record is set aside with its reason and holds up not
   CHECK(f.ledger->stats().moved == 1);
 }
 
+TEST_CASE("outbox: what has no place in outbox_dead stays, is told of, and holds up nothing",
+          "[unit][ledger]") {
+  LedgerFixture f;
+  REQUIRE(f.execute(kNoted).ok());
+  std::vector<std::string> alerts;
+  const auto set_up = [&](Ledger& ledger) {
+    ledger.add_sink("note", note_sink);
+    ledger.add_sink("alert", [&](Database&, const OutboxRecord& record) {
+      alerts.push_back(record.payload_json);
+      return ok();
+    });
+    ledger.add_sink("picky", [](Database& db, const OutboxRecord& record) {
+      return record.payload_json == "bad" ? invalid("bad") : note_sink(db, record);
+    });
+  };
+  set_up(*f.ledger);
+  // The number of records, or their bytes.
+  const bool by_bytes = GENERATE(false, true);
+  f.ledger->set_dead_caps(by_bytes ? 1000 : 2, by_bytes ? 2500 : 1 << 20);
+  const std::string large(1000, 'x');
+  for (int i = 0; i < 5; i++) {
+    f.kv.put_outbox("unheard", "u" + std::to_string(i), 10 * i, large);
+    f.kv.put_outbox("note", "n" + std::to_string(i), 10 * i + 1, "{}");
+  }
+  KvBatch group;
+  const std::vector<OutboxPart> parts = {{"g1", "{}"}, {"g2", "bad"}, {"g3", "{}"}};
+  add_group_to_outbox(group, "picky", 100, parts);
+  // Small enough for what is left of the bytes, but not for the rows.
+  const size_t left = by_bytes ? 3 : 4;
+  REQUIRE(f.kv.write(group, KvDurability::kSynced).ok());
+  for (int round = 0; round < 3; round++) {
+    f.kv.put_outbox("note", "later" + std::to_string(round), 1000 + round, "{}");
+    REQUIRE(f.ledger->drain().ok());
+    CHECK(f.ledger->stats().left_in_outbox == left);
+    CHECK(f.number("SELECT count(*) FROM outbox_dead WHERE kind='unheard'") == 2);
+    CHECK(f.number("SELECT count(*) FROM noted") == 5 + 2 + 1 + round);
+    CHECK(f.number(kDoubles) == 0);
+  }
+  // One alert of each kind, whatever the number of records.
+  REQUIRE(f.ledger->drain().ok());
+  CHECK(alerts.size() == 2);
+  CHECK(f.kv.outbox_size() == left);
+  // The next start, with more room, takes them.
+  REQUIRE(f.execute("DELETE FROM noted").ok());
+  f.ledger = std::make_unique<Ledger>(f.kv, *f.writer, *f.readers, f.clock, 100);
+  set_up(*f.ledger);
+  f.ledger->set_dead_caps(1000, 1 << 20);
+  REQUIRE(f.ledger->drain().ok());
+  REQUIRE(f.ledger->drain().ok());  // The alerts about them.
+  CHECK(f.kv.outbox_size() == 0);
+  CHECK(f.number("SELECT count(*) FROM outbox_dead") == 6);
+}
+
+TEST_CASE("outbox: stops when very many records have no place in outbox_dead", "[unit][ledger]") {
+  LedgerFixture f;
+  REQUIRE(f.execute(kNoted).ok());
+  f.ledger->add_sink("note", note_sink);
+  f.ledger->set_dead_caps(0, 1 << 20);
+  for (size_t i = 0; i <= kLeftKeysMax; i++) {
+    f.kv.put_outbox("unheard", "u" + std::to_string(i), static_cast<int64_t>(i), "{}");
+  }
+  f.kv.put_outbox("note", "n", 5000, "{}");
+  const Status stopped = f.ledger->drain();
+  CHECK(stopped.code() == Code::kUnavailable);
+  CHECK(stopped.message().find("ledger.dead_max_rows") != std::string::npos);
+  CHECK(f.kv.outbox_size() == kLeftKeysMax + 2);
+  CHECK(f.number("SELECT count(*) FROM noted") == 0);
+}
+
 TEST_CASE("outbox: a sink that cannot work now keeps its batch for later", "[fault][ledger]") {
   LedgerFixture f;
   REQUIRE(f.execute(kNoted).ok());
