@@ -9,6 +9,7 @@
 #include "app/routes.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"
+#include "artifacts/artifacts.h"
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/disk_probe.h"
@@ -154,6 +155,15 @@ void add_server_gauges(Parts& parts) {
       "Idle connections that were closed to make room for others.", [&parts] {
         return parts.server ? static_cast<double>(parts.server->stats().given_up_connections) : 0;
       });
+  const auto refused_put = [&](const char* share, uint64_t ArtifactService::Refused::*count) {
+    metrics.counter_from(
+        "kvcs_artifacts_refused_by_share_total",
+        "Uploads refused as their organization has its share of the disk, or their URL an upload.",
+        [&parts, count] { return static_cast<double>(parts.artifacts.service->refused().*count); },
+        "share=\"" + std::string(share) + "\"");
+  };
+  refused_put("organization_disk", &ArtifactService::Refused::by_disk_share);
+  refused_put("upload_url", &ArtifactService::Refused::by_turn);
   metrics.gauge("kvcs_http_busy_workers", "Workers inside a request.", [&parts] {
     return parts.server ? static_cast<double>(parts.server->stats().busy_workers) : 0;
   });

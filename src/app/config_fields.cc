@@ -92,6 +92,9 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"blobs.path", &c.blobs.path, "Artifact bytes; empty: <data_dir>/blobs."});
   fields.push_back({"blobs.free_reserve_bytes", &c.blobs.free_reserve_bytes,
                     "Uploads are refused when less disk than this would stay free."});
+  fields.push_back({"blobs.organization_percent", &c.blobs.owner_percent,
+                    "Of the disk above that, what one organization's uploads may hold ahead.", 1,
+                    100});
   ArtifactConfig& a = c.artifacts;
   fields.push_back({"artifacts.object_bytes_max", &a.object_bytes_max, "Largest artifact.", 1});
   fields.push_back({"artifacts.url_lifetime_s", &a.url_lifetime_s,

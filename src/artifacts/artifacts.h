@@ -21,6 +21,7 @@
 // for another organization's; Invalid "size mismatch" and "sha256 mismatch" with details; Forbidden
 // with reason quota_exceeded; Unavailable when a store does not answer.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -113,8 +114,21 @@ struct BlobDamage {
 // Called at most once for each blob and process, from any thread.
 using BlobAlarm = std::function<void(const BlobDamage&)>;
 
+// The turn of one PUT at an artifact, until it ends: its URL takes one at a time.
+class ArtifactPutTurn final {
+ public:
+  explicit ArtifactPutTurn(std::function<void()> end) : end_(std::move(end)) {}
+  ~ArtifactPutTurn() { end_(); }
+  ArtifactPutTurn(const ArtifactPutTurn&) = delete;
+  ArtifactPutTurn& operator=(const ArtifactPutTurn&) = delete;
+
+ private:
+  const std::function<void()> end_;
+};
+
 // An upload whose PUT is being received. One thread.
 struct ArtifactPut {
+  std::unique_ptr<ArtifactPutTurn> turn;  // First: given up when the writer is gone.
   std::unique_ptr<BlobWriter> writer;
   std::string id;
   uint64_t size_bytes = 0;
@@ -151,7 +165,8 @@ class ArtifactService final {
 
   // Fills in id, times and state. Forbidden: over quota. Invalid: over object_bytes_max.
   Result<Artifact> create(Artifact wanted);
-  // `size_bytes`: of the body. `claim` was signed by us.
+  // `size_bytes`: of the body. `claim` was signed by us. RateLimited with reason
+  // upload_in_progress: another PUT to this artifact is under way.
   Result<ArtifactPut> begin_put(const PresignedClaim& claim, uint64_t size_bytes);
   // Durable on return. Returns the digest.
   Result<std::string> finish_put(ArtifactPut& put);
@@ -172,6 +187,13 @@ class ArtifactService final {
   // Internal with reason blob_missing or blob_damaged: the bytes are gone, or not as many as the
   // row says. Both raise the alarm.
   Result<std::unique_ptr<BlobReader>> open_bytes(const Artifact& artifact) const;
+
+  // PUTs that were refused: as their organization has its share of the disk, or as another one to
+  // their artifact was under way.
+  struct Refused {
+    uint64_t by_disk_share, by_turn;
+  };
+  Refused refused() const { return {refused_by_share_, refused_by_turn_}; }
 
   Result<ArtifactQuota> quota(std::string_view organization_id) const;
   Result<ArtifactUsage> usage(std::string_view organization_id) const;
@@ -204,6 +226,7 @@ class ArtifactService final {
   Result<bool> is_damaged(const std::string& sha256, uint64_t& pace_bytes,
                           const std::function<bool()>& cancelled) const;
   Status refused_put(std::string_view id);
+  Result<std::unique_ptr<ArtifactPutTurn>> take_turn(const std::string& id);
 
   const ArtifactConfig config_;
   DbWriter& writer_;
@@ -213,7 +236,9 @@ class ArtifactService final {
   Entropy& entropy_;
   const QuotaOf quota_of_;
   const BlobAlarm alarm_;
+  std::atomic<uint64_t> refused_by_share_{0}, refused_by_turn_{0};
   mutable Mutex mutex_;
+  std::set<std::string> turns_ KVCS_GUARDED_BY(mutex_);  // Artifacts with a PUT under way.
   std::map<std::string, Status, std::less<>> refused_puts_ KVCS_GUARDED_BY(mutex_);
   mutable std::set<std::string> alarmed_ KVCS_GUARDED_BY(mutex_);  // Digests.
   std::string scrubbed_to_ KVCS_GUARDED_BY(mutex_);  // The last blob that a scrub looked at.

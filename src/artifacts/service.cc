@@ -11,6 +11,7 @@ namespace kvcs {
 namespace {
 
 constexpr size_t kRefusedPutsMax = 1024;  // Reasons kept for confirm().
+constexpr int kTurnRetryAfterS = 5;
 
 Status mismatch(const char* what, const std::string& expected, const std::string& actual) {
   return invalid(std::string(what) + " mismatch")
@@ -111,7 +112,29 @@ Status ArtifactService::fit_size(const Artifact& row, uint64_t size_bytes) {
   });
 }
 
+// Bodies that come at the same time to one URL would each lie on the disk, where the quota counts
+// one of them.
+Result<std::unique_ptr<ArtifactPutTurn>> ArtifactService::take_turn(const std::string& id) {
+  {
+    MutexLock lock(mutex_);
+    if (!turns_.insert(id).second) {
+      refused_by_turn_++;
+      return rate_limited(
+                 "Another upload to this URL is under way, and it takes one at a time. "
+                 "Repeat this one when that has ended.",
+                 kTurnRetryAfterS)
+          .with_reason("upload_in_progress");
+    }
+  }
+  return std::make_unique<ArtifactPutTurn>([this, id] {
+    MutexLock lock(mutex_);
+    turns_.erase(id);
+  });
+}
+
 Result<ArtifactPut> ArtifactService::begin_put(const PresignedClaim& claim, uint64_t size_bytes) {
+  ArtifactPut put;
+  put.turn = KVCS_TRY(take_turn(claim.id));
   const Artifact row = KVCS_TRY(find(claim.id));
   // A confirmed artifact takes its own bytes again and no others.
   const std::string expected = row.ready ? row.sha256 : claim.sha256_hex;
@@ -121,10 +144,11 @@ Result<ArtifactPut> ArtifactService::begin_put(const PresignedClaim& claim, uint
     return mismatch("size", std::to_string(expected_size), std::to_string(size_bytes));
   }
   if (!size_known) KVCS_TRY(fit_size(row, size_bytes));
-  ArtifactPut put;
   put.id = row.id;
   put.size_bytes = size_bytes;
-  put.writer = KVCS_TRY(blobs_.begin_write(expected, size_bytes));
+  auto writer = blobs_.begin_write(expected, size_bytes, row.organization_id);
+  if (writer.status().reason() == "disk_share") refused_by_share_++;
+  put.writer = KVCS_TRY(std::move(writer));
   return put;
 }
 
@@ -136,9 +160,6 @@ Result<std::string> ArtifactService::finish_put(ArtifactPut& put) {
     const Artifact row = KVCS_TRY(artifact_rows::find(db, put.id));
     if (row.ready) return ok();
     if (row.sha256 != digest) replaced = row.sha256;
-    if (row.size_bytes != put.size_bytes) {
-      return conflict("Another upload to the same URL is under way; repeat this one.");
-    }
     // Looked at here, where nobody can remove it meanwhile.
     if (!blobs_.stat(digest).ok()) {
       return unavailable("The stored bytes were removed meanwhile; repeat the upload.");

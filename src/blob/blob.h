@@ -52,9 +52,11 @@ class BlobStore {
  public:
   virtual ~BlobStore() = default;
   // `sha256_hex` "" takes the bytes under whatever digest they have. Invalid: not a digest.
-  // Unavailable with reason disk_full when free space would fall under the reserve.
+  // Unavailable with reason disk_full when free space would fall under the reserve; RateLimited
+  // with reason disk_share when the other uploads of `owner`, "" for nobody, hold its share of it.
   virtual Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
-                                                          uint64_t size_bytes) = 0;
+                                                          uint64_t size_bytes,
+                                                          std::string_view owner = {}) = 0;
   virtual Result<std::unique_ptr<BlobReader>> open(
       std::string_view sha256_hex) const = 0;                            // NotFound
   virtual Result<uint64_t> stat(std::string_view sha256_hex) const = 0;  // Size; NotFound
@@ -84,6 +86,9 @@ struct BlobConfig {
   // An upload holds so much of the disk ahead of what it has written. All of a large one at once
   // would let a client that announces much and sends little keep the disk from everybody else.
   uint64_t promise_step_bytes = 64u << 20;
+  // Of what is free above the reserve, what the uploads of one owner may hold together. A single
+  // one is never refused by it.
+  int owner_percent = 50;
 };
 Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config);
 std::unique_ptr<BlobStore> make_memory_blobs();

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <bitset>
 #include <cstring>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -34,6 +35,7 @@ constexpr uint64_t kWritebackStepBytes = 8 << 20;
 // is hashed by the thread that writes it, as a thread of its own would cost more.
 constexpr size_t kChunkBytes = 256 << 10;
 constexpr uint64_t kHashThreadFromBytes = 4 << 20;
+constexpr int kShareRetryAfterS = 5;
 constexpr mode_t kFolderMode = 0700, kFileMode = 0600;
 
 bool is_short_of_descriptors(int error_number) {
@@ -54,10 +56,13 @@ Status make_folder(const std::string& parent, const std::string& name) {
 struct Shared {
   std::string path;
   uint64_t free_reserve_bytes = 0, promise_step_bytes = 0;
+  int owner_percent = 100;
   std::atomic<uint64_t> temps_made{0};
   std::atomic<uint64_t> promised_bytes{0};  // What live writers hold and have yet to write.
   Mutex mutex;
   std::set<std::string> live_temps KVCS_GUARDED_BY(mutex);
+  // A part of promised_bytes: that of owners with a name.
+  std::map<std::string, uint64_t, std::less<>> held_by KVCS_GUARDED_BY(mutex);
   // The folders ab/cd whose names this process has synced, by the number 0xabcd.
   std::bitset<1 << 16> durable_folders KVCS_GUARDED_BY(mutex);
 
@@ -90,16 +95,59 @@ struct Shared {
   std::string aside_path(std::string_view digest, BlobShelf shelf) const {
     return shelf_folder(shelf) + "/" + std::string(digest);
   }
-  Status check_space(uint64_t size_bytes) const {
+  Result<uint64_t> free_bytes() const {
     struct statvfs facts {};
     if (::statvfs(path.c_str(), &facts) != 0) return io_error("statvfs", path, errno);
-    const uint64_t free_bytes = uint64_t{facts.f_bavail} * facts.f_frsize;
+    return uint64_t{facts.f_bavail} * facts.f_frsize;
+  }
+  Status check_space(uint64_t size_bytes) const {
+    const uint64_t free_bytes = KVCS_TRY(this->free_bytes());
     const uint64_t spoken_for = promised_bytes + free_reserve_bytes;
     if (free_bytes > spoken_for && free_bytes - spoken_for >= size_bytes) return ok();
     return unavailable("The disk is too full for " + format_bytes(size_bytes) + ": " +
                        format_bytes(free_bytes) + " are free, of which " +
                        format_bytes(spoken_for) + " are reserved or promised to other uploads.")
         .with_reason("disk_full");
+  }
+  uint64_t held(std::string_view owner) {
+    MutexLock lock(mutex);
+    const auto found = held_by.find(owner);
+    return found == held_by.end() ? 0 : found->second;
+  }
+  void hold(const std::string& owner, uint64_t bytes) {
+    promised_bytes += bytes;
+    if (owner.empty() || bytes == 0) return;
+    MutexLock lock(mutex);
+    held_by[owner] += bytes;
+  }
+  void release(const std::string& owner, uint64_t bytes) {
+    promised_bytes -= bytes;
+    if (owner.empty() || bytes == 0) return;
+    MutexLock lock(mutex);
+    const auto found = held_by.find(owner);
+    found->second -= bytes;
+    if (found->second == 0) held_by.erase(found);
+  }
+  // What the uploads of one owner may hold together.
+  Result<uint64_t> share_bytes() const {
+    const uint64_t all = KVCS_TRY(free_bytes());
+    if (all <= free_reserve_bytes) return uint64_t{0};
+    return (all - free_reserve_bytes) / 100 * static_cast<uint64_t>(owner_percent);
+  }
+  // Whether an owner's next upload may hold so much. One without another upload always may.
+  Status check_share(std::string_view owner, uint64_t wanted_bytes) {
+    if (owner.empty()) return ok();
+    const uint64_t others = held(owner);
+    if (others == 0) return ok();
+    const uint64_t share = KVCS_TRY(share_bytes());
+    if (others <= share && wanted_bytes <= share - others) return ok();
+    return rate_limited("This organization's uploads under way hold " + format_bytes(others) +
+                            " of the disk, and their share of what is free is " +
+                            format_bytes(share) + " (" + std::to_string(owner_percent) +
+                            " %, blobs.organization_percent). Repeat this one when others have "
+                            "ended.",
+                        kShareRetryAfterS)
+        .with_reason("disk_share");
   }
 };
 
@@ -151,15 +199,16 @@ class TempFile final {
 // synced.
 class FileWriter final : public BlobWriter {
  public:
-  FileWriter(Shared& shared, std::string_view expected, uint64_t size)
+  FileWriter(Shared& shared, std::string_view expected, uint64_t size, std::string_view owner)
       : shared_(shared),
         expected_(expected),
+        owner_(owner),
         size_(size),
         temp_(shared),
         pipe_(kChunkBytes, size >= kHashThreadFromBytes) {
-    promise();
+    promise(size);
   }
-  ~FileWriter() override { shared_.promised_bytes -= promised_; }
+  ~FileWriter() override { shared_.release(owner_, promised_); }
 
   Status start() {
     file_ = KVCS_TRY(temp_.create());
@@ -206,7 +255,7 @@ class FileWriter final : public BlobWriter {
     pipe_.submit(bytes.size());
     if (promised_ < bytes.size()) {
       KVCS_TRY(shared_.check_space(std::min(shared_.promise_step_bytes, size_ - on_disk_)));
-      promise();
+      promise(KVCS_TRY(room_in_share()));
     }
     while (!bytes.empty()) {
       const ssize_t n = ::write(file_.get(), bytes.data(), bytes.size());
@@ -216,15 +265,24 @@ class FileWriter final : public BlobWriter {
       on_disk_ += static_cast<uint64_t>(n);
       const uint64_t kept = std::min(promised_, static_cast<uint64_t>(n));
       promised_ -= kept;
-      shared_.promised_bytes -= kept;
+      shared_.release(owner_, kept);
     }
     start_writeback(kWritebackStepBytes);
     return ok();
   }
-  // Holds the next step of what is still to be written.
-  void promise() {
-    const uint64_t wanted = std::min(shared_.promise_step_bytes, size_ - on_disk_);
-    shared_.promised_bytes += wanted - promised_;
+  // What this upload may hold, beside the others of its owner. It goes on without that too, as
+  // long as the disk has room.
+  Result<uint64_t> room_in_share() {
+    if (owner_.empty()) return size_;
+    const uint64_t share = KVCS_TRY(shared_.share_bytes());
+    const uint64_t others = shared_.held(owner_) - promised_;
+    return share > others ? share - others : uint64_t{0};
+  }
+  // Holds the next step of what is still to be written, or `most`.
+  void promise(uint64_t most) {
+    const uint64_t wanted = std::min({shared_.promise_step_bytes, size_ - on_disk_, most});
+    if (wanted <= promised_) return;
+    shared_.hold(owner_, wanted - promised_);
     promised_ = wanted;
   }
   void start_writeback(uint64_t step) {
@@ -237,7 +295,7 @@ class FileWriter final : public BlobWriter {
   }
 
   Shared& shared_;
-  const std::string expected_;
+  const std::string expected_, owner_;
   const uint64_t size_;
   TempFile temp_;
   Descriptor file_;
@@ -279,6 +337,7 @@ class FileBlobs final : public BlobStore {
     shared_.path = config.path;
     shared_.free_reserve_bytes = config.free_reserve_bytes;
     shared_.promise_step_bytes = config.promise_step_bytes;
+    shared_.owner_percent = config.owner_percent;
   }
   Status prepare() {
     if (::mkdir(shared_.path.c_str(), kFolderMode) == 0) {
@@ -292,11 +351,12 @@ class FileBlobs final : public BlobStore {
     }
     return make_folder(shared_.path, "tmp");
   }
-  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
-                                                  uint64_t size_bytes) override {
+  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex, uint64_t size_bytes,
+                                                  std::string_view owner) override {
     if (!sha256_hex.empty()) KVCS_TRY(check_digest(sha256_hex));
     KVCS_TRY(shared_.check_space(size_bytes));
-    auto writer = std::make_unique<FileWriter>(shared_, sha256_hex, size_bytes);
+    KVCS_TRY(shared_.check_share(owner, std::min(shared_.promise_step_bytes, size_bytes)));
+    auto writer = std::make_unique<FileWriter>(shared_, sha256_hex, size_bytes, owner);
     KVCS_TRY(writer->start());
     return std::unique_ptr<BlobWriter>(std::move(writer));
   }

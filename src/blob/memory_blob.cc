@@ -70,8 +70,8 @@ class MemoryReader final : public BlobReader {
 
 class MemoryBlobs final : public BlobStore {
  public:
-  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
-                                                  uint64_t size_bytes) override {
+  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex, uint64_t size_bytes,
+                                                  std::string_view) override {
     if (!sha256_hex.empty()) KVCS_TRY(check_digest(sha256_hex));
     return std::unique_ptr<BlobWriter>(
         std::make_unique<MemoryWriter>(state_, sha256_hex, size_bytes));
@@ -195,10 +195,10 @@ class FaultyReader final : public BlobReader {
 class FaultyBlobs final : public BlobStore {
  public:
   FaultyBlobs(BlobStore& base, BlobFaultPlan plan) : base_(base), plan_(std::move(plan)) {}
-  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
-                                                  uint64_t size_bytes) override {
+  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex, uint64_t size_bytes,
+                                                  std::string_view owner) override {
     KVCS_TRY(plan_("begin_write", sha256_hex));
-    auto writer = KVCS_TRY(base_.begin_write(sha256_hex, size_bytes));
+    auto writer = KVCS_TRY(base_.begin_write(sha256_hex, size_bytes, owner));
     return std::unique_ptr<BlobWriter>(
         std::make_unique<FaultyWriter>(std::move(writer), plan_, std::string(sha256_hex)));
   }

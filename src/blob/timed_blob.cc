@@ -29,9 +29,9 @@ class TimedBlobs final : public BlobStore {
  public:
   TimedBlobs(BlobStore& base, const Clock& clock, BlobTimer took)
       : base_(base), clock_(clock), took_(std::move(took)) {}
-  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
-                                                  uint64_t size_bytes) override {
-    auto writer = KVCS_TRY(base_.begin_write(sha256_hex, size_bytes));
+  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex, uint64_t size_bytes,
+                                                  std::string_view owner) override {
+    auto writer = KVCS_TRY(base_.begin_write(sha256_hex, size_bytes, owner));
     return std::unique_ptr<BlobWriter>(
         std::make_unique<TimedWriter>(std::move(writer), clock_, took_));
   }

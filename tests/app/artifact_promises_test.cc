@@ -115,3 +115,35 @@ TEST_CASE("artifacts: a change is in the audit while the key-value store takes n
   CHECK(audit.find("\"action\":\"delete\"") != std::string::npos);
   CHECK(app.as_owner("GET", "/admin/audit/verify").body.find("\"ok\":true") != std::string::npos);
 }
+
+TEST_CASE("artifacts: one upload URL takes one body at a time", "[e2e][artifacts]") {
+  TestApp app;
+  const std::string bytes(20'000, 'x');
+  const Json ask{{"model_name", "demo"},
+                 {"dtype", "F16"},
+                 {"num_tokens", 7},
+                 {"visibility", "public"},
+                 {"size_bytes", bytes.size()},
+                 {"checksum", sha256_hex(bytes)}};
+  const RawResponse made =
+      app.as(app.credential("api_key"), "POST", "/api/v1/artifacts/upload-url", dump_json(ask));
+  REQUIRE(made.status == 200);
+  const std::string url = json_text(made.body, "url");
+  const std::string target = url.substr(url.find("/blobs/"));
+  RawClient slow(app.port());
+  REQUIRE(slow.send("PUT " + target + " HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n" +
+                    "Expect: 100-continue\r\n\r\n"));
+  REQUIRE(slow.read_response(false, true).status == 100);
+  // The body is asked for once the upload has begun.
+  const RawResponse refused = app.call("PUT", target, {}, bytes);
+  INFO(refused.body);
+  CHECK(refused.status == 429);
+  CHECK_FALSE(refused.header("retry-after").empty());
+  CHECK(refused.body.find("takes one at a time") != std::string::npos);
+  CHECK(app.call("GET", "/metrics")
+            .body.find("kvcs_artifacts_refused_by_share_total{share=\"upload_url\"} 1") !=
+        std::string::npos);
+  REQUIRE(slow.send(bytes));
+  CHECK(slow.read_response().status == 200);
+  CHECK(comes_true([&] { return app.call("PUT", target, {}, bytes).status == 200; }));
+}

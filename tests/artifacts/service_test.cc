@@ -123,17 +123,43 @@ TEST_CASE("many bodies to one URL leave the last one", "[artifacts][unit]") {
     CHECK(w.blob_count() == 1);
   }
   // The same bytes once more replace nothing.
-  auto same = send("body 19");
-  REQUIRE(w.service->finish_put(*same).ok());
+  {
+    auto same = send("body 19");
+    REQUIRE(w.service->finish_put(*same).ok());
+  }
   CHECK(w.has_blob("body 19"));
-  // One that another overtook is not kept either.
-  auto slow = send("slow one");
-  auto fast = send("the fast one");
-  REQUIRE(w.service->finish_put(*fast).ok());
-  CHECK(w.service->finish_put(*slow).status().code() == Code::kConflict);
   CHECK(w.blob_count() == 1);
-  CHECK(w.has_blob("the fast one"));
   REQUIRE(w.service->confirm(w.acme, made->id, {}).ok());
+}
+
+TEST_CASE("one URL takes one upload at a time, also once its artifact is ready",
+          "[artifacts][unit]") {
+  ArtifactWorld w(true);
+  const auto first = w.create("first", w.acme), other = w.create("other", w.acme);
+  const auto begin = [&](const Artifact& a) {
+    return w.service->begin_put({"PUT", a.id, a.size_bytes, a.sha256, 0}, a.size_bytes);
+  };
+  for (const bool is_ready : {false, true}) {
+    INFO(is_ready);
+    auto slow = begin(*first);
+    REQUIRE(slow.ok());
+    const Status refused = begin(*first).status();
+    CHECK(refused.code() == Code::kRateLimited);
+    CHECK(refused.reason() == "upload_in_progress");
+    CHECK(refused.retry_after_s() == 5);
+    CHECK(begin(*other).ok());
+    REQUIRE(slow->writer->append("first").ok());
+    REQUIRE(w.service->finish_put(*slow).ok());
+    CHECK(begin(*first).code() == Code::kRateLimited);  // Until the request has ended.
+    slow->turn.reset();
+    CHECK(begin(*first).ok());
+    if (!is_ready) REQUIRE(w.service->confirm(w.acme, first->id, {}).ok());
+  }
+  CHECK(w.service->refused().by_turn == 4);
+  // One that was refused for another reason, or broken off, leaves its turn to the next.
+  CHECK(w.service->begin_put({"PUT", other->id, 5, other->sha256, 0}, 4).code() == Code::kInvalid);
+  CHECK(begin(*other).ok());
+  CHECK(begin(*other).ok());
 }
 
 TEST_CASE("uploads at the same time cannot pass the quota", "[artifacts][unit]") {

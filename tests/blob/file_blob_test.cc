@@ -96,6 +96,52 @@ TEST_CASE("what is no folder or no file of the store is left alone, and keeps no
   CHECK(*(*store)->stat(pipe) == 4);
 }
 
+TEST_CASE("the uploads of one owner hold no more than their share of the free disk",
+          "[blob][fault]") {
+  test::TempDir folder;
+  const uint64_t free = std::filesystem::space(folder.path()).available;
+  auto store = open_file_blobs({folder.file("blobs"), 0, free, 50});
+  const auto begin = [&](uint64_t size_bytes, const char* owner) {
+    return (*store)->begin_write("", size_bytes, owner);
+  };
+  {
+    const auto first = begin(free / 10 * 3, "acme");
+    REQUIRE(first.ok());
+    const Status refused = begin(free / 10 * 3, "acme").status();
+    CHECK(refused.code() == Code::kRateLimited);
+    CHECK(refused.reason() == "disk_share");
+    CHECK(refused.retry_after_s() > 0);
+    CHECK(refused.message().find("blobs.organization_percent") != std::string::npos);
+    CHECK(begin(free / 10, "acme").ok());
+    CHECK(begin(free / 10 * 3, "other").ok());
+    CHECK(begin(free / 10 * 3, "").ok());
+    // What an upload has sent is not held any more, but used.
+    REQUIRE((*first)->append(std::string(1 << 20, 'x')).ok());
+  }
+  // A single upload may be larger than the share.
+  const auto large = begin(free / 10 * 8, "acme");
+  CHECK(large.ok());
+  CHECK(begin(1, "acme").code() == Code::kRateLimited);
+}
+
+TEST_CASE("an upload goes on when the others of its owner hold their share", "[blob][fault]") {
+  test::TempDir folder;
+  const uint64_t free = std::filesystem::space(folder.path()).available;
+  constexpr uint64_t kStep = 1 << 20, kSize = 4 << 20;
+  auto store = open_file_blobs({folder.file("blobs"), 0, kStep, 1});
+  auto first = (*store)->begin_write("", kSize, "acme");
+  REQUIRE(first.ok());
+  std::vector<std::unique_ptr<BlobWriter>> others;
+  for (;;) {
+    auto next = (*store)->begin_write("", kSize, "acme");
+    if (!next.ok()) break;
+    others.push_back(std::move(next).value());
+    REQUIRE(others.size() <= free / kStep / 50);
+  }
+  REQUIRE((*first)->append(std::string(kSize, 'x')).ok());
+  CHECK((*first)->finish().ok());
+}
+
 TEST_CASE("an upload that would touch the free-space reserve is refused at once", "[blob][fault]") {
   test::TempDir folder;
   const uint64_t free = std::filesystem::space(folder.path()).available;
