@@ -188,6 +188,7 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
       // The refresher is made below, and stands before the first call.
       [&gateway](const gateway::AccountId& id) { gateway.refresher->token_rejected(id); }};
   gateway.pipeline = std::make_unique<gateway::Pipeline>(std::move(pipeline), config.limits);
+  gateway.pipeline->count_earlier_strangers(*parts.ledger);
   gateway.api =
       std::make_unique<gateway::GatewayApi>(*gateway.pipeline, tenant_token(*parts.auth),
                                             *parts.rates, config.signin_failures_per_minute);

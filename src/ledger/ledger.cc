@@ -37,6 +37,7 @@ constexpr size_t kQueuedBodyBytesMax = 32u << 20;  // Bodies are the only large 
 constexpr size_t kPassBatchesMax = 2000;
 constexpr int64_t kPruneChunkRows = 1000;
 constexpr int64_t kDeadToldEveryMs = 3'600'000;
+constexpr int64_t kCountMs = 200;  // What a count may take of a start.
 
 using Diagnostic = std::variant<ErrorRecord, JobRunRecord, BodyRecord>;
 
@@ -383,6 +384,23 @@ Status Ledger::write(std::function<Status(Database&)> job) {
   return impl_->writer.run([this, job = std::move(job)](Database& db) -> Status {
     KVCS_TRY(job(db));
     return enforce_row_caps(db, impl_->caps);
+  });
+}
+
+Result<int64_t> Ledger::count_errors(std::string_view action, int64_t from_ms, int64_t max) const {
+  return run_on<int64_t>(impl_->readers, [&](Database& db) -> Result<int64_t> {
+    int64_t count = 0;
+    const Status counted = db.run_within(kCountMs, [&]() -> Status {
+      auto rows = KVCS_TRY(
+          db.prepare("SELECT count(*) FROM (SELECT 1 FROM error_ledger WHERE ts_ms >= ? AND "
+                     "action = ? LIMIT ?)"));
+      rows.bind(1, from_ms).bind(2, action).bind(3, max);
+      KVCS_TRY(rows.step());
+      count = rows.integer(0);
+      return ok();
+    });
+    if (!counted.ok()) return counted;
+    return count;
   });
 }
 

@@ -155,6 +155,9 @@ class Ledger final {
   // Runs SQL that a higher module owns on a reader / on the writer thread.
   Status read(const std::function<Status(Database&)>& query) const;
   Status write(std::function<Status(Database&)> job);
+  // How many errors of this action there are since then, counted no further than `max`. Timeout
+  // when that takes long.
+  Result<int64_t> count_errors(std::string_view action, int64_t from_ms, int64_t max) const;
   // Walks the hash chain of kv_audit. Conflict ("audit_chain_broken") naming the first row that
   // does not fit.
   Result<AuditChain> verify_audit_chain() const;

@@ -59,6 +59,8 @@ class Pipeline final {
   Pipeline(PipelineParts parts, PipelineLimits limits);
   ~Pipeline();
 
+  // Asks the ledger, at the start, how many rows of strangers this day has had.
+  void count_earlier_strangers(const Ledger& ledger);
   // Always an answer: failures in the gateway's dialect, counted and in the error ledger.
   http::Response call(const Caller& caller, std::string_view provider, std::string_view body_json);
   // For failures of a known caller before call(): counted and kept in the same way.

@@ -33,6 +33,12 @@ StrangerRows::Verdict StrangerRows::judge(const std::string& block, int64_t unix
   return {true, std::exchange(unlisted_, 0), rows_today_ == kStrangerRowsPerDay};
 }
 
+void StrangerRows::note_earlier(int64_t rows, int64_t unix_ms) {
+  MutexLock lock(mutex_);
+  day_ = unix_ms / kDayMs;
+  rows_today_ = rows;
+}
+
 std::optional<ErrorRecord> StrangerRows::note(std::string_view remote_ip, const Status& failure,
                                               int64_t unix_ms) {
   const std::string block = address_block(remote_ip);
@@ -40,7 +46,7 @@ std::optional<ErrorRecord> StrangerRows::note(std::string_view remote_ip, const 
   if (!verdict.has_row) return std::nullopt;
   ErrorRecord record;
   record.ts_ms = unix_ms;
-  record.action = "sign_in";
+  record.action = kStrangerAction;
   record.message = failure.message();
   if (!failure.cause().empty()) record.message += " (" + failure.cause() + ")";
   if (verdict.unlisted > 0) {

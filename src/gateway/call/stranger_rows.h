@@ -19,6 +19,7 @@
 namespace kvcs::gateway {
 
 inline constexpr int64_t kStrangerRowsPerDay = 1000;
+inline constexpr const char* kStrangerAction = "sign_in";  // Of the rows.
 
 // Addresses are kept as keyed hashes: one caller's errors can be told together without its address
 // being stored.
@@ -27,6 +28,8 @@ std::string hash_address(const Secret& key, std::string_view address);
 class StrangerRows final {
  public:
   explicit StrangerRows(Secret ip_hash_key) : ip_hash_key_(std::move(ip_hash_key)) {}
+  // So many rows were listed on the day of `unix_ms` before this object was made.
+  void note_earlier(int64_t rows, int64_t unix_ms);
   // The row of one refusal, without its status, or nothing when it is only counted. A row says how
   // many were refused without one since the last.
   std::optional<ErrorRecord> note(std::string_view remote_ip, const Status& failure,

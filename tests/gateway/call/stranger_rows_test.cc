@@ -36,6 +36,20 @@ TEST_CASE("stranger rows: one for each address block and minute, with the count 
   CHECK(later->message.find(" 1 more") != std::string::npos);
 }
 
+TEST_CASE("stranger rows: what a day has had before a restart counts, the day before does not",
+          "[unit][gateway]") {
+  StrangerRows rows(Secret("k"));
+  rows.note_earlier(kStrangerRowsPerDay - 1, kDayMs);
+  const auto last = rows.note("203.0.113.9", kWhy, kDayMs + 1);
+  REQUIRE(last.has_value());
+  CHECK(last->message.find("the last such row of this day") != std::string::npos);
+  CHECK_FALSE(rows.note("203.0.113.9", kWhy, kDayMs + kMinuteMs).has_value());
+  CHECK(rows.note("203.0.113.9", kWhy, 2 * kDayMs).has_value());
+  StrangerRows full(Secret("k"));
+  full.note_earlier(kStrangerRowsPerDay, kDayMs);
+  CHECK_FALSE(full.note("203.0.113.9", kWhy, kDayMs + 1).has_value());
+}
+
 TEST_CASE("stranger rows: a day has so many, and the next one tells how many there were",
           "[unit][gateway]") {
   StrangerRows rows(Secret("k"));
