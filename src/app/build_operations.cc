@@ -260,11 +260,12 @@ Status build_operations(Parts& parts) {
   add_gauges(parts);
   add_server_gauges(parts);
   build_status(parts);
-  parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), [&parts](const JobRun& run) {
+  const auto on_finished = [&parts, report = job_reporter(parts)](const JobRun& run) {
     parts.ledger->record_job_run(
         {run.job, run.started_ms, run.duration_ms, run.result, run.detail});
-    report_job_run(parts, run);
-  });
+    report(run);
+  };
+  parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), on_finished);
   for (Job& job : all_jobs(parts)) KVCS_TRY(parts.cron->add(std::move(job)));
   parts.jobs_api = std::make_unique<JobsApi>(*parts.cron);
   return ok();

@@ -5,6 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <map>
+#include <memory>
+
 #include "ai/budget/budget.h"
 #include "ai/budget/budget_ledger.h"
 #include "app/backup.h"
@@ -17,6 +20,7 @@
 #include "base/entropy.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "briefing/briefing.h"
 #include "db/db.h"
 #include "gateway/catalogue/agent_schedules.h"
@@ -33,6 +37,36 @@
 
 namespace kvcs {
 namespace {
+
+// A job that runs every few minutes and cannot succeed until a person has done something would else
+// be an alert an hour. A nightly one is told of each time.
+constexpr int64_t kSameFailureMs = int64_t{20} * 3'600'000;
+
+// The failures of jobs that were told of. Thread-safe.
+class JobFailures final {
+ public:
+  bool is_news(const JobRun& run) {
+    MutexLock lock(mutex_);
+    if (run.result == "ok") {
+      told_.erase(run.job);
+      return false;
+    }
+    Told& told = told_[run.job];
+    if (told.result == run.result && run.started_ms < told.started_ms + kSameFailureMs) {
+      return false;
+    }
+    told = {run.result, run.started_ms};
+    return true;
+  }
+
+ private:
+  struct Told {
+    std::string result;
+    int64_t started_ms = 0;
+  };
+  Mutex mutex_;
+  std::map<std::string, Told> told_ KVCS_GUARDED_BY(mutex_);
+};
 
 // SQLite folds its log in by itself while it can; this catches up after long readers.
 Result<std::string> checkpoint_databases(Parts& parts) {
@@ -121,11 +155,15 @@ Result<std::string> deliver_alerts(Alerts& alerts) {
 
 }  // namespace
 
-void report_job_run(Parts& parts, const JobRun& run) {
-  if (run.result == "ok") return;
-  const char* event = run.job == kBackupJob ? "backup.failed" : "job.failed";
-  raise_alert(*parts.kv, {event, run.job, printable(run.result, kShownText)}, parts.clock(),
-              *parts.entropy);
+std::function<void(const JobRun& run)> job_reporter(Parts& parts) {
+  // Owners: the copies of the function that is returned.
+  const auto failures = std::make_shared<JobFailures>();
+  return [&parts, failures](const JobRun& run) {
+    if (!failures->is_news(run)) return;
+    const char* event = run.job == kBackupJob ? "backup.failed" : "job.failed";
+    raise_alert(*parts.kv, {event, run.job, printable(run.result, kShownText)}, parts.clock(),
+                *parts.entropy);
+  };
 }
 
 // Columns: name, cron expression in UTC, time limit and jitter in seconds. Names are in history and

@@ -218,6 +218,7 @@ class ArtifactService final {
   Result<bool> collect_blob(const std::string& sha256);
   Status sweep_expired(SweepReport& report);
   Status sweep_orphans(SweepReport& report);
+  Result<bool> has_its_rows() const;
   Status sweep_trash(SweepReport& report);
   Status audit_change(Database& db, std::string_view action, const Artifact& before,
                       std::string_view new_value, const Principal& who,

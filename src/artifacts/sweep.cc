@@ -57,6 +57,24 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
   }
 }
 
+// Rows that nobody removed: when there is none, what organizations use must be nothing too. A
+// database that came up empty does not even know an organization that ever used something.
+Result<bool> ArtifactService::has_its_rows() const {
+  bool has_rows = false, all_removed = false;
+  const Status looked = readers_.run([&](Database& db) -> Status {
+    auto any = KVCS_TRY(db.prepare("SELECT 1 FROM artifacts LIMIT 1"));
+    has_rows = KVCS_TRY(any.step());
+    auto used =
+        KVCS_TRY(db.prepare("SELECT count(*), ifnull(sum(artifacts + reserved_artifacts), "
+                            "0) FROM organization_usage"));
+    KVCS_TRY(used.step());
+    all_removed = used.integer(0) > 0 && used.integer(1) == 0;
+    return ok();
+  });
+  if (!looked.ok()) return looked;
+  return has_rows || all_removed;
+}
+
 // What no row names goes to the trash. First all blobs are looked at: when the rows themselves were
 // lost, by a database that came up empty or from an old backup, nearly every blob is an orphan, and
 // to move them would make a mistake that a restored database mends into one that it does not.
@@ -80,13 +98,7 @@ Status ArtifactService::sweep_orphans(SweepReport& report) {
   if (!looked.ok()) return looked;
   if (orphans.empty()) return ok();
   if (config_.sweep_max_percent < 100) {
-    bool has_rows = false;
-    const Status ran = readers_.run([&](Database& db) -> Status {
-      auto any = KVCS_TRY(db.prepare("SELECT 1 FROM artifacts LIMIT 1"));
-      has_rows = KVCS_TRY(any.step());
-      return ok();
-    });
-    if (!ran.ok()) return ran;
+    const bool has_rows = KVCS_TRY(has_its_rows());
     const auto share = static_cast<uint64_t>(config_.sweep_max_percent);
     const bool too_many = orphans.size() > kFewOrphans && orphans.size() * 100 > blobs * share;
     if (!has_rows || too_many) {

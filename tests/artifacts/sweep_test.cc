@@ -72,6 +72,22 @@ TEST_CASE("sweep: without any artifact nothing is an orphan", "[artifacts][unit]
   CHECK_FALSE(w.has_blob("one"));
 }
 
+TEST_CASE("sweep: when all artifacts were removed, what is left of them is swept",
+          "[artifacts][unit]") {
+  ArtifactWorld w(true, sweeping_at_once());
+  const Artifact last = w.store("last", w.acme);
+  REQUIRE(w.service->remove(w.acme, last.id, "").ok());
+  add_orphan(w, "left by a crash");
+  const auto swept = w.service->sweep();
+  INFO(swept.status().to_string());
+  REQUIRE(swept.ok());
+  CHECK(swept->orphan_blobs == 1);
+  // A database that came up empty knows of nobody who removed anything.
+  add_orphan(w, "of a database that was lost");
+  execute(w, "DELETE FROM organization_usage");
+  CHECK(w.service->sweep().status().reason() == "sweep_refused");
+}
+
 TEST_CASE("sweep: many orphans at once look like lost rows, a few do not", "[artifacts][unit]") {
   ArtifactWorld w(true, sweeping_at_once());
   w.store("named", w.acme);
