@@ -28,6 +28,7 @@
 #include "identity/projects.h"
 #include "ledger/ledger.h"
 #include "ops/cron.h"
+#include "ops/heartbeats.h"
 
 namespace kvcs {
 namespace {
@@ -169,6 +170,13 @@ Status App::reload(const Config& fresh) {
   if (Status prices = load_prices(parts_->config, *parts_->ai.pricing); !prices.ok()) return prices;
   if (parts_->config.http.server.tls.certificate_path.empty()) return ok();
   return parts_->server->reload_tls();
+}
+
+std::vector<std::string> App::stuck() {
+  return parts_->heartbeats->look();
+}
+int64_t App::stuck_interval_ms() const {
+  return parts_->heartbeats->interval_ms();
 }
 
 Status App::failure() const {

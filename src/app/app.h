@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "app/config.h"
 #include "base/mutex.h"
@@ -30,6 +31,9 @@ class App final {
   // should stop it.
   Status start(std::function<void()> on_failure = nullptr);
   Status failure() const;
+  // Threads that are stuck (ops/heartbeats.h), which the log says as well; ask again after so long.
+  std::vector<std::string> stuck();
+  int64_t stuck_interval_ms() const;
   // Stops accepting, lets requests in flight finish up to shutdown_grace_s, flushes.
   void stop();
   // TLS certificates and what else may change while running (log level).
@@ -52,9 +56,9 @@ class App final {
 };
 
 // Serves until SIGTERM or SIGINT, or until the app cannot serve any more, and returns why. SIGHUP
-// calls `reload_config` and reloads. Tells systemd (READY, RELOADING, STOPPING, WATCHDOG). Call
-// before any thread exists, since it blocks those signals. `on_ready` is called once the daemon
-// serves.
+// calls `reload_config` and reloads. Tells systemd (READY, RELOADING, STOPPING, and WATCHDOG while
+// no thread is stuck). Call before any thread exists, since it blocks those signals. `on_ready` is
+// called once the daemon serves.
 Status serve_until_signalled(Config config, const std::function<LoadedConfig()>& reload_config,
                              const std::function<void(const App&)>& on_ready);
 

@@ -19,6 +19,7 @@
 #include "db/db.h"
 #include "gateway/catalogue/provider_directory.h"
 #include "gateway/catalogue/tenants.h"
+#include "gateway/tokens/refresher.h"
 #include "gateway/tokens/token_watch.h"
 #include "http/client/mail.h"
 #include "http/client/upstream.h"
@@ -29,6 +30,7 @@
 #include "ledger/ledger.h"
 #include "ops/cron.h"
 #include "ops/health.h"
+#include "ops/heartbeats.h"
 #include "ops/metrics.h"
 #include "ops/system_health.h"
 
@@ -95,6 +97,9 @@ void add_gauges(Parts& parts) {
   Metrics& metrics = *parts.metrics;
   metrics.gauge("kvcs_resident_bytes", "Resident memory of the process.",
                 [] { return static_cast<double>(resident_bytes()); });
+  metrics.gauge("kvcs_stuck_threads",
+                "Threads at one piece of work for longer than ops.stuck_after_s.",
+                [&parts] { return static_cast<double>(parts.heartbeats->look().size()); });
   metrics.gauge(
       "kvcs_build_info", "Constant 1; the version is a label.", [] { return 1.0; },
       "version=\"" + Metrics::escape_label(version()) + "\"");
@@ -199,7 +204,7 @@ void build_status(Parts& parts) {
                     *parts.entropy);
       });
   parts.status_api = std::make_unique<StatusApi>(
-      *parts.probes, *parts.metrics, parts.clock(),
+      *parts.probes, *parts.heartbeats, *parts.metrics, parts.clock(),
       [&gateway = parts.gateway] {
         const gateway::TokenSummary summary = gateway.watch->summary();
         const auto names = gateway.providers->list();
@@ -250,12 +255,33 @@ Status build_ops_server(Parts& parts) {
   return ok();
 }
 
+// The loops that the daemon cannot do without. Each is named as its thread is.
+void watch_loops(Parts& parts) {
+  Heartbeats& heartbeats = *parts.heartbeats;
+  parts.server->add_pulses([&heartbeats](std::string name, std::function<Pulse()> pulse) {
+    heartbeats.add(std::move(name), std::move(pulse));
+  });
+  const auto add = [&heartbeats](const char* name, const auto& loop) {
+    heartbeats.add(name, [&loop] { return loop.pulse(); });
+  };
+  add("portal-writer", *parts.portal_writer);
+  add("ledger-writer", *parts.ledger_writer);
+  add("ledger", *parts.ledger);
+  add("budget-writer", *parts.ai.budgets);
+  add("wal-syncer", *parts.syncer);
+  add("cron", *parts.cron);
+  add("refresher", *parts.gateway.refresher);
+}
+
 }  // namespace
 
 Status build_operations(Parts& parts) {
   // Before the ledger starts: its outbox may hold alerts of the last life.
   build_alerts(parts);
   parts.probes = std::make_unique<HealthProbes>(parts.clock());
+  // By the system's time, whatever tests do to the clock: it is threads that are measured.
+  parts.heartbeats = std::make_unique<Heartbeats>(*parts.system_clock,
+                                                  int64_t{parts.config.ops.stuck_after_s} * 1000);
   add_probes(parts);
   add_gauges(parts);
   add_server_gauges(parts);
@@ -283,6 +309,7 @@ Status build_server(Parts& parts) {
       parts.config.http.server, *parts.router, parts.clock(),
       [&parts](const http::RequestRecord& record) { parts.request_metrics->record(record); },
       [&parts](const Status& why) { parts.on_server_failed(why); });
+  watch_loops(parts);
   return build_ops_server(parts);
 }
 

@@ -39,9 +39,10 @@ struct HttpSection {
   http::ServerConfig server;
 };
 
-// The listener of probes and metrics alone.
+// What watches over the daemon: the listener of probes and metrics alone, and the watchdog.
 struct OpsSection {
-  std::string listen;  // "" = none.
+  std::string listen;      // "" = none.
+  int stuck_after_s = 30;  // At one piece of work; see ops/heartbeats.h.
 };
 
 // Of each of the two databases.

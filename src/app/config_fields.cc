@@ -74,6 +74,9 @@ void add_root_and_http(Fields& fields, Config& c) {
                     "Web origins that may call the API; \"*\" allows all."});
   fields.push_back({"ops.listen", &c.ops.listen,
                     "HOST:PORT of a listener for probes and metrics alone; empty: none."});
+  fields.push_back({"ops.stuck_after_s", &c.ops.stuck_after_s,
+                    "A thread at one piece of work for longer is stuck: no more word to systemd.",
+                    1, 3600});
   fields.push_back({"tls.certificate_path", &s.tls.certificate_path,
                     "PEM chain; read again on SIGHUP. Empty: plain HTTP."});
   fields.push_back({"tls.key_path", &s.tls.key_path, "PEM private key."});

@@ -59,6 +59,7 @@
 #include "ledger/ledger_api.h"
 #include "ops/cron.h"
 #include "ops/health.h"
+#include "ops/heartbeats.h"
 #include "ops/idempotency.h"
 #include "ops/kv_api.h"
 #include "ops/metrics.h"

@@ -32,6 +32,7 @@ class DbWriter;
 class Directory;
 class Entropy;
 class HealthProbes;
+class Heartbeats;
 class Idempotency;
 class JobsApi;
 class KeyService;
@@ -195,6 +196,7 @@ struct Parts {
   // --- operations
   std::unique_ptr<Alerts> alerts;
   std::unique_ptr<HealthProbes> probes;
+  std::unique_ptr<Heartbeats> heartbeats;
   std::unique_ptr<SystemHealth> health;
   std::unique_ptr<StatusApi> status_api;
   std::once_flag openapi_made;

@@ -1,9 +1,11 @@
-// The daemon's main thread: signals and systemd.
+// The daemon's main thread: signals, a look at the threads that must move, and systemd.
 #include <signal.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "app/app.h"
 #include "app/descriptors.h"
@@ -13,9 +15,6 @@
 namespace kvcs {
 namespace {
 
-// The main thread has nothing to do between signals; without a watchdog it looks up once a minute.
-constexpr int64_t kIdleWaitMs = 60'000;
-
 sigset_t handled_signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -23,7 +22,7 @@ sigset_t handled_signals() {
   return set;
 }
 
-// How often systemd wants to hear from us, halved; 0 = never.
+// How often systemd wants to hear from us, halved; 0: never.
 int64_t watchdog_wait_ms() {
   uint64_t interval_us = 0;
   if (sd_watchdog_enabled(0, &interval_us) <= 0) return 0;
@@ -78,8 +77,10 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   sd_notify(0, "READY=1");
   on_ready(*app);
   const int64_t watchdog_ms = watchdog_wait_ms();
-  const int64_t wait_ms = watchdog_ms > 0 ? watchdog_ms : kIdleWaitMs;
-  // The loop is the daemon's heartbeat for systemd: it comes round only while this thread lives.
+  const int64_t look_ms = app->stuck_interval_ms();
+  const int64_t wait_ms = watchdog_ms > 0 ? std::min(watchdog_ms, look_ms) : look_ms;
+  // systemd hears of the daemon only while this thread and all that is watched move. After that it
+  // ends the daemon and starts it anew. Without a watchdog the log and the probes say it alone.
   for (;;) {
     const timespec wait{wait_ms / 1000, (wait_ms % 1000) * 1'000'000};
     const int number = sigtimedwait(&signals, nullptr, &wait);
@@ -92,7 +93,7 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
       log::info("server.stopping", {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
       break;
     }
-    if (watchdog_ms > 0) sd_notify(0, "WATCHDOG=1");
+    if (app->stuck().empty() && watchdog_ms > 0) sd_notify(0, "WATCHDOG=1");
   }
   sd_notify(0, "STOPPING=1");
   app->stop();

@@ -19,10 +19,12 @@ http::Response uncached(int status, const Json& body) {
 
 }  // namespace
 
-StatusApi::StatusApi(const HealthProbes& probes, const Metrics& metrics, const Clock& clock,
-                     std::function<TokenCounts()> tokens, std::function<std::string()> mode,
+StatusApi::StatusApi(const HealthProbes& probes, Heartbeats& heartbeats, const Metrics& metrics,
+                     const Clock& clock, std::function<TokenCounts()> tokens,
+                     std::function<std::string()> mode,
                      std::function<std::vector<std::string>()> warnings)
     : probes_(probes),
+      heartbeats_(heartbeats),
       metrics_(metrics),
       clock_(clock),
       tokens_(std::move(tokens)),
@@ -36,6 +38,7 @@ constexpr http::ApiType kTypes[] = {
     {"Health", R"(
 status!: healthy|degraded|unhealthy
 services!: map # Each service: up, degraded or down.
+stuck!: [string] # Threads at one piece of work for longer than ops.stuck_after_s.
 tokens!: TokenCounts
 providers!: any
 version!: string
@@ -56,6 +59,7 @@ mode!: active|frozen)"},
 status!: healthy|unhealthy
 timestamp!: time
 checks!: [HealthCheck]
+stuck!: [string] # Threads at one piece of work for longer than ops.stuck_after_s.
 warnings!: [string] # Why /health says degraded while all services are up.
 error: string)"},
     {"HealthCheck", R"(
@@ -83,7 +87,8 @@ void StatusApi::add_routes(std::vector<http::Row>& table) {
   rows.add(kGet, "/livez", everyone(), kNoBody, &StatusApi::livez, "200 while the process serves.",
            {.answer = "text/plain"});
   rows.add(kGet, "/readyz", everyone(), kNoBody, &StatusApi::readyz,
-           "200 once started, 503 when stopping.", {.answer = "text/plain"});
+           "200 once started; 503 when stopping, or when a thread is stuck.",
+           {.answer = "text/plain"});
   rows.add(kGet, "/metrics", everyone(), kNoBody, &StatusApi::metrics,
            "Prometheus text format 0.0.4.", {.answer = "text/plain"});
   rows.add(kGet, "/api/v1/status", everyone(), kNoBody, &StatusApi::status,
@@ -104,6 +109,14 @@ void StatusApi::add_admin_routes(std::vector<http::Row>& table, const http::Admi
            {.answer = "text/plain"});
 }
 
+StatusApi::State StatusApi::state() const {
+  using MayWrite = HealthProbes::MayWrite;
+  State state{heartbeats_.look(), {}, Health::kUp};
+  state.services = probes_.run(state.stuck.empty() ? MayWrite::kYes : MayWrite::kNo);
+  state.worst = state.stuck.empty() ? HealthProbes::worst(state.services) : Health::kDown;
+  return state;
+}
+
 // A warning makes "degraded" and never "unhealthy": the daemon serves, and restarting it mends
 // nothing.
 std::string_view StatusApi::overall(Health worst) const {
@@ -112,14 +125,14 @@ std::string_view StatusApi::overall(Health worst) const {
 }
 
 Result<http::Response> StatusApi::health(http::Request&) {
-  const std::vector<ProbeResult> results = probes_.run();
-  const Health worst = HealthProbes::worst(results);
+  const State now = state();
   const TokenCounts tokens = tokens_();
   Json services = Json::object();
-  for (const ProbeResult& result : results) services[result.name] = health_name(result.health);
-  return uncached(worst == Health::kDown ? 503 : 200,
-                  Json{{"status", overall(worst)},
+  for (const ProbeResult& one : now.services) services[one.name] = health_name(one.health);
+  return uncached(now.worst == Health::kDown ? 503 : 200,
+                  Json{{"status", overall(now.worst)},
                        {"services", services},
+                       {"stuck", now.stuck},
                        {"tokens",
                         {{"total", tokens.total},
                          {"expiring_soon", tokens.expiring_soon},
@@ -132,11 +145,11 @@ Result<http::Response> StatusApi::health(http::Request&) {
 }
 
 Result<http::Response> StatusApi::admin_health(http::Request&) {
-  const std::vector<ProbeResult> results = probes_.run();
-  const Health worst = HealthProbes::worst(results);
-  Json body{{"status", worst == Health::kDown ? "unhealthy" : "healthy"}};
+  const State now = state();
+  Json body{{"status", now.worst == Health::kDown ? "unhealthy" : "healthy"}};
+  if (!now.stuck.empty()) body["error"] = "stuck: " + now.stuck.front();
   Json checks = Json::array();
-  for (const ProbeResult& result : results) {
+  for (const ProbeResult& result : now.services) {
     // The first service that is down is named for those who read one line.
     if (result.health == Health::kDown && !body.contains("error")) {
       body["error"] = result.name + ": " + result.message;
@@ -148,8 +161,9 @@ Result<http::Response> StatusApi::admin_health(http::Request&) {
   }
   body["timestamp"] = format_iso8601_ms(clock_.unix_ms());
   body["checks"] = checks;
+  body["stuck"] = now.stuck;
   body["warnings"] = warnings_();
-  return uncached(worst == Health::kDown ? 503 : 200, body);
+  return uncached(now.worst == Health::kDown ? 503 : 200, body);
 }
 
 // Says only that requests are served; a supervisor may restart a daemon that does not answer.
@@ -157,9 +171,13 @@ Result<http::Response> StatusApi::livez(http::Request&) {
   return http::text_response(200, "ok\n");
 }
 
-// A load balancer asks this one: 503 before everything is started and from the moment of stopping.
+// A load balancer asks this one: 503 before everything is started, from the moment of stopping, and
+// while a thread is stuck, as the watchdog then restarts the daemon soon.
 Result<http::Response> StatusApi::readyz(http::Request&) {
   if (!ready_) return http::text_response(503, "not ready\n");
+  if (const auto stuck = heartbeats_.look(); !stuck.empty()) {
+    return http::text_response(503, "stuck: " + stuck.front() + "\n");
+  }
   return http::text_response(200, "ok\n");
 }
 
@@ -168,7 +186,7 @@ Result<http::Response> StatusApi::metrics(http::Request&) {
 }
 
 Result<http::Response> StatusApi::status(http::Request&) {
-  const Health worst = HealthProbes::worst(probes_.run());
+  const Health worst = state().worst;
   return uncached(200, Json{{"version", version()},
                             {"commit", commit()},
                             {"status", overall(worst)},

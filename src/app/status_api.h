@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "http/route_rows.h"
 #include "ops/health.h"
+#include "ops/heartbeats.h"
 #include "ops/metrics.h"
 
 namespace kvcs {
@@ -23,10 +24,11 @@ struct TokenCounts {
 
 class StatusApi final {
  public:
-  // `warnings`: what needs a person, a sentence each, while every service is up.
-  StatusApi(const HealthProbes& probes, const Metrics& metrics, const Clock& clock,
-            std::function<TokenCounts()> tokens, std::function<std::string()> mode,
-            std::function<std::vector<std::string>()> warnings);
+  // `warnings`: what needs a person, a sentence each, while every service is up. `heartbeats` are
+  // looked at by each handler that says how the daemon is.
+  StatusApi(const HealthProbes& probes, Heartbeats& heartbeats, const Metrics& metrics,
+            const Clock& clock, std::function<TokenCounts()> tokens,
+            std::function<std::string()> mode, std::function<std::vector<std::string>()> warnings);
 
   // The rows of these handlers, which are not in the access log when everyone may ask, and the
   // types that they answer.
@@ -34,7 +36,7 @@ class StatusApi final {
   void add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
   static std::span<const http::ApiType> types();
 
-  // 200, or 503 when a service is down. With warnings the status is "degraded".
+  // 200, or 503 when a service is down or a thread stuck. With warnings the status is "degraded".
   Result<http::Response> health(http::Request& request);        // GET /health
   Result<http::Response> admin_health(http::Request& request);  // GET /admin/health
   Result<http::Response> livez(http::Request& request);         // GET /livez
@@ -45,9 +47,16 @@ class StatusApi final {
   void set_ready(bool ready) { ready_ = ready; }
 
  private:
+  struct State {
+    std::vector<std::string> stuck;
+    std::vector<ProbeResult> services;
+    Health worst;  // Down when a thread is stuck.
+  };
+  State state() const;
   std::string_view overall(Health worst) const;
 
   const HealthProbes& probes_;
+  Heartbeats& heartbeats_;
   const Metrics& metrics_;
   const Clock& clock_;
   const std::function<TokenCounts()> tokens_;

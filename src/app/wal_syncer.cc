@@ -52,7 +52,9 @@ void WalSyncer::run() {
     // Cleared before the sync: a write that comes during it is not covered by it and sets the flag
     // again.
     if (!dirty_.exchange(false)) continue;
+    heartbeat_.work();
     Status synced = kv_.sync();
+    heartbeat_.rest();
     syncs_++;
     // Writes that were not synced are tried again after the next interval.
     if (!synced.ok()) dirty_ = true;

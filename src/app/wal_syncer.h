@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/heartbeat.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "base/thread.h"
@@ -23,6 +24,7 @@ class WalSyncer final {
   // The last sync's outcome, for health.
   Status last_status() const;
   uint64_t syncs() const { return syncs_; }
+  Pulse pulse() const { return heartbeat_.pulse(); }
 
  private:
   void run();
@@ -32,6 +34,7 @@ class WalSyncer final {
   const int interval_ms_;
   std::atomic<bool> dirty_{false};
   std::atomic<uint64_t> syncs_{0};
+  Heartbeat heartbeat_;
   mutable Mutex mutex_;
   CondVar wake_;
   bool stopping_ KVCS_GUARDED_BY(mutex_) = false;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/heartbeat.h"
 #include "base/status.h"
 
 namespace kvcs {
@@ -167,6 +168,8 @@ class DbWriter final {
     size_t queued = 0;
   };
   Stats stats() const;
+  // Of its thread. A job of run_alone() is long work.
+  Pulse pulse() const;
 
  private:
   struct Impl;

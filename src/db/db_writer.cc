@@ -42,6 +42,7 @@ struct DbWriter::Impl {
   Stats counts KVCS_GUARDED_BY(mutex);
   size_t callers KVCS_GUARDED_BY(mutex) = 0;  // In submit(), past its refusals.
   CondVar all_left;
+  Heartbeat heartbeat;
   Thread thread;  // Last: joined before the rest goes.
 
   Status submit(const Job& job, bool alone);
@@ -92,6 +93,7 @@ void DbWriter::Impl::loop() {
     const std::vector<Ticket*> group = next_group();
     if (group.empty()) return;
     run_group(group);
+    heartbeat.rest();
     MutexLock lock(mutex);
     for (Ticket* ticket : group) {
       (ticket->status.ok() ? counts.jobs : counts.failed)++;
@@ -105,6 +107,7 @@ void DbWriter::Impl::loop() {
 
 void DbWriter::Impl::run_group(const std::vector<Ticket*>& group) {
   if (group.front()->alone) {
+    heartbeat.long_work();
     try {
       group.front()->status = (*group.front()->job)(*db);
     } catch (const std::exception& e) {
@@ -127,16 +130,19 @@ void DbWriter::Impl::commit_some(const std::vector<Ticket*>& group, size_t& posi
       if (group[i]->status.ok()) group[i]->status = why;
     }
   };
+  heartbeat.work();
   auto transaction = Transaction::begin(*db);
   if (!transaction.ok()) {
     position = group.size();
     return fail_from_first(transaction.status());
   }
   while (position < group.size()) {
+    heartbeat.work();
     Ticket& ticket = *group[position++];
     ticket.status = in_savepoint(*db, [&] { return (*ticket.job)(*db); });
     if (!db->in_transaction()) return fail_from_first(ticket.status);
   }
+  heartbeat.work();
   const Status committed = transaction->commit();
   if (!committed.ok()) fail_from_first(committed);
 }
@@ -163,6 +169,10 @@ Status DbWriter::run(Job job) {
 
 Status DbWriter::run_alone(Job job) {
   return impl_->submit(job, true);
+}
+
+Pulse DbWriter::pulse() const {
+  return impl_->heartbeat.pulse();
 }
 
 DbWriter::Stats DbWriter::stats() const {

@@ -97,7 +97,7 @@ struct Ledger::Impl {
         readers(db_readers),
         clock(time),
         queue_max(limit),
-        mover(kv, writer) {
+        mover(kv, writer, heartbeat) {
     mover.add_sink("audit", audit_sink);
     mover.set_on_dead([this](bool is_full) { tell_dead(is_full); });
     mover.set_after_batch([this](Database& db) { return enforce_row_caps(db, caps); });
@@ -109,7 +109,8 @@ struct Ledger::Impl {
   const Clock& clock;
   const size_t queue_max;
   std::atomic<bool> stops_soon{false};
-  OutboxMover mover;  // Ledger's thread only; before start() and after the join, the owner's.
+  Heartbeat heartbeat;  // Beaten by whoever has `mover`.
+  OutboxMover mover;    // Ledger's thread only; before start() and after the join, the owner's.
   uint64_t passes = 0, moved_before = 0;  // Guarded as `mover` is.
   std::array<int64_t, 2> dead_told_ms{};  // Likewise: set aside, left behind.
 
@@ -184,6 +185,7 @@ Status Ledger::Impl::flush_queue() {
     const std::vector<Diagnostic> batch = take_queued();
     if (batch.empty()) return ok();
     taken += batch.size();
+    const Resting resting(heartbeat);  // The writer is watched itself.
     // A batch that cannot be written is counted as dropped; to keep it would fill the queue.
     Status status = writer.run([&](Database& db) -> Status {
       for (const Diagnostic& record : batch) KVCS_TRY(insert_diagnostic(db, record));
@@ -220,12 +222,14 @@ void Ledger::Impl::tell_dead(bool is_full) {
 }
 
 Status Ledger::Impl::pass(bool whole) {
+  heartbeat.work();
   const bool idle = mover.moved() == moved_before;
   moved_before = mover.moved();
   const bool from_start = whole || idle || passes++ % kPassesPerWhole == 0;
   Status moved = mover.move(from_start ? OutboxMover::From::kStart : OutboxMover::From::kLast,
                             kPassBatchesMax);
   Status flushed = flush_queue();
+  heartbeat.rest();
   return moved.ok() ? std::move(flushed) : std::move(moved);
 }
 
@@ -439,6 +443,10 @@ Result<int64_t> Ledger::prune_usage_days(int64_t max_age_s) {
     KVCS_TRY(remove.bind(1, before).run());
     return db.changes();
   });
+}
+
+Pulse Ledger::pulse() const {
+  return impl_->heartbeat.pulse();
 }
 
 Ledger::Stats Ledger::stats() const {

@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/heartbeat.h"
 #include "base/status.h"
 
 namespace kvcs {
@@ -176,6 +177,7 @@ class Ledger final {
     int64_t oldest_outbox_age_ms;
   };
   Stats stats() const;
+  Pulse pulse() const;  // Of its thread.
 
  private:
   struct Impl;

@@ -80,6 +80,11 @@ Status OutboxMover::move(From from, size_t batches_max) {
   return finish_last_batch();
 }
 
+Status OutboxMover::write(const DbWriter::Job& job) {
+  const Resting resting(heartbeat_);
+  return writer_.run(job);
+}
+
 // The keys of the last batch, as the process before may have died between its commit and their
 // removal, and what lies in outbox_dead.
 Status OutboxMover::read_state() {
@@ -95,7 +100,7 @@ Status OutboxMover::read_state() {
     dead_bytes_ = static_cast<uint64_t>(dead.integer(1));
     return ok();
   };
-  KVCS_TRY(writer_.run(read));
+  KVCS_TRY(write(read));
   if (!text.empty()) {
     const Json keys = KVCS_TRY(parse_json(text));
     for (const Json& key : keys) {
@@ -186,7 +191,7 @@ Result<bool> OutboxMover::move_batch(Batch batch) {
     head = KVCS_TRY(read_audit_head(db));
     return ok();
   };
-  const Status written = writer_.run(job);
+  const Status written = write(job);
   if (dead.is_full && batch.keys.size() > 1) return false;
   KVCS_TRY(Status(written));
   audit_head_ = std::move(head);

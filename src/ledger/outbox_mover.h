@@ -25,6 +25,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/heartbeat.h"
 #include "base/status.h"
 #include "kv/kv.h"
 #include "kv/outbox.h"
@@ -39,8 +40,9 @@ inline constexpr size_t kBatchesAtStop = 4;  // So that a short outbox is empty 
 
 class OutboxMover final {
  public:
-  // All outlive the mover.
-  OutboxMover(KvStore& kv, DbWriter& writer) : kv_(kv), writer_(writer) {}
+  // All outlive the mover. `heartbeat` is its thread's.
+  OutboxMover(KvStore& kv, DbWriter& writer, Heartbeat& heartbeat)
+      : kv_(kv), writer_(writer), heartbeat_(heartbeat) {}
   void add_sink(std::string_view kind, OutboxSink sink);
   void add_group_sink(std::string_view kind, OutboxGroupSink sink);
   // What outbox_dead may hold. Before the first move.
@@ -83,6 +85,8 @@ class OutboxMover final {
     size_t records = 0;
   };
 
+  // Runs a job of the writer, which is watched itself.
+  Status write(const std::function<Status(Database&)>& job);
   // Records of a batch that no sink takes.
   struct Dead {
     uint64_t records = 0;
@@ -107,6 +111,7 @@ class OutboxMover final {
 
   KvStore& kv_;
   DbWriter& writer_;
+  Heartbeat& heartbeat_;
   std::map<std::string, OutboxSink, std::less<>> sinks_;
   std::map<std::string, OutboxGroupSink, std::less<>> group_sinks_;
   std::function<Status(Database&)> after_batch_;

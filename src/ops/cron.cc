@@ -173,6 +173,7 @@ struct Cron::Impl {
   enum class Load : uint8_t { kNot, kUnderWay, kDone } load KVCS_GUARDED_BY(mutex) = Load::kNot;
   bool stopping KVCS_GUARDED_BY(mutex) = false;
   int64_t last_tick_ms KVCS_GUARDED_BY(mutex) = 0;
+  Heartbeat heartbeat;  // The ticker's.
   std::unique_ptr<Thread> ticker;
 };
 
@@ -398,7 +399,9 @@ void Cron::start() {
     MutexLock lock(impl->mutex);
     while (!impl->stopping) {
       impl->mutex.unlock();
+      impl->heartbeat.work();
       impl->tick();
+      impl->heartbeat.rest();
       impl->mutex.lock();
       if (!impl->stopping) impl->changed.wait_for_ms(impl->mutex, kTickMs);
     }
@@ -447,6 +450,10 @@ Status Cron::run_now(std::string_view name) {
   }
   if (!launched.ok()) impl_->finish_unstarted(*entry, launched);
   return launched;
+}
+
+Pulse Cron::pulse() const {
+  return impl_->heartbeat.pulse();
 }
 
 std::vector<JobStatus> Cron::list() const {

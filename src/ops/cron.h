@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/heartbeat.h"
 #include "base/status.h"
 
 namespace kvcs {
@@ -91,6 +92,7 @@ class Cron final {
   // Unavailable when shutting down, or when the system has no thread.
   Status run_now(std::string_view name);
   std::vector<JobStatus> list() const;  // In the order they were added.
+  Pulse pulse() const;                  // Of the ticking thread.
 
  private:
   struct Impl;

@@ -42,7 +42,7 @@ void HealthProbes::add(std::string name, std::function<Status()> probe) {
   probes_.emplace_back(std::move(name), std::move(probe));
 }
 
-std::vector<ProbeResult> HealthProbes::run() const {
+std::vector<ProbeResult> HealthProbes::run(MayWrite may_write) const {
   std::vector<ProbeResult> results;
   results.reserve(probes_.size());
   for (const auto& [name, probe] : probes_) {
@@ -53,7 +53,7 @@ std::vector<ProbeResult> HealthProbes::run() const {
   }
   for (const auto& one : writing_) {
     const int64_t begin_us = clock_.mono_us();
-    const Status status = run_writing(*one);
+    const Status status = run_writing(*one, may_write);
     if (status.ok()) continue;
     const ProbeResult failed{one->name, Health::kDegraded, status.message(),
                              clock_.mono_us() - begin_us};
@@ -77,7 +77,7 @@ void HealthProbes::add_writing(std::string name, std::function<Status()> probe) 
 }
 
 // A disk that hangs holds the one who probes it, and nobody else.
-Status HealthProbes::run_writing(Writing& one) const {
+Status HealthProbes::run_writing(Writing& one, MayWrite may_write) const {
   const auto last = [&] {
     MutexLock lock(one.mutex);
     return one.last;
@@ -86,7 +86,7 @@ Status HealthProbes::run_writing(Writing& one) const {
     MutexLock lock(one.mutex);
     if (one.ran_us && clock_.mono_us() - *one.ran_us < kWritingEveryUs) return one.last;
   }
-  if (!one.running.try_lock()) return last();
+  if (may_write == MayWrite::kNo || !one.running.try_lock()) return last();
   Status said = one.probe();
   {
     MutexLock lock(one.mutex);

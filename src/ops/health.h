@@ -37,7 +37,10 @@ class HealthProbes final {
   // only then: while all is well, nobody hears of it.
   static constexpr int64_t kWritingEveryUs = 5'000'000;
   void add_writing(std::string name, std::function<Status()> probe);
-  std::vector<ProbeResult> run() const;  // In the order they were added.
+  // In the order they were added. kNo: of the probes that write, what they said last; for when a
+  // writer is known to be stuck, so that nobody else waits for it.
+  enum class MayWrite : uint8_t { kNo, kYes };
+  std::vector<ProbeResult> run(MayWrite may_write = MayWrite::kYes) const;
   static Health worst(const std::vector<ProbeResult>& results);
 
  private:
@@ -49,7 +52,7 @@ class HealthProbes final {
     Status last KVCS_GUARDED_BY(mutex);
     std::optional<int64_t> ran_us KVCS_GUARDED_BY(mutex);
   };
-  Status run_writing(Writing& one) const;
+  Status run_writing(Writing& one, MayWrite may_write) const;
 
   const Clock& clock_;
   std::vector<std::pair<std::string, std::function<Status()>>> probes_;

@@ -223,7 +223,8 @@ TEST_CASE("usage: a transaction takes keys until it has its rows, and begins wit
   }
   const size_t keys = outbox(*kv).size();
   CHECK(keys < static_cast<size_t>(rows) / 10);
-  OutboxMover mover(*kv, *f.writer);
+  Heartbeat heartbeat;
+  OutboxMover mover(*kv, *f.writer, heartbeat);
   mover.add_group_sink("usage", usage_sink);
   const uint64_t before = f.writer->stats().jobs;
   REQUIRE(mover.move(OutboxMover::From::kStart, 1).ok());
@@ -237,7 +238,8 @@ TEST_CASE("usage: a transaction takes keys until it has its rows, and begins wit
 TEST_CASE("usage: a record that was slow to be written is found behind the last one moved",
           "[unit][ledger]") {
   LedgerFixture f;
-  OutboxMover mover(f.kv, *f.writer);
+  Heartbeat heartbeat;
+  OutboxMover mover(f.kv, *f.writer, heartbeat);
   mover.add_group_sink("usage", usage_sink);
   put(f.kv, "first", kNoon, usage("first"));
   REQUIRE(mover.move(OutboxMover::From::kLast, 10).ok());
@@ -279,7 +281,8 @@ std::optional<std::vector<KvItem>> move_until(LedgerFixture& f, KvStore& base, i
     if (op == "sync") synced = outbox(base);
     return ok();
   });
-  OutboxMover mover(*kv, *f.writer);
+  Heartbeat heartbeat;
+  OutboxMover mover(*kv, *f.writer, heartbeat);
   mover.add_group_sink("usage", usage_sink);
   if (mover.move(OutboxMover::From::kStart, 100).ok()) return std::nullopt;
   return power_cut ? synced : outbox(base);
@@ -316,7 +319,8 @@ TEST_CASE("usage: cut off at any step, every request is in the ledger once",
     }
     // Another comes first, so that the batches are cut elsewhere.
     put(*after, "older", 1, usage("older"));
-    OutboxMover mover(*after, *f.writer);
+    Heartbeat heartbeat;
+    OutboxMover mover(*after, *f.writer, heartbeat);
     mover.add_group_sink("usage", usage_sink);
     REQUIRE(mover.move(OutboxMover::From::kStart, 100).ok());
     check_sums(f, kRows + 1);
@@ -334,7 +338,8 @@ TEST_CASE("usage: a disk that fails inside a group's transaction loses and doubl
   for (int i = 0; i < 600; i++) {
     put(*kv, "r" + std::to_string(i), kNoon + i, usage("r" + std::to_string(i)));
   }
-  OutboxMover mover(*kv, *f.writer);
+  Heartbeat heartbeat;
+  OutboxMover mover(*kv, *f.writer, heartbeat);
   mover.add_group_sink("usage", usage_sink);
   int failures = 0;
   for (int write = 1;; write++) {

@@ -83,10 +83,10 @@ const std::map<std::string, Shown>& shown() {
        {{"alerts.h", "audit.h", "day_figures.h", "ledger_csv.h", "ledger_list.h", "rows.h",
          "usage_record.h", "usage_report.h"},
         {"audit_head.h", "clock_trust.h", "ledger_api.h", "retention.h", "schema.h"}}},
-      // Seven small faces rather than one.
+      // Eight small faces rather than one.
       {"ops",
        {{"idempotency.h", "metrics.h", "rate_limit.h"},
-        {"cron.h", "health.h", "kv_api.h", "system_health.h"}}},
+        {"cron.h", "health.h", "heartbeats.h", "kv_api.h", "system_health.h"}}},
       {"identity",
        {{"admin_common.h", "directory.h", "keys.h", "orgs.h", "records.h", "users.h"},
         {"admin_keys_api.h", "guards.h", "orgs_api.h", "projects.h", "users_api.h"}}},

@@ -80,6 +80,7 @@ struct Budgets::Impl {
   std::unordered_map<std::string, std::unique_ptr<BudgetBook>> books KVCS_GUARDED_BY(mutex);
   std::atomic<int64_t> recovered{0};
 
+  Heartbeat heartbeat;  // The writer's.
   Mutex writer_mutex;
   CondVar wake;
   std::vector<BudgetBook*> noted KVCS_GUARDED_BY(writer_mutex);
@@ -106,7 +107,9 @@ bool Budgets::Impl::write_noted() {
   }
   bool all = true;
   for (BudgetBook* book : now) {
+    heartbeat.work();
     // Cleared before the flush: a charge that comes meanwhile is noted again.
+    heartbeat.work();
     book->is_noted = false;
     if (book->flush().ok()) continue;
     all = false;
@@ -120,6 +123,7 @@ void Budgets::Impl::write_loop() {
   int64_t pause_ms = kGroupMs;
   int64_t synced_us = 0;
   for (;;) {
+    heartbeat.rest();
     {
       MutexLock lock(writer_mutex);
       while (!stopping && noted.empty()) {
@@ -130,6 +134,7 @@ void Budgets::Impl::write_loop() {
       if (stopping) return;
       if (!noted.empty()) wake.wait_for_ms(writer_mutex, pause_ms);
     }
+    heartbeat.work();
     const bool taken = write_noted();
     // A store that fails is asked less and less often, up to once a second.
     pause_ms = taken ? kGroupMs : std::min(2 * pause_ms, kRetryMaxMs);
@@ -336,6 +341,10 @@ Result<std::vector<BudgetView>> Budgets::history(std::string_view kind, std::str
 Result<int64_t> Budgets::reset_user(std::string_view user_id, std::string_view organization_id,
                                     bool organization_too) {
   return impl_->book(std::string(organization_id)).reset_user(user_id, organization_too);
+}
+
+Pulse Budgets::pulse() const {
+  return impl_->heartbeat.pulse();
 }
 
 Status Budgets::journal_status() const {

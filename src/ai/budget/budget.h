@@ -40,6 +40,7 @@
 
 #include "ai/ai.h"
 #include "base/clock.h"
+#include "base/heartbeat.h"
 #include "base/status.h"
 #include "kv/kv.h"
 #include "ledger/alerts.h"
@@ -158,6 +159,7 @@ class Budgets final {
                              bool organization_too);
   // How the last sync of the journal ended.
   Status journal_status() const;
+  Pulse pulse() const;  // Of its thread.
   // Writes what waits. A reader of rows calls it first, and a job calls it each minute.
   Status reconcile();
   // The sums of the rows of a key, user or organization in a month: those in the ledger, and in the

@@ -88,7 +88,9 @@ void Refresher::save_remaining() {
 void Refresher::loop() {
   bool failing = false;
   while (!stopping_) {
+    heartbeat_.long_work();
     const Result<int64_t> ran = run_due();
+    heartbeat_.rest();
     if (!ran.ok() && !failing) {
       log::warn("refresher.run_failed", {{"error", ran.status().to_string()}});
     }
@@ -114,6 +116,7 @@ Result<int64_t> Refresher::run_due() {
       // Its alarms stay due; the next run begins with others of its accounts.
       if (is_failing(alarms[i].id)) continue;
       const Result<bool> done = process(alarms[i], alarms[i].now);
+      ++processed_;
       if ((done.ok() && done.value()) || done.code() == Code::kUpstream) ++asked;
       if (done.code() == Code::kUnavailable) ++faults;
     }
@@ -385,6 +388,12 @@ Result<int64_t> Refresher::take_leases_back() {
     KVCS_TRY(tokens_.set_health(view.id, ended, refresher_context(), also, view.version));
   }
   return static_cast<int64_t>(leased.size());
+}
+
+Pulse Refresher::pulse() const {
+  Pulse pulse = heartbeat_.pulse();
+  pulse.beats += processed_;
+  return pulse;
 }
 
 Refresher::Stats Refresher::stats() const {

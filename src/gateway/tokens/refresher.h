@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/entropy.h"
+#include "base/heartbeat.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "gateway/tokens/refresh_alarms.h"
@@ -72,6 +73,8 @@ class Refresher final {
     int64_t refreshed, failed, terminal, unsaved;
   };
   Stats stats() const;
+  // Of its thread; a run is long work, for each token endpoint may take its time.
+  Pulse pulse() const;
 
  private:
   struct Unsaved {
@@ -103,6 +106,8 @@ class Refresher final {
   const Clock& clock_;
   Entropy& entropy_;
   const int parallel_;
+  Heartbeat heartbeat_;
+  std::atomic<uint64_t> processed_{0};  // Alarms, by whichever thread.
   std::atomic<int64_t> refreshed_{0}, failed_{0}, terminal_{0};
   std::atomic<bool> stopping_{false};
   mutable Mutex mutex_;

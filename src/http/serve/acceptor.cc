@@ -91,12 +91,14 @@ void Acceptor::run() {
     for (const int socket : listening_) {
       if (!accept_all(socket)) return;
     }
+    heartbeat_.rest();
     wait_for_connection();
   }
 }
 
 bool Acceptor::accept_all(int listening) {
   while (!stopping_) {
+    heartbeat_.work();
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
     const int socket = callbacks_.accept(listening, reinterpret_cast<sockaddr*>(&peer), &size);

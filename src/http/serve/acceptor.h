@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/heartbeat.h"
 #include "base/status.h"
 #include "base/thread.h"
 
@@ -57,6 +58,7 @@ class Acceptor final {
   // Takes the listening sockets, which are non-blocking, and closes them at the end.
   Status start(std::vector<int> listening);
   void stop();  // Joins the thread; no callback runs afterwards.
+  Pulse pulse() const { return heartbeat_.pulse(); }
 
  private:
   void run();
@@ -75,6 +77,7 @@ class Acceptor final {
   int wake_event_ = -1;
   int passing_faults_ = 0;  // One after the other.
   RareLines lines_;
+  Heartbeat heartbeat_;
   std::atomic<bool> stopping_{false};
   std::optional<Thread> thread_;
 };

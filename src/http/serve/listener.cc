@@ -389,10 +389,12 @@ void Listener::monitor() {
     // wakes this thread.
     const int64_t next_ms = std::min(next_reap_ms, tasks_.next_deadline_ms());
     const auto left_ms = static_cast<int>(std::max<int64_t>(0, next_ms - steady_ms()));
+    monitor_heartbeat_.rest();
     if (::poll(&entry, 1, busy ? std::min(left_ms, kMonitorBusyMs) : left_ms) > 0) {
       uint64_t count;
       [[maybe_unused]] const ssize_t n = ::read(monitor_event_, &count, sizeof count);
     }
+    monitor_heartbeat_.work();
     workers_.supervise();
     const int64_t now_ms = steady_ms();
     tasks_.wake_expired(now_ms);
@@ -476,6 +478,12 @@ void Listener::stop(int grace_ms) {
   monitor_thread_.reset();  // Joins. Nobody adds workers from here on.
   workers_.stop();
   close_idle();
+}
+
+void Listener::add_pulses(const AddPulse& add) const {
+  add("http-accept", [this] { return acceptor_.pulse(); });
+  add("http-monitor", [this] { return monitor_heartbeat_.pulse(); });
+  add("http-workers", [this] { return workers_.pulse(); });
 }
 
 ServerStats Listener::stats() const {

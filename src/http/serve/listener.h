@@ -15,6 +15,7 @@
 #include <functional>
 #include <optional>
 
+#include "base/heartbeat.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "base/thread.h"
@@ -40,6 +41,7 @@ class Listener final {
   int port() const;  // Of the first address that has one.
   void stop(int grace_ms);
   ServerStats stats() const;
+  void add_pulses(const AddPulse& add) const;  // Of its threads.
 
  private:
   using Worker = WorkerPool::Worker;
@@ -102,6 +104,7 @@ class Listener final {
   std::atomic<bool> monitor_asleep_{false};
   std::atomic<int64_t> connections_{0}, refused_{0}, given_up_{0};
   Mutex mutex_;
+  Heartbeat monitor_heartbeat_;
   CondVar all_closed_;  // Signalled as connections close while stopping.
   std::optional<Thread> monitor_thread_;
   bool started_ = false;

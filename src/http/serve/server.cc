@@ -57,4 +57,8 @@ Server::Stats Server::stats() const {
   return impl_->listener.stats();
 }
 
+void Server::add_pulses(const AddPulse& add) const {
+  impl_->listener.add_pulses(add);
+}
+
 }  // namespace kvcs::http

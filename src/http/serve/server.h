@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/heartbeat.h"
 #include "base/status.h"
 #include "http/serve/server_config.h"
 
@@ -32,6 +33,8 @@ class Server final {
   Status reload_tls();  // Reads certificate and key again; the old ones stay on failure.
   using Stats = ServerStats;
   Stats stats() const;
+  // Names the loops of the server to whoever watches them, while it lives.
+  void add_pulses(const AddPulse& add) const;
 
  private:
   struct Impl;

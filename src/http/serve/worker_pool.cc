@@ -173,12 +173,12 @@ void WorkerPool::requeue_batch(Worker& worker, bool held) {
 void WorkerPool::grow() {
   const int64_t now_ms = steady_ms();
   int held = 0, count = 0;
-  uint64_t runs = 0;
+  uint64_t runs_now = 0;
   {
     MutexLock lock(mutex_);
+    runs_now = runs();
     // A worker counts as held once its current event has taken kHeldMs.
     for (const auto& worker : workers_) {
-      runs += worker->runs_.load(std::memory_order_relaxed);
       if (worker->retired_) continue;
       count++;
       const int64_t since_ms = worker->busy_since_ms_.load(std::memory_order_relaxed);
@@ -186,8 +186,8 @@ void WorkerPool::grow() {
       if (since_ms != 0) requeue_batch(*worker, since_ms < now_ms - kBatchHeldMs);
     }
   }
-  const bool stalled = runs == runs_before_ && has_waiting_events();
-  runs_before_ = runs;
+  const bool stalled = runs_now == runs_before_ && has_waiting_events();
+  runs_before_ = runs_now;
   const int reserve = in_reserve_;
   const bool short_handed = idle_ <= 0 && count - held - reserve < processors_;
   if (reserve > 0 && (stalled || short_handed)) return wake_reserve();
@@ -197,6 +197,17 @@ void WorkerPool::grow() {
   if (stalled) wanted = std::max({wanted, 1, count / 4});
   while (wanted-- > 0 && start_worker()) {
   }
+}
+
+uint64_t WorkerPool::runs() const {
+  uint64_t sum = 0;
+  for (const auto& worker : workers_) sum += worker->runs_.load(std::memory_order_relaxed);
+  return sum;
+}
+
+Pulse WorkerPool::pulse() const {
+  MutexLock lock(mutex_);
+  return {runs(), !stopping_ && has_waiting_events()};
 }
 
 bool WorkerPool::has_waiting_events() const {

@@ -19,6 +19,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/heartbeat.h"
 #include "base/mutex.h"
 #include "base/status.h"
 #include "base/thread.h"
@@ -79,6 +80,9 @@ class WorkerPool final {
 
   int count() const { return count_; }
   int busy() const;
+  // Of the pool as a whole: at work while events wait, which a beat is for each that is begun. One
+  // worker that is held is no matter, since others come.
+  Pulse pulse() const;
 
  private:
   // A worker's thread, until it retires or the pool stops.
@@ -93,6 +97,7 @@ class WorkerPool final {
   void requeue_batch(Worker& worker, bool held);
   void grow();
   bool has_waiting_events() const;
+  uint64_t runs() const KVCS_REQUIRES(mutex_);  // Of all workers that are here.
   bool start_worker();
   void join_retired();
 
@@ -108,7 +113,7 @@ class WorkerPool final {
   CondVar reserve_woken_;
   uint64_t reserve_calls_ KVCS_GUARDED_BY(reserve_mutex_) = 0;
   std::atomic<int> in_reserve_{0};
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<std::unique_ptr<Worker>> workers_ KVCS_GUARDED_BY(mutex_);
 };
 

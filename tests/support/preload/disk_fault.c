@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,10 @@ static int fails(int call) {
   if (number < __atomic_load_n(&plan->first, __ATOMIC_ACQUIRE)) return 0;
   if (number > __atomic_load_n(&plan->last, __ATOMIC_ACQUIRE)) return 0;
   __atomic_add_fetch(&plan->failed, 1, __ATOMIC_ACQ_REL);
+  if (plan->error == FAULT_HANG) {
+    while (__atomic_load_n(&plan->calls, __ATOMIC_ACQUIRE) & call) poll(NULL, 0, 2);
+    return 0;
+  }
   errno = plan->error;
   return 1;
 }

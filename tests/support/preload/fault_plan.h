@@ -10,9 +10,12 @@ enum {
   FAULT_RENAME = 16
 };
 
+/* In the place of an errno: the call does not fail but waits until the plan is another one. */
+enum { FAULT_HANG = -1 };
+
 struct fault_plan {
   int calls;        /* The kinds of calls that are counted, and fail; 0: none. */
-  int error;        /* The errno of a call that fails. */
+  int error;        /* The errno of a call that fails, or FAULT_HANG. */
   int first, last;  /* The numbers of the calls that fail, from 1; both included. */
   int seen;         /* Calls counted so far. */
   int failed;       /* Calls that failed. */
