@@ -132,7 +132,7 @@ bool is_running(pid_t pid) {
 }
 
 int end_line(pid_t pid, int signal_number) {
-  ::kill(pid, signal_number);
+  if (pid > 0) ::kill(pid, signal_number);
   return wait_for(pid);
 }
 

@@ -67,7 +67,10 @@ class Daemon final {
   }
 
   pid_t pid() const { return pid_; }
-  void signal(int number) { ::kill(pid_, number); }
+  // Of one that has ended nothing: kill(2) takes -1 for all processes of the machine.
+  void signal(int number) {
+    if (pid_ > 0) ::kill(pid_, number);
+  }
   std::string log() const {
     std::ifstream file(log_path_);
     std::stringstream text;
