@@ -11,8 +11,9 @@
 #include "ai/chat_call.h"
 #include "ai/worst_case.h"
 #include "base/bytes.h"
-#include "base/json.h"
+#include "base/json_size.h"
 #include "base/money.h"
+#include "base/quick_json.h"
 #include "http/problem.h"
 
 namespace kvcs::ai {
@@ -24,6 +25,24 @@ bool is_json(const http::Request& request) {
   if (!type || *type == "application/json") return true;
   const std::string essence = lower_ascii(trim(type->substr(0, type->find(';'))));
   return essence == "application/json" || essence.ends_with("+json");
+}
+
+// More than any provider takes: a prompt of that many token ids.
+constexpr size_t kAskValuesMax = 1'000'000;
+constexpr uint64_t kParsedBytesPerValue = 24;  // simdjson's, of a number.
+
+// The body. What its parser will take is counted as the client's too; a body that fits into the
+// parser that each thread keeps takes nothing.
+Result<std::string> read_ask(http::Request& request) {
+  std::string body = KVCS_TRY(request.body->read_all());
+  if (body.size() <= QuickParser::kKeptMaxBytes) return body;
+  const size_t values = count_json_values(body);
+  if (values > kAskValuesMax) {
+    return too_large("The body has " + std::to_string(values) + " JSON values; " +
+                     std::to_string(kAskValuesMax) + " are the most that is taken.");
+  }
+  KVCS_TRY(request.body->keep(values * kParsedBytesPerValue));
+  return body;
 }
 
 }  // namespace
@@ -125,7 +144,7 @@ Result<http::Response> ChatProxy::handle(http::Request& request, const Dialect& 
   }
   // Shared by two owners: this function, and the closure that streams the answer after it.
   auto call = std::make_shared<Call>(request, dialect);
-  std::string body = KVCS_TRY(request.body->read_all());
+  std::string body = KVCS_TRY(read_ask(request));
   call->chat = KVCS_TRY(dialect.read_request(std::move(body)));
   KVCS_TRY(load_caller(*call));
   KVCS_TRY(find_targets(*call));
@@ -305,7 +324,7 @@ Status ChatProxy::fit_and_reserve(Call& call, const BudgetAsk& ask) const {
 Result<http::Response> ChatProxy::count_tokens(http::Request& request) {
   Call call(request, dialect(ApiKind::kMessages));
   call.path = "/messages/count_tokens";
-  std::string body = KVCS_TRY(request.body->read_all());
+  std::string body = KVCS_TRY(read_ask(request));
   call.chat = KVCS_TRY(call.dialect.read_request(std::move(body)));
   KVCS_TRY(load_caller(call));
   KVCS_TRY(find_targets(call));

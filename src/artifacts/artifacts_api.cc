@@ -10,6 +10,7 @@
 #include "artifacts/slice_api.h"
 #include "base/bytes.h"
 #include "base/id.h"
+#include "http/json_api.h"
 
 namespace kvcs {
 namespace {
@@ -22,9 +23,10 @@ constexpr size_t kStreamedPage = 500;  // Rows in memory at a time while a whole
 constexpr size_t kHostMaxBytes = 255;  // A name in DNS is no longer (RFC 1035, 2.3.4).
 
 // An empty body is an empty object: some clients confirm without one.
-Result<Json> read_body(Request& request) {
+Result<Json> read_object(Request& request) {
   const std::string text = KVCS_TRY(request.body->read_all());
   if (trim(text).empty()) return Json::object();
+  KVCS_TRY(http::keep_tree(request, text));
   Json body = KVCS_TRY(parse_json(text));
   if (!body.is_object()) return invalid("The body must be a JSON object.");
   return body;
@@ -254,7 +256,7 @@ std::string ArtifactsApi::public_url(const std::string& base, const Artifact& ar
 }
 
 Result<Response> ArtifactsApi::create_upload(Request& request) {
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(read_object(request));
   Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
   wanted.organization_id = request.principal.organization_id;
   wanted.project_id = request.principal.project_id;
@@ -269,7 +271,7 @@ Result<Response> ArtifactsApi::create_upload(Request& request) {
 
 Result<Response> ArtifactsApi::confirm(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(read_object(request));
   const ConfirmClaim claim = KVCS_TRY(artifact_json::parse_confirm(body));
   const Artifact row = KVCS_TRY(service_.confirm(request.principal, id, claim, request.request_id));
   // From now on the artifact is found by its first tokens. A failure here takes nothing from the
@@ -360,7 +362,7 @@ Result<Response> ArtifactsApi::download_url(Request& request) {
 
 Result<Response> ArtifactsApi::set_visibility(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
-  const Json body = KVCS_TRY(read_body(request));
+  const Json body = KVCS_TRY(read_object(request));
   const bool is_public = KVCS_TRY(artifact_json::parse_visibility(body));
   KVCS_TRY(service_.set_visibility(request.principal, id, is_public, request.request_id));
   return http::empty_response(204);

@@ -1,17 +1,64 @@
-// POST /api/v1/artifacts/search: {tokens | text, model?, tokenizer?, limit?} → {hits, of}.
+// POST /api/v1/artifacts/search: {tokens | text, model?, tokenizer?, limit?} → {hits, of}. The ids
+// are read from the text of the body; only what is left of it becomes a tree of values.
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <charconv>
 
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts_api.h"
 #include "artifacts/search_rows.h"
+#include "base/bytes.h"
 #include "base/json.h"
+#include "base/json_cursor.h"
+#include "http/json_api.h"
 
 namespace kvcs {
 namespace {
 
 constexpr size_t kNameMaxBytes = 255;
+constexpr size_t kShownIdBytes = 40;
+// The ids, and the two copies of them that stand beside one another while they are looked up (with
+// the first ids that artifacts have, a few more).
+constexpr uint64_t kBytesPerId = sizeof(uint32_t) * (3 + kvfile::kBosCandidatesMax);
 
-Result<PrefixQuery> parse_search(const Json& body) {
+// The ids of an array as it was sent. It ends at the first value that is none, and at the first id
+// that is too many.
+Result<std::vector<uint32_t>> read_ids(std::string_view array) {
+  JsonCursor cursor(array);
+  std::vector<uint32_t> ids;
+  cursor.enter();
+  while (cursor.next()) {
+    const std::string_view written = cursor.value();
+    const char* const end = written.data() + written.size();
+    uint32_t id = 0;
+    const auto read = std::from_chars(written.data(), end, id);
+    if (read.ec != std::errc() || read.ptr != end) {
+      return invalid("tokens: '" + printable(written, kShownIdBytes) + "' is not a token id.");
+    }
+    if (ids.size() == kSearchTokensMax) {
+      return invalid("tokens: more than " + std::to_string(kSearchTokensMax) +
+                     " ids; 1 to so many may be asked for.")
+          .with_reason("invalid_request");
+    }
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+// Takes the ids out of the body, whose other bytes keep their places, so that a fault in them is
+// told where it is. Nothing when there is no array of that name.
+Result<std::optional<std::vector<uint32_t>>> take_ids(std::string& body) {
+  const auto at = find_json_member(body, "tokens");
+  if (!at || body[at->begin] != '[') return std::optional<std::vector<uint32_t>>();
+  const auto array = std::string_view(body).substr(at->begin, at->end - at->begin);
+  std::optional<std::vector<uint32_t>> ids = KVCS_TRY(read_ids(array));
+  std::fill(body.begin() + static_cast<ptrdiff_t>(at->begin) + 1,
+            body.begin() + static_cast<ptrdiff_t>(at->end) - 1, ' ');
+  return ids;
+}
+
+Result<PrefixQuery> parse_search(const Json& body, std::optional<std::vector<uint32_t>> ids) {
   if (!body.is_object()) return invalid("The body must be a JSON object.");
   JsonReader reader(body);
   PrefixQuery query;
@@ -21,13 +68,12 @@ Result<PrefixQuery> parse_search(const Json& body) {
   query.limit = static_cast<size_t>(
       reader.optional_integer("limit", 1, kSearchHitsMax).value_or(int64_t(query.limit)));
   const auto text = reader.optional_string("text", {.min_bytes = 1, .max_bytes = kSearchTokensMax});
-  const Json* const tokens = reader.array("tokens");
+  reader.array("tokens");  // Known, and a fault when it is something else.
   // One of the two, not both.
-  if ((tokens == nullptr) == !text) {
+  if (!ids == !text) {
     reader.fail("tokens", "either tokens or text is required");
-  } else if (tokens != nullptr && (tokens->empty() || tokens->size() > kSearchTokensMax)) {
-    reader.fail("tokens", std::to_string(tokens->size()) + " ids; 1 to " +
-                              std::to_string(kSearchTokensMax) + " may be asked for");
+  } else if (ids && ids->empty()) {
+    reader.fail("tokens", "0 ids; 1 to " + std::to_string(kSearchTokensMax) + " may be asked for");
   }
   KVCS_TRY(reader.finish());
   if (text) {
@@ -35,20 +81,19 @@ Result<PrefixQuery> parse_search(const Json& body) {
     query.tokens = search_rows::ids_of_text(*text);
     return query;
   }
-  for (const Json& id : *tokens) {
-    const bool fits = id.is_number_unsigned() && id.get<uint64_t>() <= UINT32_MAX;
-    if (!fits) return invalid("tokens: '" + dump_json(id).substr(0, 40) + "' is not a token id.");
-    query.tokens.push_back(id.get<uint32_t>());
-  }
+  query.tokens = std::move(*ids);
   return query;
 }
 
 }  // namespace
 
 Result<http::Response> ArtifactsApi::search(http::Request& request) {
-  const std::string text = KVCS_TRY(request.body->read_all());
+  std::string text = KVCS_TRY(request.body->read_all());
+  auto ids = KVCS_TRY(take_ids(text));
+  KVCS_TRY(http::keep_tree(request, text));
   const Json body = KVCS_TRY(parse_json(text));
-  PrefixQuery query = KVCS_TRY(parse_search(body));
+  PrefixQuery query = KVCS_TRY(parse_search(body, std::move(ids)));
+  KVCS_TRY(request.body->keep(query.tokens.size() * kBytesPerId));
   const artifact_json::Shape shape = KVCS_TRY(artifact_json::shape_for(request));
   query.organization_id = request.principal.organization_id;
   Json hits = Json::array();

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/chars.h"
+#include "base/json_size.h"
 #include "base/quick_json.h"
 
 namespace kvcs {
@@ -22,13 +23,17 @@ namespace {
 // compared each with each, which is quick for few members only.
 constexpr size_t kQuickMaxBytes = 64 << 10;
 constexpr size_t kQuickMembersMax = 64;
+constexpr size_t kLongDepthMax = 64;
 
-// Builds the document while refusing depth and duplicate members before memory is spent on them.
+// Builds the document while refusing depth, duplicate members and too many values before memory is
+// spent on them.
 class StrictBuilder final : public nlohmann::json_sax<Json> {
  public:
-  StrictBuilder(size_t depth_max, bool exact) : depth_max_(depth_max), exact_(exact) {}
+  StrictBuilder(size_t depth_max, size_t values_max, bool exact)
+      : depth_max_(depth_max), values_max_(values_max), exact_(exact) {}
   Json take() { return std::move(root_); }
   const std::string& fault() const { return fault_; }
+  bool too_many() const { return values_ > values_max_; }
 
   bool null() override { return add(nullptr); }
   bool boolean(bool v) override { return add(v); }
@@ -75,6 +80,8 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
     return &members.back().second;
   }
   bool add(Json value) {
+    values_++;
+    if (too_many()) return false;
     place(std::move(value));
     return true;
   }
@@ -83,6 +90,8 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
       fault_ = "more than " + std::to_string(depth_max_) + " nested levels";
       return false;
     }
+    values_++;
+    if (too_many()) return false;
     stack_.push_back(place(std::move(value)));
     keys_.emplace_back();
     return true;
@@ -93,7 +102,7 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
     return true;
   }
 
-  size_t depth_max_;
+  size_t depth_max_, values_max_, values_ = 0;
   bool exact_;
   Json root_;
   std::vector<Json*> stack_;
@@ -188,12 +197,19 @@ bool parse_quickly(std::string_view text, size_t depth_max, bool exact, Json& ou
   return QuickBuilder(depth_max).build(root, exact, 0, out);
 }
 
-Result<Json> parse_strict(std::string_view text, size_t depth_max, bool exact) {
+// A text that is short enough for the quick way has fewer values than any limit.
+static_assert(kQuickMaxBytes / 2 < kJsonValuesMax);
+
+Result<Json> parse_strict(std::string_view text, size_t depth_max, size_t values_max, bool exact) {
   if (Json quick; parse_quickly(text, depth_max, exact, quick)) return quick;
   if (!is_valid_utf8(text)) return invalid("The JSON text is not valid UTF-8.");
-  StrictBuilder builder(depth_max, exact);
+  StrictBuilder builder(depth_max, values_max, exact);
   // sax_parse reports through parse_error() and does not throw on bad text.
   if (Json::sax_parse(text.begin(), text.end(), &builder)) return builder.take();
+  if (builder.too_many()) {
+    return too_large("The JSON text has more than " + std::to_string(values_max) +
+                     " values (numbers, strings, lists, …); send less at once.");
+  }
   return invalid("The JSON text is malformed: " + builder.fault() + ".");
 }
 
@@ -259,10 +275,13 @@ void append_json(std::string& out, const Json& value, int indent, int level) {
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, size_t depth_max) {
-  return parse_strict(text, depth_max, false);
+  return parse_strict(text, depth_max, kJsonValuesMax, false);
 }
 Result<Json> parse_json_exact(std::string_view text, size_t depth_max) {
-  return parse_strict(text, depth_max, true);
+  return parse_strict(text, depth_max, kJsonValuesMax, true);
+}
+Result<Json> parse_long_json_exact(std::string_view text, size_t values_max) {
+  return parse_strict(text, kLongDepthMax, values_max, true);
 }
 Json json_decimal(std::string_view number_text) {
   return Json::binary({number_text.begin(), number_text.end()}, kDecimalSubtype);

@@ -30,8 +30,8 @@ namespace kvcs {
 
 using Json = nlohmann::ordered_json;
 
-// Strict RFC 8259; at most `depth_max` nested levels; duplicate members are refused.
-// Invalid says where ("line 3, column 7").
+// Strict RFC 8259; at most `depth_max` nested levels; duplicate members are refused. Invalid says
+// at which byte; TooLarge beyond kJsonValuesMax values (base/json_size.h).
 Result<Json> parse_json(std::string_view text, size_t depth_max = 64);
 // The same, but a number with a fraction or exponent, or one beyond 64 bits, keeps its text for
 // JsonReader::optional_decimal, so that money never passes through a double. dump_json prints it

@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "base/bytes.h"
+#include "base/json_size.h"
 #include "base/mutex.h"
 #include "kvfile/kvfile.h"
 
@@ -239,7 +240,8 @@ Result<Json> ApiClient::read_answer(const Result<std::string>& body,
                                     const std::string& path) const {
   if (!body.ok()) return body.status();
   if (body.value().empty()) return Json();
-  auto json = parse_json_exact(body.value());
+  // As long as its lists are: the server is the user's own, and the answer's bytes are bounded.
+  auto json = parse_long_json_exact(body.value());
   if (!json.ok()) return upstream_failed(settings_.url + path + " did not answer with JSON.");
   return json;
 }

@@ -10,6 +10,7 @@
 #include "ai/prices/members.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/json_size.h"
 #include "cli/admin_calls.h"
 #include "cli/commands.h"
 #include "kvfile/kvfile.h"
@@ -217,7 +218,7 @@ int run_import(const Invocation& in, Console& console) {
   const auto text = kvfile::read_small_file(path, kFileMaxBytes);
   if (!text.ok()) return console.fail(text.status());
   // Prices keep their digits: no double stands between the file and the server.
-  const auto file = parse_json_exact(*text);
+  const auto file = parse_long_json_exact(*text);
   if (!file.ok()) return console.fail(Status(file.status()).with_context(path));
   if (!(*file).is_object()) {
     return console.fail(invalid(path + " must be an object of models, as LiteLLM's file is."));

@@ -5,12 +5,18 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/json_size.h"
 
 namespace kvcs::http {
+
+Status keep_tree(Request& request, std::string_view text) {
+  return request.body->keep(json_tree_bytes(text));
+}
 
 Result<Json> read_body(Request& request) {
   const std::string text = KVCS_TRY(request.body->read_all());
   if (trim(text).empty()) return Json(Json::object());
+  KVCS_TRY(keep_tree(request, text));
   return parse_json_exact(text);
 }
 

@@ -2,6 +2,7 @@
 // Functions without state.
 #pragma once
 #include <string>
+#include <string_view>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -11,6 +12,9 @@ namespace kvcs::http {
 
 inline constexpr size_t kPageDefault = 100, kPageMax = 1000;
 
+// A tree is about to be made of what the client sent, and its memory counts as the client's, as
+// the text's does (BodyReader::keep). Unavailable or RateLimited when too much is kept.
+Status keep_tree(Request& request, std::string_view text);
 // The body as JSON with exact decimals. An empty body is {} (a POST without members).
 Result<Json> read_body(Request& request);
 Response reply(int status, const Json& body);

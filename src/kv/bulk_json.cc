@@ -1,11 +1,15 @@
-// Export and import of the bulk form. An import is read whole and checked whole before the first
-// batch is applied; an export streams, a page of the store at a time.
+// Export and import of the bulk form. An import is gone through twice, an entry at a time: all of
+// it is checked before the first batch is applied, and beside the text no more than a batch is in
+// memory. An export streams, a page of the store at a time.
 #include "kv/bulk_json.h"
 
 #include <nlohmann/json.hpp>
 
+#include <utility>
+
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/json_cursor.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
@@ -64,23 +68,63 @@ std::string name_of(const Json& object, size_t index) {
   return name + " (key \"" + printable(key->get_ref<const std::string&>()) + "\")";
 }
 
-// Entries gather here until a batch is full.
-struct Batches {
-  std::vector<KvBatch> done;
-  KvBatch open;
-  size_t open_bytes = 0;
+// The entry that `text` is, or what is wrong with it, with its place.
+Result<KvItem> parse_entry(std::string_view text, size_t index, int64_t now_s) {
+  const auto parsed = parse_json_exact(text);
+  if (!parsed.ok()) return Status(parsed.status()).with_context(name_of({}, index));
+  const Json& object = parsed.value();
+  auto item = read_entry(object, now_s);
+  if (!item.ok()) return std::move(item).status().with_context(name_of(object, index));
+  KvBatch alone;
+  alone.put(KvFamily::kConfig, item->key, item->entry);
+  Status checked = check_kv_batch(alone);
+  if (!checked.ok()) return std::move(checked).with_context(name_of(object, index));
+  return item;
+}
 
-  void put(KvItem item) {
-    open_bytes += item.key.size() + item.entry.value.size();
+// Visits each entry of the array.
+Status for_each_entry(std::string_view json, size_t entries_max, int64_t now_s,
+                      const std::function<Status(KvItem)>& visit) {
+  JsonCursor cursor(json);
+  if (cursor.peek() != '[') return invalid("The import must be a JSON array of entries.");
+  cursor.enter();
+  size_t index = 0;
+  for (; cursor.next(); ++index) {
+    const std::string_view text = cursor.value();
+    if (!cursor.ok()) break;
+    if (index == entries_max) {
+      return too_large("The import has more than " + std::to_string(entries_max) +
+                       " entries. Split it.");
+    }
+    KvItem item = KVCS_TRY(parse_entry(text, index, now_s));
+    KVCS_TRY(visit(std::move(item)));
+  }
+  if (cursor.ok() && cursor.at_end()) return ok();
+  return invalid("The import is malformed JSON at entry " + std::to_string(index) + ".");
+}
+
+// Entries gather here until a batch is full.
+class Batches final {
+ public:
+  explicit Batches(const std::function<Status(const KvBatch&)>& apply) : apply_(apply) {}
+  Status put(KvItem item) {
+    open_bytes_ += item.key.size() + item.entry.value.size();
     const KvFamily family = keyspace::family_of_key(item.key);
-    open.put(family, std::move(item.key), std::move(item.entry));
-    if (open.ops().size() >= kBatchEntries || open_bytes >= kBatchBytes) close();
+    open_.put(family, std::move(item.key), std::move(item.entry));
+    if (open_.ops().size() < kBatchEntries && open_bytes_ < kBatchBytes) return ok();
+    return close();
   }
-  void close() {
-    if (!open.empty()) done.push_back(std::move(open));
-    open = {};
-    open_bytes = 0;
+  Status close() {
+    if (open_.empty()) return ok();
+    const KvBatch batch = std::exchange(open_, {});
+    open_bytes_ = 0;
+    return apply_(batch);
   }
+
+ private:
+  const std::function<Status(const KvBatch&)>& apply_;
+  KvBatch open_;
+  size_t open_bytes_ = 0;
 };
 
 }  // namespace
@@ -112,30 +156,17 @@ Result<BulkImport> import_bulk_json(std::string_view json, const Clock& clock,
     return too_large("The import has " + std::to_string(json.size()) + " bytes; the limit is " +
                      std::to_string(limits.size_max_bytes) + ". Split it.");
   }
-  const Json parsed = KVCS_TRY(parse_json_exact(json));
-  if (!parsed.is_array()) return invalid("The import must be a JSON array of entries.");
-  if (parsed.size() > limits.entries_max) {
-    return too_large("The import has " + std::to_string(parsed.size()) + " entries; the limit is " +
-                     std::to_string(limits.entries_max) + ". Split it.");
-  }
+  const int64_t now_s = clock.unix_s();
+  KVCS_TRY(for_each_entry(json, limits.entries_max, now_s, [](const KvItem&) { return ok(); }));
   BulkImport report;
-  Batches batches;
-  for (size_t i = 0; i < parsed.size(); ++i) {
-    auto item = read_entry(parsed[i], clock.unix_s());
-    if (!item.ok()) return std::move(item).status().with_context(name_of(parsed[i], i));
-    KvBatch alone;
-    alone.put(KvFamily::kConfig, item->key, item->entry);
-    Status checked = check_kv_batch(alone);
-    if (!checked.ok()) return std::move(checked).with_context(name_of(parsed[i], i));
-    if (is_kv_expired(item->entry.expires_at_s, clock)) {
-      report.expired++;
-      continue;
-    }
-    batches.put(std::move(item).value());
-    report.imported++;
-  }
-  batches.close();
-  for (const KvBatch& batch : batches.done) KVCS_TRY(apply(batch));
+  Batches batches(apply);
+  const auto put = [&](KvItem item) {
+    const bool expired = is_kv_expired(item.entry.expires_at_s, clock);
+    (expired ? report.expired : report.imported)++;
+    return expired ? ok() : batches.put(std::move(item));
+  };
+  KVCS_TRY(for_each_entry(json, limits.entries_max, now_s, put));
+  KVCS_TRY(batches.close());
   return report;
 }
 

@@ -227,6 +227,12 @@ TEST_CASE("server search: a bad question is refused by its member", "[artifacts]
   refused(R"({"tokens":[4294967296]})", "4294967296");
   refused(R"({"tokens":[1.5]})", "1.5");
   refused(R"({"tokens":["a"]})", "token id");
+  refused(R"({"tokens":[[0],[0]]})", "'[0]' is not a token id");
+  refused(R"({"tokens":[1,01]})", "byte");
+  refused(R"({"tokens":[1]],"limit":1})", "byte");
+  refused(R"({"tokens":[1],"tokens":[1]})", "twice");
+  refused(R"({"t\u006fkens":[1e1]})", "1e1");
+  refused(R"({"tokens":{"a":1}})", "array");
   refused(R"({"tokens":[1],"limit":101})", "limit");
   refused(R"({"tokens":[1],"query":"x"})", "query");
   Json many{{"tokens", Ids(kSearchTokensMax + 1, 7)}};

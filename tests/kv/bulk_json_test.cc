@@ -157,6 +157,13 @@ TEST_CASE("bulk: a bad entry is named by index and key, and nothing is applied",
   }
   CHECK(import_into(*kv, "{}", clock).code() == Code::kInvalid);
   CHECK(import_into(*kv, "[", clock).code() == Code::kInvalid);
+  for (const char* tail : {"", ",", ",]", "] 7", ",{\"key\":\"a\",\"value\":\"v\",\"key\":\"b\"}]",
+                           ",{\"key\":\"b\",\"value\":\"\xff\"}]"}) {
+    INFO(tail);
+    const auto report =
+        import_into(*kv, R"([{"key":"good","value":"v"})" + std::string(tail), clock);
+    CHECK(report.code() == Code::kInvalid);
+  }
   CHECK(kv->scan(KvFamily::kConfig, "", "", 1)->items.empty());
 }
 

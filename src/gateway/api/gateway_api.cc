@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/address_block.h"
+#include "http/json_api.h"
 
 namespace kvcs::gateway {
 namespace {
@@ -121,6 +122,8 @@ Result<http::Response> GatewayApi::call(http::Request& request) {
   const std::string provider = param_of(request, "provider");
   const Result<std::string> body = request.body->read_all();
   if (!body.ok()) return pipeline_.refuse(caller, provider, body.status());
+  const Status kept = http::keep_tree(request, body.value());
+  if (!kept.ok()) return pipeline_.refuse(caller, provider, kept);
   return pipeline_.call(caller, provider, body.value());
 }
 
