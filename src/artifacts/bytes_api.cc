@@ -2,6 +2,7 @@
 // artifact is public, to anyone. A worker of http receives a PUT; a download is sent by the
 // connection itself, from the blob's descriptor where there is one.
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "artifacts/artifacts_api.h"
@@ -77,15 +78,18 @@ Result<std::string> ArtifactsApi::receive(Request& request, const PresignedClaim
   ArtifactPut put = KVCS_TRY(service_.begin_put(claim, size_bytes));
   const int64_t began_us = clock_.mono_us();
   // One byte more than announced is enough to see that a body is too long.
-  std::vector<char> buffer(std::min<uint64_t>(kTransferBytes, size_bytes + 1));
+  const size_t buffer_bytes = std::min<uint64_t>(kTransferBytes, size_bytes + 1);
   for (uint64_t taken = 0;;) {
-    const size_t n = KVCS_TRY(request.body->read(buffer));
+    KVCS_TRY(request.body->read({}));
+    // Made anew once there are bytes for it: a client that is waited for holds none.
+    const auto buffer = std::make_unique_for_overwrite<char[]>(buffer_bytes);
+    const size_t n = KVCS_TRY(request.body->read({buffer.get(), buffer_bytes}));
     if (n == 0) break;
     taken += n;
     if (taken > size_bytes) return size_mismatch(size_bytes, taken);
     KVCS_TRY(check_pace(taken, size_bytes, clock_.mono_us() - began_us,
                         service_.config().pending_lifetime_s));
-    KVCS_TRY(put.writer->append({buffer.data(), n}));
+    KVCS_TRY(put.writer->append({buffer.get(), n}));
   }
   return service_.finish_put(put);
 }

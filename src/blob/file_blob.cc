@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/hash_pipe.h"
 #include "base/mutex.h"
+#include "base/wait.h"
 #include "blob/blob.h"
 #include "blob/folder_names.h"
 #include "blob/upload_checks.h"
@@ -31,11 +32,14 @@ namespace {
 // The kernel starts writing back after so many bytes, so that the final fsync finds little to do
 // and an upload does not fill memory with dirty pages.
 constexpr uint64_t kWritebackStepBytes = 8 << 20;
-// Bytes are hashed chunk by chunk while they are written. A stream shorter than the second number
-// is hashed by the thread that writes it, as a thread of its own would cost more.
+// Bytes are hashed by the thread that writes them, until so many have come within so short a time
+// and more than the last number are to come: then a thread beside it hashes chunk by chunk. A short
+// stream, or a slow one, is not worth a thread.
 constexpr size_t kChunkBytes = 256 << 10;
-constexpr uint64_t kHashThreadFromBytes = 4 << 20;
 constexpr int kShareRetryAfterS = 5;
+constexpr uint64_t kFastBytes = 2 << 20;
+constexpr int64_t kFastMs = 125;
+constexpr uint64_t kHashThreadFromBytes = 2 << 20;
 constexpr mode_t kFolderMode = 0700, kFileMode = 0600;
 
 bool is_short_of_descriptors(int error_number) {
@@ -57,6 +61,7 @@ struct Shared {
   std::string path;
   uint64_t free_reserve_bytes = 0, promise_step_bytes = 0;
   int owner_percent = 100;
+  HashThreads hash_threads;
   std::atomic<uint64_t> temps_made{0};
   std::atomic<uint64_t> promised_bytes{0};  // What live writers hold and have yet to write.
   Mutex mutex;
@@ -205,7 +210,7 @@ class FileWriter final : public BlobWriter {
         owner_(owner),
         size_(size),
         temp_(shared),
-        pipe_(kChunkBytes, size >= kHashThreadFromBytes) {
+        pipe_(kChunkBytes, shared.hash_threads) {
     promise(size);
   }
   ~FileWriter() override { shared_.release(owner_, promised_); }
@@ -218,22 +223,17 @@ class FileWriter final : public BlobWriter {
     if (!failure_.ok()) return failure_;
     if (bytes.size() > size_ - taken_) return over_size(size_);
     taken_ += bytes.size();
-    while (!bytes.empty()) {
-      if (filled_ == 0) chunk_ = pipe_.acquire();
-      const size_t n = std::min(bytes.size(), kChunkBytes - filled_);
-      std::memcpy(chunk_ + filled_, bytes.data(), n);
-      filled_ += n;
-      bytes.remove_prefix(n);
-      if (filled_ < kChunkBytes) continue;
-      failure_ = write_chunk();
-      if (!failure_.ok()) return failure_;
+    if (pipe_.has_thread() || (comes_fast(bytes.size()) && pipe_.start())) {
+      failure_ = write_beside_hash(bytes);
+    } else {
+      pipe_.update(bytes);
+      failure_ = write(bytes);
     }
-    return ok();
+    return failure_;
   }
   Status finish() override {
     if (!failure_.ok()) return failure_;
     if (taken_ != size_) return size_mismatch(size_, taken_);
-    if (filled_ > 0) KVCS_TRY(write_chunk());
     // The disk drains while the last chunks are hashed.
     start_writeback(0);
     digest_ = pipe_.finish_hex();
@@ -248,11 +248,30 @@ class FileWriter final : public BlobWriter {
   const std::string& sha256_hex() const override { return digest_; }
 
  private:
-  // Hands the chunk to the hash and writes it meanwhile; the pipe does not change what it holds.
-  Status write_chunk() {
-    std::string_view bytes(chunk_, std::exchange(filled_, 0));
-    // Submitted whatever comes: the pipe waits for what it handed out.
-    pipe_.submit(bytes.size());
+  // Looks once in kFastBytes. Waits of the client count too: one that stops has no thread soon.
+  bool comes_fast(size_t size_bytes) {
+    if (pace_bytes_ == 0) pace_since_ms_ = steady_ms();
+    pace_bytes_ += size_bytes;
+    if (pace_bytes_ < kFastBytes) return false;
+    pace_bytes_ = 0;
+    return steady_ms() - pace_since_ms_ <= kFastMs && size_ - taken_ >= kHashThreadFromBytes;
+  }
+  // Hands chunk by chunk to the hash and writes it meanwhile; the pipe does not change what it
+  // holds. No chunk stays behind: the next bytes may be long in coming.
+  Status write_beside_hash(std::string_view bytes) {
+    Status written;
+    while (!bytes.empty() && written.ok()) {
+      const size_t n = std::min(bytes.size(), kChunkBytes);
+      char* const chunk = pipe_.acquire();
+      std::memcpy(chunk, bytes.data(), n);
+      pipe_.submit(n);
+      written = write({chunk, n});
+      bytes.remove_prefix(n);
+    }
+    pipe_.rest();
+    return written;
+  }
+  Status write(std::string_view bytes) {
     if (promised_ < bytes.size()) {
       KVCS_TRY(shared_.check_space(std::min(shared_.promise_step_bytes, size_ - on_disk_)));
       promise(KVCS_TRY(room_in_share()));
@@ -300,9 +319,9 @@ class FileWriter final : public BlobWriter {
   TempFile temp_;
   Descriptor file_;
   HashPipe pipe_;
-  char* chunk_ = nullptr;  // The pipe owns it.
-  size_t filled_ = 0;      // Bytes in the chunk.
   uint64_t taken_ = 0, on_disk_ = 0, writeback_from_ = 0, promised_ = 0;
+  uint64_t pace_bytes_ = 0;  // Since pace_since_ms_.
+  int64_t pace_since_ms_ = 0;
   std::string digest_;
   Status failure_;
 };

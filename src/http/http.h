@@ -36,8 +36,9 @@ struct Header {
 class BodyReader {
  public:
   virtual ~BodyReader() = default;
-  // Up to out.size() bytes; 0 at the end. TooLarge past the route's limit, Timeout, Invalid
-  // framing, or an end of the connection before its own; Unavailable when the server stops.
+  // Up to out.size() bytes; 0 at the end. With an empty `out` it waits until there is one. TooLarge
+  // past the route's limit, Timeout, Invalid framing, or an end of the connection before its own;
+  // Unavailable when the server stops.
   virtual Result<size_t> read(std::span<char> out) = 0;
   // From Content-Length; nothing for chunked bodies. A bodyless request says 0.
   virtual std::optional<uint64_t> declared_size_bytes() const = 0;

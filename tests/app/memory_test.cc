@@ -134,3 +134,27 @@ TEST_CASE("memory: tiny values take no memory beyond a few times their text", "[
     CHECK(figure(house.daemon.pid(), "VmHWM") - before < 3 * text_kib + 16 * 1024);
   }
 }
+
+TEST_CASE("memory: an upload that pauses holds no thread and little memory", "[e2e][app]") {
+  House house;
+  REQUIRE(house.port > 0);
+  constexpr size_t kClients = 60, kSent = 6 << 20, kSize = 50 << 20;
+  const std::string head = "PUT " + house.announce(kSize).path +
+                           " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(kSize) +
+                           "\r\n\r\n";
+  const std::string bytes(kSent, 'x');
+  std::vector<RawClient> clients;
+  // The first one warms what is kept in any case: buffers of workers, rooms of the allocator.
+  long before = 0;
+  for (size_t i = 0; i <= kClients; i++) {
+    clients.emplace_back(house.port);
+    REQUIRE(clients.back().send(head + bytes));
+    wait_until([&] { return house.temp_bytes() == (i + 1) * kSent; }, "the bytes are on disk");
+    if (i == 0) before = figure(house.daemon.pid(), "VmRSS");
+  }
+  wait_until([&] { return house.hash_threads() == 0; }, "no thread hashes");
+  // The allocator gives pages back a little later.
+  const auto grown = [&] { return figure(house.daemon.pid(), "VmRSS") - before; };
+  wait_until([&] { return grown() < static_cast<long>(kClients) * 300; }, "the memory is given up");
+  CHECK(figure(house.daemon.pid(), "Threads") < 60);
+}

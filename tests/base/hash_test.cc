@@ -7,6 +7,7 @@
 
 #include "base/crypto.h"
 #include "base/hash_pipe.h"
+#include "support/wait.h"
 
 namespace kvcs {
 namespace {
@@ -22,7 +23,9 @@ std::string noise(size_t size_bytes) {
 }
 
 std::string piped(const std::string& bytes, size_t buffer_bytes, bool threaded) {
-  HashPipe pipe(buffer_bytes, threaded);
+  HashThreads threads(1);
+  HashPipe pipe(buffer_bytes, threads);
+  if (threaded) CHECK(pipe.start());
   for (size_t at = 0; at < bytes.size(); at += buffer_bytes) {
     const size_t n = std::min(buffer_bytes, bytes.size() - at);
     char* const buffer = pipe.acquire();
@@ -58,11 +61,43 @@ TEST_CASE("sha256: whole, by bytes and through the pipe are one", "[unit]") {
 }
 
 TEST_CASE("hash pipe: one that is dropped ends its thread", "[unit]") {
-  HashPipe pipe(16, true);
+  HashThreads threads(1);
+  HashPipe pipe(16, threads);
+  CHECK(pipe.start());
   for (int i = 0; i < 3; i++) {
     std::memset(pipe.acquire(), i, 16);
     pipe.submit(16);
   }
+}
+
+TEST_CASE("hash pipe: a thread is given up while nothing comes, and taken again", "[unit]") {
+  HashThreads threads(1);
+  HashPipe first(1000, threads), second(1000, threads);
+  const std::string bytes = noise(1000);
+  const auto put = [&](HashPipe& pipe) {
+    std::memcpy(pipe.acquire(), bytes.data(), bytes.size());
+    pipe.submit(bytes.size());
+  };
+  Sha256 expected;
+  for (int round = 0; round < 3; round++) {
+    CHECK(first.start());
+    CHECK(first.start());  // It has one already.
+    CHECK_FALSE(second.start());
+    for (int i = 0; i < 20; i++) put(first);
+    CHECK(first.has_thread());  // Its owner may still read the last buffer, however late.
+    first.rest();
+    CHECK(test::comes_true([&] { return !first.has_thread(); }));
+    CHECK(test::comes_true([&] { return second.start(); }));
+    second.rest();
+    CHECK(test::comes_true([&] { return !second.has_thread(); }));
+    first.update(bytes);
+    put(first);  // Without a thread: at once.
+    first.rest();
+    for (int i = 0; i < 22; i++) expected.update(bytes.data(), bytes.size());
+    CHECK(test::comes_true([&] { return threads.take(); }));
+    threads.give();
+  }
+  CHECK(first.finish_hex() == expected.finish_hex());
 }
 
 }  // namespace kvcs

@@ -4,10 +4,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "base/crypto.h"
 #include "blob/blob.h"
 #include "support/temp_dir.h"
+#include "support/wait.h"
 
 namespace kvcs {
 namespace {
@@ -16,6 +18,17 @@ size_t files_under(const std::string& path) {
   size_t n = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) {
     n += entry.is_regular_file() ? 1 : 0;
+  }
+  return n;
+}
+
+// Threads of this process that hash an upload.
+size_t hash_threads() {
+  size_t n = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream file(task.path() / "comm");
+    std::string name;
+    n += std::getline(file, name) && name == "hash" ? 1 : 0;
   }
   return n;
 }
@@ -176,6 +189,31 @@ TEST_CASE("an upload holds the next step of the disk, not all that it announced"
   REQUIRE((*third)->append(bytes).ok());
   REQUIRE((*third)->finish().ok());
   CHECK((*store)->stat(sha256_hex(bytes)).ok());
+}
+
+TEST_CASE("uploads share a few threads that hash, and one that pauses has none", "[blob][unit]") {
+  test::TempDir folder;
+  auto store = open_file_blobs({folder.file("blobs"), 0});
+  const std::string part(256 << 10, 'x');
+  constexpr size_t kParts = 40, kWriters = 12;
+  std::vector<std::unique_ptr<BlobWriter>> writers;
+  size_t most = 0;
+  for (size_t i = 0; i < kWriters; i++) {
+    writers.push_back(std::move((*store)->begin_write("", kParts * part.size())).value());
+    for (size_t k = 0; k < kParts / 2; k++) REQUIRE(writers.back()->append(part).ok());
+    most = std::max(most, hash_threads());
+  }
+  CHECK(most <= std::thread::hardware_concurrency());
+  CHECK(test::comes_true([] { return hash_threads() == 0; }));
+  Sha256 expected;
+  for (size_t k = 0; k < kParts; k++) expected.update(part.data(), part.size());
+  const std::string digest = expected.finish_hex();
+  for (auto& writer : writers) {
+    for (size_t k = kParts / 2; k < kParts; k++) REQUIRE(writer->append(part).ok());
+    REQUIRE(writer->finish().ok());
+    CHECK(writer->sha256_hex() == digest);
+  }
+  CHECK(hash_threads() == 0);
 }
 
 TEST_CASE("blobs are readable by their owner alone", "[blob][unit]") {

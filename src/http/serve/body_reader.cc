@@ -85,6 +85,20 @@ Status ConnectionBody::wait() {
   return ok();
 }
 
+// Until the buffer has a byte. It takes few, as many requests may wait for more at once, and what
+// follows them goes to the caller without a copy.
+Status ConnectionBody::wait_for_byte() {
+  while (input_.unread().empty()) {
+    used_socket_ = true;
+    const std::span<char> space = input_.space();
+    const IoResult got = connection_.receive(space.first(std::min(space.size(), kDirectReadBytes)));
+    if (got.io == Io::kClosed) return fail(invalid(kCutOff));
+    if (got.io == Io::kWouldBlock) KVCS_TRY(wait());
+    if (got.io == Io::kDone) input_.commit(got.size_bytes);
+  }
+  return ok();
+}
+
 // Some bytes, from the buffer or the socket; at least one.
 Result<size_t> ConnectionBody::take(std::span<char> out) {
   for (;;) {
@@ -93,7 +107,10 @@ Result<size_t> ConnectionBody::take(std::span<char> out) {
       const size_t n = std::min(out.size(), ready.size());
       std::memcpy(out.data(), ready.data(), n);
       input_.consume(n);
-      return n;
+      if (out.size() - n < kDirectReadBytes) return n;
+      used_socket_ = true;
+      const IoResult more = connection_.receive(out.subspan(n));
+      return n + (more.io == Io::kDone ? more.size_bytes : 0);
     }
     used_socket_ = true;
     // Long reads go straight to the caller's memory, short ones fill the buffer.
@@ -177,7 +194,6 @@ Status ConnectionBody::complete() {
 
 Result<size_t> ConnectionBody::read(std::span<char> out) {
   if (broken_) return unavailable("The request body is broken.");
-  if (out.empty()) return size_t{0};
   KVCS_TRY(next_part());
   if (part_ == Part::kDone) {
     KVCS_TRY(complete());
@@ -186,6 +202,10 @@ Result<size_t> ConnectionBody::read(std::span<char> out) {
   if (received_bytes_ >= max_bytes_) {
     return fail(too_large("The request body is over the limit of " + std::to_string(max_bytes_) +
                           " bytes."));
+  }
+  if (out.empty()) {
+    KVCS_TRY(wait_for_byte());
+    return size_t{0};
   }
   // Never beyond this body: the bytes behind it are the next request.
   const uint64_t room =

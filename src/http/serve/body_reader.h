@@ -40,6 +40,7 @@ class ConnectionBody final : public BodyReader {
 
   Status fail(Status status);
   Status wait();
+  Status wait_for_byte();
   Result<size_t> take(std::span<char> out);
   Result<std::string_view> line();
   Status next_part();

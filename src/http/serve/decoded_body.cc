@@ -6,6 +6,7 @@
 namespace kvcs::http {
 
 Result<size_t> DecodedBody::read(std::span<char> out) {
+  if (out.empty()) return body_.read(out);
   const size_t n =
       KVCS_TRY(decoders_.read([this](std::span<char> room) { return body_.read(room); }, out));
   given_bytes_ += n;

@@ -22,6 +22,9 @@ namespace {
 constexpr uint64_t kRunnableCookie = WorkerPool::kNoCookie - 1;
 // A task's read buffer is as long as the longest head and this, so that short bodies come with it.
 constexpr size_t kBodyRoomBytes = 16 << 10;
+// At once. What comes with a head and is no part of it stays in memory while the body is waited
+// for.
+constexpr size_t kHeadReadBytes = 8 << 10;
 // While workers are busy the monitor looks at them so often. It reaps eight times within the
 // shortest timeout, between these two.
 constexpr int kMonitorBusyMs = 2, kReapMinMs = 10, kReapMaxMs = 1000;
@@ -299,7 +302,8 @@ bool Listener::step_head(Connection& connection, RequestMemory& memory) {
       continue;
     }
     if (memory.drained) return park_head(connection, memory);
-    const std::span<char> space = memory.input.space();
+    const std::span<char> room = memory.input.space();
+    const std::span<char> space = room.first(std::min(room.size(), kHeadReadBytes));
     const IoResult got = connection.receive(space);
     if (got.io == Io::kClosed) return false;
     if (got.io == Io::kWouldBlock) {
