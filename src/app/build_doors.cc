@@ -1,5 +1,7 @@
 // Builds the three doors over the stores and identity: artifacts, the AI gateway, the tool gateway.
 // Runs on the thread that creates App; nothing is served yet.
+#include <algorithm>
+
 #include "ai/ai_admin_api.h"
 #include "ai/ai_api.h"
 #include "ai/ai_metrics.h"
@@ -16,6 +18,8 @@
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/artifacts_api.h"
+#include "base/address_block.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
@@ -104,6 +108,42 @@ void build_accounts(Parts& parts) {
                                 parts.clock()));
 }
 
+// What artifacts.requests_per_minute is taken for beside requests. A search takes one request more
+// for so many ids, which are compared under each model of its organization; a slice that was not
+// asked for lately one for so many bytes of its file's header: some tenths of a millisecond of a
+// processor.
+constexpr size_t kSearchIdsPerRequest = 2048;
+constexpr uint64_t kSliceBytesPerRequest = 8 << 10;
+
+// Whatever fits into half of a minute's worth is not refused for good.
+Status take_rate(RateLimiter& rates, const std::string& whose, int64_t per_minute, uint64_t cost,
+                 std::string_view what) {
+  const auto bounded = per_minute < 0 ? 0 : std::min(static_cast<int64_t>(cost), per_minute / 2);
+  const RateDecision decision = rates.take(whose, per_minute, bounded);
+  if (decision.allowed) return ok();
+  return rate_limited(std::string(what) + " counts as " + std::to_string(bounded) +
+                          " requests, of which " + std::to_string(per_minute) +
+                          " a minute are allowed.",
+                      static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+      .with_reason("rate_limited");
+}
+
+void set_charges(const Parts& parts, ArtifactsApiConfig& config) {
+  RateLimiter* const rates = parts.rates.get();
+  const int64_t per_minute = parts.config.artifacts.requests_per_minute;
+  config.charge_search = [=](const http::Request& request, size_t ids) {
+    return take_rate(*rates, "project:" + request.principal.key_id, per_minute,
+                     ids / kSearchIdsPerRequest,
+                     "A search of " + std::to_string(ids) + " ids with this key");
+  };
+  config.charge_slice = [=](const http::Request& request, uint64_t header_bytes) {
+    return take_rate(
+        *rates, "slice:" + address_block(request.remote_ip), per_minute,
+        std::max<uint64_t>(header_bytes / kSliceBytesPerRequest, 1),
+        "A slice for this address, with " + format_bytes(header_bytes) + " of its file's header,");
+  };
+}
+
 }  // namespace
 
 // No function for quotas of single organizations: all have the configured one.
@@ -122,6 +162,7 @@ void build_artifacts(Parts& parts) {
       *parts.portal_writer, *parts.portal_readers, *parts.blobs, *parts.entropy);
   ArtifactsApiConfig config;
   config.public_url = parts.config.http.public_url;
+  set_charges(parts, config);
   const http::ServerConfig& server = parts.config.http.server;
   const bool is_six = server.listen_host.find(':') != server.listen_host.npos;
   const std::string host = is_six ? "[" + server.listen_host + "]" : server.listen_host;

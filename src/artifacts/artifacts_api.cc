@@ -66,7 +66,7 @@ ArtifactsApi::ArtifactsApi(ArtifactService& service, ArtifactSearch& search,
       clock_(clock),
       config_(std::move(config)),
       slug_of_(std::move(slug_of)),
-      slice_headers_(std::make_unique<SliceHeaders>()) {}
+      slice_cache_(std::make_unique<SliceCache>()) {}
 ArtifactsApi::~ArtifactsApi() = default;
 
 namespace {

@@ -13,7 +13,7 @@
 namespace kvcs {
 
 class ArtifactSearch;
-class SliceHeaders;
+class SliceCache;
 
 inline constexpr uint64_t kUploadUrlBodyMaxBytes = 256 << 10;
 inline constexpr uint64_t kSmallBodyMaxBytes = 4 << 10;
@@ -23,6 +23,11 @@ inline constexpr uint64_t kSearchBodyMaxBytes = 4 << 20;  // Some 400,000 token 
 struct ArtifactsApiConfig {
   std::string public_url;    // What returned URLs begin with; "" = the request's own Host.
   std::string fallback_url;  // When that Host is missing or not a host: "http://127.0.0.1:8080".
+  // Asked before so many ids are looked up, for which a search takes more of its key's rate.
+  std::function<Status(const http::Request&, size_t ids)> charge_search;
+  // Asked before a slice is planned with a header of so many bytes, which takes processor time and
+  // needs no key; a failure is the answer. Empty: no limit.
+  std::function<Status(const http::Request&, uint64_t header_bytes)> charge_slice;
 };
 
 // The right to one PUT or GET, taken from the signature in the query, before one byte of the body
@@ -79,7 +84,7 @@ class ArtifactsApi final {
   const Clock& clock_;
   const ArtifactsApiConfig config_;
   const SlugOf slug_of_;
-  const std::unique_ptr<SliceHeaders> slice_headers_;
+  const std::unique_ptr<SliceCache> slice_cache_;
 };
 
 }  // namespace kvcs

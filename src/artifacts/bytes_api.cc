@@ -120,7 +120,11 @@ Result<Response> ArtifactsApi::send_bytes(const Request& request, const Artifact
   const std::string disposition =
       "attachment; filename=\"" + artifact_json::safe_file_name(artifact.name) + "\"";
   if (const auto slice = KVCS_TRY(asked_slice(request))) {
-    Response response = KVCS_TRY(send_slice(request, artifact, *slice_headers_, reader, *slice));
+    const auto charge = [&](uint64_t header_bytes) {
+      return config_.charge_slice ? config_.charge_slice(request, header_bytes) : ok();
+    };
+    Response response =
+        KVCS_TRY(send_slice(request, artifact, *slice_cache_, reader, *slice, charge));
     response.set("cache-control", std::string(cache_control));
     response.set("content-disposition", disposition);
     return response;

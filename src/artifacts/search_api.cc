@@ -94,6 +94,7 @@ Result<http::Response> ArtifactsApi::search(http::Request& request) {
   const Json body = KVCS_TRY(parse_json(text));
   PrefixQuery query = KVCS_TRY(parse_search(body, std::move(ids)));
   KVCS_TRY(request.body->keep(query.tokens.size() * kBytesPerId));
+  if (config_.charge_search) KVCS_TRY(config_.charge_search(request, query.tokens.size()));
   const artifact_json::Shape shape = KVCS_TRY(artifact_json::shape_for(request));
   query.organization_id = request.principal.organization_id;
   Json hits = Json::array();

@@ -9,7 +9,7 @@
 #include "artifacts/artifact_search.h"
 #include "artifacts/rows.h"
 #include "artifacts/search_rows.h"
-#include "artifacts/slice_api.h"
+#include "artifacts/slice_cache.h"
 #include "base/bytes.h"
 #include "base/json.h"
 

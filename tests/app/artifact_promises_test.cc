@@ -8,6 +8,7 @@
 
 #include "base/crypto.h"
 #include "base/json.h"
+#include "kvfile/support.h"
 #include "support/test_app.h"
 #include "support/wait.h"
 
@@ -90,12 +91,42 @@ TEST_CASE("artifacts: a project key has a rate of its own, of which a search tak
   CHECK(refused.status == 429);
   CHECK_FALSE(refused.header("retry-after").empty());
   CHECK(refused.body.find("25 a minute") != std::string::npos);
+  // Many ids count as more requests.
+  clock.advance_ms(60'000);
+  std::string many = "7";
+  for (int i = 1; i < 12'288; i++) many += ",7";
+  const RawResponse large =
+      app.as(key, "POST", "/api/v1/artifacts/search", R"({"tokens":[)" + many + "]}");
+  CHECK(large.status == 429);
+  CHECK(large.body.find("12288 ids with this key counts as 6 requests") != std::string::npos);
   // Whoever does not have the key does not use it up.
   clock.advance_ms(60'000);
   for (int i = 0; i < 30; i++) {
     CHECK(app.as("kv_" + std::string(64, '0'), "GET", "/api/v1/artifacts").status == 401);
   }
   CHECK(app.as(key, "GET", "/api/v1/artifacts").status == 200);
+}
+
+TEST_CASE("artifacts: an address has a rate of the slices that must be planned",
+          "[e2e][artifacts]") {
+  ManualClock clock;
+  TestApp app([](Config& config) { config.artifacts.requests_per_minute = 25; }, {.clock = &clock});
+  TempDir folder;
+  REQUIRE(kvfile::write_sample(folder.file("a.kv"), kvfile::Dtype::kF16, {3, 2, 40, 16}, 5).ok());
+  const std::string id = store(app, kvfile::read_bytes(folder.file("a.kv")));
+  const auto cut = [&](int from) {
+    return app.call("GET", "/v1/artifacts/" + id + "?tokens=" + std::to_string(from) + ":40");
+  };
+  for (int i = 0; i < 25; i++) CHECK(cut(i).status == 200);
+  const RawResponse refused = cut(25);
+  CHECK(refused.status == 429);
+  CHECK_FALSE(refused.header("retry-after").empty());
+  CHECK(refused.body.find("25 a minute") != std::string::npos);
+  // One that was made lately costs nothing, nor do the bytes as they are.
+  for (int i = 0; i < 30; i++) CHECK(cut(3).status == 200);
+  CHECK(app.call("GET", "/v1/artifacts/" + id).status == 200);
+  clock.advance_ms(60'000);
+  CHECK(cut(25).status == 200);
 }
 
 TEST_CASE("artifacts: a change is in the audit while the key-value store takes no writes",

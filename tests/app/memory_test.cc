@@ -158,3 +158,30 @@ TEST_CASE("memory: an upload that pauses holds no thread and little memory", "[e
   wait_until([&] { return grown() < static_cast<long>(kClients) * 300; }, "the memory is given up");
   CHECK(figure(house.daemon.pid(), "Threads") < 60);
 }
+
+TEST_CASE("memory: slices that nobody reads share their plan", "[e2e][app]") {
+  House house;
+  REQUIRE(house.port > 0);
+  const std::string path = house.dir.file("a.kv");
+  REQUIRE(kvfile::write_sample(path, kvfile::Dtype::kF16, {2000, 1, 512, 4}, 5).ok());
+  const std::string file = kvfile::read_bytes(path);
+  const House::Place place = house.announce(file.size());
+  CHECK(fetch(house.port, "PUT", place.path, {}, file).status == 200);
+  CHECK(house.send("POST", "/api/v1/artifacts/" + place.id + "/confirm-upload", "api_key", "{}")
+            .status == 200);
+  const std::string target = "/v1/artifacts/" + place.id + "?tokens=0:500";
+  CHECK(fetch(house.port, "GET", target).status == 200);
+  const long before = figure(house.daemon.pid(), "VmRSS");
+  constexpr size_t kClients = 60;
+  std::vector<RawClient> clients;
+  for (size_t i = 0; i < kClients; i++) {
+    clients.emplace_back(house.port);
+    const int small = 4096;
+    ::setsockopt(clients.back().socket(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    REQUIRE(clients.back().send("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n"));
+    CHECK(clients.back().read_some().starts_with("HTTP/1.1 200"));
+  }
+  const long grown = figure(house.daemon.pid(), "VmRSS") - before;
+  INFO(grown << " KiB");
+  CHECK(grown < static_cast<long>(kClients) * 150);
+}

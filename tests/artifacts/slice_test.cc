@@ -159,6 +159,35 @@ TEST_CASE("slice over HTTP: a header is read once, and a large one is not read a
   CHECK(reads == 1);
 }
 
+TEST_CASE("slices: a plan is made once, and charged by what it is made of", "[artifacts][slice]") {
+  SliceDoor d;
+  const Artifact a = d.w.store(d.make(), d.w.acme);
+  const auto reader = d.w.blobs->open(a.sha256).value();
+  const uint64_t header_bytes = kvfile::read_header(blob_source(*reader), a.size_bytes)->data_start;
+  SliceCache cache;
+  std::vector<uint64_t> charged;
+  const SliceCache::Charge charge = [&](uint64_t bytes) {
+    charged.push_back(bytes);
+    return charged.size() > 3 ? rate_limited("Enough.", 1) : ok();
+  };
+  const auto first = cache.get(a.sha256, *reader, {{0, 8}, {}}, charge).value();
+  REQUIRE(charged.size() == 1);
+  CHECK(charged[0] > header_bytes);  // Parsed and planned with.
+  CHECK(charged[0] <= 2 * header_bytes);
+  CHECK(cache.get(a.sha256, *reader, {{0, 8}, {}}, charge).value() == first);
+  CHECK(first->plan.header.tensors.empty());
+  CHECK(first->memory_bytes() > first->plan.header_bytes.size());
+  const auto second = cache.get(a.sha256, *reader, {{0, 8}, {1, 2}}, charge).value();
+  CHECK(second->tag != first->tag);
+  CHECK(charged.size() == 2);
+  CHECK(charged[1] == charged[0] / 2);
+  // What is no such part is charged too, and not kept.
+  CHECK(cache.get(a.sha256, *reader, {{99}, {}}, charge).code() == Code::kInvalid);
+  CHECK(cache.get(a.sha256, *reader, {{1, 8}, {}}, charge).code() == Code::kRateLimited);
+  CHECK(cache.get(a.sha256, *reader, {{0, 8}, {}}, charge).value() == first);
+  CHECK(charged.size() == 4);
+}
+
 TEST_CASE("slice over HTTP: public artifacts by both of their names, private ones by none",
           "[artifacts][slice]") {
   SliceDoor d;
