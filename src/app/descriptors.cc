@@ -14,14 +14,16 @@ constexpr uint64_t kEngines = 2;  // Of the upstream; each keeps idle connection
 }  // namespace
 
 Result<bool> fit_connections(http::ServerConfig& server, http::UpstreamConfig& upstream,
-                             uint64_t descriptors) {
+                             int& open_files_max, uint64_t descriptors) {
   if (descriptors < kLeastDescriptors) {
     return invalid("This process may open " + std::to_string(descriptors) +
                    " descriptors (RLIMIT_NOFILE), and at least " +
                    std::to_string(kLeastDescriptors) +
                    " are needed; raise the limit with `ulimit -n` or LimitNOFILE= of systemd.");
   }
-  const uint64_t callers = descriptors - store_descriptors(descriptors);
+  const uint64_t stores = store_descriptors(descriptors);
+  open_files_max = static_cast<int>(std::min(static_cast<uint64_t>(open_files_max), stores / 2));
+  const uint64_t callers = descriptors - stores;
   const uint64_t idle =
       std::min(static_cast<uint64_t>(upstream.connections_idle_max), callers / 16);
   upstream.connections_idle_max = static_cast<int>(idle);

@@ -50,7 +50,10 @@ Result<std::unique_ptr<KvRescue>> KvRescue::prepare(const std::string& data_dir,
 
 Result<bool> KvRescue::fill(Database* ledger, Entropy& entropy) {
   const auto damage = find_kv_log_damage(store_);
-  if (damage.code() == Code::kNotFound || !damage.ok() || !*damage) return false;
+  if (damage.code() == Code::kNotFound) return false;
+  // A log that cannot be read may be whole: nothing is given up for that.
+  if (!damage.ok()) return damage.status();
+  if (!*damage) return false;
   std::error_code error;
   fs::remove_all(copy_, error);  // Of a repair that was killed.
   if (error) return io_error("remove", copy_, error.value());

@@ -18,7 +18,7 @@ namespace {
 sigset_t handled_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&set, number);
   return set;
 }
 
@@ -49,7 +49,9 @@ void reload(App& app, const std::function<LoadedConfig()>& reload_config) {
 Status fit_to_descriptors(Config& config) {
   http::ServerConfig& server = config.http.server;
   const int wanted = server.connections_max;
-  if (!KVCS_TRY(fit_connections(server, config.upstream, descriptor_limit()))) return ok();
+  if (!KVCS_TRY(
+          fit_connections(server, config.upstream, config.kv.open_files_max, descriptor_limit())))
+    return ok();
   log::warn("http.connections_lowered",
             {{"connections_max", server.connections_max},
              {"wanted", wanted},
@@ -85,6 +87,8 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
     const timespec wait{wait_ms / 1000, (wait_ms % 1000) * 1'000'000};
     const int number = sigtimedwait(&signals, nullptr, &wait);
     if (number == SIGHUP) reload(*app, reload_config);
+    // Other programs' log rotation sends them, and their default would end the daemon.
+    if (number == SIGUSR1 || number == SIGUSR2) log::info("signal.ignored", {{"signal", number}});
     if ((number == SIGTERM || number == SIGINT) && !app->failure().ok()) {
       log::error("server.failed", {{"error", app->failure().to_string()}});
       break;

@@ -14,8 +14,16 @@
 namespace kvcs {
 namespace {
 
-constexpr int64_t kMonthMs = int64_t{31} * 86'400'000;
+constexpr int64_t kDayMs = 86'400'000;
 using Rows = std::map<std::string, ai::BudgetView::Rows>;  // By organization.
+
+// Day by day, since months are of four lengths.
+std::string month_before(int64_t now_ms) {
+  const std::string month = format_month(now_ms);
+  int64_t day_ms = now_ms;
+  while (format_month(day_ms) == month) day_ms -= kDayMs;
+  return format_month(day_ms);
+}
 
 std::optional<UsageMismatch> compare(const std::string& month, const Rows& counted,
                                      const Rows& found) {
@@ -48,18 +56,18 @@ Status add_waiting(const KvStore& kv, Database& ledger, std::map<std::string, Ro
 
 Result<std::optional<UsageMismatch>> find_usage_mismatch(const KvStore& kv, Database& ledger,
                                                          int64_t now_ms) {
-  // A day of this month, and one of the month before or of this one again.
-  const std::vector<std::string> months = {format_month(now_ms), format_month(now_ms - kMonthMs)};
+  const std::string month = format_month(now_ms);
+  const std::vector<std::string> months = {month, month_before(now_ms)};
   const ai::CountedRows counted = KVCS_TRY(ai::counted_rows(kv, months));
   std::map<std::string, Rows> found;
   std::optional<UsageMismatch> first;
-  for (const auto& [month, rows] : counted) {
-    Rows& there = found[month];
+  for (const auto& [one, rows] : counted) {
+    Rows& there = found[one];
     const auto add = [&there](const std::string& id, int64_t count, int64_t nano_usd) {
       there[id] = {count, nano_usd};
     };
-    KVCS_TRY(for_each_month_rows(ledger, month, add));
-    if (!first) first = compare(month, rows, there);
+    KVCS_TRY(for_each_month_rows(ledger, one, add));
+    if (!first) first = compare(one, rows, there);
   }
   if (!first) return first;
   if (KVCS_TRY(has_unread_usage(ledger))) return std::optional<UsageMismatch>();

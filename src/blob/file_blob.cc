@@ -65,6 +65,7 @@ struct Shared {
   std::atomic<uint64_t> temps_made{0};
   std::atomic<uint64_t> promised_bytes{0};  // What live writers hold and have yet to write.
   Mutex mutex;
+  Mutex begin_mutex;  // Held from the look at the disk to the promise of it; before `mutex`.
   std::set<std::string> live_temps KVCS_GUARDED_BY(mutex);
   // A part of promised_bytes: that of owners with a name.
   std::map<std::string, uint64_t, std::less<>> held_by KVCS_GUARDED_BY(mutex);
@@ -373,6 +374,8 @@ class FileBlobs final : public BlobStore {
   Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex, uint64_t size_bytes,
                                                   std::string_view owner) override {
     if (!sha256_hex.empty()) KVCS_TRY(check_digest(sha256_hex));
+    // Of two at once the second sees what the first holds.
+    MutexLock beginning(shared_.begin_mutex);
     KVCS_TRY(shared_.check_space(size_bytes));
     KVCS_TRY(shared_.check_share(owner, std::min(shared_.promise_step_bytes, size_bytes)));
     auto writer = std::make_unique<FileWriter>(shared_, sha256_hex, size_bytes, owner);
@@ -415,6 +418,10 @@ class FileBlobs final : public BlobStore {
     struct stat facts {};
     if (::lstat(from.c_str(), &facts) != 0) return missing_or(errno, from);
     KVCS_TRY(make_folder(shared_.path, folder_name(shared_.shelf_folder(shelf))));
+    // Its time aside begins now.
+    if (::utimensat(AT_FDCWD, from.c_str(), nullptr, AT_SYMLINK_NOFOLLOW) != 0) {
+      return missing_or(errno, from);
+    }
     KVCS_TRY(move(from, shared_.aside_path(sha256_hex, shelf)));
     KVCS_TRY(sync_folder(shared_.shelf_folder(shelf)));
     return sync_folder(shared_.folder_of(sha256_hex));
@@ -483,9 +490,10 @@ class FileBlobs final : public BlobStore {
     if (!check_digest(name).ok()) return ok();
     if (::lstat((folder + "/" + name).c_str(), &facts) != 0) return ok();
     if (!S_ISREG(facts.st_mode)) return ok();
-    // The later of the two: a rename touches ctime only.
-    const int64_t born_s = std::max(facts.st_mtim.tv_sec, facts.st_ctim.tv_sec);
-    return visit(name, static_cast<uint64_t>(facts.st_size), std::max<int64_t>(0, now_s - born_s));
+    // Not the time of the inode's change: each backup that links the file, and each that goes,
+    // makes it young again.
+    const int64_t age_s = std::max<int64_t>(0, now_s - facts.st_mtim.tv_sec);
+    return visit(name, static_cast<uint64_t>(facts.st_size), age_s);
   }
   static std::string folder_name(const std::string& path) {
     return path.substr(path.rfind('/') + 1);

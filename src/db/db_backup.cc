@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/bytes.h"
 #include "db/connection.h"
 #include "db/db.h"
 
@@ -14,6 +15,7 @@ namespace kvcs {
 namespace {
 
 constexpr int kPagesPerStep = 1024;
+constexpr int kStepsPerQuestion = 1'000'000;  // Of SQLite's machine, some milliseconds.
 constexpr int kBusyMs = 50;
 constexpr int kBusyTriesMax = 200;  // A source in memory may be locked by another connection.
 
@@ -62,6 +64,32 @@ class Target final {
     return sqlite_status(result, path_, "backup",
                          handle_ != nullptr ? sqlite3_errmsg(handle_) : sqlite3_errstr(result));
   }
+  // A damaged page is copied as it is: SQLite looks at what is in it when it is read.
+  Status check(const std::function<Status()>& between_steps) {
+    struct Watch {
+      const std::function<Status()>& ask;
+      Status stopped;
+    } watch{between_steps, ok()};
+    const auto ask = [](void* given) {
+      auto* self = static_cast<Watch*>(given);
+      if (self->ask) self->stopped = self->ask();
+      return self->stopped.ok() ? 0 : 1;
+    };
+    const auto note = [](void* given, int, char** columns, char**) {
+      *static_cast<std::string*>(given) = columns[0] != nullptr ? columns[0] : "";
+      return 0;
+    };
+    std::string said;
+    sqlite3_progress_handler(handle_, kStepsPerQuestion, ask, &watch);
+    const int result = sqlite3_exec(handle_, "PRAGMA quick_check(1)", note, &said, nullptr);
+    sqlite3_progress_handler(handle_, 0, nullptr, nullptr);
+    KVCS_TRY(std::move(watch.stopped));
+    if (result == SQLITE_OK && said == "ok") return ok();
+    if (result != SQLITE_OK) said = sqlite3_errmsg(handle_);
+    return internal("The database is damaged, as its copy " + path_ +
+                    " shows: " + printable(said, kShownText) +
+                    ". Older copies may be whole: keep them, and restore one.");
+  }
   void keep() { kept_ = true; }
 
  private:
@@ -105,6 +133,7 @@ Status Database::backup_to(const std::string& path, const std::function<Status()
   KVCS_TRY(target.open());
   const int result = KVCS_TRY(copy_pages(target.handle(), impl_->handle, between_steps));
   if (result != SQLITE_OK) return target.failure(result);
+  KVCS_TRY(target.check(between_steps));
   target.keep();
   return ok();
 }

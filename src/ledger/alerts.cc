@@ -23,14 +23,18 @@ constexpr int kDeliveryDeadlineMs = 10'000;
 constexpr int64_t kRetryMs = 30'000;  // Doubled after each attempt: 30 s to 32 min.
 constexpr size_t kAnswerMaxBytes = 64 << 10;
 
-// Whether this channel was told of the event and subject after `since_ms`. Suppressed rows do not
-// count: an incident that goes on is told again when its quiet time is over.
+// The longest time between two attempts, and some.
+constexpr int64_t kAttemptGapMaxMs = 3'600'000;
+
+// Whether this channel was told of the event and subject after `since_ms` and not after `now_ms`,
+// which a clock that was wrong for a while leaves behind. Suppressed rows do not count: an incident
+// that goes on is told again when its quiet time is over.
 Result<bool> is_known_incident(Database& db, const std::string& event, const std::string& subject,
-                               const std::string& channel, int64_t since_ms) {
+                               const std::string& channel, int64_t since_ms, int64_t now_ms) {
   auto query =
       KVCS_TRY(db.prepare("SELECT 1 FROM alert_log WHERE event = ? AND subject = ? AND channel = ?"
-                          " AND ts_ms > ? AND status <> 'suppressed' LIMIT 1"));
-  query.bind(1, event).bind(2, subject).bind(3, channel).bind(4, since_ms);
+                          " AND ts_ms > ? AND ts_ms <= ? AND status <> 'suppressed' LIMIT 1"));
+  query.bind(1, event).bind(2, subject).bind(3, channel).bind(4, since_ms).bind(5, now_ms);
   return KVCS_TRY(query.step());
 }
 
@@ -87,8 +91,8 @@ OutboxSink Alerts::sink() const {
     for (const std::string& channel : channels) {
       row.id = record.id + "-" + channel;
       row.channel = channel;
-      const bool known = KVCS_TRY(is_known_incident(db, row.event, row.subject, channel,
-                                                    row.ts_ms - channels_.quiet_s * 1000));
+      const bool known = KVCS_TRY(is_known_incident(
+          db, row.event, row.subject, channel, row.ts_ms - channels_.quiet_s * 1000, row.ts_ms));
       row.status = known ? "suppressed" : channel == "log" ? "delivered" : "pending";
       row.next_attempt_ms = row.status == "pending" ? std::optional(row.ts_ms) : std::nullopt;
       KVCS_TRY(insert_alert(db, row));
@@ -103,9 +107,10 @@ Result<int64_t> Alerts::deliver_due() {
   const auto collect = [&](Database& db) -> Status {
     auto query =
         KVCS_TRY(db.prepare("SELECT id, channel, payload_json, attempts FROM alert_log"
-                            " WHERE status = 'pending' AND next_attempt_ms <= ?"
+                            " WHERE status = 'pending'"
+                            " AND (next_attempt_ms <= ? OR next_attempt_ms > ?)"
                             " ORDER BY next_attempt_ms LIMIT ?"));
-    query.bind(1, now_ms).bind(2, int64_t{kAlertsPerRunMax});
+    query.bind(1, now_ms).bind(2, now_ms + kAttemptGapMaxMs).bind(3, int64_t{kAlertsPerRunMax});
     while (KVCS_TRY(query.step())) {
       all.push_back({std::string(query.text(0)), std::string(query.text(1)),
                      std::string(query.text(2)), static_cast<int>(query.integer(3))});

@@ -205,7 +205,6 @@ void Ledger::Impl::tell_dead(bool is_full) {
   const int64_t now_ms = clock.unix_ms();
   int64_t& told_ms = dead_told_ms[is_full ? 1 : 0];
   if (!mover.has_sink("alert") || now_ms < told_ms + kDeadToldEveryMs) return;
-  told_ms = now_ms;
   const AlertEvent alert =
       is_full ? AlertEvent{"ledger.dead_full", "outbox_dead",
                            "outbox_dead is full: records that no table takes stay in the outbox, "
@@ -218,7 +217,8 @@ void Ledger::Impl::tell_dead(bool is_full) {
   KvBatch batch;
   add_alert(batch, alert, alert.event + "-" + std::to_string(now_ms), now_ms);
   const Status written = kv.write(batch, KvDurability::kBuffered);
-  if (!written.ok()) log::error("ledger.alert_failed", {{"error", written.to_string()}});
+  if (!written.ok()) return log::error("ledger.alert_failed", {{"error", written.to_string()}});
+  told_ms = now_ms;
 }
 
 Status Ledger::Impl::pass(bool whole) {

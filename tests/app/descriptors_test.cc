@@ -45,17 +45,20 @@ TEST_CASE("descriptors: connections leave room for the stores, a file each and i
   http::ServerConfig server;
   http::UpstreamConfig upstream;
   server.connections_max = 1000;
-  CHECK_FALSE(fit_connections(server, upstream, 1 << 20).value());
+  int files = 512;
+  CHECK_FALSE(fit_connections(server, upstream, files, 1 << 20).value());
   CHECK(server.connections_max == 1000);
   CHECK(upstream.connections_idle_max == 512);
-  CHECK(fit_connections(server, upstream, 1024).value());
+  CHECK(files == 512);
+  CHECK(fit_connections(server, upstream, files, 1024).value());
   // 256 are the stores', and each of the two engines keeps 48 connections.
   CHECK(upstream.connections_idle_max == 48);
   CHECK(server.connections_max == 336);
-  CHECK(fit_connections(server, upstream, 128).value());
+  CHECK(files == 128);
+  CHECK(fit_connections(server, upstream, files, 128).value());
   CHECK(upstream.connections_idle_max == 4);
   CHECK(server.connections_max == 28);
-  const auto refused = fit_connections(server, upstream, 127);
+  const auto refused = fit_connections(server, upstream, files, 127);
   CHECK(refused.code() == Code::kInvalid);
   CHECK(refused.status().message().find("127 descriptors") != std::string::npos);
 }

@@ -1,6 +1,8 @@
 // Goal: what only the file engine has to answer for: the disk's space and a process that died.
 #include <catch2/catch.hpp>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -254,3 +256,30 @@ TEST_CASE("a planned fault stops the write where the plan says", "[blob][fault]"
 }
 
 }  // namespace kvcs
+
+TEST_CASE("the age of a blob is that of its bytes, and aside that of its move", "[blob]") {
+  test::TempDir folder;
+  auto store = open_file_blobs({folder.file("blobs"), 0});
+  auto writer = (*store)->begin_write("", 3);
+  REQUIRE((*writer)->append("abc").ok());
+  REQUIRE((*writer)->finish().ok());
+  const std::string digest = (*writer)->sha256_hex();
+  const std::string path =
+      folder.file("blobs") + "/" + digest.substr(0, 2) + "/" + digest.substr(2, 2) + "/" + digest;
+  const timespec old[2] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
+  REQUIRE(::utimensat(AT_FDCWD, path.c_str(), old, 0) == 0);
+  // As a backup does, and its removal.
+  REQUIRE(::link(path.c_str(), folder.file("copy").c_str()) == 0);
+  REQUIRE(::unlink(folder.file("copy").c_str()) == 0);
+  constexpr int64_t kYearS = 365 * 86'400;
+  int64_t age_s = 0;
+  const auto note = [&age_s](std::string_view, uint64_t, int64_t age) {
+    age_s = age;
+    return ok();
+  };
+  REQUIRE((*store)->for_each(note).ok());
+  CHECK(age_s > 10 * kYearS);
+  REQUIRE((*store)->set_aside(digest, BlobShelf::kTrash).ok());
+  REQUIRE((*store)->for_each_aside(BlobShelf::kTrash, note).ok());
+  CHECK(age_s < kYearS);
+}

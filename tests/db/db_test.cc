@@ -3,6 +3,7 @@
 #include "db/db.h"
 
 #include <catch2/catch.hpp>
+#include <unistd.h>
 
 #include <fstream>
 #include <stdexcept>
@@ -288,6 +289,26 @@ TEST_CASE("db: a backup ends while every step meets a commit, and holds one mome
   // The connection that was given itself holds no transaction afterwards.
   REQUIRE(db->backup_to(dir.file("own.db")).ok());
   CHECK_FALSE(db->in_transaction());
+}
+
+TEST_CASE("db: a damaged database makes no backup", "[unit][db]") {
+  test::TempDir dir;
+  const std::string live = dir.file("live.db"), copy = dir.file("copy.db");
+  {
+    auto db = open_db(live);
+    REQUIRE(db->execute("CREATE TABLE t (x INTEGER)").ok());
+    for (int i = 1; i <= 5000; i++) insert(*db, i);
+  }
+  {
+    std::fstream file(live, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(4096 * 5);
+    file << std::string(3000, '\xff');
+  }
+  auto db = open_db(live);
+  const Status refused = db->backup_to(copy);
+  CHECK(refused.code() == Code::kInternal);
+  CHECK(refused.message().find("damaged") != std::string::npos);
+  CHECK(::access(copy.c_str(), F_OK) != 0);
 }
 
 TEST_CASE("db: a backup that is told to stop leaves no file", "[unit][db]") {

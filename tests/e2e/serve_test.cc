@@ -96,6 +96,9 @@ TEST_CASE("serve: SIGHUP reads the configuration again and keeps the old one whe
   std::ofstream(config) << "log:\n  level: info\n";
   daemon.signal(SIGHUP);
   CHECK(daemon.wait_for_log("config.reloaded"));
+  // What another program's log rotation sends ends nothing.
+  daemon.signal(SIGUSR1);
+  CHECK(daemon.wait_for_log("signal.ignored"));
   daemon.signal(SIGTERM);
   CHECK(daemon.wait() == 0);
 }

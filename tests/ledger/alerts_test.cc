@@ -77,6 +77,25 @@ TEST_CASE("alerts: a webhook gets the event once per incident, signed", "[unit][
   CHECK(world.alerts->deliver_due().value() == 2);
 }
 
+TEST_CASE("alerts: what a wrong clock left behind silences nobody", "[unit][ledger][alerts]") {
+  AlertWorld world;
+  world.start();
+  constexpr int64_t kYearMs = int64_t{365} * 86'400'000;
+  world.clock.advance_ms(kYearMs);
+  world.upstream.push_json(200, "{}");
+  world.raise("backup.failed", "backup");
+  CHECK(world.alerts->deliver_due().value() == 1);
+  world.upstream.push_json(503, "{}");
+  world.raise("disk.low", "data");
+  CHECK(world.alerts->deliver_due().value() == 0);
+  world.clock.advance_ms(-kYearMs);
+  // The same incident is told now, and so is the one that waits for a time a year away.
+  world.raise("backup.failed", "backup");
+  world.upstream.push_json(200, "{}");
+  world.upstream.push_json(200, "{}");
+  CHECK(world.alerts->deliver_due().value() == 2);
+}
+
 TEST_CASE("alerts: a channel that fails is tried again later, and not for ever",
           "[unit][ledger][alerts]") {
   AlertWorld world;

@@ -2,6 +2,7 @@
 // turn of a connection, the phases of a turn, the clock of idle and slow connections, and the stop.
 #include "http/serve/listener.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -156,8 +157,12 @@ bool Listener::give_up_idle() {
 
 // The deadline first: from publish() on, the connection may be a worker's, or gone.
 void Listener::on_socket(int socket, const sockaddr_storage& peer) {
-  if (!leaves_room(socket) && !give_up_idle()) {
-    return refuse_socket(socket, "Too many files and connections.");
+  if (!leaves_room(socket)) {
+    // Its number is from the stores' part: it goes on under one that has become free.
+    const int lower = give_up_idle() ? ::fcntl(socket, F_DUPFD_CLOEXEC, 0) : -1;
+    if (lower < 0) return refuse_socket(socket, "Too many files and connections.");
+    ::close(std::exchange(socket, lower));
+    if (!leaves_room(socket)) return refuse_socket(socket, "Too many files and connections.");
   }
   const std::string ip = address_text(peer);
   // Behind a trusted proxy, or a socket without an address, stand many clients.

@@ -41,12 +41,16 @@ void set_tcp_options(int socket) {
 
 // The socket, or -1 and errno. SO_REUSEADDR lets a restart take its port again at once, and not
 // SO_REUSEPORT, with which another process could take half of the connections.
-int bound_socket(const addrinfo& entry) {
+// `only_v6`: an address of IPv6 takes none of IPv4.
+int bound_socket(const addrinfo& entry, bool only_v6) {
   const int socket = ::socket(entry.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (socket < 0) return -1;
   const int yes = 1;
   ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   set_tcp_options(socket);
+  if (only_v6 && entry.ai_family == AF_INET6) {
+    ::setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
+  }
   if (::bind(socket, entry.ai_addr, entry.ai_addrlen) == 0 && ::listen(socket, kBacklog) == 0) {
     return socket;
   }
@@ -67,11 +71,14 @@ sockaddr_un file_address(const std::string& path) {
 // Whether a server takes connections at that file.
 bool is_listened_at(const sockaddr_un& address) {
   const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  const bool connected =
-      ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
-      errno == EAGAIN;  // Its backlog is full.
+  if (probe < 0) return true;  // Nobody knows, and a live server's file must stay.
+  // What else connect(2) may say is of a server, of another kind perhaps: its backlog is full, it
+  // takes datagrams, it does not let us in.
+  const bool is_left =
+      ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+      (errno == ECONNREFUSED || errno == ENOENT);
   ::close(probe);
-  return connected;
+  return !is_left;
 }
 
 void close_all(const std::vector<ListeningSocket>& sockets) {
@@ -100,10 +107,11 @@ Result<std::vector<ListeningSocket>> inherited_sockets() {
   return sockets;
 }
 
+// One of several addresses.
 Result<ListeningSocket> listen_at_word(const std::string& word) {
   if (word.starts_with("unix:")) return listen_at_file(word.substr(5));
   const HostAndPort address = KVCS_TRY(parse_listen_address(word));
-  return listen_at(address.host, address.port);
+  return listen_at(address.host, address.port, true);
 }
 
 }  // namespace
@@ -162,7 +170,9 @@ Result<std::vector<ListeningSocket>> open_listening_sockets(const ServerConfig& 
     return std::move(opened).status();
   };
   Status status =
-      config.listen_port < 0 ? ok() : add(listen_at(config.listen_host, config.listen_port));
+      config.listen_port < 0
+          ? ok()
+          : add(listen_at(config.listen_host, config.listen_port, !config.listen_more.empty()));
   for (const std::string& word : config.listen_more) {
     if (status.ok()) status = add(listen_at_word(word));
   }
@@ -178,7 +188,7 @@ void remove_socket_files(const std::vector<ListeningSocket>& sockets) {
   }
 }
 
-Result<ListeningSocket> listen_at(const std::string& host, int port) {
+Result<ListeningSocket> listen_at(const std::string& host, int port, bool only_v6) {
   const std::string address =
       (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + std::to_string(port);
   addrinfo hints{};
@@ -193,7 +203,7 @@ Result<ListeningSocket> listen_at(const std::string& host, int port) {
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, ::freeaddrinfo);
   int error_number = EADDRNOTAVAIL;
   for (const addrinfo* entry = list.get(); entry != nullptr; entry = entry->ai_next) {
-    const int socket = bound_socket(*entry);
+    const int socket = bound_socket(*entry, only_v6);
     if (socket < 0) {
       error_number = errno;
       continue;

@@ -18,7 +18,7 @@ struct ListeningSocket {
 };
 // On an IPv4 or IPv6 address, or the first address of a host's name. Port 0: any free one. Conflict
 // when the address is in use.
-Result<ListeningSocket> listen_at(const std::string& host, int port);
+Result<ListeningSocket> listen_at(const std::string& host, int port, bool only_v6 = false);
 // On a socket file, for its owner and its group. The file of a server that has died is replaced;
 // Conflict when one listens there.
 Result<ListeningSocket> listen_at_file(const std::string& path);

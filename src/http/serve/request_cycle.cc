@@ -154,6 +154,11 @@ Response RequestCycle::respond(Request& request, const Framing& framing, Connect
   const Route& route = *match.route;
   request.route = &route;
   request.params = std::move(match.params);
+  // RFC 9110 §14.5: it is likely a part, which would be taken for the whole.
+  if (request.method == Method::kPut && request.header("content-range")) {
+    return explain(invalid("A part of a body (Content-Range) cannot be put here; send all of it."),
+                   request, 400);
+  }
   // The guard runs before one byte of the body is read, and before its size is looked at: a caller
   // that may not come in learns nothing else.
   const Status allowed = contain([&]() -> Status {

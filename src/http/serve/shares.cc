@@ -2,6 +2,7 @@
 #include "http/serve/shares.h"
 
 #include <algorithm>
+#include <bit>
 #include <climits>
 #include <functional>
 #include <random>
@@ -87,7 +88,12 @@ constexpr ShareRow kShares[] = {
      "Requests of this organization hold bodies and answers of % KiB in memory, its share "
      "(http.memory_organization_percent of http.memory_max_bytes); send less at once."},
 };
-static_assert(std::size(kShares) == kShareCount);
+static_assert([] {
+  for (size_t i = 0; i < kShareCount; i++) {
+    if (kShares[i].share != static_cast<Share>(i)) return false;
+  }
+  return std::size(kShares) == kShareCount;
+}());
 
 std::array<int, kShareCount> limits_of(const ServerConfig& config) {
   std::array<int, kShareCount> limits{};
@@ -113,10 +119,14 @@ const char* Shares::why(Share share) {
 NameCounts::NameCounts() : seed_(random_seed()) {}
 
 NameCounts::Places NameCounts::places_of(std::string_view name) const {
-  // Two odd factors spread what the seed has changed; the high bits are the well mixed ones.
-  const uint64_t hash = std::hash<std::string_view>{}(name) ^ seed_;
-  return {static_cast<uint32_t>((hash * 0x9e3779b97f4a7c15) >> 52),
-          static_cast<uint32_t>((hash * 0xd6e8feb86659fd93) >> 52)};
+  // FNV-1a from a secret start (http://www.isthe.com/chongo/tech/comp/fnv, 64 bits), so that names
+  // which meet under one seed do not meet under another; two odd factors spread it, and the high
+  // bits are the well mixed ones.
+  uint64_t hash = seed_;
+  for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  static constexpr int kShift = 64 - std::bit_width(kPlaces - 1);
+  return {static_cast<uint32_t>((hash * 0x9e3779b97f4a7c15) >> kShift),
+          static_cast<uint32_t>((hash * 0xd6e8feb86659fd93) >> kShift)};
 }
 
 bool NameCounts::add(Places places, int limit, int count) {

@@ -1,5 +1,5 @@
 // What all callers use together, and how much of it one of them may take: requests at work, by key,
-// organization and address; memory, by key and address; and connections, by address. One table
+// organization and address; memory, by the same; and connections, by address. One table
 // (shares.cc) names each share,
 // its limit, its refusal and the name under which refusals are counted.
 //

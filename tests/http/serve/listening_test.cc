@@ -86,6 +86,16 @@ TEST_CASE("listening: the file of a dead server is replaced, and what is no sock
   std::ofstream(plain) << "text";
   CHECK(http::listen_at_file(plain).code() == Code::kConflict);
   CHECK(::access(plain.c_str(), F_OK) == 0);
+  // A server of datagrams is one, too.
+  const std::string other = dir.file("datagrams");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, other.data(), other.size());
+  const int datagrams = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  REQUIRE(::bind(datagrams, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  CHECK(http::listen_at_file(other).code() == Code::kConflict);
+  CHECK(::access(other.c_str(), F_OK) == 0);
+  ::close(datagrams);
   CHECK(http::listen_at_file("relative").code() == Code::kInvalid);
   CHECK(http::listen_at_file("/" + std::string(200, 'a')).code() == Code::kInvalid);
 }
@@ -122,4 +132,15 @@ TEST_CASE("listening: the sockets that systemd passes stand in the place of addr
   REQUIRE(sockets->size() == 1);
   CHECK(sockets->front().descriptor == 3);
   CHECK(sockets->front().port == passed->port);
+}
+
+TEST_CASE("listening: all addresses of both families at one port are two listeners",
+          "[unit][http]") {
+  const auto four = http::listen_at("0.0.0.0", 0);
+  REQUIRE(four.ok());
+  const auto six = http::listen_at("::", four->port, true);
+  INFO(six.status().to_string());
+  REQUIRE(six.ok());
+  ::close(six->descriptor);
+  ::close(four->descriptor);
 }

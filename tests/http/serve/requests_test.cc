@@ -76,3 +76,12 @@ TEST_CASE("requests: what parsers have disagreed on", "[unit][http]") {
   CHECK(count > 250);
   CHECK(fetch(server.port(), "GET", "/").status == 200);
 }
+
+TEST_CASE("requests: a part of a body is not put as the whole", "[unit][http]") {
+  TestServer server(all_paths());
+  const RawResponse refused =
+      fetch(server.port(), "PUT", "/file", {{"Content-Range", "bytes 4-6/7"}}, "abc");
+  CHECK(refused.status == 400);
+  CHECK(refused.body.find("Content-Range") != std::string::npos);
+  CHECK(fetch(server.port(), "PUT", "/file", {}, "abc").status == 200);
+}
