@@ -28,7 +28,7 @@ LDLIBS += -lrocksdb -lboost_context $(shell pkg-config --libs $(PKGS) 2>/dev/nul
 ifneq ($(filter release debug,$(MODE)),)
 # Whole and in the program: what a shared one does to find a thread's memory costs as much as half
 # an allocation.
-LDLIBS += -Wl,--push-state,--whole-archive -l:libjemalloc_pic.a -Wl,--pop-state
+ALLOCATOR := -Wl,--push-state,--whole-archive -l:libjemalloc_pic.a -Wl,--pop-state
 endif
 ifneq ($(MOLD),)
 LDFLAGS += -fuse-ld=mold
@@ -72,7 +72,8 @@ $(B)/src/base/fiber.o: CXXFLAGS += -fno-sanitize=thread -DKVCS_TSAN_FIBERS
 endif
 LIB_OBJS := $(patsubst %.cc,$(B)/%.o,$(filter-out src/main.cc,$(SRCS))) $(B)/gen/web_assets$(WEB).o \
   $(B)/src/kvfile/plot/plot_fonts.o
-TEST_SRCS := $(sort $(shell find tests -name '*.cc' -not -path 'tests/fuzz/main.cc' -not -path 'tests/bench/*'))
+TEST_SRCS := $(sort $(shell find tests -name '*.cc' -not -path 'tests/fuzz/main.cc' -not -path 'tests/bench/*' \
+  -not -path 'tests/support/preload/*'))
 TEST_OBJS := $(patsubst %.cc,$(B)/%.o,$(TEST_SRCS))
 BENCH_SRCS := $(sort $(wildcard tests/bench/*.cc))
 BENCH_BINS := $(patsubst %.cc,$(B)/%,$(BENCH_SRCS))
@@ -229,24 +230,31 @@ $(B)/libkvcs.a: $(LIB_OBJS)
 	@ar rcs $@ $^
 $(B)/kvcs: $(B)/src/main.o $(B)/libkvcs.a
 	@echo "  LINK $@"
-	@$(CXX) $(LDFLAGS) -o $@ $< $(B)/libkvcs.a $(LDLIBS)
+	@$(CXX) $(LDFLAGS) -o $@ $< $(B)/libkvcs.a $(LDLIBS) $(ALLOCATOR)
 # What tests load into a daemon to make its disk fail.
 $(B)/disk_fault.so: tests/support/preload/disk_fault.c tests/support/preload/fault_plan.h
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
-$(B)/kvcs_tests: $(TEST_OBJS) $(B)/libkvcs.a | $(B)/disk_fault.so
+# A daemon whose memory can be made to fail: in the allocator's place is one of the tests.
+$(B)/kvcs_starved: $(B)/src/main.o $(B)/tests/support/preload/alloc_fault.o $(B)/libkvcs.a
 	@echo "  LINK $@"
-	@$(CXX) $(LDFLAGS) -o $@ $(TEST_OBJS) $(B)/libkvcs.a $(LDLIBS)
+	@$(CXX) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS)
+ifneq ($(filter release debug,$(MODE)),)
+STARVED := $(B)/kvcs_starved
+endif
+$(B)/kvcs_tests: $(TEST_OBJS) $(B)/libkvcs.a | $(B)/disk_fault.so $(STARVED)
+	@echo "  LINK $@"
+	@$(CXX) $(LDFLAGS) -o $@ $(TEST_OBJS) $(B)/libkvcs.a $(LDLIBS) $(ALLOCATOR)
 # For tests/mutate.sh: a changed copy of one file, $(MUTANT), before the library that has its original.
 mutant-tests:
 	@$(CCACHE) $(CXX) $(CPPFLAGS) $(CXXFLAGS) -O0 -U_FORTIFY_SOURCE -g0 -w -c $(MUTANT) -o $(B)/mutate/mutant.o
-	@$(CXX) $(LDFLAGS) -Wl,--strip-debug -o $(B)/mutate/kvcs_tests $(TEST_OBJS) $(B)/mutate/mutant.o $(B)/libkvcs.a $(LDLIBS)
+	@$(CXX) $(LDFLAGS) -Wl,--strip-debug -o $(B)/mutate/kvcs_tests $(TEST_OBJS) $(B)/mutate/mutant.o $(B)/libkvcs.a $(LDLIBS) $(ALLOCATOR)
 mutant-daemon:
-	@$(CXX) $(LDFLAGS) -Wl,--strip-debug -o $(B)/mutate/kvcs $(B)/src/main.o $(B)/mutate/mutant.o $(B)/libkvcs.a $(LDLIBS)
+	@$(CXX) $(LDFLAGS) -Wl,--strip-debug -o $(B)/mutate/kvcs $(B)/src/main.o $(B)/mutate/mutant.o $(B)/libkvcs.a $(LDLIBS) $(ALLOCATOR)
 .PHONY: mutant-tests mutant-daemon
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libkvcs.a
 	@echo "  LINK $@"
-	@$(CXX) $(LDFLAGS) -o $@ $< $(B)/libkvcs.a $(LDLIBS)
+	@$(CXX) $(LDFLAGS) -o $@ $< $(B)/libkvcs.a $(LDLIBS) $(ALLOCATOR)
 $(B)/tests/bench/hello/h2o: HELLO_FLAGS := -DH2O_USE_LIBUV=0
 $(B)/tests/bench/hello/h2o: HELLO_LIBS := -lh2o-evloop -lssl -lcrypto -lz
 $(B)/tests/bench/hello/microhttpd: HELLO_LIBS := -lmicrohttpd

@@ -46,6 +46,7 @@ struct ChatProxy::Call {
   int64_t rate_tokens = 0;
   bool is_fitted = false;  // The output was lowered to what the budget leaves.
   std::optional<Reservation> reservation;
+  bool may_be_sent = false;  // A provider may have it, and bill it.
   std::unique_ptr<UsageMeter> meter;
   std::optional<RateDecision> rate;  // Of the last bucket that says something to the client.
   int64_t first_byte_us = 0;

@@ -12,6 +12,7 @@
 #include "ai/worst_case.h"
 #include "base/bytes.h"
 #include "base/json_size.h"
+#include "base/memory.h"
 #include "base/money.h"
 #include "base/quick_json.h"
 #include "http/problem.h"
@@ -160,7 +161,15 @@ Result<http::Response> ChatProxy::handle(http::Request& request, const Dialect& 
     if (refused.code() == Code::kQuotaExceeded) return refusal(*call, refused);
     return refused;
   }
-  return answer_from_targets(std::move(call));
+  std::optional<Result<http::Response>> answer;
+  if (if_memory_lasts([&] { answer.emplace(answer_from_targets(call)); })) {
+    return std::move(*answer);
+  }
+  // What a provider may have done is charged, whether or not there is memory to answer with.
+  if (call->may_be_sent && call->reservation && !call->reservation->is_settled()) {
+    settle(*call, 503, ExchangeEnd::kUnknown);
+  }
+  throw std::bad_alloc();
 }
 
 Status ChatProxy::load_caller(Call& call) const {

@@ -7,6 +7,7 @@
 #include "ai/redact.h"
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/memory.h"
 #include "base/money.h"
 #include "base/wait.h"
 #include "http/sse.h"
@@ -144,9 +145,12 @@ int64_t ChatProxy::settle(Call& call, int status, ExchangeEnd end) const {
 
 void ChatProxy::end_request(const Call& call, Reservation& held, UsageRecord record,
                             std::vector<AlertEvent> alerts) const {
-  return_tokens(call, record.tokens.input_total() + record.tokens.output_total());
-  if (call.organization->log_bodies) log_bodies(call, record);
-  metrics_.record(record, call.organization->slug, usage_outcome(record));
+  // What is told of a request keeps nobody from settling it.
+  (void)if_memory_lasts([&] {
+    return_tokens(call, record.tokens.input_total() + record.tokens.output_total());
+    if (call.organization->log_bodies) log_bodies(call, record);
+    metrics_.record(record, call.organization->slug, usage_outcome(record));
+  });
   held.settle(std::move(record), std::move(alerts));
 }
 

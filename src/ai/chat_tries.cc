@@ -74,6 +74,7 @@ Result<std::unique_ptr<BegunAnswer>> ChatProxy::exchange(Call& call) const {
   for (bool is_second = false;; is_second = true) {
     const http::UpstreamRequest ask =
         build_upstream_request(call.request, call.chat, target, call.path, edits, config_);
+    call.may_be_sent = true;
     auto upstream = KVCS_TRY(upstream_.open(ask));
     auto answer =
         std::make_unique<BegunAnswer>(KVCS_TRY(http::decode_content(std::move(upstream))));

@@ -55,6 +55,7 @@ void FaultHouse::start() {
   INFO(daemon_->log());
   REQUIRE(port_ > 0);
   admin_key_ = credential(data_dir_, "admin_key");
+  project_key_ = credential(data_dir_, "api_key");
 }
 
 int FaultHouse::stop() {
@@ -85,7 +86,16 @@ RawResponse FaultHouse::get_as(const std::string& key, const std::string& path) 
 }
 
 RawResponse FaultHouse::chat() {
-  return fetch(port_, "POST", "/v1/chat/completions", {{"api-key", key_}}, kHello);
+  return ask("/v1/chat/completions", kHello);
+}
+
+RawResponse FaultHouse::ask(const std::string& path, const std::string& body) {
+  return fetch(port_, "POST", path, {{"api-key", key_}}, body);
+}
+
+RawResponse FaultHouse::project(const std::string& method, const std::string& path,
+                                const std::string& body) {
+  return fetch(port_, method, path, {{"Authorization", "Bearer " + project_key_}}, body);
 }
 
 RawResponse FaultHouse::put_value(size_t size_bytes) {
@@ -117,6 +127,10 @@ std::string FaultHouse::first_wrong_value() {
 void FaultHouse::change_organization(const std::string& body) {
   REQUIRE(admin("PATCH", "/admin/organizations/" + credential(data_dir_, "organization_id"), body)
               .status == 200);
+}
+
+std::string FaultHouse::organization() const {
+  return credential(data_dir_, "organization_id");
 }
 
 std::string FaultHouse::health() {

@@ -32,6 +32,10 @@ class FaultHouse final {
                     const std::string& body = {});
   RawResponse get_as(const std::string& key, const std::string& path);
   RawResponse chat();
+  RawResponse ask(const std::string& path, const std::string& body);  // With the user's key.
+  // With the project's key.
+  RawResponse project(const std::string& method, const std::string& path,
+                      const std::string& body = {});
   // Writes one value with the next name, and remembers the answer.
   RawResponse put_value(size_t size_bytes = 20);
   // All values that were answered with success are there as they were written, and of those that
@@ -40,9 +44,12 @@ class FaultHouse final {
   size_t acknowledged() const { return good_.size(); }
   size_t refused() const { return refused_.size(); }
   void change_organization(const std::string& body);
+  std::string organization() const;
   std::string health();  // The body of GET /health.
 
   DiskFault& fault() { return fault_; }
+  FakeProvider& provider() { return provider_; }
+  int port() const { return port_; }
   Daemon& daemon() { return *daemon_; }
   std::string log() const { return log_before_ + (daemon_ ? daemon_->log() : ""); }
   const std::string& data_dir() const { return data_dir_; }
@@ -55,7 +62,7 @@ class FaultHouse final {
   DiskFault fault_;
   FakeProvider provider_;
   std::unique_ptr<Daemon> daemon_;
-  std::string log_before_, admin_key_, key_;
+  std::string log_before_, admin_key_, project_key_, key_;
   int port_ = 0, made_ = 0;
   std::map<std::string, std::string> good_;
   std::vector<std::string> refused_;

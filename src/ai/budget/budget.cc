@@ -16,6 +16,7 @@
 #include "base/boot_id.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "kv/keyspace.h"
@@ -63,9 +64,12 @@ struct Budgets::Impl {
   void note(BudgetBook& book) {
     if (book.is_noted.load() || book.is_noted.exchange(true)) return;
     MutexLock lock(writer_mutex);
-    noted.push_back(&book);
-    if (noted.size() == 1) wake.notify_one();
+    book.next_noted = std::exchange(noted, &book);
+    if (book.next_noted == nullptr) wake.notify_one();
   }
+  // Takes over a settlement for which memory did not last.
+  void leave(std::unique_ptr<Reservation::Impl> unsettled);
+  void settle_left();
   Status write_all();
   bool write_noted();
   void write_loop();
@@ -83,13 +87,15 @@ struct Budgets::Impl {
   Heartbeat heartbeat;  // The writer's.
   Mutex writer_mutex;
   CondVar wake;
-  std::vector<BudgetBook*> noted KVCS_GUARDED_BY(writer_mutex);
+  BudgetBook* noted KVCS_GUARDED_BY(writer_mutex) = nullptr;        // The first of a list.
+  Reservation::Impl* left KVCS_GUARDED_BY(writer_mutex) = nullptr;  // Likewise.
   bool stopping KVCS_GUARDED_BY(writer_mutex) = false;
   Status journal_status KVCS_GUARDED_BY(writer_mutex);  // Of the last sync.
   std::optional<Thread> writer;
 };
 
 Status Budgets::Impl::write_all() {
+  settle_left();
   Status first;
   for (BudgetBook* book : all_books()) {
     Status written = book->flush();
@@ -100,22 +106,26 @@ Status Budgets::Impl::write_all() {
 
 // False when the store did not take all.
 bool Budgets::Impl::write_noted() {
-  std::vector<BudgetBook*> now;
+  settle_left();
+  BudgetBook* now;
   {
     MutexLock lock(writer_mutex);
-    now.swap(noted);
+    now = std::exchange(noted, nullptr);
   }
+  const bool any = now != nullptr;
   bool all = true;
-  for (BudgetBook* book : now) {
+  while (now != nullptr) {
+    BudgetBook& book = *std::exchange(now, now->next_noted);
     heartbeat.work();
     // Cleared before the flush: a charge that comes meanwhile is noted again.
-    heartbeat.work();
-    book->is_noted = false;
-    if (book->flush().ok()) continue;
+    book.is_noted = false;
+    bool flushed = false;
+    (void)if_memory_lasts([&] { flushed = book.flush().ok(); });
+    if (flushed) continue;
     all = false;
-    note(*book);
+    note(book);
   }
-  if (!now.empty() && all) written();
+  if (any && all) written();
   return all;
 }
 
@@ -126,13 +136,13 @@ void Budgets::Impl::write_loop() {
     heartbeat.rest();
     {
       MutexLock lock(writer_mutex);
-      while (!stopping && noted.empty()) {
+      while (!stopping && noted == nullptr && left == nullptr) {
         // The writer wakes once more after its last write, for the journal may hold something that
         // is not on disk yet.
         if (!wake.wait_for_ms(writer_mutex, kSyncMs)) break;
       }
       if (stopping) return;
-      if (!noted.empty()) wake.wait_for_ms(writer_mutex, pause_ms);
+      if (noted != nullptr || left != nullptr) wake.wait_for_ms(writer_mutex, pause_ms);
     }
     heartbeat.work();
     const bool taken = write_noted();
@@ -156,13 +166,27 @@ struct Reservation::Impl {
   BudgetView user;
   std::optional<UsageRecord> fallback;  // Charged when nobody settles.
   bool settled = false;
+  // Of a settlement that is still to be made, whose record is `fallback`.
+  bool is_last = true;
+  std::vector<AlertEvent> alerts;
+  Impl* next_left = nullptr;
 
-  void settle(UsageRecord record, bool last, std::vector<AlertEvent> alerts) {
+  // Without memory the settlement is kept for later; nothing has happened then.
+  void settle(UsageRecord record, bool last, std::vector<AlertEvent> told) {
     KVCS_ASSERT(!settled);
-    settled = true;
-    complete(record, last);
-    book.settle(open, &record, std::move(alerts));
-    owner.note(book);
+    fallback = std::move(record);
+    is_last = last;
+    alerts = std::move(told);
+    (void)settle_kept();
+  }
+  // False: memory did not last for it.
+  bool settle_kept() {
+    settled = if_memory_lasts([&] {
+      complete(*fallback, is_last);
+      book.settle(open, &*fallback, alerts);
+    });
+    if (settled) owner.note(book);
+    return settled;
   }
 
   // Fills in what the reservation knows better than the caller.
@@ -188,11 +212,35 @@ Reservation::Reservation(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Reservation::Reservation(Reservation&&) noexcept = default;
 Reservation::~Reservation() {
   if (!impl_ || impl_->settled) return;
-  if (impl_->fallback) {
-    settle(std::move(*impl_->fallback));
-  } else {
+  if (!impl_->fallback) {
     impl_->book.settle(impl_->open, nullptr, {});
+  } else if (!impl_->settle_kept()) {
+    Budgets::Impl& owner = impl_->owner;
+    owner.leave(std::move(impl_));
   }
+}
+
+void Budgets::Impl::leave(std::unique_ptr<Reservation::Impl> unsettled) {
+  MutexLock lock(writer_mutex);
+  unsettled->next_left = left;
+  left = unsettled.release();
+  wake.notify_one();
+}
+
+void Budgets::Impl::settle_left() {
+  Reservation::Impl* now;
+  {
+    MutexLock lock(writer_mutex);
+    now = std::exchange(left, nullptr);
+  }
+  while (now != nullptr) {
+    std::unique_ptr<Reservation::Impl> one(std::exchange(now, now->next_left));
+    if (!one->settle_kept()) leave(std::move(one));
+  }
+}
+
+bool Reservation::is_settled() const {
+  return impl_->settled;
 }
 bool Reservation::grace() const {
   return impl_->open.grace;
@@ -289,9 +337,12 @@ Status Budgets::write_empty_journal(const std::string& path) {
 
 Result<Reservation> Budgets::reserve(BudgetAsk ask) {
   BudgetBook& book = impl_->book(ask.organization_id);
+  // Made first: once the money is held, nothing may fail any more.
+  std::unique_ptr<Reservation::Impl> held(new Reservation::Impl{*impl_, book, {}, {}, {}});
   BudgetBook::Admission admission = KVCS_TRY(book.admit(std::move(ask)));
-  return Reservation(std::make_unique<Reservation::Impl>(Reservation::Impl{
-      *impl_, book, std::move(admission.open), std::move(admission.user), {}, false}));
+  held->open = std::move(admission.open);
+  held->user = std::move(admission.user);
+  return Reservation(std::move(held));
 }
 
 Result<int64_t> Budgets::room(const BudgetAsk& ask) {

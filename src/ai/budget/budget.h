@@ -103,10 +103,12 @@ class Reservation final {
   // into memory: made for every read of a stream.
   void note_output(int64_t tokens);
   // Charges record.cost_nano_usd, at once for every limit, and notes the row for the store, with
-  // these alerts in the same batch. One of settle() and settle_try() may be called, once. The ids,
-  // the month, `grace`, what was reserved and, unless it is set, the number of the try are filled
-  // in here.
+  // these alerts in the same batch. Where memory does not last for that, it is done later: when the
+  // reservation is destroyed, or by the writer. One of settle() and settle_try() may be called,
+  // once. The ids, the month, `grace`, what was reserved and, unless it is set, the number of the
+  // try are filled in here.
   void settle(UsageRecord record, std::vector<AlertEvent> alerts = {});
+  bool is_settled() const;
   // The same for a try that may have acted and after which the same request is tried elsewhere. Its
   // row has an id of its own, and it counts as money, not as a request. Called before the next
   // try's reserve(), which has the same request_id and the next `attempt`.

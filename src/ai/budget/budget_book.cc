@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/id.h"
+#include "base/memory.h"
 #include "base/money.h"
 #include "kv/keyspace.h"
 #include "ledger/rows.h"
@@ -77,8 +78,8 @@ void note_threshold(BudgetCounter& counter, int64_t limit, bool refused,
   int percent = counter.used >= limit - limit / 5 ? 80 : 0;
   if (counter.used >= limit || (refused && counter.used >= limit - limit / 20)) percent = 100;
   if (percent <= counter.alerted_percent) return;
-  counter.alerted_percent = percent;
   reached.push_back({counter.kind, counter.id, counter.month, percent, counter.used, limit});
+  counter.alerted_percent = percent;
 }
 
 }  // namespace
@@ -109,11 +110,16 @@ Result<BudgetBook::Admission> BudgetBook::admit(BudgetAsk ask) {
                        .limits = ask.limits,
                        .tell_refusal = ask.tell_refusal};
   const BudgetCounters counters = open.counters = pin_counters(open);
-  Result<Admission> admission = admit_pinned(std::move(open));
-  if (admission.ok()) return admission;
-  MutexLock lock(mutex_);
-  unpin(counters);
-  return admission;
+  std::optional<Result<Admission>> admission;
+  const bool has_memory =
+      if_memory_lasts([&] { admission.emplace(admit_pinned(std::move(open))); });
+  if (has_memory && admission->ok()) return std::move(*admission);
+  {
+    MutexLock lock(mutex_);
+    unpin(counters);
+  }
+  if (!has_memory) throw std::bad_alloc();
+  return std::move(*admission);
 }
 
 // Ok: the pinned counters are as the store has them, and the store takes writes. Otherwise the
@@ -166,13 +172,17 @@ Result<BudgetBook::Admission> BudgetBook::admit_pinned(OpenReservation open) {
   }
   // The last step, so that the record in the journal has all that the reservation holds. Without a
   // record a crash would lose the money: then there is no reservation.
-  Result<uint32_t> slot = journal_.begin(reservation_json(open));
-  if (!slot.ok()) {
-    MutexLock lock(mutex_);
-    release(open);
-    return quota_unavailable(slot.status());
+  std::optional<Result<uint32_t>> slot;
+  const bool has_memory = if_memory_lasts([&] { slot = journal_.begin(reservation_json(open)); });
+  if (!has_memory || !slot->ok()) {
+    {
+      MutexLock lock(mutex_);
+      release(open);
+    }
+    if (!has_memory) throw std::bad_alloc();
+    return quota_unavailable(slot->status());
   }
-  open.slot = *slot;
+  open.slot = **slot;
   admission.open = std::move(open);
   return admission;
 }
@@ -265,7 +275,8 @@ Result<BudgetView> BudgetBook::hold_in_failure(OpenReservation& open, const Stat
         .with_retry_after_s(60);
   }
   Grace& day = grace_[open.grace_day];
-  Grace& user = user_grace_[open.grace_day + "/" + open.user_id];
+  open.user_grace = open.grace_day + "/" + open.user_id;
+  Grace& user = user_grace_[open.user_grace];
   day.reserved = saturating_add(day.reserved, open.estimate);
   user.reserved = saturating_add(user.reserved, open.estimate);
   grace_requests_++;
@@ -279,8 +290,7 @@ void BudgetBook::release(const OpenReservation& open) {
   hold(open, -open.estimate);
   open_--;
   if (!open.grace) return;
-  for (Grace* grace :
-       {&grace_[open.grace_day], &user_grace_[open.grace_day + "/" + open.user_id]}) {
+  for (Grace* grace : {&grace_[open.grace_day], &user_grace_[open.user_grace]}) {
     grace->reserved = std::max<int64_t>(0, grace->reserved - open.estimate);
   }
 }
@@ -302,14 +312,23 @@ void BudgetBook::charge(const OpenReservation& open, const UsageRecord& record,
     one->rows.nano_usd = saturating_add(one->rows.nano_usd, record.cost_nano_usd);
     mark_dirty(*one);
   }
-  note_threshold(*open.counters[1], open.limits.user_nano_usd, false, reached);
-  note_threshold(*open.counters[2], open.limits.organization_nano_usd, false, reached);
+  // A threshold for which memory does not last is told by the next charge.
+  (void)if_memory_lasts([&] {
+    note_threshold(*open.counters[1], open.limits.user_nano_usd, false, reached);
+    note_threshold(*open.counters[2], open.limits.organization_nano_usd, false, reached);
+  });
   if (!open.grace) return;
-  for (Grace* grace :
-       {&grace_[open.grace_day], &user_grace_[open.grace_day + "/" + open.user_id]}) {
+  for (Grace* grace : {&grace_[open.grace_day], &user_grace_[open.user_grace]}) {
     grace->used = saturating_add(grace->used, record.cost_nano_usd);
   }
-  dirty_grace_.insert(open.grace_day);
+}
+
+// All that charge() and what follows it need, so that neither stops half way.
+void BudgetBook::make_room_for_charge(const OpenReservation& open) {
+  const size_t dirty = dirty_.size() + open.counters.size();
+  if (dirty > dirty_.capacity()) dirty_.reserve(2 * dirty);
+  if (pending_.size() == pending_.capacity()) pending_.reserve(2 * pending_.size() + 16);
+  if (open.grace) dirty_grace_.insert(open.grace_day);
 }
 
 void BudgetBook::add_alerts(const std::vector<BudgetThreshold>& reached, Entry& entry) const {
@@ -368,6 +387,7 @@ void BudgetBook::settle(const OpenReservation& open, const UsageRecord* record,
   std::vector<BudgetThreshold> reached;
   {
     MutexLock lock(mutex_);
+    make_room_for_charge(open);
     release(open);
     charge(open, *record, reached);
     unpin(open.counters);
@@ -375,16 +395,20 @@ void BudgetBook::settle(const OpenReservation& open, const UsageRecord* record,
     // row, the next start would find the row in the journal and charge it once more.
     pending_.push_back(std::move(entry));
   }
-  add_alerts(reached, told);
-  if (told.alerts.empty()) return;
-  MutexLock lock(mutex_);
-  pending_.push_back(std::move(told));
+  // The charge stands, whether or not memory lasts for its alerts.
+  (void)if_memory_lasts([&] {
+    add_alerts(reached, told);
+    if (told.alerts.empty()) return;
+    MutexLock lock(mutex_);
+    pending_.push_back(std::move(told));
+  });
 }
 
 Status BudgetBook::settle_recovered(OpenReservation open, const UsageRecord& record) {
   open.counters = pin_counters(open);
   Status loaded = load(open.counters);
   if (loaded.ok() && open.grace) loaded = load_grace(open.grace_day);
+  open.user_grace = open.grace_day + "/" + open.user_id;
   std::vector<AlertEvent> alerts;
   // A journal of an older version does not say what was set aside.
   if (record.reserved_nano_usd > 0) tell_above_reservation(record, alerts);
@@ -398,6 +422,7 @@ Status BudgetBook::settle_recovered(OpenReservation open, const UsageRecord& rec
     if (!damaged) KVCS_TRY(std::move(loaded));
     // The limits are not known here; the next settlement tells of thresholds that were passed.
     std::vector<BudgetThreshold> none;
+    make_room_for_charge(open);
     charge(open, record, none);
     pending_.push_back(std::move(entry));
   }

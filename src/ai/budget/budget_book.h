@@ -114,7 +114,8 @@ struct OpenReservation {
   // The rest belongs to this process and is not in the JSON.
   BudgetLimits limits{.user_nano_usd = -1, .organization_nano_usd = -1};
   BudgetCounters counters{};
-  uint32_t slot = 0;  // Of the journal.
+  uint32_t slot = 0;       // Of the journal.
+  std::string user_grace;  // Its name in BudgetBook::user_grace_, in grace mode.
   bool tell_refusal = true;
 };
 std::string reservation_json(const OpenReservation& open);
@@ -142,7 +143,8 @@ class BudgetBook final {
   Result<Admission> admit(BudgetAsk ask);
   Result<int64_t> room(const BudgetAsk& ask);  // As Budgets::room().
   // Adds the charge (null: none) and notes its row in the journal. From then on it is on its way to
-  // the store, with the alerts: the next flush(), whoever calls it, takes it along.
+  // the store, with the alerts: the next flush(), whoever calls it, takes it along. When memory
+  // does not last for it, it has not happened.
   void settle(const OpenReservation& open, const UsageRecord* record,
               std::vector<AlertEvent> alerts);
   // The same for a charge that a dead process left in its journal, and flushes.
@@ -158,6 +160,7 @@ class BudgetBook final {
   Status repair(const Budgets::Recount& recount);
   // Kept by Budgets: this book is on the writer's list of books that have something to write.
   std::atomic<bool> is_noted = false;
+  BudgetBook* next_noted = nullptr;  // On that list.
   struct Stats {
     int64_t open = 0, unwritten = 0, grace = 0;
   };
@@ -213,6 +216,7 @@ class BudgetBook final {
   void hold(const OpenReservation& open, int64_t amount) KVCS_REQUIRES(mutex_);
   void release(const OpenReservation& open) KVCS_REQUIRES(mutex_);
   void mark_dirty(BudgetCounter& counter) KVCS_REQUIRES(mutex_);
+  void make_room_for_charge(const OpenReservation& open) KVCS_REQUIRES(mutex_);
   void charge(const OpenReservation& open, const UsageRecord& record,
               std::vector<BudgetThreshold>& reached) KVCS_REQUIRES(mutex_);
   void add_alerts(const std::vector<BudgetThreshold>& reached, Entry& entry) const;

@@ -1,5 +1,6 @@
 // Brings an organization's counters and charges to the store, in groups, one group after the other.
 #include "ai/budget/budget_book.h"
+#include "base/memory.h"
 #include "kv/keyspace.h"
 #include "kv/outbox.h"
 
@@ -40,20 +41,25 @@ Status BudgetBook::flush() {
 // Precondition: this thread has set writing_. The lock is released while the store writes.
 Status BudgetBook::write_next_group() {
   Group group;
-  Status result = take_group(group);
-  if (result.ok()) result = kv_.write(group.batch, KvDurability::kBuffered);
-  {
-    MutexLock lock(mutex_);
-    end_group(group, result.ok());
-  }
-  if (result.ok()) {
-    std::vector<uint32_t> slots;
-    slots.reserve(group.entries.size());
+  Status result;
+  std::vector<uint32_t> slots;
+  const bool has_memory = if_memory_lasts([&] {
+    result = take_group(group);
     for (const Entry& entry : group.entries) {
       if (entry.slot) slots.push_back(*entry.slot);
     }
-    journal_.end(slots);
+    if (result.ok()) result = kv_.write(group.batch, KvDurability::kBuffered);
+  });
+  {
+    MutexLock lock(mutex_);
+    end_group(group, has_memory && result.ok());
+    if (!has_memory) {  // The others shall not wait for this leader.
+      writing_ = false;
+      written_.notify_all();
+    }
   }
+  if (!has_memory) throw std::bad_alloc();
+  if (result.ok()) journal_.end(slots);
   MutexLock lock(mutex_);
   writing_ = false;
   written_.notify_all();
@@ -93,6 +99,8 @@ void BudgetBook::build_group(Group& group) {
     one->dirty = false;
     one->pins++;
     one->writing_used = one->used;
+  }
+  for (BudgetCounter* one : group.counters) {
     // The record of a damaged counter is not written over: repair() would not know what it lost.
     if (one->damaged) {
       group.in_rows.emplace_back(
@@ -137,6 +145,7 @@ void BudgetBook::end_group(Group& group, bool written) {
   // its record is late. The entries go back to the front, in their order.
   for (BudgetCounter* one : group.counters) mark_dirty(*one);
   dirty_grace_.merge(group.grace_days);
+  if (pending_.empty()) return pending_.swap(group.entries);
   pending_.insert(pending_.begin(), std::make_move_iterator(group.entries.begin()),
                   std::make_move_iterator(group.entries.end()));
 }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/memory.h"
 #include "base/mutex.h"
 #include "base/status.h"
 
@@ -48,15 +49,20 @@ class ConnectionPool final {
     return found;
   }
 
-  // Gives the place back, and the connection too unless it is null.
+  // Gives the place back, and the connection too unless it is null. One for which memory does not
+  // last is closed: destructors call this.
   void release(const std::string& key, std::unique_ptr<Connection> connection, int64_t now_us) {
     std::list<Entry> expired;
     MutexLock lock(mutex_);
     Host& host = hosts_[key];
     host.in_use--;
     if (connection) {
-      idle_.push_back({key, now_us, std::move(connection)});
-      host.idle.push_back(std::prev(idle_.end()));
+      (void)if_memory_lasts([&] {
+        std::list<Entry> kept;
+        kept.push_back({key, now_us, std::move(connection)});
+        host.idle.push_back(kept.begin());
+        idle_.splice(idle_.end(), kept);
+      });
     } else if (host.in_use == 0 && host.idle.empty()) {
       hosts_.erase(key);
     }

@@ -225,6 +225,7 @@ ConnectionTable::ConnectionTable(int connections_max)
     : slots_(std::make_unique<Connection[]>(static_cast<size_t>(connections_max))),
       size_(static_cast<uint32_t>(connections_max)) {
   for (uint32_t i = 0; i < size_; i++) slots_[i].index = i;
+  free_.reserve(size_);  // Nobody who closes a connection needs memory.
 }
 ConnectionTable::~ConnectionTable() = default;
 

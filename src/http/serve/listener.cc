@@ -10,10 +10,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 #include "base/descriptor_room.h"
+#include "base/log.h"
+#include "base/memory.h"
 #include "base/wait.h"
 #include "http/serve/tls.h"
 
@@ -41,6 +45,13 @@ constexpr int kTurnRequests = 16, kTurnPauseMs = 1;
 // Idle connections that are closed at once when there is no room for another one: an eighth of
 // those that are open, within these two.
 constexpr int64_t kGiveUpMin = 1, kGiveUpMax = 32;
+
+// Made without memory, where there is none left.
+constexpr std::string_view kNoMemoryAnswer =
+    "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 70\r\n"
+    "retry-after: 1\r\nconnection: close\r\n\r\n"
+    "{\"error\":\"There is no memory left for this request; try again later.\"}";
+static_assert(kNoMemoryAnswer.size() - kNoMemoryAnswer.find("{\"error") == 70);
 
 void signal_event(int event) {
   const uint64_t one = 1;
@@ -92,7 +103,7 @@ Listener::Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& 
                     tasks_.release(*std::exchange(worker.spare_task, nullptr));
                 },
                 [this](uint64_t event) { requeue(event); }, [this] { wake_monitor(); }}),
-      acceptor_({[this](int socket, const sockaddr_storage& peer) { on_socket(socket, peer); },
+      acceptor_({[this](int socket, const sockaddr_storage& peer) { take_socket(socket, peer); },
                  [this] { return give_up_idle(); }, std::move(on_fatal),
                  [](int listening, sockaddr* peer, socklen_t* size_bytes) {
                    return ::accept4(listening, peer, size_bytes, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -134,19 +145,29 @@ int Listener::port() const {
 void Listener::refuse_socket(int socket, const char* why) {
   refused_.fetch_add(1, std::memory_order_relaxed);
   if (config_.tls.certificate_path.empty()) {
-    const std::string text = cycle_.refusal_text({503, why}, kFullRetryAfterS);
+    std::string text;
+    if_memory_lasts([&] { text = cycle_.refusal_text({503, why}, kFullRetryAfterS); });
+    const std::string_view answer = text.empty() ? kNoMemoryAnswer : text;
     [[maybe_unused]] const ssize_t n =
-        ::send(socket, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        ::send(socket, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
   ::close(socket);
+}
+
+void Listener::take_socket(int socket, const sockaddr_storage& peer) {
+  if (!if_memory_lasts([&] { on_socket(socket, peer); })) {
+    refuse_socket(socket, "No memory for a connection.");
+  }
 }
 
 // A client whose connection is closed while its next request is on its way sends it again, on
 // another one: that is what every keep-alive client is ready for.
 bool Listener::give_up_idle() {
   const int64_t count = std::clamp(connections_.load() / 8, kGiveUpMin, kGiveUpMax);
+  std::vector<Connection*> idle;
+  if_memory_lasts([&] { idle = table_.longest_idle(static_cast<size_t>(count)); });
   bool any = false;
-  for (Connection* connection : table_.longest_idle(static_cast<size_t>(count))) {
+  for (Connection* connection : idle) {
     if (!connection->claim_idle()) continue;
     drop(*connection);
     given_up_.fetch_add(1, std::memory_order_relaxed);
@@ -156,7 +177,7 @@ bool Listener::give_up_idle() {
 }
 
 // The deadline first: from publish() on, the connection may be a worker's, or gone.
-void Listener::on_socket(int socket, const sockaddr_storage& peer) {
+void Listener::on_socket(int& socket, const sockaddr_storage& peer) {
   if (!leaves_room(socket)) {
     // Its number is from the stores' part: it goes on under one that has become free.
     const int lower = give_up_idle() ? ::fcntl(socket, F_DUPFD_CLOEXEC, 0) : -1;
@@ -176,11 +197,18 @@ void Listener::on_socket(int socket, const sockaddr_storage& peer) {
     if (shares) cycle_.shares().remove_connection(ip);
     return refuse_socket(socket, "Too many connections.");
   }
-  connection->reset(socket, ip);
-  connection->has_share = shares;
-  if (!config_.tls.certificate_path.empty()) {
-    connection->tls = tls_.accept(socket);
-    connection->phase = Phase::kHandshake;
+  const bool has_memory = if_memory_lasts([&] {
+    connection->reset(socket, ip);
+    connection->has_share = shares;
+    if (!config_.tls.certificate_path.empty()) {
+      connection->tls = tls_.accept(socket);
+      connection->phase = Phase::kHandshake;
+    }
+  });
+  if (!has_memory) {
+    if (shares) cycle_.shares().remove_connection(ip);
+    connection->close();
+    return table_.free(*connection);
   }
   const int64_t now_ms = steady_ms();
   connection->deadline_ms = now_ms + config_.head_timeout_ms;
@@ -218,14 +246,21 @@ void Listener::handle_event(uint64_t event, Worker& worker) {
 
 void Listener::start_task(Connection& connection, Worker& worker) {
   RequestTask* task = std::exchange(worker.spare_task, nullptr);
-  if (task == nullptr) task = tasks_.allocate();
-  if (task == nullptr) {
-    connection.send(cycle_.refusal_text({503, "No memory for a request."}, kFullRetryAfterS), {},
-                    false);
-    return drop(connection);
-  }
+  if (task == nullptr) if_memory_lasts([&] { task = tasks_.allocate(); });
+  if (task == nullptr) return serve_without_task(connection);
   tasks_.assign(*task, connection);
   run_task(*task, worker);
+}
+
+void Listener::serve_without_task(Connection& connection) {
+  if (connection.phase == Phase::kHandshake) return drop(connection);
+  if (connection.phase == Phase::kHead) {
+    connection.send(kNoMemoryAnswer, {}, false);
+    start_linger(connection, kLingerBodyMaxBytes);
+  }
+  do {
+    if (!step_linger(connection)) return drop(connection);
+  } while (!connection.release());
 }
 
 void Listener::run_task(RequestTask& task, Worker& worker) {
@@ -243,11 +278,26 @@ void Listener::run_task(RequestTask& task, Worker& worker) {
 void Listener::serve_connection(Connection& connection, RequestMemory& memory) {
   do {
     // An event that came during the turn makes release() fail, and the turn goes on.
-    if (!step(connection, memory)) return drop(connection);
+    if (!step_or_refuse(connection, memory)) return drop(connection);
     if (connection.muted()) connection.rearm();
   } while (!connection.release());
   // A connection that went idle as the server began to stop may have missed close_idle().
   if (stopping_.load() && connection.claim_idle()) drop(connection);
+}
+
+// A request for which memory does not last ends, and nothing else does. What it held its
+// destructors have given back before it is answered.
+bool Listener::step_or_refuse(Connection& connection, RequestMemory& memory) {
+  try {
+    return step(connection, memory);
+  } catch (const std::bad_alloc&) {  // Answered below: nothing may wait inside of a catch.
+  }
+  if_memory_lasts([] { log::warn("http.no_memory", {}); });
+  memory.input.unpin();
+  if (connection.phase != Phase::kHead) return false;
+  if (!memory.answer_begun) connection.send(kNoMemoryAnswer, {}, false);
+  start_linger(connection, kLingerBodyMaxBytes);
+  return step_linger(connection);
 }
 
 bool Listener::step(Connection& connection, RequestMemory& memory) {
@@ -258,7 +308,7 @@ bool Listener::step(Connection& connection, RequestMemory& memory) {
     return connection.phase == Phase::kHandshake && connection.tls->wants_read();
   }
   if (connection.phase == Phase::kHead && !step_head(connection, memory)) return false;
-  return connection.phase != Phase::kLinger || step_linger(connection, memory);
+  return connection.phase != Phase::kLinger || step_linger(connection);
 }
 
 bool Listener::step_handshake(Connection& connection) {
@@ -353,10 +403,10 @@ void Listener::start_linger(Connection& connection, uint64_t max_bytes) {
   if (!connection.tls) ::shutdown(connection.socket(), SHUT_WR);
 }
 
-bool Listener::step_linger(Connection& connection, RequestMemory& memory) {
+bool Listener::step_linger(Connection& connection) {
+  std::array<char, 16 << 10> dropped;
   for (;;) {
-    memory.input.clear();
-    const IoResult got = connection.receive(memory.input.space());
+    const IoResult got = connection.receive(dropped);
     if (got.io == Io::kClosed) return false;
     connection.lingered_bytes += got.size_bytes;
     const int64_t deadline_ms = linger_deadline_ms(connection);
@@ -404,12 +454,12 @@ void Listener::monitor() {
       [[maybe_unused]] const ssize_t n = ::read(monitor_event_, &count, sizeof count);
     }
     monitor_heartbeat_.work();
-    workers_.supervise();
+    if_memory_lasts([&] { workers_.supervise(); });
     const int64_t now_ms = steady_ms();
     tasks_.wake_expired(now_ms);
     if (now_ms < next_reap_ms) continue;
     reap(now_ms);
-    tasks_.free_unused();
+    if_memory_lasts([&] { tasks_.free_unused(); });
     next_reap_ms = now_ms + interval_ms;
   }
 }
@@ -426,8 +476,11 @@ void Listener::reap(int64_t now_ms) {
       continue;
     }
     if (connection.phase == Phase::kHead && !connection.carry.empty()) {
-      connection.send(cycle_.refusal_text({408, "The request head arrives too slowly."}, 0), {},
-                      false);
+      std::string text;
+      if_memory_lasts([&] {
+        text = cycle_.refusal_text({408, "The request head arrives too slowly."}, 0);
+      });
+      connection.send(text, {}, false);
     }
     drop(connection);
   }

@@ -52,7 +52,9 @@ class Listener final {
   };
 
   // --- the accept thread ---
-  void on_socket(int socket, const sockaddr_storage& peer);
+  // on_socket(), or a refusal when memory does not last for it.
+  void take_socket(int socket, const sockaddr_storage& peer);
+  void on_socket(int& socket, const sockaddr_storage& peer);  // May give the socket another number.
   // No place is left: a 503 in plain text connections, as far as the socket takes it at once.
   void refuse_socket(int socket, const char* why);
   // Closes connections that wait for a request, the longest idle ones first. False: there are none.
@@ -61,19 +63,23 @@ class Listener final {
   // --- workers ---
   Owned claim(uint64_t event);
   void handle_event(uint64_t event, Worker& worker);
-  // Gives an owned connection a task. Answers 503 and closes when there is no memory for one.
+  // Gives an owned connection a task.
   void start_task(Connection& connection, Worker& worker);
+  // A connection's turn where there is no memory for a task: a request is answered 503.
+  void serve_without_task(Connection& connection);
   // Until the task is parked or idle; an idle one is kept as the worker's spare.
   void run_task(RequestTask& task, Worker& worker);
 
   // --- a connection's turn, on a task's fiber ---
   // Until the connection is idle, or gone.
   void serve_connection(Connection& connection, RequestMemory& memory);
+  // step(), whose request is answered 503 when memory does not last for it.
+  bool step_or_refuse(Connection& connection, RequestMemory& memory);
   // Each phase: true when the connection stays open for its next event, false to close it.
   bool step(Connection& connection, RequestMemory& memory);
   bool step_handshake(Connection& connection);  // True when the handshake is done.
   bool step_head(Connection& connection, RequestMemory& memory);
-  bool step_linger(Connection& connection, RequestMemory& memory);
+  bool step_linger(Connection& connection);
   // Keeps what has come of the next head and sets the deadline of the silence; false to close.
   bool park_head(Connection& connection, RequestMemory& memory);
   void start_linger(Connection& connection, uint64_t max_bytes);

@@ -3,6 +3,7 @@
 #include "http/serve/request_cycle.h"
 
 #include <exception>
+#include <new>
 
 #include "base/bytes.h"
 #include "base/id.h"
@@ -16,6 +17,7 @@
 namespace kvcs::http {
 namespace {
 
+constexpr int kNoMemoryRetryAfterS = 1;
 // A body that a route does not take is read over up to this size, as proxies and clients add
 // empty or tiny bodies freely.
 constexpr uint64_t kIgnoredBodyMaxBytes = 64 << 10;
@@ -58,12 +60,29 @@ RequestCycle::RequestCycle(const ServerConfig& config, const Router& router, con
       head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max},
       shares_(config) {}
 
+// Tells whoever has to end the request, also when memory ends in the answer.
+class AnswerMark final {
+ public:
+  AnswerMark(RequestMemory& memory, const ResponseWriter& writer)
+      : memory_(memory), writer_(writer) {}
+  AnswerMark(const AnswerMark&) = delete;
+  AnswerMark& operator=(const AnswerMark&) = delete;
+  ~AnswerMark() { memory_.answer_begun = writer_.sent_bytes() > 0; }
+
+ private:
+  RequestMemory& memory_;
+  const ResponseWriter& writer_;
+};
+
 // The last resort: nothing that a handler throws passes here. Each one is a bug, counted by the
-// observer as a 500 and logged.
+// observer as a 500 and logged, but for memory that does not last.
 template <typename Function>
 Status RequestCycle::contain(Function&& function) const {
   try {
     return function();
+  } catch (const std::bad_alloc&) {
+    return unavailable("There is no memory left for this request; try again later.")
+        .with_retry_after_s(kNoMemoryRetryAfterS);
   } catch (const std::exception& error) {
     return internal(std::string("exception: ") + error.what());
   } catch (...) {
@@ -86,6 +105,7 @@ void RequestCycle::prepare(Connection& connection, RequestMemory& memory) {
   request.route = nullptr;
   request.body = nullptr;
   request.started_us = clock_.mono_us();
+  memory.answer_begun = false;
 }
 
 Response RequestCycle::explain(const Status& status, const Request& request,
@@ -221,6 +241,7 @@ void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Respon
   const bool has_size = plan.delimiter == Delimiter::kLength;
   ResponseWriter writer(connection, config_.write_timeout_ms,
                         has_size ? std::optional(plan.size_bytes) : std::nullopt, outcome.memory);
+  const AnswerMark mark(memory, writer);
   outcome.status = contain([&] { return writer.write(response, memory.head, facts, plan); });
   outcome.status_code = response.status;
   outcome.sent_bytes = writer.sent_bytes();

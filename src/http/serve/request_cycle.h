@@ -35,7 +35,8 @@ struct RequestMemory {
   std::string head;
   DateText date;
   AccessLog access_log;
-  bool drained = false;  // The socket had no more bytes at the last look.
+  bool answer_begun = false;  // Of its bytes some may be with the client.
+  bool drained = false;       // The socket had no more bytes at the last look.
 };
 
 class RequestCycle final {
@@ -45,7 +46,8 @@ class RequestCycle final {
                RequestObserver observer);
   void set_trusted_proxies(TrustedProxies proxies) { proxies_ = std::move(proxies); }
 
-  // `head` is complete and at the start of memory.input. Never throws.
+  // `head` is complete and at the start of memory.input. Throws bad_alloc alone, when there is no
+  // memory left to answer with.
   // Reads the body as far as the handler wants it and writes the whole response.
   Next serve(Connection& connection, RequestMemory& memory, std::string_view head);
   // Answers what is not a request; the caller lingers.

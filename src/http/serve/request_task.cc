@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <initializer_list>
+#include <new>
 
 namespace kvcs::http {
 namespace {
@@ -44,7 +46,11 @@ bool RequestTask::allocate_resources() {
   if (resources_) return true;
   auto fiber = Fiber::create([this] { run_loop(); });
   if (!fiber) return false;
-  resources_ = std::make_unique<Resources>(table_.buffer_bytes_, std::move(fiber));
+  try {
+    resources_ = std::make_unique<Resources>(table_.buffer_bytes_, std::move(fiber));
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   return true;
 }
 
@@ -233,6 +239,10 @@ RequestTask* TaskTable::take_idle() {
   }
   const uint32_t index = used_.load(std::memory_order_relaxed);
   KVCS_ASSERT(index < size_);  // Each task is a connection's, or a worker's spare.
+  // Room in the lists for this one too: what has begun is not stopped by a list that cannot grow.
+  for (std::vector<RequestTask*>* list : {&idle_, &bare_, &runnable_}) {
+    if (list->capacity() <= index) list->reserve(size_t{2} * index + 16);
+  }
   slots_[index] = std::make_unique<RequestTask>(*this, index);
   used_.store(index + 1, std::memory_order_release);
   return slots_[index].get();

@@ -16,6 +16,8 @@ uint32_t StandingDescriptors::allocate() {
   }
   const uint32_t index = used_.load(std::memory_order_relaxed);
   if (index == kMax) return kNone;
+  // A slot is given back by destructors, which cannot do without room for it.
+  if (free_.capacity() <= index) free_.reserve(size_t{2} * index + 16);
   if (index % kChunk == 0) chunks_[index / kChunk] = std::make_unique<Slot[]>(kChunk);
   used_.store(index + 1, std::memory_order_release);
   return index;

@@ -217,15 +217,13 @@ bool WorkerPool::has_waiting_events() const {
 
 bool WorkerPool::start_worker() {
   if (count_ >= workers_max_) return false;
-  count_++;
   auto worker = std::make_unique<Worker>();
   Worker& started = *worker;
   MutexLock lock(mutex_);
+  if (workers_.size() == workers_.capacity()) workers_.reserve(2 * workers_.size() + 16);
   Result<Thread> thread = start_thread("http-worker", [this, &started] { run_loop(started); });
-  if (!thread.ok()) {
-    count_--;
-    return false;
-  }
+  if (!thread.ok()) return false;
+  count_++;
   started.thread_.emplace(std::move(thread).value());
   workers_.push_back(std::move(worker));
   return true;
@@ -235,6 +233,7 @@ void WorkerPool::join_retired() {
   if (retired_ == 0) return;
   std::vector<std::unique_ptr<Worker>> gone;
   MutexLock lock(mutex_);
+  gone.reserve(workers_.size());
   for (auto& worker : workers_) {
     if (worker->retired_) gone.push_back(std::move(worker));
   }

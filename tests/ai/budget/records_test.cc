@@ -117,10 +117,11 @@ OpenReservation full_reservation() {
 Members members_of(const OpenReservation& open) {
   const auto& [request_id, key_id, user_id, organization_id, month, estimate, input_only,
                created_ms, grace, grace_day, provider, model, price_version, attempt,
-               output_token_pico, limits, counters, slot, tell_refusal] = open;
+               output_token_pico, limits, counters, slot, user_grace, tell_refusal] = open;
   (void)limits;
   (void)counters;
   (void)slot;
+  (void)user_grace;
   (void)tell_refusal;
   return name_members(
       "request_id key_id user_id organization_id month estimate input_only created_ms grace "
