@@ -9,6 +9,7 @@
 #include "app/wal_syncer.h"
 #include "artifacts/schema.h"
 #include "base/build_info.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
@@ -139,15 +140,33 @@ Status build_blobs_and_upstream(Parts& parts) {
   return ok();
 }
 
+// A damage that is met while the stores are read is for the operator alone to see: its cause names
+// the file.
+Status in_words(const Parts& parts, Status status, std::string_view accept) {
+  if (status.code() != Code::kInternal) return status;
+  return unavailable("A store in " + parts.config.data_dir +
+                     " cannot be read: " + printable(status.cause(), 600) +
+                     ". Restore the directory from a backup, or run kvcs repair --data-dir " +
+                     parts.config.data_dir + " --accept " + std::string(accept) +
+                     ", which first says what will be lost.");
+}
+
+// RocksDB's words say that it is a table of the key-value store.
+Status told(const Parts& parts, Status status) {
+  const bool is_kv = status.cause().find("/kv/") != std::string_view::npos ||
+                     status.cause().find("Corruption") != std::string_view::npos;
+  return in_words(parts, std::move(status), is_kv ? "kv-log" : "sql");
+}
+
 }  // namespace
 
 Status build_stores(Parts& parts) {
   KVCS_TRY(build_ground(parts));
   StoreStart start = KVCS_TRY(StoreStart::begin(parts));
-  KVCS_TRY(build_kv(parts));
-  KVCS_TRY(start.check_kv(parts));
-  KVCS_TRY(build_sql(parts));
-  KVCS_TRY(start.finish(parts));
+  KVCS_TRY(told(parts, build_kv(parts)));
+  KVCS_TRY(told(parts, start.check_kv(parts)));
+  KVCS_TRY(told(parts, build_sql(parts)));
+  KVCS_TRY(told(parts, start.finish(parts)));
   return build_blobs_and_upstream(parts);
 }
 

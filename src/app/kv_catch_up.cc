@@ -17,6 +17,7 @@
 #include "kv/kv.h"
 #include "kv/outbox.h"
 #include "ledger/audit.h"
+#include "ledger/audit_head.h"
 #include "ledger/usage_report.h"
 
 namespace kvcs {
@@ -68,6 +69,7 @@ class CatchUp final {
     KVCS_TRY(read_audit());
     for (const auto& [place, row] : last_) KVCS_TRY(compare(place, row));
     KVCS_TRY(raise_counters());
+    KVCS_TRY(note_audit_head());
     KVCS_TRY(kv_.sync());
     tell(told);
     return ok();
@@ -158,6 +160,16 @@ class CatchUp final {
   }
 
   Status write(const KvBatch& batch) { return audited_.write(batch, kWho); }
+
+  // From here on the store knows all rows that are there.
+  Status note_audit_head() {
+    if (ledger_ == nullptr) return ok();
+    const std::string head = KVCS_TRY(read_audit_head(*ledger_));
+    if (head.empty()) return ok();
+    KvBatch batch;
+    batch.put(KvFamily::kSystem, std::string(keyspace::kAuditHead), head);
+    return kv_.write(batch, KvDurability::kBuffered);
+  }
 
   struct Owner {
     std::string kind, id, month;

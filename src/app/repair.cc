@@ -12,6 +12,7 @@
 #include "app/kv_rescue.h"
 #include "app/store_marks.h"
 #include "app/usage_sums.h"
+#include "artifacts/artifact_audit.h"
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "base/file.h"
@@ -19,6 +20,7 @@
 #include "db/db.h"
 #include "kv/keyspace.h"
 #include "kv/kv.h"
+#include "ledger/audit_head.h"
 
 namespace kvcs {
 namespace {
@@ -134,6 +136,10 @@ class Repair final {
       KVCS_TRY(kv->write(forget, KvDurability::kSynced));
     }
     KVCS_TRY(write_mark(*kv, next_));
+    {
+      const auto db = KVCS_TRY(Database::open(ledger(), {}));
+      KVCS_TRY(forget_artifact_audit(*db));
+    }
     KVCS_TRY(mark_database(ledger(), next_));
     KVCS_TRY(mark_database(portal(), next_));
     return write_directory_mark(dir_, {next_, true});
@@ -154,10 +160,24 @@ class Repair final {
 
   // Whether KV lacks writes that the ledger knows of: it is older, or has counted fewer rows.
   void compare_kv(const KvStore& kv) {
+    // A start reads all of it sooner or later, and a table that is damaged opens like any other.
+    for (size_t i = 0; i < kKvFamilyCount && kv_opens_; i++) {
+      kv_opens_ =
+          kv_for_each(kv, static_cast<KvFamily>(i), "", [](const KvItem&) { return ok(); }).ok();
+    }
     if (!found_.kv || !found_.ledger || found_.kv->store_id != found_.ledger->store_id) return;
     kv_lacks_ = found_.kv->generation < found_.ledger->generation;
     const auto db = Database::open(ledger(), {});
     if (!db.ok()) return;
+    const auto head = kv.get(KvFamily::kSystem, keyspace::kAuditHead);
+    const auto is_known = [&kv](const AuditRow& row) -> Result<bool> {
+      return row.family == "artifact" ||
+             kv.get(KvFamily::kOutbox, keyspace::outbox(row.ts_ms, row.id)).ok();
+    };
+    if (head.ok()) {
+      const auto unknown = find_unknown_audit(**db, head->value, is_known);
+      kv_lacks_ = kv_lacks_ || (unknown.ok() && *unknown);
+    }
     const auto mismatch = find_usage_mismatch(kv, **db, clock_->unix_ms());
     kv_lacks_ = kv_lacks_ || (mismatch.ok() && *mismatch && (*mismatch)->kv_lacks());
   }

@@ -4,6 +4,7 @@
 
 #include "app/parts.h"
 #include "app/usage_sums.h"
+#include "artifacts/artifact_audit.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -75,6 +76,41 @@ Status check_usage(const Parts& parts) {
                 "generation");
 }
 
+// A store that was put back from before has neither seen the newest rows of the audit in SQL, nor
+// has it them on their way there. Those of artifacts do not come by KV.
+Status check_kv_knows(const Parts& parts, const std::string& head) {
+  const auto is_known = [&parts](const AuditRow& row) -> Result<bool> {
+    if (row.family == "artifact") return true;
+    const auto waiting = parts.kv->get(KvFamily::kOutbox, keyspace::outbox(row.ts_ms, row.id));
+    if (!waiting.ok() && waiting.code() != Code::kNotFound) return waiting.status();
+    return waiting.ok();
+  };
+  std::optional<AuditRow> unknown;
+  const auto look = [&](Database& db) -> Status {
+    unknown = KVCS_TRY(find_unknown_audit(db, head, is_known));
+    return ok();
+  };
+  KVCS_TRY(parts.ledger_readers->run(look));
+  if (!unknown) return ok();
+  return refuse(parts,
+                "The key-value store " + parts.config.data_dir +
+                    "/kv is older than the databases: it does not know that " +
+                    printable(unknown->key) + " was changed (" + printable(unknown->action) +
+                    ") at " + format_iso8601_ms(unknown->ts_ms) + ".",
+                "generation");
+}
+
+Status check_artifacts(const Parts& parts) {
+  const Status known = parts.ledger_readers->run([&parts](Database& ledger) {
+    return parts.portal_readers->run(
+        [&ledger](Database& portal) { return check_artifact_audit(portal, ledger); });
+  });
+  if (known.code() != Code::kConflict) return known;
+  return refuse(parts,
+                "The database " + parts.config.data_dir + "/sql/portal.db " + known.message() + ".",
+                "generation");
+}
+
 }  // namespace
 
 Result<StoreStart> StoreStart::begin(Parts& parts) {
@@ -115,13 +151,17 @@ Status StoreStart::check_sums(Parts& parts) const {
     }
   }
   KVCS_TRY(check_usage(parts));
+  KVCS_TRY(check_artifacts(parts));
   const Result<KvEntry> head = parts.kv->get(KvFamily::kSystem, keyspace::kAuditHead);
   if (head.code() == Code::kNotFound) return ok();
   if (!head.ok()) return head.status();
   const Status known = parts.ledger_readers->run(
       [&head](Database& db) { return check_audit_head(db, head->value); });
-  if (known.code() != Code::kConflict) return known;
-  return refuse(parts, "The database " + sql + "ledger.db " + known.message() + ".");
+  if (known.code() == Code::kConflict) {
+    return refuse(parts, "The database " + sql + "ledger.db " + known.message() + ".");
+  }
+  KVCS_TRY(known);
+  return check_kv_knows(parts, head->value);
 }
 
 Status StoreStart::finish(Parts& parts) {

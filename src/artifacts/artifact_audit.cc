@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "artifacts/artifacts.h"
+#include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -20,6 +21,8 @@ namespace kvcs {
 namespace {
 
 constexpr int64_t kMoveBatch = 500;
+// In ledger_state: the number of the last record that was moved.
+constexpr std::string_view kMovedState = "artifact_audit_moved";
 
 // What waits, oldest first; `last` is the number of the last one.
 Result<std::vector<OutboxRecord>> read_waiting(Database& db, int64_t& last) {
@@ -77,9 +80,12 @@ Result<int64_t> move_artifact_audit(DbWriter& writer, DbReaders& readers, Ledger
     });
     if (!read.ok()) return read;
     if (waiting.empty()) return moved;
-    const Status written = ledger.write([&waiting](Database& db) -> Status {
+    const Status written = ledger.write([&waiting, last](Database& db) -> Status {
       for (const OutboxRecord& record : waiting) KVCS_TRY(audit_sink(db, record));
-      return ok();
+      auto put =
+          KVCS_TRY(db.prepare("INSERT INTO ledger_state (name, value) VALUES (?, ?)"
+                              " ON CONFLICT (name) DO UPDATE SET value = excluded.value"));
+      return put.bind(1, kMovedState).bind(2, std::to_string(last)).run();
     });
     if (!written.ok()) return written;
     const Status removed = writer.run([last](Database& db) -> Status {
@@ -89,6 +95,25 @@ Result<int64_t> move_artifact_audit(DbWriter& writer, DbReaders& readers, Ledger
     if (!removed.ok()) return removed;
     moved += static_cast<int64_t>(waiting.size());
   }
+}
+
+Status check_artifact_audit(Database& portal, Database& ledger) {
+  auto moved = KVCS_TRY(ledger.prepare("SELECT value FROM ledger_state WHERE name=?"));
+  if (!KVCS_TRY(moved.bind(1, kMovedState).step())) return ok();
+  const uint64_t taken = KVCS_TRY(parse_u64(moved.text(0), "artifact_audit_moved"));
+  auto made = KVCS_TRY(portal.prepare("SELECT seq FROM sqlite_sequence WHERE name='audit_outbox'"));
+  const uint64_t last = KVCS_TRY(made.step()) ? static_cast<uint64_t>(made.integer(0)) : 0;
+  if (last >= taken) return ok();
+  return conflict("has lost changes of artifacts: it has made " + std::to_string(last) +
+                  " records of them, and ledger.db has " + std::to_string(taken));
+}
+
+Status forget_artifact_audit(Database& ledger) {
+  auto table = KVCS_TRY(
+      ledger.prepare("SELECT 1 FROM sqlite_schema WHERE type='table' AND name='ledger_state'"));
+  if (!KVCS_TRY(table.step())) return ok();
+  auto forget = KVCS_TRY(ledger.prepare("DELETE FROM ledger_state WHERE name=?"));
+  return forget.bind(1, kMovedState).run();
 }
 
 }  // namespace kvcs

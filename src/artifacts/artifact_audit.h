@@ -30,4 +30,11 @@ Status add_artifact_audit(Database& db, const ArtifactEvent& event, Entropy& ent
 // Moves what waits, in the order of the changes; how many. Any thread, several at once too.
 Result<int64_t> move_artifact_audit(DbWriter& writer, DbReaders& readers, Ledger& ledger);
 
+// What a start asks of the two databases: that every record which the ledger has taken over was
+// made in this portal.db. Conflict when it is older, or has lost changes; the message goes on after
+// its path. One row of each.
+Status check_artifact_audit(Database& portal, Database& ledger);
+// After a repair: the ledger no longer says what it has taken over.
+Status forget_artifact_audit(Database& ledger);
+
 }  // namespace kvcs

@@ -194,6 +194,7 @@ Status RocksEngine::open_database() {
   KVCS_TRY(check_kv_files(config_.path));
   const WalNotes::Left left = WalNotes::read(config_.path + "/" + kWalNotesName);
   const bool lost_tail = KVCS_TRY(check_wals(config_.path, left));
+  if (left.same_boot) KVCS_TRY(check_manifest(config_.path));
   KVCS_TRY(wals_->keep_notes(left));
   const bool fresh = !has_kv_files(config_.path);
   const rocksdb::ColumnFamilyOptions family = family_options(config_, filter_.get());

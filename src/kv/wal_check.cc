@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "kv/rocks_damage.h"
 
@@ -212,6 +213,18 @@ Result<bool> check_wals(const std::string& directory, const WalNotes::Left& note
   const auto damage = KVCS_TRY(find_wal_damage(directory, notes, lost_tail));
   if (damage) return kv_damaged(directory, damage->what);
   return lost_tail;
+}
+
+Status check_manifest(const std::string& directory) {
+  const std::string current = read_small_file(directory + "/CURRENT", 256).value_or("");
+  if (!current.starts_with("MANIFEST-")) return ok();  // RocksDB's own finding.
+  const std::string path = directory + "/" + std::string(trim(current));
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return ok();
+  const std::optional<WalBreak> found = KVCS_TRY(find_wal_break(path));
+  if (!found) return ok();
+  return kv_damaged(directory, "the list of its files, " + path + ", is damaged at byte " +
+                                   std::to_string(found->offset));
 }
 
 }  // namespace kvcs

@@ -47,4 +47,9 @@ Result<std::map<uint64_t, std::string>> list_wals(const std::string& directory);
 // than was synced, or damaged; the message names it and the offset.
 Result<bool> check_wals(const std::string& directory, const WalNotes::Left& notes);
 
+// The same of the MANIFEST, which has the form of a log: RocksDB takes one that ends within a
+// record for whole, and deletes the tables that it does not name. For the boot in which it was
+// written.
+Status check_manifest(const std::string& directory);
+
 }  // namespace kvcs

@@ -39,4 +39,23 @@ Status check_audit_head(Database& db, std::string_view head) {
   return KVCS_TRY(anchor.step()) ? ok() : not_there(head);
 }
 
+Result<std::optional<AuditRow>> find_unknown_audit(
+    Database& db, std::string_view head,
+    const std::function<Result<bool>(const AuditRow&)>& is_known) {
+  const auto seq = parse_u64(head.substr(0, head.find(':')), "seq");
+  if (!seq.ok()) return std::optional<AuditRow>();
+  auto rows = KVCS_TRY(
+      db.prepare("SELECT id, ts_ms, family, key, action FROM kv_audit WHERE seq > ? ORDER BY seq"));
+  rows.bind(1, static_cast<int64_t>(*seq));
+  while (KVCS_TRY(rows.step())) {
+    AuditRow row{rows.text(0), rows.integer(1),
+                 rows.text(2), rows.text(3),
+                 rows.text(4), {},
+                 {},           {},
+                 {},           {}};
+    if (!KVCS_TRY(is_known(row))) return std::optional(std::move(row));
+  }
+  return std::optional<AuditRow>();
+}
+
 }  // namespace kvcs

@@ -96,6 +96,8 @@ Status OutboxMover::read_state() {
         KVCS_TRY(db.prepare("SELECT count(*), ifnull(sum(length(CAST(payload AS BLOB)) + "
                             "length(CAST(reason AS BLOB))), 0) FROM outbox_dead"));
     KVCS_TRY(dead.step());
+    // Rows that leave the outbox are behind the head that KV knows.
+    audit_head_ = KVCS_TRY(read_audit_head(db));
     dead_rows_ = dead.integer(0);
     dead_bytes_ = static_cast<uint64_t>(dead.integer(1));
     return ok();
