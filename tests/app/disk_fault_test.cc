@@ -201,6 +201,81 @@ TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so doe
   if (!ran) WARN("not run: mounting a file system is not permitted here");
 }
 
+TEST_CASE("disk: a start on a disk without a free byte serves what is there", "[fault][kv][disk]") {
+  const bool killed = GENERATE(false, true), reserve = GENERATE(false, true);
+  INFO((killed ? "killed" : "stopped") << (reserve ? ", with" : ", without") << " its reserve");
+  const bool ran = with_small_disk(112 << 20, [&](const std::string& disk) {
+    FaultHouse house(disk + "/data", "/nothing/",
+                     "kv:\n  write_buffer_bytes: 1048576\n  free_reserve_bytes: 25165824\n"
+                     "http:\n  access_log: false\n");
+    REQUIRE(house.put_value().status == 204);
+    REQUIRE(house.admin("PUT", "/admin/kv/config/values/victim", "x").status == 204);
+    CHECK(comes_true([&] { return std::filesystem::exists(disk + "/data/reserve"); }));
+    CHECK((killed ? house.kill() : house.stop()) == (killed ? 128 + SIGKILL : 0));
+    if (!reserve) std::filesystem::remove(disk + "/data/reserve");
+    fill_disk(disk + "/filler");
+    house.start();
+    if (reserve) {
+      CHECK(comes_true(
+          [&] { return house.admin("DELETE", "/admin/kv/config/values/victim").status == 204; }));
+    }
+    CHECK(house.lives());
+    CHECK(has(house.health(), "\"degraded\""));
+    CHECK(house.admin("GET", "/admin/me").status == 200);
+    CHECK(house.put_value(100'000).status == 503);
+    CHECK(house.first_wrong_value() == "");
+    // And again, whatever the first one has left.
+    (void)house.kill();
+    fill_disk(disk + "/filler2");
+    house.start();
+    CHECK(house.first_wrong_value() == "");
+    CHECK(house.stop() == 0);
+    for (const char* name : {"/filler", "/filler2"}) std::filesystem::remove(disk + name);
+    house.start();
+    CHECK(comes_back(house));
+    CHECK(house.first_wrong_value() == "");
+    CHECK(house.stop() == 0);
+  });
+  if (!ran) WARN("not run: mounting a file system is not permitted here");
+}
+
+TEST_CASE("disk: a first start on a full disk is refused in words, and leaves nothing in the way",
+          "[fault][disk]") {
+  const TempDir logs;
+  const bool ran = with_small_disk(112 << 20, [&](const std::string& disk) {
+    for (const int free_kib : {0, 8, 64, 512}) {
+      INFO(free_kib << " KiB are free");
+      const std::string dir = disk + "/data";
+      std::filesystem::remove_all(dir);
+      std::filesystem::remove(disk + "/filler");
+      const std::string spare = disk + "/spare";
+      if (free_kib > 0)
+        std::ofstream(spare) << std::string(static_cast<size_t>(free_kib) << 10, 'x');
+      fill_disk(disk + "/filler");
+      std::filesystem::remove(spare);
+      const std::vector<std::string> line = {"serve", "--data-dir", dir, "--listen", "127.0.0.1:0"};
+      {
+        Daemon refused(line, logs.file("log"));
+        CHECK(refused.wait() == 1);
+        INFO(refused.log());
+        const std::string log = refused.log();
+        const size_t error = log.find("error: ");
+        REQUIRE(error != std::string::npos);
+        CHECK((has(log.substr(error), "full") || has(log.substr(error), "No space left")));
+        CHECK_FALSE(has(log, "Internal error"));
+      }
+      std::filesystem::remove(disk + "/filler");
+      Daemon served(line, logs.file("log"));
+      const int port = served.wait_until_ready();
+      INFO(served.log());
+      CHECK(port > 0);
+      served.signal(SIGTERM);
+      CHECK(served.wait() == 0);
+    }
+  });
+  if (!ran) WARN("not run: mounting a file system is not permitted here");
+}
+
 TEST_CASE("disk: /health names the part whose disk takes no writes, and forgets it afterwards",
           "[fault][kv][disk]") {
   FaultHouse house("/", kSmall);

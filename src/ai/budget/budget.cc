@@ -328,7 +328,14 @@ Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known
   }
   // The journal is emptied only once the store has its charges on disk.
   if (!left.all.empty()) KVCS_TRY(impl_->kv.sync());
-  return impl_->journal.open(journal_path, KVCS_TRY(note_journal(impl_->kv, last)));
+  const Result<uint64_t> start = note_journal(impl_->kv, last);
+  Status begun = start.ok() ? impl_->journal.open(journal_path, *start) : start.status();
+  const bool is_empty = left.all.empty() && left.damaged == 0 && left.illegible == 0;
+  if (begun.code() != Code::kUnavailable || !last || !is_empty) return begun;
+  // A full disk is no reason not to serve what is there: the journal of the last start has its
+  // space on disk, and no record.
+  log::warn("budgets.journal_kept", {{"path", journal_path}, {"reason", begun.to_string()}});
+  return impl_->journal.open_again(journal_path, left.start);
 }
 
 Status Budgets::write_empty_journal(const std::string& path) {

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -191,13 +192,39 @@ Status ChargeJournal::open(const std::string& path, uint64_t start) {
   // A new file takes the place of the old one whole: at no moment is there a journal that is short,
   // which a start would refuse.
   const std::string fresh = path + ".new";
-  KVCS_TRY(write_empty(fresh));
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return io_error("rename", fresh, errno);
+  Status made = write_empty(fresh);
+  // Its space too, before the old one is given up.
+  if (made.ok()) {
+    const Descriptor file(::open(fresh.c_str(), O_WRONLY | O_CLOEXEC));
+    const int failed = ::posix_fallocate(file.get(), 0, static_cast<off_t>(kChunkBytes));
+    if (failed != 0) made = io_error("grow", fresh, failed);
+  }
+  if (made.ok() && ::rename(fresh.c_str(), path.c_str()) != 0) {
+    made = io_error("rename", fresh, errno);
+  }
+  if (!made.ok()) {
+    (void)::unlink(fresh.c_str());
+    return made;
+  }
   file_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC, 0600);
   if (file_ < 0) return io_error("open", path, errno);
   KVCS_TRY(grow());
   // The syncs to come bring slots to disk, not the name under which the next start looks for them.
   return sync_folder(folder_of(path));
+}
+
+Status ChargeJournal::open_again(const std::string& path, uint64_t start) {
+  MutexLock lock(mutex_);
+  KVCS_ASSERT(slots_ == 0);
+  path_ = path;
+  start_ = start;
+  file_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC, 0600);
+  if (file_ < 0) return io_error("open", path, errno);
+  struct stat facts {};
+  if (::fstat(file_, &facts) != 0) return io_error("stat", path, errno);
+  // All of its chunks at once, for its head says how many there are.
+  while (slots_ * kSlotBytes < static_cast<uint64_t>(facts.st_size)) KVCS_TRY(grow());
+  return ok();
 }
 
 Status ChargeJournal::grow() {

@@ -75,6 +75,8 @@ class ChargeJournal final {
   // Begins an empty file; what is in it is gone. Before the first slot is taken. `start` is the
   // number by which the file is known again.
   Status open(const std::string& path, uint64_t start = 0);
+  // Goes on with a file that has no record, where there is no space for another one.
+  Status open_again(const std::string& path, uint64_t start);
 
   // Takes a slot. Unavailable: the disk is full, or kSlotsMax are taken. TooLarge: the text.
   Result<uint32_t> begin(std::string_view reservation_json);
