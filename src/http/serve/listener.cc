@@ -51,7 +51,7 @@ constexpr std::string_view kNoMemoryAnswer =
     "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 70\r\n"
     "retry-after: 1\r\nconnection: close\r\n\r\n"
     "{\"error\":\"There is no memory left for this request; try again later.\"}";
-static_assert(kNoMemoryAnswer.size() - kNoMemoryAnswer.find("{\"error") == 70);
+static_assert(kNoMemoryAnswer.size() - kNoMemoryAnswer.find("\r\n\r\n") == 70 + 4);
 
 void signal_event(int event) {
   const uint64_t one = 1;
