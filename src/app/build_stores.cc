@@ -1,9 +1,11 @@
 // Builds what everything else stands on: the locked data directory, keys and clocks, the stores and
 // the client for other servers. Runs on the thread that creates App.
+#include "app/blob_mark.h"
 #include "app/build.h"
 #include "app/files.h"
 #include "app/master_key.h"
 #include "app/parts.h"
+#include "app/store_marks.h"
 #include "app/store_metrics.h"
 #include "app/store_start.h"
 #include "app/wal_syncer.h"
@@ -128,6 +130,10 @@ Status build_blobs_and_upstream(Parts& parts) {
   BlobConfig blobs = config.blobs;
   if (blobs.path.empty()) blobs.path = config.data_dir + "/blobs";
   KVCS_TRY(make_private_directory(blobs.path));
+  KVCS_TRY(parts.lock->also_lock_blobs(blobs.path));
+  if (const auto mark = KVCS_TRY(read_directory_mark(config.data_dir))) {
+    KVCS_TRY(claim_blobs(blobs.path, mark->mark.store_id));
+  }
   parts.blob_files = KVCS_TRY(open_file_blobs(blobs));
   parts.blobs = make_timed_blobs(*parts.blob_files, parts.clock(), blob_timer(*parts.metrics));
   // Uploads that died with the last process.

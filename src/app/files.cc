@@ -81,4 +81,17 @@ Result<DataDirLock> DataDirLock::acquire(const std::string& data_dir) {
   return DataDirLock(std::move(file));
 }
 
+Status DataDirLock::also_lock_blobs(const std::string& folder) {
+  Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!opened.valid()) return io_error("open", folder, errno);
+  if (::flock(opened.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return io_error("lock", folder, errno);
+    return conflict("The blobs in " + folder +
+                    " are in use by another process. Each data directory needs a blobs.path of "
+                    "its own, for it removes the blobs that none of its artifacts names.");
+  }
+  blobs_ = std::move(opened);
+  return ok();
+}
+
 }  // namespace kvcs

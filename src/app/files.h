@@ -21,12 +21,14 @@ class DataDirLock final {
  public:
   // Conflict naming the pid of the process that holds it.
   static Result<DataDirLock> acquire(const std::string& data_dir);
+  // The same for the folder of the blobs, which may lie elsewhere, and needs no file for it.
+  Status also_lock_blobs(const std::string& folder);
   DataDirLock(DataDirLock&&) noexcept = default;
   DataDirLock& operator=(DataDirLock&&) = delete;
 
  private:
   explicit DataDirLock(Descriptor locked) : locked_(std::move(locked)) {}
-  Descriptor locked_;
+  Descriptor locked_, blobs_;
 };
 
 }  // namespace kvcs

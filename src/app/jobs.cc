@@ -15,6 +15,7 @@
 #include "artifacts/artifact_audit.h"
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
+#include "artifacts/missing_blobs.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -136,13 +137,29 @@ Result<std::string> sweep_artifacts(Parts& parts) {
                     {"freed_bytes", report.freed_bytes}});
 }
 
-Result<std::string> scrub_blobs(ArtifactService& artifacts, const JobContext& context) {
-  const ScrubReport report =
-      KVCS_TRY(artifacts.scrub([&context] { return context.cancelled.load(); }));
+// One alert for all that are missing: when the whole folder is gone, one for each would be a flood.
+void tell_missing(Parts& parts, const MissingBlobs& found) {
+  if (found.missing == 0) return;
+  const std::string message =
+      std::to_string(found.missing) + " of " + std::to_string(found.named) +
+      " blobs that artifacts name are missing, the first of them " + found.first_sha256 +
+      " of artifact " + found.first_artifact_id +
+      ". Restore their files, or upload the bytes of these artifacts again.";
+  log::error("blob.damaged", {{"message", message}});
+  raise_alert(*parts.kv, {"blob.damaged", "missing", message}, parts.clock(), *parts.entropy);
+}
+
+Result<std::string> scrub_blobs(Parts& parts, const JobContext& context) {
+  const auto cancelled = [&context] { return context.cancelled.load(); };
+  const MissingBlobs missing =
+      KVCS_TRY(find_missing_blobs(*parts.portal_readers, *parts.blobs, cancelled));
+  tell_missing(parts, missing);
+  const ScrubReport report = KVCS_TRY(parts.artifacts.service->scrub(cancelled));
   return dump_json({{"checked_blobs", report.checked_blobs},
                     {"checked_bytes", report.checked_bytes},
                     {"damaged_blobs", report.damaged_blobs},
-                    {"whole", report.whole}});
+                    {"missing_blobs", missing.missing},
+                    {"whole", report.whole && missing.missing == 0}});
 }
 
 // Audit records of artifacts that nobody has asked for since; reading the audit moves them too.
@@ -212,9 +229,8 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext&) { return sweep_artifacts(parts); });
   add("artifact-audit", "* * * * *", 60, 0,
       [&parts](const JobContext&) { return move_audit(parts); });
-  add("blob-scrub", "0 1 * * sat", 24 * 3600, 1800, [&parts](const JobContext& context) {
-    return scrub_blobs(*parts.artifacts.service, context);
-  });
+  add("blob-scrub", "0 1 * * sat", 24 * 3600, 1800,
+      [&parts](const JobContext& context) { return scrub_blobs(parts, context); });
   // Artifacts that an older version stored, or that could not be read when they were confirmed.
   add("artifact-index", "* * * * *", 600, 0, [&parts](const JobContext& context) {
     return index_artifacts(*parts.artifacts.search, context);

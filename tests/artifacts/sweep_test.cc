@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "artifact_world.h"
+#include "artifacts/missing_blobs.h"
 
 namespace kvcs {
 namespace {
@@ -152,6 +153,34 @@ TEST_CASE("damage: the scrub finds a changed byte and sets the blob aside", "[ar
   REQUIRE(w.put(bad, "bad bytes!").ok());
   CHECK(w.service->open_bytes(bad).ok());
   CHECK(w.service->scrub([] { return false; })->damaged_blobs == 0);
+}
+
+TEST_CASE("damage: rows without blobs are counted, whatever files there are",
+          "[artifacts][fault]") {
+  ArtifactWorld w(true);
+  const auto find = [&] {
+    const auto found = find_missing_blobs(*w.readers, *w.blobs, [] { return false; });
+    REQUIRE(found.ok());
+    return *found;
+  };
+  const Artifact first = w.store("first", w.acme), second = w.store("second", w.acme);
+  w.store("second", w.other);                 // The same blob.
+  REQUIRE(w.create("pending", w.acme).ok());  // Has none yet.
+  CHECK(find().named == 2);
+  CHECK(find().missing == 0);
+  REQUIRE(w.base->remove(first.sha256).ok());
+  CHECK(find().missing == 1);
+  CHECK(find().first_sha256 == first.sha256);
+  CHECK(find().first_artifact_id == first.id);
+  REQUIRE(w.base->remove(second.sha256).ok());
+  CHECK(find().missing == 2);
+  // The files say that all is well.
+  CHECK(w.service->scrub([] { return false; })->checked_blobs == 0);
+  CHECK(find_missing_blobs(*w.readers, *w.blobs, [] { return true; }).code() == Code::kUnavailable);
+  // A store that does not answer is not a store without blobs.
+  w.blob_fault = [](std::string_view op) { return op == "stat" ? unavailable("x") : ok(); };
+  CHECK(find_missing_blobs(*w.readers, *w.blobs, [] { return false; }).code() ==
+        Code::kUnavailable);
 }
 
 TEST_CASE("damage: a scrub that is cut off goes on where it stopped", "[artifacts][unit]") {

@@ -1,0 +1,70 @@
+// Goal: a folder of blobs serves one data directory, at a time and after another; and bytes that
+// are gone are counted by the scrub. Method: whole daemons on directories of their own.
+#include "app/blob_mark.h"
+
+#include <filesystem>
+
+#include "app/jobs.h"
+#include "db/db.h"
+#include "support/test_app.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+Status start_with_blobs(const std::string& data_dir, const std::string& blobs) {
+  Config config = TestApp::quiet_config(data_dir);
+  config.blobs.path = blobs;
+  return App::create(config, AppOptions{}).status();
+}
+
+}  // namespace
+
+TEST_CASE("blob mark: two data directories do not share a folder of blobs", "[unit][app]") {
+  TempDir places;
+  const std::string blobs = places.file("blobs"), other = places.file("other");
+  {
+    TestApp first([&](Config& config) {
+      config.data_dir = places.file("first");
+      config.blobs.path = blobs;
+    });
+    const Status locked = start_with_blobs(other, blobs);
+    CHECK(locked.code() == Code::kConflict);
+    CHECK(locked.message().find("in use by another process") != std::string::npos);
+  }
+  // One after the other is no better: a sweep would take what the first one's artifacts name.
+  const Status marked = start_with_blobs(other, blobs);
+  INFO(marked.message());
+  CHECK(marked.code() == Code::kConflict);
+  CHECK(marked.message().find("belong to another data directory") != std::string::npos);
+  CHECK(start_with_blobs(places.file("first"), blobs).ok());
+  CHECK(start_with_blobs(other, places.file("own")).ok());
+  // The way out that the message tells.
+  std::filesystem::remove(blobs + "/store.json");
+  CHECK(start_with_blobs(other, blobs).ok());
+}
+
+TEST_CASE("blob mark: the scrub tells of artifacts whose blobs are gone", "[fault][app]") {
+  TestApp app;
+  const Status added = app.parts().portal_writer->run([](Database& db) {
+    return db.execute(
+        "INSERT INTO artifacts (id, organization_id, project_id, owner_id, name, model_name, dtype,"
+        " status, size_bytes, sha256, created_ms)"
+        " SELECT 'a1', organization_id, id, 'o', 'n', 'm', 'F16', 'ready', 5,"
+        " '" +
+        std::string(64, 'a') + "', 0 FROM projects LIMIT 1");
+  });
+  INFO(added.to_string());
+  REQUIRE(added.ok());
+  const std::atomic<bool> cancelled = false;
+  for (const Job& job : all_jobs(app.parts())) {
+    if (job.name != "blob-scrub") continue;
+    const Result<std::string> report = job.run(JobContext{cancelled});
+    REQUIRE(report.ok());
+    CHECK(report->find("\"missing_blobs\":1") != std::string::npos);
+    CHECK(report->find("\"whole\":false") != std::string::npos);
+  }
+  CHECK(app.as_owner("GET", "/admin/alerts").body.find("1 of 1 blobs that artifacts name") !=
+        std::string::npos);
+}
