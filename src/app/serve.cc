@@ -6,14 +6,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "app/app.h"
 #include "app/descriptors.h"
+#include "app/stop_limit.h"
 #include "base/descriptor_room.h"
 #include "base/log.h"
 
 namespace kvcs {
 namespace {
+
+// For what comes after the requests: jobs that stop at their next step, and the stores' last syncs.
+constexpr int64_t kStopBeyondGraceMs = 10'000;
 
 sigset_t handled_signals() {
   sigset_t set;
@@ -73,6 +78,8 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   if (log::parse_level(config.log.level, level)) log::set_level(level);
 
   KVCS_TRY(fit_to_descriptors(config));
+  const int64_t stop_limit_ms = config.shutdown_grace_s * int64_t{1000} + kStopBeyondGraceMs;
+  std::optional<StopLimit> stop_limit;  // Before the App, whose destruction may hang as well.
   std::unique_ptr<App> app = KVCS_TRY(App::create(std::move(config)));
   // What ends the daemon from within comes the way that a signal to stop it does.
   KVCS_TRY(app->start([] { ::kill(::getpid(), SIGTERM); }));
@@ -100,6 +107,7 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
     if (app->stuck().empty() && watchdog_ms > 0) sd_notify(0, "WATCHDOG=1");
   }
   sd_notify(0, "STOPPING=1");
+  stop_limit.emplace(stop_limit_ms, [stop_limit_ms] { cut_off_stop(stop_limit_ms); });
   app->stop();
   return app->failure();
 }

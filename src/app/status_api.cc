@@ -110,9 +110,8 @@ void StatusApi::add_admin_routes(std::vector<http::Row>& table, const http::Admi
 }
 
 StatusApi::State StatusApi::state() const {
-  using MayWrite = HealthProbes::MayWrite;
   State state{heartbeats_.look(), {}, Health::kUp};
-  state.services = probes_.run(state.stuck.empty() ? MayWrite::kYes : MayWrite::kNo);
+  state.services = probes_.run();
   state.worst = state.stuck.empty() ? HealthProbes::worst(state.services) : Health::kDown;
   return state;
 }

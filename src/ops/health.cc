@@ -1,8 +1,10 @@
-// Runs the probes one after the other on the caller's thread: that of a request for /health or
-// /readyz, or of the job that keeps the snapshot.
+// Asks the probes on their threads and waits for them on the caller's: that of a request for
+// /health or of the job that keeps the snapshot.
 #include "ops/health.h"
 
 #include <algorithm>
+
+#include "ops/probe_thread.h"
 
 namespace kvcs {
 
@@ -37,28 +39,39 @@ std::string_view health_name(Health health) {
   return "down";
 }
 
+HealthProbes::HealthProbes(const Clock& clock, int64_t answer_ms)
+    : clock_(clock), answer_ms_(answer_ms) {}
+HealthProbes::~HealthProbes() = default;
+
 void HealthProbes::add(std::string name, std::function<Status()> probe) {
-  for (const auto& [known, unused] : probes_) KVCS_ASSERT(known != name);
-  probes_.emplace_back(std::move(name), std::move(probe));
+  for (const auto& known : probes_) KVCS_ASSERT(known->name() != name);
+  probes_.push_back(std::make_unique<ProbeThread>(std::move(name), std::move(probe), clock_, 0));
 }
 
-std::vector<ProbeResult> HealthProbes::run(MayWrite may_write) const {
+void HealthProbes::add_writing(std::string name, std::function<Status()> probe) {
+  writing_.push_back(
+      std::make_unique<ProbeThread>(std::move(name), std::move(probe), clock_, kWritingEveryUs));
+}
+
+// All are asked before any is waited for, so that the waits are one.
+std::vector<ProbeResult> HealthProbes::run() const {
+  for (const auto& probe : probes_) probe->ask();
+  for (const auto& probe : writing_) probe->ask();
   std::vector<ProbeResult> results;
   results.reserve(probes_.size());
-  for (const auto& [name, probe] : probes_) {
-    const int64_t begin_us = clock_.mono_us();
-    const Status status = probe();
-    const int64_t latency_us = clock_.mono_us() - begin_us;
-    results.push_back({name, health_of(status.code()), status.message(), latency_us});
+  for (const auto& probe : probes_) {
+    const ProbeThread::Answer answer = probe->await(answer_ms_);
+    const Status& status = answer.status;
+    results.push_back(
+        {probe->name(), health_of(status.code()), status.message(), answer.latency_us});
   }
-  for (const auto& one : writing_) {
-    const int64_t begin_us = clock_.mono_us();
-    const Status status = run_writing(*one, may_write);
-    if (status.ok()) continue;
-    const ProbeResult failed{one->name, Health::kDegraded, status.message(),
-                             clock_.mono_us() - begin_us};
+  for (const auto& probe : writing_) {
+    const ProbeThread::Answer answer = probe->await(answer_ms_);
+    if (answer.status.ok()) continue;
+    const ProbeResult failed{probe->name(), Health::kDegraded, answer.status.message(),
+                             answer.latency_us};
     const auto same = std::find_if(results.begin(), results.end(), [&](const ProbeResult& other) {
-      return other.name == one->name;
+      return other.name == probe->name();
     });
     if (same == results.end()) {
       results.push_back(failed);
@@ -67,34 +80,6 @@ std::vector<ProbeResult> HealthProbes::run(MayWrite may_write) const {
     }
   }
   return results;
-}
-
-void HealthProbes::add_writing(std::string name, std::function<Status()> probe) {
-  auto one = std::make_unique<Writing>();
-  one->name = std::move(name);
-  one->probe = std::move(probe);
-  writing_.push_back(std::move(one));
-}
-
-// A disk that hangs holds the one who probes it, and nobody else.
-Status HealthProbes::run_writing(Writing& one, MayWrite may_write) const {
-  const auto last = [&] {
-    MutexLock lock(one.mutex);
-    return one.last;
-  };
-  {
-    MutexLock lock(one.mutex);
-    if (one.ran_us && clock_.mono_us() - *one.ran_us < kWritingEveryUs) return one.last;
-  }
-  if (may_write == MayWrite::kNo || !one.running.try_lock()) return last();
-  Status said = one.probe();
-  {
-    MutexLock lock(one.mutex);
-    one.last = said;
-    one.ran_us = clock_.mono_us();
-  }
-  one.running.unlock();
-  return said;
 }
 
 Health HealthProbes::worst(const std::vector<ProbeResult>& results) {

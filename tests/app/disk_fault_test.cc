@@ -295,6 +295,26 @@ TEST_CASE("disk: /health names the part whose disk takes no writes, and forgets 
   CHECK(house.stop() == 0);
 }
 
+TEST_CASE("disk: one that hangs is told by /health at once, and does not keep a stop for ever",
+          "[fault][kv][disk]") {
+  FaultHouse house("/", "shutdown_grace_s: 1\n" + kSmall);
+  CHECK(has(house.health(), R"("status":"healthy")"));
+  house.fault().begin(FAULT_SYNC, FAULT_HANG);
+  std::string health;
+  CHECK(comes_true([&] {
+    health = house.health();
+    return has(health, R"("blobs":"degraded")");
+  }));
+  INFO(health);
+  CHECK(has(health, R"("status":"degraded")"));
+  CHECK(house.stop() == 1);
+  CHECK(has(house.log(), "\"server.stop_cut_off\""));
+  house.fault().end();
+  house.start();
+  check_all_there(house);
+  CHECK(house.stop() == 0);
+}
+
 TEST_CASE("disk: each call of a script below data/kv in turn fails once, or from then on",
           "[e2e][every-n][slow][disk]") {
   const int call = GENERATE(int{FAULT_WRITE}, int{FAULT_SYNC}, int{FAULT_OPEN}, int{FAULT_RESERVE},

@@ -3,6 +3,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <atomic>
+
+#include "base/mutex.h"
+#include "support/wait.h"
+
 using namespace kvcs;
 
 TEST_CASE("health: each code of a probe has its level, and the worst decides", "[unit][ops]") {
@@ -56,7 +61,7 @@ TEST_CASE("health: a part whose writes fail is degraded by its name, and probed 
   ManualClock clock;
   HealthProbes probes(clock);
   Status reads, writes;
-  int written = 0;
+  std::atomic<int> written = 0;  // The probes run on threads of their own.
   probes.add("kv", [&] { return reads; });
   const auto write = [&] {
     written++;
@@ -84,4 +89,36 @@ TEST_CASE("health: a part whose writes fail is degraded by its name, and probed 
   reads = writes = ok();
   clock.advance_ms(HealthProbes::kWritingEveryUs / 1000);
   CHECK(probes.run().size() == 1);
+}
+
+TEST_CASE("health: a probe that hangs is told, and holds nobody", "[unit][ops]") {
+  ManualClock clock;
+  Mutex mutex;
+  CondVar changed;
+  bool hangs = true;
+  const auto hang = [&]() -> Status {
+    const MutexLock lock(mutex);
+    while (hangs) changed.wait(mutex);
+    return ok();
+  };
+  HealthProbes probes(clock, 50);
+  probes.add("kv", [] { return ok(); });
+  probes.add("d1", hang);
+  probes.add_writing("blobs", hang);
+  for (int i = 0; i < 3; i++) {
+    const auto results = probes.run();
+    REQUIRE(results.size() == 3);
+    CHECK(results[0].health == Health::kUp);
+    CHECK(results[1].health == Health::kDown);
+    CHECK(results[1].message.find("no answer for") == 0);
+    CHECK(results[2].name == "blobs");
+    CHECK(results[2].health == Health::kDegraded);
+  }
+  {
+    const MutexLock lock(mutex);
+    hangs = false;
+  }
+  changed.notify_all();
+  CHECK(test::comes_true([&] { return HealthProbes::worst(probes.run()) == Health::kUp; }));
+  CHECK(probes.run().size() == 2);
 }
