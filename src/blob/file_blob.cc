@@ -46,14 +46,30 @@ bool is_short_of_descriptors(int error_number) {
   return error_number == EMFILE || error_number == ENFILE;
 }
 
+// Callers of this store pass its failures on to clients, who must not read where the operator keeps
+// what: a path is in the cause, for the log.
+Status without_path(Status failed) {
+  // A full disk is told without one.
+  if (failed.ok() || failed.code() == Code::kUnavailable) return failed;
+  return unavailable("The store of blobs does not work; its operator finds the reason in the log.",
+                     failed.message())
+      .with_reason("blobs_failed");
+}
+Status blob_error(std::string_view what, const std::string& path, int error_number) {
+  return without_path(io_error(what, path, error_number));
+}
+Status sync_blob_folder(const std::string& path) {
+  return without_path(sync_folder(path));
+}
+
 // Creates `parent`/`name` if it is missing. Its name is on disk afterwards also when it was there:
 // it may be the work of a process that died before it synced, or of a writer that has yet to.
 Status make_folder(const std::string& parent, const std::string& name) {
   const std::string path = parent + "/" + name;
   if (::mkdir(path.c_str(), kFolderMode) != 0 && errno != EEXIST) {
-    return io_error("mkdir", path, errno);
+    return blob_error("mkdir", path, errno);
   }
-  return sync_folder(parent);
+  return sync_blob_folder(parent);
 }
 
 // The state that all writers share with their store; it outlives them.
@@ -103,7 +119,7 @@ struct Shared {
   }
   Result<uint64_t> free_bytes() const {
     struct statvfs facts {};
-    if (::statvfs(path.c_str(), &facts) != 0) return io_error("statvfs", path, errno);
+    if (::statvfs(path.c_str(), &facts) != 0) return blob_error("statvfs", path, errno);
     return uint64_t{facts.f_bavail} * facts.f_frsize;
   }
   Status check_space(uint64_t size_bytes) const {
@@ -177,17 +193,18 @@ class TempFile final {
   std::string path() const { return shared_.temp_folder() + "/" + name_; }
   Result<Descriptor> create() {
     // A leftover of the same name from a process that died is of nobody's use.
-    if (::unlink(path().c_str()) != 0 && errno != ENOENT) return io_error("unlink", path(), errno);
+    if (::unlink(path().c_str()) != 0 && errno != ENOENT)
+      return blob_error("unlink", path(), errno);
     Descriptor file(::open(path().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
     if (!file.valid() && is_short_of_descriptors(errno)) return no_descriptors_left();
-    if (!file.valid()) return io_error("create", path(), errno);
+    if (!file.valid()) return blob_error("create", path(), errno);
     created_ = true;
     if (!leaves_room(file.get())) return no_descriptors_left();
     return file;
   }
   Status publish(const std::string& final_path) {
     if (::rename(path().c_str(), final_path.c_str()) != 0) {
-      return io_error("rename", final_path, errno);
+      return blob_error("rename", final_path, errno);
     }
     published_ = true;
     return ok();
@@ -239,11 +256,11 @@ class FileWriter final : public BlobWriter {
     start_writeback(0);
     digest_ = pipe_.finish_hex();
     if (!expected_.empty() && digest_ != expected_) return digest_mismatch(expected_, digest_);
-    if (::fsync(file_.get()) != 0) return io_error("fsync", temp_.path(), errno);
+    if (::fsync(file_.get()) != 0) return blob_error("fsync", temp_.path(), errno);
     KVCS_TRY(shared_.make_folder_of(digest_));
     // Over an equal blob too: the bytes just checked replace what a bad disk may have changed.
     KVCS_TRY(temp_.publish(shared_.path_of(digest_)));
-    return sync_folder(shared_.folder_of(digest_));
+    return sync_blob_folder(shared_.folder_of(digest_));
   }
   uint64_t written_bytes() const override { return taken_; }
   const std::string& sha256_hex() const override { return digest_; }
@@ -280,7 +297,7 @@ class FileWriter final : public BlobWriter {
     while (!bytes.empty()) {
       const ssize_t n = ::write(file_.get(), bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return io_error("write", temp_.path(), errno);
+      if (n < 0) return blob_error("write", temp_.path(), errno);
       bytes.remove_prefix(static_cast<size_t>(n));
       on_disk_ += static_cast<uint64_t>(n);
       const uint64_t kept = std::min(promised_, static_cast<uint64_t>(n));
@@ -391,7 +408,7 @@ class FileBlobs final : public BlobStore {
     if (!file.valid()) return missing_or(errno, path);
     if (!leaves_room(file.get())) return no_descriptors_left();
     struct stat facts {};
-    if (::fstat(file.get(), &facts) != 0) return io_error("stat", path, errno);
+    if (::fstat(file.get(), &facts) != 0) return blob_error("stat", path, errno);
     if (!S_ISREG(facts.st_mode)) return not_found("No such blob.");
     return std::unique_ptr<BlobReader>(
         std::make_unique<FileReader>(std::move(file), static_cast<uint64_t>(facts.st_size)));
@@ -407,7 +424,7 @@ class FileBlobs final : public BlobStore {
   Status remove(std::string_view sha256_hex) override {
     KVCS_TRY(check_digest(sha256_hex));
     const std::string path = shared_.path_of(sha256_hex);
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return io_error("unlink", path, errno);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return blob_error("unlink", path, errno);
     return ok();
   }
   // Durable in either folder on return. A crash in between leaves the blob under both names at
@@ -423,8 +440,8 @@ class FileBlobs final : public BlobStore {
       return missing_or(errno, from);
     }
     KVCS_TRY(move(from, shared_.aside_path(sha256_hex, shelf)));
-    KVCS_TRY(sync_folder(shared_.shelf_folder(shelf)));
-    return sync_folder(shared_.folder_of(sha256_hex));
+    KVCS_TRY(sync_blob_folder(shared_.shelf_folder(shelf)));
+    return sync_blob_folder(shared_.folder_of(sha256_hex));
   }
   Status put_back(std::string_view sha256_hex, BlobShelf shelf) override {
     KVCS_TRY(check_digest(sha256_hex));
@@ -433,12 +450,12 @@ class FileBlobs final : public BlobStore {
     if (::lstat(from.c_str(), &facts) != 0) return missing_or(errno, from);
     KVCS_TRY(shared_.make_folder_of(sha256_hex));
     KVCS_TRY(move(from, shared_.path_of(sha256_hex)));
-    return sync_folder(shared_.folder_of(sha256_hex));
+    return sync_blob_folder(shared_.folder_of(sha256_hex));
   }
   Status remove_aside(std::string_view sha256_hex, BlobShelf shelf) override {
     KVCS_TRY(check_digest(sha256_hex));
     const std::string path = shared_.aside_path(sha256_hex, shelf);
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return io_error("unlink", path, errno);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return blob_error("unlink", path, errno);
     return ok();
   }
   Status for_each_aside(
@@ -473,7 +490,7 @@ class FileBlobs final : public BlobStore {
       if (::unlink(path.c_str()) != 0) {
         // A folder, which Linux calls EISDIR and POSIX EPERM, is nobody's temp file.
         const bool leave = errno == ENOENT || errno == EISDIR || errno == EPERM;
-        return leave ? ok() : io_error("unlink", path, errno);
+        return leave ? ok() : blob_error("unlink", path, errno);
       }
       removed++;
       return ok();
@@ -500,13 +517,13 @@ class FileBlobs final : public BlobStore {
   }
   static Status move(const std::string& from, const std::string& to) {
     if (::rename(from.c_str(), to.c_str()) == 0) return ok();
-    return errno == ENOENT ? not_found("No such blob.") : io_error("rename", to, errno);
+    return errno == ENOENT ? not_found("No such blob.") : blob_error("rename", to, errno);
   }
   static Status missing_or(int error_number, const std::string& path) {
     // A link is nothing that this store made, nor is a file where a folder should be.
     const bool absent = error_number == ENOENT || error_number == ELOOP || error_number == ENOTDIR;
     if (absent) return not_found("No such blob.");
-    return io_error("open", path, error_number);
+    return blob_error("open", path, error_number);
   }
   Shared shared_;
 };

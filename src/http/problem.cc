@@ -62,6 +62,14 @@ Words words(int status_code, const Status& status) {
   return words_of_status(status_code);
 }
 
+// The text of a failed system call is message and cause in one, has no reason, and names a path of
+// the operator's: what was meant for the log is not for a client.
+std::string_view shown_message(const Status& status) {
+  const bool is_for_log =
+      status.reason().empty() && !status.cause().empty() && status.cause() == status.message();
+  return is_for_log ? std::string_view("Internal error.") : std::string_view(status.message());
+}
+
 void add_string(std::string& out, std::string_view name, std::string_view value) {
   append_json_string(out, name);
   out += ':';
@@ -88,7 +96,7 @@ void add_details(std::string& out, const Status& status) {
 // them in "details", where their names cannot meet "code".
 std::string portal_body(const Status& status, bool admin, std::string_view code) {
   std::string out = "{";
-  add_string(out, "error", status.message());
+  add_string(out, "error", shown_message(status));
   if (admin) {
     out += ',';
     add_string(out, "code", code);
@@ -114,7 +122,7 @@ int spread_retry(const Status& status, std::string_view request_id) {
 std::string gateway_body(const Status& status, int code, std::string_view word,
                          std::string_view request_id) {
   std::string out = "{";
-  add_string(out, "error", status.message());
+  add_string(out, "error", shown_message(status));
   out += ',';
   add_string(out, "code", word);
   out += ",\"status\":" + std::to_string(code) + ",";
@@ -130,7 +138,7 @@ std::string gateway_body(const Status& status, int code, std::string_view word,
 // their SDKs read them without asking.
 std::string openai_body(const Status& status, std::string_view type, std::string_view request_id) {
   std::string out = "{\"error\":{";
-  add_string(out, "message", status.message());
+  add_string(out, "message", shown_message(status));
   out += ',';
   add_string(out, "type", type);
   out += ",\"code\":";
@@ -150,7 +158,7 @@ std::string anthropic_body(const Status& status, std::string_view type,
   std::string out = "{\"type\":\"error\",\"error\":{";
   add_string(out, "type", type);
   out += ',';
-  add_string(out, "message", status.message());
+  add_string(out, "message", shown_message(status));
   if (!status.reason().empty()) {
     out += ',';
     add_string(out, "code", status.reason());

@@ -167,6 +167,57 @@ TEST_CASE("a client that leaves in mid-upload leaves nothing behind", "[artifact
   CHECK(std::filesystem::is_empty(d.w.folder.file("blobs/tmp")));
 }
 
+TEST_CASE("a blob that cannot be read to its end cuts the connection, and raises the alarm once",
+          "[artifacts][fault]") {
+  Door d;
+  const std::string bytes(32 << 20, 'b');
+  const Artifact stored = d.w.store(bytes, d.w.acme);
+  const std::string target = d.w.presigner.sign_path(
+      {"GET", stored.id, stored.size_bytes, stored.sha256, d.w.clock.unix_s() + 900});
+  const std::string path = d.w.folder.file("blobs/" + stored.sha256.substr(0, 2) + "/" +
+                                           stored.sha256.substr(2, 2) + "/" + stored.sha256);
+  for (int i = 0; i < 2; i++) {
+    test::RawClient client(d.server.port());
+    REQUIRE(client.send("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n"));
+    std::string came = client.read_some();
+    REQUIRE(came.find("200 OK") != std::string::npos);
+    // What is sent next is not there any more.
+    std::filesystem::resize_file(path, 16 << 20);
+    std::string more;
+    while (!(more = client.read_some()).empty()) came += more;
+    CHECK(came.size() < bytes.size());
+    std::filesystem::resize_file(path, bytes.size());
+  }
+  const auto alarms = [&] {
+    const MutexLock lock(d.w.alarms_mutex);
+    return d.w.alarms.size();
+  };
+  REQUIRE(test::comes_true([&] { return alarms() > 0; }));
+  d.server.server().stop(5000);
+  REQUIRE(alarms() == 1);
+  CHECK(d.w.alarms[0].sha256 == stored.sha256);
+  CHECK(d.w.alarms[0].message.find("could not be read while it was sent") != std::string::npos);
+}
+
+TEST_CASE("a store of blobs that does not work is told without the operator's paths",
+          "[artifacts][fault]") {
+  Door d;
+  const Artifact stored = d.w.store("bytes", d.w.acme);
+  std::filesystem::rename(d.w.folder.file("blobs"), d.w.folder.file("elsewhere"));
+  const Json begun = d.begin("other bytes");
+  for (const auto& refused :
+       {d.send("PUT", Door::target_of(begun["url"]), "other bytes", ""),
+        d.send("GET",
+               d.w.presigner.sign_path(
+                   {"GET", stored.id, stored.size_bytes, stored.sha256, d.w.clock.unix_s() + 900}),
+               "", "")}) {
+    INFO(refused.status << " " << refused.body);
+    CHECK(refused.status >= 500);
+    CHECK(refused.body.find(d.w.folder.path()) == std::string::npos);
+    CHECK(refused.body.find("statvfs") == std::string::npos);
+  }
+}
+
 TEST_CASE("an upload whose pace would outlast its row is ended", "[artifacts][fault]") {
   Door d;
   // A gigabyte within six hours is some 50 KB a second.

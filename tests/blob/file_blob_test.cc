@@ -157,6 +157,18 @@ TEST_CASE("an upload goes on when the others of its owner hold their share", "[b
   CHECK((*first)->finish().ok());
 }
 
+TEST_CASE("a folder that goes away is told without its path", "[blob][fault]") {
+  test::TempDir folder;
+  auto store = open_file_blobs({folder.file("blobs"), 0});
+  REQUIRE(store.ok());
+  std::filesystem::rename(folder.file("blobs"), folder.file("elsewhere"));
+  const Status failed = (*store)->begin_write(sha256_hex("x"), 1).status();
+  CHECK(failed.code() == Code::kUnavailable);
+  CHECK(failed.reason() == "blobs_failed");
+  CHECK(failed.message().find(folder.path()) == std::string::npos);
+  CHECK(failed.cause().find(folder.path()) != std::string::npos);
+}
+
 TEST_CASE("an upload that would touch the free-space reserve is refused at once", "[blob][fault]") {
   test::TempDir folder;
   const uint64_t free = std::filesystem::space(folder.path()).available;

@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <cerrno>
 #include <set>
 #include <vector>
 
@@ -25,6 +26,24 @@ TEST_CASE("problem: every code has its HTTP status", "[unit][http]") {
       CHECK(*response.find("content-type") == "application/json");
     }
   }
+}
+
+TEST_CASE("problem: what a system call said of a path is for the log", "[unit][http]") {
+  for (const int error : {EIO, ENOENT, ENOTDIR}) {
+    for (const Dialect dialect : {Dialect::kPortal, Dialect::kAdmin, Dialect::kGateway,
+                                  Dialect::kOpenAi, Dialect::kAnthropic}) {
+      const std::string body =
+          problem_response(io_error("statvfs", "/srv/data/blobs", error), dialect, "id").body;
+      INFO(body);
+      CHECK(body.find("/srv") == std::string::npos);
+      CHECK(body.find("statvfs") == std::string::npos);
+    }
+  }
+  // What is meant for the caller has a reason.
+  const Status told = Status(Code::kInternal, "The bytes", "The bytes").with_reason("blob_missing");
+  CHECK(problem_response(told, Dialect::kPortal, "id").body.find("The bytes") != std::string::npos);
+  CHECK(problem_response(not_found("Artifact not found"), Dialect::kPortal, "id")
+            .body.find("Artifact") != std::string::npos);
 }
 
 TEST_CASE("problem: the portal merges details at the top", "[unit][http]") {

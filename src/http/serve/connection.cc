@@ -183,7 +183,7 @@ IoResult Connection::send_file(int descriptor, uint64_t offset, uint64_t size_by
     thread_local std::unique_ptr<char[]> copy = std::make_unique<char[]>(kTlsStepBytes);
     const ssize_t n = ::pread(descriptor, copy.get(), std::min(size_bytes, kTlsStepBytes),
                               static_cast<off_t>(offset));
-    if (n <= 0) return {Io::kClosed};
+    if (n <= 0) return {Io::kClosed, 0, n < 0 ? errno : kFileIsShort};
     return tls->send({copy.get(), static_cast<size_t>(n)});
   }
   auto position = static_cast<off_t>(offset);
@@ -195,7 +195,7 @@ IoResult Connection::send_file(int descriptor, uint64_t offset, uint64_t size_by
   if (n > 0) return {Io::kDone, static_cast<size_t>(n)};
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return {Io::kWouldBlock};
   // 0: the file is shorter than promised; the transfer cannot be completed.
-  return {Io::kClosed, 0, n < 0 ? errno : 0};
+  return {Io::kClosed, 0, n < 0 ? errno : kFileIsShort};
 }
 
 void Connection::widen() {

@@ -10,6 +10,7 @@
 // connection is recognized instead of touching a new one.
 #pragma once
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -57,6 +58,8 @@ class Connection final {
   IoResult receive(std::span<char> out);
   // Sends a, then b, as far as the socket takes them. `more`: a send follows at once.
   IoResult send(std::string_view a, std::string_view b, bool more);
+  // The error is kFileIsShort when the file ends before `size_bytes`, and EIO when its disk fails.
+  static constexpr int kFileIsShort = ENODATA;
   IoResult send_file(int descriptor, uint64_t offset, uint64_t size_bytes);
   // What it does not take may fill more of the kernel's memory than kUnsentBytes: fewer steps.
   static constexpr int kUnsentBytes = 64 << 10, kUnsentWideBytes = 1 << 20;

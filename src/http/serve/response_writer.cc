@@ -291,7 +291,17 @@ Status ResponseWriter::send_file(const FileBody& file) {
   uint64_t offset = file.offset, left = file.size_bytes;
   while (left > 0) {
     const IoResult sent = connection_.send_file(file.descriptor, offset, left);
-    if (sent.io == Io::kClosed) return unavailable("The client went away or the file shrank.");
+    if (sent.io == Io::kClosed) {
+      // Of the client's leaving nobody needs to hear; of a disk that fails the operator must.
+      const int error = sent.error_number;
+      if (error != EIO && error != Connection::kFileIsShort) {
+        return unavailable("The client went away.");
+      }
+      return internal(
+          "The file of the answer " +
+          std::string(error == EIO ? "cannot be read (EIO)" : "is shorter than it was") +
+          " at byte " + std::to_string(offset) + "; the connection is cut.");
+    }
     if (sent.io == Io::kWouldBlock) {
       KVCS_TRY(wait());
       continue;
