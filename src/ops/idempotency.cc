@@ -5,11 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <deque>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mutex.h"
 #include "http/client/upstream.h"
 #include "http/text_body.h"
@@ -19,6 +21,7 @@ namespace kvcs {
 namespace {
 
 constexpr size_t kKeyMaxBytes = 255;
+constexpr size_t kOwnerPercent = 25, kOrganizationPercent = 50;  // Of all that is kept.
 constexpr std::string_view kHeader = "Idempotency-Key";
 
 // Puts the handler's body back, whatever happens.
@@ -44,6 +47,7 @@ struct Kept {
   int status = 0;
   bool running = false;  // Not stored: this process is at it.
   bool has_answer = false;
+  std::string unkept;  // Which room its answer had no place in; "" = it was too large for any.
   Json headers = Json::array();
   std::string sealed;
 
@@ -53,6 +57,7 @@ struct Kept {
       json["headers"] = headers;
       json["sealed"] = sealed;
     }
+    if (!unkept.empty()) json["unkept"] = unkept;
     return dump_json(json);
   }
 };
@@ -69,9 +74,16 @@ Result<Kept> parse_kept(std::string_view text) {
     kept.sealed = std::move(*sealed);
     kept.has_answer = true;
   }
+  kept.unkept = reader.optional_string("unkept", {}).value_or("");
   reader.ignore_unknown();
   KVCS_TRY(reader.finish());
   return kept;
+}
+
+// What `Kept::unkept` stands for.
+std::string room_words(std::string_view unkept) {
+  if (unkept == "all") return "fill all their room";
+  return "of this " + std::string(unkept) + " fill its share of the room";
 }
 
 Status store_failed(const Status& status) {
@@ -110,18 +122,21 @@ bool may_have_acted(const Result<http::Response>& result) {
 }
 
 struct Idempotency::Impl {
-  struct Size {
-    int64_t expires_s;
+  // A kept answer: whose it is, and how much of the room it takes.
+  struct Place {
+    std::string owner, organization;
     size_t bytes;
   };
+  using Sums = std::map<std::string, size_t, std::less<>>;
 
   KvStore& kv;
   const Sealer& sealer;
   const Clock& clock;
   const size_t kept_max_bytes;
   Mutex mutex;
-  std::deque<Size> sizes KVCS_GUARDED_BY(mutex);
+  std::multimap<int64_t, Place> places KVCS_GUARDED_BY(mutex);  // By the second of their expiry.
   size_t kept_bytes KVCS_GUARDED_BY(mutex) = 0;
+  Sums by_owner KVCS_GUARDED_BY(mutex), by_organization KVCS_GUARDED_BY(mutex);
   // Keys at work in this process. A marker whose key is not here was left by a process that died,
   // or by a store that took the marker and not the answer.
   std::set<std::string, std::less<>> running KVCS_GUARDED_BY(mutex);
@@ -136,22 +151,71 @@ struct Idempotency::Impl {
     running.erase(key);
   }
 
-  bool make_room(size_t bytes, int64_t kept_s) {
+  static size_t sum_of(const Sums& sums, const std::string& name) {
+    const auto found = sums.find(name);
+    return found == sums.end() ? 0 : found->second;
+  }
+  static void take_off(Sums& sums, const std::string& name, size_t bytes) {
+    const auto found = sums.find(name);
+    if (found != sums.end() && (found->second -= bytes) == 0) sums.erase(found);
+  }
+  void drop_expired() KVCS_REQUIRES(mutex) {
     const int64_t now_s = clock.unix_s();
-    MutexLock lock(mutex);
-    while (!sizes.empty() && sizes.front().expires_s <= now_s) {
-      kept_bytes -= sizes.front().bytes;
-      sizes.pop_front();
+    while (!places.empty() && places.begin()->first <= now_s) {
+      const Place& gone = places.begin()->second;
+      kept_bytes -= gone.bytes;
+      take_off(by_owner, gone.owner, gone.bytes);
+      take_off(by_organization, gone.organization, gone.bytes);
+      places.erase(places.begin());
     }
-    if (kept_bytes + bytes > kept_max_bytes) return false;
-    kept_bytes += bytes;
-    sizes.push_back({now_s + kept_s, bytes});
-    return true;
+  }
+  void count(Place place, int64_t expires_s) KVCS_REQUIRES(mutex) {
+    kept_bytes += place.bytes;
+    by_owner[place.owner] += place.bytes;
+    if (!place.organization.empty()) by_organization[place.organization] += place.bytes;
+    places.emplace(expires_s, std::move(place));
+  }
+  // "" when there was room, which is taken; else whose room is full.
+  std::string_view make_room(Place place, int64_t expires_s) {
+    MutexLock lock(mutex);
+    drop_expired();
+    const size_t bytes = place.bytes;
+    const auto is_over = [&](size_t taken, size_t percent) {
+      return taken + bytes > kept_max_bytes / 100 * percent;
+    };
+    if (is_over(kept_bytes, 100)) return "all";
+    if (is_over(sum_of(by_owner, place.owner), kOwnerPercent)) return "key";
+    if (!place.organization.empty() &&
+        is_over(sum_of(by_organization, place.organization), kOrganizationPercent)) {
+      return "organization";
+    }
+    count(std::move(place), expires_s);
+    return "";
+  }
+  // What earlier processes have kept. A marker is small and an answer is not, so that all records
+  // count by their size. The organization stands in the metadata, so that nothing is parsed.
+  void recount() {
+    std::string prefix = keyspace::idempotency("", "");  // "idempotency::", of which one is enough.
+    prefix.pop_back();
+    MutexLock lock(mutex);
+    const Status read =
+        kv_for_each(kv, KvFamily::kSystem, prefix, [&](const KvItem& item) KVCS_REQUIRES(mutex) {
+          const std::string owner =
+              item.key.substr(prefix.size(), item.key.rfind(':') - prefix.size());
+          const Result<Json> organization = parse_json(item.entry.metadata);
+          const bool is_named = organization.ok() && organization->is_string();
+          count({owner, is_named ? organization->get<std::string>() : "", item.entry.value.size()},
+                item.entry.expires_at_s);
+          return ok();
+        });
+    if (!read.ok()) log::warn("idempotency.recount_failed", {{"error", read.to_string()}});
   }
 
-  KvBatch record(const std::string& key, const Kept& kept, int64_t kept_s) const {
+  KvBatch record(const std::string& key, const Kept& kept, std::string_view organization,
+                 int64_t expires_s) const {
     KvBatch batch;
-    batch.put(KvFamily::kSystem, key, KvEntry{kept.to_json(), {}, clock.unix_s() + kept_s});
+    std::string metadata = organization.empty() ? "" : dump_json(Json(std::string(organization)));
+    batch.put(KvFamily::kSystem, key, KvEntry{kept.to_json(), std::move(metadata), expires_s});
     return batch;
   }
 
@@ -160,9 +224,9 @@ struct Idempotency::Impl {
   Result<std::optional<Kept>> begin(const std::string& key, const Kept& marker, bool busy,
                                     int64_t marker_s) {
     if (!busy) {
-      const Status begun =
-          kv.compare_and_swap(KvFamily::kSystem, key, std::nullopt, record(key, marker, marker_s),
-                              KvDurability::kSynced);
+      const Status begun = kv.compare_and_swap(KvFamily::kSystem, key, std::nullopt,
+                                               record(key, marker, "", clock.unix_s() + marker_s),
+                                               KvDurability::kSynced);
       if (begun.ok()) return std::optional<Kept>();
       if (begun.code() != Code::kConflict) return store_failed(begun);
     }
@@ -198,6 +262,12 @@ struct Idempotency::Impl {
                       "then use a new key.")
           .with_reason("idempotency_outcome_unknown");
     }
+    if (!first.unkept.empty()) {
+      return conflict("The first request with this " + std::string(name) + " (" + first.request_id +
+                      ") was answered; its answer was not kept, as those that are kept " +
+                      room_words(first.unkept) + ". It is not sent again.")
+          .with_reason("idempotency_answer_not_kept");
+    }
     if (!first.has_answer) {
       return conflict("The first request with this " + std::string(name) + " (" + first.request_id +
                       ") was answered; its answer was too large to be kept.")
@@ -218,18 +288,23 @@ struct Idempotency::Impl {
   // The effect has happened: a store that fails here must neither turn it into a failure nor free
   // the key. The marker stays, and says so to whoever repeats.
   void keep(const std::string& key, Kept kept, const http::Response& response,
-            const IdempotencyRule& rule) {
+            const OnceRequest& request, const IdempotencyRule& rule) {
+    const int64_t expires_s = clock.unix_s() + rule.kept_s;
     kept.status = response.status;
-    if (!response.stream && response.body.size() <= rule.answer_max_bytes &&
-        make_room(response.body.size(), rule.kept_s)) {
+    if (!response.stream && response.body.size() <= rule.answer_max_bytes) {
+      Kept full = kept;
       for (const auto& [name, value] : response.headers) {
-        kept.headers.push_back(Json::array({name, value}));
+        full.headers.push_back(Json::array({name, value}));
       }
-      kept.sealed = sealer.seal(response.body, key);
-      kept.has_answer = true;
+      full.sealed = sealer.seal(response.body, key);
+      full.has_answer = true;
+      kept.unkept = make_room(
+          {std::string(request.owner), std::string(request.organization), full.sealed.size()},
+          expires_s);
+      if (kept.unkept.empty()) kept = std::move(full);
     }
     [[maybe_unused]] const Status written =
-        kv.write(record(key, kept, rule.kept_s), KvDurability::kSynced);
+        kv.write(record(key, kept, request.organization, expires_s), KvDurability::kSynced);
   }
 
   Result<http::Response> once(const OnceRequest& request, const IdempotencyRule& rule,
@@ -247,7 +322,7 @@ struct Idempotency::Impl {
                       response.value().find(kFailedAnswerHeader) == nullptr &&
                       (rule.streams_count || !response.value().stream);
     if (done) {
-      keep(key, marker, response.value(), rule);
+      keep(key, marker, response.value(), request, rule);
       return response;
     }
     if (rule.outcome_unknown(response)) return response;  // The marker stays, and says so.
@@ -274,7 +349,9 @@ struct Idempotency::Impl {
 
 Idempotency::Idempotency(KvStore& kv, const Sealer& sealer, const Clock& clock,
                          size_t kept_max_bytes)
-    : impl_(new Impl{kv, sealer, clock, kept_max_bytes, {}, {}, 0, {}}) {}
+    : impl_(new Impl{kv, sealer, clock, kept_max_bytes, {}, {}, 0, {}, {}, {}}) {
+  impl_->recount();
+}
 Idempotency::~Idempotency() = default;
 
 Result<http::Response> Idempotency::once(
@@ -292,6 +369,7 @@ http::Handler Idempotency::wrap(http::Handler handler, IdempotencyRule rule) con
         OnceRequest once_request{.name = kHeader,
                                  .key = *header,
                                  .owner = request.principal.key_id,
+                                 .organization = request.principal.organization_id,
                                  .target = request.path,
                                  .body = {},
                                  .request_id = request.request_id};

@@ -40,24 +40,27 @@ struct IdempotencyRule {
 
 // A request whose effect is wanted once. The views must hold until once() returns.
 struct OnceRequest {
-  std::string_view name;    // What the key is called where the caller gave it.
-  std::string_view key;     // 1 to 255 visible characters.
-  std::string_view owner;   // A key id; the same key of another owner is another one.
-  std::string_view target;  // The same key elsewhere is another one.
+  std::string_view name;          // What the key is called where the caller gave it.
+  std::string_view key;           // 1 to 255 visible characters.
+  std::string_view owner;         // A key id; the same key of another owner is another one.
+  std::string_view organization;  // "" = none; it has a share of what is kept.
+  std::string_view target;        // The same key elsewhere is another one.
   std::string_view body;
   std::string_view request_id;
 };
 
 class Idempotency final {
  public:
-  // `kept_max_bytes`: of all answers that this process has kept and that have not expired; beyond,
-  // they count as too large.
+  // `kept_max_bytes`: of all records that have not expired, those of earlier processes too, which
+  // are counted here. A key has a quarter of it and an organization half; what is beyond is not
+  // kept, and a repeat is told so. `kv`, `sealer` and `clock` outlive it.
   Idempotency(KvStore& kv, const Sealer& sealer, const Clock& clock,
               size_t kept_max_bytes = 256u << 20);
   ~Idempotency();
   // Runs `effect`, or gives its first answer again, with idempotent-replay: true. Invalid: not 1 to
   // 255 visible characters. Conflict: the first request is still under way (Retry-After), had
-  // another body, its answer was too large to keep, or what became of it is not known. Unavailable:
+  // another body, its answer was too large or there was no room to keep it, or what became of it is
+  // not known. Unavailable:
   // the store does not answer, so the promise cannot be kept. These have reasons that begin with
   // "idempotency_".
   Result<http::Response> once(const OnceRequest& request, const IdempotencyRule& rule,

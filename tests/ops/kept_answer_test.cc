@@ -109,3 +109,79 @@ TEST_CASE("idempotency: after which failures the outcome is unknown", "[unit][op
   CHECK_FALSE(may_have_acted(answer(500)));
   CHECK_FALSE(may_have_acted(answer(429)));
 }
+
+namespace {
+
+struct Shares : Fixture {
+  static constexpr size_t kAnswer = 1000;  // Sealed, about a third more.
+  std::unique_ptr<Idempotency> process;
+  void start(size_t kept_max_bytes) {
+    process = std::make_unique<Idempotency>(*kv, sealer, clock, kept_max_bytes);
+  }
+  Result<http::Response> ask(const std::string& key, std::string_view owner,
+                             std::string_view organization, const Effect& effect) {
+    return process->once({.name = "Idempotency-Key",
+                          .key = key,
+                          .owner = owner,
+                          .organization = organization,
+                          .target = "POST /v1/things",
+                          .body = "body",
+                          .request_id = "r"},
+                         {}, effect);
+  }
+  // How many of `number` answers of an owner are given again.
+  int fill(int number, const std::string& owner, const std::string& organization) {
+    int replayed = 0;
+    for (int i = 0; i < number; i++) {
+      const std::string key = "k" + std::to_string(i);
+      REQUIRE(ask(key, owner, organization, [] {
+                http::Response answer;
+                answer.body = std::string(kAnswer, 'x');
+                return Result<http::Response>(answer);
+              }).ok());
+      const auto again = ask(key, owner, organization, never);
+      if (!again.ok()) CHECK(again.status().reason() == "idempotency_answer_not_kept");
+      replayed += again.ok() ? 1 : 0;
+    }
+    return replayed;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("idempotency: a key has a quarter of what is kept, and an organization half",
+          "[unit][ops]") {
+  Shares f;
+  f.start(40 * 1400);
+  const int of_key = f.fill(20, "key-1", "acme");
+  CHECK(of_key >= 9);
+  CHECK(of_key <= 10);
+  const auto refused = f.ask("k19", "key-1", "acme", never);
+  CHECK(refused.code() == Code::kConflict);
+  CHECK(refused.status().message().find("of this key fill its share") != std::string::npos);
+  CHECK(f.fill(20, "key-2", "acme") >= 9);
+  CHECK(f.fill(20, "key-3", "acme") <= 1);
+  CHECK(f.ask("k19", "key-3", "acme", never)
+            .status()
+            .message()
+            .find("of this organization fill its share") != std::string::npos);
+  CHECK(f.fill(5, "key-4", "globex") == 5);
+}
+
+TEST_CASE("idempotency: the next process counts what is kept, until it expires", "[unit][ops]") {
+  Shares f;
+  f.start(40 * 1400);
+  REQUIRE(f.fill(20, "key-1", "acme") >= 9);
+  REQUIRE(f.fill(20, "key-2", "acme") >= 9);
+  f.start(40 * 1400);
+  for (const char* owner : {"key-1", "key-3"}) {
+    INFO(owner);
+    http::Response answer;
+    answer.body = std::string(Shares::kAnswer * 4, 'x');
+    REQUIRE(f.ask("after", owner, "acme", [&] { return Result<http::Response>(answer); }).ok());
+    CHECK(f.ask("after", owner, "acme", never).status().reason() == "idempotency_answer_not_kept");
+  }
+  CHECK(f.fill(5, "key-4", "globex") == 5);
+  f.clock.advance_ms(86'400'000 + 1000);
+  CHECK(f.fill(5, "key-1", "acme") == 5);
+}

@@ -39,6 +39,7 @@ Caller GatewayApi::caller_of(const http::Request& request) {
   Caller caller;
   caller.tenant = request.principal.organization;
   caller.key_id = request.principal.key_id;
+  caller.organization_id = request.principal.organization_id;
   caller.remote_ip = request.remote_ip;
   caller.request_id = request.request_id;
   caller.started_us = request.started_us;

@@ -423,6 +423,7 @@ Result<http::Response> Pipeline::Run::run(std::string_view body_json) {
       {.name = "idempotency_key",
        .key = call_.idempotency_key,
        .owner = caller_.key_id,
+       .organization = caller_.organization_id,
        .target = "/api/v1/" + tenant_->id + "/" + provider_id_,
        .body = body_json,
        .request_id = caller_.request_id},

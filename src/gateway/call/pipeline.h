@@ -31,7 +31,7 @@ namespace kvcs::gateway {
 
 // The caller as the guard recognized it, and the address it calls from.
 struct Caller {
-  std::string tenant, key_id;
+  std::string tenant, key_id, organization_id;
   std::string remote_ip, request_id;
   std::string idempotency_key;  // Of the header; the body may have one, too.
   int64_t started_us = 0;       // Of the request; the auth stage is counted from here.

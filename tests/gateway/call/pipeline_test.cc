@@ -508,7 +508,7 @@ TEST_CASE("pipeline: timings are told when asked and always measured", "[unit][g
   GatewaySetup gateway;
   gateway.put_token("ascend", "hubspot", "main", "tok-1");
   gateway.upstream.push_json(200, "{}");
-  Caller caller{"ascend", "key-1", "::1", "r", "", gateway.clock.mono_us(), true};
+  Caller caller{"ascend", "key-1", "", "::1", "r", "", gateway.clock.mono_us(), true};
   const auto response = gateway.pipeline.call(caller, "hubspot", kList);
   REQUIRE(response.find("server-timing") != nullptr);
   CHECK(*response.find("server-timing") ==
