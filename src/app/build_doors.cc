@@ -59,6 +59,12 @@
 namespace kvcs {
 namespace {
 
+// So many rows of the error ledger a day let one tenant have a quarter of all within their age.
+int64_t tenant_error_rows_per_day(const LedgerConfig& limits) {
+  const int64_t days = limits.error_max_age_s > 0 ? limits.error_max_age_s / 86'400 : 30;
+  return std::max<int64_t>(limits.error_max_rows / 4 / std::max<int64_t>(days, 1), 1);
+}
+
 // Counts that the proxy and the budgets keep, under the names that dashboards know.
 void add_ai_metrics(Metrics& metrics, const AiParts& ai) {
   const ai::ChatProxy& proxy = *ai.proxy;
@@ -230,6 +236,7 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
       parts.sealer->derive("gateway-ip-hash"),
       // The refresher is made below, and stands before the first call.
       [&gateway](const gateway::AccountId& id) { gateway.refresher->token_rejected(id); }};
+  pipeline.error_rows_per_day = tenant_error_rows_per_day(parts.config.ledger);
   gateway.pipeline = std::make_unique<gateway::Pipeline>(std::move(pipeline), config.limits);
   gateway.pipeline->count_earlier_strangers(*parts.ledger);
   gateway.api =

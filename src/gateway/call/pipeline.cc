@@ -34,6 +34,11 @@ constexpr std::array<std::string_view, kStages> kStageNames = {"auth", "token", 
 
 const Meta kNoMeta;
 
+// A refusal that any caller can have as often as it likes, and that says nothing but that.
+bool is_our_rate_limit(const Status& failure, int upstream_status) {
+  return failure.code() == Code::kRateLimited && upstream_status == 0;
+}
+
 // "auth;dur=0.012, token;dur=…", in milliseconds.
 std::string server_timing(const std::array<int64_t, kStages>& stage_us) {
   std::string timing;
@@ -490,7 +495,8 @@ Pipeline::Pipeline(PipelineParts parts, PipelineLimits limits)
     : parts_(std::move(parts)),
       limits_(limits),
       instruments_(std::make_unique<Instruments>(parts_.metrics)),
-      strangers_(parts_.ip_hash_key) {}
+      strangers_(parts_.ip_hash_key),
+      tenant_rows_(parts_.error_rows_per_day) {}
 Pipeline::~Pipeline() = default;
 
 http::Response Pipeline::call(const Caller& caller, std::string_view provider,
@@ -534,23 +540,30 @@ void Pipeline::refuse_stranger(const Caller& caller, const Status& why) {
   parts_.record_error(std::move(*row));
 }
 
+void Pipeline::record(const std::string& tenant, ErrorRecord row) {
+  const auto besides = tenant_rows_.note(tenant, parts_.clock.unix_ms());
+  if (!besides) return;
+  row.message += *besides;
+  parts_.record_error(std::move(row));
+}
+
 // An answer that is streamed may break after its head went out as a success. The caller sees a
 // broken transfer; the error ledger gets a row with the status that was sent.
 void Pipeline::watch_stream(const Run& run, http::Response& response) {
   if (!response.stream || !parts_.record_error) return;
-  response.stream = [this, stream = std::move(response.stream), record = run.error_record(),
-                     started_us = run.caller().started_us,
+  response.stream = [this, stream = std::move(response.stream), row = run.error_record(),
+                     tenant = run.caller().tenant, started_us = run.caller().started_us,
                      status = response.status](http::BodyWriter& out) {
     const Status sent = stream(out);
     if (sent.ok() || out.client_gone()) return sent;
-    const Status failure = exchange_failure(sent, record.provider);
-    ErrorRecord broken = record;
+    const Status failure = exchange_failure(sent, row.provider);
+    ErrorRecord broken = row;
     broken.ts_ms = parts_.clock.unix_ms();
     if (started_us != 0) broken.latency_ms = (parts_.clock.mono_us() - started_us) / 1000;
     broken.code = http::gateway_code(failure);
     broken.message = failure.message() + " The answer broke off after its head was sent.";
     broken.status = status;
-    parts_.record_error(std::move(broken));
+    record(tenant, std::move(broken));
     return sent;
   };
 }
@@ -585,14 +598,14 @@ http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
   // Names that callers make up must not become series.
   instruments_->count(facts.provider_known ? run.provider_id() : "", code);
   if (failure.ok()) watch_stream(run, response);
-  if (!failure.ok() && parts_.record_error) {
-    ErrorRecord record = run.error_record();
-    record.code = code;
-    record.message = failure.message();
+  if (!failure.ok() && !is_our_rate_limit(failure, facts.upstream_status) && parts_.record_error) {
+    ErrorRecord row = run.error_record();
+    row.code = code;
+    row.message = failure.message();
     // Operators see which host failed, and how; the caller does not.
-    if (!failure.cause().empty()) record.message += " (" + failure.cause() + ")";
-    record.status = response.status;
-    parts_.record_error(std::move(record));
+    if (!failure.cause().empty()) row.message += " (" + failure.cause() + ")";
+    row.status = response.status;
+    record(caller.tenant, std::move(row));
   }
   return response;
 }

@@ -16,6 +16,7 @@
 #include "base/secret.h"
 #include "gateway/call/response_cache.h"
 #include "gateway/call/stranger_rows.h"
+#include "gateway/call/tenant_rows.h"
 #include "gateway/catalogue/provider_directory.h"
 #include "gateway/catalogue/tenants.h"
 #include "gateway/gateway_config.h"
@@ -52,6 +53,7 @@ struct PipelineParts {
   Secret ip_hash_key;                             // Addresses are kept as HMACs under it.
   // The provider refused the account's token (401); may be empty.
   std::function<void(const AccountId&)> token_rejected = {};
+  int64_t error_rows_per_day = 10'000;  // Of one tenant, in the error ledger.
 };
 
 class Pipeline final {
@@ -61,7 +63,8 @@ class Pipeline final {
 
   // Asks the ledger, at the start, how many rows of strangers this day has had.
   void count_earlier_strangers(const Ledger& ledger);
-  // Always an answer: failures in the gateway's dialect, counted and in the error ledger.
+  // Always an answer: failures in the gateway's dialect, counted, and in the error ledger within
+  // the tenant's rows (tenant_rows.h); what a rate limit of ours refuses is counted alone.
   http::Response call(const Caller& caller, std::string_view provider, std::string_view body_json);
   // For failures of a known caller before call(): counted and kept in the same way.
   http::Response refuse(const Caller& caller, std::string_view provider, const Status& why);
@@ -74,11 +77,13 @@ class Pipeline final {
   struct Instruments;
   http::Response finish(const Run& run, Result<http::Response> result);
   void watch_stream(const Run& run, http::Response& response);
+  void record(const std::string& tenant, ErrorRecord row);
 
   const PipelineParts parts_;
   const PipelineLimits limits_;
   const std::unique_ptr<Instruments> instruments_;
   StrangerRows strangers_;
+  TenantRows tenant_rows_;
 };
 
 }  // namespace kvcs::gateway

@@ -237,6 +237,26 @@ TEST_CASE("pipeline: frozen mode refuses until it is lifted", "[unit][gateway]")
   CHECK(gateway.call("hubspot", kList).status == 200);
 }
 
+TEST_CASE("pipeline: what a rate refuses is counted and has no row, and a tenant so many rows",
+          "[unit][gateway]") {
+  PipelineLimits limits = GatewaySetup::unlimited();
+  limits.token_requests_per_minute = 300;
+  GatewaySetup gateway(limits);
+  int refused = 0;
+  for (int i = 0; i < 5000; i++) {
+    refused += gateway.call("no-such-provider", kList).status == 429 ? 1 : 0;
+  }
+  CHECK(refused == 4700);
+  REQUIRE(gateway.errors.size() == 100);
+  CHECK(gateway.errors.front().status == 404);
+  CHECK(gateway.errors.back().message.find("the last row of this tenant in this minute") !=
+        std::string::npos);
+  gateway.clock.advance_ms(60'000);
+  CHECK(gateway.call("no-such-provider", kList).status == 404);
+  REQUIRE(gateway.errors.size() == 101);
+  CHECK(gateway.errors.back().message.find(" 200 more calls failed") != std::string::npos);
+}
+
 TEST_CASE("pipeline: limits of address, token, tenant and provider hold", "[unit][gateway]") {
   const auto refused_at = [](PipelineLimits limits, const char* tenant, const char* provider) {
     GatewaySetup gateway(limits);
