@@ -31,6 +31,7 @@
 #include "gateway/tokens/tokens.h"
 #include "identity/identity.h"
 #include "ledger/alerts.h"
+#include "ledger/audit.h"
 #include "ledger/clock_trust.h"
 #include "ledger/ledger.h"
 #include "ledger/retention.h"
@@ -123,6 +124,32 @@ Result<std::string> prune(Parts& parts) {
   const int64_t held_ms = KVCS_TRY(held_until_ms(parts));
   const LedgerConfig& limits = parts.config.ledger;
   return prune_ledger(*parts.ledger, held_ms == 0 ? limits : limits_by_number(limits));
+}
+
+// The audit lost rows to its cap that its age would have kept: somebody makes many, or the cap is
+// too low.
+void tell_of_cut_audit(Parts& parts) {
+  int64_t cut_ms = 0;
+  const Status taken = parts.ledger->write([&](Database& db) -> Status {
+    cut_ms = KVCS_TRY(take_audit_cut(db));
+    return ok();
+  });
+  if (!taken.ok()) log::warn("audit.cut_unknown", {{"error", taken.to_string()}});
+  const LedgerConfig& limits = parts.config.ledger;
+  const int64_t now_ms = parts.clock().unix_ms();
+  if (cut_ms == 0 ||
+      (limits.audit_max_age_s > 0 && cut_ms < now_ms - limits.audit_max_age_s * 1000)) {
+    return;
+  }
+  raise_alert(
+      *parts.kv,
+      {"audit.cut", "kv_audit",
+       "The audit has ledger.audit_max_rows (" + std::to_string(limits.audit_max_rows) +
+           ") rows, and lost some that ledger.audit_max_age_s would have kept, the newest of " +
+           format_iso8601_s(cut_ms) +
+           "; callers' rows go first. See GET /admin/audit for "
+           "who makes so many, or raise the limit."},
+      parts.clock(), *parts.entropy);
 }
 
 // All of a sweep goes by age.
@@ -240,8 +267,10 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext&) { return refresh_tokens(*parts.gateway.refresher); });
   add("alert-delivery", "* * * * *", 120, 0,
       [&parts](const JobContext&) { return deliver_alerts(*parts.alerts); });
-  add("system-health", "*/5 * * * *", 60, 0,
-      [&parts](const JobContext&) { return parts.health->keep_snapshot(); });
+  add("system-health", "*/5 * * * *", 60, 0, [&parts](const JobContext&) {
+    tell_of_cut_audit(parts);
+    return parts.health->keep_snapshot();
+  });
   add("token-health", "*/15 * * * *", 120, 0, [&parts](const JobContext&) {
     return gateway::keep_token_health(*parts.kv, *parts.gateway.tokens, *parts.gateway.refresher,
                                       parts.clock());

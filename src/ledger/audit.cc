@@ -1,8 +1,11 @@
-// The hash chain of kv_audit: appended to by the outbox's sink, pruned from its old end, and walked
-// by a reader. The format is in the header.
+// The hash chain of kv_audit: appended to by the outbox's sink, pruned from within and from its old
+// end, and walked by a reader. The format is in the header.
 #include "ledger/audit.h"
 
 #include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
@@ -14,6 +17,8 @@ namespace kvcs {
 namespace {
 
 constexpr size_t kAuditFieldMaxBytes = 2048;
+// Of ledger_state: the rows in audit_gap together, and what take_audit_cut() takes.
+constexpr std::string_view kGapRows = "audit_gap_rows", kCutMs = "audit_cut_ms";
 
 Result<std::string> read_state(Database& db, std::string_view name) {
   auto find = KVCS_TRY(db.prepare("SELECT value FROM ledger_state WHERE name=?"));
@@ -28,11 +33,18 @@ Status write_state(Database& db, std::string_view name, std::string_view value) 
   return put.bind(1, name).bind(2, value).run();
 }
 
-// How many rows retention has removed from the old end so far.
-Result<int64_t> count_pruned(Database& db) {
-  const std::string text = KVCS_TRY(read_state(db, "audit_pruned"));
+// A number of ledger_state; 0 before it was written.
+Result<int64_t> count_state(Database& db, std::string_view name) {
+  const std::string text = KVCS_TRY(read_state(db, name));
   if (text.empty()) return int64_t{0};
-  return static_cast<int64_t>(KVCS_TRY(parse_u64(text, "audit_pruned")));
+  return static_cast<int64_t>(KVCS_TRY(parse_u64(text, name)));
+}
+
+// Where the chain goes on behind the gap that begins at this hash; "" when none does.
+Result<std::string> find_behind_gap(Database& db, const std::string& from_hash) {
+  auto find = KVCS_TRY(db.prepare("SELECT to_hash FROM audit_gap WHERE from_hash=?"));
+  const bool there = KVCS_TRY(find.bind(1, from_hash).step());
+  return there ? find.text(0) : std::string();
 }
 
 Status broken(int64_t seq, std::string_view id, std::string_view why) {
@@ -114,7 +126,7 @@ Status for_each_last_audit(Database& db, const std::function<Status(const AuditR
 
 Result<AuditChain> check_audit_chain(Database& db) {
   AuditChain chain;
-  chain.pruned = KVCS_TRY(count_pruned(db));
+  chain.pruned = KVCS_TRY(count_state(db, "audit_pruned"));
   std::string prev = KVCS_TRY(read_state(db, "audit_anchor"));
   auto rows = KVCS_TRY(db.prepare(
       "SELECT seq, id, ts_ms, family, key, action, old_hash, new_hash, source, actor, request_id,"
@@ -122,6 +134,11 @@ Result<AuditChain> check_audit_chain(Database& db) {
   while (KVCS_TRY(rows.step())) {
     AuditRow row{rows.text(1), rows.integer(2), rows.text(3), rows.text(4), rows.text(5),
                  rows.text(6), rows.text(7),    rows.text(8), rows.text(9), rows.text(10)};
+    if (rows.text(11) != prev) {
+      // Nothing but the first row of all follows "".
+      const std::string behind = KVCS_TRY(find_behind_gap(db, prev));
+      if (!behind.empty()) prev = behind;
+    }
     if (rows.text(11) != prev) {
       return broken(rows.integer(0), row.id,
                     "does not follow the row before it: a row was changed, removed or put in.");
@@ -143,30 +160,151 @@ Result<AuditChain> check_audit_chain(Database& db) {
   return chain;
 }
 
-Result<int64_t> prune_audit(Database& db, int64_t before_ms, int64_t excess, int64_t limit) {
-  int64_t removed = 0, last_seq = 0;
+namespace {
+
+// What a removal takes away, and the newest time of it that was not too old (0: all was).
+struct Removed {
+  int64_t rows = 0, cut_ms = 0;
+};
+
+Status add_to_state(Database& db, std::string_view name, int64_t more) {
+  const int64_t before = KVCS_TRY(count_state(db, name));
+  return write_state(db, name, std::to_string(before + more));
+}
+
+struct Gap {
+  std::string from_hash, to_hash;
+  int64_t rows = 0;
+};
+
+// Takes the gap that begins or ends (`column`) at this hash out of the table; rows = 0: none does.
+Result<Gap> take_gap(Database& db, const std::string& column, const std::string& hash) {
+  Gap gap;
+  {
+    auto find = KVCS_TRY(
+        db.prepare("SELECT from_hash, to_hash, rows FROM audit_gap WHERE " + column + "=?"));
+    if (!KVCS_TRY(find.bind(1, hash).step())) return gap;
+    gap = {find.text(0), find.text(1), find.integer(2)};
+  }
+  auto remove = KVCS_TRY(db.prepare("DELETE FROM audit_gap WHERE " + column + "=?"));
+  KVCS_TRY(remove.bind(1, hash).run());
+  KVCS_TRY(add_to_state(db, kGapRows, -gap.rows));
+  return gap;
+}
+
+// Bridges what has been removed between two hashes, together with the gaps at both ends.
+Status add_gap(Database& db, Gap gap) {
+  if (const Gap before = KVCS_TRY(take_gap(db, "to_hash", gap.from_hash)); before.rows > 0) {
+    gap.from_hash = before.from_hash;
+    gap.rows += before.rows;
+  }
+  if (const Gap after = KVCS_TRY(take_gap(db, "from_hash", gap.to_hash)); after.rows > 0) {
+    gap.to_hash = after.to_hash;
+    gap.rows += after.rows;
+  }
+  if (gap.from_hash == KVCS_TRY(read_state(db, "audit_anchor"))) {
+    return write_state(db, "audit_anchor", gap.to_hash);
+  }
+  auto put =
+      KVCS_TRY(db.prepare("INSERT INTO audit_gap (from_hash, to_hash, rows) VALUES (?,?,?)"));
+  KVCS_TRY(put.bind(1, gap.from_hash).bind(2, gap.to_hash).bind(3, gap.rows).run());
+  return add_to_state(db, kGapRows, gap.rows);
+}
+
+// The condition is that of the index, word for word. The newest row stays, so that the head has its
+// row and no number is given twice.
+Result<Removed> remove_callers(Database& db, int64_t before_ms, int64_t limit) {
+  struct Row {
+    int64_t seq;
+    Gap gap;
+  };
+  std::vector<Row> rows;
+  Removed removed;
+  {
+    auto find =
+        KVCS_TRY(db.prepare("SELECT seq, ts_ms, prev_chain_hash, chain_hash FROM kv_audit"
+                            " WHERE actor >= 'projectkey:' AND actor < 'projectkey;'"
+                            " AND seq < (SELECT max(seq) FROM kv_audit) ORDER BY seq LIMIT ?"));
+    find.bind(1, limit);
+    while (KVCS_TRY(find.step())) {
+      rows.push_back({find.integer(0), {find.text(2), find.text(3), 1}});
+      if (find.integer(1) >= before_ms) removed.cut_ms = std::max(removed.cut_ms, find.integer(1));
+    }
+  }
+  for (const Row& row : rows) {
+    auto remove = KVCS_TRY(db.prepare("DELETE FROM kv_audit WHERE seq=?"));
+    KVCS_TRY(remove.bind(1, row.seq).run());
+    KVCS_TRY(add_gap(db, row.gap));
+  }
+  removed.rows = static_cast<int64_t>(rows.size());
+  return removed;
+}
+
+// Rows go from the old end one after the other, even if the clock went back between two of them.
+// Hence the order by seq and the break at the first row that stays.
+Result<Removed> remove_old_end(Database& db, int64_t before_ms, int64_t excess, int64_t limit) {
+  Removed removed;
+  int64_t last_seq = 0;
   std::string anchor;
   {
-    // Rows go from the old end and without gaps, even if the clock went back between two of them:
-    // those that stay must still be a chain. Hence the order by seq and the break at the first row
-    // that stays.
     auto rows =
         KVCS_TRY(db.prepare("SELECT seq, ts_ms, chain_hash FROM kv_audit ORDER BY seq LIMIT ?"));
     rows.bind(1, limit);
     while (KVCS_TRY(rows.step())) {
-      if (rows.integer(1) >= before_ms && removed >= excess) break;
+      const bool is_old = rows.integer(1) < before_ms;
+      if (!is_old && removed.rows >= excess) break;
+      if (!is_old) removed.cut_ms = std::max(removed.cut_ms, rows.integer(1));
       last_seq = rows.integer(0);
       anchor = rows.text(2);
-      removed++;
+      removed.rows++;
     }
   }
-  if (removed == 0) return removed;
+  if (removed.rows == 0) return removed;
+  // The gaps before the rows that go, and the one behind the last of them.
+  const std::string passed =
+      " FROM audit_gap WHERE to_hash IN"
+      " (SELECT prev_chain_hash FROM kv_audit WHERE seq<=?)";
+  {
+    auto sum = KVCS_TRY(db.prepare("SELECT ifnull(sum(rows), 0)" + passed));
+    KVCS_TRY(sum.bind(1, last_seq).step());
+    const int64_t gaps = sum.integer(0);
+    if (gaps > 0) KVCS_TRY(add_to_state(db, kGapRows, -gaps));
+  }
+  auto forget = KVCS_TRY(db.prepare("DELETE" + passed));
+  KVCS_TRY(forget.bind(1, last_seq).run());
   auto remove = KVCS_TRY(db.prepare("DELETE FROM kv_audit WHERE seq<=?"));
   KVCS_TRY(remove.bind(1, last_seq).run());
-  const int64_t before = KVCS_TRY(count_pruned(db));
-  KVCS_TRY(write_state(db, "audit_anchor", anchor));
-  KVCS_TRY(write_state(db, "audit_pruned", std::to_string(before + removed)));
+  const Gap behind = KVCS_TRY(take_gap(db, "from_hash", anchor));
+  KVCS_TRY(write_state(db, "audit_anchor", behind.rows > 0 ? behind.to_hash : anchor));
   return removed;
+}
+
+}  // namespace
+
+Result<int64_t> prune_audit(Database& db, int64_t before_ms, int64_t excess, int64_t limit) {
+  Removed all;
+  if (excess > 0) all = KVCS_TRY(remove_callers(db, before_ms, std::min(excess, limit)));
+  if (all.rows < limit) {
+    const Removed old_end = KVCS_TRY(
+        remove_old_end(db, before_ms, std::max<int64_t>(excess - all.rows, 0), limit - all.rows));
+    all = {all.rows + old_end.rows, std::max(all.cut_ms, old_end.cut_ms)};
+  }
+  if (all.rows == 0) return all.rows;
+  KVCS_TRY(add_to_state(db, "audit_pruned", all.rows));
+  if (all.cut_ms > KVCS_TRY(count_state(db, kCutMs))) {
+    KVCS_TRY(write_state(db, kCutMs, std::to_string(all.cut_ms)));
+  }
+  return all.rows;
+}
+
+Result<int64_t> count_audit_gaps(Database& db) {
+  return count_state(db, kGapRows);
+}
+
+Result<int64_t> take_audit_cut(Database& db) {
+  const int64_t cut_ms = KVCS_TRY(count_state(db, kCutMs));
+  if (cut_ms > 0) KVCS_TRY(write_state(db, kCutMs, "0"));
+  return cut_ms;
 }
 
 }  // namespace kvcs

@@ -33,7 +33,12 @@ Status check_audit_head(Database& db, std::string_view head) {
   }
   auto oldest = KVCS_TRY(db.prepare("SELECT seq FROM kv_audit ORDER BY seq LIMIT 1"));
   if (KVCS_TRY(oldest.step())) {
-    return oldest.integer(0) > static_cast<int64_t>(*seq) ? ok() : not_there(head);
+    if (oldest.integer(0) > static_cast<int64_t>(*seq)) return ok();
+    // It may have gone from within: then a gap stands before the next row that is there.
+    auto bridged = KVCS_TRY(
+        db.prepare("SELECT 1 FROM audit_gap WHERE to_hash ="
+                   " (SELECT prev_chain_hash FROM kv_audit WHERE seq>? ORDER BY seq LIMIT 1)"));
+    return KVCS_TRY(bridged.bind(1, static_cast<int64_t>(*seq)).step()) ? ok() : not_there(head);
   }
   auto anchor = KVCS_TRY(db.prepare("SELECT 1 FROM ledger_state WHERE name='audit_anchor'"));
   return KVCS_TRY(anchor.step()) ? ok() : not_there(head);

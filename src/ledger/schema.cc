@@ -208,11 +208,22 @@ CREATE TABLE usage_sum (
 ) WITHOUT ROWID;
 )sql";
 
+// Rows that were removed from within the audit's chain (audit.h), and the rows that go first.
+constexpr const char* kLedger5 = R"sql(
+CREATE TABLE audit_gap (
+  from_hash TEXT PRIMARY KEY,
+  to_hash TEXT NOT NULL UNIQUE,
+  rows INTEGER NOT NULL
+);
+CREATE INDEX kv_audit_callers ON kv_audit (seq)
+  WHERE actor >= 'projectkey:' AND actor < 'projectkey;';
+)sql";
+
 }  // namespace
 
 const std::vector<Migration>& ledger_migrations() {
   static const std::vector<Migration> list = {
-      {1, kLedger1}, {2, kLedger2}, {3, kLedger3}, {4, kLedger4}};
+      {1, kLedger1}, {2, kLedger2}, {3, kLedger3}, {4, kLedger4}, {5, kLedger5}};
   return list;
 }
 

@@ -6,7 +6,10 @@
 #include <catch2/catch.hpp>
 
 #include <set>
+#include <string>
 
+#include "ledger/audit.h"
+#include "ledger/audit_head.h"
 #include "ledger/ledger_fixture.h"
 #include "ledger/retention.h"
 #include "ledger/rows.h"
@@ -47,6 +50,90 @@ TEST_CASE("ledger: the audit is capped from its old end and stays a chain", "[un
   REQUIRE(chain.ok());
   CHECK(chain->rows == 10);
   CHECK(chain->pruned == 15);
+}
+
+TEST_CASE("ledger: what callers do goes from the audit before what admins do", "[unit][ledger]") {
+  LedgerFixture f;
+  f.ledger->set_row_caps({{"kv_audit", 10}});
+  const auto count = [&](const std::string& actor) {
+    return f.number("SELECT count(*) FROM kv_audit WHERE actor LIKE '" + actor + "%'");
+  };
+  const auto check_chain = [&](int64_t rows, int64_t pruned) {
+    REQUIRE(f.ledger->drain().ok());
+    const auto chain = f.ledger->verify_audit_chain();
+    INFO(chain.status().to_string());
+    REQUIRE(chain.ok());
+    CHECK(chain->rows == rows);
+    CHECK(chain->pruned == pruned);
+    CHECK(
+        f.number("SELECT ifnull(sum(rows), 0) FROM audit_gap") ==
+        f.number("SELECT ifnull((SELECT value FROM ledger_state WHERE name='audit_gap_rows'), 0)"));
+  };
+  // A first start, callers, an admin, and callers again, far beyond the cap.
+  int made = 0;
+  const auto put = [&](int number, const std::string& actor) {
+    for (int i = 0; i < number; i++, made++) {
+      f.put_audit("a" + std::to_string(100'000 + made), "k", 1000 + made, actor);
+    }
+  };
+  put(2, "first-start");
+  put(6, "projectkey:p");
+  put(3, "adminkey:1");
+  put(40, "projectkey:p");
+  check_chain(10, 41);
+  CHECK(count("first-start") == 2);
+  CHECK(count("adminkey") == 3);
+  CHECK(count("projectkey") == 5);
+  // Of what callers did the newest stays.
+  CHECK(f.number("SELECT max(ts_ms) FROM kv_audit") == 1050);
+  CHECK(f.number("SELECT count(*) FROM audit_gap") == 2);
+  // A head that another store has noted, and that has gone from within, is no row that was lost.
+  const auto noted = [&](const std::string& head) {
+    return f.ledger->read([&](Database& db) { return check_audit_head(db, head); });
+  };
+  CHECK(noted("20:ab").ok());
+  CHECK_FALSE(noted("1000:ab").ok());
+
+  // Without callers' rows the old end goes, with the gaps that it passes; of a caller the last row
+  // stays while it is the newest.
+  put(3, "adminkey:2");
+  check_chain(10, 44);
+  CHECK(count("projectkey") == 2);
+  put(12, "adminkey:3");
+  check_chain(10, 56);
+  CHECK(count("adminkey:3") == 10);
+  CHECK(f.number("SELECT count(*) FROM audit_gap") == 0);
+  put(20, "projectkey:p");
+  check_chain(10, 76);
+  CHECK(count("projectkey") == 1);
+
+  // A row that somebody takes from within is missed all the same.
+  REQUIRE(f.execute("DELETE FROM kv_audit WHERE seq = (SELECT min(seq) + 3 FROM kv_audit)").ok());
+  CHECK(f.ledger->verify_audit_chain().status().reason() == "audit_chain_broken");
+}
+
+TEST_CASE("ledger: a cap that cuts the audit is told once", "[unit][ledger]") {
+  LedgerFixture f;
+  f.ledger->set_row_caps({{"kv_audit", 10}});
+  const auto take = [&] {
+    int64_t cut_ms = -1;
+    CHECK(f.ledger
+              ->write([&](Database& db) -> Status {
+                cut_ms = KVCS_TRY(take_audit_cut(db));
+                return ok();
+              })
+              .ok());
+    return cut_ms;
+  };
+  CHECK(take() == 0);
+  for (int i = 0; i < 14; i++) f.put_audit("a" + std::to_string(100 + i), "k", 1000 + i);
+  REQUIRE(f.ledger->drain().ok());
+  CHECK(take() == 1003);
+  CHECK(take() == 0);
+  // What goes by its age is not told of.
+  f.clock.set_unix_ms(1'000'000'000'000);
+  CHECK(f.ledger->prune("kv_audit", 60, 0).value() == 10);
+  CHECK(take() == 0);
 }
 
 TEST_CASE("ledger: a cap that was lowered is reached in steps", "[unit][ledger]") {
