@@ -1,5 +1,7 @@
 // Builds what everything else stands on: the locked data directory, keys and clocks, the stores and
 // the client for other servers. Runs on the thread that creates App.
+#include <algorithm>
+
 #include "app/blob_mark.h"
 #include "app/build.h"
 #include "app/files.h"
@@ -141,6 +143,10 @@ Status build_blobs_and_upstream(Parts& parts) {
   parts.presigner =
       std::make_unique<Presigner>(parts.sealer->derive("blob-url-signing"), parts.clock());
   http::UpstreamConfig upstream = config.upstream;
+  // What the door has let in, no host refuses: shares are the door's.
+  const http::ServerConfig& server = config.http.server;
+  upstream.connections_per_host_max =
+      std::max(upstream.connections_per_host_max, server.streams_max + server.streams_reserved);
   upstream.user_agent = std::string("kvcs/") + version();
   parts.upstream = http::make_http_upstream(upstream, parts.clock());
   return ok();

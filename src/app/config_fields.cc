@@ -224,8 +224,10 @@ void add_rest(Fields& fields, Config& c) {
   fields.push_back({"identity.cached_keys_max", &c.identity.cached_keys_max,
                     "Key records kept in memory.", 100, 10'000'000});
   http::UpstreamConfig& u = c.upstream;
-  fields.push_back({"upstream.connections_per_host_max", &u.connections_per_host_max,
-                    "Connections to one host.", 1, 10'000});
+  fields.push_back(
+      {"upstream.connections_per_host_max", &u.connections_per_host_max,
+       "Connections to one host; http.streams_max and streams_reserved together, if that is more.",
+       1, 10'000});
   fields.push_back({"upstream.connections_idle_max", &u.connections_idle_max,
                     "Idle connections kept.", 0, 10'000});
   fields.push_back({"upstream.dns_cache_s", &u.dns_cache_s, "Age of a DNS answer.", 0, 86'400});

@@ -151,6 +151,13 @@ TEST_CASE("ai: the metrics tell an open stream from a client that left", "[contr
   CHECK(page_has("kvcs_ai_upstream_errors_total 0"));
 }
 
+TEST_CASE("ai: a provider's host takes as many requests as the door lets in", "[contract][ai]") {
+  AiHouse house([](Config& config) { config.upstream.connections_per_host_max = 1; });
+  house.provider.say_hello_for_good();
+  house.leave_stream([&] { house.leave_stream(); });
+  CHECK(house.provider.bodies().size() == 2);
+}
+
 TEST_CASE("ai: a body that says it is not JSON is refused as such", "[contract][ai]") {
   AiHouse house;
   const auto send = [&](const std::string& type) {
