@@ -11,7 +11,10 @@ namespace kvcs::http {
 
 class TextBody final : public BodyReader {
  public:
-  explicit TextBody(std::string text) : text_(std::move(text)) {}
+  // With `before`, the body that the text was read from and that outlives it, what is kept counts
+  // as that body's.
+  explicit TextBody(std::string text, BodyReader* before = nullptr)
+      : text_(std::move(text)), before_(before) {}
   Result<size_t> read(std::span<char> out) override {
     const size_t n = std::min(out.size(), text_.size() - at_);
     std::memcpy(out.data(), text_.data() + at_, n);
@@ -19,10 +22,12 @@ class TextBody final : public BodyReader {
     return n;
   }
   std::optional<uint64_t> declared_size_bytes() const override { return text_.size(); }
+  Status keep(uint64_t bytes) override { return before_ == nullptr ? ok() : before_->keep(bytes); }
   const std::string& text() const { return text_; }
 
  private:
   const std::string text_;
+  BodyReader* const before_;
   size_t at_ = 0;
 };
 

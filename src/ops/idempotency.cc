@@ -374,7 +374,7 @@ http::Handler Idempotency::wrap(http::Handler handler, IdempotencyRule rule) con
                                  .body = {},
                                  .request_id = request.request_id};
         KVCS_TRY(check_key(once_request));  // Before the body is waited for.
-        http::TextBody body(KVCS_TRY(request.body->read_all()));
+        http::TextBody body(KVCS_TRY(request.body->read_all()), request.body);
         once_request.body = body.text();
         const BodySwap swap(request, body);
         return once(once_request, rule, [&] { return handler(request); });

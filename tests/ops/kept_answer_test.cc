@@ -58,6 +58,37 @@ TEST_CASE("records: a kept answer is given again by the next process with every 
   CHECK(f.once("other body", "third", never).status().reason() == "idempotency_key_reused");
 }
 
+TEST_CASE("idempotency: what a handler keeps of a body counts as without a key", "[unit][ops]") {
+  struct Counted final : http::BodyReader {
+    std::string left = "0123456789";
+    uint64_t kept = 0;
+    Result<size_t> read(std::span<char> out) override {
+      const size_t n = left.copy(out.data(), out.size());
+      left.erase(0, n);
+      return n;
+    }
+    std::optional<uint64_t> declared_size_bytes() const override { return 10; }
+    Status keep(uint64_t bytes) override {
+      kept += bytes;
+      return kept > 1000 ? rate_limited("Enough.", 1) : ok();
+    }
+  };
+  Fixture f;
+  const Idempotency process(*f.kv, f.sealer, f.clock);
+  const http::Handler handler = process.wrap([](http::Request& request) -> Result<http::Response> {
+    CHECK(KVCS_TRY(request.body->read_all()) == "0123456789");
+    KVCS_TRY(request.body->keep(1000));
+    return http::empty_response(204);
+  });
+  Counted body;
+  http::Request request;
+  request.method = http::Method::kPost;
+  request.headers = {{"idempotency-key", "key"}};
+  request.body = &body;
+  CHECK(handler(request).code() == Code::kRateLimited);
+  CHECK(body.kept == 1020);  // The body, the handler's copy, and what it made of it.
+}
+
 TEST_CASE("records: a marker tells the next process which request may have acted",
           "[unit][ops][records]") {
   Fixture f;
