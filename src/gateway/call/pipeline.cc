@@ -34,11 +34,6 @@ constexpr std::array<std::string_view, kStages> kStageNames = {"auth", "token", 
 
 const Meta kNoMeta;
 
-// A refusal that any caller can have as often as it likes, and that says nothing but that.
-bool is_our_rate_limit(const Status& failure, int upstream_status) {
-  return failure.code() == Code::kRateLimited && upstream_status == 0;
-}
-
 // "auth;dur=0.012, token;dur=…", in milliseconds.
 std::string server_timing(const std::array<int64_t, kStages>& stage_us) {
   std::string timing;
@@ -598,7 +593,8 @@ http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
   // Names that callers make up must not become series.
   instruments_->count(facts.provider_known ? run.provider_id() : "", code);
   if (failure.ok()) watch_stream(run, response);
-  if (!failure.ok() && !is_our_rate_limit(failure, facts.upstream_status) && parts_.record_error) {
+  const bool is_our_rate = failure.code() == Code::kRateLimited && facts.upstream_status == 0;
+  if (!failure.ok() && !is_our_rate && parts_.record_error) {
     ErrorRecord row = run.error_record();
     row.code = code;
     row.message = failure.message();
