@@ -31,7 +31,9 @@ TEST_CASE("thread: a refused start is a failure that names the limits", "[unit][
 TEST_CASE("thread: digests and parallel work do without the threads that are refused",
           "[unit][base][thread]") {
   const NoThreads limit;
-  HashPipe pipe(16, true);
+  HashThreads threads;
+  HashPipe pipe(16, threads);
+  CHECK_FALSE(pipe.start());
   pipe.acquire()[0] = 'a';
   pipe.submit(1);
   CHECK(pipe.finish_hex() == sha256_hex("a"));

@@ -267,8 +267,6 @@ TEST_CASE("a planned fault stops the write where the plan says", "[blob][fault]"
   }
 }
 
-}  // namespace kvcs
-
 TEST_CASE("the age of a blob is that of its bytes, and aside that of its move", "[blob]") {
   test::TempDir folder;
   auto store = open_file_blobs({folder.file("blobs"), 0});
@@ -295,3 +293,5 @@ TEST_CASE("the age of a blob is that of its bytes, and aside that of its move", 
   REQUIRE((*store)->for_each_aside(BlobShelf::kTrash, note).ok());
   CHECK(age_s < kYearS);
 }
+
+}  // namespace kvcs
