@@ -13,8 +13,8 @@ class BlobStore;
 class DbReaders;
 
 struct MissingBlobs {
-  uint64_t named = 0;    // Blobs that artifacts which are ready name.
-  uint64_t missing = 0;  // Of these, the ones that are not in the store.
+  uint64_t named = 0;                           // Blobs that artifacts which are ready name.
+  uint64_t missing = 0;                         // Of these, the ones that are not in the store.
   std::string first_sha256, first_artifact_id;  // "" when none is missing.
 };
 
