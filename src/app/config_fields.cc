@@ -9,22 +9,8 @@ namespace {
 // and the greatest value. `kvcs config print` shows them in this order.
 using Fields = std::vector<ConfigField>;
 
-void add_root_and_http(Fields& fields, Config& c) {
-  http::ServerConfig& s = c.http.server;
-  fields.push_back(
-      {"data_dir", &c.data_dir, "Everything that is kept lives under this directory."});
-  fields.push_back({"shutdown_grace_s", &c.shutdown_grace_s,
-                    "Requests in flight may finish for so long after SIGTERM.", 0, 3600});
-  fields.push_back({"http.listen", &c.http.listen,
-                    "HOST:PORT, with port 0 for any free one, or unix:/PATH; or a list of these."});
-  fields.push_back(
-      {"http.public_url", &c.http.public_url, "What links begin with; empty: http(s)://<listen>."});
-  fields.push_back({"http.web_dir", &c.http.web_dir,
-                    "Serve the web pages from this directory instead of the built-in ones."});
-  fields.push_back({"http.workers_min", &s.workers_min, "Worker threads kept.", 1, 10'000});
-  fields.push_back({"http.workers_max", &s.workers_max,
-                    "Worker threads at most. A request that waits for a provider holds none.", 1,
-                    10'000});
+// What callers share (http/serve/shares.h).
+void add_shares(Fields& fields, http::ServerConfig& s) {
   fields.push_back({"http.streams_max", &s.streams_max,
                     "Requests at work at once, those that wait for a provider too; beyond: 503.", 1,
                     10'000});
@@ -51,6 +37,25 @@ void add_root_and_http(Fields& fields, Config& c) {
                     "Of connections_max: for one address (IPv6: one /64); trusted_proxies have no "
                     "such limit.",
                     1, 100});
+}
+
+void add_root_and_http(Fields& fields, Config& c) {
+  http::ServerConfig& s = c.http.server;
+  fields.push_back(
+      {"data_dir", &c.data_dir, "Everything that is kept lives under this directory."});
+  fields.push_back({"shutdown_grace_s", &c.shutdown_grace_s,
+                    "Requests in flight may finish for so long after SIGTERM.", 0, 3600});
+  fields.push_back({"http.listen", &c.http.listen,
+                    "HOST:PORT, with port 0 for any free one, or unix:/PATH; or a list of these."});
+  fields.push_back(
+      {"http.public_url", &c.http.public_url, "What links begin with; empty: http(s)://<listen>."});
+  fields.push_back({"http.web_dir", &c.http.web_dir,
+                    "Serve the web pages from this directory instead of the built-in ones."});
+  fields.push_back({"http.workers_min", &s.workers_min, "Worker threads kept.", 1, 10'000});
+  fields.push_back({"http.workers_max", &s.workers_max,
+                    "Worker threads at most. A request that waits for a provider holds none.", 1,
+                    10'000});
+  add_shares(fields, s);
   fields.push_back(
       {"http.head_max_bytes", &s.head_max_bytes, "Request line and headers.", 1024, 1 << 20});
   fields.push_back({"http.uri_max_bytes", &s.uri_max_bytes, "Path and query.", 256, 1 << 16});

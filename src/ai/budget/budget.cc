@@ -328,10 +328,16 @@ Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known
   }
   // The journal is emptied only once the store has its charges on disk.
   if (!left.all.empty()) KVCS_TRY(impl_->kv.sync());
+  if (!last) {
+    // The first journal is there before the store knows of it, which would miss it if this start
+    // ended in between.
+    KVCS_TRY(impl_->journal.open(journal_path, 1));
+    return note_journal(impl_->kv, last).status();
+  }
   const Result<uint64_t> start = note_journal(impl_->kv, last);
   Status begun = start.ok() ? impl_->journal.open(journal_path, *start) : start.status();
   const bool is_empty = left.all.empty() && left.damaged == 0 && left.illegible == 0;
-  if (begun.code() != Code::kUnavailable || !last || !is_empty) return begun;
+  if (begun.code() != Code::kUnavailable || !is_empty) return begun;
   // A full disk is no reason not to serve what is there: the journal of the last start has its
   // space on disk, and no record.
   log::warn("budgets.journal_kept", {{"path", journal_path}, {"reason", begun.to_string()}});

@@ -508,15 +508,8 @@ http::Response Pipeline::refuse(const Caller& caller, std::string_view provider,
   return finish(run, why);
 }
 
-// A ledger that does not say so soon has many rows of today, and gets no more of these.
 void Pipeline::count_earlier_strangers(const Ledger& ledger) {
-  constexpr int64_t kDayMs = 86'400'000;
-  const int64_t now_ms = parts_.clock.unix_ms();
-  const auto rows =
-      ledger.count_errors(kStrangerAction, now_ms - now_ms % kDayMs, kStrangerRowsPerDay);
-  if (!rows.ok())
-    log::warn("gateway.strangers_not_counted", {{"error", rows.status().to_string()}});
-  strangers_.note_earlier(rows.ok() ? *rows : kStrangerRowsPerDay, now_ms);
+  strangers_.count_earlier(ledger, parts_.clock.unix_ms());
 }
 
 void Pipeline::refuse_stranger(const Caller& caller, const Status& why) {

@@ -7,6 +7,7 @@
 #include "base/address_block.h"
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/log.h"
 
 namespace kvcs::gateway {
 namespace {
@@ -58,6 +59,15 @@ std::optional<ErrorRecord> StrangerRows::note(std::string_view remote_ip, const 
   }
   record.ip_hash = hash_address(ip_hash_key_, block);
   return record;
+}
+
+void StrangerRows::count_earlier(const Ledger& ledger, int64_t unix_ms) {
+  const auto rows =
+      ledger.count_errors(kStrangerAction, unix_ms - unix_ms % kDayMs, kStrangerRowsPerDay);
+  if (!rows.ok()) {
+    log::warn("gateway.strangers_not_counted", {{"error", rows.status().to_string()}});
+  }
+  note_earlier(rows.ok() ? *rows : kStrangerRowsPerDay, unix_ms);
 }
 
 }  // namespace kvcs::gateway

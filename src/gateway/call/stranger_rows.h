@@ -30,6 +30,9 @@ class StrangerRows final {
   explicit StrangerRows(Secret ip_hash_key) : ip_hash_key_(std::move(ip_hash_key)) {}
   // So many rows were listed on the day of `unix_ms` before this object was made.
   void note_earlier(int64_t rows, int64_t unix_ms);
+  // The same, of what the ledger says. One that does not say it soon has many rows of this day, and
+  // gets no more.
+  void count_earlier(const Ledger& ledger, int64_t unix_ms);
   // The row of one refusal, without its status, or nothing when it is only counted. A row says how
   // many were refused without one since the last.
   std::optional<ErrorRecord> note(std::string_view remote_ip, const Status& failure,
