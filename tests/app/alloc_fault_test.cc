@@ -132,7 +132,7 @@ void fail_each(StarvedHouse& starved, const Work& work, int step) {
       const RawResponse answer = starved.while_failing(n, last, work.ask);
       INFO(answer.head << answer.body);
       CHECK((answer.status == good || answer.status == 503));
-      CHECK((answer.complete || has(answer.head, "text/event-stream")));
+      CHECK((answer.complete || has(answer.head, "transfer-encoding: chunked")));
       const RawResponse next = work.ask();
       INFO(next.head << next.body);
       CHECK(next.status == good);
