@@ -119,6 +119,9 @@ class Repair final {
     }
     KVCS_TRY(make_private_directory(dir_ + "/sql"));
     KVCS_TRY(write_directory_mark(dir_, {next_, false}));
+    // The next start marks the blobs anew, as this directory's under whatever id it has then.
+    std::error_code ignored_error;
+    fs::remove(dir_ + "/blobs/store.json", ignored_error);
     const auto kv = KVCS_TRY(open_kv(dir_, *clock_));
     if (exists(ledger())) {
       const auto db = KVCS_TRY(Database::open(ledger(), {}));

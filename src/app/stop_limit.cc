@@ -8,11 +8,13 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/start_thread.h"
 
 namespace kvcs {
 
-StopLimit::StopLimit(int64_t limit_ms, std::function<void()> cut_off)
-    : thread_("stop-limit", [this, limit_ms, cut_off = std::move(cut_off)] {
+StopLimit::StopLimit(int64_t limit_ms, std::function<void()> cut_off) {
+  Result<Thread> started =
+      start_thread("stop-limit", [this, limit_ms, cut_off = std::move(cut_off)] {
         const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(limit_ms);
         {
           const MutexLock lock(mutex_);
@@ -24,7 +26,9 @@ StopLimit::StopLimit(int64_t limit_ms, std::function<void()> cut_off)
           if (over_) return;
         }
         cut_off();
-      }) {}
+      });
+  if (started.ok()) thread_.emplace(std::move(started).value());
+}
 
 StopLimit::~StopLimit() {
   {

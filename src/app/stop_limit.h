@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "base/mutex.h"
 #include "base/thread.h"
@@ -13,6 +14,7 @@ namespace kvcs {
 class StopLimit final {
  public:
   // `cut_off` is called on a thread of its own when the object is still there after `limit_ms`.
+  // Where the system gives no thread for that there is no limit.
   StopLimit(int64_t limit_ms, std::function<void()> cut_off);
   ~StopLimit();  // The stop came to its end.
 
@@ -20,7 +22,7 @@ class StopLimit final {
   Mutex mutex_;
   CondVar changed_;
   bool over_ KVCS_GUARDED_BY(mutex_) = false;
-  Thread thread_;  // Last: it uses the rest.
+  std::optional<Thread> thread_;  // Last: it uses the rest. Null: the system refused one.
 };
 
 // For the daemon: says so in the log and ends the process with exit code 1.

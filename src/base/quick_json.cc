@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <new>
 
 #include "base/chars.h"
 
@@ -147,6 +148,7 @@ bool QuickParser::parse_forgiving(std::string_view text, simdjson::dom::object& 
 bool QuickParser::note(int error) {
   const auto code = static_cast<simdjson::error_code>(error);
   too_deep_ = code == simdjson::DEPTH_ERROR;
+  if (code == simdjson::MEMALLOC) throw std::bad_alloc();  // No fault of the text.
   if (code != simdjson::SUCCESS) fault_ = simdjson::error_message(code);
   return code == simdjson::SUCCESS;
 }

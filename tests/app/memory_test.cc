@@ -139,15 +139,16 @@ TEST_CASE("memory: an upload that pauses holds no thread and little memory", "[e
   House house;
   REQUIRE(house.port > 0);
   constexpr size_t kClients = 60, kSent = 6 << 20, kSize = 50 << 20;
-  const std::string head = "PUT " + house.announce(kSize).path +
-                           " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(kSize) +
-                           "\r\n\r\n";
   const std::string bytes(kSent, 'x');
   std::vector<RawClient> clients;
   // The first one warms what is kept in any case: buffers of workers, rooms of the allocator.
   long before = 0;
   for (size_t i = 0; i <= kClients; i++) {
     clients.emplace_back(house.port);
+    // Each has an address of its own, which takes one body at a time.
+    const std::string head = "PUT " + house.announce(kSize).path +
+                             " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(kSize) +
+                             "\r\n\r\n";
     REQUIRE(clients.back().send(head + bytes));
     wait_until([&] { return house.temp_bytes() == (i + 1) * kSent; }, "the bytes are on disk");
     if (i == 0) before = figure(house.daemon.pid(), "VmRSS");

@@ -75,6 +75,7 @@ FoundMarks marks_in(const std::string& data_dir) {
 // As a daemon of before has left it.
 void remove_marks(const std::string& data_dir) {
   fs::remove(store_file_path(data_dir));
+  fs::remove(data_dir + "/blobs/store.json");
   with_kv(data_dir, [](KvStore& kv) {
     KvBatch batch;
     batch.remove(KvFamily::kSystem, std::string(keyspace::kStoreMark));

@@ -307,7 +307,7 @@ TEST_CASE("db: a damaged database makes no backup", "[unit][db]") {
   auto db = open_db(live);
   const Status refused = db->backup_to(copy);
   CHECK(refused.code() == Code::kInternal);
-  CHECK(refused.message().find("damaged") != std::string::npos);
+  CHECK(refused.cause().find("damaged") != std::string::npos);
   CHECK(::access(copy.c_str(), F_OK) != 0);
 }
 

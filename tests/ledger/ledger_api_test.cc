@@ -146,6 +146,7 @@ TEST_CASE("ledger api: a decision is patched by its id", "[unit][ledger]") {
   record.subject = "slack fails";
   REQUIRE(f.ledger->write([&](Database& db) { return insert_decision(db, record); }).ok());
   auto response = f.patch("d1", "{\"status\":\"accepted\"}");
+  INFO(response.status().to_string());
   REQUIRE(response.ok());
   auto json = parse_json(response->body);
   REQUIRE(json.ok());

@@ -162,13 +162,13 @@ void Budgets::Impl::write_loop() {
 struct Reservation::Impl {
   Budgets::Impl& owner;
   BudgetBook& book;
-  OpenReservation open;
-  BudgetView user;
-  std::optional<UsageRecord> fallback;  // Charged when nobody settles.
+  OpenReservation open = {};
+  BudgetView user = {};
+  std::optional<UsageRecord> fallback = {};  // Charged when nobody settles.
   bool settled = false;
   // Of a settlement that is still to be made, whose record is `fallback`.
   bool is_last = true;
-  std::vector<AlertEvent> alerts;
+  std::vector<AlertEvent> alerts = {};
   Impl* next_left = nullptr;
 
   // Without memory the settlement is kept for later; nothing has happened then.
@@ -351,7 +351,7 @@ Status Budgets::write_empty_journal(const std::string& path) {
 Result<Reservation> Budgets::reserve(BudgetAsk ask) {
   BudgetBook& book = impl_->book(ask.organization_id);
   // Made first: once the money is held, nothing may fail any more.
-  std::unique_ptr<Reservation::Impl> held(new Reservation::Impl{*impl_, book, {}, {}, {}});
+  std::unique_ptr<Reservation::Impl> held(new Reservation::Impl{.owner = *impl_, .book = book});
   BudgetBook::Admission admission = KVCS_TRY(book.admit(std::move(ask)));
   held->open = std::move(admission.open);
   held->user = std::move(admission.user);

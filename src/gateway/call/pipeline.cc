@@ -508,10 +508,6 @@ http::Response Pipeline::refuse(const Caller& caller, std::string_view provider,
   return finish(run, why);
 }
 
-void Pipeline::count_earlier_strangers(const Ledger& ledger) {
-  strangers_.count_earlier(ledger, parts_.clock.unix_ms());
-}
-
 void Pipeline::refuse_stranger(const Caller& caller, const Status& why) {
   Run run(*this, caller, "");
   run.end_auth();

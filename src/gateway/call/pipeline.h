@@ -62,7 +62,9 @@ class Pipeline final {
   ~Pipeline();
 
   // Asks the ledger, at the start, how many rows of strangers this day has had.
-  void count_earlier_strangers(const Ledger& ledger);
+  void count_earlier_strangers(const Ledger& ledger) {
+    strangers_.count_earlier(ledger, parts_.clock.unix_ms());
+  }
   // Always an answer: failures in the gateway's dialect, counted, and in the error ledger within
   // the tenant's rows (tenant_rows.h); what a rate limit of ours refuses is counted alone.
   http::Response call(const Caller& caller, std::string_view provider, std::string_view body_json);
