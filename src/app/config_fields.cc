@@ -96,14 +96,14 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"kv.free_reserve_bytes", &c.kv.free_reserve_bytes,
                     "Below so much free disk only removals and revocations are written, below an "
                     "eighth of it nothing; 0: no limit.",
-                    0, int64_t{1} << 40});
+                    0, int64_t{1} << 60});
   fields.push_back({"kv.sync_interval_ms", &c.kv_sync_interval_ms,
                     "A power cut loses at most so much of buffered writes, and what a sync takes.",
                     1, 60'000});
   fields.push_back({"blobs.path", &c.blobs.path, "Artifact bytes; empty: <data_dir>/blobs."});
   fields.push_back({"blobs.free_reserve_bytes", &c.blobs.free_reserve_bytes,
                     "Uploads are refused when less disk than this would stay free.", 0,
-                    int64_t{1} << 44});
+                    int64_t{1} << 60});
   fields.push_back({"blobs.organization_percent", &c.blobs.owner_percent,
                     "Of the disk above that, what one organization's uploads may hold ahead.", 1,
                     100});

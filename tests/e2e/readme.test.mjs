@@ -237,7 +237,17 @@ async function refusal(path, body, limit = 5) {
 }
 const question = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hello' }] };
 
+// What needs a disk that hangs or a record of another version happens in a case of C++.
+const happensIn = (file, name) => () =>
+  assert.ok(readFileSync(join(root, file), 'utf8').includes(`TEST_CASE("${name}`), `${file}: ${name}`);
+
 const troubles = {
+  'uploads refused with 429, `disk_share`': happensIn('tests/blob/file_blob_test.cc',
+    'the uploads of one owner hold no more than their share of the free disk'),
+  '`watchdog.stuck` in the log, `/health` says `unhealthy` and `stuck`': happensIn('tests/app/watchdog_test.cc',
+    'watchdog: systemd is fed until a disk holds a writer, and again when it comes back'),
+  'the alert `ledger.dead` or `ledger.dead_full`': happensIn('tests/ledger/outbox_test.cc',
+    'outbox: what has no place in outbox_dead stays, is told of, and holds up nothing'),
   '`The data directory … is in use by process …`': (cell) =>
     assert.match(serve(daemon.data, '127.0.0.1:0').stderr, pattern(cell)),
   '`The address … is in use`': (cell) =>

@@ -57,12 +57,12 @@ class ConnectionPool final {
     Host& host = hosts_[key];
     host.in_use--;
     if (connection) {
-      (void)if_memory_lasts([&] {
-        std::list<Entry> kept;
+      std::list<Entry> kept;
+      const bool has_memory = if_memory_lasts([&] {
         kept.push_back({key, now_us, std::move(connection)});
         host.idle.push_back(kept.begin());
-        idle_.splice(idle_.end(), kept);
       });
+      if (has_memory) idle_.splice(idle_.end(), kept);
     } else if (host.in_use == 0 && host.idle.empty()) {
       hosts_.erase(key);
     }

@@ -45,8 +45,8 @@ bool refuses_web_sockets(Dialect dialect) {
 
 struct RequestCycle::Outcome {
   Shares::Memory& memory;
-  HeadFacts facts;
-  Status status;
+  HeadFacts facts = {};
+  Status status = {};
   int status_code = 0;
   uint64_t received_bytes = 0, sent_bytes = 0;
 };
