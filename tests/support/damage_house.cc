@@ -83,6 +83,7 @@ void DamageHouse::use(int keys) {
     REQUIRE_FALSE(json_text(made.body, "api_key").empty());
     if (i % 2 == 0) {
       good_.push_back(json_text(made.body, "api_key"));
+      if (i == 0) first_good_id_ = json_text(made.body, "key_id");
     } else {
       to_revoke.emplace_back(json_text(made.body, "key_id"), json_text(made.body, "api_key"));
     }
@@ -97,12 +98,20 @@ void DamageHouse::use(int keys) {
 
 void DamageHouse::store_artifact() {
   const std::string bytes = "bytes of an artifact";
+  const TestApp::Headers as_project = {{"Authorization", "Bearer " + project_key_}};
   const RawResponse made =
-      fetch(port_, "POST", "/api/v1/artifacts", {{"Authorization", "Bearer " + project_key_}},
-            R"({"name":"a","content_type":"text/plain","size_bytes":)" +
-                std::to_string(bytes.size()) + R"(,"sha256":")" + sha256_hex(bytes) + "\"}");
+      fetch(port_, "POST", "/api/v1/artifacts/upload-url", as_project,
+            R"({"model_name":"demo","dtype":"F16","num_tokens":7,"visibility":"private",)"
+            R"("size_bytes":)" +
+                std::to_string(bytes.size()) + R"(,"checksum":")" + sha256_hex(bytes) + R"("})");
+  artifact_ = json_text(made.body, "artifact_id");
+  const std::string url = json_text(made.body, "url");
   INFO(made.body);
-  artifact_ = json_text(made.body, "id");
+  REQUIRE(url.find("/blobs/") != std::string::npos);
+  REQUIRE(fetch(port_, "PUT", url.substr(url.find("/blobs/")), {}, bytes).status == 200);
+  REQUIRE(
+      fetch(port_, "POST", "/api/v1/artifacts/" + artifact_ + "/confirm-upload", as_project, "{}")
+          .status == 200);
 }
 
 std::string DamageHouse::copy() {
@@ -125,6 +134,30 @@ std::string DamageHouse::start(const std::string& data_dir) {
   }
   CHECK(daemon_->wait() == 1);  // Refused, and not killed.
   return daemon_->log();
+}
+
+void DamageHouse::kill() {
+  daemon_->signal(SIGKILL);
+  (void)daemon_->wait();
+}
+
+void DamageHouse::pause(const std::function<void()>& work) {
+  daemon_->signal(SIGSTOP);
+  work();
+  daemon_->signal(SIGCONT);
+}
+
+void DamageHouse::revoke_first() {
+  const std::string path = "/admin/organizations/" + org_ + "/projects/" + project_ + "/api-keys/";
+  REQUIRE(admin("DELETE", path + first_good_id_).status < 300);
+  revoked_.push_back(good_.front());
+  good_.erase(good_.begin());
+}
+
+void DamageHouse::remove_artifact() {
+  REQUIRE(fetch(port_, "DELETE", "/api/v1/artifacts/" + artifact_,
+                {{"Authorization", "Bearer " + project_key_}})
+              .status == 204);
 }
 
 void DamageHouse::stop() {

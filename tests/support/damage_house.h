@@ -2,6 +2,7 @@
 // keys work and which were revoked, what was spent and which artifact was stored; and the question
 // whether a copy of it that was damaged is still whole. One thread; the binary is the built one.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,7 +22,12 @@ class DamageHouse final {
   std::string copy();  // Another copy of used(); the one before is removed.
   // Starts the daemon: "" when it serves, else what it said when it ended.
   std::string start(const std::string& data_dir);
-  void stop();  // SIGTERM, so that the next start begins on what this one made good.
+  void kill();  // SIGKILL
+  // Does `work` while the daemon stands still.
+  void pause(const std::function<void()>& work);
+  void revoke_first();     // One of the keys that lived until now.
+  void remove_artifact();  // The one that has_artifact() asks for.
+  void stop();             // SIGTERM, so that the next start begins on what this one made good.
 
   // Questions to the daemon that start() has started.
   int live_keys() const;       // Of those that were not revoked.
@@ -50,6 +56,7 @@ class DamageHouse final {
   int port_ = 0;
   std::string admin_key_, org_, project_, project_key_, user_, key_, artifact_;
   std::vector<std::string> good_, revoked_;
+  std::string first_good_id_;
   double told_usd_ = 0;
 };
 
