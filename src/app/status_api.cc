@@ -131,7 +131,6 @@ Result<http::Response> StatusApi::health(http::Request&) {
   return uncached(now.worst == Health::kDown ? 503 : 200,
                   Json{{"status", overall(now.worst)},
                        {"services", services},
-                       {"stuck", now.stuck},
                        {"tokens",
                         {{"total", tokens.total},
                          {"expiring_soon", tokens.expiring_soon},
@@ -140,7 +139,8 @@ Result<http::Response> StatusApi::health(http::Request&) {
                        {"version", version()},
                        {"uptime_s", (clock_.mono_us() - started_us_) / 1'000'000},
                        {"mode", mode_()},
-                       {"checked_at", format_iso8601_ms(clock_.unix_ms())}});
+                       {"checked_at", format_iso8601_ms(clock_.unix_ms())},
+                       {"stuck", now.stuck}});
 }
 
 Result<http::Response> StatusApi::admin_health(http::Request&) {

@@ -160,8 +160,8 @@ row "1,000 streams at once, resident (target 512)" "$((resident / 1024)) MiB" - 
 ask_at "$provider"
 
 # A stream needs two descriptors, here and in the probe. This daemon's limits are only set so high
-# that the machine's are reached first.
-many=$((($(ulimit -n) - 400) / 2))
+# that the machine's are reached first. Some descriptors are the stores' and idle connections'.
+many=$((($(ulimit -n) - 1024 - 1024) / 2 - 100))
 many_streams() {
   local empty
   local -A first=([work]=$work [daemon]=$daemon [url]=$url [port]=$port [key]=$key [admin_key]=$admin_key [api_key]=$api_key)
