@@ -154,13 +154,12 @@ void set_charges(const Parts& parts, ArtifactsApiConfig& config) {
 
 // No function for quotas of single organizations: all have the configured one.
 void build_artifacts(Parts& parts) {
-  const BlobAlarm alarm = [&parts](const BlobDamage& damage) {
-    raise_alert(*parts.kv, {"blob.damaged", damage.sha256, damage.message}, parts.clock(),
-                *parts.entropy);
-  };
   parts.artifacts.service = std::make_unique<ArtifactService>(
       parts.config.artifacts, *parts.portal_writer, *parts.portal_readers, *parts.blobs,
-      parts.clock(), *parts.entropy, nullptr, alarm);
+      parts.clock(), *parts.entropy, nullptr, [&parts](const BlobDamage& damage) {
+        raise_alert(*parts.kv, {"blob.damaged", damage.sha256, damage.message}, parts.clock(),
+                    *parts.entropy);
+      });
   // First of the sources: it needs no key-value store, which the others fill or read.
   parts.ledger->add_source([&parts]() -> Status {
     return move_artifact_audit(*parts.portal_writer, *parts.portal_readers, *parts.ledger).status();
@@ -168,7 +167,6 @@ void build_artifacts(Parts& parts) {
   parts.artifacts.search = std::make_unique<ArtifactSearch>(
       *parts.portal_writer, *parts.portal_readers, *parts.blobs, *parts.entropy);
   ArtifactsApiConfig config;
-  config.alarm = alarm;
   config.public_url = parts.config.http.public_url;
   set_charges(parts, config);
   const http::ServerConfig& server = parts.config.http.server;

@@ -188,6 +188,10 @@ class ArtifactService final {
   // row says. Both raise the alarm.
   Result<std::unique_ptr<BlobReader>> open_bytes(const Artifact& artifact) const;
 
+  // Of a blob that is damaged, or could not be read while it was sent: a line in the log and the
+  // alarm, once for each blob and process.
+  void raise_alarm(const std::string& sha256, const std::string& message) const;
+
   // PUTs that were refused: as their organization has its share of the disk, or as another one to
   // their artifact was under way.
   struct Refused {
@@ -223,7 +227,6 @@ class ArtifactService final {
   Status audit_change(Database& db, std::string_view action, const Artifact& before,
                       std::string_view new_value, const Principal& who,
                       std::string_view request_id) const;
-  void raise_alarm(const std::string& sha256, const std::string& message) const;
   Result<bool> is_damaged(const std::string& sha256, uint64_t& pace_bytes,
                           const std::function<bool()>& cancelled) const;
   Status refused_put(std::string_view id);

@@ -4,7 +4,6 @@
 #pragma once
 #include <functional>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "artifacts/artifact_json.h"
@@ -29,8 +28,6 @@ struct ArtifactsApiConfig {
   // Asked before a slice is planned with a header of so many bytes, which takes processor time and
   // needs no key; a failure is the answer. Empty: no limit.
   std::function<Status(const http::Request&, uint64_t header_bytes)> charge_slice;
-  // Told of a blob that could not be read while it was sent, once for each and process.
-  BlobAlarm alarm = nullptr;
 };
 
 // The right to one PUT or GET, taken from the signature in the query, before one byte of the body
@@ -78,7 +75,6 @@ class ArtifactsApi final {
                                          artifact_json::Shape shape);
   Result<http::Response> send_bytes(const http::Request& request, const Artifact& artifact,
                                     std::string_view cache_control) const;
-  void tell_unreadable(const std::string& sha256, const std::string& id, const Status& why) const;
   Result<std::string> receive(http::Request& request, const PresignedClaim& claim,
                               uint64_t size_bytes);
 
@@ -89,8 +85,6 @@ class ArtifactsApi final {
   const ArtifactsApiConfig config_;
   const SlugOf slug_of_;
   const std::unique_ptr<SliceCache> slice_cache_;
-  mutable Mutex mutex_;
-  mutable std::set<std::string> unreadable_ KVCS_GUARDED_BY(mutex_);  // Digests.
 };
 
 }  // namespace kvcs

@@ -10,7 +10,6 @@
 #include "artifacts/slice_api.h"
 #include "base/bytes.h"
 #include "base/id.h"
-#include "base/log.h"
 
 namespace kvcs {
 namespace {
@@ -19,7 +18,6 @@ using http::Request;
 using http::Response;
 
 constexpr size_t kTransferBytes = 256 << 10;
-constexpr size_t kUnreadableMax = 10'000;
 // A public artifact's bytes never change under its id; it may only disappear.
 constexpr std::string_view kPublicCache = "public, max-age=31536000, immutable";
 constexpr std::string_view kPrivateCache = "private, no-store";
@@ -115,27 +113,17 @@ Result<Response> ArtifactsApi::put_blob(Request& request) {
   return response;
 }
 
-// The head is sent by then, so that the client sees a connection that is cut.
-void ArtifactsApi::tell_unreadable(const std::string& sha256, const std::string& id,
-                                   const Status& why) const {
-  {
-    const MutexLock lock(mutex_);
-    if (unreadable_.size() >= kUnreadableMax || !unreadable_.insert(sha256).second) return;
-  }
-  const std::string message = "The blob of artifact " + id +
-                              " could not be read while it was sent: " + why.to_string() +
-                              " Look at the disk, and restore the file.";
-  log::error("blob.damaged", {{"sha256", sha256}, {"message", message}});
-  if (config_.alarm) config_.alarm({sha256, message});
-}
-
 Result<Response> ArtifactsApi::send_bytes(const Request& request, const Artifact& artifact,
                                           std::string_view cache_control) const {
   // Owners: the response's body, and nobody else once this function has returned.
   const std::shared_ptr<const BlobReader> reader = KVCS_TRY(service_.open_bytes(artifact));
+  // The head is sent by then, so that the client sees a connection that is cut.
   const auto tell = [this, sha256 = artifact.sha256, id = artifact.id](const Status& sent,
                                                                        uint64_t) {
-    if (sent.code() == Code::kInternal) tell_unreadable(sha256, id, sent);
+    if (sent.code() != Code::kInternal) return;
+    service_.raise_alarm(sha256, "The blob of artifact " + id +
+                                     " could not be read while it was sent: " + sent.to_string() +
+                                     " Look at the disk, and restore the file.");
   };
   const std::string disposition =
       "attachment; filename=\"" + artifact_json::safe_file_name(artifact.name) + "\"";

@@ -2,22 +2,12 @@
 // that: a probe that has not answered in time is known to hang.
 #include "ops/probe_thread.h"
 
-#include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "base/start_thread.h"
+#include "base/wait.h"
 
 namespace kvcs {
-namespace {
-
-int64_t steady_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-}  // namespace
 
 ProbeThread::ProbeThread(std::string name, std::function<Status()> probe, const Clock& clock,
                          int64_t every_us)

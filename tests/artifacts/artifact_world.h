@@ -69,18 +69,12 @@ struct ArtifactWorld {
                                                   alarms.push_back(damage);
                                                 });
     search = std::make_unique<ArtifactSearch>(*writer, *readers, *blobs, *entropy);
-    api = std::make_unique<ArtifactsApi>(*service, *search, presigner, clock,
-                                         ArtifactsApiConfig{.public_url = "",
-                                                            .fallback_url = "http://fallback:1",
-                                                            .alarm =
-                                                                [this](const BlobDamage& damage) {
-                                                                  MutexLock lock(alarms_mutex);
-                                                                  alarms.push_back(damage);
-                                                                }},
-                                         [this](std::string_view id) -> Result<std::string> {
-                                           return id == acme.organization_id ? acme.organization
-                                                                             : other.organization;
-                                         });
+    api = std::make_unique<ArtifactsApi>(
+        *service, *search, presigner, clock,
+        ArtifactsApiConfig{.public_url = "", .fallback_url = "http://fallback:1"},
+        [this](std::string_view id) -> Result<std::string> {
+          return id == acme.organization_id ? acme.organization : other.organization;
+        });
   }
 
   Artifact draft(const std::string& bytes, const Principal& who) const {
