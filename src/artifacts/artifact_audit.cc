@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "artifacts/artifacts.h"
-#include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -16,6 +15,7 @@
 #include "kv/outbox.h"
 #include "ledger/audit.h"
 #include "ledger/ledger.h"
+#include "ledger/state.h"
 
 namespace kvcs {
 namespace {
@@ -82,10 +82,7 @@ Result<int64_t> move_artifact_audit(DbWriter& writer, DbReaders& readers, Ledger
     if (waiting.empty()) return moved;
     const Status written = ledger.write([&waiting, last](Database& db) -> Status {
       for (const OutboxRecord& record : waiting) KVCS_TRY(audit_sink(db, record));
-      auto put =
-          KVCS_TRY(db.prepare("INSERT INTO ledger_state (name, value) VALUES (?, ?)"
-                              " ON CONFLICT (name) DO UPDATE SET value = excluded.value"));
-      return put.bind(1, kMovedState).bind(2, std::to_string(last)).run();
+      return write_state_number(db, kMovedState, last);
     });
     if (!written.ok()) return written;
     const Status removed = writer.run([last](Database& db) -> Status {
@@ -98,11 +95,9 @@ Result<int64_t> move_artifact_audit(DbWriter& writer, DbReaders& readers, Ledger
 }
 
 Status check_artifact_audit(Database& portal, Database& ledger) {
-  auto moved = KVCS_TRY(ledger.prepare("SELECT value FROM ledger_state WHERE name=?"));
-  if (!KVCS_TRY(moved.bind(1, kMovedState).step())) return ok();
-  const uint64_t taken = KVCS_TRY(parse_u64(moved.text(0), "artifact_audit_moved"));
+  const int64_t taken = KVCS_TRY(read_state_number(ledger, kMovedState));
   auto made = KVCS_TRY(portal.prepare("SELECT seq FROM sqlite_sequence WHERE name='audit_outbox'"));
-  const uint64_t last = KVCS_TRY(made.step()) ? static_cast<uint64_t>(made.integer(0)) : 0;
+  const int64_t last = KVCS_TRY(made.step()) ? made.integer(0) : 0;
   if (last >= taken) return ok();
   return conflict("has lost changes of artifacts: it has made " + std::to_string(last) +
                   " records of them, and ledger.db has " + std::to_string(taken));

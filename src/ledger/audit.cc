@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "db/db.h"
 #include "kv/outbox.h"
+#include "ledger/state.h"
 
 namespace kvcs {
 namespace {
@@ -19,26 +20,6 @@ namespace {
 constexpr size_t kAuditFieldMaxBytes = 2048;
 // Of ledger_state: the rows in audit_gap together, and what take_audit_cut() takes.
 constexpr std::string_view kGapRows = "audit_gap_rows", kCutMs = "audit_cut_ms";
-
-Result<std::string> read_state(Database& db, std::string_view name) {
-  auto find = KVCS_TRY(db.prepare("SELECT value FROM ledger_state WHERE name=?"));
-  const bool there = KVCS_TRY(find.bind(1, name).step());
-  return there ? find.text(0) : std::string();
-}
-
-Status write_state(Database& db, std::string_view name, std::string_view value) {
-  auto put =
-      KVCS_TRY(db.prepare("INSERT INTO ledger_state (name, value) VALUES (?, ?)"
-                          " ON CONFLICT (name) DO UPDATE SET value = excluded.value"));
-  return put.bind(1, name).bind(2, value).run();
-}
-
-// A number of ledger_state; 0 before it was written.
-Result<int64_t> count_state(Database& db, std::string_view name) {
-  const std::string text = KVCS_TRY(read_state(db, name));
-  if (text.empty()) return int64_t{0};
-  return static_cast<int64_t>(KVCS_TRY(parse_u64(text, name)));
-}
 
 // Where the chain goes on behind the gap that begins at this hash; "" when none does.
 Result<std::string> find_behind_gap(Database& db, const std::string& from_hash) {
@@ -126,7 +107,7 @@ Status for_each_last_audit(Database& db, const std::function<Status(const AuditR
 
 Result<AuditChain> check_audit_chain(Database& db) {
   AuditChain chain;
-  chain.pruned = KVCS_TRY(count_state(db, "audit_pruned"));
+  chain.pruned = KVCS_TRY(read_state_number(db, "audit_pruned"));
   std::string prev = KVCS_TRY(read_state(db, "audit_anchor"));
   auto rows = KVCS_TRY(db.prepare(
       "SELECT seq, id, ts_ms, family, key, action, old_hash, new_hash, source, actor, request_id,"
@@ -168,8 +149,8 @@ struct Removed {
 };
 
 Status add_to_state(Database& db, std::string_view name, int64_t more) {
-  const int64_t before = KVCS_TRY(count_state(db, name));
-  return write_state(db, name, std::to_string(before + more));
+  const int64_t before = KVCS_TRY(read_state_number(db, name));
+  return write_state_number(db, name, before + more);
 }
 
 struct Gap {
@@ -291,18 +272,18 @@ Result<int64_t> prune_audit(Database& db, int64_t before_ms, int64_t excess, int
   }
   if (all.rows == 0) return all.rows;
   KVCS_TRY(add_to_state(db, "audit_pruned", all.rows));
-  if (all.cut_ms > KVCS_TRY(count_state(db, kCutMs))) {
-    KVCS_TRY(write_state(db, kCutMs, std::to_string(all.cut_ms)));
+  if (all.cut_ms > KVCS_TRY(read_state_number(db, kCutMs))) {
+    KVCS_TRY(write_state_number(db, kCutMs, all.cut_ms));
   }
   return all.rows;
 }
 
 Result<int64_t> count_audit_gaps(Database& db) {
-  return count_state(db, kGapRows);
+  return read_state_number(db, kGapRows);
 }
 
 Result<int64_t> take_audit_cut(Database& db) {
-  const int64_t cut_ms = KVCS_TRY(count_state(db, kCutMs));
+  const int64_t cut_ms = KVCS_TRY(read_state_number(db, kCutMs));
   if (cut_ms > 0) KVCS_TRY(write_state(db, kCutMs, "0"));
   return cut_ms;
 }

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "db/db.h"
+#include "ledger/state.h"
 
 namespace kvcs {
 namespace {
@@ -40,8 +41,7 @@ Status check_audit_head(Database& db, std::string_view head) {
                    " (SELECT prev_chain_hash FROM kv_audit WHERE seq>? ORDER BY seq LIMIT 1)"));
     return KVCS_TRY(bridged.bind(1, static_cast<int64_t>(*seq)).step()) ? ok() : not_there(head);
   }
-  auto anchor = KVCS_TRY(db.prepare("SELECT 1 FROM ledger_state WHERE name='audit_anchor'"));
-  return KVCS_TRY(anchor.step()) ? ok() : not_there(head);
+  return KVCS_TRY(read_state(db, "audit_anchor")).empty() ? not_there(head) : ok();
 }
 
 Result<std::optional<AuditRow>> find_unknown_audit(

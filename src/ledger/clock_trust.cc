@@ -6,28 +6,13 @@
 #include <string>
 
 #include "db/db.h"
+#include "ledger/state.h"
 
 namespace kvcs {
 namespace {
 
 // Of a clock that goes on steadily not every look is written down.
 constexpr int64_t kKeepEveryMs = 3'600'000;
-
-// 0: none.
-Result<int64_t> read_time(Database& db, const char* name) {
-  auto row = KVCS_TRY(db.prepare("SELECT value FROM ledger_state WHERE name=?"));
-  row.bind(1, name);
-  if (!KVCS_TRY(row.step())) return int64_t{0};
-  // SQLite reads the digits at the beginning of a text; another text is 0.
-  return row.integer(0);
-}
-
-Status write_time(Database& db, const char* name, int64_t unix_ms) {
-  auto put =
-      KVCS_TRY(db.prepare("INSERT INTO ledger_state (name, value) VALUES (?, ?)"
-                          " ON CONFLICT (name) DO UPDATE SET value=excluded.value"));
-  return put.bind(1, name).bind(2, std::to_string(unix_ms)).run();
-}
 
 struct Times {
   int64_t believed = 0, last = 0, leapt = 0;
@@ -65,16 +50,16 @@ LedgerConfig limits_by_number(LedgerConfig limits) {
 Result<ClockTrust> look_at_clock(Ledger& ledger, int64_t now_ms) {
   ClockTrust trust;
   const Status looked = ledger.write([&](Database& db) -> Status {
-    const Times before{KVCS_TRY(read_time(db, "clock_believed")),
-                       KVCS_TRY(read_time(db, "clock_last")),
-                       KVCS_TRY(read_time(db, "clock_leapt"))};
+    const Times before{KVCS_TRY(read_state_number(db, "clock_believed")),
+                       KVCS_TRY(read_state_number(db, "clock_last")),
+                       KVCS_TRY(read_state_number(db, "clock_leapt"))};
     Times now = before;
     trust = judge(now, now_ms);
     const int64_t moved_ms = now.last - before.last;
     if (now.leapt == before.leapt && moved_ms >= 0 && moved_ms < kKeepEveryMs) return ok();
-    KVCS_TRY(write_time(db, "clock_believed", now.believed));
-    KVCS_TRY(write_time(db, "clock_last", now.last));
-    return write_time(db, "clock_leapt", now.leapt);
+    KVCS_TRY(write_state_number(db, "clock_believed", now.believed));
+    KVCS_TRY(write_state_number(db, "clock_last", now.last));
+    return write_state_number(db, "clock_leapt", now.leapt);
   });
   if (!looked.ok()) return looked;
   return trust;

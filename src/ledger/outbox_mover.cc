@@ -11,6 +11,7 @@
 #include "db/db.h"
 #include "kv/keyspace.h"
 #include "ledger/audit_head.h"
+#include "ledger/state.h"
 
 namespace kvcs {
 namespace {
@@ -87,11 +88,10 @@ Status OutboxMover::write(const DbWriter::Job& job) {
 
 // The keys of the last batch, as the process before may have died between its commit and their
 // removal, and what lies in outbox_dead.
-Status OutboxMover::read_state() {
+Status OutboxMover::recover() {
   std::string text;
   const DbWriter::Job read = [&](Database& db) -> Status {
-    auto find = KVCS_TRY(db.prepare("SELECT value FROM ledger_state WHERE name=?"));
-    if (KVCS_TRY(find.bind(1, kBatchState).step())) text = find.text(0);
+    text = KVCS_TRY(read_state(db, kBatchState));
     auto dead =
         KVCS_TRY(db.prepare("SELECT count(*), ifnull(sum(length(CAST(payload AS BLOB)) + "
                             "length(CAST(reason AS BLOB))), 0) FROM outbox_dead"));
@@ -115,7 +115,7 @@ Status OutboxMover::read_state() {
 
 // Removes the keys of the last committed batch from KV.
 Status OutboxMover::finish_last_batch() {
-  if (!recovered_) KVCS_TRY(read_state());
+  if (!recovered_) KVCS_TRY(recover());
   if (in_sql_.empty()) return ok();
   KvBatch batch;
   for (const std::string& key : in_sql_) batch.remove(KvFamily::kOutbox, key);
@@ -213,11 +213,8 @@ Result<bool> OutboxMover::move_batch(Batch batch) {
 Status OutboxMover::write_batch(Database& db, const Batch& batch, Dead& dead) const {
   for (const Run& run : batch.runs) KVCS_TRY(write_run(db, run, dead));
   if (after_batch_) KVCS_TRY(after_batch_(db));
-  auto put =
-      KVCS_TRY(db.prepare("INSERT INTO ledger_state (name, value) VALUES (?, ?)"
-                          " ON CONFLICT (name) DO UPDATE SET value = excluded.value"));
   // A key that stays behind must not be removed.
-  return put.bind(1, kBatchState).bind(2, dead.is_full ? "[]" : keys_json(batch.keys)).run();
+  return write_state(db, kBatchState, dead.is_full ? "[]" : keys_json(batch.keys));
 }
 
 Status OutboxMover::write_run(Database& db, const Run& run, Dead& dead) const {

@@ -95,7 +95,7 @@ class OutboxMover final {
     bool is_full = false;  // At least one has no place there.
   };
   Status finish_last_batch();
-  Status read_state();
+  Status recover();
   // Items from `next` to `end` at most, without those left behind; moves `next` past them.
   Batch take_batch(const std::vector<KvItem>& items, size_t& next, size_t end) const;
   Status move_items(const std::vector<KvItem>& items, size_t first, size_t end, Batch batch);
@@ -122,7 +122,7 @@ class OutboxMover final {
   uint64_t dead_bytes_ = 0;     // Of their payloads and reasons.
   std::set<std::string> left_;  // Keys that stay in the outbox.
   std::atomic<size_t> left_count_{0};
-  bool recovered_ = false;           // read_state() has read ledger.db.
+  bool recovered_ = false;           // recover() has read ledger.db.
   std::vector<std::string> in_sql_;  // In SQL, and perhaps in KV still.
   std::string audit_head_;           // In SQL with them; KV gets it when they are removed.
   std::string last_key_;             // Of the last batch moved.
