@@ -24,6 +24,7 @@ export class Chaos {
     this.daemon = new Daemon(kNoLimits, { listen: `${ownAddress()}:0` });
     this.provider = createServer({ keepAliveTimeout: 0 }, (request, response) => {
       request.resume();
+      // The provider's latency: kills meet requests that are under way. Nothing waits for it.
       request.on('end', () => setTimeout(() => {
         response.writeHead(200, { 'content-type': 'application/json' });
         response.end(completion);
