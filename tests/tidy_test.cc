@@ -108,6 +108,8 @@ const std::vector<Banned>& banned_in_src() {
       {std::regex("std::async\\b"), "threads are named and started by App"},
       {std::regex("\\bsleep_(for|until)\\b|\\bu?sleep\\("), "wait on a condition, not on time"},
       {std::regex("\\busing namespace std\\b"), "name what you use"},
+      {std::regex("\\bi[f]null\\(|[=<>] ?\\?[0-9]\\b|\\browid\\b|INSERT O[R] |\\bsum\\(\\w+ [=<>]"),
+       "SQL that one engine alone reads: coalesce(), ?, a key of the table, ON CONFLICT, FILTER"},
   };
   return table;
 }
@@ -449,6 +451,11 @@ TEST_CASE("tidy: long lines, long files and banned words are found", "[unit][tid
               "now") == 1);
   CHECK(count("thread.detach();") == 1);
   CHECK(count("thread.detach();", "tests/kv/x.cc") == 0);
+  CHECK(count("SELECT ifn"
+              "ull(max(seq), 0) FROM t") == 1);
+  CHECK(count("SELECT a FROM t WHERE b = ?1") == 1);
+  CHECK(count("SELECT sum(status = 429) FROM t") == 1);
+  CHECK(count("SELECT sum(cost) FROM t WHERE b = ?") == 0);
 }
 
 TEST_CASE("tidy: a thread-local variable in a file that may have none is found", "[unit][tidy]") {

@@ -31,12 +31,12 @@ struct Root {
 Result<bool> next_root(Database& db, const std::string& organization_id, Root& at,
                        std::string& text) {
   constexpr std::string_view kSteps[] = {
-      "search_model = ?2 AND search_tokenizer = ?3 AND search_root > ?4",
-      "search_model = ?2 AND search_tokenizer > ?3", "search_model > ?2"};
+      "search_model = ? AND search_tokenizer = ? AND search_root > ?",
+      "search_model = ? AND search_tokenizer > ?", "search_model > ?"};
   for (const std::string_view step : kSteps) {
     auto s = KVCS_TRY(db.prepare(
         "SELECT search_model, search_tokenizer, search_root FROM artifacts "
-        "WHERE organization_id = ?1 AND " +
+        "WHERE organization_id = ? AND " +
         std::string(step) + " ORDER BY search_model, search_tokenizer, search_root LIMIT 1"));
     s.bind(1, organization_id).bind(2, at.model);
     if (step != kSteps[2]) s.bind(3, at.tokenizer);

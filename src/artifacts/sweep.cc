@@ -65,7 +65,7 @@ Result<bool> ArtifactService::has_its_rows() const {
     auto any = KVCS_TRY(db.prepare("SELECT 1 FROM artifacts LIMIT 1"));
     has_rows = KVCS_TRY(any.step());
     auto used =
-        KVCS_TRY(db.prepare("SELECT count(*), ifnull(sum(artifacts + reserved_artifacts), "
+        KVCS_TRY(db.prepare("SELECT count(*), coalesce(sum(artifacts + reserved_artifacts), "
                             "0) FROM organization_usage"));
     KVCS_TRY(used.step());
     all_removed = used.integer(0) > 0 && used.integer(1) == 0;

@@ -1,5 +1,5 @@
 // The cold store: SQLite behind a face that leaks no sqlite3 type. One concrete class; ":memory:"
-// is its fake and a shim VFS (tests/support) its faults. The SQL of the modules above is SQLite's.
+// is its fake and a shim VFS (tests/support) its faults. The modules above write portable SQL.
 //
 // Database is one connection, used by one thread at a time. DbWriter owns the one writing
 // connection of a file and its thread; DbReaders is a small pool of read-only connections.

@@ -246,7 +246,7 @@ Result<Removed> remove_old_end(Database& db, int64_t before_ms, int64_t excess, 
       " FROM audit_gap WHERE to_hash IN"
       " (SELECT prev_chain_hash FROM kv_audit WHERE seq<=?)";
   {
-    auto sum = KVCS_TRY(db.prepare("SELECT ifnull(sum(rows), 0)" + passed));
+    auto sum = KVCS_TRY(db.prepare("SELECT coalesce(sum(rows), 0)" + passed));
     KVCS_TRY(sum.bind(1, last_seq).step());
     const int64_t gaps = sum.integer(0);
     if (gaps > 0) KVCS_TRY(add_to_state(db, kGapRows, -gaps));

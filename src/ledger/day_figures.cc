@@ -13,12 +13,13 @@ namespace {
 constexpr int64_t kDayMs = 86'400'000;
 
 Status read_errors(Database& db, DayFigures& digest) {
-  auto query = KVCS_TRY(db.prepare(
-      "SELECT provider, code, sum(ts_ms >= ?1), sum(ts_ms < ?1), max(seq) FROM error_ledger"
-      " WHERE ts_ms >= ?2 AND ts_ms < ?3 GROUP BY provider, code"
-      " HAVING sum(ts_ms >= ?1) > 0 ORDER BY 3 DESC, 1, 2 LIMIT ?4"));
-  query.bind(1, digest.from_ms).bind(2, digest.from_ms - kDayMs).bind(3, digest.to_ms);
-  query.bind(4, kFigureRowsMax);
+  auto query =
+      KVCS_TRY(db.prepare("SELECT provider, code, count(*) FILTER (WHERE ts_ms >= ?),"
+                          " count(*) FILTER (WHERE ts_ms < ?), max(seq) FROM error_ledger"
+                          " WHERE ts_ms >= ? AND ts_ms < ? GROUP BY provider, code"
+                          " HAVING max(ts_ms) >= ? ORDER BY 3 DESC, 1, 2 LIMIT ?"));
+  query.bind(1, digest.from_ms).bind(2, digest.from_ms).bind(3, digest.from_ms - kDayMs);
+  query.bind(4, digest.to_ms).bind(5, digest.from_ms).bind(6, kFigureRowsMax);
   // Of a request that was refused before anybody was asked, the message may quote the caller.
   auto example = KVCS_TRY(
       db.prepare("SELECT CASE WHEN upstream_status <> 0 OR status >= 500 THEN message ELSE '' END,"
@@ -34,9 +35,10 @@ Status read_errors(Database& db, DayFigures& digest) {
     digest.error_groups.push_back(std::move(group));
   }
   auto totals = KVCS_TRY(
-      db.prepare("SELECT ifnull(sum(ts_ms >= ?1), 0), ifnull(sum(ts_ms < ?1), 0) FROM error_ledger"
-                 " WHERE ts_ms >= ?2 AND ts_ms < ?3"));
-  totals.bind(1, digest.from_ms).bind(2, digest.from_ms - kDayMs).bind(3, digest.to_ms);
+      db.prepare("SELECT count(*) FILTER (WHERE ts_ms >= ?), count(*) FILTER (WHERE ts_ms < ?)"
+                 " FROM error_ledger WHERE ts_ms >= ? AND ts_ms < ?"));
+  totals.bind(1, digest.from_ms).bind(2, digest.from_ms).bind(3, digest.from_ms - kDayMs);
+  totals.bind(4, digest.to_ms);
   KVCS_TRY(totals.step());
   digest.errors = totals.integer(0);
   digest.errors_before = totals.integer(1);
@@ -47,8 +49,8 @@ Status read_errors(Database& db, DayFigures& digest) {
 // callers that nobody knows.
 Status read_rates(Database& db, DayFigures& digest) {
   auto query = KVCS_TRY(db.prepare(
-      "SELECT tenant, provider, count(*), sum(upstream_status = 429),"
-      " sum(upstream_status = 429 AND method = 'GET') FROM error_ledger"
+      "SELECT tenant, provider, count(*), count(*) FILTER (WHERE upstream_status = 429),"
+      " count(*) FILTER (WHERE upstream_status = 429 AND method = 'GET') FROM error_ledger"
       " WHERE ts_ms >= ? AND ts_ms < ? AND (status = 429 OR upstream_status = 429) AND tenant <> ''"
       " GROUP BY tenant, provider ORDER BY 3 DESC, 1, 2 LIMIT ?"));
   query.bind(1, digest.from_ms).bind(2, digest.to_ms).bind(3, kFigureRowsMax);
@@ -60,9 +62,8 @@ Status read_rates(Database& db, DayFigures& digest) {
 }
 
 Status read_jobs(Database& db, DayFigures& digest) {
-  // SQLite takes bare columns from the row of max().
   auto query =
-      KVCS_TRY(db.prepare("SELECT job, result, count(*), max(ts_ms) FROM job_runs"
+      KVCS_TRY(db.prepare("SELECT job, result, count(*) FROM job_runs"
                           " WHERE ts_ms >= ? AND ts_ms < ? AND result <> 'ok'"
                           " GROUP BY job ORDER BY 3 DESC, 1 LIMIT ?"));
   query.bind(1, digest.from_ms).bind(2, digest.to_ms).bind(3, kFigureRowsMax);
@@ -75,14 +76,15 @@ Status read_jobs(Database& db, DayFigures& digest) {
 // Models that were called on this day, with the mean time of this day and of the seven before it.
 Status read_latencies(Database& db, DayFigures& digest) {
   auto query = KVCS_TRY(db.prepare(
-      "SELECT p.text, m.text, sum(u.ts_ms >= ?1), avg(CASE WHEN u.ts_ms >= ?1 THEN total_ms END),"
-      " avg(CASE WHEN u.ts_ms < ?1 THEN total_ms END) FROM usage u"
+      "SELECT p.text, m.text, count(*) FILTER (WHERE u.ts_ms >= ?),"
+      " avg(u.total_ms) FILTER (WHERE u.ts_ms >= ?), avg(u.total_ms) FILTER (WHERE u.ts_ms < ?)"
+      " FROM usage u"
       " JOIN ledger_name p ON p.id = u.provider_ref JOIN ledger_name m ON m.id = u.model_ref"
-      " WHERE u.ts_ms >= ?2 AND u.ts_ms < ?3 AND u.status < 400"
-      " GROUP BY u.provider_ref, u.model_ref HAVING sum(u.ts_ms >= ?1) > 0"
-      " ORDER BY 3 DESC, 1, 2 LIMIT ?4"));
-  query.bind(1, digest.from_ms).bind(2, digest.from_ms - 7 * kDayMs).bind(3, digest.to_ms);
-  query.bind(4, kFigureRowsMax);
+      " WHERE u.ts_ms >= ? AND u.ts_ms < ? AND u.status < 400"
+      " GROUP BY p.text, m.text HAVING max(u.ts_ms) >= ? ORDER BY 3 DESC, 1, 2 LIMIT ?"));
+  query.bind(1, digest.from_ms).bind(2, digest.from_ms).bind(3, digest.from_ms);
+  query.bind(4, digest.from_ms - 7 * kDayMs).bind(5, digest.to_ms).bind(6, digest.from_ms);
+  query.bind(7, kFigureRowsMax);
   while (KVCS_TRY(query.step())) {
     digest.latency_groups.push_back({query.text(0), query.text(1), query.integer(2),
                                      static_cast<int64_t>(query.real(3)),
@@ -97,7 +99,7 @@ Status read_spending(Database& db, DayFigures& digest) {
       KVCS_TRY(db.prepare("SELECT o.text, sum(d.cost_nano_usd) FROM usage_daily d"
                           " JOIN ledger_name p ON p.id = d.period_ref"
                           " JOIN ledger_name o ON o.id = d.organization_ref"
-                          " WHERE p.text = ? GROUP BY d.organization_ref ORDER BY 2 DESC, 1"));
+                          " WHERE p.text = ? GROUP BY o.text ORDER BY 2 DESC, 1"));
   query.bind(1, format_month(digest.to_ms));
   while (KVCS_TRY(query.step())) {
     digest.spend_groups.push_back({query.text(0), query.integer(1)});

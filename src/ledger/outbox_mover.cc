@@ -93,7 +93,7 @@ Status OutboxMover::recover() {
   const DbWriter::Job read = [&](Database& db) -> Status {
     text = KVCS_TRY(read_state(db, kBatchState));
     auto dead =
-        KVCS_TRY(db.prepare("SELECT count(*), ifnull(sum(length(CAST(payload AS BLOB)) + "
+        KVCS_TRY(db.prepare("SELECT count(*), coalesce(sum(length(CAST(payload AS BLOB)) + "
                             "length(CAST(reason AS BLOB))), 0) FROM outbox_dead"));
     KVCS_TRY(dead.step());
     // Rows that leave the outbox are behind the head that KV knows.

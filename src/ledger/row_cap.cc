@@ -18,8 +18,8 @@ struct Span {
   int64_t first = 0, last = 0;
 };
 Result<Span> find_span(Database& db, const std::string& table) {
-  auto ends = KVCS_TRY(db.prepare("SELECT ifnull((SELECT min(seq) FROM " + table +
-                                  "), 0), ifnull((SELECT max(seq) FROM " + table + "), 0)"));
+  auto ends = KVCS_TRY(db.prepare("SELECT coalesce((SELECT min(seq) FROM " + table +
+                                  "), 0), coalesce((SELECT max(seq) FROM " + table + "), 0)"));
   KVCS_TRY(ends.step());
   return Span{ends.integer(0), ends.integer(1)};
 }
