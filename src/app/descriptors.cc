@@ -27,7 +27,9 @@ Result<bool> fit_connections(http::ServerConfig& server, http::UpstreamConfig& u
   const uint64_t idle =
       std::min(static_cast<uint64_t>(upstream.connections_idle_max), callers / 16);
   upstream.connections_idle_max = static_cast<int>(idle);
-  const uint64_t most = (callers - kEngines * idle) / 2;
+  const uint64_t left = callers - kEngines * idle;
+  const auto at_work = static_cast<uint64_t>(server.streams_max + server.streams_reserved);
+  const uint64_t most = left - std::min(at_work, left / 2);
   if (static_cast<uint64_t>(server.connections_max) <= most) return false;
   server.connections_max = static_cast<int>(most);
   return true;

@@ -50,6 +50,10 @@ TEST_CASE("descriptors: connections leave room for the stores, a file each and i
   CHECK(server.connections_max == 1000);
   CHECK(upstream.connections_idle_max == 512);
   CHECK(files == 512);
+  // 1,024 are the stores', 1,024 the engines', and 2,048 + 32 requests are at work at most.
+  server.connections_max = 20'000;
+  CHECK(fit_connections(server, upstream, files, 20'000).value());
+  CHECK(server.connections_max == 15'872);
   CHECK(fit_connections(server, upstream, files, 1024).value());
   // 256 are the stores', and each of the two engines keeps 48 connections.
   CHECK(upstream.connections_idle_max == 48);
