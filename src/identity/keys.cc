@@ -3,6 +3,7 @@
 // lock.
 #include "identity/keys.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "base/bytes.h"
@@ -82,6 +83,29 @@ void put_both(KvBatch& batch, const KeyOwner& owner, const KeyRecord& key) {
   batch.put(KvFamily::kConfig, list_key(owner, key.id), json);
 }
 
+// The names of all records of a key that let somebody in: the key's own, and that of the one which
+// a rotation replaced and which still works. Whatever changes or removes a key goes by this list.
+std::vector<std::string> records_of(const KeyRecord& key) {
+  std::vector<std::string> names;
+  for (const std::string& hash : {key.key_hash, key.previous_key_hash}) {
+    if (!hash.empty()) names.push_back(auth_key(key.kind, hash));
+  }
+  return names;
+}
+
+// The record of the key that a rotation replaced: as the new one in everything, but that it ends by
+// itself and is never given more time than it had.
+void put_replaced(KvBatch& batch, const KeyRecord& key, std::string key_prefix, int64_t end_ms) {
+  KeyRecord old = key;
+  old.key_hash = key.previous_key_hash;
+  old.key_prefix = std::move(key_prefix);
+  old.previous_key_hash.clear();
+  old.expires_ms = key.expires_ms == 0 ? end_ms : std::min(key.expires_ms, end_ms);
+  // The store removes it by itself, with the second rounded up.
+  batch.put(KvFamily::kAuth, auth_key(old.kind, old.key_hash),
+            KvEntry{key_to_json(old), {}, (old.expires_ms + 999) / 1000});
+}
+
 Status no_such_key(std::string_view key_id) {
   return not_found("No key '" + printable(key_id, kShownName) + "'.").with_reason("key_not_found");
 }
@@ -91,10 +115,7 @@ Status key_is_revoked() {
 
 // All that the store has of a key, whose entry in the owner's list has this name.
 void remove_key(KvBatch& batch, const std::string& list_name, const KeyRecord& key) {
-  if (!key.key_hash.empty()) batch.remove(KvFamily::kAuth, auth_key(key.kind, key.key_hash));
-  if (!key.previous_key_hash.empty()) {
-    batch.remove(KvFamily::kAuth, auth_key(key.kind, key.previous_key_hash));
-  }
+  for (std::string& name : records_of(key)) batch.remove(KvFamily::kAuth, std::move(name));
   batch.remove(KvFamily::kConfig, list_name);
   batch.remove(KvFamily::kSystem, keyspace::last_used(key.id));
 }
@@ -117,9 +138,11 @@ Status make_room(const KeyOwner& owner, const std::vector<KeyRecord>& keys, KvBa
 
 }  // namespace
 
-// Edits the record and the batch that will hold it; a failure stops without a write.
+// Edits the record; a failure stops without a write. `overlap_end_ms` is until when a key that the
+// edit replaces works on.
 struct KeyService::Change {
-  std::function<Status(KeyRecord& key, KvBatch& batch)> edit;
+  std::function<Status(KeyRecord& key)> edit;
+  int64_t overlap_end_ms = 0;
 };
 
 KeyService::KeyService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy)
@@ -232,24 +255,54 @@ Result<KeyPage> KeyService::list(const KeyOwner& owner, std::string_view cursor,
   return page;
 }
 
+// What the store shall hold of a key after a change: each record that it had before goes, or says
+// what the key says now.
+Status KeyService::put_changed(KvBatch& batch, const KeyOwner& owner, const KeyRecord& before,
+                               KeyRecord& key, const Change& change) const {
+  std::string old_prefix = before.key_prefix;
+  int64_t old_end_ms = change.overlap_end_ms;
+  if (!key.previous_key_hash.empty() && key.previous_key_hash == before.previous_key_hash) {
+    const std::string name = auth_key(key.kind, key.previous_key_hash);
+    const Result<KvEntry> stored = kv_.get(KvFamily::kAuth, name);
+    if (stored.code() == Code::kNotFound) {
+      key.previous_key_hash.clear();  // Its time is over.
+    } else {
+      KVCS_TRY(stored.status());
+      const KeyRecord old = KVCS_TRY(parse_key(stored.value().value, owner.kind));
+      old_prefix = old.key_prefix;
+      old_end_ms = old.expires_ms;
+    }
+  }
+  const std::vector<std::string> kept = records_of(key);
+  for (std::string& name : records_of(before)) {
+    if (std::find(kept.begin(), kept.end(), name) == kept.end()) {
+      batch.remove(KvFamily::kAuth, std::move(name));
+    }
+  }
+  if (!key.previous_key_hash.empty()) put_replaced(batch, key, std::move(old_prefix), old_end_ms);
+  put_both(batch, owner, key);
+  return ok();
+}
+
 // Reads, edits and writes until nobody came between. `edit` may run several times and must have no
-// effect but on its arguments.
+// effect but on its argument.
 Result<KeyRecord> KeyService::change(const KeyOwner& owner, std::string_view key_id,
                                      const Change& change, const AuditContext& who) {
   Status stored;
   for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
-    const std::string before = KVCS_TRY(find_text(owner, key_id));
-    KeyRecord key = KVCS_TRY(parse_key(before, owner.kind));
-    if (!belongs_to(key, owner)) return no_such_key(key_id);
-    KvBatch batch;
-    KVCS_TRY(change.edit(key, batch));
+    const std::string text = KVCS_TRY(find_text(owner, key_id));
+    const KeyRecord before = KVCS_TRY(parse_key(text, owner.kind));
+    if (!belongs_to(before, owner)) return no_such_key(key_id);
+    KeyRecord key = before;
+    KVCS_TRY(change.edit(key));
     // A record of another system names no hash; what cannot be found cannot be changed.
     if (key.key_hash.empty()) {
       return conflict("The key's record names no hash; delete its owner or import it again.");
     }
-    put_both(batch, owner, key);
+    KvBatch batch;
+    KVCS_TRY(put_changed(batch, owner, before, key, change));
     stored =
-        audited_.compare_and_swap(KvFamily::kConfig, list_key(owner, key_id), before, batch, who);
+        audited_.compare_and_swap(KvFamily::kConfig, list_key(owner, key_id), text, batch, who);
     if (stored.ok()) return key;
     if (stored.code() != Code::kConflict) return stored;
   }
@@ -260,58 +313,36 @@ Result<KeyRecord> KeyService::revoke(const KeyOwner& owner, std::string_view key
                                      const AuditContext& who) {
   const KeyRecord present = KVCS_TRY(find(owner, key_id));
   if (present.status == KeyStatus::kRevoked) return present;
-  return change(owner, key_id, {[this](KeyRecord& key, KvBatch& batch) {
+  return change(owner, key_id, {[this](KeyRecord& key) {
                   if (key.status == KeyStatus::kRevoked) return ok();
                   key.status = KeyStatus::kRevoked;
                   key.revoked_ms = clock_.unix_ms();
-                  if (!key.previous_key_hash.empty()) {
-                    batch.remove(KvFamily::kAuth, auth_key(key.kind, key.previous_key_hash));
-                    key.previous_key_hash.clear();
-                  }
+                  key.previous_key_hash.clear();
                   return ok();
                 }},
                 who);
 }
 
+// Only one old key works at a time: a second rotation ends the first.
 Result<CreatedKey> KeyService::rotate(const KeyOwner& owner, std::string_view key_id,
                                       int64_t overlap_s, const AuditContext& who) {
   const Family family = family_of(owner.kind);
   Secret fresh(std::string(family.prefix) + to_hex(entropy_.bytes(family.random_bytes)));
+  const auto replace = [&](KeyRecord& key) -> Status {
+    if (key.status == KeyStatus::kRevoked) return key_is_revoked();
+    key.previous_key_hash = overlap_s > 0 ? key.key_hash : "";
+    key.key_hash = sha256_hex(fresh.reveal());
+    key.key_prefix = shown_prefix(fresh.reveal(), family.prefix.size());
+    return ok();
+  };
   KeyRecord record =
-      KVCS_TRY(change(owner, key_id, {[&](KeyRecord& key, KvBatch& batch) -> Status {
-                        if (key.status == KeyStatus::kRevoked) return key_is_revoked();
-                        if (!key.previous_key_hash.empty()) {
-                          batch.remove(KvFamily::kAuth, auth_key(key.kind, key.previous_key_hash));
-                        }
-                        // The old hash keeps a record of its own that ends by itself; the new one
-                        // takes the key's place in the list. Only one old hash works at a time: a
-                        // second rotation ends the first.
-                        const std::string old_name = auth_key(key.kind, key.key_hash);
-                        if (overlap_s > 0) {
-                          KeyRecord old = key;
-                          old.previous_key_hash.clear();
-                          const int64_t end_ms = clock_.unix_ms() + overlap_s * 1000;
-                          old.expires_ms =
-                              old.expires_ms == 0 ? end_ms : std::min(old.expires_ms, end_ms);
-                          // The store removes it by itself, with the second rounded up.
-                          batch.put(KvFamily::kAuth, old_name,
-                                    KvEntry{key_to_json(old), {}, (old.expires_ms + 999) / 1000});
-                          key.previous_key_hash = key.key_hash;
-                        } else {
-                          batch.remove(KvFamily::kAuth, old_name);
-                          key.previous_key_hash.clear();
-                        }
-                        key.key_hash = sha256_hex(fresh.reveal());
-                        key.key_prefix = shown_prefix(fresh.reveal(), family.prefix.size());
-                        return ok();
-                      }},
-                      who));
+      KVCS_TRY(change(owner, key_id, {replace, clock_.unix_ms() + overlap_s * 1000}, who));
   return CreatedKey{std::move(record), std::move(fresh)};
 }
 
 Result<KeyRecord> KeyService::set_expiry(const KeyOwner& owner, std::string_view key_id,
                                          int64_t expires_ms, const AuditContext& who) {
-  return change(owner, key_id, {[expires_ms](KeyRecord& key, KvBatch&) -> Status {
+  return change(owner, key_id, {[expires_ms](KeyRecord& key) -> Status {
                   if (key.status == KeyStatus::kRevoked) return key_is_revoked();
                   key.expires_ms = expires_ms;
                   return ok();

@@ -82,6 +82,8 @@ class KeyService final {
   struct Change;
   Result<KeyRecord> change(const KeyOwner& owner, std::string_view key_id, const Change& change,
                            const AuditContext& who);
+  Status put_changed(KvBatch& batch, const KeyOwner& owner, const KeyRecord& before, KeyRecord& key,
+                     const Change& change) const;
   Result<std::string> find_text(const KeyOwner& owner, std::string_view key_id) const;
 
   const KvStore& kv_;

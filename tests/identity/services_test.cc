@@ -169,6 +169,37 @@ TEST_CASE("keys: rotation replaces the key, with or without overlap", "[unit][id
   }
 }
 
+TEST_CASE("keys: a change reaches the key that a rotation replaced", "[unit][identity]") {
+  IdentityRig rig;
+  const Organization o = rig.organization();
+  const User u = rig.user(o);
+  for (const PrincipalKind kind : kFamilies) {
+    const KeyOwner owner = rig.owner(kind, o, u);
+    const CreatedKey old = rig.key(owner);
+    const std::string id = old.record.id;
+    const CreatedKey key = rig.keys.rotate(owner, id, 86'400, rig.who).value();
+    // It ends with the new one …
+    REQUIRE(rig.keys.set_expiry(owner, id, rig.clock.unix_ms() + 1500, rig.who).ok());
+    CHECK(rig.authenticate(old).ok());
+    rig.clock.advance_ms(1500);
+    CHECK(rig.authenticate(key).code() == Code::kUnauthenticated);
+    CHECK(rig.authenticate(old).code() == Code::kUnauthenticated);
+    // … and never gets more time than it had.
+    rig.clock.advance_ms(1000);
+    REQUIRE(rig.keys.set_expiry(owner, id, 0, rig.who).ok());
+    CHECK(rig.authenticate(key).ok());
+    CHECK(rig.authenticate(old).code() == Code::kUnauthenticated);
+    CHECK(rig.keys.find(owner, id).value().previous_key_hash.empty());
+
+    const CreatedKey next = rig.keys.rotate(owner, id, 60, rig.who).value();
+    REQUIRE(rig.keys.set_expiry(owner, id, rig.clock.unix_ms() + 3'600'000, rig.who).ok());
+    CHECK(rig.authenticate(key).ok());
+    rig.clock.advance_ms(60'000);
+    CHECK(rig.authenticate(key).code() == Code::kUnauthenticated);
+    CHECK(rig.authenticate(next).ok());
+  }
+}
+
 TEST_CASE("keys: a project sees and changes its own keys only", "[unit][identity]") {
   IdentityRig rig;
   const Organization o = rig.organization();
