@@ -22,6 +22,7 @@
 #include "gateway/tokens/refresher.h"
 #include "gateway/tokens/tokens.h"
 #include "http/serve/server.h"
+#include "identity/adopted_tokens.h"
 #include "identity/identity.h"
 #include "identity/keys.h"
 #include "identity/orgs.h"
@@ -62,6 +63,16 @@ void start_refresher(gateway::Refresher& refresher) {
   const Result<int64_t> armed = refresher.rearm();
   if (!armed.ok()) log::warn("refresher.rearm_failed", {{"error", armed.status().to_string()}});
   refresher.start();
+}
+
+// A store that fails here is only logged: such bearers work as they are, and the next start tries.
+void adopt_tokens(const TokenAdoption& adoption) {
+  const Result<int64_t> adopted = adoption.adopt_stored({"adoption", "start", ""});
+  if (!adopted.ok()) {
+    log::warn("tokens.adoption_failed", {{"error", adopted.status().to_string()}});
+  } else if (adopted.value() > 0) {
+    log::info("tokens.adopted", {{"count", adopted.value()}});
+  }
 }
 
 Status start_ops(http::Server& server) {
@@ -116,6 +127,7 @@ Status App::start(std::function<void()> on_failure) {
   p.syncer->start();
   p.ledger->start();
   p.ai.budgets->start([ledger = p.ledger.get()] { ledger->notify(); });
+  adopt_tokens(*p.token_adoption);
   if (p.ops_server) KVCS_TRY(start_ops(*p.ops_server));
   KVCS_TRY(p.server->start());
   const FirstStartServices first{*p.kv,   *p.audited, *p.organizations, *p.projects,

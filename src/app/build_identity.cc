@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "gateway/tokens/tokens.h"
 #include "identity/admin_keys_api.h"
+#include "identity/adopted_tokens.h"
 #include "identity/directory.h"
 #include "identity/guards.h"
 #include "identity/identity.h"
@@ -65,6 +66,8 @@ Status build_identity(Parts& parts) {
   parts.organizations = std::make_unique<OrganizationService>(
       *parts.kv, *parts.audited, *parts.keys, clock, *parts.entropy,
       [&parts](std::string_view slug) { return parts.reserved_slugs.contains(slug); });
+  parts.token_adoption = std::make_unique<TokenAdoption>(
+      *parts.kv, *parts.audited, *parts.organizations, clock, *parts.entropy);
   parts.projects = std::make_unique<ProjectService>(*parts.portal_writer, *parts.portal_readers,
                                                     clock, *parts.entropy);
   parts.users =
@@ -85,6 +88,9 @@ Status build_identity(Parts& parts) {
         if (family == KvFamily::kConfig) return parts.gateway.providers->seal_record(key, value);
         if (family == KvFamily::kQuota) return ai::without_rows(key, std::move(value));
         return value;
+      },
+      [adoption = parts.token_adoption.get()](const KvBatch& batch, const AuditContext& who) {
+        return adoption->adopt(batch, who);
       });
   parts.idempotency = std::make_unique<Idempotency>(*parts.kv, *parts.sealer, clock);
   return ok();

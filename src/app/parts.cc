@@ -44,6 +44,7 @@
 #include "http/router.h"
 #include "http/serve/server.h"
 #include "identity/admin_keys_api.h"
+#include "identity/adopted_tokens.h"
 #include "identity/directory.h"
 #include "identity/guards.h"
 #include "identity/identity.h"

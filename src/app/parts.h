@@ -49,6 +49,7 @@ class RequestMetrics;
 class Sealer;
 class StatusApi;
 class SystemHealth;
+class TokenAdoption;
 class UserService;
 class UsersApi;
 class WalSyncer;
@@ -179,6 +180,7 @@ struct Parts {
   std::unique_ptr<AdminGuard> admin_guard;
   std::unique_ptr<KeyService> keys;
   std::unique_ptr<OrganizationService> organizations;
+  std::unique_ptr<TokenAdoption> token_adoption;
   std::unique_ptr<ProjectService> projects;
   std::unique_ptr<UserService> users;
   std::unique_ptr<UsersApi> users_api;

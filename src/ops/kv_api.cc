@@ -68,8 +68,12 @@ bool is_hidden_kv_value(KvFamily family, std::string_view key) {
   return family == KvFamily::kSystem && keyspace::is_private_state(key);
 }
 
-KvApi::KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal)
-    : kv_(kv), audited_(audited), clock_(clock), seal_(std::move(seal)) {}
+KvApi::KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal, Complete complete)
+    : kv_(kv),
+      audited_(audited),
+      clock_(clock),
+      seal_(std::move(seal)),
+      complete_(std::move(complete)) {}
 
 namespace {
 
@@ -217,6 +221,12 @@ Result<KvBatch> KvApi::sealed(const KvBatch& batch) const {
   return out;
 }
 
+Status KvApi::write(const KvBatch& batch, const AuditContext& who) {
+  const KvBatch kept = KVCS_TRY(sealed(batch));
+  const KvBatch whole = KVCS_TRY(complete_(kept, who));
+  return audited_.write(whole, who);
+}
+
 Result<http::Response> KvApi::put(http::Request& request) {
   const KvFamily family = KVCS_TRY(writable_family(request));
   KvEntry entry;
@@ -224,8 +234,7 @@ Result<http::Response> KvApi::put(http::Request& request) {
   entry.value = KVCS_TRY(request.body->read_all());
   KvBatch batch;
   batch.put(family, std::string(request.param("key")), std::move(entry));
-  batch = KVCS_TRY(sealed(batch));
-  KVCS_TRY(audited_.write(batch, admin_context(request.principal.key_id, request.request_id)));
+  KVCS_TRY(write(batch, admin_context(request.principal.key_id, request.request_id)));
   return http::empty_response(204);
 }
 
@@ -263,8 +272,7 @@ Result<http::Response> KvApi::import_bulk(http::Request& request) {
       ours.put(op.family, op.key, *op.entry);
     }
     if (ours.empty()) return ok();
-    const KvBatch kept = KVCS_TRY(sealed(ours));
-    return audited_.write(kept, by);
+    return this->write(ours, by);
   };
   const BulkImport result = KVCS_TRY(import_bulk_json(text, clock_, write));
   return http::reply(200, Json{{"imported", result.imported}, {"expired", result.expired}});

@@ -18,7 +18,9 @@ class KvApi final {
   // Returns the value to store for one that a request writes: the same with its secrets sealed.
   using Seal =
       std::function<Result<std::string>(KvFamily family, std::string_view key, std::string value)>;
-  KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal);
+  // Returns the batch with whatever its records need beside them, such as an entry in a list.
+  using Complete = std::function<Result<KvBatch>(const KvBatch& batch, const AuditContext& who)>;
+  KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal, Complete complete);
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -41,11 +43,13 @@ class KvApi final {
 
  private:
   Result<KvBatch> sealed(const KvBatch& batch) const;
+  Status write(const KvBatch& batch, const AuditContext& who);
 
   KvStore& kv_;
   AuditedKv& audited_;
   const Clock& clock_;
   const Seal seal_;
+  const Complete complete_;
 };
 
 // True when people must not see the value: credentials, tokens, sign-in states, kept answers.

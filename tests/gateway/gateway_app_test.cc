@@ -214,6 +214,56 @@ TEST_CASE("gateway over HTTP: a key space of V5 in bulk form makes a working ten
   CHECK(gateway.call(bearer, "/api/v1/kahuna/local", R"({"path":"/v1/x"})").status == 401);
 }
 
+TEST_CASE("gateway over HTTP: a bearer of another system is listed, revoked and stays so",
+          "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  GatewayApp gateway(upstream);
+  const auto record = [](const std::string& tenant) {
+    return dump_json(Json{{"tenant_id", tenant}, {"status", "active"}});
+  };
+  const auto auth = [](const std::string& bearer) { return "tenant_auth:" + sha256_hex(bearer); };
+  const auto bulk = [&](const std::string& bearer, const std::string& tenant) {
+    return dump_json(Json::array({Json{{"key", auth(bearer)}, {"value", record(tenant)}}}));
+  };
+  const auto status_of = [&](const std::string& bearer, const std::string& tenant) {
+    return gateway.call(bearer, "/api/v1/" + tenant + "/local", R"({"path":"/v1/x"})").status;
+  };
+  const auto tokens_of = [&](const std::string& tenant) {
+    return parse_json(gateway.admin("GET", "/admin/tenants/" + tenant + "/tokens").body)
+        .value()["tokens"];
+  };
+  // By bulk, and as a single value; the second of a tenant that is not set up yet.
+  const std::string first = "the-bearer-of-an-agent-1", second = "the-bearer-of-an-agent-2";
+  REQUIRE(gateway.admin("PUT", "/admin/kv/bulk", bulk(first, "kahuna")).status == 200);
+  REQUIRE(gateway.admin("PUT", "/admin/kv/auto/values/" + auth(second), record("zed")).status ==
+          204);
+  REQUIRE(gateway.admin("PUT", "/admin/tenants/zed", "{}").status == 200);
+  // One that an older daemon's import left gets its id at the start.
+  const std::string third = "the-bearer-of-an-agent-3";
+  KvBatch batch;
+  batch.put(KvFamily::kAuth, auth(third), record("zed"));
+  REQUIRE(gateway.app.parts().kv->write(batch, KvDurability::kSynced).ok());
+  gateway.app.restart();
+
+  Json tokens = tokens_of("zed");
+  REQUIRE(tokens.size() == 2);
+  gateway.app.restart();
+  CHECK(tokens_of("zed") == tokens);
+  for (const Json& token : tokens) {
+    CHECK(token["name"] == "imported");
+    CHECK(
+        gateway.admin("DELETE", "/admin/tenants/zed/tokens/" + token["token_id"].get<std::string>())
+            .status == 204);
+  }
+  CHECK(status_of(second, "zed") == 401);
+  CHECK(status_of(third, "zed") == 401);
+  CHECK(status_of(first, "kahuna") != 401);
+  // The same import again makes no second token, and gives nobody back what was revoked.
+  REQUIRE(gateway.admin("PUT", "/admin/kv/bulk", bulk(second, "zed")).status == 200);
+  CHECK(tokens_of("zed").size() == 2);
+  CHECK(status_of(second, "zed") == 401);
+}
+
 TEST_CASE("gateway over HTTP: an ETag never belongs to a later record than it came with",
           "[e2e][gateway]") {
   LoopbackServer upstream(echo_authorization());
