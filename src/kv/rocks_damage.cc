@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/bytes.h"
+#include "base/damage.h"
 
 namespace kvcs {
 namespace {
@@ -16,13 +17,17 @@ bool is_database_file(const std::string& name) {
 
 }  // namespace
 
-Status kv_damaged(const std::string& directory, const std::string& found) {
-  return unavailable("The key-value store in \"" + printable(directory) +
-                     "\" is damaged, and is not opened, so that nothing is lost unnoticed: " +
-                     printable(found, kFoundMaxBytes) +
-                     ". Restore the data directory from a backup; where there is none, kvcs repair "
-                     "--accept kv-log keeps what can be kept, and first says what is lost.")
-      .with_reason("kv_damaged");
+Status kv_damaged(const std::string& directory, const std::string& found, KvDamagePlace place) {
+  return unavailable(
+             "The key-value store in \"" + printable(directory) +
+                 "\" is damaged, and is not opened, so that nothing is lost unnoticed: " +
+                 printable(found, kFoundMaxBytes) +
+                 ". Restore the data directory from a backup; where there is none, kvcs repair "
+                 "--accept " +
+                 (place == KvDamagePlace::kLog ? "kv-log" : "kv-files") +
+                 " keeps what can be kept, and first says what is lost.",
+             found)
+      .with_reason(kKvDamaged);
 }
 
 bool has_kv_files(const std::string& directory) {

@@ -3,6 +3,7 @@
 // byte | payload; the rest of a block that is too short for a record is zero.
 #include "kv/wal_check.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <filesystem>
@@ -208,10 +209,69 @@ Result<std::optional<WalDamage>> find_wal_damage(const std::string& directory,
   return missing;
 }
 
+namespace {
+
+// The numbers of the writes in one log: the first one's, and one more than the last one's.
+struct WalSequences {
+  uint64_t first = 0, end = 0;
+};
+
+// A batch begins with its number, 8 bytes, and how many writes it has, 4; each write has a number.
+// Nothing of a log without writes. What stands behind a break counts for nothing.
+Result<std::optional<WalSequences>> sequences_of(const std::string& path) {
+  constexpr size_t kBatchHeadBytes = 12;
+  std::optional<WalSequences> found;
+  Blocks blocks(path);
+  for (std::string_view block = blocks.next(); !block.empty(); block = blocks.next()) {
+    size_t at = 0, size = 0;
+    for (; block.size() - at >= kHeadBytes; at += size) {
+      size = record_at(block, at);
+      if (size == 0) break;
+      const auto type = static_cast<unsigned char>(block[at + 6]);
+      if (type > 2 || size < kHeadBytes + kBatchHeadBytes) continue;
+      const uint64_t first = load_u64le(block.data() + at + kHeadBytes);
+      const uint64_t count = load_u32le(block.data() + at + kHeadBytes + 8);
+      if (count == 0) continue;
+      if (!found) found = WalSequences{first, first};
+      found->end = std::max(found->end, first + count);
+    }
+    const bool is_broken = size == 0 && block.size() - at >= kHeadBytes;
+    if (is_broken && !is_zero(block.substr(at))) break;
+  }
+  if (!blocks.is_good()) return io_error("read", path, EIO);
+  return found;
+}
+
+}  // namespace
+
+Status check_wal_order(const std::string& directory, const WalNotes::Left& notes) {
+  const std::map<uint64_t, std::string> logs = KVCS_TRY(list_wals(directory));
+  if (logs.size() < 2) return ok();
+  std::string before;
+  uint64_t before_number = 0, end = 0;
+  for (const auto& [number, path] : logs) {
+    const auto found = KVCS_TRY(sequences_of(path));
+    if (!found) continue;
+    if (found->first < end) {
+      // Of the two the notes know the one that the store has made.
+      const bool is_known = notes.logs.count(number) != 0 && notes.logs.count(before_number) == 0;
+      return conflict("The key-value store in \"" + printable(directory) +
+                      "\" is not opened: its log " + path + " has writes that " + before +
+                      " has as well, so one of the two was copied there. Move " +
+                      (is_known ? before : path) + " out of the directory, and start again.");
+    }
+    before = path;
+    before_number = number;
+    end = found->end;
+  }
+  return ok();
+}
+
 Result<bool> check_wals(const std::string& directory, const WalNotes::Left& notes) {
   bool lost_tail = false;
   const auto damage = KVCS_TRY(find_wal_damage(directory, notes, lost_tail));
-  if (damage) return kv_damaged(directory, damage->what);
+  if (damage) return kv_damaged(directory, damage->what, KvDamagePlace::kLog);
+  KVCS_TRY(check_wal_order(directory, notes));
   return lost_tail;
 }
 

@@ -42,6 +42,10 @@ Result<uint64_t> count_wal_records(const std::string& path, uint64_t begin);
 // The logs of `directory`, by number.
 Result<std::map<uint64_t, std::string>> list_wals(const std::string& directory);
 
+// A log that has writes which one before it has as well: somebody has copied it there. RocksDB
+// takes the writes a second time, and its assertions end the process. Conflict names both logs.
+Status check_wal_order(const std::string& directory, const WalNotes::Left& notes);
+
 // Looks at every log of `directory`. Ok(true): a power cut took a tail that nobody had synced, and
 // the logs count only up to there. Unavailable with reason kv_damaged: a log is missing, shorter
 // than was synced, or damaged; the message names it and the offset.

@@ -240,6 +240,22 @@ TEST_CASE("rocks: a file of the store that is gone or damaged refuses the start 
       "MANIFEST-9");
 }
 
+TEST_CASE("rocks: a log that was copied into the store refuses the start", "[fault][kv]") {
+  Killed killed;
+  for (const char* name : {"000900.log", "000001.log"}) {
+    INFO(name);
+    const std::string path = killed.again();
+    fs::copy(path + "/" + killed.log, path + "/" + name);
+    const auto kv = open_rocks_kv({.path = path}, killed.clock);
+    REQUIRE(kv.code() == Code::kConflict);
+    CHECK(has(kv.status().message(), path + "/" + name));
+    CHECK(has(kv.status().message(), path + "/" + killed.log));
+    CHECK(has(kv.status().message(), "Move " + path + "/" + name));
+    fs::remove(path + "/" + name);
+    CHECK(start_on(path, killed.clock, "") == kKeys);
+  }
+}
+
 TEST_CASE("rocks: a log that is gone refuses the start", "[fault][kv]") {
   Killed killed;
   const std::string path = killed.again();
