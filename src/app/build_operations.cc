@@ -26,6 +26,7 @@
 #include "http/router.h"
 #include "http/serve/server.h"
 #include "kv/keyspace.h"
+#include "kv/rocks_kv.h"
 #include "ledger/alerts.h"
 #include "ledger/ledger.h"
 #include "ops/cron.h"
@@ -64,6 +65,8 @@ void add_writing_probes(Parts& parts) {
     KVCS_TRY(write_and_read_kv(*parts.kv, parts.clock()));
     return parts.syncer->last_status();
   });
+  // A restart mends nothing, and all that can be read is still served.
+  probes.add_writing("kv", [&parts] { return damage_of_rocks(*parts.kv_engine).status(); });
   probes.add_writing("portal.db",
                      [&parts] { return parts.portal_writer->run(write_and_read_sql); });
   probes.add_writing("ledger.db",
@@ -108,6 +111,9 @@ void add_gauges(Parts& parts) {
                        [] { return static_cast<double>(log::dropped_lines()); });
   metrics.counter_from("kvcs_kv_syncs_total", "Times buffered writes were brought to disk.",
                        [&parts] { return static_cast<double>(parts.syncer->syncs()); });
+  metrics.counter_from(
+      "kvcs_kv_damage_total", "Times a damaged file or value of the key-value store was met.",
+      [&parts] { return static_cast<double>(damage_of_rocks(*parts.kv_engine).met()); });
   metrics.gauge("kvcs_ledger_queue_length", "Diagnostics that wait.",
                 [&parts] { return static_cast<double>(parts.ledger->stats().queued); });
   metrics.counter_from("kvcs_ledger_dropped_total", "Diagnostics dropped on a full queue.",

@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/damage.h"
 #include "base/entropy.h"
 #include "base/log_gatherer.h"
 #include "blob/blob.h"
@@ -163,11 +164,9 @@ Status in_words(const Parts& parts, Status status, std::string_view accept) {
                      ", which first says what will be lost.");
 }
 
-// RocksDB's words say that it is a table of the key-value store.
 Status told(const Parts& parts, Status status) {
-  const bool is_kv = status.cause().find("/kv/") != std::string_view::npos ||
-                     status.cause().find("Corruption") != std::string_view::npos;
-  return in_words(parts, std::move(status), is_kv ? "kv-log" : "sql");
+  const bool is_kv = status.reason() == kKvDamaged;
+  return in_words(parts, std::move(status), is_kv ? "kv-files" : "sql");
 }
 
 }  // namespace

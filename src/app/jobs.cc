@@ -30,6 +30,7 @@
 #include "gateway/tokens/token_watch.h"
 #include "gateway/tokens/tokens.h"
 #include "identity/identity.h"
+#include "kv/rocks_kv.h"
 #include "ledger/alerts.h"
 #include "ledger/audit.h"
 #include "ledger/clock_trust.h"
@@ -212,6 +213,24 @@ Result<std::string> refresh_tokens(gateway::Refresher& refresher) {
   return asked == 0 ? std::string() : count_report("asked", asked);
 }
 
+// In minutes, and not when the damage is met: that is inside of the store which takes alerts.
+void tell_of_damage(Parts& parts) {
+  const auto news = damage_of_rocks(*parts.kv_engine).take_news();
+  if (!news) return;
+  raise_alert(*parts.kv, {"kv.damaged", "kv", *news}, parts.clock(), *parts.entropy);
+}
+
+// Reads the tables of the key-value store, as check_databases() does the databases.
+Result<std::string> check_kv_tables(Parts& parts, const JobContext& context) {
+  const auto cancelled = [&context] { return context.cancelled.load(); };
+  const KvFilesCheck check = KVCS_TRY(check_rocks_files(*parts.kv_engine, cancelled));
+  tell_of_damage(parts);
+  return dump_json(Json{{"checked_files", check.files},
+                        {"checked_bytes", check.bytes},
+                        {"damaged_files", check.damaged.size()},
+                        {"whole", check.whole && check.damaged.empty()}});
+}
+
 Result<std::string> deliver_alerts(Alerts& alerts) {
   const int64_t delivered = KVCS_TRY(alerts.deliver_due());
   return delivered == 0 ? std::string() : count_report("delivered", delivered);
@@ -252,6 +271,8 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
   add("database-check", "10 2 * * *", 4 * 3600, 600,
       [&parts](const JobContext&) { return check_databases(parts); });
+  add("kv-check", "40 1 * * *", 4 * 3600, 600,
+      [&parts](const JobContext& context) { return check_kv_tables(parts, context); });
   add("artifact-sweep", "*/10 * * * *", 600, 60,
       [&parts](const JobContext&) { return sweep_artifacts(parts); });
   add("artifact-audit", "* * * * *", 60, 0,
@@ -265,8 +286,10 @@ std::vector<Job> all_jobs(Parts& parts) {
   add("ledger-prune", "0 4 * * *", 900, 300, [&parts](const JobContext&) { return prune(parts); });
   add("token-refresh", "* * * * *", 300, 0,
       [&parts](const JobContext&) { return refresh_tokens(*parts.gateway.refresher); });
-  add("alert-delivery", "* * * * *", 120, 0,
-      [&parts](const JobContext&) { return deliver_alerts(*parts.alerts); });
+  add("alert-delivery", "* * * * *", 120, 0, [&parts](const JobContext&) {
+    tell_of_damage(parts);
+    return deliver_alerts(*parts.alerts);
+  });
   add("system-health", "*/5 * * * *", 60, 0, [&parts](const JobContext&) {
     tell_of_cut_audit(parts);
     return parts.health->keep_snapshot();

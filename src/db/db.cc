@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "base/damage.h"
 #include "db/connection.h"
 
 namespace kvcs {
@@ -75,6 +76,9 @@ Status sqlite_status(int result, std::string_view path, std::string_view what,
                          std::move(cause));
     case SQLITE_TOOBIG:
       return Status(Code::kTooLarge, "A value is too large for the database.", std::move(cause));
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return internal(std::move(cause)).with_reason(kDbDamaged);
     default:
       return internal(std::move(cause));
   }

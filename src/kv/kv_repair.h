@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/status.h"
@@ -26,6 +27,16 @@ Result<std::optional<KvLogDamage>> find_kv_log_damage(const std::string& directo
 // never change.
 Status copy_kv_before(const KvLogDamage& damage, const std::string& directory,
                       const std::string& to);
+// What was kept of a store whose files are damaged.
+struct KvSalvage {
+  bool is_readable = false;          // In part at least: else only tables that are whole are kept.
+  uint64_t kept_keys = 0;            // Of those that could be read.
+  uint64_t lost_stretches = 0;       // Runs of keys that could not.
+  std::vector<std::string> damaged;  // What RocksDB said of each damage; it names the file.
+};
+// Makes the directory `to`, with all of the store in `from` that can be read. A key in a damaged
+// part has there the value that another file has of it, an older one, or none.
+Result<KvSalvage> salvage_kv(const std::string& from, const std::string& to, const Clock& clock);
 // All writes that are whole, before and behind the damage, without those in between.
 Result<std::unique_ptr<const KvStore>> open_whole_records(const std::string& directory,
                                                           const Clock& clock);

@@ -13,7 +13,9 @@
 #include <rocksdb/utilities/table_properties_collectors.h>
 
 #include "base/bytes.h"
+#include "base/damage.h"
 #include "kv/keyspace.h"
+#include "kv/kv_damage.h"
 #include "kv/rocks_damage.h"
 #include "kv/rocks_log.h"
 #include "kv/stored_value.h"
@@ -70,10 +72,12 @@ class InsertPlaces final : public rocksdb::SliceTransform {
 // on a thread of its own and at a time of its own; the store is mended by RocksKv alone.
 class Failures final : public rocksdb::EventListener {
  public:
-  explicit Failures(std::shared_ptr<std::atomic<bool>> failed) : failed_(std::move(failed)) {}
+  Failures(std::shared_ptr<std::atomic<bool>> failed, KvDamage* damage)
+      : failed_(std::move(failed)), damage_(damage) {}
   const char* Name() const override { return "kvcs.failures"; }
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
     if (!error->ok()) *failed_ = true;
+    if (error->IsCorruption() && damage_ != nullptr) damage_->note(error->ToString());
   }
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
                             bool* auto_recovery) override {
@@ -82,6 +86,7 @@ class Failures final : public rocksdb::EventListener {
 
  private:
   const std::shared_ptr<std::atomic<bool>> failed_;
+  KvDamage* const damage_;
 };
 
 rocksdb::DBOptions database_options(const KvConfig& config, rocksdb::Env* env) {
@@ -154,7 +159,9 @@ Status open_failed(const rocksdb::Status& s, const std::string& path) {
 
 Status rocks_status(const rocksdb::Status& s, std::string_view what) {
   if (s.ok()) return ok();
-  if (s.IsCorruption()) return internal(std::string(what) + ": " + s.ToString());
+  if (s.IsCorruption()) {
+    return internal(std::string(what) + ": " + s.ToString()).with_reason(kKvDamaged);
+  }
   return unavailable("The key-value store cannot " + std::string(what) + ".", s.ToString());
 }
 
@@ -170,9 +177,10 @@ RocksEngine::~RocksEngine() {
   (void)db_->Close();  // What it could not write is in the logs, or was told to the writer.
 }
 
-Result<std::unique_ptr<RocksEngine>> RocksEngine::open(const KvConfig& config, const Clock& clock) {
+Result<std::unique_ptr<RocksEngine>> RocksEngine::open(const KvConfig& config, const Clock& clock,
+                                                       KvDamage* damage) {
   std::unique_ptr<RocksEngine> engine(new RocksEngine(config, clock));
-  KVCS_TRY(engine->open_database());
+  KVCS_TRY(engine->open_database(damage));
   return engine;
 }
 
@@ -190,7 +198,7 @@ Result<std::unique_ptr<RocksEngine>> RocksEngine::open_to_salvage(const KvConfig
   return engine;
 }
 
-Status RocksEngine::open_database() {
+Status RocksEngine::open_database(KvDamage* damage) {
   KVCS_TRY(check_kv_files(config_.path));
   const WalNotes::Left left = WalNotes::read(config_.path + "/" + kWalNotesName);
   const bool lost_tail = KVCS_TRY(check_wals(config_.path, left));
@@ -200,7 +208,7 @@ Status RocksEngine::open_database() {
   const rocksdb::ColumnFamilyOptions family = family_options(config_, filter_.get());
   const Families ours = our_families(family);
   rocksdb::DBOptions options = database_options(config_, wals_->env());
-  options.listeners.push_back(std::make_shared<Failures>(background_failed_));
+  options.listeners.push_back(std::make_shared<Failures>(background_failed_, damage));
   // RocksDB by default drops, without a word, all that stands behind the first damage.
   options.wal_recovery_mode = lost_tail ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
                                         : rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;

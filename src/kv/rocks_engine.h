@@ -20,13 +20,16 @@ class Status;
 
 namespace kvcs {
 
+class KvDamage;
 class WalFiles;
 
 class RocksEngine final {
  public:
   // Conflict: another process holds the directory. Unavailable: the disk fails, or what is stored
   // is damaged (reason kv_damaged); the message names the file and the way out.
-  static Result<std::unique_ptr<RocksEngine>> open(const KvConfig& config, const Clock& clock);
+  // `damage`, null or longer-lived, is told what compactions and flushes meet.
+  static Result<std::unique_ptr<RocksEngine>> open(const KvConfig& config, const Clock& clock,
+                                                   KvDamage* damage = nullptr);
   // Reads what is stored, the logs included, and changes nothing on disk.
   static Result<std::unique_ptr<RocksEngine>> open_to_read(const KvConfig& config,
                                                            const Clock& clock);
@@ -48,7 +51,7 @@ class RocksEngine final {
 
  private:
   RocksEngine(const KvConfig& config, const Clock& clock);
-  Status open_database();
+  Status open_database(KvDamage* damage);
   Status open_read_only(bool over_damage);
 
   const KvConfig config_;

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "base/bytes.h"
+#include "base/damage.h"
 #include "base/disk_probe.h"
 #include "base/file.h"
 #include "kv/disk_room.h"
@@ -19,6 +20,7 @@
 #include "kv/kv_repair.h"
 #include "kv/reserve_use.h"
 #include "kv/rocks_engine.h"
+#include "kv/rocks_table_check.h"
 #include "kv/stored_value.h"
 #include "kv/write_stop.h"
 
@@ -37,7 +39,8 @@ std::string_view view(const rocksdb::Slice& slice) {
 }
 
 Status malformed(std::string_view key) {
-  return internal("the stored value of key " + printable(key) + " is malformed");
+  return internal("the stored value of key " + printable(key) + " is malformed")
+      .with_reason(kKvDamaged);
 }
 
 // The first key after all that start with `prefix`; "" when there is none.
@@ -53,6 +56,7 @@ class RocksKv final : public KvStore {
   RocksKv(const KvConfig& config, const Clock& clock)
       : config_(config),
         clock_(clock),
+        damage_(config.path),
         room_(config.path, config.reserve_path, config.free_reserve_bytes, clock),
         stop_(clock) {}
   ~RocksKv() override {
@@ -63,10 +67,10 @@ class RocksKv final : public KvStore {
   // A disk that takes no writes is no reason not to read from it.
   Status open() {
     room_.look();
-    Result<std::unique_ptr<RocksEngine>> engine = RocksEngine::open(config_, clock_);
+    Result<std::unique_ptr<RocksEngine>> engine = RocksEngine::open(config_, clock_, &damage_);
     if (!engine.ok()) {
       Status why = engine.status();
-      if (why.code() != Code::kUnavailable || why.reason() == "kv_damaged") return why;
+      if (why.code() != Code::kUnavailable || why.reason() == kKvDamaged) return why;
       engine = RocksEngine::open_to_read(config_, clock_);
       if (!engine.ok()) return why;
       stop_.begin(why);
@@ -88,9 +92,9 @@ class RocksKv final : public KvStore {
     const auto s =
         engine_->db().Get(rocksdb::ReadOptions(), engine_->handle(family), slice(key), &stored);
     if (s.IsNotFound()) return absent(key);
-    if (!s.ok()) return rocks_status(s, "read");
+    if (!s.ok()) return told(rocks_status(s, "read"));
     StoredValue decoded;
-    if (!decode_value(view(stored), decoded)) return malformed(key);
+    if (!decode_value(view(stored), decoded)) return told(malformed(key));
     if (is_kv_expired(decoded.expires_at_s, clock_)) return absent(key);
     return decoded.entry();
   }
@@ -142,7 +146,7 @@ class RocksKv final : public KvStore {
     if (!cursor.empty() && it->Valid() && view(it->key()) == cursor) it->Next();
     for (; it->Valid(); it->Next()) {
       StoredValue decoded;
-      if (!decode_value(view(it->value()), decoded)) return malformed(view(it->key()));
+      if (!decode_value(view(it->value()), decoded)) return told(malformed(view(it->key())));
       if (is_kv_expired(decoded.expires_at_s, clock_)) continue;
       if (page.items.size() == limit || size_bytes >= kKvScanMaxBytes) {
         page.cursor = page.items.back().key;
@@ -151,7 +155,7 @@ class RocksKv final : public KvStore {
       page.items.push_back({it->key().ToString(), decoded.entry()});
       size_bytes += it->key().size() + it->value().size();
     }
-    KVCS_TRY(rocks_status(it->status(), "scan"));
+    KVCS_TRY(told(rocks_status(it->status(), "scan")));
     if (rocksdb::get_perf_context()->internal_delete_skipped_count - skipped_before > kSkippedMax) {
       sweep(family);
     }
@@ -189,6 +193,30 @@ class RocksKv final : public KvStore {
     return rocks_status(checkpoint->CreateCheckpoint(directory), "make a checkpoint");
   }
 
+  // The files are read without a lock: each is written once.
+  Result<KvFilesCheck> check_files(const std::function<bool()>& cancelled) {
+    std::vector<rocksdb::LiveFileMetaData> files;
+    {
+      const EngineGate::Inside inside(gate_, {});
+      if (!engine_) return closed();
+      engine_->db().GetLiveFilesMetaData(&files);
+    }
+    KvFilesCheck check;
+    for (const rocksdb::LiveFileMetaData& file : files) {
+      check.whole = !cancelled();
+      if (!check.whole) return check;
+      std::string damage = KVCS_TRY(damage_of_table(file.db_path + file.name));
+      check.files++;
+      check.bytes += file.size;
+      if (damage.empty()) continue;
+      (void)told(internal(damage).with_reason(kKvDamaged));
+      check.damaged.push_back(std::move(damage));
+    }
+    return check;
+  }
+
+  KvDamage& damage() { return damage_; }
+
   Status compact() {
     const MutexLock lasting(lasting_);
     if (stop_.is_on()) return stop_.refusal();
@@ -196,6 +224,11 @@ class RocksKv final : public KvStore {
   }
 
  private:
+  Status told(Status failed) const {
+    if (failed.reason() == kKvDamaged) damage_.note(failed.cause());
+    return failed;
+  }
+
   // What was stored under the keys of failed writes before them, as RocksDB has it; nothing: the
   // key was absent.
   using Before = std::map<std::pair<KvFamily, std::string>, std::optional<std::string>>;
@@ -289,7 +322,7 @@ class RocksKv final : public KvStore {
     KVCS_TRY(probe_disk(config_.path));
     const EngineGate::Alone alone(gate_);
     engine_.reset();
-    Result<std::unique_ptr<RocksEngine>> opened = RocksEngine::open(config_, clock_);
+    Result<std::unique_ptr<RocksEngine>> opened = RocksEngine::open(config_, clock_, &damage_);
     if (opened.ok()) {
       engine_ = std::move(opened).value();
       return undo_failed_writes();
@@ -319,6 +352,7 @@ class RocksKv final : public KvStore {
 
   const KvConfig config_;
   const Clock& clock_;
+  mutable KvDamage damage_;
   KeyStripes stripes_;
   mutable DiskRoom room_;
   mutable EngineGate gate_;
@@ -349,6 +383,18 @@ Result<std::unique_ptr<const KvStore>> open_whole_records(const std::string& dir
   auto store = std::make_unique<RocksKv>(config, clock);
   KVCS_TRY(store->open_to_salvage());
   return std::unique_ptr<const KvStore>(std::move(store));
+}
+
+Result<KvFilesCheck> check_rocks_files(KvStore& store, const std::function<bool()>& cancelled) {
+  auto* rocks = dynamic_cast<RocksKv*>(&store);
+  if (rocks == nullptr) return invalid("This key-value store has no files to check.");
+  return rocks->check_files(cancelled);
+}
+
+KvDamage& damage_of_rocks(KvStore& store) {
+  auto* rocks = dynamic_cast<RocksKv*>(&store);
+  KVCS_ASSERT(rocks != nullptr);
+  return rocks->damage();
 }
 
 Status compact_rocks_kv(KvStore& store) {

@@ -21,11 +21,17 @@ TEST_CASE("background: the documented jobs are in the table, and each runs", "[u
   TestApp app;
   const std::string list = app.as_owner("GET", "/admin/jobs").body;
   const std::pair<const char*, const char*> rows[] = {
-      {"system-health", "*/5 * * * *"},    {"token-health", "*/15 * * * *"},
-      {"provider-health", "*/30 * * * *"}, {"ledger-prune", "0 4 * * *"},
-      {"autoresearch", "0 6 * * *"},       {"month-roll", "0 0 1 * *"},
-      {"token-refresh", "* * * * *"},      {"alert-delivery", "* * * * *"},
-      {"artifact-sweep", "*/10 * * * *"},  {"database-checkpoint", "*/15 * * * *"},
+      {"system-health", "*/5 * * * *"},
+      {"token-health", "*/15 * * * *"},
+      {"provider-health", "*/30 * * * *"},
+      {"ledger-prune", "0 4 * * *"},
+      {"autoresearch", "0 6 * * *"},
+      {"month-roll", "0 0 1 * *"},
+      {"token-refresh", "* * * * *"},
+      {"alert-delivery", "* * * * *"},
+      {"kv-check", "40 1 * * *"},
+      {"artifact-sweep", "*/10 * * * *"},
+      {"database-checkpoint", "*/15 * * * *"},
   };
   for (const auto& [name, schedule] : rows) {
     INFO(name);

@@ -63,7 +63,7 @@ const std::map<std::string, Shown>& shown() {
       {"kv",
        {{"audited_kv.h", "bulk_json.h", "if_match.h", "keyspace.h", "last_used.h", "outbox.h",
          "record_cache.h"},
-        {"kv_repair.h"}}},
+        {"kv_repair.h", "rocks_kv.h"}}},
       {"db", {}},
       {"blob", {{"presign.h"}, {"blob_links.h"}}},
       {"http",
