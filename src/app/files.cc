@@ -5,6 +5,8 @@
 #include "app/files.h"
 
 #include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,7 +37,68 @@ Status make_parents(const std::string& path) {
   return sync_folder(folder_of(parent));
 }
 
+// "ledger.db-wal" and ".given-up-2026" make "ledger.db.given-up-2026-wal".
+std::string aside_name(std::string path, const std::string& suffix) {
+  for (const std::string_view end : {"-wal", "-shm"}) {
+    if (!path.ends_with(end)) continue;
+    return path.substr(0, path.size() - end.size()) + suffix + std::string(end);
+  }
+  return std::move(path) + suffix;
+}
+
+// The first of `suffix`, `suffix`.2, … under which none of the paths would meet another file.
+Result<std::string> free_suffix(const std::vector<std::string>& paths, const std::string& suffix) {
+  std::string tried = suffix;
+  for (int number = 2;; number++) {
+    bool taken = false;
+    for (const std::string& path : paths) {
+      taken = taken || KVCS_TRY(path_exists(aside_name(path, tried)));
+    }
+    if (!taken) return tried;
+    tried = suffix + "." + std::to_string(number);
+  }
+}
+
 }  // namespace
+
+Result<bool> path_exists(const std::string& path) {
+  struct stat info = {};
+  if (::lstat(path.c_str(), &info) == 0) return true;
+  if (errno == ENOENT) return false;
+  return io_error("look at", path, errno);
+}
+
+Status rename_to_free(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
+    return sync_folder(folder_of(to));
+  }
+  if (errno == EEXIST) return conflict(to + " is there already.");
+  return io_error("rename", from, errno);
+}
+
+Result<std::string> free_name(const std::string& path, const std::string& suffix) {
+  return aside_name(path, KVCS_TRY(free_suffix({path}, suffix)));
+}
+
+Status set_aside(const std::vector<std::string>& paths, const std::string& suffix) {
+  const std::string free = KVCS_TRY(free_suffix(paths, suffix));
+  for (const std::string& path : paths) {
+    KVCS_TRY(rename_to_free(path, aside_name(path, free)));
+  }
+  return ok();
+}
+
+Status become_owner_of(const std::string& directory) {
+  struct stat info = {};
+  if (::stat(directory.c_str(), &info) != 0) return io_error("look at", directory, errno);
+  if (::geteuid() != 0 || info.st_uid == 0) return ok();
+  if (::setgroups(1, &info.st_gid) != 0 ||
+      ::setresgid(info.st_gid, info.st_gid, info.st_gid) != 0 ||
+      ::setresuid(info.st_uid, info.st_uid, info.st_uid) != 0) {
+    return io_error("become the owner of", directory, errno);
+  }
+  return ok();
+}
 
 Status make_private_directory(const std::string& path) {
   KVCS_TRY(make_parents(path));

@@ -106,6 +106,17 @@ Status create_project(const FirstStartServices& services, const Credentials& c) 
       .status();
 }
 
+// "default"; after a repair that has lost all admin keys another organization may have that name.
+Result<std::string> free_slug(const KvStore& kv) {
+  std::string slug = "default";
+  for (int number = 2;; number++) {
+    const auto taken = kv.get(KvFamily::kConfig, keyspace::org_slug(slug));
+    if (taken.code() == Code::kNotFound) return slug;
+    if (!taken.ok()) return taken.status();
+    slug = "default-" + std::to_string(number);
+  }
+}
+
 }  // namespace
 
 std::string initial_credentials_path(const std::string& data_dir) {
@@ -124,10 +135,10 @@ Result<bool> ensure_first_start(const FirstStartServices& services, const std::s
   KvBatch batch;
   Organization organization;
   organization.id = c.organization_id;
-  organization.slug = organization.name = "default";
+  organization.slug = organization.name = KVCS_TRY(free_slug(services.kv));
   organization.monthly_budget_nano_usd = kDefaultBudgetNanoUsd;
   organization.created_ms = organization.updated_ms = services.clock.unix_ms();
-  batch.put(KvFamily::kConfig, keyspace::org_slug("default"), organization.id);
+  batch.put(KvFamily::kConfig, keyspace::org_slug(organization.slug), organization.id);
   batch.put(KvFamily::kConfig, keyspace::org_config(organization.id),
             organization_to_json(organization));
   NewKey admin_key;

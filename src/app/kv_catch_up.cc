@@ -136,6 +136,7 @@ class CatchUp final {
     if (is_key && now) return close(place, now->value);
     // What is not there may have ended by itself since.
     if (now) unknown_.push_back(row);
+    if (!now && place.first == KvFamily::kConfig) gone_.push_back(row);  // These never do.
     return ok();
   }
 
@@ -263,6 +264,13 @@ class CatchUp final {
       told.push_back("An older value is kept of " + printable(row.key) + ", last changed at " +
                      format_iso8601_ms(row.ts_ms) + " by " + printable(row.actor) + ".");
     }
+    for (size_t i = 0; i < gone_.size() && i < kNamesMax; i++) {
+      told.push_back("Lost is " + printable(gone_[i].key) + ", last changed at " +
+                     format_iso8601_ms(gone_[i].ts_ms) + " by " + printable(gone_[i].actor) + ".");
+    }
+    if (gone_.size() > kNamesMax) {
+      told.push_back("And so are " + std::to_string(gone_.size() - kNamesMax) + " more records.");
+    }
     if (unknown_.size() > kNamesMax) {
       told.push_back("And of " + std::to_string(unknown_.size() - kNamesMax) + " more records.");
     }
@@ -277,7 +285,7 @@ class CatchUp final {
   KeyService keys_;
   std::map<Place, AuditRow> last_;  // Keys first: kAuth is the first family.
   std::set<std::string> closed_;    // Ids of keys.
-  std::vector<AuditRow> unknown_;
+  std::vector<AuditRow> unknown_, gone_;
   int64_t outbox_ = 0, revoked_ = 0, removed_ = 0, put_back_ = 0, doubtful_ = 0, raised_ = 0;
 };
 

@@ -1,6 +1,7 @@
-// The repair of a key-value store whose log is damaged: all before the damage is kept, in a copy
-// that takes the store's place; and what the other stores know of the time after it is applied
-// again, above all which keys were revoked. Used by repair.cc; one thread, no daemon runs.
+// The repair of a key-value store that is damaged. All before the damage of a log is kept, and all
+// that can be read of files, in a copy that takes the store's place; and what the other stores know
+// of the rest is applied again, above all which keys were revoked. Used by repair.cc; one thread,
+// no daemon runs.
 #pragma once
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@ namespace kvcs {
 
 class Database;
 class KvStore;
+struct KvSalvage;
 
 // Brings a store that lacks the last writes up to what is known of them from the audit, from the
 // usage rows, and from `behind`, what could be read of the lost part (null: nothing). A key of
@@ -28,8 +30,8 @@ Status settle_counters(KvStore& kv, Database* ledger, const Clock& clock, Entrop
 
 class KvRescue final {
  public:
-  // Makes the copy in `data_dir` and brings it up to date; the store stays as it is. Null: the log
-  // is not what is damaged, or nothing worth keeping is before the damage.
+  // Makes the copy in `data_dir` and brings it up to date; the store stays as it is. Null:
+  // nothing worth keeping can be read.
   static Result<std::unique_ptr<KvRescue>> prepare(const std::string& data_dir, Database* ledger,
                                                    const Clock& clock, Entropy& entropy);
   ~KvRescue();  // Removes the copy, unless it was put in place.
@@ -37,16 +39,25 @@ class KvRescue final {
   KvRescue& operator=(const KvRescue&) = delete;
 
   const std::vector<std::string>& told() const { return told_; }
-  // Exchanges store and copy in one step; the damaged store gets the name `given_up`.
+  // No admin key is left in the copy: the credentials of the first start are to be given up too.
+  bool needs_first_start() const { return needs_first_start_; }
+  // Exchanges store and copy in one step; the damaged store gets the name `given_up`,
+  // which must be free.
   Status put_in_place(const StoreMark& mark, const std::string& given_up);
 
  private:
   KvRescue(std::string data_dir, const Clock& clock);
   Result<bool> fill(Database* ledger, Entropy& entropy);
+  Result<bool> cut_is_whole() const;
+  static Result<bool> has_begun(const KvStore& kv, bool values_are_lost);
+  Status keep_a_way_in(KvStore& kv);
+  void tell(const KvSalvage& salvage);
 
   const std::string store_, copy_;
+  const std::string cut_;  // What is before the damage of a log, until it is known to be whole.
   const Clock& clock_;
   std::vector<std::string> told_;
+  bool needs_first_start_ = false;
 };
 
 }  // namespace kvcs

@@ -2,14 +2,17 @@
 // daemon starts; the marks come last, so that a repair that was cut off can be repeated.
 #include "app/repair.h"
 
+#include <unistd.h>
+
 #include <algorithm>
-#include <filesystem>
+#include <cerrno>
 #include <memory>
 #include <optional>
 
 #include "ai/budget/budget.h"
 #include "app/files.h"
 #include "app/kv_rescue.h"
+#include "app/store_look.h"
 #include "app/store_marks.h"
 #include "app/usage_sums.h"
 #include "artifacts/artifact_audit.h"
@@ -25,26 +28,11 @@
 namespace kvcs {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr std::pair<std::string_view, Accept> kNames[] = {{"kv-log", Accept::kKvLog},
+constexpr std::pair<std::string_view, Accept> kNames[] = {{"kv-log", Accept::kKv},
+                                                          {"kv-files", Accept::kKv},
                                                           {"journal", Accept::kJournal},
                                                           {"sql", Accept::kSql},
                                                           {"generation", Accept::kGeneration}};
-
-bool exists(const std::string& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
-// The mark of a database; nothing also when the file is missing, empty or no database.
-std::optional<StoreMark> mark_in(const std::string& path) {
-  if (!exists(path)) return std::nullopt;
-  auto db = Database::open(path, {});
-  if (!db.ok()) return std::nullopt;
-  auto mark = read_mark(**db, path);
-  return mark.ok() ? *mark : std::nullopt;
-}
 
 Result<std::unique_ptr<KvStore>> open_kv(const std::string& data_dir, const Clock& clock) {
   KvConfig config;
@@ -68,22 +56,21 @@ class Repair final {
     }
   }
 
-  // The marks as they are. A store that cannot be opened counts as one without a mark.
-  Status look() {
-    there_ = look_for_stores(dir_);
-    const auto directory = read_directory_mark(dir_);
-    if (directory.code() == Code::kConflict) return directory.status();  // A newer program's.
-    if (directory.ok() && *directory) found_.directory = **directory;
-    found_.ledger = mark_in(ledger());
-    if (there_.kv) {
-      const auto kv = open_kv(dir_, *clock_);
-      kv_opens_ = kv.ok();
-      if (kv_opens_) {
-        if (auto mark = read_mark(**kv, "kv"); mark.ok()) found_.kv = *mark;
-        compare_kv(**kv);
-      }
+  // The marks as they are. A store that is damaged counts as one without a mark.
+  Status look(Accept accept) {
+    there_ = KVCS_TRY(look_for_stores(dir_));
+    auto directory = read_directory_mark(dir_);
+    if (directory.ok()) {
+      found_.directory = *directory;
+    } else {
+      KVCS_TRY(unless_damage(directory.status()));
     }
-    found_.portal = mark_in(portal());
+    const bool thorough = accept == Accept::kSql;
+    ledger_ = KVCS_TRY(look_at_database(ledger(), thorough));
+    portal_ = KVCS_TRY(look_at_database(portal(), thorough));
+    found_.ledger = ledger_.mark;
+    found_.portal = portal_.mark;
+    KVCS_TRY(look_at_kv());
     // The generation that all will have: one that no store has had.
     next_.store_id = found_.directory ? found_.directory->mark.store_id : make_uuid_v4(*entropy_);
     for (const auto& mark : {found_.kv, found_.ledger, found_.portal}) {
@@ -98,7 +85,7 @@ class Repair final {
 
   Result<RepairPlan> plan(Accept accept) {
     switch (accept) {
-      case Accept::kKvLog:
+      case Accept::kKv:
         return plan_kv();
       case Accept::kJournal:
         return plan_journal();
@@ -111,23 +98,20 @@ class Repair final {
   }
 
   Status carry_out(const std::vector<std::string>& given_up, bool forget_audit) {
-    for (const std::string& path : given_up) {
-      std::error_code error;
-      fs::rename(path, path + suffix_, error);
-      if (error) return io_error("rename", path, error.value());
-      KVCS_TRY(sync_folder(folder_of(path)));
-    }
+    KVCS_TRY(set_aside(given_up, suffix_));
     KVCS_TRY(make_private_directory(dir_ + "/sql"));
     KVCS_TRY(write_directory_mark(dir_, {next_, false}));
     // The next start marks the blobs anew, as this directory's under whatever id it has then.
-    std::error_code ignored_error;
-    fs::remove(dir_ + "/blobs/store.json", ignored_error);
+    const std::string blobs = dir_ + "/blobs/store.json";
+    if (::unlink(blobs.c_str()) != 0 && errno != ENOENT) return io_error("remove", blobs, errno);
     const auto kv = KVCS_TRY(open_kv(dir_, *clock_));
-    if (exists(ledger())) {
+    const FoundDatabase ledger_now = KVCS_TRY(look_at_database(ledger(), false));
+    if (ledger_now.there) {
       const auto db = KVCS_TRY(Database::open(ledger(), {}));
       std::vector<std::string> ignored;  // Said before, as far as it was known then.
       if (kv_lacks_) KVCS_TRY(catch_up(*kv, nullptr, db.get(), *clock_, *entropy_, ignored));
-      if (!kv_lacks_ && mark_in(ledger())) {
+      const bool settles = !kv_lacks_ && ledger_now.mark;
+      if (settles && KVCS_TRY(has_history(*db))) {
         KVCS_TRY(settle_counters(*kv, db.get(), *clock_, *entropy_));
       }
     }
@@ -152,7 +136,7 @@ class Repair final {
   std::string ledger() const { return dir_ + "/sql/ledger.db"; }
   std::string portal() const { return dir_ + "/sql/portal.db"; }
 
-  // Whether a database is one that this directory's start would take.
+  // Whether a store is one that this directory's start would take.
   bool fits(const std::optional<StoreMark>& mark) const {
     const StoreMark* expected = found_.directory ? &found_.directory->mark
                                 : found_.kv      ? &*found_.kv
@@ -160,35 +144,79 @@ class Repair final {
     if (expected == nullptr) return false;
     return mark && mark->store_id == expected->store_id;
   }
-
-  // Whether KV lacks writes that the ledger knows of: it is older, or has counted fewer rows.
-  void compare_kv(const KvStore& kv) {
-    // A start reads all of it sooner or later, and a table that is damaged opens like any other.
-    for (size_t i = 0; i < kKvFamilyCount && kv_opens_; i++) {
-      kv_opens_ =
-          kv_for_each(kv, static_cast<KvFamily>(i), "", [](const KvItem&) { return ok(); }).ok();
-    }
-    if (!found_.kv || !found_.ledger || found_.kv->store_id != found_.ledger->store_id) return;
-    kv_lacks_ = found_.kv->generation < found_.ledger->generation;
-    const auto db = Database::open(ledger(), {});
-    if (!db.ok()) return;
-    const auto head = kv.get(KvFamily::kSystem, keyspace::kAuditHead);
-    const auto is_known = [&kv](const AuditRow& row) -> Result<bool> {
-      return row.family == "artifact" ||
-             kv.get(KvFamily::kOutbox, keyspace::outbox(row.ts_ms, row.id)).ok();
-    };
-    if (head.ok()) {
-      const auto unknown = find_unknown_audit(**db, head->value, is_known);
-      kv_lacks_ = kv_lacks_ || (unknown.ok() && *unknown);
-    }
-    const auto mismatch = find_usage_mismatch(kv, **db, clock_->unix_ms());
-    kv_lacks_ = kv_lacks_ || (mismatch.ok() && *mismatch && (*mismatch)->kv_lacks());
+  // A directory of before has no marks, and its databases none either.
+  bool fits(const FoundDatabase& db) const {
+    return db.whole && (fits(db.mark) || (!db.mark && !found_.directory && !found_.kv));
   }
 
-  void give_up_database(const std::string& path, RepairPlan& plan) const {
-    for (const char* end : {"", "-wal", "-shm"}) {
-      if (exists(path + end)) plan.renamed.push_back(path + end);
+  Status look_at_kv() {
+    if (!there_.kv) return ok();
+    const auto kv = open_kv(dir_, *clock_);
+    if (!kv.ok()) return unless_damage(kv.status());
+    // It opens to be read where the disk takes no writes; a repair must write.
+    KVCS_TRY((*kv)->writable());
+    const auto mark = read_mark(**kv, "kv");
+    if (!mark.ok()) KVCS_TRY(unless_damage(mark.status()));
+    if (mark.ok()) found_.kv = *mark;
+    // A start reads all of it sooner or later, and a table that is damaged opens like any other.
+    kv_opens_ = KVCS_TRY(is_readable(**kv));
+    if (!kv_opens_) return ok();
+    // The tables of an older program cannot be compared, which is no reason to do nothing.
+    Status compared = unless_damage(compare_kv(**kv));
+    return compared.code() == Code::kInternal ? ok() : compared;
+  }
+
+  // Whether KV lacks writes that the ledger knows of: it is older, or has counted fewer rows. And
+  // whether the ledger lacks audit rows that KV knows of.
+  Status compare_kv(const KvStore& kv) {
+    if (!ledger_.whole) return ok();
+    const auto db = KVCS_TRY(Database::open(ledger(), {}));
+    if (!KVCS_TRY(has_history(*db))) return ok();
+    const auto head = kv.get(KvFamily::kSystem, keyspace::kAuditHead);
+    if (!head.ok() && head.code() != Code::kNotFound) return head.status();
+    if (head.ok()) {
+      const Status audit = check_audit_head(*db, head->value);
+      audit_is_cut_ = audit.code() == Code::kConflict;
+      if (!audit_is_cut_) KVCS_TRY(audit);
     }
+    if (!found_.kv || !found_.ledger || found_.kv->store_id != found_.ledger->store_id) return ok();
+    kv_lacks_ = found_.kv->generation < found_.ledger->generation;
+    const auto is_known = [&kv](const AuditRow& row) -> Result<bool> {
+      if (row.family == "artifact") return true;
+      const auto waiting = kv.get(KvFamily::kOutbox, keyspace::outbox(row.ts_ms, row.id));
+      if (!waiting.ok() && waiting.code() != Code::kNotFound) return waiting.status();
+      return waiting.ok();
+    };
+    if (head.ok()) {
+      const auto unknown = KVCS_TRY(find_unknown_audit(*db, head->value, is_known));
+      kv_lacks_ = kv_lacks_ || unknown;
+    }
+    const auto mismatch = KVCS_TRY(find_usage_mismatch(kv, *db, clock_->unix_ms()));
+    kv_lacks_ = kv_lacks_ || (mismatch && mismatch->kv_lacks());
+    return ok();
+  }
+
+  // The paths that are there, for a plan to give up.
+  Status give_up(const std::vector<std::string>& paths, RepairPlan& plan) const {
+    for (const std::string& path : paths) {
+      if (KVCS_TRY(path_exists(path))) plan.renamed.push_back(path);
+    }
+    return ok();
+  }
+
+  static std::vector<std::string> files_of(const std::string& database) {
+    return {database, database + "-wal", database + "-shm"};
+  }
+
+  // An unmarked portal.db in which no project is, beside a store that has been in use.
+  Result<bool> has_no_project() const {
+    if (found_.directory || found_.kv || !portal_.whole) return false;
+    const auto db = KVCS_TRY(Database::open(portal(), {}));
+    auto table =
+        KVCS_TRY(db->prepare("SELECT 1 FROM sqlite_schema WHERE type='table' AND name='projects'"));
+    if (!KVCS_TRY(table.step())) return true;
+    auto project = KVCS_TRY(db->prepare("SELECT 1 FROM projects LIMIT 1"));
+    return !KVCS_TRY(project.step());
   }
 
   RepairPlan finish(RepairPlan plan, bool forget_audit) {
@@ -211,28 +239,36 @@ class Repair final {
         "next start is a first start, with new keys in initial-credentials.json.",
         "What was on its way from the key-value store to the databases: charges and audit records "
         "of the last moments."};
-    for (const char* name : {"/kv", "/initial-credentials.json", "/charges.journal"}) {
-      if (exists(dir_ + name)) plan.renamed.push_back(dir_ + name);
-    }
+    KVCS_TRY(give_up({dir_ + "/kv", dir_ + "/initial-credentials.json", dir_ + "/charges.journal"},
+                     plan));
     return finish(std::move(plan), false);
   }
 
   // Nothing when no part of the store can be kept.
   Result<std::optional<RepairPlan>> plan_rescue() {
-    if (!there_.kv || kv_opens_) return std::optional<RepairPlan>();
+    const bool there = KVCS_TRY(path_exists(dir_ + "/kv"));
+    if (!there || kv_opens_) return std::optional<RepairPlan>();
     std::unique_ptr<Database> db;
-    if (fits(found_.ledger)) db = KVCS_TRY(Database::open(ledger(), {}));
+    if (fits(ledger_)) db = KVCS_TRY(Database::open(ledger(), {}));
+    if (db && !KVCS_TRY(has_history(*db))) db.reset();
     std::shared_ptr<KvRescue> rescue =
         KVCS_TRY(KvRescue::prepare(dir_, db.get(), *clock_, *entropy_));
     if (!rescue) return std::optional<RepairPlan>();
     RepairPlan plan;
     plan.losses = rescue->told();
     plan.renamed = {dir_ + "/kv"};
-    plan.carry_out = [this, rescue]() -> Status {
+    std::vector<std::string> credentials;
+    if (rescue->needs_first_start()) {
+      KVCS_TRY(give_up({dir_ + "/initial-credentials.json"}, plan));
+      credentials.assign(plan.renamed.begin() + 1, plan.renamed.end());
+    }
+    plan.carry_out = [this, rescue, credentials]() -> Status {
       KVCS_TRY(write_directory_mark(dir_, {next_, false}));
-      KVCS_TRY(rescue->put_in_place(next_, dir_ + "/kv" + suffix_));
+      KVCS_TRY(set_aside(credentials, suffix_));
+      const std::string given_up = KVCS_TRY(free_name(dir_ + "/kv", suffix_));
+      KVCS_TRY(rescue->put_in_place(next_, given_up));
       // A database that is lost, or another's, is the next start's finding.
-      if (!fits(found_.ledger) || !fits(found_.portal)) return ok();
+      if (!fits(ledger_) || !fits(portal_)) return ok();
       KVCS_TRY(mark_database(ledger(), next_));
       KVCS_TRY(mark_database(portal(), next_));
       return write_directory_mark(dir_, {next_, true});
@@ -247,7 +283,7 @@ class Repair final {
     plan.losses = {
         "The charges of requests that were in flight when the daemon last ended, and of the "
         "milliseconds before: they cost nothing."};
-    if (exists(journal)) plan.renamed = {journal};
+    KVCS_TRY(give_up({journal}, plan));
     plan = finish(std::move(plan), false);
     // KV knows that there was a journal, and refuses a start without one.
     plan.carry_out = [journal, rest = std::move(plan.carry_out)]() -> Status {
@@ -259,25 +295,29 @@ class Repair final {
 
   Result<RepairPlan> plan_sql() {
     if (!kv_opens_) return other_stores_first();
-    const bool new_ledger = !fits(found_.ledger), new_portal = !fits(found_.portal);
+    const bool new_portal = !fits(portal_) || KVCS_TRY(has_no_project());
+    const bool new_ledger = !fits(ledger_) || audit_is_cut_;
+    if (!new_ledger && !new_portal) {
+      return conflict("Both databases in " + dir_ +
+                      "/sql are whole and belong to this directory: there is nothing to be "
+                      "repaired in this way.");
+    }
     RepairPlan plan;
-    // Both have marks of this directory: then it is the audit that is not whole.
-    const bool audit = !new_ledger && !new_portal;
     if (new_portal) {
       plan.losses.emplace_back(
           "All projects, and the names, owners and search index of all artifacts. The bytes of the "
           "artifacts stay in blobs, but no row names them: the daemon's sweep stops and says so "
           "while there is no artifact, and may move them to blobs/trash later, for "
           "artifacts.trash_age_s.");
-      give_up_database(portal(), plan);
+      KVCS_TRY(give_up(files_of(portal()), plan));
     }
-    if (new_ledger || audit) {
+    if (new_ledger) {
       plan.losses.emplace_back(
           "The history in ledger.db: usage rows, audit, errors, runs of jobs, alerts. Budget "
           "counters stay as they are, above what the rows sum up to.");
-      give_up_database(ledger(), plan);
+      KVCS_TRY(give_up(files_of(ledger()), plan));
     }
-    return finish(std::move(plan), new_ledger || audit);
+    return finish(std::move(plan), new_ledger);
   }
 
   Result<RepairPlan> plan_generation() {
@@ -291,9 +331,9 @@ class Repair final {
     RepairPlan plan;
     if (!there_.any()) {
       plan.losses = {"All that the daemon has kept here: the next start is a first start."};
-      for (const char* name : {"/initial-credentials.json", "/charges.journal", "/store.json"}) {
-        if (exists(dir_ + name)) plan.renamed.push_back(dir_ + name);
-      }
+      KVCS_TRY(give_up(
+          {dir_ + "/initial-credentials.json", dir_ + "/charges.journal", dir_ + "/store.json"},
+          plan));
       return finish(std::move(plan), true);
     }
     if (!kv_opens_) return other_stores_first();
@@ -323,7 +363,9 @@ class Repair final {
   StoresThere there_;
   FoundMarks found_;
   StoreMark next_;
-  bool kv_opens_ = false, kv_lacks_ = false;
+  FoundDatabase ledger_, portal_;
+  bool kv_opens_ = false;  // And every value in it can be read.
+  bool kv_lacks_ = false, audit_is_cut_ = false;
 };
 
 }  // namespace
@@ -332,14 +374,14 @@ Result<Accept> parse_accept(std::string_view name) {
   for (const auto& [text, accept] : kNames) {
     if (text == name) return accept;
   }
-  return invalid("--accept is one of kv-log, journal, sql and generation.");
+  return invalid("--accept is one of kv-log, kv-files, journal, sql and generation.");
 }
 
 Result<RepairPlan> plan_repair(const std::string& data_dir, Accept accept, int64_t now_ms) {
-  if (!exists(data_dir)) return not_found("There is no data directory " + data_dir + ".");
+  KVCS_TRY(check_used_directory(data_dir));
   // Owned by the plan's function, which std::function may copy.
   auto repair = std::make_shared<Repair>(data_dir, now_ms);
-  KVCS_TRY(repair->look());
+  KVCS_TRY(repair->look(accept));
   RepairPlan plan = KVCS_TRY(repair->plan(accept));
   plan.carry_out = [repair, work = std::move(plan.carry_out)] { return work(); };
   return plan;

@@ -13,12 +13,12 @@
 namespace kvcs {
 
 enum class Accept : uint8_t {
-  kKvLog,       // That the key-value store is gone.
+  kKv,          // That the key-value store is damaged, in a log or another file, or gone.
   kJournal,     // That charges.journal is.
   kSql,         // That a database, or both, are.
   kGeneration,  // That the stores are of different moments.
 };
-Result<Accept> parse_accept(std::string_view name);  // "kv-log", "journal", "sql", "generation"
+Result<Accept> parse_accept(std::string_view name);  // "kv-log", "journal", …
 
 // What a repair will do, found out without changing anything.
 struct RepairPlan {

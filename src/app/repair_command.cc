@@ -6,6 +6,7 @@
 
 #include "app/files.h"
 #include "app/repair.h"
+#include "app/store_look.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "cli/confirm.h"
@@ -20,19 +21,30 @@ std::string question(const std::string& data_dir, const RepairPlan& plan) {
   return text + "Go on?";
 }
 
+// Only the operator reads this: the cause, which names the file, is told with it.
+int fail(cli::Console& console, Status failed, const std::string& what) {
+  if (!failed.cause().empty() && failed.cause() != failed.message()) console.note(failed.cause());
+  return console.fail(std::move(failed).with_context(what));
+}
+
 int repair(const cli::Invocation& in, cli::Console& console) {
   const std::string dir = in.text("data-dir");
   const auto accept = parse_accept(in.text("accept"));
   if (!accept.ok()) return console.fail(accept.status());
+  // Before anything is made there, the lock's file included.
+  if (const Status used = check_used_directory(dir); !used.ok()) return console.fail(used);
+  if (const Status owner = become_owner_of(dir); !owner.ok()) return console.fail(owner);
   const auto lock = DataDirLock::acquire(dir);
   if (!lock.ok()) return console.fail(lock.status());
   const auto plan = plan_repair(dir, *accept, make_system_clock()->unix_ms());
-  if (!plan.ok()) return console.fail(plan.status());
+  if (!plan.ok()) return fail(console, plan.status(), "Nothing was changed");
   if (in.flag("yes")) {
     for (const std::string& loss : plan->losses) console.note("Lost: " + loss);
   }
   if (const auto code = cli::declined(in, console, question(dir, *plan))) return *code;
-  if (const Status done = plan->carry_out(); !done.ok()) return console.fail(done);
+  if (const Status done = plan->carry_out(); !done.ok()) {
+    return fail(console, done, "The repair is not done, and can be repeated");
+  }
   if (console.mode().json) {
     console.print_json(Json{{"repaired", true}, {"lost", plan->losses}, {"kept", plan->renamed}});
   } else {
@@ -54,7 +66,7 @@ cli::Command repair_command() {
                        .help = "What is given up.",
                        .value_name = "WHAT",
                        .required = true,
-                       .choices = {"kv-log", "journal", "sql", "generation"}},
+                       .choices = {"kv-log", "kv-files", "journal", "sql", "generation"}},
                       cli::yes_option()},
           .examples = {{"kvcs repair --data-dir data --accept sql --yes",
                         "Goes on without the databases, and says what is lost. Without --yes it "
@@ -62,7 +74,10 @@ cli::Command repair_command() {
           .run = repair,
           .details =
               "A backup loses less: see there first. The daemon names the way that fits when "
-              "it refuses to start. Nothing is deleted; what is given up is renamed."};
+              "it refuses to start. Nothing is deleted; what is given up is renamed. Only what "
+              "is proven to be damaged is given up: a disk that is full, a file that may not be "
+              "read or a lock that is held ends the repair. Run as root it acts as the owner of "
+              "the directory, so that all files there stay the daemon's."};
 }
 
 }  // namespace kvcs

@@ -5,10 +5,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include <filesystem>
 #include <vector>
 
+#include "app/files.h"
 #include "base/bytes.h"
+#include "base/damage.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -19,7 +20,6 @@
 namespace kvcs {
 namespace {
 
-namespace fs = std::filesystem;
 constexpr size_t kFileMaxBytes = 4096;
 constexpr int64_t kNumberMax = int64_t{1} << 53;
 
@@ -36,7 +36,8 @@ Status newer(const std::string& name, int64_t format) {
 
 Status damaged(const std::string& name) {
   return invalid("The mark of the data directory in " + name +
-                 " is damaged. Restore the directory from a backup, or run kvcs repair.");
+                 " is damaged. Restore the directory from a backup, or run kvcs repair.")
+      .with_reason(kMarkDamaged);
 }
 
 Result<DirectoryMark> parse_mark(const std::string& text, const std::string& name) {
@@ -74,15 +75,15 @@ std::string generation_text(int64_t generation) {
 
 }  // namespace
 
-StoresThere look_for_stores(const std::string& data_dir) {
-  std::error_code ignored;
-  const auto there = [&](const std::string& name) {
-    return fs::exists(data_dir + "/" + name, ignored);
-  };
-  StoresThere found{there("kv/CURRENT"), there("sql/ledger.db"), there("sql/portal.db"), {}};
+Result<StoresThere> look_for_stores(const std::string& data_dir) {
+  const auto there = [&](const std::string& name) { return path_exists(data_dir + "/" + name); };
+  StoresThere found{KVCS_TRY(there("kv/CURRENT")),
+                    KVCS_TRY(there("sql/ledger.db")),
+                    KVCS_TRY(there("sql/portal.db")),
+                    {}};
   if (found.any()) return found;
   for (const char* name : {"initial-credentials.json", "charges.journal"}) {
-    if (there(name)) found.trace = name;
+    if (KVCS_TRY(there(name))) found.trace = name;
   }
   return found;
 }

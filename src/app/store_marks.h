@@ -44,11 +44,12 @@ struct StoresThere {
   bool any() const { return kv || ledger || portal; }
   bool all() const { return kv && ledger && portal; }
 };
-StoresThere look_for_stores(const std::string& data_dir);
+// A failure when the system cannot tell: a store that cannot be looked at is not a missing one.
+Result<StoresThere> look_for_stores(const std::string& data_dir);
 
 std::string store_file_path(const std::string& data_dir);
-// Nothing when there is no file. Internal when it is damaged; Conflict when it is a newer
-// program's.
+// Nothing when there is no file. Invalid, reason kMarkDamaged, when it is damaged; Conflict when it
+// is a newer program's.
 Result<std::optional<DirectoryMark>> read_directory_mark(const std::string& data_dir);
 Status write_directory_mark(const std::string& data_dir, const DirectoryMark& mark);
 // Nothing when the store has no mark; failures as above. `name` is for the text of a failure.

@@ -116,7 +116,7 @@ Status check_artifacts(const Parts& parts) {
 Result<StoreStart> StoreStart::begin(Parts& parts) {
   const std::string& dir = parts.config.data_dir;
   StoreStart start;
-  start.there_ = look_for_stores(dir);
+  start.there_ = KVCS_TRY(look_for_stores(dir));
   start.directory_ = KVCS_TRY(read_directory_mark(dir));
   KVCS_TRY(check_stores_there(dir, start.there_, start.directory_));
   if (start.directory_ || start.there_.any()) return start;

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "support/temp_dir.h"
 
 using namespace kvcs;
@@ -59,4 +61,29 @@ TEST_CASE("files: a current folder that may not be searched is an error", "[unit
   REQUIRE(::chmod(closed.c_str(), 0700) == 0);
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("files: what is set aside is never written over what was before", "[unit][app]") {
+  const TempDir dir;
+  const std::string path = dir.file("ledger.db");
+  const auto make = [&](const std::string& text) {
+    for (const char* end : {"", "-wal"}) std::ofstream(path + end) << text << end;
+  };
+  const auto text_of = [&](const std::string& name) {
+    return read_small_file(dir.file(name), 100).value_or("none");
+  };
+  for (const char* text : {"first", "second", "third"}) {
+    make(text);
+    REQUIRE(set_aside({path, path + "-wal"}, ".given-up").ok());
+    CHECK_FALSE(*path_exists(path));
+  }
+  CHECK(text_of("ledger.db.given-up") == "first");
+  CHECK(text_of("ledger.db.given-up-wal") == "first-wal");
+  CHECK(text_of("ledger.db.given-up.2") == "second");
+  CHECK(text_of("ledger.db.given-up.3-wal") == "third-wal");
+  CHECK(*free_name(path, ".given-up") == path + ".given-up.4");
+  make("fourth");
+  CHECK(rename_to_free(path, dir.file("ledger.db.given-up")).code() == Code::kConflict);
+  CHECK(text_of("ledger.db.given-up") == "first");
+  CHECK_FALSE(path_exists(path + "/below").ok());  // Not "no".
 }

@@ -1,15 +1,12 @@
 // Goal: `kvcs repair` says what will be lost, asks, keeps what it gives up, and the daemon starts
 // afterwards; what needs no repair is refused. Method: the built binary on directories that a
 // daemon has used and an accident has changed.
-#include <sys/wait.h>
-
 #include <filesystem>
 #include <fstream>
 
 #include "app/store_marks.h"
 #include "db/db.h"
-#include "support/daemon.h"
-#include "support/test_app.h"
+#include "support/repair_rig.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -17,50 +14,6 @@ using namespace kvcs::test;
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Ran {
-  int code;
-  std::string text;  // Of both outputs.
-};
-
-struct Rig {
-  TempDir places;
-  std::string used = places.file("used"), admin_key;
-
-  Rig() {
-    {
-      TestApp app([&](Config& config) { config.data_dir = used; });
-      admin_key = app.credential("admin_key");
-    }
-    TestApp again([&](Config& config) { config.data_dir = used; });
-  }
-  std::string copy(const std::string& name) const {
-    fs::copy(used, places.file(name), fs::copy_options::recursive);
-    return places.file(name);
-  }
-  Ran repair(const std::string& dir, const std::string& accept, const std::string& answer) const {
-    const std::string out = places.file("out");
-    const std::string line = "echo '" + answer + "' | timeout 60 " + kvcs_binary() +
-                             " repair --data-dir " + dir + " --accept " + accept +
-                             (answer == "--yes" ? " --yes" : "") + " > " + out + " 2>&1";
-    const int code = WEXITSTATUS(std::system(line.c_str()));
-    return {code, read_small_file(out, 1 << 20).value_or("")};
-  }
-};
-
-Status start(const std::string& dir) {
-  log::set_level(log::Level::kError);
-  return App::create(TestApp::quiet_config(dir)).status();
-}
-
-// How many entries of the folder were given up by a repair.
-int given_up(const std::string& folder) {
-  int count = 0;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().filename().string().find(".given-up-2") != std::string::npos) count++;
-  }
-  return count;
-}
 
 bool has(const std::string& text, const std::string& part) {
   INFO(text);
@@ -70,17 +23,17 @@ bool has(const std::string& text, const std::string& part) {
 }  // namespace
 
 TEST_CASE("repair: without the key-value store the next start is a first one", "[unit][app]") {
-  const Rig rig;
+  const RepairRig rig;
   const std::string dir = rig.copy("kv");
   fs::remove_all(dir + "/kv");
-  REQUIRE_FALSE(start(dir).ok());
+  REQUIRE_FALSE(start_on(dir).ok());
   // A person who declines, and nobody at all, change nothing.
   const Ran declined = rig.repair(dir, "kv-log", "n");
   CHECK(declined.code == 0);
   CHECK(has(declined.text, "Will be lost"));
   CHECK(has(declined.text, "the next start is a first start"));
   CHECK(given_up(dir) == 0);
-  REQUIRE_FALSE(start(dir).ok());
+  REQUIRE_FALSE(start_on(dir).ok());
   const Ran done = rig.repair(dir, "kv-log", "y");
   CHECK(done.code == 0);
   CHECK(has(done.text, "the daemon can start"));
@@ -92,7 +45,7 @@ TEST_CASE("repair: without the key-value store the next start is a first one", "
 }
 
 TEST_CASE("repair: databases that are lost are made anew, one or both", "[unit][app]") {
-  const Rig rig;
+  const RepairRig rig;
   const std::string dir = rig.copy("sql");
   fs::remove_all(dir + "/sql");
   CHECK(rig.repair(dir, "generation", "--yes").code == 1);  // Not the way for this.
@@ -110,51 +63,80 @@ TEST_CASE("repair: databases that are lost are made anew, one or both", "[unit][
   CHECK(portal.code == 0);
   CHECK_FALSE(has(portal.text, "usage rows"));
   CHECK(given_up(one + "/sql") >= 1);
-  CHECK(start(one).ok());
+  CHECK(start_on(one).ok());
   // An audit that is not whole.
   const std::string cut = rig.copy("audit");
   {
     auto db = Database::open(cut + "/sql/ledger.db", {});
     REQUIRE((*db)->execute("DELETE FROM kv_audit").ok());
   }
-  CHECK(has(start(cut).message(), "--accept sql"));
+  CHECK(has(start_on(cut).message(), "--accept sql"));
   CHECK(rig.repair(cut, "sql", "--yes").code == 0);
-  CHECK(start(cut).ok());
+  CHECK(start_on(cut).ok());
+  // Now all is sound, and a second run gives nothing up.
+  const int kept = given_up(cut, true);
+  const Ran again = rig.repair(cut, "sql", "--yes");
+  CHECK(again.code == 1);
+  CHECK(has(again.text, "nothing to be repaired"));
+  CHECK(given_up(cut, true) == kept);
+  CHECK(start_on(cut).ok());
+}
+
+TEST_CASE("repair: a page of a database that is damaged counts as damage", "[unit][app]") {
+  const RepairRig rig;
+  const std::string dir = rig.copy("page");
+  {
+    auto db = Database::open(dir + "/sql/ledger.db", {});
+    REQUIRE((*db)->checkpoint().ok());
+  }
+  const std::string path = dir + "/sql/ledger.db";
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    for (uint64_t at = 8192; at + 4096 <= fs::file_size(path); at += 4096) {
+      file.seekp(static_cast<std::streamoff>(at));
+      file.write("\xff\xff\xff\xff\xff\xff\xff\xff", 8);
+    }
+  }
+  const Ran done = rig.repair(dir, "sql", "--yes");
+  CHECK(done.code == 0);
+  CHECK(has(done.text, "usage rows"));
+  CHECK_FALSE(has(done.text, "All projects"));
+  CHECK(start_on(dir).ok());
 }
 
 TEST_CASE("repair: stores of different moments are taken as they are", "[unit][app]") {
-  const Rig rig;
+  const RepairRig rig;
   const std::string dir = rig.copy("moments");
-  REQUIRE(start(dir).ok());
+  REQUIRE(start_on(dir).ok());
   fs::remove_all(dir + "/kv");
   fs::copy(rig.used + "/kv", dir + "/kv", fs::copy_options::recursive);
-  CHECK(has(start(dir).message(), "--accept generation"));
+  CHECK(has(start_on(dir).message(), "--accept generation"));
   const Ran done = rig.repair(dir, "generation", "--yes");
   CHECK(done.code == 0);
   CHECK(has(done.text, "counters, which are raised to their rows"));
-  CHECK(start(dir).ok());
+  CHECK(start_on(dir).ok());
   // The directory's own mark, and then all of the stores too.
   fs::remove(dir + "/store.json");
-  CHECK(has(start(dir).message(), "--accept generation"));
+  CHECK(has(start_on(dir).message(), "--accept generation"));
   CHECK(rig.repair(dir, "generation", "--yes").code == 0);
-  CHECK(start(dir).ok());
+  CHECK(start_on(dir).ok());
   for (const char* name : {"/store.json", "/kv", "/sql"}) fs::remove_all(dir + name);
-  CHECK(has(start(dir).message(), "--accept generation"));
+  CHECK(has(start_on(dir).message(), "--accept generation"));
   CHECK(rig.repair(dir, "generation", "--yes").code == 0);
   TestApp app([&](Config& config) { config.data_dir = dir; });
   CHECK(app.as_owner("GET", "/admin/me").status == 200);
 }
 
 TEST_CASE("repair: the journal is set aside, and what needs no repair is refused", "[unit][app]") {
-  const Rig rig;
+  const RepairRig rig;
   const std::string dir = rig.copy("journal");
   CHECK(rig.repair(dir, "journal", "--yes").code == 0);
   CHECK(given_up(dir) == 1);
-  CHECK(start(dir).ok());
+  CHECK(start_on(dir).ok());
   fs::remove(dir + "/charges.journal");
-  CHECK(has(start(dir).message(), "--accept journal"));
+  CHECK(has(start_on(dir).message(), "--accept journal"));
   CHECK(rig.repair(dir, "journal", "--yes").code == 0);
-  CHECK(start(dir).ok());
+  CHECK(start_on(dir).ok());
   const Ran fine = rig.repair(dir, "kv-log", "--yes");
   CHECK(fine.code == 1);
   CHECK(has(fine.text, "can be opened"));

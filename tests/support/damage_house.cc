@@ -115,6 +115,7 @@ void DamageHouse::store_artifact() {
 }
 
 std::string DamageHouse::copy() {
+  daemon_.reset();  // It may be at work on the last copy.
   const std::string path = dir_.file("copy");
   fs::remove_all(path);
   fs::copy(used_, path, fs::copy_options::recursive);

@@ -19,7 +19,7 @@ class DamageHouse final {
   explicit DamageHouse(int keys = 12);
 
   const std::string& used() const { return used_; }
-  std::string copy();  // Another copy of used(); the one before is removed.
+  std::string copy();  // Another copy of used(); the one before is removed, and the daemon ends.
   // Starts the daemon: "" when it serves, else what it said when it ended.
   std::string start(const std::string& data_dir);
   void kill();  // SIGKILL

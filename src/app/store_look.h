@@ -1,0 +1,40 @@
+// What `kvcs repair` finds in a store before anything is given up. Only what is proven counts as
+// damage: a sum that does not fit, a file that is none of its kind, a mark that cannot be read. A
+// disk that is full or fails for a moment, a file that may not be read, a lock that another process
+// holds, too few descriptors: such a failure ends the repair, for the store behind it may be whole.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "app/store_marks.h"
+#include "base/status.h"
+
+namespace kvcs {
+
+class Database;
+class KvStore;
+
+// Whether the failure is proof of damage.
+bool is_damage(const Status& failure);
+// Ok of what is proof of damage; any other failure as it is.
+Status unless_damage(Status failure);
+
+struct FoundDatabase {
+  bool there = false;
+  bool whole = false;  // It opens, and what was looked at is sound.
+  std::optional<StoreMark> mark;
+};
+// `thorough`: every page is looked at, which takes seconds for each gigabyte.
+Result<FoundDatabase> look_at_database(const std::string& path, bool thorough);
+// Whether a ledger has been used by a daemon: a repair makes one with a mark alone.
+Result<bool> has_history(Database& ledger);
+// Every page of the database; Ok(false): damaged.
+Result<bool> is_sound(Database& db);
+// Every value of the store; Ok(false): damaged.
+Result<bool> is_readable(const KvStore& kv);
+
+// Ok when the directory has traces of a daemon; nothing is made there. Invalid or NotFound name
+// what is wrong with it.
+Status check_used_directory(const std::string& data_dir);
+
+}  // namespace kvcs
