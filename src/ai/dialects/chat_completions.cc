@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ai/dialects/dialects.h"
+#include "ai/dialects/json_members.h"
 #include "ai/dialects/meter.h"
 #include "ai/dialects/request_reader.h"
 #include "base/bytes.h"
@@ -61,7 +62,7 @@ constexpr RequestRules kRules = {.messages = "messages",
                                  .parts = kParts,
                                  .tools_added_tokens = 1'000};  // Of Claude, as in messages.cc.
 
-Status read_stream_options(const object& root, ChatRequest& request) {
+Status read_stream_options(const Members& root, ChatRequest& request) {
   element value;
   bool found;
   KVCS_TRY(find_once(root, "stream_options", "", found, value));
@@ -79,7 +80,7 @@ void note_modality(std::string_view name, ChatRequest& request) {
   if (equal_ignore_case(name, "image")) request.asked.output_image = 1;
 }
 
-Status read_modalities(const object& root, ChatRequest& request) {
+Status read_modalities(const Members& root, ChatRequest& request) {
   element value;
   bool found;
   KVCS_TRY(find_once(root, "modalities", "", found, value));
@@ -94,7 +95,7 @@ Status read_modalities(const object& root, ChatRequest& request) {
 }
 
 // Reasoning is asked for in many words.
-Status read_reasoning(const object& root, ChatRequest& request) {
+Status read_reasoning(const Members& root, ChatRequest& request) {
   std::string effort;
   KVCS_TRY(read_word(root, "reasoning_effort", "", effort));
   request.asks_reasoning = !effort.empty() && effort != "none";
@@ -109,7 +110,7 @@ Status read_reasoning(const object& root, ChatRequest& request) {
   return ok();
 }
 
-Status read_prediction(const object& root, ChatRequest& request) {
+Status read_prediction(const Members& root, ChatRequest& request) {
   element value;
   bool found;
   KVCS_TRY(find_once(root, "prediction", "", found, value));
@@ -118,7 +119,7 @@ Status read_prediction(const object& root, ChatRequest& request) {
   return ok();
 }
 
-Status read_search_options(const object& root, ChatRequest& request) {
+Status read_search_options(const Members& root, ChatRequest& request) {
   object options;
   if (root["web_search_options"].get(options) != simdjson::SUCCESS) return ok();
   std::string size;
@@ -135,7 +136,7 @@ Status read_search_options(const object& root, ChatRequest& request) {
 
 // What Gemini's own API has beside OpenAI's: thinking, and a cache or tools of its own. SDKs may
 // put what they call extra_body into the body itself.
-Status read_google_members(const object& root, ChatRequest& request) {
+Status read_google_members(const Members& root, ChatRequest& request) {
   element value;
   bool found;
   object inner;
@@ -155,7 +156,7 @@ Status read_google_members(const object& root, ChatRequest& request) {
   return ok();
 }
 
-Status read_more(const object& root, ChatRequest& request) {
+Status read_more(const Members& root, ChatRequest& request) {
   KVCS_TRY(read_stream_options(root, request));
   KVCS_TRY(read_whole(root, "n", "", 1, 128, request.choices));
   KVCS_TRY(read_tier(root, request));
@@ -165,7 +166,7 @@ Status read_more(const object& root, ChatRequest& request) {
   KVCS_TRY(read_google_members(root, request));
   // Some providers write to their caches by themselves and bill it.
   request.cache_writes = CacheWrites::kFiveMinutes;
-  KVCS_TRY(read_cache_control(root, request.cache_writes));
+  KVCS_TRY(read_cache_control(root.object(), request.cache_writes));
   // Qwen-Long takes files by a line of text.
   if (request.unbounded_by.empty() && request.body.find("fileid://") != std::string::npos) {
     request.unbounded_by = "fileid://";
@@ -215,9 +216,10 @@ class ChatMeter final : public Meter {
       if (seen().has_output) set_final();
       return EventFate::kPass;
     }
-    object root;
+    object parsed;
     if (event == "error") set_error();
-    if (!parse(data, root)) return EventFate::kPass;
+    if (!parse(data, parsed)) return EventFate::kPass;
+    const Members root(parsed);
     if (says_error(root)) set_error();
     note_answer(root);
     object beside;
@@ -241,12 +243,12 @@ class ChatMeter final : public Meter {
   }
 
  private:
-  void read_whole_answer(const object& root) override {
+  void read_whole_answer(const Members& root) override {
     array choices;
     if (root["choices"].get(choices) == simdjson::SUCCESS) read_choices(choices);
   }
 
-  static bool choices_are_empty(const object& root) {
+  static bool choices_are_empty(const Members& root) {
     array choices;
     return root["choices"].get(choices) != simdjson::SUCCESS || choices.size() == 0;
   }
@@ -256,7 +258,10 @@ class ChatMeter final : public Meter {
   }
 
   void read_choices(const array& choices) {
-    for (const element choice : choices) {
+    for (const element one : choices) {
+      object whole;
+      if (one.get(whole) != simdjson::SUCCESS) continue;
+      const Members choice(whole);
       int64_t index = 0;
       if (choice["index"].get(index) != simdjson::SUCCESS) index = 0;
       index = std::clamp<int64_t>(index, 0, 1023);
@@ -266,8 +271,7 @@ class ChatMeter final : public Meter {
       }
       object text;
       if (choice["error"].is_object()) set_error();
-      object part;
-      if (choice.get(part) == simdjson::SUCCESS) read_usage(part);  // Moonshot
+      read_usage(choice);  // Moonshot
       if (choice["delta"].get(text) == simdjson::SUCCESS) count_message(text);
       if (choice["message"].get(text) == simdjson::SUCCESS) count_message(text);
       std::string_view reason;
@@ -279,7 +283,7 @@ class ChatMeter final : public Meter {
 
   // Text of a choice: its content, its reasoning under the names that servers have for it, and
   // calls of functions.
-  void count_message(const object& message) {
+  void count_message(const Members& message) {
     for (const std::string_view name : {"content", "reasoning_content", "reasoning", "refusal"}) {
       count_text(message, name);
     }
@@ -295,7 +299,7 @@ class ChatMeter final : public Meter {
       if (call["custom"].get(custom) == simdjson::SUCCESS) count_text(custom, "input");
     }
   }
-  void count_function(const object& function) {
+  void count_function(const Members& function) {
     count_text(function, "name");
     count_text(function, "arguments");
   }

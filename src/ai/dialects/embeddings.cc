@@ -2,13 +2,12 @@
 #include <simdjson.h>
 
 #include "ai/dialects/dialects.h"
+#include "ai/dialects/json_members.h"
 #include "ai/dialects/meter.h"
 #include "ai/dialects/request_reader.h"
 
 namespace kvcs::ai {
 namespace {
-
-using simdjson::dom::object;
 
 constexpr MediaRule kMedia[] = {{"image_url", Media::kImage, "image_url", "url"},
                                 {"image", Media::kImage, "", "image"}};
@@ -49,9 +48,9 @@ class EmbeddingsMeter final : public Meter {
   }
 
  private:
-  void read_whole_answer(const object&) override {}
+  void read_whole_answer(const Members&) override {}
   // Some servers state the total alone, or zero beside it.
-  void read_more_usage(const object& usage) override {
+  void read_more_usage(const Members& usage) override {
     SeenUsage& seen = noted();
     seen.has_input |= read_count(usage, "total_tokens", raw().input, seen.input_is_absurd);
   }
@@ -64,7 +63,7 @@ class Embeddings final : public Dialect {
   http::Dialect errors() const override { return http::Dialect::kOpenAi; }
 
   Result<ChatRequest> read_request(std::string body) const override {
-    return read_by_rules(kRules, std::move(body), [](const object& root, ChatRequest& request) {
+    return read_by_rules(kRules, std::move(body), [](const Members& root, ChatRequest& request) {
       request.has_output = false;
       return read_tier(root, request);
     });

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ai/dialects/dialects.h"
+#include "ai/dialects/json_members.h"
 #include "ai/dialects/meter.h"
 #include "ai/dialects/request_reader.h"
 #include "base/json.h"
@@ -84,7 +85,7 @@ constexpr RequestRules kRules = {.messages = "messages",
                                  .tool_added_tokens = 1'000};
 
 // Compaction reads the whole input once more, writes a summary, and then answers.
-Status read_compaction(const object& root, ChatRequest& request) {
+Status read_compaction(const Members& root, ChatRequest& request) {
   element value;
   bool found;
   KVCS_TRY(find_once(root, "context_management", "", found, value));
@@ -108,7 +109,7 @@ std::string_view region(std::string_view geo) {
   return geo == "global" || geo == "not_available" ? std::string_view() : geo;
 }
 
-Status read_more(const object& root, ChatRequest& request) {
+Status read_more(const Members& root, ChatRequest& request) {
   KVCS_TRY(read_tier(root, request));
   KVCS_TRY(read_word(root, "speed", "", request.asked.speed));
   if (request.asked.speed == "standard") request.asked.speed.clear();
@@ -117,7 +118,7 @@ Status read_more(const object& root, ChatRequest& request) {
   request.asked.region = region(geo);
   KVCS_TRY(read_thinking(root, request));
   KVCS_TRY(read_compaction(root, request));
-  return read_cache_control(root, request.cache_writes);
+  return read_cache_control(root.object(), request.cache_writes);
 }
 
 // The kinds add up; every event repeats cumulative totals. Cache writes are in read_more_usage().
@@ -139,9 +140,10 @@ class MessagesMeter final : public Meter {
 
   EventFate on_event(std::string_view event, std::string_view data, std::string_view,
                      std::string&) override {
-    object root;
+    object parsed;
     if (event == "error") set_error();
-    if (!parse(data, root)) return EventFate::kPass;
+    if (!parse(data, parsed)) return EventFate::kPass;
+    const Members root(parsed);
     std::string_view type;
     if (root["type"].get(type) != simdjson::SUCCESS) type = event;
     object part;
@@ -172,7 +174,7 @@ class MessagesMeter final : public Meter {
   }
 
  private:
-  void read_whole_answer(const object& root) override {
+  void read_whole_answer(const Members& root) override {
     array content;
     if (root["content"].get(content) != simdjson::SUCCESS) return;
     for (const element one : content) {
@@ -186,7 +188,7 @@ class MessagesMeter final : public Meter {
   }
 
   // Both buckets are the sum that is stated beside them, mostly.
-  void read_cache_writes(const object& usage, TokenUsage& out) {
+  void read_cache_writes(const Members& usage, TokenUsage& out) {
     bool& absurd = noted().input_is_absurd;
     int64_t all = 0, five_minutes = 0, hour = 0;
     read_count(usage, "cache_creation_input_tokens", all, absurd);
@@ -226,7 +228,7 @@ class MessagesMeter final : public Meter {
         std::max<int64_t>(noted().samplings, static_cast<int64_t>(iterations.size()));
   }
 
-  void read_more_usage(const object& usage) override {
+  void read_more_usage(const Members& usage) override {
     read_cache_writes(usage, raw());
     array iterations;
     if (usage["iterations"].get(iterations) == simdjson::SUCCESS) read_iterations(iterations);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <initializer_list>
 
+#include "ai/dialects/json_members.h"
 #include "base/quick_json.h"
 
 namespace kvcs::ai {
@@ -25,7 +26,7 @@ Meter::Meter(const UsageRules& rules) : rules_(rules) {}
 Meter::~Meter() = default;
 
 // xAI states the calls of its tools in an object of their own, whose kinds cost alike.
-void Meter::read_more_usage(const object& usage) {
+void Meter::read_more_usage(const Members& usage) {
   object details;
   if (usage["server_side_tool_usage_details"].get(details) != simdjson::SUCCESS) return;
   const auto sum_of = [&](std::initializer_list<std::string_view> names) {
@@ -43,7 +44,7 @@ void Meter::read_more_usage(const object& usage) {
       std::max(raw_.file_searches, sum_of({"file_search_calls", "collections_search_calls"}));
 }
 
-bool Meter::read_count(const object& from, std::string_view name, int64_t& out, bool& absurd) {
+bool Meter::read_count(const Members& from, std::string_view name, int64_t& out, bool& absurd) {
   element value;
   if (from[name].get(value) != simdjson::SUCCESS || value.is_null()) return false;
   double number;
@@ -69,21 +70,22 @@ bool Meter::read_count(const object& from, std::string_view name, int64_t& out, 
 
 void Meter::on_json(std::string_view body) {
   complete_ = true;
-  object root;
-  if (!parse(body, root)) {
+  object parsed;
+  if (!parse(body, parsed)) {
     // A list is how Google words an error.
     const size_t first = body.find_first_not_of(" \t\r\n");
     has_error_ = first != body.npos && body[first] == '[' && body.find("\"error\"") != body.npos;
     if (!has_error_) count_bytes(body.size());
     return;
   }
+  const Members root(parsed);
   note_answer(root);
   if (says_error(root)) has_error_ = true;
   read_whole_answer(root);
   if (read_usage(root)) set_final();
 }
 
-bool Meter::says_error(const object& from) {
+bool Meter::says_error(const Members& from) {
   element error;
   if (from["error"].get(error) == simdjson::SUCCESS && !error.is_null()) {
     bool flag;
@@ -115,7 +117,7 @@ bool Meter::parse(std::string_view text, object& root) {
   return parser->parse_forgiving(text, root);
 }
 
-void Meter::note_answer(const object& from) {
+void Meter::note_answer(const Members& from) {
   std::string_view model;
   if (model_.empty() && from["model"].get(model) == simdjson::SUCCESS) {
     model_ = model.substr(0, 200);
@@ -123,7 +125,7 @@ void Meter::note_answer(const object& from) {
   note_tier(from);
 }
 
-void Meter::note_tier(const object& from) {
+void Meter::note_tier(const Members& from) {
   std::string_view tier;
   if (from["service_tier"].get(tier) != simdjson::SUCCESS) return;
   if (tier == "auto") return;  // It repeats the request and does not say what was taken.
@@ -131,32 +133,41 @@ void Meter::note_tier(const object& from) {
   seen_.has_tier = true;
 }
 
-bool Meter::read_usage(const object& from) {
-  object usage;
-  if (from["usage"].get(usage) != simdjson::SUCCESS) return false;
+bool Meter::read_usage(const Members& from) {
+  object stated;
+  if (from["usage"].get(stated) != simdjson::SUCCESS) return false;
+  const Members usage(stated);
   seen_.has_input |= read_count(usage, rules_.input, raw_.input, seen_.input_is_absurd);
   seen_.has_output |= read_count(usage, rules_.output, raw_.output, seen_.output_is_absurd);
   take_total(usage);
   // Several names may stand for one count: the first one that is there in this object counts.
   int64_t TokenUsage::*last = nullptr;
+  Members holder;
+  std::string_view held;  // The name of `holder`.
   for (const CountRule& rule : rules_.counts) {
     if (rule.count == last) continue;
-    object holder = usage;
-    if (!rule.object.empty() && usage[rule.object].get(holder) != simdjson::SUCCESS) continue;
-    if (read_count(holder, rule.member, raw_.*rule.count, seen_.input_is_absurd)) last = rule.count;
+    if (!rule.object.empty() && rule.object != held) {
+      object inner;
+      holder = usage[rule.object].get(inner) == simdjson::SUCCESS ? Members(inner) : Members();
+      held = rule.object;
+    }
+    const Members& from_here = rule.object.empty() ? usage : holder;
+    if (read_count(from_here, rule.member, raw_.*rule.count, seen_.input_is_absurd)) {
+      last = rule.count;
+    }
   }
   note_tier(usage);
   read_more_usage(usage);
   return true;
 }
 
-void Meter::take_total(const object& usage) {
+void Meter::take_total(const Members& usage) {
   if (rules_.total.empty()) return;
   bool ignored = false;
   read_count(usage, rules_.total, total_, ignored);
 }
 
-void Meter::count_text(const object& from, std::string_view name) {
+void Meter::count_text(const Members& from, std::string_view name) {
   std::string_view text;
   if (from[name].get(text) == simdjson::SUCCESS) count_bytes(text.size());
 }

@@ -10,7 +10,6 @@
 #include "ai/dialects/usage.h"
 
 namespace simdjson::dom {
-class array;
 class object;
 }  // namespace simdjson::dom
 
@@ -19,6 +18,8 @@ class QuickParser;
 }
 
 namespace kvcs::ai {
+
+class Members;
 
 // One count of a usage object.
 struct CountRule {
@@ -49,35 +50,34 @@ class Meter : public UsageMeter {
   explicit Meter(const UsageRules& rules);
 
   // What a whole answer has beside the usage; called before that is read.
-  virtual void read_whole_answer(const simdjson::dom::object& root) = 0;
+  virtual void read_whole_answer(const Members& root) = 0;
 
   // Of a text that was meant to be JSON too. `root` is valid until the next call.
   bool parse(std::string_view text, simdjson::dom::object& root);
   // Notes the model that answered and its service tier: both may differ from those asked for.
-  void note_answer(const simdjson::dom::object& from);
+  void note_answer(const Members& from);
   // Reads the member "usage" of `from`; false when it has none.
-  bool read_usage(const simdjson::dom::object& from);
-  void count_text(const simdjson::dom::object& from, std::string_view name);
+  bool read_usage(const Members& from);
+  void count_text(const Members& from, std::string_view name);
   void count_bytes(size_t bytes) { seen_.output_bytes += static_cast<int64_t>(bytes); }
   void set_complete() { complete_ = true; }
   void set_error() { has_error_ = true; }
   void set_final() { seen_.output_is_final = true; }
   // Whether an answer or event says that it failed, in the words of any provider: an "error" that
   // is not null or false, a type or object of that name, or a "detail" where an answer would be.
-  static bool says_error(const simdjson::dom::object& from);
+  static bool says_error(const Members& from);
   // What a usage object has that no table of counts tells.
-  virtual void read_more_usage(const simdjson::dom::object& usage);
+  virtual void read_more_usage(const Members& usage);
   // A count as it stands: its value, or none when it is absent or null. `absurd` is set when it is
   // negative or no whole number.
-  static bool read_count(const simdjson::dom::object& from, std::string_view name, int64_t& out,
-                         bool& absurd);
+  static bool read_count(const Members& from, std::string_view name, int64_t& out, bool& absurd);
   // The counts as the provider stated them, subsets and all, each the largest so far.
   TokenUsage& raw() { return raw_; }
   SeenUsage& noted() { return seen_; }
 
  private:
-  void note_tier(const simdjson::dom::object& from);
-  void take_total(const simdjson::dom::object& usage);
+  void note_tier(const Members& from);
+  void take_total(const Members& usage);
 
   const UsageRules& rules_;
   std::unique_ptr<QuickParser> large_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ai/dialects/json_members.h"
 #include "ai/dialects/request_reader.h"
 #include "base/bytes.h"
 
@@ -33,9 +34,10 @@ Status bad_member(std::string_view member, std::string why) {
   return invalid(std::string(member) + ": " + std::move(why)).with_reason("invalid_request_error");
 }
 
-Status find_once(const object& from, std::string_view name, std::string_view path, bool& found,
+Status find_once(const Members& from, std::string_view name, std::string_view path, bool& found,
                  element& out) {
   found = false;
+  if (!from.may_have(name)) return ok();
   bool seen = false;
   for (const auto& [key, value] : from) {
     if (key.size() != name.size() || !equal_ignore_case(key, name)) continue;
@@ -53,7 +55,7 @@ Status find_once(const object& from, std::string_view name, std::string_view pat
   return ok();
 }
 
-Status read_flag(const object& from, std::string_view name, std::string_view path, bool& out) {
+Status read_flag(const Members& from, std::string_view name, std::string_view path, bool& out) {
   element value;
   bool found;
   KVCS_TRY(find_once(from, name, path, found, value));
@@ -63,7 +65,7 @@ Status read_flag(const object& from, std::string_view name, std::string_view pat
   return ok();
 }
 
-Status read_whole(const object& from, std::string_view name, std::string_view path, int64_t min,
+Status read_whole(const Members& from, std::string_view name, std::string_view path, int64_t min,
                   int64_t max, int64_t& out) {
   element value;
   bool found;
@@ -83,7 +85,7 @@ Status read_whole(const object& from, std::string_view name, std::string_view pa
   return ok();
 }
 
-Status read_word(const object& from, std::string_view name, std::string_view path,
+Status read_word(const Members& from, std::string_view name, std::string_view path,
                  std::string& out) {
   element value;
   bool found;
@@ -99,7 +101,7 @@ Status read_word(const object& from, std::string_view name, std::string_view pat
   return ok();
 }
 
-Status read_tier(const object& root, ChatRequest& request) {
+Status read_tier(const Members& root, ChatRequest& request) {
   std::string tier;
   KVCS_TRY(read_word(root, "service_tier", "", tier));
   request.asked.service_tier = service_tier(tier);
@@ -140,7 +142,7 @@ Status read_cache_control(const object& members, CacheWrites& writes) {
   return ok();
 }
 
-Status read_thinking(const object& root, ChatRequest& request) {
+Status read_thinking(const Members& root, ChatRequest& request) {
   element value;
   bool found;
   KVCS_TRY(find_once(root, "thinking", "", found, value));

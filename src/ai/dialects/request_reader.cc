@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "ai/dialects/json_members.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/json_cursor.h"
@@ -45,7 +46,7 @@ class Reader final {
  public:
   Reader(const RequestRules& rules, ChatRequest& request) : rules_(rules), request_(request) {}
 
-  Status read(const object& root) {
+  Status read(const Members& root) {
     request_.asked.input = 1;
     KVCS_TRY(read_model(root));
     KVCS_TRY(refuse_other_models(root));
@@ -59,7 +60,7 @@ class Reader final {
   }
 
  private:
-  Status read_model(const object& root) {
+  Status read_model(const Members& root) {
     element value;
     bool found;
     KVCS_TRY(find_once(root, "model", "", found, value));
@@ -76,7 +77,7 @@ class Reader final {
 
   // Members by which a provider may go over to models whose cost is not known here. (Messages has
   // "fallbacks": "default", after which the answer names its model, whose price counts.)
-  static Status refuse_other_models(const object& root) {
+  static Status refuse_other_models(const Members& root) {
     for (const std::string_view name :
          {"models", "fallbacks", "preset", "providerOptions", "compound_custom", "safety_model"}) {
       element value;
@@ -92,7 +93,7 @@ class Reader final {
     return ok();
   }
 
-  static Status refuse_later_answers(const object& root) {
+  static Status refuse_later_answers(const Members& root) {
     for (const std::string_view name : {"background", "deferred"}) {
       bool is_later = false;
       KVCS_TRY(read_flag(root, name, "", is_later));
@@ -106,7 +107,7 @@ class Reader final {
   // Of two bounds on an output that both stand in a request, the provider may follow either: the
   // larger counts. -1 (llama.cpp, LM Studio) and 0 (which providers pass over) state no bound, and
   // beside another bound they undo it.
-  Status read_bounds(const object& root) {
+  Status read_bounds(const Members& root) {
     bool is_open = false;
     for (const std::string_view name : rules_.output_max) {
       if (name.empty()) continue;
@@ -138,7 +139,7 @@ class Reader final {
     }
   }
 
-  Status read_members(const object& root) {
+  Status read_members(const Members& root) {
     for (const MemberRule& rule : rules_.members) {
       element value;
       bool found;
@@ -150,7 +151,7 @@ class Reader final {
     return ok();
   }
 
-  Status read_tools(const object& root) {
+  Status read_tools(const Members& root) {
     element value;
     bool found;
     KVCS_TRY(find_once(root, "tools", "", found, value));
@@ -169,7 +170,7 @@ class Reader final {
     return ok();
   }
 
-  Status read_tool(const object& tool, int64_t calls_max) {
+  Status read_tool(const Members& tool, int64_t calls_max) {
     std::string type;
     KVCS_TRY(read_word(tool, "type", "tools[].", type));
     // Anthropic's tools of the client have no type, and some servers take functions without one.
@@ -177,7 +178,7 @@ class Reader final {
         tool["function"].error() == simdjson::SUCCESS || tool["name"].error() == simdjson::SUCCESS;
     if (type.empty() && is_plain) return ok();
     // Gemini's tools have a member of their name.
-    if (type.empty() && tool.size() > 0) type = (*tool.begin()).key.substr(0, kModelMaxBytes);
+    if (type.empty() && !tool.empty()) type = (*tool.begin()).key.substr(0, kModelMaxBytes);
     const std::string lower = lower_ascii(type);
     for (const ToolRule& rule : rules_.tools) {
       if (type.empty() || !lower.starts_with(rule.type)) continue;
@@ -197,7 +198,7 @@ class Reader final {
   }
 
   // The uses of several tools of one kind add up.
-  Status read_uses(const object& tool, const ToolRule& rule, int64_t calls_max) {
+  Status read_uses(const Members& tool, const ToolRule& rule, int64_t calls_max) {
     if (rule.calls == nullptr) return ok();
     int64_t uses = -1;
     KVCS_TRY(read_whole(tool, "max_uses", "tools[].", 0, 1'000'000, uses));
@@ -215,7 +216,7 @@ class Reader final {
   }
 
   // A container with more memory than the smallest costs a multiple of it.
-  static Status refuse_large_containers(const object& tool) {
+  static Status refuse_large_containers(const Members& tool) {
     for (const std::string_view name : {"container", "environment"}) {
       const std::string path = "tools[]." + std::string(name) + ".";
       element value;
@@ -233,14 +234,14 @@ class Reader final {
   }
 
   // Of several tools the dearest size counts.
-  Status read_search_size(const object& tool, std::string_view type) {
+  Status read_search_size(const Members& tool, std::string_view type) {
     if (!type.starts_with("web_search")) return ok();
     std::string size;
     KVCS_TRY(read_word(tool, "search_context_size", "tools[].", size));
     return note_search_size(type.starts_with("web_search_preview") ? "preview" : size, request_);
   }
 
-  Status read_conversation(const object& root) {
+  Status read_conversation(const Members& root) {
     element value;
     bool found;
     KVCS_TRY(find_once(root, rules_.messages, "", found, value));
@@ -255,7 +256,7 @@ class Reader final {
   }
 
   // A message, an item of input or a part of either: media, or something that has parts itself.
-  Status read_part(const object& part, size_t depth) {
+  Status read_part(const Members& part, size_t depth) {
     if (depth > kDepthMax) return ok();
     std::string type;
     KVCS_TRY(read_word(part, "type", "content[].", type));
@@ -267,14 +268,14 @@ class Reader final {
   }
 
   // Some servers (vLLM, Jina) know media by its member and look at no type.
-  static bool has_untyped(const MediaRule& rule, const object& part) {
+  static bool has_untyped(const MediaRule& rule, const Members& part) {
     const bool is_named = rule.type == (rule.holder.empty() ? rule.data : rule.holder);
     element value;
     return is_named && part[rule.type].get(value) == simdjson::SUCCESS && !value.is_null();
   }
 
   // A part that names what the provider has stored, or that nothing is known of.
-  Status read_stored(const object& part, std::string_view type) {
+  Status read_stored(const Members& part, std::string_view type) {
     if (part["audio"]["id"].is_string()) {
       request_.asked.input_audio = 1;
       note_input("messages[].audio.id");
@@ -295,7 +296,7 @@ class Reader final {
     return ok();
   }
 
-  Status read_inner_parts(const object& part, size_t depth) {
+  Status read_inner_parts(const Members& part, size_t depth) {
     for (const auto& [name, value] : part) {
       static constexpr std::string_view kInner[] = {"content", "output", "source"};
       const auto inner_name =
@@ -319,15 +320,17 @@ class Reader final {
   }
 
   // The data of a part in the body: "" when it is elsewhere, by URL or id.
-  Status find_data(const MediaRule& rule, const object& part, std::string_view& data) {
-    object holder = part;
+  Status find_data(const MediaRule& rule, const Members& part, std::string_view& data) {
+    Members holder = part;
     element value;
     bool found;
     if (!rule.holder.empty()) {
       KVCS_TRY(find_once(part, rule.holder, "content[].", found, value));
       // "image_url" may be the URL itself.
       if (found && value.get(data) == simdjson::SUCCESS) return ok();
-      if (!found || value.get(holder) != simdjson::SUCCESS) return ok();
+      object inner;
+      if (!found || value.get(inner) != simdjson::SUCCESS) return ok();
+      holder = inner;
     }
     KVCS_TRY(find_once(holder, rule.data, "content[].", found, value));
     if (found && value.get(data) != simdjson::SUCCESS) data = {};
@@ -335,14 +338,14 @@ class Reader final {
   }
 
   // A document whose source is text, or parts, is read as those.
-  static bool is_text_source(const object& part) {
+  static bool is_text_source(const Members& part) {
     object source;
     std::string_view kind;
     return part["source"].get(source) == simdjson::SUCCESS &&
            source["type"].get(kind) == simdjson::SUCCESS && (kind == "text" || kind == "content");
   }
 
-  Status read_media(const MediaRule& rule, const object& part, size_t depth) {
+  Status read_media(const MediaRule& rule, const Members& part, size_t depth) {
     if (rule.media == Media::kFile && is_text_source(part)) return read_inner_parts(part, depth);
     std::string_view data;
     KVCS_TRY(find_data(rule, part, data));
@@ -378,8 +381,8 @@ Result<ChatRequest> read_by_rules(const RequestRules& rules, std::string body,
   std::optional<QuickParser> large;
   if (body.size() > QuickParser::kKeptMaxBytes) large.emplace(kDepthMax);
   QuickParser& parser = large ? *large : kept;
-  object root;
-  if (!parser.parse_lenient(body, root)) {
+  object parsed;
+  if (!parser.parse_lenient(body, parsed)) {
     const std::string why =
         parser.too_deep() ? "The body nests deeper than " + std::to_string(kDepthMax) + " levels."
                           : "The body must be a JSON object: " + std::string(parser.fault());
@@ -387,6 +390,7 @@ Result<ChatRequest> read_by_rules(const RequestRules& rules, std::string body,
   }
   ChatRequest request;
   request.body = std::move(body);
+  const Members root(parsed);
   Reader reader(rules, request);
   KVCS_TRY(reader.read(root));
   KVCS_TRY(more(root, request));

@@ -17,6 +17,8 @@ class object;
 
 namespace kvcs::ai {
 
+class Members;
+
 // What a member or tool of a request brings with it.
 enum class Brings : uint8_t {
   kNothing,
@@ -80,30 +82,29 @@ Status bad_member(std::string_view member, std::string why);
 // The member `name` of `object`. Compared without case: a name that differs in case alone is the
 // same member to some servers, so that both, or the other spelling alone, are Invalid, as a member
 // given twice is. Null counts as absent. `out` is valid as long as `object`.
-Status find_once(const simdjson::dom::object& object, std::string_view name, std::string_view path,
-                 bool& found, simdjson::dom::element& out);
+Status find_once(const Members& object, std::string_view name, std::string_view path, bool& found,
+                 simdjson::dom::element& out);
 
 // Reads what all APIs have in common, by the rules of one. `more` reads what its API alone has.
-using ReadMore = std::function<Status(const simdjson::dom::object& root, ChatRequest& request)>;
+using ReadMore = std::function<Status(const Members& root, ChatRequest& request)>;
 Result<ChatRequest> read_by_rules(const RequestRules& rules, std::string body,
                                   const ReadMore& more);
 
 // Helpers for `more`. A number may be written 100, 100.0 or 1e2.
-Status read_flag(const simdjson::dom::object& object, std::string_view name, std::string_view path,
-                 bool& out);
-Status read_whole(const simdjson::dom::object& object, std::string_view name, std::string_view path,
-                  int64_t min, int64_t max, int64_t& out);
+Status read_flag(const Members& object, std::string_view name, std::string_view path, bool& out);
+Status read_whole(const Members& object, std::string_view name, std::string_view path, int64_t min,
+                  int64_t max, int64_t& out);
 // A string member; "" when absent.
-Status read_word(const simdjson::dom::object& object, std::string_view name, std::string_view path,
+Status read_word(const Members& object, std::string_view name, std::string_view path,
                  std::string& out);
 // The longest of the cache writes that stand anywhere in the body.
 Status read_cache_control(const simdjson::dom::object& members, CacheWrites& writes);
 // The member "thinking": its budget, and whether reasoning is asked for.
-Status read_thinking(const simdjson::dom::object& root, ChatRequest& request);
+Status read_thinking(const Members& root, ChatRequest& request);
 // The size of a search's context; of several the dearest counts.
 Status note_search_size(std::string_view size, ChatRequest& request);
 // The service tier that the request asks for.
-Status read_tier(const simdjson::dom::object& root, ChatRequest& request);
+Status read_tier(const Members& root, ChatRequest& request);
 
 // Sets the model and the bound on the output; what all dialects edit alike.
 void edit_common(const ChatRequest& request, const BodyEdits& edits, std::string& body);

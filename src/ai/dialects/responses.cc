@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ai/dialects/dialects.h"
+#include "ai/dialects/json_members.h"
 #include "ai/dialects/meter.h"
 #include "ai/dialects/request_reader.h"
 #include "base/json.h"
@@ -90,7 +91,7 @@ constexpr RequestRules kRules = {.messages = "input",
                                  .parts = kParts,
                                  .tools_added_tokens = 64};
 
-Status read_more(const object& root, ChatRequest& request) {
+Status read_more(const Members& root, ChatRequest& request) {
   KVCS_TRY(read_tier(root, request));
   request.cache_writes = CacheWrites::kFiveMinutes;
   element value;
@@ -137,9 +138,10 @@ class ResponsesMeter final : public Meter {
 
   EventFate on_event(std::string_view event, std::string_view data, std::string_view,
                      std::string&) override {
-    object root;
+    object parsed;
     if (event == "error") set_error();
-    if (!parse(data, root)) return EventFate::kPass;
+    if (!parse(data, parsed)) return EventFate::kPass;
+    const Members root(parsed);
     std::string_view type;
     if (root["type"].get(type) != simdjson::SUCCESS) type = event;
     int64_t sequence;
@@ -185,7 +187,7 @@ class ResponsesMeter final : public Meter {
     std::set<std::string, std::less<>> containers;
   };
 
-  void read_whole_answer(const object& root) override {
+  void read_whole_answer(const Members& root) override {
     read_output(root);
     std::string_view status;
     if (root["status"].get(status) == simdjson::SUCCESS && status == "failed") set_error();
@@ -196,7 +198,7 @@ class ResponsesMeter final : public Meter {
   }
 
   // Whether it states the usage.
-  bool read_response(const object& response) {
+  bool read_response(const Members& response) {
     note_answer(response);
     std::string_view id;
     if (response["id"].get(id) == simdjson::SUCCESS) id_ = id.substr(0, 200);
@@ -204,7 +206,7 @@ class ResponsesMeter final : public Meter {
     return read_usage(response);
   }
 
-  void read_output(const object& response) {
+  void read_output(const Members& response) {
     array output;
     if (response["output"].get(output) != simdjson::SUCCESS) return;
     Items items;
@@ -215,7 +217,7 @@ class ResponsesMeter final : public Meter {
     take_items(items);
   }
 
-  static void read_item(const object& item, Items& items) {
+  static void read_item(const Members& item, Items& items) {
     std::string_view type, action;
     if (item["type"].get(type) != simdjson::SUCCESS) return;
     // Opening a page that was found, or looking for something in it, is not billed as a search.
