@@ -5,8 +5,10 @@
 #include <simdjson.h>
 
 #include <array>
+#include <charconv>
 #include <iterator>
 
+#include "base/chars.h"
 #include "base/json_text.h"
 #include "base/quick_json.h"
 
@@ -139,21 +141,76 @@ const UsageMember* find_member(std::string_view name, size_t& next) {
   return nullptr;
 }
 
-Status read_text(const UsageMember& member, const simdjson::dom::element& value, std::string& out) {
+// A text, a whole number, true or false, asked as simdjson's elements are.
+class PlainValue final {
+ public:
+  simdjson::error_code get(std::string_view& out) const { return give(Kind::kText, text_, out); }
+  simdjson::error_code get(int64_t& out) const { return give(Kind::kNumber, number_, out); }
+  simdjson::error_code get(bool& out) const { return give(Kind::kFlag, flag_, out); }
+  bool is_null() const { return false; }
+
+  // Takes it from the front of `rest`; false when something else stands there.
+  bool read(std::string_view& rest) {
+    if (take(rest, "\"")) {
+      kind_ = Kind::kText;
+      text_ = rest.substr(0, plain_prefix(rest));
+      rest.remove_prefix(text_.size());
+      return take(rest, "\"");
+    }
+    flag_ = rest.starts_with("true");
+    if (!flag_ && !rest.starts_with("false")) return read_number(rest);
+    kind_ = Kind::kFlag;
+    return take(rest, flag_ ? "true" : "false");
+  }
+  static bool take(std::string_view& rest, std::string_view wanted) {
+    if (!rest.starts_with(wanted)) return false;
+    rest.remove_prefix(wanted.size());
+    return true;
+  }
+
+ private:
+  enum class Kind : uint8_t { kText, kNumber, kFlag };
+
+  template <typename T>
+  simdjson::error_code give(Kind wanted, const T& value, T& out) const {
+    if (kind_ != wanted) return simdjson::INCORRECT_TYPE;
+    out = value;
+    return simdjson::SUCCESS;
+  }
+  bool read_number(std::string_view& rest) {
+    const std::string_view digits = rest.substr(rest.starts_with('-') ? 1 : 0);
+    // JSON has no zeros in front.
+    if (digits.starts_with('0') && digits.size() > 1 && is_digit(digits[1])) return false;
+    const auto read = std::from_chars(rest.data(), rest.data() + rest.size(), number_);
+    if (read.ec != std::errc()) return false;
+    rest.remove_prefix(static_cast<size_t>(read.ptr - rest.data()));
+    kind_ = Kind::kNumber;
+    return true;
+  }
+
+  Kind kind_ = Kind::kFlag;
+  std::string_view text_;
+  int64_t number_ = 0;
+  bool flag_ = false;
+};
+
+template <typename Value>
+Status read_text(const UsageMember& member, const Value& value, std::string& out) {
   std::string_view found;
   if (value.get(found) != simdjson::SUCCESS) return bad(member.name);
   out = found;
   return ok();
 }
 
-Status read_number(const UsageMember& member, const simdjson::dom::element& value, int64_t min,
-                   int64_t max, int64_t& out) {
+template <typename Value>
+Status read_number(const UsageMember& member, const Value& value, int64_t min, int64_t max,
+                   int64_t& out) {
   const bool fits = value.get(out) == simdjson::SUCCESS && out >= min && out <= max;
   return fits || value.is_null() ? ok() : bad(member.name);
 }
 
-Status read_member(const UsageMember& member, const simdjson::dom::element& value,
-                   UsageRecord& record) {
+template <typename Value>
+Status read_member(const UsageMember& member, const Value& value, UsageRecord& record) {
   if (member.text != nullptr) return read_text(member, value, record.*member.text);
   if (member.token_text != nullptr) {
     return read_text(member, value, record.tokens.*member.token_text);
@@ -237,17 +294,51 @@ std::string usage_json(const UsageRecord& record) {
   return out;
 }
 
-Status parse_usage(std::string_view json, UsageRecord& record) {
+namespace {
+
+// These two must be in the record.
+void begin_reading(UsageRecord& record) {
+  clear(record);
+  record.ts_ms = record.status = -1;
+}
+
+// Reads what usage_json() writes: members of this version alone, no spaces and no escapes. False
+// when the text is anything else, well-formed or not.
+bool read_plain(std::string_view rest, UsageRecord& record) {
+  size_t next = 0;
+  PlainValue value;
+  for (bool is_first = true; is_first || rest != "}"; is_first = false) {
+    if (!PlainValue::take(rest, is_first ? "{\"" : ",\"")) return false;
+    const size_t end = rest.find('"');
+    const UsageMember* member =
+        end < rest.size() ? find_member(rest.substr(0, end), next) : nullptr;
+    if (member == nullptr) return false;
+    rest.remove_prefix(end + 1);
+    if (!PlainValue::take(rest, ":") || !value.read(rest)) return false;
+    if (!read_member(*member, value, record).ok()) return false;
+  }
+  return true;
+}
+
+Status read_parsed(std::string_view json, UsageRecord& record) {
   thread_local QuickParser parser;
   simdjson::dom::object members;
   if (!parser.parse(json, members)) return invalid("usage record: not a JSON object");
-  clear(record);
-  // These two must be in the record.
-  record.ts_ms = record.status = -1;
   size_t next = 0;
   for (const auto& [name, value] : members) {
     const UsageMember* member = find_member(name, next);
     if (member != nullptr) KVCS_TRY(read_member(*member, value, record));
+  }
+  return ok();
+}
+
+}  // namespace
+
+Status parse_usage(std::string_view json, UsageRecord& record) {
+  begin_reading(record);
+  if (!read_plain(json, record)) {
+    begin_reading(record);
+    KVCS_TRY(read_parsed(json, record));
   }
   if (record.ts_ms < 0) return bad("ts_ms");
   if (record.status < 0) return bad("status");
