@@ -52,13 +52,12 @@ class Outlet final {
   bool write(std::string_view lines) {
     if (lines.empty()) return true;
     MutexLock lock(mutex_);
-    const auto count = static_cast<uint64_t>(std::count(lines.begin(), lines.end(), '\n'));
     if (flush_waiting()) {
       tell_dropped();
       lines = waiting_.empty() ? push_out(lines) : lines;
     }
     if (waiting_.size() + lines.size() > kWaitingMaxBytes) {
-      drop(count);
+      drop(lines);
     } else {
       waiting_.append(lines);
     }
@@ -78,7 +77,10 @@ class Outlet final {
   // A pipe that poll() calls writable takes so many bytes without making the writer wait.
   static constexpr size_t kPieceBytes = 4096;
 
-  void drop(uint64_t lines) { dropped_.fetch_add(lines, std::memory_order_relaxed); }
+  void drop(std::string_view lines) {
+    dropped_.fetch_add(static_cast<uint64_t>(std::count(lines.begin(), lines.end(), '\n')),
+                       std::memory_order_relaxed);
+  }
 
   bool flush_waiting() KVCS_REQUIRES(mutex_) {
     if (!waiting_.empty()) waiting_ = std::string(push_out(waiting_));
@@ -123,7 +125,7 @@ class Outlet final {
       if (n < 0 && errno == EINTR) continue;
       if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return lines;
       if (n <= 0) {
-        drop(static_cast<uint64_t>(std::count(lines.begin(), lines.end(), '\n')));
+        drop(lines);
         return {};
       }
       lines.remove_prefix(static_cast<size_t>(n));
