@@ -16,8 +16,8 @@ namespace kvcs::ai {
 inline constexpr int kClientClosedRequest = 499;  // nginx's name for a client that left.
 
 struct ChatProxy::Call {
-  Call(http::Request& from, const Dialect& spoken)
-      : request(from), dialect(spoken), path(spoken.path()) {}
+  Call(http::Request& from, const Dialect& spoken, ChatRequest&& asked)
+      : request(from), dialect(spoken), path(spoken.path()), chat(std::move(asked)) {}
 
   http::Request& request;  // Lives until the last byte of the response.
   const Dialect& dialect;  // Spoken by the client.

@@ -143,10 +143,10 @@ Result<http::Response> ChatProxy::handle(http::Request& request, const Dialect& 
             .with_reason("unsupported_media_type");
     return http::problem_response(415, refused, dialect.errors(), request.request_id);
   }
+  Result<ChatRequest> chat = dialect.read_request(KVCS_TRY(read_ask(request)));
+  if (!chat.ok()) return std::move(chat).status();
   // Shared by two owners: this function, and the closure that streams the answer after it.
-  auto call = std::make_shared<Call>(request, dialect);
-  std::string body = KVCS_TRY(read_ask(request));
-  call->chat = KVCS_TRY(dialect.read_request(std::move(body)));
+  auto call = std::make_shared<Call>(request, dialect, std::move(*chat));
   KVCS_TRY(load_caller(*call));
   KVCS_TRY(find_targets(*call));
   KVCS_TRY(find_prices(*call));
@@ -292,7 +292,8 @@ Status ChatProxy::reserve(Call& call) const {
   BudgetAsk ask = budget_ask(call);
   const bool may_fit = call.organization->output_fit && call.chat.has_output;
   ask.tell_refusal = !may_fit;
-  Result<Reservation> held = budgets_.reserve(ask);
+  // The ask is needed once more only where a smaller output may fit.
+  Result<Reservation> held = budgets_.reserve(may_fit ? ask : std::move(ask));
   if (held.ok()) {
     call.reservation.emplace(std::move(*held));
     return ok();
@@ -331,10 +332,10 @@ Status ChatProxy::fit_and_reserve(Call& call, const BudgetAsk& ask) const {
 }
 
 Result<http::Response> ChatProxy::count_tokens(http::Request& request) {
-  Call call(request, dialect(ApiKind::kMessages));
-  call.path = "/messages/count_tokens";
+  const Dialect& spoken = dialect(ApiKind::kMessages);
   std::string body = KVCS_TRY(read_ask(request));
-  call.chat = KVCS_TRY(call.dialect.read_request(std::move(body)));
+  Call call(request, spoken, KVCS_TRY(spoken.read_request(std::move(body))));
+  call.path = "/messages/count_tokens";
   KVCS_TRY(load_caller(call));
   KVCS_TRY(find_targets(call));
   if (Status limited = take_rate(call); !limited.ok()) return refusal(call, limited);

@@ -111,8 +111,8 @@ class ChatProxy final {
   // The last try: charges it. Returns the cost.
   int64_t settle(Call& call, int status, ExchangeEnd end) const;
   // What is done once for a request, with the record of its last try.
-  void end_request(const Call& call, Reservation& held, UsageRecord record,
-                   std::vector<AlertEvent> alerts) const;
+  void end_request(const Call& call, Reservation& held, UsageRecord&& record,
+                   std::vector<AlertEvent>&& alerts) const;
   // Keeps both bodies, redacted, for an organization that asked for it.
   void log_bodies(const Call& call, const UsageRecord& record) const;
   // Corrects tokens_per_minute from the guess to what was used.

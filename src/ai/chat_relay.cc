@@ -143,8 +143,8 @@ int64_t ChatProxy::settle(Call& call, int status, ExchangeEnd end) const {
   return cost;
 }
 
-void ChatProxy::end_request(const Call& call, Reservation& held, UsageRecord record,
-                            std::vector<AlertEvent> alerts) const {
+void ChatProxy::end_request(const Call& call, Reservation& held, UsageRecord&& record,
+                            std::vector<AlertEvent>&& alerts) const {
   // What is told of a request keeps nobody from settling it.
   (void)if_memory_lasts([&] {
     return_tokens(call, record.tokens.input_total() + record.tokens.output_total());

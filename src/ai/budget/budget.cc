@@ -172,7 +172,7 @@ struct Reservation::Impl {
   Impl* next_left = nullptr;
 
   // Without memory the settlement is kept for later; nothing has happened then.
-  void settle(UsageRecord record, bool last, std::vector<AlertEvent> told) {
+  void settle(UsageRecord&& record, bool last, std::vector<AlertEvent>&& told) {
     KVCS_ASSERT(!settled);
     fallback = std::move(record);
     is_last = last;
@@ -351,10 +351,9 @@ Status Budgets::write_empty_journal(const std::string& path) {
 Result<Reservation> Budgets::reserve(BudgetAsk ask) {
   BudgetBook& book = impl_->book(ask.organization_id);
   // Made first: once the money is held, nothing may fail any more.
-  std::unique_ptr<Reservation::Impl> held(new Reservation::Impl{.owner = *impl_, .book = book});
-  BudgetBook::Admission admission = KVCS_TRY(book.admit(std::move(ask)));
-  held->open = std::move(admission.open);
-  held->user = std::move(admission.user);
+  std::unique_ptr<Reservation::Impl> held(
+      new Reservation::Impl{.owner = *impl_, .book = book, .open = book.opening(std::move(ask))});
+  KVCS_TRY(book.admit(held->open, held->user));
   return Reservation(std::move(held));
 }
 

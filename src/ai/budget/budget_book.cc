@@ -8,7 +8,6 @@
 #include "base/id.h"
 #include "base/memory.h"
 #include "base/money.h"
-#include "kv/keyspace.h"
 #include "ledger/rows.h"
 
 namespace kvcs::ai {
@@ -92,34 +91,36 @@ BudgetBook::BudgetBook(std::string organization_id, KvStore& kv, const Clock& cl
       names_(names),
       journal_(journal) {}
 
-Result<BudgetBook::Admission> BudgetBook::admit(BudgetAsk ask) {
+OpenReservation BudgetBook::opening(BudgetAsk ask) const {
   const int64_t now_ms = clock_.unix_ms();
-  OpenReservation open{.request_id = std::move(ask.request_id),
-                       .key_id = std::move(ask.key_id),
-                       .user_id = std::move(ask.user_id),
-                       .organization_id = organization_id_,
-                       .month = format_month(now_ms),
-                       .estimate = std::clamp<int64_t>(ask.estimate_nano_usd, 0, kSaturated),
-                       .input_only = std::clamp<int64_t>(ask.input_only_nano_usd, 0, kSaturated),
-                       .created_ms = now_ms,
-                       .provider = std::move(ask.provider),
-                       .model = std::move(ask.model),
-                       .price_version = std::move(ask.price_version),
-                       .attempt = std::max<int64_t>(0, ask.attempt),
-                       .output_token_pico = std::max<int64_t>(0, ask.output_token_pico),
-                       .limits = ask.limits,
-                       .tell_refusal = ask.tell_refusal};
-  const BudgetCounters counters = open.counters = pin_counters(open);
-  std::optional<Result<Admission>> admission;
-  const bool has_memory =
-      if_memory_lasts([&] { admission.emplace(admit_pinned(std::move(open))); });
-  if (has_memory && admission->ok()) return std::move(*admission);
+  return {.request_id = std::move(ask.request_id),
+          .key_id = std::move(ask.key_id),
+          .user_id = std::move(ask.user_id),
+          .organization_id = organization_id_,
+          .month = format_month(now_ms),
+          .estimate = std::clamp<int64_t>(ask.estimate_nano_usd, 0, kSaturated),
+          .input_only = std::clamp<int64_t>(ask.input_only_nano_usd, 0, kSaturated),
+          .created_ms = now_ms,
+          .provider = std::move(ask.provider),
+          .model = std::move(ask.model),
+          .price_version = std::move(ask.price_version),
+          .attempt = std::max<int64_t>(0, ask.attempt),
+          .output_token_pico = std::max<int64_t>(0, ask.output_token_pico),
+          .limits = ask.limits,
+          .tell_refusal = ask.tell_refusal};
+}
+
+Status BudgetBook::admit(OpenReservation& open, BudgetView& user) {
+  open.counters = pin_counters(open);
+  Status admitted;
+  const bool has_memory = if_memory_lasts([&] { admitted = admit_pinned(open, user); });
+  if (has_memory && admitted.ok()) return admitted;
   {
     MutexLock lock(mutex_);
-    unpin(counters);
+    unpin(open.counters);
   }
   if (!has_memory) throw std::bad_alloc();
-  return std::move(*admission);
+  return admitted;
 }
 
 // Ok: the pinned counters are as the store has them, and the store takes writes. Otherwise the
@@ -162,13 +163,12 @@ Result<int64_t> BudgetBook::room(const BudgetAsk& ask) {
   return std::max<int64_t>(0, room);
 }
 
-Result<BudgetBook::Admission> BudgetBook::admit_pinned(OpenReservation open) {
+Status BudgetBook::admit_pinned(OpenReservation& open, BudgetView& user) {
   const Status usable = prepare(open);
-  Admission admission;
   if (usable.ok()) {
-    admission.user = KVCS_TRY(hold_counted(open));
+    user = KVCS_TRY(hold_counted(open));
   } else {
-    admission.user = KVCS_TRY(hold_in_failure(open, usable));
+    user = KVCS_TRY(hold_in_failure(open, usable));
   }
   // The last step, so that the record in the journal has all that the reservation holds. Without a
   // record a crash would lose the money: then there is no reservation.
@@ -183,8 +183,7 @@ Result<BudgetBook::Admission> BudgetBook::admit_pinned(OpenReservation open) {
     return quota_unavailable(slot->status());
   }
   open.slot = **slot;
-  admission.open = std::move(open);
-  return admission;
+  return ok();
 }
 
 Status BudgetBook::check_limits(const OpenReservation& open,
@@ -475,7 +474,7 @@ Result<int64_t> BudgetBook::reset_user(std::string_view user_id, bool organizati
 std::optional<BudgetView> BudgetBook::peek(std::string_view kind, std::string_view id,
                                            std::string_view month) const {
   MutexLock lock(mutex_);
-  const auto it = counters_.find(keyspace::quota(kind, id, month));
+  const auto it = counters_.find(std::tie(kind, id, month));
   if (it == counters_.end() || !it->second.loaded) return std::nullopt;
   const BudgetCounter& counter = it->second;
   return BudgetView{counter.used, counter.reserved, counter.request_count, counter.error_count,

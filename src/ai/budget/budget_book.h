@@ -35,6 +35,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "ai/budget/budget.h"
@@ -136,11 +137,10 @@ class BudgetBook final {
   BudgetBook(std::string organization_id, KvStore& kv, const Clock& clock, const BudgetNames& names,
              ChargeJournal& journal);
 
-  struct Admission {
-    OpenReservation open;
-    BudgetView user;
-  };
-  Result<Admission> admit(BudgetAsk ask);
+  // What is asked, as admit() takes it.
+  OpenReservation opening(BudgetAsk ask) const;
+  // Holds the money, and fills in the rest of `open`, and the user's counter as it was then.
+  Status admit(OpenReservation& open, BudgetView& user);
   Result<int64_t> room(const BudgetAsk& ask);  // As Budgets::room().
   // Adds the charge (null: none) and notes its row in the journal. From then on it is on its way to
   // the store, with the alerts: the next flush(), whoever calls it, takes it along. When memory
@@ -204,7 +204,7 @@ class BudgetBook final {
   Status load_grace(const std::string& day);
   void forget_old_months(const std::string& month) KVCS_REQUIRES(mutex_);
   Status prepare(const OpenReservation& open);
-  Result<Admission> admit_pinned(OpenReservation open);
+  Status admit_pinned(OpenReservation& open, BudgetView& user);
   Result<BudgetView> hold_counted(const OpenReservation& open);
   Result<BudgetView> hold_in_failure(OpenReservation& open, const Status& failure);
   // QuotaExceeded when one of the limits does not cover the estimate. Adds to `reached` when so
@@ -236,8 +236,9 @@ class BudgetBook final {
   ChargeJournal& journal_;
   mutable Mutex mutex_;
   CondVar written_;
-  std::map<std::string, BudgetCounter, std::less<>> counters_
-      KVCS_GUARDED_BY(mutex_);                                               // By key in the store.
+  // By kind, id and month: looked for without making the key that it has in the store.
+  using CounterName = std::tuple<std::string_view, std::string, std::string>;
+  std::map<CounterName, BudgetCounter, std::less<>> counters_ KVCS_GUARDED_BY(mutex_);
   std::map<std::string, Grace, std::less<>> grace_ KVCS_GUARDED_BY(mutex_);  // By UTC day.
   // By "day/user". Not stored: a restart begins a user's share of the day anew.
   std::map<std::string, Grace, std::less<>> user_grace_ KVCS_GUARDED_BY(mutex_);

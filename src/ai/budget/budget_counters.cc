@@ -14,14 +14,14 @@ namespace kvcs::ai {
 
 BudgetCounter* BudgetBook::counter(std::string_view kind, std::string_view id,
                                    const std::string& month) {
-  const auto [it, is_new] = counters_.try_emplace(keyspace::quota(kind, id, month));
-  BudgetCounter& found = it->second;
-  if (is_new) {
-    found.kind = kind;
-    found.id = id;
-    found.month = month;
+  auto it = counters_.find(std::tie(kind, id, month));
+  if (it == counters_.end()) {
+    it = counters_.try_emplace(CounterName(kind, id, month)).first;
+    it->second.kind = kind;
+    it->second.id = id;
+    it->second.month = month;
   }
-  return &found;
+  return &it->second;
 }
 
 // Returns the three counters of a request, pinned: they stay where they are until unpin().
@@ -164,7 +164,7 @@ void BudgetBook::forget_old_months(const std::string& month) {
 std::vector<BudgetCounter*> BudgetBook::begin_repair() {
   std::vector<BudgetCounter*> doubtful;
   MutexLock lock(mutex_);
-  for (auto& [key, one] : counters_) {
+  for (auto& [name, one] : counters_) {
     if (!one.damaged && !one.absent) continue;
     one.pins++;
     doubtful.push_back(&one);

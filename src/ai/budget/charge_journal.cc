@@ -53,8 +53,13 @@ uint64_t sum_of(std::string_view text) {
     sum = (sum ^ word) * 0x9e3779b97f4a7c15ull;
     sum ^= sum >> 32;
   };
-  for (; text.size() >= 8; text.remove_prefix(8)) mix(load_u64le(text.data()));
-  for (const char c : text) mix(static_cast<unsigned char>(c));
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (uint64_t word; end - at >= static_cast<ptrdiff_t>(sizeof word); at += sizeof word) {
+    std::memcpy(&word, at, sizeof word);
+    mix(word);
+  }
+  for (; at < end; at++) mix(static_cast<unsigned char>(*at));
   return sum;
 }
 
