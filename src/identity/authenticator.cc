@@ -78,16 +78,16 @@ struct Authenticator::Impl {
     return forbidden("The organization is suspended.").with_reason("org_suspended");
   }
 
-  // The order of the checks is part of the interface: a key that is revoked or expired is refused
-  // as unknown, whatever its owner's state, so that its holder learns nothing about the owner.
-  Result<Principal> admit(const KeyRecord& key) const {
+  // Fills in `principal`. The order of the checks is part of the interface: a key that is revoked
+  // or expired is refused as unknown, whatever its owner's state, so that its holder learns nothing
+  // about the owner.
+  Status admit(const KeyRecord& key, Principal& principal) const {
     if (key.status == KeyStatus::kRevoked) return refused();
     if (key.expires_ms != 0 && key.expires_ms <= clock.unix_ms()) return refused();
     if (key.status == KeyStatus::kSuspended) {
       if (key.kind != PrincipalKind::kTenantToken) return refused();
       return forbidden("The tenant is suspended.").with_reason("TENANT_SUSPENDED");
     }
-    Principal principal;
     principal.kind = key.kind;
     principal.role = key.role;
     principal.key_id = key.id;
@@ -96,7 +96,7 @@ struct Authenticator::Impl {
     principal.user_id = key.user_id;
     principal.scopes = key.scopes;
     principal.key_limits = key.limits;
-    if (key.kind == PrincipalKind::kAdminKey) return principal;
+    if (key.kind == PrincipalKind::kAdminKey) return ok();
     bool user_active = true;
     if (key.kind == PrincipalKind::kUserKey) {
       const auto user = directory.user(key.user_id);
@@ -109,7 +109,7 @@ struct Authenticator::Impl {
     if (!user_active) {
       return forbidden("The user is suspended.").with_reason("user_suspended");
     }
-    return principal;
+    return ok();
   }
 };
 
@@ -140,7 +140,8 @@ Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
   }
   const auto key = impl_->directory.key(family, hash);
   if (!key.ok()) return read_failure(key.status());
-  Principal principal = KVCS_TRY(impl_->admit(*key.value()));
+  Principal principal;
+  KVCS_TRY(impl_->admit(*key.value(), principal));
   // Kept in memory; flush_last_used() writes it. A request must not wait for a write.
   impl_->used.note(principal.key_id);
   return principal;

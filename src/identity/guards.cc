@@ -26,10 +26,10 @@ Status wrong_family(std::string_view wanted) {
 
 // A key that is good, but of another family, is Forbidden and not Unauthenticated: its holder took
 // the wrong key, and a wrong key is not a guess.
-Result<Principal> require_kind(Result<Principal> principal, PrincipalKind kind,
+Result<Principal> require_kind(Result<Principal>&& principal, PrincipalKind kind,
                                std::string_view wanted) {
   if (principal.ok() && principal.value().kind != kind) return wrong_family(wanted);
-  return principal;
+  return std::move(principal);
 }
 
 constexpr std::string_view kUserKeyPrefix = "gw_live_";
