@@ -69,9 +69,13 @@ Statement& Statement::bind(int position, double value) {
   return *this;
 }
 Statement& Statement::bind(int position, std::string_view text) {
-  // A null pointer would bind NULL; an empty text is not NULL.
-  note(sqlite3_bind_text64(statement_->handle, position, text.data() ? text.data() : "",
-                           text.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+  // A null pointer would bind NULL; an empty text is not NULL, and needs no copy.
+  if (text.empty()) {
+    note(sqlite3_bind_text64(statement_->handle, position, "", 0, SQLITE_STATIC, SQLITE_UTF8));
+  } else {
+    note(sqlite3_bind_text64(statement_->handle, position, text.data(), text.size(),
+                             SQLITE_TRANSIENT, SQLITE_UTF8));
+  }
   return *this;
 }
 Statement& Statement::bind_bytes(int position, std::string_view bytes) {
