@@ -85,6 +85,7 @@ WalNotes::Left WalNotes::read(const std::string& path) {
 
 WalNotes::~WalNotes() {
   MutexLock lock(mutex_);
+  guard_.forget();
   if (mapped_ != nullptr) ::munmap(mapped_, kFileBytes);
   if (file_ >= 0) ::close(file_);
 }
@@ -103,6 +104,7 @@ Status WalNotes::open(const std::string& path, const Left& left) {
   void* const mapped = ::mmap(nullptr, kFileBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
   if (mapped == MAP_FAILED) return io_error("map", path, errno);
   mapped_ = static_cast<char*>(mapped);
+  guard_.watch(mapped, kFileBytes);
   store();
   if (::fdatasync(file_) != 0) return io_error("sync", path, errno);
   return sync_folder(folder_of(path));
@@ -112,6 +114,13 @@ void WalNotes::store() {
   const std::string text = encode({++stores_, boot_, logs_});
   KVCS_ASSERT(text.size() <= kSlotBytes);
   std::memcpy(mapped_ + stores_ % 2 * kSlotBytes, text.data(), text.size());
+  if (!guard_.has_lost()) [[likely]] {
+    return;
+  }
+  // Somebody has cut the file: from here on it is written. Where that fails as well the next start
+  // finds older notes, which only claim less.
+  (void)::posix_fallocate(file_, 0, kFileBytes);
+  (void)!::pwrite(file_, text.data(), text.size(), static_cast<off_t>(stores_ % 2 * kSlotBytes));
 }
 
 void WalNotes::note_synced(uint64_t log, uint64_t bytes) {

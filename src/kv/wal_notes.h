@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 
+#include "base/mapped_guard.h"
 #include "base/mutex.h"
 #include "base/status.h"
 
@@ -44,6 +45,7 @@ class WalNotes final {
   std::string path_;
   int file_ = -1;
   char* mapped_ KVCS_GUARDED_BY(mutex_) = nullptr;
+  MappedGuard guard_;
   uint64_t stores_ KVCS_GUARDED_BY(mutex_) = 0, boot_ KVCS_GUARDED_BY(mutex_) = 0;
   SyncedBytes logs_ KVCS_GUARDED_BY(mutex_);
   std::set<uint64_t> gone_ KVCS_GUARDED_BY(mutex_);  // A sync may be under way while a log goes.

@@ -183,6 +183,7 @@ Status ChargeJournal::write_empty(const std::string& path) {
 }
 
 ChargeJournal::~ChargeJournal() {
+  guard_.forget();
   for (const auto& chunk : chunks_) {
     if (char* mapped = chunk.load()) ::munmap(mapped, kChunkBytes);
   }
@@ -249,6 +250,7 @@ Status ChargeJournal::grow() {
   void* mapped =
       ::mmap(nullptr, kChunkBytes, PROT_READ | PROT_WRITE, flags, file_, file_ >= 0 ? begin : 0);
   if (mapped == MAP_FAILED) return io_error("map", path_, errno);
+  if (file_ >= 0) guard_.watch(mapped, kChunkBytes);
   chunks_[slots_ / kGrowSlots] = static_cast<char*>(mapped);
   // In falling order, so that the lowest slot is taken first.
   for (uint32_t i = kGrowSlots; i-- > 0;) free_.push_back(slots_ + i);
@@ -354,6 +356,13 @@ Status ChargeJournal::sync_file() {
     uncharged = uncharged_;
   }
   if (file_ >= 0 && ::fdatasync(file_) != 0) return io_error("sync", path_, errno);
+  if (guard_.has_lost()) {
+    return unavailable(
+        "The journal of charges was cut, or its disk cannot read it, while the daemon runs: a "
+        "crash from here on would lose the charges of open requests. Restart the daemon; it says "
+        "what to do.",
+        path_ + " has lost pages that are mapped");
+  }
   MutexLock lock(mutex_);
   syncs_over_++;
   uncharged_synced_ = std::max(uncharged_synced_, uncharged);

@@ -35,6 +35,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/mapped_guard.h"
 #include "base/mutex.h"
 #include "base/status.h"
 
@@ -90,7 +91,8 @@ class ChargeJournal final {
   // Gives back the slot of a request that was charged nothing. No row will say so, hence a
   // reservation that is on disk already is overwritten there by the next sync_held().
   void end_uncharged(uint32_t slot);
-  // To disk, if anything was noted since the last time.
+  // To disk, if anything was noted since the last time. Unavailable from then on when the file was
+  // cut under the daemon: it goes on in memory, and a crash loses what is open.
   Status sync();
   // Called at intervals: brings to disk what slots have held since before the call before. The
   // slots of quick requests are given back by then and hold nothing to keep. So most calls have no
@@ -115,6 +117,7 @@ class ChargeJournal final {
   uint64_t start_ KVCS_GUARDED_BY(mutex_) = 0;
   // A stack: the slot that was given back last is taken next, for its page is in the cache.
   std::vector<uint32_t> free_ KVCS_GUARDED_BY(mutex_);
+  MappedGuard guard_;  // Of the chunks.
   std::atomic<bool> changed_ = false;
   std::atomic<bool> output_noted_ = false;  // Since the last sync.
   // Each call of sync_held() ends a round. A slot is fresh in the round of its begin(), stale in
