@@ -9,6 +9,7 @@
 #include "ai/budget/budget.h"
 #include "ai/prices/pricing.h"
 #include "app/build.h"
+#include "app/certificate_watch.h"
 #include "app/first_start.h"
 #include "app/parts.h"
 #include "app/shipped_files.h"
@@ -55,6 +56,19 @@ struct ShippedFiles {
   std::optional<Thread> thread;  // Last: joined before the rest goes.
 };
 
+Status build_all(Parts& parts) {
+  ShippedFiles files(parts);
+  KVCS_TRY(build_stores(parts));
+  KVCS_TRY(build_identity(parts));
+  build_artifacts(parts);
+  KVCS_TRY(files.wait());
+  KVCS_TRY(build_ai(parts));
+  gateway::Catalogue catalogue = KVCS_TRY(std::move(files.catalogue));
+  KVCS_TRY(build_gateway(parts, std::move(catalogue)));
+  KVCS_TRY(build_operations(parts));
+  return build_server(parts);
+}
+
 // A store that fails here is only logged: the job token-health arms later, and leases end by time.
 void start_refresher(gateway::Refresher& refresher) {
   // The lock of the data directory says that nobody else refreshes.
@@ -97,16 +111,7 @@ Result<std::unique_ptr<App>> App::create(Config config, AppOptions options) {
   auto parts = std::make_unique<Parts>();
   parts->config = std::move(config);
   parts->options = std::move(options);
-  ShippedFiles files(*parts);
-  KVCS_TRY(build_stores(*parts));
-  KVCS_TRY(build_identity(*parts));
-  build_artifacts(*parts);
-  KVCS_TRY(files.wait());
-  KVCS_TRY(build_ai(*parts));
-  gateway::Catalogue catalogue = KVCS_TRY(std::move(files.catalogue));
-  KVCS_TRY(build_gateway(*parts, std::move(catalogue)));
-  KVCS_TRY(build_operations(*parts));
-  KVCS_TRY(build_server(*parts));
+  KVCS_TRY(damage_in_words(*parts, build_all(*parts)));
   return std::unique_ptr<App>(new App(std::move(parts)));
 }
 
@@ -132,13 +137,16 @@ Status App::start(std::function<void()> on_failure) {
   KVCS_TRY(p.server->start());
   const FirstStartServices first{*p.kv,   *p.audited, *p.organizations, *p.projects,
                                  *p.keys, *p.entropy, p.clock()};
-  first_start_ = KVCS_TRY(ensure_first_start(first, p.config.data_dir, url()));
+  Result<bool> ensured = ensure_first_start(first, p.config.data_dir, url());
+  if (!ensured.ok()) return damage_in_words(p, std::move(ensured).status());
+  first_start_ = *ensured;
   if (first_start_) {
     log::info("first_start.credentials_written",
               {{"path", initial_credentials_path(p.config.data_dir)}});
   }
   start_refresher(*p.gateway.refresher);
   p.cron->start();
+  tell_of_certificate(p);
   p.status_api->set_ready(true);
   log::info("server.ready", {{"url", url()},
                              {"version", version()},
@@ -181,7 +189,9 @@ Status App::reload(const Config& fresh) {
   if (log::parse_level(fresh.log.level, level)) log::set_level(level);
   if (Status prices = load_prices(parts_->config, *parts_->ai.pricing); !prices.ok()) return prices;
   if (parts_->config.http.server.tls.certificate_path.empty()) return ok();
-  return parts_->server->reload_tls();
+  KVCS_TRY(parts_->server->reload_tls());
+  tell_of_certificate(*parts_);
+  return ok();
 }
 
 std::vector<std::string> App::stuck() {

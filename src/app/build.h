@@ -13,6 +13,9 @@ struct Parts;
 // the blobs and the client for other servers. Invalid: a master key that does not fit the
 // directory.
 Status build_stores(Parts& parts);
+// A failure that proves a store damaged, in words for the operator: where, what was found, and the
+// ways out. Any other failure as it is.
+Status damage_in_words(const Parts& parts, Status failed);
 Status build_identity(Parts& parts);
 void build_artifacts(Parts& parts);
 // Needs parts.ai.pricing with its prices read. Charges what a dead process left reserved.

@@ -2,6 +2,7 @@
 // over the route table. Gauges are read by threads of the server while it serves.
 #include "ai/budget/budget.h"
 #include "app/build.h"
+#include "app/certificate_watch.h"
 #include "app/jobs.h"
 #include "app/jobs_api.h"
 #include "app/parts.h"
@@ -152,6 +153,11 @@ void add_server_gauges(Parts& parts) {
                 "Bodies and answers in memory while their clients are waited for.", [&parts] {
                   return parts.server ? static_cast<double>(parts.server->stats().held_bytes) : 0;
                 });
+  metrics.gauge("kvcs_tls_certificate_expires_timestamp_seconds",
+                "When the TLS certificate ends, in Unix time; 0 without TLS.", [&parts] {
+                  return parts.server ? static_cast<double>(parts.server->certificate_expires_s())
+                                      : 0;
+                });
   for (size_t i = 0; i < http::kShareCount; i++) {
     metrics.counter_from(
         "kvcs_http_refused_by_share_total",
@@ -221,6 +227,7 @@ void build_status(Parts& parts) {
       [&parts] {
         std::vector<std::string> all = gateway::token_warnings(parts.gateway.watch->summary());
         for (std::string& own : parts.health->warnings()) all.push_back(std::move(own));
+        if (auto ending = certificate_warning(parts)) all.push_back(std::move(*ending));
         return all;
       });
 }

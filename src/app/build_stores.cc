@@ -171,6 +171,11 @@ Status told(const Parts& parts, Status status) {
 
 }  // namespace
 
+Status damage_in_words(const Parts& parts, Status failed) {
+  const bool is_known = failed.reason() == kKvDamaged || failed.reason() == kDbDamaged;
+  return is_known ? told(parts, std::move(failed)) : failed;
+}
+
 Status build_stores(Parts& parts) {
   KVCS_TRY(build_ground(parts));
   StoreStart start = KVCS_TRY(StoreStart::begin(parts));

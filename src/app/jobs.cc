@@ -11,6 +11,7 @@
 #include "ai/budget/budget.h"
 #include "ai/budget/budget_ledger.h"
 #include "app/backup.h"
+#include "app/certificate_watch.h"
 #include "app/parts.h"
 #include "artifacts/artifact_audit.h"
 #include "artifacts/artifact_search.h"
@@ -231,6 +232,11 @@ Result<std::string> check_kv_tables(Parts& parts, const JobContext& context) {
                         {"whole", check.whole && check.damaged.empty()}});
 }
 
+Result<std::string> check_certificate(Parts& parts) {
+  tell_of_certificate(parts);
+  return std::string();
+}
+
 Result<std::string> deliver_alerts(Alerts& alerts) {
   const int64_t delivered = KVCS_TRY(alerts.deliver_due());
   return delivered == 0 ? std::string() : count_report("delivered", delivered);
@@ -307,6 +313,8 @@ std::vector<Job> all_jobs(Parts& parts) {
   add("agent-schedules", "0 6 * * *", 1800, 0, [&parts](const JobContext& context) {
     return parts.gateway.agent_schedules->run([&context] { return context.cancelled.load(); });
   });
+  add("certificate-check", "30 7 * * *", 30, 0,
+      [&parts](const JobContext&) { return check_certificate(parts); });
   // A new month has counters of its own; what is still reserved in the old one is settled.
   add("month-roll", "0 0 1 * *", 300, 0, [&parts](const JobContext&) -> Result<std::string> {
     KVCS_TRY(parts.ai.budgets->reconcile());

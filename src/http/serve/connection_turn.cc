@@ -29,6 +29,11 @@ constexpr uint64_t kLingerHeadMaxBytes = 1 << 20;  // Of what is no request.
 // A client that has sent so many requests at once waits before the next, that others come between.
 constexpr int kTurnRequests = 16, kTurnPauseMs = 1;
 
+constexpr std::string_view kHttpAtTls =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 81\r\n"
+    "Connection: close\r\n\r\n"
+    "{\"error\":\"This port speaks TLS: use https:// instead of http:// in the address.\"}";
+
 int64_t linger_deadline_ms(const Connection& connection) {
   const auto earned_ms =
       static_cast<int64_t>(connection.lingered_bytes * 1000 / kLingerLeastBytesPerSecond);
@@ -101,7 +106,14 @@ bool Listener::step_handshake(Connection& connection) {
     connection.phase = Phase::kLinger;
     return false;
   }
-  if (connection.tls->handshake().io != Io::kDone) return false;
+  const IoResult result = connection.tls->handshake();
+  if (connection.tls->met_http()) {
+    connection.tls.reset();  // In the clear, as the client speaks.
+    connection.send(kHttpAtTls, {}, false);
+    start_linger(connection, kLingerHeadMaxBytes);
+    return true;
+  }
+  if (result.io != Io::kDone) return false;
   connection.phase = Phase::kHead;
   return true;
 }

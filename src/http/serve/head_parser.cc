@@ -12,6 +12,10 @@
 namespace kvcs::http {
 namespace {
 
+// A client that was told https:// would else wait until its head is late.
+constexpr Refusal kTlsHello = {
+    400,
+    "This is a TLS handshake, and this port speaks plain HTTP: use http:// instead of https://."};
 constexpr Refusal kBadRequestLine = {400, "Malformed request line."};
 constexpr Refusal kBadTarget = {400, "Malformed request target."};
 constexpr Refusal kBadHeader = {400, "Malformed header line."};
@@ -200,6 +204,7 @@ Refusal note_header(std::string_view name, std::string_view value, Framing& fram
 // Looks for the blank line, and for what makes waiting for it useless: a bare LF, a line or a head
 // that is already too long. Called again as bytes come, it goes on where it stopped.
 HeadScan scan_head(std::string_view bytes, HeadProgress& progress, const HeadLimits& limits) {
+  if (progress.lines == 0 && bytes.starts_with("\x16\x03")) return {0, kTlsHello};
   while (progress.scanned < bytes.size()) {
     const void* hit =
         std::memchr(bytes.data() + progress.scanned, '\n', bytes.size() - progress.scanned);

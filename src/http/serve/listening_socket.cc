@@ -107,11 +107,65 @@ Result<std::vector<ListeningSocket>> inherited_sockets() {
   return sockets;
 }
 
+using Addresses = std::unique_ptr<addrinfo, void (*)(addrinfo*)>;
+
+std::string shown_address(const std::string& host, int port) {
+  return (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + std::to_string(port);
+}
+
+Result<Addresses> addresses_of(const std::string& host, int port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  if (failed == 0) return Addresses(found, ::freeaddrinfo);
+  return invalid("Cannot listen on " + shown_address(host, port) + ": the host has no address (" +
+                 ::gai_strerror(failed) + "); give an address of this machine.");
+}
+
+Status cannot_listen(const std::string& address, int error_number) {
+  if (error_number == EADDRINUSE) {
+    return conflict("The address " + address +
+                    " is in use; stop the other server or choose another port.");
+  }
+  return io_error("cannot listen on", address, error_number);
+}
+
+ListeningSocket described(int socket) {
+  sockaddr_storage bound{};
+  socklen_t size = sizeof bound;
+  ::getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &size);
+  return {socket, port_of(bound), {}};
+}
+
+bool is_same_address(const addrinfo& a, const addrinfo& b) {
+  return a.ai_addrlen == b.ai_addrlen && std::memcmp(a.ai_addr, b.ai_addr, a.ai_addrlen) == 0;
+}
+
+// Once more of the same name; a hosts file may say it twice.
+bool came_before(const addrinfo* first, const addrinfo* entry) {
+  for (; first != entry; first = first->ai_next) {
+    if (is_same_address(*first, *entry)) return true;
+  }
+  return false;
+}
+
+void set_port(addrinfo& entry, int port) {
+  if (entry.ai_family == AF_INET6) {
+    reinterpret_cast<sockaddr_in6*>(entry.ai_addr)->sin6_port = htons(static_cast<uint16_t>(port));
+  } else {
+    reinterpret_cast<sockaddr_in*>(entry.ai_addr)->sin_port = htons(static_cast<uint16_t>(port));
+  }
+}
+
 // One of several addresses.
-Result<ListeningSocket> listen_at_word(const std::string& word) {
-  if (word.starts_with("unix:")) return listen_at_file(word.substr(5));
+Result<std::vector<ListeningSocket>> listen_at_word(const std::string& word) {
+  if (word.starts_with("unix:")) {
+    return std::vector<ListeningSocket>{KVCS_TRY(listen_at_file(word.substr(5)))};
+  }
   const HostAndPort address = KVCS_TRY(parse_listen_address(word));
-  return listen_at(address.host, address.port, true);
+  return listen_at_all(address.host, address.port, true);
 }
 
 }  // namespace
@@ -165,14 +219,14 @@ Result<std::vector<ListeningSocket>> open_listening_sockets(const ServerConfig& 
   std::vector<ListeningSocket> sockets;
   if (config.takes_inherited) sockets = KVCS_TRY(inherited_sockets());
   if (!sockets.empty()) return sockets;
-  const auto add = [&](Result<ListeningSocket> opened) {
-    if (opened.ok()) sockets.push_back(*opened);
+  const auto add = [&](Result<std::vector<ListeningSocket>> opened) {
+    if (opened.ok()) sockets.insert(sockets.end(), opened->begin(), opened->end());
     return std::move(opened).status();
   };
   Status status =
       config.listen_port < 0
           ? ok()
-          : add(listen_at(config.listen_host, config.listen_port, !config.listen_more.empty()));
+          : add(listen_at_all(config.listen_host, config.listen_port, !config.listen_more.empty()));
   for (const std::string& word : config.listen_more) {
     if (status.ok()) status = add(listen_at_word(word));
   }
@@ -189,35 +243,38 @@ void remove_socket_files(const std::vector<ListeningSocket>& sockets) {
 }
 
 Result<ListeningSocket> listen_at(const std::string& host, int port, bool only_v6) {
-  const std::string address =
-      (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + std::to_string(port);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (failed != 0) {
-    return invalid("Cannot listen on " + address + ": the host has no address (" +
-                   ::gai_strerror(failed) + "); give an address of this machine.");
-  }
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> list(found, ::freeaddrinfo);
+  const Addresses list = KVCS_TRY(addresses_of(host, port));
   int error_number = EADDRNOTAVAIL;
   for (const addrinfo* entry = list.get(); entry != nullptr; entry = entry->ai_next) {
     const int socket = bound_socket(*entry, only_v6);
-    if (socket < 0) {
-      error_number = errno;
+    if (socket >= 0) return described(socket);
+    error_number = errno;
+  }
+  return cannot_listen(shown_address(host, port), error_number);
+}
+
+Result<std::vector<ListeningSocket>> listen_at_all(const std::string& host, int port,
+                                                   bool only_v6) {
+  const Addresses list = KVCS_TRY(addresses_of(host, port));
+  const bool several = list->ai_next != nullptr;
+  std::vector<ListeningSocket> sockets;
+  int error_number = EADDRNOTAVAIL;
+  for (addrinfo* entry = list.get(); entry != nullptr; entry = entry->ai_next) {
+    if (came_before(list.get(), entry)) continue;
+    if (!sockets.empty()) set_port(*entry, sockets.front().port);
+    const int socket = bound_socket(*entry, only_v6 || several);
+    if (socket >= 0) {
+      sockets.push_back(described(socket));
       continue;
     }
-    sockaddr_storage bound{};
-    socklen_t size = sizeof bound;
-    ::getsockname(socket, reinterpret_cast<sockaddr*>(&bound), &size);
-    return ListeningSocket{socket, port_of(bound), {}};
+    error_number = errno;
+    // A machine without IPv6 has a name for an address that it does not have.
+    if (error_number == EADDRNOTAVAIL || error_number == EAFNOSUPPORT) continue;
+    close_all(sockets);
+    return cannot_listen(shown_address(host, port), error_number);
   }
-  if (error_number == EADDRINUSE) {
-    return conflict("The address " + address +
-                    " is in use; stop the other server or choose another port.");
-  }
-  return io_error("cannot listen on", address, error_number);
+  if (sockets.empty()) return cannot_listen(shown_address(host, port), error_number);
+  return sockets;
 }
 
 std::string address_text(const sockaddr_storage& address) {

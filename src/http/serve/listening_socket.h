@@ -16,9 +16,13 @@ struct ListeningSocket {
   int port = 0;         // The one that was given, or found; 0: it has none.
   std::string path;     // Of a socket file; "": none.
 };
-// On an IPv4 or IPv6 address, or the first address of a host's name. Port 0: any free one. Conflict
-// when the address is in use.
+// On an IPv4 or IPv6 address, or the first address of a host's name that can be had. Port 0: any
+// free one. Conflict when the address is in use.
 Result<ListeningSocket> listen_at(const std::string& host, int port, bool only_v6 = false);
+// On all addresses of a host's name, "localhost" being 127.0.0.1 and ::1, by one port; those that
+// this machine does not have are left out.
+Result<std::vector<ListeningSocket>> listen_at_all(const std::string& host, int port,
+                                                   bool only_v6 = false);
 // On a socket file, for its owner and its group. The file of a server that has died is replaced;
 // Conflict when one listens there.
 Result<ListeningSocket> listen_at_file(const std::string& path);

@@ -36,6 +36,10 @@ Status Server::start() {
   return impl_->listener.start();
 }
 
+int64_t Server::certificate_expires_s() const {
+  return impl_->tls.expires_s();
+}
+
 Status Server::reload_tls() {
   const TlsConfig& tls = impl_->config.tls;
   if (tls.certificate_path.empty() != tls.key_path.empty()) {

@@ -31,6 +31,8 @@ class Server final {
   // Stops accepting, lets requests in flight finish up to `grace_ms`, then closes and joins.
   void stop(int grace_ms);
   Status reload_tls();  // Reads certificate and key again; the old ones stay on failure.
+  // When the certificate that is served ends, in Unix seconds; 0: there is none. Any thread.
+  int64_t certificate_expires_s() const;
   using Stats = ServerStats;
   Stats stats() const;
   // Names the loops of the server to whoever watches them, while it lives.

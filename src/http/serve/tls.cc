@@ -4,10 +4,13 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <time.h>
 
 #include <algorithm>
 #include <climits>
 #include <cstring>
+#include <ctime>
 
 namespace kvcs::http {
 namespace {
@@ -66,7 +69,9 @@ IoResult TlsSession::outcome(int result) {
 IoResult TlsSession::handshake() {
   if (broken_) return {Io::kClosed};
   ERR_clear_error();
-  return outcome(SSL_accept(ssl_));
+  const int result = SSL_accept(ssl_);
+  met_http_ = result <= 0 && ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_HTTP_REQUEST;
+  return outcome(result);
 }
 
 IoResult TlsSession::receive(std::span<char> out) {
@@ -112,6 +117,10 @@ Status TlsContext::load(const TlsConfig& config) {
                                       " cannot be read or does not belong to the certificate " +
                                       config.certificate_path + ".")
         .with_cause(openssl_error());
+  }
+  std::tm end{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(context)), &end) == 1) {
+    expires_s_ = ::timegm(&end);
   }
   MutexLock lock(mutex_);
   SSL_CTX_free(context_);  // Sessions hold their own reference.

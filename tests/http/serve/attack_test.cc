@@ -80,6 +80,18 @@ std::pair<RawResponse, size_t> flood(int port, std::string_view start, std::stri
 
 }  // namespace
 
+TEST_CASE("attack: a TLS handshake at a plain port is told so at once", "[unit][http]") {
+  TestServer server({});
+  for (const std::string& hello : {std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11),
+                                   "\x16\x03\x03" + std::string(400, '\n')}) {
+    RawClient client(server.port());
+    client.send(hello);
+    const RawResponse refused = client.read_response();
+    CHECK(refused.status == 400);
+    CHECK(refused.body.find("use http:// instead of https://") != std::string::npos);
+  }
+}
+
 TEST_CASE("attack: an endless head is cut at its limit", "[unit][http]") {
   TestServer server(routes());
   const std::string get = "GET /hidden HTTP/1.1\r\nHost: h\r\n";

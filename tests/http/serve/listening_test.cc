@@ -46,6 +46,33 @@ std::vector<http::Route> who() {
 
 }  // namespace
 
+TEST_CASE("listening: a name is listened to at all of its addresses, by one port", "[unit][http]") {
+  const auto all = http::listen_at_all("localhost", 0);
+  INFO(all.status().to_string());
+  REQUIRE(all.ok());
+  REQUIRE_FALSE(all->empty());
+  bool v4 = false;
+  for (const http::ListeningSocket& socket : *all) {
+    CHECK(socket.port == all->front().port);
+    sockaddr_storage bound{};
+    socklen_t size = sizeof bound;
+    ::getsockname(socket.descriptor, reinterpret_cast<sockaddr*>(&bound), &size);
+    v4 = v4 || bound.ss_family == AF_INET;
+  }
+  CHECK(v4);
+  // One that is taken is told; none stays open then.
+  CHECK(http::listen_at_all("localhost", all->front().port).code() == Code::kConflict);
+  for (const http::ListeningSocket& socket : *all) ::close(socket.descriptor);
+  CHECK(http::listen_at_all("127.0.0.1", 0)->size() == 1);
+  CHECK(http::listen_at_all("no.such.host.invalid", 0).code() == Code::kInvalid);
+  http::ServerConfig config = TestServer::quiet_config();
+  config.listen_host = "localhost";
+  TestServer server(who(), config);
+  RawClient client(server.port());
+  client.send("GET /who HTTP/1.1\r\nHost: h\r\n\r\n");
+  CHECK(client.read_response().status == 200);
+}
+
 TEST_CASE("listening: several addresses, each with its own kind of client", "[unit][http]") {
   TempDir dir;
   const std::string path = dir.file("k.sock");

@@ -142,6 +142,28 @@ TEST_CASE("tls: requests, large bodies and pipelines work as without", "[unit][h
   }
 }
 
+TEST_CASE("tls: plain HTTP at the port is told so in the clear", "[unit][http]") {
+  const TempDir directory;
+  const http::ServerConfig config = tls_config(directory);
+  make_certificate(config.tls, "first");
+  TestServer server(routes(), config);
+  CHECK(server.server().certificate_expires_s() > ::time(nullptr) + 3000);
+  CHECK(server.server().certificate_expires_s() < ::time(nullptr) + 4000);
+  const std::string post = "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n123456789";
+  for (const std::string& request : {std::string(kGet), post}) {
+    RawClient client(server.port());
+    client.send(request);
+    const RawResponse refused = client.read_response();
+    CHECK(refused.status == 400);
+    CHECK(refused.body.find("use https:// instead of http://") != std::string::npos);
+    CHECK(refused.header("connection") == "close");
+  }
+  TlsClient client(server.port());
+  REQUIRE(client.connected());
+  client.send(kGet);
+  CHECK(client.read_body(5) == "https");
+}
+
 TEST_CASE("tls: a client that sends or takes slowly holds no thread, and is served whole",
           "[unit][http]") {
   constexpr size_t kBytes = 12 << 20;  // Beyond what sockets buffer.
@@ -185,7 +207,7 @@ TEST_CASE("tls: old versions and plain text are turned away", "[unit][http]") {
   CHECK_FALSE(TlsClient(server.port(), TLS1_1_VERSION).connected());
   RawClient plain(server.port());
   plain.send(kGet);
-  CHECK(plain.read_response().status == 0);
+  CHECK(plain.read_response().status == 400);
   CHECK(TlsClient(server.port()).connected());
 }
 
