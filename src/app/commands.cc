@@ -11,6 +11,7 @@
 #include "app/first_start.h"
 #include "app/repair_command.h"
 #include "base/json.h"
+#include "base/log_gatherer.h"
 
 namespace kvcs {
 namespace {
@@ -65,6 +66,9 @@ LoadedConfig load_for_serve(const cli::Invocation& in) {
   return load_config(in.text("config"), environment);
 }
 
+// A reader of the log that is slow gets the last lines too; one that has stopped holds nobody.
+constexpr int64_t kLastLinesMs = 1000;
+
 // Runs until a signal; the console is told only where a person looks on.
 int serve(const cli::Invocation& in, cli::Console& console) {
   const LoadedConfig loaded = load_for_serve(in);
@@ -79,6 +83,7 @@ int serve(const cli::Invocation& in, cli::Console& console) {
   };
   const Status served = serve_until_signalled(
       loaded.config, [&in] { return load_for_serve(in); }, tell);
+  log::drain(kLastLinesMs);
   if (served.ok()) return cli::kExitOk;
   if (!served.cause().empty()) console.note(served.cause());
   return console.fail(served);

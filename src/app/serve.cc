@@ -77,6 +77,7 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   log::Level level;
   if (log::parse_level(config.log.level, level)) log::set_level(level);
 
+  raise_descriptor_limit();
   KVCS_TRY(fit_to_descriptors(config));
   const int64_t stop_limit_ms = config.shutdown_grace_s * int64_t{1000} + kStopBeyondGraceMs;
   std::optional<StopLimit> stop_limit;  // Before the App, whose destruction may hang as well.

@@ -10,12 +10,22 @@ namespace {
 
 constexpr uint64_t kStoreLeast = 64, kStoreMost = 1024;
 constexpr int kRetryAfterS = 1;
+constexpr rlim_t kOfUse = 1u << 20;  // More than any configuration opens.
 
 }  // namespace
 
 uint64_t descriptor_limit() {
   rlimit limit{};
   return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t raised = std::min(limit.rlim_max, kOfUse);
+  if (raised <= limit.rlim_cur) return;
+  limit.rlim_cur = raised;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);  // Refused: what there is must do.
 }
 
 uint64_t store_descriptors(uint64_t limit) {

@@ -13,6 +13,9 @@ namespace kvcs {
 
 // What the process may open (RLIMIT_NOFILE).
 uint64_t descriptor_limit();
+// Raises it to what the system allows the process, as far as is of use: the lower number that a
+// shell or a supervisor gives by default is for programs that use select(2). At the start only.
+void raise_descriptor_limit();
 // How many of `limit` are the stores' own: a quarter, 64 at least and 1024 at most.
 uint64_t store_descriptors(uint64_t limit);
 // Whether a caller may keep this descriptor, which it has just been given.

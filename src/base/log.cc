@@ -70,6 +70,18 @@ class Outlet final {
     tell_dropped();
     return waiting_.empty();
   }
+  // Waits until stderr has taken all, or the time is over.
+  bool drain(int64_t wait_ms) {
+    const std::unique_ptr<Clock> clock = make_system_clock();
+    const int64_t end_us = clock->mono_us() + wait_ms * 1000;
+    while (!flush()) {
+      const int64_t left_ms = (end_us - clock->mono_us() + 999) / 1000;
+      if (left_ms <= 0) return false;
+      pollfd stderr_now{STDERR_FILENO, POLLOUT, 0};
+      (void)::poll(&stderr_now, 1, static_cast<int>(left_ms));
+    }
+    return true;
+  }
   uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
@@ -274,6 +286,10 @@ struct Gatherer::Impl {
     }
   }
 };
+
+bool drain(int64_t wait_ms) {
+  return outlet().drain(wait_ms);
+}
 
 Gatherer::Gatherer() : impl_(std::make_unique<Impl>()) {
   MutexLock lock(impl_->to.mutex);

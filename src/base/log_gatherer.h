@@ -18,8 +18,13 @@ inline constexpr int64_t kGatherMs = 50;
 void gathered_line(std::string_view line);
 
 // Lines that were lost since the process began, because stderr took none: it was closed, or nobody
-// read the pipe for longer than the lines that may wait (some thousands). Nobody waits for stderr.
+// read the pipe for longer than the lines that may wait (some thousands). Nobody waits for stderr
+// but drain().
 uint64_t dropped_lines();
+
+// For the end of the process, once no Gatherer lives: waits up to so long for a reader that is slow
+// to take the lines that still wait. False when some are left.
+bool drain(int64_t wait_ms);
 
 // Owns the thread "log", which sleeps while nothing is gathered. Its destructor writes the lines
 // that wait; while no Gatherer lives every line is written at once.

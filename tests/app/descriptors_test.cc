@@ -24,18 +24,25 @@ using namespace kvcs::test;
 
 namespace {
 
-// Of this process and the children that it starts meanwhile.
+// Of the daemons that are started meanwhile; `kind` is "", both limits, or "-S", the lower one.
 class LimitScope final {
  public:
-  explicit LimitScope(rlim_t descriptors) {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    const rlimit lower{descriptors, before_.rlim_max};
-    ::setrlimit(RLIMIT_NOFILE, &lower);
+  explicit LimitScope(rlim_t descriptors, const std::string& kind = "") {
+    const std::string script = dir_.file("kvcs");
+    std::ofstream(script) << "#!/bin/sh\nulimit " << kind << " -n " << descriptors << "\nexec '"
+                          << kvcs_binary() << "' \"$@\"\n";
+    std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+    if (const char* before = std::getenv("KVCS_BINARY")) before_ = before;
+    ::setenv("KVCS_BINARY", script.c_str(), 1);
   }
-  ~LimitScope() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  ~LimitScope() {
+    if (before_.empty()) ::unsetenv("KVCS_BINARY");
+    if (!before_.empty()) ::setenv("KVCS_BINARY", before_.c_str(), 1);
+  }
 
  private:
-  rlimit before_{};
+  TempDir dir_;
+  std::string before_;
 };
 
 }  // namespace
@@ -85,6 +92,18 @@ TEST_CASE("serve: a low limit of descriptors is told, and a too low one refused"
   CHECK(fetch(port, "GET", "/livez").status == 200);
 }
 
+TEST_CASE("serve: the lower limit of descriptors is raised to the higher one", "[e2e]") {
+  TempDir dir;
+  const LimitScope limit(130, "-S");
+  Daemon daemon({"serve", "--data-dir", dir.file("data"), "--listen", "127.0.0.1:0"},
+                dir.file("log"));
+  REQUIRE(daemon.wait_until_ready() > 0);
+  rlimit now{};
+  REQUIRE(::prlimit(daemon.pid(), RLIMIT_NOFILE, nullptr, &now) == 0);
+  CHECK(now.rlim_cur == std::min<rlim_t>(now.rlim_max, 1u << 20));
+  CHECK(now.rlim_cur > 130);
+}
+
 TEST_CASE("descriptors: slow downloads leave the stores what they need", "[e2e]") {
   TempDir dir;
   constexpr rlim_t kLimit = 400;
@@ -92,8 +111,8 @@ TEST_CASE("descriptors: slow downloads leave the stores what they need", "[e2e]"
   Daemon daemon(
       {"serve", "--data-dir", dir.file("data"), "--listen", "127.0.0.1:0"}, dir.file("log"),
       {{"KVCS_HTTP_CONNECTIONS_ADDRESS_PERCENT", "100"}, {"KVCS_HTTP_STREAMS_KEY_PERCENT", "100"}});
-  limit.reset();
   const int port = daemon.wait_until_ready();
+  limit.reset();
   REQUIRE(port != 0);
   const std::string credentials = dump_json(
       parse_json(read_small_file(dir.file("data") + "/initial-credentials.json", 1 << 16).value())

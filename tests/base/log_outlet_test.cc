@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <thread>
 
 #include "base/log.h"
 #include "base/log_gatherer.h"
@@ -61,6 +62,25 @@ std::string line_of(int i) {
 }
 
 }  // namespace
+
+TEST_CASE("log: at the end the last lines wait for a slow reader, and not for one that stopped",
+          "[unit][base]") {
+  StderrInPipe pipe;
+  std::string all;
+  for (int i = 0; i < 150; i++) {
+    log::raw_line(line_of(i));
+    all += line_of(i);
+  }
+  CHECK_FALSE(log::drain(1));  // Nobody reads.
+  std::string text;
+  std::thread reader([&] {
+    while (text.size() < all.size()) text += pipe.read_now();
+  });
+  CHECK(log::drain(30'000));
+  reader.join();
+  CHECK(text == all);
+  CHECK(log::drain(0));
+}
 
 TEST_CASE("log: a pipe that nobody reads makes nobody wait; lines are kept, then dropped and told",
           "[unit][base]") {
