@@ -11,6 +11,7 @@
 
 #include "app/backup_copy.h"
 #include "app/backup_list.h"
+#include "app/backup_maker.h"
 #include "app/backup_manifest.h"
 #include "app/backup_room.h"
 #include "app/files.h"
@@ -37,25 +38,19 @@ Status go_on(const Config& config, const JobContext& context) {
   return unavailable("The backup was stopped: its time is up, or the daemon stops.");
 }
 
-Result<std::string> own_store_id(const Parts& parts) {
-  const auto mark = KVCS_TRY(read_directory_mark(parts.config.data_dir));
-  if (mark) return mark->mark.store_id;
-  return internal("The data directory has lost its store.json; start kvcs again.");
-}
-
 // The stores, and the manifest that says what belongs to the copy.
-Status copy_whole(Parts& parts, const std::string& path, const std::string& store_id,
+Status copy_whole(Parts& parts, const std::string& path, const BackupMaker& maker,
                   const std::function<Status()>& check) {
   const int64_t now_ms = parts.clock().unix_ms();
   const BlobLinks blobs = KVCS_TRY(copy_stores(parts, path, check));
-  return write_manifest(path, {now_ms, store_id}, blobs, check);
+  return write_manifest(path, {now_ms, maker}, blobs, check);
 }
 
 // A backup has its final name only when it is whole. Another daemon may have one of the same second
 // in the directory.
 Result<std::string> name_backup(const std::string& directory, const std::string& partial,
-                                int64_t now_ms, const std::string& store_id) {
-  const std::string name = backup_name(now_ms), longer = backup_name(now_ms, store_id);
+                                int64_t now_ms, const BackupMaker& maker) {
+  const std::string name = backup_name(now_ms), longer = backup_name(now_ms, maker.id);
   if (rename_directory(partial, directory + "/" + name).ok()) return name;
   KVCS_TRY(rename_directory(partial, directory + "/" + longer));
   return longer;
@@ -63,15 +58,14 @@ Result<std::string> name_backup(const std::string& directory, const std::string&
 
 // The one just made stays, whatever the clock says of it.
 Result<std::vector<std::string>> remove_oldest(const BackupSection& section,
-                                               const std::string& store_id, const std::string& made,
+                                               const BackupMaker& maker, const std::string& made,
                                                int64_t now_ms) {
-  std::vector<std::string> others =
-      KVCS_TRY(list_backups(section.directory, store_id, now_ms)).whole;
+  std::vector<std::string> others = KVCS_TRY(list_backups(section.directory, maker, now_ms)).whole;
   std::erase(others, made);
   const size_t stay = static_cast<size_t>(section.keep) - 1;
   others.resize(others.size() - std::min(others.size(), stay));
   for (const std::string& name : others) {
-    KVCS_TRY(remove_backup(section.directory, name, store_id));
+    KVCS_TRY(remove_backup(section.directory, name, maker.id));
   }
   return others;
 }
@@ -81,21 +75,21 @@ Result<std::vector<std::string>> remove_oldest(const BackupSection& section,
 Result<std::string> make_backup(Parts& parts, const JobContext& context) {
   const BackupSection& section = parts.config.backup;
   KVCS_TRY(make_private_directory(section.directory));
-  const std::string store_id = KVCS_TRY(own_store_id(parts));
+  const BackupMaker maker = KVCS_TRY(read_backup_maker(parts.config.data_dir, *parts.entropy));
   const int64_t now_ms = parts.clock().unix_ms();
   // A daemon that died over a backup left a partial one, which nobody will finish.
-  const BackupsFound before = KVCS_TRY(list_backups(section.directory, store_id, now_ms));
+  const BackupsFound before = KVCS_TRY(list_backups(section.directory, maker, now_ms));
   for (const std::string& left : before.partial) {
     KVCS_TRY(remove_tree(section.directory + "/" + left));
   }
   const std::string partial =
-      section.directory + "/" + backup_name(now_ms, store_id) + kPartialBackup;
+      section.directory + "/" + backup_name(now_ms, maker.id) + kPartialBackup;
   KVCS_TRY(remove_left_checkpoint(parts));
   const std::function<Status()> check = [&] { return go_on(parts.config, context); };
   KVCS_TRY(check_room_for_backup(parts.config));
-  const Status copied = copy_whole(parts, partial, store_id, check);
+  const Status copied = copy_whole(parts, partial, maker, check);
   Result<std::string> name =
-      copied.ok() ? name_backup(section.directory, partial, now_ms, store_id) : copied;
+      copied.ok() ? name_backup(section.directory, partial, now_ms, maker) : copied;
   if (!name.ok()) {
     // The failure of the copy is reported; the next run removes a partial one that stays behind.
     [[maybe_unused]] const Status removed = remove_tree(partial);
@@ -103,7 +97,7 @@ Result<std::string> make_backup(Parts& parts, const JobContext& context) {
     return name;
   }
   const std::vector<std::string> removed =
-      KVCS_TRY(remove_oldest(section, store_id, *name, parts.clock().unix_ms()));
+      KVCS_TRY(remove_oldest(section, maker, *name, parts.clock().unix_ms()));
   return dump_json(Json{{"backup", *name}, {"removed", removed}});
 }
 

@@ -1,5 +1,5 @@
-// Tells the backups of one store from those of others by what is in them, and their order by the
-// time in their manifest: names are as right as the clock was when they were given.
+// Tells the backups of one data directory from those of others by what is in them, and their order
+// by the time in their manifest: names are as right as the clock was when they were given.
 #include "app/backup_list.h"
 
 #include <nlohmann/json.hpp>
@@ -27,7 +27,7 @@ constexpr size_t kManifestMaxBytes = 64 << 20;
 constexpr size_t kIdShownBytes = 8;
 
 struct Made {
-  std::string store_id;
+  std::string store_id, maker_id;  // The second is "" of an older kvcs.
   int64_t at_ms = 0;
 };
 
@@ -41,6 +41,7 @@ std::optional<Made> read_made(const std::string& path) {
   Made made;
   const Result<int64_t> at = parse_iso8601_ms(reader.string("made_at"));
   made.store_id = reader.optional_string("store_id").value_or("");
+  made.maker_id = reader.optional_string("made_by").value_or("");
   reader.ignore_unknown();
   if (!reader.finish().ok() || !at.ok()) return std::nullopt;
   made.at_ms = *at;
@@ -55,15 +56,24 @@ bool was_started_on(const std::string& path) {
   return fs::exists(path + "/kvcs.lock", error) || error;
 }
 
-std::string tail_of(const std::string& store_id) {
-  return "-" + store_id.substr(0, kIdShownBytes);
+std::string tail_of(const std::string& id) {
+  return "-" + id.substr(0, kIdShownBytes);
 }
 
-// By its name, or as an older kvcs left it.
-bool is_partial_of(const std::string& path, const std::string& store_id) {
-  if (path.ends_with(tail_of(store_id) + kPartialBackup)) return true;
+bool is_made_by(const Made& made, const BackupMaker& maker) {
+  if (made.store_id != maker.store_id) return false;
+  return made.maker_id.empty() || made.maker_id == maker.id;
+}
+
+// By its name, or as an older kvcs left it: with the store's id, or none. One with the id of
+// another maker may be on its way at this moment.
+bool is_partial_of(const std::string& path, const std::string& name, const BackupMaker& maker) {
+  for (const std::string& id : {maker.id, maker.store_id}) {
+    if (name.ends_with(tail_of(id) + kPartialBackup)) return true;
+  }
+  if (name.find('-', kPrefix.size()) != std::string::npos) return false;
   const Result<std::optional<DirectoryMark>> mark = read_directory_mark(path);
-  return mark.ok() && *mark && (*mark)->mark.store_id == store_id;
+  return mark.ok() && *mark && (*mark)->mark.store_id == maker.store_id;
 }
 
 }  // namespace
@@ -77,11 +87,11 @@ std::string backup_name(int64_t unix_ms) {
   return name;
 }
 
-std::string backup_name(int64_t unix_ms, const std::string& store_id) {
-  return backup_name(unix_ms) + tail_of(store_id);
+std::string backup_name(int64_t unix_ms, const std::string& maker_id) {
+  return backup_name(unix_ms) + tail_of(maker_id);
 }
 
-Result<BackupsFound> list_backups(const std::string& directory, const std::string& store_id,
+Result<BackupsFound> list_backups(const std::string& directory, const BackupMaker& maker,
                                   int64_t now_ms) {
   BackupsFound found;
   struct Whole {
@@ -97,12 +107,12 @@ Result<BackupsFound> list_backups(const std::string& directory, const std::strin
     if (!name.starts_with(kPrefix) || !it->is_directory(ignored)) continue;
     if (it->is_symlink(ignored)) continue;
     if (name.ends_with(kPartialBackup)) {
-      if (is_partial_of(path, store_id)) found.partial.push_back(name);
+      if (is_partial_of(path, name, maker)) found.partial.push_back(name);
       continue;
     }
     if (was_started_on(path)) continue;
     const std::optional<Made> made = read_made(path);
-    if (!made || made->store_id != store_id) continue;
+    if (!made || !is_made_by(*made, maker)) continue;
     whole.push_back({made->at_ms > now_ms, made->at_ms, name});
   }
   if (error) return unavailable("Backups in " + directory + " cannot be listed.", error.message());
@@ -116,9 +126,9 @@ Result<BackupsFound> list_backups(const std::string& directory, const std::strin
 
 // Killed in the middle it leaves what the next run removes, and never a part under a final name.
 Status remove_backup(const std::string& directory, const std::string& name,
-                     const std::string& store_id) {
+                     const std::string& maker_id) {
   const std::string path = directory + "/" + name;
-  const std::string tail = tail_of(store_id);
+  const std::string tail = tail_of(maker_id);
   const std::string partial =
       (path.ends_with(tail) ? path : path + tail) + std::string(kPartialBackup);
   std::error_code error;

@@ -65,7 +65,8 @@ Status write_manifest(const std::string& directory, const BackupOrigin& origin,
   const Json manifest = {
       {"format", kFormat},
       {"made_at", format_iso8601_ms(origin.made_ms)},
-      {"store_id", origin.store_id},
+      {"store_id", origin.maker.store_id},
+      {"made_by", origin.maker.id},
       {"version", version()},
       {"files", std::move(files)},
       {"blobs", {{"linked", blobs.linked}, {"count", blobs.blobs}, {"bytes", blobs.bytes}}}};

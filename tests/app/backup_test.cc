@@ -2,10 +2,16 @@
 // what the first one knew, and one that fails is told. Method: two daemons over real stores.
 #include "app/backup.h"
 
+#include <nlohmann/json.hpp>
+
 #include <filesystem>
 #include <fstream>
 
+#include "app/backup_maker.h"
 #include "app/store_marks.h"
+#include "base/entropy.h"
+#include "base/file.h"
+#include "base/json.h"
 #include "blob/blob.h"
 #include "support/test_app.h"
 #include "support/wait.h"
@@ -31,6 +37,13 @@ std::string store_id(const std::string& data_dir) {
   REQUIRE(mark.ok());
   REQUIRE(mark->has_value());
   return (*mark)->mark.store_id;
+}
+
+// What tells the backups of this directory apart, once it has made one.
+std::string maker_id(const std::string& data_dir) {
+  const auto text = read_small_file(data_dir + "/backup-maker.json", 1 << 16);
+  REQUIRE(text.ok());
+  return json_text(dump_json(parse_json(*text).value()), "id").substr(0, 8);
 }
 
 Result<std::string> back_up(TestApp& app) {
@@ -127,8 +140,8 @@ TEST_CASE("backup: the newest are kept, and what a dead daemon left is removed",
         std::vector<std::string>{"kvcs-20250103T000000Z-00000000.partial", "kvcs-20250104T000000Z",
                                  "kvcs-20260131T234321Z", "kvcs-20260131T234322Z", "notes.txt"});
   // A second one of the same second has another name, a third has none.
-  CHECK(back_up(app).value() ==
-        R"({"backup":"kvcs-20260131T234322Z-)" + id + R"(","removed":["kvcs-20260131T234321Z"]})");
+  CHECK(back_up(app).value() == R"({"backup":"kvcs-20260131T234322Z-)" + maker_id(app.data_dir()) +
+                                    R"(","removed":["kvcs-20260131T234321Z"]})");
   CHECK(back_up(app).code() == Code::kConflict);
 }
 
@@ -173,14 +186,13 @@ TEST_CASE("backup: daemons that share a directory, and one that serves a copy, k
     config.backup.keep = 1;
   };
   TestApp first(edit, options), second(edit, options);
-  const std::string id = store_id(second.data_dir()).substr(0, 8);
   REQUIRE(back_up(first).ok());
   // The other one's backup of the same second, while that one is made.
   const std::string other =
       backups + "/kvcs-20260131T234320Z-" + store_id(first.data_dir()).substr(0, 8) + ".partial";
   fs::create_directories(other);
-  CHECK(back_up(second).value() ==
-        R"({"backup":"kvcs-20260131T234320Z-)" + id + R"(","removed":[]})");
+  const std::string made = back_up(second).value(), id = maker_id(second.data_dir());
+  CHECK(made == R"({"backup":"kvcs-20260131T234320Z-)" + id + R"(","removed":[]})");
   CHECK(fs::remove(other));
   // A daemon is started on the first one's copy: it is a data directory from then on.
   const std::string served = backups + "/kvcs-20260131T234320Z";
@@ -197,6 +209,62 @@ TEST_CASE("backup: daemons that share a directory, and one that serves a copy, k
                                                       "kvcs-20260131T234320Z-" + id,
                                                       "kvcs-20260131T234322Z"});
   CHECK(store_id(served) == store_id(first.data_dir()));
+}
+
+TEST_CASE("backup: two restored copies of one store keep the backups of each other",
+          "[unit][app]") {
+  TempDir places;
+  const std::string backups = places.file("backups");
+  ManualClock clock(1'769'903'000'000);
+  AppOptions options;
+  options.clock = &clock;
+  const auto edit = [&](Config& config) {
+    config.backup.directory = backups;
+    config.backup.keep = 1;
+  };
+  const std::string left = places.file("left"), right = places.file("right");
+  {
+    TestApp first(edit, options);
+    REQUIRE(back_up(first).ok());
+    for (const std::string& copy : {left, right}) {
+      fs::copy(backups + "/kvcs-20260131T234320Z", copy, fs::copy_options::recursive);
+      fs::copy(first.data_dir() + "/master.key", copy + "/master.key");
+    }
+  }
+  const auto start = [&](const std::string& dir) {
+    return std::make_unique<TestApp>(
+        [&](Config& config) {
+          edit(config);
+          config.data_dir = dir;
+        },
+        options);
+  };
+  const auto a = start(left), b = start(right);
+  CHECK(store_id(left) == store_id(right));
+  for (const char* removed : {"", "2", "4"}) {
+    for (TestApp* app : {a.get(), b.get()}) {
+      clock.advance_ms(1000);
+      const std::string said = back_up(*app).value();
+      INFO(removed << ": " << said);
+      CHECK((said.find("\"removed\":[]") != std::string::npos) == (removed[0] == '\0'));
+    }
+  }
+  CHECK(names_in(backups) == std::vector<std::string>{"kvcs-20260131T234320Z",
+                                                      "kvcs-20260131T234325Z",
+                                                      "kvcs-20260131T234326Z"});
+  CHECK(maker_id(left) != maker_id(right));
+  // A directory that is moved stays who it is, a copy of it does not.
+  const auto entropy = make_system_entropy();
+  const std::string moved = places.file("moved"), copied = places.file("copied");
+  fs::create_directory(copied);
+  for (const char* name : {"store.json", "backup-maker.json"}) {
+    fs::copy(left + "/" + name, copied + "/" + name);
+  }
+  const std::string before = maker_id(copied);
+  CHECK(read_backup_maker(copied, *entropy)->id.substr(0, 8) != before);
+  const std::string own = maker_id(copied);
+  fs::rename(copied, moved);
+  CHECK(read_backup_maker(moved, *entropy)->id.substr(0, 8) == own);
 }
 
 TEST_CASE("backup: blobs that were deleted, and what is no blob, are in no copy's way",
