@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "http/problem.h"
+#include "identity/access.h"
 #include "ledger/usage_report.h"
 
 namespace kvcs::ai {
@@ -72,7 +73,8 @@ std::span<const http::ApiType> AiApi::types() {
 void AiApi::add_routes(std::vector<http::Row>& table, const http::Guard& user_key) {
   using enum http::Method;
   using http::kNoBody;
-  const http::Access access{user_key, "user key", http::Dialect::kOpenAi};
+  const http::Need need{.family = PrincipalKind::kUserKey, .owner = http::OwnerFrom::kCaller};
+  const http::Access access{user_key, access::words(need), http::Dialect::kOpenAi, need};
   http::Rows rows(table, *this, "/v1");
   rows.add(kGet, "/models", access, kNoBody, &AiApi::models, "Models that this key may use.",
            {.answer = "ModelList"});
@@ -83,7 +85,8 @@ void AiApi::add_routes(std::vector<http::Row>& table, const http::Guard& user_ke
   }
   rows.add(kGet, "/usage", access, kNoBody, &AiApi::usage,
            "This month's use and limits of the key and its user.", {.answer = "OwnUsage"});
-  rows.add(kGet, "/usage/{request_id}", access, kNoBody, &AiApi::request_usage,
+  const http::Access own_request = with_owner(access, http::OwnerFrom::kObject);
+  rows.add(kGet, "/usage/{request_id}", own_request, kNoBody, &AiApi::request_usage,
            "Tokens and cost of one request.", {.answer = "RequestUsage"});
 }
 

@@ -16,6 +16,7 @@
 #include "base/money.h"
 #include "base/quick_json.h"
 #include "http/problem.h"
+#include "identity/access.h"
 
 namespace kvcs::ai {
 namespace {
@@ -105,8 +106,9 @@ std::span<const http::ApiType> ChatProxy::types() {
 void ChatProxy::add_routes(std::vector<http::Row>& table, const http::Guard& user_key,
                            uint64_t body_max_bytes) {
   using enum http::Method;
-  const http::Access openai{user_key, "user key", http::Dialect::kOpenAi};
-  const http::Access anthropic{user_key, "user key", http::Dialect::kAnthropic};
+  const http::Need need{.family = PrincipalKind::kUserKey, .owner = http::OwnerFrom::kCaller};
+  const http::Access openai{user_key, access::words(need), http::Dialect::kOpenAi, need};
+  const http::Access anthropic{user_key, access::words(need), http::Dialect::kAnthropic, need};
   http::Rows rows(table, *this, "/v1");
   rows.add(kPost, "/chat/completions", openai, body_max_bytes, &ChatProxy::chat_completions,
            "Chat completions, streamed or not, as OpenAI's.",

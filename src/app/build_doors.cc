@@ -178,8 +178,10 @@ void build_artifacts(Parts& parts) {
   parts.artifacts.api = std::make_unique<ArtifactsApi>(
       *parts.artifacts.service, *parts.artifacts.search, *parts.presigner, parts.clock(),
       std::move(config),
-      [directory = parts.directory.get()](std::string_view organization_id) -> Result<std::string> {
-        return KVCS_TRY(directory->organization(organization_id))->slug;
+      [directory = parts.directory.get()](
+          std::string_view organization_id) -> Result<ArtifactsApi::Holder> {
+        const auto organization = KVCS_TRY(directory->organization(organization_id));
+        return ArtifactsApi::Holder{organization->slug, organization->active};
       });
 }
 

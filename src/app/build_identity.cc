@@ -18,6 +18,7 @@
 #include "identity/keys.h"
 #include "identity/orgs.h"
 #include "identity/orgs_api.h"
+#include "identity/project_keys_api.h"
 #include "identity/projects.h"
 #include "identity/users.h"
 #include "identity/users_api.h"
@@ -78,6 +79,7 @@ Status build_identity(Parts& parts) {
       });
   parts.organizations_api =
       std::make_unique<OrganizationsApi>(*parts.organizations, *parts.projects, *parts.keys);
+  parts.project_keys_api = std::make_unique<ProjectKeysApi>(*parts.projects, *parts.keys);
   parts.admin_keys_api = std::make_unique<AdminKeysApi>(*parts.keys);
   // Values that come in by hand or by import may hold secrets in clear: the tool gateway knows
   // where. Counters among them do not know this ledger's rows.

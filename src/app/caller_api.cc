@@ -5,6 +5,7 @@
 
 #include "artifacts/artifacts.h"
 #include "base/json.h"
+#include "identity/access.h"
 #include "identity/identity.h"
 #include "identity/records.h"
 
@@ -14,6 +15,7 @@ namespace {
 constexpr http::ApiType kTypes[] = {
     {"Caller", R"(
 key_id!: string
+kind!: project|organization|admin
 role: owner|admin|viewer|billing # Of an admin key.
 organization_id: id
 organization: string
@@ -26,16 +28,19 @@ permissions: [string])"},
 Result<http::Response> describe_caller(http::Request& request) {
   const Principal& principal = request.principal;
   Json body{{"key_id", principal.key_id}};
+  body["kind"] = principal.kind == PrincipalKind::kAdminKey          ? "admin"
+                 : principal.kind == PrincipalKind::kOrganizationKey ? "organization"
+                                                                     : "project";
   if (principal.kind == PrincipalKind::kAdminKey) body["role"] = admin_role_name(principal.role);
   if (!principal.organization_id.empty()) {
     body["organization_id"] = principal.organization_id;
     body["organization"] = principal.organization;
   }
-  if (!principal.project_id.empty()) {
+  if (!principal.project_id.empty()) body["project_id"] = principal.project_id;
+  if (principal.scope != Scope::kNone) {
     // Clients of the artifact store know their owner as the customer.
     body["customer_id"] = customer_id_of(principal.organization);
-    body["project_id"] = principal.project_id;
-    body["permissions"] = principal.scopes;
+    body["permissions"] = Json::array({access::scope_name(principal.scope)});
   }
   return http::json_response(200, dump_json(body));
 }

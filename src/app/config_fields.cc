@@ -123,8 +123,10 @@ void add_stores(Fields& fields, Config& c) {
                     "A sweep stops when more of all blobs are such; 100: never.", 1, 100});
   fields.push_back({"artifacts.scrub_bytes_per_second", &a.scrub_bytes_per_second,
                     "How fast blob-scrub reads.", 1 << 20, int64_t{1} << 40});
+  fields.push_back({"artifacts.serve_suspended", &a.serve_suspended,
+                    "Public artifacts of a suspended organization are served on."});
   fields.push_back({"artifacts.requests_per_minute", &a.requests_per_minute,
-                    "Requests with one project key, a search counting as 20 and more, and slices "
+                    "Requests with one kv_ key, a search counting as 20 and more, and slices "
                     "for one address, by their files' headers; -1: no limit.",
                     -1, 10'000'000});
   fields.push_back({"artifacts.quota_organizations", &a.quota.organizations,

@@ -51,6 +51,7 @@
 #include "identity/keys.h"
 #include "identity/orgs.h"
 #include "identity/orgs_api.h"
+#include "identity/project_keys_api.h"
 #include "identity/projects.h"
 #include "identity/users.h"
 #include "identity/users_api.h"

@@ -43,6 +43,7 @@ class Metrics;
 class OrganizationService;
 class OrganizationsApi;
 class Presigner;
+class ProjectKeysApi;
 class ProjectService;
 class RateLimiter;
 class RequestMetrics;
@@ -185,6 +186,7 @@ struct Parts {
   std::unique_ptr<UserService> users;
   std::unique_ptr<UsersApi> users_api;
   std::unique_ptr<OrganizationsApi> organizations_api;
+  std::unique_ptr<ProjectKeysApi> project_keys_api;
   std::unique_ptr<AdminKeysApi> admin_keys_api;
   std::unique_ptr<KvApi> kv_api;
   std::unique_ptr<Idempotency> idempotency;

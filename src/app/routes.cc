@@ -23,10 +23,12 @@
 #include "http/problem.h"
 #include "http/router.h"
 #include "http/static_files.h"
+#include "identity/access.h"
 #include "identity/admin_keys_api.h"
 #include "identity/guards.h"
 #include "identity/identity.h"
 #include "identity/orgs_api.h"
+#include "identity/project_keys_api.h"
 #include "identity/users_api.h"
 #include "ledger/ledger_api.h"
 #include "ops/idempotency.h"
@@ -39,12 +41,13 @@ namespace {
 // A provider may take an hour (providers' timeout_ms at most).
 constexpr int64_t kModelCallRunningS = 2 * 3600;
 
-// What a search costs of the rate of a project key: it compares with the blocks of every artifact.
+// What a search costs of the rate of its key: it compares with the blocks of every artifact.
 constexpr int64_t kSearchCost = 20;
 
-// A project key and its rate. The key is looked at first, so that only its holder uses it up.
-http::Guard limited_project_key(Parts& parts) {
-  return [key = project_key(*parts.auth), rates = parts.rates.get(),
+// A project or organization key and its rate. The key is looked at first, so that only its holder
+// uses it up.
+http::Guard limited_artifact_key(Parts& parts, Scope at_least) {
+  return [key = artifact_key(*parts.auth, at_least), rates = parts.rates.get(),
           per_minute = parts.config.artifacts.requests_per_minute](
              const http::Request& request) -> Result<Principal> {
     Principal principal = KVCS_TRY(key(request));
@@ -59,15 +62,24 @@ http::Guard limited_project_key(Parts& parts) {
   };
 }
 
-// The words are shown by /openapi.json and held by tests; a role includes those below it.
-http::AdminAccess admin_access(const AdminGuard& guard) {
-  const auto at_least = [&guard](AdminRole role, std::string_view who) {
-    return http::Access{guard.guard(role), who, http::Dialect::kAdmin};
+http::ArtifactAccess artifact_access(Parts& parts) {
+  const auto at_least = [&parts](Scope scope) {
+    const http::Need need{
+        .family = PrincipalKind::kProjectKey, .scope = scope, .owner = http::OwnerFrom::kCaller};
+    return http::Access{limited_artifact_key(parts, scope), access::words(need),
+                        http::Dialect::kPortal, need};
   };
-  return {at_least(AdminRole::kBilling, "admin key"),
-          at_least(AdminRole::kViewer, "admin key, role viewer"),
-          at_least(AdminRole::kAdmin, "admin key, role admin"),
-          at_least(AdminRole::kOwner, "admin key, role owner")};
+  return {at_least(Scope::kRead), at_least(Scope::kWrite), at_least(Scope::kAdmin)};
+}
+
+// A role includes those below it.
+http::AdminAccess admin_access(const AdminGuard& guard) {
+  const auto at_least = [&guard](AdminRole role) {
+    const http::Need need{.family = PrincipalKind::kAdminKey, .role = role};
+    return http::Access{guard.guard(role), access::words(need), http::Dialect::kAdmin, need};
+  };
+  return {at_least(AdminRole::kBilling), at_least(AdminRole::kViewer), at_least(AdminRole::kAdmin),
+          at_least(AdminRole::kOwner)};
 }
 
 // Made at the first request and kept: the table does not change while the daemon runs.
@@ -118,11 +130,12 @@ void refuse_unknown_queries(std::vector<http::Row>& table) {
 // request is refused that no row matches.
 std::vector<http::Row> all_routes(Parts& parts) {
   const http::AdminAccess admin = admin_access(*parts.admin_guard);
-  const http::Guard project = limited_project_key(parts), user = user_key(*parts.auth);
+  const http::ArtifactAccess artifact = artifact_access(parts);
+  const http::Guard user = user_key(*parts.auth);
   std::vector<http::Row> table;
   parts.status_api->add_routes(table);
   add_description(table, parts);
-  caller_api::add_route(table, "/api/v1/me", {project, "project key", http::Dialect::kPortal},
+  caller_api::add_route(table, "/api/v1/me", artifact.read,
                         "Whose key this is: organization and project.");
   // Before the artifacts' /v1/artifacts: what nobody knows under /v1 is refused in OpenAI's words.
   parts.ai.proxy->add_routes(table, user, parts.config.ai.request_max_bytes);
@@ -130,7 +143,8 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.ai.admin_api->add_usage_routes(table, admin);
   parts.ledger_api->add_body_routes(table, admin);
   parts.ai.admin_api->add_routes(table, admin);
-  parts.artifacts.api->add_routes(table, project);
+  parts.artifacts.api->add_routes(table, artifact);
+  parts.project_keys_api->add_routes(table, artifact);
   parts.gateway.api->add_routes(table);
   parts.gateway.admin_api->add_routes(table, admin);
   parts.gateway.agent_schedules->add_routes(table, admin);
@@ -175,6 +189,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      http::problem_types(kPortal),
                                                      http::problem_types(kGateway),
                                                      ArtifactsApi::types(),
+                                                     ProjectKeysApi::types(),
                                                      OrganizationsApi::tenant_token_types(),
                                                      gateway::GatewayApi::types(),
                                                      gateway::GatewayAdminApi::types(),

@@ -115,6 +115,8 @@ Result<Artifact> parse_upload(const Json& body) {
       reader.optional_one_of("visibility", {"public", "private"}).value_or("private") == "public";
   a.size_bytes =
       static_cast<uint64_t>(reader.optional_integer("size_bytes", 0, INT64_MAX).value_or(0));
+  a.project_id =
+      reader.optional_string("project_id", {.min_bytes = 1, .max_bytes = 64}).value_or("");
   const StringRule digest_rule{.min_bytes = 0, .max_bytes = 64};
   const std::string checksum = reader.optional_string("checksum", digest_rule).value_or("");
   const std::string sha256 = reader.optional_string("sha256", digest_rule).value_or("");

@@ -28,19 +28,19 @@ struct Root {
 //
 // There is one statement for the next root, tokenizer and model each, because a comparison of all
 // three at once would read every artifact that has the last ones.
-Result<bool> next_root(Database& db, const std::string& organization_id, Root& at,
-                       std::string& text) {
+Result<bool> next_root(Database& db, const PrefixQuery& query, Root& at, std::string& text) {
   constexpr std::string_view kSteps[] = {
       "search_model = ? AND search_tokenizer = ? AND search_root > ?",
       "search_model = ? AND search_tokenizer > ?", "search_model > ?"};
   for (const std::string_view step : kSteps) {
     auto s = KVCS_TRY(db.prepare(
         "SELECT search_model, search_tokenizer, search_root FROM artifacts "
-        "WHERE organization_id = ? AND " +
+        "WHERE organization_id = ? AND (? = '' OR project_id = ?) AND " +
         std::string(step) + " ORDER BY search_model, search_tokenizer, search_root LIMIT 1"));
-    s.bind(1, organization_id).bind(2, at.model);
-    if (step != kSteps[2]) s.bind(3, at.tokenizer);
-    if (step == kSteps[0]) s.bind(4, text);
+    s.bind(1, query.organization_id).bind(2, query.only_project_id);
+    s.bind(3, query.only_project_id).bind(4, at.model);
+    if (step != kSteps[2]) s.bind(5, at.tokenizer);
+    if (step == kSteps[0]) s.bind(6, text);
     if (!KVCS_TRY(s.step())) continue;
     at.model = s.text(0);
     at.tokenizer = s.text(1);
@@ -56,7 +56,7 @@ Result<std::vector<Root>> list_roots(Database& db, const PrefixQuery& query) {
   std::string text;
   std::vector<Root> roots;
   for (size_t looked = 0; looked < kSearchRootsMax; looked++) {
-    if (!KVCS_TRY(next_root(db, query.organization_id, at, text))) break;
+    if (!KVCS_TRY(next_root(db, query, at, text))) break;
     if (!query.model.empty() && at.model != query.model) break;
     if (query.tokenizer && at.tokenizer != *query.tokenizer) continue;
     if (text.empty()) continue;  // Looked at, and without ids.
@@ -76,10 +76,12 @@ Result<std::vector<Root>> list_text_roots(Database& db, const PrefixQuery& query
   }
   auto s =
       KVCS_TRY(db.prepare("SELECT search_model FROM artifacts WHERE organization_id = ? "
-                          "AND search_model > ? ORDER BY search_model LIMIT 1"));
+                          "AND search_model > ? AND (? = '' OR project_id = ?) "
+                          "ORDER BY search_model LIMIT 1"));
   std::string model;
   while (roots.size() < kSearchRootsMax) {
     s.bind(1, query.organization_id).bind(2, model);
+    s.bind(3, query.only_project_id).bind(4, query.only_project_id);
     if (!KVCS_TRY(s.step())) break;
     model = s.text(0);
     s.reset();
@@ -131,23 +133,26 @@ uint64_t common_ids(std::string_view a, std::string_view b) {
 
 // Artifacts that stand next to the query among those that share `depth` blocks with it. What they
 // have in common falls with the distance, so the first that adds nothing ends the walk.
-Status list_neighbours(Database& db, const PrefixPlace& place, size_t depth, size_t max,
-                       std::vector<Candidate>& found) {
+//
+// Those of other projects are left out here, or they could fill the places of the caller's own.
+Status list_neighbours(Database& db, const PrefixQuery& query, const PrefixPlace& place,
+                       size_t depth, std::vector<Candidate>& found) {
   const size_t at = depth * kPrefixBlock;
   const size_t count = std::min<size_t>(kPrefixBlock, place.ids.size() - at);
   const std::string wanted = search_rows::ids_bytes(place.ids.data() + at, count);
   // Above the longest run, those that share this block too were found below.
-  const char* const after = depth == place.blocks()
-                                ? "SELECT ids, artifact_id FROM artifact_blocks "
-                                  "WHERE prefix_id = ? AND ids >= ? ORDER BY ids LIMIT ?"
-                                : "SELECT ids, artifact_id FROM artifact_blocks "
-                                  "WHERE prefix_id = ? AND ids > ? ORDER BY ids LIMIT ?";
-  for (const char* const sql : {"SELECT ids, artifact_id FROM artifact_blocks "
-                                "WHERE prefix_id = ? AND ids < ? ORDER BY ids DESC LIMIT ?",
-                                after}) {
-    auto s = KVCS_TRY(db.prepare(sql));
+  const bool one_project = !query.only_project_id.empty();
+  const std::string own =
+      one_project ? " AND (SELECT project_id FROM artifacts WHERE id = artifact_id) = ?" : "";
+  const std::string select = "SELECT ids, artifact_id FROM artifact_blocks WHERE prefix_id = ?";
+  const std::string sides[] = {
+      " AND ids < ?" + own + " ORDER BY ids DESC LIMIT ?",
+      (depth == place.blocks() ? " AND ids >= ?" : " AND ids > ?") + own + " ORDER BY ids LIMIT ?"};
+  for (const std::string& side : sides) {
+    auto s = KVCS_TRY(db.prepare(select + side));
     s.bind_bytes(1, search_rows::key_of(place.chain[depth])).bind_bytes(2, wanted);
-    s.bind(3, static_cast<int64_t>(max));
+    if (one_project) s.bind(3, query.only_project_id);
+    s.bind(one_project ? 4 : 3, static_cast<int64_t>(query.limit));
     while (KVCS_TRY(s.step())) {
       const uint64_t common = at + common_ids(s.bytes(0), wanted);
       if (common <= place.added_ids) break;
@@ -183,7 +188,7 @@ Status collect(Database& db, const PrefixQuery& query, const Root& root, const P
   std::vector<Candidate> near;
   // Those that share the longest run of blocks; then shorter ones, until there are enough.
   for (size_t depth = place.blocks() + 1; depth-- > 0 && near.size() < limit;) {
-    KVCS_TRY(list_neighbours(db, place, depth, limit, near));
+    KVCS_TRY(list_neighbours(db, query, place, depth, near));
   }
   std::stable_sort(near.begin(), near.end(),
                    [](const Candidate& a, const Candidate& b) { return a.common > b.common; });
@@ -217,7 +222,10 @@ Result<std::vector<PrefixHit>> finish(Database& db, const PrefixQuery& query,
     if (!seen.insert(hit.artifact.id).second) continue;
     hit.artifact = KVCS_TRY(artifact_rows::find(db, hit.artifact.id));
     const Artifact& row = hit.artifact;
-    if (row.ready && row.organization_id == query.organization_id) kept.push_back(std::move(hit));
+    const bool in_reach = query.only_project_id.empty() || row.project_id == query.only_project_id;
+    if (row.ready && row.organization_id == query.organization_id && in_reach) {
+      kept.push_back(std::move(hit));
+    }
   }
   return kept;
 }

@@ -1,7 +1,7 @@
-// Finds the artifacts of an organization that begin with given token ids, or a given text, by the
-// hash chain of kvfile/tools/prefix_chain.h over rows of portal.db. A search reads O(log n) rows
-// per lookup, whatever the number of artifacts; ids are salted per organization, and real ids are
-// compared before anything is answered.
+// Finds the artifacts of an organization, or of one of its projects, that begin with given token
+// ids, or a given text, by the hash chain of kvfile/tools/prefix_chain.h over rows of portal.db. A
+// search reads O(log n) rows per lookup, whatever the number of artifacts; ids are salted per
+// organization, and real ids are compared before anything is answered.
 //
 // Where ids come from: the artifact's own tensor `tokens`; without one, the sidecar that came with
 // the upload. Only the header and that tensor are read, and no more than kSearchTokensMax ids. An
@@ -29,6 +29,7 @@ inline constexpr size_t kSearchRootsMax = 256;  // Models, schemes, dtypes looke
 
 struct PrefixQuery {
   std::string organization_id;
+  std::string only_project_id;   // "" = of every project
   std::vector<uint32_t> tokens;  // Of a text: its bytes.
   bool of_text = false;
   std::string model;                     // "" = any

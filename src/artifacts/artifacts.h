@@ -18,8 +18,9 @@
 // - An upload announced without digest or size gets them from its PUT, until it is confirmed.
 //
 // Thread-safe. Failures in the words of the public contract: NotFound "Artifact not found", also
-// for another organization's; Invalid "size mismatch" and "sha256 mismatch" with details; Forbidden
-// with reason quota_exceeded; Unavailable when a store does not answer.
+// for what is not the caller's own (identity/access.h); Invalid "size mismatch" and "sha256
+// mismatch" with details; Forbidden with reason quota_exceeded; Unavailable when a store does not
+// answer.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -75,6 +76,8 @@ struct ArtifactConfig {
   // the rows for lost and touches nothing. 100: it always sweeps.
   int sweep_max_percent = 5;
   uint64_t scrub_bytes_per_second = 64u << 20;
+  // Whether public artifacts of a suspended organization are served.
+  bool serve_suspended = false;
   // Of one project key, enforced by App's route table; negative: no limit.
   int64_t requests_per_minute = 6000;
   ArtifactQuota quota;
@@ -91,6 +94,7 @@ enum class ArtifactSort : uint8_t { kCreated, kName, kSize };
 
 struct ArtifactFilter {
   std::string organization_id;
+  std::string only_project_id;    // "" = of every project
   std::string status = "ready";   // "ready", "pending" or "all"
   std::string visibility, dtype;  // "" = any
   std::string name, model;        // Part of it, any case; "" = any
@@ -163,7 +167,8 @@ class ArtifactService final {
 
   const ArtifactConfig& config() const { return config_; }
 
-  // Fills in id, times and state. Forbidden: over quota. Invalid: over object_bytes_max.
+  // Fills in id, times and state. Forbidden: over quota. Invalid: over object_bytes_max. NotFound
+  // with reason project_not_found: the organization has no such project.
   Result<Artifact> create(Artifact wanted);
   // `size_bytes`: of the body. `claim` was signed by us. RateLimited with reason
   // upload_in_progress: another PUT to this artifact is under way.

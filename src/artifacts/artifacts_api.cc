@@ -7,10 +7,12 @@
 #include <algorithm>
 
 #include "artifacts/artifact_search.h"
+#include "artifacts/rows.h"
 #include "artifacts/slice_api.h"
 #include "base/bytes.h"
 #include "base/id.h"
 #include "http/json_api.h"
+#include "identity/access.h"
 
 namespace kvcs {
 namespace {
@@ -59,13 +61,13 @@ Response reply(const Json& body) {
 
 ArtifactsApi::ArtifactsApi(ArtifactService& service, ArtifactSearch& search,
                            const Presigner& presigner, const Clock& clock,
-                           ArtifactsApiConfig config, SlugOf slug_of)
+                           ArtifactsApiConfig config, HolderOf holder_of)
     : service_(service),
       search_(search),
       presigner_(presigner),
       clock_(clock),
       config_(std::move(config)),
-      slug_of_(std::move(slug_of)),
+      holder_of_(std::move(holder_of)),
       slice_cache_(std::make_unique<SliceCache>()) {}
 ArtifactsApi::~ArtifactsApi() = default;
 
@@ -79,6 +81,7 @@ dtype!: string(1..32) = "F16"
 num_tokens: integer(0..9223372036854775807)
 visibility: public|private # Default: private.
 size_bytes: integer(0..9223372036854775807)
+project_id: string(1..64) # Required with an organization key, which is of no project.
 sha256: string(0..64) # Hex digest of the bytes; checksum is another name for it.
 checksum: string(0..64)
 metadata: object # What else is known: name, sha256, model, tokenizer, … kept as given.
@@ -146,7 +149,7 @@ of!: text|tokens
 query_length!: integer)"},
     {"VerifiedKey", R"(
 customer_id!: string
-project_id!: id
+project_id: id # Absent for an organization key.
 organization_id!: id
 permissions!: [string])"},
     {"Quota", R"(
@@ -173,56 +176,63 @@ std::span<const http::ApiType> ArtifactsApi::types() {
   return kTypes;
 }
 
-void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Guard& project_key) {
+void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::ArtifactAccess& access) {
   using enum http::Method;
   using http::everyone;
   using http::kNoBody;
+  using http::OwnerFrom;
   constexpr uint64_t kSmall = kSmallBodyMaxBytes;
-  const http::Access key{project_key, "project key", http::Dialect::kPortal};
-  const http::Access url{presigned(presigner_), "presigned", http::Dialect::kPortal};
+  const http::Access read_one = with_owner(access.read, OwnerFrom::kObject),
+                     write_one = with_owner(access.write, OwnerFrom::kObject);
+  const http::Need signature{.owner = OwnerFrom::kSignature};
+  const http::Access url{presigned(presigner_), access::words(signature), http::Dialect::kPortal,
+                         signature};
   http::Rows rows(table, *this);
   const std::string all = "/api/v1/artifacts", one = all + "/{id}";
-  rows.add(kPost, all + "/upload-url", key, kUploadUrlBodyMaxBytes, &ArtifactsApi::create_upload,
+  rows.add(kPost, all + "/upload-url", access.write, kUploadUrlBodyMaxBytes,
+           &ArtifactsApi::create_upload,
            "Announce an upload: its id and a URL to PUT the bytes to.",
            {.body = "UploadAsk", .answer = "UploadPlace"});
-  rows.add(kGet, all, key, kNoBody, &ArtifactsApi::list, "Artifacts; all of them without ?limit=.",
+  rows.add(kGet, all, access.read, kNoBody, &ArtifactsApi::list,
+           "Artifacts; all of them without ?limit=.",
            {.query = "status visibility name model dtype project sort limit cursor continuation "
                      "offset shape",
             .answer = "ArtifactPage"});
-  rows.add(kPost, all + "/search", key, kSearchBodyMaxBytes, &ArtifactsApi::search,
+  rows.add(kPost, all + "/search", access.read, kSearchBodyMaxBytes, &ArtifactsApi::search,
            "Artifacts that begin with these token ids, longest common prefix first.",
            {.query = "shape", .body = "SearchAsk", .answer = "SearchHits"});
-  rows.add(kGet, one, key, kNoBody, &ArtifactsApi::get, "One artifact with a URL to its bytes.",
-           {.query = "shape", .answer = "Artifact"});
-  rows.add(kPost, one + "/confirm-upload", key, kSmall, &ArtifactsApi::confirm,
+  rows.add(kGet, one, read_one, kNoBody, &ArtifactsApi::get,
+           "One artifact with a URL to its bytes.", {.query = "shape", .answer = "Artifact"});
+  rows.add(kPost, one + "/confirm-upload", write_one, kSmall, &ArtifactsApi::confirm,
            "Make an uploaded artifact ready.", {.body = "ConfirmAsk", .answer = "Confirmed"});
-  rows.add(kPost, one + "/download-url", key, kSmall, &ArtifactsApi::download_url,
+  rows.add(kPost, one + "/download-url", read_one, kSmall, &ArtifactsApi::download_url,
            "A URL to GET the bytes from; ?tokens= and ?layers= go with it.",
            {.query = "tokens layers", .answer = "DownloadPlace"});
-  rows.add(kPost, one + "/visibility", key, kSmall, &ArtifactsApi::set_visibility,
+  rows.add(kPost, one + "/visibility", write_one, kSmall, &ArtifactsApi::set_visibility,
            "Make it public or private.", {.body = "VisibilityAsk", .status = 204});
-  rows.add(kDelete, one, key, kSmall, &ArtifactsApi::remove, "Delete an artifact for good.",
+  rows.add(kDelete, one, write_one, kSmall, &ArtifactsApi::remove, "Delete an artifact for good.",
            {.status = 204});
-  rows.add(kPost, "/v1/artifacts/upload-url", key, kUploadUrlBodyMaxBytes,
+  rows.add(kPost, "/v1/artifacts/upload-url", access.write, kUploadUrlBodyMaxBytes,
            &ArtifactsApi::create_upload, "The same as under /api/v1.",
            {.body = "UploadAsk", .answer = "UploadPlace"});
-  rows.add(kPost, "/v1/artifacts/{id}/visibility", key, kSmall, &ArtifactsApi::set_visibility,
+  rows.add(kPost, "/v1/artifacts/{id}/visibility", write_one, kSmall, &ArtifactsApi::set_visibility,
            "The same as under /api/v1.", {.body = "VisibilityAsk", .status = 204});
-  rows.add(kPost, "/api/v1/api-keys/verify", key, kSmall, &ArtifactsApi::verify_key,
+  rows.add(kPost, "/api/v1/api-keys/verify", access.read, kSmall, &ArtifactsApi::verify_key,
            "Whose key this is.", {.answer = "VerifiedKey"});
-  rows.add(kGet, "/api/v1/api-keys/verify", key, kNoBody, &ArtifactsApi::verify_key,
+  rows.add(kGet, "/api/v1/api-keys/verify", access.read, kNoBody, &ArtifactsApi::verify_key,
            "Whose key this is.", {.answer = "VerifiedKey"});
-  rows.add(kGet, "/api/v1/quota", key, kNoBody, &ArtifactsApi::quota,
-           "What is used and what may be.", {.answer = "Quota"});
+  rows.add(kGet, "/api/v1/quota", access.read, kNoBody, &ArtifactsApi::quota,
+           "What the organization has used and what it may.", {.answer = "Quota"});
   rows.add(kPut, "/blobs/{id}", url, service_.config().object_bytes_max, &ArtifactsApi::put_blob,
            "The bytes of an announced upload.", {.body = "application/octet-stream"});
   rows.add(kGet, "/blobs/{id}", url, kNoBody, &ArtifactsApi::get_blob,
            "The bytes of an artifact; of ?tokens=a:b and ?layers=x:y alone, as a .kv file.",
            {.query = "tokens layers", .answer = "application/octet-stream"});
-  rows.add(kGet, "/v1/artifacts/{id}", everyone(), kNoBody, &ArtifactsApi::get_public,
+  const http::Access anybody = with_owner(everyone(), OwnerFrom::kObject);
+  rows.add(kGet, "/v1/artifacts/{id}", anybody, kNoBody, &ArtifactsApi::get_public,
            "The bytes of a public artifact, or a part: ?tokens=a:b, ?layers=x:y.",
            {.query = "tokens layers", .answer = "application/octet-stream"});
-  rows.add(kGet, "/{org}/{project}/{artifact_id}", everyone(), kNoBody, &ArtifactsApi::get_cdn,
+  rows.add(kGet, "/{org}/{project}/{artifact_id}", anybody, kNoBody, &ArtifactsApi::get_cdn,
            "The same, by names.", {.query = "tokens layers", .answer = "application/octet-stream"});
   rows.add(kPost, "/api/v1/telemetry", everyone(), kSmall, &ArtifactsApi::take_telemetry,
            "Checks an event of a client and drops it.", {.body = "TelemetryAsk", .status = 204});
@@ -259,7 +269,16 @@ Result<Response> ArtifactsApi::create_upload(Request& request) {
   const Json body = KVCS_TRY(read_object(request));
   Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
   wanted.organization_id = request.principal.organization_id;
-  wanted.project_id = request.principal.project_id;
+  const std::string_view own = access::project_limit(request.principal);
+  if (wanted.project_id.empty()) wanted.project_id = own;
+  if (wanted.project_id.empty()) {
+    return invalid(
+        "project_id: required with an organization key, which is of no project; name one of its "
+        "organization's.");
+  }
+  // Another project than the key's own is one that is not there, as the service says it.
+  if (!own.empty() && wanted.project_id != own)
+    return artifact_rows::not_found_project(wanted.project_id);
   wanted.owner_id = customer_id_of(request.principal.organization);
   const Artifact made = KVCS_TRY(service_.create(std::move(wanted)));
   const int64_t expires_ms = made.created_ms + int64_t{1000} * service_.config().url_lifetime_s;
@@ -284,6 +303,7 @@ Result<Response> ArtifactsApi::list(Request& request) {
   ArtifactFilter filter = KVCS_TRY(artifact_json::parse_filter(request));
   const Shape shape = KVCS_TRY(artifact_json::shape_for(request));
   filter.organization_id = request.principal.organization_id;
+  filter.only_project_id = access::project_limit(request.principal);
   // A client that mentions no page gets the whole list.
   const bool paged = request.query_value("limit") || !filter.cursor.empty() || filter.offset > 0;
   if (!paged) return list_everything(request, std::move(filter), shape);
@@ -376,13 +396,11 @@ Result<Response> ArtifactsApi::remove(Request& request) {
 
 Result<Response> ArtifactsApi::verify_key(Request& request) {
   const Principal& who = request.principal;
-  Json permissions = Json::array();
-  for (const std::string& scope : who.scopes) permissions.push_back(scope);
-  if (permissions.empty()) permissions.push_back("write");
-  return reply({{"customer_id", customer_id_of(who.organization)},
-                {"project_id", who.project_id},
-                {"organization_id", who.organization_id},
-                {"permissions", std::move(permissions)}});
+  Json body{{"customer_id", customer_id_of(who.organization)},
+            {"organization_id", who.organization_id},
+            {"permissions", Json::array({access::scope_name(who.scope)})}};
+  if (!who.project_id.empty()) body["project_id"] = who.project_id;
+  return reply(body);
 }
 
 Result<Response> ArtifactsApi::quota(Request& request) {

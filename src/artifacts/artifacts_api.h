@@ -36,15 +36,18 @@ http::Guard presigned(const Presigner& presigner);
 
 class ArtifactsApi final {
  public:
-  using SlugOf = std::function<Result<std::string>(std::string_view organization_id)>;
-  // `slug_of` finds the slug of an organization, for public URLs.
+  // What the doors without a key ask about an organization.
+  struct Holder {
+    std::string slug;
+    bool active = true;
+  };
+  using HolderOf = std::function<Result<Holder>(std::string_view organization_id)>;
   ArtifactsApi(ArtifactService& service, ArtifactSearch& search, const Presigner& presigner,
-               const Clock& clock, ArtifactsApiConfig config, SlugOf slug_of);
+               const Clock& clock, ArtifactsApiConfig config, HolderOf holder_of);
   ~ArtifactsApi();
 
-  // The rows of these handlers, for keys that `project_key` lets in, and the types that they read
-  // and answer.
-  void add_routes(std::vector<http::Row>& table, const http::Guard& project_key);
+  // The rows of these handlers, and the types that they read and answer.
+  void add_routes(std::vector<http::Row>& table, const http::ArtifactAccess& access);
   static std::span<const http::ApiType> types();
 
   // POST /api/v1/artifacts/upload-url and /v1/artifacts/upload-url
@@ -71,6 +74,10 @@ class ArtifactsApi final {
                          const Artifact& artifact) const;
   std::string public_url(const std::string& base, const Artifact& artifact,
                          std::string_view organization) const;
+  // NotFound, or Forbidden with reason org_suspended.
+  Status check_active(const Artifact& artifact) const;
+  // Forbidden in the same words for every artifact that is not for everybody, and for none.
+  Status check_public(const Artifact& artifact) const;
   Result<http::Response> list_everything(const http::Request& request, ArtifactFilter filter,
                                          artifact_json::Shape shape);
   Result<http::Response> send_bytes(const http::Request& request, const Artifact& artifact,
@@ -83,7 +90,7 @@ class ArtifactsApi final {
   const Presigner& presigner_;
   const Clock& clock_;
   const ArtifactsApiConfig config_;
-  const SlugOf slug_of_;
+  const HolderOf holder_of_;
   const std::unique_ptr<SliceCache> slice_cache_;
 };
 

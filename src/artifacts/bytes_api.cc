@@ -18,8 +18,9 @@ using http::Request;
 using http::Response;
 
 constexpr size_t kTransferBytes = 256 << 10;
-// A public artifact's bytes never change under its id; it may only disappear.
-constexpr std::string_view kPublicCache = "public, max-age=31536000, immutable";
+// A cache may keep a public artifact, and asks before each use: the bytes never change under the
+// id, but its owner may take them back.
+constexpr std::string_view kPublicCache = "public, no-cache";
 constexpr std::string_view kPrivateCache = "private, no-store";
 
 std::string_view signed_method(const Request& request) {
@@ -98,6 +99,8 @@ Result<Response> ArtifactsApi::put_blob(Request& request) {
   const PresignedClaim claim =
       KVCS_TRY(presigner_.verify("PUT", request.param("id"), request.query));
   const auto declared = request.body->declared_size_bytes();
+  const Artifact row = KVCS_TRY(service_.find(claim.id));
+  KVCS_TRY(check_active(row));
   if (!declared && claim.size_bytes == 0) {
     return invalid("Content-Length is required: the upload was announced without its size.");
   }
@@ -160,29 +163,59 @@ Result<Response> ArtifactsApi::get_blob(Request& request) {
   const Artifact row = KVCS_TRY(service_.find(claim.id));
   // A URL that was signed for an unconfirmed upload must not open other bytes.
   if (!row.ready || row.sha256 != claim.sha256_hex) return artifact_rows::not_found_artifact();
+  KVCS_TRY(check_active(row));
   return send_bytes(request, row, kPrivateCache);
+}
+
+// A URL that was signed before its organization was suspended is no way around that.
+Status ArtifactsApi::check_active(const Artifact& artifact) const {
+  const Result<Holder> holder = holder_of_(artifact.organization_id);
+  if (holder.code() == Code::kNotFound) return artifact_rows::not_found_artifact();
+  if (!holder.ok()) return holder.status();
+  if (holder->active) return ok();
+  return forbidden("The organization is suspended.").with_reason("org_suspended");
+}
+
+namespace {
+
+// Which ids there are is nobody's business but their owners'.
+Status not_for_everybody() {
+  return forbidden("There is no public artifact here: it is private, or does not exist.");
+}
+
+}  // namespace
+
+Status ArtifactsApi::check_public(const Artifact& artifact) const {
+  if (!artifact.is_public || !artifact.ready) return not_for_everybody();
+  if (service_.config().serve_suspended) return ok();
+  const Status active = check_active(artifact);
+  return active.code() == Code::kForbidden || active.code() == Code::kNotFound ? not_for_everybody()
+                                                                               : active;
 }
 
 Result<Response> ArtifactsApi::get_public(Request& request) {
   const std::string id = lower_ascii(request.param("id"));
   if (!is_uuid(id)) return invalid("invalid artifact_id");
-  const Artifact row = KVCS_TRY(service_.find(id));
-  if (!row.is_public) return forbidden("This artifact is private.");
-  if (!row.ready) return artifact_rows::not_found_artifact();
-  return send_bytes(request, row, kPublicCache);
+  const Result<Artifact> row = service_.find(id);
+  if (row.code() == Code::kNotFound) return not_for_everybody();
+  KVCS_TRY(row.status());
+  KVCS_TRY(check_public(*row));
+  return send_bytes(request, *row, kPublicCache);
 }
 
 Result<Response> ArtifactsApi::get_cdn(Request& request) {
   const std::string id = lower_ascii(request.param("artifact_id"));
   // Any path of three segments leads here; one that is no artifact's is simply not found.
   if (!is_uuid(id)) return not_found("Not found.");
-  const Artifact row = KVCS_TRY(service_.find(id));
-  if (row.project != request.param("project")) return artifact_rows::not_found_artifact();
-  const std::string slug = KVCS_TRY(slug_of_(row.organization_id));
-  if (slug != request.param("org")) return artifact_rows::not_found_artifact();
-  if (!row.is_public) return forbidden("This artifact is private.");
-  if (!row.ready) return artifact_rows::not_found_artifact();
-  return send_bytes(request, row, kPublicCache);
+  const Result<Artifact> row = service_.find(id);
+  if (row.code() == Code::kNotFound) return not_for_everybody();
+  KVCS_TRY(row.status());
+  KVCS_TRY(check_public(*row));
+  if (row->project != request.param("project") ||
+      KVCS_TRY(holder_of_(row->organization_id)).slug != request.param("org")) {
+    return not_for_everybody();
+  }
+  return send_bytes(request, *row, kPublicCache);
 }
 
 }  // namespace kvcs

@@ -61,6 +61,7 @@ struct Where {
 Where conditions(const ArtifactFilter& filter) {
   Where where;
   where.add("a.organization_id = ?", filter.organization_id);
+  if (!filter.only_project_id.empty()) where.add("a.project_id = ?", filter.only_project_id);
   if (filter.status != "all") where.add("a.status = ?", filter.status);
   if (!filter.visibility.empty()) where.add("a.visibility = ?", filter.visibility);
   if (!filter.dtype.empty()) where.add("lower(a.dtype) = ?", lower_ascii(filter.dtype));
@@ -126,11 +127,23 @@ Status not_found_artifact() {
   return not_found("Artifact not found");
 }
 
+Status not_found_project(std::string_view id) {
+  return not_found("No project '" + printable(id, kShownName) + "'.")
+      .with_reason("project_not_found");
+}
+
 Result<Artifact> find(Database& db, std::string_view id) {
   auto s = KVCS_TRY(db.prepare(std::string(kSelect) + " WHERE a.id = ?"));
   s.bind(1, lower_ascii(id));
   if (!KVCS_TRY(s.step())) return not_found_artifact();
   return read_row(s);
+}
+
+Status check_project(Database& db, std::string_view organization_id, std::string_view project_id) {
+  auto s = KVCS_TRY(db.prepare("SELECT 1 FROM projects WHERE id = ? AND organization_id = ?"));
+  s.bind(1, project_id).bind(2, organization_id);
+  if (KVCS_TRY(s.step())) return ok();
+  return not_found_project(project_id);
 }
 
 Status insert(Database& db, const Artifact& a) {

@@ -8,6 +8,8 @@ namespace kvcs::artifact_rows {
 
 // NotFound "Artifact not found".
 Result<Artifact> find(Database& db, std::string_view id);
+// NotFound with reason project_not_found: the organization has no such project.
+Status check_project(Database& db, std::string_view organization_id, std::string_view project_id);
 Status insert(Database& db, const Artifact& artifact);
 Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter);
 Result<uint64_t> count(Database& db, const ArtifactFilter& filter);
@@ -16,5 +18,6 @@ Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t 
 // Whether any row, ready or pending, of any organization has these bytes.
 Result<bool> names_digest(Database& db, std::string_view sha256);
 Status not_found_artifact();
+Status not_found_project(std::string_view id);
 
 }  // namespace kvcs::artifact_rows

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/json_cursor.h"
 #include "http/json_api.h"
+#include "identity/access.h"
 
 namespace kvcs {
 namespace {
@@ -97,6 +98,7 @@ Result<http::Response> ArtifactsApi::search(http::Request& request) {
   if (config_.charge_search) KVCS_TRY(config_.charge_search(request, query.tokens.size()));
   const artifact_json::Shape shape = KVCS_TRY(artifact_json::shape_for(request));
   query.organization_id = request.principal.organization_id;
+  query.only_project_id = access::project_limit(request.principal);
   Json hits = Json::array();
   for (const PrefixHit& hit : KVCS_TRY(search_.find(query))) {
     artifact_json::Urls urls;

@@ -6,6 +6,7 @@
 #include "artifacts/rows.h"
 #include "base/bytes.h"
 #include "base/id.h"
+#include "identity/access.h"
 
 namespace kvcs {
 namespace {
@@ -21,6 +22,13 @@ Status mismatch(const char* what, const std::string& expected, const std::string
 // Internal, in words that the caller may know and can do something with.
 Status our_fault(const std::string& message) {
   return Status(Code::kInternal, message, message);
+}
+
+// What is not the caller's own is answered as what is not there.
+Status check_own(const Principal& who, const Artifact& row) {
+  const bool own =
+      access::owns(who, {.organization_id = row.organization_id, .project_id = row.project_id});
+  return own ? ok() : artifact_rows::not_found_artifact();
 }
 
 // The uploader's own words against what is stored; size first.
@@ -66,6 +74,7 @@ Result<Artifact> ArtifactService::create(Artifact wanted) {
   wanted.created_ms = clock_.unix_ms();
   wanted.expires_ms = wanted.created_ms + config_.pending_lifetime_s * 1000;
   const Status ran = writer_.run([&](Database& db) -> Status {
+    KVCS_TRY(artifact_rows::check_project(db, wanted.organization_id, wanted.project_id));
     KVCS_TRY(reserve(db, wanted.organization_id, 1, wanted.size_bytes, limits));
     return artifact_rows::insert(db, wanted);
   });
@@ -85,7 +94,7 @@ Result<Artifact> ArtifactService::find(std::string_view id) const {
 
 Result<Artifact> ArtifactService::find_own(const Principal& who, std::string_view id) const {
   Artifact found = KVCS_TRY(find(id));
-  if (found.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
+  KVCS_TRY(check_own(who, found));
   return found;
 }
 
@@ -197,7 +206,7 @@ Status ArtifactService::confirm_row(Database& db, const Principal& who, std::str
                                     const ConfirmClaim& claim, const ArtifactQuota& limits,
                                     std::string_view request_id, Artifact& row) {
   row = KVCS_TRY(artifact_rows::find(db, id));
-  if (row.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
+  KVCS_TRY(check_own(who, row));
   if (row.ready) return check_claim(row, claim);
   if (!row.uploaded) return refused_put(row.id);
   const auto stored = blobs_.stat(row.sha256);
@@ -259,7 +268,7 @@ Status ArtifactService::set_visibility(const Principal& who, std::string_view id
   const char* const value = is_public ? "public" : "private";
   return writer_.run([&](Database& db) -> Status {
     const Artifact before = KVCS_TRY(artifact_rows::find(db, id));
-    if (before.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
+    KVCS_TRY(check_own(who, before));
     auto update = KVCS_TRY(db.prepare("UPDATE artifacts SET visibility = ? WHERE id = ?"));
     KVCS_TRY(update.bind(1, value).bind(2, before.id).run());
     if (before.is_public == is_public) return ok();
@@ -284,7 +293,7 @@ Status ArtifactService::remove(const Principal& who, std::string_view id,
   Artifact before;
   const Status ran = writer_.run([&](Database& db) -> Status {
     before = KVCS_TRY(artifact_rows::find(db, id));
-    if (before.organization_id != who.organization_id) return artifact_rows::not_found_artifact();
+    KVCS_TRY(check_own(who, before));
     KVCS_TRY(remove_row(db, before));
     return audit_change(db, "delete", before, "", who, request_id);
   });

@@ -150,7 +150,8 @@ Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
   const LocalFile local = KVCS_TRY(read_local(path, console));
   const std::string name =
       in.optional_text("name").value_or(std::filesystem::path(path).stem().string());
-  const Json request = upload_request(local, name, in.text("visibility"));
+  Json request = upload_request(local, name, in.text("visibility"));
+  if (const auto project = in.optional_text("project-id")) request["project_id"] = *project;
   const std::string id = KVCS_TRY(transfer(api, local, request, console));
   // Header, sidecar and digest were read before the transfer. A file that changed since would make
   // them a description of something else, so nothing is confirmed then.
@@ -200,7 +201,9 @@ std::vector<Command> upload_commands() {
                        {.name = "--visibility",
                         .help = "Who may download it.",
                         .fallback = "private",
-                        .choices = {"private", "public"}}},
+                        .choices = {"private", "public"}},
+                       {.name = "--project-id",
+                        .help = "With a key of the organization: whose it is to be."}},
            .examples = {{"kvcs upload context.kv --name demo", "Private, for the organization."},
                         {"kvcs upload context.kv --visibility public --json", "For scripts."}},
            .run = run_upload,

@@ -33,17 +33,43 @@ struct RouteShape {
   std::string_view answer = {};
 };
 
+// Where the owner comes from of the thing that a row is about. identity/access.h compares it with
+// the caller.
+enum class OwnerFrom : uint8_t {
+  kNobody,      // It is the daemon's own, or everybody's.
+  kCaller,      // What is listed or made belongs to the caller.
+  kPathTenant,  // The path's {tenant}.
+  kObject,      // The object that the path names, once it is found.
+  kSignature,   // What the URL was signed for.
+};
+
+// What a caller must be, and have, for a row. A family of kAnonymous asks for no key.
+struct Need {
+  PrincipalKind family = PrincipalKind::kAnonymous;  // kProjectKey: or kOrganizationKey.
+  AdminRole role = AdminRole::kNone;                 // Of admin keys, at least.
+  Scope scope = Scope::kNone;                        // Of project and organization keys, at least.
+  OwnerFrom owner = OwnerFrom::kNobody;
+};
+
 // A row of the table: the route, which is all that the router knows, and its shape.
 struct Row : Route {
   RouteShape shape;
+  Need need;
 };
 
-// The callers that may use a row. Tests and /openapi.json show `who`.
+// The callers that may use a row: what they need, and the guard that looks at it. Tests and
+// /openapi.json show `who`.
 struct Access {
   Guard guard;
   std::string_view who;
   Dialect dialect;
+  Need need = {};
 };
+// The same for a row whose thing has its owner elsewhere.
+inline Access with_owner(Access access, OwnerFrom owner) {
+  access.need.owner = owner;
+  return access;
+}
 inline Access everyone() {
   return {public_access(), "public", Dialect::kPortal};
 }
@@ -51,6 +77,11 @@ inline Access everyone() {
 // Admin keys by the least role that a row asks for, from the lowest role to the highest.
 struct AdminAccess {
   Access billing, viewer, admin, owner;
+};
+
+// Keys of the artifact doors by the least scope that a row asks for.
+struct ArtifactAccess {
+  Access read, write, admin;
 };
 
 // Appends one row. The caller may still change what few rows change, such as `access_log`.
@@ -67,6 +98,7 @@ inline Row& add_row(std::vector<Row>& table, Method method, std::string pattern,
   row.who = access.who;
   row.summary = summary;
   row.shape = shape;
+  row.need = access.need;
   return table.emplace_back(std::move(row));
 }
 

@@ -4,9 +4,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/money.h"
+#include "identity/access.h"
 
 namespace kvcs::admin_api {
 namespace {
@@ -86,6 +89,26 @@ std::optional<int64_t> optional_time(const Json& body, JsonReader& reader, std::
     return std::nullopt;
   }
   return unix_ms.value();
+}
+
+std::optional<std::vector<std::string>> optional_scopes(JsonReader& reader) {
+  const Json* array = reader.array("scopes");
+  if (array == nullptr) return std::nullopt;
+  std::vector<std::string> scopes;
+  for (const Json& item : *array) {
+    const std::vector<std::string> word = {item.is_string() ? item.get<std::string>() : ""};
+    if (access::scope_of(word) == Scope::kNone) {
+      reader.fail("scopes",
+                  "'" + printable(word[0], kShownWord) + "' is not one of: read, write, admin.");
+      return std::nullopt;
+    }
+    if (std::find(scopes.begin(), scopes.end(), word[0]) == scopes.end()) scopes.push_back(word[0]);
+  }
+  if (scopes.empty()) {
+    reader.fail("scopes", "must name at least one of: read, write, admin.");
+    return std::nullopt;
+  }
+  return scopes;
 }
 
 // The hash is left out as well: with it a stolen list would tell whether a key that was found

@@ -32,6 +32,9 @@ std::optional<bool> optional_status(JsonReader& reader);
 // An ISO time, or null for never (0). Nothing when absent.
 std::optional<int64_t> optional_time(const Json& body, JsonReader& reader, std::string_view name);
 
+// What a project or organization key may do: "read", "write", "admin". Nothing when absent.
+std::optional<std::vector<std::string>> optional_scopes(JsonReader& reader);
+
 // How a key is shown in lists: never the hash, never the key.
 Json key_json(const KeyRecord& key);
 

@@ -4,8 +4,10 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "identity/access.h"
 #include "identity/directory.h"
 #include "identity/identity.h"
+#include "kv/keyspace.h"
 #include "kv/last_used.h"
 
 namespace kvcs {
@@ -65,6 +67,14 @@ struct Authenticator::Impl {
     return found;
   }
 
+  // Fills in the caller whose key has this hash; a read of memory, or of the store.
+  Status look_up(PrincipalKind family, const std::string& sha256_hex, Principal& principal) const {
+    const auto key = directory.key(family, sha256_hex);
+    if (!key.ok()) return read_failure(key.status());
+    principal.key_sha256 = sha256_hex;
+    return admit(*key.value(), principal);
+  }
+
   // Fills in the organization's slug. A suspended organization is refused in the words of the door
   // that the key is for, since clients of the tool gateway tell refusals apart by the reason.
   Status check_organization(const KeyRecord& key, Principal& principal) const {
@@ -94,7 +104,7 @@ struct Authenticator::Impl {
     principal.organization_id = key.organization_id;
     principal.project_id = key.project_id;
     principal.user_id = key.user_id;
-    principal.scopes = key.scopes;
+    principal.scope = access::scope_of(key.scopes);
     principal.key_limits = key.limits;
     if (key.kind == PrincipalKind::kAdminKey) return ok();
     bool user_active = true;
@@ -135,16 +145,32 @@ Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
       principal.kind = PrincipalKind::kAdminKey;
       principal.role = key->role;
       principal.key_id = "static-" + hash.substr(0, 8);
-      return principal;
+      return principal;  // Without key_sha256: no write in the store changes it.
     }
   }
-  const auto key = impl_->directory.key(family, hash);
-  if (!key.ok()) return read_failure(key.status());
   Principal principal;
-  KVCS_TRY(impl_->admit(*key.value(), principal));
+  KVCS_TRY(impl_->look_up(family, hash, principal));
   // Kept in memory; flush_last_used() writes it. A request must not wait for a write.
   impl_->used.note(principal.key_id);
   return principal;
+}
+
+Status Authenticator::still_admits(const Principal& principal) const {
+  if (principal.key_sha256.empty()) return ok();
+  Principal now;
+  return impl_->look_up(principal.kind, principal.key_sha256, now);
+}
+
+bool depends_on(const Principal& principal, KvFamily family, std::string_view key) {
+  if (principal.key_sha256.empty()) return false;
+  if (family == KvFamily::kAuth) return key.ends_with(principal.key_sha256);
+  if (family != KvFamily::kConfig) return false;
+  if (const auto organization = keyspace::parse_org_config(key)) {
+    return *organization == principal.organization_id;
+  }
+  if (const auto user = keyspace::parse_user_config(key)) return *user == principal.user_id;
+  return principal.kind == PrincipalKind::kTenantToken &&
+         key == keyspace::tenant_config(principal.organization);
 }
 
 Status Authenticator::flush_last_used() {

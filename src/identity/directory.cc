@@ -71,7 +71,9 @@ Result<std::shared_ptr<const KeyRecord>> Directory::key(PrincipalKind kind,
   const std::string name = kind == PrincipalKind::kAdminKey      ? keyspace::admin_key(sha256_hex)
                            : kind == PrincipalKind::kTenantToken ? keyspace::tenant_auth(sha256_hex)
                                                                  : keyspace::api_key(sha256_hex);
-  const PrincipalKind family = kind == PrincipalKind::kProjectKey ? PrincipalKind::kUserKey : kind;
+  const bool shares_table =
+      kind == PrincipalKind::kProjectKey || kind == PrincipalKind::kOrganizationKey;
+  const PrincipalKind family = shares_table ? PrincipalKind::kUserKey : kind;
   return keys_.find_or_load(name, [&](std::string_view key) -> Result<KeyRecord> {
     const KvEntry entry = KVCS_TRY(kv_.get(KvFamily::kAuth, key));
     KeyRecord record = KVCS_TRY(parse_key(entry.value, family));

@@ -22,7 +22,8 @@ class Directory final {
   // NotFound; Unavailable when the store does not answer; Internal when the record is damaged.
   Result<std::shared_ptr<const Organization>> organization(std::string_view id) const;
   Result<std::shared_ptr<const User>> user(std::string_view id) const;
-  // `kind` says which table: kUserKey and kProjectKey share apikey:, the others have their own.
+  // `kind` says which table: kUserKey, kProjectKey and kOrganizationKey share apikey:, the others
+  // have their own.
   Result<std::shared_ptr<const KeyRecord>> key(PrincipalKind kind,
                                                std::string_view sha256_hex) const;
   Result<std::shared_ptr<const Organization>> organization_by_slug(std::string_view slug) const;

@@ -11,7 +11,7 @@
 #include "base/address_block.h"
 #include "base/bytes.h"
 #include "base/mutex.h"
-#include "identity/records.h"
+#include "identity/access.h"
 
 namespace kvcs {
 namespace {
@@ -20,16 +20,13 @@ namespace {
 // there is none, any.
 constexpr size_t kBlocksMax = 50'000;
 
-Status wrong_family(std::string_view wanted) {
-  return forbidden("This door needs " + std::string(wanted) + ".").with_reason("wrong_key_family");
-}
-
-// A key that is good, but of another family, is Forbidden and not Unauthenticated: its holder took
-// the wrong key, and a wrong key is not a guess.
-Result<Principal> require_kind(Result<Principal>&& principal, PrincipalKind kind,
-                               std::string_view wanted) {
-  if (principal.ok() && principal.value().kind != kind) return wrong_family(wanted);
-  return std::move(principal);
+// A key that is good, but of another family or too small a role, is Forbidden and not
+// Unauthenticated: its holder took the wrong key, and a wrong key is not a guess.
+Result<Principal> admit(const Authenticator& auth, std::string_view bearer,
+                        const http::Need& need) {
+  Result<Principal> principal = auth.authenticate(bearer);
+  if (principal.ok()) KVCS_TRY(access::may(*principal, need));
+  return principal;
 }
 
 constexpr std::string_view kUserKeyPrefix = "gw_live_";
@@ -73,23 +70,16 @@ Result<std::string_view> user_bearer(const http::Request& request) {
 
 }  // namespace
 
-bool has_role(const Principal& principal, AdminRole at_least) {
-  if (principal.kind != PrincipalKind::kAdminKey) return false;
-  return static_cast<int>(principal.role) >= static_cast<int>(at_least);
-}
-
-http::Guard project_key(const Authenticator& auth) {
-  return [&auth](const http::Request& request) -> Result<Principal> {
-    const std::string_view bearer = KVCS_TRY(request.bearer());
-    return require_kind(auth.authenticate(bearer), PrincipalKind::kProjectKey,
-                        "a project key (kv_…)");
+http::Guard artifact_key(const Authenticator& auth, Scope at_least) {
+  const http::Need need{.family = PrincipalKind::kProjectKey, .scope = at_least};
+  return [&auth, need](const http::Request& request) -> Result<Principal> {
+    return admit(auth, KVCS_TRY(request.bearer()), need);
   };
 }
 
 http::Guard user_key(const Authenticator& auth) {
   return [&auth](const http::Request& request) -> Result<Principal> {
-    return require_kind(auth.authenticate(KVCS_TRY(user_bearer(request))), PrincipalKind::kUserKey,
-                        "a user key (gw_live_…)");
+    return admit(auth, KVCS_TRY(user_bearer(request)), {.family = PrincipalKind::kUserKey});
   };
 }
 
@@ -98,10 +88,9 @@ http::Guard user_key(const Authenticator& auth) {
 http::Guard tenant_token(const Authenticator& auth) {
   return [&auth](const http::Request& request) -> Result<Principal> {
     const std::string_view bearer = KVCS_TRY(request.bearer());
-    Principal principal = KVCS_TRY(require_kind(
-        auth.authenticate(bearer), PrincipalKind::kTenantToken, "a tenant token (kt_…)"));
+    Principal principal = KVCS_TRY(admit(auth, bearer, {.family = PrincipalKind::kTenantToken}));
     for (const auto& [name, value] : request.params) {
-      if (name == "tenant" && value != principal.organization) {
+      if (name == "tenant" && !access::owns(principal, {.tenant = value})) {
         return forbidden("The token does not belong to tenant '" + printable(value, kShownName) +
                          "'.");
       }
@@ -111,16 +100,9 @@ http::Guard tenant_token(const Authenticator& auth) {
 }
 
 http::Guard admin(const Authenticator& auth, AdminRole at_least) {
-  return [&auth, at_least](const http::Request& request) -> Result<Principal> {
-    const std::string_view bearer = KVCS_TRY(request.bearer());
-    Principal principal = KVCS_TRY(
-        require_kind(auth.authenticate(bearer), PrincipalKind::kAdminKey, "an admin key (ka_…)"));
-    if (!has_role(principal, at_least)) {
-      return forbidden("The key has role " + std::string(admin_role_name(principal.role)) +
-                       "; this needs " + std::string(admin_role_name(at_least)) + ".")
-          .with_reason("insufficient_role");
-    }
-    return principal;
+  const http::Need need{.family = PrincipalKind::kAdminKey, .role = at_least};
+  return [&auth, need](const http::Request& request) -> Result<Principal> {
+    return admit(auth, KVCS_TRY(request.bearer()), need);
   };
 }
 

@@ -1,13 +1,14 @@
 // Who may do what: keys of all four families, organizations, users, admin roles (one identity, one
 // key service). Records live in KV (kv/keyspace.h), projects in portal.db.
 //
-//   kv_<64 hex>       project key   artifacts     apikey:{sha256}
+//   kv_<64 hex>       project key   artifacts     apikey:{sha256}; organization keys too
 //   gw_live_<48 hex>  user key      ai            apikey:{sha256}
 //   kt_<64 hex>       tenant token  tool gateway  tenant_auth:{sha256}; any imported bearer too
 //   ka_<64 hex>       admin key     /admin        adminkey:{sha256}
 //
-// The other parts: records.h (values), directory.h (cached reads), orgs.h, users.h, keys.h,
-// projects.h (services), guards.h (the guard of the admin API), *_api.h (handlers).
+// The other parts: access.h (who may, and whose), records.h (values), directory.h (cached reads),
+// orgs.h, users.h, keys.h, projects.h (services), guards.h (the guard of the admin API), *_api.h
+// (handlers).
 //
 // Authenticator is the hot part: sha256(bearer) → cached records → Principal. Thread-safe. It never
 // answers Unauthenticated because the store is down: that is Unavailable.
@@ -46,6 +47,8 @@ class Authenticator final {
   // (the same words for all). Forbidden with reason user_suspended, org_suspended or
   // TENANT_SUSPENDED. Unavailable with reason auth_unavailable: the store did not answer.
   Result<Principal> authenticate(std::string_view bearer) const;
+  // As authenticate(), of a caller that was let in before: its key is looked up again.
+  Status still_admits(const Principal& principal) const;
   // Writes last_used:{key_id} for keys used since the last call; a cron job calls it each minute.
   Status flush_last_used();
 
@@ -54,14 +57,16 @@ class Authenticator final {
   std::unique_ptr<Impl> impl_;
 };
 
-// Guards for the route table. Each refuses other families with Forbidden.
-http::Guard project_key(const Authenticator& auth);  // Authorization: Bearer kv_…
-http::Guard user_key(const Authenticator& auth);     // Bearer, x-api-key or api-key
+// Whether a write of this key in the store may change what still_admits() says of the caller.
+bool depends_on(const Principal& principal, KvFamily family, std::string_view key);
+
+// Guards for the route table: each finds the key in the request and asks access::may(). Forbidden
+// for other families, and for too small a role or scope.
+http::Guard artifact_key(const Authenticator& auth, Scope at_least);  // Bearer kv_…
+http::Guard user_key(const Authenticator& auth);  // Bearer, x-api-key or api-key
 // Bearer; {tenant} in the path, when the route has it, must be the caller's.
 http::Guard tenant_token(const Authenticator& auth);
 // Without the rate and the lock-out of AdminGuard (guards.h).
 http::Guard admin(const Authenticator& auth, AdminRole at_least);
-// True when the role of `principal` reaches `at_least`.
-bool has_role(const Principal& principal, AdminRole at_least);
 
 }  // namespace kvcs

@@ -29,6 +29,7 @@ struct Family {
 Family family_of(PrincipalKind kind) {
   switch (kind) {
     case PrincipalKind::kProjectKey:
+    case PrincipalKind::kOrganizationKey:
       return {"kv_", 32};
     case PrincipalKind::kUserKey:
       return {"gw_live_", 24};
@@ -47,6 +48,7 @@ Family family_of(PrincipalKind kind) {
 std::string list_prefix(const KeyOwner& owner) {
   switch (owner.kind) {
     case PrincipalKind::kProjectKey:
+    case PrincipalKind::kOrganizationKey:
       return keyspace::org_key_prefix(owner.organization_id);
     case PrincipalKind::kUserKey:
       return keyspace::user_key_prefix(owner.user_id);
@@ -65,9 +67,10 @@ std::string auth_key(PrincipalKind kind, std::string_view hash) {
   return keyspace::api_key(hash);
 }
 
-// A list of project keys holds those of every project of the organization; an owner without a
-// project stands for all of them.
+// One list holds an organization's own keys and those of all its projects; a project owner without
+// a project stands for all of them.
 bool belongs_to(const KeyRecord& key, const KeyOwner& owner) {
+  if (owner.kind == PrincipalKind::kOrganizationKey) return key.kind == owner.kind;
   return owner.kind != PrincipalKind::kProjectKey || owner.project_id.empty() ||
          key.project_id == owner.project_id;
 }

@@ -21,7 +21,7 @@ inline constexpr size_t kKeysPerOwnerMax = 1000;
 // The owner of a key. The caller has checked that the owner exists.
 struct KeyOwner {
   PrincipalKind kind = PrincipalKind::kAnonymous;
-  std::string organization_id;  // All but kAdminKey
+  std::string organization_id;  // All but kAdminKey; kOrganizationKey has nothing else.
   std::string project_id;       // kProjectKey
   std::string user_id;          // kUserKey
 };
@@ -31,8 +31,8 @@ struct NewKey {
   std::string name;
   AdminRole role = AdminRole::kNone;  // kAdminKey
   int64_t expires_ms = 0;
-  std::vector<std::string> scopes;
-  KeyLimits limits;  // kUserKey
+  std::vector<std::string> scopes;  // kProjectKey, kOrganizationKey; access::scope_of()
+  KeyLimits limits;                 // kUserKey
 };
 
 struct CreatedKey {

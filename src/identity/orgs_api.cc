@@ -1,5 +1,5 @@
-// The handlers, rows and types of /admin/organizations: settings, projects, project keys and tenant
-// tokens. Handlers run on workers of the HTTP server.
+// The handlers, rows and types of /admin/organizations: settings, projects, their keys, its own
+// keys and tenant tokens. Handlers run on workers of the HTTP server.
 #include "identity/orgs_api.h"
 
 #include <nlohmann/json.hpp>
@@ -183,6 +183,7 @@ created_at!: time)"},
 projects!: [Project])"},
     {"NewProjectKey", R"(
 name!: string(1..100) = "ci"
+scopes: [string] # read, write, admin; each includes those before. Default: write.
 expires_at: time?)"},
     {"NewTenantToken", R"(
 name!: string(1..100) = "agent"
@@ -264,8 +265,11 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
            {.query = "limit cursor", .answer = "ProjectKeyPage"});
   rows.add(kDelete, key, access.admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
            {.answer = "KeyRevoked"});
+  rows.add(kPatch, key, access.admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
+           {.body = "KeyExpiryAsk", .answer = "Key"});
   rows.add(kPost, key + "/rotate", access.admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
            {.body = "RotateAsk", .answer = "KeyCreated"});
+  add_organization_key_routes(table, access);
   const std::string tokens = org + "/tokens", token = tokens + "/{key_id}";
   rows.add(kPost, tokens, access.admin, kib(16), &OrganizationsApi::create_key,
            "Create or import a tenant token of the tool gateway.",
@@ -277,6 +281,27 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
            {.answer = "KeyRevoked"});
   rows.add(kPost, token + "/rotate", access.admin, kib(16), &OrganizationsApi::rotate_key,
            "Replace.", {.body = "RotateAsk", .answer = "KeyCreated"});
+}
+
+// The keys that reach the artifacts of every project of the organization.
+void OrganizationsApi::add_organization_key_routes(std::vector<http::Row>& table,
+                                                   const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  http::Rows rows(table, *this, "/admin/organizations/{org_id}/api-keys");
+  const std::string key = "/{key_id}";
+  rows.add(kPost, "", access.admin, kib(16), &OrganizationsApi::create_key,
+           "Create a key for the artifacts of all projects; shown once.",
+           {.body = "NewProjectKey", .status = 201, .answer = "KeyCreated"});
+  rows.add(kGet, "", access.viewer, http::kNoBody, &OrganizationsApi::list_keys,
+           "List them; never the keys themselves.",
+           {.query = "limit cursor", .answer = "ProjectKeyPage"});
+  rows.add(kDelete, key, access.admin, http::kNoBody, &OrganizationsApi::revoke_key,
+           "Revoke, at once.", {.answer = "KeyRevoked"});
+  rows.add(kPatch, key, access.admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
+           {.body = "KeyExpiryAsk", .answer = "Key"});
+  rows.add(kPost, key + "/rotate", access.admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
+           {.body = "RotateAsk", .answer = "KeyCreated"});
 }
 
 Result<http::Response> OrganizationsApi::create(http::Request& request) {
@@ -382,7 +407,9 @@ Result<http::Response> OrganizationsApi::remove_project(http::Request& request) 
 Result<KeyOwner> OrganizationsApi::owner_of(const http::Request& request) const {
   const Organization organization = KVCS_TRY(organizations_.find(request.param("org_id")));
   if (!has_param(request, "project_id")) {
-    return KeyOwner{PrincipalKind::kTenantToken, organization.id, "", ""};
+    const bool tokens = request.route->pattern.find("/tokens") != std::string::npos;
+    return KeyOwner{tokens ? PrincipalKind::kTenantToken : PrincipalKind::kOrganizationKey,
+                    organization.id, "", ""};
   }
   const Project project = KVCS_TRY(projects_.find(organization.id, request.param("project_id")));
   return KeyOwner{PrincipalKind::kProjectKey, organization.id, project.id, ""};
@@ -399,13 +426,15 @@ Result<http::Response> OrganizationsApi::create_key(http::Request& request) {
   // A tenant may bring the bearer that its agents use already.
   const auto imported =
       tenant ? reader.optional_string("token", {.min_bytes = 16, .max_bytes = 512}) : std::nullopt;
+  if (!tenant) {
+    wanted.scopes = optional_scopes(reader).value_or(std::vector<std::string>{"write"});
+  }
   KVCS_TRY(reader.finish());
   if (imported) {
     const KeyRecord record =
         KVCS_TRY(keys_.import_tenant_token(owner, wanted, Secret(*imported), who(request)));
     return http::reply(201, key_json(record));
   }
-  if (!tenant) wanted.scopes = {"write"};
   const CreatedKey created = KVCS_TRY(keys_.create(owner, wanted, who(request)));
   Json json = key_json(created.record);
   json[tenant ? "token" : "api_key"] = created.key.reveal();
@@ -429,6 +458,17 @@ Result<http::Response> OrganizationsApi::revoke_key(http::Request& request) {
   return http::reply(200, Json{{"key_id", key.id},
                                {"revoked_at", time_json(key.revoked_ms)},
                                {"status", key_status_name(key.status)}});
+}
+
+Result<http::Response> OrganizationsApi::update_key(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const std::optional<int64_t> expires_ms = optional_time(body, reader, "expires_at");
+  KVCS_TRY(reader.finish());
+  if (!expires_ms) return invalid("expires_at: required; a time, or null for never.");
+  const KeyOwner owner = KVCS_TRY(owner_of(request));
+  return http::reply(200, key_json(KVCS_TRY(keys_.set_expiry(owner, request.param("key_id"),
+                                                             *expires_ms, who(request)))));
 }
 
 Result<http::Response> OrganizationsApi::rotate_key(http::Request& request) {

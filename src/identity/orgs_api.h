@@ -1,5 +1,5 @@
-// Handlers of /admin/organizations: settings, projects, project keys and tenant tokens.
-// Thread-safe.
+// Handlers of /admin/organizations: settings, projects, their keys, the organization's own keys and
+// tenant tokens. Thread-safe.
 #pragma once
 #include "http/route_rows.h"
 #include "identity/keys.h"
@@ -29,13 +29,16 @@ class OrganizationsApi final {
   Result<http::Response> list_projects(http::Request& request);   // GET …/projects
   Result<http::Response> remove_project(http::Request& request);  // DELETE …/projects/{project_id}
 
-  // …/projects/{project_id}/api-keys and …/tokens (a tenant's), told apart by the route.
+  // …/projects/{project_id}/api-keys, …/api-keys (of the organization) and …/tokens (a tenant's),
+  // told apart by the route.
   Result<http::Response> create_key(http::Request& request);
   Result<http::Response> list_keys(http::Request& request);
   Result<http::Response> revoke_key(http::Request& request);
+  Result<http::Response> update_key(http::Request& request);  // PATCH; not of tokens.
   Result<http::Response> rotate_key(http::Request& request);
 
  private:
+  void add_organization_key_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
   // The project of the path, or the organization itself; NotFound when either is not there.
   Result<KeyOwner> owner_of(const http::Request& request) const;
   Result<http::Response> set_active(http::Request& request, bool active);

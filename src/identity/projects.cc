@@ -13,17 +13,17 @@ namespace {
 
 constexpr size_t kNameMaxBytes = 200;
 
-Status no_such_project(std::string_view id) {
-  return not_found("No project '" + printable(id, kShownName) + "'.")
-      .with_reason("project_not_found");
-}
-
 // The columns in the order of both SELECTs.
 Project read_project(const Statement& row) {
   return {row.text(0), row.text(1), row.text(2), row.text(3), row.integer(4)};
 }
 
 }  // namespace
+
+Status no_such_project(std::string_view id) {
+  return not_found("No project '" + printable(id, kShownName) + "'.")
+      .with_reason("project_not_found");
+}
 
 ProjectService::ProjectService(DbWriter& writer, DbReaders& readers, const Clock& clock,
                                Entropy& entropy)

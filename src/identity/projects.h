@@ -21,6 +21,9 @@ struct Project {
 
 inline constexpr size_t kProjectsPerOrganizationMax = 10'000;
 
+// NotFound with reason project_not_found: in the same words for another organization's project.
+Status no_such_project(std::string_view id);
+
 class ProjectService final {
  public:
   // Both of portal.db.

@@ -108,7 +108,10 @@ bool is_fail_open(std::string_view mode) {
   return mode == "fail_open" || mode == "fail-open";
 }
 
-// For people who read the store; parse_key() takes the kind from the table that holds the record.
+constexpr std::string_view kOrganizationKind = "organization";
+
+// For people who read the store; parse_key() takes the kind from the table that holds the record,
+// and looks here only for what the table's other families do not have.
 std::string_view kind_name(PrincipalKind kind) {
   switch (kind) {
     case PrincipalKind::kProjectKey:
@@ -119,10 +122,17 @@ std::string_view kind_name(PrincipalKind kind) {
       return "tenant";
     case PrincipalKind::kAdminKey:
       return "admin";
+    case PrincipalKind::kOrganizationKey:
+      return kOrganizationKind;
     case PrincipalKind::kAnonymous:
       break;
   }
   return "anonymous";
+}
+
+bool shares_table(PrincipalKind family) {
+  return family == PrincipalKind::kUserKey || family == PrincipalKind::kProjectKey ||
+         family == PrincipalKind::kOrganizationKey;
 }
 
 }  // namespace
@@ -313,14 +323,21 @@ Result<KeyRecord> parse_key(std::string_view json, PrincipalKind family) {
   k.organization_id = foreign ? "slug:" + tenant : reader.text("org_id");
   k.project_id = reader.text("project_id");
   k.user_id = reader.text("user_id");
-  // Both families of apikey:{hash} share one table; a record that names a project is a project key.
-  if (family == PrincipalKind::kUserKey && !k.project_id.empty()) {
-    k.kind = PrincipalKind::kProjectKey;
+  // The families of apikey:{hash} share one table: a record that says so is an organization's key,
+  // and one that names a project is a project key.
+  if (shares_table(family)) {
+    if (reader.text("kind") == kOrganizationKind) {
+      k.kind = PrincipalKind::kOrganizationKey;
+    } else if (!k.project_id.empty() || family == PrincipalKind::kOrganizationKey) {
+      k.kind = PrincipalKind::kProjectKey;
+    }
   }
   // Members that a record of the kind cannot do without: a key without its owner would be nobody's,
   // and pass checks that look at the owner.
   if (k.kind == PrincipalKind::kUserKey) reader.required("user_id", k.user_id);
-  if (k.kind == PrincipalKind::kTenantToken) reader.required("org_id", k.organization_id);
+  if (k.kind == PrincipalKind::kTenantToken || k.kind == PrincipalKind::kOrganizationKey) {
+    reader.required("org_id", k.organization_id);
+  }
   if (k.kind == PrincipalKind::kAdminKey) {
     const Result<AdminRole> role = parse_admin_role(reader.text("role"));
     if (role.ok()) {

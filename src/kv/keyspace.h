@@ -5,12 +5,12 @@
 // No part of a key holds a ':', but for e-mail addresses and model names, which stand at the end.
 //
 // family  key                                            value (JSON unless said)
-// auth    apikey:{sha256 hex}                            project key or user key → principal record
+// auth    apikey:{sha256 hex}                            project, organization or user key → record
 // auth    tenant_auth:{sha256 hex}                       tenant token → principal record
 // auth    adminkey:{sha256 hex}                          admin key → principal record
 // config  org:{org_id}:config                            organization
 // config  org_slug:{slug}                                org_id, plain text (uniqueness)
-// config  org:{org_id}:keys:{key_id}                     project key, admin view (no secret)
+// config  org:{org_id}:keys:{key_id}                     project or organization key, admin view
 // config  org:{org_id}:tokens:{token_id}                 tenant token, admin view
 // config  org:{org_id}:credential:{provider}             sealed AI provider key of an organization
 // config  user:{user_id}:config                          AI user

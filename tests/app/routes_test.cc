@@ -1,5 +1,5 @@
 // The route table: probes answer, each row is documented, names are kept free. Who may call a row
-// is in who_may_test.cc. Method: walk the table of a running daemon.
+// is in access_test.cc. Method: walk the table of a running daemon.
 #include "app/routes.h"
 
 #include <catch2/catch.hpp>

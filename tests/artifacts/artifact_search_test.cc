@@ -50,7 +50,7 @@ struct SearchDoor {
     }
     Artifact made = w.service->create(draft).value();
     REQUIRE(w.put(made, bytes).ok());
-    const std::string key = &owner == &w.acme ? "acme" : "other";
+    const std::string key = &owner == &w.acme ? "acme" : &owner == &w.sibling ? "sibling" : "other";
     CHECK(post(key, "/" + made.id + "/confirm-upload", "").status == 200);
     return w.service->find(made.id).value();
   }
@@ -238,6 +238,25 @@ TEST_CASE("server search: a bad question is refused by its member", "[artifacts]
   Json many{{"tokens", Ids(kSearchTokensMax + 1, 7)}};
   refused(dump_json(many), "262144");
   CHECK(d.post("nobody", "/search", R"({"tokens":[1]})").status == 401);
+}
+
+TEST_CASE("server search: another project's artifacts are neither found nor in the way",
+          "[artifacts][search]") {
+  SearchDoor d;
+  const Ids ids = numbers(1, 300);
+  const std::string own = d.store(ids, "zz").id;
+  // Alike, and more of them than there are places in an answer; and more models than are looked at.
+  for (int i = 0; i < 12; i++) d.store(ids, "m" + std::to_string(i), false, &d.w.sibling);
+  for (int i = 0; i < 12; i++) d.store(ids, "zz", false, &d.w.sibling);
+  for (const Json& more : {Json::object(), Json{{"limit", 3}}, Json{{"model", "zz"}}}) {
+    const Json hits = d.find(ids, more);
+    REQUIRE(hits.size() == 1);
+    CHECK(hits[0]["artifact_id"] == own);
+  }
+  for (const Json& hit : d.find(ids, {{"limit", 100}}, "sibling")) CHECK(hit["artifact_id"] != own);
+  CHECK(d.find(ids, {{"limit", 100}}, "sibling").size() == 24);
+  CHECK(d.find(ids, {{"limit", 100}}, "whole_acme").size() == 25);
+  CHECK(d.find(ids, {{"limit", 100}}, "other").empty());
 }
 
 }  // namespace kvcs

@@ -1,9 +1,11 @@
 // One artifact store for a test: a database in a temp folder, blobs by choice, a clock moved by
-// hand, two organizations ("acme" with project "default", "other") and their routes.
+// hand, two organizations ("acme" with the projects "default" and "sibling", "other") and their
+// routes.
 #pragma once
 #include <catch2/catch.hpp>
 
 #include <atomic>
+#include <set>
 
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
@@ -37,6 +39,9 @@ struct ArtifactWorld {
   std::unique_ptr<ArtifactSearch> search;
   std::unique_ptr<ArtifactsApi> api;
   Principal acme, other;
+  Principal sibling;                // Of acme's other project.
+  Principal whole_acme;             // An organization key.
+  std::set<std::string> suspended;  // Slugs.
 
   explicit ArtifactWorld(bool files = false, ArtifactConfig wanted = {}) : config(wanted) {
     auto db = Database::open(folder.file("portal.db"), {.vfs = disk.name()});
@@ -46,12 +51,22 @@ struct ArtifactWorld {
       Principal& who = std::string(org) == "acme" ? acme : other;
       who.kind = PrincipalKind::kProjectKey;
       who.key_id = std::string("key-") + org;
+      who.scope = Scope::kWrite;
       who.organization = org;
       who.organization_id = make_uuid_v4(*entropy);
       who.project_id = make_uuid_v4(*entropy);
       auto row = (*db)->prepare("INSERT INTO projects VALUES (?, ?, 'default', 'Default', 0)");
       REQUIRE(row->bind(1, who.project_id).bind(2, who.organization_id).run().ok());
     }
+    sibling = acme;
+    sibling.key_id = "key-sibling";
+    sibling.project_id = make_uuid_v4(*entropy);
+    auto row = (*db)->prepare("INSERT INTO projects VALUES (?, ?, 'sibling', 'Sibling', 0)");
+    REQUIRE(row->bind(1, sibling.project_id).bind(2, sibling.organization_id).run().ok());
+    whole_acme = acme;
+    whole_acme.kind = PrincipalKind::kOrganizationKey;
+    whole_acme.key_id = "key-whole-acme";
+    whole_acme.project_id.clear();
     writer = std::make_unique<DbWriter>(std::move(db).value(), "portal", 10'000);
     readers = DbReaders::open(folder.file("portal.db"), 4).value();
     base = files ? open_file_blobs({folder.file("blobs"), 0}).value() : make_memory_blobs();
@@ -72,8 +87,9 @@ struct ArtifactWorld {
     api = std::make_unique<ArtifactsApi>(
         *service, *search, presigner, clock,
         ArtifactsApiConfig{.public_url = "", .fallback_url = "http://fallback:1"},
-        [this](std::string_view id) -> Result<std::string> {
-          return id == acme.organization_id ? acme.organization : other.organization;
+        [this](std::string_view id) -> Result<ArtifactsApi::Holder> {
+          const Principal& who = id == acme.organization_id ? acme : other;
+          return ArtifactsApi::Holder{who.organization, !suspended.contains(who.organization)};
         });
   }
 
@@ -133,13 +149,15 @@ struct ArtifactWorld {
   }
   bool has_blob(const std::string& bytes) const { return base->stat(sha256_hex(bytes)).ok(); }
 
-  // The routes as the daemon has them; "Bearer acme" and "Bearer other" are the keys.
+  // The routes as the daemon has them; the bearers are named as the principals.
   std::vector<http::Route> routes() {
     using http::Method;
     const http::Guard key = [this](const http::Request& request) -> Result<Principal> {
       const auto bearer = request.bearer();
       if (bearer.ok() && *bearer == "acme") return acme;
       if (bearer.ok() && *bearer == "other") return other;
+      if (bearer.ok() && *bearer == "sibling") return sibling;
+      if (bearer.ok() && *bearer == "whole_acme") return whole_acme;
       return unauthenticated("Unauthorized");
     };
     const auto handle = [this](Result<http::Response> (ArtifactsApi::*method)(http::Request&)) {

@@ -70,6 +70,14 @@ TEST_CASE("upload: without a name it has the file's, and quiet prints the id alo
   CHECK(desk.error.empty());
   CHECK(desk.requests().front().find(R"("name":"context")") != std::string::npos);
   CHECK(desk.requests().front().find(R"("visibility":"private")") != std::string::npos);
+  CHECK(desk.requests().front().find("project_id") == std::string::npos);
+}
+
+TEST_CASE("upload: with an organization key the project is named", "[unit][cli]") {
+  UploadDesk desk;
+  desk.answer({desk.begun("a1")});
+  CHECK(desk.run({"upload", desk.path, "--project-id", "p1"}) == 0);
+  CHECK(desk.requests().front().find(R"("project_id":"p1")") != std::string::npos);
 }
 
 TEST_CASE("upload: what the server's trouble broke is sent once more", "[unit][cli]") {

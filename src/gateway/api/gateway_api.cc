@@ -6,6 +6,7 @@
 
 #include "base/address_block.h"
 #include "http/json_api.h"
+#include "identity/access.h"
 
 namespace kvcs::gateway {
 namespace {
@@ -101,7 +102,9 @@ std::span<const http::ApiType> GatewayApi::types() {
 
 void GatewayApi::add_routes(std::vector<http::Row>& table) {
   using enum http::Method;
-  const http::Access token{guard(), "tenant token", http::Dialect::kGateway};
+  const http::Need need{.family = PrincipalKind::kTenantToken,
+                        .owner = http::OwnerFrom::kPathTenant};
+  const http::Access token{guard(), access::words(need), http::Dialect::kGateway, need};
   http::Rows rows(table, *this);
   rows.add(kPost, "/api/v1/{tenant}/{provider}", token, kCallBodyMaxBytes, &GatewayApi::call,
            "Call a provider's API with the tenant's stored credential.",

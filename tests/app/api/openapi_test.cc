@@ -87,6 +87,12 @@ struct ApiHouse : AiHouse {
              {"family", "config"},
              {"key", "org:" + org + ":config"},
              {"job", "ledger-prune"}};
+    project_admin = json_text(
+        admin("POST",
+              "/admin/organizations/" + org + "/projects/" + names["project_id"] + "/api-keys",
+              R"({"name":"k","scopes":["admin"]})")
+            .body,
+        "api_key");
     remake_key();
   }
   void remake_key() {
@@ -108,9 +114,9 @@ struct ApiHouse : AiHouse {
   }
   RawResponse send(const http::Row& row, const std::string& body = {}) const {
     const std::string who = operation(row).value("x-kvcs-who", "");
-    const std::string bearer = who == "user key"      ? key
-                               : who == "project key" ? app.credential("api_key")
-                                                      : app.credential("admin_key");
+    const std::string bearer = who == "user key"                ? key
+                               : who.starts_with("project key") ? project_admin
+                                                                : app.credential("admin_key");
     return app.as(bearer, std::string(http::method_name(row.method)), path(row.pattern), body);
   }
   // Members with an example; all that are required have one.
@@ -134,6 +140,7 @@ struct ApiHouse : AiHouse {
   }
 
   Json api;
+  std::string project_admin;  // A key with the scope admin.
   std::map<std::string, std::string> names;
 };
 
@@ -425,6 +432,32 @@ std::vector<Step> walk(const ApiHouse& house) {
   };
 }
 
+// After that, with the names that it has left.
+std::vector<Step> walk_keys() {
+  using enum http::Method;
+  const std::string key_body = R"({"name":"k"})", expiry = R"({"expires_at":null})";
+  const char* const of_org = "/admin/organizations/{org_id}/api-keys";
+  const char* const one_of_org = "/admin/organizations/{org_id}/api-keys/{key_id}";
+  return {
+      {kPost, of_org, key_body, {{"key_id", "key_id"}}},
+      {kGet, of_org},
+      {kPatch, one_of_org, R"({"expires_at":"2099-01-01T00:00:00Z"})"},
+      {kPost,
+       "/admin/organizations/{org_id}/api-keys/{key_id}/rotate",
+       "{}",
+       {{"key_id", "key_id"}}},
+      {kDelete, one_of_org},
+      {kPost,
+       "/admin/organizations/{org_id}/projects/{project_id}/api-keys",
+       key_body,
+       {{"key_id", "key_id"}}},
+      {kPatch, "/admin/organizations/{org_id}/projects/{project_id}/api-keys/{key_id}", expiry},
+      {kPost, "/api/v1/api-keys", key_body, {{"id", "key_id"}}},
+      {kGet, "/api/v1/api-keys"},
+      {kDelete, "/api/v1/api-keys/{key_id}"},
+  };
+}
+
 const http::Row& row_of(ApiHouse& house, const Step& step) {
   for (const http::Row& row : house.rows()) {
     if (row.method == step.method && row.pattern == step.pattern) return row;
@@ -439,7 +472,9 @@ TEST_CASE("openapi: answers are as described, member by member", "[contract][app
   ApiHouse house;
   house.names.insert({{"tenant", "acme"}, {"provider", "demo"}, {"account", "default"}});
   std::set<const http::Row*> seen;
-  for (const Step& step : walk(house)) {
+  std::vector<Step> steps = walk(house);
+  for (Step& step : walk_keys()) steps.push_back(std::move(step));
+  for (const Step& step : steps) {
     const http::Row& row = row_of(house, step);
     const RawResponse response = house.send(row, step.body);
     INFO(http::method_name(step.method) << " " << step.pattern << " " << response.body);
