@@ -96,14 +96,19 @@ void build_accounts(Parts& parts) {
                                       directory = parts.directory.get()](std::string_view tenant) {
     return gateway::check_tenant(*tenants, *directory, tenant);
   };
+  const gateway::TenantCheck check_active = [tenants = gateway.tenants.get(),
+                                             directory =
+                                                 parts.directory.get()](std::string_view tenant) {
+    return gateway::check_tenant_active(*tenants, *directory, tenant);
+  };
   gateway.refresher = std::make_unique<gateway::Refresher>(
       *parts.kv, *gateway.tokens, *parts.upstream, clients, parts.clock(), *parts.entropy,
       parts.config.gateway.refresh_parallel);
   gateway.accounts_api = std::make_unique<gateway::AccountsApi>(
       *gateway.tokens, *gateway.refresher, *parts.upstream, clients, check, parts.clock());
   gateway.connect_api = std::make_unique<gateway::ConnectApi>(
-      *parts.kv, *gateway.tokens, *parts.upstream, clients, check, *parts.sealer, parts.clock(),
-      *parts.entropy, [&parts] { return parts.public_url(); });
+      *parts.kv, *gateway.tokens, *parts.upstream, clients, check_active, *parts.sealer,
+      parts.clock(), *parts.entropy, [&parts] { return parts.public_url(); });
   gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
   gateway.canaries =
       std::make_unique<gateway::Canaries>(*parts.kv, *gateway.tokens, *gateway.providers,

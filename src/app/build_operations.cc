@@ -25,7 +25,9 @@
 #include "http/client/mail.h"
 #include "http/client/upstream.h"
 #include "http/router.h"
+#include "http/serve/live_streams.h"
 #include "http/serve/server.h"
+#include "identity/identity.h"
 #include "kv/keyspace.h"
 #include "kv/rocks_kv.h"
 #include "ledger/alerts.h"
@@ -310,6 +312,32 @@ Status build_operations(Parts& parts) {
   return ok();
 }
 
+namespace {
+
+// Whether a caller who was let in before may go on. When that cannot be told he may.
+bool still_admits(const Parts& parts, const Principal& principal) {
+  Status status = parts.auth->still_admits(principal);
+  if (status.ok() && principal.kind == PrincipalKind::kTenantToken) {
+    status = gateway::check_tenant_active(*parts.gateway.tenants, *parts.directory,
+                                          principal.organization);
+  }
+  return status.code() != Code::kUnauthenticated && status.code() != Code::kForbidden;
+}
+
+// A stream ends with the write that takes its caller's key, user, organization or tenant away. The
+// last of the store's listeners, so that what is looked up is what was written.
+void end_refused_streams(Parts& parts) {
+  parts.live_streams = std::make_unique<http::LiveStreams>(
+      [&parts](const Principal& principal) { return still_admits(parts, principal); });
+  parts.kv->add_listener([streams = parts.live_streams.get()](KvFamily family,
+                                                              std::string_view key) {
+    if (family != KvFamily::kAuth && family != KvFamily::kConfig) return;
+    streams->check([&](const Principal& principal) { return depends_on(principal, family, key); });
+  });
+}
+
+}  // namespace
+
 // The slugs that rows take are known once the table is; organizations ask for them when they are
 // made.
 Status build_server(Parts& parts) {
@@ -318,10 +346,11 @@ Status build_server(Parts& parts) {
   parts.router = std::make_unique<http::Router>(
       std::vector<http::Route>(parts.route_table.begin(), parts.route_table.end()));
   parts.request_metrics = std::make_unique<RequestMetrics>(parts.router->routes(), *parts.metrics);
+  end_refused_streams(parts);
   parts.server = std::make_unique<http::Server>(
       parts.config.http.server, *parts.router, parts.clock(),
       [&parts](const http::RequestRecord& record) { parts.request_metrics->record(record); },
-      [&parts](const Status& why) { parts.on_server_failed(why); });
+      [&parts](const Status& why) { parts.on_server_failed(why); }, parts.live_streams.get());
   watch_loops(parts);
   return build_ops_server(parts);
 }

@@ -42,6 +42,7 @@
 #include "http/client/upstream.h"
 #include "http/route_rows.h"
 #include "http/router.h"
+#include "http/serve/live_streams.h"
 #include "http/serve/server.h"
 #include "identity/admin_keys_api.h"
 #include "identity/adopted_tokens.h"

@@ -88,6 +88,7 @@ class TokenWatch;
 
 namespace http {
 class HttpUpstream;
+class LiveStreams;
 class Router;
 class Server;
 struct Row;
@@ -178,6 +179,7 @@ struct Parts {
   std::set<std::string, std::less<>> reserved_slugs;  // From the route table.
   std::unique_ptr<Directory> directory;
   std::unique_ptr<Authenticator> auth;
+  std::unique_ptr<http::LiveStreams> live_streams;
   std::unique_ptr<AdminGuard> admin_guard;
   std::unique_ptr<KeyService> keys;
   std::unique_ptr<OrganizationService> organizations;

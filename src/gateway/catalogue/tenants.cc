@@ -173,4 +173,17 @@ Status check_tenant(const Tenants& tenants, const Directory& directory, std::str
   return organization.code() == Code::kNotFound ? known : organization;
 }
 
+Status check_tenant_active(const Tenants& tenants, const Directory& directory,
+                           std::string_view tenant) {
+  KVCS_TRY(check_tenant(tenants, directory, tenant));
+  const auto record = tenants.find(tenant);
+  const auto organization = directory.organization_by_slug(tenant);
+  if ((record.ok() && !record.value()->active) ||
+      (organization.ok() && !organization.value()->active)) {
+    return forbidden("Tenant " + printable(tenant, kShownName) + " is suspended.")
+        .with_reason("TENANT_SUSPENDED");
+  }
+  return ok();
+}
+
 }  // namespace kvcs::gateway

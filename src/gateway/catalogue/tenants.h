@@ -62,5 +62,9 @@ class Tenants final {
 // Ok when there is such a tenant: it has a record of its own, or is an organization's slug.
 // NotFound with reason TENANT_NOT_FOUND.
 Status check_tenant(const Tenants& tenants, const Directory& directory, std::string_view tenant);
+// The same; Forbidden with reason TENANT_SUSPENDED when the tenant or its organization is
+// suspended.
+Status check_tenant_active(const Tenants& tenants, const Directory& directory,
+                           std::string_view tenant);
 
 }  // namespace kvcs::gateway

@@ -24,7 +24,7 @@ namespace kvcs::gateway {
 
 inline constexpr size_t kAccountsListMax = 1000;
 
-// NotFound when there is no such tenant.
+// NotFound when there is no such tenant. For ConnectApi also Forbidden when it is suspended.
 using TenantCheck = std::function<Status(std::string_view tenant)>;
 
 // The account as the routes show it; it holds no secret.

@@ -26,6 +26,20 @@ http::Response failed_page(int status, std::string_view text) {
   return oauth::plain_page(status, "The account is not connected", text);
 }
 
+int page_status(const Status& failure) {
+  switch (failure.code()) {
+    case Code::kInvalid:
+    case Code::kNotFound:
+      return 400;
+    case Code::kForbidden:
+      return 403;
+    case Code::kUpstream:
+      return 502;
+    default:
+      return 503;
+  }
+}
+
 }  // namespace
 
 // The consent that a ticket or a state stands for. A ticket has neither verifier nor browser.
@@ -165,11 +179,13 @@ Result<http::Response> ConnectApi::begin(http::Request& request) {
     return failed_page(400, "The link was changed; ask for a new one.");
   }
   Result<http::Response> response = redirect(request, std::move(flow).value());
-  if (!response.ok()) return failed_page(400, response.status().message());
+  if (!response.ok())
+    return failed_page(page_status(response.status()), response.status().message());
   return response;
 }
 
 Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow flow) {
+  KVCS_TRY(tenants_(flow.id.tenant));
   const oauth::Client client = KVCS_TRY(client_of(flow));
   const std::string state = oauth::make_one_time_secret(entropy_);
   const std::string cookie = oauth::make_one_time_secret(entropy_);
@@ -204,17 +220,13 @@ Result<http::Response> ConnectApi::callback(http::Request& request) {
                                 (words.empty() ? "" : " — " + printable(words, kShownMaxBytes)));
   }
   const Result<std::string> done = finish(request, flow.value());
-  if (!done.ok()) {
-    const bool theirs = done.code() == Code::kUpstream;
-    return failed_page(theirs                          ? 502
-                       : done.code() == Code::kInvalid ? 400
-                                                       : 503,
-                       done.status().message());
-  }
+  if (!done.ok()) return failed_page(page_status(done.status()), done.status().message());
   return oauth::plain_page(200, "The account is connected", done.value());
 }
 
 Result<std::string> ConnectApi::finish(const http::Request& request, const Flow& flow) {
+  // Before the provider is asked, and once more before anything is kept: it may take its time.
+  KVCS_TRY(tenants_(flow.id.tenant));
   const oauth::Client client = KVCS_TRY(client_of(flow));
   KVCS_TRY(oauth::check_issuer(client, request.query_value("iss")));
   const std::string code = request.query_value("code").value_or("");
@@ -238,6 +250,7 @@ Result<std::string> ConnectApi::finish(const http::Request& request, const Flow&
   after.type = credential.type;
   after.expires_at_s = credential.expires_at_s;
   after.updated_at_s = clock_.unix_s();
+  KVCS_TRY(tenants_(flow.id.tenant));
   KvBatch alarm;
   if (const auto due_s = refresh_due_at(after, after.updated_at_s))
     add_refresh_alarm(alarm, flow.id, *due_s);

@@ -4,6 +4,7 @@
 
 #include <exception>
 #include <new>
+#include <optional>
 
 #include "base/bytes.h"
 #include "base/id.h"
@@ -52,11 +53,12 @@ struct RequestCycle::Outcome {
 };
 
 RequestCycle::RequestCycle(const ServerConfig& config, const Router& router, const Clock& clock,
-                           RequestObserver observer)
+                           RequestObserver observer, LiveStreams* live_streams)
     : config_(config),
       router_(router),
       clock_(clock),
       observer_(std::move(observer)),
+      live_streams_(live_streams),
       head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max},
       shares_(config) {}
 
@@ -106,6 +108,7 @@ void RequestCycle::prepare(Connection& connection, RequestMemory& memory) {
   request.body = nullptr;
   request.started_us = clock_.mono_us();
   memory.answer_begun = false;
+  if (live_streams_ != nullptr) memory.checks_seen = live_streams_->checks();
 }
 
 Response RequestCycle::explain(const Status& status, const Request& request,
@@ -242,6 +245,10 @@ void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Respon
   ResponseWriter writer(connection, config_.write_timeout_ms,
                         has_size ? std::optional(plan.size_bytes) : std::nullopt, outcome.memory);
   const AnswerMark mark(memory, writer);
+  std::optional<LiveStreams::Entry> live;
+  if (live_streams_ != nullptr && response.stream && !memory.request.principal.key_id.empty()) {
+    live.emplace(*live_streams_, memory.request.principal, connection, memory.checks_seen);
+  }
   outcome.status = contain([&] { return writer.write(response, memory.head, facts, plan); });
   outcome.status_code = response.status;
   outcome.sent_bytes = writer.sent_bytes();

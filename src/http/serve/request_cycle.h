@@ -12,6 +12,7 @@
 #include "http/serve/connection.h"
 #include "http/serve/forwarded.h"
 #include "http/serve/head_parser.h"
+#include "http/serve/live_streams.h"
 #include "http/serve/response_writer.h"
 #include "http/serve/server_config.h"
 #include "http/serve/shares.h"
@@ -35,6 +36,7 @@ struct RequestMemory {
   std::string head;
   DateText date;
   AccessLog access_log;
+  uint64_t checks_seen = 0;   // LiveStreams::checks() before the guard.
   bool answer_begun = false;  // Of its bytes some may be with the client.
   bool drained = false;       // The socket had no more bytes at the last look.
 };
@@ -43,7 +45,7 @@ class RequestCycle final {
  public:
   // All references outlive it.
   RequestCycle(const ServerConfig& config, const Router& router, const Clock& clock,
-               RequestObserver observer);
+               RequestObserver observer, LiveStreams* live_streams);
   void set_trusted_proxies(TrustedProxies proxies) { proxies_ = std::move(proxies); }
 
   // `head` is complete and at the start of memory.input. Throws bad_alloc alone, when there is no
@@ -84,6 +86,7 @@ class RequestCycle final {
   const Router& router_;
   const Clock& clock_;
   const RequestObserver observer_;
+  LiveStreams* const live_streams_;  // Null: streams are not ended from outside.
   TrustedProxies proxies_;
   HeadLimits head_limits_;
   Shares shares_;

@@ -10,9 +10,10 @@ namespace kvcs::http {
 
 struct Server::Impl {
   Impl(const ServerConfig& given, const Router& router, const Clock& clock,
-       RequestObserver observer, std::function<void(const Status& why)> on_fatal)
+       RequestObserver observer, std::function<void(const Status& why)> on_fatal,
+       LiveStreams* live_streams)
       : config(given),
-        cycle(config, router, clock, std::move(observer)),
+        cycle(config, router, clock, std::move(observer), live_streams),
         listener(config, cycle, tls, std::move(on_fatal)) {}
 
   const ServerConfig config;
@@ -22,9 +23,10 @@ struct Server::Impl {
 };
 
 Server::Server(const ServerConfig& config, const Router& router, const Clock& clock,
-               RequestObserver observer, std::function<void(const Status& why)> on_fatal)
-    : impl_(std::make_unique<Impl>(config, router, clock, std::move(observer),
-                                   std::move(on_fatal))) {}
+               RequestObserver observer, std::function<void(const Status& why)> on_fatal,
+               LiveStreams* live_streams)
+    : impl_(std::make_unique<Impl>(config, router, clock, std::move(observer), std::move(on_fatal),
+                                   live_streams)) {}
 
 Server::~Server() {
   stop(0);

@@ -16,14 +16,17 @@
 
 namespace kvcs::http {
 
+class LiveStreams;
 class Router;
 
 class Server final {
  public:
   // All references outlive the server. `on_fatal` is told, on a thread of the server, when it can
-  // accept no more connections: its owner should end it.
+  // accept no more connections: its owner should end it. `live_streams` knows the streams of
+  // callers with a key; null: nobody asks.
   Server(const ServerConfig& config, const Router& router, const Clock& clock,
-         RequestObserver observer, std::function<void(const Status& why)> on_fatal = nullptr);
+         RequestObserver observer, std::function<void(const Status& why)> on_fatal = nullptr,
+         LiveStreams* live_streams = nullptr);
   ~Server();
   // Binds and serves on its own threads. Conflict when the address is in use.
   Status start();

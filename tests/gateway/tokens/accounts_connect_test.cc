@@ -20,8 +20,10 @@ constexpr const char* kGood =
     R"({"access_token":"access-secret-1","refresh_token":"refresh-secret-1","expires_in":3600})";
 
 struct ApiWorld : TokenWorld {
-  TenantCheck tenants = [](std::string_view tenant) -> Status {
-    return tenant == "acme" ? ok() : not_found("There is no such tenant.");
+  int checks_until_suspended = 1'000'000;
+  TenantCheck tenants = [this](std::string_view tenant) -> Status {
+    if (tenant != "acme") return not_found("There is no such tenant.");
+    return checks_until_suspended-- > 0 ? ok() : forbidden("Tenant acme is suspended.");
   };
   AccountsApi accounts{tokens, refresher, upstream, clients, tenants, clock};
   ConnectApi connect{*kv,     tokens,   upstream,
@@ -223,6 +225,37 @@ TEST_CASE("connect: consent stores sealed tokens and arms the refresh", "[unit][
   // Neither link nor state work twice.
   CHECK(world.call(world.connect, &ConnectApi::begin, link)->status == 404);
   CHECK(world.callback("code=x&state=" + query_member(page, "state")).status == 400);
+}
+
+TEST_CASE("connect: a tenant that is suspended meanwhile gets no account", "[unit][gateway]") {
+  ApiWorld world;
+  const auto is_refused = [&](const http::Response& page) {
+    CHECK(page.status == 403);
+    CHECK(page.body.find("Tenant acme is suspended.") != std::string::npos);
+    CHECK(world.keys(KvFamily::kTokens, "").empty());
+  };
+  SECTION("before the link is made") {
+    world.checks_until_suspended = 0;
+    CHECK(world.call(world.connect, &ConnectApi::create_link, "", "{}").code() == Code::kForbidden);
+  }
+  SECTION("before the link is opened") {
+    const std::string link = world.link_query();
+    world.checks_until_suspended = 0;
+    is_refused(*world.call(world.connect, &ConnectApi::begin, link));
+  }
+  SECTION("before the browser comes back") {
+    const std::string page = world.begin(world.link_query());
+    world.checks_until_suspended = 0;
+    is_refused(world.callback("code=x&state=" + query_member(page, "state")));
+    CHECK(world.upstream.seen_count() == 0);
+  }
+  SECTION("while the provider is asked") {
+    const std::string page = world.begin(world.link_query());
+    world.checks_until_suspended = 1;
+    world.upstream.push_json(200, kGood);
+    is_refused(world.callback("code=x&state=" + query_member(page, "state")));
+    CHECK(world.upstream.seen_count() == 1);
+  }
 }
 
 TEST_CASE("connect: denied, expired, changed, stolen and failed consents are shown, escaped",
