@@ -1,11 +1,13 @@
-// Goal: tests/PROOF.md names cases that exist, so that no promise loses its proof unseen.
-// Method: each line "  - FILE: CASE" is looked up in that file, whose string literals are joined
-// first.
+// Goal: tests/PROOF.md names cases that exist, and SECURITY.md files, so that no promise loses its
+// proof unseen. Method: each line "  - FILE: CASE" is looked up in that file, whose string literals
+// are joined first; so are the words of the last column of the threat model.
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <regex>
 #include <string>
 
+#include "base/bytes.h"
 #include "support/source_file.h"
 
 using namespace kvcs::test;
@@ -59,7 +61,48 @@ Findings proof_findings(const SourceFile& proof) {
   return findings;
 }
 
+// The rows of the threat model: "| who | what | defence | test, test |". A test is a file below
+// tests/, or "PROOF.md" followed by the name of a section there.
+Findings threat_findings(const SourceFile& security, const SourceFile& proof) {
+  Findings findings;
+  for (size_t i = 0; i < security.lines.size(); i++) {
+    const std::string& line = security.lines[i];
+    if (!line.starts_with("| ") || line.starts_with("| who | what")) continue;
+    const auto cells = kvcs::split(line, '|');
+    const int number = static_cast<int>(i) + 1;
+    if (cells.size() != 6) {
+      findings.push_back(at(security, number, "a row has who, what, defence and test"));
+      continue;
+    }
+    for (const std::string_view cell : kvcs::split(cells[4], ',')) {
+      const std::string word(kvcs::trim(cell));
+      const auto is_section = [&](const std::string& of) { return of == "## " + word; };
+      const bool known =
+          !word.empty() && (std::filesystem::exists(source_root() / "tests" / word) ||
+                            std::any_of(proof.lines.begin(), proof.lines.end(), is_section));
+      if (!known) findings.push_back(at(security, number, "there is no test '" + word + "'"));
+    }
+  }
+  return findings;
+}
+
 }  // namespace
+
+TEST_CASE("tidy: each test that the threat model of SECURITY.md names exists", "[unit][tidy]") {
+  const SourceFile security = read_source("SECURITY.md"), proof = read_source("tests/PROOF.md");
+  const auto rows = std::count_if(security.lines.begin(), security.lines.end(),
+                                  [](const std::string& line) { return line.starts_with("| "); });
+  CHECK(rows > 15);
+  const Findings findings = threat_findings(security, proof);
+  INFO(all(findings));
+  CHECK(findings.empty());
+  const auto found = [&](const std::string& row) {
+    return all(threat_findings(from_text("SECURITY.md", row + "\n"), proof));
+  };
+  CHECK(found("| a | b | c | app/gone_test.cc |").find("no test") != std::string::npos);
+  CHECK(found("| a | b | c | |").find("no test") != std::string::npos);
+  CHECK(found("| a | b | c |").find("a row has") != std::string::npos);
+}
 
 TEST_CASE("tidy: each case that tests/PROOF.md names exists", "[unit][tidy]") {
   const SourceFile proof = read_source("tests/PROOF.md");
