@@ -238,7 +238,12 @@ class BudgetBook final {
   CondVar written_;
   // By kind, id and month: looked for without making the key that it has in the store.
   using CounterName = std::tuple<std::string_view, std::string, std::string>;
-  std::map<CounterName, BudgetCounter, std::less<>> counters_ KVCS_GUARDED_BY(mutex_);
+  struct ByName {
+    using is_transparent = void;
+    using Views = std::tuple<std::string_view, std::string_view, std::string_view>;
+    bool operator()(const Views& a, const Views& b) const { return a < b; }
+  };
+  std::map<CounterName, BudgetCounter, ByName> counters_ KVCS_GUARDED_BY(mutex_);
   std::map<std::string, Grace, std::less<>> grace_ KVCS_GUARDED_BY(mutex_);  // By UTC day.
   // By "day/user". Not stored: a restart begins a user's share of the day anew.
   std::map<std::string, Grace, std::less<>> user_grace_ KVCS_GUARDED_BY(mutex_);
