@@ -163,7 +163,6 @@ Status Authenticator::still_admits(const Principal& principal) const {
 
 bool depends_on(const Principal& principal, KvFamily family, std::string_view key) {
   if (principal.key_sha256.empty()) return false;
-  if (family == KvFamily::kAuth) return key.ends_with(principal.key_sha256);
   if (family != KvFamily::kConfig) return false;
   if (const auto organization = keyspace::parse_org_config(key)) {
     return *organization == principal.organization_id;
