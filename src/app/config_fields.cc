@@ -250,7 +250,7 @@ void add_rest(Fields& fields, Config& c) {
   add_secret("admin_keys", &c.secrets.admin_keys,
              "Further admin keys, comma-separated, each KEY or ROLE:KEY.");
   add_secret("alerts_webhook_secret", &c.alerts.webhook_secret,
-             "Signs what alerts.webhook_url gets (HMAC-SHA256).");
+             "Signs what alerts.webhook_url gets (HMAC-SHA256); empty: no signature.");
   add_secret("alerts_slack_url", &c.alerts.slack_url, "A Slack-compatible webhook for alerts.");
   add_secret("alerts_smtp_password", &c.alerts.smtp_password, "The password of alerts.smtp_user.");
   add_secret("briefing_api_key", &c.briefing.api_key,

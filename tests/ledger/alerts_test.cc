@@ -51,6 +51,19 @@ struct AlertWorld : test::LedgerFixture {
 
 }  // namespace
 
+TEST_CASE("alerts: without a secret nothing is signed", "[unit][ledger][alerts]") {
+  AlertWorld world;
+  world.channels.webhook_secret = Secret();
+  world.start();
+  world.upstream.push_json(200, "{}");
+  world.raise("token.reauth_required", "acme/hubspot/main");
+  CHECK(world.alerts->deliver_due().value() == 1);
+  const auto seen = world.upstream.last_seen();
+  CHECK_FALSE(seen.body.empty());
+  CHECK(seen.header("x-kvcs-signature").empty());
+  CHECK(seen.header("x-kvcs-timestamp").empty());
+}
+
 TEST_CASE("alerts: a webhook gets the event once per incident, signed", "[unit][ledger][alerts]") {
   AlertWorld world;
   world.start();
