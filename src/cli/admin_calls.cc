@@ -161,6 +161,18 @@ int show_done(Console& console, const Status& done, std::string_view note) {
   return kExitOk;
 }
 
+int show_deleted(Console& console, const Result<Json>& answer, const std::string& deed) {
+  if (!answer.ok() || !answer.value().is_object()) {
+    return show_done(console, answer.status(), deed + ".");
+  }
+  if (console.mode().json) {
+    console.print_json(answer.value());
+  } else {
+    console.note(deed + "; what belonged to it goes in the background, by the job owner-deletion.");
+  }
+  return kExitOk;
+}
+
 Result<std::string> read_input(const std::string& path, uint64_t bytes_max) {
   // A file is bounded before it is read; stdin cannot be, its length is known only afterwards.
   if (path != "-") return kvfile::read_small_file(path, bytes_max);

@@ -54,6 +54,8 @@ int show_object(Console& console, const Result<Json>& object);
 int show_list(Console& console, const Result<Json>& list, const std::vector<Column>& columns,
               std::string_view when_empty);
 int show_done(Console& console, const Status& done, std::string_view note);
+// Of a DELETE whose end the server may not have waited for; `deed` is "Deleted user …".
+int show_deleted(Console& console, const Result<Json>& answer, const std::string& deed);
 
 // A file's bytes, or all of stdin for "-". TooLarge past the limit.
 Result<std::string> read_input(const std::string& path, uint64_t bytes_max);

@@ -43,7 +43,7 @@ int run_remove(const Invocation& in, Console& console, const std::string& path,
     return *exit;
   }
   ApiClient api(find_admin_settings());
-  return show_done(console, api.call("DELETE", path).status(), "Deleted " + what + ".");
+  return show_deleted(console, api.call("DELETE", path), "Deleted " + what);
 }
 
 // The body of a create or an update. Options that were not given are left out, so an update changes
@@ -200,12 +200,17 @@ std::vector<Command> organization_writes() {
        .examples = {{std::string("kvcs admin org resume ") + kId, ""}},
        .run = put_status("/resume")},
       {.name = "admin org delete",
-       .summary = "Delete an organization without users and projects.",
-       .options = {kOrganization, yes_option()},
+       .summary = "Delete an organization with its tenant, keys, tokens and accounts.",
+       .options = {kOrganization,
+                   {.name = "--force",
+                    .kind = ValueKind::kFlag,
+                    .help = "Its users, projects and artifacts too."},
+                   yes_option()},
        .examples = {{std::string("kvcs admin org delete ") + kId + " -y", "Without asking."}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_remove(in, console, organization_path(in),
+             return run_remove(in, console,
+                               organization_path(in) + (in.flag("force") ? "?force=true" : ""),
                                "organization " + printable(in.text("org_id"), kShownName));
            }},
   };

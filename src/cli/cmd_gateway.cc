@@ -29,7 +29,7 @@ int run_remove(const Invocation& in, Console& console, const std::string& path,
                const std::string& what) {
   if (const auto exit = declined(in, console, "Remove " + what + "?")) return *exit;
   ApiClient api(find_admin_settings());
-  return show_done(console, api.call("DELETE", path).status(), "Removed " + what + ".");
+  return show_deleted(console, api.call("DELETE", path), "Removed " + what);
 }
 // Shows a list that comes in one answer, without pages, under `member`.
 int run_whole_list(Console& console, const std::string& path, const char* member,
@@ -111,14 +111,19 @@ std::vector<Command> provider_commands() {
   };
 }
 
-// A PUT: the tenant is made when it is new, and its organization with it.
+// The tenant is made when it is new, and its organization with it. Of one that exists the record is
+// read and written back, so that what was not given stays as it is.
 int run_tenant_add(const Invocation& in, Console& console) {
-  Json record = Json::object();
+  ApiClient api(find_admin_settings());
+  std::string etag;
+  Result<Json> known = api.get_tagged(tenant_path(in), etag);
+  if (!known.ok() && known.code() != Code::kNotFound) return console.fail(known.status());
+  Json record = known.ok() ? std::move(known).value() : Json::object();
   if (const auto name = in.optional_text("name")) record["name"] = *name;
   if (const auto rate = in.optional_number("requests-per-minute")) {
     record["limits"]["requests_per_minute"] = *rate;
   }
-  return run_send(console, "PUT", tenant_path(in), record);
+  return show_object(console, api.put_tagged(tenant_path(in), record, etag));
 }
 
 int run_tenant_list(const Invocation&, Console& console) {
@@ -137,7 +142,7 @@ std::vector<Command> tenant_commands() {
   };
   return {
       {.name = "gateway tenant add",
-       .summary = "Set a tenant up, with its organization; repeats replace its record.",
+       .summary = "Set a tenant up, with its organization, or change what is given of one.",
        .options = {kTenant,
                    {.name = "--name", .help = "For people."},
                    {.name = "--requests-per-minute",
@@ -165,7 +170,7 @@ std::vector<Command> tenant_commands() {
        .examples = {{"kvcs gateway tenant resume kahuna", ""}},
        .run = put_status("/resume")},
       {.name = "gateway tenant remove",
-       .summary = "Remove a tenant; its organization stays.",
+       .summary = "Remove a tenant, its tokens, accounts and schedule; its organization stays.",
        .options = {kTenant, yes_option()},
        .examples = {{"kvcs gateway tenant remove kahuna -y", ""}},
        .run =

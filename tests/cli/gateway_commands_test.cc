@@ -221,12 +221,27 @@ TEST_CASE("gateway mode: a word sets it, none shows it", "[unit][cli]") {
 
 TEST_CASE("gateway tenant add: only what was given is set", "[unit][cli]") {
   CliDesk desk;
+  const std::string unknown = R"({"error":"No.","code":"TENANT_NOT_FOUND"})";
+  desk.answer({{unknown, "404 Not Found"}, {"{}"}});
   CHECK(desk.run({"gateway", "tenant", "add", "acme"}) == 0);
-  CHECK(desk.requests() == Words{"PUT /admin/tenants/acme {}"});
+  CHECK(desk.requests() == Words{"GET /admin/tenants/acme", "PUT /admin/tenants/acme {}"});
+  desk.answer({{unknown, "404 Not Found"}, {"{}"}});
   CHECK(desk.run({"gateway", "tenant", "add", "acme", "--name", "A", "--requests-per-minute",
                   "60"}) == 0);
-  CHECK(desk.requests() == Words{R"(PUT /admin/tenants/acme {"name":"A",)"
+  CHECK(desk.requests() == Words{"GET /admin/tenants/acme",
+                                 R"(PUT /admin/tenants/acme {"name":"A",)"
                                  R"("limits":{"requests_per_minute":60}})"});
+  // One that exists keeps the rest.
+  desk.answer(
+      {{R"({"status":"suspended","limits":{"requests_per_minute":5},"name":"Old"})"}, {"{}"}});
+  CHECK(desk.run({"gateway", "tenant", "add", "acme", "--name", "A"}) == 0);
+  CHECK(desk.requests() == Words{"GET /admin/tenants/acme",
+                                 R"(PUT /admin/tenants/acme {"status":"suspended",)"
+                                 R"("limits":{"requests_per_minute":5},"name":"A"})"});
+  // What cannot be read is not written over.
+  desk.answer({{R"({"error":"No."})", "503 Service Unavailable"}});
+  CHECK(desk.run({"gateway", "tenant", "add", "acme", "--name", "A"}) != 0);
+  CHECK(desk.requests() == Words{"GET /admin/tenants/acme"});
 }
 
 TEST_CASE("gateway provider set: the record is sent as it is written", "[unit][cli]") {

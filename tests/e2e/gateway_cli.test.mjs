@@ -49,6 +49,16 @@ test('with --json a refusal has the code that the daemon gave it', async () => {
   assert.equal(JSON.parse(refused.stderr).code, 'TENANT_NOT_FOUND');
 });
 
+test('to add a tenant that is there changes what is given, and nothing else', async () => {
+  await cli('gateway', 'tenant', 'add', 'again', '--name', 'Again', '--requests-per-minute', '50');
+  await cli('gateway', 'tenant', 'suspend', 'again');
+  await cli('gateway', 'tenant', 'add', 'again', '--name', 'Once more');
+  const tenant = JSON.parse(await cli('gateway', 'tenant', 'show', 'again', '--json'));
+  assert.equal(tenant.name, 'Once more');
+  assert.equal(tenant.status, 'suspended');
+  assert.equal(tenant.limits.requests_per_minute, 50);
+});
+
 test('provider, tenant, token and account are set up, and a call goes through', async () => {
   await give(record('bearer'), 'gateway', 'provider', 'set', 'tool');
   await cli('gateway', 'tenant', 'add', 'kahuna', '--name', 'Kahuna', '--requests-per-minute', '500');
