@@ -11,6 +11,7 @@
 #include "app/build.h"
 #include "app/certificate_watch.h"
 #include "app/first_start.h"
+#include "app/owner_deletion.h"
 #include "app/parts.h"
 #include "app/shipped_files.h"
 #include "app/status_api.h"
@@ -133,6 +134,7 @@ Status App::start(std::function<void()> on_failure) {
   p.ledger->start();
   p.ai.budgets->start([ledger = p.ledger.get()] { ledger->notify(); });
   adopt_tokens(*p.token_adoption);
+  const int64_t deletions = p.deletions->resume();
   if (p.ops_server) KVCS_TRY(start_ops(*p.ops_server));
   KVCS_TRY(p.server->start());
   const FirstStartServices first{*p.kv,   *p.audited, *p.organizations, *p.projects,
@@ -147,6 +149,7 @@ Status App::start(std::function<void()> on_failure) {
   start_refresher(*p.gateway.refresher);
   p.cron->start();
   tell_of_certificate(p);
+  if (deletions > 0) (void)p.cron->run_now(kDeletionJob);
   p.status_api->set_ready(true);
   log::info("server.ready", {{"url", url()},
                              {"version", version()},
@@ -164,6 +167,7 @@ void App::stop() {
   p.status_api->set_ready(false);
   // Requests in flight are waited for. What is durable already is not: neither here nor in them.
   p.ledger->stop_soon();
+  p.deletions->stop();
   p.server->stop(p.config.shutdown_grace_s * 1000);
   p.cron->stop();
   p.gateway.refresher->stop();

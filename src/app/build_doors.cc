@@ -107,8 +107,8 @@ void build_accounts(Parts& parts) {
   gateway.accounts_api = std::make_unique<gateway::AccountsApi>(
       *gateway.tokens, *gateway.refresher, *parts.upstream, clients, check, parts.clock());
   gateway.connect_api = std::make_unique<gateway::ConnectApi>(
-      *parts.kv, *gateway.tokens, *parts.upstream, clients, check_active, *parts.sealer,
-      parts.clock(), *parts.entropy, [&parts] { return parts.public_url(); });
+      *parts.kv, *parts.audited, *gateway.tokens, *parts.upstream, clients, check_active,
+      *parts.sealer, parts.clock(), *parts.entropy, [&parts] { return parts.public_url(); });
   gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
   gateway.canaries =
       std::make_unique<gateway::Canaries>(*parts.kv, *gateway.tokens, *gateway.providers,
@@ -248,7 +248,8 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
       std::make_unique<gateway::GatewayApi>(*gateway.pipeline, tenant_token(*parts.auth),
                                             *parts.rates, config.signin_failures_per_minute);
   gateway.admin_api = std::make_unique<gateway::GatewayAdminApi>(
-      *gateway.providers, *gateway.tenants, *gateway.cache, *parts.organizations, *parts.keys);
+      *gateway.providers, *gateway.tenants, *gateway.cache, *parts.organizations, *parts.keys,
+      *parts.audited);
   gateway.agent_schedules = std::make_unique<gateway::AgentSchedules>(
       *parts.kv, *parts.audited, *gateway.tenants, *parts.upstream, config.agent_worker,
       parts.clock(), record_error);

@@ -2,13 +2,20 @@
 // Where identity needs a door above it, such as a user's spending, it gets a function that looks
 // the door up in Parts when it is called: the doors are built later.
 #include <algorithm>
+#include <memory>
 
 #include "ai/budget/budget.h"
 #include "ai/budget/budget_ledger.h"
 #include "app/build.h"
 #include "app/master_key.h"
 #include "app/parts.h"
+#include "artifacts/artifact_audit.h"
+#include "base/address_block.h"
+#include "base/bytes.h"
+#include "base/crypto.h"
 #include "base/file.h"
+#include "base/log.h"
+#include "base/mutex.h"
 #include "gateway/tokens/tokens.h"
 #include "identity/admin_keys_api.h"
 #include "identity/adopted_tokens.h"
@@ -47,6 +54,38 @@ Result<std::vector<StaticAdminKey>> static_admin_keys(const Config& config) {
   return parse_static_admin_keys(text);
 }
 
+// Wrong admin keys, in the audit: one record for each address block and minute, and so many a day
+// in all, since anybody who reaches the port can send as many as the network carries. The address
+// is kept as a keyed hash. Thread-safe.
+class SignInFailures final {
+ public:
+  explicit SignInFailures(Parts& parts)
+      : parts_(parts), key_(parts.sealer->derive("signin-hash")) {}
+  void note(const http::Request& request) {
+    const std::string block = address_block(request.remote_ip);
+    if (!parts_.rates->take("signin:" + block, 1).allowed || !is_within_day()) return;
+    const std::string subject = "signin:" + to_hex(hmac_sha256(key_.reveal(), block)).substr(0, 16);
+    const Status noted =
+        parts_.audited->note(subject, "refused", {"unknown", "admin-api", request.request_id});
+    if (!noted.ok()) log::warn("signin.not_audited", {{"error", noted.to_string()}});
+  }
+
+ private:
+  static constexpr int64_t kDayMs = 86'400'000, kRecordsPerDay = 1000;
+  bool is_within_day() {
+    const int64_t day = parts_.clock().unix_ms() / kDayMs;
+    MutexLock lock(mutex_);
+    if (day != day_) records_ = 0;
+    day_ = day;
+    return records_++ < kRecordsPerDay;
+  }
+
+  Parts& parts_;
+  const Secret key_;
+  Mutex mutex_;
+  int64_t day_ KVCS_GUARDED_BY(mutex_) = 0, records_ KVCS_GUARDED_BY(mutex_) = 0;
+};
+
 }  // namespace
 
 // Directory comes first: it registers with the store before anybody changes a record.
@@ -62,17 +101,25 @@ Status build_identity(Parts& parts) {
         const RateDecision decision =
             rates->take("admin:" + std::string(whose), requests_per_minute);
         return decision.allowed ? int64_t{0} : std::max<int64_t>(decision.retry_after_s, 1);
+      },
+      // Owners: the copies of the function.
+      [failures = std::make_shared<SignInFailures>(parts)](const http::Request& request) {
+        failures->note(request);
       });
   parts.keys = std::make_unique<KeyService>(*parts.kv, *parts.audited, clock, *parts.entropy);
   parts.organizations = std::make_unique<OrganizationService>(
-      *parts.kv, *parts.audited, *parts.keys, clock, *parts.entropy,
+      *parts.kv, *parts.audited, clock, *parts.entropy,
       [&parts](std::string_view slug) { return parts.reserved_slugs.contains(slug); });
   parts.token_adoption = std::make_unique<TokenAdoption>(
       *parts.kv, *parts.audited, *parts.organizations, clock, *parts.entropy);
-  parts.projects = std::make_unique<ProjectService>(*parts.portal_writer, *parts.portal_readers,
-                                                    clock, *parts.entropy);
-  parts.users =
-      std::make_unique<UserService>(*parts.kv, *parts.audited, *parts.keys, clock, *parts.entropy);
+  parts.projects = std::make_unique<ProjectService>(
+      *parts.portal_writer, *parts.portal_readers, clock, *parts.entropy,
+      [&parts](Database& db, std::string_view id, std::string_view action,
+               const AuditContext& who) {
+        return add_portal_audit(db, {"project", id, action, who.actor, who.source, who.request_id},
+                                *parts.entropy, parts.clock().unix_ms());
+      });
+  parts.users = std::make_unique<UserService>(*parts.kv, *parts.audited, clock, *parts.entropy);
   parts.users_api = std::make_unique<UsersApi>(
       *parts.users, *parts.keys, [&parts](std::string_view user_id) -> Result<int64_t> {
         return KVCS_TRY(parts.ai.budgets->view("user", user_id, "")).used_nano_usd;

@@ -5,6 +5,8 @@
 #include "app/certificate_watch.h"
 #include "app/jobs.h"
 #include "app/jobs_api.h"
+#include "app/owner_deletion.h"
+#include "app/owners_api.h"
 #include "app/parts.h"
 #include "app/request_metrics.h"
 #include "app/routes.h"
@@ -306,9 +308,11 @@ Status build_operations(Parts& parts) {
         {run.job, run.started_ms, run.duration_ms, run.result, run.detail});
     report(run);
   };
+  parts.deletions = std::make_unique<OwnerDeletions>(parts);
+  parts.owners_api = std::make_unique<OwnersApi>(parts, *parts.deletions);
   parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), on_finished);
   for (Job& job : all_jobs(parts)) KVCS_TRY(parts.cron->add(std::move(job)));
-  parts.jobs_api = std::make_unique<JobsApi>(*parts.cron);
+  parts.jobs_api = std::make_unique<JobsApi>(*parts.cron, *parts.audited);
   return ok();
 }
 

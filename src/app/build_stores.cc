@@ -83,7 +83,8 @@ Status build_kv(Parts& parts) {
   KvStore& base = parts.kv_faulty ? *parts.kv_faulty : *parts.kv_engine;
   parts.kv_timed = make_timed_kv(base, parts.clock(), kv_timer(*parts.metrics));
   parts.kv = make_watched_kv(*parts.kv_timed);
-  parts.audited = std::make_unique<AuditedKv>(*parts.kv, parts.clock(), *parts.entropy);
+  parts.audited =
+      std::make_unique<AuditedKv>(*parts.kv, parts.clock(), *parts.entropy, OwnerRule::kRequired);
   parts.syncer = std::make_unique<WalSyncer>(*parts.kv, *parts.kv, config.kv_sync_interval_ms);
   return check_master_key(parts);
 }
@@ -124,7 +125,7 @@ Status build_sql(Parts& parts) {
   const LedgerConfig& limits = parts.config.ledger;
   parts.ledger->set_row_caps(row_caps(limits));
   parts.ledger->set_dead_caps(limits.dead_max_rows, limits.dead_max_bytes);
-  parts.ledger_api = std::make_unique<LedgerApi>(*parts.ledger, parts.clock());
+  parts.ledger_api = std::make_unique<LedgerApi>(*parts.ledger, *parts.audited, parts.clock());
   return ok();
 }
 

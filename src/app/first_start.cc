@@ -102,7 +102,8 @@ Status create_project(const FirstStartServices& services, const Credentials& c) 
       .create({.id = c.project_id,
                .organization_id = c.organization_id,
                .slug = "default",
-               .name = "default"})
+               .name = "default"},
+              {"first-start", "first-start", ""})
       .status();
 }
 

@@ -12,6 +12,7 @@
 #include "ai/budget/budget_ledger.h"
 #include "app/backup.h"
 #include "app/certificate_watch.h"
+#include "app/owner_deletion.h"
 #include "app/parts.h"
 #include "artifacts/artifact_audit.h"
 #include "artifacts/artifact_search.h"
@@ -306,6 +307,9 @@ std::vector<Job> all_jobs(Parts& parts) {
   });
   add("provider-health", "*/30 * * * *", 900, 300, [&parts](const JobContext& context) {
     return ask_canaries(*parts.gateway.canaries, context);
+  });
+  add(kDeletionJob, "* * * * *", 4 * 3600, 0, [&parts](const JobContext& context) {
+    return parts.deletions->run([&context] { return context.cancelled.load(); });
   });
   // The briefing's job has its old name, under which its runs are stored and asked for.
   add("autoresearch", "0 6 * * *", 600, 0,

@@ -1,13 +1,14 @@
 // Scheduled jobs over the admin API. Stateless; thread-safe.
 #pragma once
 #include "http/route_rows.h"
+#include "kv/audited_kv.h"
 #include "ops/cron.h"
 
 namespace kvcs {
 
 class JobsApi final {
  public:
-  explicit JobsApi(Cron& cron) : cron_(cron) {}
+  JobsApi(Cron& cron, AuditedKv& audited) : cron_(cron), audited_(audited) {}
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -21,7 +22,11 @@ class JobsApi final {
   Result<http::Response> back_up(http::Request& request);
 
  private:
+  // Writes down who has started it.
+  Status start(const http::Request& request, std::string_view job);
+
   Cron& cron_;
+  AuditedKv& audited_;
 };
 
 }  // namespace kvcs

@@ -12,6 +12,8 @@
 #include "ai/providers.h"
 #include "app/files.h"
 #include "app/jobs_api.h"
+#include "app/owner_deletion.h"
+#include "app/owners_api.h"
 #include "app/request_metrics.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"

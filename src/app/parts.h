@@ -42,6 +42,8 @@ class LedgerApi;
 class Metrics;
 class OrganizationService;
 class OrganizationsApi;
+class OwnerDeletions;
+class OwnersApi;
 class Presigner;
 class ProjectKeysApi;
 class ProjectService;
@@ -209,6 +211,8 @@ struct Parts {
   std::string openapi;  // Made when it is first asked for.
   std::unique_ptr<Cron> cron;
   std::unique_ptr<JobsApi> jobs_api;
+  std::unique_ptr<OwnerDeletions> deletions;
+  std::unique_ptr<OwnersApi> owners_api;
 
   // --- the HTTP server
   std::vector<http::Row> route_table;

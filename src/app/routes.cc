@@ -10,6 +10,7 @@
 #include "app/api/openapi.h"
 #include "app/caller_api.h"
 #include "app/jobs_api.h"
+#include "app/owners_api.h"
 #include "app/parts.h"
 #include "app/status_api.h"
 #include "artifacts/artifacts_api.h"
@@ -154,6 +155,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.jobs_api->add_routes(table, admin);
   parts.users_api->add_routes(table, admin);
   parts.organizations_api->add_routes(table, admin);
+  parts.owners_api->add_routes(table, admin);
   parts.status_api->add_admin_routes(table, admin);
   caller_api::add_route(table, "/admin/me", admin.billing, "Which admin key this is.");
   parts.admin_keys_api->add_routes(table, admin);

@@ -39,9 +39,24 @@ Result<std::vector<OutboxRecord>> read_waiting(Database& db, int64_t& last) {
 
 }  // namespace
 
+Status add_portal_audit(Database& db, const PortalEvent& event, Entropy& entropy, int64_t now_ms) {
+  const Json payload{{"family", event.family},     {"key", event.key},
+                     {"action", event.action},     {"old_hash", event.old_hash},
+                     {"new_hash", event.new_hash}, {"source", event.source},
+                     {"actor", event.actor},       {"request_id", event.request_id}};
+  auto put =
+      KVCS_TRY(db.prepare("INSERT INTO audit_outbox (id, ts_ms, payload_json) VALUES (?, ?, ?)"));
+  return put.bind(1, make_uuid_v7(entropy, now_ms))
+      .bind(2, now_ms)
+      .bind(3, dump_json(payload))
+      .run();
+}
+
 Status add_artifact_audit(Database& db, const ArtifactEvent& event, Entropy& entropy,
                           int64_t now_ms) {
   const std::string visibility = event.before.is_public ? "public" : "private";
+  PortalEvent change{"artifact",  event.before.id, event.action,
+                     event.actor, "api",           event.request_id};
   std::string old_hash, new_hash;
   if (event.action == "visibility") {
     old_hash = sha256_hex(visibility);
@@ -51,20 +66,9 @@ Status add_artifact_audit(Database& db, const ArtifactEvent& event, Entropy& ent
   } else {
     new_hash = event.before.sha256;
   }
-  const Json payload{{"family", "artifact"},
-                     {"key", event.before.id},
-                     {"action", std::string(event.action)},
-                     {"old_hash", old_hash},
-                     {"new_hash", new_hash},
-                     {"source", "api"},
-                     {"actor", "projectkey:" + std::string(event.key_id)},
-                     {"request_id", std::string(event.request_id)}};
-  auto put =
-      KVCS_TRY(db.prepare("INSERT INTO audit_outbox (id, ts_ms, payload_json) VALUES (?, ?, ?)"));
-  return put.bind(1, make_uuid_v7(entropy, now_ms))
-      .bind(2, now_ms)
-      .bind(3, dump_json(payload))
-      .run();
+  change.old_hash = old_hash;
+  change.new_hash = new_hash;
+  return add_portal_audit(db, change, entropy, now_ms);
 }
 
 // First into the chain, then out of the outbox: a crash in between moves the records once more,

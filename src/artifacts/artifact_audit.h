@@ -21,9 +21,17 @@ struct Artifact;
 struct ArtifactEvent {
   std::string_view action;  // "confirm", "visibility" or "delete"
   const Artifact& before;
-  std::string_view new_value, key_id, request_id;
+  std::string_view new_value;
+  std::string actor;  // "projectkey:<id>", or an admin key's where its project is deleted.
+  std::string_view request_id;
 };
-// In the transaction of the change.
+// A change of another row of portal.db, such as a project's.
+struct PortalEvent {
+  std::string_view family, key, action, actor, source, request_id;
+  std::string_view old_hash = {}, new_hash = {};
+};
+// Both in the transaction of the change.
+Status add_portal_audit(Database& db, const PortalEvent& event, Entropy& entropy, int64_t now_ms);
 Status add_artifact_audit(Database& db, const ArtifactEvent& event, Entropy& entropy,
                           int64_t now_ms);
 

@@ -189,6 +189,14 @@ class ArtifactService final {
   Status set_visibility(const Principal& who, std::string_view id, bool is_public,
                         std::string_view request_id);
   Status remove(const Principal& who, std::string_view id, std::string_view request_id);
+  // Part of deleting a project: removes up to `max` of its artifacts, with their bytes and what
+  // they used; how many. `actor` is who deletes the project.
+  Result<size_t> remove_some_of(std::string_view project_id, size_t max, std::string_view actor,
+                                std::string_view request_id);
+  // How many the project has, pending ones too, and their bytes.
+  Result<ArtifactUsage> usage_of_project(std::string_view project_id) const;
+  // Part of deleting an organization, when its projects are gone.
+  Status forget_organization(std::string_view organization_id);
   // Internal with reason blob_missing or blob_damaged: the bytes are gone, or not as many as the
   // row says. Both raise the alarm.
   Result<std::unique_ptr<BlobReader>> open_bytes(const Artifact& artifact) const;

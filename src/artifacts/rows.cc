@@ -12,6 +12,8 @@ constexpr std::string_view kSelect =
     "a.dtype, a.storage_dtype, a.num_tokens, a.num_layers, a.quantized, a.visibility, a.status, "
     "a.size_bytes, a.sha256, a.metadata_json, a.created_ms, a.expires_ms, a.uploaded_ms "
     "FROM artifacts a JOIN projects p ON p.id = a.project_id";
+// What is being deleted is not there any more, for anybody but its deletion.
+constexpr std::string_view kThere = "p.deleting = 0";
 
 Artifact read_row(const Statement& s) {
   Artifact a;
@@ -60,7 +62,7 @@ struct Where {
 // The filter as conditions of SQL. Values are bound and never part of the text.
 Where conditions(const ArtifactFilter& filter) {
   Where where;
-  where.add("a.organization_id = ?", filter.organization_id);
+  where.add(std::string(kThere) + " AND a.organization_id = ?", filter.organization_id);
   if (!filter.only_project_id.empty()) where.add("a.project_id = ?", filter.only_project_id);
   if (filter.status != "all") where.add("a.status = ?", filter.status);
   if (!filter.visibility.empty()) where.add("a.visibility = ?", filter.visibility);
@@ -133,7 +135,8 @@ Status not_found_project(std::string_view id) {
 }
 
 Result<Artifact> find(Database& db, std::string_view id) {
-  auto s = KVCS_TRY(db.prepare(std::string(kSelect) + " WHERE a.id = ?"));
+  auto s =
+      KVCS_TRY(db.prepare(std::string(kSelect) + " WHERE a.id = ? AND " + std::string(kThere)));
   s.bind(1, lower_ascii(id));
   if (!KVCS_TRY(s.step())) return not_found_artifact();
   return read_row(s);
@@ -147,6 +150,12 @@ Status check_project(Database& db, std::string_view organization_id, std::string
 }
 
 Status insert(Database& db, const Artifact& a) {
+  // Looked at in the transaction of the row: none comes once the deletion has begun.
+  auto project = KVCS_TRY(db.prepare("SELECT 1 FROM projects WHERE id = ? AND deleting = 0"));
+  project.bind(1, a.project_id);
+  if (!KVCS_TRY(project.step())) {
+    return not_found("The project of this key has been deleted.").with_reason("project_not_found");
+  }
   auto s = KVCS_TRY(
       db.prepare("INSERT INTO artifacts (id, organization_id, project_id, owner_id, name, "
                  "model_name, dtype, storage_dtype, num_tokens, num_layers, quantized, visibility, "
@@ -211,10 +220,21 @@ Result<uint64_t> count(Database& db, const ArtifactFilter& filter) {
 }
 
 Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t max) {
-  auto s = KVCS_TRY(db.prepare(
-      std::string(kSelect) +
-      " WHERE a.status = 'pending' AND a.expires_ms <= ? ORDER BY a.expires_ms LIMIT ?"));
+  auto s =
+      KVCS_TRY(db.prepare(std::string(kSelect) +
+                          " WHERE a.status = 'pending' AND a.expires_ms <= ? AND p.deleting = 0 "
+                          "ORDER BY a.expires_ms LIMIT ?"));
   s.bind(1, now_ms).bind(2, static_cast<int64_t>(max));
+  std::vector<Artifact> found;
+  while (KVCS_TRY(s.step())) found.push_back(read_row(s));
+  return found;
+}
+
+Result<std::vector<Artifact>> list_of_project(Database& db, std::string_view project_id,
+                                              size_t max) {
+  auto s = KVCS_TRY(
+      db.prepare(std::string(kSelect) + " WHERE a.project_id = ? ORDER BY a.created_ms LIMIT ?"));
+  s.bind(1, project_id).bind(2, static_cast<int64_t>(max));
   std::vector<Artifact> found;
   while (KVCS_TRY(s.step())) found.push_back(read_row(s));
   return found;

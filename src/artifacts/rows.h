@@ -15,6 +15,9 @@ Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter);
 Result<uint64_t> count(Database& db, const ArtifactFilter& filter);
 // Uploads that were not confirmed in time, the oldest first.
 Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t max);
+// Of a project that is being deleted, too.
+Result<std::vector<Artifact>> list_of_project(Database& db, std::string_view project_id,
+                                              size_t max);
 // Whether any row, ready or pending, of any organization has these bytes.
 Result<bool> names_digest(Database& db, std::string_view sha256);
 Status not_found_artifact();

@@ -112,11 +112,32 @@ CREATE TABLE audit_outbox (
 );
 )sql";
 
+// A project that is being deleted: nobody sees it or its artifacts any more.
+constexpr const char* kPortal5 =
+    "ALTER TABLE projects ADD COLUMN deleting INTEGER NOT NULL DEFAULT 0 "
+    "CHECK (deleting IN (0, 1));";
+
+// Rows of artifacts go one by one, with their bytes and what they used; projects after them.
+constexpr TableOwner kOwners[] = {
+    {"customers", "nobody", ""},
+    {"memberships", "organization", "organization_id"},
+    {"projects", "organization", "organization_id"},
+    {"artifacts", "project", "project_id"},
+    {"artifact_blocks", "artifact", "artifact_id"},  // ON DELETE CASCADE
+    {"organization_usage", "organization", "organization_id"},
+    {"search_salts", "organization", "organization_id"},
+    {"audit_outbox", "history", ""},
+};
+
 }  // namespace
+
+std::span<const TableOwner> portal_table_owners() {
+  return kOwners;
+}
 
 const std::vector<Migration>& portal_migrations() {
   static const std::vector<Migration> list = {
-      {1, kPortal1}, {2, kPortal2}, {3, kPortal3}, {4, kPortal4}};
+      {1, kPortal1}, {2, kPortal2}, {3, kPortal3}, {4, kPortal4}, {5, kPortal5}};
   return list;
 }
 

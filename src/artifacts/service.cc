@@ -59,8 +59,8 @@ ArtifactService::ArtifactService(const ArtifactConfig& config, DbWriter& writer,
 Status ArtifactService::audit_change(Database& db, std::string_view action, const Artifact& before,
                                      std::string_view new_value, const Principal& who,
                                      std::string_view request_id) const {
-  return add_artifact_audit(db, {action, before, new_value, who.key_id, request_id}, entropy_,
-                            clock_.unix_ms());
+  return add_artifact_audit(db, {action, before, new_value, "projectkey:" + who.key_id, request_id},
+                            entropy_, clock_.unix_ms());
 }
 
 Result<Artifact> ArtifactService::create(Artifact wanted) {

@@ -127,6 +127,7 @@ struct AdminGuard::Impl {
   const Clock& clock;
   const AdminGuardLimits limits;
   const TakeRate take_rate;
+  const Failed told;
   Mutex mutex;
   std::unordered_map<std::string, Failures> blocks KVCS_GUARDED_BY(mutex);
 
@@ -161,8 +162,8 @@ struct AdminGuard::Impl {
 };
 
 AdminGuard::AdminGuard(const Authenticator& auth, const Clock& clock,
-                       const AdminGuardLimits& limits, TakeRate take_rate)
-    : impl_(new Impl{auth, clock, limits, std::move(take_rate), {}, {}}) {}
+                       const AdminGuardLimits& limits, TakeRate take_rate, Failed failed)
+    : impl_(new Impl{auth, clock, limits, std::move(take_rate), std::move(failed), {}, {}}) {}
 AdminGuard::~AdminGuard() = default;
 
 http::Guard AdminGuard::guard(AdminRole at_least) const {
@@ -183,6 +184,7 @@ http::Guard AdminGuard::guard(AdminRole at_least) const {
     const bool is_guess =
         principal.code() == Code::kUnauthenticated && request.header("authorization").has_value();
     if (!is_guess) return principal;
+    if (impl->told) impl->told(request);
     if (const int64_t locked_s = impl->locked_for_s(block); locked_s > 0) {
       return rate_limited("Too many wrong admin keys from this address; it may not try more now.",
                           static_cast<int>(locked_s))

@@ -25,8 +25,10 @@ class AdminGuard final {
   // Counts one request of a key or an address block against a rate; the seconds until it may ask
   // again, 0 = now. App passes the rate limiter of ops.
   using TakeRate = std::function<int64_t(std::string_view whose, int requests_per_minute)>;
+  // Told of every wrong key that was sent, before it is refused. May be empty.
+  using Failed = std::function<void(const http::Request& request)>;
   AdminGuard(const Authenticator& auth, const Clock& clock, const AdminGuardLimits& limits,
-             TakeRate take_rate);
+             TakeRate take_rate, Failed failed = {});
   ~AdminGuard();
   // As admin(); RateLimited (with Retry-After) when the key asks too often, or when there is no
   // right key and the address asks too often or is locked out.

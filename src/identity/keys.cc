@@ -353,17 +353,10 @@ Result<KeyRecord> KeyService::set_expiry(const KeyOwner& owner, std::string_view
                 who);
 }
 
-// One batch for all keys: when it fails they are all there, and none is left when it has succeeded.
-Status KeyService::remove_all(const KeyOwner& owner, const AuditContext& who) {
+Status KeyService::remove(const KeyOwner& owner, std::string_view key_id, const AuditContext& who) {
+  const std::string text = KVCS_TRY(find_text(owner, key_id));
   KvBatch batch;
-  const auto add_key = [&](const KvItem& item) -> Status {
-    const KeyRecord key = KVCS_TRY(parse_key(item.entry.value, owner.kind));
-    if (!belongs_to(key, owner)) return ok();
-    remove_key(batch, item.key, key);
-    return ok();
-  };
-  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, list_prefix(owner), add_key));
-  if (batch.empty()) return ok();
+  remove_key(batch, list_key(owner, key_id), KVCS_TRY(parse_key(text, owner.kind)));
   return audited_.write(batch, who);
 }
 

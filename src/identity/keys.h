@@ -74,8 +74,8 @@ class KeyService final {
   // 0 = never expires. Conflict when revoked.
   Result<KeyRecord> set_expiry(const KeyOwner& owner, std::string_view key_id, int64_t expires_ms,
                                const AuditContext& who);
-  // Removes every key of the owner, list entry and all; part of deleting the owner.
-  Status remove_all(const KeyOwner& owner, const AuditContext& who);
+  // List entry and all. NotFound.
+  Status remove(const KeyOwner& owner, std::string_view key_id, const AuditContext& who);
 
  private:
   // The function by which change() alters a record.

@@ -37,12 +37,11 @@ std::string slug_from_name(std::string_view name) {
   return slug;
 }
 
-OrganizationService::OrganizationService(const KvStore& kv, AuditedKv& audited, KeyService& keys,
-                                         const Clock& clock, Entropy& entropy,
+OrganizationService::OrganizationService(const KvStore& kv, AuditedKv& audited, const Clock& clock,
+                                         Entropy& entropy,
                                          std::function<bool(std::string_view slug)> is_reserved)
     : kv_(kv),
       audited_(audited),
-      keys_(keys),
       clock_(clock),
       entropy_(entropy),
       is_reserved_(std::move(is_reserved)) {}
@@ -81,6 +80,7 @@ Result<Organization> OrganizationService::create(Organization wanted, const Audi
         KvFamily::kConfig, keyspace::org_slug(wanted.slug), std::nullopt, batch, who);
     if (stored.ok()) return wanted;
     if (stored.code() != Code::kConflict) return stored;
+    if (slug_chosen && stored.reason() == "name_in_deletion") return stored;
     if (slug_chosen) break;
     // Two companies may share a name; the slug that we chose ourselves gets a tail.
     wanted.slug = base_slug + "-" + to_hex(entropy_.bytes(3));
@@ -143,28 +143,6 @@ Result<OrganizationPage> OrganizationService::list(std::string_view cursor, size
   }
   page.cursor = slugs.cursor;
   return page;
-}
-
-Status OrganizationService::remove(std::string_view id, const AuditContext& who) {
-  const Organization organization = KVCS_TRY(find(id));
-  const KvPage users =
-      KVCS_TRY(kv_.scan(KvFamily::kConfig, keyspace::user_email(organization.id, ""), "", 1));
-  if (!users.items.empty()) {
-    return conflict("The organization has users; delete or move them first.")
-        .with_reason("org_not_empty");
-  }
-  // Keys go first: a failure half-way leaves an organization without keys, which can be deleted
-  // again, and never keys without an organization.
-  KeyOwner owner{PrincipalKind::kProjectKey, organization.id, "", ""};
-  KVCS_TRY(keys_.remove_all(owner, who));
-  owner.kind = PrincipalKind::kTenantToken;
-  KVCS_TRY(keys_.remove_all(owner, who));
-  KvBatch batch;
-  batch.remove(KvFamily::kConfig, keyspace::org_config(organization.id));
-  if (!organization.slug.empty()) {
-    batch.remove(KvFamily::kConfig, keyspace::org_slug(organization.slug));
-  }
-  return audited_.write(batch, who);
 }
 
 }  // namespace kvcs

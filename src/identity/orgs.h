@@ -1,5 +1,5 @@
-// Organizations: create, change, suspend, delete, list. One record each, unique by slug (a
-// compare-and-swap on org_slug:{slug}). Every change is audited. Thread-safe.
+// Organizations: create, change, suspend, list; app/owner_deletion.h deletes them. One record each,
+// unique by slug (a compare-and-swap on org_slug:{slug}). Every change is audited. Thread-safe.
 #pragma once
 #include <functional>
 #include <string>
@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/entropy.h"
-#include "identity/keys.h"
 #include "identity/records.h"
 #include "kv/audited_kv.h"
 
@@ -22,11 +21,11 @@ struct OrganizationPage {
 class OrganizationService final {
  public:
   // `is_reserved`: words that a path already uses where a slug would stand.
-  OrganizationService(const KvStore& kv, AuditedKv& audited, KeyService& keys, const Clock& clock,
-                      Entropy& entropy, std::function<bool(std::string_view slug)> is_reserved);
+  OrganizationService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy,
+                      std::function<bool(std::string_view slug)> is_reserved);
 
   // Fills in id (when empty), times and version; slug "" is made from the name. Invalid: slug or
-  // name out of shape, reserved slug. Conflict with reason slug_exists.
+  // name out of shape, reserved slug. Conflict with reason slug_exists, or name_in_deletion.
   Result<Organization> create(Organization wanted, const AuditContext& who);
   Result<Organization> find(std::string_view id) const;  // NotFound, reason org_not_found
   Result<Organization> find_by_slug(std::string_view slug) const;
@@ -36,9 +35,6 @@ class OrganizationService final {
   Result<Organization> update(std::string_view id, const Edit& edit, const AuditContext& who);
   // In order of slug, after `cursor` ("" = from the first); the page's cursor is "" at the end.
   Result<OrganizationPage> list(std::string_view cursor, size_t limit) const;
-  // Conflict with reason org_not_empty while it has users. Its keys and tokens go with it. The
-  // caller has checked that it has no projects.
-  Status remove(std::string_view id, const AuditContext& who);
 
  private:
   // Invalid unless name and slug fit; else the same.
@@ -46,7 +42,6 @@ class OrganizationService final {
 
   const KvStore& kv_;
   AuditedKv& audited_;
-  KeyService& keys_;
   const Clock& clock_;
   Entropy& entropy_;
   const std::function<bool(std::string_view slug)> is_reserved_;

@@ -244,8 +244,6 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
   rows.add(kPatch, org, access.admin, kib(64), &OrganizationsApi::update,
            "Change budget, limits, failure mode.",
            {.body = "OrganizationChange", .answer = "Organization"});
-  rows.add(kDelete, org, access.owner, kNoBody, &OrganizationsApi::remove,
-           "Delete an empty organization.", {.status = 204});
   rows.add(kPost, org + "/suspend", access.admin, kib(1), &OrganizationsApi::suspend,
            "Refuse its keys from now on.", {.answer = "Organization"});
   rows.add(kPost, org + "/resume", access.admin, kib(1), &OrganizationsApi::resume,
@@ -254,8 +252,6 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
            "Create a project.", {.body = "NewProject", .status = 201, .answer = "Project"});
   rows.add(kGet, projects, access.viewer, kNoBody, &OrganizationsApi::list_projects,
            "List projects.", {.answer = "ProjectList"});
-  rows.add(kDelete, project, access.admin, kNoBody, &OrganizationsApi::remove_project,
-           "Delete an empty project and its keys.", {.status = 204});
   const std::string keys = project + "/api-keys", key = keys + "/{key_id}";
   rows.add(kPost, keys, access.admin, kib(16), &OrganizationsApi::create_key,
            "Create a project key; shown once.",
@@ -335,17 +331,6 @@ Result<http::Response> OrganizationsApi::update(http::Request& request) {
       200, KVCS_TRY(organizations_.update(request.param("org_id"), edit, who(request))));
 }
 
-Result<http::Response> OrganizationsApi::remove(http::Request& request) {
-  const std::string_view id = request.param("org_id");
-  const std::vector<Project> projects = KVCS_TRY(projects_.list(id));
-  if (!projects.empty()) {
-    return conflict("The organization has projects; delete them first.")
-        .with_reason("org_not_empty");
-  }
-  KVCS_TRY(organizations_.remove(id, who(request)));
-  return http::empty_response(204);
-}
-
 Result<http::Response> OrganizationsApi::list(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const OrganizationPage page = KVCS_TRY(organizations_.list(ask.cursor, ask.limit));
@@ -382,7 +367,15 @@ Result<http::Response> OrganizationsApi::create_project(http::Request& request) 
   project.slug = reader.optional_string("slug", {.max_bytes = 64}).value_or("");
   KVCS_TRY(reader.finish());
   project.organization_id = KVCS_TRY(organizations_.find(request.param("org_id"))).id;
-  return http::reply(201, project_json(KVCS_TRY(projects_.create(std::move(project)))));
+  const Project created = KVCS_TRY(projects_.create(std::move(project), who(request)));
+  // Looked at again, since a deletion of the organization may have passed over its projects before
+  // this one was there.
+  const Status owner = organizations_.find(created.organization_id).status();
+  if (owner.code() == Code::kNotFound) {
+    KVCS_TRY(projects_.remove(created.organization_id, created.id, who(request)));
+    return owner;
+  }
+  return http::reply(201, project_json(created));
 }
 
 Result<http::Response> OrganizationsApi::list_projects(http::Request& request) {
@@ -392,16 +385,6 @@ Result<http::Response> OrganizationsApi::list_projects(http::Request& request) {
     projects.push_back(project_json(project));
   }
   return http::reply(200, Json{{"projects", projects}});
-}
-
-Result<http::Response> OrganizationsApi::remove_project(http::Request& request) {
-  const Organization organization = KVCS_TRY(organizations_.find(request.param("org_id")));
-  const Project project = KVCS_TRY(projects_.find(organization.id, request.param("project_id")));
-  // The row goes first, since artifacts may forbid it.
-  KVCS_TRY(projects_.remove(organization.id, project.id));
-  KVCS_TRY(keys_.remove_all({PrincipalKind::kProjectKey, organization.id, project.id, ""},
-                            who(request)));
-  return http::empty_response(204);
 }
 
 Result<KeyOwner> OrganizationsApi::owner_of(const http::Request& request) const {
@@ -436,6 +419,14 @@ Result<http::Response> OrganizationsApi::create_key(http::Request& request) {
     return http::reply(201, key_json(record));
   }
   const CreatedKey created = KVCS_TRY(keys_.create(owner, wanted, who(request)));
+  // As for a project in its organization, so for a key in its project, which is a row of SQL.
+  if (!tenant) {
+    const Status project = projects_.find(owner.organization_id, owner.project_id).status();
+    if (project.code() == Code::kNotFound) {
+      KVCS_TRY(keys_.remove(owner, created.record.id, who(request)));
+      return project;
+    }
+  }
   Json json = key_json(created.record);
   json[tenant ? "token" : "api_key"] = created.key.reveal();
   return http::reply(201, json);

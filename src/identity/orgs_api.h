@@ -1,5 +1,5 @@
 // Handlers of /admin/organizations: settings, projects, their keys, the organization's own keys and
-// tenant tokens. Thread-safe.
+// tenant tokens; app/owners_api.h deletes organizations and projects. Thread-safe.
 #pragma once
 #include "http/route_rows.h"
 #include "identity/keys.h"
@@ -20,14 +20,12 @@ class OrganizationsApi final {
   Result<http::Response> create(http::Request& request);   // POST /admin/organizations
   Result<http::Response> get(http::Request& request);      // GET /admin/organizations/{org_id}
   Result<http::Response> update(http::Request& request);   // PATCH
-  Result<http::Response> remove(http::Request& request);   // DELETE
   Result<http::Response> list(http::Request& request);     // GET /admin/organizations
   Result<http::Response> suspend(http::Request& request);  // POST …/suspend
   Result<http::Response> resume(http::Request& request);   // POST …/resume
 
   Result<http::Response> create_project(http::Request& request);  // POST …/projects
   Result<http::Response> list_projects(http::Request& request);   // GET …/projects
-  Result<http::Response> remove_project(http::Request& request);  // DELETE …/projects/{project_id}
 
   // …/projects/{project_id}/api-keys, …/api-keys (of the organization) and …/tokens (a tenant's),
   // told apart by the route.

@@ -26,10 +26,14 @@ Status no_such_project(std::string_view id) {
 }
 
 ProjectService::ProjectService(DbWriter& writer, DbReaders& readers, const Clock& clock,
-                               Entropy& entropy)
-    : writer_(writer), readers_(readers), clock_(clock), entropy_(entropy) {}
+                               Entropy& entropy, ProjectAudit audit)
+    : writer_(writer),
+      readers_(readers),
+      clock_(clock),
+      entropy_(entropy),
+      audit_(std::move(audit)) {}
 
-Result<Project> ProjectService::create(Project wanted) {
+Result<Project> ProjectService::create(Project wanted, const AuditContext& who) {
   if (trim(wanted.name).empty() || wanted.name.size() > kNameMaxBytes) {
     return invalid("name: 1 to " + std::to_string(kNameMaxBytes) + " bytes are allowed.");
   }
@@ -42,21 +46,42 @@ Result<Project> ProjectService::create(Project wanted) {
         "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
   }
   wanted.created_ms = clock_.unix_ms();
-  Status stored = writer_.run([wanted](Database& db) -> Status {
+  Status stored = writer_.run([&](Database& db) -> Status {
     Statement insert =
         KVCS_TRY(db.prepare("INSERT INTO projects (id, organization_id, slug, name, created_ms) "
                             "VALUES (?, ?, ?, ?, ?)"));
     insert.bind(1, wanted.id).bind(2, wanted.organization_id).bind(3, wanted.slug);
     insert.bind(4, wanted.name).bind(5, wanted.created_ms);
-    return insert.run();
+    KVCS_TRY(insert.run());
+    return audit_(db, wanted.id, "create", who);
   });
   // The unique index has refused the row.
   if (stored.code() == Code::kConflict) {
+    if (KVCS_TRY(is_deleting(wanted.organization_id, wanted.slug))) {
+      return conflict("A project '" + wanted.slug +
+                      "' of this organization is being deleted. Its name is free when that has "
+                      "ended; try again later.")
+          .with_reason("name_in_deletion");
+    }
     return conflict("A project '" + wanted.slug + "' exists in this organization.")
         .with_reason("slug_exists");
   }
   if (!stored.ok()) return stored;
   return wanted;
+}
+
+Result<bool> ProjectService::is_deleting(std::string_view organization_id,
+                                         std::string_view slug) const {
+  bool found = false;
+  const Status read = readers_.run([&](Database& db) -> Status {
+    Statement select = KVCS_TRY(db.prepare(
+        "SELECT 1 FROM projects WHERE organization_id = ? AND slug = ? AND deleting = 1"));
+    select.bind(1, organization_id).bind(2, slug);
+    found = KVCS_TRY(select.step());
+    return ok();
+  });
+  if (!read.ok()) return read;
+  return found;
 }
 
 Result<Project> ProjectService::find(std::string_view organization_id,
@@ -65,7 +90,7 @@ Result<Project> ProjectService::find(std::string_view organization_id,
   const Status found = readers_.run([&](Database& db) -> Status {
     Statement select =
         KVCS_TRY(db.prepare("SELECT id, organization_id, slug, name, created_ms FROM projects "
-                            "WHERE id = ? AND organization_id = ?"));
+                            "WHERE id = ? AND organization_id = ? AND deleting = 0"));
     select.bind(1, project_id).bind(2, organization_id);
     if (!KVCS_TRY(select.step())) return no_such_project(project_id);
     project = read_project(select);
@@ -80,7 +105,7 @@ Result<std::vector<Project>> ProjectService::list(std::string_view organization_
   const Status read = readers_.run([&](Database& db) -> Status {
     Statement select =
         KVCS_TRY(db.prepare("SELECT id, organization_id, slug, name, created_ms FROM projects "
-                            "WHERE organization_id = ? ORDER BY slug LIMIT ?"));
+                            "WHERE organization_id = ? AND deleting = 0 ORDER BY slug LIMIT ?"));
     select.bind(1, organization_id);
     select.bind(2, static_cast<int64_t>(kProjectsPerOrganizationMax));
     while (KVCS_TRY(select.step())) projects.push_back(read_project(select));
@@ -90,12 +115,36 @@ Result<std::vector<Project>> ProjectService::list(std::string_view organization_
   return projects;
 }
 
-Status ProjectService::remove(std::string_view organization_id, std::string_view project_id) {
-  const Project project = KVCS_TRY(find(organization_id, project_id));
-  Status removed = writer_.run([id = project.id](Database& db) -> Status {
-    Statement statement = KVCS_TRY(db.prepare("DELETE FROM projects WHERE id = ?"));
-    statement.bind(1, id);
-    return statement.run();
+Status ProjectService::begin_removal(std::string_view organization_id,
+                                     std::string_view project_id) {
+  return writer_.run([organization = std::string(organization_id),
+                      project = std::string(project_id)](Database& db) -> Status {
+    Statement update = KVCS_TRY(db.prepare(
+        "UPDATE projects SET deleting = 1 WHERE organization_id = ? AND (id = ? OR ? = '')"));
+    return update.bind(1, organization).bind(2, project).bind(3, project).run();
+  });
+}
+
+Result<std::vector<std::string>> ProjectService::list_ids(std::string_view organization_id) const {
+  std::vector<std::string> ids;
+  const Status read = readers_.run([&](Database& db) -> Status {
+    Statement select =
+        KVCS_TRY(db.prepare("SELECT id FROM projects WHERE organization_id = ? ORDER BY id"));
+    select.bind(1, organization_id);
+    while (KVCS_TRY(select.step())) ids.push_back(select.text(0));
+    return ok();
+  });
+  if (!read.ok()) return read;
+  return ids;
+}
+
+Status ProjectService::remove(std::string_view organization_id, std::string_view project_id,
+                              const AuditContext& who) {
+  Status removed = writer_.run([&](Database& db) -> Status {
+    Statement statement =
+        KVCS_TRY(db.prepare("DELETE FROM projects WHERE organization_id = ? AND id = ?"));
+    KVCS_TRY(statement.bind(1, organization_id).bind(2, project_id).run());
+    return db.changes() == 0 ? ok() : audit_(db, project_id, "delete", who);
   });
   // A row of artifacts refers to the project (a foreign key).
   if (removed.code() == Code::kConflict) {

@@ -1,6 +1,8 @@
 // Projects: what an organization's artifacts and project keys belong to. Rows of portal.db (table
-// projects). Thread-safe.
+// projects). One that is being deleted (app/owner_deletion.h) is not found and not listed, but its
+// slug is taken until the row is gone. Thread-safe.
 #pragma once
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,9 +10,11 @@
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "base/status.h"
+#include "kv/audited_kv.h"
 
 namespace kvcs {
 
+class Database;
 class DbReaders;
 class DbWriter;
 
@@ -23,27 +27,40 @@ inline constexpr size_t kProjectsPerOrganizationMax = 10'000;
 
 // NotFound with reason project_not_found: in the same words for another organization's project.
 Status no_such_project(std::string_view id);
+// Writes the audit's record of a change, "create" or "delete", in the transaction of the change.
+// App passes the one of portal.db's own outbox.
+using ProjectAudit = std::function<Status(Database& db, std::string_view project_id,
+                                          std::string_view action, const AuditContext& who)>;
 
 class ProjectService final {
  public:
   // Both of portal.db.
-  ProjectService(DbWriter& writer, DbReaders& readers, const Clock& clock, Entropy& entropy);
+  ProjectService(DbWriter& writer, DbReaders& readers, const Clock& clock, Entropy& entropy,
+                 ProjectAudit audit);
 
   // Fills in id (when empty) and time; slug "" is made from the name. Invalid; Conflict with reason
-  // slug_exists.
-  Result<Project> create(Project wanted);
+  // slug_exists, or name_in_deletion.
+  Result<Project> create(Project wanted, const AuditContext& who);
   // NotFound with reason project_not_found, also when it belongs to another organization.
   Result<Project> find(std::string_view organization_id, std::string_view project_id) const;
   // By slug; at most kProjectsPerOrganizationMax.
   Result<std::vector<Project>> list(std::string_view organization_id) const;
+  // From now on one, or all of an organization for "", is not found any more. A repeat is harmless.
+  Status begin_removal(std::string_view organization_id, std::string_view project_id);
+  // Ids of the organization's, those that are being deleted included.
+  Result<std::vector<std::string>> list_ids(std::string_view organization_id) const;
   // Conflict with reason project_not_empty while artifacts name it.
-  Status remove(std::string_view organization_id, std::string_view project_id);
+  Status remove(std::string_view organization_id, std::string_view project_id,
+                const AuditContext& who);
 
  private:
+  Result<bool> is_deleting(std::string_view organization_id, std::string_view slug) const;
+
   DbWriter& writer_;
   DbReaders& readers_;
   const Clock& clock_;
   Entropy& entropy_;
+  const ProjectAudit audit_;
 };
 
 }  // namespace kvcs

@@ -43,9 +43,9 @@ Result<std::string> normal_email(std::string_view text) {
   return email;
 }
 
-UserService::UserService(const KvStore& kv, AuditedKv& audited, KeyService& keys,
-                         const Clock& clock, Entropy& entropy)
-    : kv_(kv), audited_(audited), keys_(keys), clock_(clock), entropy_(entropy) {}
+UserService::UserService(const KvStore& kv, AuditedKv& audited, const Clock& clock,
+                         Entropy& entropy)
+    : kv_(kv), audited_(audited), clock_(clock), entropy_(entropy) {}
 
 Result<User> UserService::create(User wanted, const AuditContext& who) {
   wanted.email = KVCS_TRY(normal_email(wanted.email));
@@ -53,8 +53,7 @@ Result<User> UserService::create(User wanted, const AuditContext& who) {
     return not_found("No organization '" + printable(wanted.organization_id, kShownName) + "'.")
         .with_reason("org_not_found");
   }
-  // The organization may be deleted between this look and the write; its user is then without one,
-  // and is refused at the first request.
+  // The organization may be deleted between this look and the write, which then fails.
   const std::string organization_key = keyspace::org_config(wanted.organization_id);
   const Result<KvEntry> organization = kv_.get(KvFamily::kConfig, organization_key);
   if (organization.code() == Code::kNotFound) {
@@ -129,15 +128,6 @@ Result<UserPage> UserService::list(std::string_view organization_id, std::string
   }
   page.cursor = emails.cursor;
   return page;
-}
-
-Status UserService::remove(std::string_view id, const AuditContext& who) {
-  const User user = KVCS_TRY(find(id));
-  KVCS_TRY(keys_.remove_all({PrincipalKind::kUserKey, user.organization_id, "", user.id}, who));
-  KvBatch batch;
-  batch.remove(KvFamily::kConfig, keyspace::user_config(user.id));
-  batch.remove(KvFamily::kConfig, keyspace::user_email(user.organization_id, user.email));
-  return audited_.write(batch, who);
 }
 
 }  // namespace kvcs

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "base/entropy.h"
-#include "identity/keys.h"
 #include "identity/records.h"
 #include "kv/audited_kv.h"
 
@@ -22,8 +21,7 @@ struct UserPage {
 
 class UserService final {
  public:
-  UserService(const KvStore& kv, AuditedKv& audited, KeyService& keys, const Clock& clock,
-              Entropy& entropy);
+  UserService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy);
 
   // Fills in id, times and version. Invalid: not an email address. NotFound with reason
   // org_not_found. Conflict with reason email_exists.
@@ -35,13 +33,10 @@ class UserService final {
   // Of one organization, in order of email; "": of all, one organization after the other.
   Result<UserPage> list(std::string_view organization_id, std::string_view cursor,
                         size_t limit) const;
-  // Its keys go first, so that a failure half-way leaves a user without keys, not keys without one.
-  Status remove(std::string_view id, const AuditContext& who);
 
  private:
   const KvStore& kv_;
   AuditedKv& audited_;
-  KeyService& keys_;
   const Clock& clock_;
   Entropy& entropy_;
 };

@@ -188,8 +188,6 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
            {.answer = "User"});
   rows.add(kPatch, user, access.admin, kib(64), &UsersApi::update, "Change limits or status.",
            {.body = "UserChange", .answer = "UserChanged"});
-  rows.add(kDelete, user, access.admin, kNoBody, &UsersApi::remove, "Delete a user and its keys.",
-           {.status = 204});
   rows.add(kPost, keys, access.admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",
            {.body = "NewUserKey", .status = 201, .answer = "UserKeyCreated"});
   rows.add(kGet, keys, access.viewer, kNoBody, &UsersApi::list_keys, "List a user's keys.",
@@ -259,11 +257,6 @@ Result<http::Response> UsersApi::update(http::Request& request) {
   json["previous_limit"] = usd_json(previous);
   json["new_limit"] = usd_json(user.monthly_limit_nano_usd);
   return http::reply(200, json);
-}
-
-Result<http::Response> UsersApi::remove(http::Request& request) {
-  KVCS_TRY(users_.remove(request.param("user_id"), who(request)));
-  return http::empty_response(204);
 }
 
 Result<http::Response> UsersApi::list(http::Request& request) {

@@ -1,4 +1,4 @@
-// Handlers of /admin/users: AI users and their keys. Thread-safe.
+// Handlers of /admin/users: AI users and their keys; app/owners_api.h deletes them. Thread-safe.
 #pragma once
 #include <functional>
 #include <string_view>
@@ -23,7 +23,6 @@ class UsersApi final {
   Result<http::Response> create(http::Request& request);  // POST /admin/users
   Result<http::Response> get(http::Request& request);     // GET /admin/users/{user_id}
   Result<http::Response> update(http::Request& request);  // PATCH
-  Result<http::Response> remove(http::Request& request);  // DELETE
   Result<http::Response> list(http::Request& request);    // GET /admin/users?org_id=
 
   Result<http::Response> create_key(http::Request& request);  // POST …/api-keys

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "kv/key_stripes.h"
 #include "kv/outbox.h"
+#include "kv/owned.h"
 
 namespace kvcs {
 namespace {
@@ -48,15 +49,58 @@ struct AuditedKv::State {
   }
 };
 
-AuditedKv::AuditedKv(KvStore& kv, const Clock& clock, Entropy& entropy)
-    : kv_(kv), clock_(clock), entropy_(entropy), state_(std::make_unique<State>()) {}
+AuditedKv::AuditedKv(KvStore& kv, const Clock& clock, Entropy& entropy, OwnerRule rule)
+    : kv_(kv), clock_(clock), entropy_(entropy), rule_(rule), state_(std::make_unique<State>()) {}
 AuditedKv::~AuditedKv() = default;
+
+namespace {
+
+// The owner's own records are held shared, so that no deletion of it begins before the write.
+void lock_keys(KeyStripes::Guard& guard, const KvBatch& batch, OwnerRule rule) {
+  for (const KvBatch::Op& op : batch.ops()) {
+    guard.add_exclusive(op.family, op.key);
+    if (rule == OwnerRule::kRequired && op.entry) add_owner_locks(guard, op);
+  }
+  guard.lock();
+}
+
+}  // namespace
+
+// What was done, for one record of the audit.
+struct AuditedKv::Deed {
+  std::string_view family, key, action, old_hash, new_hash;
+};
+
+void AuditedKv::add_record(KvBatch& batch, const Deed& deed, const AuditContext& who) const {
+  const auto [unix_ms, counter] = state_->next(clock_.unix_ms());
+  std::string id = make_uuid_v7(entropy_, unix_ms);
+  constexpr char kDigits[] = "0123456789abcdef";
+  constexpr size_t kCounterAt = 15;  // Behind the version digit: xxxxxxxx-xxxx-7ccc-…
+  for (size_t i = 0; i < 3; ++i) id[kCounterAt + i] = kDigits[(counter >> (8 - 4 * i)) & 0xf];
+
+  std::string payload = "{\"id\":\"" + id + "\",\"ts_ms\":" + std::to_string(unix_ms);
+  append_member(payload, "family", deed.family);
+  append_member(payload, "key", deed.key);
+  append_member(payload, "action", deed.action);
+  append_member(payload, "old_hash", deed.old_hash);
+  append_member(payload, "new_hash", deed.new_hash);
+  append_member(payload, "actor", who.actor);
+  append_member(payload, "source", who.source);
+  append_member(payload, "request_id", who.request_id);
+  payload += '}';
+  add_to_outbox(batch, "audit", id, unix_ms, payload);
+}
+
+Status AuditedKv::note(std::string_view subject, std::string_view action, const AuditContext& who,
+                       KvBatch also) {
+  add_record(also, {"action", subject, action, "", ""}, who);
+  return kv_.write(also, KvDurability::kSynced);
+}
 
 Result<KvBatch> AuditedKv::with_audit(const KvBatch& batch, const AuditContext& who) const {
   KvBatch audited = batch;
   // A later change of a key in this batch finds the value that the earlier one leaves.
   std::map<std::pair<KvFamily, std::string_view>, std::string> hashes;
-  const int64_t now_ms = clock_.unix_ms();
   for (const KvBatch::Op& op : batch.ops()) {
     if (op.family == KvFamily::kOutbox) continue;
     auto [slot, first] = hashes.try_emplace({op.family, op.key});
@@ -66,26 +110,17 @@ Result<KvBatch> AuditedKv::with_audit(const KvBatch& batch, const AuditContext& 
         slot->second = sha256_hex(before->value);
       } else if (before.code() != Code::kNotFound) {
         return std::move(before).status();
+      } else if (rule_ == OwnerRule::kRequired && op.entry) {
+        const Status allowed = check_new_record(kv_, batch, op);
+        const bool may_come_first = who.source == "import" && allowed.code() == Code::kNotFound;
+        if (!allowed.ok() && !may_come_first) return allowed;
       }
     }
     const std::string new_hash = op.entry ? sha256_hex(op.entry->value) : std::string();
-    const auto [unix_ms, counter] = state_->next(now_ms);
-    std::string id = make_uuid_v7(entropy_, unix_ms);
-    constexpr char kDigits[] = "0123456789abcdef";
-    constexpr size_t kCounterAt = 15;  // Behind the version digit: xxxxxxxx-xxxx-7ccc-…
-    for (size_t i = 0; i < 3; ++i) id[kCounterAt + i] = kDigits[(counter >> (8 - 4 * i)) & 0xf];
-
-    std::string payload = "{\"id\":\"" + id + "\",\"ts_ms\":" + std::to_string(unix_ms);
-    append_member(payload, "family", kv_family_name(op.family));
-    append_member(payload, "key", op.key);
-    append_member(payload, "action", op.entry ? "put" : "delete");
-    append_member(payload, "old_hash", slot->second);
-    append_member(payload, "new_hash", new_hash);
-    append_member(payload, "actor", who.actor);
-    append_member(payload, "source", who.source);
-    append_member(payload, "request_id", who.request_id);
-    payload += '}';
-    add_to_outbox(audited, "audit", id, unix_ms, payload);
+    add_record(
+        audited,
+        {kv_family_name(op.family), op.key, op.entry ? "put" : "delete", slot->second, new_hash},
+        who);
     slot->second = new_hash;
   }
   return audited;
@@ -94,8 +129,7 @@ Result<KvBatch> AuditedKv::with_audit(const KvBatch& batch, const AuditContext& 
 Status AuditedKv::write(const KvBatch& batch, const AuditContext& who) {
   KVCS_TRY(check_kv_batch(batch));
   KeyStripes::Guard guard(state_->stripes);
-  for (const KvBatch::Op& op : batch.ops()) guard.add_exclusive(op.family, op.key);
-  guard.lock();
+  lock_keys(guard, batch, rule_);
   const KvBatch audited = KVCS_TRY(with_audit(batch, who));
   return kv_.write(audited, KvDurability::kSynced);
 }
@@ -105,8 +139,7 @@ Status AuditedKv::compare_and_swap(KvFamily family, std::string_view key,
                                    const AuditContext& who) {
   KVCS_TRY(check_kv_batch(batch));
   KeyStripes::Guard guard(state_->stripes);
-  for (const KvBatch::Op& op : batch.ops()) guard.add_exclusive(op.family, op.key);
-  guard.lock();
+  lock_keys(guard, batch, rule_);
   const KvBatch audited = KVCS_TRY(with_audit(batch, who));
   return kv_.compare_and_swap(family, key, expected, audited, KvDurability::kSynced);
 }

@@ -31,10 +31,15 @@ AuditContext admin_context(std::string_view key_id, std::string_view request_id)
 // The actor's name for a caller with this admin key; the ledger keeps it.
 std::string admin_actor(std::string_view key_id);
 
+// kRequired: a record that is new needs its owner (kv/owned.h), and a write without it fails with
+// NotFound, or with Conflict and reason name_in_deletion while the owner is being deleted. An
+// import brings records in any order, so that only the latter holds for it.
+enum class OwnerRule : uint8_t { kNone, kRequired };
+
 class AuditedKv final {
  public:
   // All three outlive it.
-  AuditedKv(KvStore& kv, const Clock& clock, Entropy& entropy);
+  AuditedKv(KvStore& kv, const Clock& clock, Entropy& entropy, OwnerRule rule = OwnerRule::kNone);
   ~AuditedKv();
   AuditedKv(const AuditedKv&) = delete;
   AuditedKv& operator=(const AuditedKv&) = delete;
@@ -44,14 +49,22 @@ class AuditedKv final {
   Status compare_and_swap(KvFamily family, std::string_view key,
                           std::optional<std::string_view> expected, const KvBatch& batch,
                           const AuditContext& who);
+  // kSynced. Records what somebody did that changes no value here, such as starting a job, with
+  // whatever the same deed writes; the keys of that leave no record of their own. `subject` stands
+  // where else the key does.
+  Status note(std::string_view subject, std::string_view action, const AuditContext& who,
+              KvBatch also = {});
   const KvStore& store() const { return kv_; }
 
  private:
+  struct Deed;
+  void add_record(KvBatch& batch, const Deed& deed, const AuditContext& who) const;
   Result<KvBatch> with_audit(const KvBatch& batch, const AuditContext& who) const;
 
   KvStore& kv_;
   const Clock& clock_;
   Entropy& entropy_;
+  const OwnerRule rule_;
   struct State;  // Locks and the order of ids.
   const std::unique_ptr<State> state_;
 };

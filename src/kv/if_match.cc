@@ -53,7 +53,8 @@ Status put_if_match(const KvStore& kv, AuditedKv& audited, KvFamily family, cons
   if (!matches) return mismatch(key);
   // A change that comes between the look above and this is found here.
   const Status written = audited.compare_and_swap(family, key, stored, batch, who);
-  return written.code() == Code::kConflict ? mismatch(key) : written;
+  const bool was_changed = written.code() == Code::kConflict && written.reason().empty();
+  return was_changed ? mismatch(key) : written;
 }
 
 }  // namespace kvcs

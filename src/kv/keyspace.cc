@@ -172,6 +172,40 @@ std::string idempotency(std::string_view scope, std::string_view hash) {
 std::string outbox(int64_t unix_ms, std::string_view id) {
   return concat({padded(unix_ms, kOutboxDigits), ":", id});
 }
+std::string deletion(Owner owner, std::string_view id) {
+  return concat({kDeletionPrefix, owner_name(owner), ":", id});
+}
+
+std::string_view owner_name(Owner owner) {
+  switch (owner) {
+    case Owner::kOrganization:
+      return "organization";
+    case Owner::kProject:
+      return "project";
+    case Owner::kUser:
+      return "user";
+    case Owner::kTenant:
+      return "tenant";
+    case Owner::kKey:
+      return "key";
+    case Owner::kHolder:
+      return "holder";
+    case Owner::kHistory:
+      return "history";
+    case Owner::kNobody:
+      break;
+  }
+  return "nobody";
+}
+
+std::string_view owner_id(const Ownership& row, std::string_view key) {
+  std::string_view rest = key.substr(std::min(row.prefix.size(), key.size()));
+  if (row.at == IdAt::kRest) return rest;
+  if (row.at == IdAt::kAfterTime) rest = rest.substr(std::min(rest.find(':'), rest.size()));
+  if (row.at == IdAt::kAfterTime && !rest.empty()) rest = rest.substr(1);
+  if (row.at != IdAt::kNext && row.at != IdAt::kAfterTime) return {};
+  return rest.substr(0, rest.find(':'));
+}
 
 std::optional<std::string_view> parse_org_config(std::string_view key) {
   return config_id(key, kOrgPrefix);
@@ -218,7 +252,8 @@ bool is_credential(std::string_view key) {
   return key.find(":credential:") != key.npos;
 }
 bool is_of_directory(std::string_view key) {
-  return key == kStoreMark || key == kAuditHead || key == kMasterKeyCheck;
+  return key == kStoreMark || key == kAuditHead || key == kMasterKeyCheck ||
+         key.starts_with(kDeletionPrefix);
 }
 
 bool is_private_state(std::string_view key) {
@@ -235,7 +270,7 @@ KvFamily family_of_key(std::string_view key) {
     return KvFamily::kQuota;
   }
   if (starts_with_one_of(key, {"system:", "system_state:", "briefing:", "cron:", "idempotency:",
-                               "last_used:", "oauth_state:", "agent_state:"})) {
+                               "last_used:", "oauth_state:", "agent_state:", kDeletionPrefix})) {
     return KvFamily::kSystem;
   }
   return KvFamily::kConfig;

@@ -32,6 +32,7 @@
 // system  briefing:{YYYY-MM-DD}  cron:{job}  idempotency:{scope}:{hash}
 // system  last_used:{key_id}  last_used:{t}:{p}:{a}      unix ms of a key, of an account
 // system  oauth_state:{sha256 hex}  agent_state:{tenant}:{key}  system_state:mode
+// system  deletion:{kind of owner}:{id}                  an owner that is being deleted
 // outbox  {unix ms, 15 digits}:{id}                      record bound for SQL, see kv/outbox.h
 #pragma once
 #include <cstdint>
@@ -55,6 +56,71 @@ inline constexpr std::string_view kTokenPrefix = "tokens:";
 inline constexpr std::string_view kRefreshPrefix = "refresh:";
 inline constexpr std::string_view kRefreshDuePrefix = "refresh_due:";
 inline constexpr std::string_view kQuotaPrefix = "quota:";
+inline constexpr std::string_view kDeletionPrefix = "deletion:";
+
+// Whose a record is. What an owner has goes with it (app/owner_deletion.h); kHistory stays as long
+// as its own rules say, and kNobody is the daemon's.
+enum class Owner : uint8_t {
+  kNobody,
+  kHistory,
+  kOrganization,
+  kProject,
+  kUser,
+  kTenant,
+  kKey,     // A key or token, by its id; that has an owner of its own.
+  kHolder,  // Of keys: the user, project or tenant that the record names.
+};
+std::string_view owner_name(Owner owner);
+// Where the owner's id stands: next behind the prefix, up to a ':' or the end; all of the rest;
+// behind a time; as a JSON string in the metadata; in the value.
+enum class IdAt : uint8_t { kNowhere, kNext, kRest, kAfterTime, kMetadata, kValue };
+
+struct Ownership {
+  KvFamily family;
+  std::string_view prefix;
+  Owner owner;
+  IdAt at = IdAt::kNowhere;
+  bool needs_owner = false;  // A new record is refused without its owner; see kv/owned.h.
+};
+// Every kind of key, once for each kind of owner. tests/kv/keyspace_test.cc finds one that lacks.
+inline constexpr Ownership kOwnership[] = {
+    {KvFamily::kAuth, "apikey:", Owner::kHolder, IdAt::kValue},
+    {KvFamily::kAuth, "tenant_auth:", Owner::kHolder, IdAt::kValue},
+    {KvFamily::kAuth, "adminkey:", Owner::kNobody},
+    {KvFamily::kConfig, "org:", Owner::kOrganization, IdAt::kNext, true},
+    {KvFamily::kConfig, "org_slug:", Owner::kTenant, IdAt::kRest, true},
+    {KvFamily::kConfig, "user:", Owner::kUser, IdAt::kNext, true},
+    {KvFamily::kConfig, "user_email:", Owner::kOrganization, IdAt::kNext, true},
+    {KvFamily::kConfig, "admin:keys:", Owner::kNobody},
+    {KvFamily::kConfig, "api_config:", Owner::kNobody},
+    {KvFamily::kConfig, "tenant_config:", Owner::kTenant, IdAt::kRest, true},
+    {KvFamily::kConfig, "agent_job_schedule:", Owner::kTenant, IdAt::kRest, true},
+    {KvFamily::kConfig, "ai_provider:", Owner::kNobody},
+    {KvFamily::kConfig, "ai_price:", Owner::kOrganization, IdAt::kNext},  // Or nobody's.
+    {KvFamily::kTokens, "tokens:", Owner::kTenant, IdAt::kNext, true},
+    {KvFamily::kTokens, "refresh:", Owner::kTenant, IdAt::kNext, true},
+    {KvFamily::kTokens, "refresh_due:", Owner::kTenant, IdAt::kAfterTime},
+    {KvFamily::kQuota, "quota:key:", Owner::kKey, IdAt::kNext},
+    {KvFamily::kQuota, "quota:user:", Owner::kUser, IdAt::kNext},
+    {KvFamily::kQuota, "quota:org:", Owner::kOrganization, IdAt::kNext},
+    {KvFamily::kQuota, "user:", Owner::kUser, IdAt::kNext},         // Of another system.
+    {KvFamily::kQuota, "org:", Owner::kOrganization, IdAt::kNext},  // Of another system.
+    {KvFamily::kQuota, "grace:", Owner::kOrganization, IdAt::kNext},
+    {KvFamily::kQuota, "adjustment:", Owner::kUser, IdAt::kNext},
+    {KvFamily::kSystem, "system:", Owner::kNobody},
+    {KvFamily::kSystem, "system_state:", Owner::kNobody},
+    {KvFamily::kSystem, "briefing:", Owner::kHistory},
+    {KvFamily::kSystem, "cron:", Owner::kNobody},
+    {KvFamily::kSystem, "idempotency:", Owner::kKey, IdAt::kNext},
+    {KvFamily::kSystem, "last_used:", Owner::kKey, IdAt::kNext},
+    {KvFamily::kSystem, "last_used:", Owner::kTenant, IdAt::kNext},
+    {KvFamily::kSystem, "oauth_state:", Owner::kTenant, IdAt::kMetadata},
+    {KvFamily::kSystem, "agent_state:", Owner::kTenant, IdAt::kNext},
+    {KvFamily::kSystem, "deletion:", Owner::kNobody},
+    {KvFamily::kOutbox, "", Owner::kHistory},
+};
+// The owner's id in a key with the row's prefix; "" where it does not stand in the key.
+std::string_view owner_id(const Ownership& row, std::string_view key);
 
 // Single keys of the system family: each names one record.
 inline constexpr std::string_view kGatewayMode = "system_state:mode";  // "active" or "frozen".
@@ -113,6 +179,7 @@ std::string oauth_state(std::string_view sha256_hex);
 std::string cron(std::string_view job);
 std::string idempotency(std::string_view scope, std::string_view hash);
 std::string outbox(int64_t unix_ms, std::string_view id);
+std::string deletion(Owner owner, std::string_view id);
 
 // Keys taken apart. The views point into the key, which must outlive them; nothing for keys of
 // another kind or shape.
@@ -151,6 +218,7 @@ bool is_private_state(std::string_view key);
 //   tokens  tokens: refresh: refresh_due:
 //   quota   quota: grace:, and user:…:quota, org:…:quota
 //   system  system: system_state: briefing: cron: idempotency: last_used: oauth_state: agent_state:
+//           deletion:
 //   config  every other key. No key belongs to the outbox: a record there is not imported.
 KvFamily family_of_key(std::string_view key);
 

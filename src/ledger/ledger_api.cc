@@ -273,6 +273,9 @@ Result<http::Response> LedgerApi::decide_decision(http::Request& request) {
   KVCS_TRY(reader.finish());
   const std::string decided_by = admin_actor(request.principal.key_id);
   const int64_t now_ms = clock_.unix_ms();
+  // Before the change: the two are in different stores, and none is made without a word.
+  KVCS_TRY(audited_.note("decision:" + printable(id, kShownName), status,
+                         admin_context(request.principal.key_id, request.request_id)));
   KVCS_TRY(ledger_.write([&](Database& db) { return decide(db, id, status, decided_by, now_ms); }));
   LedgerQuery query;
   query.table = "decision_log";

@@ -10,10 +10,13 @@
 
 namespace kvcs {
 
+class AuditedKv;
+
 class LedgerApi final {
  public:
   // Both outlive the API and the responses that it makes.
-  LedgerApi(Ledger& ledger, const Clock& clock) : ledger_(ledger), clock_(clock) {}
+  LedgerApi(Ledger& ledger, AuditedKv& audited, const Clock& clock)
+      : ledger_(ledger), audited_(audited), clock_(clock) {}
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -48,6 +51,7 @@ class LedgerApi final {
                               std::string_view member);
 
   Ledger& ledger_;
+  AuditedKv& audited_;
   const Clock& clock_;
 };
 

@@ -219,7 +219,19 @@ CREATE INDEX kv_audit_callers ON kv_audit (seq)
   WHERE actor >= 'projectkey:' AND actor < 'projectkey;';
 )sql";
 
+constexpr TableOwner kOwners[] = {
+    {"ledger_state", "nobody", ""}, {"ledger_name", "history", ""}, {"error_ledger", "history", ""},
+    {"kv_audit", "history", ""},    {"audit_gap", "history", ""},   {"decision_log", "history", ""},
+    {"job_runs", "history", ""},    {"usage", "history", ""},       {"usage_daily", "history", ""},
+    {"usage_sum", "history", ""},   {"alert_log", "history", ""},   {"outbox_dead", "history", ""},
+    {"body_log", "history", ""},
+};
+
 }  // namespace
+
+std::span<const TableOwner> ledger_table_owners() {
+  return kOwners;
+}
 
 const std::vector<Migration>& ledger_migrations() {
   static const std::vector<Migration> list = {

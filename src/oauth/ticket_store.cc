@@ -2,6 +2,7 @@
 #include "oauth/ticket_store.h"
 
 #include "base/bytes.h"
+#include "base/json.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::oauth {
@@ -20,12 +21,20 @@ std::string make_one_time_secret(Entropy& entropy) {
   return to_base64url(entropy.bytes(kSecretBytes));
 }
 
-Status TicketStore::put(std::string_view secret, std::string_view record, int64_t lifetime_s) {
+KvBatch TicketStore::make(std::string_view secret, std::string_view record, int64_t lifetime_s,
+                          std::string_view owner) const {
   const std::string key = key_of(secret);
+  std::string metadata;
+  if (!owner.empty()) append_json_string(metadata, owner);
   KvBatch batch;
   batch.put(KvFamily::kSystem, key,
-            KvEntry{sealer_.seal(record, key), "", clock_.unix_s() + lifetime_s});
-  return kv_.write(batch, KvDurability::kSynced);
+            KvEntry{sealer_.seal(record, key), metadata, clock_.unix_s() + lifetime_s});
+  return batch;
+}
+
+Status TicketStore::put(std::string_view secret, std::string_view record, int64_t lifetime_s,
+                        std::string_view owner) {
+  return kv_.write(make(secret, record, lifetime_s, owner), KvDurability::kSynced);
 }
 
 Result<Secret> TicketStore::take(std::string_view secret) {

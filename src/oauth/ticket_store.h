@@ -26,8 +26,14 @@ class TicketStore final {
   TicketStore(KvStore& kv, const Sealer& sealer, const Clock& clock)
       : kv_(kv), sealer_(sealer), clock_(clock) {}
 
-  // Keeps `record` under `secret` for `lifetime_s`; synced before it returns.
-  Status put(std::string_view secret, std::string_view record, int64_t lifetime_s);
+  // The ticket that keeps `record` under `secret` for `lifetime_s`, to be written with kSynced.
+  // `owner` is the tenant with which the ticket goes ("" = none); it stands in the metadata, in
+  // clear.
+  KvBatch make(std::string_view secret, std::string_view record, int64_t lifetime_s,
+               std::string_view owner = {}) const;
+  // Writes it; synced before it returns.
+  Status put(std::string_view secret, std::string_view record, int64_t lifetime_s,
+             std::string_view owner = {});
   // The record, which is gone afterwards. NotFound, in words for a person, when it never was, has
   // expired or was taken.
   Result<Secret> take(std::string_view secret);

@@ -55,7 +55,9 @@ struct ArtifactWorld {
       who.organization = org;
       who.organization_id = make_uuid_v4(*entropy);
       who.project_id = make_uuid_v4(*entropy);
-      auto row = (*db)->prepare("INSERT INTO projects VALUES (?, ?, 'default', 'Default', 0)");
+      auto row = (*db)->prepare(
+          "INSERT INTO projects (id, organization_id, slug, name, created_ms) "
+          "VALUES (?, ?, 'default', 'Default', 0)");
       REQUIRE(row->bind(1, who.project_id).bind(2, who.organization_id).run().ok());
     }
     sibling = acme;

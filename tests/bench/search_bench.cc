@@ -84,8 +84,9 @@ void bench_folder() {
 // Rows as ArtifactSearch::index() writes them, in one transaction instead of 100,000.
 Status fill(Database& db, const std::string& organization, const std::string& project) {
   const auto root = kvfile::prefix_root({"m", "", "F16", "plain", ""}, "salt");
-  KVCS_TRY(db.execute("INSERT INTO projects VALUES ('" + project + "', '" + organization +
-                      "', 'default', 'Default', 0)"));
+  KVCS_TRY(
+      db.execute("INSERT INTO projects (id, organization_id, slug, name, created_ms) VALUES ('" +
+                 project + "', '" + organization + "', 'default', 'Default', 0)"));
   auto row = KVCS_TRY(
       db.prepare("INSERT INTO artifacts (id, organization_id, project_id, owner_id, name, "
                  "model_name, dtype, num_tokens, num_layers, quantized, visibility, status, "

@@ -1,6 +1,8 @@
 // Identity's parts over an in-memory store, a manual clock and seeded randomness; the store can be
 // made to fail.
 #pragma once
+#include <catch2/catch.hpp>
+
 #include <atomic>
 #include <memory>
 #include <string>
@@ -14,6 +16,7 @@
 #include "identity/orgs.h"
 #include "identity/users.h"
 #include "kv/audited_kv.h"
+#include "kv/keyspace.h"
 #include "kv/kv.h"
 
 namespace kvcs::test {
@@ -33,9 +36,9 @@ struct IdentityRig {
   Authenticator auth{
       directory, *kv, clock, {{AdminRole::kViewer, sha256_hex("static-viewer-key-1")}}};
   KeyService keys{*kv, audited, clock, *entropy};
-  OrganizationService organizations{
-      *kv, audited, keys, clock, *entropy, [](std::string_view s) { return s == "admin"; }};
-  UserService users{*kv, audited, keys, clock, *entropy};
+  OrganizationService organizations{*kv, audited, clock, *entropy,
+                                    [](std::string_view s) { return s == "admin"; }};
+  UserService users{*kv, audited, clock, *entropy};
   AuditContext who{"adminkey:test", "test", "r1"};
 
   Organization organization(const std::string& name = "Acme") {
@@ -50,6 +53,19 @@ struct IdentityRig {
     wanted.organization_id = organization.id;
     wanted.monthly_limit_nano_usd = 1'000'000'000;
     return users.create(wanted, who).value();
+  }
+  // As their deletion begins.
+  void take_away(const Organization& o) {
+    KvBatch batch;
+    batch.remove(KvFamily::kConfig, keyspace::org_config(o.id));
+    batch.remove(KvFamily::kConfig, keyspace::org_slug(o.slug));
+    REQUIRE(audited.write(batch, who).ok());
+  }
+  void take_away(const User& u) {
+    KvBatch batch;
+    batch.remove(KvFamily::kConfig, keyspace::user_config(u.id));
+    batch.remove(KvFamily::kConfig, keyspace::user_email(u.organization_id, u.email));
+    REQUIRE(audited.write(batch, who).ok());
   }
   KeyOwner owner(PrincipalKind kind, const Organization& o, const User& u = {}) {
     KeyOwner made{kind, "", "", ""};

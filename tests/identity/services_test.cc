@@ -21,7 +21,7 @@ TEST_CASE("directory: a slug that nobody had is found once somebody has it, and 
   const std::string id = rig.organizations.create(wanted, rig.who).value().id;
   CHECK((*rig.directory.organization_by_slug("late"))->id == id);
   CHECK((*rig.directory.organization("slug:late"))->id == id);
-  REQUIRE(rig.organizations.remove(id, rig.who).ok());
+  rig.take_away(rig.organizations.find(id).value());
   CHECK(rig.directory.organization_by_slug("late").code() == Code::kNotFound);
 }
 
@@ -82,16 +82,15 @@ TEST_CASE("orgs: a change keeps identity and raises the version; listing pages",
   CHECK(seen == std::vector<std::string>{"acme", "n0", "n1", "n2", "n3", "n4"});
 }
 
-TEST_CASE("orgs: one with users is not deleted; an empty one takes its keys along",
-          "[unit][identity]") {
+TEST_CASE("orgs: no key of one whose deletion has begun opens a door", "[unit][identity]") {
   IdentityRig rig;
   const Organization o = rig.organization();
   const User u = rig.user(o);
+  const CreatedKey user = rig.key(rig.owner(PrincipalKind::kUserKey, o, u));
   const CreatedKey tenant = rig.key(rig.owner(PrincipalKind::kTenantToken, o));
   const CreatedKey project = rig.key(rig.owner(PrincipalKind::kProjectKey, o));
-  CHECK(rig.organizations.remove(o.id, rig.who).reason() == "org_not_empty");
-  CHECK(rig.users.remove(u.id, rig.who).ok());
-  CHECK(rig.organizations.remove(o.id, rig.who).ok());
+  rig.take_away(o);
+  CHECK(rig.authenticate(user).code() == Code::kUnauthenticated);
   CHECK(rig.authenticate(tenant).code() == Code::kUnauthenticated);
   CHECK(rig.authenticate(project).code() == Code::kUnauthenticated);
   CHECK(rig.organizations.find_by_slug(o.slug).code() == Code::kNotFound);
@@ -269,7 +268,6 @@ TEST_CASE("services: a store that is down leaves nothing half done", "[fault][id
   CHECK(rig.keys.create(owner, NewKey{.name = "n"}, rig.who).code() == Code::kUnavailable);
   CHECK(rig.keys.revoke(owner, key.record.id, rig.who).code() == Code::kUnavailable);
   CHECK(rig.organizations.find(o.id).code() == Code::kUnavailable);
-  CHECK(rig.users.remove(u.id, rig.who).code() == Code::kUnavailable);
   rig.down = false;
   CHECK(rig.keys.list(owner, "", 10).value().keys.size() == 1);
   CHECK(rig.authenticate(key).ok());

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <filesystem>
@@ -17,14 +18,14 @@ namespace {
 namespace fs = std::filesystem;
 using namespace keyspace;
 
-constexpr std::array<std::string_view, 27> kPrefixes = {
+constexpr std::array<std::string_view, 28> kPrefixes = {
     "apikey:",      "tenant_auth:", "adminkey:",      "org:",
     "org_slug:",    "user:",        "user_email:",    "admin:keys:",
     "api_config:",  "ai_provider:", "tenant_config:", "agent_job_schedule:",
     "ai_price:",    "tokens:",      "refresh:",       "refresh_due:",
     "quota:",       "grace:",       "adjustment:",    "system:",
     "briefing:",    "cron:",        "idempotency:",   "last_used:",
-    "oauth_state:", "agent_state:", "system_state:"};
+    "oauth_state:", "agent_state:", "system_state:",  "deletion:"};
 
 // What begins as a key does and is none.
 const std::set<std::pair<std::string, std::string>>& other_meanings() {
@@ -50,6 +51,55 @@ std::vector<std::string> keys_in(const std::string& line) {
 }
 
 }  // namespace
+
+TEST_CASE("keyspace: every kind of key says whose it is", "[unit][kv]") {
+  for (const std::string_view prefix : kPrefixes) {
+    INFO(prefix);
+    CHECK(std::any_of(std::begin(kOwnership), std::end(kOwnership), [&](const Ownership& row) {
+      return row.prefix == prefix || (prefix == "quota:" && row.prefix.starts_with(prefix));
+    }));
+  }
+  // What the builders make is found by the table under the owner that they were given.
+  const std::string uuid = "0b6f5b6e-8a3e-4f0c-9d1e-3f2a1b0c4d5e";
+  struct Row {
+    KvFamily family;
+    std::string key;
+    Owner owner;
+    std::string id;
+  };
+  const Row rows[] = {
+      {KvFamily::kConfig, org_config("o"), Owner::kOrganization, "o"},
+      {KvFamily::kConfig, org_slug("t"), Owner::kTenant, "t"},
+      {KvFamily::kConfig, org_key("o", "k"), Owner::kOrganization, "o"},
+      {KvFamily::kConfig, tenant_token("o", "k"), Owner::kOrganization, "o"},
+      {KvFamily::kConfig, org_credential("o", "p"), Owner::kOrganization, "o"},
+      {KvFamily::kConfig, user_config("u"), Owner::kUser, "u"},
+      {KvFamily::kConfig, user_key("u", "k"), Owner::kUser, "u"},
+      {KvFamily::kConfig, user_email("o", "a@b.c"), Owner::kOrganization, "o"},
+      {KvFamily::kConfig, tenant_config("t"), Owner::kTenant, "t"},
+      {KvFamily::kConfig, agent_schedule("t"), Owner::kTenant, "t"},
+      {KvFamily::kConfig, ai_org_price(uuid, "m"), Owner::kOrganization, uuid},
+      {KvFamily::kTokens, token("t", "p", "a"), Owner::kTenant, "t"},
+      {KvFamily::kTokens, refresh("t", "p", "a"), Owner::kTenant, "t"},
+      {KvFamily::kTokens, refresh_due(1, "t", "p", "a"), Owner::kTenant, "t"},
+      {KvFamily::kQuota, quota("key", "k", "2026-01"), Owner::kKey, "k"},
+      {KvFamily::kQuota, quota("user", "u", "2026-01"), Owner::kUser, "u"},
+      {KvFamily::kQuota, quota("org", "o", "2026-01"), Owner::kOrganization, "o"},
+      {KvFamily::kQuota, grace("o", "2026-01-01"), Owner::kOrganization, "o"},
+      {KvFamily::kQuota, adjustment("u", 1), Owner::kUser, "u"},
+      {KvFamily::kSystem, idempotency("k", "h"), Owner::kKey, "k"},
+      {KvFamily::kSystem, last_used("k"), Owner::kKey, "k"},
+      {KvFamily::kSystem, last_used(account_name("t", "p", "a")), Owner::kTenant, "t"},
+  };
+  for (const Row& row : rows) {
+    INFO(row.key);
+    CHECK(std::any_of(std::begin(kOwnership), std::end(kOwnership), [&](const Ownership& one) {
+      return one.family == row.family && row.key.starts_with(one.prefix) &&
+             one.owner == row.owner && owner_id(one, row.key) == row.id;
+    }));
+    CHECK(family_of_key(row.key) == row.family);
+  }
+}
 
 // The views of a parsed key point into it, so each key has a name here.
 TEST_CASE("keyspace: what is built is read back", "[unit][kv]") {

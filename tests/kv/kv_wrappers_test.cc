@@ -305,3 +305,30 @@ TEST_CASE("timed: each operation is told with its time, failed ones too", "[unit
                                    {"get", 1000},   {"scan", 2000},         {"sync", 2000}};
   CHECK(told == expected);
 }
+
+TEST_CASE("audited kv: a record that is new needs its owner, and one that stays", "[unit][kv]") {
+  ManualClock clock;
+  const auto entropy = make_seeded_entropy(7);
+  const auto kv = make_memory_kv(clock);
+  AuditedKv audited(*kv, clock, *entropy, OwnerRule::kRequired);
+  const auto put = [&](const std::string& key, const std::string& value, const AuditContext& who) {
+    KvBatch batch;
+    batch.put(KvFamily::kConfig, key, value);
+    return audited.write(batch, who);
+  };
+  const AuditContext import{"adminkey:1", "import", ""};
+  const std::string key = keyspace::org_key("o", "k");
+  CHECK(put(key, "1", kWho).reason() == "owner_not_found");
+  CHECK(put(key, "1", import).ok());  // In any order.
+  CHECK(put(key, "2", kWho).ok());    // It is there.
+  CHECK(put(keyspace::org_config("o"), "1", kWho).ok());
+  CHECK(put(keyspace::org_key("o", "k2"), "1", kWho).ok());
+  // The owner is being deleted.
+  KvBatch begin;
+  begin.put(KvFamily::kSystem, keyspace::deletion(keyspace::Owner::kOrganization, "o"), "{}");
+  REQUIRE(audited.write(begin, kWho).ok());
+  CHECK(put(keyspace::org_key("o", "k3"), "1", kWho).reason() == "name_in_deletion");
+  CHECK(put(keyspace::org_key("o", "k3"), "1", import).reason() == "name_in_deletion");
+  CHECK(put(keyspace::org_key("p", "k"), "1", kWho).reason() == "owner_not_found");
+  CHECK(put(keyspace::api_config("hubspot"), "{}", kWho).ok());  // Nobody's.
+}

@@ -4,8 +4,10 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "base/entropy.h"
 #include "base/json.h"
 #include "http/text_body.h"
+#include "kv/audited_kv.h"
 #include "ledger/ledger_fixture.h"
 #include "ledger/rows.h"
 
@@ -25,7 +27,9 @@ class TextWriter final : public http::BodyWriter {
 };
 
 struct ApiFixture : LedgerFixture {
-  LedgerApi api{*ledger, clock};
+  std::unique_ptr<Entropy> entropy = make_seeded_entropy(7);
+  AuditedKv audited{kv, clock, *entropy};
+  LedgerApi api{*ledger, audited, clock};
 
   using Handler = Result<http::Response> (LedgerApi::*)(http::Request&);
   Result<http::Response> get(Handler handler, std::string_view query) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/crypto.h"
+#include "base/entropy.h"
 #include "base/json.h"
 #include "kv/audited_kv.h"
 #include "ledger/alerts.h"
@@ -246,7 +247,9 @@ TEST_CASE("records: the bodies of a request are shown with every member",
                            .request = "what was \"asked\"",
                            .response = "what was answered"};
   f.ledger->record_bodies(written);
-  LedgerApi api(*f.ledger, f.clock);
+  const std::unique_ptr<Entropy> entropy = make_seeded_entropy(7);
+  AuditedKv audited(f.kv, f.clock, *entropy);
+  LedgerApi api(*f.ledger, audited, f.clock);
   http::Request request;
   request.params = {{"request_id", "request-id"}};
   const Result<http::Response> shown = api.show_bodies(request);

@@ -50,6 +50,7 @@ class FaultHouse final {
   DiskFault& fault() { return fault_; }
   FakeProvider& provider() { return provider_; }
   int port() const { return port_; }
+  const std::string& admin_key() const { return admin_key_; }
   Daemon& daemon() { return *daemon_; }
   std::string log() const { return log_before_ + (daemon_ ? daemon_->log() : ""); }
   const std::string& data_dir() const { return data_dir_; }

@@ -406,6 +406,10 @@ Result<int64_t> Budgets::reset_user(std::string_view user_id, std::string_view o
   return impl_->book(std::string(organization_id)).reset_user(user_id, organization_too);
 }
 
+bool Budgets::forget(std::string_view organization_id, std::string_view kind, std::string_view id) {
+  return impl_->book(std::string(organization_id)).forget(kind, id);
+}
+
 Pulse Budgets::pulse() const {
   return impl_->heartbeat.pulse();
 }

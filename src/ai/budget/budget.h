@@ -159,6 +159,9 @@ class Budgets final {
   // of this month to zero; what is in flight lands after it. Returns the previous use.
   Result<int64_t> reset_user(std::string_view user_id, std::string_view organization_id,
                              bool organization_too);
+  // Part of deleting an owner: its counters leave the memory, and are not written any more. False
+  // while a request of it is under way, or its charge on the way to the store. kind as for view().
+  bool forget(std::string_view organization_id, std::string_view kind, std::string_view id);
   // How the last sync of the journal ended.
   Status journal_status() const;
   Pulse pulse() const;  // Of its thread.

@@ -155,6 +155,7 @@ class BudgetBook final {
                                  std::string_view month) const;
   // Ok: everything settled before the call is in the store.
   Status flush();
+  bool forget(std::string_view kind, std::string_view id);  // As Budgets::forget().
   // Makes damaged and lost counters anew from the sums of their rows, which `recount` finds in
   // outbox and ledger.
   Status repair(const Budgets::Recount& recount);

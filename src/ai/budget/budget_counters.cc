@@ -160,6 +160,20 @@ void BudgetBook::forget_old_months(const std::string& month) {
   }
 }
 
+bool BudgetBook::forget(std::string_view kind, std::string_view id) {
+  const std::string prefix = keyspace::quota(kind, id, "");
+  bool all = true;
+  MutexLock lock(mutex_);
+  for (auto it = counters_.lower_bound(prefix);
+       it != counters_.end() && it->first.starts_with(prefix);) {
+    const BudgetCounter& one = it->second;
+    const bool in_use = one.pins > 0 || one.dirty || one.reserved != 0;
+    all = all && !in_use;
+    it = in_use ? std::next(it) : counters_.erase(it);
+  }
+  return all;
+}
+
 // The counters that are damaged or absent, pinned. When there are any, writing_ is set.
 std::vector<BudgetCounter*> BudgetBook::begin_repair() {
   std::vector<BudgetCounter*> doubtful;

@@ -38,12 +38,13 @@ Json describe_token(const KeyRecord& key) {
 
 GatewayAdminApi::GatewayAdminApi(ProviderDirectory& providers, Tenants& tenants,
                                  ResponseCache& cache, OrganizationService& organizations,
-                                 KeyService& keys)
+                                 KeyService& keys, AuditedKv& audited)
     : providers_(providers),
       tenants_(tenants),
       cache_(cache),
       organizations_(organizations),
-      keys_(keys) {}
+      keys_(keys),
+      audited_(audited) {}
 
 namespace {
 
@@ -146,8 +147,6 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
            {.answer = "Tenant"});
   rows.add(kPut, tenant, access.admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_tenant,
            "Set a tenant up, with its organization.", {.body = "TenantAsk", .answer = "Tenant"});
-  rows.add(kDelete, tenant, access.admin, kNoBody, &GatewayAdminApi::remove_tenant,
-           "Remove it; the organization stays.", {.status = 204});
   rows.add(kPost, tenant + "/suspend", access.admin, kRecordBodyMaxBytes,
            &GatewayAdminApi::suspend_tenant, "Refuse its calls from now on.", {.answer = "Tenant"});
   rows.add(kPost, tenant + "/resume", access.admin, kRecordBodyMaxBytes,
@@ -245,13 +244,6 @@ Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
   return get_tenant(request);
 }
 
-Result<http::Response> GatewayAdminApi::remove_tenant(http::Request& request) {
-  const std::string slug(request.param("tenant"));
-  KVCS_TRY(tenants_.remove(slug, who(request)));
-  cache_.purge(slug, "", "");
-  return http::empty_response(204);
-}
-
 Result<http::Response> GatewayAdminApi::set_active(http::Request& request, bool active) {
   const std::string_view tenant = request.param("tenant");
   KVCS_TRY(tenants_.set_active(tenant, active, who(request)));
@@ -332,9 +324,13 @@ Result<http::Response> GatewayAdminApi::put_mode(http::Request& request) {
 }
 
 Result<http::Response> GatewayAdminApi::purge_cache(http::Request& request) {
-  const size_t purged = cache_.purge(request.query_value("tenant").value_or(""),
-                                     request.query_value("provider").value_or(""),
-                                     request.query_value("account_id").value_or(""));
+  const std::string tenant = request.query_value("tenant").value_or("");
+  const std::string provider = request.query_value("provider").value_or("");
+  const std::string account = request.query_value("account_id").value_or("");
+  KVCS_TRY(audited_.note("cache:" + printable(tenant, kShownName) + ":" +
+                             printable(provider, kShownName) + ":" + printable(account, kShownName),
+                         "purge", who(request)));
+  const size_t purged = cache_.purge(tenant, provider, account);
   return reply(200, Json{{"purged", purged}});
 }
 

@@ -1,6 +1,6 @@
 // Handlers of the gateway's admin routes: providers, tenants and their tokens, the system's mode,
 // the response cache. A tenant is an organization by its slug: setting up a tenant creates the
-// organization when there is none. Thread-safe.
+// organization when there is none; app/owners_api.h deletes tenants. Thread-safe.
 #pragma once
 #include "gateway/call/response_cache.h"
 #include "gateway/catalogue/provider_directory.h"
@@ -14,7 +14,7 @@ namespace kvcs::gateway {
 class GatewayAdminApi final {
  public:
   GatewayAdminApi(ProviderDirectory& providers, Tenants& tenants, ResponseCache& cache,
-                  OrganizationService& organizations, KeyService& keys);
+                  OrganizationService& organizations, KeyService& keys, AuditedKv& audited);
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -28,7 +28,6 @@ class GatewayAdminApi final {
   Result<http::Response> list_tenants(http::Request& request);    // GET /admin/tenants
   Result<http::Response> get_tenant(http::Request& request);      // GET …/{tenant}
   Result<http::Response> put_tenant(http::Request& request);      // PUT
-  Result<http::Response> remove_tenant(http::Request& request);   // DELETE; its organization stays.
   Result<http::Response> suspend_tenant(http::Request& request);  // POST …/suspend
   Result<http::Response> resume_tenant(http::Request& request);   // POST …/resume
 
@@ -51,6 +50,7 @@ class GatewayAdminApi final {
   ResponseCache& cache_;
   OrganizationService& organizations_;
   KeyService& keys_;
+  AuditedKv& audited_;
 };
 
 }  // namespace kvcs::gateway

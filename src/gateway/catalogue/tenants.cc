@@ -142,13 +142,6 @@ Status Tenants::set_active(std::string_view tenant, bool active, const AuditCont
   }
 }
 
-Status Tenants::remove(std::string_view tenant, const AuditContext& who) {
-  KVCS_TRY(find_record(tenant));
-  KvBatch batch;
-  batch.remove(KvFamily::kConfig, keyspace::tenant_config(tenant));
-  return audited_.write(batch, who);
-}
-
 bool Tenants::frozen() const {
   const auto mode = modes_.find_or_load(kModeKey, [this](std::string_view key) -> Result<bool> {
     const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, key);

@@ -46,7 +46,6 @@ class Tenants final {
                    std::string_view if_match = {});
   Result<std::string> etag(std::string_view tenant) const;
   Status set_active(std::string_view tenant, bool active, const AuditContext& who);  // NotFound
-  Status remove(std::string_view tenant, const AuditContext& who);                   // NotFound
 
   // True in mode "frozen". While the store is down, the mode that was last read.
   bool frozen() const;

@@ -51,11 +51,12 @@ struct ConnectApi::Flow {
   std::map<std::string, std::string> meta;
 };
 
-ConnectApi::ConnectApi(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
-                       ProviderClientSource clients, TenantCheck tenants, const Sealer& sealer,
-                       const Clock& clock, Entropy& entropy,
-                       std::function<std::string()> public_url)
-    : tickets_(kv, sealer, clock),
+ConnectApi::ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens,
+                       http::HttpUpstream& upstream, ProviderClientSource clients,
+                       TenantCheck tenants, const Sealer& sealer, const Clock& clock,
+                       Entropy& entropy, std::function<std::string()> public_url)
+    : audited_(audited),
+      tickets_(kv, sealer, clock),
       tokens_(tokens),
       upstream_(upstream),
       clients_(std::move(clients)),
@@ -64,14 +65,14 @@ ConnectApi::ConnectApi(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upst
       entropy_(entropy),
       public_url_(std::move(public_url)) {}
 
-Status ConnectApi::keep(std::string_view secret, const Flow& flow) {
+std::string ConnectApi::record_of(const Flow& flow) {
   Json meta = Json::object();
   for (const auto& [name, value] : flow.meta) meta[name] = value;
   const Json record = {{"tenant", flow.id.tenant},   {"provider", flow.id.provider},
                        {"account", flow.id.account}, {"actor", flow.actor},
                        {"verifier", flow.verifier},  {"browser", flow.browser},
                        {"meta", std::move(meta)}};
-  return tickets_.put(secret, dump_json(record), kConnectLifetimeS);
+  return dump_json(record);
 }
 
 Result<ConnectApi::Flow> ConnectApi::take(std::string_view secret) {
@@ -158,7 +159,10 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
   KVCS_TRY(client_of(flow));
   flow.actor = admin_api::who(request).actor;
   const std::string ticket = oauth::make_one_time_secret(entropy_);
-  KVCS_TRY(keep(ticket, flow));
+  KVCS_TRY(
+      audited_.note("connect:" + flow.id.tenant + ":" + flow.id.provider + ":" + flow.id.account,
+                    "link", admin_api::who(request),
+                    tickets_.make(ticket, record_of(flow), kConnectLifetimeS, flow.id.tenant)));
   const std::string url =
       public_url_() + "/connect/" + flow.id.provider + "?" +
       oauth::form_encode(
@@ -192,7 +196,7 @@ Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow f
   flow.verifier = oauth::make_one_time_secret(entropy_);
   // The browser's proof is kept as its hash, like every secret of which the store knows.
   flow.browser = sha256_hex(cookie);
-  KVCS_TRY(keep(state, flow));
+  KVCS_TRY(tickets_.put(state, record_of(flow), kConnectLifetimeS, flow.id.tenant));
   http::Response response = http::empty_response(302);
   response.set("Location", oauth::authorization_url(client, redirect_uri(), state, flow.verifier));
   oauth::set_cookie(response, {.name = cookie_name(state),

@@ -27,7 +27,7 @@ inline constexpr int64_t kConnectLifetimeS = 600;
 class ConnectApi final {
  public:
   // All outlive it. `public_url`: what links begin with, without a trailing slash.
-  ConnectApi(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
+  ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens, http::HttpUpstream& upstream,
              ProviderClientSource clients, TenantCheck tenants, const Sealer& sealer,
              const Clock& clock, Entropy& entropy, std::function<std::string()> public_url);
 
@@ -43,7 +43,7 @@ class ConnectApi final {
 
  private:
   struct Flow;
-  Status keep(std::string_view secret, const Flow& flow);
+  static std::string record_of(const Flow& flow);
   // NotFound when it never was, has expired or was used.
   Result<Flow> take(std::string_view secret);
   Result<oauth::Client> client_of(const Flow& flow) const;
@@ -51,6 +51,7 @@ class ConnectApi final {
   Result<std::string> finish(const http::Request& request, const Flow& flow);
   std::string redirect_uri() const { return public_url_() + "/connect/callback"; }
 
+  AuditedKv& audited_;
   oauth::TicketStore tickets_;
   TokenStore& tokens_;
   http::HttpUpstream& upstream_;

@@ -1,0 +1,58 @@
+// Deleting users, projects, tenants and organizations. A deletion begins with one batch that takes
+// the owner's own record away, so that nobody finds it or comes in by it, and puts a record
+// `deletion:{kind}:{id}` in its place: with that the owner's name is taken, nothing new can be
+// stored for it (kv/owned.h), and a restart goes on. Then passes of the walk (app/owner_walk.h)
+// remove what the owner has, until one finds nothing; the record goes last. An organization's
+// deletion is also that of the tenant with its slug. Thread-safe.
+#pragma once
+#include <atomic>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "app/owner_walk.h"
+#include "base/mutex.h"
+
+namespace kvcs {
+
+inline constexpr const char* kDeletionJob = "owner-deletion";
+
+class OwnerDeletions final {
+ public:
+  explicit OwnerDeletions(Parts& parts) : parts_(parts) {}
+
+  // The owner whose deletion is under way; nothing: none of this kind and id.
+  Result<std::optional<OwnerRef>> find(keyspace::Owner kind, std::string_view id) const;
+  // What goes with the owner.
+  Result<OwnerHoldings> count(const OwnerRef& owner) const;
+  // From here on the owner is not there any more. Conflict with reason name_in_deletion: its tenant
+  // is being deleted already.
+  Status begin(const OwnerRef& owner, const AuditContext& who);
+  // Passes until nothing is left. False: cancelled, another thread is at it, or a request of the
+  // owner is still under way.
+  Result<bool> go_on(const OwnerRef& owner, const std::function<bool()>& cancelled);
+
+  // Before the first request: nobody comes in with a key of what is half gone. How many deletions
+  // there are.
+  int64_t resume();
+  // The job: goes on with all.
+  Result<std::string> run(const std::function<bool()>& cancelled);
+  void stop() { stopping_ = true; }  // Ends every go_on() between two batches.
+
+ private:
+  struct Record;
+  class Turn;
+  Result<std::optional<Record>> read(keyspace::Owner kind, std::string_view id) const;
+  Result<std::vector<Record>> list() const;
+  Status take_from_sight(const Record& record) const;
+  Status end(const Record& record);
+
+  Parts& parts_;
+  std::atomic<bool> stopping_{false};
+  Mutex mutex_;
+  std::set<std::string> running_ KVCS_GUARDED_BY(mutex_);  // Keys of their records.
+};
+
+}  // namespace kvcs

@@ -1,0 +1,153 @@
+// Deletion over HTTP: looks the owner up, refuses one that holds what is to be named, and brings
+// the deletion on for a while on the request's own thread.
+#include "app/owners_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "app/parts.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "gateway/catalogue/tenants.h"
+#include "http/json_api.h"
+#include "identity/admin_common.h"
+#include "identity/orgs.h"
+#include "identity/projects.h"
+#include "identity/users.h"
+#include "ops/cron.h"
+
+namespace kvcs {
+namespace {
+
+using keyspace::Owner;
+
+constexpr int64_t kWaitMs = 10'000;
+
+std::string name_of(const OwnerRef& owner) {
+  return std::string(keyspace::owner_name(owner.kind)) + ":" + owner.id;
+}
+
+Json holdings_json(const OwnerRef& owner, const OwnerHoldings& holdings) {
+  return Json{{"owner", name_of(owner)},
+              {"users", holdings.users},
+              {"projects", holdings.projects},
+              {"artifacts", holdings.artifacts},
+              {"storage_bytes", holdings.storage_bytes},
+              {"api_keys", holdings.api_keys},
+              {"tokens", holdings.tokens},
+              {"accounts", holdings.accounts},
+              {"schedules", holdings.schedules},
+              {"records", holdings.records}};
+}
+
+// Keys, tokens, accounts and schedules go without a word; people, projects and files do not.
+Status check_holdings(const OwnerRef& owner, const OwnerHoldings& holdings) {
+  const Json details = holdings_json(owner, holdings);
+  const std::string way_out =
+      " Delete these first, or repeat with ?force=true, which deletes them too; ?dry_run=true "
+      "lists "
+      "all that would go.";
+  if (owner.kind == Owner::kOrganization && holdings.users + holdings.projects > 0) {
+    return conflict("The organization has " + std::to_string(holdings.users) + " users and " +
+                    std::to_string(holdings.projects) + " projects with " +
+                    std::to_string(holdings.artifacts) + " artifacts." + way_out)
+        .with_reason("org_not_empty")
+        .with_details_json(dump_json(details));
+  }
+  if (owner.kind == Owner::kProject && holdings.artifacts > 0) {
+    return conflict("The project has " + std::to_string(holdings.artifacts) + " artifacts." +
+                    way_out)
+        .with_reason("project_not_empty")
+        .with_details_json(dump_json(details));
+  }
+  return ok();
+}
+
+Result<bool> flag(const http::Request& request, std::string_view name) {
+  const std::string value = request.query_value(name).value_or("false");
+  if (value == "true" || value == "1") return true;
+  if (value == "false" || value == "0") return false;
+  return invalid(std::string(name) + ": '" + printable(value, kShownWord) +
+                 "' is neither true nor false.");
+}
+
+}  // namespace
+
+void OwnersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  using enum http::Method;
+  using http::kNoBody;
+  http::Rows rows(table, *this, "/admin");
+  const std::string_view query = "force dry_run";
+  rows.add(kDelete, "/users/{user_id}", access.admin, kNoBody, &OwnersApi::remove_user,
+           "Delete a user and its keys.", {.query = query, .status = 204});
+  rows.add(kDelete, "/organizations/{org_id}/projects/{project_id}", access.admin, kNoBody,
+           &OwnersApi::remove_project,
+           "Delete a project and its keys; with ?force=true its artifacts too.",
+           {.query = query, .status = 204});
+  rows.add(kDelete, "/organizations/{org_id}", access.owner, kNoBody,
+           &OwnersApi::remove_organization,
+           "Delete an organization and its tenant; with ?force=true users and projects too.",
+           {.query = query, .status = 204});
+  rows.add(kDelete, "/tenants/{tenant}", access.admin, kNoBody, &OwnersApi::remove_tenant,
+           "Delete a tenant, its tokens, accounts and schedule; the organization stays.",
+           {.query = query, .status = 204});
+}
+
+Result<http::Response> OwnersApi::remove_user(http::Request& request) {
+  const std::string_view id = request.param("user_id");
+  if (const auto begun = KVCS_TRY(deletions_.find(Owner::kUser, id))) return go_on(*begun);
+  const User user = KVCS_TRY(parts_.users->find(id));
+  return remove(request, {Owner::kUser, user.id, user.organization_id, ""});
+}
+
+Result<http::Response> OwnersApi::remove_project(http::Request& request) {
+  const std::string_view organization_id = request.param("org_id");
+  const std::string_view id = request.param("project_id");
+  const auto begun = KVCS_TRY(deletions_.find(Owner::kProject, id));
+  if (begun && begun->organization_id == organization_id) return go_on(*begun);
+  const Organization organization = KVCS_TRY(parts_.organizations->find(organization_id));
+  const Project project = KVCS_TRY(parts_.projects->find(organization.id, id));
+  return remove(request, {Owner::kProject, project.id, organization.id, ""});
+}
+
+Result<http::Response> OwnersApi::remove_tenant(http::Request& request) {
+  const std::string_view tenant = request.param("tenant");
+  if (const auto begun = KVCS_TRY(deletions_.find(Owner::kTenant, tenant))) return go_on(*begun);
+  KVCS_TRY(parts_.gateway.tenants->find_record(tenant));
+  const Result<Organization> organization = parts_.organizations->find_by_slug(tenant);
+  if (!organization.ok() && organization.code() != Code::kNotFound) return organization.status();
+  return remove(request, {Owner::kTenant, std::string(tenant),
+                          organization.ok() ? organization.value().id : "", ""});
+}
+
+Result<http::Response> OwnersApi::remove_organization(http::Request& request) {
+  const std::string_view id = request.param("org_id");
+  if (const auto begun = KVCS_TRY(deletions_.find(Owner::kOrganization, id))) return go_on(*begun);
+  const Organization organization = KVCS_TRY(parts_.organizations->find(id));
+  return remove(request,
+                {Owner::kOrganization, organization.id, organization.id, organization.slug});
+}
+
+Result<http::Response> OwnersApi::remove(http::Request& request, const OwnerRef& owner) {
+  const bool is_dry = KVCS_TRY(flag(request, "dry_run"));
+  const bool is_forced = KVCS_TRY(flag(request, "force"));
+  if (is_dry || !is_forced) {
+    const OwnerHoldings holdings = KVCS_TRY(deletions_.count(owner));
+    if (is_dry) return http::reply(200, holdings_json(owner, holdings));
+    KVCS_TRY(check_holdings(owner, holdings));
+  }
+  KVCS_TRY(deletions_.begin(owner, admin_api::who(request)));
+  return go_on(owner);
+}
+
+// A store that fails on the way leaves the deletion to the job.
+Result<http::Response> OwnersApi::go_on(const OwnerRef& owner) {
+  const Clock& clock = *parts_.system_clock;
+  const int64_t end_us = clock.mono_us() + kWaitMs * 1000;
+  const Result<bool> ended = deletions_.go_on(owner, [&] { return clock.mono_us() >= end_us; });
+  if (ended.ok() && ended.value()) return http::empty_response(204);
+  (void)parts_.cron->run_now(kDeletionJob);  // Else it comes within a minute.
+  return http::reply(202, Json{{"owner", name_of(owner)}, {"job", kDeletionJob}});
+}
+
+}  // namespace kvcs

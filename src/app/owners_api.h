@@ -1,0 +1,31 @@
+// The handlers that delete users, projects, tenants and organizations, with all that belongs to
+// them. Thread-safe.
+#pragma once
+#include "app/owner_deletion.h"
+#include "http/route_rows.h"
+
+namespace kvcs {
+
+class OwnersApi final {
+ public:
+  OwnersApi(Parts& parts, OwnerDeletions& deletions) : parts_(parts), deletions_(deletions) {}
+
+  void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+
+  // DELETE, each with ?dry_run=true (200: what would go) and ?force=true. 204 when all is gone; 202
+  // after 10 s, while the job owner-deletion goes on.
+  Result<http::Response> remove_user(http::Request& request);
+  Result<http::Response> remove_project(http::Request& request);
+  // Its tokens, accounts and schedules go with it; the organization of its name stays.
+  Result<http::Response> remove_tenant(http::Request& request);
+  Result<http::Response> remove_organization(http::Request& request);
+
+ private:
+  Result<http::Response> remove(http::Request& request, const OwnerRef& owner);
+  Result<http::Response> go_on(const OwnerRef& owner);
+
+  Parts& parts_;
+  OwnerDeletions& deletions_;
+};
+
+}  // namespace kvcs

@@ -1,0 +1,56 @@
+// Removes artifacts whose project or organization is being deleted. Rows go in small transactions,
+// so that requests are served in between, and each leaves its record in the audit.
+#include "artifacts/artifact_audit.h"
+#include "artifacts/artifacts.h"
+#include "artifacts/rows.h"
+#include "artifacts/schema.h"
+
+namespace kvcs {
+
+Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size_t max,
+                                               std::string_view actor,
+                                               std::string_view request_id) {
+  std::vector<Artifact> removed;
+  const Status ran = writer_.run([&](Database& db) -> Status {
+    removed = KVCS_TRY(artifact_rows::list_of_project(db, project_id, max));
+    for (const Artifact& row : removed) {
+      KVCS_TRY(remove_row(db, row));
+      KVCS_TRY(add_artifact_audit(db, {"delete", row, "", std::string(actor), request_id}, entropy_,
+                                  clock_.unix_ms()));
+    }
+    return ok();
+  });
+  if (!ran.ok()) return ran;
+  // The sweep finds the bytes that stay behind when this fails.
+  for (const Artifact& row : removed) (void)collect_blob(row.sha256);
+  return removed.size();
+}
+
+Result<ArtifactUsage> ArtifactService::usage_of_project(std::string_view project_id) const {
+  ArtifactUsage usage;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    auto sums = KVCS_TRY(db.prepare(
+        "SELECT count(*), coalesce(sum(size_bytes), 0) FROM artifacts WHERE project_id = ?"));
+    sums.bind(1, project_id);
+    KVCS_TRY(sums.step());
+    usage.artifacts = static_cast<uint64_t>(sums.integer(0));
+    usage.storage_bytes = static_cast<uint64_t>(sums.integer(1));
+    return ok();
+  });
+  if (!ran.ok()) return ran;
+  return usage;
+}
+
+Status ArtifactService::forget_organization(std::string_view organization_id) {
+  return writer_.run([&](Database& db) -> Status {
+    for (const TableOwner& table : portal_table_owners()) {
+      if (table.owner != "organization") continue;
+      auto removal = KVCS_TRY(db.prepare("DELETE FROM " + std::string(table.table) + " WHERE " +
+                                         std::string(table.column) + " = ?"));
+      KVCS_TRY(removal.bind(1, organization_id).run());
+    }
+    return ok();
+  });
+}
+
+}  // namespace kvcs
