@@ -203,8 +203,9 @@ void AiAdminApi::add_routes(std::vector<http::Row>& table, const http::AdminAcce
   rows.add(kGet, provider, access.billing, kNoBody, &AiAdminApi::get_provider,
            "One provider, without its key.", {.answer = "AiProvider"});
   rows.add(kPut, provider, access.admin, kib(64), &AiAdminApi::put_provider,
-           "Create or replace a provider; api_key is write-only.",
-           {.body = "AiProviderAsk", .answer = "AiProvider"});
+           "Create or replace a provider; api_key is write-only, and ?rebind=true (owner) lets "
+           "stored keys go to a changed base_url.",
+           {.query = "rebind", .body = "AiProviderAsk", .answer = "AiProvider"});
   rows.add(kDelete, provider, access.admin, kNoBody, &AiAdminApi::remove_provider,
            "Delete a provider.", {.status = 204});
   const std::string credential = "/organizations/{org_id}/ai-credentials/{name}";
@@ -350,11 +351,16 @@ Result<http::Response> AiAdminApi::list_prices(http::Request&) {
 Result<http::Response> AiAdminApi::put_provider(http::Request& request) {
   const Json body = KVCS_TRY(read_body(request));
   // A member of stored records alone: nobody may bring a sealed value from elsewhere.
-  if (body.contains("sealed_api_key")) return invalid("sealed_api_key: unknown member.");
+  for (const char* name : {"sealed_api_key", "api_key_origins"}) {
+    if (body.contains(name)) return invalid(std::string(name) + ": unknown member.");
+  }
   std::optional<Secret> api_key;
   Provider provider = KVCS_TRY(parse_provider(request.param("name"), body, api_key));
   const std::string name = provider.name;
-  KVCS_TRY(providers_.put(std::move(provider), std::move(api_key), who(request)));
+  const bool rebind = KVCS_TRY(admin_api::wants_rebind(request));
+  AuditContext author = who(request);
+  if (rebind) author.source = admin_api::kRebindSource;
+  KVCS_TRY(providers_.put(std::move(provider), std::move(api_key), author, rebind));
   const auto stored = KVCS_TRY(providers_.find(name));
   return reply(200, provider_to_json(*stored));
 }

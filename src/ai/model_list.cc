@@ -50,8 +50,10 @@ Result<bool> ModelList::may_call(const Caller& caller, std::string_view id,
   const std::string full_name = provider.name + "/" + target.model;
   if (!caller.allows_any({id, target.model, full_name})) return false;
   if (provider.needs_api_key()) {
-    const Secret key = KVCS_TRY(providers_.credential(caller.organization->id, provider));
-    if (key.empty()) return false;
+    const auto key = providers_.credential(caller.organization->id, provider);
+    // A key that may not go to where its provider is now serves nothing until it is sent again.
+    if (key.status().reason() == kSecretOriginChanged) return false;
+    if (KVCS_TRY(Result<Secret>(key)).empty()) return false;
   }
   Result<PricedModel> priced = pricing_.find(caller.organization->id, provider.name, target.model);
   if (!priced.ok()) return caller.takes_unpriced();

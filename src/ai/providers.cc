@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/chars.h"
@@ -94,11 +95,12 @@ std::string default_base_url(ProviderKind kind) {
   return "";
 }
 
-// Scheme, host and port. A key belongs to the host that it was given for: somebody who may change
-// an address must not be able to have the key sent there.
-std::string_view origin_of(std::string_view base_url) {
-  const size_t host = base_url.find("://") + 3;
-  return base_url.substr(0, std::min(base_url.find('/', host), base_url.size()));
+constexpr size_t kRebindGroup = 200;  // Records that are sealed anew in one write.
+
+// The way out of an origin that was changed, for whoever may take it.
+std::string again(std::string_view provider) {
+  return "Send it again, or let an owner confirm the move with PUT /admin/ai/providers/" +
+         std::string(provider) + "?rebind=true.";
 }
 
 // Headers are shown to everybody who may read providers, so a credential may not stand among them:
@@ -123,6 +125,7 @@ std::string record_json(const Provider& provider) {
   Json json = provider_to_json(provider);
   json.erase("has_api_key");
   json["sealed_api_key"] = provider.sealed_api_key;
+  json["api_key_origins"] = origins_json(provider.api_key_origins);
   return dump_json(json);
 }
 
@@ -179,6 +182,10 @@ Result<Provider> parse_provider(std::string_view name, const Json& object,
   if (reader.has("sealed_api_key")) {  // Of a stored record alone.
     provider.sealed_api_key = reader.string("sealed_api_key", {0, 8192});
   }
+  if (reader.has("api_key_origins")) {
+    reader.member("api_key_origins");
+    provider.api_key_origins = origins_member(object, "api_key_origins");
+  }
   read_headers(reader, provider);
   read_models(reader, provider);
   if (!provider.auth_header.empty() && !is_header_name(provider.auth_header)) {
@@ -192,6 +199,7 @@ Result<Provider> parse_provider(std::string_view name, const Json& object,
   reader.member("has_api_key");
   KVCS_TRY(reader.finish());
   KVCS_TRY(check_base_url(provider.base_url));
+  provider.origin = origin_of(provider.base_url);
   return provider;
 }
 
@@ -231,8 +239,12 @@ Providers::Providers(const KvStore& kv, AuditedKv& audited, WatchedKv& changes,
 }
 
 void Providers::add_configured(Provider provider, const Secret& api_key) {
+  provider.origin = origin_of(provider.base_url);
   if (!api_key.empty()) {
-    provider.sealed_api_key = sealer_.seal(api_key.reveal(), keyspace::ai_provider(provider.name));
+    provider.api_key_origins = origins_of({provider.base_url});
+    provider.sealed_api_key =
+        sealer_.seal(api_key.reveal(),
+                     bound_context(keyspace::ai_provider(provider.name), provider.api_key_origins));
   }
   configured_.push_back(std::make_shared<const Provider>(std::move(provider)));
 }
@@ -276,23 +288,51 @@ Result<std::shared_ptr<const Provider>> Providers::find(std::string_view name) c
       .with_reason("provider_not_found");
 }
 
+// A record of before is the sealed text alone, and bound to nothing.
+Result<Providers::BoundKey> Providers::open_credential(std::string_view key,
+                                                       std::string_view value) const {
+  if (!value.starts_with('{')) return BoundKey{KVCS_TRY(sealer_.open(value, key)), {}};
+  const Json record = KVCS_TRY(parse_json(value));
+  Origins origins = origins_member(record, "origins");
+  Secret secret =
+      KVCS_TRY(sealer_.open(text_member(record, "sealed"), bound_context(key, origins)));
+  return BoundKey{std::move(secret), std::move(origins)};
+}
+
+std::string Providers::seal_credential(std::string_view key, const BoundKey& bound) const {
+  return dump_json(
+      Json{{"sealed", sealer_.seal(bound.secret.reveal(), bound_context(key, bound.origins))},
+           {"origins", origins_json(bound.origins)}});
+}
+
 Result<Secret> Providers::credential(std::string_view organization_id,
                                      const Provider& provider) const {
+  const auto given_for_it = [&](const BoundKey& key, std::string_view whose) -> Result<Secret> {
+    if (may_go_to(key.origins, provider.origin)) return Secret(key.secret);
+    return secret_origin_changed(whose, provider.origin, key.origins, again(provider.name));
+  };
   const std::string own = keyspace::org_credential(organization_id, provider.name);
-  auto secret = credentials_.find_or_load(own, [&](std::string_view key) -> Result<Secret> {
+  auto secret = credentials_.find_or_load(own, [&](std::string_view key) -> Result<BoundKey> {
     Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
-    if (entry.code() == Code::kNotFound) return Secret();
+    if (entry.code() == Code::kNotFound) return BoundKey{};
     if (!entry.ok()) return std::move(entry).status();
-    return sealer_.open(entry->value, key);
+    return open_credential(key, entry->value);
   });
   if (!secret.ok()) return std::move(secret).status();
-  if (!(*secret)->empty() || provider.sealed_api_key.empty()) return Secret(**secret);
+  if (!(*secret)->secret.empty()) {
+    return given_for_it(**secret,
+                        "The organization's own API key of provider '" + provider.name + "'");
+  }
+  if (provider.sealed_api_key.empty()) return Secret();
   // The seal is bound to the key of the record, so that it opens nowhere else.
   const std::string shared = keyspace::ai_provider(provider.name);
-  auto opened = credentials_.find_or_load(
-      shared, [&](std::string_view key) { return sealer_.open(provider.sealed_api_key, key); });
+  auto opened = credentials_.find_or_load(shared, [&](std::string_view key) -> Result<BoundKey> {
+    return BoundKey{KVCS_TRY(sealer_.open(provider.sealed_api_key,
+                                          bound_context(key, provider.api_key_origins))),
+                    provider.api_key_origins};
+  });
   if (!opened.ok()) return std::move(opened).status();
-  return Secret(**opened);
+  return given_for_it(**opened, "The API key of provider '" + provider.name + "'");
 }
 
 Result<ModelTarget> Providers::resolve_one(std::string_view model, ApiKind api,
@@ -367,15 +407,26 @@ Result<std::vector<ModelTarget>> Providers::resolve(std::string_view model, ApiK
   return targets;
 }
 
-Status Providers::put(Provider provider, std::optional<Secret> api_key, const AuditContext& who) {
+Status Providers::put(Provider provider, std::optional<Secret> api_key, const AuditContext& who,
+                      bool rebind) {
   KVCS_TRY(check_no_credential(provider));
+  provider.origin = origin_of(provider.base_url);
   const std::string key = keyspace::ai_provider(provider.name);
+  Result<std::shared_ptr<const Provider>> before = find(provider.name);
+  const bool has_key = before.ok() && !(*before)->sealed_api_key.empty();
+  if (!api_key && has_key && rebind) {
+    api_key = KVCS_TRY(
+        sealer_.open((*before)->sealed_api_key, bound_context(key, (*before)->api_key_origins)));
+  }
   if (api_key) {
-    provider.sealed_api_key = sealer_.seal(api_key->reveal(), key);
-  } else if (Result<std::shared_ptr<const Provider>> before = find(provider.name); before.ok()) {
-    const bool moved = origin_of((*before)->base_url) != origin_of(provider.base_url);
-    if (moved && !(*before)->sealed_api_key.empty()) {
-      return invalid("api_key: must be sent again, as base_url names another host.");
+    provider.api_key_origins = origins_of({provider.base_url});
+    provider.sealed_api_key =
+        sealer_.seal(api_key->reveal(), bound_context(key, provider.api_key_origins));
+  } else if (has_key) {
+    provider.api_key_origins = (*before)->api_key_origins;
+    if (!may_go_to(provider.api_key_origins, provider.origin)) {
+      return secret_origin_changed("api_key: the stored key of provider '" + provider.name + "'",
+                                   provider.origin, provider.api_key_origins, again(provider.name));
     }
     provider.sealed_api_key = (*before)->sealed_api_key;
   }
@@ -383,9 +434,64 @@ Status Providers::put(Provider provider, std::optional<Secret> api_key, const Au
     return invalid("There are " + std::to_string(kProvidersMax) +
                    " AI providers, the most allowed.");
   }
+  // The provider's new address first: what is not carried over when this ends in between is refused
+  // there, and the same request carries it.
   KvBatch batch;
   batch.put(KvFamily::kConfig, key, record_json(provider));
-  return audited_.write(batch, who);
+  KVCS_TRY(audited_.write(batch, who));
+  return rebind ? rebind_credentials(provider, who) : ok();
+}
+
+Status Providers::write_in_groups(KvBatch& batch, size_t least, const AuditContext& who) {
+  if (batch.ops().size() < least || batch.empty()) return ok();
+  const KvBatch group = std::exchange(batch, {});
+  return audited_.write(group, who);
+}
+
+Status Providers::rebind_credentials(const Provider& provider, const AuditContext& who) {
+  KvBatch batch;
+  const Origins origins = origins_of({provider.base_url});
+  const auto carry = [&](const KvItem& item) -> Status {
+    const auto parts = keyspace::parse_org_credential(item.key);
+    if (!parts || parts->id != provider.name) return ok();
+    BoundKey bound = KVCS_TRY(open_credential(item.key, item.entry.value));
+    bound.origins = origins;
+    batch.put(KvFamily::kConfig, item.key, seal_credential(item.key, bound));
+    return write_in_groups(batch, kRebindGroup, who);
+  };
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, keyspace::kOrgPrefix, carry));
+  return write_in_groups(batch, 0, who);
+}
+
+Result<int64_t> Providers::bind_unbound(const AuditContext& who) {
+  KvBatch batch;
+  int64_t bound_count = 0;
+  for (const auto& known : KVCS_TRY(list())) {
+    const std::string key = keyspace::ai_provider(known->name);
+    if (known->sealed_api_key.empty() || !known->api_key_origins.empty()) continue;
+    Provider provider = *known;
+    const Result<Secret> secret = sealer_.open(provider.sealed_api_key, key);
+    if (!secret.ok()) continue;  // It opens for nobody, and its first use says so.
+    provider.api_key_origins = origins_of({provider.base_url});
+    provider.sealed_api_key =
+        sealer_.seal(secret->reveal(), bound_context(key, provider.api_key_origins));
+    batch.put(KvFamily::kConfig, key, record_json(provider));
+    ++bound_count;
+  }
+  const auto bind = [&](const KvItem& item) -> Status {
+    const auto parts = keyspace::parse_org_credential(item.key);
+    if (!parts || item.entry.value.starts_with('{')) return ok();
+    const auto provider = find(parts->id);
+    Result<BoundKey> bound = open_credential(item.key, item.entry.value);
+    if (!provider.ok() || !bound.ok()) return ok();
+    bound->origins = origins_of({(*provider)->base_url});
+    batch.put(KvFamily::kConfig, item.key, seal_credential(item.key, *bound));
+    ++bound_count;
+    return write_in_groups(batch, kRebindGroup, who);
+  };
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, keyspace::kOrgPrefix, bind));
+  KVCS_TRY(write_in_groups(batch, 0, who));
+  return bound_count;
 }
 
 Status Providers::remove(std::string_view name, const AuditContext& who) {
@@ -405,13 +511,13 @@ Status Providers::remove(std::string_view name, const AuditContext& who) {
 
 Status Providers::put_credential(std::string_view organization_id, std::string_view provider,
                                  const Secret& api_key, const AuditContext& who) {
-  KVCS_TRY(find(provider));
+  const auto known = KVCS_TRY(find(provider));
   if (!is_header_value(api_key.reveal())) {
     return invalid("api_key: has characters that no header can carry.");
   }
   const std::string key = keyspace::org_credential(organization_id, provider);
   KvBatch batch;
-  batch.put(KvFamily::kConfig, key, sealer_.seal(api_key.reveal(), key));
+  batch.put(KvFamily::kConfig, key, seal_credential(key, {api_key, origins_of({known->base_url})}));
   return audited_.write(batch, who);
 }
 

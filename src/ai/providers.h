@@ -3,7 +3,8 @@
 // A provider is a record `ai_provider:{name}` (admin API), an entry of kvcs.yaml (ai.providers) or,
 // with nothing configured at all, OPENAI_API_KEY and ANTHROPIC_API_KEY of the environment. A record
 // in KV wins over the file. Credentials are sealed and never returned; an organization's own
-// (`org:{org_id}:credential:{provider}`) beats the provider's. Thread-safe; reads come from memory.
+// (`org:{org_id}:credential:{provider}`) beats the provider's. Each is bound to the origin of the
+// base_url that it was given for and is sent nowhere else. Thread-safe; reads come from memory.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "ai/prices/pricing.h"
 #include "base/crypto.h"
 #include "base/json.h"
+#include "base/origins.h"
 #include "base/secret.h"
 #include "base/status.h"
 #include "kv/audited_kv.h"
@@ -35,6 +37,7 @@ struct Provider {
   ProviderKind kind = ProviderKind::kOpenAi;
   // With or without the version path: "https://api.openai.com" and ".../v1" are the same.
   std::string base_url;
+  std::string origin;                                        // Of base_url.
   std::vector<std::pair<std::string, std::string>> headers;  // Sent with every request.
   std::string auth_header;  // "" = the kind's own; else the header that carries the bare key.
   int timeout_ms = 600'000;
@@ -48,6 +51,7 @@ struct Provider {
   // Providers::resolve().
   std::vector<std::string> models;
   std::string sealed_api_key;  // "" = none is sent.
+  Origins api_key_origins;     // Where the key may be sent; part of its seal.
 
   // "<base_url>[/v1]<path>", path like "/chat/completions".
   std::string url(std::string_view path) const;
@@ -77,7 +81,8 @@ class Providers final {
 
   Result<std::shared_ptr<const Provider>> find(std::string_view name) const;
   Result<std::vector<std::shared_ptr<const Provider>>> list() const;
-  // The organization's own credential, else the provider's; empty when neither is set.
+  // The organization's own credential, else the provider's; empty when neither is set. Conflict
+  // with reason secret_origin_changed when it was given for another origin than the provider's.
   Result<Secret> credential(std::string_view organization_id, const Provider& provider) const;
 
   // An alias, "provider/model", or a bare name: a provider's own list, then the price table with
@@ -89,16 +94,31 @@ class Providers final {
     return aliases_;
   }
 
-  // Admin. put() keeps the stored key when `api_key` is absent; Invalid when base_url then names
-  // another host, and for credentials among the headers.
-  Status put(Provider provider, std::optional<Secret> api_key, const AuditContext& who);
+  // Admin. put() keeps the stored key when `api_key` is absent; Conflict with reason
+  // secret_origin_changed when base_url then names another origin, Invalid for credentials among
+  // the headers. `rebind` carries the stored key and those of all organizations over to the new
+  // origin: an owner's word.
+  Status put(Provider provider, std::optional<Secret> api_key, const AuditContext& who,
+             bool rebind = false);
   Status remove(std::string_view name, const AuditContext& who);
   Status put_credential(std::string_view organization_id, std::string_view provider,
                         const Secret& api_key, const AuditContext& who);
   Status remove_credential(std::string_view organization_id, std::string_view provider,
                            const AuditContext& who);
+  // Binds every key that is bound to nothing, of records of before, to the origin that its
+  // provider has now; how many. Once, at a start.
+  Result<int64_t> bind_unbound(const AuditContext& who);
 
  private:
+  // A key in clear and where it may be sent.
+  struct BoundKey {
+    Secret secret;
+    Origins origins;
+  };
+  Result<BoundKey> open_credential(std::string_view key, std::string_view value) const;
+  std::string seal_credential(std::string_view key, const BoundKey& bound) const;
+  Status rebind_credentials(const Provider& provider, const AuditContext& who);
+  Status write_in_groups(KvBatch& batch, size_t least, const AuditContext& who);
   Result<ModelTarget> resolve_one(std::string_view model, ApiKind api,
                                   std::string_view organization_id) const;
 
@@ -110,8 +130,8 @@ class Providers final {
   std::vector<std::pair<std::string, std::vector<std::string>>> aliases_;
   using ProviderList = std::vector<std::shared_ptr<const Provider>>;
   Result<std::shared_ptr<const ProviderList>> all() const;
-  mutable RecordCache<ProviderList> all_;    // One entry: the whole list.
-  mutable RecordCache<Secret> credentials_;  // By the record's KV key.
+  mutable RecordCache<ProviderList> all_;      // One entry: the whole list.
+  mutable RecordCache<BoundKey> credentials_;  // By the record's KV key.
 };
 
 }  // namespace kvcs::ai

@@ -13,6 +13,7 @@
 #include "app/first_start.h"
 #include "app/owner_deletion.h"
 #include "app/parts.h"
+#include "app/secret_binding.h"
 #include "app/shipped_files.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"
@@ -66,6 +67,7 @@ Status build_all(Parts& parts) {
   KVCS_TRY(build_ai(parts));
   gateway::Catalogue catalogue = KVCS_TRY(std::move(files.catalogue));
   KVCS_TRY(build_gateway(parts, std::move(catalogue)));
+  KVCS_TRY(bind_secrets(parts));
   KVCS_TRY(build_operations(parts));
   return build_server(parts);
 }

@@ -36,6 +36,7 @@
 #include "gateway/catalogue/canaries.h"
 #include "gateway/catalogue/provider_client.h"
 #include "gateway/catalogue/provider_directory.h"
+#include "gateway/catalogue/secret_binding.h"
 #include "gateway/catalogue/tenants.h"
 #include "gateway/tokens/accounts_api.h"
 #include "gateway/tokens/connect.h"
@@ -104,10 +105,16 @@ void build_accounts(Parts& parts) {
   gateway.refresher = std::make_unique<gateway::Refresher>(
       *parts.kv, *gateway.tokens, *parts.upstream, clients, parts.clock(), *parts.entropy,
       parts.config.gateway.refresh_parallel);
+  const gateway::AccountOriginSource origins =
+      gateway::make_account_origin_source(*gateway.providers, *gateway.tenants);
+  gateway.tokens->set_origin_source(origins);
+  gateway.tokens->set_on_replaced([cache = gateway.cache.get()](const gateway::AccountId& id) {
+    cache->purge(id.tenant, id.provider, id.account);
+  });
   gateway.accounts_api = std::make_unique<gateway::AccountsApi>(
-      *gateway.tokens, *gateway.refresher, *parts.upstream, clients, check, parts.clock());
+      *gateway.tokens, *gateway.refresher, *parts.upstream, clients, origins, check, parts.clock());
   gateway.connect_api = std::make_unique<gateway::ConnectApi>(
-      *parts.kv, *parts.audited, *gateway.tokens, *parts.upstream, clients, check_active,
+      *parts.kv, *parts.audited, *gateway.tokens, *parts.upstream, clients, origins, check_active,
       *parts.sealer, parts.clock(), *parts.entropy, [&parts] { return parts.public_url(); });
   gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
   gateway.canaries =
@@ -249,7 +256,12 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
                                             *parts.rates, config.signin_failures_per_minute);
   gateway.admin_api = std::make_unique<gateway::GatewayAdminApi>(
       *gateway.providers, *gateway.tenants, *gateway.cache, *parts.organizations, *parts.keys,
-      *parts.audited);
+      *parts.audited, [&gateway](std::string_view provider, const AuditContext& who) {
+        return gateway::rebind_accounts(
+            *gateway.tokens,
+            gateway::make_account_origin_source(*gateway.providers, *gateway.tenants), provider,
+            false, who);
+      });
   gateway.agent_schedules = std::make_unique<gateway::AgentSchedules>(
       *parts.kv, *parts.audited, *gateway.tenants, *parts.upstream, config.agent_worker,
       parts.clock(), record_error);

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/origins.h"
 #include "base/secret.h"
 #include "base/status.h"
 #include "oauth/oauth.h"
@@ -51,6 +52,9 @@ struct AccountId {
 bool is_id_part(std::string_view text);
 Status check_account_id(const AccountId& id);  // Invalid, naming the part.
 
+// Named secrets beside `meta`: what a provider wants besides the credential itself.
+using SecretMap = std::map<std::string, Secret, std::less<>>;
+
 // `tokens:{t}:{p}:{a}`, opened: what the request path needs. Never printed.
 struct AccessCredential {
   AuthType type = AuthType::kBearer;
@@ -62,12 +66,27 @@ struct AccessCredential {
   std::string scope;
   TokenState state = TokenState::kOk;
   std::map<std::string, std::string> meta;  // instance_url, login_customer_id, …; not secret.
+  SecretMap secrets;                        // developer_token, …; for {secrets.NAME}.
+  Origins origins;                          // Where the secrets may be sent; part of their seal.
+  // Names what the credential was given as: another one each time that somebody stores or connects
+  // the account, the same while it is refreshed. "" on its way into the store: a new one is made.
+  std::string authority;
 };
 
-// How the accounts of a provider authenticate, and the OAuth client that serves them.
+// Where the secrets of an account may be sent: those of calls, and those of the refresher. Taken
+// from the records of provider and tenant when the secrets are given.
+struct AccountOrigins {
+  Origins calls, refresh;
+};
+// NotFound: there is no such provider.
+using AccountOriginSource = std::function<Result<AccountOrigins>(
+    const AccountId& id, const std::map<std::string, std::string>& meta)>;
+
+// How the accounts of a provider authenticate, and the OAuth client that serves them: Conflict with
+// reason secret_origin_changed while its secret was given for other URLs than the record's.
 struct ProviderClient {
   AuthType account_type = AuthType::kOauth2RefreshToken;
-  oauth::Client client;
+  Result<oauth::Client> client = oauth::Client{};
 };
 // NotFound: there is no such provider. It is called for every refresh and must be quick.
 using ProviderClientSource = std::function<Result<ProviderClient>(std::string_view provider)>;

@@ -24,6 +24,17 @@ AuditContext who(const http::Request& request) {
   return admin_context(request.principal.key_id, request.request_id);
 }
 
+Result<bool> wants_rebind(const http::Request& request) {
+  const std::string asked = request.query_value("rebind").value_or("false");
+  if (asked != "true" && asked != "false") return invalid("rebind: must be true or false.");
+  if (asked == "true" && request.principal.role != AdminRole::kOwner) {
+    return forbidden(
+        "rebind: only an owner may let stored secrets go to another origin; send the "
+        "secrets again instead.");
+  }
+  return asked == "true";
+}
+
 std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name) {
   const std::optional<std::string> decimal = reader.optional_decimal(name);
   if (!decimal) return std::nullopt;

@@ -30,7 +30,8 @@ std::string padded(int64_t number, size_t digits) {
 constexpr size_t kDueDigits = 12;     // Seconds until the year 33658.
 constexpr size_t kOutboxDigits = 15;  // Milliseconds until the same.
 constexpr size_t kUuidBytes = 36;
-constexpr std::string_view kConfigEnd = "config", kKeysPart = "keys", kTokensPart = "tokens";
+constexpr std::string_view kConfigEnd = "config", kKeysPart = "keys", kTokensPart = "tokens",
+                           kCredentialPart = "credential";
 constexpr std::string_view kUserPrefix = "user:";
 
 // The id in "{kind}:{id}:config".
@@ -219,6 +220,9 @@ std::optional<OrgPart> parse_org_key(std::string_view key) {
 std::optional<OrgPart> parse_tenant_token(std::string_view key) {
   return org_part(key, kTokensPart);
 }
+std::optional<OrgPart> parse_org_credential(std::string_view key) {
+  return org_part(key, kCredentialPart);
+}
 std::optional<std::string_view> parse_ai_provider(std::string_view key) {
   if (!key.starts_with(kAiProviderPrefix)) return {};
   return key.substr(kAiProviderPrefix.size());
@@ -239,6 +243,12 @@ std::optional<AccountParts> parse_token(std::string_view key) {
   if (parts.size() != 4) return {};
   return AccountParts{parts[1], parts[2], parts[3]};
 }
+std::optional<AccountParts> parse_refresh(std::string_view key) {
+  if (!key.starts_with(kRefreshPrefix)) return {};
+  const auto parts = split(key, ':');
+  if (parts.size() != 4) return {};
+  return AccountParts{parts[1], parts[2], parts[3]};
+}
 std::optional<DueParts> parse_refresh_due(std::string_view key) {
   if (!key.starts_with(kRefreshDuePrefix)) return {};
   const auto parts = split(key, ':');
@@ -252,7 +262,7 @@ bool is_credential(std::string_view key) {
   return key.find(":credential:") != key.npos;
 }
 bool is_of_directory(std::string_view key) {
-  return key == kStoreMark || key == kAuditHead || key == kMasterKeyCheck ||
+  return key == kStoreMark || key == kAuditHead || key == kMasterKeyCheck || key == kSecretsBound ||
          key.starts_with(kDeletionPrefix);
 }
 

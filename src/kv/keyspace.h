@@ -127,6 +127,8 @@ inline constexpr std::string_view kGatewayMode = "system_state:mode";  // "activ
 inline constexpr std::string_view kFirstStartDone = "system:first_start";
 inline constexpr std::string_view kSetupToken = "system:setup_token";
 inline constexpr std::string_view kMasterKeyCheck = "system:master_key_check";
+// Every secret of before is bound to where it may be sent (base/origins.h).
+inline constexpr std::string_view kSecretsBound = "system:secrets_bound";
 // Which data directory the store belongs to, and how often that was started.
 inline constexpr std::string_view kStoreMark = "system:store_mark";
 inline constexpr std::string_view kAuditHead = "system:audit_head";  // The newest row that SQL has.
@@ -200,9 +202,11 @@ std::optional<std::string_view> parse_org_config(std::string_view key);   // The
 std::optional<std::string_view> parse_user_config(std::string_view key);  // The user's id.
 std::optional<OrgPart> parse_org_key(std::string_view key);
 std::optional<OrgPart> parse_tenant_token(std::string_view key);
+std::optional<OrgPart> parse_org_credential(std::string_view key);  // `id`: the provider's name.
 std::optional<std::string_view> parse_ai_provider(std::string_view key);  // The provider's name.
 std::optional<PriceParts> parse_ai_price(std::string_view key);
 std::optional<AccountParts> parse_token(std::string_view key);
+std::optional<AccountParts> parse_refresh(std::string_view key);
 std::optional<DueParts> parse_refresh_due(std::string_view key);
 
 // A sealed key of a provider (org_credential), also under a prefix of another system's store that a

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/origins.h"
 #include "base/secret.h"
 #include "base/status.h"
 #include "http/client/upstream.h"
@@ -64,6 +65,7 @@ struct Grant {
   std::string client_id_override;
   Secret client_secret_override;
   std::string scope;  // "": as the client asks for.
+  Origins origins;    // Where its keeper lets the secrets be sent.
 };
 
 struct TokenAnswer {

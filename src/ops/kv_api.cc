@@ -268,13 +268,16 @@ Result<http::Response> KvApi::import_bulk(http::Request& request) {
   AuditContext by = admin_context(request.principal.key_id, request.request_id);
   by.source = "import";
   const auto write = [&](const KvBatch& batch) -> Status {
-    KvBatch ours;
+    // Configuration first: it says where the secrets of the others may be sent.
+    KvBatch configuration, others;
     for (const KvBatch::Op& op : batch.ops()) {
       if (op.family == KvFamily::kSystem && keyspace::is_of_directory(op.key)) continue;
-      ours.put(op.family, op.key, *op.entry);
+      (op.family == KvFamily::kConfig ? configuration : others).put(op.family, op.key, *op.entry);
     }
-    if (ours.empty()) return ok();
-    return this->write(ours, by);
+    for (const KvBatch* part : {&configuration, &others}) {
+      if (!part->empty()) KVCS_TRY(this->write(*part, by));
+    }
+    return ok();
   };
   const BulkImport result = KVCS_TRY(import_bulk_json(text, clock_, write));
   return http::reply(200, Json{{"imported", result.imported}, {"expired", result.expired}});

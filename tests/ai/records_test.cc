@@ -27,14 +27,15 @@ struct AiStore {
 };
 
 Members members_of(const Provider& provider) {
-  const auto& [name, kind, base_url, headers, auth_header, timeout_ms, stream_options,
-               cancel_stops_billing, models, sealed_api_key] = provider;
+  const auto& [name, kind, base_url, origin, headers, auth_header, timeout_ms, stream_options,
+               cancel_stops_billing, models, sealed_api_key, api_key_origins] = provider;
   (void)sealed_api_key;  // Opened below.
   return name_members(
-      "name kind base_url headers auth_header timeout_ms stream_options cancel_stops_billing "
+      "name kind base_url origin api_key_origins headers auth_header timeout_ms stream_options "
+      "cancel_stops_billing "
       "models",
-      name, kind, base_url, headers, auth_header, timeout_ms, stream_options, cancel_stops_billing,
-      models);
+      name, kind, base_url, origin, api_key_origins, headers, auth_header, timeout_ms,
+      stream_options, cancel_stops_billing, models);
 }
 
 Members members_of(const ServiceTierPrices& prices) {
@@ -174,13 +175,15 @@ TEST_CASE("records: a model provider is read from the store with every member an
     const Provider written{.name = "house",
                            .kind = kind,
                            .base_url = "https://models.example.com/v2",
+                           .origin = "https://models.example.com",
                            .headers = {{"x-region", "eu"}},
                            .auth_header = "x-token",
                            .timeout_ms = 7'777,
                            .stream_options = false,
                            .cancel_stops_billing = true,
                            .models = {"small", "large"},
-                           .sealed_api_key = {}};
+                           .sealed_api_key = {},
+                           .api_key_origins = {"https://models.example.com"}};
     Providers providers(*store.kv, store.audited, *store.kv, store.sealer, store.pricing);
     REQUIRE(providers.put(written, Secret("the provider's key"), kWho).ok());
     REQUIRE(

@@ -243,8 +243,8 @@ TEST_CASE("ai: a provider's key goes to no other host, and is no header that can
   const std::string path = "/admin/ai/providers/openai";
   const RawResponse moved =
       house.admin("PUT", path, R"({"kind":"openai","base_url":"http://127.0.0.1:1/v1"})");
-  CHECK(moved.status == 400);
-  CHECK(has(moved.body, "api_key: must be sent again"));
+  CHECK(moved.status == 409);
+  CHECK(has(moved.body, "secret_origin_changed"));
   CHECK(house.chat().status == 200);
   const std::string same_host = house.provider.url() + "/other";
   CHECK(house.admin("PUT", path, R"({"kind":"openai","base_url":")" + same_host + "\"}").status ==

@@ -162,7 +162,8 @@ void url_guard(std::string_view bytes) {
     KVCS_ASSERT(url.ok() && url->host == "api.example.com" && url->target == *path);
   }
   const gateway::Meta meta{{"x", std::string(bytes)}};
-  const auto base = gateway::fill_base_url("https://{x}.example.com/base/{x}", meta, {});
+  const gateway::Meta nothing;
+  const auto base = gateway::fill_base_url("https://{x}.example.com/base/{x}", {meta, nothing});
   if (base.ok()) {
     const auto url = http::parse_upstream_url(base->origin + base->path + "/a");
     KVCS_ASSERT(url.ok() && url->host.ends_with(".example.com") && !url->host.starts_with('.'));

@@ -32,6 +32,7 @@ struct GatewayApp {
     token_id = json_text(made.body, "token_id");
     gateway::AccessCredential credential;
     credential.access_token = Secret("upstream-secret-1");
+    credential.origins = origins_of({base});
     REQUIRE(app.parts()
                 .gateway.tokens
                 ->put({"kahuna", "local", "default"}, credential, {}, {"test", "test", ""})

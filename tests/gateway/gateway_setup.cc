@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "gateway/catalogue/secret_binding.h"
+
 namespace kvcs::test {
 
 gateway::Catalogue GatewaySetup::catalogue() {
@@ -25,6 +27,10 @@ void GatewaySetup::put_token(const std::string& tenant, const std::string& provi
   credential.access_token = Secret(token);
   credential.expires_at_s = expires_at_s;
   credential.meta = std::move(meta);
+  // As the records say just now, as for an account that is stored over HTTP.
+  const auto origins = gateway::make_account_origin_source(providers, tenants)(
+      {tenant, provider, account}, credential.meta);
+  if (origins.ok()) credential.origins = origins->calls;
   REQUIRE(tokens.put({tenant, provider, account}, credential, {}, who).ok());
 }
 http::Response GatewaySetup::call(const std::string& provider, const std::string& body,

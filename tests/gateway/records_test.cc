@@ -17,20 +17,22 @@ namespace {
 
 Members members_of(const AccessCredential& credential) {
   const auto& [type, access_token, username, password, access_key_id, secret_access_key,
-               session_token, region, service, expires_at_s, scope, state, meta] = credential;
+               session_token, region, service, expires_at_s, scope, state, meta, secrets, origins,
+               authority] = credential;
   return name_members(
       "type access_token username password access_key_id secret_access_key session_token region "
-      "service expires_at_s scope state meta",
+      "service expires_at_s scope state meta secrets origins authority",
       type, access_token, username, password, access_key_id, secret_access_key, session_token,
-      region, service, expires_at_s, scope, state, meta);
+      region, service, expires_at_s, scope, state, meta, secrets, origins, authority);
 }
 
 Members members_of(const oauth::Grant& refresh) {
   const auto& [refresh_token, service_account_json, client_id_override, client_secret_override,
-               scope] = refresh;
+               scope, origins] = refresh;
   return name_members(
-      "refresh_token service_account_json client_id_override client_secret_override scope",
-      refresh_token, service_account_json, client_id_override, client_secret_override, scope);
+      "refresh_token service_account_json client_id_override client_secret_override scope origins",
+      refresh_token, service_account_json, client_id_override, client_secret_override, scope,
+      origins);
 }
 
 Members members_of(const TokenHealth& health) {
@@ -53,7 +55,8 @@ Members members_of(const AuthRule& auth) {
 
 Members members_of(const OauthRule& oauth) {
   const auto& [token_url, authorize_url, revoke_url, issuer, authorize_params, client_auth,
-               scope_separator, scopes, client_id, client_secret] = oauth;
+               scope_separator, scopes, client_id, client_secret, client_secret_origins] = oauth;
+  (void)client_secret_origins;  // The same as the provider's secrets_origins.
   return name_members(
       "token_url authorize_url revoke_url issuer authorize_params client_auth scope_separator "
       "scopes client_id client_secret",
@@ -69,14 +72,15 @@ Members members_of(const CanaryRule& canary) {
 Members members_of(const Provider& provider) {
   const auto& [id, display_name, base_url, version, auth, oauth, canary_endpoints, default_headers,
                timeout_ms, allowed_methods, allowed_path_prefixes, allow_private_addresses,
-               cache_ttl_s, cache_entries_max, canary, requests_per_minute, actions] = provider;
+               cache_ttl_s, cache_entries_max, canary, requests_per_minute, actions, secrets,
+               secrets_origins, digest] = provider;
   Members members = name_members(
       "id display_name base_url version endpoints default_headers timeout_ms allowed_methods "
       "allowed_path_prefixes allow_private_addresses cache_ttl_s cache_entries_max "
-      "requests_per_minute",
+      "requests_per_minute secrets secrets_origins",
       id, display_name, base_url, version, canary_endpoints, default_headers, timeout_ms,
       allowed_methods, allowed_path_prefixes, allow_private_addresses, cache_ttl_s,
-      cache_entries_max, requests_per_minute);
+      cache_entries_max, requests_per_minute, secrets, secrets_origins);
   members = with(members, "auth", members_of(auth));
   members = with(members, "oauth", members_of(oauth));
   members = with(members, "canary", members_of(canary));
@@ -106,7 +110,8 @@ Provider full_provider() {
                     ",",
                     {"read", "write"},
                     "client-id",
-                    Secret("client-secret")},
+                    Secret("client-secret"),
+                    {"https://crm.example", "https://{meta.host}.crm.example"}},
           .endpoints = {{"contacts", "/contacts"}},
           .default_headers = {{"x-portal", "{meta.portal}"}},
           .timeout_ms = 1'111,
@@ -122,7 +127,9 @@ Provider full_provider() {
                                           {"limit"},
                                           {"filters"},
                                           "payload",
-                                          "filterGroups"}}}};
+                                          "filterGroups"}}},
+          .secrets = {{"partner", Secret("partner secret")}},
+          .secrets_origins = {"https://crm.example", "https://{meta.host}.crm.example"}};
 }
 
 constexpr const char* kFullProvider = R"({
@@ -138,7 +145,7 @@ constexpr const char* kFullProvider = R"({
   "timeout_ms": 1111, "allowed_methods": ["GET", "POST"], "allowed_path_prefixes": ["/v7/"],
   "allow_private_addresses": true, "cache": {"ttl_s": 222, "max_entries": 333},
   "canary": {"path": "/ping", "method": "HEAD", "expect": [204]},
-  "rate_limit": {"requests_per_minute": 444},
+  "rate_limit": {"requests_per_minute": 444}, "secrets": {"partner": "partner secret"},
   "actions": {"find": {"method": "PATCH", "path": "/objects/{object_type}", "query": ["limit"],
     "body": ["filters"], "body_from": "payload", "wrap_filters": "filterGroups"}}})";
 
@@ -159,19 +166,23 @@ TEST_CASE("records: a credential, its refresh and its health are opened as they 
                                     .expires_at_s = 1'800'000'001,
                                     .scope = "scope",
                                     .state = TokenState::kRetrying,
-                                    .meta = {{"host", "eu1"}, {"portal", "77"}}};
+                                    .meta = {{"host", "eu1"}, {"portal", "77"}},
+                                    .secrets = {{"developer", Secret("developer secret")}},
+                                    .origins = {"https://a.example", "https://b.example"},
+                                    .authority = "0123456789abcdef"};
   const oauth::Grant refresh{.refresh_token = Secret("refresh token"),
                              .service_account_json = Secret("{\"service\":1}"),
                              .client_id_override = "client id",
                              .client_secret_override = Secret("client secret"),
-                             .scope = "scope of it"};
+                             .scope = "scope of it",
+                             .origins = {"https://c.example"}};
   const AccountId id = TokenWorld::kId;
   REQUIRE(world.tokens.put(id, credential, refresh, TokenWorld::kWho).ok());
   // Stores live as long as the key-value store tells them of changes.
   const TokenStore first(*world.kv, world.audited, *world.kv, world.sealer, world.clock);
   check_same(members_of(credential), members_of(*first.find(id).value()),
              members_of(AccessCredential{}));
-  check_same(members_of(refresh), members_of(first.find_refresh(id).value()),
+  check_same(members_of(refresh), members_of(first.find_refresh(id, {}).value()),
              members_of(oauth::Grant{}));
   const AccountView view = first.find_view(id).value();
   CHECK(view.type == credential.type);
@@ -214,14 +225,17 @@ TEST_CASE("records: what an admin is shown of a provider can be put again and sa
           "[unit][gateway][records]") {
   Json shown = provider_json(full_provider());
   CHECK(shown["auth"]["client_secret_set"] == true);
+  CHECK(shown["secrets_set"] == Json{"partner"});
   shown["auth"].erase("client_secret_set");
   const Result<Provider> read = parse_provider("crm", shown, true);
   INFO(read.status().to_string());
   REQUIRE(read.ok());
   Provider wanted = full_provider();
   wanted.oauth.client_secret = Secret();  // Never shown.
+  wanted.secrets.clear();
+  wanted.oauth.client_secret_origins = wanted.secrets_origins = {};
   check_same(members_of(wanted), members_of(*read), members_of(Provider{}),
-             {"oauth.client_secret"});
+             {"oauth.client_secret", "secrets", "secrets_origins"});
 }
 
 TEST_CASE("records: a tenant is read from the store with every member",

@@ -38,13 +38,14 @@ Json describe_token(const KeyRecord& key) {
 
 GatewayAdminApi::GatewayAdminApi(ProviderDirectory& providers, Tenants& tenants,
                                  ResponseCache& cache, OrganizationService& organizations,
-                                 KeyService& keys, AuditedKv& audited)
+                                 KeyService& keys, AuditedKv& audited, AccountRebind rebind)
     : providers_(providers),
       tenants_(tenants),
       cache_(cache),
       organizations_(organizations),
       keys_(keys),
-      audited_(audited) {}
+      audited_(audited),
+      rebind_(std::move(rebind)) {}
 
 namespace {
 
@@ -56,6 +57,7 @@ auth_type: any
 auth: any # By auth_type; secrets in it are write-only.
 endpoints: any
 default_headers: any
+secrets: any # Names and values for {secrets.NAME}; write-only. Null takes one away.
 timeout_ms: any
 allowed_methods: any
 allowed_path_prefixes: any
@@ -82,6 +84,7 @@ cache: object
 canary: object
 rate_limit: object
 actions!: object
+secrets_set!: [string] # Their names.
 catalogue!: boolean
 stored!: boolean)"},
     {"GatewayProviderList", R"(
@@ -137,8 +140,9 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
   rows.add(kGet, provider, access.viewer, kNoBody, &GatewayAdminApi::get_provider,
            "One provider, without its client secret.", {.answer = "GatewayProvider"});
   rows.add(kPut, provider, access.admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_provider,
-           "Add one, or change the catalogue's entry.",
-           {.body = "GatewayProviderAsk", .answer = "GatewayProvider"});
+           "Add one, or change the catalogue's entry; ?rebind=true (owner) lets stored secrets go "
+           "to changed URLs.",
+           {.query = "rebind", .body = "GatewayProviderAsk", .answer = "GatewayProvider"});
   rows.add(kDelete, provider, access.admin, kNoBody, &GatewayAdminApi::remove_provider,
            "Remove what was put.", {.status = 204});
   rows.add(kGet, "/tenants", access.viewer, kNoBody, &GatewayAdminApi::list_tenants,
@@ -191,8 +195,14 @@ Result<http::Response> GatewayAdminApi::get_provider(http::Request& request) {
 Result<http::Response> GatewayAdminApi::put_provider(http::Request& request) {
   const std::string id(request.param("provider"));
   const Json body = KVCS_TRY(http::read_body(request));
-  KVCS_TRY(
-      providers_.put(id, body, who(request), http::header_list(request, "if-match").value_or("")));
+  const bool rebind = KVCS_TRY(admin_api::wants_rebind(request));
+  AuditContext author = who(request);
+  if (rebind) author.source = admin_api::kRebindSource;
+  KVCS_TRY(providers_.put(id, body, author, http::header_list(request, "if-match").value_or(""),
+                          rebind));
+  // The record first: an account that is not carried over when this ends in between is refused, and
+  // the same request carries it.
+  if (rebind) KVCS_TRY(rebind_(id, author));
   cache_.purge("", id, "");
   return get_provider(request);
 }
@@ -209,7 +219,7 @@ Result<http::Response> GatewayAdminApi::list_tenants(http::Request& request) {
   Json list = Json::array();
   for (const KvItem& item : page.items) {
     Result<Json> record = parse_json(item.entry.value);
-    if (record.ok()) list.push_back(std::move(record).value());
+    if (record.ok()) list.push_back(Tenants::shown(std::move(record).value()));
   }
   return reply(
       200, Json{{"tenants", std::move(list)},
@@ -219,7 +229,7 @@ Result<http::Response> GatewayAdminApi::list_tenants(http::Request& request) {
 Result<http::Response> GatewayAdminApi::get_tenant(http::Request& request) {
   const std::string_view tenant = request.param("tenant");
   const std::string etag = KVCS_TRY(tenants_.etag(tenant));
-  return std::move(reply(200, KVCS_TRY(tenants_.find_record(tenant))).set("etag", etag));
+  return std::move(reply(200, KVCS_TRY(tenants_.find_shown(tenant))).set("etag", etag));
 }
 
 Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
@@ -247,7 +257,7 @@ Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
 Result<http::Response> GatewayAdminApi::set_active(http::Request& request, bool active) {
   const std::string_view tenant = request.param("tenant");
   KVCS_TRY(tenants_.set_active(tenant, active, who(request)));
-  return reply(200, KVCS_TRY(tenants_.find_record(tenant)));
+  return reply(200, KVCS_TRY(tenants_.find_shown(tenant)));
 }
 Result<http::Response> GatewayAdminApi::suspend_tenant(http::Request& request) {
   return set_active(request, false);

@@ -13,8 +13,12 @@ namespace kvcs::gateway {
 
 class GatewayAdminApi final {
  public:
+  // Binds the accounts of a provider to the URLs that its record has now; how many.
+  using AccountRebind =
+      std::function<Result<int64_t>(std::string_view provider, const AuditContext& who)>;
   GatewayAdminApi(ProviderDirectory& providers, Tenants& tenants, ResponseCache& cache,
-                  OrganizationService& organizations, KeyService& keys, AuditedKv& audited);
+                  OrganizationService& organizations, KeyService& keys, AuditedKv& audited,
+                  AccountRebind rebind);
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -51,6 +55,7 @@ class GatewayAdminApi final {
   OrganizationService& organizations_;
   KeyService& keys_;
   AuditedKv& audited_;
+  const AccountRebind rebind_;
 };
 
 }  // namespace kvcs::gateway

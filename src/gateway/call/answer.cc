@@ -128,8 +128,9 @@ std::string upstream_message(std::string_view body) {
 }
 
 UpstreamFailure upstream_failure(std::string_view provider, const UpstreamAnswer& answer,
-                                 const AccessCredential& credential, bool mirror_401) {
-  const std::string body = redact(answer.body, credential);
+                                 const AccessCredential& credential, const SecretMap& secrets,
+                                 bool mirror_401) {
+  const std::string body = redact(redact(answer.body, credential), secrets);
   std::string message = std::string(provider) + " answered " + std::to_string(answer.status);
   if (answer.status < 400) {
     message += ", a redirect, which the gateway does not follow";

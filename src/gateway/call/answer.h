@@ -41,6 +41,7 @@ struct UpstreamFailure {
   Status status;
 };
 UpstreamFailure upstream_failure(std::string_view provider, const UpstreamAnswer& answer,
-                                 const AccessCredential& credential, bool mirror_401);
+                                 const AccessCredential& credential, const SecretMap& secrets,
+                                 bool mirror_401);
 
 }  // namespace kvcs::gateway

@@ -7,11 +7,15 @@
 #include <utility>
 
 #include "base/json.h"
+#include "base/origins.h"
 
 namespace kvcs::gateway {
 
 Status in_gateway_words(Status failure) {
   if (failure.code() == Code::kInvalid) return std::move(failure).with_reason("VALIDATION_ERROR");
+  if (failure.reason() == kSecretOriginChanged) {
+    return std::move(failure).with_reason("SECRET_ORIGIN_CHANGED");
+  }
   if (failure.code() != Code::kUnavailable || failure.retry_after_s() > 0) return failure;
   return std::move(failure).with_retry_after_s(1);
 }

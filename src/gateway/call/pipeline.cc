@@ -275,8 +275,8 @@ Result<http::Response> Pipeline::Run::mirror_failure(
     Result<std::string> body = (*decoded)->read_all(kErrorBodyMaxBytes);
     if (body.ok()) said.body = std::move(body).value();
   }
-  UpstreamFailure failure =
-      upstream_failure(provider_id_, said, *credential_, limits_.mirror_upstream_401);
+  UpstreamFailure failure = upstream_failure(provider_id_, said, *credential_, provider_->secrets,
+                                             limits_.mirror_upstream_401);
   if (const Result<uint64_t> seconds = parse_u64(facts_.retry_after, "retry-after");
       seconds.ok() && seconds.value() <= 86'400) {
     failure.status =
@@ -441,8 +441,9 @@ Result<http::Response> Pipeline::Run::perform() {
   if (call_.dry_run) {
     KVCS_TRY(apply_auth(provider_->auth, *credential_, parts_.clock.unix_ms(), request));
     lap(kRoute);
-    return http::json_response(200, "{\"success\":true,\"dry_run\":true,\"request\":" +
-                                        describe_outbound(request, *provider_, *credential_) + "}");
+    return http::json_response(
+        200, "{\"success\":true,\"dry_run\":true,\"request\":" +
+                 describe_outbound(request, *provider_, call_, *credential_) + "}");
   }
   Result<http::Response> result = execute(request);
   lap(kExecute);
@@ -451,7 +452,7 @@ Result<http::Response> Pipeline::Run::perform() {
 
 Result<OutboundRequest> Pipeline::Run::route() const {
   const auto meta = tenant_->provider_meta.find(provider_id_);
-  return build_outbound(*provider_, call_, credential_->meta,
+  return build_outbound(*provider_, call_, *credential_,
                         meta == tenant_->provider_meta.end() ? kNoMeta : meta->second);
 }
 
@@ -460,7 +461,8 @@ Result<http::Response> Pipeline::Run::execute(OutboundRequest& request) {
   timeout_ms_ = std::min(call_.timeout_ms, provider_->timeout_ms);
   const bool cacheable = provider_->cache_ttl_s > 0 && call_.method == "GET";
   if (!cacheable) return exchange(request, "");
-  return fetch_through_cache(ResponseCache::key(account_, request), request);
+  return fetch_through_cache(
+      ResponseCache::key(account_, {credential_->authority, provider_->digest}, request), request);
 }
 
 // The row of the call in the error ledger. A provider that does not exist is named by the message

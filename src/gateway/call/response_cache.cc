@@ -12,12 +12,12 @@ namespace {
 constexpr size_t kEntryOverheadBytes = 512;
 }  // namespace
 
-std::string ResponseCache::key(const AccountId& account, const OutboundRequest& request) {
+std::string ResponseCache::key(const AccountId& account, const Authority& authority,
+                               const OutboundRequest& request) {
   auto query = request.query;
   std::sort(query.begin(), query.end());
   auto headers = request.headers;
-  // The credential is the account's, which is in the key already; a signature changes with each
-  // call.
+  // The token changes when it is refreshed, and a signature with each call; the authority stays.
   std::erase_if(headers, [](const auto& header) {
     return header.first == "authorization" || header.first.starts_with("x-amz-");
   });
@@ -32,6 +32,8 @@ std::string ResponseCache::key(const AccountId& account, const OutboundRequest& 
                                   &request.method, &request.origin, &request.path, &request.body}) {
     add(*part);
   }
+  add(authority.credential);
+  add(authority.provider);
   append_u64be(text, query.size());
   for (const auto& [name, value] : query) (add(name), add(value));
   for (const auto& [name, value] : headers) (add(name), add(value));

@@ -1,6 +1,8 @@
 // Answers to GET that a provider's record allows to keep: a bounded LRU in memory. The key holds
-// tenant, provider and account, so that no caller sees another's data. Callers that want the same
-// missing answer share one fetch, a flight; those that wait for it hold no thread. Thread-safe.
+// tenant, provider and account, so that no caller sees another's data, and the authority by which
+// it was answered, so that nobody sees the data of a credential that was replaced or removed.
+// Callers that want the same missing answer share one fetch, a flight; those that wait for it hold
+// no thread. Thread-safe.
 #pragma once
 #include <cstdint>
 #include <list>
@@ -30,8 +32,13 @@ class ResponseCache final {
  public:
   ResponseCache(const Clock& clock, size_t max_bytes) : clock_(clock), max_bytes_(max_bytes) {}
 
-  // Over account, method, path, sorted query and headers that the caller chose.
-  static std::string key(const AccountId& account, const OutboundRequest& request);
+  // Whose answer it is: AccessCredential::authority and Provider::digest.
+  struct Authority {
+    std::string_view credential, provider;
+  };
+  // Over account, authority, method, path, sorted query and headers that the caller chose.
+  static std::string key(const AccountId& account, const Authority& authority,
+                         const OutboundRequest& request);
 
   struct Found {
     std::optional<CachedAnswer> answer;

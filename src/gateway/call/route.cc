@@ -4,31 +4,40 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/json_cursor.h"
-#include "gateway/outbound/url_guard.h"
+#include "gateway/catalogue/record_request.h"
 
 namespace kvcs::gateway {
+namespace {
+
+bool is_shown_header(const std::string& name, const Provider& provider, const CallRequest& call) {
+  if (is_auth_header(provider.auth, name) || is_secret_name(name)) return false;
+  const auto is_it = [&](const auto& header) { return equal_ignore_case(header.first, name); };
+  if (std::any_of(call.headers.begin(), call.headers.end(), is_it)) return true;
+  const auto own =
+      std::find_if(provider.default_headers.begin(), provider.default_headers.end(), is_it);
+  if (own != provider.default_headers.end()) return !has_template(own->second);
+  // What a call without a header of the name gets beside the record's.
+  constexpr std::string_view kOurs[] = {"accept", "content-type", "idempotency-key"};
+  return std::find(std::begin(kOurs), std::end(kOurs), name) != std::end(kOurs);
+}
+
+}  // namespace
 
 Result<OutboundRequest> build_outbound(const Provider& provider, const CallRequest& call,
-                                       const Meta& account, const Meta& tenant) {
-  BaseUrl base = KVCS_TRY(fill_base_url(provider.base_url, account, tenant));
+                                       const AccessCredential& credential, const Meta& tenant) {
   OutboundRequest request;
+  KVCS_TRY(set_base_url(provider, credential, tenant, request));
   request.method = call.method;
-  request.origin = std::move(base.origin);
-  request.path = base.path + call.path;
+  request.path += call.path;
   request.query = call.query;
   request.headers.reserve(provider.default_headers.size() + call.headers.size() + 4);
   // A later header replaces an earlier one of its name: first those of the record, then the body's
   // type and the idempotency key, then the caller's own.
-  for (const auto& [name, value] : provider.default_headers) {
-    if (!has_template(value)) {
-      request.headers.emplace_back(name, value);
-      continue;
-    }
-    std::optional<std::string> filled = KVCS_TRY(fill_header_template(value, account, tenant));
-    if (filled) request.headers.emplace_back(name, std::move(*filled));
-  }
+  KVCS_TRY(add_default_headers(provider, credential, tenant, request));
   if (!call.content_type.empty()) request.set_header("content-type", call.content_type);
   if (!call.idempotency_key.empty()) request.set_header("idempotency-key", call.idempotency_key);
   for (const auto& [name, value] : call.headers) request.set_header(name, value);
@@ -40,13 +49,10 @@ Result<OutboundRequest> build_outbound(const Provider& provider, const CallReque
 }
 
 std::string describe_outbound(const OutboundRequest& request, const Provider& provider,
-                              const AccessCredential& credential) {
+                              const CallRequest& call, const AccessCredential& credential) {
   OutboundRequest shown = request;
   for (auto& [name, value] : shown.headers) {
-    if (is_secret_header(name) ||
-        (!provider.auth.header.empty() && equal_ignore_case(name, provider.auth.header))) {
-      value = "***";
-    }
+    if (!is_shown_header(name, provider, call)) value = "***";
   }
   for (auto& [name, value] : shown.query) {
     if (!provider.auth.query_param.empty() && name == provider.auth.query_param) value = "secret";
@@ -59,14 +65,17 @@ std::string describe_outbound(const OutboundRequest& request, const Provider& pr
       url.replace(at + mark.size() - 6, 6, "***");
     }
   }
+  const auto blank = [&](std::string text) {
+    return redact(redact(std::move(text), credential), provider.secrets);
+  };
   Json headers = Json::object();
-  for (const auto& [name, value] : shown.headers) headers[name] = redact(value, credential);
+  for (const auto& [name, value] : shown.headers) headers[name] = blank(value);
   const Json head = {
-      {"method", shown.method}, {"url", redact(url, credential)}, {"headers", std::move(headers)}};
+      {"method", shown.method}, {"url", blank(url)}, {"headers", std::move(headers)}};
   std::string out = dump_json(head);
   out.pop_back();
   out += ",\"body\":";
-  const std::string body = redact(shown.body, credential);
+  const std::string body = blank(shown.body);
   if (body.empty()) {
     out += "null";
   } else if (is_json(body)) {

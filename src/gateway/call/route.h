@@ -9,12 +9,14 @@
 
 namespace kvcs::gateway {
 
-// Everything but the credential. NotFound with reason CONFIG_MISSING when meta lacks a name that
-// base URL or headers need; Invalid when it does not fit there.
+// Everything but the credential itself. NotFound with reason CONFIG_MISSING when meta or secrets
+// lack a name that base URL or headers need; Invalid when it does not fit there; Conflict with
+// reason secret_origin_changed when a named secret was given for another origin.
 Result<OutboundRequest> build_outbound(const Provider& provider, const CallRequest& call,
-                                       const Meta& account, const Meta& tenant);
-// The request as JSON with every secret as ***, for dry_run. `request` is authenticated.
+                                       const AccessCredential& credential, const Meta& tenant);
+// The request as JSON for dry_run: the headers that the caller sent, and those of the record that
+// are plain, in clear; every other value and every secret as ***. `request` is authenticated.
 std::string describe_outbound(const OutboundRequest& request, const Provider& provider,
-                              const AccessCredential& credential);
+                              const CallRequest& call, const AccessCredential& credential);
 
 }  // namespace kvcs::gateway

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/bytes.h"
+#include "gateway/catalogue/record_request.h"
 #include "gateway/outbound/outbound_auth.h"
 #include "gateway/outbound/url_guard.h"
 #include "kv/keyspace.h"
@@ -35,14 +36,13 @@ Result<std::map<std::string, AccountId>> first_accounts(const TokenStore& tokens
 // The same steps as a call takes, but for the caller's part: what a canary proves holds for calls.
 Result<OutboundRequest> canary_request(const Provider& provider, const AccessCredential& credential,
                                        int64_t now_ms) {
-  const BaseUrl base = KVCS_TRY(fill_base_url(provider.base_url, credential.meta, {}));
   OutboundRequest request;
+  KVCS_TRY(set_base_url(provider, credential, {}, request));
   request.method = provider.canary.method;
-  request.origin = base.origin;
   const std::string& path = provider.canary.path;
   const size_t mark = std::min(path.find('?'), path.size());
   const std::string checked = KVCS_TRY(check_path(path.substr(0, mark)));
-  request.path = base.path + checked;
+  request.path += checked;
   if (mark < path.size()) {
     for (const std::string_view pair : split(std::string_view(path).substr(mark + 1), '&')) {
       const size_t equals = std::min(pair.find('='), pair.size());
@@ -51,10 +51,7 @@ Result<OutboundRequest> canary_request(const Provider& provider, const AccessCre
       request.query.emplace_back(pair.substr(0, equals), decoded);
     }
   }
-  for (const auto& [name, value] : provider.default_headers) {
-    const auto filled = KVCS_TRY(fill_header_template(value, credential.meta, {}));
-    if (filled) request.set_header(name, *filled);
-  }
+  KVCS_TRY(add_default_headers(provider, credential, {}, request));
   KVCS_TRY(apply_auth(provider.auth, credential, now_ms, request));
   return request;
 }
@@ -97,6 +94,7 @@ Canaries::Outcome Canaries::ask(const Provider& provider, const AccountId& id) c
     outcome.error = "It cannot be reached: " +
                     redact(response.status().message() + " (" + response.status().cause() + ")",
                            *credential.value());
+    outcome.error = redact(outcome.error, provider.secrets);
     return outcome;
   }
   outcome.status = response.value()->status();

@@ -13,8 +13,21 @@ Result<ProviderClient> find_provider_client(const ProviderDirectory& providers,
                                             std::string_view name) {
   const auto provider = KVCS_TRY(providers.find(name));
   const OauthRule& rule = provider->oauth;
-  ProviderClient made{provider->auth.type, {}};
-  oauth::Client& client = made.client;
+  ProviderClient made{provider->auth.type, oauth::Client{}};
+  // The secret may be sent to any of the record's URLs, so that all of them must be what it was
+  // given for.
+  if (!rule.client_secret.empty()) {
+    for (const std::string& origin : provider_origins(*provider)) {
+      if (may_go_to(rule.client_secret_origins, origin)) continue;
+      made.client = secret_origin_changed(
+          "The client secret of provider " + provider->id, origin, rule.client_secret_origins,
+          "Send client_secret again, or let an owner confirm the move, with PUT "
+          "/admin/providers/" +
+              provider->id + " (?rebind=true).");
+      return made;
+    }
+  }
+  oauth::Client& client = *made.client;
   client.token_url = rule.token_url;
   client.authorize_url = rule.authorize_url;
   client.revoke_url = rule.revoke_url;

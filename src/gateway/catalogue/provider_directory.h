@@ -2,7 +2,8 @@
 // and over it the records of `api_config:{provider}` in KV. A stored record is a JSON merge patch
 // (RFC 7396) of the catalogue's entry of that name, so that {"auth":{"client_id":…}} is enough to
 // use one with an OAuth client of one's own; for a new provider it is the whole record. The client
-// secret is stored sealed.
+// secret and the named secrets are stored sealed, for the origins of the URLs that the record had
+// when they were given; what a PUT does not mention of them stays.
 //
 // Owned by App; thread-safe. Reads are cached and dropped by the write.
 #pragma once
@@ -45,18 +46,29 @@ class ProviderDirectory final {
   bool is_stored(std::string_view id) const;
 
   // Stores `record` (see above) in place of what was stored; a client secret that it does not
-  // mention stays. Invalid names the member.
+  // mention stays. Invalid names the member. Conflict with reason secret_origin_changed when the
+  // secret would stay and was not given for the record's URLs; `rebind`, an owner's word, carries
+  // it over.
   Status put(std::string_view id, const Json& record, const AuditContext& who,
-             std::string_view if_match = {});
+             std::string_view if_match = {}, bool rebind = false);
   Result<std::string> etag(std::string_view id) const;  // See kv/if_match.h.
-  // Returns the record to store for one that comes from elsewhere: its client secret sealed.
+  // Returns the record to store for one that comes from elsewhere: its secrets sealed.
   std::string seal_record(std::string_view key, std::string value) const;
+  // Binds client secrets of before, which are bound to nothing, to the origins that their records
+  // have now, and seals credentials that stand among the headers; how many records. Once, at a
+  // start.
+  Result<int64_t> bind_unbound(const AuditContext& who);
   // Removes what is stored; a catalogue entry then counts again. NotFound when nothing is.
   Status remove(std::string_view id, const AuditContext& who);
 
  private:
   Result<Json> merged(std::string_view id, const Json& stored) const;
-  bool seal_client_secret(Json& auth, std::string_view key) const;
+  Origins origins_of_record(std::string_view id, const Json& stored) const;
+  Status seal_secrets(Json& stored, std::string_view id, const Json& old, const Origins& wanted,
+                      bool rebind) const;
+  bool seal_client_secret(Json& auth, std::string_view key, const Origins& origins) const;
+  Status keep_client_secret(Json& auth, std::string_view id, const Json& old_auth,
+                            const Origins& wanted, bool rebind) const;
   Result<Provider> load(std::string_view id, std::string_view key) const;
 
   const KvStore& kv_;

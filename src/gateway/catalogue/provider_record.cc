@@ -291,9 +291,22 @@ void check_auth(Fields& fields, const Provider& provider) {
   }
 }
 
+// The text of a template without its holes.
+std::string plain_part(std::string text) {
+  for (size_t open = text.find('{'); open != text.npos; open = text.find('{')) {
+    const size_t close = text.find('}', open);
+    text.erase(open, close == text.npos ? close : close - open + 1);
+  }
+  return text;
+}
+
+// As long as a scheme may be that stands before a credential ("Bearer ").
+constexpr size_t kSchemeMaxBytes = 16;
+
 // Headers that every call to the provider carries. Host, credentials and cookies are never set this
-// way.
-void read_headers(Fields& fields, Provider& provider) {
+// way: records are shown to everybody who may read providers, so that a secret has a member of its
+// own, which is sealed.
+void read_headers(Fields& fields, bool strict, Provider& provider) {
   read_text_map(fields, "default_headers", [&](const std::string& name, std::string value) {
     if (!is_id_part(name) || equal_ignore_case(name, "host") ||
         equal_ignore_case(name, "authorization") || equal_ignore_case(name, "cookie")) {
@@ -301,11 +314,38 @@ void read_headers(Fields& fields, Provider& provider) {
                          "'" + printable(name, kShownName) + "' may not be set here.");
     }
     // A template is tried with nothing known: a missing name is fine, a wrong shape is not.
-    if (fill_header_template(value, {}, {}).code() == Code::kInvalid) {
-      return fields.fail("default_headers", "'" + name + "' may hold {meta.NAME} only.");
+    const Meta nothing;
+    if (fill_header_template(value, {nothing, nothing}).code() == Code::kInvalid) {
+      return fields.fail("default_headers",
+                         "'" + name + "' may hold {meta.NAME} and {secrets.NAME} only.");
+    }
+    if (strict && is_secret_name(name) &&
+        (!has_template(value) || plain_part(value).size() > kSchemeMaxBytes)) {
+      return fields.fail("default_headers",
+                         "'" + name +
+                             "' holds a credential; put it into secrets, of the provider "
+                             "or of each account, and write {secrets.NAME} here.");
     }
     provider.default_headers.emplace_back(lower_ascii(name), std::move(value));
   });
+}
+
+void read_secrets(Fields& fields, Provider& provider) {
+  fields.find("secrets_set");  // What GET shows may be sent back; it changes nothing.
+  const Json* secrets = fields.find("secrets");
+  if (secrets == nullptr) return;
+  if (!secrets->is_object() || secrets->size() > kProviderSecretsMax) {
+    return fields.fail("secrets", "must be an object of at most 32 strings.");
+  }
+  for (const auto& [name, value] : secrets->items()) {
+    if (!is_id_part(name)) return fields.fail("secrets", "has a name that is none.");
+    if (value.is_null()) continue;  // Taken away.
+    if (!value.is_string() || value.get_ref<const std::string&>().empty() ||
+        value.get_ref<const std::string&>().size() > kTextMaxBytes) {
+      return fields.fail("secrets", "must be an object of strings of 1 to 4096 bytes.");
+    }
+    provider.secrets[name] = Secret(value.get<std::string>());
+  }
 }
 
 void read_members(Fields& fields, bool strict, Fields::Fault& fault, Provider& provider) {
@@ -337,7 +377,8 @@ void read_members(Fields& fields, bool strict, Fields::Fault& fault, Provider& p
     if (!path.starts_with('/')) fields.fail("endpoints", "'" + name + "' must begin with '/'.");
     provider.endpoints[name] = std::move(path);
   });
-  read_headers(fields, provider);
+  read_headers(fields, strict, provider);
+  read_secrets(fields, provider);
   read_limits(fields, strict, fault, provider);
   read_canary(fields, strict, fault, provider.canary);
   read_actions(fields, strict, fault, provider);
@@ -406,6 +447,10 @@ Result<Provider> parse_provider(std::string_view id, const Json& record, bool st
   return invalid((place.empty() ? "provider" : place) + ": " + fault.why);
 }
 
+Origins provider_origins(const Provider& provider) {
+  return origins_of({provider.oauth.token_url, provider.oauth.revoke_url, provider.base_url});
+}
+
 Json provider_json(const Provider& provider) {
   Json json = {{"provider", provider.id},
                {"display_name", provider.display_name},
@@ -415,7 +460,10 @@ Json provider_json(const Provider& provider) {
                {"auth", auth_json(provider)},
                {"endpoints", provider.endpoints}};
   Json headers = Json::object();
-  for (const auto& [name, value] : provider.default_headers) headers[name] = value;
+  for (const auto& [name, value] : provider.default_headers) {
+    // One of before, whose value is no template.
+    headers[name] = is_secret_name(name) && !has_template(value) ? "***" : value;
+  }
   json["default_headers"] = std::move(headers);
   json["timeout_ms"] = provider.timeout_ms;
   json["allowed_methods"] = provider.allowed_methods;
@@ -433,6 +481,9 @@ Json provider_json(const Provider& provider) {
     json["rate_limit"] = {{"requests_per_minute", provider.requests_per_minute}};
   }
   json["actions"] = actions_json(provider);
+  Json secrets = Json::array();
+  for (const auto& [name, value] : provider.secrets) secrets.push_back(name);
+  json["secrets_set"] = std::move(secrets);
   return json;
 }
 

@@ -4,7 +4,7 @@
 // scopes, client_id, client_secret, aws_service}, endpoints, default_headers, timeout_ms,
 // allowed_methods, allowed_path_prefixes, allow_private_addresses, cache{ttl_s, max_entries},
 // canary{path, expect, method}, rate_limit{requests_per_minute}, actions{verb{method, path, query,
-// body, body_from, wrap_filters}}. Values; pure functions.
+// body, body_from, wrap_filters}}, secrets{name}. Values; pure functions.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -42,6 +42,7 @@ struct OauthRule {
   std::vector<std::string> scopes;
   std::string client_id;
   Secret client_secret;
+  Origins client_secret_origins;  // Where it may be sent; part of its seal.
 };
 
 struct CanaryRule {
@@ -54,7 +55,8 @@ struct Provider {
   AuthRule auth;
   OauthRule oauth;
   std::map<std::string, std::string> endpoints;
-  std::vector<std::pair<std::string, std::string>> default_headers;  // Values may hold {meta.x}.
+  // Values may hold {meta.x} and {secrets.x}.
+  std::vector<std::pair<std::string, std::string>> default_headers;
   int timeout_ms = kTimeoutMsMax;
   std::vector<std::string> allowed_methods = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
   std::vector<std::string> allowed_path_prefixes;
@@ -64,7 +66,16 @@ struct Provider {
   CanaryRule canary;
   int64_t requests_per_minute = -1;  // Per tenant; negative: no limit.
   std::map<std::string, ActionRule, std::less<>> actions;
+  SecretMap secrets;        // For all accounts; write-only.
+  Origins secrets_origins;  // Where they may be sent; part of their seal.
+  std::string digest;       // Of the record that this was read from; "" for one that was not.
 };
+
+inline constexpr size_t kProviderSecretsMax = 32;
+
+// Of every URL that a secret of the provider may be sent to: token_url, revoke_url and base_url, a
+// hole of whose host stays one.
+Origins provider_origins(const Provider& provider);
 
 // `record` may have its scalars as strings (YAML). Strict: unknown members are a fault, too.
 // Invalid names the member; `fault_path` then holds its place.

@@ -66,6 +66,10 @@ Status check_record(const Json& record) {
     for (const auto& [key, text] : value.items()) {
       if (!text.is_string())
         return invalid(name + "." + printable(key, kShownName) + ": must be a string.");
+      if (is_secret_name(key)) {
+        return invalid(name + "." + printable(key, kShownName) +
+                       ": is secret by its name; put it into secrets of the provider's accounts.");
+      }
     }
   }
   return reader.finish();
@@ -93,6 +97,20 @@ Result<Json> Tenants::find_record(std::string_view tenant) const {
     return internal("the record tenant_config:" + std::string(tenant) + " is damaged");
   }
   return record;
+}
+
+Json Tenants::shown(Json record) {
+  for (auto& [provider, meta] : record.items()) {
+    if (!meta.is_object()) continue;
+    for (auto& [name, value] : meta.items()) {
+      if (value.is_string() && is_secret_name(name)) value = "***";
+    }
+  }
+  return record;
+}
+
+Result<Json> Tenants::find_shown(std::string_view tenant) const {
+  return shown(KVCS_TRY(find_record(tenant)));
 }
 
 Result<Tenants::Pointer> Tenants::find(std::string_view tenant) const {

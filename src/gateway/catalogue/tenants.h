@@ -1,7 +1,8 @@
 // Tenants of the gateway, `tenant_config:{tenant}`: the name is the slug of an organization. The
 // record is JSON with tenant_id, name, status (active, suspended), providers[], billing{},
 // limits{requests_per_minute} and, per provider, an object whose strings fill header templates of
-// that provider (google_ads.login_customer_id). Also the system's mode, `system_state:mode`.
+// that provider (google_ads.login_customer_id); secrets belong to accounts and providers, and those
+// of before are not shown. Also the system's mode, `system_state:mode`.
 //
 // Owned by App; thread-safe. Reads are cached and dropped by the write.
 #pragma once
@@ -38,6 +39,9 @@ class Tenants final {
   using Pointer = std::shared_ptr<const Tenant>;  // The cache and the request.
   Result<Pointer> find(std::string_view tenant) const;
   Result<Json> find_record(std::string_view tenant) const;  // As stored. NotFound.
+  // The record for people: what is secret by its name is "***".
+  Result<Json> find_shown(std::string_view tenant) const;
+  static Json shown(Json record);
   // Records in order of name, after `cursor`.
   Result<KvPage> list(std::string_view cursor, size_t limit) const;
   // Invalid names the member that does not fit. tenant_id and a missing status are filled in.

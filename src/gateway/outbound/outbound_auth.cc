@@ -73,22 +73,38 @@ void replace_all(std::string& text, std::string_view from) {
   }
 }
 
-// A hole of a template: "{meta.NAME}", or "{meta.NAME?}" when it may be missing.
+// One secret in each of the shapes in which it may have been written.
+void hide_secret(std::string& text, const std::string& secret) {
+  if (secret.size() < kRedactedMinBytes) return;
+  replace_all(text, secret);
+  const Secret encoded(percent_encode(secret)), base64(to_base64(secret));
+  if (encoded.reveal() != secret) replace_all(text, encoded.reveal());
+  replace_all(text, base64.reveal());
+}
+
+// A hole of a template: "{meta.NAME}" or "{secrets.NAME}", with "?" before the brace when it may be
+// missing.
 struct TemplateName {
   std::string_view name;
-  bool optional = false;
+  bool is_secret = false, optional = false;
   size_t end = 0;
 };
+constexpr std::string_view kMetaHole = "meta.", kSecretHole = "secrets.";
 Result<TemplateName> template_name_at(std::string_view text, size_t open) {
   const size_t close = text.find('}', open);
   if (close == text.npos) return invalid("'{' without '}' in a header template.");
   std::string_view name = text.substr(open + 1, close - open - 1);
-  if (!name.starts_with("meta.")) return invalid("A header template may hold {meta.NAME} only.");
-  name.remove_prefix(5);
+  const bool is_secret = name.starts_with(kSecretHole);
+  if (!is_secret && !name.starts_with(kMetaHole)) {
+    return invalid("A header template may hold {meta.NAME} and {secrets.NAME} only.");
+  }
+  name.remove_prefix(is_secret ? kSecretHole.size() : kMetaHole.size());
   const bool optional = name.ends_with('?');
   if (optional) name.remove_suffix(1);
-  if (!is_id_part(name)) return invalid("A header template may hold {meta.NAME} only.");
-  return TemplateName{name, optional, close + 1};
+  if (!is_id_part(name)) {
+    return invalid("A header template may hold {meta.NAME} and {secrets.NAME} only.");
+  }
+  return TemplateName{name, is_secret, optional, close + 1};
 }
 
 }  // namespace
@@ -112,8 +128,19 @@ void OutboundRequest::set_header(std::string_view name, std::string value) {
   headers.emplace_back(name, std::move(value));
 }
 
+Status check_origin(const AccessCredential& credential, const OutboundRequest& request) {
+  // The origin of a request is mostly written as the bound one is.
+  if (may_go_to(credential.origins, request.origin)) return ok();
+  const std::string origin = origin_of(request.origin);
+  if (may_go_to(credential.origins, origin)) return ok();
+  return secret_origin_changed("The account's credential", origin, credential.origins,
+                               "Connect or store the account again, or let an owner confirm the "
+                               "move with PUT /admin/providers/{provider}?rebind=true.");
+}
+
 Status apply_auth(const AuthRule& rule, const AccessCredential& credential, int64_t now_ms,
                   OutboundRequest& request) {
+  if (rule.type != AuthType::kNone) KVCS_TRY(check_origin(credential, request));
   switch (rule.type) {
     case AuthType::kNone:
       return ok();
@@ -165,43 +192,61 @@ bool has_template(std::string_view text) {
   return text.find('{') != text.npos;
 }
 
-Result<std::optional<std::string>> fill_header_template(std::string_view text, const Meta& account,
-                                                        const Meta& tenant) {
-  std::string out;
+std::pair<const Secret*, SecretOwner> find_secret(const TemplateValues& values,
+                                                  std::string_view name) {
+  for (const auto& [secrets, owner] :
+       {std::pair(values.account_secrets, SecretOwner::kAccount),
+        std::pair(values.provider_secrets, SecretOwner::kProvider)}) {
+    if (secrets == nullptr) continue;
+    const auto found = secrets->find(name);
+    if (found != secrets->end()) return {&found->second, owner};
+  }
+  return {nullptr, SecretOwner::kNobody};
+}
+
+Result<std::optional<FilledTemplate>> fill_header_template(std::string_view text,
+                                                           const TemplateValues& values) {
+  FilledTemplate out;
   size_t at = 0;
   for (size_t open = text.find('{'); open != text.npos; open = text.find('{', at)) {
-    out += text.substr(at, open - at);
+    out.text += text.substr(at, open - at);
     const TemplateName hole = KVCS_TRY(template_name_at(text, open));
     const std::string name(hole.name);
-    auto found = account.find(name);
-    bool known = found != account.end();
-    if (!known) {
-      found = tenant.find(name);
-      known = found != tenant.end();
+    const std::string* value = nullptr;
+    for (const Meta* meta : {&values.account, &values.tenant}) {
+      const auto found = meta->find(name);
+      if (!hole.is_secret && value == nullptr && found != meta->end()) value = &found->second;
     }
-    if (!known) {
-      if (hole.optional) return std::optional<std::string>();
-      return not_found("The account's meta has no '" + name + "', which the provider needs.")
+    if (value == nullptr) {
+      const auto [secret, owner] = find_secret(values, name);
+      if (secret != nullptr) value = &secret->reveal();
+      out.account_secret |= owner == SecretOwner::kAccount;
+      out.provider_secret |= owner == SecretOwner::kProvider;
+    }
+    const char* const kind = hole.is_secret ? "secrets" : "meta";
+    if (value == nullptr) {
+      if (hole.optional) return std::optional<FilledTemplate>();
+      return not_found(std::string("The account's ") + kind + " has no '" + name +
+                       "', which the provider needs.")
           .with_reason("CONFIG_MISSING");
     }
-    if (!http::is_field_value(found->second)) {
-      return invalid("meta." + name + " holds control characters.");
+    if (!http::is_field_value(*value)) {
+      return invalid(std::string(kind) + "." + name + " holds control characters.");
     }
-    out += found->second;
+    out.text += *value;
     at = hole.end;
   }
-  out += text.substr(at);
-  return std::optional<std::string>(std::move(out));
+  out.text += text.substr(at);
+  return std::optional<FilledTemplate>(std::move(out));
+}
+
+std::string redact(std::string text, const SecretMap& secrets) {
+  for (const auto& [name, secret] : secrets) hide_secret(text, secret.reveal());
+  return text;
 }
 
 std::string redact(std::string text, const AccessCredential& credential) {
-  const auto hide = [&](const std::string& secret) {
-    if (secret.size() < kRedactedMinBytes) return;
-    replace_all(text, secret);
-    const Secret encoded(percent_encode(secret)), base64(to_base64(secret));
-    if (encoded.reveal() != secret) replace_all(text, encoded.reveal());
-    replace_all(text, base64.reveal());
-  };
+  const auto hide = [&](const std::string& secret) { hide_secret(text, secret); };
   // The longest first: the pair's base64 begins as the user name's does.
   const Secret pair(credential.username.reveal() + ":" + credential.password.reveal());
   hide(pair.reveal());
@@ -210,14 +255,29 @@ std::string redact(std::string text, const AccessCredential& credential) {
         &credential.access_key_id, &credential.secret_access_key, &credential.session_token}) {
     hide(secret->reveal());
   }
-  return text;
+  return redact(std::move(text), credential.secrets);
 }
 
-bool is_secret_header(std::string_view name) {
-  constexpr std::array<std::string_view, 3> kSecret = {"authorization", "x-amz-security-token",
-                                                       "developer-token"};
-  return std::any_of(kSecret.begin(), kSecret.end(),
-                     [&](std::string_view secret) { return equal_ignore_case(name, secret); });
+bool is_secret_name(std::string_view name) {
+  constexpr std::array<std::string_view, 10> kParts = {
+      "secret",  "token",   "password", "passwd",        "credential",
+      "api_key", "api-key", "apikey",   "authorization", "cookie"};
+  const std::string lower = lower_ascii(name);
+  if (lower == "idempotency-key") return false;
+  return lower == "key" || lower.ends_with("-key") || lower.ends_with("_key") ||
+         std::any_of(kParts.begin(), kParts.end(),
+                     [&](std::string_view part) { return lower.find(part) != lower.npos; });
+}
+
+void move_secret_meta(AccessCredential& credential) {
+  for (auto it = credential.meta.begin(); it != credential.meta.end();) {
+    if (!is_secret_name(it->first)) {
+      ++it;
+      continue;
+    }
+    credential.secrets.insert_or_assign(it->first, Secret(std::move(it->second)));
+    it = credential.meta.erase(it);
+  }
 }
 
 }  // namespace kvcs::gateway

@@ -60,22 +60,41 @@ bool is_path_char(char c) {
 }
 
 // A value may not bring a dot, a slash or an at sign into the host: it would name another server.
-bool is_base_value(std::string_view text, bool in_host) {
+bool is_base_value(std::string_view text, bool in_host, bool is_secret) {
   return !text.empty() && text.size() <= 128 && std::all_of(text.begin(), text.end(), [&](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           (!in_host && c == '_');
+           (!in_host && c == '_') || (is_secret && c == ':');
   });
+}
+
+// The value of a hole, and whose secret it is.
+struct HoleValue {
+  const std::string* text = nullptr;
+  SecretOwner owner = SecretOwner::kNobody;
+};
+HoleValue find_value(std::string_view name, bool in_host, const TemplateValues& values) {
+  constexpr std::string_view kSecretHole = "secrets.";
+  const bool only_secret = name.starts_with(kSecretHole);
+  if (only_secret) name.remove_prefix(kSecretHole.size());
+  for (const Meta* meta : {&values.account, &values.tenant}) {
+    const auto found = meta->find(std::string(name));
+    if (!only_secret && found != meta->end()) return {&found->second, SecretOwner::kNobody};
+  }
+  if (in_host) return {};
+  const auto [secret, owner] = find_secret(values, name);
+  return {secret == nullptr ? nullptr : &secret->reveal(), owner};
 }
 
 }  // namespace
 
-Result<BaseUrl> fill_base_url(std::string_view base_url, const Meta& account, const Meta& tenant) {
+Result<BaseUrl> fill_base_url(std::string_view base_url, const TemplateValues& values) {
   const size_t scheme_end = base_url.find("://");
   if (scheme_end == base_url.npos) return invalid("base_url has no scheme.");
   // Whether a hole is in the host or in the path decides what may fill it, so that both are told
   // apart in the template, before anything is filled in.
   const size_t host_end = std::min(base_url.find('/', scheme_end + 3), base_url.size());
   std::string out;
+  BaseUrl base;
   size_t at = 0, origin_size = std::string::npos;
   for (size_t open = base_url.find('{'); open != base_url.npos; open = base_url.find('{', at)) {
     if (open > host_end && origin_size == std::string::npos) {
@@ -84,26 +103,29 @@ Result<BaseUrl> fill_base_url(std::string_view base_url, const Meta& account, co
     out += base_url.substr(at, open - at);
     const size_t close = base_url.find('}', open);
     if (close == base_url.npos) return invalid("base_url has '{' without '}'.");
-    const std::string name(base_url.substr(open + 1, close - open - 1));
-    auto found = account.find(name);
-    if (found == account.end()) {
-      found = tenant.find(name);
-      if (found == tenant.end()) {
-        return not_found("The account's meta has no '" + printable(name, kShownName) +
-                         "', which the provider's base_url needs.")
-            .with_reason("CONFIG_MISSING");
-      }
+    const std::string_view name = base_url.substr(open + 1, close - open - 1);
+    const bool in_host = open < host_end;
+    const HoleValue value = find_value(name, in_host, values);
+    if (value.text == nullptr) {
+      return not_found("The account's meta has no '" + printable(name, kShownName) +
+                       "', which the provider's base_url needs.")
+          .with_reason("CONFIG_MISSING");
     }
-    if (!is_base_value(found->second, open < host_end)) {
-      return invalid("meta." + printable(name, kShownName) + ": '" +
-                     printable(found->second, kShownName) + "' must be of A-Z a-z 0-9 and '-'.");
+    const bool is_secret = value.owner != SecretOwner::kNobody;
+    if (!is_base_value(*value.text, in_host, is_secret)) {
+      return invalid((is_secret ? "secrets." : "meta.") + printable(name, kShownName) + ": '" +
+                     (is_secret ? "***" : printable(*value.text, kShownName)) +
+                     "' must be of A-Z a-z 0-9 and '-'.");
     }
-    out += found->second;
+    base.account_secret |= value.owner == SecretOwner::kAccount;
+    base.provider_secret |= value.owner == SecretOwner::kProvider;
+    out += *value.text;
     at = close + 1;
   }
   if (origin_size == std::string::npos) origin_size = out.size() + (host_end - at);
   out += base_url.substr(at);
-  BaseUrl base{out.substr(0, origin_size), out.substr(origin_size)};
+  base.origin = out.substr(0, origin_size);
+  base.path = out.substr(origin_size);
   while (base.path.ends_with('/')) base.path.pop_back();
   return base;
 }

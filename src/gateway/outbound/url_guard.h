@@ -15,11 +15,13 @@ inline constexpr size_t kPathMaxBytes = 4096;
 
 // "https://api.example.com/base" with {x} filled from meta (of A-Z a-z 0-9 and "-", inside a host
 // label; "_" too below the host) → origin and base path without a trailing slash. NotFound with
-// reason CONFIG_MISSING: meta lacks x. Invalid: the value, or what came out, is no such URL.
+// reason CONFIG_MISSING: meta lacks x. Invalid: the value, or what came out, is no such URL. Below
+// the host {secrets.x} may stand, whose value may hold ":" besides; a secret is no part of a host.
 struct BaseUrl {
   std::string origin, path;
+  bool account_secret = false, provider_secret = false;  // The path holds one.
 };
-Result<BaseUrl> fill_base_url(std::string_view base_url, const Meta& account, const Meta& tenant);
+Result<BaseUrl> fill_base_url(std::string_view base_url, const TemplateValues& values);
 
 // A caller's path, encoded so that it can be sent. Invalid: does not begin with '/', holds "..",
 // "." or empty segments, a backslash, control characters, '?', '#', '@' in its first segment, a

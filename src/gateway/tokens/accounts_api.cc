@@ -65,6 +65,21 @@ void read_meta(JsonReader& reader, AccessCredential& credential) {
   }
 }
 
+void read_secrets(JsonReader& reader, AccessCredential& credential) {
+  const Json* secrets = reader.object("secrets");
+  if (secrets == nullptr) return;
+  for (const auto& [name, value] : secrets->items()) {
+    if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
+      reader.fail("secrets", "its members must be strings that are not empty");
+      continue;
+    }
+    Secret& secret = credential.secrets[name] = Secret(value.get<std::string>());
+    if (!http::is_field_value(secret.reveal())) {
+      reader.fail("secrets", "must not hold control characters");
+    }
+  }
+}
+
 // Says which member is missing, for the type that the provider's record has.
 void require(JsonReader& reader, bool present, const char* name, AuthType type) {
   if (!present) {
@@ -121,6 +136,7 @@ Result<GivenAccount> read_account(const Json& body, AuthType type) {
   credential.expires_at_s = expiry_member(reader);
   credential.scope = reader.optional_string("scope", {.max_bytes = kScopeMaxBytes}).value_or("");
   read_meta(reader, credential);
+  read_secrets(reader, credential);
   given.refresh.refresh_token = secret_member(reader, "refresh_token");
   given.refresh.client_id_override =
       reader.optional_string("client_id", {.max_bytes = 512}).value_or("");
@@ -168,16 +184,20 @@ Json account_json(const AccountView& account) {
               {"last_error", account.health.last_error},
               {"scope", account.scope},
               {"meta", std::move(meta)},
+              {"secrets", account.secrets},
+              {"origins", origins_json(account.origins)},
               {"version", account.version},
               {"sealed", account.sealed}};
 }
 
 AccountsApi::AccountsApi(TokenStore& tokens, Refresher& refresher, http::HttpUpstream& upstream,
-                         ProviderClientSource clients, TenantCheck tenants, const Clock& clock)
+                         ProviderClientSource clients, AccountOriginSource origins,
+                         TenantCheck tenants, const Clock& clock)
     : tokens_(tokens),
       refresher_(refresher),
       upstream_(upstream),
       clients_(std::move(clients)),
+      origins_(std::move(origins)),
       tenants_(std::move(tenants)),
       clock_(clock) {}
 
@@ -209,7 +229,8 @@ region: string(1..64)
 service: string(1..64)
 expires_at: any # ISO 8601 or Unix seconds.
 scope: string
-meta: object # Texts, for the provider's URLs.
+meta: object # Texts, for the provider's URLs and headers; shown.
+secrets: object # Texts that are never shown, for {secrets.NAME} of the provider's headers.
 refresh_token: string
 client_id: string(1..512)
 client_secret: string
@@ -228,6 +249,8 @@ next_attempt_at!: time?
 last_error!: string
 scope!: string
 meta!: map
+secrets!: [string] # Their names.
+origins!: [string] # Where its credential may be sent.
 version!: integer
 sealed!: boolean
 last_used_at!: time?)"},
@@ -280,7 +303,10 @@ Result<http::Response> AccountsApi::put(http::Request& request) {
   KVCS_TRY(tenants_(id.tenant));
   const AuthType type = KVCS_TRY(clients_(id.provider)).account_type;
   const Json body = KVCS_TRY(http::read_body(request));
-  const GivenAccount given = KVCS_TRY(read_account(body, type));
+  GivenAccount given = KVCS_TRY(read_account(body, type));
+  const AccountOrigins origins = KVCS_TRY(origins_(id, given.credential.meta));
+  given.credential.origins = origins.calls;
+  given.refresh.origins = origins.refresh;
   const std::optional<int64_t> version = KVCS_TRY(if_match(request));
   const bool is_new = tokens_.find_view(id).code() == Code::kNotFound;
   KvBatch alarm;
@@ -340,10 +366,17 @@ Result<http::Response> AccountsApi::remove(http::Request& request) {
   KVCS_TRY(tokens_.find_view(id));
   // The provider first: when it does not answer, the credential stays and the caller may ask again.
   if (revoke) {
-    oauth::Client client = KVCS_TRY(clients_(id.provider)).client;
+    const ProviderClient provider = KVCS_TRY(clients_(id.provider));
+    oauth::Client client = KVCS_TRY(Result<oauth::Client>(provider.client));
     const auto credential = KVCS_TRY(tokens_.find(id));
-    const Result<oauth::Grant> refresh = tokens_.find_refresh(id);
+    const Result<oauth::Grant> refresh = tokens_.find_refresh(id, {client.revoke_url});
     if (!refresh.ok() && refresh.code() != Code::kNotFound) return refresh.status();
+    if (const std::string origin = origin_of(client.revoke_url);
+        !origin.empty() && !may_go_to(credential->origins, origin)) {
+      return secret_origin_changed("The account's credential", origin, credential->origins,
+                                   "Remove the account without ?revoke=1, and revoke the "
+                                   "credential at its provider.");
+    }
     KVCS_TRY(oauth::revoke_token(upstream_, std::move(client),
                                  refresh.ok() ? refresh.value() : oauth::Grant{},
                                  credential->access_token));

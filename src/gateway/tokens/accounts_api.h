@@ -34,7 +34,8 @@ class AccountsApi final {
  public:
   // All outlive it.
   AccountsApi(TokenStore& tokens, Refresher& refresher, http::HttpUpstream& upstream,
-              ProviderClientSource clients, TenantCheck tenants, const Clock& clock);
+              ProviderClientSource clients, AccountOriginSource origins, TenantCheck tenants,
+              const Clock& clock);
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -63,6 +64,7 @@ class AccountsApi final {
   Refresher& refresher_;
   http::HttpUpstream& upstream_;
   const ProviderClientSource clients_;
+  const AccountOriginSource origins_;
   const TenantCheck tenants_;
   const Clock& clock_;
 };

@@ -33,6 +33,8 @@ int page_status(const Status& failure) {
       return 400;
     case Code::kForbidden:
       return 403;
+    case Code::kConflict:
+      return 409;
     case Code::kUpstream:
       return 502;
     default:
@@ -53,13 +55,15 @@ struct ConnectApi::Flow {
 
 ConnectApi::ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens,
                        http::HttpUpstream& upstream, ProviderClientSource clients,
-                       TenantCheck tenants, const Sealer& sealer, const Clock& clock,
-                       Entropy& entropy, std::function<std::string()> public_url)
+                       AccountOriginSource origins, TenantCheck tenants, const Sealer& sealer,
+                       const Clock& clock, Entropy& entropy,
+                       std::function<std::string()> public_url)
     : audited_(audited),
       tickets_(kv, sealer, clock),
       tokens_(tokens),
       upstream_(upstream),
       clients_(std::move(clients)),
+      origins_(std::move(origins)),
       tenants_(std::move(tenants)),
       clock_(clock),
       entropy_(entropy),
@@ -94,7 +98,8 @@ Result<ConnectApi::Flow> ConnectApi::take(std::string_view secret) {
 
 // Read at each step: the record may have changed since the link was made.
 Result<oauth::Client> ConnectApi::client_of(const Flow& flow) const {
-  oauth::Client client = KVCS_TRY(clients_(flow.id.provider)).client;
+  const ProviderClient provider = KVCS_TRY(clients_(flow.id.provider));
+  oauth::Client client = KVCS_TRY(Result<oauth::Client>(provider.client));
   if (client.authorize_url.empty() || client.client_id.empty()) {
     return invalid("The provider " + flow.id.provider +
                    " has no auth.authorize_url or no auth.client_id; set them with PUT "
@@ -245,9 +250,12 @@ Result<std::string> ConnectApi::finish(const http::Request& request, const Flow&
   credential.scope = answer.scope.empty() ? client.scope_text() : answer.scope;
   credential.meta = flow.meta;
   for (auto& [name, value] : answer.meta) credential.meta[name] = value;
+  const AccountOrigins origins = KVCS_TRY(origins_(flow.id, credential.meta));
+  credential.origins = origins.calls;
   if (answer.expires_in_s != 0) credential.expires_at_s = clock_.unix_s() + answer.expires_in_s;
   oauth::Grant refresh;
   refresh.refresh_token = std::move(answer.refresh_token);
+  refresh.origins = origins.refresh;
   // A grant without a refresh token and with an expiry ends with it; the page says so at once.
   const bool lasts = !refresh.refresh_token.empty() || credential.expires_at_s == 0;
   AccountView after;

@@ -28,8 +28,9 @@ class ConnectApi final {
  public:
   // All outlive it. `public_url`: what links begin with, without a trailing slash.
   ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens, http::HttpUpstream& upstream,
-             ProviderClientSource clients, TenantCheck tenants, const Sealer& sealer,
-             const Clock& clock, Entropy& entropy, std::function<std::string()> public_url);
+             ProviderClientSource clients, AccountOriginSource origins, TenantCheck tenants,
+             const Sealer& sealer, const Clock& clock, Entropy& entropy,
+             std::function<std::string()> public_url);
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -56,6 +57,7 @@ class ConnectApi final {
   TokenStore& tokens_;
   http::HttpUpstream& upstream_;
   const ProviderClientSource clients_;
+  const AccountOriginSource origins_;
   const TenantCheck tenants_;
   const Clock& clock_;
   Entropy& entropy_;

@@ -200,24 +200,30 @@ Status Refresher::attempt(const AccountView& view, const std::string& lease_key)
     unsaved->lease_key = lease_key;
     return save(view.id, *unsaved);
   }
-  const Result<oauth::Grant> material = tokens_.find_refresh(view.id);
-  if (!material.ok() && material.code() != Code::kNotFound) return material.status();
-  const oauth::Grant refresh = material.ok() ? material.value() : oauth::Grant{};
   Result<ProviderClient> provider = clients_(view.id.provider);
+  Result<oauth::Client> client =
+      provider.ok() ? std::move(provider->client) : Result<oauth::Client>(provider.status());
+  Result<oauth::Grant> material =
+      client.ok() ? tokens_.find_refresh(view.id, {client->token_url}) : oauth::Grant{};
+  if (material.code() == Code::kNotFound) material = oauth::Grant{};
+  const bool moved = material.status().reason() == kSecretOriginChanged;
+  if (!material.ok() && !moved) return material.status();
   oauth::TokenOutcome outcome;
-  if (provider.ok()) {
+  const Status refused = moved ? material.status() : client.status();
+  if (refused.ok()) {
     // The account's own type counts: the provider's may have been changed since it was connected.
-    oauth::Client client = std::move(provider.value().client);
-    client.grant_type = grant_type_of(view.type);
-    outcome = oauth::refresh_token_grant(upstream_, std::move(client), refresh, clock_);
+    client->grant_type = grant_type_of(view.type);
+    outcome = oauth::refresh_token_grant(upstream_, std::move(*client), *material, clock_);
   } else {
     outcome.failure.failure_class = oauth::FailureClass::kRecoverable;
-    outcome.failure.message = provider.status().message();
+    outcome.failure.message = refused.message();
   }
   note_outcome(view.id,
                !outcome.answer && outcome.failure.failure_class == oauth::FailureClass::kTransient);
-  if (!outcome.answer) return store_failure(view, lease_key, outcome.failure);
-  return store_answer(view, lease_key, refresh, std::move(*outcome.answer));
+  if (outcome.answer) return store_answer(view, lease_key, *material, std::move(*outcome.answer));
+  const Status stored = store_failure(view, lease_key, outcome.failure);
+  return refused.reason() == kSecretOriginChanged && stored.code() == Code::kUpstream ? refused
+                                                                                      : stored;
 }
 
 // The credential that is there keeps what the answer does not mention: scope, meta, region.

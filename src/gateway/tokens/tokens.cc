@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "gateway/outbound/outbound_auth.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::gateway {
@@ -94,6 +95,19 @@ Status check_sizes(const AccessCredential& credential) {
   if (credential.meta.size() > kMetaMax) {
     return invalid("meta: over the limit of " + std::to_string(kMetaMax) + " members");
   }
+  if (credential.secrets.size() > kMetaMax) {
+    return invalid("secrets: over the limit of " + std::to_string(kMetaMax) + " members");
+  }
+  for (const auto& [name, secret] : credential.secrets) {
+    if (!is_id_part(name)) {
+      return invalid("secrets: the name '" + printable(name, kShownName) +
+                     "' must be of A-Z a-z 0-9 _ . -");
+    }
+    if (secret.reveal().size() > kNamedSecretMaxBytes) {
+      return invalid("secrets." + name + ": over the limit of " +
+                     format_bytes(kNamedSecretMaxBytes));
+    }
+  }
   for (const auto& [name, value] : credential.meta) {
     if (!is_id_part(name)) {
       return invalid("meta: the name '" + printable(name, kShownName) +
@@ -112,9 +126,11 @@ std::string refresh_json(std::string_view key, const oauth::Grant& refresh, cons
                         {"service_account", refresh.service_account_json.reveal()},
                         {"client_secret", refresh.client_secret_override.reveal()}};
   const Secret plain(dump_json(secrets));
-  return dump_json(Json{{"sealed", sealer.seal(plain.reveal(), key)},
-                        {"client_id", refresh.client_id_override},
-                        {"scope", refresh.scope}});
+  return dump_json(
+      Json{{"sealed", sealer.seal(plain.reveal(), bound_context(key, refresh.origins))},
+           {"client_id", refresh.client_id_override},
+           {"scope", refresh.scope},
+           {"origins", origins_json(refresh.origins)}});
 }
 
 }  // namespace
@@ -122,6 +138,7 @@ std::string refresh_json(std::string_view key, const oauth::Grant& refresh, cons
 // A record as it stands in KV, opened or not.
 struct TokenStore::Stored {
   AccessCredential credential;
+  std::vector<std::string> secret_names;  // Of `secrets`, also when they were not opened.
   TokenHealth health;
   std::string token_type;
   int64_t created_at_s = 0, updated_at_s = 0, version = 0;
@@ -180,13 +197,21 @@ Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_v
   stored.created_at_s = seconds_of(record, "created_at");
   stored.updated_at_s = seconds_of(record, "updated_at");
   stored.version = number_of(record, "version");
+  credential.origins = origins_member(record, "origins");
+  credential.authority = text_member(record, "authority");
+  if (const auto names = record.find("secrets"); names != record.end() && names->is_array()) {
+    for (const Json& name : *names) {
+      if (name.is_string()) stored.secret_names.push_back(name.get<std::string>());
+    }
+  }
   stored.sealed_text = text_member(record, "sealed");
   stored.sealed = !stored.sealed_text.empty();
   if (stored.sealed && !open_secrets) return stored;
   Json opened;
   const Json* secrets = &record;
   if (stored.sealed) {
-    const Secret plain = KVCS_TRY(sealer_.open(stored.sealed_text, key));
+    const Secret plain =
+        KVCS_TRY(sealer_.open(stored.sealed_text, bound_context(key, credential.origins)));
     Result<Json> inside = parse_json(plain.reveal());
     if (!inside.ok() || !inside.value().is_object()) return damaged(key, "sealed part");
     opened = std::move(inside).value();
@@ -194,6 +219,11 @@ Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_v
   }
   for (const auto& [name, member] : kSecretMembers) {
     credential.*member = Secret(text_member(*secrets, name));
+  }
+  if (const auto named = secrets->find("secrets"); named != secrets->end() && named->is_object()) {
+    for (const auto& [name, value] : named->items()) {
+      if (value.is_string()) credential.secrets[name] = Secret(value.get<std::string>());
+    }
   }
   // Imported records of another system call the access token `api_key`.
   if (credential.access_token.empty())
@@ -205,13 +235,19 @@ std::string TokenStore::serialize(std::string_view key, const Stored& stored) co
   const AccessCredential& credential = stored.credential;
   // Secrets that were not opened are written back as they were sealed.
   std::string sealed = stored.sealed_text;
+  Json names = Json(stored.secret_names);
   if (sealed.empty()) {
     Json secrets = Json::object();
+    names = Json::array();
+    for (const auto& [name, secret] : credential.secrets) {
+      secrets["secrets"][name] = secret.reveal();
+      names.push_back(name);
+    }
     for (const auto& [name, member] : kSecretMembers) {
       if (!(credential.*member).empty()) secrets[name] = (credential.*member).reveal();
     }
     const Secret plain(dump_json(secrets));
-    sealed = sealer_.seal(plain.reveal(), key);
+    sealed = sealer_.seal(plain.reveal(), bound_context(key, credential.origins));
   }
   Json record = {{"type", auth_type_name(credential.type)}, {"sealed", std::move(sealed)}};
   if (!stored.token_type.empty()) record["token_type"] = stored.token_type;
@@ -229,6 +265,9 @@ std::string TokenStore::serialize(std::string_view key, const Stored& stored) co
   Json meta = Json::object();
   for (const auto& [name, value] : credential.meta) meta[name] = value;
   record["meta"] = std::move(meta);
+  record["secrets"] = std::move(names);
+  record["origins"] = origins_json(credential.origins);
+  record["authority"] = credential.authority;
   return dump_json(record);
 }
 
@@ -273,6 +312,8 @@ AccountView TokenStore::view_of(const AccountId& id, Stored stored) {
   view.version = stored.version;
   view.scope = std::move(stored.credential.scope);
   view.meta = std::move(stored.credential.meta);
+  view.origins = std::move(stored.credential.origins);
+  view.secrets = std::move(stored.secret_names);
   view.sealed = stored.sealed;
   return view;
 }
@@ -296,7 +337,8 @@ Status TokenStore::for_each_view(std::string_view tenant, std::string_view provi
   });
 }
 
-Result<oauth::Grant> TokenStore::find_refresh(const AccountId& id) const {
+Result<oauth::Grant> TokenStore::find_refresh(const AccountId& id,
+                                              const std::vector<std::string_view>& urls) const {
   const std::string key = keyspace::refresh(id.tenant, id.provider, id.account);
   const Result<KvEntry> entry = kv_.get(KvFamily::kTokens, key);
   if (entry.code() == Code::kNotFound) {
@@ -304,7 +346,17 @@ Result<oauth::Grant> TokenStore::find_refresh(const AccountId& id) const {
                      " has nothing to refresh with.");
   }
   if (!entry.ok()) return entry.status();
-  return parse_refresh(key, entry.value().value);
+  oauth::Grant refresh = KVCS_TRY(parse_refresh(key, entry.value().value));
+  for (const std::string& origin : origins_of(urls)) {
+    if (may_go_to(refresh.origins, origin)) continue;
+    return secret_origin_changed(
+        "What refreshes account " + id.account + " of " + id.provider + " in tenant " + id.tenant,
+        origin, refresh.origins,
+        "Connect or store the account again, or let an owner confirm the move with PUT "
+        "/admin/providers/" +
+            id.provider + "?rebind=true.");
+  }
+  return refresh;
 }
 
 Result<oauth::Grant> TokenStore::parse_refresh(std::string_view key, std::string_view text) const {
@@ -313,10 +365,11 @@ Result<oauth::Grant> TokenStore::parse_refresh(std::string_view key, std::string
   oauth::Grant refresh;
   refresh.client_id_override = text_member(parsed.value(), "client_id");
   refresh.scope = text_member(parsed.value(), "scope");
+  refresh.origins = origins_member(parsed.value(), "origins");
   Json opened;
   const Json* secrets = &parsed.value();
   if (const std::string sealed = text_member(*secrets, "sealed"); !sealed.empty()) {
-    const Secret plain = KVCS_TRY(sealer_.open(sealed, key));
+    const Secret plain = KVCS_TRY(sealer_.open(sealed, bound_context(key, refresh.origins)));
     Result<Json> inside = parse_json(plain.reveal());
     if (!inside.ok() || !inside.value().is_object()) return damaged(key, "sealed part");
     opened = std::move(inside).value();
@@ -328,17 +381,78 @@ Result<oauth::Grant> TokenStore::parse_refresh(std::string_view key, std::string
   return refresh;
 }
 
+// Nowhere, when the provider is not known: an owner's rebind or a new PUT says where.
+AccountOrigins TokenStore::origins_of_account(const AccountId& id,
+                                              const AccessCredential& credential) const {
+  if (!origin_source_) return {};
+  const Result<AccountOrigins> origins = origin_source_(id, credential.meta);
+  return origins.ok() ? *origins : AccountOrigins{};
+}
+
 // For bulk imports, which bring the records of other systems in clear.
 std::string TokenStore::seal_record(std::string_view key, std::string value) const {
   if (key.starts_with(keyspace::kTokenPrefix)) {
-    const Result<Stored> stored = parse(key, value, false);
-    return stored.ok() && !stored->sealed ? serialize(key, *stored) : value;
+    Result<Stored> stored = parse(key, value, false);
+    const std::optional<AccountId> id = id_of(key);
+    if (!stored.ok() || stored->sealed || !id) return value;
+    stored->credential.origins = origins_of_account(*id, stored->credential).calls;
+    stored->credential.authority = make_authority();
+    move_secret_meta(stored->credential);
+    return serialize(key, *stored);
   }
-  if (!key.starts_with(keyspace::kRefreshPrefix)) return value;
+  const auto parts = keyspace::parse_refresh(key);
+  if (!parts) return value;
   const Result<Json> record = parse_json(value);
   if (!record.ok() || !record->is_object() || record->contains("sealed")) return value;
-  const Result<oauth::Grant> refresh = parse_refresh(key, value);
-  return refresh.ok() ? refresh_json(key, *refresh, sealer_) : value;
+  Result<oauth::Grant> refresh = parse_refresh(key, value);
+  if (!refresh.ok()) return value;
+  refresh->origins = origins_of_account({std::string(parts->tenant), std::string(parts->provider),
+                                         std::string(parts->account)},
+                                        {})
+                         .refresh;
+  return refresh_json(key, *refresh, sealer_);
+}
+
+Result<bool> TokenStore::rebind(const AccountId& id, const AccountOrigins& origins,
+                                bool only_unbound, const AuditContext& who) {
+  const std::string key = key_of(id);
+  const std::string refresh_key = keyspace::refresh(id.tenant, id.provider, id.account);
+  const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
+  if (old.code() == Code::kNotFound) return missing(id);
+  if (!old.ok()) return old.status();
+  Stored stored = KVCS_TRY(parse(key, old->value, true));
+  KvBatch batch;
+  if (stored.credential.origins != origins.calls &&
+      (!only_unbound || stored.credential.origins.empty())) {
+    stored.credential.origins = origins.calls;
+    if (stored.credential.authority.empty()) stored.credential.authority = make_authority();
+    move_secret_meta(stored.credential);
+    stored.sealed_text.clear();
+    stored.version += 1;
+    batch.put(KvFamily::kTokens, key,
+              KvEntry{serialize(key, stored), old->metadata, old->expires_at_s});
+  }
+  const Result<KvEntry> old_refresh = kv_.get(KvFamily::kTokens, refresh_key);
+  if (!old_refresh.ok() && old_refresh.code() != Code::kNotFound) return old_refresh.status();
+  if (old_refresh.ok()) {
+    oauth::Grant refresh = KVCS_TRY(parse_refresh(refresh_key, old_refresh->value));
+    if (refresh.origins != origins.refresh && (!only_unbound || refresh.origins.empty())) {
+      refresh.origins = origins.refresh;
+      batch.put(KvFamily::kTokens, refresh_key,
+                KvEntry{refresh_json(refresh_key, refresh, sealer_), old_refresh->metadata,
+                        old_refresh->expires_at_s});
+    }
+  }
+  if (batch.empty()) return false;
+  // Whoever writes refresh material writes the account's record with it, so that one comparison
+  // holds for both.
+  KVCS_TRY(write(key, old->value, batch, who));
+  return true;
+}
+
+// No two seals are the same, and none can be guessed.
+std::string TokenStore::make_authority() const {
+  return sha256_hex(sealer_.seal("", "authority")).substr(0, 16);
 }
 
 Status TokenStore::write(const std::string& key, const std::optional<std::string>& expected,
@@ -375,6 +489,9 @@ Status TokenStore::put(const AccountId& id, const AccessCredential& credential,
       return conflict("The credential of account " + id.account + " was changed meanwhile.");
     }
     stored.credential = credential;
+    move_secret_meta(stored.credential);
+    const bool replaced = credential.authority.empty();
+    if (replaced) stored.credential.authority = make_authority();
     stored.health.state = credential.state;
     stored.version += 1;
     stored.updated_at_s = clock_.unix_s();
@@ -387,6 +504,7 @@ Status TokenStore::put(const AccountId& id, const AccessCredential& credential,
     batch.put(KvFamily::kTokens, key, serialize(key, stored));
     batch.append(also);
     Status written = write(key, expected, batch, who);
+    if (written.ok() && replaced && on_replaced_) on_replaced_(id);
     const bool again = written.code() == Code::kConflict && !only_version;
     if (!again || attempt + 1 >= kWriteAttemptsMax) return written;
   }
@@ -427,7 +545,9 @@ Status TokenStore::remove(const AccountId& id, const AuditContext& who, const Kv
   batch.remove(KvFamily::kTokens, keyspace::refresh(id.tenant, id.provider, id.account));
   batch.remove(KvFamily::kSystem, keyspace::last_used(used_name(id)));
   batch.append(also);
-  return audited_.write(batch, who);
+  KVCS_TRY(audited_.write(batch, who));
+  if (on_replaced_) on_replaced_(id);
+  return ok();
 }
 
 void TokenStore::note_used(const AccountId& id) {

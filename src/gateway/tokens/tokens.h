@@ -1,11 +1,14 @@
 // Credentials of accounts in KV, sealed. A record `tokens:{tenant}:{provider}:{account}` is JSON:
 //   {"type", "sealed", "token_type"?, "expires_at"?, "scope", "refresh_state", "failures",
-//    "next_attempt_at", "last_error", "created_at"?, "updated_at", "version", "meta"}
-// `sealed` holds the secret members as one sealed JSON object whose context is the record's key, so
-// that it opens nowhere else. A record of another system with `access_token` (or `api_key`,
-// `username`, …) in clear is read as it is; seal_record() makes it ours as it comes in.
-// `refresh:{tenant}:{provider}:{account}`, an oauth::Grant, is {"sealed", "scope"}; only the
-// refresher opens it.
+//    "next_attempt_at", "last_error", "created_at"?, "updated_at", "version", "meta", "secrets",
+//    "origins", "authority"}
+// `sealed` holds the secret members as one sealed JSON object whose context is the record's key and
+// its origins (base/origins.h), so that it opens nowhere else and for nowhere else; of the named
+// secrets among them `secrets` lists the names. Members of `meta` that are secret by their name
+// become named secrets on their way in. A record of
+// another system with `access_token` (or `api_key`, `username`, …) in clear is read as it is;
+// seal_record() makes it ours as it comes in. `refresh:{tenant}:{provider}:{account}`, an
+// oauth::Grant, is {"sealed", "scope", "origins"}; only the refresher opens it.
 //
 // Owned by App; thread-safe. Reads go through a cache that writes invalidate: a replaced or removed
 // credential counts on the next request. Opened credentials stay in memory.
@@ -30,6 +33,7 @@ namespace kvcs::gateway {
 
 // As long as the longest token that oauth accepts of a token endpoint, so that each can be kept.
 inline constexpr size_t kSecretMaxBytes = oauth::kTokenMaxBytes;
+inline constexpr size_t kNamedSecretMaxBytes = 4096;
 inline constexpr size_t kMetaMax = 32;                                    // Members of `meta` …
 inline constexpr size_t kMetaValueMaxBytes = oauth::kAnswerMetaMaxBytes;  // … and their size.
 
@@ -51,7 +55,9 @@ struct AccountView {
   int64_t version = 0;       // Grows with every write.
   std::string scope;
   std::map<std::string, std::string> meta;
-  bool sealed = true;  // False: written in clear past the daemon, and not yet by it.
+  std::vector<std::string> secrets;  // The names of named ones.
+  Origins origins;                   // Where its credential may be sent.
+  bool sealed = true;                // False: written in clear past the daemon, and not yet by it.
 };
 
 class TokenStore final {
@@ -74,8 +80,10 @@ class TokenStore final {
   // Records that cannot be read are passed over. Stops at the first failure of `visit`.
   Status for_each_view(std::string_view tenant, std::string_view provider,
                        const std::function<Status(const AccountView&)>& visit) const;
-  // NotFound when there is none.
-  Result<oauth::Grant> find_refresh(const AccountId& id) const;
+  // To be sent to these URLs; "" stands for none. NotFound when there is none; Conflict with reason
+  // secret_origin_changed when it was not given for them.
+  Result<oauth::Grant> find_refresh(const AccountId& id,
+                                    const std::vector<std::string_view>& urls) const;
 
   // Creates or replaces, refresh material included (nothing: what is stored stays), with `also` in
   // the same synced batch. With `only_version`, Conflict unless the record still has that version
@@ -87,8 +95,21 @@ class TokenStore final {
   // Changes the health alone. NotFound; Conflict as put().
   Status set_health(const AccountId& id, const TokenHealth& health, const AuditContext& who,
                     const KvBatch& also = {}, std::optional<int64_t> only_version = {});
-  // Returns the record to store for one that comes from elsewhere: its secrets sealed. A value
-  // that is no credential, or that find() would call damaged, comes back as it is.
+  // Seals the secrets of an account anew, for `origins`: an owner's word, or the first start after
+  // one that bound nothing (`only_unbound`). True when something was written. NotFound; Conflict
+  // when the record was written meanwhile.
+  Result<bool> rebind(const AccountId& id, const AccountOrigins& origins, bool only_unbound,
+                      const AuditContext& who);
+  // Called when an account's credential was stored anew, connected or removed, but not when it was
+  // refreshed. Before threads start.
+  void set_on_replaced(std::function<void(const AccountId&)> call) {
+    on_replaced_ = std::move(call);
+  }
+  // Where seal_record() asks. Before threads start.
+  void set_origin_source(AccountOriginSource source) { origin_source_ = std::move(source); }
+  // Returns the record to store for one that comes from elsewhere: its secrets sealed, for the
+  // origins that its provider has now. A value that is no credential, or that find() would call
+  // damaged, comes back as it is.
   std::string seal_record(std::string_view key, std::string value) const;
   // Credential and refresh material. NotFound.
   Status remove(const AccountId& id, const AuditContext& who, const KvBatch& also = {});
@@ -104,6 +125,8 @@ class TokenStore final {
   Result<Stored> parse(std::string_view key, std::string_view text, bool open_secrets) const;
   std::string serialize(std::string_view key, const Stored& stored) const;
   Result<oauth::Grant> parse_refresh(std::string_view key, std::string_view text) const;
+  std::string make_authority() const;
+  AccountOrigins origins_of_account(const AccountId& id, const AccessCredential& credential) const;
   Status write(const std::string& key, const std::optional<std::string>& expected,
                const KvBatch& batch, const AuditContext& who);
   void forget(KvFamily family, std::string_view key);
@@ -113,6 +136,8 @@ class TokenStore final {
   LastUsed used_;
   const Sealer& sealer_;
   const Clock& clock_;
+  AccountOriginSource origin_source_;
+  std::function<void(const AccountId&)> on_replaced_;
   mutable RecordCache<AccessCredential> credentials_;
   mutable RecordCache<std::vector<std::string>> names_;
 };

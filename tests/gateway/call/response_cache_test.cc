@@ -18,13 +18,14 @@ namespace {
 
 struct Question {
   AccountId account{"acme", "notion", "main"};
+  ResponseCache::Authority authority{"given-1", "record-1"};
   OutboundRequest request{"GET",
                           "https://api.example.com",
                           "/v1/x",
                           {{"q", "1"}, {"r", "2"}},
                           {{"accept", "a"}, {"x-version", "1"}},
                           "body"};
-  std::string key() const { return ResponseCache::key(account, request); }
+  std::string key() const { return ResponseCache::key(account, authority, request); }
 };
 
 using Change = std::function<void(Question&)>;
@@ -37,6 +38,8 @@ TEST_CASE("response cache: each part of a question is part of its key", "[unit][
       [](Question& q) { q.account.tenant = "acme2"; },
       [](Question& q) { q.account.provider = "notion2"; },
       [](Question& q) { q.account.account = "other"; },
+      [](Question& q) { q.authority.credential = "given-2"; },
+      [](Question& q) { q.authority.provider = "record-2"; },
       [](Question& q) { q.request.method = "HEAD"; },
       [](Question& q) { q.request.origin = "https://api2.example.com"; },
       [](Question& q) { q.request.path = "/v1/y"; },

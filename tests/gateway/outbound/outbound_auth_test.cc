@@ -16,6 +16,11 @@ const Secret kKeyId("AKIDEXAMPLE");
 const Secret kSecretKey("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
 constexpr const char* kTime = "20150830T123600Z";
 
+AccessCredential bound() {
+  AccessCredential credential;
+  credential.origins = {"https://api.example.com"};
+  return credential;
+}
 OutboundRequest request() {
   OutboundRequest made;
   made.method = "GET";
@@ -273,7 +278,7 @@ TEST_CASE("sigv4: the header names what was signed", "[unit][gateway]") {
 }
 
 TEST_CASE("outbound auth: tokens and keys go where the provider wants them", "[unit][gateway]") {
-  AccessCredential credential;
+  AccessCredential credential = bound();
   credential.access_token = Secret("tok-123456");
   struct Row {
     AuthRule rule;
@@ -300,7 +305,7 @@ TEST_CASE("outbound auth: tokens and keys go where the provider wants them", "[u
 }
 
 TEST_CASE("outbound auth: a query key replaces one that the caller sent", "[unit][gateway]") {
-  AccessCredential credential;
+  AccessCredential credential = bound();
   credential.access_token = Secret("k e&y");
   OutboundRequest out = request();
   out.query = {{"key", "evil"}, {"q", "a b"}};
@@ -309,7 +314,7 @@ TEST_CASE("outbound auth: a query key replaces one that the caller sent", "[unit
 }
 
 TEST_CASE("outbound auth: basic is base64 of UTF-8", "[unit][gateway]") {
-  AccessCredential credential;
+  AccessCredential credential = bound();
   credential.username = Secret("test");
   credential.password = Secret("123\u00a3");
   OutboundRequest out = request();
@@ -318,7 +323,7 @@ TEST_CASE("outbound auth: basic is base64 of UTF-8", "[unit][gateway]") {
 }
 
 TEST_CASE("outbound auth: AWS signs host, date and session token", "[unit][gateway]") {
-  AccessCredential credential;
+  AccessCredential credential = bound();
   credential.access_key_id = kKeyId;
   credential.secret_access_key = kSecretKey;
   credential.session_token = Secret("session-token-1");
@@ -347,12 +352,12 @@ TEST_CASE("outbound auth: a credential that lacks what is needed is TOKEN_MISSIN
   for (const AuthType type : {AuthType::kBearer, AuthType::kApiKeyHeader, AuthType::kApiKeyQuery,
                               AuthType::kBasic, AuthType::kAwsSigV4}) {
     OutboundRequest out = request();
-    CHECK(apply_auth({type, "h", "", "q", "s"}, {}, 0, out).reason() == "TOKEN_MISSING");
+    CHECK(apply_auth({type, "h", "", "q", "s"}, bound(), 0, out).reason() == "TOKEN_MISSING");
   }
   OutboundRequest out = request();
   CHECK(apply_auth({AuthType::kNone, "", "", "", ""}, {}, 0, out).ok());
   CHECK(out.headers.empty());
-  AccessCredential split;
+  AccessCredential split = bound();
   split.access_token = Secret("a\r\nx-evil: 1");
   CHECK(apply_auth({AuthType::kBearer, "", "", "", ""}, split, 0, out).reason() == "TOKEN_MISSING");
 }
@@ -360,20 +365,21 @@ TEST_CASE("outbound auth: a credential that lacks what is needed is TOKEN_MISSIN
 TEST_CASE("outbound auth: header templates take meta of the account, then of the tenant",
           "[unit][gateway]") {
   const Meta account{{"dev", "D1"}, {"bad", "a\r\nb"}}, tenant{{"login", "L1"}, {"dev", "D2"}};
-  CHECK(**fill_header_template("{meta.dev}", account, tenant) == "D1");
-  CHECK(**fill_header_template("a-{meta.login}-b", account, tenant) == "a-L1-b");
-  CHECK(**fill_header_template("plain", account, tenant) == "plain");
-  const auto absent = fill_header_template("{meta.none?}", account, tenant);
+  CHECK((*fill_header_template("{meta.dev}", {account, tenant}))->text == "D1");
+  CHECK((*fill_header_template("a-{meta.login}-b", {account, tenant}))->text == "a-L1-b");
+  CHECK((*fill_header_template("plain", {account, tenant}))->text == "plain");
+  const auto absent = fill_header_template("{meta.none?}", {account, tenant});
   REQUIRE(absent.ok());
   CHECK_FALSE(absent.value().has_value());
-  CHECK(fill_header_template("{meta.none}", account, tenant).status().reason() == "CONFIG_MISSING");
+  CHECK(fill_header_template("{meta.none}", {account, tenant}).status().reason() ==
+        "CONFIG_MISSING");
   for (const char* bad : {"{meta.bad}", "{x}", "{meta.}", "{meta.a", "{secret.token}"}) {
-    CHECK(fill_header_template(bad, account, tenant).code() == Code::kInvalid);
+    CHECK(fill_header_template(bad, {account, tenant}).code() == Code::kInvalid);
   }
 }
 
 TEST_CASE("outbound auth: redaction takes every form of a secret out", "[unit][gateway]") {
-  AccessCredential credential;
+  AccessCredential credential = bound();
   credential.access_token = Secret("tok/123456");
   credential.username = Secret("user-name");
   credential.password = Secret("pass-word");

@@ -92,25 +92,32 @@ TEST_CASE("url guard: only allowed prefixes pass, however they are written", "[u
   CHECK(check_prefix("/anything", {}).ok());
 }
 
+namespace {
+
+Result<BaseUrl> fill(std::string_view base_url, const Meta& account, const Meta& tenant) {
+  return fill_base_url(base_url, {account, tenant});
+}
+
+}  // namespace
+
 TEST_CASE("url guard: a base URL takes plain words from meta and nothing else", "[unit][gateway]") {
   const auto base =
-      fill_base_url("https://{shop}.myshopify.com/x/{id}/", {{"shop", "a-b"}}, {{"id", "n_1"}});
+      fill("https://{shop}.myshopify.com/x/{id}/", {{"shop", "a-b"}}, {{"id", "n_1"}});
   REQUIRE(base.ok());
   CHECK(base.value().origin == "https://a-b.myshopify.com");
   CHECK(base.value().path == "/x/n_1");
-  const auto plain = fill_base_url("https://api.example.com", {}, {});
+  const auto plain = fill("https://api.example.com", {}, {});
   CHECK(plain.value().origin == "https://api.example.com");
   CHECK(plain.value().path.empty());
-  const auto in_path = fill_base_url("https://h.example/ex/{id}", {{"id", "u-1"}}, {});
+  const auto in_path = fill("https://h.example/ex/{id}", {{"id", "u-1"}}, {});
   CHECK(in_path.value().origin == "https://h.example");
   CHECK(in_path.value().path == "/ex/u-1");
   for (const char* evil : {"evil.example/", "evil.example", "a.b", "x@evil", "a/b", "", "a#", "a?b",
                            "a:1", "a_b", "a%2f", "\u1234", "a\r\n"}) {
     INFO(evil);
-    CHECK(fill_base_url("https://{shop}.myshopify.com", {{"shop", evil}}, {}).code() ==
-          Code::kInvalid);
+    CHECK(fill("https://{shop}.myshopify.com", {{"shop", evil}}, {}).code() == Code::kInvalid);
   }
-  CHECK(fill_base_url("https://{shop}.x.com", {}, {}).status().reason() == "CONFIG_MISSING");
+  CHECK(fill("https://{shop}.x.com", {}, {}).status().reason() == "CONFIG_MISSING");
 }
 
 TEST_CASE("url guard: callers' headers are those of a list, never the gateway's own",

@@ -25,10 +25,11 @@ struct ApiWorld : TokenWorld {
     if (tenant != "acme") return not_found("There is no such tenant.");
     return checks_until_suspended-- > 0 ? ok() : forbidden("Tenant acme is suspended.");
   };
-  AccountsApi accounts{tokens, refresher, upstream, clients, tenants, clock};
+  AccountsApi accounts{tokens, refresher, upstream, clients, origins, tenants, clock};
   ConnectApi connect{
-      *kv,     audited, tokens, upstream, clients,
-      tenants, sealer,  clock,  *entropy, [] { return std::string("https://kvcs.test"); }};
+      *kv, audited, tokens, upstream, clients, origins, tenants, sealer, clock, *entropy, [] {
+        return std::string("https://kvcs.test");
+      }};
   std::string account = "main";
   std::vector<http::Header> headers;
 
@@ -174,6 +175,12 @@ TEST_CASE("accounts: lists, versions, refresh and removal", "[unit][gateway]") {
   // Revocation: refused where the provider offers none, kept when it fails, done when it works.
   CHECK(world.call(world.accounts, &AccountsApi::remove, "revoke=1").code() == Code::kInvalid);
   world.client.revoke_url = "https://auth.example.com/revoke";
+  // The access token was given for the provider's other URLs alone.
+  CHECK(world.call(world.accounts, &AccountsApi::remove, "revoke=1").status().reason() ==
+        kSecretOriginChanged);
+  REQUIRE(world.tokens
+              .rebind(TokenWorld::kId, *world.origins(TokenWorld::kId, {}), false, TokenWorld::kWho)
+              .ok());
   world.upstream.push_json(503, "{}");
   CHECK(world.call(world.accounts, &AccountsApi::remove, "revoke=1").code() == Code::kUpstream);
   world.upstream.push_json(200, "");
@@ -189,8 +196,8 @@ TEST_CASE("accounts: only tenants that exist, only names that fit", "[unit][gate
   CHECK(world.put(R"({"refresh_token":"x"})").code() == Code::kInvalid);
   world.account = "main";
   world.tenants = [](std::string_view) { return not_found("none"); };
-  AccountsApi api{world.tokens,  world.refresher, world.upstream,
-                  world.clients, world.tenants,   world.clock};
+  AccountsApi api{world.tokens,  world.refresher, world.upstream, world.clients,
+                  world.origins, world.tenants,   world.clock};
   CHECK(world.call(api, &AccountsApi::put, "", R"({"refresh_token":"x"})").code() ==
         Code::kNotFound);
 }

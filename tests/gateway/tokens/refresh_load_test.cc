@@ -31,8 +31,10 @@ struct CrowdedMinute : GatewaySetup {
       credential.type = AuthType::kOauth2RefreshToken;
       credential.access_token = Secret("old-token-1");
       credential.expires_at_s = clock.unix_s() + 3600 + i % 60;
+      credential.origins = {"https://api.hubapi.com"};
       oauth::Grant material;
       material.refresh_token = Secret("refresh-token-1");
+      material.origins = {"https://auth.example.com"};
       KvBatch alarm;
       add_refresh_alarm(alarm, id, credential.expires_at_s - 600);
       REQUIRE(tokens.put(id, credential, material, who, alarm).ok());
@@ -53,7 +55,7 @@ struct CrowdedMinute : GatewaySetup {
   }
   static Result<ProviderClient> client(std::string_view) {
     ProviderClient provider;
-    oauth::Client& made = provider.client;
+    oauth::Client& made = *provider.client;
     made.token_url = "https://auth.example.com/token";
     made.client_id = "client";
     made.client_secret = Secret("client-secret");

@@ -42,7 +42,7 @@ TEST_CASE("refresher: a token is refreshed ten minutes before it expires, not ea
   world.advance_s(1);
   CHECK(world.run() == 1);
   CHECK(world.access() == "access-secret-1");
-  CHECK(world.tokens.find_refresh(TokenWorld::kId).value().refresh_token.reveal() ==
+  CHECK(world.tokens.find_refresh(TokenWorld::kId, {}).value().refresh_token.reveal() ==
         "refresh-secret-1");
   const auto seen = world.upstream.last_seen();
   CHECK(seen.body == "grant_type=refresh_token&refresh_token=refresh-secret-0");
@@ -223,14 +223,14 @@ TEST_CASE("refresher: a rotated token whose write fails is kept and written late
   CHECK_FALSE(world.refresher.run_due().ok());
   // Neither half of the pair without the other; the old token still serves.
   CHECK(world.access() == "access-secret-0");
-  CHECK(world.tokens.find_refresh(TokenWorld::kId).value().refresh_token.reveal() ==
+  CHECK(world.tokens.find_refresh(TokenWorld::kId, {}).value().refresh_token.reveal() ==
         "refresh-secret-0");
   CHECK(world.refresher.stats().unsaved == 1);
   CHECK(world.run() == 0);
   world.advance_s(kRefreshLeaseS);
   CHECK(world.run() == 1);
   CHECK(world.access() == "access-secret-1");
-  CHECK(world.tokens.find_refresh(TokenWorld::kId).value().refresh_token.reveal() ==
+  CHECK(world.tokens.find_refresh(TokenWorld::kId, {}).value().refresh_token.reveal() ==
         "refresh-secret-1");
   CHECK(world.upstream.seen_count() == 1);
   CHECK(world.refresher.stats().unsaved == 0);
@@ -406,7 +406,7 @@ TEST_CASE("refresher: a refresh token that is rotated twice is never used twice"
   }
   CHECK(used ==
         std::vector<std::string>{"refresh-secret-0", "refresh-secret-1", "refresh-secret-2"});
-  CHECK(world.tokens.find_refresh(TokenWorld::kId).value().refresh_token.reveal() ==
+  CHECK(world.tokens.find_refresh(TokenWorld::kId, {}).value().refresh_token.reveal() ==
         "refresh-secret-3");
 }
 

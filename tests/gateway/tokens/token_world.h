@@ -40,6 +40,12 @@ struct TokenWorld {
       [this](std::string_view) -> Result<gateway::ProviderClient> {
     return gateway::ProviderClient{account_type, client};
   };
+  gateway::AccountOriginSource origins =
+      [this](const gateway::AccountId&,
+             const std::map<std::string, std::string>&) -> Result<gateway::AccountOrigins> {
+    return gateway::AccountOrigins{origins_of({"https://api.example.com", client.revoke_url}),
+                                   origins_of({client.token_url, client.revoke_url})};
+  };
   gateway::Refresher refresher{*kv, tokens, upstream, clients, clock, *entropy, 8};
 
   // An account whose token lives for `lifetime_s` from now, with its alarm.
@@ -49,7 +55,10 @@ struct TokenWorld {
     credential.type = type;
     credential.access_token = Secret("access-secret-0");
     credential.expires_at_s = clock.unix_s() + lifetime_s;
+    credential.origins = origins_of({"https://api.example.com"});
     oauth::Grant refresh;
+    const std::string own_url = "https://" + id.provider + ".example.com";
+    refresh.origins = origins_of({client.token_url, client.revoke_url, own_url});
     if (type == gateway::AuthType::kOauth2RefreshToken) {
       refresh.refresh_token = Secret("refresh-secret-0");
     }

@@ -53,7 +53,7 @@ TEST_CASE("tokens: a stored credential comes back, and the store holds no secret
   REQUIRE(found.ok());
   CHECK(found.value()->access_token.reveal() == "access-secret-1");
   CHECK(found.value()->meta.at("login_customer_id") == "123");
-  CHECK(store.tokens.find_refresh(kId).value().refresh_token.reveal() == "refresh-secret-1");
+  CHECK(store.tokens.find_refresh(kId, {}).value().refresh_token.reveal() == "refresh-secret-1");
   const std::string record = store.text("tokens:acme:hubspot:main");
   CHECK(record.find("secret-1") == std::string::npos);
   CHECK(record.find("1900000000") != std::string::npos);
@@ -78,7 +78,7 @@ TEST_CASE("tokens: a replaced or removed credential counts on the next read", "[
   const Status gone = store.tokens.find(kId).status();
   CHECK(gone.code() == Code::kNotFound);
   CHECK(gone.reason() == "TOKEN_MISSING");
-  CHECK(store.tokens.find_refresh(kId).code() == Code::kNotFound);
+  CHECK(store.tokens.find_refresh(kId, {}).code() == Code::kNotFound);
   CHECK(store.tokens.remove(kId, kWho).code() == Code::kNotFound);
 }
 
