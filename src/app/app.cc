@@ -11,6 +11,7 @@
 #include "app/build.h"
 #include "app/certificate_watch.h"
 #include "app/first_start.h"
+#include "app/master_keys.h"
 #include "app/owner_deletion.h"
 #include "app/parts.h"
 #include "app/secret_binding.h"
@@ -189,10 +190,11 @@ void App::stop() {
   log::info("server.stopped");
 }
 
-// Log level, prices and TLS files; whatever else has changed needs a restart.
+// Log level, master keys, prices and TLS files; whatever else has changed needs a restart.
 Status App::reload(const Config& fresh) {
   log::Level level;
   if (log::parse_level(fresh.log.level, level)) log::set_level(level);
+  KVCS_TRY(parts_->master_keys->read_again());
   if (Status prices = load_prices(parts_->config, *parts_->ai.pricing); !prices.ok()) return prices;
   if (parts_->config.http.server.tls.certificate_path.empty()) return ok();
   KVCS_TRY(parts_->server->reload_tls());

@@ -2,12 +2,17 @@
 // which is the order of dependency. Each takes what stands before it as made. A failure names the
 // part that could not be built; what was built is taken down with Parts.
 #pragma once
+#include <string_view>
+
 #include "base/status.h"
 #include "gateway/catalogue/provider_directory.h"
 
 namespace kvcs {
 
 struct Parts;
+
+// What the keys of presigned URLs are derived for (Sealer::derive_all).
+inline constexpr std::string_view kUrlSigning = "blob-url-signing";
 
 // Data directory and its lock, master key, clock, metrics; then the key-value store, the databases,
 // the blobs and the client for other servers. Invalid: a master key that does not fit the

@@ -5,6 +5,8 @@
 #include "app/certificate_watch.h"
 #include "app/jobs.h"
 #include "app/jobs_api.h"
+#include "app/master_key.h"
+#include "app/master_keys.h"
 #include "app/owner_deletion.h"
 #include "app/owners_api.h"
 #include "app/parts.h"
@@ -290,6 +292,15 @@ void watch_loops(Parts& parts) {
   add("refresher", *parts.gateway.refresher);
 }
 
+void build_master_keys(Parts& parts) {
+  const Config& config = parts.config;
+  parts.master_keys = std::make_unique<MasterKeys>(MasterKeys::Parts{
+      *parts.kv, *parts.audited, *parts.sealer, *parts.entropy,
+      master_key_file(config.data_dir, config.secrets.master_key, credentials_directory()),
+      [&parts] { parts.presigner->set_keys(parts.sealer->derive_all(kUrlSigning)); },
+      [&parts] { return parts.cron->run_now("reseal"); }});
+}
+
 }  // namespace
 
 Status build_operations(Parts& parts) {
@@ -311,6 +322,7 @@ Status build_operations(Parts& parts) {
   parts.deletions = std::make_unique<OwnerDeletions>(parts);
   parts.owners_api = std::make_unique<OwnersApi>(parts, *parts.deletions);
   parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), on_finished);
+  build_master_keys(parts);
   for (Job& job : all_jobs(parts)) KVCS_TRY(parts.cron->add(std::move(job)));
   parts.jobs_api = std::make_unique<JobsApi>(*parts.cron, *parts.audited);
   return ok();

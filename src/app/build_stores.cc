@@ -142,8 +142,8 @@ Status build_blobs_and_upstream(Parts& parts) {
   parts.blobs = make_timed_blobs(*parts.blob_files, parts.clock(), blob_timer(*parts.metrics));
   // Uploads that died with the last process.
   KVCS_TRY(parts.blobs->remove_stale_temps());
-  parts.presigner =
-      std::make_unique<Presigner>(parts.sealer->derive("blob-url-signing"), parts.clock());
+  parts.presigner = std::make_unique<Presigner>(parts.sealer->derive(kUrlSigning), parts.clock());
+  parts.presigner->set_keys(parts.sealer->derive_all(kUrlSigning));
   http::UpstreamConfig upstream = config.upstream;
   // What the door has let in, no host refuses: shares are the door's.
   const http::ServerConfig& server = config.http.server;

@@ -12,6 +12,7 @@
 #include "ai/budget/budget_ledger.h"
 #include "app/backup.h"
 #include "app/certificate_watch.h"
+#include "app/master_keys.h"
 #include "app/owner_deletion.h"
 #include "app/parts.h"
 #include "artifacts/artifact_audit.h"
@@ -280,6 +281,9 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext&) { return check_databases(parts); });
   add("kv-check", "40 1 * * *", 4 * 3600, 600,
       [&parts](const JobContext& context) { return check_kv_tables(parts, context); });
+  add("reseal", "*/10 * * * *", 3600, 0, [&parts](const JobContext& context) {
+    return parts.master_keys->reseal([&context] { return context.cancelled.load(); });
+  });
   add("artifact-sweep", "*/10 * * * *", 600, 60,
       [&parts](const JobContext&) { return sweep_artifacts(parts); });
   add("artifact-audit", "* * * * *", 60, 0,

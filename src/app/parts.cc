@@ -12,6 +12,7 @@
 #include "ai/providers.h"
 #include "app/files.h"
 #include "app/jobs_api.h"
+#include "app/master_keys.h"
 #include "app/owner_deletion.h"
 #include "app/owners_api.h"
 #include "app/request_metrics.h"

@@ -35,6 +35,7 @@ class HealthProbes;
 class Heartbeats;
 class Idempotency;
 class JobsApi;
+class MasterKeys;
 class KeyService;
 class KvApi;
 class Ledger;
@@ -213,6 +214,7 @@ struct Parts {
   std::unique_ptr<JobsApi> jobs_api;
   std::unique_ptr<OwnerDeletions> deletions;
   std::unique_ptr<OwnersApi> owners_api;
+  std::unique_ptr<MasterKeys> master_keys;
 
   // --- the HTTP server
   std::vector<http::Row> route_table;

@@ -10,6 +10,7 @@
 #include "app/api/openapi.h"
 #include "app/caller_api.h"
 #include "app/jobs_api.h"
+#include "app/master_keys.h"
 #include "app/owners_api.h"
 #include "app/parts.h"
 #include "app/status_api.h"
@@ -153,6 +154,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.gateway.connect_api->add_routes(table, admin);
   parts.briefing->add_routes(table, admin);
   parts.jobs_api->add_routes(table, admin);
+  parts.master_keys->add_routes(table, admin);
   parts.users_api->add_routes(table, admin);
   parts.organizations_api->add_routes(table, admin);
   parts.owners_api->add_routes(table, admin);
@@ -181,6 +183,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      KvApi::types(),
                                                      LedgerApi::types(),
                                                      JobsApi::types(),
+                                                     MasterKeys::types(),
                                                      http::problem_types(kOpenAi),
                                                      http::problem_types(kAnthropic),
                                                      ai::AiAdminApi::usage_types(),

@@ -106,16 +106,33 @@ std::string Sha256::finish_hex() {
 }
 
 Sealer::Sealer(std::vector<Secret> keys, Entropy& entropy)
-    : keys_(std::move(keys)), entropy_(entropy) {
-  KVCS_ASSERT(!keys_.empty());
-  for (const Secret& key : keys_) {
+    : ring_(make_ring(std::move(keys))), entropy_(entropy) {}
+
+Sealer::RingPointer Sealer::make_ring(std::vector<Secret> keys) {
+  KVCS_ASSERT(!keys.empty());
+  auto ring = std::make_shared<Ring>();
+  for (const Secret& key : keys) {
     KVCS_ASSERT(key.reveal().size() == crypto_aead_xchacha20poly1305_ietf_KEYBYTES);
     // The id tells which key opens a text and nothing about the key itself.
-    key_ids_.push_back(hmac_sha256(key.reveal(), "kvcs key id").substr(0, kKeyIdBytes));
+    ring->ids.push_back(hmac_sha256(key.reveal(), "kvcs key id").substr(0, kKeyIdBytes));
   }
+  ring->keys = std::move(keys);
+  return ring;
+}
+
+Sealer::RingPointer Sealer::ring() const {
+  const MutexLock lock(mutex_);
+  return ring_;
+}
+
+void Sealer::set_keys(std::vector<Secret> keys) {
+  RingPointer made = make_ring(std::move(keys));
+  const MutexLock lock(mutex_);
+  ring_.swap(made);
 }
 
 std::string Sealer::seal(std::string_view plaintext, std::string_view context) const {
+  const RingPointer ring = this->ring();
   // 24 random bytes never meet again in practice, so no counter has to survive a crash.
   const std::string nonce = entropy_.bytes(kNonceBytes);
   std::string ciphertext(plaintext.size() + kTagBytes, '\0');
@@ -123,8 +140,8 @@ std::string Sealer::seal(std::string_view plaintext, std::string_view context) c
   crypto_aead_xchacha20poly1305_ietf_encrypt(as_bytes(ciphertext), &size, as_bytes(plaintext),
                                              plaintext.size(), as_bytes(context), context.size(),
                                              nullptr, as_bytes(std::string_view(nonce)),
-                                             as_bytes(std::string_view(keys_[0].reveal())));
-  return to_base64url(std::string(1, kSealVersion) + key_ids_[0] + nonce + ciphertext);
+                                             as_bytes(std::string_view(ring->keys[0].reveal())));
+  return to_base64url(std::string(1, kSealVersion) + ring->ids[0] + nonce + ciphertext);
 }
 
 Result<Secret> Sealer::open(std::string_view sealed, std::string_view context) const {
@@ -136,13 +153,15 @@ Result<Secret> Sealer::open(std::string_view sealed, std::string_view context) c
   const std::string_view id = std::string_view(raw).substr(1, kKeyIdBytes);
   const std::string_view nonce = std::string_view(raw).substr(1 + kKeyIdBytes, kNonceBytes);
   const std::string_view body = std::string_view(raw).substr(kHeader);
-  for (size_t i = 0; i < keys_.size(); i++) {
-    if (key_ids_[i] != id) continue;
+  const RingPointer ring = this->ring();
+  for (size_t i = 0; i < ring->keys.size(); i++) {
+    if (ring->ids[i] != id) continue;
     // The tag covers the context too: a text that was moved to another record does not open.
     std::string plaintext(body.size() - kTagBytes, '\0');
     if (crypto_aead_xchacha20poly1305_ietf_decrypt(
             as_bytes(plaintext), nullptr, nullptr, as_bytes(body), body.size(), as_bytes(context),
-            context.size(), as_bytes(nonce), as_bytes(std::string_view(keys_[i].reveal()))) != 0) {
+            context.size(), as_bytes(nonce),
+            as_bytes(std::string_view(ring->keys[i].reveal()))) != 0) {
       return internal("sealed value does not open: it was changed or moved");
     }
     return Secret(std::move(plaintext));
@@ -151,8 +170,29 @@ Result<Secret> Sealer::open(std::string_view sealed, std::string_view context) c
       "A stored secret was sealed with a master key that is not loaded; restore it.");
 }
 
+std::vector<Secret> Sealer::derive_all(std::string_view purpose) const {
+  std::vector<Secret> derived;
+  for (const Secret& key : ring()->keys) {
+    derived.emplace_back(hmac_sha256(key.reveal(), "kvcs derive " + std::string(purpose)));
+  }
+  return derived;
+}
+
 Secret Sealer::derive(std::string_view purpose) const {
-  return Secret(hmac_sha256(keys_[0].reveal(), "kvcs derive " + std::string(purpose)));
+  return derive_all(purpose).front();
+}
+
+std::vector<std::string> Sealer::key_ids() const {
+  std::vector<std::string> ids;
+  for (const std::string& id : ring()->ids) ids.push_back(to_hex(id));
+  return ids;
+}
+
+std::string Sealer::key_id_of(std::string_view sealed) {
+  const Result<std::string> raw = from_base64(sealed);
+  constexpr size_t kLeast = 1 + kKeyIdBytes + kNonceBytes + kTagBytes;
+  if (!raw.ok() || raw->size() < kLeast || (*raw)[0] != kSealVersion) return {};
+  return to_hex(std::string_view(*raw).substr(1, kKeyIdBytes));
 }
 
 }  // namespace kvcs

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/entropy.h"
+#include "base/mutex.h"
 #include "base/secret.h"
 #include "base/status.h"
 
@@ -38,8 +39,9 @@ class Sha256 final {
 
 // Seals secrets at rest: XChaCha20-Poly1305 under a 32-byte master key.
 // Sealed text is base64url of: version byte 1 | key id (4 bytes) | nonce (24) | ciphertext+tag.
-// `context` (the record's key) is authenticated, so that a sealed value cannot be moved to another
-// record. Several keys may be loaded: the first seals, all open (rotation). Immutable; thread-safe.
+// `context` (the record's key, and more: base/origins.h) is authenticated, so that a sealed value
+// cannot be moved to another record. Several keys may be loaded: the first seals, all open, and
+// they can be exchanged while others seal and open (rotation). Thread-safe.
 class Sealer final {
  public:
   // Each key is 32 bytes, the first one current. Precondition: not empty.
@@ -49,10 +51,27 @@ class Sealer final {
   Result<Secret> open(std::string_view sealed, std::string_view context) const;
   // A key for one purpose (URL signing, cookies), derived from the current master key.
   Secret derive(std::string_view purpose) const;
+  // The same from every key, the current one first: what was made before a rotation stays good.
+  std::vector<Secret> derive_all(std::string_view purpose) const;
+
+  // From now on these are the keys. Precondition: as for the constructor.
+  void set_keys(std::vector<Secret> keys);
+  // The ids of the keys in hex, the current one first. An id tells nothing about its key.
+  std::vector<std::string> key_ids() const;
+  // The id of the key that sealed a text; "" for what is no sealed text.
+  static std::string key_id_of(std::string_view sealed);
 
  private:
-  std::vector<Secret> keys_;
-  std::vector<std::string> key_ids_;
+  struct Ring {
+    std::vector<Secret> keys;
+    std::vector<std::string> ids;  // As the sealed texts hold them: bytes.
+  };
+  using RingPointer = std::shared_ptr<const Ring>;  // This object, and the calls under way.
+  static RingPointer make_ring(std::vector<Secret> keys);
+  RingPointer ring() const;
+
+  mutable Mutex mutex_;
+  RingPointer ring_ KVCS_GUARDED_BY(mutex_);
   Entropy& entropy_;
 };
 

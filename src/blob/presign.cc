@@ -52,13 +52,7 @@ Result<Fields> split_query(std::string_view method, std::string_view query) {
   return fields;
 }
 
-}  // namespace
-
-Presigner::Presigner(Secret key, const Clock& clock) : key_(std::move(key)), clock_(clock) {
-  KVCS_ASSERT(key_.reveal().size() >= 16);
-}
-
-std::string Presigner::signature(const PresignedClaim& claim) const {
+std::string signature(const Secret& key, const PresignedClaim& claim) {
   std::string text(kVersion);
   for (const std::string& part : {claim.method, claim.id, std::to_string(claim.size_bytes),
                                   claim.sha256_hex, std::to_string(claim.expires_at_s)}) {
@@ -66,13 +60,32 @@ std::string Presigner::signature(const PresignedClaim& claim) const {
     KVCS_ASSERT(part.find('\n') == part.npos);
     (text += '\n') += part;
   }
-  return to_base64url(hmac_sha256(key_.reveal(), text));
+  return to_base64url(hmac_sha256(key.reveal(), text));
+}
+
+}  // namespace
+
+Presigner::Presigner(Secret key, const Clock& clock) : clock_(clock) {
+  set_keys({std::move(key)});
+}
+
+void Presigner::set_keys(std::vector<Secret> keys) {
+  KVCS_ASSERT(!keys.empty());
+  for (const Secret& key : keys) KVCS_ASSERT(key.reveal().size() >= 16);
+  Keys made = std::make_shared<const std::vector<Secret>>(std::move(keys));
+  const MutexLock lock(mutex_);
+  keys_.swap(made);
+}
+
+Presigner::Keys Presigner::keys() const {
+  const MutexLock lock(mutex_);
+  return keys_;
 }
 
 std::string Presigner::sign_path(const PresignedClaim& claim) const {
   return "/blobs/" + claim.id + "?size=" + std::to_string(claim.size_bytes) +
          "&sha256=" + claim.sha256_hex + "&expires=" + std::to_string(claim.expires_at_s) +
-         "&signature=" + signature(claim);
+         "&signature=" + signature(keys()->front(), claim);
 }
 
 Result<PresignedClaim> Presigner::verify(std::string_view method, std::string_view id,
@@ -87,7 +100,11 @@ Result<PresignedClaim> Presigner::verify(std::string_view method, std::string_vi
   }
   PresignedClaim claim{std::string(method), std::string(id), *size, std::string(fields.sha256),
                        static_cast<int64_t>(*expires)};
-  if (!constant_time_equal(signature(claim), fields.signature)) {
+  bool is_ours = false;
+  for (const Secret& key : *keys()) {
+    is_ours |= constant_time_equal(signature(key, claim), fields.signature);
+  }
+  if (!is_ours) {
     return bad("it was not made by this server for this request.");
   }
   // Only after the signature: a forger learns nothing about times.

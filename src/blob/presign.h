@@ -1,13 +1,16 @@
 // Presigned URLs: the right to PUT or GET one blob for a while, carried by the URL itself.
 // signature = HMAC-SHA256(key, "kvcs-presign-v1\n" method "\n" id "\n" size "\n" sha256 "\n"
 // expiry), base64url. Since it pins the digest, a repeated PUT can only write the same bytes.
-// Immutable.
+// The keys can be exchanged while others sign and verify. Thread-safe.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/secret.h"
 #include "base/status.h"
 
@@ -24,6 +27,9 @@ struct PresignedClaim {
 class Presigner final {
  public:
   Presigner(Secret key, const Clock& clock);
+  // The first key signs from now on, and each verifies: what was signed before stays good for its
+  // life. Precondition: not empty.
+  void set_keys(std::vector<Secret> keys);
   // "/blobs/<id>?size=…&sha256=…&expires=…&signature=…"
   std::string sign_path(const PresignedClaim& claim) const;
   // `query` is the raw query string; beside the signed fields a GET may have `tokens` and `layers`,
@@ -32,8 +38,11 @@ class Presigner final {
                                 std::string_view query) const;
 
  private:
-  std::string signature(const PresignedClaim& claim) const;
-  Secret key_;
+  using Keys = std::shared_ptr<const std::vector<Secret>>;  // This object, and calls under way.
+  Keys keys() const;
+
+  mutable Mutex mutex_;
+  Keys keys_ KVCS_GUARDED_BY(mutex_);
   const Clock& clock_;
 };
 

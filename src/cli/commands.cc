@@ -25,6 +25,7 @@ std::vector<Command> commands() {
   add(prices_commands());
   add(gateway_commands());
   add(gateway_account_commands());
+  add(keys_commands());
   add(kv_commands());
   add(import_commands());
   add(export_commands());
@@ -39,6 +40,7 @@ std::vector<Command> commands() {
 std::vector<CommandGroup> command_groups() {
   return {
       {"config", "Check or print the daemon's configuration."},
+      {"keys", "The master keys that seal every stored secret."},
       {"kv", "Read and change the key-value store of a running daemon."},
       {"api-key", "Set, verify or clear the API key that this machine uses."},
       {"admin", "Manage organizations, users and keys of a running daemon."},

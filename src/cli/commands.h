@@ -18,6 +18,7 @@ std::vector<Command> gateway_account_commands();  // cmd_gateway_account.cc
 std::vector<Command> import_commands();           // cmd_import.cc
 std::vector<Command> inspect_commands();          // cmd_inspect.cc
 std::vector<Command> pack_commands();             // cmd_pack.cc: pack, unpack
+std::vector<Command> keys_commands();             // cmd_keys.cc
 std::vector<Command> kv_commands();               // cmd_kv.cc
 std::vector<Command> plot_commands();             // cmd_plot.cc
 std::vector<Command> prices_commands();   // cmd_prices.cc: prices import, admin prices import
