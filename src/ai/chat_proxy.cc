@@ -9,6 +9,7 @@
 #include <array>
 
 #include "ai/chat_call.h"
+#include "ai/objects.h"
 #include "ai/worst_case.h"
 #include "base/bytes.h"
 #include "base/json_size.h"
@@ -52,7 +53,7 @@ Result<std::string> read_ask(http::Request& request) {
 ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
                      const Providers& providers, const Pricing& pricing, PriceOverrides& overrides,
                      Budgets& budgets, RateLimiter& limiter, http::HttpUpstream& upstream,
-                     Ledger& ledger, AiMetrics& metrics, const Clock& clock)
+                     Ledger& ledger, AiMetrics& metrics, AiObjects& objects, const Clock& clock)
     : config_(config),
       directory_(directory),
       providers_(providers),
@@ -63,6 +64,7 @@ ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
       upstream_(upstream),
       ledger_(ledger),
       metrics_(metrics),
+      objects_(objects),
       clock_(clock) {}
 
 namespace {
@@ -153,6 +155,7 @@ Result<http::Response> ChatProxy::handle(http::Request& request, const Dialect& 
   KVCS_TRY(find_targets(*call));
   KVCS_TRY(find_prices(*call));
   KVCS_TRY(bound_targets(*call));
+  KVCS_TRY(check_objects(*call));
   // The order counts. Rates come before the budget, for a refused request must leave no
   // reservation; the reservation comes before the exchange, for money is set aside before it can
   // be spent.
@@ -230,6 +233,25 @@ Status ChatProxy::find_targets(Call& call) const {
     }
   }
   return ok();
+}
+
+Status ChatProxy::check_objects(Call& call) const {
+  if (call.chat.stored_ids.empty()) return ok();
+  for (const Call::Target& target : call.targets) {
+    const Provider& provider = *target.model.provider;
+    if (providers_.has_own_key(call.organization->id, provider)) continue;
+    KVCS_TRY(objects_.check(call.organization->id, provider.name, call.chat.stored_ids));
+  }
+  return ok();
+}
+
+void ChatProxy::remember_answer(Call& call) const {
+  const std::string_view id = call.meter->response_id();
+  if (call.is_remembered || id.empty()) return;
+  call.is_remembered = true;
+  const Provider& provider = *call.target().model.provider;
+  if (providers_.has_own_key(call.organization->id, provider)) return;
+  objects_.remember_response(call.organization->id, provider.name, id);
 }
 
 Status ChatProxy::find_prices(Call& call) const {
@@ -340,6 +362,7 @@ Result<http::Response> ChatProxy::count_tokens(http::Request& request) {
   call.path = "/messages/count_tokens";
   KVCS_TRY(load_caller(call));
   KVCS_TRY(find_targets(call));
+  KVCS_TRY(check_objects(call));
   if (Status limited = take_rate(call); !limited.ok()) return refusal(call, limited);
   Result<std::unique_ptr<BegunAnswer>> answer = exchange(call);
   if (!answer.ok()) return exchange_failure(std::move(answer).status());

@@ -30,6 +30,7 @@ class SseParser;
 namespace kvcs::ai {
 
 class AiMetrics;
+class AiObjects;
 class BegunAnswer;
 enum class ExchangeEnd : uint8_t;
 
@@ -39,7 +40,7 @@ class ChatProxy final {
   ChatProxy(const ProxyConfig& config, const Directory& directory, const Providers& providers,
             const Pricing& pricing, PriceOverrides& overrides, Budgets& budgets,
             RateLimiter& limiter, http::HttpUpstream& upstream, Ledger& ledger, AiMetrics& metrics,
-            const Clock& clock);
+            AiObjects& objects, const Clock& clock);
 
   // The rows of these handlers, for keys that `user_key` lets in, and the types that they read and
   // answer.
@@ -67,6 +68,10 @@ class ChatProxy final {
   Status load_caller(Call& call) const;
   // Where the model lives, with credentials; Forbidden when it is not allowed.
   Status find_targets(Call& call) const;
+  // NotFound when the request names something at a shared provider that is not the organization's.
+  Status check_objects(Call& call) const;
+  // Notes the id of the answer, once it is known and before the client has it.
+  void remember_answer(Call& call) const;
   Status find_prices(Call& call) const;
   // What each target may cost at the most.
   Status bound_targets(Call& call) const;
@@ -128,6 +133,7 @@ class ChatProxy final {
   http::HttpUpstream& upstream_;
   Ledger& ledger_;
   AiMetrics& metrics_;
+  AiObjects& objects_;
   const Clock& clock_;
   mutable std::atomic<int64_t> open_streams_{0}, upstream_errors_{0}, client_gone_{0};
 };

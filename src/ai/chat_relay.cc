@@ -219,6 +219,7 @@ http::Response ChatProxy::answer_whole(Call& call, http::Response response,
     response.set(std::string(kFailedAnswerHeader), "1");
   }
   if (client_left) client_gone_++;
+  remember_answer(call);
   reprice(call);
   call.keep_for_log(response.body);
   const BudgetView user = call.reservation->user_at_admission();
@@ -273,7 +274,9 @@ Status ChatProxy::pump(Call& call, BegunAnswer& answer, http::SseParser& parser,
   bool has_events = false, has_text = false;
   const auto pass = [&](const http::SseEvent& event) {
     has_events = has_events || !event.data.empty();
-    switch (call.meter->on_event(event.event, event.data, event.raw, rewritten)) {
+    const EventFate fate = call.meter->on_event(event.event, event.data, event.raw, rewritten);
+    remember_answer(call);
+    switch (fate) {
       case EventFate::kPass:
         out.append(event.raw);
         break;

@@ -305,19 +305,29 @@ std::string Providers::seal_credential(std::string_view key, const BoundKey& bou
            {"origins", origins_json(bound.origins)}});
 }
 
+Result<std::shared_ptr<const Providers::BoundKey>> Providers::own_key(
+    std::string_view organization_id, const Provider& provider) const {
+  const std::string own = keyspace::org_credential(organization_id, provider.name);
+  return credentials_.find_or_load(own, [&](std::string_view key) -> Result<BoundKey> {
+    Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
+    if (entry.code() == Code::kNotFound) return BoundKey{};
+    if (!entry.ok()) return std::move(entry).status();
+    return open_credential(key, entry->value);
+  });
+}
+
+bool Providers::has_own_key(std::string_view organization_id, const Provider& provider) const {
+  const auto own = own_key(organization_id, provider);
+  return own.ok() && !(*own)->secret.empty();
+}
+
 Result<Secret> Providers::credential(std::string_view organization_id,
                                      const Provider& provider) const {
   const auto given_for_it = [&](const BoundKey& key, std::string_view whose) -> Result<Secret> {
     if (may_go_to(key.origins, provider.origin)) return Secret(key.secret);
     return secret_origin_changed(whose, provider.origin, key.origins, again(provider.name));
   };
-  const std::string own = keyspace::org_credential(organization_id, provider.name);
-  auto secret = credentials_.find_or_load(own, [&](std::string_view key) -> Result<BoundKey> {
-    Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
-    if (entry.code() == Code::kNotFound) return BoundKey{};
-    if (!entry.ok()) return std::move(entry).status();
-    return open_credential(key, entry->value);
-  });
+  auto secret = own_key(organization_id, provider);
   if (!secret.ok()) return std::move(secret).status();
   if (!(*secret)->secret.empty()) {
     return given_for_it(**secret,

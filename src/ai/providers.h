@@ -85,6 +85,9 @@ class Providers final {
   // with reason secret_origin_changed when it was given for another origin than the provider's.
   Result<Secret> credential(std::string_view organization_id, const Provider& provider) const;
 
+  // True: its requests go out with a key that is nobody else's.
+  bool has_own_key(std::string_view organization_id, const Provider& provider) const;
+
   // An alias, "provider/model", or a bare name: a provider's own list, then the price table with
   // the overrides that the organization has ("ft:BASE:..." belongs where BASE does), then the one
   // provider that speaks this API. NotFound with reason model_not_found.
@@ -115,6 +118,8 @@ class Providers final {
     Secret secret;
     Origins origins;
   };
+  Result<std::shared_ptr<const BoundKey>> own_key(std::string_view organization_id,
+                                                  const Provider& provider) const;
   Result<BoundKey> open_credential(std::string_view key, std::string_view value) const;
   std::string seal_credential(std::string_view key, const BoundKey& bound) const;
   Status rebind_credentials(const Provider& provider, const AuditContext& who);

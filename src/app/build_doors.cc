@@ -9,6 +9,7 @@
 #include "ai/budget/budget_ledger.h"
 #include "ai/chat_proxy.h"
 #include "ai/configured_providers.h"
+#include "ai/objects.h"
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"
 #include "ai/providers.h"
@@ -218,9 +219,14 @@ Status build_ai(Parts& parts) {
                                [rows = ai::KnownUsageRows(*parts.kv, *parts.ledger)](
                                    std::string_view id) mutable { return rows.contain(id); }));
   ai.metrics = std::make_unique<ai::AiMetrics>(*parts.metrics);
+  ai.objects = std::make_unique<ai::AiObjects>(
+      *parts.kv, *parts.audited, parts.clock(),
+      [directory = parts.directory.get()](std::string_view organization_id) {
+        return directory->organization(organization_id).status();
+      });
   ai.proxy = std::make_unique<ai::ChatProxy>(
       config.proxy, *parts.directory, *ai.providers, *ai.pricing, *ai.overrides, *ai.budgets,
-      *parts.rates, *parts.upstream, *parts.ledger, *ai.metrics, parts.clock());
+      *parts.rates, *parts.upstream, *parts.ledger, *ai.metrics, *ai.objects, parts.clock());
   ai.api = std::make_unique<ai::AiApi>(*parts.directory, *ai.providers, *ai.pricing, *ai.overrides,
                                        *ai.budgets, *parts.ledger, parts.clock());
   ai.admin_api = std::make_unique<ai::AiAdminApi>(*parts.organizations, *parts.users, *ai.budgets,

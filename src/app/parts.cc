@@ -7,6 +7,7 @@
 #include "ai/ai_metrics.h"
 #include "ai/budget/budget.h"
 #include "ai/chat_proxy.h"
+#include "ai/objects.h"
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"
 #include "ai/providers.h"

@@ -63,6 +63,7 @@ class AiAdminApi;
 class AiApi;
 class Budgets;
 class AiMetrics;
+class AiObjects;
 class ChatProxy;
 class PriceOverrides;
 class Pricing;
@@ -121,6 +122,7 @@ struct AiParts {
   std::unique_ptr<ai::Providers> providers;
   std::unique_ptr<ai::Budgets> budgets;
   std::unique_ptr<ai::AiMetrics> metrics;
+  std::unique_ptr<ai::AiObjects> objects;
   std::unique_ptr<ai::ChatProxy> proxy;
   std::unique_ptr<ai::AiApi> api;
   std::unique_ptr<ai::AiAdminApi> admin_api;

@@ -7,6 +7,7 @@
 #include "ai/ai_admin_api.h"
 #include "ai/ai_api.h"
 #include "ai/chat_proxy.h"
+#include "ai/objects.h"
 #include "app/api/openapi.h"
 #include "app/caller_api.h"
 #include "app/jobs_api.h"
@@ -145,6 +146,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.ai.admin_api->add_usage_routes(table, admin);
   parts.ledger_api->add_body_routes(table, admin);
   parts.ai.admin_api->add_routes(table, admin);
+  parts.ai.objects->add_routes(table, admin);
   parts.artifacts.api->add_routes(table, artifact);
   parts.project_keys_api->add_routes(table, artifact);
   parts.gateway.api->add_routes(table);
@@ -184,6 +186,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      LedgerApi::types(),
                                                      JobsApi::types(),
                                                      MasterKeys::types(),
+                                                     ai::AiObjects::types(),
                                                      http::problem_types(kOpenAi),
                                                      http::problem_types(kAnthropic),
                                                      ai::AiAdminApi::usage_types(),

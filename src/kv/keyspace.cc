@@ -120,6 +120,12 @@ std::string ai_price(std::string_view model) {
 std::string ai_org_price(std::string_view org_id, std::string_view model) {
   return concat({kAiPricePrefix, org_id, ":", model});
 }
+std::string ai_object_prefix(std::string_view org_id) {
+  return concat({kAiObjectPrefix, org_id, ":"});
+}
+std::string ai_object(std::string_view org_id, std::string_view provider, std::string_view id) {
+  return concat({kAiObjectPrefix, org_id, ":", provider, ":", id});
+}
 std::string token(std::string_view tenant, std::string_view provider, std::string_view account) {
   return concat({kTokenPrefix, tenant, ":", provider, ":", account});
 }
@@ -237,6 +243,12 @@ std::optional<PriceParts> parse_ai_price(std::string_view key) {
   }
   return PriceParts{{}, rest};
 }
+std::optional<AiObjectParts> parse_ai_object(std::string_view key) {
+  if (!key.starts_with(kAiObjectPrefix)) return {};
+  const auto parts = split(key, ':');
+  if (parts.size() != 4) return {};
+  return AiObjectParts{parts[1], parts[2], parts[3]};
+}
 std::optional<AccountParts> parse_token(std::string_view key) {
   if (!key.starts_with(kTokenPrefix)) return {};
   const auto parts = split(key, ':');
@@ -279,8 +291,9 @@ KvFamily family_of_key(std::string_view key) {
   if (starts_with_one_of(key, {kUserPrefix, "org:"}) && key.ends_with(":quota")) {
     return KvFamily::kQuota;
   }
-  if (starts_with_one_of(key, {"system:", "system_state:", "briefing:", "cron:", "idempotency:",
-                               "last_used:", "oauth_state:", "agent_state:", kDeletionPrefix})) {
+  if (starts_with_one_of(
+          key, {"system:", "system_state:", "briefing:", "cron:", "idempotency:", "last_used:",
+                "oauth_state:", "agent_state:", kAiObjectPrefix, kDeletionPrefix})) {
     return KvFamily::kSystem;
   }
   return KvFamily::kConfig;

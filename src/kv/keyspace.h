@@ -31,6 +31,7 @@
 // system  system:…                                       one record each, see the constants below
 // system  briefing:{YYYY-MM-DD}  cron:{job}  idempotency:{scope}:{hash}
 // system  last_used:{key_id}  last_used:{t}:{p}:{a}      unix ms of a key, of an account
+// system  ai_object:{org_id}:{provider}:{id}             whose a thing at a shared provider is
 // system  oauth_state:{sha256 hex}  agent_state:{tenant}:{key}  system_state:mode
 // system  deletion:{kind of owner}:{id}                  an owner that is being deleted
 // outbox  {unix ms, 15 digits}:{id}                      record bound for SQL, see kv/outbox.h
@@ -52,6 +53,7 @@ inline constexpr std::string_view kApiConfigPrefix = "api_config:";
 inline constexpr std::string_view kTenantConfigPrefix = "tenant_config:";
 inline constexpr std::string_view kAiProviderPrefix = "ai_provider:";
 inline constexpr std::string_view kAiPricePrefix = "ai_price:";
+inline constexpr std::string_view kAiObjectPrefix = "ai_object:";
 inline constexpr std::string_view kTokenPrefix = "tokens:";
 inline constexpr std::string_view kRefreshPrefix = "refresh:";
 inline constexpr std::string_view kRefreshDuePrefix = "refresh_due:";
@@ -116,6 +118,7 @@ inline constexpr Ownership kOwnership[] = {
     {KvFamily::kSystem, "last_used:", Owner::kTenant, IdAt::kNext},
     {KvFamily::kSystem, "oauth_state:", Owner::kTenant, IdAt::kMetadata},
     {KvFamily::kSystem, "agent_state:", Owner::kTenant, IdAt::kNext},
+    {KvFamily::kSystem, "ai_object:", Owner::kOrganization, IdAt::kNext},
     {KvFamily::kSystem, "deletion:", Owner::kNobody},
     {KvFamily::kOutbox, "", Owner::kHistory},
 };
@@ -159,6 +162,8 @@ std::string agent_schedule(std::string_view tenant);
 std::string ai_provider(std::string_view name);
 std::string ai_price(std::string_view model);
 std::string ai_org_price(std::string_view org_id, std::string_view model);
+std::string ai_object_prefix(std::string_view org_id);
+std::string ai_object(std::string_view org_id, std::string_view provider, std::string_view id);
 std::string token(std::string_view tenant, std::string_view provider, std::string_view account);
 // The accounts of one provider; of all providers of the tenant when `provider` is empty; of every
 // tenant when that is empty too.
@@ -195,6 +200,9 @@ struct DueParts {
   int64_t due_unix_s = 0;
   AccountParts account;
 };
+struct AiObjectParts {
+  std::string_view org_id, provider, id;
+};
 struct PriceParts {
   std::string_view org_id, model;  // The former is "" for a price of all organizations.
 };
@@ -205,6 +213,7 @@ std::optional<OrgPart> parse_tenant_token(std::string_view key);
 std::optional<OrgPart> parse_org_credential(std::string_view key);  // `id`: the provider's name.
 std::optional<std::string_view> parse_ai_provider(std::string_view key);  // The provider's name.
 std::optional<PriceParts> parse_ai_price(std::string_view key);
+std::optional<AiObjectParts> parse_ai_object(std::string_view key);
 std::optional<AccountParts> parse_token(std::string_view key);
 std::optional<AccountParts> parse_refresh(std::string_view key);
 std::optional<DueParts> parse_refresh_due(std::string_view key);
@@ -222,7 +231,7 @@ bool is_private_state(std::string_view key);
 //   tokens  tokens: refresh: refresh_due:
 //   quota   quota: grace:, and user:…:quota, org:…:quota
 //   system  system: system_state: briefing: cron: idempotency: last_used: oauth_state: agent_state:
-//           deletion:
+//           ai_object: deletion:
 //   config  every other key. No key belongs to the outbox: a record there is not imported.
 KvFamily family_of_key(std::string_view key);
 

@@ -18,14 +18,15 @@ namespace {
 namespace fs = std::filesystem;
 using namespace keyspace;
 
-constexpr std::array<std::string_view, 28> kPrefixes = {
+constexpr std::array<std::string_view, 29> kPrefixes = {
     "apikey:",      "tenant_auth:", "adminkey:",      "org:",
     "org_slug:",    "user:",        "user_email:",    "admin:keys:",
     "api_config:",  "ai_provider:", "tenant_config:", "agent_job_schedule:",
     "ai_price:",    "tokens:",      "refresh:",       "refresh_due:",
     "quota:",       "grace:",       "adjustment:",    "system:",
     "briefing:",    "cron:",        "idempotency:",   "last_used:",
-    "oauth_state:", "agent_state:", "system_state:",  "deletion:"};
+    "oauth_state:", "agent_state:", "system_state:",  "deletion:",
+    "ai_object:"};
 
 // What begins as a key does and is none.
 const std::set<std::pair<std::string, std::string>>& other_meanings() {
@@ -114,6 +115,19 @@ TEST_CASE("keyspace: what is built is read back", "[unit][kv]") {
   const auto tenant = parse_tenant_token(tenant_text);
   REQUIRE(tenant);
   CHECK((tenant->org_id == "o" && tenant->id == "t"));
+  const std::string own_text = org_credential("o", "p"), refresh_text = refresh("t", "p", "a");
+  const auto own = parse_org_credential(own_text);
+  REQUIRE(own);
+  CHECK((own->org_id == "o" && own->id == "p"));
+  const auto refreshed = parse_refresh(refresh_text);
+  REQUIRE(refreshed);
+  CHECK((refreshed->tenant == "t" && refreshed->provider == "p" && refreshed->account == "a"));
+  const std::string object_text = ai_object("o", "p", "resp_1");
+  CHECK(object_text.starts_with(ai_object_prefix("o")));
+  CHECK(family_of_key(object_text) == KvFamily::kSystem);
+  const auto object = parse_ai_object(object_text);
+  REQUIRE(object);
+  CHECK((object->org_id == "o" && object->provider == "p" && object->id == "resp_1"));
   const std::string token_text = token("t", "p", "a");
   const auto account = parse_token(token_text);
   REQUIRE(account);

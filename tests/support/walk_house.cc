@@ -45,6 +45,16 @@ WalkHouse::WalkHouse(uint64_t seed, WalkSize walk_size, std::function<void()> at
     INFO(row.json << " -> " << put.body);
     REQUIRE(put.status == 200);
   }
+  // What the asks of the walks name, as if it had been made elsewhere.
+  for (const char* name : {"alpha", "beta", "gamma", "delta"}) {
+    for (const char* id : {"file_1", "resp_0"}) {
+      REQUIRE(house
+                  .admin("PUT",
+                         "/admin/organizations/" + house.org + "/ai-objects/" + name + "/" + id,
+                         "{}")
+                  .status == 200);
+    }
+  }
   const std::string usd = limit_of(90);
   house.change_org(R"({"monthly_budget_usd":")" + usd +
                    R"(","log_bodies":true,"max_output_tokens":700})");

@@ -105,7 +105,7 @@ const std::map<std::string, Shown>& shown() {
        {{"chat_proxy.h", "prices/members.h"},
         {"ai_admin_api.h", "ai_api.h", "ai_metrics.h", "ai_config.h", "budget/budget.h",
          "budget/budget_ledger.h", "budget/charge_journal_copy.h", "configured_providers.h",
-         "prices/price_overrides.h", "prices/pricing.h", "providers.h"}}},
+         "objects.h", "prices/price_overrides.h", "prices/pricing.h", "providers.h"}}},
       {"briefing", {{}, {"summary.h"}}},
       {"app", {{"commands.h"}, {}}},
       {"cli", {{}, {"command.h", "confirm.h"}}},

@@ -46,6 +46,8 @@ struct ChatRequest {
   int64_t images = 0;        // Pictures; a published rule of the model may bound them.
   int64_t audio_bytes = 0;   // Decoded.
   std::string unbounded_by;  // The first member that brings in what is not in the body; "" = none.
+  // Of things that the provider has stored (dialects/stored_ids.h).
+  std::vector<std::string> stored_ids;
   CacheWrites cache_writes = CacheWrites::kNone;
   int64_t samplings = 1;  // How often the model may read its input for this request (compaction).
 

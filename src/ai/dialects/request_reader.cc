@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "ai/dialects/json_members.h"
+#include "ai/dialects/stored_ids.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/json_cursor.h"
@@ -56,6 +57,7 @@ class Reader final {
     KVCS_TRY(read_members(root));
     KVCS_TRY(read_tools(root));
     request_.text_bytes = size_of(request_.body);
+    KVCS_TRY(read_stored_ids(root, request_.stored_ids));
     return read_conversation(root);
   }
 

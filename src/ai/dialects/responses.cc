@@ -181,6 +181,8 @@ class ResponsesMeter final : public Meter {
            "},\"incomplete_details\":null,\"output\":[],\"usage\":null}}\n\n";
   }
 
+  std::string_view response_id() const override { return id_; }
+
  private:
   struct Items {
     TokenUsage calls;
@@ -188,6 +190,8 @@ class ResponsesMeter final : public Meter {
   };
 
   void read_whole_answer(const Members& root) override {
+    std::string_view id;
+    if (root["id"].get(id) == simdjson::SUCCESS) id_ = id.substr(0, 200);
     read_output(root);
     std::string_view status;
     if (root["status"].get(status) == simdjson::SUCCESS && status == "failed") set_error();

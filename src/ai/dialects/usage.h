@@ -65,6 +65,8 @@ class UsageMeter {
   // Tokens of output so far, at most: stated, or the bytes that were seen. Cheap.
   virtual int64_t output_so_far() const = 0;
   virtual std::string_view response_model() const = 0;  // "" until known.
+  // Of an answer that the provider stores and that later requests may name; "" until known.
+  virtual std::string_view response_id() const { return {}; }
   // The event that tells the client of a stream that it broke after its head was sent.
   virtual std::string error_event(const Status& failure) const = 0;
   // Whether clients read that event only when the body then ends well. (Others take a stream that
