@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "base/file.h"
+#include "base/private_file.h"
 #include "base/yaml.h"
 
 namespace kvcs::ai {
@@ -51,7 +51,7 @@ Result<Secret> read_api_key(Json& provider) {
     return Secret(value);
   }
   if (file.empty()) return Secret();
-  return Secret(std::string(trim(KVCS_TRY(read_small_file(file, kKeyFileMaxBytes)))));
+  return Secret(std::string(trim(KVCS_TRY(read_private_file(file, kKeyFileMaxBytes)).reveal())));
 }
 
 Status add_provider(Providers& providers, const std::string& name, Json entry) {

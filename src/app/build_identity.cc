@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/private_file.h"
 #include "gateway/tokens/tokens.h"
 #include "identity/admin_keys_api.h"
 #include "identity/adopted_tokens.h"
@@ -43,7 +44,7 @@ constexpr size_t kAdminKeysFileMaxBytes = 64 << 10;
 Result<std::vector<StaticAdminKey>> static_admin_keys(const Config& config) {
   std::string text = config.secrets.admin_keys.reveal();
   if (const std::string& file = config.secrets.admin_keys_file; !file.empty()) {
-    text += "\n" + KVCS_TRY(read_small_file(file, kAdminKeysFileMaxBytes));
+    text += "\n" + KVCS_TRY(read_private_file(file, kAdminKeysFileMaxBytes)).reveal();
   }
   if (const std::string directory = credentials_directory(); !directory.empty()) {
     const Result<std::string> given =
