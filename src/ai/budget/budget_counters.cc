@@ -161,12 +161,12 @@ void BudgetBook::forget_old_months(const std::string& month) {
 }
 
 bool BudgetBook::forget(std::string_view kind, std::string_view id) {
-  const std::string prefix = keyspace::quota(kind, id, "");
   bool all = true;
   MutexLock lock(mutex_);
-  for (auto it = counters_.lower_bound(prefix);
-       it != counters_.end() && it->first.starts_with(prefix);) {
+  const ByName::Views first{kind, id, ""};
+  for (auto it = counters_.lower_bound(first); it != counters_.end();) {
     const BudgetCounter& one = it->second;
+    if (one.kind != kind || one.id != id) break;
     const bool in_use = one.pins > 0 || one.dirty || one.reserved != 0;
     all = all && !in_use;
     it = in_use ? std::next(it) : counters_.erase(it);

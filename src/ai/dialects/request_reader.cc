@@ -57,7 +57,7 @@ class Reader final {
     KVCS_TRY(read_members(root));
     KVCS_TRY(read_tools(root));
     request_.text_bytes = size_of(request_.body);
-    KVCS_TRY(read_stored_ids(root, request_.stored_ids));
+    KVCS_TRY(read_stored_ids(root.object(), request_.stored_ids));
     return read_conversation(root);
   }
 
