@@ -182,7 +182,7 @@ class Repair final {
     if (!found_.kv || !found_.ledger || found_.kv->store_id != found_.ledger->store_id) return ok();
     kv_lacks_ = found_.kv->generation < found_.ledger->generation;
     const auto is_known = [&kv](const AuditRow& row) -> Result<bool> {
-      if (row.family == "artifact") return true;
+      if (row.family == "artifact" || row.family == "project") return true;
       const auto waiting = kv.get(KvFamily::kOutbox, keyspace::outbox(row.ts_ms, row.id));
       if (!waiting.ok() && waiting.code() != Code::kNotFound) return waiting.status();
       return waiting.ok();

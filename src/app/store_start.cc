@@ -77,10 +77,10 @@ Status check_usage(const Parts& parts) {
 }
 
 // A store that was put back from before has neither seen the newest rows of the audit in SQL, nor
-// has it them on their way there. Those of artifacts do not come by KV.
+// has it them on their way there. Those of artifacts and projects do not come by KV.
 Status check_kv_knows(const Parts& parts, const std::string& head) {
   const auto is_known = [&parts](const AuditRow& row) -> Result<bool> {
-    if (row.family == "artifact") return true;
+    if (row.family == "artifact" || row.family == "project") return true;
     const auto waiting = parts.kv->get(KvFamily::kOutbox, keyspace::outbox(row.ts_ms, row.id));
     if (!waiting.ok() && waiting.code() != Code::kNotFound) return waiting.status();
     return waiting.ok();

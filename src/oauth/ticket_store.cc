@@ -34,7 +34,8 @@ KvBatch TicketStore::make(std::string_view secret, std::string_view record, int6
 
 Status TicketStore::put(std::string_view secret, std::string_view record, int64_t lifetime_s,
                         std::string_view owner) {
-  return kv_.write(make(secret, record, lifetime_s, owner), KvDurability::kSynced);
+  const KvBatch batch = make(secret, record, lifetime_s, owner);
+  return kv_.write(batch, KvDurability::kSynced);
 }
 
 Result<Secret> TicketStore::take(std::string_view secret) {
