@@ -16,6 +16,7 @@ namespace kvcs {
 namespace {
 
 constexpr size_t kSha256HexBytes = 64;
+constexpr std::string_view kRevoked = "revoked";
 constexpr size_t kAdoptedPerBatch = 200;  // At a start; two records each.
 
 // The hash in the key's name, of a record that has no id of ours; "" for all others.
@@ -26,6 +27,7 @@ std::string_view foreign_hash(const KvBatch::Op& op) {
   const Result<Json> record = parse_json(op.entry->value);
   if (hash.size() != kSha256HexBytes || !record.ok() || !record.value().is_object()) return {};
   const bool is_foreign = text_member(record.value(), "key_id").empty() &&
+                          text_member(record.value(), "status") != kRevoked &&
                           is_slug(text_member(record.value(), "tenant_id"));
   return is_foreign ? hash : std::string_view();
 }
@@ -105,6 +107,20 @@ Result<KvBatch> TokenAdoption::adopt(const KvBatch& incoming, const AuditContext
   return out;
 }
 
+// Nothing when the bearer's tenant is here; else its record as one that was revoked.
+Result<std::optional<std::string>> TokenAdoption::without_tenant(const KvItem& item) const {
+  Json json = KVCS_TRY(parse_json(item.entry.value));
+  const std::string tenant = text_member(json, "tenant_id");
+  const Status organization = organizations_.find_by_slug(tenant).status();
+  if (organization.ok()) return std::optional<std::string>();
+  if (organization.code() != Code::kNotFound) return organization;
+  const Status configured = kv_.get(KvFamily::kConfig, keyspace::tenant_config(tenant)).status();
+  if (configured.ok()) return std::optional<std::string>();
+  if (configured.code() != Code::kNotFound) return configured;
+  json["status"] = kRevoked;
+  return std::optional<std::string>(dump_json(json));
+}
+
 Result<int64_t> TokenAdoption::adopt_stored(const AuditContext& who) const {
   int64_t adopted = 0;
   KvBatch found;
@@ -120,6 +136,14 @@ Result<int64_t> TokenAdoption::adopt_stored(const AuditContext& who) const {
     KvBatch one;
     one.put(KvFamily::kAuth, item.key, item.entry);
     if (foreign_hash(one.ops().front()).empty()) return ok();
+    if (const auto revoked = KVCS_TRY(without_tenant(item))) {
+      log::warn("token.revoked", {{"key", item.key}, {"reason", "its tenant is not here"}});
+      KvEntry entry = item.entry;
+      entry.value = *revoked;
+      KvBatch batch;
+      batch.put(KvFamily::kAuth, item.key, std::move(entry));
+      return audited_.write(batch, who);
+    }
     found.append(std::move(one));
     return found.ops().size() < kAdoptedPerBatch ? ok() : flush();
   };

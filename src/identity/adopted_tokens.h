@@ -5,6 +5,8 @@
 // created when there is none. Thread-safe.
 #pragma once
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -24,10 +26,12 @@ class TokenAdoption final {
   // already keeps its id, and one that was revoked here stays revoked. What cannot be read, or
   // whose tenant's name is no slug that an organization may have, passes as it is.
   Result<KvBatch> adopt(const KvBatch& incoming, const AuditContext& who) const;
-  // The same for what the store holds already; how many. A second run finds none.
+  // The same for what the store holds already; how many. A second run finds none. A bearer whose
+  // tenant is not here (any more) is revoked: it would work for whoever has the name next.
   Result<int64_t> adopt_stored(const AuditContext& who) const;
 
  private:
+  Result<std::optional<std::string>> without_tenant(const KvItem& item) const;
   Status take_over(const std::string& key, KeyRecord& token) const;
   Status adopt_one(const KvBatch::Op& op, const std::string& hash, KvBatch& out,
                    const AuditContext& who) const;

@@ -241,9 +241,14 @@ TEST_CASE("gateway over HTTP: a bearer of another system is listed, revoked and 
   const std::string third = "the-bearer-of-an-agent-3";
   KvBatch batch;
   batch.put(KvFamily::kAuth, auth(third), record("zed"));
+  // And one whose tenant was deleted then: it does not come back with the name.
+  const std::string orphan = "the-bearer-of-an-agent-4";
+  batch.put(KvFamily::kAuth, auth(orphan), record("gone"));
   REQUIRE(gateway.app.parts().kv->write(batch, KvDurability::kSynced).ok());
   gateway.app.restart();
 
+  REQUIRE(gateway.admin("PUT", "/admin/tenants/gone", "{}").status == 200);
+  CHECK(status_of(orphan, "gone") == 401);
   Json tokens = tokens_of("zed");
   REQUIRE(tokens.size() == 2);
   gateway.app.restart();
