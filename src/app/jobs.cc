@@ -244,6 +244,18 @@ Result<std::string> deliver_alerts(Alerts& alerts) {
   return delivered == 0 ? std::string() : count_report("delivered", delivered);
 }
 
+// What looks for damage, and for a certificate that ends.
+std::vector<Job> checking_jobs(Parts& parts) {
+  std::vector<Job> jobs;
+  jobs.push_back({"database-check", "10 2 * * *", 4 * 3600, 600,
+                  [&parts](const JobContext&) { return check_databases(parts); }});
+  jobs.push_back({"kv-check", "40 1 * * *", 4 * 3600, 600,
+                  [&parts](const JobContext& context) { return check_kv_tables(parts, context); }});
+  jobs.push_back({"certificate-check", "30 7 * * *", 30, 0,
+                  [&parts](const JobContext&) { return check_certificate(parts); }});
+  return jobs;
+}
+
 }  // namespace
 
 std::function<void(const JobRun& run)> job_reporter(Parts& parts) {
@@ -260,7 +272,7 @@ std::function<void(const JobRun& run)> job_reporter(Parts& parts) {
 // Columns: name, cron expression in UTC, time limit and jitter in seconds. Names are in history and
 // in the API; they do not change.
 std::vector<Job> all_jobs(Parts& parts) {
-  std::vector<Job> jobs;
+  std::vector<Job> jobs = checking_jobs(parts);
   const auto add = [&](const char* name, const char* schedule, int64_t time_limit_s,
                        int64_t jitter_s, JobFunction run) {
     jobs.push_back({name, schedule, time_limit_s, jitter_s, std::move(run)});
@@ -277,10 +289,6 @@ std::vector<Job> all_jobs(Parts& parts) {
   });
   add("database-checkpoint", "*/15 * * * *", 120, 60,
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
-  add("database-check", "10 2 * * *", 4 * 3600, 600,
-      [&parts](const JobContext&) { return check_databases(parts); });
-  add("kv-check", "40 1 * * *", 4 * 3600, 600,
-      [&parts](const JobContext& context) { return check_kv_tables(parts, context); });
   add("reseal", "*/10 * * * *", 3600, 0, [&parts](const JobContext& context) {
     return parts.master_keys->reseal([&context] { return context.cancelled.load(); });
   });
@@ -321,8 +329,6 @@ std::vector<Job> all_jobs(Parts& parts) {
   add("agent-schedules", "0 6 * * *", 1800, 0, [&parts](const JobContext& context) {
     return parts.gateway.agent_schedules->run([&context] { return context.cancelled.load(); });
   });
-  add("certificate-check", "30 7 * * *", 30, 0,
-      [&parts](const JobContext&) { return check_certificate(parts); });
   // A new month has counters of its own; what is still reserved in the old one is settled.
   add("month-roll", "0 0 1 * *", 300, 0, [&parts](const JobContext&) -> Result<std::string> {
     KVCS_TRY(parts.ai.budgets->reconcile());

@@ -168,7 +168,9 @@ std::vector<http::Row> all_routes(Parts& parts) {
   make_posts_idempotent(table, parts);
   refuse_unknown_queries(table);
   for (http::Route& page : http::static_routes(parts.config.http.web_dir)) {
-    table.push_back({std::move(page), {}});
+    http::Row row;
+    static_cast<http::Route&>(row) = std::move(page);
+    table.push_back(std::move(row));
   }
   return table;
 }

@@ -58,8 +58,8 @@ class Authenticator final {
 };
 
 // Whether a write of this key in the store suspends or removes whom the caller acts for. The key of
-// the caller itself does not count: once revoked it is refused from the next request on, and what it
-// has begun comes to its end.
+// the caller itself does not count: once revoked it is refused from the next request on, and what
+// it has begun comes to its end.
 bool depends_on(const Principal& principal, KvFamily family, std::string_view key);
 
 // Guards for the route table: each finds the key in the request and asks access::may(). Forbidden

@@ -420,7 +420,7 @@ Result<http::Response> OrganizationsApi::create_key(http::Request& request) {
   }
   const CreatedKey created = KVCS_TRY(keys_.create(owner, wanted, who(request)));
   // As for a project in its organization, so for a key in its project, which is a row of SQL.
-  if (!tenant) {
+  if (owner.kind == PrincipalKind::kProjectKey) {
     const Status project = projects_.find(owner.organization_id, owner.project_id).status();
     if (project.code() == Code::kNotFound) {
       KVCS_TRY(keys_.remove(owner, created.record.id, who(request)));

@@ -63,7 +63,9 @@ struct ArtifactWorld {
     sibling = acme;
     sibling.key_id = "key-sibling";
     sibling.project_id = make_uuid_v4(*entropy);
-    auto row = (*db)->prepare("INSERT INTO projects VALUES (?, ?, 'sibling', 'Sibling', 0)");
+    auto row = (*db)->prepare(
+        "INSERT INTO projects (id, organization_id, slug, name, created_ms) VALUES (?, ?, "
+        "'sibling', 'Sibling', 0)");
     REQUIRE(row->bind(1, sibling.project_id).bind(2, sibling.organization_id).run().ok());
     whole_acme = acme;
     whole_acme.kind = PrincipalKind::kOrganizationKey;

@@ -55,7 +55,7 @@ struct TokenWorld {
     credential.type = type;
     credential.access_token = Secret("access-secret-0");
     credential.expires_at_s = clock.unix_s() + lifetime_s;
-    credential.origins = origins_of({"https://api.example.com"});
+    credential.origins = origins_of({"https://api.example.com", "https://api.hubapi.example"});
     oauth::Grant refresh;
     const std::string own_url = "https://" + id.provider + ".example.com";
     refresh.origins = origins_of({client.token_url, client.revoke_url, own_url});
