@@ -117,8 +117,7 @@ Result<http::Response> AiObjects::list(http::Request& request) {
   Json objects = Json::array();
   for (const KvItem& item : page.items) objects.push_back(describe(item));
   return http::reply(
-      200, Json{{"objects", std::move(objects)},
-                {"cursor", page.cursor.empty() ? Json(nullptr) : Json(to_base64url(page.cursor))}});
+      200, Json{{"objects", std::move(objects)}, {"cursor", http::cursor_json(page.cursor)}});
 }
 
 Result<http::Response> AiObjects::assign(http::Request& request) {

@@ -45,8 +45,7 @@ Status check_holdings(const OwnerRef& owner, const OwnerHoldings& holdings) {
   const Json details = holdings_json(owner, holdings);
   const std::string way_out =
       " Delete these first, or repeat with ?force=true, which deletes them too; ?dry_run=true "
-      "lists "
-      "all that would go.";
+      "lists all that would go.";
   if (owner.kind == Owner::kOrganization && holdings.users + holdings.projects > 0) {
     return conflict("The organization has " + std::to_string(holdings.users) + " users and " +
                     std::to_string(holdings.projects) + " projects with " +

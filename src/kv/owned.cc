@@ -53,7 +53,7 @@ std::vector<std::string> roots_of(const Needed& needed) {
 
 Status no_owner(const Needed& needed) {
   return not_found("No " + std::string(keyspace::owner_name(needed.owner)) + " '" +
-                   printable(needed.id, kShownName) + "'; it has been deleted.")
+                   printable(needed.id, kShownName) + "'.")
       .with_reason("owner_not_found");
 }
 

@@ -55,6 +55,7 @@ void check_no_key_works(const OwnerHouse& house, const Owned& owned) {
   CHECK(house.app.as(owned.user_key, "GET", "/v1/models").status == 401);
   CHECK(house.app.as(owned.old_user_key, "GET", "/v1/models").status == 401);
   CHECK(house.app.as(owned.project_key, "GET", "/api/v1/artifacts").status == 401);
+  CHECK(house.app.as(owned.organization_key, "GET", "/api/v1/artifacts").status == 401);
   CHECK(house.call(owned.tenant_token, owned.name).status == 401);
   CHECK(house.call(owned.imported_token, owned.name).status == 401);
 }
@@ -93,7 +94,7 @@ TEST_CASE("ownership: an organization goes with all that it has, and nothing of 
   CHECK(dry["tokens"] == 2);
   CHECK(dry["accounts"] == 2);
   CHECK(dry["schedules"] == 1);
-  CHECK(dry["api_keys"] == 3);  // The rotated-out one counts too.
+  CHECK(dry["api_keys"] == 4);  // The rotated-out one counts too.
   const RawResponse refused = house.admin("DELETE", path);
   CHECK(refused.status == 409);
   CHECK(refused.body.find("org_not_empty") != std::string::npos);
@@ -104,7 +105,7 @@ TEST_CASE("ownership: an organization goes with all that it has, and nothing of 
   check_no_key_works(house, acme);
   check_gone(house, acme);
   CHECK_FALSE(house.has_blob(acme.sha256));
-  CHECK(house.app.call("GET", "/v1/artifacts/" + acme.artifact_id).status == 404);
+  CHECK(house.app.call("GET", "/v1/artifacts/" + acme.artifact_id).status == 403);
   CHECK(house.admin("GET", path).status == 404);
   CHECK(house.admin("DELETE", path).status == 404);
   // It is written down who did it.
@@ -189,15 +190,17 @@ TEST_CASE("ownership: a user and a project go with their keys; artifacts need a 
   CHECK(house.admin("DELETE", project + "?force=yes").status == 400);
   CHECK(house.admin("DELETE", project + "?force=true").status == 204);
   CHECK(house.app.as(acme.project_key, "GET", "/api/v1/artifacts").status == 401);
-  CHECK(house.app.call("GET", "/v1/artifacts/" + acme.artifact_id).status == 404);
+  CHECK(house.app.call("GET", "/v1/artifacts/" + acme.artifact_id).status == 403);
   CHECK_FALSE(house.has_blob(acme.sha256));
-  // What the organization and its tenant are known by is still there, and nothing else.
+  // What the organization and its tenant are known by, and their keys, is still there, and nothing
+  // else.
   std::set<std::string> kept = {"acme", acme.organization_id, sha256_hex(acme.tenant_token),
-                                sha256_hex(acme.imported_token)};
-  const Json listed = house.made("GET", "/admin/tenants/acme/tokens", nullptr, 200);
-  for (const Json& token : listed["tokens"]) {
-    kept.insert(token["token_id"].get<std::string>());
-  }
+                                sha256_hex(acme.imported_token), sha256_hex(acme.organization_key)};
+  const Json tokens = house.made("GET", "/admin/tenants/acme/tokens", nullptr, 200);
+  for (const Json& token : tokens["tokens"]) kept.insert(token["token_id"].get<std::string>());
+  const Json keys =
+      house.made("GET", "/admin/organizations/" + acme.organization_id + "/api-keys", nullptr, 200);
+  for (const Json& key : keys["api_keys"]) kept.insert(key["key_id"].get<std::string>());
   check_gone(house, acme, kept);
   // Nothing is used any more.
   const std::vector<std::string> usage = house.left_of({acme.artifact_id});
@@ -228,7 +231,7 @@ TEST_CASE("ownership: a deletion that the store interrupts goes on, and holds th
   for (int life = 1; life <= 2; life++) {
     INFO("life " << life);
     check_no_key_works(house, acme);
-    CHECK(house.app.call("GET", "/v1/artifacts/" + acme.artifact_id).status == 404);
+    CHECK(house.app.call("GET", "/v1/artifacts/" + acme.artifact_id).status == 403);
     CHECK(house.admin("GET", path).status == 404);
     CHECK(house.admin("GET", "/admin/tenants/acme").status == 404);
     const std::string bearer = "tenant_auth:" + sha256_hex("a-bearer-of-acme-1");

@@ -84,6 +84,11 @@ Owned OwnerHouse::make(const std::string& name) {
        {{"input_cost_per_token", 0.000001}, {"output_cost_per_token", 0.000002}}, 200);
   made("PUT", "/admin/ai/providers/openai", {{"kind", "openai"}, {"api_key", "sk-shared"}}, 200);
   made("PUT", org + "/ai-credentials/openai", {{"api_key", "sk-own"}}, 200);
+  made("PUT", org + "/ai-objects/openai/file-of-" + name, Json::object(), 200);
+  const Json key = made("POST", org + "/api-keys", {{"name", "k"}, {"scopes", {"read"}}}, 201);
+  owned.organization_key = id_in(key, "api_key");
+  owned.texts.insert(id_in(key, "key_id"));
+  owned.texts.insert(sha256_hex(owned.organization_key));
   return owned;
 }
 

@@ -16,7 +16,7 @@ namespace kvcs::test {
 struct Owned {
   std::string name;  // Slug and tenant.
   std::string organization_id, project_id, user_id;
-  std::string project_key, user_key, old_user_key, tenant_token, imported_token;
+  std::string organization_key, project_key, user_key, old_user_key, tenant_token, imported_token;
   std::string artifact_id, sha256;
   std::set<std::string> texts;  // Ids, names and hashes of all of these.
 };

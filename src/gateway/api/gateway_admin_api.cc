@@ -221,9 +221,7 @@ Result<http::Response> GatewayAdminApi::list_tenants(http::Request& request) {
     Result<Json> record = parse_json(item.entry.value);
     if (record.ok()) list.push_back(Tenants::shown(std::move(record).value()));
   }
-  return reply(
-      200, Json{{"tenants", std::move(list)},
-                {"cursor", page.cursor.empty() ? Json(nullptr) : Json(to_base64url(page.cursor))}});
+  return reply(200, Json{{"tenants", std::move(list)}, {"cursor", http::cursor_json(page.cursor)}});
 }
 
 Result<http::Response> GatewayAdminApi::get_tenant(http::Request& request) {
@@ -309,9 +307,7 @@ Result<http::Response> GatewayAdminApi::list_tokens(http::Request& request) {
   const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
   Json list = Json::array();
   for (const KeyRecord& key : page.keys) list.push_back(describe_token(key));
-  return reply(
-      200, Json{{"tokens", std::move(list)},
-                {"cursor", page.cursor.empty() ? Json(nullptr) : Json(to_base64url(page.cursor))}});
+  return reply(200, Json{{"tokens", std::move(list)}, {"cursor", http::cursor_json(page.cursor)}});
 }
 
 Result<http::Response> GatewayAdminApi::revoke_token(http::Request& request) {
