@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include "ledger/ledger.h"
 #include "support/raw_client.h"
 #include "support/test_app.h"
 
@@ -50,5 +51,10 @@ TEST_CASE("certificate: one that ends soon is told", "[integration][app]") {
     CHECK(json_text(health.body, "status") == (is_told ? "degraded" : "healthy"));
     const std::string metrics = fetch(ops, "GET", "/metrics").body;
     CHECK(metrics.find("\nkvcs_tls_certificate_expires_timestamp_seconds 1") != std::string::npos);
+    Ledger& ledger = *app.parts().ledger;
+    REQUIRE(ledger.drain().ok());
+    const auto alerts = ledger.query({.table = "alert_log", .equals = {{"event", "tls.expiring"}}});
+    REQUIRE(alerts.ok());
+    CHECK(alerts->rows.size() == (is_told ? 1 : 0));
   }
 }

@@ -245,8 +245,11 @@ async function runExample(words, example) {
   const line = real
     .replace('http://127.0.0.1:8080', daemon.url).replace('/etc/kvcs/', 'etc/kvcs/').replace('/var/lib/kvcs', 'var/lib/kvcs').replace('0.0.0.0:8080', '127.0.0.1:0');
   const folder = prepare(words, line);
-  // A directory that a daemon has used.
-  if (words[0] === 'repair') await shell('KVCS_HTTP_LISTEN=127.0.0.1:0 exec kvcs serve --data-dir data', folder);
+  // A directory that a daemon has used, and a database in it that is damaged.
+  if (words[0] === 'repair') {
+    await shell('KVCS_HTTP_LISTEN=127.0.0.1:0 exec kvcs serve --data-dir data', folder);
+    writeFileSync(join(folder, 'data/sql/ledger.db'), 'This is no database.');
+  }
   // A daemon is its shell's own process, so that the signal reaches it.
   const serves = words[0] === 'serve';
   const typed = serves ? `KVCS_HTTP_LISTEN=127.0.0.1:0 exec ${line}` : line;

@@ -246,6 +246,10 @@ const troubles = {
     'the uploads of one owner hold no more than their share of the free disk'),
   '`watchdog.stuck` in the log, `/health` says `unhealthy` and `stuck`': happensIn('tests/app/watchdog_test.cc',
     'watchdog: systemd is fed until a disk holds a writer, and again when it comes back'),
+  'the alert `kv.damaged`, `/health` says `kv: degraded`': happensIn('tests/app/kv_files_test.cc',
+    'kv files: damage in a table is told, and repair keeps what can be read'),
+  'the alert `tls.expiring`, `/health` says `degraded`': happensIn('tests/app/certificate_watch_test.cc',
+    'certificate: one that ends soon is told'),
   'the alert `ledger.dead` or `ledger.dead_full`': happensIn('tests/ledger/outbox_test.cc',
     'outbox: what has no place in outbox_dead stays, is told of, and holds up nothing'),
   '`The data directory … is in use by process …`': (cell) =>
