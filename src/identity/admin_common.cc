@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/money.h"
+#include "http/json_api.h"
 #include "identity/access.h"
 
 namespace kvcs::admin_api {
@@ -100,6 +101,15 @@ std::optional<int64_t> optional_time(const Json& body, JsonReader& reader, std::
     return std::nullopt;
   }
   return unix_ms.value();
+}
+
+Result<int64_t> read_expiry(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const std::optional<int64_t> expires_ms = optional_time(body, reader, "expires_at");
+  KVCS_TRY(reader.finish());
+  if (!expires_ms) return invalid("expires_at: required; a time, or null for never.");
+  return *expires_ms;
 }
 
 std::optional<std::vector<std::string>> optional_scopes(JsonReader& reader) {

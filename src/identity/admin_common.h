@@ -36,6 +36,8 @@ std::optional<std::vector<std::string>> optional_models(JsonReader& reader);
 std::optional<bool> optional_status(JsonReader& reader);
 // An ISO time, or null for never (0). Nothing when absent.
 std::optional<int64_t> optional_time(const Json& body, JsonReader& reader, std::string_view name);
+// The body {"expires_at"} that changes the end of a key: unix ms, 0 for never. Invalid without it.
+Result<int64_t> read_expiry(http::Request& request);
 
 // What a project or organization key may do: "read", "write", "admin". Nothing when absent.
 std::optional<std::vector<std::string>> optional_scopes(JsonReader& reader);

@@ -418,15 +418,10 @@ Result<http::Response> OrganizationsApi::create_key(http::Request& request) {
         KVCS_TRY(keys_.import_tenant_token(owner, wanted, Secret(*imported), who(request)));
     return http::reply(201, key_json(record));
   }
-  const CreatedKey created = KVCS_TRY(keys_.create(owner, wanted, who(request)));
-  // As for a project in its organization, so for a key in its project, which is a row of SQL.
-  if (owner.kind == PrincipalKind::kProjectKey) {
-    const Status project = projects_.find(owner.organization_id, owner.project_id).status();
-    if (project.code() == Code::kNotFound) {
-      KVCS_TRY(keys_.remove(owner, created.record.id, who(request)));
-      return project;
-    }
-  }
+  const CreatedKey created =
+      KVCS_TRY(owner.kind == PrincipalKind::kProjectKey
+                   ? create_project_key(projects_, keys_, owner, wanted, who(request))
+                   : keys_.create(owner, wanted, who(request)));
   Json json = key_json(created.record);
   json[tenant ? "token" : "api_key"] = created.key.reveal();
   return http::reply(201, json);
@@ -452,14 +447,10 @@ Result<http::Response> OrganizationsApi::revoke_key(http::Request& request) {
 }
 
 Result<http::Response> OrganizationsApi::update_key(http::Request& request) {
-  const Json body = KVCS_TRY(http::read_body(request));
-  JsonReader reader(body);
-  const std::optional<int64_t> expires_ms = optional_time(body, reader, "expires_at");
-  KVCS_TRY(reader.finish());
-  if (!expires_ms) return invalid("expires_at: required; a time, or null for never.");
+  const int64_t expires_ms = KVCS_TRY(read_expiry(request));
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   return http::reply(200, key_json(KVCS_TRY(keys_.set_expiry(owner, request.param("key_id"),
-                                                             *expires_ms, who(request)))));
+                                                             expires_ms, who(request)))));
 }
 
 Result<http::Response> OrganizationsApi::rotate_key(http::Request& request) {

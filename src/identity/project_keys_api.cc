@@ -94,7 +94,8 @@ Result<http::Response> ProjectKeysApi::create(http::Request& request) {
   const std::string project = reader.optional_string("project_id", {.max_bytes = 64}).value_or("");
   KVCS_TRY(reader.finish());
   const KeyOwner owner = KVCS_TRY(owner_of(request.principal, project));
-  const CreatedKey made = KVCS_TRY(keys_.create(owner, wanted, caller_context(request)));
+  const CreatedKey made =
+      KVCS_TRY(create_project_key(projects_, keys_, owner, wanted, caller_context(request)));
   return private_reply(201, Json{{"id", made.record.id},
                                  {"api_key", made.key.reveal()},
                                  {"hint", made.record.key_prefix}});

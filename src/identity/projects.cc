@@ -154,4 +154,14 @@ Status ProjectService::remove(std::string_view organization_id, std::string_view
   return removed;
 }
 
+Result<CreatedKey> create_project_key(const ProjectService& projects, KeyService& keys,
+                                      const KeyOwner& owner, const NewKey& wanted,
+                                      const AuditContext& who) {
+  CreatedKey created = KVCS_TRY(keys.create(owner, wanted, who));
+  const Status project = projects.find(owner.organization_id, owner.project_id).status();
+  if (project.code() != Code::kNotFound) return created;
+  KVCS_TRY(keys.remove(owner, created.record.id, who));
+  return project;
+}
+
 }  // namespace kvcs

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/entropy.h"
 #include "base/status.h"
+#include "identity/keys.h"
 #include "kv/audited_kv.h"
 
 namespace kvcs {
@@ -62,5 +63,11 @@ class ProjectService final {
   Entropy& entropy_;
   const ProjectAudit audit_;
 };
+
+// Creates a key of `owner`, a project that was there. A project is a row of SQL, which the write of
+// a key does not look at: when it went meanwhile, the key is taken back. NotFound as find() then.
+Result<CreatedKey> create_project_key(const ProjectService& projects, KeyService& keys,
+                                      const KeyOwner& owner, const NewKey& wanted,
+                                      const AuditContext& who);
 
 }  // namespace kvcs

@@ -313,14 +313,10 @@ Result<http::Response> UsersApi::revoke_key(http::Request& request) {
 }
 
 Result<http::Response> UsersApi::update_key(http::Request& request) {
-  const Json body = KVCS_TRY(http::read_body(request));
-  JsonReader reader(body);
-  const std::optional<int64_t> expires_ms = optional_time(body, reader, "expires_at");
-  KVCS_TRY(reader.finish());
-  if (!expires_ms) return invalid("expires_at: required; a time, or null for never.");
+  const int64_t expires_ms = KVCS_TRY(read_expiry(request));
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   return http::reply(200, key_json(KVCS_TRY(keys_.set_expiry(owner, request.param("key_id"),
-                                                             *expires_ms, who(request)))));
+                                                             expires_ms, who(request)))));
 }
 
 Result<http::Response> UsersApi::rotate_key(http::Request& request) {

@@ -3,45 +3,20 @@
 // and a clock that is set.
 #include "app/certificate_watch.h"
 
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-
 #include "ledger/ledger.h"
+#include "support/certificate.h"
 #include "support/raw_client.h"
 #include "support/test_app.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
 
-namespace {
-
-void make_certificate(const http::TlsConfig& paths, long days) {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
-  X509* certificate = X509_new();
-  X509_set_version(certificate, 2);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), days * 86'400 + 3600);
-  X509_set_pubkey(certificate, key);
-  X509_set_issuer_name(certificate, X509_get_subject_name(certificate));
-  X509_sign(certificate, key, EVP_sha256());
-  FILE* out = fopen(paths.certificate_path.c_str(), "w");
-  PEM_write_X509(out, certificate);
-  fclose(out);
-  out = fopen(paths.key_path.c_str(), "w");
-  PEM_write_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
-  fclose(out);
-  X509_free(certificate);
-  EVP_PKEY_free(key);
-}
-
-}  // namespace
-
 TEST_CASE("certificate: one that ends soon is told", "[integration][app]") {
   const TempDir dir;
   const http::TlsConfig paths{dir.file("cert.pem"), dir.file("key.pem")};
   for (const auto& [days, is_told] : {std::pair(5L, true), std::pair(40L, false)}) {
     INFO(days);
-    make_certificate(paths, days);
+    make_certificate(paths, "soon", days * 86'400 + 3600);
     TestApp app([&](Config& config) {
       config.http.server.tls = paths;
       config.ops.listen = "127.0.0.1:0";

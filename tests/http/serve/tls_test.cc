@@ -8,6 +8,7 @@
 
 #include <fstream>
 
+#include "support/certificate.h"
 #include "support/raw_client.h"
 #include "support/temp_dir.h"
 #include "support/test_server.h"
@@ -17,30 +18,6 @@ using namespace kvcs;
 using namespace kvcs::test;
 
 namespace {
-
-// A self-signed certificate for `name` and its key.
-void make_certificate(const http::TlsConfig& paths, const char* name) {
-  EVP_PKEY* key = EVP_EC_gen("P-256");
-  X509* certificate = X509_new();
-  X509_set_version(certificate, 2);
-  ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -60);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-  X509_set_pubkey(certificate, key);
-  X509_NAME* subject = X509_get_subject_name(certificate);
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
-  X509_set_issuer_name(certificate, subject);
-  X509_sign(certificate, key, EVP_sha256());
-  FILE* out = fopen(paths.certificate_path.c_str(), "w");
-  PEM_write_X509(out, certificate);
-  fclose(out);
-  out = fopen(paths.key_path.c_str(), "w");
-  PEM_write_PrivateKey(out, key, nullptr, nullptr, 0, nullptr, nullptr);
-  fclose(out);
-  X509_free(certificate);
-  EVP_PKEY_free(key);
-}
 
 // A blocking TLS client; sends a request, reads to the end of what one response needs.
 class TlsClient final {
