@@ -340,16 +340,16 @@ bool still_admits(const Parts& parts, const Principal& principal) {
   return status.code() != Code::kUnauthenticated && status.code() != Code::kForbidden;
 }
 
-// A stream ends with the write that takes its caller's key, user, organization or tenant away. The
-// last of the store's listeners, so that what is looked up is what was written.
+// A stream ends with the write that suspends or removes its caller's user, organization or tenant.
+// The last of the store's listeners, so that what is looked up is what was written.
 void end_refused_streams(Parts& parts) {
   parts.live_streams = std::make_unique<http::LiveStreams>(
       [&parts](const Principal& principal) { return still_admits(parts, principal); });
-  parts.kv->add_listener([streams = parts.live_streams.get()](KvFamily family,
-                                                              std::string_view key) {
-    if (family != KvFamily::kAuth && family != KvFamily::kConfig) return;
-    streams->check([&](const Principal& principal) { return depends_on(principal, family, key); });
-  });
+  parts.kv->add_listener(
+      [streams = parts.live_streams.get()](KvFamily family, std::string_view key) {
+        if (!is_owner_record(family, key)) return;
+        streams->check([&](const Principal& principal) { return depends_on(principal, key); });
+      });
 }
 
 }  // namespace

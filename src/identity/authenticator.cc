@@ -161,9 +161,14 @@ Status Authenticator::still_admits(const Principal& principal) const {
   return impl_->look_up(principal.kind, principal.key_sha256, now);
 }
 
-bool depends_on(const Principal& principal, KvFamily family, std::string_view key) {
+bool is_owner_record(KvFamily family, std::string_view key) {
+  return family == KvFamily::kConfig &&
+         (keyspace::parse_org_config(key) || keyspace::parse_user_config(key) ||
+          key.starts_with(keyspace::kTenantConfigPrefix));
+}
+
+bool depends_on(const Principal& principal, std::string_view key) {
   if (principal.key_sha256.empty()) return false;
-  if (family != KvFamily::kConfig) return false;
   if (const auto organization = keyspace::parse_org_config(key)) {
     return *organization == principal.organization_id;
   }

@@ -57,10 +57,12 @@ class Authenticator final {
   std::unique_ptr<Impl> impl_;
 };
 
-// Whether a write of this key in the store suspends or removes whom the caller acts for. The key of
-// the caller itself does not count: once revoked it is refused from the next request on, and what
-// it has begun comes to its end.
-bool depends_on(const Principal& principal, KvFamily family, std::string_view key);
+// Whether this key in the store is the record of an organization, a user or a tenant, whose
+// suspension or removal ends what is under way for it. The key that a caller holds does not count:
+// once revoked it is refused from the next request on, and what it has begun comes to its end.
+bool is_owner_record(KvFamily family, std::string_view key);
+// Whether that record is of whom the caller acts for.
+bool depends_on(const Principal& principal, std::string_view key);
 
 // Guards for the route table: each finds the key in the request and asks access::may(). Forbidden
 // for other families, and for too small a role or scope.

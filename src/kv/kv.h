@@ -140,7 +140,7 @@ std::unique_ptr<KvStore> make_faulty_kv(KvStore& base, KvFaultPlan plan);
 using KvListener = std::function<void(KvFamily family, std::string_view key)>;
 class WatchedKv : public KvStore {
  public:
-  // Before threads start only. The listener must be quick, must not call the store.
+  // Before threads start only. The listener must be quick; it may read the store, never write.
   virtual void add_listener(KvListener listener) = 0;
 };
 std::unique_ptr<WatchedKv> make_watched_kv(KvStore& base);

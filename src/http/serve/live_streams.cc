@@ -52,8 +52,8 @@ void LiveStreams::end(uint64_t number, const Principal& principal) {
       if (entry->number_ == number) entry->connection_.abort();
     }
   }
-  log::info("http.stream_ended", {{"key_id", principal.key_id},
-                                  {"reason", "its key, user or organization is refused now"}});
+  log::info("http.stream_ended",
+            {{"key_id", principal.key_id}, {"reason", "whom its key acts for is refused now"}});
 }
 
 }  // namespace kvcs::http
