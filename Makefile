@@ -23,7 +23,7 @@ CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE $(HTTPLIB_CFLAGS) $(shell pkg-config 
 WARN := -Wall -Wextra -Werror -Wshadow=local -Wnon-virtual-dtor -Wno-missing-field-initializers
 CXXFLAGS += -std=c++20 -pthread $(WARN) -fstack-protector-strong -fPIE -ffp-contract=off
 LDFLAGS += -pthread -pie -Wl,-z,relro,-z,now
-LDLIBS += -lrocksdb -lboost_context $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+LDLIBS += -lrocksdb -lboost_context -lzxcvbn $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 # The sanitizers bring an allocator of their own.
 ifneq ($(filter release debug,$(MODE)),)
 # Whole and in the program: what a shared one does to find a thread's memory costs as much as half

@@ -24,10 +24,13 @@
 #include "identity/guards.h"
 #include "identity/identity.h"
 #include "identity/keys.h"
+#include "identity/members.h"
 #include "identity/orgs.h"
 #include "identity/orgs_api.h"
+#include "identity/people.h"
 #include "identity/project_keys_api.h"
 #include "identity/projects.h"
+#include "identity/sessions.h"
 #include "identity/users.h"
 #include "identity/users_api.h"
 #include "kv/audited_kv.h"
@@ -95,7 +98,8 @@ Status build_identity(Parts& parts) {
   parts.directory = std::make_unique<Directory>(
       *parts.kv, *parts.kv, static_cast<size_t>(parts.config.identity.cached_keys_max));
   parts.auth = std::make_unique<Authenticator>(*parts.directory, *parts.kv, clock,
-                                               KVCS_TRY(static_admin_keys(parts.config)));
+                                               KVCS_TRY(static_admin_keys(parts.config)),
+                                               parts.config.auth.sessions, parts.browser_rules());
   parts.admin_guard = std::make_unique<AdminGuard>(
       *parts.auth, clock, parts.config.admin,
       [rates = parts.rates.get()](std::string_view whose, int requests_per_minute) {
@@ -120,6 +124,10 @@ Status build_identity(Parts& parts) {
         return add_portal_audit(db, {"project", id, action, who.actor, who.source, who.request_id},
                                 *parts.entropy, parts.clock().unix_ms());
       });
+  parts.people = std::make_unique<PersonService>(*parts.kv, *parts.audited, clock, *parts.entropy);
+  parts.members = std::make_unique<MemberService>(*parts.kv, *parts.audited, clock);
+  parts.sessions = std::make_unique<SessionService>(*parts.kv, *parts.audited, clock,
+                                                    *parts.entropy, parts.config.auth.sessions);
   parts.users = std::make_unique<UserService>(*parts.kv, *parts.audited, clock, *parts.entropy);
   parts.users_api = std::make_unique<UsersApi>(
       *parts.users, *parts.keys, [&parts](std::string_view user_id) -> Result<int64_t> {

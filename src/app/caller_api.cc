@@ -24,8 +24,10 @@ project_id: id
 permissions: [string])"},
 };
 
+}  // namespace
+
 // Members that a kind of key does not have are left out.
-Result<http::Response> describe_caller(http::Request& request) {
+Result<http::Response> describe(http::Request& request) {
   const Principal& principal = request.principal;
   Json body{{"key_id", principal.key_id}};
   body["kind"] = principal.kind == PrincipalKind::kAdminKey          ? "admin"
@@ -45,11 +47,9 @@ Result<http::Response> describe_caller(http::Request& request) {
   return http::json_response(200, dump_json(body));
 }
 
-}  // namespace
-
 void add_route(std::vector<http::Row>& table, const char* path, const http::Access& access,
                std::string_view summary) {
-  http::add_row(table, http::Method::kGet, path, access, http::kNoBody, describe_caller, summary,
+  http::add_row(table, http::Method::kGet, path, access, http::kNoBody, describe, summary,
                 {.answer = "Caller"});
 }
 

@@ -5,6 +5,8 @@
 
 namespace kvcs::caller_api {
 
+// The handler alone.
+Result<http::Response> describe(http::Request& request);
 // Appends the row of `path` for those that `access` lets in.
 void add_route(std::vector<http::Row>& table, const char* path, const http::Access& access,
                std::string_view summary);

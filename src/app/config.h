@@ -28,6 +28,7 @@
 #include "kv/kv.h"
 #include "ledger/alerts.h"
 #include "ledger/retention.h"
+#include "portal/portal.h"
 
 namespace kvcs {
 
@@ -88,6 +89,7 @@ struct Config {
   LogSection log;
   AdminGuardLimits admin;
   IdentitySection identity;
+  portal::PortalConfig auth;
   gateway::GatewayConfig gateway;
   briefing::SummaryConfig briefing;  // gateway.briefing_model, KVCS_BRIEFING_API_KEY
   AlertChannels alerts;

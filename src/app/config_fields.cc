@@ -230,6 +230,11 @@ void add_rest(Fields& fields, Config& c) {
   fields.push_back({"admin.lockout_s", &c.admin.lockout_s, "How long.", 1, 86'400});
   fields.push_back({"identity.cached_keys_max", &c.identity.cached_keys_max,
                     "Key records kept in memory.", 100, 10'000'000});
+  fields.push_back({"auth.session_idle_s", &c.auth.sessions.idle_s,
+                    "A session that is not used for so long ends.", 300, 400 * 86'400});
+  fields.push_back({"auth.session_lifetime_s", &c.auth.sessions.lifetime_s,
+                    "A session ends so long after its sign-in, however much it is used.", 300,
+                    400 * 86'400});
   http::UpstreamConfig& u = c.upstream;
   fields.push_back(
       {"upstream.connections_per_host_max", &u.connections_per_host_max,

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
-#include "base/crypto.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -13,14 +12,12 @@
 #include "identity/orgs.h"
 #include "identity/projects.h"
 #include "kv/keyspace.h"
+#include "portal/sign_in.h"
 
 namespace kvcs {
 namespace {
 
 constexpr std::string_view kDoneKey = keyspace::kFirstStartDone;
-// SHA-256 of the one-time token in setup_url. Nothing reads it yet: the portal's sign-in, which
-// will spend it, is not built.
-constexpr std::string_view kSetupTokenKey = keyspace::kSetupToken;
 constexpr size_t kFileMaxBytes = 16 << 10;
 // 100 USD a month.
 constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
@@ -54,8 +51,7 @@ Credentials make_credentials(Entropy& entropy, const std::string& url) {
   c.api_key = Secret("kv_" + to_hex(entropy.bytes(32)));
   c.organization_id = make_uuid_v4(entropy);
   c.project_id = make_uuid_v4(entropy);
-  // Behind '#', so that the token reaches neither access logs nor other servers.
-  c.setup_url = url + "/#/setup?token=" + to_base64url(entropy.bytes(32));
+  c.setup_url = portal::setup_url(url, to_base64url(entropy.bytes(32)));
   return c;
 }
 
@@ -151,7 +147,8 @@ Result<bool> ensure_first_start(const FirstStartServices& services, const std::s
   project_key.scopes = {"write"};
   services.keys.prepare({PrincipalKind::kProjectKey, c.organization_id, c.project_id, ""},
                         project_key, batch, c.api_key);
-  batch.put(KvFamily::kSystem, std::string(kSetupTokenKey), sha256_hex(c.setup_token().reveal()));
+  batch.append(
+      portal::setup_token_record(c.setup_token().reveal(), services.clock.unix_ms() / 1000));
   batch.put(KvFamily::kSystem, std::string(kDoneKey), format_iso8601_ms(services.clock.unix_ms()));
   KVCS_TRY(services.audited.write(batch, {"first-start", "first-start", ""}));
   return true;

@@ -74,7 +74,7 @@ Status JobsApi::start(const http::Request& request, std::string_view job) {
   for (const JobStatus& known : cron_.list()) {
     if (known.name != job) continue;
     KVCS_TRY(audited_.note("job:" + known.name, "run",
-                           admin_context(request.principal.key_id, request.request_id)));
+                           admin_context(request.principal, request.request_id)));
   }
   return cron_.run_now(job);
 }

@@ -241,8 +241,20 @@ Status OwnerWalk::walk_organization() {
   KVCS_TRY(flush());
   found_.busy |= removes_ && !parts_.ai.budgets->forget(owner_.id, "org", owner_.id);
   KVCS_TRY(walk_owned(Owner::kOrganization, owner_.id));
+  KVCS_TRY(walk_memberships());
   if (!removes_) return ok();
   return parts_.artifacts.service->forget_organization(owner_.id);
+}
+
+// By a look at every person: once the organization's own record of its members is gone nobody can
+// join, and none of these entries comes after it.
+Status OwnerWalk::walk_memberships() {
+  KVCS_TRY(flush());
+  return kv_for_each(*parts_.kv, KvFamily::kConfig, keyspace::kPersonPrefix,
+                     [&](const KvItem& item) -> Status {
+                       const bool is_ours = keyspace::organization_of_person(item.key) == owner_.id;
+                       return is_ours ? take(KvFamily::kConfig, item.key) : ok();
+                     });
 }
 
 Status OwnerWalk::take(KvFamily family, const std::string& key) {

@@ -55,6 +55,7 @@ class OwnerWalk final {
   Status walk_owned(keyspace::Owner kind, std::string_view id);
   Status walk_projects();
   Status walk_organization();
+  Status walk_memberships();
   bool is_ours(const KeyRecord& key) const;
   Status take(KvFamily family, const std::string& key);
   Status flush();

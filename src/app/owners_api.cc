@@ -92,6 +92,14 @@ void OwnersApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
            {.query = query, .status = 204});
 }
 
+void OwnersApi::add_person_routes(std::vector<http::Row>& table, const http::Access& admin) {
+  http::Rows rows(table, *this, "/api/v1/organizations/{org_id}");
+  rows.add(http::Method::kDelete, "/projects/{project_id}",
+           with_owner(admin, http::OwnerFrom::kObject), http::kNoBody, &OwnersApi::remove_project,
+           "Delete a project and its keys; with ?force=true its artifacts too.",
+           {.query = "force dry_run", .status = 204});
+}
+
 Result<http::Response> OwnersApi::remove_user(http::Request& request) {
   const std::string_view id = request.param("user_id");
   if (const auto begun = KVCS_TRY(deletions_.find(Owner::kUser, id))) return go_on(*begun);

@@ -11,6 +11,8 @@ class OwnersApi final {
   OwnersApi(Parts& parts, OwnerDeletions& deletions) : parts_(parts), deletions_(deletions) {}
 
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  // What people may delete of their own organizations, with at least this role.
+  void add_person_routes(std::vector<http::Row>& table, const http::Access& admin);
 
   // DELETE, each with ?dry_run=true (200: what would go) and ?force=true. 204 when all is gone; 202
   // after 10 s, while the job owner-deletion goes on.

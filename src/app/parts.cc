@@ -54,10 +54,13 @@
 #include "identity/guards.h"
 #include "identity/identity.h"
 #include "identity/keys.h"
+#include "identity/members.h"
 #include "identity/orgs.h"
 #include "identity/orgs_api.h"
+#include "identity/people.h"
 #include "identity/project_keys_api.h"
 #include "identity/projects.h"
+#include "identity/sessions.h"
 #include "identity/users.h"
 #include "identity/users_api.h"
 #include "kv/audited_kv.h"
@@ -72,6 +75,14 @@
 #include "ops/metrics.h"
 #include "ops/rate_limit.h"
 #include "ops/system_health.h"
+#include "portal/invitations.h"
+#include "portal/me_api.h"
+#include "portal/passwords.h"
+#include "portal/people_api.h"
+#include "portal/places_api.h"
+#include "portal/sign_in.h"
+#include "portal/sign_in_api.h"
+#include "portal/team_api.h"
 
 namespace kvcs {
 
@@ -91,6 +102,23 @@ std::string Parts::public_url() const {
   if (host.find(':') != std::string::npos) host = "[" + host + "]";
   const bool tls = !config.http.server.tls.certificate_path.empty();
   return (tls ? "https://" : "http://") + host + ":" + std::to_string(server->port());
+}
+
+// A browser on this machine may say localhost for a server that listens on 127.0.0.1.
+BrowserRules Parts::browser_rules() const {
+  return {[this]() -> std::vector<std::string> {
+    const std::string url = public_url();
+    const size_t path = url.find('/', url.find("://") + 3);
+    std::vector<std::string> origins = {url.substr(0, path)};
+    for (const std::string_view host : {"127.0.0.1", "[::1]"}) {
+      const std::string here = "://" + std::string(host) + ":";
+      const size_t at = origins.front().find(here);
+      if (at == std::string::npos) continue;
+      origins.push_back(origins.front().substr(0, at) +
+                        "://localhost:" + origins.front().substr(at + here.size()));
+    }
+    return origins;
+  }};
 }
 
 }  // namespace kvcs

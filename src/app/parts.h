@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "app/config.h"
+#include "identity/browser_session.h"
 #include "kv/kv.h"
 
 namespace kvcs {
@@ -53,6 +54,9 @@ class RequestMetrics;
 class Sealer;
 class StatusApi;
 class SystemHealth;
+class MemberService;
+class PersonService;
+class SessionService;
 class TokenAdoption;
 class UserService;
 class UsersApi;
@@ -89,6 +93,17 @@ class Tenants;
 class TokenStore;
 class TokenWatch;
 }  // namespace gateway
+
+namespace portal {
+class InvitationService;
+class MeApi;
+class PasswordHasher;
+class PeopleApi;
+class PlacesApi;
+class SignInApi;
+class SignInService;
+class TeamApi;
+}  // namespace portal
 
 namespace http {
 class HttpUpstream;
@@ -146,6 +161,17 @@ struct GatewayParts {
   std::unique_ptr<gateway::Canaries> canaries;
 };
 
+struct PortalParts {
+  std::unique_ptr<portal::PasswordHasher> hasher;
+  std::unique_ptr<portal::SignInService> sign_in;
+  std::unique_ptr<portal::SignInApi> sign_in_api;
+  std::unique_ptr<portal::InvitationService> invitations;
+  std::unique_ptr<portal::TeamApi> team_api;
+  std::unique_ptr<portal::PlacesApi> places_api;
+  std::unique_ptr<portal::PeopleApi> people_api;
+  std::unique_ptr<portal::MeApi> me_api;
+};
+
 struct Parts {
   Parts();
   ~Parts();
@@ -191,6 +217,9 @@ struct Parts {
   std::unique_ptr<TokenAdoption> token_adoption;
   std::unique_ptr<ProjectService> projects;
   std::unique_ptr<UserService> users;
+  std::unique_ptr<PersonService> people;
+  std::unique_ptr<MemberService> members;
+  std::unique_ptr<SessionService> sessions;
   std::unique_ptr<UsersApi> users_api;
   std::unique_ptr<OrganizationsApi> organizations_api;
   std::unique_ptr<ProjectKeysApi> project_keys_api;
@@ -202,6 +231,7 @@ struct Parts {
   ArtifactParts artifacts;
   AiParts ai;
   GatewayParts gateway;
+  PortalParts portal;
   std::unique_ptr<briefing::DailyBriefing> briefing;
 
   // --- operations
@@ -230,6 +260,8 @@ struct Parts {
   const Clock& clock() const { return options.clock != nullptr ? *options.clock : *system_clock; }
   // http.public_url, or the address that the server is bound to. After the server's start.
   std::string public_url() const;
+  // How the pages' own requests are told from those of other sites. Good while Parts live.
+  BrowserRules browser_rules() const;
 };
 
 }  // namespace kvcs

@@ -37,6 +37,11 @@
 #include "ops/idempotency.h"
 #include "ops/kv_api.h"
 #include "ops/rate_limit.h"
+#include "portal/me_api.h"
+#include "portal/people_api.h"
+#include "portal/places_api.h"
+#include "portal/sign_in_api.h"
+#include "portal/team_api.h"
 
 namespace kvcs {
 namespace {
@@ -83,6 +88,30 @@ http::AdminAccess admin_access(const AdminGuard& guard) {
   };
   return {at_least(AdminRole::kBilling), at_least(AdminRole::kViewer), at_least(AdminRole::kAdmin),
           at_least(AdminRole::kOwner)};
+}
+
+portal::PersonAccess person_access(const Parts& parts) {
+  const auto at_least = [&parts](OrgRole role) {
+    const http::Need need{
+        .family = PrincipalKind::kPerson, .org_role = role, .owner = http::OwnerFrom::kCaller};
+    return http::Access{person(*parts.auth, role), access::words(need), http::Dialect::kPortal,
+                        need};
+  };
+  return {at_least(OrgRole::kNone), at_least(OrgRole::kViewer), at_least(OrgRole::kMember),
+          at_least(OrgRole::kAdmin), at_least(OrgRole::kOwner)};
+}
+
+void add_portal(std::vector<http::Row>& table, Parts& parts) {
+  const portal::PersonAccess person = person_access(parts);
+  const http::Need anybody{.family = PrincipalKind::kProjectKey, .owner = http::OwnerFrom::kCaller};
+  parts.portal.sign_in_api->add_routes(table, person.person);
+  parts.portal.me_api->add_routes(table,
+                                  {limited_artifact_key(parts, Scope::kNone),
+                                   "project key or session", http::Dialect::kPortal, anybody},
+                                  person.person);
+  parts.portal.places_api->add_routes(table, person);
+  parts.portal.team_api->add_routes(table, person);
+  parts.owners_api->add_person_routes(table, person.admin);
 }
 
 // Made at the first request and kept: the table does not change while the daemon runs.
@@ -138,8 +167,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   std::vector<http::Row> table;
   parts.status_api->add_routes(table);
   add_description(table, parts);
-  caller_api::add_route(table, "/api/v1/me", artifact.read,
-                        "Whose key this is: organization and project.");
+  add_portal(table, parts);
   // Before the artifacts' /v1/artifacts: what nobody knows under /v1 is refused in OpenAI's words.
   parts.ai.proxy->add_routes(table, user, parts.config.ai.request_max_bytes);
   parts.ai.api->add_routes(table, user);
@@ -157,6 +185,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.briefing->add_routes(table, admin);
   parts.jobs_api->add_routes(table, admin);
   parts.master_keys->add_routes(table, admin);
+  parts.portal.people_api->add_routes(table, admin);
   parts.users_api->add_routes(table, admin);
   parts.organizations_api->add_routes(table, admin);
   parts.owners_api->add_routes(table, admin);
@@ -201,6 +230,11 @@ std::vector<http::ApiType> all_api_types() {
                                                      ArtifactsApi::types(),
                                                      ProjectKeysApi::types(),
                                                      OrganizationsApi::tenant_token_types(),
+                                                     portal::SignInApi::types(),
+                                                     portal::MeApi::types(),
+                                                     portal::PeopleApi::types(),
+                                                     portal::PlacesApi::types(),
+                                                     portal::TeamApi::types(),
                                                      gateway::GatewayApi::types(),
                                                      gateway::GatewayAdminApi::types(),
                                                      gateway::AccountsApi::types(),
@@ -214,7 +248,12 @@ std::vector<http::ApiType> all_api_types() {
 std::set<std::string, std::less<>> reserved_slugs(const std::vector<http::Row>& table) {
   // Public artifacts stand at the root, tenants under /api/v1; both are checked whether or not the
   // table has their rows, so that a later release cannot take an organization's name away.
-  std::set<std::string, std::less<>> reserved = {"api", "v1", "admin", "app", "auth", "blobs"};
+  std::set<std::string, std::less<>> reserved = {
+      "api",       "v1",        "admin",         "app",      "auth",    "blobs",
+      "me",        "orgs",      "organizations", "projects", "members", "invitations",
+      "api-keys",  "artifacts", "uploads",       "quota",    "usage",   "billing",
+      "telemetry", "audit",     "docs",          "oidc",     "mcp",     "oauth",
+      "connect",   "assets"};
   for (const http::Row& route : table) {
     const std::vector<std::string_view> segments = split(route.pattern, '/');
     if (segments.size() > 1 && !segments[1].starts_with('{')) reserved.emplace(segments[1]);

@@ -81,7 +81,7 @@ dtype!: string(1..32) = "F16"
 num_tokens: integer(0..9223372036854775807)
 visibility: public|private # Default: private.
 size_bytes: integer(0..9223372036854775807)
-project_id: string(1..64) # Required with an organization key, which is of no project.
+project_id: string(1..64) # Required with an organization key; of a person: the active one.
 sha256: string(0..64) # Hex digest of the bytes; checksum is another name for it.
 checksum: string(0..64)
 metadata: object # What else is known: name, sha256, model, tokenizer, … kept as given.
@@ -270,7 +270,7 @@ Result<Response> ArtifactsApi::create_upload(Request& request) {
   Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
   wanted.organization_id = request.principal.organization_id;
   const std::string_view own = access::project_limit(request.principal);
-  if (wanted.project_id.empty()) wanted.project_id = own;
+  if (wanted.project_id.empty()) wanted.project_id = request.principal.project_id;
   if (wanted.project_id.empty()) {
     return invalid(
         "project_id: required with an organization key, which is of no project; name one of its "

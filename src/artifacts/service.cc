@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/id.h"
 #include "identity/access.h"
+#include "kv/audited_kv.h"
 
 namespace kvcs {
 namespace {
@@ -59,8 +60,8 @@ ArtifactService::ArtifactService(const ArtifactConfig& config, DbWriter& writer,
 Status ArtifactService::audit_change(Database& db, std::string_view action, const Artifact& before,
                                      std::string_view new_value, const Principal& who,
                                      std::string_view request_id) const {
-  return add_artifact_audit(db, {action, before, new_value, "projectkey:" + who.key_id, request_id},
-                            entropy_, clock_.unix_ms());
+  return add_artifact_audit(db, {action, before, new_value, actor_name(who), request_id}, entropy_,
+                            clock_.unix_ms());
 }
 
 Result<Artifact> ArtifactService::create(Artifact wanted) {

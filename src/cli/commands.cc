@@ -21,6 +21,7 @@ std::vector<Command> commands() {
   add(slice_commands());
   add(pack_commands());
   add(admin_commands());
+  add(people_commands());
   add(admin_ai_commands());
   add(prices_commands());
   add(gateway_commands());

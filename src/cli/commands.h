@@ -6,6 +6,7 @@
 
 namespace kvcs::cli {
 
+std::vector<Command> people_commands();    // cmd_people.cc: admin people, setup-link
 std::vector<Command> admin_commands();     // cmd_admin.cc: admin org, user, key
 std::vector<Command> admin_ai_commands();  // cmd_admin_ai.cc: admin usage, prices, jobs, audit
 std::vector<Command> admin_provider_commands();  // cmd_admin_provider.cc; within admin_ai_commands

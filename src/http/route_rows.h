@@ -36,18 +36,21 @@ struct RouteShape {
 // Where the owner comes from of the thing that a row is about. identity/access.h compares it with
 // the caller.
 enum class OwnerFrom : uint8_t {
-  kNobody,      // It is the daemon's own, or everybody's.
-  kCaller,      // What is listed or made belongs to the caller.
-  kPathTenant,  // The path's {tenant}.
-  kObject,      // The object that the path names, once it is found.
-  kSignature,   // What the URL was signed for.
+  kNobody,            // It is the daemon's own, or everybody's.
+  kCaller,            // What is listed or made belongs to the caller.
+  kPathTenant,        // The path's {tenant}.
+  kPathOrganization,  // The path's {org_id}.
+  kObject,            // The object that the path names, once it is found.
+  kSignature,         // What the URL was signed for.
 };
 
-// What a caller must be, and have, for a row. A family of kAnonymous asks for no key.
+// What a caller must be, and have, for a row. People come also to rows of other families, as
+// identity/access.h says. A family of kAnonymous asks for no key.
 struct Need {
   PrincipalKind family = PrincipalKind::kAnonymous;  // kProjectKey: or kOrganizationKey.
   AdminRole role = AdminRole::kNone;                 // Of admin keys, at least.
   Scope scope = Scope::kNone;                        // Of project and organization keys, at least.
+  OrgRole org_role = OrgRole::kNone;                 // Of people, in the organization, at least.
   OwnerFrom owner = OwnerFrom::kNobody;
 };
 

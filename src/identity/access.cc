@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "identity/members.h"
 #include "identity/records.h"
 
 namespace kvcs::access {
@@ -23,6 +24,8 @@ std::string_view family_words(PrincipalKind family) {
       return "a tenant token (kt_…)";
     case PrincipalKind::kAdminKey:
       return "an admin key (ka_…)";
+    case PrincipalKind::kPerson:
+      return "somebody who has signed in";
     case PrincipalKind::kAnonymous:
       break;
   }
@@ -34,16 +37,43 @@ bool same(std::string_view a, std::string_view b) {
   return !a.empty() && a == b;
 }
 
+// A person comes to the doors of artifacts by the role in the active organization, and to /admin as
+// an operator.
+bool is_of_family(PrincipalKind caller, PrincipalKind family) {
+  if (caller == PrincipalKind::kPerson) {
+    return family == PrincipalKind::kPerson || family == PrincipalKind::kAdminKey ||
+           is_artifact_key(family);
+  }
+  return is_artifact_key(family) ? is_artifact_key(caller) : caller == family;
+}
+
+Status may_person(const Principal& caller, const http::Need& need) {
+  if (need.family == PrincipalKind::kAdminKey) {
+    if (caller.role >= need.role) return ok();
+    return forbidden("Operators of this daemon with role " +
+                     std::string(admin_role_name(need.role)) + " may do this.")
+        .with_reason("insufficient_role");
+  }
+  const bool needs_organization = need.scope != Scope::kNone || need.org_role != OrgRole::kNone;
+  if (needs_organization && caller.organization_id.empty()) {
+    return forbidden("No organization is active in this session. Choose one with PUT /api/v1/me.")
+        .with_reason("no_active_organization");
+  }
+  if (caller.org_role >= need.org_role && caller.scope >= need.scope) return ok();
+  return forbidden("Your role in this organization is " +
+                   std::string(org_role_name(caller.org_role)) + "; this needs a higher one.")
+      .with_reason("insufficient_role");
+}
+
 }  // namespace
 
 Status may(const Principal& caller, const http::Need& need) {
   if (need.family == PrincipalKind::kAnonymous) return ok();
-  const bool is_family =
-      is_artifact_key(need.family) ? is_artifact_key(caller.kind) : caller.kind == need.family;
-  if (!is_family) {
+  if (!is_of_family(caller.kind, need.family)) {
     return forbidden("This door needs " + std::string(family_words(need.family)) + ".")
         .with_reason("wrong_key_family");
   }
+  if (caller.kind == PrincipalKind::kPerson) return may_person(caller, need);
   if (caller.role < need.role) {
     return forbidden("The key has role " + std::string(admin_role_name(caller.role)) +
                      "; this needs " + std::string(admin_role_name(need.role)) + ".")
@@ -66,6 +96,7 @@ bool owns(const Principal& caller, const Owner& owner) {
       return same(owner.organization_id, caller.organization_id) &&
              same(owner.project_id, caller.project_id);
     case PrincipalKind::kOrganizationKey:
+    case PrincipalKind::kPerson:
       return same(owner.organization_id, caller.organization_id);
     case PrincipalKind::kUserKey:
       return same(owner.user_id, caller.user_id);
@@ -81,7 +112,9 @@ bool owns(const Principal& caller, const Owner& owner) {
 // A project key without a project reaches nothing: no project has an empty id, but an empty limit
 // would be none.
 std::string_view project_limit(const Principal& caller) {
-  if (caller.kind == PrincipalKind::kOrganizationKey) return {};
+  if (caller.kind == PrincipalKind::kOrganizationKey || caller.kind == PrincipalKind::kPerson) {
+    return {};
+  }
   return caller.project_id.empty() ? "none" : std::string_view(caller.project_id);
 }
 
@@ -108,6 +141,21 @@ Scope scope_of(const std::vector<std::string>& words) {
   return greatest;
 }
 
+Scope scope_of_role(OrgRole role) {
+  switch (role) {
+    case OrgRole::kViewer:
+      return Scope::kRead;
+    case OrgRole::kMember:
+      return Scope::kWrite;
+    case OrgRole::kAdmin:
+    case OrgRole::kOwner:
+      return Scope::kAdmin;
+    case OrgRole::kNone:
+      break;
+  }
+  return Scope::kNone;
+}
+
 std::string_view words(const http::Need& need) {
   switch (need.family) {
     case PrincipalKind::kProjectKey:
@@ -124,6 +172,12 @@ std::string_view words(const http::Need& need) {
              : need.role == AdminRole::kAdmin  ? "admin key, role admin"
              : need.role == AdminRole::kViewer ? "admin key, role viewer"
                                                : "admin key";
+    case PrincipalKind::kPerson:
+      return need.org_role == OrgRole::kOwner    ? "session, role owner"
+             : need.org_role == OrgRole::kAdmin  ? "session, role admin"
+             : need.org_role == OrgRole::kMember ? "session, role member"
+             : need.org_role == OrgRole::kViewer ? "session, role viewer"
+                                                 : "session";
     case PrincipalKind::kAnonymous:
       break;
   }
@@ -136,6 +190,8 @@ std::string_view words(http::OwnerFrom owner) {
       return "caller";
     case http::OwnerFrom::kPathTenant:
       return "path tenant";
+    case http::OwnerFrom::kPathOrganization:
+      return "path organization";
     case http::OwnerFrom::kObject:
       return "object";
     case http::OwnerFrom::kSignature:

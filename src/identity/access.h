@@ -24,7 +24,8 @@ struct Owner {
 Status may(const Principal& caller, const http::Need& need);
 
 // Whether the thing is the caller's own. A project key owns what is of its project, an organization
-// key what is of its organization, a user key its user's, a tenant token its tenant's; admin keys
+// key what is of its organization, a person what is of the organization that is active, a user key
+// its user's, a tenant token its tenant's; admin keys
 // own nothing. A caller that does not own a thing is answered as if there were none.
 bool owns(const Principal& caller, const Owner& owner);
 
@@ -36,6 +37,8 @@ std::string_view project_limit(const Principal& caller);
 // words at all mean write, as keys of earlier releases have none. Unknown words give nothing.
 Scope scope_of(const std::vector<std::string>& words);
 std::string_view scope_name(Scope scope);  // "" for none.
+// What a person with this role may do with the organization's artifacts.
+Scope scope_of_role(OrgRole role);
 
 // As /openapi.json and the table of access say it: "project key, scope write".
 std::string_view words(const http::Need& need);

@@ -22,7 +22,7 @@ constexpr int64_t kMicroInNano = 1000;
 }  // namespace
 
 AuditContext who(const http::Request& request) {
-  return admin_context(request.principal.key_id, request.request_id);
+  return admin_context(request.principal, request.request_id);
 }
 
 Result<bool> wants_rebind(const http::Request& request) {

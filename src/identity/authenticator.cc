@@ -31,6 +31,14 @@ Status read_failure(const Status& status) {
       .with_retry_after_s(kKvRetryAfterS);
 }
 
+Status session_ended() {
+  return unauthenticated("The session has ended. Sign in again.").with_reason("session_ended");
+}
+
+Status session_failure(const Status& status) {
+  return status.code() == Code::kNotFound ? session_ended() : read_failure(status);
+}
+
 // Control characters and other scripts cannot be part of a bearer (RFC 6750 §2.1 allows less
 // still); a key that holds them was damaged on its way.
 bool is_visible_ascii(std::string_view text) {
@@ -46,6 +54,7 @@ PrincipalKind family_of(std::string_view bearer) {
   if (bearer.starts_with("ka_")) return PrincipalKind::kAdminKey;
   if (bearer.starts_with("kv_")) return PrincipalKind::kProjectKey;
   if (bearer.starts_with("gw_live_")) return PrincipalKind::kUserKey;
+  if (bearer.starts_with(kSessionTokenPrefix)) return PrincipalKind::kPerson;
   return PrincipalKind::kTenantToken;
 }
 
@@ -56,6 +65,8 @@ struct Authenticator::Impl {
   const Directory& directory;
   const Clock& clock;
   const std::vector<StaticAdminKey> static_admin_keys;
+  const SessionLimits session_limits;
+  const BrowserRules browser;
   LastUsed used;
 
   // Compares against every key, whichever matches, so that time tells nothing.
@@ -69,6 +80,7 @@ struct Authenticator::Impl {
 
   // Fills in the caller whose key has this hash; a read of memory, or of the store.
   Status look_up(PrincipalKind family, const std::string& sha256_hex, Principal& principal) const {
+    if (family == PrincipalKind::kPerson) return admit_session(sha256_hex, principal);
     const auto key = directory.key(family, sha256_hex);
     if (!key.ok()) return read_failure(key.status());
     principal.key_sha256 = sha256_hex;
@@ -121,11 +133,65 @@ struct Authenticator::Impl {
     }
     return ok();
   }
+
+  // A session whose organization is gone, or has the person no longer, goes on without one.
+  Status admit_session(const std::string& sha256_hex, Principal& principal) const {
+    const auto session = directory.session(sha256_hex);
+    if (!session.ok()) return session_failure(session.status());
+    const int64_t now_ms = clock.unix_ms();
+    if (session.value()->has_ended(now_ms, session_limits)) return session_ended();
+    const auto person = directory.person(session.value()->person_id);
+    if (!person.ok()) return session_failure(person.status());
+    if (!person.value()->active) {
+      return forbidden("This account is suspended.").with_reason("person_suspended");
+    }
+    session.value()->used_ms->store(now_ms);
+    principal.kind = PrincipalKind::kPerson;
+    principal.person_id = person.value()->id;
+    principal.role = person.value()->role;
+    principal.key_id = principal.person_id;
+    principal.session_id = session.value()->id;
+    principal.key_sha256 = sha256_hex;
+    if (session.value()->organization_id.empty()) return ok();
+    const Status entered = enter(session.value()->organization_id, principal);
+    if (entered.ok()) principal.project_id = session.value()->project_id;
+    return entered.code() == Code::kUnavailable ? entered : ok();
+  }
+
+  Status enter(std::string_view organization_id, Principal& principal) const {
+    principal.organization_id = principal.organization = principal.project_id = "";
+    principal.org_role = OrgRole::kNone;
+    principal.scope = Scope::kNone;
+    const Status none =
+        not_found("No organization '" + printable(organization_id, kShownName) + "'.")
+            .with_reason("org_not_found");
+    const auto roster = directory.roster(organization_id);
+    if (!roster.ok()) return read_failure(roster.status());
+    const OrgRole role = roster.value()->role_of(principal.person_id);
+    if (role == OrgRole::kNone) return none;
+    const auto organization = directory.organization(organization_id);
+    if (organization.code() == Code::kNotFound) return none;
+    if (!organization.ok()) return read_failure(organization.status());
+    if (!organization.value()->active) {
+      return forbidden("The organization is suspended.").with_reason("org_suspended");
+    }
+    principal.organization_id = organization_id;
+    principal.organization = organization.value()->slug;
+    principal.org_role = role;
+    principal.scope = access::scope_of_role(role);
+    return ok();
+  }
 };
 
 Authenticator::Authenticator(const Directory& directory, KvStore& kv, const Clock& clock,
-                             std::vector<StaticAdminKey> static_admin_keys)
-    : impl_(new Impl{directory, clock, std::move(static_admin_keys), {kv, clock}}) {}
+                             std::vector<StaticAdminKey> static_admin_keys,
+                             const SessionLimits& sessions, BrowserRules browser)
+    : impl_(new Impl{directory,
+                     clock,
+                     std::move(static_admin_keys),
+                     sessions,
+                     std::move(browser),
+                     {kv, clock}}) {}
 Authenticator::~Authenticator() = default;
 
 Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
@@ -151,8 +217,18 @@ Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
   Principal principal;
   KVCS_TRY(impl_->look_up(family, hash, principal));
   // Kept in memory; flush_last_used() writes it. A request must not wait for a write.
-  impl_->used.note(principal.key_id);
+  impl_->used.note(family == PrincipalKind::kPerson ? principal.session_id : principal.key_id);
   return principal;
+}
+
+Result<Principal> Authenticator::authenticate(const http::Request& request) const {
+  return authenticate(KVCS_TRY(find_bearer(request, impl_->browser)));
+}
+
+Status Authenticator::enter_organization(std::string_view organization_id,
+                                         Principal& person) const {
+  if (person.organization_id == organization_id) return ok();
+  return impl_->enter(organization_id, person);
 }
 
 Status Authenticator::still_admits(const Principal& principal) const {
@@ -164,11 +240,18 @@ Status Authenticator::still_admits(const Principal& principal) const {
 bool is_owner_record(KvFamily family, std::string_view key) {
   return family == KvFamily::kConfig &&
          (keyspace::parse_org_config(key) || keyspace::parse_user_config(key) ||
+          keyspace::parse_person_profile(key) || keyspace::parse_org_members(key) ||
           key.starts_with(keyspace::kTenantConfigPrefix));
 }
 
 bool depends_on(const Principal& principal, std::string_view key) {
   if (principal.key_sha256.empty()) return false;
+  if (const auto person = keyspace::parse_person_profile(key)) {
+    return *person == principal.person_id;
+  }
+  if (const auto organization = keyspace::parse_org_members(key)) {
+    return principal.kind == PrincipalKind::kPerson && *organization == principal.organization_id;
+  }
   if (const auto organization = keyspace::parse_org_config(key)) {
     return *organization == principal.organization_id;
   }

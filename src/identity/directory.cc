@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "kv/keyspace.h"
+#include "kv/last_used.h"
 
 namespace kvcs {
 namespace {
@@ -13,6 +14,9 @@ namespace {
 constexpr size_t kOrganizationsMax = 10'000;
 constexpr size_t kUsersMax = 100'000;
 constexpr size_t kSlugsMax = 200'000;
+constexpr size_t kSessionsMax = 50'000;
+constexpr size_t kPeopleMax = 20'000;
+constexpr size_t kRostersMax = 10'000;
 // How parse_key names the organization of a token that knows only its slug.
 constexpr std::string_view kBySlug = "slug:";
 }  // namespace
@@ -22,7 +26,10 @@ Directory::Directory(const KvStore& kv, WatchedKv& changes, size_t keys_max)
       organizations_(kOrganizationsMax),
       users_(kUsersMax),
       keys_(keys_max),
-      slugs_(kSlugsMax) {
+      slugs_(kSlugsMax),
+      sessions_(kSessionsMax),
+      people_(kPeopleMax),
+      rosters_(kRostersMax) {
   changes.add_listener([this](KvFamily family, std::string_view key) { forget(family, key); });
 }
 
@@ -37,7 +44,13 @@ void Directory::forget(KvFamily family, std::string_view key) {
       organizations_.invalidate(*organization);
     } else if (const auto user = keyspace::parse_user_config(key)) {
       users_.invalidate(*user);
+    } else if (const auto person = keyspace::parse_person_profile(key)) {
+      people_.invalidate(*person);
+    } else if (const auto of = keyspace::parse_org_members(key)) {
+      rosters_.invalidate(*of);
     }
+  } else if (family == KvFamily::kSystem && key.starts_with(keyspace::kSessionPrefix)) {
+    sessions_.invalidate(key);
   }
 }
 
@@ -98,6 +111,33 @@ Result<std::shared_ptr<const Organization>> Directory::organization_by_slug(
   const auto id = KVCS_TRY(slugs_.find_or_load(keyspace::org_slug(slug), load));
   if (id->empty()) return not_found("No organization \"" + printable(slug) + "\".");
   return organization(*id);
+}
+
+Result<std::shared_ptr<const Session>> Directory::session(std::string_view token_sha256_hex) const {
+  return sessions_.find_or_load(
+      keyspace::session(token_sha256_hex), [&](std::string_view key) -> Result<Session> {
+        const KvEntry entry = KVCS_TRY(kv_.get(KvFamily::kSystem, key));
+        Session session = KVCS_TRY(parse_session(entry.value));
+        session.token_hash = token_sha256_hex;
+        session.used_ms =
+            std::make_shared<std::atomic<int64_t>>(find_last_used_ms(kv_, session.id));
+        return session;
+      });
+}
+
+Result<std::shared_ptr<const Person>> Directory::person(std::string_view id) const {
+  return people_.find_or_load(id, [this](std::string_view of) -> Result<Person> {
+    return parse_person(KVCS_TRY(kv_.get(KvFamily::kConfig, keyspace::person_profile(of))).value);
+  });
+}
+
+Result<std::shared_ptr<const Roster>> Directory::roster(std::string_view organization_id) const {
+  return rosters_.find_or_load(organization_id, [this](std::string_view of) -> Result<Roster> {
+    const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::org_members(of));
+    if (entry.code() == Code::kNotFound) return Roster{};
+    if (!entry.ok()) return entry.status();
+    return parse_roster(entry->value);
+  });
 }
 
 }  // namespace kvcs

@@ -1,6 +1,6 @@
-// Organizations, users and keys as the hot path reads them: parsed once, kept in memory, dropped by
-// the write that changes them, so that a suspension or revocation counts on the next request. Owned
-// by App, shared by the authenticator and the doors. Thread-safe.
+// Organizations, users, keys, people and sessions as the hot path reads them: parsed once, kept in
+// memory, dropped by the write that changes them, so that a suspension or revocation counts on the
+// next request. Owned by App, shared by the authenticator and the doors. Thread-safe.
 //
 // While the store is down, what is in memory still answers: it is exactly what was last written.
 #pragma once
@@ -8,7 +8,10 @@
 #include <string>
 #include <string_view>
 
+#include "identity/members.h"
+#include "identity/people.h"
 #include "identity/records.h"
+#include "identity/sessions.h"
 #include "kv/kv.h"
 #include "kv/record_cache.h"
 
@@ -27,6 +30,10 @@ class Directory final {
   Result<std::shared_ptr<const KeyRecord>> key(PrincipalKind kind,
                                                std::string_view sha256_hex) const;
   Result<std::shared_ptr<const Organization>> organization_by_slug(std::string_view slug) const;
+  Result<std::shared_ptr<const Session>> session(std::string_view token_sha256_hex) const;
+  Result<std::shared_ptr<const Person>> person(std::string_view id) const;
+  // The members of an organization; empty when it has none.
+  Result<std::shared_ptr<const Roster>> roster(std::string_view organization_id) const;
 
  private:
   void forget(KvFamily family, std::string_view key);
@@ -36,6 +43,9 @@ class Directory final {
   mutable RecordCache<User> users_;
   mutable RecordCache<KeyRecord> keys_;
   mutable RecordCache<std::string> slugs_;
+  mutable RecordCache<Session> sessions_;
+  mutable RecordCache<Person> people_;
+  mutable RecordCache<Roster> rosters_;
 };
 
 }  // namespace kvcs

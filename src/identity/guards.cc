@@ -22,9 +22,10 @@ constexpr size_t kBlocksMax = 50'000;
 
 // A key that is good, but of another family or too small a role, is Forbidden and not
 // Unauthenticated: its holder took the wrong key, and a wrong key is not a guess.
-Result<Principal> admit(const Authenticator& auth, std::string_view bearer,
+template <typename Carrier>
+Result<Principal> admit(const Authenticator& auth, const Carrier& bearer_or_request,
                         const http::Need& need) {
-  Result<Principal> principal = auth.authenticate(bearer);
+  Result<Principal> principal = auth.authenticate(bearer_or_request);
   if (principal.ok()) KVCS_TRY(access::may(*principal, need));
   return principal;
 }
@@ -73,7 +74,7 @@ Result<std::string_view> user_bearer(const http::Request& request) {
 http::Guard artifact_key(const Authenticator& auth, Scope at_least) {
   const http::Need need{.family = PrincipalKind::kProjectKey, .scope = at_least};
   return [&auth, need](const http::Request& request) -> Result<Principal> {
-    return admit(auth, KVCS_TRY(request.bearer()), need);
+    return admit(auth, request, need);
   };
 }
 
@@ -102,7 +103,20 @@ http::Guard tenant_token(const Authenticator& auth) {
 http::Guard admin(const Authenticator& auth, AdminRole at_least) {
   const http::Need need{.family = PrincipalKind::kAdminKey, .role = at_least};
   return [&auth, need](const http::Request& request) -> Result<Principal> {
-    return admit(auth, KVCS_TRY(request.bearer()), need);
+    return admit(auth, request, need);
+  };
+}
+
+http::Guard person(const Authenticator& auth, OrgRole at_least) {
+  const http::Need need{.family = PrincipalKind::kPerson, .org_role = at_least};
+  return [&auth, need](const http::Request& request) -> Result<Principal> {
+    Principal principal = KVCS_TRY(auth.authenticate(request));
+    if (principal.kind != PrincipalKind::kPerson) return access::may(principal, need);
+    for (const auto& [name, value] : request.params) {
+      if (name == "org_id") KVCS_TRY(auth.enter_organization(value, principal));
+    }
+    KVCS_TRY(access::may(principal, need));
+    return principal;
   };
 }
 

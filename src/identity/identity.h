@@ -1,10 +1,11 @@
-// Who may do what: keys of all four families, organizations, users, admin roles (one identity, one
-// key service). Records live in KV (kv/keyspace.h), projects in portal.db.
+// Who may do what: keys of all families, organizations, users, people, admin roles (one identity,
+// one key service). Records live in KV (kv/keyspace.h), projects in portal.db.
 //
 //   kv_<64 hex>       project key   artifacts     apikey:{sha256}; organization keys too
 //   gw_live_<48 hex>  user key      ai            apikey:{sha256}
 //   kt_<64 hex>       tenant token  tool gateway  tenant_auth:{sha256}; any imported bearer too
 //   ka_<64 hex>       admin key     /admin        adminkey:{sha256}
+//   ks_<64 hex>       session       any of them   session:{sha256}; in a cookie or as a bearer
 //
 // The other parts: access.h (who may, and whose), records.h (values), directory.h (cached reads),
 // orgs.h, users.h, keys.h, projects.h (services), guards.h (the guard of the admin API), *_api.h
@@ -22,6 +23,8 @@
 #include "base/principal.h"
 #include "base/status.h"
 #include "http/http.h"
+#include "identity/browser_session.h"
+#include "identity/sessions.h"
 #include "kv/kv.h"
 
 namespace kvcs {
@@ -40,13 +43,21 @@ Result<std::vector<StaticAdminKey>> parse_static_admin_keys(std::string_view tex
 class Authenticator final {
  public:
   Authenticator(const Directory& directory, KvStore& kv, const Clock& clock,
-                std::vector<StaticAdminKey> static_admin_keys);
+                std::vector<StaticAdminKey> static_admin_keys, const SessionLimits& sessions,
+                BrowserRules browser);
   ~Authenticator();
+
+  // The caller whose key the request carries, or whose session its cookie names. As find_bearer()
+  // and authenticate().
+  Result<Principal> authenticate(const http::Request& request) const;
 
   // Any family. Unauthenticated: unknown, revoked, expired, or its user or organization is gone
   // (the same words for all). Forbidden with reason user_suspended, org_suspended or
   // TENANT_SUSPENDED. Unavailable with reason auth_unavailable: the store did not answer.
   Result<Principal> authenticate(std::string_view bearer) const;
+  // Makes of a person, who acts in the active organization, one who acts in another. NotFound with
+  // reason org_not_found when the person is no member. Forbidden with reason org_suspended.
+  Status enter_organization(std::string_view organization_id, Principal& person) const;
   // As authenticate(), of a caller that was let in before: its key is looked up again.
   Status still_admits(const Principal& principal) const;
   // Writes last_used:{key_id} for keys used since the last call; a cron job calls it each minute.
@@ -66,10 +77,13 @@ bool depends_on(const Principal& principal, std::string_view key);
 
 // Guards for the route table: each finds the key in the request and asks access::may(). Forbidden
 // for other families, and for too small a role or scope.
-http::Guard artifact_key(const Authenticator& auth, Scope at_least);  // Bearer kv_…
+http::Guard artifact_key(const Authenticator& auth, Scope at_least);  // kv_…, or a session
 http::Guard user_key(const Authenticator& auth);  // Bearer, x-api-key or api-key
 // Bearer; {tenant} in the path, when the route has it, must be the caller's.
 http::Guard tenant_token(const Authenticator& auth);
+// A session. {org_id} in the path, when the route has it, must be an organization of the person's,
+// in which the role is at least this.
+http::Guard person(const Authenticator& auth, OrgRole at_least);
 // Without the rate and the lock-out of AdminGuard (guards.h).
 http::Guard admin(const Authenticator& auth, AdminRole at_least);
 

@@ -37,6 +37,7 @@ Family family_of(PrincipalKind kind) {
       return {"kt_", 32};
     case PrincipalKind::kAdminKey:
       return {"ka_", 32};
+    case PrincipalKind::kPerson:  // Has sessions: sessions.h.
     case PrincipalKind::kAnonymous:
       break;
   }

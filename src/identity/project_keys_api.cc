@@ -37,10 +37,6 @@ last_used_at!: time?)"},
 keys!: [OwnKey])"},
 };
 
-AuditContext caller_context(const http::Request& request) {
-  return {"projectkey:" + request.principal.key_id, "api", request.request_id};
-}
-
 // Keys are for their makers alone; nothing between may keep the answer.
 http::Response private_reply(int status, const Json& body) {
   http::Response response = http::reply(status, body);
@@ -72,11 +68,10 @@ void ProjectKeysApi::add_routes(std::vector<http::Row>& table, const http::Artif
 }
 
 Result<KeyOwner> ProjectKeysApi::owner_of(const Principal& caller, std::string_view named) const {
-  const std::string_view own = access::project_limit(caller);
-  if (own.empty() && named.empty()) {
+  if (named.empty() && caller.project_id.empty()) {
     return invalid("project_id: required with an organization key, which is of no project.");
   }
-  const std::string_view wanted = named.empty() ? own : named;
+  const std::string_view wanted = named.empty() ? caller.project_id : named;
   if (!access::owns(caller, {.organization_id = caller.organization_id, .project_id = wanted})) {
     return no_such_project(wanted);
   }
@@ -94,8 +89,8 @@ Result<http::Response> ProjectKeysApi::create(http::Request& request) {
   const std::string project = reader.optional_string("project_id", {.max_bytes = 64}).value_or("");
   KVCS_TRY(reader.finish());
   const KeyOwner owner = KVCS_TRY(owner_of(request.principal, project));
-  const CreatedKey made =
-      KVCS_TRY(create_project_key(projects_, keys_, owner, wanted, caller_context(request)));
+  const CreatedKey made = KVCS_TRY(create_project_key(
+      projects_, keys_, owner, wanted, caller_context(request.principal, request.request_id)));
   return private_reply(201, Json{{"id", made.record.id},
                                  {"api_key", made.key.reveal()},
                                  {"hint", made.record.key_prefix}});
@@ -125,7 +120,8 @@ Result<http::Response> ProjectKeysApi::list(http::Request& request) {
 Result<http::Response> ProjectKeysApi::revoke(http::Request& request) {
   const KeyOwner owner =
       KVCS_TRY(owner_of(request.principal, request.query_value("project_id").value_or("")));
-  KVCS_TRY(keys_.revoke(owner, request.param("key_id"), caller_context(request)));
+  KVCS_TRY(keys_.revoke(owner, request.param("key_id"),
+                        caller_context(request.principal, request.request_id)));
   return http::empty_response(204);
 }
 

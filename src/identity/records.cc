@@ -124,6 +124,7 @@ std::string_view kind_name(PrincipalKind kind) {
       return "admin";
     case PrincipalKind::kOrganizationKey:
       return kOrganizationKind;
+    case PrincipalKind::kPerson:
     case PrincipalKind::kAnonymous:
       break;
   }

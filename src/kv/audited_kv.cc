@@ -24,8 +24,14 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
 
 }  // namespace
 
-std::string admin_actor(std::string_view key_id) {
-  return "adminkey:" + std::string(key_id);
+std::string actor_name(const Principal& caller) {
+  const bool is_admin = caller.kind == PrincipalKind::kAdminKey;
+  if (caller.kind == PrincipalKind::kPerson) return person_actor(caller.person_id);
+  return (is_admin ? "adminkey:" : "projectkey:") + caller.key_id;
+}
+
+std::string person_actor(std::string_view person_id) {
+  return "person:" + std::string(person_id);
 }
 
 // Ids are UUIDv7 with the 12 bits behind the time as a counter (RFC 9562 §6.2, method 1), so that
@@ -144,8 +150,11 @@ Status AuditedKv::compare_and_swap(KvFamily family, std::string_view key,
   return kv_.compare_and_swap(family, key, expected, audited, KvDurability::kSynced);
 }
 
-AuditContext admin_context(std::string_view key_id, std::string_view request_id) {
-  return {admin_actor(key_id), "admin-api", std::string(request_id)};
+AuditContext admin_context(const Principal& caller, std::string_view request_id) {
+  return {actor_name(caller), "admin-api", std::string(request_id)};
+}
+AuditContext caller_context(const Principal& caller, std::string_view request_id) {
+  return {actor_name(caller), "api", std::string(request_id)};
 }
 
 }  // namespace kvcs

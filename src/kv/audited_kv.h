@@ -15,21 +15,24 @@
 
 #include "base/clock.h"
 #include "base/entropy.h"
+#include "base/principal.h"
 #include "kv/kv.h"
 
 namespace kvcs {
 
 // The actor of a change and where it came from; both end in kv_audit.
 struct AuditContext {
-  std::string actor;       // "adminkey:<id>", "refresher", "first-start", "import"
+  std::string actor;       // "adminkey:<id>", "person:<id>", "refresher", "first-start", "import"
   std::string source;      // "admin-api", "cli", "job"
   std::string request_id;  // "" when there was none.
 };
-// The context of a change that an admin key makes over HTTP.
-AuditContext admin_context(std::string_view key_id, std::string_view request_id);
-
-// The actor's name for a caller with this admin key; the ledger keeps it.
-std::string admin_actor(std::string_view key_id);
+// The caller's name as an actor, which the ledger keeps: "adminkey:<id>", "projectkey:<id>",
+// "person:<id>".
+std::string actor_name(const Principal& caller);
+std::string person_actor(std::string_view person_id);
+// The context of a change that a caller makes over HTTP: by /admin, or by the other doors.
+AuditContext admin_context(const Principal& caller, std::string_view request_id);
+AuditContext caller_context(const Principal& caller, std::string_view request_id);
 
 // kRequired: a record that is new needs its owner (kv/owned.h), and a write without it fails with
 // NotFound, or with Conflict and reason name_in_deletion while the owner is being deleted. An

@@ -31,14 +31,16 @@ constexpr size_t kDueDigits = 12;     // Seconds until the year 33658.
 constexpr size_t kOutboxDigits = 15;  // Milliseconds until the same.
 constexpr size_t kUuidBytes = 36;
 constexpr std::string_view kConfigEnd = "config", kKeysPart = "keys", kTokensPart = "tokens",
-                           kCredentialPart = "credential";
+                           kCredentialPart = "credential", kMembersEnd = "members",
+                           kProfileEnd = "profile";
 constexpr std::string_view kUserPrefix = "user:";
 
-// The id in "{kind}:{id}:config".
-std::optional<std::string_view> config_id(std::string_view key, std::string_view kind_prefix) {
+// The id in "{kind}:{id}:{end}".
+std::optional<std::string_view> id_before(std::string_view key, std::string_view kind_prefix,
+                                          std::string_view end) {
   if (!key.starts_with(kind_prefix)) return {};
   const auto parts = split(key, ':');
-  if (parts.size() != 3 || parts[2] != kConfigEnd) return {};
+  if (parts.size() != 3 || parts[2] != end) return {};
   return parts[1];
 }
 
@@ -98,6 +100,48 @@ std::string user_key(std::string_view user_id, std::string_view key_id) {
 }
 std::string user_key_prefix(std::string_view user_id) {
   return user_key(user_id, {});
+}
+std::string org_members(std::string_view org_id) {
+  return concat({kOrgPrefix, org_id, ":members"});
+}
+std::string person_profile(std::string_view person_id) {
+  return concat({kPersonPrefix, person_id, ":profile"});
+}
+std::string person_password(std::string_view person_id) {
+  return concat({kPersonPrefix, person_id, ":password"});
+}
+std::string person_org(std::string_view person_id, std::string_view org_id) {
+  return concat({kPersonPrefix, person_id, ":org:", org_id});
+}
+std::string person_org_prefix(std::string_view person_id) {
+  return person_org(person_id, {});
+}
+std::string person_sign_in(std::string_view person_id, std::string_view sha256_hex) {
+  return concat({kPersonPrefix, person_id, ":sign_in:", sha256_hex});
+}
+std::string person_sign_in_prefix(std::string_view person_id) {
+  return person_sign_in(person_id, {});
+}
+std::string sign_in(std::string_view sha256_hex) {
+  return concat({"sign_in:", sha256_hex});
+}
+std::string session(std::string_view sha256_hex) {
+  return concat({kSessionPrefix, sha256_hex});
+}
+std::string session_of(std::string_view person_id, std::string_view session_id) {
+  return concat({"session_of:", person_id, ":", session_id});
+}
+std::string session_of_prefix(std::string_view person_id) {
+  return session_of(person_id, {});
+}
+std::string org_invitation(std::string_view org_id, std::string_view invitation_id) {
+  return concat({kOrgPrefix, org_id, ":invitation:", invitation_id});
+}
+std::string org_invitation_prefix(std::string_view org_id) {
+  return org_invitation(org_id, {});
+}
+std::string invitation(std::string_view sha256_hex) {
+  return concat({"invitation:", sha256_hex});
 }
 std::string admin_key_view(std::string_view key_id) {
   return concat({"admin:keys:", key_id});
@@ -193,6 +237,8 @@ std::string_view owner_name(Owner owner) {
       return "user";
     case Owner::kTenant:
       return "tenant";
+    case Owner::kPerson:
+      return "person";
     case Owner::kKey:
       return "key";
     case Owner::kHolder:
@@ -215,10 +261,21 @@ std::string_view owner_id(const Ownership& row, std::string_view key) {
 }
 
 std::optional<std::string_view> parse_org_config(std::string_view key) {
-  return config_id(key, kOrgPrefix);
+  return id_before(key, kOrgPrefix, kConfigEnd);
 }
 std::optional<std::string_view> parse_user_config(std::string_view key) {
-  return config_id(key, kUserPrefix);
+  return id_before(key, kUserPrefix, kConfigEnd);
+}
+std::optional<std::string_view> parse_org_members(std::string_view key) {
+  return id_before(key, kOrgPrefix, kMembersEnd);
+}
+std::optional<std::string_view> parse_person_profile(std::string_view key) {
+  return id_before(key, kPersonPrefix, kProfileEnd);
+}
+std::string_view organization_of_person(std::string_view key) {
+  if (!key.starts_with(kPersonPrefix)) return {};
+  const auto parts = split(key, ':');
+  return parts.size() == 4 && parts[2] == "org" ? parts[3] : std::string_view();
 }
 std::optional<OrgPart> parse_org_key(std::string_view key) {
   return org_part(key, kKeysPart);
@@ -273,14 +330,17 @@ std::optional<DueParts> parse_refresh_due(std::string_view key) {
 bool is_credential(std::string_view key) {
   return key.find(":credential:") != key.npos;
 }
+bool is_password(std::string_view key) {
+  return key.starts_with(kPersonPrefix) && key.ends_with(":password");
+}
 bool is_of_directory(std::string_view key) {
   return key == kStoreMark || key == kAuditHead || key == kMasterKeyCheck || key == kSecretsBound ||
          key.starts_with(kDeletionPrefix);
 }
 
 bool is_private_state(std::string_view key) {
-  return starts_with_one_of(key,
-                            {"oauth_", "session", "idempotency:", kSetupToken, "agent_state:"});
+  return starts_with_one_of(
+      key, {"oauth_", "session", "invitation:", "idempotency:", kSetupToken, "agent_state:"});
 }
 
 KvFamily family_of_key(std::string_view key) {
@@ -291,9 +351,9 @@ KvFamily family_of_key(std::string_view key) {
   if (starts_with_one_of(key, {kUserPrefix, "org:"}) && key.ends_with(":quota")) {
     return KvFamily::kQuota;
   }
-  if (starts_with_one_of(
-          key, {"system:", "system_state:", "briefing:", "cron:", "idempotency:", "last_used:",
-                "oauth_state:", "agent_state:", kAiObjectPrefix, kDeletionPrefix})) {
+  if (starts_with_one_of(key, {"system:", "system_state:", "briefing:", "cron:", "idempotency:",
+                               "last_used:", "oauth_state:", "agent_state:", kAiObjectPrefix,
+                               kDeletionPrefix, kSessionPrefix, "session_of:", "invitation:"})) {
     return KvFamily::kSystem;
   }
   return KvFamily::kConfig;

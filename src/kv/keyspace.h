@@ -16,7 +16,14 @@
 // config  user:{user_id}:config                          AI user
 // config  user_email:{org_id}:{email}                    user_id, plain text (uniqueness)
 // config  user:{user_id}:keys:{key_id}                   user key, admin view
+// config  org:{org_id}:members                           people of an organization and their roles
+// config  org:{org_id}:invitation:{invitation_id}         who may join, as what, until when
 // config  admin:keys:{key_id}                            admin key, admin view
+// config  person:{person_id}:profile                     who has signed in: name, address, rights
+// config  person:{person_id}:password                    argon2id, plain text
+// config  person:{person_id}:org:{org_id}                an organization that has the person
+// config  person:{person_id}:sign_in:{sha256 hex}        issuer and subject, for people
+// config  sign_in:{sha256 hex}                           person_id, plain text (uniqueness)
 // config  api_config:{provider}                          tool provider
 // config  tenant_config:{tenant}                         tenant
 // config  agent_job_schedule:{tenant}                    when its agents are to run
@@ -33,6 +40,9 @@
 // system  last_used:{key_id}  last_used:{t}:{p}:{a}      unix ms of a key, of an account
 // system  ai_object:{org_id}:{provider}:{id}             whose a thing at a shared provider is
 // system  oauth_state:{sha256 hex}  agent_state:{tenant}:{key}  system_state:mode
+// system  session:{sha256 hex}                           a signed-in browser or command line
+// system  session_of:{person_id}:{session_id}            sha256 hex of its token, plain text
+// system  invitation:{sha256 hex}                        "{org_id}:{invitation_id}", plain text
 // system  deletion:{kind of owner}:{id}                  an owner that is being deleted
 // outbox  {unix ms, 15 digits}:{id}                      record bound for SQL, see kv/outbox.h
 #pragma once
@@ -58,6 +68,8 @@ inline constexpr std::string_view kTokenPrefix = "tokens:";
 inline constexpr std::string_view kRefreshPrefix = "refresh:";
 inline constexpr std::string_view kRefreshDuePrefix = "refresh_due:";
 inline constexpr std::string_view kQuotaPrefix = "quota:";
+inline constexpr std::string_view kPersonPrefix = "person:";
+inline constexpr std::string_view kSessionPrefix = "session:";
 inline constexpr std::string_view kDeletionPrefix = "deletion:";
 
 // Whose a record is. What an owner has goes with it (app/owner_deletion.h); kHistory stays as long
@@ -69,6 +81,7 @@ enum class Owner : uint8_t {
   kProject,
   kUser,
   kTenant,
+  kPerson,
   kKey,     // A key or token, by its id; that has an owner of its own.
   kHolder,  // Of keys: the user, project or tenant that the record names.
 };
@@ -94,6 +107,8 @@ inline constexpr Ownership kOwnership[] = {
     {KvFamily::kConfig, "user:", Owner::kUser, IdAt::kNext, true},
     {KvFamily::kConfig, "user_email:", Owner::kOrganization, IdAt::kNext, true},
     {KvFamily::kConfig, "admin:keys:", Owner::kNobody},
+    {KvFamily::kConfig, "person:", Owner::kPerson, IdAt::kNext, true},
+    {KvFamily::kConfig, "sign_in:", Owner::kPerson, IdAt::kValue},
     {KvFamily::kConfig, "api_config:", Owner::kNobody},
     {KvFamily::kConfig, "tenant_config:", Owner::kTenant, IdAt::kRest, true},
     {KvFamily::kConfig, "agent_job_schedule:", Owner::kTenant, IdAt::kRest, true},
@@ -119,6 +134,9 @@ inline constexpr Ownership kOwnership[] = {
     {KvFamily::kSystem, "oauth_state:", Owner::kTenant, IdAt::kMetadata},
     {KvFamily::kSystem, "agent_state:", Owner::kTenant, IdAt::kNext},
     {KvFamily::kSystem, "ai_object:", Owner::kOrganization, IdAt::kNext},
+    {KvFamily::kSystem, "session:", Owner::kPerson, IdAt::kValue},
+    {KvFamily::kSystem, "session_of:", Owner::kPerson, IdAt::kNext, true},
+    {KvFamily::kSystem, "invitation:", Owner::kOrganization, IdAt::kMetadata},
     {KvFamily::kSystem, "deletion:", Owner::kNobody},
     {KvFamily::kOutbox, "", Owner::kHistory},
 };
@@ -155,6 +173,20 @@ std::string user_config(std::string_view user_id);
 std::string user_email(std::string_view org_id, std::string_view email);
 std::string user_key(std::string_view user_id, std::string_view key_id);
 std::string user_key_prefix(std::string_view user_id);
+std::string org_members(std::string_view org_id);
+std::string person_profile(std::string_view person_id);
+std::string person_password(std::string_view person_id);
+std::string person_org(std::string_view person_id, std::string_view org_id);
+std::string person_org_prefix(std::string_view person_id);
+std::string person_sign_in(std::string_view person_id, std::string_view sha256_hex);
+std::string person_sign_in_prefix(std::string_view person_id);
+std::string sign_in(std::string_view sha256_hex);
+std::string session(std::string_view sha256_hex);
+std::string session_of(std::string_view person_id, std::string_view session_id);
+std::string session_of_prefix(std::string_view person_id);
+std::string org_invitation(std::string_view org_id, std::string_view invitation_id);
+std::string org_invitation_prefix(std::string_view org_id);
+std::string invitation(std::string_view sha256_hex);
 std::string admin_key_view(std::string_view key_id);
 std::string api_config(std::string_view provider);
 std::string tenant_config(std::string_view tenant);
@@ -208,6 +240,10 @@ struct PriceParts {
 };
 std::optional<std::string_view> parse_org_config(std::string_view key);   // The organization's id.
 std::optional<std::string_view> parse_user_config(std::string_view key);  // The user's id.
+std::optional<std::string_view> parse_org_members(std::string_view key);  // The organization's id.
+std::optional<std::string_view> parse_person_profile(std::string_view key);  // The person's id.
+// Of an entry of person_org(); "" for any other key.
+std::string_view organization_of_person(std::string_view key);
 std::optional<OrgPart> parse_org_key(std::string_view key);
 std::optional<OrgPart> parse_tenant_token(std::string_view key);
 std::optional<OrgPart> parse_org_credential(std::string_view key);  // `id`: the provider's name.
@@ -221,6 +257,8 @@ std::optional<DueParts> parse_refresh_due(std::string_view key);
 // A sealed key of a provider (org_credential), also under a prefix of another system's store that a
 // bulk import brought.
 bool is_credential(std::string_view key);
+// The password of a person.
+bool is_password(std::string_view key);
 // A key of the system family that belongs to this data directory alone, and is not imported.
 bool is_of_directory(std::string_view key);
 // A key of the system family whose value is a secret or what a client was answered.
@@ -231,7 +269,7 @@ bool is_private_state(std::string_view key);
 //   tokens  tokens: refresh: refresh_due:
 //   quota   quota: grace:, and user:…:quota, org:…:quota
 //   system  system: system_state: briefing: cron: idempotency: last_used: oauth_state: agent_state:
-//           ai_object: deletion:
+//           ai_object: deletion: session: session_of: invitation:
 //   config  every other key. No key belongs to the outbox: a record there is not imported.
 KvFamily family_of_key(std::string_view key);
 

@@ -44,6 +44,8 @@ std::vector<std::string> roots_of(const Needed& needed) {
       return {keyspace::org_config(needed.id)};
     case Owner::kUser:
       return {keyspace::user_config(needed.id)};
+    case Owner::kPerson:
+      return {keyspace::person_profile(needed.id)};
     case Owner::kTenant:
       return {keyspace::tenant_config(needed.id), keyspace::org_slug(needed.id)};
     default:

@@ -249,7 +249,7 @@ Result<http::Response> LedgerApi::show_bodies(http::Request& request) {
   };
   KVCS_TRY(ledger_.read(read));
   log::info("bodies.read", {{"of_request", id},
-                            {"actor", admin_actor(request.principal.key_id)},
+                            {"actor", actor_name(request.principal)},
                             {"request_id", request.request_id}});
   return http::json_response(200, body + "}");
 }
@@ -271,11 +271,11 @@ Result<http::Response> LedgerApi::decide_decision(http::Request& request) {
   JsonReader reader(body);
   const std::string status = reader.one_of("status", {"accepted", "rejected", "applied"});
   KVCS_TRY(reader.finish());
-  const std::string decided_by = admin_actor(request.principal.key_id);
+  const std::string decided_by = actor_name(request.principal);
   const int64_t now_ms = clock_.unix_ms();
   // Before the change: the two are in different stores, and none is made without a word.
   KVCS_TRY(audited_.note("decision:" + printable(id, kShownName), status,
-                         admin_context(request.principal.key_id, request.request_id)));
+                         admin_context(request.principal, request.request_id)));
   KVCS_TRY(ledger_.write([&](Database& db) { return decide(db, id, status, decided_by, now_ms); }));
   LedgerQuery query;
   query.table = "decision_log";

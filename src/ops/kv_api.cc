@@ -64,7 +64,9 @@ Result<int64_t> expiry_of(const http::Request& request, const Clock& clock) {
 
 bool is_hidden_kv_value(KvFamily family, std::string_view key) {
   if (family == KvFamily::kTokens) return true;
-  if (family == KvFamily::kConfig) return keyspace::is_credential(key);
+  if (family == KvFamily::kConfig) {
+    return keyspace::is_credential(key) || keyspace::is_password(key);
+  }
   return family == KvFamily::kSystem && keyspace::is_private_state(key);
 }
 
@@ -234,7 +236,7 @@ Result<http::Response> KvApi::put(http::Request& request) {
   entry.value = KVCS_TRY(request.body->read_all());
   KvBatch batch;
   batch.put(family, std::string(request.param("key")), std::move(entry));
-  AuditContext by = admin_context(request.principal.key_id, request.request_id);
+  AuditContext by = admin_context(request.principal, request.request_id);
   by.source = "import";  // Of one value; its owner may come after it, as in a bulk.
   KVCS_TRY(write(batch, by));
   return http::empty_response(204);
@@ -244,7 +246,7 @@ Result<http::Response> KvApi::remove(http::Request& request) {
   const KvFamily family = KVCS_TRY(writable_family(request));
   KvBatch batch;
   batch.remove(family, std::string(request.param("key")));
-  KVCS_TRY(audited_.write(batch, admin_context(request.principal.key_id, request.request_id)));
+  KVCS_TRY(audited_.write(batch, admin_context(request.principal, request.request_id)));
   return http::empty_response(204);
 }
 
@@ -265,7 +267,7 @@ Result<http::Response> KvApi::export_bulk(http::Request& request) {
 
 Result<http::Response> KvApi::import_bulk(http::Request& request) {
   const std::string text = KVCS_TRY(request.body->read_all());
-  AuditContext by = admin_context(request.principal.key_id, request.request_id);
+  AuditContext by = admin_context(request.principal, request.request_id);
   by.source = "import";
   const auto write = [&](const KvBatch& batch) -> Status {
     // Configuration first: it says where the secrets of the others may be sent.

@@ -42,6 +42,39 @@ TEST_CASE("access: a scope includes those before it, and unknown words give noth
   }
 }
 
+TEST_CASE("access: a person acts by the role in the active organization, and as an operator",
+          "[unit][identity]") {
+  const OrgRole roles[] = {OrgRole::kViewer, OrgRole::kMember, OrgRole::kAdmin, OrgRole::kOwner};
+  for (const OrgRole has : roles) {
+    for (const OrgRole needs : roles) {
+      Principal who = caller(PrincipalKind::kPerson);
+      who.org_role = has;
+      who.scope = access::scope_of_role(has);
+      const Status may = access::may(who, {.family = PrincipalKind::kPerson, .org_role = needs});
+      CHECK(may.ok() == (has >= needs));
+      who.organization_id = "";
+      CHECK(access::may(who, {.family = PrincipalKind::kPerson, .org_role = needs}).reason() ==
+            "no_active_organization");
+    }
+  }
+  Principal viewer = caller(PrincipalKind::kPerson);
+  viewer.org_role = OrgRole::kViewer;
+  viewer.scope = access::scope_of_role(OrgRole::kViewer);
+  CHECK(access::may(viewer, {.family = PrincipalKind::kProjectKey, .scope = Scope::kRead}).ok());
+  CHECK_FALSE(
+      access::may(viewer, {.family = PrincipalKind::kProjectKey, .scope = Scope::kWrite}).ok());
+  CHECK(access::may(viewer, {.family = PrincipalKind::kAdminKey, .role = AdminRole::kBilling})
+            .reason() == "insufficient_role");
+  CHECK(access::may(viewer, {.family = PrincipalKind::kUserKey}).reason() == "wrong_key_family");
+  viewer.role = AdminRole::kViewer;
+  CHECK(access::may(viewer, {.family = PrincipalKind::kAdminKey, .role = AdminRole::kViewer}).ok());
+  CHECK_FALSE(
+      access::may(viewer, {.family = PrincipalKind::kAdminKey, .role = AdminRole::kAdmin}).ok());
+  CHECK(access::owns(viewer, {.organization_id = viewer.organization_id}));
+  CHECK_FALSE(access::owns(viewer, {.organization_id = "other"}));
+  CHECK_FALSE(access::owns(viewer, {.project_id = viewer.project_id}));
+}
+
 TEST_CASE("access: roles include those below them, and no family stands in for another",
           "[unit][identity]") {
   const AdminRole roles[] = {AdminRole::kBilling, AdminRole::kViewer, AdminRole::kAdmin,

@@ -33,8 +33,9 @@ struct IdentityRig {
   std::unique_ptr<WatchedKv> kv = make_watched_kv(*faulty);
   AuditedKv audited{*kv, clock, *entropy};
   Directory directory{*kv, *kv};
-  Authenticator auth{
-      directory, *kv, clock, {{AdminRole::kViewer, sha256_hex("static-viewer-key-1")}}};
+  Authenticator auth{directory, *kv,
+                     clock,     {{AdminRole::kViewer, sha256_hex("static-viewer-key-1")}},
+                     {},        {[] { return std::vector<std::string>{"http://127.0.0.1:8080"}; }}};
   KeyService keys{*kv, audited, clock, *entropy};
   OrganizationService organizations{*kv, audited, clock, *entropy,
                                     [](std::string_view s) { return s == "admin"; }};

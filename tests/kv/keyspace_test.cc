@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace keyspace;
 
-constexpr std::array<std::string_view, 29> kPrefixes = {
+constexpr std::array<std::string_view, 34> kPrefixes = {
     "apikey:",      "tenant_auth:", "adminkey:",      "org:",
     "org_slug:",    "user:",        "user_email:",    "admin:keys:",
     "api_config:",  "ai_provider:", "tenant_config:", "agent_job_schedule:",
@@ -26,13 +26,15 @@ constexpr std::array<std::string_view, 29> kPrefixes = {
     "quota:",       "grace:",       "adjustment:",    "system:",
     "briefing:",    "cron:",        "idempotency:",   "last_used:",
     "oauth_state:", "agent_state:", "system_state:",  "deletion:",
-    "ai_object:"};
+    "ai_object:",   "person:",      "sign_in:",       "session:",
+    "session_of:",  "invitation:"};
 
 // What begins as a key does and is none.
 const std::set<std::pair<std::string, std::string>>& other_meanings() {
   static const std::set<std::pair<std::string, std::string>> table = {
-      {"src/kv/audited_kv.cc", "adminkey:"},  // The name of an actor in the audit.
-      {"src/artifacts/quota.cc", "org:"},     // Hashed for the id of a customer.
+      {"src/kv/audited_kv.cc", "adminkey:"},  // The names of actors in the audit.
+      {"src/kv/audited_kv.cc", "person:"},
+      {"src/artifacts/quota.cc", "org:"},  // Hashed for the id of a customer.
   };
   return table;
 }

@@ -4,6 +4,9 @@
 #include <map>
 
 #include "base/crypto.h"
+#include "identity/members.h"
+#include "identity/people.h"
+#include "identity/sessions.h"
 
 namespace kvcs::test {
 namespace {
@@ -32,8 +35,8 @@ AccessHouse::AccessHouse()
   const std::string sibling = made(ours + "/projects", R"({"name":"Sibling"})", "project_id");
   add("other_project", made(ours + "/projects/" + sibling + "/api-keys",
                             new_key(R"("scopes":["admin"])"), "api_key"));
-  const std::string foreign =
-      "/admin/organizations/" + made("/admin/organizations", R"({"name":"Other"})", "org_id");
+  const std::string other = made("/admin/organizations", R"({"name":"Other"})", "org_id");
+  const std::string foreign = "/admin/organizations/" + other;
   add("other_orgs_project",
       made(foreign + "/projects/" + made(foreign + "/projects", R"({"name":"P"})", "project_id") +
                "/api-keys",
@@ -59,6 +62,7 @@ AccessHouse::AccessHouse()
   add("owner", app.credential("admin_key"));
   add_refused("owner", "/admin/admin-keys", "admin_key", R"("role":"owner")");
   add_suspended();
+  add_people(other);
   artifact_ = artifact(bearer("project_write"));
   request_ = chat().header("x-request-id");
   key_of_project_ = made(ours + "/projects/" + project + "/api-keys", new_key(), "key_id");
@@ -103,6 +107,47 @@ void AccessHouse::add_suspended() {
   REQUIRE(admin("PATCH", "/admin/users/" + carol, R"({"status":"suspended"})").status == 200);
 }
 
+std::string AccessHouse::session_of(const std::string& name, const std::string& organization,
+                                    const std::string& role, AdminRole operator_role) {
+  const AuditContext who{"test", "test", ""};
+  Parts& parts = app.parts();
+  Person wanted;
+  wanted.name = name;
+  wanted.role = operator_role;
+  const Person person = parts.people->create(wanted, {"https://issuer", name}, "", who).value();
+  if (!organization.empty()) {
+    REQUIRE(parts.members->add(organization, person.id, parse_org_role(role).value(), who).ok());
+  }
+  NewSession session;
+  session.person_id = person.id;
+  session.organization_id = organization;
+  session.project_id = organization == org ? project : "";
+  const auto started = parts.sessions->start(session, who);
+  REQUIRE(started.ok());
+  if (name.starts_with("revoked_")) {
+    REQUIRE(parts.sessions->end_all(person.id, "", who).ok());
+  }
+  if (name.starts_with("suspended_")) {
+    const auto suspend = [](Person& edited) -> Status {
+      edited.active = false;
+      return ok();
+    };
+    REQUIRE(parts.people->update(person.id, suspend, who).ok());
+  }
+  return started->token.reveal();
+}
+
+void AccessHouse::add_people(const std::string& foreign) {
+  for (const char* role : {"viewer", "member", "admin", "owner"}) {
+    add(std::string("person_") + role, session_of(std::string("person_") + role, org, role));
+  }
+  add("person_operator", session_of("person_operator", "", "", AdminRole::kAdmin));
+  add("person_alone", session_of("person_alone", "", ""));
+  add("other_person", session_of("other_person", foreign, "owner"));
+  add("revoked_person", session_of("revoked_person", org, "owner"));
+  add("suspended_person", session_of("suspended_person", org, "owner"));
+}
+
 std::string AccessHouse::bearer(const std::string& name) const {
   for (const Caller& caller : callers) {
     if (caller.name == name) return caller.bearer;
@@ -124,13 +169,11 @@ std::string AccessHouse::made(const std::string& path, const std::string& body,
 // "{tenant}" becomes our tenant, and so on; every other name a word that exists nowhere.
 std::string AccessHouse::concrete(const std::string& pattern) const {
   const bool own_key = pattern == "/api/v1/api-keys/{key_id}";
-  const std::map<std::string, std::string> values = {{"tenant", "ours"},
-                                                     {"id", artifact_},
-                                                     {"artifact_id", artifact_},
-                                                     {"org", "default"},
-                                                     {"project", "default"},
-                                                     {"request_id", request_},
-                                                     {"key_id", own_key ? key_of_project_ : "x1"}};
+  const std::map<std::string, std::string> values = {
+      {"tenant", "ours"},         {"id", artifact_},
+      {"artifact_id", artifact_}, {"org", "default"},
+      {"project", "default"},     {"org_id", org},
+      {"request_id", request_},   {"key_id", own_key ? key_of_project_ : "x1"}};
   std::string path;
   for (size_t i = 0; i < pattern.size(); i++) {
     if (pattern[i] != '{') {

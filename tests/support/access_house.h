@@ -42,6 +42,11 @@ struct AccessHouse : AiHouse {
   void add_refused(const std::string& name, const std::string& keys, const std::string& member,
                    const std::string& more = "");
   void add_suspended();
+  // People with each role in our organization, one of another, one of none, and those whom nobody
+  // lets in.
+  void add_people(const std::string& foreign);
+  std::string session_of(const std::string& name, const std::string& organization,
+                         const std::string& role, AdminRole operator_role = AdminRole::kNone);
   // The row's path for the things of this house.
   std::string concrete(const std::string& pattern) const;
 

@@ -42,7 +42,7 @@ std::string_view caller_of(const Request& request, std::string& block) {
 }
 
 bool is_admin(const Request& request) {
-  return request.principal.kind == PrincipalKind::kAdminKey;
+  return request.principal.role != AdminRole::kNone;
 }
 
 // In the order of the enumerators.

@@ -1,0 +1,73 @@
+// Builds the door of people: how they sign in, and what they see of themselves.
+#include <algorithm>
+#include <memory>
+
+#include "app/build.h"
+#include "app/caller_api.h"
+#include "app/parts.h"
+#include "identity/orgs.h"
+#include "identity/projects.h"
+#include "ops/rate_limit.h"
+#include "portal/invitations.h"
+#include "portal/me_api.h"
+#include "portal/passwords.h"
+#include "portal/people_api.h"
+#include "portal/places_api.h"
+#include "portal/sign_in.h"
+#include "portal/sign_in_api.h"
+#include "portal/team_api.h"
+
+namespace kvcs {
+namespace {
+
+// Of one account from one address block, right and wrong ones together.
+constexpr int64_t kSignInTriesPerMinute = 10;
+
+}  // namespace
+
+void build_portal(Parts& parts) {
+  PortalParts& portal = parts.portal;
+  portal.hasher = std::make_unique<portal::PasswordHasher>();
+  portal.sign_in = std::make_unique<portal::SignInService>(portal::SignInService::Services{
+      .kv = *parts.kv,
+      .audited = *parts.audited,
+      .people = *parts.people,
+      .members = *parts.members,
+      .sessions = *parts.sessions,
+      .hasher = *portal.hasher,
+      .clock = parts.clock(),
+      .find_organization = [&parts](std::string_view slug) -> Result<std::string> {
+        return KVCS_TRY(parts.organizations->find_by_slug(slug)).id;
+      },
+      .first_project = [&parts](std::string_view organization_id) -> Result<std::string> {
+        const auto projects = KVCS_TRY(parts.projects->list(organization_id));
+        return projects.empty() ? std::string() : projects.front().id;
+      },
+      .take_try = [rates = parts.rates.get()](std::string_view whose) -> int64_t {
+        const RateDecision decision = rates->take(whose, kSignInTriesPerMinute);
+        return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
+      }});
+  portal.sign_in_api = std::make_unique<portal::SignInApi>(*portal.sign_in, *parts.sessions,
+                                                           *parts.people, parts.browser_rules());
+  portal.invitations = std::make_unique<portal::InvitationService>(
+      *parts.kv, *parts.audited, *parts.members, parts.clock(), *parts.entropy);
+  portal.team_api = std::make_unique<portal::TeamApi>(*parts.members, *parts.people,
+                                                      *portal.invitations, *portal.sign_in_api,
+                                                      [&parts] { return parts.public_url(); });
+  portal.places_api = std::make_unique<portal::PlacesApi>(*parts.organizations, *parts.projects,
+                                                          *parts.members, *parts.directory);
+  portal.people_api = std::make_unique<portal::PeopleApi>(
+      *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
+      [&parts] { return parts.public_url(); });
+  portal.me_api = std::make_unique<portal::MeApi>(
+      portal::MeApi::Services{.auth = *parts.auth,
+                              .directory = *parts.directory,
+                              .people = *parts.people,
+                              .members = *parts.members,
+                              .sessions = *parts.sessions,
+                              .projects = *parts.projects,
+                              .browser = parts.browser_rules(),
+                              .describe_key = caller_api::describe});
+}
+
+}  // namespace kvcs

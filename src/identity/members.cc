@@ -1,0 +1,204 @@
+// Writes rosters of organizations, each by compare-and-swap on the whole record.
+#include "identity/members.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "identity/records.h"
+#include "kv/keyspace.h"
+
+namespace kvcs {
+namespace {
+
+constexpr int kRaceAttemptsMax = 16;
+
+Status no_such_member(std::string_view person_id) {
+  return not_found("No member '" + printable(person_id, kShownName) + "' in this organization.")
+      .with_reason("member_not_found");
+}
+
+Result<Member*> find_member(Roster& roster, std::string_view person_id) {
+  for (Member& member : roster.members) {
+    if (member.person_id == person_id) return &member;
+  }
+  return no_such_member(person_id);
+}
+
+// Before the member loses ownership. Somebody must be able to let others in.
+Status check_owner_stays(const Roster& roster, const Member& leaving) {
+  const auto is_other_owner = [&](const Member& member) {
+    return member.role == OrgRole::kOwner && member.person_id != leaving.person_id;
+  };
+  if (leaving.role != OrgRole::kOwner ||
+      std::any_of(roster.members.begin(), roster.members.end(), is_other_owner)) {
+    return ok();
+  }
+  return conflict("The organization's last owner stays. Make somebody else an owner first.")
+      .with_reason("last_owner");
+}
+
+}  // namespace
+
+OrgRole Roster::role_of(std::string_view person_id) const {
+  for (const Member& member : members) {
+    if (member.person_id == person_id) return member.role;
+  }
+  return OrgRole::kNone;
+}
+
+std::string_view org_role_name(OrgRole role) {
+  switch (role) {
+    case OrgRole::kViewer:
+      return "viewer";
+    case OrgRole::kMember:
+      return "member";
+    case OrgRole::kAdmin:
+      return "admin";
+    case OrgRole::kOwner:
+      return "owner";
+    case OrgRole::kNone:
+      break;
+  }
+  return "none";
+}
+
+Result<OrgRole> parse_org_role(std::string_view name) {
+  for (const OrgRole role :
+       {OrgRole::kViewer, OrgRole::kMember, OrgRole::kAdmin, OrgRole::kOwner}) {
+    if (org_role_name(role) == name) return role;
+  }
+  return invalid("role: '" + printable(name, kShownName) +
+                 "' is none of owner, admin, member, viewer.");
+}
+
+std::string roster_to_json(const Roster& roster) {
+  Json members = Json::array();
+  for (const Member& member : roster.members) {
+    Json json{{"person_id", member.person_id},
+              {"role", org_role_name(member.role)},
+              {"since", time_json(member.since_ms)}};
+    members.push_back(std::move(json));
+  }
+  return dump_json(Json{{"members", std::move(members)}});
+}
+
+Result<Roster> parse_roster(std::string_view text) {
+  const auto damaged = [](std::string_view why) {
+    return internal("damaged record of an organization's members: " + std::string(why));
+  };
+  const Result<Json> json = parse_json(text);
+  if (!json.ok()) return damaged(json.status().message());
+  const auto list = json->find("members");
+  if (list == json->end() || !list->is_array()) return damaged("no list of members");
+  Roster roster;
+  for (const Json& item : *list) {
+    Member member;
+    member.person_id = text_member(item, "person_id");
+    const Result<OrgRole> role = parse_org_role(text_member(item, "role"));
+    const Result<int64_t> since = parse_iso8601_ms(text_member(item, "since"));
+    if (member.person_id.empty() || !role.ok() || !since.ok()) return damaged("a member");
+    member.role = role.value();
+    member.since_ms = since.value();
+    roster.members.push_back(std::move(member));
+  }
+  return roster;
+}
+
+MemberService::MemberService(const KvStore& kv, AuditedKv& audited, const Clock& clock)
+    : kv_(kv), audited_(audited), clock_(clock) {}
+
+Result<Roster> MemberService::roster(std::string_view organization_id) const {
+  const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::org_members(organization_id));
+  if (entry.code() == Code::kNotFound) return Roster{};
+  if (!entry.ok()) return entry.status();
+  return parse_roster(entry.value().value);
+}
+
+Result<std::vector<std::string>> MemberService::organizations_of(std::string_view person_id) const {
+  const std::string prefix = keyspace::person_org_prefix(person_id);
+  std::vector<std::string> ids;
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, prefix, [&](const KvItem& item) -> Status {
+    ids.push_back(item.key.substr(prefix.size()));
+    return ok();
+  }));
+  return ids;
+}
+
+Status MemberService::change(std::string_view organization_id, const Edit& edit,
+                             const AuditContext& who) {
+  const std::string key = keyspace::org_members(organization_id);
+  Status stored;
+  for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
+    std::optional<std::string> before;
+    Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
+    if (!entry.ok() && entry.code() != Code::kNotFound) return entry.status();
+    if (entry.ok()) before = std::move(entry->value);
+    Roster roster = before ? KVCS_TRY(parse_roster(*before)) : Roster{};
+    KvBatch batch;
+    KVCS_TRY(edit(roster, batch));
+    batch.put(KvFamily::kConfig, key, roster_to_json(roster));
+    stored = audited_.compare_and_swap(KvFamily::kConfig, key, before, batch, who);
+    // A reason says that it is not the swap that failed.
+    if (stored.code() != Code::kConflict || !stored.reason().empty()) return stored;
+  }
+  return stored;
+}
+
+Status MemberService::add(std::string_view organization_id, std::string_view person_id,
+                          OrgRole role, const AuditContext& who, const Join& join) {
+  if (KVCS_TRY(organizations_of(person_id)).size() >= kOrganizationsPerPersonMax) {
+    return conflict("A person may be in " + std::to_string(kOrganizationsPerPersonMax) +
+                    " organizations.")
+        .with_reason("organizations_full");
+  }
+  const auto edit = [&](Roster& roster, KvBatch& batch) -> Status {
+    if (roster.role_of(person_id) != OrgRole::kNone) {
+      return conflict("This person is a member of the organization already.")
+          .with_reason("member_exists");
+    }
+    if (roster.members.size() >= kMembersPerOrganizationMax) {
+      return conflict("An organization may have " + std::to_string(kMembersPerOrganizationMax) +
+                      " members.")
+          .with_reason("members_full");
+    }
+    roster.members.push_back({std::string(person_id), role, clock_.unix_ms()});
+    batch.put(KvFamily::kConfig, keyspace::person_org(person_id, organization_id), "{}");
+    return join ? join(batch) : ok();
+  };
+  return change(organization_id, edit, who);
+}
+
+Result<Member> MemberService::set_role(std::string_view organization_id, std::string_view person_id,
+                                       OrgRole role, const AuditContext& who,
+                                       const Allowed& allowed) {
+  Member changed;
+  const auto edit = [&](Roster& roster, KvBatch&) -> Status {
+    Member* const member = KVCS_TRY(find_member(roster, person_id));
+    KVCS_TRY(allowed(member->role));
+    if (role != OrgRole::kOwner) KVCS_TRY(check_owner_stays(roster, *member));
+    member->role = role;
+    changed = *member;
+    return ok();
+  };
+  KVCS_TRY(change(organization_id, edit, who));
+  return changed;
+}
+
+Status MemberService::remove(std::string_view organization_id, std::string_view person_id,
+                             const AuditContext& who, const Allowed& allowed) {
+  const auto edit = [&](Roster& roster, KvBatch& batch) -> Status {
+    const Member leaving = *KVCS_TRY(find_member(roster, person_id));
+    KVCS_TRY(allowed(leaving.role));
+    KVCS_TRY(check_owner_stays(roster, leaving));
+    std::erase_if(roster.members,
+                  [&](const Member& member) { return member.person_id == person_id; });
+    batch.remove(KvFamily::kConfig, keyspace::person_org(person_id, organization_id));
+    return ok();
+  };
+  return change(organization_id, edit, who);
+}
+
+}  // namespace kvcs

@@ -1,0 +1,77 @@
+// Who belongs to an organization, and as what. All members of an organization stand in one record,
+// org:{org_id}:members, so that a rule over them, such as that one owner stays, is a
+// compare-and-swap. An entry beside it, person:{person_id}:org:{org_id}, lists a person's
+// organizations; it grants nothing. Every change is audited. Thread-safe.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/principal.h"
+#include "base/status.h"
+#include "kv/audited_kv.h"
+
+namespace kvcs {
+
+inline constexpr size_t kMembersPerOrganizationMax = 1000;
+inline constexpr size_t kOrganizationsPerPersonMax = 200;
+
+struct Member {
+  std::string person_id;
+  OrgRole role = OrgRole::kNone;
+  int64_t since_ms = 0;
+};
+
+// Of one organization, in order of joining.
+struct Roster {
+  std::vector<Member> members;
+
+  OrgRole role_of(std::string_view person_id) const;  // kNone for who is no member.
+};
+
+std::string roster_to_json(const Roster& roster);
+Result<Roster> parse_roster(std::string_view json);  // Internal when the record is damaged.
+
+std::string_view org_role_name(OrgRole role);
+Result<OrgRole> parse_org_role(std::string_view name);
+
+class MemberService final {
+ public:
+  // All outlive it.
+  MemberService(const KvStore& kv, AuditedKv& audited, const Clock& clock);
+
+  // Empty when the organization has no members, or is not there.
+  Result<Roster> roster(std::string_view organization_id) const;
+  // Ids, in order of id; those that are gone may stand among them.
+  Result<std::vector<std::string>> organizations_of(std::string_view person_id) const;
+
+  // Looks whether the person may still join, and adds what is written with the member; asked again
+  // when another member came between. Its failure is returned and nothing is written.
+  using Join = std::function<Status(KvBatch& batch)>;
+  // Conflict with reason member_exists, members_full or organizations_full; NotFound when there is
+  // no such organization or person.
+  Status add(std::string_view organization_id, std::string_view person_id, OrgRole role,
+             const AuditContext& who, const Join& join = {});
+  // Whether the member, who has this role now, may be changed; asked again when another change came
+  // between. Its failure is returned and nothing is written.
+  using Allowed = std::function<Status(OrgRole present)>;
+  // NotFound with reason member_not_found; Conflict with reason last_owner.
+  Result<Member> set_role(std::string_view organization_id, std::string_view person_id,
+                          OrgRole role, const AuditContext& who, const Allowed& allowed);
+  Status remove(std::string_view organization_id, std::string_view person_id,
+                const AuditContext& who, const Allowed& allowed);
+
+ private:
+  // Reads the roster, lets `edit` change it, and writes it with what `edit` put into the batch,
+  // until nobody came between.
+  using Edit = std::function<Status(Roster& roster, KvBatch& batch)>;
+  Status change(std::string_view organization_id, const Edit& edit, const AuditContext& who);
+
+  const KvStore& kv_;
+  AuditedKv& audited_;
+  const Clock& clock_;
+};
+
+}  // namespace kvcs

@@ -1,0 +1,203 @@
+// Writes records of people. An entry per sign-in, under a hash of issuer and subject, makes
+// sign-ins unique: who creates it first has it.
+#include "identity/people.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "identity/records.h"
+#include "kv/keyspace.h"
+
+namespace kvcs {
+namespace {
+
+constexpr int kRaceAttemptsMax = 8;
+
+Status no_such_person(std::string_view id) {
+  return not_found("No person '" + printable(id, kShownName) + "'.")
+      .with_reason("person_not_found");
+}
+
+// The length of the issuer stands first, so that no two pairs make one text.
+std::string hash_of(const SignIn& sign_in) {
+  return sha256_hex(std::to_string(sign_in.issuer.size()) + ":" + sign_in.issuer + sign_in.subject);
+}
+
+std::string to_json(const SignIn& sign_in) {
+  return dump_json(Json{{"issuer", sign_in.issuer}, {"subject", sign_in.subject}});
+}
+
+Status sign_in_exists() {
+  return conflict("Somebody signs in with this account already.").with_reason("sign_in_exists");
+}
+
+}  // namespace
+
+std::string person_to_json(const Person& person) {
+  Json json{{"person_id", person.id},
+            {"name", person.name},
+            {"email", person.email},
+            {"status", person.active ? "active" : "suspended"}};
+  if (person.role != AdminRole::kNone) json["role"] = admin_role_name(person.role);
+  json["created_at"] = time_json(person.created_ms);
+  json["updated_at"] = time_json(person.updated_ms);
+  json["version"] = person.version;
+  return dump_json(json);
+}
+
+Result<Person> parse_person(std::string_view text) {
+  const Result<Json> json = parse_json(text);
+  if (!json.ok()) return internal("damaged person record: " + json.status().message());
+  JsonReader reader(json.value());
+  reader.ignore_unknown();
+  Person person;
+  person.id = reader.string("person_id");
+  person.name = reader.string("name", {.min_bytes = 0, .max_bytes = kPersonNameMaxBytes});
+  person.email = reader.string("email", {.min_bytes = 0});
+  person.active = reader.one_of("status", {"active", "suspended"}) == "active";
+  const auto role = reader.optional_string("role");
+  person.version = reader.integer("version", 1, INT64_MAX);
+  const std::string created = reader.string("created_at"), updated = reader.string("updated_at");
+  if (Status read = reader.finish(); !read.ok()) {
+    return internal("damaged person record: " + read.message());
+  }
+  if (role) person.role = KVCS_TRY(parse_admin_role(*role));
+  person.created_ms = KVCS_TRY(parse_iso8601_ms(created));
+  person.updated_ms = KVCS_TRY(parse_iso8601_ms(updated));
+  return person;
+}
+
+PersonService::PersonService(const KvStore& kv, AuditedKv& audited, const Clock& clock,
+                             Entropy& entropy)
+    : kv_(kv), audited_(audited), clock_(clock), entropy_(entropy) {}
+
+Result<Person> PersonService::create(Person wanted, const SignIn& sign_in,
+                                     std::string_view password_hash, const AuditContext& who) {
+  wanted.name = std::string(trim(wanted.name));
+  if (wanted.name.empty() || wanted.name.size() > kPersonNameMaxBytes ||
+      !is_valid_utf8(wanted.name)) {
+    return invalid("name: 1 to " + std::to_string(kPersonNameMaxBytes) + " bytes are allowed.");
+  }
+  wanted.id = make_uuid_v4(entropy_);
+  wanted.created_ms = wanted.updated_ms = clock_.unix_ms();
+  wanted.version = 1;
+  const std::string hash = hash_of(sign_in);
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, keyspace::person_profile(wanted.id), person_to_json(wanted));
+  batch.put(KvFamily::kConfig, keyspace::sign_in(hash), wanted.id);
+  batch.put(KvFamily::kConfig, keyspace::person_sign_in(wanted.id, hash), to_json(sign_in));
+  if (!password_hash.empty()) {
+    batch.put(KvFamily::kConfig, keyspace::person_password(wanted.id), std::string(password_hash));
+  }
+  Status stored = audited_.compare_and_swap(KvFamily::kConfig, keyspace::sign_in(hash),
+                                            std::nullopt, batch, who);
+  if (stored.code() == Code::kConflict) return sign_in_exists();
+  KVCS_TRY(std::move(stored));
+  return wanted;
+}
+
+Result<Person> PersonService::find(std::string_view id) const {
+  if (!is_uuid(id)) return no_such_person(id);
+  const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::person_profile(id));
+  if (entry.code() == Code::kNotFound) return no_such_person(id);
+  if (!entry.ok()) return entry.status();
+  return parse_person(entry.value().value);
+}
+
+Result<Person> PersonService::find_by_sign_in(const SignIn& sign_in) const {
+  const Result<KvEntry> id = kv_.get(KvFamily::kConfig, keyspace::sign_in(hash_of(sign_in)));
+  if (id.code() == Code::kNotFound) return no_such_person(sign_in.subject);
+  if (!id.ok()) return id.status();
+  return find(id.value().value);
+}
+
+Result<Person> PersonService::update(std::string_view id, const Edit& edit,
+                                     const AuditContext& who) {
+  Status stored;
+  for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
+    KVCS_TRY(find(id));
+    const std::string name = keyspace::person_profile(id);
+    const std::string before = KVCS_TRY(kv_.get(KvFamily::kConfig, name)).value;
+    const Person old = KVCS_TRY(parse_person(before));
+    Person changed = old;
+    KVCS_TRY(edit(changed));
+    changed.id = old.id;
+    changed.created_ms = old.created_ms;
+    changed.updated_ms = clock_.unix_ms();
+    changed.version = old.version + 1;
+    KvBatch batch;
+    batch.put(KvFamily::kConfig, name, person_to_json(changed));
+    stored = audited_.compare_and_swap(KvFamily::kConfig, name, before, batch, who);
+    if (stored.ok()) return changed;
+    if (stored.code() != Code::kConflict) return stored;
+  }
+  return stored;
+}
+
+Result<PersonPage> PersonService::list(std::string_view cursor, size_t limit) const {
+  PersonPage page;
+  std::string after(cursor);
+  // A person has a handful of records, so a page of records holds fewer people.
+  while (page.people.size() < limit) {
+    const KvPage records = KVCS_TRY(
+        kv_.scan(KvFamily::kConfig, keyspace::kPersonPrefix, after, std::min(limit, kKvScanMax)));
+    for (const KvItem& item : records.items) {
+      after = item.key;
+      if (!keyspace::parse_person_profile(item.key)) continue;
+      page.people.push_back(KVCS_TRY(parse_person(item.entry.value)));
+      if (page.people.size() == limit) break;
+    }
+    if (records.cursor.empty() && page.people.size() < limit) return page;
+  }
+  page.cursor = after;
+  return page;
+}
+
+Result<std::vector<SignIn>> PersonService::list_sign_ins(std::string_view id) const {
+  std::vector<SignIn> all;
+  const auto add = [&](const KvItem& item) -> Status {
+    const Json json = KVCS_TRY(parse_json(item.entry.value));
+    all.push_back({text_member(json, "issuer"), text_member(json, "subject")});
+    return ok();
+  };
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, keyspace::person_sign_in_prefix(id), add));
+  return all;
+}
+
+Status PersonService::add_sign_in(std::string_view id, const SignIn& sign_in,
+                                  const AuditContext& who) {
+  if (KVCS_TRY(list_sign_ins(id)).size() >= kSignInsPerPersonMax) {
+    return conflict("A person may have " + std::to_string(kSignInsPerPersonMax) +
+                    " ways to sign in; take one away first.")
+        .with_reason("sign_ins_full");
+  }
+  const std::string hash = hash_of(sign_in);
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, keyspace::sign_in(hash), std::string(id));
+  batch.put(KvFamily::kConfig, keyspace::person_sign_in(id, hash), to_json(sign_in));
+  Status stored = audited_.compare_and_swap(KvFamily::kConfig, keyspace::sign_in(hash),
+                                            std::nullopt, batch, who);
+  if (stored.code() == Code::kConflict && stored.reason().empty()) return sign_in_exists();
+  return stored;
+}
+
+Result<std::string> PersonService::password_hash(std::string_view id) const {
+  const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::person_password(id));
+  if (entry.code() == Code::kNotFound) return std::string();
+  if (!entry.ok()) return entry.status();
+  return entry.value().value;
+}
+
+Status PersonService::set_password_hash(std::string_view id, std::string_view hash,
+                                        const AuditContext& who) {
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, keyspace::person_password(id), std::string(hash));
+  return audited_.write(batch, who);
+}
+
+}  // namespace kvcs

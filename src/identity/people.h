@@ -1,0 +1,79 @@
+// People who sign in. A person is known by sign-ins: pairs of an issuer and the subject that the
+// issuer knows the person by (OpenID Connect Core §2), never by an address, which may change hands.
+// A local account is a sign-in of issuer kLocalIssuer whose subject is its address. Records live in
+// KV (kv/keyspace.h, person:), since each request with a session needs them. Every change is
+// audited. Thread-safe.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/entropy.h"
+#include "base/principal.h"
+#include "base/status.h"
+#include "kv/audited_kv.h"
+
+namespace kvcs {
+
+inline constexpr std::string_view kLocalIssuer = "local";
+inline constexpr size_t kSignInsPerPersonMax = 20;
+inline constexpr size_t kPersonNameMaxBytes = 200;
+
+struct Person {
+  std::string id;  // UUID
+  std::string name;
+  std::string email;  // "" when no sign-in told one that it had verified.
+  bool active = true;
+  AdminRole role = AdminRole::kNone;  // Of the whole daemon: an operator's.
+  int64_t version = 1;
+  int64_t created_ms = 0, updated_ms = 0;
+};
+
+struct SignIn {
+  std::string issuer;
+  std::string subject;
+};
+
+std::string person_to_json(const Person& person);
+Result<Person> parse_person(std::string_view json);  // Internal when the record is damaged.
+
+// In order of id; the cursor is "" on the last page.
+struct PersonPage {
+  std::vector<Person> people;
+  std::string cursor;
+};
+
+class PersonService final {
+ public:
+  // All outlive it.
+  PersonService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy);
+
+  // Fills in id, times and version. `password_hash` is argon2id text, "" for none. Invalid: no
+  // name, or one that is too long. Conflict with reason sign_in_exists.
+  Result<Person> create(Person wanted, const SignIn& sign_in, std::string_view password_hash,
+                        const AuditContext& who);
+  Result<Person> find(std::string_view id) const;  // NotFound, reason person_not_found
+  Result<Person> find_by_sign_in(const SignIn& sign_in) const;
+  // `edit` may change anything but id and times; it may run more than once.
+  using Edit = std::function<Status(Person& person)>;
+  Result<Person> update(std::string_view id, const Edit& edit, const AuditContext& who);
+  Result<PersonPage> list(std::string_view cursor, size_t limit) const;
+
+  Result<std::vector<SignIn>> list_sign_ins(std::string_view id) const;
+  // Conflict with reason sign_in_exists when it is somebody's already, or sign_ins_full.
+  Status add_sign_in(std::string_view id, const SignIn& sign_in, const AuditContext& who);
+
+  // "" when the person has no password.
+  Result<std::string> password_hash(std::string_view id) const;
+  Status set_password_hash(std::string_view id, std::string_view hash, const AuditContext& who);
+
+ private:
+  const KvStore& kv_;
+  AuditedKv& audited_;
+  const Clock& clock_;
+  Entropy& entropy_;
+};
+
+}  // namespace kvcs

@@ -1,0 +1,165 @@
+// Writes records of invitations: one in the organization's list, and one that finds it by the hash
+// of its token. Both end by themselves.
+#include "portal/invitations.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "identity/records.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::portal {
+namespace {
+
+constexpr size_t kTokenRandomBytes = 32;
+
+Status invitation_invalid() {
+  return not_found("The invitation is used, withdrawn or has ended. Ask for a new one.")
+      .with_reason("invitation_invalid");
+}
+
+std::string to_json(const Invitation& invitation) {
+  return dump_json(Json{{"invitation_id", invitation.id},
+                        {"role", org_role_name(invitation.role)},
+                        {"email", invitation.email},
+                        {"invited_by", invitation.invited_by},
+                        {"token_hash", invitation.token_hash},
+                        {"created_at", time_json(invitation.created_ms)},
+                        {"expires_at", time_json(invitation.expires_ms)}});
+}
+
+Result<Invitation> parse(std::string_view organization_id, std::string_view text) {
+  const Json json = KVCS_TRY(parse_json(text));
+  Invitation invitation;
+  invitation.id = text_member(json, "invitation_id");
+  invitation.organization_id = organization_id;
+  invitation.role = KVCS_TRY(parse_org_role(text_member(json, "role")));
+  invitation.email = text_member(json, "email");
+  invitation.invited_by = text_member(json, "invited_by");
+  invitation.token_hash = text_member(json, "token_hash");
+  invitation.created_ms = KVCS_TRY(parse_iso8601_ms(text_member(json, "created_at")));
+  invitation.expires_ms = KVCS_TRY(parse_iso8601_ms(text_member(json, "expires_at")));
+  return invitation;
+}
+
+void put(KvBatch& batch, const Invitation& invitation) {
+  const int64_t expires_s = invitation.expires_ms / 1000;
+  std::string owner;
+  append_json_string(owner, invitation.organization_id);
+  batch.put(KvFamily::kConfig, keyspace::org_invitation(invitation.organization_id, invitation.id),
+            KvEntry{to_json(invitation), {}, expires_s});
+  batch.put(KvFamily::kSystem, keyspace::invitation(invitation.token_hash),
+            KvEntry{invitation.organization_id + ":" + invitation.id, owner, expires_s});
+}
+
+void remove(KvBatch& batch, const Invitation& invitation) {
+  batch.remove(KvFamily::kConfig,
+               keyspace::org_invitation(invitation.organization_id, invitation.id));
+  batch.remove(KvFamily::kSystem, keyspace::invitation(invitation.token_hash));
+}
+
+}  // namespace
+
+InvitationService::InvitationService(const KvStore& kv, AuditedKv& audited, MemberService& members,
+                                     const Clock& clock, Entropy& entropy)
+    : kv_(kv), audited_(audited), members_(members), clock_(clock), entropy_(entropy) {}
+
+Result<CreatedInvitation> InvitationService::create(Invitation wanted, const AuditContext& who) {
+  if (KVCS_TRY(list(wanted.organization_id)).size() >= kInvitationsPerOrganizationMax) {
+    return conflict("An organization may have " + std::to_string(kInvitationsPerOrganizationMax) +
+                    " open invitations; withdraw one first.")
+        .with_reason("invitations_full");
+  }
+  CreatedInvitation made;
+  made.token = Secret(to_base64url(entropy_.bytes(kTokenRandomBytes)));
+  wanted.created_ms = clock_.unix_ms();
+  wanted.expires_ms = wanted.created_ms + kInvitationLifetimeS * 1000;
+  wanted.id = make_uuid_v7(entropy_, wanted.created_ms);
+  wanted.token_hash = sha256_hex(made.token.reveal());
+  KvBatch batch;
+  put(batch, wanted);
+  KVCS_TRY(audited_.write(batch, who));
+  made.invitation = std::move(wanted);
+  return made;
+}
+
+Result<std::vector<Invitation>> InvitationService::list(std::string_view organization_id) const {
+  std::vector<Invitation> open;
+  const auto add = [&](const KvItem& item) -> Status {
+    open.push_back(KVCS_TRY(parse(organization_id, item.entry.value)));
+    return ok();
+  };
+  KVCS_TRY(
+      kv_for_each(kv_, KvFamily::kConfig, keyspace::org_invitation_prefix(organization_id), add));
+  return open;
+}
+
+Result<Invitation> InvitationService::find(std::string_view organization_id,
+                                           std::string_view id) const {
+  const Status none = not_found("No invitation '" + printable(id, kShownName) + "'.")
+                          .with_reason("invitation_not_found");
+  if (!is_uuid(id)) return none;
+  const Result<KvEntry> entry =
+      kv_.get(KvFamily::kConfig, keyspace::org_invitation(organization_id, id));
+  if (entry.code() == Code::kNotFound) return none;
+  if (!entry.ok()) return entry.status();
+  return parse(organization_id, entry->value);
+}
+
+Result<CreatedInvitation> InvitationService::renew(std::string_view organization_id,
+                                                   std::string_view id, const AuditContext& who) {
+  CreatedInvitation made;
+  made.invitation = KVCS_TRY(find(organization_id, id));
+  made.token = Secret(to_base64url(entropy_.bytes(kTokenRandomBytes)));
+  KvBatch batch;
+  remove(batch, made.invitation);
+  made.invitation.token_hash = sha256_hex(made.token.reveal());
+  made.invitation.expires_ms = clock_.unix_ms() + kInvitationLifetimeS * 1000;
+  put(batch, made.invitation);
+  KVCS_TRY(audited_.write(batch, who));
+  return made;
+}
+
+Status InvitationService::withdraw(std::string_view organization_id, std::string_view id,
+                                   const AuditContext& who) {
+  KvBatch batch;
+  remove(batch, KVCS_TRY(find(organization_id, id)));
+  return audited_.write(batch, who);
+}
+
+Result<Invitation> InvitationService::find_by_token(const Secret& token) const {
+  const std::string hash = sha256_hex(token.reveal());
+  const Result<KvEntry> found = kv_.get(KvFamily::kSystem, keyspace::invitation(hash));
+  if (found.code() == Code::kNotFound) return invitation_invalid();
+  if (!found.ok()) return found.status();
+  const size_t colon = found->value.find(':');
+  if (colon == std::string::npos) return internal("damaged record of an invitation");
+  Result<Invitation> invitation =
+      find(found->value.substr(0, colon), found->value.substr(colon + 1));
+  if (invitation.code() == Code::kNotFound) return invitation_invalid();
+  if (invitation.ok() && invitation->token_hash != hash) return invitation_invalid();
+  return invitation;
+}
+
+// Each attempt to join looks at the invitation again: whoever joined before with the same link has
+// changed the organization's members, so that the attempt of the second is repeated and finds none.
+Result<Invitation> InvitationService::accept(const Secret& token, const Person& person,
+                                             const AuditContext& who) {
+  const Invitation wanted = KVCS_TRY(find_by_token(token));
+  if (!wanted.email.empty() && wanted.email != person.email) {
+    return forbidden("The invitation is for '" + printable(wanted.email, kShownName) +
+                     "', which is not the verified address of this account.")
+        .with_reason("invitation_for_another");
+  }
+  const auto spend = [&](KvBatch& batch) -> Status {
+    remove(batch, KVCS_TRY(find_by_token(token)));
+    return ok();
+  };
+  KVCS_TRY(members_.add(wanted.organization_id, person.id, wanted.role, who, spend));
+  return wanted;
+}
+
+}  // namespace kvcs::portal

@@ -1,0 +1,198 @@
+// Shows people what they are and may do here, and lets them choose what they look at.
+#include "portal/me_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "http/json_api.h"
+#include "identity/access.h"
+#include "identity/projects.h"
+#include "identity/records.h"
+#include "kv/audited_kv.h"
+#include "oauth/browser.h"
+
+namespace kvcs::portal {
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"Me", R"(
+kind!: person|project|organization
+key_id: string # Of a key; all that follows here up to permissions is of keys, too.
+organization_id: id? # Of a person: the active one.
+organization: string
+customer_id: string
+project_id: id?
+permissions: [string]
+person_id: id
+session_id: id
+name: string
+email: string
+operator_role: owner|admin|viewer|billing? # Over the whole daemon.
+csrf_token: string? # For X-CSRF-Token; null when no cookie was sent.
+organizations: [MyOrganization])"},
+    {"MyOrganization", R"(
+organization_id!: id
+slug!: string
+name!: string
+status!: active|suspended
+role!: owner|admin|member|viewer)"},
+    {"MyChanges", R"(
+name: string(1..200)
+organization_id: string(1..64) # Makes it the active one.
+project_id: string(1..64) # Of the active organization.)"},
+    {"MySession", R"(
+session_id!: id
+current!: boolean
+provider!: string
+address!: string
+user_agent!: string
+created_at!: time
+last_used_at!: time?
+expires_at!: time)"},
+    {"MySessionList", R"(
+sessions!: [MySession])"},
+};
+
+http::Response private_reply(int status, const Json& body) {
+  http::Response response = http::reply(status, body);
+  response.set("cache-control", "private, no-store");
+  return response;
+}
+
+Json id_or_null(const std::string& id) {
+  return id.empty() ? Json(nullptr) : Json(id);
+}
+
+}  // namespace
+
+std::span<const http::ApiType> MeApi::types() {
+  return kTypes;
+}
+
+void MeApi::add_routes(std::vector<http::Row>& table, const http::Access& anybody,
+                       const http::Access& person) {
+  using enum http::Method;
+  http::Rows rows(table, *this, "/api/v1/me");
+  rows.add(kGet, "", anybody, http::kNoBody, &MeApi::show,
+           "Who is calling: a person in a session, or a key; organization, project and rights.",
+           {.answer = "Me"});
+  rows.add(kPatch, "", person, http::kib(4), &MeApi::change,
+           "Change the own name, or which organization and project are active.",
+           {.body = "MyChanges", .answer = "Me"});
+  rows.add(kGet, "/sessions", person, http::kNoBody, &MeApi::list_sessions,
+           "The caller's sessions, the newest first.", {.answer = "MySessionList"});
+  rows.add(kDelete, "/sessions", person, http::kNoBody, &MeApi::end_other_sessions,
+           "Sign out everywhere else.", {.status = 204});
+  rows.add(kDelete, "/sessions/{session_id}", with_owner(person, http::OwnerFrom::kObject),
+           http::kNoBody, &MeApi::end_session, "End one of the caller's sessions.",
+           {.status = 204});
+}
+
+Result<Json> MeApi::places_of(std::string_view person_id) const {
+  Json places = Json::array();
+  for (const std::string& id : KVCS_TRY(s_.members.organizations_of(person_id))) {
+    const auto organization = s_.directory.organization(id);
+    if (organization.code() == Code::kNotFound) continue;
+    KVCS_TRY(organization.status());
+    const OrgRole role = KVCS_TRY(s_.directory.roster(id))->role_of(person_id);
+    if (role == OrgRole::kNone) continue;
+    places.push_back({{"organization_id", id},
+                      {"slug", organization.value()->slug},
+                      {"name", organization.value()->name},
+                      {"status", organization.value()->active ? "active" : "suspended"},
+                      {"role", org_role_name(role)}});
+  }
+  return places;
+}
+
+Result<http::Response> MeApi::show(http::Request& request) {
+  if (request.principal.kind != PrincipalKind::kPerson) return s_.describe_key(request);
+  return describe(request, request.principal);
+}
+
+Result<http::Response> MeApi::describe(const http::Request& request,
+                                       const Principal& caller) const {
+  const Person person = KVCS_TRY(s_.people.find(caller.person_id));
+  const std::string cookie =
+      oauth::cookie_value(request, session_cookie_name(is_secure(s_.browser)));
+  Json body{{"kind", "person"},
+            {"person_id", person.id},
+            {"session_id", caller.session_id},
+            {"name", person.name},
+            {"email", person.email},
+            {"operator_role",
+             person.role == AdminRole::kNone ? Json(nullptr) : Json(admin_role_name(person.role))},
+            {"organization_id", id_or_null(caller.organization_id)},
+            {"project_id", id_or_null(caller.project_id)},
+            {"csrf_token", cookie.empty() ? Json(nullptr) : Json(csrf_token(cookie))}};
+  if (!caller.organization_id.empty()) {
+    body["organization"] = caller.organization;
+    body["permissions"] = Json::array({access::scope_name(caller.scope)});
+  }
+  body["organizations"] = KVCS_TRY(places_of(person.id));
+  return private_reply(200, body);
+}
+
+// A project is of the organization that is active when the request has been read.
+Result<http::Response> MeApi::change(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const auto name = reader.optional_string("name", {.max_bytes = kPersonNameMaxBytes});
+  const auto organization = reader.optional_string("organization_id", {.max_bytes = 64});
+  const auto project = reader.optional_string("project_id", {.max_bytes = 64});
+  KVCS_TRY(reader.finish());
+  Principal caller = request.principal;
+  if (organization) KVCS_TRY(s_.auth.enter_organization(*organization, caller));
+  if (project) {
+    caller.project_id = KVCS_TRY(s_.projects.find(caller.organization_id, *project)).id;
+  } else if (organization && caller.project_id.empty()) {
+    const auto projects = KVCS_TRY(s_.projects.list(caller.organization_id));
+    if (!projects.empty()) caller.project_id = projects.front().id;
+  }
+  if (name) {
+    KVCS_TRY(s_.people
+                 .update(
+                     caller.person_id,
+                     [&](Person& person) -> Status {
+                       person.name = *name;
+                       return ok();
+                     },
+                     caller_context(caller, request.request_id))
+                 .status());
+  }
+  if (organization || project) {
+    KVCS_TRY(s_.sessions.set_active(caller.key_sha256, caller.organization_id, caller.project_id));
+  }
+  return describe(request, caller);
+}
+
+Result<http::Response> MeApi::list_sessions(http::Request& request) {
+  Json sessions = Json::array();
+  for (const Session& session : KVCS_TRY(s_.sessions.list(request.principal.person_id))) {
+    sessions.push_back({{"session_id", session.id},
+                        {"current", session.id == request.principal.session_id},
+                        {"provider", session.provider},
+                        {"address", session.address},
+                        {"user_agent", session.user_agent},
+                        {"created_at", time_json(session.created_ms)},
+                        {"last_used_at", time_json(session.used_ms->load())},
+                        {"expires_at", time_json(session.expires_ms)}});
+  }
+  return private_reply(200, Json{{"sessions", std::move(sessions)}});
+}
+
+Result<http::Response> MeApi::end_session(http::Request& request) {
+  const Principal& caller = request.principal;
+  KVCS_TRY(s_.sessions.end(caller.person_id, request.param("session_id"),
+                           caller_context(caller, request.request_id)));
+  return http::empty_response(204);
+}
+
+Result<http::Response> MeApi::end_other_sessions(http::Request& request) {
+  const Principal& caller = request.principal;
+  KVCS_TRY(s_.sessions.end_all(caller.person_id, caller.session_id,
+                               caller_context(caller, request.request_id)));
+  return http::empty_response(204);
+}
+
+}  // namespace kvcs::portal

@@ -1,0 +1,55 @@
+// /api/v1/me for people: who is calling, in which organization and project, with which rights; and
+// the caller's sessions. Thread-safe.
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "http/http.h"
+#include "http/route_rows.h"
+#include "identity/browser_session.h"
+#include "identity/directory.h"
+#include "identity/identity.h"
+#include "identity/members.h"
+#include "identity/people.h"
+#include "identity/sessions.h"
+
+namespace kvcs {
+class ProjectService;
+}
+
+namespace kvcs::portal {
+
+class MeApi final {
+ public:
+  struct Services {
+    const Authenticator& auth;
+    const Directory& directory;
+    PersonService& people;
+    const MemberService& members;
+    SessionService& sessions;
+    const ProjectService& projects;
+    BrowserRules browser;
+    http::Handler describe_key;  // GET /api/v1/me with a key.
+  };
+  explicit MeApi(Services services) : s_(std::move(services)) {}
+
+  // `anybody`: a session, or a key of the artifact doors.
+  void add_routes(std::vector<http::Row>& table, const http::Access& anybody,
+                  const http::Access& person);
+  static std::span<const http::ApiType> types();
+
+  Result<http::Response> show(http::Request& request);    // GET /api/v1/me
+  Result<http::Response> change(http::Request& request);  // PATCH /api/v1/me
+  Result<http::Response> list_sessions(http::Request& request);
+  Result<http::Response> end_session(http::Request& request);
+  Result<http::Response> end_other_sessions(http::Request& request);
+
+ private:
+  Result<http::Response> describe(const http::Request& request, const Principal& caller) const;
+  Result<Json> places_of(std::string_view person_id) const;
+
+  const Services s_;
+};
+
+}  // namespace kvcs::portal

@@ -1,0 +1,26 @@
+// People as callers of a row of the route table, by the least role that the row asks for in the
+// organization that the path names, or else in the active one.
+#pragma once
+#include <string_view>
+
+#include "http/route_rows.h"
+
+namespace kvcs::portal {
+
+struct PersonAccess {
+  http::Access person;  // Any role or none.
+  http::Access viewer, member, admin, owner;
+};
+
+// `access` for a row at `path`: whose the thing is that the path names.
+inline http::Access at_path(const http::Access& access, std::string_view path) {
+  constexpr std::string_view kOrganization = "{org_id}";
+  const size_t organization = path.find(kOrganization);
+  const bool names_organization = organization != path.npos;
+  const size_t rest = names_organization ? organization + kOrganization.size() : 0;
+  if (path.find('{', rest) != path.npos) return with_owner(access, http::OwnerFrom::kObject);
+  return with_owner(
+      access, names_organization ? http::OwnerFrom::kPathOrganization : http::OwnerFrom::kCaller);
+}
+
+}  // namespace kvcs::portal

@@ -1,0 +1,201 @@
+// Handlers by which people make and see organizations and projects of their own.
+#include "portal/places_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "http/json_api.h"
+#include "identity/records.h"
+#include "kv/audited_kv.h"
+
+namespace kvcs::portal {
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"NewPlace", R"(
+name!: string(1..200) = "My Org"
+slug: string(1..64) # Stands in public URLs. Default: made of the name.)"},
+    {"PlaceChange", R"(
+name!: string(1..200) = "My Org")"},
+    {"Place", R"(
+organization_id!: id
+slug!: string
+name!: string
+status!: active|suspended
+role!: owner|admin|member|viewer # The caller's.
+created_at!: time)"},
+    {"PlaceList", R"(
+organizations!: [Place])"},
+    {"MyProject", R"(
+project_id!: id
+organization_id!: id
+slug!: string
+name!: string
+created_at!: time)"},
+    {"MyProjectList", R"(
+projects!: [MyProject])"},
+};
+
+AuditContext by(const http::Request& request) {
+  return caller_context(request.principal, request.request_id);
+}
+
+http::Response private_reply(int status, const Json& body) {
+  http::Response response = http::reply(status, body);
+  response.set("cache-control", "private, no-store");
+  return response;
+}
+
+Json place_json(const Organization& organization, OrgRole role) {
+  return Json{{"organization_id", organization.id},
+              {"slug", organization.slug},
+              {"name", organization.name},
+              {"status", organization.active ? "active" : "suspended"},
+              {"role", org_role_name(role)},
+              {"created_at", time_json(organization.created_ms)}};
+}
+
+Json project_json(const Project& project) {
+  return Json{{"project_id", project.id},
+              {"organization_id", project.organization_id},
+              {"slug", project.slug},
+              {"name", project.name},
+              {"created_at", time_json(project.created_ms)}};
+}
+
+struct NewPlace {
+  std::string name, slug;
+};
+Result<NewPlace> read_new_place(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  NewPlace place;
+  place.name = reader.string("name", {.max_bytes = 200});
+  place.slug = reader.optional_string("slug", {.max_bytes = 64}).value_or("");
+  KVCS_TRY(reader.finish());
+  return place;
+}
+
+}  // namespace
+
+PlacesApi::PlacesApi(OrganizationService& organizations, ProjectService& projects,
+                     MemberService& members, const Directory& directory)
+    : organizations_(organizations),
+      projects_(projects),
+      members_(members),
+      directory_(directory) {}
+
+std::span<const http::ApiType> PlacesApi::types() {
+  return kTypes;
+}
+
+void PlacesApi::add_routes(std::vector<http::Row>& table, const PersonAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  http::Rows rows(table, *this);
+  const std::string all = "/api/v1/organizations", one = all + "/{org_id}";
+  rows.add(kGet, all, access.person, http::kNoBody, &PlacesApi::list,
+           "The organizations that the caller is a member of.", {.answer = "PlaceList"});
+  rows.add(kPost, all, access.person, kib(2), &PlacesApi::create,
+           "Make an organization, with a project; the caller is its owner.",
+           {.body = "NewPlace", .status = 201, .answer = "Place"});
+  rows.add(kGet, one, at_path(access.viewer, one), http::kNoBody, &PlacesApi::get, "One of them.",
+           {.answer = "Place"});
+  rows.add(kPatch, one, at_path(access.admin, one), kib(2), &PlacesApi::change, "Rename it.",
+           {.body = "PlaceChange", .answer = "Place"});
+  for (const std::string& place : {one, std::string("/api/v1")}) {
+    const std::string projects = place + "/projects", project = projects + "/{project_id}";
+    rows.add(kGet, projects, at_path(access.viewer, projects), http::kNoBody,
+             &PlacesApi::list_projects, "The projects of the organization.",
+             {.answer = "MyProjectList"});
+    rows.add(kPost, projects, at_path(access.admin, projects), kib(2), &PlacesApi::create_project,
+             "Make a project; the active one stays as it is.",
+             {.body = "NewPlace", .status = 201, .answer = "MyProject"});
+    rows.add(kGet, project, at_path(access.viewer, project), http::kNoBody, &PlacesApi::get_project,
+             "One project.", {.answer = "MyProject"});
+  }
+}
+
+Result<http::Response> PlacesApi::list(http::Request& request) {
+  const std::string& person = request.principal.person_id;
+  Json places = Json::array();
+  for (const std::string& id : KVCS_TRY(members_.organizations_of(person))) {
+    const auto organization = directory_.organization(id);
+    if (organization.code() == Code::kNotFound) continue;
+    KVCS_TRY(organization.status());
+    const OrgRole role = KVCS_TRY(directory_.roster(id))->role_of(person);
+    if (role != OrgRole::kNone) places.push_back(place_json(*organization.value(), role));
+  }
+  return private_reply(200, Json{{"organizations", std::move(places)}});
+}
+
+// Money is the operator's to give: the organization spends nothing at providers until its budget is
+// set in /admin.
+Result<http::Response> PlacesApi::create(http::Request& request) {
+  const NewPlace place = KVCS_TRY(read_new_place(request));
+  const std::string& person = request.principal.person_id;
+  size_t owned = 0;
+  for (const std::string& id : KVCS_TRY(members_.organizations_of(person))) {
+    owned += KVCS_TRY(directory_.roster(id))->role_of(person) == OrgRole::kOwner;
+  }
+  if (owned >= kOwnOrganizationsMax) {
+    return conflict("A person may own " + std::to_string(kOwnOrganizationsMax) + " organizations.")
+        .with_reason("organizations_full");
+  }
+  Organization wanted;
+  wanted.name = place.name;
+  wanted.slug = place.slug;
+  const Organization made = KVCS_TRY(organizations_.create(std::move(wanted), by(request)));
+  KVCS_TRY(members_.add(made.id, person, OrgRole::kOwner, by(request)));
+  KVCS_TRY(
+      projects_
+          .create({.organization_id = made.id, .slug = "default", .name = "default"}, by(request))
+          .status());
+  return private_reply(201, place_json(made, OrgRole::kOwner));
+}
+
+Result<http::Response> PlacesApi::get(http::Request& request) {
+  const Principal& caller = request.principal;
+  return private_reply(
+      200, place_json(*KVCS_TRY(directory_.organization(caller.organization_id)), caller.org_role));
+}
+
+Result<http::Response> PlacesApi::change(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const std::string name = reader.string("name", {.max_bytes = 200});
+  KVCS_TRY(reader.finish());
+  const auto edit = [&](Organization& organization) -> Status {
+    organization.name = name;
+    return ok();
+  };
+  const Principal& caller = request.principal;
+  return private_reply(
+      200, place_json(KVCS_TRY(organizations_.update(caller.organization_id, edit, by(request))),
+                      caller.org_role));
+}
+
+Result<http::Response> PlacesApi::list_projects(http::Request& request) {
+  Json projects = Json::array();
+  for (const Project& project : KVCS_TRY(projects_.list(request.principal.organization_id))) {
+    projects.push_back(project_json(project));
+  }
+  return private_reply(200, Json{{"projects", std::move(projects)}});
+}
+
+Result<http::Response> PlacesApi::create_project(http::Request& request) {
+  const NewPlace place = KVCS_TRY(read_new_place(request));
+  Project wanted;
+  wanted.organization_id = request.principal.organization_id;
+  wanted.name = place.name;
+  wanted.slug = place.slug;
+  return private_reply(201,
+                       project_json(KVCS_TRY(projects_.create(std::move(wanted), by(request)))));
+}
+
+Result<http::Response> PlacesApi::get_project(http::Request& request) {
+  return private_reply(200, project_json(KVCS_TRY(projects_.find(request.principal.organization_id,
+                                                                 request.param("project_id")))));
+}
+
+}  // namespace kvcs::portal

@@ -1,0 +1,44 @@
+// Organizations and projects as people see them: /api/v1/organizations, and …/{org_id}/projects,
+// which is /api/v1/projects for the active organization. The guard has entered the organization, so
+// that handlers act on the caller's organization_id. Thread-safe.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "http/http.h"
+#include "http/route_rows.h"
+#include "identity/directory.h"
+#include "identity/members.h"
+#include "identity/orgs.h"
+#include "identity/projects.h"
+#include "portal/person_access.h"
+
+namespace kvcs::portal {
+
+inline constexpr size_t kOwnOrganizationsMax = 20;  // That one person may make.
+
+class PlacesApi final {
+ public:
+  // All outlive it.
+  PlacesApi(OrganizationService& organizations, ProjectService& projects, MemberService& members,
+            const Directory& directory);
+
+  void add_routes(std::vector<http::Row>& table, const PersonAccess& access);
+  static std::span<const http::ApiType> types();
+
+  Result<http::Response> list(http::Request& request);
+  Result<http::Response> create(http::Request& request);
+  Result<http::Response> get(http::Request& request);
+  Result<http::Response> change(http::Request& request);
+  Result<http::Response> list_projects(http::Request& request);
+  Result<http::Response> create_project(http::Request& request);
+  Result<http::Response> get_project(http::Request& request);
+
+ private:
+  OrganizationService& organizations_;
+  ProjectService& projects_;
+  MemberService& members_;
+  const Directory& directory_;
+};
+
+}  // namespace kvcs::portal

@@ -1,0 +1,174 @@
+// Checks who signs in, and begins the session. Each step that a wrong word could take is the same
+// for an account that is there and one that is not.
+#include "portal/sign_in.h"
+
+#include <optional>
+
+#include "base/address_block.h"
+#include "base/crypto.h"
+#include "identity/users.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::portal {
+namespace {
+
+constexpr std::string_view kByPassword = "password";
+constexpr std::string_view kFirstOrganization = "default";
+
+Status wrong_credentials() {
+  return unauthenticated("The address or the password is wrong.").with_reason("wrong_credentials");
+}
+
+Status setup_token_invalid() {
+  return unauthenticated(
+             "The setup link is used, has ended or never was. `kvcs admin setup-link` makes "
+             "another.")
+      .with_reason("setup_token_invalid");
+}
+
+AuditContext as(const Person& person, const Caller& caller) {
+  return {person_actor(person.id), "sign-in", caller.request_id};
+}
+
+}  // namespace
+
+KvBatch setup_token_record(std::string_view token, int64_t now_s) {
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, std::string(keyspace::kSetupToken),
+            KvEntry{sha256_hex(token), {}, now_s + kSetupLinkLifetimeS});
+  return batch;
+}
+
+std::string setup_url(std::string_view public_url, std::string_view token) {
+  return std::string(public_url) + "/#/setup?token=" + std::string(token);
+}
+
+// A compare-and-swap: of two requests with the same link one gets in.
+Status SignInService::take_setup_token(const Secret& token) {
+  const std::string hash = sha256_hex(token.reveal());
+  KvBatch batch;
+  batch.remove(KvFamily::kSystem, std::string(keyspace::kSetupToken));
+  const Status taken = s_.kv.compare_and_swap(KvFamily::kSystem, keyspace::kSetupToken, hash, batch,
+                                              KvDurability::kSynced);
+  return taken.code() == Code::kConflict ? setup_token_invalid() : taken;
+}
+
+Status SignInService::take_try(std::string_view account, const Caller& caller) const {
+  const int64_t wait_s = s_.take_try("sign-in:" + sha256_hex(account).substr(0, 16) + ":" +
+                                     address_block(caller.address));
+  if (wait_s == 0) return ok();
+  return rate_limited("Too many tries for this account from this address; wait a while.",
+                      static_cast<int>(wait_s))
+      .with_reason("too_many_tries");
+}
+
+Result<StartedSession> SignInService::start(const Person& person, std::string_view provider,
+                                            const Caller& caller) {
+  NewSession wanted;
+  wanted.person_id = person.id;
+  wanted.provider = provider;
+  wanted.address = caller.address;
+  wanted.user_agent = caller.user_agent;
+  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(person.id));
+  if (!places.empty()) {
+    wanted.organization_id = places.front();
+    wanted.project_id = KVCS_TRY(s_.first_project(wanted.organization_id));
+  }
+  return s_.sessions.start(wanted, as(person, caller));
+}
+
+// What can be refused is looked at before the token is spent.
+Result<StartedSession> SignInService::set_up(const Secret& token, const NewAccount& account,
+                                             const Caller& caller) {
+  KVCS_TRY(take_try("setup", caller));
+  const Result<KvEntry> known = s_.kv.get(KvFamily::kSystem, keyspace::kSetupToken);
+  if (!known.ok() && known.code() != Code::kNotFound) return known.status();
+  if (!known.ok() || !constant_time_equal(known->value, sha256_hex(token.reveal()))) {
+    return setup_token_invalid();
+  }
+  Prepared wanted = KVCS_TRY(prepare(account));
+  wanted.person.role = AdminRole::kOwner;
+  KVCS_TRY(take_setup_token(token));
+  const AuditContext who{"setup-link", "sign-in", caller.request_id};
+  const Person person = KVCS_TRY(
+      s_.people.create(std::move(wanted.person), wanted.sign_in, wanted.password_hash, who));
+  const Result<std::string> organization = s_.find_organization(kFirstOrganization);
+  if (organization.ok()) {
+    KVCS_TRY(s_.members.add(organization.value(), person.id, OrgRole::kOwner, who));
+  } else if (organization.code() != Code::kNotFound) {
+    return organization.status();
+  }
+  return start(person, kByPassword, caller);
+}
+
+Result<SignInService::Prepared> SignInService::prepare(const NewAccount& account) const {
+  Prepared made;
+  made.person.email = KVCS_TRY(normal_email(account.email));
+  made.person.name = account.name.empty() ? made.person.email : account.name;
+  made.sign_in = {std::string(kLocalIssuer), made.person.email};
+  KVCS_TRY(check_new_password(account.password, {made.person.email, made.person.name}));
+  const Status present = s_.people.find_by_sign_in(made.sign_in).status();
+  if (present.ok()) {
+    return conflict("An account with this address is there already; sign in with it.")
+        .with_reason("sign_in_exists");
+  }
+  if (present.code() != Code::kNotFound) return present;
+  made.password_hash = KVCS_TRY(s_.hasher.hash(account.password));
+  return made;
+}
+
+Result<StartedSession> SignInService::register_account(const NewAccount& account,
+                                                       std::string_view invited, const Join& join,
+                                                       const Caller& caller) {
+  KVCS_TRY(take_try("register", caller));
+  Prepared wanted = KVCS_TRY(prepare(account));
+  if (!invited.empty() && wanted.person.email != invited) {
+    return forbidden("The invitation is for another address.")
+        .with_reason("invitation_for_another");
+  }
+  const AuditContext who{"invitation", "sign-in", caller.request_id};
+  const Person person = KVCS_TRY(
+      s_.people.create(std::move(wanted.person), wanted.sign_in, wanted.password_hash, who));
+  KVCS_TRY(join(person, who));
+  return start(person, kByPassword, caller);
+}
+
+Result<StartedSession> SignInService::sign_in(std::string_view email, const Secret& password,
+                                              const Caller& caller) {
+  const Result<std::string> address = normal_email(email);
+  if (!address.ok() || password.reveal().size() > kPasswordMaxBytes) return wrong_credentials();
+  KVCS_TRY(take_try(address.value(), caller));
+  const Result<Person> person =
+      s_.people.find_by_sign_in({std::string(kLocalIssuer), address.value()});
+  if (!person.ok() && person.code() != Code::kNotFound) return person.status();
+  const std::string hash =
+      person.ok() ? KVCS_TRY(s_.people.password_hash(person->id)) : std::string();
+  if (!KVCS_TRY(s_.hasher.fits(password, hash))) return wrong_credentials();
+  if (!person->active) {
+    return forbidden("This account is suspended.").with_reason("person_suspended");
+  }
+  return start(*person, kByPassword, caller);
+}
+
+Result<StartedSession> SignInService::change_password(std::string_view person_id,
+                                                      const Secret& current, const Secret& wanted,
+                                                      const Caller& caller) {
+  KVCS_TRY(take_try(person_id, caller));
+  const Person person = KVCS_TRY(s_.people.find(person_id));
+  const std::string known = KVCS_TRY(s_.people.password_hash(person_id));
+  if (known.empty()) {
+    return conflict("This account has no password; it signs in through another provider.")
+        .with_reason("no_password");
+  }
+  if (!KVCS_TRY(s_.hasher.fits(current, known))) {
+    return forbidden("current_password: it is not the account's password.")
+        .with_reason("wrong_password");
+  }
+  KVCS_TRY(check_new_password(wanted, {person.email, person.name}));
+  const std::string hash = KVCS_TRY(s_.hasher.hash(wanted));
+  KVCS_TRY(s_.people.set_password_hash(person_id, hash, as(person, caller)));
+  KVCS_TRY(s_.sessions.end_all(person_id, "", as(person, caller)));
+  return start(person, kByPassword, caller);
+}
+
+}  // namespace kvcs::portal

@@ -1,0 +1,93 @@
+// How a session begins: by the setup link of a new appliance, or by a local account's address and
+// password. Whoever guesses is slowed down per account and address block together, so that nobody
+// can lock somebody else out from afar. Thread-safe.
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "base/status.h"
+#include "identity/members.h"
+#include "identity/people.h"
+#include "identity/sessions.h"
+#include "kv/kv.h"
+#include "portal/passwords.h"
+
+namespace kvcs::portal {
+
+inline constexpr int64_t kSetupLinkLifetimeS = 86'400;
+
+// The record by which a setup token is known: with it in the store, POST /auth/setup takes the
+// token once, until `now_s` + kSetupLinkLifetimeS.
+KvBatch setup_token_record(std::string_view token, int64_t now_s);
+// The link. The token stands behind '#', so that it reaches neither logs nor other servers.
+std::string setup_url(std::string_view public_url, std::string_view token);
+
+// Where a sign-in comes from.
+struct Caller {
+  std::string address;  // Of the client.
+  std::string user_agent;
+  std::string request_id;
+};
+
+struct NewAccount {
+  std::string email, name;
+  Secret password;
+};
+
+class SignInService final {
+ public:
+  struct Services {
+    KvStore& kv;
+    AuditedKv& audited;
+    PersonService& people;
+    MemberService& members;
+    SessionService& sessions;
+    PasswordHasher& hasher;
+    const Clock& clock;
+    // The id of the organization with this slug; NotFound.
+    std::function<Result<std::string>(std::string_view slug)> find_organization;
+    // A project of the organization to begin with; "" when it has none.
+    std::function<Result<std::string>(std::string_view organization_id)> first_project;
+    // Takes one try of `whose`; the seconds until the next when there are none left.
+    std::function<int64_t(std::string_view whose)> take_try;
+  };
+  explicit SignInService(Services services) : s_(std::move(services)) {}
+
+  // The first person: owner of the daemon, and of organization `default` where that is there.
+  // Unauthenticated with reason setup_token_invalid. Invalid for the account's members.
+  Result<StartedSession> set_up(const Secret& token, const NewAccount& account,
+                                const Caller& caller);
+  // A local account whose maker `join`s it to an organization. Forbidden with reason
+  // invitation_for_another when `invited`, an address or "", is another than the account's.
+  // Conflict with reason sign_in_exists.
+  using Join = std::function<Status(const Person& person, const AuditContext& who)>;
+  Result<StartedSession> register_account(const NewAccount& account, std::string_view invited,
+                                          const Join& join, const Caller& caller);
+  // Unauthenticated with reason wrong_credentials, whatever was wrong. RateLimited with reason
+  // too_many_tries. Forbidden with reason person_suspended.
+  Result<StartedSession> sign_in(std::string_view email, const Secret& password,
+                                 const Caller& caller);
+  // Ends the person's other sessions and begins a new one. Forbidden with reason wrong_password.
+  Result<StartedSession> change_password(std::string_view person_id, const Secret& current,
+                                         const Secret& wanted, const Caller& caller);
+
+ private:
+  Result<StartedSession> start(const Person& person, std::string_view provider,
+                               const Caller& caller);
+  // The person of an account, and the hash of its password; its address is nobody's yet.
+  struct Prepared {
+    Person person;
+    SignIn sign_in;
+    std::string password_hash;
+  };
+  Result<Prepared> prepare(const NewAccount& account) const;
+  Status take_setup_token(const Secret& token);
+  Status take_try(std::string_view account, const Caller& caller) const;
+
+  const Services s_;
+};
+
+}  // namespace kvcs::portal

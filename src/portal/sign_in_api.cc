@@ -1,0 +1,142 @@
+// Reads the bodies of /auth/*, and puts the token of a session into a cookie that scripts cannot
+// read.
+#include "portal/sign_in_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "http/json_api.h"
+#include "kv/audited_kv.h"
+
+namespace kvcs::portal {
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"SetUp", R"(
+token!: string(1..200) = "dG9rZW4" # Of the setup link.
+email!: string(3..254) = "ada@example.com"
+password!: string(1..1000) = "correct horse battery staple" # At least 8.
+name: string(0..200) = "Ada Lovelace" # Default: the address.)"},
+    {"PasswordSignIn", R"(
+email!: string(3..254) = "ada@example.com"
+password!: string(1..1000) = "correct horse battery staple")"},
+    {"NewPassword", R"(
+current_password!: string(1..1000) = "correct horse battery staple"
+new_password!: string(1..1000) = "another violin under seven clouds" # At least 8.)"},
+    {"SessionBegun", R"(
+session_id!: id
+person_id!: id
+name!: string
+email!: string
+csrf_token!: string # For header X-CSRF-Token of requests that change something.
+organization_id!: id? # The active one.
+project_id!: id?
+expires_at!: time)"},
+};
+
+Caller caller_of(const http::Request& request) {
+  return {request.remote_ip, std::string(request.header("user-agent").value_or("")),
+          request.request_id};
+}
+
+Json id_or_null(const std::string& id) {
+  return id.empty() ? Json(nullptr) : Json(id);
+}
+
+}  // namespace
+
+SignInApi::SignInApi(SignInService& sign_in, SessionService& sessions, const PersonService& people,
+                     BrowserRules browser)
+    : sign_in_(sign_in), sessions_(sessions), people_(people), browser_(std::move(browser)) {}
+
+std::span<const http::ApiType> SignInApi::types() {
+  return kTypes;
+}
+
+void SignInApi::add_routes(std::vector<http::Row>& table, const http::Access& person) {
+  using enum http::Method;
+  http::Rows rows(table, *this, "/auth");
+  rows.add(kPost, "/setup", http::everyone(), http::kib(4), &SignInApi::set_up,
+           "Spend the setup link: make the first person, who owns the daemon.",
+           {.body = "SetUp", .status = 201, .answer = "SessionBegun"});
+  rows.add(kPost, "/login", http::everyone(), http::kib(4), &SignInApi::sign_in,
+           "Sign in with a local account; the session's token comes as a cookie.",
+           {.body = "PasswordSignIn", .answer = "SessionBegun"});
+  rows.add(kPost, "/logout", person, http::kNoBody, &SignInApi::sign_out, "End this session.",
+           {.status = 204});
+  rows.add(kPost, "/password", person, http::kib(4), &SignInApi::change_password,
+           "Change the own password; all other sessions end, and this one gets a new token.",
+           {.body = "NewPassword", .answer = "SessionBegun"});
+}
+
+Result<http::Response> SignInApi::begun(int status, const StartedSession& started) const {
+  const Session& session = started.session;
+  const Person person = KVCS_TRY(people_.find(session.person_id));
+  http::Response response =
+      http::reply(status, Json{{"session_id", session.id},
+                               {"person_id", person.id},
+                               {"name", person.name},
+                               {"email", person.email},
+                               {"csrf_token", csrf_token(started.token.reveal())},
+                               {"organization_id", id_or_null(session.organization_id)},
+                               {"project_id", id_or_null(session.project_id)},
+                               {"expires_at", format_iso8601_ms(session.expires_ms)}});
+  response.set("cache-control", "no-store");
+  set_session_cookie(response, started.token.reveal(), sessions_.limits().lifetime_s,
+                     is_secure(browser_));
+  return response;
+}
+
+Result<http::Response> SignInApi::set_up(http::Request& request) {
+  KVCS_TRY(check_origin(request, browser_));
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const Secret token(reader.string("token", {.max_bytes = 200}));
+  NewAccount account;
+  account.email = reader.string("email", {.min_bytes = 3, .max_bytes = 254});
+  account.password = Secret(reader.string("password", {.max_bytes = kPasswordMaxBytes}));
+  account.name = reader.optional_string("name", {.min_bytes = 0, .max_bytes = kPersonNameMaxBytes})
+                     .value_or("");
+  KVCS_TRY(reader.finish());
+  return begun(201, KVCS_TRY(sign_in_.set_up(token, account, caller_of(request))));
+}
+
+Result<http::Response> SignInApi::sign_in(http::Request& request) {
+  KVCS_TRY(check_origin(request, browser_));
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const std::string email = reader.string("email", {.min_bytes = 3, .max_bytes = 254});
+  const Secret password(reader.string("password", {.max_bytes = kPasswordMaxBytes}));
+  KVCS_TRY(reader.finish());
+  return begun(200, KVCS_TRY(sign_in_.sign_in(email, password, caller_of(request))));
+}
+
+Result<http::Response> SignInApi::register_account(const http::Request& request,
+                                                   const NewAccount& account,
+                                                   std::string_view invited,
+                                                   const SignInService::Join& join) {
+  KVCS_TRY(check_origin(request, browser_));
+  return begun(201,
+               KVCS_TRY(sign_in_.register_account(account, invited, join, caller_of(request))));
+}
+
+Result<http::Response> SignInApi::sign_out(http::Request& request) {
+  const Principal& caller = request.principal;
+  KVCS_TRY(sessions_.end(caller.person_id, caller.session_id,
+                         caller_context(caller, request.request_id)));
+  http::Response response = http::empty_response(204);
+  response.set("cache-control", "no-store");
+  clear_session_cookie(response, is_secure(browser_));
+  return response;
+}
+
+Result<http::Response> SignInApi::change_password(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const Secret current(reader.string("current_password", {.max_bytes = kPasswordMaxBytes}));
+  const Secret wanted(reader.string("new_password", {.max_bytes = kPasswordMaxBytes}));
+  KVCS_TRY(reader.finish());
+  return begun(200, KVCS_TRY(sign_in_.change_password(request.principal.person_id, current, wanted,
+                                                      caller_of(request))));
+}
+
+}  // namespace kvcs::portal

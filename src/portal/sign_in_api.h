@@ -1,0 +1,42 @@
+// /auth/*: handlers by which a browser or a program begins and ends a session. Every answer is
+// private. What begins a session is refused when another site's page asks (RFC 6749 §10.12 calls
+// it login CSRF). Thread-safe.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "http/http.h"
+#include "http/route_rows.h"
+#include "identity/browser_session.h"
+#include "portal/sign_in.h"
+
+namespace kvcs::portal {
+
+class SignInApi final {
+ public:
+  // All outlive it.
+  SignInApi(SignInService& sign_in, SessionService& sessions, const PersonService& people,
+            BrowserRules browser);
+
+  void add_routes(std::vector<http::Row>& table, const http::Access& person);
+  static std::span<const http::ApiType> types();
+
+  Result<http::Response> set_up(http::Request& request);   // POST /auth/setup
+  Result<http::Response> sign_in(http::Request& request);  // POST /auth/login
+  // Makes a local account for whoever was invited, and begins its session.
+  Result<http::Response> register_account(const http::Request& request, const NewAccount& account,
+                                          std::string_view invited,
+                                          const SignInService::Join& join);
+  Result<http::Response> sign_out(http::Request& request);         // POST /auth/logout
+  Result<http::Response> change_password(http::Request& request);  // POST /auth/password
+
+ private:
+  Result<http::Response> begun(int status, const StartedSession& started) const;
+
+  SignInService& sign_in_;
+  SessionService& sessions_;
+  const PersonService& people_;
+  const BrowserRules browser_;
+};
+
+}  // namespace kvcs::portal

@@ -1,0 +1,264 @@
+// Handlers by which people let others in, give them roles and take them away.
+#include "portal/team_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "http/json_api.h"
+#include "identity/records.h"
+#include "identity/users.h"
+#include "kv/audited_kv.h"
+
+namespace kvcs::portal {
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"Member", R"(
+person_id!: id
+name!: string
+email!: string
+role!: owner|admin|member|viewer
+since!: time)"},
+    {"MemberList", R"(
+members!: [Member])"},
+    {"MemberRole", R"(
+role!: owner|admin|member|viewer = "member")"},
+    {"NewInvitation", R"(
+email: string(3..254) = "grace@example.com" # Whom it is for; without it, whoever has the link.
+role!: owner|admin|member|viewer = "member")"},
+    {"InvitationCreated", R"(
+invitation_id!: id
+token!: string # Shown this once.
+url!: string
+role!: owner|admin|member|viewer
+email!: string?
+expires_at!: time)"},
+    {"Invitation", R"(
+invitation_id!: id
+role!: owner|admin|member|viewer
+email!: string?
+invited_by!: id
+created_at!: time
+expires_at!: time)"},
+    {"InvitationList", R"(
+invitations!: [Invitation])"},
+    {"InvitationToken", R"(
+token!: string(1..200) = "dG9rZW4")"},
+    {"InvitationAccepted", R"(
+organization_id!: id
+role!: owner|admin|member|viewer)"},
+    {"Registration", R"(
+token!: string(1..200) = "dG9rZW4" # Of an invitation.
+email: string(3..254) # Required when the invitation names none.
+password!: string(1..1000) = "correct horse battery staple" # At least 8.
+name: string(0..200) # Default: the address.)"},
+};
+
+AuditContext by(const http::Request& request) {
+  return caller_context(request.principal, request.request_id);
+}
+
+http::Response private_reply(int status, const Json& body) {
+  http::Response response = http::reply(status, body);
+  response.set("cache-control", "private, no-store");
+  return response;
+}
+
+Json text_or_null(const std::string& text) {
+  return text.empty() ? Json(nullptr) : Json(text);
+}
+
+// An admin neither makes an owner nor touches one.
+Status check_reach(const Principal& caller, OrgRole role) {
+  if (role <= caller.org_role) return ok();
+  return forbidden("Your role is " + std::string(org_role_name(caller.org_role)) +
+                   ", and nobody gives or takes a role above the own.")
+      .with_reason("role_above_own");
+}
+
+}  // namespace
+
+TeamApi::TeamApi(MemberService& members, PersonService& people, InvitationService& invitations,
+                 SignInApi& sign_in, PublicUrl public_url)
+    : members_(members),
+      people_(people),
+      invitations_(invitations),
+      sign_in_(sign_in),
+      public_url_(std::move(public_url)) {}
+
+std::span<const http::ApiType> TeamApi::types() {
+  return kTypes;
+}
+
+void TeamApi::add_routes(std::vector<http::Row>& table, const PersonAccess& access) {
+  using enum http::Method;
+  using http::kib;
+  for (const std::string place : {"/api/v1/organizations/{org_id}", "/api/v1"}) {
+    http::Rows rows(table, *this, place);
+    const std::string members = "/members", member = members + "/{person_id}";
+    const std::string invitations = "/invitations", invitation = invitations + "/{invitation_id}";
+    rows.add(kGet, members, at_path(access.viewer, place + members), http::kNoBody,
+             &TeamApi::list_members, "The members of the organization.", {.answer = "MemberList"});
+    rows.add(kPatch, member, at_path(access.admin, place + member), kib(1), &TeamApi::change_member,
+             "Give a member another role.", {.body = "MemberRole", .answer = "Member"});
+    rows.add(kDelete, member, at_path(access.viewer, place + member), http::kNoBody,
+             &TeamApi::remove_member, "Take a member out; with the own id, leave.",
+             {.status = 204});
+    rows.add(kPost, invitations, at_path(access.admin, place + invitations), kib(2),
+             &TeamApi::invite, "Make a link by which somebody joins, once.",
+             {.body = "NewInvitation", .status = 201, .answer = "InvitationCreated"});
+    rows.add(kGet, invitations, at_path(access.admin, place + invitations), http::kNoBody,
+             &TeamApi::list_invitations, "Open invitations; never their tokens.",
+             {.answer = "InvitationList"});
+    rows.add(kPost, invitation + "/resend", at_path(access.admin, place + invitation + "/resend"),
+             kib(1), &TeamApi::renew_invitation,
+             "A new link for the same invitation; the old one works no longer.",
+             {.answer = "InvitationCreated"});
+    rows.add(kDelete, invitation, at_path(access.admin, place + invitation), http::kNoBody,
+             &TeamApi::withdraw_invitation, "Withdraw an invitation.", {.status = 204});
+  }
+  http::Rows rows(table, *this);
+  rows.add(kPost, "/api/v1/invitations/accept", access.person, kib(1), &TeamApi::accept,
+           "Join the organization that an invitation is for.",
+           {.body = "InvitationToken", .answer = "InvitationAccepted"});
+  rows.add(kPost, "/auth/register", http::everyone(), kib(4), &TeamApi::register_,
+           "Make a local account with an invitation, join and sign in.",
+           {.body = "Registration", .status = 201, .answer = "SessionBegun"});
+}
+
+Result<http::Response> TeamApi::list_members(http::Request& request) {
+  Json members = Json::array();
+  const Roster roster = KVCS_TRY(members_.roster(request.principal.organization_id));
+  for (const Member& member : roster.members) {
+    const Result<Person> person = people_.find(member.person_id);
+    if (person.code() == Code::kNotFound) continue;
+    KVCS_TRY(person.status());
+    members.push_back({{"person_id", member.person_id},
+                       {"name", person->name},
+                       {"email", person->email},
+                       {"role", org_role_name(member.role)},
+                       {"since", time_json(member.since_ms)}});
+  }
+  return private_reply(200, Json{{"members", std::move(members)}});
+}
+
+Result<http::Response> TeamApi::change_member(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const std::string word = reader.one_of("role", {"owner", "admin", "member", "viewer"});
+  KVCS_TRY(reader.finish());
+  const OrgRole role = KVCS_TRY(parse_org_role(word));
+  const std::string id(request.param("person_id"));
+  const std::string& organization = request.principal.organization_id;
+  const auto allowed = [&](OrgRole present) -> Status {
+    KVCS_TRY(check_reach(request.principal, present));
+    return check_reach(request.principal, role);
+  };
+  const Member member = KVCS_TRY(members_.set_role(organization, id, role, by(request), allowed));
+  const Person person = KVCS_TRY(people_.find(id));
+  return private_reply(200, Json{{"person_id", id},
+                                 {"name", person.name},
+                                 {"email", person.email},
+                                 {"role", org_role_name(member.role)},
+                                 {"since", time_json(member.since_ms)}});
+}
+
+Result<http::Response> TeamApi::remove_member(http::Request& request) {
+  const std::string id(request.param("person_id"));
+  const Principal& caller = request.principal;
+  const auto allowed = [&](OrgRole present) -> Status {
+    if (id == caller.person_id) return ok();
+    if (caller.org_role < OrgRole::kAdmin) {
+      return forbidden("Admins and owners take others out; you may leave yourself.")
+          .with_reason("insufficient_role");
+    }
+    return check_reach(caller, present);
+  };
+  KVCS_TRY(members_.remove(caller.organization_id, id, by(request), allowed));
+  return http::empty_response(204);
+}
+
+http::Response TeamApi::created(const CreatedInvitation& made) const {
+  return private_reply(201,
+                       Json{{"invitation_id", made.invitation.id},
+                            {"token", made.token.reveal()},
+                            {"url", public_url_() + "/#/invitation?token=" + made.token.reveal()},
+                            {"role", org_role_name(made.invitation.role)},
+                            {"email", text_or_null(made.invitation.email)},
+                            {"expires_at", time_json(made.invitation.expires_ms)}});
+}
+
+Result<http::Response> TeamApi::invite(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const auto email = reader.optional_string("email", {.min_bytes = 3, .max_bytes = 254});
+  const std::string word = reader.one_of("role", {"owner", "admin", "member", "viewer"});
+  KVCS_TRY(reader.finish());
+  Invitation wanted;
+  wanted.role = KVCS_TRY(parse_org_role(word));
+  KVCS_TRY(check_reach(request.principal, wanted.role));
+  if (email) wanted.email = KVCS_TRY(normal_email(*email));
+  wanted.organization_id = request.principal.organization_id;
+  wanted.invited_by = request.principal.person_id;
+  return created(KVCS_TRY(invitations_.create(std::move(wanted), by(request))));
+}
+
+Result<http::Response> TeamApi::list_invitations(http::Request& request) {
+  Json open = Json::array();
+  for (const Invitation& one : KVCS_TRY(invitations_.list(request.principal.organization_id))) {
+    open.push_back({{"invitation_id", one.id},
+                    {"role", org_role_name(one.role)},
+                    {"email", text_or_null(one.email)},
+                    {"invited_by", one.invited_by},
+                    {"created_at", time_json(one.created_ms)},
+                    {"expires_at", time_json(one.expires_ms)}});
+  }
+  return private_reply(200, Json{{"invitations", std::move(open)}});
+}
+
+Result<http::Response> TeamApi::renew_invitation(http::Request& request) {
+  http::Response response = created(KVCS_TRY(invitations_.renew(
+      request.principal.organization_id, request.param("invitation_id"), by(request))));
+  response.status = 200;
+  return response;
+}
+
+Result<http::Response> TeamApi::withdraw_invitation(http::Request& request) {
+  KVCS_TRY(invitations_.withdraw(request.principal.organization_id, request.param("invitation_id"),
+                                 by(request)));
+  return http::empty_response(204);
+}
+
+Result<http::Response> TeamApi::accept(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const Secret token(reader.string("token", {.max_bytes = 200}));
+  KVCS_TRY(reader.finish());
+  const Person person = KVCS_TRY(people_.find(request.principal.person_id));
+  const Invitation joined = KVCS_TRY(invitations_.accept(token, person, by(request)));
+  return private_reply(
+      200, Json{{"organization_id", joined.organization_id}, {"role", org_role_name(joined.role)}});
+}
+
+// The account is made first: one whose invitation was taken meanwhile by somebody else is there
+// without an organization, and may be invited again.
+Result<http::Response> TeamApi::register_(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const Secret token(reader.string("token", {.max_bytes = 200}));
+  NewAccount account;
+  const auto email = reader.optional_string("email", {.min_bytes = 3, .max_bytes = 254});
+  account.password = Secret(reader.string("password", {.max_bytes = kPasswordMaxBytes}));
+  account.name = reader.optional_string("name", {.min_bytes = 0, .max_bytes = kPersonNameMaxBytes})
+                     .value_or("");
+  KVCS_TRY(reader.finish());
+  const Invitation wanted = KVCS_TRY(invitations_.find_by_token(token));
+  if (wanted.email.empty() && !email) return invalid("email: required.");
+  account.email = email.value_or(wanted.email);
+  const auto join = [&](const Person& person, const AuditContext& who) -> Status {
+    return invitations_.accept(token, person, who).status();
+  };
+  return sign_in_.register_account(request, account, wanted.email, join);
+}
+
+}  // namespace kvcs::portal

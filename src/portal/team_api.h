@@ -1,0 +1,53 @@
+// Members and invitations over HTTP: /api/v1/organizations/{org_id}/members and …/invitations, the
+// same under /api/v1/members and /api/v1/invitations for the active organization, and the
+// acceptance of an invitation. The guard has entered the organization, so that handlers act on the
+// caller's organization_id. Nobody gives or takes a role above the own. Thread-safe.
+#pragma once
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "http/http.h"
+#include "http/route_rows.h"
+#include "identity/members.h"
+#include "identity/people.h"
+#include "portal/invitations.h"
+#include "portal/person_access.h"
+#include "portal/sign_in_api.h"
+
+namespace kvcs::portal {
+
+class TeamApi final {
+ public:
+  // What links for somebody else begin with.
+  using PublicUrl = std::function<std::string()>;
+  // All outlive it.
+  TeamApi(MemberService& members, PersonService& people, InvitationService& invitations,
+          SignInApi& sign_in, PublicUrl public_url);
+
+  void add_routes(std::vector<http::Row>& table, const PersonAccess& access);
+  static std::span<const http::ApiType> types();
+
+  Result<http::Response> list_members(http::Request& request);
+  Result<http::Response> change_member(http::Request& request);
+  // Also how a person leaves.
+  Result<http::Response> remove_member(http::Request& request);
+  Result<http::Response> invite(http::Request& request);
+  Result<http::Response> list_invitations(http::Request& request);
+  Result<http::Response> renew_invitation(http::Request& request);
+  Result<http::Response> withdraw_invitation(http::Request& request);
+  Result<http::Response> accept(http::Request& request);     // POST /api/v1/invitations/accept
+  Result<http::Response> register_(http::Request& request);  // POST /auth/register
+
+ private:
+  http::Response created(const CreatedInvitation& made) const;
+
+  MemberService& members_;
+  PersonService& people_;
+  InvitationService& invitations_;
+  SignInApi& sign_in_;
+  const PublicUrl public_url_;
+};
+
+}  // namespace kvcs::portal

@@ -1,0 +1,211 @@
+// Goal: people share an organization by invitations and roles, and nobody gets more than was given.
+// Method: a whole daemon over HTTP with a browser for each role.
+#include <nlohmann/json.hpp>
+
+#include <atomic>
+#include <thread>
+
+#include "support/people.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+Json json_of(const RawResponse& answer) {
+  auto parsed = parse_json(answer.body);
+  INFO(answer.status << " " << answer.body);
+  REQUIRE(parsed.ok());
+  return *parsed;
+}
+
+std::string person_of(Browser& browser) {
+  return json_of(browser.send("GET", "/api/v1/me"))["person_id"].get<std::string>();
+}
+
+std::string role_body(const std::string& role) {
+  return R"({"role":")" + role + "\"}";
+}
+
+}  // namespace
+
+TEST_CASE("team: each role may do what it says and no more", "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  Browser admin = join(app, owner, "admin@example.com", "admin");
+  Browser member = join(app, owner, "member@example.com", "member");
+  Browser viewer = join(app, owner, "viewer@example.com", "viewer");
+  const std::string upload = R"({"name":"n","dtype":"F16"})";
+  struct Row {
+    std::string method, path, body;
+    std::vector<int> statuses;  // Of owner, admin, member, viewer.
+  };
+  const std::string key = R"({"name":"ci"})";
+  const Row rows[] = {
+      {"GET", "/api/v1/artifacts", "", {200, 200, 200, 200}},
+      {"POST", "/api/v1/artifacts/upload-url", upload, {200, 200, 200, 403}},
+      {"GET", "/api/v1/members", "", {200, 200, 200, 200}},
+      {"GET", "/api/v1/projects", "", {200, 200, 200, 200}},
+      {"POST", "/api/v1/projects", R"({"name":"New"})", {201, 201, 403, 403}},
+      {"POST", "/api/v1/api-keys", key, {201, 201, 403, 403}},
+      {"GET", "/api/v1/invitations", "", {200, 200, 403, 403}},
+      {"POST", "/api/v1/invitations", role_body("member"), {201, 201, 403, 403}},
+      {"POST", "/api/v1/invitations", role_body("owner"), {201, 403, 403, 403}},
+      {"GET", "/admin/organizations", "", {200, 403, 403, 403}},
+  };
+  Browser* const browsers[] = {&owner, &admin, &member, &viewer};
+  for (const Row& row : rows) {
+    for (size_t i = 0; i < 4; i++) {
+      std::string body = row.body;
+      if (row.path == "/api/v1/projects" && !body.empty()) {
+        body = R"({"name":"New )" + std::to_string(i) + "\"}";
+      }
+      const RawResponse answer = browsers[i]->send(row.method, row.path, body);
+      INFO(row.method << " " << row.path << " as " << i << ": " << answer.body);
+      CHECK(answer.status == row.statuses[i]);
+    }
+  }
+}
+
+TEST_CASE("team: nobody gives or takes a role above the own, and an owner stays",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  Browser admin = join(app, owner, "admin@example.com", "admin");
+  Browser viewer = join(app, owner, "viewer@example.com", "viewer");
+  const std::string members = "/api/v1/members/";
+  const std::string owner_id = person_of(owner), admin_id = person_of(admin),
+                    viewer_id = person_of(viewer);
+  // Reason role_above_own.
+  CHECK(admin.send("PATCH", members + owner_id, role_body("viewer")).body.find("above the own") !=
+        std::string::npos);
+  CHECK(admin.send("DELETE", members + owner_id).status == 403);
+  CHECK(admin.send("PATCH", members + admin_id, role_body("owner")).status == 403);
+  CHECK(viewer.send("PATCH", members + viewer_id, role_body("admin")).status == 403);
+  CHECK(viewer.send("DELETE", members + admin_id).status == 403);
+  CHECK(owner.send("DELETE", members + owner_id).status == 409);
+  CHECK(owner.send("PATCH", members + owner_id, role_body("admin")).status == 409);
+  // A change counts on the next request of the very session that is open.
+  CHECK(owner.send("PATCH", members + viewer_id, role_body("owner")).status == 200);
+  CHECK(viewer.send("POST", "/api/v1/invitations", role_body("owner")).status == 201);
+  CHECK(owner.send("DELETE", members + owner_id).status == 204);
+  CHECK(owner.send("GET", "/api/v1/members").status == 403);
+  CHECK(json_of(owner.send("GET", "/api/v1/me"))["organization_id"].is_null());
+  CHECK(viewer.send("DELETE", members + admin_id).status == 204);
+  CHECK(json_of(viewer.send("GET", "/api/v1/members"))["members"].size() == 1);
+}
+
+TEST_CASE("team: an invitation is good once, until it is withdrawn, for whom it names",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  Browser other = join(app, owner, "other@example.com", "viewer");
+  REQUIRE(owner.send("POST", "/api/v1/organizations", R"({"name":"Second"})").status == 201);
+  const Json places = json_of(owner.send("GET", "/api/v1/organizations"))["organizations"];
+  REQUIRE(places.size() == 2);
+  const std::string second = places[0]["name"] == "Second"
+                                 ? places[0]["organization_id"].get<std::string>()
+                                 : places[1]["organization_id"].get<std::string>();
+  const std::string invitations = "/api/v1/organizations/" + second + "/invitations";
+  CHECK(other.send("GET", invitations).status == 404);
+  const auto invite = [&](const std::string& body) {
+    return json_of(owner.send("POST", invitations, body));
+  };
+  const auto accept = [&](Browser& who, const Json& invitation) {
+    return who
+        .send("POST", "/api/v1/invitations/accept",
+              R"({"token":")" + invitation["token"].get<std::string>() + "\"}")
+        .status;
+  };
+  const Json for_another = invite(R"({"email":"third@example.com","role":"member"})");
+  CHECK(accept(other, for_another) == 403);
+  const std::string one = invitations + "/" + for_another["invitation_id"].get<std::string>();
+  const Json renewed = json_of(owner.send("POST", one + "/resend"));
+  CHECK(renewed["token"] != for_another["token"]);
+  CHECK(accept(other, for_another) == 404);
+  CHECK(owner.send("DELETE", one).status == 204);
+  CHECK(owner.send("DELETE", one).status == 404);
+  CHECK(accept(other, renewed) == 404);
+
+  const Json open = invite(role_body("member"));
+  CHECK(open["url"].get<std::string>().starts_with(owner.origin() + "/"));
+  CHECK(accept(other, open) == 200);
+  CHECK(accept(owner, open) == 404);
+  CHECK(other.send("GET", "/api/v1/organizations/" + second + "/members").status == 200);
+  CHECK(json_of(owner.send("GET", invitations))["invitations"].empty());
+}
+
+TEST_CASE("team: of many who use one invitation at once one joins", "[fault][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  std::vector<Browser> people;
+  for (int i = 0; i < 4; i++) {
+    people.push_back(join(app, owner, "p" + std::to_string(i) + "@example.com", "viewer"));
+  }
+  const Json made = json_of(owner.send("POST", "/api/v1/organizations", R"({"name":"Second"})"));
+  const std::string second = made["organization_id"].get<std::string>();
+  const Json invitation = json_of(
+      owner.send("POST", "/api/v1/organizations/" + second + "/invitations", role_body("member")));
+  const std::string body = R"({"token":")" + invitation["token"].get<std::string>() + "\"}";
+  std::atomic<int> joined{0};
+  std::vector<std::thread> threads;
+  for (Browser& person : people) {
+    threads.emplace_back([&person, &joined, &body] {
+      joined += person.send("POST", "/api/v1/invitations/accept", body).status == 200;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(joined == 1);
+  CHECK(json_of(owner.send("GET", "/api/v1/organizations/" + second + "/members"))["members"]
+            .size() == 2);
+}
+
+TEST_CASE("team: an organization that a person made goes with its members",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  const Json made = json_of(owner.send("POST", "/api/v1/organizations", R"({"name":"Second"})"));
+  const std::string id = made["organization_id"].get<std::string>();
+  REQUIRE(owner.send("PATCH", "/api/v1/me", R"({"organization_id":")" + id + "\"}").status == 200);
+  CHECK(json_of(owner.send("GET", "/api/v1/me"))["organization_id"] == id);
+  REQUIRE(owner.send("POST", "/api/v1/invitations", role_body("viewer")).status == 201);
+  REQUIRE(app.as_owner("DELETE", "/admin/organizations/" + id + "?force=true").status == 204);
+  const Json me = json_of(owner.send("GET", "/api/v1/me"));
+  CHECK(me["organization_id"].is_null());
+  CHECK(me["organizations"].size() == 1);
+  for (const KvFamily family : {KvFamily::kConfig, KvFamily::kSystem}) {
+    const KvPage all = app.parts().kv->scan(family, "", "", 1000).value();
+    for (const KvItem& item : all.items) {
+      INFO(item.key << " " << item.entry.value);
+      const bool is_session = item.key.starts_with("session:");
+      CHECK((is_session || (item.key + item.entry.value).find(id) == std::string::npos));
+    }
+  }
+}
+
+TEST_CASE("team: operators do not take their own rights, and end those of others",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  Browser other = join(app, owner, "other@example.com", "viewer");
+  const std::string people = "/admin/people/";
+  const RawResponse own =
+      owner.send("PATCH", people + person_of(owner), R"({"operator_role":null})");
+  CHECK(own.status == 409);
+  CHECK(json_text(own.body, "code") == "own_rights");
+  const std::string id = person_of(other);
+  CHECK(owner.send("PATCH", people + id, R"({"operator_role":"viewer"})").status == 200);
+  // Whoever gets or loses rights signs in anew.
+  CHECK(other.send("GET", "/admin/people").status == 401);
+  const std::string sign_in =
+      std::string(R"({"email":"other@example.com","password":")") + kGoodPassword + "\"}";
+  REQUIRE(other.send("POST", "/auth/login", sign_in).status == 200);
+  CHECK(other.send("GET", "/admin/people").status == 200);
+  CHECK(other.send("PATCH", people + id, R"({"operator_role":"owner"})").status == 403);
+  CHECK(owner.send("PATCH", people + id, R"({"status":"suspended"})").status == 200);
+  CHECK(other.send("GET", "/api/v1/me").status == 401);
+  CHECK(other.send("POST", "/auth/login", sign_in).status == 403);
+  const RawResponse reach = owner.send("POST", "/admin/setup-link");
+  CHECK(reach.status == 201);
+  CHECK(json_text(reach.body, "setup_url").starts_with(owner.origin() + "/#/setup?token="));
+}

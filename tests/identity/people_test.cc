@@ -1,0 +1,185 @@
+// Goal: people, memberships and sessions as records: unique sign-ins, rosters under races, sessions
+// that end by time, use and revocation. Method: the services over a store in memory and a clock
+// that is moved by hand.
+#include <set>
+#include <thread>
+
+#include "identity/people_rig.h"
+#include "kv/keyspace.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+const MemberService::Allowed kAnyRole = [](OrgRole) { return ok(); };
+
+}  // namespace
+
+TEST_CASE("people: a sign-in belongs to one person", "[unit][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  Person again;
+  again.name = "Somebody else";
+  CHECK(rig.people.create(again, {"https://i", "ada"}, "", rig.who).status().reason() ==
+        "sign_in_exists");
+  // The same subject of another issuer is somebody else, and no text of one pair is that of
+  // another.
+  CHECK(rig.people.create(again, {"https://other", "ada"}, "", rig.who).ok());
+  CHECK(rig.people.create(again, {"https://iad", "a"}, "", rig.who).ok());
+  CHECK(rig.people.find_by_sign_in({"https://i", "ada"})->id == ada.id);
+  CHECK(rig.people.find_by_sign_in({"https://i", "ad"}).code() == Code::kNotFound);
+  CHECK(rig.people.add_sign_in(ada.id, {"https://other", "ada"}, rig.who).reason() ==
+        "sign_in_exists");
+  CHECK(rig.people.add_sign_in(ada.id, {"https://second", "x"}, rig.who).ok());
+  CHECK(rig.people.list_sign_ins(ada.id)->size() == 2);
+  for (size_t i = 2; i < kSignInsPerPersonMax; i++) {
+    REQUIRE(rig.people.add_sign_in(ada.id, {"https://second", std::to_string(i)}, rig.who).ok());
+  }
+  CHECK(rig.people.add_sign_in(ada.id, {"https://second", "more"}, rig.who).reason() ==
+        "sign_ins_full");
+  CHECK(rig.people.find("nobody").status().reason() == "person_not_found");
+  CHECK(rig.people.find_by_sign_in({"https://second", "x"})->id == ada.id);
+}
+
+TEST_CASE("people: a list has each person once, page by page", "[unit][identity]") {
+  PeopleRig rig;
+  for (int i = 0; i < 7; i++) rig.person("p" + std::to_string(i));
+  std::set<std::string> seen;
+  std::string cursor;
+  do {
+    const PersonPage page = rig.people.list(cursor, 3).value();
+    for (const Person& person : page.people) CHECK(seen.insert(person.name).second);
+    cursor = page.cursor;
+  } while (!cursor.empty());
+  CHECK(seen.size() == 7);
+}
+
+TEST_CASE("members: of owners that leave at once one stays", "[unit][fault][identity]") {
+  PeopleRig rig;
+  const std::string org = rig.organization().id;
+  std::vector<Person> owners;
+  for (int i = 0; i < 4; i++) {
+    owners.push_back(rig.person("o" + std::to_string(i)));
+    REQUIRE(rig.members.add(org, owners.back().id, OrgRole::kOwner, rig.who).ok());
+  }
+  std::vector<std::thread> threads;
+  std::atomic<int> refused{0};
+  for (const Person& owner : owners) {
+    threads.emplace_back([&] {
+      const Status left = rig.members.remove(org, owner.id, rig.who, kAnyRole);
+      if (left.reason() == "last_owner") refused++;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(refused == 1);
+  const Roster roster = rig.members.roster(org).value();
+  REQUIRE(roster.members.size() == 1);
+  CHECK(roster.members[0].role == OrgRole::kOwner);
+  CHECK(rig.members.organizations_of(roster.members[0].person_id)->size() == 1);
+}
+
+TEST_CASE("members: nobody joins what is not there, or twice", "[unit][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  const std::string org = rig.organization().id;
+  CHECK(rig.members.add(org, ada.id, OrgRole::kViewer, rig.who).ok());
+  CHECK(rig.members.add(org, ada.id, OrgRole::kOwner, rig.who).reason() == "member_exists");
+  CHECK(rig.members.roster(org)->role_of(ada.id) == OrgRole::kViewer);
+  CHECK(rig.members.roster(org)->role_of("somebody") == OrgRole::kNone);
+  CHECK(
+      rig.members.set_role(org, "somebody", OrgRole::kAdmin, rig.who, kAnyRole).status().reason() ==
+      "member_not_found");
+}
+
+TEST_CASE("members: an organization and a person hold so many of each other", "[unit][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  Roster crowd;
+  for (size_t i = 0; i < kMembersPerOrganizationMax; i++) {
+    crowd.members.push_back({"p" + std::to_string(i), OrgRole::kViewer, 1});
+  }
+  const std::string crowded = rig.organization("Crowded").id;
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, keyspace::org_members(crowded), roster_to_json(crowd));
+  REQUIRE(rig.kv->write(batch, KvDurability::kSynced).ok());
+  CHECK(rig.members.add(crowded, ada.id, OrgRole::kViewer, rig.who).reason() == "members_full");
+  KvBatch places;
+  for (size_t i = 0; i < kOrganizationsPerPersonMax; i++) {
+    places.put(KvFamily::kConfig, keyspace::person_org(ada.id, "o" + std::to_string(i)), "{}");
+  }
+  REQUIRE(rig.kv->write(places, KvDurability::kSynced).ok());
+  CHECK(rig.members.add(rig.organization("Last").id, ada.id, OrgRole::kViewer, rig.who).reason() ==
+        "organizations_full");
+}
+
+TEST_CASE("sessions: they end by disuse, by age and when they are ended", "[unit][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  const std::string used = rig.session(ada), unused = rig.session(ada);
+  CHECK(used.starts_with("ks_"));
+  for (int i = 0; i < 5; i++) {
+    rig.pass(90);
+    CHECK(rig.doors.authenticate(used).ok());
+  }
+  CHECK(rig.doors.authenticate(unused).status().reason() == "session_ended");
+  REQUIRE(rig.doors.flush_last_used().ok());
+  CHECK(rig.sessions.list(ada.id)->size() == 1);
+  for (int i = 0; i < 5; i++) {
+    rig.pass(90);
+    CHECK(rig.doors.authenticate(used).ok());
+  }
+  rig.pass(100);  // 1,000 s since it began.
+  CHECK(rig.doors.authenticate(used).status().reason() == "session_ended");
+
+  const std::string third = rig.session(ada);
+  const std::string id = rig.doors.authenticate(third)->session_id;
+  CHECK(rig.sessions.end("somebody", id, rig.who).reason() == "session_not_found");
+  CHECK(rig.doors.authenticate(third).ok());
+  CHECK(rig.sessions.end(ada.id, id, rig.who).ok());
+  CHECK(rig.doors.authenticate(third).status().reason() == "session_ended");
+}
+
+TEST_CASE("sessions: the oldest makes room", "[unit][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  const std::string first = rig.session(ada);
+  for (size_t i = 0; i < kSessionsPerPersonMax; i++) {
+    rig.clock.advance_ms(1);
+    rig.session(ada);
+  }
+  CHECK(rig.sessions.list(ada.id)->size() == kSessionsPerPersonMax);
+  CHECK_FALSE(rig.doors.authenticate(first).ok());
+}
+
+TEST_CASE("sessions: a suspension and a change of role count at once", "[unit][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  const std::string org = rig.organization().id;
+  REQUIRE(rig.members.add(org, ada.id, OrgRole::kOwner, rig.who).ok());
+  const Person other = rig.person("other");
+  REQUIRE(rig.members.add(org, other.id, OrgRole::kOwner, rig.who).ok());
+  const std::string token = rig.session(ada, org);
+  CHECK(rig.doors.authenticate(token)->scope == Scope::kAdmin);
+  REQUIRE(rig.members.set_role(org, ada.id, OrgRole::kViewer, rig.who, kAnyRole).ok());
+  CHECK(rig.doors.authenticate(token)->scope == Scope::kRead);
+  REQUIRE(rig.members.remove(org, ada.id, rig.who, kAnyRole).ok());
+  const Principal alone = rig.doors.authenticate(token).value();
+  CHECK(alone.organization_id.empty());
+  CHECK(alone.scope == Scope::kNone);
+  const auto suspend = [](Person& person) -> Status {
+    person.active = false;
+    return ok();
+  };
+  REQUIRE(rig.people.update(ada.id, suspend, rig.who).ok());
+  CHECK(rig.doors.authenticate(token).status().reason() == "person_suspended");
+}
+
+TEST_CASE("sessions: a store that is down refuses nobody for good", "[fault][identity]") {
+  PeopleRig rig;
+  const std::string token = rig.session(rig.person("ada"));
+  rig.down = true;
+  CHECK(rig.doors.authenticate(token).code() == Code::kUnavailable);
+  rig.down = false;
+  CHECK(rig.doors.authenticate(token).ok());
+}

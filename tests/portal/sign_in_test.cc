@@ -1,0 +1,190 @@
+// Goal: each refusal of the portal's services is the one that it should be. Method: the services
+// over a store in memory, with a password hasher that hashes for real.
+#include "portal/sign_in.h"
+
+#include <atomic>
+#include <thread>
+
+#include "identity/browser_session.h"
+#include "identity/people_rig.h"
+#include "kv/keyspace.h"
+#include "portal/invitations.h"
+
+using namespace kvcs;
+using namespace kvcs::portal;
+using namespace kvcs::test;
+
+namespace {
+
+const Secret kPassword("correct horse battery staple");
+
+struct PortalRig : PeopleRig {
+  PasswordHasher hasher;
+  InvitationService invitations{*kv, audited, members, clock, *entropy};
+  int64_t wait_s = 0;  // Until the next try.
+  SignInService sign_in{
+      {.kv = *kv,
+       .audited = audited,
+       .people = people,
+       .members = members,
+       .sessions = sessions,
+       .hasher = hasher,
+       .clock = clock,
+       .find_organization = [](std::string_view) -> Result<std::string> { return not_found("x"); },
+       .first_project = [](std::string_view) -> Result<std::string> { return std::string(); },
+       .take_try = [this](std::string_view) { return wait_s; }}};
+  const Caller caller{"127.0.0.1", "test", "r1"};
+
+  void put_setup_token(const std::string& token) {
+    REQUIRE(kv->write(setup_token_record(token, clock.unix_s()), KvDurability::kSynced).ok());
+  }
+  NewAccount account(const std::string& email) const { return {email, "", kPassword}; }
+};
+
+}  // namespace
+
+TEST_CASE("passwords: those that are guessed first are refused", "[unit][portal]") {
+  for (const char* weak : {"password", "12345678", "qwertyuiop", "ada.lovelace", "iloveyou1"}) {
+    INFO(weak);
+    CHECK(check_new_password(Secret(weak), {"ada.lovelace@example.com", "ada.lovelace"}).reason() ==
+          "password_guessable");
+  }
+  CHECK(check_new_password(Secret("seven77"), {}).reason() == "password_length");
+  CHECK(check_new_password(Secret(std::string(1001, 'x')), {}).reason() == "password_length");
+  CHECK(check_new_password(kPassword, {}).ok());
+  CHECK(check_new_password(Secret("Ub9!hq-27zL"), {}).ok());
+}
+
+TEST_CASE("passwords: a hash fits its password alone", "[unit][portal]") {
+  PasswordHasher hasher;
+  const std::string hash = hasher.hash(kPassword).value();
+  CHECK(hash.starts_with("$argon2id$"));
+  CHECK(hasher.hash(kPassword).value() != hash);
+  CHECK(hasher.fits(kPassword, hash).value());
+  CHECK_FALSE(hasher.fits(Secret("other"), hash).value());
+  CHECK_FALSE(hasher.fits(kPassword, "").value());
+  CHECK_FALSE(hasher.fits(kPassword, "no hash").value());
+}
+
+TEST_CASE("passwords: so many wait and no more", "[fault][portal]") {
+  PasswordHasher hasher;
+  std::atomic<int> busy{0}, hashed{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 60; i++) {
+    threads.emplace_back([&] {
+      const Result<std::string> hash = hasher.hash(kPassword);
+      if (hash.ok()) hashed++;
+      if (hash.status().reason() == "sign_in_busy") busy++;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(busy > 0);
+  CHECK(hashed >= 32);
+  CHECK(busy + hashed == 60);
+}
+
+TEST_CASE("sign-in: each refusal has its reason", "[unit][portal]") {
+  PortalRig rig;
+  rig.put_setup_token("token");
+  CHECK(rig.sign_in.set_up(Secret("other"), rig.account("a@b.c"), rig.caller).status().reason() ==
+        "setup_token_invalid");
+  const StartedSession started =
+      rig.sign_in.set_up(Secret("token"), rig.account("Ada@b.c"), rig.caller).value();
+  CHECK(rig.sign_in.set_up(Secret("token"), rig.account("b@b.c"), rig.caller).status().reason() ==
+        "setup_token_invalid");
+  rig.put_setup_token("old");
+  rig.pass(kSetupLinkLifetimeS);
+  CHECK(rig.sign_in.set_up(Secret("old"), rig.account("b@b.c"), rig.caller).status().reason() ==
+        "setup_token_invalid");
+  rig.put_setup_token("again");
+  CHECK(rig.sign_in.set_up(Secret("again"), rig.account("ada@b.c"), rig.caller).status().reason() ==
+        "sign_in_exists");
+
+  CHECK(rig.sign_in.sign_in("ada@b.c", Secret("wrong"), rig.caller).status().reason() ==
+        "wrong_credentials");
+  CHECK(rig.sign_in.sign_in("nobody@b.c", kPassword, rig.caller).status().reason() ==
+        "wrong_credentials");
+  CHECK(rig.sign_in.sign_in("ADA@b.c", kPassword, rig.caller).ok());
+  rig.wait_s = 7;
+  CHECK(rig.sign_in.sign_in("ada@b.c", kPassword, rig.caller).status().reason() ==
+        "too_many_tries");
+  rig.wait_s = 0;
+
+  const std::string id = started.session.person_id;
+  const Secret fresh("another violin under seven clouds");
+  CHECK(rig.sign_in.change_password(id, fresh, fresh, rig.caller).status().reason() ==
+        "wrong_password");
+  CHECK(rig.sign_in.change_password(id, kPassword, fresh, rig.caller).ok());
+  const Person other = rig.person("other");
+  CHECK(rig.sign_in.change_password(other.id, fresh, fresh, rig.caller).status().reason() ==
+        "no_password");
+  const auto suspend = [](Person& person) -> Status {
+    person.active = false;
+    return ok();
+  };
+  REQUIRE(rig.people.update(id, suspend, rig.who).ok());
+  CHECK(rig.sign_in.sign_in("ada@b.c", fresh, rig.caller).status().reason() == "person_suspended");
+  CHECK(rig.sign_in.sign_in("ada@b.c", kPassword, rig.caller).status().reason() ==
+        "wrong_credentials");
+}
+
+TEST_CASE("invitations: each refusal has its reason", "[unit][portal]") {
+  PortalRig rig;
+  const std::string org = rig.organization().id;
+  Person ada = rig.person("ada");
+  ada.email = "ada@b.c";
+  Invitation wanted;
+  wanted.organization_id = org;
+  wanted.role = OrgRole::kMember;
+  const CreatedInvitation made = rig.invitations.create(wanted, rig.who).value();
+  CHECK(rig.invitations.accept(Secret("other"), ada, rig.who).status().reason() ==
+        "invitation_invalid");
+  rig.pass(kInvitationLifetimeS);
+  CHECK(rig.invitations.accept(made.token, ada, rig.who).status().reason() == "invitation_invalid");
+  CHECK(rig.invitations.withdraw(org, made.invitation.id, rig.who).reason() ==
+        "invitation_not_found");
+  wanted.email = "eve@b.c";
+  const CreatedInvitation named = rig.invitations.create(wanted, rig.who).value();
+  CHECK(rig.invitations.accept(named.token, ada, rig.who).status().reason() ==
+        "invitation_for_another");
+  CHECK(rig.sign_in
+            .register_account(
+                rig.account("ada@b.c"), "eve@b.c",
+                [](const Person&, const AuditContext&) { return ok(); }, rig.caller)
+            .status()
+            .reason() == "invitation_for_another");
+  for (size_t i = 1; i < kInvitationsPerOrganizationMax; i++) {
+    REQUIRE(rig.invitations.create(wanted, rig.who).ok());
+  }
+  CHECK(rig.invitations.create(wanted, rig.who).status().reason() == "invitations_full");
+}
+
+TEST_CASE("browser sessions: what changes something proves where it comes from", "[unit][portal]") {
+  const BrowserRules rules{[] { return std::vector<std::string>{"https://kvcs.example"}; }};
+  const std::string token = "ks_" + std::string(64, 'a'), csrf = csrf_token(token);
+  const std::string cookie = "__Host-kvcs_session=" + token;
+  const auto find = [&](http::Method method, std::vector<http::Header> headers) {
+    http::Request request;
+    request.method = method;
+    request.headers = std::move(headers);
+    return find_bearer(request, rules);
+  };
+  using enum http::Method;
+  CHECK(find(kGet, {{"Cookie", cookie}}).value() == token);
+  CHECK(find(kPost, {{"Cookie", cookie}, {"X-CSRF-Token", csrf}}).status().reason() ==
+        "foreign_origin");
+  CHECK(find(kPost, {{"Cookie", cookie}, {"Origin", "https://kvcs.example"}}).status().reason() ==
+        "csrf_token_missing");
+  CHECK(
+      find(kPost, {{"Cookie", cookie}, {"Origin", "https://kvcs.example"}, {"X-CSRF-Token", csrf}})
+          .value() == token);
+  for (const char* origin : {"http://kvcs.example", "https://kvcs.example:444", "null",
+                             "https://kvcs.example.evil", "https://evil.kvcs.example"}) {
+    CHECK(find(kPost, {{"Cookie", cookie}, {"Origin", origin}, {"X-CSRF-Token", csrf}})
+              .status()
+              .reason() == "foreign_origin");
+  }
+  // Over TLS the plain name, which a page without TLS could have set, says nothing.
+  CHECK(find(kGet, {{"Cookie", "kvcs_session=" + token}}).code() == Code::kUnauthenticated);
+  CHECK(find(kPost, {{"Cookie", cookie}, {"Authorization", "Bearer other"}}).value() == "other");
+}
