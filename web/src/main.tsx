@@ -1,8 +1,22 @@
 import { render } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
 import { StatusPage } from './pages/ops/StatusPage';
+import { SignInPage, wayOf } from './pages/people/SignInPage';
 import './style/tokens.css';
 import './style/base.css';
 import './style/components.css';
 
+// The part of the address behind '#' names the page.
+function App() {
+  const [hash, setHash] = useState(location.hash);
+  useEffect(() => {
+    const follow = () => setHash(location.hash);
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+  const asked = wayOf(hash);
+  return asked ? <SignInPage key={asked.way} {...asked} /> : <StatusPage />;
+}
+
 const root = document.getElementById('app');
-if (root) render(<StatusPage />, root);
+if (root) render(<App />, root);

@@ -1,6 +1,7 @@
 // What the tests use, bundled into one module so that there is one preact.
 export { h } from 'preact';
 export { render } from 'preact-render-to-string';
-export { ApiError, readSnapshot } from '../src/api/client';
+export { ApiError, postJson, readSnapshot } from '../src/api/client';
 export { StatusView } from '../src/pages/ops/StatusPage';
+export { SignInView, wayOf } from '../src/pages/people/SignInPage';
 export { formatDuration, toneOf } from '../src/ui/format';

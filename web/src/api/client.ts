@@ -2,6 +2,8 @@
 import type { HealthAnswer, Snapshot, StatusAnswer } from './types';
 
 const deadlineMs = 4000;
+// A password is hashed on the way, and others may wait for that too.
+const postDeadlineMs = 30_000;
 
 export class ApiError extends Error {
   readonly status: number;
@@ -34,6 +36,30 @@ async function getJson(fetcher: Fetch, path: string, accepted: number[]): Promis
   } finally {
     clearTimeout(timer);
   }
+}
+
+// Sends a JSON object; the daemon's own words are the failure's.
+export async function postJson(
+  fetcher: Fetch, path: string, body: object,
+): Promise<Record<string, unknown>> {
+  let response: Response;
+  try {
+    response = await fetcher(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'application/json' },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(postDeadlineMs),
+    });
+  } catch {
+    throw new ApiError(0, 'The daemon does not answer. Is kvcs serve running?');
+  }
+  const answer: unknown = await response.json().catch(() => null);
+  const said = isRecord(answer) ? answer : {};
+  if (!response.ok) {
+    const words = typeof said['error'] === 'string' ? said['error'] : `${path} answered ${response.status}`;
+    throw new ApiError(response.status, words);
+  }
+  return said;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
