@@ -1,33 +1,24 @@
-// Parses service accounts and signs their assertions with OpenSSL.
+// Parses service accounts, and makes and signs tokens with keys of OpenSSL.
 #include "oauth/jwt.h"
 
 #include <nlohmann/json.hpp>
-#include <openssl/bio.h>
-#include <openssl/ec.h>
-#include <openssl/ecdsa.h>
-#include <openssl/evp.h>
+#include <openssl/core_names.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 
-#include <memory>
+#include <algorithm>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "oauth/openssl_handles.h"
 
 namespace kvcs::oauth {
 namespace {
 
-constexpr size_t kRsaBitsMin = 2048;
-constexpr int kP256Bits = 256;
-constexpr size_t kP256CoordinateBytes = 32;
 constexpr size_t kKeyPemMaxBytes = 16 << 10;
 
-struct Free {
-  void operator()(BIO* p) const { BIO_free(p); }
-  void operator()(EVP_PKEY* p) const { EVP_PKEY_free(p); }
-  void operator()(EVP_MD_CTX* p) const { EVP_MD_CTX_free(p); }
-  void operator()(ECDSA_SIG* p) const { ECDSA_SIG_free(p); }
-};
-using Key = std::unique_ptr<EVP_PKEY, Free>;
+using Key = OpensslOwner<EVP_PKEY>;
 
 // A key file that asks for a passphrase is refused instead of prompting.
 int no_passphrase(char*, int, int, void*) {
@@ -36,13 +27,14 @@ int no_passphrase(char*, int, int, void*) {
 
 Result<Key> load_key(const Secret& pem) {
   if (pem.reveal().size() > kKeyPemMaxBytes) return invalid("private_key: is too long.");
-  const std::unique_ptr<BIO, Free> bio(
+  const OpensslErrors errors;
+  const OpensslOwner<BIO> bio(
       BIO_new_mem_buf(pem.reveal().data(), static_cast<int>(pem.reveal().size())));
   Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
   if (!key) return invalid("private_key: is not a PEM private key without a passphrase.");
   const int type = EVP_PKEY_base_id(key.get());
   const int bits = EVP_PKEY_bits(key.get());
-  if (type == EVP_PKEY_RSA && bits >= static_cast<int>(kRsaBitsMin)) return key;
+  if (type == EVP_PKEY_RSA && bits >= kRsaBitsMin) return key;
   if (type == EVP_PKEY_EC && bits == kP256Bits) return key;
   return invalid("private_key: must be RSA of at least 2048 bits, or on the curve P-256.");
 }
@@ -50,7 +42,7 @@ Result<Key> load_key(const Secret& pem) {
 // RFC 7518 §3.4: R and S side by side, not the DER that OpenSSL makes.
 Result<std::string> raw_ecdsa(std::string_view der) {
   const auto* data = reinterpret_cast<const unsigned char*>(der.data());
-  const std::unique_ptr<ECDSA_SIG, Free> signature(
+  const OpensslOwner<ECDSA_SIG> signature(
       d2i_ECDSA_SIG(nullptr, &data, static_cast<long>(der.size())));
   if (!signature) return internal("an ECDSA signature could not be read back");
   std::string raw(2 * kP256CoordinateBytes, '\0');
@@ -69,6 +61,18 @@ std::string first_text(const Json& object, std::initializer_list<const char*> na
     }
   }
   return {};
+}
+
+// A number of the public half, padded to `width` bytes, in base64url.
+std::string public_number(const Key& key, const char* name, size_t width) {
+  BIGNUM* found = nullptr;
+  EVP_PKEY_get_bn_param(key.get(), name, &found);
+  const OpensslOwner<BIGNUM> number(found);
+  if (!number) return {};
+  std::string bytes(std::max(width, static_cast<size_t>(BN_num_bytes(number.get()))), '\0');
+  BN_bn2binpad(number.get(), reinterpret_cast<unsigned char*>(bytes.data()),
+               static_cast<int>(bytes.size()));
+  return to_base64url(bytes);
 }
 
 }  // namespace
@@ -94,13 +98,13 @@ Result<ServiceAccount> parse_service_account(const Secret& json) {
 }
 
 Result<Secret> sign_jwt(const Secret& private_key_pem, std::string_view key_id,
-                        std::string_view claims_json) {
+                        std::string_view claims_json, std::string_view type) {
   const Key key = KVCS_TRY(load_key(private_key_pem));
   const bool is_ec = EVP_PKEY_base_id(key.get()) == EVP_PKEY_EC;
-  Json header = {{"alg", is_ec ? "ES256" : "RS256"}, {"typ", "JWT"}};
+  Json header = {{"alg", is_ec ? "ES256" : "RS256"}, {"typ", type}};
   if (!key_id.empty()) header["kid"] = key_id;
   std::string text = to_base64url(dump_json(header)) + "." + to_base64url(claims_json);
-  const std::unique_ptr<EVP_MD_CTX, Free> context(EVP_MD_CTX_new());
+  const OpensslOwner<EVP_MD_CTX> context(EVP_MD_CTX_new());
   const auto* data = reinterpret_cast<const unsigned char*>(text.data());
   size_t size = 0;
   std::string signature;
@@ -116,6 +120,39 @@ Result<Secret> sign_jwt(const Secret& private_key_pem, std::string_view key_id,
   if (is_ec) signature = KVCS_TRY(raw_ecdsa(signature));
   text += "." + to_base64url(signature);
   return Secret(std::move(text));
+}
+
+Result<Secret> make_signing_key() {
+  const OpensslErrors errors;
+  const Key key(EVP_RSA_gen(static_cast<unsigned>(kRsaBitsMin)));
+  const OpensslOwner<BIO> bio(BIO_new(BIO_s_secmem()));
+  if (!key ||
+      PEM_write_bio_PrivateKey(bio.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+    return internal("OpenSSL could not make a signing key");
+  }
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return Secret(std::string(data, static_cast<size_t>(size)));
+}
+
+Result<std::string> public_jwk_set(const Secret& private_key_pem, std::string_view key_id) {
+  const Key key = KVCS_TRY(load_key(private_key_pem));
+  const OpensslErrors errors;
+  Json jwk = {{"use", "sig"}};
+  if (!key_id.empty()) jwk["kid"] = key_id;
+  if (EVP_PKEY_base_id(key.get()) == EVP_PKEY_RSA) {
+    jwk["kty"] = "RSA";
+    jwk["alg"] = "RS256";
+    jwk["n"] = public_number(key, OSSL_PKEY_PARAM_RSA_N, 0);
+    jwk["e"] = public_number(key, OSSL_PKEY_PARAM_RSA_E, 0);
+  } else {
+    jwk["kty"] = "EC";
+    jwk["alg"] = "ES256";
+    jwk["crv"] = "P-256";
+    jwk["x"] = public_number(key, OSSL_PKEY_PARAM_EC_PUB_X, kP256CoordinateBytes);
+    jwk["y"] = public_number(key, OSSL_PKEY_PARAM_EC_PUB_Y, kP256CoordinateBytes);
+  }
+  return dump_json(Json{{"keys", Json::array({std::move(jwk)})}});
 }
 
 Result<Secret> make_assertion(const ServiceAccount& account, std::string_view audience,

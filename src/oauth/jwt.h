@@ -1,5 +1,7 @@
-// Service accounts: a signed assertion instead of a refresh token (RFC 7523, RFC 7515, RFC 7518).
-// RSA keys sign RS256, P-256 keys ES256; other keys are refused. Pure functions.
+// Tokens that this daemon signs (RFC 7515, RFC 7518): the assertions of service accounts, which
+// stand instead of a refresh token (RFC 7523), and those of an issuer of its own, with the key that
+// verifies them. RSA keys sign RS256, P-256 keys ES256; other keys are refused. Functions without
+// state. What verifies tokens is in jose.h.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -20,9 +22,15 @@ struct ServiceAccount {
 // it is stored and not at the first refresh.
 Result<ServiceAccount> parse_service_account(const Secret& json);
 
-// header.claims.signature. Invalid: the key cannot sign.
+// header.claims.signature; `type` is the header's typ. Invalid: the key cannot sign.
 Result<Secret> sign_jwt(const Secret& private_key_pem, std::string_view key_id,
-                        std::string_view claims_json);
+                        std::string_view claims_json, std::string_view type = "JWT");
+
+// A new RSA key of 2048 bits as PEM, for an issuer that lives as long as its process. Takes some
+// tenths of a second.
+Result<Secret> make_signing_key();
+// The JWK Set (RFC 7517) with the public half of the key, which verifies what sign_jwt() signs.
+Result<std::string> public_jwk_set(const Secret& private_key_pem, std::string_view key_id);
 
 inline constexpr int64_t kAssertionLifetimeS = 3600;  // Google's maximum.
 // `audience` is used when the account names none; `scope` may be empty.

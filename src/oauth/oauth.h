@@ -5,7 +5,8 @@
 //   authorization.h  consent: the provider's page and the exchange of the code, PKCE, issuer
 //   ticket_store.h   one-time secrets of links and consents, in KV
 //   browser.h        the cookie that binds a flow to a browser, plain pages
-//   jwt.h            signed assertions of service accounts
+//   jwt.h            tokens that this daemon signs: assertions of service accounts, an own issuer
+//   jose.h           tokens that others sign: signatures by their JWK Sets, claims
 // Functions without state; thread-safe as the HttpUpstream is.
 #pragma once
 #include <cstdint>
