@@ -162,13 +162,14 @@ http::UpstreamRequest form_request(const Client& client, const std::string& url,
   return request;
 }
 
-// Blocks its thread, also inside of a request. A parked request is cut off when the server stops,
-// and with the answer the token would be lost to which the provider has just changed. The scope may
-// stand over these waits, since its waiter suspends nothing.
+// Blocks its thread, also inside of a request, unless the exchange may be cut off. A parked request
+// is, when the server stops, and with the answer the token would be lost to which the provider has
+// just changed. The scope may stand over these waits, since its waiter suspends nothing.
 TokenOutcome exchange(http::HttpUpstream& upstream, const Client& client, const FormPairs& form,
                       ClientAuth how, const Clock& clock) {
   ThreadWaiter this_thread;
-  const WaiterScope scope(this_thread);
+  std::optional<WaiterScope> scope;
+  if (!client.may_be_cut_off) scope.emplace(this_thread);
   const std::string host =
       printable(client.token_url.substr(0, client.token_url.find('?')), kShownValue);
   const auto unreachable = [&host](const Status& status) {
@@ -281,6 +282,9 @@ TokenOutcome read_token_answer(int status, std::string_view content_type, std::s
   answer.access_token = Secret(token);
   if (std::string refresh = text_of(*members, "refresh_token"); refresh.size() <= kTokenMaxBytes) {
     answer.refresh_token = Secret(std::move(refresh));
+  }
+  if (std::string id = text_of(*members, "id_token"); id.size() <= kTokenMaxBytes) {
+    answer.id_token = Secret(std::move(id));
   }
   answer.expires_in_s = lifetime_of(text_of(*members, "expires_in"));
   answer.scope = text_of(*members, "scope");

@@ -7,6 +7,7 @@
 //   browser.h        the cookie that binds a flow to a browser, plain pages
 //   jwt.h            tokens that this daemon signs: assertions of service accounts, an own issuer
 //   jose.h           tokens that others sign: signatures by their JWK Sets, claims
+//   oidc.h           sign-in by an issuer of OpenID Connect
 // Functions without state; thread-safe as the HttpUpstream is.
 #pragma once
 #include <cstdint>
@@ -53,6 +54,9 @@ struct Client {
   std::string scope_separator = " ";
   std::map<std::string, std::string> authorize_params;  // access_type=offline, prompt=consent, …
   bool allow_private_addresses = false;
+  // An exchange holds its thread to its end, since a new token is lost with an answer that is not
+  // read. True: nothing is, so it waits as the request does, and ends when the server stops.
+  bool may_be_cut_off = false;
 
   std::string scope_text() const;
 };
@@ -72,6 +76,7 @@ struct Grant {
 struct TokenAnswer {
   Secret access_token;
   Secret refresh_token;                     // Empty: the old one stays.
+  Secret id_token;                          // Of OpenID Connect, not verified. Empty: none.
   int64_t expires_in_s = 0;                 // 0: the answer did not say.
   std::string scope;                        // "": as asked for.
   std::map<std::string, std::string> meta;  // instance_url
