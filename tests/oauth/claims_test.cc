@@ -1,6 +1,6 @@
 // Goal: of a token whose signature is good only that counts which is from the issuer, for this
-// daemon, for this sign-in and for now, give or take a minute. Method: good claims, one of them
-// changed in each row; the clock is a number.
+// daemon and this sign-in, and good at this time, give or take a minute. Method: good claims, one
+// of them changed in each row; the clock is a number.
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 

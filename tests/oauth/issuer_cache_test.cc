@@ -66,7 +66,8 @@ TEST_CASE("issuer: discovery must name the issuer and endpoints that are safe", 
     CHECK(status.message().find(row.says) != std::string::npos);
   }
   const std::pair<int, std::string> answers[] = {
-      {200, "[]"}, {200, "<html>"}, {200, std::string(300 << 10, ' ')}, {302, "{}"}, {503, "{}"}};
+      {200, "[]"}, {200, "<html>"}, {200, std::string(300 << 10, ' ')},
+      {302, "{}"}, {429, "{}"},     {503, "{}"}};
   for (const auto& [status, body] : answers) {
     ScriptedIssuer rig;
     rig.answer(kDiscovery, status, body);

@@ -210,7 +210,7 @@ TEST_CASE("oidc: UserInfo speaks of the same subject, or the sign-in fails", "[u
       {200, R"({"sub":"eve","groups":["admins"]})", "application/json", kIssuerRefused},
       {200, R"({"groups":["admins"]})", "application/json", kIssuerRefused},
       {200, "[]", "application/json", kIssuerRefused},
-      {200, "a.b.c", "application/jwt", kIssuerRefused},
+      {200, R"({"sub":"ada"})", "application/jwt", kIssuerRefused},
       {401, R"({"sub":"ada"})", "application/json", kIssuerRefused},
       {302, R"({"sub":"ada"})", "application/json", kIssuerRefused},
       {500, R"({"sub":"ada"})", "application/json", kIssuerUnavailable},
@@ -385,12 +385,11 @@ TEST_CASE("oidc: of the logout tokens that were seen a bounded number is remembe
     claims["exp"] = rig.clock.unix_s() + lifetime_s;
     return rig.issuer().verify_logout_token(rig.token(claims)).status().reason();
   };
-  CHECK(reason(0, 100).empty());
-  for (size_t id = 1; id < kLogoutTokensMax; id++) REQUIRE(reason(id, 200).empty());
-  CHECK(reason(0, 100) == kTokenClaims);
+  for (size_t id = 0; id < kLogoutTokensMax; id++) REQUIRE(reason(id, id == 7 ? 100 : 200).empty());
+  CHECK(reason(7, 100) == kTokenClaims);
   CHECK(reason(kLogoutTokensMax, 200).empty());  // The one that ends first is forgotten for it.
   CHECK(reason(1, 200) == kTokenClaims);
-  CHECK(reason(0, 300).empty());
+  CHECK(reason(7, 300).empty());
   // Those that have ended go all at once.
   rig.clock.advance_ms(400'000);
   CHECK(reason(kLogoutTokensMax + 1, 200).empty());
