@@ -54,15 +54,9 @@ Status write_and_read_kv(KvStore& kv, const Clock& clock) {
   return kv.get(KvFamily::kSystem, keyspace::kProbe).status();
 }
 
-// The number that migrations keep in the file's first page is written as it is.
+// The number that migrations keep is written as it is.
 Status write_and_read_sql(Database& db) {
-  std::string number;
-  {
-    Statement read = KVCS_TRY(db.prepare("PRAGMA user_version"));
-    if (!KVCS_TRY(read.step())) return internal("no user_version");
-    number = std::to_string(read.integer(0));
-  }
-  return db.execute("PRAGMA user_version = " + number);
+  return db.set_schema_number(KVCS_TRY(db.schema_number()));
 }
 
 // The probes that write, each for a part whose writes can fail alone.

@@ -97,7 +97,7 @@ struct OpenedDatabase {
 Result<OpenedDatabase> open_database(const Parts& parts, const std::string& name,
                                      const std::vector<Migration>& migrations) {
   const std::string path = parts.config.data_dir + "/sql/" + name + ".db";
-  std::unique_ptr<Database> db = KVCS_TRY(Database::open(path, {}));
+  std::unique_ptr<Database> db = KVCS_TRY(open_sqlite(path));
   // Before anybody reads, and on the connection that will write.
   KVCS_TRY(migrate(*db, migrations));
   OpenedDatabase opened;
@@ -105,9 +105,9 @@ Result<OpenedDatabase> open_database(const Parts& parts, const std::string& name
       std::make_unique<DbWriter>(std::move(db), (name + "-writer").c_str(),
                                  static_cast<size_t>(parts.config.db.writer_queue_max),
                                  db_timer(*parts.metrics, parts.clock(), name, "commit"));
-  opened.readers =
-      KVCS_TRY(DbReaders::open(path, static_cast<size_t>(parts.config.db.readers_max),
-                               db_timer(*parts.metrics, parts.clock(), name, "query")));
+  opened.readers = KVCS_TRY(
+      DbReaders::open(sqlite_readers(path), static_cast<size_t>(parts.config.db.readers_max),
+                      db_timer(*parts.metrics, parts.clock(), name, "query")));
   return opened;
 }
 

@@ -77,7 +77,7 @@ class JobFailures final {
   std::map<std::string, Told> told_ KVCS_GUARDED_BY(mutex_);
 };
 
-// SQLite folds its log in by itself while it can; this catches up after long readers.
+// The engine folds its log in by itself while it can; this catches up after long readers.
 Result<std::string> checkpoint_databases(Parts& parts) {
   const auto checkpoint = [](Database& db) { return db.checkpoint(); };
   KVCS_TRY(parts.portal_writer->run_alone(checkpoint));
@@ -87,11 +87,10 @@ Result<std::string> checkpoint_databases(Parts& parts) {
 
 // On a connection of its own, that no request waits for a reader meanwhile.
 Status check_database(const std::string& path) {
-  const auto db = KVCS_TRY(Database::open(path, {.read_only = true}));
-  auto check = KVCS_TRY(db->prepare("PRAGMA quick_check(1)"));
-  const std::string said = KVCS_TRY(check.step()) ? std::string(check.text(0)) : "no answer";
-  if (said == "ok") return ok();
-  return internal("The database " + path + " is damaged: " + printable(said, kShownText) +
+  const auto db = KVCS_TRY(open_sqlite(path, {.read_only = true}));
+  const std::string damage = KVCS_TRY(db->find_damage());
+  if (damage.empty()) return ok();
+  return internal("The database " + path + " is damaged: " + printable(damage, kShownText) +
                   ". Stop the daemon and restore it from a backup.");
 }
 

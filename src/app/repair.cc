@@ -41,7 +41,7 @@ Result<std::unique_ptr<KvStore>> open_kv(const std::string& data_dir, const Cloc
 }
 
 Status mark_database(const std::string& path, const StoreMark& mark) {
-  const auto db = KVCS_TRY(Database::open(path, {}));
+  const auto db = KVCS_TRY(open_sqlite(path));
   return write_mark(*db, mark);
 }
 
@@ -107,7 +107,7 @@ class Repair final {
     const auto kv = KVCS_TRY(open_kv(dir_, *clock_));
     const FoundDatabase ledger_now = KVCS_TRY(look_at_database(ledger(), false));
     if (ledger_now.there) {
-      const auto db = KVCS_TRY(Database::open(ledger(), {}));
+      const auto db = KVCS_TRY(open_sqlite(ledger()));
       std::vector<std::string> ignored;  // Said before, as far as it was known then.
       if (kv_lacks_) KVCS_TRY(catch_up(*kv, nullptr, db.get(), *clock_, *entropy_, ignored));
       const bool settles = !kv_lacks_ && ledger_now.mark;
@@ -124,7 +124,7 @@ class Repair final {
     }
     KVCS_TRY(write_mark(*kv, next_));
     {
-      const auto db = KVCS_TRY(Database::open(ledger(), {}));
+      const auto db = KVCS_TRY(open_sqlite(ledger()));
       KVCS_TRY(forget_artifact_audit(*db));
     }
     KVCS_TRY(mark_database(ledger(), next_));
@@ -170,7 +170,7 @@ class Repair final {
   // whether the ledger lacks audit rows that KV knows of.
   Status compare_kv(const KvStore& kv) {
     if (!ledger_.whole) return ok();
-    const auto db = KVCS_TRY(Database::open(ledger(), {}));
+    const auto db = KVCS_TRY(open_sqlite(ledger()));
     if (!KVCS_TRY(has_history(*db))) return ok();
     const auto head = kv.get(KvFamily::kSystem, keyspace::kAuditHead);
     if (!head.ok() && head.code() != Code::kNotFound) return head.status();
@@ -211,10 +211,8 @@ class Repair final {
   // An unmarked portal.db in which no project is, beside a store that has been in use.
   Result<bool> has_no_project() const {
     if (found_.directory || found_.kv || !portal_.whole) return false;
-    const auto db = KVCS_TRY(Database::open(portal(), {}));
-    auto table =
-        KVCS_TRY(db->prepare("SELECT 1 FROM sqlite_schema WHERE type='table' AND name='projects'"));
-    if (!KVCS_TRY(table.step())) return true;
+    const auto db = KVCS_TRY(open_sqlite(portal()));
+    if (!KVCS_TRY(db->has_table("projects"))) return true;
     auto project = KVCS_TRY(db->prepare("SELECT 1 FROM projects LIMIT 1"));
     return !KVCS_TRY(project.step());
   }
@@ -249,7 +247,7 @@ class Repair final {
     const bool there = KVCS_TRY(path_exists(dir_ + "/kv"));
     if (!there || kv_opens_) return std::optional<RepairPlan>();
     std::unique_ptr<Database> db;
-    if (fits(ledger_)) db = KVCS_TRY(Database::open(ledger(), {}));
+    if (fits(ledger_)) db = KVCS_TRY(open_sqlite(ledger()));
     if (db && !KVCS_TRY(has_history(*db))) db.reset();
     std::shared_ptr<KvRescue> rescue =
         KVCS_TRY(KvRescue::prepare(dir_, db.get(), *clock_, *entropy_));

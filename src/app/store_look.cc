@@ -25,26 +25,21 @@ Status unless_damage(Status failure) {
 }
 
 Result<bool> is_sound(Database& db) {
-  const auto look = [&db]() -> Result<bool> {
-    auto check = KVCS_TRY(db.prepare("PRAGMA quick_check(1)"));
-    return KVCS_TRY(check.step()) && check.text(0) == "ok";
-  };
-  Result<bool> sound = look();
-  if (!sound.ok() && is_damage(sound.status())) return false;
-  return sound;
+  const Result<std::string> damage = db.find_damage();
+  if (damage.ok()) return damage->empty();
+  if (is_damage(damage.status())) return false;
+  return damage.status();
 }
 
 Result<bool> has_history(Database& ledger) {
-  auto table = KVCS_TRY(
-      ledger.prepare("SELECT 1 FROM sqlite_schema WHERE type='table' AND name='usage_daily'"));
-  return table.step();
+  return ledger.has_table("usage_daily");
 }
 
 Result<FoundDatabase> look_at_database(const std::string& path, bool thorough) {
   FoundDatabase found;
   found.there = KVCS_TRY(path_exists(path));
   if (!found.there) return found;
-  const auto db = Database::open(path, {});
+  const auto db = open_sqlite(path);
   if (!db.ok()) {
     KVCS_TRY(unless_damage(db.status()));
     return found;

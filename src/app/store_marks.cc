@@ -115,11 +115,7 @@ Result<std::optional<StoreMark>> read_mark(const KvStore& kv, const std::string&
 }
 
 Result<std::optional<StoreMark>> read_mark(Database& db, const std::string& name) {
-  {
-    auto table = KVCS_TRY(
-        db.prepare("SELECT 1 FROM sqlite_schema WHERE type='table' AND name='store_mark'"));
-    if (!KVCS_TRY(table.step())) return std::optional<StoreMark>();
-  }
+  if (!KVCS_TRY(db.has_table("store_mark"))) return std::optional<StoreMark>();
   auto row = KVCS_TRY(db.prepare("SELECT mark FROM store_mark"));
   if (!KVCS_TRY(row.step())) return std::optional<StoreMark>();
   const DirectoryMark found = KVCS_TRY(parse_mark(row.text(0), name));

@@ -100,17 +100,14 @@ Result<int64_t> move_artifact_audit(DbWriter& writer, DbReaders& readers, Ledger
 
 Status check_artifact_audit(Database& portal, Database& ledger) {
   const int64_t taken = KVCS_TRY(read_state_number(ledger, kMovedState));
-  auto made = KVCS_TRY(portal.prepare("SELECT seq FROM sqlite_sequence WHERE name='audit_outbox'"));
-  const int64_t last = KVCS_TRY(made.step()) ? made.integer(0) : 0;
+  const int64_t last = KVCS_TRY(portal.last_given_number("audit_outbox"));
   if (last >= taken) return ok();
   return conflict("has lost changes of artifacts: it has made " + std::to_string(last) +
                   " records of them, and ledger.db has " + std::to_string(taken));
 }
 
 Status forget_artifact_audit(Database& ledger) {
-  auto table = KVCS_TRY(
-      ledger.prepare("SELECT 1 FROM sqlite_schema WHERE type='table' AND name='ledger_state'"));
-  if (!KVCS_TRY(table.step())) return ok();
+  if (!KVCS_TRY(ledger.has_table("ledger_state"))) return ok();
   auto forget = KVCS_TRY(ledger.prepare("DELETE FROM ledger_state WHERE name=?"));
   return forget.bind(1, kMovedState).run();
 }

@@ -9,7 +9,7 @@
 namespace kvcs {
 
 struct DbReaders::Impl {
-  std::string path;
+  Connect connect;
   size_t connections_max = 0;
   DbTimer timer;
   Mutex mutex;
@@ -17,11 +17,6 @@ struct DbReaders::Impl {
   std::vector<std::unique_ptr<Database>> idle KVCS_GUARDED_BY(mutex);
   size_t lent KVCS_GUARDED_BY(mutex) = 0;
 
-  Result<std::unique_ptr<Database>> connect() const {
-    Database::Options options;
-    options.read_only = true;
-    return Database::open(path, options);
-  }
   // An idle connection, or null: the caller opens one. Counted as lent either way.
   std::unique_ptr<Database> borrow() {
     MutexLock lock(mutex);
@@ -43,13 +38,12 @@ struct DbReaders::Impl {
 DbReaders::DbReaders(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 DbReaders::~DbReaders() = default;
 
-Result<std::unique_ptr<DbReaders>> DbReaders::open(const std::string& path, size_t connections_max,
+Result<std::unique_ptr<DbReaders>> DbReaders::open(Connect connect, size_t connections_max,
                                                    DbTimer timer) {
   auto impl = std::make_unique<Impl>();
-  impl->path = path;
+  impl->connect = std::move(connect);
   impl->connections_max = std::max<size_t>(1, connections_max);
   impl->timer = std::move(timer);
-  // The first one now: a path that cannot be read is told at start, not at the first query.
   auto first = KVCS_TRY(impl->connect());
   {
     MutexLock lock(impl->mutex);
@@ -66,20 +60,16 @@ Status DbReaders::run(const std::function<Status(Database&)>& query) {
     ~Loan() {
       impl.timer.stop(begin_us);
       // A connection that cannot end its snapshot would hold the WAL for ever; drop it.
-      if (db && db->in_transaction() && !db->execute("ROLLBACK").ok()) db.reset();
+      if (db && db->in_transaction() && !db->rollback().ok()) db.reset();
       impl.give_back(std::move(db));
     }
   } loan{*impl_, impl_->borrow(), impl_->timer.now_us()};
   if (!loan.db) loan.db = KVCS_TRY(impl_->connect());
   // A transaction around the query: all its reads see one snapshot, whatever is committed
   // meanwhile.
-  {
-    auto begin = KVCS_TRY(loan.db->prepare("BEGIN"));
-    KVCS_TRY(begin.run());
-  }
+  KVCS_TRY(loan.db->begin(DbAccess::kRead));
   KVCS_TRY(query(*loan.db));
-  auto end = KVCS_TRY(loan.db->prepare("COMMIT"));
-  return end.run();
+  return loan.db->commit();
 }
 
 }  // namespace kvcs

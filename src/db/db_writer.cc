@@ -122,7 +122,7 @@ void DbWriter::Impl::run_group(const std::vector<Ticket*>& group) {
 }
 
 // One transaction over the jobs from `position` on. Moves it past all of them, or past the one that
-// made SQLite throw the transaction away, so that the jobs after it get a new one.
+// made the engine throw the transaction away, so that the jobs after it get a new one.
 void DbWriter::Impl::commit_some(const std::vector<Ticket*>& group, size_t& position) {
   const size_t first = position;
   auto fail_from_first = [&](const Status& why) {

@@ -130,7 +130,7 @@ struct Past {
   const ManualClock clock{1'760'000'000'000};
   const std::unique_ptr<Entropy> entropy = make_system_entropy();
   const std::unique_ptr<KvStore> kv = make_memory_kv(clock), old = make_memory_kv(clock);
-  const std::unique_ptr<Database> ledger = Database::open(":memory:", {}).value();
+  const std::unique_ptr<Database> ledger = open_sqlite(":memory:").value();
   AuditedKv audited{*kv, clock, *entropy};
   KeyService keys{*kv, audited, clock, *entropy};
   const KeyOwner owner{PrincipalKind::kProjectKey, "org", "project", ""};

@@ -67,7 +67,7 @@ TEST_CASE("repair: databases that are lost are made anew, one or both", "[unit][
   // An audit that is not whole.
   const std::string cut = rig.copy("audit");
   {
-    auto db = Database::open(cut + "/sql/ledger.db", {});
+    auto db = open_sqlite(cut + "/sql/ledger.db");
     REQUIRE((*db)->execute("DELETE FROM kv_audit").ok());
   }
   CHECK(has(start_on(cut).message(), "--accept sql"));
@@ -86,7 +86,7 @@ TEST_CASE("repair: a page of a database that is damaged counts as damage", "[uni
   const RepairRig rig;
   const std::string dir = rig.copy("page");
   {
-    auto db = Database::open(dir + "/sql/ledger.db", {});
+    auto db = open_sqlite(dir + "/sql/ledger.db");
     REQUIRE((*db)->checkpoint().ok());
   }
   const std::string path = dir + "/sql/ledger.db";

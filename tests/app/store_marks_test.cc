@@ -40,7 +40,7 @@ void with_kv(const std::string& data_dir, const Work& work) {
 
 template <typename Work>
 void with_db(const std::string& data_dir, const std::string& name, const Work& work) {
-  auto db = Database::open(data_dir + "/sql/" + name, {});
+  auto db = open_sqlite(data_dir + "/sql/" + name);
   REQUIRE(db.ok());
   work(**db);
 }

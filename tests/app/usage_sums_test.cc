@@ -31,7 +31,7 @@ void with_kv(const std::string& data_dir, const Work& work) {
 }
 
 void run_sql(const std::string& data_dir, const std::string& sql) {
-  const auto db = Database::open(data_dir + "/sql/ledger.db", {});
+  const auto db = open_sqlite(data_dir + "/sql/ledger.db");
   REQUIRE(db.ok());
   REQUIRE((*db)->execute(sql).ok());
 }
@@ -153,7 +153,7 @@ TEST_CASE("usage sums: the cost of the comparison at a start", "[.][start-cost]"
   KvConfig config;
   config.path = dir.file("kv");
   const std::unique_ptr<KvStore> kv = open_rocks_kv(config, system_clock()).value();
-  const auto ledger = Database::open(dir.file("ledger.db"), {}).value();
+  const auto ledger = open_sqlite(dir.file("ledger.db")).value();
   REQUIRE(migrate(*ledger, ledger_migrations()).ok());
   const int64_t now_ms = system_clock().unix_ms();
   const std::string month = format_month(now_ms);

@@ -391,6 +391,22 @@ TEST_CASE("the list filters, sorts and pages, and is whole without a limit",
   CHECK(d.send("GET", "/api/v1/artifacts?sort=odd").status == 400);
 }
 
+TEST_CASE("a list whose rows cannot all be read is an error, never a shorter list",
+          "[artifacts][fault]") {
+  Door d;
+  for (const char* bytes : {"one", "two", "three"}) d.store(bytes);
+  int rows = 0;
+  d.w.sql_fault = [&rows](std::string_view op, std::string_view sql) -> Status {
+    if (op != "step" || sql.find("FROM artifacts") == std::string_view::npos) return ok();
+    return ++rows == 3 ? unavailable("The disk is gone.") : ok();
+  };
+  const auto answer = d.send("GET", "/api/v1/artifacts");
+  CHECK(rows == 3);
+  CHECK(answer.status == 503);
+  CHECK(answer.body.find("The disk is gone.") != std::string::npos);
+  CHECK(Door::json(d.send("GET", "/api/v1/artifacts"))["artifacts"].size() == 3);
+}
+
 TEST_CASE("a list longer than a page in memory is still whole", "[artifacts][contract]") {
   ArtifactConfig config;
   config.quota.artifacts = 2000;

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "db/db.h"
 #include "support/fault_vfs.h"
+#include "support/faulty_db.h"
 #include "support/raw_client.h"
 #include "support/temp_dir.h"
 #include "support/test_server.h"
@@ -29,6 +30,8 @@ struct ArtifactWorld {
   std::unique_ptr<Entropy> entropy = make_seeded_entropy(11);
   std::unique_ptr<BlobStore> base, blobs;
   std::function<Status(std::string_view)> blob_fault;  // By operation; empty: none.
+  // Of SQL, by operation and text; empty: none. Set while nothing is at work.
+  DbFaultPlan sql_fault;
   std::unique_ptr<DbWriter> writer;
   std::unique_ptr<DbReaders> readers;
   ArtifactConfig config;
@@ -44,7 +47,7 @@ struct ArtifactWorld {
   std::set<std::string> suspended;  // Slugs.
 
   explicit ArtifactWorld(bool files = false, ArtifactConfig wanted = {}) : config(wanted) {
-    auto db = Database::open(folder.file("portal.db"), {.vfs = disk.name()});
+    auto db = open_sqlite(folder.file("portal.db"), {.vfs = disk.name()});
     REQUIRE(db.ok());
     REQUIRE(migrate(**db, portal_migrations()).ok());
     for (const char* org : {"acme", "other"}) {
@@ -71,8 +74,13 @@ struct ArtifactWorld {
     whole_acme.kind = PrincipalKind::kOrganizationKey;
     whole_acme.key_id = "key-whole-acme";
     whole_acme.project_id.clear();
-    writer = std::make_unique<DbWriter>(std::move(db).value(), "portal", 10'000);
-    readers = DbReaders::open(folder.file("portal.db"), 4).value();
+    const DbFaultPlan plan = [this](std::string_view op, std::string_view what) {
+      return sql_fault ? sql_fault(op, what) : ok();
+    };
+    writer =
+        std::make_unique<DbWriter>(make_faulty_db(std::move(db).value(), plan), "portal", 10'000);
+    readers =
+        DbReaders::open(faulty_readers(sqlite_readers(folder.file("portal.db")), plan), 4).value();
     base = files ? open_file_blobs({folder.file("blobs"), 0}).value() : make_memory_blobs();
     blobs = make_faulty_blobs(*base, [this](std::string_view op, std::string_view) {
       return blob_fault ? blob_fault(op) : ok();

@@ -121,12 +121,12 @@ void bench_server() {
   const test::TempDir folder;
   const auto entropy = make_seeded_entropy(1);
   const std::string organization = make_uuid_v4(*entropy), project = make_uuid_v4(*entropy);
-  auto db = Database::open(folder.file("portal.db"), {.full_sync = false});
+  auto db = open_sqlite(folder.file("portal.db"), {.full_sync = false});
   must(db.status());
   must(migrate(**db, portal_migrations()));
   DbWriter writer(std::move(db).value(), "portal", 100);
   must(writer.run([&](Database& rows) { return fill(rows, organization, project); }));
-  const auto readers = DbReaders::open(folder.file("portal.db"), 1).value();
+  const auto readers = DbReaders::open(sqlite_readers(folder.file("portal.db")), 1).value();
   const auto blobs = make_memory_blobs();
   const ArtifactSearch search(writer, *readers, *blobs, *entropy);
   measure("prefix search, server with 100,000", [&](const Ids& query) {

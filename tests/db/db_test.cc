@@ -14,8 +14,8 @@ using namespace kvcs;
 
 namespace {
 
-std::unique_ptr<Database> open_db(const std::string& path, Database::Options options = {}) {
-  auto db = Database::open(path, options);
+std::unique_ptr<Database> open_db(const std::string& path, SqliteOptions options = {}) {
+  auto db = open_sqlite(path, options);
   INFO(db.status().to_string());
   REQUIRE(db.ok());
   return std::move(db).value();
@@ -153,13 +153,13 @@ TEST_CASE("db: a file that is no database is Internal, a path that cannot be ope
           "[unit][db]") {
   test::TempDir dir;
   std::ofstream(dir.file("junk.db")) << std::string(8192, 'j');
-  const auto junk = Database::open(dir.file("junk.db"), {});
+  const auto junk = open_sqlite(dir.file("junk.db"));
   CHECK(junk.code() == Code::kInternal);
   CHECK(junk.status().cause().find("junk.db") != std::string::npos);
-  const auto missing = Database::open(dir.file("no/such/x.db"), {});
+  const auto missing = open_sqlite(dir.file("no/such/x.db"));
   CHECK(missing.code() == Code::kUnavailable);
   CHECK(missing.status().cause().find("no/such/x.db") != std::string::npos);
-  CHECK(DbReaders::open(dir.file("absent.db"), 2).code() == Code::kUnavailable);
+  CHECK(DbReaders::open(sqlite_readers(dir.file("absent.db")), 2).code() == Code::kUnavailable);
 }
 
 TEST_CASE("db: a damaged page is told as Internal with the file's name", "[unit][db][fault]") {
@@ -189,7 +189,7 @@ TEST_CASE("db: a damaged page is told as Internal with the file's name", "[unit]
 TEST_CASE("db: a second writer is told that the file is busy", "[unit][db]") {
   test::TempDir dir;
   auto one = open_db(dir.file("b.db"));
-  Database::Options hurried;
+  SqliteOptions hurried;
   hurried.busy_timeout_ms = 0;
   auto two = open_db(dir.file("b.db"), hurried);
   auto held = Transaction::begin(*one);
@@ -203,7 +203,7 @@ TEST_CASE("db: a read-only connection refuses to write and keeps its snapshot", 
   test::TempDir dir;
   auto writer = open_db(dir.file("r.db"));
   REQUIRE(writer->execute("CREATE TABLE t (x INTEGER)").ok());
-  auto readers = DbReaders::open(dir.file("r.db"), 2);
+  auto readers = DbReaders::open(sqlite_readers(dir.file("r.db")), 2);
   REQUIRE(readers.ok());
   CHECK((*readers)
             ->run([&](Database& db) {
@@ -225,11 +225,11 @@ TEST_CASE("db: a read-only connection refuses to write and keeps its snapshot", 
 TEST_CASE("db: a checkpoint waits for no reader and empties the log when there is none",
           "[unit][db]") {
   test::TempDir dir;
-  Database::Options hurried;
+  SqliteOptions hurried;
   hurried.busy_timeout_ms = 0;
   auto db = open_db(dir.file("c.db"), hurried);
   REQUIRE(db->execute("CREATE TABLE t (x INTEGER)").ok());
-  auto readers = DbReaders::open(dir.file("c.db"), 1);
+  auto readers = DbReaders::open(sqlite_readers(dir.file("c.db")), 1);
   REQUIRE(readers.ok());
   CHECK((*readers)
             ->run([&](Database& reader) {
@@ -248,7 +248,7 @@ TEST_CASE("db: a backup holds what was committed and never overwrites", "[unit][
   auto db = open_db(dir.file("live.db"));
   REQUIRE(db->execute("CREATE TABLE t (x INTEGER)").ok());
   for (int i = 1; i <= 1000; i++) insert(*db, i);
-  auto readers = DbReaders::open(dir.file("live.db"), 1);
+  auto readers = DbReaders::open(sqlite_readers(dir.file("live.db")), 1);
   REQUIRE(readers.ok());
   const std::string copy = dir.file("copy.db");
   REQUIRE((*readers)->run([&](Database& reader) { return reader.backup_to(copy); }).ok());
@@ -268,7 +268,7 @@ TEST_CASE("db: a backup ends while every step meets a commit, and holds one mome
                       " FROM n WHERE i < 20) SELECT zeroblob(1000000) FROM n")
               .ok());
   insert(*db, 1);
-  auto readers = DbReaders::open(dir.file("live.db"), 1);
+  auto readers = DbReaders::open(sqlite_readers(dir.file("live.db")), 1);
   REQUIRE(readers.ok());
   int64_t steps = 0;
   const auto commit = [&]() -> Status {

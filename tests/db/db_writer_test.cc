@@ -17,9 +17,9 @@ using namespace kvcs;
 namespace {
 
 std::unique_ptr<Database> open_table(const std::string& path, const std::string& vfs = {}) {
-  Database::Options options;
+  SqliteOptions options;
   options.vfs = vfs;
-  auto db = Database::open(path, options);
+  auto db = open_sqlite(path, options);
   INFO(db.status().to_string());
   REQUIRE(db.ok());
   REQUIRE((*db)->execute("CREATE TABLE IF NOT EXISTS t (x INTEGER PRIMARY KEY)").ok());
@@ -32,9 +32,9 @@ Status insert(Database& db, int64_t value) {
 }
 
 std::vector<int64_t> values(const std::string& path) {
-  Database::Options options;
+  SqliteOptions options;
   options.read_only = true;
-  auto db = Database::open(path, options);
+  auto db = open_sqlite(path, options);
   REQUIRE(db.ok());
   auto statement = (*db)->prepare("SELECT x FROM t ORDER BY x");
   REQUIRE(statement.ok());
@@ -103,7 +103,7 @@ std::vector<Status> run_as_group(DbWriter& writer, const std::vector<DbWriter::J
 TEST_CASE("db writer: many callers share commits and each finds its row there", "[unit][db]") {
   test::TempDir dir;
   DbWriter writer(open_table(dir.file("w.db")), "test-writer", 1000);
-  auto readers = DbReaders::open(dir.file("w.db"), 4);
+  auto readers = DbReaders::open(sqlite_readers(dir.file("w.db")), 4);
   REQUIRE(readers.ok());
   constexpr int kThreads = 16, kEach = 50;
   std::atomic<int> wrong{0};
@@ -281,9 +281,9 @@ TEST_CASE("db: an open that the disk refuses is Unavailable", "[fault][db]") {
   test::TempDir dir;
   test::FaultVfs vfs;
   vfs.fail_from(test::FaultVfs::Op::kOpen, 1, test::FaultVfs::Fault::kIoError);
-  Database::Options options;
+  SqliteOptions options;
   options.vfs = vfs.name();
-  CHECK(Database::open(dir.file("o.db"), options).code() == Code::kUnavailable);
+  CHECK(open_sqlite(dir.file("o.db"), options).code() == Code::kUnavailable);
   vfs.heal();
-  CHECK(Database::open(dir.file("o.db"), options).ok());
+  CHECK(open_sqlite(dir.file("o.db"), options).ok());
 }

@@ -12,7 +12,7 @@ using namespace kvcs;
 namespace {
 
 std::unique_ptr<Database> open_memory() {
-  auto db = Database::open(":memory:", {});
+  auto db = open_sqlite(":memory:");
   REQUIRE(db.ok());
   return std::move(db).value();
 }
@@ -66,12 +66,12 @@ TEST_CASE("migrations: only the ones not yet applied run, and survive a reopen",
   const std::vector<Migration> first = {{1, "CREATE TABLE a (x INTEGER)"}};
   const std::vector<Migration> both = {first[0], {2, "ALTER TABLE a ADD COLUMN y INTEGER"}};
   {
-    auto db = Database::open(dir.file("m.db"), {});
+    auto db = open_sqlite(dir.file("m.db"));
     REQUIRE(db.ok());
     REQUIRE(migrate(**db, first).ok());
     REQUIRE((*db)->execute("INSERT INTO a (x) VALUES (7)").ok());
   }
-  auto db = Database::open(dir.file("m.db"), {});
+  auto db = open_sqlite(dir.file("m.db"));
   REQUIRE(db.ok());
   REQUIRE(migrate(**db, both).ok());
   CHECK(number(**db, "SELECT x FROM a WHERE y IS NULL") == 7);

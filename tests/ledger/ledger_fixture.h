@@ -10,6 +10,7 @@
 #include "ledger/ledger.h"
 #include "ledger/schema.h"
 #include "ledger/sql_kv.h"
+#include "support/faulty_db.h"
 #include "support/temp_dir.h"
 
 namespace kvcs::test {
@@ -18,19 +19,25 @@ struct LedgerFixture {
   TempDir dir;
   ManualClock clock;
   SqlKv kv{":memory:"};
+  // Of SQL, by operation and text; empty: none. Set while the writer and the readers are at rest.
+  DbFaultPlan fault;
   std::unique_ptr<DbWriter> writer;
   std::unique_ptr<DbReaders> readers;
   std::unique_ptr<Ledger> ledger;
 
   explicit LedgerFixture(size_t queue_max = 10'000, const std::string& vfs = {}) {
     const std::string path = dir.file("ledger.db");
-    Database::Options options;
+    SqliteOptions options;
     options.vfs = vfs;
-    auto db = Database::open(path, options);
+    auto db = open_sqlite(path, options);
     REQUIRE(db.ok());
     REQUIRE(migrate(**db, ledger_migrations()).ok());
-    writer = std::make_unique<DbWriter>(std::move(db).value(), "ledger-db", 1000);
-    auto opened = DbReaders::open(path, 2);
+    const DbFaultPlan plan = [this](std::string_view op, std::string_view what) {
+      return fault ? fault(op, what) : ok();
+    };
+    writer =
+        std::make_unique<DbWriter>(make_faulty_db(std::move(db).value(), plan), "ledger-db", 1000);
+    auto opened = DbReaders::open(faulty_readers(sqlite_readers(path), plan), 2);
     REQUIRE(opened.ok());
     readers = std::move(opened).value();
     ledger = std::make_unique<Ledger>(kv, *writer, *readers, clock, queue_max);

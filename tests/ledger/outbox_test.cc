@@ -208,6 +208,30 @@ TEST_CASE("outbox: a full disk under SQL loses nothing", "[fault][ledger]") {
   CHECK(f.ledger->verify_audit_chain().ok());
 }
 
+TEST_CASE("outbox: SQL that fails at a row or at the commit keeps the records, and each comes once",
+          "[fault][ledger]") {
+  LedgerFixture f;
+  const std::string op = GENERATE("step", "commit");
+  f.put_audit("a1", "k1");
+  f.put_audit("a2", "k2");
+  int failures = 0;
+  f.fault = [&](std::string_view asked, std::string_view sql) -> Status {
+    const bool hit = asked == op && (op == "commit" || sql.starts_with("INSERT INTO kv_audit"));
+    if (hit) failures++;
+    return hit ? unavailable("The plan says so.") : ok();
+  };
+  CHECK(f.ledger->drain().message() == "The plan says so.");
+  CHECK(failures > 0);
+  f.fault = nullptr;
+  CHECK(f.kv.outbox_size() == 2);
+  CHECK(f.number("SELECT count(*) FROM kv_audit") == 0);
+  CHECK(f.number("SELECT count(*) FROM outbox_dead") == 0);
+  REQUIRE(f.ledger->drain().ok());
+  CHECK(f.kv.outbox_size() == 0);
+  CHECK(f.number("SELECT count(*) FROM kv_audit") == 2);
+  CHECK(f.ledger->verify_audit_chain().ok());
+}
+
 TEST_CASE(
     "outbox: the ledger's own thread moves what is written while it runs, and the rest at "
     "its end",
@@ -244,8 +268,8 @@ namespace {
 [[noreturn]] void write_and_move(const std::string& dir, const std::string& round, int pipe) {
   test::SqlKv kv(dir + "/kv.db");
   auto clock = make_system_clock();
-  auto db = Database::open(dir + "/ledger.db", {});
-  auto readers = DbReaders::open(dir + "/ledger.db", 1);
+  auto db = open_sqlite(dir + "/ledger.db");
+  auto readers = DbReaders::open(sqlite_readers(dir + "/ledger.db"), 1);
   if (!db.ok() || !readers.ok()) _exit(3);
   DbWriter writer(std::move(db).value(), "ledger-db", 100);
   Ledger ledger(kv, writer, **readers, *clock);
@@ -267,7 +291,7 @@ TEST_CASE("outbox: killed at any moment, every record is in SQL exactly once aft
           "[fault][ledger][crash]") {
   test::TempDir dir;
   {
-    auto db = Database::open(dir.file("ledger.db"), {});
+    auto db = open_sqlite(dir.file("ledger.db"));
     REQUIRE(db.ok());
     REQUIRE(migrate(**db, ledger_migrations()).ok());
     REQUIRE((*db)->execute(kNoted).ok());
@@ -296,8 +320,8 @@ TEST_CASE("outbox: killed at any moment, every record is in SQL exactly once aft
   }
   test::SqlKv kv(dir.file("kv.db"));
   ManualClock clock;
-  auto db = Database::open(dir.file("ledger.db"), {});
-  auto readers = DbReaders::open(dir.file("ledger.db"), 1);
+  auto db = open_sqlite(dir.file("ledger.db"));
+  auto readers = DbReaders::open(sqlite_readers(dir.file("ledger.db")), 1);
   REQUIRE((db.ok() && readers.ok()));
   DbWriter writer(std::move(db).value(), "ledger-db", 100);
   Ledger ledger(kv, writer, **readers, clock);

@@ -5,9 +5,9 @@
 namespace kvcs::test {
 
 SqlKv::SqlKv(const std::string& path) {
-  Database::Options options;
+  SqliteOptions options;
   options.full_sync = false;
-  auto db = Database::open(path, options);
+  auto db = open_sqlite(path, options);
   KVCS_ASSERT(db.ok());
   db_ = std::move(db).value();
   const Status made = db_->execute(

@@ -1,6 +1,6 @@
 // Disk faults for SQLite: a VFS over the default one that fails writes, syncs, truncations or opens
-// by plan. Open a Database with Options::vfs = name(). The databases opened with it must be closed
-// before it goes. Thread-safe.
+// by plan. Open a database with SqliteOptions::vfs = name(). The databases opened with it must be
+// closed before it goes. Thread-safe.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -8,8 +8,7 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "db/connection.h"
-#include "db/db.h"
+#include "db/sqlite_db.h"
 
 namespace kvcs {
 namespace {
@@ -24,7 +23,7 @@ class Snapshot final {
  public:
   static Result<Snapshot> hold(Database& db) {
     const bool own = !db.in_transaction();
-    if (own) KVCS_TRY(db.execute("BEGIN"));
+    if (own) KVCS_TRY(db.begin(DbAccess::kRead));
     Snapshot snapshot(own ? &db : nullptr);
     KVCS_TRY(db.take_snapshot());
     return snapshot;
@@ -33,7 +32,7 @@ class Snapshot final {
   Snapshot& operator=(Snapshot&&) = delete;
   ~Snapshot() {
     // Nothing was written, so there is nothing that a failure could lose.
-    if (db_ != nullptr) (void)db_->execute("ROLLBACK");
+    if (db_ != nullptr) (void)db_->rollback();
   }
 
  private:
@@ -119,19 +118,18 @@ Result<int> copy_pages(sqlite3* target, sqlite3* source,
 
 }  // namespace
 
-Status Database::take_snapshot() {
-  auto look = KVCS_TRY(prepare("SELECT count(*) FROM sqlite_schema"));
-  return look.run();
+Status SqliteDb::take_snapshot() {
+  return run("SELECT count(*) FROM sqlite_schema");
 }
 
-Status Database::backup_to(const std::string& path, const std::function<Status()>& between_steps) {
+Status SqliteDb::backup_to(const std::string& path, const std::function<Status()>& between_steps) {
   if (::access(path.c_str(), F_OK) == 0) {
     return conflict("Backup target " + path + " exists; choose another path or remove it.");
   }
   const Snapshot snapshot = KVCS_TRY(Snapshot::hold(*this));
   Target target(path);
   KVCS_TRY(target.open());
-  const int result = KVCS_TRY(copy_pages(target.handle(), impl_->handle, between_steps));
+  const int result = KVCS_TRY(copy_pages(target.handle(), handle_, between_steps));
   if (result != SQLITE_OK) return target.failure(result);
   KVCS_TRY(target.check(between_steps));
   target.keep();
