@@ -48,7 +48,7 @@ struct ChatProxy::Call {
   std::optional<Reservation> reservation;
   bool may_be_sent = false;  // A provider may have it, and bill it.
   std::unique_ptr<UsageMeter> meter;
-  bool is_remembered = false;        // The id of the answer.
+  size_t ids_noted = 0;              // Of meter->made_ids().
   std::optional<RateDecision> rate;  // Of the last bucket that says something to the client.
   int64_t first_byte_us = 0;
   // For the log of bodies: the answer as the client got it, in full or, of a stream, its beginning.

@@ -246,12 +246,12 @@ Status ChatProxy::check_objects(Call& call) const {
 }
 
 void ChatProxy::remember_answer(Call& call) const {
-  const std::string_view id = call.meter->response_id();
-  if (call.is_remembered || id.empty()) return;
-  call.is_remembered = true;
+  const std::span<const std::string> made = call.meter->made_ids().subspan(call.ids_noted);
+  if (made.empty()) return;
+  call.ids_noted += made.size();
   const Provider& provider = *call.target().model.provider;
   if (providers_.has_own_key(call.organization->id, provider)) return;
-  objects_.remember_response(call.organization->id, provider.name, id);
+  objects_.remember(call.organization->id, provider.name, made);
 }
 
 Status ChatProxy::find_prices(Call& call) const {

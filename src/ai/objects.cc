@@ -37,6 +37,14 @@ objects!: [AiObject]
 cursor!: string?)"},
 };
 
+bool is_assigned(const Result<KvEntry>& entry) {
+  if (!entry.ok()) return false;
+  const Result<Json> record = parse_json(entry->value);
+  if (!record.ok()) return false;
+  const auto assigned = record->find("assigned");
+  return assigned != record->end() && *assigned == true;
+}
+
 Json describe(const KvItem& item) {
   const auto parts = keyspace::parse_ai_object(item.key);
   const Result<Json> record = parse_json(item.entry.value);
@@ -71,15 +79,20 @@ Status AiObjects::check(std::string_view organization_id, std::string_view provi
   return ok();
 }
 
-void AiObjects::remember_response(std::string_view organization_id, std::string_view provider,
-                                  std::string_view id) {
-  if (!is_object_id(id)) return;
+void AiObjects::remember(std::string_view organization_id, std::string_view provider,
+                         std::span<const std::string> ids) {
+  const std::string value = dump_json(Json{{"since", clock_.unix_s()}, {"assigned", false}});
   KvBatch batch;
-  batch.put(KvFamily::kSystem, keyspace::ai_object(organization_id, provider, id),
-            KvEntry{dump_json(Json{{"since", clock_.unix_s()}, {"assigned", false}}), "",
-                    clock_.unix_s() + kResponseKeptS});
+  for (const std::string& id : ids) {
+    if (!is_object_id(id)) continue;
+    const std::string key = keyspace::ai_object(organization_id, provider, id);
+    // What an admin has assigned stays so, without an end.
+    if (is_assigned(kv_.get(KvFamily::kSystem, key))) continue;
+    batch.put(KvFamily::kSystem, key, KvEntry{value, "", clock_.unix_s() + kMadeKeptS});
+  }
+  if (batch.empty()) return;
   const Status noted = kv_.write(batch, KvDurability::kBuffered);
-  if (!noted.ok()) log::warn("ai.response_not_noted", {{"error", noted.to_string()}});
+  if (!noted.ok()) log::warn("ai.objects_not_noted", {{"error", noted.to_string()}});
 }
 
 std::span<const http::ApiType> AiObjects::types() {

@@ -1,4 +1,5 @@
-// Whose the things are that live at a provider: responses, files, vector stores, conversations.
+// Whose the things are that live at a provider: responses and their items, files, vector stores,
+// conversations, containers.
 // Under a key that several organizations share, the provider gives each to whoever names its id. So
 // what an organization made through this daemon is noted, and so is what an admin assigns to it;
 // every other id is unknown here. Organizations with a key of their own are not looked at. A record
@@ -20,7 +21,7 @@
 
 namespace kvcs::ai {
 
-inline constexpr int64_t kResponseKeptS = int64_t{30} * 86'400;  // As long as OpenAI keeps them.
+inline constexpr int64_t kMadeKeptS = int64_t{30} * 86'400;  // As long as OpenAI keeps them.
 inline constexpr size_t kObjectIdMaxBytes = 200;
 
 class AiObjects final {
@@ -34,9 +35,10 @@ class AiObjects final {
   // organization and one that nobody has.
   Status check(std::string_view organization_id, std::string_view provider,
                const std::vector<std::string>& ids) const;
-  // The organization made a response. Buffered, and a failure only logged: the answer is there.
-  void remember_response(std::string_view organization_id, std::string_view provider,
-                         std::string_view id);
+  // The organization made these by a request. Buffered, and a failure only logged: the answer is
+  // there.
+  void remember(std::string_view organization_id, std::string_view provider,
+                std::span<const std::string> ids);
 
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
   static std::span<const http::ApiType> types();

@@ -99,6 +99,60 @@ TEST_CASE("ai objects: the id of a streamed response is noted before the client 
   CHECK(two.respond(two.other, R"(,"previous_response_id":"resp_s")").status == 404);
 }
 
+TEST_CASE("ai objects: items and containers of an answer belong to whom it was made for",
+          "[e2e][ai]") {
+  TwoHouses two;
+  const std::vector<std::string> all = {
+      R"(,"tools":[{"type":"code_interpreter","container":"cntr_1"}])",
+      R"(,"tools":[{"type":"code_interpreter","container":{"id":"cntr_1"}}])",
+      R"(,"tools":[{"type":"shell","environment":{"type":"container_reference",)"
+      R"("container_id":"cntr_1"}}])",
+      R"(,"metadata":{},"include":[{"type":"x","file_id":"cfile_1"}])"};
+  const auto refer = [&](const std::string& key, const std::string& item) {
+    return two.house.app.as(
+        key, "POST", "/v1/responses",
+        R"({"model":"gpt-4o-mini","max_output_tokens":50,"input":[)" + item + "]}");
+  };
+  const std::string reference = R"({"type":"item_reference","id":"msg_1"})";
+  for (const std::string& key : {two.house.key, two.other}) {
+    for (const std::string& more : all) CHECK(two.respond(key, more).status == 404);
+    CHECK(refer(key, reference).status == 404);
+    CHECK(refer(key, R"({"id":"msg_1"})").status == 404);
+    CHECK(refer(key, R"({"type":"reasoning","id":"rs_1","summary":[]})").status == 404);
+  }
+  CHECK(two.house.provider.bodies().empty());
+  two.house.provider.answer_json(
+      R"({"id":"resp_1","object":"response","status":"completed","model":"gpt-4o-mini","output":[)"
+      R"({"type":"reasoning","id":"rs_1","summary":[]},)"
+      R"({"type":"code_interpreter_call","id":"ci_1","container_id":"cntr_1"},)"
+      R"({"type":"message","id":"msg_1","content":[{"type":"output_text","annotations":)"
+      R"([{"type":"container_file_citation","container_id":"cntr_1","file_id":"cfile_1"}]}]}],)"
+      R"("usage":{"input_tokens":10,"output_tokens":5,"total_tokens":15}})");
+  REQUIRE(two.respond(two.house.key, "").status == 200);
+  for (const std::string& more : all) {
+    INFO(more);
+    CHECK(two.respond(two.house.key, more).status == 200);
+    CHECK(two.respond(two.other, more).status == 404);
+  }
+  for (const std::string& item : std::vector<std::string>{
+           reference, R"({"id":"msg_1"})", R"({"type":"reasoning","id":"rs_1","summary":[]})"}) {
+    INFO(item);
+    CHECK(refer(two.house.key, item).status == 200);
+    CHECK(refer(two.other, item).status == 404);
+  }
+}
+
+TEST_CASE("ai objects: what an admin assigned stays assigned when an answer names it",
+          "[e2e][ai]") {
+  TwoHouses two;
+  REQUIRE(two.house.admin("PUT", two.path(two.other_org, "resp_1"), "{}").status == 200);
+  REQUIRE(two.respond(two.other, "").status == 200);
+  const std::string listed =
+      two.house.admin("GET", "/admin/organizations/" + two.other_org + "/ai-objects").body;
+  CHECK(has(listed, R"("assigned":true)"));
+  CHECK(has(listed, R"("expires_at":null)"));
+}
+
 TEST_CASE("ai objects: an admin assigns what was made elsewhere, and takes it away", "[e2e][ai]") {
   TwoHouses two;
   const std::string files = R"(,"tools":[{"type":"file_search","vector_store_ids":["vs_1"]}])";

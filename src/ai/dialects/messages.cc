@@ -149,8 +149,12 @@ class MessagesMeter final : public Meter {
     object part;
     if (type == "message_start" && root["message"].get(part) == simdjson::SUCCESS) {
       note_answer(part);
+      note_container(part);
       read_usage(part);
+    } else if (type == "content_block_start") {
+      if (root["content_block"].get(part) == simdjson::SUCCESS) note_files(part);
     } else if (type == "message_delta") {
+      if (root["delta"].get(part) == simdjson::SUCCESS) note_container(part);
       if (read_usage(root) && root["usage"]["output_tokens"].is_number()) set_final();
       if (root["delta"]["stop_reason"].is_string()) set_complete();
     } else if (type == "content_block_delta" && root["delta"].get(part) == simdjson::SUCCESS) {
@@ -174,12 +178,37 @@ class MessagesMeter final : public Meter {
   }
 
  private:
+  // What a request with "container" or with a file that was made there may name.
+  void note_container(const Members& from) {
+    object container;
+    if (from["container"].get(container) == simdjson::SUCCESS) note_made(container, "id");
+  }
+
+  // Files that code has made in the container stand in the result of its run.
+  void note_files(const Members& block) {
+    std::string_view type;
+    object result;
+    array outputs;
+    if (block["type"].get(type) != simdjson::SUCCESS ||
+        !type.ends_with("code_execution_tool_result") ||
+        block["content"].get(result) != simdjson::SUCCESS ||
+        Members(result)["content"].get(outputs) != simdjson::SUCCESS) {
+      return;
+    }
+    for (const element one : outputs) {
+      object output;
+      if (one.get(output) == simdjson::SUCCESS) note_made(output, "file_id");
+    }
+  }
+
   void read_whole_answer(const Members& root) override {
+    note_container(root);
     array content;
     if (root["content"].get(content) != simdjson::SUCCESS) return;
     for (const element one : content) {
       object block;
       if (one.get(block) != simdjson::SUCCESS) continue;
+      note_files(block);
       for (const std::string_view name : {"text", "thinking", "name"}) count_text(block, name);
       object input;
       if (block["input"].get(input) == simdjson::SUCCESS)

@@ -125,6 +125,15 @@ void Meter::note_answer(const Members& from) {
   note_tier(from);
 }
 
+void Meter::note_made(const Members& from, std::string_view name) {
+  std::string_view id;
+  if (from[name].get(id) != simdjson::SUCCESS || id.empty() || id.size() > kMadeIdMaxBytes) return;
+  if (made_ids_.size() >= kMadeIdsMax) return;
+  if (std::find(made_ids_.begin(), made_ids_.end(), id) == made_ids_.end()) {
+    made_ids_.emplace_back(id);
+  }
+}
+
 void Meter::note_tier(const Members& from) {
   std::string_view tier;
   if (from["service_tier"].get(tier) != simdjson::SUCCESS) return;

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ai/dialects/usage.h"
 
@@ -20,6 +21,9 @@ class QuickParser;
 namespace kvcs::ai {
 
 class Members;
+
+inline constexpr size_t kMadeIdsMax = 500;  // Of one answer.
+inline constexpr size_t kMadeIdMaxBytes = 200;
 
 // One count of a usage object.
 struct CountRule {
@@ -45,6 +49,7 @@ class Meter : public UsageMeter {
   void note_rest(size_t bytes) override { count_bytes(bytes); }
   int64_t output_so_far() const override { return std::max(raw_.output, seen_.output_bytes); }
   std::string_view response_model() const override { return model_; }
+  std::span<const std::string> made_ids() const override { return made_ids_; }
 
  protected:
   explicit Meter(const UsageRules& rules);
@@ -58,6 +63,9 @@ class Meter : public UsageMeter {
   void note_answer(const Members& from);
   // Reads the member "usage" of `from`; false when it has none.
   bool read_usage(const Members& from);
+  // Each once, up to kMadeIdsMax. Only what the provider itself has named may come here: a member
+  // that a model fills could name what is another's.
+  void note_made(const Members& from, std::string_view name);
   void count_text(const Members& from, std::string_view name);
   void count_bytes(size_t bytes) { seen_.output_bytes += static_cast<int64_t>(bytes); }
   void set_complete() { complete_ = true; }
@@ -82,6 +90,7 @@ class Meter : public UsageMeter {
   const UsageRules& rules_;
   std::unique_ptr<QuickParser> large_;
   std::string model_;
+  std::vector<std::string> made_ids_;
   TokenUsage raw_;  // Here `input` and `output` are the totals as stated.
   int64_t total_ = 0;
   mutable SeenUsage seen_;

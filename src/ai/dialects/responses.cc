@@ -151,9 +151,12 @@ class ResponsesMeter final : public Meter {
     if (says_error(root)) set_error();
     if (type.ends_with(".delta")) count_text(root, "delta");
     object part;
-    if (type == "response.output_item.done" && root["item"].get(part) == simdjson::SUCCESS) {
-      read_item(part, from_events_);
-      take_items(from_events_);
+    if (type.starts_with("response.output_item.") && root["item"].get(part) == simdjson::SUCCESS) {
+      note_item(part);
+      if (type == "response.output_item.done") {
+        read_item(part, from_events_);
+        take_items(from_events_);
+      }
     }
     if (root["response"].get(part) == simdjson::SUCCESS && read_response(part)) {
       if (type != "response.created" && type != "response.in_progress") set_final();
@@ -181,8 +184,6 @@ class ResponsesMeter final : public Meter {
            "},\"incomplete_details\":null,\"output\":[],\"usage\":null}}\n\n";
   }
 
-  std::string_view response_id() const override { return id_; }
-
  private:
   struct Items {
     TokenUsage calls;
@@ -190,8 +191,7 @@ class ResponsesMeter final : public Meter {
   };
 
   void read_whole_answer(const Members& root) override {
-    std::string_view id;
-    if (root["id"].get(id) == simdjson::SUCCESS) id_ = id.substr(0, 200);
+    note_id(root);
     read_output(root);
     std::string_view status;
     if (root["status"].get(status) == simdjson::SUCCESS && status == "failed") set_error();
@@ -204,10 +204,33 @@ class ResponsesMeter final : public Meter {
   // Whether it states the usage.
   bool read_response(const Members& response) {
     note_answer(response);
-    std::string_view id;
-    if (response["id"].get(id) == simdjson::SUCCESS) id_ = id.substr(0, 200);
+    note_id(response);
     read_output(response);
     return read_usage(response);
+  }
+
+  void note_id(const Members& response) {
+    std::string_view id;
+    if (response["id"].get(id) == simdjson::SUCCESS) id_ = id.substr(0, kMadeIdMaxBytes);
+    note_made(response, "id");
+  }
+
+  // The item, the container that a tool ran in, and the files that a text cites.
+  void note_item(const Members& item) {
+    note_made(item, "id");
+    note_made(item, "container_id");
+    object inner;
+    if (item["environment"].get(inner) == simdjson::SUCCESS) note_made(inner, "container_id");
+    array content, cited;
+    if (item["content"].get(content) != simdjson::SUCCESS) return;
+    for (const element part : content) {
+      if (part["annotations"].get(cited) != simdjson::SUCCESS) continue;
+      for (const element one : cited) {
+        if (one.get(inner) != simdjson::SUCCESS) continue;
+        note_made(inner, "container_id");
+        note_made(inner, "file_id");
+      }
+    }
   }
 
   void read_output(const Members& response) {
@@ -216,7 +239,9 @@ class ResponsesMeter final : public Meter {
     Items items;
     for (const element one : output) {
       object item;
-      if (one.get(item) == simdjson::SUCCESS) read_item(item, items);
+      if (one.get(item) != simdjson::SUCCESS) continue;
+      note_item(item);
+      read_item(item, items);
     }
     take_items(items);
   }

@@ -3,6 +3,7 @@
 // watches the bytes that are relayed and never delays them. One thread per meter.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -65,8 +66,9 @@ class UsageMeter {
   // Tokens of output so far, at most: stated, or the bytes that were seen. Cheap.
   virtual int64_t output_so_far() const = 0;
   virtual std::string_view response_model() const = 0;  // "" until known.
-  // Of an answer that the provider stores and that later requests may name; "" until known.
-  virtual std::string_view response_id() const { return {}; }
+  // Ids of what the provider has made for this answer and stores, and that later requests may name:
+  // the answer itself, its items, containers, files. It only grows.
+  virtual std::span<const std::string> made_ids() const = 0;
   // The event that tells the client of a stream that it broke after its head was sent.
   virtual std::string error_event(const Status& failure) const = 0;
   // Whether clients read that event only when the body then ends well. (Others take a stream that

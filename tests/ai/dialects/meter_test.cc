@@ -36,6 +36,9 @@ class Fed final {
   }
   const UsageMeter& meter() const { return *meter_; }
   const SeenUsage& seen() const { return meter_->seen(); }
+  std::vector<std::string> made() const {
+    return {meter_->made_ids().begin(), meter_->made_ids().end()};
+  }
   const TokenUsage& usage() const { return meter_->seen().stated; }
   std::string rewritten;
 
@@ -64,6 +67,42 @@ TEST_CASE("meter: OpenAI's subsets are taken out of their totals", "[unit][ai]")
   CHECK(fed.seen().has_input);
   CHECK(fed.seen().has_output);
   CHECK(fed.meter().response_model() == "gpt");
+}
+
+TEST_CASE("meter: ids of what an answer has made are taken where the provider itself names them",
+          "[unit][ai]") {
+  using Ids = std::vector<std::string>;
+  const std::string items =
+      R"({"type":"reasoning","id":"rs_1","summary":[]},)"
+      R"({"type":"code_interpreter_call","id":"ci_1","container_id":"cntr_1"},)"
+      R"({"type":"shell_call","id":"sh_1","environment":{"container_id":"cntr_1"}},)"
+      R"({"type":"function_call","id":"fc_1","arguments":"{\"file_id\":\"of another\"}"},)"
+      R"({"type":"local_shell_call","id":"ls_1","action":{"env":{"file_id":"of another"}}},)"
+      R"({"type":"message","id":"msg_1","content":[{"type":"output_text","annotations":[)"
+      R"({"type":"container_file_citation","container_id":"cntr_1","file_id":"cfile_1"}]}]})";
+  const Ids all = {"resp_1", "rs_1", "ci_1", "cntr_1", "sh_1", "fc_1", "ls_1", "msg_1", "cfile_1"};
+  CHECK(Fed(kResponses).json(R"({"id":"resp_1","output":[)" + items + "]}").made() == all);
+  Fed stream(kResponses);
+  stream.feed(R"({"type":"response.created","response":{"id":"resp_1","output":[]}})");
+  CHECK(stream.made() == Ids{"resp_1"});
+  stream.feed(R"({"type":"response.output_item.added","item":{"type":"message","id":"msg_1"}})");
+  CHECK(stream.made() == Ids{"resp_1", "msg_1"});
+  stream.feed(R"({"type":"response.output_item.done","item":{"type":"message","id":"msg_1",)"
+              R"("content":[{"annotations":[{"type":"file_citation","file_id":"file_1"}]}]}})");
+  CHECK(stream.made() == Ids{"resp_1", "msg_1", "file_1"});
+
+  const std::string block =
+      R"({"type":"bash_code_execution_tool_result","tool_use_id":"srvtoolu_1","content":{)"
+      R"("type":"bash_code_execution_result","content":[{"file_id":"file_2"}]}})";
+  const std::string asked = R"({"type":"server_tool_use","input":{"container":{"id":"foreign"}}})";
+  CHECK(Fed(kMessages)
+            .json(R"({"container":{"id":"container_1","expires_at":"t"},"content":[)" + asked +
+                  "," + block + "]}")
+            .made() == Ids{"container_1", "file_2"});
+  Fed messages(kMessages);
+  messages.feed(R"({"type":"content_block_start","index":0,"content_block":)" + block + "}");
+  messages.feed(R"({"type":"message_delta","delta":{"container":{"id":"container_1"}}})");
+  CHECK(messages.made() == Ids{"file_2", "container_1"});
 }
 
 TEST_CASE("meter: cached tokens are found under the names of every provider", "[unit][ai]") {

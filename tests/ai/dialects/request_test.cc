@@ -2,6 +2,8 @@
 // the body, tools of the provider, cache writes; and the edits of a body on its way out.
 #include <catch2/catch.hpp>
 
+#include <tuple>
+
 #include "ai/dialects/dialect.h"
 
 using namespace kvcs;
@@ -178,6 +180,61 @@ TEST_CASE("request: calls of the provider's tools are asked for with their bound
   CHECK(refusal(kChat, R"("web_search_options":{"search_type":"fast"})").empty());
   CHECK(read(kChat, R"("tools":[{"google_search":{}}])").asked.web_searches > 0);
   CHECK(read(kChat, R"("tools":[{"type":"openrouter:web_search"}])").asked.web_searches > 0);
+}
+
+TEST_CASE("request: ids of what the provider has stored are found by every member that names them",
+          "[unit][ai]") {
+  using Ids = std::vector<std::string>;
+  const std::vector<std::tuple<ApiKind, std::string, Ids>> all = {
+      {kResponses, R"("input":[{"type":"item_reference","id":"msg_1"}])", {"msg_1"}},
+      {kResponses, R"("input":[{"type":"item_reference","ID":"msg_1"}])", {"msg_1"}},
+      {kResponses, R"("input":[{"id":"msg_1"},{"id":"msg_2","type":null}])", {"msg_1", "msg_2"}},
+      {kResponses, R"("input":[{"id":"mine","type":"message","role":"user","content":"x"}])", {}},
+      {kResponses, R"("input":[{"id":"mine","role":"user","content":"x"}])", {}},
+      {kResponses, R"("input":[{"type":"reasoning","id":"rs_1","summary":[]}])", {"rs_1"}},
+      {kResponses,
+       R"("input":[{"type":"reasoning","id":"rs_1","encrypted_content":""}])",
+       {"rs_1"}},
+      {kResponses, R"("input":[{"type":"reasoning","id":"rs_1","encrypted_content":"x"}])", {}},
+      {kResponses, R"("input":[{"type":"image_generation_call","id":"ig_1"}])", {"ig_1"}},
+      {kResponses, R"("tools":[{"type":"code_interpreter","container":"cntr_1"}])", {"cntr_1"}},
+      {kResponses, R"("tools":[{"type":"code_interpreter","container":{"type":"auto"}}])", {}},
+      {kResponses,
+       R"("tools":[{"type":"code_interpreter","container":{"type":"auto","file_ids":["f1"]}}])",
+       {"f1"}},
+      {kResponses,
+       R"("tools":[{"type":"shell","environment":{"type":"container_reference",)"
+       R"("container_id":"cntr_2"}}])",
+       {"cntr_2"}},
+      {kResponses,
+       R"("input":[{"type":"code_interpreter_call","container_id":"cntr_3"}])",
+       {"cntr_3"}},
+      {kResponses, R"("prompt":{"id":"pmpt_1","version":"2"})", {"pmpt_1"}},
+      {kResponses,
+       R"("tools":[{"type":"shell","environment":{"type":"container_auto","skills":[)"
+       R"({"type":"skill_reference","skill_id":"openai-spreadsheets"},)"
+       R"({"type":"skill_reference","skill_id":"skill_1"}]}}])",
+       {"skill_1"}},
+      {kMessages, R"("container":"container_1")", {"container_1"}},
+      {kMessages,
+       R"("container":{"id":"container_1","skills":[{"type":"anthropic","skill_id":"pptx"},)"
+       R"({"type":"custom","skill_id":"skill_2"}]})",
+       {"container_1", "skill_2"}},
+      {kMessages, R"("container":null)", {}},
+      {kMessages,
+       R"("messages":[{"content":[{"type":"tool_use","input":{"container":"x"}}]}])",
+       {}},
+      {kMessages,
+       R"("messages":[{"content":[{"type":"container_upload","file_id":"file_1"}]}])",
+       {"file_1"}},
+      {kChat, R"("cached_content":"cachedContents/c1")", {"c1"}},
+      {kChat, R"("extra_body":{"google":{"cached_content":"c1"}})", {"c1"}},
+      {kChat, R"("prompt":"words")", {}},
+  };
+  for (const auto& [api, members, ids] : all) {
+    INFO(members);
+    CHECK(read(api, members).stored_ids == ids);
+  }
 }
 
 TEST_CASE("request: what may go over to another model is refused by every API", "[unit][ai]") {
