@@ -8,6 +8,7 @@
 #include "ai/budget/budget_ledger.h"
 #include "app/build.h"
 #include "app/master_key.h"
+#include "app/owner_deletion.h"
 #include "app/parts.h"
 #include "artifacts/artifact_audit.h"
 #include "base/address_block.h"
@@ -34,6 +35,7 @@
 #include "identity/users.h"
 #include "identity/users_api.h"
 #include "kv/audited_kv.h"
+#include "kv/keyspace.h"
 #include "ops/idempotency.h"
 #include "ops/kv_api.h"
 #include "ops/rate_limit.h"
@@ -123,6 +125,9 @@ Status build_identity(Parts& parts) {
                const AuditContext& who) {
         return add_portal_audit(db, {"project", id, action, who.actor, who.source, who.request_id},
                                 *parts.entropy, parts.clock().unix_ms());
+      },
+      [&parts](std::string_view organization_id) {
+        return parts.deletions->check_not_begun(keyspace::Owner::kOrganization, organization_id);
       });
   parts.people = std::make_unique<PersonService>(*parts.kv, *parts.audited, clock, *parts.entropy);
   parts.members = std::make_unique<MemberService>(*parts.kv, *parts.audited, clock);

@@ -19,6 +19,16 @@ namespace kvcs {
 
 using keyspace::Owner;
 
+namespace {
+
+Status in_deletion(std::string_view name) {
+  return conflict("'" + printable(name, kShownName) +
+                  "' is being deleted already; wait for the end of that.")
+      .with_reason("name_in_deletion");
+}
+
+}  // namespace
+
 // As stored. The tombstone of an organization's tenant names the organization and is no deletion of
 // its own.
 struct OwnerDeletions::Record {
@@ -26,6 +36,7 @@ struct OwnerDeletions::Record {
   AuditContext who;
   int64_t began_ms = 0, removed = 0;
   std::string part_of;
+  bool asked = false;  // Whether it may begin is being looked at; nothing has gone.
 
   std::string key() const { return keyspace::deletion(owner.kind, owner.id); }
   std::string to_json() const {
@@ -37,7 +48,8 @@ struct OwnerDeletions::Record {
                           {"request_id", who.request_id},
                           {"began_ms", began_ms},
                           {"removed", removed},
-                          {"part_of", part_of}});
+                          {"part_of", part_of},
+                          {"asked", asked}});
   }
   static Result<Record> parse(const std::string& text) {
     const Json json = KVCS_TRY(parse_json(text));
@@ -50,6 +62,8 @@ struct OwnerDeletions::Record {
     record.owner.slug = text_member(json, "slug");
     record.who = {text_member(json, "actor"), "deletion", text_member(json, "request_id")};
     record.part_of = text_member(json, "part_of");
+    const auto asked = json.find("asked");
+    record.asked = asked != json.end() && *asked == true;
     JsonReader reader(json);
     record.began_ms = reader.optional_integer("began_ms", 0, INT64_MAX).value_or(0);
     record.removed = reader.optional_integer("removed", 0, INT64_MAX).value_or(0);
@@ -95,7 +109,8 @@ Result<std::optional<OwnerDeletions::Record>> OwnerDeletions::read(Owner kind,
 
 Result<std::optional<OwnerRef>> OwnerDeletions::find(Owner kind, std::string_view id) const {
   const auto record = KVCS_TRY(read(kind, id));
-  return record ? std::optional<OwnerRef>(record->owner) : std::optional<OwnerRef>();
+  return record && !record->asked ? std::optional<OwnerRef>(record->owner)
+                                  : std::optional<OwnerRef>();
 }
 
 Result<std::vector<OwnerDeletions::Record>> OwnerDeletions::list() const {
@@ -117,43 +132,124 @@ Result<OwnerHoldings> OwnerDeletions::count(const OwnerRef& owner) const {
   return OwnerWalk(parts_, owner, {}, [] { return false; }).count();
 }
 
-Status OwnerDeletions::begin(const OwnerRef& owner, const AuditContext& who) {
-  Record record;
-  record.owner = owner;
-  record.who = who;
-  record.began_ms = parts_.clock().unix_ms();
+Status OwnerDeletions::check_not_begun(Owner kind, std::string_view id) const {
+  const Status begun = parts_.kv->get(KvFamily::kSystem, keyspace::deletion(kind, id)).status();
+  if (begun.ok()) return in_deletion(id);
+  return begun.code() == Code::kNotFound ? ok() : begun;
+}
+
+// `lock` is the one of the names that a second deletion would want too.
+KvBatch OwnerDeletions::tombstones(const Record& record, std::string& lock) const {
   KvBatch batch;
-  batch.put(KvFamily::kSystem, record.key(), record.to_json());
-  std::string lock = record.key();
-  const bool is_organization = owner.kind == Owner::kOrganization;
-  const std::string tenant = is_organization ? owner.slug : owner.id;
-  if (is_organization) batch.remove(KvFamily::kConfig, keyspace::org_config(owner.id));
-  if (is_organization && !tenant.empty()) {
+  lock = record.key();
+  batch.put(KvFamily::kSystem, lock, record.to_json());
+  if (record.owner.kind == Owner::kOrganization && !record.owner.slug.empty()) {
     Record part = record;
-    part.owner = {Owner::kTenant, tenant, owner.id, ""};
-    part.part_of = owner.id;
+    part.owner = {Owner::kTenant, record.owner.slug, record.owner.id, ""};
+    part.part_of = record.owner.id;
     lock = part.key();
     batch.put(KvFamily::kSystem, lock, part.to_json());
-    batch.remove(KvFamily::kConfig, keyspace::org_slug(tenant));
   }
-  if (!tenant.empty() && (is_organization || owner.kind == Owner::kTenant)) {
-    batch.remove(KvFamily::kConfig, keyspace::tenant_config(tenant));
-  }
-  if (owner.kind == Owner::kUser) {
+  return batch;
+}
+
+Status OwnerDeletions::add_root_removals(const Record& record, KvBatch& batch) const {
+  const OwnerRef& owner = record.owner;
+  if (owner.kind == Owner::kOrganization) {
+    batch.remove(KvFamily::kConfig, keyspace::org_config(owner.id));
+    if (!owner.slug.empty()) {
+      batch.remove(KvFamily::kConfig, keyspace::org_slug(owner.slug));
+      batch.remove(KvFamily::kConfig, keyspace::tenant_config(owner.slug));
+    }
+  } else if (owner.kind == Owner::kTenant) {
+    batch.remove(KvFamily::kConfig, keyspace::tenant_config(owner.id));
+  } else if (owner.kind == Owner::kUser) {
     const User user = KVCS_TRY(parts_.users->find(owner.id));
     batch.remove(KvFamily::kConfig, keyspace::user_config(user.id));
     batch.remove(KvFamily::kConfig, keyspace::user_email(user.organization_id, user.email));
   }
-  const Status begun =
-      parts_.audited->compare_and_swap(KvFamily::kSystem, lock, std::nullopt, batch, who);
-  if (begun.code() == Code::kConflict) {
-    return conflict("'" + (tenant.empty() ? owner.id : tenant) +
-                    "' is being deleted already; wait for the end of that.")
-        .with_reason("name_in_deletion");
+  return ok();
+}
+
+Status OwnerDeletions::begin(const OwnerRef& owner, const AuditContext& who,
+                             const HoldingsCheck& check) {
+  Record record;
+  record.owner = owner;
+  record.who = who;
+  record.began_ms = parts_.clock().unix_ms();
+  if (check) {
+    const Turn turn(*this, record.key());
+    if (!turn.taken()) return in_deletion(owner.id);
+    KVCS_TRY(ask(record, check));
+  } else {
+    std::string lock;
+    KvBatch batch = tombstones(record, lock);
+    KVCS_TRY(add_root_removals(record, batch));
+    KVCS_TRY(put_up(batch, lock, record));
   }
-  KVCS_TRY(Status(begun));
   log::info("deletion.begun", {{"owner", record.key()}, {"actor", who.actor}});
   return take_from_sight(record);
+}
+
+Status OwnerDeletions::put_up(const KvBatch& batch, const std::string& lock,
+                              const Record& record) const {
+  const Status put =
+      parts_.audited->compare_and_swap(KvFamily::kSystem, lock, std::nullopt, batch, record.who);
+  if (put.code() != Code::kConflict) return put;
+  const OwnerRef& owner = record.owner;
+  return in_deletion(owner.kind == Owner::kOrganization && !owner.slug.empty() ? owner.slug
+                                                                               : owner.id);
+}
+
+// The tombstones keep out what is new, while the owner's own record stays: then what it holds is
+// counted, and only when that may go is the deletion begun.
+Status OwnerDeletions::ask(Record record, const HoldingsCheck& check) const {
+  record.asked = true;
+  std::string lock;
+  KVCS_TRY(put_up(tombstones(record, lock), lock, record));
+  const auto look = [&]() -> Status {
+    const OwnerRef& owner = record.owner;
+    if (owner.kind == Owner::kProject) {
+      KVCS_TRY(parts_.projects->begin_removal(owner.organization_id, owner.id));
+    } else {
+      KVCS_TRY(parts_.projects->wait_for_changes());
+    }
+    const OwnerHoldings holdings = KVCS_TRY(count(owner));
+    return check(holdings);
+  };
+  Status refused = look();
+  if (refused.ok()) {
+    Record begun = record;
+    begun.asked = false;
+    KvBatch batch = tombstones(begun, lock);
+    refused = add_root_removals(begun, batch);
+    if (refused.ok()) refused = parts_.audited->write(batch, record.who);
+    if (refused.ok()) return ok();
+  }
+  // What cannot be withdrawn now, the job does.
+  const Status withdrawn = withdraw(record);
+  if (!withdrawn.ok()) {
+    log::warn("deletion.not_withdrawn",
+              {{"owner", record.key()}, {"error", withdrawn.to_string()}});
+  }
+  return refused;
+}
+
+Status OwnerDeletions::withdraw(const Record& record) const {
+  const OwnerRef& owner = record.owner;
+  if (owner.kind == Owner::kProject) {
+    KVCS_TRY(parts_.projects->withdraw_removal(owner.organization_id, owner.id));
+  }
+  return remove_tombstones(record);
+}
+
+Status OwnerDeletions::remove_tombstones(const Record& record) const {
+  KvBatch batch;
+  batch.remove(KvFamily::kSystem, record.key());
+  if (record.owner.kind == Owner::kOrganization && !record.owner.slug.empty()) {
+    batch.remove(KvFamily::kSystem, keyspace::deletion(Owner::kTenant, record.owner.slug));
+  }
+  return parts_.audited->write(batch, record.who);
 }
 
 // What the first batch does not reach: rows of SQL, and answers in memory.
@@ -174,6 +270,10 @@ Result<bool> OwnerDeletions::go_on(const OwnerRef& owner, const std::function<bo
   if (!turn.taken()) return false;
   std::optional<Record> record = KVCS_TRY(read(owner.kind, owner.id));
   if (!record) return true;  // Another thread has ended it.
+  if (record->asked) {       // Whoever asked is gone.
+    KVCS_TRY(withdraw(*record));
+    return true;
+  }
   OwnerWalk walk(parts_, record->owner, record->who,
                  [&] { return stopping_.load() || cancelled(); });
   // The second pass finds what came while the first one went; more are needed only where a request
@@ -197,12 +297,7 @@ Result<bool> OwnerDeletions::go_on(const OwnerRef& owner, const std::function<bo
 
 Status OwnerDeletions::end(const Record& record) {
   KVCS_TRY(take_from_sight(record));
-  KvBatch batch;
-  batch.remove(KvFamily::kSystem, record.key());
-  if (record.owner.kind == Owner::kOrganization && !record.owner.slug.empty()) {
-    batch.remove(KvFamily::kSystem, keyspace::deletion(Owner::kTenant, record.owner.slug));
-  }
-  KVCS_TRY(parts_.audited->write(batch, record.who));
+  KVCS_TRY(remove_tombstones(record));
   log::info("deletion.ended", {{"owner", record.key()},
                                {"removed", record.removed},
                                {"ms", parts_.clock().unix_ms() - record.began_ms}});
@@ -215,8 +310,8 @@ int64_t OwnerDeletions::resume() {
   if (!all.ok()) log::warn("deletion.resume_failed", {{"error", all.status().to_string()}});
   if (!all.ok()) return 0;
   for (const Record& record : all.value()) {
-    Status hidden = take_from_sight(record);
-    if (hidden.ok()) {
+    Status hidden = record.asked ? withdraw(record) : take_from_sight(record);
+    if (hidden.ok() && !record.asked) {
       hidden = OwnerWalk(parts_, record.owner, record.who, [] { return false; }).remove_keys();
     }
     if (!hidden.ok()) {

@@ -3,7 +3,12 @@
 // `deletion:{kind}:{id}` in its place: with that the owner's name is taken, nothing new can be
 // stored for it (kv/owned.h), and a restart goes on. Then passes of the walk (app/owner_walk.h)
 // remove what the owner has, until one finds nothing; the record goes last. An organization's
-// deletion is also that of the tenant with its slug. Thread-safe.
+// deletion is also that of the tenant with its slug.
+//
+// A deletion that may be refused for what its owner holds puts the record up first, marked as
+// asked: nothing new comes from then on, what is there is counted, and either the deletion begins
+// or the record goes away again. One that a crash left behind is withdrawn, for nobody was
+// answered. Thread-safe.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -27,9 +32,13 @@ class OwnerDeletions final {
   Result<std::optional<OwnerRef>> find(keyspace::Owner kind, std::string_view id) const;
   // What goes with the owner.
   Result<OwnerHoldings> count(const OwnerRef& owner) const;
-  // From here on the owner is not there any more. Conflict with reason name_in_deletion: its tenant
-  // is being deleted already.
-  Status begin(const OwnerRef& owner, const AuditContext& who);
+  // From here on the owner is not there any more. Conflict with reason name_in_deletion: it or its
+  // tenant is being deleted already. `check` may refuse what the owner holds then, when nothing
+  // more can come to it; its failure is returned, and all is as before. An empty one is not asked.
+  using HoldingsCheck = std::function<Status(const OwnerHoldings& holdings)>;
+  Status begin(const OwnerRef& owner, const AuditContext& who, const HoldingsCheck& check = {});
+  // Conflict with reason name_in_deletion.
+  Status check_not_begun(keyspace::Owner kind, std::string_view id) const;
   // Passes until nothing is left. False: cancelled, another thread is at it, or a request of the
   // owner is still under way.
   Result<bool> go_on(const OwnerRef& owner, const std::function<bool()>& cancelled);
@@ -46,6 +55,12 @@ class OwnerDeletions final {
   class Turn;
   Result<std::optional<Record>> read(keyspace::Owner kind, std::string_view id) const;
   Result<std::vector<Record>> list() const;
+  KvBatch tombstones(const Record& record, std::string& lock) const;
+  Status add_root_removals(const Record& record, KvBatch& batch) const;
+  Status put_up(const KvBatch& batch, const std::string& lock, const Record& record) const;
+  Status remove_tombstones(const Record& record) const;
+  Status ask(Record record, const HoldingsCheck& check) const;
+  Status withdraw(const Record& record) const;
   Status take_from_sight(const Record& record) const;
   Status end(const Record& record);
 

@@ -138,12 +138,18 @@ Result<http::Response> OwnersApi::remove_organization(http::Request& request) {
 Result<http::Response> OwnersApi::remove(http::Request& request, const OwnerRef& owner) {
   const bool is_dry = KVCS_TRY(flag(request, "dry_run"));
   const bool is_forced = KVCS_TRY(flag(request, "force"));
-  if (is_dry || !is_forced) {
+  if (is_dry) {
     const OwnerHoldings holdings = KVCS_TRY(deletions_.count(owner));
-    if (is_dry) return http::reply(200, holdings_json(owner, holdings));
-    KVCS_TRY(check_holdings(owner, holdings));
+    return http::reply(200, holdings_json(owner, holdings));
   }
-  KVCS_TRY(deletions_.begin(owner, admin_api::who(request)));
+  OwnerDeletions::HoldingsCheck check;
+  if (!is_forced && (owner.kind == Owner::kOrganization || owner.kind == Owner::kProject)) {
+    check = [&owner](const OwnerHoldings& holdings) { return check_holdings(owner, holdings); };
+    // Before anything is kept out for the sake of a deletion that is to be refused.
+    const OwnerHoldings holdings = KVCS_TRY(deletions_.count(owner));
+    KVCS_TRY(check(holdings));
+  }
+  KVCS_TRY(deletions_.begin(owner, admin_api::who(request), check));
   return go_on(owner);
 }
 

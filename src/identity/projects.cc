@@ -26,12 +26,13 @@ Status no_such_project(std::string_view id) {
 }
 
 ProjectService::ProjectService(DbWriter& writer, DbReaders& readers, const Clock& clock,
-                               Entropy& entropy, ProjectAudit audit)
+                               Entropy& entropy, ProjectAudit audit, ProjectOwnerCheck owner_check)
     : writer_(writer),
       readers_(readers),
       clock_(clock),
       entropy_(entropy),
-      audit_(std::move(audit)) {}
+      audit_(std::move(audit)),
+      owner_check_(std::move(owner_check)) {}
 
 Result<Project> ProjectService::create(Project wanted, const AuditContext& who) {
   if (trim(wanted.name).empty() || wanted.name.size() > kNameMaxBytes) {
@@ -46,7 +47,10 @@ Result<Project> ProjectService::create(Project wanted, const AuditContext& who) 
         "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
   }
   wanted.created_ms = clock_.unix_ms();
+  Status refused;
   Status stored = writer_.run([&](Database& db) -> Status {
+    refused = owner_check_(wanted.organization_id);
+    KVCS_TRY(Status(refused));
     Statement insert =
         KVCS_TRY(db.prepare("INSERT INTO projects (id, organization_id, slug, name, created_ms) "
                             "VALUES (?, ?, ?, ?, ?)"));
@@ -55,6 +59,7 @@ Result<Project> ProjectService::create(Project wanted, const AuditContext& who) 
     KVCS_TRY(insert.run());
     return audit_(db, wanted.id, "create", who);
   });
+  if (!refused.ok()) return refused;
   // The unique index has refused the row.
   if (stored.code() == Code::kConflict) {
     if (KVCS_TRY(is_deleting(wanted.organization_id, wanted.slug))) {
@@ -123,6 +128,20 @@ Status ProjectService::begin_removal(std::string_view organization_id,
         "UPDATE projects SET deleting = 1 WHERE organization_id = ? AND (id = ? OR ? = '')"));
     return update.bind(1, organization).bind(2, project).bind(3, project).run();
   });
+}
+
+Status ProjectService::withdraw_removal(std::string_view organization_id,
+                                        std::string_view project_id) {
+  return writer_.run([organization = std::string(organization_id),
+                      project = std::string(project_id)](Database& db) -> Status {
+    Statement update = KVCS_TRY(
+        db.prepare("UPDATE projects SET deleting = 0 WHERE organization_id = ? AND id = ?"));
+    return update.bind(1, organization).bind(2, project).run();
+  });
+}
+
+Status ProjectService::wait_for_changes() {
+  return writer_.run([](Database&) { return ok(); });
 }
 
 Result<std::vector<std::string>> ProjectService::list_ids(std::string_view organization_id) const {

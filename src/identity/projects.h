@@ -33,14 +33,18 @@ Status no_such_project(std::string_view id);
 using ProjectAudit = std::function<Status(Database& db, std::string_view project_id,
                                           std::string_view action, const AuditContext& who)>;
 
+// Whether the organization may get a project: a failure when it is being deleted. Called between
+// the changes of portal.db, on the writer's thread.
+using ProjectOwnerCheck = std::function<Status(std::string_view organization_id)>;
+
 class ProjectService final {
  public:
   // Both of portal.db.
   ProjectService(DbWriter& writer, DbReaders& readers, const Clock& clock, Entropy& entropy,
-                 ProjectAudit audit);
+                 ProjectAudit audit, ProjectOwnerCheck owner_check);
 
   // Fills in id (when empty) and time; slug "" is made from the name. Invalid; Conflict with reason
-  // slug_exists, or name_in_deletion.
+  // slug_exists, or name_in_deletion; as the check of the owner fails.
   Result<Project> create(Project wanted, const AuditContext& who);
   // NotFound with reason project_not_found, also when it belongs to another organization.
   Result<Project> find(std::string_view organization_id, std::string_view project_id) const;
@@ -48,6 +52,10 @@ class ProjectService final {
   Result<std::vector<Project>> list(std::string_view organization_id) const;
   // From now on one, or all of an organization for "", is not found any more. A repeat is harmless.
   Status begin_removal(std::string_view organization_id, std::string_view project_id);
+  // It is found again, as before.
+  Status withdraw_removal(std::string_view organization_id, std::string_view project_id);
+  // Returns when all changes that were begun before are there for readers.
+  Status wait_for_changes();
   // Ids of the organization's, those that are being deleted included.
   Result<std::vector<std::string>> list_ids(std::string_view organization_id) const;
   // Conflict with reason project_not_empty while artifacts name it.
@@ -62,6 +70,7 @@ class ProjectService final {
   const Clock& clock_;
   Entropy& entropy_;
   const ProjectAudit audit_;
+  const ProjectOwnerCheck owner_check_;
 };
 
 // Creates a key of `owner`, a project that was there. A project is a row of SQL, which the write of
