@@ -12,6 +12,7 @@
 #include "app/repair_command.h"
 #include "base/json.h"
 #include "base/log_gatherer.h"
+#include "base/private_file.h"
 
 namespace kvcs {
 namespace {
@@ -66,6 +67,15 @@ LoadedConfig load_for_serve(const cli::Invocation& in) {
   return load_config(in.text("config"), environment);
 }
 
+// The systemd unit takes secrets from kvcs.env beside the configuration file. systemd reads it as
+// root and hands over variables, which do not say where they come from; the place does.
+void look_at_environment_file(const std::string& config_path) {
+  if (config_path.empty()) return;
+  const size_t slash = config_path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "" : config_path.substr(0, slash + 1);
+  warn_if_others_can_read(folder + "kvcs.env");
+}
+
 // A reader of the log that is slow gets the last lines too; one that has stopped holds nobody.
 constexpr int64_t kLastLinesMs = 1000;
 
@@ -73,6 +83,7 @@ constexpr int64_t kLastLinesMs = 1000;
 int serve(const cli::Invocation& in, cli::Console& console) {
   const LoadedConfig loaded = load_for_serve(in);
   if (!loaded.faults.empty()) return report_faults(loaded.faults, console);
+  look_at_environment_file(in.text("config"));
   const auto tell = [&](const App& app) {
     if (!console.mode().terminal) return;
     console.note("kvcs serves on " + app.url());

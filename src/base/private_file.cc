@@ -16,12 +16,15 @@ bool others_can_read(const std::string& path) {
   return by_group || (info.st_mode & (S_IROTH | S_IWOTH)) != 0;
 }
 
+void warn_if_others_can_read(const std::string& path) {
+  if (!others_can_read(path)) return;
+  log::warn("file.readable_by_others",
+            {{"path", path}, {"message", "It holds a secret; run: chmod 600 " + path}});
+}
+
 Result<Secret> read_private_file(const std::string& path, size_t max_bytes) {
   std::string text = KVCS_TRY(read_small_file(path, max_bytes));
-  if (others_can_read(path)) {
-    log::warn("file.readable_by_others",
-              {{"path", path}, {"message", "It holds a secret; run: chmod 600 " + path}});
-  }
+  warn_if_others_can_read(path);
   return Secret(std::move(text));
 }
 

@@ -14,5 +14,7 @@ namespace kvcs {
 Result<Secret> read_private_file(const std::string& path, size_t max_bytes);
 // Whether the mode of an open or closed file lets others read it.
 bool others_can_read(const std::string& path);
+// The warning alone, for a file that somebody else reads for this process.
+void warn_if_others_can_read(const std::string& path);
 
 }  // namespace kvcs
