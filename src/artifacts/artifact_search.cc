@@ -23,6 +23,16 @@ struct Root {
   std::string model, tokenizer;
 };
 
+// Whose artifacts are searched: a column that an index begins with, and its value. A project
+// belongs to one organization, which is compared once more before anything is a hit.
+struct Reach {
+  explicit Reach(const PrefixQuery& query)
+      : column(query.only_project_id.empty() ? "organization_id = ?" : "project_id = ?"),
+        id(query.only_project_id.empty() ? query.organization_id : query.only_project_id) {}
+  const std::string column;
+  const std::string& id;
+};
+
 // Skips in the index to the next root of the organization, so that many artifacts under one root
 // cost one step. False at the end.
 //
@@ -32,15 +42,15 @@ Result<bool> next_root(Database& db, const PrefixQuery& query, Root& at, std::st
   constexpr std::string_view kSteps[] = {
       "search_model = ? AND search_tokenizer = ? AND search_root > ?",
       "search_model = ? AND search_tokenizer > ?", "search_model > ?"};
+  const Reach reach(query);
   for (const std::string_view step : kSteps) {
-    auto s = KVCS_TRY(db.prepare(
-        "SELECT search_model, search_tokenizer, search_root FROM artifacts "
-        "WHERE organization_id = ? AND (? = '' OR project_id = ?) AND " +
-        std::string(step) + " ORDER BY search_model, search_tokenizer, search_root LIMIT 1"));
-    s.bind(1, query.organization_id).bind(2, query.only_project_id);
-    s.bind(3, query.only_project_id).bind(4, at.model);
-    if (step != kSteps[2]) s.bind(5, at.tokenizer);
-    if (step == kSteps[0]) s.bind(6, text);
+    auto s = KVCS_TRY(
+        db.prepare("SELECT search_model, search_tokenizer, search_root FROM artifacts WHERE " +
+                   reach.column + " AND " + std::string(step) +
+                   " ORDER BY search_model, search_tokenizer, search_root LIMIT 1"));
+    s.bind(1, reach.id).bind(2, at.model);
+    if (step != kSteps[2]) s.bind(3, at.tokenizer);
+    if (step == kSteps[0]) s.bind(4, text);
     if (!KVCS_TRY(s.step())) continue;
     at.model = s.text(0);
     at.tokenizer = s.text(1);
@@ -74,14 +84,12 @@ Result<std::vector<Root>> list_text_roots(Database& db, const PrefixQuery& query
     roots.push_back({search_rows::text_root(query.model, salt), query.model, ""});
     return roots;
   }
-  auto s =
-      KVCS_TRY(db.prepare("SELECT search_model FROM artifacts WHERE organization_id = ? "
-                          "AND search_model > ? AND (? = '' OR project_id = ?) "
-                          "ORDER BY search_model LIMIT 1"));
+  const Reach reach(query);
+  auto s = KVCS_TRY(db.prepare("SELECT search_model FROM artifacts WHERE " + reach.column +
+                               " AND search_model > ? ORDER BY search_model LIMIT 1"));
   std::string model;
   while (roots.size() < kSearchRootsMax) {
-    s.bind(1, query.organization_id).bind(2, model);
-    s.bind(3, query.only_project_id).bind(4, query.only_project_id);
+    s.bind(1, reach.id).bind(2, model);
     if (!KVCS_TRY(s.step())) break;
     model = s.text(0);
     s.reset();

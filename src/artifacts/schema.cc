@@ -117,6 +117,11 @@ constexpr const char* kPortal5 =
     "ALTER TABLE projects ADD COLUMN deleting INTEGER NOT NULL DEFAULT 0 "
     "CHECK (deleting IN (0, 1));";
 
+// A project's key searches its project alone, and would read all of the organization's rows else.
+constexpr const char* kPortal6 =
+    "CREATE INDEX artifacts_by_project_search_root "
+    "ON artifacts (project_id, search_model, search_tokenizer, search_root);";
+
 // Rows of artifacts go one by one, with their bytes and what they used; projects after them.
 constexpr TableOwner kOwners[] = {
     {"customers", "nobody", ""},
@@ -136,8 +141,8 @@ std::span<const TableOwner> portal_table_owners() {
 }
 
 const std::vector<Migration>& portal_migrations() {
-  static const std::vector<Migration> list = {
-      {1, kPortal1}, {2, kPortal2}, {3, kPortal3}, {4, kPortal4}, {5, kPortal5}};
+  static const std::vector<Migration> list = {{1, kPortal1}, {2, kPortal2}, {3, kPortal3},
+                                              {4, kPortal4}, {5, kPortal5}, {6, kPortal6}};
   return list;
 }
 

@@ -3,8 +3,11 @@
 // comparison is the answer to compare with.
 #include <nlohmann/json.hpp>
 
+#include <set>
+
 #include "artifact_world.h"
 #include "base/bytes.h"
+#include "base/mutex.h"
 #include "kvfile/support.h"
 
 namespace kvcs {
@@ -120,6 +123,49 @@ TEST_CASE("server search: the longest common prefix comes first, whatever the le
     }
   }
   CHECK(d.find(numbers(500'000, 300)).empty());
+}
+
+TEST_CASE(
+    "server search: each of its questions is answered from an index, a project's from its own",
+    "[artifacts][search]") {
+  SearchDoor d;
+  d.store(numbers(1, 300), "m", false, nullptr, {}, "Once upon a time");
+  d.store(numbers(1, 300), "m2", false, &d.w.sibling);
+  for (const std::string key : {"acme", "whole_acme"}) {
+    // The statements as they are, noted by an engine that fails nothing.
+    std::set<std::string> asked;
+    Mutex mutex;
+    d.w.sql_fault = [&](std::string_view op, std::string_view sql) {
+      MutexLock lock(mutex);
+      if (op == "prepare" && sql.starts_with("SELECT")) asked.emplace(sql);
+      return ok();
+    };
+    CHECK_FALSE(d.find(numbers(1, 300), Json::object(), key).empty());
+    CHECK(d.post(key, "/search", R"({"text":"Once upon"})").status == 200);
+    d.w.sql_fault = nullptr;
+    const std::string index =
+        key == "acme" ? "artifacts_by_project_search_root" : "artifacts_by_search_root";
+    int of_roots = 0;
+    for (const std::string& sql : asked) {
+      std::string plan;
+      REQUIRE(d.w.readers
+                  ->run([&](Database& db) -> Status {
+                    auto rows = KVCS_TRY(db.prepare("EXPLAIN QUERY PLAN " + sql));
+                    while (KVCS_TRY(rows.step())) plan += rows.text(3) + "; ";
+                    return ok();
+                  })
+                  .ok());
+      INFO(sql << ": " << plan);
+      CHECK(plan.find("SCAN") == std::string::npos);
+      CHECK(plan.find("TEMP B-TREE") == std::string::npos);
+      if (sql.starts_with("SELECT search_model")) {
+        of_roots++;
+        CHECK(plan.find(index + " ") != std::string::npos);
+        CHECK(plan.find("search_model") != std::string::npos);
+      }
+    }
+    CHECK(of_roots == 4);
+  }
 }
 
 TEST_CASE("server search: a BOS on one side is seen through and said", "[artifacts][search]") {
