@@ -10,6 +10,7 @@
 #include "ai/prices/pricing.h"
 #include "app/build.h"
 #include "app/certificate_watch.h"
+#include "app/clock_file.h"
 #include "app/first_start.h"
 #include "app/master_keys.h"
 #include "app/owner_deletion.h"
@@ -21,6 +22,7 @@
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/entropy.h"
+#include "base/kept_clock.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "gateway/tokens/refresher.h"
@@ -177,6 +179,9 @@ void App::stop() {
   p.gateway.refresher->stop();
   for (const Status& flushed : {p.auth->flush_last_used(), p.gateway.tokens->flush_used()}) {
     if (!flushed.ok()) log::warn("last_used.flush_failed", {{"error", flushed.to_string()}});
+  }
+  if (Status kept = keep_clock(p.config.data_dir, *p.kept_clock); !kept.ok()) {
+    log::warn("clock.not_kept", {{"error", kept.to_string()}});
   }
   // Records that are still in the outbox move to SQL now, or, beyond a few batches, at the next
   // start.

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
+#include "base/kept_clock.h"
 #include "blob/blob.h"
 #include "blob/presign.h"
 #include "briefing/briefing.h"
@@ -116,7 +117,8 @@ void build_accounts(Parts& parts) {
       *gateway.tokens, *gateway.refresher, *parts.upstream, clients, origins, check, parts.clock());
   gateway.connect_api = std::make_unique<gateway::ConnectApi>(
       *parts.kv, *parts.audited, *gateway.tokens, *parts.upstream, clients, origins, check_active,
-      *parts.sealer, parts.clock(), *parts.entropy, [&parts] { return parts.public_url(); });
+      *parts.sealer, parts.kept_clock->latest(), parts.clock(), *parts.entropy,
+      [&parts] { return parts.public_url(); });
   gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
   gateway.canaries =
       std::make_unique<gateway::Canaries>(*parts.kv, *gateway.tokens, *gateway.providers,
@@ -189,8 +191,8 @@ void build_artifacts(Parts& parts) {
       (server.tls.certificate_path.empty() ? "http://" : "https://") +
       (server.listen_port < 0 ? "localhost" : host + ":" + std::to_string(server.listen_port));
   parts.artifacts.api = std::make_unique<ArtifactsApi>(
-      *parts.artifacts.service, *parts.artifacts.search, *parts.presigner, parts.clock(),
-      std::move(config),
+      *parts.artifacts.service, *parts.artifacts.search, *parts.presigner,
+      parts.kept_clock->latest(), std::move(config),
       [directory = parts.directory.get()](
           std::string_view organization_id) -> Result<ArtifactsApi::Holder> {
         const auto organization = KVCS_TRY(directory->organization(organization_id));
@@ -220,7 +222,7 @@ Status build_ai(Parts& parts) {
                                    std::string_view id) mutable { return rows.contain(id); }));
   ai.metrics = std::make_unique<ai::AiMetrics>(*parts.metrics);
   ai.objects = std::make_unique<ai::AiObjects>(
-      *parts.kv, *parts.audited, parts.clock(),
+      *parts.kv, *parts.audited, parts.kept_clock->latest(),
       [directory = parts.directory.get()](std::string_view organization_id) {
         return directory->organization(organization_id).status();
       });

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/file.h"
+#include "base/kept_clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/private_file.h"
@@ -97,9 +98,11 @@ class SignInFailures final {
 // Directory comes first: it registers with the store before anybody changes a record.
 Status build_identity(Parts& parts) {
   const Clock& clock = parts.clock();
+  // What a credential's end is compared with, and counted from.
+  const Clock& latest = parts.kept_clock->latest();
   parts.directory = std::make_unique<Directory>(
       *parts.kv, *parts.kv, static_cast<size_t>(parts.config.identity.cached_keys_max));
-  parts.auth = std::make_unique<Authenticator>(*parts.directory, *parts.kv, clock,
+  parts.auth = std::make_unique<Authenticator>(*parts.directory, *parts.kv, latest,
                                                KVCS_TRY(static_admin_keys(parts.config)),
                                                parts.config.auth.sessions, parts.browser_rules());
   parts.admin_guard = std::make_unique<AdminGuard>(
@@ -113,7 +116,7 @@ Status build_identity(Parts& parts) {
       [failures = std::make_shared<SignInFailures>(parts)](const http::Request& request) {
         failures->note(request);
       });
-  parts.keys = std::make_unique<KeyService>(*parts.kv, *parts.audited, clock, *parts.entropy);
+  parts.keys = std::make_unique<KeyService>(*parts.kv, *parts.audited, latest, *parts.entropy);
   parts.organizations = std::make_unique<OrganizationService>(
       *parts.kv, *parts.audited, clock, *parts.entropy,
       [&parts](std::string_view slug) { return parts.reserved_slugs.contains(slug); });
@@ -131,7 +134,7 @@ Status build_identity(Parts& parts) {
       });
   parts.people = std::make_unique<PersonService>(*parts.kv, *parts.audited, clock, *parts.entropy);
   parts.members = std::make_unique<MemberService>(*parts.kv, *parts.audited, clock);
-  parts.sessions = std::make_unique<SessionService>(*parts.kv, *parts.audited, clock,
+  parts.sessions = std::make_unique<SessionService>(*parts.kv, *parts.audited, latest,
                                                     *parts.entropy, parts.config.auth.sessions);
   parts.users = std::make_unique<UserService>(*parts.kv, *parts.audited, clock, *parts.entropy);
   parts.users_api = std::make_unique<UsersApi>(
@@ -145,7 +148,7 @@ Status build_identity(Parts& parts) {
   // Values that come in by hand or by import may hold secrets in clear: the tool gateway knows
   // where. Counters among them do not know this ledger's rows.
   parts.kv_api = std::make_unique<KvApi>(
-      *parts.kv, *parts.audited, clock,
+      *parts.kv, *parts.audited, parts.kept_clock->steady(),
       [&parts](KvFamily family, std::string_view key, std::string value) -> Result<std::string> {
         if (family == KvFamily::kTokens) return parts.gateway.tokens->seal_record(key, value);
         if (family == KvFamily::kConfig) return parts.gateway.providers->seal_record(key, value);
@@ -155,7 +158,8 @@ Status build_identity(Parts& parts) {
       [adoption = parts.token_adoption.get()](const KvBatch& batch, const AuditContext& who) {
         return adoption->adopt(batch, who);
       });
-  parts.idempotency = std::make_unique<Idempotency>(*parts.kv, *parts.sealer, clock);
+  parts.idempotency =
+      std::make_unique<Idempotency>(*parts.kv, *parts.sealer, parts.kept_clock->steady());
   return ok();
 }
 

@@ -4,6 +4,7 @@
 
 #include "app/blob_mark.h"
 #include "app/build.h"
+#include "app/clock_file.h"
 #include "app/files.h"
 #include "app/master_key.h"
 #include "app/parts.h"
@@ -18,6 +19,7 @@
 #include "base/crypto.h"
 #include "base/damage.h"
 #include "base/entropy.h"
+#include "base/kept_clock.h"
 #include "base/log_gatherer.h"
 #include "blob/blob.h"
 #include "blob/presign.h"
@@ -60,6 +62,7 @@ Status build_ground(Parts& parts) {
   parts.entropy = make_system_entropy();
   KVCS_TRY(make_private_directory(dir));
   parts.lock = std::make_unique<DataDirLock>(KVCS_TRY(DataDirLock::acquire(dir)));
+  parts.kept_clock = open_kept_clock(dir, parts.clock());
   parts.sealer =
       std::make_unique<Sealer>(KVCS_TRY(load_master_keys(dir, parts.config.secrets.master_key,
                                                          credentials_directory(), *parts.entropy)),
@@ -76,7 +79,7 @@ Status build_kv(Parts& parts) {
   kv.reserve_path = config.data_dir + "/reserve";
   // Each layer wraps the one before: engine, faults (in tests), timer, listeners. Everybody else
   // writes through the outermost, or, for what must be audited, through `audited` on top of it.
-  parts.kv_engine = KVCS_TRY(open_rocks_kv(kv, parts.clock()));
+  parts.kv_engine = KVCS_TRY(open_rocks_kv(kv, parts.kept_clock->steady()));
   if (parts.options.kv_faults) {
     parts.kv_faulty = make_faulty_kv(*parts.kv_engine, parts.options.kv_faults);
   }
@@ -142,7 +145,8 @@ Status build_blobs_and_upstream(Parts& parts) {
   parts.blobs = make_timed_blobs(*parts.blob_files, parts.clock(), blob_timer(*parts.metrics));
   // Uploads that died with the last process.
   KVCS_TRY(parts.blobs->remove_stale_temps());
-  parts.presigner = std::make_unique<Presigner>(parts.sealer->derive(kUrlSigning), parts.clock());
+  parts.presigner =
+      std::make_unique<Presigner>(parts.sealer->derive(kUrlSigning), parts.kept_clock->latest());
   parts.presigner->set_keys(parts.sealer->derive_all(kUrlSigning));
   http::UpstreamConfig upstream = config.upstream;
   // What the door has let in, no host refuses: shares are the door's.

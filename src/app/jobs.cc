@@ -12,6 +12,7 @@
 #include "ai/budget/budget_ledger.h"
 #include "app/backup.h"
 #include "app/certificate_watch.h"
+#include "app/clock_file.h"
 #include "app/master_keys.h"
 #include "app/owner_deletion.h"
 #include "app/parts.h"
@@ -279,6 +280,7 @@ std::vector<Job> all_jobs(Parts& parts) {
   add("last-used-flush", "* * * * *", 30, 0, [&parts](const JobContext&) -> Result<std::string> {
     KVCS_TRY(parts.auth->flush_last_used());
     KVCS_TRY(parts.gateway.tokens->flush_used());
+    KVCS_TRY(keep_clock(parts.config.data_dir, *parts.kept_clock));
     return std::string();
   });
   add("budget-reconcile", "* * * * *", 30, 0, [&parts](const JobContext&) -> Result<std::string> {

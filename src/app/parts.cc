@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
+#include "base/kept_clock.h"
 #include "base/log_gatherer.h"
 #include "blob/blob.h"
 #include "blob/presign.h"

@@ -37,6 +37,7 @@ class Heartbeats;
 class Idempotency;
 class JobsApi;
 class MasterKeys;
+class KeptClock;
 class KeyService;
 class KvApi;
 class Ledger;
@@ -184,6 +185,7 @@ struct Parts {
   std::unique_ptr<Clock> system_clock;
   std::unique_ptr<Entropy> entropy;
   std::unique_ptr<DataDirLock> lock;
+  std::unique_ptr<KeptClock> kept_clock;  // Of what has an end.
   std::unique_ptr<Sealer> sealer;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<RateLimiter> rates;

@@ -44,6 +44,8 @@ Result<Secret> TicketStore::take(std::string_view secret) {
   const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, key);
   if (entry.code() == Code::kNotFound) return gone;
   if (!entry.ok()) return entry.status();
+  // The store's own clock may be behind; it only keeps the record for longer.
+  if (is_kv_expired(entry.value().expires_at_s, clock_)) return gone;
   // A record that cannot be opened is left where it is: it is a fault of the store or of the key,
   // and not the caller's use of the ticket.
   Secret opened = KVCS_TRY(sealer_.open(entry.value().value, key));

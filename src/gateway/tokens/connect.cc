@@ -56,15 +56,16 @@ struct ConnectApi::Flow {
 ConnectApi::ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens,
                        http::HttpUpstream& upstream, ProviderClientSource clients,
                        AccountOriginSource origins, TenantCheck tenants, const Sealer& sealer,
-                       const Clock& clock, Entropy& entropy,
+                       const Clock& link_clock, const Clock& clock, Entropy& entropy,
                        std::function<std::string()> public_url)
     : audited_(audited),
-      tickets_(kv, sealer, clock),
+      tickets_(kv, sealer, link_clock),
       tokens_(tokens),
       upstream_(upstream),
       clients_(std::move(clients)),
       origins_(std::move(origins)),
       tenants_(std::move(tenants)),
+      link_clock_(link_clock),
       clock_(clock),
       entropy_(entropy),
       public_url_(std::move(public_url)) {}
@@ -172,7 +173,7 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
       public_url_() + "/connect/" + flow.id.provider + "?" +
       oauth::form_encode(
           {{"tenant", flow.id.tenant}, {"account", flow.id.account}, {"ticket", ticket}});
-  const int64_t expires_ms = (clock_.unix_s() + kConnectLifetimeS) * 1000;
+  const int64_t expires_ms = (link_clock_.unix_s() + kConnectLifetimeS) * 1000;
   return http::reply(201, Json{{"url", url}, {"expires_at", format_iso8601_s(expires_ms)}});
 }
 

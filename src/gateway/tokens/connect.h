@@ -26,10 +26,11 @@ inline constexpr int64_t kConnectLifetimeS = 600;
 
 class ConnectApi final {
  public:
-  // All outlive it. `public_url`: what links begin with, without a trailing slash.
+  // All outlive it. `public_url`: what links begin with, without a trailing slash. Links end by
+  // `link_clock`, the tokens that they bring by `clock`.
   ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens, http::HttpUpstream& upstream,
              ProviderClientSource clients, AccountOriginSource origins, TenantCheck tenants,
-             const Sealer& sealer, const Clock& clock, Entropy& entropy,
+             const Sealer& sealer, const Clock& link_clock, const Clock& clock, Entropy& entropy,
              std::function<std::string()> public_url);
 
   // The rows of these handlers, and the types that they read and answer.
@@ -59,6 +60,7 @@ class ConnectApi final {
   const ProviderClientSource clients_;
   const AccountOriginSource origins_;
   const TenantCheck tenants_;
+  const Clock& link_clock_;
   const Clock& clock_;
   Entropy& entropy_;
   const std::function<std::string()> public_url_;

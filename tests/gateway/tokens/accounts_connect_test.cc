@@ -26,10 +26,10 @@ struct ApiWorld : TokenWorld {
     return checks_until_suspended-- > 0 ? ok() : forbidden("Tenant acme is suspended.");
   };
   AccountsApi accounts{tokens, refresher, upstream, clients, origins, tenants, clock};
-  ConnectApi connect{
-      *kv, audited, tokens, upstream, clients, origins, tenants, sealer, clock, *entropy, [] {
-        return std::string("https://kvcs.test");
-      }};
+  ConnectApi connect{*kv,     audited, tokens,   upstream,
+                     clients, origins, tenants,  sealer,
+                     clock,   clock,   *entropy, [] {
+        return std::string("https://kvcs.test"); }};
   std::string account = "main";
   std::vector<http::Header> headers;
 
