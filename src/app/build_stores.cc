@@ -163,10 +163,8 @@ Status build_blobs_and_upstream(Parts& parts) {
 Status in_words(const Parts& parts, Status status, std::string_view accept) {
   if (status.code() != Code::kInternal) return status;
   return unavailable("A store in " + parts.config.data_dir +
-                     " cannot be read: " + printable(status.cause(), 600) +
-                     ". Restore the directory from a backup, or run kvcs repair --data-dir " +
-                     parts.config.data_dir + " --accept " + std::string(accept) +
-                     ", which first says what will be lost.");
+                     " cannot be read: " + printable(status.cause(), 600) + "." +
+                     ways_out(parts.config.data_dir, accept));
 }
 
 Status told(const Parts& parts, Status status) {

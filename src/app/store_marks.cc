@@ -56,12 +56,6 @@ Result<DirectoryMark> parse_mark(const std::string& text, const std::string& nam
   return found;
 }
 
-// The end of each refusal: the ways out.
-std::string ways_out(const std::string& data_dir, const std::string& accept) {
-  return " Restore the directory from a backup, or run kvcs repair --data-dir " + data_dir +
-         " --accept " + accept + ", which first says what will be lost.";
-}
-
 // One store beside the directory's mark, in the order of the raise.
 struct Compared {
   std::string name;

@@ -7,6 +7,7 @@
 #include "artifacts/artifact_audit.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/entropy.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -47,9 +48,7 @@ Status mark_all(Parts& parts, const StoreMark& next) {
 }
 
 Status refuse(const Parts& parts, const std::string& what, const std::string& accept = "sql") {
-  return conflict(what + " Restore the directory from a backup, or run kvcs repair --data-dir " +
-                  parts.config.data_dir + " --accept " + accept +
-                  ", which first says what will be lost.");
+  return conflict(what + ways_out(parts.config.data_dir, accept));
 }
 
 std::string rows_text(const ai::BudgetView::Rows& rows) {

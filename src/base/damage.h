@@ -1,12 +1,23 @@
 // The reasons of failures which prove that a store is damaged: a sum that does not fit, a file that
-// is missing or none of its kind, a mark that cannot be read. Whatever else fails may pass.
+// is missing or none of its kind, a mark that cannot be read. Whatever else fails may pass. And the
+// ways out of it, in words.
 #pragma once
+#include <string>
 #include <string_view>
 
 namespace kvcs {
 
-inline constexpr std::string_view kKvDamaged = "kv_damaged";      // kv/
-inline constexpr std::string_view kDbDamaged = "db_damaged";      // db/
-inline constexpr std::string_view kMarkDamaged = "mark_damaged";  // app/store_marks
+inline constexpr std::string_view kKvDamaged = "kv_damaged";            // kv/
+inline constexpr std::string_view kDbDamaged = "db_damaged";            // db/
+inline constexpr std::string_view kMarkDamaged = "mark_damaged";        // app/store_marks
+inline constexpr std::string_view kJournalDamaged = "journal_damaged";  // ai/budget
+
+// The sentence that ends whatever tells the operator of damage, with a space before it. `accept` is
+// what `kvcs repair` calls the loss.
+inline std::string ways_out(std::string_view data_dir, std::string_view accept) {
+  return " Restore the directory from a backup, or run kvcs repair --data-dir " +
+         std::string(data_dir) + " --accept " + std::string(accept) +
+         ", which first says what will be lost.";
+}
 
 }  // namespace kvcs

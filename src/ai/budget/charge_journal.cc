@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/damage.h"
 #include "base/file.h"
 
 namespace kvcs::ai {
@@ -36,9 +37,9 @@ uint64_t chunks_word(uint64_t chunks) {
 Status is_short(const std::string& path, uint64_t size, const std::string& wanted) {
   return unavailable("The journal of charges \"" + printable(path) + "\" has " +
                      std::to_string(size) + " bytes, and must have " + wanted +
-                     ": what the requests of its end have cost is not known. Restore the data "
-                     "directory from a backup, or run kvcs repair --accept journal, which first "
-                     "says what will be lost.");
+                     ": what the requests of its end have cost is not known." +
+                     ways_out(folder_of(path), "journal"))
+      .with_reason(kJournalDamaged);
 }
 
 std::atomic_ref<uint32_t> size_of(char* record) {

@@ -5,6 +5,8 @@
 
 #include "base/boot_id.h"
 #include "base/bytes.h"
+#include "base/damage.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "kv/keyspace.h"
 
@@ -40,8 +42,9 @@ bool is_journal_of(const JournalMark& mark, uint64_t start) {
 Status journal_refused(const std::string& path, const std::string& what) {
   return unavailable("The journal of charges \"" + printable(path) + "\" " + what +
                      ": what requests have cost that were open when the last process ended is not "
-                     "known. Restore the data directory from a backup, or run kvcs repair "
-                     "--accept journal, which first says what will be lost.");
+                     "known." +
+                     ways_out(folder_of(path), "journal"))
+      .with_reason(kJournalDamaged);
 }
 
 }  // namespace kvcs::ai
