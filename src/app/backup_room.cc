@@ -3,13 +3,12 @@
 #include "app/backup_room.h"
 
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include <filesystem>
-#include <optional>
 
 #include "app/config.h"
 #include "base/bytes.h"
+#include "base/disk_probe.h"
 
 namespace kvcs {
 namespace {
@@ -35,13 +34,6 @@ bool on_one_disk(const std::string& a, const std::string& b) {
          first.st_dev == second.st_dev;
 }
 
-// Nothing when the file system does not say.
-std::optional<uint64_t> free_bytes(const std::string& directory) {
-  struct statvfs disk {};
-  if (::statvfs(directory.c_str(), &disk) != 0) return std::nullopt;
-  return uint64_t{disk.f_bavail} * disk.f_frsize;
-}
-
 // What must stay free in the backups' directory.
 uint64_t reserve_bytes(const Config& config) {
   return on_one_disk(config.data_dir, config.backup.directory) ? config.kv.free_reserve_bytes : 0;
@@ -62,8 +54,8 @@ std::string reserve_text(uint64_t reserve) {
 }  // namespace
 
 Status check_room_for_backup(const Config& config) {
-  const std::optional<uint64_t> free = free_bytes(config.backup.directory);
-  if (!free) return ok();
+  const Result<uint64_t> free = free_disk_bytes(config.backup.directory);
+  if (!free.ok()) return ok();  // The file system does not say.
   uint64_t size = size_of_files(config.data_dir + "/sql");
   std::error_code ignored;
   const uint64_t journal = fs::file_size(config.data_dir + "/charges.journal", ignored);
@@ -78,8 +70,8 @@ Status check_room_for_backup(const Config& config) {
 
 Status check_reserve_is_left(const Config& config) {
   const uint64_t reserve = reserve_bytes(config);
-  const std::optional<uint64_t> free = free_bytes(config.backup.directory);
-  if (!free || *free >= reserve) return ok();
+  const Result<uint64_t> free = free_disk_bytes(config.backup.directory);
+  if (!free.ok() || *free >= reserve) return ok();
   return no_room(config, reserve_text(reserve), *free);
 }
 

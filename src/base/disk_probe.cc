@@ -1,7 +1,8 @@
-// One small file, from its making to its end.
+// One small file, from its making to its end; and the figures of its file system.
 #include "base/disk_probe.h"
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -35,6 +36,12 @@ Status probe_disk(const std::string& folder) {
   ::close(file);
   if (::unlink(path.c_str()) != 0 && probed.ok()) return io_error("remove", path, errno);
   return probed;
+}
+
+Result<uint64_t> free_disk_bytes(const std::string& folder) {
+  struct statvfs disk {};
+  if (::statvfs(folder.c_str(), &disk) != 0) return io_error("ask for the room of", folder, errno);
+  return uint64_t{disk.f_bavail} * disk.f_frsize;
 }
 
 }  // namespace kvcs

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/descriptor_room.h"
+#include "base/disk_probe.h"
 #include "base/file.h"
 #include "base/hash_pipe.h"
 #include "base/mutex.h"
@@ -118,9 +118,8 @@ struct Shared {
     return shelf_folder(shelf) + "/" + std::string(digest);
   }
   Result<uint64_t> free_bytes() const {
-    struct statvfs facts {};
-    if (::statvfs(path.c_str(), &facts) != 0) return blob_error("statvfs", path, errno);
-    return uint64_t{facts.f_bavail} * facts.f_frsize;
+    Result<uint64_t> free = free_disk_bytes(path);
+    return free.ok() ? free : without_path(std::move(free).status());
   }
   Status check_space(uint64_t size_bytes) const {
     const uint64_t free_bytes = KVCS_TRY(this->free_bytes());

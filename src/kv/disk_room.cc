@@ -2,10 +2,10 @@
 #include "kv/disk_room.h"
 
 #include <fcntl.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/disk_probe.h"
 #include "base/log.h"
 
 namespace kvcs {
@@ -20,10 +20,10 @@ DiskRoom::DiskRoom(std::string directory, std::string reserve_path, uint64_t kee
 void DiskRoom::look() {
   if (is_looking_.exchange(true)) return;
   look_again_us_ = clock_.mono_us() + kLookEveryUs;
-  struct statvfs disk {};
+  const Result<uint64_t> free = free_disk_bytes(directory_);
   // A file system that does not say how much is free stops no writes.
-  const bool says = ::statvfs(directory_.c_str(), &disk) == 0;
-  const uint64_t free_bytes = says ? uint64_t{disk.f_bavail} * disk.f_frsize : UINT64_MAX;
+  const bool says = free.ok();
+  const uint64_t free_bytes = says ? *free : UINT64_MAX;
   free_bytes_ = free_bytes;
   if (says && !reserve_path_.empty()) keep_reserve(free_bytes);
   is_looking_ = false;

@@ -3,9 +3,9 @@
 #include "ops/system_health.h"
 
 #include <nlohmann/json.hpp>
-#include <sys/statvfs.h>
 
 #include "base/bytes.h"
+#include "base/disk_probe.h"
 #include "base/json.h"
 #include "kv/keyspace.h"
 
@@ -23,9 +23,8 @@ SystemHealth::SystemHealth(const HealthProbes& probes, KvStore& kv, const Clock&
 
 // Nothing when the file system does not say.
 std::optional<uint64_t> SystemHealth::disk_free_bytes() const {
-  struct statvfs disk {};
-  if (::statvfs(directory_.c_str(), &disk) != 0) return std::nullopt;
-  return uint64_t{disk.f_bavail} * disk.f_frsize;
+  const Result<uint64_t> free = free_disk_bytes(directory_);
+  return free.ok() ? std::optional(*free) : std::nullopt;
 }
 
 Result<std::string> SystemHealth::keep_snapshot() {
