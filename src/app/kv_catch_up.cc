@@ -7,6 +7,7 @@
 
 #include "ai/budget/budget_ledger.h"
 #include "app/kv_rescue.h"
+#include "app/usage_sums.h"
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "db/db.h"
@@ -203,10 +204,7 @@ class CatchUp final {
   }
 
   Status add_waiting(std::map<Owner, ai::BudgetView>& sums) const {
-    return for_each_in_outbox(kv_, [&](const OutboxRecord& record) -> Status {
-      UsageRecord row;
-      if (record.kind != "usage" || !parse_usage(record, row).ok()) return ok();
-      if (ledger_ != nullptr && KVCS_TRY(has_usage_row(*ledger_, row.request_id))) return ok();
+    return for_each_waiting_usage(kv_, ledger_, [&](const UsageRecord& row) {
       const Owner owners[] = {{"key", row.key_id, row.period},
                               {"user", row.user_id, row.period},
                               {"org", row.organization_id, row.period}};

@@ -39,12 +39,9 @@ std::optional<UsageMismatch> compare(const std::string& month, const Rows& count
 }
 
 Status add_waiting(const KvStore& kv, Database& ledger, std::map<std::string, Rows>& by_month) {
-  return for_each_in_outbox(kv, [&](const OutboxRecord& record) -> Status {
-    UsageRecord row;
-    if (record.kind != "usage" || !parse_usage(record, row).ok()) return ok();
+  return for_each_waiting_usage(kv, &ledger, [&](const UsageRecord& row) {
     const auto month = by_month.find(row.period);
     if (month == by_month.end()) return ok();
-    if (KVCS_TRY(has_usage_row(ledger, row.request_id))) return ok();
     ai::BudgetView::Rows& sum = month->second[row.organization_id];
     sum.count++;
     sum.nano_usd += row.cost_nano_usd;
@@ -53,6 +50,16 @@ Status add_waiting(const KvStore& kv, Database& ledger, std::map<std::string, Ro
 }
 
 }  // namespace
+
+Status for_each_waiting_usage(const KvStore& kv, Database* ledger,
+                              const std::function<Status(const UsageRecord&)>& use) {
+  return for_each_in_outbox(kv, [&](const OutboxRecord& record) -> Status {
+    UsageRecord row;
+    if (record.kind != "usage" || !parse_usage(record, row).ok()) return ok();
+    if (ledger != nullptr && KVCS_TRY(has_usage_row(*ledger, row.request_id))) return ok();
+    return use(row);
+  });
+}
 
 Result<std::optional<UsageMismatch>> find_usage_mismatch(const KvStore& kv, Database& ledger,
                                                          int64_t now_ms) {
