@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "ai/budget/budget.h"
+#include "ai/budget/journal_check.h"
 #include "app/files.h"
 #include "app/kv_rescue.h"
 #include "app/store_look.h"
@@ -193,6 +194,7 @@ class Repair final {
     }
     const auto mismatch = KVCS_TRY(find_usage_mismatch(kv, *db, clock_->unix_ms()));
     kv_lacks_ = kv_lacks_ || (mismatch && mismatch->kv_lacks());
+    rows_differ_ = mismatch.has_value();
     return ok();
   }
 
@@ -275,8 +277,15 @@ class Repair final {
   }
 
   Result<RepairPlan> plan_journal() {
-    if (!there_.all()) return other_stores_first();
+    if (!there_.all() || !kv_opens_) return other_stores_first();
     const std::string journal = dir_ + "/charges.journal";
+    {
+      const auto kv = KVCS_TRY(open_kv(dir_, *clock_));
+      if (KVCS_TRY(ai::is_journal_whole(*kv, journal))) {
+        return nothing_to_repair("The journal " + journal +
+                                 " is whole, and the one of the daemon's last start");
+      }
+    }
     RepairPlan plan;
     plan.losses = {
         "The charges of requests that were in flight when the daemon last ended, and of the "
@@ -296,9 +305,8 @@ class Repair final {
     const bool new_portal = !fits(portal_) || KVCS_TRY(has_no_project());
     const bool new_ledger = !fits(ledger_) || audit_is_cut_;
     if (!new_ledger && !new_portal) {
-      return conflict("Both databases in " + dir_ +
-                      "/sql are whole and belong to this directory: there is nothing to be "
-                      "repaired in this way.");
+      return nothing_to_repair("Both databases in " + dir_ +
+                               "/sql are whole and belong to this directory");
     }
     RepairPlan plan;
     if (new_portal) {
@@ -334,7 +342,10 @@ class Repair final {
           plan));
       return finish(std::move(plan), true);
     }
-    if (!kv_opens_) return other_stores_first();
+    if (!kv_opens_ || !ledger_.whole || !portal_.whole) return other_stores_first();
+    if (KVCS_TRY(is_of_one_moment())) {
+      return nothing_to_repair("All stores in " + dir_ + " are of the same moment");
+    }
     const std::string keys =
         kv_lacks_ ? "keys, users and settings are as they were then, but for keys that the "
                     "audit knows to have been removed or changed since, which are revoked, and "
@@ -346,6 +357,28 @@ class Repair final {
         "The proof that the audit is whole: from here on it is that of the ledger.db that is "
         "there."};
     return finish(std::move(plan), true);
+  }
+
+  // All that a start compares.
+  Result<bool> is_of_one_moment() {
+    if (kv_lacks_ || audit_is_cut_ || rows_differ_) return false;
+    // A directory whose own mark is damaged has none here, which is another finding than no mark.
+    const Status mark = read_directory_mark(dir_).status();
+    if (!mark.ok()) return false;
+    const auto fits = check_marks(dir_, found_, *entropy_);
+    if (fits.code() == Code::kConflict) return false;
+    KVCS_TRY(fits.status());
+    const auto ledger_db = KVCS_TRY(open_sqlite(ledger()));
+    const auto portal_db = KVCS_TRY(open_sqlite(portal()));
+    const Status artifacts = check_artifact_audit(*portal_db, *ledger_db);
+    if (artifacts.code() == Code::kConflict) return false;
+    // The tables of an older program, or of a database made anew, cannot be compared.
+    if (artifacts.code() != Code::kInternal) KVCS_TRY(artifacts);
+    return true;
+  }
+
+  static Status nothing_to_repair(const std::string& sound) {
+    return conflict(sound + ": there is nothing to be repaired in this way.");
   }
 
   Status other_stores_first() const {
@@ -363,7 +396,7 @@ class Repair final {
   StoreMark next_;
   FoundDatabase ledger_, portal_;
   bool kv_opens_ = false;  // And every value in it can be read.
-  bool kv_lacks_ = false, audit_is_cut_ = false;
+  bool kv_lacks_ = false, audit_is_cut_ = false, rows_differ_ = false;
 };
 
 }  // namespace

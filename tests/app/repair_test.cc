@@ -130,6 +130,22 @@ TEST_CASE("repair: stores of different moments are taken as they are", "[unit][a
 TEST_CASE("repair: the journal is set aside, and what needs no repair is refused", "[unit][app]") {
   const RepairRig rig;
   const std::string dir = rig.copy("journal");
+  for (const char* accept : {"journal", "generation", "sql", "kv-log"}) {
+    const Ran fine = rig.repair(dir, accept, "--yes");
+    CHECK(fine.code == 1);
+    CHECK(has(fine.text,
+              std::string(accept) == "kv-log" ? "can be opened" : "nothing to be repaired"));
+  }
+  CHECK(given_up(dir, true) == 0);
+  CHECK(start_on(dir).ok());
+  // A start that was cut off is completed by the next one, which needs no repair either.
+  auto mark = *read_directory_mark(dir).value();
+  mark.mark.generation++;
+  mark.through = false;
+  REQUIRE(write_directory_mark(dir, mark).ok());
+  CHECK(rig.repair(dir, "generation", "--yes").code == 1);
+  fs::resize_file(dir + "/charges.journal", 100);
+  CHECK(has(start_on(dir).message(), "--accept journal"));
   CHECK(rig.repair(dir, "journal", "--yes").code == 0);
   CHECK(given_up(dir) == 1);
   CHECK(start_on(dir).ok());
@@ -137,9 +153,8 @@ TEST_CASE("repair: the journal is set aside, and what needs no repair is refused
   CHECK(has(start_on(dir).message(), "--accept journal"));
   CHECK(rig.repair(dir, "journal", "--yes").code == 0);
   CHECK(start_on(dir).ok());
-  const Ran fine = rig.repair(dir, "kv-log", "--yes");
-  CHECK(fine.code == 1);
-  CHECK(has(fine.text, "can be opened"));
+  CHECK(rig.repair(dir, "journal", "--yes").code == 1);
+  fs::remove(dir + "/charges.journal");
   const Ran none = rig.repair(rig.places.file("none"), "sql", "--yes");
   CHECK(none.code == 1);
   CHECK(rig.repair(dir, "everything", "--yes").code == 2);
@@ -147,6 +162,7 @@ TEST_CASE("repair: the journal is set aside, and what needs no repair is refused
   const std::string line = kvcs_binary() + " repair --data-dir " + dir +
                            " --accept journal < /dev/null > /dev/null 2>&1";
   CHECK(WEXITSTATUS(std::system(line.c_str())) == 1);
+  CHECK(rig.repair(dir, "journal", "--yes").code == 0);
   // A daemon that runs has the directory.
   TestApp running([&](Config& config) { config.data_dir = dir; });
   CHECK(has(rig.repair(dir, "generation", "--yes").text, "in use by process"));

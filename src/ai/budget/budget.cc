@@ -3,7 +3,6 @@
 #include "ai/budget/budget.h"
 
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,7 @@
 
 #include "ai/budget/budget_book.h"
 #include "ai/budget/charge_journal.h"
+#include "ai/budget/journal_check.h"
 #include "ai/budget/journal_mark.h"
 #include "ai/budget/recovery.h"
 #include "base/boot_id.h"
@@ -303,15 +303,7 @@ Status tell_damage(KvStore& kv, const Clock& clock, const std::string& path, siz
 
 Status Budgets::recover(const std::string& journal_path, const IsKnown& is_known) {
   const std::optional<JournalMark> last = KVCS_TRY(noted_journal(impl_->kv));
-  if (last && ::access(journal_path.c_str(), F_OK) != 0) {
-    return journal_refused(journal_path, "is missing");
-  }
-  const ChargeJournal::Left left = KVCS_TRY(ChargeJournal::read(journal_path));
-  if (last && !is_journal_of(*last, left.start)) {
-    return journal_refused(journal_path, "is that of start " + std::to_string(left.start) +
-                                             ", and the last one was " +
-                                             std::to_string(last->start));
-  }
+  const ChargeJournal::Left left = KVCS_TRY(read_noted_journal(journal_path, last));
   const Recovered recovered = KVCS_TRY(read_charges(left, is_known));
   // Only a power cut may leave half a record, of a request whose answer it cut off as well.
   if (recovered.illegible > 0 && last && last->boot == boot_id()) {
