@@ -184,15 +184,16 @@ struct Metrics::Impl {
         families.try_emplace(std::string(name), Family{kind, std::string(help), {}}).first->second;
     KVCS_ASSERT(family.kind == kind);
     if (series_count >= kMetricSeriesMax) labels = kOverflowLabels;
-    auto& series = family.series[std::string(labels)];
-    if (!series) {
-      series = std::make_unique<Series>();
-      if (kind == Kind::kHistogram) {
-        series->histogram = std::make_unique<LatencyHistogram>(bounds_us);
-      }
-      ++series_count;
+    if (const auto there = family.series.find(labels); there != family.series.end()) {
+      return *there->second;
     }
-    return *series;
+    // Whole before the map has it: where memory ends here, a page that is printed must not meet
+    // half of one.
+    auto series = std::make_unique<Series>();
+    if (kind == Kind::kHistogram) series->histogram = std::make_unique<LatencyHistogram>(bounds_us);
+    const auto made = family.series.try_emplace(std::string(labels), std::move(series)).first;
+    ++series_count;
+    return *made->second;
   }
 
   void set_read(std::string_view name, std::string_view help, std::string_view labels, Kind kind,

@@ -135,6 +135,8 @@ void fail_each(StarvedHouse& starved, const Work& work, int step) {
       CHECK((answer.complete || has(answer.head, "transfer-encoding: chunked")));
       const RawResponse next = work.ask();
       INFO(next.head << next.body);
+      // A daemon that is gone answers none of the rest either.
+      REQUIRE(house.lives());
       CHECK(next.status == good);
       CHECK(next.complete);
       CHECK(comes_true([&] { return is_at_rest(house); }));

@@ -170,6 +170,18 @@ TEST_CASE("metrics: threads that count and print at once lose nothing", "[unit][
   CHECK(page["z_seconds_count"] == std::to_string(kThreads * kRounds));
 }
 
+TEST_CASE("metrics: an instrument for which memory does not last leaves the page whole",
+          "[fault][ops]") {
+  Metrics metrics;
+  metrics.counter("x_total", "X.").add();
+  // More buckets than any memory has.
+  const std::span<const int64_t> endless(LatencyHistogram::kBoundsUs.data(), size_t{1} << 61);
+  CHECK_THROWS(metrics.histogram("y_seconds", "Y.", "i=\"1\"", endless));
+  CHECK(read_page(metrics.print())["x_total"] == "1");
+  metrics.histogram("y_seconds", "Y.", "i=\"1\"").record_us(1);
+  CHECK(read_page(metrics.print())["y_seconds_count{i=\"1\"}"] == "1");
+}
+
 TEST_CASE("metrics: the resident set of a running process is not nothing", "[unit][ops]") {
   CHECK(resident_bytes() > 1 << 20);
 }

@@ -42,6 +42,7 @@ RawClient::RawClient(RawClient&& other) noexcept
     : socket_(std::exchange(other.socket_, -1)), buffer_(std::move(other.buffer_)) {}
 
 bool RawClient::send(std::string_view bytes) {
+  if (socket_ < 0) return false;  // Nobody listens: not to be waited for.
   while (!bytes.empty()) {
     pollfd entry = {socket_, POLLOUT, 0};
     if (::poll(&entry, 1, kTimeoutMs) <= 0) return false;
@@ -64,6 +65,7 @@ void RawClient::reset() {
 }
 
 bool RawClient::fill() {
+  if (socket_ < 0) return false;
   pollfd entry = {socket_, POLLIN, 0};
   if (::poll(&entry, 1, kTimeoutMs) <= 0) return false;
   char bytes[65536];

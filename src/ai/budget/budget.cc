@@ -48,9 +48,10 @@ struct Budgets::Impl {
       if (it != books.end()) return *it->second;
     }
     WriteLock lock(mutex);
-    auto& slot = books[organization_id];
-    if (!slot) slot = std::make_unique<BudgetBook>(organization_id, kv, clock, names, journal);
-    return *slot;
+    if (const auto it = books.find(organization_id); it != books.end()) return *it->second;
+    // Made first: where memory ends, the map must not be left with a book that is none.
+    auto made = std::make_unique<BudgetBook>(organization_id, kv, clock, names, journal);
+    return *books.emplace(organization_id, std::move(made)).first->second;
   }
   std::vector<BudgetBook*> all_books() {
     ReadLock lock(mutex);
