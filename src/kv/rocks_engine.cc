@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/damage.h"
+#include "base/thread_room.h"
 #include "kv/keyspace.h"
 #include "kv/kv_damage.h"
 #include "kv/rocks_damage.h"
@@ -28,6 +29,10 @@ namespace {
 constexpr size_t kWalMaxBytes = 64u << 20;
 constexpr uint64_t kReclaimWithinS = 86'400;  // No file stays longer without a look at expiry.
 constexpr double kBloomBitsPerKey = 10;
+// RocksDB starts threads of its own, and aborts the process where one is refused: those that flush
+// and compact, and, while it opens, some that read its tables.
+constexpr int kBackgroundThreads = 2, kOpeningThreads = 16;
+constexpr int kThreads = kBackgroundThreads + kOpeningThreads + 2;  // And its timer; one to spare.
 // RocksDB compacts a file soon when kRemovedInWindow of any kRemovedWindow keys in a row in it are
 // marks of removal.
 constexpr size_t kRemovedWindow = 4096, kRemovedInWindow = 2048;
@@ -95,7 +100,8 @@ rocksdb::DBOptions database_options(const KvConfig& config, rocksdb::Env* env) {
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   options.max_open_files = config.open_files_max;
-  options.max_background_jobs = 2;
+  options.max_background_jobs = kBackgroundThreads;
+  options.max_file_opening_threads = kOpeningThreads;
   // When writers meet, one of them writes for all. To divide the memtable's part among them would
   // wake each for a few microseconds of work, and the writers that wait would spin.
   options.allow_concurrent_memtable_write = false;
@@ -199,6 +205,7 @@ Result<std::unique_ptr<RocksEngine>> RocksEngine::open_to_salvage(const KvConfig
 }
 
 Status RocksEngine::open_database(KvDamage* damage) {
+  KVCS_TRY(check_thread_room(kThreads, "the key-value store"));
   KVCS_TRY(check_kv_files(config_.path));
   const WalNotes::Left left = WalNotes::read(config_.path + "/" + kWalNotesName);
   const bool lost_tail = KVCS_TRY(check_wals(config_.path, left));
@@ -228,6 +235,7 @@ Status RocksEngine::open_database(KvDamage* damage) {
 }
 
 Status RocksEngine::open_read_only(bool over_damage) {
+  KVCS_TRY(check_thread_room(kThreads, "the key-value store"));
   const rocksdb::ColumnFamilyOptions family = family_options(config_, filter_.get());
   const Families ours = our_families(family);
   Families families{{rocksdb::kDefaultColumnFamilyName, family}};

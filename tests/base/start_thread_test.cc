@@ -7,6 +7,7 @@
 
 #include "base/crypto.h"
 #include "base/hash_pipe.h"
+#include "base/thread_room.h"
 #include "kvfile/format/parallel.h"
 #include "support/no_threads.h"
 
@@ -26,6 +27,18 @@ TEST_CASE("thread: a refused start is a failure that names the limits", "[unit][
     CHECK(start_thread("started", [&] { ran++; }).ok());
   }  // Joined.
   CHECK(ran == 1);
+}
+
+TEST_CASE("thread: whoever needs some is told beforehand that there are none",
+          "[unit][base][thread]") {
+  CHECK(check_thread_room(20, "the store").ok());
+  const NoThreads limit;
+  const Status refused = check_thread_room(20, "the store");
+  CHECK(refused.code() == Code::kUnavailable);
+  CHECK(
+      refused.message().starts_with("Of the 20 threads that the store may need to open, the "
+                                    "system refuses all but 0 (RLIMIT_NPROC, TasksMax="));
+  CHECK(check_thread_room(0, "nobody").ok());
 }
 
 TEST_CASE("thread: digests and parallel work do without the threads that are refused",

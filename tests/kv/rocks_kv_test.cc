@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "support/no_threads.h"
 #include "support/temp_dir.h"
 
 using namespace kvcs;
@@ -155,6 +156,19 @@ TEST_CASE("rocks: a directory that is held is a conflict that names it", "[unit]
   CHECK(open_rocks_kv({.path = path}, clock).code() == Code::kConflict);
   child.kill_and_wait();
   CHECK(open_rocks_kv({.path = path}, clock).ok());
+}
+
+TEST_CASE("rocks: where the system refuses threads the store is not opened, and says why",
+          "[fault][kv][thread]") {
+  test::TempDir dir;
+  const auto clock = make_system_clock();
+  {
+    const test::NoThreads limit;  // RocksDB would abort the process.
+    const auto refused = open_rocks_kv({.path = dir.file("kv")}, *clock);
+    CHECK(refused.code() == Code::kUnavailable);
+    CHECK(refused.status().message().find("TasksMax=") != std::string::npos);
+  }
+  CHECK(open_rocks_kv({.path = dir.file("kv")}, *clock).ok());
 }
 
 TEST_CASE("rocks: a path that cannot be a directory is unavailable or internal", "[unit][kv]") {
