@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
 #include "app/app.h"
 #include "app/descriptors.h"
+#include "app/start_notice.h"
 #include "app/stop_limit.h"
 #include "base/descriptor_room.h"
 #include "base/log.h"
@@ -81,9 +83,14 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   KVCS_TRY(fit_to_descriptors(config));
   const int64_t stop_limit_ms = config.shutdown_grace_s * int64_t{1000} + kStopBeyondGraceMs;
   std::optional<StopLimit> stop_limit;  // Before the App, whose destruction may hang as well.
+  std::optional<StartNotice> starting;
+  if (std::getenv("NOTIFY_SOCKET") != nullptr) {
+    starting.emplace([](const char* text) { sd_notify(0, text); });
+  }
   std::unique_ptr<App> app = KVCS_TRY(App::create(std::move(config)));
   // What ends the daemon from within comes the way that a signal to stop it does.
   KVCS_TRY(app->start([] { ::kill(::getpid(), SIGTERM); }));
+  starting.reset();
   sd_notify(0, "READY=1");
   on_ready(*app);
   const int64_t watchdog_ms = watchdog_wait_ms();

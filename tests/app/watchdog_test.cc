@@ -46,6 +46,11 @@ class NotifySocket final {
     ::close(socket_);
   }
   int fed() const { return fed_; }
+  // What came so far, a message a line or more.
+  std::string said() const {
+    const MutexLock lock(mutex_);
+    return said_;
+  }
   bool is_fed() const {
     const int before = fed_;
     return comes_true([&] { return fed_ > before; });
@@ -59,11 +64,17 @@ class NotifySocket final {
       if (::poll(&entry, 1, 50) <= 0) continue;
       char words[4096];
       const ssize_t size = ::recv(socket_, words, sizeof words, 0);
-      if (size > 0 && has({words, static_cast<size_t>(size)}, "WATCHDOG=1")) fed_++;
+      if (size <= 0) continue;
+      const std::string text(words, static_cast<size_t>(size));
+      if (has(text, "WATCHDOG=1")) fed_++;
+      const MutexLock lock(mutex_);
+      said_ += text + "\n";
     }
   }
 
   int socket_;
+  mutable Mutex mutex_;
+  std::string said_ KVCS_GUARDED_BY(mutex_);
   std::atomic<int> fed_{0};
   std::atomic<bool> stopping_{false};
   std::thread reader_;
@@ -180,6 +191,26 @@ TEST_CASE("watchdog: a pool whose workers all stay in requests is stuck when oth
   }
   check_told(app, "http-workers", [&] { barrier.open(); });
   for (std::thread& client : clients) client.join();
+}
+
+TEST_CASE("watchdog: systemd is asked for time while the daemon starts, and not afterwards",
+          "[e2e][app]") {
+  TempDir dir;
+  NotifySocket systemd(dir.file("notify"));
+  const Env socket("NOTIFY_SOCKET", dir.file("notify"));
+  const Env interval("WATCHDOG_USEC", "200000");
+  Daemon daemon({"serve", "--data-dir", dir.file("data"), "--listen", "127.0.0.1:0"},
+                dir.file("log"));
+  REQUIRE(daemon.wait_until_ready() > 0);
+  CHECK(systemd.is_fed());  // What came before has been read.
+  const std::string said = systemd.said();
+  INFO(said);
+  const size_t asked = said.rfind("EXTEND_TIMEOUT_USEC=35000000"), ready = said.find("READY=1");
+  REQUIRE(asked != std::string::npos);
+  REQUIRE(ready != std::string::npos);
+  CHECK(asked < ready);
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
 }
 
 // A sanitizer's runtime must be loaded before any other library.
