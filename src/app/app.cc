@@ -70,7 +70,7 @@ Status build_all(Parts& parts) {
   KVCS_TRY(build_ai(parts));
   gateway::Catalogue catalogue = KVCS_TRY(std::move(files.catalogue));
   KVCS_TRY(build_gateway(parts, std::move(catalogue)));
-  build_portal(parts);
+  KVCS_TRY(build_portal(parts));
   KVCS_TRY(bind_secrets(parts));
   KVCS_TRY(build_operations(parts));
   return build_server(parts);

@@ -26,7 +26,8 @@ void build_artifacts(Parts& parts);
 // Needs parts.ai.pricing with its prices read. Charges what a dead process left reserved.
 Status build_ai(Parts& parts);
 Status build_gateway(Parts& parts, gateway::Catalogue catalogue);
-void build_portal(Parts& parts);
+// Invalid: auth.providers, by its entry and member.
+Status build_portal(Parts& parts);
 // Alerts, health, metrics and the job table; then the HTTP server over the route table.
 Status build_operations(Parts& parts);
 Status build_server(Parts& parts);

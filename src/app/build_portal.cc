@@ -8,11 +8,14 @@
 #include "identity/orgs.h"
 #include "identity/projects.h"
 #include "ops/rate_limit.h"
+#include "portal/arrivals.h"
 #include "portal/invitations.h"
 #include "portal/me_api.h"
+#include "portal/oidc_api.h"
 #include "portal/passwords.h"
 #include "portal/people_api.h"
 #include "portal/places_api.h"
+#include "portal/providers.h"
 #include "portal/sign_in.h"
 #include "portal/sign_in_api.h"
 #include "portal/team_api.h"
@@ -25,7 +28,7 @@ constexpr int64_t kSignInTriesPerMinute = 10;
 
 }  // namespace
 
-void build_portal(Parts& parts) {
+Status build_portal(Parts& parts) {
   PortalParts& portal = parts.portal;
   portal.hasher = std::make_unique<portal::PasswordHasher>();
   portal.sign_in = std::make_unique<portal::SignInService>(portal::SignInService::Services{
@@ -51,6 +54,26 @@ void build_portal(Parts& parts) {
                                                            *parts.people, parts.browser_rules());
   portal.invitations = std::make_unique<portal::InvitationService>(
       *parts.kv, *parts.audited, *parts.members, parts.clock(), *parts.entropy);
+  portal.providers = KVCS_TRY(portal::Providers::read(parts.config.auth.providers, *parts.upstream,
+                                                      parts.clock(), *parts.entropy));
+  portal.arrivals = std::make_unique<portal::Arrivals>(
+      portal::Arrivals::Services{.people = *parts.people,
+                                 .members = *parts.members,
+                                 .organizations = *parts.organizations,
+                                 .projects = *parts.projects,
+                                 .invitations = *portal.invitations,
+                                 .sign_up = *portal::parse_sign_up(parts.config.auth.sign_up)});
+  portal.oidc_api = std::make_unique<portal::OidcApi>(portal::OidcApi::Services{
+      .providers = *portal.providers,
+      .arrivals = *portal.arrivals,
+      .sign_in = *portal.sign_in,
+      .sessions = *parts.sessions,
+      .people = *parts.people,
+      .auth = *parts.auth,
+      .tickets = oauth::TicketStore(*parts.kv, *parts.sealer, parts.clock()),
+      .entropy = *parts.entropy,
+      .browser = parts.browser_rules(),
+      .public_url = [&parts] { return parts.public_url(); }});
   portal.team_api = std::make_unique<portal::TeamApi>(*parts.members, *parts.people,
                                                       *portal.invitations, *portal.sign_in_api,
                                                       [&parts] { return parts.public_url(); });
@@ -68,6 +91,7 @@ void build_portal(Parts& parts) {
                               .projects = *parts.projects,
                               .browser = parts.browser_rules(),
                               .describe_key = caller_api::describe});
+  return ok();
 }
 
 }  // namespace kvcs

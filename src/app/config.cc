@@ -321,6 +321,10 @@ std::vector<std::string> validate(const Config& config) {
     faults.emplace_back("http.uri_max_bytes: must not be over http.head_max_bytes.");
   }
   log::Level level;
+  if (!portal::parse_sign_up(config.auth.sign_up)) {
+    faults.push_back("auth.signup: '" + printable(config.auth.sign_up, kShownWord) +
+                     "' is none of open, invited, closed.");
+  }
   if (!log::parse_level(config.log.level, level)) {
     faults.push_back("log.level: '" + printable(config.log.level, kShownWord) +
                      "' is not one of: debug, info, warn, error.");

@@ -235,6 +235,14 @@ void add_rest(Fields& fields, Config& c) {
   fields.push_back({"auth.session_lifetime_s", &c.auth.sessions.lifetime_s,
                     "A session ends so long after its sign-in, however much it is used.", 300,
                     400 * 86'400});
+  fields.push_back({"auth.signup", &c.auth.sign_up,
+                    "Whose first sign-in makes an account: open (everybody's), invited, closed."});
+  ConfigField sign_ins{"auth.providers", &c.auth.providers,
+                       "NAME: {issuer, client_id, client_secret_env|client_secret_file, scopes, "
+                       "audience, admins, allowed_domains, role_claim, role_map: {VALUE: "
+                       "ORG_SLUG/ROLE}}; OpenID Connect."};
+  sign_ins.structured = true;
+  fields.push_back(std::move(sign_ins));
   http::UpstreamConfig& u = c.upstream;
   fields.push_back(
       {"upstream.connections_per_host_max", &u.connections_per_host_max,

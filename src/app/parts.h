@@ -96,11 +96,14 @@ class TokenWatch;
 }  // namespace gateway
 
 namespace portal {
+class Arrivals;
 class InvitationService;
 class MeApi;
+class OidcApi;
 class PasswordHasher;
 class PeopleApi;
 class PlacesApi;
+class Providers;
 class SignInApi;
 class SignInService;
 class TeamApi;
@@ -167,6 +170,9 @@ struct PortalParts {
   std::unique_ptr<portal::SignInService> sign_in;
   std::unique_ptr<portal::SignInApi> sign_in_api;
   std::unique_ptr<portal::InvitationService> invitations;
+  std::unique_ptr<portal::Providers> providers;
+  std::unique_ptr<portal::Arrivals> arrivals;
+  std::unique_ptr<portal::OidcApi> oidc_api;
   std::unique_ptr<portal::TeamApi> team_api;
   std::unique_ptr<portal::PlacesApi> places_api;
   std::unique_ptr<portal::PeopleApi> people_api;

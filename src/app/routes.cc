@@ -38,6 +38,7 @@
 #include "ops/kv_api.h"
 #include "ops/rate_limit.h"
 #include "portal/me_api.h"
+#include "portal/oidc_api.h"
 #include "portal/people_api.h"
 #include "portal/places_api.h"
 #include "portal/sign_in_api.h"
@@ -105,6 +106,7 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
   const portal::PersonAccess person = person_access(parts);
   const http::Need anybody{.family = PrincipalKind::kProjectKey, .owner = http::OwnerFrom::kCaller};
   parts.portal.sign_in_api->add_routes(table, person.person);
+  parts.portal.oidc_api->add_routes(table, person.person);
   parts.portal.me_api->add_routes(table,
                                   {limited_artifact_key(parts, Scope::kNone),
                                    "project key or session", http::Dialect::kPortal, anybody},
@@ -232,6 +234,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      OrganizationsApi::tenant_token_types(),
                                                      portal::SignInApi::types(),
                                                      portal::MeApi::types(),
+                                                     portal::OidcApi::types(),
                                                      portal::PeopleApi::types(),
                                                      portal::PlacesApi::types(),
                                                      portal::TeamApi::types(),

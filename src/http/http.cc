@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/chars.h"
+#include "http/form.h"
 #include "http/header_list.h"
 
 namespace kvcs::http {
@@ -73,18 +74,8 @@ std::string_view Request::param(std::string_view name) const {
 }
 
 std::optional<std::string> Request::query_value(std::string_view name) const {
-  if (query.empty()) return std::nullopt;
-  // RFC 3986 says nothing of pairs; this is the form encoding of HTML (a plus is a space). A pair
-  // with a bad escape in its name is passed over: the head parser has refused it before.
-  for (const std::string_view pair : split(query, '&')) {
-    const size_t equals = pair.find('=');
-    const auto key = percent_decode(pair.substr(0, equals), true);
-    if (!key.ok() || *key != name) continue;
-    if (equals == pair.npos) return std::string();
-    auto value = percent_decode(pair.substr(equals + 1), true);
-    if (value.ok()) return std::move(value).value();
-  }
-  return std::nullopt;
+  // The head parser has refused bad escapes before.
+  return form_value(query, name);
 }
 
 // RFC 6750 §2.1. Two different Authorization headers are refused rather than one of them chosen,

@@ -80,6 +80,7 @@ std::string roster_to_json(const Roster& roster) {
     Json json{{"person_id", member.person_id},
               {"role", org_role_name(member.role)},
               {"since", time_json(member.since_ms)}};
+    if (!member.given_by.empty()) json["given_by"] = member.given_by;
     members.push_back(std::move(json));
   }
   return dump_json(Json{{"members", std::move(members)}});
@@ -102,6 +103,7 @@ Result<Roster> parse_roster(std::string_view text) {
     if (member.person_id.empty() || !role.ok() || !since.ok()) return damaged("a member");
     member.role = role.value();
     member.since_ms = since.value();
+    member.given_by = text_member(item, "given_by");
     roster.members.push_back(std::move(member));
   }
   return roster;
@@ -148,7 +150,8 @@ Status MemberService::change(std::string_view organization_id, const Edit& edit,
 }
 
 Status MemberService::add(std::string_view organization_id, std::string_view person_id,
-                          OrgRole role, const AuditContext& who, const Join& join) {
+                          OrgRole role, const AuditContext& who, const Join& join,
+                          std::string_view given_by) {
   if (KVCS_TRY(organizations_of(person_id)).size() >= kOrganizationsPerPersonMax) {
     return conflict("A person may be in " + std::to_string(kOrganizationsPerPersonMax) +
                     " organizations.")
@@ -164,7 +167,8 @@ Status MemberService::add(std::string_view organization_id, std::string_view per
                       " members.")
           .with_reason("members_full");
     }
-    roster.members.push_back({std::string(person_id), role, clock_.unix_ms()});
+    roster.members.push_back(
+        {std::string(person_id), role, clock_.unix_ms(), std::string(given_by)});
     batch.put(KvFamily::kConfig, keyspace::person_org(person_id, organization_id), "{}");
     return join ? join(batch) : ok();
   };
@@ -180,6 +184,7 @@ Result<Member> MemberService::set_role(std::string_view organization_id, std::st
     KVCS_TRY(allowed(member->role));
     if (role != OrgRole::kOwner) KVCS_TRY(check_owner_stays(roster, *member));
     member->role = role;
+    member->given_by.clear();
     changed = *member;
     return ok();
   };
@@ -195,6 +200,31 @@ Status MemberService::remove(std::string_view organization_id, std::string_view 
     KVCS_TRY(check_owner_stays(roster, leaving));
     std::erase_if(roster.members,
                   [&](const Member& member) { return member.person_id == person_id; });
+    batch.remove(KvFamily::kConfig, keyspace::person_org(person_id, organization_id));
+    return ok();
+  };
+  return change(organization_id, edit, who);
+}
+
+Status MemberService::set_given(std::string_view organization_id, std::string_view person_id,
+                                std::string_view provider, OrgRole role, const AuditContext& who) {
+  Status added;
+  if (role != OrgRole::kNone) added = add(organization_id, person_id, role, who, {}, provider);
+  if (role != OrgRole::kNone && added.reason() != "member_exists") return added;
+  const Roster present = KVCS_TRY(roster(organization_id));
+  const auto is_unchanged = [&](const Roster& now) {
+    const auto member = std::find_if(now.members.begin(), now.members.end(),
+                                     [&](const Member& m) { return m.person_id == person_id; });
+    return member == now.members.end() || member->given_by != provider || member->role == role ||
+           !check_owner_stays(now, *member).ok();
+  };
+  if (is_unchanged(present)) return ok();
+  const auto edit = [&](Roster& roster, KvBatch& batch) -> Status {
+    if (is_unchanged(roster)) return ok();
+    Member* const member = KVCS_TRY(find_member(roster, person_id));
+    member->role = role;
+    if (role != OrgRole::kNone) return ok();
+    std::erase_if(roster.members, [&](const Member& m) { return m.person_id == person_id; });
     batch.remove(KvFamily::kConfig, keyspace::person_org(person_id, organization_id));
     return ok();
   };

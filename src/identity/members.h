@@ -22,6 +22,7 @@ struct Member {
   std::string person_id;
   OrgRole role = OrgRole::kNone;
   int64_t since_ms = 0;
+  std::string given_by;  // The provider of sign-ins whose claims gave it; "": people did.
 };
 
 // Of one organization, in order of joining.
@@ -53,7 +54,7 @@ class MemberService final {
   // Conflict with reason member_exists, members_full or organizations_full; NotFound when there is
   // no such organization or person.
   Status add(std::string_view organization_id, std::string_view person_id, OrgRole role,
-             const AuditContext& who, const Join& join = {});
+             const AuditContext& who, const Join& join = {}, std::string_view given_by = {});
   // Whether the member, who has this role now, may be changed; asked again when another change came
   // between. Its failure is returned and nothing is written.
   using Allowed = std::function<Status(OrgRole present)>;
@@ -62,6 +63,10 @@ class MemberService final {
                           OrgRole role, const AuditContext& who, const Allowed& allowed);
   Status remove(std::string_view organization_id, std::string_view person_id,
                 const AuditContext& who, const Allowed& allowed);
+  // The role that a provider's claims give: kNone takes back what the same provider gave. A role
+  // that people gave stays as it is, and so does the last owner's. Otherwise as add().
+  Status set_given(std::string_view organization_id, std::string_view person_id,
+                   std::string_view provider, OrgRole role, const AuditContext& who);
 
  private:
   // Reads the roster, lets `edit` change it, and writes it with what `edit` put into the batch,

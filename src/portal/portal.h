@@ -5,19 +5,39 @@
 // Records that a request may need (people, memberships, sessions) are identity's. The parts here:
 //   passwords.h     argon2id on threads of its own, and which passwords are refused
 //   sign_in.h       the setup link, local accounts, sessions as they begin and end
-//   sign_in_api.h   /auth/*
+//   sign_in_api.h   /auth/* of local accounts
+//   providers.h     auth.providers: whose sign-ins count, and what they may
+//   arrivals.h      who comes through a provider: found, or made
+//   oidc_api.h      /auth/login/{provider}, /auth/callback, sign-out told by an issuer
 //   me_api.h        /api/v1/me: who is calling, what is active, the caller's sessions
 //   places_api.h    organizations and projects as people see them
 //   invitations.h   links by which somebody joins an organization
 //   team_api.h      members and invitations over HTTP
 //   people_api.h    what operators do with people, under /admin
 #pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
 #include "identity/sessions.h"
 
 namespace kvcs::portal {
 
+// Who may make an account of their own: whoever signs in through a provider, whoever is invited
+// (or has a role by a provider's claims), nobody but a provider's admins.
+enum class SignUp : uint8_t { kOpen, kInvited, kClosed };
+inline std::optional<SignUp> parse_sign_up(std::string_view word) {
+  if (word == "open") return SignUp::kOpen;
+  if (word == "invited") return SignUp::kInvited;
+  if (word == "closed") return SignUp::kClosed;
+  return std::nullopt;
+}
+
 struct PortalConfig {
   SessionLimits sessions;
+  std::string providers;            // YAML text, "" for none; providers.h.
+  std::string sign_up = "invited";  // "open", "invited" or "closed".
 };
 
 }  // namespace kvcs::portal

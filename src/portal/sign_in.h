@@ -70,13 +70,14 @@ class SignInService final {
   // too_many_tries. Forbidden with reason person_suspended.
   Result<StartedSession> sign_in(std::string_view email, const Secret& password,
                                  const Caller& caller);
+  // Begins a session of somebody for whom `provider` has vouched.
+  Result<StartedSession> start(const Person& person, std::string_view provider,
+                               const Caller& caller);
   // Ends the person's other sessions and begins a new one. Forbidden with reason wrong_password.
   Result<StartedSession> change_password(std::string_view person_id, const Secret& current,
                                          const Secret& wanted, const Caller& caller);
 
  private:
-  Result<StartedSession> start(const Person& person, std::string_view provider,
-                               const Caller& caller);
   // The person of an account, and the hash of its password; its address is nobody's yet.
   struct Prepared {
     Person person;

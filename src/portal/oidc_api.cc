@@ -1,0 +1,275 @@
+// Leads a browser to an issuer and takes it back. Every failure on the way is a page in words,
+// since a person reads it.
+#include "portal/oidc_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "http/form.h"
+#include "http/json_api.h"
+#include "kv/audited_kv.h"
+#include "oauth/browser.h"
+#include "oauth/oauth.h"
+
+namespace kvcs::portal {
+namespace {
+
+constexpr size_t kNextMaxBytes = 1000;
+constexpr size_t kShownMaxBytes = 300;
+
+constexpr http::ApiType kTypes[] = {
+    {"SignInProviders", R"(
+providers!: [SignInProvider])"},
+    {"SignInAway", R"(
+url!: string # Where the browser goes.)"},
+    {"SignInProvider", R"(
+name!: string
+url!: string # Where a browser begins.)"},
+};
+
+// A cookie for each flow, so that two that run in two tabs do not end one another.
+std::string cookie_name(std::string_view state) {
+  return "kvcs_sign_in_" + sha256_hex(state).substr(0, 8);
+}
+
+http::Response failed_page(int status, std::string_view text) {
+  return oauth::plain_page(status, "You are not signed in", text);
+}
+
+int page_status(const Status& status) {
+  switch (status.code()) {
+    case Code::kForbidden:
+      return 403;
+    case Code::kConflict:
+      return 409;
+    case Code::kNotFound:
+      return 404;
+    case Code::kUnavailable:
+      return 503;
+    case Code::kUpstream:
+      return 502;
+    case Code::kRateLimited:
+      return 429;
+    default:
+      return 400;
+  }
+}
+
+// A path of this host and nothing else: what browsers take for another host (two slashes, a
+// backslash, control characters) is refused.
+Result<std::string> read_next(const http::Request& request) {
+  const std::string next = request.query_value("next").value_or("/");
+  const bool is_path = next.starts_with('/') && !next.starts_with("//") &&
+                       next.size() <= kNextMaxBytes &&
+                       std::all_of(next.begin(), next.end(),
+                                   [](char c) { return c > 0x20 && c < 0x7f && c != '\\'; });
+  if (is_path) return next;
+  return invalid("next: '" + printable(next, kShownName) + "' is not a path of this host.");
+}
+
+}  // namespace
+
+// What is kept between the way out and the way back.
+struct OidcApi::Flow {
+  std::string provider, nonce, verifier, redirect_uri, next;
+  std::string browser;      // SHA-256 of the cookie.
+  std::string link_person;  // Who asked for a second way to sign in; "" = this is a sign-in.
+  Secret invitation;
+};
+
+std::string OidcApi::record_of(const Flow& flow) {
+  return dump_json(Json{{"provider", flow.provider},
+                        {"nonce", flow.nonce},
+                        {"verifier", flow.verifier},
+                        {"redirect_uri", flow.redirect_uri},
+                        {"next", flow.next},
+                        {"browser", flow.browser},
+                        {"link_person", flow.link_person},
+                        {"invitation", flow.invitation.reveal()}});
+}
+
+Result<OidcApi::Flow> OidcApi::take(std::string_view state) {
+  const Secret kept = KVCS_TRY(s_.tickets.take(state));
+  const Json record = KVCS_TRY(parse_json(kept.reveal()));
+  Flow flow;
+  flow.provider = text_member(record, "provider");
+  flow.nonce = text_member(record, "nonce");
+  flow.verifier = text_member(record, "verifier");
+  flow.redirect_uri = text_member(record, "redirect_uri");
+  flow.next = text_member(record, "next");
+  flow.browser = text_member(record, "browser");
+  flow.link_person = text_member(record, "link_person");
+  flow.invitation = Secret(text_member(record, "invitation"));
+  return flow;
+}
+
+std::span<const http::ApiType> OidcApi::types() {
+  return kTypes;
+}
+
+void OidcApi::add_routes(std::vector<http::Row>& table, const http::Access& person) {
+  using enum http::Method;
+  using http::everyone;
+  http::Rows rows(table, *this, "/auth");
+  rows.add(kGet, "/providers", everyone(), http::kNoBody, &OidcApi::list_providers,
+           "The providers that people may sign in through.", {.answer = "SignInProviders"});
+  rows.add(kGet, "/login/{provider}", with_owner(everyone(), http::OwnerFrom::kNobody),
+           http::kNoBody, &OidcApi::begin, "Lead the browser to a provider.",
+           {.query = "next invitation", .status = 302, .answer = "text/html"});
+  rows.add(kPost, "/link/{provider}", person, http::kib(1), &OidcApi::begin_link,
+           "Begin to add another way to sign in to the own account.", {.answer = "SignInAway"});
+  rows.add(kGet, "/callback", everyone(), http::kNoBody, &OidcApi::callback,
+           "Where a provider sends the browser back.", {.status = 302, .answer = "text/html"});
+  rows.add(kPost, "/backchannel/{provider}", everyone(), http::kib(32), &OidcApi::back_channel,
+           "A provider says that a session has ended (Back-Channel Logout).",
+           {.body = "application/x-www-form-urlencoded"});
+}
+
+Result<http::Response> OidcApi::list_providers(http::Request&) {
+  Json providers = Json::array();
+  for (const Provider& provider : s_.providers.all()) {
+    providers.push_back({{"name", provider.name}, {"url", "/auth/login/" + provider.name}});
+  }
+  return http::reply(200, Json{{"providers", std::move(providers)}});
+}
+
+std::string OidcApi::signed_in_person(const http::Request& request) const {
+  const Result<Principal> caller = s_.auth.authenticate(request);
+  return caller.ok() ? caller->person_id : std::string();
+}
+
+Result<std::string> OidcApi::leave(const Provider& provider, Flow flow, http::Response& response) {
+  flow.provider = provider.name;
+  flow.redirect_uri = redirect_uri();
+  oauth::SignInStart start = KVCS_TRY(provider.issuer->begin_sign_in(flow.redirect_uri));
+  flow.nonce = start.nonce;
+  flow.verifier = start.verifier;
+  const std::string cookie = oauth::make_one_time_secret(s_.entropy);
+  flow.browser = sha256_hex(cookie);
+  KVCS_TRY(s_.tickets.put(start.state, record_of(flow), kSignInFlowLifetimeS));
+  oauth::set_cookie(response, {.name = cookie_name(start.state),
+                               .value = cookie,
+                               .path = "/auth",
+                               .max_age_s = kSignInFlowLifetimeS,
+                               .secure = is_secure(s_.browser)});
+  oauth::hide_address(response);
+  return std::move(start.url);
+}
+
+Result<http::Response> OidcApi::begin(http::Request& request) {
+  const Provider* const provider = s_.providers.find(request.param("provider"));
+  if (provider == nullptr) {
+    return failed_page(404, "No provider of sign-ins has this name (auth.providers).");
+  }
+  const Result<std::string> next = read_next(request);
+  if (!next.ok()) return failed_page(400, next.status().message());
+  Flow flow;
+  flow.next = next.value();
+  flow.invitation = Secret(request.query_value("invitation").value_or("").substr(0, 200));
+  http::Response response = http::empty_response(302);
+  const Result<std::string> url = leave(*provider, std::move(flow), response);
+  if (!url.ok()) return failed_page(page_status(url.status()), url.status().message());
+  response.set("Location", url.value());
+  return response;
+}
+
+Result<http::Response> OidcApi::begin_link(http::Request& request) {
+  const Provider* const provider = s_.providers.find(request.param("provider"));
+  if (provider == nullptr) return not_found("No provider of sign-ins has this name.");
+  Flow flow;
+  flow.next = "/";
+  flow.link_person = request.principal.person_id;
+  http::Response response;
+  const std::string url = KVCS_TRY(leave(*provider, std::move(flow), response));
+  http::Response answer = http::reply(200, Json{{"url", url}});
+  for (auto& [name, value] : response.headers) answer.set(name, value);
+  return answer;
+}
+
+Result<http::Response> OidcApi::callback(http::Request& request) {
+  const std::string state = request.query_value("state").value_or("");
+  const Result<Flow> flow = take(state);
+  if (flow.code() == Code::kNotFound) {
+    return failed_page(400, "This sign-in has ended or was used; begin again.");
+  }
+  if (!flow.ok()) return failed_page(503, "The store does not answer; begin again.");
+  const std::string cookie = oauth::cookie_value(request, cookie_name(state));
+  if (!constant_time_equal(sha256_hex(cookie), flow->browser)) {
+    return failed_page(403, "The sign-in was begun in another browser; begin again in this one.");
+  }
+  if (const auto error = request.query_value("error")) {
+    const std::string words = request.query_value("error_description").value_or("");
+    return failed_page(400, "The provider says: " + printable(*error, kShownMaxBytes) +
+                                (words.empty() ? "" : " — " + printable(words, kShownMaxBytes)));
+  }
+  Result<http::Response> done = finish(request, flow.value());
+  if (!done.ok()) return failed_page(page_status(done.status()), done.status().message());
+  return done;
+}
+
+Result<http::Response> OidcApi::finish(const http::Request& request, const Flow& flow) {
+  const Provider* const provider = s_.providers.find(flow.provider);
+  if (provider == nullptr) return not_found("The provider is configured no longer; begin again.");
+  oauth::SignInAnswer answer;
+  answer.code = request.query_value("code").value_or("");
+  answer.issuer = request.query_value("iss");
+  answer.redirect_uri = flow.redirect_uri;
+  answer.nonce = flow.nonce;
+  answer.verifier = flow.verifier;
+  if (answer.code.empty()) return invalid("The provider sent no code.");
+  const oauth::Identity identity = KVCS_TRY(provider->issuer->finish_sign_in(answer));
+  http::Response response = http::empty_response(302);
+  response.set("Location", flow.next);
+  oauth::hide_address(response);
+  // A second way to sign in is added while both are open: the session here, and the one there.
+  if (!flow.link_person.empty()) {
+    if (signed_in_person(request) != flow.link_person) {
+      return forbidden("The session that asked for this has ended; sign in and begin again.");
+    }
+    const AuditContext who{person_actor(flow.link_person), "sign-in", request.request_id};
+    KVCS_TRY(s_.people.add_sign_in(flow.link_person, {identity.issuer, identity.subject}, who));
+    return response;
+  }
+  const Person person =
+      KVCS_TRY(s_.arrivals.welcome(*provider, identity, flow.invitation, request.request_id));
+  const Caller caller{request.remote_ip, std::string(request.header("user-agent").value_or("")),
+                      request.request_id};
+  const StartedSession started = KVCS_TRY(s_.sign_in.start(person, provider->name, caller));
+  set_session_cookie(response, started.token.reveal(), s_.sessions.limits().lifetime_s,
+                     is_secure(s_.browser));
+  return response;
+}
+
+// Which of a person's sessions an issuer's session id stands for is not kept: all that began
+// through this provider end.
+Result<http::Response> OidcApi::back_channel(http::Request& request) {
+  const Provider* const provider = s_.providers.find(request.param("provider"));
+  if (provider == nullptr) return not_found("No provider of sign-ins has this name.");
+  const std::string form = KVCS_TRY(request.body->read_all());
+  const std::string token = http::form_value(form, "logout_token").value_or("");
+  const Result<oauth::Logout> logout = provider->issuer->verify_logout_token(token);
+  if (!logout.ok()) {
+    return invalid("logout_token: " + logout.status().message()).with_reason("invalid_request");
+  }
+  if (logout->subject.empty()) {
+    return invalid("logout_token: sub is needed; sessions are not known by sid here.")
+        .with_reason("invalid_request");
+  }
+  const AuditContext who{"issuer:" + provider->name, "sign-out", request.request_id};
+  const Result<Person> person =
+      s_.people.find_by_sign_in({provider->issuer->config().issuer, logout->subject});
+  if (person.code() == Code::kNotFound) return http::empty_response(200);
+  KVCS_TRY(person.status());
+  for (const Session& session : KVCS_TRY(s_.sessions.list(person->id))) {
+    if (session.provider != provider->name) continue;
+    const Status ended = s_.sessions.end(person->id, session.id, who);
+    if (!ended.ok() && ended.code() != Code::kNotFound) return ended;
+  }
+  http::Response response = http::empty_response(200);
+  response.set("cache-control", "no-store");
+  return response;
+}
+
+}  // namespace kvcs::portal
