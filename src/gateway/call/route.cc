@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/json_cursor.h"
+#include "base/secret_names.h"
 #include "gateway/catalogue/record_request.h"
 
 namespace kvcs::gateway {

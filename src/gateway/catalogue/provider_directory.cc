@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "base/bytes.h"
+#include "base/secret_names.h"
 #include "base/yaml.h"
 #include "kv/if_match.h"
 #include "kv/keyspace.h"

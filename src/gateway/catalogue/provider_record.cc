@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "base/bytes.h"
+#include "base/secret_names.h"
 #include "gateway/outbound/url_guard.h"
 #include "http/client/upstream.h"
 

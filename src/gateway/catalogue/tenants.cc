@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/secret_names.h"
 #include "gateway/gateway.h"
 #include "identity/directory.h"
 #include "kv/if_match.h"

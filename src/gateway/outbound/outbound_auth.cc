@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/secret_names.h"
 #include "gateway/outbound/sigv4.h"
 #include "http/header_syntax.h"
 
@@ -256,17 +257,6 @@ std::string redact(std::string text, const AccessCredential& credential) {
     hide(secret->reveal());
   }
   return redact(std::move(text), credential.secrets);
-}
-
-bool is_secret_name(std::string_view name) {
-  constexpr std::array<std::string_view, 10> kParts = {
-      "secret",  "token",   "password", "passwd",        "credential",
-      "api_key", "api-key", "apikey",   "authorization", "cookie"};
-  const std::string lower = lower_ascii(name);
-  if (lower == "idempotency-key") return false;
-  return lower == "key" || lower.ends_with("-key") || lower.ends_with("_key") ||
-         std::any_of(kParts.begin(), kParts.end(),
-                     [&](std::string_view part) { return lower.find(part) != lower.npos; });
 }
 
 void move_secret_meta(AccessCredential& credential) {

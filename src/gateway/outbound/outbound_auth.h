@@ -83,9 +83,6 @@ bool has_template(std::string_view text);
 // base64, is "***".
 std::string redact(std::string text, const AccessCredential& credential);
 std::string redact(std::string text, const SecretMap& secrets);
-// Names of headers and of meta whose values are secret by what they are called: x-api-key,
-// developer_token, client-secret. Such values belong into `secrets`.
-bool is_secret_name(std::string_view name);
 // Moves what is secret by its name from the credential's meta to its secrets.
 void move_secret_meta(AccessCredential& credential);
 
