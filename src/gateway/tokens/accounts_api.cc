@@ -154,16 +154,15 @@ Result<GivenAccount> read_account(const Json& body, AuthType type) {
   return given;
 }
 
-// Accounts have a version, which is their ETag; other records are compared by kv/if_match.
-Result<std::optional<int64_t>> if_match(const http::Request& request) {
+// Accounts have a mark, which is their ETag; other records are compared by kv/if_match.
+std::optional<std::string> if_match(const http::Request& request) {
   const auto header = http::header_list(request, "if-match");
-  if (!header) return std::optional<int64_t>();
+  if (!header) return {};
   std::string_view text = trim(*header);
   if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
     text = text.substr(1, text.size() - 2);
   }
-  const uint64_t version = KVCS_TRY(parse_u64(text, "If-Match"));
-  return std::optional<int64_t>(static_cast<int64_t>(version));
+  return std::string(text);
 }
 
 }  // namespace
@@ -294,7 +293,7 @@ void AccountsApi::add_routes(std::vector<http::Row>& table, const http::AdminAcc
 Result<http::Response> AccountsApi::show(const AccountId& id, int status) const {
   const AccountView view = KVCS_TRY(tokens_.find_view(id));
   http::Response response = reply(status, describe(view));
-  response.set("ETag", "\"" + std::to_string(view.version) + "\"");
+  response.set("ETag", "\"" + view.mark() + "\"");
   return response;
 }
 
@@ -307,7 +306,6 @@ Result<http::Response> AccountsApi::put(http::Request& request) {
   const AccountOrigins origins = KVCS_TRY(origins_(id, given.credential.meta));
   given.credential.origins = origins.calls;
   given.refresh.origins = origins.refresh;
-  const std::optional<int64_t> version = KVCS_TRY(if_match(request));
   const bool is_new = tokens_.find_view(id).code() == Code::kNotFound;
   KvBatch alarm;
   std::optional<oauth::Grant> refresh;
@@ -324,7 +322,7 @@ Result<http::Response> AccountsApi::put(http::Request& request) {
         now ? std::optional(clock_.unix_s()) : refresh_due_at(after, after.updated_at_s);
     if (due_s) add_refresh_alarm(alarm, id, *due_s, now);
   }
-  KVCS_TRY(tokens_.put(id, given.credential, refresh, who(request), alarm, version));
+  KVCS_TRY(tokens_.put(id, given.credential, refresh, who(request), alarm, if_match(request)));
   return show(id, is_new ? 201 : 200);
 }
 
@@ -363,7 +361,7 @@ Result<http::Response> AccountsApi::list_tenant(http::Request& request) {
 Result<http::Response> AccountsApi::remove(http::Request& request) {
   const AccountId id = KVCS_TRY(account_of(request));
   const bool revoke = request.query_value("revoke").value_or("0") == "1";
-  KVCS_TRY(tokens_.find_view(id));
+  const AccountView view = KVCS_TRY(tokens_.find_view(id));
   // The provider first: when it does not answer, the credential stays and the caller may ask again.
   if (revoke) {
     const ProviderClient provider = KVCS_TRY(clients_(id.provider));
@@ -381,7 +379,8 @@ Result<http::Response> AccountsApi::remove(http::Request& request) {
                                  refresh.ok() ? refresh.value() : oauth::Grant{},
                                  credential->access_token));
   }
-  KVCS_TRY(tokens_.remove(id, who(request)));
+  // What was stored anew while the provider was asked is not what the caller meant.
+  KVCS_TRY(tokens_.remove(id, who(request), view.authority));
   return reply(200, Json{{"account_id", id.account}, {"removed", true}, {"revoked", revoke}});
 }
 

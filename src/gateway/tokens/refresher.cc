@@ -1,5 +1,5 @@
 // The background refresh of tokens: one thread waits for alarms, helpers ask the token endpoints,
-// and every outcome is written by version so that an admin's change is never undone.
+// and every outcome is written by the account's mark, so that an admin's change is never undone.
 #include "gateway/tokens/refresher.h"
 
 #include <algorithm>
@@ -178,7 +178,7 @@ Result<bool> Refresher::process(const RefreshAlarm& alarm, bool forced) {
   KvBatch also;
   if (!alarm.key.empty()) also.remove(KvFamily::kTokens, alarm.key);
   add_refresh_alarm(also, alarm.id, lease.next_attempt_at_s);
-  const Status taken = tokens_.set_health(alarm.id, lease, refresher_context(), also, view.version);
+  const Status taken = tokens_.set_health(alarm.id, lease, refresher_context(), also, view.mark());
   if (taken.code() == Code::kConflict) {
     if (alarm.key.empty()) return taken;
     return false;  // Another run has it; its alarm stands.
@@ -195,8 +195,10 @@ Result<bool> Refresher::process(const RefreshAlarm& alarm, bool forced) {
 Status Refresher::attempt(const AccountView& view, const std::string& lease_key) {
   // Only this lease came since; otherwise an admin's newer credential counts.
   std::optional<Unsaved> unsaved = take_unsaved(view.id);
-  if (unsaved && unsaved->version + 1 == view.version) {
-    unsaved->version = view.version;
+  AccountView before = view;
+  before.version -= 1;
+  if (unsaved && unsaved->mark == before.mark()) {
+    unsaved->mark = view.mark();
     unsaved->lease_key = lease_key;
     return save(view.id, *unsaved);
   }
@@ -230,7 +232,7 @@ Status Refresher::attempt(const AccountView& view, const std::string& lease_key)
 Status Refresher::store_answer(const AccountView& view, const std::string& lease_key,
                                const oauth::Grant& material, oauth::TokenAnswer answer) {
   Unsaved unsaved;
-  unsaved.version = view.version;
+  unsaved.mark = view.mark();
   unsaved.lease_key = lease_key;
   const auto current = tokens_.find(view.id);
   if (current.ok()) {
@@ -253,7 +255,7 @@ Status Refresher::store_answer(const AccountView& view, const std::string& lease
   return save(view.id, unsaved);
 }
 
-// Writes by the version that the lease made: Conflict means that an admin wrote since, whose
+// Writes by the mark that the lease left: Conflict means that an admin wrote since, whose
 // credential counts.
 Status Refresher::save(const AccountId& id, const Unsaved& unsaved) {
   KvBatch also;
@@ -264,8 +266,8 @@ Status Refresher::save(const AccountId& id, const Unsaved& unsaved) {
   after.updated_at_s = clock_.unix_s();
   if (const auto due_s = refresh_due_at(after, after.updated_at_s))
     add_refresh_alarm(also, id, *due_s);
-  Status stored = tokens_.put(id, unsaved.credential, unsaved.refresh, refresher_context(), also,
-                              unsaved.version);
+  Status stored =
+      tokens_.put(id, unsaved.credential, unsaved.refresh, refresher_context(), also, unsaved.mark);
   if (stored.ok()) {
     ++refreshed_;
     return stored;
@@ -305,8 +307,7 @@ Status Refresher::store_failure(const AccountView& view, const std::string& leas
   }
   const bool known = view.health.state == TokenState::kReauthRequired;
   if (!alert.event.empty() && !known) add_alert(also, alert, clock_, entropy_);
-  const Status stored =
-      tokens_.set_health(view.id, health, refresher_context(), also, view.version);
+  const Status stored = tokens_.set_health(view.id, health, refresher_context(), also, view.mark());
   if (!stored.ok() && stored.code() != Code::kConflict) return stored;
   return upstream_failed(health.last_error);
 }
@@ -391,7 +392,7 @@ Result<int64_t> Refresher::take_leases_back() {
     add_refresh_alarm(also, view.id, now_s);
     TokenHealth ended = view.health;
     ended.next_attempt_at_s = now_s;
-    KVCS_TRY(tokens_.set_health(view.id, ended, refresher_context(), also, view.version));
+    KVCS_TRY(tokens_.set_health(view.id, ended, refresher_context(), also, view.mark()));
   }
   return static_cast<int64_t>(leased.size());
 }

@@ -2,7 +2,7 @@
 //
 // Per account: ok → refreshing → ok | retrying(n) | reauth_required. Due at expires_at − 10 min, at
 // half the lifetime where that is under 20 min; refresh_alarms.h keeps the list. A run first takes
-// the record's lease (state refreshing, by version) and moves the alarm to the lease's end in the
+// the record's lease (state refreshing, by mark) and moves the alarm to the lease's end in the
 // same batch: two runs, in one process or two, cannot meet, and one that died is taken over.
 // A rotated refresh token and its access token are written in one synced batch; when that write
 // fails the answer waits in memory and is written before anything else is asked for the account.
@@ -80,7 +80,7 @@ class Refresher final {
   struct Unsaved {
     AccessCredential credential;
     std::optional<oauth::Grant> refresh;
-    int64_t version;
+    std::string mark;  // What the lease left; see AccountView::mark().
     std::string lease_key;
   };
   // True when a token endpoint was asked.

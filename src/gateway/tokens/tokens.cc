@@ -70,6 +70,15 @@ Status missing(const AccountId& id) {
       .with_reason("TOKEN_MISSING");
 }
 
+Status changed_meanwhile(const AccountId& id) {
+  return conflict("The credential of account " + id.account + " was changed meanwhile.");
+}
+
+// A version alone is no identity: those of a new record begin at 1 again.
+std::string make_mark(int64_t version, const std::string& authority) {
+  return std::to_string(version) + "-" + authority;
+}
+
 std::string key_of(const AccountId& id) {
   return keyspace::token(id.tenant, id.provider, id.account);
 }
@@ -301,6 +310,13 @@ Result<TokenStore::NamesPointer> TokenStore::list_accounts(std::string_view tena
       });
 }
 
+std::string AccountView::mark() const {
+  return make_mark(version, authority);
+}
+std::string TokenStore::mark_of(const Stored& stored) {
+  return make_mark(stored.version, stored.credential.authority);
+}
+
 AccountView TokenStore::view_of(const AccountId& id, Stored stored) {
   AccountView view;
   view.id = id;
@@ -310,6 +326,7 @@ AccountView TokenStore::view_of(const AccountId& id, Stored stored) {
   view.updated_at_s = stored.updated_at_s;
   view.created_at_s = stored.created_at_s;
   view.version = stored.version;
+  view.authority = std::move(stored.credential.authority);
   view.scope = std::move(stored.credential.scope);
   view.meta = std::move(stored.credential.meta);
   view.origins = std::move(stored.credential.origins);
@@ -462,66 +479,86 @@ Status TokenStore::write(const std::string& key, const std::optional<std::string
   return audited_.compare_and_swap(KvFamily::kTokens, key, view, batch, who);
 }
 
+Result<TokenStore::Prepared> TokenStore::prepare(
+    const AccountId& id, const AccessCredential& credential,
+    const std::optional<oauth::Grant>& refresh, const KvBatch& also,
+    const std::optional<std::string>& only_mark) const {
+  const std::string key = key_of(id);
+  const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
+  if (!old.ok() && old.code() != Code::kNotFound) return old.status();
+  Stored stored;
+  Prepared prepared;
+  std::string mark(kNoAccountMark);
+  if (old.ok()) {
+    prepared.expected = old.value().value;
+    mark.clear();  // A damaged record has none, is replaced, and its version counts from the start.
+    if (Result<Stored> before = parse(key, *prepared.expected, false); before.ok()) {
+      stored.version = before.value().version;
+      stored.created_at_s = before.value().created_at_s;
+      mark = mark_of(before.value());
+    }
+  } else {
+    stored.created_at_s = clock_.unix_s();
+  }
+  if (only_mark && *only_mark != mark) return changed_meanwhile(id);
+  stored.credential = credential;
+  move_secret_meta(stored.credential);
+  prepared.replaced = credential.authority.empty();
+  if (prepared.replaced) stored.credential.authority = make_authority();
+  stored.health.state = credential.state;
+  stored.version += 1;
+  stored.updated_at_s = clock_.unix_s();
+  // The refresh token first, in the same atomic batch: never an access token without it.
+  if (refresh) {
+    const std::string refresh_key = keyspace::refresh(id.tenant, id.provider, id.account);
+    prepared.batch.put(KvFamily::kTokens, refresh_key,
+                       refresh_json(refresh_key, *refresh, sealer_));
+  }
+  prepared.batch.put(KvFamily::kTokens, key, serialize(key, stored));
+  prepared.batch.append(also);
+  return prepared;
+}
+
 // Read, change, compare and swap; a writer that was overtaken reads again, unless it asked for a
-// version.
+// mark.
 Status TokenStore::put(const AccountId& id, const AccessCredential& credential,
                        const std::optional<oauth::Grant>& refresh, const AuditContext& who,
-                       const KvBatch& also, std::optional<int64_t> only_version) {
+                       const KvBatch& also, const std::optional<std::string>& only_mark) {
   KVCS_TRY(check_account_id(id));
   KVCS_TRY(check_sizes(credential));
-  const std::string key = key_of(id);
   for (int attempt = 0;; ++attempt) {
-    const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
-    if (!old.ok() && old.code() != Code::kNotFound) return old.status();
-    Stored stored;
-    std::optional<std::string> expected;
-    if (old.ok()) {
-      expected = old.value().value;
-      // A damaged record is replaced; its version counts from the start then.
-      if (Result<Stored> before = parse(key, *expected, false); before.ok()) {
-        stored.version = before.value().version;
-        stored.created_at_s = before.value().created_at_s;
-      }
-    } else {
-      stored.created_at_s = clock_.unix_s();
-    }
-    if (only_version && *only_version != (old.ok() ? stored.version : 0)) {
-      return conflict("The credential of account " + id.account + " was changed meanwhile.");
-    }
-    stored.credential = credential;
-    move_secret_meta(stored.credential);
-    const bool replaced = credential.authority.empty();
-    if (replaced) stored.credential.authority = make_authority();
-    stored.health.state = credential.state;
-    stored.version += 1;
-    stored.updated_at_s = clock_.unix_s();
-    KvBatch batch;
-    // The refresh token first, in the same atomic batch: never an access token without it.
-    if (refresh) {
-      const std::string refresh_key = keyspace::refresh(id.tenant, id.provider, id.account);
-      batch.put(KvFamily::kTokens, refresh_key, refresh_json(refresh_key, *refresh, sealer_));
-    }
-    batch.put(KvFamily::kTokens, key, serialize(key, stored));
-    batch.append(also);
-    Status written = write(key, expected, batch, who);
-    if (written.ok() && replaced && on_replaced_) on_replaced_(id);
-    const bool again = written.code() == Code::kConflict && !only_version;
+    const Prepared prepared = KVCS_TRY(prepare(id, credential, refresh, also, only_mark));
+    Status written = write(key_of(id), prepared.expected, prepared.batch, who);
+    if (written.ok() && prepared.replaced && on_replaced_) on_replaced_(id);
+    const bool again = written.code() == Code::kConflict && !only_mark;
     if (!again || attempt + 1 >= kWriteAttemptsMax) return written;
   }
 }
 
+// The tenant's record is what is compared: whatever the account has meanwhile is replaced.
+Status TokenStore::put_while(const TenantRecord& tenant, const AccountId& id,
+                             const AccessCredential& credential,
+                             const std::optional<oauth::Grant>& refresh, const AuditContext& who,
+                             const KvBatch& also) {
+  KVCS_TRY(check_account_id(id));
+  KVCS_TRY(check_sizes(credential));
+  const Prepared prepared = KVCS_TRY(prepare(id, credential, refresh, also, {}));
+  KVCS_TRY(
+      audited_.compare_and_swap(KvFamily::kConfig, tenant.key, tenant.value, prepared.batch, who));
+  if (on_replaced_) on_replaced_(id);
+  return ok();
+}
+
 Status TokenStore::set_health(const AccountId& id, const TokenHealth& health,
                               const AuditContext& who, const KvBatch& also,
-                              std::optional<int64_t> only_version) {
+                              const std::optional<std::string>& only_mark) {
   const std::string key = key_of(id);
   for (int attempt = 0;; ++attempt) {
     const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
     if (old.code() == Code::kNotFound) return missing(id);
     if (!old.ok()) return old.status();
     Stored stored = KVCS_TRY(parse(key, old.value().value, false));
-    if (only_version && *only_version != stored.version) {
-      return conflict("The credential of account " + id.account + " was changed meanwhile.");
-    }
+    if (only_mark && *only_mark != mark_of(stored)) return changed_meanwhile(id);
     stored.health = health;
     stored.version += 1;
     KvBatch batch;
@@ -529,25 +566,33 @@ Status TokenStore::set_health(const AccountId& id, const TokenHealth& health,
               KvEntry{serialize(key, stored), old.value().metadata, old.value().expires_at_s});
     batch.append(also);
     Status written = write(key, old.value().value, batch, who);
-    const bool again = written.code() == Code::kConflict && !only_version;
+    const bool again = written.code() == Code::kConflict && !only_mark;
     if (!again || attempt + 1 >= kWriteAttemptsMax) return written;
   }
 }
 
-Status TokenStore::remove(const AccountId& id, const AuditContext& who, const KvBatch& also) {
+Status TokenStore::remove(const AccountId& id, const AuditContext& who,
+                          const std::optional<std::string>& only_authority) {
   const std::string key = key_of(id);
-  const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
-  if (old.code() == Code::kNotFound) return missing(id);
-  if (!old.ok()) return old.status();
   KvBatch batch;
   batch.remove(KvFamily::kTokens, key);
   // An alarm of the account stays: the refresher drops alarms without an account.
   batch.remove(KvFamily::kTokens, keyspace::refresh(id.tenant, id.provider, id.account));
   batch.remove(KvFamily::kSystem, keyspace::last_used(used_name(id)));
-  batch.append(also);
-  KVCS_TRY(audited_.write(batch, who));
-  if (on_replaced_) on_replaced_(id);
-  return ok();
+  for (int attempt = 0;; ++attempt) {
+    const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
+    if (old.code() == Code::kNotFound) return missing(id);
+    if (!old.ok()) return old.status();
+    if (only_authority) {
+      const Result<Stored> stored = parse(key, old->value, false);
+      if (!stored.ok() || stored->credential.authority != *only_authority) {
+        return changed_meanwhile(id);
+      }
+    }
+    const Status removed = write(key, old->value, batch, who);
+    if (removed.ok() && on_replaced_) on_replaced_(id);
+    if (removed.code() != Code::kConflict || attempt + 1 >= kWriteAttemptsMax) return removed;
+  }
 }
 
 void TokenStore::note_used(const AccountId& id) {

@@ -52,12 +52,23 @@ struct AccountView {
   TokenHealth health;
   int64_t expires_at_s = 0, updated_at_s = 0;
   int64_t created_at_s = 0;  // 0 = not known: it came from elsewhere.
-  int64_t version = 0;       // Grows with every write.
+  int64_t version = 0;       // Grows with every write; begins anew with a new record.
+  std::string authority;     // Random, another one with each credential that is stored.
   std::string scope;
   std::map<std::string, std::string> meta;
   std::vector<std::string> secrets;  // The names of named ones.
   Origins origins;                   // Where its credential may be sent.
   bool sealed = true;                // False: written in clear past the daemon, and not yet by it.
+  // Tells this state of the account from every other one, also from those of an account that was
+  // removed and stored again under the name. Its ETag, without quotes.
+  std::string mark() const;
+};
+inline constexpr std::string_view kNoAccountMark = "0";  // Where there is no account.
+
+// The record by which a tenant is there, as it was read. Another `incarnation` is another tenant,
+// even under the same name.
+struct TenantRecord {
+  std::string key, value, incarnation;  // Of the family config.
 };
 
 class TokenStore final {
@@ -86,15 +97,19 @@ class TokenStore final {
                                     const std::vector<std::string_view>& urls) const;
 
   // Creates or replaces, refresh material included (nothing: what is stored stays), with `also` in
-  // the same synced batch. With `only_version`, Conflict unless the record still has that version
-  // (0: must not exist). Invalid: names, sizes. The credential's state is stored as its health,
+  // the same synced batch. With `only_mark`, Conflict unless the account still has that mark.
+  // Invalid: names, sizes. The credential's state is stored as its health,
   // with no failures.
   Status put(const AccountId& id, const AccessCredential& credential,
              const std::optional<oauth::Grant>& refresh, const AuditContext& who,
-             const KvBatch& also = {}, std::optional<int64_t> only_version = {});
+             const KvBatch& also = {}, const std::optional<std::string>& only_mark = {});
+  // As put(), for a tenant whose record is still what it was; Conflict when it is not.
+  Status put_while(const TenantRecord& tenant, const AccountId& id,
+                   const AccessCredential& credential, const std::optional<oauth::Grant>& refresh,
+                   const AuditContext& who, const KvBatch& also);
   // Changes the health alone. NotFound; Conflict as put().
   Status set_health(const AccountId& id, const TokenHealth& health, const AuditContext& who,
-                    const KvBatch& also = {}, std::optional<int64_t> only_version = {});
+                    const KvBatch& also = {}, const std::optional<std::string>& only_mark = {});
   // Seals the secrets of an account anew, for `origins`: an owner's word, or the first start after
   // one that bound nothing (`only_unbound`). True when something was written. NotFound; Conflict
   // when the record was written meanwhile.
@@ -111,8 +126,10 @@ class TokenStore final {
   // origins that its provider has now. A value that is no credential, or that find() would call
   // damaged, comes back as it is.
   std::string seal_record(std::string_view key, std::string value) const;
-  // Credential and refresh material. NotFound.
-  Status remove(const AccountId& id, const AuditContext& who, const KvBatch& also = {});
+  // Credential and refresh material. NotFound. With `only_authority`, Conflict when another
+  // credential was stored since; a refresh of that one is no other.
+  Status remove(const AccountId& id, const AuditContext& who,
+                const std::optional<std::string>& only_authority = {});
 
   // A call went out with the account's credential. Remembered; flush_used() writes it.
   void note_used(const AccountId& id);
@@ -122,11 +139,21 @@ class TokenStore final {
  private:
   struct Stored;
   static AccountView view_of(const AccountId& id, Stored stored);
+  static std::string mark_of(const Stored& stored);
   Result<Stored> parse(std::string_view key, std::string_view text, bool open_secrets) const;
   std::string serialize(std::string_view key, const Stored& stored) const;
   Result<oauth::Grant> parse_refresh(std::string_view key, std::string_view text) const;
   std::string make_authority() const;
   AccountOrigins origins_of_account(const AccountId& id, const AccessCredential& credential) const;
+  // The record that put() stores, and what it stores with it.
+  struct Prepared {
+    std::optional<std::string> expected;
+    KvBatch batch;
+    bool replaced = false;
+  };
+  Result<Prepared> prepare(const AccountId& id, const AccessCredential& credential,
+                           const std::optional<oauth::Grant>& refresh, const KvBatch& also,
+                           const std::optional<std::string>& only_mark) const;
   Status write(const std::string& key, const std::optional<std::string>& expected,
                const KvBatch& batch, const AuditContext& who);
   void forget(KvFamily family, std::string_view key);

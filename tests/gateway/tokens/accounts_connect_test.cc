@@ -19,6 +19,12 @@ namespace {
 constexpr const char* kGood =
     R"({"access_token":"access-secret-1","refresh_token":"refresh-secret-1","expires_in":3600})";
 
+kvcs::test::ScriptedAnswer answer(const std::string& body) {
+  kvcs::test::ScriptedAnswer answer;
+  answer.chunks = {body};
+  return answer;
+}
+
 struct ApiWorld : TokenWorld {
   int checks_until_suspended = 1'000'000;
   TenantCheck tenants = [this](std::string_view tenant) -> Status {
@@ -161,7 +167,11 @@ TEST_CASE("accounts: lists, versions, refresh and removal", "[unit][gateway]") {
   CHECK(world.call(world.accounts, &AccountsApi::list_tenant, "")->body == list->body);
   world.headers = {{"if-match", "\"7\""}};
   CHECK(world.put(R"({"refresh_token":"x"})").code() == Code::kConflict);
+  // A number alone would fit an account of before that was removed.
   world.headers = {{"if-match", "\"1\""}};
+  CHECK(world.put(R"({"refresh_token":"x"})").code() == Code::kConflict);
+  const std::string etag = *world.call(world.accounts, &AccountsApi::get, "")->find("etag");
+  world.headers = {{"if-match", etag}};
   CHECK(world.put(R"({"refresh_token":"r2-secret"})").ok());
   world.headers.clear();
   world.upstream.push_json(200, kGood);
@@ -188,6 +198,20 @@ TEST_CASE("accounts: lists, versions, refresh and removal", "[unit][gateway]") {
   CHECK(world.upstream.last_seen().url == "https://auth.example.com/revoke");
   CHECK(world.upstream.last_seen().body == "token=refresh-secret-1&token_type_hint=refresh_token");
   CHECK(world.call(world.accounts, &AccountsApi::get, "").code() == Code::kNotFound);
+}
+
+TEST_CASE("accounts: a revocation that takes its time removes no account stored meanwhile",
+          "[unit][gateway]") {
+  ApiWorld world;
+  world.client.revoke_url = "https://auth.example.com/revoke";
+  REQUIRE(world.put(R"({"refresh_token":"r-secret","access_token":"a-secret"})").ok());
+  world.upstream.set_handler([&](const auto&) {
+    CHECK(world.tokens.remove(TokenWorld::kId, TokenWorld::kWho).ok());
+    CHECK(world.put(R"({"refresh_token":"new-r-secret","access_token":"new-secret"})").ok());
+    return answer("");
+  });
+  CHECK(world.call(world.accounts, &AccountsApi::remove, "revoke=1").code() == Code::kConflict);
+  CHECK(world.access() == "new-secret");
 }
 
 TEST_CASE("accounts: only tenants that exist, only names that fit", "[unit][gateway]") {

@@ -301,6 +301,28 @@ TEST_CASE("refresher: an account that was removed meanwhile stays removed",
   CHECK(world.alarms().empty());
 }
 
+TEST_CASE("refresher: an answer for an account that was removed changes none stored after it",
+          "[unit][gateway][refresher]") {
+  const int status = GENERATE(200, 400, 503);
+  TokenWorld world;
+  world.add_account();
+  world.advance_s(3000);
+  world.upstream.set_handler([&](const auto&) {
+    CHECK(world.tokens.remove(TokenWorld::kId, TokenWorld::kWho).ok());
+    // As many writes as the account of before had: its version is the same.
+    world.add_account(TokenWorld::kId, 7200);
+    world.add_account(TokenWorld::kId, 7200);
+    return answer(status, status == 200 ? kGood : R"({"error":"invalid_grant"})");
+  });
+  CHECK(world.run() == 1);
+  CHECK(world.view().version == 2);
+  CHECK(world.access() == "access-secret-0");
+  CHECK(world.tokens.find_refresh(TokenWorld::kId, {world.client.token_url})
+            ->refresh_token.reveal() == "refresh-secret-0");
+  CHECK(world.view().health.state == TokenState::kOk);
+  CHECK(world.view().health.failures == 0);
+}
+
 TEST_CASE("refresher: two refreshers on one store never ask for the same account",
           "[unit][gateway][refresher]") {
   TokenWorld world;

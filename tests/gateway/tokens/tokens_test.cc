@@ -105,12 +105,33 @@ TEST_CASE("tokens: a record in clear from another system is read and sealed by t
 
 TEST_CASE("tokens: a write for an old version is a conflict", "[unit][gateway]") {
   Store store;
-  CHECK(store.tokens.put(kId, bearer("one"), {}, kWho, {}, 1).code() == Code::kConflict);
-  REQUIRE(store.tokens.put(kId, bearer("one"), {}, kWho, {}, 0).ok());
-  CHECK(store.tokens.put(kId, bearer("two"), {}, kWho, {}, 0).code() == Code::kConflict);
-  REQUIRE(store.tokens.put(kId, bearer("two"), {}, kWho, {}, 1).ok());
-  CHECK(store.tokens.set_health(kId, {}, kWho, {}, 1).code() == Code::kConflict);
+  const std::string none(kNoAccountMark);
+  CHECK(store.tokens.put(kId, bearer("one"), {}, kWho, {}, "1").code() == Code::kConflict);
+  REQUIRE(store.tokens.put(kId, bearer("one"), {}, kWho, {}, none).ok());
+  CHECK(store.tokens.put(kId, bearer("two"), {}, kWho, {}, none).code() == Code::kConflict);
+  const std::string first = store.tokens.find_view(kId)->mark();
+  REQUIRE(store.tokens.put(kId, bearer("two"), {}, kWho, {}, first).ok());
+  CHECK(store.tokens.set_health(kId, {}, kWho, {}, first).code() == Code::kConflict);
   CHECK(store.tokens.find(kId).value()->access_token.reveal() == "two");
+}
+
+TEST_CASE("tokens: a mark of an account that was removed fits none that comes after it",
+          "[unit][gateway]") {
+  Store store;
+  REQUIRE(store.tokens.put(kId, bearer("one"), {}, kWho).ok());
+  const AccountView before = *store.tokens.find_view(kId);
+  REQUIRE(store.tokens.remove(kId, kWho).ok());
+  REQUIRE(store.tokens.put(kId, bearer("two"), {}, kWho).ok());
+  REQUIRE(store.tokens.find_view(kId)->version == before.version);
+  CHECK(store.tokens.put(kId, bearer("one"), {}, kWho, {}, before.mark()).code() ==
+        Code::kConflict);
+  CHECK(store.tokens.set_health(kId, {}, kWho, {}, before.mark()).code() == Code::kConflict);
+  CHECK(store.tokens.remove(kId, kWho, before.authority).code() == Code::kConflict);
+  CHECK(store.tokens.find(kId).value()->access_token.reveal() == "two");
+  // A change of the health, or a refresh, leaves the credential the one that it is.
+  const std::string authority = store.tokens.find_view(kId)->authority;
+  REQUIRE(store.tokens.set_health(kId, {}, kWho).ok());
+  CHECK(store.tokens.remove(kId, kWho, authority).ok());
 }
 
 TEST_CASE("tokens: names that would build another key, and sizes beyond the limits, are refused",
