@@ -117,6 +117,9 @@ void build_accounts(Parts& parts) {
       *gateway.tokens, *gateway.refresher, *parts.upstream, clients, origins, check, parts.clock());
   gateway.connect_api = std::make_unique<gateway::ConnectApi>(
       *parts.kv, *parts.audited, *gateway.tokens, *parts.upstream, clients, origins, check_active,
+      [tenants = gateway.tenants.get()](std::string_view tenant) {
+        return tenants->find_root(tenant);
+      },
       *parts.sealer, parts.kept_clock->latest(), parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });
   gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
@@ -248,7 +251,8 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
                                                          *parts.sealer, parts.clock());
   gateway.providers = std::make_unique<gateway::ProviderDirectory>(
       *parts.kv, *parts.audited, *parts.kv, *parts.sealer, std::move(catalogue));
-  gateway.tenants = std::make_unique<gateway::Tenants>(*parts.kv, *parts.audited, *parts.kv);
+  gateway.tenants =
+      std::make_unique<gateway::Tenants>(*parts.kv, *parts.audited, *parts.kv, *parts.entropy);
   gateway.cache = std::make_unique<gateway::ResponseCache>(parts.clock(), config.cache_max_bytes);
   gateway::PipelineParts pipeline{
       *gateway.tenants, *gateway.tokens, *gateway.providers, *gateway.cache, *parts.rates,

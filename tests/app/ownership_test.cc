@@ -175,6 +175,22 @@ TEST_CASE("ownership: who has a name next gets nothing of who had it before", "[
   CHECK(house.made("GET", "/admin/tenants/acme/tokens", nullptr, 200)["tokens"].size() == 1);
 }
 
+// The record's own mark: who writes it back changes it not, and who has the name next has another.
+TEST_CASE("ownership: a tenant that is made anew under a name is another one", "[e2e][app]") {
+  OwnerHouse house;
+  const Json first = house.made("PUT", "/admin/tenants/acme", {{"name", "Acme"}}, 200);
+  const std::string mark = first["incarnation"].get<std::string>();
+  CHECK(mark.size() == 16);
+  Json changed = first;
+  changed["name"] = "Acme 2";
+  changed["incarnation"] = "mine";
+  CHECK(house.made("PUT", "/admin/tenants/acme", changed, 200)["incarnation"] == mark);
+  house.made("POST", "/admin/tenants/acme/suspend", nullptr, 200);
+  CHECK(house.made("GET", "/admin/tenants/acme", nullptr, 200)["incarnation"] == mark);
+  REQUIRE(house.admin("DELETE", "/admin/tenants/acme").status == 204);
+  CHECK(house.made("PUT", "/admin/tenants/acme", {{"name", "Acme"}}, 200)["incarnation"] != mark);
+}
+
 TEST_CASE("ownership: a user and a project go with their keys; artifacts need a word",
           "[e2e][app]") {
   OwnerHouse house;

@@ -96,6 +96,7 @@ status: active|suspended
 providers: array
 billing: object
 limits: object # requests_per_minute.
+incarnation: string # As it was read; what is stored stays.
 ...)"},
     {"Tenant", R"(
 tenant_id!: string
@@ -104,6 +105,7 @@ status!: active|suspended
 providers: any
 billing: object
 limits: object
+incarnation: string # Random; another one when the tenant is deleted and made anew.
 ...)"},
     {"TenantPage", R"(
 tenants!: [Tenant]

@@ -17,6 +17,7 @@ namespace {
 // Of a read, change and write that others disturb.
 constexpr int kChangeAttemptsMax = 5;
 constexpr size_t kTenantsMax = 100'000;
+constexpr size_t kIncarnationBytes = 8;
 constexpr std::string_view kModeKey = keyspace::kGatewayMode;
 
 Status missing(std::string_view tenant) {
@@ -53,6 +54,7 @@ Tenant tenant_of(std::string_view id, const Json& record) {
 Status check_record(const Json& record) {
   JsonReader reader(record);
   reader.optional_string("tenant_id", {.max_bytes = 64});
+  reader.member("incarnation");  // Of a record that was read; what is stored stays.
   reader.optional_string("name", {.min_bytes = 0, .max_bytes = 200});
   reader.optional_one_of("status", {"active", "suspended"});
   reader.array("providers");
@@ -79,8 +81,8 @@ Status check_record(const Json& record) {
 
 }  // namespace
 
-Tenants::Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes)
-    : kv_(kv), audited_(audited), tenants_(kTenantsMax), modes_(1) {
+Tenants::Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, Entropy& entropy)
+    : kv_(kv), audited_(audited), entropy_(entropy), tenants_(kTenantsMax), modes_(1) {
   changes.add_listener([this](KvFamily family, std::string_view key) {
     if (family == KvFamily::kConfig && key.starts_with(keyspace::kTenantConfigPrefix)) {
       tenants_.invalidate(key);
@@ -130,6 +132,33 @@ Result<std::string> Tenants::etag(std::string_view tenant) const {
   return etag_of_record(kv_, KvFamily::kConfig, keyspace::tenant_config(tenant));
 }
 
+Result<TenantRecord> Tenants::find_root(std::string_view tenant) const {
+  if (!is_id_part(tenant)) return missing(tenant);
+  std::string key = keyspace::tenant_config(tenant);
+  Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
+  if (entry.ok()) {
+    const Result<Json> record = parse_json(entry->value);
+    std::string incarnation = record.ok() ? text_member(*record, "incarnation") : "";
+    // One that came by an import has none, and is what it says.
+    if (incarnation.empty()) incarnation = "sha256:" + sha256_hex(entry->value);
+    return TenantRecord{std::move(key), std::move(entry->value), std::move(incarnation)};
+  }
+  if (entry.code() != Code::kNotFound) return entry.status();
+  key = keyspace::org_slug(tenant);
+  entry = kv_.get(KvFamily::kConfig, key);
+  if (entry.code() == Code::kNotFound) return missing(tenant);
+  if (!entry.ok()) return entry.status();
+  std::string organization = "organization:" + entry->value;
+  return TenantRecord{std::move(key), std::move(entry->value), std::move(organization)};
+}
+
+// That of the record that is there, or a new one.
+std::string Tenants::incarnation_for(std::string_view tenant) const {
+  const Result<Json> before = find_record(tenant);
+  std::string incarnation = before.ok() ? text_member(*before, "incarnation") : "";
+  return incarnation.empty() ? to_hex(entropy_.bytes(kIncarnationBytes)) : incarnation;
+}
+
 Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditContext& who,
                           std::string_view if_match) {
   if (!is_id_part(tenant)) {
@@ -143,9 +172,17 @@ Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditConte
   }
   Json whole = {{"tenant_id", std::string(tenant)}, {"status", "active"}};
   whole.update(record);
-  KVCS_TRY(put_if_match(kv_, audited_, KvFamily::kConfig, keyspace::tenant_config(tenant),
-                        dump_json(whole), if_match, who));
-  return whole;
+  // A record that is deleted and made anew between the look and the write keeps its own.
+  for (int attempt = 1;; ++attempt) {
+    const std::string seen = KVCS_TRY(etag(tenant));
+    whole["incarnation"] = incarnation_for(tenant);
+    const Status written =
+        put_if_match(kv_, audited_, KvFamily::kConfig, keyspace::tenant_config(tenant),
+                     dump_json(whole), if_match.empty() ? seen : if_match, who);
+    if (written.ok()) return whole;
+    const bool overtaken = if_match.empty() && written.reason() == "etag_mismatch";
+    if (!overtaken || attempt == kChangeAttemptsMax) return written;
+  }
 }
 
 Status Tenants::set_active(std::string_view tenant, bool active, const AuditContext& who) {

@@ -1,8 +1,9 @@
 // Tenants of the gateway, `tenant_config:{tenant}`: the name is the slug of an organization. The
 // record is JSON with tenant_id, name, status (active, suspended), providers[], billing{},
 // limits{requests_per_minute} and, per provider, an object whose strings fill header templates of
-// that provider (google_ads.login_customer_id); secrets belong to accounts and providers, and those
-// of before are not shown. Also the system's mode, `system_state:mode`.
+// that provider (google_ads.login_customer_id), and `incarnation`, which is random and made when
+// the tenant is: who has the name after it is deleted has another; secrets belong to accounts and
+// providers, and those of before are not shown. Also the system's mode, `system_state:mode`.
 //
 // Owned by App; thread-safe. Reads are cached and dropped by the write.
 #pragma once
@@ -12,8 +13,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/entropy.h"
 #include "base/json.h"
 #include "gateway/outbound/outbound_auth.h"
+#include "gateway/tokens/tokens.h"
 #include "kv/audited_kv.h"
 #include "kv/kv.h"
 #include "kv/record_cache.h"
@@ -33,7 +36,7 @@ struct Tenant {
 
 class Tenants final {
  public:
-  Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes);
+  Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, Entropy& entropy);
 
   // NotFound with reason TENANT_NOT_FOUND.
   using Pointer = std::shared_ptr<const Tenant>;  // The cache and the request.
@@ -49,6 +52,9 @@ class Tenants final {
   Result<Json> put(std::string_view tenant, Json record, const AuditContext& who,
                    std::string_view if_match = {});
   Result<std::string> etag(std::string_view tenant) const;
+  // The record by which the tenant is there: its own, or else the slug of its organization.
+  // NotFound with reason TENANT_NOT_FOUND.
+  Result<TenantRecord> find_root(std::string_view tenant) const;
   Status set_active(std::string_view tenant, bool active, const AuditContext& who);  // NotFound
 
   // True in mode "frozen". While the store is down, the mode that was last read.
@@ -56,8 +62,11 @@ class Tenants final {
   Status set_frozen(bool frozen, const AuditContext& who);
 
  private:
+  std::string incarnation_for(std::string_view tenant) const;
+
   const KvStore& kv_;
   AuditedKv& audited_;
+  Entropy& entropy_;
   mutable RecordCache<Tenant> tenants_;
   mutable RecordCache<bool> modes_;
 };

@@ -26,6 +26,8 @@ inline constexpr size_t kAccountsListMax = 1000;
 
 // NotFound when there is no such tenant. For ConnectApi also Forbidden when it is suspended.
 using TenantCheck = std::function<Status(std::string_view tenant)>;
+// The record by which a tenant is there; NotFound.
+using TenantRecordSource = std::function<Result<TenantRecord>(std::string_view tenant)>;
 
 // The account as the routes show it; it holds no secret.
 Json account_json(const AccountView& account);

@@ -15,6 +15,7 @@ namespace kvcs::gateway {
 namespace {
 
 constexpr size_t kShownMaxBytes = 200;
+constexpr int kKeepAttemptsMax = 5;  // While others change the tenant's record.
 constexpr std::string_view kCookiePrefix = "kvcs_connect_";
 
 // One cookie per flow, so that two tabs do not disturb each other.
@@ -47,15 +48,17 @@ int page_status(const Status& failure) {
 // The consent that a ticket or a state stands for. A ticket has neither verifier nor browser.
 struct ConnectApi::Flow {
   AccountId id;
-  std::string actor;     // Who made the link.
-  std::string verifier;  // PKCE; with the state only.
-  std::string browser;   // SHA-256 of the cookie; with the state only.
+  std::string actor;        // Who made the link.
+  std::string verifier;     // PKCE; with the state only.
+  std::string browser;      // SHA-256 of the cookie; with the state only.
+  std::string incarnation;  // Of the tenant for which the link was made.
   std::map<std::string, std::string> meta;
 };
 
 ConnectApi::ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens,
                        http::HttpUpstream& upstream, ProviderClientSource clients,
-                       AccountOriginSource origins, TenantCheck tenants, const Sealer& sealer,
+                       AccountOriginSource origins, TenantCheck tenants,
+                       TenantRecordSource tenant_records, const Sealer& sealer,
                        const Clock& link_clock, const Clock& clock, Entropy& entropy,
                        std::function<std::string()> public_url)
     : audited_(audited),
@@ -65,6 +68,7 @@ ConnectApi::ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens,
       clients_(std::move(clients)),
       origins_(std::move(origins)),
       tenants_(std::move(tenants)),
+      tenant_records_(std::move(tenant_records)),
       link_clock_(link_clock),
       clock_(clock),
       entropy_(entropy),
@@ -76,7 +80,7 @@ std::string ConnectApi::record_of(const Flow& flow) {
   const Json record = {{"tenant", flow.id.tenant},   {"provider", flow.id.provider},
                        {"account", flow.id.account}, {"actor", flow.actor},
                        {"verifier", flow.verifier},  {"browser", flow.browser},
-                       {"meta", std::move(meta)}};
+                       {"meta", std::move(meta)},    {"incarnation", flow.incarnation}};
   return dump_json(record);
 }
 
@@ -89,6 +93,7 @@ Result<ConnectApi::Flow> ConnectApi::take(std::string_view secret) {
   flow.actor = text_member(record, "actor");
   flow.verifier = text_member(record, "verifier");
   flow.browser = text_member(record, "browser");
+  flow.incarnation = text_member(record, "incarnation");
   if (const auto meta = record.find("meta"); meta != record.end() && meta->is_object()) {
     for (const auto& [name, value] : meta->items()) {
       if (value.is_string()) flow.meta[name] = value.get<std::string>();
@@ -162,6 +167,7 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
   KVCS_TRY(reader.finish());
   KVCS_TRY(check_account_id(flow.id));
   KVCS_TRY(tenants_(flow.id.tenant));
+  flow.incarnation = KVCS_TRY(tenant_records_(flow.id.tenant)).incarnation;
   KVCS_TRY(client_of(flow));
   flow.actor = admin_api::who(request).actor;
   const std::string ticket = oauth::make_one_time_secret(entropy_);
@@ -195,7 +201,7 @@ Result<http::Response> ConnectApi::begin(http::Request& request) {
 }
 
 Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow flow) {
-  KVCS_TRY(tenants_(flow.id.tenant));
+  KVCS_TRY(check_tenant(flow));
   const oauth::Client client = KVCS_TRY(client_of(flow));
   const std::string state = oauth::make_one_time_secret(entropy_);
   const std::string cookie = oauth::make_one_time_secret(entropy_);
@@ -234,9 +240,36 @@ Result<http::Response> ConnectApi::callback(http::Request& request) {
   return oauth::plain_page(200, "The account is connected", done.value());
 }
 
+Result<TenantRecord> ConnectApi::check_tenant(const Flow& flow) const {
+  KVCS_TRY(tenants_(flow.id.tenant));
+  TenantRecord record = KVCS_TRY(tenant_records_(flow.id.tenant));
+  if (record.incarnation == flow.incarnation) return record;
+  return conflict("Tenant " + flow.id.tenant +
+                  " was set up anew since the link was made; ask for a new one.");
+}
+
+// Stored in one write with the look at the tenant's record, which may have been changed, or made
+// anew, while the provider was asked.
+Status ConnectApi::keep(const Flow& flow, const AccessCredential& credential,
+                        const oauth::Grant& refresh, const std::string& request_id) {
+  AccountView after;
+  after.type = credential.type;
+  after.expires_at_s = credential.expires_at_s;
+  after.updated_at_s = clock_.unix_s();
+  KvBatch alarm;
+  if (const auto due_s = refresh_due_at(after, after.updated_at_s))
+    add_refresh_alarm(alarm, flow.id, *due_s);
+  for (int attempt = 1;; ++attempt) {
+    const TenantRecord tenant = KVCS_TRY(check_tenant(flow));
+    const Status kept = tokens_.put_while(tenant, flow.id, credential, refresh,
+                                          {flow.actor, "connect", request_id}, alarm);
+    if (kept.code() != Code::kConflict || attempt == kKeepAttemptsMax) return kept;
+  }
+}
+
 Result<std::string> ConnectApi::finish(const http::Request& request, const Flow& flow) {
   // Before the provider is asked, and once more before anything is kept: it may take its time.
-  KVCS_TRY(tenants_(flow.id.tenant));
+  KVCS_TRY(check_tenant(flow));
   const oauth::Client client = KVCS_TRY(client_of(flow));
   KVCS_TRY(oauth::check_issuer(client, request.query_value("iss")));
   const std::string code = request.query_value("code").value_or("");
@@ -259,16 +292,7 @@ Result<std::string> ConnectApi::finish(const http::Request& request, const Flow&
   refresh.origins = origins.refresh;
   // A grant without a refresh token and with an expiry ends with it; the page says so at once.
   const bool lasts = !refresh.refresh_token.empty() || credential.expires_at_s == 0;
-  AccountView after;
-  after.type = credential.type;
-  after.expires_at_s = credential.expires_at_s;
-  after.updated_at_s = clock_.unix_s();
-  KVCS_TRY(tenants_(flow.id.tenant));
-  KvBatch alarm;
-  if (const auto due_s = refresh_due_at(after, after.updated_at_s))
-    add_refresh_alarm(alarm, flow.id, *due_s);
-  KVCS_TRY(tokens_.put(flow.id, credential, refresh, {flow.actor, "connect", request.request_id},
-                       alarm));
+  KVCS_TRY(keep(flow, credential, refresh, request.request_id));
   const std::string text = "Account " + flow.id.account + " of " + flow.id.provider +
                            " in tenant " + flow.id.tenant + " can be used now; close this page.";
   return lasts ? text

@@ -3,7 +3,8 @@
 //   GET  /connect/{provider}?tenant=…&account=…&ticket=…      → the provider's consent page
 //   GET  /connect/callback?code=…&state=…                     → tokens stored, a plain page
 // Ticket and state are one-time tickets of oauth/ticket_store.h and last ten minutes. The state is
-// bound to the browser by a cookie. Stateless; thread-safe.
+// bound to the browser by a cookie. A consent is for the tenant that the link was made for, and for
+// none that has its name later. Stateless; thread-safe.
 #pragma once
 #include <functional>
 #include <string>
@@ -30,8 +31,8 @@ class ConnectApi final {
   // `link_clock`, the tokens that they bring by `clock`.
   ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens, http::HttpUpstream& upstream,
              ProviderClientSource clients, AccountOriginSource origins, TenantCheck tenants,
-             const Sealer& sealer, const Clock& link_clock, const Clock& clock, Entropy& entropy,
-             std::function<std::string()> public_url);
+             TenantRecordSource tenant_records, const Sealer& sealer, const Clock& link_clock,
+             const Clock& clock, Entropy& entropy, std::function<std::string()> public_url);
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -51,6 +52,10 @@ class ConnectApi final {
   Result<oauth::Client> client_of(const Flow& flow) const;
   Result<http::Response> redirect(const http::Request& request, Flow flow);
   Result<std::string> finish(const http::Request& request, const Flow& flow);
+  // Fails unless the flow's tenant is there, is active and is the one of its link.
+  Result<TenantRecord> check_tenant(const Flow& flow) const;
+  Status keep(const Flow& flow, const AccessCredential& credential, const oauth::Grant& refresh,
+              const std::string& request_id);
   std::string redirect_uri() const { return public_url_() + "/connect/callback"; }
 
   AuditedKv& audited_;
@@ -60,6 +65,7 @@ class ConnectApi final {
   const ProviderClientSource clients_;
   const AccountOriginSource origins_;
   const TenantCheck tenants_;
+  const TenantRecordSource tenant_records_;
   const Clock& link_clock_;
   const Clock& clock_;
   Entropy& entropy_;

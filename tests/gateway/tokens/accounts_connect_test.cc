@@ -31,11 +31,29 @@ struct ApiWorld : TokenWorld {
     if (tenant != "acme") return not_found("There is no such tenant.");
     return checks_until_suspended-- > 0 ? ok() : forbidden("Tenant acme is suspended.");
   };
+  TenantRecord acme{"tenant_config:acme", "first", "1"};
   AccountsApi accounts{tokens, refresher, upstream, clients, origins, tenants, clock};
-  ConnectApi connect{*kv,     audited, tokens,   upstream,
-                     clients, origins, tenants,  sealer,
-                     clock,   clock,   *entropy, [] {
-        return std::string("https://kvcs.test"); }};
+  ConnectApi connect{*kv,
+                     audited,
+                     tokens,
+                     upstream,
+                     clients,
+                     origins,
+                     tenants,
+                     [this](std::string_view) -> Result<TenantRecord> { return acme; },
+                     sealer,
+                     clock,
+                     clock,
+                     *entropy,
+                     [] { return std::string("https://kvcs.test"); }};
+  // The tenant from now on.
+  void store_tenant(const std::string& incarnation, const std::string& value) {
+    acme.incarnation = incarnation;
+    acme.value = value;
+    KvBatch batch;
+    batch.put(KvFamily::kConfig, acme.key, value);
+    REQUIRE(kv->write(batch, KvDurability::kBuffered).ok());
+  }
   std::string account = "main";
   std::vector<http::Header> headers;
 
@@ -88,7 +106,10 @@ struct ApiWorld : TokenWorld {
           "default-src 'none'; frame-ancestors 'none'");
     return std::move(response).value();
   }
-  ApiWorld() { client.authorize_url = "https://auth.example.com/authorize"; }
+  ApiWorld() {
+    client.authorize_url = "https://auth.example.com/authorize";
+    store_tenant("1", "first");
+  }
 };
 
 std::string query_member(const std::string& url, const std::string& name) {
@@ -286,6 +307,59 @@ TEST_CASE("connect: a tenant that is suspended meanwhile gets no account", "[uni
     world.upstream.push_json(200, kGood);
     is_refused(world.callback("code=x&state=" + query_member(page, "state")));
     CHECK(world.upstream.seen_count() == 1);
+  }
+}
+
+TEST_CASE("connect: a consent is for the tenant of its link, and for none that has the name next",
+          "[unit][gateway]") {
+  ApiWorld world;
+  const auto is_refused = [&](const http::Response& page) {
+    CHECK(page.status == 409);
+    CHECK(page.body.find("was set up anew") != std::string::npos);
+    CHECK(world.keys(KvFamily::kTokens, "").empty());
+  };
+  SECTION("before the link is opened") {
+    const std::string link = world.link_query();
+    world.store_tenant("2", "second");
+    is_refused(*world.call(world.connect, &ConnectApi::begin, link));
+  }
+  SECTION("before the browser comes back") {
+    const std::string page = world.begin(world.link_query());
+    world.store_tenant("2", "second");
+    is_refused(world.callback("code=x&state=" + query_member(page, "state")));
+    CHECK(world.upstream.seen_count() == 0);
+  }
+  SECTION("while the provider is asked") {
+    const std::string page = world.begin(world.link_query());
+    world.upstream.set_handler([&](const auto&) {
+      world.store_tenant("2", "second");
+      return answer(kGood);
+    });
+    is_refused(world.callback("code=x&state=" + query_member(page, "state")));
+  }
+  SECTION("between the last look and the write") {
+    const std::string page = world.begin(world.link_query());
+    world.upstream.push_json(200, kGood);
+    int writes = 0;
+    world.plan = [&](std::string_view op, std::string_view key) {
+      if (op == "cas" && key == world.acme.key && ++writes == 1) {
+        KvBatch batch;
+        batch.put(KvFamily::kConfig, world.acme.key, "second");
+        REQUIRE(world.memory->write(batch, KvDurability::kBuffered).ok());
+        world.acme.value = "second";
+        world.acme.incarnation = "2";
+      }
+      return ok();
+    };
+    is_refused(world.callback("code=x&state=" + query_member(page, "state")));
+    CHECK(writes == 1);
+  }
+  SECTION("another change of the tenant is none of its identity") {
+    const std::string page = world.begin(world.link_query(R"({"account_id":"main"})"));
+    world.store_tenant("1", "renamed");
+    world.upstream.push_json(200, kGood);
+    CHECK(world.callback("code=x&state=" + query_member(page, "state")).status == 200);
+    CHECK(world.access() == "access-secret-1");
   }
 }
 
