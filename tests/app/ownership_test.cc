@@ -175,6 +175,29 @@ TEST_CASE("ownership: who has a name next gets nothing of who had it before", "[
   CHECK(house.made("GET", "/admin/tenants/acme/tokens", nullptr, 200)["tokens"].size() == 1);
 }
 
+// Names that an import may bring and no form of ours lets in.
+TEST_CASE("ownership: a tenant of an import goes, whatever its name", "[e2e][app]") {
+  const std::string name = GENERATE("Acme", "_low", ".x", "a..B");
+  OwnerHouse house;
+  const std::string bearer = "bearer-of-" + name;
+  Json pairs = Json::array();
+  const auto add = [&](const std::string& key, const Json& value) {
+    pairs.push_back({{"key", key}, {"value", dump_json(value)}});
+  };
+  add("tenant_config:" + name, {{"tenant_id", name}, {"status", "active"}});
+  add("tokens:" + name + ":local:main", {{"type", "bearer"}, {"access_token", "OLD-SECRET"}});
+  add("tenant_auth:" + sha256_hex(bearer), {{"tenant_id", name}, {"status", "active"}});
+  REQUIRE(house.admin("PUT", "/admin/kv/bulk", dump_json(pairs)).status == 200);
+  CHECK(house.admin("DELETE", "/admin/tenants/" + name).status == 204);
+  CHECK(house.call(bearer, name).status == 401);
+  CHECK(house.admin("GET", "/admin/tenants/" + name).status == 404);
+  for (const std::string prefix : {"deletion:", "tokens:", "tenant_config:", "tenant_auth:"}) {
+    const std::string keys = house.admin("GET", "/admin/kv?prefix=" + prefix).body;
+    INFO(keys);
+    CHECK(keys.find("\"keys\":[]") != std::string::npos);
+  }
+}
+
 // The record's own mark: who writes it back changes it not, and who has the name next has another.
 TEST_CASE("ownership: a tenant that is made anew under a name is another one", "[e2e][app]") {
   OwnerHouse house;
