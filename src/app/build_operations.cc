@@ -326,21 +326,32 @@ namespace {
 
 // Whether a caller who was let in before may go on. When that cannot be told he may.
 bool still_admits(const Parts& parts, const Principal& principal) {
-  Status status = parts.auth->still_admits(principal);
-  if (status.ok() && principal.kind == PrincipalKind::kTenantToken) {
-    status = gateway::check_tenant_active(*parts.gateway.tenants, *parts.directory,
-                                          principal.organization);
-  }
-  return status.code() != Code::kUnauthenticated && status.code() != Code::kForbidden;
+  const Status known = parts.auth->still_admits(principal);
+  if (known.code() == Code::kUnauthenticated || known.code() == Code::kForbidden) return false;
+  if (principal.kind != PrincipalKind::kTenantToken) return true;
+  if (parts.gateway.tenants->frozen()) return false;
+  // A tenant that is deleted may have an organization, which stays and has its name.
+  const std::string& tenant = principal.organization;
+  const std::string deletion = keyspace::deletion(keyspace::Owner::kTenant, tenant);
+  if (parts.kv->get(KvFamily::kSystem, deletion).ok()) return false;
+  const Status active =
+      gateway::check_tenant_active(*parts.gateway.tenants, *parts.directory, tenant);
+  return active.code() != Code::kForbidden && active.code() != Code::kNotFound;
 }
 
-// A stream ends with the write that suspends or removes its caller's user, organization or tenant.
+// A stream ends with the write that suspends or removes its caller's user, organization or tenant,
+// and one of the tool gateway with the write that freezes it.
 // The last of the store's listeners, so that what is looked up is what was written.
 void end_refused_streams(Parts& parts) {
   parts.live_streams = std::make_unique<http::LiveStreams>(
       [&parts](const Principal& principal) { return still_admits(parts, principal); });
   parts.kv->add_listener(
       [streams = parts.live_streams.get()](KvFamily family, std::string_view key) {
+        if (family == KvFamily::kSystem && key == keyspace::kGatewayMode) {
+          streams->check([](const Principal& principal) {
+            return principal.kind == PrincipalKind::kTenantToken;
+          });
+        }
         if (!is_owner_record(family, key)) return;
         streams->check([&](const Principal& principal) { return depends_on(principal, key); });
       });

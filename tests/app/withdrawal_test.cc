@@ -119,3 +119,37 @@ TEST_CASE("withdrawal: a tool's stream ends with its tenant and its organization
   REQUIRE(gateway.admin("DELETE", tenant + "/tokens/" + gateway.token_id).status == 204);
   CHECK(is_open(stream));
 }
+
+TEST_CASE(
+    "withdrawal: a tool's stream ends with a tenant that is deleted, whose organization stays",
+    "[contract][app]") {
+  FakeProvider provider;
+  provider.say_hello_for_good();
+  GatewayApp gateway(provider.server());
+  RawClient stream = begin_stream(gateway.app.port(), gateway.token, "/api/v1/kahuna/local",
+                                  R"({"path":"/v1/x"})");
+  REQUIRE(gateway.admin("DELETE", "/admin/tenants/kahuna").status == 204);
+  CHECK(gateway.app.parts().directory->organization_by_slug("kahuna").ok());
+  check_ended(stream);
+}
+
+TEST_CASE("withdrawal: a gateway that is frozen ends the streams of tools, and none of models",
+          "[contract][app]") {
+  FakeProvider provider;
+  provider.say_hello_for_good();
+  GatewayApp gateway(provider.server());
+  RawClient stream = begin_stream(gateway.app.port(), gateway.token, "/api/v1/kahuna/local",
+                                  R"({"path":"/v1/x"})");
+  // Of an account no stream is taken away: what is sent with it is its provider's to end.
+  REQUIRE(
+      gateway.admin("DELETE", "/admin/tenants/kahuna/providers/local/accounts/default").status ==
+      200);
+  CHECK(is_open(stream));
+  REQUIRE(gateway.admin("PUT", "/admin/system/mode", R"({"mode":"frozen"})").status == 200);
+  check_ended(stream);
+  AiHouse house;
+  house.provider.say_hello_for_good();
+  RawClient chat = begin_chat(house, house.key);
+  REQUIRE(house.admin("PUT", "/admin/system/mode", R"({"mode":"frozen"})").status == 200);
+  CHECK(is_open(chat));
+}
