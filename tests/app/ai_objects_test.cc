@@ -69,11 +69,13 @@ TEST_CASE("ai objects: a response belongs to the organization that made it", "[e
   }
   CHECK(two.respond(two.other, R"(,"Previous_Response_Id":"resp_1")").status == 400);
   // In a list, deep inside, in another case: it is the same.
-  for (const char* more :
-       {R"(,"include":[{"File_Id":"file-1"}])", R"(,"conversation":{"id":"conv_1"})",
-        R"(,"conversation":"conv_1")",
-        R"(,"tools":[{"type":"file_search","vector_store_ids":["vs_1"]}])",
-        R"(,"include":[{"x":[{"file_id":"file-1"}]}])", R"(,"previous_response_id":"../x")"}) {
+  for (const char* more : {R"(,"include":[{"File_Id":"file-1"}])",
+                           R"(,"conversation":{"id":"conv_1"})", R"(,"conversation":"conv_1")",
+                           R"(,"tools":[{"type":"file_search","vector_store_ids":["vs_1"]}])",
+                           R"(,"include":[{"x":[{"file_id":"file-1"}]}])",
+                           R"(,"type":"x_tool_use","input":[{"content":[{"file_id":"file-1"}]}])",
+                           R"(,"include":[{"type":"tool_use","input":{"file_id":"file-1"}}])",
+                           R"(,"previous_response_id":"../x")"}) {
     INFO(more);
     CHECK(two.respond(two.house.key, more).status == 404);
   }

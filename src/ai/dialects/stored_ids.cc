@@ -54,7 +54,7 @@ class Walk final {
   explicit Walk(std::vector<std::string>& ids) : ids_(ids) {}
 
   void read_root(const object& root) {
-    read(root);
+    read(root, false);
     for (const auto [name, value] : root) {
       if (equal_ignore_case(name, "input")) read_items(value);
       // A template with its version; a text of that name is what a model goes on with.
@@ -63,24 +63,32 @@ class Walk final {
   }
 
  private:
-  void read(const object& from) {
+  // `is_block`: one of the list `content` of a message, where a model's call of a tool stands.
+  void read(const object& from, bool is_block) {
+    std::string_view type;
     const bool is_call =
-        has_text(from, "type", [](std::string_view type) { return type.ends_with("tool_use"); });
+        is_block && from["type"].get(type) == simdjson::SUCCESS && type.ends_with("tool_use");
     for (const auto [name, value] : from) {
       if (is_one_of(name, kOwnData) || (is_call && name == "input")) continue;
       if (is_one_of(name, kIdMembers)) note(value);
       if (equal_ignore_case(name, "skill_id") && !is_public_skill(from, value)) note(value);
-      read(value);
+      read(value, name == "content");
     }
   }
 
-  void read(const element& value) {
+  void read(const element& value, bool is_content) {
     object inner;
     array list;
     if (value.get(inner) == simdjson::SUCCESS) {
-      read(inner);
+      read(inner, false);
     } else if (value.get(list) == simdjson::SUCCESS) {
-      for (const element one : list) read(one);
+      for (const element one : list) {
+        if (one.get(inner) == simdjson::SUCCESS) {
+          read(inner, is_content);
+        } else {
+          read(one, false);
+        }
+      }
     }
   }
 
