@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/chars.h"
 #include "base/id.h"
+#include "base/secret_names.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::ai {
@@ -106,13 +107,8 @@ std::string again(std::string_view provider) {
 // Headers are shown to everybody who may read providers, so a credential may not stand among them:
 // it has a member of its own, which is sealed.
 Status check_no_credential(const Provider& provider) {
-  static constexpr std::string_view kCredentials[] = {"authorization", "proxy-authorization",
-                                                      "cookie", "x-api-key", "api-key"};
   for (const auto& [name, value] : provider.headers) {
-    if (std::find(std::begin(kCredentials), std::end(kCredentials), name) ==
-        std::end(kCredentials)) {
-      continue;
-    }
+    if (!is_secret_name(name)) continue;
     return invalid("headers: '" + name +
                    "' holds a credential; send it as api_key, and its header's name as "
                    "auth_header.");
@@ -124,6 +120,7 @@ Status check_no_credential(const Provider& provider) {
 std::string record_json(const Provider& provider) {
   Json json = provider_to_json(provider);
   json.erase("has_api_key");
+  for (const auto& [name, value] : provider.headers) json["headers"][name] = value;
   json["sealed_api_key"] = provider.sealed_api_key;
   json["api_key_origins"] = origins_json(provider.api_key_origins);
   return dump_json(json);
@@ -205,7 +202,10 @@ Result<Provider> parse_provider(std::string_view name, const Json& object,
 
 Json provider_to_json(const Provider& provider) {
   Json headers = Json::object();
-  for (const auto& [name, value] : provider.headers) headers[name] = value;
+  // What is secret by its name is of a record of before, or of the configuration.
+  for (const auto& [name, value] : provider.headers) {
+    headers[name] = is_secret_name(name) ? "***" : value;
+  }
   return {
       {"name", provider.name},
       {"kind", provider_kind_name(provider.kind)},

@@ -249,7 +249,8 @@ TEST_CASE("ai: a provider's key goes to no other host, and is no header that can
   const std::string same_host = house.provider.url() + "/other";
   CHECK(house.admin("PUT", path, R"({"kind":"openai","base_url":")" + same_host + "\"}").status ==
         200);
-  for (const char* name : {"Authorization", "x-api-key", "Cookie"}) {
+  for (const char* name : {"Authorization", "x-api-key", "Cookie", "x-goog-api-key", "X-Auth-Token",
+                           "ocp-apim-subscription-key"}) {
     const RawResponse refused = house.admin(
         "PUT", path, std::string(R"({"kind":"openai","headers":{")") + name + R"(":"secret"}})");
     CHECK(refused.status == 400);
