@@ -133,6 +133,38 @@ TEST_CASE("tool secrets: named secrets are sent and never shown", "[e2e][gateway
   CHECK(has(call("").body, "CONFIG_MISSING"));
 }
 
+TEST_CASE("tool secrets: a provider's own goes to no host that an account names",
+          "[e2e][gateway]") {
+  LoopbackServer upstream(echo_head());
+  GatewayApp gateway(upstream);
+  const std::string port = upstream.url("").substr(upstream.url("").rfind(':'));
+  REQUIRE(gateway
+              .admin("PUT", "/admin/providers/local",
+                     R"({"base_url":"http://{meta.host})" + port +
+                         R"(","auth_type":"bearer","allow_private_addresses":true,)"
+                         R"("default_headers":{"x-partner-key":"{secrets.partner}"},)"
+                         R"("secrets":{"partner":"PARTNER-SECRET"}})")
+              .status == 200);
+  const auto put = [&](const std::string& more) {
+    return gateway
+        .admin("PUT", kAccounts + "default",
+               R"({"access_token":"tok-123456","meta":{"host":"127.0.0.1"})" + more + "}")
+        .status;
+  };
+  REQUIRE(put("") == 200);
+  const auto call = [&] {
+    return gateway.call(gateway.token, "/api/v1/kahuna/local", R"({"path":"/x"})");
+  };
+  const RawResponse refused = call();
+  INFO(refused.body);
+  CHECK(refused.status >= 400);
+  CHECK(has(refused.body, "secrets of the accounts"));
+  CHECK_FALSE(has(refused.body, "PARTNER-SECRET"));
+  // The account's own is bound to the host that it names.
+  REQUIRE(put(R"(,"secrets":{"partner":"ACCOUNT-SECRET"})") == 200);
+  CHECK(has(call().body, "x-partner-key: ACCOUNT-SECRET"));
+}
+
 TEST_CASE("tool secrets: one below the host is sent and shown as stars", "[e2e][gateway]") {
   LoopbackServer upstream(echo_head());
   GatewayApp gateway(upstream);

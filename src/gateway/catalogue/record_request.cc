@@ -11,17 +11,30 @@
 namespace kvcs::gateway {
 namespace {
 
+Status variable_host(const Provider& provider) {
+  return conflict("A secret of provider " + provider.id + " is not sent to " +
+                  origin_of(provider.base_url) +
+                  ", whose host differs from account to account. Put it into secrets of the "
+                  "accounts, which are bound to the host of each, with PUT "
+                  "/admin/tenants/{tenant}/providers/" +
+                  provider.id + "/accounts/{account}.")
+      .with_reason(kSecretOriginChanged);
+}
+
 TemplateValues values_of(const Provider& provider, const AccessCredential& credential,
                          const Meta& tenant) {
   return {credential.meta, tenant, &credential.secrets, &provider.secrets};
 }
 
-// A named secret goes where its record says, whatever the way in which calls authenticate.
+// A named secret goes where its record says, whatever the way in which calls authenticate. One of
+// the provider is given for an address that the record itself names: where the host is filled in
+// from an account or a tenant, the text that was sealed for stands for any host at all.
 Status check_secrets(const Provider& provider, const AccessCredential& credential,
                      bool account_secret, bool provider_secret, const OutboundRequest& request) {
   if (account_secret) KVCS_TRY(check_origin(credential, request));
   if (!provider_secret) return ok();
   const std::string origin = origin_of(provider.base_url);
+  if (has_template(origin)) return variable_host(provider);
   if (may_go_to(provider.secrets_origins, origin)) return ok();
   return secret_origin_changed("A secret of provider " + provider.id, origin,
                                provider.secrets_origins,
