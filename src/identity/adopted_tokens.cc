@@ -47,7 +47,7 @@ Result<std::string> TokenAdoption::organization_of(std::string_view tenant,
   if (known.code() != Code::kNotFound) return known.status();
   Organization wanted;
   wanted.slug = wanted.name = tenant;
-  const Result<Organization> created = organizations_.create(std::move(wanted), who);
+  const Result<Organization> created = organizations_.create_for_tenant(std::move(wanted), who);
   if (created.ok()) return created.value().id;
   if (created.status().reason() != "slug_exists") return created.status();
   return KVCS_TRY(organizations_.find_by_slug(tenant)).id;  // Another import was quicker.

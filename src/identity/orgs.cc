@@ -63,6 +63,16 @@ Result<Organization> OrganizationService::check(Organization wanted) const {
 }
 
 Result<Organization> OrganizationService::create(Organization wanted, const AuditContext& who) {
+  return add(std::move(wanted), who, false);
+}
+
+Result<Organization> OrganizationService::create_for_tenant(Organization wanted,
+                                                            const AuditContext& who) {
+  return add(std::move(wanted), who, true);
+}
+
+Result<Organization> OrganizationService::add(Organization wanted, const AuditContext& who,
+                                              bool for_tenant) {
   const bool slug_chosen = !wanted.slug.empty();
   if (!slug_chosen) wanted.slug = slug_from_name(wanted.name);
   if (wanted.id.empty()) wanted.id = make_uuid_v4(entropy_);
@@ -76,8 +86,11 @@ Result<Organization> OrganizationService::create(Organization wanted, const Audi
     KvBatch batch;
     batch.put(KvFamily::kConfig, keyspace::org_slug(wanted.slug), wanted.id);
     batch.put(KvFamily::kConfig, keyspace::org_config(wanted.id), organization_to_json(wanted));
-    const Status stored = audited_.compare_and_swap(
-        KvFamily::kConfig, keyspace::org_slug(wanted.slug), std::nullopt, batch, who);
+    Status stored = for_tenant ? ok() : check_no_tenant(wanted.slug);
+    if (stored.ok()) {
+      stored = audited_.compare_and_swap(KvFamily::kConfig, keyspace::org_slug(wanted.slug),
+                                         std::nullopt, batch, who);
+    }
     if (stored.ok()) return wanted;
     if (stored.code() != Code::kConflict) return stored;
     if (slug_chosen && stored.reason() == "name_in_deletion") return stored;
@@ -86,6 +99,14 @@ Result<Organization> OrganizationService::create(Organization wanted, const Audi
     wanted.slug = base_slug + "-" + to_hex(entropy_.bytes(3));
   }
   return conflict("The slug '" + wanted.slug + "' is taken.").with_reason("slug_exists");
+}
+
+// Its tokens and accounts are somebody's already.
+Status OrganizationService::check_no_tenant(const std::string& slug) const {
+  Status tenant = kv_.get(KvFamily::kConfig, keyspace::tenant_config(slug)).status();
+  if (tenant.code() == Code::kNotFound) return ok();
+  if (!tenant.ok()) return tenant;
+  return conflict("There is a tenant '" + slug + "'.");
 }
 
 Result<Organization> OrganizationService::find(std::string_view id) const {

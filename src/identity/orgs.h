@@ -25,8 +25,11 @@ class OrganizationService final {
                       std::function<bool(std::string_view slug)> is_reserved);
 
   // Fills in id (when empty), times and version; slug "" is made from the name. Invalid: slug or
-  // name out of shape, reserved slug. Conflict with reason slug_exists, or name_in_deletion.
+  // name out of shape, reserved slug. Conflict with reason slug_exists, also where there is a
+  // tenant of that name, which would be the organization's from then on; or name_in_deletion.
   Result<Organization> create(Organization wanted, const AuditContext& who);
+  // The same, for a tenant that is there or about to be.
+  Result<Organization> create_for_tenant(Organization wanted, const AuditContext& who);
   Result<Organization> find(std::string_view id) const;  // NotFound, reason org_not_found
   Result<Organization> find_by_slug(std::string_view slug) const;
   // `edit` may change anything but id, slug and times; it may run more than once. Its failure is
@@ -37,6 +40,8 @@ class OrganizationService final {
   Result<OrganizationPage> list(std::string_view cursor, size_t limit) const;
 
  private:
+  Result<Organization> add(Organization wanted, const AuditContext& who, bool for_tenant);
+  Status check_no_tenant(const std::string& slug) const;
   // Invalid unless name and slug fit; else the same.
   Result<Organization> check(Organization wanted) const;
 

@@ -198,6 +198,24 @@ TEST_CASE("ownership: a tenant of an import goes, whatever its name", "[e2e][app
   }
 }
 
+TEST_CASE("ownership: an organization takes no tenant over that is there under its name",
+          "[e2e][app]") {
+  OwnerHouse house;
+  const Json record{{"tenant_id", "widget"}, {"name", "Widget"}, {"status", "active"}};
+  const Json pairs = Json::array({{{"key", "tenant_config:widget"}, {"value", dump_json(record)}}});
+  REQUIRE(house.admin("PUT", "/admin/kv/bulk", dump_json(pairs)).status == 200);
+  const RawResponse taken =
+      house.admin("POST", "/admin/organizations", R"({"name":"Other","slug":"widget"})");
+  CHECK(taken.status == 409);
+  CHECK(taken.body.find("slug_exists") != std::string::npos);
+  // A slug that is made from the name gets a tail.
+  const Json made = house.made("POST", "/admin/organizations", {{"name", "Widget"}}, 201);
+  CHECK(made["slug"].get<std::string>().starts_with("widget-"));
+  // The tenant's own way to its organization stays open.
+  house.made("PUT", "/admin/tenants/widget", {{"name", "Widget"}}, 200);
+  house.made("POST", "/admin/tenants/widget/tokens", {{"name", "n"}}, 201);
+}
+
 // The record's own mark: who writes it back changes it not, and who has the name next has another.
 TEST_CASE("ownership: a tenant that is made anew under a name is another one", "[e2e][app]") {
   OwnerHouse house;

@@ -245,7 +245,7 @@ Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
     wanted.name = name != body.end() && name->is_string() && !name->get<std::string>().empty()
                       ? name->get<std::string>()
                       : slug;
-    KVCS_TRY(organizations_.create(std::move(wanted), who(request)));
+    KVCS_TRY(organizations_.create_for_tenant(std::move(wanted), who(request)));
   } else if (!known.ok()) {
     return known.status();
   }
