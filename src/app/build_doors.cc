@@ -123,9 +123,11 @@ void build_accounts(Parts& parts) {
       *parts.sealer, parts.kept_clock->latest(), parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });
   gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
-  gateway.canaries =
-      std::make_unique<gateway::Canaries>(*parts.kv, *gateway.tokens, *gateway.providers,
-                                          *parts.upstream, parts.clock(), *parts.entropy);
+  gateway.canaries = std::make_unique<gateway::Canaries>(
+      *parts.kv, *gateway.tokens, *gateway.providers, *parts.upstream, parts.clock(),
+      *parts.entropy, [tenants = gateway.tenants.get(), check_active](std::string_view tenant) {
+        return !tenants->frozen() && check_active(tenant).ok();
+      });
   parts.briefing = std::make_unique<briefing::DailyBriefing>(
       *parts.kv, *parts.ledger, *gateway.tokens, *gateway.providers, parts.clock(),
       briefing::make_summarizer(parts.config.briefing, *parts.auth, *parts.ai.proxy,

@@ -2,6 +2,8 @@
 // secret. Method: memory store, scripted upstream, manual clock.
 #include <nlohmann/json.hpp>
 
+#include <set>
+
 #include "base/json.h"
 #include "gateway/catalogue/canaries.h"
 #include "gateway/tokens/token_watch.h"
@@ -19,7 +21,11 @@ struct WatchWorld : TokenWorld {
       Catalogue{{"hubspot", R"({"base_url":"https://api.hubapi.example","version":"v3",)"
                             R"("auth_type":"bearer","canary":{"path":"/ping?limit=1",)"
                             R"("expect":[200]}})"}}};
-  Canaries canaries{*kv, tokens, providers, upstream, clock, *entropy};
+  std::set<std::string> refused;  // Tenants that may not call.
+  Canaries canaries{
+      *kv, tokens, providers, upstream, clock, *entropy, [this](std::string_view tenant) {
+        return !refused.contains(std::string(tenant));
+      }};
 
   Json snapshot() const {
     const auto entry = memory->get(KvFamily::kSystem, keyspace::kProviderHealth);
@@ -107,6 +113,21 @@ TEST_CASE("canaries: a provider that fails twice raises one alert until it is up
   world.upstream.push(reset);
   CHECK(world.ask() == 1);
   CHECK(world.dump().find("access-secret-0") == std::string::npos);
+}
+
+TEST_CASE("canaries: a tenant that may not call lends nobody its account",
+          "[unit][gateway][watch]") {
+  WatchWorld world;
+  world.add_account();
+  world.refused = {"acme"};
+  CHECK(world.ask() == 0);
+  world.add_account({"beta", "hubspot", "main"});
+  world.upstream.push_json(200, "{}");
+  CHECK(world.ask() == 1);
+  CHECK(world.upstream.seen_count() == 1);
+  world.refused = {"acme", "beta"};
+  CHECK(world.ask() == 0);
+  CHECK(world.upstream.seen_count() == 1);
 }
 
 TEST_CASE("canaries: providers without canary or account are not asked", "[unit][gateway][watch]") {

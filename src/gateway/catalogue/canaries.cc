@@ -20,11 +20,12 @@ namespace {
 // Of an answer that is read only to be thrown away.
 constexpr size_t kAnswerMaxBytes = 1 << 20;
 
-// The first account of every provider, whoever has it.
-Result<std::map<std::string, AccountId>> first_accounts(const TokenStore& tokens) {
+// The first account of every provider whose tenant may call, whoever that is.
+Result<std::map<std::string, AccountId>> first_accounts(const TokenStore& tokens,
+                                                        const Canaries::MayCall& may_call) {
   std::map<std::string, AccountId> accounts;
   const auto visit = [&](const AccountView& view) -> Status {
-    if (view.health.state != TokenState::kReauthRequired) {
+    if (view.health.state != TokenState::kReauthRequired && may_call(view.id.tenant)) {
       accounts.emplace(view.id.provider, view.id);
     }
     return ok();
@@ -66,13 +67,15 @@ struct Canaries::Outcome {
 };
 
 Canaries::Canaries(KvStore& kv, const TokenStore& tokens, const ProviderDirectory& providers,
-                   http::HttpUpstream& upstream, const Clock& clock, Entropy& entropy)
+                   http::HttpUpstream& upstream, const Clock& clock, Entropy& entropy,
+                   MayCall may_call)
     : kv_(kv),
       tokens_(tokens),
       providers_(providers),
       upstream_(upstream),
       clock_(clock),
-      entropy_(entropy) {}
+      entropy_(entropy),
+      may_call_(std::move(may_call)) {}
 
 Canaries::Outcome Canaries::ask(const Provider& provider, const AccountId& id) const {
   Outcome outcome;
@@ -124,11 +127,12 @@ Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
   Json now = Json::object();
   KvBatch batch;
   int64_t asked = 0;
-  const auto accounts = KVCS_TRY(first_accounts(tokens_));
+  const auto accounts = KVCS_TRY(first_accounts(tokens_, may_call_));
   // Providers without an account or a canary are not asked and have no entry.
   for (const auto& [name, id] : accounts) {
     const auto provider = providers_.find(name);
     if (!provider.ok() || provider.value()->canary.path.empty() || cancelled()) continue;
+    if (!may_call_(id.tenant)) continue;  // Suspended, or frozen, while others were asked.
     const Outcome outcome = ask(*provider.value(), id);
     ++asked;
     const Json before = known.is_object() ? known.value(name, Json::object()) : Json::object();

@@ -1,8 +1,9 @@
 // One harmless request per provider, by the `canary` of its record and the credential of its first
-// account, to tell a provider that is down from a call that is wrong. The snapshot
-// `system:provider_health` is {"checked_at", "providers": {name: {"status": "up|down|unknown",
-// "http_status", "latency_ms", "usual_latency_ms", "failures", "checked_at", "error"}}}. A provider
-// that fails kCanaryFailuresBeforeAlert times in a row raises provider.down once. Used by one job.
+// account whose tenant may call, to tell a provider that is down from a call that is wrong. The
+// snapshot `system:provider_health` is {"checked_at", "providers": {name: {"status":
+// "up|down|unknown", "http_status", "latency_ms", "usual_latency_ms", "failures", "checked_at",
+// "error"}}}. A provider that fails kCanaryFailuresBeforeAlert times in a row raises provider.down
+// once. Used by one job.
 #pragma once
 #include <functional>
 #include <string>
@@ -22,9 +23,11 @@ inline constexpr int kCanaryFailuresBeforeAlert = 2;
 
 class Canaries final {
  public:
+  // Whether a call of the tenant would be made: it is active, and the gateway is not frozen.
+  using MayCall = std::function<bool(std::string_view tenant)>;
   // All outlive it.
   Canaries(KvStore& kv, const TokenStore& tokens, const ProviderDirectory& providers,
-           http::HttpUpstream& upstream, const Clock& clock, Entropy& entropy);
+           http::HttpUpstream& upstream, const Clock& clock, Entropy& entropy, MayCall may_call);
   // Stops early when `cancelled` says so. How many providers were asked.
   Result<int64_t> run(const std::function<bool()>& cancelled);
 
@@ -39,6 +42,7 @@ class Canaries final {
   http::HttpUpstream& upstream_;
   const Clock& clock_;
   Entropy& entropy_;
+  const MayCall may_call_;
 };
 
 }  // namespace kvcs::gateway
