@@ -12,6 +12,8 @@
 #include <cstring>
 #include <ctime>
 
+#include "base/private_file.h"
+
 namespace kvcs::http {
 namespace {
 
@@ -118,6 +120,7 @@ Status TlsContext::load(const TlsConfig& config) {
                                       config.certificate_path + ".")
         .with_cause(openssl_error());
   }
+  warn_if_others_can_read(config.key_path);
   std::tm end{};
   if (ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(context)), &end) == 1) {
     expires_s_ = ::timegm(&end);

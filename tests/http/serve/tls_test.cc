@@ -5,9 +5,11 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
+#include "base/log.h"
 #include "support/certificate.h"
 #include "support/raw_client.h"
 #include "support/temp_dir.h"
@@ -116,6 +118,22 @@ TEST_CASE("tls: requests, large bodies and pipelines work as without", "[unit][h
     CHECK(client.read_body(body.size()) == body);
     client.send(kGet);
     CHECK(client.read_body(5) == "https");
+  }
+}
+
+TEST_CASE("tls: a key that others can read is told at the start", "[unit][http]") {
+  const TempDir directory;
+  const http::ServerConfig config = tls_config(directory);
+  make_certificate(config.tls, "first");
+  for (const mode_t mode : {0600, 0644}) {
+    REQUIRE(::chmod(config.tls.key_path.c_str(), mode) == 0);
+    std::string said;
+    log::set_sink([&](std::string_view line) { said += line; });
+    { const TestServer server(routes(), config); }
+    log::set_sink(nullptr);
+    const bool told = said.find("file.readable_by_others") != said.npos &&
+                      said.find(config.tls.key_path) != said.npos;
+    CHECK(told == (mode == 0644));
   }
 }
 
