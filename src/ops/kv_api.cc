@@ -8,6 +8,7 @@
 #include <array>
 
 #include "base/bytes.h"
+#include "base/secret_names.h"
 #include "http/json_api.h"
 #include "kv/bulk_json.h"
 #include "kv/keyspace.h"
@@ -69,6 +70,45 @@ bool is_hidden_kv_value(KvFamily family, std::string_view key) {
   }
   return family == KvFamily::kSystem && keyspace::is_private_state(key);
 }
+
+namespace {
+
+bool is_hidden_member(std::string_view name) {
+  if (name == "sealed" || name.starts_with("sealed_") || name.ends_with("_sealed")) return true;
+  // Addresses are named after what is got there: token_url.
+  return is_secret_name(name) && !name.ends_with("_url");
+}
+
+// True when something was hidden.
+bool hide_members(Json& value) {
+  bool hidden = false;
+  if (value.is_array()) {
+    for (Json& one : value) hidden |= hide_members(one);
+  }
+  if (!value.is_object()) return hidden;
+  for (auto& [name, member] : value.items()) {
+    if (is_hidden_member(name) && member.is_string() && !member.get_ref<std::string&>().empty()) {
+      member = "***";
+      hidden = true;
+    } else if (name == "secrets" && member.is_object()) {
+      for (auto& [secret, text] : member.items()) text = "***";
+      hidden |= !member.empty();
+    } else {
+      hidden |= hide_members(member);
+    }
+  }
+  return hidden;
+}
+
+// Records of providers and tenants, which have secrets among what is shown: sealed ones, and in
+// clear those that were brought past the daemon's own doors.
+bool has_hidden_members(KvFamily family, std::string_view key) {
+  return family == KvFamily::kConfig && (key.starts_with(keyspace::kApiConfigPrefix) ||
+                                         key.starts_with(keyspace::kTenantConfigPrefix) ||
+                                         key.starts_with(keyspace::kAiProviderPrefix));
+}
+
+}  // namespace
 
 KvApi::KvApi(KvStore& kv, AuditedKv& audited, const Clock& clock, Seal seal, Complete complete)
     : kv_(kv),
@@ -192,9 +232,16 @@ Result<http::Response> KvApi::get(http::Request& request) {
         .with_reason("key_not_found");
   }
   if (!entry.ok()) return entry.status();
-  const std::string& value = entry.value().value;
+  std::string value = entry.value().value;
   const bool hidden = is_hidden_kv_value(family, key);
   Json body{{"key", key}, {"size_bytes", value.size()}};
+  if (has_hidden_members(family, key)) {
+    Result<Json> record = parse_json(value);
+    if (record.ok() && hide_members(*record)) {
+      value = dump_json(*record);
+      body["hidden"] = true;
+    }
+  }
   if (hidden) {
     body["value"] = "***";
     body["hidden"] = true;

@@ -133,6 +133,37 @@ TEST_CASE("tool secrets: named secrets are sent and never shown", "[e2e][gateway
   CHECK(has(call("").body, "CONFIG_MISSING"));
 }
 
+TEST_CASE("tool secrets: raw records of providers show none, sealed or not", "[e2e][gateway]") {
+  LoopbackServer upstream(echo_head());
+  GatewayApp gateway(upstream);
+  const std::string oauth =
+      R"({"base_url":")" + upstream.url("") +
+      R"(","allow_private_addresses":true,"auth_type":"oauth2_refresh_token","secrets":{"a":"b"},)"
+      R"("auth":{"token_url":")" +
+      upstream.url("/token") + R"(","client_id":"c","client_secret":"CLIENT-SECRET"}})";
+  REQUIRE(gateway.admin("PUT", "/admin/providers/oauth", oauth).status == 200);
+  REQUIRE(gateway
+              .admin("PUT", "/admin/ai/providers/shared",
+                     R"({"kind":"openai","base_url":"https://ai.example/v1","api_key":"sk-1"})")
+              .status == 200);
+  for (const char* key : {"api_config:oauth", "ai_provider:shared"}) {
+    const Json shown =
+        parse_json(gateway.admin("GET", std::string("/admin/kv/config/values/") + key).body)
+            .value();
+    INFO(dump_json(shown));
+    CHECK(shown["hidden"] == true);
+    const Json record = parse_json(shown["value"].get<std::string>()).value();
+    const auto check = [](const auto& self, const Json& value) -> void {
+      for (const auto& [name, member] : value.items()) {
+        if (name.find("sealed") != name.npos && member.is_string()) CHECK(member == "***");
+        if (member.is_object()) self(self, member);
+      }
+    };
+    check(check, record);
+    CHECK(dump_json(record).find("***") != std::string::npos);
+  }
+}
+
 TEST_CASE("tool secrets: a provider's own goes to no host that an account names",
           "[e2e][gateway]") {
   LoopbackServer upstream(echo_head());
