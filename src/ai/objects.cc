@@ -93,6 +93,14 @@ void AiObjects::remember(std::string_view organization_id, std::string_view prov
   if (batch.empty()) return;
   const Status noted = kv_.write(batch, KvDurability::kBuffered);
   if (!noted.ok()) log::warn("ai.objects_not_noted", {{"error", noted.to_string()}});
+  // A deletion takes the organization first and looks for its records then, so that one of the two
+  // sees a record of a request that was under way.
+  const Status owner = kv_.get(KvFamily::kConfig, keyspace::org_config(organization_id)).status();
+  if (owner.code() != Code::kNotFound) return;
+  KvBatch forget;
+  for (const KvBatch::Op& op : batch.ops()) forget.remove(op.family, op.key);
+  const Status forgotten = kv_.write(forget, KvDurability::kBuffered);
+  if (!forgotten.ok()) log::warn("ai.objects_not_forgotten", {{"error", forgotten.to_string()}});
 }
 
 std::span<const http::ApiType> AiObjects::types() {

@@ -290,6 +290,7 @@ struct Idempotency::Impl {
   void keep(const std::string& key, Kept kept, const http::Response& response,
             const OnceRequest& request, const IdempotencyRule& rule) {
     const int64_t expires_s = clock.unix_s() + rule.kept_s;
+    const std::string marker = kept.to_json();
     kept.status = response.status;
     if (!response.stream && response.body.size() <= rule.answer_max_bytes) {
       Kept full = kept;
@@ -303,8 +304,10 @@ struct Idempotency::Impl {
           expires_s);
       if (kept.unkept.empty()) kept = std::move(full);
     }
-    [[maybe_unused]] const Status written =
-        kv.write(record(key, kept, request.organization, expires_s), KvDurability::kSynced);
+    // Without its marker the record's owner was deleted meanwhile, and nothing of it may come back.
+    [[maybe_unused]] const Status written = kv.compare_and_swap(
+        KvFamily::kSystem, key, marker, record(key, kept, request.organization, expires_s),
+        KvDurability::kSynced);
   }
 
   Result<http::Response> once(const OnceRequest& request, const IdempotencyRule& rule,

@@ -89,6 +89,32 @@ TEST_CASE("idempotency: what a handler keeps of a body counts as without a key",
   CHECK(body.kept == 1020);  // The body, the handler's copy, and what it made of it.
 }
 
+TEST_CASE("idempotency: an answer whose marker is gone is not kept, as its owner is gone too",
+          "[unit][ops]") {
+  Fixture f;
+  const auto keys = [&] {
+    size_t count = 0;
+    REQUIRE(kv_for_each(*f.kv, KvFamily::kSystem, "idempotency:", [&](const KvItem&) -> Status {
+              ++count;
+              return ok();
+            }).ok());
+    return count;
+  };
+  const auto answered = f.once("body", "first", [&]() -> Result<http::Response> {
+    KvBatch batch;
+    REQUIRE(
+        kv_for_each(*f.kv, KvFamily::kSystem, "idempotency:", [&](const KvItem& item) -> Status {
+          batch.remove(KvFamily::kSystem, item.key);
+          return ok();
+        }).ok());
+    REQUIRE(batch.ops().size() == 1);
+    REQUIRE(f.kv->write(batch, KvDurability::kSynced).ok());
+    return http::Response{};
+  });
+  CHECK(answered.ok());
+  CHECK(keys() == 0);
+}
+
 TEST_CASE("records: a marker tells the next process which request may have acted",
           "[unit][ops][records]") {
   Fixture f;
