@@ -260,6 +260,10 @@ Status build_ops_server(Parts& parts) {
     if (std::find(std::begin(kPaths), std::end(kPaths), row.pattern) == std::end(kPaths)) continue;
     routes.push_back(row);
     routes.back().is_probe = true;
+    if (row.pattern != "/metrics") continue;
+    routes.back().handler = [status = parts.status_api.get()](http::Request& request) {
+      return status->all_metrics(request);
+    };
   }
   parts.ops_router = std::make_unique<http::Router>(std::move(routes));
   parts.ops_server = std::make_unique<http::Server>(

@@ -6,6 +6,7 @@
 
 #include "base/build_info.h"
 #include "base/json.h"
+#include "ops/metrics_page.h"
 
 namespace kvcs {
 namespace {
@@ -90,7 +91,7 @@ void StatusApi::add_routes(std::vector<http::Row>& table) {
            "200 once started; 503 when stopping, or when a thread is stuck.",
            {.answer = "text/plain"});
   rows.add(kGet, "/metrics", everyone(), kNoBody, &StatusApi::metrics,
-           "Prometheus text format 0.0.4.", {.answer = "text/plain"});
+           "Prometheus text format 0.0.4; of organizations the sum.", {.answer = "text/plain"});
   rows.add(kGet, "/api/v1/status", everyone(), kNoBody, &StatusApi::status,
            "Version and health in short.", {.answer = "Status"});
   for (size_t i = first; i < table.size(); i++) {
@@ -105,8 +106,8 @@ void StatusApi::add_admin_routes(std::vector<http::Row>& table, const http::Admi
   http::Rows rows(table, *this, "/admin");
   rows.add(kGet, "/health", access.billing, kNoBody, &StatusApi::admin_health,
            "Each check with its message.", {.answer = "AdminHealth"});
-  rows.add(kGet, "/metrics", access.viewer, kNoBody, &StatusApi::metrics, "The same as /metrics.",
-           {.answer = "text/plain"});
+  rows.add(kGet, "/metrics", access.viewer, kNoBody, &StatusApi::all_metrics,
+           "As /metrics, with the organizations' names.", {.answer = "text/plain"});
 }
 
 StatusApi::State StatusApi::state() const {
@@ -180,7 +181,13 @@ Result<http::Response> StatusApi::readyz(http::Request&) {
   return http::text_response(200, "ok\n");
 }
 
+// Whoever reaches the port may ask, and customers' names and spending are not for everybody.
 Result<http::Response> StatusApi::metrics(http::Request&) {
+  return http::text_response(200, without_label(metrics_.print(), "organization"),
+                             Metrics::kContentType);
+}
+
+Result<http::Response> StatusApi::all_metrics(http::Request&) {
   return http::text_response(200, metrics_.print(), Metrics::kContentType);
 }
 

@@ -41,8 +41,10 @@ class StatusApi final {
   Result<http::Response> admin_health(http::Request& request);  // GET /admin/health
   Result<http::Response> livez(http::Request& request);         // GET /livez
   Result<http::Response> readyz(http::Request& request);        // GET /readyz
-  Result<http::Response> metrics(http::Request& request);       // GET /metrics
-  Result<http::Response> status(http::Request& request);        // GET /api/v1/status
+  // GET /metrics of the main listener: what organizations do there is one sum.
+  Result<http::Response> metrics(http::Request& request);
+  Result<http::Response> all_metrics(http::Request& request);  // GET /admin/metrics; of ops.listen
+  Result<http::Response> status(http::Request& request);       // GET /api/v1/status
 
   void set_ready(bool ready) { ready_ = ready; }
 

@@ -20,7 +20,7 @@ std::string labels_of(const std::string& outcome, const std::string& model = "gp
 
 // The value of a series on the page; -1 when it is not there.
 double sample(const AiHouse& house, const std::string& name, const std::string& labels) {
-  const std::string page = house.app.call("GET", "/metrics").body;
+  const std::string page = house.admin("GET", "/admin/metrics").body;
   const std::string line = "\n" + name + "{" + labels + "} ";
   const size_t at = page.find(line);
   return at == std::string::npos ? -1 : std::atof(page.c_str() + at + line.size());
@@ -46,6 +46,20 @@ TEST_CASE("ai metrics page: an answer is counted with its tokens, cost and time"
   CHECK(sample(house, "kvcs_ai_first_token_seconds_count", ok) == 2);
   CHECK(sample(house, "kvcs_ai_first_token_seconds_bucket", ok + ",le=\"600\"") == 2);
   CHECK(sample(house, "kvcs_ai_first_token_seconds_bucket", ok + ",le=\"+Inf\"") == 2);
+}
+
+TEST_CASE("ai metrics page: organizations are named to admins and on the listener of operators",
+          "[contract][ai]") {
+  AiHouse house([](Config& config) { config.ops.listen = "127.0.0.1:0"; });
+  REQUIRE(house.chat().status == 200);
+  const std::string open = house.app.call("GET", "/metrics").body;
+  CHECK_FALSE(has(open, "organization="));
+  CHECK(has(open,
+            "\nkvcs_ai_requests_total{provider=\"openai\",model=\"gpt-4o-mini\","
+            "outcome=\"ok\"} 1\n"));
+  CHECK(requests(house, labels_of("ok")) == 1);
+  const std::string of_operators = fetch(house.app.app().ops_port(), "GET", "/metrics").body;
+  CHECK(has(of_operators, "organization=\"default\""));
 }
 
 TEST_CASE("ai metrics page: the time to the first token of a stream is that of its first text",

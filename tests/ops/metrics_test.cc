@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/thread.h"
+#include "ops/metrics_page.h"
 
 using namespace kvcs;
 
@@ -184,4 +185,20 @@ TEST_CASE("metrics: an instrument for which memory does not last leaves the page
 
 TEST_CASE("metrics: the resident set of a running process is not nothing", "[unit][ops]") {
   CHECK(resident_bytes() > 1 << 20);
+}
+
+TEST_CASE("metrics: a page without a label has the sums of what differed by it", "[unit][ops]") {
+  const std::string page =
+      "# HELP a_total Help with {organization=\"x\"} in it.\n# TYPE a_total counter\n"
+      "a_total{kind=\"in\",organization=\"acme\"} 1.5\n"
+      "a_total{kind=\"in\",organization=\"o\\\"}, ther\"} 2\n"
+      "a_total{kind=\"out\",organization=\"acme\"} 4\n"
+      "b_bucket{organization=\"acme\",le=\"+Inf\"} 1\nb_bucket{organization=\"two\",le=\"+Inf\"} "
+      "2\n"
+      "c{organization=\"acme\"} 7\nplain 3\nd{my_organization=\"acme\"} 1\n";
+  CHECK(without_label(page, "organization") ==
+        "# HELP a_total Help with {organization=\"x\"} in it.\n# TYPE a_total counter\n"
+        "a_total{kind=\"in\"} 3.5\na_total{kind=\"out\"} 4\n"
+        "b_bucket{le=\"+Inf\"} 3\nc{} 7\nplain 3\nd{my_organization=\"acme\"} 1\n");
+  CHECK(without_label("", "organization").empty());
 }

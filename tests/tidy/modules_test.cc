@@ -86,7 +86,7 @@ const std::map<std::string, Shown>& shown() {
       // Eight small faces rather than one.
       {"ops",
        {{"idempotency.h", "metrics.h", "rate_limit.h"},
-        {"cron.h", "health.h", "heartbeats.h", "kv_api.h", "system_health.h"}}},
+        {"cron.h", "health.h", "heartbeats.h", "kv_api.h", "metrics_page.h", "system_health.h"}}},
       {"identity",
        {{"access.h", "admin_common.h", "directory.h", "browser_session.h", "keys.h", "members.h",
          "orgs.h", "people.h", "projects.h", "records.h", "sessions.h", "users.h"},
