@@ -6,6 +6,8 @@
 #include <set>
 
 #include "ai/budget/budget_ledger.h"
+#include "app/deletion_recall.h"
+#include "app/deletion_record.h"
 #include "app/kv_rescue.h"
 #include "app/usage_sums.h"
 #include "base/bytes.h"
@@ -68,6 +70,8 @@ class CatchUp final {
   Status run(std::vector<std::string>& told) {
     KVCS_TRY(bring_back_outbox());
     KVCS_TRY(read_audit());
+    // While the records are there that say whose name an owner had.
+    recalled_ = KVCS_TRY(recall_deletions(kv_, behind_, audited_, last_, kWho));
     for (const auto& [place, row] : last_) KVCS_TRY(compare(place, row));
     KVCS_TRY(raise_counters());
     KVCS_TRY(note_audit_head());
@@ -113,6 +117,10 @@ class CatchUp final {
 
   Status compare(const Place& place, const AuditRow& row) {
     const auto now = KVCS_TRY(find(kv_, place));
+    if (place.first == KvFamily::kSystem && parse_deletion_key(place.second)) {
+      // How far a deletion has come is no part of the audit.
+      if (recalled_.keys.contains(place.second) || row.action != "delete") return ok();
+    }
     const bool is_key = place.first == KvFamily::kAuth;
     if (row.action == "delete") {
       if (!now) return ok();
@@ -243,6 +251,7 @@ class CatchUp final {
          some(raised_, "counter is raised to its rows", "counters are raised to their rows")});
     told.push_back("Made good from audit, usage rows and what is whole behind: " +
                    (again.empty() ? "nothing was to be." : again + "."));
+    told.insert(told.end(), recalled_.told.begin(), recalled_.told.end());
     if (doubtful_ > 0) {
       told.push_back(some(doubtful_, "key", "keys") +
                      " whose last change is known to the audit and lost: it may have been the "
@@ -281,8 +290,9 @@ class CatchUp final {
   const Clock& clock_;
   AuditedKv audited_;
   KeyService keys_;
-  std::map<Place, AuditRow> last_;  // Keys first: kAuth is the first family.
-  std::set<std::string> closed_;    // Ids of keys.
+  LastAudit last_;  // Keys first: kAuth is the first family.
+  RecalledDeletions recalled_;
+  std::set<std::string> closed_;  // Ids of keys.
   std::vector<AuditRow> unknown_, gone_;
   int64_t outbox_ = 0, revoked_ = 0, removed_ = 0, put_back_ = 0, doubtful_ = 0, raised_ = 0;
 };

@@ -15,6 +15,7 @@
 #include "identity/projects.h"
 #include "identity/users.h"
 #include "kv/owned.h"
+#include "ledger/alerts.h"
 
 namespace kvcs {
 
@@ -29,51 +30,6 @@ Status in_deletion(std::string_view name) {
 }
 
 }  // namespace
-
-// As stored. The tombstone of an organization's tenant names the organization and is no deletion of
-// its own.
-struct OwnerDeletions::Record {
-  OwnerRef owner;
-  AuditContext who;
-  int64_t began_ms = 0, removed = 0;
-  std::string part_of;
-  bool asked = false;  // Whether it may begin is being looked at; nothing has gone.
-
-  std::string key() const { return keyspace::deletion(owner.kind, owner.id); }
-  std::string to_json() const {
-    return dump_json(Json{{"kind", keyspace::owner_name(owner.kind)},
-                          {"id", owner.id},
-                          {"org_id", owner.organization_id},
-                          {"slug", owner.slug},
-                          {"actor", who.actor},
-                          {"request_id", who.request_id},
-                          {"began_ms", began_ms},
-                          {"removed", removed},
-                          {"part_of", part_of},
-                          {"asked", asked}});
-  }
-  static Result<Record> parse(const std::string& text) {
-    const Json json = KVCS_TRY(parse_json(text));
-    Record record;
-    for (const Owner kind : {Owner::kOrganization, Owner::kProject, Owner::kUser, Owner::kTenant}) {
-      if (text_member(json, "kind") == keyspace::owner_name(kind)) record.owner.kind = kind;
-    }
-    record.owner.id = text_member(json, "id");
-    record.owner.organization_id = text_member(json, "org_id");
-    record.owner.slug = text_member(json, "slug");
-    record.who = {text_member(json, "actor"), "deletion", text_member(json, "request_id")};
-    record.part_of = text_member(json, "part_of");
-    const auto asked = json.find("asked");
-    record.asked = asked != json.end() && *asked == true;
-    JsonReader reader(json);
-    record.began_ms = reader.optional_integer("began_ms", 0, INT64_MAX).value_or(0);
-    record.removed = reader.optional_integer("removed", 0, INT64_MAX).value_or(0);
-    if (record.owner.kind == Owner::kNobody || record.owner.id.empty()) {
-      return internal("damaged record of a deletion");
-    }
-    return record;
-  }
-};
 
 // The right to work at one deletion; nobody else has it while this lives.
 class OwnerDeletions::Turn final {
@@ -97,16 +53,15 @@ class OwnerDeletions::Turn final {
   bool taken_ = false;
 };
 
-Result<std::optional<OwnerDeletions::Record>> OwnerDeletions::read(Owner kind,
-                                                                   std::string_view id) const {
+Result<std::optional<DeletionRecord>> OwnerDeletions::read(Owner kind, std::string_view id) const {
   // Tenants of imports have capitals: whatever begin() was let have is found again.
-  if (!gateway::is_id_part(id)) return std::optional<Record>();
+  if (!gateway::is_id_part(id)) return std::optional<DeletionRecord>();
   const Result<KvEntry> entry = parts_.kv->get(KvFamily::kSystem, keyspace::deletion(kind, id));
-  if (entry.code() == Code::kNotFound) return std::optional<Record>();
+  if (entry.code() == Code::kNotFound) return std::optional<DeletionRecord>();
   if (!entry.ok()) return entry.status();
-  Record record = KVCS_TRY(Record::parse(entry.value().value));
-  if (!record.part_of.empty()) return std::optional<Record>();
-  return std::optional<Record>(std::move(record));
+  DeletionRecord record = KVCS_TRY(DeletionRecord::parse(entry.value().value));
+  if (!record.part_of.empty()) return std::optional<DeletionRecord>();
+  return std::optional<DeletionRecord>(std::move(record));
 }
 
 Result<std::optional<OwnerRef>> OwnerDeletions::find(Owner kind, std::string_view id) const {
@@ -115,10 +70,10 @@ Result<std::optional<OwnerRef>> OwnerDeletions::find(Owner kind, std::string_vie
                                   : std::optional<OwnerRef>();
 }
 
-Result<std::vector<OwnerDeletions::Record>> OwnerDeletions::list() const {
-  std::vector<Record> all;
+Result<std::vector<DeletionRecord>> OwnerDeletions::list() const {
+  std::vector<DeletionRecord> all;
   const auto visit = [&](const KvItem& item) -> Status {
-    Result<Record> record = Record::parse(item.entry.value);
+    Result<DeletionRecord> record = DeletionRecord::parse(item.entry.value);
     if (!record.ok()) {
       log::error("deletion.damaged", {{"key", item.key}});
     } else if (record.value().part_of.empty()) {
@@ -140,42 +95,16 @@ Status OwnerDeletions::check_not_begun(Owner kind, std::string_view id) const {
   return begun.code() == Code::kNotFound ? ok() : begun;
 }
 
-// `lock` is the one of the names that a second deletion would want too.
-KvBatch OwnerDeletions::tombstones(const Record& record, std::string& lock) const {
-  KvBatch batch;
-  lock = record.key();
-  batch.put(KvFamily::kSystem, lock, record.to_json());
-  if (record.owner.kind == Owner::kOrganization && !record.owner.slug.empty()) {
-    Record part = record;
-    part.owner = {Owner::kTenant, record.owner.slug, record.owner.id, ""};
-    part.part_of = record.owner.id;
-    lock = part.key();
-    batch.put(KvFamily::kSystem, lock, part.to_json());
-  }
-  return batch;
-}
-
-Status OwnerDeletions::add_root_removals(const Record& record, KvBatch& batch) const {
-  const OwnerRef& owner = record.owner;
-  if (owner.kind == Owner::kOrganization) {
-    batch.remove(KvFamily::kConfig, keyspace::org_config(owner.id));
-    if (!owner.slug.empty()) {
-      batch.remove(KvFamily::kConfig, keyspace::org_slug(owner.slug));
-      batch.remove(KvFamily::kConfig, keyspace::tenant_config(owner.slug));
-    }
-  } else if (owner.kind == Owner::kTenant) {
-    batch.remove(KvFamily::kConfig, keyspace::tenant_config(owner.id));
-  } else if (owner.kind == Owner::kUser) {
-    const User user = KVCS_TRY(parts_.users->find(owner.id));
-    batch.remove(KvFamily::kConfig, keyspace::user_config(user.id));
-    batch.remove(KvFamily::kConfig, keyspace::user_email(user.organization_id, user.email));
-  }
-  return ok();
+// The batch that begins the deletion; a user's address, which goes too, stands in the record.
+Result<DeletionBegin> OwnerDeletions::first_batch(const DeletionRecord& record) const {
+  std::optional<User> user;
+  if (record.owner.kind == Owner::kUser) user = KVCS_TRY(parts_.users->find(record.owner.id));
+  return deletion_begin(record, user);
 }
 
 Status OwnerDeletions::begin(const OwnerRef& owner, const AuditContext& who,
                              const HoldingsCheck& check) {
-  Record record;
+  DeletionRecord record;
   record.owner = owner;
   record.who = who;
   record.began_ms = parts_.clock().unix_ms();
@@ -184,19 +113,17 @@ Status OwnerDeletions::begin(const OwnerRef& owner, const AuditContext& who,
     if (!turn.taken()) return in_deletion(owner.id);
     KVCS_TRY(ask(record, check));
   } else {
-    std::string lock;
-    KvBatch batch = tombstones(record, lock);
-    KVCS_TRY(add_root_removals(record, batch));
-    KVCS_TRY(put_up(batch, lock, record));
+    const DeletionBegin first = KVCS_TRY(first_batch(record));
+    KVCS_TRY(put_up(first, record, who));
   }
   log::info("deletion.begun", {{"owner", record.key()}, {"actor", who.actor}});
   return take_from_sight(record);
 }
 
-Status OwnerDeletions::put_up(const KvBatch& batch, const std::string& lock,
-                              const Record& record) const {
-  const Status put =
-      parts_.audited->compare_and_swap(KvFamily::kSystem, lock, std::nullopt, batch, record.who);
+Status OwnerDeletions::put_up(const DeletionBegin& begin, const DeletionRecord& record,
+                              const AuditContext& who) const {
+  const Status put = parts_.audited->compare_and_swap(KvFamily::kSystem, begin.lock, std::nullopt,
+                                                      begin.batch, who);
   if (put.code() != Code::kConflict) return put;
   const OwnerRef& owner = record.owner;
   return in_deletion(owner.kind == Owner::kOrganization && !owner.slug.empty() ? owner.slug
@@ -204,11 +131,13 @@ Status OwnerDeletions::put_up(const KvBatch& batch, const std::string& lock,
 }
 
 // The tombstones keep out what is new, while the owner's own record stays: then what it holds is
-// counted, and only when that may go is the deletion begun.
-Status OwnerDeletions::ask(Record record, const HoldingsCheck& check) const {
+// counted, and only when that may go is the deletion begun. Until then the audit has another source
+// for them, by which a repair knows that nothing is to go on.
+Status OwnerDeletions::ask(DeletionRecord record, const HoldingsCheck& check) const {
   record.asked = true;
-  std::string lock;
-  KVCS_TRY(put_up(tombstones(record, lock), lock, record));
+  AuditContext asking = record.who;
+  asking.source = kDeletionAsked;
+  KVCS_TRY(put_up(tombstones(record), record, asking));
   const auto look = [&]() -> Status {
     const OwnerRef& owner = record.owner;
     if (owner.kind == Owner::kProject) {
@@ -221,11 +150,10 @@ Status OwnerDeletions::ask(Record record, const HoldingsCheck& check) const {
   };
   Status refused = look();
   if (refused.ok()) {
-    Record begun = record;
+    DeletionRecord begun = record;
     begun.asked = false;
-    KvBatch batch = tombstones(begun, lock);
-    refused = add_root_removals(begun, batch);
-    if (refused.ok()) refused = parts_.audited->write(batch, record.who);
+    const Result<DeletionBegin> first = first_batch(begun);
+    refused = first.ok() ? parts_.audited->write(first->batch, record.who) : first.status();
     if (refused.ok()) return ok();
   }
   // What cannot be withdrawn now, the job does.
@@ -237,7 +165,7 @@ Status OwnerDeletions::ask(Record record, const HoldingsCheck& check) const {
   return refused;
 }
 
-Status OwnerDeletions::withdraw(const Record& record) const {
+Status OwnerDeletions::withdraw(const DeletionRecord& record) const {
   const OwnerRef& owner = record.owner;
   if (owner.kind == Owner::kProject) {
     KVCS_TRY(parts_.projects->withdraw_removal(owner.organization_id, owner.id));
@@ -245,7 +173,7 @@ Status OwnerDeletions::withdraw(const Record& record) const {
   return remove_tombstones(record);
 }
 
-Status OwnerDeletions::remove_tombstones(const Record& record) const {
+Status OwnerDeletions::remove_tombstones(const DeletionRecord& record) const {
   KvBatch batch;
   batch.remove(KvFamily::kSystem, record.key());
   if (record.owner.kind == Owner::kOrganization && !record.owner.slug.empty()) {
@@ -255,7 +183,7 @@ Status OwnerDeletions::remove_tombstones(const Record& record) const {
 }
 
 // What the first batch does not reach: rows of SQL, and answers in memory.
-Status OwnerDeletions::take_from_sight(const Record& record) const {
+Status OwnerDeletions::take_from_sight(const DeletionRecord& record) const {
   const OwnerRef& owner = record.owner;
   if (owner.kind == Owner::kOrganization) {
     KVCS_TRY(parts_.projects->begin_removal(owner.id, ""));
@@ -270,7 +198,7 @@ Status OwnerDeletions::take_from_sight(const Record& record) const {
 Result<bool> OwnerDeletions::go_on(const OwnerRef& owner, const std::function<bool()>& cancelled) {
   const Turn turn(*this, keyspace::deletion(owner.kind, owner.id));
   if (!turn.taken()) return false;
-  std::optional<Record> record = KVCS_TRY(read(owner.kind, owner.id));
+  std::optional<DeletionRecord> record = KVCS_TRY(read(owner.kind, owner.id));
   if (!record) return true;  // Another thread has ended it.
   if (record->asked) {       // Whoever asked is gone.
     KVCS_TRY(withdraw(*record));
@@ -297,7 +225,7 @@ Result<bool> OwnerDeletions::go_on(const OwnerRef& owner, const std::function<bo
   return false;
 }
 
-Status OwnerDeletions::end(const Record& record) {
+Status OwnerDeletions::end(const DeletionRecord& record) {
   KVCS_TRY(take_from_sight(record));
   KVCS_TRY(remove_tombstones(record));
   log::info("deletion.ended", {{"owner", record.key()},
@@ -306,13 +234,68 @@ Status OwnerDeletions::end(const Record& record) {
   return ok();
 }
 
+// A mark in portal.db whose deletion no record tells of is what a key-value store has left that
+// lost its last writes. Of an organization that is back the project is back too: what was not lost
+// yet is not deleted on the word of a mark. Of one that is gone it goes.
+Status OwnerDeletions::settle_mark(const Project& project) {
+  for (const auto& [kind, id] : {std::pair{Owner::kProject, project.id},
+                                 std::pair{Owner::kOrganization, project.organization_id}}) {
+    if (KVCS_TRY(read(kind, id))) return ok();
+  }
+  const AuditContext who{"kvcs", "deletion", ""};
+  const Status organization =
+      parts_.kv->get(KvFamily::kConfig, keyspace::org_config(project.organization_id)).status();
+  if (organization.code() == Code::kNotFound) {
+    DeletionRecord record;
+    record.owner = {Owner::kProject, project.id, project.organization_id, ""};
+    record.who = who;
+    record.began_ms = parts_.clock().unix_ms();
+    log::warn("deletion.found", {{"owner", record.key()}});
+    return parts_.audited->write(deletion_begin(record, {}).batch, who);
+  }
+  KVCS_TRY(Status(organization));
+  KVCS_TRY(parts_.projects->end_removal(project.organization_id, project.id, who));
+  const std::string message =
+      "The project " + printable(project.slug, kShownName) + " (" + project.id +
+      ") was being deleted, and the key-value store has lost that it was: it is there again. "
+      "Delete it again if it is to go.";
+  log::error("deletion.taken_back", {{"project", project.id}, {"message", message}});
+  raise_alert(*parts_.kv, {"deletion.taken_back", project.id, message}, parts_.clock(),
+              *parts_.entropy);
+  return ok();
+}
+
+Status OwnerDeletions::settle_marks() {
+  std::vector<Project> page = KVCS_TRY(parts_.projects->list_marked(""));
+  while (!page.empty()) {
+    for (const Project& project : page) KVCS_TRY(settle_mark(project));
+    page = KVCS_TRY(parts_.projects->list_marked(page.back().id));
+  }
+  return ok();
+}
+
+// A record that a repair has put back may lack the organization, which portal.db knows.
+Status OwnerDeletions::complete(DeletionRecord& record) const {
+  OwnerRef& owner = record.owner;
+  if (owner.kind != Owner::kProject || !owner.organization_id.empty()) return ok();
+  owner.organization_id = KVCS_TRY(parts_.projects->organization_of(owner.id));
+  if (owner.organization_id.empty()) return ok();
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, record.key(), record.to_json());
+  return parts_.kv->write(batch, KvDurability::kSynced);
+}
+
 // A store that takes no writes is no reason not to serve what is there: the job tries again.
 int64_t OwnerDeletions::resume() {
-  const Result<std::vector<Record>> all = list();
+  if (const Status settled = settle_marks(); !settled.ok()) {
+    log::warn("deletion.resume_failed", {{"error", settled.to_string()}});
+  }
+  Result<std::vector<DeletionRecord>> all = list();
   if (!all.ok()) log::warn("deletion.resume_failed", {{"error", all.status().to_string()}});
   if (!all.ok()) return 0;
-  for (const Record& record : all.value()) {
-    Status hidden = record.asked ? withdraw(record) : take_from_sight(record);
+  for (DeletionRecord& record : all.value()) {
+    Status hidden = record.asked ? withdraw(record) : complete(record);
+    if (hidden.ok() && !record.asked) hidden = take_from_sight(record);
     if (hidden.ok() && !record.asked) {
       hidden = OwnerWalk(parts_, record.owner, record.who, [] { return false; }).remove_keys();
     }
@@ -326,7 +309,7 @@ int64_t OwnerDeletions::resume() {
 Result<std::string> OwnerDeletions::run(const std::function<bool()>& cancelled) {
   int64_t ended = 0, left = 0;
   Status failed;
-  for (const Record& record : KVCS_TRY(list())) {
+  for (const DeletionRecord& record : KVCS_TRY(list())) {
     const Result<bool> gone = go_on(record.owner, cancelled);
     if (!gone.ok()) failed = gone.status();
     ++(gone.ok() && gone.value() ? ended : left);

@@ -17,10 +17,13 @@
 #include <string>
 #include <string_view>
 
+#include "app/deletion_record.h"
 #include "app/owner_walk.h"
 #include "base/mutex.h"
 
 namespace kvcs {
+
+struct Project;
 
 inline constexpr const char* kDeletionJob = "owner-deletion";
 
@@ -43,26 +46,28 @@ class OwnerDeletions final {
   // owner is still under way.
   Result<bool> go_on(const OwnerRef& owner, const std::function<bool()>& cancelled);
 
-  // Before the first request: nobody comes in with a key of what is half gone. How many deletions
-  // there are.
+  // Before the first request: nobody comes in with a key of what is half gone, and no project is
+  // hidden by a deletion that the store has forgotten. How many deletions there are.
   int64_t resume();
   // The job: goes on with all.
   Result<std::string> run(const std::function<bool()>& cancelled);
   void stop() { stopping_ = true; }  // Ends every go_on() between two batches.
 
  private:
-  struct Record;
   class Turn;
-  Result<std::optional<Record>> read(keyspace::Owner kind, std::string_view id) const;
-  Result<std::vector<Record>> list() const;
-  KvBatch tombstones(const Record& record, std::string& lock) const;
-  Status add_root_removals(const Record& record, KvBatch& batch) const;
-  Status put_up(const KvBatch& batch, const std::string& lock, const Record& record) const;
-  Status remove_tombstones(const Record& record) const;
-  Status ask(Record record, const HoldingsCheck& check) const;
-  Status withdraw(const Record& record) const;
-  Status take_from_sight(const Record& record) const;
-  Status end(const Record& record);
+  Result<std::optional<DeletionRecord>> read(keyspace::Owner kind, std::string_view id) const;
+  Result<std::vector<DeletionRecord>> list() const;
+  Result<DeletionBegin> first_batch(const DeletionRecord& record) const;
+  Status put_up(const DeletionBegin& begin, const DeletionRecord& record,
+                const AuditContext& who) const;
+  Status remove_tombstones(const DeletionRecord& record) const;
+  Status ask(DeletionRecord record, const HoldingsCheck& check) const;
+  Status withdraw(const DeletionRecord& record) const;
+  Status take_from_sight(const DeletionRecord& record) const;
+  Status end(const DeletionRecord& record);
+  Status settle_marks();
+  Status settle_mark(const Project& project);
+  Status complete(DeletionRecord& record) const;
 
   Parts& parts_;
   std::atomic<bool> stopping_{false};

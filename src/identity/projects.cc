@@ -13,7 +13,9 @@ namespace {
 
 constexpr size_t kNameMaxBytes = 200;
 
-// The columns in the order of both SELECTs.
+constexpr int64_t kMarkedMax = 500;
+
+// The columns in the order of all SELECTs.
 Project read_project(const Statement& row) {
   return {row.text(0), row.text(1), row.text(2), row.text(3), row.integer(4)};
 }
@@ -142,6 +144,42 @@ Status ProjectService::withdraw_removal(std::string_view organization_id,
 
 Status ProjectService::wait_for_changes() {
   return writer_.run([](Database&) { return ok(); });
+}
+
+Result<std::vector<Project>> ProjectService::list_marked(std::string_view after) const {
+  std::vector<Project> projects;
+  const Status read = readers_.run([&](Database& db) -> Status {
+    Statement select =
+        KVCS_TRY(db.prepare("SELECT id, organization_id, slug, name, created_ms FROM projects "
+                            "WHERE deleting = 1 AND id > ? ORDER BY id LIMIT ?"));
+    select.bind(1, after).bind(2, kMarkedMax);
+    while (KVCS_TRY(select.step())) projects.push_back(read_project(select));
+    return ok();
+  });
+  if (!read.ok()) return read;
+  return projects;
+}
+
+Status ProjectService::end_removal(std::string_view organization_id, std::string_view project_id,
+                                   const AuditContext& who) {
+  return writer_.run([&](Database& db) -> Status {
+    Statement update = KVCS_TRY(db.prepare(
+        "UPDATE projects SET deleting = 0 WHERE organization_id = ? AND id = ? AND deleting = 1"));
+    KVCS_TRY(update.bind(1, organization_id).bind(2, project_id).run());
+    return db.changes() == 0 ? ok() : audit_(db, project_id, "restore", who);
+  });
+}
+
+Result<std::string> ProjectService::organization_of(std::string_view project_id) const {
+  std::string organization;
+  const Status read = readers_.run([&](Database& db) -> Status {
+    Statement select = KVCS_TRY(db.prepare("SELECT organization_id FROM projects WHERE id = ?"));
+    select.bind(1, project_id);
+    if (KVCS_TRY(select.step())) organization = select.text(0);
+    return ok();
+  });
+  if (!read.ok()) return read;
+  return organization;
 }
 
 Result<std::vector<std::string>> ProjectService::list_ids(std::string_view organization_id) const {

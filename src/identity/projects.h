@@ -28,8 +28,8 @@ inline constexpr size_t kProjectsPerOrganizationMax = 10'000;
 
 // NotFound with reason project_not_found: in the same words for another organization's project.
 Status no_such_project(std::string_view id);
-// Writes the audit's record of a change, "create" or "delete", in the transaction of the change.
-// App passes the one of portal.db's own outbox.
+// Writes the audit's record of a change, "create", "delete" or "restore", in the transaction of the
+// change. App passes the one of portal.db's own outbox.
 using ProjectAudit = std::function<Status(Database& db, std::string_view project_id,
                                           std::string_view action, const AuditContext& who)>;
 
@@ -56,6 +56,13 @@ class ProjectService final {
   Status withdraw_removal(std::string_view organization_id, std::string_view project_id);
   // Returns when all changes that were begun before are there for readers.
   Status wait_for_changes();
+  // Those that begin_removal() has marked, of all organizations, by id after `after`; some of them.
+  Result<std::vector<Project>> list_marked(std::string_view after) const;
+  // The mark is taken back: the project is there again. A repeat is harmless.
+  Status end_removal(std::string_view organization_id, std::string_view project_id,
+                     const AuditContext& who);
+  // The organization of a project, marked or not; "" when there is none.
+  Result<std::string> organization_of(std::string_view project_id) const;
   // Ids of the organization's, those that are being deleted included.
   Result<std::vector<std::string>> list_ids(std::string_view organization_id) const;
   // Conflict with reason project_not_empty while artifacts name it.
