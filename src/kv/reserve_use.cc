@@ -24,11 +24,18 @@ bool is_mode(const KvBatch::Op& op) {
          op.entry->value.size() <= kModeMaxBytes;
 }
 
+// The beginning of a deletion, which will give space back: the record that says whose.
+bool is_deletion(const KvBatch::Op& op) {
+  return op.family == KvFamily::kSystem && op.key.starts_with(keyspace::kDeletionPrefix) &&
+         op.entry->value.size() <= kGrowthMaxBytes;
+}
+
 }  // namespace
 
 bool may_use_reserve(const KvStore& kv, const KvBatch& batch) {
   return std::all_of(batch.ops().begin(), batch.ops().end(), [&](const KvBatch::Op& op) {
-    return !op.entry || op.family == KvFamily::kOutbox || is_mode(op) || hardly_grows(kv, op);
+    return !op.entry || op.family == KvFamily::kOutbox || is_mode(op) || is_deletion(op) ||
+           hardly_grows(kv, op);
   });
 }
 

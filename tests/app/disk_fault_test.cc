@@ -165,6 +165,9 @@ TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so doe
     REQUIRE(house.admin("PUT", "/admin/kv/config/values/victim", "x").status == 204);
     CHECK(comes_true([&] { return std::filesystem::exists(disk + "/data/reserve"); }));
     const Held held = make_held(house);
+    const std::string owner = json_text(
+        house.admin("POST", "/admin/organizations", R"({"name":"Acme","slug":"acme"})").body,
+        "org_id");
     // Others fill the disk to the end: the reserve is given up, and what it was is for removals.
     fill_disk(disk + "/filler");
     RawResponse put;
@@ -179,6 +182,10 @@ TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so doe
     CHECK(comes_true(
         [&] { return house.admin("DELETE", "/admin/kv/config/values/victim").status == 204; }));
     check_permissions_end(house, held);
+    // An owner goes with all that it has, which gives space back.
+    const int deleted = house.admin("DELETE", "/admin/organizations/" + owner).status;
+    CHECK((deleted == 204 || deleted == 202));
+    CHECK(house.admin("GET", "/admin/organizations/" + owner).status == 404);
     // Nothing at all is left.
     fill_disk(disk + "/filler2");
     for (int i = 0; i < 5; i++) CHECK(house.put_value(1'000'000).status == 503);
