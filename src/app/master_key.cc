@@ -51,6 +51,14 @@ Result<std::vector<Secret>> load_master_keys(const std::string& data_dir, const 
   const std::string path = data_dir + "/master.key";
   Result<std::vector<Secret>> keys = read_master_key_file(path);
   if (keys.code() != Code::kNotFound) return keys;
+  // Under a new key nothing that is stored could be opened, and the next start would blame that.
+  struct stat info {};
+  if (::stat((data_dir + "/kv/CURRENT").c_str(), &info) == 0) {
+    return conflict(path +
+                    " is missing, and the key-value store beside it has been in use. Put the "
+                    "master key back there (mode 0600), or pass it in KVCS_MASTER_KEY: what it "
+                    "sealed opens with no other.");
+  }
   Secret key(entropy.bytes(kMasterKeyBytes));
   KVCS_TRY(write_private_file(path, to_base64(key.reveal()) + "\n"));
   return std::vector<Secret>{std::move(key)};

@@ -19,6 +19,8 @@
 namespace kvcs {
 namespace {
 
+constexpr size_t kFoundMaxBytes = 600;
+
 constexpr http::ApiType kTypes[] = {
     {"MasterKeys", R"(
 from_file!: boolean # True: kvcs keys rotate can add one.
@@ -86,6 +88,21 @@ Status MasterKeys::load_file() {
   return ok();
 }
 
+// A file that is mounted by itself cannot be replaced in one step, and is not written in place: a
+// process that dies in between would leave half a key.
+Status MasterKeys::write_keys(const Secret& text) const {
+  const Status written = write_private_file(parts_.file, text.reveal());
+  if (written.ok()) return written;
+  return Status(Code::kConflict,
+                parts_.file + " was not changed: " + printable(written.cause(), kFoundMaxBytes) +
+                    ". The keys of before are in use. A file that is mounted by itself cannot be "
+                    "replaced: mount its folder, or make a link to it there. Else put a new line "
+                    "of base64 of 32 bytes (openssl rand -base64 32) before the others in it and "
+                    "send SIGHUP.",
+                written.cause())
+      .with_reason("master_key_not_written");
+}
+
 Status MasterKeys::add_key(const AuditContext& who) {
   if (parts_.file.empty()) {
     return conflict(
@@ -103,16 +120,23 @@ Status MasterKeys::add_key(const AuditContext& who) {
         .with_reason("too_many_master_keys");
   }
   const Secret fresh(parts_.entropy.bytes(kMasterKeyBytes));
-  std::string text = to_base64(fresh.reveal()) + "\n";
+  std::string text;
   for (const Secret& key : known) text += to_base64(key.reveal()) + "\n";
-  const Secret whole(std::move(text));
-  // The audit of the change comes first, in a write of the record that proves the key: nobody
-  // rotates unseen.
+  const Secret before(text), whole(to_base64(fresh.reveal()) + "\n" + text);
+  // The audit of the change is a write of the record that proves the key. Nobody rotates unseen: a
+  // store that takes no writes is asked before, and where it fails all the same the file is put
+  // back.
   KvBatch batch;
   batch.put(KvFamily::kSystem, std::string(keyspace::kMasterKeyCheck),
             KVCS_TRY(parts_.kv.get(KvFamily::kSystem, keyspace::kMasterKeyCheck)).value);
-  KVCS_TRY(parts_.audited.write(batch, {who.actor, "master-key-rotate", who.request_id}));
-  KVCS_TRY(write_private_file(parts_.file, whole.reveal()));
+  KVCS_TRY(parts_.kv.writable());
+  KVCS_TRY(write_keys(whole));
+  if (Status audited =
+          parts_.audited.write(batch, {who.actor, "master-key-rotate", who.request_id});
+      !audited.ok()) {
+    KVCS_TRY(write_keys(before));
+    return audited;
+  }
   KVCS_TRY(load_file());
   log::info("master_key.rotated", {{"id", parts_.sealer.key_ids().front()}});
   return ok();
@@ -140,6 +164,20 @@ Result<std::string> MasterKeys::reseal(const std::function<bool()>& cancelled) {
   if (parts_.sealer.key_ids().size() == 1) return std::string();
   const ResealReport report = KVCS_TRY(
       reseal_all(parts_.kv, parts_.audited, parts_.sealer, {"reseal", "job", ""}, cancelled));
+  if (report.unreadable > 0) {
+    std::string names;
+    for (const std::string& key : report.unreadable_keys) {
+      names += (names.empty() ? "" : ", ") + printable(key, kShownName);
+    }
+    return conflict(
+               std::to_string(report.unreadable) +
+               " sealed records open with no master key that is loaded, or are damaged: " + names +
+               (report.unreadable_keys.size() < size_t(report.unreadable) ? ", …" : "") +
+               ". Store these secrets anew, or put the key back with which they are sealed; "
+               "the old keys stay needed until then. " +
+               std::to_string(report.resealed) + " records were resealed.")
+        .with_reason("unreadable_secrets");
+  }
   if (report.resealed + report.left + report.unreadable == 0) return std::string();
   return dump_json(Json{
       {"resealed", report.resealed}, {"left", report.left}, {"unreadable", report.unreadable}});

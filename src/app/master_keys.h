@@ -47,6 +47,8 @@ class MasterKeys final {
   Result<std::string> reseal(const std::function<bool()>& cancelled);
 
  private:
+  // Conflict, reason master_key_not_written: why the file is as it was.
+  Status write_keys(const Secret& text) const;
   Result<Json> describe() const;
   Status load_file() KVCS_REQUIRES(mutex_);
 

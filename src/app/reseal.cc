@@ -9,11 +9,14 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/origins.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
 namespace {
+
+constexpr size_t kNamesMax = 5;  // Of unreadable records that are named.
 
 // A place of sealed texts: records of a prefix, the member (within `object` when that is not "")
 // that holds the text, and the one that lists the origins it is bound to. A record that is no
@@ -130,6 +133,9 @@ Result<ResealReport> reseal_all(KvStore& kv, AuditedKv& audited, const Sealer& s
     const Result<Secret> plain = sealer.open(sealed.text, sealed.context);
     if (!plain.ok()) {
       ++report.unreadable;
+      log::error("reseal.unreadable",
+                 {{"key", item.key}, {"master_key", Sealer::key_id_of(sealed.text)}});
+      if (report.unreadable_keys.size() < kNamesMax) report.unreadable_keys.push_back(item.key);
       return ok();
     }
     KvEntry entry = item.entry;

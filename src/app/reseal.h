@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/crypto.h"
 #include "base/status.h"
@@ -22,6 +23,7 @@ struct ResealReport {
   int64_t resealed = 0;
   int64_t left = 0;        // Under another key: written meanwhile, or `cancelled`.
   int64_t unreadable = 0;  // They open with no key that is loaded, or were changed.
+  std::vector<std::string> unreadable_keys;  // The first of them.
 };
 // Each text is written by compare-and-swap, credentials with their audit, so that the walk may stop
 // anywhere and be repeated, while everybody else writes. The proof of the master key comes last,

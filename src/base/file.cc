@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 
 namespace kvcs {
 namespace {
@@ -58,7 +60,17 @@ Result<std::string> read_small_file(const std::string& path, size_t max_bytes) {
   return too_large(path + " is over " + std::to_string(max_bytes) + " bytes.");
 }
 
-Status write_private_file(const std::string& path, std::string_view bytes) {
+// Where a link points, so that it is the file there that is replaced; of all else the path itself.
+static Result<std::string> behind_links(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode)) return path;
+  char real[PATH_MAX];
+  if (::realpath(path.c_str(), real) == nullptr) return io_error("follow the link", path, errno);
+  return std::string(real);
+}
+
+Status write_private_file(const std::string& name, std::string_view bytes) {
+  const std::string path = KVCS_TRY(behind_links(name));
   const std::string temp = path + ".new";
   {
     const Descriptor file(
@@ -75,7 +87,11 @@ Status write_private_file(const std::string& path, std::string_view bytes) {
   }
   // The bytes are on disk before the name points at them: the other order could leave an empty
   // file under the name after a power cut.
-  if (::rename(temp.c_str(), path.c_str()) != 0) return io_error("rename", temp, errno);
+  if (::rename(temp.c_str(), path.c_str()) != 0) {
+    Status failed = io_error("replace", path, errno);
+    ::unlink(temp.c_str());
+    return failed;
+  }
   return sync_folder(folder_of(path));
 }
 

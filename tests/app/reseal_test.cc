@@ -4,6 +4,10 @@
 #include "app/reseal.h"
 
 #include <nlohmann/json.hpp>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <filesystem>
 
 #include "ai/providers.h"
 #include "app/master_key.h"
@@ -16,6 +20,7 @@
 #include "kv/keyspace.h"
 #include "oauth/ticket_store.h"
 #include "support/ai_house.h"
+#include "support/small_disk.h"
 #include "support/wait.h"
 
 using namespace kvcs;
@@ -196,6 +201,81 @@ TEST_CASE("reseal: only an owner rotates, it is audited, and the job follows", "
   const RawResponse full = vault.app.as_owner("POST", "/admin/master-keys/rotate", "{}");
   CHECK(full.status == 409);
   CHECK(has(full.body, "too_many_master_keys"));
+}
+
+TEST_CASE("reseal: a key file behind a link is written where it is", "[e2e][app]") {
+  Vault vault;
+  const TempDir elsewhere;
+  const std::string link = vault.app.data_dir() + "/master.key", real = elsewhere.file("key");
+  std::filesystem::rename(link, real);
+  std::filesystem::create_symlink(real, link);
+  REQUIRE(vault.app.as_owner("POST", "/admin/master-keys/rotate", "{}").status == 200);
+  CHECK(std::filesystem::is_symlink(link));
+  CHECK(split(read_small_file(real, 4096).value(), '\n').size() == 3);  // Two lines, and the end.
+  wait_until([&] { return vault.held(1) == 0; }, "the job reseal");
+  vault.check_all();
+}
+
+TEST_CASE("reseal: a key file that cannot be replaced stays, and nothing is rotated",
+          "[e2e][app][disk]") {
+  const bool ran = with_small_disk(64 << 20, [](const std::string& disk) {
+    Vault vault;
+    const std::string path = vault.app.data_dir() + "/master.key", real = disk + "/key";
+    std::filesystem::copy_file(path, real);
+    REQUIRE(::chmod(real.c_str(), 0600) == 0);
+    REQUIRE(::mount(real.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) == 0);
+    // On this thread, which alone has the mount.
+    const Status refused = vault.app.parts().master_keys->add_key({"adminkey:1", "admin-api", ""});
+    INFO(refused.to_string());
+    CHECK(refused.reason() == "master_key_not_written");
+    CHECK(has(refused.message(), path + " was not changed: replace "));
+    CHECK_FALSE(std::filesystem::exists(path + ".new"));
+    CHECK(vault.key_lines().size() == 1);
+    CHECK(vault.status().size() == 1);
+    REQUIRE(vault.app.parts().ledger->drain().ok());
+    CHECK_FALSE(has(vault.app.as_owner("GET", "/admin/audit?limit=200").body,
+                    R"("source":"master-key-rotate")"));
+    ::umount2(path.c_str(), MNT_DETACH);
+  });
+  if (!ran) WARN("not run: mounting a file system is not permitted here");
+}
+
+TEST_CASE("reseal: a record that opens with no key is named", "[e2e][app]") {
+  Vault vault;
+  Parts& parts = vault.app.parts();
+  const std::string key = keyspace::token("acme", "crm", "main");
+  KvEntry entry = parts.kv->get(KvFamily::kTokens, key).value();
+  const size_t at = entry.value.find("\"sealed\":\"") + 60;
+  entry.value[at] = entry.value[at] == 'A' ? 'B' : 'A';
+  KvBatch batch;
+  batch.put(KvFamily::kTokens, key, entry);
+  REQUIRE(parts.kv->write(batch, KvDurability::kSynced).ok());
+  REQUIRE(parts.master_keys->add_key({"adminkey:1", "admin-api", ""}).ok());
+  const Result<std::string> report = parts.master_keys->reseal(never);
+  INFO(report.status().to_string());
+  CHECK(report.status().reason() == "unreadable_secrets");
+  CHECK(has(report.status().message(), "1 sealed records open with no master key"));
+  CHECK(has(report.status().message(), key));
+  REQUIRE(vault.app.as_owner("POST", "/admin/jobs/reseal/run").status / 100 == 2);
+  wait_until(
+      [&] {
+        const std::string alerts = vault.app.as_owner("GET", "/admin/alerts").body;
+        return has(alerts, "job.failed") && has(alerts, key);
+      },
+      "the alert names it");
+}
+
+TEST_CASE("master key: one that is missing beside a store in use is not made anew", "[unit][app]") {
+  TempDir places;
+  const std::string dir = places.file("data");
+  {
+    TestApp app([&](Config& config) { config.data_dir = dir; });
+  }
+  std::filesystem::remove(dir + "/master.key");
+  const Status refused = App::create(TestApp::quiet_config(dir)).status();
+  INFO(refused.message());
+  CHECK(has(refused.message(), dir + "/master.key is missing"));
+  CHECK_FALSE(std::filesystem::exists(dir + "/master.key"));
 }
 
 TEST_CASE("master key: the variable takes several, and the daemon says where to change it",
