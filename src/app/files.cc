@@ -72,8 +72,28 @@ Status rename_to_free(const std::string& from, const std::string& to) {
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) {
     return sync_folder(folder_of(to));
   }
+  // Some file systems do not know the flag (ZFS before 2.2, NFS). Then the look comes first: the
+  // caller has the directory's lock, so that nobody of ours comes in between.
+  if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) {
+    if (KVCS_TRY(path_exists(to))) return conflict(to + " is there already.");
+    if (::rename(from.c_str(), to.c_str()) == 0) return sync_folder(folder_of(to));
+  }
   if (errno == EEXIST) return conflict(to + " is there already.");
   return io_error("rename", from, errno);
+}
+
+Status exchange(const std::string& one, const std::string& other) {
+  if (::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE) == 0) {
+    return sync_folder(folder_of(other));
+  }
+  if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP) {
+    return io_error("exchange", other, errno);
+  }
+  // Not in one step there: a process that dies in between leaves both, under names that tell.
+  const std::string between = one + ".before";
+  KVCS_TRY(rename_to_free(other, between));
+  KVCS_TRY(rename_to_free(one, other));
+  return rename_to_free(between, one);
 }
 
 Result<std::string> free_name(const std::string& path, const std::string& suffix) {

@@ -21,6 +21,8 @@ Status set_aside(const std::vector<std::string>& paths, const std::string& suffi
 Result<std::string> free_name(const std::string& path, const std::string& suffix);
 // A rename that never writes over: Conflict when `to` exists.
 Status rename_to_free(const std::string& from, const std::string& to);
+// Each gets the name of the other; in one step where the file system can.
+Status exchange(const std::string& one, const std::string& other);
 // From here on the process is the owner of the directory, where it was root and another is: what it
 // makes there belongs to the daemon, and no link that the daemon's user has laid leads root astray.
 Status become_owner_of(const std::string& directory);

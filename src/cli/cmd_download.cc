@@ -168,6 +168,12 @@ Status publish(const Wanted& wanted, int fd, bool force) {
   if (::renameat2(AT_FDCWD, wanted.part.c_str(), AT_FDCWD, wanted.target.c_str(), flags) == 0) {
     return ok();
   }
+  // A file system that does not know the flag (ZFS before 2.2, NFS) takes a second name instead.
+  if (!force && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) &&
+      ::link(wanted.part.c_str(), wanted.target.c_str()) == 0) {
+    ::unlink(wanted.part.c_str());
+    return ok();
+  }
   if (errno == EEXIST) return conflict(wanted.target + " exists; --force replaces it.");
   return io_error("rename", wanted.target, errno);
 }

@@ -5,10 +5,16 @@
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <fstream>
 
 #include "support/temp_dir.h"
@@ -33,6 +39,45 @@ TEST_CASE("files: a private folder is made with all above it, and closed", "[uni
   REQUIRE(::chmod(path.c_str(), 0755) == 0);
   REQUIRE(make_private_directory(path).ok());
   CHECK(mode_of(path) == 0700);
+}
+
+namespace {
+
+// From here on this process is on a file system that does not know the flags of renames.
+bool refuse_rename_flags() {
+  sock_filter steps[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  sock_fprog program{sizeof steps / sizeof steps[0], steps};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("files: renames work where the file system does not know their flags", "[unit][app]") {
+  const TempDir dir;
+  const std::string one = dir.file("one"), other = dir.file("other"), third = dir.file("third");
+  for (const std::string& folder : {one, other}) REQUIRE(make_private_directory(folder).ok());
+  REQUIRE(make_private_directory(one + "/was-one").ok());
+  const bool without_flags = GENERATE(false, true);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (without_flags && !refuse_rename_flags()) ::_exit(3);
+    if (rename_to_free(one, other).code() != Code::kConflict) ::_exit(4);
+    if (!exchange(one, other).ok()) ::_exit(5);
+    if (!path_exists(other + "/was-one").value_or(false)) ::_exit(6);
+    if (path_exists(one + "/was-one").value_or(true)) ::_exit(7);
+    if (!rename_to_free(other, third).ok()) ::_exit(8);
+    ::_exit(path_exists(third + "/was-one").value_or(false) ? 0 : 9);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WEXITSTATUS(status) == 0);
 }
 
 TEST_CASE("files: what stands above and is no folder is named", "[unit][app]") {
