@@ -4,6 +4,7 @@
 #include "kv/wal_check.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <filesystem>
@@ -64,8 +65,10 @@ bool begins_record(unsigned char type) {
 // Blocks of one file, one after the other; the last may be short, and "" comes after it.
 class Blocks final {
  public:
-  explicit Blocks(const std::string& path) : file_(path, std::ios::binary) {}
-  bool is_good() const { return file_.is_open() && !file_.bad(); }
+  explicit Blocks(const std::string& path)
+      : file_(path, std::ios::binary), error_(file_.is_open() ? 0 : errno) {}
+  // What the system said when it could not be read; 0 = it could.
+  int error() const { return file_.bad() ? EIO : error_; }
   std::string_view next() {
     file_.read(bytes_.data(), static_cast<std::streamsize>(bytes_.size()));
     return std::string_view(bytes_).substr(0, static_cast<size_t>(file_.gcount()));
@@ -73,6 +76,7 @@ class Blocks final {
 
  private:
   std::ifstream file_;
+  const int error_;
   std::string bytes_ = std::string(kBlockBytes, '\0');
 };
 
@@ -119,7 +123,7 @@ Result<std::optional<WalBreak>> find_wal_break(const std::string& path) {
     }
     begin += block.size();
   }
-  if (!blocks.is_good()) return io_error("read", path, EIO);
+  if (blocks.error() != 0) return io_error("read", path, blocks.error());
   return std::optional<WalBreak>{};
 }
 
@@ -136,7 +140,7 @@ Result<uint64_t> count_wal_records(const std::string& path, uint64_t begin) {
     }
     block_begin += block.size();
   }
-  if (!blocks.is_good()) return io_error("read", path, EIO);
+  if (blocks.error() != 0) return io_error("read", path, blocks.error());
   return records;
 }
 
@@ -238,7 +242,7 @@ Result<std::optional<WalSequences>> sequences_of(const std::string& path) {
     const bool is_broken = size == 0 && block.size() - at >= kHeadBytes;
     if (is_broken && !is_zero(block.substr(at))) break;
   }
-  if (!blocks.is_good()) return io_error("read", path, EIO);
+  if (blocks.error() != 0) return io_error("read", path, blocks.error());
   return found;
 }
 

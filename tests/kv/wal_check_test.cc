@@ -5,6 +5,10 @@
 #include "kv/wal_check.h"
 
 #include <catch2/catch.hpp>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -101,6 +105,23 @@ int start_on(const std::string& path, const Clock& clock, const std::string& fil
 }
 
 }  // namespace
+
+TEST_CASE("wal: a log that may not be read is no damage, and says why", "[unit][kv]") {
+  const TempDir dir;
+  const std::string path = dir.file("000001.log");
+  REQUIRE(::close(::creat(path.c_str(), 0)) == 0);
+  REQUIRE(::chmod(dir.path().c_str(), 0755) == 0);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(3);
+    const Status read = find_wal_break(path).status();
+    ::_exit(read.cause().find("Permission denied") != std::string::npos ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WEXITSTATUS(status) == 0);
+}
 
 TEST_CASE("rocks: a changed byte anywhere in a log refuses the start and names log and offset",
           "[fault][kv]") {
