@@ -3,8 +3,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <optional>
+
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -13,33 +16,99 @@ namespace {
 
 constexpr size_t kFileMaxBytes = 4096;
 
+// A member of a small file of ours; nothing when it is no such file.
+std::optional<std::string> member_of(const std::string& text, const char* name) {
+  const Result<Json> json = parse_json(text);
+  if (!json.ok() || !json->is_object()) return {};
+  JsonReader reader(*json);
+  reader.ignore_unknown();
+  std::string member = reader.string(name, {.min_bytes = 0, .max_bytes = kFileMaxBytes});
+  if (!reader.finish().ok()) return {};
+  return member;
+}
+
+Status write_member(const std::string& path, const char* name, const std::string& value) {
+  return write_private_file(path, dump_json_pretty(Json{{name, value}}) + "\n");
+}
+
+// A folder in the data directory goes where that goes, and has no name of its own.
+std::string place_of(const std::string& data_dir, const std::string& folder) {
+  return folder == data_dir + "/blobs" ? std::string() : folder;
+}
+
+Result<bool> was_marked(const std::string& data_dir, const std::string& folder) {
+  const Result<std::string> text = read_small_file(blob_place_file(data_dir), kFileMaxBytes);
+  if (text.code() == Code::kNotFound) return false;
+  if (!text.ok()) return text.status();
+  const auto place = member_of(*text, "folder");
+  return !place || *place == place_of(data_dir, folder);
+}
+
+std::string accept_words(const std::string& data_dir) {
+  return "kvcs repair --data-dir " + data_dir + " --accept blobs";
+}
+
+Status mark(const std::string& data_dir, const std::string& folder, const std::string& path,
+            const std::string& store_id) {
+  if (KVCS_TRY(was_marked(data_dir, folder))) {
+    return conflict("The folder of the blobs, " + folder + ", is not the one that it was: " + path +
+                    " is missing. If it is the place of a disk, mount that. If the blobs are lost, "
+                    "or this is a copy without them, run " +
+                    accept_words(data_dir) + "; artifacts whose bytes are gone stay listed.");
+  }
+  const Status written = write_member(path, "store_id", store_id);
+  if (!written.ok()) {
+    log::warn("blobs.not_marked", {{"path", path}, {"error", written.to_string()}});
+  }
+  return ok();
+}
+
 }  // namespace
 
-Status claim_blobs(const std::string& folder, const std::string& store_id) {
+std::string blob_place_file(const std::string& data_dir) {
+  return data_dir + "/blobs.json";
+}
+
+Result<std::string> marked_blobs(const std::string& data_dir) {
+  const Result<std::string> text = read_small_file(blob_place_file(data_dir), kFileMaxBytes);
+  if (!text.ok() && text.code() != Code::kNotFound) return text.status();
+  const std::string place = text.ok() ? member_of(*text, "folder").value_or("") : "";
+  return place.empty() ? data_dir + "/blobs" : place;
+}
+
+Status claim_blobs(const std::string& data_dir, const std::string& folder,
+                   const std::string& store_id) {
   const std::string path = folder + "/store.json";
-  const Result<std::string> text = read_small_file(path, kFileMaxBytes);
+  Result<std::string> text = read_small_file(path, kFileMaxBytes);
   if (text.code() == Code::kNotFound) {
-    const Status written =
-        write_private_file(path, dump_json_pretty(Json{{"store_id", store_id}}) + "\n");
-    if (!written.ok()) {
-      log::warn("blobs.not_marked", {{"path", path}, {"error", written.to_string()}});
-    }
-    return ok();
+    KVCS_TRY(mark(data_dir, folder, path, store_id));
+    text = read_small_file(path, kFileMaxBytes);
+    if (text.code() == Code::kNotFound) return ok();
   }
   if (!text.ok()) return text.status();
-  const Result<Json> json = parse_json(*text);
-  std::string found;
-  if (json.ok() && json->is_object()) {
-    JsonReader reader(*json);
-    reader.ignore_unknown();
-    found = reader.optional_string("store_id").value_or("");
-    if (!reader.finish().ok()) found.clear();
+  const auto found = member_of(*text, "store_id");
+  if (!found || !is_uuid(*found)) {
+    return conflict("The mark of the blobs, " + path +
+                    ", is damaged. If they are this directory's, run " + accept_words(data_dir) +
+                    ", which makes it anew.");
   }
-  if (found == store_id) return ok();
-  return conflict("The blobs in " + folder + " belong to another data directory: " + path +
-                  " names the store \"" + printable(found) + "\", and this one is \"" + store_id +
-                  "\". Set blobs.path to a folder of its own. If the other directory is gone and "
-                  "these blobs are for this one, remove that file.");
+  if (*found != store_id) {
+    return conflict("The blobs in " + folder + " belong to another data directory: " + path +
+                    " names the store \"" + printable(*found) + "\", and this one is \"" +
+                    store_id +
+                    "\". Set blobs.path to a folder of its own. If the other directory is gone and "
+                    "these blobs are for this one, remove that file and " +
+                    blob_place_file(data_dir) + ".");
+  }
+  // From here on a folder of that name without its mark is another one.
+  if (KVCS_TRY(was_marked(data_dir, folder))) return ok();
+  const Status noted =
+      write_member(blob_place_file(data_dir), "folder", place_of(data_dir, folder));
+  if (!noted.ok()) {
+    log::warn("blobs.not_marked",
+              {{"path", blob_place_file(data_dir)}, {"error", noted.to_string()}});
+  }
+  return ok();
 }
 
 }  // namespace kvcs

@@ -8,6 +8,7 @@
 #include "app/files.h"
 #include "app/master_key.h"
 #include "app/parts.h"
+#include "app/store_look.h"
 #include "app/store_marks.h"
 #include "app/store_metrics.h"
 #include "app/store_start.h"
@@ -97,10 +98,24 @@ struct OpenedDatabase {
   std::unique_ptr<DbWriter> writer;
   std::unique_ptr<DbReaders> readers;
 };
+// Both databases bear the marks of the directory, so that only their tables tell them apart.
+Status check_not_exchanged(const Parts& parts, const std::string& name, Database& db) {
+  const std::string other = name == "portal" ? "ledger" : "portal";
+  const char* table = name == "portal" ? "kv_audit" : "projects";
+  auto found =
+      KVCS_TRY(db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?"));
+  if (!KVCS_TRY(found.bind(1, table).step())) return ok();
+  const std::string folder = parts.config.data_dir + "/sql/";
+  return conflict("The database " + folder + name + ".db has the tables of " + other +
+                  ".db: the two were exchanged. Rename both, with their -wal and -shm, and start "
+                  "again; nothing was changed.");
+}
+
 Result<OpenedDatabase> open_database(const Parts& parts, const std::string& name,
                                      const std::vector<Migration>& migrations) {
   const std::string path = parts.config.data_dir + "/sql/" + name + ".db";
   std::unique_ptr<Database> db = KVCS_TRY(open_sqlite(path));
+  KVCS_TRY(check_not_exchanged(parts, name, *db));
   // Before anybody reads, and on the connection that will write.
   KVCS_TRY(migrate(*db, migrations));
   OpenedDatabase opened;
@@ -139,7 +154,7 @@ Status build_blobs_and_upstream(Parts& parts) {
   KVCS_TRY(make_private_directory(blobs.path));
   KVCS_TRY(parts.lock->also_lock_blobs(blobs.path));
   if (const auto mark = KVCS_TRY(read_directory_mark(config.data_dir))) {
-    KVCS_TRY(claim_blobs(blobs.path, mark->mark.store_id));
+    KVCS_TRY(claim_blobs(config.data_dir, blobs.path, mark->mark.store_id));
   }
   parts.blob_files = KVCS_TRY(open_file_blobs(blobs));
   parts.blobs = make_timed_blobs(*parts.blob_files, parts.clock(), blob_timer(*parts.metrics));
@@ -162,6 +177,13 @@ Status build_blobs_and_upstream(Parts& parts) {
 // the file.
 Status in_words(const Parts& parts, Status status, std::string_view accept) {
   if (status.code() != Code::kInternal) return status;
+  // What is not proven to be damaged may be whole: nothing is to be given up for that.
+  if (!is_damage(status)) {
+    return unavailable("A store in " + parts.config.data_dir +
+                       " cannot be read: " + printable(status.cause(), 600) +
+                       ". It may be whole: see to that, to the owner and the mode of the file for "
+                       "one, and start again.");
+  }
   return unavailable("A store in " + parts.config.data_dir +
                      " cannot be read: " + printable(status.cause(), 600) + "." +
                      ways_out(parts.config.data_dir, accept));

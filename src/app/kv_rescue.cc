@@ -2,9 +2,6 @@
 // kv_catch_up.cc.
 #include "app/kv_rescue.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-
 #include <cerrno>
 #include <filesystem>
 
@@ -25,9 +22,26 @@ namespace fs = std::filesystem;
 constexpr size_t kFoundMaxBytes = 600;
 
 Result<std::unique_ptr<KvStore>> open_copy(const std::string& path, const Clock& clock) {
-  KvConfig config;
-  config.path = path;
-  return open_rocks_kv(config, clock);
+  return open_rocks_kv(repair_kv_config(path), clock);
+}
+
+// An engine that meets a full disk ends the process: what the copy takes is measured before.
+Status check_room(const std::string& store, bool tables_too) {
+  uint64_t needed = repair_kv_config(store).free_reserve_bytes;
+  std::error_code error;
+  for (fs::directory_iterator it(store, error), end; !error && it != end; it.increment(error)) {
+    if (it->path().extension() == ".sst" && !tables_too) continue;
+    std::error_code ignored;
+    const uint64_t size = it->file_size(ignored);
+    needed += ignored ? 0 : size;
+  }
+  if (error) return io_error("list", store, error.value());
+  const fs::space_info disk = fs::space(store, error);
+  if (error || disk.available >= needed) return ok();
+  return unavailable("The repair writes a copy beside " + store + ", for which " +
+                     format_bytes(needed) + " are needed, and " + format_bytes(disk.available) +
+                     " are free. Free some space, and repeat it.")
+      .with_reason("disk_full");
 }
 
 std::string lost_text(const KvLogDamage& damage) {
@@ -69,6 +83,8 @@ Result<bool> KvRescue::fill(Database* ledger, Entropy& entropy) {
   // A log that cannot be read may be whole: nothing is given up for that.
   if (!found.ok()) return found.status();
   const std::optional<KvLogDamage>& damage = *found;
+  // Tables are linked where only a log is cut, and written anew where they are salvaged.
+  KVCS_TRY(check_room(store_, !damage));
   if (damage) {
     KVCS_TRY(copy_kv_before(*damage, store_, cut_));
     told_.push_back(lost_text(*damage));
@@ -167,10 +183,7 @@ Status KvRescue::put_in_place(const StoreMark& mark, const std::string& given_up
   KVCS_TRY(sync_folder(copy_));
   KVCS_TRY(rename_to_free(copy_, given_up));
   // At no moment is there no store, which a start would take for a lost one.
-  if (::renameat2(AT_FDCWD, given_up.c_str(), AT_FDCWD, store_.c_str(), RENAME_EXCHANGE) != 0) {
-    return io_error("exchange", store_, errno);
-  }
-  return sync_folder(folder_of(store_));
+  return exchange(given_up, store_);
 }
 
 }  // namespace kvcs

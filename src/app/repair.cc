@@ -11,6 +11,7 @@
 
 #include "ai/budget/budget.h"
 #include "ai/budget/journal_check.h"
+#include "app/blob_mark.h"
 #include "app/files.h"
 #include "app/kv_rescue.h"
 #include "app/store_look.h"
@@ -29,16 +30,12 @@
 namespace kvcs {
 namespace {
 
-constexpr std::pair<std::string_view, Accept> kNames[] = {{"kv-log", Accept::kKv},
-                                                          {"kv-files", Accept::kKv},
-                                                          {"journal", Accept::kJournal},
-                                                          {"sql", Accept::kSql},
-                                                          {"generation", Accept::kGeneration}};
+constexpr std::pair<std::string_view, Accept> kNames[] = {
+    {"kv-log", Accept::kKv}, {"kv-files", Accept::kKv},           {"journal", Accept::kJournal},
+    {"sql", Accept::kSql},   {"generation", Accept::kGeneration}, {"blobs", Accept::kBlobs}};
 
 Result<std::unique_ptr<KvStore>> open_kv(const std::string& data_dir, const Clock& clock) {
-  KvConfig config;
-  config.path = data_dir + "/kv";
-  return open_rocks_kv(config, clock);
+  return open_rocks_kv(repair_kv_config(data_dir + "/kv"), clock);
 }
 
 Status mark_database(const std::string& path, const StoreMark& mark) {
@@ -94,6 +91,8 @@ class Repair final {
         return plan_sql();
       case Accept::kGeneration:
         return plan_generation();
+      case Accept::kBlobs:
+        return plan_blobs();
     }
     return internal("no such repair");
   }
@@ -103,19 +102,11 @@ class Repair final {
     KVCS_TRY(make_private_directory(dir_ + "/sql"));
     KVCS_TRY(write_directory_mark(dir_, {next_, false}));
     // The next start marks the blobs anew, as this directory's under whatever id it has then.
-    const std::string blobs = dir_ + "/blobs/store.json";
-    if (::unlink(blobs.c_str()) != 0 && errno != ENOENT) return io_error("remove", blobs, errno);
-    const auto kv = KVCS_TRY(open_kv(dir_, *clock_));
-    const FoundDatabase ledger_now = KVCS_TRY(look_at_database(ledger(), false));
-    if (ledger_now.there) {
-      const auto db = KVCS_TRY(open_sqlite(ledger()));
-      std::vector<std::string> ignored;  // Said before, as far as it was known then.
-      if (kv_lacks_) KVCS_TRY(catch_up(*kv, nullptr, db.get(), *clock_, *entropy_, ignored));
-      const bool settles = !kv_lacks_ && ledger_now.mark;
-      if (settles && KVCS_TRY(has_history(*db))) {
-        KVCS_TRY(settle_counters(*kv, db.get(), *clock_, *entropy_));
-      }
+    for (const std::string& path : {dir_ + "/blobs/store.json", blob_place_file(dir_)}) {
+      if (::unlink(path.c_str()) != 0 && errno != ENOENT) return io_error("remove", path, errno);
     }
+    const auto kv = KVCS_TRY(open_kv(dir_, *clock_));
+    KVCS_TRY(make_good(*kv));
     // What KV remembers of the newest audit row is not true of another ledger.
     if (forget_audit) {
       KvBatch forget;
@@ -198,6 +189,20 @@ class Repair final {
     return ok();
   }
 
+  // What KV lacks is made good from the ledger. Else the counters forget how many rows they stand
+  // for: in a ledger that is made anew there are none, and the start would miss them.
+  Status make_good(KvStore& kv) const {
+    const FoundDatabase now = KVCS_TRY(look_at_database(ledger(), false));
+    std::unique_ptr<Database> db;
+    if (now.there) db = KVCS_TRY(open_sqlite(ledger()));
+    if (db && kv_lacks_) {
+      std::vector<std::string> ignored;  // Said before, as far as it was known then.
+      return catch_up(kv, nullptr, db.get(), *clock_, *entropy_, ignored);
+    }
+    if (db && (!now.mark || !KVCS_TRY(has_history(*db)))) db.reset();
+    return settle_counters(kv, db.get(), *clock_, *entropy_);
+  }
+
   // The paths that are there, for a plan to give up.
   Status give_up(const std::vector<std::string>& paths, RepairPlan& plan) const {
     for (const std::string& path : paths) {
@@ -257,6 +262,7 @@ class Repair final {
     RepairPlan plan;
     plan.losses = rescue->told();
     plan.renamed = {dir_ + "/kv"};
+    if (!fits(ledger_) || !fits(portal_)) plan.next_accept = "sql";
     std::vector<std::string> credentials;
     if (rescue->needs_first_start()) {
       KVCS_TRY(give_up({dir_ + "/initial-credentials.json"}, plan));
@@ -377,6 +383,20 @@ class Repair final {
     return true;
   }
 
+  // The stores stay as they are: the next start marks the folder that it finds.
+  Result<RepairPlan> plan_blobs() {
+    RepairPlan plan;
+    plan.losses = {
+        "What was in the folder of the blobs, if it is lost: artifacts whose bytes are gone stay "
+        "listed, are answered with an error, and are named by the job blob-scrub."};
+    KVCS_TRY(give_up({blob_place_file(dir_)}, plan));
+    const std::string folder = KVCS_TRY(marked_blobs(dir_));
+    KVCS_TRY(give_up({folder + "/store.json"}, plan));
+    if (plan.renamed.empty()) return nothing_to_repair("No folder of blobs is noted for " + dir_);
+    plan.carry_out = [this, given_up = plan.renamed] { return set_aside(given_up, suffix_); };
+    return plan;
+  }
+
   static Status nothing_to_repair(const std::string& sound) {
     return conflict(sound + ": there is nothing to be repaired in this way.");
   }
@@ -405,7 +425,7 @@ Result<Accept> parse_accept(std::string_view name) {
   for (const auto& [text, accept] : kNames) {
     if (text == name) return accept;
   }
-  return invalid("--accept is one of kv-log, kv-files, journal, sql and generation.");
+  return invalid("--accept is one of kv-log, kv-files, journal, sql, generation and blobs.");
 }
 
 Result<RepairPlan> plan_repair(const std::string& data_dir, Accept accept, int64_t now_ms) {

@@ -17,6 +17,7 @@ enum class Accept : uint8_t {
   kJournal,     // That charges.journal is.
   kSql,         // That a database, or both, are.
   kGeneration,  // That the stores are of different moments.
+  kBlobs,       // That the folder of the blobs is another one, or its mark is damaged.
 };
 Result<Accept> parse_accept(std::string_view name);  // "kv-log", "journal", …
 
@@ -24,6 +25,7 @@ Result<Accept> parse_accept(std::string_view name);  // "kv-log", "journal", …
 struct RepairPlan {
   std::vector<std::string> losses;   // What will be lost, a sentence each.
   std::vector<std::string> renamed;  // Paths that will be given up.
+  std::string next_accept;  // What is still to be accepted afterwards; "" = the daemon can start.
   std::function<Status()> carry_out;
 };
 // The caller holds the lock of the directory until the plan is carried out. NotFound: no data

@@ -40,13 +40,23 @@ int repair(const cli::Invocation& in, cli::Console& console) {
   if (!plan.ok()) return fail(console, plan.status(), "Nothing was changed");
   if (in.flag("yes")) {
     for (const std::string& loss : plan->losses) console.note("Lost: " + loss);
+    for (const std::string& path : plan->renamed) {
+      console.note("Kept under a new name: " + path);
+    }
   }
-  if (const auto code = cli::declined(in, console, question(dir, *plan))) return *code;
+  // Whoever has declined has a directory that does not start: a script must not take that for done.
+  if (cli::declined(in, console, question(dir, *plan))) return cli::kExitFailed;
   if (const Status done = plan->carry_out(); !done.ok()) {
     return fail(console, done, "The repair is not done, and can be repeated");
   }
   if (console.mode().json) {
-    console.print_json(Json{{"repaired", true}, {"lost", plan->losses}, {"kept", plan->renamed}});
+    console.print_json(Json{{"repaired", true},
+                            {"lost", plan->losses},
+                            {"kept", plan->renamed},
+                            {"next_accept", plan->next_accept}});
+  } else if (!plan->next_accept.empty()) {
+    console.print("Repaired in part: before the daemon can start, run it again with --accept " +
+                  plan->next_accept + ".");
   } else {
     console.print("Repaired; the daemon can start.");
   }
@@ -66,7 +76,7 @@ cli::Command repair_command() {
                        .help = "What is given up.",
                        .value_name = "WHAT",
                        .required = true,
-                       .choices = {"kv-log", "kv-files", "journal", "sql", "generation"}},
+                       .choices = {"kv-log", "kv-files", "journal", "sql", "generation", "blobs"}},
                       cli::yes_option()},
           .examples = {{"kvcs repair --data-dir data --accept sql --yes",
                         "Goes on without the databases, and says what is lost. Without --yes it "

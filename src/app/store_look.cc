@@ -14,6 +14,10 @@
 #include "kv/kv.h"
 
 namespace kvcs {
+namespace {
+// For the marks, what is made good, and the files of a store that is opened and closed.
+constexpr uint64_t kRepairReserveBytes = 8u << 20;
+}  // namespace
 
 bool is_damage(const Status& failure) {
   const std::string& reason = failure.reason();
@@ -22,6 +26,13 @@ bool is_damage(const Status& failure) {
 
 Status unless_damage(Status failure) {
   return is_damage(failure) ? ok() : std::move(failure);
+}
+
+KvConfig repair_kv_config(const std::string& path) {
+  KvConfig config;
+  config.path = path;
+  config.free_reserve_bytes = kRepairReserveBytes;
+  return config;
 }
 
 Result<bool> is_sound(Database& db) {

@@ -13,11 +13,16 @@ namespace kvcs {
 
 class Database;
 class KvStore;
+struct KvConfig;
 
 // Whether the failure is proof of damage.
 bool is_damage(const Status& failure);
 // Ok of what is proof of damage; any other failure as it is.
 Status unless_damage(Status failure);
+
+// How a repair opens a key-value store: it needs less room on the disk than a daemon that serves,
+// whose limit must not keep a store from being mended that would free some.
+KvConfig repair_kv_config(const std::string& path);
 
 struct FoundDatabase {
   bool there = false;

@@ -6,7 +6,7 @@
 
 #include "app/jobs.h"
 #include "db/db.h"
-#include "support/test_app.h"
+#include "support/repair_rig.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -43,6 +43,45 @@ TEST_CASE("blob mark: two data directories do not share a folder of blobs", "[un
   // The way out that the message tells.
   std::filesystem::remove(blobs + "/store.json");
   CHECK(start_with_blobs(other, blobs).ok());
+}
+
+TEST_CASE("blob mark: a folder that has lost its mark is another one until that is accepted",
+          "[unit][app]") {
+  const RepairRig rig;
+  TempDir places;
+  const std::string dir = rig.copy("data"), blobs = places.file("blobs");
+  const std::string mark = blobs + "/store.json";
+  REQUIRE(start_with_blobs(dir, blobs).ok());
+  REQUIRE(start_with_blobs(dir, blobs).ok());
+  // As when the disk is not mounted.
+  std::filesystem::rename(blobs, blobs + ".away");
+  for (int i = 0; i < 2; i++) {
+    const Status refused = start_with_blobs(dir, blobs);
+    INFO(refused.message());
+    CHECK(refused.code() == Code::kConflict);
+    CHECK(refused.message().find(mark + " is missing") != std::string::npos);
+    CHECK(refused.message().find("--accept blobs") != std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(mark));
+  }
+  std::filesystem::remove_all(blobs);
+  std::filesystem::rename(blobs + ".away", blobs);
+  CHECK(start_with_blobs(dir, blobs).ok());
+  // Another folder is the operator's deed, and the blobs that are lost are accepted.
+  CHECK(start_with_blobs(dir, places.file("other")).ok());
+  CHECK(start_with_blobs(dir, blobs).ok());
+  std::filesystem::remove_all(blobs);
+  CHECK_FALSE(start_with_blobs(dir, blobs).ok());
+  CHECK(rig.repair(dir, "blobs", "--yes").code == 0);
+  CHECK(start_with_blobs(dir, blobs).ok());
+  // A mark that is damaged is not one of another directory.
+  for (const char* text : {"", "{\"store_id\":\"x\"}", "\xff"}) {
+    REQUIRE(write_private_file(mark, text).ok());
+    const Status damaged = start_with_blobs(dir, blobs);
+    INFO(damaged.message());
+    CHECK(damaged.message().find(mark + ", is damaged") != std::string::npos);
+    CHECK(rig.repair(dir, "blobs", "--yes").code == 0);
+    CHECK(start_with_blobs(dir, blobs).ok());
+  }
 }
 
 TEST_CASE("blob mark: the scrub tells of artifacts whose blobs are gone", "[fault][app]") {

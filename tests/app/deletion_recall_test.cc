@@ -34,7 +34,7 @@ struct TwoMoments {
   const ManualClock clock{1'760'000'000'000};
   const std::unique_ptr<Entropy> entropy = make_system_entropy();
   const std::unique_ptr<KvStore> kv = make_memory_kv(clock), old = make_memory_kv(clock);
-  const std::unique_ptr<Database> ledger = Database::open(":memory:", {}).value();
+  const std::unique_ptr<Database> ledger = open_sqlite(":memory:").value();
   AuditedKv audited{*kv, clock, *entropy};
   const AuditContext who{"adminkey:1", "admin-api", "request-1"};
   std::vector<std::string> told;

@@ -7,6 +7,7 @@
 #include "app/store_marks.h"
 #include "db/db.h"
 #include "support/repair_rig.h"
+#include "support/small_disk.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -29,7 +30,7 @@ TEST_CASE("repair: without the key-value store the next start is a first one", "
   REQUIRE_FALSE(start_on(dir).ok());
   // A person who declines, and nobody at all, change nothing.
   const Ran declined = rig.repair(dir, "kv-log", "n");
-  CHECK(declined.code == 0);
+  CHECK(declined.code == 1);  // The directory does not start.
   CHECK(has(declined.text, "Will be lost"));
   CHECK(has(declined.text, "the next start is a first start"));
   CHECK(given_up(dir) == 0);
@@ -80,6 +81,48 @@ TEST_CASE("repair: databases that are lost are made anew, one or both", "[unit][
   CHECK(has(again.text, "nothing to be repaired"));
   CHECK(given_up(cut, true) == kept);
   CHECK(start_on(cut).ok());
+}
+
+TEST_CASE("repair: databases that were exchanged are named as such", "[unit][app]") {
+  const RepairRig rig;
+  const std::string dir = rig.copy("exchanged"), sql = dir + "/sql/";
+  for (const char* name : {"ledger.db", "portal.db"}) {
+    auto db = open_sqlite(sql + name);
+    REQUIRE((*db)->checkpoint().ok());
+  }
+  const auto swap = [&] {
+    for (const char* end : {"-wal", "-shm"}) {
+      for (const char* name : {"ledger.db", "portal.db"}) fs::remove(sql + name + end);
+    }
+    fs::rename(sql + "ledger.db", sql + "third");
+    fs::rename(sql + "portal.db", sql + "ledger.db");
+    fs::rename(sql + "third", sql + "portal.db");
+  };
+  swap();
+  CHECK(has(start_on(dir).message(), sql + "portal.db has the tables of ledger.db: the two were"));
+  swap();
+  CHECK(start_on(dir).ok());
+}
+
+TEST_CASE("repair: a disk with less room than a daemon wants is enough", "[fault][app][disk]") {
+  const RepairRig rig;
+  const bool ran = with_small_disk(64 << 20, [&](const std::string& disk) {
+    const std::string dir = disk + "/data";
+    fs::copy(rig.used, dir, fs::copy_options::recursive);
+    REQUIRE(start_on(dir).ok());
+    fs::remove_all(dir + "/kv");
+    fs::copy(rig.used + "/kv", dir + "/kv", fs::copy_options::recursive);
+    std::ofstream filler(disk + "/filler", std::ios::binary);
+    const std::string block(1 << 16, 'x');
+    while (fs::space(disk).available > (24 << 20)) filler.write(block.data(), 1 << 16).flush();
+    const Ran done = rig.repair(dir, "generation", "--yes");
+    INFO(done.text);
+    CHECK(done.code == 0);
+    filler.close();
+    fs::remove(disk + "/filler");
+    CHECK(start_on(dir).ok());
+  });
+  if (!ran) WARN("not run: mounting a file system is not permitted here");
 }
 
 TEST_CASE("repair: a page of a database that is damaged counts as damage", "[unit][app]") {

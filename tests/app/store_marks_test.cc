@@ -76,6 +76,7 @@ FoundMarks marks_in(const std::string& data_dir) {
 void remove_marks(const std::string& data_dir) {
   fs::remove(store_file_path(data_dir));
   fs::remove(data_dir + "/blobs/store.json");
+  fs::remove(data_dir + "/blobs.json");
   with_kv(data_dir, [](KvStore& kv) {
     KvBatch batch;
     batch.remove(KvFamily::kSystem, std::string(keyspace::kStoreMark));

@@ -3,6 +3,8 @@
 // daemon with a provider, and changes to its stores while it is stopped, as a loss would make them.
 #include "app/usage_sums.h"
 
+#include <filesystem>
+
 #include "db/db.h"
 #include "kv/keyspace.h"
 #include "kv/outbox.h"
@@ -41,9 +43,9 @@ Status start(const std::string& data_dir) {
   return App::create(TestApp::quiet_config(data_dir)).status();
 }
 
-int repair(const std::string& data_dir) {
-  const std::string line = kvcs_binary() + " repair --data-dir " + data_dir +
-                           " --accept generation --yes > /dev/null 2>&1";
+int repair(const std::string& data_dir, const std::string& accept = "generation") {
+  const std::string line = kvcs_binary() + " repair --data-dir " + data_dir + " --accept " +
+                           accept + " --yes > " + data_dir + ".told 2>&1";
   return std::system(line.c_str());
 }
 
@@ -128,6 +130,42 @@ TEST_CASE("usage sums: a ledger that has fewer rows than were counted has lost t
   SECTION("all of them") {
     run_sql(spent.dir, "DELETE FROM usage_sum");
     CHECK(start(spent.dir).ok());  // The repair has made the counter forget its rows.
+  }
+}
+
+// Whatever has become of a directory with usage, the way that the refusal names ends with one that
+// starts, or says which way is next.
+TEST_CASE("usage sums: each way of a repair ends with a directory that starts", "[unit][app][ai]") {
+  Spent spent;
+  namespace fs = std::filesystem;
+  const std::vector<std::vector<std::string>> accidents = {
+      {"/sql/ledger.db"}, {"/sql/portal.db"},
+      {"/sql"},           {"/charges.journal"},
+      {"/store.json"},    {"/kv"},
+      {"/kv", "/sql"},    {"/store.json", "/sql/ledger.db"}};
+  for (const auto& accident : accidents) {
+    INFO(accident.front() << " of " << accident.size());
+    const TempDir places;
+    const std::string dir = places.file("data");
+    fs::copy(spent.dir, dir, fs::copy_options::recursive);
+    for (const std::string& name : accident) {
+      fs::remove_all(dir + name);
+      for (const char* end : {"-wal", "-shm"}) fs::remove(dir + name + end);
+    }
+    Status started = start(dir);
+    for (int tries = 0; tries < 3 && !started.ok(); tries++) {
+      INFO(started.message());
+      const size_t at = started.message().find("--accept ");
+      REQUIRE(at != std::string::npos);
+      const std::string rest = started.message().substr(at + 9);
+      REQUIRE(repair(dir, rest.substr(0, rest.find_first_of(" ,."))) == 0);
+      const std::string told = read_small_file(dir + ".told", 1 << 16).value_or("");
+      started = start(dir);
+      INFO(told << started.message());
+      if (has(told, "the daemon can start")) REQUIRE(started.ok());
+    }
+    CHECK(started.ok());
+    CHECK(start(dir).ok());
   }
 }
 
