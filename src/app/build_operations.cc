@@ -22,6 +22,7 @@
 #include "base/log_gatherer.h"
 #include "base/thread.h"
 #include "db/db.h"
+#include "db/db_damage.h"
 #include "gateway/catalogue/provider_directory.h"
 #include "gateway/catalogue/tenants.h"
 #include "gateway/tokens/refresher.h"
@@ -72,6 +73,10 @@ void add_writing_probes(Parts& parts) {
                      [&parts] { return parts.portal_writer->run(write_and_read_sql); });
   probes.add_writing("ledger.db",
                      [&parts] { return parts.ledger_writer->run(write_and_read_sql); });
+  for (const char* name : {"portal.db", "ledger.db"}) {
+    const auto damage = damage_of_database(parts.config.data_dir + "/sql/" + name);
+    probes.add_writing(name, [damage] { return damage->status(); });
+  }
   std::string blobs = parts.config.blobs.path;
   if (blobs.empty()) blobs = parts.config.data_dir + "/blobs";
   probes.add_writing("blobs", [blobs] { return probe_disk(blobs); });
@@ -115,6 +120,14 @@ void add_gauges(Parts& parts) {
   metrics.counter_from(
       "kvcs_kv_damage_total", "Times a damaged file or value of the key-value store was met.",
       [&parts] { return static_cast<double>(damage_of_rocks(*parts.kv_engine).met()); });
+  for (const char* name : {"portal", "ledger"}) {
+    metrics.counter_from(
+        "kvcs_db_damage_total", "Times a call found its database damaged.",
+        [damage = damage_of_database(parts.config.data_dir + "/sql/" + name + ".db")] {
+          return static_cast<double>(damage->met());
+        },
+        "database=\"" + std::string(name) + "\"");
+  }
   metrics.gauge("kvcs_ledger_queue_length", "Diagnostics that wait.",
                 [&parts] { return static_cast<double>(parts.ledger->stats().queued); });
   metrics.counter_from("kvcs_ledger_dropped_total", "Diagnostics dropped on a full queue.",

@@ -28,6 +28,7 @@
 #include "base/mutex.h"
 #include "briefing/briefing.h"
 #include "db/db.h"
+#include "db/db_damage.h"
 #include "gateway/catalogue/agent_schedules.h"
 #include "gateway/catalogue/canaries.h"
 #include "gateway/tokens/refresher.h"
@@ -86,19 +87,36 @@ Result<std::string> checkpoint_databases(Parts& parts) {
   return std::string();
 }
 
+// In minutes, and not when the damage is met: that is inside of the store which takes alerts.
+void tell_of_damage(Parts& parts) {
+  const auto tell = [&parts](StoreDamage& damage, const char* event, const char* subject) {
+    if (const auto news = damage.take_news()) {
+      raise_alert(*parts.kv, {event, subject, *news}, parts.clock(), *parts.entropy);
+    }
+  };
+  tell(damage_of_rocks(*parts.kv_engine), "kv.damaged", "kv");
+  for (const char* name : {"portal.db", "ledger.db"}) {
+    tell(*damage_of_database(parts.config.data_dir + "/sql/" + name), "db.damaged", name);
+  }
+}
+
 // On a connection of its own, that no request waits for a reader meanwhile.
 Status check_database(const std::string& path) {
   const auto db = KVCS_TRY(open_sqlite(path, {.read_only = true}));
-  const std::string damage = KVCS_TRY(db->find_damage());
-  if (damage.empty()) return ok();
-  return internal("The database " + path + " is damaged: " + printable(damage, kShownText) +
-                  ". Stop the daemon and restore it from a backup.");
+  const std::string found = KVCS_TRY(db->find_damage());
+  if (found.empty()) return ok();
+  const auto damage = damage_of_database(path);
+  damage->note(found);
+  return damage->status();
 }
 
 Result<std::string> check_databases(Parts& parts) {
   const std::string& dir = parts.config.data_dir;
-  KVCS_TRY(check_database(dir + "/sql/portal.db"));
-  KVCS_TRY(check_database(dir + "/sql/ledger.db"));
+  const Status portal = check_database(dir + "/sql/portal.db");
+  const Status ledger = check_database(dir + "/sql/ledger.db");
+  tell_of_damage(parts);
+  KVCS_TRY(portal);
+  KVCS_TRY(ledger);
   return std::string();
 }
 
@@ -214,13 +232,6 @@ Result<std::string> ask_canaries(gateway::Canaries& canaries, const JobContext& 
 Result<std::string> refresh_tokens(gateway::Refresher& refresher) {
   const int64_t asked = KVCS_TRY(refresher.run_due());
   return asked == 0 ? std::string() : count_report("asked", asked);
-}
-
-// In minutes, and not when the damage is met: that is inside of the store which takes alerts.
-void tell_of_damage(Parts& parts) {
-  const auto news = damage_of_rocks(*parts.kv_engine).take_news();
-  if (!news) return;
-  raise_alert(*parts.kv, {"kv.damaged", "kv", *news}, parts.clock(), *parts.entropy);
 }
 
 // Reads the tables of the key-value store, as check_databases() does the databases.

@@ -82,7 +82,7 @@ Status sqlite_status(int result, std::string_view path, std::string_view what,
 }
 
 SqliteDb::SqliteDb(std::string path, const SqliteOptions& options)
-    : path_(std::move(path)), options_(options) {}
+    : path_(std::move(path)), options_(options), damage_(damage_of_database(path_)) {}
 
 SqliteDb::~SqliteDb() {
   statements_.clear();
@@ -97,7 +97,9 @@ Status SqliteDb::too_late() const {
 
 Status SqliteDb::failure(int result, std::string_view what) const {
   if ((result & 0xff) == SQLITE_INTERRUPT && is_late()) return too_late();
-  return sqlite_status(result, path_, what, sqlite3_errmsg(handle_));
+  Status failed = sqlite_status(result, path_, what, sqlite3_errmsg(handle_));
+  if (failed.reason() == kDbDamaged) damage_->note(failed.cause());
+  return failed;
 }
 
 Status SqliteDb::open() {

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "db/db.h"
+#include "db/db_damage.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -86,6 +87,7 @@ class SqliteDb final : public Database {
 
   const std::string path_;
   const SqliteOptions options_;
+  const std::shared_ptr<StoreDamage> damage_;  // See db_damage.h.
   sqlite3* handle_ = nullptr;
   std::unordered_map<std::string, std::unique_ptr<SqliteStatement>> statements_;
   // Of run_within(); 0: none.

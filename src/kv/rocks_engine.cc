@@ -14,9 +14,9 @@
 
 #include "base/bytes.h"
 #include "base/damage.h"
+#include "base/store_damage.h"
 #include "base/thread_room.h"
 #include "kv/keyspace.h"
-#include "kv/kv_damage.h"
 #include "kv/rocks_damage.h"
 #include "kv/rocks_log.h"
 #include "kv/stored_value.h"
@@ -77,7 +77,7 @@ class InsertPlaces final : public rocksdb::SliceTransform {
 // on a thread of its own and at a time of its own; the store is mended by RocksKv alone.
 class Failures final : public rocksdb::EventListener {
  public:
-  Failures(std::shared_ptr<std::atomic<bool>> failed, KvDamage* damage)
+  Failures(std::shared_ptr<std::atomic<bool>> failed, StoreDamage* damage)
       : failed_(std::move(failed)), damage_(damage) {}
   const char* Name() const override { return "kvcs.failures"; }
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
@@ -91,7 +91,7 @@ class Failures final : public rocksdb::EventListener {
 
  private:
   const std::shared_ptr<std::atomic<bool>> failed_;
-  KvDamage* const damage_;
+  StoreDamage* const damage_;
 };
 
 rocksdb::DBOptions database_options(const KvConfig& config, rocksdb::Env* env) {
@@ -184,7 +184,7 @@ RocksEngine::~RocksEngine() {
 }
 
 Result<std::unique_ptr<RocksEngine>> RocksEngine::open(const KvConfig& config, const Clock& clock,
-                                                       KvDamage* damage) {
+                                                       StoreDamage* damage) {
   std::unique_ptr<RocksEngine> engine(new RocksEngine(config, clock));
   KVCS_TRY(engine->open_database(damage));
   return engine;
@@ -204,7 +204,7 @@ Result<std::unique_ptr<RocksEngine>> RocksEngine::open_to_salvage(const KvConfig
   return engine;
 }
 
-Status RocksEngine::open_database(KvDamage* damage) {
+Status RocksEngine::open_database(StoreDamage* damage) {
   KVCS_TRY(check_thread_room(kThreads, "the key-value store"));
   KVCS_TRY(check_kv_files(config_.path));
   const WalNotes::Left left = WalNotes::read(config_.path + "/" + kWalNotesName);

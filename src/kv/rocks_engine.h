@@ -20,7 +20,7 @@ class Status;
 
 namespace kvcs {
 
-class KvDamage;
+class StoreDamage;
 class WalFiles;
 
 class RocksEngine final {
@@ -29,7 +29,7 @@ class RocksEngine final {
   // is damaged (reason kv_damaged); the message names the file and the way out.
   // `damage`, null or longer-lived, is told what compactions and flushes meet.
   static Result<std::unique_ptr<RocksEngine>> open(const KvConfig& config, const Clock& clock,
-                                                   KvDamage* damage = nullptr);
+                                                   StoreDamage* damage = nullptr);
   // Reads what is stored, the logs included, and changes nothing on disk.
   static Result<std::unique_ptr<RocksEngine>> open_to_read(const KvConfig& config,
                                                            const Clock& clock);
@@ -51,7 +51,7 @@ class RocksEngine final {
 
  private:
   RocksEngine(const KvConfig& config, const Clock& clock);
-  Status open_database(KvDamage* damage);
+  Status open_database(StoreDamage* damage);
   Status open_read_only(bool over_damage);
 
   const KvConfig config_;

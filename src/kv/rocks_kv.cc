@@ -56,7 +56,9 @@ class RocksKv final : public KvStore {
   RocksKv(const KvConfig& config, const Clock& clock)
       : config_(config),
         clock_(clock),
-        damage_(config.path),
+        damage_({"The key-value store in \"" + printable(config.path) + "\"", "kv.damaged",
+                 std::string(kKvDamaged),
+                 " Stop the daemon." + ways_out(folder_of(config.path), "kv-files")}),
         room_(config.path, config.reserve_path, config.free_reserve_bytes, clock),
         stop_(clock) {}
   ~RocksKv() override {
@@ -215,7 +217,7 @@ class RocksKv final : public KvStore {
     return check;
   }
 
-  KvDamage& damage() { return damage_; }
+  StoreDamage& damage() { return damage_; }
 
   Status compact() {
     const MutexLock lasting(lasting_);
@@ -352,7 +354,7 @@ class RocksKv final : public KvStore {
 
   const KvConfig config_;
   const Clock& clock_;
-  mutable KvDamage damage_;
+  mutable StoreDamage damage_;
   KeyStripes stripes_;
   mutable DiskRoom room_;
   mutable EngineGate gate_;
@@ -391,7 +393,7 @@ Result<KvFilesCheck> check_rocks_files(KvStore& store, const std::function<bool(
   return rocks->check_files(cancelled);
 }
 
-KvDamage& damage_of_rocks(KvStore& store) {
+StoreDamage& damage_of_rocks(KvStore& store) {
   auto* rocks = dynamic_cast<RocksKv*>(&store);
   KVCS_ASSERT(rocks != nullptr);
   return rocks->damage();

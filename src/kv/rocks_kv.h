@@ -1,7 +1,7 @@
 // Maintenance of the RocksDB engine beyond kv.h, for operators and tests; requests never need it.
 #pragma once
+#include "base/store_damage.h"
 #include "kv/kv.h"
-#include "kv/kv_damage.h"
 
 namespace kvcs {
 
@@ -23,6 +23,6 @@ struct KvFilesCheck {
 Result<KvFilesCheck> check_rocks_files(KvStore& store, const std::function<bool()>& cancelled);
 // What reads, compactions and checks of the files have met. `store` must be from open_rocks_kv, and
 // has what is returned.
-KvDamage& damage_of_rocks(KvStore& store);
+StoreDamage& damage_of_rocks(KvStore& store);
 
 }  // namespace kvcs

@@ -248,6 +248,8 @@ const troubles = {
     'watchdog: systemd is fed until a disk holds a writer, and again when it comes back'),
   'the alert `kv.damaged`, `/health` says `kv: degraded`': happensIn('tests/app/kv_files_test.cc',
     'kv files: damage in a table is told, and repair keeps what can be read'),
+  'the alert `db.damaged`, `/health` says `portal.db: degraded` or `ledger.db: degraded`': happensIn(
+    'tests/app/db_damage_test.cc', 'db damage: a page that is met by a write is told at once'),
   'the alert `tls.expiring`, `/health` says `degraded`': happensIn('tests/app/certificate_watch_test.cc',
     'certificate: one that ends soon is told'),
   'the alert `ledger.dead` or `ledger.dead_full`': happensIn('tests/ledger/outbox_test.cc',

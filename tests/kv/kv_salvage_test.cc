@@ -116,7 +116,7 @@ TEST_CASE("salvage: the check of tables names one that is damaged, and reads tel
   REQUIRE(check.ok());
   REQUIRE(check->damaged.size() == 1);
   CHECK(check->damaged[0].find(table) != std::string::npos);
-  KvDamage& damage = damage_of_rocks(*kv);
+  StoreDamage& damage = damage_of_rocks(*kv);
   CHECK(damage.met() == 1);
   int failed = 0;
   for (int i = 0; i < kKeys; i++) {

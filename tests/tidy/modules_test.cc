@@ -64,7 +64,7 @@ const std::map<std::string, Shown>& shown() {
        {{"audited_kv.h", "bulk_json.h", "if_match.h", "keyspace.h", "last_used.h", "outbox.h",
          "record_cache.h"},
         {"kv_repair.h", "owned.h", "rocks_kv.h"}}},
-      {"db", {{"table_owner.h"}, {}}},
+      {"db", {{"table_owner.h"}, {"db_damage.h"}}},
       {"blob", {{"presign.h"}, {"blob_links.h"}}},
       {"http",
        {{"form.h", "client/content_decoder.h", "client/upstream.h", "header_list.h",

@@ -11,9 +11,15 @@
 
 namespace kvcs {
 
-class KvDamage final {
+class StoreDamage final {
  public:
-  explicit KvDamage(std::string path) : path_(std::move(path)) {}
+  struct Store {
+    std::string what;      // "The key-value store in "/srv/kvcs/kv"".
+    std::string event;     // Of the line in the log, "kv.damaged".
+    std::string reason;    // Of status().
+    std::string ways_out;  // For the operator; see base/damage.h.
+  };
+  explicit StoreDamage(Store store) : store_(std::move(store)) {}
 
   // `found` names the file where that is known. Logs what is new.
   void note(const std::string& found);
@@ -26,7 +32,7 @@ class KvDamage final {
  private:
   std::string words() const KVCS_REQUIRES(mutex_);
 
-  const std::string path_;
+  const Store store_;
   mutable Mutex mutex_;
   std::set<std::string> found_ KVCS_GUARDED_BY(mutex_);  // At most kFoundMax.
   std::string last_ KVCS_GUARDED_BY(mutex_);
