@@ -24,7 +24,7 @@ void spoil(const std::string& path, const std::string& table) {
   std::vector<int64_t> roots;
   int64_t page_bytes = 0;
   {
-    const auto db = Database::open(path, {.read_only = true});
+    const auto db = open_sqlite(path, {.read_only = true});
     REQUIRE(db.ok());
     auto size = (*db)->prepare("PRAGMA page_size");
     REQUIRE(size->step().ok());
