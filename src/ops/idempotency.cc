@@ -305,9 +305,9 @@ struct Idempotency::Impl {
       if (kept.unkept.empty()) kept = std::move(full);
     }
     // Without its marker the record's owner was deleted meanwhile, and nothing of it may come back.
-    [[maybe_unused]] const Status written = kv.compare_and_swap(
-        KvFamily::kSystem, key, marker, record(key, kept, request.organization, expires_s),
-        KvDurability::kSynced);
+    const KvBatch answer = record(key, kept, request.organization, expires_s);
+    [[maybe_unused]] const Status written =
+        kv.compare_and_swap(KvFamily::kSystem, key, marker, answer, KvDurability::kSynced);
   }
 
   Result<http::Response> once(const OnceRequest& request, const IdempotencyRule& rule,

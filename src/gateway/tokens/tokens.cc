@@ -63,13 +63,11 @@ AuthType type_of(const std::string& name) {
 Status damaged(std::string_view key, std::string_view why) {
   return internal("the record " + std::string(key) + " is damaged: " + std::string(why));
 }
-
 Status missing(const AccountId& id) {
   return not_found("No credential is stored for account " + id.account + " of " + id.provider +
                    " in tenant " + id.tenant + ".")
       .with_reason("TOKEN_MISSING");
 }
-
 Status changed_meanwhile(const AccountId& id) {
   return conflict("The credential of account " + id.account + " was changed meanwhile.");
 }
@@ -78,11 +76,9 @@ Status changed_meanwhile(const AccountId& id) {
 std::string make_mark(int64_t version, const std::string& authority) {
   return std::to_string(version) + "-" + authority;
 }
-
 std::string key_of(const AccountId& id) {
   return keyspace::token(id.tenant, id.provider, id.account);
 }
-
 std::string used_name(const AccountId& id) {
   return keyspace::account_name(id.tenant, id.provider, id.account);
 }
@@ -483,10 +479,13 @@ Result<TokenStore::Prepared> TokenStore::prepare(
     const AccountId& id, const AccessCredential& credential,
     const std::optional<oauth::Grant>& refresh, const KvBatch& also,
     const std::optional<std::string>& only_mark) const {
+  KVCS_TRY(check_account_id(id));
+  KVCS_TRY(check_sizes(credential));
   const std::string key = key_of(id);
   const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
   if (!old.ok() && old.code() != Code::kNotFound) return old.status();
   Stored stored;
+  stored.created_at_s = clock_.unix_s();
   Prepared prepared;
   std::string mark(kNoAccountMark);
   if (old.ok()) {
@@ -497,8 +496,6 @@ Result<TokenStore::Prepared> TokenStore::prepare(
       stored.created_at_s = before.value().created_at_s;
       mark = mark_of(before.value());
     }
-  } else {
-    stored.created_at_s = clock_.unix_s();
   }
   if (only_mark && *only_mark != mark) return changed_meanwhile(id);
   stored.credential = credential;
@@ -519,13 +516,10 @@ Result<TokenStore::Prepared> TokenStore::prepare(
   return prepared;
 }
 
-// Read, change, compare and swap; a writer that was overtaken reads again, unless it asked for a
-// mark.
+// A writer that was overtaken reads again, unless it asked for a mark.
 Status TokenStore::put(const AccountId& id, const AccessCredential& credential,
                        const std::optional<oauth::Grant>& refresh, const AuditContext& who,
                        const KvBatch& also, const std::optional<std::string>& only_mark) {
-  KVCS_TRY(check_account_id(id));
-  KVCS_TRY(check_sizes(credential));
   for (int attempt = 0;; ++attempt) {
     const Prepared prepared = KVCS_TRY(prepare(id, credential, refresh, also, only_mark));
     Status written = write(key_of(id), prepared.expected, prepared.batch, who);
@@ -540,8 +534,6 @@ Status TokenStore::put_while(const TenantRecord& tenant, const AccountId& id,
                              const AccessCredential& credential,
                              const std::optional<oauth::Grant>& refresh, const AuditContext& who,
                              const KvBatch& also) {
-  KVCS_TRY(check_account_id(id));
-  KVCS_TRY(check_sizes(credential));
   const Prepared prepared = KVCS_TRY(prepare(id, credential, refresh, also, {}));
   KVCS_TRY(
       audited_.compare_and_swap(KvFamily::kConfig, tenant.key, tenant.value, prepared.batch, who));
