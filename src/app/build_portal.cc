@@ -56,13 +56,21 @@ Status build_portal(Parts& parts) {
       *parts.kv, *parts.audited, *parts.members, parts.clock(), *parts.entropy);
   portal.providers = KVCS_TRY(portal::Providers::read(parts.config.auth.providers, *parts.upstream,
                                                       parts.clock(), *parts.entropy));
-  portal.arrivals = std::make_unique<portal::Arrivals>(
-      portal::Arrivals::Services{.people = *parts.people,
-                                 .members = *parts.members,
-                                 .organizations = *parts.organizations,
-                                 .projects = *parts.projects,
-                                 .invitations = *portal.invitations,
-                                 .sign_up = *portal::parse_sign_up(parts.config.auth.sign_up)});
+  portal.arrivals = std::make_unique<portal::Arrivals>(portal::Arrivals::Services{
+      .people = *parts.people,
+      .members = *parts.members,
+      .organizations = *parts.organizations,
+      .add_project =
+          [&parts](std::string_view organization_id, const AuditContext& who) {
+            return parts.projects
+                ->create({.organization_id = std::string(organization_id),
+                          .slug = "default",
+                          .name = "default"},
+                         who)
+                .status();
+          },
+      .invitations = *portal.invitations,
+      .sign_up = *portal::parse_sign_up(parts.config.auth.sign_up)});
   portal.oidc_api = std::make_unique<portal::OidcApi>(portal::OidcApi::Services{
       .providers = *portal.providers,
       .arrivals = *portal.arrivals,

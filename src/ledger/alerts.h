@@ -6,7 +6,8 @@
 // budget.counter_damaged, budget.journal_damaged, ai.above_reservation, ai.absurd_usage,
 // ai.unpriced_dimension, ledger.dead, ledger.dead_full, job.failed, disk.low, backup.failed,
 // blob.damaged, kv.damaged, db.damaged, clock.leapt, audit.cut, tls.expiring, deletion.taken_back.
-// Alerts of one event and subject within `quiet_s` are one incident: the first is sent, others kept.
+// Alerts of one event and subject within `quiet_s` are one incident: the first is sent, others
+// kept.
 //
 // Channels: "webhook" gets a POST of {"id","event","subject","message","ts"} with
 //   x-kvcs-timestamp: <unix s>   x-kvcs-signature: sha256=<hex HMAC-SHA256 of "<unix s>.<body>">

@@ -13,7 +13,7 @@ namespace kvcs::portal {
 namespace {
 
 // What a person who comes on their own gets, in the words of the service that this one replaces.
-constexpr std::string_view kFirstOrganization = "My Org", kFirstProject = "default";
+constexpr std::string_view kFirstOrganization = "My Org";
 
 std::string verified_email(const oauth::Identity& identity) {
   return identity.email_verified ? lower_ascii(identity.email) : std::string();
@@ -113,12 +113,7 @@ Status Arrivals::give_place(const Person& person, const AuditContext& who) {
   wanted.name = kFirstOrganization;
   const Organization made = KVCS_TRY(s_.organizations.create(std::move(wanted), who));
   KVCS_TRY(s_.members.add(made.id, person.id, OrgRole::kOwner, who));
-  return s_.projects
-      .create({.organization_id = made.id,
-               .slug = std::string(kFirstProject),
-               .name = std::string(kFirstProject)},
-              who)
-      .status();
+  return s_.add_project(made.id, who);
 }
 
 // What the claims say now is given, and what they gave before and say no longer is taken back. A

@@ -4,13 +4,13 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/secret.h"
 #include "base/status.h"
 #include "identity/members.h"
 #include "identity/orgs.h"
 #include "identity/people.h"
-#include "identity/projects.h"
 #include "oauth/oidc.h"
 #include "portal/invitations.h"
 #include "portal/providers.h"
@@ -23,11 +23,12 @@ class Arrivals final {
     PersonService& people;
     MemberService& members;
     OrganizationService& organizations;
-    ProjectService& projects;
+    // Makes the first project of a new organization.
+    std::function<Status(std::string_view organization_id, const AuditContext& who)> add_project;
     InvitationService& invitations;
     SignUp sign_up;
   };
-  explicit Arrivals(Services services) : s_(services) {}
+  explicit Arrivals(Services services) : s_(std::move(services)) {}
 
   // `invitation` may be empty. Forbidden with reason sign_up_closed, domain_not_allowed or
   // person_suspended; the failures of InvitationService::accept().

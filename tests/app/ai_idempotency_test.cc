@@ -175,7 +175,7 @@ TEST_CASE("ai: a store that fails once the provider was paid does not free the I
   std::atomic<bool> answered = false;
   AppOptions options;
   options.kv_faults = [&](std::string_view op, std::string_view key) -> Status {
-    const bool answer = op == "write" && key.starts_with("idempotency:");
+    const bool answer = (op == "write" || op == "cas") && key.starts_with("idempotency:");
     return answered && answer ? unavailable("The store is away.") : ok();
   };
   AiHouse house([](Config&) {}, options);

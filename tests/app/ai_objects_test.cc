@@ -73,7 +73,6 @@ TEST_CASE("ai objects: a response belongs to the organization that made it", "[e
                            R"(,"conversation":{"id":"conv_1"})", R"(,"conversation":"conv_1")",
                            R"(,"tools":[{"type":"file_search","vector_store_ids":["vs_1"]}])",
                            R"(,"include":[{"x":[{"file_id":"file-1"}]}])",
-                           R"(,"type":"x_tool_use","input":[{"content":[{"file_id":"file-1"}]}])",
                            R"(,"include":[{"type":"tool_use","input":{"file_id":"file-1"}}])",
                            R"(,"previous_response_id":"../x")"}) {
     INFO(more);
@@ -81,6 +80,12 @@ TEST_CASE("ai objects: a response belongs to the organization that made it", "[e
   }
   CHECK(two.house.provider.bodies().size() == asked);
   // A client's own data may be called what it likes.
+  // A body is no call of a tool, whatever it calls itself.
+  CHECK(two.house.app
+            .as(two.house.key, "POST", "/v1/responses",
+                R"({"model":"gpt-4o-mini","max_output_tokens":50,"type":"x_tool_use","input":[{)"
+                R"("role":"user","content":[{"type":"input_file","file_id":"file-1"}]}]})")
+            .status == 404);
   CHECK(two.respond(two.house.key, R"(,"metadata":{"file_id":"mine"},"tools":[{"type":"function",)"
                                    R"("name":"f","parameters":{"file_id":"x"}}])")
             .status == 200);

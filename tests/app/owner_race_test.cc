@@ -11,6 +11,7 @@
 #include "identity/projects.h"
 #include "kv/keyspace.h"
 #include "support/owner_house.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -75,7 +76,7 @@ TEST_CASE("ownership: an upload that meets an unforced deletion is refused, or t
       std::vector<std::unique_ptr<Thread>> threads;
       const auto at_once = [&] {
         ready++;
-        while (ready < 3) std::this_thread::yield();
+        (void)comes_true([&] { return ready >= 3; });
       };
       for (int i = 0; i < 2; i++) {
         threads.push_back(std::make_unique<Thread>("upload", [&] {

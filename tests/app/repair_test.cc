@@ -110,12 +110,11 @@ TEST_CASE("repair: a disk with less room than a daemon wants is enough", "[fault
     const std::string dir = disk + "/data";
     fs::copy(rig.used, dir, fs::copy_options::recursive);
     REQUIRE(start_on(dir).ok());
-    fs::remove_all(dir + "/kv");
-    fs::copy(rig.used + "/kv", dir + "/kv", fs::copy_options::recursive);
+    fs::remove_all(dir + "/sql");
     std::ofstream filler(disk + "/filler", std::ios::binary);
     const std::string block(1 << 16, 'x');
     while (fs::space(disk).available > (24 << 20)) filler.write(block.data(), 1 << 16).flush();
-    const Ran done = rig.repair(dir, "generation", "--yes");
+    const Ran done = rig.repair(dir, "sql", "--yes");
     INFO(done.text);
     CHECK(done.code == 0);
     filler.close();

@@ -171,7 +171,7 @@ TEST_CASE("tool secrets: a provider's own goes to no host that an account names"
   const std::string port = upstream.url("").substr(upstream.url("").rfind(':'));
   REQUIRE(gateway
               .admin("PUT", "/admin/providers/local",
-                     R"({"base_url":"http://{meta.host})" + port +
+                     R"({"base_url":"http://{host})" + port +
                          R"(","auth_type":"bearer","allow_private_addresses":true,)"
                          R"("default_headers":{"x-partner-key":"{secrets.partner}"},)"
                          R"("secrets":{"partner":"PARTNER-SECRET"}})")
@@ -179,7 +179,7 @@ TEST_CASE("tool secrets: a provider's own goes to no host that an account names"
   const auto put = [&](const std::string& more) {
     return gateway
         .admin("PUT", kAccounts + "default",
-               R"({"access_token":"tok-123456","meta":{"host":"127.0.0.1"})" + more + "}")
+               R"({"access_token":"tok-123456","meta":{"host":"localhost"})" + more + "}")
         .status;
   };
   REQUIRE(put("") == 200);

@@ -126,9 +126,12 @@ TEST_CASE(
   FakeProvider provider;
   provider.say_hello_for_good();
   GatewayApp gateway(provider.server());
+  const auto organization = gateway.app.parts().directory->organization_by_slug("kahuna");
+  REQUIRE(organization.ok());
   RawClient stream = begin_stream(gateway.app.port(), gateway.token, "/api/v1/kahuna/local",
                                   R"({"path":"/v1/x"})");
   REQUIRE(gateway.admin("DELETE", "/admin/tenants/kahuna").status == 204);
+  CHECK(gateway.admin("GET", "/admin/organizations/" + organization.value()->id).status == 200);
   CHECK(gateway.app.parts().directory->organization_by_slug("kahuna").ok());
   check_ended(stream);
 }

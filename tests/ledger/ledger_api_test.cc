@@ -50,6 +50,7 @@ struct ApiFixture : LedgerFixture {
     http::TextBody text(body);
     request.body = &text;
     request.params = {{"id", id}};
+    request.principal.kind = PrincipalKind::kAdminKey;
     request.principal.key_id = "k1";
     return api.decide_decision(request);
   }

@@ -54,7 +54,7 @@ Tenant tenant_of(std::string_view id, const Json& record) {
 Status check_record(const Json& record) {
   JsonReader reader(record);
   reader.optional_string("tenant_id", {.max_bytes = 64});
-  reader.member("incarnation");  // Of a record that was read; what is stored stays.
+  reader.optional_string("incarnation");  // Of a record that was read; what is stored stays.
   reader.optional_string("name", {.min_bytes = 0, .max_bytes = 200});
   reader.optional_one_of("status", {"active", "suspended"});
   reader.array("providers");

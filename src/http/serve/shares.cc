@@ -42,7 +42,8 @@ std::string_view caller_of(const Request& request, std::string& block) {
 }
 
 bool is_admin(const Request& request) {
-  return request.principal.role != AdminRole::kNone;
+  return request.principal.kind == PrincipalKind::kAdminKey ||
+         request.principal.role != AdminRole::kNone;
 }
 
 // In the order of the enumerators.

@@ -1,0 +1,104 @@
+// Goal: who comes through a provider of sign-ins is let in by the rules and no further. Method: the
+// rules over a store in memory, with identities as an issuer gives them.
+#include "portal/arrivals.h"
+
+#include <nlohmann/json.hpp>
+
+#include "identity/people_rig.h"
+
+using namespace kvcs;
+using namespace kvcs::portal;
+using namespace kvcs::test;
+
+namespace {
+
+oauth::Identity identity(const std::string& subject, const std::string& email, bool verified) {
+  return {.issuer = "https://idp",
+          .subject = subject,
+          .email = email,
+          .email_verified = verified,
+          .name = subject,
+          .claims = oauth::Claims(Json::object()),
+          .id_token = Secret()};
+}
+
+// The reason of the refusal by the rules of a provider; "" when the person was let in. Without
+// projects, which stand in SQL and come with open sign-up alone.
+std::string reason(PeopleRig& rig, const Provider& provider, const oauth::Identity& who,
+                   SignUp sign_up = SignUp::kInvited, const Secret& invitation = Secret()) {
+  InvitationService invitations(*rig.kv, rig.audited, rig.members, rig.clock, *rig.entropy);
+  Arrivals arrivals({.people = rig.people,
+                     .members = rig.members,
+                     .organizations = rig.organizations,
+                     .add_project = [](std::string_view, const AuditContext&) { return ok(); },
+                     .invitations = invitations,
+                     .sign_up = sign_up});
+  return arrivals.welcome(provider, who, invitation, "r1").status().reason();
+}
+
+}  // namespace
+
+TEST_CASE("arrivals: an address counts only where the issuer has verified it", "[unit][portal]") {
+  PeopleRig rig;
+  Provider provider;
+  provider.name = "idp";
+  provider.admins = {"boss@b.c"};
+  CHECK(reason(rig, provider, identity("eve", "boss@b.c", false)) == "sign_up_closed");
+  CHECK(reason(rig, provider, identity("stranger", "x@b.c", true)) == "sign_up_closed");
+  CHECK(reason(rig, provider, identity("boss", "Boss@b.c", true)).empty());
+  CHECK(rig.people.find_by_sign_in({"https://idp", "boss"})->role == AdminRole::kOwner);
+  CHECK(rig.people.find_by_sign_in({"https://idp", "eve"}).code() == Code::kNotFound);
+  // Whoever is known comes back, whatever the address is by now.
+  CHECK(reason(rig, provider, identity("boss", "other@b.c", true)).empty());
+}
+
+TEST_CASE("arrivals: domains, closed sign-up and suspension", "[unit][portal]") {
+  PeopleRig rig;
+  Provider provider;
+  provider.name = "idp";
+  provider.allowed_domains = {"b.c"};
+  const auto open = SignUp::kOpen;
+  CHECK(reason(rig, provider, identity("a", "a@evil.b.c", true), open) == "domain_not_allowed");
+  CHECK(reason(rig, provider, identity("a", "a@b.c", false), open) == "domain_not_allowed");
+  CHECK(reason(rig, provider, identity("a", "", true), open) == "domain_not_allowed");
+  CHECK(reason(rig, provider, identity("a", "A@B.c", true), open).empty());
+  const Person a = rig.people.find_by_sign_in({"https://idp", "a"}).value();
+  const std::vector<std::string> places = rig.members.organizations_of(a.id).value();
+  REQUIRE(places.size() == 1);
+  CHECK(rig.members.roster(places[0])->role_of(a.id) == OrgRole::kOwner);
+  CHECK(rig.organizations.find(places[0])->name == "My Org");
+  CHECK(reason(rig, provider, identity("b", "b@b.c", true), SignUp::kClosed) == "sign_up_closed");
+  CHECK(reason(rig, provider, identity("a", "a@b.c", true), SignUp::kClosed).empty());
+  const auto suspend = [](Person& person) -> Status {
+    person.active = false;
+    return ok();
+  };
+  REQUIRE(rig.people.update(a.id, suspend, rig.who).ok());
+  CHECK(reason(rig, provider, identity("a", "a@b.c", true), open) == "person_suspended");
+}
+
+TEST_CASE("arrivals: roles that claims gave go with them, and others stay", "[unit][portal]") {
+  PeopleRig rig;
+  const std::string org = rig.organization("Acme").id;
+  Provider provider;
+  provider.name = "idp";
+  provider.role_claim = "groups";
+  provider.role_map = {{"staff", {"acme", OrgRole::kMember}},
+                       {"chiefs", {"acme", OrgRole::kAdmin}}};
+  const auto role = [&](const Json& groups) {
+    oauth::Identity who = identity("a", "a@b.c", true);
+    who.claims = oauth::Claims(Json{{"groups", groups}});
+    CHECK(reason(rig, provider, who).empty());
+    return rig.members.roster(org)->role_of(rig.people.find_by_sign_in({"https://idp", "a"})->id);
+  };
+  CHECK(role("staff") == OrgRole::kMember);
+  CHECK(role(Json{"staff", "chiefs"}) == OrgRole::kAdmin);
+  CHECK(role(Json{"staff"}) == OrgRole::kMember);
+  CHECK(role(Json::array()) == OrgRole::kNone);
+  CHECK(role(Json{"staff"}) == OrgRole::kMember);
+  const std::string id = rig.people.find_by_sign_in({"https://idp", "a"})->id;
+  const auto anyhow = [](OrgRole) { return ok(); };
+  REQUIRE(rig.members.set_role(org, id, OrgRole::kOwner, rig.who, anyhow).ok());
+  CHECK(role(Json::array()) == OrgRole::kOwner);
+  CHECK(role(Json{"staff"}) == OrgRole::kOwner);
+}
