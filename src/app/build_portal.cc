@@ -26,34 +26,9 @@ namespace {
 // Of one account from one address block, right and wrong ones together.
 constexpr int64_t kSignInTriesPerMinute = 10;
 
-}  // namespace
-
-Status build_portal(Parts& parts) {
+// Sign-in through issuers.
+Status build_providers(Parts& parts) {
   PortalParts& portal = parts.portal;
-  portal.hasher = std::make_unique<portal::PasswordHasher>();
-  portal.sign_in = std::make_unique<portal::SignInService>(portal::SignInService::Services{
-      .kv = *parts.kv,
-      .audited = *parts.audited,
-      .people = *parts.people,
-      .members = *parts.members,
-      .sessions = *parts.sessions,
-      .hasher = *portal.hasher,
-      .clock = parts.clock(),
-      .find_organization = [&parts](std::string_view slug) -> Result<std::string> {
-        return KVCS_TRY(parts.organizations->find_by_slug(slug)).id;
-      },
-      .first_project = [&parts](std::string_view organization_id) -> Result<std::string> {
-        const auto projects = KVCS_TRY(parts.projects->list(organization_id));
-        return projects.empty() ? std::string() : projects.front().id;
-      },
-      .take_try = [rates = parts.rates.get()](std::string_view whose) -> int64_t {
-        const RateDecision decision = rates->take(whose, kSignInTriesPerMinute);
-        return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
-      }});
-  portal.sign_in_api = std::make_unique<portal::SignInApi>(*portal.sign_in, *parts.sessions,
-                                                           *parts.people, parts.browser_rules());
-  portal.invitations = std::make_unique<portal::InvitationService>(
-      *parts.kv, *parts.audited, *parts.members, parts.clock(), *parts.entropy);
   portal.providers = KVCS_TRY(portal::Providers::read(parts.config.auth.providers, *parts.upstream,
                                                       parts.clock(), *parts.entropy));
   portal.arrivals = std::make_unique<portal::Arrivals>(portal::Arrivals::Services{
@@ -82,6 +57,38 @@ Status build_portal(Parts& parts) {
       .entropy = *parts.entropy,
       .browser = parts.browser_rules(),
       .public_url = [&parts] { return parts.public_url(); }});
+  return ok();
+}
+
+}  // namespace
+
+Status build_portal(Parts& parts) {
+  PortalParts& portal = parts.portal;
+  portal.hasher = std::make_unique<portal::PasswordHasher>();
+  portal.sign_in = std::make_unique<portal::SignInService>(portal::SignInService::Services{
+      .kv = *parts.kv,
+      .audited = *parts.audited,
+      .people = *parts.people,
+      .members = *parts.members,
+      .sessions = *parts.sessions,
+      .hasher = *portal.hasher,
+      .clock = parts.clock(),
+      .find_organization = [&parts](std::string_view slug) -> Result<std::string> {
+        return KVCS_TRY(parts.organizations->find_by_slug(slug)).id;
+      },
+      .first_project = [&parts](std::string_view organization_id) -> Result<std::string> {
+        const auto projects = KVCS_TRY(parts.projects->list(organization_id));
+        return projects.empty() ? std::string() : projects.front().id;
+      },
+      .take_try = [rates = parts.rates.get()](std::string_view whose) -> int64_t {
+        const RateDecision decision = rates->take(whose, kSignInTriesPerMinute);
+        return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
+      }});
+  portal.sign_in_api = std::make_unique<portal::SignInApi>(*portal.sign_in, *parts.sessions,
+                                                           *parts.people, parts.browser_rules());
+  portal.invitations = std::make_unique<portal::InvitationService>(
+      *parts.kv, *parts.audited, *parts.members, parts.clock(), *parts.entropy);
+  KVCS_TRY(build_providers(parts));
   portal.team_api = std::make_unique<portal::TeamApi>(*parts.members, *parts.people,
                                                       *portal.invitations, *portal.sign_in_api,
                                                       [&parts] { return parts.public_url(); });
