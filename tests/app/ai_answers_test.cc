@@ -2,11 +2,8 @@
 // ledger as what it is. Method: a whole daemon whose provider answers from a script.
 #include <catch2/catch.hpp>
 
-#include <atomic>
-
 #include "support/ai_house.h"
 #include "support/raw_client.h"
-#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -187,35 +184,4 @@ TEST_CASE("ai answers: an error that says what it used costs that", "[contract][
   REQUIRE(house.chat().status == 500);
   // 100 tokens at 150 nano-USD and 50 at 600.
   CHECK(has(house.admin("GET", "/admin/usage/requests").body, "\"cost_usd\":0.000045,"));
-}
-
-TEST_CASE(
-    "ai answers: a client that closes its side after its request is answered and charged once",
-    "[contract][ai]") {
-  AiHouse house;
-  for (const std::string& body : {kHello, kHelloStream}) {
-    const bool streams = body == kHelloStream;
-    std::atomic<bool> noticed = false;
-    house.provider.set([&](LoopbackPeer& peer) {
-      wait_until([&] { return noticed.load(); }, "the daemon has noticed");
-      if (!streams) return peer.answer("{\"choices\":[]," + kUsage + "}");
-      FakeProvider::begin_stream(peer);
-      for (const std::string& event : {chunk("Hello"), finish(), std::string(kDone)})
-        peer.send_chunk(event);
-      return peer.send("0\r\n\r\n");
-    });
-    RawClient client(house.app.port());
-    REQUIRE(client.send("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " +
-                        house.key + "\r\nContent-Length: " + std::to_string(body.size()) +
-                        "\r\n\r\n" + body));
-    client.finish_sending();
-    CHECK(client.read_response(false, true).status == 100);
-    noticed = true;
-    const RawResponse answer = client.read_response();
-    INFO(answer.head << answer.body);
-    CHECK(answer.status == 200);
-    CHECK(answer.complete);
-  }
-  CHECK(has(house.usage(), "\"request_count\":2"));
-  CHECK(has(house.usage(), "\"error_count\":0"));
 }

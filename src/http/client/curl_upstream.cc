@@ -410,11 +410,11 @@ Status CurlExchange::wait_and_act() {
 Result<int> CurlExchange::poll_many(int timeout_ms) {
   std::vector<pollfd> entries;
   for (const auto& [socket, events] : driver_->awaited()) entries.push_back({socket, events, 0});
-  const int client = timer_.watches_client() ? waiter_.client_fd() : -1;
-  if (client >= 0) entries.push_back({client, POLLRDHUP, 0});
+  if (timer_.watches_client() && waiter_.client_fd() >= 0) {
+    entries.push_back({waiter_.client_fd(), POLLRDHUP, 0});
+  }
   if (::poll(entries.data(), entries.size(), timeout_ms) <= 0) return -1;
-  // Asked again: it may have closed its side alone meanwhile.
-  if (client >= 0 && entries.back().revents != 0 && waiter_.client_fd() >= 0) {
+  if (entries.size() > driver_->awaited().size() && entries.back().revents != 0) {
     KVCS_TRY(timer_.wait_ended());
   }
   for (size_t i = 0; i < driver_->awaited().size(); i++) {

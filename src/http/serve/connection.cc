@@ -49,7 +49,6 @@ void Connection::reset(int accepted_socket, std::string_view peer) {
   head_started_ms = 0;
   requests_served = 0;
   lingered_bytes = 0;
-  may_probe = half_closed_ = false;
 }
 
 bool Connection::publish(int epoll) {
@@ -215,30 +214,10 @@ bool Connection::peer_closed() const {
   return (state_.load(std::memory_order_seq_cst) & kPeerClosed) != 0;
 }
 
-bool Connection::is_broken() const {
-  pollfd entry = {socket_, 0, 0};
-  return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLERR | POLLHUP)) != 0;
-}
-
-// A probe that is not taken whole has met a client that reads nothing, in the middle of an answer;
-// neither is probed.
-bool Connection::client_left() {
-  pollfd entry = {socket_, POLLRDHUP, 0};
-  if (::poll(&entry, 1, 0) <= 0) return false;
-  if ((entry.revents & (POLLERR | POLLHUP)) != 0) return true;
-  if (half_closed_) return false;
-  if (!may_probe || tls) return true;
-  static constexpr std::string_view kProbe = "HTTP/1.1 100 Continue\r\n\r\n";
-  const ssize_t n = ::send(socket_, kProbe.data(), kProbe.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  half_closed_ = n == static_cast<ssize_t>(kProbe.size());
-  return !half_closed_;
-}
-
 // A byte that can be read hides a FIN behind it; then the client counts as present.
 bool Connection::client_gone() const {
   char byte;
   const ssize_t n = ::recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (n == 0 && half_closed_) return is_broken();
   return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 

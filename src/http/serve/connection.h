@@ -75,13 +75,7 @@ class Connection final {
   bool begin_wait(uint64_t wait, bool for_writing);
   void end_wait();
   bool peer_closed() const;  // It sent FIN; what it sent before may still be unread.
-  // Whether the client has left. One that has closed its side alone, as after its last request, has
-  // not (RFC 9112 §9.6), but its FIN looks like that of a client that is gone. While no byte of the
-  // answer has been sent, `may_probe`, an interim response tells: who is there passes over it, and
-  // for who is not the system answers with a reset, which is heard of like any event. Sees a FIN.
-  bool client_left();
-  // The same of bytes: closed or broken; sees a FIN only behind no unread bytes.
-  bool client_gone() const;
+  bool client_gone() const;  // Closed or broken; sees a FIN only behind no unread bytes.
   int socket() const { return socket_; }
   // While a worker reads a long body each segment would wake another one for nothing: no events,
   // but one for each wait, until rearm(), which also makes a new event of what is readable.
@@ -100,7 +94,6 @@ class Connection final {
   uint64_t lingered_bytes = 0, linger_max_bytes = 0;
   int64_t linger_started_ms = 0;
   std::string peer_ip;
-  bool may_probe = false;               // Its client knows interim responses, and none is late.
   bool has_share = false;               // It is counted among the connections of its address.
   std::atomic<int64_t> deadline_ms{0};  // While parked; read by the reaper.
   // Since when it has waited, for a request, for the rest of a head, or for the end of its client.
@@ -112,7 +105,6 @@ class Connection final {
 
  private:
   void modify_events(uint32_t events);
-  bool is_broken() const;  // Reset, or closed in both directions.
 
   // kBusy: somebody owns it. kPending: an event came meanwhile. kPeerClosed: a FIN or reset was
   // seen, for the generation's rest. kOpen: the slot has a socket. kMoved: an event came since the
@@ -124,7 +116,6 @@ class Connection final {
   bool muted_ = false;
   bool watches_room_ = false;  // For writes, once one had to wait.
   bool is_wide_ = false;
-  bool half_closed_ = false;  // The client's side alone, as a probe has told.
 };
 
 // All slots. Thread-safe; the lock is taken on accept and close only.

@@ -230,7 +230,6 @@ Response RequestCycle::run_decoded(Request& request, ConnectionBody& body, Share
 
 void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Response& response,
                            Outcome& outcome) {
-  connection.may_probe = false;
   if (!config_.cors.allowed_origins.empty()) {
     add_cors_headers(config_.cors, memory.request, response);
   }
@@ -303,7 +302,6 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
   Shares::Memory held(shares_, request);
   ConnectionBody body(connection, memory.input, framing, config_.body_idle_timeout_ms, held);
   request.body = &body;
-  connection.may_probe = framing.http_1_1;
 
   // The part of the body that the handler left is read over when that is cheap: the next request
   // stands behind it.

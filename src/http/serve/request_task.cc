@@ -75,7 +75,7 @@ Waiter::Woken RequestTask::wait(const WaitFor& what) {
       table_.blocked_waits_.fetch_add(1, std::memory_order_relaxed);
       return ThreadWaiter(client_fd()).wait(what);
     }
-    const bool gone = what.client_too && has_client_left();
+    const bool gone = what.client_too && connection_->peer_closed();
     if (gone || table_.waits_ended_) return Woken::kClientGone;
     if ((reasons & kReady) != 0) {
       // Not before: a caller that hears of its client alone waits again for what has come.
@@ -83,21 +83,8 @@ Waiter::Woken RequestTask::wait(const WaitFor& what) {
       return Woken::kReady;
     }
     if ((reasons & kTimeout) != 0) return Woken::kTimeout;
-    // The reason was a client that has closed its side alone, or one that held this connection's
-    // slot before ours; the wait goes on.
+    // The reason was a client that held this connection's slot before ours; the wait goes on.
   }
-}
-
-bool RequestTask::has_client_left() const {
-  return connection_->peer_closed() && connection_->client_left();
-}
-
-// A client that has closed its side alone is not to be polled for: that would always be ready.
-int RequestTask::client_fd() const {
-  const int socket = connection_->socket();
-  pollfd closed = {socket, POLLRDHUP, 0};
-  if (::poll(&closed, 1, 0) <= 0) return socket;
-  return connection_->client_left() ? socket : -1;
 }
 
 // In this order: the new generation, so that what is left of older waits is stale; then the ways to
@@ -113,7 +100,7 @@ uint64_t RequestTask::wait_parked(const WaitFor& what, int64_t deadline_ms) {
     if (connection_->muted()) connection_->rearm();
     connection_->watcher.store(cookie, std::memory_order_seq_cst);
   }
-  if (table_.waits_ended_ || (what.client_too && has_client_left())) {
+  if (table_.waits_ended_ || (what.client_too && connection_->peer_closed())) {
     reasons = kGone;
   } else if (what.descriptor >= 0 && what.descriptor == connection_->socket()) {
     reasons = wait_client(what, cookie, deadline_ms);

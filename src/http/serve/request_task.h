@@ -60,10 +60,9 @@ class RequestTask final : public Waiter {
 
   // On the task's own fiber, by way of current_waiter().
   Woken wait(const WaitFor& what) override;
-  int client_fd() const override;
+  int client_fd() const override { return connection_->socket(); }
 
  private:
-  bool has_client_left() const;
   friend class TaskTable;
   // The memory of a task, which an idle one may lack.
   struct Resources {

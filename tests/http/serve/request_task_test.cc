@@ -185,41 +185,6 @@ TEST_CASE("serving: a client that leaves ends the wait at once", "[fault][http]"
   CHECK(proxy.last_reason() == "client_gone");
 }
 
-TEST_CASE("serving: a client that has closed its side alone gets its answer", "[unit][http]") {
-  Gathering provider(1000);
-  Proxy proxy(provider.url());
-  RawClient stays(proxy.server.port()), leaves(proxy.server.port());
-  for (RawClient* client : {&stays, &leaves}) {
-    REQUIRE(ask(*client));
-    client->finish_sending();
-  }
-  REQUIRE(provider.wait_for(2));
-  // By this the server knows that there is somebody to answer.
-  for (RawClient* client : {&stays, &leaves}) {
-    CHECK(client->read_response(false, true).status == 100);
-  }
-  // One that leaves after all is noticed at once.
-  leaves.reset();
-  wait_until([&] { return proxy.last_reason() == "client_gone"; }, "its leaving is noticed");
-  provider.open();
-  const RawResponse answer = stays.read_response();
-  CHECK(answer.status == 200);
-  CHECK(answer.body == "met");
-  CHECK(stays.closed_by_server());
-}
-
-TEST_CASE("serving: a client of HTTP/1.0 that closes its side has left", "[fault][http]") {
-  // It knows no interim responses, by which one that stays could be told from one that does not.
-  Gathering provider(1000);
-  Proxy proxy(provider.url());
-  RawClient client(proxy.server.port());
-  REQUIRE(client.send("GET /ask HTTP/1.0\r\nHost: h\r\n\r\n"));
-  REQUIRE(provider.wait_for(1));
-  client.finish_sending();
-  wait_until([&] { return proxy.last_reason() == "client_gone"; }, "its leaving is noticed");
-  provider.open();
-}
-
 TEST_CASE("serving: a client that pipelines gets both answers in order", "[unit][http]") {
   Gathering provider(2);
   Proxy proxy(provider.url());
