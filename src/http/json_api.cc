@@ -24,6 +24,16 @@ Response reply(int status, const Json& body) {
   return json_response(status, dump_json(body));
 }
 
+Response private_reply(int status, const Json& body) {
+  Response response = reply(status, body);
+  response.set("cache-control", "private, no-store");
+  return response;
+}
+
+Json text_or_null(const std::string& text) {
+  return text.empty() ? Json(nullptr) : Json(text);
+}
+
 Result<PageAsk> read_page(const Request& request) {
   PageAsk ask;
   const Result<std::string> cursor = from_base64(request.query_value("cursor").value_or(""));
@@ -41,7 +51,7 @@ Result<PageAsk> read_page(const Request& request) {
 }
 
 Json cursor_json(const std::string& cursor) {
-  return cursor.empty() ? Json(nullptr) : Json(to_base64url(cursor));
+  return text_or_null(to_base64url(cursor));
 }
 
 }  // namespace kvcs::http

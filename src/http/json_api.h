@@ -18,6 +18,9 @@ Status keep_tree(Request& request, std::string_view text);
 // The body as JSON with exact decimals. An empty body is {} (a POST without members).
 Result<Json> read_body(Request& request);
 Response reply(int status, const Json& body);
+// For the caller alone: nothing between may keep the answer.
+Response private_reply(int status, const Json& body);
+Json text_or_null(const std::string& text);  // Null for "".
 
 struct PageAsk {
   std::string cursor;  // As the store gave it; "" asks for the first page.

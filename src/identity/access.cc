@@ -56,7 +56,7 @@ Status may_person(const Principal& caller, const http::Need& need) {
   }
   const bool needs_organization = need.scope != Scope::kNone || need.org_role != OrgRole::kNone;
   if (needs_organization && caller.organization_id.empty()) {
-    return forbidden("No organization is active in this session. Choose one with PUT /api/v1/me.")
+    return forbidden("No organization is active in this session. Choose one with PATCH /api/v1/me.")
         .with_reason("no_active_organization");
   }
   if (caller.org_role >= need.org_role && caller.scope >= need.scope) return ok();

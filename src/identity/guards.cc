@@ -111,9 +111,9 @@ http::Guard person(const Authenticator& auth, OrgRole at_least) {
   const http::Need need{.family = PrincipalKind::kPerson, .org_role = at_least};
   return [&auth, need](const http::Request& request) -> Result<Principal> {
     Principal principal = KVCS_TRY(auth.authenticate(request));
-    if (principal.kind != PrincipalKind::kPerson) return access::may(principal, need);
     for (const auto& [name, value] : request.params) {
-      if (name == "org_id") KVCS_TRY(auth.enter_organization(value, principal));
+      const bool enters = name == "org_id" && principal.kind == PrincipalKind::kPerson;
+      if (enters) KVCS_TRY(auth.enter_organization(value, principal));
     }
     KVCS_TRY(access::may(principal, need));
     return principal;

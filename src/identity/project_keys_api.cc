@@ -37,13 +37,6 @@ last_used_at!: time?)"},
 keys!: [OwnKey])"},
 };
 
-// Keys are for their makers alone; nothing between may keep the answer.
-http::Response private_reply(int status, const Json& body) {
-  http::Response response = http::reply(status, body);
-  response.set("cache-control", "private, no-store");
-  return response;
-}
-
 }  // namespace
 
 ProjectKeysApi::ProjectKeysApi(ProjectService& projects, KeyService& keys)
@@ -91,9 +84,9 @@ Result<http::Response> ProjectKeysApi::create(http::Request& request) {
   const KeyOwner owner = KVCS_TRY(owner_of(request.principal, project));
   const CreatedKey made = KVCS_TRY(create_project_key(
       projects_, keys_, owner, wanted, caller_context(request.principal, request.request_id)));
-  return private_reply(201, Json{{"id", made.record.id},
-                                 {"api_key", made.key.reveal()},
-                                 {"hint", made.record.key_prefix}});
+  return http::private_reply(201, Json{{"id", made.record.id},
+                                       {"api_key", made.key.reveal()},
+                                       {"hint", made.record.key_prefix}});
 }
 
 Result<http::Response> ProjectKeysApi::list(http::Request& request) {
@@ -114,7 +107,7 @@ Result<http::Response> ProjectKeysApi::list(http::Request& request) {
                     {"expires_at", time_json(key.expires_ms)},
                     {"last_used_at", time_json(key.last_used_ms)}});
   }
-  return private_reply(200, Json{{"keys", std::move(keys)}});
+  return http::private_reply(200, Json{{"keys", std::move(keys)}});
 }
 
 Result<http::Response> ProjectKeysApi::revoke(http::Request& request) {

@@ -8,8 +8,8 @@
 #include "identity/access.h"
 #include "identity/projects.h"
 #include "identity/records.h"
-#include "kv/audited_kv.h"
 #include "oauth/browser.h"
+#include "portal/person_access.h"
 
 namespace kvcs::portal {
 namespace {
@@ -52,16 +52,6 @@ expires_at!: time)"},
     {"MySessionList", R"(
 sessions!: [MySession])"},
 };
-
-http::Response private_reply(int status, const Json& body) {
-  http::Response response = http::reply(status, body);
-  response.set("cache-control", "private, no-store");
-  return response;
-}
-
-Json id_or_null(const std::string& id) {
-  return id.empty() ? Json(nullptr) : Json(id);
-}
 
 }  // namespace
 
@@ -122,15 +112,15 @@ Result<http::Response> MeApi::describe(const http::Request& request,
             {"email", person.email},
             {"operator_role",
              person.role == AdminRole::kNone ? Json(nullptr) : Json(admin_role_name(person.role))},
-            {"organization_id", id_or_null(caller.organization_id)},
-            {"project_id", id_or_null(caller.project_id)},
+            {"organization_id", http::text_or_null(caller.organization_id)},
+            {"project_id", http::text_or_null(caller.project_id)},
             {"csrf_token", cookie.empty() ? Json(nullptr) : Json(csrf_token(cookie))}};
   if (!caller.organization_id.empty()) {
     body["organization"] = caller.organization;
     body["permissions"] = Json::array({access::scope_name(caller.scope)});
   }
   body["organizations"] = KVCS_TRY(places_of(person.id));
-  return private_reply(200, body);
+  return http::private_reply(200, body);
 }
 
 // A project is of the organization that is active when the request has been read.
@@ -157,7 +147,7 @@ Result<http::Response> MeApi::change(http::Request& request) {
                        person.name = *name;
                        return ok();
                      },
-                     caller_context(caller, request.request_id))
+                     by(request))
                  .status());
   }
   if (organization || project) {
@@ -178,20 +168,18 @@ Result<http::Response> MeApi::list_sessions(http::Request& request) {
                         {"last_used_at", time_json(session.used_ms->load())},
                         {"expires_at", time_json(session.expires_ms)}});
   }
-  return private_reply(200, Json{{"sessions", std::move(sessions)}});
+  return http::private_reply(200, Json{{"sessions", std::move(sessions)}});
 }
 
 Result<http::Response> MeApi::end_session(http::Request& request) {
   const Principal& caller = request.principal;
-  KVCS_TRY(s_.sessions.end(caller.person_id, request.param("session_id"),
-                           caller_context(caller, request.request_id)));
+  KVCS_TRY(s_.sessions.end(caller.person_id, request.param("session_id"), by(request)));
   return http::empty_response(204);
 }
 
 Result<http::Response> MeApi::end_other_sessions(http::Request& request) {
   const Principal& caller = request.principal;
-  KVCS_TRY(s_.sessions.end_all(caller.person_id, caller.session_id,
-                               caller_context(caller, request.request_id)));
+  KVCS_TRY(s_.sessions.end_all(caller.person_id, caller.session_id, by(request)));
   return http::empty_response(204);
 }
 

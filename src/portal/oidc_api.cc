@@ -115,8 +115,8 @@ void OidcApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
   http::Rows rows(table, *this, "/auth");
   rows.add(kGet, "/providers", everyone(), http::kNoBody, &OidcApi::list_providers,
            "The providers that people may sign in through.", {.answer = "SignInProviders"});
-  rows.add(kGet, "/login/{provider}", with_owner(everyone(), http::OwnerFrom::kNobody),
-           http::kNoBody, &OidcApi::begin, "Lead the browser to a provider.",
+  rows.add(kGet, "/login/{provider}", everyone(), http::kNoBody, &OidcApi::begin,
+           "Lead the browser to a provider.",
            {.query = "next invitation", .status = 302, .answer = "text/html"});
   rows.add(kPost, "/link/{provider}", person, http::kib(1), &OidcApi::begin_link,
            "Begin to add another way to sign in to the own account.", {.answer = "SignInAway"});
@@ -234,9 +234,8 @@ Result<http::Response> OidcApi::finish(const http::Request& request, const Flow&
   }
   const Person person =
       KVCS_TRY(s_.arrivals.welcome(*provider, identity, flow.invitation, request.request_id));
-  const Caller caller{request.remote_ip, std::string(request.header("user-agent").value_or("")),
-                      request.request_id};
-  const StartedSession started = KVCS_TRY(s_.sign_in.start(person, provider->name, caller));
+  const StartedSession started =
+      KVCS_TRY(s_.sign_in.start(person, provider->name, caller_of(request)));
   set_session_cookie(response, started.token.reveal(), s_.sessions.limits().lifetime_s,
                      is_secure(s_.browser));
   return response;

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "http/route_rows.h"
+#include "kv/audited_kv.h"
 
 namespace kvcs::portal {
 
@@ -11,6 +12,11 @@ struct PersonAccess {
   http::Access person;  // Any role or none.
   http::Access viewer, member, admin, owner;
 };
+
+// Who changes something here, for the audit.
+inline AuditContext by(const http::Request& request) {
+  return caller_context(request.principal, request.request_id);
+}
 
 // `access` for a row at `path`: whose the thing is that the path names.
 inline http::Access at_path(const http::Access& access, std::string_view path) {

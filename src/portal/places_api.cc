@@ -6,7 +6,6 @@
 #include "base/bytes.h"
 #include "http/json_api.h"
 #include "identity/records.h"
-#include "kv/audited_kv.h"
 
 namespace kvcs::portal {
 namespace {
@@ -35,16 +34,6 @@ created_at!: time)"},
     {"MyProjectList", R"(
 projects!: [MyProject])"},
 };
-
-AuditContext by(const http::Request& request) {
-  return caller_context(request.principal, request.request_id);
-}
-
-http::Response private_reply(int status, const Json& body) {
-  http::Response response = http::reply(status, body);
-  response.set("cache-control", "private, no-store");
-  return response;
-}
 
 Json place_json(const Organization& organization, OrgRole role) {
   return Json{{"organization_id", organization.id},
@@ -126,7 +115,7 @@ Result<http::Response> PlacesApi::list(http::Request& request) {
     const OrgRole role = KVCS_TRY(directory_.roster(id))->role_of(person);
     if (role != OrgRole::kNone) places.push_back(place_json(*organization.value(), role));
   }
-  return private_reply(200, Json{{"organizations", std::move(places)}});
+  return http::private_reply(200, Json{{"organizations", std::move(places)}});
 }
 
 // Money is the operator's to give: the organization spends nothing at providers until its budget is
@@ -151,12 +140,12 @@ Result<http::Response> PlacesApi::create(http::Request& request) {
       projects_
           .create({.organization_id = made.id, .slug = "default", .name = "default"}, by(request))
           .status());
-  return private_reply(201, place_json(made, OrgRole::kOwner));
+  return http::private_reply(201, place_json(made, OrgRole::kOwner));
 }
 
 Result<http::Response> PlacesApi::get(http::Request& request) {
   const Principal& caller = request.principal;
-  return private_reply(
+  return http::private_reply(
       200, place_json(*KVCS_TRY(directory_.organization(caller.organization_id)), caller.org_role));
 }
 
@@ -170,7 +159,7 @@ Result<http::Response> PlacesApi::change(http::Request& request) {
     return ok();
   };
   const Principal& caller = request.principal;
-  return private_reply(
+  return http::private_reply(
       200, place_json(KVCS_TRY(organizations_.update(caller.organization_id, edit, by(request))),
                       caller.org_role));
 }
@@ -180,7 +169,7 @@ Result<http::Response> PlacesApi::list_projects(http::Request& request) {
   for (const Project& project : KVCS_TRY(projects_.list(request.principal.organization_id))) {
     projects.push_back(project_json(project));
   }
-  return private_reply(200, Json{{"projects", std::move(projects)}});
+  return http::private_reply(200, Json{{"projects", std::move(projects)}});
 }
 
 Result<http::Response> PlacesApi::create_project(http::Request& request) {
@@ -189,13 +178,14 @@ Result<http::Response> PlacesApi::create_project(http::Request& request) {
   wanted.organization_id = request.principal.organization_id;
   wanted.name = place.name;
   wanted.slug = place.slug;
-  return private_reply(201,
-                       project_json(KVCS_TRY(projects_.create(std::move(wanted), by(request)))));
+  return http::private_reply(
+      201, project_json(KVCS_TRY(projects_.create(std::move(wanted), by(request)))));
 }
 
 Result<http::Response> PlacesApi::get_project(http::Request& request) {
-  return private_reply(200, project_json(KVCS_TRY(projects_.find(request.principal.organization_id,
-                                                                 request.param("project_id")))));
+  return http::private_reply(
+      200, project_json(KVCS_TRY(
+               projects_.find(request.principal.organization_id, request.param("project_id")))));
 }
 
 }  // namespace kvcs::portal

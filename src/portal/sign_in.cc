@@ -32,6 +32,11 @@ AuditContext as(const Person& person, const Caller& caller) {
 
 }  // namespace
 
+Caller caller_of(const http::Request& request) {
+  return {request.remote_ip, std::string(request.header("user-agent").value_or("")),
+          request.request_id};
+}
+
 KvBatch setup_token_record(std::string_view token, int64_t now_s) {
   KvBatch batch;
   batch.put(KvFamily::kSystem, std::string(keyspace::kSetupToken),

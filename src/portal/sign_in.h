@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "base/status.h"
+#include "http/http.h"
 #include "identity/members.h"
 #include "identity/people.h"
 #include "identity/sessions.h"
@@ -31,6 +32,8 @@ struct Caller {
   std::string user_agent;
   std::string request_id;
 };
+
+Caller caller_of(const http::Request& request);
 
 struct NewAccount {
   std::string email, name;

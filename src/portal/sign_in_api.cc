@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "http/json_api.h"
-#include "kv/audited_kv.h"
+#include "portal/person_access.h"
 
 namespace kvcs::portal {
 namespace {
@@ -32,15 +32,6 @@ organization_id!: id? # The active one.
 project_id!: id?
 expires_at!: time)"},
 };
-
-Caller caller_of(const http::Request& request) {
-  return {request.remote_ip, std::string(request.header("user-agent").value_or("")),
-          request.request_id};
-}
-
-Json id_or_null(const std::string& id) {
-  return id.empty() ? Json(nullptr) : Json(id);
-}
 
 }  // namespace
 
@@ -77,8 +68,8 @@ Result<http::Response> SignInApi::begun(int status, const StartedSession& starte
                                {"name", person.name},
                                {"email", person.email},
                                {"csrf_token", csrf_token(started.token.reveal())},
-                               {"organization_id", id_or_null(session.organization_id)},
-                               {"project_id", id_or_null(session.project_id)},
+                               {"organization_id", http::text_or_null(session.organization_id)},
+                               {"project_id", http::text_or_null(session.project_id)},
                                {"expires_at", format_iso8601_ms(session.expires_ms)}});
   response.set("cache-control", "no-store");
   set_session_cookie(response, started.token.reveal(), sessions_.limits().lifetime_s,
@@ -121,8 +112,7 @@ Result<http::Response> SignInApi::register_account(const http::Request& request,
 
 Result<http::Response> SignInApi::sign_out(http::Request& request) {
   const Principal& caller = request.principal;
-  KVCS_TRY(sessions_.end(caller.person_id, caller.session_id,
-                         caller_context(caller, request.request_id)));
+  KVCS_TRY(sessions_.end(caller.person_id, caller.session_id, by(request)));
   http::Response response = http::empty_response(204);
   response.set("cache-control", "no-store");
   clear_session_cookie(response, is_secure(browser_));

@@ -7,7 +7,6 @@
 #include "http/json_api.h"
 #include "identity/records.h"
 #include "identity/users.h"
-#include "kv/audited_kv.h"
 
 namespace kvcs::portal {
 namespace {
@@ -53,20 +52,6 @@ email: string(3..254) # Required when the invitation names none.
 password!: string(1..1000) = "correct horse battery staple" # At least 8.
 name: string(0..200) # Default: the address.)"},
 };
-
-AuditContext by(const http::Request& request) {
-  return caller_context(request.principal, request.request_id);
-}
-
-http::Response private_reply(int status, const Json& body) {
-  http::Response response = http::reply(status, body);
-  response.set("cache-control", "private, no-store");
-  return response;
-}
-
-Json text_or_null(const std::string& text) {
-  return text.empty() ? Json(nullptr) : Json(text);
-}
 
 // An admin neither makes an owner nor touches one.
 Status check_reach(const Principal& caller, OrgRole role) {
@@ -121,7 +106,7 @@ void TeamApi::add_routes(std::vector<http::Row>& table, const PersonAccess& acce
   rows.add(kPost, "/api/v1/invitations/accept", access.person, kib(1), &TeamApi::accept,
            "Join the organization that an invitation is for.",
            {.body = "InvitationToken", .answer = "InvitationAccepted"});
-  rows.add(kPost, "/auth/register", http::everyone(), kib(4), &TeamApi::register_,
+  rows.add(kPost, "/auth/register", http::everyone(), kib(4), &TeamApi::register_account,
            "Make a local account with an invitation, join and sign in.",
            {.body = "Registration", .status = 201, .answer = "SessionBegun"});
 }
@@ -139,7 +124,7 @@ Result<http::Response> TeamApi::list_members(http::Request& request) {
                        {"role", org_role_name(member.role)},
                        {"since", time_json(member.since_ms)}});
   }
-  return private_reply(200, Json{{"members", std::move(members)}});
+  return http::private_reply(200, Json{{"members", std::move(members)}});
 }
 
 Result<http::Response> TeamApi::change_member(http::Request& request) {
@@ -156,11 +141,11 @@ Result<http::Response> TeamApi::change_member(http::Request& request) {
   };
   const Member member = KVCS_TRY(members_.set_role(organization, id, role, by(request), allowed));
   const Person person = KVCS_TRY(people_.find(id));
-  return private_reply(200, Json{{"person_id", id},
-                                 {"name", person.name},
-                                 {"email", person.email},
-                                 {"role", org_role_name(member.role)},
-                                 {"since", time_json(member.since_ms)}});
+  return http::private_reply(200, Json{{"person_id", id},
+                                       {"name", person.name},
+                                       {"email", person.email},
+                                       {"role", org_role_name(member.role)},
+                                       {"since", time_json(member.since_ms)}});
 }
 
 Result<http::Response> TeamApi::remove_member(http::Request& request) {
@@ -179,13 +164,13 @@ Result<http::Response> TeamApi::remove_member(http::Request& request) {
 }
 
 http::Response TeamApi::created(const CreatedInvitation& made) const {
-  return private_reply(201,
-                       Json{{"invitation_id", made.invitation.id},
-                            {"token", made.token.reveal()},
-                            {"url", public_url_() + "/#/invitation?token=" + made.token.reveal()},
-                            {"role", org_role_name(made.invitation.role)},
-                            {"email", text_or_null(made.invitation.email)},
-                            {"expires_at", time_json(made.invitation.expires_ms)}});
+  return http::private_reply(
+      201, Json{{"invitation_id", made.invitation.id},
+                {"token", made.token.reveal()},
+                {"url", public_url_() + "/#/invitation?token=" + made.token.reveal()},
+                {"role", org_role_name(made.invitation.role)},
+                {"email", http::text_or_null(made.invitation.email)},
+                {"expires_at", time_json(made.invitation.expires_ms)}});
 }
 
 Result<http::Response> TeamApi::invite(http::Request& request) {
@@ -208,12 +193,12 @@ Result<http::Response> TeamApi::list_invitations(http::Request& request) {
   for (const Invitation& one : KVCS_TRY(invitations_.list(request.principal.organization_id))) {
     open.push_back({{"invitation_id", one.id},
                     {"role", org_role_name(one.role)},
-                    {"email", text_or_null(one.email)},
+                    {"email", http::text_or_null(one.email)},
                     {"invited_by", one.invited_by},
                     {"created_at", time_json(one.created_ms)},
                     {"expires_at", time_json(one.expires_ms)}});
   }
-  return private_reply(200, Json{{"invitations", std::move(open)}});
+  return http::private_reply(200, Json{{"invitations", std::move(open)}});
 }
 
 Result<http::Response> TeamApi::renew_invitation(http::Request& request) {
@@ -236,13 +221,13 @@ Result<http::Response> TeamApi::accept(http::Request& request) {
   KVCS_TRY(reader.finish());
   const Person person = KVCS_TRY(people_.find(request.principal.person_id));
   const Invitation joined = KVCS_TRY(invitations_.accept(token, person, by(request)));
-  return private_reply(
+  return http::private_reply(
       200, Json{{"organization_id", joined.organization_id}, {"role", org_role_name(joined.role)}});
 }
 
 // The account is made first: one whose invitation was taken meanwhile by somebody else is there
 // without an organization, and may be invited again.
-Result<http::Response> TeamApi::register_(http::Request& request) {
+Result<http::Response> TeamApi::register_account(http::Request& request) {
   const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   const Secret token(reader.string("token", {.max_bytes = 200}));

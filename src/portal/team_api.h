@@ -37,8 +37,8 @@ class TeamApi final {
   Result<http::Response> list_invitations(http::Request& request);
   Result<http::Response> renew_invitation(http::Request& request);
   Result<http::Response> withdraw_invitation(http::Request& request);
-  Result<http::Response> accept(http::Request& request);     // POST /api/v1/invitations/accept
-  Result<http::Response> register_(http::Request& request);  // POST /auth/register
+  Result<http::Response> accept(http::Request& request);  // POST /api/v1/invitations/accept
+  Result<http::Response> register_account(http::Request& request);  // POST /auth/register
 
  private:
   http::Response created(const CreatedInvitation& made) const;
