@@ -9,6 +9,7 @@
 #include "identity/projects.h"
 #include "identity/records.h"
 #include "oauth/browser.h"
+#include "portal/own_places.h"
 #include "portal/person_access.h"
 
 namespace kvcs::portal {
@@ -80,16 +81,12 @@ void MeApi::add_routes(std::vector<http::Row>& table, const http::Access& anybod
 
 Result<Json> MeApi::places_of(std::string_view person_id) const {
   Json places = Json::array();
-  for (const std::string& id : KVCS_TRY(s_.members.organizations_of(person_id))) {
-    const auto organization = s_.directory.organization(id);
-    if (organization.code() == Code::kNotFound) continue;
-    KVCS_TRY(organization.status());
-    const OrgRole role = KVCS_TRY(s_.directory.roster(id))->role_of(person_id);
-    if (role == OrgRole::kNone) continue;
-    places.push_back({{"organization_id", id},
-                      {"slug", organization.value()->slug},
-                      {"name", organization.value()->name},
-                      {"status", organization.value()->active ? "active" : "suspended"},
+  for (const auto& [organization, role] :
+       KVCS_TRY(own_places(s_.members, s_.directory, person_id))) {
+    places.push_back({{"organization_id", organization->id},
+                      {"slug", organization->slug},
+                      {"name", organization->name},
+                      {"status", organization->active ? "active" : "suspended"},
                       {"role", org_role_name(role)}});
   }
   return places;

@@ -3,9 +3,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "http/json_api.h"
 #include "identity/records.h"
+#include "portal/own_places.h"
 
 namespace kvcs::portal {
 namespace {
@@ -106,14 +109,10 @@ void PlacesApi::add_routes(std::vector<http::Row>& table, const PersonAccess& ac
 }
 
 Result<http::Response> PlacesApi::list(http::Request& request) {
-  const std::string& person = request.principal.person_id;
   Json places = Json::array();
-  for (const std::string& id : KVCS_TRY(members_.organizations_of(person))) {
-    const auto organization = directory_.organization(id);
-    if (organization.code() == Code::kNotFound) continue;
-    KVCS_TRY(organization.status());
-    const OrgRole role = KVCS_TRY(directory_.roster(id))->role_of(person);
-    if (role != OrgRole::kNone) places.push_back(place_json(*organization.value(), role));
+  for (const auto& [organization, role] :
+       KVCS_TRY(own_places(members_, directory_, request.principal.person_id))) {
+    places.push_back(place_json(*organization, role));
   }
   return http::private_reply(200, Json{{"organizations", std::move(places)}});
 }
@@ -123,11 +122,10 @@ Result<http::Response> PlacesApi::list(http::Request& request) {
 Result<http::Response> PlacesApi::create(http::Request& request) {
   const NewPlace place = KVCS_TRY(read_new_place(request));
   const std::string& person = request.principal.person_id;
-  size_t owned = 0;
-  for (const std::string& id : KVCS_TRY(members_.organizations_of(person))) {
-    owned += KVCS_TRY(directory_.roster(id))->role_of(person) == OrgRole::kOwner;
-  }
-  if (owned >= kOwnOrganizationsMax) {
+  const std::vector<OwnPlace> places = KVCS_TRY(own_places(members_, directory_, person));
+  const auto owned = std::count_if(places.begin(), places.end(),
+                                   [](const OwnPlace& own) { return own.role == OrgRole::kOwner; });
+  if (static_cast<size_t>(owned) >= kOwnOrganizationsMax) {
     return conflict("A person may own " + std::to_string(kOwnOrganizationsMax) + " organizations.")
         .with_reason("organizations_full");
   }

@@ -4,18 +4,12 @@
 #include <nlohmann/json.hpp>
 
 #include "support/access_house.h"
+#include "support/json_answer.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
 
 namespace {
-
-Json json_of(const RawResponse& answer) {
-  auto parsed = parse_json(answer.body);
-  INFO(answer.status << " " << answer.body);
-  REQUIRE(parsed.ok());
-  return *parsed;
-}
 
 std::string announce_body(const std::string& project) {
   return R"({"name":"n","dtype":"F16","project_id":")" + project + "\"}";

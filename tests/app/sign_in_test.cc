@@ -5,19 +5,13 @@
 #include <thread>
 
 #include "kv/keyspace.h"
+#include "support/json_answer.h"
 #include "support/people.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
 
 namespace {
-
-Json json_of(const RawResponse& answer) {
-  auto parsed = parse_json(answer.body);
-  INFO(answer.status << " " << answer.body);
-  REQUIRE(parsed.ok());
-  return *parsed;
-}
 
 std::string sign_in_body(const std::string& password) {
   return R"({"email":"ada@example.com","password":")" + password + "\"}";

@@ -5,19 +5,13 @@
 #include <atomic>
 #include <thread>
 
+#include "support/json_answer.h"
 #include "support/people.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
 
 namespace {
-
-Json json_of(const RawResponse& answer) {
-  auto parsed = parse_json(answer.body);
-  INFO(answer.status << " " << answer.body);
-  REQUIRE(parsed.ok());
-  return *parsed;
-}
 
 std::string person_of(Browser& browser) {
   return json_of(browser.send("GET", "/api/v1/me"))["person_id"].get<std::string>();
