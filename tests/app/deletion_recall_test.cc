@@ -127,6 +127,23 @@ TEST_CASE("recall: an organization's deletion goes on, and holds its name", "[un
   CHECK_FALSE(two.record(Owner::kUser, "u1"));
 }
 
+TEST_CASE("recall: a deletion that was asked for and not begun takes nothing away", "[unit][app]") {
+  TwoMoments two;
+  two.part();
+  DeletionRecord record;
+  record.owner = {Owner::kOrganization, kOrg, kOrg, "acme"};
+  record.who = two.who;
+  record.asked = true;
+  AuditContext asking = two.who;
+  asking.source = kDeletionAsked;
+  REQUIRE(two.audited.write(tombstones(record).batch, asking).ok());
+  two.catch_up_old();
+  CHECK(two.has_config(keyspace::org_config(kOrg)));
+  CHECK(two.has_config(keyspace::org_slug("acme")));
+  CHECK_FALSE(two.record(Owner::kOrganization, kOrg));
+  CHECK_FALSE(two.record(Owner::kTenant, "acme"));
+}
+
 TEST_CASE("recall: what of a deletion has reached the tables does not matter", "[unit][app]") {
   TwoMoments two;
   two.part();
