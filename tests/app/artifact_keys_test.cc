@@ -111,7 +111,8 @@ TEST_CASE("own keys: a project's administrator makes, lists and revokes its keys
   const std::string listed = house.app.as(admin_key, "GET", path).body;
   CHECK(listed.find(id) != std::string::npos);
   CHECK(listed.find(key) == std::string::npos);
-  for (const Json& item : json_of(house.app.as(admin_key, "GET", path))["keys"]) {
+  const Json keys = json_of(house.app.as(admin_key, "GET", path))["keys"];
+  for (const Json& item : keys) {
     CHECK(item["project_id"] == house.project);
   }
   // What is made here is in the audit under the key that asked.
