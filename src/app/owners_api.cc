@@ -102,7 +102,7 @@ void OwnersApi::add_person_routes(std::vector<http::Row>& table, const http::Acc
 
 Result<http::Response> OwnersApi::remove_user(http::Request& request) {
   const std::string_view id = request.param("user_id");
-  if (const auto begun = KVCS_TRY(deletions_.find(Owner::kUser, id))) return go_on(*begun);
+  if (const auto begun = KVCS_TRY(deletions_.find(Owner::kUser, id))) return go_on(request, *begun);
   const User user = KVCS_TRY(parts_.users->find(id));
   return remove(request, {Owner::kUser, user.id, user.organization_id, ""});
 }
@@ -111,7 +111,7 @@ Result<http::Response> OwnersApi::remove_project(http::Request& request) {
   const std::string_view organization_id = request.param("org_id");
   const std::string_view id = request.param("project_id");
   const auto begun = KVCS_TRY(deletions_.find(Owner::kProject, id));
-  if (begun && begun->organization_id == organization_id) return go_on(*begun);
+  if (begun && begun->organization_id == organization_id) return go_on(request, *begun);
   const Organization organization = KVCS_TRY(parts_.organizations->find(organization_id));
   const Project project = KVCS_TRY(parts_.projects->find(organization.id, id));
   return remove(request, {Owner::kProject, project.id, organization.id, ""});
@@ -119,7 +119,8 @@ Result<http::Response> OwnersApi::remove_project(http::Request& request) {
 
 Result<http::Response> OwnersApi::remove_tenant(http::Request& request) {
   const std::string_view tenant = request.param("tenant");
-  if (const auto begun = KVCS_TRY(deletions_.find(Owner::kTenant, tenant))) return go_on(*begun);
+  if (const auto begun = KVCS_TRY(deletions_.find(Owner::kTenant, tenant)))
+    return go_on(request, *begun);
   KVCS_TRY(parts_.gateway.tenants->find_record(tenant));
   const Result<Organization> organization = parts_.organizations->find_by_slug(tenant);
   if (!organization.ok() && organization.code() != Code::kNotFound) return organization.status();
@@ -129,7 +130,8 @@ Result<http::Response> OwnersApi::remove_tenant(http::Request& request) {
 
 Result<http::Response> OwnersApi::remove_organization(http::Request& request) {
   const std::string_view id = request.param("org_id");
-  if (const auto begun = KVCS_TRY(deletions_.find(Owner::kOrganization, id))) return go_on(*begun);
+  if (const auto begun = KVCS_TRY(deletions_.find(Owner::kOrganization, id)))
+    return go_on(request, *begun);
   const Organization organization = KVCS_TRY(parts_.organizations->find(id));
   return remove(request,
                 {Owner::kOrganization, organization.id, organization.id, organization.slug});
@@ -138,10 +140,7 @@ Result<http::Response> OwnersApi::remove_organization(http::Request& request) {
 Result<http::Response> OwnersApi::remove(http::Request& request, const OwnerRef& owner) {
   const bool is_dry = KVCS_TRY(flag(request, "dry_run"));
   const bool is_forced = KVCS_TRY(flag(request, "force"));
-  if (is_dry) {
-    const OwnerHoldings holdings = KVCS_TRY(deletions_.count(owner));
-    return http::reply(200, holdings_json(owner, holdings));
-  }
+  if (is_dry) return show(owner);
   OwnerDeletions::HoldingsCheck check;
   if (!is_forced && (owner.kind == Owner::kOrganization || owner.kind == Owner::kProject)) {
     check = [&owner](const OwnerHoldings& holdings) { return check_holdings(owner, holdings); };
@@ -150,11 +149,20 @@ Result<http::Response> OwnersApi::remove(http::Request& request, const OwnerRef&
     KVCS_TRY(check(holdings));
   }
   KVCS_TRY(deletions_.begin(owner, admin_api::who(request), check));
-  return go_on(owner);
+  return bring_on(owner);
+}
+
+Result<http::Response> OwnersApi::go_on(const http::Request& request, const OwnerRef& owner) {
+  return KVCS_TRY(flag(request, "dry_run")) ? show(owner) : bring_on(owner);
+}
+
+Result<http::Response> OwnersApi::show(const OwnerRef& owner) const {
+  const OwnerHoldings holdings = KVCS_TRY(deletions_.count(owner));
+  return http::reply(200, holdings_json(owner, holdings));
 }
 
 // A store that fails on the way leaves the deletion to the job.
-Result<http::Response> OwnersApi::go_on(const OwnerRef& owner) {
+Result<http::Response> OwnersApi::bring_on(const OwnerRef& owner) {
   const Clock& clock = *parts_.system_clock;
   const int64_t end_us = clock.mono_us() + kWaitMs * 1000;
   const Result<bool> ended = deletions_.go_on(owner, [&] { return clock.mono_us() >= end_us; });

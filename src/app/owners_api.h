@@ -24,7 +24,10 @@ class OwnersApi final {
 
  private:
   Result<http::Response> remove(http::Request& request, const OwnerRef& owner);
-  Result<http::Response> go_on(const OwnerRef& owner);
+  // Of a deletion that is under way already.
+  Result<http::Response> go_on(const http::Request& request, const OwnerRef& owner);
+  Result<http::Response> show(const OwnerRef& owner) const;
+  Result<http::Response> bring_on(const OwnerRef& owner);
 
   Parts& parts_;
   OwnerDeletions& deletions_;

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "cli/confirm.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::cli {
@@ -35,6 +36,30 @@ Json list_of(const std::vector<std::string>& words) {
   if (words.size() == 1 && words.front() == "all") return list;
   for (const std::string& word : words) list.push_back(word);
   return list;
+}
+
+// What the server says of its query in words of the command line.
+Status in_options(const Status& refused) {
+  std::string text = refused.message();
+  for (const auto& [query, option] :
+       {std::pair{std::string_view("?force=true"), "--force"}, {"?dry_run=true", "--dry-run"}}) {
+    for (size_t at = text.find(query); at != text.npos; at = text.find(query, at)) {
+      text.replace(at, query.size(), option);
+    }
+  }
+  return Status(refused.code(), std::move(text)).with_reason(refused.reason());
+}
+
+// The server may not have waited for the end of what it deletes; it names the job then.
+int show_deleted(Console& console, const Result<Json>& answer, const std::string& deed) {
+  if (!answer.ok()) return console.fail(in_options(answer.status()));
+  if (!answer.value().is_object()) return show_done(console, ok(), deed + ".");
+  if (console.mode().json) {
+    console.print_json(answer.value());
+  } else {
+    console.note(deed + "; what belonged to it goes in the background, by the job owner-deletion.");
+  }
+  return kExitOk;
 }
 
 }  // namespace
@@ -161,16 +186,25 @@ int show_done(Console& console, const Status& done, std::string_view note) {
   return kExitOk;
 }
 
-int show_deleted(Console& console, const Result<Json>& answer, const std::string& deed) {
-  if (!answer.ok() || !answer.value().is_object()) {
-    return show_done(console, answer.status(), deed + ".");
-  }
-  if (console.mode().json) {
-    console.print_json(answer.value());
-  } else {
-    console.note(deed + "; what belonged to it goes in the background, by the job owner-deletion.");
-  }
-  return kExitOk;
+int run_delete(const Invocation& in, Console& console, const Deletion& deletion) {
+  const auto& [path, what, verb, is_forced] = deletion;
+  const std::string question = verb + " " + what + "? This cannot be undone.";
+  if (const auto exit = declined(in, console, question)) return *exit;
+  ApiClient api(find_admin_settings());
+  const auto answer = api.call("DELETE", path + (is_forced ? "?force=true" : ""));
+  return show_deleted(console, answer, verb + "d " + what);
+}
+
+int run_delete_owner(const Invocation& in, Console& console, const Deletion& deletion) {
+  if (!in.flag("dry-run")) return run_delete(in, console, deletion);
+  ApiClient api(find_admin_settings());
+  return show_object(console, api.call("DELETE", deletion.path + "?dry_run=true"));
+}
+
+Option dry_run_option() {
+  return {.name = "--dry-run",
+          .kind = ValueKind::kFlag,
+          .help = "Show how much would go, and delete nothing."};
 }
 
 Result<std::string> read_input(const std::string& path, uint64_t bytes_max) {

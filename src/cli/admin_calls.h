@@ -54,8 +54,19 @@ int show_object(Console& console, const Result<Json>& object);
 int show_list(Console& console, const Result<Json>& list, const std::vector<Column>& columns,
               std::string_view when_empty);
 int show_done(Console& console, const Status& done, std::string_view note);
-// Of a DELETE whose end the server may not have waited for; `deed` is "Deleted user …".
-int show_deleted(Console& console, const Result<Json>& answer, const std::string& deed);
+
+struct Deletion {
+  std::string path;
+  std::string what;  // Named in the question: "user 3f0c…".
+  std::string verb = "Delete";
+  bool is_forced = false;  // Of an organization: its users, projects and artifacts too.
+};
+// Asks first, unless --yes was given.
+int run_delete(const Invocation& in, Console& console, const Deletion& deletion);
+// The same of what has things of its own, by a command with dry_run_option(): with that nobody is
+// asked, and what would go is shown. A refusal names options where the server names its query.
+int run_delete_owner(const Invocation& in, Console& console, const Deletion& deletion);
+Option dry_run_option();
 
 // A file's bytes, or all of stdin for "-". TooLarge past the limit.
 Result<std::string> read_input(const std::string& path, uint64_t bytes_max);

@@ -48,6 +48,8 @@ std::string examples_text(const Command& command) {
 
 // "" when the value fits the option.
 std::string value_fault(const Option& option, const std::string& value) {
+  // From an unset variable of a script, most often.
+  if (value.empty() && (option.required || option.never_empty)) return "it is empty.";
   if (option.kind == ValueKind::kNumber) {
     int64_t number = 0;
     const char* const end = value.data() + value.size();

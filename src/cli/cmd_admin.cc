@@ -36,16 +36,6 @@ int run_read(Console& console, const std::string& path) {
   ApiClient api(find_admin_settings());
   return show_object(console, api.call("GET", path));
 }
-// Asks first, unless --yes was given; `what` names the thing in the question and in the result.
-int run_remove(const Invocation& in, Console& console, const std::string& path,
-               const std::string& what) {
-  if (const auto exit = declined(in, console, "Delete " + what + "? This cannot be undone.")) {
-    return *exit;
-  }
-  ApiClient api(find_admin_settings());
-  return show_deleted(console, api.call("DELETE", path), "Deleted " + what);
-}
-
 // The body of a create or an update. Options that were not given are left out, so an update changes
 // nothing else.
 Result<Json> organization_body(const Invocation& in) {
@@ -205,13 +195,18 @@ std::vector<Command> organization_writes() {
                    {.name = "--force",
                     .kind = ValueKind::kFlag,
                     .help = "Its users, projects and artifacts too."},
+                   dry_run_option(),
                    yes_option()},
-       .examples = {{std::string("kvcs admin org delete ") + kId + " -y", "Without asking."}},
+       .examples = {{std::string("kvcs admin org delete ") + kId + " --dry-run",
+                     "How much would go with it."},
+                    {std::string("kvcs admin org delete ") + kId + " -y", "Without asking."}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_remove(in, console,
-                               organization_path(in) + (in.flag("force") ? "?force=true" : ""),
-                               "organization " + printable(in.text("org_id"), kShownName));
+             return run_delete_owner(
+                 in, console,
+                 {.path = organization_path(in),
+                  .what = "organization " + printable(in.text("org_id"), kShownName),
+                  .is_forced = in.flag("force")});
            }},
   };
 }
@@ -292,12 +287,13 @@ std::vector<Command> user_writes() {
            }},
       {.name = "admin user delete",
        .summary = "Delete a user and its keys.",
-       .options = {kUser, yes_option()},
+       .options = {kUser, dry_run_option(), yes_option()},
        .examples = {{std::string("kvcs admin user delete ") + kId + " -y", "Without asking."}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_remove(in, console, user_path(in),
-                               "user " + printable(in.text("user_id"), kShownName));
+             return run_delete_owner(in, console,
+                                     {.path = user_path(in),
+                                      .what = "user " + printable(in.text("user_id"), kShownName)});
            }},
       {.name = "admin user reset-quota",
        .summary = "Set a user's use of this month to zero.",

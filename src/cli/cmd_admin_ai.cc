@@ -105,7 +105,10 @@ int run_price_set(const Invocation& in, Console& console) {
 
 // A price of one organization stands before the general one.
 Option for_organization() {
-  return {.name = "--org", .help = "For this organization only.", .value_name = "ORG_ID"};
+  return {.name = "--org",
+          .help = "For this organization only.",
+          .value_name = "ORG_ID",
+          .never_empty = true};
 }
 
 std::vector<Command> price_commands() {
@@ -160,11 +163,10 @@ std::vector<Command> price_commands() {
        .examples = {{"kvcs admin prices delete local/llama -y", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             const std::string what = "the price of " + printable(in.text("model"), kShownValue);
-             if (const auto exit = declined(in, console, "Delete " + what + "?")) return *exit;
-             ApiClient api(find_admin_settings());
-             return show_done(console, api.call("DELETE", price_path(in)).status(),
-                              "Deleted " + what + ".");
+             return run_delete(
+                 in, console,
+                 {.path = price_path(in),
+                  .what = "the price of " + printable(in.text("model"), kShownValue)});
            }},
   };
 }

@@ -164,11 +164,9 @@ std::vector<Command> credential_commands(const Option& name) {
                      "Its requests carry the shared key again."}},
        .run =
            [](const Invocation& in, Console& console) {
-             const std::string what = "the key at " + printable(in.text("name"), kShownName);
-             if (const auto code = declined(in, console, "Delete " + what + "?")) return *code;
-             ApiClient api(find_admin_settings());
-             return show_done(console, api.call("DELETE", credential_path(in)).status(),
-                              "Deleted " + what + ".");
+             return run_delete(in, console,
+                               {.path = credential_path(in),
+                                .what = "the key at " + printable(in.text("name"), kShownName)});
            }},
   };
 }
@@ -198,11 +196,9 @@ std::vector<Command> admin_provider_commands() {
        .examples = {{"kvcs admin provider delete local -y", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             const std::string what = "provider " + printable(in.text("name"), kShownName);
-             if (const auto exit = declined(in, console, "Delete " + what + "?")) return *exit;
-             ApiClient api(find_admin_settings());
-             return show_done(console, api.call("DELETE", provider_path(in)).status(),
-                              "Deleted " + what + ".");
+             return run_delete(in, console,
+                               {.path = provider_path(in),
+                                .what = "provider " + printable(in.text("name"), kShownName)});
            }},
   };
   for (Command& command : credential_commands(name)) all.push_back(std::move(command));

@@ -25,12 +25,6 @@ int run_send(Console& console, const char* method, const std::string& path, cons
   ApiClient api(find_admin_settings());
   return show_object(console, api.call(method, path, body));
 }
-int run_remove(const Invocation& in, Console& console, const std::string& path,
-               const std::string& what) {
-  if (const auto exit = declined(in, console, "Remove " + what + "?")) return *exit;
-  ApiClient api(find_admin_settings());
-  return show_deleted(console, api.call("DELETE", path), "Removed " + what);
-}
 // Shows a list that comes in one answer, without pages, under `member`.
 int run_whole_list(Console& console, const std::string& path, const char* member,
                    const std::vector<Column>& columns, const char* when_empty) {
@@ -104,9 +98,11 @@ std::vector<Command> provider_commands() {
        .examples = {{"kvcs gateway provider remove hubspot -y", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_remove(
-                 in, console, provider_path(in),
-                 "the record of provider " + printable(in.text("provider"), kShownName));
+             return run_delete(
+                 in, console,
+                 {.path = provider_path(in),
+                  .what = "the record of provider " + printable(in.text("provider"), kShownName),
+                  .verb = "Remove"});
            }},
   };
 }
@@ -171,12 +167,14 @@ std::vector<Command> tenant_commands() {
        .run = put_status("/resume")},
       {.name = "gateway tenant remove",
        .summary = "Remove a tenant, its tokens, accounts and schedule; its organization stays.",
-       .options = {kTenant, yes_option()},
+       .options = {kTenant, dry_run_option(), yes_option()},
        .examples = {{"kvcs gateway tenant remove kahuna -y", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_remove(in, console, tenant_path(in),
-                               "tenant " + printable(in.text("tenant"), kShownName));
+             return run_delete_owner(in, console,
+                                     {.path = tenant_path(in),
+                                      .what = "tenant " + printable(in.text("tenant"), kShownName),
+                                      .verb = "Remove"});
            }},
   };
 }
@@ -228,8 +226,10 @@ std::vector<Command> token_commands() {
                      ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_remove(in, console, tenant_path(in, "/tokens/" + segment(in, "token_id")),
-                               "token " + printable(in.text("token_id"), kShownName));
+             return run_delete(in, console,
+                               {.path = tenant_path(in, "/tokens/" + segment(in, "token_id")),
+                                .what = "token " + printable(in.text("token_id"), kShownName),
+                                .verb = "Remove"});
            }},
   };
 }

@@ -180,7 +180,8 @@ int run_remove(const Invocation& in, Console& console) {
 
 const Option kTenant{.name = "TENANT", .help = "The tenant.", .required = true};
 const Option kProvider{.name = "PROVIDER", .help = "Its name: hubspot, slack, …", .required = true};
-const Option kAccount{.name = "ACCOUNT", .help = "The account's id.", .fallback = "default"};
+const Option kAccount{
+    .name = "ACCOUNT", .help = "The account's id.", .fallback = "default", .never_empty = true};
 const Option kMeta{.name = "--meta",
                    .kind = ValueKind::kList,
                    .help = "What the provider needs beside.",

@@ -63,13 +63,10 @@ int run_put(const Invocation& in, Console& console) {
 }
 
 // A deleted value is gone; the audit keeps its digest alone.
-int run_delete(const Invocation& in, Console& console) {
-  const std::string what = "key " + printable(in.text("key"), kShownValue);
-  if (const auto exit = declined(in, console, "Delete " + what + "? This cannot be undone.")) {
-    return *exit;
-  }
-  ApiClient api(find_admin_settings());
-  return show_done(console, api.call("DELETE", value_path(in)).status(), "Deleted " + what + ".");
+int run_delete_value(const Invocation& in, Console& console) {
+  return run_delete(
+      in, console,
+      {.path = value_path(in), .what = "key " + printable(in.text("key"), kShownValue)});
 }
 
 // Appends the keys of one family to `keys`, each with the family's name as a member, until `keys`
@@ -166,7 +163,7 @@ std::vector<Command> value_commands() {
        .summary = "Delete one key.",
        .options = {key, family_option(), yes_option()},
        .examples = {{"kvcs kv delete note:1 --family system -y", "Without asking."}},
-       .run = run_delete},
+       .run = run_delete_value},
   };
 }
 

@@ -306,6 +306,8 @@ TEST_CASE("ownership: a deletion that the store interrupts goes on, and holds th
                      R"({"access_token":"a"})")
               .status == 404);
     CHECK(house.admin("DELETE", path).status == 202);
+    // A look at what would go brings nothing on, nor does it begin again.
+    CHECK(house.admin("DELETE", path + "?dry_run=true").status == 200);
     if (life == 1) house.app.restart();
   }
   broken = false;

@@ -261,6 +261,48 @@ TEST_CASE("admin prices set: bounds and any other member stand in the row", "[un
   CHECK(desk.requests().empty());
 }
 
+TEST_CASE("admin delete: a dry run asks nobody and deletes nothing, for every kind of owner",
+          "[unit][cli]") {
+  CliDesk desk;
+  const std::vector<std::pair<Words, std::string>> owners = {
+      {{"admin", "org", "delete", "o"}, "/admin/organizations/o"},
+      {{"admin", "user", "delete", "u"}, "/admin/users/u"},
+      {{"gateway", "tenant", "remove", "t"}, "/admin/tenants/t"}};
+  for (auto [words, path] : owners) {
+    INFO(path);
+    words.push_back("--dry-run");
+    desk.answer({{R"({"owner":"user:u","users":1,"records":7})"}});
+    CHECK(desk.run(words) == 0);
+    CHECK(desk.requests() == Words{"DELETE " + path + "?dry_run=true"});
+    CHECK(desk.out.find("records  7") != std::string::npos);
+    words.back() = "-y";
+    CHECK(desk.run(words) == 0);
+    CHECK(desk.requests() == Words{"DELETE " + path});
+  }
+  CHECK(desk.run({"admin", "org", "delete", "o", "--force", "--dry-run"}) == 0);
+  CHECK(desk.requests() == Words{"DELETE /admin/organizations/o?dry_run=true"});
+}
+
+TEST_CASE("admin delete: an empty name asks nothing of the server", "[unit][cli]") {
+  CliDesk desk;
+  const std::vector<Words> all = {{"admin", "org", "delete", "", "-y"},
+                                  {"admin", "user", "delete", "", "-y"},
+                                  {"admin", "key", "revoke", "u", ""},
+                                  {"admin", "prices", "delete", "m", "--org", "", "-y"},
+                                  {"admin", "provider", "delete", "", "-y"},
+                                  {"admin", "provider", "delete-key", "o", "", "-y"},
+                                  {"gateway", "tenant", "remove", "", "-y"},
+                                  {"gateway", "token", "revoke", "t", "", "-y"},
+                                  {"gateway", "account", "remove", "t", "p", "", "-y"},
+                                  {"kv", "delete", "", "-y"}};
+  for (const Words& words : all) {
+    INFO(words[0] << " " << words[1] << " " << words[2]);
+    CHECK(desk.run(words) == 2);
+    CHECK(desk.error.find("it is empty") != std::string::npos);
+    CHECK(desk.requests().empty());
+  }
+}
+
 TEST_CASE("admin alerts: the newest are listed", "[unit][cli]") {
   CliDesk desk;
   desk.answer({{R"({"alerts":[{"ts":"2026-11-29T10:00:00Z","event":"budget.80","subject":"acme",)"

@@ -149,6 +149,19 @@ TEST_CASE("parse: what is required and missing is named, also when a variable ma
   CHECK(type({option}, {}).error == "error: -n,--count: required.\n");
 }
 
+TEST_CASE("parse: what is required is not empty, and another option only where it may be",
+          "[unit][cli]") {
+  const Option id{.name = "ORG_ID", .help = "The organization.", .required = true};
+  const Option name{.name = "--name", .help = "Its name."};
+  const Option of{.name = "--org", .help = "Of that one.", .never_empty = true};
+  CHECK(type({id}, {""}).error == "error: ORG_ID: it is empty.\n");
+  CHECK(type({id}, {""}).code == kExitUsage);
+  CHECK(type({of}, {"--org", ""}).error == "error: --org: it is empty.\n");
+  CHECK(type({of}, {"--org="}).code == kExitUsage);
+  CHECK(type({of}, {}).code == kExitOk);
+  CHECK(type({name}, {"--name", ""}).in.optional_text("name") == "");
+}
+
 TEST_CASE("parse: words behind -- are arguments, whatever they look like", "[unit][cli]") {
   const Option file{.name = "FILE", .help = "A file."};
   CHECK(type({file, kCount}, {"--", "-n"}).in.text("file") == "-n");

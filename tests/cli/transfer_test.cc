@@ -150,6 +150,29 @@ TEST_CASE("what is no .kv file is not uploaded", "[cli][transfer][unit]") {
   CHECK(d.run({"download", "nonsense"}) == 1);
 }
 
+TEST_CASE("an organization that holds something is refused in words of the command line",
+          "[cli][transfer][unit]") {
+  Desk desk;
+  const Env admin("KVCS_ADMIN_KEY", desk.app.credential("admin_key"));
+  const auto run = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {"admin", "org"});
+    return desk.run(std::move(words));
+  };
+  REQUIRE(run({"create", "--name", "Acme", "--json"}) == 0);
+  const std::string id = desk.json()["org_id"];
+  REQUIRE(desk.run({"admin", "user", "create", "--email", "a@b.example", "--org", id}) == 0);
+  CHECK(run({"delete", id, "-y"}) == 1);
+  INFO(desk.error);
+  CHECK(desk.error.find("repeat with --force, which deletes them too; --dry-run lists") !=
+        std::string::npos);
+  CHECK(desk.error.find('?') == std::string::npos);
+  REQUIRE(run({"delete", id, "--dry-run", "--json"}) == 0);
+  CHECK(desk.json()["users"] == 1);
+  CHECK(run({"show", id}) == 0);
+  CHECK(run({"delete", id, "--force", "-y"}) == 0);
+  CHECK(run({"show", id}) == 1);
+}
+
 TEST_CASE("quota, whoami and the key's three commands", "[cli][transfer][unit]") {
   Desk d;
   CHECK(d.run({"quota"}) == 0);
