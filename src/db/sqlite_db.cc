@@ -66,6 +66,9 @@ Status sqlite_status(int result, std::string_view path, std::string_view what,
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:
+      return unavailable(
+          "The database cannot be read or written; its operator finds the reason in the log.",
+          std::move(cause));
     case SQLITE_NOMEM:
     case SQLITE_INTERRUPT:
     case SQLITE_ABORT:
@@ -75,7 +78,7 @@ Status sqlite_status(int result, std::string_view path, std::string_view what,
       return Status(Code::kTooLarge, "A value is too large for the database.", std::move(cause));
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return internal(std::move(cause)).with_reason(kDbDamaged);
+      return unreadable("A row that this needs", std::move(cause)).with_reason(kDbDamaged);
     default:
       return internal(std::move(cause));
   }

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/damage.h"
 #include "identity/access.h"
 #include "identity/directory.h"
 #include "identity/identity.h"
@@ -22,10 +23,14 @@ Status refused() {
   return unauthenticated("The key is unknown, revoked or expired.").with_reason("invalid_api_key");
 }
 
-// Turns a failed read into the answer for the caller: a missing record refuses, anything else is
-// our fault.
+// Turns a failed read into the answer for the caller: a missing record refuses, one that is damaged
+// stays so, and a store that does not answer may later.
 Status read_failure(const Status& status) {
   if (status.code() == Code::kNotFound) return refused();
+  if (status.code() == Code::kInternal) {
+    return unreadable("The record of this key or session, or of whose it is,", status.to_string())
+        .with_reason("auth_unreadable");
+  }
   return unavailable("Keys cannot be checked at the moment; try again.", status.to_string())
       .with_reason("auth_unavailable")
       .with_retry_after_s(kKvRetryAfterS);
@@ -155,7 +160,8 @@ struct Authenticator::Impl {
     if (session.value()->organization_id.empty()) return ok();
     const Status entered = enter(session.value()->organization_id, principal);
     if (entered.ok()) principal.project_id = session.value()->project_id;
-    return entered.code() == Code::kUnavailable ? entered : ok();
+    const bool goes_on = entered.code() == Code::kNotFound || entered.code() == Code::kForbidden;
+    return goes_on ? ok() : entered;
   }
 
   Status enter(std::string_view organization_id, Principal& principal) const {

@@ -166,7 +166,8 @@ Status open_failed(const rocksdb::Status& s, const std::string& path) {
 Status rocks_status(const rocksdb::Status& s, std::string_view what) {
   if (s.ok()) return ok();
   if (s.IsCorruption()) {
-    return internal(std::string(what) + ": " + s.ToString()).with_reason(kKvDamaged);
+    return unreadable("A record that this needs", std::string(what) + ": " + s.ToString())
+        .with_reason(kKvDamaged);
   }
   return unavailable("The key-value store cannot " + std::string(what) + ".", s.ToString());
 }

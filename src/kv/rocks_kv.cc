@@ -39,7 +39,8 @@ std::string_view view(const rocksdb::Slice& slice) {
 }
 
 Status malformed(std::string_view key) {
-  return internal("the stored value of key " + printable(key) + " is malformed")
+  return unreadable("A record that this needs",
+                    "the stored value of key " + printable(key) + " is malformed")
       .with_reason(kKvDamaged);
 }
 

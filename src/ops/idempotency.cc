@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/damage.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mutex.h"
@@ -87,6 +88,10 @@ std::string room_words(std::string_view unkept) {
 }
 
 Status store_failed(const Status& status) {
+  if (status.code() == Code::kInternal) {
+    return unreadable("The record of this idempotency key", status.to_string())
+        .with_reason("idempotency_unreadable");
+  }
   return unavailable("An idempotency key cannot be kept while the store does not answer.",
                      status.to_string())
       .with_reason("idempotency_unavailable")
@@ -233,7 +238,9 @@ struct Idempotency::Impl {
     const Result<KvEntry> entry = kv.get(KvFamily::kSystem, key);
     Kept first = marker;
     if (entry.ok()) {
-      first = KVCS_TRY(parse_kept(entry.value().value));
+      Result<Kept> kept = parse_kept(entry->value);
+      if (!kept.ok()) return store_failed(internal(kept.status().to_string()));
+      first = std::move(kept).value();
     } else if (entry.code() != Code::kNotFound) {
       return store_failed(entry.status());
     }

@@ -249,6 +249,23 @@ TEST_CASE("ai: without the store an Idempotency-Key is not taken", "[fault][ai]"
   down = false;
 }
 
+TEST_CASE("ai: a damaged record of an Idempotency-Key is our fault and stays so", "[fault][ai]") {
+  AiHouse house;
+  REQUIRE(ask(house, "one").status == 200);
+  KvStore& kv = *house.app.parts().kv;
+  const KvPage kept = kv.scan(KvFamily::kSystem, "idempotency:", "", 10).value();
+  REQUIRE(kept.items.size() == 1);
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, kept.items[0].key, "{not json");
+  REQUIRE(kv.write(batch, KvDurability::kSynced).ok());
+  const RawResponse refused = ask(house, "one");
+  INFO(refused.body);
+  CHECK(refused.status == 500);
+  CHECK(has(refused.body, "idempotency_unreadable"));
+  CHECK(has(refused.body, "trying again does not help"));
+  CHECK(house.provider.bodies().size() == 1);
+}
+
 TEST_CASE("ai: a provider that breaks off may have been paid: the Idempotency-Key stays taken",
           "[fault][ai]") {
   AiHouse house;

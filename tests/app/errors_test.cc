@@ -100,6 +100,20 @@ TEST_CASE("errors: of keys and projects", "[contract][identity]") {
   check(house.app.as(token, "POST", "/api/v1/other/demo", "{}"), 401, "AUTH_FAILED");
 }
 
+TEST_CASE("errors: a token whose record is damaged is neither right nor wrong",
+          "[fault][gateway]") {
+  TestApp app([](Config& config) { config.gateway.signin_failures_per_minute = 2; });
+  const std::string token = "a-bearer-of-acme-1";
+  KvBatch batch;
+  batch.put(KvFamily::kAuth, keyspace::tenant_auth(sha256_hex(token)), "{not json");
+  REQUIRE(app.parts().kv->write(batch, KvDurability::kSynced).ok());
+  for (int i = 0; i < 5; i++) {
+    const RawResponse told = app.as(token, "POST", "/api/v1/acme/mock", "{}");
+    check(told, 500, "INTERNAL");
+    CHECK(has(told.body, "trying again does not help"));
+  }
+}
+
 TEST_CASE("errors: wrong admin keys lock an address out, but no right one",
           "[contract][identity]") {
   AiHouse house([](Config& config) { config.admin.failures_max = 3; });

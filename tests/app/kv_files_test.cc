@@ -64,7 +64,7 @@ TEST_CASE("kv files: damage in a table is told, and repair keeps what can be rea
   house.kill();
   const std::vector<std::string> tables = tables_of(house.used());
   REQUIRE(tables.size() >= 3);
-  int served = 0, told = 0;
+  int served = 0, told = 0, refused_keys = 0;
   for (const std::string& table : tables) {
     const std::string dir = house.copy(), path = dir + "/kv/" + table;
     INFO(path);
@@ -81,6 +81,15 @@ TEST_CASE("kv files: damage in a table is told, and repair keeps what can be rea
         return !has(health, "\"kv\":\"up\"") && !has(health, "\"status\":\"healthy\"");
       }));
       CHECK(has(house.log(), "kv.damaged"));
+      if (!ran) {
+        const RawResponse unread = house.admin("GET", "/admin/me");
+        INFO(unread.body);
+        CHECK(unread.status == 500);
+        CHECK(has(unread.body, "trying again does not help"));
+        CHECK(has(unread.body, "kvcs repair"));
+        CHECK(unread.header("retry-after").empty());
+        refused_keys++;
+      }
       if (ran) {
         told++;
         CHECK(has(house.admin("GET", "/health").body, "\"kv\":\"degraded\""));
@@ -102,4 +111,5 @@ TEST_CASE("kv files: damage in a table is told, and repair keeps what can be rea
   }
   CHECK(served > 0);
   CHECK(told > 0);
+  CHECK(refused_keys > 0);  // One of the tables has the keys.
 }

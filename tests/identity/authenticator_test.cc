@@ -153,7 +153,33 @@ TEST_CASE("auth: records of other systems are understood, damaged ones are not a
   put(R"({"user_id":")" + u.id + R"(","key_id":"k","name":"n","status":"odd"})");
   CHECK(rig.auth.authenticate(bearer).code() == Code::kUnauthenticated);
   put("{not json");
-  CHECK(rig.auth.authenticate(bearer).code() == Code::kUnavailable);
+  const Status damaged = rig.auth.authenticate(bearer).status();
+  CHECK(damaged.code() == Code::kInternal);
+  CHECK(damaged.reason() == "auth_unreadable");
+  CHECK(damaged.retry_after_s() == 0);
+  CHECK(damaged.message().find("trying again does not help") != std::string::npos);
+  CHECK(damaged.message().find("kvcs repair") != std::string::npos);
+}
+
+TEST_CASE("auth: a damaged owner of a key is told as such, and not as a store that is away",
+          "[unit][identity]") {
+  IdentityRig rig;
+  const Organization o = rig.organization();
+  const User u = rig.user(o);
+  const CreatedKey key = rig.key(rig.owner(PrincipalKind::kUserKey, o, u));
+  for (const std::string& record : {keyspace::user_config(u.id), keyspace::org_config(o.id)}) {
+    INFO(record);
+    const std::string whole = rig.kv->get(KvFamily::kConfig, record)->value;
+    const auto put = [&](const std::string& json) {
+      KvBatch batch;
+      batch.put(KvFamily::kConfig, record, json);
+      REQUIRE(rig.kv->write(batch, KvDurability::kSynced).ok());
+    };
+    put("{not json");
+    CHECK(rig.authenticate(key).status().reason() == "auth_unreadable");
+    put(whole);
+    CHECK(rig.authenticate(key).ok());
+  }
 }
 
 TEST_CASE("auth: static admin keys carry their role", "[unit][identity]") {

@@ -363,8 +363,7 @@ Result<BudgetView> stored_view(const KvStore& kv, const std::string& key, std::s
   if (entry.code() == Code::kNotFound) return view;
   if (!entry.ok()) return std::move(entry).status();
   Result<BudgetView> read = parse_counter(entry->value, month);
-  // Not the caller's fault, and soon mended; see repair().
-  if (!read.ok()) return unavailable("A budget counter is unreadable.", read.status().to_string());
+  if (!read.ok()) return unreadable_counter(read.status().to_string());
   return read;
 }
 

@@ -130,6 +130,8 @@ struct ChargedRow {
   UsageRecord charge;
 };
 Result<ChargedRow> parse_charge(std::string_view row_json);
+// What a request is told whose counter cannot be read; the job makes it anew.
+Status unreadable_counter(std::string cause);
 
 class BudgetBook final {
  public:

@@ -12,6 +12,12 @@
 
 namespace kvcs::ai {
 
+Status unreadable_counter(std::string cause) {
+  return unavailable(
+      "A counter of the budget cannot be read; within a minute it is made anew from its rows.",
+      std::move(cause));
+}
+
 BudgetCounter* BudgetBook::counter(std::string_view kind, std::string_view id,
                                    const std::string& month) {
   auto it = counters_.find(std::tie(kind, id, month));
@@ -46,7 +52,7 @@ Status BudgetBook::note_damage(BudgetCounter& counter, const Status& why) {
   {
     MutexLock lock(mutex_);
     if (counter.loaded) return ok();
-    if (counter.damaged) return unavailable("A budget counter is unreadable.", key);
+    if (counter.damaged) return unreadable_counter(key);
     counter.damaged = true;
   }
   Entry told;
@@ -59,7 +65,7 @@ Status BudgetBook::note_damage(BudgetCounter& counter, const Status& why) {
     pending_.push_back(std::move(told));
   }
   log::error("budgets.counter_damaged", {{"key", key}, {"reason", why.to_string()}});
-  return unavailable("A budget counter is unreadable.", key + ": " + why.message());
+  return unreadable_counter(key + ": " + why.message());
 }
 
 Status BudgetBook::load(std::span<BudgetCounter* const> wanted) {
@@ -87,7 +93,7 @@ Status BudgetBook::load(BudgetCounter& counter) {
     // repair() alone ends this: a record that can be read again may lack rows that were written
     // meanwhile, and one that was removed would make the month free.
     MutexLock lock(mutex_);
-    if (counter.damaged) return unavailable("A budget counter is unreadable.", key);
+    if (counter.damaged) return unreadable_counter(key);
   }
   BudgetCounter stored;
   bool absent = false;
@@ -112,7 +118,7 @@ Status BudgetBook::load(BudgetCounter& counter) {
   MutexLock lock(mutex_);
   // Another thread may have read the same record meanwhile; it must not be added twice.
   if (counter.loaded) return ok();
-  if (counter.damaged) return unavailable("A budget counter is unreadable.", key);
+  if (counter.damaged) return unreadable_counter(key);
   counter.loaded = true;
   counter.absent = absent;
   counter.written_used = stored.used;

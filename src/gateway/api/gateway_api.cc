@@ -60,6 +60,10 @@ Result<Principal> GatewayApi::authenticate(const http::Request& request) const {
         .with_reason("UNAVAILABLE")
         .with_retry_after_s(std::max(why.retry_after_s(), 1));
   }
+  // Nobody knows whether the token is a good one.
+  if (why.code() == Code::kInternal) {
+    return Status(Code::kInternal, why.message(), why.cause()).with_reason("INTERNAL");
+  }
   // A suspended tenant's token is a good one: the caller may know, and it does not count as a
   // failed sign-in.
   if (why.reason() == "TENANT_SUSPENDED") return principal;
