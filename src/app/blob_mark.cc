@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include "base/bytes.h"
+#include "app/store_marks.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -45,7 +45,31 @@ Result<bool> was_marked(const std::string& data_dir, const std::string& folder) 
 }
 
 std::string accept_words(const std::string& data_dir) {
-  return "kvcs repair --data-dir " + data_dir + " --accept blobs";
+  return "run kvcs repair --data-dir " + data_dir + " --accept blobs";
+}
+
+// What makes the mark of a folder anew that is this directory's own. A repair knows the folder that
+// was noted, and the one in the data directory.
+std::string marked_anew(const std::string& data_dir, const std::string& folder, bool is_noted) {
+  if (is_noted || place_of(data_dir, folder).empty()) {
+    return accept_words(data_dir) + ", which makes it anew";
+  }
+  return "remove that file; the next start makes it anew";
+}
+
+// The id in the mark is another: the folder is another directory's, or the mark is damaged.
+Status other_id(const std::string& data_dir, const std::string& folder, const std::string& found,
+                const std::string& store_id, bool is_noted) {
+  return conflict("The blobs in " + folder +
+                  " belong to another data directory, or their mark is damaged: " + folder +
+                  "/store.json names the store " + found + ", and this one is " + store_id + ". " +
+                  how_ids_differ(found, store_id) +
+                  (is_noted ? " " + blob_place_file(data_dir) +
+                                  " says that this folder was this directory's own."
+                            : "") +
+                  " If they are another's, set blobs.path to a folder of its own. If they are this "
+                  "directory's, " +
+                  marked_anew(data_dir, folder, is_noted) + ".");
 }
 
 Status mark(const std::string& data_dir, const std::string& folder, const std::string& path,
@@ -53,7 +77,7 @@ Status mark(const std::string& data_dir, const std::string& folder, const std::s
   if (KVCS_TRY(was_marked(data_dir, folder))) {
     return conflict("The folder of the blobs, " + folder + ", is not the one that it was: " + path +
                     " is missing. If it is the place of a disk, mount that. If the blobs are lost, "
-                    "or this is a copy without them, run " +
+                    "or this is a copy without them, " +
                     accept_words(data_dir) + "; artifacts whose bytes are gone stay listed.");
   }
   const Status written = write_member(path, "store_id", store_id);
@@ -86,22 +110,16 @@ Status claim_blobs(const std::string& data_dir, const std::string& folder,
     if (text.code() == Code::kNotFound) return ok();
   }
   if (!text.ok()) return text.status();
+  const bool is_noted = KVCS_TRY(was_marked(data_dir, folder));
   const auto found = member_of(*text, "store_id");
   if (!found || !is_uuid(*found)) {
     return conflict("The mark of the blobs, " + path +
-                    ", is damaged. If they are this directory's, run " + accept_words(data_dir) +
-                    ", which makes it anew.");
+                    ", is damaged. If they are this directory's, " +
+                    marked_anew(data_dir, folder, is_noted) + ".");
   }
-  if (*found != store_id) {
-    return conflict("The blobs in " + folder + " belong to another data directory: " + path +
-                    " names the store \"" + printable(*found) + "\", and this one is \"" +
-                    store_id +
-                    "\". Set blobs.path to a folder of its own. If the other directory is gone and "
-                    "these blobs are for this one, remove that file and " +
-                    blob_place_file(data_dir) + ".");
-  }
+  if (*found != store_id) return other_id(data_dir, folder, *found, store_id, is_noted);
   // From here on a folder of that name without its mark is another one.
-  if (KVCS_TRY(was_marked(data_dir, folder))) return ok();
+  if (is_noted) return ok();
   const Status noted =
       write_member(blob_place_file(data_dir), "folder", place_of(data_dir, folder));
   if (!noted.ok()) {

@@ -70,7 +70,8 @@ class Repair final {
     found_.portal = portal_.mark;
     KVCS_TRY(look_at_kv());
     // The generation that all will have: one that no store has had.
-    next_.store_id = found_.directory ? found_.directory->mark.store_id : make_uuid_v4(*entropy_);
+    next_.store_id = agreed_id(found_);
+    if (next_.store_id.empty()) next_.store_id = make_uuid_v4(*entropy_);
     for (const auto& mark : {found_.kv, found_.ledger, found_.portal}) {
       if (mark) next_.generation = std::max(next_.generation, mark->generation);
     }
@@ -130,11 +131,7 @@ class Repair final {
 
   // Whether a store is one that this directory's start would take.
   bool fits(const std::optional<StoreMark>& mark) const {
-    const StoreMark* expected = found_.directory ? &found_.directory->mark
-                                : found_.kv      ? &*found_.kv
-                                                 : nullptr;
-    if (expected == nullptr) return false;
-    return mark && mark->store_id == expected->store_id;
+    return mark && (found_.directory || found_.kv) && mark->store_id == next_.store_id;
   }
   // A directory of before has no marks, and its databases none either.
   bool fits(const FoundDatabase& db) const {

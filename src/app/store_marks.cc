@@ -5,6 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "app/files.h"
@@ -62,6 +65,29 @@ struct Compared {
   const std::optional<StoreMark>& mark;
   const char* accept;  // What kvcs repair calls it.
 };
+
+// Conflict when a store bears another id than store.json, which is the odd one itself when all
+// stores agree on another.
+Status check_ids(const std::string& data_dir, const FoundMarks& found,
+                 std::span<const Compared> stores) {
+  const std::string& ours = found.directory->mark.store_id;
+  const Compared* odd = nullptr;
+  for (const Compared& store : stores) {
+    if (store.mark && store.mark->store_id != ours) odd = odd == nullptr ? &store : odd;
+  }
+  if (odd == nullptr) return ok();
+  std::string name = odd->name, id = odd->mark->store_id, beside = store_file_path(data_dir);
+  std::string expected = ours;
+  if (agreed_id(found) != ours) {
+    name = std::exchange(beside, "the stores beside it");
+    expected = std::exchange(id, ours);
+  }
+  return conflict(name + " belongs to another data directory, or its mark is damaged: its id is " +
+                  id + ", and that of " + beside + " is " + expected + ". " +
+                  how_ids_differ(id, expected) +
+                  " If it was brought here from elsewhere, put back what was here." +
+                  ways_out(data_dir, "generation"));
+}
 
 std::string generation_text(int64_t generation) {
   return generation == 0 ? "none" : std::to_string(generation);
@@ -132,6 +158,35 @@ Status write_mark(Database& db, const StoreMark& mark) {
   return put.bind(1, dump_json(mark_json(mark))).run();
 }
 
+std::string agreed_id(const FoundMarks& found) {
+  std::vector<std::string> ids;
+  if (found.directory) ids.push_back(found.directory->mark.store_id);
+  for (const auto& mark : {found.kv, found.ledger, found.portal}) {
+    if (mark) ids.push_back(mark->store_id);
+  }
+  std::string agreed;
+  std::ptrdiff_t most = 0;
+  for (const std::string& id : ids) {
+    const auto count = std::count(ids.begin(), ids.end(), id);
+    if (count > most) agreed = id;
+    most = std::max(most, count);
+  }
+  return agreed;
+}
+
+std::string how_ids_differ(const std::string& one, const std::string& other) {
+  // Of two random ids 28 of the 36 characters differ in the mean, and hardly ever fewer than 20.
+  constexpr int kDamagedMax = 8;
+  int differ = 0;
+  for (size_t i = 0; i < std::min(one.size(), other.size()); i++) differ += one[i] != other[i];
+  return "The two differ in " + std::to_string(differ) + " of " + std::to_string(one.size()) +
+         " characters" +
+         (differ <= kDamagedMax ? ", as a mark does that is damaged; two directories have ids that "
+                                  "differ in nearly all."
+                                : ", as the ids of two directories do; a damaged mark differs in "
+                                  "one or a few.");
+}
+
 Status check_stores_there(const std::string& data_dir, const StoresThere& there,
                           const std::optional<DirectoryMark>& directory) {
   if (!directory) {
@@ -170,17 +225,13 @@ Result<StoreMark> check_marks(const std::string& data_dir, const FoundMarks& fou
     }
     return StoreMark{make_uuid_v4(entropy), 1, kDataFormat};
   }
+  KVCS_TRY(check_ids(data_dir, found, stores));
   const StoreMark& directory = found.directory->mark;
   // A start that was through has given all of them its generation, one that was cut off has given
   // it to the first ones; the others then have the one before. A first start has none before.
   const int64_t before = directory.generation - (found.directory->through ? 0 : 1);
   int64_t most = directory.generation;
   for (const Compared& store : stores) {
-    if (store.mark && store.mark->store_id != directory.store_id) {
-      return conflict(store.name + " belongs to another data directory: its id is " +
-                      store.mark->store_id + ", and that of " + store_file_path(data_dir) + " is " +
-                      directory.store_id + "." + ways_out(data_dir, "generation"));
-    }
     const int64_t generation = store.mark ? store.mark->generation : 0;
     if (generation < before || generation > most) {
       return conflict(store.name +

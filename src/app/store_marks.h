@@ -64,6 +64,11 @@ struct FoundMarks {
   std::optional<StoreMark> kv, ledger, portal;
 };
 
+// The id that most of the marks bear; the directory's, or the first one's, of as many. "": no mark.
+std::string agreed_id(const FoundMarks& found);
+// A sentence that tells a damaged mark from one of another directory by their ids.
+std::string how_ids_differ(const std::string& one, const std::string& other);
+
 // May the stores be opened? Conflict names what is missing and the ways out. A directory without
 // store.json is one of before: it is new when nothing is there.
 Status check_stores_there(const std::string& data_dir, const StoresThere& there,

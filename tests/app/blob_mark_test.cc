@@ -84,6 +84,44 @@ TEST_CASE("blob mark: a folder that has lost its mark is another one until that 
   }
 }
 
+TEST_CASE("blob mark: an id that is another by one letter is told as damage, and mended",
+          "[unit][app]") {
+  const RepairRig rig;
+  TempDir places;
+  const std::string dir = rig.copy("data"), elsewhere = places.file("blobs");
+  const auto flip = [](const std::string& path) {
+    std::string text = read_small_file(path, 4096).value();
+    char& letter = text[text.find("store_id\": \"") + 12];
+    letter = letter == '0' ? '1' : '0';
+    REQUIRE(write_private_file(path, text).ok());
+  };
+  for (const std::string& blobs : {dir + "/blobs", elsewhere}) {
+    REQUIRE(start_with_blobs(dir, blobs).ok());
+    flip(blobs + "/store.json");
+    for (int i = 0; i < 2; i++) {
+      const Status refused = start_with_blobs(dir, blobs);
+      INFO(refused.message());
+      CHECK(refused.code() == Code::kConflict);
+      for (const char* words :
+           {"belong to another data directory, or their mark is damaged", "in 1 of 36 characters",
+            "/blobs.json says that this folder was this directory's own", "--accept blobs",
+            "set blobs.path"}) {
+        INFO(words);
+        CHECK(refused.message().find(words) != std::string::npos);
+      }
+    }
+    CHECK(rig.repair(dir, "blobs", "--yes").code == 0);
+    CHECK(start_with_blobs(dir, blobs).ok());
+  }
+  // The directory's own mark: the stores and the blobs know better.
+  flip(dir + "/store.json");
+  CHECK_FALSE(start_with_blobs(dir, elsewhere).ok());
+  CHECK(rig.repair(dir, "generation", "--yes").code == 0);
+  const Status started = start_with_blobs(dir, elsewhere);
+  INFO(started.message());
+  CHECK(started.ok());
+}
+
 TEST_CASE("blob mark: the scrub tells of artifacts whose blobs are gone", "[fault][app]") {
   TestApp app;
   const Status added = app.parts().portal_writer->run([](Database& db) {

@@ -123,6 +123,12 @@ struct Directories {
   }
 };
 
+// As a bit that flips in the file makes of it: an id all the same.
+std::string flipped(std::string id) {
+  id[0] = id[0] == '0' ? '1' : '0';
+  return id;
+}
+
 void replace(const std::string& from, const std::string& to) {
   fs::remove_all(to);
   fs::copy(from, to, fs::copy_options::recursive);
@@ -182,9 +188,26 @@ TEST_CASE("store marks: what is lost, emptied, older or another's refuses the st
        "/sql/portal.db", "generation is 1, and 3 was expected", "generation"},
       {"ledger-other",
        [&](const std::string& d) { replace(dirs.other + "/sql/ledger.db", d + "/sql/ledger.db"); },
-       "/sql/ledger.db", "belongs to another data directory", "generation"},
+       "/sql/ledger.db belongs to another data directory", "as the ids of two directories do",
+       "generation"},
       {"kv-other", [&](const std::string& d) { replace(dirs.other + "/kv", d + "/kv"); }, "/kv",
        "belongs to another data directory", "generation"},
+      {"ledger-flipped",
+       [](const std::string& d) {
+         StoreMark mark = directory_mark(d).mark;
+         mark.store_id = flipped(mark.store_id);
+         with_db(d, "ledger.db", [&](Database& db) { REQUIRE(write_mark(db, mark).ok()); });
+       },
+       "/sql/ledger.db belongs to another data directory, or its mark is damaged",
+       "differ in 1 of 36 characters, as a mark does that is damaged", "generation"},
+      {"file-flipped",
+       [](const std::string& d) {
+         DirectoryMark mark = directory_mark(d);
+         mark.mark.store_id = flipped(mark.mark.store_id);
+         REQUIRE(write_directory_mark(d, mark).ok());
+       },
+       "/store.json belongs to another data directory, or its mark is damaged",
+       "differ in 1 of 36 characters, as a mark does that is damaged", "generation"},
       {"file-lost", [](const std::string& d) { fs::remove(d + "/store.json"); }, "/store.json",
        "missing", "generation"},
       {"file-old",
