@@ -19,6 +19,7 @@
 #include "app/shipped_files.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"
+#include "artifacts/artifacts.h"
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -96,6 +97,16 @@ void adopt_tokens(const TokenAdoption& adoption) {
   }
 }
 
+// A disk that fails here is only logged: the sweep tries again.
+void finish_removals(ArtifactService& artifacts) {
+  const Result<size_t> finished = artifacts.finish_removals();
+  if (!finished.ok()) {
+    log::warn("artifacts.removals_failed", {{"error", finished.status().to_string()}});
+  } else if (*finished > 0) {
+    log::info("artifacts.removals_finished", {{"count", static_cast<int64_t>(*finished)}});
+  }
+}
+
 Status start_ops(http::Server& server) {
   Status started = server.start();
   if (!started.ok()) return std::move(started).with_context("ops.listen");
@@ -141,6 +152,7 @@ Status App::start(std::function<void()> on_failure) {
   p.ai.budgets->start([ledger = p.ledger.get()] { ledger->notify(); });
   adopt_tokens(*p.token_adoption);
   const int64_t deletions = p.deletions->resume();
+  finish_removals(*p.artifacts.service);
   if (p.ops_server) KVCS_TRY(start_ops(*p.ops_server));
   KVCS_TRY(p.server->start());
   const FirstStartServices first{*p.kv,   *p.audited, *p.organizations, *p.projects,

@@ -174,8 +174,23 @@ void tell_of_cut_audit(Parts& parts) {
       parts.clock(), *parts.entropy);
 }
 
-// All of a sweep goes by age.
+// Records of before are sealed once an older program does not take the directory any more: the
+// disk may have kept the start from saying so.
+Result<std::string> seal_and_reseal(Parts& parts, const std::function<bool()>& cancelled) {
+  const auto mark = KVCS_TRY(read_mark(*parts.kv, parts.config.data_dir + "/kv"));
+  int64_t sealed = 0;
+  if (mark && mark->format == kDataFormat) {
+    sealed = KVCS_TRY(parts.gateway.tenants->seal_secrets({"reseal", "job", ""}, cancelled));
+  }
+  std::string resealed = KVCS_TRY(parts.master_keys->reseal(cancelled));
+  if (sealed == 0) return resealed;
+  log::info("tenants.secrets_sealed", {{"count", sealed}});
+  return resealed.empty() ? dump_json(Json{{"sealed_tenants", sealed}}) : resealed;
+}
+
+// All of a sweep goes by age, but for the bytes of what was deleted.
 Result<std::string> sweep_artifacts(Parts& parts) {
+  KVCS_TRY(parts.artifacts.service->finish_removals());
   if (const int64_t held_ms = KVCS_TRY(held_until_ms(parts)); held_ms != 0) {
     return dump_json(Json{{"held_until", format_iso8601_s(held_ms)}});
   }

@@ -6,7 +6,9 @@
 //       └── not confirmed in time: sweep() takes row, reservation and blob away
 //
 // Rules that keep rows and blobs in step:
-// - A row comes first and goes first. A blob without a row is an orphan; sweep() removes it.
+// - A row comes first and goes first, and leaves a note (table blob_removals) until its blob is
+//   gone too, so that a process that dies in between leaves no bytes: finish_removals(). Any other
+//   blob without a row is an orphan; sweep() removes it.
 // - A blob is removed only by collect_blob(), or moved to the trash by the sweep, between two
 //   commits of the one writer thread and after it saw no row with that digest; finish_put() and
 //   confirm() look at the blob on that same thread. So no row can come to name a blob that is being
@@ -29,6 +31,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -145,6 +148,11 @@ struct ConfirmClaim {
   std::optional<uint64_t> size_bytes;
 };
 
+// An artifact whose row is gone, and whose bytes go with it unless another row names them.
+struct BlobRemoval {
+  std::string artifact_id, sha256;
+};
+
 struct SweepReport {
   size_t expired_uploads = 0, orphan_blobs = 0;  // Orphans are moved to the trash.
   size_t restored_blobs = 0;                     // Of the trash, as a row names them again.
@@ -193,6 +201,8 @@ class ArtifactService final {
   // they used; how many. `actor` is who deletes the project.
   Result<size_t> remove_some_of(std::string_view project_id, size_t max, std::string_view actor,
                                 std::string_view request_id);
+  // Removes the bytes of rows that are gone, which a crash or the disk has left; how many rows.
+  Result<size_t> finish_removals();
   // How many the project has, pending ones too, and their bytes.
   Result<ArtifactUsage> usage_of_project(std::string_view project_id) const;
   // Part of deleting an organization, when its projects are gone.
@@ -233,6 +243,7 @@ class ArtifactService final {
   Status remove_row(Database& db, const Artifact& row) const;
   // Removes the blob unless a row names it. Returns whether it did.
   Result<bool> collect_blob(const std::string& sha256);
+  Status collect_removed(std::span<const BlobRemoval> removals);
   Status sweep_expired(SweepReport& report);
   Status sweep_orphans(SweepReport& report);
   Result<bool> has_its_rows() const;

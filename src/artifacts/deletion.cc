@@ -21,9 +21,31 @@ Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size
     return ok();
   });
   if (!ran.ok()) return ran;
-  // The sweep finds the bytes that stay behind when this fails.
-  for (const Artifact& row : removed) (void)collect_blob(row.sha256);
+  std::vector<BlobRemoval> removals;
+  for (const Artifact& row : removed) removals.push_back({row.id, row.sha256});
+  (void)collect_removed(removals);  // What fails is noted.
   return removed.size();
+}
+
+// The notes go together: each commit of its own would wait for the disk.
+Status ArtifactService::collect_removed(std::span<const BlobRemoval> removals) {
+  for (const BlobRemoval& one : removals) KVCS_TRY(collect_blob(one.sha256).status());
+  return writer_.run([&](Database& db) { return artifact_rows::forget_removals(db, removals); });
+}
+
+Result<size_t> ArtifactService::finish_removals() {
+  constexpr size_t kBatch = 100;
+  size_t finished = 0;
+  for (;;) {
+    std::vector<BlobRemoval> left;
+    KVCS_TRY(readers_.run([&](Database& db) -> Status {
+      left = KVCS_TRY(artifact_rows::list_removals(db, kBatch));
+      return ok();
+    }));
+    if (left.empty()) return finished;
+    KVCS_TRY(collect_removed(left));
+    finished += left.size();
+  }
 }
 
 Result<ArtifactUsage> ArtifactService::usage_of_project(std::string_view project_id) const {

@@ -246,4 +246,27 @@ Result<bool> names_digest(Database& db, std::string_view sha256) {
   return KVCS_TRY(s.step());
 }
 
+Status note_removal(Database& db, const Artifact& removed) {
+  if (removed.sha256.empty()) return ok();
+  auto s =
+      KVCS_TRY(db.prepare("INSERT INTO blob_removals (artifact_id, sha256) VALUES (?, ?) "
+                          "ON CONFLICT (artifact_id) DO UPDATE SET sha256 = excluded.sha256"));
+  return s.bind(1, removed.id).bind(2, removed.sha256).run();
+}
+
+Result<std::vector<BlobRemoval>> list_removals(Database& db, size_t max) {
+  auto s = KVCS_TRY(
+      db.prepare("SELECT artifact_id, sha256 FROM blob_removals ORDER BY artifact_id LIMIT ?"));
+  s.bind(1, static_cast<int64_t>(max));
+  std::vector<BlobRemoval> found;
+  while (KVCS_TRY(s.step())) found.push_back({std::string(s.text(0)), std::string(s.text(1))});
+  return found;
+}
+
+Status forget_removals(Database& db, std::span<const BlobRemoval> removals) {
+  auto s = KVCS_TRY(db.prepare("DELETE FROM blob_removals WHERE artifact_id = ?"));
+  for (const BlobRemoval& one : removals) KVCS_TRY(s.bind(1, one.artifact_id).run());
+  return ok();
+}
+
 }  // namespace kvcs::artifact_rows

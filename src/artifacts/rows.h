@@ -1,6 +1,10 @@
 // Rows of the table `artifacts` as values. Used inside jobs and queries: one thread, that of the
 // Database. Nothing here decides who may do what.
 #pragma once
+#include <span>
+#include <string_view>
+#include <vector>
+
 #include "artifacts/artifacts.h"
 #include "db/db.h"
 
@@ -20,6 +24,11 @@ Result<std::vector<Artifact>> list_of_project(Database& db, std::string_view pro
                                               size_t max);
 // Whether any row, ready or pending, of any organization has these bytes.
 Result<bool> names_digest(Database& db, std::string_view sha256);
+// Notes that the bytes of an artifact, whose row goes, are to go after it; the notes, and their
+// end.
+Status note_removal(Database& db, const Artifact& removed);
+Result<std::vector<BlobRemoval>> list_removals(Database& db, size_t max);
+Status forget_removals(Database& db, std::span<const BlobRemoval> removals);
 Status not_found_artifact();
 Status not_found_project(std::string_view id);
 

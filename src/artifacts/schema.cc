@@ -122,6 +122,11 @@ constexpr const char* kPortal6 =
     "CREATE INDEX artifacts_by_project_search_root "
     "ON artifacts (project_id, search_model, search_tokenizer, search_root);";
 
+// Rows that are gone while their bytes are still to go, noted by the transaction that removes the
+// row: a process that dies in between leaves them to the next start.
+constexpr const char* kPortal10 =
+    "CREATE TABLE blob_removals (artifact_id TEXT PRIMARY KEY, sha256 TEXT NOT NULL);";
+
 // Rows of artifacts go one by one, with their bytes and what they used; projects after them.
 constexpr TableOwner kOwners[] = {
     {"customers", "nobody", ""},
@@ -132,6 +137,7 @@ constexpr TableOwner kOwners[] = {
     {"organization_usage", "organization", "organization_id"},
     {"search_salts", "organization", "organization_id"},
     {"audit_outbox", "history", ""},
+    {"blob_removals", "artifact", "artifact_id"},  // Its last trace, until the bytes are gone.
 };
 
 }  // namespace
@@ -141,8 +147,9 @@ std::span<const TableOwner> portal_table_owners() {
 }
 
 const std::vector<Migration>& portal_migrations() {
-  static const std::vector<Migration> list = {{1, kPortal1}, {2, kPortal2}, {3, kPortal3},
-                                              {4, kPortal4}, {5, kPortal5}, {6, kPortal6}};
+  static const std::vector<Migration> list = {{1, kPortal1},  {2, kPortal2}, {3, kPortal3},
+                                              {4, kPortal4},  {5, kPortal5}, {6, kPortal6},
+                                              {10, kPortal10}};
   return list;
 }
 

@@ -277,8 +277,10 @@ Status ArtifactService::set_visibility(const Principal& who, std::string_view id
   });
 }
 
-// Removes the row and what it had reserved or used, in the transaction of the caller.
+// Removes the row and what it had reserved or used, in the transaction of the caller, who collects
+// its blob after the commit.
 Status ArtifactService::remove_row(Database& db, const Artifact& row) const {
+  KVCS_TRY(artifact_rows::note_removal(db, row));
   auto removal = KVCS_TRY(db.prepare("DELETE FROM artifacts WHERE id = ?"));
   KVCS_TRY(removal.bind(1, row.id).run());
   auto usage = KVCS_TRY(db.prepare(
@@ -299,8 +301,9 @@ Status ArtifactService::remove(const Principal& who, std::string_view id,
     return audit_change(db, "delete", before, "", who, request_id);
   });
   if (!ran.ok()) return ran;
-  // The artifact is gone whatever becomes of the bytes: the sweep finds what stays behind.
-  (void)collect_blob(before.sha256);
+  // The artifact is gone whatever becomes of the bytes: they are noted until they are gone too.
+  const BlobRemoval removal{before.id, before.sha256};
+  (void)collect_removed({&removal, 1});
   return ok();
 }
 

@@ -53,6 +53,10 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
       if (!removed) continue;
       report.expired_uploads++;
       if (KVCS_TRY(collect_blob(upload.sha256))) report.freed_bytes += upload.size_bytes;
+      const BlobRemoval done{upload.id, upload.sha256};
+      KVCS_TRY(writer_.run([&](Database& db) {
+        return artifact_rows::forget_removals(db, {&done, 1});
+      }));
     }
   }
 }

@@ -55,6 +55,36 @@ TEST_CASE("sweep: orphans go to the trash, and from there after some days", "[ar
   CHECK(w.has_blob("named"));
 }
 
+TEST_CASE("removals: bytes that stayed behind their rows go as soon as they can",
+          "[artifacts][fault]") {
+  ArtifactWorld w(true);
+  const Artifact first = w.store("one", w.acme), shared = w.store("two", w.acme);
+  const Artifact kept = w.store("two", w.other);
+  const Artifact of_project = w.store("three", w.acme);
+  w.blob_fault = [](std::string_view op) {
+    return op == "remove" ? unavailable("The disk fails.") : ok();
+  };
+  for (const Artifact& one : {first, shared}) {
+    REQUIRE(w.service->remove(w.acme, one.id, "r").ok());
+  }
+  REQUIRE(w.service->remove_some_of(w.acme.project_id, 10, "a", "r").value() == 1);
+  CHECK(w.has_blob("one"));
+  CHECK(w.has_blob("three"));
+  CHECK_FALSE(w.service->finish_removals().ok());
+  w.blob_fault = {};
+  w.restart();
+  CHECK(w.service->finish_removals().value() == 3);
+  CHECK_FALSE(w.has_blob("one"));
+  CHECK_FALSE(w.has_blob("three"));
+  CHECK(w.shelf(BlobShelf::kTrash).empty());
+  CHECK(w.has_blob("two"));  // The other organization's.
+  CHECK(w.service->finish_removals().value() == 0);
+  // Without a fault nothing is left to be finished.
+  REQUIRE(w.service->remove(w.other, kept.id, "r").ok());
+  CHECK_FALSE(w.has_blob("two"));
+  CHECK(w.service->finish_removals().value() == 0);
+}
+
 TEST_CASE("sweep: without any artifact nothing is an orphan", "[artifacts][unit]") {
   ArtifactWorld w(true, sweeping_at_once());
   w.store("one", w.acme);

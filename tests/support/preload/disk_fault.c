@@ -133,3 +133,9 @@ int rename(const char* from, const char* to) {
   if (real == NULL) real = dlsym(RTLD_NEXT, "rename");
   return is_planned_path(to) && fails(FAULT_RENAME) ? -1 : real(from, to);
 }
+
+int unlink(const char* path) {
+  static int (*real)(const char*);
+  if (real == NULL) real = dlsym(RTLD_NEXT, "unlink");
+  return is_planned_path(path) && fails(FAULT_UNLINK) ? -1 : real(path);
+}

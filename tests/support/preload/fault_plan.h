@@ -7,7 +7,8 @@ enum {
   FAULT_SYNC = 2,    /* fdatasync, fsync */
   FAULT_OPEN = 4,    /* open for writing */
   FAULT_RESERVE = 8, /* fallocate, ftruncate */
-  FAULT_RENAME = 16
+  FAULT_RENAME = 16,
+  FAULT_UNLINK = 32
 };
 
 /* In the place of an errno: the call does not fail but waits until the plan is another one. */
