@@ -168,11 +168,19 @@ Status publish(const Wanted& wanted, int fd, bool force) {
   if (::renameat2(AT_FDCWD, wanted.part.c_str(), AT_FDCWD, wanted.target.c_str(), flags) == 0) {
     return ok();
   }
-  // A file system that does not know the flag (ZFS before 2.2, NFS) takes a second name instead.
-  if (!force && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) &&
-      ::link(wanted.part.c_str(), wanted.target.c_str()) == 0) {
-    ::unlink(wanted.part.c_str());
-    return ok();
+  // A file system that does not know the flag (ZFS before 2.2, NFS) takes a second name instead,
+  // and one that has no second names either (FAT) a look before the rename.
+  if (!force && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) {
+    if (::link(wanted.part.c_str(), wanted.target.c_str()) == 0) {
+      ::unlink(wanted.part.c_str());
+      return ok();
+    }
+    const bool has_links = errno != EPERM && errno != ENOSYS && errno != EOPNOTSUPP;
+    if (!has_links && ::access(wanted.target.c_str(), F_OK) == 0) errno = EEXIST;
+    if (!has_links && errno != EEXIST &&
+        ::rename(wanted.part.c_str(), wanted.target.c_str()) == 0) {
+      return ok();
+    }
   }
   if (errno == EEXIST) return conflict(wanted.target + " exists; --force replaces it.");
   return io_error("rename", wanted.target, errno);

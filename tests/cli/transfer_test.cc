@@ -1,9 +1,14 @@
 // Goal: what a person types reaches the daemon and comes back whole. Method: the daemon in this
 // process, the commands through their parser, server and key from the environment.
 #include <catch2/catch.hpp>
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <sys/syscall.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "base/crypto.h"
@@ -11,6 +16,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "kvfile/kvfile.h"
+#include "support/command.h"
 #include "support/env.h"
 #include "support/test_app.h"
 
@@ -114,6 +120,40 @@ TEST_CASE("a download goes on where an earlier one stopped, and a damaged part i
   CHECK(d.error.find("SHA-256") != std::string::npos);
   CHECK_FALSE(std::filesystem::exists(bad));
   CHECK_FALSE(std::filesystem::exists(d.folder.file("third.kv")));
+}
+
+TEST_CASE("a download ends where the file system does not know the flags of renames",
+          "[cli][transfer][e2e]") {
+  Desk d;
+  d.make_file("context.kv");
+  REQUIRE(d.run({"upload", d.folder.file("context.kv"), "--json"}) == 0);
+  const std::string id = d.json()["artifact_id"];
+  const test::SyscallFault no_flags{SYS_renameat2, 4, RENAME_NOREPLACE, EINVAL};
+  const test::SyscallFault no_links{SYS_link, 0, 0, EPERM};
+  const auto download = [&](const std::string& words, bool has_links) {
+    std::vector<test::SyscallFault> faults = {no_flags};
+    if (!has_links) faults.push_back(no_links);
+    return test::run_line(d.folder.path(), "download " + id + " -o " + words, faults, 0,
+                          {"KVCS_API_URL=http://127.0.0.1:" + std::to_string(d.app.port()),
+                           "KVCS_API_KEY=" + d.app.credential("api_key")});
+  };
+  for (const bool has_links : {true, false}) {
+    const std::string name = has_links ? "linked.kv" : "renamed.kv";
+    const test::CommandRun done = download(name, has_links);
+    INFO(done.error);
+    CHECK(done.code == 0);
+    CHECK(d.read(name) == d.read("context.kv"));
+    CHECK(std::filesystem::hard_link_count(d.folder.file(name)) == 1);
+    CHECK_FALSE(
+        std::filesystem::exists(d.folder.file("." + name + "." + id.substr(0, 8) + ".part")));
+    CHECK(download(name, has_links).error.find("--force") != std::string::npos);
+    CHECK(download(name + " --force", has_links).code == 0);
+  }
+  // A name that the first look does not find, and that is taken when the bytes are there.
+  std::filesystem::create_symlink("nowhere", d.folder.file("taken.kv"));
+  const test::CommandRun refused = download("taken.kv", true);
+  CHECK(refused.code == 1);
+  CHECK(refused.error.find("taken.kv exists; --force replaces it.") != std::string::npos);
 }
 
 TEST_CASE("download --tokens brings what slice would cut, and goes on where it stopped",

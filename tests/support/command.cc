@@ -83,17 +83,23 @@ SyscallFault syncs_fail() {
 namespace {
 
 pid_t start(const std::string& folder, const std::string& line, const std::string& own, int out,
-            int error, const std::vector<SyscallFault>& faults, uint64_t memory_bytes_max) {
+            int error, const std::vector<SyscallFault>& faults, uint64_t memory_bytes_max,
+            std::vector<std::string> variables) {
   std::vector<std::string> words = {std::filesystem::absolute(kvcs_binary()).string()};
   std::istringstream in(line);
   for (std::string word; in >> word;) words.push_back(word);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  std::string home = "HOME=" + own, data = "KVCS_DATA_DIR=" + own + "/data";
-  char* environment[] = {home.data(), data.data(), nullptr};
+  variables.push_back("HOME=" + own);
+  variables.push_back("KVCS_DATA_DIR=" + own + "/data");
+  std::vector<char*> environment;
+  for (std::string& variable : variables) environment.push_back(variable.data());
+  environment.push_back(nullptr);
   const pid_t pid = ::fork();
-  if (pid == 0) become(folder, argv.data(), environment, out, error, faults, memory_bytes_max);
+  if (pid == 0) {
+    become(folder, argv.data(), environment.data(), out, error, faults, memory_bytes_max);
+  }
   return pid;
 }
 
@@ -106,12 +112,14 @@ int wait_for(pid_t pid) {
 }  // namespace
 
 CommandRun run_line(const std::string& folder, const std::string& line,
-                    const std::vector<SyscallFault>& faults, uint64_t memory_bytes_max) {
+                    const std::vector<SyscallFault>& faults, uint64_t memory_bytes_max,
+                    std::vector<std::string> environment) {
   TempDir own;
   const std::string out_path = own.file("out"), error_path = own.file("error");
   const int out = ::open(out_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   const int error = ::open(error_path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-  const pid_t pid = start(folder, line, own.path(), out, error, faults, memory_bytes_max);
+  const pid_t pid =
+      start(folder, line, own.path(), out, error, faults, memory_bytes_max, std::move(environment));
   ::close(out);
   ::close(error);
   const int code = wait_for(pid);
@@ -120,7 +128,7 @@ CommandRun run_line(const std::string& folder, const std::string& line,
 
 pid_t start_line(const std::string& folder, const std::string& line) {
   const int nothing = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-  const pid_t pid = start(folder, line, "/nonexistent", nothing, nothing, {}, 0);
+  const pid_t pid = start(folder, line, "/nonexistent", nothing, nothing, {}, 0, {});
   ::close(nothing);
   return pid;
 }

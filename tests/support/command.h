@@ -27,10 +27,12 @@ struct CommandRun {
   int code = -1;  // Or 128 + the signal that ended it.
   std::string out, error;
 };
-// Runs `kvcs` with the words of `line` in `folder`; its environment names no server. With a
-// `memory_bytes_max` the kernel gives it no more (stacks of threads included) and it aborts.
+// Runs `kvcs` with the words of `line` in `folder`; its environment names no server, unless that of
+// the call ("NAME=value") does. With a `memory_bytes_max` the kernel gives it no more (stacks of
+// threads included) and it aborts.
 CommandRun run_line(const std::string& folder, const std::string& line,
-                    const std::vector<SyscallFault>& faults = {}, uint64_t memory_bytes_max = 0);
+                    const std::vector<SyscallFault>& faults = {}, uint64_t memory_bytes_max = 0,
+                    std::vector<std::string> environment = {});
 // The same, without waiting for it and without its words; then a signal, and how it ended.
 pid_t start_line(const std::string& folder, const std::string& line);
 bool is_running(pid_t pid);
