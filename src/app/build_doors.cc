@@ -253,8 +253,8 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
                                                          *parts.sealer, parts.clock());
   gateway.providers = std::make_unique<gateway::ProviderDirectory>(
       *parts.kv, *parts.audited, *parts.kv, *parts.sealer, std::move(catalogue));
-  gateway.tenants =
-      std::make_unique<gateway::Tenants>(*parts.kv, *parts.audited, *parts.kv, *parts.entropy);
+  gateway.tenants = std::make_unique<gateway::Tenants>(*parts.kv, *parts.audited, *parts.kv,
+                                                       *parts.entropy, *parts.sealer);
   gateway.cache = std::make_unique<gateway::ResponseCache>(parts.clock(), config.cache_max_bytes);
   gateway::PipelineParts pipeline{
       *gateway.tenants, *gateway.tokens, *gateway.providers, *gateway.cache, *parts.rates,

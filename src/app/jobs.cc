@@ -16,6 +16,7 @@
 #include "app/master_keys.h"
 #include "app/owner_deletion.h"
 #include "app/parts.h"
+#include "app/store_marks.h"
 #include "artifacts/artifact_audit.h"
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
@@ -31,6 +32,7 @@
 #include "db/db_damage.h"
 #include "gateway/catalogue/agent_schedules.h"
 #include "gateway/catalogue/canaries.h"
+#include "gateway/catalogue/tenants.h"
 #include "gateway/tokens/refresher.h"
 #include "gateway/tokens/token_watch.h"
 #include "gateway/tokens/tokens.h"
@@ -317,7 +319,7 @@ std::vector<Job> all_jobs(Parts& parts) {
   add("database-checkpoint", "*/15 * * * *", 120, 60,
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
   add("reseal", "*/10 * * * *", 3600, 0, [&parts](const JobContext& context) {
-    return parts.master_keys->reseal([&context] { return context.cancelled.load(); });
+    return seal_and_reseal(parts, [&context] { return context.cancelled.load(); });
   });
   add("artifact-sweep", "*/10 * * * *", 600, 60,
       [&parts](const JobContext&) { return sweep_artifacts(parts); });

@@ -42,6 +42,8 @@ std::vector<SealedPlace> all_places() {
        "client_secret_origins", "", true},
       {KvFamily::kConfig, std::string(keyspace::kApiConfigPrefix), "", "secrets_sealed",
        "secrets_origins", ":secrets", true},
+      {KvFamily::kConfig, std::string(keyspace::kTenantConfigPrefix), "", "secrets_sealed", "",
+       ":secrets", true},
       {KvFamily::kConfig, std::string(keyspace::kAiProviderPrefix), "", "sealed_api_key",
        "api_key_origins", "", true},
       // Of the records below "org:" only credentials hold a sealed text.

@@ -22,7 +22,8 @@ class Database;
 class KvStore;
 
 // What this program writes. A directory with a higher number is a newer program's.
-inline constexpr int64_t kDataFormat = 1;
+// 2: secret values in tenants' records are sealed; an older program would send what stands there.
+inline constexpr int64_t kDataFormat = 2;
 
 struct StoreMark {
   std::string store_id;

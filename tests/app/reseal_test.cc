@@ -16,6 +16,7 @@
 #include "base/entropy.h"
 #include "blob/presign.h"
 #include "gateway/catalogue/provider_directory.h"
+#include "gateway/catalogue/tenants.h"
 #include "gateway/gateway_house.h"
 #include "kv/keyspace.h"
 #include "oauth/ticket_store.h"
@@ -50,6 +51,12 @@ struct Vault {
     made("PUT", "/admin/tenants/acme", "{}");
     made("PUT", "/admin/tenants/acme/providers/crm/accounts/main",
          R"({"access_token":"ACCESS","refresh_token":"REFRESH","expires_at":4000000000})");
+    KvBatch old;  // As an older program wrote it.
+    old.put(KvFamily::kConfig, keyspace::tenant_config("old"), R"({"crm":{"api_key":"TENANT"}})");
+    REQUIRE(app.parts().kv->write(old, KvDurability::kSynced).ok());
+    const auto sealed =
+        app.parts().gateway.tenants->seal_secrets({"test", "test", ""}, [] { return false; });
+    REQUIRE(sealed.value() == 1);
     oauth::TicketStore(*app.parts().kv, *app.parts().sealer, app.parts().clock())
         .put("ticket", "TICKET", 600)
         .ok();
@@ -70,6 +77,8 @@ struct Vault {
     const auto crm = parts.gateway.providers->find("crm").value();
     CHECK(crm->oauth.client_secret.reveal() == "CLIENT");
     CHECK(crm->secrets.at("partner").reveal() == "PARTNER");
+    CHECK(parts.gateway.tenants->find("old").value()->provider_meta.at("crm").at("api_key") ==
+          "TENANT");
     const gateway::AccountId id{"acme", "crm", "main"};
     CHECK(parts.gateway.tokens->find(id).value()->access_token.reveal() == "ACCESS");
     CHECK(
@@ -99,7 +108,7 @@ struct Vault {
   std::string token;
 };
 
-constexpr int64_t kSealed = 9;  // Of the constructor, and the proof of the key.
+constexpr int64_t kSealed = 10;  // Of the constructor, and the proof of the key.
 
 bool never() {
   return false;

@@ -317,16 +317,17 @@ TEST_CASE("store marks: newer data is refused in a sentence, and a damaged mark 
           "[unit][app]") {
   const Directories dirs;
   const std::string dir = dirs.copy("newer");
-  std::ofstream(store_file_path(dir)) << R"({"format": 2, "shape": "unknown"})";
+  const std::string format = std::to_string(kDataFormat + 1);
+  std::ofstream(store_file_path(dir)) << "{\"format\": " + format + R"(, "shape": "unknown"})";
   const Status refused = start(dir);
   INFO(refused.to_string());
   CHECK(refused.code() == Code::kConflict);
-  CHECK(refused.message().find("store.json was written by a newer kvcs, in data format 2") !=
-        std::string::npos);
+  CHECK(refused.message().find("store.json was written by a newer kvcs, in data format " +
+                               format) != std::string::npos);
   const std::string in_kv = dirs.copy("newer-kv");
   with_kv(in_kv, [&](KvStore& kv) {
     StoreMark mark = directory_mark(in_kv).mark;
-    mark.format = 2;
+    mark.format = kDataFormat + 1;
     REQUIRE(write_mark(kv, mark).ok());
   });
   CHECK(start(in_kv).message().find("newer kvcs") != std::string::npos);

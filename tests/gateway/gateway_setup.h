@@ -55,7 +55,7 @@ struct GatewaySetup {
   std::unique_ptr<WatchedKv> kv = make_watched_kv(*faulty);
   AuditedKv audited{*kv, clock, *entropy};
   Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
-  gateway::Tenants tenants{*kv, audited, *kv, *entropy};
+  gateway::Tenants tenants{*kv, audited, *kv, *entropy, sealer};
   gateway::TokenStore tokens{*kv, audited, *kv, sealer, clock};
   gateway::ProviderDirectory providers{*kv, audited, *kv, sealer, catalogue()};
   gateway::ResponseCache cache{clock, 1 << 20};

@@ -242,7 +242,7 @@ TEST_CASE("records: a tenant is read from the store with every member",
           "[unit][gateway][records]") {
   for (const bool active : {true, false}) {
     TokenWorld world;
-    Tenants tenants(*world.kv, world.audited, *world.kv, *world.entropy);
+    Tenants tenants(*world.kv, world.audited, *world.kv, *world.entropy, world.sealer);
     const Tenant wanted{.id = "acme",
                         .name = "Acme Inc.",
                         .active = active,
@@ -256,7 +256,7 @@ TEST_CASE("records: a tenant is read from the store with every member",
                             .value();
     REQUIRE(tenants.put("acme", record, TokenWorld::kWho).ok());
     REQUIRE(tenants.set_active("acme", active, TokenWorld::kWho).ok());
-    const Tenants fresh(*world.kv, world.audited, *world.kv, *world.entropy);
+    const Tenants fresh(*world.kv, world.audited, *world.kv, *world.entropy, world.sealer);
     check_same(members_of(wanted), members_of(*fresh.find("acme").value()), members_of(Tenant{}));
   }
 }

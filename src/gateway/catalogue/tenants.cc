@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/secret_names.h"
+#include "gateway/catalogue/tenant_secrets.h"
 #include "gateway/gateway.h"
 #include "identity/directory.h"
 #include "kv/if_match.h"
@@ -49,6 +50,11 @@ Tenant tenant_of(std::string_view id, const Json& record) {
   return tenant;
 }
 
+// A record that came by an import has no incarnation, and is what it says.
+std::string incarnation_of_bytes(std::string_view record) {
+  return "sha256:" + sha256_hex(record);
+}
+
 // Stricter than reading: a record that is written now must fit, one of another system is read as
 // far as it fits.
 Status check_record(const Json& record) {
@@ -81,11 +87,18 @@ Status check_record(const Json& record) {
 
 }  // namespace
 
-Tenants::Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, Entropy& entropy)
-    : kv_(kv), audited_(audited), entropy_(entropy), tenants_(kTenantsMax), modes_(1) {
+Tenants::Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, Entropy& entropy,
+                 const Sealer& sealer)
+    : kv_(kv),
+      audited_(audited),
+      entropy_(entropy),
+      sealer_(sealer),
+      tenants_(kTenantsMax),
+      modes_(1) {
   changes.add_listener([this](KvFamily family, std::string_view key) {
     if (family == KvFamily::kConfig && key.starts_with(keyspace::kTenantConfigPrefix)) {
       tenants_.invalidate(key);
+      may_hold_clear_ = true;
     }
     if (family == KvFamily::kSystem && key == kModeKey) modes_.invalidate(key);
   });
@@ -104,13 +117,7 @@ Result<Json> Tenants::find_record(std::string_view tenant) const {
 }
 
 Json Tenants::shown(Json record) {
-  for (auto& [provider, meta] : record.items()) {
-    if (!meta.is_object()) continue;
-    for (auto& [name, value] : meta.items()) {
-      if (value.is_string() && is_secret_name(name)) value = "***";
-    }
-  }
-  return record;
+  return with_hidden_secrets(std::move(record));
 }
 
 Result<Json> Tenants::find_shown(std::string_view tenant) const {
@@ -119,9 +126,44 @@ Result<Json> Tenants::find_shown(std::string_view tenant) const {
 
 Result<Tenants::Pointer> Tenants::find(std::string_view tenant) const {
   return tenants_.find_or_load(keyspace::tenant_config(tenant),
-                               [&](std::string_view) -> Result<Tenant> {
-                                 return tenant_of(tenant, KVCS_TRY(find_record(tenant)));
+                               [&](std::string_view key) -> Result<Tenant> {
+                                 Json record = KVCS_TRY(find_record(tenant));
+                                 record = with_clear_secrets(std::move(record), key, sealer_);
+                                 return tenant_of(tenant, record);
                                });
+}
+
+Result<int64_t> Tenants::seal_secrets(const AuditContext& who,
+                                      const std::function<bool()>& cancelled) {
+  if (!may_hold_clear_.exchange(false)) return 0;
+  int64_t sealed = 0;
+  bool is_whole = true;
+  const auto seal = [&](const KvItem& item) -> Status {
+    if (cancelled()) is_whole = false;
+    if (!is_whole) return ok();
+    const Result<Json> before = parse_json(item.entry.value);
+    if (!before.ok() || !has_clear_secrets(*before)) return ok();
+    std::optional<Json> record = with_sealed_secrets(*before, item.key, sealer_);
+    if (!record) return ok();
+    // A record without one is known by its bytes (find_root), which change now.
+    if (text_member(*record, "incarnation").empty()) {
+      (*record)["incarnation"] = incarnation_of_bytes(item.entry.value);
+    }
+    KvEntry entry = item.entry;
+    entry.value = dump_json(*record);
+    KvBatch batch;
+    batch.put(KvFamily::kConfig, item.key, std::move(entry));
+    const Status written =
+        audited_.compare_and_swap(KvFamily::kConfig, item.key, item.entry.value, batch, who);
+    if (written.code() == Code::kConflict) return ok();  // It was written, and is looked at again.
+    KVCS_TRY(Status(written));
+    ++sealed;
+    return ok();
+  };
+  const Status walked = kv_for_each(kv_, KvFamily::kConfig, keyspace::kTenantConfigPrefix, seal);
+  if (!walked.ok() || !is_whole) may_hold_clear_ = true;
+  KVCS_TRY(Status(walked));
+  return sealed;
 }
 
 Result<KvPage> Tenants::list(std::string_view cursor, size_t limit) const {
@@ -139,8 +181,7 @@ Result<TenantRecord> Tenants::find_root(std::string_view tenant) const {
   if (entry.ok()) {
     const Result<Json> record = parse_json(entry->value);
     std::string incarnation = record.ok() ? text_member(*record, "incarnation") : "";
-    // One that came by an import has none, and is what it says.
-    if (incarnation.empty()) incarnation = "sha256:" + sha256_hex(entry->value);
+    if (incarnation.empty()) incarnation = incarnation_of_bytes(entry->value);
     return TenantRecord{std::move(key), std::move(entry->value), std::move(incarnation)};
   }
   if (entry.code() != Code::kNotFound) return entry.status();

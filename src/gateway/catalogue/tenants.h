@@ -3,16 +3,21 @@
 // limits{requests_per_minute} and, per provider, an object whose strings fill header templates of
 // that provider (google_ads.login_customer_id), and `incarnation`, which is random and made when
 // the tenant is: who has the name after it is deleted has another; secrets belong to accounts and
-// providers, and those of before are not shown. Also the system's mode, `system_state:mode`.
+// providers, and those of before are sealed (tenant_secrets.h) and not shown. Also the system's
+// mode, `system_state:mode`.
 //
 // Owned by App; thread-safe. Reads are cached and dropped by the write.
 #pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/crypto.h"
 #include "base/entropy.h"
 #include "base/json.h"
 #include "gateway/outbound/outbound_auth.h"
@@ -36,7 +41,8 @@ struct Tenant {
 
 class Tenants final {
  public:
-  Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, Entropy& entropy);
+  Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, Entropy& entropy,
+          const Sealer& sealer);
 
   // NotFound with reason TENANT_NOT_FOUND.
   using Pointer = std::shared_ptr<const Tenant>;  // The cache and the request.
@@ -51,6 +57,10 @@ class Tenants final {
   // `if_match`: see kv/if_match.h.
   Result<Json> put(std::string_view tenant, Json record, const AuditContext& who,
                    std::string_view if_match = {});
+  // Seals what stands in clear in records and is secret by its name; how many records. Those that
+  // have come since the last walk are looked at. Each is written by compare-and-swap, so that it
+  // may stop anywhere and be repeated.
+  Result<int64_t> seal_secrets(const AuditContext& who, const std::function<bool()>& cancelled);
   Result<std::string> etag(std::string_view tenant) const;
   // The record by which the tenant is there: its own, or else the slug of its organization.
   // NotFound with reason TENANT_NOT_FOUND.
@@ -67,6 +77,8 @@ class Tenants final {
   const KvStore& kv_;
   AuditedKv& audited_;
   Entropy& entropy_;
+  const Sealer& sealer_;
+  std::atomic<bool> may_hold_clear_{true};  // A record was written since the last whole walk.
   mutable RecordCache<Tenant> tenants_;
   mutable RecordCache<bool> modes_;
 };
