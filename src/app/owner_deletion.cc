@@ -168,7 +168,7 @@ Status OwnerDeletions::ask(DeletionRecord record, const HoldingsCheck& check) co
 Status OwnerDeletions::withdraw(const DeletionRecord& record) const {
   const OwnerRef& owner = record.owner;
   if (owner.kind == Owner::kProject) {
-    KVCS_TRY(parts_.projects->withdraw_removal(owner.organization_id, owner.id));
+    KVCS_TRY(parts_.projects->withdraw_removal(owner.organization_id, owner.id, nullptr));
   }
   return remove_tombstones(record);
 }
@@ -254,7 +254,7 @@ Status OwnerDeletions::settle_mark(const Project& project) {
     return parts_.audited->write(deletion_begin(record, {}).batch, who);
   }
   KVCS_TRY(Status(organization));
-  KVCS_TRY(parts_.projects->end_removal(project.organization_id, project.id, who));
+  KVCS_TRY(parts_.projects->withdraw_removal(project.organization_id, project.id, &who));
   const std::string message =
       "The project " + printable(project.slug, kShownName) + " (" + project.id +
       ") was being deleted, and the key-value store has lost that it was: it is there again. "

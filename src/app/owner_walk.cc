@@ -209,10 +209,6 @@ Status OwnerWalk::walk_views() {
 Status OwnerWalk::walk_owned(Owner kind, std::string_view id) {
   return for_each_owned(
       *parts_.kv, kind, id, [this](KvFamily family, const KvItem& item) -> Status {
-        // Of a tenant that goes alone the organization stays, and its name with it.
-        const bool stays = owner_.kind == Owner::kTenant && !owner_.organization_id.empty() &&
-                           item.key == keyspace::org_slug(owner_.id);
-        if (stays) return ok();
         if (seen_.count({family, item.key}) == 0) {
           found_.accounts += keyspace::parse_token(item.key) ? 1 : 0;
           found_.schedules += item.key.starts_with(keyspace::agent_schedule("")) ? 1 : 0;

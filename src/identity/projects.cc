@@ -133,12 +133,13 @@ Status ProjectService::begin_removal(std::string_view organization_id,
 }
 
 Status ProjectService::withdraw_removal(std::string_view organization_id,
-                                        std::string_view project_id) {
-  return writer_.run([organization = std::string(organization_id),
-                      project = std::string(project_id)](Database& db) -> Status {
-    Statement update = KVCS_TRY(
-        db.prepare("UPDATE projects SET deleting = 0 WHERE organization_id = ? AND id = ?"));
-    return update.bind(1, organization).bind(2, project).run();
+                                        std::string_view project_id, const AuditContext* restorer) {
+  return writer_.run([&](Database& db) -> Status {
+    Statement update = KVCS_TRY(db.prepare(
+        "UPDATE projects SET deleting = 0 WHERE organization_id = ? AND id = ? AND deleting = 1"));
+    KVCS_TRY(update.bind(1, organization_id).bind(2, project_id).run());
+    const bool is_told = restorer != nullptr && db.changes() > 0;
+    return is_told ? audit_(db, project_id, "restore", *restorer) : ok();
   });
 }
 
@@ -158,16 +159,6 @@ Result<std::vector<Project>> ProjectService::list_marked(std::string_view after)
   });
   if (!read.ok()) return read;
   return projects;
-}
-
-Status ProjectService::end_removal(std::string_view organization_id, std::string_view project_id,
-                                   const AuditContext& who) {
-  return writer_.run([&](Database& db) -> Status {
-    Statement update = KVCS_TRY(db.prepare(
-        "UPDATE projects SET deleting = 0 WHERE organization_id = ? AND id = ? AND deleting = 1"));
-    KVCS_TRY(update.bind(1, organization_id).bind(2, project_id).run());
-    return db.changes() == 0 ? ok() : audit_(db, project_id, "restore", who);
-  });
 }
 
 Result<std::string> ProjectService::organization_of(std::string_view project_id) const {

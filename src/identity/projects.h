@@ -52,15 +52,14 @@ class ProjectService final {
   Result<std::vector<Project>> list(std::string_view organization_id) const;
   // From now on one, or all of an organization for "", is not found any more. A repeat is harmless.
   Status begin_removal(std::string_view organization_id, std::string_view project_id);
-  // It is found again, as before.
-  Status withdraw_removal(std::string_view organization_id, std::string_view project_id);
+  // It is found again, as before. `restorer`: of a project that was gone for everybody, who brings
+  // it back, for the audit; null where nobody saw it gone. A repeat is harmless.
+  Status withdraw_removal(std::string_view organization_id, std::string_view project_id,
+                          const AuditContext* restorer);
   // Returns when all changes that were begun before are there for readers.
   Status wait_for_changes();
   // Those that begin_removal() has marked, of all organizations, by id after `after`; some of them.
   Result<std::vector<Project>> list_marked(std::string_view after) const;
-  // The mark is taken back: the project is there again. A repeat is harmless.
-  Status end_removal(std::string_view organization_id, std::string_view project_id,
-                     const AuditContext& who);
   // The organization of a project, marked or not; "" when there is none.
   Result<std::string> organization_of(std::string_view project_id) const;
   // Ids of the organization's, those that are being deleted included.

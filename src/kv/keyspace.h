@@ -87,8 +87,8 @@ enum class Owner : uint8_t {
 };
 std::string_view owner_name(Owner owner);
 // Where the owner's id stands: next behind the prefix, up to a ':' or the end; all of the rest;
-// behind a time; as a JSON string in the metadata; in the value.
-enum class IdAt : uint8_t { kNowhere, kNext, kRest, kAfterTime, kMetadata, kValue };
+// behind a time; as a JSON string in the metadata; within the value; as the value, plain text.
+enum class IdAt : uint8_t { kNowhere, kNext, kRest, kAfterTime, kMetadata, kValue, kWholeValue };
 
 struct Ownership {
   KvFamily family;
@@ -96,6 +96,7 @@ struct Ownership {
   Owner owner;
   IdAt at = IdAt::kNowhere;
   bool needs_owner = false;  // A new record is refused without its owner; see kv/owned.h.
+  bool stays = false;        // It has the owner's name, and is another's: that of its other row.
 };
 // Every kind of key, once for each kind of owner. tests/kv/keyspace_test.cc finds one that lacks.
 inline constexpr Ownership kOwnership[] = {
@@ -103,12 +104,13 @@ inline constexpr Ownership kOwnership[] = {
     {KvFamily::kAuth, "tenant_auth:", Owner::kHolder, IdAt::kValue},
     {KvFamily::kAuth, "adminkey:", Owner::kNobody},
     {KvFamily::kConfig, "org:", Owner::kOrganization, IdAt::kNext, true},
-    {KvFamily::kConfig, "org_slug:", Owner::kTenant, IdAt::kRest, true},
+    {KvFamily::kConfig, "org_slug:", Owner::kOrganization, IdAt::kWholeValue},
+    {KvFamily::kConfig, "org_slug:", Owner::kTenant, IdAt::kRest, true, true},
     {KvFamily::kConfig, "user:", Owner::kUser, IdAt::kNext, true},
     {KvFamily::kConfig, "user_email:", Owner::kOrganization, IdAt::kNext, true},
     {KvFamily::kConfig, "admin:keys:", Owner::kNobody},
     {KvFamily::kConfig, "person:", Owner::kPerson, IdAt::kNext, true},
-    {KvFamily::kConfig, "sign_in:", Owner::kPerson, IdAt::kValue},
+    {KvFamily::kConfig, "sign_in:", Owner::kPerson, IdAt::kWholeValue},
     {KvFamily::kConfig, "api_config:", Owner::kNobody},
     {KvFamily::kConfig, "tenant_config:", Owner::kTenant, IdAt::kRest, true},
     {KvFamily::kConfig, "agent_job_schedule:", Owner::kTenant, IdAt::kRest, true},

@@ -64,7 +64,7 @@ Status no_owner(const Needed& needed) {
 Status for_each_owned(const KvStore& kv, Owner owner, std::string_view id,
                       const std::function<Status(KvFamily, const KvItem&)>& visit) {
   for (const Ownership& row : keyspace::kOwnership) {
-    if (row.owner != owner) continue;
+    if (row.owner != owner || row.stays) continue;
     const auto take = [&](const KvItem& item) { return visit(row.family, item); };
     if (row.at == IdAt::kNext || row.at == IdAt::kRest) {
       const std::string whole = std::string(row.prefix) + std::string(id);
@@ -74,14 +74,14 @@ Status for_each_owned(const KvStore& kv, Owner owner, std::string_view id,
       if (row.at == IdAt::kNext) KVCS_TRY(kv_for_each(kv, row.family, whole + ":", take));
       continue;
     }
+    if (row.at == IdAt::kNowhere || row.at == IdAt::kValue) continue;
     const auto look = [&](const KvItem& item) -> Status {
-      const bool is_ours = row.at == IdAt::kMetadata ? is_named_in_metadata(item.entry, id)
-                                                     : keyspace::owner_id(row, item.key) == id;
+      const bool is_ours = row.at == IdAt::kMetadata     ? is_named_in_metadata(item.entry, id)
+                           : row.at == IdAt::kWholeValue ? item.entry.value == id
+                                                         : keyspace::owner_id(row, item.key) == id;
       return is_ours ? take(item) : ok();
     };
-    if (row.at == IdAt::kAfterTime || row.at == IdAt::kMetadata) {
-      KVCS_TRY(kv_for_each(kv, row.family, row.prefix, look));
-    }
+    KVCS_TRY(kv_for_each(kv, row.family, row.prefix, look));
   }
   return ok();
 }

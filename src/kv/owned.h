@@ -12,8 +12,8 @@
 
 namespace kvcs {
 
-// Visits every record whose owner is `id`, as far as its key or metadata says so. Stops at the
-// first failure of a scan or of `visit`. `visit` may remove the record.
+// Visits every record whose owner is `id`, as far as its key, metadata or whole value says so.
+// Stops at the first failure of a scan or of `visit`. `visit` may remove the record.
 Status for_each_owned(const KvStore& kv, keyspace::Owner owner, std::string_view id,
                       const std::function<Status(KvFamily family, const KvItem& item)>& visit);
 

@@ -12,6 +12,8 @@
 #include <fstream>
 #include <set>
 
+#include "kv/owned.h"
+
 namespace kvcs {
 namespace {
 
@@ -102,6 +104,29 @@ TEST_CASE("keyspace: every kind of key says whose it is", "[unit][kv]") {
     }));
     CHECK(family_of_key(row.key) == row.family);
   }
+}
+
+TEST_CASE("keyspace: the name of an organization is its own, and not the tenant's of that name",
+          "[unit][kv]") {
+  const ManualClock clock;
+  const auto kv = make_memory_kv(clock);
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, org_slug("acme"), "o1");
+  batch.put(KvFamily::kConfig, org_slug("other"), "o2");
+  batch.put(KvFamily::kConfig, tenant_config("acme"), "{}");
+  REQUIRE(kv->write(batch, KvDurability::kSynced).ok());
+  const auto owned = [&](Owner owner, std::string_view id) {
+    std::vector<std::string> keys;
+    const auto note = [&](KvFamily, const KvItem& item) {
+      keys.push_back(item.key);
+      return ok();
+    };
+    REQUIRE(for_each_owned(*kv, owner, id, note).ok());
+    return keys;
+  };
+  CHECK(owned(Owner::kOrganization, "o1") == std::vector{org_slug("acme")});
+  CHECK(owned(Owner::kTenant, "acme") == std::vector{tenant_config("acme")});
+  CHECK(owned(Owner::kOrganization, "acme").empty());
 }
 
 // The views of a parsed key point into it, so each key has a name here.
