@@ -19,8 +19,6 @@ using keyspace::Owner;
 
 constexpr size_t kBatchRecords = 400;
 constexpr size_t kBatchArtifacts = 50;
-// How parse_key names the organization of a token that knows only its tenant.
-constexpr std::string_view kBySlug = "slug:";
 
 Status goes_on() {
   return Status(Code::kTimeout, "The deletion goes on by itself.").with_reason("deletion_goes_on");
@@ -129,7 +127,7 @@ Status OwnerWalk::collect_users() {
 
 bool OwnerWalk::is_ours(const KeyRecord& key) const {
   const bool is_of_tenant = !tenant_.empty() && key.kind == PrincipalKind::kTenantToken &&
-                            key.organization_id == std::string(kBySlug) + tenant_;
+                            key.organization_id == std::string(kOrganizationBySlug) + tenant_;
   switch (owner_.kind) {
     case Owner::kUser:
       return key.user_id == owner_.id;

@@ -17,8 +17,6 @@ constexpr size_t kSlugsMax = 200'000;
 constexpr size_t kSessionsMax = 50'000;
 constexpr size_t kPeopleMax = 20'000;
 constexpr size_t kRostersMax = 10'000;
-// How parse_key names the organization of a token that knows only its slug.
-constexpr std::string_view kBySlug = "slug:";
 }  // namespace
 
 Directory::Directory(const KvStore& kv, WatchedKv& changes, size_t keys_max)
@@ -55,8 +53,8 @@ void Directory::forget(KvFamily family, std::string_view key) {
 }
 
 Result<std::shared_ptr<const Organization>> Directory::organization(std::string_view id) const {
-  if (id.starts_with(kBySlug)) {
-    const std::string_view slug = id.substr(kBySlug.size());
+  if (id.starts_with(kOrganizationBySlug)) {
+    const std::string_view slug = id.substr(kOrganizationBySlug.size());
     auto known = organization_by_slug(slug);
     if (known.code() != Code::kNotFound) return known;
     // A tenant that was imported and has nothing else here: a name to check paths against.

@@ -321,7 +321,7 @@ Result<KeyRecord> parse_key(std::string_view json, PrincipalKind family) {
   const bool foreign = family == PrincipalKind::kTenantToken && k.id.empty() && !tenant.empty();
   if (!foreign) reader.required("key_id", k.id);
   k.name = reader.text("name");
-  k.organization_id = foreign ? "slug:" + tenant : reader.text("org_id");
+  k.organization_id = foreign ? std::string(kOrganizationBySlug) + tenant : reader.text("org_id");
   k.project_id = reader.text("project_id");
   k.user_id = reader.text("user_id");
   // The families of apikey:{hash} share one table: a record that says so is an organization's key,

@@ -68,6 +68,9 @@ struct KeyRecord {
   int64_t last_used_ms = 0;  // Filled in by KeyService from last_used:{id}; not stored here.
 };
 
+// How parse_key() names the organization of a token that knows only its tenant: this, and the slug.
+inline constexpr std::string_view kOrganizationBySlug = "slug:";
+
 std::string organization_to_json(const Organization& organization);
 Result<Organization> parse_organization(std::string_view json);
 std::string user_to_json(const User& user);
