@@ -6,29 +6,13 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "kv/kv_files.h"
 #include "kv/wal_check.h"
 
 namespace kvcs {
 namespace {
 
 namespace fs = std::filesystem;
-
-Status copy_file(const fs::path& from, const std::string& to) {
-  std::error_code error;
-  if (from.extension() == ".sst") {
-    fs::create_hard_link(from, to, error);
-    if (!error) return ok();
-    error.clear();
-  }
-  fs::copy_file(from, to, error);
-  return error ? io_error("copy", from.string(), error.value()) : ok();
-}
-
-// Of no use to the copy: what it says of the logs is true of those that are given up.
-bool is_left_out(const fs::path& path, const KvLogDamage& damage) {
-  const std::string name = path.filename().string();
-  return name == kWalNotesName || name == "LOCK" || wal_number(name) > damage.log;
-}
 
 }  // namespace
 
@@ -53,18 +37,14 @@ Result<std::optional<KvLogDamage>> find_kv_log_damage(const std::string& directo
 
 Status copy_kv_before(const KvLogDamage& damage, const std::string& directory,
                       const std::string& to) {
+  KVCS_TRY(link_kv_files(
+      directory, to, [&damage](std::string_view name) { return wal_number(name) > damage.log; }));
+  const std::map<uint64_t, std::string> logs = KVCS_TRY(list_wals(to));
+  const auto damaged = logs.find(damage.log);
+  if (damaged == logs.end()) return ok();  // It is missing, and that is the damage.
   std::error_code error;
-  if (!fs::create_directory(to, error))
-    return io_error("create", to, error ? error.value() : EEXIST);
-  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
-    if (is_left_out(it->path(), damage)) continue;
-    const std::string name = it->path().filename().string();
-    KVCS_TRY(copy_file(it->path(), to + "/" + name));
-    if (wal_number(name) != damage.log) continue;
-    fs::resize_file(to + "/" + name, damage.whole_bytes, error);
-    if (error) return io_error("cut", to + "/" + name, error.value());
-  }
-  return error ? io_error("list", directory, error.value()) : ok();
+  fs::resize_file(damaged->second, damage.whole_bytes, error);
+  return error ? io_error("cut", damaged->second, error.value()) : ok();
 }
 
 }  // namespace kvcs

@@ -11,11 +11,11 @@
 #include "base/bytes.h"
 #include "base/damage.h"
 #include "base/file.h"
+#include "kv/kv_files.h"
 #include "kv/kv_repair.h"
 #include "kv/rocks_damage.h"
 #include "kv/rocks_engine.h"
 #include "kv/rocks_log.h"
-#include "kv/wal_notes.h"
 
 namespace kvcs {
 namespace {
@@ -142,23 +142,6 @@ class FamilyWalk final {
   rocksdb::WriteBatch batch_;
 };
 
-Status link_store(const std::string& from, const std::string& to) {
-  std::error_code error;
-  if (!fs::create_directory(to, error)) {
-    return io_error("create", to, error ? error.value() : EEXIST);
-  }
-  for (fs::directory_iterator it(from, error), end; !error && it != end; it.increment(error)) {
-    const std::string name = it->path().filename().string();
-    if (!it->is_regular_file() || name == "LOCK" || name == kWalNotesName) continue;
-    std::error_code linked;
-    if (it->path().extension() == ".sst") fs::create_hard_link(it->path(), to + "/" + name, linked);
-    if (it->path().extension() == ".sst" && !linked) continue;
-    fs::copy_file(it->path(), to + "/" + name, error);
-    if (error) return io_error("copy", it->path().string(), error.value());
-  }
-  return error ? io_error("list", from, error.value()) : ok();
-}
-
 Status keep_whole_tables(const std::string& directory) {
   rocksdb::DBOptions options;
   options.info_log = make_rocks_log();
@@ -178,7 +161,7 @@ Status keep_whole_tables(const std::string& directory) {
 
 Result<KvSalvage> salvage_kv(const std::string& from, const std::string& to, const Clock& clock) {
   KvSalvage salvage;
-  KVCS_TRY(link_store(from, to));
+  KVCS_TRY(link_kv_files(from, to, [](std::string_view) { return false; }));
   KVCS_TRY(keep_whole_tables(to));
   KvConfig config;
   config.path = to;
