@@ -6,6 +6,7 @@
 #include <set>
 
 #include "app/deletion_record.h"
+#include "app/store_look.h"
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "identity/records.h"
@@ -18,28 +19,17 @@ using keyspace::Owner;
 
 constexpr size_t kNamesMax = 20;  // Of deletions that are named one by one.
 
-Result<std::optional<std::string>> find(const KvStore& kv, KvFamily family, std::string_view key) {
-  Result<KvEntry> entry = kv.get(family, key);
-  if (entry.ok()) return std::optional(std::move(entry->value));
-  if (entry.code() == Code::kNotFound) return std::optional<std::string>();
-  return entry.status();
-}
-
-struct Root {
-  Owner kind = Owner::kNobody;
-  std::string id;
-  auto operator<=>(const Root&) const = default;
-};
-
 // The owner whose own record has that key.
-std::optional<Root> root_of(KvFamily family, std::string_view key) {
+std::optional<DeletionOwner> root_of(KvFamily family, std::string_view key) {
   if (family != KvFamily::kConfig) return {};
   if (const auto id = keyspace::parse_org_config(key)) {
-    return Root{Owner::kOrganization, std::string(*id)};
+    return DeletionOwner{Owner::kOrganization, std::string(*id)};
   }
-  if (const auto id = keyspace::parse_user_config(key)) return Root{Owner::kUser, std::string(*id)};
+  if (const auto id = keyspace::parse_user_config(key))
+    return DeletionOwner{Owner::kUser, std::string(*id)};
   if (!key.starts_with(keyspace::kTenantConfigPrefix)) return {};
-  return Root{Owner::kTenant, std::string(key.substr(keyspace::kTenantConfigPrefix.size()))};
+  return DeletionOwner{Owner::kTenant,
+                       std::string(key.substr(keyspace::kTenantConfigPrefix.size()))};
 }
 
 class Recall final {
@@ -71,7 +61,7 @@ class Recall final {
         if (open) roots_[{open->kind, open->id}] = &row;
       }
       const auto root = root_of(family, key);
-      if (root && row.action == "delete" && KVCS_TRY(find(kv_, family, key))) {
+      if (root && row.action == "delete" && KVCS_TRY(find_entry(kv_, family, key))) {
         roots_.try_emplace(*root, &row);
       }
     }
@@ -79,24 +69,24 @@ class Recall final {
   }
 
   // The record as it was, where the lost part still has it.
-  Result<std::optional<DeletionRecord>> read(const Root& root) const {
+  Result<std::optional<DeletionRecord>> read(const DeletionOwner& root) const {
     const std::string key = keyspace::deletion(root.kind, root.id);
     for (const KvStore* store : {&kv_, behind_}) {
       if (store == nullptr) continue;
-      const auto text = find(*store, KvFamily::kSystem, key);
+      const auto text = find_entry(*store, KvFamily::kSystem, key);
       if (!text.ok() && store == &kv_) return text.status();
       if (!text.ok() || !*text) continue;  // Unreadable behind the damage is not there.
-      if (auto record = DeletionRecord::parse(**text); record.ok()) {
+      if (auto record = DeletionRecord::parse((*text)->value); record.ok()) {
         return std::optional(std::move(record).value());
       }
     }
     return std::optional<DeletionRecord>();
   }
 
-  Status recall(const Root& root, const AuditRow& row) {
+  Status recall(const DeletionOwner& root, const AuditRow& row) {
     const std::string key = keyspace::deletion(root.kind, root.id);
-    if (KVCS_TRY(find(kv_, KvFamily::kSystem, key))) return note(root, row);
-    if (root.kind == Owner::kTenant && KVCS_TRY(is_another_s(root.id, row))) return ok();
+    if (KVCS_TRY(find_entry(kv_, KvFamily::kSystem, key))) return note(root, row);
+    if (root.kind == Owner::kTenant && KVCS_TRY(is_of_another(root.id, row))) return ok();
     DeletionRecord record;
     std::optional<User> user;
     if (auto known = KVCS_TRY(read(root))) {
@@ -117,7 +107,7 @@ class Recall final {
     return note(root, row);
   }
 
-  Status note(const Root& root, const AuditRow& row) {
+  Status note(const DeletionOwner& root, const AuditRow& row) {
     if (root.kind == Owner::kOrganization) gone_.insert(root.id);
     found_.keys.insert(keyspace::deletion(root.kind, root.id));
     const auto record = KVCS_TRY(read(root));
@@ -138,8 +128,9 @@ class Recall final {
       if (owner.slug.empty()) owner.slug = KVCS_TRY(slug_of(owner.id));
       if (!owner.slug.empty() && KVCS_TRY(holder_of(owner.slug)) != owner.id) owner.slug.clear();
     } else if (owner.kind == Owner::kTenant && owner.organization_id.empty()) {
-      const auto holder = KVCS_TRY(find(kv_, KvFamily::kConfig, keyspace::org_slug(owner.id)));
-      owner.organization_id = holder.value_or("");
+      const auto holder =
+          KVCS_TRY(find_entry(kv_, KvFamily::kConfig, keyspace::org_slug(owner.id)));
+      owner.organization_id = holder ? holder->value : "";
     } else if (user) {
       owner.organization_id = user->organization_id;
     }
@@ -147,9 +138,10 @@ class Recall final {
   }
 
   Result<std::string> slug_of(const std::string& organization) const {
-    const auto text = KVCS_TRY(find(kv_, KvFamily::kConfig, keyspace::org_config(organization)));
+    const auto text =
+        KVCS_TRY(find_entry(kv_, KvFamily::kConfig, keyspace::org_config(organization)));
     if (text) {
-      const auto record = parse_organization(*text);
+      const auto record = parse_organization(text->value);
       if (record.ok()) return record->slug;
     }
     // The index of names had its id.
@@ -167,7 +159,7 @@ class Recall final {
   // Whose the name is, or was when it was freed last; the id of an organization.
   Result<std::string> holder_of(const std::string& slug) const {
     const std::string key = keyspace::org_slug(slug);
-    if (auto now = KVCS_TRY(find(kv_, KvFamily::kConfig, key))) return std::move(*now);
+    if (auto now = KVCS_TRY(find_entry(kv_, KvFamily::kConfig, key))) return std::move(now->value);
     const auto row = last_.find({KvFamily::kConfig, key});
     for (const auto& [root, ignored] : roots_) {
       if (root.kind != Owner::kOrganization || row == last_.end()) continue;
@@ -179,20 +171,20 @@ class Recall final {
   }
 
   // Whether the name went with an organization and belongs to another one now.
-  Result<bool> is_another_s(const std::string& tenant, const AuditRow& row) const {
-    const auto holder = KVCS_TRY(find(kv_, KvFamily::kConfig, keyspace::org_slug(tenant)));
+  Result<bool> is_of_another(const std::string& tenant, const AuditRow& row) const {
+    const auto holder = KVCS_TRY(find_entry(kv_, KvFamily::kConfig, keyspace::org_slug(tenant)));
     if (!holder || row.request_id.empty()) return false;
     for (const auto& [root, began] : roots_) {
-      if (root.kind != Owner::kOrganization || root.id == *holder) continue;
+      if (root.kind != Owner::kOrganization || root.id == holder->value) continue;
       if (began->request_id == row.request_id) return true;
     }
     return false;
   }
 
   Result<std::optional<User>> find_user(const std::string& id) const {
-    const auto text = KVCS_TRY(find(kv_, KvFamily::kConfig, keyspace::user_config(id)));
+    const auto text = KVCS_TRY(find_entry(kv_, KvFamily::kConfig, keyspace::user_config(id)));
     if (!text) return std::optional<User>();
-    auto user = parse_user(*text);
+    auto user = parse_user(text->value);
     if (!user.ok()) return std::optional<User>();
     return std::optional(std::move(user).value());
   }
@@ -202,7 +194,7 @@ class Recall final {
   AuditedKv& audited_;
   const LastAudit& last_;
   const AuditContext& who_;
-  std::map<Root, const AuditRow*> roots_;
+  std::map<DeletionOwner, const AuditRow*> roots_;
   std::set<std::string> gone_;  // Organizations.
   RecalledDeletions found_;
 };

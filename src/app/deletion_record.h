@@ -19,6 +19,7 @@ namespace kvcs {
 struct DeletionOwner {
   keyspace::Owner kind = keyspace::Owner::kNobody;
   std::string id;
+  auto operator<=>(const DeletionOwner&) const = default;
 };
 std::optional<DeletionOwner> parse_deletion_key(std::string_view key);
 

@@ -9,6 +9,7 @@
 #include "app/deletion_recall.h"
 #include "app/deletion_record.h"
 #include "app/kv_rescue.h"
+#include "app/store_look.h"
 #include "app/usage_sums.h"
 #include "base/bytes.h"
 #include "base/crypto.h"
@@ -44,13 +45,6 @@ std::string joined(const std::vector<std::string>& parts) {
   return text;
 }
 
-Result<std::optional<KvEntry>> find(const KvStore& kv, const Place& place) {
-  Result<KvEntry> entry = kv.get(place.first, place.second);
-  if (entry.ok()) return std::optional<KvEntry>(std::move(entry).value());
-  if (entry.code() == Code::kNotFound) return std::optional<KvEntry>();
-  return entry.status();
-}
-
 class CatchUp final {
  public:
   CatchUp(KvStore& kv, const KvStore* behind, Database* ledger, const Clock& clock,
@@ -71,7 +65,7 @@ class CatchUp final {
     KVCS_TRY(bring_back_outbox());
     KVCS_TRY(read_audit());
     // While the records are there that say whose name an owner had.
-    recalled_ = KVCS_TRY(recall_deletions(kv_, behind_, audited_, last_, kWho));
+    recalled_ = KVCS_TRY(recall_deletions(kv_, behind_, audited_, last_, who_));
     for (const auto& [place, row] : last_) KVCS_TRY(compare(place, row));
     KVCS_TRY(raise_counters());
     KVCS_TRY(note_audit_head());
@@ -85,7 +79,7 @@ class CatchUp final {
   Status bring_back_outbox() {
     if (behind_ == nullptr) return ok();
     return kv_for_each(*behind_, KvFamily::kOutbox, "", [this](const KvItem& item) -> Status {
-      if (KVCS_TRY(find(kv_, {KvFamily::kOutbox, item.key}))) return ok();
+      if (KVCS_TRY(find_entry(kv_, KvFamily::kOutbox, item.key))) return ok();
       KvBatch batch;
       batch.put(KvFamily::kOutbox, item.key, item.entry);
       outbox_++;
@@ -116,7 +110,7 @@ class CatchUp final {
   }
 
   Status compare(const Place& place, const AuditRow& row) {
-    const auto now = KVCS_TRY(find(kv_, place));
+    const auto now = KVCS_TRY(find_entry(kv_, place.first, place.second));
     if (place.first == KvFamily::kSystem && parse_deletion_key(place.second)) {
       // How far a deletion has come is no part of the audit.
       if (recalled_.keys.contains(place.second) || row.action != "delete") return ok();
@@ -134,7 +128,7 @@ class CatchUp final {
     if (closed_.contains(place.second.substr(place.second.rfind(':') + 1))) return ok();
     if (behind_ != nullptr) {
       // Unreadable in one place is no reason not to close the key in the other.
-      const auto found = find(*behind_, place);
+      const auto found = find_entry(*behind_, place.first, place.second);
       if (found.ok() && *found && sha256_hex((*found)->value) == row.new_hash) {
         KvBatch batch;
         batch.put(place.first, place.second, **found);
@@ -155,11 +149,11 @@ class CatchUp final {
     if (key.ok()) {
       if (key->status == KeyStatus::kRevoked) return ok();
       const KeyOwner owner{key->kind, key->organization_id, key->project_id, key->user_id};
-      (void)keys_.revoke(owner, key->id, kWho);
+      (void)keys_.revoke(owner, key->id, who_);
       closed_.insert(key->id);
     }
     // Where it could not be revoked by its owner's list it is taken away.
-    const auto after = KVCS_TRY(find(kv_, place));
+    const auto after = KVCS_TRY(find_entry(kv_, place.first, place.second));
     const auto revoked = after ? parse_key(after->value, PrincipalKind::kProjectKey)
                                : Result<KeyRecord>(not_found("gone"));
     doubtful_++;
@@ -169,7 +163,7 @@ class CatchUp final {
     return write(batch);
   }
 
-  Status write(const KvBatch& batch) { return audited_.write(batch, kWho); }
+  Status write(const KvBatch& batch) { return audited_.write(batch, who_); }
 
   // From here on the store knows all rows that are there.
   Status note_audit_head() {
@@ -283,7 +277,7 @@ class CatchUp final {
     }
   }
 
-  const AuditContext kWho{"kvcs-repair", "repair", ""};
+  const AuditContext who_{"kvcs-repair", "repair", ""};
   KvStore& kv_;
   const KvStore* const behind_;
   Database* const ledger_;

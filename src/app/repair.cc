@@ -161,25 +161,15 @@ class Repair final {
     if (!ledger_.whole) return ok();
     const auto db = KVCS_TRY(open_sqlite(ledger()));
     if (!KVCS_TRY(has_history(*db))) return ok();
-    const auto head = kv.get(KvFamily::kSystem, keyspace::kAuditHead);
-    if (!head.ok() && head.code() != Code::kNotFound) return head.status();
-    if (head.ok()) {
+    const auto head = KVCS_TRY(find_entry(kv, KvFamily::kSystem, keyspace::kAuditHead));
+    if (head) {
       const Status audit = check_audit_head(*db, head->value);
       audit_is_cut_ = audit.code() == Code::kConflict;
       if (!audit_is_cut_) KVCS_TRY(audit);
     }
     if (!found_.kv || !found_.ledger || found_.kv->store_id != found_.ledger->store_id) return ok();
     kv_lacks_ = found_.kv->generation < found_.ledger->generation;
-    const auto is_known = [&kv](const AuditRow& row) -> Result<bool> {
-      if (row.family == "artifact" || row.family == "project") return true;
-      const auto waiting = kv.get(KvFamily::kOutbox, keyspace::outbox(row.ts_ms, row.id));
-      if (!waiting.ok() && waiting.code() != Code::kNotFound) return waiting.status();
-      return waiting.ok();
-    };
-    if (head.ok()) {
-      const auto unknown = KVCS_TRY(find_unknown_audit(*db, head->value, is_known));
-      kv_lacks_ = kv_lacks_ || unknown;
-    }
+    if (head && KVCS_TRY(find_audit_unknown_to(kv, *db, head->value))) kv_lacks_ = true;
     const auto mismatch = KVCS_TRY(find_usage_mismatch(kv, *db, clock_->unix_ms()));
     kv_lacks_ = kv_lacks_ || (mismatch && mismatch->kv_lacks());
     rows_differ_ = mismatch.has_value();
@@ -200,8 +190,8 @@ class Repair final {
     return settle_counters(kv, db.get(), *clock_, *entropy_);
   }
 
-  // The paths that are there, for a plan to give up.
-  Status give_up(const std::vector<std::string>& paths, RepairPlan& plan) const {
+  // Those of the paths that are there, which the plan gives up.
+  Status note_renamed(const std::vector<std::string>& paths, RepairPlan& plan) const {
     for (const std::string& path : paths) {
       if (KVCS_TRY(path_exists(path))) plan.renamed.push_back(path);
     }
@@ -221,7 +211,8 @@ class Repair final {
     return !KVCS_TRY(project.step());
   }
 
-  RepairPlan finish(RepairPlan plan, bool forget_audit) {
+  // The plan, at whose end all stores bear new marks.
+  RepairPlan mark_anew(RepairPlan plan, bool forget_audit) {
     plan.carry_out = [this, given_up = plan.renamed, forget_audit] {
       return carry_out(given_up, forget_audit);
     };
@@ -241,9 +232,9 @@ class Repair final {
         "next start is a first start, with new keys in initial-credentials.json.",
         "What was on its way from the key-value store to the databases: charges and audit records "
         "of the last moments."};
-    KVCS_TRY(give_up({dir_ + "/kv", dir_ + "/initial-credentials.json", dir_ + "/charges.journal"},
-                     plan));
-    return finish(std::move(plan), false);
+    KVCS_TRY(note_renamed(
+        {dir_ + "/kv", dir_ + "/initial-credentials.json", dir_ + "/charges.journal"}, plan));
+    return mark_anew(std::move(plan), false);
   }
 
   // Nothing when no part of the store can be kept.
@@ -262,7 +253,7 @@ class Repair final {
     if (!fits(ledger_) || !fits(portal_)) plan.next_accept = "sql";
     std::vector<std::string> credentials;
     if (rescue->needs_first_start()) {
-      KVCS_TRY(give_up({dir_ + "/initial-credentials.json"}, plan));
+      KVCS_TRY(note_renamed({dir_ + "/initial-credentials.json"}, plan));
       credentials.assign(plan.renamed.begin() + 1, plan.renamed.end());
     }
     plan.carry_out = [this, rescue, credentials]() -> Status {
@@ -293,8 +284,8 @@ class Repair final {
     plan.losses = {
         "The charges of requests that were in flight when the daemon last ended, and of the "
         "milliseconds before: they cost nothing."};
-    KVCS_TRY(give_up({journal}, plan));
-    plan = finish(std::move(plan), false);
+    KVCS_TRY(note_renamed({journal}, plan));
+    plan = mark_anew(std::move(plan), false);
     // KV knows that there was a journal, and refuses a start without one.
     plan.carry_out = [journal, rest = std::move(plan.carry_out)]() -> Status {
       KVCS_TRY(rest());
@@ -318,15 +309,15 @@ class Repair final {
           "artifacts stay in blobs, but no row names them: the daemon's sweep stops and says so "
           "while there is no artifact, and may move them to blobs/trash later, for "
           "artifacts.trash_age_s.");
-      KVCS_TRY(give_up(files_of(portal()), plan));
+      KVCS_TRY(note_renamed(files_of(portal()), plan));
     }
     if (new_ledger) {
       plan.losses.emplace_back(
           "The history in ledger.db: usage rows, audit, errors, runs of jobs, alerts. Budget "
           "counters stay as they are, above what the rows sum up to.");
-      KVCS_TRY(give_up(files_of(ledger()), plan));
+      KVCS_TRY(note_renamed(files_of(ledger()), plan));
     }
-    return finish(std::move(plan), new_ledger);
+    return mark_anew(std::move(plan), new_ledger);
   }
 
   Result<RepairPlan> plan_generation() {
@@ -340,10 +331,10 @@ class Repair final {
     RepairPlan plan;
     if (!there_.any()) {
       plan.losses = {"All that the daemon has kept here: the next start is a first start."};
-      KVCS_TRY(give_up(
+      KVCS_TRY(note_renamed(
           {dir_ + "/initial-credentials.json", dir_ + "/charges.journal", dir_ + "/store.json"},
           plan));
-      return finish(std::move(plan), true);
+      return mark_anew(std::move(plan), true);
     }
     if (!kv_opens_ || !ledger_.whole || !portal_.whole) return other_stores_first();
     if (KVCS_TRY(is_of_one_moment())) {
@@ -359,7 +350,7 @@ class Repair final {
             "artifacts may have no bytes, rows of the ledger may be missing.",
         "The proof that the audit is whole: from here on it is that of the ledger.db that is "
         "there."};
-    return finish(std::move(plan), true);
+    return mark_anew(std::move(plan), true);
   }
 
   // All that a start compares.
@@ -386,9 +377,9 @@ class Repair final {
     plan.losses = {
         "What was in the folder of the blobs, if it is lost: artifacts whose bytes are gone stay "
         "listed, are answered with an error, and are named by the job blob-scrub."};
-    KVCS_TRY(give_up({blob_place_file(dir_)}, plan));
+    KVCS_TRY(note_renamed({blob_place_file(dir_)}, plan));
     const std::string folder = KVCS_TRY(marked_blobs(dir_));
-    KVCS_TRY(give_up({folder + "/store.json"}, plan));
+    KVCS_TRY(note_renamed({folder + "/store.json"}, plan));
     if (plan.renamed.empty()) return nothing_to_repair("No folder of blobs is noted for " + dir_);
     plan.carry_out = [this, given_up = plan.renamed] { return set_aside(given_up, suffix_); };
     return plan;

@@ -11,7 +11,9 @@
 #include "base/damage.h"
 #include "base/file.h"
 #include "db/db.h"
+#include "kv/keyspace.h"
 #include "kv/kv.h"
+#include "ledger/audit_head.h"
 
 namespace kvcs {
 namespace {
@@ -73,6 +75,23 @@ Result<bool> is_readable(const KvStore& kv) {
     KVCS_TRY(read);
   }
   return true;
+}
+
+Result<std::optional<KvEntry>> find_entry(const KvStore& kv, KvFamily family,
+                                          std::string_view key) {
+  Result<KvEntry> entry = kv.get(family, key);
+  if (entry.ok()) return std::optional(std::move(entry).value());
+  if (entry.code() == Code::kNotFound) return std::optional<KvEntry>();
+  return entry.status();
+}
+
+Result<std::optional<AuditRow>> find_audit_unknown_to(const KvStore& kv, Database& ledger,
+                                                      std::string_view head) {
+  return find_unknown_audit(ledger, head, [&kv](const AuditRow& row) -> Result<bool> {
+    if (row.family == "artifact" || row.family == "project") return true;
+    const std::string waiting = keyspace::outbox(row.ts_ms, row.id);
+    return KVCS_TRY(find_entry(kv, KvFamily::kOutbox, waiting)).has_value();
+  });
 }
 
 Status check_used_directory(const std::string& data_dir) {

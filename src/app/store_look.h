@@ -5,15 +5,16 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "app/store_marks.h"
 #include "base/status.h"
+#include "kv/kv.h"
+#include "ledger/audit.h"
 
 namespace kvcs {
 
 class Database;
-class KvStore;
-struct KvConfig;
 
 // Whether the failure is proof of damage.
 bool is_damage(const Status& failure);
@@ -37,6 +38,13 @@ Result<bool> has_history(Database& ledger);
 Result<bool> is_sound(Database& db);
 // Every value of the store; Ok(false): damaged.
 Result<bool> is_readable(const KvStore& kv);
+
+// The record, or nothing where there is none.
+Result<std::optional<KvEntry>> find_entry(const KvStore& kv, KvFamily family, std::string_view key);
+// The first row of the audit behind `head` that the store neither has seen in SQL nor has on its
+// way there: it is older than the ledger. Rows of artifacts and projects do not come by the store.
+Result<std::optional<AuditRow>> find_audit_unknown_to(const KvStore& kv, Database& ledger,
+                                                      std::string_view head);
 
 // Ok when the directory has traces of a daemon; nothing is made there. Invalid or NotFound name
 // what is wrong with it.

@@ -3,6 +3,7 @@
 #include "app/store_start.h"
 
 #include "app/parts.h"
+#include "app/store_look.h"
 #include "app/usage_sums.h"
 #include "artifacts/artifact_audit.h"
 #include "base/bytes.h"
@@ -21,9 +22,7 @@ namespace kvcs {
 namespace {
 
 Result<bool> has_key(const KvStore& kv, std::string_view key) {
-  const Result<KvEntry> entry = kv.get(KvFamily::kSystem, key);
-  if (!entry.ok() && entry.code() != Code::kNotFound) return entry.status();
-  return entry.ok();
+  return KVCS_TRY(find_entry(kv, KvFamily::kSystem, key)).has_value();
 }
 
 Result<std::optional<StoreMark>> mark_of(DbReaders& readers, const std::string& name) {
@@ -75,18 +74,10 @@ Status check_usage(const Parts& parts) {
                 "generation");
 }
 
-// A store that was put back from before has neither seen the newest rows of the audit in SQL, nor
-// has it them on their way there. Those of artifacts and projects do not come by KV.
 Status check_kv_knows(const Parts& parts, const std::string& head) {
-  const auto is_known = [&parts](const AuditRow& row) -> Result<bool> {
-    if (row.family == "artifact" || row.family == "project") return true;
-    const auto waiting = parts.kv->get(KvFamily::kOutbox, keyspace::outbox(row.ts_ms, row.id));
-    if (!waiting.ok() && waiting.code() != Code::kNotFound) return waiting.status();
-    return waiting.ok();
-  };
   std::optional<AuditRow> unknown;
   const auto look = [&](Database& db) -> Status {
-    unknown = KVCS_TRY(find_unknown_audit(db, head, is_known));
+    unknown = KVCS_TRY(find_audit_unknown_to(*parts.kv, db, head));
     return ok();
   };
   KVCS_TRY(parts.ledger_readers->run(look));
@@ -151,9 +142,8 @@ Status StoreStart::check_sums(Parts& parts) const {
   }
   KVCS_TRY(check_usage(parts));
   KVCS_TRY(check_artifacts(parts));
-  const Result<KvEntry> head = parts.kv->get(KvFamily::kSystem, keyspace::kAuditHead);
-  if (head.code() == Code::kNotFound) return ok();
-  if (!head.ok()) return head.status();
+  const auto head = KVCS_TRY(find_entry(*parts.kv, KvFamily::kSystem, keyspace::kAuditHead));
+  if (!head) return ok();
   const Status known = parts.ledger_readers->run(
       [&head](Database& db) { return check_audit_head(db, head->value); });
   if (known.code() == Code::kConflict) {
