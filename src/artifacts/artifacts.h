@@ -60,6 +60,12 @@ struct Artifact {
   std::string sha256;  // "" until known.
   std::string metadata_json = "{}";
   int64_t created_ms = 0, expires_ms = 0;
+  // Of the nested routes: words of the owner's own, which name nothing of ours.
+  std::string label_organization = "default", label_project = "default";
+  std::string description;
+  std::vector<std::string> tags;
+  int64_t downloads = 0;  // By everybody, of a public artifact, and by share links.
+  int64_t text_id = 0;    // Its number in the full-text index; given by the store.
 };
 
 // The limits of one organization. What is reserved by uploads under way counts as used.
@@ -81,19 +87,27 @@ struct ArtifactConfig {
   uint64_t scrub_bytes_per_second = 64u << 20;
   // Whether public artifacts of a suspended organization are served.
   bool serve_suspended = false;
+  std::string engine_url;  // Of the inference engine; "" = none.
+  int engine_timeout_s = 120;
   // Of one project key, enforced by App's route table; negative: no limit.
   int64_t requests_per_minute = 6000;
   ArtifactQuota quota;
 };
+
+// How many hits of a search by words are counted; more are not worth their time.
+inline constexpr uint64_t kFoundCountMax = 1000;
 
 // What a list or a search may take of a reader's time; there are few, and others wait for them.
 inline constexpr int64_t kArtifactQueryMs = 3000;
 
 struct ArtifactUsage {
   uint64_t organizations = 1, projects = 0, artifacts = 0, storage_bytes = 0;
+  // Of the nested routes: different organizations, and organizations with projects, that label an
+  // artifact.
+  uint64_t label_organizations = 0, label_projects = 0;
 };
 
-enum class ArtifactSort : uint8_t { kCreated, kName, kSize };
+enum class ArtifactSort : uint8_t { kCreated, kName, kSize, kDownloads, kId };
 
 struct ArtifactFilter {
   std::string organization_id;
@@ -102,11 +116,29 @@ struct ArtifactFilter {
   std::string visibility, dtype;  // "" = any
   std::string name, model;        // Part of it, any case; "" = any
   std::string project;            // Slug or id; "" = any
+  std::string words;              // Of name, model, description or tags; "" = any
+  // Of the nested routes; "" = any
+  std::string label_organization, label_project;
   ArtifactSort sort = ArtifactSort::kCreated;
   bool descending = true;
   std::string cursor;  // From the page before; "" = start.
   int64_t offset = 0;
   size_t limit = 100;
+};
+
+// Of the artifacts that everybody may see.
+struct CatalogueFilter {
+  std::string words;  // "" = any
+  ArtifactSort sort = ArtifactSort::kCreated;
+  bool descending = true;
+  std::string cursor;
+  size_t limit = 50;
+};
+
+// What its owner says about an artifact, and may change. Absent: as it was.
+struct ArtifactEdit {
+  std::optional<std::string> name, description;
+  std::optional<std::vector<std::string>> tags;
 };
 
 struct ArtifactPage {
@@ -191,9 +223,19 @@ class ArtifactService final {
 
   Result<Artifact> find(std::string_view id) const;  // Anybody's.
   Result<Artifact> find_own(const Principal& who, std::string_view id) const;
-  // Timeout with reason query_too_long, as count().
+  // Timeout with reason query_too_long, as the next two.
   Result<ArtifactPage> list(const ArtifactFilter& filter) const;
-  Result<uint64_t> count(const ArtifactFilter& filter) const;  // Cursor and limit aside.
+  // Cursor and limit aside. With words it counts no further than kFoundCountMax.
+  Result<uint64_t> count(const ArtifactFilter& filter) const;
+  // Ready and public, of every organization, suspended ones too.
+  Result<ArtifactPage> list_public(const CatalogueFilter& filter) const;
+  // Where a nested route puts what comes with a key of no project: the organization's project
+  // "default", else its oldest. NotFound with reason project_not_found.
+  Result<std::string> default_project(std::string_view organization_id) const;
+  // One download more of a public artifact.
+  Status count_download(std::string_view id);
+  Result<Artifact> edit(const Principal& who, std::string_view id, const ArtifactEdit& wanted,
+                        std::string_view request_id);
   Status set_visibility(const Principal& who, std::string_view id, bool is_public,
                         std::string_view request_id);
   Status remove(const Principal& who, std::string_view id, std::string_view request_id);
@@ -229,6 +271,9 @@ class ArtifactService final {
   // Conflict with reason sweep_refused: the rows look lost, and nothing but expired uploads and
   // temp files was touched.
   Result<SweepReport> sweep();
+  // Compares the full-text index with the rows; whether it was made anew. A cron job, for which the
+  // writer has no time for others: half a second for 100,000 artifacts.
+  Result<bool> mend_text_index();
   // Reads every blob, slowly, and sets those aside whose digest is another than their name. A cron
   // job; at most one at a time.
   Result<ScrubReport> scrub(const std::function<bool()>& cancelled);

@@ -25,6 +25,25 @@ bool fits(uint64_t used, uint64_t more, uint64_t limit) {
   return used <= limit && more <= limit - used;
 }
 
+// The labels in use, one after the other: each is one step in the index, however many artifacts
+// have it.
+Status count_labels(Database& db, std::string_view organization_id, ArtifactUsage& usage) {
+  auto next = KVCS_TRY(db.prepare(
+      "SELECT label_organization, label_project FROM artifacts WHERE organization_id = ? "
+      "AND (label_organization, label_project) > (?, ?) "
+      "ORDER BY label_organization, label_project LIMIT 1"));
+  std::string organization, project;
+  for (;;) {
+    next.bind(1, organization_id).bind(2, organization).bind(3, project);
+    if (!KVCS_TRY(next.step())) return ok();
+    if (usage.label_organizations == 0 || next.text(0) != organization) usage.label_organizations++;
+    usage.label_projects++;
+    organization = next.text(0);
+    project = next.text(1);
+    next.reset();
+  }
+}
+
 }  // namespace
 
 // Sets `artifacts` and `bytes` aside for an upload, or refuses. It runs in the transaction of the
@@ -84,7 +103,7 @@ Result<ArtifactUsage> ArtifactService::usage(std::string_view organization_id) c
     projects.bind(1, organization_id);
     KVCS_TRY(projects.step());
     usage.projects = static_cast<uint64_t>(projects.integer(0));
-    return ok();
+    return count_labels(db, organization_id, usage);
   });
   if (!ran.ok()) return ran;
   return usage;

@@ -2,18 +2,38 @@
 // the sort column and the id.
 #include "artifacts/rows.h"
 
+#include <nlohmann/json.hpp>
+
+#include "artifacts/text_index.h"
 #include "base/bytes.h"
+#include "base/json.h"
 
 namespace kvcs::artifact_rows {
 namespace {
 
-constexpr std::string_view kSelect =
+constexpr std::string_view kColumns =
     "SELECT a.id, a.organization_id, a.project_id, p.slug, a.owner_id, a.name, a.model_name, "
     "a.dtype, a.storage_dtype, a.num_tokens, a.num_layers, a.quantized, a.visibility, a.status, "
-    "a.size_bytes, a.sha256, a.metadata_json, a.created_ms, a.expires_ms, a.uploaded_ms "
-    "FROM artifacts a JOIN projects p ON p.id = a.project_id";
+    "a.size_bytes, a.sha256, a.metadata_json, a.created_ms, a.expires_ms, "
+    "a.uploaded_ms, a.label_organization, a.label_project, a.description, a.tags_json, "
+    "a.download_count, a.text_id";
+constexpr std::string_view kFrom = " FROM artifacts a JOIN projects p ON p.id = a.project_id";
 // What is being deleted is not there any more, for anybody but its deletion.
 constexpr std::string_view kThere = "p.deleting = 0";
+
+std::string select() {
+  return std::string(kColumns) + std::string(kFrom);
+}
+
+std::vector<std::string> tags_of(std::string_view json) {
+  std::vector<std::string> tags;
+  const auto list = parse_json(json);
+  if (!list.ok() || !list->is_array()) return tags;
+  for (const Json& tag : *list) {
+    if (tag.is_string()) tags.push_back(tag.get<std::string>());
+  }
+  return tags;
+}
 
 Artifact read_row(const Statement& s) {
   Artifact a;
@@ -37,6 +57,12 @@ Artifact read_row(const Statement& s) {
   a.created_ms = s.integer(17);
   a.expires_ms = s.is_null(18) ? 0 : s.integer(18);
   a.uploaded = !s.is_null(19);
+  a.label_organization = s.text(20);
+  a.label_project = s.text(21);
+  a.description = s.text(22);
+  a.tags = tags_of(s.text(23));
+  a.downloads = s.integer(24);
+  a.text_id = s.integer(25);
   return a;
 }
 
@@ -53,8 +79,10 @@ std::string contains_pattern(std::string_view text) {
 struct Where {
   std::string sql;
   std::vector<std::string> texts;  // Bound in order from 1.
+  std::string from = std::string(kFrom);
+  void add(std::string_view condition) { (sql += sql.empty() ? " WHERE " : " AND ") += condition; }
   void add(std::string_view condition, std::string text) {
-    (sql += sql.empty() ? " WHERE " : " AND ") += condition;
+    add(condition);
     texts.push_back(std::move(text));
   }
 };
@@ -62,6 +90,10 @@ struct Where {
 // The filter as conditions of SQL. Values are bound and never part of the text.
 Where conditions(const ArtifactFilter& filter) {
   Where where;
+  if (!filter.words.empty()) {
+    where.from = text_index::kFrom;
+    where.add(text_index::kFits, text_index::match_own(filter));
+  }
   where.add(std::string(kThere) + " AND a.organization_id = ?", filter.organization_id);
   if (!filter.only_project_id.empty()) where.add("a.project_id = ?", filter.only_project_id);
   if (filter.status != "all") where.add("a.status = ?", filter.status);
@@ -76,11 +108,20 @@ Where conditions(const ArtifactFilter& filter) {
   if (!filter.project.empty()) {
     where.add("? IN (p.slug, p.id)", filter.project);
   }
+  if (!filter.label_organization.empty()) {
+    where.add("a.label_organization = ?", filter.label_organization);
+  }
+  if (!filter.label_project.empty()) where.add("a.label_project = ?", filter.label_project);
   return where;
 }
 
-std::string_view sort_column(ArtifactSort sort) {
+// A search in the order of time goes by the index's own order, which is the same.
+std::string_view sort_column(ArtifactSort sort, bool is_search) {
   switch (sort) {
+    case ArtifactSort::kId:
+      return "a.id";
+    case ArtifactSort::kDownloads:
+      return "a.download_count";
     case ArtifactSort::kName:
       return "a.name";
     case ArtifactSort::kSize:
@@ -88,31 +129,53 @@ std::string_view sort_column(ArtifactSort sort) {
     case ArtifactSort::kCreated:
       break;
   }
-  return "a.created_ms";
+  return is_search ? text_index::kNumber : std::string_view("a.created_ms");
+}
+
+// What a cursor is made of and goes back to.
+struct Order {
+  ArtifactSort sort;
+  bool descending, is_search;
+  bool is_text() const { return sort == ArtifactSort::kName || sort == ArtifactSort::kId; }
+  // By the index alone, whose numbers are unique.
+  bool by_text_id() const { return is_search && sort == ArtifactSort::kCreated; }
+  bool is_unique() const { return by_text_id() || sort == ArtifactSort::kId; }
+};
+
+std::string sort_value(const Artifact& a, const Order& order) {
+  switch (order.sort) {
+    case ArtifactSort::kName:
+      return a.name;
+    case ArtifactSort::kSize:
+      return std::to_string(a.size_bytes);
+    case ArtifactSort::kDownloads:
+      return std::to_string(a.downloads);
+    case ArtifactSort::kId:
+      return a.id;
+    case ArtifactSort::kCreated:
+      break;
+  }
+  return std::to_string(order.is_search ? a.text_id : a.created_ms);
 }
 
 // The place after an item: its sort value and its id, which makes every place unique.
-std::string cursor_after(const Artifact& last, ArtifactSort sort) {
-  std::string value = std::to_string(last.created_ms);
-  if (sort == ArtifactSort::kName) value = last.name;
-  if (sort == ArtifactSort::kSize) value = std::to_string(last.size_bytes);
-  return to_base64url(last.id + ":" + value);
+std::string cursor_after(const Artifact& last, const Order& order) {
+  return to_base64url(last.id + (order.by_text_id() ? "/" : ":") + sort_value(last, order));
 }
 
 struct Place {
   std::string id, value;
 };
 // Invalid for a cursor that was changed, or was given for another order of the list.
-Result<Place> read_cursor(const ArtifactFilter& filter) {
+Result<Place> read_cursor(const std::string& cursor, const Order& order) {
   const Status bad = invalid("cursor: not one that this server gave for this order.");
-  const auto text = from_base64(filter.cursor);
+  const auto text = from_base64(cursor);
   if (!text.ok()) return bad;
   const std::string& place = *text;
-  const size_t colon = place.find(':');
+  const size_t colon = place.find(order.by_text_id() ? '/' : ':');
   if (colon == place.npos) return bad;
   Place found{place.substr(0, colon), place.substr(colon + 1)};
-  const bool is_number = filter.sort != ArtifactSort::kName;
-  if (is_number) {
+  if (!order.is_text()) {
     const auto number = parse_u64(found.value, "cursor");
     if (!number.ok() || *number > INT64_MAX) return bad;
   }
@@ -135,8 +198,7 @@ Status not_found_project(std::string_view id) {
 }
 
 Result<Artifact> find(Database& db, std::string_view id) {
-  auto s =
-      KVCS_TRY(db.prepare(std::string(kSelect) + " WHERE a.id = ? AND " + std::string(kThere)));
+  auto s = KVCS_TRY(db.prepare(select() + " WHERE a.id = ? AND " + std::string(kThere)));
   s.bind(1, lower_ascii(id));
   if (!KVCS_TRY(s.step())) return not_found_artifact();
   return read_row(s);
@@ -159,8 +221,9 @@ Status insert(Database& db, const Artifact& a) {
   auto s = KVCS_TRY(
       db.prepare("INSERT INTO artifacts (id, organization_id, project_id, owner_id, name, "
                  "model_name, dtype, storage_dtype, num_tokens, num_layers, quantized, visibility, "
-                 "status, size_bytes, sha256, metadata_json, created_ms, expires_ms) "
-                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?)"));
+                 "status, size_bytes, sha256, metadata_json, created_ms, expires_ms, "
+                 "label_organization, label_project, description, tags_json) VALUES (?, ?, ?, ?, "
+                 "?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   s.bind(1, a.id).bind(2, a.organization_id).bind(3, a.project_id).bind(4, a.owner_id);
   s.bind(5, a.name).bind(6, a.model_name).bind(7, a.dtype);
   if (a.storage_dtype) {
@@ -172,37 +235,51 @@ Status insert(Database& db, const Artifact& a) {
   s.bind(12, a.is_public ? "public" : "private");
   s.bind(13, static_cast<int64_t>(a.size_bytes)).bind(14, a.sha256).bind(15, a.metadata_json);
   s.bind(16, a.created_ms).bind(17, a.expires_ms);
-  return s.run();
+  s.bind(18, a.label_organization).bind(19, a.label_project);
+  s.bind(20, a.description).bind(21, tags_to_json(a.tags));
+  KVCS_TRY(s.run());
+  return text_index::catch_up(db);
 }
 
-Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter) {
-  Where where = conditions(filter);
-  const std::string column(sort_column(filter.sort));
-  std::string order = " ORDER BY " + column + (filter.descending ? " DESC" : " ASC") + ", a.id" +
-                      (filter.descending ? " DESC" : " ASC") + " LIMIT ? OFFSET ?";
+namespace {
+
+struct PageAsk {
+  Order order;
+  const std::string& cursor;
+  size_t limit;
+  int64_t offset;
+};
+
+Result<ArtifactPage> read_page(Database& db, const Where& where, const PageAsk& ask) {
+  const Order& order = ask.order;
+  const std::string column(sort_column(order.sort, order.is_search));
+  const std::string way = order.descending ? " DESC" : " ASC";
   Place place;
-  std::string after;
-  if (!filter.cursor.empty()) {
-    place = KVCS_TRY(read_cursor(filter));
-    after = " AND (" + column + ", a.id) " + (filter.descending ? "<" : ">") + " (?, ?)";
+  std::string sql = std::string(kColumns) + where.from + where.sql;
+  if (!ask.cursor.empty()) {
+    place = KVCS_TRY(read_cursor(ask.cursor, order));
+    const std::string beyond = order.descending ? " < " : " > ";
+    sql += order.is_unique() ? " AND " + column + beyond + "?"
+                             : " AND (" + column + ", a.id)" + beyond + "(?, ?)";
   }
-  auto s = KVCS_TRY(db.prepare(std::string(kSelect) + where.sql + after + order));
+  sql += " ORDER BY " + column + way + (order.is_unique() ? "" : ", a.id" + way);
+  auto s = KVCS_TRY(db.prepare(sql + " LIMIT ? OFFSET ?"));
   bind_texts(s, where.texts);
   int at = static_cast<int>(where.texts.size()) + 1;
-  if (!after.empty()) {
-    if (filter.sort == ArtifactSort::kName) {
+  if (!ask.cursor.empty()) {
+    if (order.is_text()) {
       s.bind(at++, place.value);
     } else {
       s.bind(at++, static_cast<int64_t>(parse_u64(place.value, "cursor").value_or(0)));
     }
-    s.bind(at++, place.id);
+    if (!order.is_unique()) s.bind(at++, place.id);
   }
   // One more than asked for tells whether there is a next page.
-  s.bind(at, static_cast<int64_t>(filter.limit) + 1).bind(at + 1, filter.offset);
+  s.bind(at, static_cast<int64_t>(ask.limit) + 1).bind(at + 1, ask.offset);
   ArtifactPage page;
   while (KVCS_TRY(s.step())) {
-    if (page.items.size() == filter.limit) {
-      page.next_cursor = cursor_after(page.items.back(), filter.sort);
+    if (page.items.size() == ask.limit) {
+      page.next_cursor = cursor_after(page.items.back(), order);
       break;
     }
     page.items.push_back(read_row(s));
@@ -210,20 +287,64 @@ Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter) {
   return page;
 }
 
+// Whether the filter asks for nothing that artifact_counts does not know.
+bool is_counted(const ArtifactFilter& filter) {
+  return filter.words.empty() && filter.name.empty() && filter.model.empty() &&
+         filter.dtype.empty() && filter.label_organization.empty() && filter.label_project.empty();
+}
+
+}  // namespace
+
+std::string tags_to_json(const std::vector<std::string>& tags) {
+  Json list = Json::array();
+  for (const std::string& tag : tags) list.push_back(tag);
+  return dump_json(list);
+}
+
+Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter) {
+  return read_page(db, conditions(filter),
+                   {{filter.sort, filter.descending, !filter.words.empty()},
+                    filter.cursor,
+                    filter.limit,
+                    filter.offset});
+}
+
+Result<ArtifactPage> list_public(Database& db, const CatalogueFilter& filter) {
+  Where where;
+  if (!filter.words.empty()) {
+    where.from = text_index::kFrom;
+    where.add(text_index::kFits, text_index::match_public(filter.words));
+  }
+  // Spelled out: a partial index is used for conditions that are known beforehand.
+  where.add("a.visibility = 'public' AND a.status = 'ready'");
+  where.add(kThere);
+  return read_page(
+      db, where,
+      {{filter.sort, filter.descending, !filter.words.empty()}, filter.cursor, filter.limit, 0});
+}
+
 Result<uint64_t> count(Database& db, const ArtifactFilter& filter) {
   const Where where = conditions(filter);
-  auto s = KVCS_TRY(db.prepare(
-      "SELECT count(*) FROM artifacts a JOIN projects p ON p.id = a.project_id" + where.sql));
+  std::string sql = "SELECT count(*) FROM (SELECT 1" + where.from + where.sql + " LIMIT " +
+                    std::to_string(filter.words.empty() ? INT64_MAX : kFoundCountMax) + ")";
+  if (is_counted(filter)) {
+    // The columns have the names that the conditions ask for.
+    sql =
+        "SELECT coalesce(sum(a.artifacts), 0) FROM (SELECT c.*, organization_id FROM "
+        "artifact_counts c JOIN projects ON projects.id = c.project_id) a "
+        "JOIN projects p ON p.id = a.project_id" +
+        where.sql;
+  }
+  auto s = KVCS_TRY(db.prepare(sql));
   bind_texts(s, where.texts);
   KVCS_TRY(s.step());
   return static_cast<uint64_t>(s.integer(0));
 }
 
 Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t max) {
-  auto s =
-      KVCS_TRY(db.prepare(std::string(kSelect) +
-                          " WHERE a.status = 'pending' AND a.expires_ms <= ? AND p.deleting = 0 "
-                          "ORDER BY a.expires_ms LIMIT ?"));
+  auto s = KVCS_TRY(
+      db.prepare(select() + " WHERE a.status = 'pending' AND a.expires_ms <= ? AND p.deleting = 0 "
+                            "ORDER BY a.expires_ms LIMIT ?"));
   s.bind(1, now_ms).bind(2, static_cast<int64_t>(max));
   std::vector<Artifact> found;
   while (KVCS_TRY(s.step())) found.push_back(read_row(s));
@@ -232,8 +353,7 @@ Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t 
 
 Result<std::vector<Artifact>> list_of_project(Database& db, std::string_view project_id,
                                               size_t max) {
-  auto s = KVCS_TRY(
-      db.prepare(std::string(kSelect) + " WHERE a.project_id = ? ORDER BY a.created_ms LIMIT ?"));
+  auto s = KVCS_TRY(db.prepare(select() + " WHERE a.project_id = ? ORDER BY a.created_ms LIMIT ?"));
   s.bind(1, project_id).bind(2, static_cast<int64_t>(max));
   std::vector<Artifact> found;
   while (KVCS_TRY(s.step())) found.push_back(read_row(s));

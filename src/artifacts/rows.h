@@ -17,6 +17,9 @@ Status check_project(Database& db, std::string_view organization_id, std::string
 Status insert(Database& db, const Artifact& artifact);
 Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter);
 Result<uint64_t> count(Database& db, const ArtifactFilter& filter);
+// Ready and public, of every organization.
+Result<ArtifactPage> list_public(Database& db, const CatalogueFilter& filter);
+std::string tags_to_json(const std::vector<std::string>& tags);
 // Uploads that were not confirmed in time, the oldest first.
 Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t max);
 // Of a project that is being deleted, too.

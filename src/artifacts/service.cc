@@ -4,6 +4,7 @@
 #include "artifacts/artifact_audit.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/rows.h"
+#include "artifacts/text_index.h"
 #include "base/bytes.h"
 #include "base/id.h"
 #include "identity/access.h"
@@ -220,6 +221,7 @@ Status ArtifactService::confirm_row(Database& db, const Principal& who, std::str
       db.prepare("UPDATE artifacts SET status = 'ready', confirmed_ms = ?, expires_ms = NULL "
                  "WHERE id = ?"));
   KVCS_TRY(update.bind(1, clock_.unix_ms()).bind(2, row.id).run());
+  KVCS_TRY(text_index::catch_up(db));
   auto usage = KVCS_TRY(
       db.prepare("UPDATE organization_usage SET artifacts = artifacts + 1, "
                  "storage_bytes = storage_bytes + ?, reserved_artifacts = reserved_artifacts - 1, "
@@ -240,30 +242,6 @@ Result<Artifact> ArtifactService::confirm(const Principal& who, std::string_view
   return row;
 }
 
-Result<ArtifactPage> ArtifactService::list(const ArtifactFilter& filter) const {
-  ArtifactPage page;
-  const Status ran = readers_.run([&](Database& db) -> Status {
-    return db.run_within(kArtifactQueryMs, [&]() -> Status {
-      page = KVCS_TRY(artifact_rows::list(db, filter));
-      return ok();
-    });
-  });
-  if (!ran.ok()) return ran;
-  return page;
-}
-
-Result<uint64_t> ArtifactService::count(const ArtifactFilter& filter) const {
-  uint64_t total = 0;
-  const Status ran = readers_.run([&](Database& db) -> Status {
-    return db.run_within(kArtifactQueryMs, [&]() -> Status {
-      total = KVCS_TRY(artifact_rows::count(db, filter));
-      return ok();
-    });
-  });
-  if (!ran.ok()) return ran;
-  return total;
-}
-
 Status ArtifactService::set_visibility(const Principal& who, std::string_view id, bool is_public,
                                        std::string_view request_id) {
   const char* const value = is_public ? "public" : "private";
@@ -272,6 +250,7 @@ Status ArtifactService::set_visibility(const Principal& who, std::string_view id
     KVCS_TRY(check_own(who, before));
     auto update = KVCS_TRY(db.prepare("UPDATE artifacts SET visibility = ? WHERE id = ?"));
     KVCS_TRY(update.bind(1, value).bind(2, before.id).run());
+    KVCS_TRY(text_index::catch_up(db));
     if (before.is_public == is_public) return ok();
     return audit_change(db, "visibility", before, value, who, request_id);
   });
@@ -283,6 +262,7 @@ Status ArtifactService::remove_row(Database& db, const Artifact& row) const {
   KVCS_TRY(artifact_rows::note_removal(db, row));
   auto removal = KVCS_TRY(db.prepare("DELETE FROM artifacts WHERE id = ?"));
   KVCS_TRY(removal.bind(1, row.id).run());
+  KVCS_TRY(text_index::catch_up(db));
   auto usage = KVCS_TRY(db.prepare(
       row.ready ? "UPDATE organization_usage SET artifacts = artifacts - 1, "
                   "storage_bytes = storage_bytes - ? WHERE organization_id = ?"

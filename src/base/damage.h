@@ -10,10 +10,12 @@
 
 namespace kvcs {
 
-inline constexpr std::string_view kKvDamaged = "kv_damaged";            // kv/
-inline constexpr std::string_view kDbDamaged = "db_damaged";            // db/
-inline constexpr std::string_view kMarkDamaged = "mark_damaged";        // app/store_marks
-inline constexpr std::string_view kJournalDamaged = "journal_damaged";  // ai/budget
+inline constexpr std::string_view kKvDamaged = "kv_damaged";  // kv/
+inline constexpr std::string_view kDbDamaged = "db_damaged";  // db/
+// An index that is made of the rows, and is made of them again: no loss, and no damage.
+inline constexpr std::string_view kDbIndexDiffers = "db_index_differs";  // db/
+inline constexpr std::string_view kMarkDamaged = "mark_damaged";         // app/store_marks
+inline constexpr std::string_view kJournalDamaged = "journal_damaged";   // ai/budget
 
 // The sentence that ends whatever tells the operator of damage, with a space before it. `accept` is
 // what `kvcs repair` calls the loss.

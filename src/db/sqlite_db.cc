@@ -77,6 +77,11 @@ Status sqlite_status(int result, std::string_view path, std::string_view what,
     case SQLITE_TOOBIG:
       return Status(Code::kTooLarge, "A value is too large for the database.", std::move(cause));
     case SQLITE_CORRUPT:
+      // The full-text index is not what the rows would make of it.
+      if (result == SQLITE_CORRUPT_VTAB) {
+        return internal(std::move(cause)).with_reason(kDbIndexDiffers);
+      }
+      return internal(std::move(cause)).with_reason(kDbDamaged);
     case SQLITE_NOTADB:
       return unreadable("A row that this needs", std::move(cause)).with_reason(kDbDamaged);
     default:

@@ -1,0 +1,60 @@
+// What there is: the lists of an owner's artifacts and of those for everybody, and their totals.
+// Each has a reader for a limited time.
+#include "artifacts/artifacts.h"
+#include "artifacts/rows.h"
+
+namespace kvcs {
+
+Result<ArtifactPage> ArtifactService::list(const ArtifactFilter& filter) const {
+  ArtifactPage page;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    return db.run_within(kArtifactQueryMs, [&]() -> Status {
+      page = KVCS_TRY(artifact_rows::list(db, filter));
+      return ok();
+    });
+  });
+  if (!ran.ok()) return ran;
+  return page;
+}
+
+Result<uint64_t> ArtifactService::count(const ArtifactFilter& filter) const {
+  uint64_t total = 0;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    return db.run_within(kArtifactQueryMs, [&]() -> Status {
+      total = KVCS_TRY(artifact_rows::count(db, filter));
+      return ok();
+    });
+  });
+  if (!ran.ok()) return ran;
+  return total;
+}
+
+Result<ArtifactPage> ArtifactService::list_public(const CatalogueFilter& filter) const {
+  ArtifactPage page;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    return db.run_within(kArtifactQueryMs, [&]() -> Status {
+      page = KVCS_TRY(artifact_rows::list_public(db, filter));
+      return ok();
+    });
+  });
+  if (!ran.ok()) return ran;
+  return page;
+}
+
+Result<std::string> ArtifactService::default_project(std::string_view organization_id) const {
+  std::string id;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    auto s =
+        KVCS_TRY(db.prepare("SELECT id FROM projects WHERE organization_id = ? AND deleting = 0 "
+                            "ORDER BY slug = 'default' DESC, created_ms, id LIMIT 1"));
+    s.bind(1, organization_id);
+    if (KVCS_TRY(s.step())) id = s.text(0);
+    return ok();
+  });
+  if (!ran.ok()) return ran;
+  if (!id.empty()) return id;
+  return not_found("The organization has no project. Make one first.")
+      .with_reason("project_not_found");
+}
+
+}  // namespace kvcs

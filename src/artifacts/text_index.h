@@ -1,0 +1,45 @@
+// The full-text index of artifacts: name, model, description and tags, word by word, whatever their
+// case and accents. A search has the caller's scope as one more word, so that it reads no rows of
+// others; what the index proposes is held against the rows again.
+//
+// The index follows the rows in the transactions that change them: triggers note what has changed
+// (schema.cc), and catch_up() brings the index there. A transaction that forgets it leaves the
+// notes to the next one. mend() compares all of it, and makes it anew when it differs. One thread,
+// that of the Database.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "artifacts/artifacts.h"
+#include "db/db.h"
+
+namespace kvcs::text_index {
+
+// How a query finds by the index; all that only this engine reads stands in these two files.
+// `kFrom` has artifacts as a and projects as p, the hits of the index first: the engine must not
+// look at each artifact whether it is one. `kNumber` is the row's text_id, and the order in which
+// the index finds.
+inline constexpr std::string_view kFrom =
+    " FROM artifact_text CROSS JOIN artifacts a ON a.text_id = artifact_text.rowid "
+    "CROSS JOIN projects p ON p.id = a.project_id";
+inline constexpr std::string_view kFits = "artifact_text MATCH ?";
+inline constexpr std::string_view kNumber = "artifact_text.rowid";
+
+inline constexpr size_t kWordsMax = 16;
+inline constexpr size_t kQueryMaxBytes = 400;
+
+// Invalid: too long, too many words, or no UTF-8.
+Status check_words(std::string_view words);
+// What to ask the index for words that check_words() took: all of them must be there, the last one
+// at least as the beginning of a word. Nothing a caller writes is an operator. Without a letter or
+// digit it finds nothing.
+std::string match_own(const ArtifactFilter& filter);
+std::string match_public(std::string_view words);
+
+// In the transaction of the change.
+Status catch_up(Database& db);
+// Whether the index differed from the rows and was made anew.
+Result<bool> mend(Database& db);
+
+}  // namespace kvcs::text_index
