@@ -6,23 +6,88 @@
 
 #include <algorithm>
 
+#include "artifacts/text_index.h"
 #include "base/bytes.h"
 #include "base/json.h"
 
 namespace kvcs::artifact_json {
 namespace {
 
-constexpr size_t kNameMaxBytes = 255, kDtypeMaxBytes = 32, kMetadataMaxBytes = 64 << 10;
+constexpr size_t kNameMaxBytes = 4 * kNameMaxChars, kDtypeMaxBytes = 32;
+constexpr size_t kMetadataMaxBytes = 64 << 10, kFilterMaxBytes = 255;
 constexpr size_t kFileNameMaxBytes = 100;
-constexpr int64_t kPageDefault = 100, kPageMax = 1000;
+constexpr int64_t kPageDefault = 100, kPageMax = 1000, kCataloguePageDefault = 50;
+
+// Of valid UTF-8: every byte that does not go on a character begins one.
+size_t count_chars(std::string_view text) {
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) >> 6) != 2; }));
+}
 
 // A name is data and never a path; it must still be printable on every screen.
-Status check_name(std::string_view what, std::string_view text) {
-  if (printable(text, kNameMaxBytes + 1) != text) {
-    return bad_request(std::string(what) + ": control characters and invalid UTF-8 are refused.");
+Status check_text(std::string_view what, std::string_view text, size_t max_chars) {
+  if (printable(text, text.size() + 1) != text) {
+    return bad_request(std::string(what) +
+                       ": control characters, bidirectional marks and invalid "
+                       "UTF-8 are refused.");
   }
-  return ok();
+  const size_t chars = count_chars(text);
+  if (chars <= max_chars) return ok();
+  return bad_request(std::string(what) + ": has " + std::to_string(chars) +
+                     " characters; at most " + std::to_string(max_chars) + " are allowed.");
 }
+
+Status check_name(std::string_view what, std::string_view text) {
+  return check_text(what, text, kNameMaxChars);
+}
+
+// Lines may end and be indented; else as a name.
+Status check_description(std::string_view text) {
+  std::string flat(text);
+  for (char& c : flat) {
+    if (c == '\n' || c == '\t') c = ' ';
+  }
+  return check_text("description", flat, kDescriptionMaxChars);
+}
+
+// In the order given, without those that differ from an earlier one by case alone.
+Result<std::vector<std::string>> read_tags(const Json& list) {
+  if (list.size() > kTagsMax) {
+    return bad_request("tags: has " + std::to_string(list.size()) + " tags; at most " +
+                       std::to_string(kTagsMax) + " are allowed.");
+  }
+  std::vector<std::string> tags, seen;
+  for (const Json& item : list) {
+    if (!item.is_string()) return bad_request("tags: each must be a string.");
+    const std::string tag(trim(item.get<std::string>()));
+    if (tag.empty()) return bad_request("tags: one of them is empty.");
+    KVCS_TRY(check_text("tags", tag, kTagMaxChars));
+    const std::string lower = lower_ascii(tag);
+    if (std::find(seen.begin(), seen.end(), lower) != seen.end()) continue;
+    seen.push_back(lower);
+    tags.push_back(tag);
+  }
+  return tags;
+}
+
+// The members that say what an artifact is about, as uploads and edits have them.
+struct Words {
+  std::optional<std::string> description;
+  const Json* tags = nullptr;
+
+  explicit Words(JsonReader& reader)
+      : description(reader.optional_string(
+            "description", {.min_bytes = 0, .max_bytes = 4 * kDescriptionMaxChars})),
+        tags(reader.array("tags")) {}
+  Status read_into(Artifact& artifact) const {
+    if (description) {
+      KVCS_TRY(check_description(*description));
+      artifact.description = *description;
+    }
+    if (tags != nullptr) artifact.tags = KVCS_TRY(read_tags(*tags));
+    return ok();
+  }
+};
 
 // The first that is not empty, lower-cased; Invalid when it is no SHA-256.
 Result<std::string> digest_of(std::initializer_list<std::string> candidates) {
@@ -72,6 +137,37 @@ Result<Shape> shape_for(const http::Request& request) {
   return invalid("shape: '" + printable(*asked, kShownWord) + "' is neither full nor single.");
 }
 
+namespace {
+
+Json tags_json(const Artifact& a) {
+  Json tags = Json::array();
+  for (const std::string& tag : a.tags) tags.push_back(tag);
+  return tags;
+}
+
+}  // namespace
+
+Json to_public_json(const Artifact& a, std::string_view organization,
+                    const std::string& public_url) {
+  return Json{{"artifact_id", a.id},
+              {"organization", organization},
+              {"project", a.project},
+              {"name", a.name},
+              {"model_name", a.model_name},
+              {"description", a.description},
+              {"tags", tags_json(a)},
+              {"dtype", a.dtype},
+              {"storage_dtype", a.storage_dtype ? Json(*a.storage_dtype) : Json()},
+              {"num_tokens", a.num_tokens},
+              {"num_layers", a.num_layers},
+              {"quantized", a.quantized},
+              {"size_bytes", a.size_bytes},
+              {"sha256", a.sha256},
+              {"downloads", a.downloads},
+              {"created_at", format_iso8601_ms(a.created_ms)},
+              {"public_url", public_url}};
+}
+
 Json to_json(const Artifact& a, Shape shape, const Urls& urls) {
   const auto nullable = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
   Json out = Json::object();
@@ -94,6 +190,9 @@ Json to_json(const Artifact& a, Shape shape, const Urls& urls) {
   }
   out["owner_id"] = a.owner_id;
   out["project"] = a.project;
+  out["description"] = a.description;
+  out["tags"] = tags_json(a);
+  out["downloads"] = a.downloads;
   out["created_at"] = format_iso8601_ms(a.created_ms);
   out["public_url"] = nullable(urls.public_url);
   out["download_url"] = nullable(urls.download_url);
@@ -120,12 +219,14 @@ Result<Artifact> parse_upload(const Json& body) {
   const StringRule digest_rule{.min_bytes = 0, .max_bytes = 64};
   const std::string checksum = reader.optional_string("checksum", digest_rule).value_or("");
   const std::string sha256 = reader.optional_string("sha256", digest_rule).value_or("");
+  const Words words(reader);
   const Json* const given = reader.object("metadata");
   static const Json kNoMembers = Json::object();
   const Json& metadata = given == nullptr ? kNoMembers : *given;
   const Status fault = reader.finish();
   if (!fault.ok()) return bad_request(fault.message());
   KVCS_TRY(check_name("dtype", a.dtype));
+  KVCS_TRY(words.read_into(a));
   if (given != nullptr) KVCS_TRY(read_metadata(*given, a));
   for (const std::string& candidate : {text_member(metadata, "name"), name, model}) {
     if (a.name.empty()) a.name = candidate;
@@ -135,12 +236,62 @@ Result<Artifact> parse_upload(const Json& body) {
         .with_details_json(
             R"({"message":"A name is required: name, model_name or metadata.name."})");
   }
-  if (a.name.size() > kNameMaxBytes) return bad_request("metadata.name: too long.");
   KVCS_TRY(check_name("name", a.name));
   a.model_name = model.empty() ? a.name : model;
   KVCS_TRY(check_name("model_name", a.model_name));
   a.sha256 = KVCS_TRY(digest_of({checksum, sha256, text_member(metadata, "sha256")}));
   return a;
+}
+
+// Clients of before name no model and write a null where there is no storage_dtype.
+Result<Artifact> parse_nested_upload(const Json& body) {
+  JsonReader reader(body);
+  reader.ignore_unknown();
+  Artifact a;
+  const StringRule name_rule{.min_bytes = 1, .max_bytes = kNameMaxBytes};
+  const StringRule digest_rule{.min_bytes = 0, .max_bytes = 64};
+  a.name = reader.string("name", name_rule);
+  a.model_name = reader.optional_string("model_name", name_rule).value_or(a.name);
+  a.dtype = reader.string("dtype", {.min_bytes = 1, .max_bytes = kDtypeMaxBytes});
+  if (reader.has("storage_dtype")) {
+    a.storage_dtype =
+        reader.optional_string("storage_dtype", {.min_bytes = 1, .max_bytes = kDtypeMaxBytes});
+  }
+  a.num_tokens = reader.optional_integer("num_tokens", 0, INT64_MAX).value_or(0);
+  a.num_layers = reader.optional_integer("num_layers", 0, INT32_MAX).value_or(0);
+  a.quantized = reader.boolean_or("quantized", false);
+  a.is_public =
+      reader.optional_one_of("visibility", {"public", "private"}).value_or("private") == "public";
+  a.size_bytes =
+      static_cast<uint64_t>(reader.optional_integer("size_bytes", 0, INT64_MAX).value_or(0));
+  const std::string sha256 = reader.optional_string("sha256", digest_rule).value_or("");
+  const std::string checksum = reader.optional_string("checksum", digest_rule).value_or("");
+  const Words words(reader);
+  const Status fault = reader.finish();
+  if (!fault.ok()) return bad_request(fault.message());
+  KVCS_TRY(check_name("name", a.name));
+  KVCS_TRY(check_name("model_name", a.model_name));
+  KVCS_TRY(check_name("dtype", a.dtype));
+  KVCS_TRY(check_name("storage_dtype", a.storage_dtype.value_or("")));
+  KVCS_TRY(words.read_into(a));
+  a.sha256 = KVCS_TRY(digest_of({sha256, checksum}));
+  return a;
+}
+
+Result<ArtifactEdit> parse_edit(const Json& body) {
+  JsonReader reader(body);
+  ArtifactEdit edit;
+  edit.name = reader.optional_string("name", {.min_bytes = 1, .max_bytes = kNameMaxBytes});
+  const Words words(reader);
+  const Status fault = reader.finish();
+  if (!fault.ok()) return bad_request(fault.message());
+  Artifact about;
+  KVCS_TRY(words.read_into(about));
+  if (edit.name) KVCS_TRY(check_name("name", *edit.name));
+  if (words.description) edit.description = about.description;
+  if (words.tags != nullptr) edit.tags = about.tags;
+  if (edit.name || edit.description || edit.tags) return edit;
+  return bad_request("name, description or tags: one is required, as nothing else can be changed.");
 }
 
 Result<ConfirmClaim> parse_confirm(const Json& body) {
@@ -184,10 +335,28 @@ Result<std::string> choice(const http::Request& request, const char* name,
 
 Result<std::string> search_text(const http::Request& request, const char* name) {
   std::string value = request.query_value(name).value_or("");
-  if (value.size() > kNameMaxBytes) {
-    return invalid(std::string(name) + ": over " + std::to_string(kNameMaxBytes) + " bytes.");
+  if (value.size() > kFilterMaxBytes) {
+    return invalid(std::string(name) + ": over " + std::to_string(kFilterMaxBytes) + " bytes.");
   }
   return value;
+}
+
+// "" when nothing is asked for.
+Result<std::string> search_words(const http::Request& request) {
+  const std::string words(trim(request.query_value("q").value_or("")));
+  KVCS_TRY(text_index::check_words(words));
+  return words;
+}
+
+std::string asked_cursor(const http::Request& request) {
+  return request.query_value("cursor").value_or(request.query_value("continuation").value_or(""));
+}
+
+// As the contract says: what is no number or 0 means the default, the rest is clamped.
+size_t asked_limit(const http::Request& request, int64_t standard) {
+  const auto limit = parse_u64(request.query_value("limit").value_or("0"), "limit");
+  const uint64_t asked = limit.ok() && *limit > 0 ? *limit : static_cast<uint64_t>(standard);
+  return static_cast<size_t>(std::min<uint64_t>(asked, kPageMax));
 }
 
 }  // namespace
@@ -201,33 +370,76 @@ Result<ArtifactFilter> parse_filter(const http::Request& request) {
   filter.model = KVCS_TRY(search_text(request, "model"));
   filter.dtype = KVCS_TRY(search_text(request, "dtype"));
   filter.project = KVCS_TRY(search_text(request, "project"));
+  filter.words = KVCS_TRY(search_words(request));
   const std::string sort = KVCS_TRY(
       choice(request, "sort", {"", "created", "-created", "name", "-name", "size", "-size"}));
   filter.descending = sort.empty() || sort[0] == '-';
   if (sort.ends_with("name")) filter.sort = ArtifactSort::kName;
   if (sort.ends_with("size")) filter.sort = ArtifactSort::kSize;
-  filter.cursor =
-      request.query_value("cursor").value_or(request.query_value("continuation").value_or(""));
+  filter.cursor = asked_cursor(request);
   const auto offset = parse_u64(request.query_value("offset").value_or("0"), "offset");
   if (!offset.ok() || *offset > INT64_MAX) return invalid("offset: a whole number is expected.");
   filter.offset = static_cast<int64_t>(*offset);
-  // As the contract says: what is no number or 0 means the default, the rest is clamped.
-  const auto limit = parse_u64(request.query_value("limit").value_or("0"), "limit");
-  const uint64_t asked = limit.ok() && *limit > 0 ? *limit : uint64_t{kPageDefault};
-  filter.limit = static_cast<size_t>(std::min<uint64_t>(asked, kPageMax));
+  filter.limit = asked_limit(request, kPageDefault);
   return filter;
 }
 
-std::string safe_file_name(std::string_view name) {
+Result<CatalogueFilter> parse_catalogue_filter(const http::Request& request) {
+  CatalogueFilter filter;
+  filter.words = KVCS_TRY(search_words(request));
+  const std::string sort = KVCS_TRY(choice(
+      request, "sort",
+      {"", "created", "-created", "name", "-name", "size", "-size", "downloads", "-downloads"}));
+  filter.descending = sort.empty() || sort[0] == '-';
+  if (sort.ends_with("name")) filter.sort = ArtifactSort::kName;
+  if (sort.ends_with("size")) filter.sort = ArtifactSort::kSize;
+  if (sort.ends_with("downloads")) filter.sort = ArtifactSort::kDownloads;
+  filter.cursor = asked_cursor(request);
+  filter.limit = asked_limit(request, kCataloguePageDefault);
+  return filter;
+}
+
+namespace {
+
+std::string with_ending(std::string name) {
+  const size_t first = name.find_first_not_of(".- ");
+  name = first == name.npos ? "artifact" : name.substr(first);
+  return name.ends_with(".kv") ? name : name + ".kv";
+}
+
+std::string ascii_file_name(std::string_view name) {
   std::string safe;
   for (const char c : name.substr(0, kFileNameMaxBytes)) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                        c == '-' || c == '_' || c == '.';
     safe += plain ? c : '_';
   }
-  const size_t first = safe.find_first_not_of(".-");
-  safe = first == safe.npos ? "artifact" : safe.substr(first);
-  return safe.ends_with(".kv") ? safe : safe + ".kv";
+  return with_ending(safe);
+}
+
+// As the name, with a "_" for what a file system, a shell or a screen takes for something else.
+std::string wide_file_name(std::string_view name) {
+  constexpr std::string_view kSpecial = "/\\:*?\"<>|%$`;&'!";
+  std::string safe;
+  for (const char c : name) {
+    const bool goes_on = (static_cast<unsigned char>(c) >> 6) == 2;
+    if (safe.size() >= kFileNameMaxBytes && !goes_on) break;
+    const bool is_special =
+        static_cast<unsigned char>(c) < 0x20 || c == 0x7f || kSpecial.find(c) != kSpecial.npos;
+    safe += is_special ? '_' : c;
+  }
+  return with_ending(safe);
+}
+
+}  // namespace
+
+std::string disposition(std::string_view name) {
+  std::string header = "attachment; filename=\"" + ascii_file_name(name) + "\"";
+  const bool has_letters_beyond = std::any_of(
+      name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
+  const bool is_plain = printable(name, name.size() + 1) == name;
+  if (!has_letters_beyond || !is_plain) return header;
+  return header + "; filename*=UTF-8''" + percent_encode(wide_file_name(name));
 }
 
 }  // namespace kvcs::artifact_json

@@ -21,15 +21,29 @@ struct Urls {
   std::string public_url, download_url;  // "" is null.
 };
 Json to_json(const Artifact& artifact, Shape shape, const Urls& urls);
+// What everybody may know of a public artifact.
+Json to_public_json(const Artifact& artifact, std::string_view organization,
+                    const std::string& public_url);
+
+inline constexpr size_t kNameMaxChars = 255;
+inline constexpr size_t kDescriptionMaxChars = 2000;
+inline constexpr size_t kTagMaxChars = 50, kTagsMax = 20;
 
 // Invalid "Bad Request" with details or a message. Leaves the owner to the caller.
 Result<Artifact> parse_upload(const Json& body);
+// The body of the nested routes, where the facts stand beside each other and none in `metadata`.
+Result<Artifact> parse_nested_upload(const Json& body);
+// Invalid also when nothing is to be changed.
+Result<ArtifactEdit> parse_edit(const Json& body);
 Result<ConfirmClaim> parse_confirm(const Json& body);
 Result<bool> parse_visibility(const Json& body);  // True: public.
 Result<ArtifactFilter> parse_filter(const http::Request& request);
+Result<CatalogueFilter> parse_catalogue_filter(const http::Request& request);
 
-// A file name that means nothing to a shell or a file system; never empty, ends in ".kv".
-std::string safe_file_name(std::string_view name);
+// Content-Disposition of the bytes (RFC 6266): a file name of ASCII that means nothing to a shell
+// or a file system, never empty, ending in ".kv"; and where that lost letters, the name with them
+// (RFC 8187), as harmless.
+std::string disposition(std::string_view name);
 
 Status bad_request(const std::string& detail);
 

@@ -75,8 +75,8 @@ namespace {
 
 constexpr http::ApiType kTypes[] = {
     {"UploadAsk", R"(
-name: string(1..255) = "demo" # A name is required: here, as model_name or in metadata.
-model_name: string(1..255)
+name: string(1..1020) = "demo" # Required: here, as model_name or in metadata; 255 characters.
+model_name: string(1..1020)
 dtype!: string(1..32) = "F16"
 num_tokens: integer(0..9223372036854775807)
 visibility: public|private # Default: private.
@@ -84,8 +84,14 @@ size_bytes: integer(0..9223372036854775807)
 project_id: string(1..64) # Required with an organization key; of a person: the active one.
 sha256: string(0..64) # Hex digest of the bytes; checksum is another name for it.
 checksum: string(0..64)
+description: string(0..8000) # At most 2000 characters.
+tags: array # At most 20, of 50 characters.
 metadata: object # What else is known: name, sha256, model, tokenizer, … kept as given.
 ...)"},
+    {"ArtifactEdit", R"(
+name: string(1..1020) = "demo" # At most 255 characters.
+description: string(0..8000) # At most 2000 characters.
+tags: array # At most 20, of 50 characters.)"},
     {"UploadPlace", R"(
 artifact_id!: id
 url!: string # Good for the PUT of the bytes alone.
@@ -124,6 +130,9 @@ sha256: string
 checksum: string
 owner_id!: string
 project!: string
+description!: string
+tags!: [string]
+downloads!: integer # By everybody, of a public artifact, and by share links.
 created_at!: time
 public_url!: string?
 download_url!: string?
@@ -134,6 +143,7 @@ tokenizer: string)"},
     {"ArtifactPage", R"(
 artifacts!: [Artifact]
 total!: integer
+total_is_least: boolean # With ?q=: there are more than were counted.
 limit!: integer
 offset!: integer
 continuation_token: string)"},
@@ -195,7 +205,7 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
            {.body = "UploadAsk", .answer = "UploadPlace"});
   rows.add(kGet, all, access.read, kNoBody, &ArtifactsApi::list,
            "Artifacts; all of them without ?limit=.",
-           {.query = "status visibility name model dtype project sort limit cursor continuation "
+           {.query = "q status visibility name model dtype project sort limit cursor continuation "
                      "offset shape",
             .answer = "ArtifactPage"});
   rows.add(kPost, all + "/search", access.read, kSearchBodyMaxBytes, &ArtifactsApi::search,
@@ -203,6 +213,9 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
            {.query = "shape", .body = "SearchAsk", .answer = "SearchHits"});
   rows.add(kGet, one, read_one, kNoBody, &ArtifactsApi::get,
            "One artifact with a URL to its bytes.", {.query = "shape", .answer = "Artifact"});
+  rows.add(kPatch, one, write_one, kUploadUrlBodyMaxBytes, &ArtifactsApi::edit,
+           "Change its name, description or tags; what is absent stays.",
+           {.query = "shape", .body = "ArtifactEdit", .answer = "Artifact"});
   rows.add(kPost, one + "/confirm-upload", write_one, kSmall, &ArtifactsApi::confirm,
            "Make an uploaded artifact ready.", {.body = "ConfirmAsk", .answer = "Confirmed"});
   rows.add(kPost, one + "/download-url", read_one, kSmall, &ArtifactsApi::download_url,
@@ -217,12 +230,15 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
            {.body = "UploadAsk", .answer = "UploadPlace"});
   rows.add(kPost, "/v1/artifacts/{id}/visibility", write_one, kSmall, &ArtifactsApi::set_visibility,
            "The same as under /api/v1.", {.body = "VisibilityAsk", .status = 204});
-  rows.add(kPost, "/api/v1/api-keys/verify", access.read, kSmall, &ArtifactsApi::verify_key,
-           "Whose key this is.", {.answer = "VerifiedKey"});
-  rows.add(kGet, "/api/v1/api-keys/verify", access.read, kNoBody, &ArtifactsApi::verify_key,
-           "Whose key this is.", {.answer = "VerifiedKey"});
-  rows.add(kGet, "/api/v1/quota", access.read, kNoBody, &ArtifactsApi::quota,
-           "What the organization has used and what it may.", {.answer = "Quota"});
+  // Under /v1 for clients of before, which have all of their routes there.
+  for (const std::string root : {"/api/v1", "/v1"}) {
+    rows.add(kPost, root + "/api-keys/verify", access.read, kSmall, &ArtifactsApi::verify_key,
+             "Whose key this is.", {.answer = "VerifiedKey"});
+    rows.add(kGet, root + "/api-keys/verify", access.read, kNoBody, &ArtifactsApi::verify_key,
+             "Whose key this is.", {.answer = "VerifiedKey"});
+    rows.add(kGet, root + "/quota", access.read, kNoBody, &ArtifactsApi::quota,
+             "What the organization has used and what it may.", {.answer = "Quota"});
+  }
   rows.add(kPut, "/blobs/{id}", url, service_.config().object_bytes_max, &ArtifactsApi::put_blob,
            "The bytes of an announced upload.", {.body = "application/octet-stream"});
   rows.add(kGet, "/blobs/{id}", url, kNoBody, &ArtifactsApi::get_blob,
@@ -319,6 +335,7 @@ Result<Response> ArtifactsApi::list(Request& request) {
             {"total", total},
             {"limit", filter.limit},
             {"offset", filter.offset}};
+  if (!filter.words.empty() && total == kFoundCountMax) body["total_is_least"] = true;
   if (!page.next_cursor.empty()) body["continuation_token"] = page.next_cursor;
   return reply(body);
 }
@@ -357,7 +374,10 @@ Result<Response> ArtifactsApi::list_everything(const Request& request, ArtifactF
 Result<Response> ArtifactsApi::get(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
   const Shape shape = KVCS_TRY(artifact_json::shape_for(request));
-  const Artifact row = KVCS_TRY(service_.find_own(request.principal, id));
+  return about(request, KVCS_TRY(service_.find_own(request.principal, id)), shape);
+}
+
+Response ArtifactsApi::about(const Request& request, const Artifact& row, Shape shape) const {
   artifact_json::Urls urls;
   if (row.ready) urls.download_url = signed_url(request, "GET", row);
   urls.public_url = public_url(base_url(request), row, request.principal.organization);
@@ -365,6 +385,15 @@ Result<Response> ArtifactsApi::get(Request& request) {
   // The uploader's metadata is a member of its own, so that none of its names can meet ours.
   about["metadata"] = parse_json(row.metadata_json).value_or(Json::object());
   return reply(about);
+}
+
+Result<Response> ArtifactsApi::edit(Request& request) {
+  const std::string id = KVCS_TRY(artifact_id(request));
+  const Shape shape = KVCS_TRY(artifact_json::shape_for(request));
+  const Json body = KVCS_TRY(read_object(request));
+  const ArtifactEdit wanted = KVCS_TRY(artifact_json::parse_edit(body));
+  return about(request, KVCS_TRY(service_.edit(request.principal, id, wanted, request.request_id)),
+               shape);
 }
 
 Result<Response> ArtifactsApi::download_url(Request& request) {
@@ -414,8 +443,8 @@ Result<Response> ArtifactsApi::quota(Request& request) {
                   {"artifacts", limits.artifacts},
                   {"storage_bytes", limits.storage_bytes}}},
                 {"used",
-                 {{"organizations", used.organizations},
-                  {"projects", used.projects},
+                 {{"organizations", std::max(used.organizations, used.label_organizations)},
+                  {"projects", std::max(used.projects, used.label_projects)},
                   {"artifacts", used.artifacts},
                   {"storage_bytes", used.storage_bytes}}}});
 }

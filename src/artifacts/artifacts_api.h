@@ -67,21 +67,30 @@ class ArtifactsApi final {
   Result<http::Response> verify_key(http::Request& request);  // POST|GET /api/v1/api-keys/verify
   Result<http::Response> quota(http::Request& request);       // GET /api/v1/quota
   Result<http::Response> take_telemetry(http::Request& request);  // POST /api/v1/telemetry
+  Result<http::Response> edit(http::Request& request);            // PATCH /api/v1/artifacts/{id}
 
- private:
-  std::string base_url(const http::Request& request) const;
+  // For the other handlers of artifacts. A URL that opens the bytes for `method` alone.
   std::string signed_url(const http::Request& request, const char* method,
                          const Artifact& artifact) const;
+  std::string base_url(const http::Request& request) const;
+  // "" for one that is not everybody's.
   std::string public_url(const std::string& base, const Artifact& artifact,
                          std::string_view organization) const;
-  // NotFound, or Forbidden with reason org_suspended.
-  Status check_active(const Artifact& artifact) const;
   // Forbidden in the same words for every artifact that is not for everybody, and for none.
   Status check_public(const Artifact& artifact) const;
-  Result<http::Response> list_everything(const http::Request& request, ArtifactFilter filter,
-                                         artifact_json::Shape shape);
+  // NotFound, or Forbidden with reason org_suspended.
+  Status check_active(const Artifact& artifact) const;
+  // The bytes, or the part or slice of them that is asked for; who may have them is decided.
   Result<http::Response> send_bytes(const http::Request& request, const Artifact& artifact,
                                     std::string_view cache_control) const;
+
+ private:
+  // The bytes of a public artifact, counted.
+  Result<http::Response> send_public(const http::Request& request, const Artifact& artifact);
+  http::Response about(const http::Request& request, const Artifact& row,
+                       artifact_json::Shape shape) const;
+  Result<http::Response> list_everything(const http::Request& request, ArtifactFilter filter,
+                                         artifact_json::Shape shape);
   Result<std::string> receive(http::Request& request, const PresignedClaim& claim,
                               uint64_t size_bytes);
 

@@ -1,15 +1,19 @@
 // The data plane: bytes come in by a presigned PUT and go out by a presigned GET or, if the
 // artifact is public, to anyone. A worker of http receives a PUT; a download is sent by the
 // connection itself, from the blob's descriptor where there is one.
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "artifacts/artifacts_api.h"
+#include "artifacts/public_page.h"
 #include "artifacts/rows.h"
 #include "artifacts/slice_api.h"
 #include "base/bytes.h"
 #include "base/id.h"
+#include "base/log.h"
 
 namespace kvcs {
 namespace {
@@ -128,8 +132,7 @@ Result<Response> ArtifactsApi::send_bytes(const Request& request, const Artifact
                                      " could not be read while it was sent: " + sent.to_string() +
                                      " Look at the disk, and restore the file.");
   };
-  const std::string disposition =
-      "attachment; filename=\"" + artifact_json::safe_file_name(artifact.name) + "\"";
+  const std::string disposition = artifact_json::disposition(artifact.name);
   if (const auto slice = KVCS_TRY(asked_slice(request))) {
     const auto charge = [&](uint64_t header_bytes) {
       return config_.charge_slice ? config_.charge_slice(request, header_bytes) : ok();
@@ -193,6 +196,22 @@ Status ArtifactsApi::check_public(const Artifact& artifact) const {
                                                                                : active;
 }
 
+// A download counts when its answer begins with the first byte: what goes on from the middle, and
+// the further parts of a download in parts, do not count again. A count that cannot be written
+// holds nobody up.
+Result<Response> ArtifactsApi::send_public(const Request& request, const Artifact& artifact) {
+  Response response = KVCS_TRY(send_bytes(request, artifact, kPublicCache));
+  const std::string* const range = response.find("content-range");
+  const bool begins =
+      response.status == 200 || (range != nullptr && range->starts_with("bytes 0-"));
+  if (request.method == http::Method::kHead || !begins) return response;
+  if (const Status counted = service_.count_download(artifact.id); !counted.ok()) {
+    log::warn("download.not_counted",
+              {{"artifact_id", artifact.id}, {"reason", counted.to_string()}});
+  }
+  return response;
+}
+
 Result<Response> ArtifactsApi::get_public(Request& request) {
   const std::string id = lower_ascii(request.param("id"));
   if (!is_uuid(id)) return invalid("invalid artifact_id");
@@ -200,7 +219,7 @@ Result<Response> ArtifactsApi::get_public(Request& request) {
   if (row.code() == Code::kNotFound) return not_for_everybody();
   KVCS_TRY(row.status());
   KVCS_TRY(check_public(*row));
-  return send_bytes(request, *row, kPublicCache);
+  return send_public(request, *row);
 }
 
 Result<Response> ArtifactsApi::get_cdn(Request& request) {
@@ -211,11 +230,23 @@ Result<Response> ArtifactsApi::get_cdn(Request& request) {
   if (row.code() == Code::kNotFound) return not_for_everybody();
   KVCS_TRY(row.status());
   KVCS_TRY(check_public(*row));
-  if (row->project != request.param("project") ||
-      KVCS_TRY(holder_of_(row->organization_id)).slug != request.param("org")) {
+  const Holder holder = KVCS_TRY(holder_of_(row->organization_id));
+  if (row->project != request.param("project") || holder.slug != request.param("org")) {
     return not_for_everybody();
   }
-  return send_bytes(request, *row, kPublicCache);
+  const std::string url = public_url(base_url(request), *row, holder.slug);
+  Response response;
+  if (public_page::wants_page(request)) {
+    response = public_page::of_artifact(*row, holder.slug, url);
+  } else if (public_page::wants_data(request)) {
+    response =
+        http::json_response(200, dump_json(artifact_json::to_public_json(*row, holder.slug, url)));
+  } else {
+    response = KVCS_TRY(send_public(request, *row));
+  }
+  response.set("cache-control", std::string(kPublicCache));
+  response.set("vary", "Accept");
+  return response;
 }
 
 }  // namespace kvcs

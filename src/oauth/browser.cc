@@ -4,9 +4,7 @@
 #include "base/bytes.h"
 
 namespace kvcs::oauth {
-namespace {
 
-// For text between tags and in quoted attributes alike.
 std::string escape_html(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -32,8 +30,6 @@ std::string escape_html(std::string_view text) {
   }
   return out;
 }
-
-}  // namespace
 
 std::string cookie_value(const http::Request& request, std::string_view name) {
   for (const http::Header& header : request.headers) {
@@ -61,17 +57,24 @@ void hide_address(http::Response& response) {
   response.set("Referrer-Policy", "no-referrer");
 }
 
-http::Response plain_page(int status, std::string_view title, std::string_view text) {
+http::Response html_page(int status, std::string_view title, std::string_view body_html) {
   const std::string html =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width\">"
       "<title>" +
-      escape_html(title) + "</title></head>\n<body><h1>" + escape_html(title) + "</h1>\n<p>" +
-      escape_html(text) + "</p></body></html>\n";
+      escape_html(title) + "</title></head>\n<body><h1>" + escape_html(title) + "</h1>\n" +
+      std::string(body_html) + "</body></html>\n";
   http::Response response = http::text_response(status, html, "text/html; charset=utf-8");
-  response.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+  response.set("Content-Security-Policy",
+               "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
   hide_address(response);
   response.set("X-Content-Type-Options", "nosniff");
+  return response;
+}
+
+http::Response plain_page(int status, std::string_view title, std::string_view text) {
+  http::Response response = html_page(status, title, "<p>" + escape_html(text) + "</p>");
+  response.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
   return response;
 }
 

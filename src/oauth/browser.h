@@ -26,7 +26,12 @@ void set_cookie(http::Response& response, const Cookie& cookie);
 // The address of a page in a flow holds a secret: it is not stored, and not told to other sites.
 void hide_address(http::Response& response);
 
+// For text between tags and in quoted attributes alike.
+std::string escape_html(std::string_view text);
+
 // A page of a title and one paragraph, both plain text.
 http::Response plain_page(int status, std::string_view title, std::string_view text);
+// A page of a title, plain text, and a body that is HTML already. Its forms go to this host alone.
+http::Response html_page(int status, std::string_view title, std::string_view body_html);
 
 }  // namespace kvcs::oauth

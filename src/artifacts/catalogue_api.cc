@@ -1,0 +1,86 @@
+// The public catalogue, page by page.
+#include "artifacts/catalogue_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "artifacts/artifact_json.h"
+#include "http/json_api.h"
+
+namespace kvcs {
+namespace {
+
+// Rows of organizations that are suspended are passed over; after so many pages of them the answer
+// goes out with what there is, and the next one goes on from there.
+constexpr int kRoundsMax = 20;
+
+constexpr http::ApiType kTypes[] = {
+    {"PublicArtifact", R"(
+artifact_id!: id
+organization!: string
+project!: string
+name!: string
+model_name!: string
+description!: string
+tags!: [string]
+dtype!: string
+storage_dtype!: string?
+num_tokens!: integer
+num_layers!: integer
+quantized!: boolean
+size_bytes!: integer
+sha256!: string
+downloads!: integer
+created_at!: time
+public_url!: string)"},
+    {"Catalogue", R"(
+artifacts!: [PublicArtifact]
+limit!: integer
+continuation_token: string # Where the next page begins; absent on the last.)"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> CatalogueApi::types() {
+  return kTypes;
+}
+
+void CatalogueApi::add_routes(std::vector<http::Row>& table) {
+  http::Rows rows(table, *this);
+  rows.add(http::Method::kGet, "/api/v1/catalogue", http::everyone(), http::kNoBody,
+           &CatalogueApi::list, "Public artifacts of every organization, the newest first.",
+           {.query = "q sort limit cursor continuation", .answer = "Catalogue"});
+}
+
+Result<Json> CatalogueApi::find_page(CatalogueFilter filter, const std::string& base) {
+  Json items = Json::array();
+  const size_t limit = filter.limit;
+  for (int round = 0; round < kRoundsMax; round++) {
+    filter.limit = limit - items.size();
+    const ArtifactPage page = KVCS_TRY(service_.list_public(filter));
+    filter.cursor = page.next_cursor;
+    for (const Artifact& item : page.items) {
+      const Result<ArtifactsApi::Holder> holder = holder_of_(item.organization_id);
+      if (holder.code() == Code::kNotFound) continue;
+      KVCS_TRY(holder.status());
+      if (!holder->active) continue;
+      items.push_back(artifact_json::to_public_json(item, holder->slug,
+                                                    api_.public_url(base, item, holder->slug)));
+    }
+    if (filter.cursor.empty() || items.size() == limit) break;
+  }
+  Json body{{"artifacts", std::move(items)}, {"limit", limit}};
+  if (!filter.cursor.empty()) body["continuation_token"] = filter.cursor;
+  return body;
+}
+
+Result<http::Response> CatalogueApi::list(http::Request& request) {
+  if (charge_) KVCS_TRY(charge_(request));
+  CatalogueFilter filter = KVCS_TRY(artifact_json::parse_catalogue_filter(request));
+  const Json body = KVCS_TRY(find_page(std::move(filter), api_.base_url(request)));
+  http::Response response = http::reply(200, body);
+  // What is in it may be taken out at any moment.
+  response.set("cache-control", "public, no-cache");
+  return response;
+}
+
+}  // namespace kvcs
