@@ -306,6 +306,11 @@ std::vector<std::string> validate(const Config& config) {
   if (!url.empty() && !url.starts_with("http://") && !url.starts_with("https://")) {
     faults.push_back("http.public_url: '" + printable(url) + "' must begin with http(s)://.");
   }
+  if (const std::string& engine = config.artifacts.engine_url; !engine.empty()) {
+    if (const Status fault = http::check_upstream_url(engine); !fault.ok()) {
+      faults.push_back("artifacts.engine_url: " + fault.message());
+    }
+  }
   if (server.tls.certificate_path.empty() != server.tls.key_path.empty()) {
     faults.emplace_back("tls: certificate_path and key_path are set together or not at all.");
   }

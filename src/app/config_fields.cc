@@ -125,6 +125,11 @@ void add_stores(Fields& fields, Config& c) {
                     "How fast blob-scrub reads.", 1 << 20, int64_t{1} << 40});
   fields.push_back({"artifacts.serve_suspended", &a.serve_suspended,
                     "Public artifacts of a suspended organization are served on."});
+  fields.push_back({"artifacts.engine_url", &a.engine_url,
+                    "Who answers …/infer by running a model; empty: 501. It gets a POST with the "
+                    "question and a URL to the bytes."});
+  fields.push_back(
+      {"artifacts.engine_timeout_s", &a.engine_timeout_s, "Of one question to it.", 1, 3600});
   fields.push_back({"artifacts.requests_per_minute", &a.requests_per_minute,
                     "Requests with one kv_ key, a search counting as 20 and more, and slices "
                     "for one address, by their files' headers; -1: no limit.",
