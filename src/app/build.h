@@ -23,6 +23,8 @@ Status build_stores(Parts& parts);
 Status damage_in_words(const Parts& parts, Status failed);
 Status build_identity(Parts& parts);
 void build_artifacts(Parts& parts);
+// What stands on those: the nested routes, the catalogue, share links. Part of build_artifacts().
+void build_artifact_doors(Parts& parts);
 // Needs parts.ai.pricing with its prices read. Charges what a dead process left reserved.
 Status build_ai(Parts& parts);
 Status build_gateway(Parts& parts, gateway::Catalogue catalogue);

@@ -203,6 +203,7 @@ void build_artifacts(Parts& parts) {
         const auto organization = KVCS_TRY(directory->organization(organization_id));
         return ArtifactsApi::Holder{organization->slug, organization->active};
       });
+  build_artifact_doors(parts);
 }
 
 // The sink of usage rows is added before budgets bring rows into the outbox.

@@ -21,6 +21,7 @@
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/missing_blobs.h"
+#include "artifacts/shares.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -197,7 +198,9 @@ Result<std::string> sweep_artifacts(Parts& parts) {
     return dump_json(Json{{"held_until", format_iso8601_s(held_ms)}});
   }
   const SweepReport report = KVCS_TRY(parts.artifacts.service->sweep());
+  const int64_t shares = KVCS_TRY(parts.artifacts.shares->remove_expired());
   return dump_json({{"expired_uploads", report.expired_uploads},
+                    {"expired_shares", shares},
                     {"orphan_blobs", report.orphan_blobs},
                     {"restored_blobs", report.restored_blobs},
                     {"freed_bytes", report.freed_bytes}});
@@ -240,6 +243,13 @@ Result<std::string> index_artifacts(ArtifactSearch& search, const JobContext& co
   return count_report("indexed", static_cast<int64_t>(KVCS_TRY(search.index_missing(cancelled))));
 }
 
+// One that was made anew is worth a line: something wrote rows without it.
+Result<std::string> check_text_index(Parts& parts) {
+  const bool is_mended = KVCS_TRY(parts.artifacts.service->mend_text_index());
+  if (is_mended) log::warn("artifacts.text_index_mended");
+  return dump_json(Json{{"mended", is_mended}});
+}
+
 Result<std::string> ask_canaries(gateway::Canaries& canaries, const JobContext& context) {
   const auto cancelled = [&context] { return context.cancelled.load(); };
   return count_report("asked", KVCS_TRY(canaries.run(cancelled)));
@@ -279,6 +289,8 @@ std::vector<Job> checking_jobs(Parts& parts) {
                   [&parts](const JobContext&) { return check_databases(parts); }});
   jobs.push_back({"kv-check", "40 1 * * *", 4 * 3600, 600,
                   [&parts](const JobContext& context) { return check_kv_tables(parts, context); }});
+  jobs.push_back({"artifact-text-check", "20 3 * * *", 600, 300,
+                  [&parts](const JobContext&) { return check_text_index(parts); }});
   jobs.push_back({"certificate-check", "30 7 * * *", 30, 0,
                   [&parts](const JobContext&) { return check_certificate(parts); }});
   return jobs;

@@ -16,6 +16,9 @@
 #include "app/parts.h"
 #include "app/status_api.h"
 #include "artifacts/artifacts_api.h"
+#include "artifacts/catalogue_api.h"
+#include "artifacts/nested_api.h"
+#include "artifacts/share_api.h"
 #include "base/bytes.h"
 #include "briefing/briefing.h"
 #include "gateway/api/gateway_admin_api.h"
@@ -79,6 +82,20 @@ http::ArtifactAccess artifact_access(Parts& parts) {
                         http::Dialect::kPortal, need};
   };
   return {at_least(Scope::kRead), at_least(Scope::kWrite), at_least(Scope::kAdmin)};
+}
+
+// For what everybody may read and its owner may too: whoever has no good key is nobody. Too many
+// requests with one, and a store that does not answer, are refused as elsewhere.
+http::Access anybody_access(const http::Access& with_key) {
+  const auto look = [key = with_key.guard](const http::Request& request) -> Result<Principal> {
+    Result<Principal> principal = key(request);
+    const bool is_nobody =
+        principal.code() == Code::kUnauthenticated || principal.code() == Code::kForbidden;
+    return is_nobody ? Principal{} : principal;
+  };
+  http::Access access = http::everyone();
+  access.guard = look;
+  return access;
 }
 
 // A role includes those below it.
@@ -178,6 +195,9 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.ai.admin_api->add_routes(table, admin);
   parts.ai.objects->add_routes(table, admin);
   parts.artifacts.api->add_routes(table, artifact);
+  parts.artifacts.share_api->add_routes(table, artifact);
+  parts.artifacts.nested_api->add_routes(table, artifact, anybody_access(artifact.read));
+  parts.artifacts.catalogue_api->add_routes(table);
   parts.project_keys_api->add_routes(table, artifact);
   parts.gateway.api->add_routes(table);
   parts.gateway.admin_api->add_routes(table, admin);
@@ -230,6 +250,9 @@ std::vector<http::ApiType> all_api_types() {
                                                      http::problem_types(kPortal),
                                                      http::problem_types(kGateway),
                                                      ArtifactsApi::types(),
+                                                     ShareApi::types(),
+                                                     NestedArtifactsApi::types(),
+                                                     CatalogueApi::types(),
                                                      ProjectKeysApi::types(),
                                                      OrganizationsApi::tenant_token_types(),
                                                      portal::SignInApi::types(),

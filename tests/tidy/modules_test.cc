@@ -95,7 +95,7 @@ const std::map<std::string, Shown>& shown() {
       {"artifacts",
        {{},
         {"artifact_audit.h", "artifacts_api.h", "missing_blobs.h", "artifact_search.h",
-         "schema.h"}}},
+         "catalogue_api.h", "inference.h", "nested_api.h", "schema.h", "share_api.h", "shares.h"}}},
       {"gateway",
        {{"catalogue/canaries.h", "catalogue/provider_directory.h", "tokens/refresher.h",
          "tokens/token_watch.h", "tokens/tokens.h"},

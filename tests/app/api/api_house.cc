@@ -20,6 +20,8 @@ ApiHouse::ApiHouse()
            {"project_id", app.credential("project_id")},
            {"name", "openai"},
            {"model", "gpt-4o-mini"},
+           {"org", "acme"},
+           {"project", "demo"},
            {"family", "config"},
            {"key", "org:" + org + ":config"},
            {"job", "ledger-prune"}};

@@ -1,0 +1,100 @@
+// Builds the doors that stand on the artifact store: the nested routes of earlier clients, the
+// public catalogue, and links that share one artifact.
+#include <algorithm>
+
+#include "app/build.h"
+#include "app/parts.h"
+#include "artifacts/artifacts.h"
+#include "artifacts/artifacts_api.h"
+#include "artifacts/catalogue_api.h"
+#include "artifacts/inference.h"
+#include "artifacts/nested_api.h"
+#include "artifacts/share_api.h"
+#include "artifacts/shares.h"
+#include "base/address_block.h"
+#include "base/kept_clock.h"
+#include "http/client/upstream.h"
+#include "identity/access.h"
+#include "identity/directory.h"
+#include "identity/keys.h"
+#include "ops/rate_limit.h"
+#include "portal/passwords.h"
+
+namespace kvcs {
+namespace {
+
+// Of one link's password from one address block.
+constexpr int64_t kPasswordTriesPerMinute = 10;
+
+// Whether somebody is still a member who may write, or a key still works and has the scope.
+Result<bool> maker_may(const Parts& parts, const ShareMaker& maker) {
+  if (maker.kind == PrincipalKind::kPerson) {
+    const auto person = parts.directory->person(maker.id);
+    if (person.code() == Code::kNotFound) return false;
+    KVCS_TRY(person.status());
+    const auto roster = KVCS_TRY(parts.directory->roster(maker.organization_id));
+    return person.value()->active &&
+           access::scope_of_role(roster->role_of(maker.id)) >= Scope::kWrite;
+  }
+  KeyOwner owner{.kind = maker.kind, .organization_id = maker.organization_id};
+  if (maker.kind == PrincipalKind::kProjectKey) owner.project_id = maker.project_id;
+  const Result<KeyRecord> key = parts.keys->find(owner, maker.id);
+  if (key.code() == Code::kNotFound) return false;
+  KVCS_TRY(key.status());
+  const bool has_ended =
+      key->expires_ms != 0 && key->expires_ms <= parts.kept_clock->latest().unix_ms();
+  return key->status == KeyStatus::kActive && !has_ended &&
+         access::scope_of(key->scopes) >= Scope::kWrite;
+}
+
+void build_shares(Parts& parts) {
+  ArtifactParts& artifacts = parts.artifacts;
+  artifacts.shares = std::make_unique<ShareService>(
+      *parts.portal_writer, *parts.portal_readers, parts.kept_clock->latest(), *parts.entropy,
+      [&parts](const ShareMaker& maker) { return maker_may(parts, maker); });
+  // The hasher is the portal's, which is built later, and before the first request.
+  artifacts.share_api = std::make_unique<ShareApi>(ShareApi::Services{
+      .shares = *artifacts.shares,
+      .api = *artifacts.api,
+      .hash_password =
+          [&parts](const Secret& password) { return parts.portal.hasher->hash(password); },
+      .password_fits =
+          [&parts](const Secret& password, const std::string& hash) {
+            return parts.portal.hasher->fits(password, hash);
+          },
+      .take_try = [rates = parts.rates.get()](const std::string& whose) -> int64_t {
+        const RateDecision decision = rates->take(whose, kPasswordTriesPerMinute);
+        return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
+      },
+      .public_url = [&parts] { return parts.public_url(); }});
+}
+
+}  // namespace
+
+void build_artifact_doors(Parts& parts) {
+  ArtifactParts& artifacts = parts.artifacts;
+  const ArtifactConfig& config = parts.config.artifacts;
+  artifacts.engine = std::make_unique<InferenceEngine>(
+      InferenceConfig{config.engine_url, config.engine_timeout_s}, *parts.upstream);
+  artifacts.nested_api = std::make_unique<NestedArtifactsApi>(NestedArtifactsApi::Services{
+      *artifacts.service, *artifacts.search, *artifacts.api, *artifacts.engine});
+  artifacts.catalogue_api = std::make_unique<CatalogueApi>(
+      *artifacts.service, *artifacts.api,
+      [directory = parts.directory.get()](
+          std::string_view organization_id) -> Result<ArtifactsApi::Holder> {
+        const auto organization = KVCS_TRY(directory->organization(organization_id));
+        return ArtifactsApi::Holder{organization->slug, organization->active};
+      },
+      [rates = parts.rates.get(),
+       per_minute = config.requests_per_minute](const http::Request& request) -> Status {
+        const RateDecision decision =
+            rates->take("catalogue:" + address_block(request.remote_ip), per_minute);
+        if (decision.allowed) return ok();
+        return rate_limited("Too many requests of the catalogue from this address.",
+                            static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+            .with_reason("rate_limited");
+      });
+  build_shares(parts);
+}
+
+}  // namespace kvcs

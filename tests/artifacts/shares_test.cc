@@ -1,0 +1,92 @@
+// Goal: shares end by their time, do not fill the store, and count exactly also when the store
+// fails. Method: the service alone, on a clock moved by hand.
+#include "artifacts/shares.h"
+
+#include "artifact_world.h"
+
+namespace kvcs {
+namespace {
+
+using test::ArtifactWorld;
+
+struct Desk {
+  ArtifactWorld w;
+  bool maker_may = true;
+  ShareService shares{*w.writer, *w.readers, w.clock, *w.entropy,
+                      [this](const ShareMaker&) -> Result<bool> { return maker_may; }};
+  Artifact artifact = w.store("0123456789", w.acme);
+
+  CreatedShare make(NewShare wanted = {}) {
+    auto made = shares.create(w.acme, artifact.id, wanted, "r");
+    REQUIRE(made.ok());
+    return std::move(made).value();
+  }
+  std::string reason(const CreatedShare& made) {
+    return shares.find(made.token.reveal()).status().reason();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("share service: ends by its time, and by its maker's right", "[unit][artifacts]") {
+  Desk d;
+  const CreatedShare made = d.make({.expires_in_s = 60});
+  CHECK(d.shares.find(made.token.reveal()).ok());
+  d.maker_may = false;
+  CHECK(d.reason(made) == "share_ended");
+  d.maker_may = true;
+  d.w.clock.advance_ms(60'000);
+  CHECK(d.reason(made) == "share_expired");
+  CHECK(d.shares.list(d.w.acme, d.artifact.id)->empty());
+  CHECK(*d.shares.remove_expired() == 1);
+  CHECK(d.reason(made) == "share_not_found");
+  CHECK(*d.shares.remove_expired() == 0);
+  CHECK(d.shares.remove(d.w.acme, d.artifact.id, made.share.id, "r").reason() == "share_not_found");
+}
+
+TEST_CASE("share service: an artifact has so many links at once", "[unit][artifacts]") {
+  Desk d;
+  for (size_t i = 0; i < kSharesPerArtifactMax; i++) d.make({.expires_in_s = 60});
+  const auto refused = d.shares.create(d.w.acme, d.artifact.id, {}, "r");
+  CHECK(refused.code() == Code::kConflict);
+  CHECK(refused.status().reason() == "shares_full");
+  d.w.clock.advance_ms(60'000);
+  CHECK(d.shares.create(d.w.acme, d.artifact.id, {}, "r").ok());
+}
+
+TEST_CASE("share service: a part rides on the download that counted, for an hour and an address",
+          "[unit][artifacts]") {
+  Desk d;
+  const CreatedShare made = d.make({.expires_in_s = 86'400, .downloads_max = 2});
+  const auto take = [&](const std::string& address, uint64_t bytes) {
+    const auto open = d.shares.find(made.token.reveal());
+    REQUIRE(open.ok());
+    return d.shares.take_download(*open, {address, true, bytes}).reason();
+  };
+  CHECK(take("192.0.2.1", 4).empty());
+  CHECK(take("192.0.2.1", 6).empty());
+  CHECK(take("192.0.2.2", 10).empty());
+  CHECK(take("192.0.2.3", 1) == "share_used_up");
+  CHECK(take("192.0.2.1", 6).empty());
+  d.w.clock.advance_ms(3'600'000);
+  CHECK(take("192.0.2.1", 1) == "share_used_up");
+  CHECK(d.w.service->find(d.artifact.id)->downloads == 2);
+}
+
+TEST_CASE("share service: a count that fails gives nothing away", "[fault][artifacts]") {
+  Desk d;
+  const CreatedShare made = d.make({.downloads_max = 1});
+  const auto open = d.shares.find(made.token.reveal());
+  REQUIRE(open.ok());
+  d.w.sql_fault = [](std::string_view op, std::string_view) -> Status {
+    return op == "commit" ? unavailable("no") : ok();
+  };
+  const ShareService::Taking part{"192.0.2.1", true, 5};
+  CHECK(d.shares.take_download(*open, part).code() == Code::kUnavailable);
+  CHECK(d.shares.take_download(*open, part).code() == Code::kUnavailable);
+  d.w.sql_fault = nullptr;
+  CHECK(d.shares.take_download(*open, part).ok());
+  CHECK(d.shares.take_download(*open, {"192.0.2.2", true, 5}).reason() == "share_used_up");
+}
+
+}  // namespace kvcs
