@@ -42,6 +42,9 @@ std::string list_query(const Invocation& in) {
     const std::string value = in.text(name);
     if (!value.empty()) query += std::string("&") + name + "=" + percent_encode(value);
   }
+  if (const std::string words = in.text("find"); !words.empty()) {
+    query += "&q=" + percent_encode(words);
+  }
   const auto limit = in.optional_number("limit");
   if (limit) query += "&limit=" + std::to_string(*limit);
   return query;
@@ -243,6 +246,7 @@ std::vector<Command> artifact_commands() {
                     .fallback = "table",
                     .choices = {"table", "json", "ids"}},
                    {.name = "--long", .kind = ValueKind::kFlag, .help = "More columns."},
+                   {.name = "--find", .help = "Only with these words, in any of its texts."},
                    {.name = "--name", .help = "Only names that contain this."},
                    {.name = "--model", .help = "Only models that contain this."},
                    {.name = "--dtype", .help = "Only this dtype."},

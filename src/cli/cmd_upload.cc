@@ -152,6 +152,8 @@ Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
       in.optional_text("name").value_or(std::filesystem::path(path).stem().string());
   Json request = upload_request(local, name, in.text("visibility"));
   if (const auto project = in.optional_text("project-id")) request["project_id"] = *project;
+  if (const auto words = in.optional_text("description")) request["description"] = *words;
+  if (const std::vector<std::string> tags = in.list("tag"); !tags.empty()) request["tags"] = tags;
   const std::string id = KVCS_TRY(transfer(api, local, request, console));
   // Header, sidecar and digest were read before the transfer. A file that changed since would make
   // them a description of something else, so nothing is confirmed then.
@@ -198,6 +200,10 @@ std::vector<Command> upload_commands() {
            .summary = "Store a .kv file on the server and print its id and URL.",
            .options = {{.name = "FILE", .help = "The .kv file.", .required = true},
                        {.name = "--name", .help = "Its name; else that of the file."},
+                       {.name = "--description", .help = "What it is about."},
+                       {.name = "--tag",
+                        .kind = ValueKind::kList,
+                        .help = "A word to find it by; may be repeated."},
                        {.name = "--visibility",
                         .help = "Who may download it.",
                         .fallback = "private",
@@ -205,6 +211,7 @@ std::vector<Command> upload_commands() {
                        {.name = "--project-id",
                         .help = "With a key of the organization: whose it is to be."}},
            .examples = {{"kvcs upload context.kv --name demo", "Private, for the organization."},
+                        {"kvcs upload context.kv --tag law --tag de", "Found by these words."},
                         {"kvcs upload context.kv --visibility public --json", "For scripts."}},
            .run = run_upload,
            .details = "Model, dtype and tokens come from the sidecar FILE.json, else from the "

@@ -26,6 +26,7 @@ std::vector<Command> prices_commands();   // cmd_prices.cc: prices import, admin
 std::vector<Command> quant_commands();    // cmd_quant.cc: quant, dequant, compare
 std::vector<Command> sample_commands();   // cmd_sample.cc
 std::vector<Command> search_commands();   // cmd_search.cc
+std::vector<Command> share_commands();    // cmd_share.cc: share create, list, delete
 std::vector<Command> slice_commands();    // cmd_slice.cc
 std::vector<Command> upload_commands();   // cmd_upload.cc
 std::vector<Command> verify_commands();   // cmd_verify.cc

@@ -1,0 +1,134 @@
+// `kvcs share create`, `list` and `delete`: links by which somebody without a key gets one
+// artifact.
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "base/id.h"
+#include "cli/admin_calls.h"
+#include "cli/commands.h"
+
+namespace kvcs::cli {
+namespace {
+
+constexpr uint64_t kPasswordFileMaxBytes = 4 << 10;
+
+// The ids are checked here, so that a slip does not become a question about something else.
+Result<std::string> checked_id(const Invocation& in, std::string_view name, std::string_view what) {
+  const std::string id = in.text(name);
+  if (is_uuid(id)) return lower_ascii(id);
+  return invalid("'" + printable(id, kShownName) + "' is not " + std::string(what) + ".");
+}
+
+Result<std::string> shares_path(const Invocation& in) {
+  return "/api/v1/artifacts/" + KVCS_TRY(checked_id(in, "id", "an artifact id")) + "/shares";
+}
+
+// From --password-file, as arguments of a process are visible to others; its first line.
+Result<std::optional<std::string>> read_password(const Invocation& in) {
+  const auto path = in.optional_text("password-file");
+  if (!path) return std::optional<std::string>();
+  const std::string text = KVCS_TRY(read_input(*path, kPasswordFileMaxBytes));
+  const std::string line(trim(text.substr(0, text.find('\n'))));
+  if (line.empty()) {
+    return invalid("'" + printable(*path, kShownValue) + "' has no password in its first line.");
+  }
+  return std::optional<std::string>(line);
+}
+
+Result<Json> create(const Invocation& in) {
+  const std::string path = KVCS_TRY(shares_path(in));
+  Json wanted = Json::object();
+  if (const auto hours = in.optional_number("hours")) wanted["expires_in_s"] = *hours * 3600;
+  if (const auto max = in.optional_number("downloads-max")) wanted["downloads_max"] = *max;
+  const auto password = KVCS_TRY(read_password(in));
+  if (password) wanted["password"] = *password;
+  ApiClient api(find_api_settings());
+  return api.call("POST", path, wanted);
+}
+
+int run_create(const Invocation& in, Console& console) {
+  const Result<Json> made = create(in);
+  if (made.ok() && console.mode().quiet) {
+    console.print(printable(text_member(*made, "url"), kShownWhole));
+    return kExitOk;
+  }
+  return show_object(console, made);
+}
+
+Result<Json> list(const Invocation& in) {
+  const std::string path = KVCS_TRY(shares_path(in));
+  ApiClient api(find_api_settings());
+  const Json answer = KVCS_TRY(api.call("GET", path));
+  return answer.value("shares", Json::array());
+}
+
+int run_list(const Invocation& in, Console& console) {
+  return show_list(console, list(in),
+                   {{"SHARE ID", "share_id"},
+                    {"EXPIRES", "expires_at"},
+                    {"DOWNLOADS", "downloads"},
+                    {"MAX", "downloads_max"},
+                    {"PASSWORD", "has_password"}},
+                   "Nobody has a link to it.");
+}
+
+Status remove(const Invocation& in) {
+  const std::string path = KVCS_TRY(shares_path(in));
+  const std::string share = KVCS_TRY(checked_id(in, "share-id", "the id of a share"));
+  ApiClient api(find_api_settings());
+  return api.call("DELETE", path + "/" + share).status();
+}
+
+int run_delete(const Invocation& in, Console& console) {
+  if (const Status removed = remove(in); !removed.ok()) return console.fail(removed);
+  if (console.mode().json) {
+    console.print_json({{"share_id", lower_ascii(in.text("share-id"))}, {"deleted", true}});
+  } else {
+    console.note("The link works no longer.");
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
+std::vector<Command> share_commands() {
+  const Option id{.name = "ID", .help = "The artifact.", .required = true};
+  const std::string example = "3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f";
+  return {
+      {.name = "share create",
+       .summary = "Make a link to an artifact; it is shown this once.",
+       .options = {id,
+                   {.name = "--hours",
+                    .kind = ValueKind::kNumber,
+                    .help = "How long it works; a week without this.",
+                    .min = 1,
+                    .max = 8784},
+                   {.name = "--downloads-max",
+                    .kind = ValueKind::kNumber,
+                    .help = "How often it may be used.",
+                    .min = 1,
+                    .max = 1'000'000'000},
+                   {.name = "--password-file",
+                    .help = "Whose first line it asks for; \"-\" reads stdin.",
+                    .value_name = "FILE"}},
+       .examples = {{"kvcs share create " + example + " --hours 24 --downloads-max 1",
+                     "Once, within a day."}},
+       .run = run_create,
+       .details =
+           "The link ends with its time, its downloads, the artifact, and with your right to "
+           "write it: when your key is revoked, or you leave the organization."},
+      {.name = "share list",
+       .summary = "List the links to an artifact that work.",
+       .options = {id},
+       .examples = {{"kvcs share list " + example, "With their downloads."}},
+       .run = run_list},
+      {.name = "share delete",
+       .summary = "Withdraw a link.",
+       .options = {id, {.name = "SHARE-ID", .help = "The link's id.", .required = true}},
+       .examples = {{"kvcs share delete " + example + " 0c9d5e3f-0a7e-4a62-9c1b-6c1d2e3f0a4f",
+                     "At once."}},
+       .run = run_delete},
+  };
+}
+
+}  // namespace kvcs::cli
