@@ -95,8 +95,10 @@ Response of_share(int status, const Artifact& artifact, bool has_password,
         "autocomplete=\"off\"></label></p>\n";
   }
   html += "<p><button>Download</button></p>\n</form>\n";
-  return oauth::html_page(status, has_password ? "A file was shared with you" : title_of(artifact),
-                          html);
+  Response page = oauth::html_page(
+      status, has_password ? "A file was shared with you" : title_of(artifact), html);
+  page.set("X-Robots-Tag", "noindex");
+  return page;
 }
 
 }  // namespace kvcs::public_page

@@ -112,7 +112,12 @@ Result<Response> ShareApi::create(Request& request) {
   wanted.downloads_max = reader.optional_integer("downloads_max", 1, kDownloadsMax);
   const auto password = reader.optional_string("password", {.max_bytes = kPasswordMaxBytes});
   KVCS_TRY(reader.finish());
-  if (password) wanted.password_hash = KVCS_TRY(s_.hash_password(Secret(*password)));
+  if (password) {
+    // A hash takes a tenth of a second of threads that people sign in by.
+    KVCS_TRY(check_tries("share-password:" + request.principal.key_id,
+                         "Too many links with passwords in this minute."));
+    wanted.password_hash = KVCS_TRY(s_.hash_password(Secret(*password)));
+  }
   const CreatedShare made =
       KVCS_TRY(s_.shares.create(request.principal, id, wanted, request.request_id));
   return http::private_reply(201, Json{{"share_id", made.share.id},
@@ -149,6 +154,12 @@ Result<OpenShare> ShareApi::find(const Request& request) const {
   return open;
 }
 
+Status ShareApi::check_tries(const std::string& whose, const char* words) const {
+  const int64_t wait_s = s_.take_try(whose);
+  if (wait_s == 0) return ok();
+  return rate_limited(words, static_cast<int>(wait_s)).with_reason("rate_limited");
+}
+
 // A try counts before it is looked at, so that many at once are no more than one after the other.
 Status ShareApi::check_password(const Request& request, const Share& share,
                                 const std::optional<Secret>& password) const {
@@ -157,12 +168,8 @@ Status ShareApi::check_password(const Request& request, const Share& share,
     return unauthenticated("This link needs a password: by Authorization: Basic, under any name.")
         .with_reason("share_password_required");
   }
-  const int64_t wait_s = s_.take_try("share:" + share.id + ":" + address_block(request.remote_ip));
-  if (wait_s > 0) {
-    return rate_limited("Too many tries of this link's password from this address.",
-                        static_cast<int>(wait_s))
-        .with_reason("rate_limited");
-  }
+  KVCS_TRY(check_tries("share:" + share.id + ":" + address_block(request.remote_ip),
+                       "Too many tries of this link's password from this address."));
   if (password->reveal().size() <= kPasswordMaxBytes &&
       KVCS_TRY(s_.password_fits(*password, share.password_hash))) {
     return ok();
@@ -174,6 +181,7 @@ Status ShareApi::check_password(const Request& request, const Share& share,
 Result<Response> ShareApi::send(const Request& request, const OpenShare& open) {
   Response response = KVCS_TRY(s_.api.send_bytes(request, open.artifact, "private, no-store"));
   response.set("referrer-policy", "no-referrer");
+  response.set("x-robots-tag", "noindex");
   const bool has_bytes = response.status == 200 || response.status == 206;
   if (request.method == http::Method::kHead || !has_bytes) return response;
   const bool is_slice = request.query_value("tokens") || request.query_value("layers");

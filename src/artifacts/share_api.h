@@ -42,6 +42,7 @@ class ShareApi final {
   // Unauthenticated with reason share_password_required or share_password_wrong; RateLimited.
   Status check_password(const http::Request& request, const Share& share,
                         const std::optional<Secret>& password) const;
+  Status check_tries(const std::string& whose, const char* words) const;
   Result<http::Response> send(const http::Request& request, const OpenShare& open);
   // The failure for who asked: a page for a browser.
   Result<http::Response> refuse(const http::Request& request, const Status& why) const;

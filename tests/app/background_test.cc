@@ -31,6 +31,7 @@ TEST_CASE("background: the documented jobs are in the table, and each runs", "[u
       {"alert-delivery", "* * * * *"},
       {"kv-check", "40 1 * * *"},
       {"artifact-sweep", "*/10 * * * *"},
+      {"artifact-text-check", "20 3 * * *"},
       {"database-checkpoint", "*/15 * * * *"},
   };
   for (const auto& [name, schedule] : rows) {
