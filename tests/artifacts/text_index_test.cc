@@ -3,6 +3,7 @@
 #include "artifacts/text_index.h"
 
 #include "artifact_world.h"
+#include "artifacts/rows.h"
 #include "base/damage.h"
 
 namespace kvcs {
@@ -101,6 +102,35 @@ TEST_CASE("text index: one that differs is found and made anew, and is no damage
   CHECK(hits(w, "unseen") == 1);
   CHECK(compare(w).ok());
   CHECK_FALSE(*w.service->mend_text_index());
+}
+
+TEST_CASE("text index: artifacts of an older version are found and counted after the migration",
+          "[unit][artifacts]") {
+  auto db = open_sqlite(":memory:").value();
+  const std::vector<Migration>& all = portal_migrations();
+  REQUIRE(migrate(*db, {all.begin(), all.begin() + 6}).ok());
+  REQUIRE(db->execute("INSERT INTO projects (id, organization_id, slug, name, created_ms) "
+                      "VALUES ('p-1', 'o-1', 'default', 'Default', 0)")
+              .ok());
+  for (const char* id : {"a", "b", "c"}) {
+    REQUIRE(db->execute("INSERT INTO artifacts (id, organization_id, project_id, owner_id, name, "
+                        "model_name, dtype, size_bytes, status, created_ms) VALUES ('" +
+                        std::string(id) + "', 'o-1', 'p-1', 'me', 'old one', 'm', 'F16', 1, " +
+                        (*id == 'c' ? "'pending'" : "'ready'") + ", 7)")
+                .ok());
+  }
+  REQUIRE(migrate(*db, all).ok());
+  ArtifactFilter filter;
+  filter.organization_id = "o-1";
+  CHECK(*artifact_rows::count(*db, filter) == 2);
+  filter.words = "old";
+  const auto found = artifact_rows::list(*db, filter);
+  REQUIRE(found.ok());
+  REQUIRE(found->items.size() == 2);
+  CHECK(found->items[0].id == "b");
+  CHECK(found->items[0].label_organization == "default");
+  CHECK(found->items[0].tags.empty());
+  CHECK_FALSE(*text_index::mend(*db));
 }
 
 TEST_CASE("totals: what lists count is what there is, after every change", "[unit][artifacts]") {
