@@ -53,7 +53,8 @@ Result<std::string> read_ask(http::Request& request) {
 ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
                      const Providers& providers, const Pricing& pricing, PriceOverrides& overrides,
                      Budgets& budgets, RateLimiter& limiter, http::HttpUpstream& upstream,
-                     Ledger& ledger, AiMetrics& metrics, AiObjects& objects, const Clock& clock)
+                     Ledger& ledger, AiMetrics& metrics, AiObjects& objects, const Clock& clock,
+                     OrganizationCap cap)
     : config_(config),
       directory_(directory),
       providers_(providers),
@@ -65,7 +66,8 @@ ChatProxy::ChatProxy(const ProxyConfig& config, const Directory& directory,
       ledger_(ledger),
       metrics_(metrics),
       objects_(objects),
-      clock_(clock) {}
+      clock_(clock),
+      cap_(std::move(cap)) {}
 
 namespace {
 
@@ -285,6 +287,14 @@ Status ChatProxy::bound_targets(Call& call) const {
   return ok();
 }
 
+// The smaller of what its own budget and its plan say.
+int64_t ChatProxy::organization_limit(const Organization& organization) const {
+  const int64_t budget = organization.monthly_budget_nano_usd;
+  const int64_t cap = cap_ ? cap_(organization) : kNoLimit;
+  if (cap < 0 || (budget >= 0 && budget <= cap)) return budget;
+  return cap;
+}
+
 // Any of the targets that are left may answer: the dearest one is set aside.
 BudgetAsk ChatProxy::budget_ask(const Call& call) const {
   const Principal& who = call.request.principal;
@@ -305,7 +315,7 @@ BudgetAsk ChatProxy::budget_ask(const Call& call) const {
   }
   ask.limits = {.key_nano_usd = who.key_limits.monthly_nano_usd,
                 .user_nano_usd = call.user->monthly_limit_nano_usd,
-                .organization_nano_usd = call.organization->monthly_budget_nano_usd,
+                .organization_nano_usd = organization_limit(*call.organization),
                 .failure_mode = call.organization->fail_open ? FailureMode::kFailOpen
                                                              : FailureMode::kFailClosed,
                 .fallback_daily_nano_usd = call.organization->fallback_daily_nano_usd};

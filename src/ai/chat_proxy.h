@@ -34,13 +34,17 @@ class AiObjects;
 class BegunAnswer;
 enum class ExchangeEnd : uint8_t;
 
+// What an organization may spend in a month whatever its budget says, by its plan, in nano-USD;
+// negative: no more is said. Asked for each request, from memory.
+using OrganizationCap = std::function<int64_t(const Organization& organization)>;
+
 class ChatProxy final {
  public:
   // All references outlive the proxy.
   ChatProxy(const ProxyConfig& config, const Directory& directory, const Providers& providers,
             const Pricing& pricing, PriceOverrides& overrides, Budgets& budgets,
             RateLimiter& limiter, http::HttpUpstream& upstream, Ledger& ledger, AiMetrics& metrics,
-            AiObjects& objects, const Clock& clock);
+            AiObjects& objects, const Clock& clock, OrganizationCap cap = {});
 
   // The rows of these handlers, for keys that `user_key` lets in, and the types that they read and
   // answer.
@@ -79,6 +83,7 @@ class ChatProxy final {
   // Sets aside the dearest of the targets from the chosen one on.
   Status reserve(Call& call) const;
   Status fit_and_reserve(Call& call, const BudgetAsk& ask) const;
+  int64_t organization_limit(const Organization& organization) const;
   BudgetAsk budget_ask(const Call& call) const;
   http::Response refusal(const Call& call, const Status& why) const;
 
@@ -135,6 +140,7 @@ class ChatProxy final {
   AiMetrics& metrics_;
   AiObjects& objects_;
   const Clock& clock_;
+  const OrganizationCap cap_;
   mutable std::atomic<int64_t> open_streams_{0}, upstream_errors_{0}, client_gone_{0};
 };
 

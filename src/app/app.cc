@@ -15,6 +15,7 @@
 #include "app/master_keys.h"
 #include "app/owner_deletion.h"
 #include "app/parts.h"
+#include "app/plan_limits.h"
 #include "app/secret_binding.h"
 #include "app/shipped_files.h"
 #include "app/status_api.h"
@@ -26,6 +27,7 @@
 #include "base/kept_clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "gateway/call/call_counts.h"
 #include "gateway/tokens/refresher.h"
 #include "gateway/tokens/tokens.h"
 #include "http/serve/server.h"
@@ -64,6 +66,7 @@ struct ShippedFiles {
 
 Status build_all(Parts& parts) {
   ShippedFiles files(parts);
+  KVCS_TRY(build_plans(parts));
   KVCS_TRY(build_stores(parts));
   KVCS_TRY(build_identity(parts));
   build_artifacts(parts);
@@ -189,7 +192,8 @@ void App::stop() {
   p.server->stop(p.config.shutdown_grace_s * 1000);
   p.cron->stop();
   p.gateway.refresher->stop();
-  for (const Status& flushed : {p.auth->flush_last_used(), p.gateway.tokens->flush_used()}) {
+  for (const Status& flushed :
+       {p.auth->flush_last_used(), p.gateway.tokens->flush_used(), p.gateway.calls->flush()}) {
     if (!flushed.ok()) log::warn("last_used.flush_failed", {{"error", flushed.to_string()}});
   }
   if (Status kept = keep_clock(p.config.data_dir, *p.kept_clock); !kept.ok()) {

@@ -15,6 +15,7 @@
 #include "ai/providers.h"
 #include "app/build.h"
 #include "app/parts.h"
+#include "app/plan_limits.h"
 #include "artifacts/artifact_audit.h"
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
@@ -32,6 +33,7 @@
 #include "db/db.h"
 #include "gateway/api/gateway_admin_api.h"
 #include "gateway/api/gateway_api.h"
+#include "gateway/call/call_counts.h"
 #include "gateway/call/pipeline.h"
 #include "gateway/call/response_cache.h"
 #include "gateway/catalogue/agent_schedules.h"
@@ -172,11 +174,12 @@ void set_charges(const Parts& parts, ArtifactsApiConfig& config) {
 
 }  // namespace
 
-// No function for quotas of single organizations: all have the configured one.
 void build_artifacts(Parts& parts) {
   parts.artifacts.service = std::make_unique<ArtifactService>(
       parts.config.artifacts, *parts.portal_writer, *parts.portal_readers, *parts.blobs,
-      parts.clock(), *parts.entropy, nullptr, [&parts](const BlobDamage& damage) {
+      parts.clock(), *parts.entropy,
+      [&parts](std::string_view organization_id) { return artifact_quota(parts, organization_id); },
+      [&parts](const BlobDamage& damage) {
         raise_alert(*parts.kv, {"blob.damaged", damage.sha256, damage.message}, parts.clock(),
                     *parts.entropy);
       });
@@ -188,6 +191,9 @@ void build_artifacts(Parts& parts) {
       *parts.portal_writer, *parts.portal_readers, *parts.blobs, *parts.entropy);
   ArtifactsApiConfig config;
   config.public_url = parts.config.http.public_url;
+  config.describe_use = [&parts](std::string_view organization_id) {
+    return parts.portal.plans_api->describe_use(organization_id);
+  };
   set_charges(parts, config);
   const http::ServerConfig& server = parts.config.http.server;
   const bool is_six = server.listen_host.find(':') != server.listen_host.npos;
@@ -234,7 +240,10 @@ Status build_ai(Parts& parts) {
       });
   ai.proxy = std::make_unique<ai::ChatProxy>(
       config.proxy, *parts.directory, *ai.providers, *ai.pricing, *ai.overrides, *ai.budgets,
-      *parts.rates, *parts.upstream, *parts.ledger, *ai.metrics, *ai.objects, parts.clock());
+      *parts.rates, *parts.upstream, *parts.ledger, *ai.metrics, *ai.objects, parts.clock(),
+      [plans = parts.plans.get()](const Organization& organization) {
+        return plans->of(organization).limits.ai_budget_nano_usd;
+      });
   ai.api = std::make_unique<ai::AiApi>(*parts.directory, *ai.providers, *ai.pricing, *ai.overrides,
                                        *ai.budgets, *parts.ledger, parts.clock());
   ai.admin_api = std::make_unique<ai::AiAdminApi>(*parts.organizations, *parts.users, *ai.budgets,
@@ -254,8 +263,9 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
                                                          *parts.sealer, parts.clock());
   gateway.providers = std::make_unique<gateway::ProviderDirectory>(
       *parts.kv, *parts.audited, *parts.kv, *parts.sealer, std::move(catalogue));
-  gateway.tenants = std::make_unique<gateway::Tenants>(*parts.kv, *parts.audited, *parts.kv,
-                                                       *parts.entropy, *parts.sealer);
+  gateway.tenants =
+      std::make_unique<gateway::Tenants>(*parts.kv, *parts.audited, *parts.kv, *parts.entropy);
+  gateway.calls = std::make_unique<gateway::CallCounts>(*parts.kv, parts.clock());
   gateway.cache = std::make_unique<gateway::ResponseCache>(parts.clock(), config.cache_max_bytes);
   gateway::PipelineParts pipeline{
       *gateway.tenants, *gateway.tokens, *gateway.providers, *gateway.cache, *parts.rates,
@@ -263,6 +273,12 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
       parts.sealer->derive("gateway-ip-hash"),
       // The refresher is made below, and stands before the first call.
       [&gateway](const gateway::AccountId& id) { gateway.refresher->token_rejected(id); }};
+  // A token of another system may name its organization by the slug; the count goes by the id.
+  pipeline.take_call = [&parts](std::string_view organization_id) -> Status {
+    const auto organization = KVCS_TRY(parts.directory->organization(organization_id));
+    return parts.gateway.calls->take(organization->id,
+                                     parts.plans->of(*organization).limits.gateway_calls);
+  };
   pipeline.error_rows_per_day = tenant_error_rows_per_day(parts.config.ledger);
   gateway.pipeline = std::make_unique<gateway::Pipeline>(std::move(pipeline), config.limits);
   gateway.pipeline->count_earlier_strangers(*parts.ledger);

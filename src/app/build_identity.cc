@@ -10,6 +10,7 @@
 #include "app/master_key.h"
 #include "app/owner_deletion.h"
 #include "app/parts.h"
+#include "app/plan_limits.h"
 #include "artifacts/artifact_audit.h"
 #include "base/address_block.h"
 #include "base/bytes.h"
@@ -131,9 +132,15 @@ Status build_identity(Parts& parts) {
       },
       [&parts](std::string_view organization_id) {
         return parts.deletions->check_not_begun(keyspace::Owner::kOrganization, organization_id);
+      },
+      [&parts](std::string_view organization_id) {
+        return plan_limit(parts, organization_id, &portal::PlanLimits::projects);
       });
   parts.people = std::make_unique<PersonService>(*parts.kv, *parts.audited, clock, *parts.entropy);
-  parts.members = std::make_unique<MemberService>(*parts.kv, *parts.audited, clock);
+  parts.members = std::make_unique<MemberService>(
+      *parts.kv, *parts.audited, clock, [&parts](std::string_view organization_id) {
+        return plan_limit(parts, organization_id, &portal::PlanLimits::members);
+      });
   parts.sessions = std::make_unique<SessionService>(*parts.kv, *parts.audited, latest,
                                                     *parts.entropy, parts.config.auth.sessions);
   parts.users = std::make_unique<UserService>(*parts.kv, *parts.audited, clock, *parts.entropy);

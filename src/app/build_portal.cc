@@ -5,6 +5,7 @@
 #include "app/build.h"
 #include "app/caller_api.h"
 #include "app/parts.h"
+#include "app/plan_limits.h"
 #include "identity/orgs.h"
 #include "identity/projects.h"
 #include "ops/rate_limit.h"
@@ -15,6 +16,7 @@
 #include "portal/passwords.h"
 #include "portal/people_api.h"
 #include "portal/places_api.h"
+#include "portal/plans_api.h"
 #include "portal/providers.h"
 #include "portal/sign_in.h"
 #include "portal/sign_in_api.h"
@@ -94,6 +96,9 @@ Status build_portal(Parts& parts) {
                                                       [&parts] { return parts.public_url(); });
   portal.places_api = std::make_unique<portal::PlacesApi>(*parts.organizations, *parts.projects,
                                                           *parts.members, *parts.directory);
+  portal.plans_api = std::make_unique<portal::PlansApi>(
+      *parts.plans, *parts.organizations,
+      [&parts](std::string_view organization_id) { return plan_use(parts, organization_id); });
   portal.people_api = std::make_unique<portal::PeopleApi>(
       *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });

@@ -134,14 +134,18 @@ void add_stores(Fields& fields, Config& c) {
                     "Requests with one kv_ key, a search counting as 20 and more, and slices "
                     "for one address, by their files' headers; -1: no limit.",
                     -1, 10'000'000});
-  fields.push_back({"artifacts.quota_organizations", &a.quota.organizations,
-                    "Organizations, as /api/v1/quota reports them."});
-  fields.push_back(
-      {"artifacts.quota_projects", &a.quota.projects, "Projects, as /api/v1/quota reports them."});
-  fields.push_back(
-      {"artifacts.quota_artifacts", &a.quota.artifacts, "Artifacts of one organization."});
-  fields.push_back({"artifacts.quota_storage_bytes", &a.quota.storage_bytes,
-                    "Bytes of one organization's artifacts."});
+  portal::PlansConfig& p = c.auth.plans;
+  fields.push_back({"artifacts.quota_organizations", &p.organizations,
+                    "Of the plan default: organizations, as /api/v1/quota reports them; -1: what "
+                    "the file of plans says.",
+                    -1});
+  fields.push_back({"artifacts.quota_projects", &p.projects,
+                    "Of the plan default: projects of one organization; -1: likewise.", -1});
+  fields.push_back({"artifacts.quota_artifacts", &p.artifacts,
+                    "Of the plan default: artifacts of one organization; -1: likewise.", -1});
+  fields.push_back({"artifacts.quota_storage_bytes", &p.storage_bytes,
+                    "Of the plan default: bytes of one organization's artifacts; -1: likewise.",
+                    -1});
   fields.push_back(
       {"db.readers_max", &c.db.readers_max, "Reading connections per database.", 1, 64});
   fields.push_back({"db.writer_queue_max", &c.db.writer_queue_max,
@@ -248,6 +252,8 @@ void add_rest(Fields& fields, Config& c) {
                        "ORG_SLUG/ROLE}}; OpenID Connect."};
   sign_ins.structured = true;
   fields.push_back(std::move(sign_ins));
+  fields.push_back({"plans.file", &c.auth.plans.file,
+                    "The file of plans; empty: the shipped one, whose head explains it."});
   http::UpstreamConfig& u = c.upstream;
   fields.push_back(
       {"upstream.connections_per_host_max", &u.connections_per_host_max,

@@ -31,6 +31,7 @@
 #include "briefing/briefing.h"
 #include "db/db.h"
 #include "db/db_damage.h"
+#include "gateway/call/call_counts.h"
 #include "gateway/catalogue/agent_schedules.h"
 #include "gateway/catalogue/canaries.h"
 #include "gateway/catalogue/tenants.h"
@@ -320,6 +321,7 @@ std::vector<Job> all_jobs(Parts& parts) {
   add("last-used-flush", "* * * * *", 30, 0, [&parts](const JobContext&) -> Result<std::string> {
     KVCS_TRY(parts.auth->flush_last_used());
     KVCS_TRY(parts.gateway.tokens->flush_used());
+    KVCS_TRY(parts.gateway.calls->flush());
     KVCS_TRY(keep_clock(parts.config.data_dir, *parts.kept_clock));
     return std::string();
   });

@@ -7,6 +7,7 @@
 #include "ai/budget/budget.h"
 #include "app/parts.h"
 #include "artifacts/artifacts.h"
+#include "gateway/call/call_counts.h"
 #include "gateway/tokens/tokens.h"
 #include "identity/identity.h"
 #include "identity/projects.h"
@@ -51,6 +52,7 @@ Result<OwnerHoldings> OwnerWalk::remove() {
   removes_ = true;
   KVCS_TRY(parts_.auth->flush_last_used());
   KVCS_TRY(parts_.gateway.tokens->flush_used());
+  KVCS_TRY(parts_.gateway.calls->flush());
   KVCS_TRY(parts_.ai.budgets->reconcile());
   KVCS_TRY(walk());
   return found_;

@@ -87,6 +87,7 @@ class DailyBriefing;
 namespace gateway {
 class AccountsApi;
 class AgentSchedules;
+class CallCounts;
 class Canaries;
 class ConnectApi;
 class GatewayAdminApi;
@@ -108,6 +109,8 @@ class OidcApi;
 class PasswordHasher;
 class PeopleApi;
 class PlacesApi;
+class Plans;
+class PlansApi;
 class Providers;
 class SignInApi;
 class SignInService;
@@ -164,6 +167,7 @@ struct GatewayParts {
   std::unique_ptr<gateway::ProviderDirectory> providers;
   std::unique_ptr<gateway::Tenants> tenants;
   std::unique_ptr<gateway::ResponseCache> cache;
+  std::unique_ptr<gateway::CallCounts> calls;
   std::unique_ptr<gateway::Pipeline> pipeline;
   std::unique_ptr<gateway::GatewayApi> api;
   std::unique_ptr<gateway::GatewayAdminApi> admin_api;
@@ -185,6 +189,7 @@ struct PortalParts {
   std::unique_ptr<portal::OidcApi> oidc_api;
   std::unique_ptr<portal::TeamApi> team_api;
   std::unique_ptr<portal::PlacesApi> places_api;
+  std::unique_ptr<portal::PlansApi> plans_api;
   std::unique_ptr<portal::PeopleApi> people_api;
   std::unique_ptr<portal::MeApi> me_api;
 };
@@ -226,6 +231,7 @@ struct Parts {
 
   // --- identity
   std::set<std::string, std::less<>> reserved_slugs;  // From the route table.
+  std::unique_ptr<portal::Plans> plans;
   std::unique_ptr<Directory> directory;
   std::unique_ptr<Authenticator> auth;
   std::unique_ptr<http::LiveStreams> live_streams;

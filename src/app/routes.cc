@@ -44,6 +44,7 @@
 #include "portal/oidc_api.h"
 #include "portal/people_api.h"
 #include "portal/places_api.h"
+#include "portal/plans_api.h"
 #include "portal/sign_in_api.h"
 #include "portal/team_api.h"
 
@@ -129,6 +130,7 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
                                    "project key or session", http::Dialect::kPortal, anybody},
                                   person.person);
   parts.portal.places_api->add_routes(table, person);
+  parts.portal.plans_api->add_routes(table, person.person, artifact_access(parts).read);
   parts.portal.team_api->add_routes(table, person);
   parts.owners_api->add_person_routes(table, person.admin);
 }
@@ -208,6 +210,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.jobs_api->add_routes(table, admin);
   parts.master_keys->add_routes(table, admin);
   parts.portal.people_api->add_routes(table, admin);
+  parts.portal.plans_api->add_admin_routes(table, admin);
   parts.users_api->add_routes(table, admin);
   parts.organizations_api->add_routes(table, admin);
   parts.owners_api->add_routes(table, admin);
@@ -260,6 +263,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      portal::OidcApi::types(),
                                                      portal::PeopleApi::types(),
                                                      portal::PlacesApi::types(),
+                                                     portal::PlansApi::types(),
                                                      portal::TeamApi::types(),
                                                      gateway::GatewayApi::types(),
                                                      gateway::GatewayAdminApi::types(),

@@ -91,7 +91,7 @@ struct ArtifactConfig {
   int engine_timeout_s = 120;
   // Of one project key, enforced by App's route table; negative: no limit.
   int64_t requests_per_minute = 6000;
-  ArtifactQuota quota;
+  ArtifactQuota quota;  // Where nobody says what an organization may.
 };
 
 // How many hits of a search by words are counted; more are not worth their time.
@@ -199,7 +199,7 @@ struct ScrubReport {
 
 class ArtifactService final {
  public:
-  // The quota of an organization; App decides (configuration now, plans later).
+  // The quota of an organization, by its plan.
   using QuotaOf = std::function<Result<ArtifactQuota>(std::string_view organization_id)>;
   ArtifactService(const ArtifactConfig& config, DbWriter& writer, DbReaders& readers,
                   BlobStore& blobs, const Clock& clock, Entropy& entropy, QuotaOf quota_of,

@@ -164,8 +164,9 @@ organization_id!: id
 permissions!: [string])"},
     {"Quota", R"(
 customer_id!: string
-quota!: Amounts # At most; -1 for no limit.
-used!: Amounts)"},
+quota!: Amounts # At most.
+used!: Amounts
+plan: PlanUse # All that the organization's plan limits.)"},
     {"Amounts", R"(
 organizations!: integer
 projects!: integer
@@ -436,17 +437,22 @@ Result<Response> ArtifactsApi::quota(Request& request) {
   const Principal& who = request.principal;
   const ArtifactQuota limits = KVCS_TRY(service_.quota(who.organization_id));
   const ArtifactUsage used = KVCS_TRY(service_.usage(who.organization_id));
-  return reply({{"customer_id", customer_id_of(who.organization)},
-                {"quota",
-                 {{"organizations", limits.organizations},
-                  {"projects", limits.projects},
-                  {"artifacts", limits.artifacts},
-                  {"storage_bytes", limits.storage_bytes}}},
-                {"used",
-                 {{"organizations", std::max(used.organizations, used.label_organizations)},
-                  {"projects", std::max(used.projects, used.label_projects)},
-                  {"artifacts", used.artifacts},
-                  {"storage_bytes", used.storage_bytes}}}});
+  Json body{{"customer_id", customer_id_of(who.organization)},
+            {"quota",
+             {{"organizations", limits.organizations},
+              {"projects", limits.projects},
+              {"artifacts", limits.artifacts},
+              {"storage_bytes", limits.storage_bytes}}},
+            {"used",
+             {{"organizations", used.organizations},
+              {"projects", used.projects},
+              {"artifacts", used.artifacts},
+              {"storage_bytes", used.storage_bytes}}}};
+  if (config_.describe_use) {
+    const std::string use = KVCS_TRY(config_.describe_use(who.organization_id));
+    body["plan"] = KVCS_TRY(parse_json_exact(use));
+  }
+  return reply(body);
 }
 
 // Telemetry of the public command line. An event is checked and shows in the access log; nothing of

@@ -21,6 +21,8 @@ inline constexpr std::string_view kArtifactSearchPath = "/api/v1/artifacts/searc
 inline constexpr uint64_t kSearchBodyMaxBytes = 4 << 20;  // Some 400,000 token ids.
 
 struct ArtifactsApiConfig {
+  // JSON of what an organization has used of its plan, for /api/v1/quota. Empty: not told.
+  std::function<Result<std::string>(std::string_view organization_id)> describe_use;
   std::string public_url;    // What returned URLs begin with; "" = the request's own Host.
   std::string fallback_url;  // When that Host is missing or not a host: "http://127.0.0.1:8080".
   // Asked before so many ids are looked up, for which a search takes more of its key's rate.

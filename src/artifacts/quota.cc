@@ -1,6 +1,8 @@
 // The usage of an organization and its limits. organization_usage is changed by the very
 // transactions that change artifacts, so that uploads at the same time cannot pass the limit
 // together.
+#include "base/quota.h"
+
 #include <algorithm>
 
 #include "artifacts/artifacts.h"
@@ -10,15 +12,6 @@
 
 namespace kvcs {
 namespace {
-
-Status over_quota(const char* resource, const std::string& words, uint64_t used, uint64_t asked,
-                  uint64_t limit) {
-  return forbidden(words)
-      .with_reason("quota_exceeded")
-      .with_details_json(
-          std::string("{\"resource\":\"") + resource + "\",\"used\":" + std::to_string(used) +
-          ",\"requested\":" + std::to_string(asked) + ",\"limit\":" + std::to_string(limit) + "}");
-}
 
 // Written so that no sum can overflow; a limit may have been lowered below what is used.
 bool fits(uint64_t used, uint64_t more, uint64_t limit) {

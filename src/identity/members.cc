@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/quota.h"
 #include "identity/records.h"
 #include "kv/keyspace.h"
 
@@ -38,6 +39,16 @@ Status check_owner_stays(const Roster& roster, const Member& leaving) {
   }
   return conflict("The organization's last owner stays. Make somebody else an owner first.")
       .with_reason("last_owner");
+}
+
+Status check_members(size_t used, size_t more, int64_t max) {
+  if (max < 0 || used + more <= static_cast<uint64_t>(max)) return ok();
+  return over_quota("members",
+                    "Member quota exceeded: the organization has " + std::to_string(used) + " of " +
+                        std::to_string(max) + " members, and " + std::to_string(more) +
+                        " more would come. Take somebody out, withdraw an invitation, or have "
+                        "the plan changed.",
+                    used, more, static_cast<uint64_t>(max));
 }
 
 }  // namespace
@@ -109,8 +120,9 @@ Result<Roster> parse_roster(std::string_view text) {
   return roster;
 }
 
-MemberService::MemberService(const KvStore& kv, AuditedKv& audited, const Clock& clock)
-    : kv_(kv), audited_(audited), clock_(clock) {}
+MemberService::MemberService(const KvStore& kv, AuditedKv& audited, const Clock& clock,
+                             MembersMax members_max)
+    : kv_(kv), audited_(audited), clock_(clock), members_max_(std::move(members_max)) {}
 
 Result<Roster> MemberService::roster(std::string_view organization_id) const {
   const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::org_members(organization_id));
@@ -157,6 +169,7 @@ Status MemberService::add(std::string_view organization_id, std::string_view per
                     " organizations.")
         .with_reason("organizations_full");
   }
+  const int64_t max = members_max_ ? KVCS_TRY(members_max_(organization_id)) : kNoLimit;
   const auto edit = [&](Roster& roster, KvBatch& batch) -> Status {
     if (roster.role_of(person_id) != OrgRole::kNone) {
       return conflict("This person is a member of the organization already.")
@@ -167,12 +180,19 @@ Status MemberService::add(std::string_view organization_id, std::string_view per
                       " members.")
           .with_reason("members_full");
     }
+    if (!roster.members.empty()) KVCS_TRY(check_members(roster.members.size(), 1, max));
     roster.members.push_back(
         {std::string(person_id), role, clock_.unix_ms(), std::string(given_by)});
     batch.put(KvFamily::kConfig, keyspace::person_org(person_id, organization_id), "{}");
     return join ? join(batch) : ok();
   };
   return change(organization_id, edit, who);
+}
+
+Status MemberService::check_room(std::string_view organization_id, size_t more) const {
+  const int64_t max = members_max_ ? KVCS_TRY(members_max_(organization_id)) : kNoLimit;
+  if (max < 0) return ok();
+  return check_members(KVCS_TRY(roster(organization_id)).members.size(), more, max);
 }
 
 Result<Member> MemberService::set_role(std::string_view organization_id, std::string_view person_id,

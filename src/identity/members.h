@@ -38,10 +38,14 @@ Result<Roster> parse_roster(std::string_view json);  // Internal when the record
 std::string_view org_role_name(OrgRole role);
 Result<OrgRole> parse_org_role(std::string_view name);
 
+// How many members an organization may have, by its plan; negative: no limit.
+using MembersMax = std::function<Result<int64_t>(std::string_view organization_id)>;
+
 class MemberService final {
  public:
   // All outlive it.
-  MemberService(const KvStore& kv, AuditedKv& audited, const Clock& clock);
+  MemberService(const KvStore& kv, AuditedKv& audited, const Clock& clock,
+                MembersMax members_max = {});
 
   // Empty when the organization has no members, or is not there.
   Result<Roster> roster(std::string_view organization_id) const;
@@ -51,8 +55,9 @@ class MemberService final {
   // Looks whether the person may still join, and adds what is written with the member; asked again
   // when another member came between. Its failure is returned and nothing is written.
   using Join = std::function<Status(KvBatch& batch)>;
-  // Conflict with reason member_exists, members_full or organizations_full; NotFound when there is
-  // no such organization or person.
+  // Conflict with reason member_exists, members_full or organizations_full; Forbidden with reason
+  // quota_exceeded; NotFound when there is no such organization or person. The first member, who is
+  // its owner, is never too many.
   Status add(std::string_view organization_id, std::string_view person_id, OrgRole role,
              const AuditContext& who, const Join& join = {}, std::string_view given_by = {});
   // Whether the member, who has this role now, may be changed; asked again when another change came
@@ -63,6 +68,8 @@ class MemberService final {
                           OrgRole role, const AuditContext& who, const Allowed& allowed);
   Status remove(std::string_view organization_id, std::string_view person_id,
                 const AuditContext& who, const Allowed& allowed);
+  // Whether so many may come to those who are there; Forbidden with reason quota_exceeded.
+  Status check_room(std::string_view organization_id, size_t more) const;
   // The role that a provider's claims give: kNone takes back what the same provider gave. A role
   // that people gave stays as it is, and so does the last owner's. Otherwise as add().
   Status set_given(std::string_view organization_id, std::string_view person_id,
@@ -77,6 +84,7 @@ class MemberService final {
   const KvStore& kv_;
   AuditedKv& audited_;
   const Clock& clock_;
+  const MembersMax members_max_;
 };
 
 }  // namespace kvcs

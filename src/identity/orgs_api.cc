@@ -162,6 +162,8 @@ allowed_models!: [string]
 max_output_tokens!: integer?
 log_bodies!: boolean
 output_fit!: boolean
+plan: string # Given by an operator.
+paid_plan: string
 version!: integer
 created_at!: time
 updated_at!: time?

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/id.h"
+#include "base/quota.h"
 #include "db/db.h"
 #include "identity/orgs.h"
 
@@ -20,6 +21,22 @@ Project read_project(const Statement& row) {
   return {row.text(0), row.text(1), row.text(2), row.text(3), row.integer(4)};
 }
 
+// In the transaction of the new row, so that two projects cannot pass the limit together. The first
+// is never too many: an organization is made with it.
+Status check_projects(Database& db, const std::string& organization_id, int64_t max) {
+  if (max < 0) return ok();
+  Statement count = KVCS_TRY(db.prepare("SELECT count(*) FROM projects WHERE organization_id = ?"));
+  count.bind(1, organization_id);
+  KVCS_TRY(count.step());
+  const int64_t used = count.integer(0);
+  if (used == 0 || used < max) return ok();
+  return over_quota("projects",
+                    "Project quota exceeded: the organization has " + std::to_string(used) +
+                        " of " + std::to_string(max) +
+                        " projects. Delete one, or have the plan changed.",
+                    static_cast<uint64_t>(used), 1, static_cast<uint64_t>(max));
+}
+
 }  // namespace
 
 Status no_such_project(std::string_view id) {
@@ -28,13 +45,15 @@ Status no_such_project(std::string_view id) {
 }
 
 ProjectService::ProjectService(DbWriter& writer, DbReaders& readers, const Clock& clock,
-                               Entropy& entropy, ProjectAudit audit, ProjectOwnerCheck owner_check)
+                               Entropy& entropy, ProjectAudit audit, ProjectOwnerCheck owner_check,
+                               ProjectsMax projects_max)
     : writer_(writer),
       readers_(readers),
       clock_(clock),
       entropy_(entropy),
       audit_(std::move(audit)),
-      owner_check_(std::move(owner_check)) {}
+      owner_check_(std::move(owner_check)),
+      projects_max_(std::move(projects_max)) {}
 
 Result<Project> ProjectService::create(Project wanted, const AuditContext& who) {
   if (trim(wanted.name).empty() || wanted.name.size() > kNameMaxBytes) {
@@ -49,9 +68,11 @@ Result<Project> ProjectService::create(Project wanted, const AuditContext& who) 
         "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
   }
   wanted.created_ms = clock_.unix_ms();
+  const int64_t max = projects_max_ ? KVCS_TRY(projects_max_(wanted.organization_id)) : -1;
   Status refused;
   Status stored = writer_.run([&](Database& db) -> Status {
     refused = owner_check_(wanted.organization_id);
+    if (refused.ok()) refused = check_projects(db, wanted.organization_id, max);
     KVCS_TRY(Status(refused));
     Statement insert =
         KVCS_TRY(db.prepare("INSERT INTO projects (id, organization_id, slug, name, created_ms) "

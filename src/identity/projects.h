@@ -37,14 +37,18 @@ using ProjectAudit = std::function<Status(Database& db, std::string_view project
 // the changes of portal.db, on the writer's thread.
 using ProjectOwnerCheck = std::function<Status(std::string_view organization_id)>;
 
+// How many projects an organization may have, by its plan; negative: no limit.
+using ProjectsMax = std::function<Result<int64_t>(std::string_view organization_id)>;
+
 class ProjectService final {
  public:
   // Both of portal.db.
   ProjectService(DbWriter& writer, DbReaders& readers, const Clock& clock, Entropy& entropy,
-                 ProjectAudit audit, ProjectOwnerCheck owner_check);
+                 ProjectAudit audit, ProjectOwnerCheck owner_check, ProjectsMax projects_max = {});
 
   // Fills in id (when empty) and time; slug "" is made from the name. Invalid; Conflict with reason
-  // slug_exists, or name_in_deletion; as the check of the owner fails.
+  // slug_exists, or name_in_deletion; Forbidden with reason quota_exceeded, but never for the
+  // first; as the check of the owner fails.
   Result<Project> create(Project wanted, const AuditContext& who);
   // NotFound with reason project_not_found, also when it belongs to another organization.
   Result<Project> find(std::string_view organization_id, std::string_view project_id) const;
@@ -77,6 +81,7 @@ class ProjectService final {
   Entropy& entropy_;
   const ProjectAudit audit_;
   const ProjectOwnerCheck owner_check_;
+  const ProjectsMax projects_max_;
 };
 
 // Creates a key of `owner`, a project that was there. A project is a row of SQL, which the write of

@@ -214,6 +214,8 @@ std::string organization_to_json(const Organization& o) {
             {"version", o.version},
             {"created_at", time_json(o.created_ms)},
             {"updated_at", time_json(o.updated_ms)}};
+  if (!o.plan.empty()) json["plan"] = o.plan;
+  if (!o.paid_plan.empty()) json["paid_plan"] = o.paid_plan;
   // One of the two would price half of a request.
   if (o.unknown_input_pico_usd && o.unknown_output_pico_usd) {
     json["unknown_input_cost_per_token"] = json_decimal(format_pico_usd(*o.unknown_input_pico_usd));
@@ -243,6 +245,8 @@ Result<Organization> parse_organization(std::string_view json) {
   reader.pico_usd("unknown_output_cost_per_token", o.unknown_output_pico_usd);
   reader.boolean("log_bodies", o.log_bodies);
   reader.boolean("output_fit", o.output_fit);
+  o.plan = reader.text("plan");
+  o.paid_plan = reader.text("paid_plan");
   reader.integer("version", o.version);
   reader.time("created_at", o.created_ms);
   reader.time("updated_at", o.updated_ms);

@@ -34,6 +34,8 @@ struct Organization {
   bool log_bodies = false;
   // The output of a request that a budget does not cover is lowered to what is left.
   bool output_fit = true;
+  // What it may: the plan that an operator gave, else the one that it pays for, else the default.
+  std::string plan, paid_plan;
   int64_t version = 1;
   int64_t created_ms = 0, updated_ms = 0;
 };

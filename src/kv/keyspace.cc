@@ -195,6 +195,9 @@ std::string quota(std::string_view kind, std::string_view id, std::string_view m
 std::string grace(std::string_view org_id, std::string_view day) {
   return concat({"grace:", org_id, ":", day});
 }
+std::string gateway_calls(std::string_view org_id, std::string_view month) {
+  return concat({"calls:", org_id, ":", month});
+}
 std::string adjustments_of(std::string_view user_id) {
   return concat({"adjustment:", user_id, ":"});
 }
@@ -347,7 +350,8 @@ KvFamily family_of_key(std::string_view key) {
   if (starts_with_one_of(key, {"apikey:", "tenant_auth:", "adminkey:"})) return KvFamily::kAuth;
   if (starts_with_one_of(key, {kTokenPrefix, kRefreshPrefix, kRefreshDuePrefix}))
     return KvFamily::kTokens;
-  if (starts_with_one_of(key, {kQuotaPrefix, "grace:", "adjustment:"})) return KvFamily::kQuota;
+  if (starts_with_one_of(key, {kQuotaPrefix, "grace:", "calls:", "adjustment:"}))
+    return KvFamily::kQuota;
   if (starts_with_one_of(key, {kUserPrefix, "org:"}) && key.ends_with(":quota")) {
     return KvFamily::kQuota;
   }

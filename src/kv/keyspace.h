@@ -34,6 +34,7 @@
 // tokens  refresh_due:{unix s, 12 digits}:{t}:{p}:{a}    alarm list, in order of time
 // quota   quota:{key|user|org}:{id}:{YYYY-MM}            absolute counters
 // quota   grace:{org_id}:{YYYY-MM-DD}                    fail-open spending of one day
+// quota   calls:{org_id}:{YYYY-MM}                       tool calls of one month, a number
 // quota   adjustment:{user_id}:{unix ms, 15 digits}      why an admin reset a user's use
 // system  system:…                                       one record each, see the constants below
 // system  briefing:{YYYY-MM-DD}  cron:{job}  idempotency:{scope}:{hash}
@@ -125,6 +126,7 @@ inline constexpr Ownership kOwnership[] = {
     {KvFamily::kQuota, "user:", Owner::kUser, IdAt::kNext},         // Of another system.
     {KvFamily::kQuota, "org:", Owner::kOrganization, IdAt::kNext},  // Of another system.
     {KvFamily::kQuota, "grace:", Owner::kOrganization, IdAt::kNext},
+    {KvFamily::kQuota, "calls:", Owner::kOrganization, IdAt::kNext},
     {KvFamily::kQuota, "adjustment:", Owner::kUser, IdAt::kNext},
     {KvFamily::kSystem, "system:", Owner::kNobody},
     {KvFamily::kSystem, "system_state:", Owner::kNobody},
@@ -208,6 +210,7 @@ std::string refresh_due(int64_t due_unix_s, std::string_view tenant, std::string
 std::string refresh_due_before(int64_t unix_s);  // Scan bound: keys below are due.
 std::string quota(std::string_view kind, std::string_view id, std::string_view month);
 std::string grace(std::string_view org_id, std::string_view day);
+std::string gateway_calls(std::string_view org_id, std::string_view month);
 std::string adjustments_of(std::string_view user_id);  // The prefix of a user's adjustments.
 std::string adjustment(std::string_view user_id, int64_t unix_ms);
 std::string last_used(std::string_view key_id);
@@ -269,7 +272,7 @@ bool is_private_state(std::string_view key);
 // The family of a key that comes without one (bulk import):
 //   auth    apikey: tenant_auth: adminkey:
 //   tokens  tokens: refresh: refresh_due:
-//   quota   quota: grace:, and user:…:quota, org:…:quota
+//   quota   quota: grace: calls:, and user:…:quota, org:…:quota
 //   system  system: system_state: briefing: cron: idempotency: last_used: oauth_state: agent_state:
 //           ai_object: deletion: session: session_of: invitation:
 //   config  every other key. No key belongs to the outbox: a record there is not imported.

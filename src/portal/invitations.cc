@@ -68,11 +68,14 @@ InvitationService::InvitationService(const KvStore& kv, AuditedKv& audited, Memb
     : kv_(kv), audited_(audited), members_(members), clock_(clock), entropy_(entropy) {}
 
 Result<CreatedInvitation> InvitationService::create(Invitation wanted, const AuditContext& who) {
-  if (KVCS_TRY(list(wanted.organization_id)).size() >= kInvitationsPerOrganizationMax) {
+  const size_t open = KVCS_TRY(list(wanted.organization_id)).size();
+  if (open >= kInvitationsPerOrganizationMax) {
     return conflict("An organization may have " + std::to_string(kInvitationsPerOrganizationMax) +
                     " open invitations; withdraw one first.")
         .with_reason("invitations_full");
   }
+  // Whoever is let have a link can use it, unless somebody comes in another way meanwhile.
+  KVCS_TRY(members_.check_room(wanted.organization_id, open + 1));
   CreatedInvitation made;
   made.token = Secret(to_base64url(entropy_.bytes(kTokenRandomBytes)));
   wanted.created_ms = clock_.unix_ms();

@@ -38,7 +38,8 @@ class InvitationService final {
   InvitationService(const KvStore& kv, AuditedKv& audited, MemberService& members,
                     const Clock& clock, Entropy& entropy);
 
-  // Conflict with reason invitations_full.
+  // Conflict with reason invitations_full; Forbidden with reason quota_exceeded when the members
+  // and those who are invited would be more than the plan allows.
   Result<CreatedInvitation> create(Invitation wanted, const AuditContext& who);
   // Those that are open, in order of id, which is of time.
   Result<std::vector<Invitation>> list(std::string_view organization_id) const;

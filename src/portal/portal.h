@@ -14,6 +14,8 @@
 //   invitations.h   links by which somebody joins an organization
 //   team_api.h      members and invitations over HTTP
 //   people_api.h    what operators do with people, under /admin
+//   plans.h         what an organization may have
+//   plans_api.h     plans and what is used of them, over HTTP
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -34,10 +36,17 @@ inline std::optional<SignUp> parse_sign_up(std::string_view word) {
   return std::nullopt;
 }
 
+// `default` of the file of plans, member by member; -1: what the file says.
+struct PlansConfig {
+  std::string file;  // "" = the shipped one.
+  int64_t organizations = -1, projects = -1, artifacts = -1, storage_bytes = -1;
+};
+
 struct PortalConfig {
   SessionLimits sessions;
   std::string providers;            // YAML text, "" for none; providers.h.
   std::string sign_up = "invited";  // "open", "invited" or "closed".
+  PlansConfig plans;
 };
 
 }  // namespace kvcs::portal

@@ -173,3 +173,19 @@ TEST_CASE("config: listen addresses", "[unit][app]") {
     CHECK(parse_listen(bad).code() == Code::kInvalid);
   }
 }
+
+TEST_CASE("config: quotas of other servers' variables stand beneath our own", "[unit][app]") {
+  const auto artifacts = [](const char* yaml, const Environment& environment) {
+    return load_config_text(yaml, environment, "f").config.auth.plans.artifacts;
+  };
+  const char* const file = "artifacts:\n  quota_artifacts: 7\n";
+  CHECK(artifacts("", {}) == -1);
+  CHECK(artifacts("", {{"KVCDN_QUOTA_ARTIFACTS", "5"}}) == 5);
+  CHECK(artifacts("", {{"KVCDN_QUOTA_ARTIFACTS", "0"}}) == 0);
+  for (const char* bad : {"", "-5", "many", "99999999999999999999", "5.5"}) {
+    CHECK(artifacts("", {{"KVCDN_QUOTA_ARTIFACTS", bad}}) == -1);
+  }
+  CHECK(artifacts(file, {{"KVCDN_QUOTA_ARTIFACTS", "5"}}) == 7);
+  CHECK(artifacts("", {{"KVCDN_QUOTA_ARTIFACTS", "5"}, {"KVCS_ARTIFACTS_QUOTA_ARTIFACTS", "6"}}) ==
+        6);
+}

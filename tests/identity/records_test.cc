@@ -14,17 +14,17 @@ constexpr int64_t kTimeMs = 1'793'880'000'123;
 Members members_of(const Organization& organization) {
   const auto& [id, slug, name, active, monthly_budget_nano_usd, fail_open, fallback_daily_nano_usd,
                requests_per_minute, tokens_per_minute, allowed_models, max_output_tokens,
-               unknown_input_pico_usd, unknown_output_pico_usd, log_bodies, output_fit, version,
-               created_ms, updated_ms] = organization;
+               unknown_input_pico_usd, unknown_output_pico_usd, log_bodies, output_fit, plan,
+               paid_plan, version, created_ms, updated_ms] = organization;
   return name_members(
       "id slug name active monthly_budget_nano_usd fail_open fallback_daily_nano_usd "
       "requests_per_minute tokens_per_minute allowed_models max_output_tokens "
-      "unknown_input_pico_usd unknown_output_pico_usd log_bodies output_fit version created_ms "
-      "updated_ms",
+      "unknown_input_pico_usd unknown_output_pico_usd log_bodies output_fit plan paid_plan version "
+      "created_ms updated_ms",
       id, slug, name, active, monthly_budget_nano_usd, fail_open, fallback_daily_nano_usd,
       requests_per_minute, tokens_per_minute, allowed_models, max_output_tokens,
-      unknown_input_pico_usd, unknown_output_pico_usd, log_bodies, output_fit, version, created_ms,
-      updated_ms);
+      unknown_input_pico_usd, unknown_output_pico_usd, log_bodies, output_fit, plan, paid_plan,
+      version, created_ms, updated_ms);
 }
 
 Members members_of(const User& user) {
@@ -64,6 +64,8 @@ Organization full_organization() {
           .max_output_tokens = 505,
           .unknown_input_pico_usd = 606,
           .unknown_output_pico_usd = 707,
+          .plan = "given",
+          .paid_plan = "paid",
           .version = 808,
           .created_ms = kTimeMs,
           .updated_ms = kTimeMs + 1};

@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace keyspace;
 
-constexpr std::array<std::string_view, 34> kPrefixes = {
+constexpr std::array<std::string_view, 35> kPrefixes = {
     "apikey:",      "tenant_auth:", "adminkey:",      "org:",
     "org_slug:",    "user:",        "user_email:",    "admin:keys:",
     "api_config:",  "ai_provider:", "tenant_config:", "agent_job_schedule:",
@@ -29,7 +29,7 @@ constexpr std::array<std::string_view, 34> kPrefixes = {
     "briefing:",    "cron:",        "idempotency:",   "last_used:",
     "oauth_state:", "agent_state:", "system_state:",  "deletion:",
     "ai_object:",   "person:",      "sign_in:",       "session:",
-    "session_of:",  "invitation:"};
+    "session_of:",  "invitation:",  "calls:"};
 
 // What begins as a key does and is none.
 const std::set<std::pair<std::string, std::string>>& other_meanings() {
@@ -91,6 +91,7 @@ TEST_CASE("keyspace: every kind of key says whose it is", "[unit][kv]") {
       {KvFamily::kQuota, quota("user", "u", "2026-01"), Owner::kUser, "u"},
       {KvFamily::kQuota, quota("org", "o", "2026-01"), Owner::kOrganization, "o"},
       {KvFamily::kQuota, grace("o", "2026-01-01"), Owner::kOrganization, "o"},
+      {KvFamily::kQuota, gateway_calls("o", "2026-01"), Owner::kOrganization, "o"},
       {KvFamily::kQuota, adjustment("u", 1), Owner::kUser, "u"},
       {KvFamily::kSystem, idempotency("k", "h"), Owner::kKey, "k"},
       {KvFamily::kSystem, last_used("k"), Owner::kKey, "k"},

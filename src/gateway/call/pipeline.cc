@@ -445,6 +445,9 @@ Result<http::Response> Pipeline::Run::perform() {
         200, "{\"success\":true,\"dry_run\":true,\"request\":" +
                  describe_outbound(request, *provider_, call_, *credential_) + "}");
   }
+  if (parts_.take_call && !caller_.organization_id.empty()) {
+    KVCS_TRY(parts_.take_call(caller_.organization_id));
+  }
   Result<http::Response> result = execute(request);
   lap(kExecute);
   return result;

@@ -54,6 +54,9 @@ struct PipelineParts {
   // The provider refused the account's token (401); may be empty.
   std::function<void(const AccountId&)> token_rejected = {};
   int64_t error_rows_per_day = 10'000;  // Of one tenant, in the error ledger.
+  // Counts a call of the organization, or refuses it for its plan. Asked right before the provider
+  // is; may be empty.
+  std::function<Status(std::string_view organization_id)> take_call = {};
 };
 
 class Pipeline final {
