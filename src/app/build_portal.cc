@@ -8,8 +8,12 @@
 #include "app/plan_limits.h"
 #include "identity/orgs.h"
 #include "identity/projects.h"
+#include "ledger/alerts.h"
 #include "ops/rate_limit.h"
 #include "portal/arrivals.h"
+#include "portal/billing/billing.h"
+#include "portal/billing/billing_api.h"
+#include "portal/billing/webhooks.h"
 #include "portal/invitations.h"
 #include "portal/me_api.h"
 #include "portal/oidc_api.h"
@@ -62,6 +66,27 @@ Status build_providers(Parts& parts) {
   return ok();
 }
 
+void build_billing(Parts& parts) {
+  PortalParts& portal = parts.portal;
+  const portal::BillingConfig& config = parts.config.auth.billing;
+  const auto alert = [&parts](const AlertEvent& event) {
+    raise_alert(*parts.kv, event, parts.clock(), *parts.entropy);
+  };
+  portal.billing = std::make_unique<portal::Billing>(
+      portal::Billing::Services{.config = config,
+                                .plans = *parts.plans,
+                                .organizations = *parts.organizations,
+                                .kv = *parts.kv,
+                                .upstream = *parts.upstream,
+                                .metrics = *parts.metrics,
+                                .clock = parts.clock(),
+                                .public_url = [&parts] { return parts.public_url(); },
+                                .alert = alert});
+  portal.webhooks = std::make_unique<portal::Webhooks>(*portal.billing, config, *parts.kv,
+                                                       *parts.metrics, parts.clock(), alert);
+  portal.billing_api = std::make_unique<portal::BillingApi>(*portal.billing, *portal.webhooks);
+}
+
 }  // namespace
 
 Status build_portal(Parts& parts) {
@@ -99,6 +124,7 @@ Status build_portal(Parts& parts) {
   portal.plans_api = std::make_unique<portal::PlansApi>(
       *parts.plans, *parts.organizations,
       [&parts](std::string_view organization_id) { return plan_use(parts, organization_id); });
+  build_billing(parts);
   portal.people_api = std::make_unique<portal::PeopleApi>(
       *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });

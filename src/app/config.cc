@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "http/client/upstream.h"
 #include "http/serve/server.h"
 
 namespace kvcs {
@@ -267,7 +268,8 @@ Environment process_environment() {
   for (char** entry = environ; *entry != nullptr; entry++) {
     const std::string_view text = *entry;
     const size_t equals = text.find('=');
-    const bool is_known = text.starts_with("KVCS_") || text.starts_with("KVCDN_");
+    const bool is_known =
+        text.starts_with("KVCS_") || text.starts_with("KVCDN_") || text.starts_with("STRIPE_");
     if (equals == text.npos || !is_known) continue;
     environment.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
@@ -299,6 +301,23 @@ std::string store_folder_around(const Config& config, const std::string& path) {
     if (!relative.empty() && *relative.begin() != "..") return folder;
   }
   return "";
+}
+
+// The secret key travels to this address: in clear to this machine alone.
+void check_billing(const portal::BillingConfig& billing, std::vector<std::string>& faults) {
+  const std::string& url = billing.stripe_url;
+  const std::string_view rest = std::string_view(url).substr(0, url.find('/', url.find("//") + 2));
+  bool is_here = false;
+  for (const std::string_view host : {"http://127.0.0.1", "http://[::1]", "http://localhost"}) {
+    is_here |= rest == host || (rest.starts_with(host) && rest[host.size()] == ':');
+  }
+  if (!http::check_upstream_url(url).ok() || (!url.starts_with("https://") && !is_here)) {
+    faults.push_back("billing.stripe_url: '" + printable(url) + "' must begin with https://.");
+  }
+  if (billing.secret_key.empty() != billing.webhook_secret.empty()) {
+    faults.emplace_back(
+        "STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are set together or not at all.");
+  }
 }
 
 }  // namespace
@@ -366,6 +385,7 @@ std::vector<std::string> validate(const Config& config) {
                        "and blobs.");
     }
   }
+  check_billing(config.auth.billing, faults);
   const bool has_payer = !config.briefing.api_key.reveal().empty();
   if (!config.briefing.model.empty() && !has_payer) {
     faults.emplace_back(

@@ -107,7 +107,8 @@ struct ConfigField {
   std::string help;                  // One line; kvcs.yaml.example and `config print` show it.
   int64_t min = 0, max = INT64_MAX;  // Numbers
   bool environment_only = false;
-  bool structured = false;  // A map or list of any shape, kept as YAML flow text.
+  bool structured = false;    // A map or list of any shape, kept as YAML flow text.
+  std::string variable = {};  // The name of its variable, where that is not KVCS_ and the path.
 
   std::string environment_name() const;  // "KVCS_HTTP_WORKERS_MAX"
 };

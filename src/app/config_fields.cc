@@ -254,6 +254,9 @@ void add_rest(Fields& fields, Config& c) {
   fields.push_back(std::move(sign_ins));
   fields.push_back({"plans.file", &c.auth.plans.file,
                     "The file of plans; empty: the shipped one, whose head explains it."});
+  fields.push_back({"billing.stripe_url", &c.auth.billing.stripe_url,
+                    "Where Stripe's API is; billing is on with STRIPE_SECRET_KEY and "
+                    "STRIPE_WEBHOOK_SECRET."});
   http::UpstreamConfig& u = c.upstream;
   fields.push_back(
       {"upstream.connections_per_host_max", &u.connections_per_host_max,
@@ -281,6 +284,12 @@ void add_rest(Fields& fields, Config& c) {
              "The user key that pays for the summaries of gateway.briefing_model.");
   add_secret("agent_worker_key", &c.gateway.agent_worker.key,
              "Bearer key for gateway.agent_worker_url.");
+  // Under the names that Stripe's own tools know.
+  add_secret("stripe_secret_key", &c.auth.billing.secret_key, "Stripe's secret key; empty: none.");
+  fields.back().variable = "STRIPE_SECRET_KEY";
+  add_secret("stripe_webhook_secret", &c.auth.billing.webhook_secret,
+             "What Stripe signs events with; several with commas during a rotation.");
+  fields.back().variable = "STRIPE_WEBHOOK_SECRET";
   add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
 }
 
@@ -327,6 +336,7 @@ void add_ai(Fields& fields, Config& c) {
 }  // namespace
 
 std::string ConfigField::environment_name() const {
+  if (!variable.empty()) return variable;
   std::string name = "KVCS_";
   for (const char c : path) {
     name += c == '.' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);

@@ -46,6 +46,7 @@
 #include "ledger/ledger.h"
 #include "ledger/retention.h"
 #include "ops/system_health.h"
+#include "portal/billing/billing.h"
 
 namespace kvcs {
 namespace {
@@ -377,6 +378,11 @@ std::vector<Job> all_jobs(Parts& parts) {
     KVCS_TRY(parts.ai.budgets->reconcile());
     return std::string();
   });
+  if (parts.portal.billing->enabled()) {
+    add("billing-reconcile", "20 5 * * *", 3600, 900, [&parts](const JobContext& context) {
+      return parts.portal.billing->reconcile([&context] { return context.cancelled.load(); });
+    });
+  }
   if (!parts.config.backup.directory.empty()) {
     add(kBackupJob, "0 3 * * *", 4 * 3600, 0,
         [&parts](const JobContext& context) { return make_backup(parts, context); });

@@ -12,6 +12,7 @@
 #include "identity/identity.h"
 #include "identity/projects.h"
 #include "kv/owned.h"
+#include "portal/billing/billing.h"
 
 namespace kvcs {
 namespace {
@@ -241,6 +242,8 @@ Status OwnerWalk::walk_projects() {
 Status OwnerWalk::walk_organization() {
   KVCS_TRY(flush());
   found_.busy |= removes_ && !parts_.ai.budgets->forget(owner_.id, "org", owner_.id);
+  // Before the record goes that says who it is at Stripe: nothing is charged any more.
+  if (removes_) KVCS_TRY(parts_.portal.billing->end_subscription(owner_.id));
   KVCS_TRY(walk_owned(Owner::kOrganization, owner_.id));
   KVCS_TRY(walk_memberships());
   if (!removes_) return ok();

@@ -103,6 +103,8 @@ class TokenWatch;
 
 namespace portal {
 class Arrivals;
+class Billing;
+class BillingApi;
 class InvitationService;
 class MeApi;
 class OidcApi;
@@ -115,6 +117,7 @@ class Providers;
 class SignInApi;
 class SignInService;
 class TeamApi;
+class Webhooks;
 }  // namespace portal
 
 namespace http {
@@ -190,6 +193,9 @@ struct PortalParts {
   std::unique_ptr<portal::TeamApi> team_api;
   std::unique_ptr<portal::PlacesApi> places_api;
   std::unique_ptr<portal::PlansApi> plans_api;
+  std::unique_ptr<portal::Billing> billing;
+  std::unique_ptr<portal::Webhooks> webhooks;
+  std::unique_ptr<portal::BillingApi> billing_api;
   std::unique_ptr<portal::PeopleApi> people_api;
   std::unique_ptr<portal::MeApi> me_api;
 };

@@ -40,6 +40,7 @@
 #include "ops/idempotency.h"
 #include "ops/kv_api.h"
 #include "ops/rate_limit.h"
+#include "portal/billing/billing_api.h"
 #include "portal/me_api.h"
 #include "portal/oidc_api.h"
 #include "portal/people_api.h"
@@ -131,6 +132,12 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
                                   person.person);
   parts.portal.places_api->add_routes(table, person);
   parts.portal.plans_api->add_routes(table, person.person, artifact_access(parts).read);
+  const http::Guard known = [auth = parts.auth.get()](const http::Request& request) {
+    return auth->authenticate(request);
+  };
+  parts.portal.billing_api->add_routes(
+      table, person.owner,
+      {known, "any key or session", http::Dialect::kPortal, {.owner = http::OwnerFrom::kCaller}});
   parts.portal.team_api->add_routes(table, person);
   parts.owners_api->add_person_routes(table, person.admin);
 }
@@ -264,6 +271,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      portal::PeopleApi::types(),
                                                      portal::PlacesApi::types(),
                                                      portal::PlansApi::types(),
+                                                     portal::BillingApi::types(),
                                                      portal::TeamApi::types(),
                                                      gateway::GatewayApi::types(),
                                                      gateway::GatewayAdminApi::types(),

@@ -127,6 +127,12 @@ Result<Organization> OrganizationService::find_by_slug(std::string_view slug) co
 
 Result<Organization> OrganizationService::update(std::string_view id, const Edit& edit,
                                                  const AuditContext& who) {
+  return update_with(
+      id, [&edit](Organization& organization, KvBatch&) { return edit(organization); }, who);
+}
+
+Result<Organization> OrganizationService::update_with(std::string_view id, const EditMore& edit,
+                                                      const AuditContext& who) {
   Status stored;
   for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
     KVCS_TRY(find(id));
@@ -134,7 +140,8 @@ Result<Organization> OrganizationService::update(std::string_view id, const Edit
     const std::string before = KVCS_TRY(kv_.get(KvFamily::kConfig, name)).value;
     const Organization old = KVCS_TRY(parse_organization(before));
     Organization changed = old;
-    KVCS_TRY(edit(changed));
+    KvBatch batch;
+    KVCS_TRY(edit(changed, batch));
     // Members that an edit must not change are put back. The version grows with every write, so
     // that two writes never store the same text.
     changed.id = old.id;
@@ -142,7 +149,6 @@ Result<Organization> OrganizationService::update(std::string_view id, const Edit
     changed.created_ms = old.created_ms;
     changed.updated_ms = clock_.unix_ms();
     changed.version = old.version + 1;
-    KvBatch batch;
     batch.put(KvFamily::kConfig, name, organization_to_json(changed));
     stored = audited_.compare_and_swap(KvFamily::kConfig, name, before, batch, who);
     if (stored.ok()) return changed;

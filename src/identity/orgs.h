@@ -36,6 +36,11 @@ class OrganizationService final {
   // returned and nothing is written.
   using Edit = std::function<Status(Organization& organization)>;
   Result<Organization> update(std::string_view id, const Edit& edit, const AuditContext& who);
+  // The same with more that is written, or not, together with it: whoever changes both in this way
+  // has the organization's record as the lock of the other.
+  using EditMore = std::function<Status(Organization& organization, KvBatch& batch)>;
+  Result<Organization> update_with(std::string_view id, const EditMore& edit,
+                                   const AuditContext& who);
   // In order of slug, after `cursor` ("" = from the first); the page's cursor is "" at the end.
   Result<OrganizationPage> list(std::string_view cursor, size_t limit) const;
 

@@ -143,6 +143,15 @@ std::string org_invitation_prefix(std::string_view org_id) {
 std::string invitation(std::string_view sha256_hex) {
   return concat({"invitation:", sha256_hex});
 }
+std::string org_billing(std::string_view org_id) {
+  return concat({"org:", org_id, ":billing"});
+}
+std::string billing_customer(std::string_view customer_id) {
+  return concat({"billing_customer:", customer_id});
+}
+std::string billing_event(std::string_view event_id) {
+  return concat({"billing_event:", event_id});
+}
 std::string admin_key_view(std::string_view key_id) {
   return concat({"admin:keys:", key_id});
 }
@@ -355,9 +364,10 @@ KvFamily family_of_key(std::string_view key) {
   if (starts_with_one_of(key, {kUserPrefix, "org:"}) && key.ends_with(":quota")) {
     return KvFamily::kQuota;
   }
-  if (starts_with_one_of(key, {"system:", "system_state:", "briefing:", "cron:", "idempotency:",
-                               "last_used:", "oauth_state:", "agent_state:", kAiObjectPrefix,
-                               kDeletionPrefix, kSessionPrefix, "session_of:", "invitation:"})) {
+  if (starts_with_one_of(
+          key, {"system:", "system_state:", "briefing:", "cron:", "idempotency:", "last_used:",
+                "oauth_state:", "agent_state:", kAiObjectPrefix, kDeletionPrefix, kSessionPrefix,
+                "session_of:", "invitation:", "billing_event:"})) {
     return KvFamily::kSystem;
   }
   return KvFamily::kConfig;

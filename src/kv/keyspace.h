@@ -18,6 +18,8 @@
 // config  user:{user_id}:keys:{key_id}                   user key, admin view
 // config  org:{org_id}:members                           people of an organization and their roles
 // config  org:{org_id}:invitation:{invitation_id}         who may join, as what, until when
+// config  org:{org_id}:billing                           what it pays for
+// config  billing_customer:{customer_id}                 org_id, plain text (uniqueness)
 // config  admin:keys:{key_id}                            admin key, admin view
 // config  person:{person_id}:profile                     who has signed in: name, address, rights
 // config  person:{person_id}:password                    argon2id, plain text
@@ -44,6 +46,7 @@
 // system  session:{sha256 hex}                           a signed-in browser or command line
 // system  session_of:{person_id}:{session_id}            sha256 hex of its token, plain text
 // system  invitation:{sha256 hex}                        "{org_id}:{invitation_id}", plain text
+// system  billing_event:{event_id}                       type of an event of Stripe that was taken
 // system  deletion:{kind of owner}:{id}                  an owner that is being deleted
 // outbox  {unix ms, 15 digits}:{id}                      record bound for SQL, see kv/outbox.h
 #pragma once
@@ -109,6 +112,7 @@ inline constexpr Ownership kOwnership[] = {
     {KvFamily::kConfig, "org_slug:", Owner::kTenant, IdAt::kRest, true, true},
     {KvFamily::kConfig, "user:", Owner::kUser, IdAt::kNext, true},
     {KvFamily::kConfig, "user_email:", Owner::kOrganization, IdAt::kNext, true},
+    {KvFamily::kConfig, "billing_customer:", Owner::kOrganization, IdAt::kMetadata},
     {KvFamily::kConfig, "admin:keys:", Owner::kNobody},
     {KvFamily::kConfig, "person:", Owner::kPerson, IdAt::kNext, true},
     {KvFamily::kConfig, "sign_in:", Owner::kPerson, IdAt::kWholeValue},
@@ -141,6 +145,7 @@ inline constexpr Ownership kOwnership[] = {
     {KvFamily::kSystem, "session:", Owner::kPerson, IdAt::kValue},
     {KvFamily::kSystem, "session_of:", Owner::kPerson, IdAt::kNext, true},
     {KvFamily::kSystem, "invitation:", Owner::kOrganization, IdAt::kMetadata},
+    {KvFamily::kSystem, "billing_event:", Owner::kHistory},
     {KvFamily::kSystem, "deletion:", Owner::kNobody},
     {KvFamily::kOutbox, "", Owner::kHistory},
 };
@@ -191,6 +196,9 @@ std::string session_of_prefix(std::string_view person_id);
 std::string org_invitation(std::string_view org_id, std::string_view invitation_id);
 std::string org_invitation_prefix(std::string_view org_id);
 std::string invitation(std::string_view sha256_hex);
+std::string org_billing(std::string_view org_id);
+std::string billing_customer(std::string_view customer_id);
+std::string billing_event(std::string_view event_id);
 std::string admin_key_view(std::string_view key_id);
 std::string api_config(std::string_view provider);
 std::string tenant_config(std::string_view tenant);
@@ -274,7 +282,7 @@ bool is_private_state(std::string_view key);
 //   tokens  tokens: refresh: refresh_due:
 //   quota   quota: grace: calls:, and user:…:quota, org:…:quota
 //   system  system: system_state: briefing: cron: idempotency: last_used: oauth_state: agent_state:
-//           ai_object: deletion: session: session_of: invitation:
+//           ai_object: deletion: session: session_of: invitation: billing_event:
 //   config  every other key. No key belongs to the outbox: a record there is not imported.
 KvFamily family_of_key(std::string_view key);
 

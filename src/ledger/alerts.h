@@ -5,7 +5,9 @@
 // Events: token.reauth_required, token.refresh_failing, provider.down, budget.80, budget.100,
 // budget.counter_damaged, budget.journal_damaged, ai.above_reservation, ai.absurd_usage,
 // ai.unpriced_dimension, ledger.dead, ledger.dead_full, job.failed, disk.low, backup.failed,
-// blob.damaged, kv.damaged, db.damaged, clock.leapt, audit.cut, tls.expiring, deletion.taken_back.
+// blob.damaged, kv.damaged, db.damaged, clock.leapt, audit.cut, tls.expiring, deletion.taken_back,
+// billing.payment_failed, billing.price_unknown, billing.difference, billing.webhook_refused,
+// billing.not_canceled.
 // Alerts of one event and subject within `quiet_s` are one incident: the first is sent, others
 // kept.
 //

@@ -16,12 +16,14 @@
 //   people_api.h    what operators do with people, under /admin
 //   plans.h         what an organization may have
 //   plans_api.h     plans and what is used of them, over HTTP
+//   billing/        what is paid for through Stripe
 #pragma once
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/secret.h"
 #include "identity/sessions.h"
 
 namespace kvcs::portal {
@@ -42,11 +44,19 @@ struct PlansConfig {
   int64_t organizations = -1, projects = -1, artifacts = -1, storage_bytes = -1;
 };
 
+// Billing is on when both secrets are there; one alone is a fault of the configuration.
+struct BillingConfig {
+  std::string stripe_url = "https://api.stripe.com";
+  Secret secret_key;      // STRIPE_SECRET_KEY
+  Secret webhook_secret;  // STRIPE_WEBHOOK_SECRET: one, or several with commas between them.
+};
+
 struct PortalConfig {
   SessionLimits sessions;
   std::string providers;            // YAML text, "" for none; providers.h.
   std::string sign_up = "invited";  // "open", "invited" or "closed".
   PlansConfig plans;
+  BillingConfig billing;
 };
 
 }  // namespace kvcs::portal

@@ -174,6 +174,22 @@ TEST_CASE("config: listen addresses", "[unit][app]") {
   }
 }
 
+TEST_CASE("config: Stripe's secrets have the names that its tools know, and come together",
+          "[unit][app]") {
+  const LoadedConfig loaded = load_config_text(
+      "", {{"STRIPE_SECRET_KEY", "sk_1"}, {"STRIPE_WEBHOOK_SECRET", "whsec_1,whsec_2"}}, "f");
+  CHECK(loaded.faults.empty());
+  CHECK(loaded.config.auth.billing.secret_key.reveal() == "sk_1");
+  CHECK(print_config_json(loaded.config).find("sk_1") == std::string::npos);
+  CHECK(print_config_yaml(loaded.config, true).find("whsec_1") == std::string::npos);
+  CHECK(faults("", {{"STRIPE_SECRET_KEY", "sk_1"}}) ==
+        one("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are set together or not at all."));
+  CHECK(faults("billing:\n  stripe_url: http://stripe.example.com\n") ==
+        one("billing.stripe_url: 'http://stripe.example.com' must begin with https://."));
+  CHECK(faults("billing:\n  stripe_url: http://127.0.0.1.example.com\n").size() == 1);
+  CHECK(faults("billing:\n  stripe_url: http://127.0.0.1:4010\n").empty());
+}
+
 TEST_CASE("config: quotas of other servers' variables stand beneath our own", "[unit][app]") {
   const auto artifacts = [](const char* yaml, const Environment& environment) {
     return load_config_text(yaml, environment, "f").config.auth.plans.artifacts;

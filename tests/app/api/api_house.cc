@@ -11,7 +11,13 @@
 namespace kvcs::test {
 
 ApiHouse::ApiHouse()
-    : AiHouse([](Config& config) { config.admin.requests_per_minute = 1'000'000; }),
+    : AiHouse([](Config& config) {
+        config.admin.requests_per_minute = 1'000'000;
+        // Nobody is at that address: what is tried are bodies, and answers that need no Stripe.
+        config.auth.billing.stripe_url = "http://127.0.0.1:1";
+        config.auth.billing.secret_key = Secret("sk_test_none");
+        config.auth.billing.webhook_secret = Secret("whsec_none");
+      }),
       api_(new Json),
       api(*api_) {
   api = *parse_json(app.call("GET", "/openapi.json").body, 128);

@@ -414,6 +414,8 @@ std::vector<Step> walk_people() {
       {kGet, "/api/v1/me/sessions"},
       {kGet, "/api/v1/plans"},
       {kGet, "/api/v1/usage"},
+      {kGet, "/api/v1/billing/subscription"},
+      {kGet, "/api/v1/billing/invoices"},
       {kGet, "/api/v1/organizations"},
       {kPost, "/api/v1/organizations", R"({"name":"Mine"})"},
       {kGet, "/api/v1/organizations/{org_id}"},

@@ -1,0 +1,213 @@
+// Customers and their subscriptions: the one way by which what Stripe says becomes an
+// organization's plan, and the job that asks for all.
+#include "portal/billing/billing.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::portal {
+
+Status billing_busy() {
+  return unavailable("The organization's payments are being changed at this moment. Try again.")
+      .with_reason("billing_busy")
+      .with_retry_after_s(1);
+}
+
+Billing::Billing(Services services) : s_(std::move(services)), stripe_(s_.config, s_.upstream) {}
+
+Result<Billing::Stored> Billing::read(std::string_view organization_id) const {
+  const Result<KvEntry> entry =
+      s_.kv.get(KvFamily::kConfig, keyspace::org_billing(organization_id));
+  if (entry.code() == Code::kNotFound) return Stored{};
+  if (!entry.ok()) return entry.status();
+  return Stored{KVCS_TRY(parse_billing(entry->value)), entry->value};
+}
+
+Result<BillingRecord> Billing::find(std::string_view organization_id) const {
+  return KVCS_TRY(read(organization_id)).record;
+}
+
+Result<std::string> Billing::organization_of(std::string_view customer_id) const {
+  if (!is_stripe_id(customer_id)) return std::string();
+  const Result<KvEntry> entry =
+      s_.kv.get(KvFamily::kConfig, keyspace::billing_customer(customer_id));
+  if (entry.code() == Code::kNotFound) return std::string();
+  if (!entry.ok()) return entry.status();
+  return entry->value;
+}
+
+std::string Billing::paid_plan(const BillingRecord& record) const {
+  if (!keeps_plan(record.subscription.status)) return "";
+  const Plan* plan = s_.plans.find_by_price(record.subscription.price_id);
+  return plan == nullptr ? "" : plan->name;
+}
+
+// The organization's own record is the lock: every write of the record goes through it.
+Status Billing::write(std::string_view organization_id, const Stored& before,
+                      const BillingRecord& after, const AuditContext& who) {
+  const auto edit = [&](Organization& organization, KvBatch& batch) -> Status {
+    if (KVCS_TRY(read(organization_id)).text != before.text) {
+      return conflict("The organization's payments were changed meanwhile.")
+          .with_reason(kBillingChanged);
+    }
+    organization.paid_plan = paid_plan(after);
+    batch.put(KvFamily::kConfig, keyspace::org_billing(organization_id), billing_to_json(after));
+    if (after.customer_id != before.record.customer_id) {
+      std::string owner;
+      append_json_string(owner, organization_id);
+      batch.put(KvFamily::kConfig, keyspace::billing_customer(after.customer_id),
+                KvEntry{std::string(organization_id), owner, 0});
+    }
+    return ok();
+  };
+  return s_.organizations.update_with(organization_id, edit, who).status();
+}
+
+// The body says the same for an organization whenever it is sent, so that the key holds: of two
+// checkouts at once, and of one that is repeated after a crash, one customer comes.
+Result<Billing::Stored> Billing::ensure_customer(const BillingAsk& ask) {
+  const std::string& id = ask.organization_id;
+  for (int attempt = 0; attempt < kBillingAttemptsMax; attempt++) {
+    Stored stored = KVCS_TRY(read(id));
+    if (!stored.record.customer_id.empty()) return stored;
+    const Result<Json> made = stripe_.post(
+        "/v1/customers",
+        {{"description", "kvcs organization " + id}, {"metadata[organization_id]", id}},
+        "kvcs-customer-" + id);
+    if (made.status().reason() == "stripe_conflict") {
+      if (KVCS_TRY(read(id)).record.customer_id.empty()) return billing_busy();
+      continue;
+    }
+    KVCS_TRY(made.status());
+    BillingRecord after = stored.record;
+    after.customer_id = text_member(*made, "id");
+    if (!is_stripe_id(after.customer_id)) {
+      return upstream_failed("The payment provider's answer makes no sense.",
+                             "a customer without id");
+    }
+    const Status written = write(id, stored, after, ask.who);
+    if (!written.ok() && written.reason() != kBillingChanged) return written;
+  }
+  return billing_busy();
+}
+
+// By its id when that is all that can count, else all that the customer has.
+Result<Subscription> Billing::fetch(const BillingRecord& record,
+                                    std::string_view subscription_id) const {
+  const std::string& known = record.subscription.id;
+  if (is_stripe_id(subscription_id) && (known.empty() || known == subscription_id)) {
+    const Result<Json> one = stripe_.get("/v1/subscriptions/" + std::string(subscription_id));
+    if (one.ok() && id_member(*one, "customer") == record.customer_id) {
+      return read_subscription(*one, s_.plans);
+    }
+    if (!one.ok() && one.code() != Code::kNotFound) return one.status();
+  }
+  const Json answer = KVCS_TRY(
+      stripe_.get("/v1/subscriptions",
+                  {{"customer", record.customer_id}, {"status", "all"}, {"limit", "100"}}));
+  const auto list = answer.find("data");
+  if (list == answer.end() || !list->is_array()) {
+    return upstream_failed("The payment provider's answer makes no sense.",
+                           "a list of subscriptions without data");
+  }
+  std::vector<Subscription> all;
+  for (const Json& one : *list) all.push_back(KVCS_TRY(read_subscription(one, s_.plans)));
+  return choose_subscription(all);
+}
+
+// What is written was asked for after the write before it, since that changed the record.
+Result<Billing::Synced> Billing::sync(std::string_view organization_id,
+                                      std::string_view subscription_id, const AuditContext& who) {
+  for (int attempt = 0; attempt < kBillingAttemptsMax; attempt++) {
+    const Stored before = KVCS_TRY(read(organization_id));
+    if (before.record.customer_id.empty()) return Synced{};
+    BillingRecord after = before.record;
+    after.subscription = KVCS_TRY(fetch(before.record, subscription_id));
+    const Organization organization = KVCS_TRY(s_.organizations.find(organization_id));
+    if (after == before.record && organization.paid_plan == paid_plan(after)) {
+      return Synced{after, false};
+    }
+    const Status written = write(organization_id, before, after, who);
+    if (written.reason() == kBillingChanged) continue;
+    KVCS_TRY(Status(written));
+    tell_unknown_price(organization_id, after);
+    log::info("billing.changed", {{"organization_id", organization_id},
+                                  {"status", after.subscription.status},
+                                  {"plan", paid_plan(after)}});
+    return Synced{after, true};
+  }
+  return billing_busy();
+}
+
+void Billing::tell_unknown_price(std::string_view organization_id,
+                                 const BillingRecord& record) const {
+  const Subscription& subscription = record.subscription;
+  if (!keeps_plan(subscription.status) || !paid_plan(record).empty()) return;
+  s_.alert({"billing.price_unknown", std::string(organization_id),
+            "The organization pays for the price " + printable(subscription.price_id, kShownName) +
+                ", which is none of a plan in the file of plans; it has the default plan. Add the "
+                "price to its plan there and restart."});
+}
+
+Result<std::string> Billing::reconcile(const std::function<bool()>& cancelled) {
+  Counter& differences = s_.metrics.counter(
+      "kvcs_billing_differences_total",
+      "Organizations of which Stripe said something else than its events had told.");
+  int64_t asked = 0, changed = 0, failed = 0;
+  Status first;
+  const AuditContext who{"billing", "job", ""};
+  const auto look = [&](const KvItem& item) -> Status {
+    if (cancelled()) return Status(Code::kTimeout, "The run was cut off.");
+    const Result<Synced> synced = sync(item.entry.value, "", who);
+    if (synced.code() == Code::kNotFound) return ok();  // It is being deleted.
+    asked++;
+    if (!synced.ok()) {
+      failed++;
+      if (first.ok()) first = synced.status();
+      return ok();
+    }
+    if (!synced->changed) return ok();
+    changed++;
+    differences.add();
+    s_.alert({"billing.difference", item.entry.value,
+              "Stripe said of the organization's subscription that it is " +
+                  printable(synced->record.subscription.status, kShownWord) +
+                  ", which no event had told. Look whether events arrive at "
+                  "/api/v1/billing/webhook."});
+    return ok();
+  };
+  KVCS_TRY(kv_for_each(s_.kv, KvFamily::kConfig, keyspace::billing_customer(""), look));
+  if (failed > 0) {
+    return std::move(first).with_context(std::to_string(failed) + " of " + std::to_string(asked) +
+                                         " organizations");
+  }
+  if (asked == 0) return std::string();
+  return dump_json(Json{{"asked", asked}, {"changed", changed}});
+}
+
+Status Billing::end_subscription(std::string_view organization_id) {
+  const BillingRecord record = KVCS_TRY(find(organization_id));
+  if (record.customer_id.empty()) return ok();
+  if (!enabled()) {
+    s_.alert({"billing.not_canceled", std::string(organization_id),
+              "The organization is deleted, and this server has no key for Stripe any more: end "
+              "the subscriptions of customer " +
+                  record.customer_id + " there by hand."});
+    return ok();
+  }
+  // More than the one that counts, where somebody made another at Stripe.
+  for (int i = 0; i < kBillingAttemptsMax * 10; i++) {
+    const Subscription one = KVCS_TRY(fetch(record, ""));
+    if (!is_live(one.status)) return ok();
+    const Status ended =
+        stripe_.remove("/v1/subscriptions/" + one.id, "kvcs-end-" + one.id).status();
+    if (!ended.ok() && ended.code() != Code::kNotFound) return ended;
+    log::info("billing.ended", {{"organization_id", organization_id}, {"subscription_id", one.id}});
+  }
+  return unavailable("The payment provider goes on naming subscriptions of the organization.");
+}
+
+}  // namespace kvcs::portal

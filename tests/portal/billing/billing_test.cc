@@ -1,0 +1,298 @@
+// Goal: an organization has the plan that Stripe's own object says, whatever comes in which order
+// and fails in between. Method: the services over a store in memory, a Stripe that answers from a
+// function, and a clock that is moved by hand.
+#include "portal/billing/billing.h"
+
+#include <nlohmann/json.hpp>
+
+#include "identity/people_rig.h"
+#include "portal/billing/webhooks.h"
+#include "support/fake_stripe.h"
+#include "support/scripted_upstream.h"
+
+using namespace kvcs;
+using namespace kvcs::portal;
+using namespace kvcs::test;
+
+namespace {
+
+const std::string kPlans =
+    "plans:\n"
+    "  default: {artifacts: 2}\n"
+    "  pro: {artifacts: 20, stripe_prices: [price_pro, price_pro_year]}\n"
+    "  max: {stripe_prices: [price_max]}\n";
+
+std::string subscription(const std::string& id, const std::string& status,
+                         const std::string& price = "price_pro", int created = 1) {
+  return R"({"id":")" + id + R"(","customer":"cus_1","status":")" + status + R"(","created":)" +
+         std::to_string(created) +
+         R"(,"cancel_at_period_end":false,"items":{"data":[{"id":"si_1",)" +
+         R"("current_period_end":1769904000,"price":{"id":")" + price + R"("}}]}})";
+}
+
+std::string list(const std::string& subscriptions) {
+  return R"({"data":[)" + subscriptions + "]}";
+}
+
+ScriptedAnswer json(const std::string& body, int status = 200) {
+  ScriptedAnswer answer;
+  answer.status = status;
+  answer.chunks = {body};
+  return answer;
+}
+
+struct Rig : PeopleRig {
+  Rig() {
+    config.secret_key = Secret(kStripeKey);
+    config.webhook_secret = Secret(kWebhookSecret);
+    stripe.set_handler([this](const SeenRequest& request) {
+      if (request.url.ends_with("/v1/customers")) return json(R"({"id":"cus_1"})");
+      if (request.url.ends_with("/v1/checkout/sessions")) {
+        return json(R"({"id":"cs_1","status":"open","url":"https://checkout/cs_1"})");
+      }
+      return state ? state(request) : json(list(""));
+    });
+  }
+  std::string plan() { return plans.of(*directory.organization(org.id).value()).name; }
+  // The customer is there after a checkout.
+  void begin() { REQUIRE(billing.checkout(ask(), "pro", "").ok()); }
+  BillingAsk ask(const std::string& repeat = "r") { return {org.id, repeat, who}; }
+  void say(const std::string& subscriptions) {
+    state = [=](const SeenRequest& request) {
+      const bool is_list = request.url.find("/v1/subscriptions?") != std::string::npos;
+      return json(is_list ? list(subscriptions) : subscriptions);
+    };
+  }
+  Status take(const std::string& id, const std::string& type, const std::string& object) {
+    const std::string body = FakeStripe::event(id, type, object);
+    return webhooks.take(body, FakeStripe::sign(body, clock.unix_s()));
+  }
+
+  Organization org = organization();
+  BillingConfig config;
+  Plans plans = Plans::parse(kPlans, "plans.yaml", {}).value();
+  Metrics metrics;
+  ScriptedUpstream stripe;
+  std::function<ScriptedAnswer(const SeenRequest&)> state;
+  std::vector<AlertEvent> alerts;
+  Billing billing{{config, plans, organizations, *kv, stripe, metrics, clock,
+                   [] { return std::string("https://kvcs.example.com"); },
+                   [this](const AlertEvent& alert) { alerts.push_back(alert); }}};
+  Webhooks webhooks{billing, config, *kv,
+                    metrics, clock,  [this](const AlertEvent& alert) { alerts.push_back(alert); }};
+};
+
+}  // namespace
+
+TEST_CASE("billing: which states have the plan", "[unit][portal]") {
+  const std::pair<const char*, const char*> rows[] = {{"trialing", "pro"},
+                                                      {"active", "pro"},
+                                                      {"past_due", "pro"},
+                                                      {"incomplete", "default"},
+                                                      {"incomplete_expired", "default"},
+                                                      {"canceled", "default"},
+                                                      {"unpaid", "default"},
+                                                      {"paused", "default"},
+                                                      {"something_new", "default"}};
+  for (const auto& [status, plan] : rows) {
+    INFO(status);
+    Rig rig;
+    rig.begin();
+    rig.say(subscription("sub_1", status));
+    REQUIRE(rig.billing.sync(rig.org.id, "sub_1", rig.who).ok());
+    CHECK(rig.plan() == plan);
+    CHECK(rig.billing.find(rig.org.id)->subscription.status == status);
+  }
+  // A price that no plan has is paid in vain, which an operator is told.
+  Rig rig;
+  rig.begin();
+  rig.say(subscription("sub_1", "active", "price_other"));
+  REQUIRE(rig.billing.sync(rig.org.id, "", rig.who).ok());
+  CHECK(rig.plan() == "default");
+  REQUIRE(rig.alerts.size() == 1);
+  CHECK(rig.alerts[0].event == "billing.price_unknown");
+}
+
+TEST_CASE("billing: what was asked for before another's write is asked for again",
+          "[fault][portal]") {
+  Rig rig;
+  rig.begin();
+  rig.say(subscription("sub_1", "trialing"));
+  REQUIRE(rig.billing.sync(rig.org.id, "", rig.who).ok());
+  // The first to ask hears "active"; before he writes, the subscription ends, and another has asked
+  // and written that.
+  int asked = 0;
+  rig.state = [&](const SeenRequest&) {
+    if (++asked == 1) {
+      REQUIRE(rig.billing.sync(rig.org.id, "sub_1", rig.who).ok());
+      CHECK(rig.plan() == "default");
+      return json(subscription("sub_1", "active"));
+    }
+    return json(subscription("sub_1", "canceled"));
+  };
+  REQUIRE(rig.billing.sync(rig.org.id, "sub_1", rig.who).ok());
+  CHECK(rig.plan() == "default");
+  CHECK(asked == 3);
+  // One that is overtaken for good says so, and writes nothing.
+  int number = 0;
+  bool within = false;
+  rig.state = [&](const SeenRequest&) {
+    if (!within) {
+      within = true;
+      (void)rig.billing.sync(rig.org.id, "sub_1", rig.who);
+      within = false;
+    }
+    return json(subscription("sub_1", "active", number++ % 2 == 0 ? "price_pro" : "price_max"));
+  };
+  const Status busy = rig.billing.sync(rig.org.id, "sub_1", rig.who).status();
+  CHECK(busy.code() == Code::kUnavailable);
+  CHECK(busy.reason() == "billing_busy");
+}
+
+TEST_CASE("billing: of several subscriptions the one counts that has the plan", "[unit][portal]") {
+  Rig rig;
+  rig.begin();
+  rig.say(subscription("sub_1", "canceled", "price_pro", 5) + "," +
+          subscription("sub_2", "active", "price_max", 2) + "," +
+          subscription("sub_3", "incomplete", "price_pro", 9));
+  REQUIRE(rig.billing.sync(rig.org.id, "", rig.who).ok());
+  CHECK(rig.billing.find(rig.org.id)->subscription.id == "sub_2");
+  CHECK(rig.plan() == "max");
+  // An event about another one than is known makes us look at all.
+  REQUIRE(rig.billing.sync(rig.org.id, "sub_1", rig.who).ok());
+  CHECK(rig.plan() == "max");
+}
+
+TEST_CASE("billing: each failure of Stripe is told apart, and none shows the key",
+          "[fault][portal]") {
+  Rig rig;
+  rig.begin();
+  struct Row {
+    int status;
+    std::string body, reason;
+    Code code;
+  };
+  const std::string error =
+      std::string(R"({"error":{"type":"x","code":"y","message":"bad key )") + kStripeKey + "\"}}";
+  const Row rows[] = {{401, error, "stripe_refused", Code::kUpstream},
+                      {400, error, "stripe_refused", Code::kUpstream},
+                      {402, error, "payment_failed", Code::kConflict},
+                      {409, error, "stripe_conflict", Code::kConflict},
+                      {429, error, "stripe_unavailable", Code::kUnavailable},
+                      {500, "oops", "stripe_unavailable", Code::kUnavailable},
+                      {200, "no json", "stripe_unavailable", Code::kUnavailable},
+                      {200, "[]", "stripe_unavailable", Code::kUnavailable},
+                      {200, "{}", "", Code::kUpstream},
+                      {200, R"({"data":[{"id":"../x","status":"active"}]})", "", Code::kUpstream},
+                      {404, error, "stripe_not_found", Code::kNotFound}};
+  for (const Row& row : rows) {
+    INFO(row.status << " " << row.body);
+    rig.state = [&](const SeenRequest&) { return json(row.body, row.status); };
+    const Status failed = rig.billing.sync(rig.org.id, "", rig.who).status();
+    CHECK(failed.code() == row.code);
+    CHECK(failed.reason() == row.reason);
+    CHECK(failed.to_string().find(kStripeKey) == std::string::npos);
+    CHECK(rig.plan() == "default");
+  }
+  rig.state = [](const SeenRequest&) {
+    ScriptedAnswer answer;
+    answer.open_failure = upstream_failed("no connection");
+    return answer;
+  };
+  CHECK(rig.billing.sync(rig.org.id, "", rig.who).status().reason() == "stripe_unavailable");
+}
+
+TEST_CASE("billing: an event is taken once, and when the store or Stripe fails it comes again",
+          "[fault][portal]") {
+  Rig rig;
+  rig.begin();
+  rig.say(subscription("sub_1", "active"));
+  const std::string object = subscription("sub_1", "canceled");  // What it says does not matter.
+  rig.down = true;
+  CHECK(rig.take("evt_1", "customer.subscription.updated", object).code() == Code::kUnavailable);
+  rig.down = false;
+  const auto answers = rig.state;
+  rig.state = [](const SeenRequest&) { return json("{}", 503); };
+  const Status failed = rig.take("evt_1", "customer.subscription.updated", object);
+  CHECK(failed.reason() == "webhook_failed");
+  CHECK(failed.retry_after_s() > 0);
+  rig.state = answers;
+  CHECK(rig.plan() == "default");
+  REQUIRE(rig.take("evt_1", "customer.subscription.updated", object).ok());
+  CHECK(rig.plan() == "pro");
+  const size_t asked = rig.stripe.seen_count();
+  REQUIRE(rig.take("evt_1", "customer.subscription.updated", object).ok());
+  CHECK(rig.stripe.seen_count() == asked);
+  // The id is kept for a month, and not for ever.
+  rig.pass(kEventKeptS + 1);
+  REQUIRE(rig.take("evt_1", "customer.subscription.updated", object).ok());
+  CHECK(rig.stripe.seen_count() == asked + 1);
+}
+
+TEST_CASE("billing: events that are not ours or not known are dropped, and garbage is refused",
+          "[unit][portal]") {
+  Rig rig;
+  rig.begin();
+  const size_t asked = rig.stripe.seen_count();
+  CHECK(rig.take("evt_1", "customer.created", R"({"id":"cus_1"})").ok());
+  CHECK(rig.take("evt_2", "invoice.paid", R"({"id":"in_1","customer":"cus_other"})").ok());
+  CHECK(rig.take("evt_3", "invoice.paid", R"({"id":"in_1","customer":null})").ok());
+  CHECK(rig.take("evt_4", "invoice.paid", R"({"id":"in_1"})").ok());
+  CHECK(rig.stripe.seen_count() == asked);
+  for (const std::string body : {"", "[]", "{}", R"({"id":"evt_5","type":"invoice.paid"})",
+                                 R"({"id":"evt_5","type":"invoice.paid","data":{}})",
+                                 R"({"id":"evt_5","type":"invoice.paid","data":{"object":5}})",
+                                 R"({"id":"../5","type":"invoice.paid","data":{"object":{}}})"}) {
+    INFO(body);
+    CHECK(rig.webhooks.take(body, FakeStripe::sign(body, rig.clock.unix_s())).code() ==
+          Code::kInvalid);
+  }
+  // Anybody may send what is not signed: one alert an hour tells of all.
+  rig.alerts.clear();
+  for (int i = 0; i < 5; i++) CHECK_FALSE(rig.webhooks.take("{}", "t=1,v1=00").ok());
+  CHECK(rig.alerts.size() == 1);
+  CHECK(rig.alerts[0].event == "billing.webhook_refused");
+  rig.pass(3601);
+  CHECK_FALSE(rig.webhooks.take("{}", "t=1,v1=00").ok());
+  CHECK(rig.alerts.size() == 2);
+}
+
+TEST_CASE("billing: what events did not tell the job finds, once", "[unit][portal]") {
+  Rig rig;
+  const auto never = [] { return false; };
+  CHECK(rig.billing.reconcile(never).value() == "");
+  rig.begin();
+  CHECK(rig.billing.reconcile(never).value() == R"({"asked":1,"changed":0})");
+  rig.say(subscription("sub_1", "active"));
+  CHECK(rig.billing.reconcile(never).value() == R"({"asked":1,"changed":1})");
+  CHECK(rig.plan() == "pro");
+  REQUIRE(rig.alerts.size() == 1);
+  CHECK(rig.alerts[0].event == "billing.difference");
+  CHECK(rig.billing.reconcile(never).value() == R"({"asked":1,"changed":0})");
+  CHECK(rig.metrics.print().find("kvcs_billing_differences_total 1") != std::string::npos);
+  rig.state = [](const SeenRequest&) { return json("{}", 500); };
+  CHECK(rig.billing.reconcile(never).code() == Code::kUnavailable);
+  CHECK(rig.plan() == "pro");
+  CHECK(rig.billing.reconcile([] { return true; }).code() == Code::kTimeout);
+}
+
+TEST_CASE("billing: an operator's plan stands above what is paid for", "[unit][portal]") {
+  Rig rig;
+  rig.begin();
+  rig.say(subscription("sub_1", "active"));
+  REQUIRE(rig.billing.sync(rig.org.id, "", rig.who).ok());
+  const auto give = [&](const std::string& plan) {
+    const auto edit = [&](Organization& organization) -> Status {
+      organization.plan = plan;
+      return ok();
+    };
+    REQUIRE(rig.organizations.update(rig.org.id, edit, rig.who).ok());
+  };
+  give("max");
+  CHECK(rig.plan() == "max");
+  rig.say(subscription("sub_1", "canceled"));
+  REQUIRE(rig.billing.sync(rig.org.id, "", rig.who).ok());
+  CHECK(rig.plan() == "max");
+  give("");
+  CHECK(rig.plan() == "default");
+}
