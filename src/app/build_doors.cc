@@ -263,8 +263,8 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
                                                          *parts.sealer, parts.clock());
   gateway.providers = std::make_unique<gateway::ProviderDirectory>(
       *parts.kv, *parts.audited, *parts.kv, *parts.sealer, std::move(catalogue));
-  gateway.tenants =
-      std::make_unique<gateway::Tenants>(*parts.kv, *parts.audited, *parts.kv, *parts.entropy);
+  gateway.tenants = std::make_unique<gateway::Tenants>(*parts.kv, *parts.audited, *parts.kv,
+                                                       *parts.entropy, *parts.sealer);
   gateway.calls = std::make_unique<gateway::CallCounts>(*parts.kv, parts.clock());
   gateway.cache = std::make_unique<gateway::ResponseCache>(parts.clock(), config.cache_max_bytes);
   gateway::PipelineParts pipeline{

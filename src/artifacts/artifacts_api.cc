@@ -444,8 +444,8 @@ Result<Response> ArtifactsApi::quota(Request& request) {
               {"artifacts", limits.artifacts},
               {"storage_bytes", limits.storage_bytes}}},
             {"used",
-             {{"organizations", used.organizations},
-              {"projects", used.projects},
+             {{"organizations", std::max(used.organizations, used.label_organizations)},
+              {"projects", std::max(used.projects, used.label_projects)},
               {"artifacts", used.artifacts},
               {"storage_bytes", used.storage_bytes}}}};
   if (config_.describe_use) {
