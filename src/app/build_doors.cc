@@ -20,6 +20,8 @@
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/artifacts_api.h"
+#include "artifacts/uploads.h"
+#include "artifacts/uploads_api.h"
 #include "base/address_block.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -209,7 +211,11 @@ void build_artifacts(Parts& parts) {
         const auto organization = KVCS_TRY(directory->organization(organization_id));
         return ArtifactsApi::Holder{organization->slug, organization->active};
       });
-  build_artifact_doors(parts);
+  parts.artifacts.uploads = std::make_unique<UploadService>(
+      *parts.artifacts.service, *parts.portal_writer, *parts.portal_readers, *parts.blobs,
+      parts.clock(), *parts.entropy);
+  parts.artifacts.uploads_api = std::make_unique<UploadsApi>(
+      *parts.artifacts.uploads, parts.config.artifacts, *parts.artifacts.search, parts.clock());
 }
 
 // The sink of usage rows is added before budgets bring rows into the outbox.

@@ -15,6 +15,7 @@
 #include "app/status_api.h"
 #include "app/wal_syncer.h"
 #include "artifacts/artifacts.h"
+#include "artifacts/uploads_api.h"
 #include "base/build_info.h"
 #include "base/clock.h"
 #include "base/disk_probe.h"
@@ -385,8 +386,12 @@ Status build_server(Parts& parts) {
       std::vector<http::Route>(parts.route_table.begin(), parts.route_table.end()));
   parts.request_metrics = std::make_unique<RequestMetrics>(parts.router->routes(), *parts.metrics);
   end_refused_streams(parts);
+  http::ServerConfig config = parts.config.http.server;
+  // The protocol wants it in refusals too.
+  config.answer_headers.push_back(
+      {std::string(kUploadsPath), "tus-resumable", std::string(tus::kVersion)});
   parts.server = std::make_unique<http::Server>(
-      parts.config.http.server, *parts.router, parts.clock(),
+      config, *parts.router, parts.clock(),
       [&parts](const http::RequestRecord& record) { parts.request_metrics->record(record); },
       [&parts](const Status& why) { parts.on_server_failed(why); }, parts.live_streams.get());
   watch_loops(parts);

@@ -113,6 +113,14 @@ void add_stores(Fields& fields, Config& c) {
                     "How long a presigned URL may be used.", 10, 7 * 86'400});
   fields.push_back({"artifacts.pending_lifetime_s", &a.pending_lifetime_s,
                     "An upload not confirmed by then is removed.", 60, 30 * 86'400});
+  fields.push_back({"artifacts.resumable_lifetime_s", &a.resumable_lifetime_s,
+                    "A resumable upload that has rested so long is removed, after half of it at "
+                    "the earliest.",
+                    60, 30 * 86'400});
+  fields.push_back({"artifacts.resumable_open_key", &a.resumable_open_key,
+                    "Unfinished resumable uploads of one key, parts too.", 1, 1'000'000});
+  fields.push_back({"artifacts.resumable_open_organization", &a.resumable_open_organization,
+                    "Unfinished resumable uploads of one organization, parts too.", 1, 1'000'000});
   fields.push_back({"artifacts.orphan_age_s", &a.orphan_age_s,
                     "A blob that no artifact names is left alone when it is younger.", 60,
                     30 * 86'400});

@@ -21,7 +21,7 @@
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/missing_blobs.h"
-#include "artifacts/shares.h"
+#include "artifacts/uploads.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/entropy.h"
@@ -199,10 +199,12 @@ Result<std::string> sweep_artifacts(Parts& parts) {
   if (const int64_t held_ms = KVCS_TRY(held_until_ms(parts)); held_ms != 0) {
     return dump_json(Json{{"held_until", format_iso8601_s(held_ms)}});
   }
+  const UploadSweepReport uploads = KVCS_TRY(parts.artifacts.uploads->sweep());
   const SweepReport report = KVCS_TRY(parts.artifacts.service->sweep());
   const int64_t shares = KVCS_TRY(parts.artifacts.shares->remove_expired());
   return dump_json({{"expired_uploads", report.expired_uploads},
-                    {"expired_shares", shares},
+                    {"expired_parts", uploads.expired_parts},
+                    {"staged_orphans", uploads.orphans},
                     {"orphan_blobs", report.orphan_blobs},
                     {"restored_blobs", report.restored_blobs},
                     {"freed_bytes", report.freed_bytes}});

@@ -64,6 +64,8 @@ class MemberService;
 class PersonService;
 class SessionService;
 class TokenAdoption;
+class UploadService;
+class UploadsApi;
 class UserService;
 class UsersApi;
 class WalSyncer;
@@ -143,11 +145,8 @@ struct ArtifactParts {
   std::unique_ptr<ArtifactService> service;
   std::unique_ptr<ArtifactSearch> search;
   std::unique_ptr<ArtifactsApi> api;
-  std::unique_ptr<InferenceEngine> engine;
-  std::unique_ptr<NestedArtifactsApi> nested_api;
-  std::unique_ptr<CatalogueApi> catalogue_api;
-  std::unique_ptr<ShareService> shares;
-  std::unique_ptr<ShareApi> share_api;
+  std::unique_ptr<UploadService> uploads;
+  std::unique_ptr<UploadsApi> uploads_api;
 };
 
 // Pricing stands first: it is filled from files while the stores still open.

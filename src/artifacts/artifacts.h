@@ -85,6 +85,10 @@ struct ArtifactConfig {
   // the rows for lost and touches nothing. 100: it always sweeps.
   int sweep_max_percent = 5;
   uint64_t scrub_bytes_per_second = 64u << 20;
+  // How long an upload in several requests may rest between two of them, at least half of it.
+  int64_t resumable_lifetime_s = 86'400;
+  // How many of these may be unfinished.
+  int64_t resumable_open_key = 200, resumable_open_organization = 1000;
   // Whether public artifacts of a suspended organization are served.
   bool serve_suspended = false;
   std::string engine_url;  // Of the inference engine; "" = none.
@@ -197,6 +201,13 @@ struct ScrubReport {
   bool whole = false;  // It came to the last blob; else the next run goes on from here.
 };
 
+// What comes with a new artifact in the transaction of its row.
+struct ArtifactRider {
+  int64_t lifetime_s = 0;       // 0: pending_lifetime_s.
+  uint64_t reserved_bytes = 0;  // Of its size; they are set aside already.
+  std::function<Status(Database&, const Artifact&)> also = {};
+};
+
 class ArtifactService final {
  public:
   // The quota of an organization, by its plan.
@@ -209,7 +220,7 @@ class ArtifactService final {
 
   // Fills in id, times and state. Forbidden: over quota. Invalid: over object_bytes_max. NotFound
   // with reason project_not_found: the organization has no such project.
-  Result<Artifact> create(Artifact wanted);
+  Result<Artifact> create(Artifact wanted, const ArtifactRider& rider = {});
   // `size_bytes`: of the body. `claim` was signed by us. RateLimited with reason
   // upload_in_progress: another PUT to this artifact is under way.
   Result<ArtifactPut> begin_put(const PresignedClaim& claim, uint64_t size_bytes);
@@ -220,6 +231,17 @@ class ArtifactService final {
   // Idempotent.
   Result<Artifact> confirm(const Principal& who, std::string_view id, const ConfirmClaim& claim,
                            std::string_view request_id = {});
+
+  // Steps of the uploads that come in several requests. Those with a Database are part of the
+  // caller's transaction.
+  Status reserve(Database& db, const std::string& organization_id, uint64_t artifacts,
+                 uint64_t bytes, const ArtifactQuota& limits) const;
+  Status fit_size(const Artifact& row, uint64_t size_bytes);
+  Status make_ready(Database& db, Artifact& row, const Principal& who, const ArtifactQuota& limits,
+                    std::string_view request_id) const;
+  Status remove_row(Database& db, const Artifact& row) const;
+  // Removes the blob unless a row names it. Returns whether it did.
+  Result<bool> collect_blob(const std::string& sha256);
 
   Result<Artifact> find(std::string_view id) const;  // Anybody's.
   Result<Artifact> find_own(const Principal& who, std::string_view id) const;
@@ -279,16 +301,9 @@ class ArtifactService final {
   Result<ScrubReport> scrub(const std::function<bool()>& cancelled);
 
  private:
-  Status reserve(Database& db, const std::string& organization_id, uint64_t artifacts,
-                 uint64_t bytes, const ArtifactQuota& limits) const;
-  Status fit_size(const Artifact& row, uint64_t size_bytes);
   Status confirm_row(Database& db, const Principal& who, std::string_view id,
                      const ConfirmClaim& claim, const ArtifactQuota& limits,
                      std::string_view request_id, Artifact& row);
-  Status remove_row(Database& db, const Artifact& row) const;
-  // Removes the blob unless a row names it. Returns whether it did.
-  Result<bool> collect_blob(const std::string& sha256);
-  Status collect_removed(std::span<const BlobRemoval> removals);
   Status sweep_expired(SweepReport& report);
   Status sweep_orphans(SweepReport& report);
   Result<bool> has_its_rows() const;

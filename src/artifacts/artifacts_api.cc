@@ -282,21 +282,27 @@ std::string ArtifactsApi::public_url(const std::string& base, const Artifact& ar
   return base + "/" + std::string(organization) + "/" + artifact.project + "/" + artifact.id;
 }
 
-Result<Response> ArtifactsApi::create_upload(Request& request) {
-  const Json body = KVCS_TRY(read_object(request));
-  Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
-  wanted.organization_id = request.principal.organization_id;
-  const std::string_view own = access::project_limit(request.principal);
-  if (wanted.project_id.empty()) wanted.project_id = request.principal.project_id;
+// Another project than the key's own is one that is not there, as the service says it.
+Status take_owner(const Principal& who, Artifact& wanted) {
+  wanted.organization_id = who.organization_id;
+  const std::string_view own = access::project_limit(who);
+  if (wanted.project_id.empty()) wanted.project_id = who.project_id;
   if (wanted.project_id.empty()) {
     return invalid(
         "project_id: required with an organization key, which is of no project; name one of its "
         "organization's.");
   }
-  // Another project than the key's own is one that is not there, as the service says it.
-  if (!own.empty() && wanted.project_id != own)
+  if (!own.empty() && wanted.project_id != own) {
     return artifact_rows::not_found_project(wanted.project_id);
-  wanted.owner_id = customer_id_of(request.principal.organization);
+  }
+  wanted.owner_id = customer_id_of(who.organization);
+  return ok();
+}
+
+Result<Response> ArtifactsApi::create_upload(Request& request) {
+  const Json body = KVCS_TRY(read_object(request));
+  Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
+  KVCS_TRY(take_owner(request.principal, wanted));
   const Artifact made = KVCS_TRY(service_.create(std::move(wanted)));
   const int64_t expires_ms = made.created_ms + int64_t{1000} * service_.config().url_lifetime_s;
   return reply({{"artifact_id", made.id},

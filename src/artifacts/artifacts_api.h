@@ -36,6 +36,11 @@ struct ArtifactsApiConfig {
 // is read. HEAD needs the right to GET.
 http::Guard presigned(const Presigner& presigner);
 
+// Says whose an announced artifact is to be: the caller's, in the project that it names or else the
+// caller's own. Invalid when there is neither; NotFound for a project that the caller does not
+// reach.
+Status take_owner(const Principal& who, Artifact& wanted);
+
 class ArtifactsApi final {
  public:
   // What the doors without a key ask about an organization.

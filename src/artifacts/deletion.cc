@@ -4,6 +4,7 @@
 #include "artifacts/artifacts.h"
 #include "artifacts/rows.h"
 #include "artifacts/schema.h"
+#include "artifacts/upload_rows.h"
 
 namespace kvcs {
 
@@ -11,6 +12,7 @@ Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size
                                                std::string_view actor,
                                                std::string_view request_id) {
   std::vector<Artifact> removed;
+  std::vector<std::string> parts;
   const Status ran = writer_.run([&](Database& db) -> Status {
     removed = KVCS_TRY(artifact_rows::list_of_project(db, project_id, max));
     for (const Artifact& row : removed) {
@@ -18,13 +20,20 @@ Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size
       KVCS_TRY(add_artifact_audit(db, {"delete", row, "", std::string(actor), request_id}, entropy_,
                                   clock_.unix_ms()));
     }
-    return ok();
+    parts = KVCS_TRY(upload_rows::remove_parts(db, "project_id = ?", project_id, 0));
+    if (!removed.empty() || !parts.empty()) return ok();
+    // What is left is of artifacts that are another project's by now.
+    auto rest = KVCS_TRY(db.prepare("DELETE FROM uploads WHERE project_id = ?"));
+    return rest.bind(1, project_id).run();
   });
   if (!ran.ok()) return ran;
-  std::vector<BlobRemoval> removals;
-  for (const Artifact& row : removed) removals.push_back({row.id, row.sha256});
-  (void)collect_removed(removals);  // What fails is noted.
-  return removed.size();
+  // The sweeps find the bytes that stay behind when this fails.
+  for (const Artifact& row : removed) {
+    (void)collect_blob(row.sha256);
+    (void)blobs_.remove_staged(row.id);
+  }
+  for (const std::string& part : parts) (void)blobs_.remove_staged(part);
+  return removed.size() + parts.size();
 }
 
 // The notes go together: each commit of its own would wait for the disk.

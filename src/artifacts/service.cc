@@ -65,7 +65,7 @@ Status ArtifactService::audit_change(Database& db, std::string_view action, cons
                             clock_.unix_ms());
 }
 
-Result<Artifact> ArtifactService::create(Artifact wanted) {
+Result<Artifact> ArtifactService::create(Artifact wanted, const ArtifactRider& rider) {
   if (wanted.size_bytes > config_.object_bytes_max) {
     return invalid("size_bytes: " + format_bytes(wanted.size_bytes) + " is over the limit of " +
                    format_bytes(config_.object_bytes_max) + " for one artifact.");
@@ -74,11 +74,14 @@ Result<Artifact> ArtifactService::create(Artifact wanted) {
   wanted.id = make_uuid_v4(entropy_);
   wanted.ready = wanted.uploaded = false;
   wanted.created_ms = clock_.unix_ms();
-  wanted.expires_ms = wanted.created_ms + config_.pending_lifetime_s * 1000;
+  const int64_t lifetime_s = rider.lifetime_s > 0 ? rider.lifetime_s : config_.pending_lifetime_s;
+  wanted.expires_ms = wanted.created_ms + lifetime_s * 1000;
   const Status ran = writer_.run([&](Database& db) -> Status {
     KVCS_TRY(artifact_rows::check_project(db, wanted.organization_id, wanted.project_id));
-    KVCS_TRY(reserve(db, wanted.organization_id, 1, wanted.size_bytes, limits));
-    return artifact_rows::insert(db, wanted);
+    const uint64_t more_bytes = wanted.size_bytes - rider.reserved_bytes;
+    KVCS_TRY(reserve(db, wanted.organization_id, 1, more_bytes, limits));
+    KVCS_TRY(artifact_rows::insert(db, wanted));
+    return rider.also ? rider.also(db, wanted) : ok();
   });
   if (!ran.ok()) return ran;
   return wanted;
@@ -215,6 +218,12 @@ Status ArtifactService::confirm_row(Database& db, const Principal& who, std::str
   if (stored.code() == Code::kNotFound) return invalid("Artifact data not found");
   KVCS_TRY(stored.status());
   KVCS_TRY(check_claim(row, claim));
+  return make_ready(db, row, who, limits, request_id);
+}
+
+// What was reserved becomes what is used.
+Status ArtifactService::make_ready(Database& db, Artifact& row, const Principal& who,
+                                   const ArtifactQuota& limits, std::string_view request_id) const {
   // Nothing more is asked for, but the limit may have been lowered since.
   KVCS_TRY(reserve(db, row.organization_id, 0, 0, limits));
   auto update = KVCS_TRY(
@@ -281,9 +290,9 @@ Status ArtifactService::remove(const Principal& who, std::string_view id,
     return audit_change(db, "delete", before, "", who, request_id);
   });
   if (!ran.ok()) return ran;
-  // The artifact is gone whatever becomes of the bytes: they are noted until they are gone too.
-  const BlobRemoval removal{before.id, before.sha256};
-  (void)collect_removed({&removal, 1});
+  // The artifact is gone whatever becomes of the bytes: the sweep finds what stays behind.
+  (void)collect_blob(before.sha256);
+  (void)blobs_.remove_staged(before.id);
   return ok();
 }
 

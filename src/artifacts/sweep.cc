@@ -52,6 +52,7 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
       if (!taken.ok()) return taken;
       if (!removed) continue;
       report.expired_uploads++;
+      KVCS_TRY(blobs_.remove_staged(upload.id));
       if (KVCS_TRY(collect_blob(upload.sha256))) report.freed_bytes += upload.size_bytes;
       const BlobRemoval done{upload.id, upload.sha256};
       KVCS_TRY(writer_.run([&](Database& db) {

@@ -4,6 +4,10 @@
 //
 // Engines: open_file_blobs, make_memory_blobs (tests), make_faulty_blobs (tests). One contract
 // test.
+//
+// What comes in several requests is staged under an id of its owner's, until it is a blob. What was
+// appended stays when its writer goes, and when the process dies; what was synced, after a power
+// cut too. The number of its bytes is kept nowhere else.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -48,6 +52,22 @@ enum class BlobShelf : uint8_t {
   kDamaged,  // Their bytes are not those of their name.
 };
 
+// Bytes on their way to what is staged. Destroyed, it leaves there what it has appended; in
+// kAllOrNothing only what was kept. One thread.
+class StagedWriter {
+ public:
+  virtual ~StagedWriter() = default;
+  // TooLarge past the bytes announced. Unavailable when the disk is full: a part may have come.
+  virtual Status append(std::string_view bytes) = 0;
+  // What was appended so far is durable on return, and counts.
+  virtual Status keep() = 0;
+  virtual uint64_t size_bytes() const = 0;  // Of all that is staged.
+};
+enum class StagedMode : uint8_t {
+  kAsItComes,     // Each append counts at once.
+  kAllOrNothing,  // What is appended counts with keep(), also when the process dies before.
+};
+
 class BlobStore {
  public:
   virtual ~BlobStore() = default;
@@ -77,6 +97,25 @@ class BlobStore {
           visit) const = 0;
   // Temp files of writers that died with their process; returns how many were removed.
   virtual Result<size_t> remove_stale_temps() = 0;
+
+  // Appends at `from`, at most `more_bytes`; what was staged beyond `from` goes. One writer at a
+  // time for an id, which is up to 64 of [a-z0-9-]. Invalid: there are fewer bytes than `from`.
+  // Unavailable and RateLimited as begin_write().
+  virtual Result<std::unique_ptr<StagedWriter>> open_staged(std::string_view id, uint64_t from,
+                                                            uint64_t more_bytes,
+                                                            std::string_view owner,
+                                                            StagedMode mode) = 0;
+  // How many bytes are staged, all of them durable; 0 for an id without any.
+  virtual Result<uint64_t> staged_size(std::string_view id) = 0;
+  // The digest of what is staged, durable on return. Nobody writes meanwhile. NotFound.
+  virtual Result<std::string> staged_digest(std::string_view id) = 0;
+  virtual Result<std::unique_ptr<BlobReader>> read_staged(
+      std::string_view id) const = 0;  // NotFound
+  // What is staged becomes the blob of this digest, which staged_digest() gave. Durable on return.
+  // Ok when it has become that before; NotFound when there is neither.
+  virtual Status publish_staged(std::string_view id, std::string_view sha256_hex) = 0;
+  virtual Status remove_staged(std::string_view id) = 0;  // Ok when absent.
+  virtual Status for_each_staged(const std::function<Status(std::string_view id)>& visit) const = 0;
 };
 
 struct BlobConfig {
@@ -94,7 +133,9 @@ Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config);
 std::unique_ptr<BlobStore> make_memory_blobs();
 // Tests: the plan is called before each operation ("begin_write", "append", "finish", "open",
 // "read", "stat", "remove", "for_each", "set_aside", "put_back", "remove_aside",
-// "for_each_aside", "remove_stale_temps"); a failure that it returns is the
+// "for_each_aside", "remove_stale_temps", and of what is staged "open_staged", "append_staged",
+// "keep_staged", "staged_size", "staged_digest", "read_staged", "publish_staged", "remove_staged",
+// "for_each_staged", with its id); a failure that it returns is the
 // operation's, and `base` is not asked.
 using BlobFaultPlan = std::function<Status(std::string_view op, std::string_view sha256_hex)>;
 std::unique_ptr<BlobStore> make_faulty_blobs(BlobStore& base, BlobFaultPlan plan);

@@ -1,182 +1,35 @@
 // Blobs as files. Layout under the folder: tmp/<n>.part while a writer works, ab/cd/<sha256> once
-// whole, trash/<sha256> and damaged/<sha256> when set aside. The data directory's lock (app) makes
-// sure that one process owns the folder.
+// whole, trash/<sha256> and damaged/<sha256> when set aside, staged/<id> while it comes in parts.
+// The data directory's lock (app) makes sure that one process owns the folder.
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <bitset>
-#include <cstring>
-#include <map>
-#include <set>
-#include <utility>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/descriptor_room.h"
-#include "base/disk_probe.h"
 #include "base/file.h"
 #include "base/hash_pipe.h"
 #include "base/mutex.h"
-#include "base/wait.h"
 #include "blob/blob.h"
+#include "blob/blob_folder.h"
+#include "blob/file_sink.h"
 #include "blob/folder_names.h"
+#include "blob/staged_files.h"
 #include "blob/upload_checks.h"
 
 namespace kvcs {
 namespace {
 
-// The kernel starts writing back after so many bytes, so that the final fsync finds little to do
-// and an upload does not fill memory with dirty pages.
-constexpr uint64_t kWritebackStepBytes = 8 << 20;
-// Bytes are hashed by the thread that writes them, until so many have come within so short a time
-// and more than the last number are to come: then a thread beside it hashes chunk by chunk. A short
-// stream, or a slow one, is not worth a thread.
-constexpr size_t kChunkBytes = 256 << 10;
-constexpr int kShareRetryAfterS = 5;
-constexpr uint64_t kFastBytes = 2 << 20;
-constexpr int64_t kFastMs = 125;
-constexpr uint64_t kHashThreadFromBytes = 2 << 20;
 constexpr mode_t kFolderMode = 0700, kFileMode = 0600;
-
-bool is_short_of_descriptors(int error_number) {
-  return error_number == EMFILE || error_number == ENFILE;
-}
-
-// Callers of this store pass its failures on to clients, who must not read where the operator keeps
-// what: a path is in the cause, for the log.
-Status without_path(Status failed) {
-  // A full disk is told without one.
-  if (failed.ok() || failed.code() == Code::kUnavailable) return failed;
-  return unavailable("The store of blobs does not work; its operator finds the reason in the log.",
-                     failed.message())
-      .with_reason("blobs_failed");
-}
-Status blob_error(std::string_view what, const std::string& path, int error_number) {
-  return without_path(io_error(what, path, error_number));
-}
-Status sync_blob_folder(const std::string& path) {
-  return without_path(sync_folder(path));
-}
-
-// Creates `parent`/`name` if it is missing. Its name is on disk afterwards also when it was there:
-// it may be the work of a process that died before it synced, or of a writer that has yet to.
-Status make_folder(const std::string& parent, const std::string& name) {
-  const std::string path = parent + "/" + name;
-  if (::mkdir(path.c_str(), kFolderMode) != 0 && errno != EEXIST) {
-    return blob_error("mkdir", path, errno);
-  }
-  return sync_blob_folder(parent);
-}
-
-// The state that all writers share with their store; it outlives them.
-struct Shared {
-  std::string path;
-  uint64_t free_reserve_bytes = 0, promise_step_bytes = 0;
-  int owner_percent = 100;
-  HashThreads hash_threads;
-  std::atomic<uint64_t> temps_made{0};
-  std::atomic<uint64_t> promised_bytes{0};  // What live writers hold and have yet to write.
-  Mutex mutex;
-  Mutex begin_mutex;  // Held from the look at the disk to the promise of it; before `mutex`.
-  std::set<std::string> live_temps KVCS_GUARDED_BY(mutex);
-  // A part of promised_bytes: that of owners with a name.
-  std::map<std::string, uint64_t, std::less<>> held_by KVCS_GUARDED_BY(mutex);
-  // The folders ab/cd whose names this process has synced, by the number 0xabcd.
-  std::bitset<1 << 16> durable_folders KVCS_GUARDED_BY(mutex);
-
-  std::string temp_folder() const { return path + "/tmp"; }
-  std::string folder_of(std::string_view digest) const {
-    return path + "/" + std::string(digest.substr(0, 2)) + "/" + std::string(digest.substr(2, 2));
-  }
-  // Once per folder and process, for it costs two syncs.
-  Status make_folder_of(std::string_view digest) {
-    const std::string bytes = KVCS_TRY(from_hex(digest.substr(0, 4)));
-    const size_t number =
-        size_t{static_cast<unsigned char>(bytes[0])} << 8 | static_cast<unsigned char>(bytes[1]);
-    {
-      MutexLock lock(mutex);
-      if (durable_folders.test(number)) return ok();
-    }
-    const std::string outer(digest.substr(0, 2));
-    KVCS_TRY(make_folder(path, outer));
-    KVCS_TRY(make_folder(path + "/" + outer, std::string(digest.substr(2, 2))));
-    MutexLock lock(mutex);
-    durable_folders.set(number);
-    return ok();
-  }
-  std::string path_of(std::string_view digest) const {
-    return folder_of(digest) + "/" + std::string(digest);
-  }
-  std::string shelf_folder(BlobShelf shelf) const {
-    return path + (shelf == BlobShelf::kTrash ? "/trash" : "/damaged");
-  }
-  std::string aside_path(std::string_view digest, BlobShelf shelf) const {
-    return shelf_folder(shelf) + "/" + std::string(digest);
-  }
-  Result<uint64_t> free_bytes() const {
-    Result<uint64_t> free = free_disk_bytes(path);
-    return free.ok() ? free : without_path(std::move(free).status());
-  }
-  Status check_space(uint64_t size_bytes) const {
-    const uint64_t free_bytes = KVCS_TRY(this->free_bytes());
-    const uint64_t spoken_for = promised_bytes + free_reserve_bytes;
-    if (free_bytes > spoken_for && free_bytes - spoken_for >= size_bytes) return ok();
-    return unavailable("The disk is too full for " + format_bytes(size_bytes) + ": " +
-                       format_bytes(free_bytes) + " are free, of which " +
-                       format_bytes(spoken_for) + " are reserved or promised to other uploads.")
-        .with_reason("disk_full");
-  }
-  uint64_t held(std::string_view owner) {
-    MutexLock lock(mutex);
-    const auto found = held_by.find(owner);
-    return found == held_by.end() ? 0 : found->second;
-  }
-  void hold(const std::string& owner, uint64_t bytes) {
-    promised_bytes += bytes;
-    if (owner.empty() || bytes == 0) return;
-    MutexLock lock(mutex);
-    held_by[owner] += bytes;
-  }
-  void release(const std::string& owner, uint64_t bytes) {
-    promised_bytes -= bytes;
-    if (owner.empty() || bytes == 0) return;
-    MutexLock lock(mutex);
-    const auto found = held_by.find(owner);
-    found->second -= bytes;
-    if (found->second == 0) held_by.erase(found);
-  }
-  // What the uploads of one owner may hold together.
-  Result<uint64_t> share_bytes() const {
-    const uint64_t all = KVCS_TRY(free_bytes());
-    if (all <= free_reserve_bytes) return uint64_t{0};
-    return (all - free_reserve_bytes) / 100 * static_cast<uint64_t>(owner_percent);
-  }
-  // Whether an owner's next upload may hold so much. One without another upload always may.
-  Status check_share(std::string_view owner, uint64_t wanted_bytes) {
-    if (owner.empty()) return ok();
-    const uint64_t others = held(owner);
-    if (others == 0) return ok();
-    const uint64_t share = KVCS_TRY(share_bytes());
-    if (others <= share && wanted_bytes <= share - others) return ok();
-    return rate_limited("This organization's uploads under way hold " + format_bytes(others) +
-                            " of the disk, and their share of what is free is " +
-                            format_bytes(share) + " (" + std::to_string(owner_percent) +
-                            " %, blobs.organization_percent). Repeat this one when others have "
-                            "ended.",
-                        kShareRetryAfterS)
-        .with_reason("disk_share");
-  }
-};
 
 // A temp file of one writer: unlinked by the destructor unless it was published. Its name is in
 // `live_temps` as long as the object lives, so that the sweep of stale files leaves it alone.
 class TempFile final {
  public:
-  explicit TempFile(Shared& shared)
+  explicit TempFile(BlobFolder& shared)
       : shared_(shared), name_(std::to_string(shared.temps_made++) + ".part") {
     MutexLock lock(shared_.mutex);
     shared_.live_temps.insert(name_);
@@ -210,7 +63,7 @@ class TempFile final {
   }
 
  private:
-  Shared& shared_;
+  BlobFolder& shared_;
   const std::string name_;
   bool created_ = false, published_ = false;
 };
@@ -221,38 +74,30 @@ class TempFile final {
 // synced.
 class FileWriter final : public BlobWriter {
  public:
-  FileWriter(Shared& shared, std::string_view expected, uint64_t size, std::string_view owner)
+  FileWriter(BlobFolder& shared, std::string_view expected, uint64_t size, std::string_view owner)
       : shared_(shared),
         expected_(expected),
-        owner_(owner),
         size_(size),
         temp_(shared),
-        pipe_(kChunkBytes, shared.hash_threads) {
-    promise(size);
-  }
-  ~FileWriter() override { shared_.release(owner_, promised_); }
+        pipe_(FileSink::kChunkBytes, shared.hash_threads),
+        sink_(shared, owner, size, &pipe_) {}
 
   Status start() {
     file_ = KVCS_TRY(temp_.create());
+    sink_.open(file_.get(), temp_.path(), 0);
     return ok();
   }
   Status append(std::string_view bytes) override {
     if (!failure_.ok()) return failure_;
-    if (bytes.size() > size_ - taken_) return over_size(size_);
-    taken_ += bytes.size();
-    if (pipe_.has_thread() || (comes_fast(bytes.size()) && pipe_.start())) {
-      failure_ = write_beside_hash(bytes);
-    } else {
-      pipe_.update(bytes);
-      failure_ = write(bytes);
-    }
+    if (bytes.size() > size_ - written_bytes()) return over_size(size_);
+    failure_ = sink_.append(bytes);
     return failure_;
   }
   Status finish() override {
     if (!failure_.ok()) return failure_;
-    if (taken_ != size_) return size_mismatch(size_, taken_);
+    if (written_bytes() != size_) return size_mismatch(size_, written_bytes());
     // The disk drains while the last chunks are hashed.
-    start_writeback(0);
+    sink_.start_writeback();
     digest_ = pipe_.finish_hex();
     if (!expected_.empty() && digest_ != expected_) return digest_mismatch(expected_, digest_);
     if (::fsync(file_.get()) != 0) return blob_error("fsync", temp_.path(), errno);
@@ -261,84 +106,17 @@ class FileWriter final : public BlobWriter {
     KVCS_TRY(temp_.publish(shared_.path_of(digest_)));
     return sync_blob_folder(shared_.folder_of(digest_));
   }
-  uint64_t written_bytes() const override { return taken_; }
+  uint64_t written_bytes() const override { return sink_.taken_bytes(); }
   const std::string& sha256_hex() const override { return digest_; }
 
  private:
-  // Looks once in kFastBytes. Waits of the client count too: one that stops has no thread soon.
-  bool comes_fast(size_t size_bytes) {
-    if (pace_bytes_ == 0) pace_since_ms_ = steady_ms();
-    pace_bytes_ += size_bytes;
-    if (pace_bytes_ < kFastBytes) return false;
-    pace_bytes_ = 0;
-    return steady_ms() - pace_since_ms_ <= kFastMs && size_ - taken_ >= kHashThreadFromBytes;
-  }
-  // Hands chunk by chunk to the hash and writes it meanwhile; the pipe does not change what it
-  // holds. No chunk stays behind: the next bytes may be long in coming.
-  Status write_beside_hash(std::string_view bytes) {
-    Status written;
-    while (!bytes.empty() && written.ok()) {
-      const size_t n = std::min(bytes.size(), kChunkBytes);
-      char* const chunk = pipe_.acquire();
-      std::memcpy(chunk, bytes.data(), n);
-      pipe_.submit(n);
-      written = write({chunk, n});
-      bytes.remove_prefix(n);
-    }
-    pipe_.rest();
-    return written;
-  }
-  Status write(std::string_view bytes) {
-    if (promised_ < bytes.size()) {
-      KVCS_TRY(shared_.check_space(std::min(shared_.promise_step_bytes, size_ - on_disk_)));
-      promise(KVCS_TRY(room_in_share()));
-    }
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(file_.get(), bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return blob_error("write", temp_.path(), errno);
-      bytes.remove_prefix(static_cast<size_t>(n));
-      on_disk_ += static_cast<uint64_t>(n);
-      const uint64_t kept = std::min(promised_, static_cast<uint64_t>(n));
-      promised_ -= kept;
-      shared_.release(owner_, kept);
-    }
-    start_writeback(kWritebackStepBytes);
-    return ok();
-  }
-  // What this upload may hold, beside the others of its owner. It goes on without that too, as
-  // long as the disk has room.
-  Result<uint64_t> room_in_share() {
-    if (owner_.empty()) return size_;
-    const uint64_t share = KVCS_TRY(shared_.share_bytes());
-    const uint64_t others = shared_.held(owner_) - promised_;
-    return share > others ? share - others : uint64_t{0};
-  }
-  // Holds the next step of what is still to be written, or `most`.
-  void promise(uint64_t most) {
-    const uint64_t wanted = std::min({shared_.promise_step_bytes, size_ - on_disk_, most});
-    if (wanted <= promised_) return;
-    shared_.hold(owner_, wanted - promised_);
-    promised_ = wanted;
-  }
-  void start_writeback(uint64_t step) {
-    if (on_disk_ - writeback_from_ < std::max<uint64_t>(step, 1)) return;
-    // Only advice: a file system that cannot do it leaves the work to fsync, which makes the
-    // bytes durable either way.
-    (void)::sync_file_range(file_.get(), static_cast<off_t>(writeback_from_),
-                            static_cast<off_t>(on_disk_ - writeback_from_), SYNC_FILE_RANGE_WRITE);
-    writeback_from_ = on_disk_;
-  }
-
-  Shared& shared_;
-  const std::string expected_, owner_;
+  BlobFolder& shared_;
+  const std::string expected_;
   const uint64_t size_;
   TempFile temp_;
   Descriptor file_;
   HashPipe pipe_;
-  uint64_t taken_ = 0, on_disk_ = 0, writeback_from_ = 0, promised_ = 0;
-  uint64_t pace_bytes_ = 0;  // Since pace_since_ms_.
-  int64_t pace_since_ms_ = 0;
+  FileSink sink_;
   std::string digest_;
   Status failure_;
 };
@@ -385,7 +163,8 @@ class FileBlobs final : public BlobStore {
       // operator's own folder may stand in one that this process may not read.
       (void)sync_folder(folder_of(shared_.path));
     }
-    return make_folder(shared_.path, "tmp");
+    KVCS_TRY(make_folder(shared_.path, "tmp"));
+    return make_folder(shared_.path, "staged");
   }
   Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex, uint64_t size_bytes,
                                                   std::string_view owner) override {
@@ -400,17 +179,7 @@ class FileBlobs final : public BlobStore {
   }
   Result<std::unique_ptr<BlobReader>> open(std::string_view sha256_hex) const override {
     KVCS_TRY(check_digest(sha256_hex));
-    const std::string path = shared_.path_of(sha256_hex);
-    // Without O_NONBLOCK a pipe under the name would keep the caller until somebody writes to it.
-    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-    if (!file.valid() && is_short_of_descriptors(errno)) return no_descriptors_left();
-    if (!file.valid()) return missing_or(errno, path);
-    if (!leaves_room(file.get())) return no_descriptors_left();
-    struct stat facts {};
-    if (::fstat(file.get(), &facts) != 0) return blob_error("stat", path, errno);
-    if (!S_ISREG(facts.st_mode)) return not_found("No such blob.");
-    return std::unique_ptr<BlobReader>(
-        std::make_unique<FileReader>(std::move(file), static_cast<uint64_t>(facts.st_size)));
+    return open_file(shared_.path_of(sha256_hex));
   }
   Result<uint64_t> stat(std::string_view sha256_hex) const override {
     KVCS_TRY(check_digest(sha256_hex));
@@ -496,8 +265,39 @@ class FileBlobs final : public BlobStore {
     }));
     return removed;
   }
+  Result<std::unique_ptr<StagedWriter>> open_staged(std::string_view id, uint64_t from,
+                                                    uint64_t more_bytes, std::string_view owner,
+                                                    StagedMode mode) override {
+    return staged_.open(id, from, more_bytes, owner, mode);
+  }
+  Result<uint64_t> staged_size(std::string_view id) override { return staged_.size(id); }
+  Result<std::string> staged_digest(std::string_view id) override { return staged_.digest(id); }
+  Result<std::unique_ptr<BlobReader>> read_staged(std::string_view id) const override {
+    KVCS_TRY(check_staged_id(id));
+    return open_file(staged_.path_of(id));
+  }
+  Status publish_staged(std::string_view id, std::string_view sha256_hex) override {
+    KVCS_TRY(check_digest(sha256_hex));
+    return staged_.publish(id, sha256_hex);
+  }
+  Status remove_staged(std::string_view id) override { return staged_.remove(id); }
+  Status for_each_staged(const std::function<Status(std::string_view)>& visit) const override {
+    return staged_.for_each(visit);
+  }
 
  private:
+  static Result<std::unique_ptr<BlobReader>> open_file(const std::string& path) {
+    // Without O_NONBLOCK a pipe under the name would keep the caller until somebody writes to it.
+    Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!file.valid() && is_short_of_descriptors(errno)) return no_descriptors_left();
+    if (!file.valid()) return missing_or(errno, path);
+    if (!leaves_room(file.get())) return no_descriptors_left();
+    struct stat facts {};
+    if (::fstat(file.get(), &facts) != 0) return blob_error("stat", path, errno);
+    if (!S_ISREG(facts.st_mode)) return not_found("No such blob.");
+    return std::unique_ptr<BlobReader>(
+        std::make_unique<FileReader>(std::move(file), static_cast<uint64_t>(facts.st_size)));
+  }
   static Status visit_file(
       const std::string& folder, const char* name, int64_t now_s,
       const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) {
@@ -524,7 +324,8 @@ class FileBlobs final : public BlobStore {
     if (absent) return not_found("No such blob.");
     return blob_error("open", path, error_number);
   }
-  Shared shared_;
+  BlobFolder shared_;
+  StagedFiles staged_{shared_};
 };
 
 }  // namespace

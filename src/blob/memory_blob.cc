@@ -1,5 +1,4 @@
-// The stores of tests: blobs in memory, and blobs that fail as a plan says. The first passes the
-// contract test of the files; the second gives no descriptor, so that every read asks the plan.
+// Blobs in memory, for tests: they pass the contract test of the files.
 #include <map>
 #include <optional>
 
@@ -21,6 +20,7 @@ struct MemoryState {
   std::unique_ptr<Clock> clock = make_system_clock();
   Mutex mutex;
   using Blobs = std::map<std::string, StoredBlob, std::less<>>;
+  std::map<std::string, std::string, std::less<>> staged KVCS_GUARDED_BY(mutex);
   Blobs blobs KVCS_GUARDED_BY(mutex), trash KVCS_GUARDED_BY(mutex), damaged KVCS_GUARDED_BY(mutex);
   Blobs& shelf(BlobShelf which) KVCS_REQUIRES(mutex) {
     return which == BlobShelf::kTrash ? trash : damaged;
@@ -66,6 +66,39 @@ class MemoryReader final : public BlobReader {
 
  private:
   std::shared_ptr<const std::string> bytes_;
+};
+
+class MemoryStagedWriter final : public StagedWriter {
+ public:
+  MemoryStagedWriter(MemoryState& state, std::string_view id, uint64_t from, uint64_t more,
+                     StagedMode mode)
+      : state_(state), id_(id), from_(from), more_(more), mode_(mode) {}
+  Status append(std::string_view bytes) override {
+    if (bytes.size() > more_ - taken_) return over_size(from_ + more_);
+    taken_ += bytes.size();
+    if (mode_ == StagedMode::kAllOrNothing) {
+      waiting_ += bytes;
+      return ok();
+    }
+    MutexLock lock(state_.mutex);
+    state_.staged[id_] += bytes;
+    return ok();
+  }
+  Status keep() override {
+    MutexLock lock(state_.mutex);
+    state_.staged[id_] += waiting_;
+    waiting_.clear();
+    return ok();
+  }
+  uint64_t size_bytes() const override { return from_ + taken_; }
+
+ private:
+  MemoryState& state_;
+  const std::string id_;
+  const uint64_t from_, more_;
+  const StagedMode mode_;
+  uint64_t taken_ = 0;
+  std::string waiting_;
 };
 
 class MemoryBlobs final : public BlobStore {
@@ -130,6 +163,66 @@ class MemoryBlobs final : public BlobStore {
     return visit_all(copy, visit);
   }
   Result<size_t> remove_stale_temps() override { return size_t{0}; }
+  Result<std::unique_ptr<StagedWriter>> open_staged(std::string_view id, uint64_t from,
+                                                    uint64_t more_bytes, std::string_view,
+                                                    StagedMode mode) override {
+    KVCS_TRY(check_staged_id(id));
+    MutexLock lock(state_.mutex);
+    std::string& bytes = state_.staged[std::string(id)];
+    if (bytes.size() < from) return invalid("There are fewer bytes.");
+    bytes.resize(from);
+    return std::unique_ptr<StagedWriter>(
+        std::make_unique<MemoryStagedWriter>(state_, id, from, more_bytes, mode));
+  }
+  Result<uint64_t> staged_size(std::string_view id) override {
+    KVCS_TRY(check_staged_id(id));
+    MutexLock lock(state_.mutex);
+    const auto it = state_.staged.find(id);
+    return uint64_t{it == state_.staged.end() ? 0 : it->second.size()};
+  }
+  Result<std::string> staged_digest(std::string_view id) override {
+    MutexLock lock(state_.mutex);
+    const auto it = state_.staged.find(id);
+    if (it == state_.staged.end()) return not_found("Nothing is staged under this id.");
+    return kvcs::sha256_hex(it->second);
+  }
+  Result<std::unique_ptr<BlobReader>> read_staged(std::string_view id) const override {
+    KVCS_TRY(check_staged_id(id));
+    MutexLock lock(state_.mutex);
+    const auto it = state_.staged.find(id);
+    if (it == state_.staged.end()) return not_found("No such blob.");
+    return std::unique_ptr<BlobReader>(
+        std::make_unique<MemoryReader>(std::make_shared<const std::string>(it->second)));
+  }
+  Status publish_staged(std::string_view id, std::string_view sha256_hex) override {
+    KVCS_TRY(check_digest(sha256_hex));
+    MutexLock lock(state_.mutex);
+    const auto it = state_.staged.find(id);
+    if (it == state_.staged.end()) {
+      const bool is_there = state_.blobs.find(sha256_hex) != state_.blobs.end();
+      return is_there ? ok() : not_found("Nothing is staged under this id.");
+    }
+    state_.blobs[std::string(sha256_hex)] = {std::make_shared<const std::string>(it->second),
+                                             state_.clock->mono_us()};
+    state_.staged.erase(it);
+    return ok();
+  }
+  Status remove_staged(std::string_view id) override {
+    KVCS_TRY(check_staged_id(id));
+    MutexLock lock(state_.mutex);
+    const auto it = state_.staged.find(id);
+    if (it != state_.staged.end()) state_.staged.erase(it);
+    return ok();
+  }
+  Status for_each_staged(const std::function<Status(std::string_view)>& visit) const override {
+    std::vector<std::string> ids;
+    {
+      MutexLock lock(state_.mutex);
+      for (const auto& [id, bytes] : state_.staged) ids.push_back(id);
+    }
+    for (const std::string& id : ids) KVCS_TRY(visit(id));
+    return ok();
+  }
 
  private:
   Status move(std::string_view digest, MemoryState::Blobs& from, MemoryState::Blobs& to)
@@ -153,110 +246,10 @@ class MemoryBlobs final : public BlobStore {
   mutable MemoryState state_;
 };
 
-class FaultyWriter final : public BlobWriter {
- public:
-  FaultyWriter(std::unique_ptr<BlobWriter> base, const BlobFaultPlan& plan, std::string digest)
-      : base_(std::move(base)), plan_(plan), digest_(std::move(digest)) {}
-  Status append(std::string_view bytes) override {
-    KVCS_TRY(plan_("append", digest_));
-    return base_->append(bytes);
-  }
-  Status finish() override {
-    KVCS_TRY(plan_("finish", digest_));
-    return base_->finish();
-  }
-  uint64_t written_bytes() const override { return base_->written_bytes(); }
-  const std::string& sha256_hex() const override { return base_->sha256_hex(); }
-
- private:
-  std::unique_ptr<BlobWriter> base_;
-  const BlobFaultPlan& plan_;
-  const std::string digest_;
-};
-
-class FaultyReader final : public BlobReader {
- public:
-  FaultyReader(std::unique_ptr<BlobReader> base, const BlobFaultPlan& plan, std::string digest)
-      : base_(std::move(base)), plan_(plan), digest_(std::move(digest)) {}
-  uint64_t size_bytes() const override { return base_->size_bytes(); }
-  Result<size_t> read(uint64_t offset, char* out, size_t size) const override {
-    KVCS_TRY(plan_("read", digest_));
-    return base_->read(offset, out, size);
-  }
-  // No descriptor: sendfile would read past the plan.
-  int descriptor() const override { return -1; }
-
- private:
-  std::unique_ptr<BlobReader> base_;
-  const BlobFaultPlan& plan_;
-  const std::string digest_;
-};
-
-class FaultyBlobs final : public BlobStore {
- public:
-  FaultyBlobs(BlobStore& base, BlobFaultPlan plan) : base_(base), plan_(std::move(plan)) {}
-  Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex, uint64_t size_bytes,
-                                                  std::string_view owner) override {
-    KVCS_TRY(plan_("begin_write", sha256_hex));
-    auto writer = KVCS_TRY(base_.begin_write(sha256_hex, size_bytes, owner));
-    return std::unique_ptr<BlobWriter>(
-        std::make_unique<FaultyWriter>(std::move(writer), plan_, std::string(sha256_hex)));
-  }
-  Result<std::unique_ptr<BlobReader>> open(std::string_view sha256_hex) const override {
-    KVCS_TRY(plan_("open", sha256_hex));
-    auto reader = KVCS_TRY(base_.open(sha256_hex));
-    return std::unique_ptr<BlobReader>(
-        std::make_unique<FaultyReader>(std::move(reader), plan_, std::string(sha256_hex)));
-  }
-  Result<uint64_t> stat(std::string_view sha256_hex) const override {
-    KVCS_TRY(plan_("stat", sha256_hex));
-    return base_.stat(sha256_hex);
-  }
-  Status remove(std::string_view sha256_hex) override {
-    KVCS_TRY(plan_("remove", sha256_hex));
-    return base_.remove(sha256_hex);
-  }
-  Status for_each(
-      const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
-    KVCS_TRY(plan_("for_each", ""));
-    return base_.for_each(visit);
-  }
-  Status set_aside(std::string_view sha256_hex, BlobShelf shelf) override {
-    KVCS_TRY(plan_("set_aside", sha256_hex));
-    return base_.set_aside(sha256_hex, shelf);
-  }
-  Status put_back(std::string_view sha256_hex, BlobShelf shelf) override {
-    KVCS_TRY(plan_("put_back", sha256_hex));
-    return base_.put_back(sha256_hex, shelf);
-  }
-  Status remove_aside(std::string_view sha256_hex, BlobShelf shelf) override {
-    KVCS_TRY(plan_("remove_aside", sha256_hex));
-    return base_.remove_aside(sha256_hex, shelf);
-  }
-  Status for_each_aside(
-      BlobShelf shelf,
-      const std::function<Status(std::string_view, uint64_t, int64_t)>& visit) const override {
-    KVCS_TRY(plan_("for_each_aside", ""));
-    return base_.for_each_aside(shelf, visit);
-  }
-  Result<size_t> remove_stale_temps() override {
-    KVCS_TRY(plan_("remove_stale_temps", ""));
-    return base_.remove_stale_temps();
-  }
-
- private:
-  BlobStore& base_;
-  const BlobFaultPlan plan_;
-};
-
 }  // namespace
 
 std::unique_ptr<BlobStore> make_memory_blobs() {
   return std::make_unique<MemoryBlobs>();
-}
-
-std::unique_ptr<BlobStore> make_faulty_blobs(BlobStore& base, BlobFaultPlan plan) {
-  return std::make_unique<FaultyBlobs>(base, std::move(plan));
 }
 
 }  // namespace kvcs

@@ -64,6 +64,28 @@ class TimedBlobs final : public BlobStore {
     return base_.for_each_aside(shelf, visit);
   }
   Result<size_t> remove_stale_temps() override { return base_.remove_stale_temps(); }
+  Result<std::unique_ptr<StagedWriter>> open_staged(std::string_view id, uint64_t from,
+                                                    uint64_t more_bytes, std::string_view owner,
+                                                    StagedMode mode) override {
+    return base_.open_staged(id, from, more_bytes, owner, mode);
+  }
+  Result<uint64_t> staged_size(std::string_view id) override { return base_.staged_size(id); }
+  Result<std::string> staged_digest(std::string_view id) override {
+    return base_.staged_digest(id);
+  }
+  Result<std::unique_ptr<BlobReader>> read_staged(std::string_view id) const override {
+    return base_.read_staged(id);
+  }
+  Status publish_staged(std::string_view id, std::string_view sha256_hex) override {
+    const int64_t begin_us = clock_.mono_us();
+    Status published = base_.publish_staged(id, sha256_hex);
+    took_(BlobOp::kFinish, clock_.mono_us() - begin_us);
+    return published;
+  }
+  Status remove_staged(std::string_view id) override { return base_.remove_staged(id); }
+  Status for_each_staged(const std::function<Status(std::string_view)>& visit) const override {
+    return base_.for_each_staged(visit);
+  }
 
  private:
   BlobStore& base_;

@@ -2,6 +2,7 @@
 // that is not what it was announced to be. The doors show their details_json to clients, so every
 // engine must word them alike. Pure functions.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,17 @@ inline Status check_digest(std::string_view sha256_hex) {
   // Lower case only: one digest has one file name.
   if (is_hex(sha256_hex, 64) && lower_ascii(sha256_hex) == sha256_hex) return ok();
   return invalid("'" + printable(sha256_hex, kShownName) + "' is not a SHA-256 in lower-case hex.");
+}
+
+// It becomes the name of a file.
+inline Status check_staged_id(std::string_view id) {
+  constexpr size_t kIdMaxBytes = 64;
+  const bool fits =
+      !id.empty() && id.size() <= kIdMaxBytes && std::all_of(id.begin(), id.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+      });
+  if (fits) return ok();
+  return invalid("'" + printable(id, kShownName) + "' is no id of something staged.");
 }
 
 inline Status size_mismatch(uint64_t expected, uint64_t actual) {

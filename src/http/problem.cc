@@ -27,9 +27,12 @@ Words words_of_status(int status) {
     case 408:
     case 414:
     case 415:
+    case 412:
     case 417:
+    case 423:
     case 426:
     case 431:
+    case 460:
       return {"invalid_request", "VALIDATION_ERROR", "invalid_request_error",
               "invalid_request_error"};
     case 405:
@@ -45,6 +48,7 @@ Words words_of_status(int status) {
     case 502:
       return {"upstream_error", "UPSTREAM_UNREACHABLE", "proxy_error", "api_error"};
     case 503:
+    case 507:
       return {"unavailable", "UNAVAILABLE", "service_error", "overloaded_error"};
     case 504:
       return {"timeout", "TIMEOUT", "timeout_error", "timeout_error"};

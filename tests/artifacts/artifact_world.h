@@ -11,6 +11,8 @@
 #include "artifacts/artifacts.h"
 #include "artifacts/artifacts_api.h"
 #include "artifacts/schema.h"
+#include "artifacts/uploads.h"
+#include "artifacts/uploads_api.h"
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -41,6 +43,8 @@ struct ArtifactWorld {
   Presigner presigner{Secret(std::string(32, 's')), clock};
   std::unique_ptr<ArtifactSearch> search;
   std::unique_ptr<ArtifactsApi> api;
+  std::unique_ptr<UploadService> uploads;
+  std::unique_ptr<UploadsApi> uploads_api;
   Principal acme, other;
   Principal sibling;                // Of acme's other project.
   Principal whole_acme;             // An organization key.
@@ -90,6 +94,7 @@ struct ArtifactWorld {
   // The process dies and comes back: what was in memory is gone.
   void restart() {
     api.reset();
+    uploads_api.reset();
     service = std::make_unique<ArtifactService>(config, *writer, *readers, *blobs, clock, *entropy,
                                                 nullptr, [this](const BlobDamage& damage) {
                                                   MutexLock lock(alarms_mutex);
@@ -103,6 +108,8 @@ struct ArtifactWorld {
           const Principal& who = id == acme.organization_id ? acme : other;
           return ArtifactsApi::Holder{who.organization, !suspended.contains(who.organization)};
         });
+    uploads = std::make_unique<UploadService>(*service, *writer, *readers, *blobs, clock, *entropy);
+    uploads_api = std::make_unique<UploadsApi>(*uploads, config, *search, clock);
   }
 
   Artifact draft(const std::string& bytes, const Principal& who) const {
@@ -175,6 +182,12 @@ struct ArtifactWorld {
     const auto handle = [this](Result<http::Response> (ArtifactsApi::*method)(http::Request&)) {
       return [this, method](http::Request& request) { return (api.get()->*method)(request); };
     };
+    const auto upload = [this](Result<http::Response> (UploadsApi::*method)(http::Request&)) {
+      return
+          [this, method](http::Request& request) { return (uploads_api.get()->*method)(request); };
+    };
+    using U = UploadsApi;
+    const std::string all(kUploadsPath), one = all + "/{id}";
     const http::Guard open = http::public_access(), signed_url = presigned(presigner);
     const std::string portal = "/api/v1/artifacts";
     const auto& small = kSmallBodyMaxBytes;
@@ -196,6 +209,12 @@ struct ArtifactWorld {
         {Method::kPost, "/api/v1/api-keys/verify", key, small, handle(&A::verify_key)},
         {Method::kGet, "/api/v1/quota", key, http::kNoBody, handle(&A::quota)},
         {Method::kPost, "/api/v1/telemetry", open, small, handle(&A::take_telemetry)},
+        {Method::kOptions, all, open, http::kNoBody, upload(&U::options)},
+        {Method::kPost, all, key, http::mib(1024), upload(&U::create)},
+        {Method::kHead, one, key, http::kNoBody, upload(&U::look)},
+        {Method::kPatch, one, key, http::mib(1024), upload(&U::append)},
+        {Method::kDelete, one, key, small, upload(&U::remove)},
+        {Method::kPost, one, key, http::mib(1024), upload(&U::instead)},
     };
   }
 };

@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "base/bytes.h"
 #include "base/crypto.h"
 #include "identity/members.h"
 #include "identity/people.h"
@@ -67,6 +68,7 @@ AccessHouse::AccessHouse()
   add_suspended();
   add_people(other);
   artifact_ = artifact(bearer("project_write"));
+  upload_ = upload(bearer("project_write"));
   request_ = chat().header("x-request-id");
   key_of_project_ = made(ours + "/projects/" + project + "/api-keys", new_key(), "key_id");
 }
@@ -172,8 +174,9 @@ std::string AccessHouse::made(const std::string& path, const std::string& body,
 // "{tenant}" becomes our tenant, and so on; every other name a word that exists nowhere.
 std::string AccessHouse::concrete(const std::string& pattern) const {
   const bool own_key = pattern == "/api/v1/api-keys/{key_id}";
+  const bool is_upload = pattern.starts_with("/api/v1/uploads/");
   const std::map<std::string, std::string> values = {
-      {"tenant", "ours"},         {"id", artifact_},
+      {"tenant", "ours"},         {"id", is_upload ? upload_ : artifact_},
       {"artifact_id", artifact_}, {"org", "default"},
       {"project", "default"},     {"org_id", org},
       {"request_id", request_},   {"key_id", own_key ? key_of_project_ : "x1"}};
@@ -209,10 +212,18 @@ int AccessHouse::use_object(const http::Row& row, const Caller& caller) {
   const std::string body =
       row.pattern.ends_with("/visibility") ? R"({"visibility":"private"})" : "";
   TestApp::Headers headers;
+  const bool is_upload = row.pattern.starts_with("/api/v1/uploads/");
+  if (is_upload) {
+    headers = {{"Tus-Resumable", "1.0.0"},
+               {"Upload-Offset", "0"},
+               {"X-HTTP-Method-Override", "HEAD"},
+               {"Content-Type", "application/offset+octet-stream"}};
+  }
   if (!caller.bearer.empty()) headers.emplace_back("Authorization", "Bearer " + caller.bearer);
   const int status = app.call(method, concrete(row.pattern), headers, body).status;
   const bool is_gone = method == "DELETE" && row.pattern.ends_with("/{id}") && status == 204;
-  if (is_gone) artifact_ = artifact(bearer("project_write"));
+  if (is_gone && is_upload) upload_ = upload(bearer("project_write"));
+  if (is_gone && !is_upload) artifact_ = artifact(bearer("project_write"));
   return status;
 }
 
@@ -230,6 +241,19 @@ std::string AccessHouse::announce(const std::string& key, std::string& id,
   id = json_text(answer.body, "artifact_id");
   const std::string url = json_text(answer.body, "url");
   return url.substr(url.find("/blobs/"));
+}
+
+std::string AccessHouse::upload(const std::string& key) const {
+  const std::string dtype = "dtype " + to_base64("F16") + ",name " + to_base64("n");
+  const RawResponse made = app.call("POST", "/api/v1/uploads",
+                                    {{"Authorization", "Bearer " + key},
+                                     {"Tus-Resumable", "1.0.0"},
+                                     {"Upload-Length", "5"},
+                                     {"Upload-Metadata", dtype}});
+  INFO(made.body);
+  REQUIRE(made.status == 201);
+  const std::string location = made.header("location");
+  return location.substr(location.rfind('/') + 1);
 }
 
 std::string AccessHouse::artifact(const std::string& key) const {

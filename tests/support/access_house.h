@@ -26,6 +26,8 @@ struct AccessHouse : AiHouse {
   std::string announce(const std::string& key, std::string& id, const std::string& more = "") const;
   // A private artifact whose bytes are there.
   std::string artifact(const std::string& key) const;
+  // An unfinished upload that can be resumed.
+  std::string upload(const std::string& key) const;
   // The member `name` of what a POST has made.
   std::string made(const std::string& path, const std::string& body, const std::string& name) const;
 
@@ -50,7 +52,7 @@ struct AccessHouse : AiHouse {
   // The row's path for the things of this house.
   std::string concrete(const std::string& pattern) const;
 
-  std::string artifact_, request_, key_of_project_;
+  std::string artifact_, upload_, request_, key_of_project_;
 };
 
 }  // namespace kvcs::test

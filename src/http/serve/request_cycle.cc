@@ -233,6 +233,12 @@ void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Respon
   if (!config_.cors.allowed_origins.empty()) {
     add_cors_headers(config_.cors, memory.request, response);
   }
+  for (const AnswerHeader& header : config_.answer_headers) {
+    const std::string_view path = memory.request.path;
+    const bool is_below = path.starts_with(header.path) &&
+                          (path.size() == header.path.size() || path[header.path.size()] == '/');
+    if (is_below) response.set(header.name, header.value);
+  }
   HeadFacts& facts = outcome.facts;
   facts.request_id = memory.request.request_id;
   facts.date = memory.date.at(clock_.unix_s());

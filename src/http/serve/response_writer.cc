@@ -116,15 +116,18 @@ std::string_view reason_phrase(int status) {
       {416, "Range Not Satisfiable"},
       {417, "Expectation Failed"},
       {422, "Unprocessable Content"},
+      {423, "Locked"},
       {426, "Upgrade Required"},
       {429, "Too Many Requests"},
       {431, "Request Header Fields Too Large"},
+      {460, "Checksum Mismatch"},
       {500, "Internal Server Error"},
       {501, "Not Supported"},
       {502, "Bad Gateway"},
       {503, "Service Unavailable"},
       {504, "Gateway Timeout"},
       {505, "HTTP Version Not Supported"},
+      {507, "Insufficient Storage"},
   };
   for (const auto& [code, phrase] : kPhrases) {
     if (code == status) return phrase;

@@ -19,6 +19,11 @@ struct CorsConfig {
   std::vector<std::string> allowed_origins;  // "*" allows all, without credentials.
 };
 
+// A header of every answer about a path and what lies below it, refusals too.
+struct AnswerHeader {
+  std::string path, name, value;
+};
+
 // What callers share, each with a limit of its own (shares.h).
 enum class Share : uint8_t {
   kAll,
@@ -60,6 +65,7 @@ struct ServerConfig {
   bool access_log = true;
   TlsConfig tls;
   CorsConfig cors;
+  std::vector<AnswerHeader> answer_headers;
 };
 
 // The facts that the server tells about each finished request; App feeds metrics with it.

@@ -1,0 +1,49 @@
+// Rows of the table `uploads` as values. Used inside jobs and queries: one thread, that of the
+// Database. Nothing here decides who may do what.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "db/db.h"
+
+namespace kvcs {
+
+enum class UploadKind : uint8_t {
+  kWhole,  // One artifact.
+  kPart,   // A part of one, which has no artifact until a final upload takes it.
+  kFinal,  // Parts one after the other.
+};
+
+struct Upload {
+  std::string id, organization_id, project_id, key_id;
+  UploadKind kind = UploadKind::kWhole;
+  std::string artifact_id;         // "" for a part that nobody has taken.
+  std::vector<std::string> parts;  // Ids, of a final one.
+  std::string metadata;            // As the client sent it.
+  std::optional<uint64_t> length;  // Nothing until it is known.
+  std::string sealed_sha256;       // "" until all bytes are there and were found good.
+  int64_t created_ms = 0, expires_ms = 0;
+  bool done = false;
+};
+
+namespace upload_rows {
+
+// NotFound "Upload not found", also for one whose project is being deleted.
+Result<Upload> find(Database& db, std::string_view id);
+Status not_found_upload();
+Status insert(Database& db, const Upload& upload);
+// RateLimited with reason uploads_open: so many of the key's, or of the organization's, are
+// unfinished.
+Status check_open(Database& db, const Upload& upload, int64_t key_max, int64_t organization_max);
+// Removes the rows of parts that nobody has taken, and gives back what they had reserved: those of
+// a project, or one, or those that have expired.
+Result<std::vector<std::string>> remove_parts(Database& db, std::string_view condition,
+                                              std::string_view text, int64_t number);
+Result<bool> is_unfinished(Database& db, std::string_view id);
+
+}  // namespace upload_rows
+}  // namespace kvcs

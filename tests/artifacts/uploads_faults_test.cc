@@ -1,0 +1,272 @@
+// Goal: whatever fails, races or dies, an offset that was answered is there again, nothing is left
+// behind or counted twice, and nobody gets past the quota.
+// Method: requests over stores that fail by plan, connections that are cut, and a service that is
+// made anew at each step as after a death.
+#include "base/thread.h"
+#include "support/wait.h"
+#include "uploads_world.h"
+
+namespace kvcs {
+namespace {
+
+using test::RawClient;
+using test::RawResponse;
+using test::TusDoor;
+
+const std::pair<uint64_t, uint64_t> kNothing{0, 0};
+
+// A PATCH whose body stops short of its length; the connection stays open.
+std::string half_patch(const std::string& path, size_t offset, size_t length,
+                       const std::string& more = "") {
+  return "PATCH " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer acme\r\n" +
+         "Tus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n" + more +
+         "Upload-Offset: " + std::to_string(offset) +
+         "\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n";
+}
+
+}  // namespace
+
+TEST_CASE("tus: what has come of a request that was cut is kept", "[artifacts][tus][fault]") {
+  TusDoor d(GENERATE(false, true));
+  const std::string bytes(2'000'000, 'x');
+  const std::string path = d.begin(bytes);
+  {
+    RawClient client(d.server.port());
+    REQUIRE(client.send(half_patch(path, 0, bytes.size()) + bytes.substr(0, 1'500'000)));
+    test::wait_until([&] { return d.offset(path) == "1500000"; }, "the bytes are there");
+    client.reset();
+  }
+  // The server sees the end, and the next request may go on.
+  test::wait_until([&] { return d.patch(path, 1'500'000, bytes.substr(1'500'000)).status == 204; },
+                   "the upload goes on");
+  CHECK(d.is_ready(path));
+  CHECK(d.w.has_blob(bytes));
+}
+
+TEST_CASE("tus: bytes under a checksum that were cut are not kept", "[artifacts][tus][fault]") {
+  TusDoor d;
+  const std::string path = d.begin("0123456789");
+  {
+    RawClient client(d.server.port());
+    REQUIRE(client.send(half_patch(path, 0, 10, "Upload-Checksum: sha1 AAAA\r\n") + "01234"));
+    test::wait_until([&] { return d.staged().size() == 1; }, "bytes have come");
+    CHECK(d.offset(path) == "0");
+    client.reset();
+  }
+  test::wait_until([&] { return d.patch(path, 0, "0123456789").status == 204; },
+                   "the upload begins anew");
+  CHECK(d.is_ready(path));
+}
+
+TEST_CASE("tus: one request at a time works on an upload", "[artifacts][tus]") {
+  TusDoor d;
+  const std::string path = d.begin("0123456789");
+  RawClient client(d.server.port());
+  REQUIRE(client.send(half_patch(path, 0, 10) + "01234"));
+  test::wait_until([&] { return d.offset(path) == "5"; }, "the first is at work");
+  const RawResponse refused = d.patch(path, 5, "56789");
+  CHECK(refused.status == 423);
+  CHECK(refused.body.find("takes one at a time") != std::string::npos);
+  CHECK(d.send("DELETE", path).status == 423);
+  REQUIRE(client.send("56789"));
+  CHECK(client.read_response().status == 204);
+  CHECK(d.is_ready(path));
+}
+
+TEST_CASE("tus: many who begin at once do not pass the quota together", "[artifacts][tus]") {
+  ArtifactConfig config;
+  config.quota.storage_bytes = 1000;
+  config.quota.artifacts = 5;
+  TusDoor d(true, config);
+  std::atomic<int> made = 0, refused = 0;
+  {
+    std::vector<std::unique_ptr<Thread>> threads;
+    for (int i = 0; i < 8; i++) {
+      threads.push_back(std::make_unique<Thread>("begin", [&, i] {
+        const bool is_part = i % 2 == 0;
+        for (int n = 0; n < 4; n++) {
+          TusDoor::Headers ask = {{"Upload-Length", "150"}};
+          ask.push_back(is_part ? std::pair<std::string, std::string>{"Upload-Concat", "partial"}
+                                : std::pair<std::string, std::string>{"Upload-Metadata",
+                                                                      TusDoor::metadata("")});
+          const int status = d.create(ask).status;
+          (status == 201 ? made : refused) += 1;
+          if (status != 201 && status != 403) refused += 1000;
+        }
+      }));
+    }
+  }
+  CHECK(made + refused == 32);
+  CHECK(made == 6);
+  CHECK(d.used().second == 900);
+}
+
+TEST_CASE("tus: a key and an organization have so many uploads open", "[artifacts][tus]") {
+  ArtifactConfig config;
+  config.resumable_open_key = 2;
+  config.resumable_open_organization = 3;
+  TusDoor d(true, config);
+  const std::string first = d.begin("one");
+  const std::string part = d.part("two");
+  const TusDoor::Headers ask = {{"Upload-Length", "3"}, {"Upload-Metadata", TusDoor::metadata("")}};
+  const RawResponse refused = d.create(ask);
+  CHECK(refused.status == 429);
+  CHECK(refused.body.find("This key has 2 unfinished uploads") != std::string::npos);
+  CHECK(d.create(ask, "", "sibling").status == 201);
+  const RawResponse full = d.create(ask, "", "sibling");
+  CHECK(full.status == 429);
+  CHECK(full.body.find("This organization has 3") != std::string::npos);
+  CHECK(d.create(ask, "", "other").status == 201);
+  CHECK(d.patch(first, 0, "one").status == 204);
+  CHECK(d.create(ask, "", "sibling").status == 201);
+}
+
+TEST_CASE("tus: a full disk says so, and keeps what was acknowledged", "[artifacts][tus][fault]") {
+  TusDoor d(GENERATE(false, true));
+  const std::string op = GENERATE("open_staged", "append_staged");
+  const std::string path = d.begin("0123456789");
+  CHECK(d.patch(path, 0, "01234").status == 204);
+  d.w.blob_fault = [op](std::string_view what) {
+    return what == op ? unavailable("The disk is full.").with_reason("disk_full") : ok();
+  };
+  const RawResponse full = d.patch(path, 5, "56789");
+  CHECK(full.status == 507);
+  CHECK(full.body.find("The disk is full") != std::string::npos);
+  d.w.blob_fault = nullptr;
+  CHECK(d.offset(path) == "5");
+  CHECK(d.patch(path, 5, "56789").status == 204);
+  CHECK(d.is_ready(path));
+}
+
+TEST_CASE("tus: an answer that is not on disk is not given", "[artifacts][tus][fault]") {
+  TusDoor d;
+  const std::string path = d.begin("0123456789");
+  d.w.blob_fault = [](std::string_view what) {
+    return what == "keep_staged" || what == "staged_size" ? unavailable("It does not sync.") : ok();
+  };
+  CHECK(d.patch(path, 0, "01234").status == 503);
+  CHECK(d.head(path).status == 503);
+  d.w.blob_fault = nullptr;
+  CHECK(d.offset(path) == "5");
+}
+
+// Each step towards the end is the last one before a death, once.
+TEST_CASE("tus: an end that was cut off anywhere is gone on with", "[artifacts][tus][fault]") {
+  TusDoor d(GENERATE(false, true));
+  const bool in_parts = GENERATE(false, true);
+  const std::string bytes = "0123456789";
+  struct Cut {
+    std::string op;   // Of the blob store, or "" for SQL
+    std::string sql;  // Part of its text.
+  };
+  const std::vector<Cut> cuts = {{"staged_digest", ""},
+                                 {"", "UPDATE uploads SET sealed_sha256"},
+                                 {"publish_staged", ""},
+                                 {"stat", ""},
+                                 {"", "UPDATE artifacts SET status = 'ready'"},
+                                 {"", "UPDATE uploads SET done_ms"}};
+  for (const Cut& cut : cuts) {
+    INFO(cut.op << cut.sql << (in_parts ? " in parts" : ""));
+    const auto fail = [&] {
+      d.w.blob_fault = [&cut](std::string_view op) {
+        return op == cut.op ? unavailable("It has died.") : ok();
+      };
+      if (!cut.sql.empty()) {
+        d.w.sql_fault = [&cut](std::string_view, std::string_view text) {
+          return text.find(cut.sql) != text.npos ? unavailable("It has died.") : ok();
+        };
+      }
+    };
+    const auto live = [&] {
+      d.w.blob_fault = nullptr;
+      d.w.sql_fault = nullptr;
+      d.w.restart();
+    };
+    std::string path;
+    if (in_parts) {
+      const std::string pa = d.part("01234"), pb = d.part("56789");
+      fail();
+      CHECK(d.join(pa + " " + pb, bytes).status >= 500);
+      live();
+      CHECK(d.offset(pa) == "5");
+      path = TusDoor::location(d.join(pa + " " + pb, bytes));
+    } else {
+      path = d.begin(bytes);
+      CHECK(d.patch(path, 0, "01234").status == 204);
+      fail();
+      CHECK(d.patch(path, 5, "56789").status >= 500);
+      CHECK_FALSE(d.is_ready(path));
+      live();
+      CHECK(d.offset(path) == "10");
+    }
+    CHECK(d.is_ready(path));
+    CHECK(d.w.has_blob(bytes));
+    CHECK(d.staged().empty());
+    CHECK(d.used() == std::pair<uint64_t, uint64_t>{1, 10});
+    REQUIRE(d.w.service->remove(d.w.acme, TusDoor::id_of(path), "").ok());
+    CHECK(d.w.blob_count() == 0);
+    CHECK(d.used() == kNothing);
+  }
+}
+
+TEST_CASE("tus: uploads that rest too long go, and those at work stay", "[artifacts][tus]") {
+  ArtifactConfig config;
+  config.resumable_lifetime_s = 1000;
+  TusDoor d(true, config);
+  const auto pass = [&](int64_t seconds) { d.w.clock.advance_ms(seconds * 1000); };
+  const std::string rests = d.begin("rests"), works = d.begin("works");
+  const std::string part = d.part("part");
+  CHECK(d.patch(rests, 0, "re").status == 204);
+  pass(600);
+  CHECK(d.patch(works, 0, "wo").status == 204);
+  pass(600);
+  // Gone before the sweep comes.
+  CHECK(d.head(rests).status == 404);
+  CHECK(d.head(part).status == 404);
+  CHECK(d.offset(works) == "2");
+  const auto swept = d.w.uploads->sweep();
+  REQUIRE(swept.ok());
+  CHECK(swept->expired_parts == 1);
+  CHECK(d.w.service->sweep()->expired_uploads == 1);
+  CHECK(d.staged() == std::set<std::string>{TusDoor::id_of(works)});
+  CHECK(d.used() == std::pair<uint64_t, uint64_t>{1, 5});
+  CHECK(d.patch(works, 2, "rks").status == 204);
+  CHECK(d.is_ready(works));
+  pass(2000);
+  REQUIRE(d.w.uploads->sweep().ok());
+  CHECK(d.head(works).status == 404);
+  CHECK(d.is_ready(works));
+}
+
+TEST_CASE("tus: staged bytes without a row are swept", "[artifacts][tus]") {
+  TusDoor d(GENERATE(false, true));
+  const std::string path = d.begin("0123456789");
+  CHECK(d.patch(path, 0, "01234").status == 204);
+  {
+    const auto orphan = d.w.base->open_staged("orphan", 0, 5, "", StagedMode::kAsItComes);
+    REQUIRE((*orphan)->append("bytes").ok());
+  }
+  CHECK(d.w.uploads->sweep()->orphans == 1);
+  CHECK(d.staged() == std::set<std::string>{TusDoor::id_of(path)});
+  CHECK(d.offset(path) == "5");
+}
+
+TEST_CASE("tus: a project goes with its uploads", "[artifacts][tus]") {
+  TusDoor d(GENERATE(false, true));
+  const std::string path = d.begin("bytes"), part = d.part("part");
+  CHECK(d.patch(path, 0, "by").status == 204);
+  const std::string done = TusDoor::location(d.join(d.part("x") + " " + d.part("y"), "xy"));
+  CHECK(d.is_ready(done));
+  for (int round = 0; round < 10; round++) {
+    if (*d.w.service->remove_some_of(d.w.acme.project_id, 10, "admin", "") == 0) break;
+  }
+  CHECK(d.staged().empty());
+  CHECK(d.used() == kNothing);
+  const Status gone = d.w.writer->run([&](Database& db) -> Status {
+    auto row = KVCS_TRY(db.prepare("DELETE FROM projects WHERE id = ?"));
+    return row.bind(1, d.w.acme.project_id).run();
+  });
+  CHECK(gone.ok());
+}
+
+}  // namespace kvcs

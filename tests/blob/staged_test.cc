@@ -1,0 +1,165 @@
+// Goal: what comes in several requests is kept as blob/blob.h promises, by every engine; and the
+// file engine loses nothing that counted, whenever its process dies.
+// Method: the same cases over files, memory and a decorator that injects nothing; a death is the
+// end of one store and the opening of another on the same folder.
+#include <catch2/catch.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "base/crypto.h"
+#include "base/entropy.h"
+#include "blob/blob.h"
+#include "support/temp_dir.h"
+
+namespace kvcs {
+namespace {
+
+constexpr auto kAsItComes = StagedMode::kAsItComes;
+constexpr auto kAllOrNothing = StagedMode::kAllOrNothing;
+
+struct Staging {
+  test::TempDir folder;
+  std::unique_ptr<BlobStore> base, store;
+  explicit Staging(const std::string& kind = "file") {
+    if (kind == "memory") {
+      store = make_memory_blobs();
+      return;
+    }
+    reopen();
+    if (kind != "faulty") return;
+    base = std::move(store);
+    store = make_faulty_blobs(*base, [](auto, auto) { return ok(); });
+  }
+  void reopen() {
+    store.reset();
+    store = open_file_blobs({folder.file("blobs"), 0}).value();
+  }
+  Status add(const std::string& id, uint64_t from, const std::string& bytes,
+             StagedMode mode = kAsItComes) {
+    const auto writer = KVCS_TRY(store->open_staged(id, from, bytes.size(), "org", mode));
+    for (size_t at = 0; at < bytes.size(); at += 100'000) {
+      KVCS_TRY(writer->append(std::string_view(bytes).substr(at, 100'000)));
+    }
+    return writer->keep();
+  }
+  uint64_t size(const std::string& id) { return store->staged_size(id).value(); }
+  std::string read_blob(const std::string& digest) {
+    const auto reader = store->open(digest);
+    REQUIRE(reader.ok());
+    std::string bytes((*reader)->size_bytes(), '\0');
+    REQUIRE((*reader)->read(0, bytes.data(), bytes.size()).ok());
+    return bytes;
+  }
+  std::set<std::string> staged() {
+    std::set<std::string> ids;
+    REQUIRE(
+        store->for_each_staged([&](std::string_view id) { return ids.emplace(id), ok(); }).ok());
+    return ids;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("staged bytes become the blob of their digest, in how many steps they came",
+          "[blob][contract]") {
+  Staging s(GENERATE("file", "memory", "faulty"));
+  auto entropy = make_seeded_entropy(5);
+  const std::string bytes = entropy->bytes(9'000'001);
+  uint64_t at = 0;
+  for (const size_t step : {0, 1, 262'144, 5'000'000, 3'737'856}) {
+    REQUIRE(s.add("u1", at, bytes.substr(at, step)).ok());
+    at += step;
+    CHECK(s.size("u1") == at);
+  }
+  CHECK(at == bytes.size());
+  const std::string digest = sha256_hex(bytes);
+  CHECK(s.store->staged_digest("u1").value() == digest);
+  // Asked again, it is read once more.
+  CHECK(s.store->staged_digest("u1").value() == digest);
+  CHECK(s.store->stat(digest).code() == Code::kNotFound);
+  REQUIRE(s.store->publish_staged("u1", digest).ok());
+  CHECK(s.read_blob(digest) == bytes);
+  CHECK(s.size("u1") == 0);
+  CHECK(s.staged().empty());
+  // Repeated, as after a death.
+  CHECK(s.store->publish_staged("u1", digest).ok());
+  CHECK(s.store->publish_staged("u2", sha256_hex("other")).code() == Code::kNotFound);
+}
+
+TEST_CASE("what is staged takes no more bytes than announced, and no other place",
+          "[blob][contract]") {
+  Staging s(GENERATE("file", "memory", "faulty"));
+  REQUIRE(s.add("u1", 0, "0123456789").ok());
+  CHECK(s.store->open_staged("u1", 11, 1, "", kAsItComes).code() == Code::kInvalid);
+  {
+    const auto writer = s.store->open_staged("u1", 10, 3, "", kAsItComes);
+    REQUIRE(writer.ok());
+    CHECK((*writer)->append("abcd").code() == Code::kTooLarge);
+    REQUIRE((*writer)->append("ab").ok());
+  }
+  // Not kept in so many words, and there all the same.
+  CHECK(s.size("u1") == 12);
+  // What lies beyond the place goes.
+  REQUIRE(s.add("u1", 4, "X").ok());
+  CHECK(s.store->staged_digest("u1").value() == sha256_hex("0123X"));
+  for (const char* bad : {"", "..", "a/b", "A", "u1.from", "x y"}) {
+    INFO(bad);
+    CHECK(s.store->staged_size(bad).code() == Code::kInvalid);
+    CHECK(s.store->open_staged(bad, 0, 1, "", kAsItComes).code() == Code::kInvalid);
+    CHECK(s.store->remove_staged(bad).code() == Code::kInvalid);
+    CHECK(s.store->read_staged(bad).code() == Code::kInvalid);
+  }
+  CHECK(s.store->staged_digest("nobody").code() == Code::kNotFound);
+  CHECK(s.store->read_staged("nobody").code() == Code::kNotFound);
+  CHECK(s.store->remove_staged("nobody").ok());
+  CHECK(s.staged() == std::set<std::string>{"u1"});
+  CHECK(s.store->remove_staged("u1").ok());
+  CHECK(s.size("u1") == 0);
+  CHECK(s.staged().empty());
+}
+
+TEST_CASE("all or nothing: what was not kept is not there", "[blob][contract]") {
+  Staging s(GENERATE("file", "memory", "faulty"));
+  REQUIRE(s.add("u1", 0, "first").ok());
+  {
+    const auto writer = s.store->open_staged("u1", 5, 100, "", kAllOrNothing);
+    REQUIRE(writer.ok());
+    REQUIRE((*writer)->append("dropped").ok());
+    CHECK(s.size("u1") == 5);
+  }
+  CHECK(s.size("u1") == 5);
+  REQUIRE(s.add("u1", 5, " kept", kAllOrNothing).ok());
+  CHECK(s.size("u1") == 10);
+  REQUIRE(s.add("u1", 10, " and more").ok());
+  CHECK(s.store->staged_digest("u1").value() == sha256_hex("first kept and more"));
+}
+
+TEST_CASE("staged bytes are there after a death, and what did not count is not", "[blob][fault]") {
+  Staging s;
+  REQUIRE(s.add("u1", 0, "first").ok());
+  s.reopen();
+  CHECK(s.size("u1") == 5);
+  // The process dies with the writer at work: neither its end nor the mark's removal happens.
+  std::ofstream(s.folder.file("blobs/staged/u1"), std::ios::app) << "half of a checked chunk";
+  std::ofstream(s.folder.file("blobs/staged/u1.from")) << "5";
+  s.reopen();
+  CHECK(s.size("u1") == 5);
+  CHECK(s.staged() == std::set<std::string>{"u1"});
+  REQUIRE(s.add("u1", 5, " second", kAllOrNothing).ok());
+  CHECK(s.size("u1") == 12);
+  s.reopen();
+  CHECK(s.store->staged_digest("u1").value() == sha256_hex("first second"));
+  REQUIRE(s.store->publish_staged("u1", sha256_hex("first second")).ok());
+  s.reopen();
+  CHECK(s.store->publish_staged("u1", sha256_hex("first second")).ok());
+  // A mark that was cut off as it was written means that nothing has come behind it.
+  REQUIRE(s.add("u2", 0, "bytes").ok());
+  std::ofstream(s.folder.file("blobs/staged/u2.from")) << "";
+  CHECK(s.size("u2") == 5);
+  REQUIRE(s.store->remove_staged("u2").ok());
+  CHECK(std::filesystem::is_empty(s.folder.file("blobs/staged")));
+}
+
+}  // namespace kvcs
