@@ -246,8 +246,8 @@ Result<Json> ApiClient::read_answer(const Result<std::string>& body,
   return json;
 }
 
-Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::string& path,
-                                    std::string* etag) {
+Result<std::unique_ptr<http::UpstreamResponse>> ApiClient::exchange(http::UpstreamRequest request,
+                                                                    const std::string& path) {
   if (settings_.key.empty()) {
     return unauthenticated("There is no key for " + settings_.url + ". " + settings_.key_advice);
   }
@@ -258,9 +258,15 @@ Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::st
   if (!answer.ok()) {
     return std::move(answer).status().with_context(settings_.url + " cannot be reached");
   }
-  std::string body = KVCS_TRY((*answer)->read_all(kAnswerMaxBytes));
-  const int http_status = (*answer)->status();
-  if (etag != nullptr) *etag = (*answer)->header("etag").value_or("");
+  return answer;
+}
+
+Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::string& path,
+                                    std::string* etag) {
+  const auto answer = KVCS_TRY(exchange(std::move(request), path));
+  std::string body = KVCS_TRY(answer->read_all(kAnswerMaxBytes));
+  const int http_status = answer->status();
+  if (etag != nullptr) *etag = answer->header("etag").value_or("");
   if (http_status / 100 == 2) return body;
   Status failed = status_of_answer(http_status, body);
   // The advice says where a key belongs; the server's words alone would not.
@@ -268,7 +274,7 @@ Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::st
     return unauthenticated(failed.message() + " " + settings_.key_advice)
         .with_reason(failed.reason());
   }
-  const auto wait_s = parse_u64((*answer)->header("retry-after").value_or(""), "retry-after");
+  const auto wait_s = parse_u64(answer->header("retry-after").value_or(""), "retry-after");
   if (!wait_s.ok() || *wait_s > kRetryAfterMaxS) return failed;
   return std::move(failed).with_retry_after_s(static_cast<int>(*wait_s));
 }

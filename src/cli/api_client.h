@@ -52,6 +52,9 @@ class ApiClient final {
   // The answer as it came; a body of any kind.
   Result<std::string> call_bytes(std::string_view method, const std::string& path,
                                  std::string body = {}, const std::string& content_type = {});
+  // The answer whatever its status. The request brings what it needs but for server and key.
+  Result<std::unique_ptr<http::UpstreamResponse>> exchange(http::UpstreamRequest request,
+                                                           const std::string& path);
   // Size and ETag of any URL, without the key.
   struct Remote {
     uint64_t size_bytes = 0;

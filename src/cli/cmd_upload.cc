@@ -13,6 +13,7 @@
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/resumable_upload.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::cli {
@@ -144,7 +145,40 @@ Result<std::string> transfer(ApiClient& api, const LocalFile& local, const Json&
   }
 }
 
-// The three steps of an upload, then the stored record, which has the public URL if there is one.
+// In one piece: place, bytes, confirmation. Header, sidecar and digest were read before the
+// transfer. A file that changed since would make them a description of something else, so nothing
+// is confirmed then.
+Result<std::string> send_whole(ApiClient& api, const LocalFile& local, const Json& request,
+                               Console& console) {
+  std::string id = KVCS_TRY(transfer(api, local, request, console));
+  KVCS_TRY(local.file->check_unchanged());
+  const Json claim{{"digest", local.sha256}, {"size_bytes", local.file->size_bytes()}};
+  KVCS_TRY(api.call("POST", "/api/v1/artifacts/" + id + "/confirm-upload", claim));
+  return id;
+}
+
+// A server of before takes a large file in one piece too.
+Result<std::string> send(ApiClient& api, const LocalFile& local, const Json& request,
+                         Console& console) {
+  if (local.file->size_bytes() < kResumableFromBytes) {
+    return send_whole(api, local, request, console);
+  }
+  struct stat facts {};
+  if (::stat(local.file->path().c_str(), &facts) != 0) {
+    return io_error("stat", local.file->path(), errno);
+  }
+  const ResumableFile file{
+      .path = local.file->path(),
+      .sha256 = local.sha256,
+      .size_bytes = local.file->size_bytes(),
+      .modified_ns = facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec,
+      .check_unchanged = [&local] { return local.file->check_unchanged(); }};
+  const auto id = KVCS_TRY(send_resumable(api.settings(), file, request, console));
+  if (id) return *id;
+  return send_whole(api, local, request, console);
+}
+
+// The transfer, then the stored record, which has the public URL if there is one.
 Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
   const std::string path = in.text("file");
   const LocalFile local = KVCS_TRY(read_local(path, console));
@@ -152,14 +186,7 @@ Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
       in.optional_text("name").value_or(std::filesystem::path(path).stem().string());
   Json request = upload_request(local, name, in.text("visibility"));
   if (const auto project = in.optional_text("project-id")) request["project_id"] = *project;
-  if (const auto words = in.optional_text("description")) request["description"] = *words;
-  if (const std::vector<std::string> tags = in.list("tag"); !tags.empty()) request["tags"] = tags;
-  const std::string id = KVCS_TRY(transfer(api, local, request, console));
-  // Header, sidecar and digest were read before the transfer. A file that changed since would make
-  // them a description of something else, so nothing is confirmed then.
-  KVCS_TRY(local.file->check_unchanged());
-  const Json claim{{"digest", local.sha256}, {"size_bytes", local.file->size_bytes()}};
-  KVCS_TRY(api.call("POST", "/api/v1/artifacts/" + id + "/confirm-upload", claim));
+  const std::string id = KVCS_TRY(send(api, local, request, console));
   const Json stored = KVCS_TRY(api.call("GET", "/api/v1/artifacts/" + id + "?shape=single"));
   std::string url = api.settings().url + "/api/v1/artifacts/" + id;
   const auto open_url = stored.find("public_url");
@@ -214,10 +241,13 @@ std::vector<Command> upload_commands() {
                         {"kvcs upload context.kv --tag law --tag de", "Found by these words."},
                         {"kvcs upload context.kv --visibility public --json", "For scripts."}},
            .run = run_upload,
-           .details = "Model, dtype and tokens come from the sidecar FILE.json, else from the "
-                      "file's header. A broken transfer is repeated. Server and key: "
-                      "KVCS_API_URL and KVCS_API_KEY (or KVCDN_…), `kvcs api-key set`, or a daemon "
-                      "on this machine."}};
+           .details =
+               "Model, dtype and tokens come from the sidecar FILE.json, else from the "
+               "file's header. A broken transfer is repeated; a file of 64 MiB and more goes "
+               "in parts, and the same command goes on where an interrupted one stopped. "
+               "Server and key: "
+               "KVCS_API_URL and KVCS_API_KEY (or KVCDN_…), `kvcs api-key set`, or a daemon "
+               "on this machine."}};
 }
 
 }  // namespace kvcs::cli

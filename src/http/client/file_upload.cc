@@ -33,7 +33,8 @@ size_t on_read(char* out, size_t size, size_t count, void* self) {
       std::min<uint64_t>(size * count, exchange.upload.size_bytes - exchange.sent_bytes);
   ssize_t n = 0;
   do {
-    n = ::pread(exchange.upload.descriptor, out, want, static_cast<off_t>(exchange.sent_bytes));
+    n = ::pread(exchange.upload.descriptor, out, want,
+                static_cast<off_t>(exchange.upload.offset + exchange.sent_bytes));
   } while (n < 0 && errno == EINTR);
   if (n < 0 || (n == 0 && want > 0)) {
     exchange.read_error = n < 0 ? errno : EIO;
@@ -68,6 +69,7 @@ void set_options(CURL* curl, Exchange& exchange, curl_slist* headers) {
   curl_easy_setopt(curl, CURLOPT_URL, upload.url.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, upload.method.c_str());
   curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(upload.size_bytes));
   curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, kSendBufferBytes);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
@@ -96,6 +98,12 @@ Result<FileUploadAnswer> put_file(const FileUpload& upload) {
   curl_slist* const no_expect = curl_slist_append(nullptr, "Expect:");
   const std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(no_expect, curl_slist_free_all);
   if (!curl || !headers) return internal("libcurl has no memory.");
+  // The list's head stays where it is.
+  for (const auto& [name, value] : upload.headers) {
+    if (curl_slist_append(headers.get(), (name + ": " + value).c_str()) == nullptr) {
+      return internal("libcurl has no memory.");
+    }
+  }
   Exchange exchange{upload, 0, {}, 0};
   set_options(curl.get(), exchange, headers.get());
   const CURLcode code = curl_easy_perform(curl.get());

@@ -102,13 +102,15 @@ struct UpstreamConfig {
 // `clock` outlives the result.
 std::unique_ptr<HttpUpstream> make_http_upstream(const UpstreamConfig& config, const Clock& clock);
 
-// A PUT of a file of any size, straight from its descriptor, on a connection of its own; the
-// caller's thread sends. Upstream: the transfer broke off. An answer of 4xx that came before the
-// body was sent is an answer.
+// A file of any size, or a range of it, straight from its descriptor, on a connection of its own;
+// the caller's thread sends. Upstream: the transfer broke off. An answer of 4xx that came before
+// the body was sent is an answer.
 struct FileUpload {
   std::string url;
+  std::string method = "PUT";
+  std::vector<std::pair<std::string, std::string>> headers = {};
   int descriptor = -1;
-  uint64_t size_bytes = 0;
+  uint64_t offset = 0, size_bytes = 0;  // In the file.
   int idle_timeout_ms = 60'000;
   std::string ca_file;                                // "" = the system's.
   std::function<void(uint64_t sent_bytes)> progress;  // May be empty.

@@ -1,0 +1,148 @@
+// Goal: `kvcs upload` of a large file goes on where it stopped, whichever side died, and says so.
+// Method: the real binary sends through a relay that counts bytes; the command, or the daemon, is killed
+// when a part of them has passed, and what passes afterwards is counted.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { binary, Daemon } from './daemon.mjs';
+import { ownAddress, sha256 } from './chance.mjs';
+
+const kMiB = 2 ** 20;
+const kResendMax = 8 * kMiB;
+
+// A .kv file of so many bytes and more: one layer with 4 tokens.
+function kvFile(bytes) {
+  const width = Math.ceil(bytes / 16), size = 4 * width * 2;
+  const tensor = (begin) => ({ dtype: 'F16', shape: [1, 1, 4, width], data_offsets: [begin, begin + size] });
+  let json = JSON.stringify({ k_0: tensor(0), v_0: tensor(size) });
+  json = json.padEnd(Math.ceil(json.length / 8) * 8, ' ');
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(json.length));
+  const data = Buffer.alloc(2 * size);
+  for (let at = 0; at < data.length; at += 4096) data.writeUInt32LE(at, at);
+  return Buffer.concat([length, Buffer.from(json), data]);
+}
+
+// Passes bytes on and tells how many came from clients.
+class CountingRelay {
+  constructor(daemon) {
+    Object.assign(this, { daemon, sent: 0, onBytes: () => {}, open: new Set() });
+  }
+
+  async start() {
+    this.server = createServer((client) => {
+      const upstream = connect(this.daemon.port, new URL(this.daemon.url).hostname);
+      const end = () => {
+        client.destroy();
+        upstream.destroy();
+        this.open.delete(end);
+      };
+      this.open.add(end);
+      for (const socket of [client, upstream]) {
+        socket.on('error', end);
+        socket.on('close', end);
+      }
+      client.on('data', (chunk) => {
+        this.sent += chunk.length;
+        this.onBytes(this.sent);
+      });
+      client.pipe(upstream);
+      upstream.pipe(client);
+    });
+    await new Promise((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    this.url = `http://127.0.0.1:${this.server.address().port}`;
+    return this;
+  }
+
+  // Once so many bytes have passed.
+  passed(bytes) {
+    return new Promise((resolve) => {
+      this.onBytes = (sent) => {
+        if (sent < bytes) return;
+        this.onBytes = () => {};
+        resolve();
+      };
+    });
+  }
+
+  stop() {
+    for (const end of [...this.open]) end();
+    return new Promise((resolve) => this.server.close(resolve));
+  }
+}
+
+async function withUpload(run) {
+  const daemon = new Daemon({}, { listen: `${ownAddress()}:0` });
+  let relay;
+  try {
+    await daemon.start();
+    daemon.listen = daemon.url.slice('http://'.length);
+    relay = await new CountingRelay(daemon).start();
+    const bytes = kvFile(72 * kMiB);
+    writeFileSync(join(daemon.folder, 'large.kv'), bytes);
+    const begin = () => {
+      const child = spawn(binary, ['upload', 'large.kv', '--name', 'large', '--json'], { cwd: daemon.folder,
+        env: { PATH: process.env.PATH, HOME: daemon.folder, KVCS_API_URL: relay.url,
+          KVCS_API_KEY: daemon.credentials.api_key }, stdio: ['ignore', 'pipe', 'pipe'] });
+      const told = { stdout: '', stderr: '' };
+      for (const name of ['stdout', 'stderr']) child[name].on('data', (chunk) => { told[name] += chunk; });
+      child.ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, ...told })));
+      return child;
+    };
+    await run({ daemon, relay, bytes, begin });
+  } finally {
+    await relay?.stop();
+    if (existsSync(daemon.data) && daemon.process.exitCode === null) await daemon.stop('SIGKILL');
+    daemon.remove();
+  }
+}
+
+async function checkStored(daemon, done, bytes) {
+  assert.equal(done.code, 0, done.stderr);
+  const { artifact_id: id } = JSON.parse(done.stdout);
+  const artifact = (await daemon.api('GET', `/api/v1/artifacts/${id}`)).body;
+  assert.equal(artifact.status, 'ready');
+  assert.equal(artifact.sha256, sha256(bytes));
+  assert.equal((await daemon.api('GET', '/api/v1/quota')).body.used.storage_bytes, bytes.length);
+  assert.deepEqual(readdirSync(join(daemon.data, 'blobs/staged')), []);
+  assert.deepEqual(readdirSync(join(daemon.folder, '.config/kvcs/uploads')), []);
+}
+
+for (const signal of ['SIGKILL', 'SIGINT']) {
+  test(`kvcs upload goes on after ${signal} of the command`, () => withUpload(async ({ daemon, relay, bytes, begin }) => {
+    const half = relay.passed(bytes.length / 2);
+    const first = begin();
+    await half;
+    first.kill(signal);
+    const ended = await first.ended;
+    assert.equal(ended.signal, signal);
+    if (signal === 'SIGINT') assert.match(ended.stderr, /The same command goes on where this one stopped/);
+    const before = relay.sent;
+    const done = await begin().ended;
+    await checkStored(daemon, done, bytes);
+    const resent = before + (relay.sent - before) - bytes.length;
+    assert.ok(resent < kResendMax, `${resent} bytes were sent twice`);
+  }));
+}
+
+test('kvcs upload goes on after the daemon was killed', () => withUpload(async ({ daemon, relay, bytes, begin }) => {
+  const half = relay.passed(bytes.length / 2);
+  const command = begin();
+  await half;
+  await daemon.stop('SIGKILL');
+  await daemon.start();
+  await checkStored(daemon, await command.ended, bytes);
+  const resent = relay.sent - bytes.length;
+  assert.ok(resent < kResendMax, `${resent} bytes were sent twice`);
+}));
+
+test('kvcs upload sends a small file in one piece, and a large one in parts', () => withUpload(async ({ daemon, begin, bytes }) => {
+  await checkStored(daemon, await begin().ended, bytes);
+  writeFileSync(join(daemon.folder, 'small.kv'), kvFile(kMiB));
+  assert.equal((await daemon.cli('upload', 'small.kv')).status, 0);
+  const { used } = (await daemon.api('GET', '/api/v1/quota')).body;
+  assert.equal(used.artifacts, 2);
+}));
