@@ -106,16 +106,11 @@ Result<Artifact> UploadService::make_ready(const Principal& who, const Upload& u
   const Status ran = writer_.run([&](Database& db) -> Status {
     row = KVCS_TRY(artifact_rows::find(db, upload.artifact_id));
     if (row.ready) return ok();
-    // Looked at here, where nobody can remove it meanwhile.
-    if (blobs_.stat(sha256).value_or(UINT64_MAX) != *upload.length) {
-      return unavailable("The stored bytes were removed meanwhile; repeat the request.");
-    }
-    const int64_t now_ms = clock_.unix_ms();
-    auto update = KVCS_TRY(db.prepare("UPDATE artifacts SET uploaded_ms = ? WHERE id = ?"));
-    KVCS_TRY(update.bind(1, now_ms).bind(2, row.id).run());
-    KVCS_TRY(artifacts_.make_ready(db, row, who, limits, request_id));
-    auto done = KVCS_TRY(db.prepare("UPDATE uploads SET done_ms = ? WHERE artifact_id = ?"));
-    return done.bind(1, now_ms).bind(2, row.id).run();
+    row.sha256 = sha256;
+    KVCS_TRY(adopt(db, who, row, limits, request_id));
+    // Looked at there, where nobody can remove it meanwhile.
+    return row.ready ? ok()
+                     : unavailable("The stored bytes were removed meanwhile; repeat the request.");
   });
   if (!ran.ok()) {
     // The artifact was deleted while its last bytes came.

@@ -3,6 +3,7 @@
 #include "artifacts/upload_rows.h"
 
 #include "base/bytes.h"
+#include "identity/access.h"
 
 namespace kvcs::upload_rows {
 namespace {
@@ -143,6 +144,17 @@ Result<std::vector<std::string>> remove_parts(Database& db, std::string_view con
 Result<bool> is_unfinished(Database& db, std::string_view id) {
   auto row = KVCS_TRY(db.prepare("SELECT 1 FROM uploads WHERE id = ? AND done_ms IS NULL"));
   row.bind(1, id);
+  return KVCS_TRY(row.step());
+}
+
+Result<bool> reaches(Database& db, const Principal& who, const Artifact& wanted) {
+  const std::string_view project = access::project_limit(who);
+  auto row = KVCS_TRY(db.prepare(
+      "SELECT 1 FROM artifacts a JOIN projects p ON p.id = a.project_id WHERE a.sha256 = ? AND "
+      "a.organization_id = ? AND a.size_bytes = ? AND a.status = 'ready' AND p.deleting = 0 AND "
+      "(? = '' OR a.project_id = ?) LIMIT 1"));
+  row.bind(1, wanted.sha256).bind(2, wanted.organization_id);
+  row.bind(3, static_cast<int64_t>(wanted.size_bytes)).bind(4, project).bind(5, project);
   return KVCS_TRY(row.step());
 }
 

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "artifacts/artifacts.h"
+#include "base/principal.h"
 #include "base/status.h"
 #include "db/db.h"
 
@@ -44,6 +46,8 @@ Status check_open(Database& db, const Upload& upload, int64_t key_max, int64_t o
 Result<std::vector<std::string>> remove_parts(Database& db, std::string_view condition,
                                               std::string_view text, int64_t number);
 Result<bool> is_unfinished(Database& db, std::string_view id);
+// Whether the caller may read another artifact of this digest and size, which is ready.
+Result<bool> reaches(Database& db, const Principal& who, const Artifact& wanted);
 
 }  // namespace upload_rows
 }  // namespace kvcs

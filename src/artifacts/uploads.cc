@@ -42,51 +42,119 @@ UploadService::UploadService(ArtifactService& artifacts, DbWriter& writer, DbRea
       readers_(readers),
       blobs_(blobs),
       clock_(clock),
-      entropy_(entropy) {}
+      entropy_(entropy),
+      proofs_(blobs, clock, entropy) {}
 
-Result<Upload> UploadService::create(const Principal& who, Artifact wanted, const UploadAsk& ask,
-                                     UploadKind kind) {
+// The row comes before the first byte.
+Status UploadService::insert(Database& db, Upload& upload, const std::string& id) {
+  const ArtifactConfig& config = artifacts_.config();
+  KVCS_TRY(upload_rows::check_open(db, upload, config.resumable_open_key,
+                                   config.resumable_open_organization));
+  upload.id = id;
+  upload.created_ms = clock_.unix_ms();
+  upload.expires_ms = upload.created_ms + config.resumable_lifetime_s * 1000;
+  return upload_rows::insert(db, upload);
+}
+
+Result<Upload> UploadService::create_part(const Principal& who, const Artifact& wanted,
+                                          Upload upload) {
+  const ArtifactQuota limits = KVCS_TRY(artifacts_.quota(who.organization_id));
+  const std::string id = make_uuid_v4(entropy_);
+  const Status ran = writer_.run([&](Database& db) -> Status {
+    KVCS_TRY(artifact_rows::check_project(db, wanted.organization_id, wanted.project_id));
+    KVCS_TRY(artifacts_.reserve(db, wanted.organization_id, 0, *upload.length, limits));
+    KVCS_TRY(insert(db, upload, id));
+    // A project whose deletion has begun shows none.
+    return upload_rows::find(db, id).status();
+  });
+  if (!ran.ok()) return ran;
+  return upload;
+}
+
+Result<UploadState> UploadService::create(const Principal& who, Artifact wanted,
+                                          const UploadAsk& ask, UploadKind kind,
+                                          std::string_view request_id) {
   const ArtifactConfig& config = artifacts_.config();
   if (ask.length.value_or(0) > config.object_bytes_max) {
     return too_large("Upload-Length: " + format_bytes(*ask.length) + " is over the limit of " +
                      format_bytes(config.object_bytes_max) + " for one artifact.");
   }
-  Upload upload;
+  UploadState state;
+  state.offset = 0;
+  Upload& upload = state.upload;
   upload.organization_id = wanted.organization_id;
   upload.project_id = wanted.project_id;
   upload.key_id = who.key_id;
   upload.kind = kind;
   upload.metadata = ask.metadata;
   upload.length = ask.length;
-  const auto insert = [&](Database& db, const std::string& id) -> Status {
-    KVCS_TRY(upload_rows::check_open(db, upload, config.resumable_open_key,
-                                     config.resumable_open_organization));
-    upload.id = id;
-    upload.created_ms = clock_.unix_ms();
-    upload.expires_ms = upload.created_ms + config.resumable_lifetime_s * 1000;
-    return upload_rows::insert(db, upload);
-  };
   if (kind == UploadKind::kPart) {
-    const ArtifactQuota limits = KVCS_TRY(artifacts_.quota(wanted.organization_id));
-    const std::string id = make_uuid_v4(entropy_);
-    const Status ran = writer_.run([&](Database& db) -> Status {
-      KVCS_TRY(artifact_rows::check_project(db, wanted.organization_id, wanted.project_id));
-      KVCS_TRY(artifacts_.reserve(db, wanted.organization_id, 0, *ask.length, limits));
-      KVCS_TRY(insert(db, id));
-      // A project whose deletion has begun shows none.
-      return upload_rows::find(db, id).status();
-    });
-    if (!ran.ok()) return ran;
-    return upload;
+    state.upload = KVCS_TRY(create_part(who, wanted, upload));
+    return state;
   }
   wanted.size_bytes = ask.length.value_or(0);
+  const ArtifactQuota limits = KVCS_TRY(artifacts_.quota(who.organization_id));
+  Artifact row;
+  const auto also = [&](Database& db, const Artifact& made) -> Status {
+    upload.artifact_id = made.id;
+    KVCS_TRY(insert(db, upload, made.id));
+    row = made;
+    const bool is_reached =
+        !made.sha256.empty() && ask.length && KVCS_TRY(upload_rows::reaches(db, who, made));
+    return is_reached ? adopt(db, who, row, limits, request_id) : ok();
+  };
   KVCS_TRY(artifacts_.create(std::move(wanted),
-                             {.lifetime_s = config.resumable_lifetime_s,
-                              .also = [&](Database& db, const Artifact& made) -> Status {
-                                upload.artifact_id = made.id;
-                                return insert(db, made.id);
-                              }}));
-  return upload;
+                             {.lifetime_s = config.resumable_lifetime_s, .also = also}));
+  if (!row.ready) return state;
+  upload.done = true;
+  state.offset = upload.length;
+  state.ready = std::move(row);
+  return state;
+}
+
+// In the transaction of the caller: the blob that is there becomes the artifact's, unless it has
+// gone.
+Status UploadService::adopt(Database& db, const Principal& who, Artifact& row,
+                            const ArtifactQuota& limits, std::string_view request_id) {
+  if (blobs_.stat(row.sha256).value_or(UINT64_MAX) != row.size_bytes) return ok();
+  const int64_t now_ms = clock_.unix_ms();
+  auto uploaded = KVCS_TRY(db.prepare("UPDATE artifacts SET uploaded_ms = ? WHERE id = ?"));
+  KVCS_TRY(uploaded.bind(1, now_ms).bind(2, row.id).run());
+  KVCS_TRY(artifacts_.make_ready(db, row, who, limits, request_id));
+  auto done = KVCS_TRY(db.prepare("UPDATE uploads SET done_ms = ? WHERE artifact_id = ?"));
+  return done.bind(1, now_ms).bind(2, row.id).run();
+}
+
+Result<std::optional<ProofChallenge>> UploadService::challenge(const Upload& upload) {
+  const bool can = upload.kind == UploadKind::kWhole && !upload.done &&
+                   upload.length.value_or(0) >= kProofFromBytes;
+  if (!can) return std::optional<ProofChallenge>();
+  const Artifact row = KVCS_TRY(artifacts_.find(upload.artifact_id));
+  if (row.sha256.empty()) return std::optional<ProofChallenge>();
+  return std::optional(proofs_.challenge(upload.id, *upload.length));
+}
+
+Result<UploadState> UploadService::prove(const Principal& who, std::string_view id,
+                                         std::string_view answer_hex, std::string_view request_id) {
+  const auto turn = KVCS_TRY(take_turn(id));
+  UploadState state;
+  state.upload = KVCS_TRY(find_own(who, id));
+  Artifact row = KVCS_TRY(artifacts_.find(state.upload.artifact_id));
+  const ArtifactQuota limits = KVCS_TRY(artifacts_.quota(row.organization_id));
+  KVCS_TRY(proofs_.check(id, row.sha256, row.size_bytes, answer_hex));
+  const Status ran = writer_.run([&](Database& db) -> Status {
+    row = KVCS_TRY(artifact_rows::find(db, state.upload.artifact_id));
+    if (!row.ready) return adopt(db, who, row, limits, request_id);
+    return ok();
+  });
+  if (!ran.ok()) return ran;
+  // The blob has gone since it was read.
+  if (!row.ready) return conflict("The bytes were removed meanwhile. Send them.");
+  (void)blobs_.remove_staged(state.upload.id);
+  state.upload.done = true;
+  state.offset = state.upload.length;
+  state.ready = std::move(row);
+  return state;
 }
 
 Result<Upload> UploadService::find_own(const Principal& who, std::string_view id) const {

@@ -12,6 +12,8 @@
 // - The end has three steps: the digest is compared and written down (sealed), what is staged
 //   becomes the blob, one transaction makes the artifact ready. After a death between them the next
 //   look at the upload goes on from there.
+// - Bytes that the caller reaches as a ready artifact need not come: the upload is ready as it is
+//   made. Bytes that it can show to hold need not come either (upload_proof.h), whosever they are.
 // - One request at a time works on an upload; others are told Conflict with reason upload_locked.
 //
 // Thread-safe. Failures: NotFound "Upload not found", also for what is not the caller's own;
@@ -26,6 +28,7 @@
 #include <vector>
 
 #include "artifacts/artifacts.h"
+#include "artifacts/upload_proof.h"
 #include "artifacts/upload_rows.h"
 #include "base/mutex.h"
 
@@ -69,8 +72,14 @@ class UploadService final {
 
   // `wanted` says whose it is to be and, but for a part, what. RateLimited with reason
   // uploads_open.
-  Result<Upload> create(const Principal& who, Artifact wanted, const UploadAsk& ask,
-                        UploadKind kind);
+  Result<UploadState> create(const Principal& who, Artifact wanted, const UploadAsk& ask,
+                             UploadKind kind, std::string_view request_id);
+  // What to show of the bytes of an unfinished upload; nothing for one without digest, length or
+  // enough bytes.
+  Result<std::optional<ProofChallenge>> challenge(const Upload& upload);
+  // Of an upload that nothing has come of. Failures of UploadProofs::check().
+  Result<UploadState> prove(const Principal& who, std::string_view id, std::string_view answer_hex,
+                            std::string_view request_id);
   // The upload and the place of its bytes; goes on with what a death has left half finished.
   Result<UploadState> look(const Principal& who, std::string_view id, std::string_view request_id);
   Result<UploadWrite> begin_write(const Principal& who, std::string_view id, const WriteAsk& ask);
@@ -91,6 +100,10 @@ class UploadService final {
   Result<UploadSweepReport> sweep();
 
  private:
+  Status adopt(Database& db, const Principal& who, Artifact& row, const ArtifactQuota& limits,
+               std::string_view request_id);
+  Result<Upload> create_part(const Principal& who, const Artifact& wanted, Upload upload);
+  Status insert(Database& db, Upload& upload, const std::string& id);
   Result<Upload> find_own(const Principal& who, std::string_view id) const;
   Result<std::unique_ptr<ArtifactPutTurn>> take_turn(std::string_view id);
   Result<uint64_t> staged_bytes(const Upload& upload);
@@ -115,6 +128,7 @@ class UploadService final {
   BlobStore& blobs_;
   const Clock& clock_;
   Entropy& entropy_;
+  UploadProofs proofs_;
   Mutex mutex_;
   std::set<std::string, std::less<>> turns_ KVCS_GUARDED_BY(mutex_);  // Uploads at work.
 };

@@ -139,7 +139,7 @@ void UploadsApi::add_routes(std::vector<http::Row>& table, const http::ArtifactA
   rows.add(kDelete, "/{id}", one, kSmallBodyMaxBytes, &UploadsApi::remove, "Give an upload up.",
            {.status = 204});
   rows.add(kPost, "/{id}", one, max, &UploadsApi::instead,
-           "PATCH, DELETE or HEAD as X-HTTP-Method-Override says.",
+           "PATCH, DELETE or HEAD as X-HTTP-Method-Override says; or Upload-Proof.",
            {.body = tus::kBodyType, .status = 204});
 }
 
@@ -186,16 +186,17 @@ Result<Response> UploadsApi::remove(Request& request) {
 }
 
 Result<Response> UploadsApi::instead(Request& request) {
+  if (request.header("upload-proof")) return run(request, &UploadsApi::prove_step);
   const std::string_view method = request.header("x-http-method-override").value_or("");
   if (method == "PATCH") return append(request);
   if (method == "DELETE") return remove(request);
   if (method == "HEAD") return look(request);
-  return std::move(http::problem_response(
-                       405,
-                       invalid("POST is possible here with X-HTTP-Method-Override: PATCH, DELETE "
-                               "or HEAD."),
-                       http::Dialect::kPortal, request.request_id)
-                       .set("allow", "HEAD, POST, PATCH, DELETE"));
+  return std::move(
+      http::problem_response(405,
+                             invalid("POST is possible here with Upload-Proof, or with "
+                                     "X-HTTP-Method-Override: PATCH, DELETE or HEAD."),
+                             http::Dialect::kPortal, request.request_id)
+          .set("allow", "HEAD, POST, PATCH, DELETE"));
 }
 
 // The headers by which every answer says how far the upload is.
@@ -211,8 +212,8 @@ Response UploadsApi::answer(int status, const UploadState& state) {
   return response;
 }
 
-Result<Upload> UploadsApi::create_upload(Request& request, const std::string& metadata,
-                                         UploadKind kind) {
+Result<UploadState> UploadsApi::create_upload(Request& request, const std::string& metadata,
+                                              UploadKind kind) {
   UploadAsk ask{KVCS_TRY(tus::read_number(request, "upload-length")), metadata};
   const auto deferred = request.header("upload-defer-length");
   if (deferred && *deferred != "1") return invalid("Upload-Defer-Length: 1 is expected.");
@@ -230,7 +231,7 @@ Result<Upload> UploadsApi::create_upload(Request& request, const std::string& me
     wanted = KVCS_TRY(artifact_json::parse_upload(body));
   }
   KVCS_TRY(take_owner(request.principal, wanted));
-  return uploads_.create(request.principal, std::move(wanted), ask, kind);
+  return uploads_.create(request.principal, std::move(wanted), ask, kind, request.request_id);
 }
 
 Result<Response> UploadsApi::create_step(Request& request) {
@@ -239,19 +240,29 @@ Result<Response> UploadsApi::create_step(Request& request) {
   if (concat && concat->is_final) return join_parts(request, concat->parts, metadata);
   const bool brings_bytes = has_body(request) && !is_announcement(request);
   if (brings_bytes) KVCS_TRY(check_body_type(request));
-  UploadState state;
-  state.upload =
+  UploadState state =
       KVCS_TRY(create_upload(request, metadata, concat ? UploadKind::kPart : UploadKind::kWhole));
-  state.offset = 0;
   const std::string id = state.upload.id;
-  if (brings_bytes) {
+  const bool has_all = request.header("upload-have") == "1";
+  const auto challenge = has_all ? KVCS_TRY(uploads_.challenge(state.upload)) : std::nullopt;
+  if (state.upload.done) {
+    // Its bytes are there; what the request brings of them is left.
+  } else if (brings_bytes) {
     state = KVCS_TRY(write(request, id, {.body_bytes = request.body->declared_size_bytes()}));
   } else if (state.upload.length == uint64_t{0} && !concat) {
     state = KVCS_TRY(uploads_.look(request.principal, id, request.request_id));
   }
   Response response = answer(201, state);
   response.set("location", path_of(id));
+  if (challenge) response.set("upload-challenge", challenge->text());
   return response;
+}
+
+Result<Response> UploadsApi::prove_step(Request& request) {
+  const std::string id = KVCS_TRY(upload_id(request));
+  const std::string_view proof = request.header("upload-proof").value_or("");
+  if (!is_hex(proof, 64)) return invalid("Upload-Proof: a SHA-256 in hex is expected.");
+  return answer(204, KVCS_TRY(uploads_.prove(request.principal, id, proof, request.request_id)));
 }
 
 Result<Response> UploadsApi::join_parts(Request& request, const std::vector<std::string>& parts,

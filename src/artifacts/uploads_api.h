@@ -1,6 +1,8 @@
 // Handlers of /api/v1/uploads: the tus protocol 1.0.0 onto artifacts, with the extensions creation,
 // creation-with-upload, creation-defer-length, expiration, checksum, termination and concatenation.
-// An upload's id is that of its artifact. What Upload-Metadata says may also be a JSON body. Order
+// An upload's id is that of its artifact. A client that holds all bytes may say so, Upload-Have: 1,
+// and gets an Upload-Challenge, to be answered by POST …/{id} with Upload-Proof (upload_proof.h).
+// What Upload-Metadata says may also be a JSON body. Order
 // of checks: guard → Tus-Resumable → headers → lookup → state. Thread-safe; references outlive it.
 #pragma once
 #include <optional>
@@ -42,8 +44,9 @@ class UploadsApi final {
   Result<http::Response> remove_step(http::Request& request);
   Result<http::Response> join_parts(http::Request& request, const std::vector<std::string>& parts,
                                     const std::string& metadata);
-  Result<Upload> create_upload(http::Request& request, const std::string& metadata,
-                               UploadKind kind);
+  Result<http::Response> prove_step(http::Request& request);
+  Result<UploadState> create_upload(http::Request& request, const std::string& metadata,
+                                    UploadKind kind);
   Result<UploadState> write(http::Request& request, std::string_view id, WriteAsk ask);
   Result<uint64_t> take_body(http::Request& request, UploadWrite& write);
   Status receive(http::Request& request, UploadWrite& write, Checksum* checksum);

@@ -25,7 +25,7 @@ namespace kvcs::cli {
 namespace {
 
 constexpr const char* kUploads = "/api/v1/uploads";
-constexpr size_t kParts = 4;
+constexpr size_t kParts = 4, kProofRangeBytes = 4096;
 // Attempts that brought nothing, one after the other.
 constexpr int kFailuresMax = 8;
 constexpr int64_t kFirstPauseMs = 500, kPauseMaxMs = 15'000;
@@ -35,7 +35,7 @@ constexpr int kGone = 404, kConflict = 409, kLocked = 423;
 
 struct Answer {
   int status = 0;
-  std::string body, location;
+  std::string body, location, challenge;
   std::optional<uint64_t> offset;
   bool ok() const { return status / 100 == 2; }
   Status failure() const { return status_of_answer(status, body); }
@@ -82,7 +82,12 @@ class ResumableUpload final {
   Result<std::optional<std::string>> run() {
     const InterruptAdvice advice;
     for (int attempt = 1;; attempt++) {
-      if (!load() && !KVCS_TRY(begin())) return std::optional<std::string>();
+      const bool goes_on = load();
+      if (!goes_on && attempt == 1) {
+        const auto there = KVCS_TRY(offer());
+        if (there) return there;
+      }
+      if (!goes_on && !KVCS_TRY(begin())) return std::optional<std::string>();
       const Status sent = send_parts();
       // Parts of before may have expired on the server.
       const bool again = sent.code() == Code::kNotFound && attempt == 1;
@@ -103,6 +108,8 @@ class ResumableUpload final {
   void forget();
   std::string state_path() const;
   Result<bool> begin();
+  Result<std::optional<std::string>> offer();
+  Result<std::string> prove(const std::string& challenge) const;
   Status send_parts();
   Status send_part(Part& part);
   Status send_rest(Part& part);
@@ -123,6 +130,7 @@ Result<Answer> ResumableUpload::ask(ApiClient& api, http::UpstreamRequest reques
   Answer answer;
   answer.status = response->status();
   answer.location = response->header("location").value_or("");
+  answer.challenge = response->header("upload-challenge").value_or("");
   const auto offset = parse_u64(response->header("upload-offset").value_or(""), "upload-offset");
   if (offset.ok()) answer.offset = *offset;
   answer.body = KVCS_TRY(response->read_all(kAnswerMaxBytes));
@@ -178,6 +186,59 @@ Status ResumableUpload::save() const {
 
 void ResumableUpload::forget() {
   (void)::unlink(state_path().c_str());
+}
+
+// The answer to a challenge, "NONCE OFFSET,OFFSET,…": the SHA-256 of the nonce and of 4 KiB of the
+// file from each offset on, in hex.
+Result<std::string> ResumableUpload::prove(const std::string& challenge) const {
+  const size_t space = challenge.find(' ');
+  const std::string nonce = KVCS_TRY(from_hex(std::string_view(challenge).substr(0, space)));
+  if (space == challenge.npos) return upstream_failed("The server's challenge names no places.");
+  const Descriptor file(::open(file_.path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return io_error("open", file_.path, errno);
+  Sha256 hash;
+  hash.update(nonce.data(), nonce.size());
+  std::array<char, kProofRangeBytes> bytes{};
+  for (const std::string_view text : split(std::string_view(challenge).substr(space + 1), ',')) {
+    const uint64_t offset = KVCS_TRY(parse_u64(text, "offset"));
+    const ssize_t n = ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n != static_cast<ssize_t>(bytes.size())) {
+      return upstream_failed("The server's challenge names a place outside of the file.");
+    }
+    hash.update(bytes.data(), bytes.size());
+  }
+  return hash.finish_hex();
+}
+
+// Whether the bytes are there already: the organization's own, or somebody's, when the file shows
+// that its bytes are at hand. Nothing: they must be sent.
+Result<std::optional<std::string>> ResumableUpload::offer() {
+  http::UpstreamRequest request;
+  request.method = "POST";
+  request.headers = {{"upload-length", std::to_string(file_.size_bytes)},
+                     {"upload-have", "1"},
+                     {"content-type", "application/json"}};
+  request.body = dump_json(announcement_);
+  const Answer made = KVCS_TRY(ask(api_, std::move(request), kUploads));
+  if (made.status == kGone || made.status == 405) return std::optional<std::string>();
+  if (!made.ok()) return made.failure();
+  const std::string id = made.location.substr(made.location.rfind('/') + 1);
+  bool is_there = made.offset == file_.size_bytes;
+  if (!is_there && !made.challenge.empty()) {
+    http::UpstreamRequest answer;
+    answer.method = "POST";
+    answer.headers = {{"upload-proof", KVCS_TRY(prove(made.challenge))}};
+    const Answer proved = KVCS_TRY(ask(api_, std::move(answer), std::string(kUploads) + "/" + id));
+    is_there = proved.ok();
+  }
+  if (is_there) {
+    console_.note("The server has these bytes already; none was sent.");
+    return std::optional<std::string>(id);
+  }
+  http::UpstreamRequest removal;
+  removal.method = "DELETE";
+  (void)ask(api_, std::move(removal), std::string(kUploads) + "/" + id);
+  return std::optional<std::string>();
 }
 
 // Makes the parts on the server. False: it knows no such uploads.

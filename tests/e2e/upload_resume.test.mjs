@@ -146,3 +146,22 @@ test('kvcs upload sends a small file in one piece, and a large one in parts', ()
   const { used } = (await daemon.api('GET', '/api/v1/quota')).body;
   assert.equal(used.artifacts, 2);
 }));
+
+test('kvcs upload sends no byte that its organization has, or that another one has and it can show', () => withUpload(async ({ daemon, relay, bytes, begin }) => {
+  await checkStored(daemon, await begin().ended, bytes);
+  let before = relay.sent;
+  const again = await begin().ended;
+  assert.equal(again.code, 0, again.stderr);
+  assert.ok(relay.sent - before < 100_000, `${relay.sent - before} bytes`);
+  // Another organization with the same file.
+  const { body: org } = await daemon.admin('POST', '/admin/organizations', { name: 'Other' });
+  const { body: project } = await daemon.admin('POST', `/admin/organizations/${org.org_id}/projects`, { name: 'P' });
+  const { body: key } = await daemon.admin('POST',
+    `/admin/organizations/${org.org_id}/projects/${project.project_id}/api-keys`, { name: 'k' });
+  before = relay.sent;
+  daemon.credentials.api_key = key.api_key;
+  const shown = await begin().ended;
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.ok(relay.sent - before < 100_000, `${relay.sent - before} bytes`);
+  assert.equal((await daemon.api('GET', '/api/v1/quota')).body.used.storage_bytes, bytes.length);
+}));
