@@ -216,6 +216,7 @@ void build_artifacts(Parts& parts) {
       parts.clock(), *parts.entropy);
   parts.artifacts.uploads_api = std::make_unique<UploadsApi>(
       *parts.artifacts.uploads, parts.config.artifacts, *parts.artifacts.search, parts.clock());
+  build_artifact_doors(parts);
 }
 
 // The sink of usage rows is added before budgets bring rows into the outbox.

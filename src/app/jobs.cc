@@ -21,6 +21,7 @@
 #include "artifacts/artifact_search.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/missing_blobs.h"
+#include "artifacts/shares.h"
 #include "artifacts/uploads.h"
 #include "base/bytes.h"
 #include "base/clock.h"
@@ -203,6 +204,7 @@ Result<std::string> sweep_artifacts(Parts& parts) {
   const SweepReport report = KVCS_TRY(parts.artifacts.service->sweep());
   const int64_t shares = KVCS_TRY(parts.artifacts.shares->remove_expired());
   return dump_json({{"expired_uploads", report.expired_uploads},
+                    {"expired_shares", shares},
                     {"expired_parts", uploads.expired_parts},
                     {"staged_orphans", uploads.orphans},
                     {"orphan_blobs", report.orphan_blobs},

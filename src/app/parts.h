@@ -145,6 +145,11 @@ struct ArtifactParts {
   std::unique_ptr<ArtifactService> service;
   std::unique_ptr<ArtifactSearch> search;
   std::unique_ptr<ArtifactsApi> api;
+  std::unique_ptr<InferenceEngine> engine;
+  std::unique_ptr<NestedArtifactsApi> nested_api;
+  std::unique_ptr<CatalogueApi> catalogue_api;
+  std::unique_ptr<ShareService> shares;
+  std::unique_ptr<ShareApi> share_api;
   std::unique_ptr<UploadService> uploads;
   std::unique_ptr<UploadsApi> uploads_api;
 };

@@ -16,6 +16,9 @@
 #include "app/parts.h"
 #include "app/status_api.h"
 #include "artifacts/artifacts_api.h"
+#include "artifacts/catalogue_api.h"
+#include "artifacts/nested_api.h"
+#include "artifacts/share_api.h"
 #include "artifacts/uploads_api.h"
 #include "base/bytes.h"
 #include "briefing/briefing.h"
@@ -202,6 +205,9 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.ai.admin_api->add_routes(table, admin);
   parts.ai.objects->add_routes(table, admin);
   parts.artifacts.api->add_routes(table, artifact);
+  parts.artifacts.share_api->add_routes(table, artifact);
+  parts.artifacts.nested_api->add_routes(table, artifact, anybody_access(artifact.read));
+  parts.artifacts.catalogue_api->add_routes(table);
   parts.artifacts.uploads_api->add_routes(table, artifact);
   parts.project_keys_api->add_routes(table, artifact);
   parts.gateway.api->add_routes(table);

@@ -304,6 +304,7 @@ class ArtifactService final {
   Status confirm_row(Database& db, const Principal& who, std::string_view id,
                      const ConfirmClaim& claim, const ArtifactQuota& limits,
                      std::string_view request_id, Artifact& row);
+  Status collect_removed(std::span<const BlobRemoval> removals);
   Status sweep_expired(SweepReport& report);
   Status sweep_orphans(SweepReport& report);
   Result<bool> has_its_rows() const;

@@ -27,11 +27,11 @@ Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size
     return rest.bind(1, project_id).run();
   });
   if (!ran.ok()) return ran;
-  // The sweeps find the bytes that stay behind when this fails.
-  for (const Artifact& row : removed) {
-    (void)collect_blob(row.sha256);
-    (void)blobs_.remove_staged(row.id);
-  }
+  std::vector<BlobRemoval> removals;
+  for (const Artifact& row : removed) removals.push_back({row.id, row.sha256});
+  (void)collect_removed(removals);  // What fails is noted.
+  // The sweep finds the staged bytes that stay behind when this fails.
+  for (const Artifact& row : removed) (void)blobs_.remove_staged(row.id);
   for (const std::string& part : parts) (void)blobs_.remove_staged(part);
   return removed.size() + parts.size();
 }

@@ -290,9 +290,10 @@ Status ArtifactService::remove(const Principal& who, std::string_view id,
     return audit_change(db, "delete", before, "", who, request_id);
   });
   if (!ran.ok()) return ran;
-  // The artifact is gone whatever becomes of the bytes: the sweep finds what stays behind.
-  (void)collect_blob(before.sha256);
-  (void)blobs_.remove_staged(before.id);
+  // The artifact is gone whatever becomes of the bytes: they are noted until they are gone too.
+  const BlobRemoval removal{before.id, before.sha256};
+  (void)collect_removed({&removal, 1});
+  (void)blobs_.remove_staged(before.id);  // Else the sweep finds them.
   return ok();
 }
 

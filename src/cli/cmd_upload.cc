@@ -186,6 +186,8 @@ Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
       in.optional_text("name").value_or(std::filesystem::path(path).stem().string());
   Json request = upload_request(local, name, in.text("visibility"));
   if (const auto project = in.optional_text("project-id")) request["project_id"] = *project;
+  if (const auto words = in.optional_text("description")) request["description"] = *words;
+  if (const std::vector<std::string> tags = in.list("tag"); !tags.empty()) request["tags"] = tags;
   const std::string id = KVCS_TRY(send(api, local, request, console));
   const Json stored = KVCS_TRY(api.call("GET", "/api/v1/artifacts/" + id + "?shape=single"));
   std::string url = api.settings().url + "/api/v1/artifacts/" + id;
