@@ -5,7 +5,7 @@
 #include "app/build.h"
 #include "app/caller_api.h"
 #include "app/parts.h"
-#include "app/plan_limits.h"
+#include "base/log.h"
 #include "identity/orgs.h"
 #include "identity/projects.h"
 #include "ledger/alerts.h"
@@ -37,6 +37,10 @@ Status build_providers(Parts& parts) {
   PortalParts& portal = parts.portal;
   portal.providers = KVCS_TRY(portal::Providers::read(parts.config.auth.providers, *parts.upstream,
                                                       parts.clock(), *parts.entropy));
+  const Status taken_back = portal::take_back_appointments(*parts.people, portal.providers->all());
+  if (!taken_back.ok()) {
+    log::error("operator.not_taken_back", {{"error", taken_back.to_string()}});
+  }
   portal.arrivals = std::make_unique<portal::Arrivals>(portal::Arrivals::Services{
       .people = *parts.people,
       .members = *parts.members,

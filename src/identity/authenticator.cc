@@ -153,7 +153,7 @@ struct Authenticator::Impl {
     session.value()->used_ms->store(now_ms);
     principal.kind = PrincipalKind::kPerson;
     principal.person_id = person.value()->id;
-    principal.role = person.value()->role;
+    principal.role = person.value()->operator_role();
     principal.key_id = principal.person_id;
     principal.session_id = session.value()->id;
     principal.key_sha256 = sha256_hex;

@@ -36,6 +36,21 @@ Status sign_in_exists() {
   return conflict("Somebody signs in with this account already.").with_reason("sign_in_exists");
 }
 
+// How long a sign-in is taken for somebody whose records are being written.
+constexpr int64_t kSignInTakenS = 60;
+
+KvBatch records_of(const Person& person, const SignIn& sign_in, std::string_view password_hash) {
+  const std::string hash = hash_of(sign_in);
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, keyspace::person_profile(person.id), person_to_json(person));
+  batch.put(KvFamily::kConfig, keyspace::sign_in(hash), person.id);
+  batch.put(KvFamily::kConfig, keyspace::person_sign_in(person.id, hash), to_json(sign_in));
+  if (!password_hash.empty()) {
+    batch.put(KvFamily::kConfig, keyspace::person_password(person.id), std::string(password_hash));
+  }
+  return batch;
+}
+
 }  // namespace
 
 std::string person_to_json(const Person& person) {
@@ -44,6 +59,10 @@ std::string person_to_json(const Person& person) {
             {"email", person.email},
             {"status", person.active ? "active" : "suspended"}};
   if (person.role != AdminRole::kNone) json["role"] = admin_role_name(person.role);
+  if (person.appointed) {
+    json["appointed_by"] = {{"provider", person.appointed->provider},
+                            {"entry", person.appointed->entry}};
+  }
   json["created_at"] = time_json(person.created_ms);
   json["updated_at"] = time_json(person.updated_ms);
   json["version"] = person.version;
@@ -67,6 +86,9 @@ Result<Person> parse_person(std::string_view text) {
     return internal("damaged person record: " + read.message());
   }
   if (role) person.role = KVCS_TRY(parse_admin_role(*role));
+  if (const auto by = json->find("appointed_by"); by != json->end()) {
+    person.appointed = AppointedBy{text_member(*by, "provider"), text_member(*by, "entry")};
+  }
   person.created_ms = KVCS_TRY(parse_iso8601_ms(created));
   person.updated_ms = KVCS_TRY(parse_iso8601_ms(updated));
   return person;
@@ -76,8 +98,7 @@ PersonService::PersonService(const KvStore& kv, AuditedKv& audited, const Clock&
                              Entropy& entropy)
     : kv_(kv), audited_(audited), clock_(clock), entropy_(entropy) {}
 
-Result<Person> PersonService::create(Person wanted, const SignIn& sign_in,
-                                     std::string_view password_hash, const AuditContext& who) {
+Result<Person> PersonService::complete(Person wanted) const {
   wanted.name = std::string(trim(wanted.name));
   if (wanted.name.empty() || wanted.name.size() > kPersonNameMaxBytes ||
       !is_valid_utf8(wanted.name)) {
@@ -86,19 +107,40 @@ Result<Person> PersonService::create(Person wanted, const SignIn& sign_in,
   wanted.id = make_uuid_v4(entropy_);
   wanted.created_ms = wanted.updated_ms = clock_.unix_ms();
   wanted.version = 1;
-  const std::string hash = hash_of(sign_in);
-  KvBatch batch;
-  batch.put(KvFamily::kConfig, keyspace::person_profile(wanted.id), person_to_json(wanted));
-  batch.put(KvFamily::kConfig, keyspace::sign_in(hash), wanted.id);
-  batch.put(KvFamily::kConfig, keyspace::person_sign_in(wanted.id, hash), to_json(sign_in));
-  if (!password_hash.empty()) {
-    batch.put(KvFamily::kConfig, keyspace::person_password(wanted.id), std::string(password_hash));
-  }
-  Status stored = audited_.compare_and_swap(KvFamily::kConfig, keyspace::sign_in(hash),
-                                            std::nullopt, batch, who);
+  return wanted;
+}
+
+Result<Person> PersonService::create(Person wanted, const SignIn& sign_in,
+                                     std::string_view password_hash, const AuditContext& who) {
+  const Person person = KVCS_TRY(complete(std::move(wanted)));
+  Status stored =
+      audited_.compare_and_swap(KvFamily::kConfig, keyspace::sign_in(hash_of(sign_in)),
+                                std::nullopt, records_of(person, sign_in, password_hash), who);
   if (stored.code() == Code::kConflict) return sign_in_exists();
   KVCS_TRY(std::move(stored));
-  return wanted;
+  return person;
+}
+
+// `write` compares and swaps a record of its own. So the sign-in is taken before, for a minute, in
+// favour of a person who is not there yet, which reads as nobody; the batch makes both lasting.
+Result<Person> PersonService::create_with(Person wanted, const SignIn& sign_in,
+                                          std::string_view password_hash, const AuditContext& who,
+                                          const Write& write) {
+  const Person person = KVCS_TRY(complete(std::move(wanted)));
+  const std::string taken = keyspace::sign_in(hash_of(sign_in));
+  KvBatch take;
+  take.put(KvFamily::kConfig, taken, KvEntry{person.id, {}, clock_.unix_s() + kSignInTakenS});
+  Status free = audited_.compare_and_swap(KvFamily::kConfig, taken, std::nullopt, take, who);
+  if (free.code() == Code::kConflict) return sign_in_exists();
+  KVCS_TRY(std::move(free));
+  Status written = write(person, records_of(person, sign_in, password_hash));
+  if (written.ok()) return person;
+  KvBatch release;
+  release.remove(KvFamily::kConfig, taken);
+  // What cannot be released ends by itself.
+  [[maybe_unused]] const Status released =
+      audited_.compare_and_swap(KvFamily::kConfig, taken, person.id, release, who);
+  return written;
 }
 
 Result<Person> PersonService::find(std::string_view id) const {
@@ -156,6 +198,18 @@ Result<PersonPage> PersonService::list(std::string_view cursor, size_t limit) co
   }
   page.cursor = after;
   return page;
+}
+
+Result<std::vector<Person>> PersonService::list_appointed() const {
+  std::vector<Person> appointed;
+  const auto add = [&](const KvItem& item) -> Status {
+    if (!keyspace::parse_person_profile(item.key)) return ok();
+    Result<Person> person = parse_person(item.entry.value);
+    if (person.ok() && person->appointed) appointed.push_back(std::move(person).value());
+    return ok();
+  };
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kConfig, keyspace::kPersonPrefix, add));
+  return appointed;
 }
 
 Result<std::vector<SignIn>> PersonService::list_sign_ins(std::string_view id) const {

@@ -5,6 +5,7 @@
 // audited. Thread-safe.
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,14 +22,24 @@ inline constexpr std::string_view kLocalIssuer = "local";
 inline constexpr size_t kSignInsPerPersonMax = 20;
 inline constexpr size_t kPersonNameMaxBytes = 200;
 
+// By which configuration somebody is an operator: an entry of the provider's list of admins.
+struct AppointedBy {
+  std::string provider, entry;
+  bool operator==(const AppointedBy&) const = default;
+};
+
 struct Person {
   std::string id;  // UUID
   std::string name;
   std::string email;  // "" when no sign-in told one that it had verified.
   bool active = true;
-  AdminRole role = AdminRole::kNone;  // Of the whole daemon: an operator's.
+  AdminRole role = AdminRole::kNone;     // Of the whole daemon: an operator's; given by operators.
+  std::optional<AppointedBy> appointed;  // The configuration makes the person an owner besides.
   int64_t version = 1;
   int64_t created_ms = 0, updated_ms = 0;
+
+  // What the person may do as an operator.
+  AdminRole operator_role() const { return appointed ? AdminRole::kOwner : role; }
 };
 
 struct SignIn {
@@ -54,12 +65,20 @@ class PersonService final {
   // name, or one that is too long. Conflict with reason sign_in_exists.
   Result<Person> create(Person wanted, const SignIn& sign_in, std::string_view password_hash,
                         const AuditContext& who);
+  // The same for somebody who comes with something, such as a membership: `write` writes it and the
+  // person's records in one batch. Its failure is returned, and nothing is left of the person.
+  using Write = std::function<Status(const Person& person, const KvBatch& records)>;
+  Result<Person> create_with(Person wanted, const SignIn& sign_in, std::string_view password_hash,
+                             const AuditContext& who, const Write& write);
   Result<Person> find(std::string_view id) const;  // NotFound, reason person_not_found
   Result<Person> find_by_sign_in(const SignIn& sign_in) const;
   // `edit` may change anything but id and times; it may run more than once.
   using Edit = std::function<Status(Person& person)>;
   Result<Person> update(std::string_view id, const Edit& edit, const AuditContext& who);
   Result<PersonPage> list(std::string_view cursor, size_t limit) const;
+  // All whom a configuration has made operators. Damaged records are left out: nobody comes in by
+  // them.
+  Result<std::vector<Person>> list_appointed() const;
 
   Result<std::vector<SignIn>> list_sign_ins(std::string_view id) const;
   // Conflict with reason sign_in_exists when it is somebody's already, or sign_ins_full.
@@ -70,6 +89,8 @@ class PersonService final {
   Status set_password_hash(std::string_view id, std::string_view hash, const AuditContext& who);
 
  private:
+  Result<Person> complete(Person wanted) const;
+
   const KvStore& kv_;
   AuditedKv& audited_;
   const Clock& clock_;

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/bytes.h"
+#include "base/log.h"
 
 namespace kvcs::portal {
 namespace {
@@ -32,10 +33,20 @@ Status check_domain(const Provider& provider, const std::string& email) {
       .with_reason("domain_not_allowed");
 }
 
-bool is_listed(const std::vector<std::string>& admins, const std::string& subject,
-               const std::string& email) {
-  return std::any_of(admins.begin(), admins.end(), [&](const std::string& one) {
-    return one == subject || (!email.empty() && lower_ascii(one) == email);
+// The entry of a provider's admins that is this identity.
+std::optional<AppointedBy> appointment(const Provider& provider, const oauth::Identity& identity) {
+  const std::string email = verified_email(identity);
+  for (const std::string& one : provider.admins) {
+    const bool fits = one == identity.subject || (!email.empty() && lower_ascii(one) == email);
+    if (fits) return AppointedBy{provider.name, one};
+  }
+  return std::nullopt;
+}
+
+bool still_appoints(const std::vector<Provider>& providers, const AppointedBy& by) {
+  return std::any_of(providers.begin(), providers.end(), [&](const Provider& provider) {
+    return provider.name == by.provider && std::find(provider.admins.begin(), provider.admins.end(),
+                                                     by.entry) != provider.admins.end();
   });
 }
 
@@ -74,7 +85,7 @@ Result<Person> Arrivals::welcome(const Provider& provider, const oauth::Identity
   return apply_operator(provider, identity, std::move(person), who);
 }
 
-// An invitation is looked at before the person is made, and spent after. Roles by claim and the
+// An invitation is spent by the write that makes the person. Roles by claim and the
 // list of admins let somebody in as an invitation does.
 Result<Person> Arrivals::make_person(const Provider& provider, const oauth::Identity& identity,
                                      const Secret& invitation, const AuditContext& who) {
@@ -83,7 +94,7 @@ Result<Person> Arrivals::make_person(const Provider& provider, const oauth::Iden
     return provider.role_map.contains(word);
   });
   const std::string email = verified_email(identity);
-  const bool is_admin = is_listed(provider.admins, identity.subject, email);
+  const bool is_admin = appointment(provider, identity).has_value();
   if (!invitation.empty()) KVCS_TRY(s_.invitations.find_by_token(invitation).status());
   const bool is_let_in =
       !invitation.empty() || is_mapped || is_admin || s_.sign_up == SignUp::kOpen;
@@ -98,13 +109,15 @@ Result<Person> Arrivals::make_person(const Provider& provider, const oauth::Iden
   wanted.name = !identity.name.empty() ? identity.name : !email.empty() ? email : identity.subject;
   wanted.name.resize(std::min(wanted.name.size(), kPersonNameMaxBytes));
   if (!is_valid_utf8(wanted.name)) wanted.name = identity.subject;
-  const Person person =
-      KVCS_TRY(s_.people.create(std::move(wanted), {identity.issuer, identity.subject}, "", who));
+  const SignIn sign_in{identity.issuer, identity.subject};
   if (!invitation.empty()) {
-    KVCS_TRY(s_.invitations.accept(invitation, person, who).status());
-  } else if (!is_mapped && s_.sign_up == SignUp::kOpen) {
-    KVCS_TRY(give_place(person, who));
+    const auto accept = [&](const Person& person, const KvBatch& records) -> Status {
+      return s_.invitations.accept(invitation, person, who, records).status();
+    };
+    return s_.people.create_with(std::move(wanted), sign_in, "", who, accept);
   }
+  const Person person = KVCS_TRY(s_.people.create(std::move(wanted), sign_in, "", who));
+  if (!is_mapped && s_.sign_up == SignUp::kOpen) KVCS_TRY(give_place(person, who));
   return person;
 }
 
@@ -147,16 +160,32 @@ Status Arrivals::apply_roles(const Provider& provider, const oauth::Identity& id
 Result<Person> Arrivals::apply_operator(const Provider& provider, const oauth::Identity& identity,
                                         Person person, const AuditContext& who) {
   const std::string email = verified_email(identity);
-  const bool is_admin = is_listed(provider.admins, identity.subject, email);
-  const bool is_same =
-      (!is_admin || person.role == AdminRole::kOwner) && (email.empty() || person.email == email);
-  if (is_same) return person;
+  const std::optional<AppointedBy> by = appointment(provider, identity);
   const auto edit = [&](Person& edited) -> Status {
-    if (is_admin) edited.role = AdminRole::kOwner;
+    const bool was_here = edited.appointed && edited.appointed->provider == provider.name;
+    if (by || was_here) edited.appointed = by;
     if (!email.empty()) edited.email = email;
     return ok();
   };
+  Person wanted = person;
+  KVCS_TRY(edit(wanted));
+  if (wanted.appointed == person.appointed && wanted.email == person.email) return person;
   return s_.people.update(person.id, edit, who);
+}
+
+Status take_back_appointments(PersonService& people, const std::vector<Provider>& providers) {
+  const AuditContext who{"configuration", "start", ""};
+  for (const Person& person : KVCS_TRY(people.list_appointed())) {
+    if (still_appoints(providers, *person.appointed)) continue;
+    const auto edit = [](Person& edited) -> Status {
+      edited.appointed.reset();
+      return ok();
+    };
+    KVCS_TRY(people.update(person.id, edit, who).status());
+    log::warn("operator.taken_back",
+              {{"person_id", person.id}, {"provider", person.appointed->provider}});
+  }
+  return ok();
 }
 
 }  // namespace kvcs::portal

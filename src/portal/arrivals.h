@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/secret.h"
 #include "base/status.h"
@@ -46,5 +47,9 @@ class Arrivals final {
 
   const Services s_;
 };
+
+// At the start: whoever is an operator by an entry that no provider's admins have any more is none
+// from now on. What an operator gave stays.
+Status take_back_appointments(PersonService& people, const std::vector<Provider>& providers);
 
 }  // namespace kvcs::portal

@@ -150,7 +150,7 @@ Result<Invitation> InvitationService::find_by_token(const Secret& token) const {
 // Each attempt to join looks at the invitation again: whoever joined before with the same link has
 // changed the organization's members, so that the attempt of the second is repeated and finds none.
 Result<Invitation> InvitationService::accept(const Secret& token, const Person& person,
-                                             const AuditContext& who) {
+                                             const AuditContext& who, const KvBatch& also) {
   const Invitation wanted = KVCS_TRY(find_by_token(token));
   if (!wanted.email.empty() && wanted.email != person.email) {
     return forbidden("The invitation is for '" + printable(wanted.email, kShownName) +
@@ -159,6 +159,7 @@ Result<Invitation> InvitationService::accept(const Secret& token, const Person& 
   }
   const auto spend = [&](KvBatch& batch) -> Status {
     remove(batch, KVCS_TRY(find_by_token(token)));
+    batch.append(also);
     return ok();
   };
   KVCS_TRY(members_.add(wanted.organization_id, person.id, wanted.role, who, spend));

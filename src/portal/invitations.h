@@ -53,7 +53,9 @@ class InvitationService final {
   Result<Invitation> find_by_token(const Secret& token) const;
   // Forbidden with reason invitation_for_another when it names another address than the person's.
   // Else as find_by_token() and MemberService::add().
-  Result<Invitation> accept(const Secret& token, const Person& person, const AuditContext& who);
+  // Writes `also` in the same batch.
+  Result<Invitation> accept(const Secret& token, const Person& person, const AuditContext& who,
+                            const KvBatch& also = {});
 
  private:
   Result<Invitation> find(std::string_view organization_id, std::string_view id) const;

@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "http/json_api.h"
 #include "identity/access.h"
@@ -48,7 +50,7 @@ provider!: string
 address!: string
 user_agent!: string
 created_at!: time
-last_used_at!: time?
+last_used_at!: time? # To the second while the session is in use, else to the minute.
 expires_at!: time)"},
     {"MySessionList", R"(
 sessions!: [MySession])"},
@@ -100,18 +102,20 @@ Result<http::Response> MeApi::show(http::Request& request) {
 Result<http::Response> MeApi::describe(const http::Request& request,
                                        const Principal& caller) const {
   const Person person = KVCS_TRY(s_.people.find(caller.person_id));
+  const AdminRole operator_role = person.operator_role();
   const std::string cookie =
       oauth::cookie_value(request, session_cookie_name(is_secure(s_.browser)));
-  Json body{{"kind", "person"},
-            {"person_id", person.id},
-            {"session_id", caller.session_id},
-            {"name", person.name},
-            {"email", person.email},
-            {"operator_role",
-             person.role == AdminRole::kNone ? Json(nullptr) : Json(admin_role_name(person.role))},
-            {"organization_id", http::text_or_null(caller.organization_id)},
-            {"project_id", http::text_or_null(caller.project_id)},
-            {"csrf_token", cookie.empty() ? Json(nullptr) : Json(csrf_token(cookie))}};
+  Json body{
+      {"kind", "person"},
+      {"person_id", person.id},
+      {"session_id", caller.session_id},
+      {"name", person.name},
+      {"email", person.email},
+      {"operator_role",
+       operator_role == AdminRole::kNone ? Json(nullptr) : Json(admin_role_name(operator_role))},
+      {"organization_id", http::text_or_null(caller.organization_id)},
+      {"project_id", http::text_or_null(caller.project_id)},
+      {"csrf_token", cookie.empty() ? Json(nullptr) : Json(csrf_token(cookie))}};
   if (!caller.organization_id.empty()) {
     body["organization"] = caller.organization;
     body["permissions"] = Json::array({access::scope_name(caller.scope)});
@@ -153,6 +157,12 @@ Result<http::Response> MeApi::change(http::Request& request) {
   return describe(request, caller);
 }
 
+// What requests have noted in memory since the store was told.
+int64_t MeApi::last_used_ms(const Session& stored) const {
+  const auto live = s_.directory.session(stored.token_hash);
+  return std::max(stored.used_ms->load(), live.ok() ? live.value()->used_ms->load() : 0);
+}
+
 Result<http::Response> MeApi::list_sessions(http::Request& request) {
   Json sessions = Json::array();
   for (const Session& session : KVCS_TRY(s_.sessions.list(request.principal.person_id))) {
@@ -162,7 +172,7 @@ Result<http::Response> MeApi::list_sessions(http::Request& request) {
                         {"address", session.address},
                         {"user_agent", session.user_agent},
                         {"created_at", time_json(session.created_ms)},
-                        {"last_used_at", time_json(session.used_ms->load())},
+                        {"last_used_at", time_json(last_used_ms(session))},
                         {"expires_at", time_json(session.expires_ms)}});
   }
   return http::private_reply(200, Json{{"sessions", std::move(sessions)}});

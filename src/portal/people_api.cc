@@ -21,6 +21,7 @@ name!: string
 email!: string
 status!: active|suspended
 operator_role!: owner|admin|viewer|billing?
+appointed_by!: string? # The provider of sign-ins whose admins (auth.providers) have the person.
 created_at!: time
 updated_at!: time)"},
     {"PersonPage", R"(
@@ -35,13 +36,14 @@ expires_at!: time)"},
 };
 
 Json person_json(const Person& person) {
+  const AdminRole role = person.operator_role();
   return Json{
       {"person_id", person.id},
       {"name", person.name},
       {"email", person.email},
       {"status", person.active ? "active" : "suspended"},
-      {"operator_role",
-       person.role == AdminRole::kNone ? Json(nullptr) : Json(admin_role_name(person.role))},
+      {"operator_role", role == AdminRole::kNone ? Json(nullptr) : Json(admin_role_name(role))},
+      {"appointed_by", person.appointed ? Json(person.appointed->provider) : Json(nullptr)},
       {"created_at", time_json(person.created_ms)},
       {"updated_at", time_json(person.updated_ms)}};
 }
@@ -100,6 +102,8 @@ Result<http::Response> PeopleApi::change(http::Request& request) {
   }
   const auto edit = [&](Person& person) -> Status {
     if (active) person.active = *active;
+    // Whom the configuration appoints it appoints again at the next sign-in.
+    if (role) person.appointed.reset();
     if (role) person.role = *role;
     return ok();
   };

@@ -132,9 +132,11 @@ Result<StartedSession> SignInService::register_account(const NewAccount& account
         .with_reason("invitation_for_another");
   }
   const AuditContext who{"invitation", "sign-in", caller.request_id};
-  const Person person = KVCS_TRY(
-      s_.people.create(std::move(wanted.person), wanted.sign_in, wanted.password_hash, who));
-  KVCS_TRY(join(person, who));
+  const auto write = [&](const Person& person, const KvBatch& records) -> Status {
+    return join(person, who, records);
+  };
+  const Person person = KVCS_TRY(s_.people.create_with(std::move(wanted.person), wanted.sign_in,
+                                                       wanted.password_hash, who, write));
   return start(person, kByPassword, caller);
 }
 

@@ -63,10 +63,12 @@ class SignInService final {
   // Unauthenticated with reason setup_token_invalid. Invalid for the account's members.
   Result<StartedSession> set_up(const Secret& token, const NewAccount& account,
                                 const Caller& caller);
-  // A local account whose maker `join`s it to an organization. Forbidden with reason
+  // A local account that `join` makes a member of an organization, in one write with its records.
+  // Nothing is left of it when that fails. Forbidden with reason
   // invitation_for_another when `invited`, an address or "", is another than the account's.
   // Conflict with reason sign_in_exists.
-  using Join = std::function<Status(const Person& person, const AuditContext& who)>;
+  using Join =
+      std::function<Status(const Person& person, const AuditContext& who, const KvBatch& records)>;
   Result<StartedSession> register_account(const NewAccount& account, std::string_view invited,
                                           const Join& join, const Caller& caller);
   // Unauthenticated with reason wrong_credentials, whatever was wrong. RateLimited with reason

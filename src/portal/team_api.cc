@@ -225,8 +225,6 @@ Result<http::Response> TeamApi::accept(http::Request& request) {
       200, Json{{"organization_id", joined.organization_id}, {"role", org_role_name(joined.role)}});
 }
 
-// The account is made first: one whose invitation was taken meanwhile by somebody else is there
-// without an organization, and may be invited again.
 Result<http::Response> TeamApi::register_account(http::Request& request) {
   const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
@@ -240,8 +238,9 @@ Result<http::Response> TeamApi::register_account(http::Request& request) {
   const Invitation wanted = KVCS_TRY(invitations_.find_by_token(token));
   if (wanted.email.empty() && !email) return invalid("email: required.");
   account.email = email.value_or(wanted.email);
-  const auto join = [&](const Person& person, const AuditContext& who) -> Status {
-    return invitations_.accept(token, person, who).status();
+  const auto join = [&](const Person& person, const AuditContext& who,
+                        const KvBatch& records) -> Status {
+    return invitations_.accept(token, person, who, records).status();
   };
   return sign_in_.register_account(request, account, wanted.email, join);
 }

@@ -105,6 +105,8 @@ TEST_CASE("sign-in: sessions are listed, ended one by one and all at once",
   const Json sessions = json_of(first.send("GET", "/api/v1/me/sessions"))["sessions"];
   REQUIRE(sessions.size() == 3);
   CHECK(sessions[2]["current"] == true);
+  // As it is known in memory: the store is told once a minute.
+  CHECK(sessions[2]["last_used_at"].is_string());
   CHECK(sessions[0]["provider"] == "password");
   const std::string newest = sessions[0]["session_id"].get<std::string>();
   CHECK(first.send("DELETE", "/api/v1/me/sessions/" + newest).status == 204);

@@ -154,6 +154,31 @@ TEST_CASE("team: of many who use one invitation at once one joins", "[fault][app
             .size() == 2);
 }
 
+TEST_CASE("team: of many who register with one invitation at once one has an account",
+          "[fault][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  const Json invitation = json_of(owner.send("POST", "/api/v1/invitations", role_body("member")));
+  const std::string token = invitation["token"].get<std::string>();
+  std::atomic<int> joined{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; i++) {
+    threads.emplace_back([&, i] {
+      Browser browser(app);
+      joined += browser
+                    .send("POST", "/auth/register",
+                          R"({"token":")" + token + R"(","email":"p)" + std::to_string(i) +
+                              R"(@example.com","password":")" + kGoodPassword + ""}")
+                    .status == 201;
+  });
+}
+for (std::thread& thread : threads) thread.join();
+CHECK(joined == 1);
+CHECK(json_of(owner.send("GET", "/admin/people"))["people"].size() == 2);
+const KvPage people = app.parts().kv->scan(KvFamily::kConfig, "sign_in:", "", 100).value();
+CHECK(people.items.size() == 2);
+}
+
 TEST_CASE("team: an organization that a person made goes with its members",
           "[contract][app][portal]") {
   TestApp app;

@@ -102,3 +102,54 @@ TEST_CASE("arrivals: roles that claims gave go with them, and others stay", "[un
   CHECK(role(Json::array()) == OrgRole::kOwner);
   CHECK(role(Json{"staff"}) == OrgRole::kOwner);
 }
+
+TEST_CASE("arrivals: what a list of admins gave goes with the entry, what operators gave stays",
+          "[unit][portal]") {
+  PeopleRig rig;
+  Provider provider;
+  provider.name = "idp";
+  provider.admins = {"boss@b.c", "chief"};
+  const auto role = [&](const std::string& subject) {
+    return rig.people.find_by_sign_in({"https://idp", subject})->operator_role();
+  };
+  const auto come = [&](const std::string& subject, const std::string& email) {
+    CHECK(reason(rig, provider, identity(subject, email, true)).empty());
+    return role(subject);
+  };
+  CHECK(come("boss", "boss@b.c") == AdminRole::kOwner);
+  CHECK(come("chief", "chief@b.c") == AdminRole::kOwner);
+  const auto make_viewer = [](Person& person) -> Status {
+    person.role = AdminRole::kViewer;
+    return ok();
+  };
+  const std::string chief = rig.people.find_by_sign_in({"https://idp", "chief"})->id;
+  REQUIRE(rig.people.update(chief, make_viewer, rig.who).ok());
+  CHECK(role("chief") == AdminRole::kOwner);
+  // At the sign-in.
+  provider.admins = {"chief"};
+  CHECK(come("boss", "boss@b.c") == AdminRole::kNone);
+  CHECK(come("chief", "chief@b.c") == AdminRole::kOwner);
+  // At the start, without one; and not while the entry stands.
+  std::vector<Provider> providers(1);
+  providers[0].name = "idp";
+  providers[0].admins = {"chief"};
+  REQUIRE(take_back_appointments(rig.people, providers).ok());
+  CHECK(role("chief") == AdminRole::kOwner);
+  providers[0].admins = {"chief@b.c"};
+  REQUIRE(take_back_appointments(rig.people, providers).ok());
+  CHECK(role("chief") == AdminRole::kViewer);
+  CHECK(come("chief", "chief@b.c") == AdminRole::kOwner);
+  REQUIRE(take_back_appointments(rig.people, {}).ok());
+  CHECK(role("chief") == AdminRole::kViewer);
+}
+
+TEST_CASE("arrivals: a provider takes back its own appointments alone", "[unit][portal]") {
+  PeopleRig rig;
+  Provider first, second;
+  first.name = "first";
+  first.admins = {"boss"};
+  second.name = "second";
+  CHECK(reason(rig, first, identity("boss", "", false)).empty());
+  CHECK(reason(rig, second, identity("boss", "", false)).empty());
+  CHECK(rig.people.find_by_sign_in({"https://idp", "boss"})->operator_role() == AdminRole::kOwner);
+}

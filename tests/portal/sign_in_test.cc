@@ -3,6 +3,7 @@
 #include "portal/sign_in.h"
 
 #include <atomic>
+#include <stdexcept>
 #include <thread>
 
 #include "identity/browser_session.h"
@@ -151,13 +152,41 @@ TEST_CASE("invitations: each refusal has its reason", "[unit][portal]") {
   CHECK(rig.sign_in
             .register_account(
                 rig.account("ada@b.c"), "eve@b.c",
-                [](const Person&, const AuditContext&) { return ok(); }, rig.caller)
+                [](const Person&, const AuditContext&, const KvBatch&) { return ok(); }, rig.caller)
             .status()
             .reason() == "invitation_for_another");
   for (size_t i = 1; i < kInvitationsPerOrganizationMax; i++) {
     REQUIRE(rig.invitations.create(wanted, rig.who).ok());
   }
   CHECK(rig.invitations.create(wanted, rig.who).status().reason() == "invitations_full");
+}
+
+TEST_CASE("sign-in: of a registration that cannot join nothing is left", "[fault][portal]") {
+  PortalRig rig;
+  const auto refuse = [&](const Person&, const AuditContext&, const KvBatch&) {
+    // While it is under way the address is taken, and is nobody's.
+    CHECK(rig.people.find_by_sign_in({"local", "a@b.c"}).code() == Code::kNotFound);
+    Person other;
+    other.name = "other";
+    CHECK(rig.people.create(other, {"local", "a@b.c"}, "", rig.who).status().reason() ==
+          "sign_in_exists");
+    return not_found("gone").with_reason("invitation_invalid");
+  };
+  CHECK(rig.sign_in.register_account(rig.account("a@b.c"), "", refuse, rig.caller)
+            .status()
+            .reason() == "invitation_invalid");
+  CHECK(rig.kv->scan(KvFamily::kConfig, "", "", 10)->items.empty());
+  // A process that dies meanwhile leaves the address taken for a minute, and no longer.
+  const auto die = [&](const Person&, const KvBatch&) -> Status {
+    throw std::runtime_error("died");
+  };
+  Person wanted;
+  wanted.name = "a";
+  CHECK_THROWS(rig.people.create_with(wanted, {"local", "a@b.c"}, "", rig.who, die));
+  CHECK(rig.people.create(wanted, {"local", "a@b.c"}, "", rig.who).status().reason() ==
+        "sign_in_exists");
+  rig.pass(61);
+  CHECK(rig.people.create(wanted, {"local", "a@b.c"}, "", rig.who).ok());
 }
 
 TEST_CASE("browser sessions: what changes something proves where it comes from", "[unit][portal]") {
