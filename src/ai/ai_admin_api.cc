@@ -208,12 +208,13 @@ void AiAdminApi::add_routes(std::vector<http::Row>& table, const http::AdminAcce
            {.query = "rebind", .body = "AiProviderAsk", .answer = "AiProvider"});
   rows.add(kDelete, provider, access.admin, kNoBody, &AiAdminApi::remove_provider,
            "Delete a provider.", {.status = 204});
+  const http::Access own = with_owner(access.own_admin, http::OwnerFrom::kPathOrganization);
   const std::string credential = "/organizations/{org_id}/ai-credentials/{name}";
-  rows.add(kPut, credential, access.admin, kib(16), &AiAdminApi::put_credential,
+  rows.add(kPut, credential, own, kib(16), &AiAdminApi::put_credential,
            "An organization's own key at a provider; write-only.",
            {.body = "CredentialAsk", .answer = "Credential"});
-  rows.add(kDelete, credential, access.admin, kNoBody, &AiAdminApi::remove_credential,
-           "Forget that key.", {.status = 204});
+  rows.add(kDelete, credential, own, kNoBody, &AiAdminApi::remove_credential, "Forget that key.",
+           {.status = 204});
 }
 
 Result<http::Response> AiAdminApi::user_usage(http::Request& request) {

@@ -73,7 +73,9 @@ std::span<const http::ApiType> AiApi::types() {
 void AiApi::add_routes(std::vector<http::Row>& table, const http::Guard& user_key) {
   using enum http::Method;
   using http::kNoBody;
-  const http::Need need{.family = PrincipalKind::kUserKey, .owner = http::OwnerFrom::kCaller};
+  const http::Need need{.family = PrincipalKind::kUserKey,
+                        .org_role = OrgRole::kMember,
+                        .owner = http::OwnerFrom::kCaller};
   const http::Access access{user_key, access::words(need), http::Dialect::kOpenAi, need};
   http::Rows rows(table, *this, "/v1");
   rows.add(kGet, "/models", access, kNoBody, &AiApi::models, "Models that this key may use.",

@@ -110,7 +110,9 @@ std::span<const http::ApiType> ChatProxy::types() {
 void ChatProxy::add_routes(std::vector<http::Row>& table, const http::Guard& user_key,
                            uint64_t body_max_bytes) {
   using enum http::Method;
-  const http::Need need{.family = PrincipalKind::kUserKey, .owner = http::OwnerFrom::kCaller};
+  const http::Need need{.family = PrincipalKind::kUserKey,
+                        .org_role = OrgRole::kMember,
+                        .owner = http::OwnerFrom::kCaller};
   const http::Access openai{user_key, access::words(need), http::Dialect::kOpenAi, need};
   const http::Access anthropic{user_key, access::words(need), http::Dialect::kAnthropic, need};
   http::Rows rows(table, *this, "/v1");

@@ -110,7 +110,8 @@ std::span<const http::ApiType> AiObjects::types() {
 void AiObjects::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
   using enum http::Method;
   http::Rows rows(table, *this, "/admin/organizations/{org_id}/ai-objects");
-  rows.add(kGet, "", access.viewer, http::kNoBody, &AiObjects::list,
+  rows.add(kGet, "", with_owner(access.own_viewer, http::OwnerFrom::kPathOrganization),
+           http::kNoBody, &AiObjects::list,
            "Responses, files and other things at shared providers that are the organization's.",
            {.query = "limit cursor", .answer = "AiObjectPage"});
   rows.add(kPut, "/{provider}/{id}", access.admin, http::kib(1), &AiObjects::assign,

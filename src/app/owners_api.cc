@@ -77,10 +77,11 @@ void OwnersApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
   using http::kNoBody;
   http::Rows rows(table, *this, "/admin");
   const std::string_view query = "force dry_run";
-  rows.add(kDelete, "/users/{user_id}", access.admin, kNoBody, &OwnersApi::remove_user,
-           "Delete a user and its keys.", {.query = query, .status = 204});
-  rows.add(kDelete, "/organizations/{org_id}/projects/{project_id}", access.admin, kNoBody,
-           &OwnersApi::remove_project,
+  const auto own = [&](http::OwnerFrom owner) { return with_owner(access.own_admin, owner); };
+  rows.add(kDelete, "/users/{user_id}", own(http::OwnerFrom::kPathUser), kNoBody,
+           &OwnersApi::remove_user, "Delete a user and its keys.", {.query = query, .status = 204});
+  rows.add(kDelete, "/organizations/{org_id}/projects/{project_id}",
+           own(http::OwnerFrom::kPathOrganization), kNoBody, &OwnersApi::remove_project,
            "Delete a project and its keys; with ?force=true its artifacts too.",
            {.query = query, .status = 204});
   rows.add(kDelete, "/organizations/{org_id}", access.owner, kNoBody,

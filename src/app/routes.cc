@@ -103,12 +103,16 @@ http::Access anybody_access(const http::Access& with_key) {
 
 // A role includes those below it.
 http::AdminAccess admin_access(const AdminGuard& guard) {
-  const auto at_least = [&guard](AdminRole role) {
-    const http::Need need{.family = PrincipalKind::kAdminKey, .role = role};
-    return http::Access{guard.guard(role), access::words(need), http::Dialect::kAdmin, need};
+  const auto at_least = [&guard](AdminRole role, OrgRole own = OrgRole::kNone) {
+    const http::Need need{.family = PrincipalKind::kAdminKey, .role = role, .org_role = own};
+    return http::Access{guard.guard(need), access::words(need), http::Dialect::kAdmin, need};
   };
-  return {at_least(AdminRole::kBilling), at_least(AdminRole::kViewer), at_least(AdminRole::kAdmin),
-          at_least(AdminRole::kOwner)};
+  return {at_least(AdminRole::kBilling),
+          at_least(AdminRole::kViewer),
+          at_least(AdminRole::kAdmin),
+          at_least(AdminRole::kOwner),
+          at_least(AdminRole::kViewer, OrgRole::kAdmin),
+          at_least(AdminRole::kAdmin, OrgRole::kAdmin)};
 }
 
 portal::PersonAccess person_access(const Parts& parts) {

@@ -40,6 +40,7 @@ enum class OwnerFrom : uint8_t {
   kCaller,            // What is listed or made belongs to the caller.
   kPathTenant,        // The path's {tenant}.
   kPathOrganization,  // The path's {org_id}.
+  kPathUser,          // The path's {user_id}, whose organization it is.
   kObject,            // The object that the path names, once it is found.
   kSignature,         // What the URL was signed for.
 };
@@ -50,7 +51,9 @@ struct Need {
   PrincipalKind family = PrincipalKind::kAnonymous;  // kProjectKey: or kOrganizationKey.
   AdminRole role = AdminRole::kNone;                 // Of admin keys, at least.
   Scope scope = Scope::kNone;                        // Of project and organization keys, at least.
-  OrgRole org_role = OrgRole::kNone;                 // Of people, in the organization, at least.
+  OrgRole org_role = OrgRole::kNone;                 // Of people, in the organization, at least;
+                                                     // of those who come to a row of other keys,
+                                                     // too. kNone there: they do not.
   OwnerFrom owner = OwnerFrom::kNobody;
 };
 
@@ -77,9 +80,12 @@ inline Access everyone() {
   return {public_access(), "public", Dialect::kPortal};
 }
 
-// Admin keys by the least role that a row asks for, from the lowest role to the highest.
+// Admin keys by the least role that a row asks for, from the lowest role to the highest. The rows
+// of own_viewer and own_admin are open besides to whoever is an admin of the organization that the
+// row is about.
 struct AdminAccess {
   Access billing, viewer, admin, owner;
+  Access own_viewer, own_admin;
 };
 
 // Keys of the artifact doors by the least scope that a row asks for.

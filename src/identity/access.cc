@@ -37,12 +37,13 @@ bool same(std::string_view a, std::string_view b) {
   return !a.empty() && a == b;
 }
 
-// A person comes to the doors of artifacts by the role in the active organization, and to /admin as
-// an operator.
-bool is_of_family(PrincipalKind caller, PrincipalKind family) {
+// A person comes to the doors of artifacts by the role in the active organization, to /admin as an
+// operator, and to the gateways where the row has a role for people.
+bool is_of_family(PrincipalKind caller, const http::Need& need) {
+  const PrincipalKind family = need.family;
   if (caller == PrincipalKind::kPerson) {
     return family == PrincipalKind::kPerson || family == PrincipalKind::kAdminKey ||
-           is_artifact_key(family);
+           is_artifact_key(family) || need.org_role != OrgRole::kNone;
   }
   return is_artifact_key(family) ? is_artifact_key(caller) : caller == family;
 }
@@ -69,7 +70,7 @@ Status may_person(const Principal& caller, const http::Need& need) {
 
 Status may(const Principal& caller, const http::Need& need) {
   if (need.family == PrincipalKind::kAnonymous) return ok();
-  if (!is_of_family(caller.kind, need.family)) {
+  if (!is_of_family(caller.kind, need)) {
     return forbidden("This door needs " + std::string(family_words(need.family)) + ".")
         .with_reason("wrong_key_family");
   }
@@ -107,6 +108,11 @@ bool owns(const Principal& caller, const Owner& owner) {
       break;
   }
   return false;
+}
+
+bool is_operator(const Principal& caller) {
+  return caller.kind == PrincipalKind::kAdminKey ||
+         (caller.kind == PrincipalKind::kPerson && caller.role != AdminRole::kNone);
 }
 
 // A project key without a project reaches nothing: no project has an empty id, but an empty limit
@@ -164,10 +170,17 @@ std::string_view words(const http::Need& need) {
              : need.scope == Scope::kWrite ? "project key, scope write"
                                            : "project key, scope read";
     case PrincipalKind::kUserKey:
-      return "user key";
+      return need.org_role == OrgRole::kMember ? "user key, or session of a member for a user"
+                                               : "user key";
     case PrincipalKind::kTenantToken:
-      return "tenant token";
+      return need.org_role == OrgRole::kMember ? "tenant token, or session of a member for a user"
+                                               : "tenant token";
     case PrincipalKind::kAdminKey:
+      if (need.org_role == OrgRole::kAdmin) {
+        return need.role == AdminRole::kViewer
+                   ? "admin key, role viewer; or session, role admin of the organization"
+                   : "admin key, role admin; or session, role admin of the organization";
+      }
       return need.role == AdminRole::kOwner    ? "admin key, role owner"
              : need.role == AdminRole::kAdmin  ? "admin key, role admin"
              : need.role == AdminRole::kViewer ? "admin key, role viewer"
@@ -192,6 +205,8 @@ std::string_view words(http::OwnerFrom owner) {
       return "path tenant";
     case http::OwnerFrom::kPathOrganization:
       return "path organization";
+    case http::OwnerFrom::kPathUser:
+      return "path user";
     case http::OwnerFrom::kObject:
       return "object";
     case http::OwnerFrom::kSignature:

@@ -20,7 +20,8 @@ struct Owner {
   std::string_view tenant = {};  // The slug in a path.
 };
 
-// Forbidden with reason wrong_key_family, insufficient_role or insufficient_scope.
+// Forbidden with reason wrong_key_family, insufficient_role, insufficient_scope or
+// no_active_organization. Of /admin it decides about operators alone.
 Status may(const Principal& caller, const http::Need& need);
 
 // Whether the thing is the caller's own. A project key owns what is of its project, an organization
@@ -28,6 +29,10 @@ Status may(const Principal& caller, const http::Need& need);
 // its user's, a tenant token its tenant's; admin keys
 // own nothing. A caller that does not own a thing is answered as if there were none.
 bool owns(const Principal& caller, const Owner& owner);
+
+// Whether an operator of the daemon asks, who reaches every organization. The guards let others
+// into /admin for their own organization alone (Principal::organization_id).
+bool is_operator(const Principal& caller);
 
 // The project that a caller's lists and searches are limited to; "" for one that reaches all
 // projects of its organization.

@@ -1,6 +1,7 @@
 // Helpers that the admin handlers share: who is asking, the fields of their bodies, how a key is
 // shown. Pure functions.
 #pragma once
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,12 @@ inline constexpr int64_t kUsdMax = 10'000'000;
 
 // "adminkey:<id>" from the admin API.
 AuditContext who(const http::Request& request);
+
+// Of the members of a body that an organization sends for itself: Forbidden with reason
+// operator_only for one that is not in `own`. Operators may send all.
+Status check_own_members(const http::Request& request, const Json& body,
+                         std::initializer_list<std::string_view> own);
+Status operator_only(std::string_view member);
 
 // ?rebind=true: secrets are carried over to URLs that they were not given for. Forbidden unless an
 // owner asks. The audit of such a change has kRebindSource as its source.

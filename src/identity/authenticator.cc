@@ -4,7 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
-#include "base/damage.h"
+#include "base/id.h"
 #include "identity/access.h"
 #include "identity/directory.h"
 #include "identity/identity.h"
@@ -187,6 +187,44 @@ struct Authenticator::Impl {
     principal.scope = access::scope_of_role(role);
     return ok();
   }
+
+  Status enter_tenant(std::string_view slug, Principal& principal) const {
+    const Status none = not_found("No tenant '" + printable(slug, kShownName) + "'.")
+                            .with_reason("TENANT_NOT_FOUND");
+    const auto organization = directory.organization_by_slug(slug);
+    if (organization.code() == Code::kNotFound) return none;
+    if (!organization.ok()) return read_failure(organization.status());
+    Status entered = enter(organization.value()->id, principal);
+    return entered.code() == Code::kNotFound ? none : entered;
+  }
+
+  // Leaves the user in `found`.
+  Status enter_organization_of_user(std::string_view id, Principal& principal,
+                                    std::shared_ptr<const User>& found) const {
+    const Status none =
+        not_found("No user '" + printable(id, kShownName) + "' in an organization of yours.")
+            .with_reason("user_not_found");
+    if (!is_uuid(id) && !is_slug(id)) return none;
+    const auto user = directory.user(id);
+    if (user.code() == Code::kNotFound) return none;
+    if (!user.ok()) return read_failure(user.status());
+    found = user.value();
+    Status entered = enter(found->organization_id, principal);
+    return entered.code() == Code::kNotFound ? none : entered;
+  }
+
+  // The organization is the user's, and what the person may do besides is left behind.
+  Status act_for(std::string_view user_id, PrincipalKind family, Principal& principal) const {
+    std::shared_ptr<const User> user;
+    KVCS_TRY(enter_organization_of_user(user_id, principal, user));
+    KVCS_TRY(access::may(principal, {.family = family, .org_role = OrgRole::kMember}));
+    if (!user->active) return forbidden("The user is suspended.").with_reason("user_suspended");
+    principal.kind = family;
+    principal.role = AdminRole::kNone;
+    principal.scope = Scope::kNone;
+    principal.user_id = user->id;
+    return ok();
+  }
 };
 
 Authenticator::Authenticator(const Directory& directory, KvStore& kv, const Clock& clock,
@@ -237,10 +275,30 @@ Status Authenticator::enter_organization(std::string_view organization_id,
   return impl_->enter(organization_id, person);
 }
 
+Status Authenticator::enter_place(const http::Request& request, Principal& person) const {
+  std::shared_ptr<const User> user;
+  for (const auto& [name, value] : request.params) {
+    if (name == "org_id") return impl_->enter(value, person);
+    if (name == "tenant") return impl_->enter_tenant(value, person);
+    if (name == "user_id") return impl_->enter_organization_of_user(value, person, user);
+  }
+  const std::string asked = request.query_value("org_id").value_or("");
+  return asked.empty() ? ok() : enter_organization(asked, person);
+}
+
+Status Authenticator::act_for(std::string_view user_id, PrincipalKind family,
+                              Principal& person) const {
+  return impl_->act_for(user_id, family, person);
+}
+
 Status Authenticator::still_admits(const Principal& principal) const {
   if (principal.key_sha256.empty()) return ok();
+  const bool is_session = !principal.session_id.empty();
   Principal now;
-  return impl_->look_up(principal.kind, principal.key_sha256, now);
+  KVCS_TRY(impl_->look_up(is_session ? PrincipalKind::kPerson : principal.kind,
+                          principal.key_sha256, now));
+  const bool acts_for_user = is_session && !principal.user_id.empty();
+  return acts_for_user ? impl_->act_for(principal.user_id, principal.kind, now) : ok();
 }
 
 bool is_owner_record(KvFamily family, std::string_view key) {
@@ -256,7 +314,7 @@ bool depends_on(const Principal& principal, std::string_view key) {
     return *person == principal.person_id;
   }
   if (const auto organization = keyspace::parse_org_members(key)) {
-    return principal.kind == PrincipalKind::kPerson && *organization == principal.organization_id;
+    return !principal.person_id.empty() && *organization == principal.organization_id;
   }
   if (const auto organization = keyspace::parse_org_config(key)) {
     return *organization == principal.organization_id;

@@ -54,9 +54,7 @@ std::vector<std::string_view> given_keys(const http::Request& request) {
 
 // Clients send the same key in two headers, or a key of another service beside ours: the one of our
 // family counts. Two of ours are refused rather than one of them chosen.
-Result<std::string_view> user_bearer(const http::Request& request) {
-  const std::vector<std::string_view> keys = given_keys(request);
-  if (keys.empty()) return request.bearer();
+Result<std::string_view> user_bearer(const std::vector<std::string_view>& keys) {
   std::optional<std::string_view> ours;
   for (const std::string_view key : keys) {
     if (!key.starts_with(kUserKeyPrefix)) continue;
@@ -69,6 +67,25 @@ Result<std::string_view> user_bearer(const http::Request& request) {
   return ours.value_or(keys.front());
 }
 
+Result<Principal> user_caller(const Authenticator& auth, const http::Request& request) {
+  const std::vector<std::string_view> keys = given_keys(request);
+  if (keys.empty()) return auth.authenticate(request);
+  return auth.authenticate(KVCS_TRY(user_bearer(keys)));
+}
+
+// Whom a session acts for at the gateways, where a key says it itself.
+Status act_for_named(const Authenticator& auth, const http::Request& request, PrincipalKind family,
+                     Principal& principal) {
+  const std::string_view user = trim(request.header("x-kvcs-user").value_or(""));
+  if (user.empty()) {
+    return invalid(
+               "X-Kvcs-User: missing. With a session say whose budget and limits the request "
+               "counts towards, as in X-Kvcs-User: USER_ID.")
+        .with_reason("user_required");
+  }
+  return auth.act_for(user, family, principal);
+}
+
 }  // namespace
 
 http::Guard artifact_key(const Authenticator& auth, Scope at_least) {
@@ -79,31 +96,54 @@ http::Guard artifact_key(const Authenticator& auth, Scope at_least) {
 }
 
 http::Guard user_key(const Authenticator& auth) {
+  constexpr PrincipalKind kFamily = PrincipalKind::kUserKey;
   return [&auth](const http::Request& request) -> Result<Principal> {
-    return admit(auth, KVCS_TRY(user_bearer(request)), {.family = PrincipalKind::kUserKey});
+    Principal principal = KVCS_TRY(user_caller(auth, request));
+    if (principal.kind == PrincipalKind::kPerson) {
+      KVCS_TRY(act_for_named(auth, request, kFamily, principal));
+    }
+    KVCS_TRY(access::may(principal, {.family = kFamily}));
+    return principal;
   };
 }
 
 // The tenant in the path is compared with the token's and never looked up, so that a caller cannot
 // find out which tenants there are.
 http::Guard tenant_token(const Authenticator& auth) {
+  constexpr PrincipalKind kFamily = PrincipalKind::kTenantToken;
   return [&auth](const http::Request& request) -> Result<Principal> {
-    const std::string_view bearer = KVCS_TRY(request.bearer());
-    Principal principal = KVCS_TRY(admit(auth, bearer, {.family = PrincipalKind::kTenantToken}));
+    Principal principal = KVCS_TRY(auth.authenticate(request));
+    const bool is_person = principal.kind == PrincipalKind::kPerson;
+    if (is_person) KVCS_TRY(act_for_named(auth, request, kFamily, principal));
+    KVCS_TRY(access::may(principal, {.family = kFamily}));
     for (const auto& [name, value] : request.params) {
-      if (name == "tenant" && !access::owns(principal, {.tenant = value})) {
-        return forbidden("The token does not belong to tenant '" + printable(value, kShownName) +
-                         "'.");
+      if (name != "tenant" || access::owns(principal, {.tenant = value})) continue;
+      if (is_person) {
+        return not_found("The user of X-Kvcs-User is not of tenant '" +
+                         printable(value, kShownName) + "'.")
+            .with_reason("user_not_found");
       }
+      return forbidden("The token does not belong to tenant '" + printable(value, kShownName) +
+                       "'.");
     }
     return principal;
   };
 }
 
-http::Guard admin(const Authenticator& auth, AdminRole at_least) {
-  const http::Need need{.family = PrincipalKind::kAdminKey, .role = at_least};
+http::Guard admin(const Authenticator& auth, const http::Need& need) {
   return [&auth, need](const http::Request& request) -> Result<Principal> {
-    return admit(auth, request, need);
+    Principal principal = KVCS_TRY(auth.authenticate(request));
+    Status as_operator = access::may(principal, need);
+    const bool is_own = principal.kind == PrincipalKind::kPerson && need.org_role != OrgRole::kNone;
+    if (as_operator.ok() || !is_own) {
+      KVCS_TRY(std::move(as_operator));
+      return principal;
+    }
+    KVCS_TRY(auth.enter_place(request, principal));
+    const http::Need in_place{.family = PrincipalKind::kPerson, .org_role = need.org_role};
+    KVCS_TRY(access::may(principal, in_place));
+    principal.role = AdminRole::kNone;
+    return principal;
   };
 }
 
@@ -180,9 +220,9 @@ AdminGuard::AdminGuard(const Authenticator& auth, const Clock& clock,
     : impl_(new Impl{auth, clock, limits, std::move(take_rate), std::move(failed), {}, {}}) {}
 AdminGuard::~AdminGuard() = default;
 
-http::Guard AdminGuard::guard(AdminRole at_least) const {
+http::Guard AdminGuard::guard(const http::Need& need) const {
   return [impl = impl_.get(),
-          check = admin(impl_->auth, at_least)](const http::Request& request) -> Result<Principal> {
+          check = admin(impl_->auth, need)](const http::Request& request) -> Result<Principal> {
     Result<Principal> principal = check(request);
     if (principal.ok()) {
       const int64_t wait_s =

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "http/http.h"
+#include "http/route_rows.h"
 #include "identity/identity.h"
 
 namespace kvcs {
@@ -32,7 +33,7 @@ class AdminGuard final {
   ~AdminGuard();
   // As admin(); RateLimited (with Retry-After) when the key asks too often, or when there is no
   // right key and the address asks too often or is locked out.
-  http::Guard guard(AdminRole at_least) const;
+  http::Guard guard(const http::Need& need) const;
 
  private:
   struct Impl;

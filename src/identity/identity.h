@@ -23,6 +23,7 @@
 #include "base/principal.h"
 #include "base/status.h"
 #include "http/http.h"
+#include "http/route_rows.h"
 #include "identity/browser_session.h"
 #include "identity/sessions.h"
 #include "kv/kv.h"
@@ -59,6 +60,15 @@ class Authenticator final {
   // Makes of a person, who acts in the active organization, one who acts in another. NotFound with
   // reason org_not_found when the person is no member. Forbidden with reason org_suspended.
   Status enter_organization(std::string_view organization_id, Principal& person) const;
+  // Makes of a person one who acts in the organization that a request is about: that of the path's
+  // {org_id}, {tenant} or {user_id}, or else of the query's org_id, or else the active one.
+  // NotFound for one that is not there or that the person is no member of, with the reason of the
+  // thing that was named. Forbidden with reason org_suspended.
+  Status enter_place(const http::Request& request, Principal& person) const;
+  // Makes of a person one who calls as a key of this family would that acts for the user. NotFound
+  // with reason user_not_found: there is none, or not in an organization of the person's. Forbidden
+  // with reason insufficient_role (members and above may), org_suspended or user_suspended.
+  Status act_for(std::string_view user_id, PrincipalKind family, Principal& person) const;
   // As authenticate(), of a caller that was let in before: its key is looked up again.
   Status still_admits(const Principal& principal) const;
   // Writes last_used:{key_id} for keys used since the last call; a cron job calls it each minute.
@@ -79,13 +89,19 @@ bool depends_on(const Principal& principal, std::string_view key);
 // Guards for the route table: each finds the key in the request and asks access::may(). Forbidden
 // for other families, and for too small a role or scope.
 http::Guard artifact_key(const Authenticator& auth, Scope at_least);  // kv_…, or a session
-http::Guard user_key(const Authenticator& auth);  // Bearer, x-api-key or api-key
-// Bearer; {tenant} in the path, when the route has it, must be the caller's.
+// Bearer, x-api-key or api-key; or a session, with the user whom it acts for in X-Kvcs-User.
+http::Guard user_key(const Authenticator& auth);
+// Bearer, or a session as above; {tenant} in the path, when the route has it, must be the caller's.
 http::Guard tenant_token(const Authenticator& auth);
 // A session. {org_id} in the path, when the route has it, must be an organization of the person's,
 // in which the role is at least this.
 http::Guard person(const Authenticator& auth, OrgRole at_least);
-// Without the rate and the lock-out of AdminGuard (guards.h).
-http::Guard admin(const Authenticator& auth, AdminRole at_least);
+// An admin key or an operator's session; where `need` has a role in an organization, also whoever
+// has it in the one that the request is about: access::is_operator() tells the two apart. Without
+// the rate and the lock-out of AdminGuard (guards.h).
+http::Guard admin(const Authenticator& auth, const http::Need& need);
+inline http::Guard admin(const Authenticator& auth, AdminRole at_least) {
+  return admin(auth, {.family = PrincipalKind::kAdminKey, .role = at_least});
+}
 
 }  // namespace kvcs

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/money.h"
 #include "http/json_api.h"
+#include "identity/access.h"
 #include "identity/admin_common.h"
 
 namespace kvcs {
@@ -17,6 +18,7 @@ namespace {
 
 // 100 USD a month.
 constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
+constexpr auto kOwner = http::OwnerFrom::kPathOrganization;
 constexpr int64_t kOverlapMaxS = 30 * 86'400;
 constexpr int64_t kPriceMaxPicoUsd = kPicoUsdPerUsd;  // 1 USD per token
 
@@ -234,51 +236,55 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
   using enum http::Method;
   using http::kib;
   using http::kNoBody;
+  const http::Access own_viewer = with_owner(access.own_viewer, kOwner),
+                     own_admin = with_owner(access.own_admin, kOwner);
   http::Rows rows(table, *this, "/admin/organizations");
   const std::string org = "/{org_id}", projects = org + "/projects",
                     project = projects + "/{project_id}";
   rows.add(kPost, "", access.admin, kib(64), &OrganizationsApi::create, "Create an organization.",
            {.body = "NewOrganization", .status = 201, .answer = "Organization"});
-  rows.add(kGet, "", access.viewer, kNoBody, &OrganizationsApi::list, "List organizations.",
+  rows.add(kGet, "", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody,
+           &OrganizationsApi::list, "List organizations; without an operator's role the own.",
            {.query = "limit cursor", .answer = "OrganizationPage"});
-  rows.add(kGet, org, access.viewer, kNoBody, &OrganizationsApi::get, "One organization.",
+  rows.add(kGet, org, own_viewer, kNoBody, &OrganizationsApi::get, "One organization.",
            {.answer = "Organization"});
-  rows.add(kPatch, org, access.admin, kib(64), &OrganizationsApi::update,
-           "Change budget, limits, failure mode.",
+  rows.add(kPatch, org, own_admin, kib(64), &OrganizationsApi::update,
+           "Change budget, limits, failure mode; its own admins: name, max_output_tokens, "
+           "log_bodies, output_fit.",
            {.body = "OrganizationChange", .answer = "Organization"});
   rows.add(kPost, org + "/suspend", access.admin, kib(1), &OrganizationsApi::suspend,
            "Refuse its keys from now on.", {.answer = "Organization"});
   rows.add(kPost, org + "/resume", access.admin, kib(1), &OrganizationsApi::resume,
            "Accept its keys again.", {.answer = "Organization"});
-  rows.add(kPost, projects, access.admin, kib(16), &OrganizationsApi::create_project,
+  rows.add(kPost, projects, own_admin, kib(16), &OrganizationsApi::create_project,
            "Create a project.", {.body = "NewProject", .status = 201, .answer = "Project"});
-  rows.add(kGet, projects, access.viewer, kNoBody, &OrganizationsApi::list_projects,
-           "List projects.", {.answer = "ProjectList"});
+  rows.add(kGet, projects, own_viewer, kNoBody, &OrganizationsApi::list_projects, "List projects.",
+           {.answer = "ProjectList"});
   const std::string keys = project + "/api-keys", key = keys + "/{key_id}";
-  rows.add(kPost, keys, access.admin, kib(16), &OrganizationsApi::create_key,
+  rows.add(kPost, keys, own_admin, kib(16), &OrganizationsApi::create_key,
            "Create a project key; shown once.",
            {.body = "NewProjectKey", .status = 201, .answer = "KeyCreated"});
-  rows.add(kGet, keys, access.viewer, kNoBody, &OrganizationsApi::list_keys,
+  rows.add(kGet, keys, own_viewer, kNoBody, &OrganizationsApi::list_keys,
            "List them; never the keys themselves.",
            {.query = "limit cursor", .answer = "ProjectKeyPage"});
-  rows.add(kDelete, key, access.admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
+  rows.add(kDelete, key, own_admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
            {.answer = "KeyRevoked"});
-  rows.add(kPatch, key, access.admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
+  rows.add(kPatch, key, own_admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
            {.body = "KeyExpiryAsk", .answer = "Key"});
-  rows.add(kPost, key + "/rotate", access.admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
+  rows.add(kPost, key + "/rotate", own_admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
            {.body = "RotateAsk", .answer = "KeyCreated"});
   add_organization_key_routes(table, access);
   const std::string tokens = org + "/tokens", token = tokens + "/{key_id}";
-  rows.add(kPost, tokens, access.admin, kib(16), &OrganizationsApi::create_key,
+  rows.add(kPost, tokens, own_admin, kib(16), &OrganizationsApi::create_key,
            "Create or import a tenant token of the tool gateway.",
            {.body = "NewTenantToken", .status = 201, .answer = "KeyCreated"});
-  rows.add(kGet, tokens, access.viewer, kNoBody, &OrganizationsApi::list_keys,
+  rows.add(kGet, tokens, own_viewer, kNoBody, &OrganizationsApi::list_keys,
            "List them; never the keys themselves.",
            {.query = "limit cursor", .answer = "TokenPage"});
-  rows.add(kDelete, token, access.admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
+  rows.add(kDelete, token, own_admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
            {.answer = "KeyRevoked"});
-  rows.add(kPost, token + "/rotate", access.admin, kib(16), &OrganizationsApi::rotate_key,
-           "Replace.", {.body = "RotateAsk", .answer = "KeyCreated"});
+  rows.add(kPost, token + "/rotate", own_admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
+           {.body = "RotateAsk", .answer = "KeyCreated"});
 }
 
 // The keys that reach the artifacts of every project of the organization.
@@ -286,19 +292,21 @@ void OrganizationsApi::add_organization_key_routes(std::vector<http::Row>& table
                                                    const http::AdminAccess& access) {
   using enum http::Method;
   using http::kib;
+  const http::Access own_viewer = with_owner(access.own_viewer, kOwner),
+                     own_admin = with_owner(access.own_admin, kOwner);
   http::Rows rows(table, *this, "/admin/organizations/{org_id}/api-keys");
   const std::string key = "/{key_id}";
-  rows.add(kPost, "", access.admin, kib(16), &OrganizationsApi::create_key,
+  rows.add(kPost, "", own_admin, kib(16), &OrganizationsApi::create_key,
            "Create a key for the artifacts of all projects; shown once.",
            {.body = "NewProjectKey", .status = 201, .answer = "KeyCreated"});
-  rows.add(kGet, "", access.viewer, http::kNoBody, &OrganizationsApi::list_keys,
+  rows.add(kGet, "", own_viewer, http::kNoBody, &OrganizationsApi::list_keys,
            "List them; never the keys themselves.",
            {.query = "limit cursor", .answer = "ProjectKeyPage"});
-  rows.add(kDelete, key, access.admin, http::kNoBody, &OrganizationsApi::revoke_key,
+  rows.add(kDelete, key, own_admin, http::kNoBody, &OrganizationsApi::revoke_key,
            "Revoke, at once.", {.answer = "KeyRevoked"});
-  rows.add(kPatch, key, access.admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
+  rows.add(kPatch, key, own_admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
            {.body = "KeyExpiryAsk", .answer = "Key"});
-  rows.add(kPost, key + "/rotate", access.admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
+  rows.add(kPost, key + "/rotate", own_admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
            {.body = "RotateAsk", .answer = "KeyCreated"});
 }
 
@@ -325,6 +333,8 @@ Result<http::Response> OrganizationsApi::update(http::Request& request) {
   JsonReader reader(body);
   const OrganizationChanges changes = read_changes(body, reader);
   KVCS_TRY(reader.finish());
+  KVCS_TRY(
+      check_own_members(request, body, {"name", "max_output_tokens", "log_bodies", "output_fit"}));
   const auto edit = [&](Organization& edited) {
     apply(changes, edited);
     return ok();
@@ -335,7 +345,12 @@ Result<http::Response> OrganizationsApi::update(http::Request& request) {
 
 Result<http::Response> OrganizationsApi::list(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
-  const OrganizationPage page = KVCS_TRY(organizations_.list(ask.cursor, ask.limit));
+  OrganizationPage page;
+  if (access::is_operator(request.principal)) {
+    page = KVCS_TRY(organizations_.list(ask.cursor, ask.limit));
+  } else {
+    page.organizations.push_back(KVCS_TRY(organizations_.find(request.principal.organization_id)));
+  }
   // Joined as text: what is stored is what is shown, and need not be parsed and printed again.
   std::string text = "{\"organizations\":[";
   for (const Organization& organization : page.organizations) {

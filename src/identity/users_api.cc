@@ -4,8 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "http/json_api.h"
+#include "identity/access.h"
 #include "identity/admin_common.h"
 
 namespace kvcs {
@@ -177,26 +179,30 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
   using enum http::Method;
   using http::kib;
   using http::kNoBody;
+  const http::Access own_viewer = with_owner(access.own_viewer, http::OwnerFrom::kPathUser),
+                     own_admin = with_owner(access.own_admin, http::OwnerFrom::kPathUser);
   http::Rows rows(table, *this, "/admin/users");
   const std::string user = "/{user_id}", keys = user + "/api-keys", key = keys + "/{key_id}";
-  rows.add(kPost, "", access.admin, kib(64), &UsersApi::create, "Create an AI user.",
+  rows.add(kPost, "", with_owner(access.own_admin, http::OwnerFrom::kCaller), kib(64),
+           &UsersApi::create, "Create an AI user.",
            {.body = "NewUser", .status = 201, .answer = "UserCreated"});
-  rows.add(kGet, "", access.viewer, kNoBody, &UsersApi::list,
-           "List users, of all organizations or of ?org_id=.",
-           {.query = "org_id limit cursor", .answer = "UserPage"});
-  rows.add(kGet, user, access.viewer, kNoBody, &UsersApi::get, "One user with this month's usage.",
+  rows.add(
+      kGet, "", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody, &UsersApi::list,
+      "List users, of all organizations or of ?org_id=; without an operator's role of the own.",
+      {.query = "org_id limit cursor", .answer = "UserPage"});
+  rows.add(kGet, user, own_viewer, kNoBody, &UsersApi::get, "One user with this month's usage.",
            {.answer = "User"});
-  rows.add(kPatch, user, access.admin, kib(64), &UsersApi::update, "Change limits or status.",
+  rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update, "Change limits or status.",
            {.body = "UserChange", .answer = "UserChanged"});
-  rows.add(kPost, keys, access.admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",
+  rows.add(kPost, keys, own_admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",
            {.body = "NewUserKey", .status = 201, .answer = "UserKeyCreated"});
-  rows.add(kGet, keys, access.viewer, kNoBody, &UsersApi::list_keys, "List a user's keys.",
+  rows.add(kGet, keys, own_viewer, kNoBody, &UsersApi::list_keys, "List a user's keys.",
            {.query = "limit cursor", .answer = "UserKeyPage"});
-  rows.add(kDelete, key, access.admin, kNoBody, &UsersApi::revoke_key, "Revoke a key, at once.",
+  rows.add(kDelete, key, own_admin, kNoBody, &UsersApi::revoke_key, "Revoke a key, at once.",
            {.answer = "KeyRevoked"});
-  rows.add(kPatch, key, access.admin, kib(16), &UsersApi::update_key, "Set a key's expiry.",
+  rows.add(kPatch, key, own_admin, kib(16), &UsersApi::update_key, "Set a key's expiry.",
            {.body = "KeyExpiryAsk", .answer = "Key"});
-  rows.add(kPost, key + "/rotate", access.admin, kib(16), &UsersApi::rotate_key,
+  rows.add(kPost, key + "/rotate", own_admin, kib(16), &UsersApi::rotate_key,
            "Replace a key; the old one works for overlap_s more.",
            {.body = "RotateAsk", .answer = "UserKeyCreated"});
 }
@@ -226,6 +232,12 @@ Result<http::Response> UsersApi::create(http::Request& request) {
   user.monthly_limit_nano_usd = kDefaultLimitNanoUsd;
   apply(read_changes(body, reader), user);
   KVCS_TRY(reader.finish());
+  const Principal& caller = request.principal;
+  if (!access::is_operator(caller) && user.organization_id != caller.organization_id) {
+    return not_found("No organization '" + printable(user.organization_id, kShownName) +
+                     "' is active in this session.")
+        .with_reason("org_not_found");
+  }
   user = KVCS_TRY(users_.create(std::move(user), who(request)));
   return http::reply(201, Json{{"user_id", user.id},
                                {"email", user.email},
@@ -261,7 +273,9 @@ Result<http::Response> UsersApi::update(http::Request& request) {
 
 Result<http::Response> UsersApi::list(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
-  const std::string organization_id = request.query_value("org_id").value_or("");
+  const std::string organization_id = access::is_operator(request.principal)
+                                          ? request.query_value("org_id").value_or("")
+                                          : request.principal.organization_id;
   const UserPage page = KVCS_TRY(users_.list(organization_id, ask.cursor, ask.limit));
   Json users = Json::array();
   for (const User& user : page.users) users.push_back(KVCS_TRY(user_json(user)));

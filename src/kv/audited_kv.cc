@@ -26,7 +26,7 @@ void append_member(std::string& out, std::string_view name, std::string_view tex
 
 std::string actor_name(const Principal& caller) {
   const bool is_admin = caller.kind == PrincipalKind::kAdminKey;
-  if (caller.kind == PrincipalKind::kPerson) return person_actor(caller.person_id);
+  if (!caller.person_id.empty()) return person_actor(caller.person_id);
   return (is_admin ? "adminkey:" : "projectkey:") + caller.key_id;
 }
 

@@ -376,11 +376,15 @@ http::Handler Idempotency::wrap(http::Handler handler, IdempotencyRule rule) con
       [this, rule, handler = std::move(handler)](http::Request& request) -> Result<http::Response> {
         const auto header = request.header("idempotency-key");
         if (request.method != http::Method::kPost || !header) return handler(request);
+        // A person who acts for several users of an organization makes another request for each.
+        const Principal& caller = request.principal;
+        const std::string target =
+            caller.session_id.empty() ? request.path : request.path + " " + caller.user_id;
         OnceRequest once_request{.name = kHeader,
                                  .key = *header,
                                  .owner = request.principal.key_id,
                                  .organization = request.principal.organization_id,
-                                 .target = request.path,
+                                 .target = target,
                                  .body = {},
                                  .request_id = request.request_id};
         KVCS_TRY(check_key(once_request));  // Before the body is waited for.

@@ -80,6 +80,35 @@ done
 # CPU of everything a request causes: also the ledger's rows, which are written behind it.
 cpu_row "cpu per governed request (target 2.0 of nginx)"
 
+# The same for one user, by key and by the session of somebody who acts for the user, by turns.
+json='Content-Type: application/json'
+setup=$(member setup_url < "$work/data/initial-credentials.json" | sed 's/.*token=//')
+csrf=$(curl -sS -c "$work/cookies" "$url/auth/setup" -H "$json" \
+  -d "{\"token\":\"$setup\",\"email\":\"b@example.com\",\"password\":\"correct horse battery staple\"}" | member csrf_token)
+cookie=$(awk '/kvcs_session/ { print $6 "=" $7 }' "$work/cookies")
+default=$(member organization_id < "$work/data/initial-credentials.json")
+admin PATCH "/admin/organizations/$default" '{"monthly_budget_usd":1000000}' > /dev/null
+own=$(admin POST /admin/users "{\"email\":\"s@example.com\",\"org_id\":\"$default\",\"monthly_limit_usd\":1000000,\"requests_per_minute\":9000000}" | member user_id)
+own_key=$(admin POST "/admin/users/$own/api-keys" '{"name":"bench"}' | member api_key)
+lua key.lua "$own_key"
+lua session.lua - Cookie "$cookie" X-CSRF-Token "$csrf" Origin "$url" X-Kvcs-User "$own"
+sed -i '/"Authorization"/d' "$work/session.lua"
+by_key=() by_session=()
+for round in 1 2 3 4 5 6 7; do
+  for who in key session; do
+    settle
+    before=$(ticks "$daemon")
+    load "$url$chat" "$daemon" 32 -s "$work/$who.lua"
+    settle
+    declare -n list=by_$who
+    list+=("$(awk -v t=$(($(ticks "$daemon") - before)) -v n="$requests" 'BEGIN { printf "%.1f", t * 10000 / n }')")
+    [ "$failures" = 0 ] || row "by $who" - - - "$failures failures"
+  done
+done
+row "cpu by session over by key (target 5 us)" \
+  "$(calc "$(median "${by_session[@]}") - $(median "${by_key[@]}")") us" - "" \
+  "medians of seven; session ${by_session[*]}, key ${by_key[*]} us"
+
 # A long prompt is read, scanned and sent on; what it costs beyond that is the gateway's own.
 ask=${ask/Answer briefly./$(head -c 1048576 /dev/zero | tr '\0' a)}
 lua ours_long.lua "$key"

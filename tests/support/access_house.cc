@@ -171,15 +171,19 @@ std::string AccessHouse::made(const std::string& path, const std::string& body,
   return value;
 }
 
-// "{tenant}" becomes our tenant, and so on; every other name a word that exists nowhere.
-std::string AccessHouse::concrete(const std::string& pattern) const {
+// "{tenant}" becomes our tenant, of people that of their organization, and so on; every other name
+// a word that exists nowhere.
+std::string AccessHouse::concrete(const std::string& pattern, bool is_session) const {
   const bool own_key = pattern == "/api/v1/api-keys/{key_id}";
-  const bool is_upload = pattern.starts_with("/api/v1/uploads/");
-  const std::map<std::string, std::string> values = {
-      {"tenant", "ours"},         {"id", is_upload ? upload_ : artifact_},
-      {"artifact_id", artifact_}, {"org", "default"},
-      {"project", "default"},     {"org_id", org},
-      {"request_id", request_},   {"key_id", own_key ? key_of_project_ : "x1"}};
+  const std::map<std::string, std::string> values = {{"tenant", is_session ? "default" : "ours"},
+                                                     {"user_id", user},
+                                                     {"id", artifact_},
+                                                     {"artifact_id", artifact_},
+                                                     {"org", "default"},
+                                                     {"project", "default"},
+                                                     {"org_id", org},
+                                                     {"request_id", request_},
+                                                     {"key_id", own_key ? key_of_project_ : "x1"}};
   std::string path;
   for (size_t i = 0; i < pattern.size(); i++) {
     if (pattern[i] != '{') {
@@ -195,7 +199,8 @@ std::string AccessHouse::concrete(const std::string& pattern) const {
 }
 
 int AccessHouse::knock(const http::Row& row, const Caller& caller) const {
-  return knock(std::string(http::method_name(row.method)), concrete(row.pattern), caller.bearer);
+  return knock(std::string(http::method_name(row.method)),
+               concrete(row.pattern, caller.bearer.starts_with("ks_")), caller.bearer);
 }
 
 int AccessHouse::knock(const std::string& method, const std::string& target,
@@ -203,6 +208,7 @@ int AccessHouse::knock(const std::string& method, const std::string& target,
   RawClient client(app.port());
   std::string head = method + " " + target + " HTTP/1.1\r\nHost: x\r\n";
   if (!bearer.empty()) head += "Authorization: Bearer " + bearer + "\r\n";
+  if (bearer.starts_with("ks_")) head += "X-Kvcs-User: " + user + "\r\n";
   REQUIRE(client.send(head + "Content-Length: 1000000000000000000\r\n\r\n"));
   return client.read_response().status;
 }
@@ -220,7 +226,9 @@ int AccessHouse::use_object(const http::Row& row, const Caller& caller) {
                {"Content-Type", "application/offset+octet-stream"}};
   }
   if (!caller.bearer.empty()) headers.emplace_back("Authorization", "Bearer " + caller.bearer);
-  const int status = app.call(method, concrete(row.pattern), headers, body).status;
+  const bool is_session = caller.bearer.starts_with("ks_");
+  if (is_session) headers.emplace_back("X-Kvcs-User", user);
+  const int status = app.call(method, concrete(row.pattern, is_session), headers, body).status;
   const bool is_gone = method == "DELETE" && row.pattern.ends_with("/{id}") && status == 204;
   if (is_gone && is_upload) upload_ = upload(bearer("project_write"));
   if (is_gone && !is_upload) artifact_ = artifact(bearer("project_write"));

@@ -50,7 +50,7 @@ struct AccessHouse : AiHouse {
   std::string session_of(const std::string& name, const std::string& organization,
                          const std::string& role, AdminRole operator_role = AdminRole::kNone);
   // The row's path for the things of this house.
-  std::string concrete(const std::string& pattern) const;
+  std::string concrete(const std::string& pattern, bool is_session) const;
 
   std::string artifact_, upload_, request_, key_of_project_;
 };

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "http/header_list.h"
 #include "http/json_api.h"
+#include "identity/access.h"
 #include "identity/admin_common.h"
 #include "kv/keyspace.h"
 
@@ -18,6 +19,7 @@ using admin_api::who;
 using http::reply;
 
 constexpr uint64_t kRecordBodyMaxBytes = 256u << 10;
+constexpr int kPutAttemptsMax = 5;
 
 // Beside the record itself: whether it is shipped, stored, or both.
 Json describe(const ProviderDirectory& providers, const Provider& provider) {
@@ -135,6 +137,8 @@ std::span<const http::ApiType> GatewayAdminApi::types() {
 void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
   using enum http::Method;
   using http::kNoBody;
+  const http::Access own_viewer = with_owner(access.own_viewer, http::OwnerFrom::kPathTenant),
+                     own_admin = with_owner(access.own_admin, http::OwnerFrom::kPathTenant);
   http::Rows rows(table, *this, "/admin");
   const std::string provider = "/providers/{provider}", tenant = "/tenants/{tenant}";
   rows.add(kGet, "/providers", access.viewer, kNoBody, &GatewayAdminApi::list_providers,
@@ -147,23 +151,26 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
            {.query = "rebind", .body = "GatewayProviderAsk", .answer = "GatewayProvider"});
   rows.add(kDelete, provider, access.admin, kNoBody, &GatewayAdminApi::remove_provider,
            "Remove what was put.", {.status = 204});
-  rows.add(kGet, "/tenants", access.viewer, kNoBody, &GatewayAdminApi::list_tenants,
-           "Tenants of the tool gateway.", {.query = "limit cursor", .answer = "TenantPage"});
-  rows.add(kGet, tenant, access.viewer, kNoBody, &GatewayAdminApi::get_tenant, "One tenant.",
+  rows.add(kGet, "/tenants", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody,
+           &GatewayAdminApi::list_tenants,
+           "Tenants of the tool gateway; without an operator's role the own.",
+           {.query = "limit cursor", .answer = "TenantPage"});
+  rows.add(kGet, tenant, own_viewer, kNoBody, &GatewayAdminApi::get_tenant, "One tenant.",
            {.answer = "Tenant"});
-  rows.add(kPut, tenant, access.admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_tenant,
-           "Set a tenant up, with its organization.", {.body = "TenantAsk", .answer = "Tenant"});
+  rows.add(kPut, tenant, own_admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_tenant,
+           "Set a tenant up, with its organization; status, limits and billing are an operator's.",
+           {.body = "TenantAsk", .answer = "Tenant"});
   rows.add(kPost, tenant + "/suspend", access.admin, kRecordBodyMaxBytes,
            &GatewayAdminApi::suspend_tenant, "Refuse its calls from now on.", {.answer = "Tenant"});
   rows.add(kPost, tenant + "/resume", access.admin, kRecordBodyMaxBytes,
            &GatewayAdminApi::resume_tenant, "Make its calls again.", {.answer = "Tenant"});
-  rows.add(kPost, tenant + "/tokens", access.admin, kRecordBodyMaxBytes,
+  rows.add(kPost, tenant + "/tokens", own_admin, kRecordBodyMaxBytes,
            &GatewayAdminApi::create_token, "Create a token; shown once.",
            {.body = "NewToken", .status = 201, .answer = "TokenCreated"});
-  rows.add(kGet, tenant + "/tokens", access.viewer, kNoBody, &GatewayAdminApi::list_tokens,
+  rows.add(kGet, tenant + "/tokens", own_viewer, kNoBody, &GatewayAdminApi::list_tokens,
            "Its tokens; never the tokens themselves.",
            {.query = "limit cursor", .answer = "TokenPage"});
-  rows.add(kDelete, tenant + "/tokens/{token_id}", access.admin, kNoBody,
+  rows.add(kDelete, tenant + "/tokens/{token_id}", own_admin, kNoBody,
            &GatewayAdminApi::revoke_token, "Revoke, at once.", {.status = 204});
   rows.add(kGet, "/system/mode", access.viewer, kNoBody, &GatewayAdminApi::get_mode,
            "active, or frozen: no calls are made.", {.answer = "Mode"});
@@ -217,8 +224,14 @@ Result<http::Response> GatewayAdminApi::remove_provider(http::Request& request) 
 
 Result<http::Response> GatewayAdminApi::list_tenants(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
-  const KvPage page = KVCS_TRY(tenants_.list(ask.cursor, ask.limit));
   Json list = Json::array();
+  if (!access::is_operator(request.principal)) {
+    Result<Json> own = tenants_.find_shown(request.principal.organization);
+    if (!own.ok() && own.code() != Code::kNotFound) return own.status();
+    if (own.ok()) list.push_back(std::move(own).value());
+    return reply(200, Json{{"tenants", std::move(list)}, {"cursor", nullptr}});
+  }
+  const KvPage page = KVCS_TRY(tenants_.list(ask.cursor, ask.limit));
   for (const KvItem& item : page.items) {
     Result<Json> record = parse_json(item.entry.value);
     if (record.ok()) list.push_back(Tenants::shown(std::move(record).value()));
@@ -249,9 +262,34 @@ Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
   } else if (!known.ok()) {
     return known.status();
   }
-  KVCS_TRY(tenants_.put(slug, std::move(body), who(request),
-                        http::header_list(request, "if-match").value_or("")));
+  const std::string if_match = http::header_list(request, "if-match").value_or("");
+  if (access::is_operator(request.principal)) {
+    KVCS_TRY(tenants_.put(slug, std::move(body), who(request), if_match));
+  } else {
+    KVCS_TRY(put_own(slug, body, who(request), if_match));
+  }
   return get_tenant(request);
+}
+
+// What operators have set stays, also when they change it meanwhile.
+Status GatewayAdminApi::put_own(const std::string& slug, const Json& body, const AuditContext& who,
+                                const std::string& if_match) {
+  for (int attempt = 1;; ++attempt) {
+    const std::string seen = KVCS_TRY(tenants_.etag(slug));
+    const Result<Json> before = tenants_.find_record(slug);
+    if (!before.ok() && before.code() != Code::kNotFound) return before.status();
+    Json record = body;
+    for (const char* name : {"status", "limits", "billing"}) {
+      const bool is_set = before.ok() && before->contains(name);
+      const Json present = is_set ? (*before)[name] : Json(nullptr);
+      if (record.contains(name) && record[name] != present) return admin_api::operator_only(name);
+      if (is_set) record[name] = present;
+    }
+    const Status written =
+        tenants_.put(slug, std::move(record), who, if_match.empty() ? seen : if_match).status();
+    const bool overtaken = if_match.empty() && written.reason() == "etag_mismatch";
+    if (!overtaken || attempt == kPutAttemptsMax) return written;
+  }
 }
 
 Result<http::Response> GatewayAdminApi::set_active(http::Request& request, bool active) {

@@ -48,6 +48,8 @@ class GatewayAdminApi final {
  private:
   Result<KeyOwner> owner_of(const http::Request& request) const;
   Result<http::Response> set_active(http::Request& request, bool active);
+  Status put_own(const std::string& slug, const Json& body, const AuditContext& who,
+                 const std::string& if_match);
 
   ProviderDirectory& providers_;
   Tenants& tenants_;

@@ -3,6 +3,7 @@
 #include "gateway/api/gateway_api.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/address_block.h"
 #include "http/json_api.h"
@@ -25,6 +26,26 @@ std::string param_of(const http::Request& request, std::string_view name) {
 Status auth_failed() {
   return unauthenticated("The bearer token is missing, unknown, revoked or of another tenant.")
       .with_reason("AUTH_FAILED");
+}
+
+bool has_session(const http::Request& request) {
+  if (!request.header("authorization")) return true;
+  const Result<std::string_view> bearer = request.bearer();
+  return bearer.ok() && bearer->starts_with("ks_");
+}
+
+// Refusals of somebody who has signed in, which say nothing of which tenants or tokens there are.
+// In this door's spelling.
+std::optional<Status> told_to_person(const Status& why) {
+  static constexpr std::string_view kTold[][2] = {
+      {"user_required", "USER_REQUIRED"},         {"user_not_found", "USER_NOT_FOUND"},
+      {"insufficient_role", "INSUFFICIENT_ROLE"}, {"csrf_token_missing", "CSRF_TOKEN_MISSING"},
+      {"foreign_origin", "FOREIGN_ORIGIN"},       {"user_suspended", "USER_SUSPENDED"},
+      {"person_suspended", "PERSON_SUSPENDED"},   {"org_suspended", "TENANT_SUSPENDED"}};
+  for (const auto& [reason, word] : kTold) {
+    if (why.reason() == reason) return Status(why).with_reason(word);
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -67,6 +88,9 @@ Result<Principal> GatewayApi::authenticate(const http::Request& request) const {
   // A suspended tenant's token is a good one: the caller may know, and it does not count as a
   // failed sign-in.
   if (why.reason() == "TENANT_SUSPENDED") return principal;
+  if (has_session(request)) {
+    if (std::optional<Status> told = told_to_person(why)) return std::move(*told);
+  }
   const RateDecision decision =
       rates_.take("gateway:signin:" + address_block(request.remote_ip), failures_per_minute_);
   if (decision.allowed) return auth_failed();
@@ -107,6 +131,7 @@ std::span<const http::ApiType> GatewayApi::types() {
 void GatewayApi::add_routes(std::vector<http::Row>& table) {
   using enum http::Method;
   const http::Need need{.family = PrincipalKind::kTenantToken,
+                        .org_role = OrgRole::kMember,
                         .owner = http::OwnerFrom::kPathTenant};
   const http::Access token{guard(), access::words(need), http::Dialect::kGateway, need};
   http::Rows rows(table, *this);

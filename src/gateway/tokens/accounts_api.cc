@@ -272,21 +272,23 @@ void AccountsApi::add_routes(std::vector<http::Row>& table, const http::AdminAcc
   using enum http::Method;
   using http::kib;
   using http::kNoBody;
+  const http::Access own_viewer = with_owner(access.own_viewer, http::OwnerFrom::kPathTenant),
+                     own_admin = with_owner(access.own_admin, http::OwnerFrom::kPathTenant);
   http::Rows rows(table, *this, "/admin/tenants/{tenant}");
   const std::string accounts = "/providers/{provider}/accounts", account = accounts + "/{account}";
-  rows.add(kGet, "/accounts", access.viewer, kNoBody, &AccountsApi::list_tenant,
+  rows.add(kGet, "/accounts", own_viewer, kNoBody, &AccountsApi::list_tenant,
            "A tenant's accounts; never their credentials.", {.answer = "AccountList"});
-  rows.add(kGet, accounts, access.viewer, kNoBody, &AccountsApi::list,
+  rows.add(kGet, accounts, own_viewer, kNoBody, &AccountsApi::list,
            "Its accounts with one provider.", {.answer = "AccountList"});
-  rows.add(kGet, account, access.viewer, kNoBody, &AccountsApi::get, "One account's state.",
+  rows.add(kGet, account, own_viewer, kNoBody, &AccountsApi::get, "One account's state.",
            {.answer = "Account"});
-  rows.add(kPut, account, access.admin, kib(256), &AccountsApi::put,
+  rows.add(kPut, account, own_admin, kib(256), &AccountsApi::put,
            "Store or replace a credential; it is never shown again.",
            {.body = "AccountAsk", .status = 201, .answer = "Account"});
-  rows.add(kDelete, account, access.admin, kNoBody, &AccountsApi::remove,
+  rows.add(kDelete, account, own_admin, kNoBody, &AccountsApi::remove,
            "Remove a credential; ?revoke=1 tells the provider first.",
            {.query = "revoke", .answer = "AccountRemoved"});
-  rows.add(kPost, account + "/refresh", access.admin, kib(1), &AccountsApi::refresh,
+  rows.add(kPost, account + "/refresh", own_admin, kib(1), &AccountsApi::refresh,
            "Refresh its token now.", {.answer = "Account"});
 }
 

@@ -139,7 +139,8 @@ void ConnectApi::add_routes(std::vector<http::Row>& table, const http::AdminAcce
   using http::kib;
   using http::kNoBody;
   http::Rows rows(table, *this);
-  rows.add(kPost, "/admin/tenants/{tenant}/providers/{provider}/connect", access.admin, kib(16),
+  rows.add(kPost, "/admin/tenants/{tenant}/providers/{provider}/connect",
+           with_owner(access.own_admin, http::OwnerFrom::kPathTenant), kib(16),
            &ConnectApi::create_link,
            "Make a link, good once, that asks for consent in the browser.",
            {.body = "ConnectAsk", .status = 201, .answer = "ConnectLink"});

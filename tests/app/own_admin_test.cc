@@ -1,0 +1,191 @@
+// Goal: an organization's owner and admin administer their own organization under /admin, reach no
+// other, and change nothing that operators have set. Method: a whole daemon over HTTP with a
+// browser for each role, and an operator's key.
+#include <nlohmann/json.hpp>
+
+#include "support/json_answer.h"
+#include "support/people.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+// An organization with an owner who is no operator.
+struct Place {
+  explicit Place(TestApp& app) : operators(set_up(app)), owner(app), app(app) {
+    org = app.credential("organization_id");
+    owner = join(app, operators, "olga@example.com", "owner");
+    const RawResponse made = app.as_owner("POST", "/admin/organizations", R"({"name":"Other"})");
+    other = json_text(made.body, "org_id");
+  }
+  RawResponse admin(const std::string& method, const std::string& path,
+                    const std::string& body = {}) const {
+    return app.as_owner(method, path, body);
+  }
+
+  Browser operators, owner;
+  TestApp& app;
+  std::string org, other;
+};
+
+std::string code_of(const RawResponse& answer) {
+  return json_text(answer.body, "code");
+}
+
+std::string path_of(const std::string& organization) {
+  return "/admin/organizations/" + organization;
+}
+
+}  // namespace
+
+TEST_CASE("own admin: an owner sees and administers the own organization alone",
+          "[contract][app][portal]") {
+  TestApp app;
+  Place place(app);
+  Browser& owner = place.owner;
+  const Json list = json_of(owner.send("GET", "/admin/organizations"))["organizations"];
+  REQUIRE(list.size() == 1);
+  CHECK(list[0]["org_id"] == place.org);
+  CHECK(owner.send("GET", path_of(place.org)).status == 200);
+  const RawResponse foreign = owner.send("GET", path_of(place.other));
+  CHECK(foreign.status == 404);
+  CHECK(code_of(foreign) == "org_not_found");
+  CHECK(owner.send("GET", path_of("nobody")).status == 404);
+  CHECK(owner.send("POST", "/admin/organizations", R"({"name":"Third"})").status == 403);
+  const RawResponse project =
+      owner.send("POST", path_of(place.org) + "/projects", R"({"name":"Research"})");
+  REQUIRE(project.status == 201);
+  const std::string keys =
+      path_of(place.org) + "/projects/" + json_text(project.body, "project_id") + "/api-keys";
+  CHECK(owner.send("POST", keys, R"({"name":"ci"})").status == 201);
+  CHECK(owner.send("POST", path_of(place.other) + "/projects", R"({"name":"x"})").status == 404);
+  // The audit names the person.
+  const Json audit = json_of(place.admin("GET", "/admin/audit?limit=100"))["entries"];
+  const std::string person =
+      json_of(owner.send("GET", "/api/v1/me"))["person_id"].get<std::string>();
+  CHECK(std::any_of(audit.begin(), audit.end(),
+                    [&](const Json& row) { return row["actor"] == "person:" + person; }));
+  // Without the proof against other sites' pages nothing changes.
+  CHECK(app.call("POST", keys, {{"Cookie", owner.cookie}, {"Origin", owner.origin()}},
+                 R"({"name":"evil"})")
+            .status == 403);
+  for (const char* role : {"member", "viewer"}) {
+    Browser lesser = join(app, place.operators, std::string(role) + "@example.com", role);
+    CHECK(lesser.send("GET", path_of(place.org)).status == 403);
+    CHECK(lesser.send("GET", "/admin/users").status == 403);
+  }
+  Browser admin = join(app, place.operators, "adam@example.com", "admin");
+  CHECK(admin.send("GET", path_of(place.org)).status == 200);
+  CHECK(admin.send("GET", "/admin/people").status == 403);
+  CHECK(admin.send("GET", "/admin/audit").status == 403);
+}
+
+TEST_CASE("own admin: what an operator sets stays the operator's", "[contract][app][portal]") {
+  TestApp app;
+  Place place(app);
+  Browser& owner = place.owner;
+  const std::string org = path_of(place.org);
+  REQUIRE(place.admin("PATCH", org, R"({"monthly_budget_usd":7,"requests_per_minute":3})").status ==
+          200);
+  const Json before = json_of(place.admin("GET", org));
+  for (const char* body :
+       {R"({"monthly_budget_usd":8})", R"({"monthly_budget_usd":6})", R"({"status":"suspended"})",
+        R"({"failure_mode":"fail_open"})", R"({"fallback_daily_limit":5})",
+        R"({"requests_per_minute":null})", R"({"tokens_per_minute":null})",
+        R"({"allowed_models":[]})",
+        R"({"unknown_input_cost_per_token":0.1,"unknown_output_cost_per_token":0.1})",
+        R"({"name":"x","monthly_budget_usd":8})"}) {
+    const RawResponse refused = owner.send("PATCH", org, body);
+    INFO(body << " " << refused.body);
+    CHECK(refused.status == 403);
+    CHECK(code_of(refused) == "operator_only");
+  }
+  CHECK(json_of(place.admin("GET", org)) == before);
+  CHECK(
+      owner.send("PATCH", org, R"({"name":"Ours","log_bodies":true,"output_fit":false})").status ==
+      200);
+  CHECK(json_of(place.admin("GET", org))["name"] == "Ours");
+  CHECK(owner.send("POST", org + "/suspend").status == 403);
+  CHECK(owner.send("DELETE", org + "?force=true").status == 403);
+  CHECK(owner.send("PUT", "/admin/ai/prices/m?org_id=" + place.org, "{}").status == 403);
+  CHECK(owner.send("PUT", org + "/ai-objects/openai/file-1").status == 403);
+  CHECK(owner.send("GET", org + "/ai-objects").status == 200);
+}
+
+TEST_CASE("own admin: users of the own organization, and their keys", "[contract][app][portal]") {
+  TestApp app;
+  Place place(app);
+  Browser& owner = place.owner;
+  const auto body = [](const std::string& organization) {
+    return R"({"email":"u@example.com","org_id":")" + organization + "\"}";
+  };
+  const RawResponse made = owner.send("POST", "/admin/users", body(place.org));
+  REQUIRE(made.status == 201);
+  const std::string own = "/admin/users/" + json_text(made.body, "user_id");
+  CHECK(owner.send("POST", "/admin/users", body(place.other)).status == 404);
+  const std::string foreign =
+      "/admin/users/" +
+      json_text(place.admin("POST", "/admin/users", body(place.other)).body, "user_id");
+  const Json users = json_of(owner.send("GET", "/admin/users"))["users"];
+  REQUIRE(users.size() == 1);
+  CHECK(users[0]["org_id"] == place.org);
+  CHECK(owner.send("GET", "/admin/users?org_id=" + place.other).status == 404);
+  CHECK(owner.send("GET", "/admin/users?org_id=" + place.org).status == 200);
+  CHECK(owner.send("PATCH", own, R"({"monthly_limit_usd":3})").status == 200);
+  const RawResponse key = owner.send("POST", own + "/api-keys", R"({"name":"k"})");
+  CHECK(key.status == 201);
+  CHECK(owner.send("POST", own + "/reset-quota", R"({"reset_reason":"x"})").status == 403);
+  for (const char* method : {"GET", "PATCH", "DELETE"}) {
+    const RawResponse refused =
+        owner.send(method, foreign, std::string(method) == "PATCH" ? "{}" : "");
+    INFO(method);
+    CHECK(refused.status == 404);
+    CHECK(code_of(refused) == "user_not_found");
+  }
+  CHECK(owner.send("POST", foreign + "/api-keys", R"({"name":"k"})").status == 404);
+  CHECK(owner.send("DELETE", own).status == 204);
+}
+
+TEST_CASE("own admin: the own tenant, its tokens, accounts and links", "[contract][app][portal]") {
+  TestApp app;
+  Place place(app);
+  Browser& owner = place.owner;
+  const std::string own = "/admin/tenants/default", foreign = "/admin/tenants/theirs";
+  REQUIRE(place.admin("PUT", foreign, R"({"name":"Theirs"})").status == 200);
+  CHECK(json_of(owner.send("GET", "/admin/tenants"))["tenants"].empty());
+  CHECK(owner.send("PUT", own, R"({"name":"Ours","local":{"shop":"a"}})").status == 200);
+  REQUIRE(json_of(owner.send("GET", "/admin/tenants"))["tenants"].size() == 1);
+  CHECK(owner.send("PUT", foreign, R"({"name":"Mine"})").status == 404);
+  CHECK(owner.send("GET", foreign).status == 404);
+  CHECK(owner.send("GET", "/admin/tenants/nobody").status == 404);
+  // Limits, status and billing of the operator's outlive what the organization puts.
+  REQUIRE(place.admin("PUT", own, R"({"name":"Ours","limits":{"requests_per_minute":5}})").status ==
+          200);
+  REQUIRE(place.admin("POST", own + "/suspend").status == 200);
+  const Json set = json_of(owner.send("GET", own));
+  CHECK(owner.send("PUT", own, R"({"name":"New"})").status == 200);
+  CHECK(owner.send("PUT", own, dump_json(set)).status == 200);  // As it was read.
+  CHECK(json_of(owner.send("GET", own))["limits"] == set["limits"]);
+  CHECK(json_of(owner.send("GET", own))["status"] == "suspended");
+  for (const char* body : {R"({"status":"active"})", R"({"limits":{}})", R"({"billing":{}})"}) {
+    CHECK(code_of(owner.send("PUT", own, body)) == "operator_only");
+  }
+  CHECK(owner.send("POST", own + "/resume").status == 403);
+  CHECK(owner.send("DELETE", own).status == 403);
+  CHECK(owner.send("POST", own + "/tokens", R"({"name":"t"})").status == 201);
+  CHECK(owner.send("GET", own + "/tokens").status == 200);
+  CHECK(owner.send("GET", foreign + "/tokens").status == 404);
+  REQUIRE(place
+              .admin("PUT", "/admin/providers/local",
+                     R"({"base_url":"https://api.example.com","auth_type":"bearer"})")
+              .status == 200);
+  const std::string account = "/providers/local/accounts/main";
+  const std::string token = R"({"access_token":"secret"})";
+  CHECK(owner.send("PUT", own + account, token).status == 201);
+  CHECK(owner.send("PUT", foreign + account, token).status == 404);
+  CHECK(owner.send("GET", own + "/accounts").status == 200);
+  CHECK(owner.send("POST", foreign + "/providers/local/connect", "{}").status == 404);
+  CHECK(owner.send("PUT", "/admin/providers/local", "{}").status == 403);
+  CHECK(owner.send("GET", "/admin/providers").status == 403);
+}
