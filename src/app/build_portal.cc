@@ -6,6 +6,8 @@
 #include "app/caller_api.h"
 #include "app/parts.h"
 #include "base/log.h"
+#include "http/client/mail.h"
+#include "identity/directory.h"
 #include "identity/orgs.h"
 #include "identity/projects.h"
 #include "ledger/alerts.h"
@@ -15,6 +17,7 @@
 #include "portal/billing/billing_api.h"
 #include "portal/billing/webhooks.h"
 #include "portal/invitations.h"
+#include "portal/mailer.h"
 #include "portal/me_api.h"
 #include "portal/oidc_api.h"
 #include "portal/passwords.h"
@@ -22,6 +25,8 @@
 #include "portal/places_api.h"
 #include "portal/plans_api.h"
 #include "portal/providers.h"
+#include "portal/reset.h"
+#include "portal/reset_api.h"
 #include "portal/sign_in.h"
 #include "portal/sign_in_api.h"
 #include "portal/team_api.h"
@@ -31,6 +36,12 @@ namespace {
 
 // Of one account from one address block, right and wrong ones together.
 constexpr int64_t kSignInTriesPerMinute = 10;
+
+// The seconds until the next try; 0 when it is taken.
+int64_t take_sign_in_try(RateLimiter& rates, std::string_view whose) {
+  const RateDecision decision = rates.take(whose, kSignInTriesPerMinute);
+  return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
+}
 
 // Sign-in through issuers.
 Status build_providers(Parts& parts) {
@@ -70,25 +81,35 @@ Status build_providers(Parts& parts) {
   return ok();
 }
 
-void build_billing(Parts& parts) {
+// Mail, and what a lost password leads to.
+Status build_reset(Parts& parts) {
   PortalParts& portal = parts.portal;
-  const portal::BillingConfig& config = parts.config.auth.billing;
-  const auto alert = [&parts](const AlertEvent& event) {
-    raise_alert(*parts.kv, event, parts.clock(), *parts.entropy);
-  };
-  portal.billing = std::make_unique<portal::Billing>(
-      portal::Billing::Services{.config = config,
-                                .plans = *parts.plans,
-                                .organizations = *parts.organizations,
-                                .kv = *parts.kv,
-                                .upstream = *parts.upstream,
-                                .metrics = *parts.metrics,
-                                .clock = parts.clock(),
-                                .public_url = [&parts] { return parts.public_url(); },
-                                .alert = alert});
-  portal.webhooks = std::make_unique<portal::Webhooks>(*portal.billing, config, *parts.kv,
-                                                       *parts.metrics, parts.clock(), alert);
-  portal.billing_api = std::make_unique<portal::BillingApi>(*portal.billing, *portal.webhooks);
+  if (const auto server = KVCS_TRY(portal::read_mail_server(parts.config.mail))) {
+    const auto send = [server = *server,
+                       ca_file = parts.config.upstream.ca_file](const portal::Letter& letter) {
+      return http::send_mail({server.url, server.user, server.password, server.from, letter.to,
+                              letter.subject, letter.text, ca_file, server.requires_tls});
+    };
+    portal.mailer = std::make_unique<portal::Mailer>(send, parts.clock());
+  }
+  portal.reset = std::make_unique<portal::ResetService>(portal::ResetService::Services{
+      .kv = *parts.kv,
+      .audited = *parts.audited,
+      .people = *parts.people,
+      .sessions = *parts.sessions,
+      .hasher = *portal.hasher,
+      .clock = parts.clock(),
+      .entropy = *parts.entropy,
+      .public_url = [&parts] { return parts.public_url(); },
+      .take_try = [rates = parts.rates.get()](
+                      std::string_view whose) { return take_sign_in_try(*rates, whose); },
+      .forgive =
+          [rates = parts.rates.get()](std::string_view whose) {
+            rates->adjust(whose, kSignInTriesPerMinute, -kSignInTriesPerMinute);
+          },
+      .mailer = portal.mailer.get()});
+  portal.reset_api = std::make_unique<portal::ResetApi>(*portal.reset, parts.browser_rules());
+  return ok();
 }
 
 }  // namespace
@@ -111,18 +132,17 @@ Status build_portal(Parts& parts) {
         const auto projects = KVCS_TRY(parts.projects->list(organization_id));
         return projects.empty() ? std::string() : projects.front().id;
       },
-      .take_try = [rates = parts.rates.get()](std::string_view whose) -> int64_t {
-        const RateDecision decision = rates->take(whose, kSignInTriesPerMinute);
-        return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
-      }});
+      .take_try = [rates = parts.rates.get()](
+                      std::string_view whose) { return take_sign_in_try(*rates, whose); }});
   portal.sign_in_api = std::make_unique<portal::SignInApi>(*portal.sign_in, *parts.sessions,
                                                            *parts.people, parts.browser_rules());
   portal.invitations = std::make_unique<portal::InvitationService>(
       *parts.kv, *parts.audited, *parts.members, parts.clock(), *parts.entropy);
   KVCS_TRY(build_providers(parts));
-  portal.team_api = std::make_unique<portal::TeamApi>(*parts.members, *parts.people,
-                                                      *portal.invitations, *portal.sign_in_api,
-                                                      [&parts] { return parts.public_url(); });
+  KVCS_TRY(build_reset(parts));
+  portal.team_api = std::make_unique<portal::TeamApi>(
+      *parts.members, *parts.people, *portal.invitations, *portal.sign_in_api, portal.mailer.get(),
+      *parts.directory, [&parts] { return parts.public_url(); });
   portal.places_api = std::make_unique<portal::PlacesApi>(*parts.organizations, *parts.projects,
                                                           *parts.members, *parts.directory);
   portal.plans_api = std::make_unique<portal::PlansApi>(

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "http/client/upstream.h"
 #include "http/serve/server.h"
+#include "portal/mailer.h"
 
 namespace kvcs {
 namespace {
@@ -363,6 +364,9 @@ std::vector<std::string> validate(const Config& config) {
     faults.emplace_back("http.uri_max_bytes: must not be over http.head_max_bytes.");
   }
   log::Level level;
+  if (const auto mail = portal::read_mail_server(config.mail); !mail.ok()) {
+    faults.push_back(mail.status().message());
+  }
   if (!portal::parse_sign_up(config.auth.sign_up)) {
     faults.push_back("auth.signup: '" + printable(config.auth.sign_up, kShownWord) +
                      "' is none of open, invited, closed.");

@@ -90,6 +90,7 @@ struct Config {
   AdminGuardLimits admin;
   IdentitySection identity;
   portal::PortalConfig auth;
+  portal::MailConfig mail;
   gateway::GatewayConfig gateway;
   briefing::SummaryConfig briefing;  // gateway.briefing_model, KVCS_BRIEFING_API_KEY
   AlertChannels alerts;

@@ -108,6 +108,7 @@ class Arrivals;
 class Billing;
 class BillingApi;
 class InvitationService;
+class Mailer;
 class MeApi;
 class OidcApi;
 class PasswordHasher;
@@ -116,6 +117,8 @@ class PlacesApi;
 class Plans;
 class PlansApi;
 class Providers;
+class ResetApi;
+class ResetService;
 class SignInApi;
 class SignInService;
 class TeamApi;
@@ -191,6 +194,9 @@ struct PortalParts {
   std::unique_ptr<portal::SignInService> sign_in;
   std::unique_ptr<portal::SignInApi> sign_in_api;
   std::unique_ptr<portal::InvitationService> invitations;
+  std::unique_ptr<portal::Mailer> mailer;  // Null: no server is configured.
+  std::unique_ptr<portal::ResetService> reset;
+  std::unique_ptr<portal::ResetApi> reset_api;
   std::unique_ptr<portal::Providers> providers;
   std::unique_ptr<portal::Arrivals> arrivals;
   std::unique_ptr<portal::OidcApi> oidc_api;

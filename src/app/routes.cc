@@ -46,7 +46,7 @@
 #include "portal/oidc_api.h"
 #include "portal/people_api.h"
 #include "portal/places_api.h"
-#include "portal/plans_api.h"
+#include "portal/reset_api.h"
 #include "portal/sign_in_api.h"
 #include "portal/team_api.h"
 
@@ -130,6 +130,7 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
   const portal::PersonAccess person = person_access(parts);
   const http::Need anybody{.family = PrincipalKind::kProjectKey, .owner = http::OwnerFrom::kCaller};
   parts.portal.sign_in_api->add_routes(table, person.person);
+  parts.portal.reset_api->add_routes(table);
   parts.portal.oidc_api->add_routes(table, person.person);
   parts.portal.me_api->add_routes(table,
                                   {limited_artifact_key(parts, Scope::kNone),
@@ -223,7 +224,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.jobs_api->add_routes(table, admin);
   parts.master_keys->add_routes(table, admin);
   parts.portal.people_api->add_routes(table, admin);
-  parts.portal.plans_api->add_admin_routes(table, admin);
+  parts.portal.reset_api->add_admin_routes(table, admin);
   parts.users_api->add_routes(table, admin);
   parts.organizations_api->add_routes(table, admin);
   parts.owners_api->add_routes(table, admin);
@@ -275,6 +276,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      portal::MeApi::types(),
                                                      portal::OidcApi::types(),
                                                      portal::PeopleApi::types(),
+                                                     portal::ResetApi::types(),
                                                      portal::PlacesApi::types(),
                                                      portal::PlansApi::types(),
                                                      portal::BillingApi::types(),

@@ -1,6 +1,7 @@
-// `kvcs admin people` and `admin setup-link`: who may sign in to the portal.
+// `kvcs admin people`, `admin setup-link` and `admin reset-link`: who may sign in to the portal.
 #include <nlohmann/json.hpp>
 
+#include "base/bytes.h"
 #include "cli/admin_calls.h"
 #include "cli/commands.h"
 
@@ -24,10 +25,32 @@ int run_setup_link(const Invocation&, Console& console) {
   return show_object(console, api.call("POST", "/admin/setup-link", Json::object()));
 }
 
+// The account is found by its address, which is how operators know people.
+int run_reset_link(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings());
+  const Result<Json> people = read_pages(api, "/admin/people", "people");
+  if (!people.ok()) return console.fail(people.status());
+  const std::string wanted = lower_ascii(in.text("email"));
+  for (const Json& person : *people) {
+    if (text_member(person, "email") != wanted) continue;
+    return show_object(
+        console,
+        api.call("POST", "/admin/people/" + text_member(person, "person_id") + "/reset-link",
+                 Json::object()));
+  }
+  return console.fail(not_found("Nobody with address '" + printable(wanted, kShownName) +
+                                "' may sign in; `kvcs admin people` lists who may."));
+}
+
 }  // namespace
 
 std::vector<Command> people_commands() {
   return {
+      {.name = "admin reset-link",
+       .summary = "Make a link by which somebody chooses a new password, once, within an hour.",
+       .options = {{.name = "EMAIL", .help = "The account's address.", .required = true}},
+       .examples = {{"kvcs admin reset-link ada@example.com", ""}},
+       .run = run_reset_link},
       {.name = "admin setup-link",
        .summary = "Make a new setup link: whoever opens it becomes an owner, once.",
        .examples = {{"kvcs admin setup-link", "When the first one was lost or has ended."}},

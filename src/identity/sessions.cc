@@ -146,12 +146,17 @@ Status SessionService::end(std::string_view person_id, std::string_view session_
   return audited_.write(batch, who);
 }
 
-Status SessionService::end_all(std::string_view person_id, std::string_view kept_id,
-                               const AuditContext& who) {
+Result<KvBatch> SessionService::ending(std::string_view person_id, std::string_view kept_id) const {
   KvBatch batch;
   for (const Session& session : KVCS_TRY(list(person_id))) {
     if (session.id != kept_id) remove_session(batch, session);
   }
+  return batch;
+}
+
+Status SessionService::end_all(std::string_view person_id, std::string_view kept_id,
+                               const AuditContext& who) {
+  const KvBatch batch = KVCS_TRY(ending(person_id, kept_id));
   return batch.empty() ? ok() : audited_.write(batch, who);
 }
 

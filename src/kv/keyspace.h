@@ -23,6 +23,8 @@
 // config  admin:keys:{key_id}                            admin key, admin view
 // config  person:{person_id}:profile                     who has signed in: name, address, rights
 // config  person:{person_id}:password                    argon2id, plain text
+// config  person:{person_id}:reset                       sha256 hex of a reset link, plain text
+// config  person:{person_id}:totp                        second factor: sealed secret, codes
 // config  person:{person_id}:org:{org_id}                an organization that has the person
 // config  person:{person_id}:sign_in:{sha256 hex}        issuer and subject, for people
 // config  sign_in:{sha256 hex}                           person_id, plain text (uniqueness)
@@ -185,6 +187,8 @@ std::string user_key_prefix(std::string_view user_id);
 std::string org_members(std::string_view org_id);
 std::string person_profile(std::string_view person_id);
 std::string person_password(std::string_view person_id);
+std::string person_reset(std::string_view person_id);
+std::string person_totp(std::string_view person_id);
 std::string person_org(std::string_view person_id, std::string_view org_id);
 std::string person_org_prefix(std::string_view person_id);
 std::string person_sign_in(std::string_view person_id, std::string_view sha256_hex);

@@ -9,6 +9,8 @@
 //   providers.h     auth.providers: whose sign-ins count, and what they may
 //   arrivals.h      who comes through a provider: found, or made
 //   oidc_api.h      /auth/login/{provider}, /auth/callback, sign-out told by an issuer
+//   mailer.h        mail to people, in its own time
+//   reset.h         links for a new password; reset_api.h: their routes
 //   me_api.h        /api/v1/me: who is calling, what is active, the caller's sessions
 //   places_api.h    organizations and projects as people see them
 //   invitations.h   links by which somebody joins an organization
@@ -57,6 +59,13 @@ struct PortalConfig {
   std::string sign_up = "invited";  // "open", "invited" or "closed".
   PlansConfig plans;
   BillingConfig billing;
+};
+
+// Mail to people; mailer.h.
+struct MailConfig {
+  std::string smtp_url;  // "" = none is sent.
+  std::string password_file, password_env;
+  std::string from;
 };
 
 }  // namespace kvcs::portal

@@ -58,13 +58,19 @@ Status SignInService::take_setup_token(const Secret& token) {
   return taken.code() == Code::kConflict ? setup_token_invalid() : taken;
 }
 
-Status SignInService::take_try(std::string_view account, const Caller& caller) const {
-  const int64_t wait_s = s_.take_try("sign-in:" + sha256_hex(account).substr(0, 16) + ":" +
-                                     address_block(caller.address));
+std::string try_name(std::string_view account, const Caller& caller) {
+  return "sign-in:" + sha256_hex(account).substr(0, 16) + ":" + address_block(caller.address);
+}
+
+Status too_many_tries(int64_t wait_s) {
   if (wait_s == 0) return ok();
   return rate_limited("Too many tries for this account from this address; wait a while.",
                       static_cast<int>(wait_s))
       .with_reason("too_many_tries");
+}
+
+Status SignInService::take_try(std::string_view account, const Caller& caller) const {
+  return too_many_tries(s_.take_try(try_name(account, caller)));
 }
 
 Result<StartedSession> SignInService::start(const Person& person, std::string_view provider,

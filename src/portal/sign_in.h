@@ -35,6 +35,12 @@ struct Caller {
 
 Caller caller_of(const http::Request& request);
 
+// Under which tries of an account are counted, from the caller's address block. Whoever guesses
+// from elsewhere locks out nobody here.
+std::string try_name(std::string_view account, const Caller& caller);
+// RateLimited with reason too_many_tries, unless `wait_s` is 0.
+Status too_many_tries(int64_t wait_s);
+
 struct NewAccount {
   std::string email, name;
   Secret password;

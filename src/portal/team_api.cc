@@ -31,7 +31,8 @@ token!: string # Shown this once.
 url!: string
 role!: owner|admin|member|viewer
 email!: string?
-expires_at!: time)"},
+expires_at!: time
+mailed!: boolean # The link is on its way to the address; else give it to the person yourself.)"},
     {"Invitation", R"(
 invitation_id!: id
 role!: owner|admin|member|viewer
@@ -64,11 +65,14 @@ Status check_reach(const Principal& caller, OrgRole role) {
 }  // namespace
 
 TeamApi::TeamApi(MemberService& members, PersonService& people, InvitationService& invitations,
-                 SignInApi& sign_in, PublicUrl public_url)
+                 SignInApi& sign_in, Mailer* mailer, const Directory& directory,
+                 PublicUrl public_url)
     : members_(members),
       people_(people),
       invitations_(invitations),
       sign_in_(sign_in),
+      mailer_(mailer),
+      directory_(directory),
       public_url_(std::move(public_url)) {}
 
 std::span<const http::ApiType> TeamApi::types() {
@@ -163,14 +167,37 @@ Result<http::Response> TeamApi::remove_member(http::Request& request) {
   return http::empty_response(204);
 }
 
+// The organization's name and the inviter's stand in the text alone, in which nothing can follow
+// from them.
+Letter TeamApi::letter_of(const CreatedInvitation& made, const std::string& url) const {
+  const Invitation& invitation = made.invitation;
+  const Result<Person> by = people_.find(invitation.invited_by);
+  const auto place = directory_.organization(invitation.organization_id);
+  const std::string whose = by.ok() ? printable(by->name, kShownName) : std::string("Somebody");
+  const std::string where =
+      place.ok() ? printable(place.value()->name, kShownName) : std::string("an organization");
+  return {invitation.email, "An invitation",
+          whose + " invites you to join " + where + " as " +
+              std::string(org_role_name(invitation.role)) +
+              ".\n\nThe link works once, within a week:\n\n" + url +
+              "\n\nIf you did not expect this, do nothing.\n"};
+}
+
 http::Response TeamApi::created(const CreatedInvitation& made) const {
-  return http::private_reply(
-      201, Json{{"invitation_id", made.invitation.id},
-                {"token", made.token.reveal()},
-                {"url", public_url_() + "/#/invitation?token=" + made.token.reveal()},
-                {"role", org_role_name(made.invitation.role)},
-                {"email", http::text_or_null(made.invitation.email)},
-                {"expires_at", time_json(made.invitation.expires_ms)}});
+  const std::string url = public_url_() + "/#/invitation?token=" + made.token.reveal();
+  bool is_mailed = false;
+  if (mailer_ != nullptr && !made.invitation.email.empty()) {
+    is_mailed = mailer_->post([letter = letter_of(made, url)] {
+      return Result<std::optional<Letter>>(std::optional(letter));
+    });
+  }
+  return http::private_reply(201, Json{{"invitation_id", made.invitation.id},
+                                       {"token", made.token.reveal()},
+                                       {"url", url},
+                                       {"role", org_role_name(made.invitation.role)},
+                                       {"email", http::text_or_null(made.invitation.email)},
+                                       {"expires_at", time_json(made.invitation.expires_ms)},
+                                       {"mailed", is_mailed}});
 }
 
 Result<http::Response> TeamApi::invite(http::Request& request) {

@@ -10,9 +10,11 @@
 
 #include "http/http.h"
 #include "http/route_rows.h"
+#include "identity/directory.h"
 #include "identity/members.h"
 #include "identity/people.h"
 #include "portal/invitations.h"
+#include "portal/mailer.h"
 #include "portal/person_access.h"
 #include "portal/sign_in_api.h"
 
@@ -22,9 +24,9 @@ class TeamApi final {
  public:
   // What links for somebody else begin with.
   using PublicUrl = std::function<std::string()>;
-  // All outlive it.
+  // All outlive it. `mailer` may be null: then invitations are not mailed.
   TeamApi(MemberService& members, PersonService& people, InvitationService& invitations,
-          SignInApi& sign_in, PublicUrl public_url);
+          SignInApi& sign_in, Mailer* mailer, const Directory& directory, PublicUrl public_url);
 
   void add_routes(std::vector<http::Row>& table, const PersonAccess& access);
   static std::span<const http::ApiType> types();
@@ -42,11 +44,14 @@ class TeamApi final {
 
  private:
   http::Response created(const CreatedInvitation& made) const;
+  Letter letter_of(const CreatedInvitation& made, const std::string& url) const;
 
   MemberService& members_;
   PersonService& people_;
   InvitationService& invitations_;
   SignInApi& sign_in_;
+  Mailer* const mailer_;
+  const Directory& directory_;
   const PublicUrl public_url_;
 };
 

@@ -113,9 +113,9 @@ const std::map<std::string, Shown>& shown() {
       {"briefing", {{}, {"summary.h"}}},
       {"portal",
        {{},
-        {"arrivals.h", "billing/billing.h", "billing/billing_api.h", "billing/webhooks.h",
-         "invitations.h", "me_api.h", "oidc_api.h", "passwords.h", "people_api.h", "places_api.h",
-         "plans.h", "plans_api.h", "providers.h", "sign_in.h", "sign_in_api.h", "team_api.h"}}},
+        {"arrivals.h", "invitations.h", "mailer.h", "me_api.h", "oidc_api.h", "passwords.h",
+         "people_api.h", "places_api.h", "providers.h", "reset.h", "reset_api.h", "sign_in.h",
+         "sign_in_api.h", "team_api.h"}}},
       {"app", {{"commands.h"}, {}}},
       {"cli", {{}, {"command.h", "confirm.h"}}},
   };

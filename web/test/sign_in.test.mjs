@@ -11,7 +11,8 @@ test('an address leads to the form that it is for, or to none', () => {
   assert.deepEqual(web.wayOf('#/setup?token=aB_-9'), { way: 'setup', token: 'aB_-9' });
   assert.deepEqual(web.wayOf('#/invitation?token=x'), { way: 'invitation', token: 'x' });
   assert.deepEqual(web.wayOf('#/login'), { way: 'login', token: '' });
-  for (const other of ['', '#/', '#/setup', '#/invitation?token=', '#/setup?token=<b>', '#/other']) {
+  assert.deepEqual(web.wayOf('#/reset?token=3f-0.aB_-9'), { way: 'reset', token: '3f-0.aB_-9' });
+  for (const other of ['#/reset', '#/code', '', '#/', '#/setup', '#/invitation?token=', '#/setup?token=<b>', '#/other']) {
     assert.equal(web.wayOf(other), null, other);
   }
 });
@@ -22,6 +23,11 @@ test('each form asks for what its route needs', () => {
   assert.ok(!page({ way: 'login' }).includes('name="name"'));
   assert.ok(page({ way: 'login' }).includes('current-password'));
   assert.ok(page({ way: 'invitation' }).includes('new-password'));
+  assert.ok(page({ way: 'reset' }).includes('new-password'));
+  assert.ok(!page({ way: 'reset' }).includes('name="email"'));
+  assert.ok(page({ way: 'reset', done: '' }).includes('href="#/login"'));
+  assert.ok(page({ way: 'code' }).includes('one-time-code'));
+  assert.ok(!page({ way: 'code' }).includes('name="password"'));
 });
 
 test('a refusal is shown in the words of the daemon, and is no markup', () => {

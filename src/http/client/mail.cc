@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kConnectTimeoutMs = 5'000;
 constexpr size_t kBase64LineBytes = 76;
+constexpr size_t kSubjectPartBytes = 40;
 
 // Stricter than RFC 5321: no quoting, no comment, nothing that could end an SMTP command or a
 // header.
@@ -71,10 +72,14 @@ Result<std::string> mail_text(const MailRequest& mail, int64_t unix_s) {
   for (const std::string& address : to.value()) {
     text += (&address == &to.value().front() ? "<" : ", <") + address + ">";
   }
-  // RFC 2047: what the subject holds cannot end its header.
-  text += "\r\nSubject: =?UTF-8?B?" + to_base64(mail.subject.substr(0, 40)) + "?=";
-  for (size_t at = 40; at < mail.subject.size(); at += 40) {
-    text += "\r\n =?UTF-8?B?" + to_base64(mail.subject.substr(at, 40)) + "?=";
+  // RFC 2047: what the subject holds cannot end its header, and no character is cut.
+  text += "\r\nSubject:";
+  for (size_t at = 0; at == 0 || at < mail.subject.size();) {
+    size_t end = std::min(at + kSubjectPartBytes, mail.subject.size());
+    while (end < mail.subject.size() && (mail.subject[end] & 0xc0) == 0x80 && end > at + 1) end--;
+    text += (at == 0 ? " =?UTF-8?B?" : "\r\n =?UTF-8?B?") +
+            to_base64(mail.subject.substr(at, end - at)) + "?=";
+    at = std::max(end, at + 1);
   }
   text +=
       "\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8"
@@ -109,7 +114,8 @@ Status send_mail(const MailRequest& mail) {
   }
   // A password is sent under TLS or not at all; without one, TLS is used where the server offers
   // it.
-  const long tls = mail.user.empty() ? CURLUSESSL_TRY : CURLUSESSL_ALL;
+  const bool requires_tls = mail.requires_tls.value_or(!mail.user.empty());
+  const long tls = requires_tls ? CURLUSESSL_ALL : CURLUSESSL_TRY;
   curl_easy_setopt(curl.get(), CURLOPT_USE_SSL, tls);
   if (!mail.ca_file.empty()) curl_easy_setopt(curl.get(), CURLOPT_CAINFO, mail.ca_file.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_MAIL_FROM, ("<" + mail.from + ">").c_str());

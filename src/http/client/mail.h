@@ -1,6 +1,7 @@
 // One plain text mail by SMTP (libcurl). Blocks until the server has taken it or kMailDeadlineMs
 // passed. Thread-safe.
 #pragma once
+#include <optional>
 #include <string>
 
 #include "base/secret.h"
@@ -17,6 +18,9 @@ struct MailRequest {
   std::string from, to;       // Addresses without names; `to` may hold several, by commas.
   std::string subject, text;  // UTF-8.
   std::string ca_file;        // "" = the system's.
+  // Whether it is sent under TLS or not at all; else TLS is used where the server offers it.
+  // Nothing: as a login needs.
+  std::optional<bool> requires_tls = std::nullopt;
 };
 // Invalid: an address or subject that would break a header, a URL that is not SMTP. Upstream: the
 // server cannot be reached or refuses.

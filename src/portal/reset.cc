@@ -1,0 +1,120 @@
+// Makes, sends and spends links that give an account a new password.
+#include "portal/reset.h"
+
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/id.h"
+#include "identity/users.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::portal {
+namespace {
+
+constexpr size_t kTokenRandomBytes = 32;
+
+Status reset_token_invalid() {
+  return unauthenticated("The link is used, has ended or never was. Ask for a new one.")
+      .with_reason("reset_token_invalid");
+}
+
+// The person's id, and what the store knows the hash of.
+struct Token {
+  std::string_view person_id, secret;
+};
+Token parse_token(std::string_view text) {
+  const size_t dot = std::min(text.find('.'), text.size());
+  return {text.substr(0, dot), text.substr(std::min(dot + 1, text.size()))};
+}
+
+}  // namespace
+
+Result<ResetLink> ResetService::make(std::string_view person_id, const AuditContext& who) {
+  const Person person = KVCS_TRY(s_.people.find(person_id));
+  const std::string password = KVCS_TRY(s_.people.password_hash(person.id));
+  if (password.empty()) {
+    return conflict("This account has no password; it signs in through another provider.")
+        .with_reason("no_password");
+  }
+  const std::string secret = to_base64url(s_.entropy.bytes(kTokenRandomBytes));
+  const int64_t expires_s = s_.clock.unix_s() + kResetLinkLifetimeS;
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, keyspace::person_reset(person.id),
+            KvEntry{sha256_hex(secret), {}, expires_s});
+  KVCS_TRY(s_.audited.write(batch, who));
+  return ResetLink{s_.public_url() + "/#/reset?token=" + person.id + "." + secret,
+                   expires_s * 1000};
+}
+
+Status ResetService::take_try(std::string_view account, const Caller& caller) const {
+  return too_many_tries(s_.take_try(try_name(account, caller)));
+}
+
+// Nothing that tells whether there is an account happens while the caller waits.
+Status ResetService::send(std::string_view email, const Caller& caller) {
+  if (s_.mailer == nullptr) {
+    return conflict(
+               "This daemon sends no mail (mail.smtp_url). An operator can make a link: kvcs admin "
+               "reset-link EMAIL.")
+        .with_reason("mail_not_configured");
+  }
+  const std::string address = KVCS_TRY(normal_email(email));
+  KVCS_TRY(take_try("reset", caller));
+  KVCS_TRY(take_try("reset:" + address, caller));
+  const bool posted = s_.mailer->post(
+      [this, address, request_id = caller.request_id] { return letter_to(address, request_id); });
+  if (posted) return ok();
+  return rate_limited("Too much mail waits to be sent; try again later.", 60)
+      .with_reason("mail_busy");
+}
+
+// A link of a moment ago stays good: whoever asks again and again for somebody else's account
+// neither fills that mailbox nor spoils the link in it.
+Result<std::optional<Letter>> ResetService::letter_to(const std::string& email,
+                                                      const std::string& request_id) {
+  const std::optional<Letter> nothing;
+  const Result<Person> person = s_.people.find_by_sign_in({std::string(kLocalIssuer), email});
+  if (person.code() == Code::kNotFound) return nothing;
+  KVCS_TRY(person.status());
+  if (!person->active) return nothing;
+  const Result<KvEntry> present = s_.kv.get(KvFamily::kConfig, keyspace::person_reset(person->id));
+  if (!present.ok() && present.code() != Code::kNotFound) return present.status();
+  const int64_t young_s = s_.clock.unix_s() + kResetLinkLifetimeS - kResetMailGapS;
+  if (present.ok() && present->expires_at_s > young_s) return nothing;
+  const ResetLink link = KVCS_TRY(make(person->id, {"reset-by-mail", "sign-in", request_id}));
+  return std::optional(
+      Letter{email, "A new password",
+             "Somebody, perhaps you, asked for a new password of your account at " +
+                 s_.public_url() + ".\n\nChoose one within an hour; the link works once:\n\n" +
+                 link.url + "\n\nIf it was not you, do nothing: your password stays.\n"});
+}
+
+// What can be refused is looked at before the link is spent. One write gives the password, ends the
+// link and the sessions.
+Status ResetService::use(const Secret& token, const Secret& password, const Caller& caller) {
+  const Token parts = parse_token(token.reveal());
+  KVCS_TRY(take_try("reset-link", caller));
+  if (!is_uuid(parts.person_id)) return reset_token_invalid();
+  const std::string key = keyspace::person_reset(parts.person_id);
+  const Result<KvEntry> known = s_.kv.get(KvFamily::kConfig, key);
+  if (!known.ok() && known.code() != Code::kNotFound) return known.status();
+  if (!known.ok() || !constant_time_equal(known->value, sha256_hex(parts.secret))) {
+    return reset_token_invalid();
+  }
+  const Person person = KVCS_TRY(s_.people.find(parts.person_id));
+  KVCS_TRY(check_new_password(password, {person.email, person.name}));
+  const std::string hash = KVCS_TRY(s_.hasher.hash(password));
+  const AuditContext who{"reset-link:" + person.id, "sign-in", caller.request_id};
+  KvBatch batch = KVCS_TRY(s_.sessions.ending(person.id, ""));
+  batch.remove(KvFamily::kConfig, key);
+  batch.put(KvFamily::kConfig, keyspace::person_password(person.id), hash);
+  const Status spent =
+      s_.audited.compare_and_swap(KvFamily::kConfig, key, known->value, batch, who);
+  if (spent.code() == Code::kConflict) return reset_token_invalid();
+  KVCS_TRY(Status(spent));
+  for (const SignIn& sign_in : KVCS_TRY(s_.people.list_sign_ins(person.id))) {
+    if (sign_in.issuer == kLocalIssuer) s_.forgive(try_name(sign_in.subject, caller));
+  }
+  return ok();
+}
+
+}  // namespace kvcs::portal
