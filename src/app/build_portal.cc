@@ -30,6 +30,8 @@
 #include "portal/sign_in.h"
 #include "portal/sign_in_api.h"
 #include "portal/team_api.h"
+#include "portal/totp.h"
+#include "portal/totp_api.h"
 
 namespace kvcs {
 namespace {
@@ -117,6 +119,12 @@ Status build_reset(Parts& parts) {
 Status build_portal(Parts& parts) {
   PortalParts& portal = parts.portal;
   portal.hasher = std::make_unique<portal::PasswordHasher>();
+  portal.totp = std::make_unique<portal::TotpService>(
+      *parts.kv, *parts.audited, *parts.sealer, parts.clock(), *parts.entropy,
+      [rates = parts.rates.get()](std::string_view whose) {
+        return take_sign_in_try(*rates, whose);
+      });
+  portal.totp_api = std::make_unique<portal::TotpApi>(*portal.totp, *parts.people);
   portal.sign_in = std::make_unique<portal::SignInService>(portal::SignInService::Services{
       .kv = *parts.kv,
       .audited = *parts.audited,
@@ -124,6 +132,9 @@ Status build_portal(Parts& parts) {
       .members = *parts.members,
       .sessions = *parts.sessions,
       .hasher = *portal.hasher,
+      .totp = *portal.totp,
+      .tickets = oauth::TicketStore(*parts.kv, *parts.sealer, parts.clock()),
+      .entropy = *parts.entropy,
       .clock = parts.clock(),
       .find_organization = [&parts](std::string_view slug) -> Result<std::string> {
         return KVCS_TRY(parts.organizations->find_by_slug(slug)).id;
@@ -152,15 +163,17 @@ Status build_portal(Parts& parts) {
   portal.people_api = std::make_unique<portal::PeopleApi>(
       *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });
-  portal.me_api = std::make_unique<portal::MeApi>(
-      portal::MeApi::Services{.auth = *parts.auth,
-                              .directory = *parts.directory,
-                              .people = *parts.people,
-                              .members = *parts.members,
-                              .sessions = *parts.sessions,
-                              .projects = *parts.projects,
-                              .browser = parts.browser_rules(),
-                              .describe_key = caller_api::describe});
+  portal.me_api = std::make_unique<portal::MeApi>(portal::MeApi::Services{
+      .auth = *parts.auth,
+      .directory = *parts.directory,
+      .people = *parts.people,
+      .members = *parts.members,
+      .sessions = *parts.sessions,
+      .projects = *parts.projects,
+      .browser = parts.browser_rules(),
+      .has_second_factor =
+          [totp = portal.totp.get()](std::string_view person_id) { return totp->is_on(person_id); },
+      .describe_key = caller_api::describe});
   return ok();
 }
 

@@ -103,6 +103,8 @@
 #include "portal/sign_in.h"
 #include "portal/sign_in_api.h"
 #include "portal/team_api.h"
+#include "portal/totp.h"
+#include "portal/totp_api.h"
 
 namespace kvcs {
 

@@ -122,7 +122,8 @@ class ResetService;
 class SignInApi;
 class SignInService;
 class TeamApi;
-class Webhooks;
+class TotpApi;
+class TotpService;
 }  // namespace portal
 
 namespace http {
@@ -191,10 +192,11 @@ struct GatewayParts {
 
 struct PortalParts {
   std::unique_ptr<portal::PasswordHasher> hasher;
+  std::unique_ptr<portal::TotpService> totp;
+  std::unique_ptr<portal::TotpApi> totp_api;
   std::unique_ptr<portal::SignInService> sign_in;
   std::unique_ptr<portal::SignInApi> sign_in_api;
   std::unique_ptr<portal::InvitationService> invitations;
-  std::unique_ptr<portal::Mailer> mailer;  // Null: no server is configured.
   std::unique_ptr<portal::ResetService> reset;
   std::unique_ptr<portal::ResetApi> reset_api;
   std::unique_ptr<portal::Providers> providers;
@@ -208,6 +210,8 @@ struct PortalParts {
   std::unique_ptr<portal::BillingApi> billing_api;
   std::unique_ptr<portal::PeopleApi> people_api;
   std::unique_ptr<portal::MeApi> me_api;
+  // Null: no server is configured. Ends first: its thread makes letters with what stands above.
+  std::unique_ptr<portal::Mailer> mailer;
 };
 
 struct Parts {

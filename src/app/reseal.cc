@@ -48,6 +48,8 @@ std::vector<SealedPlace> all_places() {
        "api_key_origins", "", true},
       // Of the records below "org:" only credentials hold a sealed text.
       {KvFamily::kConfig, std::string(keyspace::kOrgPrefix), "", "sealed", "origins", "", true},
+      // Of the records below "person:" only second factors hold a sealed text.
+      {KvFamily::kConfig, std::string(keyspace::kPersonPrefix), "", "sealed", "origins", "", true},
       // What lives for minutes or a day: tickets of consents, and answers under idempotency keys.
       {KvFamily::kSystem, keyspace::oauth_state(""), "", "sealed", "origins", "", false},
       {KvFamily::kSystem, std::move(answers), "", "sealed", "origins", "", false},
@@ -60,6 +62,8 @@ struct SealedText {
 };
 std::optional<SealedText> find_sealed(const SealedPlace& place, const KvItem& item) {
   if (place.prefix == keyspace::kOrgPrefix && !keyspace::is_credential(item.key)) return {};
+  const bool is_of_person = place.prefix == keyspace::kPersonPrefix;
+  if (is_of_person && !item.key.ends_with(keyspace::kTotpSuffix)) return {};
   const std::string key = item.key + place.suffix;
   if (!item.entry.value.starts_with('{')) {
     if (Sealer::key_id_of(item.entry.value).empty()) return {};

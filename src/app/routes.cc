@@ -49,6 +49,7 @@
 #include "portal/reset_api.h"
 #include "portal/sign_in_api.h"
 #include "portal/team_api.h"
+#include "portal/totp_api.h"
 
 namespace kvcs {
 namespace {
@@ -130,6 +131,7 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
   const portal::PersonAccess person = person_access(parts);
   const http::Need anybody{.family = PrincipalKind::kProjectKey, .owner = http::OwnerFrom::kCaller};
   parts.portal.sign_in_api->add_routes(table, person.person);
+  parts.portal.totp_api->add_routes(table, person.person);
   parts.portal.reset_api->add_routes(table);
   parts.portal.oidc_api->add_routes(table, person.person);
   parts.portal.me_api->add_routes(table,
@@ -225,6 +227,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.master_keys->add_routes(table, admin);
   parts.portal.people_api->add_routes(table, admin);
   parts.portal.reset_api->add_admin_routes(table, admin);
+  parts.portal.totp_api->add_admin_routes(table, admin);
   parts.users_api->add_routes(table, admin);
   parts.organizations_api->add_routes(table, admin);
   parts.owners_api->add_routes(table, admin);
@@ -277,6 +280,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      portal::OidcApi::types(),
                                                      portal::PeopleApi::types(),
                                                      portal::ResetApi::types(),
+                                                     portal::TotpApi::types(),
                                                      portal::PlacesApi::types(),
                                                      portal::PlansApi::types(),
                                                      portal::BillingApi::types(),

@@ -114,7 +114,7 @@ std::string person_reset(std::string_view person_id) {
   return concat({kPersonPrefix, person_id, ":reset"});
 }
 std::string person_totp(std::string_view person_id) {
-  return concat({kPersonPrefix, person_id, ":totp"});
+  return concat({kPersonPrefix, person_id, kTotpSuffix});
 }
 std::string person_org(std::string_view person_id, std::string_view org_id) {
   return concat({kPersonPrefix, person_id, ":org:", org_id});

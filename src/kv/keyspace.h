@@ -75,6 +75,7 @@ inline constexpr std::string_view kRefreshPrefix = "refresh:";
 inline constexpr std::string_view kRefreshDuePrefix = "refresh_due:";
 inline constexpr std::string_view kQuotaPrefix = "quota:";
 inline constexpr std::string_view kPersonPrefix = "person:";
+inline constexpr std::string_view kTotpSuffix = ":totp";
 inline constexpr std::string_view kSessionPrefix = "session:";
 inline constexpr std::string_view kDeletionPrefix = "deletion:";
 

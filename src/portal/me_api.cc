@@ -32,6 +32,7 @@ name: string
 email: string
 operator_role: owner|admin|viewer|billing? # Over the whole daemon.
 csrf_token: string? # For X-CSRF-Token; null when no cookie was sent.
+second_factor: boolean # Whether a sign-in by password asks for a code (POST /auth/totp).
 organizations: [MyOrganization])"},
     {"MyOrganization", R"(
 organization_id!: id
@@ -116,6 +117,7 @@ Result<http::Response> MeApi::describe(const http::Request& request,
       {"organization_id", http::text_or_null(caller.organization_id)},
       {"project_id", http::text_or_null(caller.project_id)},
       {"csrf_token", cookie.empty() ? Json(nullptr) : Json(csrf_token(cookie))}};
+  body["second_factor"] = KVCS_TRY(s_.has_second_factor(person.id));
   if (!caller.organization_id.empty()) {
     body["organization"] = caller.organization;
     body["permissions"] = Json::array({access::scope_name(caller.scope)});

@@ -30,6 +30,7 @@ class MeApi final {
     SessionService& sessions;
     const ProjectService& projects;
     BrowserRules browser;
+    std::function<Result<bool>(std::string_view person_id)> has_second_factor;
     http::Handler describe_key;  // GET /api/v1/me with a key.
   };
   explicit MeApi(Services services) : s_(std::move(services)) {}

@@ -11,6 +11,7 @@
 //   oidc_api.h      /auth/login/{provider}, /auth/callback, sign-out told by an issuer
 //   mailer.h        mail to people, in its own time
 //   reset.h         links for a new password; reset_api.h: their routes
+//   totp.h          the second factor of local accounts; totp_api.h: its routes
 //   me_api.h        /api/v1/me: who is calling, what is active, the caller's sessions
 //   places_api.h    organizations and projects as people see them
 //   invitations.h   links by which somebody joins an organization

@@ -2,10 +2,13 @@
 // for an account that is there and one that is not.
 #include "portal/sign_in.h"
 
+#include <nlohmann/json.hpp>
+
 #include <optional>
 
 #include "base/address_block.h"
 #include "base/crypto.h"
+#include "base/json.h"
 #include "identity/users.h"
 #include "kv/keyspace.h"
 
@@ -24,6 +27,15 @@ Status setup_token_invalid() {
              "The setup link is used, has ended or never was. `kvcs admin setup-link` makes "
              "another.")
       .with_reason("setup_token_invalid");
+}
+
+Status ticket_invalid() {
+  return unauthenticated("This sign-in has ended, or was tried too often. Begin again.")
+      .with_reason("ticket_invalid");
+}
+
+Status person_suspended() {
+  return forbidden("This account is suspended.").with_reason("person_suspended");
 }
 
 AuditContext as(const Person& person, const Caller& caller) {
@@ -146,8 +158,8 @@ Result<StartedSession> SignInService::register_account(const NewAccount& account
   return start(person, kByPassword, caller);
 }
 
-Result<StartedSession> SignInService::sign_in(std::string_view email, const Secret& password,
-                                              const Caller& caller) {
+Result<FirstStep> SignInService::sign_in(std::string_view email, const Secret& password,
+                                         const Caller& caller) {
   const Result<std::string> address = normal_email(email);
   if (!address.ok() || password.reveal().size() > kPasswordMaxBytes) return wrong_credentials();
   KVCS_TRY(take_try(address.value(), caller));
@@ -158,9 +170,49 @@ Result<StartedSession> SignInService::sign_in(std::string_view email, const Secr
       person.ok() ? KVCS_TRY(s_.people.password_hash(person->id)) : std::string();
   if (!KVCS_TRY(s_.hasher.fits(password, hash))) return wrong_credentials();
   if (!person->active) {
-    return forbidden("This account is suspended.").with_reason("person_suspended");
+    return person_suspended();
   }
-  return start(*person, kByPassword, caller);
+  FirstStep step;
+  if (KVCS_TRY(s_.totp.is_on(person->id))) {
+    step.ticket = KVCS_TRY(make_ticket(*person, hash));
+  } else {
+    step.session = KVCS_TRY(start(*person, kByPassword, caller));
+  }
+  return step;
+}
+
+// The ticket goes with the password that it was given for: one that is changed meanwhile ends it.
+Result<Secret> SignInService::make_ticket(const Person& person, std::string_view password_hash) {
+  Secret ticket(oauth::make_one_time_secret(s_.entropy));
+  const Json record{{"person_id", person.id},
+                    {"password", sha256_hex(password_hash)},
+                    {"tries", kSecondStepTries}};
+  KVCS_TRY(s_.tickets.put(ticket.reveal(), dump_json(record), kSecondStepLifetimeS));
+  return ticket;
+}
+
+// A ticket is taken for each try and put back after one that failed, so that of tries at once each
+// needs its turn.
+Result<StartedSession> SignInService::sign_in_with_code(const Secret& ticket, std::string_view code,
+                                                        const Caller& caller) {
+  KVCS_TRY(take_try("second-step", caller));
+  const Result<Secret> kept = s_.tickets.take(ticket.reveal());
+  if (kept.code() == Code::kNotFound) return ticket_invalid();
+  KVCS_TRY(kept.status());
+  Json record = KVCS_TRY(parse_json(kept->reveal()));
+  const Person person = KVCS_TRY(s_.people.find(text_member(record, "person_id")));
+  const std::string hash = KVCS_TRY(s_.people.password_hash(person.id));
+  if (sha256_hex(hash) != text_member(record, "password")) return ticket_invalid();
+  if (!person.active) return person_suspended();
+  const Status checked = s_.totp.check(person.id, code, as(person, caller));
+  if (checked.ok()) return start(person, kByPassword, caller);
+  const int tries = record.value("tries", 0) - 1;
+  record["tries"] = tries;
+  if (tries > 0) {
+    KVCS_TRY(s_.tickets.put(ticket.reveal(), dump_json(record), kSecondStepLifetimeS));
+  }
+  if (checked.reason() != "wrong_code") return checked;
+  return unauthenticated(checked.message()).with_reason("wrong_code");
 }
 
 Result<StartedSession> SignInService::change_password(std::string_view person_id,

@@ -3,6 +3,7 @@
 // can lock somebody else out from afar. Thread-safe.
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,11 +15,15 @@
 #include "identity/people.h"
 #include "identity/sessions.h"
 #include "kv/kv.h"
+#include "oauth/ticket_store.h"
 #include "portal/passwords.h"
+#include "portal/totp.h"
 
 namespace kvcs::portal {
 
 inline constexpr int64_t kSetupLinkLifetimeS = 86'400;
+inline constexpr int64_t kSecondStepLifetimeS = 300;
+inline constexpr int kSecondStepTries = 5;
 
 // The record by which a setup token is known: with it in the store, POST /auth/setup takes the
 // token once, until `now_s` + kSetupLinkLifetimeS.
@@ -46,6 +51,12 @@ struct NewAccount {
   Secret password;
 };
 
+// What a right password leads to: a session, or the ticket of the second step.
+struct FirstStep {
+  std::optional<StartedSession> session;
+  Secret ticket;
+};
+
 class SignInService final {
  public:
   struct Services {
@@ -55,6 +66,9 @@ class SignInService final {
     MemberService& members;
     SessionService& sessions;
     PasswordHasher& hasher;
+    TotpService& totp;
+    oauth::TicketStore tickets;
+    Entropy& entropy;
     const Clock& clock;
     // The id of the organization with this slug; NotFound.
     std::function<Result<std::string>(std::string_view slug)> find_organization;
@@ -79,8 +93,11 @@ class SignInService final {
                                           const Join& join, const Caller& caller);
   // Unauthenticated with reason wrong_credentials, whatever was wrong. RateLimited with reason
   // too_many_tries. Forbidden with reason person_suspended.
-  Result<StartedSession> sign_in(std::string_view email, const Secret& password,
-                                 const Caller& caller);
+  Result<FirstStep> sign_in(std::string_view email, const Secret& password, const Caller& caller);
+  // The second step, with a code or a recovery code. Unauthenticated with reason ticket_invalid or
+  // wrong_code; the ticket is good for kSecondStepTries. RateLimited with reason too_many_tries.
+  Result<StartedSession> sign_in_with_code(const Secret& ticket, std::string_view code,
+                                           const Caller& caller);
   // Begins a session of somebody for whom `provider` has vouched.
   Result<StartedSession> start(const Person& person, std::string_view provider,
                                const Caller& caller);
@@ -98,8 +115,9 @@ class SignInService final {
   Result<Prepared> prepare(const NewAccount& account) const;
   Status take_setup_token(const Secret& token);
   Status take_try(std::string_view account, const Caller& caller) const;
+  Result<Secret> make_ticket(const Person& person, std::string_view password_hash);
 
-  const Services s_;
+  Services s_;
 };
 
 }  // namespace kvcs::portal

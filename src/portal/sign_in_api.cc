@@ -19,6 +19,20 @@ name: string(0..200) = "Ada Lovelace" # Default: the address.)"},
     {"PasswordSignIn", R"(
 email!: string(3..254) = "ada@example.com"
 password!: string(1..1000) = "correct horse battery staple")"},
+    {"SignInStep", R"(
+totp_required!: boolean # True: nothing but the ticket follows.
+ticket: string # For POST /auth/login/totp, for five minutes.
+session_id: id
+person_id: id
+name: string
+email: string
+csrf_token: string # For header X-CSRF-Token of requests that change something.
+organization_id: id? # The active one.
+project_id: id?
+expires_at: time)"},
+    {"SecondStep", R"(
+ticket!: string(1..200) = "dGlja2V0"
+code!: string(1..40) = "123456" # Of the app, or a recovery code.)"},
     {"NewPassword", R"(
 current_password!: string(1..1000) = "correct horse battery staple"
 new_password!: string(1..1000) = "another violin under seven clouds" # At least 8.)"},
@@ -49,9 +63,14 @@ void SignInApi::add_routes(std::vector<http::Row>& table, const http::Access& pe
   rows.add(kPost, "/setup", http::everyone(), http::kib(4), &SignInApi::set_up,
            "Spend the setup link: make the first person, who owns the daemon.",
            {.body = "SetUp", .status = 201, .answer = "SessionBegun"});
-  rows.add(kPost, "/login", http::everyone(), http::kib(4), &SignInApi::sign_in,
-           "Sign in with a local account; the session's token comes as a cookie.",
-           {.body = "PasswordSignIn", .answer = "SessionBegun"});
+  rows.add(
+      kPost, "/login", http::everyone(), http::kib(4), &SignInApi::sign_in,
+      "Sign in with a local account; the session's token comes as a cookie, or a ticket for the "
+      "second step.",
+      {.body = "PasswordSignIn", .answer = "SignInStep"});
+  rows.add(kPost, "/login/totp", http::everyone(), http::kib(1), &SignInApi::sign_in_with_code,
+           "The second step of a sign-in: a code of the authenticator app.",
+           {.body = "SecondStep", .answer = "SessionBegun"});
   rows.add(kPost, "/logout", person, http::kNoBody, &SignInApi::sign_out, "End this session.",
            {.status = 204});
   rows.add(kPost, "/password", person, http::kib(4), &SignInApi::change_password,
@@ -60,17 +79,25 @@ void SignInApi::add_routes(std::vector<http::Row>& table, const http::Access& pe
 }
 
 Result<http::Response> SignInApi::begun(int status, const StartedSession& started) const {
+  return reply_with(status, KVCS_TRY(describe(started)), started);
+}
+
+Result<Json> SignInApi::describe(const StartedSession& started) const {
   const Session& session = started.session;
   const Person person = KVCS_TRY(people_.find(session.person_id));
-  http::Response response =
-      http::reply(status, Json{{"session_id", session.id},
-                               {"person_id", person.id},
-                               {"name", person.name},
-                               {"email", person.email},
-                               {"csrf_token", csrf_token(started.token.reveal())},
-                               {"organization_id", http::text_or_null(session.organization_id)},
-                               {"project_id", http::text_or_null(session.project_id)},
-                               {"expires_at", format_iso8601_ms(session.expires_ms)}});
+  return Json{{"session_id", session.id},
+              {"person_id", person.id},
+              {"name", person.name},
+              {"email", person.email},
+              {"csrf_token", csrf_token(started.token.reveal())},
+              {"organization_id", http::text_or_null(session.organization_id)},
+              {"project_id", http::text_or_null(session.project_id)},
+              {"expires_at", format_iso8601_ms(session.expires_ms)}};
+}
+
+http::Response SignInApi::reply_with(int status, const Json& body,
+                                     const StartedSession& started) const {
+  http::Response response = http::reply(status, body);
   response.set("cache-control", "no-store");
   set_session_cookie(response, started.token.reveal(), sessions_.limits().lifetime_s,
                      is_secure(browser_));
@@ -98,7 +125,24 @@ Result<http::Response> SignInApi::sign_in(http::Request& request) {
   const std::string email = reader.string("email", {.min_bytes = 3, .max_bytes = 254});
   const Secret password(reader.string("password", {.max_bytes = kPasswordMaxBytes}));
   KVCS_TRY(reader.finish());
-  return begun(200, KVCS_TRY(sign_in_.sign_in(email, password, caller_of(request))));
+  const FirstStep step = KVCS_TRY(sign_in_.sign_in(email, password, caller_of(request)));
+  if (!step.session) {
+    return http::private_reply(200,
+                               Json{{"totp_required", true}, {"ticket", step.ticket.reveal()}});
+  }
+  Json body_of_session = KVCS_TRY(describe(*step.session));
+  body_of_session["totp_required"] = false;
+  return reply_with(200, body_of_session, *step.session);
+}
+
+Result<http::Response> SignInApi::sign_in_with_code(http::Request& request) {
+  KVCS_TRY(check_origin(request, browser_));
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const Secret ticket(reader.string("ticket", {.max_bytes = 200}));
+  const std::string code = reader.string("code", {.max_bytes = 40});
+  KVCS_TRY(reader.finish());
+  return begun(200, KVCS_TRY(sign_in_.sign_in_with_code(ticket, code, caller_of(request))));
 }
 
 Result<http::Response> SignInApi::register_account(const http::Request& request,

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "base/json.h"
 #include "http/http.h"
 #include "http/route_rows.h"
 #include "identity/browser_session.h"
@@ -21,8 +22,9 @@ class SignInApi final {
   void add_routes(std::vector<http::Row>& table, const http::Access& person);
   static std::span<const http::ApiType> types();
 
-  Result<http::Response> set_up(http::Request& request);   // POST /auth/setup
-  Result<http::Response> sign_in(http::Request& request);  // POST /auth/login
+  Result<http::Response> set_up(http::Request& request);             // POST /auth/setup
+  Result<http::Response> sign_in(http::Request& request);            // POST /auth/login
+  Result<http::Response> sign_in_with_code(http::Request& request);  // POST /auth/login/totp
   // Makes a local account for whoever was invited, and begins its session.
   Result<http::Response> register_account(const http::Request& request, const NewAccount& account,
                                           std::string_view invited,
@@ -32,6 +34,8 @@ class SignInApi final {
 
  private:
   Result<http::Response> begun(int status, const StartedSession& started) const;
+  Result<Json> describe(const StartedSession& started) const;
+  http::Response reply_with(int status, const Json& body, const StartedSession& started) const;
 
   SignInService& sign_in_;
   SessionService& sessions_;

@@ -115,7 +115,7 @@ const std::map<std::string, Shown>& shown() {
        {{},
         {"arrivals.h", "invitations.h", "mailer.h", "me_api.h", "oidc_api.h", "passwords.h",
          "people_api.h", "places_api.h", "providers.h", "reset.h", "reset_api.h", "sign_in.h",
-         "sign_in_api.h", "team_api.h"}}},
+         "sign_in_api.h", "team_api.h", "totp.h", "totp_api.h"}}},
       {"app", {{"commands.h"}, {}}},
       {"cli", {{}, {"command.h", "confirm.h"}}},
   };

@@ -1,0 +1,288 @@
+// Computes and checks codes, and keeps the record of each person's second factor. A code that
+// counted is written down before it counts, by compare-and-swap, so that it counts once.
+#include "portal/totp.h"
+
+#include <nlohmann/json.hpp>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "base/json.h"
+#include "base/origins.h"
+#include "identity/records.h"
+#include "kv/keyspace.h"
+#include "portal/sign_in.h"
+
+namespace kvcs::portal {
+namespace {
+
+constexpr size_t kSecretBytes = 20;
+constexpr size_t kRecoveryBytes = 10;  // 16 letters.
+constexpr size_t kDigits = 6;
+constexpr int kRaceAttemptsMax = 8;
+constexpr std::string_view kIssuer = "kvcs";
+
+Status wrong_code() {
+  return forbidden("The code is wrong, old or used.").with_reason("wrong_code");
+}
+Status is_off() {
+  return conflict("This account has no second factor.").with_reason("totp_is_off");
+}
+Status is_on_already() {
+  return conflict("This account has a second factor; take it off first (DELETE /auth/totp).")
+      .with_reason("totp_is_on");
+}
+
+// As people type it: spaces and dashes tell nothing.
+std::string normal_code(std::string_view text) {
+  std::string code;
+  for (const char c : lower_ascii(text)) {
+    if (c != ' ' && c != '-') code += c;
+  }
+  return code;
+}
+
+// In groups of four, as people read it.
+std::string shown_recovery(const std::string& code) {
+  std::string text;
+  for (size_t i = 0; i < code.size(); i++) {
+    if (i > 0 && i % 4 == 0) text += '-';
+    text += code[i];
+  }
+  return text;
+}
+
+// What stands in a URL as it is, and what is encoded.
+std::string percent(std::string_view text) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '.' || c == '-' || c == '_' || c == '~';
+    if (plain) {
+      out += c;
+    } else {
+      ((out += '%') += kHex[byte >> 4]) += kHex[byte & 15];
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string totp_code(std::string_view secret, int64_t step) {
+  unsigned char message[8];
+  for (int i = 7; i >= 0; i--, step >>= 8) message[i] = static_cast<unsigned char>(step & 0xff);
+  unsigned char mac[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  KVCS_ASSERT(HMAC(EVP_sha1(), secret.data(), static_cast<int>(secret.size()), message,
+                   sizeof message, mac, &size) != nullptr);
+  // RFC 4226 §5.3: the last four bits say where the 31 bits begin.
+  const size_t at = mac[size - 1] & 0xf;
+  const uint32_t number = (uint32_t{mac[at]} & 0x7f) << 24 | uint32_t{mac[at + 1]} << 16 |
+                          uint32_t{mac[at + 2]} << 8 | uint32_t{mac[at + 3]};
+  std::string code = std::to_string(number % 1'000'000);
+  return std::string(kDigits - code.size(), '0') + code;
+}
+
+std::string to_base32(std::string_view bytes) {
+  constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  std::string out;
+  uint32_t kept = 0;
+  int bits = 0;
+  for (const char c : bytes) {
+    kept = kept << 8 | static_cast<unsigned char>(c);
+    for (bits += 8; bits >= 5; bits -= 5) out += kLetters[kept >> (bits - 5) & 31];
+  }
+  if (bits > 0) out += kLetters[kept << (5 - bits) & 31];
+  return out;
+}
+
+// As it is stored. `last_step` is that of the last code that counted.
+struct TotpService::Record {
+  std::string sealed;
+  bool is_confirmed = false;
+  int64_t last_step = 0;
+  std::vector<std::string> recovery_hashes;
+  int64_t since_ms = 0;
+};
+
+std::optional<TotpService::Record> TotpService::parse(std::string_view text) {
+  const Result<Json> json = parse_json(text);
+  if (!json.ok()) return std::nullopt;
+  Record record;
+  record.sealed = text_member(*json, "sealed");
+  JsonReader reader(*json);
+  reader.ignore_unknown();
+  record.is_confirmed = reader.optional_boolean("confirmed").value_or(false);
+  record.last_step = reader.optional_integer("last_step", 0, INT64_MAX).value_or(0);
+  const Json* const codes = reader.array("recovery");
+  if (!reader.finish().ok() || codes == nullptr || record.sealed.empty()) return std::nullopt;
+  for (const Json& code : *codes) {
+    if (code.is_string()) record.recovery_hashes.push_back(code.get<std::string>());
+  }
+  record.since_ms = parse_iso8601_ms(text_member(*json, "since")).ok()
+                        ? parse_iso8601_ms(text_member(*json, "since")).value()
+                        : 0;
+  return record;
+}
+
+namespace {
+
+template <typename Record>
+std::string to_json(const Record& record) {
+  return dump_json(Json{{"sealed", record.sealed},
+                        {"confirmed", record.is_confirmed},
+                        {"last_step", record.last_step},
+                        {"recovery", record.recovery_hashes},
+                        {"since", time_json(record.since_ms)}});
+}
+
+}  // namespace
+
+TotpService::TotpService(const KvStore& kv, AuditedKv& audited, const Sealer& sealer,
+                         const Clock& clock, Entropy& entropy,
+                         std::function<int64_t(std::string_view whose)> take_try)
+    : kv_(kv),
+      audited_(audited),
+      sealer_(sealer),
+      clock_(clock),
+      entropy_(entropy),
+      take_try_(std::move(take_try)) {}
+
+Result<std::optional<std::string>> TotpService::read(std::string_view person_id) const {
+  Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::person_totp(person_id));
+  if (entry.code() == Code::kNotFound) return std::optional<std::string>();
+  if (!entry.ok()) return entry.status();
+  return std::optional(std::move(entry->value));
+}
+
+Status TotpService::change(std::string_view person_id, const Edit& edit, const AuditContext& who) {
+  const std::string key = keyspace::person_totp(person_id);
+  Status stored;
+  for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
+    const std::optional<std::string> before = KVCS_TRY(read(person_id));
+    std::optional<Record> record;
+    if (before) record = parse(*before);
+    if (before && !record) return internal("damaged record of a second factor");
+    KVCS_TRY(edit(record));
+    KvBatch batch;
+    if (record) {
+      const int64_t end_s =
+          record->is_confirmed ? 0 : clock_.unix_ms() / 1000 + kTotpStartLifetimeS;
+      batch.put(KvFamily::kConfig, key, KvEntry{to_json(*record), {}, end_s});
+    } else {
+      batch.remove(KvFamily::kConfig, key);
+    }
+    stored = audited_.compare_and_swap(KvFamily::kConfig, key, before, batch, who);
+    if (stored.code() != Code::kConflict || !stored.reason().empty()) return stored;
+  }
+  return stored;
+}
+
+// A record that cannot be read counts as one: nobody gets in because something is damaged.
+Result<bool> TotpService::is_on(std::string_view person_id) const {
+  const std::optional<std::string> text = KVCS_TRY(read(person_id));
+  if (!text) return false;
+  const std::optional<Record> record = parse(*text);
+  return !record || record->is_confirmed;
+}
+
+Result<TotpService::Start> TotpService::start(std::string_view person_id, std::string_view account,
+                                              const AuditContext& who) {
+  const std::string secret = entropy_.bytes(kSecretBytes);
+  const auto begin = [&](std::optional<Record>& record) -> Status {
+    if (record && record->is_confirmed) return is_on_already();
+    record = Record{};
+    record->sealed = sealer_.seal(secret, bound_context(keyspace::person_totp(person_id), {}));
+    record->since_ms = clock_.unix_ms();
+    return ok();
+  };
+  KVCS_TRY(change(person_id, begin, who));
+  const std::string shown = to_base32(secret);
+  const std::string label = percent(kIssuer) + ":" + percent(account);
+  return Start{Secret(shown), Secret("otpauth://totp/" + label + "?secret=" + shown + "&issuer=" +
+                                     percent(kIssuer) + "&algorithm=SHA1&digits=6&period=30")};
+}
+
+// Whoever tries codes of one person is slowed down wherever it comes from: a code has six digits.
+Status TotpService::spend(std::string_view person_id, std::string_view code, Record& record) const {
+  const std::string wanted = normal_code(code);
+  const std::string hash = sha256_hex(wanted);
+  const auto recovery =
+      std::find(record.recovery_hashes.begin(), record.recovery_hashes.end(), hash);
+  if (recovery != record.recovery_hashes.end()) {
+    record.recovery_hashes.erase(recovery);
+    return ok();
+  }
+  const Secret secret =
+      KVCS_TRY(sealer_.open(record.sealed, bound_context(keyspace::person_totp(person_id), {})));
+  const int64_t now = clock_.unix_ms() / 1000 / kTotpStepS;
+  for (int64_t step = now - kTotpSkewSteps; step <= now + kTotpSkewSteps; step++) {
+    if (step <= record.last_step) continue;
+    if (!constant_time_equal(totp_code(secret.reveal(), step), wanted)) continue;
+    record.last_step = step;
+    return ok();
+  }
+  return wrong_code();
+}
+
+Result<std::vector<Secret>> TotpService::confirm(std::string_view person_id, std::string_view code,
+                                                 const AuditContext& who) {
+  KVCS_TRY(too_many_tries(take_try_("totp:" + std::string(person_id))));
+  std::vector<Secret> shown;
+  std::vector<std::string> hashes;
+  for (size_t i = 0; i < kRecoveryCodes; i++) {
+    const std::string text = lower_ascii(to_base32(entropy_.bytes(kRecoveryBytes)));
+    hashes.push_back(sha256_hex(text));
+    shown.emplace_back(shown_recovery(text));
+  }
+  const auto edit = [&](std::optional<Record>& record) -> Status {
+    if (record && record->is_confirmed) return is_on_already();
+    if (!record) {
+      return conflict("Begin with POST /auth/totp; its secret is good for an hour.")
+          .with_reason("totp_not_started");
+    }
+    KVCS_TRY(spend(person_id, code, *record));
+    record->is_confirmed = true;
+    record->recovery_hashes = hashes;
+    record->since_ms = clock_.unix_ms();
+    return ok();
+  };
+  KVCS_TRY(change(person_id, edit, who));
+  return shown;
+}
+
+Status TotpService::check(std::string_view person_id, std::string_view code,
+                          const AuditContext& who) {
+  KVCS_TRY(too_many_tries(take_try_("totp:" + std::string(person_id))));
+  const auto edit = [&](std::optional<Record>& record) -> Status {
+    if (!record || !record->is_confirmed) return is_off();
+    return spend(person_id, code, *record);
+  };
+  return change(person_id, edit, who);
+}
+
+Status TotpService::remove(std::string_view person_id, std::string_view code,
+                           const AuditContext& who) {
+  KVCS_TRY(too_many_tries(take_try_("totp:" + std::string(person_id))));
+  const auto edit = [&](std::optional<Record>& record) -> Status {
+    if (!record || !record->is_confirmed) return is_off();
+    KVCS_TRY(spend(person_id, code, *record));
+    record.reset();
+    return ok();
+  };
+  return change(person_id, edit, who);
+}
+
+Status TotpService::take_off(std::string_view person_id, const AuditContext& who) {
+  if (!KVCS_TRY(read(person_id))) return is_off();
+  KvBatch batch;
+  batch.remove(KvFamily::kConfig, keyspace::person_totp(person_id));
+  return audited_.write(batch, who);
+}
+
+}  // namespace kvcs::portal

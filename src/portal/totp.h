@@ -1,0 +1,74 @@
+// The second factor of local accounts: codes of an authenticator app (RFC 6238: SHA-1, 6 digits, 30
+// seconds), and recovery codes for when it is lost. The secret is sealed in the store, recovery
+// codes are kept as hashes; each code counts once. Thread-safe.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/entropy.h"
+#include "base/secret.h"
+#include "base/status.h"
+#include "kv/audited_kv.h"
+
+namespace kvcs::portal {
+
+inline constexpr int64_t kTotpStepS = 30;
+inline constexpr int64_t kTotpSkewSteps = 1;  // Before and after now.
+inline constexpr size_t kRecoveryCodes = 10;
+inline constexpr int64_t kTotpStartLifetimeS = 3600;  // For the first code of a new secret.
+
+// The six digits of a step, which is a time divided by kTotpStepS.
+std::string totp_code(std::string_view secret, int64_t step);
+std::string to_base32(std::string_view bytes);  // RFC 4648, without padding.
+
+class TotpService final {
+ public:
+  // All outlive it. `take_try` as SignInService's.
+  TotpService(const KvStore& kv, AuditedKv& audited, const Sealer& sealer, const Clock& clock,
+              Entropy& entropy, std::function<int64_t(std::string_view whose)> take_try);
+
+  struct Start {
+    Secret secret_base32;
+    Secret url;  // otpauth://, for a QR code.
+  };
+  // A new secret, which counts from confirm() on. Conflict with reason totp_is_on.
+  Result<Start> start(std::string_view person_id, std::string_view account,
+                      const AuditContext& who);
+  // The recovery codes, shown this once. Conflict with reason totp_not_started or totp_is_on.
+  // Forbidden with reason wrong_code. RateLimited with reason too_many_tries.
+  Result<std::vector<Secret>> confirm(std::string_view person_id, std::string_view code,
+                                      const AuditContext& who);
+  Result<bool> is_on(std::string_view person_id) const;
+  // Spends a code or a recovery code. Failures as of confirm(), and Conflict with reason
+  // totp_is_off.
+  Status check(std::string_view person_id, std::string_view code, const AuditContext& who);
+  // The same, and takes the factor off.
+  Status remove(std::string_view person_id, std::string_view code, const AuditContext& who);
+  // By an operator, without a code. Conflict with reason totp_is_off.
+  Status take_off(std::string_view person_id, const AuditContext& who);
+
+ private:
+  struct Record;
+  static std::optional<Record> parse(std::string_view text);
+  // What is stored; nothing when there is none.
+  Result<std::optional<std::string>> read(std::string_view person_id) const;
+  Status spend(std::string_view person_id, std::string_view code, Record& record) const;
+  // Reads, lets `edit` change or remove the record, and writes, until nobody came between.
+  using Edit = std::function<Status(std::optional<Record>& record)>;
+  Status change(std::string_view person_id, const Edit& edit, const AuditContext& who);
+
+  const KvStore& kv_;
+  AuditedKv& audited_;
+  const Sealer& sealer_;
+  const Clock& clock_;
+  Entropy& entropy_;
+  const std::function<int64_t(std::string_view whose)> take_try_;
+};
+
+}  // namespace kvcs::portal

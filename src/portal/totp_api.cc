@@ -1,0 +1,89 @@
+// Reads codes from bodies, and shows secrets once.
+#include "portal/totp_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include "http/json_api.h"
+#include "identity/admin_common.h"
+#include "portal/person_access.h"
+
+namespace kvcs::portal {
+namespace {
+
+constexpr size_t kCodeMaxBytes = 40;
+
+constexpr http::ApiType kTypes[] = {
+    {"TotpStart", R"(
+secret!: string # In base32, for who cannot scan the other.
+otpauth_url!: string # For a QR code.)"},
+    {"TotpCode", R"(
+code!: string(1..40) = "123456" # Of the app, or a recovery code.)"},
+    {"RecoveryCodes", R"(
+recovery_codes!: [string] # Each is good once; shown this once.)"},
+};
+
+Result<std::string> read_code(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  std::string code = reader.string("code", {.max_bytes = kCodeMaxBytes});
+  KVCS_TRY(reader.finish());
+  return code;
+}
+
+}  // namespace
+
+std::span<const http::ApiType> TotpApi::types() {
+  return kTypes;
+}
+
+void TotpApi::add_routes(std::vector<http::Row>& table, const http::Access& person) {
+  using enum http::Method;
+  http::Rows rows(table, *this, "/auth/totp");
+  rows.add(kPost, "", person, http::kib(1), &TotpApi::start,
+           "Begin a second factor: the secret for an authenticator app.",
+           {.status = 201, .answer = "TotpStart"});
+  rows.add(kPost, "/confirm", person, http::kib(1), &TotpApi::confirm,
+           "Turn it on with its first code; sign-ins by password ask for one from now on.",
+           {.body = "TotpCode", .answer = "RecoveryCodes"});
+  rows.add(kDelete, "", person, http::kib(1), &TotpApi::remove, "Take it off, with a code.",
+           {.body = "TotpCode", .status = 204});
+}
+
+void TotpApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
+  http::Rows rows(table, *this, "/admin/people/{person_id}");
+  rows.add(http::Method::kDelete, "/totp", access.owner, http::kNoBody, &TotpApi::take_off,
+           "Take somebody's second factor off, when app and recovery codes are lost.",
+           {.status = 204});
+}
+
+Result<http::Response> TotpApi::start(http::Request& request) {
+  const Person person = KVCS_TRY(people_.find(request.principal.person_id));
+  const std::string& account = person.email.empty() ? person.name : person.email;
+  const TotpService::Start begun = KVCS_TRY(totp_.start(person.id, account, by(request)));
+  return http::private_reply(
+      201, Json{{"secret", begun.secret_base32.reveal()}, {"otpauth_url", begun.url.reveal()}});
+}
+
+Result<http::Response> TotpApi::confirm(http::Request& request) {
+  const std::string code = KVCS_TRY(read_code(request));
+  Json codes = Json::array();
+  for (const Secret& one :
+       KVCS_TRY(totp_.confirm(request.principal.person_id, code, by(request)))) {
+    codes.push_back(one.reveal());
+  }
+  return http::private_reply(200, Json{{"recovery_codes", std::move(codes)}});
+}
+
+Result<http::Response> TotpApi::remove(http::Request& request) {
+  const std::string code = KVCS_TRY(read_code(request));
+  KVCS_TRY(totp_.remove(request.principal.person_id, code, by(request)));
+  return http::empty_response(204);
+}
+
+Result<http::Response> TotpApi::take_off(http::Request& request) {
+  const Person person = KVCS_TRY(people_.find(request.param("person_id")));
+  KVCS_TRY(totp_.take_off(person.id, admin_api::who(request)));
+  return http::empty_response(204);
+}
+
+}  // namespace kvcs::portal

@@ -1,0 +1,105 @@
+// Goal: a person turns a second factor on, signs in with it, and gets rid of it; an operator takes
+// it off for somebody who lost it. Method: a whole daemon over HTTP, and an app that computes
+// codes.
+#include "portal/totp.h"
+
+#include <nlohmann/json.hpp>
+
+#include "support/json_answer.h"
+#include "support/people.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+const std::string kSignIn =
+    std::string(R"({"email":"ada@example.com","password":")") + kGoodPassword + "\"}";
+
+std::string from_base32(const std::string& text) {
+  const std::string letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  std::string bytes;
+  uint32_t kept = 0;
+  int bits = 0;
+  for (const char c : text) {
+    kept = kept << 5 | static_cast<uint32_t>(letters.find(c));
+    if ((bits += 5) < 8) continue;
+    bytes += static_cast<char>(kept >> (bits -= 8) & 0xff);
+  }
+  return bytes;
+}
+
+std::string code_body(const std::string& code) {
+  return R"({"code":")" + code + "\"}";
+}
+
+}  // namespace
+
+TEST_CASE("totp: a sign-in by password asks for a code from then on", "[contract][app][portal]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  CHECK(app.call("POST", "/auth/totp").status == 401);
+  CHECK(json_of(ada.send("GET", "/api/v1/me"))["second_factor"] == false);
+  const Json begun = json_of(ada.send("POST", "/auth/totp"));
+  const std::string secret = from_base32(begun["secret"].get<std::string>());
+  const int64_t began_step = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
+  const auto code = [&](int64_t steps) { return portal::totp_code(secret, began_step + steps); };
+  CHECK(ada.send("POST", "/auth/totp/confirm", code_body("12345")).status == 403);
+  const RawResponse on = ada.send("POST", "/auth/totp/confirm", code_body(code(0)));
+  INFO(on.body);
+  REQUIRE(on.status == 200);
+  const Json recovery = json_of(on)["recovery_codes"];
+  REQUIRE(recovery.size() == 10);
+  CHECK(json_of(ada.send("GET", "/api/v1/me"))["second_factor"] == true);
+
+  Browser other(app);
+  const RawResponse first = other.send("POST", "/auth/login", kSignIn);
+  CHECK(first.status == 200);
+  CHECK(first.header("set-cookie").empty());
+  const Json step = json_of(first);
+  CHECK(step["totp_required"] == true);
+  const auto second = [&](const Json& ticket, const std::string& with) {
+    return other.send("POST", "/auth/login/totp",
+                      dump_json(Json{{"ticket", ticket}, {"code", with}}));
+  };
+  CHECK(second("guess", code(1)).status == 401);
+  CHECK(second(step["ticket"], code(0)).status == 401);
+  CHECK(second(step["ticket"], code(1)).status == 200);
+  CHECK(other.send("GET", "/api/v1/me").status == 200);
+  // The same ticket, and the same code with a new one.
+  CHECK(second(step["ticket"], code(1)).status == 401);
+  const Json again = json_of(other.send("POST", "/auth/login", kSignIn))["ticket"];
+  CHECK(second(again, code(1)).status == 401);
+  CHECK(second(again, recovery[0].get<std::string>()).status == 200);
+
+  CHECK(other.send("DELETE", "/auth/totp", code_body(recovery[0].get<std::string>())).status ==
+        403);
+  CHECK(other.send("DELETE", "/auth/totp", code_body(recovery[1].get<std::string>())).status ==
+        204);
+  CHECK(json_of(other.send("POST", "/auth/login", kSignIn))["totp_required"] == false);
+}
+
+TEST_CASE("totp: an operator takes it off, and nobody else", "[contract][app][portal]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  Browser bob = join(app, ada, "bob@example.com", "admin");
+  const Json begun = json_of(bob.send("POST", "/auth/totp"));
+  const std::string secret = from_base32(begun["secret"].get<std::string>());
+  const int64_t now = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
+  REQUIRE(
+      bob.send("POST", "/auth/totp/confirm", code_body(portal::totp_code(secret, now))).status ==
+      200);
+  const std::string path = "/admin/people/" +
+                           json_of(bob.send("GET", "/api/v1/me"))["person_id"].get<std::string>() +
+                           "/totp";
+  CHECK(bob.send("DELETE", path).status == 403);
+  CHECK(ada.send("DELETE", "/admin/people/nobody/totp").status == 404);
+  CHECK(ada.send("DELETE", path).status == 204);
+  CHECK(ada.send("DELETE", path).status == 409);
+  CHECK(json_of(bob.send("GET", "/api/v1/me"))["second_factor"] == false);
+  const Json audit = json_of(app.as_owner("GET", "/admin/audit?limit=100"))["entries"];
+  CHECK(std::any_of(audit.begin(), audit.end(), [](const Json& row) {
+    const std::string key = row["key"].is_string() ? row["key"].get<std::string>() : "";
+    return row["action"] == "delete" && key.ends_with(":totp");
+  }));
+}
