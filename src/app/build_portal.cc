@@ -45,6 +45,20 @@ int64_t take_sign_in_try(RateLimiter& rates, std::string_view whose) {
   return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
 }
 
+// The issuer is told by client_id who asks: ID tokens are not kept here. It leads the browser back
+// to our first page.
+std::string end_session_url(Parts& parts, std::string_view name) {
+  const portal::Provider* const provider = parts.portal.providers->find(name);
+  if (provider == nullptr) return {};
+  const Result<std::string> url = provider->issuer->end_session_url(
+      Secret(), parts.public_url() + "/", oauth::make_one_time_secret(*parts.entropy));
+  if (url.ok()) return url.value();
+  if (url.code() != Code::kNotFound) {
+    log::warn("sign_out.not_elsewhere", {{"provider", name}, {"error", url.status().to_string()}});
+  }
+  return {};
+}
+
 // Sign-in through issuers.
 Status build_providers(Parts& parts) {
   PortalParts& portal = parts.portal;
@@ -145,8 +159,9 @@ Status build_portal(Parts& parts) {
       },
       .take_try = [rates = parts.rates.get()](
                       std::string_view whose) { return take_sign_in_try(*rates, whose); }});
-  portal.sign_in_api = std::make_unique<portal::SignInApi>(*portal.sign_in, *parts.sessions,
-                                                           *parts.people, parts.browser_rules());
+  portal.sign_in_api = std::make_unique<portal::SignInApi>(
+      *portal.sign_in, *parts.sessions, *parts.people, parts.browser_rules(),
+      [&parts](std::string_view provider) { return end_session_url(parts, provider); });
   portal.invitations = std::make_unique<portal::InvitationService>(
       *parts.kv, *parts.audited, *parts.members, parts.clock(), *parts.entropy);
   KVCS_TRY(build_providers(parts));

@@ -349,7 +349,8 @@ bool is_credential(std::string_view key) {
   return key.find(":credential:") != key.npos;
 }
 bool is_password(std::string_view key) {
-  return key.starts_with(kPersonPrefix) && key.ends_with(":password");
+  return key.starts_with(kPersonPrefix) &&
+         (key.ends_with(":password") || key.ends_with(":reset") || key.ends_with(kTotpSuffix));
 }
 bool is_of_directory(std::string_view key) {
   return key == kStoreMark || key == kAuditHead || key == kMasterKeyCheck || key == kSecretsBound ||

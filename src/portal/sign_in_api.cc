@@ -30,6 +30,8 @@ csrf_token: string # For header X-CSRF-Token of requests that change something.
 organization_id: id? # The active one.
 project_id: id?
 expires_at: time)"},
+    {"SignedOut", R"(
+url!: string? # The provider's page for the end of its session (RP-Initiated Logout 1.0).)"},
     {"SecondStep", R"(
 ticket!: string(1..200) = "dGlja2V0"
 code!: string(1..40) = "123456" # Of the app, or a recovery code.)"},
@@ -50,8 +52,12 @@ expires_at!: time)"},
 }  // namespace
 
 SignInApi::SignInApi(SignInService& sign_in, SessionService& sessions, const PersonService& people,
-                     BrowserRules browser)
-    : sign_in_(sign_in), sessions_(sessions), people_(people), browser_(std::move(browser)) {}
+                     BrowserRules browser, EndElsewhere end_elsewhere)
+    : sign_in_(sign_in),
+      sessions_(sessions),
+      people_(people),
+      browser_(std::move(browser)),
+      end_elsewhere_(std::move(end_elsewhere)) {}
 
 std::span<const http::ApiType> SignInApi::types() {
   return kTypes;
@@ -71,8 +77,10 @@ void SignInApi::add_routes(std::vector<http::Row>& table, const http::Access& pe
   rows.add(kPost, "/login/totp", http::everyone(), http::kib(1), &SignInApi::sign_in_with_code,
            "The second step of a sign-in: a code of the authenticator app.",
            {.body = "SecondStep", .answer = "SessionBegun"});
-  rows.add(kPost, "/logout", person, http::kNoBody, &SignInApi::sign_out, "End this session.",
-           {.status = 204});
+  rows.add(kPost, "/logout", person, http::kNoBody, &SignInApi::sign_out,
+           "End this session; one that came from a provider goes on there until the browser opens "
+           "`url`.",
+           {.answer = "SignedOut"});
   rows.add(kPost, "/password", person, http::kib(4), &SignInApi::change_password,
            "Change the own password; all other sessions end, and this one gets a new token.",
            {.body = "NewPassword", .answer = "SessionBegun"});
@@ -156,9 +164,14 @@ Result<http::Response> SignInApi::register_account(const http::Request& request,
 
 Result<http::Response> SignInApi::sign_out(http::Request& request) {
   const Principal& caller = request.principal;
+  std::string provider;
+  for (const Session& session : KVCS_TRY(sessions_.list(caller.person_id))) {
+    if (session.id == caller.session_id) provider = session.provider;
+  }
   KVCS_TRY(sessions_.end(caller.person_id, caller.session_id, by(request)));
-  http::Response response = http::empty_response(204);
-  response.set("cache-control", "no-store");
+  // The session here has ended, whatever becomes of the one there.
+  const std::string url = provider.empty() ? std::string() : end_elsewhere_(provider);
+  http::Response response = http::private_reply(200, Json{{"url", http::text_or_null(url)}});
   clear_session_cookie(response, is_secure(browser_));
   return response;
 }

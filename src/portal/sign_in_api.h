@@ -2,7 +2,10 @@
 // private. What begins a session is refused when another site's page asks (RFC 6749 §10.12 calls
 // it login CSRF). Thread-safe.
 #pragma once
+#include <functional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -15,9 +18,12 @@ namespace kvcs::portal {
 
 class SignInApi final {
  public:
+  // Where a browser goes to end its session at the provider of this name, too; "" when that offers
+  // nothing or is away.
+  using EndElsewhere = std::function<std::string(std::string_view provider)>;
   // All outlive it.
   SignInApi(SignInService& sign_in, SessionService& sessions, const PersonService& people,
-            BrowserRules browser);
+            BrowserRules browser, EndElsewhere end_elsewhere);
 
   void add_routes(std::vector<http::Row>& table, const http::Access& person);
   static std::span<const http::ApiType> types();
@@ -41,6 +47,7 @@ class SignInApi final {
   SessionService& sessions_;
   const PersonService& people_;
   const BrowserRules browser_;
+  const EndElsewhere end_elsewhere_;
 };
 
 }  // namespace kvcs::portal

@@ -18,8 +18,10 @@
 #include "gateway/catalogue/provider_directory.h"
 #include "gateway/catalogue/tenants.h"
 #include "gateway/gateway_house.h"
+#include "identity/people.h"
 #include "kv/keyspace.h"
 #include "oauth/ticket_store.h"
+#include "portal/totp.h"
 #include "support/ai_house.h"
 #include "support/small_disk.h"
 #include "support/wait.h"
@@ -60,6 +62,11 @@ struct Vault {
     oauth::TicketStore(*app.parts().kv, *app.parts().sealer, app.parts().clock())
         .put("ticket", "TICKET", 600)
         .ok();
+    const AuditContext who{"test", "test", ""};
+    Person ada;
+    ada.name = "Ada";
+    person = app.parts().people->create(ada, {"local", "ada@example.com"}, "", who)->id;
+    totp_secret = app.parts().portal.totp->start(person, "ada", who)->secret_base32;
     const RawResponse once = app.call(
         "POST", "/admin/tenants/acme/tokens",
         {{"Authorization", "Bearer " + app.credential("admin_key")}, {"Idempotency-Key", "once"}},
@@ -85,6 +92,10 @@ struct Vault {
         parts.gateway.tokens->find_refresh(id, {"http://127.0.0.1:1/t"})->refresh_token.reveal() ==
         "REFRESH");
     CHECK(parts.kv->get(KvFamily::kSystem, keyspace::kMasterKeyCheck).ok());
+    const std::string factor = keyspace::person_totp(person);
+    const Json record = *parse_json(parts.kv->get(KvFamily::kConfig, factor)->value);
+    CHECK(portal::to_base32(parts.sealer->open(text_member(record, "sealed"), factor)->reveal()) ==
+          totp_secret.reveal());
     const RawResponse again = app.call(
         "POST", "/admin/tenants/acme/tokens",
         {{"Authorization", "Bearer " + app.credential("admin_key")}, {"Idempotency-Key", "once"}},
@@ -105,6 +116,8 @@ struct Vault {
   int64_t held(size_t key) const { return status()[key]["records"].get<int64_t>(); }
 
   TestApp app;
+  std::string person;
+  Secret totp_secret;
   std::string token;
 };
 

@@ -116,7 +116,7 @@ TEST_CASE("sign-in: sessions are listed, ended one by one and all at once",
   CHECK(second.send("GET", "/api/v1/me").status == 401);
   CHECK(first.send("GET", "/api/v1/me").status == 200);
   const std::string cookie = first.cookie;
-  CHECK(first.send("POST", "/auth/logout").status == 204);
+  CHECK(json_of(first.send("POST", "/auth/logout"))["url"].is_null());
   CHECK(app.call("GET", "/api/v1/me", {{"Cookie", cookie}}).status == 401);
   // No record of any of them is left to be used.
   CHECK(app.parts().kv->scan(KvFamily::kSystem, keyspace::kSessionPrefix, "", 10)->items.empty());

@@ -283,6 +283,10 @@ const needs = {
 
 before(async () => {
   await daemon.start();
+  const token = daemon.credentials.setup_url.split('token=')[1];
+  const made = await fetch(`${daemon.url}/auth/setup`, { method: 'POST', headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ token, email: 'ada@example.com', password: 'correct horse battery staple' }) });
+  assert.equal(made.status, 201);
   vendor = createServer((request, response) => {
     request.resume();
     response.writeHead(200, { 'content-type': 'application/json' });

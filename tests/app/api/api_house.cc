@@ -50,7 +50,7 @@ void ApiHouse::make_person() {
     wanted.name = subject;
     wanted.role = role;
     const Person person =
-        app.parts().people->create(wanted, {"https://issuer", subject}, "", who).value();
+        app.parts().people->create(wanted, {"https://issuer", subject}, "hash", who).value();
     REQUIRE(app.parts().members->add(org, person.id, OrgRole::kOwner, who).ok());
     return person.id;
   };
@@ -84,7 +84,7 @@ const Json& ApiHouse::operation(const http::Row& row) const {
 
 RawResponse ApiHouse::send(const http::Row& row, const std::string& body) const {
   const std::string who = operation(row).value("x-kvcs-who", "");
-  const std::string bearer = who == "user key"                ? key
+  const std::string bearer = who.starts_with("user key")      ? key
                              : who.starts_with("project key") ? project_admin
                              : who.starts_with("session")     ? session
                                                               : app.credential("admin_key");
