@@ -5,6 +5,7 @@
 #include "app/build.h"
 #include "app/caller_api.h"
 #include "app/parts.h"
+#include "app/plan_limits.h"
 #include "base/log.h"
 #include "http/client/mail.h"
 #include "identity/directory.h"
@@ -95,6 +96,27 @@ Status build_providers(Parts& parts) {
       .browser = parts.browser_rules(),
       .public_url = [&parts] { return parts.public_url(); }});
   return ok();
+}
+
+void build_billing(Parts& parts) {
+  PortalParts& portal = parts.portal;
+  const portal::BillingConfig& config = parts.config.auth.billing;
+  const auto alert = [&parts](const AlertEvent& event) {
+    raise_alert(*parts.kv, event, parts.clock(), *parts.entropy);
+  };
+  portal.billing = std::make_unique<portal::Billing>(
+      portal::Billing::Services{.config = config,
+                                .plans = *parts.plans,
+                                .organizations = *parts.organizations,
+                                .kv = *parts.kv,
+                                .upstream = *parts.upstream,
+                                .metrics = *parts.metrics,
+                                .clock = parts.clock(),
+                                .public_url = [&parts] { return parts.public_url(); },
+                                .alert = alert});
+  portal.webhooks = std::make_unique<portal::Webhooks>(*portal.billing, config, *parts.kv,
+                                                       *parts.metrics, parts.clock(), alert);
+  portal.billing_api = std::make_unique<portal::BillingApi>(*portal.billing, *portal.webhooks);
 }
 
 // Mail, and what a lost password leads to.

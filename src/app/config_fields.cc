@@ -260,6 +260,11 @@ void add_rest(Fields& fields, Config& c) {
                        "ORG_SLUG/ROLE}}; OpenID Connect."};
   sign_ins.structured = true;
   fields.push_back(std::move(sign_ins));
+  fields.push_back({"plans.file", &c.auth.plans.file,
+                    "The file of plans; empty: the shipped one, whose head explains it."});
+  fields.push_back({"billing.stripe_url", &c.auth.billing.stripe_url,
+                    "Where Stripe's API is; billing is on with STRIPE_SECRET_KEY and "
+                    "STRIPE_WEBHOOK_SECRET."});
   fields.push_back({"mail.smtp_url", &c.mail.smtp_url,
                     "Invitations and reset links are mailed by it: smtps://USER@HOST:465, or "
                     "smtp://USER@HOST:587 with STARTTLS; empty: no mail."});

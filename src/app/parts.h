@@ -124,6 +124,7 @@ class SignInService;
 class TeamApi;
 class TotpApi;
 class TotpService;
+class Webhooks;
 }  // namespace portal
 
 namespace http {

@@ -46,6 +46,7 @@
 #include "portal/oidc_api.h"
 #include "portal/people_api.h"
 #include "portal/places_api.h"
+#include "portal/plans_api.h"
 #include "portal/reset_api.h"
 #include "portal/sign_in_api.h"
 #include "portal/team_api.h"
@@ -226,6 +227,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.jobs_api->add_routes(table, admin);
   parts.master_keys->add_routes(table, admin);
   parts.portal.people_api->add_routes(table, admin);
+  parts.portal.plans_api->add_admin_routes(table, admin);
   parts.portal.reset_api->add_admin_routes(table, admin);
   parts.portal.totp_api->add_admin_routes(table, admin);
   parts.users_api->add_routes(table, admin);

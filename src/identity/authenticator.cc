@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/damage.h"
 #include "base/id.h"
 #include "identity/access.h"
 #include "identity/directory.h"

@@ -175,9 +175,10 @@ std::string AccessHouse::made(const std::string& path, const std::string& body,
 // a word that exists nowhere.
 std::string AccessHouse::concrete(const std::string& pattern, bool is_session) const {
   const bool own_key = pattern == "/api/v1/api-keys/{key_id}";
+  const bool is_upload = pattern.starts_with("/api/v1/uploads/");
   const std::map<std::string, std::string> values = {{"tenant", is_session ? "default" : "ours"},
                                                      {"user_id", user},
-                                                     {"id", artifact_},
+                                                     {"id", is_upload ? upload_ : artifact_},
                                                      {"artifact_id", artifact_},
                                                      {"org", "default"},
                                                      {"project", "default"},
