@@ -113,9 +113,11 @@ Result<Invitation> InvitationService::find(std::string_view organization_id,
 }
 
 Result<CreatedInvitation> InvitationService::renew(std::string_view organization_id,
-                                                   std::string_view id, const AuditContext& who) {
+                                                   std::string_view id, const Allowed& allowed,
+                                                   const AuditContext& who) {
   CreatedInvitation made;
   made.invitation = KVCS_TRY(find(organization_id, id));
+  KVCS_TRY(allowed(made.invitation.role));
   made.token = Secret(to_base64url(entropy_.bytes(kTokenRandomBytes)));
   KvBatch batch;
   remove(batch, made.invitation);
@@ -127,9 +129,11 @@ Result<CreatedInvitation> InvitationService::renew(std::string_view organization
 }
 
 Status InvitationService::withdraw(std::string_view organization_id, std::string_view id,
-                                   const AuditContext& who) {
+                                   const Allowed& allowed, const AuditContext& who) {
+  const Invitation wanted = KVCS_TRY(find(organization_id, id));
+  KVCS_TRY(allowed(wanted.role));
   KvBatch batch;
-  remove(batch, KVCS_TRY(find(organization_id, id)));
+  remove(batch, wanted);
   return audited_.write(batch, who);
 }
 

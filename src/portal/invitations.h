@@ -2,6 +2,7 @@
 // random, given once and never stored; its SHA-256 finds the record. An invitation that names an
 // address is for whoever has shown that the address is theirs. Thread-safe.
 #pragma once
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,11 +44,15 @@ class InvitationService final {
   Result<CreatedInvitation> create(Invitation wanted, const AuditContext& who);
   // Those that are open, in order of id, which is of time.
   Result<std::vector<Invitation>> list(std::string_view organization_id) const;
+  // Whether an invitation for this role may be renewed or withdrawn. Its failure is returned and
+  // nothing is written.
+  using Allowed = std::function<Status(OrgRole role)>;
   // A new token under the same id, good from now; the one before is good no longer. NotFound.
   Result<CreatedInvitation> renew(std::string_view organization_id, std::string_view id,
-                                  const AuditContext& who);
+                                  const Allowed& allowed, const AuditContext& who);
   // NotFound with reason invitation_not_found.
-  Status withdraw(std::string_view organization_id, std::string_view id, const AuditContext& who);
+  Status withdraw(std::string_view organization_id, std::string_view id, const Allowed& allowed,
+                  const AuditContext& who);
 
   // What a token is for. NotFound with reason invitation_invalid: used, withdrawn, ended, or none.
   Result<Invitation> find_by_token(const Secret& token) const;

@@ -229,15 +229,17 @@ Result<http::Response> TeamApi::list_invitations(http::Request& request) {
 }
 
 Result<http::Response> TeamApi::renew_invitation(http::Request& request) {
+  const auto allowed = [&](OrgRole role) { return check_reach(request.principal, role); };
   http::Response response = created(KVCS_TRY(invitations_.renew(
-      request.principal.organization_id, request.param("invitation_id"), by(request))));
+      request.principal.organization_id, request.param("invitation_id"), allowed, by(request))));
   response.status = 200;
   return response;
 }
 
 Result<http::Response> TeamApi::withdraw_invitation(http::Request& request) {
+  const auto allowed = [&](OrgRole role) { return check_reach(request.principal, role); };
   KVCS_TRY(invitations_.withdraw(request.principal.organization_id, request.param("invitation_id"),
-                                 by(request)));
+                                 allowed, by(request)));
   return http::empty_response(204);
 }
 

@@ -1,7 +1,8 @@
 // Members and invitations over HTTP: /api/v1/organizations/{org_id}/members and …/invitations, the
 // same under /api/v1/members and /api/v1/invitations for the active organization, and the
 // acceptance of an invitation. The guard has entered the organization, so that handlers act on the
-// caller's organization_id. Nobody gives or takes a role above the own. Thread-safe.
+// caller's organization_id. Nobody gives or takes a role above the own, nor
+// renews or withdraws an invitation for one. Thread-safe.
 #pragma once
 #include <functional>
 #include <span>

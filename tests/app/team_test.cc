@@ -89,6 +89,28 @@ TEST_CASE("team: nobody gives or takes a role above the own, and an owner stays"
   CHECK(json_of(viewer.send("GET", "/api/v1/members"))["members"].size() == 1);
 }
 
+TEST_CASE("team: an invitation above one's own role is neither renewed nor withdrawn",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  Browser admin = join(app, owner, "admin@example.com", "admin");
+  const auto invite = [&](Browser& by, const std::string& role) {
+    return "/api/v1/invitations/" +
+           json_text(by.send("POST", "/api/v1/invitations", role_body(role)).body, "invitation_id");
+  };
+  const std::string owners = invite(owner, "owner"), admins = invite(owner, "admin");
+  const RawResponse renewed = admin.send("POST", owners + "/resend");
+  CHECK(renewed.status == 403);
+  CHECK(json_text(renewed.body, "code") == "role_above_own");
+  CHECK(renewed.body.find("token") == std::string::npos);
+  CHECK(admin.send("DELETE", owners).status == 403);
+  CHECK(json_of(owner.send("GET", "/api/v1/invitations"))["invitations"].size() == 2);
+  CHECK(admin.send("POST", admins + "/resend").status == 200);
+  CHECK(admin.send("DELETE", admins).status == 204);
+  CHECK(owner.send("POST", owners + "/resend").status == 200);
+  CHECK(owner.send("DELETE", owners).status == 204);
+}
+
 TEST_CASE("team: an invitation is good once, until it is withdrawn, for whom it names",
           "[contract][app][portal]") {
   TestApp app;
