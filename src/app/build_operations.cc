@@ -393,7 +393,8 @@ Status build_server(Parts& parts) {
   parts.server = std::make_unique<http::Server>(
       config, *parts.router, parts.clock(),
       [&parts](const http::RequestRecord& record) { parts.request_metrics->record(record); },
-      [&parts](const Status& why) { parts.on_server_failed(why); }, parts.live_streams.get());
+      [&parts](const Status& why) { parts.on_server_failed(why); }, parts.live_streams.get(),
+      [auth = parts.auth.get()](Principal& caller) { return auth->look_up_again(caller); });
   watch_loops(parts);
   return build_ops_server(parts);
 }

@@ -302,6 +302,27 @@ Status Authenticator::still_admits(const Principal& principal) const {
   return acts_for_user ? impl_->act_for(principal.user_id, principal.kind, now) : ok();
 }
 
+Status Authenticator::look_up_again(Principal& caller) const {
+  if (caller.key_sha256.empty()) return ok();
+  Principal now;
+  KVCS_TRY(impl_->look_up(caller.kind, caller.key_sha256, now));
+  // A person may act in another organization than the one that is active. One that has the person
+  // no longer leaves no role there.
+  if (caller.kind == PrincipalKind::kPerson && !caller.organization_id.empty() &&
+      now.organization_id != caller.organization_id) {
+    const Status entered = impl_->enter(caller.organization_id, now);
+    if (!entered.ok() && entered.code() != Code::kNotFound) return entered;
+  }
+  if (now.role < caller.role || now.org_role < caller.org_role || now.scope < caller.scope) {
+    return forbidden("Rights of the caller were taken away while this request was on its way.")
+        .with_reason("rights_changed");
+  }
+  caller.role = now.role;
+  caller.org_role = now.org_role;
+  caller.scope = now.scope;
+  return ok();
+}
+
 bool is_owner_record(KvFamily family, std::string_view key) {
   return family == KvFamily::kConfig &&
          (keyspace::parse_org_config(key) || keyspace::parse_user_config(key) ||

@@ -53,12 +53,14 @@ struct RequestCycle::Outcome {
 };
 
 RequestCycle::RequestCycle(const ServerConfig& config, const Router& router, const Clock& clock,
-                           RequestObserver observer, LiveStreams* live_streams)
+                           RequestObserver observer, LiveStreams* live_streams,
+                           std::function<Status(Principal& caller)> look_up_again)
     : config_(config),
       router_(router),
       clock_(clock),
       observer_(std::move(observer)),
       live_streams_(live_streams),
+      look_up_again_(std::move(look_up_again)),
       head_limits_{config.head_max_bytes, config.uri_max_bytes, config.headers_max},
       shares_(config) {}
 
@@ -146,11 +148,19 @@ Response RequestCycle::no_route(Request& request, const Framing& framing,
           .set("allow", match.allow));
 }
 
+Status RequestCycle::look_up_again(Request& request) const {
+  if (!look_up_again_ || request.principal.kind == PrincipalKind::kAnonymous) return ok();
+  return look_up_again_(request.principal);
+}
+
 Response RequestCycle::run_handler(Request& request, ConnectionBody& body, Shares::Ticket& ticket) {
   const bool reads_body = request.method != Method::kGet && request.method != Method::kHead &&
                           request.route->body_max_bytes != kNoBody;
   if (reads_body && !body.is_here()) {
-    body.on_complete([this, &request, &ticket] { return shares_.enter(request, ticket); });
+    body.on_complete([this, &request, &ticket]() -> Status {
+      KVCS_TRY(look_up_again(request));
+      return shares_.enter(request, ticket);
+    });
   } else if (const Status entered = shares_.enter(request, ticket); !entered.ok()) {
     return explain(entered, request, http_status(entered));
   }

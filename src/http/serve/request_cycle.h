@@ -2,6 +2,7 @@
 // by all workers; what changes per request lives in a RequestMemory.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -45,7 +46,8 @@ class RequestCycle final {
  public:
   // All references outlive it.
   RequestCycle(const ServerConfig& config, const Router& router, const Clock& clock,
-               RequestObserver observer, LiveStreams* live_streams);
+               RequestObserver observer, LiveStreams* live_streams,
+               std::function<Status(Principal& caller)> look_up_again);
   void set_trusted_proxies(TrustedProxies proxies) { proxies_ = std::move(proxies); }
 
   // `head` is complete and at the start of memory.input. Throws bad_alloc alone, when there is no
@@ -72,8 +74,10 @@ class RequestCycle final {
                    Shares::Ticket& ticket);
   Response no_route(Request& request, const Framing& framing, const Router::Match& match);
   // A request whose body is still to come is counted once all of it is here: until then it costs
-  // no more than its connection does.
+  // no more than its connection does. Its caller is looked up once more then: whoever sends a body
+  // slowly must not act by rights that were taken away meanwhile.
   Response run_handler(Request& request, ConnectionBody& body, Shares::Ticket& ticket);
+  Status look_up_again(Request& request) const;
   Response run_decoded(Request& request, ConnectionBody& body, Shares::Ticket& ticket,
                        std::string_view header, uint64_t limit);
   Response explain(const Status& status, const Request& request, int status_code) const;
@@ -87,6 +91,7 @@ class RequestCycle final {
   const Clock& clock_;
   const RequestObserver observer_;
   LiveStreams* const live_streams_;  // Null: streams are not ended from outside.
+  const std::function<Status(Principal& caller)> look_up_again_;  // May be empty.
   TrustedProxies proxies_;
   HeadLimits head_limits_;
   Shares shares_;
