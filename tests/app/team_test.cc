@@ -190,15 +190,15 @@ TEST_CASE("team: of many who register with one invitation at once one has an acc
       joined += browser
                     .send("POST", "/auth/register",
                           R"({"token":")" + token + R"(","email":"p)" + std::to_string(i) +
-                              R"(@example.com","password":")" + kGoodPassword + ""}")
+                              R"(@example.com","password":")" + kGoodPassword + "\"}")
                     .status == 201;
-  });
-}
-for (std::thread& thread : threads) thread.join();
-CHECK(joined == 1);
-CHECK(json_of(owner.send("GET", "/admin/people"))["people"].size() == 2);
-const KvPage people = app.parts().kv->scan(KvFamily::kConfig, "sign_in:", "", 100).value();
-CHECK(people.items.size() == 2);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(joined == 1);
+  CHECK(json_of(owner.send("GET", "/admin/people"))["people"].size() == 2);
+  const KvPage people = app.parts().kv->scan(KvFamily::kConfig, "sign_in:", "", 100).value();
+  CHECK(people.items.size() == 2);
 }
 
 TEST_CASE("team: an organization that a person made goes with its members",
