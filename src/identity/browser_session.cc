@@ -50,8 +50,16 @@ Status check_origin(const http::Request& request, const BrowserRules& rules) {
   return is_ours ? ok() : foreign_origin(*origin, rules);
 }
 
+bool has_bearer(const http::Request& request) {
+  return std::any_of(request.headers.begin(), request.headers.end(), [](const http::Header& one) {
+    const std::string_view value = trim(one.value);
+    return equal_ignore_case(one.name, "authorization") &&
+           equal_ignore_case(value.substr(0, value.find(' ')), "bearer");
+  });
+}
+
 Result<std::string> find_bearer(const http::Request& request, const BrowserRules& rules) {
-  if (request.header("authorization")) return std::string(KVCS_TRY(request.bearer()));
+  if (has_bearer(request)) return std::string(KVCS_TRY(request.bearer()));
   std::string token = oauth::cookie_value(request, session_cookie_name(is_secure(rules)));
   if (token.empty()) return std::string(KVCS_TRY(request.bearer()));
   if (!changes_something(request.method)) return token;

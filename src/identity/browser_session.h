@@ -33,6 +33,10 @@ std::string csrf_token(std::string_view session_token);
 // the setting that says what is.
 Status check_origin(const http::Request& request, const BrowserRules& rules);
 
+// Whether the request carries a bearer. Another scheme, such as Basic of a proxy before this
+// daemon, is meant for somebody else.
+bool has_bearer(const http::Request& request);
+
 // The key or token of the request: its bearer, else its cookie. Unauthenticated when it has
 // neither. Forbidden with reason foreign_origin or csrf_token_missing for a cookie whose request
 // changes something and does not prove that it comes from our own pages.

@@ -235,8 +235,7 @@ http::Guard AdminGuard::guard(const http::Need& need) const {
     if (wait_s > 0) return too_often("without a right key from this address", wait_s);
     // Only a key that was sent and is unknown counts: a browser without a key, a role that does
     // not reach, a store that is down are no guesses.
-    const bool is_guess =
-        principal.code() == Code::kUnauthenticated && request.header("authorization").has_value();
+    const bool is_guess = principal.code() == Code::kUnauthenticated && has_bearer(request);
     if (!is_guess) return principal;
     if (impl->told) impl->told(request);
     if (const int64_t locked_s = impl->locked_for_s(block); locked_s > 0) {
