@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
-#include "base/quota.h"
+#include "identity/people.h"
 #include "identity/records.h"
 #include "kv/keyspace.h"
 
@@ -26,29 +26,6 @@ Result<Member*> find_member(Roster& roster, std::string_view person_id) {
     if (member.person_id == person_id) return &member;
   }
   return no_such_member(person_id);
-}
-
-// Before the member loses ownership. Somebody must be able to let others in.
-Status check_owner_stays(const Roster& roster, const Member& leaving) {
-  const auto is_other_owner = [&](const Member& member) {
-    return member.role == OrgRole::kOwner && member.person_id != leaving.person_id;
-  };
-  if (leaving.role != OrgRole::kOwner ||
-      std::any_of(roster.members.begin(), roster.members.end(), is_other_owner)) {
-    return ok();
-  }
-  return conflict("The organization's last owner stays. Make somebody else an owner first.")
-      .with_reason("last_owner");
-}
-
-Status check_members(size_t used, size_t more, int64_t max) {
-  if (max < 0 || used + more <= static_cast<uint64_t>(max)) return ok();
-  return over_quota("members",
-                    "Member quota exceeded: the organization has " + std::to_string(used) + " of " +
-                        std::to_string(max) + " members, and " + std::to_string(more) +
-                        " more would come. Take somebody out, withdraw an invitation, or have "
-                        "the plan changed.",
-                    used, more, static_cast<uint64_t>(max));
 }
 
 }  // namespace
@@ -159,6 +136,30 @@ Status MemberService::change(std::string_view organization_id, const Edit& edit,
     if (stored.code() != Code::kConflict || !stored.reason().empty()) return stored;
   }
   return stored;
+}
+
+// Before the member loses ownership. Somebody who can sign in must be able to let others in.
+Status MemberService::check_owner_stays(const Roster& roster, const Member& leaving) const {
+  if (leaving.role != OrgRole::kOwner) return ok();
+  for (const Member& member : roster.members) {
+    if (member.role != OrgRole::kOwner || member.person_id == leaving.person_id) continue;
+    const Result<KvEntry> entry =
+        kv_.get(KvFamily::kConfig, keyspace::person_profile(member.person_id));
+    if (entry.code() == Code::kNotFound) continue;
+    KVCS_TRY(entry.status());
+    const Result<Person> person = parse_person(entry->value);
+    if (person.ok() && person->active) return ok();
+  }
+  return conflict("The organization's last owner stays. Make somebody else an owner first.")
+      .with_reason("last_owner");
+}
+
+void MemberService::add_first(KvBatch& batch, std::string_view organization_id,
+                              std::string_view person_id) const {
+  Roster roster;
+  roster.members.push_back({std::string(person_id), OrgRole::kOwner, clock_.unix_ms(), {}});
+  batch.put(KvFamily::kConfig, keyspace::org_members(organization_id), roster_to_json(roster));
+  batch.put(KvFamily::kConfig, keyspace::person_org(person_id, organization_id), "{}");
 }
 
 Status MemberService::add(std::string_view organization_id, std::string_view person_id,

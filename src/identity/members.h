@@ -1,7 +1,7 @@
 // Who belongs to an organization, and as what. All members of an organization stand in one record,
-// org:{org_id}:members, so that a rule over them, such as that one owner stays, is a
-// compare-and-swap. An entry beside it, person:{person_id}:org:{org_id}, lists a person's
-// organizations; it grants nothing. Every change is audited. Thread-safe.
+// org:{org_id}:members, so that a rule over them, such as that one owner stays who is not
+// suspended, is a compare-and-swap. An entry beside it, person:{person_id}:org:{org_id}, lists a
+// person's organizations; it grants nothing. Every change is audited. Thread-safe.
 #pragma once
 #include <functional>
 #include <string>
@@ -60,6 +60,9 @@ class MemberService final {
   // its owner, is never too many.
   Status add(std::string_view organization_id, std::string_view person_id, OrgRole role,
              const AuditContext& who, const Join& join = {}, std::string_view given_by = {});
+  // Puts the first member, its owner, into the batch that makes an organization.
+  void add_first(KvBatch& batch, std::string_view organization_id,
+                 std::string_view person_id) const;
   // Whether the member, who has this role now, may be changed; asked again when another change came
   // between. Its failure is returned and nothing is written.
   using Allowed = std::function<Status(OrgRole present)>;
@@ -80,6 +83,7 @@ class MemberService final {
   // until nobody came between.
   using Edit = std::function<Status(Roster& roster, KvBatch& batch)>;
   Status change(std::string_view organization_id, const Edit& edit, const AuditContext& who);
+  Status check_owner_stays(const Roster& roster, const Member& leaving) const;
 
   const KvStore& kv_;
   AuditedKv& audited_;

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/id.h"
+#include "identity/names.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
@@ -13,7 +14,6 @@ namespace {
 
 // For slugs that are taken and for records that somebody else changes at the same time.
 constexpr int kRaceAttemptsMax = 8;
-constexpr size_t kNameMaxBytes = 200;
 
 Status no_such_organization(std::string_view id) {
   return not_found("No organization '" + printable(id, kShownName) + "'.")
@@ -47,9 +47,7 @@ OrganizationService::OrganizationService(const KvStore& kv, AuditedKv& audited, 
       is_reserved_(std::move(is_reserved)) {}
 
 Result<Organization> OrganizationService::check(Organization wanted) const {
-  if (trim(wanted.name).empty() || wanted.name.size() > kNameMaxBytes) {
-    return invalid("name: 1 to " + std::to_string(kNameMaxBytes) + " bytes are allowed.");
-  }
+  wanted.name = KVCS_TRY(normal_name(wanted.name));
   if (!is_slug(wanted.slug)) {
     return invalid(
         "slug: '" + printable(wanted.slug, kShownName) +
@@ -62,17 +60,18 @@ Result<Organization> OrganizationService::check(Organization wanted) const {
   return wanted;
 }
 
-Result<Organization> OrganizationService::create(Organization wanted, const AuditContext& who) {
-  return add(std::move(wanted), who, false);
+Result<Organization> OrganizationService::create(Organization wanted, const AuditContext& who,
+                                                 const Also& also) {
+  return add(std::move(wanted), who, false, also);
 }
 
 Result<Organization> OrganizationService::create_for_tenant(Organization wanted,
                                                             const AuditContext& who) {
-  return add(std::move(wanted), who, true);
+  return add(std::move(wanted), who, true, {});
 }
 
 Result<Organization> OrganizationService::add(Organization wanted, const AuditContext& who,
-                                              bool for_tenant) {
+                                              bool for_tenant, const Also& also) {
   const bool slug_chosen = !wanted.slug.empty();
   if (!slug_chosen) wanted.slug = slug_from_name(wanted.name);
   if (wanted.id.empty()) wanted.id = make_uuid_v4(entropy_);
@@ -86,6 +85,7 @@ Result<Organization> OrganizationService::add(Organization wanted, const AuditCo
     KvBatch batch;
     batch.put(KvFamily::kConfig, keyspace::org_slug(wanted.slug), wanted.id);
     batch.put(KvFamily::kConfig, keyspace::org_config(wanted.id), organization_to_json(wanted));
+    if (also) also(wanted, batch);
     Status stored = for_tenant ? ok() : check_no_tenant(wanted.slug);
     if (stored.ok()) {
       stored = audited_.compare_and_swap(KvFamily::kConfig, keyspace::org_slug(wanted.slug),
@@ -140,8 +140,8 @@ Result<Organization> OrganizationService::update_with(std::string_view id, const
     const std::string before = KVCS_TRY(kv_.get(KvFamily::kConfig, name)).value;
     const Organization old = KVCS_TRY(parse_organization(before));
     Organization changed = old;
-    KvBatch batch;
-    KVCS_TRY(edit(changed, batch));
+    KVCS_TRY(edit(changed));
+    if (changed.name != old.name) changed.name = KVCS_TRY(normal_name(changed.name));
     // Members that an edit must not change are put back. The version grows with every write, so
     // that two writes never store the same text.
     changed.id = old.id;

@@ -27,7 +27,10 @@ class OrganizationService final {
   // Fills in id (when empty), times and version; slug "" is made from the name. Invalid: slug or
   // name out of shape, reserved slug. Conflict with reason slug_exists, also where there is a
   // tenant of that name, which would be the organization's from then on; or name_in_deletion.
-  Result<Organization> create(Organization wanted, const AuditContext& who);
+  // `also` adds what comes with the organization, such as its first member; it may run more than
+  // once.
+  using Also = std::function<void(const Organization& organization, KvBatch& batch)>;
+  Result<Organization> create(Organization wanted, const AuditContext& who, const Also& also = {});
   // The same, for a tenant that is there or about to be.
   Result<Organization> create_for_tenant(Organization wanted, const AuditContext& who);
   Result<Organization> find(std::string_view id) const;  // NotFound, reason org_not_found
@@ -45,7 +48,8 @@ class OrganizationService final {
   Result<OrganizationPage> list(std::string_view cursor, size_t limit) const;
 
  private:
-  Result<Organization> add(Organization wanted, const AuditContext& who, bool for_tenant);
+  Result<Organization> add(Organization wanted, const AuditContext& who, bool for_tenant,
+                           const Also& also);
   Status check_no_tenant(const std::string& slug) const;
   // Invalid unless name and slug fit; else the same.
   Result<Organization> check(Organization wanted) const;

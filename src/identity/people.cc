@@ -10,10 +10,17 @@
 #include "base/crypto.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "identity/names.h"
 #include "identity/records.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
+
+// The length of the issuer stands first, so that no two pairs make one text.
+std::string sign_in_id(const SignIn& sign_in) {
+  return sha256_hex(std::to_string(sign_in.issuer.size()) + ":" + sign_in.issuer + sign_in.subject);
+}
+
 namespace {
 
 constexpr int kRaceAttemptsMax = 8;
@@ -21,11 +28,6 @@ constexpr int kRaceAttemptsMax = 8;
 Status no_such_person(std::string_view id) {
   return not_found("No person '" + printable(id, kShownName) + "'.")
       .with_reason("person_not_found");
-}
-
-// The length of the issuer stands first, so that no two pairs make one text.
-std::string hash_of(const SignIn& sign_in) {
-  return sha256_hex(std::to_string(sign_in.issuer.size()) + ":" + sign_in.issuer + sign_in.subject);
 }
 
 std::string to_json(const SignIn& sign_in) {
@@ -40,7 +42,7 @@ Status sign_in_exists() {
 constexpr int64_t kSignInTakenS = 60;
 
 KvBatch records_of(const Person& person, const SignIn& sign_in, std::string_view password_hash) {
-  const std::string hash = hash_of(sign_in);
+  const std::string hash = sign_in_id(sign_in);
   KvBatch batch;
   batch.put(KvFamily::kConfig, keyspace::person_profile(person.id), person_to_json(person));
   batch.put(KvFamily::kConfig, keyspace::sign_in(hash), person.id);
@@ -58,6 +60,8 @@ std::string person_to_json(const Person& person) {
             {"name", person.name},
             {"email", person.email},
             {"status", person.active ? "active" : "suspended"}};
+  if (!person.email_verified_by.empty()) json["email_verified_by"] = person.email_verified_by;
+  if (person.wants_place) json["wants_place"] = true;
   if (person.role != AdminRole::kNone) json["role"] = admin_role_name(person.role);
   if (person.appointed) {
     json["appointed_by"] = {{"provider", person.appointed->provider},
@@ -85,6 +89,8 @@ Result<Person> parse_person(std::string_view text) {
   if (Status read = reader.finish(); !read.ok()) {
     return internal("damaged person record: " + read.message());
   }
+  person.email_verified_by = text_member(*json, "email_verified_by");
+  person.wants_place = json->contains("wants_place");
   if (role) person.role = KVCS_TRY(parse_admin_role(*role));
   if (const auto by = json->find("appointed_by"); by != json->end()) {
     person.appointed = AppointedBy{text_member(*by, "provider"), text_member(*by, "entry")};
@@ -99,11 +105,7 @@ PersonService::PersonService(const KvStore& kv, AuditedKv& audited, const Clock&
     : kv_(kv), audited_(audited), clock_(clock), entropy_(entropy) {}
 
 Result<Person> PersonService::complete(Person wanted) const {
-  wanted.name = std::string(trim(wanted.name));
-  if (wanted.name.empty() || wanted.name.size() > kPersonNameMaxBytes ||
-      !is_valid_utf8(wanted.name)) {
-    return invalid("name: 1 to " + std::to_string(kPersonNameMaxBytes) + " bytes are allowed.");
-  }
+  wanted.name = KVCS_TRY(normal_name(wanted.name));
   wanted.id = make_uuid_v4(entropy_);
   wanted.created_ms = wanted.updated_ms = clock_.unix_ms();
   wanted.version = 1;
@@ -114,7 +116,7 @@ Result<Person> PersonService::create(Person wanted, const SignIn& sign_in,
                                      std::string_view password_hash, const AuditContext& who) {
   const Person person = KVCS_TRY(complete(std::move(wanted)));
   Status stored =
-      audited_.compare_and_swap(KvFamily::kConfig, keyspace::sign_in(hash_of(sign_in)),
+      audited_.compare_and_swap(KvFamily::kConfig, keyspace::sign_in(sign_in_id(sign_in)),
                                 std::nullopt, records_of(person, sign_in, password_hash), who);
   if (stored.code() == Code::kConflict) return sign_in_exists();
   KVCS_TRY(std::move(stored));
@@ -127,7 +129,7 @@ Result<Person> PersonService::create_with(Person wanted, const SignIn& sign_in,
                                           std::string_view password_hash, const AuditContext& who,
                                           const Write& write) {
   const Person person = KVCS_TRY(complete(std::move(wanted)));
-  const std::string taken = keyspace::sign_in(hash_of(sign_in));
+  const std::string taken = keyspace::sign_in(sign_in_id(sign_in));
   KvBatch take;
   take.put(KvFamily::kConfig, taken, KvEntry{person.id, {}, clock_.unix_s() + kSignInTakenS});
   Status free = audited_.compare_and_swap(KvFamily::kConfig, taken, std::nullopt, take, who);
@@ -152,7 +154,7 @@ Result<Person> PersonService::find(std::string_view id) const {
 }
 
 Result<Person> PersonService::find_by_sign_in(const SignIn& sign_in) const {
-  const Result<KvEntry> id = kv_.get(KvFamily::kConfig, keyspace::sign_in(hash_of(sign_in)));
+  const Result<KvEntry> id = kv_.get(KvFamily::kConfig, keyspace::sign_in(sign_in_id(sign_in)));
   if (id.code() == Code::kNotFound) return no_such_person(sign_in.subject);
   if (!id.ok()) return id.status();
   return find(id.value().value);
@@ -168,6 +170,7 @@ Result<Person> PersonService::update(std::string_view id, const Edit& edit,
     const Person old = KVCS_TRY(parse_person(before));
     Person changed = old;
     KVCS_TRY(edit(changed));
+    if (changed.name != old.name) changed.name = KVCS_TRY(normal_name(changed.name));
     changed.id = old.id;
     changed.created_ms = old.created_ms;
     changed.updated_ms = clock_.unix_ms();
@@ -225,12 +228,13 @@ Result<std::vector<SignIn>> PersonService::list_sign_ins(std::string_view id) co
 
 Status PersonService::add_sign_in(std::string_view id, const SignIn& sign_in,
                                   const AuditContext& who) {
+  const MutexLock lock(sign_ins_mutex_);
   if (KVCS_TRY(list_sign_ins(id)).size() >= kSignInsPerPersonMax) {
     return conflict("A person may have " + std::to_string(kSignInsPerPersonMax) +
                     " ways to sign in; take one away first.")
         .with_reason("sign_ins_full");
   }
-  const std::string hash = hash_of(sign_in);
+  const std::string hash = sign_in_id(sign_in);
   KvBatch batch;
   batch.put(KvFamily::kConfig, keyspace::sign_in(hash), std::string(id));
   batch.put(KvFamily::kConfig, keyspace::person_sign_in(id, hash), to_json(sign_in));
@@ -238,6 +242,31 @@ Status PersonService::add_sign_in(std::string_view id, const SignIn& sign_in,
                                             std::nullopt, batch, who);
   if (stored.code() == Code::kConflict && stored.reason().empty()) return sign_in_exists();
   return stored;
+}
+
+Result<SignIn> PersonService::remove_sign_in(std::string_view id, std::string_view sign_in_id,
+                                             const AuditContext& who) {
+  const MutexLock lock(sign_ins_mutex_);
+  const std::vector<SignIn> all = KVCS_TRY(list_sign_ins(id));
+  const auto wanted = std::find_if(all.begin(), all.end(), [&](const SignIn& one) {
+    return kvcs::sign_in_id(one) == sign_in_id;
+  });
+  if (wanted == all.end()) {
+    return not_found("No way to sign in '" + printable(sign_in_id, kShownName) + "'.")
+        .with_reason("sign_in_not_found");
+  }
+  if (all.size() == 1) {
+    return conflict("This is the only way to sign in to the account; add another one first.")
+        .with_reason("last_sign_in");
+  }
+  KvBatch batch;
+  batch.remove(KvFamily::kConfig, keyspace::sign_in(sign_in_id));
+  batch.remove(KvFamily::kConfig, keyspace::person_sign_in(id, sign_in_id));
+  if (wanted->issuer == kLocalIssuer) {
+    batch.remove(KvFamily::kConfig, keyspace::person_password(id));
+  }
+  KVCS_TRY(audited_.write(batch, who));
+  return *wanted;
 }
 
 Result<std::string> PersonService::password_hash(std::string_view id) const {

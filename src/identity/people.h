@@ -2,7 +2,8 @@
 // issuer knows the person by (OpenID Connect Core §2), never by an address, which may change hands.
 // A local account is a sign-in of issuer kLocalIssuer whose subject is its address. Records live in
 // KV (kv/keyspace.h, person:), since each request with a session needs them. Every change is
-// audited. Thread-safe.
+// audited. Thread-safe: a person's ways to sign in change under a lock that is held over the reads
+// and the write of the store, so that one of them stays.
 #pragma once
 #include <functional>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/entropy.h"
+#include "base/mutex.h"
 #include "base/principal.h"
 #include "base/status.h"
 #include "kv/audited_kv.h"
@@ -32,9 +34,12 @@ struct Person {
   std::string id;  // UUID
   std::string name;
   std::string email;  // "" when no sign-in told one that it had verified.
+  // The provider of sign-ins that has verified the address; "": nobody has, as of a local account.
+  std::string email_verified_by;
   bool active = true;
   AdminRole role = AdminRole::kNone;     // Of the whole daemon: an operator's; given by operators.
   std::optional<AppointedBy> appointed;  // The configuration makes the person an owner besides.
+  bool wants_place = false;              // An organization of the person's own is still to be made.
   int64_t version = 1;
   int64_t created_ms = 0, updated_ms = 0;
 
@@ -46,6 +51,8 @@ struct SignIn {
   std::string issuer;
   std::string subject;
 };
+// By which a sign-in is found, and shown to its person: SHA-256 of both, in hex.
+std::string sign_in_id(const SignIn& sign_in);
 
 std::string person_to_json(const Person& person);
 Result<Person> parse_person(std::string_view json);  // Internal when the record is damaged.
@@ -62,7 +69,7 @@ class PersonService final {
   PersonService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy);
 
   // Fills in id, times and version. `password_hash` is argon2id text, "" for none. Invalid: no
-  // name, or one that is too long. Conflict with reason sign_in_exists.
+  // name, or one that is none (names.h). Conflict with reason sign_in_exists.
   Result<Person> create(Person wanted, const SignIn& sign_in, std::string_view password_hash,
                         const AuditContext& who);
   // The same for somebody who comes with something, such as a membership: `write` writes it and the
@@ -83,6 +90,10 @@ class PersonService final {
   Result<std::vector<SignIn>> list_sign_ins(std::string_view id) const;
   // Conflict with reason sign_in_exists when it is somebody's already, or sign_ins_full.
   Status add_sign_in(std::string_view id, const SignIn& sign_in, const AuditContext& who);
+  // Takes away the sign-in of this id, with the password when it is the local account, and tells
+  // which it was. NotFound with reason sign_in_not_found. Conflict with reason last_sign_in.
+  Result<SignIn> remove_sign_in(std::string_view id, std::string_view sign_in_id,
+                                const AuditContext& who);
 
   // "" when the person has no password.
   Result<std::string> password_hash(std::string_view id) const;
@@ -91,6 +102,7 @@ class PersonService final {
  private:
   Result<Person> complete(Person wanted) const;
 
+  Mutex sign_ins_mutex_;
   const KvStore& kv_;
   AuditedKv& audited_;
   const Clock& clock_;

@@ -7,12 +7,11 @@
 #include "base/id.h"
 #include "base/quota.h"
 #include "db/db.h"
+#include "identity/names.h"
 #include "identity/orgs.h"
 
 namespace kvcs {
 namespace {
-
-constexpr size_t kNameMaxBytes = 200;
 
 constexpr int64_t kMarkedMax = 500;
 
@@ -56,9 +55,7 @@ ProjectService::ProjectService(DbWriter& writer, DbReaders& readers, const Clock
       projects_max_(std::move(projects_max)) {}
 
 Result<Project> ProjectService::create(Project wanted, const AuditContext& who) {
-  if (trim(wanted.name).empty() || wanted.name.size() > kNameMaxBytes) {
-    return invalid("name: 1 to " + std::to_string(kNameMaxBytes) + " bytes are allowed.");
-  }
+  wanted.name = KVCS_TRY(normal_name(wanted.name));
   if (wanted.id.empty()) wanted.id = make_uuid_v4(entropy_);
   if (wanted.slug.empty()) wanted.slug = slug_from_name(wanted.name);
   if (wanted.slug.empty()) wanted.slug = wanted.id;

@@ -146,7 +146,17 @@ Status SessionService::end(std::string_view person_id, std::string_view session_
   return audited_.write(batch, who);
 }
 
-Result<KvBatch> SessionService::ending(std::string_view person_id, std::string_view kept_id) const {
+Status SessionService::end_token(const Secret& token, const AuditContext& who) {
+  const Result<Session> session = read(sha256_hex(token.reveal()));
+  if (session.code() == Code::kNotFound) return ok();
+  KVCS_TRY(session.status());
+  KvBatch batch;
+  remove_session(batch, *session);
+  return audited_.write(batch, who);
+}
+
+Status SessionService::end_all(std::string_view person_id, std::string_view kept_id,
+                               const AuditContext& who) {
   KvBatch batch;
   for (const Session& session : KVCS_TRY(list(person_id))) {
     if (session.id != kept_id) remove_session(batch, session);

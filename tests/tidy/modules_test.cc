@@ -89,7 +89,7 @@ const std::map<std::string, Shown>& shown() {
         {"cron.h", "health.h", "heartbeats.h", "kv_api.h", "metrics_page.h", "system_health.h"}}},
       {"identity",
        {{"access.h", "admin_common.h", "directory.h", "browser_session.h", "keys.h", "members.h",
-         "orgs.h", "people.h", "projects.h", "records.h", "sessions.h", "users.h"},
+         "names.h", "orgs.h", "people.h", "projects.h", "records.h", "sessions.h", "users.h"},
         {"admin_keys_api.h", "adopted_tokens.h", "guards.h", "orgs_api.h", "project_keys_api.h",
          "users_api.h"}}},
       {"artifacts",
