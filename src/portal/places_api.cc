@@ -117,23 +117,30 @@ Result<http::Response> PlacesApi::list(http::Request& request) {
   return http::private_reply(200, Json{{"organizations", std::move(places)}});
 }
 
-// Money is the operator's to give: the organization spends nothing at providers until its budget is
-// set in /admin.
-Result<http::Response> PlacesApi::create(http::Request& request) {
-  const NewPlace place = KVCS_TRY(read_new_place(request));
-  const std::string& person = request.principal.person_id;
-  const std::vector<OwnPlace> places = KVCS_TRY(own_places(members_, directory_, person));
+// With its owner, in one write. One is made after the other, or many at once would all find room.
+Result<Organization> PlacesApi::make(const Organization& wanted, const std::string& person_id,
+                                     const AuditContext& who) {
+  const MutexLock lock(making_);
+  const std::vector<OwnPlace> places = KVCS_TRY(own_places(members_, directory_, person_id));
   const auto owned = std::count_if(places.begin(), places.end(),
                                    [](const OwnPlace& own) { return own.role == OrgRole::kOwner; });
   if (static_cast<size_t>(owned) >= kOwnOrganizationsMax) {
     return conflict("A person may own " + std::to_string(kOwnOrganizationsMax) + " organizations.")
         .with_reason("organizations_full");
   }
+  return organizations_.create(wanted, who, [&](const Organization& made, KvBatch& batch) {
+    members_.add_first(batch, made.id, person_id);
+  });
+}
+
+// Money is the operator's to give: the organization spends nothing at providers until its budget is
+// set in /admin.
+Result<http::Response> PlacesApi::create(http::Request& request) {
+  const NewPlace place = KVCS_TRY(read_new_place(request));
   Organization wanted;
   wanted.name = place.name;
   wanted.slug = place.slug;
-  const Organization made = KVCS_TRY(organizations_.create(std::move(wanted), by(request)));
-  KVCS_TRY(members_.add(made.id, person, OrgRole::kOwner, by(request)));
+  const Organization made = KVCS_TRY(make(wanted, request.principal.person_id, by(request)));
   KVCS_TRY(
       projects_
           .create({.organization_id = made.id, .slug = "default", .name = "default"}, by(request))

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "base/mutex.h"
 #include "http/http.h"
 #include "http/route_rows.h"
 #include "identity/directory.h"
@@ -35,6 +36,10 @@ class PlacesApi final {
   Result<http::Response> get_project(http::Request& request);
 
  private:
+  Result<Organization> make(const Organization& wanted, const std::string& person_id,
+                            const AuditContext& who);
+
+  Mutex making_;  // Held while organizations are counted and one is written.
   OrganizationService& organizations_;
   ProjectService& projects_;
   MemberService& members_;
