@@ -37,8 +37,23 @@
 namespace kvcs {
 namespace {
 
-// Of one account from one address block, right and wrong ones together.
-constexpr int64_t kSignInTriesPerMinute = 10;
+std::function<int64_t(std::string_view, int64_t)> take_try(const Parts& parts) {
+  return [rates = parts.rates.get()](std::string_view whose, int64_t per_minute) -> int64_t {
+    const RateDecision decision = rates->take(whose, per_minute);
+    return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
+  };
+}
+
+// What the configuration gave before and gives no longer.
+void take_back(Parts& parts) {
+  const auto& providers = parts.portal.providers->all();
+  for (const Status& done :
+       {portal::take_back_appointments(*parts.people, providers),
+        portal::take_back_roles(*parts.kv, *parts.members, *parts.organizations, providers),
+        portal::end_sessions_of_the_gone(*parts.kv, *parts.sessions, providers)}) {
+    if (!done.ok()) log::error("auth.providers_not_taken_back", {{"error", done.to_string()}});
+  }
+}
 
 // The seconds until the next try; 0 when it is taken.
 int64_t take_sign_in_try(RateLimiter& rates, std::string_view whose) {
@@ -65,36 +80,35 @@ Status build_providers(Parts& parts) {
   PortalParts& portal = parts.portal;
   portal.providers = KVCS_TRY(portal::Providers::read(parts.config.auth.providers, *parts.upstream,
                                                       parts.clock(), *parts.entropy));
-  const Status taken_back = portal::take_back_appointments(*parts.people, portal.providers->all());
-  if (!taken_back.ok()) {
-    log::error("operator.not_taken_back", {{"error", taken_back.to_string()}});
-  }
+  take_back(parts);
   portal.arrivals = std::make_unique<portal::Arrivals>(portal::Arrivals::Services{
       .people = *parts.people,
       .members = *parts.members,
       .organizations = *parts.organizations,
-      .add_project =
-          [&parts](std::string_view organization_id, const AuditContext& who) {
-            return parts.projects
-                ->create({.organization_id = std::string(organization_id),
-                          .slug = "default",
-                          .name = "default"},
-                         who)
-                .status();
-          },
+      .add_project = [&parts](std::string_view organization_id, const AuditContext& who) -> Status {
+        if (!KVCS_TRY(parts.projects->list(organization_id)).empty()) return ok();
+        return parts.projects
+            ->create({.organization_id = std::string(organization_id),
+                      .slug = "default",
+                      .name = "default"},
+                     who)
+            .status();
+      },
       .invitations = *portal.invitations,
       .sign_up = *portal::parse_sign_up(parts.config.auth.sign_up)});
   portal.oidc_api = std::make_unique<portal::OidcApi>(portal::OidcApi::Services{
       .providers = *portal.providers,
       .arrivals = *portal.arrivals,
       .sign_in = *portal.sign_in,
+      .invitations = *portal.invitations,
       .sessions = *parts.sessions,
       .people = *parts.people,
       .auth = *parts.auth,
       .tickets = oauth::TicketStore(*parts.kv, *parts.sealer, parts.clock()),
       .entropy = *parts.entropy,
       .browser = parts.browser_rules(),
-      .public_url = [&parts] { return parts.public_url(); }});
+      .public_url = [&parts] { return parts.public_url(); },
+      .take_try = take_try(parts)});
   return ok();
 }
 
@@ -179,13 +193,18 @@ Status build_portal(Parts& parts) {
         const auto projects = KVCS_TRY(parts.projects->list(organization_id));
         return projects.empty() ? std::string() : projects.front().id;
       },
-      .take_try = [rates = parts.rates.get()](
-                      std::string_view whose) { return take_sign_in_try(*rates, whose); }});
-  portal.sign_in_api = std::make_unique<portal::SignInApi>(
-      *portal.sign_in, *parts.sessions, *parts.people, parts.browser_rules(),
-      [&parts](std::string_view provider) { return end_session_url(parts, provider); });
+      .take_try = take_try(parts),
+      .sign_up = *portal::parse_sign_up(parts.config.auth.sign_up)});
+  portal.sign_in_api = std::make_unique<portal::SignInApi>(*portal.sign_in, *parts.sessions,
+                                                           *parts.people, parts.browser_rules());
   portal.invitations = std::make_unique<portal::InvitationService>(
-      *parts.kv, *parts.audited, *parts.members, parts.clock(), *parts.entropy);
+      portal::InvitationService::Services{.kv = *parts.kv,
+                                          .audited = *parts.audited,
+                                          .members = *parts.members,
+                                          .people = *parts.people,
+                                          .organizations = *parts.organizations,
+                                          .clock = parts.clock(),
+                                          .entropy = *parts.entropy});
   KVCS_TRY(build_providers(parts));
   KVCS_TRY(build_reset(parts));
   portal.team_api = std::make_unique<portal::TeamApi>(
@@ -200,17 +219,23 @@ Status build_portal(Parts& parts) {
   portal.people_api = std::make_unique<portal::PeopleApi>(
       *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });
-  portal.me_api = std::make_unique<portal::MeApi>(portal::MeApi::Services{
-      .auth = *parts.auth,
-      .directory = *parts.directory,
-      .people = *parts.people,
-      .members = *parts.members,
-      .sessions = *parts.sessions,
-      .projects = *parts.projects,
-      .browser = parts.browser_rules(),
-      .has_second_factor =
-          [totp = portal.totp.get()](std::string_view person_id) { return totp->is_on(person_id); },
-      .describe_key = caller_api::describe});
+  portal.me_api = std::make_unique<portal::MeApi>(
+      portal::MeApi::Services{.auth = *parts.auth,
+                              .directory = *parts.directory,
+                              .people = *parts.people,
+                              .members = *parts.members,
+                              .sessions = *parts.sessions,
+                              .projects = *parts.projects,
+                              .browser = parts.browser_rules(),
+                              .provider_of =
+                                  [providers = portal.providers.get()](std::string_view issuer) {
+                                    if (issuer == kLocalIssuer) {
+                                      return std::string(portal::kByPassword);
+                                    }
+                                    const auto* const found = providers->find_by_issuer(issuer);
+                                    return found ? found->name : std::string();
+                                  },
+                              .describe_key = caller_api::describe});
   return ok();
 }
 

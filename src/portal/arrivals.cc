@@ -9,21 +9,30 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "identity/names.h"
+#include "identity/users.h"
+#include "kv/keyspace.h"
 
 namespace kvcs::portal {
 namespace {
 
 // What a person who comes on their own gets, in the words of the service that this one replaces.
 constexpr std::string_view kFirstOrganization = "My Org";
+// Of an entry of admins that is a subject, whatever it looks like.
+constexpr std::string_view kSubjectPrefix = "sub:";
 
+// "" unless the issuer has verified it, and it is an address.
 std::string verified_email(const oauth::Identity& identity) {
-  return identity.email_verified ? lower_ascii(identity.email) : std::string();
+  if (!identity.email_verified) return {};
+  Result<std::string> email = normal_email(identity.email);
+  return email.ok() ? std::move(email).value() : std::string();
 }
 
+// Of an address by normal_email(), which has one '@'.
 Status check_domain(const Provider& provider, const std::string& email) {
-  if (provider.allowed_domains.empty()) return ok();
-  const std::string domain = email.substr(std::min(email.find('@') + 1, email.size()));
   const auto& allowed = provider.allowed_domains;
+  if (allowed.empty()) return ok();
+  const std::string domain = email.substr(std::min(email.find('@') + 1, email.size()));
   if (!email.empty() && std::find(allowed.begin(), allowed.end(), domain) != allowed.end()) {
     return ok();
   }
@@ -33,11 +42,25 @@ Status check_domain(const Provider& provider, const std::string& email) {
       .with_reason("domain_not_allowed");
 }
 
+// The first of them that is a name.
+std::string name_of(const oauth::Identity& identity, const std::string& email) {
+  for (const std::string& one : {identity.name, email}) {
+    Result<std::string> name = normal_name(std::string_view(one).substr(0, kDisplayNameMaxBytes));
+    if (name.ok()) return std::move(name).value();
+  }
+  return printable(identity.subject, kDisplayNameMaxBytes);
+}
+
 // The entry of a provider's admins that is this identity.
 std::optional<AppointedBy> appointment(const Provider& provider, const oauth::Identity& identity) {
   const std::string email = verified_email(identity);
   for (const std::string& one : provider.admins) {
-    const bool fits = one == identity.subject || (!email.empty() && lower_ascii(one) == email);
+    // What has an '@' is an address, which counts verified alone: at some issuers people choose
+    // their own subject.
+    const bool is_address = !one.starts_with(kSubjectPrefix) && one.find('@') != one.npos;
+    const bool fits = is_address ? !email.empty() && lower_ascii(one) == email
+                                 : one == identity.subject ||
+                                       one == std::string(kSubjectPrefix) + identity.subject;
     if (fits) return AppointedBy{provider.name, one};
   }
   return std::nullopt;
@@ -67,37 +90,59 @@ std::vector<std::string> claimed_roles(const Provider& provider, const oauth::Id
 
 }  // namespace
 
-Result<Person> Arrivals::welcome(const Provider& provider, const oauth::Identity& identity,
-                                 const Secret& invitation, std::string_view request_id) {
+Result<Arrivals::Arrival> Arrivals::welcome(const Provider& provider,
+                                            const oauth::Identity& identity,
+                                            const Secret& invitation, std::string_view request_id) {
   const AuditContext who{"sign-in:" + provider.name, "sign-in", std::string(request_id)};
   KVCS_TRY(check_domain(provider, verified_email(identity)));
-  Result<Person> known = s_.people.find_by_sign_in({identity.issuer, identity.subject});
-  if (!known.ok() && known.code() != Code::kNotFound) return known;
-  if (known.ok() && !known->active) {
+  const Roles roles = KVCS_TRY(mapped_roles(provider, identity));
+  const SignIn sign_in{identity.issuer, identity.subject};
+  Result<Person> found = s_.people.find_by_sign_in(sign_in);
+  Arrival arrival{.is_new = found.code() == Code::kNotFound};
+  if (arrival.is_new) {
+    found = make_person(provider, identity, roles, invitation, who);
+    // Another window of the same person's came first.
+    arrival.is_new = found.status().reason() != "sign_in_exists";
+    if (!arrival.is_new) found = s_.people.find_by_sign_in(sign_in);
+  }
+  Person person = KVCS_TRY(std::move(found));
+  if (!person.active) {
     return forbidden("This account is suspended.").with_reason("person_suspended");
   }
-  Person person = known.ok() ? std::move(known).value()
-                             : KVCS_TRY(make_person(provider, identity, invitation, who));
-  if (known.ok() && !invitation.empty()) {
-    KVCS_TRY(s_.invitations.accept(invitation, person, who).status());
+  if (person.wants_place) KVCS_TRY(give_place(person, who));
+  KVCS_TRY(apply_roles(provider, roles, person, who));
+  arrival.person = KVCS_TRY(apply_person(provider, identity, std::move(person), who));
+  return arrival;
+}
+
+Result<Arrivals::Roles> Arrivals::mapped_roles(const Provider& provider,
+                                               const oauth::Identity& identity) const {
+  Roles roles;
+  for (const std::string& word : claimed_roles(provider, identity)) {
+    const auto mapped = provider.role_map.find(word);
+    if (mapped == provider.role_map.end()) continue;
+    const std::string& slug = mapped->second.organization;
+    const Result<Organization> place = s_.organizations.find_by_slug(slug);
+    if (place.code() == Code::kNotFound) {
+      log::warn("sign_in.role_map_without_organization",
+                {{"provider", provider.name}, {"organization", slug}});
+      continue;
+    }
+    KVCS_TRY(place.status());
+    OrgRole& role = roles[place->id];
+    role = std::max(role, mapped->second.role);
   }
-  KVCS_TRY(apply_roles(provider, identity, person, who));
-  return apply_operator(provider, identity, std::move(person), who);
+  return roles;
 }
 
 // An invitation is spent by the write that makes the person. Roles by claim and the
 // list of admins let somebody in as an invitation does.
 Result<Person> Arrivals::make_person(const Provider& provider, const oauth::Identity& identity,
-                                     const Secret& invitation, const AuditContext& who) {
-  const std::vector<std::string> roles = claimed_roles(provider, identity);
-  const bool is_mapped = std::any_of(roles.begin(), roles.end(), [&](const std::string& word) {
-    return provider.role_map.contains(word);
-  });
-  const std::string email = verified_email(identity);
+                                     const Roles& roles, const Secret& invitation,
+                                     const AuditContext& who) {
   const bool is_admin = appointment(provider, identity).has_value();
-  if (!invitation.empty()) KVCS_TRY(s_.invitations.find_by_token(invitation).status());
   const bool is_let_in =
-      !invitation.empty() || is_mapped || is_admin || s_.sign_up == SignUp::kOpen;
+      !invitation.empty() || !roles.empty() || is_admin || s_.sign_up == SignUp::kOpen;
   if (!is_let_in || (s_.sign_up == SignUp::kClosed && !is_admin)) {
     return forbidden(s_.sign_up == SignUp::kClosed
                          ? "New accounts are not made here (auth.signup: closed)."
@@ -105,10 +150,9 @@ Result<Person> Arrivals::make_person(const Provider& provider, const oauth::Iden
         .with_reason("sign_up_closed");
   }
   Person wanted;
-  wanted.email = email;
-  wanted.name = !identity.name.empty() ? identity.name : !email.empty() ? email : identity.subject;
-  wanted.name.resize(std::min(wanted.name.size(), kPersonNameMaxBytes));
-  if (!is_valid_utf8(wanted.name)) wanted.name = identity.subject;
+  wanted.email = verified_email(identity);
+  if (!wanted.email.empty()) wanted.email_verified_by = provider.name;
+  wanted.name = name_of(identity, wanted.email);
   const SignIn sign_in{identity.issuer, identity.subject};
   if (!invitation.empty()) {
     const auto accept = [&](const Person& person, const KvBatch& records) -> Status {
@@ -116,72 +160,150 @@ Result<Person> Arrivals::make_person(const Provider& provider, const oauth::Iden
     };
     return s_.people.create_with(std::move(wanted), sign_in, "", who, accept);
   }
-  const Person person = KVCS_TRY(s_.people.create(std::move(wanted), sign_in, "", who));
-  if (!is_mapped && s_.sign_up == SignUp::kOpen) KVCS_TRY(give_place(person, who));
-  return person;
+  wanted.wants_place = roles.empty() && s_.sign_up == SignUp::kOpen;
+  return s_.people.create(std::move(wanted), sign_in, "", who);
 }
 
+// What a life that was cut off has not made the next sign-in makes: the mark goes last.
 Status Arrivals::give_place(const Person& person, const AuditContext& who) {
-  Organization wanted;
-  wanted.name = kFirstOrganization;
-  const Organization made = KVCS_TRY(s_.organizations.create(std::move(wanted), who));
-  KVCS_TRY(s_.members.add(made.id, person.id, OrgRole::kOwner, who));
-  return s_.add_project(made.id, who);
+  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(person.id));
+  std::string id = places.empty() ? std::string() : places.front();
+  if (id.empty()) {
+    Organization wanted;
+    wanted.name = kFirstOrganization;
+    const auto add_owner = [&](const Organization& organization, KvBatch& batch) {
+      s_.members.add_first(batch, organization.id, person.id);
+    };
+    id = KVCS_TRY(s_.organizations.create(std::move(wanted), who, add_owner)).id;
+  }
+  KVCS_TRY(s_.add_project(id, who));
+  const auto edit = [](Person& edited) -> Status {
+    edited.wants_place = false;
+    return ok();
+  };
+  return s_.people.update(person.id, edit, who).status();
 }
 
-// What the claims say now is given, and what they gave before and say no longer is taken back. A
-// role that people gave by hand is theirs: it is neither changed nor taken.
-Status Arrivals::apply_roles(const Provider& provider, const oauth::Identity& identity,
-                             const Person& person, const AuditContext& who) {
-  if (provider.role_claim.empty()) return ok();
-  std::map<std::string, OrgRole> wanted;  // By the organization's id.
-  for (const std::string& word : claimed_roles(provider, identity)) {
-    const auto mapped = provider.role_map.find(word);
-    if (mapped == provider.role_map.end()) continue;
-    const Result<Organization> place = s_.organizations.find_by_slug(mapped->second.organization);
-    if (place.code() == Code::kNotFound) continue;
-    KVCS_TRY(place.status());
-    OrgRole& role = wanted[place->id];
-    role = std::max(role, mapped->second.role);
-  }
+// What the claims say now is given, and what they gave before and say no longer is taken back, also
+// when no claim is asked for any more. A role that people gave by hand is theirs: it is neither
+// changed nor taken.
+Status Arrivals::apply_roles(const Provider& provider, const Roles& roles, const Person& person,
+                             const AuditContext& who) {
   std::set<std::string> places;
   for (std::string& id : KVCS_TRY(s_.members.organizations_of(person.id))) {
     places.insert(std::move(id));
   }
-  for (const auto& [id, role] : wanted) places.insert(id);
+  for (const auto& [id, role] : roles) places.insert(id);
   for (const std::string& id : places) {
-    const auto role = wanted.find(id);
+    const auto role = roles.find(id);
     KVCS_TRY(s_.members.set_given(id, person.id, provider.name,
-                                  role == wanted.end() ? OrgRole::kNone : role->second, who));
+                                  role == roles.end() ? OrgRole::kNone : role->second, who));
   }
   return ok();
 }
 
-Result<Person> Arrivals::apply_operator(const Provider& provider, const oauth::Identity& identity,
-                                        Person person, const AuditContext& who) {
+// An address that this provider has verified, and verifies no longer, is the person's no longer.
+Result<Person> Arrivals::apply_person(const Provider& provider, const oauth::Identity& identity,
+                                      Person person, const AuditContext& who) {
   const std::string email = verified_email(identity);
   const std::optional<AppointedBy> by = appointment(provider, identity);
   const auto edit = [&](Person& edited) -> Status {
     const bool was_here = edited.appointed && edited.appointed->provider == provider.name;
     if (by || was_here) edited.appointed = by;
-    if (!email.empty()) edited.email = email;
+    if (!email.empty() || edited.email_verified_by == provider.name) {
+      edited.email = email;
+      edited.email_verified_by = email.empty() ? "" : provider.name;
+    }
     return ok();
   };
   Person wanted = person;
   KVCS_TRY(edit(wanted));
-  if (wanted.appointed == person.appointed && wanted.email == person.email) return person;
+  if (wanted.appointed == person.appointed && wanted.email == person.email &&
+      wanted.email_verified_by == person.email_verified_by) {
+    person.wants_place = false;
+    return person;
+  }
   return s_.people.update(person.id, edit, who);
 }
 
+namespace {
+
+const AuditContext kAtStart{"configuration", "start", ""};
+
+const Provider* find_provider(const std::vector<Provider>& providers, std::string_view name) {
+  const auto found = std::find_if(providers.begin(), providers.end(),
+                                  [&](const Provider& one) { return one.name == name; });
+  return found == providers.end() ? nullptr : &*found;
+}
+
+// Whether a claim can still give this role.
+bool still_maps(const std::vector<Provider>& providers, const Member& member,
+                const std::string& slug) {
+  const Provider* const provider = find_provider(providers, member.given_by);
+  if (provider == nullptr || provider->role_claim.empty()) return false;
+  return std::any_of(provider->role_map.begin(), provider->role_map.end(), [&](const auto& entry) {
+    return entry.second.organization == slug && entry.second.role == member.role;
+  });
+}
+
+}  // namespace
+
+Status take_back_roles(const KvStore& kv, MemberService& members,
+                       const OrganizationService& organizations,
+                       const std::vector<Provider>& providers) {
+  std::vector<std::pair<std::string, Member>> given;
+  const auto look = [&](const KvItem& item) -> Status {
+    const auto id = keyspace::parse_org_members(item.key);
+    if (!id) return ok();
+    const Result<Roster> roster = parse_roster(item.entry.value);
+    if (!roster.ok()) return ok();  // Nobody comes in by it.
+    for (const Member& member : roster->members) {
+      if (!member.given_by.empty()) given.emplace_back(*id, member);
+    }
+    return ok();
+  };
+  KVCS_TRY(kv_for_each(kv, KvFamily::kConfig, keyspace::kOrgPrefix, look));
+  for (const auto& [id, member] : given) {
+    const Result<Organization> organization = organizations.find(id);
+    if (organization.code() == Code::kNotFound) continue;
+    KVCS_TRY(organization.status());
+    if (still_maps(providers, member, organization->slug)) continue;
+    KVCS_TRY(members.set_given(id, member.person_id, member.given_by, OrgRole::kNone, kAtStart));
+    log::warn(
+        "member.role_taken_back",
+        {{"person_id", member.person_id}, {"organization_id", id}, {"provider", member.given_by}});
+  }
+  return ok();
+}
+
+Status end_sessions_of_the_gone(const KvStore& kv, SessionService& sessions,
+                                const std::vector<Provider>& providers) {
+  std::vector<Session> gone;
+  const auto look = [&](const KvItem& item) -> Status {
+    Result<Session> session = parse_session(item.entry.value);
+    if (!session.ok() || session->provider == kByPassword ||
+        find_provider(providers, session->provider) != nullptr) {
+      return ok();
+    }
+    gone.push_back(std::move(*session));
+    return ok();
+  };
+  KVCS_TRY(kv_for_each(kv, KvFamily::kSystem, keyspace::kSessionPrefix, look));
+  for (const Session& session : gone) {
+    const Status ended = sessions.end(session.person_id, session.id, kAtStart);
+    if (!ended.ok() && ended.code() != Code::kNotFound) return ended;
+  }
+  return ok();
+}
+
 Status take_back_appointments(PersonService& people, const std::vector<Provider>& providers) {
-  const AuditContext who{"configuration", "start", ""};
   for (const Person& person : KVCS_TRY(people.list_appointed())) {
     if (still_appoints(providers, *person.appointed)) continue;
     const auto edit = [](Person& edited) -> Status {
       edited.appointed.reset();
       return ok();
     };
-    KVCS_TRY(people.update(person.id, edit, who).status());
+    KVCS_TRY(people.update(person.id, edit, kAtStart).status());
     log::warn("operator.taken_back",
               {{"person_id", person.id}, {"provider", person.appointed->provider}});
   }

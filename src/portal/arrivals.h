@@ -2,6 +2,7 @@
 // stranger in, and gives and takes the rights that the provider's claims stand for. Thread-safe.
 #pragma once
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "identity/members.h"
 #include "identity/orgs.h"
 #include "identity/people.h"
+#include "identity/sessions.h"
 #include "oauth/oidc.h"
 #include "portal/invitations.h"
 #include "portal/providers.h"
@@ -24,26 +26,35 @@ class Arrivals final {
     PersonService& people;
     MemberService& members;
     OrganizationService& organizations;
-    // Makes the first project of a new organization.
+    // Makes the first project of an organization, unless it has one.
     std::function<Status(std::string_view organization_id, const AuditContext& who)> add_project;
     InvitationService& invitations;
     SignUp sign_up;
   };
   explicit Arrivals(Services services) : s_(std::move(services)) {}
 
-  // `invitation` may be empty. Forbidden with reason sign_up_closed, domain_not_allowed or
-  // person_suspended; the failures of InvitationService::accept().
-  Result<Person> welcome(const Provider& provider, const oauth::Identity& identity,
-                         const Secret& invitation, std::string_view request_id);
+  struct Arrival {
+    Person person;
+    bool is_new = false;
+  };
+  // `invitation` may be empty. It lets a stranger in. Somebody who is known joins by a request of
+  // their own: a link that leads through here must not put anybody into an organization. Forbidden
+  // with reason sign_up_closed, domain_not_allowed or person_suspended; for a stranger the failures
+  // of InvitationService::accept(), which leave nothing behind.
+  Result<Arrival> welcome(const Provider& provider, const oauth::Identity& identity,
+                          const Secret& invitation, std::string_view request_id);
 
  private:
+  // By the id of the organization.
+  using Roles = std::map<std::string, OrgRole>;
+  Result<Roles> mapped_roles(const Provider& provider, const oauth::Identity& identity) const;
   Result<Person> make_person(const Provider& provider, const oauth::Identity& identity,
-                             const Secret& invitation, const AuditContext& who);
+                             const Roles& roles, const Secret& invitation, const AuditContext& who);
   Status give_place(const Person& person, const AuditContext& who);
-  Status apply_roles(const Provider& provider, const oauth::Identity& identity,
-                     const Person& person, const AuditContext& who);
-  Result<Person> apply_operator(const Provider& provider, const oauth::Identity& identity,
-                                Person person, const AuditContext& who);
+  Status apply_roles(const Provider& provider, const Roles& roles, const Person& person,
+                     const AuditContext& who);
+  Result<Person> apply_person(const Provider& provider, const oauth::Identity& identity,
+                              Person person, const AuditContext& who);
 
   const Services s_;
 };
@@ -51,5 +62,12 @@ class Arrivals final {
 // At the start: whoever is an operator by an entry that no provider's admins have any more is none
 // from now on. What an operator gave stays.
 Status take_back_appointments(PersonService& people, const std::vector<Provider>& providers);
+// At the start: a role that a provider's claims gave and that its role_map gives nobody any more is
+// taken back, and sessions that a provider began which is configured no longer end.
+Status take_back_roles(const KvStore& kv, MemberService& members,
+                       const OrganizationService& organizations,
+                       const std::vector<Provider>& providers);
+Status end_sessions_of_the_gone(const KvStore& kv, SessionService& sessions,
+                                const std::vector<Provider>& providers);
 
 }  // namespace kvcs::portal

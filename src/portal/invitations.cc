@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/id.h"
@@ -63,13 +65,9 @@ void remove(KvBatch& batch, const Invitation& invitation) {
 
 }  // namespace
 
-InvitationService::InvitationService(const KvStore& kv, AuditedKv& audited, MemberService& members,
-                                     const Clock& clock, Entropy& entropy)
-    : kv_(kv), audited_(audited), members_(members), clock_(clock), entropy_(entropy) {}
-
 Result<CreatedInvitation> InvitationService::create(Invitation wanted, const AuditContext& who) {
-  const size_t open = KVCS_TRY(list(wanted.organization_id)).size();
-  if (open >= kInvitationsPerOrganizationMax) {
+  const MutexLock lock(mutex_);
+  if (KVCS_TRY(list(wanted.organization_id)).size() >= kInvitationsPerOrganizationMax) {
     return conflict("An organization may have " + std::to_string(kInvitationsPerOrganizationMax) +
                     " open invitations; withdraw one first.")
         .with_reason("invitations_full");
@@ -77,14 +75,14 @@ Result<CreatedInvitation> InvitationService::create(Invitation wanted, const Aud
   // Whoever is let have a link can use it, unless somebody comes in another way meanwhile.
   KVCS_TRY(members_.check_room(wanted.organization_id, open + 1));
   CreatedInvitation made;
-  made.token = Secret(to_base64url(entropy_.bytes(kTokenRandomBytes)));
-  wanted.created_ms = clock_.unix_ms();
+  made.token = Secret(to_base64url(s_.entropy.bytes(kTokenRandomBytes)));
+  wanted.created_ms = s_.clock.unix_ms();
   wanted.expires_ms = wanted.created_ms + kInvitationLifetimeS * 1000;
-  wanted.id = make_uuid_v7(entropy_, wanted.created_ms);
+  wanted.id = make_uuid_v7(s_.entropy, wanted.created_ms);
   wanted.token_hash = sha256_hex(made.token.reveal());
   KvBatch batch;
   put(batch, wanted);
-  KVCS_TRY(audited_.write(batch, who));
+  KVCS_TRY(s_.audited.write(batch, who));
   made.invitation = std::move(wanted);
   return made;
 }
@@ -96,7 +94,7 @@ Result<std::vector<Invitation>> InvitationService::list(std::string_view organiz
     return ok();
   };
   KVCS_TRY(
-      kv_for_each(kv_, KvFamily::kConfig, keyspace::org_invitation_prefix(organization_id), add));
+      kv_for_each(s_.kv, KvFamily::kConfig, keyspace::org_invitation_prefix(organization_id), add));
   return open;
 }
 
@@ -106,40 +104,44 @@ Result<Invitation> InvitationService::find(std::string_view organization_id,
                           .with_reason("invitation_not_found");
   if (!is_uuid(id)) return none;
   const Result<KvEntry> entry =
-      kv_.get(KvFamily::kConfig, keyspace::org_invitation(organization_id, id));
+      s_.kv.get(KvFamily::kConfig, keyspace::org_invitation(organization_id, id));
   if (entry.code() == Code::kNotFound) return none;
   if (!entry.ok()) return entry.status();
   return parse(organization_id, entry->value);
 }
 
 Result<CreatedInvitation> InvitationService::renew(std::string_view organization_id,
-                                                   std::string_view id, const Allowed& allowed,
+                                                   std::string_view id, std::string_view renewed_by,
+                                                   const Allowed& allowed,
                                                    const AuditContext& who) {
+  const MutexLock lock(mutex_);
   CreatedInvitation made;
   made.invitation = KVCS_TRY(find(organization_id, id));
   KVCS_TRY(allowed(made.invitation.role));
-  made.token = Secret(to_base64url(entropy_.bytes(kTokenRandomBytes)));
+  made.token = Secret(to_base64url(s_.entropy.bytes(kTokenRandomBytes)));
   KvBatch batch;
   remove(batch, made.invitation);
+  made.invitation.invited_by = renewed_by;
   made.invitation.token_hash = sha256_hex(made.token.reveal());
-  made.invitation.expires_ms = clock_.unix_ms() + kInvitationLifetimeS * 1000;
+  made.invitation.expires_ms = s_.clock.unix_ms() + kInvitationLifetimeS * 1000;
   put(batch, made.invitation);
-  KVCS_TRY(audited_.write(batch, who));
+  KVCS_TRY(s_.audited.write(batch, who));
   return made;
 }
 
 Status InvitationService::withdraw(std::string_view organization_id, std::string_view id,
                                    const Allowed& allowed, const AuditContext& who) {
+  const MutexLock lock(mutex_);
   const Invitation wanted = KVCS_TRY(find(organization_id, id));
   KVCS_TRY(allowed(wanted.role));
   KvBatch batch;
   remove(batch, wanted);
-  return audited_.write(batch, who);
+  return s_.audited.write(batch, who);
 }
 
 Result<Invitation> InvitationService::find_by_token(const Secret& token) const {
   const std::string hash = sha256_hex(token.reveal());
-  const Result<KvEntry> found = kv_.get(KvFamily::kSystem, keyspace::invitation(hash));
+  const Result<KvEntry> found = s_.kv.get(KvFamily::kSystem, keyspace::invitation(hash));
   if (found.code() == Code::kNotFound) return invitation_invalid();
   if (!found.ok()) return found.status();
   const size_t colon = found->value.find(':');
@@ -147,26 +149,49 @@ Result<Invitation> InvitationService::find_by_token(const Secret& token) const {
   Result<Invitation> invitation =
       find(found->value.substr(0, colon), found->value.substr(colon + 1));
   if (invitation.code() == Code::kNotFound) return invitation_invalid();
-  if (invitation.ok() && invitation->token_hash != hash) return invitation_invalid();
+  KVCS_TRY(invitation.status());
+  if (invitation->token_hash != hash) return invitation_invalid();
+  KVCS_TRY(check_inviter(*invitation));
   return invitation;
 }
 
-// Each attempt to join looks at the invitation again: whoever joined before with the same link has
-// changed the organization's members, so that the attempt of the second is repeated and finds none.
+// What somebody has given away is worth no more than what is left to give: whoever was removed or
+// demoted does not come back by a link made before.
+Status InvitationService::check_inviter(const Invitation& invitation) const {
+  const Result<Organization> place = s_.organizations.find(invitation.organization_id);
+  if (place.code() == Code::kNotFound) return invitation_invalid();
+  KVCS_TRY(place.status());
+  if (!place->active) {
+    return forbidden("The organization is suspended.").with_reason("org_suspended");
+  }
+  const Result<Person> inviter = s_.people.find(invitation.invited_by);
+  if (inviter.code() == Code::kNotFound) return invitation_invalid();
+  KVCS_TRY(inviter.status());
+  const Roster roster = KVCS_TRY(s_.members.roster(invitation.organization_id));
+  const bool may_invite = inviter->active && roster.role_of(invitation.invited_by) >=
+                                                 std::max(OrgRole::kAdmin, invitation.role);
+  return may_invite ? ok() : invitation_invalid();
+}
+
+// Each attempt to join looks at the invitation again: its inviter may have lost the role meanwhile.
 Result<Invitation> InvitationService::accept(const Secret& token, const Person& person,
-                                             const AuditContext& who, const KvBatch& also) {
+                                             const AuditContext& who, const KvBatch& records) {
+  const MutexLock lock(mutex_);
   const Invitation wanted = KVCS_TRY(find_by_token(token));
-  if (!wanted.email.empty() && wanted.email != person.email) {
+  // The address of an account that is made through the link is what the link was sent to.
+  const bool is_proven = !records.empty() || !person.email_verified_by.empty();
+  if (!wanted.email.empty() && (!is_proven || wanted.email != person.email)) {
     return forbidden("The invitation is for '" + printable(wanted.email, kShownName) +
-                     "', which is not the verified address of this account.")
+                     "', which no provider has verified to be this account's address. Ask for one "
+                     "that names no address.")
         .with_reason("invitation_for_another");
   }
   const auto spend = [&](KvBatch& batch) -> Status {
     remove(batch, KVCS_TRY(find_by_token(token)));
-    batch.append(also);
+    batch.append(records);
     return ok();
   };
-  KVCS_TRY(members_.add(wanted.organization_id, person.id, wanted.role, who, spend));
+  KVCS_TRY(s_.members.add(wanted.organization_id, person.id, wanted.role, who, spend));
   return wanted;
 }
 

@@ -1,6 +1,9 @@
 // Invitations: links by which somebody joins an organization, once, until they end. The token is
 // random, given once and never stored; its SHA-256 finds the record. An invitation that names an
-// address is for whoever has shown that the address is theirs. Thread-safe.
+// address is for whoever has shown that the address is theirs: by a provider that has verified it,
+// or by making an account of this address through the link. It is worth what its inviter may give
+// when it is used. Thread-safe: invitations change under a lock that is held over the reads and the
+// write of the store, so that one is either used or withdrawn, and the limit is kept.
 #pragma once
 #include <functional>
 #include <string>
@@ -9,9 +12,11 @@
 
 #include "base/clock.h"
 #include "base/entropy.h"
+#include "base/mutex.h"
 #include "base/secret.h"
 #include "base/status.h"
 #include "identity/members.h"
+#include "identity/orgs.h"
 #include "identity/people.h"
 #include "kv/audited_kv.h"
 
@@ -36,8 +41,16 @@ struct CreatedInvitation {
 class InvitationService final {
  public:
   // All outlive it.
-  InvitationService(const KvStore& kv, AuditedKv& audited, MemberService& members,
-                    const Clock& clock, Entropy& entropy);
+  struct Services {
+    const KvStore& kv;
+    AuditedKv& audited;
+    MemberService& members;
+    const PersonService& people;
+    const OrganizationService& organizations;
+    const Clock& clock;
+    Entropy& entropy;
+  };
+  explicit InvitationService(const Services& services) : s_(services) {}
 
   // Conflict with reason invitations_full; Forbidden with reason quota_exceeded when the members
   // and those who are invited would be more than the plan allows.
@@ -47,29 +60,30 @@ class InvitationService final {
   // Whether an invitation for this role may be renewed or withdrawn. Its failure is returned and
   // nothing is written.
   using Allowed = std::function<Status(OrgRole role)>;
-  // A new token under the same id, good from now; the one before is good no longer. NotFound.
+  // A new token under the same id, good from now, of whoever renews it; the one before is good no
+  // longer. NotFound.
   Result<CreatedInvitation> renew(std::string_view organization_id, std::string_view id,
-                                  const Allowed& allowed, const AuditContext& who);
+                                  std::string_view renewed_by, const Allowed& allowed,
+                                  const AuditContext& who);
   // NotFound with reason invitation_not_found.
   Status withdraw(std::string_view organization_id, std::string_view id, const Allowed& allowed,
                   const AuditContext& who);
 
-  // What a token is for. NotFound with reason invitation_invalid: used, withdrawn, ended, or none.
+  // What a token is for. NotFound with reason invitation_invalid: used, withdrawn, ended, none, or
+  // of somebody who may give its role no longer. Forbidden with reason org_suspended.
   Result<Invitation> find_by_token(const Secret& token) const;
-  // Forbidden with reason invitation_for_another when it names another address than the person's.
-  // Else as find_by_token() and MemberService::add().
-  // Writes `also` in the same batch.
+  // Forbidden with reason invitation_for_another when it names an address that the person has not
+  // shown to be their own. Else as find_by_token() and MemberService::add(). `records` are those of
+  // a person who is made for the invitation, and are written in the same batch.
   Result<Invitation> accept(const Secret& token, const Person& person, const AuditContext& who,
-                            const KvBatch& also = {});
+                            const KvBatch& records = {});
 
  private:
   Result<Invitation> find(std::string_view organization_id, std::string_view id) const;
+  Status check_inviter(const Invitation& invitation) const;
 
-  const KvStore& kv_;
-  AuditedKv& audited_;
-  MemberService& members_;
-  const Clock& clock_;
-  Entropy& entropy_;
+  Mutex mutex_;
+  const Services s_;
 };
 
 }  // namespace kvcs::portal

@@ -55,6 +55,13 @@ last_used_at!: time? # To the second while the session is in use, else to the mi
 expires_at!: time)"},
     {"MySessionList", R"(
 sessions!: [MySession])"},
+    {"MySignIn", R"(
+sign_in_id!: string
+provider!: string? # "password" of a local account; null when it is configured no longer.
+issuer!: string # "local", or the URL of the provider.
+subject!: string)"},
+    {"MySignInList", R"(
+sign_ins!: [MySignIn])"},
 };
 
 }  // namespace
@@ -79,6 +86,12 @@ void MeApi::add_routes(std::vector<http::Row>& table, const http::Access& anybod
            "Sign out everywhere else.", {.status = 204});
   rows.add(kDelete, "/sessions/{session_id}", with_owner(person, http::OwnerFrom::kObject),
            http::kNoBody, &MeApi::end_session, "End one of the caller's sessions.",
+           {.status = 204});
+  rows.add(kGet, "/sign-ins", person, http::kNoBody, &MeApi::list_sign_ins,
+           "The ways by which the caller signs in.", {.answer = "MySignInList"});
+  rows.add(kDelete, "/sign-ins/{sign_in_id}", with_owner(person, http::OwnerFrom::kObject),
+           http::kNoBody, &MeApi::remove_sign_in,
+           "Take one of them away, with the sessions that began by it; the last one stays.",
            {.status = 204});
 }
 
@@ -183,6 +196,30 @@ Result<http::Response> MeApi::list_sessions(http::Request& request) {
 Result<http::Response> MeApi::end_session(http::Request& request) {
   const Principal& caller = request.principal;
   KVCS_TRY(s_.sessions.end(caller.person_id, request.param("session_id"), by(request)));
+  return http::empty_response(204);
+}
+
+Result<http::Response> MeApi::list_sign_ins(http::Request& request) {
+  Json all = Json::array();
+  for (const SignIn& one : KVCS_TRY(s_.people.list_sign_ins(request.principal.person_id))) {
+    all.push_back({{"sign_in_id", sign_in_id(one)},
+                   {"provider", http::text_or_null(s_.provider_of(one.issuer))},
+                   {"issuer", one.issuer},
+                   {"subject", one.subject}});
+  }
+  return http::private_reply(200, Json{{"sign_ins", std::move(all)}});
+}
+
+Result<http::Response> MeApi::remove_sign_in(http::Request& request) {
+  const std::string& person = request.principal.person_id;
+  const SignIn gone =
+      KVCS_TRY(s_.people.remove_sign_in(person, request.param("sign_in_id"), by(request)));
+  const std::string provider = s_.provider_of(gone.issuer);
+  for (const Session& session : KVCS_TRY(s_.sessions.list(person))) {
+    if (session.provider != provider) continue;
+    const Status ended = s_.sessions.end(person, session.id, by(request));
+    if (!ended.ok() && ended.code() != Code::kNotFound) return ended;
+  }
   return http::empty_response(204);
 }
 

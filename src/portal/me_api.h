@@ -1,6 +1,7 @@
 // /api/v1/me for people: who is calling, in which organization and project, with which rights; and
 // the caller's sessions. Thread-safe.
 #pragma once
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,7 +31,8 @@ class MeApi final {
     SessionService& sessions;
     const ProjectService& projects;
     BrowserRules browser;
-    std::function<Result<bool>(std::string_view person_id)> has_second_factor;
+    // The name of the provider with this issuer, or "password"; "" when none is configured.
+    std::function<std::string(std::string_view issuer)> provider_of;
     http::Handler describe_key;  // GET /api/v1/me with a key.
   };
   explicit MeApi(Services services) : s_(std::move(services)) {}
@@ -45,6 +47,9 @@ class MeApi final {
   Result<http::Response> list_sessions(http::Request& request);
   Result<http::Response> end_session(http::Request& request);
   Result<http::Response> end_other_sessions(http::Request& request);
+  Result<http::Response> list_sign_ins(http::Request& request);
+  // Ends the sessions that began by it, too.
+  Result<http::Response> remove_sign_in(http::Request& request);
 
  private:
   Result<http::Response> describe(const http::Request& request, const Principal& caller) const;

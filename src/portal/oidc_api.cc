@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/address_block.h"
 #include "base/bytes.h"
 #include "http/form.h"
 #include "http/json_api.h"
@@ -16,7 +17,9 @@
 namespace kvcs::portal {
 namespace {
 
-constexpr size_t kNextMaxBytes = 1000;
+constexpr size_t kNextMaxBytes = 300, kInvitationMaxBytes = 64;
+// Of one address block: each begin is kept for a while, each end asks the issuer in our name.
+constexpr int64_t kBeginsPerMinute = 120, kEndsPerMinute = 60;
 constexpr size_t kShownMaxBytes = 300;
 
 constexpr http::ApiType kTypes[] = {
@@ -29,9 +32,10 @@ name!: string
 url!: string # Where a browser begins.)"},
 };
 
-// A cookie for each flow, so that two that run in two tabs do not end one another.
-std::string cookie_name(std::string_view state) {
-  return "kvcs_sign_in_" + sha256_hex(state).substr(0, 8);
+// A cookie for each flow, so that two that run in two tabs do not end one another. Over TLS no
+// other host, and no plain page, can set one of this name.
+std::string cookie_name(std::string_view state, bool secure) {
+  return (secure ? "__Host-kvcs_sign_in_" : "kvcs_sign_in_") + sha256_hex(state).substr(0, 8);
 }
 
 http::Response failed_page(int status, std::string_view text) {
@@ -121,7 +125,11 @@ void OidcApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
   rows.add(kPost, "/link/{provider}", person, http::kib(1), &OidcApi::begin_link,
            "Begin to add another way to sign in to the own account.", {.answer = "SignInAway"});
   rows.add(kGet, "/callback", everyone(), http::kNoBody, &OidcApi::callback,
-           "Where a provider sends the browser back.", {.status = 302, .answer = "text/html"});
+           "Where the only provider sends the browser back.",
+           {.status = 302, .answer = "text/html"});
+  rows.add(kGet, "/callback/{provider}", everyone(), http::kNoBody, &OidcApi::callback,
+           "Where one of several providers sends the browser back.",
+           {.status = 302, .answer = "text/html"});
   rows.add(kPost, "/backchannel/{provider}", everyone(), http::kib(32), &OidcApi::back_channel,
            "A provider says that a session has ended (Back-Channel Logout).",
            {.body = "application/x-www-form-urlencoded"});
@@ -140,18 +148,32 @@ std::string OidcApi::signed_in_person(const http::Request& request) const {
   return caller.ok() ? caller->person_id : std::string();
 }
 
+std::string OidcApi::redirect_uri(const Provider& provider) const {
+  const std::string all = s_.public_url() + "/auth/callback";
+  return s_.providers.all().size() == 1 ? all : all + "/" + provider.name;
+}
+
+Status OidcApi::take_try(const char* of, int64_t per_minute, const http::Request& request) const {
+  const int64_t wait_s =
+      s_.take_try(std::string(of) + ":" + address_block(request.remote_ip), per_minute);
+  if (wait_s == 0) return ok();
+  return rate_limited("Too many sign-ins from this address; wait " + std::to_string(wait_s) +
+                          " s and begin again.",
+                      static_cast<int>(wait_s))
+      .with_reason("too_many_tries");
+}
+
 Result<std::string> OidcApi::leave(const Provider& provider, Flow flow, http::Response& response) {
   flow.provider = provider.name;
-  flow.redirect_uri = redirect_uri();
+  flow.redirect_uri = redirect_uri(provider);
   oauth::SignInStart start = KVCS_TRY(provider.issuer->begin_sign_in(flow.redirect_uri));
   flow.nonce = start.nonce;
   flow.verifier = start.verifier;
   const std::string cookie = oauth::make_one_time_secret(s_.entropy);
   flow.browser = sha256_hex(cookie);
   KVCS_TRY(s_.tickets.put(start.state, record_of(flow), kSignInFlowLifetimeS));
-  oauth::set_cookie(response, {.name = cookie_name(start.state),
+  oauth::set_cookie(response, {.name = cookie_name(start.state, is_secure(s_.browser)),
                                .value = cookie,
-                               .path = "/auth",
                                .max_age_s = kSignInFlowLifetimeS,
                                .secure = is_secure(s_.browser)});
   oauth::hide_address(response);
@@ -167,7 +189,13 @@ Result<http::Response> OidcApi::begin(http::Request& request) {
   if (!next.ok()) return failed_page(400, next.status().message());
   Flow flow;
   flow.next = next.value();
-  flow.invitation = Secret(request.query_value("invitation").value_or("").substr(0, 200));
+  flow.invitation = Secret(request.query_value("invitation").value_or(""));
+  if (flow.invitation.reveal().size() > kInvitationMaxBytes) {
+    return failed_page(400, "invitation: this is the token of no invitation.");
+  }
+  if (const Status allowed = take_try("sign-in-begin", kBeginsPerMinute, request); !allowed.ok()) {
+    return failed_page(429, allowed.message());
+  }
   http::Response response = http::empty_response(302);
   const Result<std::string> url = leave(*provider, std::move(flow), response);
   if (!url.ok()) return failed_page(page_status(url.status()), url.status().message());
@@ -195,9 +223,14 @@ Result<http::Response> OidcApi::callback(http::Request& request) {
     return failed_page(400, "This sign-in has ended or was used; begin again.");
   }
   if (!flow.ok()) return failed_page(503, "The store does not answer; begin again.");
-  const std::string cookie = oauth::cookie_value(request, cookie_name(state));
+  const std::string cookie =
+      oauth::cookie_value(request, cookie_name(state, is_secure(s_.browser)));
   if (!constant_time_equal(sha256_hex(cookie), flow->browser)) {
     return failed_page(403, "The sign-in was begun in another browser; begin again in this one.");
+  }
+  // An answer that came by the way of another provider is not this one's.
+  if (!flow->redirect_uri.ends_with(request.path)) {
+    return failed_page(400, "The answer is of another provider than was asked; begin again.");
   }
   if (const auto error = request.query_value("error")) {
     const std::string words = request.query_value("error_description").value_or("");
@@ -219,12 +252,13 @@ Result<http::Response> OidcApi::finish(const http::Request& request, const Flow&
   answer.nonce = flow.nonce;
   answer.verifier = flow.verifier;
   if (answer.code.empty()) return invalid("The provider sent no code.");
+  KVCS_TRY(take_try("sign-in-end", kEndsPerMinute, request));
   const oauth::Identity identity = KVCS_TRY(provider->issuer->finish_sign_in(answer));
   http::Response response = http::empty_response(302);
-  response.set("Location", flow.next);
   oauth::hide_address(response);
   // A second way to sign in is added while both are open: the session here, and the one there.
   if (!flow.link_person.empty()) {
+    response.set("Location", flow.next);
     if (signed_in_person(request) != flow.link_person) {
       return forbidden("The session that asked for this has ended; sign in and begin again.");
     }
@@ -232,13 +266,21 @@ Result<http::Response> OidcApi::finish(const http::Request& request, const Flow&
     KVCS_TRY(s_.people.add_sign_in(flow.link_person, {identity.issuer, identity.subject}, who));
     return response;
   }
-  const Person person =
+  const Arrivals::Arrival arrival =
       KVCS_TRY(s_.arrivals.welcome(*provider, identity, flow.invitation, request.request_id));
   const StartedSession started =
-      KVCS_TRY(s_.sign_in.start(person, provider->name, caller_of(request)));
+      KVCS_TRY(s_.sign_in.start(arrival.person, provider->name, caller_of(request, s_.browser)));
+  response.set("Location", destination(flow, arrival));
   set_session_cookie(response, started.token.reveal(), s_.sessions.limits().lifetime_s,
                      is_secure(s_.browser));
   return response;
+}
+
+// Somebody who was known already is asked on the page of the invitation, which is good for it.
+std::string OidcApi::destination(const Flow& flow, const Arrivals::Arrival& arrival) const {
+  const bool asks = !arrival.is_new && !flow.invitation.empty() &&
+                    s_.invitations.find_by_token(flow.invitation).ok();
+  return asks ? "/#/invitation?token=" + flow.invitation.reveal() : flow.next;
 }
 
 // Which of a person's sessions an issuer's session id stands for is not kept: all that began

@@ -1,6 +1,7 @@
 // Sign-in through providers, over HTTP: the way to the issuer and back (OpenID Connect Core §3.1),
 // and sign-out that an issuer tells (Back-Channel Logout 1.0). The state is a one-time ticket that
-// a cookie binds to the browser. Stateless; thread-safe.
+// a cookie binds to the browser. Where there are several providers each has a way back of its own,
+// so that no answer of one is taken for another's (RFC 9700 §4.4.2). Stateless; thread-safe.
 #pragma once
 #include <functional>
 #include <span>
@@ -27,6 +28,7 @@ class OidcApi final {
     const Providers& providers;
     Arrivals& arrivals;
     SignInService& sign_in;
+    const InvitationService& invitations;
     SessionService& sessions;
     PersonService& people;
     const Authenticator& auth;
@@ -34,6 +36,8 @@ class OidcApi final {
     Entropy& entropy;
     BrowserRules browser;
     std::function<std::string()> public_url;
+    // As SignInService's.
+    std::function<int64_t(std::string_view whose, int64_t per_minute)> take_try;
   };
   explicit OidcApi(Services services) : s_(std::move(services)) {}
 
@@ -46,7 +50,7 @@ class OidcApi final {
   // POST /auth/link/{provider}: another way to sign in, for the person of the session. Not a link
   // that another site's page could open.
   Result<http::Response> begin_link(http::Request& request);
-  Result<http::Response> callback(http::Request& request);      // GET /auth/callback
+  Result<http::Response> callback(http::Request& request);      // GET /auth/callback[/{provider}]
   Result<http::Response> back_channel(http::Request& request);  // POST /auth/backchannel/{provider}
 
  private:
@@ -58,7 +62,11 @@ class OidcApi final {
   Result<http::Response> finish(const http::Request& request, const Flow& flow);
   // The person whose session this browser has; "" for none.
   std::string signed_in_person(const http::Request& request) const;
-  std::string redirect_uri() const { return s_.public_url() + "/auth/callback"; }
+  std::string redirect_uri(const Provider& provider) const;
+  // Where the browser goes once it is signed in.
+  std::string destination(const Flow& flow, const Arrivals::Arrival& arrival) const;
+  // RateLimited with reason too_many_tries.
+  Status take_try(const char* of, int64_t per_minute, const http::Request& request) const;
 
   Services s_;
 };

@@ -3,6 +3,7 @@
 
 #include <zxcvbn.h>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr size_t kThreads = 2;
 constexpr size_t kWaitingMax = 32;
+constexpr size_t kWaitingOfOneMax = 6;
 constexpr int kBusyRetryAfterS = 2;
 constexpr int kWaitMaxMs = 1000;  // Of one wait; a loop waits on.
 // Of guesses, as a power of two: 10^8, where zxcvbn begins to speak of a password that withstands
@@ -55,6 +57,7 @@ Status check_new_password(const Secret& password, const std::vector<std::string>
 struct Job {
   Secret password;
   std::string known;  // The hash to compare with; "" makes a new one.
+  std::string whose;
   std::string made;
   bool fits = false;
   std::atomic<bool> is_done{false};
@@ -92,7 +95,10 @@ struct PasswordHasher::Impl {
   // The threads begin with the first job: most daemons have few sign-ins, and some none.
   Status enqueue(const std::shared_ptr<Job>& job) {
     MutexLock lock(mutex);
-    if (jobs.size() >= kWaitingMax) {
+    const auto of_one = std::count_if(jobs.begin(), jobs.end(), [&](const auto& waiting) {
+      return waiting->whose == job->whose;
+    });
+    if (jobs.size() >= kWaitingMax || static_cast<size_t>(of_one) >= kWaitingOfOneMax) {
       return rate_limited("Too many people sign in at once; try again.", kBusyRetryAfterS)
           .with_reason("sign_in_busy");
     }
@@ -106,12 +112,17 @@ struct PasswordHasher::Impl {
     wake.notify_one();
     return ok();
   }
+  void abandon(const std::shared_ptr<Job>& job) {
+    MutexLock lock(mutex);
+    std::erase(jobs, job);
+  }
   Status run(const std::shared_ptr<Job>& job) {
     KVCS_TRY(enqueue(job));
     while (!job->is_done.load(std::memory_order_acquire)) {
       const uint64_t seen = job->done.count();
       if (job->is_done.load(std::memory_order_acquire)) break;
       if (wait_for_event(job->done, seen, kWaitMaxMs) == Waiter::Woken::kClientGone) {
+        abandon(job);
         return client_gone();
       }
     }
@@ -131,8 +142,9 @@ PasswordHasher::~PasswordHasher() {
   impl_->wake.notify_all();
 }
 
-Result<std::string> PasswordHasher::hash(const Secret& password) {
+Result<std::string> PasswordHasher::hash(const Secret& password, std::string_view whose) {
   const auto job = std::make_shared<Job>();
+  job->whose = whose;
   job->password = password;
   KVCS_TRY(impl_->run(job));
   if (job->made.empty()) {
@@ -141,8 +153,10 @@ Result<std::string> PasswordHasher::hash(const Secret& password) {
   return job->made;
 }
 
-Result<bool> PasswordHasher::fits(const Secret& password, std::string_view hash) {
+Result<bool> PasswordHasher::fits(const Secret& password, std::string_view hash,
+                                  std::string_view whose) {
   const auto job = std::make_shared<Job>();
+  job->whose = whose;
   job->password = password;
   job->known = hash.empty() ? kNobodysHash : hash;
   KVCS_TRY(impl_->run(job));

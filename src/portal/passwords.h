@@ -1,6 +1,7 @@
 // Passwords of local accounts: which are refused, and their hashes (base/password_hash.h). A hash
 // takes a tenth of a second of a processor, so it is made on threads of the hasher's own, of which
-// few exist, and requests wait for it parked. Thread-safe.
+// few exist, and requests wait for it parked. Of one address few wait at once, so that nobody who
+// tries many names keeps the others out; what nobody waits for any more is not done. Thread-safe.
 #pragma once
 #include <memory>
 #include <string>
@@ -27,12 +28,12 @@ class PasswordHasher final {
   PasswordHasher(const PasswordHasher&) = delete;
   PasswordHasher& operator=(const PasswordHasher&) = delete;
 
-  // RateLimited when as many wait already as may. Unavailable when the server stops, or the
-  // system gives no memory or no thread.
-  Result<std::string> hash(const Secret& password);
+  // RateLimited with reason sign_in_busy when as many wait already as may, of all or of `whose`, an
+  // address block. Unavailable when the server stops, or the system gives no memory or no thread.
+  Result<std::string> hash(const Secret& password, std::string_view whose);
   // False: another password. A hash of "" takes as long as any and fits no password, so that an
   // account that is not there is told apart from a wrong password by nobody.
-  Result<bool> fits(const Secret& password, std::string_view hash);
+  Result<bool> fits(const Secret& password, std::string_view hash, std::string_view whose);
 
  private:
   struct Impl;

@@ -2,8 +2,8 @@
 // for an account that is there and one that is not.
 #include "portal/sign_in.h"
 
-#include <nlohmann/json.hpp>
-
+#include <algorithm>
+#include <map>
 #include <optional>
 
 #include "base/address_block.h"
@@ -11,11 +11,11 @@
 #include "base/json.h"
 #include "identity/users.h"
 #include "kv/keyspace.h"
+#include "oauth/browser.h"
 
 namespace kvcs::portal {
 namespace {
 
-constexpr std::string_view kByPassword = "password";
 constexpr std::string_view kFirstOrganization = "default";
 
 Status wrong_credentials() {
@@ -29,24 +29,22 @@ Status setup_token_invalid() {
       .with_reason("setup_token_invalid");
 }
 
-Status ticket_invalid() {
-  return unauthenticated("This sign-in has ended, or was tried too often. Begin again.")
-      .with_reason("ticket_invalid");
-}
-
-Status person_suspended() {
-  return forbidden("This account is suspended.").with_reason("person_suspended");
-}
+// Of one account from one address block, and of one block over all accounts: right and wrong tries
+// together.
+constexpr int64_t kTriesPerMinute = 10, kTriesOfAddressPerMinute = 60;
 
 AuditContext as(const Person& person, const Caller& caller) {
-  return {person_actor(person.id), "sign-in", caller.request_id};
+  std::string source = "sign-in";
+  if (!caller.address.empty()) source += " from " + caller.address;
+  return {person_actor(person.id), std::move(source), caller.request_id};
 }
 
 }  // namespace
 
-Caller caller_of(const http::Request& request) {
+Caller caller_of(const http::Request& request, const BrowserRules& browser) {
   return {request.remote_ip, std::string(request.header("user-agent").value_or("")),
-          request.request_id};
+          request.request_id,
+          Secret(oauth::cookie_value(request, session_cookie_name(is_secure(browser))))};
 }
 
 KvBatch setup_token_record(std::string_view token, int64_t now_s) {
@@ -70,13 +68,16 @@ Status SignInService::take_setup_token(const Secret& token) {
   return taken.code() == Code::kConflict ? setup_token_invalid() : taken;
 }
 
-std::string try_name(std::string_view account, const Caller& caller) {
-  return "sign-in:" + sha256_hex(account).substr(0, 16) + ":" + address_block(caller.address);
-}
-
-Status too_many_tries(int64_t wait_s) {
+Status SignInService::take_try(std::string_view account, const Caller& caller) const {
+  const std::string block = address_block(caller.address);
+  int64_t wait_s =
+      s_.take_try("sign-in:" + sha256_hex(account).substr(0, 16) + ":" + block, kTriesPerMinute);
+  const bool is_account = wait_s > 0;
+  if (!is_account) wait_s = s_.take_try("sign-in-address:" + block, kTriesOfAddressPerMinute);
   if (wait_s == 0) return ok();
-  return rate_limited("Too many tries for this account from this address; wait a while.",
+  return rate_limited(is_account
+                          ? "Too many tries for this account from this address; wait a while."
+                          : "Too many tries from this address; wait a while.",
                       static_cast<int>(wait_s))
       .with_reason("too_many_tries");
 }
@@ -92,12 +93,35 @@ Result<StartedSession> SignInService::start(const Person& person, std::string_vi
   wanted.provider = provider;
   wanted.address = caller.address;
   wanted.user_agent = caller.user_agent;
-  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(person.id));
-  if (!places.empty()) {
-    wanted.organization_id = places.front();
-    wanted.project_id = KVCS_TRY(s_.first_project(wanted.organization_id));
+  const Place place = KVCS_TRY(last_place(person.id));
+  wanted.organization_id = place.organization_id;
+  wanted.project_id = place.project_id;
+  AuditContext who = as(person, caller);
+  if (!place.organization_id.empty()) who.source += ", organization " + place.organization_id;
+  if (!caller.old_session.empty()) {
+    KVCS_TRY(s_.sessions.end_token(caller.old_session, who));
   }
-  return s_.sessions.start(wanted, as(person, caller));
+  return s_.sessions.start(wanted, who);
+}
+
+// Where the person worked last, else the organization that has had the person for the longest: one
+// that somebody has just been led into is never first.
+Result<SignInService::Place> SignInService::last_place(std::string_view person_id) const {
+  std::map<std::string, int64_t> since;
+  for (const std::string& id : KVCS_TRY(s_.members.organizations_of(person_id))) {
+    for (const Member& member : KVCS_TRY(s_.members.roster(id)).members) {
+      if (member.person_id == person_id) since[id] = member.since_ms;
+    }
+  }
+  if (since.empty()) return Place{};
+  for (const Session& session : KVCS_TRY(s_.sessions.list(person_id))) {
+    if (since.contains(session.organization_id)) {
+      return Place{session.organization_id, session.project_id};
+    }
+  }
+  const auto first = std::min_element(
+      since.begin(), since.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return Place{first->first, KVCS_TRY(s_.first_project(first->first))};
 }
 
 // What can be refused is looked at before the token is spent.
@@ -109,7 +133,7 @@ Result<StartedSession> SignInService::set_up(const Secret& token, const NewAccou
   if (!known.ok() || !constant_time_equal(known->value, sha256_hex(token.reveal()))) {
     return setup_token_invalid();
   }
-  Prepared wanted = KVCS_TRY(prepare(account));
+  Prepared wanted = KVCS_TRY(prepare(account, caller));
   wanted.person.role = AdminRole::kOwner;
   KVCS_TRY(take_setup_token(token));
   const AuditContext who{"setup-link", "sign-in", caller.request_id};
@@ -124,7 +148,8 @@ Result<StartedSession> SignInService::set_up(const Secret& token, const NewAccou
   return start(person, kByPassword, caller);
 }
 
-Result<SignInService::Prepared> SignInService::prepare(const NewAccount& account) const {
+Result<SignInService::Prepared> SignInService::prepare(const NewAccount& account,
+                                                       const Caller& caller) const {
   Prepared made;
   made.person.email = KVCS_TRY(normal_email(account.email));
   made.person.name = account.name.empty() ? made.person.email : account.name;
@@ -136,7 +161,7 @@ Result<SignInService::Prepared> SignInService::prepare(const NewAccount& account
         .with_reason("sign_in_exists");
   }
   if (present.code() != Code::kNotFound) return present;
-  made.password_hash = KVCS_TRY(s_.hasher.hash(account.password));
+  made.password_hash = KVCS_TRY(s_.hasher.hash(account.password, address_block(caller.address)));
   return made;
 }
 
@@ -144,11 +169,16 @@ Result<StartedSession> SignInService::register_account(const NewAccount& account
                                                        std::string_view invited, const Join& join,
                                                        const Caller& caller) {
   KVCS_TRY(take_try("register", caller));
-  Prepared wanted = KVCS_TRY(prepare(account));
-  if (!invited.empty() && wanted.person.email != invited) {
+  if (s_.sign_up == SignUp::kClosed) {
+    return forbidden("New accounts are not made here (auth.signup: closed).")
+        .with_reason("sign_up_closed");
+  }
+  // Before anything is looked up or hashed: the link of one address tells nothing of others.
+  if (!invited.empty() && KVCS_TRY(normal_email(account.email)) != invited) {
     return forbidden("The invitation is for another address.")
         .with_reason("invitation_for_another");
   }
+  Prepared wanted = KVCS_TRY(prepare(account, caller));
   const AuditContext who{"invitation", "sign-in", caller.request_id};
   const auto write = [&](const Person& person, const KvBatch& records) -> Status {
     return join(person, who, records);
@@ -168,51 +198,19 @@ Result<FirstStep> SignInService::sign_in(std::string_view email, const Secret& p
   if (!person.ok() && person.code() != Code::kNotFound) return person.status();
   const std::string hash =
       person.ok() ? KVCS_TRY(s_.people.password_hash(person->id)) : std::string();
-  if (!KVCS_TRY(s_.hasher.fits(password, hash))) return wrong_credentials();
+  if (!KVCS_TRY(s_.hasher.fits(password, hash, address_block(caller.address)))) {
+    return wrong_credentials();
+  }
   if (!person->active) {
     return person_suspended();
   }
-  FirstStep step;
-  if (KVCS_TRY(s_.totp.is_on(person->id))) {
-    step.ticket = KVCS_TRY(make_ticket(*person, hash));
-  } else {
-    step.session = KVCS_TRY(start(*person, kByPassword, caller));
+  StartedSession started = KVCS_TRY(start(*person, kByPassword, caller));
+  // A change of the password ends the sessions that are there, and may have come before this one.
+  if (KVCS_TRY(s_.people.password_hash(person->id)) != hash) {
+    KVCS_TRY(s_.sessions.end(person->id, started.session.id, as(*person, caller)));
+    return wrong_credentials();
   }
-  return step;
-}
-
-// The ticket goes with the password that it was given for: one that is changed meanwhile ends it.
-Result<Secret> SignInService::make_ticket(const Person& person, std::string_view password_hash) {
-  Secret ticket(oauth::make_one_time_secret(s_.entropy));
-  const Json record{{"person_id", person.id},
-                    {"password", sha256_hex(password_hash)},
-                    {"tries", kSecondStepTries}};
-  KVCS_TRY(s_.tickets.put(ticket.reveal(), dump_json(record), kSecondStepLifetimeS));
-  return ticket;
-}
-
-// A ticket is taken for each try and put back after one that failed, so that of tries at once each
-// needs its turn.
-Result<StartedSession> SignInService::sign_in_with_code(const Secret& ticket, std::string_view code,
-                                                        const Caller& caller) {
-  KVCS_TRY(take_try("second-step", caller));
-  const Result<Secret> kept = s_.tickets.take(ticket.reveal());
-  if (kept.code() == Code::kNotFound) return ticket_invalid();
-  KVCS_TRY(kept.status());
-  Json record = KVCS_TRY(parse_json(kept->reveal()));
-  const Person person = KVCS_TRY(s_.people.find(text_member(record, "person_id")));
-  const std::string hash = KVCS_TRY(s_.people.password_hash(person.id));
-  if (sha256_hex(hash) != text_member(record, "password")) return ticket_invalid();
-  if (!person.active) return person_suspended();
-  const Status checked = s_.totp.check(person.id, code, as(person, caller));
-  if (checked.ok()) return start(person, kByPassword, caller);
-  const int tries = record.value("tries", 0) - 1;
-  record["tries"] = tries;
-  if (tries > 0) {
-    KVCS_TRY(s_.tickets.put(ticket.reveal(), dump_json(record), kSecondStepLifetimeS));
-  }
-  if (checked.reason() != "wrong_code") return checked;
-  return unauthenticated(checked.message()).with_reason("wrong_code");
+  return started;
 }
 
 Result<StartedSession> SignInService::change_password(std::string_view person_id,
@@ -225,12 +223,13 @@ Result<StartedSession> SignInService::change_password(std::string_view person_id
     return conflict("This account has no password; it signs in through another provider.")
         .with_reason("no_password");
   }
-  if (!KVCS_TRY(s_.hasher.fits(current, known))) {
+  const std::string block = address_block(caller.address);
+  if (!KVCS_TRY(s_.hasher.fits(current, known, block))) {
     return forbidden("current_password: it is not the account's password.")
         .with_reason("wrong_password");
   }
   KVCS_TRY(check_new_password(wanted, {person.email, person.name}));
-  const std::string hash = KVCS_TRY(s_.hasher.hash(wanted));
+  const std::string hash = KVCS_TRY(s_.hasher.hash(wanted, block));
   KVCS_TRY(s_.people.set_password_hash(person_id, hash, as(person, caller)));
   KVCS_TRY(s_.sessions.end_all(person_id, "", as(person, caller)));
   return start(person, kByPassword, caller);

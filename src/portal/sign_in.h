@@ -1,6 +1,6 @@
 // How a session begins: by the setup link of a new appliance, or by a local account's address and
 // password. Whoever guesses is slowed down per account and address block together, so that nobody
-// can lock somebody else out from afar. Thread-safe.
+// can lock somebody else out from afar, and per address block over all accounts. Thread-safe.
 #pragma once
 #include <functional>
 #include <optional>
@@ -11,13 +11,14 @@
 #include "base/secret.h"
 #include "base/status.h"
 #include "http/http.h"
+#include "identity/browser_session.h"
 #include "identity/members.h"
 #include "identity/people.h"
 #include "identity/sessions.h"
 #include "kv/kv.h"
 #include "oauth/ticket_store.h"
 #include "portal/passwords.h"
-#include "portal/totp.h"
+#include "portal/portal.h"
 
 namespace kvcs::portal {
 
@@ -36,9 +37,10 @@ struct Caller {
   std::string address;  // Of the client.
   std::string user_agent;
   std::string request_id;
+  Secret old_session;  // The token of the session that the browser leaves behind; may be empty.
 };
 
-Caller caller_of(const http::Request& request);
+Caller caller_of(const http::Request& request, const BrowserRules& browser);
 
 // Under which tries of an account are counted, from the caller's address block. Whoever guesses
 // from elsewhere locks out nobody here.
@@ -75,7 +77,8 @@ class SignInService final {
     // A project of the organization to begin with; "" when it has none.
     std::function<Result<std::string>(std::string_view organization_id)> first_project;
     // Takes one try of `whose`; the seconds until the next when there are none left.
-    std::function<int64_t(std::string_view whose)> take_try;
+    std::function<int64_t(std::string_view whose, int64_t per_minute)> take_try;
+    SignUp sign_up = SignUp::kInvited;
   };
   explicit SignInService(Services services) : s_(std::move(services)) {}
 
@@ -86,19 +89,17 @@ class SignInService final {
   // A local account that `join` makes a member of an organization, in one write with its records.
   // Nothing is left of it when that fails. Forbidden with reason
   // invitation_for_another when `invited`, an address or "", is another than the account's.
-  // Conflict with reason sign_in_exists.
+  // Conflict with reason sign_in_exists. Forbidden with reason sign_up_closed.
   using Join =
       std::function<Status(const Person& person, const AuditContext& who, const KvBatch& records)>;
   Result<StartedSession> register_account(const NewAccount& account, std::string_view invited,
                                           const Join& join, const Caller& caller);
   // Unauthenticated with reason wrong_credentials, whatever was wrong. RateLimited with reason
   // too_many_tries. Forbidden with reason person_suspended.
-  Result<FirstStep> sign_in(std::string_view email, const Secret& password, const Caller& caller);
-  // The second step, with a code or a recovery code. Unauthenticated with reason ticket_invalid or
-  // wrong_code; the ticket is good for kSecondStepTries. RateLimited with reason too_many_tries.
-  Result<StartedSession> sign_in_with_code(const Secret& ticket, std::string_view code,
-                                           const Caller& caller);
-  // Begins a session of somebody for whom `provider` has vouched.
+  Result<StartedSession> sign_in(std::string_view email, const Secret& password,
+                                 const Caller& caller);
+  // Begins a session of somebody for whom `provider` has vouched, where the last one of the person
+  // was, and ends the one that the browser had.
   Result<StartedSession> start(const Person& person, std::string_view provider,
                                const Caller& caller);
   // Ends the person's other sessions and begins a new one. Forbidden with reason wrong_password.
@@ -112,7 +113,11 @@ class SignInService final {
     SignIn sign_in;
     std::string password_hash;
   };
-  Result<Prepared> prepare(const NewAccount& account) const;
+  Result<Prepared> prepare(const NewAccount& account, const Caller& caller) const;
+  struct Place {
+    std::string organization_id, project_id;
+  };
+  Result<Place> last_place(std::string_view person_id) const;
   Status take_setup_token(const Secret& token);
   Status take_try(std::string_view account, const Caller& caller) const;
   Result<Secret> make_ticket(const Person& person, std::string_view password_hash);

@@ -230,8 +230,9 @@ Result<http::Response> TeamApi::list_invitations(http::Request& request) {
 
 Result<http::Response> TeamApi::renew_invitation(http::Request& request) {
   const auto allowed = [&](OrgRole role) { return check_reach(request.principal, role); };
-  http::Response response = created(KVCS_TRY(invitations_.renew(
-      request.principal.organization_id, request.param("invitation_id"), allowed, by(request))));
+  http::Response response = created(
+      KVCS_TRY(invitations_.renew(request.principal.organization_id, request.param("invitation_id"),
+                                  request.principal.person_id, allowed, by(request))));
   response.status = 200;
   return response;
 }

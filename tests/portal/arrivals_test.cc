@@ -26,7 +26,8 @@ oauth::Identity identity(const std::string& subject, const std::string& email, b
 // projects, which stand in SQL and come with open sign-up alone.
 std::string reason(PeopleRig& rig, const Provider& provider, const oauth::Identity& who,
                    SignUp sign_up = SignUp::kInvited, const Secret& invitation = Secret()) {
-  InvitationService invitations(*rig.kv, rig.audited, rig.members, rig.clock, *rig.entropy);
+  InvitationService invitations(
+      {*rig.kv, rig.audited, rig.members, rig.people, rig.organizations, rig.clock, *rig.entropy});
   Arrivals arrivals({.people = rig.people,
                      .members = rig.members,
                      .organizations = rig.organizations,

@@ -33,11 +33,11 @@ std::string from_base32(std::string_view text) {
 }
 
 struct PortalRig : PeopleRig {
+  explicit PortalRig(SignUp sign_up_ = SignUp::kInvited) : sign_up(sign_up_) {}
+
+  const SignUp sign_up;
   PasswordHasher hasher;
-  Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
-  TotpService totp{*kv,   audited,  sealer,
-                   clock, *entropy, [this](std::string_view) { return wait_s; }};
-  InvitationService invitations{*kv, audited, members, clock, *entropy};
+  InvitationService invitations{{*kv, audited, members, people, organizations, clock, *entropy}};
   int64_t wait_s = 0;  // Until the next try.
   SignInService sign_in{
       {.kv = *kv,
@@ -52,8 +52,9 @@ struct PortalRig : PeopleRig {
        .clock = clock,
        .find_organization = [](std::string_view) -> Result<std::string> { return not_found("x"); },
        .first_project = [](std::string_view) -> Result<std::string> { return std::string(); },
-       .take_try = [this](std::string_view) { return wait_s; }}};
-  const Caller caller{"127.0.0.1", "test", "r1"};
+       .take_try = [this](std::string_view, int64_t) { return wait_s; },
+       .sign_up = sign_up}};
+  const Caller caller{"127.0.0.1", "test", "r1", Secret()};
 
   void put_setup_token(const std::string& token) {
     REQUIRE(kv->write(setup_token_record(token, clock.unix_s()), KvDurability::kSynced).ok());
@@ -77,14 +78,14 @@ TEST_CASE("passwords: those that are guessed first are refused", "[unit][portal]
 
 TEST_CASE("passwords: a hash fits its password alone", "[unit][portal]") {
   PasswordHasher hasher;
-  const std::string hash = hasher.hash(kPassword).value();
+  const std::string hash = hasher.hash(kPassword, "a").value();
   // What an account that is not there is compared with has the same cost.
   CHECK(hash.starts_with("$argon2id$v=19$m=65536,t=2,p=1$"));
-  CHECK(hasher.hash(kPassword).value() != hash);
-  CHECK(hasher.fits(kPassword, hash).value());
-  CHECK_FALSE(hasher.fits(Secret("other"), hash).value());
-  CHECK_FALSE(hasher.fits(kPassword, "").value());
-  CHECK_FALSE(hasher.fits(kPassword, "no hash").value());
+  CHECK(hasher.hash(kPassword, "a").value() != hash);
+  CHECK(hasher.fits(kPassword, hash, "a").value());
+  CHECK_FALSE(hasher.fits(Secret("other"), hash, "a").value());
+  CHECK_FALSE(hasher.fits(kPassword, "", "a").value());
+  CHECK_FALSE(hasher.fits(kPassword, "no hash", "a").value());
 }
 
 TEST_CASE("passwords: so many wait and no more", "[fault][portal]") {
@@ -92,8 +93,8 @@ TEST_CASE("passwords: so many wait and no more", "[fault][portal]") {
   std::atomic<int> busy{0}, hashed{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 60; i++) {
-    threads.emplace_back([&] {
-      const Result<std::string> hash = hasher.hash(kPassword);
+    threads.emplace_back([&, i] {
+      const Result<std::string> hash = hasher.hash(kPassword, std::to_string(i));
       if (hash.ok()) hashed++;
       if (hash.status().reason() == "sign_in_busy") busy++;
     });
@@ -210,8 +211,12 @@ TEST_CASE("invitations: each refusal has its reason", "[unit][portal]") {
   const std::string org = rig.organization().id;
   Person ada = rig.person("ada");
   ada.email = "ada@b.c";
+  ada.email_verified_by = "idp";
+  const Person owner = rig.person("owner");
+  REQUIRE(rig.members.add(org, owner.id, OrgRole::kOwner, rig.who).ok());
   Invitation wanted;
   wanted.organization_id = org;
+  wanted.invited_by = owner.id;
   wanted.role = OrgRole::kMember;
   const CreatedInvitation made = rig.invitations.create(wanted, rig.who).value();
   CHECK(rig.invitations.accept(Secret("other"), ada, rig.who).status().reason() ==
