@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/id.h"
+#include "identity/names.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
@@ -39,7 +40,7 @@ Result<std::string> normal_email(std::string_view text) {
       return bad;
     }
   }
-  if (!is_valid_utf8(email)) return bad;
+  if (!is_valid_utf8(email) || misleads(email)) return bad;
   return email;
 }
 

@@ -143,7 +143,13 @@ Result<SignInStart> Issuer::begin_sign_in(std::string_view redirect_uri) {
 
 Result<VerifiedJws> Issuer::verify_signature(std::string_view token) {
   // A token of somebody else is none for which keys are fetched.
-  if (const std::string issuer = unverified_issuer(token); issuer != config_.issuer) {
+  const std::string issuer = unverified_issuer(token);
+  if (issuer.empty()) {
+    return token_refused(kTokenMalformed,
+                         "The token cannot be read: it is no JWT, too long, names a member twice, "
+                         "or names no issuer.");
+  }
+  if (issuer != config_.issuer) {
     return token_refused(kTokenClaims, "The token is of the issuer \"" +
                                            printable(issuer, kShownValue) + "\", not of " +
                                            printable(config_.issuer, kShownValue) + ".");
