@@ -13,6 +13,7 @@
 #include <set>
 #include <sstream>
 
+#include "app/public_url.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -341,8 +342,8 @@ std::vector<std::string> validate(const Config& config) {
     }
   }
   const std::string& url = config.http.public_url;
-  if (!url.empty() && !url.starts_with("http://") && !url.starts_with("https://")) {
-    faults.push_back("http.public_url: '" + printable(url) + "' must begin with http(s)://.");
+  if (const auto read = normal_public_url(url); !url.empty() && !read.ok()) {
+    faults.push_back(read.status().message());
   }
   if (const std::string& engine = config.artifacts.engine_url; !engine.empty()) {
     if (const Status fault = http::check_upstream_url(engine); !fault.ok()) {

@@ -16,6 +16,7 @@
 #include "app/master_keys.h"
 #include "app/owner_deletion.h"
 #include "app/owners_api.h"
+#include "app/public_url.h"
 #include "app/request_metrics.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"
@@ -113,9 +114,7 @@ Parts::~Parts() = default;
 
 std::string Parts::public_url() const {
   if (!config.http.public_url.empty()) {
-    std::string url = config.http.public_url;
-    while (url.ends_with('/')) url.pop_back();
-    return url;
+    return normal_public_url(config.http.public_url).value();  // Config::validate() has read it.
   }
   if (server->port() == 0) return "http://localhost";  // It listens at socket files alone.
   std::string host = config.http.server.listen_host;
