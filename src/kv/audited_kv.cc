@@ -154,7 +154,9 @@ AuditContext admin_context(const Principal& caller, std::string_view request_id)
   return {actor_name(caller), "admin-api", std::string(request_id)};
 }
 AuditContext caller_context(const Principal& caller, std::string_view request_id) {
-  return {actor_name(caller), "api", std::string(request_id)};
+  // The ledger keeps what operators do before what other callers do.
+  const bool is_operator = caller.kind == PrincipalKind::kPerson && caller.role != AdminRole::kNone;
+  return {actor_name(caller), is_operator ? "operator" : "api", std::string(request_id)};
 }
 
 }  // namespace kvcs

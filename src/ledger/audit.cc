@@ -204,7 +204,11 @@ Result<Removed> remove_callers(Database& db, int64_t before_ms, int64_t limit) {
   {
     auto find =
         KVCS_TRY(db.prepare("SELECT seq, ts_ms, prev_chain_hash, chain_hash FROM kv_audit"
-                            " WHERE actor >= 'projectkey:' AND actor < 'projectkey;'"
+                            " WHERE ((actor >= 'projectkey:' AND actor < 'projectkey;')"
+                            " OR (source <> 'admin-api'"
+                            " AND NOT (source >= 'operator' AND source < 'operatos')"
+                            " AND ((actor >= 'person:' AND actor < 'person;')"
+                            " OR (actor >= 'sign-in:' AND actor < 'sign-in;'))))"
                             " AND seq < (SELECT max(seq) FROM kv_audit) ORDER BY seq LIMIT ?"));
     find.bind(1, limit);
     while (KVCS_TRY(find.step())) {

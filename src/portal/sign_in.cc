@@ -34,7 +34,8 @@ Status setup_token_invalid() {
 constexpr int64_t kTriesPerMinute = 10, kTriesOfAddressPerMinute = 60;
 
 AuditContext as(const Person& person, const Caller& caller) {
-  std::string source = "sign-in";
+  const bool is_operator = person.operator_role() != AdminRole::kNone;
+  std::string source = is_operator ? "operator sign-in" : "sign-in";
   if (!caller.address.empty()) source += " from " + caller.address;
   return {person_actor(person.id), std::move(source), caller.request_id};
 }

@@ -58,12 +58,11 @@ struct LedgerFixture {
     return ledger->write([&](Database& db) { return db.execute(sql); });
   }
   void put_audit(const std::string& id, const std::string& key, int64_t unix_ms = 1000,
-                 const std::string& actor = "adminkey:1") {
+                 const std::string& actor = "adminkey:1", const std::string& source = "cli") {
     kv.put_outbox("audit", id, unix_ms,
                   R"({"family":"config","key":")" + key +
-                      R"(","action":"put","old_hash":"","new_hash":"ab","source":"cli",)"
-                      R"("actor":")" +
-                      actor + R"(","request_id":"r"})");
+                      R"(","action":"put","old_hash":"","new_hash":"ab","source":")" + source +
+                      R"(","actor":")" + actor + R"(","request_id":"r"})");
   }
 };
 

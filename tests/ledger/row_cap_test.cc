@@ -112,6 +112,29 @@ TEST_CASE("ledger: what callers do goes from the audit before what admins do", "
   CHECK(f.ledger->verify_audit_chain().status().reason() == "audit_chain_broken");
 }
 
+TEST_CASE("ledger: what people do goes from the audit before what operators do", "[unit][ledger]") {
+  LedgerFixture f;
+  f.ledger->set_row_caps({{"kv_audit", 10}});
+  int made = 0;
+  const auto put = [&](int number, const std::string& actor, const std::string& source) {
+    for (int i = 0; i < number; i++, made++) {
+      f.put_audit("a" + std::to_string(100'000 + made), "k", 1000 + made, actor, source);
+    }
+  };
+  put(2, "person:a", "admin-api");
+  put(2, "person:a", "operator sign-in from 127.0.0.1");
+  put(1, "person:a", "operator");
+  put(1, "setup-link", "sign-in");
+  put(30, "person:b", "api");
+  put(30, "sign-in:idp", "sign-in");
+  put(30, "person:b", "sign-in from 127.0.0.1");
+  REQUIRE(f.ledger->drain().ok());
+  CHECK(f.number("SELECT count(*) FROM kv_audit WHERE actor = 'person:a'") == 5);
+  CHECK(f.number("SELECT count(*) FROM kv_audit WHERE actor = 'setup-link'") == 1);
+  CHECK(f.number("SELECT count(*) FROM kv_audit") == 10);
+  CHECK(f.ledger->verify_audit_chain().ok());
+}
+
 TEST_CASE("ledger: a cap that cuts the audit is told once", "[unit][ledger]") {
   LedgerFixture f;
   f.ledger->set_row_caps({{"kv_audit", 10}});
