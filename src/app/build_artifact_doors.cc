@@ -57,10 +57,12 @@ void build_shares(Parts& parts) {
       .shares = *artifacts.shares,
       .api = *artifacts.api,
       .hash_password =
-          [&parts](const Secret& password) { return parts.portal.hasher->hash(password); },
+          [&parts](const Secret& password, std::string_view whose) {
+            return parts.portal.hasher->hash(password, whose);
+          },
       .password_fits =
-          [&parts](const Secret& password, const std::string& hash) {
-            return parts.portal.hasher->fits(password, hash);
+          [&parts](const Secret& password, std::string_view hash, std::string_view whose) {
+            return parts.portal.hasher->fits(password, hash, whose);
           },
       .take_try = [rates = parts.rates.get()](const std::string& whose) -> int64_t {
         const RateDecision decision = rates->take(whose, kPasswordTriesPerMinute);

@@ -55,10 +55,11 @@ void take_back(Parts& parts) {
   }
 }
 
-// The seconds until the next try; 0 when it is taken.
-int64_t take_sign_in_try(RateLimiter& rates, std::string_view whose) {
-  const RateDecision decision = rates.take(whose, kSignInTriesPerMinute);
-  return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
+// The tries of one account, or of what else guesses are counted by.
+std::function<int64_t(std::string_view)> take_account_try(const Parts& parts) {
+  return [take = take_try(parts)](std::string_view whose) {
+    return take(whose, portal::kAccountTriesPerMinute);
+  };
 }
 
 // The issuer is told by client_id who asks: ID tokens are not kept here. It leads the browser back
@@ -153,11 +154,10 @@ Status build_reset(Parts& parts) {
       .clock = parts.clock(),
       .entropy = *parts.entropy,
       .public_url = [&parts] { return parts.public_url(); },
-      .take_try = [rates = parts.rates.get()](
-                      std::string_view whose) { return take_sign_in_try(*rates, whose); },
+      .take_try = take_account_try(parts),
       .forgive =
           [rates = parts.rates.get()](std::string_view whose) {
-            rates->adjust(whose, kSignInTriesPerMinute, -kSignInTriesPerMinute);
+            rates->adjust(whose, portal::kAccountTriesPerMinute, -portal::kAccountTriesPerMinute);
           },
       .mailer = portal.mailer.get()});
   portal.reset_api = std::make_unique<portal::ResetApi>(*portal.reset, parts.browser_rules());
@@ -195,8 +195,9 @@ Status build_portal(Parts& parts) {
       },
       .take_try = take_try(parts),
       .sign_up = *portal::parse_sign_up(parts.config.auth.sign_up)});
-  portal.sign_in_api = std::make_unique<portal::SignInApi>(*portal.sign_in, *parts.sessions,
-                                                           *parts.people, parts.browser_rules());
+  portal.sign_in_api = std::make_unique<portal::SignInApi>(
+      *portal.sign_in, *parts.sessions, *parts.people, parts.browser_rules(),
+      [&parts](std::string_view provider) { return end_session_url(parts, provider); });
   portal.invitations = std::make_unique<portal::InvitationService>(
       portal::InvitationService::Services{.kv = *parts.kv,
                                           .audited = *parts.audited,
@@ -219,23 +220,23 @@ Status build_portal(Parts& parts) {
   portal.people_api = std::make_unique<portal::PeopleApi>(
       *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });
-  portal.me_api = std::make_unique<portal::MeApi>(
-      portal::MeApi::Services{.auth = *parts.auth,
-                              .directory = *parts.directory,
-                              .people = *parts.people,
-                              .members = *parts.members,
-                              .sessions = *parts.sessions,
-                              .projects = *parts.projects,
-                              .browser = parts.browser_rules(),
-                              .provider_of =
-                                  [providers = portal.providers.get()](std::string_view issuer) {
-                                    if (issuer == kLocalIssuer) {
-                                      return std::string(portal::kByPassword);
-                                    }
-                                    const auto* const found = providers->find_by_issuer(issuer);
-                                    return found ? found->name : std::string();
-                                  },
-                              .describe_key = caller_api::describe});
+  portal.me_api = std::make_unique<portal::MeApi>(portal::MeApi::Services{
+      .auth = *parts.auth,
+      .directory = *parts.directory,
+      .people = *parts.people,
+      .members = *parts.members,
+      .sessions = *parts.sessions,
+      .projects = *parts.projects,
+      .browser = parts.browser_rules(),
+      .has_second_factor =
+          [totp = portal.totp.get()](std::string_view person_id) { return totp->is_on(person_id); },
+      .provider_of =
+          [providers = portal.providers.get()](std::string_view issuer) {
+            if (issuer == kLocalIssuer) return std::string(portal::kByPassword);
+            const auto* const found = providers->find_by_issuer(issuer);
+            return found ? found->name : std::string();
+          },
+      .describe_key = caller_api::describe});
   return ok();
 }
 

@@ -61,6 +61,8 @@ constexpr int64_t kModelCallRunningS = 2 * 3600;
 // What a search costs of the rate of its key: it compares with the blocks of every artifact.
 constexpr int64_t kSearchCost = 20;
 
+constexpr int64_t kPersonChangesPerMinute = 300;
+
 // A project or organization key and its rate. The key is looked at first, so that only its holder
 // uses it up.
 http::Guard limited_artifact_key(Parts& parts, Scope at_least) {
@@ -74,6 +76,25 @@ http::Guard limited_artifact_key(Parts& parts, Scope at_least) {
     return rate_limited("Too many requests with this key: it may make " +
                             std::to_string(per_minute) + " a minute, a search counting as " +
                             std::to_string(kSearchCost) + ".",
+                        static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+        .with_reason("rate_limited");
+  };
+}
+
+// A session, and how often a person may change something: each change is a write that waits for the
+// disk, and a row of the audit. Reading is not counted.
+http::Guard limited_person(const Parts& parts, OrgRole at_least) {
+  return [check = person(*parts.auth, at_least),
+          rates = parts.rates.get()](const http::Request& request) -> Result<Principal> {
+    Principal principal = KVCS_TRY(check(request));
+    if (request.method == http::Method::kGet || request.method == http::Method::kHead) {
+      return principal;
+    }
+    const RateDecision decision =
+        rates->take("person:" + principal.key_id, kPersonChangesPerMinute);
+    if (decision.allowed) return principal;
+    return rate_limited("Too many changes: a person may make " +
+                            std::to_string(kPersonChangesPerMinute) + " a minute.",
                         static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
         .with_reason("rate_limited");
   };
@@ -121,7 +142,7 @@ portal::PersonAccess person_access(const Parts& parts) {
   const auto at_least = [&parts](OrgRole role) {
     const http::Need need{
         .family = PrincipalKind::kPerson, .org_role = role, .owner = http::OwnerFrom::kCaller};
-    return http::Access{person(*parts.auth, role), access::words(need), http::Dialect::kPortal,
+    return http::Access{limited_person(parts, role), access::words(need), http::Dialect::kPortal,
                         need};
   };
   return {at_least(OrgRole::kNone), at_least(OrgRole::kViewer), at_least(OrgRole::kMember),

@@ -116,7 +116,8 @@ Result<Response> ShareApi::create(Request& request) {
     // A hash takes a tenth of a second of threads that people sign in by.
     KVCS_TRY(check_tries("share-password:" + request.principal.key_id,
                          "Too many links with passwords in this minute."));
-    wanted.password_hash = KVCS_TRY(s_.hash_password(Secret(*password)));
+    wanted.password_hash =
+        KVCS_TRY(s_.hash_password(Secret(*password), address_block(request.remote_ip)));
   }
   const CreatedShare made =
       KVCS_TRY(s_.shares.create(request.principal, id, wanted, request.request_id));
@@ -171,7 +172,8 @@ Status ShareApi::check_password(const Request& request, const Share& share,
   KVCS_TRY(check_tries("share:" + share.id + ":" + address_block(request.remote_ip),
                        "Too many tries of this link's password from this address."));
   if (password->reveal().size() <= kPasswordMaxBytes &&
-      KVCS_TRY(s_.password_fits(*password, share.password_hash))) {
+      KVCS_TRY(
+          s_.password_fits(*password, share.password_hash, address_block(request.remote_ip)))) {
     return ok();
   }
   return unauthenticated("The password of this link is another one.")

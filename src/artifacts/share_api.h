@@ -19,8 +19,12 @@ class ShareApi final {
     ShareService& shares;
     ArtifactsApi& api;
     // Of the threads that make such hashes.
-    std::function<Result<std::string>(const Secret& password)> hash_password;
-    std::function<Result<bool>(const Secret& password, const std::string& hash)> password_fits;
+    // `whose`: the caller's address block, as the work of each has its share.
+    std::function<Result<std::string>(const Secret& password, std::string_view whose)>
+        hash_password;
+    std::function<Result<bool>(const Secret& password, std::string_view hash,
+                               std::string_view whose)>
+        password_fits;
     // Counts one try of a password; the seconds until the next may be made, 0 = now.
     std::function<int64_t(const std::string& whose)> take_try;
     std::function<std::string()> public_url;

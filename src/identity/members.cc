@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/quota.h"
 #include "identity/people.h"
 #include "identity/records.h"
 #include "kv/keyspace.h"
@@ -26,6 +27,16 @@ Result<Member*> find_member(Roster& roster, std::string_view person_id) {
     if (member.person_id == person_id) return &member;
   }
   return no_such_member(person_id);
+}
+
+Status check_members(size_t used, size_t more, int64_t max) {
+  if (max < 0 || used + more <= static_cast<uint64_t>(max)) return ok();
+  return over_quota("members",
+                    "Member quota exceeded: the organization has " + std::to_string(used) + " of " +
+                        std::to_string(max) + " members, and " + std::to_string(more) +
+                        " more would come. Take somebody out, withdraw an invitation, or have "
+                        "the plan changed.",
+                    used, more, static_cast<uint64_t>(max));
 }
 
 }  // namespace

@@ -140,7 +140,8 @@ Result<Organization> OrganizationService::update_with(std::string_view id, const
     const std::string before = KVCS_TRY(kv_.get(KvFamily::kConfig, name)).value;
     const Organization old = KVCS_TRY(parse_organization(before));
     Organization changed = old;
-    KVCS_TRY(edit(changed));
+    KvBatch batch;
+    KVCS_TRY(edit(changed, batch));
     if (changed.name != old.name) changed.name = KVCS_TRY(normal_name(changed.name));
     // Members that an edit must not change are put back. The version grows with every write, so
     // that two writes never store the same text.

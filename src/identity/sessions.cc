@@ -155,8 +155,7 @@ Status SessionService::end_token(const Secret& token, const AuditContext& who) {
   return audited_.write(batch, who);
 }
 
-Status SessionService::end_all(std::string_view person_id, std::string_view kept_id,
-                               const AuditContext& who) {
+Result<KvBatch> SessionService::ending(std::string_view person_id, std::string_view kept_id) const {
   KvBatch batch;
   for (const Session& session : KVCS_TRY(list(person_id))) {
     if (session.id != kept_id) remove_session(batch, session);

@@ -65,7 +65,9 @@ class SessionService final {
   Status end(std::string_view person_id, std::string_view session_id, const AuditContext& who);
   // The session of this token, whosever it is; ok when there is none.
   Status end_token(const Secret& token, const AuditContext& who);
-  // All of the person's but `kept_id`.
+  // What ends all sessions of the person but `kept_id`, to be written with whatever ends them.
+  Result<KvBatch> ending(std::string_view person_id, std::string_view kept_id) const;
+  // Writes that.
   Status end_all(std::string_view person_id, std::string_view kept_id, const AuditContext& who);
   // Changes the active organization and project. Unauthenticated when the session has ended.
   Status set_active(std::string_view token_hash, std::string_view organization_id,

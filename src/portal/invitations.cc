@@ -67,7 +67,8 @@ void remove(KvBatch& batch, const Invitation& invitation) {
 
 Result<CreatedInvitation> InvitationService::create(Invitation wanted, const AuditContext& who) {
   const MutexLock lock(mutex_);
-  if (KVCS_TRY(list(wanted.organization_id)).size() >= kInvitationsPerOrganizationMax) {
+  const size_t open = KVCS_TRY(list(wanted.organization_id)).size();
+  if (open >= kInvitationsPerOrganizationMax) {
     return conflict("An organization may have " + std::to_string(kInvitationsPerOrganizationMax) +
                     " open invitations; withdraw one first.")
         .with_reason("invitations_full");

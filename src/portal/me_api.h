@@ -31,6 +31,7 @@ class MeApi final {
     SessionService& sessions;
     const ProjectService& projects;
     BrowserRules browser;
+    std::function<Result<bool>(std::string_view person_id)> has_second_factor;
     // The name of the provider with this issuer, or "password"; "" when none is configured.
     std::function<std::string(std::string_view issuer)> provider_of;
     http::Handler describe_key;  // GET /api/v1/me with a key.

@@ -41,6 +41,19 @@ inline std::optional<SignUp> parse_sign_up(std::string_view word) {
   return std::nullopt;
 }
 
+// `default` of the file of plans, member by member; -1: what the file says.
+struct PlansConfig {
+  std::string file;  // "" = the shipped one.
+  int64_t organizations = -1, projects = -1, artifacts = -1, storage_bytes = -1;
+};
+
+// Billing is on when both secrets are there; one alone is a fault of the configuration.
+struct BillingConfig {
+  std::string stripe_url = "https://api.stripe.com";
+  Secret secret_key;      // STRIPE_SECRET_KEY
+  Secret webhook_secret;  // STRIPE_WEBHOOK_SECRET: one, or several with commas between them.
+};
+
 // The provider of sessions that begin with a local account's password. No other has this name.
 inline constexpr std::string_view kByPassword = "password";
 

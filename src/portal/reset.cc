@@ -1,6 +1,7 @@
 // Makes, sends and spends links that give an account a new password.
 #include "portal/reset.h"
 
+#include "base/address_block.h"
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/id.h"
@@ -102,7 +103,7 @@ Status ResetService::use(const Secret& token, const Secret& password, const Call
   }
   const Person person = KVCS_TRY(s_.people.find(parts.person_id));
   KVCS_TRY(check_new_password(password, {person.email, person.name}));
-  const std::string hash = KVCS_TRY(s_.hasher.hash(password));
+  const std::string hash = KVCS_TRY(s_.hasher.hash(password, address_block(caller.address)));
   const AuditContext who{"reset-link:" + person.id, "sign-in", caller.request_id};
   KvBatch batch = KVCS_TRY(s_.sessions.ending(person.id, ""));
   batch.remove(KvFamily::kConfig, key);

@@ -52,7 +52,7 @@ Result<http::Response> ResetApi::ask(http::Request& request) {
   JsonReader reader(body);
   const std::string email = reader.string("email", {.min_bytes = 3, .max_bytes = 254});
   KVCS_TRY(reader.finish());
-  KVCS_TRY(reset_.send(email, caller_of(request)));
+  KVCS_TRY(reset_.send(email, caller_of(request, browser_)));
   http::Response response = http::empty_response(202);
   response.set("cache-control", "no-store");
   return response;
@@ -65,7 +65,7 @@ Result<http::Response> ResetApi::confirm(http::Request& request) {
   const Secret token(reader.string("token", {.max_bytes = 200}));
   const Secret password(reader.string("password", {.max_bytes = kPasswordMaxBytes}));
   KVCS_TRY(reader.finish());
-  KVCS_TRY(reset_.use(token, password, caller_of(request)));
+  KVCS_TRY(reset_.use(token, password, caller_of(request, browser_)));
   http::Response response = http::empty_response(204);
   response.set("cache-control", "no-store");
   return response;

@@ -2,6 +2,8 @@
 // for an account that is there and one that is not.
 #include "portal/sign_in.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -29,9 +31,17 @@ Status setup_token_invalid() {
       .with_reason("setup_token_invalid");
 }
 
-// Of one account from one address block, and of one block over all accounts: right and wrong tries
-// together.
-constexpr int64_t kTriesPerMinute = 10, kTriesOfAddressPerMinute = 60;
+Status ticket_invalid() {
+  return unauthenticated("This sign-in has ended, or was tried too often. Begin again.")
+      .with_reason("ticket_invalid");
+}
+
+Status person_suspended() {
+  return forbidden("This account is suspended.").with_reason("person_suspended");
+}
+
+// Of one address block over all accounts, right and wrong tries together.
+constexpr int64_t kTriesOfAddressPerMinute = 60;
 
 AuditContext as(const Person& person, const Caller& caller) {
   const bool is_operator = person.operator_role() != AdminRole::kNone;
@@ -69,14 +79,13 @@ Status SignInService::take_setup_token(const Secret& token) {
   return taken.code() == Code::kConflict ? setup_token_invalid() : taken;
 }
 
-Status SignInService::take_try(std::string_view account, const Caller& caller) const {
-  const std::string block = address_block(caller.address);
-  int64_t wait_s =
-      s_.take_try("sign-in:" + sha256_hex(account).substr(0, 16) + ":" + block, kTriesPerMinute);
-  const bool is_account = wait_s > 0;
-  if (!is_account) wait_s = s_.take_try("sign-in-address:" + block, kTriesOfAddressPerMinute);
+std::string try_name(std::string_view account, const Caller& caller) {
+  return "sign-in:" + sha256_hex(account).substr(0, 16) + ":" + address_block(caller.address);
+}
+
+Status too_many_tries(int64_t wait_s, bool of_account) {
   if (wait_s == 0) return ok();
-  return rate_limited(is_account
+  return rate_limited(of_account
                           ? "Too many tries for this account from this address; wait a while."
                           : "Too many tries from this address; wait a while.",
                       static_cast<int>(wait_s))
@@ -84,7 +93,10 @@ Status SignInService::take_try(std::string_view account, const Caller& caller) c
 }
 
 Status SignInService::take_try(std::string_view account, const Caller& caller) const {
-  return too_many_tries(s_.take_try(try_name(account, caller)));
+  KVCS_TRY(too_many_tries(s_.take_try(try_name(account, caller), kAccountTriesPerMinute)));
+  return too_many_tries(
+      s_.take_try("sign-in-address:" + address_block(caller.address), kTriesOfAddressPerMinute),
+      false);
 }
 
 Result<StartedSession> SignInService::start(const Person& person, std::string_view provider,
@@ -202,16 +214,58 @@ Result<FirstStep> SignInService::sign_in(std::string_view email, const Secret& p
   if (!KVCS_TRY(s_.hasher.fits(password, hash, address_block(caller.address)))) {
     return wrong_credentials();
   }
-  if (!person->active) {
-    return person_suspended();
+  if (!person->active) return person_suspended();
+  FirstStep step;
+  if (KVCS_TRY(s_.totp.is_on(person->id))) {
+    step.ticket = KVCS_TRY(make_ticket(*person, hash));
+    return step;
   }
-  StartedSession started = KVCS_TRY(start(*person, kByPassword, caller));
-  // A change of the password ends the sessions that are there, and may have come before this one.
-  if (KVCS_TRY(s_.people.password_hash(person->id)) != hash) {
-    KVCS_TRY(s_.sessions.end(person->id, started.session.id, as(*person, caller)));
-    return wrong_credentials();
+  step.session = KVCS_TRY(start_by_password(*person, hash, caller));
+  return step;
+}
+
+// A change of the password ends the sessions that are there, and may have come before this one.
+Result<StartedSession> SignInService::start_by_password(const Person& person,
+                                                        std::string_view password_hash,
+                                                        const Caller& caller) {
+  StartedSession started = KVCS_TRY(start(person, kByPassword, caller));
+  if (KVCS_TRY(s_.people.password_hash(person.id)) == password_hash) return started;
+  KVCS_TRY(s_.sessions.end(person.id, started.session.id, as(person, caller)));
+  return wrong_credentials();
+}
+
+// The ticket goes with the password that it was given for: one that is changed meanwhile ends it.
+Result<Secret> SignInService::make_ticket(const Person& person, std::string_view password_hash) {
+  Secret ticket(oauth::make_one_time_secret(s_.entropy));
+  const Json record{{"person_id", person.id},
+                    {"password", sha256_hex(password_hash)},
+                    {"tries", kSecondStepTries}};
+  KVCS_TRY(s_.tickets.put(ticket.reveal(), dump_json(record), kSecondStepLifetimeS));
+  return ticket;
+}
+
+// A ticket is taken for each try and put back after one that failed, so that of tries at once each
+// needs its turn.
+Result<StartedSession> SignInService::sign_in_with_code(const Secret& ticket, std::string_view code,
+                                                        const Caller& caller) {
+  KVCS_TRY(take_try("second-step", caller));
+  const Result<Secret> kept = s_.tickets.take(ticket.reveal());
+  if (kept.code() == Code::kNotFound) return ticket_invalid();
+  KVCS_TRY(kept.status());
+  Json record = KVCS_TRY(parse_json(kept->reveal()));
+  const Person person = KVCS_TRY(s_.people.find(text_member(record, "person_id")));
+  const std::string hash = KVCS_TRY(s_.people.password_hash(person.id));
+  if (sha256_hex(hash) != text_member(record, "password")) return ticket_invalid();
+  if (!person.active) return person_suspended();
+  const Status checked = s_.totp.check(person.id, code, as(person, caller));
+  if (checked.ok()) return start_by_password(person, hash, caller);
+  const int tries = record.value("tries", 0) - 1;
+  record["tries"] = tries;
+  if (tries > 0) {
+    KVCS_TRY(s_.tickets.put(ticket.reveal(), dump_json(record), kSecondStepLifetimeS));
   }
-  return started;
+  if (checked.reason() != "wrong_code") return checked;
+  return unauthenticated(checked.message()).with_reason("wrong_code");
 }
 
 Result<StartedSession> SignInService::change_password(std::string_view person_id,

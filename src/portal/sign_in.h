@@ -19,6 +19,7 @@
 #include "oauth/ticket_store.h"
 #include "portal/passwords.h"
 #include "portal/portal.h"
+#include "portal/totp.h"
 
 namespace kvcs::portal {
 
@@ -45,8 +46,10 @@ Caller caller_of(const http::Request& request, const BrowserRules& browser);
 // Under which tries of an account are counted, from the caller's address block. Whoever guesses
 // from elsewhere locks out nobody here.
 std::string try_name(std::string_view account, const Caller& caller);
+// Of one account from one address block, right and wrong tries together.
+inline constexpr int64_t kAccountTriesPerMinute = 10;
 // RateLimited with reason too_many_tries, unless `wait_s` is 0.
-Status too_many_tries(int64_t wait_s);
+Status too_many_tries(int64_t wait_s, bool of_account = true);
 
 struct NewAccount {
   std::string email, name;
@@ -96,8 +99,11 @@ class SignInService final {
                                           const Join& join, const Caller& caller);
   // Unauthenticated with reason wrong_credentials, whatever was wrong. RateLimited with reason
   // too_many_tries. Forbidden with reason person_suspended.
-  Result<StartedSession> sign_in(std::string_view email, const Secret& password,
-                                 const Caller& caller);
+  Result<FirstStep> sign_in(std::string_view email, const Secret& password, const Caller& caller);
+  // The second step, with a code or a recovery code. Unauthenticated with reason ticket_invalid or
+  // wrong_code; the ticket is good for kSecondStepTries. RateLimited with reason too_many_tries.
+  Result<StartedSession> sign_in_with_code(const Secret& ticket, std::string_view code,
+                                           const Caller& caller);
   // Begins a session of somebody for whom `provider` has vouched, where the last one of the person
   // was, and ends the one that the browser had.
   Result<StartedSession> start(const Person& person, std::string_view provider,
@@ -120,6 +126,8 @@ class SignInService final {
   Result<Place> last_place(std::string_view person_id) const;
   Status take_setup_token(const Secret& token);
   Status take_try(std::string_view account, const Caller& caller) const;
+  Result<StartedSession> start_by_password(const Person& person, std::string_view password_hash,
+                                           const Caller& caller);
   Result<Secret> make_ticket(const Person& person, std::string_view password_hash);
 
   Services s_;

@@ -133,7 +133,25 @@ Result<http::Response> SignInApi::sign_in(http::Request& request) {
   const std::string email = reader.string("email", {.min_bytes = 3, .max_bytes = 254});
   const Secret password(reader.string("password", {.max_bytes = kPasswordMaxBytes}));
   KVCS_TRY(reader.finish());
-  return begun(200, KVCS_TRY(sign_in_.sign_in(email, password, caller_of(request, browser_))));
+  const FirstStep step = KVCS_TRY(sign_in_.sign_in(email, password, caller_of(request, browser_)));
+  if (!step.session) {
+    return http::private_reply(200,
+                               Json{{"totp_required", true}, {"ticket", step.ticket.reveal()}});
+  }
+  Json body_of_session = KVCS_TRY(describe(*step.session));
+  body_of_session["totp_required"] = false;
+  return reply_with(200, body_of_session, *step.session);
+}
+
+Result<http::Response> SignInApi::sign_in_with_code(http::Request& request) {
+  KVCS_TRY(check_origin(request, browser_));
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const Secret ticket(reader.string("ticket", {.max_bytes = 200}));
+  const std::string code = reader.string("code", {.max_bytes = 40});
+  KVCS_TRY(reader.finish());
+  return begun(200,
+               KVCS_TRY(sign_in_.sign_in_with_code(ticket, code, caller_of(request, browser_))));
 }
 
 Result<http::Response> SignInApi::register_account(const http::Request& request,

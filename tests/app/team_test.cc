@@ -201,6 +201,19 @@ TEST_CASE("team: of many who register with one invitation at once one has an acc
   CHECK(people.items.size() == 2);
 }
 
+TEST_CASE("team: a person changes so much in a minute and no more", "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  Browser viewer = join(app, owner, "viewer@example.com", "viewer");
+  int refused = 0;
+  for (int i = 0; i < 320; i++) {
+    refused += viewer.send("PATCH", "/api/v1/me", R"({"name":"V"})").status == 429;
+  }
+  CHECK(refused > 0);
+  CHECK(viewer.send("GET", "/api/v1/me").status == 200);
+  CHECK(owner.send("PATCH", "/api/v1/me", R"({"name":"Ada"})").status == 200);
+}
+
 TEST_CASE("team: an organization that a person made goes with its members",
           "[contract][app][portal]") {
   TestApp app;

@@ -37,6 +37,9 @@ struct PortalRig : PeopleRig {
 
   const SignUp sign_up;
   PasswordHasher hasher;
+  Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
+  TotpService totp{*kv,   audited,  sealer,
+                   clock, *entropy, [this](std::string_view) { return wait_s; }};
   InvitationService invitations{{*kv, audited, members, people, organizations, clock, *entropy}};
   int64_t wait_s = 0;  // Until the next try.
   SignInService sign_in{
