@@ -150,7 +150,7 @@ Status build_identity(Parts& parts) {
       });
   parts.organizations_api =
       std::make_unique<OrganizationsApi>(*parts.organizations, *parts.projects, *parts.keys);
-  parts.project_keys_api = std::make_unique<ProjectKeysApi>(*parts.projects, *parts.keys);
+  parts.project_keys_api = std::make_unique<ProjectKeysApi>(*parts.projects, *parts.keys, latest);
   parts.admin_keys_api = std::make_unique<AdminKeysApi>(*parts.keys);
   // Values that come in by hand or by import may hold secrets in clear: the tool gateway knows
   // where. Counters among them do not know this ledger's rows.

@@ -11,6 +11,7 @@
 #include "base/money.h"
 #include "http/json_api.h"
 #include "identity/access.h"
+#include "identity/keys.h"
 
 namespace kvcs::admin_api {
 namespace {
@@ -127,21 +128,30 @@ Result<int64_t> read_expiry(http::Request& request) {
   return *expires_ms;
 }
 
-std::optional<std::vector<std::string>> optional_scopes(JsonReader& reader) {
-  const Json* array = reader.array("scopes");
+Result<int64_t> read_overlap(http::Request& request, int64_t default_s) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const int64_t overlap_s =
+      reader.optional_integer("overlap_s", 0, kKeyOverlapMaxS).value_or(default_s);
+  KVCS_TRY(reader.finish());
+  return overlap_s;
+}
+
+std::optional<std::vector<std::string>> optional_scopes(JsonReader& reader, std::string_view name) {
+  const Json* array = reader.array(name);
   if (array == nullptr) return std::nullopt;
   std::vector<std::string> scopes;
   for (const Json& item : *array) {
     const std::vector<std::string> word = {item.is_string() ? item.get<std::string>() : ""};
     if (access::scope_of(word) == Scope::kNone) {
-      reader.fail("scopes",
+      reader.fail(name,
                   "'" + printable(word[0], kShownWord) + "' is not one of: read, write, admin.");
       return std::nullopt;
     }
     if (std::find(scopes.begin(), scopes.end(), word[0]) == scopes.end()) scopes.push_back(word[0]);
   }
   if (scopes.empty()) {
-    reader.fail("scopes", "must name at least one of: read, write, admin.");
+    reader.fail(name, "must name at least one of: read, write, admin.");
     return std::nullopt;
   }
   return scopes;

@@ -45,9 +45,12 @@ std::optional<bool> optional_status(JsonReader& reader);
 std::optional<int64_t> optional_time(const Json& body, JsonReader& reader, std::string_view name);
 // The body {"expires_at"} that changes the end of a key: unix ms, 0 for never. Invalid without it.
 Result<int64_t> read_expiry(http::Request& request);
+// The body {"overlap_s"} of a rotation: how long the old key works on, at most kKeyOverlapMaxS.
+Result<int64_t> read_overlap(http::Request& request, int64_t default_s);
 
 // What a project or organization key may do: "read", "write", "admin". Nothing when absent.
-std::optional<std::vector<std::string>> optional_scopes(JsonReader& reader);
+std::optional<std::vector<std::string>> optional_scopes(JsonReader& reader,
+                                                        std::string_view name = "scopes");
 
 // How a key is shown in lists: never the hash, never the key.
 Json key_json(const KeyRecord& key);

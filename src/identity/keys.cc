@@ -238,6 +238,17 @@ Result<KeyRecord> KeyService::find(const KeyOwner& owner, std::string_view key_i
   return key;
 }
 
+Result<std::optional<KeyRecord>> KeyService::find_replaced(const KeyRecord& key) const {
+  if (key.previous_key_hash.empty()) return std::optional<KeyRecord>();
+  const std::string name = auth_key(key.kind, key.previous_key_hash);
+  const Result<KvEntry> stored = kv_.get(KvFamily::kAuth, name);
+  if (stored.code() == Code::kNotFound) return std::optional<KeyRecord>();
+  KVCS_TRY(stored.status());
+  KeyRecord old = KVCS_TRY(parse_key(stored.value().value, key.kind));
+  if (old.expires_ms <= clock_.unix_ms()) return std::optional<KeyRecord>();
+  return std::optional<KeyRecord>(std::move(old));
+}
+
 // Reads on until the page is full, as entries of other projects are left out. The cursor is the
 // last entry looked at, so that the next page begins behind it.
 Result<KeyPage> KeyService::list(const KeyOwner& owner, std::string_view cursor,
@@ -266,15 +277,12 @@ Status KeyService::put_changed(KvBatch& batch, const KeyOwner& owner, const KeyR
   std::string old_prefix = before.key_prefix;
   int64_t old_end_ms = change.overlap_end_ms;
   if (!key.previous_key_hash.empty() && key.previous_key_hash == before.previous_key_hash) {
-    const std::string name = auth_key(key.kind, key.previous_key_hash);
-    const Result<KvEntry> stored = kv_.get(KvFamily::kAuth, name);
-    if (stored.code() == Code::kNotFound) {
-      key.previous_key_hash.clear();  // Its time is over.
+    const std::optional<KeyRecord> old = KVCS_TRY(find_replaced(key));
+    if (old) {
+      old_prefix = old->key_prefix;
+      old_end_ms = old->expires_ms;
     } else {
-      KVCS_TRY(stored.status());
-      const KeyRecord old = KVCS_TRY(parse_key(stored.value().value, owner.kind));
-      old_prefix = old.key_prefix;
-      old_end_ms = old.expires_ms;
+      key.previous_key_hash.clear();  // Its time is over.
     }
   }
   const std::vector<std::string> kept = records_of(key);

@@ -17,6 +17,7 @@ namespace kvcs {
 
 inline constexpr size_t kKeyNameMaxBytes = 100;
 inline constexpr size_t kKeysPerOwnerMax = 1000;
+inline constexpr int64_t kKeyOverlapMaxS = 30 * 86'400;  // Of a rotation.
 
 // The owner of a key. The caller has checked that the owner exists.
 struct KeyOwner {
@@ -63,7 +64,10 @@ class KeyService final {
                                         const Secret& bearer, const AuditContext& who);
 
   Result<KeyRecord> find(const KeyOwner& owner, std::string_view key_id) const;  // NotFound
-  // In order of id (which is of time). A project sees its own keys only.
+  // The key that a rotation has replaced, while it works on; nothing: there is none.
+  Result<std::optional<KeyRecord>> find_replaced(const KeyRecord& key) const;
+  // In order of id (which is of time). A project sees its own keys only; a project owner without a
+  // project stands for all of its organization's, its own among them.
   Result<KeyPage> list(const KeyOwner& owner, std::string_view cursor, size_t limit) const;
 
   // A repeat answers the same record. NotFound.

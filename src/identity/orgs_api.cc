@@ -18,8 +18,6 @@ namespace {
 
 // 100 USD a month.
 constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
-constexpr auto kOwner = http::OwnerFrom::kPathOrganization;
-constexpr int64_t kOverlapMaxS = 30 * 86'400;
 constexpr int64_t kPriceMaxPicoUsd = kPicoUsdPerUsd;  // 1 USD per token
 
 // The members that POST and PATCH share; absent ones stay as they are.
@@ -471,10 +469,7 @@ Result<http::Response> OrganizationsApi::update_key(http::Request& request) {
 }
 
 Result<http::Response> OrganizationsApi::rotate_key(http::Request& request) {
-  const Json body = KVCS_TRY(http::read_body(request));
-  JsonReader reader(body);
-  const int64_t overlap_s = reader.optional_integer("overlap_s", 0, kOverlapMaxS).value_or(0);
-  KVCS_TRY(reader.finish());
+  const int64_t overlap_s = KVCS_TRY(read_overlap(request, 0));
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   const CreatedKey rotated =
       KVCS_TRY(keys_.rotate(owner, request.param("key_id"), overlap_s, who(request)));

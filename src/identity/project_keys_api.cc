@@ -1,5 +1,5 @@
-// The keys of a project in the hands of its own administrators: created, listed and revoked without
-// an admin key. What they change is audited under the key that asked.
+// The keys of projects and organizations in the hands of their own administrators: created, listed,
+// rotated and revoked without an admin key. What they change is audited under whoever asked.
 #include "identity/project_keys_api.h"
 
 #include <nlohmann/json.hpp>
@@ -17,30 +17,75 @@ namespace {
 constexpr http::ApiType kTypes[] = {
     {"NewOwnKey", R"(
 name!: string(1..100) = "ci"
-scopes: [string] # read, write, admin; each includes those before. Default: write.
-expires_at: time?
-project_id: string(1..64) # With an organization key, which has no project of its own.)"},
+permissions: [string] # read, write, admin; each includes those before. Default: write.
+scopes: [string] # The same, by its earlier name.
+expires_at: time? # Null: never.
+project_id: string(1..64)? # Default: the key's or session's own. Null: all of the organization.)"},
     {"OwnKeyCreated", R"(
 id!: id
 api_key!: string # Shown this once.
-hint!: string)"},
+hint!: string
+project_id!: id? # Null: an organization key.
+permissions!: [string]
+expires_at!: time?)"},
     {"OwnKey", R"(
 id!: id
-project_id!: id
+project_id!: id? # Null: an organization key.
 name!: string
 hint!: string
 permissions!: [string]
 created_at!: time
 expires_at!: time?
-last_used_at!: time?)"},
+last_used_at!: time?
+previous: PreviousKey # While the key that a rotation replaced works on.)"},
+    {"PreviousKey", R"(
+hint!: string
+expires_at!: time)"},
     {"OwnKeyList", R"(
-keys!: [OwnKey])"},
+keys!: [OwnKey]
+cursor!: string?)"},
+    {"OwnKeyRotation", R"(
+overlap_s: integer(0..2592000) # How long the old key works on. Default: 86400.)"},
+    {"OwnKeyRotated", R"(
+id!: id
+api_key!: string # Shown this once.
+hint!: string
+overlap_s!: integer)"},
 };
+
+Json permissions_json(const KeyRecord& key) {
+  const std::string_view scope = access::scope_name(access::scope_of(key.scopes));
+  Json permissions = Json::array();
+  if (!scope.empty()) permissions.push_back(scope);
+  return permissions;
+}
+
+Json project_json(const KeyRecord& key) {
+  return key.kind == PrincipalKind::kProjectKey ? Json(key.project_id) : Json(nullptr);
+}
+
+// All keys of the organization: its own, and those of its projects.
+KeyOwner whole(const Principal& caller) {
+  return {PrincipalKind::kProjectKey, caller.organization_id, "", ""};
+}
+
+AuditContext by(const http::Request& request) {
+  return caller_context(request.principal, request.request_id);
+}
+
+// Two names for one list: "permissions" is what the list is called when it is shown.
+std::vector<std::string> read_permissions(JsonReader& reader) {
+  const auto permissions = optional_scopes(reader, "permissions");
+  const auto scopes = optional_scopes(reader, "scopes");
+  if (permissions && scopes) reader.fail("scopes", "is another name of permissions; send one.");
+  if (permissions) return *permissions;
+  return scopes.value_or(std::vector<std::string>{"write"});
+}
 
 }  // namespace
 
-ProjectKeysApi::ProjectKeysApi(ProjectService& projects, KeyService& keys)
-    : projects_(projects), keys_(keys) {}
+ProjectKeysApi::ProjectKeysApi(ProjectService& projects, KeyService& keys, const Clock& clock)
+    : projects_(projects), keys_(keys), clock_(clock) {}
 
 std::span<const http::ApiType> ProjectKeysApi::types() {
   return kTypes;
@@ -49,72 +94,118 @@ std::span<const http::ApiType> ProjectKeysApi::types() {
 void ProjectKeysApi::add_routes(std::vector<http::Row>& table, const http::ArtifactAccess& access) {
   using enum http::Method;
   http::Rows rows(table, *this, "/api/v1/api-keys");
+  const http::Access one = with_owner(access.admin, http::OwnerFrom::kObject);
   rows.add(kPost, "", access.admin, http::kib(16), &ProjectKeysApi::create,
-           "Create a key of the own project; shown once.",
+           "Create a key of a project, or of the organization; shown once.",
            {.body = "NewOwnKey", .status = 201, .answer = "OwnKeyCreated"});
   rows.add(kGet, "", access.admin, http::kNoBody, &ProjectKeysApi::list,
-           "The keys of the own project; never the keys themselves.",
-           {.query = "project_id", .answer = "OwnKeyList"});
-  rows.add(kDelete, "/{key_id}", with_owner(access.admin, http::OwnerFrom::kObject), http::kNoBody,
-           &ProjectKeysApi::revoke, "Revoke a key of the own project, at once.",
-           {.query = "project_id", .status = 204});
+           "The keys of the own project or organization; never the keys themselves.",
+           {.query = "project_id limit cursor", .answer = "OwnKeyList"});
+  rows.add(kPost, "/{key_id}/rotate", one, http::kib(1), &ProjectKeysApi::rotate,
+           "Replace the secret of a key; the old one works for a while longer.",
+           {.query = "project_id", .body = "OwnKeyRotation", .answer = "OwnKeyRotated"});
+  rows.add(kDelete, "/{key_id}", one, http::kNoBody, &ProjectKeysApi::revoke,
+           "Revoke a key, at once.", {.query = "project_id", .status = 204});
 }
 
-Result<KeyOwner> ProjectKeysApi::owner_of(const Principal& caller, std::string_view named) const {
-  if (named.empty() && caller.project_id.empty()) {
-    return invalid("project_id: required with an organization key, which is of no project.");
+Result<KeyOwner> ProjectKeysApi::project_of(const Principal& caller,
+                                            std::string_view project_id) const {
+  if (!access::owns(caller,
+                    {.organization_id = caller.organization_id, .project_id = project_id})) {
+    return no_such_project(project_id);
   }
-  const std::string_view wanted = named.empty() ? caller.project_id : named;
-  if (!access::owns(caller, {.organization_id = caller.organization_id, .project_id = wanted})) {
-    return no_such_project(wanted);
-  }
-  const Project project = KVCS_TRY(projects_.find(caller.organization_id, wanted));
+  const Project project = KVCS_TRY(projects_.find(caller.organization_id, project_id));
   return KeyOwner{PrincipalKind::kProjectKey, caller.organization_id, project.id, ""};
 }
 
+Result<KeyOwner> ProjectKeysApi::reach_of(const http::Request& request) const {
+  const Principal& caller = request.principal;
+  if (const auto named = request.query_value("project_id")) return project_of(caller, *named);
+  if (caller.kind == PrincipalKind::kProjectKey) return project_of(caller, caller.project_id);
+  return whole(caller);
+}
+
 Result<http::Response> ProjectKeysApi::create(http::Request& request) {
+  const Principal& caller = request.principal;
   const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
   NewKey wanted;
   wanted.name = reader.string("name", {.max_bytes = kKeyNameMaxBytes});
-  wanted.scopes = optional_scopes(reader).value_or(std::vector<std::string>{"write"});
+  wanted.scopes = read_permissions(reader);
   wanted.expires_ms = optional_time(body, reader, "expires_at").value_or(0);
-  const std::string project = reader.optional_string("project_id", {.max_bytes = 64}).value_or("");
+  if (wanted.expires_ms != 0 && wanted.expires_ms <= clock_.unix_ms()) {
+    reader.fail("expires_at", "is over already.");
+  }
+  const auto named = reader.optional_string("project_id", {.max_bytes = 64});
   KVCS_TRY(reader.finish());
-  const KeyOwner owner = KVCS_TRY(owner_of(request.principal, project));
-  const CreatedKey made = KVCS_TRY(create_project_key(
-      projects_, keys_, owner, wanted, caller_context(request.principal, request.request_id)));
+  const bool of_organization = is_null(body, "project_id");
+  if (of_organization && caller.kind == PrincipalKind::kProjectKey) {
+    return forbidden("A project key makes keys of its own project alone.")
+        .with_reason("project_key_reach");
+  }
+  if (!of_organization && !named && caller.project_id.empty()) {
+    return invalid("project_id: required, as " +
+                   std::string(caller.kind == PrincipalKind::kPerson
+                                   ? "no project is active in this session"
+                                   : "an organization key is of no project") +
+                   "; null makes a key of the organization.");
+  }
+  CreatedKey made;
+  if (of_organization) {
+    const KeyOwner owner{PrincipalKind::kOrganizationKey, caller.organization_id, "", ""};
+    made = KVCS_TRY(keys_.create(owner, wanted, by(request)));
+  } else {
+    const KeyOwner owner = KVCS_TRY(project_of(caller, named.value_or(caller.project_id)));
+    made = KVCS_TRY(create_project_key(projects_, keys_, owner, wanted, by(request)));
+  }
   return http::private_reply(201, Json{{"id", made.record.id},
                                        {"api_key", made.key.reveal()},
-                                       {"hint", made.record.key_prefix}});
+                                       {"hint", made.record.key_prefix},
+                                       {"project_id", project_json(made.record)},
+                                       {"permissions", permissions_json(made.record)},
+                                       {"expires_at", time_json(made.record.expires_ms)}});
 }
 
+// Without ?limit= as many as one project may have, for callers that know of no pages.
 Result<http::Response> ProjectKeysApi::list(http::Request& request) {
-  const KeyOwner owner =
-      KVCS_TRY(owner_of(request.principal, request.query_value("project_id").value_or("")));
+  http::PageAsk ask = KVCS_TRY(http::read_page(request));
+  if (!request.query_value("limit")) ask.limit = kKeysPerOwnerMax;
+  const KeyOwner owner = KVCS_TRY(reach_of(request));
+  const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
   Json keys = Json::array();
-  for (const KeyRecord& key : KVCS_TRY(keys_.list(owner, "", kKeysPerOwnerMax)).keys) {
+  for (const KeyRecord& key : page.keys) {
     if (key.status == KeyStatus::kRevoked) continue;
-    const std::string_view scope = access::scope_name(access::scope_of(key.scopes));
-    Json permissions = Json::array();
-    if (!scope.empty()) permissions.push_back(scope);
-    keys.push_back({{"id", key.id},
-                    {"project_id", key.project_id},
-                    {"name", key.name},
-                    {"hint", key.key_prefix},
-                    {"permissions", std::move(permissions)},
-                    {"created_at", time_json(key.created_ms)},
-                    {"expires_at", time_json(key.expires_ms)},
-                    {"last_used_at", time_json(key.last_used_ms)}});
+    Json item{{"id", key.id},
+              {"project_id", project_json(key)},
+              {"name", key.name},
+              {"hint", key.key_prefix},
+              {"permissions", permissions_json(key)},
+              {"created_at", time_json(key.created_ms)},
+              {"expires_at", time_json(key.expires_ms)},
+              {"last_used_at", time_json(key.last_used_ms)}};
+    if (const auto old = KVCS_TRY(keys_.find_replaced(key))) {
+      item["previous"] = {{"hint", old->key_prefix}, {"expires_at", time_json(old->expires_ms)}};
+    }
+    keys.push_back(std::move(item));
   }
-  return http::private_reply(200, Json{{"keys", std::move(keys)}});
+  return http::private_reply(
+      200, Json{{"keys", std::move(keys)}, {"cursor", http::cursor_json(page.cursor)}});
+}
+
+Result<http::Response> ProjectKeysApi::rotate(http::Request& request) {
+  const int64_t overlap_s = KVCS_TRY(read_overlap(request, kOwnKeyOverlapS));
+  const KeyOwner owner = KVCS_TRY(reach_of(request));
+  const CreatedKey made =
+      KVCS_TRY(keys_.rotate(owner, request.param("key_id"), overlap_s, by(request)));
+  return http::private_reply(200, Json{{"id", made.record.id},
+                                       {"api_key", made.key.reveal()},
+                                       {"hint", made.record.key_prefix},
+                                       {"overlap_s", overlap_s}});
 }
 
 Result<http::Response> ProjectKeysApi::revoke(http::Request& request) {
-  const KeyOwner owner =
-      KVCS_TRY(owner_of(request.principal, request.query_value("project_id").value_or("")));
-  KVCS_TRY(keys_.revoke(owner, request.param("key_id"),
-                        caller_context(request.principal, request.request_id)));
+  const KeyOwner owner = KVCS_TRY(reach_of(request));
+  KVCS_TRY(keys_.revoke(owner, request.param("key_id"), by(request)));
   return http::empty_response(204);
 }
 

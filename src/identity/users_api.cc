@@ -19,7 +19,6 @@ namespace {
 // 10 USD a month: a new user can be tried at once and cannot do much harm.
 constexpr int64_t kDefaultLimitNanoUsd = 10'000'000'000;
 // Both keys of a rotation work for 30 days at most.
-constexpr int64_t kOverlapMaxS = 30 * 86'400;
 
 // The members that POST and PATCH share.
 struct UserChanges {
@@ -334,10 +333,7 @@ Result<http::Response> UsersApi::update_key(http::Request& request) {
 }
 
 Result<http::Response> UsersApi::rotate_key(http::Request& request) {
-  const Json body = KVCS_TRY(http::read_body(request));
-  JsonReader reader(body);
-  const int64_t overlap_s = reader.optional_integer("overlap_s", 0, kOverlapMaxS).value_or(0);
-  KVCS_TRY(reader.finish());
+  const int64_t overlap_s = KVCS_TRY(read_overlap(request, 0));
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   const CreatedKey rotated =
       KVCS_TRY(keys_.rotate(owner, request.param("key_id"), overlap_s, who(request)));

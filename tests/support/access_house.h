@@ -52,7 +52,9 @@ struct AccessHouse : AiHouse {
   // The row's path for the things of this house.
   std::string concrete(const std::string& pattern, bool is_session) const;
 
-  std::string artifact_, upload_, request_, key_of_project_;
+  void make_key_of_project();
+
+  std::string artifact_, request_, key_of_project_;
 };
 
 }  // namespace kvcs::test

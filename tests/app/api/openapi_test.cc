@@ -397,6 +397,7 @@ std::vector<Step> walk_keys() {
       {kPatch, "/admin/organizations/{org_id}/projects/{project_id}/api-keys/{key_id}", expiry},
       {kPost, "/api/v1/api-keys", key_body, {{"id", "key_id"}}},
       {kGet, "/api/v1/api-keys"},
+      {kPost, "/api/v1/api-keys/{key_id}/rotate", "{}", {{"id", "key_id"}}},
       {kDelete, "/api/v1/api-keys/{key_id}"},
   };
 }
