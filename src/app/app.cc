@@ -167,6 +167,7 @@ Status App::start(std::function<void()> on_failure) {
     log::info("first_start.credentials_written",
               {{"path", initial_credentials_path(p.config.data_dir)}});
   }
+  p.seeded_keys->make_all();
   start_refresher(*p.gateway.refresher);
   p.cron->start();
   tell_of_certificate(p);

@@ -12,6 +12,7 @@
 #include "app/parts.h"
 #include "app/plan_limits.h"
 #include "artifacts/artifact_audit.h"
+#include "artifacts/artifacts.h"
 #include "base/address_block.h"
 #include "base/bytes.h"
 #include "base/crypto.h"
@@ -33,6 +34,7 @@
 #include "identity/people.h"
 #include "identity/project_keys_api.h"
 #include "identity/projects.h"
+#include "identity/seeded_keys.h"
 #include "identity/sessions.h"
 #include "identity/users.h"
 #include "identity/users_api.h"
@@ -152,6 +154,13 @@ Status build_identity(Parts& parts) {
       std::make_unique<OrganizationsApi>(*parts.organizations, *parts.projects, *parts.keys);
   parts.project_keys_api = std::make_unique<ProjectKeysApi>(*parts.projects, *parts.keys, latest);
   parts.admin_keys_api = std::make_unique<AdminKeysApi>(*parts.keys);
+  parts.seeded_keys = std::make_unique<SeededKeys>(
+      parts.config.seeded_keys, SeededKeys::Services{.kv = *parts.kv,
+                                                     .audited = *parts.audited,
+                                                     .organizations = *parts.organizations,
+                                                     .projects = *parts.projects,
+                                                     .keys = *parts.keys,
+                                                     .customer_id_of = customer_id_of});
   // Values that come in by hand or by import may hold secrets in clear: the tool gateway knows
   // where. Counters among them do not know this ledger's rows.
   parts.kv_api = std::make_unique<KvApi>(

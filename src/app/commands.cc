@@ -11,6 +11,7 @@
 #include "app/first_start.h"
 #include "app/repair_command.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/log_gatherer.h"
 #include "base/private_file.h"
 
@@ -41,8 +42,9 @@ int check_config(const cli::Invocation& in, cli::Console& console) {
   const LoadedConfig loaded = load_config(in.text("config"), process_environment());
   if (!loaded.faults.empty()) return report_faults(loaded.faults, console);
   if (console.mode().json) {
-    console.print_json(Json{{"valid", true}, {"faults", Json::array()}});
+    console.print_json(Json{{"valid", true}, {"faults", Json::array()}, {"notes", loaded.notes}});
   } else {
+    for (const std::string& note : loaded.notes) console.note(note);
     console.print("The configuration is good.");
   }
   return cli::kExitOk;
@@ -83,6 +85,7 @@ constexpr int64_t kLastLinesMs = 1000;
 int serve(const cli::Invocation& in, cli::Console& console) {
   const LoadedConfig loaded = load_for_serve(in);
   if (!loaded.faults.empty()) return report_faults(loaded.faults, console);
+  for (const std::string& note : loaded.notes) log::warn("config.no_effect", {{"note", note}});
   look_at_environment_file(in.text("config"));
   const auto tell = [&](const App& app) {
     if (!console.mode().terminal) return;

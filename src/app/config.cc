@@ -1,19 +1,20 @@
-// Reads the configuration: YAML first, then the environment over it, then a look at what the fields
-// say together. Every fault is collected, so that one run names them all. Used at the start and on
-// SIGHUP.
+// Reads the configuration: the variables of the backend that kvcs replaces (KVCDN_*), the YAML over
+// them, the environment over that, then a look at what the fields say together. Every fault is
+// collected, so that one run names them all. Used at the start and on SIGHUP.
 #include "app/config.h"
 
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
 
-#include "app/public_url.h"
+#include "app/kvcdn_environment.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -174,6 +175,25 @@ class YamlLoader final {
   std::vector<std::string>& faults_;
 };
 
+// Before the file, so that what the file says wins.
+void apply_kvcdn_environment(std::vector<ConfigField>& fields, const Environment& environment,
+                             LoadedConfig& loaded) {
+  KvcdnEnvironment read = read_kvcdn_environment(environment);
+  for (const KvcdnEnvironment::Setting& setting : read.settings) {
+    const auto field = std::find_if(fields.begin(), fields.end(), [&](const ConfigField& one) {
+      return one.path == setting.path;
+    });
+    if (field == fields.end()) {
+      read.notes.push_back(setting.variable + ": is not used: there is no such setting here.");
+      continue;
+    }
+    const std::string why = std::visit(ScalarSetter{*field, setting.text}, field->target);
+    if (!why.empty()) loaded.faults.push_back(setting.variable + ": " + why);
+  }
+  for (std::string& fault : read.faults) loaded.faults.push_back(std::move(fault));
+  loaded.notes = std::move(read.notes);
+}
+
 // A variable that is set counts, even when it is empty: an empty text takes back what the file
 // says.
 void apply_environment(std::vector<ConfigField>& fields, const Environment& environment,
@@ -242,6 +262,7 @@ LoadedConfig load_config_text(std::string_view yaml, const Environment& environm
                               const std::string& name) {
   LoadedConfig loaded;
   std::vector<ConfigField> fields = config_fields(loaded.config);
+  apply_kvcdn_environment(fields, environment, loaded);
   YamlLoader(fields, name, loaded.faults).load(yaml);
   apply_environment(fields, environment, loaded.faults);
   apply_foreign_quotas(environment, loaded.config.auth.plans);
@@ -255,24 +276,28 @@ LoadedConfig load_config(const std::string& yaml_path, const Environment& enviro
   if (!yaml_path.empty()) {
     std::ifstream file(yaml_path, std::ios::binary);
     if (!file) {
-      return {{}, {yaml_path + ": cannot be read; does it exist, and may this user read it?"}};
+      return {{}, {yaml_path + ": cannot be read; does it exist, and may this user read it?"}, {}};
     }
     text.resize(kConfigFileMaxBytes + 1);
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
     text.resize(static_cast<size_t>(file.gcount()));
-    if (text.size() > kConfigFileMaxBytes) return {{}, {yaml_path + ": is over 1 MiB."}};
+    if (text.size() > kConfigFileMaxBytes) return {{}, {yaml_path + ": is over 1 MiB."}, {}};
   }
   return load_config_text(text, environment, yaml_path);
 }
+
+namespace {
+bool is_ours(std::string_view variable) {
+  return variable.starts_with("KVCS_") || variable.starts_with("KVCDN_");
+}
+}  // namespace
 
 Environment process_environment() {
   Environment environment;
   for (char** entry = environ; *entry != nullptr; entry++) {
     const std::string_view text = *entry;
     const size_t equals = text.find('=');
-    const bool is_known =
-        text.starts_with("KVCS_") || text.starts_with("KVCDN_") || text.starts_with("STRIPE_");
-    if (equals == text.npos || !is_known) continue;
+    if (equals == text.npos || !is_ours(text)) continue;
     environment.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return environment;

@@ -25,6 +25,7 @@
 #include "http/client/upstream.h"
 #include "http/serve/server_config.h"
 #include "identity/guards.h"
+#include "identity/seeded_keys.h"
 #include "kv/kv.h"
 #include "ledger/alerts.h"
 #include "ledger/retention.h"
@@ -89,6 +90,7 @@ struct Config {
   LogSection log;
   AdminGuardLimits admin;
   IdentitySection identity;
+  SeededKeysConfig seeded_keys;  // identity.seeded_organizations, KVCS_API_KEY_SEED
   portal::PortalConfig auth;
   portal::MailConfig mail;
   gateway::GatewayConfig gateway;
@@ -122,8 +124,10 @@ Environment process_environment();
 struct LoadedConfig {
   Config config;
   std::vector<std::string> faults;  // Empty: the configuration is good.
+  std::vector<std::string> notes;   // What is set and has no effect.
 };
-// Reads `yaml_path` ("" = none), then the environment, then validates; collects every fault.
+// Reads KVCDN_* variables (app/kvcdn_environment.h), `yaml_path` ("" = none) over them, then the
+// KVCS_* variables, then validates; collects every fault.
 LoadedConfig load_config(const std::string& yaml_path, const Environment& environment);
 // The text of a file, for tests; `name` is what faults are prefixed with.
 LoadedConfig load_config_text(std::string_view yaml, const Environment& environment,

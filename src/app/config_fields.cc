@@ -247,6 +247,8 @@ void add_rest(Fields& fields, Config& c) {
   fields.push_back({"admin.lockout_s", &c.admin.lockout_s, "How long.", 1, 86'400});
   fields.push_back({"identity.cached_keys_max", &c.identity.cached_keys_max,
                     "Key records kept in memory.", 100, 10'000'000});
+  fields.push_back({"identity.seeded_organizations", &c.seeded_keys.organizations,
+                    "Slugs that get a key made of KVCS_API_KEY_SEED; made when not there."});
   fields.push_back({"auth.session_idle_s", &c.auth.sessions.idle_s,
                     "A session that is not used for so long ends.", 300, 400 * 86'400});
   fields.push_back({"auth.session_lifetime_s", &c.auth.sessions.lifetime_s,
@@ -300,12 +302,11 @@ void add_rest(Fields& fields, Config& c) {
              "The user key that pays for the summaries of gateway.briefing_model.");
   add_secret("agent_worker_key", &c.gateway.agent_worker.key,
              "Bearer key for gateway.agent_worker_url.");
-  // Under the names that Stripe's own tools know.
-  add_secret("stripe_secret_key", &c.auth.billing.secret_key, "Stripe's secret key; empty: none.");
-  fields.back().variable = "STRIPE_SECRET_KEY";
-  add_secret("stripe_webhook_secret", &c.auth.billing.webhook_secret,
-             "What Stripe signs events with; several with commas during a rotation.");
-  fields.back().variable = "STRIPE_WEBHOOK_SECRET";
+  add_secret("api_key_seed", &c.seeded_keys.seed,
+             "Of the keys of identity.seeded_organizations (KVCDN_API_KEY_SEED).");
+  add_secret(
+      "api_key_admin_secret", &c.seeded_keys.admin_secret,
+      "Bearer of POST /api/v1/admin/api-keys (KVCDN_ADMIN_SECRET); empty: admin keys alone.");
   add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
 }
 

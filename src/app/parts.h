@@ -56,8 +56,7 @@ class ProjectService;
 class RateLimiter;
 class RequestMetrics;
 class Sealer;
-class ShareApi;
-class ShareService;
+class SeededKeys;
 class StatusApi;
 class SystemHealth;
 class MemberService;
@@ -269,6 +268,7 @@ struct Parts {
   std::unique_ptr<OrganizationsApi> organizations_api;
   std::unique_ptr<ProjectKeysApi> project_keys_api;
   std::unique_ptr<AdminKeysApi> admin_keys_api;
+  std::unique_ptr<SeededKeys> seeded_keys;
   std::unique_ptr<KvApi> kv_api;
   std::unique_ptr<Idempotency> idempotency;
 

@@ -36,6 +36,7 @@
 #include "identity/identity.h"
 #include "identity/orgs_api.h"
 #include "identity/project_keys_api.h"
+#include "identity/seeded_keys.h"
 #include "identity/users_api.h"
 #include "ledger/ledger_api.h"
 #include "ops/idempotency.h"
@@ -239,6 +240,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.artifacts.catalogue_api->add_routes(table);
   parts.artifacts.uploads_api->add_routes(table, artifact);
   parts.project_keys_api->add_routes(table, artifact);
+  parts.seeded_keys->add_routes(table, admin.owner);
   parts.gateway.api->add_routes(table);
   parts.gateway.admin_api->add_routes(table, admin);
   parts.gateway.agent_schedules->add_routes(table, admin);
@@ -297,6 +299,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      NestedArtifactsApi::types(),
                                                      CatalogueApi::types(),
                                                      ProjectKeysApi::types(),
+                                                     SeededKeys::types(),
                                                      OrganizationsApi::tenant_token_types(),
                                                      portal::SignInApi::types(),
                                                      portal::MeApi::types(),

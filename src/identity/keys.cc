@@ -69,11 +69,12 @@ std::string auth_key(PrincipalKind kind, std::string_view hash) {
 }
 
 // One list holds an organization's own keys and those of all its projects; a project owner without
-// a project stands for all of them.
+// a project stands for all of them. A project that an organization key names is where its uploads
+// go, not its owner.
 bool belongs_to(const KeyRecord& key, const KeyOwner& owner) {
   if (owner.kind == PrincipalKind::kOrganizationKey) return key.kind == owner.kind;
   return owner.kind != PrincipalKind::kProjectKey || owner.project_id.empty() ||
-         key.project_id == owner.project_id;
+         (key.kind == PrincipalKind::kProjectKey && key.project_id == owner.project_id);
 }
 
 // Enough to tell two keys apart in a list, too little to guess one.

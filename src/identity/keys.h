@@ -22,9 +22,9 @@ inline constexpr int64_t kKeyOverlapMaxS = 30 * 86'400;  // Of a rotation.
 // The owner of a key. The caller has checked that the owner exists.
 struct KeyOwner {
   PrincipalKind kind = PrincipalKind::kAnonymous;
-  std::string organization_id;  // All but kAdminKey; kOrganizationKey has nothing else.
-  std::string project_id;       // kProjectKey
-  std::string user_id;          // kUserKey
+  std::string organization_id;  // All but kAdminKey.
+  std::string project_id;  // kProjectKey; kOrganizationKey: where uploads go that name none, or "".
+  std::string user_id;     // kUserKey
 };
 
 // The members of a new key that the caller decides; the service makes the rest.

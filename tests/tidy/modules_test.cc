@@ -91,7 +91,7 @@ const std::map<std::string, Shown>& shown() {
        {{"access.h", "admin_common.h", "directory.h", "browser_session.h", "keys.h", "members.h",
          "names.h", "orgs.h", "people.h", "projects.h", "records.h", "sessions.h", "users.h"},
         {"admin_keys_api.h", "adopted_tokens.h", "guards.h", "orgs_api.h", "project_keys_api.h",
-         "users_api.h"}}},
+         "seeded_keys.h", "users_api.h"}}},
       {"artifacts",
        {{},
         {"artifact_audit.h", "artifacts_api.h", "missing_blobs.h", "artifact_search.h",
