@@ -100,13 +100,17 @@ void adopt_tokens(const TokenAdoption& adoption) {
   }
 }
 
-// A disk that fails here is only logged: the sweep tries again.
-void finish_removals(ArtifactService& artifacts) {
-  const Result<size_t> finished = artifacts.finish_removals();
-  if (!finished.ok()) {
-    log::warn("artifacts.removals_failed", {{"error", finished.status().to_string()}});
-  } else if (*finished > 0) {
-    log::info("artifacts.removals_finished", {{"count", static_cast<int64_t>(*finished)}});
+// Such a name works as before, and cannot be given to anybody anew.
+void tell_of_reserved_slugs(const Parts& parts) {
+  const std::vector<std::string> words(parts.reserved_slugs.begin(), parts.reserved_slugs.end());
+  const Result<std::vector<std::string>> taken = parts.organizations->find_reserved(words);
+  if (!taken.ok()) log::warn("slugs.not_checked", {{"error", taken.status().to_string()}});
+  for (const std::string& slug : taken.ok() ? *taken : std::vector<std::string>()) {
+    log::warn("organization.slug_reserved",
+              {{"slug", slug},
+               {"hint",
+                "The API's own paths use this word by now. The organization goes on under "
+                "it; rename it, so that nobody mistakes the one for the other."}});
   }
 }
 
@@ -167,6 +171,7 @@ Status App::start(std::function<void()> on_failure) {
     log::info("first_start.credentials_written",
               {{"path", initial_credentials_path(p.config.data_dir)}});
   }
+  tell_of_reserved_slugs(p);
   p.seeded_keys->make_all();
   start_refresher(*p.gateway.refresher);
   p.cron->start();

@@ -209,7 +209,10 @@ void build_artifacts(Parts& parts) {
       [directory = parts.directory.get()](
           std::string_view organization_id) -> Result<ArtifactsApi::Holder> {
         const auto organization = KVCS_TRY(directory->organization(organization_id));
-        return ArtifactsApi::Holder{organization->slug, organization->active};
+        ArtifactsApi::Holder holder{shown_slug(*organization), organization->active,
+                                    organization->more_slugs};
+        holder.other_slugs.push_back(organization->slug);
+        return holder;
       });
   parts.artifacts.uploads = std::make_unique<UploadService>(
       *parts.artifacts.service, *parts.portal_writer, *parts.portal_readers, *parts.blobs,

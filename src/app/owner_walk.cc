@@ -246,6 +246,7 @@ Status OwnerWalk::walk_organization() {
   if (removes_) KVCS_TRY(parts_.portal.billing->end_subscription(owner_.id));
   KVCS_TRY(walk_owned(Owner::kOrganization, owner_.id));
   KVCS_TRY(walk_memberships());
+  KVCS_TRY(walk_slugs());
   if (!removes_) return ok();
   return parts_.artifacts.service->forget_organization(owner_.id);
 }
@@ -259,6 +260,15 @@ Status OwnerWalk::walk_memberships() {
                        const bool is_ours = keyspace::organization_of_person(item.key) == owner_.id;
                        return is_ours ? take(KvFamily::kConfig, item.key) : ok();
                      });
+}
+
+// The slugs that a rename has brought name the organization in their values.
+Status OwnerWalk::walk_slugs() {
+  const auto look = [&](const KvItem& item) -> Status {
+    const bool is_ours = parse_slug_alias(item.entry.value) == owner_.id;
+    return is_ours ? take(KvFamily::kConfig, item.key) : ok();
+  };
+  return kv_for_each(*parts_.kv, KvFamily::kConfig, keyspace::kOrgSlugPrefix, look);
 }
 
 Status OwnerWalk::take(KvFamily family, const std::string& key) {

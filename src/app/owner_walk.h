@@ -56,6 +56,7 @@ class OwnerWalk final {
   Status walk_projects();
   Status walk_organization();
   Status walk_memberships();
+  Status walk_slugs();
   bool is_ours(const KeyRecord& key) const;
   Status take(KvFamily family, const std::string& key);
   Status flush();

@@ -282,11 +282,18 @@ std::string ArtifactsApi::public_url(const std::string& base, const Artifact& ar
   return base + "/" + std::string(organization) + "/" + artifact.project + "/" + artifact.id;
 }
 
-// Another project than the key's own is one that is not there, as the service says it.
-Status take_owner(const Principal& who, Artifact& wanted) {
-  wanted.organization_id = who.organization_id;
-  const std::string_view own = access::project_limit(who);
-  if (wanted.project_id.empty()) wanted.project_id = who.project_id;
+// What the caller's organization is called in public URLs, which a rename changes.
+std::string ArtifactsApi::shown_organization(const Request& request) const {
+  const Result<Holder> holder = holder_of_(request.principal.organization_id);
+  return holder.ok() ? holder->slug : request.principal.organization;
+}
+
+Result<Response> ArtifactsApi::create_upload(Request& request) {
+  const Json body = KVCS_TRY(read_object(request));
+  Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
+  wanted.organization_id = request.principal.organization_id;
+  const std::string_view own = access::project_limit(request.principal);
+  if (wanted.project_id.empty()) wanted.project_id = request.principal.project_id;
   if (wanted.project_id.empty()) {
     return invalid(
         "project_id: required with an organization key, which is of no project; name one of its "
@@ -332,11 +339,11 @@ Result<Response> ArtifactsApi::list(Request& request) {
   if (!paged) return list_everything(request, std::move(filter), shape);
   const ArtifactPage page = KVCS_TRY(service_.list(filter));
   const uint64_t total = KVCS_TRY(service_.count(filter));
-  const std::string base = base_url(request);
+  const std::string base = base_url(request), organization = shown_organization(request);
   Json items = Json::array();
   for (const Artifact& item : page.items) {
-    items.push_back(artifact_json::to_json(
-        item, shape, {public_url(base, item, request.principal.organization), ""}));
+    items.push_back(
+        artifact_json::to_json(item, shape, {public_url(base, item, organization), ""}));
   }
   Json body{{"artifacts", std::move(items)},
             {"total", total},
@@ -356,7 +363,7 @@ Result<Response> ArtifactsApi::list_everything(const Request& request, ArtifactF
   response.set("cache-control", "private, no-store");
   response.stream =
       [this, filter = std::move(filter), shape, page = std::move(first), base = base_url(request),
-       organization = request.principal.organization](http::BodyWriter& out) mutable -> Status {
+       organization = shown_organization(request)](http::BodyWriter& out) mutable -> Status {
     uint64_t sent = 0;
     std::string text = "{\"artifacts\":[";
     for (;;) {
@@ -387,7 +394,7 @@ Result<Response> ArtifactsApi::get(Request& request) {
 Response ArtifactsApi::about(const Request& request, const Artifact& row, Shape shape) const {
   artifact_json::Urls urls;
   if (row.ready) urls.download_url = signed_url(request, "GET", row);
-  urls.public_url = public_url(base_url(request), row, request.principal.organization);
+  urls.public_url = public_url(base_url(request), row, shown_organization(request));
   Json about = artifact_json::to_json(row, shape, urls);
   // The uploader's metadata is a member of its own, so that none of its names can meet ours.
   about["metadata"] = parse_json(row.metadata_json).value_or(Json::object());

@@ -45,8 +45,9 @@ class ArtifactsApi final {
  public:
   // What the doors without a key ask about an organization.
   struct Holder {
-    std::string slug;
+    std::string slug;  // That public URLs show.
     bool active = true;
+    std::vector<std::string> other_slugs;  // Of before, which redirect.
   };
   using HolderOf = std::function<Result<Holder>(std::string_view organization_id)>;
   ArtifactsApi(ArtifactService& service, ArtifactSearch& search, const Presigner& presigner,
@@ -79,8 +80,7 @@ class ArtifactsApi final {
   // For the other handlers of artifacts. A URL that opens the bytes for `method` alone.
   std::string signed_url(const http::Request& request, const char* method,
                          const Artifact& artifact) const;
-  std::string base_url(const http::Request& request) const;
-  // "" for one that is not everybody's.
+  std::string shown_organization(const http::Request& request) const;
   std::string public_url(const std::string& base, const Artifact& artifact,
                          std::string_view organization) const;
   // Forbidden in the same words for every artifact that is not for everybody, and for none.

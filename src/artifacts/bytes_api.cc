@@ -222,6 +222,21 @@ Result<Response> ArtifactsApi::get_public(Request& request) {
   return send_public(request, *row);
 }
 
+namespace {
+
+// To the names that a rename has brought. Not kept by browsers, as the names may change back.
+Response redirect(const Request& request, std::string path) {
+  if (const size_t query = request.target.find('?'); query != std::string::npos) {
+    path += request.target.substr(query);
+  }
+  Response response = http::empty_response(301);
+  response.set("location", path);
+  response.set("cache-control", "no-cache");
+  return response;
+}
+
+}  // namespace
+
 Result<Response> ArtifactsApi::get_cdn(Request& request) {
   const std::string id = lower_ascii(request.param("artifact_id"));
   // Any path of three segments leads here; one that is no artifact's is simply not found.
@@ -231,22 +246,17 @@ Result<Response> ArtifactsApi::get_cdn(Request& request) {
   KVCS_TRY(row.status());
   KVCS_TRY(check_public(*row));
   const Holder holder = KVCS_TRY(holder_of_(row->organization_id));
-  if (row->project != request.param("project") || holder.slug != request.param("org")) {
+  const std::string_view org = request.param("org"), project = request.param("project");
+  if (row->project == project && holder.slug == org) {
+    return send_bytes(request, *row, kPublicCache);
+  }
+  const auto& others = holder.other_slugs;
+  const bool is_org =
+      holder.slug == org || std::find(others.begin(), others.end(), org) != others.end();
+  if (!is_org || (row->project != project && !KVCS_TRY(service_.had_slug(*row, project)))) {
     return not_for_everybody();
   }
-  const std::string url = public_url(base_url(request), *row, holder.slug);
-  Response response;
-  if (public_page::wants_page(request)) {
-    response = public_page::of_artifact(*row, holder.slug, url);
-  } else if (public_page::wants_data(request)) {
-    response =
-        http::json_response(200, dump_json(artifact_json::to_public_json(*row, holder.slug, url)));
-  } else {
-    response = KVCS_TRY(send_public(request, *row));
-  }
-  response.set("cache-control", std::string(kPublicCache));
-  response.set("vary", "Accept");
-  return response;
+  return redirect(request, "/" + holder.slug + "/" + row->project + "/" + row->id);
 }
 
 }  // namespace kvcs

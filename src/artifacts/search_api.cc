@@ -99,11 +99,12 @@ Result<http::Response> ArtifactsApi::search(http::Request& request) {
   const artifact_json::Shape shape = KVCS_TRY(artifact_json::shape_for(request));
   query.organization_id = request.principal.organization_id;
   query.only_project_id = access::project_limit(request.principal);
+  const std::string organization = shown_organization(request);
   Json hits = Json::array();
   for (const PrefixHit& hit : KVCS_TRY(search_.find(query))) {
     artifact_json::Urls urls;
     urls.download_url = signed_url(request, "GET", hit.artifact);
-    urls.public_url = public_url(base_url(request), hit.artifact, request.principal.organization);
+    urls.public_url = public_url(base_url(request), hit.artifact, organization);
     Json about = artifact_json::to_json(hit.artifact, shape, urls);
     about["common_prefix"] = hit.common_prefix;
     about["without_bos"] = hit.without_bos;

@@ -107,7 +107,8 @@ Result<std::shared_ptr<const Organization>> Directory::organization_by_slug(
     return entry.ok() ? Result<std::string>(std::move(entry->value)) : std::move(entry).status();
   };
   const auto id = KVCS_TRY(slugs_.find_or_load(keyspace::org_slug(slug), load));
-  if (id->empty()) return not_found("No organization \"" + printable(slug) + "\".");
+  if (id->empty() || !parse_slug_alias(*id).empty())
+    return not_found("No organization \"" + printable(slug) + "\".");
   return organization(*id);
 }
 

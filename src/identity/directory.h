@@ -29,6 +29,7 @@ class Directory final {
   // have their own.
   Result<std::shared_ptr<const KeyRecord>> key(PrincipalKind kind,
                                                std::string_view sha256_hex) const;
+  // By its first slug, the tenant's name.
   Result<std::shared_ptr<const Organization>> organization_by_slug(std::string_view slug) const;
   Result<std::shared_ptr<const Session>> session(std::string_view token_sha256_hex) const;
   Result<std::shared_ptr<const Person>> person(std::string_view id) const;

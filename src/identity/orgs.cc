@@ -20,6 +20,10 @@ Status no_such_organization(std::string_view id) {
       .with_reason("org_not_found");
 }
 
+Status slug_taken(const std::string& slug) {
+  return conflict("The slug '" + slug + "' is taken.").with_reason("slug_exists");
+}
+
 }  // namespace
 
 std::string slug_from_name(std::string_view name) {
@@ -47,17 +51,24 @@ OrganizationService::OrganizationService(const KvStore& kv, AuditedKv& audited, 
       is_reserved_(std::move(is_reserved)) {}
 
 Result<Organization> OrganizationService::check(Organization wanted) const {
-  wanted.name = KVCS_TRY(normal_name(wanted.name));
-  if (!is_slug(wanted.slug)) {
+  if (trim(wanted.name).empty() || wanted.name.size() > kNameMaxBytes) {
+    return invalid("name: 1 to " + std::to_string(kNameMaxBytes) + " bytes are allowed.");
+  }
+  KVCS_TRY(check_slug(wanted.slug));
+  return wanted;
+}
+
+Status OrganizationService::check_slug(const std::string& slug) const {
+  if (!is_slug(slug)) {
     return invalid(
-        "slug: '" + printable(wanted.slug, kShownName) +
+        "slug: '" + printable(slug, kShownName) +
         "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
   }
-  if (is_reserved_(wanted.slug)) {
-    return invalid("slug: '" + wanted.slug + "' is a word that the API's own paths use.")
+  if (is_reserved_(slug)) {
+    return invalid("slug: '" + slug + "' is a word that the API's own paths use.")
         .with_reason("slug_reserved");
   }
-  return wanted;
+  return ok();
 }
 
 Result<Organization> OrganizationService::create(Organization wanted, const AuditContext& who,
@@ -98,7 +109,7 @@ Result<Organization> OrganizationService::add(Organization wanted, const AuditCo
     // Two companies may share a name; the slug that we chose ourselves gets a tail.
     wanted.slug = base_slug + "-" + to_hex(entropy_.bytes(3));
   }
-  return conflict("The slug '" + wanted.slug + "' is taken.").with_reason("slug_exists");
+  return slug_taken(wanted.slug);
 }
 
 // Its tokens and accounts are somebody's already.
@@ -123,6 +134,75 @@ Result<Organization> OrganizationService::find_by_slug(std::string_view slug) co
   if (entry.code() == Code::kNotFound) return no_such_organization(slug);
   if (!entry.ok()) return entry.status();
   return find(entry.value().value);
+}
+
+Result<Organization> OrganizationService::find_by_any_slug(std::string_view slug) const {
+  if (!is_slug(slug)) return no_such_organization(slug);
+  Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::org_slug(slug));
+  if (entry.code() == Code::kNotFound) return no_such_organization(slug);
+  if (!entry.ok()) return entry.status();
+  const std::string_view alias = parse_slug_alias(entry->value);
+  return find(alias.empty() ? std::string_view(entry->value) : alias);
+}
+
+// What the store has under a slug that is taken tells whose it is.
+Status OrganizationService::claim(const Organization& organization, const std::string& slug,
+                                  const AuditContext& who) {
+  const std::string key = keyspace::org_slug(slug);
+  const std::string ours = slug_alias(organization.id);
+  Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
+  if (entry.code() == Code::kNotFound) {
+    if (const Status free = check_no_tenant(slug); !free.ok()) {
+      return free.code() == Code::kConflict ? slug_taken(slug) : free;
+    }
+    KvBatch batch;
+    batch.put(KvFamily::kConfig, key, ours);
+    const Status stored =
+        audited_.compare_and_swap(KvFamily::kConfig, key, std::nullopt, batch, who);
+    if (stored.code() != Code::kConflict || stored.reason() == "name_in_deletion") return stored;
+    entry = kv_.get(KvFamily::kConfig, key);
+  }
+  KVCS_TRY(entry.status());
+  return entry->value == ours || entry->value == organization.id ? ok() : slug_taken(slug);
+}
+
+// The slug is taken first and shown then: a crash between the two leaves one more that is kept for
+// the organization, and goes with it.
+Result<Organization> OrganizationService::rename(std::string_view id, const std::string& slug,
+                                                 const AuditContext& who) {
+  const Organization present = KVCS_TRY(find(id));
+  if (shown_slug(present) == slug) return present;
+  KVCS_TRY(check_slug(slug));
+  if (!has_slug(present, slug) && present.more_slugs.size() >= kMoreSlugsMax) {
+    return conflict("An organization keeps " + std::to_string(kMoreSlugsMax) +
+                    " slugs besides its first, and this one has as many; choose one of them.")
+        .with_reason("slugs_full");
+  }
+  KVCS_TRY(claim(present, slug, who));
+  const auto show = [&](Organization& organization) -> Status {
+    if (!has_slug(organization, slug)) organization.more_slugs.push_back(slug);
+    organization.shown_slug = slug == organization.slug ? "" : slug;
+    return ok();
+  };
+  Result<Organization> renamed = update(id, show, who);
+  if (renamed.code() == Code::kNotFound && slug != present.slug) {
+    // Its deletion may have passed over the slug before it was there.
+    KvBatch batch;
+    batch.remove(KvFamily::kConfig, keyspace::org_slug(slug));
+    KVCS_TRY(audited_.write(batch, who));
+  }
+  return renamed;
+}
+
+Result<std::vector<std::string>> OrganizationService::find_reserved(
+    const std::vector<std::string>& words) const {
+  std::vector<std::string> found;
+  for (const std::string& word : words) {
+    const Status taken = kv_.get(KvFamily::kConfig, keyspace::org_slug(word)).status();
+    if (taken.ok()) found.push_back(word);
+    if (!taken.ok() && taken.code() != Code::kNotFound) return taken;
+  }
+  return found;
 }
 
 Result<Organization> OrganizationService::update(std::string_view id, const Edit& edit,

@@ -1,5 +1,7 @@
-// Organizations: create, change, suspend, list; app/owner_deletion.h deletes them. One record each,
-// unique by slug (a compare-and-swap on org_slug:{slug}). Every change is audited. Thread-safe.
+// Organizations: create, change, rename, suspend, list; app/owner_deletion.h deletes them. One
+// record each, unique by slug (a compare-and-swap on org_slug:{slug}). The first slug is for good:
+// a rename changes what is shown, and the slugs before stay the organization's. Every change is
+// audited. Thread-safe.
 #pragma once
 #include <functional>
 #include <string>
@@ -33,17 +35,21 @@ class OrganizationService final {
   Result<Organization> create(Organization wanted, const AuditContext& who, const Also& also = {});
   // The same, for a tenant that is there or about to be.
   Result<Organization> create_for_tenant(Organization wanted, const AuditContext& who);
-  Result<Organization> find(std::string_view id) const;  // NotFound, reason org_not_found
-  Result<Organization> find_by_slug(std::string_view slug) const;
+  Result<Organization> find(std::string_view id) const;            // NotFound, reason org_not_found
+  Result<Organization> find_by_slug(std::string_view slug) const;  // By the first one.
+  // By any that it has or had.
+  Result<Organization> find_by_any_slug(std::string_view slug) const;
   // `edit` may change anything but id, slug and times; it may run more than once. Its failure is
   // returned and nothing is written.
   using Edit = std::function<Status(Organization& organization)>;
   Result<Organization> update(std::string_view id, const Edit& edit, const AuditContext& who);
-  // The same with more that is written, or not, together with it: whoever changes both in this way
-  // has the organization's record as the lock of the other.
-  using EditMore = std::function<Status(Organization& organization, KvBatch& batch)>;
-  Result<Organization> update_with(std::string_view id, const EditMore& edit,
-                                   const AuditContext& who);
+  // Shows the organization under another slug from now on. Invalid as create(); Conflict with
+  // reason slug_exists (another organization has it, or had it, or there is a tenant of that name),
+  // slugs_full, or name_in_deletion.
+  Result<Organization> rename(std::string_view id, const std::string& slug,
+                              const AuditContext& who);
+  // Slugs in use that are words of the API's own paths by now, as a release may make them.
+  Result<std::vector<std::string>> find_reserved(const std::vector<std::string>& words) const;
   // In order of slug, after `cursor` ("" = from the first); the page's cursor is "" at the end.
   Result<OrganizationPage> list(std::string_view cursor, size_t limit) const;
 
@@ -51,6 +57,9 @@ class OrganizationService final {
   Result<Organization> add(Organization wanted, const AuditContext& who, bool for_tenant,
                            const Also& also);
   Status check_no_tenant(const std::string& slug) const;
+  Status check_slug(const std::string& slug) const;
+  // The slug is the organization's when this returns.
+  Status claim(const Organization& organization, const std::string& slug, const AuditContext& who);
   // Invalid unless name and slug fit; else the same.
   Result<Organization> check(Organization wanted) const;
 

@@ -167,6 +167,8 @@ paid_plan: string
 version!: integer
 created_at!: time
 updated_at!: time?
+shown_slug: string # After a rename, in public URLs; the slug stays the tenant's name.
+more_slugs: [string] # The shown one, and those before it, which redirect.
 unknown_input_cost_per_token: number
 unknown_output_cost_per_token: number)"},
     {"OrganizationPage", R"(

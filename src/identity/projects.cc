@@ -15,25 +15,62 @@ namespace {
 
 constexpr int64_t kMarkedMax = 500;
 
+Status check_name(const std::string& name) {
+  if (!trim(name).empty() && name.size() <= kNameMaxBytes) return ok();
+  return invalid("name: 1 to " + std::to_string(kNameMaxBytes) + " bytes are allowed.");
+}
+
+Status check_slug(const std::string& slug) {
+  if (is_slug(slug)) return ok();
+  return invalid("slug: '" + printable(slug, kShownName) +
+                 "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
+}
+
+Status slug_taken(const std::string& slug) {
+  return conflict("A project '" + slug + "' exists in this organization, or had the name before.")
+      .with_reason("slug_exists");
+}
+
+// Whether another project had the slug before.
+Result<bool> is_kept(Database& db, const Project& project) {
+  Statement select = KVCS_TRY(db.prepare(
+      "SELECT 1 FROM project_slugs WHERE organization_id = ? AND slug = ? AND project_id <> ?"));
+  select.bind(1, project.organization_id).bind(2, project.slug).bind(3, project.id);
+  return select.step();
+}
+
+// The slug of before is kept for the project, and the new one is no longer one of before.
+Status keep_slug(Database& db, const Project& before, const Project& after) {
+  Statement drop =
+      KVCS_TRY(db.prepare("DELETE FROM project_slugs WHERE organization_id = ? AND slug = ?"));
+  KVCS_TRY(drop.bind(1, after.organization_id).bind(2, after.slug).run());
+  Statement count = KVCS_TRY(db.prepare("SELECT count(*) FROM project_slugs WHERE project_id = ?"));
+  count.bind(1, before.id);
+  KVCS_TRY(count.step());
+  if (count.integer(0) >= kOldProjectSlugsMax) {
+    return conflict("A project keeps " + std::to_string(kOldProjectSlugsMax) +
+                    " slugs of before, and this one has as many; choose one of them.")
+        .with_reason("slugs_full");
+  }
+  Statement insert = KVCS_TRY(
+      db.prepare("INSERT INTO project_slugs (organization_id, slug, project_id) VALUES (?, ?, ?)"));
+  insert.bind(1, before.organization_id).bind(2, before.slug).bind(3, before.id);
+  return insert.run();
+}
+
 // The columns in the order of all SELECTs.
 Project read_project(const Statement& row) {
   return {row.text(0), row.text(1), row.text(2), row.text(3), row.integer(4)};
 }
 
-// In the transaction of the new row, so that two projects cannot pass the limit together. The first
-// is never too many: an organization is made with it.
-Status check_projects(Database& db, const std::string& organization_id, int64_t max) {
-  if (max < 0) return ok();
-  Statement count = KVCS_TRY(db.prepare("SELECT count(*) FROM projects WHERE organization_id = ?"));
-  count.bind(1, organization_id);
-  KVCS_TRY(count.step());
-  const int64_t used = count.integer(0);
-  if (used == 0 || used < max) return ok();
-  return over_quota("projects",
-                    "Project quota exceeded: the organization has " + std::to_string(used) +
-                        " of " + std::to_string(max) +
-                        " projects. Delete one, or have the plan changed.",
-                    static_cast<uint64_t>(used), 1, static_cast<uint64_t>(max));
+Result<Project> find_in(Database& db, std::string_view organization_id,
+                        std::string_view project_id) {
+  Statement select =
+      KVCS_TRY(db.prepare("SELECT id, organization_id, slug, name, created_ms FROM projects "
+                          "WHERE id = ? AND organization_id = ? AND deleting = 0"));
+  select.bind(1, project_id).bind(2, organization_id);
+  if (!KVCS_TRY(select.step())) return no_such_project(project_id);
+  return read_project(select);
 }
 
 }  // namespace
@@ -55,21 +92,17 @@ ProjectService::ProjectService(DbWriter& writer, DbReaders& readers, const Clock
       projects_max_(std::move(projects_max)) {}
 
 Result<Project> ProjectService::create(Project wanted, const AuditContext& who) {
-  wanted.name = KVCS_TRY(normal_name(wanted.name));
+  KVCS_TRY(check_name(wanted.name));
   if (wanted.id.empty()) wanted.id = make_uuid_v4(entropy_);
   if (wanted.slug.empty()) wanted.slug = slug_from_name(wanted.name);
   if (wanted.slug.empty()) wanted.slug = wanted.id;
-  if (!is_slug(wanted.slug)) {
-    return invalid(
-        "slug: '" + printable(wanted.slug, kShownName) +
-        "' must be 1 to 64 of a-z, 0-9, '_', '.', '-' and begin with a letter or digit.");
-  }
+  KVCS_TRY(check_slug(wanted.slug));
   wanted.created_ms = clock_.unix_ms();
   const int64_t max = projects_max_ ? KVCS_TRY(projects_max_(wanted.organization_id)) : -1;
   Status refused;
   Status stored = writer_.run([&](Database& db) -> Status {
     refused = owner_check_(wanted.organization_id);
-    if (refused.ok()) refused = check_projects(db, wanted.organization_id, max);
+    if (refused.ok() && KVCS_TRY(is_kept(db, wanted))) refused = slug_taken(wanted.slug);
     KVCS_TRY(Status(refused));
     Statement insert =
         KVCS_TRY(db.prepare("INSERT INTO projects (id, organization_id, slug, name, created_ms) "
@@ -88,8 +121,7 @@ Result<Project> ProjectService::create(Project wanted, const AuditContext& who) 
                       "ended; try again later.")
           .with_reason("name_in_deletion");
     }
-    return conflict("A project '" + wanted.slug + "' exists in this organization.")
-        .with_reason("slug_exists");
+    return slug_taken(wanted.slug);
   }
   if (!stored.ok()) return stored;
   return wanted;
@@ -113,16 +145,34 @@ Result<Project> ProjectService::find(std::string_view organization_id,
                                      std::string_view project_id) const {
   Project project;
   const Status found = readers_.run([&](Database& db) -> Status {
-    Statement select =
-        KVCS_TRY(db.prepare("SELECT id, organization_id, slug, name, created_ms FROM projects "
-                            "WHERE id = ? AND organization_id = ? AND deleting = 0"));
-    select.bind(1, project_id).bind(2, organization_id);
-    if (!KVCS_TRY(select.step())) return no_such_project(project_id);
-    project = read_project(select);
+    project = KVCS_TRY(find_in(db, organization_id, project_id));
     return ok();
   });
   if (!found.ok()) return found;
   return project;
+}
+
+Result<Project> ProjectService::rename(std::string_view organization_id,
+                                       std::string_view project_id, const std::string& name,
+                                       const std::string& slug, const AuditContext& who) {
+  if (!name.empty()) KVCS_TRY(check_name(name));
+  if (!slug.empty()) KVCS_TRY(check_slug(slug));
+  Project after;
+  const Status stored = writer_.run([&](Database& db) -> Status {
+    const Project before = KVCS_TRY(find_in(db, organization_id, project_id));
+    after = before;
+    if (!name.empty()) after.name = name;
+    if (!slug.empty()) after.slug = slug;
+    if (KVCS_TRY(is_kept(db, after))) return slug_taken(after.slug);
+    if (after.slug != before.slug) KVCS_TRY(keep_slug(db, before, after));
+    Statement update = KVCS_TRY(db.prepare("UPDATE projects SET name = ?, slug = ? WHERE id = ?"));
+    KVCS_TRY(update.bind(1, after.name).bind(2, after.slug).bind(3, after.id).run());
+    return audit_(db, after.id, "update", who);
+  });
+  // The unique index has refused the row.
+  if (stored.reason() == "unique") return slug_taken(slug);
+  if (!stored.ok()) return stored;
+  return after;
 }
 
 Result<std::vector<Project>> ProjectService::list(std::string_view organization_id) const {

@@ -25,11 +25,12 @@ struct Project {
 };
 
 inline constexpr size_t kProjectsPerOrganizationMax = 10'000;
+inline constexpr int64_t kOldProjectSlugsMax = 20;
 
 // NotFound with reason project_not_found: in the same words for another organization's project.
 Status no_such_project(std::string_view id);
-// Writes the audit's record of a change, "create", "delete" or "restore", in the transaction of the
-// change. App passes the one of portal.db's own outbox.
+// Writes the audit's record of a change, "create", "update", "delete" or "restore", in the
+// transaction of the change. App passes the one of portal.db's own outbox.
 using ProjectAudit = std::function<Status(Database& db, std::string_view project_id,
                                           std::string_view action, const AuditContext& who)>;
 
@@ -54,6 +55,10 @@ class ProjectService final {
   Result<Project> find(std::string_view organization_id, std::string_view project_id) const;
   // By slug; at most kProjectsPerOrganizationMax.
   Result<std::vector<Project>> list(std::string_view organization_id) const;
+  // Gives it another name or slug; "" leaves what is. The slug of before stays the project's: what
+  // leads there by it is told the new one. As create(); NotFound; Conflict with reason slugs_full.
+  Result<Project> rename(std::string_view organization_id, std::string_view project_id,
+                         const std::string& name, const std::string& slug, const AuditContext& who);
   // From now on one, or all of an organization for "", is not found any more. A repeat is harmless.
   Status begin_removal(std::string_view organization_id, std::string_view project_id);
   // It is found again, as before. `restorer`: of a project that was gone for everybody, who brings

@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/money.h"
@@ -109,6 +111,7 @@ bool is_fail_open(std::string_view mode) {
 }
 
 constexpr std::string_view kOrganizationKind = "organization";
+constexpr std::string_view kSlugAlias = "alias:";
 
 // For people who read the store; parse_key() takes the kind from the table that holds the record,
 // and looks here only for what the table's other families do not have.
@@ -137,6 +140,23 @@ bool shares_table(PrincipalKind family) {
 }
 
 }  // namespace
+
+const std::string& shown_slug(const Organization& organization) {
+  return organization.shown_slug.empty() ? organization.slug : organization.shown_slug;
+}
+
+bool has_slug(const Organization& organization, std::string_view slug) {
+  const auto& more = organization.more_slugs;
+  return organization.slug == slug || std::find(more.begin(), more.end(), slug) != more.end();
+}
+
+std::string slug_alias(std::string_view organization_id) {
+  return std::string(kSlugAlias) + std::string(organization_id);
+}
+
+std::string_view parse_slug_alias(std::string_view value) {
+  return value.starts_with(kSlugAlias) ? value.substr(kSlugAlias.size()) : std::string_view();
+}
 
 std::string_view key_status_name(KeyStatus status) {
   switch (status) {
@@ -214,8 +234,8 @@ std::string organization_to_json(const Organization& o) {
             {"version", o.version},
             {"created_at", time_json(o.created_ms)},
             {"updated_at", time_json(o.updated_ms)}};
-  if (!o.plan.empty()) json["plan"] = o.plan;
-  if (!o.paid_plan.empty()) json["paid_plan"] = o.paid_plan;
+  if (!o.shown_slug.empty()) json["shown_slug"] = o.shown_slug;
+  if (!o.more_slugs.empty()) json["more_slugs"] = o.more_slugs;
   // One of the two would price half of a request.
   if (o.unknown_input_pico_usd && o.unknown_output_pico_usd) {
     json["unknown_input_cost_per_token"] = json_decimal(format_pico_usd(*o.unknown_input_pico_usd));
@@ -231,6 +251,8 @@ Result<Organization> parse_organization(std::string_view json) {
   o.id = reader.text("org_id");
   reader.required("org_id", o.id);
   o.slug = reader.text("slug");
+  o.shown_slug = reader.text("shown_slug");
+  reader.list("more_slugs", o.more_slugs);
   o.name = reader.text("name");
   const std::string status = reader.text("status");
   o.active = status.empty() || status == "active";

@@ -19,8 +19,12 @@ namespace kvcs {
 inline constexpr int64_t kNoLimit = -1;
 
 struct Organization {
-  std::string id;    // UUID
-  std::string slug;  // Also the tool gateway's tenant. "" in records of other systems.
+  std::string id;  // UUID
+  // The first one, for good: also the tool gateway's tenant, and what clients' customer ids are
+  // made of. "" in records of other systems.
+  std::string slug;
+  std::string shown_slug;               // After a rename, in public URLs and lists; "" = the first.
+  std::vector<std::string> more_slugs;  // All but the first: the shown one, and those before it.
   std::string name;
   bool active = true;
   int64_t monthly_budget_nano_usd = 0;  // 0 blocks.
@@ -39,6 +43,16 @@ struct Organization {
   int64_t version = 1;
   int64_t created_ms = 0, updated_ms = 0;
 };
+
+inline constexpr size_t kMoreSlugsMax = 20;
+// The slug that public URLs and people see.
+const std::string& shown_slug(const Organization& organization);
+// Whether it is one of the organization's, shown or not.
+bool has_slug(const Organization& organization, std::string_view slug);
+// What org_slug:{slug} holds for one of `more_slugs`; for the first it is the bare id.
+std::string slug_alias(std::string_view organization_id);
+// The id in that; "" for what is none.
+std::string_view parse_slug_alias(std::string_view value);
 
 struct User {
   std::string id, organization_id, email;

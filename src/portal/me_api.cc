@@ -100,7 +100,7 @@ Result<Json> MeApi::places_of(std::string_view person_id) const {
   for (const auto& [organization, role] :
        KVCS_TRY(own_places(s_.members, s_.directory, person_id))) {
     places.push_back({{"organization_id", organization->id},
-                      {"slug", organization->slug},
+                      {"slug", shown_slug(*organization)},
                       {"name", organization->name},
                       {"status", organization->active ? "active" : "suspended"},
                       {"role", org_role_name(role)}});

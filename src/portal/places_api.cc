@@ -18,7 +18,8 @@ constexpr http::ApiType kTypes[] = {
 name!: string(1..200) = "My Org"
 slug: string(1..64) # Stands in public URLs. Default: made of the name.)"},
     {"PlaceChange", R"(
-name!: string(1..200) = "My Org")"},
+name: string(1..200)
+slug: string(1..64) # In public URLs; those with a slug of before redirect.)"},
     {"Place", R"(
 organization_id!: id
 slug!: string
@@ -40,7 +41,7 @@ projects!: [MyProject])"},
 
 Json place_json(const Organization& organization, OrgRole role) {
   return Json{{"organization_id", organization.id},
-              {"slug", organization.slug},
+              {"slug", shown_slug(organization)},
               {"name", organization.name},
               {"status", organization.active ? "active" : "suspended"},
               {"role", org_role_name(role)},
@@ -53,6 +54,20 @@ Json project_json(const Project& project) {
               {"slug", project.slug},
               {"name", project.name},
               {"created_at", time_json(project.created_ms)}};
+}
+
+struct Change {
+  std::string name, slug;  // "" leaves what is.
+};
+Result<Change> read_change(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  Change change;
+  change.name = reader.optional_string("name", {.max_bytes = 200}).value_or("");
+  change.slug = reader.optional_string("slug", {.max_bytes = 64}).value_or("");
+  KVCS_TRY(reader.finish());
+  if (!change.name.empty() || !change.slug.empty()) return change;
+  return invalid("name, slug: give at least one of them.");
 }
 
 struct NewPlace {
@@ -93,7 +108,8 @@ void PlacesApi::add_routes(std::vector<http::Row>& table, const PersonAccess& ac
            {.body = "NewPlace", .status = 201, .answer = "Place"});
   rows.add(kGet, one, at_path(access.viewer, one), http::kNoBody, &PlacesApi::get, "One of them.",
            {.answer = "Place"});
-  rows.add(kPatch, one, at_path(access.admin, one), kib(2), &PlacesApi::change, "Rename it.",
+  rows.add(kPatch, one, at_path(access.admin, one), kib(2), &PlacesApi::change,
+           "Rename it; public URLs with a slug of before redirect.",
            {.body = "PlaceChange", .answer = "Place"});
   for (const std::string& place : {one, std::string("/api/v1")}) {
     const std::string projects = place + "/projects", project = projects + "/{project_id}";
@@ -105,6 +121,9 @@ void PlacesApi::add_routes(std::vector<http::Row>& table, const PersonAccess& ac
              {.body = "NewPlace", .status = 201, .answer = "MyProject"});
     rows.add(kGet, project, at_path(access.viewer, project), http::kNoBody, &PlacesApi::get_project,
              "One project.", {.answer = "MyProject"});
+    rows.add(kPatch, project, at_path(access.admin, project), kib(2), &PlacesApi::change_project,
+             "Rename it; public URLs with a slug of before redirect.",
+             {.body = "PlaceChange", .answer = "MyProject"});
   }
 }
 
@@ -155,18 +174,21 @@ Result<http::Response> PlacesApi::get(http::Request& request) {
 }
 
 Result<http::Response> PlacesApi::change(http::Request& request) {
-  const Json body = KVCS_TRY(http::read_body(request));
-  JsonReader reader(body);
-  const std::string name = reader.string("name", {.max_bytes = 200});
-  KVCS_TRY(reader.finish());
+  const Change change = KVCS_TRY(read_change(request));
+  const Principal& caller = request.principal;
+  // The slug first: it is what may be refused.
+  if (!change.slug.empty()) {
+    KVCS_TRY(organizations_.rename(caller.organization_id, change.slug, by(request)));
+  }
   const auto edit = [&](Organization& organization) -> Status {
-    organization.name = name;
+    if (!change.name.empty()) organization.name = change.name;
     return ok();
   };
-  const Principal& caller = request.principal;
-  return http::private_reply(
-      200, place_json(KVCS_TRY(organizations_.update(caller.organization_id, edit, by(request))),
-                      caller.org_role));
+  const Organization changed =
+      change.name.empty()
+          ? KVCS_TRY(organizations_.find(caller.organization_id))
+          : KVCS_TRY(organizations_.update(caller.organization_id, edit, by(request)));
+  return http::private_reply(200, place_json(changed, caller.org_role));
 }
 
 Result<http::Response> PlacesApi::list_projects(http::Request& request) {
@@ -185,6 +207,14 @@ Result<http::Response> PlacesApi::create_project(http::Request& request) {
   wanted.slug = place.slug;
   return http::private_reply(
       201, project_json(KVCS_TRY(projects_.create(std::move(wanted), by(request)))));
+}
+
+Result<http::Response> PlacesApi::change_project(http::Request& request) {
+  const Change change = KVCS_TRY(read_change(request));
+  const Project changed =
+      KVCS_TRY(projects_.rename(request.principal.organization_id, request.param("project_id"),
+                                change.name, change.slug, by(request)));
+  return http::private_reply(200, project_json(changed));
 }
 
 Result<http::Response> PlacesApi::get_project(http::Request& request) {

@@ -34,6 +34,7 @@ class PlacesApi final {
   Result<http::Response> list_projects(http::Request& request);
   Result<http::Response> create_project(http::Request& request);
   Result<http::Response> get_project(http::Request& request);
+  Result<http::Response> change_project(http::Request& request);
 
  private:
   Result<Organization> make(const Organization& wanted, const std::string& person_id,

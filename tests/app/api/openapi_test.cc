@@ -436,6 +436,8 @@ std::vector<Step> walk_people() {
       {kPost, "/api/v1/projects", project, {{"project_id", "project_id"}}},
       {kGet, "/api/v1/projects"},
       {kGet, "/api/v1/projects/{project_id}"},
+      {kPatch, "/api/v1/organizations/{org_id}/projects/{project_id}", project},
+      {kPatch, "/api/v1/projects/{project_id}", project},
   };
   for (const bool is_active : {false, true}) {
     steps.push_back(
