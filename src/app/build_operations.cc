@@ -10,6 +10,7 @@
 #include "app/owner_deletion.h"
 #include "app/owners_api.h"
 #include "app/parts.h"
+#include "app/planned_deletion.h"
 #include "app/request_metrics.h"
 #include "app/routes.h"
 #include "app/status_api.h"
@@ -332,6 +333,7 @@ Status build_operations(Parts& parts) {
     report(run);
   };
   parts.deletions = std::make_unique<OwnerDeletions>(parts);
+  parts.planned_deletions = std::make_unique<PlannedDeletions>(parts);
   parts.owners_api = std::make_unique<OwnersApi>(parts, *parts.deletions);
   parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), on_finished);
   build_master_keys(parts);

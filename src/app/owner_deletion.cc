@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/parts.h"
+#include "app/planned_deletion.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/id.h"
@@ -108,6 +109,9 @@ Status OwnerDeletions::begin(const OwnerRef& owner, const AuditContext& who,
   record.owner = owner;
   record.who = who;
   record.began_ms = parts_.clock().unix_ms();
+  if (owner.kind == Owner::kOrganization && parts_.before_organization_goes) {
+    KVCS_TRY(parts_.before_organization_goes(owner.id));
+  }
   if (check) {
     const Turn turn(*this, record.key());
     if (!turn.taken()) return in_deletion(owner.id);
@@ -308,7 +312,7 @@ int64_t OwnerDeletions::resume() {
 
 Result<std::string> OwnerDeletions::run(const std::function<bool()>& cancelled) {
   int64_t ended = 0, left = 0;
-  Status failed;
+  Status failed = parts_.planned_deletions->begin_due();
   for (const DeletionRecord& record : KVCS_TRY(list())) {
     const Result<bool> gone = go_on(record.owner, cancelled);
     if (!gone.ok()) failed = gone.status();

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/parts.h"
+#include "app/planned_deletion.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -62,6 +63,19 @@ Status check_holdings(const OwnerRef& owner, const OwnerHoldings& holdings) {
   return ok();
 }
 
+constexpr http::ApiType kTypes[] = {
+    {"LeavingOrganization", R"(
+organization_id!: id
+status!: active|suspended
+deletion_at!: time? # Null: none is planned.)"},
+};
+
+Json leaving_json(const Organization& organization) {
+  return Json{{"organization_id", organization.id},
+              {"status", organization.active ? "active" : "suspended"},
+              {"deletion_at", time_json(organization.deletion_ms)}};
+}
+
 Result<bool> flag(const http::Request& request, std::string_view name) {
   const std::string value = request.query_value(name).value_or("false");
   if (value == "true" || value == "1") return true;
@@ -71,6 +85,10 @@ Result<bool> flag(const http::Request& request, std::string_view name) {
 }
 
 }  // namespace
+
+std::span<const http::ApiType> OwnersApi::types() {
+  return kTypes;
+}
 
 void OwnersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
   using enum http::Method;
@@ -93,12 +111,39 @@ void OwnersApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
            {.query = query, .status = 204});
 }
 
-void OwnersApi::add_person_routes(std::vector<http::Row>& table, const http::Access& admin) {
-  http::Rows rows(table, *this, "/api/v1/organizations/{org_id}");
-  rows.add(http::Method::kDelete, "/projects/{project_id}",
-           with_owner(admin, http::OwnerFrom::kObject), http::kNoBody, &OwnersApi::remove_project,
+void OwnersApi::add_person_routes(std::vector<http::Row>& table,
+                                  const portal::PersonAccess& access) {
+  using enum http::Method;
+  const std::string one = "/api/v1/organizations/{org_id}";
+  http::Rows rows(table, *this, one);
+  rows.add(kDelete, "/projects/{project_id}", with_owner(access.admin, http::OwnerFrom::kObject),
+           http::kNoBody, &OwnersApi::remove_project,
            "Delete a project and its keys; with ?force=true its artifacts too.",
            {.query = "force dry_run", .status = 204});
+  rows.add(kDelete, "", portal::at_path(access.leaving_owner, one), http::kNoBody,
+           &OwnersApi::give_up_organization,
+           "Suspend the organization at once, and delete it in 7 days; ?force=true, of an operator "
+           "with role owner, deletes it now.",
+           {.query = "force", .status = 202, .answer = "LeavingOrganization"});
+  rows.add(kPost, "/restore", portal::at_path(access.leaving_owner, one), http::kib(1),
+           &OwnersApi::restore_organization, "Take a planned deletion back.",
+           {.answer = "LeavingOrganization"});
+}
+
+Result<http::Response> OwnersApi::give_up_organization(http::Request& request) {
+  const Principal& caller = request.principal;
+  if (KVCS_TRY(flag(request, "force"))) {
+    if (caller.role == AdminRole::kOwner) return remove_organization(request);
+    return forbidden("force: only an operator of this daemon with role owner deletes at once.")
+        .with_reason("insufficient_role");
+  }
+  return http::private_reply(202, leaving_json(KVCS_TRY(parts_.planned_deletions->plan(
+                                      caller.organization_id, portal::by(request)))));
+}
+
+Result<http::Response> OwnersApi::restore_organization(http::Request& request) {
+  return http::private_reply(200, leaving_json(KVCS_TRY(parts_.planned_deletions->take_back(
+                                      request.principal.organization_id, portal::by(request)))));
 }
 
 Result<http::Response> OwnersApi::remove_user(http::Request& request) {

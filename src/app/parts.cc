@@ -16,7 +16,7 @@
 #include "app/master_keys.h"
 #include "app/owner_deletion.h"
 #include "app/owners_api.h"
-#include "app/public_url.h"
+#include "app/planned_deletion.h"
 #include "app/request_metrics.h"
 #include "app/status_api.h"
 #include "app/wal_syncer.h"

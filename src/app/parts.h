@@ -50,6 +50,7 @@ class OrganizationService;
 class OrganizationsApi;
 class OwnerDeletions;
 class OwnersApi;
+class PlannedDeletions;
 class Presigner;
 class ProjectKeysApi;
 class ProjectService;
@@ -290,6 +291,10 @@ struct Parts {
   std::unique_ptr<Cron> cron;
   std::unique_ptr<JobsApi> jobs_api;
   std::unique_ptr<OwnerDeletions> deletions;
+  // Asked before an organization is suspended for its deletion, and again before it is deleted; a
+  // failure keeps it. What is paid for it elsewhere ends here. May be empty.
+  std::function<Status(std::string_view organization_id)> before_organization_goes;
+  std::unique_ptr<PlannedDeletions> planned_deletions;
   std::unique_ptr<OwnersApi> owners_api;
   std::unique_ptr<MasterKeys> master_keys;
 

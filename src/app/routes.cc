@@ -146,8 +146,14 @@ portal::PersonAccess person_access(const Parts& parts) {
     return http::Access{limited_person(parts, role), access::words(need), http::Dialect::kPortal,
                         need};
   };
-  return {at_least(OrgRole::kNone), at_least(OrgRole::kViewer), at_least(OrgRole::kMember),
-          at_least(OrgRole::kAdmin), at_least(OrgRole::kOwner)};
+  const auto of_leaving = [&](OrgRole role) {
+    http::Access access = at_least(role);
+    access.guard = person_of_leaving(*parts.auth, role);
+    return access;
+  };
+  return {at_least(OrgRole::kNone),   at_least(OrgRole::kViewer), at_least(OrgRole::kMember),
+          at_least(OrgRole::kAdmin),  at_least(OrgRole::kOwner),  of_leaving(OrgRole::kViewer),
+          of_leaving(OrgRole::kOwner)};
 }
 
 void add_portal(std::vector<http::Row>& table, Parts& parts) {
@@ -170,7 +176,7 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
       table, person.owner,
       {known, "any key or session", http::Dialect::kPortal, {.owner = http::OwnerFrom::kCaller}});
   parts.portal.team_api->add_routes(table, person);
-  parts.owners_api->add_person_routes(table, person.admin);
+  parts.owners_api->add_person_routes(table, person);
 }
 
 // Made at the first request and kept: the table does not change while the daemon runs.
@@ -308,8 +314,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      portal::ResetApi::types(),
                                                      portal::TotpApi::types(),
                                                      portal::PlacesApi::types(),
-                                                     portal::PlansApi::types(),
-                                                     portal::BillingApi::types(),
+                                                     OwnersApi::types(),
                                                      portal::TeamApi::types(),
                                                      gateway::GatewayApi::types(),
                                                      gateway::GatewayAdminApi::types(),

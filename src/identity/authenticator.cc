@@ -165,7 +165,8 @@ struct Authenticator::Impl {
     return goes_on ? ok() : entered;
   }
 
-  Status enter(std::string_view organization_id, Principal& principal) const {
+  Status enter(std::string_view organization_id, Principal& principal,
+               bool even_leaving = false) const {
     principal.organization_id = principal.organization = principal.project_id = "";
     principal.org_role = OrgRole::kNone;
     principal.scope = Scope::kNone;
@@ -179,8 +180,12 @@ struct Authenticator::Impl {
     const auto organization = directory.organization(organization_id);
     if (organization.code() == Code::kNotFound) return none;
     if (!organization.ok()) return read_failure(organization.status());
-    if (!organization.value()->active) {
-      return forbidden("The organization is suspended.").with_reason("org_suspended");
+    const bool is_leaving = organization.value()->deletion_ms != 0;
+    if (!organization.value()->active && !(even_leaving && is_leaving)) {
+      return forbidden(is_leaving
+                           ? "The organization is about to be deleted; an owner can restore it."
+                           : "The organization is suspended.")
+          .with_reason("org_suspended");
     }
     principal.organization_id = organization_id;
     principal.organization = organization.value()->slug;
@@ -270,10 +275,10 @@ Result<Principal> Authenticator::authenticate(const http::Request& request) cons
   return authenticate(KVCS_TRY(find_bearer(request, impl_->browser)));
 }
 
-Status Authenticator::enter_organization(std::string_view organization_id,
-                                         Principal& person) const {
+Status Authenticator::enter_organization(std::string_view organization_id, Principal& person,
+                                         bool even_leaving) const {
   if (person.organization_id == organization_id) return ok();
-  return impl_->enter(organization_id, person);
+  return impl_->enter(organization_id, person, even_leaving);
 }
 
 Status Authenticator::enter_place(const http::Request& request, Principal& person) const {
@@ -296,31 +301,11 @@ Status Authenticator::still_admits(const Principal& principal) const {
   if (principal.key_sha256.empty()) return ok();
   const bool is_session = !principal.session_id.empty();
   Principal now;
-  KVCS_TRY(impl_->look_up(is_session ? PrincipalKind::kPerson : principal.kind,
-                          principal.key_sha256, now));
-  const bool acts_for_user = is_session && !principal.user_id.empty();
-  return acts_for_user ? impl_->act_for(principal.user_id, principal.kind, now) : ok();
-}
-
-Status Authenticator::look_up_again(Principal& caller) const {
-  if (caller.key_sha256.empty()) return ok();
-  Principal now;
-  KVCS_TRY(impl_->look_up(caller.kind, caller.key_sha256, now));
-  // A person may act in another organization than the one that is active. One that has the person
-  // no longer leaves no role there.
-  if (caller.kind == PrincipalKind::kPerson && !caller.organization_id.empty() &&
-      now.organization_id != caller.organization_id) {
-    const Status entered = impl_->enter(caller.organization_id, now);
-    if (!entered.ok() && entered.code() != Code::kNotFound) return entered;
-  }
-  if (now.role < caller.role || now.org_role < caller.org_role || now.scope < caller.scope) {
-    return forbidden("Rights of the caller were taken away while this request was on its way.")
-        .with_reason("rights_changed");
-  }
-  caller.role = now.role;
-  caller.org_role = now.org_role;
-  caller.scope = now.scope;
-  return ok();
+  KVCS_TRY(impl_->look_up(principal.kind, principal.key_sha256, now));
+  // A person acts in one organization at a time, whose end does not end the session.
+  const bool acts_for_one =
+      principal.kind == PrincipalKind::kPerson && !principal.organization_id.empty();
+  return acts_for_one ? enter_organization(principal.organization_id, now) : ok();
 }
 
 bool is_owner_record(KvFamily family, std::string_view key) {

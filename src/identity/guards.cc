@@ -147,17 +147,29 @@ http::Guard admin(const Authenticator& auth, const http::Need& need) {
   };
 }
 
-http::Guard person(const Authenticator& auth, OrgRole at_least) {
+namespace {
+
+http::Guard person_guard(const Authenticator& auth, OrgRole at_least, bool even_leaving) {
   const http::Need need{.family = PrincipalKind::kPerson, .org_role = at_least};
-  return [&auth, need](const http::Request& request) -> Result<Principal> {
+  return [&auth, need, even_leaving](const http::Request& request) -> Result<Principal> {
     Principal principal = KVCS_TRY(auth.authenticate(request));
     for (const auto& [name, value] : request.params) {
       const bool enters = name == "org_id" && principal.kind == PrincipalKind::kPerson;
-      if (enters) KVCS_TRY(auth.enter_organization(value, principal));
+      if (enters) KVCS_TRY(auth.enter_organization(value, principal, even_leaving));
     }
     KVCS_TRY(access::may(principal, need));
     return principal;
   };
+}
+
+}  // namespace
+
+http::Guard person(const Authenticator& auth, OrgRole at_least) {
+  return person_guard(auth, at_least, false);
+}
+
+http::Guard person_of_leaving(const Authenticator& auth, OrgRole at_least) {
+  return person_guard(auth, at_least, true);
 }
 
 Status too_often(const char* whose, int64_t wait_s) {

@@ -2,11 +2,13 @@
 // creates it first owns the name.
 #include "identity/orgs.h"
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 
 #include "base/bytes.h"
 #include "base/id.h"
-#include "identity/names.h"
+#include "base/json.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
@@ -18,6 +20,13 @@ constexpr int kRaceAttemptsMax = 8;
 Status no_such_organization(std::string_view id) {
   return not_found("No organization '" + printable(id, kShownName) + "'.")
       .with_reason("org_not_found");
+}
+
+// The job that deletes finds what is due by these, and reads no other organization.
+void put_leaving(KvBatch& batch, const std::string& id, int64_t at_ms, const std::string& actor) {
+  const std::string key = keyspace::leaving(id);
+  if (at_ms == 0) return batch.remove(KvFamily::kSystem, key);
+  batch.put(KvFamily::kSystem, key, dump_json(Json{{"at_ms", at_ms}, {"actor", actor}}));
 }
 
 Status slug_taken(const std::string& slug) {
@@ -194,6 +203,49 @@ Result<Organization> OrganizationService::rename(std::string_view id, const std:
   return renamed;
 }
 
+Result<Organization> OrganizationService::plan_deletion(std::string_view id, int64_t at_ms,
+                                                        const AuditContext& who) {
+  const auto plan = [&](Organization& organization) -> Status {
+    if (organization.deletion_ms != 0) return ok();
+    organization.active_before = organization.active;
+    organization.active = false;
+    organization.deletion_ms = at_ms;
+    return ok();
+  };
+  return update(id, plan, who);
+}
+
+Result<Organization> OrganizationService::withdraw_deletion(std::string_view id,
+                                                            const AuditContext& who) {
+  const auto withdraw = [&](Organization& organization) -> Status {
+    if (organization.deletion_ms == 0) {
+      return conflict("No deletion of this organization is planned.")
+          .with_reason("deletion_not_planned");
+    }
+    organization.active = organization.active_before;
+    organization.deletion_ms = 0;
+    return ok();
+  };
+  return update(id, withdraw, who);
+}
+
+Result<std::vector<PlannedDeletion>> OrganizationService::list_planned() const {
+  std::vector<PlannedDeletion> all;
+  const auto add = [&](const KvItem& item) -> Status {
+    const Json json = KVCS_TRY(parse_json(item.entry.value));
+    JsonReader reader(json);
+    PlannedDeletion planned;
+    planned.organization_id = item.key.substr(keyspace::kLeavingPrefix.size());
+    planned.at_ms = reader.integer("at_ms", 1, INT64_MAX);
+    planned.actor = reader.string("actor", {.min_bytes = 0});
+    KVCS_TRY(reader.finish());
+    all.push_back(std::move(planned));
+    return ok();
+  };
+  KVCS_TRY(kv_for_each(kv_, KvFamily::kSystem, keyspace::kLeavingPrefix, add));
+  return all;
+}
+
 Result<std::vector<std::string>> OrganizationService::find_reserved(
     const std::vector<std::string>& words) const {
   std::vector<std::string> found;
@@ -230,6 +282,11 @@ Result<Organization> OrganizationService::update_with(std::string_view id, const
     changed.created_ms = old.created_ms;
     changed.updated_ms = clock_.unix_ms();
     changed.version = old.version + 1;
+    if (changed.active) changed.deletion_ms = 0;
+    KvBatch batch;
+    if (changed.deletion_ms != old.deletion_ms) {
+      put_leaving(batch, changed.id, changed.deletion_ms, who.actor);
+    }
     batch.put(KvFamily::kConfig, name, organization_to_json(changed));
     stored = audited_.compare_and_swap(KvFamily::kConfig, name, before, batch, who);
     if (stored.ok()) return changed;

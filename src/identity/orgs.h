@@ -20,6 +20,13 @@ struct OrganizationPage {
   std::string cursor;
 };
 
+// What is planned for an organization that its owner gives up.
+struct PlannedDeletion {
+  std::string organization_id;
+  int64_t at_ms = 0;
+  std::string actor;
+};
+
 class OrganizationService final {
  public:
   // `is_reserved`: words that a path already uses where a slug would stand.
@@ -40,7 +47,7 @@ class OrganizationService final {
   // By any that it has or had.
   Result<Organization> find_by_any_slug(std::string_view slug) const;
   // `edit` may change anything but id, slug and times; it may run more than once. Its failure is
-  // returned and nothing is written.
+  // returned and nothing is written. To make it active takes a planned deletion back.
   using Edit = std::function<Status(Organization& organization)>;
   Result<Organization> update(std::string_view id, const Edit& edit, const AuditContext& who);
   // Shows the organization under another slug from now on. Invalid as create(); Conflict with
@@ -48,6 +55,12 @@ class OrganizationService final {
   // slugs_full, or name_in_deletion.
   Result<Organization> rename(std::string_view id, const std::string& slug,
                               const AuditContext& who);
+  // Suspends it from now on, until it is to be deleted at `at_ms`; of one whose end is planned
+  // already that stays as it is.
+  Result<Organization> plan_deletion(std::string_view id, int64_t at_ms, const AuditContext& who);
+  // It is as before. Conflict with reason deletion_not_planned.
+  Result<Organization> withdraw_deletion(std::string_view id, const AuditContext& who);
+  Result<std::vector<PlannedDeletion>> list_planned() const;
   // Slugs in use that are words of the API's own paths by now, as a release may make them.
   Result<std::vector<std::string>> find_reserved(const std::vector<std::string>& words) const;
   // In order of slug, after `cursor` ("" = from the first); the page's cursor is "" at the end.

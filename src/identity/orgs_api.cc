@@ -167,6 +167,8 @@ paid_plan: string
 version!: integer
 created_at!: time
 updated_at!: time?
+deletion_at: time # As its owner wants; to resume it takes that back.
+status_before: active|suspended
 shown_slug: string # After a rename, in public URLs; the slug stays the tenant's name.
 more_slugs: [string] # The shown one, and those before it, which redirect.
 unknown_input_cost_per_token: number

@@ -13,6 +13,7 @@
 #include "identity/names.h"
 #include "identity/records.h"
 #include "kv/keyspace.h"
+#include "kv/owned.h"
 
 namespace kvcs {
 
@@ -182,6 +183,21 @@ Result<Person> PersonService::update(std::string_view id, const Edit& edit,
     if (stored.code() != Code::kConflict) return stored;
   }
   return stored;
+}
+
+Status PersonService::remove(std::string_view id, const AuditContext& who) {
+  KVCS_TRY(find(id));
+  KvBatch batch;
+  const std::string prefix = keyspace::person_sign_in_prefix(id);
+  KVCS_TRY(for_each_owned(
+      kv_, keyspace::Owner::kPerson, id, [&](KvFamily family, const KvItem& item) -> Status {
+        if (item.key.starts_with(prefix)) {
+          batch.remove(KvFamily::kConfig, keyspace::sign_in(item.key.substr(prefix.size())));
+        }
+        batch.remove(family, item.key);
+        return ok();
+      }));
+  return audited_.write(batch, who);
 }
 
 Result<PersonPage> PersonService::list(std::string_view cursor, size_t limit) const {

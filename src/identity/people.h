@@ -82,6 +82,9 @@ class PersonService final {
   // `edit` may change anything but id and times; it may run more than once.
   using Edit = std::function<Status(Person& person)>;
   Result<Person> update(std::string_view id, const Edit& edit, const AuditContext& who);
+  // With every way to sign in, and all else that is the person's. What organizations have of the
+  // person, and sessions, the caller has ended. NotFound.
+  Status remove(std::string_view id, const AuditContext& who);
   Result<PersonPage> list(std::string_view cursor, size_t limit) const;
   // All whom a configuration has made operators. Damaged records are left out: nobody comes in by
   // them.

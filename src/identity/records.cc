@@ -234,6 +234,10 @@ std::string organization_to_json(const Organization& o) {
             {"version", o.version},
             {"created_at", time_json(o.created_ms)},
             {"updated_at", time_json(o.updated_ms)}};
+  if (o.deletion_ms != 0) {
+    json["deletion_at"] = time_json(o.deletion_ms);
+    json["status_before"] = o.active_before ? "active" : "suspended";
+  }
   if (!o.shown_slug.empty()) json["shown_slug"] = o.shown_slug;
   if (!o.more_slugs.empty()) json["more_slugs"] = o.more_slugs;
   // One of the two would price half of a request.
@@ -256,6 +260,8 @@ Result<Organization> parse_organization(std::string_view json) {
   o.name = reader.text("name");
   const std::string status = reader.text("status");
   o.active = status.empty() || status == "active";
+  reader.time("deletion_at", o.deletion_ms);
+  o.active_before = reader.text("status_before") != "suspended";
   reader.nano_usd("monthly_budget_usd", o.monthly_budget_nano_usd);
   o.fail_open = is_fail_open(reader.text("failure_mode"));
   reader.nano_usd("fallback_daily_limit", o.fallback_daily_nano_usd);

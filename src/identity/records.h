@@ -27,6 +27,10 @@ struct Organization {
   std::vector<std::string> more_slugs;  // All but the first: the shown one, and those before it.
   std::string name;
   bool active = true;
+  // When it is to be deleted, as its owner wants; 0 = not. It is suspended until then, and what
+  // takes that back makes `active` what it was.
+  int64_t deletion_ms = 0;
+  bool active_before = true;
   int64_t monthly_budget_nano_usd = 0;  // 0 blocks.
   bool fail_open = false;
   int64_t fallback_daily_nano_usd = 10'000'000'000;

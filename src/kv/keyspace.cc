@@ -241,6 +241,9 @@ std::string idempotency(std::string_view scope, std::string_view hash) {
 std::string outbox(int64_t unix_ms, std::string_view id) {
   return concat({padded(unix_ms, kOutboxDigits), ":", id});
 }
+std::string leaving(std::string_view org_id) {
+  return concat({kLeavingPrefix, org_id});
+}
 std::string deletion(Owner owner, std::string_view id) {
   return concat({kDeletionPrefix, owner_name(owner), ":", id});
 }
@@ -373,8 +376,8 @@ KvFamily family_of_key(std::string_view key) {
   }
   if (starts_with_one_of(
           key, {"system:", "system_state:", "briefing:", "cron:", "idempotency:", "last_used:",
-                "oauth_state:", "agent_state:", kAiObjectPrefix, kDeletionPrefix, kSessionPrefix,
-                "session_of:", "invitation:", "billing_event:"})) {
+                "oauth_state:", "agent_state:", kAiObjectPrefix, kDeletionPrefix, kLeavingPrefix,
+                kSessionPrefix, "session_of:", "invitation:"})) {
     return KvFamily::kSystem;
   }
   return KvFamily::kConfig;

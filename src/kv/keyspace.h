@@ -50,6 +50,7 @@
 // system  invitation:{sha256 hex}                        "{org_id}:{invitation_id}", plain text
 // system  billing_event:{event_id}                       type of an event of Stripe that was taken
 // system  deletion:{kind of owner}:{id}                  an owner that is being deleted
+// system  leaving:{org_id}                               when an organization is to be deleted
 // outbox  {unix ms, 15 digits}:{id}                      record bound for SQL, see kv/outbox.h
 #pragma once
 #include <cstdint>
@@ -78,6 +79,7 @@ inline constexpr std::string_view kPersonPrefix = "person:";
 inline constexpr std::string_view kTotpSuffix = ":totp";
 inline constexpr std::string_view kSessionPrefix = "session:";
 inline constexpr std::string_view kDeletionPrefix = "deletion:";
+inline constexpr std::string_view kLeavingPrefix = "leaving:";
 
 // Whose a record is. What an owner has goes with it (app/owner_deletion.h); kHistory stays as long
 // as its own rules say, and kNobody is the daemon's.
@@ -150,6 +152,7 @@ inline constexpr Ownership kOwnership[] = {
     {KvFamily::kSystem, "invitation:", Owner::kOrganization, IdAt::kMetadata},
     {KvFamily::kSystem, "billing_event:", Owner::kHistory},
     {KvFamily::kSystem, "deletion:", Owner::kNobody},
+    {KvFamily::kSystem, "leaving:", Owner::kOrganization, IdAt::kNext},
     {KvFamily::kOutbox, "", Owner::kHistory},
 };
 // The owner's id in a key with the row's prefix; "" where it does not stand in the key.
@@ -237,6 +240,7 @@ std::string cron(std::string_view job);
 std::string idempotency(std::string_view scope, std::string_view hash);
 std::string outbox(int64_t unix_ms, std::string_view id);
 std::string deletion(Owner owner, std::string_view id);
+std::string leaving(std::string_view org_id);
 
 // Keys taken apart. The views point into the key, which must outlive them; nothing for keys of
 // another kind or shape.
@@ -287,7 +291,7 @@ bool is_private_state(std::string_view key);
 //   tokens  tokens: refresh: refresh_due:
 //   quota   quota: grace: calls:, and user:…:quota, org:…:quota
 //   system  system: system_state: briefing: cron: idempotency: last_used: oauth_state: agent_state:
-//           ai_object: deletion: session: session_of: invitation: billing_event:
+//           ai_object: deletion: leaving: session: session_of: invitation:
 //   config  every other key. No key belongs to the outbox: a record there is not imported.
 KvFamily family_of_key(std::string_view key);
 

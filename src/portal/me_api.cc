@@ -44,6 +44,11 @@ role!: owner|admin|member|viewer)"},
 name: string(1..200)
 organization_id: string(1..64) # Makes it the active one.
 project_id: string(1..64) # Of the active organization.)"},
+    {"MyEnd", R"(
+organizations!: [MyOrganizationsEnd] # That nobody else was in.)"},
+    {"MyOrganizationsEnd", R"(
+organization_id!: id
+deletion_at!: time)"},
     {"MySession", R"(
 session_id!: id
 current!: boolean
@@ -80,6 +85,10 @@ void MeApi::add_routes(std::vector<http::Row>& table, const http::Access& anybod
   rows.add(kPatch, "", person, http::kib(4), &MeApi::change,
            "Change the own name, or which organization and project are active.",
            {.body = "MyChanges", .answer = "Me"});
+  rows.add(kDelete, "", person, http::kNoBody, &MeApi::remove,
+           "Delete the own account. Organizations that nobody else is in go too, in 7 days; of one "
+           "with others in it somebody else must be an owner first.",
+           {.answer = "MyEnd"});
   rows.add(kGet, "/sessions", person, http::kNoBody, &MeApi::list_sessions,
            "The caller's sessions, the newest first.", {.answer = "MySessionList"});
   rows.add(kDelete, "/sessions", person, http::kNoBody, &MeApi::end_other_sessions,
@@ -172,10 +181,52 @@ Result<http::Response> MeApi::change(http::Request& request) {
   return describe(request, caller);
 }
 
-// What requests have noted in memory since the store was told.
-int64_t MeApi::last_used_ms(const Session& stored) const {
-  const auto live = s_.directory.session(stored.token_hash);
-  return std::max(stored.used_ms->load(), live.ok() ? live.value()->used_ms->load() : 0);
+namespace {
+
+bool is_last_owner(const Roster& roster, std::string_view person_id) {
+  const auto is_other_owner = [&](const Member& member) {
+    return member.role == OrgRole::kOwner && member.person_id != person_id;
+  };
+  return roster.role_of(person_id) == OrgRole::kOwner &&
+         std::none_of(roster.members.begin(), roster.members.end(), is_other_owner);
+}
+
+}  // namespace
+
+// All is looked at before anything goes. What comes between, such as an owner who leaves, is met by
+// the rules of each write; then the account is there, and may be deleted again.
+Result<http::Response> MeApi::remove(http::Request& request) {
+  const std::string id = request.principal.person_id;
+  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(id));
+  std::vector<std::string> own;
+  for (const std::string& place : places) {
+    const Roster roster = KVCS_TRY(s_.members.roster(place));
+    if (!is_last_owner(roster, id)) continue;
+    if (roster.members.size() > 1) {
+      return conflict("You are the last owner of organization " + place +
+                      ", which others are in. Make one of them an owner, or delete it first.")
+          .with_reason("last_owner");
+    }
+    own.push_back(place);
+  }
+  Json ends = Json::array();
+  for (const std::string& place : own) {
+    const Result<Organization> leaving = s_.give_up(place, by(request));
+    if (leaving.code() == Code::kNotFound) continue;
+    KVCS_TRY(leaving.status());
+    ends.push_back(
+        {{"organization_id", leaving->id}, {"deletion_at", time_json(leaving->deletion_ms)}});
+  }
+  for (const std::string& place : places) {
+    if (std::find(own.begin(), own.end(), place) != own.end()) continue;
+    const Status left = s_.members.remove(place, id, by(request), [](OrgRole) { return ok(); });
+    if (left.code() != Code::kNotFound) KVCS_TRY(Status(left));
+  }
+  KVCS_TRY(s_.sessions.end_all(id, "", by(request)));
+  KVCS_TRY(s_.people.remove(id, by(request)));
+  http::Response response = http::private_reply(200, Json{{"organizations", std::move(ends)}});
+  clear_session_cookie(response, is_secure(s_.browser));
+  return response;
 }
 
 Result<http::Response> MeApi::list_sessions(http::Request& request) {

@@ -27,7 +27,7 @@ class MeApi final {
     const Authenticator& auth;
     const Directory& directory;
     PersonService& people;
-    const MemberService& members;
+    MemberService& members;
     SessionService& sessions;
     const ProjectService& projects;
     BrowserRules browser;
@@ -35,6 +35,8 @@ class MeApi final {
     // The name of the provider with this issuer, or "password"; "" when none is configured.
     std::function<std::string(std::string_view issuer)> provider_of;
     http::Handler describe_key;  // GET /api/v1/me with a key.
+    // Suspends an organization and plans its deletion (app/planned_deletion.h).
+    std::function<Result<Organization>(std::string_view id, const AuditContext& who)> give_up;
   };
   explicit MeApi(Services services) : s_(std::move(services)) {}
 
@@ -45,6 +47,7 @@ class MeApi final {
 
   Result<http::Response> show(http::Request& request);    // GET /api/v1/me
   Result<http::Response> change(http::Request& request);  // PATCH /api/v1/me
+  Result<http::Response> remove(http::Request& request);  // DELETE /api/v1/me
   Result<http::Response> list_sessions(http::Request& request);
   Result<http::Response> end_session(http::Request& request);
   Result<http::Response> end_other_sessions(http::Request& request);

@@ -11,6 +11,8 @@ namespace kvcs::portal {
 struct PersonAccess {
   http::Access person;  // Any role or none.
   http::Access viewer, member, admin, owner;
+  // Also where the organization is suspended as its deletion is planned.
+  http::Access leaving_viewer, leaving_owner;
 };
 
 // Who changes something here, for the audit.

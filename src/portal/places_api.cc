@@ -26,7 +26,8 @@ slug!: string
 name!: string
 status!: active|suspended
 role!: owner|admin|member|viewer # The caller's.
-created_at!: time)"},
+created_at!: time
+deletion_at: time # When it goes, with all that it has, unless an owner restores it.)"},
     {"PlaceList", R"(
 organizations!: [Place])"},
     {"MyProject", R"(
@@ -40,12 +41,14 @@ projects!: [MyProject])"},
 };
 
 Json place_json(const Organization& organization, OrgRole role) {
-  return Json{{"organization_id", organization.id},
-              {"slug", shown_slug(organization)},
-              {"name", organization.name},
-              {"status", organization.active ? "active" : "suspended"},
-              {"role", org_role_name(role)},
-              {"created_at", time_json(organization.created_ms)}};
+  Json place{{"organization_id", organization.id},
+             {"slug", shown_slug(organization)},
+             {"name", organization.name},
+             {"status", organization.active ? "active" : "suspended"},
+             {"role", org_role_name(role)},
+             {"created_at", time_json(organization.created_ms)}};
+  if (organization.deletion_ms != 0) place["deletion_at"] = time_json(organization.deletion_ms);
+  return place;
 }
 
 Json project_json(const Project& project) {
@@ -106,8 +109,8 @@ void PlacesApi::add_routes(std::vector<http::Row>& table, const PersonAccess& ac
   rows.add(kPost, all, access.person, kib(2), &PlacesApi::create,
            "Make an organization, with a project; the caller is its owner.",
            {.body = "NewPlace", .status = 201, .answer = "Place"});
-  rows.add(kGet, one, at_path(access.viewer, one), http::kNoBody, &PlacesApi::get, "One of them.",
-           {.answer = "Place"});
+  rows.add(kGet, one, at_path(access.leaving_viewer, one), http::kNoBody, &PlacesApi::get,
+           "One of them.", {.answer = "Place"});
   rows.add(kPatch, one, at_path(access.admin, one), kib(2), &PlacesApi::change,
            "Rename it; public URLs with a slug of before redirect.",
            {.body = "PlaceChange", .answer = "Place"});

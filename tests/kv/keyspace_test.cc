@@ -20,17 +20,16 @@ namespace {
 namespace fs = std::filesystem;
 using namespace keyspace;
 
-constexpr std::array<std::string_view, 37> kPrefixes = {
-    "apikey:",       "tenant_auth:", "adminkey:",      "org:",
-    "org_slug:",     "user:",        "user_email:",    "admin:keys:",
-    "api_config:",   "ai_provider:", "tenant_config:", "agent_job_schedule:",
-    "ai_price:",     "tokens:",      "refresh:",       "refresh_due:",
-    "quota:",        "grace:",       "adjustment:",    "system:",
-    "briefing:",     "cron:",        "idempotency:",   "last_used:",
-    "oauth_state:",  "agent_state:", "system_state:",  "deletion:",
-    "ai_object:",    "person:",      "sign_in:",       "session:",
-    "session_of:",   "invitation:",  "calls:",         "billing_customer:",
-    "billing_event:"};
+constexpr std::array<std::string_view, 35> kPrefixes = {
+    "apikey:",      "tenant_auth:", "adminkey:",      "org:",
+    "org_slug:",    "user:",        "user_email:",    "admin:keys:",
+    "api_config:",  "ai_provider:", "tenant_config:", "agent_job_schedule:",
+    "ai_price:",    "tokens:",      "refresh:",       "refresh_due:",
+    "quota:",       "grace:",       "adjustment:",    "system:",
+    "briefing:",    "cron:",        "idempotency:",   "last_used:",
+    "oauth_state:", "agent_state:", "system_state:",  "deletion:",
+    "ai_object:",   "person:",      "sign_in:",       "session:",
+    "session_of:",  "invitation:",  "leaving:"};
 
 // What begins as a key does and is none.
 const std::set<std::pair<std::string, std::string>>& other_meanings() {
@@ -97,6 +96,7 @@ TEST_CASE("keyspace: every kind of key says whose it is", "[unit][kv]") {
       {KvFamily::kQuota, adjustment("u", 1), Owner::kUser, "u"},
       {KvFamily::kSystem, idempotency("k", "h"), Owner::kKey, "k"},
       {KvFamily::kSystem, last_used("k"), Owner::kKey, "k"},
+      {KvFamily::kSystem, leaving("o"), Owner::kOrganization, "o"},
       {KvFamily::kSystem, last_used(account_name("t", "p", "a")), Owner::kTenant, "t"},
   };
   for (const Row& row : rows) {

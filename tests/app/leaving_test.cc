@@ -1,0 +1,224 @@
+// Goal: an owner gives an organization up, everybody is refused from then on, a week later it is
+// gone, and until then it can be taken back whole; and people delete their accounts without leaving
+// an organization to nobody. Method: a whole daemon over HTTP with a clock set by hand.
+#include <nlohmann/json.hpp>
+
+#include "app/owner_deletion.h"
+#include "identity/identity.h"
+#include "identity/orgs.h"
+#include "support/json_answer.h"
+#include "support/people.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+namespace {
+
+constexpr int64_t kDayMs = 86'400'000;
+
+struct House {
+  ManualClock clock{1'800'000'000'000};
+  TestApp app{AppOptions{.clock = &clock, .kv_faults = {}}};
+  Browser owner = set_up(app);
+  std::string org = app.credential("organization_id");
+  std::string path = "/api/v1/organizations/" + org;
+
+  int key_status() const { return app.as(app.credential("api_key"), "GET", "/api/v1/me").status; }
+  std::string give_up() {
+    const RawResponse answer = owner.send("DELETE", path);
+    INFO(answer.body);
+    REQUIRE(answer.status == 202);
+    return json_text(answer.body, "deletion_at");
+  }
+  // What the job does each minute.
+  void run_job() {
+    const auto ran = app.parts().deletions->run([] { return false; });
+    INFO(ran.status().to_string());
+    REQUIRE(ran.ok());
+  }
+  bool is_there() { return app.parts().organizations->find(org).ok(); }
+  Json place(Browser& who) const {
+    for (const Json& one : json_of(who.send("GET", "/api/v1/organizations"))["organizations"]) {
+      if (one["organization_id"] == org) return one;
+    }
+    return nullptr;
+  }
+};
+
+std::string person_of(Browser& browser) {
+  return json_of(browser.send("GET", "/api/v1/me"))["person_id"].get<std::string>();
+}
+
+}  // namespace
+
+TEST_CASE("leaving: an organization is suspended at once, its members see until when",
+          "[contract][app][portal]") {
+  House f;
+  Browser viewer = join(f.app, f.owner, "viewer@example.com", "viewer");
+  Browser admin = join(f.app, f.owner, "admin@example.com", "admin");
+  const std::string token = json_text(
+      f.app.as_owner("POST", "/admin/organizations/" + f.org + "/tokens", R"({"name":"t"})").body,
+      "token");
+  CHECK(viewer.send("DELETE", f.path).status == 403);
+  CHECK(admin.send("DELETE", f.path).status == 403);
+  CHECK(f.key_status() == 200);
+
+  const std::string at = f.give_up();
+  CHECK(at == format_iso8601_ms(f.clock.unix_ms() + 7 * kDayMs));
+  CHECK(f.key_status() == 403);
+  CHECK(f.app.as(token, "POST", "/api/v1/default/any", R"({"path":"/"})").status == 403);
+  CHECK(f.owner.send("GET", "/api/v1/members").status == 403);
+  CHECK(f.owner.send("GET", f.path + "/members").status == 403);
+  CHECK(f.owner.send("PATCH", f.path, R"({"name":"n"})").status == 403);
+  for (Browser* browser : {&f.owner, &admin, &viewer}) {
+    CHECK(f.place(*browser)["deletion_at"] == at);
+    CHECK(f.place(*browser)["status"] == "suspended");
+    CHECK(json_of(browser->send("GET", f.path))["deletion_at"] == at);
+  }
+  CHECK(admin.send("POST", f.path + "/restore").status == 403);
+  // A repeat changes nothing, and a restart neither.
+  f.clock.advance_ms(kDayMs);
+  CHECK(f.give_up() == at);
+  f.app.restart();
+  CHECK(f.key_status() == 403);
+  CHECK(f.place(f.owner)["deletion_at"] == at);
+
+  const RawResponse restored = f.owner.send("POST", f.path + "/restore");
+  REQUIRE(restored.status == 200);
+  CHECK(json_of(restored)["deletion_at"].is_null());
+  CHECK(json_of(restored)["status"] == "active");
+  CHECK(f.key_status() == 200);
+  CHECK_FALSE(f.place(viewer).contains("deletion_at"));
+  CHECK(f.owner.send("GET", f.path + "/members").status == 200);
+  // Reason deletion_not_planned.
+  const RawResponse again = f.owner.send("POST", f.path + "/restore");
+  CHECK(again.status == 409);
+  CHECK(again.body.find("No deletion") != std::string::npos);
+  f.clock.advance_ms(30 * kDayMs);
+  f.run_job();
+  CHECK(f.is_there());
+}
+
+TEST_CASE("leaving: after a week, and not by a clock that leaps, all of it goes",
+          "[contract][app][portal]") {
+  House f;
+  f.give_up();
+  f.clock.set_unix_ms(f.clock.unix_ms() + 20 * kDayMs);
+  f.run_job();
+  CHECK(f.is_there());
+  f.clock.set_unix_ms(f.clock.unix_ms() - 20 * kDayMs);
+  f.clock.advance_ms(7 * kDayMs - 1000);
+  f.run_job();
+  CHECK(f.is_there());
+  f.app.restart();
+  f.clock.advance_ms(2000);
+  f.run_job();
+  CHECK_FALSE(f.is_there());
+  CHECK(f.key_status() == 401);
+  for (const KvFamily family : {KvFamily::kConfig, KvFamily::kSystem, KvFamily::kAuth}) {
+    const KvPage all = f.app.parts().kv->scan(family, "", "", 1000).value();
+    for (const KvItem& item : all.items) {
+      INFO(item.key << " " << item.entry.value);
+      const bool is_session = item.key.starts_with("session:");
+      CHECK((is_session || (item.key + item.entry.value).find(f.org) == std::string::npos));
+    }
+  }
+}
+
+TEST_CASE("leaving: an operator deletes at once, and takes a plan back by resuming",
+          "[contract][app][portal]") {
+  House f;
+  const std::string mine = json_text(
+      f.owner.send("POST", "/api/v1/organizations", R"({"name":"Mine"})").body, "organization_id");
+  Browser other = join(f.app, f.owner, "other@example.com", "owner");
+  // Owner of the organization, and no operator.
+  CHECK(other.send("DELETE", f.path + "?force=true").status == 403);
+  CHECK(f.is_there());
+  CHECK(other.send("DELETE", f.path + "?force=maybe").status == 400);
+  CHECK(other.send("DELETE", "/api/v1/organizations/" + mine).status == 404);
+  f.give_up();
+  REQUIRE(f.app.as_owner("POST", "/admin/organizations/" + f.org + "/resume").status == 200);
+  CHECK(f.key_status() == 200);
+  f.clock.advance_ms(8 * kDayMs);
+  f.run_job();
+  CHECK(f.is_there());
+  // One that an operator had suspended is suspended again when it is taken back.
+  REQUIRE(f.owner.send("DELETE", "/api/v1/organizations/" + mine + "?force=true").status == 204);
+  CHECK(f.app.as_owner("GET", "/admin/organizations/" + mine).status == 404);
+}
+
+TEST_CASE("leaving: what is paid for an organization elsewhere is asked first",
+          "[fault][app][portal]") {
+  House f;
+  std::vector<std::string> asked;
+  Status answer = unavailable("The payment provider does not answer.");
+  f.app.parts().before_organization_goes = [&](std::string_view id) {
+    asked.emplace_back(id);
+    return answer;
+  };
+  CHECK(f.owner.send("DELETE", f.path).status == 503);
+  CHECK(f.key_status() == 200);
+  answer = ok();
+  f.give_up();
+  CHECK(asked == std::vector<std::string>{f.org, f.org});
+  // And again before the end: a failure puts it off.
+  answer = unavailable("The payment provider does not answer.");
+  f.clock.advance_ms(8 * kDayMs);
+  f.run_job();
+  CHECK(f.is_there());
+  answer = ok();
+  f.run_job();
+  CHECK_FALSE(f.is_there());
+}
+
+TEST_CASE("leaving: what a person has under way ends with the organization, the session does not",
+          "[unit][app][portal]") {
+  House f;
+  const std::string token = f.owner.cookie.substr(f.owner.cookie.find('=') + 1);
+  const Principal caller = f.app.parts().auth->authenticate(token).value();
+  REQUIRE(caller.organization_id == f.org);
+  CHECK(f.app.parts().auth->still_admits(caller).ok());
+  f.give_up();
+  CHECK(f.app.parts().auth->still_admits(caller).reason() == "org_suspended");
+  CHECK(f.owner.send("GET", "/api/v1/me").status == 200);
+}
+
+TEST_CASE("leaving: a person goes, but not as the last owner of what others are in",
+          "[contract][app][portal]") {
+  House f;
+  Browser other = join(f.app, f.owner, "other@example.com", "member");
+  const std::string other_id = person_of(other), owner_id = person_of(f.owner);
+  const std::string alone = json_text(
+      other.send("POST", "/api/v1/organizations", R"({"name":"Alone"})").body, "organization_id");
+  const RawResponse refused = f.owner.send("DELETE", "/api/v1/me");
+  CHECK(refused.status == 409);
+  CHECK(refused.body.find("last owner") != std::string::npos);
+  CHECK(f.owner.send("GET", "/api/v1/me").status == 200);
+
+  const RawResponse gone = other.send("DELETE", "/api/v1/me");
+  INFO(gone.body);
+  REQUIRE(gone.status == 200);
+  REQUIRE(json_of(gone)["organizations"].size() == 1);
+  CHECK(json_of(gone)["organizations"][0]["organization_id"] == alone);
+  CHECK(gone.header("set-cookie").find("Max-Age=0") != std::string_view::npos);
+  CHECK(f.app.call("GET", "/api/v1/me", {{"Cookie", other.cookie}}).status == 401);
+  const std::string sign_in =
+      std::string(R"({"email":"other@example.com","password":")") + kGoodPassword + "\"}";
+  Browser fresh(f.app);
+  CHECK(fresh.send("POST", "/auth/login", sign_in).status == 401);
+  const Json members = json_of(f.owner.send("GET", "/api/v1/members"))["members"];
+  REQUIRE(members.size() == 1);
+  CHECK(members[0]["person_id"] == owner_id);
+  // Nothing of the person is left when the organization is gone too; the address may come again.
+  f.clock.advance_ms(8 * kDayMs);
+  f.run_job();
+  CHECK(f.app.as_owner("GET", "/admin/organizations/" + alone).status == 404);
+  for (const KvFamily family : {KvFamily::kConfig, KvFamily::kSystem}) {
+    const KvPage all = f.app.parts().kv->scan(family, "", "", 1000).value();
+    for (const KvItem& item : all.items) {
+      INFO(item.key << " " << item.entry.value);
+      CHECK((item.key + item.entry.value).find(other_id) == std::string::npos);
+    }
+  }
+  join(f.app, f.owner, "other@example.com", "viewer");
+}
