@@ -11,9 +11,7 @@
 #include "ledger/alerts.h"
 #include "ops/rate_limit.h"
 #include "portal/arrivals.h"
-#include "portal/billing/billing.h"
-#include "portal/billing/billing_api.h"
-#include "portal/billing/webhooks.h"
+#include "portal/history_api.h"
 #include "portal/invitations.h"
 #include "portal/mailer.h"
 #include "portal/me_api.h"
@@ -210,10 +208,8 @@ Status build_portal(Parts& parts) {
       *parts.directory, [&parts] { return parts.public_url(); });
   portal.places_api = std::make_unique<portal::PlacesApi>(*parts.organizations, *parts.projects,
                                                           *parts.members, *parts.directory);
-  portal.plans_api = std::make_unique<portal::PlansApi>(
-      *parts.plans, *parts.organizations,
-      [&parts](std::string_view organization_id) { return plan_use(parts, organization_id); });
-  build_billing(parts);
+  portal.history_api =
+      std::make_unique<portal::HistoryApi>(*parts.ledger, *parts.projects, *parts.people);
   portal.people_api = std::make_unique<portal::PeopleApi>(
       *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });

@@ -105,8 +105,7 @@ class TokenWatch;
 
 namespace portal {
 class Arrivals;
-class Billing;
-class BillingApi;
+class HistoryApi;
 class InvitationService;
 class Mailer;
 class MeApi;
@@ -205,10 +204,7 @@ struct PortalParts {
   std::unique_ptr<portal::OidcApi> oidc_api;
   std::unique_ptr<portal::TeamApi> team_api;
   std::unique_ptr<portal::PlacesApi> places_api;
-  std::unique_ptr<portal::PlansApi> plans_api;
-  std::unique_ptr<portal::Billing> billing;
-  std::unique_ptr<portal::Webhooks> webhooks;
-  std::unique_ptr<portal::BillingApi> billing_api;
+  std::unique_ptr<portal::HistoryApi> history_api;
   std::unique_ptr<portal::PeopleApi> people_api;
   std::unique_ptr<portal::MeApi> me_api;
   // Null: no server is configured. Ends first: its thread makes letters with what stands above.

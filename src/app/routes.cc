@@ -42,7 +42,7 @@
 #include "ops/idempotency.h"
 #include "ops/kv_api.h"
 #include "ops/rate_limit.h"
-#include "portal/billing/billing_api.h"
+#include "portal/history_api.h"
 #include "portal/me_api.h"
 #include "portal/oidc_api.h"
 #include "portal/people_api.h"
@@ -176,6 +176,7 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
       table, person.owner,
       {known, "any key or session", http::Dialect::kPortal, {.owner = http::OwnerFrom::kCaller}});
   parts.portal.team_api->add_routes(table, person);
+  parts.portal.history_api->add_routes(table, person);
   parts.owners_api->add_person_routes(table, person);
 }
 
@@ -316,6 +317,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      portal::PlacesApi::types(),
                                                      OwnersApi::types(),
                                                      portal::TeamApi::types(),
+                                                     portal::HistoryApi::types(),
                                                      gateway::GatewayApi::types(),
                                                      gateway::GatewayAdminApi::types(),
                                                      gateway::AccountsApi::types(),

@@ -224,6 +224,28 @@ Result<Member> MemberService::set_role(std::string_view organization_id, std::st
   return changed;
 }
 
+Result<Member> MemberService::transfer(std::string_view organization_id, std::string_view from,
+                                       std::string_view to, const AuditContext& who) {
+  if (from == to) return invalid("person_id: is your own; name whom the organization goes to.");
+  Member owner;
+  const auto edit = [&](Roster& roster, KvBatch&) -> Status {
+    Member* const heir = KVCS_TRY(find_member(roster, to));
+    Member* const giver = KVCS_TRY(find_member(roster, from));
+    if (giver->role != OrgRole::kOwner) {
+      return forbidden("Only an owner gives the organization to somebody else.")
+          .with_reason("insufficient_role");
+    }
+    giver->role = OrgRole::kAdmin;
+    heir->role = OrgRole::kOwner;
+    giver->given_by.clear();
+    heir->given_by.clear();
+    owner = *heir;
+    return ok();
+  };
+  KVCS_TRY(change(organization_id, edit, who));
+  return owner;
+}
+
 Status MemberService::remove(std::string_view organization_id, std::string_view person_id,
                              const AuditContext& who, const Allowed& allowed) {
   const auto edit = [&](Roster& roster, KvBatch& batch) -> Status {

@@ -69,10 +69,6 @@ KeyOwner whole(const Principal& caller) {
   return {PrincipalKind::kProjectKey, caller.organization_id, "", ""};
 }
 
-AuditContext by(const http::Request& request) {
-  return caller_context(request.principal, request.request_id);
-}
-
 // Two names for one list: "permissions" is what the list is called when it is shown.
 std::vector<std::string> read_permissions(JsonReader& reader) {
   const auto permissions = optional_scopes(reader, "permissions");
@@ -153,10 +149,10 @@ Result<http::Response> ProjectKeysApi::create(http::Request& request) {
   CreatedKey made;
   if (of_organization) {
     const KeyOwner owner{PrincipalKind::kOrganizationKey, caller.organization_id, "", ""};
-    made = KVCS_TRY(keys_.create(owner, wanted, by(request)));
+    made = KVCS_TRY(keys_.create(owner, wanted, who_from(request)));
   } else {
     const KeyOwner owner = KVCS_TRY(project_of(caller, named.value_or(caller.project_id)));
-    made = KVCS_TRY(create_project_key(projects_, keys_, owner, wanted, by(request)));
+    made = KVCS_TRY(create_project_key(projects_, keys_, owner, wanted, who_from(request)));
   }
   return http::private_reply(201, Json{{"id", made.record.id},
                                        {"api_key", made.key.reveal()},
@@ -196,7 +192,7 @@ Result<http::Response> ProjectKeysApi::rotate(http::Request& request) {
   const int64_t overlap_s = KVCS_TRY(read_overlap(request, kOwnKeyOverlapS));
   const KeyOwner owner = KVCS_TRY(reach_of(request));
   const CreatedKey made =
-      KVCS_TRY(keys_.rotate(owner, request.param("key_id"), overlap_s, by(request)));
+      KVCS_TRY(keys_.rotate(owner, request.param("key_id"), overlap_s, who_from(request)));
   return http::private_reply(200, Json{{"id", made.record.id},
                                        {"api_key", made.key.reveal()},
                                        {"hint", made.record.key_prefix},
@@ -205,7 +201,7 @@ Result<http::Response> ProjectKeysApi::rotate(http::Request& request) {
 
 Result<http::Response> ProjectKeysApi::revoke(http::Request& request) {
   const KeyOwner owner = KVCS_TRY(reach_of(request));
-  KVCS_TRY(keys_.revoke(owner, request.param("key_id"), by(request)));
+  KVCS_TRY(keys_.revoke(owner, request.param("key_id"), who_from(request)));
   return http::empty_response(204);
 }
 

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "http/route_rows.h"
+#include "identity/admin_common.h"
 #include "kv/audited_kv.h"
 
 namespace kvcs::portal {
@@ -15,9 +16,9 @@ struct PersonAccess {
   http::Access leaving_viewer, leaving_owner;
 };
 
-// Who changes something here, for the audit.
+// Who changes something here, for the audit, and from which address.
 inline AuditContext by(const http::Request& request) {
-  return caller_context(request.principal, request.request_id);
+  return admin_api::who_from(request);
 }
 
 // `access` for a row at `path`: whose the thing is that the path names.

@@ -16,6 +16,7 @@
 //   places_api.h    organizations and projects as people see them
 //   invitations.h   links by which somebody joins an organization
 //   team_api.h      members and invitations over HTTP
+//   history_api.h   the audit of an organization, for its members
 //   people_api.h    what operators do with people, under /admin
 //   plans.h         what an organization may have
 //   plans_api.h     plans and what is used of them, over HTTP

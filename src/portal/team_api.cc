@@ -22,6 +22,8 @@ since!: time)"},
 members!: [Member])"},
     {"MemberRole", R"(
 role!: owner|admin|member|viewer = "member")"},
+    {"NewOwner", R"(
+person_id!: string(1..64) = "x1" # A member.)"},
     {"NewInvitation", R"(
 email: string(3..254) = "grace@example.com" # Whom it is for; without it, whoever has the link.
 role!: owner|admin|member|viewer = "member")"},
@@ -53,6 +55,14 @@ email: string(3..254) # Required when the invitation names none.
 password!: string(1..1000) = "correct horse battery staple" # At least 8.
 name: string(0..200) # Default: the address.)"},
 };
+
+Json member_json(const Member& member, const Person& person) {
+  return Json{{"person_id", member.person_id},
+              {"name", person.name},
+              {"email", person.email},
+              {"role", org_role_name(member.role)},
+              {"since", time_json(member.since_ms)}};
+}
 
 // An admin neither makes an owner nor touches one.
 Status check_reach(const Principal& caller, OrgRole role) {
@@ -91,8 +101,11 @@ void TeamApi::add_routes(std::vector<http::Row>& table, const PersonAccess& acce
     rows.add(kPatch, member, at_path(access.admin, place + member), kib(1), &TeamApi::change_member,
              "Give a member another role.", {.body = "MemberRole", .answer = "Member"});
     rows.add(kDelete, member, at_path(access.viewer, place + member), http::kNoBody,
-             &TeamApi::remove_member, "Take a member out; with the own id, leave.",
+             &TeamApi::remove_member, "Take a member out; with the own id, or \"me\", leave.",
              {.status = 204});
+    rows.add(kPost, "/owner", at_path(access.owner, place + "/owner"), kib(1), &TeamApi::transfer,
+             "Make a member an owner in the own place, and be an admin from then on.",
+             {.body = "NewOwner", .answer = "Member"});
     rows.add(kPost, invitations, at_path(access.admin, place + invitations), kib(2),
              &TeamApi::invite, "Make a link by which somebody joins, once.",
              {.body = "NewInvitation", .status = 201, .answer = "InvitationCreated"});
@@ -122,11 +135,7 @@ Result<http::Response> TeamApi::list_members(http::Request& request) {
     const Result<Person> person = people_.find(member.person_id);
     if (person.code() == Code::kNotFound) continue;
     KVCS_TRY(person.status());
-    members.push_back({{"person_id", member.person_id},
-                       {"name", person->name},
-                       {"email", person->email},
-                       {"role", org_role_name(member.role)},
-                       {"since", time_json(member.since_ms)}});
+    members.push_back(member_json(member, *person));
   }
   return http::private_reply(200, Json{{"members", std::move(members)}});
 }
@@ -144,17 +153,24 @@ Result<http::Response> TeamApi::change_member(http::Request& request) {
     return check_reach(request.principal, role);
   };
   const Member member = KVCS_TRY(members_.set_role(organization, id, role, by(request), allowed));
-  const Person person = KVCS_TRY(people_.find(id));
-  return http::private_reply(200, Json{{"person_id", id},
-                                       {"name", person.name},
-                                       {"email", person.email},
-                                       {"role", org_role_name(member.role)},
-                                       {"since", time_json(member.since_ms)}});
+  return http::private_reply(200, member_json(member, KVCS_TRY(people_.find(id))));
+}
+
+Result<http::Response> TeamApi::transfer(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const std::string heir = reader.string("person_id", {.max_bytes = 64});
+  KVCS_TRY(reader.finish());
+  const Principal& caller = request.principal;
+  const Member owner =
+      KVCS_TRY(members_.transfer(caller.organization_id, caller.person_id, heir, by(request)));
+  return http::private_reply(200, member_json(owner, KVCS_TRY(people_.find(heir))));
 }
 
 Result<http::Response> TeamApi::remove_member(http::Request& request) {
-  const std::string id(request.param("person_id"));
   const Principal& caller = request.principal;
+  const std::string_view named = request.param("person_id");
+  const std::string id(named == "me" ? std::string_view(caller.person_id) : named);
   const auto allowed = [&](OrgRole present) -> Status {
     if (id == caller.person_id) return ok();
     if (caller.org_role < OrgRole::kAdmin) {

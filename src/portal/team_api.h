@@ -34,8 +34,9 @@ class TeamApi final {
 
   Result<http::Response> list_members(http::Request& request);
   Result<http::Response> change_member(http::Request& request);
-  // Also how a person leaves.
+  // Also how a person leaves: with the own id, or "me".
   Result<http::Response> remove_member(http::Request& request);
+  Result<http::Response> transfer(http::Request& request);  // POST …/owner
   Result<http::Response> invite(http::Request& request);
   Result<http::Response> list_invitations(http::Request& request);
   Result<http::Response> renew_invitation(http::Request& request);

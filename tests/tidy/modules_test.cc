@@ -113,9 +113,9 @@ const std::map<std::string, Shown>& shown() {
       {"briefing", {{}, {"summary.h"}}},
       {"portal",
        {{},
-        {"arrivals.h", "invitations.h", "me_api.h", "oidc_api.h", "passwords.h", "people_api.h",
-         "person_access.h", "places_api.h", "providers.h", "sign_in.h", "sign_in_api.h",
-         "team_api.h"}}},
+        {"arrivals.h", "history_api.h", "invitations.h", "me_api.h", "oidc_api.h", "passwords.h",
+         "people_api.h", "person_access.h", "places_api.h", "providers.h", "sign_in.h",
+         "sign_in_api.h", "team_api.h"}}},
       {"app", {{"commands.h"}, {}}},
       {"cli", {{}, {"command.h", "confirm.h"}}},
   };

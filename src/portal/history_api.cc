@@ -1,0 +1,152 @@
+// Reads an organization's part of the audit, the newest first, page by page.
+#include "portal/history_api.h"
+
+#include <nlohmann/json.hpp>
+
+#include <charconv>
+#include <map>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "db/db.h"
+#include "http/json_api.h"
+#include "kv/keyspace.h"
+
+namespace kvcs::portal {
+namespace {
+
+// Of more projects the newest changes stand in the organization's other rows all the same.
+constexpr size_t kProjectsMax = 1000;
+
+constexpr http::ApiType kTypes[] = {
+    {"HistoryEntry", R"(
+id!: id
+at!: time
+actor!: string # A person or a key, by its id; of an operator an admin key; or a job.
+name!: string? # Of a person.
+subject!: string # What was changed: config, members, keys:<id>, invitation:<id>, project:<id>.
+action!: string
+address!: string? # For admins and owners.
+request_id!: string)"},
+    {"History", R"(
+audit!: [HistoryEntry]
+cursor!: string?)"},
+};
+
+struct Entry {
+  std::string id, family, key, action, source, actor, request_id;
+  int64_t ts_ms = 0, seq = 0;
+};
+
+// The place behind which a page begins.
+struct After {
+  int64_t ts_ms = INT64_MAX, seq = INT64_MAX;
+};
+Result<After> parse_after(const std::string& cursor) {
+  After after;
+  if (cursor.empty()) return after;
+  const char* const end = cursor.data() + cursor.size();
+  const auto [dot, first] = std::from_chars(cursor.data(), end, after.ts_ms);
+  if (first == std::errc() && dot != end && *dot == '.') {
+    const auto [stop, second] = std::from_chars(dot + 1, end, after.seq);
+    if (second == std::errc() && stop == end) return after;
+  }
+  return invalid("cursor: is not one that a page before has given.");
+}
+
+// Keys of an organization are those between "org:{id}:" and "org:{id};".
+Result<std::vector<Entry>> read_entries(Database& db, const std::string& organization_id,
+                                        const std::vector<std::string>& projects,
+                                        const After& after, size_t limit) {
+  std::string marks;
+  for (size_t i = 0; i < projects.size(); i++) marks += i == 0 ? "?" : ", ?";
+  Statement rows =
+      KVCS_TRY(db.prepare("SELECT id, family, key, action, source, actor, request_id, ts_ms, seq "
+                          "FROM kv_audit WHERE ((key > ? AND key < ?) OR (key IN (" +
+                          marks +
+                          ") AND family = 'project')) AND (ts_ms, seq) < (?, ?) "
+                          "ORDER BY ts_ms DESC, seq DESC LIMIT ?"));
+  const std::string prefix = std::string(keyspace::kOrgPrefix) + organization_id;
+  int at = 0;
+  rows.bind(++at, prefix + ":");
+  rows.bind(++at, prefix + ";");
+  for (const std::string& project : projects) rows.bind(++at, project);
+  rows.bind(++at, after.ts_ms);
+  rows.bind(++at, after.seq);
+  rows.bind(++at, static_cast<int64_t>(limit));
+  std::vector<Entry> entries;
+  while (KVCS_TRY(rows.step())) {
+    entries.push_back({rows.text(0), rows.text(1), rows.text(2), rows.text(3), rows.text(4),
+                       rows.text(5), rows.text(6), rows.integer(7), rows.integer(8)});
+  }
+  return entries;
+}
+
+std::string subject_of(const Entry& entry, const std::string& organization_id) {
+  if (entry.family == "project") return "project:" + entry.key;
+  return entry.key.substr(keyspace::kOrgPrefix.size() + organization_id.size() + 1);
+}
+
+// What stands behind the source's word, where by() has put it.
+Json address_of(const Entry& entry) {
+  const size_t space = entry.source.find(' ');
+  return space == std::string::npos ? Json(nullptr) : Json(entry.source.substr(space + 1));
+}
+
+}  // namespace
+
+std::span<const http::ApiType> HistoryApi::types() {
+  return kTypes;
+}
+
+void HistoryApi::add_routes(std::vector<http::Row>& table, const PersonAccess& access) {
+  http::Rows rows(table, *this);
+  for (const std::string path : {"/api/v1/organizations/{org_id}/audit", "/api/v1/audit"}) {
+    rows.add(http::Method::kGet, path, at_path(access.viewer, path), http::kNoBody,
+             &HistoryApi::list, "Who changed what in the organization, the newest first.",
+             {.query = "limit cursor", .answer = "History"});
+  }
+}
+
+Result<http::Response> HistoryApi::list(http::Request& request) {
+  const http::PageAsk ask = KVCS_TRY(http::read_page(request));
+  const After after = KVCS_TRY(parse_after(ask.cursor));
+  const Principal& caller = request.principal;
+  std::vector<std::string> projects = KVCS_TRY(projects_.list_ids(caller.organization_id));
+  if (projects.size() > kProjectsMax) projects.resize(kProjectsMax);
+  std::vector<Entry> entries;
+  // One more than asked for tells whether there is a next page.
+  const Status read = ledger_.read([&](Database& db) -> Status {
+    entries = KVCS_TRY(read_entries(db, caller.organization_id, projects, after, ask.limit + 1));
+    return ok();
+  });
+  KVCS_TRY(Status(read));
+  std::string cursor;
+  if (entries.size() > ask.limit) {
+    entries.pop_back();
+    cursor = std::to_string(entries.back().ts_ms) + "." + std::to_string(entries.back().seq);
+  }
+  const bool sees_addresses = caller.org_role >= OrgRole::kAdmin;
+  const std::string person = person_actor("");
+  std::map<std::string, Json> names;
+  Json list = Json::array();
+  for (const Entry& entry : entries) {
+    auto [name, is_new] = names.try_emplace(entry.actor, nullptr);
+    if (is_new && entry.actor.starts_with(person)) {
+      const Result<Person> found = people_.find(entry.actor.substr(person.size()));
+      if (found.ok()) name->second = found->name;
+    }
+    list.push_back({{"id", entry.id},
+                    {"at", format_iso8601_ms(entry.ts_ms)},
+                    {"actor", entry.actor},
+                    {"name", name->second},
+                    {"subject", subject_of(entry, caller.organization_id)},
+                    {"action", entry.action},
+                    {"address", sees_addresses ? address_of(entry) : Json(nullptr)},
+                    {"request_id", entry.request_id}});
+  }
+  return http::private_reply(
+      200, Json{{"audit", std::move(list)}, {"cursor", http::cursor_json(cursor)}});
+}
+
+}  // namespace kvcs::portal
