@@ -260,6 +260,10 @@ class ArtifactService final {
                         std::string_view request_id);
   Status set_visibility(const Principal& who, std::string_view id, bool is_public,
                         std::string_view request_id);
+  // To another project of its organization; bytes, visibility and what is used stay as they are.
+  // NotFound with reason project_not_found; of two changes at once each is whole.
+  Result<Artifact> move(const Principal& who, std::string_view id, const std::string& project_id,
+                        std::string_view request_id);
   Status remove(const Principal& who, std::string_view id, std::string_view request_id);
   // Part of deleting a project: removes up to `max` of its artifacts, with their bytes and what
   // they used; how many. `actor` is who deletes the project.

@@ -109,6 +109,13 @@ sha256!: string)"},
     {"VisibilityAsk", R"(
 visibility!: public|private = "public"
 ...)"},
+    {"MoveAsk", R"(
+project_id!: string(1..64) = "x1" # Of the same organization.)"},
+    {"Moved", R"(
+artifact_id!: id
+project_id!: id
+project!: string
+public_url!: string?)"},
     {"DownloadPlace", R"(
 artifact_id!: id
 download_url!: string)"},
@@ -224,6 +231,9 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
            {.query = "tokens layers", .answer = "DownloadPlace"});
   rows.add(kPost, one + "/visibility", write_one, kSmall, &ArtifactsApi::set_visibility,
            "Make it public or private.", {.body = "VisibilityAsk", .status = 204});
+  rows.add(kPost, one + "/move", write_one, kSmall, &ArtifactsApi::move,
+           "Move it to another project of the organization; not with a project key.",
+           {.body = "MoveAsk", .answer = "Moved"});
   rows.add(kDelete, one, write_one, kSmall, &ArtifactsApi::remove, "Delete an artifact for good.",
            {.status = 204});
   rows.add(kPost, "/v1/artifacts/upload-url", access.write, kUploadUrlBodyMaxBytes,
@@ -429,6 +439,26 @@ Result<Response> ArtifactsApi::set_visibility(Request& request) {
   const bool is_public = KVCS_TRY(artifact_json::parse_visibility(body));
   KVCS_TRY(service_.set_visibility(request.principal, id, is_public, request.request_id));
   return http::empty_response(204);
+}
+
+// A project key has rights in one project, and a move needs them in two.
+Result<Response> ArtifactsApi::move(Request& request) {
+  const std::string id = KVCS_TRY(artifact_id(request));
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const std::string project = reader.string("project_id", {.max_bytes = 64});
+  KVCS_TRY(reader.finish());
+  if (request.principal.kind == PrincipalKind::kProjectKey) {
+    return forbidden(
+        "A project key reaches its own project alone. Move with a key of the organization, or "
+        "signed in.");
+  }
+  const Artifact row = KVCS_TRY(service_.move(request.principal, id, project, request.request_id));
+  const std::string url = public_url(base_url(request), row, shown_organization(request));
+  return reply({{"artifact_id", row.id},
+                {"project_id", row.project_id},
+                {"project", row.project},
+                {"public_url", http::text_or_null(url)}});
 }
 
 Result<Response> ArtifactsApi::remove(Request& request) {

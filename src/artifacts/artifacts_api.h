@@ -69,6 +69,7 @@ class ArtifactsApi final {
   Result<http::Response> download_url(http::Request& request);  // POST …/{id}/download-url
   // POST /api/v1/artifacts/{id}/visibility and /v1/artifacts/{id}/visibility
   Result<http::Response> set_visibility(http::Request& request);
+  Result<http::Response> move(http::Request& request);        // POST …/{id}/move
   Result<http::Response> remove(http::Request& request);      // DELETE /api/v1/artifacts/{id}
   Result<http::Response> get_public(http::Request& request);  // GET /v1/artifacts/{id}
   Result<http::Response> get_cdn(http::Request& request);     // GET /{org}/{project}/{artifact_id}

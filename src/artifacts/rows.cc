@@ -211,6 +211,15 @@ Status check_project(Database& db, std::string_view organization_id, std::string
   return not_found_project(project_id);
 }
 
+Status move(Database& db, const Artifact& artifact, std::string_view project_id) {
+  auto project = KVCS_TRY(
+      db.prepare("SELECT 1 FROM projects WHERE id = ? AND organization_id = ? AND deleting = 0"));
+  project.bind(1, project_id).bind(2, artifact.organization_id);
+  if (!KVCS_TRY(project.step())) return not_found_project(project_id);
+  auto update = KVCS_TRY(db.prepare("UPDATE artifacts SET project_id = ? WHERE id = ?"));
+  return update.bind(1, project_id).bind(2, artifact.id).run();
+}
+
 Status insert(Database& db, const Artifact& a) {
   // Looked at in the transaction of the row: none comes once the deletion has begun.
   auto project = KVCS_TRY(db.prepare("SELECT 1 FROM projects WHERE id = ? AND deleting = 0"));

@@ -15,6 +15,8 @@ Result<Artifact> find(Database& db, std::string_view id);
 // NotFound with reason project_not_found: the organization has no such project.
 Status check_project(Database& db, std::string_view organization_id, std::string_view project_id);
 Status insert(Database& db, const Artifact& artifact);
+// Likewise, and where the project is being deleted.
+Status move(Database& db, const Artifact& artifact, std::string_view project_id);
 Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter);
 Result<uint64_t> count(Database& db, const ArtifactFilter& filter);
 // Ready and public, of every organization.

@@ -265,8 +265,22 @@ Status ArtifactService::set_visibility(const Principal& who, std::string_view id
   });
 }
 
-// Removes the row and what it had reserved or used, in the transaction of the caller, who collects
-// its blob after the commit.
+Result<Artifact> ArtifactService::move(const Principal& who, std::string_view id,
+                                       const std::string& project_id, std::string_view request_id) {
+  Artifact after;
+  const Status ran = writer_.run([&](Database& db) -> Status {
+    const Artifact before = KVCS_TRY(artifact_rows::find(db, id));
+    KVCS_TRY(check_own(who, before));
+    KVCS_TRY(artifact_rows::move(db, before, project_id));
+    after = KVCS_TRY(artifact_rows::find(db, id));
+    if (before.project_id == project_id) return ok();
+    return audit_change(db, "move", before, project_id, who, request_id);
+  });
+  if (!ran.ok()) return ran;
+  return after;
+}
+
+// Removes the row and what it had reserved or used, in the transaction of the caller.
 Status ArtifactService::remove_row(Database& db, const Artifact& row) const {
   KVCS_TRY(artifact_rows::note_removal(db, row));
   auto removal = KVCS_TRY(db.prepare("DELETE FROM artifacts WHERE id = ?"));

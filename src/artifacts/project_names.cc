@@ -1,4 +1,4 @@
-// What artifacts have to do with their project as a whole: the names that it had before.
+// The names that an artifact's project had before.
 #include "artifacts/artifacts.h"
 #include "db/db.h"
 
