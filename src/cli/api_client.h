@@ -1,7 +1,8 @@
 // A client of the daemon's HTTP API, for the commands. Where it finds server and key, first wins:
 //   server  KVCS_API_URL, KVCDN_API_URL, the configuration file, a local daemon's credentials,
 //           http://127.0.0.1:8080
-//   key     KVCS_API_KEY, KVCDN_API_KEY, the configuration file, a local daemon's credentials
+//   key     KVCS_TOKEN (of a session), KVCS_API_KEY, KVCDN_API_KEY, the configuration file,
+//           a local daemon's credentials
 //   admin   KVCS_ADMIN_KEY, a local daemon's credentials
 // The configuration file is $XDG_CONFIG_HOME/kvcs/config.json (else ~/.config/kvcs/config.json),
 // mode 0600. A local daemon's credentials are initial-credentials.json in $KVCS_DATA_DIR, ./data or
@@ -25,7 +26,8 @@ struct ApiSettings {
   Secret key;
   std::string key_source;  // "environment", "configuration", "local daemon" or "none"
   // Said when there is no key, or the server refuses it.
-  std::string key_advice = "Set KVCS_API_KEY, or store a key with `kvcs api-key set`.";
+  std::string key_advice =
+      "Set KVCS_TOKEN or KVCS_API_KEY, or store a key with `kvcs api-key set`.";
 };
 // `named_url`: a server named on the command line, before all that is configured.
 ApiSettings find_api_settings(std::string_view named_url = {});

@@ -14,7 +14,8 @@ std::vector<Command> commands() {
   add(upload_commands());
   add(download_commands());
   add(artifact_commands());
-  add(share_commands());
+  add(place_commands());
+  add(team_commands());
   add(sample_commands());
   add(inspect_commands());
   add(verify_commands());
@@ -41,6 +42,10 @@ std::vector<Command> commands() {
 // Every word that stands before the last one of some command's name needs a row here.
 std::vector<CommandGroup> command_groups() {
   return {
+      {"org", "Your organizations."},
+      {"project", "Projects of an organization of yours."},
+      {"member", "Who is in an organization of yours."},
+      {"key", "Keys of your projects and your organization."},
       {"config", "Check or print the daemon's configuration."},
       {"keys", "The master keys that seal every stored secret."},
       {"kv", "Read and change the key-value store of a running daemon."},

@@ -21,6 +21,7 @@ std::vector<Command> inspect_commands();          // cmd_inspect.cc
 std::vector<Command> pack_commands();             // cmd_pack.cc: pack, unpack
 std::vector<Command> keys_commands();             // cmd_keys.cc
 std::vector<Command> kv_commands();               // cmd_kv.cc
+std::vector<Command> place_commands();            // cmd_places.cc: org, project
 std::vector<Command> plot_commands();             // cmd_plot.cc
 std::vector<Command> prices_commands();   // cmd_prices.cc: prices import, admin prices import
 std::vector<Command> quant_commands();    // cmd_quant.cc: quant, dequant, compare
@@ -28,6 +29,7 @@ std::vector<Command> sample_commands();   // cmd_sample.cc
 std::vector<Command> search_commands();   // cmd_search.cc
 std::vector<Command> share_commands();    // cmd_share.cc: share create, list, delete
 std::vector<Command> slice_commands();    // cmd_slice.cc
+std::vector<Command> team_commands();     // cmd_team.cc: member, key
 std::vector<Command> upload_commands();   // cmd_upload.cc
 std::vector<Command> verify_commands();   // cmd_verify.cc
 std::vector<Command> version_commands();  // cmd_version.cc

@@ -21,6 +21,7 @@ let files;  // What examples name, made once.
 let bin;    // A folder with `kvcs` for PATH.
 let vendor;  // The API behind the gateway's examples, and its token endpoint.
 let agent;   // { token_id, token } of tenant kahuna.
+let token;   // Of the session of whoever owns the daemon.
 
 // --- the commands ---------------------------------------------------------------------------
 
@@ -185,11 +186,49 @@ async function newDecision() {
   }
 }
 
+// A person on the command line, and what the examples of people name.
+const own = ['org', 'project', 'member', 'key'];
+const person = (method, path, body) => fetch(daemon.url + path, { method, body: body && JSON.stringify(body),
+  headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' } });
+
+async function signIn() {
+  const setup = new URL(daemon.credentials.setup_url).hash.split('token=')[1];
+  const answer = await fetch(`${daemon.url}/auth/setup`, { method: 'POST',
+    headers: { 'content-type': 'application/json', origin: daemon.url }, body: JSON.stringify({ token: setup,
+      email: 'ada@example.com', name: 'Ada', password: 'correct horse battery staple' }) });
+  token = answer.headers.get('set-cookie').match(/=(ks_[0-9a-f]+)/)[1];
+}
+
+// Organization acme anew, with Grace in the active one; for `restore` on its way out.
+async function setUpOwn(words) {
+  for (const slug of ['acme', 'acme-research', 'new-lab']) {
+    const { organizations } = await (await person('GET', '/api/v1/organizations')).json();
+    const there = organizations.find((one) => one.slug === slug);
+    if (there) await person('DELETE', `/api/v1/organizations/${there.organization_id}?force=true`);
+  }
+  const acme = await (await person('POST', '/api/v1/organizations', { name: 'Acme', slug: 'acme' })).json();
+  await person('PATCH', '/api/v1/me', { organization_id: daemon.credentials.organization_id,
+    project_id: daemon.credentials.project_id });
+  if (words[1] === 'restore') await person('DELETE', `/api/v1/organizations/${acme.organization_id}`);
+  if (words[0] !== 'member') return;
+  const invited = await (await person('POST', '/api/v1/invitations', { role: 'member' })).json();
+  const grace = { email: 'grace@example.com', password: 'correct horse battery staple' };
+  const send = (path, body, more) => fetch(daemon.url + path, { method: 'POST', body: JSON.stringify(body),
+    headers: { 'content-type': 'application/json', origin: daemon.url, ...more } });
+  if ((await send('/auth/register', { ...grace, token: invited.token })).ok) return;
+  const cookie = (await send('/auth/login', grace)).headers.get('set-cookie');
+  await send('/api/v1/invitations/accept', { token: invited.token },
+    { authorization: `Bearer ${cookie.match(/=(ks_[0-9a-f]+)/)[1]}` });
+}
+
 // The ids of examples stand for a thing of the command's kind; each example gets its own.
 async function realIds(words, line) {
   if (line.includes(kRequestId)) return line.replaceAll(kRequestId, await newRequest());
   if (line.includes(kDecisionId)) return line.replaceAll(kDecisionId, await newDecision());
   if (words[0] === 'gateway') return line.replaceAll(kKeyId, agent.token_id);
+  if (words[0] === 'key' && line.includes(kKeyId)) {
+    return line.replaceAll(kKeyId, (await (await person('POST', '/api/v1/api-keys', { name: 'k' })).json()).id);
+  }
   if (!line.includes(kId) && !line.includes(kKeyId)) return line;
   const command = words.join(' ');
   if (!command.startsWith('admin ')) return line.replaceAll(kId, await newArtifact());
@@ -221,9 +260,9 @@ function prepare(words, line) {
   return folder;
 }
 
-function shell(line, folder) {
+function shell(line, folder, more = {}) {
   return new Promise((resolve) => {
-    const child = spawn('bash', ['-c', line], { cwd: folder, env: environment(folder), stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn('bash', ['-c', line], { cwd: folder, env: { ...environment(folder), ...more }, stdio: ['pipe', 'pipe', 'pipe'] });
     let out = '';
     let error = '';
     child.stdout.on('data', (chunk) => { out += chunk; });
@@ -240,11 +279,13 @@ function shell(line, folder) {
 
 async function runExample(words, example) {
   if (words[0] === 'gateway') await setUpGateway();
+  if (own.includes(words[0])) await setUpOwn(words);
   const real = await realIds(words, example);
   await needs[words.join(' ')]?.(real);
   const line = real
     .replace('http://127.0.0.1:8080', daemon.url).replace('/etc/kvcs/', 'etc/kvcs/').replace('/var/lib/kvcs', 'var/lib/kvcs').replace('0.0.0.0:8080', '127.0.0.1:0');
   const folder = prepare(words, line);
+  const session = own.includes(words[0]) ? { KVCS_TOKEN: token } : {};
   // A directory that a daemon has used, and a database in it that is damaged.
   if (words[0] === 'repair') {
     await shell('KVCS_HTTP_LISTEN=127.0.0.1:0 exec kvcs serve --data-dir data', folder);
@@ -253,7 +294,7 @@ async function runExample(words, example) {
   // A daemon is its shell's own process, so that the signal reaches it.
   const serves = words[0] === 'serve';
   const typed = serves ? `KVCS_HTTP_LISTEN=127.0.0.1:0 exec ${line}` : line;
-  const done = await shell(typed, folder);
+  const done = await shell(typed, folder, session);
   assert.equal(done.status, 0, `${line}\n${done.out}${done.error}`);
   for (const name of outputsOf(line)) {
     assert.ok(existsSync(join(folder, name)), `${line}: ${name} is not there`);
@@ -283,10 +324,7 @@ const needs = {
 
 before(async () => {
   await daemon.start();
-  const token = daemon.credentials.setup_url.split('token=')[1];
-  const made = await fetch(`${daemon.url}/auth/setup`, { method: 'POST', headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ token, email: 'ada@example.com', password: 'correct horse battery staple' }) });
-  assert.equal(made.status, 201);
+  await signIn();
   vendor = createServer((request, response) => {
     request.resume();
     response.writeHead(200, { 'content-type': 'application/json' });
