@@ -100,6 +100,16 @@ void adopt_tokens(const TokenAdoption& adoption) {
   }
 }
 
+// A disk that fails here is only logged: the sweep tries again.
+void finish_removals(ArtifactService& artifacts) {
+  const Result<size_t> finished = artifacts.finish_removals();
+  if (!finished.ok()) {
+    log::warn("artifacts.removals_failed", {{"error", finished.status().to_string()}});
+  } else if (*finished > 0) {
+    log::info("artifacts.removals_finished", {{"count", static_cast<int64_t>(*finished)}});
+  }
+}
+
 // Such a name works as before, and cannot be given to anybody anew.
 void tell_of_reserved_slugs(const Parts& parts) {
   const std::vector<std::string> words(parts.reserved_slugs.begin(), parts.reserved_slugs.end());

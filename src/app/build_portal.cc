@@ -5,12 +5,19 @@
 #include "app/build.h"
 #include "app/caller_api.h"
 #include "app/parts.h"
+#include "app/plan_limits.h"
 #include "app/planned_deletion.h"
+#include "base/log.h"
+#include "http/client/mail.h"
+#include "identity/directory.h"
 #include "identity/orgs.h"
 #include "identity/projects.h"
 #include "ledger/alerts.h"
 #include "ops/rate_limit.h"
 #include "portal/arrivals.h"
+#include "portal/billing/billing.h"
+#include "portal/billing/billing_api.h"
+#include "portal/billing/webhooks.h"
 #include "portal/history_api.h"
 #include "portal/invitations.h"
 #include "portal/mailer.h"
@@ -208,23 +215,35 @@ Status build_portal(Parts& parts) {
       *parts.directory, [&parts] { return parts.public_url(); });
   portal.places_api = std::make_unique<portal::PlacesApi>(*parts.organizations, *parts.projects,
                                                           *parts.members, *parts.directory);
+  portal.plans_api = std::make_unique<portal::PlansApi>(
+      *parts.plans, *parts.organizations,
+      [&parts](std::string_view organization_id) { return plan_use(parts, organization_id); });
+  build_billing(parts);
   portal.history_api =
       std::make_unique<portal::HistoryApi>(*parts.ledger, *parts.projects, *parts.people);
   portal.people_api = std::make_unique<portal::PeopleApi>(
       *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });
-  portal.me_api = std::make_unique<portal::MeApi>(
-      portal::MeApi::Services{.auth = *parts.auth,
-                              .directory = *parts.directory,
-                              .people = *parts.people,
-                              .members = *parts.members,
-                              .sessions = *parts.sessions,
-                              .projects = *parts.projects,
-                              .browser = parts.browser_rules(),
-                              .describe_key = caller_api::describe,
-                              .give_up = [&parts](std::string_view id, const AuditContext& who) {
-                                return parts.planned_deletions->plan(id, who);
-                              }});
+  portal.me_api = std::make_unique<portal::MeApi>(portal::MeApi::Services{
+      .auth = *parts.auth,
+      .directory = *parts.directory,
+      .people = *parts.people,
+      .members = *parts.members,
+      .sessions = *parts.sessions,
+      .projects = *parts.projects,
+      .browser = parts.browser_rules(),
+      .has_second_factor =
+          [totp = portal.totp.get()](std::string_view person_id) { return totp->is_on(person_id); },
+      .provider_of =
+          [providers = portal.providers.get()](std::string_view issuer) {
+            if (issuer == kLocalIssuer) return std::string(portal::kByPassword);
+            const auto* const found = providers->find_by_issuer(issuer);
+            return found ? found->name : std::string();
+          },
+      .describe_key = caller_api::describe,
+      .give_up = [&parts](
+                     std::string_view id,
+                     const AuditContext& who) { return parts.planned_deletions->plan(id, who); }});
   return ok();
 }
 

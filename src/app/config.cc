@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "app/kvcdn_environment.h"
+#include "app/public_url.h"
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"

@@ -302,6 +302,12 @@ void add_rest(Fields& fields, Config& c) {
              "The user key that pays for the summaries of gateway.briefing_model.");
   add_secret("agent_worker_key", &c.gateway.agent_worker.key,
              "Bearer key for gateway.agent_worker_url.");
+  // Under the names that Stripe's own tools know.
+  add_secret("stripe_secret_key", &c.auth.billing.secret_key, "Stripe's secret key; empty: none.");
+  fields.back().variable = "STRIPE_SECRET_KEY";
+  add_secret("stripe_webhook_secret", &c.auth.billing.webhook_secret,
+             "What Stripe signs events with; several with commas during a rotation.");
+  fields.back().variable = "STRIPE_WEBHOOK_SECRET";
   add_secret("api_key_seed", &c.seeded_keys.seed,
              "Of the keys of identity.seeded_organizations (KVCDN_API_KEY_SEED).");
   add_secret(

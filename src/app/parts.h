@@ -57,6 +57,8 @@ class ProjectService;
 class RateLimiter;
 class RequestMetrics;
 class Sealer;
+class ShareApi;
+class ShareService;
 class SeededKeys;
 class StatusApi;
 class SystemHealth;
@@ -105,6 +107,8 @@ class TokenWatch;
 
 namespace portal {
 class Arrivals;
+class Billing;
+class BillingApi;
 class HistoryApi;
 class InvitationService;
 class Mailer;
@@ -204,6 +208,10 @@ struct PortalParts {
   std::unique_ptr<portal::OidcApi> oidc_api;
   std::unique_ptr<portal::TeamApi> team_api;
   std::unique_ptr<portal::PlacesApi> places_api;
+  std::unique_ptr<portal::PlansApi> plans_api;
+  std::unique_ptr<portal::Billing> billing;
+  std::unique_ptr<portal::Webhooks> webhooks;
+  std::unique_ptr<portal::BillingApi> billing_api;
   std::unique_ptr<portal::HistoryApi> history_api;
   std::unique_ptr<portal::PeopleApi> people_api;
   std::unique_ptr<portal::MeApi> me_api;

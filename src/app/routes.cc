@@ -42,6 +42,7 @@
 #include "ops/idempotency.h"
 #include "ops/kv_api.h"
 #include "ops/rate_limit.h"
+#include "portal/billing/billing_api.h"
 #include "portal/history_api.h"
 #include "portal/me_api.h"
 #include "portal/oidc_api.h"
@@ -315,6 +316,8 @@ std::vector<http::ApiType> all_api_types() {
                                                      portal::ResetApi::types(),
                                                      portal::TotpApi::types(),
                                                      portal::PlacesApi::types(),
+                                                     portal::PlansApi::types(),
+                                                     portal::BillingApi::types(),
                                                      OwnersApi::types(),
                                                      portal::TeamApi::types(),
                                                      portal::HistoryApi::types(),

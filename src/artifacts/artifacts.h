@@ -269,6 +269,8 @@ class ArtifactService final {
   // they used; how many. `actor` is who deletes the project.
   Result<size_t> remove_some_of(std::string_view project_id, size_t max, std::string_view actor,
                                 std::string_view request_id);
+  // Removes the bytes of rows that are gone, which a crash or the disk has left; how many rows.
+  Result<size_t> finish_removals();
   // Whether the artifact's project had this slug before a rename.
   Result<bool> had_slug(const Artifact& artifact, std::string_view slug) const;
   // How many the project has, pending ones too, and their bytes.

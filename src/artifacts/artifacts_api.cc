@@ -298,12 +298,11 @@ std::string ArtifactsApi::shown_organization(const Request& request) const {
   return holder.ok() ? holder->slug : request.principal.organization;
 }
 
-Result<Response> ArtifactsApi::create_upload(Request& request) {
-  const Json body = KVCS_TRY(read_object(request));
-  Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
-  wanted.organization_id = request.principal.organization_id;
-  const std::string_view own = access::project_limit(request.principal);
-  if (wanted.project_id.empty()) wanted.project_id = request.principal.project_id;
+// Another project than the key's own is one that is not there, as the service says it.
+Status take_owner(const Principal& who, Artifact& wanted) {
+  wanted.organization_id = who.organization_id;
+  const std::string_view own = access::project_limit(who);
+  if (wanted.project_id.empty()) wanted.project_id = who.project_id;
   if (wanted.project_id.empty()) {
     return invalid(
         "project_id: required with an organization key, which is of no project; name one of its "

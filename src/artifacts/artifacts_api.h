@@ -81,7 +81,9 @@ class ArtifactsApi final {
   // For the other handlers of artifacts. A URL that opens the bytes for `method` alone.
   std::string signed_url(const http::Request& request, const char* method,
                          const Artifact& artifact) const;
+  std::string base_url(const http::Request& request) const;
   std::string shown_organization(const http::Request& request) const;
+  // "" for one that is not everybody's.
   std::string public_url(const std::string& base, const Artifact& artifact,
                          std::string_view organization) const;
   // Forbidden in the same words for every artifact that is not for everybody, and for none.

@@ -247,16 +247,28 @@ Result<Response> ArtifactsApi::get_cdn(Request& request) {
   KVCS_TRY(check_public(*row));
   const Holder holder = KVCS_TRY(holder_of_(row->organization_id));
   const std::string_view org = request.param("org"), project = request.param("project");
-  if (row->project == project && holder.slug == org) {
-    return send_bytes(request, *row, kPublicCache);
+  if (row->project != project || holder.slug != org) {
+    const auto& others = holder.other_slugs;
+    const bool is_org =
+        holder.slug == org || std::find(others.begin(), others.end(), org) != others.end();
+    if (!is_org || (row->project != project && !KVCS_TRY(service_.had_slug(*row, project)))) {
+      return not_for_everybody();
+    }
+    return redirect(request, "/" + holder.slug + "/" + row->project + "/" + row->id);
   }
-  const auto& others = holder.other_slugs;
-  const bool is_org =
-      holder.slug == org || std::find(others.begin(), others.end(), org) != others.end();
-  if (!is_org || (row->project != project && !KVCS_TRY(service_.had_slug(*row, project)))) {
-    return not_for_everybody();
+  const std::string url = public_url(base_url(request), *row, holder.slug);
+  Response response;
+  if (public_page::wants_page(request)) {
+    response = public_page::of_artifact(*row, holder.slug, url);
+  } else if (public_page::wants_data(request)) {
+    response =
+        http::json_response(200, dump_json(artifact_json::to_public_json(*row, holder.slug, url)));
+  } else {
+    response = KVCS_TRY(send_public(request, *row));
   }
-  return redirect(request, "/" + holder.slug + "/" + row->project + "/" + row->id);
+  response.set("cache-control", std::string(kPublicCache));
+  response.set("vary", "Accept");
+  return response;
 }
 
 }  // namespace kvcs

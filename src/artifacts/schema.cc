@@ -122,6 +122,146 @@ constexpr const char* kPortal6 =
     "CREATE INDEX artifacts_by_project_search_root "
     "ON artifacts (project_id, search_model, search_tokenizer, search_root);";
 
+// Labels of the nested routes, which name no organization and no project of ours; what an artifact
+// is called and about; downloads by everybody; links that share one artifact.
+//
+// artifact_text is the full-text index over the view artifact_texts (artifacts/text_index.h).
+// Triggers may not write to it, as it is the engine's own kind of table, so they note in
+// artifact_text_changes what the index holds of a row that changes, and the transactions of the
+// changes bring the index up to date from there. `scope` are words that stand for whose the
+// artifact is and who may see it. text_id grows in the order in which artifacts are announced.
+//
+// artifact_counts is what lists answer as their total, kept by triggers.
+constexpr const char* kPortal7 = R"sql(
+ALTER TABLE artifacts ADD COLUMN label_organization TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE artifacts ADD COLUMN label_project TEXT NOT NULL DEFAULT 'default';
+ALTER TABLE artifacts ADD COLUMN description TEXT NOT NULL DEFAULT '';
+ALTER TABLE artifacts ADD COLUMN tags_json TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE artifacts ADD COLUMN text_id INTEGER;
+CREATE INDEX artifacts_by_labels
+  ON artifacts (organization_id, label_organization, label_project, id);
+CREATE INDEX artifacts_public_by_name ON artifacts (name, id)
+  WHERE visibility = 'public' AND status = 'ready';
+CREATE INDEX artifacts_public_by_size ON artifacts (size_bytes, id)
+  WHERE visibility = 'public' AND status = 'ready';
+CREATE INDEX artifacts_public_by_downloads ON artifacts (download_count, id)
+  WHERE visibility = 'public' AND status = 'ready';
+CREATE TABLE artifact_shares (
+  id TEXT PRIMARY KEY,
+  artifact_id TEXT NOT NULL REFERENCES artifacts (id) ON DELETE CASCADE,
+  token_sha256 TEXT NOT NULL UNIQUE,
+  password_hash TEXT NOT NULL DEFAULT '',
+  maker_kind TEXT NOT NULL CHECK (maker_kind IN ('person', 'project_key', 'organization_key')),
+  maker_id TEXT NOT NULL,
+  downloads INTEGER NOT NULL DEFAULT 0 CHECK (downloads >= 0),
+  downloads_max INTEGER CHECK (downloads_max > 0),
+  created_ms INTEGER NOT NULL,
+  expires_ms INTEGER NOT NULL,
+  CHECK (downloads_max IS NULL OR downloads <= downloads_max)
+);
+CREATE INDEX artifact_shares_by_artifact ON artifact_shares (artifact_id, created_ms);
+
+UPDATE artifacts SET text_id = numbered.number
+  FROM (SELECT id, row_number() OVER (ORDER BY created_ms, id) AS number FROM artifacts)
+    AS numbered
+  WHERE numbered.id = artifacts.id;
+CREATE UNIQUE INDEX artifacts_by_text_id ON artifacts (text_id);
+CREATE VIEW artifact_texts AS
+  SELECT text_id AS id,
+    'o' || replace(organization_id, '-', '') || status ||
+    ' p' || replace(project_id, '-', '') || status ||
+    CASE WHEN visibility = 'public' AND status = 'ready' THEN ' everybody' ELSE '' END AS scope,
+    name, model_name, description, tags_json
+  FROM artifacts;
+CREATE VIRTUAL TABLE artifact_text USING fts5 (
+  scope, name, model_name, description, tags_json,
+  content = 'artifact_texts', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2');
+INSERT INTO artifact_text (artifact_text) VALUES ('rebuild');
+CREATE TABLE artifact_text_changes (
+  text_id INTEGER PRIMARY KEY,
+  is_indexed INTEGER NOT NULL,
+  scope TEXT, name TEXT, model_name TEXT, description TEXT, tags_json TEXT
+);
+CREATE TRIGGER artifact_text_added AFTER INSERT ON artifacts WHEN new.text_id IS NULL BEGIN
+  UPDATE artifacts SET text_id = (SELECT coalesce(max(text_id), 0) + 1 FROM artifacts)
+    WHERE id = new.id;
+  INSERT INTO artifact_text_changes (text_id, is_indexed)
+    SELECT text_id, 0 FROM artifacts WHERE id = new.id ON CONFLICT DO NOTHING;
+END;
+CREATE TRIGGER artifact_text_restored AFTER INSERT ON artifacts WHEN new.text_id IS NOT NULL BEGIN
+  INSERT INTO artifact_text_changes (text_id, is_indexed) VALUES (new.text_id, 0)
+    ON CONFLICT DO NOTHING;
+END;
+CREATE TRIGGER artifact_text_changed
+  BEFORE UPDATE OF organization_id, project_id, status, visibility, name, model_name, description,
+    tags_json ON artifacts BEGIN
+  INSERT INTO artifact_text_changes SELECT id, 1, scope, name, model_name, description, tags_json
+    FROM artifact_texts WHERE id = old.text_id ON CONFLICT DO NOTHING;
+END;
+CREATE TRIGGER artifact_text_removed BEFORE DELETE ON artifacts BEGIN
+  INSERT INTO artifact_text_changes SELECT id, 1, scope, name, model_name, description, tags_json
+    FROM artifact_texts WHERE id = old.text_id ON CONFLICT DO NOTHING;
+END;
+
+CREATE TABLE artifact_counts (
+  project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+  status TEXT NOT NULL,
+  visibility TEXT NOT NULL,
+  artifacts INTEGER NOT NULL,
+  PRIMARY KEY (project_id, status, visibility)
+);
+INSERT INTO artifact_counts
+  SELECT project_id, status, visibility, count(*) FROM artifacts
+  GROUP BY project_id, status, visibility;
+CREATE TRIGGER artifact_counted AFTER INSERT ON artifacts BEGIN
+  INSERT INTO artifact_counts VALUES (new.project_id, new.status, new.visibility, 1)
+    ON CONFLICT DO UPDATE SET artifacts = artifacts + 1;
+END;
+CREATE TRIGGER artifact_counted_off AFTER DELETE ON artifacts BEGIN
+  UPDATE artifact_counts SET artifacts = artifacts - 1
+    WHERE project_id = old.project_id AND status = old.status AND visibility = old.visibility;
+END;
+CREATE TRIGGER artifact_counted_anew AFTER UPDATE OF project_id, status, visibility ON artifacts
+BEGIN
+  UPDATE artifact_counts SET artifacts = artifacts - 1
+    WHERE project_id = old.project_id AND status = old.status AND visibility = old.visibility;
+  INSERT INTO artifact_counts VALUES (new.project_id, new.status, new.visibility, 1)
+    ON CONFLICT DO UPDATE SET artifacts = artifacts + 1;
+END;
+)sql";
+
+// Uploads that come in several requests (artifacts/uploads.h). How much of one has come stands in
+// no row: the bytes themselves say it. `artifact_id` is the artifact that the upload becomes, the
+// one of its own id; of a part the one that has taken it. `reserved_bytes` is what a part that
+// nobody has taken holds of its organization's quota.
+constexpr const char* kPortal9 = R"sql(
+CREATE TABLE uploads (
+  id TEXT PRIMARY KEY,
+  organization_id TEXT NOT NULL,
+  project_id TEXT NOT NULL REFERENCES projects (id),
+  key_id TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('whole', 'part', 'final')),
+  artifact_id TEXT REFERENCES artifacts (id) ON DELETE CASCADE,
+  parts TEXT NOT NULL DEFAULT '',
+  metadata TEXT NOT NULL DEFAULT '',
+  length_bytes INTEGER CHECK (length_bytes >= 0),
+  reserved_bytes INTEGER NOT NULL DEFAULT 0 CHECK (reserved_bytes >= 0),
+  sealed_sha256 TEXT NOT NULL DEFAULT '',
+  created_ms INTEGER NOT NULL,
+  expires_ms INTEGER NOT NULL,
+  done_ms INTEGER
+);
+CREATE INDEX uploads_by_artifact ON uploads (artifact_id);
+CREATE INDEX uploads_by_project ON uploads (project_id);
+CREATE INDEX uploads_by_expiry ON uploads (expires_ms);
+CREATE INDEX uploads_open ON uploads (organization_id, key_id) WHERE done_ms IS NULL;
+)sql";
+
+// Rows that are gone while their bytes are still to go, noted by the transaction that removes the
+// row: a process that dies in between leaves them to the next start.
+constexpr const char* kPortal10 =
+    "CREATE TABLE blob_removals (artifact_id TEXT PRIMARY KEY, sha256 TEXT NOT NULL);";
+
 // Slugs that a project had before it was renamed: public URLs with them redirect, and no other
 // project of the organization gets them.
 constexpr const char* kPortal11 = R"sql(
@@ -165,9 +305,9 @@ std::span<const TableOwner> portal_table_owners() {
 }
 
 const std::vector<Migration>& portal_migrations() {
-  static const std::vector<Migration> list = {{1, kPortal1},  {2, kPortal2}, {3, kPortal3},
-                                              {4, kPortal4},  {5, kPortal5}, {6, kPortal6},
-                                              {11, kPortal11}};
+  static const std::vector<Migration> list = {
+      {1, kPortal1}, {2, kPortal2}, {3, kPortal3}, {4, kPortal4},   {5, kPortal5},
+      {6, kPortal6}, {7, kPortal7}, {9, kPortal9}, {10, kPortal10}, {11, kPortal11}};
   return list;
 }
 

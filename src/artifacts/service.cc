@@ -280,7 +280,8 @@ Result<Artifact> ArtifactService::move(const Principal& who, std::string_view id
   return after;
 }
 
-// Removes the row and what it had reserved or used, in the transaction of the caller.
+// Removes the row and what it had reserved or used, in the transaction of the caller, who collects
+// its blob after the commit.
 Status ArtifactService::remove_row(Database& db, const Artifact& row) const {
   KVCS_TRY(artifact_rows::note_removal(db, row));
   auto removal = KVCS_TRY(db.prepare("DELETE FROM artifacts WHERE id = ?"));

@@ -14,6 +14,7 @@ std::vector<Command> commands() {
   add(upload_commands());
   add(download_commands());
   add(artifact_commands());
+  add(share_commands());
   add(place_commands());
   add(team_commands());
   add(sample_commands());

@@ -26,6 +26,21 @@ AuditContext who(const http::Request& request) {
   return admin_context(request.principal, request.request_id);
 }
 
+Status operator_only(std::string_view member) {
+  return forbidden(printable(member, kShownName) +
+                   ": only an operator of this daemon sets it. Ask one.")
+      .with_reason("operator_only");
+}
+
+Status check_own_members(const http::Request& request, const Json& body,
+                         std::initializer_list<std::string_view> own) {
+  if (access::is_operator(request.principal)) return ok();
+  for (const auto& [name, value] : body.items()) {
+    if (std::find(own.begin(), own.end(), name) == own.end()) return operator_only(name);
+  }
+  return ok();
+}
+
 AuditContext who_from(const http::Request& request) {
   AuditContext context = caller_context(request.principal, request.request_id);
   context.source += " " + request.remote_ip;

@@ -20,6 +20,11 @@ inline constexpr int64_t kUsdMax = 10'000'000;
 // "adminkey:<id>" from the admin API.
 AuditContext who(const http::Request& request);
 
+// Of the members of a body that an organization sends for itself: Forbidden with reason
+// operator_only for one that is not in `own`. Operators may send all.
+Status check_own_members(const http::Request& request, const Json& body,
+                         std::initializer_list<std::string_view> own);
+Status operator_only(std::string_view member);
 // "person:<id>" or "projectkey:<id>" from the API, with the address behind the source's word.
 AuditContext who_from(const http::Request& request);
 

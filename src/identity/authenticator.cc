@@ -231,6 +231,17 @@ struct Authenticator::Impl {
     principal.user_id = user->id;
     return ok();
   }
+
+  // The caller as it would be let in now. A person acts in one organization at a time, whose end
+  // does not end the session, and perhaps for a user there.
+  Status look_up_caller(const Principal& caller, Principal& now) const {
+    if (caller.session_id.empty()) return look_up(caller.kind, caller.key_sha256, now);
+    KVCS_TRY(look_up(PrincipalKind::kPerson, caller.key_sha256, now));
+    if (!caller.user_id.empty()) return act_for(caller.user_id, caller.kind, now);
+    const bool is_there =
+        caller.organization_id.empty() || now.organization_id == caller.organization_id;
+    return is_there ? ok() : enter(caller.organization_id, now);
+  }
 };
 
 Authenticator::Authenticator(const Directory& directory, KvStore& kv, const Clock& clock,
@@ -299,13 +310,25 @@ Status Authenticator::act_for(std::string_view user_id, PrincipalKind family,
 
 Status Authenticator::still_admits(const Principal& principal) const {
   if (principal.key_sha256.empty()) return ok();
-  const bool is_session = !principal.session_id.empty();
   Principal now;
-  KVCS_TRY(impl_->look_up(principal.kind, principal.key_sha256, now));
-  // A person acts in one organization at a time, whose end does not end the session.
-  const bool acts_for_one =
-      principal.kind == PrincipalKind::kPerson && !principal.organization_id.empty();
-  return acts_for_one ? enter_organization(principal.organization_id, now) : ok();
+  return impl_->look_up_caller(principal, now);
+}
+
+Status Authenticator::look_up_again(Principal& caller) const {
+  if (caller.key_sha256.empty()) return ok();
+  Principal now;
+  const Status found = impl_->look_up_caller(caller, now);
+  // A place that has the person no longer leaves no role there.
+  const bool is_outside = found.code() == Code::kNotFound && caller.user_id.empty();
+  if (!found.ok() && !is_outside) return found;
+  if (now.role < caller.role || now.org_role < caller.org_role || now.scope < caller.scope) {
+    return forbidden("Rights of the caller were taken away while this request was on its way.")
+        .with_reason("rights_changed");
+  }
+  caller.role = now.role;
+  caller.org_role = now.org_role;
+  caller.scope = now.scope;
+  return ok();
 }
 
 bool is_owner_record(KvFamily family, std::string_view key) {

@@ -62,6 +62,15 @@ class Authenticator final {
   // `even_leaving`: one that is suspended as its deletion is planned is entered all the same.
   Status enter_organization(std::string_view organization_id, Principal& person,
                             bool even_leaving = false) const;
+  // Makes of a person one who acts in the organization that a request is about: that of the path's
+  // {org_id}, {tenant} or {user_id}, or else of the query's org_id, or else the active one.
+  // NotFound for one that is not there or that the person is no member of, with the reason of the
+  // thing that was named. Forbidden with reason org_suspended.
+  Status enter_place(const http::Request& request, Principal& person) const;
+  // Makes of a person one who calls as a key of this family would that acts for the user. NotFound
+  // with reason user_not_found: there is none, or not in an organization of the person's. Forbidden
+  // with reason insufficient_role (members and above may), org_suspended or user_suspended.
+  Status act_for(std::string_view user_id, PrincipalKind family, Principal& person) const;
   // As authenticate(), of a caller that was let in before: its key is looked up again.
   Status still_admits(const Principal& principal) const;
   // The same of a caller whose request goes on only now: fills in what the caller may do by now,
@@ -96,7 +105,12 @@ http::Guard person(const Authenticator& auth, OrgRole at_least);
 // The same for rows by which people look at an organization whose deletion is planned, and take
 // that back.
 http::Guard person_of_leaving(const Authenticator& auth, OrgRole at_least);
-// Without the rate and the lock-out of AdminGuard (guards.h).
-http::Guard admin(const Authenticator& auth, AdminRole at_least);
+// An admin key or an operator's session; where `need` has a role in an organization, also whoever
+// has it in the one that the request is about: access::is_operator() tells the two apart. Without
+// the rate and the lock-out of AdminGuard (guards.h).
+http::Guard admin(const Authenticator& auth, const http::Need& need);
+inline http::Guard admin(const Authenticator& auth, AdminRole at_least) {
+  return admin(auth, {.family = PrincipalKind::kAdminKey, .role = at_least});
+}
 
 }  // namespace kvcs

@@ -71,6 +71,8 @@ class MemberService final {
                           OrgRole role, const AuditContext& who, const Allowed& allowed);
   Status remove(std::string_view organization_id, std::string_view person_id,
                 const AuditContext& who, const Allowed& allowed);
+  // Whether so many may come to those who are there; Forbidden with reason quota_exceeded.
+  Status check_room(std::string_view organization_id, size_t more) const;
   // `from`, who is an owner, becomes an admin, and `to`, who is a member, an owner: both or
   // neither, so that of two transfers at once one is refused. Forbidden with reason
   // insufficient_role when `from` is no owner any more; NotFound with reason member_not_found.

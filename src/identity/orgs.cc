@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "identity/names.h"
 #include "kv/keyspace.h"
 
 namespace kvcs {
@@ -60,9 +61,7 @@ OrganizationService::OrganizationService(const KvStore& kv, AuditedKv& audited, 
       is_reserved_(std::move(is_reserved)) {}
 
 Result<Organization> OrganizationService::check(Organization wanted) const {
-  if (trim(wanted.name).empty() || wanted.name.size() > kNameMaxBytes) {
-    return invalid("name: 1 to " + std::to_string(kNameMaxBytes) + " bytes are allowed.");
-  }
+  wanted.name = KVCS_TRY(normal_name(wanted.name));
   KVCS_TRY(check_slug(wanted.slug));
   return wanted;
 }
@@ -283,7 +282,6 @@ Result<Organization> OrganizationService::update_with(std::string_view id, const
     changed.updated_ms = clock_.unix_ms();
     changed.version = old.version + 1;
     if (changed.active) changed.deletion_ms = 0;
-    KvBatch batch;
     if (changed.deletion_ms != old.deletion_ms) {
       put_leaving(batch, changed.id, changed.deletion_ms, who.actor);
     }

@@ -50,6 +50,11 @@ class OrganizationService final {
   // returned and nothing is written. To make it active takes a planned deletion back.
   using Edit = std::function<Status(Organization& organization)>;
   Result<Organization> update(std::string_view id, const Edit& edit, const AuditContext& who);
+  // The same with more that is written, or not, together with it: whoever changes both in this way
+  // has the organization's record as the lock of the other.
+  using EditMore = std::function<Status(Organization& organization, KvBatch& batch)>;
+  Result<Organization> update_with(std::string_view id, const EditMore& edit,
+                                   const AuditContext& who);
   // Shows the organization under another slug from now on. Invalid as create(); Conflict with
   // reason slug_exists (another organization has it, or had it, or there is a tenant of that name),
   // slugs_full, or name_in_deletion.

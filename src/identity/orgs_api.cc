@@ -18,6 +18,7 @@ namespace {
 
 // 100 USD a month.
 constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
+constexpr auto kOwner = http::OwnerFrom::kPathOrganization;
 constexpr int64_t kPriceMaxPicoUsd = kPicoUsdPerUsd;  // 1 USD per token
 
 // The members that POST and PATCH share; absent ones stay as they are.

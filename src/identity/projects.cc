@@ -15,11 +15,6 @@ namespace {
 
 constexpr int64_t kMarkedMax = 500;
 
-Status check_name(const std::string& name) {
-  if (!trim(name).empty() && name.size() <= kNameMaxBytes) return ok();
-  return invalid("name: 1 to " + std::to_string(kNameMaxBytes) + " bytes are allowed.");
-}
-
 Status check_slug(const std::string& slug) {
   if (is_slug(slug)) return ok();
   return invalid("slug: '" + printable(slug, kShownName) +
@@ -63,6 +58,22 @@ Project read_project(const Statement& row) {
   return {row.text(0), row.text(1), row.text(2), row.text(3), row.integer(4)};
 }
 
+// In the transaction of the new row, so that two projects cannot pass the limit together. The first
+// is never too many: an organization is made with it.
+Status check_projects(Database& db, const std::string& organization_id, int64_t max) {
+  if (max < 0) return ok();
+  Statement count = KVCS_TRY(db.prepare("SELECT count(*) FROM projects WHERE organization_id = ?"));
+  count.bind(1, organization_id);
+  KVCS_TRY(count.step());
+  const int64_t used = count.integer(0);
+  if (used == 0 || used < max) return ok();
+  return over_quota("projects",
+                    "Project quota exceeded: the organization has " + std::to_string(used) +
+                        " of " + std::to_string(max) +
+                        " projects. Delete one, or have the plan changed.",
+                    static_cast<uint64_t>(used), 1, static_cast<uint64_t>(max));
+}
+
 Result<Project> find_in(Database& db, std::string_view organization_id,
                         std::string_view project_id) {
   Statement select =
@@ -92,7 +103,7 @@ ProjectService::ProjectService(DbWriter& writer, DbReaders& readers, const Clock
       projects_max_(std::move(projects_max)) {}
 
 Result<Project> ProjectService::create(Project wanted, const AuditContext& who) {
-  KVCS_TRY(check_name(wanted.name));
+  wanted.name = KVCS_TRY(normal_name(wanted.name));
   if (wanted.id.empty()) wanted.id = make_uuid_v4(entropy_);
   if (wanted.slug.empty()) wanted.slug = slug_from_name(wanted.name);
   if (wanted.slug.empty()) wanted.slug = wanted.id;
@@ -102,6 +113,7 @@ Result<Project> ProjectService::create(Project wanted, const AuditContext& who) 
   Status refused;
   Status stored = writer_.run([&](Database& db) -> Status {
     refused = owner_check_(wanted.organization_id);
+    if (refused.ok()) refused = check_projects(db, wanted.organization_id, max);
     if (refused.ok() && KVCS_TRY(is_kept(db, wanted))) refused = slug_taken(wanted.slug);
     KVCS_TRY(Status(refused));
     Statement insert =
@@ -155,13 +167,13 @@ Result<Project> ProjectService::find(std::string_view organization_id,
 Result<Project> ProjectService::rename(std::string_view organization_id,
                                        std::string_view project_id, const std::string& name,
                                        const std::string& slug, const AuditContext& who) {
-  if (!name.empty()) KVCS_TRY(check_name(name));
+  const std::string shown = name.empty() ? name : KVCS_TRY(normal_name(name));
   if (!slug.empty()) KVCS_TRY(check_slug(slug));
   Project after;
   const Status stored = writer_.run([&](Database& db) -> Status {
     const Project before = KVCS_TRY(find_in(db, organization_id, project_id));
     after = before;
-    if (!name.empty()) after.name = name;
+    if (!shown.empty()) after.name = shown;
     if (!slug.empty()) after.slug = slug;
     if (KVCS_TRY(is_kept(db, after))) return slug_taken(after.slug);
     if (after.slug != before.slug) KVCS_TRY(keep_slug(db, before, after));

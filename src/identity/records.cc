@@ -234,6 +234,8 @@ std::string organization_to_json(const Organization& o) {
             {"version", o.version},
             {"created_at", time_json(o.created_ms)},
             {"updated_at", time_json(o.updated_ms)}};
+  if (!o.plan.empty()) json["plan"] = o.plan;
+  if (!o.paid_plan.empty()) json["paid_plan"] = o.paid_plan;
   if (o.deletion_ms != 0) {
     json["deletion_at"] = time_json(o.deletion_ms);
     json["status_before"] = o.active_before ? "active" : "suspended";

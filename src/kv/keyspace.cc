@@ -377,7 +377,7 @@ KvFamily family_of_key(std::string_view key) {
   if (starts_with_one_of(
           key, {"system:", "system_state:", "briefing:", "cron:", "idempotency:", "last_used:",
                 "oauth_state:", "agent_state:", kAiObjectPrefix, kDeletionPrefix, kLeavingPrefix,
-                kSessionPrefix, "session_of:", "invitation:"})) {
+                kSessionPrefix, "session_of:", "invitation:", "billing_event:"})) {
     return KvFamily::kSystem;
   }
   return KvFamily::kConfig;

@@ -291,7 +291,7 @@ bool is_private_state(std::string_view key);
 //   tokens  tokens: refresh: refresh_due:
 //   quota   quota: grace: calls:, and user:…:quota, org:…:quota
 //   system  system: system_state: briefing: cron: idempotency: last_used: oauth_state: agent_state:
-//           ai_object: deletion: leaving: session: session_of: invitation:
+//           ai_object: deletion: leaving: session: session_of: invitation: billing_event:
 //   config  every other key. No key belongs to the outbox: a record there is not imported.
 KvFamily family_of_key(std::string_view key);
 

@@ -122,7 +122,7 @@ Result<Arrivals::Roles> Arrivals::mapped_roles(const Provider& provider,
     const auto mapped = provider.role_map.find(word);
     if (mapped == provider.role_map.end()) continue;
     const std::string& slug = mapped->second.organization;
-    const Result<Organization> place = s_.organizations.find_by_slug(slug);
+    const Result<Organization> place = s_.organizations.find_by_any_slug(slug);
     if (place.code() == Code::kNotFound) {
       log::warn("sign_in.role_map_without_organization",
                 {{"provider", provider.name}, {"organization", slug}});
@@ -184,22 +184,11 @@ Status Arrivals::give_place(const Person& person, const AuditContext& who) {
   return s_.people.update(person.id, edit, who).status();
 }
 
-// What the claims say now is given, and what they gave before and say no longer is taken back. A
-// role that people gave by hand is theirs: it is neither changed nor taken.
-Status Arrivals::apply_roles(const Provider& provider, const oauth::Identity& identity,
-                             const Person& person, const AuditContext& who) {
-  if (provider.role_claim.empty()) return ok();
-  std::map<std::string, OrgRole> wanted;  // By the organization's id.
-  for (const std::string& word : claimed_roles(provider, identity)) {
-    const auto mapped = provider.role_map.find(word);
-    if (mapped == provider.role_map.end()) continue;
-    const Result<Organization> place =
-        s_.organizations.find_by_any_slug(mapped->second.organization);
-    if (place.code() == Code::kNotFound) continue;
-    KVCS_TRY(place.status());
-    OrgRole& role = wanted[place->id];
-    role = std::max(role, mapped->second.role);
-  }
+// What the claims say now is given, and what they gave before and say no longer is taken back, also
+// when no claim is asked for any more. A role that people gave by hand is theirs: it is neither
+// changed nor taken.
+Status Arrivals::apply_roles(const Provider& provider, const Roles& roles, const Person& person,
+                             const AuditContext& who) {
   std::set<std::string> places;
   for (std::string& id : KVCS_TRY(s_.members.organizations_of(person.id))) {
     places.insert(std::move(id));

@@ -39,7 +39,8 @@ organization_id!: id
 slug!: string
 name!: string
 status!: active|suspended
-role!: owner|admin|member|viewer)"},
+role!: owner|admin|member|viewer
+deletion_at: time # When it goes, unless an owner restores it.)"},
     {"MyChanges", R"(
 name: string(1..200)
 organization_id: string(1..64) # Makes it the active one.
@@ -108,11 +109,13 @@ Result<Json> MeApi::places_of(std::string_view person_id) const {
   Json places = Json::array();
   for (const auto& [organization, role] :
        KVCS_TRY(own_places(s_.members, s_.directory, person_id))) {
-    places.push_back({{"organization_id", organization->id},
-                      {"slug", shown_slug(*organization)},
-                      {"name", organization->name},
-                      {"status", organization->active ? "active" : "suspended"},
-                      {"role", org_role_name(role)}});
+    Json place{{"organization_id", organization->id},
+               {"slug", shown_slug(*organization)},
+               {"name", organization->name},
+               {"status", organization->active ? "active" : "suspended"},
+               {"role", org_role_name(role)}};
+    if (organization->deletion_ms != 0) place["deletion_at"] = time_json(organization->deletion_ms);
+    places.push_back(std::move(place));
   }
   return places;
 }
@@ -179,6 +182,12 @@ Result<http::Response> MeApi::change(http::Request& request) {
     KVCS_TRY(s_.sessions.set_active(caller.key_sha256, caller.organization_id, caller.project_id));
   }
   return describe(request, caller);
+}
+
+// What requests have noted in memory since the store was told.
+int64_t MeApi::last_used_ms(const Session& stored) const {
+  const auto live = s_.directory.session(stored.token_hash);
+  return std::max(stored.used_ms->load(), live.ok() ? live.value()->used_ms->load() : 0);
 }
 
 namespace {

@@ -74,6 +74,7 @@ TEST_CASE("leaving: an organization is suspended at once, its members see until 
     CHECK(f.place(*browser)["deletion_at"] == at);
     CHECK(f.place(*browser)["status"] == "suspended");
     CHECK(json_of(browser->send("GET", f.path))["deletion_at"] == at);
+    CHECK(json_of(browser->send("GET", "/api/v1/me"))["organizations"][0]["deletion_at"] == at);
   }
   CHECK(admin.send("POST", f.path + "/restore").status == 403);
   // A repeat changes nothing, and a restart neither.

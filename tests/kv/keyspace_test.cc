@@ -20,16 +20,17 @@ namespace {
 namespace fs = std::filesystem;
 using namespace keyspace;
 
-constexpr std::array<std::string_view, 35> kPrefixes = {
-    "apikey:",      "tenant_auth:", "adminkey:",      "org:",
-    "org_slug:",    "user:",        "user_email:",    "admin:keys:",
-    "api_config:",  "ai_provider:", "tenant_config:", "agent_job_schedule:",
-    "ai_price:",    "tokens:",      "refresh:",       "refresh_due:",
-    "quota:",       "grace:",       "adjustment:",    "system:",
-    "briefing:",    "cron:",        "idempotency:",   "last_used:",
-    "oauth_state:", "agent_state:", "system_state:",  "deletion:",
-    "ai_object:",   "person:",      "sign_in:",       "session:",
-    "session_of:",  "invitation:",  "leaving:"};
+constexpr std::array<std::string_view, 38> kPrefixes = {
+    "apikey:",        "tenant_auth:", "adminkey:",      "org:",
+    "org_slug:",      "user:",        "user_email:",    "admin:keys:",
+    "api_config:",    "ai_provider:", "tenant_config:", "agent_job_schedule:",
+    "ai_price:",      "tokens:",      "refresh:",       "refresh_due:",
+    "quota:",         "grace:",       "adjustment:",    "system:",
+    "briefing:",      "cron:",        "idempotency:",   "last_used:",
+    "oauth_state:",   "agent_state:", "system_state:",  "deletion:",
+    "ai_object:",     "person:",      "sign_in:",       "session:",
+    "session_of:",    "invitation:",  "calls:",         "billing_customer:",
+    "billing_event:", "leaving:"};
 
 // What begins as a key does and is none.
 const std::set<std::pair<std::string, std::string>>& other_meanings() {

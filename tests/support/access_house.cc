@@ -178,14 +178,20 @@ std::string AccessHouse::made(const std::string& path, const std::string& body,
   return value;
 }
 
-// "{tenant}" becomes our tenant, and so on; every other name a word that exists nowhere.
-std::string AccessHouse::concrete(const std::string& pattern) const {
+// "{tenant}" becomes our tenant, of people that of their organization, and so on; every other name
+// a word that exists nowhere.
+std::string AccessHouse::concrete(const std::string& pattern, bool is_session) const {
   const bool own_key = pattern.starts_with(kOwnKey);
-  const std::map<std::string, std::string> values = {
-      {"tenant", "ours"},         {"id", artifact_},
-      {"artifact_id", artifact_}, {"org", "default"},
-      {"project", "default"},     {"org_id", org},
-      {"request_id", request_},   {"key_id", own_key ? key_of_project_ : "x1"}};
+  const bool is_upload = pattern.starts_with("/api/v1/uploads/");
+  const std::map<std::string, std::string> values = {{"tenant", is_session ? "default" : "ours"},
+                                                     {"user_id", user},
+                                                     {"id", is_upload ? upload_ : artifact_},
+                                                     {"artifact_id", artifact_},
+                                                     {"org", "default"},
+                                                     {"project", "default"},
+                                                     {"org_id", org},
+                                                     {"request_id", request_},
+                                                     {"key_id", own_key ? key_of_project_ : "x1"}};
   std::string path;
   for (size_t i = 0; i < pattern.size(); i++) {
     if (pattern[i] != '{') {
@@ -233,7 +239,8 @@ int AccessHouse::use_object(const http::Row& row, const Caller& caller) {
   if (is_session) headers.emplace_back("X-Kvcs-User", user);
   const int status = app.call(method, concrete(row.pattern, is_session), headers, body).status;
   const bool is_gone = method == "DELETE" && row.pattern.ends_with("/{id}") && status == 204;
-  if (is_gone) artifact_ = artifact(bearer("project_write"));
+  if (is_gone && is_upload) upload_ = upload(bearer("project_write"));
+  if (is_gone && !is_upload) artifact_ = artifact(bearer("project_write"));
   if (method == "DELETE" && row.pattern == kOwnKey && status == 204) make_key_of_project();
   return status;
 }

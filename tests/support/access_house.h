@@ -54,7 +54,7 @@ struct AccessHouse : AiHouse {
 
   void make_key_of_project();
 
-  std::string artifact_, request_, key_of_project_;
+  std::string artifact_, upload_, request_, key_of_project_;
 };
 
 }  // namespace kvcs::test
