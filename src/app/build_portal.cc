@@ -5,20 +5,14 @@
 #include "app/build.h"
 #include "app/caller_api.h"
 #include "app/parts.h"
-#include "app/plan_limits.h"
-#include "app/planned_deletion.h"
-#include "base/log.h"
-#include "http/client/mail.h"
-#include "identity/directory.h"
+#include "base/kept_clock.h"
+#include "identity/identity.h"
 #include "identity/orgs.h"
 #include "identity/projects.h"
 #include "ledger/alerts.h"
 #include "ops/rate_limit.h"
 #include "portal/arrivals.h"
-#include "portal/billing/billing.h"
-#include "portal/billing/billing_api.h"
-#include "portal/billing/webhooks.h"
-#include "portal/history_api.h"
+#include "portal/bearers.h"
 #include "portal/invitations.h"
 #include "portal/mailer.h"
 #include "portal/me_api.h"
@@ -76,6 +70,28 @@ std::string end_session_url(Parts& parts, std::string_view name) {
     log::warn("sign_out.not_elsewhere", {{"provider", name}, {"error", url.status().to_string()}});
   }
   return {};
+}
+
+Result<std::string> first_project(const Parts& parts, std::string_view organization_id) {
+  const auto projects = KVCS_TRY(parts.projects->list(organization_id));
+  return projects.empty() ? std::string() : projects.front().id;
+}
+
+// Bearers that an issuer signed are looked at when there is an issuer.
+void build_bearers(Parts& parts) {
+  PortalParts& portal = parts.portal;
+  if (portal.providers->all().empty()) return;
+  portal.bearers = std::make_unique<portal::Bearers>(portal::Bearers::Services{
+      .providers = *portal.providers,
+      .arrivals = *portal.arrivals,
+      .people = *parts.people,
+      .members = *parts.members,
+      .first_project = [&parts](std::string_view id) { return first_project(parts, id); },
+      .clock = parts.kept_clock->latest()});
+  parts.auth->set_vouched_person(
+      [bearers = portal.bearers.get()](std::string_view token, std::string_view sha256_hex) {
+        return bearers->find_person(token, sha256_hex);
+      });
 }
 
 // Sign-in through issuers.
@@ -191,15 +207,13 @@ Status build_portal(Parts& parts) {
       .find_organization = [&parts](std::string_view slug) -> Result<std::string> {
         return KVCS_TRY(parts.organizations->find_by_slug(slug)).id;
       },
-      .first_project = [&parts](std::string_view organization_id) -> Result<std::string> {
-        const auto projects = KVCS_TRY(parts.projects->list(organization_id));
-        return projects.empty() ? std::string() : projects.front().id;
-      },
-      .take_try = take_try(parts),
-      .sign_up = *portal::parse_sign_up(parts.config.auth.sign_up)});
-  portal.sign_in_api = std::make_unique<portal::SignInApi>(
-      *portal.sign_in, *parts.sessions, *parts.people, parts.browser_rules(),
-      [&parts](std::string_view provider) { return end_session_url(parts, provider); });
+      .first_project = [&parts](std::string_view id) { return first_project(parts, id); },
+      .take_try = [rates = parts.rates.get()](std::string_view whose) -> int64_t {
+        const RateDecision decision = rates->take(whose, kSignInTriesPerMinute);
+        return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
+      }});
+  portal.sign_in_api = std::make_unique<portal::SignInApi>(*portal.sign_in, *parts.sessions,
+                                                           *parts.people, parts.browser_rules());
   portal.invitations = std::make_unique<portal::InvitationService>(
       portal::InvitationService::Services{.kv = *parts.kv,
                                           .audited = *parts.audited,
@@ -209,10 +223,10 @@ Status build_portal(Parts& parts) {
                                           .clock = parts.clock(),
                                           .entropy = *parts.entropy});
   KVCS_TRY(build_providers(parts));
-  KVCS_TRY(build_reset(parts));
-  portal.team_api = std::make_unique<portal::TeamApi>(
-      *parts.members, *parts.people, *portal.invitations, *portal.sign_in_api, portal.mailer.get(),
-      *parts.directory, [&parts] { return parts.public_url(); });
+  build_bearers(parts);
+  portal.team_api = std::make_unique<portal::TeamApi>(*parts.members, *parts.people,
+                                                      *portal.invitations, *portal.sign_in_api,
+                                                      [&parts] { return parts.public_url(); });
   portal.places_api = std::make_unique<portal::PlacesApi>(*parts.organizations, *parts.projects,
                                                           *parts.members, *parts.directory);
   portal.plans_api = std::make_unique<portal::PlansApi>(

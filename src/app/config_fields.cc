@@ -256,10 +256,11 @@ void add_rest(Fields& fields, Config& c) {
                     400 * 86'400});
   fields.push_back({"auth.signup", &c.auth.sign_up,
                     "Whose first sign-in makes an account: open (everybody's), invited, closed."});
-  ConfigField sign_ins{"auth.providers", &c.auth.providers,
-                       "NAME: {issuer, client_id, client_secret_env|client_secret_file, scopes, "
-                       "audience, admins, allowed_domains, role_claim, role_map: {VALUE: "
-                       "ORG_SLUG/ROLE}}; OpenID Connect."};
+  ConfigField sign_ins{
+      "auth.providers", &c.auth.providers,
+      "NAME: {issuer, client_id, client_secret_env|client_secret_file, scopes, "
+      "audience, cli_client_id, admins, allowed_domains, role_claim, role_map: {VALUE: "
+      "ORG_SLUG/ROLE}}; OpenID Connect."};
   sign_ins.structured = true;
   fields.push_back(std::move(sign_ins));
   fields.push_back({"plans.file", &c.auth.plans.file,

@@ -107,9 +107,7 @@ class TokenWatch;
 
 namespace portal {
 class Arrivals;
-class Billing;
-class BillingApi;
-class HistoryApi;
+class Bearers;
 class InvitationService;
 class Mailer;
 class MeApi;
@@ -205,6 +203,7 @@ struct PortalParts {
   std::unique_ptr<portal::ResetApi> reset_api;
   std::unique_ptr<portal::Providers> providers;
   std::unique_ptr<portal::Arrivals> arrivals;
+  std::unique_ptr<portal::Bearers> bearers;
   std::unique_ptr<portal::OidcApi> oidc_api;
   std::unique_ptr<portal::TeamApi> team_api;
   std::unique_ptr<portal::PlacesApi> places_api;

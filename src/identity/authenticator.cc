@@ -2,6 +2,8 @@
 // the workers of the HTTP server and reads memory or KV, never SQL.
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/damage.h"
@@ -18,6 +20,7 @@ namespace {
 // The least and the longest bearer that any family has or that a tenant may import. What is outside
 // is refused before it is hashed.
 constexpr size_t kBearerMinBytes = 16, kBearerMaxBytes = 512;
+constexpr size_t kSignedBearerMaxBytes = 16u << 10;  // An issuer's token carries claims.
 
 // One text for every reason, so that a guesser learns nothing.
 Status refused() {
@@ -54,6 +57,11 @@ bool is_visible_ascii(std::string_view text) {
   return true;
 }
 
+// Three parts, of which the first is the base64url of what begins with '{"' (RFC 7515 §3.1).
+bool is_signed_token(std::string_view bearer) {
+  return bearer.starts_with("eyJ") && std::count(bearer.begin(), bearer.end(), '.') == 2;
+}
+
 // The prefix decides which table is asked. A tenant may bring a bearer of any other shape, so what
 // has no prefix of ours is a tenant token.
 PrincipalKind family_of(std::string_view bearer) {
@@ -74,6 +82,7 @@ struct Authenticator::Impl {
   const SessionLimits session_limits;
   const BrowserRules browser;
   LastUsed used;
+  VouchedPerson vouched_person = {};
 
   // Compares against every key, whichever matches, so that time tells nothing.
   const StaticAdminKey* find_static(std::string_view sha256_hex) const {
@@ -146,23 +155,41 @@ struct Authenticator::Impl {
     if (!session.ok()) return session_failure(session.status());
     const int64_t now_ms = clock.unix_ms();
     if (session.value()->has_ended(now_ms, session_limits)) return session_ended();
-    const auto person = directory.person(session.value()->person_id);
+    KVCS_TRY(admit_person(session.value()->person_id, principal));
+    session.value()->used_ms->store(now_ms);
+    principal.session_id = session.value()->id;
+    principal.key_sha256 = sha256_hex;
+    return enter_active(session.value()->organization_id, session.value()->project_id, principal);
+  }
+
+  // A person for whom an issuer vouches: as in a session, in the place that the person has chosen
+  // for all such bearers.
+  Status admit_vouched(std::string_view person_id, Principal& principal) const {
+    KVCS_TRY(admit_person(person_id, principal));
+    const auto place = directory.active_place(person_id);
+    if (!place.ok()) return read_failure(place.status());
+    return enter_active(place.value()->organization_id, place.value()->project_id, principal);
+  }
+
+  Status admit_person(std::string_view id, Principal& principal) const {
+    const auto person = directory.person(id);
     if (!person.ok()) return session_failure(person.status());
     if (!person.value()->active) {
       return forbidden("This account is suspended.").with_reason("person_suspended");
     }
-    session.value()->used_ms->store(now_ms);
     principal.kind = PrincipalKind::kPerson;
     principal.person_id = person.value()->id;
     principal.role = person.value()->operator_role();
     principal.key_id = principal.person_id;
-    principal.session_id = session.value()->id;
-    principal.key_sha256 = sha256_hex;
-    if (session.value()->organization_id.empty()) return ok();
-    const Status entered = enter(session.value()->organization_id, principal);
-    if (entered.ok()) principal.project_id = session.value()->project_id;
-    const bool goes_on = entered.code() == Code::kNotFound || entered.code() == Code::kForbidden;
-    return goes_on ? ok() : entered;
+    return ok();
+  }
+
+  Status enter_active(const std::string& organization_id, const std::string& project_id,
+                      Principal& principal) const {
+    if (organization_id.empty()) return ok();
+    const Status entered = enter(organization_id, principal);
+    if (entered.ok()) principal.project_id = project_id;
+    return entered.code() == Code::kUnavailable ? entered : ok();
   }
 
   Status enter(std::string_view organization_id, Principal& principal,
@@ -255,9 +282,14 @@ Authenticator::Authenticator(const Directory& directory, KvStore& kv, const Cloc
                      {kv, clock}}) {}
 Authenticator::~Authenticator() = default;
 
+void Authenticator::set_vouched_person(VouchedPerson find) {
+  impl_->vouched_person = std::move(find);
+}
+
 Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
-  if (bearer.size() < kBearerMinBytes || bearer.size() > kBearerMaxBytes ||
-      !is_visible_ascii(bearer)) {
+  const bool may_be_vouched = impl_->vouched_person && is_signed_token(bearer);
+  const size_t max_bytes = may_be_vouched ? kSignedBearerMaxBytes : kBearerMaxBytes;
+  if (bearer.size() < kBearerMinBytes || bearer.size() > max_bytes || !is_visible_ascii(bearer)) {
     return refused();
   }
   const Sha256Digest digest = sha256(bearer);
@@ -276,7 +308,16 @@ Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
     }
   }
   Principal principal;
-  KVCS_TRY(impl_->look_up(family, hash, principal));
+  Status found =
+      bearer.size() > kBearerMaxBytes ? refused() : impl_->look_up(family, hash, principal);
+  if (!found.ok() && found.code() == Code::kUnauthenticated && may_be_vouched) {
+    principal = {};
+    const std::string person_id = KVCS_TRY(impl_->vouched_person(bearer, hash));
+    KVCS_TRY(impl_->admit_vouched(person_id, principal));
+    principal.key_sha256 = hash;
+    return principal;
+  }
+  KVCS_TRY(std::move(found));
   // Kept in memory; flush_last_used() writes it. A request must not wait for a write.
   impl_->used.note(family == PrincipalKind::kPerson ? principal.session_id : principal.key_id);
   return principal;
@@ -311,24 +352,9 @@ Status Authenticator::act_for(std::string_view user_id, PrincipalKind family,
 Status Authenticator::still_admits(const Principal& principal) const {
   if (principal.key_sha256.empty()) return ok();
   Principal now;
-  return impl_->look_up_caller(principal, now);
-}
-
-Status Authenticator::look_up_again(Principal& caller) const {
-  if (caller.key_sha256.empty()) return ok();
-  Principal now;
-  const Status found = impl_->look_up_caller(caller, now);
-  // A place that has the person no longer leaves no role there.
-  const bool is_outside = found.code() == Code::kNotFound && caller.user_id.empty();
-  if (!found.ok() && !is_outside) return found;
-  if (now.role < caller.role || now.org_role < caller.org_role || now.scope < caller.scope) {
-    return forbidden("Rights of the caller were taken away while this request was on its way.")
-        .with_reason("rights_changed");
-  }
-  caller.role = now.role;
-  caller.org_role = now.org_role;
-  caller.scope = now.scope;
-  return ok();
+  const bool is_vouched = principal.kind == PrincipalKind::kPerson && principal.session_id.empty();
+  if (is_vouched) return impl_->admit_vouched(principal.person_id, now);
+  return impl_->look_up(principal.kind, principal.key_sha256, now);
 }
 
 bool is_owner_record(KvFamily family, std::string_view key) {

@@ -27,6 +27,7 @@ Directory::Directory(const KvStore& kv, WatchedKv& changes, size_t keys_max)
       slugs_(kSlugsMax),
       sessions_(kSessionsMax),
       people_(kPeopleMax),
+      active_places_(kPeopleMax),
       rosters_(kRostersMax) {
   changes.add_listener([this](KvFamily family, std::string_view key) { forget(family, key); });
 }
@@ -44,6 +45,8 @@ void Directory::forget(KvFamily family, std::string_view key) {
       users_.invalidate(*user);
     } else if (const auto person = keyspace::parse_person_profile(key)) {
       people_.invalidate(*person);
+    } else if (const auto active = keyspace::parse_person_active(key)) {
+      active_places_.invalidate(*active);
     } else if (const auto of = keyspace::parse_org_members(key)) {
       rosters_.invalidate(*of);
     }
@@ -127,6 +130,16 @@ Result<std::shared_ptr<const Session>> Directory::session(std::string_view token
 Result<std::shared_ptr<const Person>> Directory::person(std::string_view id) const {
   return people_.find_or_load(id, [this](std::string_view of) -> Result<Person> {
     return parse_person(KVCS_TRY(kv_.get(KvFamily::kConfig, keyspace::person_profile(of))).value);
+  });
+}
+
+Result<std::shared_ptr<const ActivePlace>> Directory::active_place(
+    std::string_view person_id) const {
+  return active_places_.find_or_load(person_id, [this](std::string_view of) -> Result<ActivePlace> {
+    const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::person_active(of));
+    if (entry.code() == Code::kNotFound) return ActivePlace{};
+    if (!entry.ok()) return entry.status();
+    return parse_active_place(entry->value);
   });
 }
 

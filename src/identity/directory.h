@@ -33,6 +33,8 @@ class Directory final {
   Result<std::shared_ptr<const Organization>> organization_by_slug(std::string_view slug) const;
   Result<std::shared_ptr<const Session>> session(std::string_view token_sha256_hex) const;
   Result<std::shared_ptr<const Person>> person(std::string_view id) const;
+  // Where the person's bearers act; empty ids when nothing was chosen.
+  Result<std::shared_ptr<const ActivePlace>> active_place(std::string_view person_id) const;
   // The members of an organization; empty when it has none.
   Result<std::shared_ptr<const Roster>> roster(std::string_view organization_id) const;
 
@@ -46,6 +48,7 @@ class Directory final {
   mutable RecordCache<std::string> slugs_;
   mutable RecordCache<Session> sessions_;
   mutable RecordCache<Person> people_;
+  mutable RecordCache<ActivePlace> active_places_;
   mutable RecordCache<Roster> rosters_;
 };
 

@@ -6,6 +6,7 @@
 //   kt_<64 hex>       tenant token  tool gateway  tenant_auth:{sha256}; any imported bearer too
 //   ka_<64 hex>       admin key     /admin        adminkey:{sha256}
 //   ks_<64 hex>       session       any of them   session:{sha256}; in a cookie or as a bearer
+//   eyJ….….…         of an issuer  any of them   signed; App passes who verifies it
 //
 // The other parts: access.h (who may, and whose), records.h (values), directory.h (cached reads),
 // orgs.h, users.h, keys.h, projects.h (services), guards.h (the guard of the admin API), *_api.h
@@ -14,6 +15,7 @@
 // Authenticator is the hot part: sha256(bearer) → cached records → Principal. Thread-safe. It never
 // answers Unauthenticated because the store is down: that is Unavailable.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,10 +45,19 @@ Result<std::vector<StaticAdminKey>> parse_static_admin_keys(std::string_view tex
 
 class Authenticator final {
  public:
+  // The id of the person for whom a signed token stands (RFC 7519); `sha256_hex` is the token's.
+  // What it fails with is the caller's answer.
+  using VouchedPerson =
+      std::function<Result<std::string>(std::string_view token, std::string_view sha256_hex)>;
+
   Authenticator(const Directory& directory, KvStore& kv, const Clock& clock,
                 std::vector<StaticAdminKey> static_admin_keys, const SessionLimits& sessions,
                 BrowserRules browser);
   ~Authenticator();
+
+  // From now on bearers that are no key of ours and look like a JWS are asked about there. Before
+  // the server starts.
+  void set_vouched_person(VouchedPerson find);
 
   // The caller whose key the request carries, or whose session its cookie names. As find_bearer()
   // and authenticate().
@@ -54,8 +65,8 @@ class Authenticator final {
 
   // Any family. Unauthenticated: unknown, revoked, expired, or its user or organization is gone
   // (the same words for all). Forbidden with reason user_suspended, org_suspended or
-  // TENANT_SUSPENDED. Unavailable with reason auth_unavailable: the store did not answer. Internal
-  // with reason auth_unreadable: a record is damaged.
+  // TENANT_SUSPENDED. Unavailable with reason auth_unavailable: the store did not answer. Of signed
+  // tokens also the failures of VouchedPerson.
   Result<Principal> authenticate(std::string_view bearer) const;
   // Makes of a person, who acts in the active organization, one who acts in another. NotFound with
   // reason org_not_found when the person is no member. Forbidden with reason org_suspended.

@@ -101,8 +101,13 @@ Result<Person> parse_person(std::string_view text) {
   return person;
 }
 
-PersonService::PersonService(const KvStore& kv, AuditedKv& audited, const Clock& clock,
-                             Entropy& entropy)
+Result<ActivePlace> parse_active_place(std::string_view text) {
+  const Result<Json> json = parse_json(text);
+  if (!json.ok()) return internal("damaged record of a place: " + json.status().message());
+  return ActivePlace{text_member(*json, "organization_id"), text_member(*json, "project_id")};
+}
+
+PersonService::PersonService(KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy)
     : kv_(kv), audited_(audited), clock_(clock), entropy_(entropy) {}
 
 Result<Person> PersonService::complete(Person wanted) const {
@@ -260,29 +265,30 @@ Status PersonService::add_sign_in(std::string_view id, const SignIn& sign_in,
   return stored;
 }
 
-Result<SignIn> PersonService::remove_sign_in(std::string_view id, std::string_view sign_in_id,
-                                             const AuditContext& who) {
-  const MutexLock lock(sign_ins_mutex_);
-  const std::vector<SignIn> all = KVCS_TRY(list_sign_ins(id));
-  const auto wanted = std::find_if(all.begin(), all.end(), [&](const SignIn& one) {
-    return kvcs::sign_in_id(one) == sign_in_id;
-  });
-  if (wanted == all.end()) {
-    return not_found("No way to sign in '" + printable(sign_in_id, kShownName) + "'.")
-        .with_reason("sign_in_not_found");
+Result<ActivePlace> PersonService::active_place(std::string_view id) const {
+  const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::person_active(id));
+  if (entry.code() == Code::kNotFound) return ActivePlace{};
+  if (!entry.ok()) return entry.status();
+  return parse_active_place(entry->value);
+}
+
+// The profile is compared, and not changed: a person who is being removed gets no record any more.
+Status PersonService::set_active_place(std::string_view id, const ActivePlace& place) {
+  const std::string profile = keyspace::person_profile(id);
+  Status stored;
+  for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
+    const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, profile);
+    if (entry.code() == Code::kNotFound) return no_such_person(id);
+    KVCS_TRY(entry.status());
+    KvBatch batch;
+    batch.put(KvFamily::kConfig, keyspace::person_active(id),
+              dump_json(Json{{"organization_id", place.organization_id},
+                             {"project_id", place.project_id}}));
+    stored = kv_.compare_and_swap(KvFamily::kConfig, profile, entry->value, batch,
+                                  KvDurability::kSynced);
+    if (stored.code() != Code::kConflict) return stored;
   }
-  if (all.size() == 1) {
-    return conflict("This is the only way to sign in to the account; add another one first.")
-        .with_reason("last_sign_in");
-  }
-  KvBatch batch;
-  batch.remove(KvFamily::kConfig, keyspace::sign_in(sign_in_id));
-  batch.remove(KvFamily::kConfig, keyspace::person_sign_in(id, sign_in_id));
-  if (wanted->issuer == kLocalIssuer) {
-    batch.remove(KvFamily::kConfig, keyspace::person_password(id));
-  }
-  KVCS_TRY(audited_.write(batch, who));
-  return *wanted;
+  return stored;
 }
 
 Result<std::string> PersonService::password_hash(std::string_view id) const {

@@ -54,6 +54,13 @@ struct SignIn {
 // By which a sign-in is found, and shown to its person: SHA-256 of both, in hex.
 std::string sign_in_id(const SignIn& sign_in);
 
+// Where the bearers of a person act that are no session of this daemon: a session has a place of
+// its own. Both ids are "" when none has been chosen.
+struct ActivePlace {
+  std::string organization_id, project_id;
+};
+Result<ActivePlace> parse_active_place(std::string_view json);
+
 std::string person_to_json(const Person& person);
 Result<Person> parse_person(std::string_view json);  // Internal when the record is damaged.
 
@@ -66,7 +73,7 @@ struct PersonPage {
 class PersonService final {
  public:
   // All outlive it.
-  PersonService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy);
+  PersonService(KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy);
 
   // Fills in id, times and version. `password_hash` is argon2id text, "" for none. Invalid: no
   // name, or one that is none (names.h). Conflict with reason sign_in_exists.
@@ -98,15 +105,16 @@ class PersonService final {
   Result<SignIn> remove_sign_in(std::string_view id, std::string_view sign_in_id,
                                 const AuditContext& who);
 
+  Result<ActivePlace> active_place(std::string_view id) const;
+  // NotFound with reason person_not_found. Leaves no record in the audit: a place is no right.
+  Status set_active_place(std::string_view id, const ActivePlace& place);
+
   // "" when the person has no password.
   Result<std::string> password_hash(std::string_view id) const;
   Status set_password_hash(std::string_view id, std::string_view hash, const AuditContext& who);
 
  private:
-  Result<Person> complete(Person wanted) const;
-
-  Mutex sign_ins_mutex_;
-  const KvStore& kv_;
+  KvStore& kv_;
   AuditedKv& audited_;
   const Clock& clock_;
   Entropy& entropy_;

@@ -32,7 +32,7 @@ constexpr size_t kOutboxDigits = 15;  // Milliseconds until the same.
 constexpr size_t kUuidBytes = 36;
 constexpr std::string_view kConfigEnd = "config", kKeysPart = "keys", kTokensPart = "tokens",
                            kCredentialPart = "credential", kMembersEnd = "members",
-                           kProfileEnd = "profile";
+                           kProfileEnd = "profile", kActiveEnd = "active";
 constexpr std::string_view kUserPrefix = "user:";
 
 // The id in "{kind}:{id}:{end}".
@@ -110,11 +110,8 @@ std::string person_profile(std::string_view person_id) {
 std::string person_password(std::string_view person_id) {
   return concat({kPersonPrefix, person_id, ":password"});
 }
-std::string person_reset(std::string_view person_id) {
-  return concat({kPersonPrefix, person_id, ":reset"});
-}
-std::string person_totp(std::string_view person_id) {
-  return concat({kPersonPrefix, person_id, kTotpSuffix});
+std::string person_active(std::string_view person_id) {
+  return concat({kPersonPrefix, person_id, kActiveEnd});
 }
 std::string person_org(std::string_view person_id, std::string_view org_id) {
   return concat({kPersonPrefix, person_id, ":org:", org_id});
@@ -292,6 +289,9 @@ std::optional<std::string_view> parse_org_members(std::string_view key) {
 }
 std::optional<std::string_view> parse_person_profile(std::string_view key) {
   return id_before(key, kPersonPrefix, kProfileEnd);
+}
+std::optional<std::string_view> parse_person_active(std::string_view key) {
+  return id_before(key, kPersonPrefix, kActiveEnd);
 }
 std::string_view organization_of_person(std::string_view key) {
   if (!key.starts_with(kPersonPrefix)) return {};

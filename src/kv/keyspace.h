@@ -26,6 +26,7 @@
 // config  person:{person_id}:reset                       sha256 hex of a reset link, plain text
 // config  person:{person_id}:totp                        second factor: sealed secret, codes
 // config  person:{person_id}:org:{org_id}                an organization that has the person
+// config  person:{person_id}:active                      where the person's bearers act
 // config  person:{person_id}:sign_in:{sha256 hex}        issuer and subject, for people
 // config  sign_in:{sha256 hex}                           person_id, plain text (uniqueness)
 // config  api_config:{provider}                          tool provider
@@ -191,8 +192,7 @@ std::string user_key_prefix(std::string_view user_id);
 std::string org_members(std::string_view org_id);
 std::string person_profile(std::string_view person_id);
 std::string person_password(std::string_view person_id);
-std::string person_reset(std::string_view person_id);
-std::string person_totp(std::string_view person_id);
+std::string person_active(std::string_view person_id);
 std::string person_org(std::string_view person_id, std::string_view org_id);
 std::string person_org_prefix(std::string_view person_id);
 std::string person_sign_in(std::string_view person_id, std::string_view sha256_hex);
@@ -264,6 +264,7 @@ std::optional<std::string_view> parse_org_config(std::string_view key);   // The
 std::optional<std::string_view> parse_user_config(std::string_view key);  // The user's id.
 std::optional<std::string_view> parse_org_members(std::string_view key);  // The organization's id.
 std::optional<std::string_view> parse_person_profile(std::string_view key);  // The person's id.
+std::optional<std::string_view> parse_person_active(std::string_view key);   // The person's id.
 // Of an entry of person_org(); "" for any other key.
 std::string_view organization_of_person(std::string_view key);
 std::optional<OrgPart> parse_org_key(std::string_view key);

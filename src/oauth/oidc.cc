@@ -243,7 +243,9 @@ Result<Identity> Issuer::verify_bearer(std::string_view token) {
                       .authorized_party = {},
                       .nonce = {},
                       .needs_issue_time = false};
-  if (!config_.audience.empty()) rules.audiences.push_back(config_.audience);
+  for (const std::string& more : {config_.audience, config_.cli_client_id}) {
+    if (!more.empty()) rules.audiences.push_back(more);
+  }
   KVCS_TRY(check_claims(claims, rules, clock_.unix_ms()));
   return identity_of(std::move(claims));
 }

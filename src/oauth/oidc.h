@@ -46,6 +46,8 @@ struct IssuerConfig {
   Secret client_secret;                                              // Empty: a public client.
   std::vector<std::string> scopes = {"openid", "email", "profile"};  // openid is always asked for.
   std::string audience;  // Of bearers, beside client_id; "": none.
+  // The public client that command lines sign in as, for whom bearers count too; "": none.
+  std::string cli_client_id;
   // The issuer itself may be at a private address, since the operator named it. This allows that
   // also for endpoints that it names on other origins.
   bool allow_private_addresses = false;

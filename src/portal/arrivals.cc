@@ -42,34 +42,14 @@ Status check_domain(const Provider& provider, const std::string& email) {
       .with_reason("domain_not_allowed");
 }
 
-// The first of them that is a name.
-std::string name_of(const oauth::Identity& identity, const std::string& email) {
-  for (const std::string& one : {identity.name, email}) {
-    Result<std::string> name = normal_name(std::string_view(one).substr(0, kDisplayNameMaxBytes));
-    if (name.ok()) return std::move(name).value();
-  }
-  return printable(identity.subject, kDisplayNameMaxBytes);
+Status suspended() {
+  return forbidden("This account is suspended.").with_reason("person_suspended");
 }
 
-// The entry of a provider's admins that is this identity.
-std::optional<AppointedBy> appointment(const Provider& provider, const oauth::Identity& identity) {
-  const std::string email = verified_email(identity);
-  for (const std::string& one : provider.admins) {
-    // What has an '@' is an address, which counts verified alone: at some issuers people choose
-    // their own subject.
-    const bool is_address = !one.starts_with(kSubjectPrefix) && one.find('@') != one.npos;
-    const bool fits = is_address ? !email.empty() && lower_ascii(one) == email
-                                 : one == identity.subject ||
-                                       one == std::string(kSubjectPrefix) + identity.subject;
-    if (fits) return AppointedBy{provider.name, one};
-  }
-  return std::nullopt;
-}
-
-bool still_appoints(const std::vector<Provider>& providers, const AppointedBy& by) {
-  return std::any_of(providers.begin(), providers.end(), [&](const Provider& provider) {
-    return provider.name == by.provider && std::find(provider.admins.begin(), provider.admins.end(),
-                                                     by.entry) != provider.admins.end();
+bool is_listed(const std::vector<std::string>& admins, const std::string& subject,
+               const std::string& email) {
+  return std::any_of(admins.begin(), admins.end(), [&](const std::string& one) {
+    return one == subject || (!email.empty() && lower_ascii(one) == email);
   });
 }
 
@@ -95,47 +75,39 @@ Result<Arrivals::Arrival> Arrivals::welcome(const Provider& provider,
                                             const Secret& invitation, std::string_view request_id) {
   const AuditContext who{"sign-in:" + provider.name, "sign-in", std::string(request_id)};
   KVCS_TRY(check_domain(provider, verified_email(identity)));
-  const Roles roles = KVCS_TRY(mapped_roles(provider, identity));
+  Result<Person> known = s_.people.find_by_sign_in({identity.issuer, identity.subject});
+  if (!known.ok() && known.code() != Code::kNotFound) return known;
+  if (known.ok() && !known->active) return suspended();
+  Person person = known.ok() ? std::move(known).value()
+                             : KVCS_TRY(make_person(provider, identity, invitation, who));
+  if (known.ok() && !invitation.empty()) {
+    KVCS_TRY(s_.invitations.accept(invitation, person, who).status());
+  }
+  KVCS_TRY(apply_roles(provider, identity, person, who));
+  return apply_operator(provider, identity, std::move(person), who);
+}
+
+Result<Person> Arrivals::recognize(const Provider& provider, const oauth::Identity& identity) {
+  const AuditContext who{"bearer:" + provider.name, "sign-in", ""};
   const SignIn sign_in{identity.issuer, identity.subject};
-  Result<Person> found = s_.people.find_by_sign_in(sign_in);
-  Arrival arrival{.is_new = found.code() == Code::kNotFound};
-  if (arrival.is_new) {
-    found = make_person(provider, identity, roles, invitation, who);
-    // Another window of the same person's came first.
-    arrival.is_new = found.status().reason() != "sign_in_exists";
-    if (!arrival.is_new) found = s_.people.find_by_sign_in(sign_in);
+  Result<Person> known = s_.people.find_by_sign_in(sign_in);
+  if (!known.ok() && known.code() != Code::kNotFound) return known;
+  const bool keeps_address = known.ok() && !identity.claims.has("email");
+  KVCS_TRY(check_domain(provider, keeps_address ? known->email : verified_email(identity)));
+  if (known.ok() && !known->active) return suspended();
+  if (!known.ok()) {
+    known = make_person(provider, identity, Secret(), who);
+    // Another request of the same person came first.
+    if (known.status().reason() == "sign_in_exists") known = s_.people.find_by_sign_in(sign_in);
+    KVCS_TRY(known.status());
   }
-  Person person = KVCS_TRY(std::move(found));
-  if (!person.active) {
-    return forbidden("This account is suspended.").with_reason("person_suspended");
+  if (identity.claims.has(provider.role_claim)) {
+    KVCS_TRY(apply_roles(provider, identity, *known, who));
   }
-  if (person.wants_place) KVCS_TRY(give_place(person, who));
-  KVCS_TRY(apply_roles(provider, roles, person, who));
-  arrival.person = KVCS_TRY(apply_person(provider, identity, std::move(person), who));
-  return arrival;
+  return apply_operator(provider, identity, std::move(known).value(), who);
 }
 
-Result<Arrivals::Roles> Arrivals::mapped_roles(const Provider& provider,
-                                               const oauth::Identity& identity) const {
-  Roles roles;
-  for (const std::string& word : claimed_roles(provider, identity)) {
-    const auto mapped = provider.role_map.find(word);
-    if (mapped == provider.role_map.end()) continue;
-    const std::string& slug = mapped->second.organization;
-    const Result<Organization> place = s_.organizations.find_by_any_slug(slug);
-    if (place.code() == Code::kNotFound) {
-      log::warn("sign_in.role_map_without_organization",
-                {{"provider", provider.name}, {"organization", slug}});
-      continue;
-    }
-    KVCS_TRY(place.status());
-    OrgRole& role = roles[place->id];
-    role = std::max(role, mapped->second.role);
-  }
-  return roles;
-}
-
-// An invitation is spent by the write that makes the person. Roles by claim and the
+// An invitation is looked at before the person is made, and spent after. Roles by claim and the
 // list of admins let somebody in as an invitation does.
 Result<Person> Arrivals::make_person(const Provider& provider, const oauth::Identity& identity,
                                      const Roles& roles, const Secret& invitation,

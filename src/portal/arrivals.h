@@ -44,6 +44,11 @@ class Arrivals final {
   Result<Arrival> welcome(const Provider& provider, const oauth::Identity& identity,
                           const Secret& invitation, std::string_view request_id);
 
+  // Whose bearer `provider` gave: as welcome(), without an invitation. An access token says less
+  // than a sign-in, and what it does not say changes nothing: neither the roles nor the address
+  // that the person has.
+  Result<Person> recognize(const Provider& provider, const oauth::Identity& identity);
+
  private:
   // By the id of the organization.
   using Roles = std::map<std::string, OrgRole>;

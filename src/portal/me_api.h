@@ -57,6 +57,7 @@ class MeApi final {
 
  private:
   Result<http::Response> describe(const http::Request& request, const Principal& caller) const;
+  Status set_active(const Principal& caller);
   Result<Json> places_of(std::string_view person_id) const;
   int64_t last_used_ms(const Session& stored) const;
 

@@ -29,7 +29,9 @@ providers!: [SignInProvider])"},
 url!: string # Where the browser goes.)"},
     {"SignInProvider", R"(
 name!: string
-url!: string # Where a browser begins.)"},
+url!: string # Where a browser begins.
+issuer!: string
+cli_client_id!: string? # The client that command lines sign in as, at the issuer.)"},
 };
 
 // A cookie for each flow, so that two that run in two tabs do not end one another. Over TLS no
@@ -138,7 +140,11 @@ void OidcApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
 Result<http::Response> OidcApi::list_providers(http::Request&) {
   Json providers = Json::array();
   for (const Provider& provider : s_.providers.all()) {
-    providers.push_back({{"name", provider.name}, {"url", "/auth/login/" + provider.name}});
+    const oauth::IssuerConfig& issuer = provider.issuer->config();
+    providers.push_back({{"name", provider.name},
+                         {"url", "/auth/login/" + provider.name},
+                         {"issuer", issuer.issuer},
+                         {"cli_client_id", http::text_or_null(issuer.cli_client_id)}});
   }
   return http::reply(200, Json{{"providers", std::move(providers)}});
 }

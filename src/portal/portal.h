@@ -8,6 +8,7 @@
 //   sign_in_api.h   /auth/* of local accounts
 //   providers.h     auth.providers: whose sign-ins count, and what they may
 //   arrivals.h      who comes through a provider: found, or made
+//   bearers.h       whom the bearers of those providers stand for
 //   oidc_api.h      /auth/login/{provider}, /auth/callback, sign-out told by an issuer
 //   mailer.h        mail to people, in its own time
 //   reset.h         links for a new password; reset_api.h: their routes

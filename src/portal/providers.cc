@@ -87,6 +87,8 @@ Result<Entry> read_entry(const std::string& name, const Json& object) {
   entry.issuer.client_id = reader.string("client_id", {.max_bytes = kTextMaxBytes});
   entry.issuer.audience =
       reader.optional_string("audience", {.max_bytes = kTextMaxBytes}).value_or("");
+  entry.issuer.cli_client_id =
+      reader.optional_string("cli_client_id", {.max_bytes = kTextMaxBytes}).value_or("");
   const auto variable = reader.optional_string("client_secret_env").value_or("");
   const auto file = reader.optional_string("client_secret_file", {.max_bytes = 4096}).value_or("");
   const std::vector<std::string> scopes = read_list(reader, "scopes");

@@ -165,9 +165,9 @@ Result<http::Response> SignInApi::register_account(const http::Request& request,
 
 Result<http::Response> SignInApi::sign_out(http::Request& request) {
   const Principal& caller = request.principal;
-  std::string provider;
-  for (const Session& session : KVCS_TRY(sessions_.list(caller.person_id))) {
-    if (session.id == caller.session_id) provider = session.provider;
+  if (caller.session_id.empty()) {
+    return conflict("The bearer is of an issuer and no session of this daemon; sign out there.")
+        .with_reason("no_session");
   }
   KVCS_TRY(sessions_.end(caller.person_id, caller.session_id, by(request)));
   // The session here has ended, whatever becomes of the one there.
