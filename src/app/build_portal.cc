@@ -6,6 +6,7 @@
 #include "app/caller_api.h"
 #include "app/parts.h"
 #include "base/kept_clock.h"
+#include "base/log.h"
 #include "identity/identity.h"
 #include "identity/orgs.h"
 #include "identity/projects.h"
@@ -13,6 +14,8 @@
 #include "ops/rate_limit.h"
 #include "portal/arrivals.h"
 #include "portal/bearers.h"
+#include "portal/dev_issuer.h"
+#include "portal/dev_issuer_api.h"
 #include "portal/invitations.h"
 #include "portal/mailer.h"
 #include "portal/me_api.h"
@@ -80,7 +83,7 @@ Result<std::string> first_project(const Parts& parts, std::string_view organizat
 // Bearers that an issuer signed are looked at when there is an issuer.
 void build_bearers(Parts& parts) {
   PortalParts& portal = parts.portal;
-  if (portal.providers->all().empty()) return;
+  if (portal.providers->empty()) return;
   portal.bearers = std::make_unique<portal::Bearers>(portal::Bearers::Services{
       .providers = *portal.providers,
       .arrivals = *portal.arrivals,
@@ -94,12 +97,38 @@ void build_bearers(Parts& parts) {
       });
 }
 
+// It is asked over HTTP, as any other issuer is.
+Status build_dev_issuer(Parts& parts) {
+  PortalParts& portal = parts.portal;
+  if (!parts.config.auth.dev_issuer) return ok();
+  portal.dev_issuer =
+      KVCS_TRY(portal::DevIssuer::create({.kv = *parts.kv,
+                                          .sealer = *parts.sealer,
+                                          .clock = parts.clock(),
+                                          .entropy = *parts.entropy,
+                                          .public_url = [&parts] { return parts.public_url(); }}));
+  portal.dev_issuer_api = std::make_unique<portal::DevIssuerApi>(
+      *portal.dev_issuer, [providers = portal.providers.get()](std::string_view token) {
+        return providers->find(portal::kDevIssuerName)->issuer->verify_bearer(token);
+      });
+  log::warn("dev_issuer.on", {{"means", "whoever reaches this daemon signs in as anybody"}});
+  return portal.providers->add_own(
+      portal::kDevIssuerName,
+      [issuer = portal.dev_issuer.get()] {
+        return oauth::IssuerConfig{.name = std::string(portal::kDevIssuerName),
+                                   .issuer = issuer->url(),
+                                   .client_id = std::string(portal::kDevPortalClient),
+                                   .cli_client_id = std::string(portal::kDevCliClient)};
+      },
+      *parts.upstream, parts.clock(), *parts.entropy);
+}
+
 // Sign-in through issuers.
 Status build_providers(Parts& parts) {
   PortalParts& portal = parts.portal;
   portal.providers = KVCS_TRY(portal::Providers::read(parts.config.auth.providers, *parts.upstream,
                                                       parts.clock(), *parts.entropy));
-  take_back(parts);
+  KVCS_TRY(build_dev_issuer(parts));
   portal.arrivals = std::make_unique<portal::Arrivals>(portal::Arrivals::Services{
       .people = *parts.people,
       .members = *parts.members,
@@ -114,7 +143,7 @@ Status build_providers(Parts& parts) {
             .status();
       },
       .invitations = *portal.invitations,
-      .sign_up = *portal::parse_sign_up(parts.config.auth.sign_up)});
+      .sign_up = portal::sign_up_of(parts.config.auth)});
   portal.oidc_api = std::make_unique<portal::OidcApi>(portal::OidcApi::Services{
       .providers = *portal.providers,
       .arrivals = *portal.arrivals,

@@ -331,21 +331,33 @@ std::string store_folder_around(const Config& config, const std::string& path) {
   return "";
 }
 
-// The secret key travels to this address: in clear to this machine alone.
-void check_billing(const portal::BillingConfig& billing, std::vector<std::string>& faults) {
-  const std::string& url = billing.stripe_url;
-  const std::string_view rest = std::string_view(url).substr(0, url.find('/', url.find("//") + 2));
-  bool is_here = false;
-  for (const std::string_view host : {"http://127.0.0.1", "http://[::1]", "http://localhost"}) {
-    is_here |= rest == host || (rest.starts_with(host) && rest[host.size()] == ':');
+bool is_loopback_host(std::string_view host) {
+  if (host == "localhost" || host == "::1" || host == "[::1]") return true;
+  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos;
+}
+
+// Whoever reaches the development issuer is let in as anybody, so that nobody else may reach it.
+void check_dev_issuer(const Config& config, std::vector<std::string>& faults) {
+  if (!config.auth.dev_issuer) return;
+  const auto add = [&](const std::string& setting, std::string_view value) {
+    faults.push_back("auth.dev_issuer: lets anybody in and is for loopback addresses alone; " +
+                     setting + " is '" + printable(value, kShownName) + "'.");
+  };
+  for (const std::string_view word : split(config.http.listen, ',')) {
+    const auto address = parse_listen(trim(word));
+    if (!address.ok() || !is_loopback_host(address->host)) add("http.listen", trim(word));
   }
-  if (!http::check_upstream_url(url).ok() || (!url.starts_with("https://") && !is_here)) {
-    faults.push_back("billing.stripe_url: '" + printable(url) + "' must begin with https://.");
+  const auto& proxies = config.http.server.trusted_proxies;
+  if (!proxies.empty()) add("http.trusted_proxies", join(proxies, ", "));
+  const std::string& url = config.http.public_url;
+  if (url.empty()) return;
+  std::string_view host = std::string_view(url).substr(std::min(url.find("://"), url.size()));
+  host.remove_prefix(std::min<size_t>(3, host.size()));
+  host = host.substr(0, host.find('/'));
+  if (const size_t colon = host.rfind(':'); colon != host.npos && !host.ends_with(']')) {
+    host = host.substr(0, colon);
   }
-  if (billing.secret_key.empty() != billing.webhook_secret.empty()) {
-    faults.emplace_back(
-        "STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are set together or not at all.");
-  }
+  if (!is_loopback_host(host)) add("http.public_url", url);
 }
 
 }  // namespace
@@ -391,10 +403,8 @@ std::vector<std::string> validate(const Config& config) {
     faults.emplace_back("http.uri_max_bytes: must not be over http.head_max_bytes.");
   }
   log::Level level;
-  if (const auto mail = portal::read_mail_server(config.mail); !mail.ok()) {
-    faults.push_back(mail.status().message());
-  }
-  if (!portal::parse_sign_up(config.auth.sign_up)) {
+  check_dev_issuer(config, faults);
+  if (!config.auth.sign_up.empty() && !portal::parse_sign_up(config.auth.sign_up)) {
     faults.push_back("auth.signup: '" + printable(config.auth.sign_up, kShownWord) +
                      "' is none of open, invited, closed.");
   }

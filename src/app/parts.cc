@@ -88,6 +88,8 @@
 #include "ops/system_health.h"
 #include "portal/arrivals.h"
 #include "portal/bearers.h"
+#include "portal/dev_issuer.h"
+#include "portal/dev_issuer_api.h"
 #include "portal/invitations.h"
 #include "portal/mailer.h"
 #include "portal/me_api.h"

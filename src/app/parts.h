@@ -108,6 +108,8 @@ class TokenWatch;
 namespace portal {
 class Arrivals;
 class Bearers;
+class DevIssuer;
+class DevIssuerApi;
 class InvitationService;
 class Mailer;
 class MeApi;
@@ -202,6 +204,8 @@ struct PortalParts {
   std::unique_ptr<portal::ResetService> reset;
   std::unique_ptr<portal::ResetApi> reset_api;
   std::unique_ptr<portal::Providers> providers;
+  std::unique_ptr<portal::DevIssuer> dev_issuer;  // Null without auth.dev_issuer.
+  std::unique_ptr<portal::DevIssuerApi> dev_issuer_api;
   std::unique_ptr<portal::Arrivals> arrivals;
   std::unique_ptr<portal::Bearers> bearers;
   std::unique_ptr<portal::OidcApi> oidc_api;

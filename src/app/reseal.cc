@@ -53,6 +53,7 @@ std::vector<SealedPlace> all_places() {
       // What lives for minutes or a day: tickets of consents, and answers under idempotency keys.
       {KvFamily::kSystem, keyspace::oauth_state(""), "", "sealed", "origins", "", false},
       {KvFamily::kSystem, std::move(answers), "", "sealed", "origins", "", false},
+      {KvFamily::kSystem, std::string(keyspace::kDevIssuerKey), "", "", "", "", false},
   };
 }
 

@@ -42,8 +42,7 @@
 #include "ops/idempotency.h"
 #include "ops/kv_api.h"
 #include "ops/rate_limit.h"
-#include "portal/billing/billing_api.h"
-#include "portal/history_api.h"
+#include "portal/dev_issuer_api.h"
 #include "portal/me_api.h"
 #include "portal/oidc_api.h"
 #include "portal/people_api.h"
@@ -164,6 +163,7 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
   parts.portal.totp_api->add_routes(table, person.person);
   parts.portal.reset_api->add_routes(table);
   parts.portal.oidc_api->add_routes(table, person.person);
+  if (parts.portal.dev_issuer_api) parts.portal.dev_issuer_api->add_routes(table);
   parts.portal.me_api->add_routes(table,
                                   {limited_artifact_key(parts, Scope::kNone),
                                    "project key or session", http::Dialect::kPortal, anybody},

@@ -361,8 +361,8 @@ bool is_of_directory(std::string_view key) {
 }
 
 bool is_private_state(std::string_view key) {
-  return starts_with_one_of(
-      key, {"oauth_", "session", "invitation:", "idempotency:", kSetupToken, "agent_state:"});
+  return starts_with_one_of(key, {"oauth_", "session", "invitation:", "idempotency:", kSetupToken,
+                                  kDevIssuerKey, "agent_state:"});
 }
 
 KvFamily family_of_key(std::string_view key) {

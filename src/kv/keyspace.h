@@ -164,6 +164,7 @@ inline constexpr std::string_view kGatewayMode = "system_state:mode";  // "activ
 inline constexpr std::string_view kFirstStartDone = "system:first_start";
 inline constexpr std::string_view kSetupToken = "system:setup_token";
 inline constexpr std::string_view kMasterKeyCheck = "system:master_key_check";
+inline constexpr std::string_view kDevIssuerKey = "system:dev_issuer_key";  // Sealed.
 // Every secret of before is bound to where it may be sent (base/origins.h).
 inline constexpr std::string_view kSecretsBound = "system:secrets_bound";
 // Which data directory the store belongs to, and how often that was started.

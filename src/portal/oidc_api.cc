@@ -139,10 +139,10 @@ void OidcApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
 
 Result<http::Response> OidcApi::list_providers(http::Request&) {
   Json providers = Json::array();
-  for (const Provider& provider : s_.providers.all()) {
-    const oauth::IssuerConfig& issuer = provider.issuer->config();
-    providers.push_back({{"name", provider.name},
-                         {"url", "/auth/login/" + provider.name},
+  for (const Provider* const provider : s_.providers.all()) {
+    const oauth::IssuerConfig& issuer = provider->issuer->config();
+    providers.push_back({{"name", provider->name},
+                         {"url", "/auth/login/" + provider->name},
                          {"issuer", issuer.issuer},
                          {"cli_client_id", http::text_or_null(issuer.cli_client_id)}});
   }

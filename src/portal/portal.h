@@ -10,9 +10,8 @@
 //   arrivals.h      who comes through a provider: found, or made
 //   bearers.h       whom the bearers of those providers stand for
 //   oidc_api.h      /auth/login/{provider}, /auth/callback, sign-out told by an issuer
-//   mailer.h        mail to people, in its own time
-//   reset.h         links for a new password; reset_api.h: their routes
-//   totp.h          the second factor of local accounts; totp_api.h: its routes
+//   device_flow.h   devices that wait until a person has let them in
+//   dev_issuer.h, dev_issuer_api.h  /oidc: an issuer inside the daemon, for development
 //   me_api.h        /api/v1/me: who is calling, what is active, the caller's sessions
 //   places_api.h    organizations and projects as people see them
 //   invitations.h   links by which somebody joins an organization
@@ -61,17 +60,15 @@ inline constexpr std::string_view kByPassword = "password";
 
 struct PortalConfig {
   SessionLimits sessions;
-  std::string providers;            // YAML text, "" for none; providers.h.
-  std::string sign_up = "invited";  // "open", "invited" or "closed".
-  PlansConfig plans;
-  BillingConfig billing;
+  std::string providers;    // YAML text, "" for none; providers.h.
+  std::string sign_up;      // "open", "invited", "closed"; "" by the next.
+  bool dev_issuer = false;  // See dev_issuer.h.
 };
 
-// Mail to people; mailer.h.
-struct MailConfig {
-  std::string smtp_url;  // "" = none is sent.
-  std::string password_file, password_env;
-  std::string from;
-};
+// Precondition: parse_sign_up() takes the word, or there is none.
+inline SignUp sign_up_of(const PortalConfig& config) {
+  if (config.sign_up.empty()) return config.dev_issuer ? SignUp::kOpen : SignUp::kInvited;
+  return parse_sign_up(config.sign_up).value_or(SignUp::kInvited);
+}
 
 }  // namespace kvcs::portal

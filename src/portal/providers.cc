@@ -128,7 +128,40 @@ Result<std::unique_ptr<Providers>> Providers::read(const std::string& text,
   return made;
 }
 
+Status Providers::add_own(std::string_view name, MakeOwn make, http::HttpUpstream& upstream,
+                          const Clock& clock, Entropy& entropy) {
+  if (find(name) != nullptr) {
+    return conflict("auth.providers." + std::string(name) +
+                    ": the name is that of the development issuer (auth.dev_issuer); choose "
+                    "another.")
+        .with_reason("provider_name_taken");
+  }
+  own_ = std::make_unique<Own>();
+  own_->name = name;
+  own_->make = [make = std::move(make), &upstream, &clock, &entropy] {
+    return std::make_unique<oauth::Issuer>(make(), upstream, clock, entropy);
+  };
+  return ok();
+}
+
+const Provider* Providers::own() const {
+  if (!own_) return nullptr;
+  std::call_once(own_->made, [this] {
+    own_->provider.name = own_->name;
+    own_->provider.issuer = own_->make();
+  });
+  return &own_->provider;
+}
+
+std::vector<const Provider*> Providers::all() const {
+  std::vector<const Provider*> list;
+  for (const Provider& provider : providers_) list.push_back(&provider);
+  if (own_) list.push_back(own());
+  return list;
+}
+
 const Provider* Providers::find(std::string_view name) const {
+  if (own_ && own_->name == name) return own();
   for (const Provider& provider : providers_) {
     if (provider.name == name) return &provider;
   }
@@ -139,7 +172,8 @@ const Provider* Providers::find_by_issuer(std::string_view issuer) const {
   for (const Provider& provider : providers_) {
     if (provider.issuer->config().issuer == issuer) return &provider;
   }
-  return nullptr;
+  const bool is_own = own_ && own()->issuer->config().issuer == issuer;
+  return is_own ? own() : nullptr;
 }
 
 }  // namespace kvcs::portal

@@ -1,8 +1,10 @@
 // Providers of sign-ins (auth.providers): issuers of OpenID Connect, and what an operator lets
-// their people do here. Read once, at the start; immutable.
+// their people do here. Read once, at the start; immutable then, and thread-safe.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,12 +42,29 @@ class Providers final {
   static Result<std::unique_ptr<Providers>> read(const std::string& text,
                                                  http::HttpUpstream& upstream, const Clock& clock,
                                                  Entropy& entropy);
-  const std::vector<Provider>& all() const { return providers_; }
+  // The daemon's own issuer is among them from now on. What `make` tells of it, which needs the
+  // server's address, is asked for at the first use. Before the server starts.
+  using MakeOwn = std::function<oauth::IssuerConfig()>;
+  // Conflict with reason provider_name_taken.
+  Status add_own(std::string_view name, MakeOwn make, http::HttpUpstream& upstream,
+                 const Clock& clock, Entropy& entropy);
+  std::vector<const Provider*> all() const;
+  bool empty() const { return providers_.empty() && !own_; }
   const Provider* find(std::string_view name) const;              // Null: none of this name.
   const Provider* find_by_issuer(std::string_view issuer) const;  // Null: a stranger's.
 
  private:
+  // The daemon's own; made by whoever asks for it first.
+  struct Own {
+    std::string name;
+    std::function<std::unique_ptr<oauth::Issuer>()> make;
+    std::once_flag made;
+    Provider provider;
+  };
+  const Provider* own() const;  // Null: there is none.
+
   std::vector<Provider> providers_;
+  std::unique_ptr<Own> own_;
 };
 
 }  // namespace kvcs::portal
