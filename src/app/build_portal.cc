@@ -16,6 +16,7 @@
 #include "portal/bearers.h"
 #include "portal/dev_issuer.h"
 #include "portal/dev_issuer_api.h"
+#include "portal/device_api.h"
 #include "portal/invitations.h"
 #include "portal/mailer.h"
 #include "portal/me_api.h"
@@ -78,6 +79,22 @@ std::string end_session_url(Parts& parts, std::string_view name) {
 Result<std::string> first_project(const Parts& parts, std::string_view organization_id) {
   const auto projects = KVCS_TRY(parts.projects->list(organization_id));
   return projects.empty() ? std::string() : projects.front().id;
+}
+
+int64_t take_try(RateLimiter& rates, std::string_view whose) {
+  const RateDecision decision = rates.take(whose, kSignInTriesPerMinute);
+  return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
+}
+
+void build_device_api(Parts& parts) {
+  parts.portal.device_api = std::make_unique<portal::DeviceApi>(portal::DeviceApi::Services{
+      .sign_in = *parts.portal.sign_in,
+      .people = *parts.people,
+      .clock = parts.clock(),
+      .entropy = *parts.entropy,
+      .public_url = [&parts] { return parts.public_url(); },
+      .take_try =
+          [rates = parts.rates.get()](std::string_view whose) { return take_try(*rates, whose); }});
 }
 
 // Bearers that an issuer signed are looked at when there is an issuer.
@@ -237,10 +254,8 @@ Status build_portal(Parts& parts) {
         return KVCS_TRY(parts.organizations->find_by_slug(slug)).id;
       },
       .first_project = [&parts](std::string_view id) { return first_project(parts, id); },
-      .take_try = [rates = parts.rates.get()](std::string_view whose) -> int64_t {
-        const RateDecision decision = rates->take(whose, kSignInTriesPerMinute);
-        return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
-      }});
+      .take_try =
+          [rates = parts.rates.get()](std::string_view whose) { return take_try(*rates, whose); }});
   portal.sign_in_api = std::make_unique<portal::SignInApi>(*portal.sign_in, *parts.sessions,
                                                            *parts.people, parts.browser_rules());
   portal.invitations = std::make_unique<portal::InvitationService>(
@@ -267,26 +282,16 @@ Status build_portal(Parts& parts) {
   portal.people_api = std::make_unique<portal::PeopleApi>(
       *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });
-  portal.me_api = std::make_unique<portal::MeApi>(portal::MeApi::Services{
-      .auth = *parts.auth,
-      .directory = *parts.directory,
-      .people = *parts.people,
-      .members = *parts.members,
-      .sessions = *parts.sessions,
-      .projects = *parts.projects,
-      .browser = parts.browser_rules(),
-      .has_second_factor =
-          [totp = portal.totp.get()](std::string_view person_id) { return totp->is_on(person_id); },
-      .provider_of =
-          [providers = portal.providers.get()](std::string_view issuer) {
-            if (issuer == kLocalIssuer) return std::string(portal::kByPassword);
-            const auto* const found = providers->find_by_issuer(issuer);
-            return found ? found->name : std::string();
-          },
-      .describe_key = caller_api::describe,
-      .give_up = [&parts](
-                     std::string_view id,
-                     const AuditContext& who) { return parts.planned_deletions->plan(id, who); }});
+  portal.me_api = std::make_unique<portal::MeApi>(
+      portal::MeApi::Services{.auth = *parts.auth,
+                              .directory = *parts.directory,
+                              .people = *parts.people,
+                              .members = *parts.members,
+                              .sessions = *parts.sessions,
+                              .projects = *parts.projects,
+                              .browser = parts.browser_rules(),
+                              .describe_key = caller_api::describe});
+  build_device_api(parts);
   return ok();
 }
 

@@ -90,6 +90,7 @@
 #include "portal/bearers.h"
 #include "portal/dev_issuer.h"
 #include "portal/dev_issuer_api.h"
+#include "portal/device_api.h"
 #include "portal/invitations.h"
 #include "portal/mailer.h"
 #include "portal/me_api.h"

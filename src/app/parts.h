@@ -109,6 +109,7 @@ namespace portal {
 class Arrivals;
 class Bearers;
 class DevIssuer;
+class DeviceApi;
 class DevIssuerApi;
 class InvitationService;
 class Mailer;
@@ -218,8 +219,7 @@ struct PortalParts {
   std::unique_ptr<portal::HistoryApi> history_api;
   std::unique_ptr<portal::PeopleApi> people_api;
   std::unique_ptr<portal::MeApi> me_api;
-  // Null: no server is configured. Ends first: its thread makes letters with what stands above.
-  std::unique_ptr<portal::Mailer> mailer;
+  std::unique_ptr<portal::DeviceApi> device_api;
 };
 
 struct Parts {

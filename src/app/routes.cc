@@ -43,6 +43,7 @@
 #include "ops/kv_api.h"
 #include "ops/rate_limit.h"
 #include "portal/dev_issuer_api.h"
+#include "portal/device_api.h"
 #include "portal/me_api.h"
 #include "portal/oidc_api.h"
 #include "portal/people_api.h"
@@ -163,6 +164,7 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
   parts.portal.totp_api->add_routes(table, person.person);
   parts.portal.reset_api->add_routes(table);
   parts.portal.oidc_api->add_routes(table, person.person);
+  parts.portal.device_api->add_routes(table, person.person);
   if (parts.portal.dev_issuer_api) parts.portal.dev_issuer_api->add_routes(table);
   parts.portal.me_api->add_routes(table,
                                   {limited_artifact_key(parts, Scope::kNone),
@@ -312,6 +314,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      portal::SignInApi::types(),
                                                      portal::MeApi::types(),
                                                      portal::OidcApi::types(),
+                                                     portal::DeviceApi::types(),
                                                      portal::PeopleApi::types(),
                                                      portal::ResetApi::types(),
                                                      portal::TotpApi::types(),

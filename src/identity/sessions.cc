@@ -51,6 +51,7 @@ std::string session_to_json(const Session& session) {
                         {"provider", session.provider},
                         {"address", session.address},
                         {"user_agent", session.user_agent},
+                        {"device", session.device},
                         {"created_at", time_json(session.created_ms)},
                         {"expires_at", time_json(session.expires_ms)}});
 }
@@ -66,6 +67,7 @@ Result<Session> parse_session(std::string_view text) {
   session.provider = text_member(*json, "provider");
   session.address = text_member(*json, "address");
   session.user_agent = text_member(*json, "user_agent");
+  session.device = text_member(*json, "device");
   const Result<int64_t> created = parse_iso8601_ms(text_member(*json, "created_at"));
   const Result<int64_t> expires = parse_iso8601_ms(text_member(*json, "expires_at"));
   if (session.id.empty() || session.person_id.empty() || !created.ok() || !expires.ok()) {
@@ -103,6 +105,7 @@ Result<StartedSession> SessionService::start(const NewSession& wanted, const Aud
   session.provider = wanted.provider;
   session.address = wanted.address;
   session.user_agent = printable(wanted.user_agent, kUserAgentShownBytes);
+  session.device = wanted.device;
   KvBatch batch;
   batch.put(KvFamily::kSystem, keyspace::session(session.token_hash),
             entry_of(session_to_json(session), session));

@@ -32,6 +32,7 @@ struct Session {
   std::string organization_id, project_id;  // The active ones; "" = none.
   std::string provider;             // How the person signed in: "password", an issuer's name.
   std::string address, user_agent;  // Of the sign-in, for people.
+  std::string device;               // A name, of a device that its person has let in.
   int64_t created_ms = 0, expires_ms = 0;
   // Unix milliseconds of the last use that is known. Owners: every copy of this record, so that a
   // use that one request notes is seen by the next.
@@ -45,7 +46,7 @@ Result<Session> parse_session(std::string_view json);  // Internal when the reco
 
 // What a new session is for; the service makes the rest.
 struct NewSession {
-  std::string person_id, organization_id, project_id, provider, address, user_agent;
+  std::string person_id, organization_id, project_id, provider, address, user_agent, device;
 };
 struct StartedSession {
   Session session;

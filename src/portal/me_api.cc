@@ -56,6 +56,7 @@ current!: boolean
 provider!: string
 address!: string
 user_agent!: string
+device!: string? # The name of one without a browser.
 created_at!: time
 last_used_at!: time? # To the second while the session is in use, else to the minute.
 expires_at!: time)"},
@@ -197,6 +198,7 @@ Result<http::Response> MeApi::list_sessions(http::Request& request) {
                         {"provider", session.provider},
                         {"address", session.address},
                         {"user_agent", session.user_agent},
+                        {"device", http::text_or_null(session.device)},
                         {"created_at", time_json(session.created_ms)},
                         {"last_used_at", time_json(last_used_ms(session))},
                         {"expires_at", time_json(session.expires_ms)}});

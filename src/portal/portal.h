@@ -10,6 +10,7 @@
 //   arrivals.h      who comes through a provider: found, or made
 //   bearers.h       whom the bearers of those providers stand for
 //   oidc_api.h      /auth/login/{provider}, /auth/callback, sign-out told by an issuer
+//   device_api.h    /auth/device: the sign-in of a command line without a browser
 //   device_flow.h   devices that wait until a person has let them in
 //   dev_issuer.h, dev_issuer_api.h  /oidc: an issuer inside the daemon, for development
 //   me_api.h        /api/v1/me: who is calling, what is active, the caller's sessions

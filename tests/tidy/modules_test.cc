@@ -113,9 +113,9 @@ const std::map<std::string, Shown>& shown() {
       {"briefing", {{}, {"summary.h"}}},
       {"portal",
        {{},
-        {"arrivals.h", "bearers.h", "dev_issuer.h", "dev_issuer_api.h", "invitations.h", "me_api.h",
-         "oidc_api.h", "passwords.h", "people_api.h", "places_api.h", "providers.h", "sign_in.h",
-         "sign_in_api.h", "team_api.h"}}},
+        {"arrivals.h", "bearers.h", "dev_issuer.h", "dev_issuer_api.h", "device_api.h",
+         "invitations.h", "me_api.h", "oidc_api.h", "passwords.h", "people_api.h", "places_api.h",
+         "providers.h", "sign_in.h", "sign_in_api.h", "team_api.h"}}},
       {"app", {{"commands.h"}, {}}},
       {"cli", {{}, {"command.h", "confirm.h"}}},
   };

@@ -1,6 +1,7 @@
 import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { StatusPage } from './pages/ops/StatusPage';
+import { codeOf, DevicePage } from './pages/people/DevicePage';
 import { SignInPage, wayOf } from './pages/people/SignInPage';
 import './style/tokens.css';
 import './style/base.css';
@@ -14,6 +15,8 @@ function App() {
     addEventListener('hashchange', follow);
     return () => removeEventListener('hashchange', follow);
   }, []);
+  const code = codeOf(hash);
+  if (code !== null) return <DevicePage key={hash} code={code} />;
   const asked = wayOf(hash);
   return asked ? <SignInPage key={asked.way} {...asked} /> : <StatusPage />;
 }

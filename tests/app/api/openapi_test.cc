@@ -409,6 +409,9 @@ std::vector<Step> walk_people() {
   const std::string role = R"({"role":"member"})", project = R"({"name":"Third"})";
   std::vector<Step> steps = {
       {kGet, "/auth/providers"},
+      {kPost, "/auth/device", "device_name=box", {{"user_code", "user_code"}}},
+      {kGet, "/auth/device/{user_code}"},
+      {kPost, "/auth/device/{user_code}", R"({"allow":true})"},
       {kGet, "/admin/people"},
       {kPatch, "/admin/people/{person_id}", R"({"status":"active"})"},
       {kPost, "/admin/setup-link"},

@@ -105,17 +105,11 @@ export function SignInView(
   );
 }
 
-// What goes along with the words of a form.
-function extra(way: Way, token: string): Record<string, unknown> {
-  if (way === 'login') return {};
-  return way === 'code' ? { ticket: token } : { token };
-}
-
-export function SignInPage(asked: { way: Way; token: string }) {
-  const [state, setState] = useState<SignInState>(
-    { way: asked.way, failure: null, busy: false, done: null });
-  const [token, setToken] = useState(asked.token);
-  const { way } = state;
+// `onDone`: what follows instead of the words of welcome.
+export function SignInPage(
+  { way, token, onDone }: { way: Way; token: string; onDone?: () => void },
+) {
+  const [state, setState] = useState<SignInState>({ way, failure: null, busy: false, done: null });
   const submit = async (form: HTMLFormElement) => {
     const fields: Record<string, unknown> = {};
     new FormData(form).forEach((value, name) => {
@@ -125,11 +119,7 @@ export function SignInPage(asked: { way: Way; token: string }) {
     try {
       const body = { ...fields, ...extra(way, token) };
       const begun = await postJson((path, init) => fetch(path, init), words[way].path, body);
-      if (begun['totp_required'] === true) {
-        setToken(String(begun['ticket']));
-        setState({ ...state, way: 'code', failure: null, busy: false });
-        return;
-      }
+      if (onDone) return onDone();
       // The link is spent: it leaves the address, and with it the history.
       history.replaceState(null, '', '#/');
       setState({ ...state, busy: false, done: String(begun['name'] ?? '') });
