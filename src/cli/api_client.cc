@@ -7,10 +7,12 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include "base/bytes.h"
 #include "base/json_size.h"
 #include "base/mutex.h"
+#include "cli/credentials.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::cli {
@@ -67,6 +69,18 @@ void take_key(ApiSettings& found, std::string key, const char* source) {
   if (!found.key.empty() || key.empty()) return;
   found.key = Secret(std::move(key));
   found.key_source = source;
+}
+
+// A login at the server is renewed here when it is about to end.
+void take_login(ApiSettings& found) {
+  if (!found.key.empty()) return;
+  const Result<std::optional<Login>> login = fresh_login(found.url);
+  if (!login.ok()) {
+    found.key_advice = login.status().message();
+  } else if (*login) {
+    take_key(found, (*login)->access_token.reveal(), "login");
+    found.key_advice = "Run `kvcs login` again.";
+  }
 }
 
 // Whether the server that was chosen is the one that the local credentials belong to. Their key
@@ -139,14 +153,23 @@ Status write_client_config(const Json& config) {
   return ok();
 }
 
+std::string find_api_url(std::string_view named_url) {
+  if (!named_url.empty()) return without_slash(std::string(named_url));
+  return find_url(read_client_config().value_or(Json::object()), local_credentials());
+}
+
 // A damaged configuration file is ignored here, and reported by the commands that change it.
 ApiSettings find_api_settings(std::string_view named_url) {
   const Json config = read_client_config().value_or(Json::object());
   const Json local = local_credentials();
   ApiSettings found;
   found.url = named_url.empty() ? find_url(config, local) : without_slash(std::string(named_url));
-  take_key(found, environment({"KVCS_TOKEN", "KVCS_API_KEY", "KVCDN_API_KEY"}), "environment");
-  take_key(found, text_member(config, "api_key"), "configuration");
+  take_key(found, environment({"KVCS_API_KEY", "KVCDN_API_KEY"}), "environment");
+  const std::string key_url = text_member(config, "api_key_url");
+  if (key_url.empty() || key_url == found.url) {
+    take_key(found, text_member(config, "api_key"), "configuration");
+  }
+  take_login(found);
   if (is_local(found, local)) take_key(found, text_member(local, "api_key"), "local daemon");
   return found;
 }
@@ -161,6 +184,7 @@ ApiSettings find_admin_settings() {
   found.key_advice = "Set KVCS_ADMIN_KEY, or run this where initial-credentials.json is.";
   take_key(found, environment({"KVCS_ADMIN_KEY"}), "environment");
   if (is_local(found, local)) take_key(found, text_member(local, "admin_key"), "local daemon");
+  take_login(found);
   return found;
 }
 

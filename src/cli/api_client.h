@@ -1,9 +1,9 @@
 // A client of the daemon's HTTP API, for the commands. Where it finds server and key, first wins:
 //   server  KVCS_API_URL, KVCDN_API_URL, the configuration file, a local daemon's credentials,
 //           http://127.0.0.1:8080
-//   key     KVCS_TOKEN (of a session), KVCS_API_KEY, KVCDN_API_KEY, the configuration file,
-//           a local daemon's credentials
-//   admin   KVCS_ADMIN_KEY, a local daemon's credentials
+//   key     KVCS_API_KEY, KVCDN_API_KEY, the configuration file, a login at this server
+//           (credentials.h), a local daemon's credentials
+//   admin   KVCS_ADMIN_KEY, a local daemon's credentials, a login at this server
 // The configuration file is $XDG_CONFIG_HOME/kvcs/config.json (else ~/.config/kvcs/config.json),
 // mode 0600. A local daemon's credentials are initial-credentials.json in $KVCS_DATA_DIR, ./data or
 // /var/lib/kvcs; their key is sent to the URL they name and to no other. One thread.
@@ -24,11 +24,13 @@ namespace kvcs::cli {
 struct ApiSettings {
   std::string url;
   Secret key;
-  std::string key_source;  // "environment", "configuration", "local daemon" or "none"
+  std::string key_source;  // "environment", "configuration", "login", "local daemon" or "none"
   // Said when there is no key, or the server refuses it.
   std::string key_advice =
-      "Set KVCS_TOKEN or KVCS_API_KEY, or store a key with `kvcs api-key set`.";
+      "Run `kvcs login`, set KVCS_API_KEY, or store a key with `kvcs api-key set`.";
 };
+// The server alone.
+std::string find_api_url(std::string_view named_url = {});
 // `named_url`: a server named on the command line, before all that is configured.
 ApiSettings find_api_settings(std::string_view named_url = {});
 // The same server with the key of an administrator.

@@ -152,11 +152,15 @@ int run_quota(const Invocation& in, Console& console) {
 int run_whoami(const Invocation&, Console& console) {
   const ApiSettings settings = find_api_settings();
   Json about{{"api_url", settings.url},
-             {"method", settings.key.empty() ? "none" : "api_key"},
+             {"method", settings.key.empty()             ? "none"
+                        : settings.key_source == "login" ? "login"
+                                                         : "api_key"},
              {"key_source", settings.key_source}};
   if (!settings.key.empty()) {
     ApiClient api(settings);
-    const auto answer = api.call("POST", "/api/v1/api-keys/verify");
+    const auto answer = settings.key_source == "login"
+                            ? api.call("GET", "/api/v1/me")
+                            : api.call("POST", "/api/v1/api-keys/verify");
     if (!answer.ok()) return console.fail(answer.status());
     if ((*answer).is_object()) about.update(*answer);
   }
@@ -187,6 +191,7 @@ int run_key_set(const Invocation& in, Console& console) {
   auto config = read_client_config();
   if (!config.ok()) return console.fail(config.status());
   (*config)["api_key"] = key;
+  config->erase("api_key_url");
   if (!in.text("api-url").empty()) (*config)["api_url"] = in.text("api-url");
   const Status written = write_client_config(*config);
   if (!written.ok()) return console.fail(written);
@@ -222,6 +227,7 @@ int run_key_clear(const Invocation&, Console& console) {
   auto config = read_client_config();
   if (!config.ok()) return console.fail(config.status());
   const bool had_key = (*config).erase("api_key") > 0;
+  config->erase("api_key_url");
   if (had_key) {
     const Status written = write_client_config(*config);
     if (!written.ok()) return console.fail(written);

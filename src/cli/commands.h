@@ -18,6 +18,7 @@ std::vector<Command> gateway_commands();    // cmd_gateway.cc: provider, tenant,
 std::vector<Command> gateway_account_commands();  // cmd_gateway_account.cc
 std::vector<Command> import_commands();           // cmd_import.cc
 std::vector<Command> inspect_commands();          // cmd_inspect.cc
+std::vector<Command> login_commands();            // cmd_login.cc: login, logout, server
 std::vector<Command> pack_commands();             // cmd_pack.cc: pack, unpack
 std::vector<Command> keys_commands();             // cmd_keys.cc
 std::vector<Command> kv_commands();               // cmd_kv.cc

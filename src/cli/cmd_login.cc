@@ -1,0 +1,334 @@
+// `kvcs login`, `logout` and `server`: signing in as a person, at one server or several. A server
+// says how at GET /auth/providers: through its issuer where command lines have a client there, else
+// by the server's own /auth/device.
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <spawn.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <ctime>
+
+#include "base/bytes.h"
+#include "cli/admin_calls.h"
+#include "cli/api_client.h"
+#include "cli/commands.h"
+#include "cli/credentials.h"
+#include "cli/oauth_client.h"
+
+extern char** environ;
+
+namespace kvcs::cli {
+namespace {
+
+constexpr const char* kClientDefault = "kvcdn-cli";  // At an issuer that is named by hand.
+constexpr const char* kScopes = "openid profile email";
+
+// Where to sign in: "" for the server itself.
+struct Way {
+  std::string issuer, client_id;
+};
+
+bool is_url(std::string_view text) {
+  return (text.starts_with("https://") || text.starts_with("http://")) &&
+         text.find_first_of(" \t\r\n\"'\\<>^`{|}") == text.npos;
+}
+
+// Only where there is a desktop; what it prints is nobody's concern. The process is not waited for.
+void open_browser(const std::string& url) {
+  if (std::getenv("DISPLAY") == nullptr && std::getenv("WAYLAND_DISPLAY") == nullptr) return;
+  if (!is_url(url)) return;
+  posix_spawn_file_actions_t quiet;
+  if (::posix_spawn_file_actions_init(&quiet) != 0) return;
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    ::posix_spawn_file_actions_addopen(&quiet, fd, "/dev/null", O_RDWR, 0);
+  }
+  std::string program = "xdg-open", address = url;
+  std::array<char*, 3> arguments = {program.data(), address.data(), nullptr};
+  pid_t pid = 0;
+  (void)::posix_spawnp(&pid, program.c_str(), &quiet, nullptr, arguments.data(), environ);
+  ::posix_spawn_file_actions_destroy(&quiet);
+}
+
+std::string device_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "unnamed";
+  return name.data();
+}
+
+Result<Way> find_way(OauthClient& client, const Invocation& in, const std::string& server) {
+  const OauthClient::Answer answer = KVCS_TRY(client.ask(server + "/auth/providers", nullptr));
+  const Json& body = *answer.body;
+  if (answer.status != 200 || !body.contains("providers") || !body["providers"].is_array()) {
+    return upstream_failed(printable(server, kShownValue) +
+                           " does not answer as a kvcs server does, of which people sign in.");
+  }
+  Way way{in.text("issuer"), in.text("client-id")};
+  const bool is_named = !way.issuer.empty();
+  for (const Json& provider : body["providers"]) {
+    if (!provider.is_object()) continue;
+    const std::string issuer = text_member(provider, "issuer");
+    const std::string client_id = text_member(provider, "cli_client_id");
+    if (client_id.empty() || (is_named && issuer != way.issuer)) continue;
+    way.issuer = issuer;
+    if (way.client_id.empty()) way.client_id = client_id;
+    return way;
+  }
+  if (is_named && way.client_id.empty()) way.client_id = kClientDefault;
+  return way;
+}
+
+// Signs in by the issuer. NotFound: it does not know the device grant.
+Result<Tokens> sign_in_at_issuer(OauthClient& client, const Way& way,
+                                 const std::function<void(const DevicePrompt&)>& show) {
+  const IssuerOffer offer = KVCS_TRY(client.discover(way.issuer));
+  if (offer.device_url.empty()) {
+    return not_found("The issuer " + printable(way.issuer, kShownValue) +
+                     " has no device authorization (RFC 8628).");
+  }
+  FormPairs form = {{"client_id", way.client_id}, {"scope", kScopes}};
+  // OpenID Connect Core §11: an issuer gives no refresh token that was not consented to.
+  if (offer.gives_offline_access) {
+    form.back().second += " offline_access";
+    form.emplace_back("prompt", "consent");
+  }
+  return client.sign_in_by_device(offer.device_url, offer.token_url, form, show);
+}
+
+Result<Tokens> sign_in_at_server(OauthClient& client, const std::string& server,
+                                 const std::function<void(const DevicePrompt&)>& show) {
+  return client.sign_in_by_device(server + "/auth/device", server + "/auth/device/token",
+                                  {{"client_id", "kvcs-cli"}, {"device_name", device_name()}},
+                                  show);
+}
+
+std::string account_of(const Json& me) {
+  const std::string name = text_member(me, "name"), email = text_member(me, "email");
+  return email.empty() || email == name ? name : name + " <" + email + ">";
+}
+
+// The server becomes the one that is used. A stored key stays with the server that it was for.
+Status use_server(const std::string& server) {
+  Json config = KVCS_TRY(read_client_config());
+  const std::string before = find_api_url();
+  const bool has_key = !text_member(config, "api_key").empty();
+  if (has_key && text_member(config, "api_key_url").empty() && before != server) {
+    config["api_key_url"] = before;
+  }
+  config["api_url"] = server;
+  return write_client_config(config);
+}
+
+void note_what_goes_before(Console& console, const std::string& server) {
+  const ApiSettings settings = find_api_settings();
+  if (settings.url != server) {
+    console.note("KVCS_API_URL names another server, " + printable(settings.url, kShownValue) +
+                 ", which goes on being used.");
+  } else if (settings.key_source != "login") {
+    console.note("A key goes before this login (" + settings.key_source +
+                 "): unset KVCS_API_KEY, or run `kvcs api-key clear`.");
+  }
+}
+
+Result<Json> sign_in(const Invocation& in, Console& console, const std::string& server) {
+  OauthClient client;
+  const bool opens = !in.flag("no-browser");
+  const auto show = [&](const DevicePrompt& prompt) {
+    const std::string url = prompt.complete_url.empty() ? prompt.url : prompt.complete_url;
+    console.write_error("Open " + printable(url, kShownText) + "\nand confirm the code " +
+                        console.bold(printable(prompt.user_code, kShownName)) + "\n");
+    if (opens) open_browser(url);
+  };
+  Way way = KVCS_TRY(find_way(client, in, server));
+  Result<Tokens> tokens = not_found("no issuer");
+  if (!way.issuer.empty()) tokens = sign_in_at_issuer(client, way, show);
+  const bool has_no_device_grant = tokens.code() == Code::kNotFound && in.text("issuer").empty();
+  if (has_no_device_grant) {
+    way = {};
+    tokens = sign_in_at_server(client, server, show);
+  }
+  KVCS_TRY(tokens.status());
+  ApiSettings settings;
+  settings.url = server;
+  settings.key = tokens->access_token;
+  settings.key_advice = "";
+  const Json me = KVCS_TRY(ApiClient(settings).call("GET", "/api/v1/me"));
+  Login login;
+  login.server = server;
+  login.account = account_of(me);
+  login.access_token = tokens->access_token;
+  login.refresh_token = tokens->refresh_token;
+  if (tokens->expires_in_s > 0) login.expires_at_s = std::time(nullptr) + tokens->expires_in_s;
+  login.issuer = way.issuer;
+  login.client_id = way.client_id;
+  KVCS_TRY(keep_login(login));
+  KVCS_TRY(use_server(server));
+  return Json{{"server", server},
+              {"account", login.account},
+              {"person_id", text_member(me, "person_id")},
+              {"issuer", way.issuer.empty() ? Json(nullptr) : Json(way.issuer)}};
+}
+
+int run_login(const Invocation& in, Console& console) {
+  const std::string server = find_api_url(in.text("server"));
+  if (!is_url(server)) {
+    return console.fail(invalid("--server: '" + printable(server, kShownValue) +
+                                "' does not begin with http(s)://."));
+  }
+  const Result<Json> done = sign_in(in, console, server);
+  if (!done.ok()) return console.fail(done.status());
+  if (console.mode().json) {
+    console.print_json(*done);
+    return kExitOk;
+  }
+  console.note("Signed in at " + printable(server, kShownValue) + " as " +
+               printable(text_member(*done, "account"), kShownValue) + ".");
+  note_what_goes_before(console, server);
+  return kExitOk;
+}
+
+// The session at the server, or the token at the issuer. Here the login goes in any case.
+Status end_there(const Login& login) {
+  if (login.issuer.empty()) {
+    ApiSettings settings;
+    settings.url = login.server;
+    settings.key = login.access_token;
+    settings.key_advice = "";
+    const Status ended = ApiClient(settings).call("POST", "/auth/logout").status();
+    return ended.code() == Code::kUnauthenticated ? ok() : ended;
+  }
+  OauthClient client;
+  const IssuerOffer offer = KVCS_TRY(client.discover(login.issuer));
+  const Secret& token = login.refresh_token.empty() ? login.access_token : login.refresh_token;
+  if (offer.revocation_url.empty()) return ok();
+  return client.revoke(offer.revocation_url, login.client_id, token);
+}
+
+Result<std::optional<Login>> find_login(const std::string& server) {
+  for (Login& login : KVCS_TRY(read_logins())) {
+    if (login.server == server) return std::optional<Login>(std::move(login));
+  }
+  return std::optional<Login>();
+}
+
+int run_logout(const Invocation& in, Console& console) {
+  const std::string server = find_api_url(in.text("server"));
+  const Result<std::optional<Login>> login = find_login(server);
+  if (!login.ok()) return console.fail(login.status());
+  const Status ended = *login ? end_there(**login) : ok();
+  const Result<bool> forgotten = forget_login(server);
+  if (!forgotten.ok()) return console.fail(forgotten.status());
+  if (console.mode().json) {
+    console.print_json({{"server", server}, {"signed_out", *forgotten}, {"ended", ended.ok()}});
+    return kExitOk;
+  }
+  console.note(*forgotten ? "Signed out at " + printable(server, kShownValue) + "."
+                          : "Nobody is signed in at " + printable(server, kShownValue) + ".");
+  if (!ended.ok()) {
+    console.note("It has not been ended there, and goes on until its end: " + ended.message());
+  }
+  return kExitOk;
+}
+
+int run_server_list(const Invocation&, Console& console) {
+  const Result<std::vector<Login>> logins = read_logins();
+  if (!logins.ok()) return console.fail(logins.status());
+  const std::string current = find_api_url();
+  Json list = Json::array();
+  bool has_current = false;
+  for (const Login& login : *logins) {
+    has_current = has_current || login.server == current;
+    list.push_back({{"server", login.server},
+                    {"current", login.server == current},
+                    {"account", login.account},
+                    {"issuer", login.issuer.empty() ? Json(nullptr) : Json(login.issuer)}});
+  }
+  if (!has_current) {
+    list.push_back(
+        {{"server", current}, {"current", true}, {"account", nullptr}, {"issuer", nullptr}});
+  }
+  return show_list(console, Result<Json>(std::move(list)),
+                   {{"SERVER", "server"},
+                    {"CURRENT", "current"},
+                    {"SIGNED IN AS", "account"},
+                    {"ISSUER", "issuer"}},
+                   "No servers.");
+}
+
+int run_server_use(const Invocation& in, Console& console) {
+  const std::string server = find_api_url(in.text("url"));
+  if (!is_url(server)) {
+    return console.fail(
+        invalid("URL: '" + printable(server, kShownValue) + "' does not begin with http(s)://."));
+  }
+  return show_done(console, use_server(server),
+                   "Commands ask " + printable(server, kShownValue) + " from now on.");
+}
+
+int run_server_remove(const Invocation& in, Console& console) {
+  const std::string server = find_api_url(in.text("url"));
+  const Result<bool> forgotten = forget_login(server);
+  if (!forgotten.ok()) return console.fail(forgotten.status());
+  Result<Json> config = read_client_config();
+  if (!config.ok()) return console.fail(config.status());
+  Status written = ok();
+  if (text_member(*config, "api_url") == server) {
+    config->erase("api_url");
+    written = write_client_config(*config);
+  }
+  return show_done(console, written,
+                   "Removed " + printable(server, kShownValue) +
+                       (*forgotten ? ", and the login there." : "; nobody was signed in there."));
+}
+
+}  // namespace
+
+std::vector<Command> login_commands() {
+  const Option server{.name = "--server",
+                      .help = "Which one; else the one that commands use.",
+                      .value_name = "URL"};
+  const Option url{.name = "URL", .help = "As `kvcs server list` shows it.", .required = true};
+  return {
+      {.name = "login",
+       .summary = "Sign in as a person, in a browser here or elsewhere.",
+       .options = {server,
+                   {.name = "--no-browser",
+                    .kind = ValueKind::kFlag,
+                    .help = "Print the address and open nothing."},
+                   {.name = "--issuer",
+                    .help = "Sign in by this issuer of OpenID Connect.",
+                    .value_name = "URL"},
+                   {.name = "--client-id",
+                    .help = "The client at the issuer.",
+                    .value_name = "ID"}},
+       .examples = {{"kvcs login", "At the server that commands use."},
+                    {"kvcs login --server https://kvcs.example.com --no-browser",
+                     "Where there is no browser: open the address on another machine."}},
+       .run = run_login,
+       .details = "The login is kept in credentials.json beside the configuration file, for you "
+                  "alone, and used by all commands where no key is set."},
+      {.name = "logout",
+       .summary = "End the login at a server.",
+       .options = {server},
+       .examples = {{"kvcs logout", ""}},
+       .run = run_logout},
+      {.name = "server list",
+       .summary = "List the servers that are known here, and who is signed in there.",
+       .examples = {{"kvcs server list", ""}},
+       .run = run_server_list},
+      {.name = "server use",
+       .summary = "Choose the server that commands ask.",
+       .options = {url},
+       .examples = {{"kvcs server use https://kvcs.example.com", ""}},
+       .run = run_server_use},
+      {.name = "server remove",
+       .summary = "Forget a server and the login there.",
+       .options = {url},
+       .examples = {{"kvcs server remove https://kvcs.example.com",
+                     "`kvcs logout` also ends the login at the server."}},
+       .run = run_server_remove},
+  };
+}
+
+}  // namespace kvcs::cli
