@@ -31,8 +31,15 @@ test('the device is shown as the daemon knows it, and is no markup', async () =>
 });
 
 test('whoever is a stranger signs in first; a code that is over is said to be', async () => {
-  const stranger = daemon({ '/api/v1/me': [401, { error: 'No.' }] });
-  assert.deepEqual(await web.readDevice(stranger, 'X'), { step: 'sign-in' });
+  const no = [401, { error: 'No.' }];
+  const stranger = daemon({ '/api/v1/me': no, '/auth/providers': [200, { providers: [
+    { name: 'idp', url: '/auth/login/idp' }] }] });
+  const { step, ways } = await web.readDevice(stranger, 'WDJB-MJHT');
+  assert.equal(step, 'sign-in');
+  const links = web.render(web.h(web.SignInWays, { ways, code: 'WDJB-MJHT' }));
+  assert.ok(links.includes('href="/auth/login/idp?next=%2F%23%2Fdevice%3Fuser_code%3DWDJB-MJHT"'), links);
+  const alone = daemon({ '/api/v1/me': no, '/auth/providers': [500, {}] });
+  assert.deepEqual(await web.readDevice(alone, 'X'), { step: 'sign-in', ways: [] });
   const over = daemon({ '/api/v1/me': me, '/auth/device/X': [404, { error: 'No device waits.' }] });
   const state = await web.readDevice(over, 'X');
   assert.equal(state.step, 'failed');

@@ -3,6 +3,6 @@ export { h } from 'preact';
 export { render } from 'preact-render-to-string';
 export { ApiError, postJson, readSnapshot } from '../src/api/client';
 export { StatusView } from '../src/pages/ops/StatusPage';
-export { codeOf, DeviceView, readDevice } from '../src/pages/people/DevicePage';
+export { codeOf, DeviceView, readDevice, SignInWays } from '../src/pages/people/DevicePage';
 export { SignInView, wayOf } from '../src/pages/people/SignInPage';
 export { formatDuration, toneOf } from '../src/ui/format';

@@ -10,11 +10,26 @@ export function codeOf(hash: string): string | null {
   return match ? (match[1] ?? '') : null;
 }
 
+// Another way to sign in than by a password.
+export interface Way { name: string; url: string }
 export interface Device { name: string; client: string; address: string }
 export type DeviceState =
-  | { step: 'type' | 'look' | 'sign-in' | 'allowed' | 'refused' }
+  | { step: 'type' | 'look' | 'allowed' | 'refused' }
+  | { step: 'sign-in'; ways: Way[] }
   | { step: 'ask'; device: Device; csrf: string }
   | { step: 'failed'; failure: string };
+
+async function readWays(fetcher: Fetch): Promise<Way[]> {
+  const answer = await getObject(fetcher, '/auth/providers').catch(() => ({ providers: [] }));
+  const list: unknown = answer['providers'];
+  if (!Array.isArray(list)) return [];
+  return list.map((one: Record<string, unknown>) => ({ name: String(one['name']), url: String(one['url']) }));
+}
+
+// Where a provider leads back to is a path of this host.
+export function wayBack(way: Way, code: string): string {
+  return `${way.url}?next=${encodeURIComponent(`/#/device?user_code=${code}`)}`;
+}
 
 // What is to be shown for a code.
 export async function readDevice(fetcher: Fetch, code: string): Promise<DeviceState> {
@@ -31,7 +46,9 @@ export async function readDevice(fetcher: Fetch, code: string): Promise<DeviceSt
       },
     };
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) return { step: 'sign-in' };
+    if (error instanceof ApiError && error.status === 401) {
+      return { step: 'sign-in', ways: await readWays(fetcher) };
+    }
     return { step: 'failed', failure: error instanceof Error ? error.message : String(error) };
   }
 }
@@ -77,6 +94,19 @@ export function DeviceView(
   );
 }
 
+export function SignInWays({ ways, code }: { ways: Way[]; code: string }) {
+  if (ways.length === 0) return null;
+  return (
+    <section>
+      <p>Or sign in through{' '}
+        {ways.map((way, at) => (
+          <>{at > 0 && ', '}<a href={wayBack(way, code)}>{way.name}</a></>
+        ))}.
+      </p>
+    </section>
+  );
+}
+
 export function DevicePage({ code }: { code: string }) {
   const [state, setState] = useState<DeviceState>({ step: code === '' ? 'type' : 'look' });
   const look = async () => setState(await readDevice((path, init) => fetch(path, init), code));
@@ -94,7 +124,12 @@ export function DevicePage({ code }: { code: string }) {
     }
   };
   if (state.step === 'sign-in') {
-    return <SignInPage way="login" token="" onDone={() => void look()} />;
+    return (
+      <>
+        <SignInPage way="login" token="" onDone={() => void look()} />
+        <SignInWays ways={state.ways} code={code} />
+      </>
+    );
   }
   return (
     <DeviceView state={state} onDecide={(allow) => void decide(allow)}
