@@ -5,8 +5,12 @@
 #include "app/build.h"
 #include "app/caller_api.h"
 #include "app/parts.h"
+#include "app/plan_limits.h"
+#include "app/planned_deletion.h"
 #include "base/kept_clock.h"
 #include "base/log.h"
+#include "http/client/mail.h"
+#include "identity/directory.h"
 #include "identity/identity.h"
 #include "identity/orgs.h"
 #include "identity/projects.h"
@@ -14,9 +18,13 @@
 #include "ops/rate_limit.h"
 #include "portal/arrivals.h"
 #include "portal/bearers.h"
+#include "portal/billing/billing.h"
+#include "portal/billing/billing_api.h"
+#include "portal/billing/webhooks.h"
 #include "portal/dev_issuer.h"
 #include "portal/dev_issuer_api.h"
 #include "portal/device_api.h"
+#include "portal/history_api.h"
 #include "portal/invitations.h"
 #include "portal/mailer.h"
 #include "portal/me_api.h"
@@ -81,20 +89,14 @@ Result<std::string> first_project(const Parts& parts, std::string_view organizat
   return projects.empty() ? std::string() : projects.front().id;
 }
 
-int64_t take_try(RateLimiter& rates, std::string_view whose) {
-  const RateDecision decision = rates.take(whose, kSignInTriesPerMinute);
-  return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
-}
-
 void build_device_api(Parts& parts) {
-  parts.portal.device_api = std::make_unique<portal::DeviceApi>(portal::DeviceApi::Services{
-      .sign_in = *parts.portal.sign_in,
-      .people = *parts.people,
-      .clock = parts.clock(),
-      .entropy = *parts.entropy,
-      .public_url = [&parts] { return parts.public_url(); },
-      .take_try =
-          [rates = parts.rates.get()](std::string_view whose) { return take_try(*rates, whose); }});
+  parts.portal.device_api = std::make_unique<portal::DeviceApi>(
+      portal::DeviceApi::Services{.sign_in = *parts.portal.sign_in,
+                                  .people = *parts.people,
+                                  .clock = parts.clock(),
+                                  .entropy = *parts.entropy,
+                                  .public_url = [&parts] { return parts.public_url(); },
+                                  .take_try = take_account_try(parts)});
 }
 
 // Bearers that an issuer signed are looked at when there is an issuer.
@@ -146,6 +148,7 @@ Status build_providers(Parts& parts) {
   portal.providers = KVCS_TRY(portal::Providers::read(parts.config.auth.providers, *parts.upstream,
                                                       parts.clock(), *parts.entropy));
   KVCS_TRY(build_dev_issuer(parts));
+  take_back(parts);
   portal.arrivals = std::make_unique<portal::Arrivals>(portal::Arrivals::Services{
       .people = *parts.people,
       .members = *parts.members,
@@ -254,10 +257,11 @@ Status build_portal(Parts& parts) {
         return KVCS_TRY(parts.organizations->find_by_slug(slug)).id;
       },
       .first_project = [&parts](std::string_view id) { return first_project(parts, id); },
-      .take_try =
-          [rates = parts.rates.get()](std::string_view whose) { return take_try(*rates, whose); }});
-  portal.sign_in_api = std::make_unique<portal::SignInApi>(*portal.sign_in, *parts.sessions,
-                                                           *parts.people, parts.browser_rules());
+      .take_try = take_try(parts),
+      .sign_up = portal::sign_up_of(parts.config.auth)});
+  portal.sign_in_api = std::make_unique<portal::SignInApi>(
+      *portal.sign_in, *parts.sessions, *parts.people, parts.browser_rules(),
+      [&parts](std::string_view provider) { return end_session_url(parts, provider); });
   portal.invitations = std::make_unique<portal::InvitationService>(
       portal::InvitationService::Services{.kv = *parts.kv,
                                           .audited = *parts.audited,
@@ -268,9 +272,10 @@ Status build_portal(Parts& parts) {
                                           .entropy = *parts.entropy});
   KVCS_TRY(build_providers(parts));
   build_bearers(parts);
-  portal.team_api = std::make_unique<portal::TeamApi>(*parts.members, *parts.people,
-                                                      *portal.invitations, *portal.sign_in_api,
-                                                      [&parts] { return parts.public_url(); });
+  KVCS_TRY(build_reset(parts));
+  portal.team_api = std::make_unique<portal::TeamApi>(
+      *parts.members, *parts.people, *portal.invitations, *portal.sign_in_api, portal.mailer.get(),
+      *parts.directory, [&parts] { return parts.public_url(); });
   portal.places_api = std::make_unique<portal::PlacesApi>(*parts.organizations, *parts.projects,
                                                           *parts.members, *parts.directory);
   portal.plans_api = std::make_unique<portal::PlansApi>(
@@ -282,15 +287,26 @@ Status build_portal(Parts& parts) {
   portal.people_api = std::make_unique<portal::PeopleApi>(
       *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });
-  portal.me_api = std::make_unique<portal::MeApi>(
-      portal::MeApi::Services{.auth = *parts.auth,
-                              .directory = *parts.directory,
-                              .people = *parts.people,
-                              .members = *parts.members,
-                              .sessions = *parts.sessions,
-                              .projects = *parts.projects,
-                              .browser = parts.browser_rules(),
-                              .describe_key = caller_api::describe});
+  portal.me_api = std::make_unique<portal::MeApi>(portal::MeApi::Services{
+      .auth = *parts.auth,
+      .directory = *parts.directory,
+      .people = *parts.people,
+      .members = *parts.members,
+      .sessions = *parts.sessions,
+      .projects = *parts.projects,
+      .browser = parts.browser_rules(),
+      .has_second_factor =
+          [totp = portal.totp.get()](std::string_view person_id) { return totp->is_on(person_id); },
+      .provider_of =
+          [providers = portal.providers.get()](std::string_view issuer) {
+            if (issuer == kLocalIssuer) return std::string(portal::kByPassword);
+            const auto* const found = providers->find_by_issuer(issuer);
+            return found ? found->name : std::string();
+          },
+      .describe_key = caller_api::describe,
+      .give_up = [&parts](
+                     std::string_view id,
+                     const AuditContext& who) { return parts.planned_deletions->plan(id, who); }});
   build_device_api(parts);
   return ok();
 }

@@ -331,6 +331,23 @@ std::string store_folder_around(const Config& config, const std::string& path) {
   return "";
 }
 
+// The secret key travels to this address: in clear to this machine alone.
+void check_billing(const portal::BillingConfig& billing, std::vector<std::string>& faults) {
+  const std::string& url = billing.stripe_url;
+  const std::string_view rest = std::string_view(url).substr(0, url.find('/', url.find("//") + 2));
+  bool is_here = false;
+  for (const std::string_view host : {"http://127.0.0.1", "http://[::1]", "http://localhost"}) {
+    is_here |= rest == host || (rest.starts_with(host) && rest[host.size()] == ':');
+  }
+  if (!http::check_upstream_url(url).ok() || (!url.starts_with("https://") && !is_here)) {
+    faults.push_back("billing.stripe_url: '" + printable(url) + "' must begin with https://.");
+  }
+  if (billing.secret_key.empty() != billing.webhook_secret.empty()) {
+    faults.emplace_back(
+        "STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are set together or not at all.");
+  }
+}
+
 bool is_loopback_host(std::string_view host) {
   if (host == "localhost" || host == "::1" || host == "[::1]") return true;
   return host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos;
@@ -404,6 +421,9 @@ std::vector<std::string> validate(const Config& config) {
   }
   log::Level level;
   check_dev_issuer(config, faults);
+  if (const auto mail = portal::read_mail_server(config.mail); !mail.ok()) {
+    faults.push_back(mail.status().message());
+  }
   if (!config.auth.sign_up.empty() && !portal::parse_sign_up(config.auth.sign_up)) {
     faults.push_back("auth.signup: '" + printable(config.auth.sign_up, kShownWord) +
                      "' is none of open, invited, closed.");

@@ -107,6 +107,9 @@ class TokenWatch;
 
 namespace portal {
 class Arrivals;
+class Billing;
+class BillingApi;
+class HistoryApi;
 class Bearers;
 class DevIssuer;
 class DeviceApi;
@@ -220,6 +223,8 @@ struct PortalParts {
   std::unique_ptr<portal::PeopleApi> people_api;
   std::unique_ptr<portal::MeApi> me_api;
   std::unique_ptr<portal::DeviceApi> device_api;
+  // Null: no server is configured. Ends first: its thread makes letters with what stands above.
+  std::unique_ptr<portal::Mailer> mailer;
 };
 
 struct Parts {

@@ -164,7 +164,7 @@ ApiSettings find_api_settings(std::string_view named_url) {
   const Json local = local_credentials();
   ApiSettings found;
   found.url = named_url.empty() ? find_url(config, local) : without_slash(std::string(named_url));
-  take_key(found, environment({"KVCS_API_KEY", "KVCDN_API_KEY"}), "environment");
+  take_key(found, environment({"KVCS_TOKEN", "KVCS_API_KEY", "KVCDN_API_KEY"}), "environment");
   const std::string key_url = text_member(config, "api_key_url");
   if (key_url.empty() || key_url == found.url) {
     take_key(found, text_member(config, "api_key"), "configuration");

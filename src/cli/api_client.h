@@ -1,8 +1,8 @@
 // A client of the daemon's HTTP API, for the commands. Where it finds server and key, first wins:
 //   server  KVCS_API_URL, KVCDN_API_URL, the configuration file, a local daemon's credentials,
 //           http://127.0.0.1:8080
-//   key     KVCS_API_KEY, KVCDN_API_KEY, the configuration file, a login at this server
-//           (credentials.h), a local daemon's credentials
+//   key     KVCS_TOKEN (of a session), KVCS_API_KEY, KVCDN_API_KEY, the configuration file, a login
+//           at this server (credentials.h), a local daemon's credentials
 //   admin   KVCS_ADMIN_KEY, a local daemon's credentials, a login at this server
 // The configuration file is $XDG_CONFIG_HOME/kvcs/config.json (else ~/.config/kvcs/config.json),
 // mode 0600. A local daemon's credentials are initial-credentials.json in $KVCS_DATA_DIR, ./data or

@@ -15,6 +15,9 @@ std::vector<Command> commands() {
   add(download_commands());
   add(artifact_commands());
   add(login_commands());
+  add(share_commands());
+  add(place_commands());
+  add(team_commands());
   add(sample_commands());
   add(inspect_commands());
   add(verify_commands());
@@ -48,6 +51,7 @@ std::vector<CommandGroup> command_groups() {
       {"config", "Check or print the daemon's configuration."},
       {"keys", "The master keys that seal every stored secret."},
       {"kv", "Read and change the key-value store of a running daemon."},
+      {"share", "Links that open one artifact to whoever has them."},
       {"server", "Choose among the servers that somebody has signed in at."},
       {"api-key", "Set, verify or clear the API key that this machine uses."},
       {"admin", "Manage organizations, users and keys of a running daemon."},

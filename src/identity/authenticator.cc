@@ -189,7 +189,8 @@ struct Authenticator::Impl {
     if (organization_id.empty()) return ok();
     const Status entered = enter(organization_id, principal);
     if (entered.ok()) principal.project_id = project_id;
-    return entered.code() == Code::kUnavailable ? entered : ok();
+    const bool goes_on = entered.code() == Code::kNotFound || entered.code() == Code::kForbidden;
+    return goes_on ? ok() : entered;
   }
 
   Status enter(std::string_view organization_id, Principal& principal,
@@ -262,8 +263,10 @@ struct Authenticator::Impl {
   // The caller as it would be let in now. A person acts in one organization at a time, whose end
   // does not end the session, and perhaps for a user there.
   Status look_up_caller(const Principal& caller, Principal& now) const {
-    if (caller.session_id.empty()) return look_up(caller.kind, caller.key_sha256, now);
-    KVCS_TRY(look_up(PrincipalKind::kPerson, caller.key_sha256, now));
+    if (caller.person_id.empty()) return look_up(caller.kind, caller.key_sha256, now);
+    const bool is_vouched = caller.session_id.empty();
+    KVCS_TRY(is_vouched ? admit_vouched(caller.person_id, now)
+                        : look_up(PrincipalKind::kPerson, caller.key_sha256, now));
     if (!caller.user_id.empty()) return act_for(caller.user_id, caller.kind, now);
     const bool is_there =
         caller.organization_id.empty() || now.organization_id == caller.organization_id;
@@ -352,9 +355,24 @@ Status Authenticator::act_for(std::string_view user_id, PrincipalKind family,
 Status Authenticator::still_admits(const Principal& principal) const {
   if (principal.key_sha256.empty()) return ok();
   Principal now;
-  const bool is_vouched = principal.kind == PrincipalKind::kPerson && principal.session_id.empty();
-  if (is_vouched) return impl_->admit_vouched(principal.person_id, now);
-  return impl_->look_up(principal.kind, principal.key_sha256, now);
+  return impl_->look_up_caller(principal, now);
+}
+
+Status Authenticator::look_up_again(Principal& caller) const {
+  if (caller.key_sha256.empty()) return ok();
+  Principal now;
+  const Status found = impl_->look_up_caller(caller, now);
+  // A place that has the person no longer leaves no role there.
+  const bool is_outside = found.code() == Code::kNotFound && caller.user_id.empty();
+  if (!found.ok() && !is_outside) return found;
+  if (now.role < caller.role || now.org_role < caller.org_role || now.scope < caller.scope) {
+    return forbidden("Rights of the caller were taken away while this request was on its way.")
+        .with_reason("rights_changed");
+  }
+  caller.role = now.role;
+  caller.org_role = now.org_role;
+  caller.scope = now.scope;
+  return ok();
 }
 
 bool is_owner_record(KvFamily family, std::string_view key) {

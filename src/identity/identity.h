@@ -65,8 +65,9 @@ class Authenticator final {
 
   // Any family. Unauthenticated: unknown, revoked, expired, or its user or organization is gone
   // (the same words for all). Forbidden with reason user_suspended, org_suspended or
-  // TENANT_SUSPENDED. Unavailable with reason auth_unavailable: the store did not answer. Of signed
-  // tokens also the failures of VouchedPerson.
+  // TENANT_SUSPENDED. Unavailable with reason auth_unavailable: the store did not answer. Internal
+  // with reason auth_unreadable: a record is damaged. Of signed tokens also the failures of
+  // VouchedPerson.
   Result<Principal> authenticate(std::string_view bearer) const;
   // Makes of a person, who acts in the active organization, one who acts in another. NotFound with
   // reason org_not_found when the person is no member. Forbidden with reason org_suspended.

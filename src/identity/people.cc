@@ -265,6 +265,31 @@ Status PersonService::add_sign_in(std::string_view id, const SignIn& sign_in,
   return stored;
 }
 
+Result<SignIn> PersonService::remove_sign_in(std::string_view id, std::string_view sign_in_id,
+                                             const AuditContext& who) {
+  const MutexLock lock(sign_ins_mutex_);
+  const std::vector<SignIn> all = KVCS_TRY(list_sign_ins(id));
+  const auto wanted = std::find_if(all.begin(), all.end(), [&](const SignIn& one) {
+    return kvcs::sign_in_id(one) == sign_in_id;
+  });
+  if (wanted == all.end()) {
+    return not_found("No way to sign in '" + printable(sign_in_id, kShownName) + "'.")
+        .with_reason("sign_in_not_found");
+  }
+  if (all.size() == 1) {
+    return conflict("This is the only way to sign in to the account; add another one first.")
+        .with_reason("last_sign_in");
+  }
+  KvBatch batch;
+  batch.remove(KvFamily::kConfig, keyspace::sign_in(sign_in_id));
+  batch.remove(KvFamily::kConfig, keyspace::person_sign_in(id, sign_in_id));
+  if (wanted->issuer == kLocalIssuer) {
+    batch.remove(KvFamily::kConfig, keyspace::person_password(id));
+  }
+  KVCS_TRY(audited_.write(batch, who));
+  return *wanted;
+}
+
 Result<ActivePlace> PersonService::active_place(std::string_view id) const {
   const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::person_active(id));
   if (entry.code() == Code::kNotFound) return ActivePlace{};

@@ -114,6 +114,9 @@ class PersonService final {
   Status set_password_hash(std::string_view id, std::string_view hash, const AuditContext& who);
 
  private:
+  Result<Person> complete(Person wanted) const;
+
+  Mutex sign_ins_mutex_;
   KvStore& kv_;
   AuditedKv& audited_;
   const Clock& clock_;

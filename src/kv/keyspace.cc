@@ -110,6 +110,12 @@ std::string person_profile(std::string_view person_id) {
 std::string person_password(std::string_view person_id) {
   return concat({kPersonPrefix, person_id, ":password"});
 }
+std::string person_reset(std::string_view person_id) {
+  return concat({kPersonPrefix, person_id, ":reset"});
+}
+std::string person_totp(std::string_view person_id) {
+  return concat({kPersonPrefix, person_id, kTotpSuffix});
+}
 std::string person_active(std::string_view person_id) {
   return concat({kPersonPrefix, person_id, kActiveEnd});
 }

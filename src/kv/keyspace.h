@@ -193,6 +193,8 @@ std::string user_key_prefix(std::string_view user_id);
 std::string org_members(std::string_view org_id);
 std::string person_profile(std::string_view person_id);
 std::string person_password(std::string_view person_id);
+std::string person_reset(std::string_view person_id);
+std::string person_totp(std::string_view person_id);
 std::string person_active(std::string_view person_id);
 std::string person_org(std::string_view person_id, std::string_view org_id);
 std::string person_org_prefix(std::string_view person_id);

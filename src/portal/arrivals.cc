@@ -46,10 +46,34 @@ Status suspended() {
   return forbidden("This account is suspended.").with_reason("person_suspended");
 }
 
-bool is_listed(const std::vector<std::string>& admins, const std::string& subject,
-               const std::string& email) {
-  return std::any_of(admins.begin(), admins.end(), [&](const std::string& one) {
-    return one == subject || (!email.empty() && lower_ascii(one) == email);
+// The first of them that is a name.
+std::string name_of(const oauth::Identity& identity, const std::string& email) {
+  for (const std::string& one : {identity.name, email}) {
+    Result<std::string> name = normal_name(std::string_view(one).substr(0, kDisplayNameMaxBytes));
+    if (name.ok()) return std::move(name).value();
+  }
+  return printable(identity.subject, kDisplayNameMaxBytes);
+}
+
+// The entry of a provider's admins that is this identity.
+std::optional<AppointedBy> appointment(const Provider& provider, const oauth::Identity& identity) {
+  const std::string email = verified_email(identity);
+  for (const std::string& one : provider.admins) {
+    // What has an '@' is an address, which counts verified alone: at some issuers people choose
+    // their own subject.
+    const bool is_address = !one.starts_with(kSubjectPrefix) && one.find('@') != one.npos;
+    const bool fits = is_address ? !email.empty() && lower_ascii(one) == email
+                                 : one == identity.subject ||
+                                       one == std::string(kSubjectPrefix) + identity.subject;
+    if (fits) return AppointedBy{provider.name, one};
+  }
+  return std::nullopt;
+}
+
+bool still_appoints(const std::vector<Provider>& providers, const AppointedBy& by) {
+  return std::any_of(providers.begin(), providers.end(), [&](const Provider& provider) {
+    return provider.name == by.provider && std::find(provider.admins.begin(), provider.admins.end(),
+                                                     by.entry) != provider.admins.end();
   });
 }
 
@@ -75,16 +99,22 @@ Result<Arrivals::Arrival> Arrivals::welcome(const Provider& provider,
                                             const Secret& invitation, std::string_view request_id) {
   const AuditContext who{"sign-in:" + provider.name, "sign-in", std::string(request_id)};
   KVCS_TRY(check_domain(provider, verified_email(identity)));
-  Result<Person> known = s_.people.find_by_sign_in({identity.issuer, identity.subject});
-  if (!known.ok() && known.code() != Code::kNotFound) return known;
-  if (known.ok() && !known->active) return suspended();
-  Person person = known.ok() ? std::move(known).value()
-                             : KVCS_TRY(make_person(provider, identity, invitation, who));
-  if (known.ok() && !invitation.empty()) {
-    KVCS_TRY(s_.invitations.accept(invitation, person, who).status());
+  const Roles roles = KVCS_TRY(mapped_roles(provider, identity));
+  const SignIn sign_in{identity.issuer, identity.subject};
+  Result<Person> found = s_.people.find_by_sign_in(sign_in);
+  Arrival arrival{.is_new = found.code() == Code::kNotFound};
+  if (arrival.is_new) {
+    found = make_person(provider, identity, roles, invitation, who);
+    // Another window of the same person's came first.
+    arrival.is_new = found.status().reason() != "sign_in_exists";
+    if (!arrival.is_new) found = s_.people.find_by_sign_in(sign_in);
   }
-  KVCS_TRY(apply_roles(provider, identity, person, who));
-  return apply_operator(provider, identity, std::move(person), who);
+  Person person = KVCS_TRY(std::move(found));
+  if (!person.active) return suspended();
+  if (person.wants_place) KVCS_TRY(give_place(person, who));
+  KVCS_TRY(apply_roles(provider, roles, person, who));
+  arrival.person = KVCS_TRY(apply_person(provider, identity, std::move(person), true, who));
+  return arrival;
 }
 
 Result<Person> Arrivals::recognize(const Provider& provider, const oauth::Identity& identity) {
@@ -92,22 +122,46 @@ Result<Person> Arrivals::recognize(const Provider& provider, const oauth::Identi
   const SignIn sign_in{identity.issuer, identity.subject};
   Result<Person> known = s_.people.find_by_sign_in(sign_in);
   if (!known.ok() && known.code() != Code::kNotFound) return known;
-  const bool keeps_address = known.ok() && !identity.claims.has("email");
-  KVCS_TRY(check_domain(provider, keeps_address ? known->email : verified_email(identity)));
+  const bool says_address = identity.claims.has("email");
+  KVCS_TRY(check_domain(provider,
+                        known.ok() && !says_address ? known->email : verified_email(identity)));
   if (known.ok() && !known->active) return suspended();
+  const Roles roles = KVCS_TRY(mapped_roles(provider, identity));
   if (!known.ok()) {
-    known = make_person(provider, identity, Secret(), who);
+    known = make_person(provider, identity, roles, Secret(), who);
     // Another request of the same person came first.
     if (known.status().reason() == "sign_in_exists") known = s_.people.find_by_sign_in(sign_in);
     KVCS_TRY(known.status());
   }
+  Person person = std::move(known).value();
+  if (person.wants_place) KVCS_TRY(give_place(person, who));
   if (identity.claims.has(provider.role_claim)) {
-    KVCS_TRY(apply_roles(provider, identity, *known, who));
+    KVCS_TRY(apply_roles(provider, roles, person, who));
   }
-  return apply_operator(provider, identity, std::move(known).value(), who);
+  return apply_person(provider, identity, std::move(person), says_address, who);
 }
 
-// An invitation is looked at before the person is made, and spent after. Roles by claim and the
+Result<Arrivals::Roles> Arrivals::mapped_roles(const Provider& provider,
+                                               const oauth::Identity& identity) const {
+  Roles roles;
+  for (const std::string& word : claimed_roles(provider, identity)) {
+    const auto mapped = provider.role_map.find(word);
+    if (mapped == provider.role_map.end()) continue;
+    const std::string& slug = mapped->second.organization;
+    const Result<Organization> place = s_.organizations.find_by_any_slug(slug);
+    if (place.code() == Code::kNotFound) {
+      log::warn("sign_in.role_map_without_organization",
+                {{"provider", provider.name}, {"organization", slug}});
+      continue;
+    }
+    KVCS_TRY(place.status());
+    OrgRole& role = roles[place->id];
+    role = std::max(role, mapped->second.role);
+  }
+  return roles;
+}
+
+// An invitation is spent by the write that makes the person. Roles by claim and the
 // list of admins let somebody in as an invitation does.
 Result<Person> Arrivals::make_person(const Provider& provider, const oauth::Identity& identity,
                                      const Roles& roles, const Secret& invitation,
@@ -176,13 +230,13 @@ Status Arrivals::apply_roles(const Provider& provider, const Roles& roles, const
 
 // An address that this provider has verified, and verifies no longer, is the person's no longer.
 Result<Person> Arrivals::apply_person(const Provider& provider, const oauth::Identity& identity,
-                                      Person person, const AuditContext& who) {
+                                      Person person, bool says_address, const AuditContext& who) {
   const std::string email = verified_email(identity);
   const std::optional<AppointedBy> by = appointment(provider, identity);
   const auto edit = [&](Person& edited) -> Status {
     const bool was_here = edited.appointed && edited.appointed->provider == provider.name;
-    if (by || was_here) edited.appointed = by;
-    if (!email.empty() || edited.email_verified_by == provider.name) {
+    if (by || (was_here && says_address)) edited.appointed = by;
+    if (!email.empty() || (says_address && edited.email_verified_by == provider.name)) {
       edited.email = email;
       edited.email_verified_by = email.empty() ? "" : provider.name;
     }

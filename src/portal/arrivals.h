@@ -59,7 +59,7 @@ class Arrivals final {
   Status apply_roles(const Provider& provider, const Roles& roles, const Person& person,
                      const AuditContext& who);
   Result<Person> apply_person(const Provider& provider, const oauth::Identity& identity,
-                              Person person, const AuditContext& who);
+                              Person person, bool says_address, const AuditContext& who);
 
   const Services s_;
 };

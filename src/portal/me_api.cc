@@ -132,16 +132,18 @@ Result<http::Response> MeApi::describe(const http::Request& request,
   const AdminRole operator_role = person.operator_role();
   const std::string cookie =
       oauth::cookie_value(request, session_cookie_name(is_secure(s_.browser)));
-  Json body{{"kind", "person"},
-            {"person_id", person.id},
-            {"session_id", http::text_or_null(caller.session_id)},
-            {"name", person.name},
-            {"email", person.email},
-            {"operator_role",
-             person.role == AdminRole::kNone ? Json(nullptr) : Json(admin_role_name(person.role))},
-            {"organization_id", http::text_or_null(caller.organization_id)},
-            {"project_id", http::text_or_null(caller.project_id)},
-            {"csrf_token", cookie.empty() ? Json(nullptr) : Json(csrf_token(cookie))}};
+  Json body{
+      {"kind", "person"},
+      {"person_id", person.id},
+      {"session_id", http::text_or_null(caller.session_id)},
+      {"name", person.name},
+      {"email", person.email},
+      {"operator_role",
+       operator_role == AdminRole::kNone ? Json(nullptr) : Json(admin_role_name(operator_role))},
+      {"organization_id", http::text_or_null(caller.organization_id)},
+      {"project_id", http::text_or_null(caller.project_id)},
+      {"csrf_token", cookie.empty() ? Json(nullptr) : Json(csrf_token(cookie))}};
+  body["second_factor"] = KVCS_TRY(s_.has_second_factor(person.id));
   if (!caller.organization_id.empty()) {
     body["organization"] = caller.organization;
     body["permissions"] = Json::array({access::scope_name(caller.scope)});
@@ -179,6 +181,60 @@ Result<http::Response> MeApi::change(http::Request& request) {
   }
   if (organization || project) KVCS_TRY(set_active(caller));
   return describe(request, caller);
+}
+
+// What requests have noted in memory since the store was told.
+int64_t MeApi::last_used_ms(const Session& stored) const {
+  const auto live = s_.directory.session(stored.token_hash);
+  return std::max(stored.used_ms->load(), live.ok() ? live.value()->used_ms->load() : 0);
+}
+
+namespace {
+
+bool is_last_owner(const Roster& roster, std::string_view person_id) {
+  const auto is_other_owner = [&](const Member& member) {
+    return member.role == OrgRole::kOwner && member.person_id != person_id;
+  };
+  return roster.role_of(person_id) == OrgRole::kOwner &&
+         std::none_of(roster.members.begin(), roster.members.end(), is_other_owner);
+}
+
+}  // namespace
+
+// All is looked at before anything goes. What comes between, such as an owner who leaves, is met by
+// the rules of each write; then the account is there, and may be deleted again.
+Result<http::Response> MeApi::remove(http::Request& request) {
+  const std::string id = request.principal.person_id;
+  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(id));
+  std::vector<std::string> own;
+  for (const std::string& place : places) {
+    const Roster roster = KVCS_TRY(s_.members.roster(place));
+    if (!is_last_owner(roster, id)) continue;
+    if (roster.members.size() > 1) {
+      return conflict("You are the last owner of organization " + place +
+                      ", which others are in. Make one of them an owner, or delete it first.")
+          .with_reason("last_owner");
+    }
+    own.push_back(place);
+  }
+  Json ends = Json::array();
+  for (const std::string& place : own) {
+    const Result<Organization> leaving = s_.give_up(place, by(request));
+    if (leaving.code() == Code::kNotFound) continue;
+    KVCS_TRY(leaving.status());
+    ends.push_back(
+        {{"organization_id", leaving->id}, {"deletion_at", time_json(leaving->deletion_ms)}});
+  }
+  for (const std::string& place : places) {
+    if (std::find(own.begin(), own.end(), place) != own.end()) continue;
+    const Status left = s_.members.remove(place, id, by(request), [](OrgRole) { return ok(); });
+    if (left.code() != Code::kNotFound) KVCS_TRY(Status(left));
+  }
+  KVCS_TRY(s_.sessions.end_all(id, "", by(request)));
+  KVCS_TRY(s_.people.remove(id, by(request)));
+  http::Response response = http::private_reply(200, Json{{"organizations", std::move(ends)}});
+  clear_session_cookie(response, is_secure(s_.browser));
+  return response;
 }
 
 // Bearers of an issuer come and go, and have one place together.

@@ -10,6 +10,9 @@
 //   arrivals.h      who comes through a provider: found, or made
 //   bearers.h       whom the bearers of those providers stand for
 //   oidc_api.h      /auth/login/{provider}, /auth/callback, sign-out told by an issuer
+//   mailer.h        mail to people, in its own time
+//   reset.h         links for a new password; reset_api.h: their routes
+//   totp.h          the second factor of local accounts; totp_api.h: its routes
 //   device_api.h    /auth/device: the sign-in of a command line without a browser
 //   device_flow.h   devices that wait until a person has let them in
 //   dev_issuer.h, dev_issuer_api.h  /oidc: an issuer inside the daemon, for development
@@ -64,6 +67,15 @@ struct PortalConfig {
   std::string providers;    // YAML text, "" for none; providers.h.
   std::string sign_up;      // "open", "invited", "closed"; "" by the next.
   bool dev_issuer = false;  // See dev_issuer.h.
+  PlansConfig plans;
+  BillingConfig billing;
+};
+
+// Mail to people; mailer.h.
+struct MailConfig {
+  std::string smtp_url;  // "" = none is sent.
+  std::string password_file, password_env;
+  std::string from;
 };
 
 // Precondition: parse_sign_up() takes the word, or there is none.

@@ -107,10 +107,13 @@ Result<StartedSession> SignInService::start(const Person& person, std::string_vi
   wanted.address = caller.address;
   wanted.user_agent = caller.user_agent;
   wanted.device = caller.device;
-  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(person.id));
-  if (!places.empty()) {
-    wanted.organization_id = places.front();
-    wanted.project_id = KVCS_TRY(s_.first_project(wanted.organization_id));
+  const Place place = KVCS_TRY(last_place(person.id));
+  wanted.organization_id = place.organization_id;
+  wanted.project_id = place.project_id;
+  AuditContext who = as(person, caller);
+  if (!place.organization_id.empty()) who.source += ", organization " + place.organization_id;
+  if (!caller.old_session.empty()) {
+    KVCS_TRY(s_.sessions.end_token(caller.old_session, who));
   }
   return s_.sessions.start(wanted, who);
 }

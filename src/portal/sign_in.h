@@ -38,6 +38,7 @@ struct Caller {
   std::string address;  // Of the client.
   std::string user_agent;
   std::string request_id;
+  Secret old_session;  // The token of the session that the browser leaves behind; may be empty.
   std::string device = {};  // The name of a device without a browser; "" for browsers.
 };
 

@@ -169,6 +169,10 @@ Result<http::Response> SignInApi::sign_out(http::Request& request) {
     return conflict("The bearer is of an issuer and no session of this daemon; sign out there.")
         .with_reason("no_session");
   }
+  std::string provider;
+  for (const Session& session : KVCS_TRY(sessions_.list(caller.person_id))) {
+    if (session.id == caller.session_id) provider = session.provider;
+  }
   KVCS_TRY(sessions_.end(caller.person_id, caller.session_id, by(request)));
   // The session here has ended, whatever becomes of the one there.
   const std::string url = provider.empty() ? std::string() : end_elsewhere_(provider);

@@ -174,6 +174,38 @@ TEST_CASE("config: listen addresses", "[unit][app]") {
   }
 }
 
+TEST_CASE("config: Stripe's secrets have the names that its tools know, and come together",
+          "[unit][app]") {
+  const LoadedConfig loaded = load_config_text(
+      "", {{"STRIPE_SECRET_KEY", "sk_1"}, {"STRIPE_WEBHOOK_SECRET", "whsec_1,whsec_2"}}, "f");
+  CHECK(loaded.faults.empty());
+  CHECK(loaded.config.auth.billing.secret_key.reveal() == "sk_1");
+  CHECK(print_config_json(loaded.config).find("sk_1") == std::string::npos);
+  CHECK(print_config_yaml(loaded.config, true).find("whsec_1") == std::string::npos);
+  CHECK(faults("", {{"STRIPE_SECRET_KEY", "sk_1"}}) ==
+        one("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are set together or not at all."));
+  CHECK(faults("billing:\n  stripe_url: http://stripe.example.com\n") ==
+        one("billing.stripe_url: 'http://stripe.example.com' must begin with https://."));
+  CHECK(faults("billing:\n  stripe_url: http://127.0.0.1.example.com\n").size() == 1);
+  CHECK(faults("billing:\n  stripe_url: http://127.0.0.1:4010\n").empty());
+}
+
+TEST_CASE("config: quotas of other servers' variables stand beneath our own", "[unit][app]") {
+  const auto artifacts = [](const char* yaml, const Environment& environment) {
+    return load_config_text(yaml, environment, "f").config.auth.plans.artifacts;
+  };
+  const char* const file = "artifacts:\n  quota_artifacts: 7\n";
+  CHECK(artifacts("", {}) == -1);
+  CHECK(artifacts("", {{"KVCDN_QUOTA_ARTIFACTS", "5"}}) == 5);
+  CHECK(artifacts("", {{"KVCDN_QUOTA_ARTIFACTS", "0"}}) == 0);
+  for (const char* bad : {"", "-5", "many", "99999999999999999999", "5.5"}) {
+    CHECK(artifacts("", {{"KVCDN_QUOTA_ARTIFACTS", bad}}) == -1);
+  }
+  CHECK(artifacts(file, {{"KVCDN_QUOTA_ARTIFACTS", "5"}}) == 7);
+  CHECK(artifacts("", {{"KVCDN_QUOTA_ARTIFACTS", "5"}, {"KVCS_ARTIFACTS_QUOTA_ARTIFACTS", "6"}}) ==
+        6);
+}
+
 TEST_CASE("config: the development issuer is for this machine alone", "[unit][app]") {
   const std::string on = "auth:\n  dev_issuer: true\n";
   CHECK(faults(on).empty());

@@ -92,6 +92,10 @@ struct Vault {
         parts.gateway.tokens->find_refresh(id, {"http://127.0.0.1:1/t"})->refresh_token.reveal() ==
         "REFRESH");
     CHECK(parts.kv->get(KvFamily::kSystem, keyspace::kMasterKeyCheck).ok());
+    const std::string factor = keyspace::person_totp(person);
+    const Json record = *parse_json(parts.kv->get(KvFamily::kConfig, factor)->value);
+    CHECK(portal::to_base32(parts.sealer->open(text_member(record, "sealed"), factor)->reveal()) ==
+          totp_secret.reveal());
     const auto issuer_key = parts.kv->get(KvFamily::kSystem, keyspace::kDevIssuerKey);
     REQUIRE(issuer_key.ok());
     CHECK(parts.sealer->open(issuer_key->value, keyspace::kDevIssuerKey).ok());
@@ -115,6 +119,8 @@ struct Vault {
   int64_t held(size_t key) const { return status()[key]["records"].get<int64_t>(); }
 
   TestApp app{[](Config& config) { config.auth.dev_issuer = true; }};
+  std::string person;
+  Secret totp_secret;
   std::string token;
 };
 

@@ -139,6 +139,11 @@ TEST_CASE("keyspace: what is built is read back", "[unit][kv]") {
   CHECK(parse_org_config(organization) == "o");
   CHECK(parse_user_config(user) == "u");
   CHECK(parse_ai_provider(ai) == "p");
+  const std::string profile = person_profile("p"), active = person_active("p");
+  CHECK(parse_person_profile(profile) == "p");
+  CHECK(parse_person_active(active) == "p");
+  CHECK_FALSE(parse_person_active(profile));
+  CHECK_FALSE(parse_person_active(active + ":x"));
   const std::string org_key_text = org_key("o", "k"), tenant_text = tenant_token("o", "t");
   const auto key = parse_org_key(org_key_text);
   REQUIRE(key);
@@ -215,8 +220,9 @@ TEST_CASE("keyspace: the scan of accounts narrows with what is known", "[unit][k
 TEST_CASE("keyspace: secrets and kept answers are told by their keys", "[unit][kv]") {
   CHECK(is_credential(org_credential("o", "openai")));
   CHECK_FALSE(is_credential(org_config("o")));
-  for (const std::string& key : {oauth_state("s"), std::string("session:1"), idempotency("s", "h"),
-                                 std::string(kSetupToken), std::string("agent_state:t:k")}) {
+  for (const std::string& key :
+       {oauth_state("s"), std::string("session:1"), idempotency("s", "h"), std::string(kSetupToken),
+        std::string(kDevIssuerKey), std::string("agent_state:t:k")}) {
     INFO(key);
     CHECK(is_private_state(key));
   }

@@ -105,11 +105,18 @@ export function SignInView(
   );
 }
 
+// What goes along with the words of a form.
+function extra(way: Way, token: string): Record<string, unknown> {
+  if (way === 'login') return {};
+  return way === 'code' ? { ticket: token } : { token };
+}
+
 // `onDone`: what follows instead of the words of welcome.
-export function SignInPage(
-  { way, token, onDone }: { way: Way; token: string; onDone?: () => void },
-) {
-  const [state, setState] = useState<SignInState>({ way, failure: null, busy: false, done: null });
+export function SignInPage(asked: { way: Way; token: string; onDone?: () => void }) {
+  const [state, setState] = useState<SignInState>(
+    { way: asked.way, failure: null, busy: false, done: null });
+  const [token, setToken] = useState(asked.token);
+  const { way } = state;
   const submit = async (form: HTMLFormElement) => {
     const fields: Record<string, unknown> = {};
     new FormData(form).forEach((value, name) => {
@@ -119,7 +126,12 @@ export function SignInPage(
     try {
       const body = { ...fields, ...extra(way, token) };
       const begun = await postJson((path, init) => fetch(path, init), words[way].path, body);
-      if (onDone) return onDone();
+      if (begun['totp_required'] === true) {
+        setToken(String(begun['ticket']));
+        setState({ ...state, way: 'code', failure: null, busy: false });
+        return;
+      }
+      if (asked.onDone) return asked.onDone();
       // The link is spent: it leaves the address, and with it the history.
       history.replaceState(null, '', '#/');
       setState({ ...state, busy: false, done: String(begun['name'] ?? '') });
