@@ -178,7 +178,7 @@ Result<std::vector<Upload>> UploadService::find_parts(const Principal& who, cons
     if (part.project_id != wanted.project_id) {
       return invalid("Upload-Concat: part " + id + " is of another project.");
     }
-    const uint64_t staged = KVCS_TRY(staged_bytes(part));
+    const uint64_t staged = KVCS_TRY(staged_bytes(part, StagedLook::kKept));
     if (staged != *part.length) {
       return conflict("Upload-Concat: part " + id + " has " + std::to_string(staged) + " of its " +
                       std::to_string(*part.length) + " bytes.")

@@ -185,11 +185,11 @@ Result<std::unique_ptr<ArtifactPutTurn>> UploadService::take_turn(std::string_vi
 }
 
 // What is staged under a part may be longer, while a final upload puts others behind it.
-Result<uint64_t> UploadService::staged_bytes(const Upload& upload) {
+Result<uint64_t> UploadService::staged_bytes(const Upload& upload, StagedLook look) {
   if (upload.done || !upload.sealed_sha256.empty()) return upload.length.value_or(0);
   const bool is_taken = upload.kind == UploadKind::kPart && !upload.artifact_id.empty();
   if (is_taken) return upload.length.value_or(0);
-  const uint64_t staged = KVCS_TRY(blobs_.staged_size(upload.id));
+  const uint64_t staged = KVCS_TRY(blobs_.staged_size(upload.id, look));
   return std::min(staged, upload.length.value_or(staged));
 }
 
@@ -198,19 +198,24 @@ Result<UploadState> UploadService::look(const Principal& who, std::string_view i
   UploadState state;
   state.upload = KVCS_TRY(find_own(who, id));
   const Upload& upload = state.upload;
-  if (upload.kind != UploadKind::kFinal || upload.done) {
-    state.offset = KVCS_TRY(staged_bytes(upload));
+  const bool is_final = upload.kind == UploadKind::kFinal;
+  auto turn = take_turn(id);
+  if (!turn.ok() && !upload.done) {
+    // Whoever is at work says how far it came when that is sure; a final upload has no offset yet.
+    if (is_final) return turn.status();
+    state.offset = KVCS_TRY(staged_bytes(upload, StagedLook::kKept));
+    const bool ends = upload.kind == UploadKind::kWhole && state.offset == upload.length;
+    if (ends) return turn.status();
+    return state;
   }
-  const bool is_whole = upload.kind == UploadKind::kWhole && state.offset == upload.length;
-  if (upload.done || (upload.kind != UploadKind::kFinal && !is_whole)) return state;
-  // All bytes are there and it is not ready: whoever was to finish it is at it, or died.
-  const auto turn = KVCS_TRY(take_turn(id));
   state.upload = KVCS_TRY(find_own(who, id));
-  if (!state.upload.done) {
-    state.ready = KVCS_TRY(finish(who, state.upload, request_id));
-    state.upload.done = true;
-  }
-  state.offset = state.upload.length;
+  if (!is_final || upload.done) state.offset = KVCS_TRY(staged_bytes(upload, StagedLook::kAll));
+  const bool is_whole = upload.kind == UploadKind::kWhole && state.offset == upload.length;
+  if (upload.done || (!is_final && !is_whole)) return state;
+  // All bytes are there and it is not ready: whoever was to finish it has died.
+  state.ready = KVCS_TRY(finish(who, upload, request_id));
+  state.upload.done = true;
+  state.offset = upload.length;
   return state;
 }
 
@@ -245,7 +250,7 @@ Result<UploadWrite> UploadService::begin_write(const Principal& who, std::string
   if (upload.kind == UploadKind::kFinal) {
     return forbidden("A final upload is made of its parts; it takes no bytes of its own.");
   }
-  const uint64_t at = KVCS_TRY(staged_bytes(upload));
+  const uint64_t at = KVCS_TRY(staged_bytes(upload, StagedLook::kAll));
   if (ask.offset != at) return wrong_offset(at, ask.offset);
   // Before a length is kept that what is there, or comes, does not fit into.
   const uint64_t least = at + ask.body_bytes.value_or(0);

@@ -4,9 +4,8 @@
 //   create() ─ begin_write() … keep, as often as it takes ─ all bytes there: finish() ─ ready
 //      └── a part: no artifact; concatenate() makes a final upload of parts, and finishes it
 //
-// - How much has come is known by the blob store alone: the length of what is staged. A row says
-//   what an upload is to be. So an offset that was answered is on disk, and no death of the process
-//   can make the two disagree.
+// - How much has come is known by the blob store alone; a row says what an upload is to be. So an
+//   offset that was answered is on disk, and no death of the process can make the two disagree.
 // - An upload of one artifact has the artifact's id; the pending artifact's row holds its quota. A
 //   part holds its own, until a final upload takes it.
 // - The end has three steps: the digest is compared and written down (sealed), what is staged
@@ -106,7 +105,7 @@ class UploadService final {
   Status insert(Database& db, Upload& upload, const std::string& id);
   Result<Upload> find_own(const Principal& who, std::string_view id) const;
   Result<std::unique_ptr<ArtifactPutTurn>> take_turn(std::string_view id);
-  Result<uint64_t> staged_bytes(const Upload& upload);
+  Result<uint64_t> staged_bytes(const Upload& upload, StagedLook look);
   Status set_length(Upload& upload, uint64_t length);
   Status fit(const Upload& upload, uint64_t bytes);
   Status join_parts(const Upload& upload);

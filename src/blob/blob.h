@@ -6,8 +6,8 @@
 // test.
 //
 // What comes in several requests is staged under an id of its owner's, until it is a blob. What was
-// appended stays when its writer goes, and when the process dies; what was synced, after a power
-// cut too. The number of its bytes is kept nowhere else.
+// appended stays when its writer goes, and when the process dies; what was kept, after a power cut
+// too.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -63,6 +63,10 @@ class StagedWriter {
   virtual Status keep() = 0;
   virtual uint64_t size_bytes() const = 0;  // Of all that is staged.
 };
+enum class StagedLook : uint8_t {
+  kAll,   // What came and was not kept is kept now. Nobody writes meanwhile.
+  kKept,  // What was kept, whoever writes.
+};
 enum class StagedMode : uint8_t {
   kAsItComes,     // Each append counts at once.
   kAllOrNothing,  // What is appended counts with keep(), also when the process dies before.
@@ -106,7 +110,7 @@ class BlobStore {
                                                             std::string_view owner,
                                                             StagedMode mode) = 0;
   // How many bytes are staged, all of them durable; 0 for an id without any.
-  virtual Result<uint64_t> staged_size(std::string_view id) = 0;
+  virtual Result<uint64_t> staged_size(std::string_view id, StagedLook look) = 0;
   // The digest of what is staged, durable on return. Nobody writes meanwhile. NotFound.
   virtual Result<std::string> staged_digest(std::string_view id) = 0;
   virtual Result<std::unique_ptr<BlobReader>> read_staged(

@@ -122,9 +122,9 @@ class FaultyBlobs final : public BlobStore {
     return std::unique_ptr<StagedWriter>(
         std::make_unique<FaultyStagedWriter>(std::move(writer), plan_, std::string(id)));
   }
-  Result<uint64_t> staged_size(std::string_view id) override {
+  Result<uint64_t> staged_size(std::string_view id, StagedLook look) override {
     KVCS_TRY(plan_("staged_size", id));
-    return base_.staged_size(id);
+    return base_.staged_size(id, look);
   }
   Result<std::string> staged_digest(std::string_view id) override {
     KVCS_TRY(plan_("staged_digest", id));

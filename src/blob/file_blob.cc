@@ -270,7 +270,9 @@ class FileBlobs final : public BlobStore {
                                                     StagedMode mode) override {
     return staged_.open(id, from, more_bytes, owner, mode);
   }
-  Result<uint64_t> staged_size(std::string_view id) override { return staged_.size(id); }
+  Result<uint64_t> staged_size(std::string_view id, StagedLook look) override {
+    return staged_.size(id, look);
+  }
   Result<std::string> staged_digest(std::string_view id) override { return staged_.digest(id); }
   Result<std::unique_ptr<BlobReader>> read_staged(std::string_view id) const override {
     KVCS_TRY(check_staged_id(id));

@@ -174,7 +174,7 @@ class MemoryBlobs final : public BlobStore {
     return std::unique_ptr<StagedWriter>(
         std::make_unique<MemoryStagedWriter>(state_, id, from, more_bytes, mode));
   }
-  Result<uint64_t> staged_size(std::string_view id) override {
+  Result<uint64_t> staged_size(std::string_view id, StagedLook) override {
     KVCS_TRY(check_staged_id(id));
     MutexLock lock(state_.mutex);
     const auto it = state_.staged.find(id);

@@ -11,19 +11,19 @@
 #include <optional>
 #include <vector>
 
-#include "base/bytes.h"
+#include "base/boot_id.h"
 #include "base/crypto.h"
 #include "base/descriptor_room.h"
 #include "base/file.h"
 #include "blob/file_sink.h"
 #include "blob/folder_names.h"
+#include "blob/staged_mark.h"
 #include "blob/upload_checks.h"
 
 namespace kvcs {
 namespace {
 
-constexpr size_t kFromMaxBytes = 20;
-constexpr std::string_view kFromSuffix = ".from";
+constexpr std::string_view kMarkSuffix = ".kept";
 constexpr mode_t kFileMode = 0600;
 constexpr size_t kReadBytes = 1 << 20;
 // A file whose hash was given up is read once more at its end.
@@ -50,19 +50,16 @@ Status unlink_path(const std::string& path) {
   return ok();
 }
 
-// Where bytes begin that do not count yet; nothing when all count. What cannot be read was cut off
-// before the first of them was written.
-Result<std::optional<uint64_t>> read_from(const std::string& path) {
-  const auto text = read_small_file(path, kFromMaxBytes);
-  if (text.code() == Code::kNotFound) return std::optional<uint64_t>();
-  if (!text.ok()) return without_path(text.status());
-  const auto from = parse_u64(*text, "from");
-  return from.ok() ? std::optional<uint64_t>(*from) : std::nullopt;
+std::string mark_of(const std::string& path) {
+  return path + std::string(kMarkSuffix);
 }
 
-Status write_from(const std::string& path, uint64_t from) {
-  const Descriptor file = KVCS_TRY(open_path(path, O_WRONLY | O_CREAT | O_TRUNC));
-  return without_path(write_all(file.get(), std::to_string(from), path));
+// How many of the file's bytes count: all of them, while the machine runs that they were written
+// on.
+uint64_t counted(const std::optional<StagedMark>& mark, uint64_t length) {
+  if (!mark) return 0;
+  const bool all = mark->counts_all && !mark->boot.empty() && mark->boot == boot_id();
+  return all ? length : std::min(mark->bytes, length);
 }
 
 }  // namespace
@@ -82,11 +79,11 @@ class FileStagedWriter final : public StagedWriter {
         mode_(mode),
         hash_(std::move(hash)),
         sink_(folder, owner, more_bytes, hash_ ? &hash_->pipe : nullptr) {}
-  // What does not count goes before its mark, so that no death in between makes it count.
+  // What does not count goes before the mark changes, so that no death in between makes it count.
   ~FileStagedWriter() override {
     if (mode_ == StagedMode::kAsItComes || kept_ || !file_.valid()) return;
     const bool cut = ::ftruncate(file_.get(), static_cast<off_t>(from_)) == 0;
-    if (cut) (void)unlink_path(path_ + std::string(kFromSuffix));
+    if (cut) (void)write_staged_mark(mark_of(path_), {0, from_, boot_id(), true}, false);
   }
 
   Status start() {
@@ -96,17 +93,14 @@ class FileStagedWriter final : public StagedWriter {
       return invalid("There are " + std::to_string(there) + " bytes, and not " +
                      std::to_string(from_) + ".");
     }
-    // The name is on disk before the first byte, once.
-    if (from_ == 0) KVCS_TRY(sync_blob_folder(folder_.staged_folder()));
-    const std::string mark = path_ + std::string(kFromSuffix);
     if (there > from_ && ::ftruncate(file_.get(), static_cast<off_t>(from_)) != 0) {
       return blob_error("truncate", path_, errno);
     }
-    if (mode_ == StagedMode::kAllOrNothing) {
-      KVCS_TRY(write_from(mark, from_));
-    } else {
-      KVCS_TRY(unlink_path(mark));
-    }
+    // Before the first byte, so that a death of the process leaves bytes with a mark.
+    const bool counts_all = mode_ == StagedMode::kAsItComes;
+    KVCS_TRY(write_staged_mark(mark_of(path_), {0, from_, boot_id(), counts_all}, false));
+    // The names are on disk once.
+    if (from_ == 0) KVCS_TRY(sync_blob_folder(folder_.staged_folder()));
     if (::lseek(file_.get(), static_cast<off_t>(from_), SEEK_SET) < 0) {
       return blob_error("seek", path_, errno);
     }
@@ -122,11 +116,9 @@ class FileStagedWriter final : public StagedWriter {
   }
   Status keep() override {
     if (::fsync(file_.get()) != 0) return blob_error("fsync", path_, errno);
+    KVCS_TRY(write_staged_mark(mark_of(path_), {0, size_bytes(), boot_id(), true}, true));
     kept_ = true;
-    if (mode_ == StagedMode::kAsItComes) return ok();
-    KVCS_TRY(unlink_path(path_ + std::string(kFromSuffix)));
-    // A mark that came back with the power would take the bytes away again.
-    return sync_blob_folder(folder_.staged_folder());
+    return ok();
   }
   uint64_t size_bytes() const override {
     struct stat facts {};
@@ -183,20 +175,20 @@ Result<std::unique_ptr<StagedWriter>> StagedFiles::open(std::string_view id, uin
   return std::unique_ptr<StagedWriter>(std::move(writer));
 }
 
-Result<uint64_t> StagedFiles::size(std::string_view id) {
+Result<uint64_t> StagedFiles::size(std::string_view id, StagedLook look) {
   KVCS_TRY(check_staged_id(id));
   const std::string path = path_of(id);
   const auto file = open_path(path, O_RDONLY);
   if (file.code() == Code::kNotFound) return uint64_t{0};
   KVCS_TRY(file.status());
-  // In this order: what comes meanwhile is not named, as it may not be on disk; and a mark that
-  // comes or goes around the look at the length is seen on one of its sides.
-  const std::string mark = path + std::string(kFromSuffix);
-  const auto before = KVCS_TRY(read_from(mark));
   const uint64_t length = KVCS_TRY(length_of(*file, path));
-  const auto after = KVCS_TRY(read_from(mark));
+  const auto mark = KVCS_TRY(read_staged_mark(mark_of(path)));
+  if (look == StagedLook::kKept) return mark ? std::min(mark->bytes, length) : 0;
+  const uint64_t bytes = counted(mark, length);
+  if (bytes == 0 || (mark && mark->bytes == bytes)) return bytes;
   if (::fsync(file->get()) != 0) return blob_error("fsync", path, errno);
-  return std::min({length, before.value_or(length), after.value_or(length)});
+  KVCS_TRY(write_staged_mark(mark_of(path), {0, bytes, boot_id(), mark->counts_all}, true));
+  return bytes;
 }
 
 Result<std::string> StagedFiles::digest(std::string_view id) {
@@ -234,6 +226,7 @@ Status StagedFiles::publish(std::string_view id, std::string_view sha256_hex) {
     if (::lstat(to.c_str(), &facts) != 0) return not_found("Nothing is staged under this id.");
   }
   KVCS_TRY(sync_blob_folder(folder_.folder_of(sha256_hex)));
+  KVCS_TRY(unlink_path(mark_of(from)));
   return sync_blob_folder(folder_.staged_folder());
 }
 
@@ -241,13 +234,13 @@ Status StagedFiles::remove(std::string_view id) {
   KVCS_TRY(check_staged_id(id));
   (void)take_hash(id);
   KVCS_TRY(unlink_path(path_of(id)));
-  return unlink_path(path_of(id) + std::string(kFromSuffix));
+  return unlink_path(mark_of(path_of(id)));
 }
 
 Status StagedFiles::for_each(const std::function<Status(std::string_view)>& visit) const {
   std::vector<std::string> ids;
   KVCS_TRY(for_each_name(folder_.staged_folder(), [&](std::string_view name) {
-    if (name.ends_with(kFromSuffix)) name.remove_suffix(kFromSuffix.size());
+    if (name.ends_with(kMarkSuffix)) name.remove_suffix(kMarkSuffix.size());
     if (check_staged_id(name).ok()) ids.emplace_back(name);
     return ok();
   }));

@@ -1,8 +1,9 @@
-// What comes in several requests, as files of the file engine: staged/<id>, and beside it
-// staged/<id>.from while bytes come that count together or not at all; it says where they begin.
-// A file's length is the number of its bytes, and nothing else is: it grows as they are written,
-// and no answer names it before it is synced. The hash of what came in this life of the process
-// goes along in memory, so that the end need not read the file again. Thread-safe.
+// What comes in several requests, as files of the file engine: staged/<id>, and beside it the mark
+// staged/<id>.kept (staged_mark.h), which says how many of the bytes are surely on disk. As long as
+// the machine runs, the file's length is the number of its bytes: a process that dies takes none of
+// them along. After the power went, what lies beyond the mark may be anything, and goes. The hash
+// of what came in this life of the process goes along in memory, so that the end need not read the
+// file again. Thread-safe.
 #pragma once
 #include <functional>
 #include <map>
@@ -24,7 +25,7 @@ class StagedFiles final {
   Result<std::unique_ptr<StagedWriter>> open(std::string_view id, uint64_t from,
                                              uint64_t more_bytes, std::string_view owner,
                                              StagedMode mode);
-  Result<uint64_t> size(std::string_view id);
+  Result<uint64_t> size(std::string_view id, StagedLook look);
   Result<std::string> digest(std::string_view id);
   Status publish(std::string_view id, std::string_view sha256_hex);
   Status remove(std::string_view id);

@@ -69,7 +69,9 @@ class TimedBlobs final : public BlobStore {
                                                     StagedMode mode) override {
     return base_.open_staged(id, from, more_bytes, owner, mode);
   }
-  Result<uint64_t> staged_size(std::string_view id) override { return base_.staged_size(id); }
+  Result<uint64_t> staged_size(std::string_view id, StagedLook look) override {
+    return base_.staged_size(id, look);
+  }
   Result<std::string> staged_digest(std::string_view id) override {
     return base_.staged_digest(id);
   }

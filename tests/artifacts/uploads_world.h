@@ -66,6 +66,11 @@ struct TusDoor {
     return send("HEAD", path, {}, "", key);
   }
   std::string offset(const std::string& path) { return head(path).header("upload-offset"); }
+  // Bytes that have come, kept or not.
+  uint64_t arrived(const std::string& path) const {
+    const auto reader = w.base->read_staged(id_of(path));
+    return reader.ok() ? (*reader)->size_bytes() : 0;
+  }
   static std::string id_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
   bool is_ready(const std::string& path) {
     const auto found = w.service->find(id_of(path));
