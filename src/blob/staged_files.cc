@@ -54,11 +54,17 @@ std::string mark_of(const std::string& path) {
   return path + std::string(kMarkSuffix);
 }
 
+// Of few signs and without spaces, whatever the kernel calls it; "" when it does not say.
+std::string this_boot() {
+  const std::string id = boot_id();
+  return id.empty() ? id : sha256_hex(id).substr(0, 16);
+}
+
 // How many of the file's bytes count: all of them, while the machine runs that they were written
 // on.
 uint64_t counted(const std::optional<StagedMark>& mark, uint64_t length) {
   if (!mark) return 0;
-  const bool all = mark->counts_all && !mark->boot.empty() && mark->boot == boot_id();
+  const bool all = mark->counts_all && !mark->boot.empty() && mark->boot == this_boot();
   return all ? length : std::min(mark->bytes, length);
 }
 
@@ -83,7 +89,7 @@ class FileStagedWriter final : public StagedWriter {
   ~FileStagedWriter() override {
     if (mode_ == StagedMode::kAsItComes || kept_ || !file_.valid()) return;
     const bool cut = ::ftruncate(file_.get(), static_cast<off_t>(from_)) == 0;
-    if (cut) (void)write_staged_mark(mark_of(path_), {0, from_, boot_id(), true}, false);
+    if (cut) (void)write_staged_mark(mark_of(path_), {0, from_, this_boot(), true}, false);
   }
 
   Status start() {
@@ -98,7 +104,7 @@ class FileStagedWriter final : public StagedWriter {
     }
     // Before the first byte, so that a death of the process leaves bytes with a mark.
     const bool counts_all = mode_ == StagedMode::kAsItComes;
-    KVCS_TRY(write_staged_mark(mark_of(path_), {0, from_, boot_id(), counts_all}, false));
+    KVCS_TRY(write_staged_mark(mark_of(path_), {0, from_, this_boot(), counts_all}, false));
     // The names are on disk once.
     if (from_ == 0) KVCS_TRY(sync_blob_folder(folder_.staged_folder()));
     if (::lseek(file_.get(), static_cast<off_t>(from_), SEEK_SET) < 0) {
@@ -116,7 +122,7 @@ class FileStagedWriter final : public StagedWriter {
   }
   Status keep() override {
     if (::fsync(file_.get()) != 0) return blob_error("fsync", path_, errno);
-    KVCS_TRY(write_staged_mark(mark_of(path_), {0, size_bytes(), boot_id(), true}, true));
+    KVCS_TRY(write_staged_mark(mark_of(path_), {0, size_bytes(), this_boot(), true}, true));
     kept_ = true;
     return ok();
   }
@@ -187,7 +193,7 @@ Result<uint64_t> StagedFiles::size(std::string_view id, StagedLook look) {
   const uint64_t bytes = counted(mark, length);
   if (bytes == 0 || (mark && mark->bytes == bytes)) return bytes;
   if (::fsync(file->get()) != 0) return blob_error("fsync", path, errno);
-  KVCS_TRY(write_staged_mark(mark_of(path), {0, bytes, boot_id(), mark->counts_all}, true));
+  KVCS_TRY(write_staged_mark(mark_of(path), {0, bytes, this_boot(), mark->counts_all}, true));
   return bytes;
 }
 

@@ -38,7 +38,6 @@ struct Answer {
   std::string body, location, challenge;
   std::optional<uint64_t> offset;
   bool ok() const { return status / 100 == 2; }
-  Status failure() const { return status_of_answer(status, body); }
 };
 
 // One part of the file, and of the server's upload of that id.
@@ -102,6 +101,7 @@ class ResumableUpload final {
   }
 
  private:
+  Status refusal(const Answer& answer) const;
   Result<Answer> ask(ApiClient& api, http::UpstreamRequest request, const std::string& path);
   bool load();
   Status save() const;
@@ -135,6 +135,13 @@ Result<Answer> ResumableUpload::ask(ApiClient& api, http::UpstreamRequest reques
   if (offset.ok()) answer.offset = *offset;
   answer.body = KVCS_TRY(response->read_all(kAnswerMaxBytes));
   return answer;
+}
+
+// The advice says where a key belongs; the server's words alone would not.
+Status ResumableUpload::refusal(const Answer& answer) const {
+  Status failed = status_of_answer(answer.status, answer.body);
+  if (answer.status != 401) return failed;
+  return unauthenticated(failed.message() + " " + settings_.key_advice);
 }
 
 // Named by all that makes this upload another one.
@@ -221,7 +228,7 @@ Result<std::optional<std::string>> ResumableUpload::offer() {
   request.body = dump_json(announcement_);
   const Answer made = KVCS_TRY(ask(api_, std::move(request), kUploads));
   if (made.status == kGone || made.status == 405) return std::optional<std::string>();
-  if (!made.ok()) return made.failure();
+  if (!made.ok()) return refusal(made);
   const std::string id = made.location.substr(made.location.rfind('/') + 1);
   bool is_there = made.offset == file_.size_bytes;
   if (!is_there && !made.challenge.empty()) {
@@ -260,7 +267,7 @@ Result<bool> ResumableUpload::begin() {
     const Answer made = KVCS_TRY(ask(api_, std::move(request), kUploads));
     const bool unknown = made.status == kGone || made.status == 405;
     if (unknown && parts_.empty() && made.body.find("project") == std::string::npos) return false;
-    if (!made.ok()) return made.failure();
+    if (!made.ok()) return refusal(made);
     part->id = made.location.substr(made.location.rfind('/') + 1);
     parts_.push_back(std::move(part));
   }
@@ -278,7 +285,7 @@ Status ResumableUpload::send_rest(Part& part) {
   http::UpstreamRequest look;
   look.method = "HEAD";
   const Answer told = KVCS_TRY(ask(api, std::move(look), path));
-  if (!told.ok()) return told.failure();
+  if (!told.ok()) return refusal(told);
   const uint64_t from = told.offset.value_or(UINT64_MAX);
   if (from > part.size_bytes) return upstream_failed("The server names no offset of the upload.");
   part.sent = from;
@@ -374,9 +381,9 @@ Result<std::string> ResumableUpload::join() {
     const bool is_busy = answer.ok() && (answer->status == kLocked || answer->status >= 500);
     if (answer.ok() && !is_busy) {
       if (answer->status == 400) forget();
-      return answer->failure();
+      return refusal(*answer);
     }
-    if (++failures == kFailuresMax) return answer.ok() ? answer->failure() : answer.status();
+    if (++failures == kFailuresMax) return answer.ok() ? refusal(*answer) : answer.status();
     pause_ms(wait_ms);
     wait_ms = std::min(wait_ms * 2, kPauseMaxMs);
   }

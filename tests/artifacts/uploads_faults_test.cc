@@ -44,7 +44,6 @@ TEST_CASE("tus: what has come of a request that was cut is kept", "[artifacts][t
 }
 
 TEST_CASE("tus: bytes under a checksum that were cut are not kept", "[artifacts][tus][fault]") {
-  // In memory what is not kept has not come.
   TusDoor d;
   const std::string path = d.begin("0123456789");
   {
