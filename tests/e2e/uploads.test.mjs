@@ -56,6 +56,8 @@ class CuttingRelay {
     upstream.on('data', (chunk) => client.write(chunk));
     client.on('data', (chunk) => {
       this.sent += chunk.length;
+      // The client does not repeat this request.
+      if (chunk.includes('Upload-Concat: final')) left = Infinity;
       left -= chunk.length;
       if (left > 0) {
         if (!upstream.write(chunk)) {
