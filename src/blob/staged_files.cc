@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/boot_id.h"
@@ -244,10 +245,10 @@ Status StagedFiles::remove(std::string_view id) {
 }
 
 Status StagedFiles::for_each(const std::function<Status(std::string_view)>& visit) const {
-  std::vector<std::string> ids;
+  std::set<std::string> ids;  // A file and its mark are one.
   KVCS_TRY(for_each_name(folder_.staged_folder(), [&](std::string_view name) {
     if (name.ends_with(kMarkSuffix)) name.remove_suffix(kMarkSuffix.size());
-    if (check_staged_id(name).ok()) ids.emplace_back(name);
+    if (check_staged_id(name).ok()) ids.emplace(name);
     return ok();
   }));
   for (const std::string& id : ids) KVCS_TRY(visit(id));
