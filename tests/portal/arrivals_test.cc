@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/crypto.h"
 #include "identity/people_rig.h"
 
 using namespace kvcs;
@@ -153,4 +154,179 @@ TEST_CASE("arrivals: a provider takes back its own appointments alone", "[unit][
   CHECK(reason(rig, first, identity("boss", "", false)).empty());
   CHECK(reason(rig, second, identity("boss", "", false)).empty());
   CHECK(rig.people.find_by_sign_in({"https://idp", "boss"})->operator_role() == AdminRole::kOwner);
+}
+
+TEST_CASE("arrivals: a stranger who is refused leaves nothing behind", "[unit][portal]") {
+  PeopleRig rig;
+  const std::string org = rig.organization().id;
+  const Person owner = rig.person("owner");
+  REQUIRE(rig.members.add(org, owner.id, OrgRole::kOwner, rig.who).ok());
+  const auto invite = [&](const std::string& email) {
+    InvitationService invitations({*rig.kv, rig.audited, rig.members, rig.people, rig.organizations,
+                                   rig.clock, *rig.entropy});
+    Invitation wanted;
+    wanted.organization_id = org;
+    wanted.role = OrgRole::kViewer;
+    wanted.invited_by = owner.id;
+    wanted.email = email;
+    return invitations.create(wanted, rig.who)->token;
+  };
+  Provider provider;
+  provider.name = "idp";
+  const auto come = [&](const std::string& subject, const Secret& invitation) {
+    return reason(rig, provider, identity(subject, subject + "@b.c", true), SignUp::kInvited,
+                  invitation);
+  };
+  const Secret bobs = invite("bob@b.c");
+  CHECK(come("eve", bobs) == "invitation_for_another");
+  CHECK(come("eve", Secret()) == "sign_up_closed");
+  CHECK(rig.people.find_by_sign_in({"https://idp", "eve"}).code() == Code::kNotFound);
+  CHECK(come("bob", bobs).empty());
+  CHECK(come("late", bobs) == "invitation_invalid");
+  CHECK(come("late", Secret()) == "sign_up_closed");
+  // Somebody who is known signs in, and is put nowhere by the link: neither by one that is good nor
+  // kept out by one that is not.
+  const std::string other = rig.organization("Other").id;
+  REQUIRE(rig.members.add(other, owner.id, OrgRole::kOwner, rig.who).ok());
+  const Person bob = rig.people.find_by_sign_in({"https://idp", "bob"}).value();
+  REQUIRE(rig.members.remove(org, bob.id, rig.who, [](OrgRole) { return ok(); }).ok());
+  CHECK(come("bob", invite("")).empty());
+  CHECK(come("bob", bobs).empty());
+  CHECK(rig.members.organizations_of(bob.id)->empty());
+}
+
+TEST_CASE("arrivals: a role in an organization that is not there lets nobody in",
+          "[unit][portal]") {
+  PeopleRig rig;
+  Provider provider;
+  provider.name = "idp";
+  provider.role_claim = "groups";
+  provider.role_map = {{"staff", {"nowhere", OrgRole::kMember}}};
+  oauth::Identity who = identity("a", "a@b.c", true);
+  who.claims = oauth::Claims(Json{{"groups", "staff"}});
+  CHECK(reason(rig, provider, who) == "sign_up_closed");
+  CHECK(reason(rig, provider, who, SignUp::kOpen).empty());
+  const Person a = rig.people.find_by_sign_in({"https://idp", "a"}).value();
+  CHECK(rig.members.organizations_of(a.id)->size() == 1);
+}
+
+TEST_CASE("arrivals: a first sign-in that was cut off is made whole by the next",
+          "[unit][portal]") {
+  PeopleRig rig;
+  Provider provider;
+  provider.name = "idp";
+  Person wanted;
+  wanted.name = "a";
+  wanted.wants_place = true;
+  const std::string id = rig.people.create(wanted, {"https://idp", "a"}, "", rig.who)->id;
+  CHECK(reason(rig, provider, identity("a", "a@b.c", true), SignUp::kOpen).empty());
+  const std::vector<std::string> places = rig.members.organizations_of(id).value();
+  REQUIRE(places.size() == 1);
+  CHECK(rig.members.roster(places[0])->role_of(id) == OrgRole::kOwner);
+  // Once it is there it is the person's to leave, for good.
+  const Person other = rig.person("other");
+  REQUIRE(rig.members.add(places[0], other.id, OrgRole::kOwner, rig.who).ok());
+  REQUIRE(rig.members.remove(places[0], id, rig.who, [](OrgRole) { return ok(); }).ok());
+  CHECK(reason(rig, provider, identity("a", "a@b.c", true), SignUp::kOpen).empty());
+  CHECK(rig.members.organizations_of(id)->empty());
+}
+
+TEST_CASE("arrivals: an entry of admins with an '@' is an address that was verified",
+          "[unit][portal]") {
+  PeopleRig rig;
+  Provider provider;
+  provider.name = "idp";
+  provider.admins = {"boss@b.c", "chief", "sub:odd@subject"};
+  const auto role = [&](const std::string& subject, const std::string& email, bool verified) {
+    CHECK(reason(rig, provider, identity(subject, email, verified), SignUp::kOpen).empty());
+    return rig.people.find_by_sign_in({"https://idp", subject})->operator_role();
+  };
+  CHECK(role("boss@b.c", "eve@b.c", true) == AdminRole::kNone);
+  CHECK(role("x", "boss@b.c", false) == AdminRole::kNone);
+  CHECK(role("y", "BOSS@b.c", true) == AdminRole::kOwner);
+  CHECK(role("z", "chief", true) == AdminRole::kNone);
+  CHECK(role("chief", "c@b.c", true) == AdminRole::kOwner);
+  CHECK(role("odd@subject", "d@b.c", true) == AdminRole::kOwner);
+}
+
+TEST_CASE("arrivals: what is no address, or no name, counts as none", "[unit][portal]") {
+  PeopleRig rig;
+  Provider provider;
+  provider.name = "idp";
+  provider.allowed_domains = {"b.c"};
+  for (const char* email : {"b.c", "@b.c", "a@evil.d@b.c", "a@b.c."}) {
+    INFO(email);
+    CHECK(reason(rig, provider, identity("a", email, true), SignUp::kOpen) == "domain_not_allowed");
+  }
+  for (const char* name : {"   ",
+                           "\xE2\x80\xAE"
+                           "a",
+                           "a\nb"}) {
+    oauth::Identity who = identity(sha256_hex(name), "n@b.c", true);
+    who.name = name;
+    CHECK(reason(rig, provider, who, SignUp::kOpen).empty());
+    CHECK(rig.people.find_by_sign_in({"https://idp", who.subject})->name == "n@b.c");
+  }
+}
+
+TEST_CASE("arrivals: an address is the person's while the provider says so", "[unit][portal]") {
+  PeopleRig rig;
+  Provider provider, other;
+  provider.name = "idp";
+  other.name = "other";
+  const auto email = [&](const Provider& by, bool verified) {
+    CHECK(reason(rig, by, identity("a", "a@b.c", verified), SignUp::kOpen).empty());
+    return rig.people.find_by_sign_in({"https://idp", "a"})->email;
+  };
+  CHECK(email(provider, true) == "a@b.c");
+  CHECK(email(other, false) == "a@b.c");
+  CHECK(email(provider, false).empty());
+  CHECK(email(provider, true) == "a@b.c");
+}
+
+TEST_CASE("arrivals: at the start goes what the configuration gives no longer", "[unit][portal]") {
+  PeopleRig rig;
+  const std::string org = rig.organization("Acme").id;
+  const Person owner = rig.person("owner"), by_hand = rig.person("hand");
+  REQUIRE(rig.members.add(org, owner.id, OrgRole::kOwner, rig.who).ok());
+  REQUIRE(rig.members.add(org, by_hand.id, OrgRole::kMember, rig.who).ok());
+  std::vector<Provider> providers(1);
+  providers[0].name = "idp";
+  providers[0].role_claim = "groups";
+  providers[0].role_map = {{"staff", {"acme", OrgRole::kMember}}};
+  oauth::Identity who = identity("a", "a@b.c", true);
+  who.claims = oauth::Claims(Json{{"groups", "staff"}});
+  REQUIRE(reason(rig, providers[0], who).empty());
+  const Person a = rig.people.find_by_sign_in({"https://idp", "a"}).value();
+  const auto role_after_start = [&] {
+    REQUIRE(take_back_roles(*rig.kv, rig.members, rig.organizations, providers).ok());
+    CHECK(rig.members.roster(org)->role_of(by_hand.id) == OrgRole::kMember);
+    return rig.members.roster(org)->role_of(a.id);
+  };
+  CHECK(role_after_start() == OrgRole::kMember);
+  providers[0].role_map = {{"staff", {"acme", OrgRole::kViewer}}};
+  CHECK(role_after_start() == OrgRole::kNone);
+  providers[0].role_map = {{"staff", {"acme", OrgRole::kMember}}};
+  REQUIRE(reason(rig, providers[0], who).empty());
+  CHECK(role_after_start() == OrgRole::kMember);
+  // Without the claim the next sign-in takes it back, too.
+  Provider without;
+  without.name = "idp";
+  CHECK(reason(rig, without, who).empty());
+  CHECK(rig.members.roster(org)->role_of(a.id) == OrgRole::kNone);
+  REQUIRE(reason(rig, providers[0], who).empty());
+
+  NewSession begun;
+  begun.person_id = a.id;
+  for (const char* provider : {"idp", "password", "gone"}) {
+    begun.provider = provider;
+    REQUIRE(rig.sessions.start(begun, rig.who).ok());
+  }
+  REQUIRE(end_sessions_of_the_gone(*rig.kv, rig.sessions, providers).ok());
+  CHECK(rig.sessions.list(a.id)->size() == 2);
+  providers.clear();
+  REQUIRE(end_sessions_of_the_gone(*rig.kv, rig.sessions, providers).ok());
+  REQUIRE(rig.sessions.list(a.id)->size() == 1);
+  CHECK(rig.sessions.list(a.id)->front().provider == "password");
+  CHECK(role_after_start() == OrgRole::kNone);
 }

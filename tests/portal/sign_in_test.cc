@@ -1,112 +1,16 @@
-// Goal: each refusal of the portal's services is the one that it should be. Method: the services
-// over a store in memory, with a password hasher that hashes for real.
+// Goal: each refusal of a sign-in is the one that it should be, and what comes between its steps is
+// seen. Method: the services over a store in memory, with a password hasher that hashes for real.
 #include "portal/sign_in.h"
 
-#include <atomic>
 #include <stdexcept>
-#include <thread>
 
 #include "identity/browser_session.h"
-#include "identity/people_rig.h"
 #include "kv/keyspace.h"
-#include "portal/invitations.h"
+#include "portal/portal_rig.h"
 
 using namespace kvcs;
 using namespace kvcs::portal;
 using namespace kvcs::test;
-
-namespace {
-
-const Secret kPassword("correct horse battery staple");
-
-std::string from_base32(std::string_view text) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-  std::string bytes;
-  uint32_t kept = 0;
-  int bits = 0;
-  for (const char c : text) {
-    kept = kept << 5 | static_cast<uint32_t>(kLetters.find(c));
-    if ((bits += 5) < 8) continue;
-    bytes += static_cast<char>(kept >> (bits -= 8) & 0xff);
-  }
-  return bytes;
-}
-
-struct PortalRig : PeopleRig {
-  explicit PortalRig(SignUp sign_up_ = SignUp::kInvited) : sign_up(sign_up_) {}
-
-  const SignUp sign_up;
-  PasswordHasher hasher;
-  Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
-  TotpService totp{*kv,   audited,  sealer,
-                   clock, *entropy, [this](std::string_view) { return wait_s; }};
-  InvitationService invitations{{*kv, audited, members, people, organizations, clock, *entropy}};
-  int64_t wait_s = 0;  // Until the next try.
-  SignInService sign_in{
-      {.kv = *kv,
-       .audited = audited,
-       .people = people,
-       .members = members,
-       .sessions = sessions,
-       .hasher = hasher,
-       .totp = totp,
-       .tickets = oauth::TicketStore(*kv, sealer, clock),
-       .entropy = *entropy,
-       .clock = clock,
-       .find_organization = [](std::string_view) -> Result<std::string> { return not_found("x"); },
-       .first_project = [](std::string_view) -> Result<std::string> { return std::string(); },
-       .take_try = [this](std::string_view, int64_t) { return wait_s; },
-       .sign_up = sign_up}};
-  const Caller caller{"127.0.0.1", "test", "r1", Secret()};
-
-  void put_setup_token(const std::string& token) {
-    REQUIRE(kv->write(setup_token_record(token, clock.unix_s()), KvDurability::kSynced).ok());
-  }
-  NewAccount account(const std::string& email) const { return {email, "", kPassword}; }
-};
-
-}  // namespace
-
-TEST_CASE("passwords: those that are guessed first are refused", "[unit][portal]") {
-  for (const char* weak : {"password", "12345678", "qwertyuiop", "ada.lovelace", "iloveyou1"}) {
-    INFO(weak);
-    CHECK(check_new_password(Secret(weak), {"ada.lovelace@example.com", "ada.lovelace"}).reason() ==
-          "password_guessable");
-  }
-  CHECK(check_new_password(Secret("seven77"), {}).reason() == "password_length");
-  CHECK(check_new_password(Secret(std::string(1001, 'x')), {}).reason() == "password_length");
-  CHECK(check_new_password(kPassword, {}).ok());
-  CHECK(check_new_password(Secret("Ub9!hq-27zL"), {}).ok());
-}
-
-TEST_CASE("passwords: a hash fits its password alone", "[unit][portal]") {
-  PasswordHasher hasher;
-  const std::string hash = hasher.hash(kPassword, "a").value();
-  // What an account that is not there is compared with has the same cost.
-  CHECK(hash.starts_with("$argon2id$v=19$m=65536,t=2,p=1$"));
-  CHECK(hasher.hash(kPassword, "a").value() != hash);
-  CHECK(hasher.fits(kPassword, hash, "a").value());
-  CHECK_FALSE(hasher.fits(Secret("other"), hash, "a").value());
-  CHECK_FALSE(hasher.fits(kPassword, "", "a").value());
-  CHECK_FALSE(hasher.fits(kPassword, "no hash", "a").value());
-}
-
-TEST_CASE("passwords: so many wait and no more", "[fault][portal]") {
-  PasswordHasher hasher;
-  std::atomic<int> busy{0}, hashed{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 60; i++) {
-    threads.emplace_back([&, i] {
-      const Result<std::string> hash = hasher.hash(kPassword, std::to_string(i));
-      if (hash.ok()) hashed++;
-      if (hash.status().reason() == "sign_in_busy") busy++;
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  CHECK(busy > 0);
-  CHECK(hashed >= 32);
-  CHECK(busy + hashed == 60);
-}
 
 TEST_CASE("sign-in: each refusal has its reason", "[unit][portal]") {
   PortalRig rig;
@@ -151,98 +55,6 @@ TEST_CASE("sign-in: each refusal has its reason", "[unit][portal]") {
   CHECK(rig.sign_in.sign_in("ada@b.c", fresh, rig.caller).status().reason() == "person_suspended");
   CHECK(rig.sign_in.sign_in("ada@b.c", kPassword, rig.caller).status().reason() ==
         "wrong_credentials");
-}
-
-TEST_CASE("second step: a right password is not enough, and a ticket is good for few tries",
-          "[unit][portal]") {
-  PortalRig rig;
-  rig.put_setup_token("token");
-  const std::string id =
-      rig.sign_in.set_up(Secret("token"), rig.account("ada@b.c"), rig.caller)->session.person_id;
-  const std::string secret =
-      std::string(rig.totp.start(id, "ada", rig.who)->secret_base32.reveal());
-  const std::string bytes = from_base32(secret);
-  const auto code = [&](int64_t steps = 0) {
-    return totp_code(bytes, rig.clock.unix_ms() / 1000 / kTotpStepS + steps);
-  };
-  // Not on yet.
-  CHECK(rig.sign_in.sign_in("ada@b.c", kPassword, rig.caller)->session.has_value());
-  const std::vector<Secret> recovery = rig.totp.confirm(id, code(), rig.who).value();
-  REQUIRE(recovery.size() == kRecoveryCodes);
-  const auto ticket = [&] {
-    FirstStep step = rig.sign_in.sign_in("ada@b.c", kPassword, rig.caller).value();
-    CHECK_FALSE(step.session.has_value());
-    return step.ticket;
-  };
-  const auto reason = [&](const Secret& of, std::string_view with) {
-    return rig.sign_in.sign_in_with_code(of, with, rig.caller).status().reason();
-  };
-  CHECK(reason(Secret("none"), code(1)) == "ticket_invalid");
-  const Secret first = ticket();
-  // The code that turned it on is used.
-  CHECK(reason(first, code()) == "wrong_code");
-  CHECK(reason(first, code(1)).empty());
-  CHECK(reason(first, code(1)) == "ticket_invalid");
-  const Secret second = ticket();
-  for (int i = 0; i < kSecondStepTries; i++) CHECK(reason(second, "000000x") == "wrong_code");
-  rig.pass(10 * kTotpStepS);
-  CHECK(reason(second, code()) == "ticket_invalid");
-  // A recovery code is good once.
-  CHECK(reason(ticket(), recovery[3].reveal()).empty());
-  CHECK(reason(ticket(), recovery[3].reveal()) == "wrong_code");
-  CHECK(reason(ticket(), code()).empty());
-  // A ticket of before the password was changed, and one that is old.
-  const Secret third = ticket();
-  REQUIRE(rig.people.set_password_hash(id, rig.hasher.hash(kPassword).value(), rig.who).ok());
-  CHECK(reason(third, code(1)) == "ticket_invalid");
-  const Secret fourth = ticket();
-  rig.pass(kSecondStepLifetimeS);
-  CHECK(reason(fourth, code()) == "ticket_invalid");
-  const Secret fifth = ticket();
-  const auto suspend = [](Person& person) -> Status {
-    person.active = false;
-    return ok();
-  };
-  REQUIRE(rig.people.update(id, suspend, rig.who).ok());
-  CHECK(reason(fifth, code()) == "person_suspended");
-  rig.wait_s = 9;
-  CHECK(reason(fifth, code()) == "too_many_tries");
-}
-
-TEST_CASE("invitations: each refusal has its reason", "[unit][portal]") {
-  PortalRig rig;
-  const std::string org = rig.organization().id;
-  Person ada = rig.person("ada");
-  ada.email = "ada@b.c";
-  ada.email_verified_by = "idp";
-  const Person owner = rig.person("owner");
-  REQUIRE(rig.members.add(org, owner.id, OrgRole::kOwner, rig.who).ok());
-  Invitation wanted;
-  wanted.organization_id = org;
-  wanted.invited_by = owner.id;
-  wanted.role = OrgRole::kMember;
-  const CreatedInvitation made = rig.invitations.create(wanted, rig.who).value();
-  CHECK(rig.invitations.accept(Secret("other"), ada, rig.who).status().reason() ==
-        "invitation_invalid");
-  rig.pass(kInvitationLifetimeS);
-  CHECK(rig.invitations.accept(made.token, ada, rig.who).status().reason() == "invitation_invalid");
-  const auto anyhow = [](OrgRole) { return ok(); };
-  CHECK(rig.invitations.withdraw(org, made.invitation.id, anyhow, rig.who).reason() ==
-        "invitation_not_found");
-  wanted.email = "eve@b.c";
-  const CreatedInvitation named = rig.invitations.create(wanted, rig.who).value();
-  CHECK(rig.invitations.accept(named.token, ada, rig.who).status().reason() ==
-        "invitation_for_another");
-  CHECK(rig.sign_in
-            .register_account(
-                rig.account("ada@b.c"), "eve@b.c",
-                [](const Person&, const AuditContext&, const KvBatch&) { return ok(); }, rig.caller)
-            .status()
-            .reason() == "invitation_for_another");
-  for (size_t i = 1; i < kInvitationsPerOrganizationMax; i++) {
-    REQUIRE(rig.invitations.create(wanted, rig.who).ok());
-  }
-  CHECK(rig.invitations.create(wanted, rig.who).status().reason() == "invitations_full");
 }
 
 TEST_CASE("sign-in: of a registration that cannot join nothing is left", "[fault][portal]") {
@@ -301,4 +113,79 @@ TEST_CASE("browser sessions: what changes something proves where it comes from",
   // Over TLS the plain name, which a page without TLS could have set, says nothing.
   CHECK(find(kGet, {{"Cookie", "kvcs_session=" + token}}).code() == Code::kUnauthenticated);
   CHECK(find(kPost, {{"Cookie", cookie}, {"Authorization", "Bearer other"}}).value() == "other");
+}
+
+TEST_CASE("sign-in: a password that changes meanwhile leaves no session", "[fault][portal]") {
+  PortalRig rig;
+  const std::string org = rig.organization().id;
+  rig.put_setup_token("token");
+  const std::string id =
+      rig.sign_in.set_up(Secret("token"), rig.account("a@b.c"), rig.caller)->session.person_id;
+  REQUIRE(rig.members.add(org, id, OrgRole::kOwner, rig.who).ok());
+  // A whole change of the password, between the comparison and the session.
+  REQUIRE(rig.sessions.end_all(id, "", rig.who).ok());
+  rig.on_first_project = [&] {
+    REQUIRE(rig.people.set_password_hash(id, "another", rig.who).ok());
+    REQUIRE(rig.sessions.end_all(id, "", rig.who).ok());
+  };
+  CHECK(rig.sign_in.sign_in("a@b.c", kPassword, rig.caller).status().reason() ==
+        "wrong_credentials");
+  CHECK(rig.sessions.list(id)->empty());
+}
+
+TEST_CASE("sign-in: goes on where the last one was, else where the person has been for longest",
+          "[unit][portal]") {
+  PortalRig rig;
+  const Person ada = rig.person("ada");
+  std::vector<std::string> places;
+  for (int i = 0; i < 8; i++) {
+    places.push_back(rig.organization("Org " + std::to_string(i)).id);
+    REQUIRE(rig.members.add(places.back(), ada.id, OrgRole::kMember, rig.who).ok());
+    rig.pass(1);
+  }
+  const auto active = [&] {
+    return rig.sign_in.start(ada, "idp", rig.caller)->session.organization_id;
+  };
+  CHECK(active() == places[0]);
+  const StartedSession session = rig.sign_in.start(ada, "idp", rig.caller).value();
+  REQUIRE(rig.sessions.set_active(session.session.token_hash, places[5], "").ok());
+  rig.pass(1);
+  CHECK(active() == places[5]);
+  const auto anyhow = [](OrgRole) { return ok(); };
+  const Person owner = rig.person("owner");
+  REQUIRE(rig.members.remove(places[5], ada.id, rig.who, anyhow).ok());
+  CHECK(active() == places[0]);
+}
+
+TEST_CASE("sign-in: ends the session that the browser had", "[unit][portal]") {
+  PortalRig rig;
+  const Person ada = rig.person("ada"), bob = rig.person("bob");
+  const StartedSession first = rig.sign_in.start(ada, "idp", rig.caller).value();
+  Caller again = rig.caller;
+  again.old_session = first.token;
+  REQUIRE(rig.sign_in.start(bob, "idp", again).ok());
+  CHECK(rig.sessions.list(ada.id)->empty());
+  again.old_session = Secret("ks_nobodys");
+  CHECK(rig.sign_in.start(bob, "idp", again).ok());
+  CHECK(rig.sessions.list(bob.id)->size() == 2);
+}
+
+TEST_CASE("sign-in: where sign-up is closed nobody registers", "[unit][portal]") {
+  PortalRig rig(SignUp::kClosed);
+  const auto join = [](const Person&, const AuditContext&, const KvBatch&) { return ok(); };
+  CHECK(
+      rig.sign_in.register_account(rig.account("a@b.c"), "", join, rig.caller).status().reason() ==
+      "sign_up_closed");
+}
+
+TEST_CASE("sign-in: the link of one address tells nothing of others", "[unit][portal]") {
+  PortalRig rig;
+  rig.put_setup_token("token");
+  REQUIRE(rig.sign_in.set_up(Secret("token"), rig.account("ada@b.c"), rig.caller).ok());
+  const auto join = [](const Person&, const AuditContext&, const KvBatch&) { return ok(); };
+  for (const char* email : {"ada@b.c", "nobody@b.c"}) {
+    CHECK(rig.sign_in.register_account(rig.account(email), "eve@b.c", join, rig.caller)
+              .status()
+              .reason() == "invitation_for_another");
+  }
 }

@@ -1,0 +1,161 @@
+// Goal: an invitation is good for whom it is for, once, and while its inviter may give it. Method:
+// the services over a store in memory.
+#include "portal/invitations.h"
+
+#include <atomic>
+#include <thread>
+
+#include "portal/portal_rig.h"
+
+using namespace kvcs;
+using namespace kvcs::portal;
+using namespace kvcs::test;
+
+namespace {
+
+const auto kAnyhow = [](OrgRole) { return ok(); };
+
+// An organization with an owner and an admin, who invites.
+struct Team : PortalRig {
+  const std::string org = organization().id;
+  const Person owner = joined("owner", OrgRole::kOwner);
+  const Person admin = joined("admin", OrgRole::kAdmin);
+
+  Person joined(const std::string& name, OrgRole role) {
+    const Person made = person(name);
+    REQUIRE(members.add(org, made.id, role, who).ok());
+    return made;
+  }
+  CreatedInvitation invite(const Person& by, OrgRole role, const std::string& email = "") {
+    Invitation wanted;
+    wanted.organization_id = org;
+    wanted.role = role;
+    wanted.invited_by = by.id;
+    wanted.email = email;
+    return invitations.create(wanted, who).value();
+  }
+  std::string accept(const Secret& token, const Person& by) {
+    return std::string(invitations.accept(token, by, who).status().reason());
+  }
+  void suspend(const Person& whom) {
+    const auto edit = [](Person& edited) -> Status {
+      edited.active = false;
+      return ok();
+    };
+    REQUIRE(people.update(whom.id, edit, who).ok());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("invitations: each refusal has its reason", "[unit][portal]") {
+  PortalRig rig;
+  const std::string org = rig.organization().id;
+  Person ada = rig.person("ada");
+  ada.email = "ada@b.c";
+  ada.email_verified_by = "idp";
+  const Person owner = rig.person("owner");
+  REQUIRE(rig.members.add(org, owner.id, OrgRole::kOwner, rig.who).ok());
+  Invitation wanted;
+  wanted.organization_id = org;
+  wanted.invited_by = owner.id;
+  wanted.role = OrgRole::kMember;
+  const CreatedInvitation made = rig.invitations.create(wanted, rig.who).value();
+  CHECK(rig.invitations.accept(Secret("other"), ada, rig.who).status().reason() ==
+        "invitation_invalid");
+  rig.pass(kInvitationLifetimeS);
+  CHECK(rig.invitations.accept(made.token, ada, rig.who).status().reason() == "invitation_invalid");
+  const auto anyhow = [](OrgRole) { return ok(); };
+  CHECK(rig.invitations.withdraw(org, made.invitation.id, anyhow, rig.who).reason() ==
+        "invitation_not_found");
+  wanted.email = "eve@b.c";
+  const CreatedInvitation named = rig.invitations.create(wanted, rig.who).value();
+  CHECK(rig.invitations.accept(named.token, ada, rig.who).status().reason() ==
+        "invitation_for_another");
+  CHECK(rig.sign_in
+            .register_account(
+                rig.account("ada@b.c"), "eve@b.c",
+                [](const Person&, const AuditContext&, const KvBatch&) { return ok(); }, rig.caller)
+            .status()
+            .reason() == "invitation_for_another");
+  for (size_t i = 1; i < kInvitationsPerOrganizationMax; i++) {
+    REQUIRE(rig.invitations.create(wanted, rig.who).ok());
+  }
+  CHECK(rig.invitations.create(wanted, rig.who).status().reason() == "invitations_full");
+}
+
+TEST_CASE("invitations: are worth what the inviter may give when they are used", "[unit][portal]") {
+  Team team;
+  const Person ada = team.person("ada");
+  const CreatedInvitation made = team.invite(team.admin, OrgRole::kAdmin);
+  const auto set = [&](OrgRole role) {
+    REQUIRE(team.members.set_role(team.org, team.admin.id, role, team.who, kAnyhow).ok());
+  };
+  set(OrgRole::kMember);
+  CHECK(team.accept(made.token, ada) == "invitation_invalid");
+  CHECK(team.invitations.find_by_token(made.token).status().reason() == "invitation_invalid");
+  set(OrgRole::kAdmin);
+  CHECK(team.invitations.find_by_token(made.token).ok());
+  REQUIRE(team.members.remove(team.org, team.admin.id, team.who, kAnyhow).ok());
+  CHECK(team.accept(made.token, team.admin) == "invitation_invalid");
+  CHECK(team.accept(made.token, ada) == "invitation_invalid");
+  // Whoever renews it vouches for it from then on.
+  const Secret renewed =
+      team.invitations.renew(team.org, made.invitation.id, team.owner.id, kAnyhow, team.who)->token;
+  CHECK(team.accept(renewed, ada).empty());
+  const CreatedInvitation owners = team.invite(team.owner, OrgRole::kOwner);
+  team.suspend(team.owner);
+  CHECK(team.accept(owners.token, team.person("eve")) == "invitation_invalid");
+}
+
+TEST_CASE("invitations: nobody joins a suspended organization", "[unit][portal]") {
+  Team team;
+  const CreatedInvitation made = team.invite(team.owner, OrgRole::kMember);
+  const auto suspend = [](Organization& organization) -> Status {
+    organization.active = false;
+    return ok();
+  };
+  REQUIRE(team.organizations.update(team.org, suspend, team.who).ok());
+  CHECK(team.accept(made.token, team.person("ada")) == "org_suspended");
+}
+
+TEST_CASE("invitations: an address is shown by a provider, or by a new account of the link",
+          "[unit][portal]") {
+  Team team;
+  const CreatedInvitation made = team.invite(team.owner, OrgRole::kAdmin, "ceo@b.c");
+  Person squatter = team.person("squatter");
+  squatter.email = "ceo@b.c";
+  CHECK(team.accept(made.token, squatter) == "invitation_for_another");
+  Person other = team.person("other");
+  other.email = "other@b.c";
+  other.email_verified_by = "idp";
+  CHECK(team.accept(made.token, other) == "invitation_for_another");
+  Person verified = team.person("verified");
+  verified.email = "ceo@b.c";
+  verified.email_verified_by = "idp";
+  CHECK(team.accept(made.token, verified).empty());
+}
+
+TEST_CASE("invitations: one is used or withdrawn, never both", "[fault][portal]") {
+  Team team;
+  for (int i = 0; i < 30; i++) {
+    const Person ada = team.person("ada" + std::to_string(i));
+    const CreatedInvitation made = team.invite(team.owner, OrgRole::kViewer);
+    std::atomic<bool> go{false}, joined{false}, withdrawn{false};
+    std::thread one([&] {
+      while (!go) std::this_thread::yield();
+      joined = team.invitations.accept(made.token, ada, team.who).ok();
+    });
+    std::thread two([&] {
+      while (!go) std::this_thread::yield();
+      const std::string& id = made.invitation.id;
+      withdrawn = i % 2 == 0
+                      ? team.invitations.withdraw(team.org, id, kAnyhow, team.who).ok()
+                      : team.invitations.renew(team.org, id, team.owner.id, kAnyhow, team.who).ok();
+    });
+    go = true;
+    one.join();
+    two.join();
+    CHECK(joined != withdrawn);
+  }
+}

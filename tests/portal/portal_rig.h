@@ -1,0 +1,45 @@
+// The portal's services over a store in memory, with a password hasher that hashes for real.
+#pragma once
+#include "identity/people_rig.h"
+#include "portal/invitations.h"
+#include "portal/passwords.h"
+#include "portal/sign_in.h"
+
+namespace kvcs::test {
+
+using namespace kvcs::portal;
+
+inline const Secret kPassword("correct horse battery staple");
+
+struct PortalRig : PeopleRig {
+  explicit PortalRig(SignUp sign_up_ = SignUp::kInvited) : sign_up(sign_up_) {}
+
+  const SignUp sign_up;
+  PasswordHasher hasher;
+  InvitationService invitations{{*kv, audited, members, people, organizations, clock, *entropy}};
+  std::function<void()> on_first_project;  // Runs while a session begins.
+  int64_t wait_s = 0;                      // Until the next try.
+  SignInService sign_in{
+      {.kv = *kv,
+       .audited = audited,
+       .people = people,
+       .members = members,
+       .sessions = sessions,
+       .hasher = hasher,
+       .clock = clock,
+       .find_organization = [](std::string_view) -> Result<std::string> { return not_found("x"); },
+       .first_project = [this](std::string_view) -> Result<std::string> {
+         if (on_first_project) on_first_project();
+         return std::string();
+       },
+       .take_try = [this](std::string_view, int64_t) { return wait_s; },
+       .sign_up = sign_up}};
+  const Caller caller{"127.0.0.1", "test", "r1", Secret()};
+
+  void put_setup_token(const std::string& token) {
+    REQUIRE(kv->write(setup_token_record(token, clock.unix_s()), KvDurability::kSynced).ok());
+  }
+  NewAccount account(const std::string& email) const { return {email, "", kPassword}; }
+};
+
+}  // namespace kvcs::test
