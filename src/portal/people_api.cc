@@ -101,9 +101,14 @@ Result<http::Response> PeopleApi::change(http::Request& request) {
         .with_reason("own_rights");
   }
   const auto edit = [&](Person& person) -> Status {
+    if (role && person.appointed) {
+      return conflict("auth.providers." + person.appointed->provider + ".admins has '" +
+                      printable(person.appointed->entry, kShownName) +
+                      "', which gives the role back at each sign-in. Take the entry away and start "
+                      "anew, or suspend the person.")
+          .with_reason("role_configured");
+    }
     if (active) person.active = *active;
-    // Whom the configuration appoints it appoints again at the next sign-in.
-    if (role) person.appointed.reset();
     if (role) person.role = *role;
     return ok();
   };

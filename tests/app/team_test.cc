@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "identity/people.h"
 #include "support/json_answer.h"
 #include "support/people.h"
 
@@ -262,4 +263,21 @@ TEST_CASE("team: operators do not take their own rights, and end those of others
   const RawResponse reach = owner.send("POST", "/admin/setup-link");
   CHECK(reach.status == 201);
   CHECK(json_text(reach.body, "setup_url").starts_with(owner.origin() + "/#/setup?token="));
+}
+
+TEST_CASE("team: a role that the configuration gives is not an operator's to take",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  Browser other = join(app, owner, "other@example.com", "viewer");
+  const std::string id = person_of(other);
+  const auto appoint = [](Person& person) -> Status {
+    person.appointed = AppointedBy{"idp", "other@example.com"};
+    return ok();
+  };
+  REQUIRE(app.parts().people->update(id, appoint, {"test", "test", ""}).ok());
+  const RawResponse taken = owner.send("PATCH", "/admin/people/" + id, R"({"operator_role":null})");
+  CHECK(taken.status == 409);
+  CHECK(json_text(taken.body, "code") == "role_configured");
+  CHECK(owner.send("PATCH", "/admin/people/" + id, R"({"status":"suspended"})").status == 200);
 }

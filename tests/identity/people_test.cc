@@ -183,3 +183,70 @@ TEST_CASE("sessions: a store that is down refuses nobody for good", "[fault][ide
   rig.down = false;
   CHECK(rig.doors.authenticate(token).ok());
 }
+
+TEST_CASE("people: a way to sign in is taken away, but for the last", "[unit][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada"), eve = rig.person("eve");
+  const SignIn first{"https://i", "ada"}, local{std::string(kLocalIssuer), "a@b.c"};
+  const auto take = [&](const Person& whom, const SignIn& which) {
+    return std::string(
+        rig.people.remove_sign_in(whom.id, sign_in_id(which), rig.who).status().reason());
+  };
+  CHECK(take(ada, first) == "last_sign_in");
+  REQUIRE(rig.people.add_sign_in(ada.id, local, rig.who).ok());
+  REQUIRE(rig.people.set_password_hash(ada.id, "hash", rig.who).ok());
+  CHECK(take(eve, local) == "sign_in_not_found");
+  CHECK(take(ada, {"https://i", "eve"}) == "sign_in_not_found");
+  CHECK(take(ada, local).empty());
+  CHECK(rig.people.password_hash(ada.id)->empty());
+  CHECK(rig.people.find_by_sign_in(local).code() == Code::kNotFound);
+  CHECK(rig.people.find_by_sign_in(first)->id == ada.id);
+  CHECK(take(ada, first) == "last_sign_in");
+}
+
+TEST_CASE("members: the last owner who can sign in stays", "[unit][identity]") {
+  PeopleRig rig;
+  const std::string org = rig.organization().id;
+  const Person ada = rig.person("ada"), eve = rig.person("eve");
+  REQUIRE(rig.members.add(org, ada.id, OrgRole::kOwner, rig.who).ok());
+  REQUIRE(rig.members.add(org, eve.id, OrgRole::kOwner, rig.who).ok());
+  const auto set_active = [&](bool active) {
+    const auto edit = [&](Person& person) -> Status {
+      person.active = active;
+      return ok();
+    };
+    REQUIRE(rig.people.update(eve.id, edit, rig.who).ok());
+  };
+  set_active(false);
+  CHECK(rig.members.remove(org, ada.id, rig.who, kAnyRole).reason() == "last_owner");
+  CHECK(rig.members.set_role(org, ada.id, OrgRole::kAdmin, rig.who, kAnyRole).status().reason() ==
+        "last_owner");
+  set_active(true);
+  CHECK(rig.members.remove(org, ada.id, rig.who, kAnyRole).ok());
+}
+
+TEST_CASE("people: a caller is looked up again with what is left to it", "[unit][identity]") {
+  PeopleRig rig;
+  const std::string org = rig.organization().id;
+  const Person ada = rig.person("ada");
+  REQUIRE(rig.members.add(org, ada.id, OrgRole::kAdmin, rig.who).ok());
+  const Principal before = rig.doors.authenticate(rig.session(ada, org)).value();
+  Principal caller = before;
+  CHECK(rig.doors.look_up_again(caller).ok());
+  REQUIRE(rig.members.set_role(org, ada.id, OrgRole::kOwner, rig.who, kAnyRole).ok());
+  CHECK(rig.doors.look_up_again(caller).ok());
+  CHECK(caller.org_role == OrgRole::kOwner);
+  const Person other = rig.person("other");
+  REQUIRE(rig.members.add(org, other.id, OrgRole::kOwner, rig.who).ok());
+  REQUIRE(rig.members.set_role(org, ada.id, OrgRole::kViewer, rig.who, kAnyRole).ok());
+  CHECK(rig.doors.look_up_again(caller).reason() == "rights_changed");
+  caller.org_role = OrgRole::kViewer;
+  caller.scope = Scope::kRead;
+  CHECK(rig.doors.look_up_again(caller).ok());
+  REQUIRE(rig.members.remove(org, ada.id, rig.who, kAnyRole).ok());
+  CHECK(rig.doors.look_up_again(caller).reason() == "rights_changed");
+  REQUIRE(rig.sessions.end_all(ada.id, "", rig.who).ok());
+  CHECK(rig.doors.look_up_again(caller).reason() == "session_ended");
+  Principal static_key = rig.auth.authenticate("static-viewer-key-1").value();
+  CHECK(rig.doors.look_up_again(static_key).ok());
+}

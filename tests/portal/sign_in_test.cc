@@ -110,6 +110,11 @@ TEST_CASE("browser sessions: what changes something proves where it comes from",
               .status()
               .reason() == "foreign_origin");
   }
+  // A proxy's own scheme beside a session is for the proxy.
+  CHECK(find(kGet, {{"Cookie", cookie}, {"Authorization", "Basic eDp5"}}).value() == token);
+  CHECK(find(kGet, {{"Authorization", "Basic eDp5"}}).code() == Code::kUnauthenticated);
+  CHECK(find(kPost, {{"Cookie", cookie}, {"Authorization", "Basic eDp5"}}).status().reason() ==
+        "foreign_origin");
   // Over TLS the plain name, which a page without TLS could have set, says nothing.
   CHECK(find(kGet, {{"Cookie", "kvcs_session=" + token}}).code() == Code::kUnauthenticated);
   CHECK(find(kPost, {{"Cookie", cookie}, {"Authorization", "Bearer other"}}).value() == "other");

@@ -1,0 +1,95 @@
+// Goal: people see and take away by what they sign in, a browser has one session, and organizations
+// made at once keep the limit. Method: a whole daemon over HTTP.
+#include <nlohmann/json.hpp>
+
+#include <atomic>
+#include <thread>
+
+#include "identity/people.h"
+#include "support/json_answer.h"
+#include "support/people.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+TEST_CASE("people: a way to sign in is listed, and taken away with its sessions",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  Browser other = join(app, ada, "other@example.com", "viewer");
+  const std::string all = "/api/v1/me/sign-ins";
+  const Json local = json_of(ada.send("GET", all))["sign_ins"];
+  REQUIRE(local.size() == 1);
+  CHECK(local[0]["provider"] == "password");
+  CHECK(local[0]["subject"] == "ada@example.com");
+  const std::string one = all + "/" + local[0]["sign_in_id"].get<std::string>();
+  CHECK(json_text(ada.send("DELETE", one).body, "code") == "last_sign_in");
+  CHECK(json_text(other.send("DELETE", one).body, "code") == "sign_in_not_found");
+  const std::string id = json_of(ada.send("GET", "/api/v1/me"))["person_id"].get<std::string>();
+  const SignIn second{"https://idp.example", "ada"};
+  REQUIRE(app.parts().people->add_sign_in(id, second, {"test", "test", ""}).ok());
+  const Json both = json_of(ada.send("GET", all))["sign_ins"];
+  REQUIRE(both.size() == 2);
+  CHECK((both[0]["provider"].is_null() || both[1]["provider"].is_null()));
+  CHECK(ada.send("DELETE", all + "/" + sign_in_id(second)).status == 204);
+  REQUIRE(app.parts().people->add_sign_in(id, second, {"test", "test", ""}).ok());
+  CHECK(ada.send("DELETE", one).status == 204);
+  // The session began by the password.
+  CHECK(ada.send("GET", all).status == 401);
+  CHECK(app.call("POST", "/auth/login", {},
+                 std::string(R"({"email":"ada@example.com","password":")") + kGoodPassword + "\"}")
+            .status == 401);
+}
+
+TEST_CASE("sign-in: the session that the browser had ends with the next one",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  const std::string before = ada.cookie;
+  const std::string sign_in =
+      std::string(R"({"email":"ada@example.com","password":")") + kGoodPassword + "\"}";
+  REQUIRE(ada.send("POST", "/auth/login", sign_in).status == 200);
+  CHECK(ada.cookie != before);
+  CHECK(app.call("GET", "/api/v1/me", {{"Cookie", before}}).status == 401);
+  CHECK(json_of(ada.send("GET", "/api/v1/me/sessions"))["sessions"].size() == 1);
+}
+
+TEST_CASE("places: organizations made at once keep the limit", "[fault][app][portal]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  std::atomic<int> made{0}, full{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 6; i++) {
+    threads.emplace_back([&, i, browser = ada]() mutable {
+      for (int k = 0; k < 6; k++) {
+        const std::string name = "o" + std::to_string(i) + "-" + std::to_string(k);
+        const RawResponse answer =
+            browser.send("POST", "/api/v1/organizations", R"({"name":")" + name + "\"}");
+        made += answer.status == 201;
+        full += json_text(answer.body, "code") == "organizations_full";
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  // And `default`, which the first person owns.
+  CHECK(made == 19);
+  CHECK(full == 36 - 19);
+  CHECK(json_of(ada.send("GET", "/api/v1/organizations"))["organizations"].size() == 20);
+}
+
+TEST_CASE("people: names that mislead are refused wherever one is given",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  const std::string bad = R"({"name":"a\u202eb"})", escape = R"({"name":"a\u001b[31mb"})";
+  for (const std::string& body : {bad, escape}) {
+    CHECK(ada.send("PATCH", "/api/v1/me", body).status == 400);
+    CHECK(ada.send("POST", "/api/v1/organizations", body).status == 400);
+    CHECK(ada.send("POST", "/api/v1/projects", body).status == 400);
+    CHECK(ada.send("PATCH", "/api/v1/organizations/" + app.credential("organization_id"), body)
+              .status == 400);
+    CHECK(app.as_owner("POST", "/admin/organizations", body).status == 400);
+  }
+  CHECK(ada.send("POST", "/api/v1/invitations", R"({"role":"viewer","email":"a\u202eb@x.io"})")
+            .status == 400);
+}
