@@ -255,13 +255,18 @@ void add_rest(Fields& fields, Config& c) {
                     "A session ends so long after its sign-in, however much it is used.", 300,
                     400 * 86'400});
   fields.push_back({"auth.signup", &c.auth.sign_up,
-                    "Whose first sign-in makes an account: open (everybody's), invited, closed."});
-  ConfigField sign_ins{"auth.providers", &c.auth.providers,
-                       "NAME: {issuer, client_id, client_secret_env|client_secret_file, scopes, "
-                       "audience, admins, allowed_domains, role_claim, role_map: {VALUE: "
-                       "ORG_SLUG/ROLE}}; OpenID Connect. Of admins: addresses that the issuer "
-                       "has verified, or subjects, also as sub:SUBJECT. Register the address "
-                       "/auth/callback there, with several providers /auth/callback/NAME."};
+                    "Whose first sign-in makes an account: open (everybody's), invited, closed; "
+                    "empty: invited, with dev_issuer open."});
+  fields.push_back({"auth.dev_issuer", &c.auth.dev_issuer,
+                    "Serve an issuer at /oidc that signs anybody in without a password; on "
+                    "loopback addresses alone."});
+  ConfigField sign_ins{
+      "auth.providers", &c.auth.providers,
+      "NAME: {issuer, client_id, client_secret_env|client_secret_file, scopes, "
+      "audience, cli_client_id, admins, allowed_domains, role_claim, role_map: {VALUE: "
+      "ORG_SLUG/ROLE}}; OpenID Connect. Of admins: addresses that the issuer has verified, or "
+      "subjects, also as sub:SUBJECT. Register the address /auth/callback there, with several "
+      "providers /auth/callback/NAME."};
   sign_ins.structured = true;
   fields.push_back(std::move(sign_ins));
   fields.push_back({"plans.file", &c.auth.plans.file,

@@ -95,6 +95,66 @@ test('a stranger comes in by an invitation, and by none twice', async () => {
   assert.equal((await me(again)).body.person_id, body.person_id);
 });
 
+test('a link puts nobody who is known into an organization; its page asks', async () => {
+  const admin = new Browser();
+  await signIn(admin, 'staff');
+  const known = new Browser();
+  await signIn(known, 'grace');
+  const before = (await me(known)).body;
+  const made = await send(admin, 'POST', '/api/v1/organizations', { name: 'Elsewhere' });
+  assert.equal(made.status, 201);
+  const invited = await send(admin, 'POST',
+    `/api/v1/organizations/${made.body.organization_id}/invitations`, { role: 'viewer' });
+  const query = `&invitation=${invited.body.token}`;
+  const led = await known.signIn(`${daemon.url}/auth/login/idp?next=/done${query}`, 'grace',
+    { stop_at: `${daemon.url}/#/` });
+  assert.equal(led.url, `${daemon.url}/#/invitation?token=${invited.body.token}`);
+  const after = (await me(known)).body;
+  assert.deepEqual(after.organizations, before.organizations);
+  assert.equal(after.organization_id, before.organization_id);
+  const accepted = await send(known, 'POST', '/api/v1/invitations/accept', { token: invited.body.token });
+  assert.equal(accepted.status, 200);
+  // What is used keeps nobody out.
+  assert.equal((await signIn(known, 'grace', query)).url, `${daemon.url}/done`);
+  assert.equal((await me(known)).body.organization_id, before.organization_id);
+});
+
+test('with several issuers the answer of one does not count for another', async () => {
+  const evil = await new OidcIssuer().start({ callback: 'http://127.0.0.1:1/' });
+  const honest = await new OidcIssuer().start({ callback: 'http://127.0.0.1:1/', accounts });
+  const providers = `{idp: {issuer: "${honest.url}", client_id: kvcs, client_secret_env: IDP_SECRET,
+    admins: [boss@example.com]}, evil: {issuer: "${evil.url}", client_id: kvcs, client_secret_env: IDP_SECRET}}`;
+  const both = await new Daemon({ KVCS_AUTH_PROVIDERS: providers,
+    IDP_SECRET: OidcIssuer.client.client_secret }).start();
+  try {
+    honest.options.callback = `${both.url}/auth/callback/idp`;
+    honest.oidc = honest.provider();
+    const ordinary = new Browser();
+    const done = await ordinary.signIn(`${both.url}/auth/login/idp?next=/done`, 'boss',
+      { stop_at: `${both.url}/done` });
+    assert.equal(done.url, `${both.url}/done`);
+    // The victim begins at the evil issuer, which leads on to the honest one, with its own state.
+    const victim = new Browser();
+    const begun = await victim.ask(`${both.url}/auth/login/evil?next=/done`);
+    assert.equal(begun.status, 302);
+    const evils = new URL(begun.headers.get('location'));
+    assert.equal(evils.searchParams.get('redirect_uri'), `${both.url}/auth/callback/evil`);
+    const honests = new URL((await new Browser().ask(`${both.url}/auth/login/idp`)).headers.get('location'));
+    honests.searchParams.set('state', evils.searchParams.get('state'));
+    const { url } = await victim.signIn(honests.href, 'boss', { stop_at: `${both.url}/auth/callback` });
+    const answer = new URL(url);
+    answer.searchParams.delete('iss'); // As of an issuer that does not know RFC 9207.
+    const refused = await victim.ask(answer.href);
+    assert.equal(refused.status, 400);
+    assert.match(await refused.text(), /another provider than was asked/);
+  } finally {
+    await both.stop();
+    both.remove();
+    evil.stop();
+    honest.stop();
+  }
+});
+
 test('an answer counts once, in the browser that asked, and for nothing else', async () => {
   const browser = new Browser();
   const stop_at = `${daemon.url}/auth/callback`;

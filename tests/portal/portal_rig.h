@@ -1,9 +1,11 @@
 // The portal's services over a store in memory, with a password hasher that hashes for real.
 #pragma once
 #include "identity/people_rig.h"
+#include "oauth/ticket_store.h"
 #include "portal/invitations.h"
 #include "portal/passwords.h"
 #include "portal/sign_in.h"
+#include "portal/totp.h"
 
 namespace kvcs::test {
 
@@ -16,6 +18,9 @@ struct PortalRig : PeopleRig {
 
   const SignUp sign_up;
   PasswordHasher hasher;
+  Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
+  TotpService totp{*kv,   audited,  sealer,
+                   clock, *entropy, [this](std::string_view) { return wait_s; }};
   InvitationService invitations{{*kv, audited, members, people, organizations, clock, *entropy}};
   std::function<void()> on_first_project;  // Runs while a session begins.
   int64_t wait_s = 0;                      // Until the next try.
@@ -26,6 +31,9 @@ struct PortalRig : PeopleRig {
        .members = members,
        .sessions = sessions,
        .hasher = hasher,
+       .totp = totp,
+       .tickets = oauth::TicketStore(*kv, sealer, clock),
+       .entropy = *entropy,
        .clock = clock,
        .find_organization = [](std::string_view) -> Result<std::string> { return not_found("x"); },
        .first_project = [this](std::string_view) -> Result<std::string> {

@@ -7,10 +7,28 @@
 #include "identity/browser_session.h"
 #include "kv/keyspace.h"
 #include "portal/portal_rig.h"
+#include "portal/totp.h"
 
 using namespace kvcs;
 using namespace kvcs::portal;
 using namespace kvcs::test;
+
+namespace {
+
+std::string from_base32(std::string_view text) {
+  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  std::string bytes;
+  uint32_t kept = 0;
+  int bits = 0;
+  for (const char c : text) {
+    kept = kept << 5 | static_cast<uint32_t>(kLetters.find(c));
+    if ((bits += 5) < 8) continue;
+    bytes += static_cast<char>(kept >> (bits -= 8) & 0xff);
+  }
+  return bytes;
+}
+
+}  // namespace
 
 TEST_CASE("sign-in: each refusal has its reason", "[unit][portal]") {
   PortalRig rig;
@@ -55,6 +73,62 @@ TEST_CASE("sign-in: each refusal has its reason", "[unit][portal]") {
   CHECK(rig.sign_in.sign_in("ada@b.c", fresh, rig.caller).status().reason() == "person_suspended");
   CHECK(rig.sign_in.sign_in("ada@b.c", kPassword, rig.caller).status().reason() ==
         "wrong_credentials");
+}
+
+TEST_CASE("second step: a right password is not enough, and a ticket is good for few tries",
+          "[unit][portal]") {
+  PortalRig rig;
+  rig.put_setup_token("token");
+  const std::string id =
+      rig.sign_in.set_up(Secret("token"), rig.account("ada@b.c"), rig.caller)->session.person_id;
+  const std::string secret =
+      std::string(rig.totp.start(id, "ada", rig.who)->secret_base32.reveal());
+  const std::string bytes = from_base32(secret);
+  const auto code = [&](int64_t steps = 0) {
+    return totp_code(bytes, rig.clock.unix_ms() / 1000 / kTotpStepS + steps);
+  };
+  // Not on yet.
+  CHECK(rig.sign_in.sign_in("ada@b.c", kPassword, rig.caller)->session.has_value());
+  const std::vector<Secret> recovery = rig.totp.confirm(id, code(), rig.who).value();
+  REQUIRE(recovery.size() == kRecoveryCodes);
+  const auto ticket = [&] {
+    FirstStep step = rig.sign_in.sign_in("ada@b.c", kPassword, rig.caller).value();
+    CHECK_FALSE(step.session.has_value());
+    return step.ticket;
+  };
+  const auto reason = [&](const Secret& of, std::string_view with) {
+    return rig.sign_in.sign_in_with_code(of, with, rig.caller).status().reason();
+  };
+  CHECK(reason(Secret("none"), code(1)) == "ticket_invalid");
+  const Secret first = ticket();
+  // The code that turned it on is used.
+  CHECK(reason(first, code()) == "wrong_code");
+  CHECK(reason(first, code(1)).empty());
+  CHECK(reason(first, code(1)) == "ticket_invalid");
+  const Secret second = ticket();
+  for (int i = 0; i < kSecondStepTries; i++) CHECK(reason(second, "000000x") == "wrong_code");
+  rig.pass(10 * kTotpStepS);
+  CHECK(reason(second, code()) == "ticket_invalid");
+  // A recovery code is good once.
+  CHECK(reason(ticket(), recovery[3].reveal()).empty());
+  CHECK(reason(ticket(), recovery[3].reveal()) == "wrong_code");
+  CHECK(reason(ticket(), code()).empty());
+  // A ticket of before the password was changed, and one that is old.
+  const Secret third = ticket();
+  REQUIRE(rig.people.set_password_hash(id, rig.hasher.hash(kPassword, "a").value(), rig.who).ok());
+  CHECK(reason(third, code(1)) == "ticket_invalid");
+  const Secret fourth = ticket();
+  rig.pass(kSecondStepLifetimeS);
+  CHECK(reason(fourth, code()) == "ticket_invalid");
+  const Secret fifth = ticket();
+  const auto suspend = [](Person& person) -> Status {
+    person.active = false;
+    return ok();
+  };
+  REQUIRE(rig.people.update(id, suspend, rig.who).ok());
+  CHECK(reason(fifth, code()) == "person_suspended");
+  rig.wait_s = 9;
+  CHECK(reason(fifth, code()) == "too_many_tries");
 }
 
 TEST_CASE("sign-in: of a registration that cannot join nothing is left", "[fault][portal]") {
