@@ -85,9 +85,8 @@ class Authenticator final {
   Status act_for(std::string_view user_id, PrincipalKind family, Principal& person) const;
   // As authenticate(), of a caller that was let in before: its key is looked up again.
   Status still_admits(const Principal& principal) const;
-  // The same of a caller whose request goes on only now: fills in what the caller may do by now,
-  // and leaves who it is as it was. Forbidden with reason rights_changed where that is less than
-  // before.
+  // The same of a caller whose request goes on only now. Forbidden with reason rights_changed where
+  // the caller may do less than before.
   Status look_up_again(Principal& caller) const;
   // Writes last_used:{key_id} for keys used since the last call; a cron job calls it each minute.
   Status flush_last_used();

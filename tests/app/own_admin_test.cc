@@ -13,9 +13,11 @@ namespace {
 
 // An organization with an owner who is no operator.
 struct Place {
-  explicit Place(TestApp& app) : operators(set_up(app)), owner(app), app(app) {
+  explicit Place(TestApp& app_)
+      : app(app_),
+        operators(set_up(app_)),
+        owner(join(app_, operators, "olga@example.com", "owner")) {
     org = app.credential("organization_id");
-    owner = join(app, operators, "olga@example.com", "owner");
     const RawResponse made = app.as_owner("POST", "/admin/organizations", R"({"name":"Other"})");
     other = json_text(made.body, "org_id");
   }
@@ -24,8 +26,8 @@ struct Place {
     return app.as_owner(method, path, body);
   }
 
-  Browser operators, owner;
   TestApp& app;
+  Browser operators, owner;
   std::string org, other;
 };
 
