@@ -54,7 +54,7 @@ std::function<int64_t(std::string_view, int64_t)> take_try(const Parts& parts) {
 
 // What the configuration gave before and gives no longer.
 void take_back(Parts& parts) {
-  const auto& providers = parts.portal.providers->all();
+  const auto providers = parts.portal.providers->all();
   for (const Status& done :
        {portal::take_back_appointments(*parts.people, providers),
         portal::take_back_roles(*parts.kv, *parts.members, *parts.organizations, providers),
@@ -236,11 +236,9 @@ Status build_reset(Parts& parts) {
 Status build_portal(Parts& parts) {
   PortalParts& portal = parts.portal;
   portal.hasher = std::make_unique<portal::PasswordHasher>();
-  portal.totp = std::make_unique<portal::TotpService>(
-      *parts.kv, *parts.audited, *parts.sealer, parts.clock(), *parts.entropy,
-      [rates = parts.rates.get()](std::string_view whose) {
-        return take_sign_in_try(*rates, whose);
-      });
+  portal.totp =
+      std::make_unique<portal::TotpService>(*parts.kv, *parts.audited, *parts.sealer, parts.clock(),
+                                            *parts.entropy, take_account_try(parts));
   portal.totp_api = std::make_unique<portal::TotpApi>(*portal.totp, *parts.people);
   portal.sign_in = std::make_unique<portal::SignInService>(portal::SignInService::Services{
       .kv = *parts.kv,

@@ -70,10 +70,11 @@ std::optional<AppointedBy> appointment(const Provider& provider, const oauth::Id
   return std::nullopt;
 }
 
-bool still_appoints(const std::vector<Provider>& providers, const AppointedBy& by) {
-  return std::any_of(providers.begin(), providers.end(), [&](const Provider& provider) {
-    return provider.name == by.provider && std::find(provider.admins.begin(), provider.admins.end(),
-                                                     by.entry) != provider.admins.end();
+bool still_appoints(const std::vector<const Provider*>& providers, const AppointedBy& by) {
+  return std::any_of(providers.begin(), providers.end(), [&](const Provider* provider) {
+    return provider->name == by.provider &&
+           std::find(provider->admins.begin(), provider->admins.end(), by.entry) !=
+               provider->admins.end();
   });
 }
 
@@ -256,19 +257,20 @@ namespace {
 
 const AuditContext kAtStart{"configuration", "start", ""};
 
-const Provider* find_provider(const std::vector<Provider>& providers, std::string_view name) {
+const Provider* find_provider(const std::vector<const Provider*>& providers,
+                              std::string_view name) {
   const auto found = std::find_if(providers.begin(), providers.end(),
-                                  [&](const Provider& one) { return one.name == name; });
-  return found == providers.end() ? nullptr : &*found;
+                                  [&](const Provider* one) { return one->name == name; });
+  return found == providers.end() ? nullptr : *found;
 }
 
 // Whether a claim can still give this role.
-bool still_maps(const std::vector<Provider>& providers, const Member& member,
-                const std::string& slug) {
+bool still_maps(const std::vector<const Provider*>& providers, const Member& member,
+                const Organization& organization) {
   const Provider* const provider = find_provider(providers, member.given_by);
   if (provider == nullptr || provider->role_claim.empty()) return false;
   return std::any_of(provider->role_map.begin(), provider->role_map.end(), [&](const auto& entry) {
-    return entry.second.organization == slug && entry.second.role == member.role;
+    return entry.second.role == member.role && has_slug(organization, entry.second.organization);
   });
 }
 
@@ -276,7 +278,7 @@ bool still_maps(const std::vector<Provider>& providers, const Member& member,
 
 Status take_back_roles(const KvStore& kv, MemberService& members,
                        const OrganizationService& organizations,
-                       const std::vector<Provider>& providers) {
+                       const std::vector<const Provider*>& providers) {
   std::vector<std::pair<std::string, Member>> given;
   const auto look = [&](const KvItem& item) -> Status {
     const auto id = keyspace::parse_org_members(item.key);
@@ -293,7 +295,7 @@ Status take_back_roles(const KvStore& kv, MemberService& members,
     const Result<Organization> organization = organizations.find(id);
     if (organization.code() == Code::kNotFound) continue;
     KVCS_TRY(organization.status());
-    if (still_maps(providers, member, organization->slug)) continue;
+    if (still_maps(providers, member, *organization)) continue;
     KVCS_TRY(members.set_given(id, member.person_id, member.given_by, OrgRole::kNone, kAtStart));
     log::warn(
         "member.role_taken_back",
@@ -303,7 +305,7 @@ Status take_back_roles(const KvStore& kv, MemberService& members,
 }
 
 Status end_sessions_of_the_gone(const KvStore& kv, SessionService& sessions,
-                                const std::vector<Provider>& providers) {
+                                const std::vector<const Provider*>& providers) {
   std::vector<Session> gone;
   const auto look = [&](const KvItem& item) -> Status {
     Result<Session> session = parse_session(item.entry.value);
@@ -322,7 +324,8 @@ Status end_sessions_of_the_gone(const KvStore& kv, SessionService& sessions,
   return ok();
 }
 
-Status take_back_appointments(PersonService& people, const std::vector<Provider>& providers) {
+Status take_back_appointments(PersonService& people,
+                              const std::vector<const Provider*>& providers) {
   for (const Person& person : KVCS_TRY(people.list_appointed())) {
     if (still_appoints(providers, *person.appointed)) continue;
     const auto edit = [](Person& edited) -> Status {

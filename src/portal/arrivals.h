@@ -66,13 +66,13 @@ class Arrivals final {
 
 // At the start: whoever is an operator by an entry that no provider's admins have any more is none
 // from now on. What an operator gave stays.
-Status take_back_appointments(PersonService& people, const std::vector<Provider>& providers);
+Status take_back_appointments(PersonService& people, const std::vector<const Provider*>& providers);
 // At the start: a role that a provider's claims gave and that its role_map gives nobody any more is
 // taken back, and sessions that a provider began which is configured no longer end.
 Status take_back_roles(const KvStore& kv, MemberService& members,
                        const OrganizationService& organizations,
-                       const std::vector<Provider>& providers);
+                       const std::vector<const Provider*>& providers);
 Status end_sessions_of_the_gone(const KvStore& kv, SessionService& sessions,
-                                const std::vector<Provider>& providers);
+                                const std::vector<const Provider*>& providers);
 
 }  // namespace kvcs::portal

@@ -132,12 +132,13 @@ TEST_CASE("arrivals: what a list of admins gave goes with the entry, what operat
   CHECK(come("boss", "boss@b.c") == AdminRole::kNone);
   CHECK(come("chief", "chief@b.c") == AdminRole::kOwner);
   // At the start, without one; and not while the entry stands.
-  std::vector<Provider> providers(1);
-  providers[0].name = "idp";
-  providers[0].admins = {"chief"};
+  Provider listed;
+  const std::vector<const Provider*> providers{&listed};
+  listed.name = "idp";
+  listed.admins = {"chief"};
   REQUIRE(take_back_appointments(rig.people, providers).ok());
   CHECK(role("chief") == AdminRole::kOwner);
-  providers[0].admins = {"chief@b.c"};
+  listed.admins = {"chief@b.c"};
   REQUIRE(take_back_appointments(rig.people, providers).ok());
   CHECK(role("chief") == AdminRole::kViewer);
   CHECK(come("chief", "chief@b.c") == AdminRole::kOwner);
@@ -290,13 +291,14 @@ TEST_CASE("arrivals: at the start goes what the configuration gives no longer", 
   const Person owner = rig.person("owner"), by_hand = rig.person("hand");
   REQUIRE(rig.members.add(org, owner.id, OrgRole::kOwner, rig.who).ok());
   REQUIRE(rig.members.add(org, by_hand.id, OrgRole::kMember, rig.who).ok());
-  std::vector<Provider> providers(1);
-  providers[0].name = "idp";
-  providers[0].role_claim = "groups";
-  providers[0].role_map = {{"staff", {"acme", OrgRole::kMember}}};
+  Provider listed;
+  std::vector<const Provider*> providers{&listed};
+  listed.name = "idp";
+  listed.role_claim = "groups";
+  listed.role_map = {{"staff", {"acme", OrgRole::kMember}}};
   oauth::Identity who = identity("a", "a@b.c", true);
   who.claims = oauth::Claims(Json{{"groups", "staff"}});
-  REQUIRE(reason(rig, providers[0], who).empty());
+  REQUIRE(reason(rig, listed, who).empty());
   const Person a = rig.people.find_by_sign_in({"https://idp", "a"}).value();
   const auto role_after_start = [&] {
     REQUIRE(take_back_roles(*rig.kv, rig.members, rig.organizations, providers).ok());
@@ -304,17 +306,17 @@ TEST_CASE("arrivals: at the start goes what the configuration gives no longer", 
     return rig.members.roster(org)->role_of(a.id);
   };
   CHECK(role_after_start() == OrgRole::kMember);
-  providers[0].role_map = {{"staff", {"acme", OrgRole::kViewer}}};
+  listed.role_map = {{"staff", {"acme", OrgRole::kViewer}}};
   CHECK(role_after_start() == OrgRole::kNone);
-  providers[0].role_map = {{"staff", {"acme", OrgRole::kMember}}};
-  REQUIRE(reason(rig, providers[0], who).empty());
+  listed.role_map = {{"staff", {"acme", OrgRole::kMember}}};
+  REQUIRE(reason(rig, listed, who).empty());
   CHECK(role_after_start() == OrgRole::kMember);
   // Without the claim the next sign-in takes it back, too.
   Provider without;
   without.name = "idp";
   CHECK(reason(rig, without, who).empty());
   CHECK(rig.members.roster(org)->role_of(a.id) == OrgRole::kNone);
-  REQUIRE(reason(rig, providers[0], who).empty());
+  REQUIRE(reason(rig, listed, who).empty());
 
   NewSession begun;
   begun.person_id = a.id;
