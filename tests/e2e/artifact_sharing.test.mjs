@@ -44,7 +44,7 @@ test('a link of the command line is used as often as it may be, also over a kill
   };
   assert.equal((await follow('wrong')).status, 401);
   assert.deepEqual(await follow('correct horse'), { status: 200, bytes: size });
-  await daemon.kill();
+  await daemon.stop('SIGKILL');
   await daemon.start();
   assert.deepEqual(await follow('correct horse'), { status: 200, bytes: size });
   assert.equal((await follow('correct horse')).status, 410);
