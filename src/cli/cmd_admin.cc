@@ -126,6 +126,15 @@ int run_organization_list(const Invocation& in, Console& console) {
                    "No organizations.");
 }
 
+// Without --give it shows the plan; the server knows which plans there are.
+int run_organization_plan(const Invocation& in, Console& console) {
+  const std::string path = organization_path(in, "/plan");
+  const auto plan = in.optional_text("give");
+  if (!plan) return run_read(console, path);
+  return run_send(console, "PUT", path,
+                  Json{{"plan", *plan == "none" ? Json(nullptr) : Json(*plan)}});
+}
+
 // The commands that read. An example without words explains itself.
 std::vector<Command> organization_reads() {
   return {
@@ -179,6 +188,14 @@ std::vector<Command> organization_writes() {
            [](const Invocation& in, Console& console) {
              return run_send(console, "PATCH", organization_path(in), organization_body(in));
            }},
+      {.name = "admin org plan",
+       .summary = "Show an organization's plan, or give it one whatever it pays for.",
+       .options = {kOrganization,
+                   {.name = "--give",
+                    .help = "Of the file of plans; none takes back what was given.",
+                    .value_name = "PLAN"}},
+       .examples = {{std::string("kvcs admin org plan ") + kId + " --give pro", ""}},
+       .run = run_organization_plan},
       {.name = "admin org suspend",
        .summary = "Refuse an organization's keys from now on.",
        .options = {kOrganization},
