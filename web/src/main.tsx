@@ -1,7 +1,7 @@
 import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { StatusPage } from './pages/ops/StatusPage';
-import { codeOf, DevicePage } from './pages/people/DevicePage';
+import { InvitationPage } from './pages/people/InvitationPage';
 import { SignInPage, wayOf } from './pages/people/SignInPage';
 import './style/tokens.css';
 import './style/base.css';
@@ -18,6 +18,7 @@ function App() {
   const code = codeOf(hash);
   if (code !== null) return <DevicePage key={hash} code={code} />;
   const asked = wayOf(hash);
+  if (asked?.way === 'invitation') return <InvitationPage key={asked.token} token={asked.token} />;
   return asked ? <SignInPage key={asked.way} {...asked} /> : <StatusPage />;
 }
 

@@ -1,5 +1,5 @@
 // One wrapper around fetch: a deadline, JSON, and an error that says what went wrong.
-import type { HealthAnswer, Snapshot, StatusAnswer } from './types';
+import type { HealthAnswer, Me, Snapshot, StatusAnswer } from './types';
 
 const deadlineMs = 4000;
 // A password is hashed on the way, and others may wait for that too.
@@ -41,29 +41,16 @@ async function getJson(fetcher: Fetch, path: string, accepted: number[]): Promis
 // Sends a JSON object; the daemon's own words are the failure's. In a session that is to change
 // something `csrf` is its token.
 export async function postJson(
-  fetcher: Fetch, path: string, body: object, csrf?: string,
-): Promise<Record<string, unknown>> {
-  return ask(fetcher, path, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/json', accept: 'application/json',
-      ...(csrf !== undefined && { 'x-csrf-token': csrf }),
-    },
-    body: JSON.stringify(body),
-  });
-}
-
-// The object that is at a path, for whoever is signed in.
-export async function getObject(fetcher: Fetch, path: string): Promise<Record<string, unknown>> {
-  return ask(fetcher, path, { headers: { accept: 'application/json' }, cache: 'no-store' });
-}
-
-async function ask(
-  fetcher: Fetch, path: string, init: RequestInit,
+  fetcher: Fetch, path: string, body: object, headers: Record<string, string> = {},
 ): Promise<Record<string, unknown>> {
   let response: Response;
   try {
-    response = await fetcher(path, { ...init, signal: AbortSignal.timeout(postDeadlineMs) });
+    response = await fetcher(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'application/json', ...headers },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(postDeadlineMs),
+    });
   } catch {
     throw new ApiError(0, 'The daemon does not answer. Is kvcs serve running?');
   }
@@ -95,4 +82,11 @@ export async function readSnapshot(fetcher: Fetch): Promise<Snapshot> {
   const health = readHealth(await getJson(fetcher, '/health', [200, 503]));
   const status = await getJson(fetcher, '/api/v1/status', [200]).catch(() => null);
   return { health, status: isRecord(status) ? (status as StatusAnswer) : null };
+}
+
+// Who is signed in; null for nobody, also when that cannot be told.
+export async function readMe(fetcher: Fetch): Promise<Me | null> {
+  const me = await getJson(fetcher, '/api/v1/me', [200]).catch(() => null);
+  if (!isRecord(me) || me['kind'] !== 'person' || typeof me['csrf_token'] !== 'string') return null;
+  return { name: String(me['name']), csrf_token: me['csrf_token'] };
 }

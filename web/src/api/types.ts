@@ -21,3 +21,9 @@ export interface Snapshot {
   health: HealthAnswer;
   status: StatusAnswer | null;
 }
+
+// GET /api/v1/me of somebody who is signed in with a browser.
+export interface Me {
+  name: string;
+  csrf_token: string;
+}
