@@ -2,6 +2,7 @@
 // in, what the issuer's claims give and take back, and that nothing of one sign-in counts for another.
 // Method: the real binary against oidc-provider, and a browser that follows redirects and fills forms.
 import assert from 'node:assert/strict';
+import { get } from 'node:http';
 import { after, before, test } from 'node:test';
 import { Daemon } from './daemon.mjs';
 import { Browser, OidcIssuer } from './oidc_issuer.mjs';
@@ -229,22 +230,52 @@ test('keys that an issuer changes are fetched; a sign-out there ends the session
   }
 });
 
-test('a sign-out leads to the issuer, which ends its session too and leads back', async () => {
-  const browser = new Browser();
-  await signIn(browser, 'boss');
-  const { status, body } = await send(browser, 'POST', '/auth/logout');
-  assert.equal(status, 200);
-  const url = new URL(body.url);
-  assert.equal(url.origin, issuer.url);
-  assert.equal(url.searchParams.get('client_id'), 'kvcs');
-  assert.equal(url.searchParams.get('post_logout_redirect_uri'), `${daemon.url}/`);
-  assert.equal((await me(browser)).status, 401);
-  const back = await browser.signIn(body.url, 'boss', { stop_at: `${daemon.url}/` });
-  assert.equal(back.url, `${daemon.url}/?state=${url.searchParams.get('state')}`);
-  // The issuer knows the browser no longer: it asks who signs in.
-  const again = await browser.ask(`${daemon.url}/auth/login/idp?next=/done`);
-  const asked = await browser.ask(again.headers.get('location'));
-  assert.match(asked.headers.get('location'), /\/interaction\//);
+test('codes that nobody gave reach the issuer so often and no more', async () => {
+  const guessed = await new Daemon({ IDP_SECRET: OidcIssuer.client.client_secret, KVCS_AUTH_PROVIDERS:
+    `{idp: {issuer: "${issuer.url}", client_id: kvcs, client_secret_env: IDP_SECRET}}` }).start();
+  let asked = 0;
+  const count = ({ url }) => { asked += url.startsWith('/token'); };
+  issuer.server.on('request', count);
+  try {
+    const statuses = new Set();
+    for (let i = 0; i < 70; i++) {
+      const browser = new Browser();
+      const begun = new URL((await browser.ask(`${guessed.url}/auth/login/idp`)).headers.get('location'));
+      const state = begun.searchParams.get('state');
+      const iss = encodeURIComponent(issuer.url);
+      const ended = await browser.ask(`${guessed.url}/auth/callback?code=guess${i}&state=${state}&iss=${iss}`);
+      statuses.add(ended.status);
+    }
+    assert.ok(statuses.has(429), [...statuses].join());
+    assert.ok(asked >= 1 && asked < 70, `${asked}`);
+  } finally {
+    issuer.server.off('request', count);
+    await guessed.stop();
+    guessed.remove();
+  }
+});
+
+test('over TLS no other host can set the cookie of a flow', async () => {
+  const secure = new Daemon({ KVCS_HTTP_PUBLIC_URL: 'https://kv.example.com:443/', KVCS_AUTH_PROVIDERS:
+    `{idp: {issuer: "${issuer.url}", client_id: kvcs}}` });
+  // Its own address is the proxy's to know: it is asked where it listens.
+  secure.listen = `unix:${secure.folder}/socket`;
+  try {
+    await secure.start();
+    const { headers } = await new Promise((resolve, reject) => {
+      get({ socketPath: `${secure.folder}/socket`, path: '/auth/login/idp', agent: false },
+        (response) => resolve(response.resume())).on('error', reject);
+    });
+    const [cookie] = headers['set-cookie'];
+    assert.match(cookie, /^__Host-kvcs_sign_in_[0-9a-f]{8}=/);
+    assert.match(cookie, /; Secure/);
+    assert.match(cookie, /; Path=\/(;|$)/);
+    assert.equal(new URL(headers.location).searchParams.get('redirect_uri'),
+      'https://kv.example.com/auth/callback');
+  } finally {
+    await secure.stop();
+    secure.remove();
+  }
 });
 
 test('an issuer that is away is said to be, and stops nothing else', async () => {

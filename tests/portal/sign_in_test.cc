@@ -268,3 +268,15 @@ TEST_CASE("sign-in: the link of one address tells nothing of others", "[unit][po
               .reason() == "invitation_for_another");
   }
 }
+
+TEST_CASE("sign-in: one address has a share over all accounts", "[unit][portal]") {
+  PortalRig rig;
+  rig.wait_s = 7;
+  rig.waiting = "sign-in-address:127.0.0.1";
+  for (const char* email : {"a@b.c", "b@b.c"}) {
+    CHECK(rig.sign_in.sign_in(email, kPassword, rig.caller).status().reason() == "too_many_tries");
+  }
+  Caller other = rig.caller;
+  other.address = "203.0.113.1";
+  CHECK(rig.sign_in.sign_in("a@b.c", kPassword, other).status().reason() == "wrong_credentials");
+}

@@ -1,0 +1,25 @@
+// Goal: nobody without an account can fill the store or the issuer with sign-ins that are begun.
+// Method: a whole daemon over HTTP, with an issuer that is away, behind a proxy that names clients.
+#include "support/test_app.h"
+
+using namespace kvcs;
+using namespace kvcs::test;
+
+TEST_CASE("providers: sign-ins that begin have a share per address, and are short",
+          "[contract][app][portal]") {
+  TestApp app([](Config& config) {
+    config.auth.providers = R"({"idp": {"issuer": "http://127.0.0.1:1", "client_id": "kvcs"}})";
+    config.http.server.trusted_proxies = {"127.0.0.1"};
+  });
+  const auto begin = [&](const std::string& address, const std::string& query) {
+    return app.call("GET", "/auth/login/idp" + query, {{"X-Forwarded-For", address}}).status;
+  };
+  CHECK(begin("203.0.113.1", "?next=/" + std::string(299, 'x')) == 503);
+  CHECK(begin("203.0.113.1", "?next=/" + std::string(300, 'x')) == 400);
+  CHECK(begin("203.0.113.1", "?invitation=" + std::string(64, 'x')) == 503);
+  CHECK(begin("203.0.113.1", "?invitation=" + std::string(65, 'x')) == 400);
+  int refused = 0;
+  for (int i = 0; i < 130; i++) refused += begin("203.0.113.2", "") == 429;
+  CHECK(refused > 0);
+  CHECK(begin("203.0.113.3", "") == 503);
+}
