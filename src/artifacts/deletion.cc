@@ -47,10 +47,11 @@ Result<size_t> ArtifactService::finish_removals() {
   size_t finished = 0;
   for (;;) {
     std::vector<BlobRemoval> left;
-    KVCS_TRY(readers_.run([&](Database& db) -> Status {
+    const Status ran = readers_.run([&](Database& db) -> Status {
       left = KVCS_TRY(artifact_rows::list_removals(db, kBatch));
       return ok();
-    }));
+    });
+    if (!ran.ok()) return ran;
     if (left.empty()) return finished;
     KVCS_TRY(collect_removed(left));
     finished += left.size();

@@ -5,11 +5,11 @@
 // rows cut off at the end are missed, and after pruning the hash of the last row removed
 // ("audit_anchor") and their count ("audit_pruned").
 //
-// Too many rows go in two steps. What callers do with project keys, and people who are no operators,
-// goes first, oldest first, and so from within the chain; then the old end of it. A row of audit_gap
-// bridges what went from within: the chain_hash before it, the last one in it, and how many rows
-// there were. Gaps that meet become one, and one that reaches the old end goes into the anchor. The
-// newest row always stays.
+// Too many rows go in two steps. What callers do with project keys, and people who are no
+// operators, goes first, oldest first, and so from within the chain; then the old end of it. A row
+// of audit_gap bridges what went from within: the chain_hash before it, the last one in it, and how
+// many rows there were. Gaps that meet become one, and one that reaches the old end goes into the
+// anchor. The newest row always stays.
 // Functions over one Database; no threads.
 #pragma once
 #include <cstdint>

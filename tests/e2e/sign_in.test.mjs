@@ -230,6 +230,24 @@ test('keys that an issuer changes are fetched; a sign-out there ends the session
   }
 });
 
+test('a sign-out leads to the issuer, which ends its session too and leads back', async () => {
+  const browser = new Browser();
+  await signIn(browser, 'boss');
+  const { status, body } = await send(browser, 'POST', '/auth/logout');
+  assert.equal(status, 200);
+  const url = new URL(body.url);
+  assert.equal(url.origin, issuer.url);
+  assert.equal(url.searchParams.get('client_id'), 'kvcs');
+  assert.equal(url.searchParams.get('post_logout_redirect_uri'), `${daemon.url}/`);
+  assert.equal((await me(browser)).status, 401);
+  const back = await browser.signIn(body.url, 'boss', { stop_at: `${daemon.url}/` });
+  assert.equal(back.url, `${daemon.url}/?state=${url.searchParams.get('state')}`);
+  // The issuer knows the browser no longer: it asks who signs in.
+  const again = await browser.ask(`${daemon.url}/auth/login/idp?next=/done`);
+  const asked = await browser.ask(again.headers.get('location'));
+  assert.match(asked.headers.get('location'), /\/interaction\//);
+});
+
 test('codes that nobody gave reach the issuer so often and no more', async () => {
   const guessed = await new Daemon({ IDP_SECRET: OidcIssuer.client.client_secret, KVCS_AUTH_PROVIDERS:
     `{idp: {issuer: "${issuer.url}", client_id: kvcs, client_secret_env: IDP_SECRET}}` }).start();

@@ -3,6 +3,7 @@
 #include "portal/invitations.h"
 
 #include <atomic>
+#include <latch>
 #include <thread>
 
 #include "portal/portal_rig.h"
@@ -141,19 +142,19 @@ TEST_CASE("invitations: one is used or withdrawn, never both", "[fault][portal]"
   for (int i = 0; i < 30; i++) {
     const Person ada = team.person("ada" + std::to_string(i));
     const CreatedInvitation made = team.invite(team.owner, OrgRole::kViewer);
-    std::atomic<bool> go{false}, joined{false}, withdrawn{false};
+    std::latch start(2);
+    std::atomic<bool> joined{false}, withdrawn{false};
     std::thread one([&] {
-      while (!go) std::this_thread::yield();
+      start.arrive_and_wait();
       joined = team.invitations.accept(made.token, ada, team.who).ok();
     });
     std::thread two([&] {
-      while (!go) std::this_thread::yield();
+      start.arrive_and_wait();
       const std::string& id = made.invitation.id;
       withdrawn = i % 2 == 0
                       ? team.invitations.withdraw(team.org, id, kAnyhow, team.who).ok()
                       : team.invitations.renew(team.org, id, team.owner.id, kAnyhow, team.who).ok();
     });
-    go = true;
     one.join();
     two.join();
     CHECK(joined != withdrawn);

@@ -1,6 +1,7 @@
 import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { StatusPage } from './pages/ops/StatusPage';
+import { codeOf, DevicePage } from './pages/people/DevicePage';
 import { InvitationPage } from './pages/people/InvitationPage';
 import { SignInPage, wayOf } from './pages/people/SignInPage';
 import './style/tokens.css';

@@ -41,16 +41,29 @@ async function getJson(fetcher: Fetch, path: string, accepted: number[]): Promis
 // Sends a JSON object; the daemon's own words are the failure's. In a session that is to change
 // something `csrf` is its token.
 export async function postJson(
-  fetcher: Fetch, path: string, body: object, headers: Record<string, string> = {},
+  fetcher: Fetch, path: string, body: object, csrf?: string,
+): Promise<Record<string, unknown>> {
+  return ask(fetcher, path, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json', accept: 'application/json',
+      ...(csrf !== undefined && { 'x-csrf-token': csrf }),
+    },
+    body: JSON.stringify(body),
+  });
+}
+
+// The object that is at a path, for whoever is signed in.
+export async function getObject(fetcher: Fetch, path: string): Promise<Record<string, unknown>> {
+  return ask(fetcher, path, { headers: { accept: 'application/json' }, cache: 'no-store' });
+}
+
+async function ask(
+  fetcher: Fetch, path: string, init: RequestInit,
 ): Promise<Record<string, unknown>> {
   let response: Response;
   try {
-    response = await fetcher(path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'application/json', ...headers },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(postDeadlineMs),
-    });
+    response = await fetcher(path, { ...init, signal: AbortSignal.timeout(postDeadlineMs) });
   } catch {
     throw new ApiError(0, 'The daemon does not answer. Is kvcs serve running?');
   }

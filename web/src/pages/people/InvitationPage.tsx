@@ -44,7 +44,7 @@ export function InvitationPage({ token }: { token: string }) {
     setState({ failure: null, busy: true, done: false });
     try {
       await postJson((path, init) => fetch(path, init), '/api/v1/invitations/accept', { token },
-        { 'x-csrf-token': me.csrf_token });
+        me.csrf_token);
       // The link is spent: it leaves the address, and with it the history.
       history.replaceState(null, '', '#/');
       setState({ failure: null, busy: false, done: true });
