@@ -174,7 +174,8 @@ Result<OpenShare> ShareService::find(std::string_view token) const {
     open.share = read_share(row);
     Result<Artifact> artifact = artifact_rows::find(db, open.share.artifact_id);
     if (artifact.code() == Code::kNotFound) return ok();
-    open.artifact = KVCS_TRY(std::move(artifact));
+    KVCS_TRY(artifact.status());
+    open.artifact = std::move(*artifact);
     found = kvcs::ok();
     return ok();
   });
