@@ -50,7 +50,8 @@ Status in_options(const Status& refused) {
   return Status(refused.code(), std::move(text)).with_reason(refused.reason());
 }
 
-// The server may not have waited for the end of what it deletes; it names the job then.
+}  // namespace
+
 int show_deleted(Console& console, const Result<Json>& answer, const std::string& deed) {
   if (!answer.ok()) return console.fail(in_options(answer.status()));
   if (!answer.value().is_object()) return show_done(console, ok(), deed + ".");
@@ -61,8 +62,6 @@ int show_deleted(Console& console, const Result<Json>& answer, const std::string
   }
   return kExitOk;
 }
-
-}  // namespace
 
 Result<Json> body_of(const Invocation& in, std::initializer_list<BodyMember> members) {
   Json body = Json::object();

@@ -55,6 +55,10 @@ int show_list(Console& console, const Result<Json>& list, const std::vector<Colu
               std::string_view when_empty);
 int show_done(Console& console, const Status& done, std::string_view note);
 
+// Of a DELETE whose end the server may not have waited for; `deed` is "Deleted user …". A refusal
+// names options where the server names its query.
+int show_deleted(Console& console, const Result<Json>& answer, const std::string& deed);
+
 struct Deletion {
   std::string path;
   std::string what;  // Named in the question: "user 3f0c…".

@@ -46,7 +46,7 @@ Result<Json> create(const Invocation& in) {
   return api.call("POST", path, wanted);
 }
 
-int run_create(const Invocation& in, Console& console) {
+int run_share_create(const Invocation& in, Console& console) {
   const Result<Json> made = create(in);
   if (made.ok() && console.mode().quiet) {
     console.print(printable(text_member(*made, "url"), kShownWhole));
@@ -62,7 +62,7 @@ Result<Json> list(const Invocation& in) {
   return answer.value("shares", Json::array());
 }
 
-int run_list(const Invocation& in, Console& console) {
+int run_share_list(const Invocation& in, Console& console) {
   return show_list(console, list(in),
                    {{"SHARE ID", "share_id"},
                     {"EXPIRES", "expires_at"},
@@ -79,7 +79,7 @@ Status remove(const Invocation& in) {
   return api.call("DELETE", path + "/" + share).status();
 }
 
-int run_delete(const Invocation& in, Console& console) {
+int run_share_delete(const Invocation& in, Console& console) {
   if (const Status removed = remove(in); !removed.ok()) return console.fail(removed);
   if (console.mode().json) {
     console.print_json({{"share_id", lower_ascii(in.text("share-id"))}, {"deleted", true}});
@@ -113,7 +113,7 @@ std::vector<Command> share_commands() {
                     .value_name = "FILE"}},
        .examples = {{"kvcs share create " + example + " --hours 24 --downloads-max 1",
                      "Once, within a day."}},
-       .run = run_create,
+       .run = run_share_create,
        .details =
            "The link ends with its time, its downloads, the artifact, and with your right to "
            "write it: when your key is revoked, or you leave the organization."},
@@ -121,13 +121,13 @@ std::vector<Command> share_commands() {
        .summary = "List the links to an artifact that work.",
        .options = {id},
        .examples = {{"kvcs share list " + example, "With their downloads."}},
-       .run = run_list},
+       .run = run_share_list},
       {.name = "share delete",
        .summary = "Withdraw a link.",
        .options = {id, {.name = "SHARE-ID", .help = "The link's id.", .required = true}},
        .examples = {{"kvcs share delete " + example + " 0c9d5e3f-0a7e-4a62-9c1b-6c1d2e3f0a4f",
                      "At once."}},
-       .run = run_delete},
+       .run = run_share_delete},
   };
 }
 

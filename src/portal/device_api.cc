@@ -12,7 +12,6 @@
 namespace kvcs::portal {
 namespace {
 
-constexpr std::string_view kByDevice = "device";
 constexpr size_t kClientMaxBytes = 100;
 
 constexpr http::ApiType kTypes[] = {

@@ -74,7 +74,7 @@ Result<CreatedInvitation> InvitationService::create(Invitation wanted, const Aud
         .with_reason("invitations_full");
   }
   // Whoever is let have a link can use it, unless somebody comes in another way meanwhile.
-  KVCS_TRY(members_.check_room(wanted.organization_id, open + 1));
+  KVCS_TRY(s_.members.check_room(wanted.organization_id, open + 1));
   CreatedInvitation made;
   made.token = Secret(to_base64url(s_.entropy.bytes(kTokenRandomBytes)));
   wanted.created_ms = s_.clock.unix_ms();

@@ -52,10 +52,16 @@ AuditContext as(const Person& person, const Caller& caller) {
 
 }  // namespace
 
-Caller caller_of(const http::Request& request, const BrowserRules& browser) {
+Caller caller_of(const http::Request& request) {
   return {request.remote_ip, std::string(request.header("user-agent").value_or("")),
-          request.request_id,
-          Secret(oauth::cookie_value(request, session_cookie_name(is_secure(browser))))};
+          request.request_id, Secret()};
+}
+
+Caller caller_of(const http::Request& request, const BrowserRules& browser) {
+  Caller caller = caller_of(request);
+  caller.old_session =
+      Secret(oauth::cookie_value(request, session_cookie_name(is_secure(browser))));
+  return caller;
 }
 
 KvBatch setup_token_record(std::string_view token, int64_t now_s) {

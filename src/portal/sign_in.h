@@ -42,6 +42,7 @@ struct Caller {
   std::string device = {};  // The name of a device without a browser; "" for browsers.
 };
 
+Caller caller_of(const http::Request& request);  // Of no browser.
 Caller caller_of(const http::Request& request, const BrowserRules& browser);
 
 // Under which tries of an account are counted, from the caller's address block. Whoever guesses
