@@ -12,19 +12,22 @@ namespace {
 constexpr int64_t kTimeMs = 1'793'880'000'123;
 
 Members members_of(const Organization& organization) {
-  const auto& [id, slug, name, active, monthly_budget_nano_usd, fail_open, fallback_daily_nano_usd,
-               requests_per_minute, tokens_per_minute, allowed_models, max_output_tokens,
-               unknown_input_pico_usd, unknown_output_pico_usd, log_bodies, output_fit, plan,
-               paid_plan, version, created_ms, updated_ms] = organization;
+  const auto& [id, slug, shown_slug, more_slugs, name, active, deletion_ms, active_before,
+               monthly_budget_nano_usd, fail_open, fallback_daily_nano_usd, requests_per_minute,
+               tokens_per_minute, allowed_models, max_output_tokens, unknown_input_pico_usd,
+               unknown_output_pico_usd, log_bodies, output_fit, plan, paid_plan, version,
+               created_ms, updated_ms] = organization;
   return name_members(
-      "id slug name active monthly_budget_nano_usd fail_open fallback_daily_nano_usd "
+      "id slug shown_slug more_slugs name active deletion_ms active_before "
+      "monthly_budget_nano_usd fail_open fallback_daily_nano_usd "
       "requests_per_minute tokens_per_minute allowed_models max_output_tokens "
       "unknown_input_pico_usd unknown_output_pico_usd log_bodies output_fit plan paid_plan version "
       "created_ms updated_ms",
-      id, slug, name, active, monthly_budget_nano_usd, fail_open, fallback_daily_nano_usd,
-      requests_per_minute, tokens_per_minute, allowed_models, max_output_tokens,
-      unknown_input_pico_usd, unknown_output_pico_usd, log_bodies, output_fit, plan, paid_plan,
-      version, created_ms, updated_ms);
+      id, slug, shown_slug, more_slugs, name, active, deletion_ms, active_before,
+      monthly_budget_nano_usd, fail_open, fallback_daily_nano_usd, requests_per_minute,
+      tokens_per_minute, allowed_models, max_output_tokens, unknown_input_pico_usd,
+      unknown_output_pico_usd, log_bodies, output_fit, plan, paid_plan, version, created_ms,
+      updated_ms);
 }
 
 Members members_of(const User& user) {
@@ -55,7 +58,10 @@ Members members_of(const KeyRecord& key) {
 Organization full_organization() {
   return {.id = "id",
           .slug = "slug",
+          .shown_slug = "shown",
+          .more_slugs = {"old", "shown"},
           .name = "name \"quoted\"",
+          .deletion_ms = kTimeMs + 2,
           .monthly_budget_nano_usd = 1'000'000'001,
           .fallback_daily_nano_usd = 2'000'000'002,
           .requests_per_minute = 303,
@@ -92,6 +98,7 @@ TEST_CASE("records: an organization is read as it was written, member by member"
   written.fail_open = false;
   written.log_bodies = true;
   written.output_fit = false;
+  written.active_before = false;
   check_round_trip(written);
 }
 
