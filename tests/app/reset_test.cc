@@ -104,7 +104,7 @@ TEST_CASE("reset: an operator's link gives a password once and ends all sessions
   for (const char* email : {"ada@example.com", "nobody@example.com"}) {
     const RawResponse asked =
         app.call("POST", "/auth/reset", {}, R"({"email":")" + std::string(email) + "\"}");
-    CHECK(asked.status == 409);
+    CHECK(asked.status == 409);  // Reason mail_not_configured.
     CHECK(asked.body.find("reset-link EMAIL") != std::string::npos);
   }
 }
