@@ -379,7 +379,7 @@ http::Handler Idempotency::wrap(http::Handler handler, IdempotencyRule rule) con
         // A person who acts for several users of an organization makes another request for each.
         const Principal& caller = request.principal;
         const std::string target =
-            caller.session_id.empty() ? request.path : request.path + " " + caller.user_id;
+            caller.person_id.empty() ? request.path : request.path + " " + caller.user_id;
         OnceRequest once_request{.name = kHeader,
                                  .key = *header,
                                  .owner = request.principal.key_id,

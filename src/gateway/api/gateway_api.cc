@@ -31,7 +31,7 @@ Status auth_failed() {
 bool has_session(const http::Request& request) {
   if (!request.header("authorization")) return true;
   const Result<std::string_view> bearer = request.bearer();
-  return bearer.ok() && bearer->starts_with("ks_");
+  return bearer.ok() && (bearer->starts_with("ks_") || bearer->starts_with("eyJ"));
 }
 
 // Refusals of somebody who has signed in, which say nothing of which tenants or tokens there are.
