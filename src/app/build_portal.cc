@@ -54,7 +54,10 @@ std::function<int64_t(std::string_view, int64_t)> take_try(const Parts& parts) {
 
 // What the configuration gave before and gives no longer.
 void take_back(Parts& parts) {
-  const auto providers = parts.portal.providers->all();
+  auto providers = parts.portal.providers->all();
+  portal::Provider own;  // Its address, and so its issuer, is known once the server listens.
+  own.name = portal::kDevIssuerName;
+  if (parts.config.auth.dev_issuer) providers.push_back(&own);
   for (const Status& done :
        {portal::take_back_appointments(*parts.people, providers),
         portal::take_back_roles(*parts.kv, *parts.members, *parts.organizations, providers),
@@ -147,8 +150,8 @@ Status build_providers(Parts& parts) {
   PortalParts& portal = parts.portal;
   portal.providers = KVCS_TRY(portal::Providers::read(parts.config.auth.providers, *parts.upstream,
                                                       parts.clock(), *parts.entropy));
-  KVCS_TRY(build_dev_issuer(parts));
   take_back(parts);
+  KVCS_TRY(build_dev_issuer(parts));
   portal.arrivals = std::make_unique<portal::Arrivals>(portal::Arrivals::Services{
       .people = *parts.people,
       .members = *parts.members,

@@ -124,8 +124,10 @@ Result<Person> Arrivals::recognize(const Provider& provider, const oauth::Identi
   Result<Person> known = s_.people.find_by_sign_in(sign_in);
   if (!known.ok() && known.code() != Code::kNotFound) return known;
   const bool says_address = identity.claims.has("email");
+  // A bearer may say nothing of the address; what this provider said at the sign-in stands then.
+  const bool was_verified = known.ok() && known->email_verified_by == provider.name;
   KVCS_TRY(check_domain(provider,
-                        known.ok() && !says_address ? known->email : verified_email(identity)));
+                        was_verified && !says_address ? known->email : verified_email(identity)));
   if (known.ok() && !known->active) return suspended();
   const Roles roles = KVCS_TRY(mapped_roles(provider, identity));
   if (!known.ok()) {
