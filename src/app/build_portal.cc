@@ -234,6 +234,30 @@ Status build_reset(Parts& parts) {
   return ok();
 }
 
+void build_me_api(Parts& parts) {
+  PortalParts& portal = parts.portal;
+  portal.me_api = std::make_unique<portal::MeApi>(portal::MeApi::Services{
+      .auth = *parts.auth,
+      .directory = *parts.directory,
+      .people = *parts.people,
+      .members = *parts.members,
+      .sessions = *parts.sessions,
+      .projects = *parts.projects,
+      .browser = parts.browser_rules(),
+      .has_second_factor =
+          [totp = portal.totp.get()](std::string_view person_id) { return totp->is_on(person_id); },
+      .provider_of =
+          [providers = portal.providers.get()](std::string_view issuer) {
+            if (issuer == kLocalIssuer) return std::string(portal::kByPassword);
+            const auto* const found = providers->find_by_issuer(issuer);
+            return found ? found->name : std::string();
+          },
+      .describe_key = caller_api::describe,
+      .give_up = [&parts](
+                     std::string_view id,
+                     const AuditContext& who) { return parts.planned_deletions->plan(id, who); }});
+}
+
 }  // namespace
 
 Status build_portal(Parts& parts) {
@@ -288,26 +312,7 @@ Status build_portal(Parts& parts) {
   portal.people_api = std::make_unique<portal::PeopleApi>(
       *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });
-  portal.me_api = std::make_unique<portal::MeApi>(portal::MeApi::Services{
-      .auth = *parts.auth,
-      .directory = *parts.directory,
-      .people = *parts.people,
-      .members = *parts.members,
-      .sessions = *parts.sessions,
-      .projects = *parts.projects,
-      .browser = parts.browser_rules(),
-      .has_second_factor =
-          [totp = portal.totp.get()](std::string_view person_id) { return totp->is_on(person_id); },
-      .provider_of =
-          [providers = portal.providers.get()](std::string_view issuer) {
-            if (issuer == kLocalIssuer) return std::string(portal::kByPassword);
-            const auto* const found = providers->find_by_issuer(issuer);
-            return found ? found->name : std::string();
-          },
-      .describe_key = caller_api::describe,
-      .give_up = [&parts](
-                     std::string_view id,
-                     const AuditContext& who) { return parts.planned_deletions->plan(id, who); }});
+  build_me_api(parts);
   build_device_api(parts);
   return ok();
 }

@@ -332,3 +332,32 @@ TEST_CASE("arrivals: at the start goes what the configuration gives no longer", 
   CHECK(rig.sessions.list(a.id)->front().provider == "password");
   CHECK(role_after_start() == OrgRole::kNone);
 }
+
+TEST_CASE("arrivals: a bearer without an address goes by what its own provider has verified",
+          "[unit][portal]") {
+  PeopleRig rig;
+  InvitationService invitations(
+      {*rig.kv, rig.audited, rig.members, rig.people, rig.organizations, rig.clock, *rig.entropy});
+  Arrivals arrivals({.people = rig.people,
+                     .members = rig.members,
+                     .organizations = rig.organizations,
+                     .add_project = [](std::string_view, const AuditContext&) { return ok(); },
+                     .invitations = invitations,
+                     .sign_up = SignUp::kOpen});
+  Provider provider;
+  provider.name = "idp";
+  provider.allowed_domains = {"b.c"};
+  const auto come = [&](const char* verified_by) {
+    Person wanted;
+    wanted.name = "a";
+    wanted.email = "a@b.c";
+    wanted.email_verified_by = verified_by;
+    const std::string subject = std::string("by ") + verified_by;
+    REQUIRE(rig.people.create(wanted, {"https://idp", subject}, "", rig.who).ok());
+    return std::string(
+        arrivals.recognize(provider, identity(subject, "", false)).status().reason());
+  };
+  CHECK(come("idp").empty());
+  CHECK(come("other") == "domain_not_allowed");
+  CHECK(come("") == "domain_not_allowed");
+}
