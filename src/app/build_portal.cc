@@ -202,6 +202,9 @@ void build_billing(Parts& parts) {
   portal.webhooks = std::make_unique<portal::Webhooks>(*portal.billing, config, *parts.kv,
                                                        *parts.metrics, parts.clock(), alert);
   portal.billing_api = std::make_unique<portal::BillingApi>(*portal.billing, *portal.webhooks);
+  parts.before_organization_goes = [&parts](std::string_view organization_id) {
+    return parts.portal.billing->end_subscription(organization_id);
+  };
 }
 
 // Mail, and what a lost password leads to.

@@ -207,22 +207,6 @@ void apply_environment(std::vector<ConfigField>& fields, const Environment& envi
   }
 }
 
-// Variables by which other servers of artifacts set the quota. What kvcs.yaml or KVCS_* sets stands
-// above them, and one that is no number counts as not set, as it does there.
-void apply_foreign_quotas(const Environment& environment, portal::PlansConfig& plans) {
-  const std::pair<const char*, int64_t*> known[] = {
-      {"KVCDN_QUOTA_ORGS", &plans.organizations},
-      {"KVCDN_QUOTA_PROJECTS", &plans.projects},
-      {"KVCDN_QUOTA_ARTIFACTS", &plans.artifacts},
-      {"KVCDN_QUOTA_STORAGE_BYTES", &plans.storage_bytes}};
-  for (const auto& [name, target] : known) {
-    const auto it = environment.find(name);
-    if (*target >= 0 || it == environment.end()) continue;
-    const Result<uint64_t> number = parse_u64(it->second, name);
-    if (number.ok() && std::in_range<int64_t>(*number)) *target = static_cast<int64_t>(*number);
-  }
-}
-
 // For printing: a secret is never shown, but whether there is one.
 Json field_value(const ConfigField& field) {
   return std::visit(
@@ -266,7 +250,6 @@ LoadedConfig load_config_text(std::string_view yaml, const Environment& environm
   apply_kvcdn_environment(fields, environment, loaded);
   YamlLoader(fields, name, loaded.faults).load(yaml);
   apply_environment(fields, environment, loaded.faults);
-  apply_foreign_quotas(environment, loaded.config.auth.plans);
   for (std::string& fault : validate(loaded.config)) loaded.faults.push_back(std::move(fault));
   set_listen_addresses(loaded.config.http);
   return loaded;
@@ -289,7 +272,8 @@ LoadedConfig load_config(const std::string& yaml_path, const Environment& enviro
 
 namespace {
 bool is_ours(std::string_view variable) {
-  return variable.starts_with("KVCS_") || variable.starts_with("KVCDN_");
+  return variable.starts_with("KVCS_") || variable.starts_with("KVCDN_") ||
+         variable.starts_with("STRIPE_");
 }
 }  // namespace
 

@@ -242,7 +242,7 @@ Status OwnerWalk::walk_projects() {
 Status OwnerWalk::walk_organization() {
   KVCS_TRY(flush());
   found_.busy |= removes_ && !parts_.ai.budgets->forget(owner_.id, "org", owner_.id);
-  // Before the record goes that says who it is at Stripe: nothing is charged any more.
+  // Once more, before the record goes that says who it is at Stripe: what was paid for meanwhile.
   if (removes_) KVCS_TRY(parts_.portal.billing->end_subscription(owner_.id));
   KVCS_TRY(walk_owned(Owner::kOrganization, owner_.id));
   KVCS_TRY(walk_memberships());

@@ -55,10 +55,10 @@ TEST_CASE("KVCDN_*: they set what kvcs.yaml and KVCS_* leave open", "[unit][app]
   CHECK(loaded.notes.empty());
   CHECK(loaded.config.http.listen == "127.0.0.1:3100");
   CHECK(loaded.config.http.server.listen_port == 3100);
-  CHECK(loaded.config.artifacts.quota.organizations == 3);
-  CHECK(loaded.config.artifacts.quota.projects == 4);
-  CHECK(loaded.config.artifacts.quota.artifacts == 0);
-  CHECK(loaded.config.artifacts.quota.storage_bytes == 6);
+  CHECK(loaded.config.auth.plans.organizations == 3);
+  CHECK(loaded.config.auth.plans.projects == 4);
+  CHECK(loaded.config.auth.plans.artifacts == 0);
+  CHECK(loaded.config.auth.plans.storage_bytes == 6);
   CHECK(loaded.config.seeded_keys.seed.reveal() == "seed");
   CHECK(loaded.config.seeded_keys.organizations == std::vector<std::string>{"acme", "contoso"});
   CHECK(loaded.config.seeded_keys.admin_secret.reveal() == kAdminSecret);
@@ -70,9 +70,9 @@ TEST_CASE("KVCDN_*: they set what kvcs.yaml and KVCS_* leave open", "[unit][app]
   const LoadedConfig over =
       load(more, "http:\n  listen: 127.0.0.1:8080\nartifacts:\n  quota_artifacts: 50\n");
   CHECK(over.config.http.listen == "127.0.0.1:8080");
-  CHECK(over.config.artifacts.quota.artifacts == 50);
-  CHECK(over.config.artifacts.quota.projects == 40);
-  CHECK(over.config.artifacts.quota.organizations == 3);
+  CHECK(over.config.auth.plans.artifacts == 50);
+  CHECK(over.config.auth.plans.projects == 40);
+  CHECK(over.config.auth.plans.organizations == 3);
 }
 
 TEST_CASE("KVCDN_*: what is wrong or says nothing is told", "[unit][app]") {
@@ -89,7 +89,7 @@ TEST_CASE("KVCDN_*: what is wrong or says nothing is told", "[unit][app]") {
                                     {"KVCDN_ADMIN_SECRET", "short"}});
   CHECK(loaded.faults.empty());
   CHECK(loaded.config.http.listen == Config().http.listen);
-  CHECK(loaded.config.artifacts.quota.artifacts == Config().artifacts.quota.artifacts);
+  CHECK(loaded.config.auth.plans.artifacts == Config().auth.plans.artifacts);
   for (const char* name : {"QUOTA_ARTIFACTS", "S3_BUCKET", "TELEMETRY_URL", "ADMIN_SECRET"}) {
     INFO(name);
     CHECK(has_note(loaded, name));
