@@ -72,7 +72,7 @@ struct BearerRig : PeopleRig {
   }
 
   ScriptedIssuer issuer;
-  InvitationService invitations{*kv, audited, members, clock, *entropy};
+  InvitationService invitations{{*kv, audited, members, people, organizations, clock, *entropy}};
   std::unique_ptr<Providers> providers;
   std::unique_ptr<Arrivals> arrivals;
   std::unique_ptr<Bearers> bearers;
