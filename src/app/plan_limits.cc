@@ -34,8 +34,11 @@ Status build_plans(Parts& parts) {
 
 Result<int64_t> plan_limit(const Parts& parts, std::string_view organization_id,
                            int64_t portal::PlanLimits::*limit) {
-  const auto organization = KVCS_TRY(parts.directory->organization(organization_id));
-  return parts.plans->of(*organization).limits.*limit;
+  const auto organization = parts.directory->organization(organization_id);
+  // The first start makes the project before its organization, which has no plan of its own yet.
+  if (organization.code() == Code::kNotFound) return parts.plans->of(Organization{}).limits.*limit;
+  KVCS_TRY(organization.status());
+  return parts.plans->of(*organization.value()).limits.*limit;
 }
 
 Result<ArtifactQuota> artifact_quota(const Parts& parts, std::string_view organization_id) {
