@@ -11,6 +11,7 @@
 #include "base/address_block.h"
 #include "base/crypto.h"
 #include "base/json.h"
+#include "identity/names.h"
 #include "identity/users.h"
 #include "kv/keyspace.h"
 #include "oauth/browser.h"
@@ -172,7 +173,7 @@ Result<SignInService::Prepared> SignInService::prepare(const NewAccount& account
                                                        const Caller& caller) const {
   Prepared made;
   made.person.email = KVCS_TRY(normal_email(account.email));
-  made.person.name = account.name.empty() ? made.person.email : account.name;
+  made.person.name = KVCS_TRY(normal_name(account.name.empty() ? made.person.email : account.name));
   made.sign_in = {std::string(kLocalIssuer), made.person.email};
   KVCS_TRY(check_new_password(account.password, {made.person.email, made.person.name}));
   const Status present = s_.people.find_by_sign_in(made.sign_in).status();

@@ -32,6 +32,11 @@ TEST_CASE("sign-in: the setup link makes the first person, once", "[contract][ap
   CHECK(weak.status == 400);
   CHECK(weak.body.find("guessed first") != std::string::npos);
   CHECK(browser.send("POST", "/auth/setup", body(token, "short")).status == 400);
+  const std::string named = body(token, kGoodPassword);
+  CHECK(browser
+            .send("POST", "/auth/setup",
+                  named.substr(0, named.size() - 1) + R"(,"name":"Ada\r\nEve"})")
+            .status == 400);
   const RawResponse made = browser.send("POST", "/auth/setup", body(token, kGoodPassword));
   REQUIRE(made.status == 201);
   CHECK(std::string(made.header("set-cookie")).find("HttpOnly; SameSite=Lax") != std::string::npos);

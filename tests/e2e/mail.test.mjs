@@ -52,8 +52,10 @@ let mailbox, daemon, ada;
 // Sets the daemon up, and sends as its owner.
 async function owner(of) {
   const token = of.credentials.setup_url.split('token=')[1];
-  const begun = await fetch(`${of.url}/auth/setup`, { method: 'POST', headers: json,
-    body: JSON.stringify({ token, email: 'ada@example.com', name: 'Ada\r\nBcc: eve@example.com', password }) });
+  const setUp = (name) => fetch(`${of.url}/auth/setup`, { method: 'POST', headers: json,
+    body: JSON.stringify({ token, email: 'ada@example.com', name, password }) });
+  assert.equal((await setUp('Ada\r\nBcc: eve@example.com')).status, 400);
+  const begun = await setUp('Ada');
   assert.equal(begun.status, 201);
   const cookie = begun.headers.get('set-cookie').split(';')[0];
   const { csrf_token } = await begun.json();
