@@ -11,9 +11,9 @@ namespace kvcs::portal {
 namespace {
 
 constexpr http::ApiType kTypes[] = {
-    {"ResetAsk", R"(
+    {"PasswordResetAsk", R"(
 email!: string(3..254) = "ada@example.com")"},
-    {"ResetConfirm", R"(
+    {"PasswordReset", R"(
 token!: string(1..200) = "dG9rZW4" # Of the link.
 password!: string(1..1000) = "another violin under seven clouds" # At least 8.)"},
     {"ResetLink", R"(
@@ -33,10 +33,10 @@ void ResetApi::add_routes(std::vector<http::Row>& table) {
   rows.add(kPost, "", http::everyone(), http::kib(1), &ResetApi::ask,
            "Send a link for a new password to this address, if it has an account; the answer does "
            "not say.",
-           {.body = "ResetAsk", .status = 202});
+           {.body = "PasswordResetAsk", .status = 202});
   rows.add(kPost, "/confirm", http::everyone(), http::kib(4), &ResetApi::confirm,
            "Spend such a link: a new password, and the end of all sessions.",
-           {.body = "ResetConfirm", .status = 204});
+           {.body = "PasswordReset", .status = 204});
 }
 
 void ResetApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {

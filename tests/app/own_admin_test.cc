@@ -63,7 +63,7 @@ TEST_CASE("own admin: an owner sees and administers the own organization alone",
   CHECK(owner.send("POST", keys, R"({"name":"ci"})").status == 201);
   CHECK(owner.send("POST", path_of(place.other) + "/projects", R"({"name":"x"})").status == 404);
   // The audit names the person.
-  const Json audit = json_of(place.admin("GET", "/admin/audit?limit=100"))["entries"];
+  const Json audit = json_of(place.admin("GET", "/admin/audit?limit=100"))["audit"];
   const std::string person =
       json_of(owner.send("GET", "/api/v1/me"))["person_id"].get<std::string>();
   CHECK(std::any_of(audit.begin(), audit.end(),

@@ -97,7 +97,7 @@ TEST_CASE("totp: an operator takes it off, and nobody else", "[contract][app][po
   CHECK(ada.send("DELETE", path).status == 204);
   CHECK(ada.send("DELETE", path).status == 409);
   CHECK(json_of(bob.send("GET", "/api/v1/me"))["second_factor"] == false);
-  const Json audit = json_of(app.as_owner("GET", "/admin/audit?limit=100"))["entries"];
+  const Json audit = json_of(app.as_owner("GET", "/admin/audit?limit=100"))["audit"];
   CHECK(std::any_of(audit.begin(), audit.end(), [](const Json& row) {
     const std::string key = row["key"].is_string() ? row["key"].get<std::string>() : "";
     return row["action"] == "delete" && key.ends_with(":totp");

@@ -48,7 +48,7 @@ TEST_CASE("arrivals: an address counts only where the issuer has verified it", "
   CHECK(reason(rig, provider, identity("eve", "boss@b.c", false)) == "sign_up_closed");
   CHECK(reason(rig, provider, identity("stranger", "x@b.c", true)) == "sign_up_closed");
   CHECK(reason(rig, provider, identity("boss", "Boss@b.c", true)).empty());
-  CHECK(rig.people.find_by_sign_in({"https://idp", "boss"})->role == AdminRole::kOwner);
+  CHECK(rig.people.find_by_sign_in({"https://idp", "boss"})->operator_role() == AdminRole::kOwner);
   CHECK(rig.people.find_by_sign_in({"https://idp", "eve"}).code() == Code::kNotFound);
   // Whoever is known comes back, whatever the address is by now.
   CHECK(reason(rig, provider, identity("boss", "other@b.c", true)).empty());
