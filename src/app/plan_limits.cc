@@ -32,13 +32,14 @@ Status build_plans(Parts& parts) {
   return ok();
 }
 
+// The first start makes the project before the organization. Whether there is an organization at
+// all is for the write to say that asks here.
 Result<int64_t> plan_limit(const Parts& parts, std::string_view organization_id,
                            int64_t portal::PlanLimits::*limit) {
   const auto organization = parts.directory->organization(organization_id);
-  // The first start makes the project before its organization, which has no plan of its own yet.
-  if (organization.code() == Code::kNotFound) return parts.plans->of(Organization{}).limits.*limit;
-  KVCS_TRY(organization.status());
-  return parts.plans->of(*organization.value()).limits.*limit;
+  if (organization.code() == Code::kNotFound) return kNoLimit;
+  if (!organization.ok()) return organization.status();
+  return parts.plans->of(**organization).limits.*limit;
 }
 
 Result<ArtifactQuota> artifact_quota(const Parts& parts, std::string_view organization_id) {

@@ -15,7 +15,8 @@ struct Parts;
 // Reads plans.file, or the shipped one. Invalid names the file and line that does not fit.
 Status build_plans(Parts& parts);
 
-// What the plan of an organization, by its record in memory, allows of one thing. NotFound.
+// What the plan of an organization, by its record in memory, allows of one thing; no limit for one
+// that is not there.
 Result<int64_t> plan_limit(const Parts& parts, std::string_view organization_id,
                            int64_t portal::PlanLimits::*limit);
 Result<ArtifactQuota> artifact_quota(const Parts& parts, std::string_view organization_id);
