@@ -63,7 +63,7 @@ TEST_CASE("KVCDN_*: they set what kvcs.yaml and KVCS_* leave open", "[unit][app]
   CHECK(loaded.config.seeded_keys.organizations == std::vector<std::string>{"acme", "contoso"});
   CHECK(loaded.config.seeded_keys.admin_secret.reveal() == kAdminSecret);
   CHECK(loaded.config.auth.providers ==
-        R"({"kvcdn":{"client_id":"kvcdn-cli","issuer":"https://issuer.example.com"}})");
+        R"({"kvcdn":{"issuer":"https://issuer.example.com","client_id":"kvcdn-cli"}})");
 
   Environment more = environment;
   more["KVCS_ARTIFACTS_QUOTA_PROJECTS"] = "40";
