@@ -394,7 +394,10 @@ Result<std::vector<BlobRemoval>> list_removals(Database& db, size_t max) {
 
 Status forget_removals(Database& db, std::span<const BlobRemoval> removals) {
   auto s = KVCS_TRY(db.prepare("DELETE FROM blob_removals WHERE artifact_id = ?"));
-  for (const BlobRemoval& one : removals) KVCS_TRY(s.bind(1, one.artifact_id).run());
+  for (const BlobRemoval& one : removals) {
+    s.reset();
+    KVCS_TRY(s.bind(1, one.artifact_id).run());
+  }
   return ok();
 }
 
