@@ -155,7 +155,10 @@ Status UploadService::release_final(const Upload& upload) {
                             "WHERE artifact_id = ? AND kind = 'part'"));
     KVCS_TRY(parts.bind(1, upload.artifact_id).run());
     row.size_bytes = 0;
-    return artifacts_.remove_row(db, row);
+    KVCS_TRY(artifacts_.remove_row(db, row));
+    // No bytes have become its blob.
+    const BlobRemoval nothing{row.id, row.sha256};
+    return artifact_rows::forget_removals(db, {&nothing, 1});
   });
 }
 
