@@ -217,7 +217,8 @@ Status move(Database& db, const Artifact& artifact, std::string_view project_id)
   project.bind(1, project_id).bind(2, artifact.organization_id);
   if (!KVCS_TRY(project.step())) return not_found_project(project_id);
   auto update = KVCS_TRY(db.prepare("UPDATE artifacts SET project_id = ? WHERE id = ?"));
-  return update.bind(1, project_id).bind(2, artifact.id).run();
+  KVCS_TRY(update.bind(1, project_id).bind(2, artifact.id).run());
+  return text_index::catch_up(db);
 }
 
 Status insert(Database& db, const Artifact& a) {
