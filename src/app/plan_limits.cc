@@ -37,8 +37,9 @@ Status build_plans(Parts& parts) {
 Result<int64_t> plan_limit(const Parts& parts, std::string_view organization_id,
                            int64_t portal::PlanLimits::*limit) {
   const auto organization = parts.directory->organization(organization_id);
-  if (organization.code() == Code::kNotFound) return kNoLimit;
-  if (!organization.ok()) return organization.status();
+  // The first project of all is made before its organization's record.
+  if (organization.code() == Code::kNotFound) return int64_t{-1};
+  KVCS_TRY(organization.status());
   return parts.plans->of(**organization).limits.*limit;
 }
 
