@@ -23,8 +23,8 @@ TEST_CASE("people: a way to sign in is listed, and taken away with its sessions"
   CHECK(local[0]["provider"] == "password");
   CHECK(local[0]["subject"] == "ada@example.com");
   const std::string one = all + "/" + local[0]["sign_in_id"].get<std::string>();
-  CHECK(json_text(ada.send("DELETE", one).body, "code") == "last_sign_in");
-  CHECK(json_text(other.send("DELETE", one).body, "code") == "sign_in_not_found");
+  CHECK(ada.send("DELETE", one).status == 409);
+  CHECK(other.send("DELETE", one).status == 404);
   const std::string id = json_of(ada.send("GET", "/api/v1/me"))["person_id"].get<std::string>();
   const SignIn second{"https://idp.example", "ada"};
   REQUIRE(app.parts().people->add_sign_in(id, second, {"test", "test", ""}).ok());
@@ -66,7 +66,7 @@ TEST_CASE("places: organizations made at once keep the limit", "[fault][app][por
         const RawResponse answer =
             browser.send("POST", "/api/v1/organizations", R"({"name":")" + name + "\"}");
         made += answer.status == 201;
-        full += json_text(answer.body, "code") == "organizations_full";
+        full += answer.body.find("may own 20") != std::string::npos;
       }
     });
   }

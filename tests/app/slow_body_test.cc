@@ -55,12 +55,12 @@ TEST_CASE("slow bodies: a person's rights are those of the moment when the body 
     CHECK(owner.send("PATCH", members + second_id, R"({"role":"member"})").status == 200);
   });
   CHECK(demoted.status == 403);
-  CHECK(json_text(demoted.body, "code") == "rights_changed");
+  CHECK(demoted.body.find("taken away") != std::string::npos);
   const std::string admin_id = person_of(admin);
   const RawResponse removed =
       invite(admin, [&] { CHECK(owner.send("DELETE", members + admin_id).status == 204); });
   CHECK(removed.status == 403);
-  CHECK(json_text(removed.body, "code") == "rights_changed");
+  CHECK(removed.body.find("taken away") != std::string::npos);
   CHECK(invite(third, [&] { CHECK(third.send("POST", "/auth/logout").status == 204); }).status ==
         401);
   // What was given meanwhile counts, too.
