@@ -37,10 +37,8 @@ Status build_plans(Parts& parts) {
 Result<int64_t> plan_limit(const Parts& parts, std::string_view organization_id,
                            int64_t portal::PlanLimits::*limit) {
   const auto organization = parts.directory->organization(organization_id);
-  // The first start makes the project before the organization. Whatever else is made for one that
-  // is not there is refused by the write.
-  if (organization.code() == Code::kNotFound) return int64_t{-1};
-  KVCS_TRY(organization.status());
+  if (organization.code() == Code::kNotFound) return kNoLimit;
+  if (!organization.ok()) return organization.status();
   return parts.plans->of(**organization).limits.*limit;
 }
 

@@ -20,6 +20,7 @@ namespace {
 constexpr std::string_view kFirstOrganization = "My Org";
 // Of an entry of admins that is a subject, whatever it looks like.
 constexpr std::string_view kSubjectPrefix = "sub:";
+constexpr size_t kCutMarkMaxBytes = 8;  // Of what printable() puts behind a text that it cuts.
 
 // "" unless the issuer has verified it, and it is an address.
 std::string verified_email(const oauth::Identity& identity) {
@@ -52,7 +53,7 @@ std::string name_of(const oauth::Identity& identity, const std::string& email) {
     Result<std::string> name = normal_name(std::string_view(one).substr(0, kDisplayNameMaxBytes));
     if (name.ok()) return std::move(name).value();
   }
-  return printable(identity.subject, kDisplayNameMaxBytes);
+  return printable(identity.subject, kDisplayNameMaxBytes - kCutMarkMaxBytes);
 }
 
 // The entry of a provider's admins that is this identity.

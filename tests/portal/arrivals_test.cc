@@ -270,6 +270,17 @@ TEST_CASE("arrivals: what is no address, or no name, counts as none", "[unit][po
   }
 }
 
+TEST_CASE("arrivals: whoever has no name is called by the subject, as far as it goes",
+          "[unit][portal]") {
+  PeopleRig rig;
+  Provider provider;
+  provider.name = "idp";
+  oauth::Identity who = identity(std::string(255, 's'), "", false);
+  who.name = "";
+  CHECK(reason(rig, provider, who, SignUp::kOpen).empty());
+  CHECK(rig.people.find_by_sign_in({"https://idp", who.subject})->name.starts_with("sss"));
+}
+
 TEST_CASE("arrivals: an address is the person's while the provider says so", "[unit][portal]") {
   PeopleRig rig;
   Provider provider, other;
