@@ -68,7 +68,7 @@ TEST_CASE("session at /v1: a member asks for a user, who pays, and the person is
   const Json rows = json_of(house.admin("GET", "/admin/usage/requests"))["requests"];
   REQUIRE(rows.size() == 1);
   CHECK(rows[0]["user_id"] == house.user);
-  CHECK(rows[0]["org_id"] == house.org);
+  CHECK(rows[0]["organization_id"] == house.org);
   CHECK(rows[0]["key_id"] == person_of(member));
   // What only reads needs the user, and no proof against other sites' pages.
   const RawResponse own = ask(house.app, member, "GET", "/v1/usage", house.user);
