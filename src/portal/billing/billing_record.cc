@@ -67,11 +67,15 @@ bool is_live(std::string_view status) {
   return !status.empty() && status != "canceled" && status != "incomplete_expired";
 }
 
-std::string id_member(const Json& value, std::string_view name) {
-  if (!value.is_object()) return "";
+const Json* object_member(const Json& value, std::string_view name) {
+  if (!value.is_object()) return nullptr;
   const auto member = value.find(name);
-  if (member == value.end()) return "";
-  return member->is_object() ? text_member(*member, "id") : text_member(value, name);
+  return member == value.end() || !member->is_object() ? nullptr : &*member;
+}
+
+std::string id_member(const Json& value, std::string_view name) {
+  const Json* const object = object_member(value, name);
+  return object != nullptr ? text_member(*object, "id") : text_member(value, name);
 }
 
 Result<Subscription> read_subscription(const Json& json, const Plans& plans) {
@@ -85,9 +89,9 @@ Result<Subscription> read_subscription(const Json& json, const Plans& plans) {
   s.created_ms = integer_member(json, "created") * 1000;
   s.cancels = flag_member(json, "cancel_at_period_end") || integer_member(json, "cancel_at") > 0;
   int64_t period_end_s = integer_member(json, "current_period_end");  // Of older versions.
-  const auto items = json.find("items");
-  const auto list = items != json.end() && items->is_object() ? items->find("data") : json.end();
-  if (items != json.end() && items->is_object() && list != items->end() && list->is_array()) {
+  const Json* const items = object_member(json, "items");
+  const auto list = items == nullptr ? json.end() : items->find("data");
+  if (items != nullptr && list != items->end() && list->is_array()) {
     for (const Json& item : *list) {
       const std::string price = id_member(item, "price");
       if (!s.item_id.empty() && plans.find_by_price(price) == nullptr) continue;

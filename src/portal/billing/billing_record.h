@@ -45,6 +45,8 @@ Result<Subscription> read_subscription(const Json& json, const Plans& plans);
 // The one that counts of several: one that keeps the plan before one that is live before the rest,
 // and the newest of these. Nothing of none.
 Subscription choose_subscription(const std::vector<Subscription>& all);
+// The member when it is an object; null otherwise.
+const Json* object_member(const Json& value, std::string_view name);
 // The id in a member that is an id or the object itself.
 std::string id_member(const Json& value, std::string_view name);
 

@@ -170,10 +170,8 @@ Result<Billing::Change> Billing::change(const BillingAsk& ask, std::string_view 
                                              {"payment_behavior", "pending_if_incomplete"},
                                              {"expand[0]", "latest_invoice"}},
                                             "kvcs-change-" + ask.repeat_key));
-  const auto pending = answer.find("pending_update");
-  change.waits_for_payment = pending != answer.end() && pending->is_object();
-  const auto invoice = answer.find("latest_invoice");
-  if (invoice != answer.end() && invoice->is_object()) {
+  change.waits_for_payment = object_member(answer, "pending_update") != nullptr;
+  if (const Json* const invoice = object_member(answer, "latest_invoice")) {
     change.amount_due = integer_member(*invoice, "total");
     change.currency = text_member(*invoice, "currency");
   }

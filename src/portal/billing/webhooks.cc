@@ -34,10 +34,10 @@ std::string subscription_of(std::string_view type, const Json& object) {
   std::string id = id_member(object, "subscription");
   if (!id.empty()) return id;
   // Invoices of the pinned version say it one level deeper.
-  const auto parent = object.find("parent");
-  if (parent == object.end() || !parent->is_object()) return "";
-  const auto details = parent->find("subscription_details");
-  return details == parent->end() ? "" : id_member(*details, "subscription");
+  const Json* const parent = object_member(object, "parent");
+  const Json* const details =
+      parent == nullptr ? nullptr : object_member(*parent, "subscription_details");
+  return details == nullptr ? "" : id_member(*details, "subscription");
 }
 
 }  // namespace
@@ -96,11 +96,9 @@ Status Webhooks::handle(std::string_view body) {
   const Result<Json> event = parse_json_exact(body);
   if (!event.ok() || !event->is_object()) return invalid("The body is no event of Stripe.");
   const std::string id = text_member(*event, "id"), type = text_member(*event, "type");
-  const auto data = event->find("data");
-  const auto object =
-      data != event->end() && data->is_object() ? data->find("object") : event->end();
-  if (!is_stripe_id(id) || type.empty() || object == event->end() ||
-      (data->is_object() && object == data->end()) || !object->is_object()) {
+  const Json* const data = object_member(*event, "data");
+  const Json* const object = data == nullptr ? nullptr : object_member(*data, "object");
+  if (!is_stripe_id(id) || type.empty() || object == nullptr) {
     return invalid("The body is no event of Stripe: id, type and data.object are needed.");
   }
   if (std::find(kTypes.begin(), kTypes.end(), type) == kTypes.end()) {
