@@ -28,7 +28,8 @@ struct House {
     return app.as(made["api_key"].get<std::string>(), "GET", "/api/v1/me").status;
   }
   Json listed(const Json& made) {
-    for (const Json& item : json_of(owner.send("GET", kKeys))["keys"]) {
+    const Json all = json_of(owner.send("GET", kKeys));
+    for (const Json& item : all["keys"]) {
       if (item["id"] == made["id"]) return item;
     }
     return nullptr;

@@ -23,7 +23,8 @@ std::string to(const std::string& person_id) {
 }
 
 std::string role_in(Browser& who, const std::string& person_id) {
-  for (const Json& member : json_of(who.send("GET", "/api/v1/members"))["members"]) {
+  const Json all = json_of(who.send("GET", "/api/v1/members"));
+  for (const Json& member : all["members"]) {
     if (member["person_id"] == person_id) return member["role"].get<std::string>();
   }
   return "none";
@@ -110,7 +111,8 @@ TEST_CASE("history: members see who changed what in their organization, and noth
   REQUIRE(app.parts().ledger->drain().ok());
 
   const auto find = [&](Browser& who, const std::string& subject) {
-    for (const Json& entry : json_of(who.send("GET", path + "/audit"))["audit"]) {
+    const Json all = json_of(who.send("GET", path + "/audit"));
+    for (const Json& entry : all["audit"]) {
       if (entry["subject"] == subject && entry["actor"] == "person:" + owner_id) return entry;
     }
     return Json(nullptr);
