@@ -96,6 +96,22 @@ class SignInFailures final {
   int64_t day_ KVCS_GUARDED_BY(mutex_) = 0, records_ KVCS_GUARDED_BY(mutex_) = 0;
 };
 
+// The handlers by which organizations, projects and keys are changed, and the keys of a seed.
+void build_key_handlers(Parts& parts) {
+  parts.organizations_api =
+      std::make_unique<OrganizationsApi>(*parts.organizations, *parts.projects, *parts.keys);
+  parts.project_keys_api =
+      std::make_unique<ProjectKeysApi>(*parts.projects, *parts.keys, parts.kept_clock->latest());
+  parts.admin_keys_api = std::make_unique<AdminKeysApi>(*parts.keys);
+  parts.seeded_keys = std::make_unique<SeededKeys>(
+      parts.config.seeded_keys, SeededKeys::Services{.kv = *parts.kv,
+                                                     .audited = *parts.audited,
+                                                     .organizations = *parts.organizations,
+                                                     .projects = *parts.projects,
+                                                     .keys = *parts.keys,
+                                                     .customer_id_of = customer_id_of});
+}
+
 }  // namespace
 
 // Directory comes first: it registers with the store before anybody changes a record.
@@ -150,17 +166,7 @@ Status build_identity(Parts& parts) {
       *parts.users, *parts.keys, [&parts](std::string_view user_id) -> Result<int64_t> {
         return KVCS_TRY(parts.ai.budgets->view("user", user_id, "")).used_nano_usd;
       });
-  parts.organizations_api =
-      std::make_unique<OrganizationsApi>(*parts.organizations, *parts.projects, *parts.keys);
-  parts.project_keys_api = std::make_unique<ProjectKeysApi>(*parts.projects, *parts.keys, latest);
-  parts.admin_keys_api = std::make_unique<AdminKeysApi>(*parts.keys);
-  parts.seeded_keys = std::make_unique<SeededKeys>(
-      parts.config.seeded_keys, SeededKeys::Services{.kv = *parts.kv,
-                                                     .audited = *parts.audited,
-                                                     .organizations = *parts.organizations,
-                                                     .projects = *parts.projects,
-                                                     .keys = *parts.keys,
-                                                     .customer_id_of = customer_id_of});
+  build_key_handlers(parts);
   // Values that come in by hand or by import may hold secrets in clear: the tool gateway knows
   // where. Counters among them do not know this ledger's rows.
   parts.kv_api = std::make_unique<KvApi>(
