@@ -81,7 +81,7 @@ Status sqlite_status(int result, std::string_view path, std::string_view what,
       if (result == SQLITE_CORRUPT_VTAB) {
         return internal(std::move(cause)).with_reason(kDbIndexDiffers);
       }
-      return internal(std::move(cause)).with_reason(kDbDamaged);
+      [[fallthrough]];
     case SQLITE_NOTADB:
       return unreadable("A row that this needs", std::move(cause)).with_reason(kDbDamaged);
     default:

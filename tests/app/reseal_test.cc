@@ -124,7 +124,7 @@ struct Vault {
   std::string token;
 };
 
-constexpr int64_t kSealed = 11;  // Of the constructor, and the proof of the key.
+constexpr int64_t kSealed = 12;  // Of the constructor, and the proof of the key.
 
 bool never() {
   return false;

@@ -73,7 +73,7 @@ TEST_CASE("removals: bytes that stayed behind their rows go as soon as they can"
   CHECK_FALSE(w.service->finish_removals().ok());
   w.blob_fault = {};
   w.restart();
-  CHECK(w.service->finish_removals().value() == 3);
+  CHECK(w.service->finish_removals().value() == 2);  // What others name too was no work.
   CHECK_FALSE(w.has_blob("one"));
   CHECK_FALSE(w.has_blob("three"));
   CHECK(w.shelf(BlobShelf::kTrash).empty());
