@@ -16,13 +16,26 @@ bool changes_something(http::Method method) {
          method != http::Method::kOptions;
 }
 
-Status foreign_origin(std::string_view origin, const BrowserRules& rules) {
-  const std::vector<std::string> ours = rules.origins();
+// The origins are put together anew each time they are asked for, so that a request asks once.
+using Origins = std::vector<std::string>;
+
+Status foreign_origin(std::string_view origin, const Origins& ours) {
   return forbidden("Origin '" + printable(origin, kShownName) + "' is not '" +
                    (ours.empty() ? std::string() : ours.front()) +
                    "'. Open the pages there, or set http.public_url to the address that browsers "
                    "use.")
       .with_reason("foreign_origin");
+}
+
+bool is_over_tls(const Origins& ours) {
+  return !ours.empty() && ours.front().starts_with("https://");
+}
+
+Status check_among(std::string_view origin, const Origins& ours) {
+  const bool is_ours = std::any_of(ours.begin(), ours.end(), [&](const std::string& one) {
+    return equal_ignore_case(one, origin);
+  });
+  return is_ours ? ok() : foreign_origin(origin, ours);
 }
 
 }  // namespace
@@ -32,8 +45,7 @@ std::string_view session_cookie_name(bool secure) {
 }
 
 bool is_secure(const BrowserRules& rules) {
-  const std::vector<std::string> ours = rules.origins();
-  return !ours.empty() && ours.front().starts_with("https://");
+  return is_over_tls(rules.origins());
 }
 
 std::string csrf_token(std::string_view session_token) {
@@ -42,12 +54,7 @@ std::string csrf_token(std::string_view session_token) {
 
 Status check_origin(const http::Request& request, const BrowserRules& rules) {
   const auto origin = request.header("origin");
-  if (!origin) return ok();
-  const std::vector<std::string> ours = rules.origins();
-  const bool is_ours = std::any_of(ours.begin(), ours.end(), [&](const std::string& one) {
-    return equal_ignore_case(one, *origin);
-  });
-  return is_ours ? ok() : foreign_origin(*origin, rules);
+  return origin ? check_among(*origin, rules.origins()) : ok();
 }
 
 bool has_bearer(const http::Request& request) {
@@ -60,11 +67,13 @@ bool has_bearer(const http::Request& request) {
 
 Result<std::string> find_bearer(const http::Request& request, const BrowserRules& rules) {
   if (has_bearer(request)) return std::string(KVCS_TRY(request.bearer()));
-  std::string token = oauth::cookie_value(request, session_cookie_name(is_secure(rules)));
+  const Origins ours = rules.origins();
+  std::string token = oauth::cookie_value(request, session_cookie_name(is_over_tls(ours)));
   if (token.empty()) return std::string(KVCS_TRY(request.bearer()));
   if (!changes_something(request.method)) return token;
-  if (!request.header("origin")) return foreign_origin("", rules);
-  KVCS_TRY(check_origin(request, rules));
+  const auto origin = request.header("origin");
+  if (!origin) return foreign_origin("", ours);
+  KVCS_TRY(check_among(*origin, ours));
   if (!constant_time_equal(request.header("x-csrf-token").value_or(""), csrf_token(token))) {
     return forbidden(
                "X-CSRF-Token must be the csrf_token of GET /api/v1/me when a session's cookie is "
