@@ -285,6 +285,7 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
       [&gateway](const gateway::AccountId& id) { gateway.refresher->token_rejected(id); }};
   // A token of another system may name its organization by the slug; the count goes by the id.
   pipeline.take_call = [&parts](std::string_view organization_id) -> Status {
+    if (organization_id.empty()) return ok();  // A tenant without one has no plan.
     const auto organization = KVCS_TRY(parts.directory->organization(organization_id));
     return parts.gateway.calls->take(organization->id,
                                      parts.plans->of(*organization).limits.gateway_calls);

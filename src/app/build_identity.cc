@@ -112,6 +112,29 @@ void build_key_handlers(Parts& parts) {
                                                      .customer_id_of = customer_id_of});
 }
 
+// What plans limit, and people.
+void build_members(Parts& parts) {
+  const Clock& clock = parts.clock();
+  parts.projects = std::make_unique<ProjectService>(
+      *parts.portal_writer, *parts.portal_readers, clock, *parts.entropy,
+      [&parts](Database& db, std::string_view id, std::string_view action,
+               const AuditContext& who) {
+        return add_portal_audit(db, {"project", id, action, who.actor, who.source, who.request_id},
+                                *parts.entropy, parts.clock().unix_ms());
+      },
+      [&parts](std::string_view organization_id) {
+        return parts.deletions->check_not_begun(keyspace::Owner::kOrganization, organization_id);
+      },
+      [&parts](std::string_view organization_id) {
+        return plan_limit(parts, organization_id, &portal::PlanLimits::projects);
+      });
+  parts.people = std::make_unique<PersonService>(*parts.kv, *parts.audited, clock, *parts.entropy);
+  parts.members = std::make_unique<MemberService>(
+      *parts.kv, *parts.audited, clock, [&parts](std::string_view organization_id) {
+        return plan_limit(parts, organization_id, &portal::PlanLimits::members);
+      });
+}
+
 }  // namespace
 
 // Directory comes first: it registers with the store before anybody changes a record.
@@ -141,24 +164,7 @@ Status build_identity(Parts& parts) {
       [&parts](std::string_view slug) { return parts.reserved_slugs.contains(slug); });
   parts.token_adoption = std::make_unique<TokenAdoption>(
       *parts.kv, *parts.audited, *parts.organizations, clock, *parts.entropy);
-  parts.projects = std::make_unique<ProjectService>(
-      *parts.portal_writer, *parts.portal_readers, clock, *parts.entropy,
-      [&parts](Database& db, std::string_view id, std::string_view action,
-               const AuditContext& who) {
-        return add_portal_audit(db, {"project", id, action, who.actor, who.source, who.request_id},
-                                *parts.entropy, parts.clock().unix_ms());
-      },
-      [&parts](std::string_view organization_id) {
-        return parts.deletions->check_not_begun(keyspace::Owner::kOrganization, organization_id);
-      },
-      [&parts](std::string_view organization_id) {
-        return plan_limit(parts, organization_id, &portal::PlanLimits::projects);
-      });
-  parts.people = std::make_unique<PersonService>(*parts.kv, *parts.audited, clock, *parts.entropy);
-  parts.members = std::make_unique<MemberService>(
-      *parts.kv, *parts.audited, clock, [&parts](std::string_view organization_id) {
-        return plan_limit(parts, organization_id, &portal::PlanLimits::members);
-      });
+  build_members(parts);
   parts.sessions = std::make_unique<SessionService>(*parts.kv, *parts.audited, latest,
                                                     *parts.entropy, parts.config.auth.sessions);
   parts.users = std::make_unique<UserService>(*parts.kv, *parts.audited, clock, *parts.entropy);

@@ -315,6 +315,23 @@ std::string store_folder_around(const Config& config, const std::string& path) {
   return "";
 }
 
+void check_server(const http::ServerConfig& server, std::vector<std::string>& faults) {
+  if (server.tls.certificate_path.empty() != server.tls.key_path.empty()) {
+    faults.emplace_back("tls: certificate_path and key_path are set together or not at all.");
+  }
+  if (server.workers_min > server.workers_max) {
+    faults.emplace_back("http.workers_min: must not be over http.workers_max.");
+  }
+  // Probes and the admin API must find a worker while every stream is taken.
+  if (server.streams_max >= server.workers_max) {
+    faults.emplace_back("http.streams_max: must be under http.workers_max.");
+  }
+  // The URI is part of the head.
+  if (server.uri_max_bytes > server.head_max_bytes) {
+    faults.emplace_back("http.uri_max_bytes: must not be over http.head_max_bytes.");
+  }
+}
+
 // The secret key travels to this address: in clear to this machine alone.
 void check_billing(const portal::BillingConfig& billing, std::vector<std::string>& faults) {
   const std::string& url = billing.stripe_url;
@@ -365,7 +382,6 @@ void check_dev_issuer(const Config& config, std::vector<std::string>& faults) {
 
 std::vector<std::string> validate(const Config& config) {
   std::vector<std::string> faults;
-  const http::ServerConfig& server = config.http.server;
   if (config.data_dir.empty()) faults.emplace_back("data_dir: must not be empty.");
   for (const std::string_view word : split(config.http.listen, ',')) {
     if (trim(word).starts_with("unix:/")) continue;
@@ -389,20 +405,7 @@ std::vector<std::string> validate(const Config& config) {
       faults.push_back("artifacts.engine_url: " + fault.message());
     }
   }
-  if (server.tls.certificate_path.empty() != server.tls.key_path.empty()) {
-    faults.emplace_back("tls: certificate_path and key_path are set together or not at all.");
-  }
-  if (server.workers_min > server.workers_max) {
-    faults.emplace_back("http.workers_min: must not be over http.workers_max.");
-  }
-  // Probes and the admin API must find a worker while every stream is taken.
-  if (server.streams_max >= server.workers_max) {
-    faults.emplace_back("http.streams_max: must be under http.workers_max.");
-  }
-  // The URI is part of the head.
-  if (server.uri_max_bytes > server.head_max_bytes) {
-    faults.emplace_back("http.uri_max_bytes: must not be over http.head_max_bytes.");
-  }
+  check_server(config.http.server, faults);
   log::Level level;
   check_dev_issuer(config, faults);
   if (const auto mail = portal::read_mail_server(config.mail); !mail.ok()) {

@@ -87,6 +87,21 @@ void add_root_and_http(Fields& fields, Config& c) {
   fields.push_back({"tls.key_path", &s.tls.key_path, "PEM private key."});
 }
 
+// Of the plan default; they stand among the artifacts' fields, where they came from.
+void add_quota(Fields& fields, portal::PlansConfig& p) {
+  fields.push_back({"artifacts.quota_organizations", &p.organizations,
+                    "Of the plan default: organizations, as /api/v1/quota reports them; -1: what "
+                    "the file of plans says.",
+                    -1});
+  fields.push_back({"artifacts.quota_projects", &p.projects,
+                    "Of the plan default: projects of one organization; -1: likewise.", -1});
+  fields.push_back({"artifacts.quota_artifacts", &p.artifacts,
+                    "Of the plan default: artifacts of one organization; -1: likewise.", -1});
+  fields.push_back({"artifacts.quota_storage_bytes", &p.storage_bytes,
+                    "Of the plan default: bytes of one organization's artifacts; -1: likewise.",
+                    -1});
+}
+
 void add_stores(Fields& fields, Config& c) {
   fields.push_back({"kv.block_cache_bytes", &c.kv.block_cache_bytes,
                     "Memory for blocks of the key-value store.", 1 << 20, int64_t{1} << 40});
@@ -142,18 +157,7 @@ void add_stores(Fields& fields, Config& c) {
                     "Requests with one kv_ key, a search counting as 20 and more, and slices "
                     "for one address, by their files' headers; -1: no limit.",
                     -1, 10'000'000});
-  portal::PlansConfig& p = c.auth.plans;
-  fields.push_back({"artifacts.quota_organizations", &p.organizations,
-                    "Of the plan default: organizations, as /api/v1/quota reports them; -1: what "
-                    "the file of plans says.",
-                    -1});
-  fields.push_back({"artifacts.quota_projects", &p.projects,
-                    "Of the plan default: projects of one organization; -1: likewise.", -1});
-  fields.push_back({"artifacts.quota_artifacts", &p.artifacts,
-                    "Of the plan default: artifacts of one organization; -1: likewise.", -1});
-  fields.push_back({"artifacts.quota_storage_bytes", &p.storage_bytes,
-                    "Of the plan default: bytes of one organization's artifacts; -1: likewise.",
-                    -1});
+  add_quota(fields, c.auth.plans);
   fields.push_back(
       {"db.readers_max", &c.db.readers_max, "Reading connections per database.", 1, 64});
   fields.push_back({"db.writer_queue_max", &c.db.writer_queue_max,
@@ -236,6 +240,39 @@ void add_alerts_and_backup(Fields& fields, Config& c) {
   fields.push_back({"backup.keep", &c.backup.keep, "Older copies are removed.", 1, 1000});
 }
 
+void add_secrets(Fields& fields, Config& c) {
+  // Secrets have no section: the name is that of the variable without KVCS_, in lower case.
+  const auto add_secret = [&fields](const char* path, auto* target, const char* help) {
+    ConfigField field{path, target, help};
+    field.environment_only = true;
+    fields.push_back(std::move(field));
+  };
+  add_secret("master_key", &c.secrets.master_key,
+             "Base64 of 32 bytes that seal secrets at rest; empty: <data_dir>/master.key.");
+  add_secret("admin_keys", &c.secrets.admin_keys,
+             "Further admin keys, comma-separated, each KEY or ROLE:KEY.");
+  add_secret("alerts_webhook_secret", &c.alerts.webhook_secret,
+             "Signs what alerts.webhook_url gets (HMAC-SHA256); empty: no signature.");
+  add_secret("alerts_slack_url", &c.alerts.slack_url, "A Slack-compatible webhook for alerts.");
+  add_secret("alerts_smtp_password", &c.alerts.smtp_password, "The password of alerts.smtp_user.");
+  add_secret("briefing_api_key", &c.briefing.api_key,
+             "The user key that pays for the summaries of gateway.briefing_model.");
+  add_secret("agent_worker_key", &c.gateway.agent_worker.key,
+             "Bearer key for gateway.agent_worker_url.");
+  // Under the names that Stripe's own tools know.
+  add_secret("stripe_secret_key", &c.auth.billing.secret_key, "Stripe's secret key; empty: none.");
+  fields.back().variable = "STRIPE_SECRET_KEY";
+  add_secret("stripe_webhook_secret", &c.auth.billing.webhook_secret,
+             "What Stripe signs events with; several with commas during a rotation.");
+  fields.back().variable = "STRIPE_WEBHOOK_SECRET";
+  add_secret("api_key_seed", &c.seeded_keys.seed,
+             "Of the keys of identity.seeded_organizations (KVCDN_API_KEY_SEED).");
+  add_secret(
+      "api_key_admin_secret", &c.seeded_keys.admin_secret,
+      "Bearer of POST /api/v1/admin/api-keys (KVCDN_ADMIN_SECRET); empty: admin keys alone.");
+  add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
+}
+
 void add_rest(Fields& fields, Config& c) {
   fields.push_back({"log.level", &c.log.level, "debug, info, warn or error; SIGHUP reloads it."});
   fields.push_back({"admin.requests_per_minute", &c.admin.requests_per_minute,
@@ -291,36 +328,6 @@ void add_rest(Fields& fields, Config& c) {
                     "Idle connections kept.", 0, 10'000});
   fields.push_back({"upstream.dns_cache_s", &u.dns_cache_s, "Age of a DNS answer.", 0, 86'400});
   fields.push_back({"upstream.ca_file", &u.ca_file, "CA bundle; empty: the system's."});
-  // Secrets have no section: the name is that of the variable without KVCS_, in lower case.
-  const auto add_secret = [&fields](const char* path, auto* target, const char* help) {
-    ConfigField field{path, target, help};
-    field.environment_only = true;
-    fields.push_back(std::move(field));
-  };
-  add_secret("master_key", &c.secrets.master_key,
-             "Base64 of 32 bytes that seal secrets at rest; empty: <data_dir>/master.key.");
-  add_secret("admin_keys", &c.secrets.admin_keys,
-             "Further admin keys, comma-separated, each KEY or ROLE:KEY.");
-  add_secret("alerts_webhook_secret", &c.alerts.webhook_secret,
-             "Signs what alerts.webhook_url gets (HMAC-SHA256); empty: no signature.");
-  add_secret("alerts_slack_url", &c.alerts.slack_url, "A Slack-compatible webhook for alerts.");
-  add_secret("alerts_smtp_password", &c.alerts.smtp_password, "The password of alerts.smtp_user.");
-  add_secret("briefing_api_key", &c.briefing.api_key,
-             "The user key that pays for the summaries of gateway.briefing_model.");
-  add_secret("agent_worker_key", &c.gateway.agent_worker.key,
-             "Bearer key for gateway.agent_worker_url.");
-  // Under the names that Stripe's own tools know.
-  add_secret("stripe_secret_key", &c.auth.billing.secret_key, "Stripe's secret key; empty: none.");
-  fields.back().variable = "STRIPE_SECRET_KEY";
-  add_secret("stripe_webhook_secret", &c.auth.billing.webhook_secret,
-             "What Stripe signs events with; several with commas during a rotation.");
-  fields.back().variable = "STRIPE_WEBHOOK_SECRET";
-  add_secret("api_key_seed", &c.seeded_keys.seed,
-             "Of the keys of identity.seeded_organizations (KVCDN_API_KEY_SEED).");
-  add_secret(
-      "api_key_admin_secret", &c.seeded_keys.admin_secret,
-      "Bearer of POST /api/v1/admin/api-keys (KVCDN_ADMIN_SECRET); empty: admin keys alone.");
-  add_secret("admin_keys_file", &c.secrets.admin_keys_file, "A file with such keys, one a line.");
 }
 
 void add_ai(Fields& fields, Config& c) {
@@ -383,6 +390,7 @@ std::vector<ConfigField> config_fields(Config& config) {
   add_gateway(fields, config);
   add_alerts_and_backup(fields, config);
   add_rest(fields, config);
+  add_secrets(fields, config);
   return fields;
 }
 

@@ -302,6 +302,20 @@ std::vector<Job> checking_jobs(Parts& parts) {
   return jobs;
 }
 
+// What the configuration asks for.
+void add_configured_jobs(Parts& parts, std::vector<Job>& jobs) {
+  if (parts.portal.billing->enabled()) {
+    jobs.push_back(
+        {"billing-reconcile", "20 5 * * *", 3600, 900, [&parts](const JobContext& context) {
+           return parts.portal.billing->reconcile([&context] { return context.cancelled.load(); });
+         }});
+  }
+  if (!parts.config.backup.directory.empty()) {
+    jobs.push_back({kBackupJob, "0 3 * * *", 4 * 3600, 0,
+                    [&parts](const JobContext& context) { return make_backup(parts, context); }});
+  }
+}
+
 }  // namespace
 
 std::function<void(const JobRun& run)> job_reporter(Parts& parts) {
@@ -382,15 +396,7 @@ std::vector<Job> all_jobs(Parts& parts) {
     KVCS_TRY(parts.ai.budgets->reconcile());
     return std::string();
   });
-  if (parts.portal.billing->enabled()) {
-    add("billing-reconcile", "20 5 * * *", 3600, 900, [&parts](const JobContext& context) {
-      return parts.portal.billing->reconcile([&context] { return context.cancelled.load(); });
-    });
-  }
-  if (!parts.config.backup.directory.empty()) {
-    add(kBackupJob, "0 3 * * *", 4 * 3600, 0,
-        [&parts](const JobContext& context) { return make_backup(parts, context); });
-  }
+  add_configured_jobs(parts, jobs);
   return jobs;
 }
 

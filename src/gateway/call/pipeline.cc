@@ -133,7 +133,6 @@ class Pipeline::Run final {
     facts_.reached[stage] = true;
     lap_us_ = now;
   }
-
   Status timed(Stage stage, Status status) {
     lap(stage);
     return status;
@@ -445,9 +444,7 @@ Result<http::Response> Pipeline::Run::perform() {
         200, "{\"success\":true,\"dry_run\":true,\"request\":" +
                  describe_outbound(request, *provider_, call_, *credential_) + "}");
   }
-  if (parts_.take_call && !caller_.organization_id.empty()) {
-    KVCS_TRY(parts_.take_call(caller_.organization_id));
-  }
+  if (parts_.take_call) KVCS_TRY(parts_.take_call(caller_.organization_id));
   Result<http::Response> result = execute(request);
   lap(kExecute);
   return result;
