@@ -54,7 +54,8 @@ Status in_options(const Status& refused) {
 
 int show_deleted(Console& console, const Result<Json>& answer, const std::string& deed) {
   if (!answer.ok()) return console.fail(in_options(answer.status()));
-  if (!answer.value().is_object()) return show_done(console, ok(), deed + ".");
+  const bool goes_on = answer.value().is_object() && answer.value().contains("job");
+  if (!goes_on) return show_done(console, ok(), deed + ".");
   if (console.mode().json) {
     console.print_json(answer.value());
   } else {

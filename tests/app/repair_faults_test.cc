@@ -143,7 +143,7 @@ TEST_CASE("repair: what is no data directory is left alone", "[unit][app]") {
   fs::create_directory(other);
   std::ofstream(other + "/notes.txt") << "mine";
   std::ofstream(file) << "a file";
-  CHECK(has(rig.repair("", "sql", "--yes").text, "name of the data directory is empty"));
+  CHECK(has(rig.repair("", "sql", "--yes").text, "--data-dir: it is empty."));
   CHECK(has(rig.repair(other, "sql", "--yes").text, "is no data directory of kvcs"));
   CHECK(has(rig.repair(file, "sql", "--yes").text, "is no directory"));
   CHECK(std::distance(fs::directory_iterator(other), fs::directory_iterator()) == 1);
