@@ -283,6 +283,16 @@ TEST_CASE("admin delete: a dry run asks nobody and deletes nothing, for every ki
   CHECK(desk.requests() == Words{"DELETE /admin/organizations/o?dry_run=true"});
 }
 
+TEST_CASE("admin delete: what goes on in the background is said, and only that", "[unit][cli]") {
+  CliDesk desk;
+  desk.answer({{R"({"owner":"user:u","job":"owner-deletion"})", "202 Accepted"}});
+  CHECK(desk.run({"admin", "user", "delete", "u", "-y"}) == 0);
+  CHECK(desk.error.find("goes in the background, by the job owner-deletion") != std::string::npos);
+  desk.answer({{"", "204 No Content"}});
+  CHECK(desk.run({"admin", "user", "delete", "u", "-y"}) == 0);
+  CHECK(desk.error == "Deleted user u.\n");
+}
+
 TEST_CASE("admin delete: an empty name asks nothing of the server", "[unit][cli]") {
   CliDesk desk;
   const std::vector<Words> all = {{"admin", "org", "delete", "", "-y"},
