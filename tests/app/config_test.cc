@@ -220,7 +220,6 @@ TEST_CASE("config: the development issuer is for this machine alone", "[unit][ap
         "http:\n  listen: [127.0.0.1:1, 'h:8']\n", "http:\n  listen: unix:/run/k.sock\n",
         "http:\n  public_url: https://kvcs.example.com\n",
         "http:\n  public_url: http://127.0.0.1.example.com\n",
-        "http:\n  public_url: http://localhost:1@evil.example\n",
         "http:\n  trusted_proxies: [127.0.0.1]\n"}) {
     INFO(bad);
     REQUIRE(faults(on + bad).size() == 1);
