@@ -4,13 +4,13 @@
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -183,11 +183,9 @@ Status ResumableUpload::save() const {
     list.push_back({{"id", part->id}, {"size_bytes", part->size_bytes}});
   }
   const std::string path = state_path();
-  for (const std::string& folder : {folder_of(folder_of(path)), folder_of(path)}) {
-    if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
-      return io_error("create directory", folder, errno);
-    }
-  }
+  std::error_code failed;
+  std::filesystem::create_directories(folder_of(path), failed);
+  if (failed) return io_error("create directory", folder_of(path), failed.value());
   return write_private_file(path, dump_json({{"url", settings_.url}, {"parts", list}}));
 }
 

@@ -30,7 +30,7 @@ function bytesOf(size, seed) {
 // Passes bytes on to the daemon, and cuts a connection when it has brought as many as were drawn.
 class CuttingRelay {
   constructor(daemon, draw, mostBytes) {
-    Object.assign(this, { daemon, draw, mostBytes, cuts: 0, sent: 0, cutting: true, open: new Set() });
+    Object.assign(this, { daemon, draw, mostBytes, cuts: 0, sent: 0, cutting: true, onBytes: () => {}, open: new Set() });
   }
 
   async start() {
@@ -41,7 +41,7 @@ class CuttingRelay {
   }
 
   relay(client) {
-    const upstream = connect(this.daemon.port, '127.0.0.1');
+    const upstream = connect(this.daemon.port, new URL(this.daemon.url).hostname);
     let left = this.cutting ? Math.floor(this.draw() * this.mostBytes) : Infinity;
     const end = () => {
       client.destroy();
@@ -56,6 +56,7 @@ class CuttingRelay {
     upstream.on('data', (chunk) => client.write(chunk));
     client.on('data', (chunk) => {
       this.sent += chunk.length;
+      this.onBytes(this.sent);
       // The client does not repeat this request.
       if (chunk.includes('Upload-Concat: final')) left = Infinity;
       left -= chunk.length;
@@ -193,26 +194,26 @@ for (const [what, options] of [['one stream', {}], ['parts', { parallelUploads: 
   ['small pieces', { chunkSize: 300_000 }]]) {
   test(`an upload goes on after the daemon was killed in it: ${what}`, async () => {
     const daemon = new Daemon({}, { listen: `${ownAddress()}:0` });
+    let relay;
     try {
       await daemon.start();
       daemon.listen = daemon.url.slice('http://'.length);
+      relay = await new CuttingRelay(daemon, () => 1, Infinity).start();
       const bytes = bytesOf(12_000_000, 11);
       let kills = 0, restarts = Promise.resolve();
-      const sent = await upload(daemon, daemon.url, bytes, {
-        ...options,
-        retryDelays: Array(400).fill(50),
-        onShouldRetry: () => true,
-        // The client counts what it has written; the kills come at other places of the files than its chunks.
-        onProgress: (done) => {
-          if (kills >= 3 || done < (kills + 1) * 2_500_000) return;
-          kills++;
-          restarts = restarts.then(() => daemon.stop('SIGKILL')).then(() => daemon.start());
-        },
+      relay.onBytes = (passed) => {
+        if (kills >= 3 || passed < (kills + 1) * 2_500_000) return;
+        kills++;
+        restarts = restarts.then(() => daemon.stop('SIGKILL')).then(() => daemon.start());
+      };
+      const sent = await upload(daemon, relay.url, bytes, {
+        ...options, retryDelays: Array(400).fill(50), onShouldRetry: () => true,
       });
       await restarts;
       assert.equal(kills, 3);
       await checkStored(daemon, sent, bytes);
     } finally {
+      await relay?.stop();
       if (existsSync(daemon.data) && daemon.process.exitCode === null) await daemon.stop('SIGKILL');
       daemon.remove();
     }
