@@ -12,6 +12,8 @@
 namespace kvcs {
 namespace {
 
+constexpr int64_t kTurnWaitMs = 1000;
+
 Status locked() {
   return conflict(
              "Another request is at work on this upload, which takes one at a time. Repeat this "
@@ -179,9 +181,29 @@ Result<std::unique_ptr<ArtifactPutTurn>> UploadService::take_turn(std::string_vi
     if (!turns_.insert(key).second) return locked();
   }
   return std::make_unique<ArtifactPutTurn>([this, key = std::move(key)] {
-    MutexLock lock(mutex_);
-    turns_.erase(key);
+    {
+      MutexLock lock(mutex_);
+      turns_.erase(key);
+    }
+    turn_ended_.signal();
   });
+}
+
+// A connection that was cut is noticed a moment later than its client asks on another one how far
+// it came.
+Result<std::unique_ptr<ArtifactPutTurn>> UploadService::wait_for_turn(std::string_view id) {
+  const int64_t due_ms = steady_ms() + kTurnWaitMs;
+  for (;;) {
+    const uint64_t seen = turn_ended_.count();
+    auto turn = take_turn(id);
+    const int64_t left_ms = due_ms - steady_ms();
+    if (turn.ok() || left_ms <= 0) return turn;
+    WaitFor end;
+    end.event = &turn_ended_;
+    end.seen = seen;
+    end.timeout_ms = static_cast<int>(left_ms);
+    if (current_waiter().wait(end) == Waiter::Woken::kClientGone) return turn;
+  }
 }
 
 // What is staged under a part may be longer, while a final upload puts others behind it.
@@ -199,7 +221,7 @@ Result<UploadState> UploadService::look(const Principal& who, std::string_view i
   state.upload = KVCS_TRY(find_own(who, id));
   const Upload& upload = state.upload;
   const bool is_final = upload.kind == UploadKind::kFinal;
-  auto turn = take_turn(id);
+  const auto turn = wait_for_turn(id);
   if (!turn.ok() && !upload.done) {
     // Whoever is at work says how far it came when that is sure; a final upload has no offset yet.
     if (is_final) return turn.status();

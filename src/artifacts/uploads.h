@@ -30,6 +30,7 @@
 #include "artifacts/upload_proof.h"
 #include "artifacts/upload_rows.h"
 #include "base/mutex.h"
+#include "base/wait.h"
 
 namespace kvcs {
 
@@ -105,6 +106,7 @@ class UploadService final {
   Status insert(Database& db, Upload& upload, const std::string& id);
   Result<Upload> find_own(const Principal& who, std::string_view id) const;
   Result<std::unique_ptr<ArtifactPutTurn>> take_turn(std::string_view id);
+  Result<std::unique_ptr<ArtifactPutTurn>> wait_for_turn(std::string_view id);
   Result<uint64_t> staged_bytes(const Upload& upload, StagedLook look);
   Status set_length(Upload& upload, uint64_t length);
   Status fit(const Upload& upload, uint64_t bytes);
@@ -128,6 +130,7 @@ class UploadService final {
   const Clock& clock_;
   Entropy& entropy_;
   UploadProofs proofs_;
+  Event turn_ended_;
   Mutex mutex_;
   std::set<std::string, std::less<>> turns_ KVCS_GUARDED_BY(mutex_);  // Uploads at work.
 };

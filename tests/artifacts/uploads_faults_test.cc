@@ -142,10 +142,14 @@ TEST_CASE("tus: a full disk says so, and keeps what was acknowledged", "[artifac
 TEST_CASE("tus: an answer that is not on disk is not given", "[artifacts][tus][fault]") {
   TusDoor d;
   const std::string path = d.begin("0123456789");
-  d.w.blob_fault = [](std::string_view what) {
-    return what == "keep_staged" || what == "staged_size" ? unavailable("It does not sync.") : ok();
+  const auto fail_at = [&](std::string_view op) {
+    d.w.blob_fault = [op](std::string_view what) {
+      return what == op ? unavailable("It does not sync.") : ok();
+    };
   };
+  fail_at("keep_staged");
   CHECK(d.patch(path, 0, "01234").status == 503);
+  fail_at("staged_size");
   CHECK(d.head(path).status == 503);
   d.w.blob_fault = nullptr;
   CHECK(d.offset(path) == "5");
