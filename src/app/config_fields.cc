@@ -87,7 +87,8 @@ void add_root_and_http(Fields& fields, Config& c) {
   fields.push_back({"tls.key_path", &s.tls.key_path, "PEM private key."});
 }
 
-void add_artifacts(Fields& fields, ArtifactConfig& a) {
+void add_artifacts(Fields& fields, Config& c) {
+  ArtifactConfig& a = c.artifacts;
   fields.push_back({"artifacts.object_bytes_max", &a.object_bytes_max, "Largest artifact.", 1});
   fields.push_back({"artifacts.url_lifetime_s", &a.url_lifetime_s,
                     "How long a presigned URL may be used.", 10, 7 * 86'400});
@@ -156,7 +157,7 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"blobs.organization_percent", &c.blobs.owner_percent,
                     "Of the disk above that, what one organization's uploads may hold ahead.", 1,
                     100});
-  add_artifacts(fields, c.artifacts);
+  add_artifacts(fields, c);
   fields.push_back(
       {"db.readers_max", &c.db.readers_max, "Reading connections per database.", 1, 64});
   fields.push_back({"db.writer_queue_max", &c.db.writer_queue_max,
