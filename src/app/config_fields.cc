@@ -87,7 +87,41 @@ void add_root_and_http(Fields& fields, Config& c) {
   fields.push_back({"tls.key_path", &s.tls.key_path, "PEM private key."});
 }
 
-void add_artifacts(Fields& fields, Config& c) {
+// Of the plan default; they stand among the artifacts' fields, where they came from.
+void add_quota(Fields& fields, portal::PlansConfig& p) {
+  fields.push_back({"artifacts.quota_organizations", &p.organizations,
+                    "Of the plan default: organizations, as /api/v1/quota reports them; -1: what "
+                    "the file of plans says.",
+                    -1});
+  fields.push_back({"artifacts.quota_projects", &p.projects,
+                    "Of the plan default: projects of one organization; -1: likewise.", -1});
+  fields.push_back({"artifacts.quota_artifacts", &p.artifacts,
+                    "Of the plan default: artifacts of one organization; -1: likewise.", -1});
+  fields.push_back({"artifacts.quota_storage_bytes", &p.storage_bytes,
+                    "Of the plan default: bytes of one organization's artifacts; -1: likewise.",
+                    -1});
+}
+
+void add_stores(Fields& fields, Config& c) {
+  fields.push_back({"kv.block_cache_bytes", &c.kv.block_cache_bytes,
+                    "Memory for blocks of the key-value store.", 1 << 20, int64_t{1} << 40});
+  fields.push_back({"kv.write_buffer_bytes", &c.kv.write_buffer_bytes,
+                    "Write buffer per column family.", 1 << 20, int64_t{1} << 32});
+  fields.push_back({"kv.open_files_max", &c.kv.open_files_max, "Table files.", 16, 100'000});
+  fields.push_back({"kv.free_reserve_bytes", &c.kv.free_reserve_bytes,
+                    "Below so much free disk only removals and revocations are written, below an "
+                    "eighth of it nothing; 0: no limit.",
+                    0, int64_t{1} << 60});
+  fields.push_back({"kv.sync_interval_ms", &c.kv_sync_interval_ms,
+                    "A power cut loses at most so much of buffered writes, and what a sync takes.",
+                    1, 60'000});
+  fields.push_back({"blobs.path", &c.blobs.path, "Artifact bytes; empty: <data_dir>/blobs."});
+  fields.push_back({"blobs.free_reserve_bytes", &c.blobs.free_reserve_bytes,
+                    "Uploads are refused when less disk than this would stay free.", 0,
+                    int64_t{1} << 60});
+  fields.push_back({"blobs.organization_percent", &c.blobs.owner_percent,
+                    "Of the disk above that, what one organization's uploads may hold ahead.", 1,
+                    100});
   ArtifactConfig& a = c.artifacts;
   fields.push_back({"artifacts.object_bytes_max", &a.object_bytes_max, "Largest artifact.", 1});
   fields.push_back({"artifacts.url_lifetime_s", &a.url_lifetime_s,
@@ -123,41 +157,7 @@ void add_artifacts(Fields& fields, Config& c) {
                     "Requests with one kv_ key, a search counting as 20 and more, and slices "
                     "for one address, by their files' headers; -1: no limit.",
                     -1, 10'000'000});
-  portal::PlansConfig& p = c.auth.plans;
-  fields.push_back({"artifacts.quota_organizations", &p.organizations,
-                    "Of the plan default: organizations, as /api/v1/quota reports them; -1: what "
-                    "the file of plans says.",
-                    -1});
-  fields.push_back({"artifacts.quota_projects", &p.projects,
-                    "Of the plan default: projects of one organization; -1: likewise.", -1});
-  fields.push_back({"artifacts.quota_artifacts", &p.artifacts,
-                    "Of the plan default: artifacts of one organization; -1: likewise.", -1});
-  fields.push_back({"artifacts.quota_storage_bytes", &p.storage_bytes,
-                    "Of the plan default: bytes of one organization's artifacts; -1: likewise.",
-                    -1});
-}
-
-void add_stores(Fields& fields, Config& c) {
-  fields.push_back({"kv.block_cache_bytes", &c.kv.block_cache_bytes,
-                    "Memory for blocks of the key-value store.", 1 << 20, int64_t{1} << 40});
-  fields.push_back({"kv.write_buffer_bytes", &c.kv.write_buffer_bytes,
-                    "Write buffer per column family.", 1 << 20, int64_t{1} << 32});
-  fields.push_back({"kv.open_files_max", &c.kv.open_files_max, "Table files.", 16, 100'000});
-  fields.push_back({"kv.free_reserve_bytes", &c.kv.free_reserve_bytes,
-                    "Below so much free disk only removals and revocations are written, below an "
-                    "eighth of it nothing; 0: no limit.",
-                    0, int64_t{1} << 60});
-  fields.push_back({"kv.sync_interval_ms", &c.kv_sync_interval_ms,
-                    "A power cut loses at most so much of buffered writes, and what a sync takes.",
-                    1, 60'000});
-  fields.push_back({"blobs.path", &c.blobs.path, "Artifact bytes; empty: <data_dir>/blobs."});
-  fields.push_back({"blobs.free_reserve_bytes", &c.blobs.free_reserve_bytes,
-                    "Uploads are refused when less disk than this would stay free.", 0,
-                    int64_t{1} << 60});
-  fields.push_back({"blobs.organization_percent", &c.blobs.owner_percent,
-                    "Of the disk above that, what one organization's uploads may hold ahead.", 1,
-                    100});
-  add_artifacts(fields, c);
+  add_quota(fields, c.auth.plans);
   fields.push_back(
       {"db.readers_max", &c.db.readers_max, "Reading connections per database.", 1, 64});
   fields.push_back({"db.writer_queue_max", &c.db.writer_queue_max,

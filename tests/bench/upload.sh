@@ -42,25 +42,25 @@ append_tus() { # PATH OFFSET [CURL OPTIONS]: the file from there on
 # page costs more than the disk, so both must find the same pages just freed.
 hash_s=999 disk_s=999 put_s=999 tus_s=999 confirm_ms=0
 resident=$(memory_kb "$daemon" VmRSS)
-before=$(ticks "$daemon")
+ticks=0
 for turn in 1 2 3; do
   hash_s=$(least "$hash_s" "$(seconds_of openssl dgst -sha256 file)")
   disk_s=$(least "$disk_s" "$(seconds_of dd if=file of=copy bs=1M conv=fsync)")
   rm -f copy
+  before=$(ticks "$daemon")
   answer=$(announce)
   id=$(member artifact_id <<< "$answer")
   put_s=$(least "$put_s" "$(seconds_of curl -sf -T file "$(member url <<< "$answer")")")
   took=$(api -o /dev/null -w '%{time_total}' -X POST "$url/api/v1/artifacts/$id/confirm-upload")
   confirm_ms=$(awk "BEGIN { t = $took * 1000; print (t > $confirm_ms ? t : $confirm_ms) }")
   api -X DELETE "$url/api/v1/artifacts/$id" > /dev/null
-done
-cpu_ms=$(calc "($(ticks "$daemon") - $before) * 10 / 3" 0)
-growth=$(($(memory_kb "$daemon" VmHWM) - resident))
-for turn in 1 2 3; do
+  ticks=$((ticks + $(ticks "$daemon") - before))
   path=$(begin_tus)
   tus_s=$(least "$tus_s" "$(seconds_of append_tus "$path" 0)")
   api -X DELETE "$url/api/v1/artifacts/${path##*/}" > /dev/null
 done
+cpu_ms=$(calc "$ticks * 10 / 3" 0)
+growth=$(($(memory_kb "$daemon" VmHWM) - resident))
 # Cut off in the middle: what had left the client, and how much of that the server has.
 path=$(begin_tus)
 left=$(append_tus "$path" 0 --limit-rate "$((mib << 20))" --max-time 0.6 -w '%{size_upload}') || true
