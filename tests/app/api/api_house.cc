@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <fstream>
+
 #include "base/bytes.h"
 #include "identity/members.h"
 #include "identity/people.h"
@@ -11,12 +13,14 @@
 namespace kvcs::test {
 
 ApiHouse::ApiHouse()
-    : AiHouse([](Config& config) {
+    : AiHouse([this](Config& config) {
         config.admin.requests_per_minute = 1'000'000;
-        // Nobody is at that address: what is tried are bodies, and answers that need no Stripe.
-        config.auth.billing.stripe_url = "http://127.0.0.1:1";
-        config.auth.billing.secret_key = Secret("sk_test_none");
-        config.auth.billing.webhook_secret = Secret("whsec_none");
+        config.auth.billing = stripe.config();
+        config.auth.plans.file = config.data_dir + ".plans.yaml";
+        std::ofstream(config.auth.plans.file)
+            << "plans:\n  default: {}\n  pro: {stripe_prices: [price_pro]}\n";
+        // The customer comes with the first checkout, and this is what it has paid for.
+        stripe.subscribe("cus_2", "price_pro", "active");
       }),
       api_(new Json),
       api(*api_) {

@@ -10,10 +10,16 @@
 
 #include "base/json.h"
 #include "support/ai_house.h"
+#include "support/fake_stripe.h"
 
 namespace kvcs::test {
 
-class ApiHouse : public AiHouse {
+// Before the daemon, which pays there, and after it.
+struct StripeBeside {
+  FakeStripe stripe;
+};
+
+class ApiHouse : private StripeBeside, public AiHouse {
   const std::unique_ptr<Json> api_;
 
  public:
