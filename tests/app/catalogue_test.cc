@@ -30,7 +30,8 @@ struct Catalogue {
     INFO(answer.body);
     REQUIRE(answer.status == 200);
     std::vector<std::string> found;
-    for (const Json& item : json_of(answer)["artifacts"]) found.push_back(item["name"]);
+    const Json page = json_of(answer);
+    for (const Json& item : page["artifacts"]) found.push_back(item["name"]);
     return found;
   }
   int64_t downloads(const std::string& id) const {
