@@ -122,6 +122,9 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"blobs.organization_percent", &c.blobs.owner_percent,
                     "Of the disk above that, what one organization's uploads may hold ahead.", 1,
                     100});
+}
+
+void add_artifacts_and_databases(Fields& fields, Config& c) {
   ArtifactConfig& a = c.artifacts;
   fields.push_back({"artifacts.object_bytes_max", &a.object_bytes_max, "Largest artifact.", 1});
   fields.push_back({"artifacts.url_lifetime_s", &a.url_lifetime_s,
@@ -385,6 +388,7 @@ std::vector<ConfigField> config_fields(Config& config) {
   Fields fields;
   add_root_and_http(fields, config);
   add_stores(fields, config);
+  add_artifacts_and_databases(fields, config);
   add_ledger(fields, config.ledger);
   add_ai(fields, config);
   add_gateway(fields, config);

@@ -352,6 +352,13 @@ std::vector<Step> walk(const ApiHouse& house) {
       {kGet, "/admin/system/mode"},
       {kPut, "/admin/system/mode", R"({"mode":"active"})"},
       {kDelete, "/admin/cache"},
+  };
+}
+
+// Of the artifact doors.
+std::vector<Step> walk_artifacts() {
+  using enum http::Method;
+  return {
       {kPost,
        "/api/v1/artifacts/upload-url",
        R"({"name":"demo","dtype":"F16"})",
@@ -481,6 +488,7 @@ std::vector<Step> walk_beside(const ApiHouse& house) {
   // People first: later steps go to another organization.
   std::vector<Step> steps = walk_people();
   for (Step& step : walk(house)) steps.push_back(std::move(step));
+  for (Step& step : walk_artifacts()) steps.push_back(std::move(step));
   for (Step& step : walk_keys()) steps.push_back(std::move(step));
   for (const Step& step :
        {Step{kGet, "/admin/master-keys"}, Step{kPost, "/admin/master-keys/rotate", "{}"},
