@@ -378,8 +378,11 @@ void check_dev_issuer(const Config& config, std::vector<std::string>& faults) {
   if (!is_loopback_host(host)) add("http.public_url", url);
 }
 
-// Where it is reached, where its links begin, and whom it asks.
-void check_addresses(const Config& config, std::vector<std::string>& faults) {
+}  // namespace
+
+std::vector<std::string> validate(const Config& config) {
+  std::vector<std::string> faults;
+  if (config.data_dir.empty()) faults.emplace_back("data_dir: must not be empty.");
   for (const std::string_view word : split(config.http.listen, ',')) {
     if (trim(word).starts_with("unix:/")) continue;
     if (const auto address = parse_listen(trim(word)); !address.ok()) {
@@ -402,29 +405,7 @@ void check_addresses(const Config& config, std::vector<std::string>& faults) {
       faults.push_back("artifacts.engine_url: " + fault.message());
     }
   }
-}
-
-}  // namespace
-
-std::vector<std::string> validate(const Config& config) {
-  std::vector<std::string> faults;
-  const http::ServerConfig& server = config.http.server;
-  if (config.data_dir.empty()) faults.emplace_back("data_dir: must not be empty.");
-  check_addresses(config, faults);
-  if (server.tls.certificate_path.empty() != server.tls.key_path.empty()) {
-    faults.emplace_back("tls: certificate_path and key_path are set together or not at all.");
-  }
-  if (server.workers_min > server.workers_max) {
-    faults.emplace_back("http.workers_min: must not be over http.workers_max.");
-  }
-  // Probes and the admin API must find a worker while every stream is taken.
-  if (server.streams_max >= server.workers_max) {
-    faults.emplace_back("http.streams_max: must be under http.workers_max.");
-  }
-  // The URI is part of the head.
-  if (server.uri_max_bytes > server.head_max_bytes) {
-    faults.emplace_back("http.uri_max_bytes: must not be over http.head_max_bytes.");
-  }
+  check_server(config.http.server, faults);
   log::Level level;
   check_dev_issuer(config, faults);
   if (const auto mail = portal::read_mail_server(config.mail); !mail.ok()) {

@@ -295,27 +295,25 @@ std::vector<Job> checking_jobs(Parts& parts) {
                   [&parts](const JobContext&) { return check_databases(parts); }});
   jobs.push_back({"kv-check", "40 1 * * *", 4 * 3600, 600,
                   [&parts](const JobContext& context) { return check_kv_tables(parts, context); }});
+  jobs.push_back({"artifact-text-check", "20 3 * * *", 600, 300,
+                  [&parts](const JobContext&) { return check_text_index(parts); }});
   jobs.push_back({"certificate-check", "30 7 * * *", 30, 0,
                   [&parts](const JobContext&) { return check_certificate(parts); }});
   return jobs;
 }
 
-// What keeps artifacts, their bytes and the indexes of them in step.
-std::vector<Job> artifact_jobs(Parts& parts) {
-  std::vector<Job> jobs;
-  jobs.push_back({"artifact-sweep", "*/10 * * * *", 600, 60,
-                  [&parts](const JobContext&) { return sweep_artifacts(parts); }});
-  jobs.push_back({"artifact-audit", "* * * * *", 60, 0,
-                  [&parts](const JobContext&) { return move_audit(parts); }});
-  jobs.push_back({"blob-scrub", "0 1 * * sat", 24 * 3600, 1800,
-                  [&parts](const JobContext& context) { return scrub_blobs(parts, context); }});
-  // Artifacts that an older version stored, or that could not be read when they were confirmed.
-  jobs.push_back({"artifact-index", "* * * * *", 600, 0, [&parts](const JobContext& context) {
-                    return index_artifacts(*parts.artifacts.search, context);
-                  }});
-  jobs.push_back({"artifact-text-check", "20 3 * * *", 600, 300,
-                  [&parts](const JobContext&) { return check_text_index(parts); }});
-  return jobs;
+// What the configuration asks for.
+void add_configured_jobs(Parts& parts, std::vector<Job>& jobs) {
+  if (parts.portal.billing->enabled()) {
+    jobs.push_back(
+        {"billing-reconcile", "20 5 * * *", 3600, 900, [&parts](const JobContext& context) {
+           return parts.portal.billing->reconcile([&context] { return context.cancelled.load(); });
+         }});
+  }
+  if (!parts.config.backup.directory.empty()) {
+    jobs.push_back({kBackupJob, "0 3 * * *", 4 * 3600, 0,
+                    [&parts](const JobContext& context) { return make_backup(parts, context); }});
+  }
 }
 
 }  // namespace
@@ -335,7 +333,6 @@ std::function<void(const JobRun& run)> job_reporter(Parts& parts) {
 // in the API; they do not change.
 std::vector<Job> all_jobs(Parts& parts) {
   std::vector<Job> jobs = checking_jobs(parts);
-  for (Job& job : artifact_jobs(parts)) jobs.push_back(std::move(job));
   const auto add = [&](const char* name, const char* schedule, int64_t time_limit_s,
                        int64_t jitter_s, JobFunction run) {
     jobs.push_back({name, schedule, time_limit_s, jitter_s, std::move(run)});
@@ -356,6 +353,16 @@ std::vector<Job> all_jobs(Parts& parts) {
       [&parts](const JobContext&) { return checkpoint_databases(parts); });
   add("reseal", "*/10 * * * *", 3600, 0, [&parts](const JobContext& context) {
     return seal_and_reseal(parts, [&context] { return context.cancelled.load(); });
+  });
+  add("artifact-sweep", "*/10 * * * *", 600, 60,
+      [&parts](const JobContext&) { return sweep_artifacts(parts); });
+  add("artifact-audit", "* * * * *", 60, 0,
+      [&parts](const JobContext&) { return move_audit(parts); });
+  add("blob-scrub", "0 1 * * sat", 24 * 3600, 1800,
+      [&parts](const JobContext& context) { return scrub_blobs(parts, context); });
+  // Artifacts that an older version stored, or that could not be read when they were confirmed.
+  add("artifact-index", "* * * * *", 600, 0, [&parts](const JobContext& context) {
+    return index_artifacts(*parts.artifacts.search, context);
   });
   add("ledger-prune", "0 4 * * *", 900, 300, [&parts](const JobContext&) { return prune(parts); });
   add("token-refresh", "* * * * *", 300, 0,

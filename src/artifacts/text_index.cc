@@ -46,10 +46,12 @@ std::string quoted(std::string_view word) {
   return out + "\"";
 }
 
-size_t last_word_bytes(std::string_view word) {
+// Whether the word is marked as the beginning of others, and long enough for one.
+bool is_beginning(std::string_view word) {
+  if (!word.ends_with('*')) return false;
   size_t n = 0;
-  while (n < word.size() && is_word_byte(word[word.size() - 1 - n])) n++;
-  return n;
+  while (n + 1 < word.size() && is_word_byte(word[word.size() - 2 - n])) n++;
+  return n >= kPrefixMinBytes;
 }
 
 std::string match(const std::string& scope, std::string_view text) {
@@ -59,8 +61,7 @@ std::string match(const std::string& scope, std::string_view text) {
   for (size_t i = 0; i < words.size(); i++) {
     if (i > 0) out += " AND ";
     out += quoted(words[i]);
-    const bool is_last = i + 1 == words.size();
-    if (is_last && last_word_bytes(words[i]) >= kPrefixMinBytes) out += " *";
+    if (i + 1 == words.size() && is_beginning(words[i])) out += " *";
   }
   return out + ")";
 }

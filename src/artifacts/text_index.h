@@ -31,9 +31,10 @@ inline constexpr size_t kQueryMaxBytes = 400;
 
 // Invalid: too long, too many words, or no UTF-8.
 Status check_words(std::string_view words);
-// What to ask the index for words that check_words() took: all of them must be there, the last one
-// at least as the beginning of a word. Nothing a caller writes is an operator. Without a letter or
-// digit it finds nothing.
+// What to ask the index for words that check_words() took: all of them must be there. A last word
+// that ends in a star is the beginning of one; nothing else that a caller writes is an operator.
+// (The index has no lists for beginnings: it puts them together, which takes some milliseconds for
+// those that many artifacts have.) Without a letter or digit it finds nothing.
 std::string match_own(const ArtifactFilter& filter);
 std::string match_public(std::string_view words);
 

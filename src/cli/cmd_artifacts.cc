@@ -252,7 +252,7 @@ std::vector<Command> artifact_commands() {
                     .fallback = "table",
                     .choices = {"table", "json", "ids"}},
                    {.name = "--long", .kind = ValueKind::kFlag, .help = "More columns."},
-                   {.name = "--find", .help = "Only with these words, in any of its texts."},
+                   {.name = "--find", .help = "Only with these words; a last one may end in *."},
                    {.name = "--name", .help = "Only names that contain this."},
                    {.name = "--model", .help = "Only models that contain this."},
                    {.name = "--dtype", .help = "Only this dtype."},

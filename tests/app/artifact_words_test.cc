@@ -162,9 +162,11 @@ TEST_CASE("search: words of name, model, description and tags, all of them, any 
   CHECK(w.find("corpus law") == Ids{a});
   CHECK(w.find("vertrage") == Ids{a});
   CHECK(w.find("qwen2.5-7b") == Ids{a});
-  CHECK(w.find("medic") == Ids{b});       // The beginning of the last word.
-  CHECK(w.find("medic corpus").empty());  // Of the last one alone.
-  CHECK(w.find("corpus medic") == Ids{b});
+  CHECK(w.find("medic").empty());
+  CHECK(w.find("medic*") == Ids{b});  // The beginning of the last word.
+  CHECK(w.find("corpus medic*") == Ids{b});
+  CHECK(w.find("medic* corpus").empty());  // Of the last one alone.
+  CHECK(w.find("corpus me*").empty());     // Too short for one.
   CHECK(w.find("nothing").empty());
   CHECK(w.find("  ").size() == 2);  // Asks for nothing.
   CHECK(w.find("corpus", "&model=llama") == Ids{b});

@@ -107,6 +107,11 @@ int main() {
   of_project.only_project_id = project;
   measure("list 50 of 100,000, key of a project", kListLimitUs,
           [&](size_t) { answer(service, of_project, kPage); });
+  measure("search a beginning in 100,000 artifacts", kSearchLimitUs, [&](size_t n) {
+    ArtifactFilter asked = filter;
+    asked.words = hundredth(n).substr(0, 6) + "*";
+    answer(service, asked, kPage);
+  });
   measure("search words in 100,000 artifacts", kSearchLimitUs, [&](size_t n) {
     ArtifactFilter asked = filter;
     const bool is_one = n % 3 == 2;
