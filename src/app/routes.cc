@@ -95,7 +95,7 @@ http::Guard limited_person(const Parts& parts, OrgRole at_least) {
       return principal;
     }
     const RateDecision decision =
-        rates->take("person:" + principal.key_id, kPersonChangesPerMinute);
+        rates->take("changes:" + principal.key_id, kPersonChangesPerMinute);
     if (decision.allowed) return principal;
     return rate_limited("Too many changes: a person may make " +
                             std::to_string(kPersonChangesPerMinute) + " a minute.",

@@ -61,7 +61,7 @@ TEST_CASE("slow bodies: a person's rights are those of the moment when the body 
       invite(admin, [&] { CHECK(owner.send("DELETE", members + admin_id).status == 204); });
   CHECK(removed.status == 403);
   CHECK(removed.body.find("taken away") != std::string::npos);
-  CHECK(invite(third, [&] { CHECK(third.send("POST", "/auth/logout").status == 204); }).status ==
+  CHECK(invite(third, [&] { CHECK(third.send("POST", "/auth/logout").status == 200); }).status ==
         401);
   // What was given meanwhile counts, too.
   const RawResponse raised =
@@ -82,7 +82,7 @@ TEST_CASE("slow bodies: a key, and an operator, that are gone when the body is h
   const std::string bearer =
       "Authorization: Bearer " + key["admin_key"].get<std::string>() + "\r\n";
   CHECK(post_slowly(app, bearer, "/admin/admin-keys", wanted, [&] {
-          CHECK(app.as_owner("DELETE", "/admin/admin-keys/" + id).status == 204);
+          CHECK(app.as_owner("DELETE", "/admin/admin-keys/" + id).status == 200);
         }).status == 401);
   Browser operator_of = join(app, owner, "op@example.com", "viewer");
   const std::string person = "/admin/people/" + person_of(operator_of);
