@@ -145,7 +145,7 @@ Result<VerifiedJws> Issuer::verify_signature(std::string_view token) {
   // A token of somebody else is none for which keys are fetched.
   const std::string issuer = unverified_issuer(token);
   if (issuer.empty()) {
-    return token_refused(kTokenMalformed,
+    return token_refused(kTokenClaims,
                          "The token cannot be read: it is no JWT, too long, names a member twice, "
                          "or names no issuer.");
   }
