@@ -117,7 +117,7 @@ std::string person_totp(std::string_view person_id) {
   return concat({kPersonPrefix, person_id, kTotpSuffix});
 }
 std::string person_active(std::string_view person_id) {
-  return concat({kPersonPrefix, person_id, ":", kActiveEnd});
+  return concat({kPersonPrefix, person_id, ":active"});
 }
 std::string person_org(std::string_view person_id, std::string_view org_id) {
   return concat({kPersonPrefix, person_id, ":org:", org_id});

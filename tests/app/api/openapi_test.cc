@@ -426,6 +426,7 @@ std::vector<Step> walk_people() {
       {kPost, "/auth/totp"},
       {kPatch, "/api/v1/me", R"({"name":"Ada"})"},
       {kGet, "/api/v1/me/sessions"},
+      {kGet, "/api/v1/me/sign-ins"},
       {kGet, "/api/v1/plans"},
       {kGet, "/api/v1/usage"},
       {kPost, "/api/v1/billing/checkout", R"({"plan":"pro"})"},
