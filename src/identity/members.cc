@@ -235,8 +235,10 @@ Result<Member> MemberService::transfer(std::string_view organization_id, std::st
       return forbidden("Only an owner gives the organization to somebody else.")
           .with_reason("insufficient_role");
     }
-    giver->role = OrgRole::kAdmin;
     heir->role = OrgRole::kOwner;
+    // The heir may be suspended, and could let nobody in.
+    KVCS_TRY(check_owner_stays(roster, *giver));
+    giver->role = OrgRole::kAdmin;
     giver->given_by.clear();
     heir->given_by.clear();
     owner = *heir;

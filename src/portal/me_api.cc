@@ -191,12 +191,17 @@ int64_t MeApi::last_used_ms(const Session& stored) const {
 
 namespace {
 
-bool is_last_owner(const Roster& roster, std::string_view person_id) {
-  const auto is_other_owner = [&](const Member& member) {
-    return member.role == OrgRole::kOwner && member.person_id != person_id;
-  };
-  return roster.role_of(person_id) == OrgRole::kOwner &&
-         std::none_of(roster.members.begin(), roster.members.end(), is_other_owner);
+// An owner who is suspended can let nobody in, and counts for none.
+Result<bool> is_last_owner(const PersonService& people, const Roster& roster,
+                           std::string_view person_id) {
+  if (roster.role_of(person_id) != OrgRole::kOwner) return false;
+  for (const Member& member : roster.members) {
+    if (member.role != OrgRole::kOwner || member.person_id == person_id) continue;
+    const Result<Person> other = people.find(member.person_id);
+    if (!other.ok() && other.code() != Code::kNotFound) return other.status();
+    if (other.ok() && other->active) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -209,7 +214,7 @@ Result<http::Response> MeApi::remove(http::Request& request) {
   std::vector<std::string> own;
   for (const std::string& place : places) {
     const Roster roster = KVCS_TRY(s_.members.roster(place));
-    if (!is_last_owner(roster, id)) continue;
+    if (!KVCS_TRY(is_last_owner(s_.people, roster, id))) continue;
     if (roster.members.size() > 1) {
       return conflict("You are the last owner of organization " + place +
                       ", which others are in. Make one of them an owner, or delete it first.")

@@ -207,6 +207,16 @@ TEST_CASE("leaving: a person goes, but not as the last owner of what others are 
   CHECK(refused.body.find("last owner") != std::string::npos);
   CHECK(f.owner.send("GET", "/api/v1/me").status == 200);
 
+  // A second owner who is suspended lets nobody in.
+  const std::string second = R"({"role":"owner"})", suspended = R"({"status":"suspended"})";
+  Browser third = join(f.app, f.owner, "third@example.com", "member");
+  const std::string third_id = person_of(third);
+  REQUIRE(f.owner.send("PATCH", "/api/v1/members/" + third_id, second).status == 200);
+  REQUIRE(f.owner.send("PATCH", "/admin/people/" + third_id, suspended).status == 200);
+  CHECK(f.owner.send("DELETE", "/api/v1/me").status == 409);
+  CHECK_FALSE(f.place(f.owner).contains("deletion_at"));
+  REQUIRE(f.owner.send("DELETE", "/api/v1/members/" + third_id).status == 204);
+
   const RawResponse gone = other.send("DELETE", "/api/v1/me");
   INFO(gone.body);
   REQUIRE(gone.status == 200);

@@ -44,6 +44,12 @@ TEST_CASE("transfer: a member becomes the owner, and the owner an admin",
   CHECK(owner.send("POST", path, to(owner_id)).status == 400);
   CHECK(owner.send("POST", path, to("00000000-0000-4000-8000-000000000000")).status == 404);
   CHECK(owner.send("POST", path, "{}").status == 400);
+  // Whoever is suspended gets nothing.
+  const std::string admin_id = person_of(admin);
+  REQUIRE(owner.send("PATCH", "/admin/people/" + admin_id, R"({"status":"suspended"})").status ==
+          200);
+  CHECK(owner.send("POST", path, to(admin_id)).status == 409);
+  CHECK(role_in(owner, owner_id) == "owner");
   const RawResponse given = owner.send("POST", path, to(heir_id));
   INFO(given.body);
   REQUIRE(given.status == 200);
