@@ -166,11 +166,12 @@ TEST_CASE("access: no row of the table lets in who must never come in", "[unit][
       }
     }
     // A thing that a path names has an owner, unless it is the daemon's or a model's, or the path
-    // has labels alone, which name nothing.
+    // has labels alone, which name nothing. A device that waits is whose it is for.
     const bool has_labels_alone = path.ends_with("/orgs/{org}/projects/{project}/artifacts");
     const bool names_thing = !has_labels_alone && path.find('{') != path.npos &&
                              !path.starts_with("/admin/") && !path.starts_with("/v1/models/") &&
-                             !path.starts_with("/connect/") && !path.starts_with("/auth/");
+                             !path.starts_with("/connect/") &&
+                             (!path.starts_with("/auth/") || path.starts_with("/auth/device/"));
     INFO(method << " " << path);
     if (path.starts_with("/admin/")) continue;
     CHECK((whose == "object" || whose.starts_with("path ") || whose == "signature") == names_thing);
