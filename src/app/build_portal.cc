@@ -96,6 +96,7 @@ void build_device_api(Parts& parts) {
   parts.portal.device_api = std::make_unique<portal::DeviceApi>(
       portal::DeviceApi::Services{.sign_in = *parts.portal.sign_in,
                                   .people = *parts.people,
+                                  .sessions = *parts.sessions,
                                   .clock = parts.clock(),
                                   .entropy = *parts.entropy,
                                   .public_url = [&parts] { return parts.public_url(); },

@@ -95,7 +95,7 @@ Result<http::Response> DeviceApi::give_token(http::Request& request) {
   KVCS_TRY(person.status());
   Caller caller = caller_of(request);
   caller.device = answer.ask.name;
-  const StartedSession started = KVCS_TRY(s_.sign_in.start(*person, kByDevice, caller));
+  const StartedSession started = KVCS_TRY(s_.sign_in.start(*person, answer.provider, caller));
   const int64_t left_ms = started.session.expires_ms - started.session.created_ms;
   return http::private_reply(200, Json{{"access_token", started.token.reveal()},
                                        {"token_type", "Bearer"},
@@ -121,6 +121,16 @@ Result<http::Response> DeviceApi::show(http::Request& request) {
                                        {"user_agent", ask.user_agent}});
 }
 
+// A device's session ends with what let its person in, such as a provider that is taken out of the
+// configuration, and so does the word of the session that has let it in.
+Result<std::string> DeviceApi::provider_of(const Principal& caller) const {
+  for (Session& session : KVCS_TRY(s_.sessions.list(caller.person_id))) {
+    if (session.id == caller.session_id) return std::move(session.provider);
+  }
+  return conflict("A device is let in from a session, and the bearer is of an issuer; sign in.")
+      .with_reason("no_session");
+}
+
 Result<http::Response> DeviceApi::decide(http::Request& request) {
   const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
@@ -128,8 +138,9 @@ Result<http::Response> DeviceApi::decide(http::Request& request) {
   if (!allow && !reader.has("allow")) reader.fail("allow", "required.");
   KVCS_TRY(reader.finish());
   KVCS_TRY(take_try(request));
+  const std::string provider = KVCS_TRY(provider_of(request.principal));
   KVCS_TRY(devices_.decide(request.param("user_code"),
-                           *allow ? request.principal.person_id : std::string()));
+                           *allow ? request.principal.person_id : std::string(), provider));
   return http::empty_response(204);
 }
 

@@ -25,6 +25,7 @@ class DeviceApi final {
   struct Services {
     SignInService& sign_in;
     const PersonService& people;
+    const SessionService& sessions;
     const Clock& clock;
     Entropy& entropy;
     std::function<std::string()> public_url;
@@ -45,6 +46,7 @@ class DeviceApi final {
 
  private:
   Status take_try(const http::Request& request) const;
+  Result<std::string> provider_of(const Principal& caller) const;
 
   const Services s_;
   DeviceFlow devices_;

@@ -98,7 +98,8 @@ Result<DeviceAsk> DeviceFlow::find(std::string_view user_code) {
       .with_reason("user_code_unknown");
 }
 
-Status DeviceFlow::decide(std::string_view user_code, std::string_view subject) {
+Status DeviceFlow::decide(std::string_view user_code, std::string_view subject,
+                          std::string_view provider) {
   KVCS_TRY(find(user_code).status());
   const MutexLock lock(mutex_);
   Flow* const flow = find_pending(user_code);
@@ -107,6 +108,7 @@ Status DeviceFlow::decide(std::string_view user_code, std::string_view subject) 
   }
   flow->state = subject.empty() ? DeviceState::kDenied : DeviceState::kApproved;
   flow->subject = subject;
+  flow->provider = provider;
   return ok();
 }
 
@@ -133,6 +135,7 @@ DeviceAnswer DeviceFlow::poll(std::string_view device_code, std::string_view cli
   }
   answer.ask = std::move(flow.ask);
   answer.subject = std::move(flow.subject);
+  answer.provider = std::move(flow.provider);
   flows_.erase(found);
   return answer;
 }

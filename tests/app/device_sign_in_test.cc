@@ -76,7 +76,7 @@ TEST_CASE("device sign-in: the person sees who asks, agrees, and can end it",
   CHECK(app.as(token, "POST", "/api/v1/projects", R"({"name":"By the box"})").status == 201);
   const Json sessions = json_of(ada.send("GET", "/api/v1/me/sessions"))["sessions"];
   REQUIRE(sessions.size() == 2);
-  CHECK(sessions[0]["provider"] == "device");
+  CHECK(sessions[0]["provider"] == "password");  // As the session that has let it in.
   CHECK(sessions[0]["device"] == "build box");
   CHECK(sessions[1]["device"].is_null());
   const std::string id = sessions[0]["session_id"].get<std::string>();

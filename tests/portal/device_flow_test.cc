@@ -58,7 +58,7 @@ TEST_CASE("device flow: the device waits, is let in once, and nobody else is", "
   CHECK(rig.flow.find(device.user_code)->name == "laptop");
   CHECK(rig.flow.decide("BBBB-BBBB", "ada").reason() == "user_code_unknown");
   CHECK(rig.flow.find("nonsense").status().reason() == "user_code_unknown");
-  REQUIRE(rig.flow.decide(device.user_code, "ada").ok());
+  REQUIRE(rig.flow.decide(device.user_code, "ada", "idp").ok());
   // It has been decided: whoever comes later cannot change it.
   CHECK(rig.flow.decide(device.user_code, "eve").reason() == "user_code_unknown");
   rig.pass(5);
@@ -66,6 +66,7 @@ TEST_CASE("device flow: the device waits, is let in once, and nobody else is", "
   const DeviceAnswer answer = rig.flow.poll(device.device_code.reveal(), "cli");
   CHECK(answer.state == DeviceState::kApproved);
   CHECK(answer.subject == "ada");
+  CHECK(answer.provider == "idp");
   CHECK(answer.ask.name == "laptop");
   CHECK(rig.poll(device) == DeviceState::kUnknown);
   CHECK(rig.poll(other) == DeviceState::kPending);
