@@ -30,7 +30,7 @@ function bytesOf(size, seed) {
 // Passes bytes on to the daemon, and cuts a connection when it has brought as many as were drawn.
 class CuttingRelay {
   constructor(daemon, draw, mostBytes) {
-    Object.assign(this, { daemon, draw, mostBytes, cuts: 0, sent: 0, cutting: true, onBytes: () => {}, open: new Set() });
+    Object.assign(this, { daemon, draw, mostBytes, cuts: 0, sent: 0, created: 0, cutting: true, onBytes: () => {}, open: new Set() });
   }
 
   async start() {
@@ -53,7 +53,10 @@ class CuttingRelay {
       socket.on('error', end);
       socket.on('close', end);
     }
-    upstream.on('data', (chunk) => client.write(chunk));
+    upstream.on('data', (chunk) => {
+      if (chunk.includes('201 Created')) this.created++;
+      client.write(chunk);
+    });
     client.on('data', (chunk) => {
       this.sent += chunk.length;
       this.onBytes(this.sent);
@@ -200,11 +203,14 @@ for (const [what, options] of [['one stream', {}], ['parts', { parallelUploads: 
       daemon.listen = daemon.url.slice('http://'.length);
       relay = await new CuttingRelay(daemon, () => 1, Infinity).start();
       const bytes = bytesOf(12_000_000, 11);
-      let kills = 0, restarts = Promise.resolve();
+      // While parts are sent: the client does not repeat the request that joins them, and of a creation
+      // whose answer it did not get the part stays until it expires.
+      let kills = 0, next = 2_500_000, restarts = Promise.resolve();
       relay.onBytes = (passed) => {
-        if (kills >= 3 || passed < (kills + 1) * 2_500_000) return;
+        if (kills >= 3 || passed < next || relay.created < (options.parallelUploads ?? 1)) return;
         kills++;
-        restarts = restarts.then(() => daemon.stop('SIGKILL')).then(() => daemon.start());
+        next = Infinity;
+        restarts = daemon.stop('SIGKILL').then(() => daemon.start()).then(() => { next = relay.sent + 2_000_000; });
       };
       const sent = await upload(daemon, relay.url, bytes, {
         ...options, retryDelays: Array(400).fill(50), onShouldRetry: () => true,
