@@ -86,6 +86,11 @@ TEST_CASE("organization keys: they reach every project of their organization and
   const std::string projects = "/admin/organizations/" + house.org + "/projects";
   const std::string second = house.made(projects, R"({"name":"Second"})", "project_id");
   const std::string upload = "/api/v1/artifacts/upload-url";
+  const auto pending = [&] {
+    const Json page = json_of(house.app.as(key, "GET", "/api/v1/artifacts?status=pending"));
+    return page["total"].get<int>();
+  };
+  const int before = pending();
   CHECK(house.app.as(key, "POST", upload, announce_body(second)).status == 200);
   CHECK(house.app.as(key, "POST", upload, announce_body(house.project)).status == 200);
   CHECK(house.app.as(key, "POST", upload, R"({"name":"n","dtype":"F16"})").status == 400);
@@ -93,7 +98,7 @@ TEST_CASE("organization keys: they reach every project of their organization and
         404);
   CHECK(house.app.as(house.bearer("project_write"), "POST", upload, announce_body(second)).status ==
         404);
-  CHECK(json_of(house.app.as(key, "GET", "/api/v1/artifacts?status=pending"))["total"] == 2);
+  CHECK(pending() == before + 2);
 }
 
 TEST_CASE("own keys: a project's administrator makes, lists and revokes its keys",
