@@ -46,7 +46,7 @@ struct Option {
   std::string value_name = {};  // What help prints for the value: "DIR", "HOST:PORT".
   std::string fallback = {};    // Taken when neither the command line nor `env` gives one.
   bool required = false;
-  bool never_empty = false;  // "" is refused, as it always is for what is required.
+  bool never_empty = false;               // "" is refused, as it always is for what is required.
   std::vector<std::string> choices = {};  // When not empty, the value is one of these.
   std::vector<std::string> env = {};      // Tried in order after the command line.
   // Bounds of kNumber, both allowed.
