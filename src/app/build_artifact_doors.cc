@@ -82,10 +82,8 @@ void build_artifact_doors(Parts& parts) {
       *artifacts.service, *artifacts.search, *artifacts.api, *artifacts.engine});
   artifacts.catalogue_api = std::make_unique<CatalogueApi>(
       *artifacts.service, *artifacts.api,
-      [directory = parts.directory.get()](
-          std::string_view organization_id) -> Result<ArtifactsApi::Holder> {
-        const auto organization = KVCS_TRY(directory->organization(organization_id));
-        return ArtifactsApi::Holder{organization->slug, organization->active};
+      [api = artifacts.api.get()](std::string_view organization_id) {
+        return api->holder(organization_id);
       },
       [rates = parts.rates.get(),
        per_minute = config.requests_per_minute](const http::Request& request) -> Status {

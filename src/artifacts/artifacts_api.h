@@ -54,6 +54,11 @@ class ArtifactsApi final {
                const Clock& clock, ArtifactsApiConfig config, HolderOf holder_of);
   ~ArtifactsApi();
 
+  // NotFound when there is no such organization.
+  Result<Holder> holder(std::string_view organization_id) const {
+    return holder_of_(organization_id);
+  }
+
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::ArtifactAccess& access);
   static std::span<const http::ApiType> types();

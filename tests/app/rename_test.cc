@@ -62,6 +62,7 @@ TEST_CASE("rename: public URLs with a name of before lead to the new ones",
   CHECK(f.public_url(id) == now);
   CHECK(f.app.call("GET", now).body == "bytes");
   CHECK(f.app.call("GET", "/v1/artifacts/" + id).body == "bytes");
+  CHECK(f.app.call("GET", "/api/v1/catalogue").body.find(now) != std::string::npos);
   for (const char* before : {"/default/default/", "/acme/default/", "/default/contexts/"}) {
     INFO(before);
     const RawResponse moved = f.app.call("GET", before + id + "?tokens=0:1");

@@ -229,6 +229,11 @@ async function realIds(words, line) {
   if (words[0] === 'key' && line.includes(kKeyId)) {
     return line.replaceAll(kKeyId, (await (await person('POST', '/api/v1/api-keys', { name: 'k' })).json()).id);
   }
+  if (words.join(' ') === 'share delete') {
+    const artifact = await newArtifact();
+    const made = await daemon.cli('share', 'create', artifact, '--json');
+    return line.replaceAll(kId, artifact).replace(/[0-9a-f-]{36}$/, JSON.parse(made.stdout).share_id);
+  }
   if (!line.includes(kId) && !line.includes(kKeyId)) return line;
   const command = words.join(' ');
   if (!command.startsWith('admin ')) return line.replaceAll(kId, await newArtifact());
@@ -260,6 +265,8 @@ function prepare(words, line) {
   return folder;
 }
 
+const allowed = new Set();
+
 function shell(line, folder, more = {}) {
   return new Promise((resolve) => {
     const child = spawn('bash', ['-c', line], { cwd: folder, env: { ...environment(folder), ...more }, stdio: ['pipe', 'pipe', 'pipe'] });
@@ -270,6 +277,12 @@ function shell(line, folder, more = {}) {
       error += chunk;
       // A daemon that is ready has shown what it can; it is asked to end.
       if (/"event":"server.ready"/.test(error)) child.kill('SIGTERM');
+      // A device that shows its code is let in.
+      const code = error.match(/code ([A-Z]{4}-[A-Z]{4})\n/)?.[1];
+      if (code && !allowed.has(code)) {
+        allowed.add(code);
+        person('POST', `/auth/device/${code}`, { allow: true });
+      }
     });
     child.stdin.on('error', () => {});
     child.stdin.end();
@@ -283,7 +296,7 @@ async function runExample(words, example) {
   const real = await realIds(words, example);
   await needs[words.join(' ')]?.(real);
   const line = real
-    .replace('http://127.0.0.1:8080', daemon.url).replace('/etc/kvcs/', 'etc/kvcs/').replace('/var/lib/kvcs', 'var/lib/kvcs').replace('0.0.0.0:8080', '127.0.0.1:0');
+    .replace('http://127.0.0.1:8080', daemon.url).replace('https://kvcs.example.com', daemon.url).replace('/etc/kvcs/', 'etc/kvcs/').replace('/var/lib/kvcs', 'var/lib/kvcs').replace('0.0.0.0:8080', '127.0.0.1:0');
   const folder = prepare(words, line);
   const session = own.includes(words[0]) ? { KVCS_TOKEN: token } : {};
   // A directory that a daemon has used, and a database in it that is damaged.
@@ -291,6 +304,7 @@ async function runExample(words, example) {
     await shell('KVCS_HTTP_LISTEN=127.0.0.1:0 exec kvcs serve --data-dir data', folder);
     writeFileSync(join(folder, 'data/sql/ledger.db'), 'This is no database.');
   }
+  if (words[0] === 'server') assert.equal((await shell('kvcs login --no-browser', folder)).status, 0);
   // A daemon is its shell's own process, so that the signal reaches it.
   const serves = words[0] === 'serve';
   const typed = serves ? `KVCS_HTTP_LISTEN=127.0.0.1:0 exec ${line}` : line;
