@@ -250,6 +250,23 @@ const troubles = {
     'kv files: damage in a table is told, and repair keeps what can be read'),
   'the alert `db.damaged`, `/health` says `portal.db: degraded` or `ledger.db: degraded`': happensIn(
     'tests/app/db_damage_test.cc', 'db damage: a page that is met by a write is told at once'),
+  '`The folder of the blobs, …, is not the one that it was`, or `The blobs in … belong to another data directory, or their mark is damaged`':
+    (cell) => {
+      const data = join(daemon.folder, 'unmounted');
+      const begun = spawn(binary, ['serve', '--data-dir', data, '--listen', '127.0.0.1:0'], { stdio: ['ignore', 'ignore', 'pipe'] });
+      return new Promise((resolve) => begun.stderr.on('data', (chunk) => {
+        if (String(chunk).includes('server.ready')) begun.kill('SIGTERM');
+      }).on('close', resolve)).then(() => {
+        rmSync(join(data, 'blobs/store.json'));
+        const refused = serve(data, '127.0.0.1:0');
+        assert.equal(refused.status, 1);
+        assert.match(refused.stderr, pattern(cell));
+        const accepted = spawnSync(binary, ['repair', '--data-dir', data, '--accept', 'blobs', '--yes'], { encoding: 'utf8' });
+        assert.equal(accepted.status, 0, accepted.stderr);
+      });
+    },
+  'the alert `deletion.taken_back`': happensIn('tests/app/deletion_recall_test.cc',
+    'recall: a project that is marked though no deletion is known is there again'),
   'the alert `tls.expiring`, `/health` says `degraded`': happensIn('tests/app/certificate_watch_test.cc',
     'certificate: one that ends soon is told'),
   'the alert `ledger.dead` or `ledger.dead_full`': happensIn('tests/ledger/outbox_test.cc',
