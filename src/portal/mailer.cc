@@ -111,12 +111,12 @@ struct Mailer::Impl {
   const Send send;
   const Clock& clock;
   const Runs runs;
-  Mutex mutex;
-  CondVar wake;
-  std::deque<Waiting> waiting KVCS_GUARDED_BY(mutex);
+  Mutex mutex = {};
+  CondVar wake = {};
+  std::deque<Waiting> waiting KVCS_GUARDED_BY(mutex) = {};
   size_t tried KVCS_GUARDED_BY(mutex) = 0;
   bool stops KVCS_GUARDED_BY(mutex) = false;
-  std::vector<Thread> threads KVCS_GUARDED_BY(mutex);
+  std::vector<Thread> threads KVCS_GUARDED_BY(mutex) = {};
 
   int64_t now_ms() const { return clock.mono_us() / 1000; }
 
