@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "app/files.h"
+#include "artifacts/artifact_audit.h"
 #include "base/bytes.h"
 #include "base/damage.h"
 #include "base/file.h"
@@ -88,7 +89,7 @@ Result<std::optional<KvEntry>> find_entry(const KvStore& kv, KvFamily family,
 Result<std::optional<AuditRow>> find_audit_unknown_to(const KvStore& kv, Database& ledger,
                                                       std::string_view head) {
   return find_unknown_audit(ledger, head, [&kv](const AuditRow& row) -> Result<bool> {
-    if (row.family == "artifact" || row.family == "project") return true;
+    if (is_portal_family(row.family)) return true;
     const std::string waiting = keyspace::outbox(row.ts_ms, row.id);
     return KVCS_TRY(find_entry(kv, KvFamily::kOutbox, waiting)).has_value();
   });

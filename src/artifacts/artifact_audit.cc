@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <vector>
 
 #include "artifacts/artifacts.h"
@@ -39,7 +40,13 @@ Result<std::vector<OutboxRecord>> read_waiting(Database& db, int64_t& last) {
 
 }  // namespace
 
+bool is_portal_family(std::string_view family) {
+  return std::find(std::begin(kPortalFamilies), std::end(kPortalFamilies), family) !=
+         std::end(kPortalFamilies);
+}
+
 Status add_portal_audit(Database& db, const PortalEvent& event, Entropy& entropy, int64_t now_ms) {
+  KVCS_ASSERT(is_portal_family(event.family));
   const Json payload{{"family", event.family},     {"key", event.key},
                      {"action", event.action},     {"old_hash", event.old_hash},
                      {"new_hash", event.new_hash}, {"source", event.source},

@@ -25,9 +25,13 @@ struct ArtifactEvent {
   std::string actor;  // "projectkey:<id>", or an admin key's where its project is deleted.
   std::string_view request_id;
 };
+// The families of the records that portal.db makes; all others come from KV.
+inline constexpr std::string_view kPortalFamilies[] = {"artifact", "project", "share"};
+bool is_portal_family(std::string_view family);
 // A change of another row of portal.db, such as a project's.
 struct PortalEvent {
-  std::string_view family, key, action, actor, source, request_id;
+  std::string_view family;  // One of kPortalFamilies.
+  std::string_view key, action, actor, source, request_id;
   std::string_view old_hash = {}, new_hash = {};
 };
 // Both in the transaction of the change.
