@@ -51,4 +51,5 @@ test('a link of the command line is used as often as it may be, also over a kill
   assert.match((await daemon.cli('share', 'list', id)).stdout, new RegExp(`${share}.* 2 +2 +`));
   assert.equal((await daemon.cli('share', 'delete', id, share)).status, 0);
   assert.equal((await follow('correct horse')).status, 404);
+  assert.ok(daemon.log.includes('/share/{token}') && !daemon.log.includes(url.split('/').at(-1)));
 }));

@@ -26,6 +26,14 @@ void add_foreign(JsonObjectText& line, std::string_view name, std::string_view v
 
 }  // namespace
 
+std::string_view loggable_path(const Request& request, std::string_view path) {
+  if (request.route == nullptr) return path;
+  const std::string_view pattern = request.route->pattern;
+  const bool is_secret =
+      pattern.find("{token}") != pattern.npos || pattern.find("{user_code}") != pattern.npos;
+  return is_secret ? pattern : path;
+}
+
 void AccessLog::write(const Request& request, std::string_view path, const RequestRecord& record,
                       int64_t unix_ms) {
   if (!log::enabled(log::Level::kInfo)) return;
@@ -36,7 +44,7 @@ void AccessLog::write(const Request& request, std::string_view path, const Reque
     add_foreign(line, "client_request_id", theirs->substr(0, kClientIdMaxBytes));
   }
   line.text("method", path.empty() ? "-" : method_name(record.method));
-  add_foreign(line, "path", path.empty() ? "-" : path);
+  add_foreign(line, "path", path.empty() ? "-" : loggable_path(request, path));
   line.number("status", record.status).number("duration_us", record.duration_us);
   line.number("received_bytes", static_cast<int64_t>(record.received_bytes));
   line.number("sent_bytes", static_cast<int64_t>(record.sent_bytes));

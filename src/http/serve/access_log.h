@@ -10,6 +10,10 @@
 
 namespace kvcs::http {
 
+// What of a path may stand in a log: of a route whose path holds a secret ({token}, {user_code})
+// the pattern. `path` is the request's, as far as it is known.
+std::string_view loggable_path(const Request& request, std::string_view path);
+
 class AccessLog final {
  public:
   // `path` may be empty when the head could not be parsed.

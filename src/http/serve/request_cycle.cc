@@ -119,7 +119,7 @@ Response RequestCycle::explain(const Status& status, const Request& request,
     // Only our own faults need someone to act; the others are upstream's, or load.
     const auto write = status_code == 500 ? log::error : log::warn;
     write("request.failed", {{"request_id", request.request_id},
-                             {"path", printable(request.path)},
+                             {"path", printable(loggable_path(request, request.path))},
                              {"status", status_code},
                              {"message", printable(status.message(), kShownText)},
                              {"cause", printable(status.cause(), kShownText)}});
