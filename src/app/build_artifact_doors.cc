@@ -24,6 +24,8 @@ namespace kvcs {
 namespace {
 
 // Of one link's password from one address block.
+// Questions to the inference engine from one address without a key.
+constexpr int64_t kQuestionsPerMinute = 10;
 constexpr int64_t kPasswordTriesPerMinute = 10;
 
 // Whether somebody is still a member who may write, or a key still works and has the scope.
@@ -79,7 +81,15 @@ void build_artifact_doors(Parts& parts) {
   artifacts.engine = std::make_unique<InferenceEngine>(
       InferenceConfig{config.engine_url, config.engine_timeout_s}, *parts.upstream);
   artifacts.nested_api = std::make_unique<NestedArtifactsApi>(NestedArtifactsApi::Services{
-      *artifacts.service, *artifacts.search, *artifacts.api, *artifacts.engine});
+      *artifacts.service, *artifacts.search, *artifacts.api, *artifacts.engine,
+      [rates = parts.rates.get()](const http::Request& request) -> Status {
+        const RateDecision decision =
+            rates->take("infer:" + address_block(request.remote_ip), kQuestionsPerMinute);
+        if (decision.allowed) return ok();
+        return rate_limited("Too many questions from this address without a key.",
+                            static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+            .with_reason("rate_limited");
+      }});
   artifacts.catalogue_api = std::make_unique<CatalogueApi>(
       *artifacts.service, *artifacts.api,
       [api = artifacts.api.get()](std::string_view organization_id) {

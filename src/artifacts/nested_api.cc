@@ -298,6 +298,7 @@ Result<Response> NestedArtifactsApi::infer(Request& request) {
                       "artifacts.engine_url.");
     return http::problem_response(501, none, http::Dialect::kPortal, request.request_id);
   }
+  if (request.principal.kind == PrincipalKind::kAnonymous) KVCS_TRY(s_.take_question(request));
   if (const auto bytes = s_.service.open_bytes(row); !bytes.ok()) {
     return upstream_failed("Failed to fetch artifact", bytes.status().to_string());
   }

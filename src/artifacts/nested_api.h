@@ -27,6 +27,8 @@ class NestedArtifactsApi final {
     ArtifactSearch& search;
     ArtifactsApi& api;
     InferenceEngine& engine;
+    // Takes a question of somebody without a key; RateLimited when that address asks too often.
+    std::function<Status(const http::Request& request)> take_question;
   };
   explicit NestedArtifactsApi(const Services& services) : s_(services) {}
 

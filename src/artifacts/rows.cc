@@ -218,6 +218,9 @@ Status move(Database& db, const Artifact& artifact, std::string_view project_id)
   if (!KVCS_TRY(project.step())) return not_found_project(project_id);
   auto update = KVCS_TRY(db.prepare("UPDATE artifacts SET project_id = ? WHERE id = ?"));
   KVCS_TRY(update.bind(1, project_id).bind(2, artifact.id).run());
+  // What still comes in for it is the new project's too.
+  auto uploads = KVCS_TRY(db.prepare("UPDATE uploads SET project_id = ? WHERE artifact_id = ?"));
+  KVCS_TRY(uploads.bind(1, project_id).bind(2, artifact.id).run());
   return text_index::catch_up(db);
 }
 

@@ -21,6 +21,12 @@ constexpr int64_t kDefaultBudgetNanoUsd = 100'000'000'000;
 constexpr auto kOwner = http::OwnerFrom::kPathOrganization;
 constexpr int64_t kPriceMaxPicoUsd = kPicoUsdPerUsd;  // 1 USD per token
 
+// Of an organization that is leaving, a suspension stays when its owner takes the deletion back.
+void set_status(Organization& organization, bool active) {
+  organization.active = active;
+  if (!active) organization.active_before = false;
+}
+
 // The members that POST and PATCH share; absent ones stay as they are.
 struct OrganizationChanges {
   std::optional<std::string> name;
@@ -77,7 +83,7 @@ void apply(const OrganizationChanges& changes, Organization& organization) {
   assign(changes.budget_nano_usd, organization.monthly_budget_nano_usd);
   assign(changes.fallback_nano_usd, organization.fallback_daily_nano_usd);
   assign(changes.fail_open, organization.fail_open);
-  assign(changes.active, organization.active);
+  if (changes.active) set_status(organization, *changes.active);
   assign(changes.log_bodies, organization.log_bodies);
   assign(changes.output_fit, organization.output_fit);
   assign(changes.requests_per_minute, organization.requests_per_minute);
@@ -366,7 +372,7 @@ Result<http::Response> OrganizationsApi::list(http::Request& request) {
 
 Result<http::Response> OrganizationsApi::set_active(http::Request& request, bool active) {
   const auto edit = [active](Organization& edited) {
-    edited.active = active;
+    set_status(edited, active);
     return ok();
   };
   return organization_reply(

@@ -73,7 +73,9 @@ http::Response redirect(const std::string& to, const std::string& state, std::st
 Status check_local(const http::Request& request) {
   for (const http::Header& header : request.headers) {
     const std::string name = lower_ascii(header.name);
-    if (name != "forwarded" && !name.starts_with("x-forwarded-")) continue;
+    const bool is_passed_on = name == "forwarded" || name == "via" || name == "x-real-ip" ||
+                              name.starts_with("x-forwarded-");
+    if (!is_passed_on) continue;
     return forbidden(
                "The development issuer (auth.dev_issuer) answers no request that a proxy "
                "passed on; this one has " +
@@ -85,6 +87,15 @@ Status check_local(const http::Request& request) {
   if (!peer.starts_with("127.") && peer != "::1" && !peer.starts_with("::ffff:127.")) {
     return forbidden("The development issuer (auth.dev_issuer) answers this machine alone.")
         .with_reason("address_not_loopback");
+  }
+  // Whatever http.cors_allowed_origins lets in elsewhere: another site's page is not let in here.
+  if (const auto origin = request.header("origin")) {
+    const size_t host = origin->find("://");
+    if (host == origin->npos || !is_loopback_host(origin->substr(host + 3))) {
+      return forbidden("The development issuer (auth.dev_issuer) answers no page of '" +
+                       printable(*origin, kShownName) + "'.")
+          .with_reason("origin_not_loopback");
+    }
   }
   const std::string_view host = request.header("host").value_or("");
   if (is_loopback_host(host)) return ok();

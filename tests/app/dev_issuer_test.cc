@@ -202,12 +202,19 @@ TEST_CASE("dev issuer: nobody comes to it from elsewhere", "[contract][app][port
   DevApp dev;
   const std::string path = "/oidc/.well-known/openid-configuration";
   CHECK(dev.app.call("GET", path).status == 200);
-  for (const char* name :
-       {"X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Proto", "Forwarded"}) {
+  for (const char* name : {"X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Proto", "Forwarded",
+                           "Via", "X-Real-IP"}) {
     const RawResponse answer = dev.app.call("GET", path, {{name, "for=192.0.2.1"}});
     CHECK(answer.status == 403);
     CHECK(answer.body.find("that a proxy passed on") != std::string::npos);
   }
+  // A page of another site, whatever cross-origin requests are let in elsewhere.
+  for (const char* origin : {"https://evil.example", "null", "http://localhost.evil.example"}) {
+    const RawResponse page = dev.app.call("GET", path, {{"Origin", origin}});
+    CHECK(page.status == 403);
+    CHECK(page.body.find("answers no page of") != std::string::npos);
+  }
+  CHECK(dev.app.call("GET", path, {{"Origin", "http://localhost:5173"}}).status == 200);
   RawClient client(dev.app.port());
   REQUIRE(client.send("GET " + path + " HTTP/1.1\r\nHost: evil.example\r\n\r\n"));
   const RawResponse answer = client.read_response();

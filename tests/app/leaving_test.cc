@@ -154,7 +154,14 @@ TEST_CASE("leaving: an operator deletes at once, and takes a plan back by resumi
   f.clock.advance_ms(8 * kDayMs);
   f.run_job();
   CHECK(f.is_there());
-  // One that an operator had suspended is suspended again when it is taken back.
+  // What an operator suspends meanwhile stays suspended when its owner takes the deletion back.
+  f.give_up();
+  REQUIRE(f.app.as_owner("POST", "/admin/organizations/" + f.org + "/suspend").status == 200);
+  const RawResponse taken_back = f.owner.send("POST", f.path + "/restore");
+  CHECK(taken_back.status == 200);
+  CHECK(f.key_status() == 403);
+  REQUIRE(f.app.as_owner("POST", "/admin/organizations/" + f.org + "/resume").status == 200);
+  CHECK(f.key_status() == 200);
   REQUIRE(f.owner.send("DELETE", "/api/v1/organizations/" + mine + "?force=true").status == 204);
   CHECK(f.app.as_owner("GET", "/admin/organizations/" + mine).status == 404);
 }

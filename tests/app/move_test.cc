@@ -77,6 +77,25 @@ TEST_CASE("move: an artifact is in its new project and in no other", "[contract]
           200);
   CHECK(f.app.as(of_first, "POST", House::path(pending) + "/confirm-upload").status == 404);
   CHECK(f.app.as(of_second, "POST", House::path(pending) + "/confirm-upload").status == 200);
+  // One that comes in several requests, too: the old project's key sends nothing into it.
+  const TestApp::Headers tus = {{"Authorization", "Bearer " + of_first},
+                                {"Tus-Resumable", "1.0.0"},
+                                {"Upload-Length", "5"},
+                                {"Upload-Metadata", "name bg==,dtype RjE2"}};
+  const RawResponse begun = f.app.call("POST", "/api/v1/uploads", tus);
+  REQUIRE(begun.status == 201);
+  const std::string location(begun.header("location"));
+  const std::string upload = location.substr(location.rfind('/') + 1);
+  REQUIRE(f.app.as(whole, "POST", House::path(upload) + "/move", House::to(f.second)).status ==
+          200);
+  const auto look = [&](const std::string& key) {
+    return f.app
+        .call("HEAD", "/api/v1/uploads/" + upload,
+              {{"Authorization", "Bearer " + key}, {"Tus-Resumable", "1.0.0"}})
+        .status;
+  };
+  CHECK(look(of_first) == 404);
+  CHECK(look(of_second) == 200);
   // To where it is already, and back.
   CHECK(f.owner.send("POST", House::path(id) + "/move", House::to(f.second)).status == 200);
   CHECK(f.owner.send("POST", House::path(id) + "/move", House::to(f.first)).status == 200);

@@ -263,4 +263,17 @@ TEST_CASE("nested: infer asks the engine for the caller", "[contract][app]") {
     answer = nonsense;
     CHECK(n.app.as(n.key, "POST", infer).status == 502);
   }
+  // Of a public one anybody may ask, and not for ever: the engine's time is the operator's.
+  const std::string open = n.store("acme/demo", "for all", R"(,"visibility":"public")");
+  const std::string infer_open = Nested::root("acme/demo") + "/" + open + "/infer";
+  answer = R"({"tokens":[5]})";
+  int answered = 0, refused = 0;
+  for (int i = 0; i < 12; i++) {
+    const int got = n.app.call("POST", infer_open, {}, "{}").status;
+    answered += got == 200 ? 1 : 0;
+    refused += got == 429 ? 1 : 0;
+  }
+  CHECK(answered >= 10);
+  CHECK(refused > 0);
+  CHECK(n.app.as(n.key, "POST", infer_open, "{}").status == 200);
 }
