@@ -42,6 +42,7 @@ TEST_CASE("dev issuer: this machine, by its own names, without a proxy between",
   for (const char* name : {"X-Forwarded-For", "x-forwarded-anything", "FORWARDED"}) {
     CHECK(reason("127.0.0.1", "localhost", name) == "forwarded");
   }
+  CHECK(reason("127.0.0.1", "localhost", "Origin") == "origin_not_loopback");
 }
 
 TEST_CASE("dev issuer: its name among the providers is its own", "[unit][portal]") {
