@@ -3,6 +3,8 @@
 // browser for each role, and an operator's key.
 #include <nlohmann/json.hpp>
 
+#include "gateway/gateway_house.h"
+#include "support/ai_house.h"
 #include "support/json_answer.h"
 #include "support/people.h"
 
@@ -190,4 +192,49 @@ TEST_CASE("own admin: the own tenant, its tokens, accounts and links", "[contrac
   CHECK(owner.send("POST", foreign + "/providers/local/connect", "{}").status == 404);
   CHECK(owner.send("PUT", "/admin/providers/local", "{}").status == 403);
   CHECK(owner.send("GET", "/admin/providers").status == 403);
+}
+
+TEST_CASE(
+    "own admin: a tenant of one's own making reaches no private API until an operator says so",
+    "[contract][app][portal][gateway]") {
+  FakeProvider provider;
+  GatewayApp gateway(provider.server());
+  Place place(gateway.app);
+  Browser& owner = place.owner;
+  const std::string own = "/admin/tenants/default", allowed = R"({"private_apis":true})";
+  CHECK(code_of(owner.send("PUT", own, allowed)) == "operator_only");
+  CHECK(owner.send("PUT", own, R"({"name":"Ours"})").status == 200);
+  CHECK(json_of(owner.send("GET", own))["private_apis"] == false);
+  CHECK(owner.send("PUT", own, dump_json(json_of(owner.send("GET", own)))).status == 200);
+  CHECK(code_of(owner.send("PUT", own, allowed)) == "operator_only");
+  CHECK(code_of(owner.send("PUT", own, R"({"private_apis":"no"})")) == "operator_only");
+  const std::string account = R"({"access_token":"secret","meta":{"shop":"a"}})";
+  CHECK(owner.send("PUT", own + "/providers/local/accounts/main", account).status == 201);
+  const std::string token =
+      json_text(owner.send("POST", own + "/tokens", R"({"name":"t"})").body, "token");
+  const auto call = [&](const std::string& more) {
+    return gateway.call(token, "/api/v1/default/local", R"({"path":"/v1/x")" + more + "}");
+  };
+  for (const char* more : {"", R"(,"dry_run":true)"}) {
+    const RawResponse refused = call(more);
+    INFO(refused.body);
+    CHECK(refused.status == 403);
+    CHECK(code_of(refused) == "PRIVATE_APIS_NOT_ALLOWED");
+    CHECK(has(refused.body, "Ask an operator"));
+    CHECK(has(refused.body, own));
+  }
+  CHECK(provider.heads().empty());
+  // What an operator does not name stays.
+  REQUIRE(place.admin("PUT", own, R"({"limits":{"requests_per_minute":50}})").status == 200);
+  CHECK(call("").status == 403);
+  CHECK(place.admin("PUT", own, R"({"private_apis":"yes"})").status == 400);
+  REQUIRE(place.admin("PUT", own, allowed).status == 200);
+  CHECK(call("").status == 200);
+  CHECK(owner.send("PUT", own, R"({"name":"New"})").status == 200);
+  CHECK(json_of(owner.send("GET", own))["private_apis"] == true);
+  CHECK(code_of(owner.send("PUT", own, R"({"private_apis":false})")) == "operator_only");
+  CHECK(call("").status == 200);
+  // A record that operators made says nothing of it.
+  CHECK(json_of(place.admin("GET", "/admin/tenants/kahuna"))["private_apis"] == true);
+  CHECK(gateway.call(gateway.token, "/api/v1/kahuna/local", R"({"path":"/v1/x"})").status == 200);
 }

@@ -89,9 +89,9 @@ Members members_of(const Provider& provider) {
 }
 
 Members members_of(const Tenant& tenant) {
-  const auto& [id, name, active, requests_per_minute, provider_meta] = tenant;
-  return name_members("id name active requests_per_minute provider_meta", id, name, active,
-                      requests_per_minute, provider_meta);
+  const auto& [id, name, active, private_apis, requests_per_minute, provider_meta] = tenant;
+  return name_members("id name active private_apis requests_per_minute provider_meta", id, name,
+                      active, private_apis, requests_per_minute, provider_meta);
 }
 
 // What the catalogue's record below says, member by member.
@@ -246,11 +246,13 @@ TEST_CASE("records: a tenant is read from the store with every member",
     const Tenant wanted{.id = "acme",
                         .name = "Acme Inc.",
                         .active = active,
+                        .private_apis = false,
                         .requests_per_minute = 77,
                         .provider_meta = {{"google_ads", {{"login_customer_id", "12"}}},
                                           {"hubspot", {{"portal", "34"}}}}};
     const Json record = parse_json(R"({"name":"Acme Inc.","providers":["hubspot"],)"
                                    R"("billing":{"plan":"x"},"limits":{"requests_per_minute":77},)"
+                                   R"("private_apis":false,)"
                                    R"("google_ads":{"login_customer_id":"12"},)"
                                    R"("hubspot":{"portal":"34"}})")
                             .value();

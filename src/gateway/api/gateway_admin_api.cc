@@ -98,6 +98,7 @@ status: active|suspended
 providers: array
 billing: object
 limits: object # requests_per_minute.
+private_apis: boolean # May call providers with allow_private_addresses; an operator's.
 incarnation: string # As it was read; what is stored stays.
 ...)"},
     {"Tenant", R"(
@@ -107,6 +108,7 @@ status!: active|suspended
 providers: any
 billing: object
 limits: object
+private_apis!: boolean # May call providers with allow_private_addresses.
 incarnation: string # Random; another one when the tenant is deleted and made anew.
 ...)"},
     {"TenantPage", R"(
@@ -158,7 +160,8 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
   rows.add(kGet, tenant, own_viewer, kNoBody, &GatewayAdminApi::get_tenant, "One tenant.",
            {.answer = "Tenant"});
   rows.add(kPut, tenant, own_admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_tenant,
-           "Set a tenant up, with its organization; status, limits and billing are an operator's.",
+           "Set a tenant up, with its organization; status, limits, billing and "
+           "private_apis are an operator's.",
            {.body = "TenantAsk", .answer = "Tenant"});
   rows.add(kPost, tenant + "/suspend", access.admin, kRecordBodyMaxBytes,
            &GatewayAdminApi::suspend_tenant, "Refuse its calls from now on.", {.answer = "Tenant"});
@@ -271,7 +274,8 @@ Result<http::Response> GatewayAdminApi::put_tenant(http::Request& request) {
   return get_tenant(request);
 }
 
-// What operators have set stays, also when they change it meanwhile.
+// What operators have set stays, also when they change it meanwhile. A tenant that its own
+// organization makes calls no private APIs until an operator allows it.
 Status GatewayAdminApi::put_own(const std::string& slug, const Json& body, const AuditContext& who,
                                 const std::string& if_match) {
   for (int attempt = 1;; ++attempt) {
@@ -285,6 +289,11 @@ Status GatewayAdminApi::put_own(const std::string& slug, const Json& body, const
       if (record.contains(name) && record[name] != present) return admin_api::operator_only(name);
       if (is_set) record[name] = present;
     }
+    const bool apis = before.ok() && Tenants::has_private_apis(*before);
+    if (record.contains("private_apis") && record["private_apis"] != Json(apis)) {
+      return admin_api::operator_only("private_apis");
+    }
+    record["private_apis"] = apis;
     const Status written =
         tenants_.put(slug, std::move(record), who, if_match.empty() ? seen : if_match).status();
     const bool overtaken = if_match.empty() && written.reason() == "etag_mismatch";

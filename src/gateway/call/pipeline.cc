@@ -192,6 +192,7 @@ Status Pipeline::Run::auth() {
 Status Pipeline::Run::read_call(std::string_view body_json) {
   provider_ = KVCS_TRY(parts_.providers.find(provider_id_));
   facts_.provider_known = true;
+  KVCS_TRY(check_reach(*tenant_, *provider_));
   const Json body = KVCS_TRY(parse_json_exact(trim(body_json).empty() ? "{}" : body_json));
   call_ = KVCS_TRY(parse_call(body, *provider_));
   KVCS_TRY(take_idempotency_header());
@@ -370,8 +371,7 @@ Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
 }
 
 // A kept answer if it is fresh; or else one call fetches it while the others that want it wait, and
-// a stale answer stands in when the provider fails. The time of waiting counts against the call's
-// own.
+// a stale answer stands in when the provider fails. Waiting counts against the call's own time.
 Result<http::Response> Pipeline::Run::fetch_through_cache(const std::string& cache_key,
                                                           OutboundRequest& request) {
   cache_generation_ = parts_.cache.generation();

@@ -28,6 +28,15 @@ bool is_shown_header(const std::string& name, const Provider& provider, const Ca
 
 }  // namespace
 
+Status check_reach(const Tenant& tenant, const Provider& provider) {
+  if (tenant.private_apis || !provider.allow_private_addresses) return ok();
+  return forbidden("Provider " + provider.id + " may reach private addresses, and tenant " +
+                   tenant.id + " may not call such providers. Ask an operator to set " +
+                   "\"private_apis\": true in the tenant's record (PUT /admin/tenants/" +
+                   tenant.id + ").")
+      .with_reason("PRIVATE_APIS_NOT_ALLOWED");
+}
+
 Result<OutboundRequest> build_outbound(const Provider& provider, const CallRequest& call,
                                        const AccessCredential& credential, const Meta& tenant) {
   OutboundRequest request;

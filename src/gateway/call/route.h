@@ -1,14 +1,19 @@
-// From a call, a provider and a credential to the request that is sent. Pure functions.
+// Whether a tenant may call a provider, and from a call, a provider and a credential the request
+// that is sent. Pure functions.
 #pragma once
 #include <string>
 
 #include "base/status.h"
 #include "gateway/call/call_request.h"
 #include "gateway/catalogue/provider_record.h"
+#include "gateway/catalogue/tenants.h"
 #include "gateway/outbound/outbound_auth.h"
 
 namespace kvcs::gateway {
 
+// Forbidden with reason PRIVATE_APIS_NOT_ALLOWED: the provider may reach private addresses, and no
+// operator has allowed the tenant such ones.
+Status check_reach(const Tenant& tenant, const Provider& provider);
 // Everything but the credential itself. NotFound with reason CONFIG_MISSING when meta or secrets
 // lack a name that base URL or headers need; Invalid when it does not fit there; Conflict with
 // reason secret_origin_changed when a named secret was given for another origin.

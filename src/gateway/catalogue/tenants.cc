@@ -33,6 +33,7 @@ Tenant tenant_of(std::string_view id, const Json& record) {
   tenant.name = text_member(record, "name");
   const std::string status = text_member(record, "status");
   tenant.active = status.empty() || status == "active";
+  tenant.private_apis = Tenants::has_private_apis(record);
   for (const auto& [name, value] : record.items()) {
     // Every object beside billing and limits is meta for the provider of that name.
     if (!value.is_object() || name == "billing") continue;
@@ -63,6 +64,7 @@ Status check_record(const Json& record) {
   reader.optional_string("incarnation");  // Of a record that was read; what is stored stays.
   reader.optional_string("name", {.min_bytes = 0, .max_bytes = 200});
   reader.optional_one_of("status", {"active", "suspended"});
+  reader.optional_boolean("private_apis");
   reader.array("providers");
   reader.object("billing");
   if (const Json* limits = reader.object("limits")) {
@@ -116,7 +118,14 @@ Result<Json> Tenants::find_record(std::string_view tenant) const {
   return record;
 }
 
+// What is no boolean must not open a door.
+bool Tenants::has_private_apis(const Json& record) {
+  const auto said = record.find("private_apis");
+  return said == record.end() || (said->is_boolean() && said->get<bool>());
+}
+
 Json Tenants::shown(Json record) {
+  if (record.is_object()) record["private_apis"] = has_private_apis(record);
   return with_hidden_secrets(std::move(record));
 }
 
@@ -193,11 +202,18 @@ Result<TenantRecord> Tenants::find_root(std::string_view tenant) const {
   return TenantRecord{std::move(key), std::move(entry->value), std::move(organization)};
 }
 
-// That of the record that is there, or a new one.
-std::string Tenants::incarnation_for(std::string_view tenant) const {
+// The incarnation of the record that is there, or a new one; and of private_apis what it says, when
+// the new record does not name it.
+void Tenants::keep_members(std::string_view tenant, bool names_apis, Json& record) const {
   const Result<Json> before = find_record(tenant);
   std::string incarnation = before.ok() ? text_member(*before, "incarnation") : "";
-  return incarnation.empty() ? to_hex(entropy_.bytes(kIncarnationBytes)) : incarnation;
+  if (incarnation.empty()) incarnation = to_hex(entropy_.bytes(kIncarnationBytes));
+  record["incarnation"] = std::move(incarnation);
+  if (names_apis) return;
+  record.erase("private_apis");
+  if (before.ok() && before->contains("private_apis")) {
+    record["private_apis"] = has_private_apis(*before);
+  }
 }
 
 Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditContext& who,
@@ -216,7 +232,7 @@ Result<Json> Tenants::put(std::string_view tenant, Json record, const AuditConte
   // A record that is deleted and made anew between the look and the write keeps its own.
   for (int attempt = 1;; ++attempt) {
     const std::string seen = KVCS_TRY(etag(tenant));
-    whole["incarnation"] = incarnation_for(tenant);
+    keep_members(tenant, record.contains("private_apis"), whole);
     const Status written =
         put_if_match(kv_, audited_, KvFamily::kConfig, keyspace::tenant_config(tenant),
                      dump_json(whole), if_match.empty() ? seen : if_match, who);

@@ -2,7 +2,9 @@
 // record is JSON with tenant_id, name, status (active, suspended), providers[], billing{},
 // limits{requests_per_minute} and, per provider, an object whose strings fill header templates of
 // that provider (google_ads.login_customer_id), and `incarnation`, which is random and made when
-// the tenant is: who has the name after it is deleted has another; secrets belong to accounts and
+// the tenant is: who has the name after it is deleted has another; `private_apis`, which operators
+// alone set: false refuses providers that may reach private addresses, absent is true, as operators
+// made the record; secrets belong to accounts and
 // providers, and those of before are sealed (tenant_secrets.h) and not shown. Also the system's
 // mode, `system_state:mode`.
 //
@@ -35,6 +37,7 @@ namespace kvcs::gateway {
 struct Tenant {
   std::string id, name;
   bool active = true;
+  bool private_apis = true;          // May call providers that reach private addresses.
   int64_t requests_per_minute = -1;  // Negative: the default.
   std::map<std::string, Meta, std::less<>> provider_meta;
 };
@@ -51,9 +54,12 @@ class Tenants final {
   // The record for people: what is secret by its name is "***".
   Result<Json> find_shown(std::string_view tenant) const;
   static Json shown(Json record);
+  // What the record says of private_apis, or what it means by saying nothing.
+  static bool has_private_apis(const Json& record);
   // Records in order of name, after `cursor`.
   Result<KvPage> list(std::string_view cursor, size_t limit) const;
-  // Invalid names the member that does not fit. tenant_id and a missing status are filled in.
+  // Invalid names the member that does not fit. tenant_id and a missing status are filled in;
+  // without private_apis, what is stored of it stays.
   // `if_match`: see kv/if_match.h.
   Result<Json> put(std::string_view tenant, Json record, const AuditContext& who,
                    std::string_view if_match = {});
@@ -72,7 +78,7 @@ class Tenants final {
   Status set_frozen(bool frozen, const AuditContext& who);
 
  private:
-  std::string incarnation_for(std::string_view tenant) const;
+  void keep_members(std::string_view tenant, bool names_apis, Json& record) const;
 
   const KvStore& kv_;
   AuditedKv& audited_;
