@@ -151,7 +151,10 @@ Status AuditedKv::compare_and_swap(KvFamily family, std::string_view key,
 }
 
 AuditContext admin_context(const Principal& caller, std::string_view request_id) {
-  return {actor_name(caller), "admin-api", std::string(request_id)};
+  // Those who are no operators come by /admin to their own organization alone, and the ledger keeps
+  // what they do there no longer than what they do elsewhere.
+  const bool is_operator = caller.role != AdminRole::kNone;
+  return {actor_name(caller), is_operator ? "admin-api" : "own-admin-api", std::string(request_id)};
 }
 AuditContext caller_context(const Principal& caller, std::string_view request_id) {
   // The ledger keeps what operators do before what other callers do.

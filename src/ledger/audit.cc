@@ -208,7 +208,10 @@ Result<Removed> remove_callers(Database& db, int64_t before_ms, int64_t limit) {
                             " OR (source <> 'admin-api'"
                             " AND NOT (source >= 'operator' AND source < 'operatos')"
                             " AND ((actor >= 'person:' AND actor < 'person;')"
-                            " OR (actor >= 'sign-in:' AND actor < 'sign-in;'))))"
+                            " OR (actor >= 'sign-in:' AND actor < 'sign-in;')"
+                            " OR (actor >= 'bearer:' AND actor < 'bearer;')"
+                            " OR (actor >= 'reset-' AND actor < 'reset.')"
+                            " OR actor = 'invitation')))"
                             " AND seq < (SELECT max(seq) FROM kv_audit) ORDER BY seq LIMIT ?"));
     find.bind(1, limit);
     while (KVCS_TRY(find.step())) {

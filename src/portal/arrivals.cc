@@ -253,7 +253,10 @@ Result<Person> Arrivals::apply_person(const Provider& provider, const oauth::Ide
     person.wants_place = false;
     return person;
   }
-  return s_.people.update(person.id, edit, who);
+  AuditContext by_whom = who;
+  // Who becomes an operator, or is one no longer, stays in the audit as what operators do.
+  if (wanted.appointed != person.appointed) by_whom.source = "operator sign-in";
+  return s_.people.update(person.id, edit, by_whom);
 }
 
 namespace {

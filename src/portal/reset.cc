@@ -104,7 +104,9 @@ Status ResetService::use(const Secret& token, const Secret& password, const Call
   const Person person = KVCS_TRY(s_.people.find(parts.person_id));
   KVCS_TRY(check_new_password(password, {person.email, person.name}));
   const std::string hash = KVCS_TRY(s_.hasher.hash(password, address_block(caller.address)));
-  const AuditContext who{"reset-link:" + person.id, "sign-in", caller.request_id};
+  const bool is_operator = person.operator_role() != AdminRole::kNone;
+  const AuditContext who{"reset-link:" + person.id, is_operator ? "operator sign-in" : "sign-in",
+                         caller.request_id};
   KvBatch batch = KVCS_TRY(s_.sessions.ending(person.id, ""));
   batch.remove(KvFamily::kConfig, key);
   batch.put(KvFamily::kConfig, keyspace::person_password(person.id), hash);

@@ -238,3 +238,33 @@ TEST_CASE(
   CHECK(json_of(place.admin("GET", "/admin/tenants/kahuna"))["private_apis"] == true);
   CHECK(gateway.call(gateway.token, "/api/v1/kahuna/local", R"({"path":"/v1/x"})").status == 200);
 }
+
+TEST_CASE("own admin: what an organization does leaves the audit before what operators do",
+          "[contract][app][portal]") {
+  TestApp app([](Config& config) { config.ledger.audit_max_rows = 100; });
+  Place place(app);
+  const auto count = [&](const std::string& member, const std::string& begin) {
+    const Json audit = json_of(place.admin("GET", "/admin/audit?limit=1000"))["audit"];
+    return std::count_if(audit.begin(), audit.end(), [&](const Json& row) {
+      return row[member].get<std::string>().starts_with(begin);
+    });
+  };
+  const RawResponse made = place.owner.send(
+      "POST", "/admin/users", R"({"email":"u@example.com","org_id":")" + place.org + "\"}");
+  REQUIRE(made.status == 201);
+  const auto first = count("actor", "first-start"), keys = count("actor", "adminkey:"),
+             setup = count("actor", "setup-link");
+  REQUIRE(first > 0);
+  REQUIRE(keys > 0);
+  CHECK(count("source", "own-admin-api") == 2);  // The user, and the index of its address.
+  const std::string own = "/admin/users/" + json_text(made.body, "user_id");
+  for (int i = 0; i < 150; i++) {
+    REQUIRE(place.owner.send("PATCH", own, R"({"monthly_limit_usd":)" + std::to_string(i + 1) + "}")
+                .status == 200);
+  }
+  CHECK(count("actor", "first-start") == first);
+  CHECK(count("actor", "adminkey:") == keys);
+  CHECK(count("actor", "setup-link") == setup);
+  CHECK(count("source", "own-admin-api") > 0);
+  CHECK(count("actor", "") <= 101);
+}

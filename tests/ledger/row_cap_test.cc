@@ -126,6 +126,10 @@ TEST_CASE("ledger: what people do goes from the audit before what operators do",
   put(1, "person:a", "operator");
   put(1, "setup-link", "sign-in");
   put(30, "person:b", "api");
+  put(30, "person:b", "own-admin-api");
+  put(30, "bearer:idp", "sign-in");
+  put(30, "invitation", "sign-in");
+  put(30, "reset-by-mail", "sign-in");
   put(30, "sign-in:idp", "sign-in");
   put(30, "person:b", "sign-in from 127.0.0.1");
   REQUIRE(f.ledger->drain().ok());
