@@ -8,15 +8,27 @@
 #include "base/id.h"
 #include "identity/names.h"
 #include "kv/keyspace.h"
+#include "kv/room.h"
 
 namespace kvcs {
 namespace {
 
 constexpr int kRaceAttemptsMax = 8;
+constexpr size_t kUsersPerOrganizationMax = 10'000;
 constexpr size_t kEmailMaxBytes = 254;  // RFC 5321 §4.5.3.1.3, less the angle brackets.
 
 Status no_such_user(std::string_view id) {
   return not_found("No user '" + printable(id, kShownName) + "'.").with_reason("user_not_found");
+}
+
+// Counted by the addresses, of which every user has one.
+Status check_room(const KvStore& kv, std::string_view organization_id) {
+  const std::string prefix = keyspace::user_email(organization_id, "");
+  const bool full = KVCS_TRY(is_full(kv, KvFamily::kConfig, prefix, kUsersPerOrganizationMax));
+  if (!full) return ok();
+  return conflict("The organization has " + std::to_string(kUsersPerOrganizationMax) +
+                  " users, which is as many as one may have; delete some first.")
+      .with_reason("too_many_users");
 }
 
 }  // namespace
@@ -62,6 +74,7 @@ Result<User> UserService::create(User wanted, const AuditContext& who) {
         .with_reason("org_not_found");
   }
   KVCS_TRY(organization.status());
+  KVCS_TRY(check_room(kv_, wanted.organization_id));
   wanted.id = make_uuid_v4(entropy_);
   wanted.created_ms = wanted.updated_ms = clock_.unix_ms();
   wanted.version = 1;

@@ -24,7 +24,7 @@ class UserService final {
   UserService(const KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy);
 
   // Fills in id, times and version. Invalid: not an email address. NotFound with reason
-  // org_not_found. Conflict with reason email_exists.
+  // org_not_found. Conflict with reason email_exists or too_many_users.
   Result<User> create(User wanted, const AuditContext& who);
   Result<User> find(std::string_view id) const;  // NotFound, reason user_not_found
   // `edit` may change anything but id, organization, email and times; it may run more than once.

@@ -118,6 +118,29 @@ TEST_CASE("users: email is checked, normalised and unique in its organization",
   CHECK(rig.users.list(o.id, "", 10).value().users.size() == 1);
 }
 
+TEST_CASE("users: an organization has ten thousand at most", "[unit][identity]") {
+  IdentityRig rig;
+  const Organization o = rig.organization(), other = rig.organization("Other");
+  for (int i = 1; i < 10'000; i += 1000) {
+    KvBatch batch;
+    for (int j = i; j < i + 1000 && j < 10'000; ++j) {
+      batch.put(KvFamily::kConfig, keyspace::user_email(o.id, std::to_string(j) + "@x.org"), "u");
+    }
+    REQUIRE(rig.kv->write(batch, KvDurability::kBuffered).ok());
+  }
+  User next;
+  next.organization_id = o.id;
+  next.email = "last@x.org";
+  CHECK(rig.users.create(next, rig.who).ok());
+  next.email = "beyond@x.org";
+  const Status refused = rig.users.create(next, rig.who).status();
+  CHECK(refused.code() == Code::kConflict);
+  CHECK(refused.reason() == "too_many_users");
+  CHECK(refused.message().find("10000 users") != std::string::npos);
+  next.organization_id = other.id;
+  CHECK(rig.users.create(next, rig.who).ok());
+}
+
 TEST_CASE("users: a thousand racing creations of one email make one user", "[unit][identity]") {
   IdentityRig rig;
   const Organization o = rig.organization();

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "gateway/outbound/outbound_auth.h"
+#include "gateway/tokens/account_limit.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::gateway {
@@ -20,8 +21,7 @@ constexpr int kWriteAttemptsMax = 20;
 // Beyond this a number of seconds is one of milliseconds (the year 5138 otherwise).
 constexpr int64_t kSecondsMax = 100'000'000'000;
 
-// The members that are sealed, by their names in the record; one table for reading, writing and the
-// size check.
+// The members that are sealed, by name in the record: for reading, writing and the size check.
 using SecretMember = std::pair<const char*, Secret AccessCredential::*>;
 constexpr std::array<SecretMember, 6> kSecretMembers = {{
     {"access_token", &AccessCredential::access_token},
@@ -172,8 +172,7 @@ void TokenStore::forget(KvFamily family, std::string_view key) {
   }
 }
 
-// `open_secrets` is false for views and health changes: they need no master key, and the sealed
-// text passes through unopened.
+// Without `open_secrets`, for views and health changes, the sealed text passes through unopened.
 Result<TokenStore::Stored> TokenStore::parse(std::string_view key, std::string_view text,
                                              bool open_secrets) const {
   const Result<Json> parsed = parse_json(text);
@@ -484,6 +483,7 @@ Result<TokenStore::Prepared> TokenStore::prepare(
   const std::string key = key_of(id);
   const Result<KvEntry> old = kv_.get(KvFamily::kTokens, key);
   if (!old.ok() && old.code() != Code::kNotFound) return old.status();
+  if (!old.ok()) KVCS_TRY(check_account_room(kv_, id.tenant));
   Stored stored;
   stored.created_at_s = clock_.unix_s();
   Prepared prepared;

@@ -98,8 +98,8 @@ class TokenStore final {
 
   // Creates or replaces, refresh material included (nothing: what is stored stays), with `also` in
   // the same synced batch. With `only_mark`, Conflict unless the account still has that mark.
-  // Invalid: names, sizes. The credential's state is stored as its health,
-  // with no failures.
+  // Invalid: names, sizes. Conflict with reason too_many_accounts. The credential's state is stored
+  // as its health, with no failures.
   Status put(const AccountId& id, const AccessCredential& credential,
              const std::optional<oauth::Grant>& refresh, const AuditContext& who,
              const KvBatch& also = {}, const std::optional<std::string>& only_mark = {});

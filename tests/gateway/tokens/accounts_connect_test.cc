@@ -5,10 +5,12 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "gateway/tokens/account_limit.h"
 #include "gateway/tokens/accounts_api.h"
 #include "gateway/tokens/connect.h"
 #include "gateway/tokens/token_world.h"
 #include "http/text_body.h"
+#include "kv/keyspace.h"
 
 using namespace kvcs;
 using namespace kvcs::gateway;
@@ -245,6 +247,34 @@ TEST_CASE("accounts: only tenants that exist, only names that fit", "[unit][gate
                   world.origins, world.tenants,   world.clock};
   CHECK(world.call(api, &AccountsApi::put, "", R"({"refresh_token":"x"})").code() ==
         Code::kNotFound);
+}
+
+TEST_CASE("accounts: a tenant has a thousand at most, with all providers together",
+          "[unit][gateway]") {
+  ApiWorld world;
+  const std::string body = R"({"access_token":"s-secret"})";
+  REQUIRE(world.put(body).ok());
+  // Those of a tenant whose name only begins alike do not count.
+  KvBatch batch;
+  for (size_t i = 1; i < kAccountsPerTenantMax; ++i) {
+    const std::string account = "a" + std::to_string(i);
+    if (i > 1) batch.put(KvFamily::kTokens, keyspace::token("acme", "slack", account), "{}");
+    batch.put(KvFamily::kTokens, keyspace::token("acme-2", "slack", account), "{}");
+  }
+  REQUIRE(world.kv->write(batch, KvDurability::kBuffered).ok());
+  world.account = "last";
+  CHECK(world.put(body).value().status == 201);
+  world.account = "beyond";
+  const Status refused = world.put(body).status();
+  CHECK(refused.code() == Code::kConflict);
+  CHECK(refused.reason() == "too_many_accounts");
+  CHECK(refused.message().find("Tenant acme has 1000 accounts") == 0);
+  // What is there is replaced, and removed it makes room.
+  world.account = "last";
+  CHECK(world.put(body).value().status == 200);
+  REQUIRE(world.call(world.accounts, &AccountsApi::remove, "").ok());
+  world.account = "beyond";
+  CHECK(world.put(body).value().status == 201);
 }
 
 TEST_CASE("connect: consent stores sealed tokens and arms the refresh", "[unit][gateway]") {

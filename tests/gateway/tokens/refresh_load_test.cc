@@ -18,15 +18,21 @@ using namespace kvcs::test;
 namespace {
 
 constexpr int kAccounts = 10'000;
+constexpr int kTenants = 100;
 constexpr int kParallel = 8;
+
+AccountId account_at(int i) {
+  return {"t" + std::to_string(i % kTenants), "hubspot", "a" + std::to_string(i)};
+}
 
 // Ten thousand accounts whose tokens end in the same minute, and a token endpoint that notes how
 // many exchanges it has at once.
 struct CrowdedMinute : GatewaySetup {
   CrowdedMinute() {
     put_provider("hubspot", R"({"rate_limit":{"requests_per_minute":1000000}})");
+    for (int i = 0; i < kTenants; ++i) put_tenant("t" + std::to_string(i), "{}");
     for (int i = 0; i < kAccounts; ++i) {
-      const AccountId id{"ascend", "hubspot", "a" + std::to_string(i)};
+      const AccountId id = account_at(i);
       AccessCredential credential;
       credential.type = AuthType::kOauth2RefreshToken;
       credential.access_token = Secret("old-token-1");
@@ -76,9 +82,10 @@ TEST_CASE(
   std::atomic<int> answered = 0, refused = 0;
   std::thread caller([&] {
     for (int i = 0; !done; i += 7) {
-      const std::string account = "a" + std::to_string(i % kAccounts);
+      const AccountId id = account_at(i % kAccounts);
       const auto response = world.call(
-          "hubspot", R"({"path":"/crm/x","format":"compact","account_id":")" + account + "\"}");
+          id.provider, R"({"path":"/crm/x","format":"compact","account_id":")" + id.account + "\"}",
+          id.tenant);
       ++(response.status == 200 ? answered : refused);
     }
   });
@@ -95,7 +102,7 @@ TEST_CASE(
   CHECK(world.refresher.stats().refreshed == kAccounts);
   CHECK(world.refresher.run_due().value() == 0);
   for (int i = 0; i < kAccounts; ++i) {
-    const auto found = world.tokens.find({"ascend", "hubspot", "a" + std::to_string(i)});
+    const auto found = world.tokens.find(account_at(i));
     if (found.value()->access_token.reveal() != "new-token-1") FAIL("a" << i);
   }
 }
