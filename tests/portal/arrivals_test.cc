@@ -49,6 +49,14 @@ TEST_CASE("arrivals: an address counts only where the issuer has verified it", "
   CHECK(reason(rig, provider, identity("stranger", "x@b.c", true)) == "sign_up_closed");
   CHECK(reason(rig, provider, identity("boss", "Boss@b.c", true)).empty());
   CHECK(rig.people.find_by_sign_in({"https://idp", "boss"})->operator_role() == AdminRole::kOwner);
+  // The audit keeps it as long as what operators do.
+  int kept = 0;
+  const auto count = [&](const KvItem& item) {
+    kept += item.entry.value.find(R"("source":"operator sign-in")") != std::string::npos ? 1 : 0;
+    return ok();
+  };
+  CHECK(kv_for_each(*rig.kv, KvFamily::kOutbox, "", count).ok());
+  CHECK(kept == 1);
   CHECK(rig.people.find_by_sign_in({"https://idp", "eve"}).code() == Code::kNotFound);
   // Whoever is known comes back, whatever the address is by now.
   CHECK(reason(rig, provider, identity("boss", "other@b.c", true)).empty());
