@@ -304,6 +304,9 @@ Status build_portal(Parts& parts) {
   KVCS_TRY(build_reset(parts));
   portal.team_api = std::make_unique<portal::TeamApi>(
       *parts.members, *parts.people, *portal.invitations, *portal.sign_in_api, portal.mailer.get(),
+      [rates = parts.rates.get()](std::string_view whose, int64_t per_hour) {
+        return rates->take_hourly(whose, per_hour).allowed;
+      },
       *parts.directory, [&parts] { return parts.public_url(); });
   portal.places_api = std::make_unique<portal::PlacesApi>(*parts.organizations, *parts.projects,
                                                           *parts.members, *parts.directory);

@@ -17,13 +17,13 @@ namespace {
 
 constexpr size_t kStripesMax = 64;
 constexpr size_t kStripeKeysMin = 64;  // Fewer keys to a stripe would evict keys in use.
-constexpr int64_t kMinuteUs = 60'000'000;
+constexpr int64_t kMinuteUs = 60'000'000, kHourUs = 60 * kMinuteUs;
 constexpr int64_t kSecondUs = 1'000'000;
 constexpr int64_t kNeverFitsRetryS = 60;  // Told to a caller whose cost no full bucket covers.
 
-// A bucket as the amount that is missing from a full one, in parts of a token (60,000,000 to the
-// token). So a bucket of any rate refills by exactly `per_minute` parts a microsecond, and nothing
-// is ever rounded.
+// A bucket as the amount that is missing from a full one, in parts of a token: as many to the token
+// as the period, a minute or an hour, has microseconds. So a bucket of any rate refills by exactly
+// `rate` parts a microsecond, and nothing is ever rounded.
 struct Bucket {
   std::string key;
   int64_t used = 0;
@@ -35,12 +35,12 @@ int64_t ceil_div(int64_t a, int64_t b) {
 }
 
 // Gives back what has come in since the bucket was last looked at.
-void refill(Bucket& bucket, int64_t per_minute, int64_t now_us) {
+void refill(Bucket& bucket, int64_t rate, int64_t now_us) {
   const int64_t elapsed_us = std::max<int64_t>(now_us - bucket.updated_us, 0);
   bucket.updated_us = now_us;
   // Compared by division, for the product of a long time and a high rate overflows.
-  const bool full = elapsed_us >= ceil_div(bucket.used, per_minute);
-  bucket.used = full ? 0 : bucket.used - elapsed_us * per_minute;
+  const bool full = elapsed_us >= ceil_div(bucket.used, rate);
+  bucket.used = full ? 0 : bucket.used - elapsed_us * rate;
 }
 
 struct Stripe {
@@ -77,6 +77,8 @@ struct RateLimiter::Impl {
     return stripes[std::hash<std::string_view>()(key) % stripes.size()];
   }
 
+  RateDecision take(std::string_view key, int64_t rate, int64_t period_us, int64_t cost);
+
   const Clock& clock;
   std::vector<Stripe> stripes;
   const size_t stripe_keys_max;
@@ -86,33 +88,40 @@ RateLimiter::RateLimiter(const Clock& clock, size_t keys_max)
     : impl_(std::make_unique<Impl>(clock, keys_max)) {}
 RateLimiter::~RateLimiter() = default;
 
-RateDecision RateLimiter::take(std::string_view key, int64_t per_minute, int64_t cost) {
-  if (per_minute < 0) return {.allowed = true, .limit = -1, .remaining = -1};
-  if (per_minute == 0) return {.allowed = false, .retry_after_s = kNeverFitsRetryS};
-  per_minute = std::min(per_minute, kRatePerMinuteMax);
-  cost = std::clamp<int64_t>(cost, 0, kRatePerMinuteMax);
-  // At most 1e10 · 6e7 = 6e17, so that sums of capacity and cost fit into 64 bits.
-  const int64_t capacity = per_minute * kMinuteUs;
-  const int64_t wanted = cost * kMinuteUs;
-
-  RateDecision decision{.limit = per_minute};
-  Stripe& stripe = impl_->stripe(key);
-  MutexLock lock(stripe.mutex);
-  const int64_t now_us = impl_->clock.mono_us();
-  Bucket& bucket = stripe.touch(key, now_us, impl_->stripe_keys_max);
-  refill(bucket, per_minute, now_us);
+// At most 1e10 · 6e7 = 6e17 parts, so that sums of capacity and cost fit into 64 bits.
+RateDecision RateLimiter::Impl::take(std::string_view key, int64_t rate, int64_t period_us,
+                                     int64_t cost) {
+  const int64_t capacity = rate * period_us;
+  const int64_t wanted = cost * period_us;
+  RateDecision decision{.limit = rate};
+  Stripe& of_key = stripe(key);
+  MutexLock lock(of_key.mutex);
+  const int64_t now_us = clock.mono_us();
+  Bucket& bucket = of_key.touch(key, now_us, stripe_keys_max);
+  refill(bucket, rate, now_us);
   decision.allowed = bucket.used <= capacity - wanted;
   if (decision.allowed) {
     bucket.used += wanted;
   } else if (wanted > capacity) {
     decision.retry_after_s = kNeverFitsRetryS;
   } else {
-    const int64_t wait_us = ceil_div(bucket.used + wanted - capacity, per_minute);
+    const int64_t wait_us = ceil_div(bucket.used + wanted - capacity, rate);
     decision.retry_after_s = std::max<int64_t>(ceil_div(wait_us, kSecondUs), 1);
   }
-  decision.remaining = std::max<int64_t>(capacity - bucket.used, 0) / kMinuteUs;
-  decision.reset_s = ceil_div(ceil_div(bucket.used, per_minute), kSecondUs);
+  decision.remaining = std::max<int64_t>(capacity - bucket.used, 0) / period_us;
+  decision.reset_s = ceil_div(ceil_div(bucket.used, rate), kSecondUs);
   return decision;
+}
+
+RateDecision RateLimiter::take(std::string_view key, int64_t per_minute, int64_t cost) {
+  if (per_minute < 0) return {.allowed = true, .limit = -1, .remaining = -1};
+  if (per_minute == 0) return {.allowed = false, .retry_after_s = kNeverFitsRetryS};
+  return impl_->take(key, std::min(per_minute, kRatePerMinuteMax), kMinuteUs,
+                     std::clamp<int64_t>(cost, 0, kRatePerMinuteMax));
+}
+
+RateDecision RateLimiter::take_hourly(std::string_view key, int64_t per_hour) {
+  return impl_->take(key, std::clamp<int64_t>(per_hour, 1, kRatePerMinuteMax / 60), kHourUs, 1);
 }
 
 void RateLimiter::adjust(std::string_view key, int64_t per_minute, int64_t cost) {

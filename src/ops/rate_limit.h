@@ -30,6 +30,8 @@ class RateLimiter final {
   // Takes `cost` (≥ 0) from the bucket of `key`, or nothing when it does not fit.
   // per_minute 0: everything is refused; a negative number: no limit.
   RateDecision take(std::string_view key, int64_t per_minute, int64_t cost = 1);
+  // Takes one of so many an hour: a bucket that holds an hour's worth. Of other keys than take()'s.
+  RateDecision take_hourly(std::string_view key, int64_t per_hour);
   // Gives back (cost < 0) or takes more after the fact; the bucket may go below empty.
   void adjust(std::string_view key, int64_t per_minute, int64_t cost);
   size_t size() const;

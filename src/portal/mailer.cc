@@ -100,6 +100,16 @@ Result<std::optional<MailServer>> read_mail_server(const MailConfig& config) {
   return std::optional(std::move(server));
 }
 
+std::string name_in_letter(std::string_view name, std::string_view otherwise) {
+  const std::string lower = lower_ascii(name);
+  // The last three break lines as well: U+0085, U+2028, U+2029.
+  for (const std::string_view sign :
+       {"://", "www.", "\n", "\r", "\v", "\f", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"}) {
+    if (name.empty() || lower.find(sign) != lower.npos) return std::string(otherwise);
+  }
+  return printable(name, kShownName);
+}
+
 // `waiting` holds what is to be tried; what is being tried just now is counted besides.
 struct Mailer::Impl {
   struct Waiting {
@@ -107,6 +117,7 @@ struct Mailer::Impl {
     std::optional<Letter> letter;  // Made.
     int attempts = 0;
     int64_t due_ms = 0;
+    About about = About::kAccount;
   };
   const Send send;
   const Clock& clock;
@@ -115,6 +126,7 @@ struct Mailer::Impl {
   CondVar wake = {};
   std::deque<Waiting> waiting KVCS_GUARDED_BY(mutex) = {};
   size_t tried KVCS_GUARDED_BY(mutex) = 0;
+  size_t invitations KVCS_GUARDED_BY(mutex) = 0;  // Waiting, or tried just now.
   bool stops KVCS_GUARDED_BY(mutex) = false;
   std::vector<Thread> threads KVCS_GUARDED_BY(mutex) = {};
 
@@ -146,7 +158,10 @@ struct Mailer::Impl {
     }
     const MutexLock lock(mutex);
     tried--;
-    if (!again) return;
+    if (!again) {
+      if (one.about == About::kInvitation) invitations--;
+      return;
+    }
     one.due_ms = now_ms() + (kLetterRetryMs << (one.attempts - 1));
     waiting.push_back(std::move(one));
   }
@@ -186,15 +201,18 @@ int64_t Mailer::run_due() {
 }
 
 // The thread begins with the first letter: most daemons send none.
-bool Mailer::post(Make make) {
+bool Mailer::post(Make make, About about) {
   const MutexLock lock(impl_->mutex);
+  const bool is_invitation = about == About::kInvitation;
   if (impl_->waiting.size() + impl_->tried >= kLettersMax) return false;
+  if (is_invitation && impl_->invitations >= kInvitationLettersMax) return false;
   if (impl_->threads.empty() && impl_->runs == Runs::kOnOwnThread) {
     Result<Thread> thread = start_thread("mail", [this] { work(); });
     if (!thread.ok()) return false;
     impl_->threads.push_back(std::move(thread).value());
   }
-  impl_->waiting.push_back({std::move(make), {}, 0, impl_->now_ms()});
+  impl_->waiting.push_back({std::move(make), {}, 0, impl_->now_ms(), about});
+  if (is_invitation) impl_->invitations++;
   impl_->wake.notify_one();
   return true;
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/secret.h"
@@ -16,6 +17,8 @@
 namespace kvcs::portal {
 
 inline constexpr size_t kLettersMax = 1000;
+// Of them invitations, which people send to whom they like: reset links find room besides.
+inline constexpr size_t kInvitationLettersMax = kLettersMax / 2;
 inline constexpr int kLetterAttemptsMax = 5;
 inline constexpr int64_t kLetterRetryMs = 15'000;  // Then twice as long each time.
 
@@ -33,6 +36,9 @@ Result<std::optional<MailServer>> read_mail_server(const MailConfig& config);
 struct Letter {
   std::string to, subject, text;
 };
+// A name that people chose, as a letter may show it; `otherwise` in the place of one of which a
+// mail program would make a link, or that has line breaks.
+std::string name_in_letter(std::string_view name, std::string_view otherwise);
 
 class Mailer final {
  public:
@@ -48,8 +54,10 @@ class Mailer final {
   Mailer(const Mailer&) = delete;
   Mailer& operator=(const Mailer&) = delete;
 
-  // False, and nothing will come of it, when kLettersMax wait or the system gives no thread.
-  bool post(Make make);
+  enum class About : uint8_t { kAccount, kInvitation };
+  // False, and nothing will come of it, when kLettersMax wait, or kInvitationLettersMax
+  // invitations, or the system gives no thread.
+  bool post(Make make, About about = About::kAccount);
   // Tries what is due; how many ms until something is, -1 when nothing waits.
   int64_t run_due();
 

@@ -75,13 +75,14 @@ Status check_reach(const Principal& caller, OrgRole role) {
 }  // namespace
 
 TeamApi::TeamApi(MemberService& members, PersonService& people, InvitationService& invitations,
-                 SignInApi& sign_in, Mailer* mailer, const Directory& directory,
-                 PublicUrl public_url)
+                 SignInApi& sign_in, Mailer* mailer, TakeHourly take_hourly,
+                 const Directory& directory, PublicUrl public_url)
     : members_(members),
       people_(people),
       invitations_(invitations),
       sign_in_(sign_in),
       mailer_(mailer),
+      take_hourly_(std::move(take_hourly)),
       directory_(directory),
       public_url_(std::move(public_url)) {}
 
@@ -189,9 +190,9 @@ Letter TeamApi::letter_of(const CreatedInvitation& made, const std::string& url)
   const Invitation& invitation = made.invitation;
   const Result<Person> by = people_.find(invitation.invited_by);
   const auto place = directory_.organization(invitation.organization_id);
-  const std::string whose = by.ok() ? printable(by->name, kShownName) : std::string("Somebody");
+  const std::string whose = name_in_letter(by.ok() ? by->name : "", "Somebody");
   const std::string where =
-      place.ok() ? printable(place.value()->name, kShownName) : std::string("an organization");
+      name_in_letter(place.ok() ? place.value()->name : "", "an organization");
   return {invitation.email, "An invitation",
           whose + " invites you to join " + where + " as " +
               std::string(org_role_name(invitation.role)) +
@@ -199,21 +200,30 @@ Letter TeamApi::letter_of(const CreatedInvitation& made, const std::string& url)
               "\n\nIf you did not expect this, do nothing.\n"};
 }
 
+// The organization is counted first: what it may not send counts nothing for the address.
+bool TeamApi::mail(const CreatedInvitation& made, const std::string& url) const {
+  const Invitation& invitation = made.invitation;
+  if (mailer_ == nullptr || invitation.email.empty()) return false;
+  const bool may =
+      take_hourly_("invitations-of:" + invitation.organization_id,
+                   kInvitationsMailedForOrganizationPerHour) &&
+      take_hourly_("invitations-to:" + invitation.email, kInvitationsMailedToAddressPerHour);
+  if (!may) return false;
+  const auto make = [letter = letter_of(made, url)] {
+    return Result<std::optional<Letter>>(std::optional(letter));
+  };
+  return mailer_->post(make, Mailer::About::kInvitation);
+}
+
 http::Response TeamApi::created(const CreatedInvitation& made) const {
   const std::string url = public_url_() + "/#/invitation?token=" + made.token.reveal();
-  bool is_mailed = false;
-  if (mailer_ != nullptr && !made.invitation.email.empty()) {
-    is_mailed = mailer_->post([letter = letter_of(made, url)] {
-      return Result<std::optional<Letter>>(std::optional(letter));
-    });
-  }
   return http::private_reply(201, Json{{"invitation_id", made.invitation.id},
                                        {"token", made.token.reveal()},
                                        {"url", url},
                                        {"role", org_role_name(made.invitation.role)},
                                        {"email", http::text_or_null(made.invitation.email)},
                                        {"expires_at", time_json(made.invitation.expires_ms)},
-                                       {"mailed", is_mailed}});
+                                       {"mailed", mail(made, url)}});
 }
 
 Result<http::Response> TeamApi::invite(http::Request& request) {

@@ -21,13 +21,20 @@
 
 namespace kvcs::portal {
 
+// So many invitations are mailed; what is beyond is given to the person who invites alone.
+inline constexpr int64_t kInvitationsMailedToAddressPerHour = 4;
+inline constexpr int64_t kInvitationsMailedForOrganizationPerHour = 40;
+
 class TeamApi final {
  public:
+  // Counts one more of `whose`; false when so many were counted in an hour.
+  using TakeHourly = std::function<bool(std::string_view whose, int64_t per_hour)>;
   // What links for somebody else begin with.
   using PublicUrl = std::function<std::string()>;
   // All outlive it. `mailer` may be null: then invitations are not mailed.
   TeamApi(MemberService& members, PersonService& people, InvitationService& invitations,
-          SignInApi& sign_in, Mailer* mailer, const Directory& directory, PublicUrl public_url);
+          SignInApi& sign_in, Mailer* mailer, TakeHourly take_hourly, const Directory& directory,
+          PublicUrl public_url);
 
   void add_routes(std::vector<http::Row>& table, const PersonAccess& access);
   static std::span<const http::ApiType> types();
@@ -46,6 +53,7 @@ class TeamApi final {
 
  private:
   http::Response created(const CreatedInvitation& made) const;
+  bool mail(const CreatedInvitation& made, const std::string& url) const;
   Letter letter_of(const CreatedInvitation& made, const std::string& url) const;
 
   MemberService& members_;
@@ -53,6 +61,7 @@ class TeamApi final {
   InvitationService& invitations_;
   SignInApi& sign_in_;
   Mailer* const mailer_;
+  const TakeHourly take_hourly_;
   const Directory& directory_;
   const PublicUrl public_url_;
 };

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "identity/people.h"
+#include "portal/team_api.h"
 #include "support/json_answer.h"
 #include "support/people.h"
 
@@ -280,4 +281,41 @@ TEST_CASE("team: a role that the configuration gives is not an operator's to tak
   CHECK(taken.status == 409);
   CHECK(json_text(taken.body, "code") == "role_configured");
   CHECK(owner.send("PATCH", "/admin/people/" + id, R"({"status":"suspended"})").status == 200);
+}
+
+TEST_CASE("team: few letters go to one address, and some for one organization",
+          "[contract][app][portal]") {
+  TestApp app([](Config& config) {
+    config.mail.smtp_url = "smtp://127.0.0.1:1";  // Nobody is there; what counts is what is queued.
+    config.mail.from = "kvcs@example.com";
+  });
+  Browser owner = set_up(app);
+  const auto invite = [&](const std::string& email) {
+    return json_of(
+        owner.send("POST", "/api/v1/invitations", R"({"role":"viewer","email":")" + email + "\"}"));
+  };
+  const Json first = invite("eve@example.com");
+  CHECK(first["mailed"] == true);
+  const std::string resend =
+      "/api/v1/invitations/" + first["invitation_id"].get<std::string>() + "/resend";
+  int mailed = 1;
+  for (int i = 0; i < 20; i++) {
+    const RawResponse answer = owner.send("POST", resend);
+    REQUIRE(answer.status == 200);
+    const Json again = json_of(answer);
+    CHECK(again["url"].get<std::string>().find("token=") != std::string::npos);
+    mailed += again["mailed"] == true ? 1 : 0;
+  }
+  CHECK(mailed == portal::kInvitationsMailedToAddressPerHour);
+  for (int i = 0; i < 30; i++) {
+    mailed += invite("p" + std::to_string(i) + "@example.com")["mailed"] == true ? 1 : 0;
+  }
+  CHECK(mailed < portal::kInvitationsMailedForOrganizationPerHour);
+  CHECK(invite("last@example.com")["mailed"] == false);
+  // Another organization of the same people has its own share.
+  const Json made = json_of(owner.send("POST", "/api/v1/organizations", R"({"name":"Second"})"));
+  const std::string second = made["organization_id"].get<std::string>();
+  const std::string body = R"({"role":"viewer","email":"last@example.com"})";
+  CHECK(json_of(owner.send("POST", "/api/v1/organizations/" + second + "/invitations",
+                           body))["mailed"] == true);
 }

@@ -94,6 +94,16 @@ test('an invitation is mailed to the address that it names, and its link works',
   assert.equal((await ada('/api/v1/invitations', { role: 'viewer' })).body.mailed, false);
 });
 
+test('a letter names no organization whose name a mail program would make a link of', async () => {
+  const made = await ada('/api/v1/organizations', { name: 'You won, see https://evil.example/x' });
+  assert.equal(made.status, 201);
+  const path = `/api/v1/organizations/${made.body.organization_id}/invitations`;
+  assert.equal((await ada(path, { email: 'henry@example.com', role: 'viewer' })).body.mailed, true);
+  const letter = await mailbox.take();
+  assert.ok(letter.body.includes('Ada invites you to join an organization as viewer'), letter.body);
+  assert.ok(!letter.body.includes('evil.example'), letter.body);
+});
+
 test('a lost password is replaced by mail; who has no account gets the same answer and no mail', async () => {
   const answers = [];
   for (const email of ['nobody@example.com', 'Grace@Example.com']) {

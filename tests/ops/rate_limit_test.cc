@@ -153,3 +153,19 @@ TEST_CASE("rate limit: many threads together get the limit and not one more", "[
   }
   CHECK(allowed == 1500);
 }
+
+TEST_CASE("rate limit: an hour's worth comes back over the hour", "[unit][ops]") {
+  ManualClock clock;
+  RateLimiter limiter(clock);
+  for (int i = 0; i < 4; ++i) REQUIRE(limiter.take_hourly("a", 4).allowed);
+  const auto refused = limiter.take_hourly("a", 4);
+  CHECK_FALSE(refused.allowed);
+  CHECK(refused.retry_after_s == 900);
+  clock.advance_ms(899'999);
+  CHECK_FALSE(limiter.take_hourly("a", 4).allowed);
+  clock.advance_ms(1);
+  CHECK(limiter.take_hourly("a", 4).allowed);
+  CHECK_FALSE(limiter.take_hourly("a", 4).allowed);
+  clock.advance_ms(3'600'000);
+  CHECK(limiter.take_hourly("a", 4).remaining == 3);
+}

@@ -91,6 +91,37 @@ TEST_CASE("mailer: a letter is made when it is its turn, or none", "[unit][porta
   CHECK_FALSE(mailer.post(letter("a@b.c")));
 }
 
+TEST_CASE("mailer: invitations leave room for links that somebody waits for", "[unit][portal]") {
+  ManualClock clock;
+  Status outcome = upstream_failed("away");
+  Mailer mailer([&](const Letter&) { return outcome; }, clock, Mailer::Runs::kWhenAsked);
+  const auto invite = [&] { return mailer.post(letter("a@b.c"), Mailer::About::kInvitation); };
+  for (size_t i = 0; i < kInvitationLettersMax; i++) REQUIRE(invite());
+  CHECK_FALSE(invite());
+  // What waits to be tried again is counted as well.
+  mailer.run_due();
+  CHECK_FALSE(invite());
+  for (size_t i = kInvitationLettersMax; i < kLettersMax; i++) {
+    REQUIRE(mailer.post(letter("a@b.c")));
+  }
+  CHECK_FALSE(mailer.post(letter("a@b.c")));
+  outcome = ok();
+  clock.advance_ms(kLetterRetryMs);
+  CHECK(mailer.run_due() == -1);
+  for (size_t i = 0; i < kInvitationLettersMax; i++) REQUIRE(invite());
+  CHECK_FALSE(invite());
+}
+
+TEST_CASE("mailer: a letter shows no name of which a link would be made", "[unit][portal]") {
+  CHECK(name_in_letter("Ada Lovelace", "Somebody") == "Ada Lovelace");
+  CHECK(name_in_letter("acme.io & S\u00f6hne", "x") == "acme.io & S\u00f6hne");
+  for (const char* name : {"", "https://evil.example/x", "Pay at HTTP://evil.example",
+                           "WWW.evil.example", "Ada\r\nPay here", "Ada\u2028Pay here"}) {
+    INFO(name);
+    CHECK(name_in_letter(name, "Somebody") == "Somebody");
+  }
+}
+
 TEST_CASE("mailer: the server's URL says how and as whom", "[unit][portal]") {
   CHECK_FALSE(read_mail_server({})->has_value());
   const MailServer plain = **read_mail_server(mail("smtp://mail.example.com"));
