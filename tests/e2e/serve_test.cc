@@ -61,9 +61,9 @@ TEST_CASE("serve: without its shipped files it names them, where it looked, and 
   CHECK(WEXITSTATUS(std::system(line.c_str())) == 1);
   const std::string refused = read_small_file(dir.file("log"), 1 << 20).value_or("");
   INFO(refused);
-  CHECK(refused.find("'prices.yaml' is in none of: ") != std::string::npos);
+  CHECK(refused.find("'plans.yaml' is in none of: ") != std::string::npos);
   CHECK(refused.find("KVCS_SHARE_DIR") != std::string::npos);
-  CHECK(refused.find("ai.prices_path") != std::string::npos);
+  CHECK(refused.find("plans.file") != std::string::npos);
 }
 
 TEST_CASE("serve: a second daemon fails and names the first one's pid", "[e2e]") {
