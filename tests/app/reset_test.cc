@@ -100,6 +100,11 @@ TEST_CASE("reset: an operator's link gives a password once and ends all sessions
   CHECK(ada.send("GET", "/api/v1/me").status == 401);
   CHECK(app.call("POST", "/auth/login", {}, sign_in_body(kGoodPassword)).status == 401);
   CHECK(app.call("POST", "/auth/login", {}, sign_in_body(kFresh)).status == 200);
+  // What operators do stays in the audit, a new password by a link too.
+  const Json audit = json_of(app.as_owner("GET", "/admin/audit?limit=1000"))["audit"];
+  CHECK(std::any_of(audit.begin(), audit.end(), [&](const Json& row) {
+    return row["actor"] == "reset-link:" + id && row["source"] == "operator sign-in";
+  }));
   // Without mail the address of an account is told to nobody either.
   for (const char* email : {"ada@example.com", "nobody@example.com"}) {
     const RawResponse asked =
