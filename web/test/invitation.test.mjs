@@ -24,12 +24,12 @@ test('a session with a cookie is somebody; a key, a refusal and silence are nobo
   assert.equal(await web.readMe(async () => { throw new TypeError('fetch failed'); }), null);
 });
 
-test('a header goes along with what is sent', async () => {
+test('the token of a session goes along with what is sent', async () => {
   let sent;
   const fetcher = async (path, init) => {
     sent = init.headers;
     return new Response('{}');
   };
-  await web.postJson(fetcher, '/x', {}, { 'x-csrf-token': 'c' });
+  await web.postJson(fetcher, '/x', {}, 'c');
   assert.equal(sent['x-csrf-token'], 'c');
 });
