@@ -19,6 +19,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/loopback.h"
 #include "http/client/upstream.h"
 #include "http/serve/server.h"
 #include "portal/mailer.h"
@@ -335,23 +336,14 @@ void check_server(const http::ServerConfig& server, std::vector<std::string>& fa
 // The secret key travels to this address: in clear to this machine alone.
 void check_billing(const portal::BillingConfig& billing, std::vector<std::string>& faults) {
   const std::string& url = billing.stripe_url;
-  const std::string_view rest = std::string_view(url).substr(0, url.find('/', url.find("//") + 2));
-  bool is_here = false;
-  for (const std::string_view host : {"http://127.0.0.1", "http://[::1]", "http://localhost"}) {
-    is_here |= rest == host || (rest.starts_with(host) && rest[host.size()] == ':');
-  }
-  if (!http::check_upstream_url(url).ok() || (!url.starts_with("https://") && !is_here)) {
+  if (!http::check_upstream_url(url).ok() ||
+      (!url.starts_with("https://") && !is_loopback_url(url))) {
     faults.push_back("billing.stripe_url: '" + printable(url) + "' must begin with https://.");
   }
   if (billing.secret_key.empty() != billing.webhook_secret.empty()) {
     faults.emplace_back(
         "STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET are set together or not at all.");
   }
-}
-
-bool is_loopback_host(std::string_view host) {
-  if (host == "localhost" || host == "::1" || host == "[::1]") return true;
-  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos;
 }
 
 // Whoever reaches the development issuer is let in as anybody, so that nobody else may reach it.
@@ -368,14 +360,7 @@ void check_dev_issuer(const Config& config, std::vector<std::string>& faults) {
   const auto& proxies = config.http.server.trusted_proxies;
   if (!proxies.empty()) add("http.trusted_proxies", join(proxies, ", "));
   const std::string& url = config.http.public_url;
-  if (url.empty()) return;
-  std::string_view host = std::string_view(url).substr(std::min(url.find("://"), url.size()));
-  host.remove_prefix(std::min<size_t>(3, host.size()));
-  host = host.substr(0, host.find('/'));
-  if (const size_t colon = host.rfind(':'); colon != host.npos && !host.ends_with(']')) {
-    host = host.substr(0, colon);
-  }
-  if (!is_loopback_host(host)) add("http.public_url", url);
+  if (!url.empty() && !is_loopback_url(url)) add("http.public_url", url);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
-#include "base/chars.h"
+#include "base/loopback.h"
 #include "cli/api_client.h"
 
 namespace kvcs::cli {
@@ -27,15 +27,7 @@ std::string encoded(const FormPairs& form) {
 
 // https, or http on this machine: whatever else a token went to could be read on the way.
 bool is_private_way(std::string_view url) {
-  if (url.starts_with("https://")) return true;
-  if (!url.starts_with("http://")) return false;
-  std::string_view host = url.substr(7, url.find_first_of("/?", 7) - 7);
-  if (const size_t colon = host.rfind(':'); colon != host.npos && !host.ends_with(']')) {
-    host = host.substr(0, colon);
-  }
-  constexpr CharSet kAddressChars("0123456789.");
-  return host == "localhost" || host == "[::1]" ||
-         (host.starts_with("127.") && kAddressChars.has_all(host));
+  return url.starts_with("https://") || is_loopback_url(url);
 }
 
 Result<std::string> read_endpoint(const Json& metadata, const char* name) {

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
-#include "base/chars.h"
+#include "base/loopback.h"
 #include "http/json_api.h"
 #include "oauth/browser.h"
 #include "portal/oauth_answer.h"
@@ -16,26 +16,12 @@ namespace {
 
 constexpr size_t kTextMaxBytes = 1'000;
 
-// The host of "host", "host:port" or "[::1]:port".
-bool is_loopback_host(std::string_view host) {
-  const size_t colon = host.rfind(':');
-  if (colon != host.npos && host.find(']', colon) == host.npos) {
-    constexpr CharSet kDigits("0123456789");
-    if (!kDigits.has_all(host.substr(colon + 1))) return false;
-    host = host.substr(0, colon);
-  }
-  return equal_ignore_case(host, "localhost") || host == "127.0.0.1" || host == "[::1]";
-}
-
 // A program's own address on this machine, and no other that a code could be led to.
 bool is_loopback_address(std::string_view url) {
-  const size_t scheme = url.starts_with("http://") ? 7 : url.starts_with("https://") ? 8 : 0;
   const bool is_plain = std::all_of(url.begin(), url.end(), [](char c) {
     return c > 0x20 && c < 0x7f && c != '\\' && c != '#' && c != '"' && c != '@';
   });
-  if (scheme == 0 || !is_plain || url.size() > kTextMaxBytes) return false;
-  const std::string_view rest = url.substr(scheme);
-  return is_loopback_host(rest.substr(0, std::min(rest.find_first_of("/?"), rest.size())));
+  return is_plain && url.size() <= kTextMaxBytes && is_loopback_url(url);
 }
 
 bool is_client(std::string_view client_id) {
@@ -90,15 +76,14 @@ Status check_local(const http::Request& request) {
   }
   // Whatever http.cors_allowed_origins lets in elsewhere: another site's page is not let in here.
   if (const auto origin = request.header("origin")) {
-    const size_t host = origin->find("://");
-    if (host == origin->npos || !is_loopback_host(origin->substr(host + 3))) {
+    if (!is_loopback_url(*origin)) {
       return forbidden("The development issuer (auth.dev_issuer) answers no page of '" +
                        printable(*origin, kShownName) + "'.")
           .with_reason("origin_not_loopback");
     }
   }
   const std::string_view host = request.header("host").value_or("");
-  if (is_loopback_host(host)) return ok();
+  if (is_loopback_authority(host)) return ok();
   return forbidden("The development issuer (auth.dev_issuer) is at localhost alone, not at '" +
                    printable(host, kShownName) + "'.")
       .with_reason("host_not_loopback");

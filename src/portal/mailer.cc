@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/loopback.h"
 #include "base/mutex.h"
 #include "base/private_file.h"
 #include "base/start_thread.h"
@@ -19,10 +20,6 @@ namespace {
 
 constexpr size_t kPasswordFileMaxBytes = 4096;
 constexpr std::string_view kPlain = "smtp://", kOverTls = "smtps://";
-
-bool is_loopback(std::string_view host) {
-  return host == "localhost" || host.starts_with("127.") || host == "[::1]";
-}
 
 Result<Secret> read_password(const MailConfig& config) {
   if (!config.password_env.empty() && !config.password_file.empty()) {
@@ -84,7 +81,7 @@ Result<std::optional<MailServer>> read_mail_server(const MailConfig& config) {
                (has_port ? ""
                 : is_tls ? ":465"
                          : ":587");
-  server.requires_tls = !is_loopback(host);
+  server.requires_tls = !is_loopback_host(host);
   server.password = KVCS_TRY(read_password(config));
   if (server.user.empty() != server.password.empty()) {
     return invalid(server.user.empty()

@@ -226,8 +226,8 @@ TEST_CASE("config: the development issuer is for this machine alone", "[unit][ap
     CHECK(faults(on + bad)[0].find("auth.dev_issuer") != std::string::npos);
     CHECK(faults(bad).empty());
   }
-  // A user before the host is refused anyway.
-  CHECK(faults(on + "http:\n  public_url: http://localhost:1@evil.example\n").size() == 1);
+  // A user before the host is refused twice: as a public URL, and as a name of this machine.
+  CHECK(faults(on + "http:\n  public_url: http://localhost:1@evil.example\n").size() == 2);
   using portal::sign_up_of;
   CHECK(sign_up_of({}) == portal::SignUp::kInvited);
   CHECK(sign_up_of({.dev_issuer = true}) == portal::SignUp::kOpen);
