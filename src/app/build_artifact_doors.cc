@@ -1,7 +1,5 @@
 // Builds the doors that stand on the artifact store: the nested routes of earlier clients, the
 // public catalogue, and links that share one artifact.
-#include <algorithm>
-
 #include "app/build.h"
 #include "app/parts.h"
 #include "artifacts/artifacts.h"
@@ -24,9 +22,19 @@ namespace kvcs {
 namespace {
 
 // Of one link's password from one address block.
+constexpr int64_t kPasswordTriesPerMinute = 10;
 // Questions to the inference engine from one address without a key.
 constexpr int64_t kQuestionsPerMinute = 10;
-constexpr int64_t kPasswordTriesPerMinute = 10;
+
+// RateLimited when the address has asked for `what` too often.
+Status take_of_address(RateLimiter& rates, std::string_view what, const http::Request& request,
+                       int64_t per_minute, const char* refusal) {
+  const RateDecision decision =
+      rates.take(std::string(what) + ":" + address_block(request.remote_ip), per_minute);
+  if (decision.allowed) return ok();
+  return rate_limited(refusal, static_cast<int>(decision.retry_after_s))
+      .with_reason("rate_limited");
+}
 
 // Whether somebody is still a member who may write, or a key still works and has the scope.
 Result<bool> maker_may(const Parts& parts, const ShareMaker& maker) {
@@ -66,10 +74,10 @@ void build_shares(Parts& parts) {
           [&parts](const Secret& password, std::string_view hash, std::string_view whose) {
             return parts.portal.hasher->fits(password, hash, whose);
           },
-      .take_try = [rates = parts.rates.get()](const std::string& whose) -> int64_t {
-        const RateDecision decision = rates->take(whose, kPasswordTriesPerMinute);
-        return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
-      },
+      .take_try =
+          [rates = parts.rates.get()](const std::string& whose) {
+            return rates->take(whose, kPasswordTriesPerMinute).retry_after_s;
+          },
       .public_url = [&parts] { return parts.public_url(); }});
 }
 
@@ -82,27 +90,16 @@ void build_artifact_doors(Parts& parts) {
       InferenceConfig{config.engine_url, config.engine_timeout_s}, *parts.upstream);
   artifacts.nested_api = std::make_unique<NestedArtifactsApi>(NestedArtifactsApi::Services{
       *artifacts.service, *artifacts.search, *artifacts.api, *artifacts.engine,
-      [rates = parts.rates.get()](const http::Request& request) -> Status {
-        const RateDecision decision =
-            rates->take("infer:" + address_block(request.remote_ip), kQuestionsPerMinute);
-        if (decision.allowed) return ok();
-        return rate_limited("Too many questions from this address without a key.",
-                            static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
-            .with_reason("rate_limited");
+      [rates = parts.rates.get()](const http::Request& request) {
+        return take_of_address(*rates, "infer", request, kQuestionsPerMinute,
+                               "Too many questions from this address without a key.");
       }});
   artifacts.catalogue_api = std::make_unique<CatalogueApi>(
       *artifacts.service, *artifacts.api,
-      [api = artifacts.api.get()](std::string_view organization_id) {
-        return api->holder(organization_id);
-      },
       [rates = parts.rates.get(),
-       per_minute = config.requests_per_minute](const http::Request& request) -> Status {
-        const RateDecision decision =
-            rates->take("catalogue:" + address_block(request.remote_ip), per_minute);
-        if (decision.allowed) return ok();
-        return rate_limited("Too many requests of the catalogue from this address.",
-                            static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
-            .with_reason("rate_limited");
+       per_minute = config.requests_per_minute](const http::Request& request) {
+        return take_of_address(*rates, "catalogue", request, per_minute,
+                               "Too many requests of the catalogue from this address.");
       });
   build_shares(parts);
 }

@@ -154,7 +154,7 @@ Status take_rate(RateLimiter& rates, const std::string& whose, int64_t per_minut
   return rate_limited(std::string(what) + " counts as " + std::to_string(bounded) +
                           " requests, of which " + std::to_string(per_minute) +
                           " a minute are allowed.",
-                      static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+                      static_cast<int>(decision.retry_after_s))
       .with_reason("rate_limited");
 }
 

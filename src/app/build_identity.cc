@@ -150,9 +150,7 @@ Status build_identity(Parts& parts) {
   parts.admin_guard = std::make_unique<AdminGuard>(
       *parts.auth, clock, parts.config.admin,
       [rates = parts.rates.get()](std::string_view whose, int requests_per_minute) {
-        const RateDecision decision =
-            rates->take("admin:" + std::string(whose), requests_per_minute);
-        return decision.allowed ? int64_t{0} : std::max<int64_t>(decision.retry_after_s, 1);
+        return rates->take("admin:" + std::string(whose), requests_per_minute).retry_after_s;
       },
       // Owners: the copies of the function.
       [failures = std::make_shared<SignInFailures>(parts)](const http::Request& request) {

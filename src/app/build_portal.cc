@@ -46,9 +46,8 @@ namespace kvcs {
 namespace {
 
 std::function<int64_t(std::string_view, int64_t)> take_try(const Parts& parts) {
-  return [rates = parts.rates.get()](std::string_view whose, int64_t per_minute) -> int64_t {
-    const RateDecision decision = rates->take(whose, per_minute);
-    return decision.allowed ? 0 : std::max<int64_t>(decision.retry_after_s, 1);
+  return [rates = parts.rates.get()](std::string_view whose, int64_t per_minute) {
+    return rates->take(whose, per_minute).retry_after_s;
   };
 }
 

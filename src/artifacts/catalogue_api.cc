@@ -59,7 +59,7 @@ Result<Json> CatalogueApi::find_page(CatalogueFilter filter, const std::string& 
     const ArtifactPage page = KVCS_TRY(service_.list_public(filter));
     filter.cursor = page.next_cursor;
     for (const Artifact& item : page.items) {
-      const Result<ArtifactsApi::Holder> holder = holder_of_(item.organization_id);
+      const Result<ArtifactsApi::Holder> holder = api_.holder(item.organization_id);
       if (holder.code() == Code::kNotFound) continue;
       KVCS_TRY(holder.status());
       if (!holder->active) continue;

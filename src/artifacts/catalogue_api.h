@@ -15,12 +15,8 @@ class CatalogueApi final {
  public:
   // Asked before a page is looked for; a failure is the answer.
   using Charge = std::function<Status(const http::Request&)>;
-  CatalogueApi(ArtifactService& service, const ArtifactsApi& api, ArtifactsApi::HolderOf holder_of,
-               Charge charge)
-      : service_(service),
-        api_(api),
-        holder_of_(std::move(holder_of)),
-        charge_(std::move(charge)) {}
+  CatalogueApi(ArtifactService& service, const ArtifactsApi& api, Charge charge)
+      : service_(service), api_(api), charge_(std::move(charge)) {}
 
   void add_routes(std::vector<http::Row>& table);
   static std::span<const http::ApiType> types();
@@ -32,7 +28,6 @@ class CatalogueApi final {
 
   ArtifactService& service_;
   const ArtifactsApi& api_;
-  const ArtifactsApi::HolderOf holder_of_;
   const Charge charge_;
 };
 

@@ -19,8 +19,9 @@ inline constexpr int64_t kRateDebtMinutesMax = 10;
 struct RateDecision {
   bool allowed = true;
   int64_t limit = 0, remaining = 0;
-  int64_t reset_s = 0;        // Until the bucket is full again.
-  int64_t retry_after_s = 0;  // When refused: until `cost` fits; 60 when it never will.
+  int64_t reset_s = 0;  // Until the bucket is full again.
+  // 0 when allowed, else at least 1: until `cost` fits; 60 when it never will.
+  int64_t retry_after_s = 0;
 };
 
 class RateLimiter final {

@@ -95,7 +95,7 @@ Result<Principal> GatewayApi::authenticate(const http::Request& request) const {
       rates_.take("gateway:signin:" + address_block(request.remote_ip), failures_per_minute_);
   if (decision.allowed) return auth_failed();
   return rate_limited("Too many failed sign-ins from this address.",
-                      static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+                      static_cast<int>(decision.retry_after_s))
       .with_reason("RATE_LIMITED");
 }
 

@@ -165,7 +165,7 @@ Status Pipeline::Run::take(const std::string& key, int64_t per_minute, std::stri
   if (decision.allowed) return ok();
   return rate_limited("Too many requests: " + std::string(what) + " may make " +
                           std::to_string(per_minute) + " a minute.",
-                      static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+                      static_cast<int>(decision.retry_after_s))
       .with_reason("RATE_LIMITED");
 }
 
