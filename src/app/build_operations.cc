@@ -396,7 +396,7 @@ Status build_server(Parts& parts) {
       config, *parts.router, parts.clock(),
       [&parts](const http::RequestRecord& record) { parts.request_metrics->record(record); },
       [&parts](const Status& why) { parts.on_server_failed(why); }, parts.live_streams.get(),
-      [auth = parts.auth.get()](Principal& caller) { return auth->look_up_again(caller); });
+      [auth = parts.auth.get()](const Principal& caller) { return auth->look_up_again(caller); });
   watch_loops(parts);
   return build_ops_server(parts);
 }

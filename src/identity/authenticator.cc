@@ -360,7 +360,7 @@ Status Authenticator::still_admits(const Principal& principal) const {
 
 // What the guard left out, such as an operator's role of somebody who acts for the own organization
 // alone, stays out: rights may only be fewer than they were.
-Status Authenticator::look_up_again(Principal& caller) const {
+Status Authenticator::look_up_again(const Principal& caller) const {
   if (caller.key_sha256.empty()) return ok();
   Principal now;
   const Status found = impl_->look_up_caller(caller, now);

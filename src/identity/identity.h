@@ -87,7 +87,7 @@ class Authenticator final {
   Status still_admits(const Principal& principal) const;
   // The same of a caller whose request goes on only now. Forbidden with reason rights_changed where
   // the caller may do less than before.
-  Status look_up_again(Principal& caller) const;
+  Status look_up_again(const Principal& caller) const;
   // Writes last_used:{key_id} for keys used since the last call; a cron job calls it each minute.
   Status flush_last_used();
 

@@ -149,18 +149,23 @@ Status MemberService::change(std::string_view organization_id, const Edit& edit,
   return stored;
 }
 
-// Before the member loses ownership. Somebody who can sign in must be able to let others in.
-Status MemberService::check_owner_stays(const Roster& roster, const Member& leaving) const {
-  if (leaving.role != OrgRole::kOwner) return ok();
+Result<bool> MemberService::is_last_owner(const Roster& roster, std::string_view person_id) const {
+  if (roster.role_of(person_id) != OrgRole::kOwner) return false;
   for (const Member& member : roster.members) {
-    if (member.role != OrgRole::kOwner || member.person_id == leaving.person_id) continue;
+    if (member.role != OrgRole::kOwner || member.person_id == person_id) continue;
     const Result<KvEntry> entry =
         kv_.get(KvFamily::kConfig, keyspace::person_profile(member.person_id));
     if (entry.code() == Code::kNotFound) continue;
     KVCS_TRY(entry.status());
     const Result<Person> person = parse_person(entry->value);
-    if (person.ok() && person->active) return ok();
+    if (person.ok() && person->active) return false;
   }
+  return true;
+}
+
+// Before the member loses ownership.
+Status MemberService::check_owner_stays(const Roster& roster, const Member& leaving) const {
+  if (!KVCS_TRY(is_last_owner(roster, leaving.person_id))) return ok();
   return conflict("The organization's last owner stays. Make somebody else an owner first.")
       .with_reason("last_owner");
 }

@@ -71,6 +71,8 @@ class MemberService final {
                           OrgRole role, const AuditContext& who, const Allowed& allowed);
   Status remove(std::string_view organization_id, std::string_view person_id,
                 const AuditContext& who, const Allowed& allowed);
+  // Whether nobody would be left who can sign in and let others in, did this member leave.
+  Result<bool> is_last_owner(const Roster& roster, std::string_view person_id) const;
   // Whether so many may come to those who are there; Forbidden with reason quota_exceeded.
   Status check_room(std::string_view organization_id, size_t more) const;
   // `from`, who is an owner, becomes an admin, and `to`, who is a member, an owner: both or

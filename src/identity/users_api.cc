@@ -18,7 +18,6 @@ namespace {
 
 // 10 USD a month: a new user can be tried at once and cannot do much harm.
 constexpr int64_t kDefaultLimitNanoUsd = 10'000'000'000;
-// Both keys of a rotation work for 30 days at most.
 
 // The members that POST and PATCH share.
 struct UserChanges {

@@ -9,9 +9,9 @@
 // auth    tenant_auth:{sha256 hex}                       tenant token → principal record
 // auth    adminkey:{sha256 hex}                          admin key → principal record
 // config  org:{org_id}:config                            organization
-// config  org_slug:{slug}                                org_id, plain text (uniqueness);
-// alias:{org_id} config  org:{org_id}:keys:{key_id}                     project or organization
-// key, admin view config  org:{org_id}:tokens:{token_id}                 tenant token, admin view
+// config  org_slug:{slug}                                org_id, or alias:{org_id}; plain text
+// config  org:{org_id}:keys:{key_id}                     project or organization key, admin view
+// config  org:{org_id}:tokens:{token_id}                 tenant token, admin view
 // config  org:{org_id}:credential:{provider}             sealed AI provider key of an organization
 // config  user:{user_id}:config                          AI user
 // config  user_email:{org_id}:{email}                    user_id, plain text (uniqueness)

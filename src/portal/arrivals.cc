@@ -315,7 +315,7 @@ Status end_sessions_of_the_gone(const KvStore& kv, SessionService& sessions,
   std::vector<Session> gone;
   const auto look = [&](const KvItem& item) -> Status {
     Result<Session> session = parse_session(item.entry.value);
-    if (!session.ok() || session->provider == kByPassword || session->provider == kByDevice ||
+    if (!session.ok() || session->provider == kByPassword ||
         find_provider(providers, session->provider) != nullptr) {
       return ok();
     }

@@ -189,23 +189,6 @@ int64_t MeApi::last_used_ms(const Session& stored) const {
   return std::max(stored.used_ms->load(), live.ok() ? live.value()->used_ms->load() : 0);
 }
 
-namespace {
-
-// An owner who is suspended can let nobody in, and counts for none.
-Result<bool> is_last_owner(const PersonService& people, const Roster& roster,
-                           std::string_view person_id) {
-  if (roster.role_of(person_id) != OrgRole::kOwner) return false;
-  for (const Member& member : roster.members) {
-    if (member.role != OrgRole::kOwner || member.person_id == person_id) continue;
-    const Result<Person> other = people.find(member.person_id);
-    if (!other.ok() && other.code() != Code::kNotFound) return other.status();
-    if (other.ok() && other->active) return false;
-  }
-  return true;
-}
-
-}  // namespace
-
 // All is looked at before anything goes. What comes between, such as an owner who leaves, is met by
 // the rules of each write; then the account is there, and may be deleted again.
 Result<http::Response> MeApi::remove(http::Request& request) {
@@ -214,7 +197,7 @@ Result<http::Response> MeApi::remove(http::Request& request) {
   std::vector<std::string> own;
   for (const std::string& place : places) {
     const Roster roster = KVCS_TRY(s_.members.roster(place));
-    if (!KVCS_TRY(is_last_owner(s_.people, roster, id))) continue;
+    if (!KVCS_TRY(s_.members.is_last_owner(roster, id))) continue;
     if (roster.members.size() > 1) {
       return conflict("You are the last owner of organization " + place +
                       ", which others are in. Make one of them an owner, or delete it first.")

@@ -61,8 +61,6 @@ struct BillingConfig {
 
 // The provider of sessions that begin with a local account's password. No other has this name.
 inline constexpr std::string_view kByPassword = "password";
-// And of those that a person has let a device begin.
-inline constexpr std::string_view kByDevice = "device";
 
 struct PortalConfig {
   SessionLimits sessions;

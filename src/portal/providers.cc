@@ -78,9 +78,7 @@ struct Entry {
 };
 Result<Entry> read_entry(const std::string& name, const Json& object) {
   if (!is_slug(name)) return invalid("the name must be a slug, as it stands in paths.");
-  if (name == kByPassword || name == kByDevice) {
-    return invalid("the name stands for sign-ins of our own; take another.");
-  }
+  if (name == kByPassword) return invalid("the name stands for local accounts; take another.");
   if (!object.is_object()) return invalid("must be a map.");
   JsonReader reader(object);
   Entry entry;

@@ -54,23 +54,6 @@ std::string shown_recovery(const std::string& code) {
   return text;
 }
 
-// What stands in a URL as it is, and what is encoded.
-std::string percent(std::string_view text) {
-  constexpr char kHex[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '.' || c == '-' || c == '_' || c == '~';
-    if (plain) {
-      out += c;
-    } else {
-      ((out += '%') += kHex[byte >> 4]) += kHex[byte & 15];
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 std::string totp_code(std::string_view secret, int64_t step) {
@@ -124,9 +107,7 @@ std::optional<TotpService::Record> TotpService::parse(std::string_view text) {
   for (const Json& code : *codes) {
     if (code.is_string()) record.recovery_hashes.push_back(code.get<std::string>());
   }
-  record.since_ms = parse_iso8601_ms(text_member(*json, "since")).ok()
-                        ? parse_iso8601_ms(text_member(*json, "since")).value()
-                        : 0;
+  record.since_ms = parse_iso8601_ms(text_member(*json, "since")).value_or(0);
   return record;
 }
 
@@ -203,9 +184,10 @@ Result<TotpService::Start> TotpService::start(std::string_view person_id, std::s
   };
   KVCS_TRY(change(person_id, begin, who));
   const std::string shown = to_base32(secret);
-  const std::string label = percent(kIssuer) + ":" + percent(account);
-  return Start{Secret(shown), Secret("otpauth://totp/" + label + "?secret=" + shown + "&issuer=" +
-                                     percent(kIssuer) + "&algorithm=SHA1&digits=6&period=30")};
+  const std::string label = percent_encode(kIssuer) + ":" + percent_encode(account);
+  return Start{Secret(shown),
+               Secret("otpauth://totp/" + label + "?secret=" + shown +
+                      "&issuer=" + percent_encode(kIssuer) + "&algorithm=SHA1&digits=6&period=30")};
 }
 
 // Whoever tries codes of one person is slowed down wherever it comes from: a code has six digits.

@@ -54,7 +54,7 @@ struct RequestCycle::Outcome {
 
 RequestCycle::RequestCycle(const ServerConfig& config, const Router& router, const Clock& clock,
                            RequestObserver observer, LiveStreams* live_streams,
-                           std::function<Status(Principal& caller)> look_up_again)
+                           std::function<Status(const Principal& caller)> look_up_again)
     : config_(config),
       router_(router),
       clock_(clock),

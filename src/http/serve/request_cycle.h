@@ -47,7 +47,7 @@ class RequestCycle final {
   // All references outlive it.
   RequestCycle(const ServerConfig& config, const Router& router, const Clock& clock,
                RequestObserver observer, LiveStreams* live_streams,
-               std::function<Status(Principal& caller)> look_up_again);
+               std::function<Status(const Principal& caller)> look_up_again);
   void set_trusted_proxies(TrustedProxies proxies) { proxies_ = std::move(proxies); }
 
   // `head` is complete and at the start of memory.input. Throws bad_alloc alone, when there is no
@@ -91,7 +91,7 @@ class RequestCycle final {
   const Clock& clock_;
   const RequestObserver observer_;
   LiveStreams* const live_streams_;  // Null: streams are not ended from outside.
-  const std::function<Status(Principal& caller)> look_up_again_;  // May be empty.
+  const std::function<Status(const Principal& caller)> look_up_again_;  // May be empty.
   TrustedProxies proxies_;
   HeadLimits head_limits_;
   Shares shares_;

@@ -11,7 +11,7 @@ namespace kvcs::http {
 struct Server::Impl {
   Impl(const ServerConfig& given, const Router& router, const Clock& clock,
        RequestObserver observer, std::function<void(const Status& why)> on_fatal,
-       LiveStreams* live_streams, std::function<Status(Principal& caller)> look_up_again)
+       LiveStreams* live_streams, std::function<Status(const Principal& caller)> look_up_again)
       : config(given),
         cycle(config, router, clock, std::move(observer), live_streams, std::move(look_up_again)),
         listener(config, cycle, tls, std::move(on_fatal)) {}
@@ -24,7 +24,8 @@ struct Server::Impl {
 
 Server::Server(const ServerConfig& config, const Router& router, const Clock& clock,
                RequestObserver observer, std::function<void(const Status& why)> on_fatal,
-               LiveStreams* live_streams, std::function<Status(Principal& caller)> look_up_again)
+               LiveStreams* live_streams,
+               std::function<Status(const Principal& caller)> look_up_again)
     : impl_(std::make_unique<Impl>(config, router, clock, std::move(observer), std::move(on_fatal),
                                    live_streams, std::move(look_up_again))) {}
 

@@ -25,12 +25,12 @@ class Server final {
   // All references outlive the server. `on_fatal` is told, on a thread of the server, when it can
   // accept no more connections: its owner should end it. `live_streams` knows the streams of
   // callers with a key; null: nobody asks. `look_up_again` is asked about a caller who was let in
-  // before the body was here, once it is: it refuses, or fills in what the caller may do now; null:
-  // the guard's word holds until the end.
+  // before the body was here, once it is: it refuses one who may do less than then; null: the
+  // guard's word holds until the end.
   Server(const ServerConfig& config, const Router& router, const Clock& clock,
          RequestObserver observer, std::function<void(const Status& why)> on_fatal = nullptr,
          LiveStreams* live_streams = nullptr,
-         std::function<Status(Principal& caller)> look_up_again = nullptr);
+         std::function<Status(const Principal& caller)> look_up_again = nullptr);
   ~Server();
   // Binds and serves on its own threads. Conflict when the address is in use.
   Status start();
