@@ -196,13 +196,16 @@ Result<std::string> seal_and_reseal(Parts& parts, const std::function<bool()>& c
 
 // All of a sweep goes by age, but for the bytes of what was deleted.
 Result<std::string> sweep_artifacts(Parts& parts) {
-  KVCS_TRY(parts.artifacts.service->finish_removals());
+  // A disk that fails here holds up nothing of the rest; it is told at the end.
+  const Status removed = parts.artifacts.service->finish_removals().status();
   if (const int64_t held_ms = KVCS_TRY(held_until_ms(parts)); held_ms != 0) {
+    KVCS_TRY(Status(removed));
     return dump_json(Json{{"held_until", format_iso8601_s(held_ms)}});
   }
   const UploadSweepReport uploads = KVCS_TRY(parts.artifacts.uploads->sweep());
   const SweepReport report = KVCS_TRY(parts.artifacts.service->sweep());
   const int64_t shares = KVCS_TRY(parts.artifacts.shares->remove_expired());
+  KVCS_TRY(Status(removed));
   return dump_json({{"expired_uploads", report.expired_uploads},
                     {"expired_shares", shares},
                     {"expired_parts", uploads.expired_parts},

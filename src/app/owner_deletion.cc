@@ -109,14 +109,21 @@ Status OwnerDeletions::begin(const OwnerRef& owner, const AuditContext& who,
   record.owner = owner;
   record.who = who;
   record.began_ms = parts_.clock().unix_ms();
-  if (owner.kind == Owner::kOrganization && parts_.before_organization_goes) {
-    KVCS_TRY(parts_.before_organization_goes(owner.id));
-  }
+  const auto end_paid = [&]() -> Status {
+    if (owner.kind != Owner::kOrganization || !parts_.before_organization_goes) return ok();
+    return parts_.before_organization_goes(owner.id);
+  };
   if (check) {
     const Turn turn(*this, record.key());
     if (!turn.taken()) return in_deletion(owner.id);
-    KVCS_TRY(ask(record, check));
+    // What is not to go goes on being paid for.
+    const auto check_and_end_paid = [&](const OwnerHoldings& holdings) -> Status {
+      KVCS_TRY(check(holdings));
+      return end_paid();
+    };
+    KVCS_TRY(ask(record, check_and_end_paid));
   } else {
+    KVCS_TRY(end_paid());
     const DeletionBegin first = KVCS_TRY(first_batch(record));
     KVCS_TRY(put_up(first, record, who));
   }

@@ -80,15 +80,15 @@ http::Guard limited_artifact_key(Parts& parts, Scope at_least) {
     return rate_limited("Too many requests with this key: it may make " +
                             std::to_string(per_minute) + " a minute, a search counting as " +
                             std::to_string(kSearchCost) + ".",
-                        static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+                        static_cast<int>(decision.retry_after_s))
         .with_reason("rate_limited");
   };
 }
 
 // A session, and how often a person may change something: each change is a write that waits for the
 // disk, and a row of the audit. Reading is not counted.
-http::Guard limited_person(const Parts& parts, OrgRole at_least) {
-  return [check = person(*parts.auth, at_least),
+http::Guard limited_person(const Parts& parts, http::Guard check) {
+  return [check = std::move(check),
           rates = parts.rates.get()](const http::Request& request) -> Result<Principal> {
     Principal principal = KVCS_TRY(check(request));
     if (request.method == http::Method::kGet || request.method == http::Method::kHead) {
@@ -99,7 +99,7 @@ http::Guard limited_person(const Parts& parts, OrgRole at_least) {
     if (decision.allowed) return principal;
     return rate_limited("Too many changes: a person may make " +
                             std::to_string(kPersonChangesPerMinute) + " a minute.",
-                        static_cast<int>(std::max<int64_t>(decision.retry_after_s, 1)))
+                        static_cast<int>(decision.retry_after_s))
         .with_reason("rate_limited");
   };
 }
@@ -146,12 +146,12 @@ portal::PersonAccess person_access(const Parts& parts) {
   const auto at_least = [&parts](OrgRole role) {
     const http::Need need{
         .family = PrincipalKind::kPerson, .org_role = role, .owner = http::OwnerFrom::kCaller};
-    return http::Access{limited_person(parts, role), access::words(need), http::Dialect::kPortal,
-                        need};
+    return http::Access{limited_person(parts, person(*parts.auth, role)), access::words(need),
+                        http::Dialect::kPortal, need};
   };
   const auto of_leaving = [&](OrgRole role) {
     http::Access access = at_least(role);
-    access.guard = person_of_leaving(*parts.auth, role);
+    access.guard = limited_person(parts, person_of_leaving(*parts.auth, role));
     return access;
   };
   return {at_least(OrgRole::kNone),   at_least(OrgRole::kViewer), at_least(OrgRole::kMember),

@@ -31,7 +31,7 @@ AuditContext who_from(const http::Request& request);
 // ?rebind=true: secrets are carried over to URLs that they were not given for. Forbidden unless an
 // owner asks. The audit of such a change has kRebindSource as its source.
 Result<bool> wants_rebind(const http::Request& request);
-inline constexpr const char* kRebindSource = "rebind";
+inline constexpr const char* kRebindSource = "operator-rebind";
 
 // A USD amount between 0 and kUsdMax with at most 6 decimals, as nano-USD.
 std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name);

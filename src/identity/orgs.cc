@@ -197,7 +197,9 @@ Result<Organization> OrganizationService::rename(std::string_view id, const std:
     // Its deletion may have passed over the slug before it was there.
     KvBatch batch;
     batch.remove(KvFamily::kConfig, keyspace::org_slug(slug));
-    KVCS_TRY(audited_.write(batch, who));
+    const Status released = audited_.compare_and_swap(KvFamily::kConfig, keyspace::org_slug(slug),
+                                                      slug_alias(present.id), batch, who);
+    if (!released.ok() && released.code() != Code::kConflict) return released;
   }
   return renamed;
 }

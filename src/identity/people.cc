@@ -190,18 +190,16 @@ Result<Person> PersonService::update(std::string_view id, const Edit& edit,
   return stored;
 }
 
+// Ways to sign in are among what is owned: none comes between the look and the write.
 Status PersonService::remove(std::string_view id, const AuditContext& who) {
+  const MutexLock lock(sign_ins_mutex_);
   KVCS_TRY(find(id));
   KvBatch batch;
-  const std::string prefix = keyspace::person_sign_in_prefix(id);
-  KVCS_TRY(for_each_owned(
-      kv_, keyspace::Owner::kPerson, id, [&](KvFamily family, const KvItem& item) -> Status {
-        if (item.key.starts_with(prefix)) {
-          batch.remove(KvFamily::kConfig, keyspace::sign_in(item.key.substr(prefix.size())));
-        }
-        batch.remove(family, item.key);
-        return ok();
-      }));
+  KVCS_TRY(for_each_owned(kv_, keyspace::Owner::kPerson, id,
+                          [&](KvFamily family, const KvItem& item) -> Status {
+                            batch.remove(family, item.key);
+                            return ok();
+                          }));
   return audited_.write(batch, who);
 }
 
@@ -285,6 +283,7 @@ Result<SignIn> PersonService::remove_sign_in(std::string_view id, std::string_vi
   batch.remove(KvFamily::kConfig, keyspace::person_sign_in(id, sign_in_id));
   if (wanted->issuer == kLocalIssuer) {
     batch.remove(KvFamily::kConfig, keyspace::person_password(id));
+    batch.remove(KvFamily::kConfig, keyspace::person_reset(id));
   }
   KVCS_TRY(audited_.write(batch, who));
   return *wanted;
@@ -323,9 +322,11 @@ Result<std::string> PersonService::password_hash(std::string_view id) const {
   return entry.value().value;
 }
 
+// A link for a new password is one for the password that there was.
 Status PersonService::set_password_hash(std::string_view id, std::string_view hash,
                                         const AuditContext& who) {
   KvBatch batch;
+  batch.remove(KvFamily::kConfig, keyspace::person_reset(id));
   batch.put(KvFamily::kConfig, keyspace::person_password(id), std::string(hash));
   return audited_.write(batch, who);
 }

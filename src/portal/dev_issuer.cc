@@ -117,6 +117,7 @@ Result<Json> DevIssuer::refresh(const std::string& refresh_token, const std::str
   }
   KVCS_TRY(kept.status());
   const DevGrant grant = KVCS_TRY(parse_grant(*kept));
+  if (!grant.challenge.empty()) return bad_grant("This is a code; redeem it as one.");
   if (grant.client_id != client_id) {
     return bad_grant("The refresh token was given to another client_id.");
   }

@@ -63,6 +63,9 @@ TEST_CASE("dev issuer: a code with its verifier gives tokens that are let in at 
   CHECK(dev.error(dev.token(DevApp::exchange("guess"))) == "invalid_grant");
   CHECK(dev.error(dev.token(DevApp::exchange(dev.code(), "x" + kVerifier.substr(1)))) ==
         "invalid_grant");
+  // Nor is a code a refresh token, which needs no verifier.
+  CHECK(dev.error(dev.token("grant_type=refresh_token&client_id=kvcdn-cli&refresh_token=" +
+                            dev.code())) == "invalid_grant");
   const RawResponse answer = dev.token(DevApp::exchange(code));
   INFO(answer.body);
   REQUIRE(answer.status == 200);

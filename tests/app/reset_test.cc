@@ -136,6 +136,10 @@ TEST_CASE("reset: each refusal has its reason", "[unit][portal]") {
   CHECK(rig.sessions.list(ada.id)->empty());
   CHECK(rig.forgiven.size() == 1);
   CHECK(rig.reason(token) == "reset_token_invalid");
+  // A link is for the password that there was.
+  const std::string before = link();
+  REQUIRE(rig.people.set_password_hash(ada.id, "another", rig.who).ok());
+  CHECK(rig.reason(before) == "reset_token_invalid");
   const std::string late = link();
   rig.pass(portal::kResetLinkLifetimeS);
   CHECK(rig.reason(late) == "reset_token_invalid");

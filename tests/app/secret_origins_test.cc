@@ -183,7 +183,7 @@ TEST_CASE("secret origins: an owner carries what a provider holds over to its ne
   CHECK(office.call().status == 200);
   CHECK(away.saw("Bearer AT-NEW"));
   REQUIRE(office.app.parts().ledger->drain().ok());
-  CHECK(has(office.owner("GET", "/admin/audit?limit=100").body, R"("source":"rebind")"));
+  CHECK(has(office.owner("GET", "/admin/audit?limit=100").body, R"("source":"operator-rebind")"));
 }
 
 TEST_CASE("secret origins: meta that leads a URL elsewhere does not take the credential along",

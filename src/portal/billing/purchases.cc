@@ -146,7 +146,7 @@ Result<Billing::Change> Billing::preview(const BillingAsk& ask, std::string_view
                              {"subscription_details[items][0][price]", wanted},
                              {"subscription_details[proration_behavior]", "always_invoice"},
                              {"subscription_details[proration_date]", std::to_string(change.at_s)}},
-                            "kvcs-preview-" + ask.repeat_key));
+                            "kvcs-preview-" + ask.repeat_key + "-" + std::to_string(change.at_s)));
   change.amount_due = integer_member(invoice, "amount_due");
   // What is credited is no due amount, but the total says it.
   if (change.amount_due == 0) change.amount_due = integer_member(invoice, "total");
