@@ -36,10 +36,21 @@ Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size
   return removed.size() + parts.size();
 }
 
-// The notes go together: each commit of its own would wait for the disk.
+// One that cannot go keeps its note, and holds up no other. The notes go together: each commit of
+// its own would wait for the disk.
 Status ArtifactService::collect_removed(std::span<const BlobRemoval> removals) {
-  for (const BlobRemoval& one : removals) KVCS_TRY(collect_blob(one.sha256).status());
-  return writer_.run([&](Database& db) { return artifact_rows::forget_removals(db, removals); });
+  std::vector<BlobRemoval> gone;
+  Status failed;
+  for (const BlobRemoval& one : removals) {
+    Status collected = collect_blob(one.sha256).status();
+    if (collected.ok()) {
+      gone.push_back(one);
+    } else if (failed.ok()) {
+      failed = std::move(collected);
+    }
+  }
+  KVCS_TRY(writer_.run([&](Database& db) { return artifact_rows::forget_removals(db, gone); }));
+  return failed;
 }
 
 Result<size_t> ArtifactService::finish_removals() {

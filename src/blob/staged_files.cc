@@ -88,7 +88,7 @@ class FileStagedWriter final : public StagedWriter {
         sink_(folder, owner, more_bytes, hash_ ? &hash_->pipe : nullptr) {}
   // What does not count goes before the mark changes, so that no death in between makes it count.
   ~FileStagedWriter() override {
-    if (mode_ == StagedMode::kAsItComes || kept_ || !file_.valid()) return;
+    if (mode_ == StagedMode::kAsItComes || kept_ || !started_) return;
     const bool cut = ::ftruncate(file_.get(), static_cast<off_t>(from_)) == 0;
     if (cut) (void)write_staged_mark(mark_of(path_), {0, from_, this_boot(), true}, false);
   }
@@ -112,6 +112,7 @@ class FileStagedWriter final : public StagedWriter {
       return blob_error("seek", path_, errno);
     }
     sink_.open(file_.get(), path_, from_);
+    started_ = true;
     return ok();
   }
   Status append(std::string_view bytes) override {
@@ -140,7 +141,7 @@ class FileStagedWriter final : public StagedWriter {
   const StagedFiles::HashPointer hash_;
   Descriptor file_;
   FileSink sink_;
-  bool kept_ = false;
+  bool started_ = false, kept_ = false;
 };
 
 }  // namespace

@@ -108,6 +108,9 @@ class ResumableUpload final {
   void forget();
   std::string state_path() const;
   Result<bool> begin();
+  Result<bool> make_parts();
+  void drop(const std::string& id);
+  bool has_proved(const std::string& id, const std::string& challenge);
   Result<std::optional<std::string>> offer();
   Result<std::string> prove(const std::string& challenge) const;
   Status send_parts();
@@ -230,24 +233,45 @@ Result<std::optional<std::string>> ResumableUpload::offer() {
   const std::string id = made.location.substr(made.location.rfind('/') + 1);
   bool is_there = made.offset == file_.size_bytes;
   if (!is_there && !made.challenge.empty()) {
-    http::UpstreamRequest answer;
-    answer.method = "POST";
-    answer.headers = {{"upload-proof", KVCS_TRY(prove(made.challenge))}};
-    const Answer proved = KVCS_TRY(ask(api_, std::move(answer), std::string(kUploads) + "/" + id));
-    is_there = proved.ok();
+    is_there = has_proved(id, made.challenge);
   }
   if (is_there) {
     console_.note("The server has these bytes already; none was sent.");
     return std::optional<std::string>(id);
   }
-  http::UpstreamRequest removal;
-  removal.method = "DELETE";
-  (void)ask(api_, std::move(removal), std::string(kUploads) + "/" + id);
+  drop(id);
   return std::optional<std::string>();
 }
 
-// Makes the parts on the server. False: it knows no such uploads.
+// Without a proof the bytes are sent, whatever was in its way.
+bool ResumableUpload::has_proved(const std::string& id, const std::string& challenge) {
+  const Result<std::string> proof = prove(challenge);
+  if (!proof.ok()) return false;
+  http::UpstreamRequest request;
+  request.method = "POST";
+  request.headers = {{"upload-proof", *proof}};
+  const Result<Answer> proved = ask(api_, std::move(request), std::string(kUploads) + "/" + id);
+  return proved.ok() && proved->ok();
+}
+
+// What it holds of the quota is given back; a server that does not hear of it does so by itself.
+void ResumableUpload::drop(const std::string& id) {
+  http::UpstreamRequest removal;
+  removal.method = "DELETE";
+  (void)ask(api_, std::move(removal), std::string(kUploads) + "/" + id);
+}
+
+// Makes the parts on the server, all or none. False: it knows no such uploads.
 Result<bool> ResumableUpload::begin() {
+  Result<bool> begun = make_parts();
+  if (!begun.ok()) {
+    for (const auto& part : parts_) drop(part->id);
+    parts_.clear();
+  }
+  return begun;
+}
+
+Result<bool> ResumableUpload::make_parts() {
   const uint64_t step = (file_.size_bytes + kParts - 1) / kParts;
   const std::string project = text_member(announcement_, "project_id");
   for (uint64_t at = 0; at < file_.size_bytes; at += step) {

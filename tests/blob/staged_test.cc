@@ -138,6 +138,9 @@ TEST_CASE("all or nothing: what was not kept is not there", "[blob][contract]") 
   CHECK(s.size("u1") == 10);
   REQUIRE(s.add("u1", 10, " and more").ok());
   CHECK(s.store->staged_digest("u1").value() == sha256_hex("first kept and more"));
+  // What cannot begin, as fewer bytes are there, makes none.
+  CHECK(s.store->open_staged("u2", 10, 100, "", kAllOrNothing).code() == Code::kInvalid);
+  CHECK(s.size("u2") == 0);
 }
 
 namespace {
