@@ -131,6 +131,8 @@ TEST_CASE("device sign-in: a name is text, and no more of it than fits",
   const std::string name =
       json_of(ada.send("GET", "/auth/device/" + program.user_code))["device_name"]
           .get<std::string>();
+  CHECK(name.find("evil") != std::string::npos);
+  CHECK(name.find("xxx") != std::string::npos);
   CHECK(name.size() <= 2 * portal::kDeviceNameMaxBytes);
   CHECK(name.find('\n') == std::string::npos);
   CHECK(name.find('\x1b') == std::string::npos);

@@ -52,6 +52,7 @@ struct House {
     for (const Json& one : all["organizations"]) {
       if (one["organization_id"] == org) return one;
     }
+    FAIL("the organization is not in the list");
     return nullptr;
   }
 };

@@ -15,7 +15,7 @@ class Mailbox {
   async start(options = {}) {
     this.letters = [];
     this.waiting = [];
-    this.refusals = 0;  // So many letters are refused for now.
+    this.refusals = 0;  // How many of the next letters are refused.
     this.server = new SMTPServer({ authOptional: true, disabledCommands: ['STARTTLS'], logger: false, ...options,
       onData: (stream, session, done) => {
         let text = '';
