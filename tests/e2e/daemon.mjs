@@ -57,7 +57,7 @@ export class Daemon {
 
   // Does `act` and resolves with the log line that `pattern` matches, once it is written.
   logs(pattern, act) {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       let log = '';
       const listen = (chunk) => {
         log += chunk;
@@ -67,7 +67,7 @@ export class Daemon {
         resolve(line);
       };
       this.process.stderr.on('data', listen);
-      act();
+      Promise.resolve(act()).catch(reject);
     });
   }
 

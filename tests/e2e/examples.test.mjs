@@ -188,8 +188,12 @@ async function newDecision() {
 
 // A person on the command line, and what the examples of people name.
 const own = ['org', 'project', 'member', 'key'];
-const person = (method, path, body) => fetch(daemon.url + path, { method, body: body && JSON.stringify(body),
-  headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' } });
+async function person(method, path, body) {
+  const answer = await fetch(daemon.url + path, { method, body: body && JSON.stringify(body),
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' } });
+  assert.ok(answer.ok, `${method} ${path}: ${answer.status}`);
+  return answer;
+}
 
 async function signIn() {
   const setup = new URL(daemon.credentials.setup_url).hash.split('token=')[1];

@@ -124,11 +124,15 @@ test('a lost password is replaced by mail; who has no account gets the same answ
 });
 
 test('an address that would be more than one is refused', async () => {
-  for (const email of ['a@b.c\r\nBcc: eve@example.com', 'a@b.c,eve@example.com', 'a@b.c\n', '<a@b.c>']) {
+  for (const email of ['a@b.c\r\nBcc: eve@example.com', 'a@b.c,eve@example.com', '<a@b.c>']) {
     const made = await ada('/api/v1/invitations', { email, role: 'member' });
-    assert.ok(made.status === 400 || (made.status === 201 && made.body.email === 'a@b.c'), email);
-    if (made.status === 201) assert.deepEqual((await mailbox.take()).to, ['a@b.c']);
+    assert.equal(made.status, 400, JSON.stringify(email));
   }
+  assert.equal(mailbox.letters.length, 0);
+  // White space around one is not of it.
+  const made = await ada('/api/v1/invitations', { email: 'a@b.c\n', role: 'member' });
+  assert.equal(made.body.email, 'a@b.c');
+  assert.deepEqual((await mailbox.take()).to, ['a@b.c']);
 });
 
 test('a server with a login gets it under TLS alone; one that fails keeps nobody waiting', async () => {
@@ -140,13 +144,11 @@ test('a server with a login gets it under TLS alone; one that fails keeps nobody
   try {
     const send = await owner(other);
     // Its certificate is its own, which nobody knows: nothing is sent, and the answer does not wait.
-    const failed = new Promise((resolve) => {
-      other.logs(/"event":"mail.not_sent"/, async () => {
-        const made = await send('/api/v1/invitations', { email: 'grace@example.com', role: 'member' });
-        assert.equal(made.body.mailed, true);
-      }).then(resolve);
+    const line = await other.logs(/"event":"mail.not_sent"/, async () => {
+      const made = await send('/api/v1/invitations', { email: 'grace@example.com', role: 'member' });
+      assert.equal(made.body.mailed, true);
     });
-    assert.match(await failed, /"again":true/);
+    assert.match(line, /"again":true/);
     assert.equal(secure.letters.length, 0);
     assert.ok(!other.log.includes('pw-1'));
   } finally {

@@ -3,7 +3,7 @@
 // when a part of them has passed, and what passes afterwards is counted.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -26,10 +26,10 @@ function kvFile(bytes) {
   return Buffer.concat([length, Buffer.from(json), data]);
 }
 
-// Passes bytes on and tells how many came from clients.
+// Passes bytes on and tells how many came from clients, and with which methods requests began.
 class CountingRelay {
   constructor(daemon) {
-    Object.assign(this, { daemon, sent: 0, onBytes: () => {}, open: new Set() });
+    Object.assign(this, { daemon, sent: 0, methods: [], onBytes: () => {}, open: new Set() });
   }
 
   async start() {
@@ -47,6 +47,8 @@ class CountingRelay {
       }
       client.on('data', (chunk) => {
         this.sent += chunk.length;
+        const began = /^(POST|PUT|PATCH) \/\S* HTTP\/1/.exec(chunk.subarray(0, 4096).toString('latin1'));
+        if (began) this.methods.push(began[1]);
         this.onBytes(this.sent);
       });
       client.pipe(upstream);
@@ -83,8 +85,8 @@ async function withUpload(run) {
     relay = await new CountingRelay(daemon).start();
     const bytes = kvFile(72 * kMiB);
     writeFileSync(join(daemon.folder, 'large.kv'), bytes);
-    const begin = () => {
-      const child = spawn(binary, ['upload', 'large.kv', '--name', 'large', '--json'], { cwd: daemon.folder,
+    const begin = (file = 'large.kv') => {
+      const child = spawn(binary, ['upload', file, '--name', 'large', '--json'], { cwd: daemon.folder,
         env: { PATH: process.env.PATH, HOME: daemon.folder, KVCS_API_URL: relay.url,
           KVCS_API_KEY: daemon.credentials.api_key }, stdio: ['ignore', 'pipe', 'pipe'] });
       const told = { stdout: '', stderr: '' };
@@ -133,16 +135,25 @@ test('kvcs upload goes on after the daemon was killed', () => withUpload(async (
   const command = begin();
   await half;
   await daemon.stop('SIGKILL');
+  // What was still between the two sockets, the daemon has not got.
+  const staged = join(daemon.data, 'blobs/staged');
+  const arrived = readdirSync(staged).reduce((sum, name) => sum + statSync(join(staged, name)).size, 0);
+  const before = relay.sent;
   await daemon.start();
   await checkStored(daemon, await command.ended, bytes);
-  const resent = relay.sent - bytes.length;
-  assert.ok(resent < kResendMax, `${resent} bytes were sent twice`);
+  const resent = relay.sent - before - (bytes.length - arrived);
+  assert.ok(arrived > 0 && resent < kResendMax, `${resent} of ${arrived} bytes were sent twice`);
 }));
 
-test('kvcs upload sends a small file in one piece, and a large one in parts', () => withUpload(async ({ daemon, begin, bytes }) => {
+test('kvcs upload sends a small file in one piece, and a large one in parts', () => withUpload(async ({ daemon, relay, begin, bytes }) => {
   await checkStored(daemon, await begin().ended, bytes);
+  assert.ok(relay.methods.filter((method) => method === 'PATCH').length > 1, String(relay.methods));
+  assert.ok(!relay.methods.includes('PUT'));
+  relay.methods = [];
   writeFileSync(join(daemon.folder, 'small.kv'), kvFile(kMiB));
-  assert.equal((await daemon.cli('upload', 'small.kv')).status, 0);
+  assert.equal((await begin('small.kv').ended).code, 0);
+  assert.equal(relay.methods.filter((method) => method === 'PUT').length, 1, String(relay.methods));
+  assert.ok(!relay.methods.includes('PATCH'));
   const { used } = (await daemon.api('GET', '/api/v1/quota')).body;
   assert.equal(used.artifacts, 2);
 }));

@@ -124,9 +124,8 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
         uploadDataDuringCreation: false,
       });
       await checkStored(daemon, sent, bytes);
+      // No connection passes a third of the file: it is whole only if what had arrived was kept.
       assert.ok(relay.cuts > 2, `${relay.cuts} cuts`);
-      // What had arrived was not sent again: at most what one cut leaves between the two sockets.
-      assert.ok(relay.sent < bytes.length + relay.cuts * 1_500_000, `${relay.sent} bytes were sent`);
     } finally {
       await relay.stop();
     }
