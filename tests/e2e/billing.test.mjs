@@ -76,14 +76,9 @@ before(async () => {
   writeFileSync(plans, 'plans:\n  default: {artifacts: 2}\n  pro: {stripe_prices: [price_pro]}\n');
   daemon.env.KVCS_PLANS_FILE = plans;
   await daemon.start();
-  const token = daemon.credentials.setup_url.split('token=')[1];
-  const begun = await fetch(`${daemon.url}/auth/setup`, { method: 'POST',
-    headers: { origin: daemon.url, 'content-type': 'application/json' },
-    body: JSON.stringify({ token, email: 'ada@example.com', name: 'Ada', password: 'correct horse battery staple' }) });
-  assert.equal(begun.status, 201);
-  browser = { cookie: begun.headers.getSetCookie()[0].split(';')[0], 'x-csrf-token': (await begun.json()).csrf_token };
+  browser = (await daemon.setUp()).headers;
   const checkout = await fetch(`${daemon.url}/api/v1/billing/checkout`, { method: 'POST',
-    headers: { ...browser, origin: daemon.url }, body: JSON.stringify({ plan: 'pro' }) });
+    headers: browser, body: JSON.stringify({ plan: 'pro' }) });
   assert.equal(checkout.status, 200);
   assert.equal((await checkout.json()).url, 'https://checkout.stripe.com/cs_1');
   customer = 'cus_e2e';

@@ -108,6 +108,18 @@ export class Daemon {
     return { status: response.status, body: text ? JSON.parse(text) : null };
   }
 
+  // Ada follows the setup link: what her browser sends from now on, and the token of her session.
+  async setUp() {
+    const token = this.credentials.setup_url.split('token=')[1];
+    const begun = await fetch(`${this.url}/auth/setup`, { method: 'POST',
+      headers: { 'content-type': 'application/json', origin: this.url },
+      body: JSON.stringify({ token, email: 'ada@example.com', name: 'Ada', password: 'correct horse battery staple' }) });
+    if (begun.status !== 201) throw new Error(`/auth/setup: ${begun.status} ${await begun.text()}`);
+    const cookie = begun.headers.getSetCookie()[0].split(';')[0];
+    return { token: cookie.split('=')[1], headers: { cookie, origin: this.url, 'content-type': 'application/json',
+      'x-csrf-token': (await begun.json()).csrf_token } };
+  }
+
   // As an administrator.
   async admin(method, path, body) {
     const response = await fetch(this.url + path, { method,

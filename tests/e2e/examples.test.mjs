@@ -195,14 +195,6 @@ async function person(method, path, body) {
   return answer;
 }
 
-async function signIn() {
-  const setup = new URL(daemon.credentials.setup_url).hash.split('token=')[1];
-  const answer = await fetch(`${daemon.url}/auth/setup`, { method: 'POST',
-    headers: { 'content-type': 'application/json', origin: daemon.url }, body: JSON.stringify({ token: setup,
-      email: 'ada@example.com', name: 'Ada', password: 'correct horse battery staple' }) });
-  token = answer.headers.get('set-cookie').match(/=(ks_[0-9a-f]+)/)[1];
-}
-
 // Organization acme anew, with Grace in the active one; for `restore` on its way out.
 async function setUpOwn(words) {
   for (const slug of ['acme', 'acme-research', 'new-lab']) {
@@ -342,7 +334,7 @@ const needs = {
 
 before(async () => {
   await daemon.start();
-  await signIn();
+  token = (await daemon.setUp()).token;
   vendor = createServer((request, response) => {
     request.resume();
     response.writeHead(200, { 'content-type': 'application/json' });

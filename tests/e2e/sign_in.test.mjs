@@ -183,13 +183,8 @@ test('the way back is a path of this host', async () => {
 });
 
 test('a second way to sign in is added from within, and to nobody else\'s account', async () => {
-  const setup = daemon.credentials.setup_url.split('token=')[1];
   const local = new Browser();
-  const begun = await fetch(`${daemon.url}/auth/setup`, { method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ token: setup, email: 'ada@example.com', password: 'correct horse battery staple' }) });
-  assert.equal(begun.status, 201);
-  local.jar['127.0.0.1'] = new Map([begun.headers.get('set-cookie').split(';')[0].split('=')]);
+  local.jar['127.0.0.1'] = new Map([(await daemon.setUp()).headers.cookie.split('=')]);
   const { body: before } = await me(local);
   const asked = await fetch(`${daemon.url}/auth/link/idp`, { method: 'POST', headers: {
     cookie: cookieOf(local), origin: daemon.url, 'x-csrf-token': before.csrf_token } });
