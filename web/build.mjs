@@ -1,12 +1,16 @@
-// build.mjs [DIST]: bundles src/ into DIST (web/dist): hashed names under /assets/, index.html that names them, and public/ as
-// it is. The server lets browsers keep /assets/ for ever, because a changed file has a new name.
+// build.mjs [DIST]: bundles src/ into DIST (web/dist): hashed names under assets/, index.html that names
+// them, public/ as it is, and each file once more by brotli (.br) and by gzip (.gz) where that is
+// smaller. The server lets browsers keep assets/ for ever, because a changed file has a new name.
+// Pages are split off and loaded when they are opened; the first screen has a budget.
 import { build } from 'esbuild';
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
 const web = dirname(fileURLToPath(import.meta.url));
 const dist = resolve(process.argv[2] ?? join(web, 'dist'));
+const firstScreenMaxBytes = 80_000;  // By gzip: what a browser loads before the first page is seen.
 
 await rm(dist, { recursive: true, force: true });
 await mkdir(dist, { recursive: true });
@@ -17,7 +21,10 @@ const result = await build({
   entryPoints: { app: 'src/main.tsx' },
   outdir: join(dist, 'assets'),
   entryNames: '[name]-[hash]',
+  chunkNames: '[name]-[hash]',
+  assetNames: '[name]-[hash]',
   bundle: true,
+  splitting: true,
   minify: true,
   format: 'esm',
   target: 'es2022',
@@ -27,11 +34,47 @@ const result = await build({
   metafile: true,
   logLevel: 'warning',
 });
+const { outputs } = result.metafile;
+const outputOf = (name) => Object.keys(outputs).find((path) => outputs[path].entryPoint === name);
 
-let page = await readFile(join(web, 'index.html'), 'utf8');
-for (const output of Object.keys(result.metafile.outputs)) {
-  const name = basename(output);
-  page = page.replace(`{{app${name.slice(name.lastIndexOf('.'))}}}`, `/assets/${name}`);
+// The chunks that a module needs before it runs.
+function needed(path, all = new Set()) {
+  if (all.has(path)) return all;
+  all.add(path);
+  for (const one of outputs[path].imports) {
+    if (one.kind === 'import-statement') needed(one.path, all);
+  }
+  return all;
 }
+
+const app = outputOf('src/main.tsx');
+const page = (await readFile(join(web, 'index.html'), 'utf8'))
+  .replace('{{app.js}}', `assets/${basename(app)}`)
+  .replace('{{app.css}}', `assets/${basename(outputs[app].cssBundle)}`)
+  .replace('{{preload}}', [...needed(app)].filter((path) => path !== app)
+    .map((path) => `<link rel="modulepreload" href="assets/${basename(path)}">`).join('\n    '));
 if (page.includes('{{')) throw new Error('index.html names a file that the build did not make');
 await writeFile(join(dist, 'index.html'), page);
+
+// The first screen: the application and the overview.
+const first = new Set(['src/main.tsx', 'src/pages/overview/index.ts', 'src/pages/overview/OverviewPage.tsx']
+  .flatMap((name) => [...needed(outputOf(name))]));
+let firstBytes = 0;
+for (const path of first) firstBytes += gzipSync(await readFile(join(web, path)), { level: 9 }).length;
+console.log(`web: first screen ${(firstBytes / 1000).toFixed(1)} kB of JavaScript by gzip, at most ${firstScreenMaxBytes / 1000}`);
+if (firstBytes > firstScreenMaxBytes) {
+  for (const path of first) console.error(`  ${outputs[path].bytes} ${basename(path)}`);
+  throw new Error(`the first screen needs ${firstBytes} bytes of JavaScript by gzip, more than ${firstScreenMaxBytes}`);
+}
+
+for (const entry of await readdir(dist, { recursive: true, withFileTypes: true })) {
+  if (!entry.isFile()) continue;
+  const file = join(entry.parentPath ?? entry.path, entry.name);
+  const bytes = await readFile(file);
+  const br = brotliCompressSync(bytes, {
+    params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length },
+  });
+  const gz = gzipSync(bytes, { level: 9 });
+  if (br.length < bytes.length) await writeFile(`${file}.br`, br);
+  if (gz.length < bytes.length) await writeFile(`${file}.gz`, gz);
+}

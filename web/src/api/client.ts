@@ -1,105 +1,187 @@
-// One wrapper around fetch: a deadline, JSON, and an error that says what went wrong.
-import type { HealthAnswer, Me, Snapshot, StatusAnswer } from './types';
+// The one way to the daemon: calls typed by path and method, with the session's CSRF token, a
+// deadline, and refusals as ApiError. A session that ends in the middle of a call is begun anew on
+// top of the page (`onSignedOut`), and the call goes on after that.
+import { ApiError, refusalOf } from './error';
+import type { AnswerOf, BodyOf, Method, NamesOf, PathOf, QueryOf } from './paths';
 
-const deadlineMs = 4000;
-// A password is hashed on the way, and others may wait for that too.
-const postDeadlineMs = 30_000;
+export { ApiError, isRecord, wordsOf } from './error';
+export type { Schema } from './paths';
 
-export class ApiError extends Error {
-  readonly status: number;
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+const deadlineMs = 15_000;
+// A password is hashed on the way, and a provider may be asked.
+const writeDeadlineMs = 60_000;
+
+type Values = Record<string, string | number | boolean | null | undefined>;
+
+// `path`: what stands for the names in braces. `ifMatch`: the ETag of what was read; the daemon
+// refuses with 409 or 412 when somebody else has changed it since. `timeoutMs` 0: no deadline.
+export interface Options<P extends string = string, Q = Values, B = unknown> {
+  path?: Record<NamesOf<P>, string>;
+  query?: Q;
+  body?: B;
+  ifMatch?: string;
+  headers?: Record<string, string>;
+  signal?: AbortSignal | undefined;
+  timeoutMs?: number;
 }
 
-export type Fetch = (path: string, init: RequestInit) => Promise<Response>;
-
-// `accepted` are the statuses whose body is the answer.
-async function getJson(fetcher: Fetch, path: string, accepted: number[]): Promise<unknown> {
-  const stop = new AbortController();
-  const timer = setTimeout(() => stop.abort(), deadlineMs);
-  try {
-    const response = await fetcher(path, {
-      headers: { accept: 'application/json' },
-      cache: 'no-store',
-      signal: stop.signal,
-    });
-    if (!accepted.includes(response.status)) {
-      throw new ApiError(response.status, `${path} answered ${response.status}`);
-    }
-    return await response.json();
-  } catch (error) {
-    if (error instanceof ApiError) throw error;
-    if (stop.signal.aborted) throw new ApiError(0, `no answer from ${path} within ${deadlineMs / 1000} s`);
-    throw new ApiError(0, `no usable answer from ${path}`);
-  } finally {
-    clearTimeout(timer);
-  }
+// An answer with what stands in its head.
+export interface Tagged<T> {
+  data: T;
+  etag: string;
+  status: number;
+  headers: Headers;
 }
 
-// Sends a JSON object; the daemon's own words are the failure's. In a session that is to change
-// something `csrf` is its token.
-export async function postJson(
-  fetcher: Fetch, path: string, body: object, csrf?: string,
-): Promise<Record<string, unknown>> {
-  return ask(fetcher, path, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/json', accept: 'application/json',
-      ...(csrf !== undefined && { 'x-csrf-token': csrf }),
-    },
-    body: JSON.stringify(body),
+export interface ClientSettings {
+  fetcher?: Fetch;
+  base?: string;
+  // The CSRF token of the session, '' without one.
+  csrf?: () => string;
+  // The session has ended: true when the call shall be tried again, because somebody signed in.
+  onSignedOut?: () => Promise<boolean>;
+  // The CSRF token is no longer the session's (another tab signed in): reads it anew.
+  onStaleCsrf?: () => Promise<void>;
+}
+
+// The address of this page without its hash and file, so that everything works under a prefix.
+export function pageBase(): string {
+  return typeof document === 'undefined' ? 'http://localhost/' : new URL('.', document.baseURI).href;
+}
+
+export function fillPath(path: string, values: Record<string, string> = {}): string {
+  return path.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = values[name];
+    if (value === undefined || value === '') throw new Error(`${path} needs "${name}"`);
+    return encodeURIComponent(value);
   });
 }
 
-// The object that is at a path, for whoever is signed in.
-export async function getObject(fetcher: Fetch, path: string): Promise<Record<string, unknown>> {
-  return ask(fetcher, path, { headers: { accept: 'application/json' }, cache: 'no-store' });
-}
-
-async function ask(
-  fetcher: Fetch, path: string, init: RequestInit,
-): Promise<Record<string, unknown>> {
-  let response: Response;
-  try {
-    response = await fetcher(path, { ...init, signal: AbortSignal.timeout(postDeadlineMs) });
-  } catch {
-    throw new ApiError(0, 'The daemon does not answer. Is kvcs serve running?');
+export function queryString(query: Values = {}): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null && value !== '') search.append(name, String(value));
   }
-  const answer: unknown = await response.json().catch(() => null);
-  const said = isRecord(answer) ? answer : {};
-  if (!response.ok) {
-    const words = typeof said['error'] === 'string' ? said['error'] : `${path} answered ${response.status}`;
-    throw new ApiError(response.status, words);
+  const text = search.toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+export class Client {
+  private readonly settings: ClientSettings;
+  constructor(settings: ClientSettings = {}) {
+    this.settings = settings;
   }
-  return said;
-}
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function readHealth(body: unknown): HealthAnswer {
-  if (!isRecord(body) || typeof body['status'] !== 'string') {
-    throw new ApiError(0, '/health did not answer as a kvcs does');
+  // Calls can be told to ask for a sign-in after the client was made.
+  configure(more: ClientSettings): void {
+    Object.assign(this.settings, more);
   }
-  const services: Record<string, string> = {};
-  if (isRecord(body['services'])) {
-    for (const [name, state] of Object.entries(body['services'])) services[name] = String(state);
+
+  // The absolute address of a path, for links, downloads and commands.
+  url(path: string, query?: Values): string {
+    const base = this.settings.base ?? pageBase();
+    return new URL(path.replace(/^\//, ''), base).href + queryString(query);
   }
-  return { ...(body as object), status: body['status'], services };
+
+  async get<P extends PathOf<'get'>>(path: P, options?: Options<P, QueryOf<P, 'get'>>) {
+    return (await this.ask<AnswerOf<P, 'get'>>('get', path, options)).data;
+  }
+  async post<P extends PathOf<'post'>>(
+    path: P, options?: Options<P, QueryOf<P, 'post'>, BodyOf<P, 'post'>>,
+  ) {
+    return (await this.ask<AnswerOf<P, 'post'>>('post', path, options)).data;
+  }
+  async put<P extends PathOf<'put'>>(
+    path: P, options?: Options<P, QueryOf<P, 'put'>, BodyOf<P, 'put'>>,
+  ) {
+    return (await this.ask<AnswerOf<P, 'put'>>('put', path, options)).data;
+  }
+  async patch<P extends PathOf<'patch'>>(
+    path: P, options?: Options<P, QueryOf<P, 'patch'>, BodyOf<P, 'patch'>>,
+  ) {
+    return (await this.ask<AnswerOf<P, 'patch'>>('patch', path, options)).data;
+  }
+  async delete<P extends PathOf<'delete'>>(
+    path: P, options?: Options<P, QueryOf<P, 'delete'>, BodyOf<P, 'delete'>>,
+  ) {
+    return (await this.ask<AnswerOf<P, 'delete'>>('delete', path, options)).data;
+  }
+  // A thing with its ETag, which `ifMatch` of a later change carries.
+  async getTagged<P extends PathOf<'get'>>(
+    path: P, options?: Options<P, QueryOf<P, 'get'>>,
+  ): Promise<Tagged<AnswerOf<P, 'get'>>> {
+    return this.ask<AnswerOf<P, 'get'>>('get', path, options);
+  }
+
+  // Any path, also one that the document has not; T is the caller's claim.
+  async ask<T>(method: Method, path: string, options: Options = {}): Promise<Tagged<T>> {
+    const url = this.url(fillPath(path, options.path), options.query);
+    const headers: Record<string, string> = { accept: 'application/json', ...options.headers };
+    if (options.body !== undefined) headers['content-type'] = 'application/json';
+    if (options.ifMatch !== undefined) headers['if-match'] = options.ifMatch;
+    const response = await this.send(url, {
+      method: method.toUpperCase(),
+      headers,
+      cache: 'no-store',
+      ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
+      ...(options.signal && { signal: options.signal }),
+    }, options.timeoutMs ?? (method === 'get' ? deadlineMs : writeDeadlineMs));
+    const data = (await response.json().catch(() => undefined)) as T;
+    return { data, etag: response.headers.get('etag') ?? '', status: response.status, headers: response.headers };
+  }
+
+  // The response itself, for streams, CSV and uploads; refusals are thrown like everywhere.
+  // `path` may be a path of the daemon or an absolute address.
+  async raw(path: string, init: RequestInit = {}, timeoutMs = 0): Promise<Response> {
+    return this.send(/^https?:/.test(path) ? path : this.url(path), init, timeoutMs);
+  }
+
+  private async send(url: string, init: RequestInit, timeoutMs: number): Promise<Response> {
+    let response = await this.once(url, init, timeoutMs);
+    if (response.status === 401 && this.settings.onSignedOut && await this.settings.onSignedOut()) {
+      response = await this.once(url, init, timeoutMs);
+    }
+    if (response.ok) return response;
+    const error = await readRefusal(response, url);
+    if (error.code !== 'csrf_token_missing' && !/csrf/i.test(error.message)) throw error;
+    if (!this.settings.onStaleCsrf) throw error;
+    await this.settings.onStaleCsrf();
+    response = await this.once(url, init, timeoutMs);
+    if (response.ok) return response;
+    throw await readRefusal(response, url);
+  }
+
+  private async once(url: string, init: RequestInit, timeoutMs: number): Promise<Response> {
+    const stop = new AbortController();
+    const timer = timeoutMs > 0 ? setTimeout(() => stop.abort(), timeoutMs) : undefined;
+    const follow = () => stop.abort();
+    init.signal?.addEventListener('abort', follow);
+    if (init.signal?.aborted) stop.abort();
+    const csrf = this.settings.csrf?.() ?? '';
+    const writes = init.method !== undefined && init.method !== 'GET' && init.method !== 'HEAD';
+    const headers = new Headers(init.headers);
+    if (writes && csrf !== '') headers.set('x-csrf-token', csrf);
+    try {
+      const fetcher: Fetch = this.settings.fetcher ?? ((to, what) => fetch(to, what));
+      return await fetcher(url, { credentials: 'same-origin', ...init, headers, signal: stop.signal });
+    } catch (error) {
+      if (init.signal?.aborted) throw error instanceof Error ? error : new Error(String(error));
+      throw new ApiError(0, stop.signal.aborted
+        ? `No answer within ${timeoutMs / 1000} s. Whether it was done is not known.`
+        : 'The daemon does not answer. Is kvcs serve running?');
+    } finally {
+      clearTimeout(timer);
+      init.signal?.removeEventListener('abort', follow);
+    }
+  }
 }
 
-export async function readSnapshot(fetcher: Fetch): Promise<Snapshot> {
-  const health = readHealth(await getJson(fetcher, '/health', [200, 503]));
-  const status = await getJson(fetcher, '/api/v1/status', [200]).catch(() => null);
-  return { health, status: isRecord(status) ? (status as StatusAnswer) : null };
+async function readRefusal(response: Response, url: string): Promise<ApiError> {
+  const body: unknown = await response.json().catch(() => null);
+  return refusalOf(response.status, body, response.headers, new URL(url).pathname);
 }
 
-// Who is signed in; null for nobody, also when that cannot be told.
-export async function readMe(fetcher: Fetch): Promise<Me | null> {
-  const me = await getJson(fetcher, '/api/v1/me', [200]).catch(() => null);
-  if (!isRecord(me) || me['kind'] !== 'person' || typeof me['csrf_token'] !== 'string') return null;
-  return { name: String(me['name']), csrf_token: me['csrf_token'] };
-}
+// The client of the page.
+export const api = new Client();

@@ -1,34 +1,99 @@
+// Things to copy: ids, commands in several languages, secrets that are shown once.
+import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { shortId } from './format';
 
 const confirmationMs = 1600;
 
-// Shell lines with a button that copies them. Without the clipboard (plain HTTP on another host) it
-// selects the text instead.
-export function Command({ label, lines }: { label: string; lines: string[] }) {
+// Copies, and says that it did. Without the clipboard (plain HTTP on another host) `select` shows
+// what to copy by hand.
+function useCopy(text: string, select?: () => void): [string, () => void] {
   const [said, setSaid] = useState('');
-  const code = useRef<HTMLElement>(null);
   useEffect(() => {
     if (said === '') return;
     const timer = setTimeout(() => setSaid(''), confirmationMs);
     return () => clearTimeout(timer);
   }, [said]);
-
-  const select = () => {
-    const selection = getSelection();
-    if (code.current && selection) selection.selectAllChildren(code.current);
-    setSaid('Selected');
+  const byHand = () => {
+    select?.();
+    setSaid(select ? 'Selected' : 'Not copied');
   };
   const copy = () => {
-    if (!navigator.clipboard) return select();
-    navigator.clipboard.writeText(lines.join('\n')).then(() => setSaid('Copied'), select);
+    if (!navigator.clipboard) return byHand();
+    navigator.clipboard.writeText(text).then(() => setSaid('Copied'), byHand);
   };
+  return [said, copy];
+}
 
+// A button that copies a text; `label` names what: "Copy: the key".
+export function Copy({ text, label, children = 'Copy' }: { text: string; label: string; children?: ComponentChildren }) {
+  const [said, copy] = useCopy(text);
+  return (
+    <button type="button" class="button plain" onClick={copy} aria-label={said || `Copy: ${label}`}>
+      <span aria-live="polite">{said || children}</span>
+    </button>
+  );
+}
+
+// An id or another short text of machines, shortened in the middle; a click copies all of it.
+export function Code({ text, chars = 14, label = 'id' }: { text: string; chars?: number; label?: string }) {
+  const [said, copy] = useCopy(text);
+  return (
+    <button type="button" class="code-copy" title={text} aria-label={`Copy ${label} ${text}`} onClick={(event) => {
+      event.stopPropagation();
+      copy();
+    }}>
+      <code>{shortId(text, chars)}</code><span class="code-said" aria-live="polite">{said}</span>
+    </button>
+  );
+}
+
+// Shell lines with a button that copies them.
+export function Command({ label, lines }: { label: string; lines: string[] }) {
+  const code = useRef<HTMLElement>(null);
+  const [said, copy] = useCopy(lines.join('\n'), () => {
+    if (code.current) getSelection()?.selectAllChildren(code.current);
+  });
   return (
     <div class="command">
-      <pre tabIndex={0}><code ref={code}>{lines.join('\n')}</code></pre>
-      <button type="button" onClick={copy} aria-label={`Copy: ${label}`}>
+      <pre tabIndex={0} aria-label={label}><code ref={code}>{lines.join('\n')}</code></pre>
+      <button type="button" class="button plain" onClick={copy} aria-label={said || `Copy: ${label}`}>
         <span aria-live="polite">{said || 'Copy'}</span>
       </button>
+    </div>
+  );
+}
+
+// The same call in several languages: {curl: "…", CLI: "…", Python: "…", JS: "…"}.
+export function Commands({ label, ways }: { label: string; ways: Record<string, string> }) {
+  const names = Object.keys(ways);
+  const [chosen, choose] = useState(names[0] ?? '');
+  const name = names.includes(chosen) ? chosen : names[0] ?? '';
+  return (
+    <div class="commands">
+      <div class="tabs small" role="group" aria-label={`${label}: language`}>
+        {names.map((one) => (
+          <button key={one} type="button" class="tab" aria-pressed={one === name} onClick={() => choose(one)}>{one}</button>
+        ))}
+      </div>
+      <Command label={`${label}, ${name}`} lines={(ways[name] ?? '').split('\n')} />
+    </div>
+  );
+}
+
+// A secret that the daemon shows once: masked until asked for, copied by a button that says so.
+export function Secret({ text, label, children }: { text: string; label: string; children?: ComponentChildren }) {
+  const [shown, show] = useState(false);
+  return (
+    <div class="secret">
+      <p>{children ?? `${label} is made. Copy it now; it is not shown again.`}</p>
+      <div class="secret-row">
+        <code>{shown ? text : '•'.repeat(Math.min(text.length, 32))}</code>
+        <button type="button" class="button quiet" aria-pressed={shown} onClick={() => show(!shown)}>
+          {shown ? 'Hide' : 'Show'}
+        </button>
+        <Copy text={text} label={label}>Copy</Copy>
+      </div>
     </div>
   );
 }

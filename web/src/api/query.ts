@@ -1,0 +1,235 @@
+// Reading for pages: paint from the last answer, refresh behind it; lists that come in pages. The
+// answers are kept in memory alone, and are gone with the session.
+import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { ApiError, wordsOf } from './error';
+
+interface Kept { data: unknown; at: number }
+const keptMax = 300;
+const kept = new Map<string, Kept>();
+const watchers = new Map<string, Set<() => void>>();
+
+function keep(key: string, data: unknown): void {
+  kept.delete(key);
+  kept.set(key, { data, at: Date.now() });
+  const oldest = kept.keys().next().value;
+  if (kept.size > keptMax && oldest !== undefined) kept.delete(oldest);
+}
+
+// Everything that begins with `prefix` is read anew where it is shown, and forgotten elsewhere.
+export function invalidate(prefix: string): void {
+  for (const key of [...kept.keys()]) {
+    if (key.startsWith(prefix) && !watchers.has(key)) kept.delete(key);
+  }
+  for (const [key, all] of [...watchers]) {
+    if (key.startsWith(prefix)) for (const refresh of [...all]) refresh();
+  }
+}
+
+export function clearCache(): void {
+  kept.clear();
+  for (const all of [...watchers.values()]) for (const refresh of [...all]) refresh();
+}
+
+function watch(key: string, refresh: () => void): () => void {
+  const all = watchers.get(key) ?? new Set();
+  watchers.set(key, all.add(refresh));
+  return () => {
+    all.delete(refresh);
+    if (all.size === 0) watchers.delete(key);
+  };
+}
+
+export interface Query<T> {
+  // The last answer; undefined before the first.
+  data: T | undefined;
+  // Why the last try failed; `data` is then the answer before.
+  error: ApiError | undefined;
+  // A question is under way.
+  busy: boolean;
+  // When `data` came, in ms since 1970.
+  at: number | undefined;
+  refresh: () => void;
+  // Puts a changed answer in place, without asking.
+  set: (data: T) => void;
+}
+
+const asError = (error: unknown): ApiError =>
+  error instanceof ApiError ? error : new ApiError(0, wordsOf(error));
+const isHidden = (): boolean => typeof document !== 'undefined' && document.hidden;
+// A page that nobody has touched for this long stops polling until somebody does.
+const idleMs = 10 * 60_000;
+let touchedAt = Date.now();
+if (typeof addEventListener === 'function') {
+  for (const event of ['pointerdown', 'keydown', 'wheel']) {
+    addEventListener(event, () => { touchedAt = Date.now(); }, { passive: true });
+  }
+}
+
+// `key`: names the answer, with everything it depends on ("/api/v1/artifacts?q=x"); null asks for
+// nothing. `pollMs`: asks again that long after each answer while the page is seen and used.
+export function useQuery<T>(
+  key: string | null, fetcher: (signal: AbortSignal) => Promise<T>, options: { pollMs?: number } = {},
+): Query<T> {
+  const [, draw] = useState(0);
+  const state = useRef<{ key: string | null; error: ApiError | undefined; busy: boolean }>(
+    { key, error: undefined, busy: key !== null });
+  if (state.current.key !== key) state.current = { key, error: undefined, busy: key !== null };
+  const ask = useRef(fetcher);
+  ask.current = fetcher;
+  const run = useRef<() => void>(() => undefined);
+  const { pollMs } = options;
+
+  useEffect(() => {
+    if (key === null) return;
+    let stop: AbortController | null = null;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const mine = () => state.current.key === key;
+    const again = () => {
+      if (pollMs === undefined) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        if (isHidden() || Date.now() - touchedAt > idleMs) again();
+        else refresh();
+      }, pollMs);
+    };
+    const refresh = () => {
+      stop?.abort();
+      const current = new AbortController();
+      stop = current;
+      if (mine()) { state.current.busy = true; draw((n) => n + 1); }
+      ask.current(current.signal).then((data) => {
+        if (current.signal.aborted) return;
+        keep(key, data);
+        if (mine()) state.current.error = undefined;
+      }, (error: unknown) => {
+        if (!current.signal.aborted && mine()) state.current.error = asError(error);
+      }).finally(() => {
+        if (current.signal.aborted) return;
+        if (mine()) { state.current.busy = false; draw((n) => n + 1); }
+        again();
+      });
+    };
+    run.current = refresh;
+    const unwatch = watch(key, refresh);
+    refresh();
+    return () => {
+      unwatch();
+      stop?.abort();
+      clearTimeout(timer);
+    };
+  }, [key, pollMs]);
+
+  const found = key === null ? undefined : kept.get(key);
+  const set = useCallback((data: T) => {
+    if (key !== null) keep(key, data);
+    draw((n) => n + 1);
+  }, [key]);
+  return {
+    data: found?.data as T | undefined,
+    error: state.current.error,
+    busy: state.current.busy,
+    at: found?.at,
+    refresh: () => run.current(),
+    set,
+  };
+}
+
+// One page of a list: its rows, and the cursor of the next page, null or '' after the last.
+export interface Slice<T> { rows: T[]; next: string | null | undefined; total?: number }
+
+export interface Pages<T> {
+  // Undefined before the first answer.
+  rows: T[] | undefined;
+  total: number | undefined;
+  error: ApiError | undefined;
+  busy: boolean;
+  hasMore: boolean;
+  more: () => void;
+  refresh: () => void;
+  // How many rows arrived above since; `refresh` shows them.
+  fresh: number;
+  // Takes rows out or changes them at once, until the next answer.
+  edit: (change: (rows: T[]) => T[]) => void;
+}
+
+interface PagesState<T> { rows: T[]; next: string | null | undefined; total: number | undefined }
+
+// `idOf` tells rows apart; with `pollMs` the first page is asked for again and new rows are counted.
+export function usePages<T>(
+  key: string | null, fetchPage: (cursor: string | undefined, signal: AbortSignal) => Promise<Slice<T>>,
+  options: { idOf?: (row: T) => string; pollMs?: number } = {},
+): Pages<T> {
+  const [moreBusy, setMoreBusy] = useState(false);
+  const [moreError, setMoreError] = useState<ApiError | undefined>(undefined);
+  const first = useQuery<PagesState<T>>(key, async (signal) => {
+    const slice = await fetchPage(undefined, signal);
+    return { rows: slice.rows, next: slice.next, total: slice.total };
+  });
+  const { idOf, pollMs } = options;
+  const peek = useQuery<string[]>(key !== null && pollMs !== undefined && idOf ? `${key}#peek` : null,
+    async (signal) => (await fetchPage(undefined, signal)).rows.map((row) => idOf!(row)),
+    pollMs === undefined ? {} : { pollMs });
+  const { data } = first;
+  const fresh = useMemo(() => {
+    if (!data || !peek.data || !idOf || (peek.at ?? 0) < (first.at ?? 0)) return 0;
+    const known = new Set(data.rows.map(idOf));
+    return peek.data.filter((id) => !known.has(id)).length;
+  }, [data, peek.data]);
+  const fetchRef = useRef(fetchPage);
+  fetchRef.current = fetchPage;
+
+  const more = useCallback(() => {
+    if (!data?.next || moreBusy) return;
+    setMoreBusy(true);
+    fetchRef.current(data.next, new AbortController().signal).then((slice) => {
+      const known = new Set(idOf ? data.rows.map(idOf) : []);
+      const added = idOf ? slice.rows.filter((row) => !known.has(idOf(row))) : slice.rows;
+      first.set({ rows: [...data.rows, ...added], next: slice.next, total: slice.total ?? data.total });
+      setMoreError(undefined);
+    }, (error: unknown) => setMoreError(asError(error))).finally(() => setMoreBusy(false));
+  }, [data, moreBusy]);
+  return {
+    rows: data?.rows,
+    total: data?.total,
+    error: first.error ?? moreError,
+    busy: first.busy || moreBusy,
+    hasMore: Boolean(data?.next),
+    more,
+    refresh: first.refresh,
+    fresh,
+    edit: (change) => { if (data) first.set({ ...data, rows: change(data.rows) }); },
+  };
+}
+
+export interface Action<A extends unknown[]> {
+  run: (...args: A) => Promise<boolean>;
+  busy: boolean;
+  error: ApiError | undefined;
+  clear: () => void;
+}
+
+// Something that a button does: busy while it runs, its refusal beside it. `run` resolves with
+// whether it went well, and does nothing while it runs already.
+export function useAction<A extends unknown[]>(act: (...args: A) => Promise<unknown>): Action<A> {
+  const [state, setState] = useState<{ busy: boolean; error: ApiError | undefined }>(
+    { busy: false, error: undefined });
+  const running = useRef(false);
+  const latest = useRef(act);
+  latest.current = act;
+  const run = useCallback(async (...args: A) => {
+    if (running.current) return false;
+    running.current = true;
+    setState({ busy: true, error: undefined });
+    try {
+      await latest.current(...args);
+      setState({ busy: false, error: undefined });
+      return true;
+    } catch (error) {
+      setState({ busy: false, error: asError(error) });
+      return false;
+    } finally {
+      running.current = false;
+    }
+  }, []);
+  return { run, ...state, clear: () => setState({ busy: false, error: undefined }) };
+}

@@ -1,0 +1,85 @@
+// Who is signed in, and what they may see. The daemon decides what is allowed; these only decide
+// what is shown.
+import { createStore, useStore } from '../store';
+import { api, ApiError, type Schema } from './client';
+import { clearCache } from './query';
+
+export type Me = Schema<'Me'>;
+export type Role = 'owner' | 'admin' | 'member' | 'viewer';
+
+// undefined: not asked yet; null: nobody.
+export const meStore = createStore<Me | null | undefined>(undefined);
+// Whether the sign-in stands on top of the page, because the session ended in the middle.
+export const signInStore = createStore<{ done: (signedIn: boolean) => void } | null>(null);
+
+export function useMe(): Me | null | undefined {
+  return useStore(meStore);
+}
+
+// Reads anew who is signed in; null for nobody. Throws when the daemon does not answer.
+export async function loadMe(): Promise<Me | null> {
+  try {
+    const response = await api.raw('/api/v1/me', { headers: { accept: 'application/json' }, cache: 'no-store' }, 15_000);
+    meStore.set((await response.json()) as Me);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 401) throw error;
+    meStore.set(null);
+  }
+  return meStore.get() ?? null;
+}
+
+export type Changes = Schema<'MyChanges'>;
+// Changes the own name, or which organization and project are active; every list is read anew.
+export async function changeMe(body: Changes): Promise<void> {
+  meStore.set(await api.patch('/api/v1/me', { body }));
+  if (body.organization_id !== undefined || body.project_id !== undefined) clearCache();
+}
+
+export async function signOut(): Promise<void> {
+  await api.post('/auth/logout').catch((error: unknown) => {
+    if (!(error instanceof ApiError) || error.status !== 401) throw error;
+  });
+  clearCache();
+  meStore.set(null);
+}
+
+// One question for all calls that met the end of the session at the same time.
+let asked: Promise<boolean> | null = null;
+function askSignIn(): Promise<boolean> {
+  // Before anybody was signed in, there is nothing to go on with.
+  if (!meStore.get()) return Promise.resolve(false);
+  const before = meStore.get()?.person_id;
+  asked ??= new Promise<boolean>((resolve) => {
+    signInStore.set({
+      done: (signedIn) => {
+        signInStore.set(null);
+        asked = null;
+        // Somebody else must not carry out what the first one had begun.
+        const same = meStore.get()?.person_id === before;
+        if (signedIn && !same) clearCache();
+        resolve(signedIn && same);
+      },
+    });
+  });
+  return asked;
+}
+
+api.configure({
+  csrf: () => meStore.get()?.csrf_token ?? '',
+  onSignedOut: askSignIn,
+  onStaleCsrf: async () => void (await loadMe()),
+});
+
+// The own role in the active organization.
+export function roleOf(me: Me): Role {
+  const place = me.organizations?.find((one) => one.organization_id === me.organization_id);
+  return place?.role ?? 'viewer';
+}
+// May change things of the organization's projects.
+export const mayWrite = (me: Me): boolean => roleOf(me) !== 'viewer';
+// May manage the organization: members, keys, plan.
+export const mayManage = (me: Me): boolean => ['owner', 'admin'].includes(roleOf(me));
+export const isOwner = (me: Me): boolean => roleOf(me) === 'owner';
+// May see the administration at all; may change it.
+export const isOperator = (me: Me): boolean => (me.operator_role ?? null) !== null;
+export const mayOperate = (me: Me): boolean => ['owner', 'admin'].includes(me.operator_role ?? '');

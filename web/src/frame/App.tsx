@@ -1,0 +1,62 @@
+// The whole: who is signed in decides between the frame with its pages, a page that is open to
+// everybody, and the way in.
+import { useEffect, useState } from 'preact/hooks';
+import { loadMe, signInStore, useMe } from '../api/session';
+import { href, installShortcuts, navigate, usePlace } from '../router';
+import { useStore } from '../store';
+import { Button, Dialog, ErrorBox, Skeleton, Toasts } from '../ui';
+import { SignIn } from '../pages/portal/SignIn';
+import { Alone } from './Alone';
+import { Frame } from './Frame';
+import { Outlet, useRoute } from './Outlet';
+
+// On top of the page that a session has ended under: nothing that was typed is lost.
+function SignInOnTop() {
+  const asked = useStore(signInStore);
+  if (!asked) return null;
+  return (
+    <Dialog title="Sign in again" onClose={() => asked.done(false)}>
+      <p>Your session has ended. Sign in, and the page goes on where it was.</p>
+      <SignIn onDone={() => { void loadMe().then(() => asked.done(true), () => asked.done(false)); }} />
+    </Dialog>
+  );
+}
+
+export function App() {
+  const me = useMe();
+  const [failure, setFailure] = useState<unknown>(null);
+  const { path, query } = usePlace();
+  const loaded = useRoute(path);
+  const ask = () => {
+    setFailure(null);
+    loadMe().catch(setFailure);
+  };
+  useEffect(ask, []);
+  useEffect(installShortcuts, []);
+  const isOpen = loaded?.kind === 'page' && loaded.route.open === true && loaded.path === path;
+  const needsSignIn = me === null && loaded !== undefined && loaded.path === path && !isOpen;
+  useEffect(() => {
+    if (!needsSignIn) return;
+    const next = href(path, Object.fromEntries(query));
+    navigate(href('/login', path === '/' ? {} : { next }), { replace: true });
+  }, [needsSignIn]);
+
+  if (failure !== null) {
+    return <Alone><h1>kvcs is not reachable</h1><ErrorBox error={failure} /><Button kind="primary" onClick={ask}>Try again</Button></Alone>;
+  }
+  // A page that is open stands alone for those who are not signed in, and so do the ways in.
+  if (me === null || (isOpen && loaded.route.path.startsWith('/') && alone.has(path.split('/')[1] ?? ''))) {
+    return <><Alone wide={!alone.has(path.split('/')[1] ?? '')}>{isOpen ? <Outlet loaded={loaded} /> : <Skeleton />}</Alone><Toasts /></>;
+  }
+  if (me === undefined) return <Alone><Skeleton /></Alone>;
+  return (
+    <>
+      <Frame me={me}><Outlet key={`${me.organization_id} ${me.project_id}`} loaded={loaded} /></Frame>
+      <SignInOnTop />
+      <Toasts />
+    </>
+  );
+}
+
+// Ways in, which have no frame whoever is signed in.
+const alone = new Set(['login', 'setup', 'invitation', 'reset', 'forgot', 'device']);

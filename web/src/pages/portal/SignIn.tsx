@@ -1,0 +1,52 @@
+// Address and password, or another provider of sign-ins, and the code of a second factor.
+import { useState } from 'preact/hooks';
+import { api } from '../../api/client';
+import { useQuery } from '../../api/query';
+import { href } from '../../router';
+import { Field, Form } from '../../ui';
+
+// Where a provider leads back to is a path of this host, with the hash of the page.
+export function wayBack(url: string, next: string): string {
+  return `${api.url(url)}?next=${encodeURIComponent(`/${next}`)}`;
+}
+
+function Providers({ next }: { next: string }) {
+  const { data } = useQuery('/auth/providers', (signal) => api.get('/auth/providers', { signal }));
+  const ways = data?.providers ?? [];
+  if (ways.length === 0) return null;
+  return (
+    <p>Or sign in through{' '}
+      {ways.map((way, at) => <span key={way.name}>{at > 0 && ', '}<a href={wayBack(way.url, next)}>{way.name}</a></span>)}.
+    </p>
+  );
+}
+
+// `onDone`: the session has begun. `next`: the hash that other providers lead back to.
+export function SignIn({ onDone, next = '#/' }: { onDone: () => void; next?: string }) {
+  const [ticket, setTicket] = useState('');
+  if (ticket !== '') {
+    return (
+      <Form key="code" submit="Go on" onCancel={() => setTicket('')} onSubmit={async ({ code = '' }) => {
+        await api.post('/auth/login/totp', { body: { ticket, code: code.trim() } });
+        onDone();
+      }}>
+        <p>Your account asks for a code of your authenticator app, or one of your recovery codes.</p>
+        <Field name="code" label="Code" required maxLength={40} autocomplete="one-time-code" autofocus />
+      </Form>
+    );
+  }
+  return (
+    <>
+      <Form key="password" submit="Sign in" onSubmit={async ({ email = '', password = '' }) => {
+        const step = await api.post('/auth/login', { body: { email, password } });
+        if (step.totp_required) setTicket(step.ticket ?? '');
+        else onDone();
+      }}>
+        <Field name="email" label="E-mail address" type="email" autocomplete="username" required />
+        <Field name="password" label="Password" type="password" autocomplete="current-password" required />
+      </Form>
+      <Providers next={next} />
+      <p class="small"><a href={href('/forgot')}>Forgot the password?</a></p>
+    </>
+  );
+}

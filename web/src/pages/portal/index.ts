@@ -1,0 +1,12 @@
+// The pages of the organization, of signing in and of the own account; each is loaded when it is
+// opened. `open`: also for those who have not signed in.
+import type { PageRoute } from '../../areas';
+
+export const routes: PageRoute[] = [
+  { path: '/login', load: () => import('./LoginPage'), open: true },
+  { path: '/setup', load: () => import('./SetupPage'), open: true },
+  { path: '/invitation', load: () => import('./InvitationPage'), open: true },
+  { path: '/reset', load: () => import('./ResetPage'), open: true },
+  { path: '/forgot', load: () => import('./ForgotPage'), open: true },
+  { path: '/device', load: () => import('./DevicePage'), open: true },
+];

@@ -1,0 +1,148 @@
+// Where the page is: the part of the address behind '#', a path and a query. Filters, ranges and
+// selections are kept in that query, so that a link leads back to the same view.
+import { useCallback, useEffect } from 'preact/hooks';
+import { createStore, useStore } from './store';
+
+// "#/artifacts/x?tab=layers" → {path: "/artifacts/x", query: tab=layers}.
+export interface Place { path: string; query: URLSearchParams }
+export type QueryValues = Record<string, string | number | boolean | null | undefined>;
+
+export function parseHash(hash: string): Place {
+  const text = hash.replace(/^#/, '');
+  const mark = text.indexOf('?');
+  const path = (mark < 0 ? text : text.slice(0, mark)).replace(/\/+$/, '');
+  return {
+    path: path.startsWith('/') ? path : '/' + path,
+    query: new URLSearchParams(mark < 0 ? '' : text.slice(mark + 1)),
+  };
+}
+
+// The address of a page for a link: href('/artifacts', {q: 'x'}) → "#/artifacts?q=x". Values that
+// are empty, null or false are left out.
+export function href(path: string, query: QueryValues = {}): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null && value !== '' && value !== false) {
+      search.set(name, String(value));
+    }
+  }
+  const text = search.toString();
+  return `#${path}${text === '' ? '' : `?${text}`}`;
+}
+
+// "/artifacts/:id" and "/artifacts/a%20b" → {id: "a b"}; null where they do not match. A last part
+// ":rest*" takes all that is left.
+export function matchPath(pattern: string, path: string): Record<string, string> | null {
+  const wanted = pattern.split('/').filter(Boolean);
+  const parts = path.split('/').filter(Boolean);
+  const params: Record<string, string> = {};
+  for (const [at, part] of wanted.entries()) {
+    if (part.endsWith('*') && part.startsWith(':')) {
+      params[part.slice(1, -1)] = parts.slice(at).map(decode).join('/');
+      return params;
+    }
+    const given = parts[at];
+    if (given === undefined) return null;
+    if (part.startsWith(':')) params[part.slice(1)] = decode(given);
+    else if (part !== given) return null;
+  }
+  return parts.length === wanted.length ? params : null;
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+const hashStore = createStore<string>(typeof location === 'undefined' ? '' : location.hash);
+if (typeof addEventListener === 'function') {
+  addEventListener('hashchange', () => hashStore.set(location.hash));
+}
+
+// `to`: "#/path?…" as `href` makes it. `replace`: the back button skips what was before.
+export function navigate(to: string, options: { replace?: boolean } = {}): void {
+  if (options.replace) history.replaceState(history.state, '', to);
+  else history.pushState(null, '', to);
+  hashStore.set(location.hash);
+}
+
+export function usePlace(): Place {
+  return parseHash(useStore(hashStore));
+}
+
+// A value of the address's query, and how to change it: const [sort, setSort] = useParam('sort',
+// 'newest'). The fallback is never written into the address. Typing does not fill the history.
+export function useParam(name: string, fallback = ''): [string, (value: string) => void] {
+  const value = usePlace().query.get(name) ?? fallback;
+  const set = useCallback((next: string) => {
+    setParams({ [name]: next === fallback ? null : next });
+  }, [name, fallback]);
+  return [value, set];
+}
+
+// Changes several values of the query at once; null takes one out.
+export function setParams(values: QueryValues, options: { replace?: boolean } = { replace: true }): void {
+  const { path, query } = parseHash(location.hash);
+  for (const [name, value] of Object.entries(values)) {
+    if (value === undefined || value === null || value === '' || value === false) query.delete(name);
+    else query.set(name, String(value));
+  }
+  navigate(href(path, Object.fromEntries(query)), options);
+}
+
+// The tab's title.
+export function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = title === '' ? 'kvcs' : `${title} · kvcs`;
+  }, [title]);
+}
+
+// ---- keyboard -----------------------------------------------------------------------------
+
+// A shortcut as the list under `?` shows it.
+export interface Shortcut { keys: string; text: string; run: () => void }
+const shortcuts = new Set<Shortcut>();
+export const allShortcuts = (): Shortcut[] => [...shortcuts];
+
+// `keys`: "c", "/", "g a" (one after the other), "mod+k" (Ctrl or ⌘). Letters do nothing while
+// somebody types. null: none just now.
+export function useShortcut(keys: string, text: string, run: (() => void) | null): void {
+  useEffect(() => {
+    if (run === null) return;
+    const shortcut = { keys, text, run };
+    shortcuts.add(shortcut);
+    return () => { shortcuts.delete(shortcut); };
+  }, [keys, text, run]);
+}
+
+const sequenceMs = 1200;
+export function isTyping(target: EventTarget | null): boolean {
+  const element = target as HTMLElement | null;
+  return Boolean(element?.closest?.('input, textarea, select, [contenteditable]'));
+}
+
+export function installShortcuts(): () => void {
+  let first = '';
+  let firstAt = 0;
+  const listen = (event: KeyboardEvent) => {
+    if (event.defaultPrevented || event.altKey) return;
+    const mod = event.ctrlKey || event.metaKey;
+    if (!mod && (isTyping(event.target) || document.querySelector('dialog[open]'))) return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const keys = mod ? `mod+${key}` : key;
+    const sequence = event.timeStamp - firstAt < sequenceMs ? `${first} ${keys}` : '';
+    // The last one that was set up stands for the innermost part of the page.
+    const found = [...shortcuts].reverse().find((one) => one.keys === sequence)
+      ?? [...shortcuts].reverse().find((one) => one.keys === keys);
+    first = keys;
+    firstAt = event.timeStamp;
+    if (!found) return;
+    event.preventDefault();
+    found.run();
+  };
+  addEventListener('keydown', listen);
+  return () => removeEventListener('keydown', listen);
+}

@@ -1,0 +1,65 @@
+// What a list is filtered by; every choice stands in the address, so that it can be sent and gone
+// back from.
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { setParams, usePlace, useShortcut } from '../router';
+
+// One of few; the first choice is "all" and has the value ''.
+export interface Filter { name: string; label: string; choices: { value: string; label: string }[] }
+
+const typingMs = 200;
+
+// `search`: the name in the address of what is typed; left out: no such field. `/` goes there.
+export function FilterBar({ search, placeholder = 'Filter…', filters = [], children }: {
+  search?: string; placeholder?: string; filters?: Filter[]; children?: ComponentChildren;
+}) {
+  const { query } = usePlace();
+  const set = [...(search ? [search] : []), ...filters.map((one) => one.name)].filter((name) => query.get(name));
+  return (
+    <div class="filter-bar" role="search">
+      {search && <SearchField name={search} placeholder={placeholder} />}
+      {filters.map((filter) => (
+        <label key={filter.name} class="filter">
+          <span>{filter.label}</span>
+          <select value={query.get(filter.name) ?? ''}
+            onChange={(event) => setParams({ [filter.name]: event.currentTarget.value })}>
+            {filter.choices.map((one) => <option key={one.value} value={one.value}>{one.label}</option>)}
+          </select>
+        </label>
+      ))}
+      {children}
+      {set.length > 0 && (
+        <button type="button" class="button quiet"
+          onClick={() => setParams(Object.fromEntries(set.map((name) => [name, null])))}>Clear</button>
+      )}
+    </div>
+  );
+}
+
+function SearchField({ name, placeholder }: { name: string; placeholder: string }) {
+  const given = usePlace().query.get(name) ?? '';
+  const [text, setText] = useState(given);
+  const field = useRef<HTMLInputElement>(null);
+  const sent = useRef(given);
+  // Somebody went back, or cleared it.
+  useEffect(() => {
+    if (given !== sent.current) setText(given);
+    sent.current = given;
+  }, [given]);
+  useEffect(() => {
+    if (text === sent.current) return;
+    const timer = setTimeout(() => {
+      sent.current = text;
+      setParams({ [name]: text });
+    }, typingMs);
+    return () => clearTimeout(timer);
+  }, [text, name]);
+  const focus = useRef(() => field.current?.focus());
+  useShortcut('/', 'Filter the list', focus.current);
+  return (
+    <input ref={field} class="filter-text" type="search" value={text} placeholder={placeholder} aria-label={placeholder}
+      autocomplete="off" spellcheck={false} maxLength={500}
+      onInput={(event) => setText(event.currentTarget.value)}
+      onKeyDown={(event) => { if (event.key === 'Escape') event.currentTarget.blur(); }} />
+  );
+}

@@ -1,0 +1,158 @@
+// Rows of things of one kind: sorted by their heads, moved through with j and k, chosen for a bulk
+// action, and drawn only where they are seen when there are many.
+import type { ComponentChildren } from 'preact';
+import { useCallback, useRef } from 'preact/hooks';
+import { useShortcut } from '../router';
+import { ErrorBox, Skeleton } from './feedback';
+import { useWindow } from './window';
+
+// `sort`: what the list is sorted by when the head is clicked ("name" and "-name" the other way
+// round). `narrow`: where the cell stands in a two-line row under 720 px.
+export interface Column<T> {
+  key: string;
+  label: string;
+  cell: (row: T) => ComponentChildren;
+  sort?: string;
+  align?: 'left' | 'right';
+  narrow?: 'title' | 'side' | 'sub' | 'end' | 'hide';
+  width?: string;
+}
+
+export interface TableProps<T> {
+  label: string;
+  // Undefined: not there yet.
+  rows: T[] | undefined;
+  columns: Column<T>[];
+  idOf: (row: T) => string;
+  // Where a row leads to; its first cell is the link, and the row can be clicked.
+  linkOf?: (row: T) => string | undefined;
+  sort?: string;
+  onSort?: (sort: string) => void;
+  // Chosen ids; with `onSelect` each row has a box, and `bulk` says what can be done with them.
+  selected?: string[];
+  onSelect?: (ids: string[]) => void;
+  bulk?: (ids: string[]) => ComponentChildren;
+  empty?: ComponentChildren;
+  error?: unknown;
+  onRetry?: () => void;
+}
+
+const places = ['title', 'side', 'sub', 'end'] as const;
+const placeOf = <T,>(column: Column<T>, at: number): string => column.narrow ?? places[at] ?? 'hide';
+
+function Head<T>({ column, sort, onSort }: { column: Column<T>; sort: string; onSort: ((sort: string) => void) | undefined }) {
+  const by = column.sort;
+  const state = by !== undefined && sort === by ? 'ascending' : by !== undefined && sort === `-${by}` ? 'descending' : undefined;
+  return (
+    <th role="columnheader" scope="col" class={column.align} aria-sort={state} style={column.width ? { width: column.width } : undefined}>
+      {by !== undefined && onSort
+        ? (
+          <button type="button" class="sort" onClick={() => onSort(state === 'ascending' ? `-${by}` : by)}>
+            {column.label}<span aria-hidden="true">{state === 'ascending' ? ' ↑' : state === 'descending' ? ' ↓' : ''}</span>
+          </button>
+        )
+        : column.label}
+    </th>
+  );
+}
+
+// Moves a cursor through the rows and puts the focus on its link.
+function useCursor(count: number, body: { current: HTMLElement | null }, scrollTo: (at: number) => void) {
+  const cursor = useRef(-1);
+  const move = useCallback((by: number) => {
+    if (count === 0) return;
+    cursor.current = Math.min(count - 1, Math.max(0, cursor.current + by));
+    scrollTo(cursor.current);
+    requestAnimationFrame(() => {
+      const row = body.current?.querySelector<HTMLElement>(`[data-at="${cursor.current}"]`);
+      (row?.querySelector<HTMLElement>('a.row-link') ?? row)?.focus();
+    });
+  }, [count, scrollTo]);
+  useShortcut('j', 'Next row', useCallback(() => move(1), [move]));
+  useShortcut('k', 'Row before', useCallback(() => move(-1), [move]));
+  return cursor;
+}
+
+export function Table<T>(props: TableProps<T>) {
+  const { rows, columns, idOf, linkOf, selected = [], onSelect } = props;
+  const count = rows?.length ?? 0;
+  const body = useRef<HTMLTableSectionElement>(null);
+  const seen = useWindow(count, body);
+  const cursor = useCursor(count, body, seen.scrollTo);
+  const chosen = new Set(selected);
+  const last = useRef(-1);
+
+  if (props.error && rows === undefined) return <ErrorBox error={props.error} onRetry={props.onRetry} />;
+  if (rows === undefined) return <Skeleton lines={6} />;
+  if (rows.length === 0) return <>{props.error ? <ErrorBox error={props.error} onRetry={props.onRetry} /> : null}{props.empty ?? <p class="muted">None.</p>}</>;
+
+  const choose = (at: number, on: boolean, range: boolean) => {
+    const from = range && last.current >= 0 ? Math.min(last.current, at) : at;
+    const to = range && last.current >= 0 ? Math.max(last.current, at) : at;
+    const next = new Set(chosen);
+    for (const row of rows.slice(from, to + 1)) {
+      if (on) next.add(idOf(row));
+      else next.delete(idOf(row));
+    }
+    last.current = at;
+    onSelect?.([...next]);
+  };
+  const all = rows.length > 0 && rows.every((row) => chosen.has(idOf(row)));
+  return (
+    <div class="table-box">
+      {props.error ? <ErrorBox error={props.error} onRetry={props.onRetry} /> : null}
+      {onSelect && selected.length > 0 && (
+        <div class="bulk" role="region" aria-label="Chosen rows">
+          <b>{selected.length} chosen</b>
+          {props.bulk?.(selected)}
+          <button type="button" class="button quiet" onClick={() => onSelect([])}>Clear</button>
+        </div>
+      )}
+      <table class="table" role="table" aria-label={props.label} aria-rowcount={rows.length + 1}>
+        <thead role="rowgroup">
+          <tr role="row">
+            {onSelect && (
+              <th role="columnheader" class="box"><input type="checkbox" aria-label="Choose all rows" checked={all}
+                onChange={() => onSelect(all ? [] : rows.map(idOf))} /></th>
+            )}
+            {columns.map((column) => <Head key={column.key} column={column} sort={props.sort ?? ''} onSort={props.onSort} />)}
+          </tr>
+        </thead>
+        <tbody role="rowgroup" ref={body}>
+          {seen.above > 0 && <tr class="gap" aria-hidden="true" style={{ height: `${seen.above}px` }}><td /></tr>}
+          {rows.slice(seen.from, seen.to).map((row, offset) => {
+            const at = seen.from + offset;
+            const id = idOf(row);
+            const link = linkOf?.(row);
+            return (
+              <tr key={id} role="row" data-at={at} aria-rowindex={at + 2} tabIndex={link ? undefined : -1}
+                class={`row${link ? ' linked' : ''}`} aria-selected={onSelect ? chosen.has(id) : undefined}
+                onFocusIn={() => { cursor.current = at; }}
+                onClick={(event) => { if (link) followRow(event, link); }}>
+                {onSelect && (
+                  <td role="cell" class="box"><input type="checkbox" aria-label={`Choose row ${at + 1}`} checked={chosen.has(id)}
+                    onClick={(event) => choose(at, event.currentTarget.checked, event.shiftKey)} /></td>
+                )}
+                {columns.map((column, nth) => (
+                  <td key={column.key} role="cell" class={`${column.align ?? ''} at-${placeOf(column, nth)}`} data-label={column.label}>
+                    {nth === 0 && link ? <a class="row-link" href={link} dir="auto">{column.cell(row)}</a> : column.cell(row)}
+                  </td>
+                ))}
+              </tr>
+            );
+          })}
+          {seen.below > 0 && <tr class="gap" aria-hidden="true" style={{ height: `${seen.below}px` }}><td /></tr>}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+// A click anywhere in a row follows its link, but not one on something that does its own work, nor
+// the end of marking a text.
+function followRow(event: MouseEvent, link: string): void {
+  if ((event.target as HTMLElement).closest('a, button, input, select, label, [role=menu]')) return;
+  if (getSelection()?.toString() || event.button !== 0) return;
+  if (event.ctrlKey || event.metaKey) window.open(link);
+  else location.hash = link;
+}

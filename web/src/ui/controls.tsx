@@ -1,0 +1,191 @@
+// Buttons, fields and forms. A field shows what the daemon said about it, right beside it.
+import { type ComponentChildren, createContext, type JSX, type TargetedEvent, type TargetedInputEvent } from 'preact';
+import { useContext, useEffect, useId, useRef, useState } from 'preact/hooks';
+import { type ApiError } from '../api/error';
+import { useAction } from '../api/query';
+import { ErrorBox } from './feedback';
+
+export type ButtonKind = 'primary' | 'plain' | 'quiet' | 'danger';
+
+interface ButtonProps {
+  children: ComponentChildren;
+  kind?: ButtonKind;
+  busy?: boolean;
+  disabled?: boolean;
+  type?: 'button' | 'submit';
+  label?: string;
+  title?: string;
+  onClick?: (event: MouseEvent) => void;
+}
+// Does something. `busy` keeps its width and says so; `label` is the name where the text is short.
+export function Button({ children, kind = 'plain', busy, disabled, type = 'button', label, title, onClick }: ButtonProps) {
+  return (
+    <button type={type} class={`button ${kind}`} disabled={disabled} aria-disabled={busy || undefined}
+      aria-busy={busy || undefined} aria-label={label} title={title}
+      onClick={(event) => { if (!busy) onClick?.(event as unknown as MouseEvent); else event.preventDefault(); }}>
+      {children}
+    </button>
+  );
+}
+
+// Goes somewhere and looks like a button.
+export function LinkButton({ href, kind = 'plain', children }: { href: string; kind?: ButtonKind; children: ComponentChildren }) {
+  return <a class={`button ${kind}`} href={href}>{children}</a>;
+}
+
+interface FormState { errors: Record<string, string> }
+const FormContext = createContext<FormState>({ errors: {} });
+
+interface Labelled { name: string; label: string; hint?: ComponentChildren; error?: string | undefined }
+
+function useFieldError(name: string, own: string | undefined): string | undefined {
+  return own ?? useContext(FormContext).errors[name];
+}
+
+function Around({ id, label, hint, error, children }: Omit<Labelled, 'name'> & { id: string; children: ComponentChildren }) {
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      {children}
+      {hint && <p class="hint" id={`${id}-hint`}>{hint}</p>}
+      {error && <p class="field-error" id={`${id}-error`} role="alert">{error}</p>}
+    </div>
+  );
+}
+const described = (id: string, hint: unknown, error: unknown): string | undefined =>
+  [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(' ') || undefined;
+
+// The attributes of <input> that a field may have.
+export interface InputProps {
+  type?: 'text' | 'password' | 'email' | 'number' | 'search' | 'url' | 'date' | 'datetime-local' | 'tel' | 'file';
+  value?: string | number;
+  defaultValue?: string | number;
+  checked?: boolean;
+  defaultChecked?: boolean;
+  required?: boolean;
+  disabled?: boolean;
+  readOnly?: boolean;
+  autofocus?: boolean;
+  spellcheck?: boolean;
+  autocomplete?: string;
+  placeholder?: string;
+  pattern?: string;
+  inputMode?: 'text' | 'decimal' | 'numeric' | 'email' | 'url';
+  min?: string | number;
+  max?: string | number;
+  step?: string | number;
+  minLength?: number;
+  maxLength?: number;
+  accept?: string;
+  multiple?: boolean;
+  list?: string;
+  onInput?: (event: TargetedInputEvent<HTMLInputElement>) => void;
+  onChange?: (event: TargetedEvent<HTMLInputElement>) => void;
+}
+// One line of text, a number, a date, a password …
+export function Field({ name, label, hint, error, ...input }: Labelled & InputProps) {
+  const id = useId();
+  const said = useFieldError(name, error);
+  return (
+    <Around id={id} label={label} hint={hint} error={said}>
+      <input {...(input as object)} id={id} name={name} aria-invalid={said ? true : undefined}
+        aria-describedby={described(id, hint, said)} />
+    </Around>
+  );
+}
+
+// Several lines of text.
+export function TextField({ name, label, hint, error, ...area }:
+  Labelled & Omit<JSX.IntrinsicElements['textarea'], 'name' | 'id'>) {
+  const id = useId();
+  const said = useFieldError(name, error);
+  return (
+    <Around id={id} label={label} hint={hint} error={said}>
+      <textarea rows={4} {...area} id={id} name={name} aria-invalid={said ? true : undefined}
+        aria-describedby={described(id, hint, said)} />
+    </Around>
+  );
+}
+
+export interface Choice { value: string; label: string }
+// One of few.
+export function Select({ name, label, hint, error, choices, value, onChange, required }: Labelled & {
+  choices: Choice[]; value?: string; onChange?: (value: string) => void; required?: boolean;
+}) {
+  const id = useId();
+  const said = useFieldError(name, error);
+  return (
+    <Around id={id} label={label} hint={hint} error={said}>
+      <select id={id} name={name} required={required} {...(onChange ? { value } : {})}
+        aria-describedby={described(id, hint, said)}
+        onChange={(event) => onChange?.(event.currentTarget.value)}>
+        {choices.map((one) => (
+          <option key={one.value} value={one.value} selected={one.value === value}>{one.label}</option>
+        ))}
+      </select>
+    </Around>
+  );
+}
+
+// Yes or no.
+export function Checkbox({ name, label, hint, ...input }: Omit<Labelled, 'error'> & InputProps) {
+  const id = useId();
+  return (
+    <div class="field check">
+      <input {...(input as object)} type="checkbox" id={id} name={name} aria-describedby={described(id, hint, false)} />
+      <label for={id}>{label}</label>
+      {hint && <p class="hint" id={`${id}-hint`}>{hint}</p>}
+    </div>
+  );
+}
+
+export type Values = Record<string, string>;
+
+// What the daemon said of single fields: by its `field`, or else by a name that its words quote.
+export function fieldErrors(error: ApiError | undefined, names: string[]): Record<string, string> {
+  if (!error) return {};
+  const said: Record<string, string> = {};
+  for (const name of names) {
+    if (error.fields[name] !== undefined) said[name] = error.fields[name];
+  }
+  if (Object.keys(said).length > 0) return said;
+  const quoted = /["'`“]([\w.-]+)["'`”]/.exec(error.message)?.[1];
+  return quoted !== undefined && names.includes(quoted) ? { [quoted]: error.message } : {};
+}
+
+interface FormProps {
+  children: ComponentChildren;
+  submit: string;
+  kind?: ButtonKind;
+  // The names and texts of all fields; an empty field is ''. Throw (or let api throw) to refuse.
+  onSubmit: (values: Values) => Promise<unknown>;
+  onCancel?: () => void;
+}
+// Fields and a button. What was typed stays when the daemon refuses; its words stand beside their
+// field, or above the button.
+export function Form({ children, submit, kind = 'primary', onSubmit, onCancel }: FormProps) {
+  const form = useRef<HTMLFormElement>(null);
+  const [names, setNames] = useState<string[]>([]);
+  const { run, busy, error } = useAction(onSubmit);
+  const errors = fieldErrors(error, names);
+  useEffect(() => {
+    form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
+  }, [error]);
+  return (
+    <form class="form" ref={form} onSubmit={(event) => {
+      event.preventDefault();
+      const values: Values = {};
+      new FormData(event.currentTarget).forEach((value, name) => { values[name] = String(value); });
+      const elements = [...event.currentTarget.elements] as HTMLInputElement[];
+      setNames(elements.map((one) => one.name).filter(Boolean));
+      void run(values);
+    }}>
+      <FormContext.Provider value={{ errors }}>{children}</FormContext.Provider>
+      {error && Object.keys(errors).length === 0 && <ErrorBox error={error} />}
+      <div class="form-actions">
+        <Button type="submit" kind={kind} busy={busy}>{submit}</Button>
+        {onCancel && <Button kind="quiet" onClick={onCancel}>Cancel</Button>}
+      </div>
+    </form>
+  );
+}
