@@ -2,10 +2,11 @@
 # Writes an assembly file that holds the web pages: embed.sh WEB(0|1) OUTPUT [DIST]
 # WEB=1 embeds every file of DIST (web/dist); WEB=0, for machines without Node, one page saying so.
 #
-# The table kvcs_web_assets has a row of seven pointers for each file, sorted by path: path, mime
+# The table kvcs_web_assets has a row of nine pointers for each file, sorted by path: path, mime
 # and sha256 (hex, of the raw bytes) as C strings, begin and end of the raw bytes, begin and end of
-# the same by gzip -9; the last two are null where gzip gains nothing. A row that starts with null
-# ends it. src/http/static_files.cc reads it.
+# the same by gzip, and by brotli. web/build.mjs has made these beside the file, FILE.gz and FILE.br;
+# where it has not, because it gains nothing, the two are null. A row that starts with null ends it.
+# src/http/static_files.cc reads it.
 set -eu
 web=$1
 output=$2
@@ -56,7 +57,7 @@ if find "$root" -type f | grep -q '[^A-Za-z0-9/._-]'; then
   exit 1
 fi
 
-(cd "$root" && find . -type f -not -name '.*' | sed 's/^\.//' | LC_ALL=C sort) > "$work/paths"
+(cd "$root" && find . -type f -not -name '.*' -not -name '*.gz' -not -name '*.br' | sed 's/^\.//' | LC_ALL=C sort) > "$work/paths"
 {
   echo '    .section .rodata,"a"'
   i=0
@@ -67,12 +68,10 @@ fi
     printf '.Lmime%d: .asciz "%s"\n' $i "$(mime_of "$path")"
     printf '.Lsha%d: .asciz "%s"\n' $i "$sha"
     printf '.Lraw%d: .incbin "%s"\n.Lraw_end%d:\n' $i "$file" $i
-    gzip -9 -n < "$file" > "$work/$i.gz"
-    if [ "$(wc -c < "$work/$i.gz")" -lt "$(wc -c < "$file")" ]; then
-      printf '.Lgz%d: .incbin "%s"\n.Lgz_end%d:\n' $i "$work/$i.gz" $i
-    else
-      rm "$work/$i.gz"
-    fi
+    for code in gz br; do
+      [ ! -f "$file.$code" ] ||
+        printf '.L%s%d: .incbin "%s"\n.L%s_end%d:\n' $code $i "$file.$code" $code $i
+    done
     i=$((i + 1))
   done < "$work/paths"
   echo '    .section .data.rel.ro,"aw"'
@@ -82,11 +81,13 @@ fi
   i=0
   while read -r path; do
     printf '    .quad .Lpath%d, .Lmime%d, .Lsha%d, .Lraw%d, .Lraw_end%d\n' $i $i $i $i $i
-    if [ -f "$work/$i.gz" ]; then
-      printf '    .quad .Lgz%d, .Lgz_end%d\n' $i $i
-    else
-      echo '    .quad 0, 0'
-    fi
+    for code in gz br; do
+      if [ -f "$root$path.$code" ]; then
+        printf '    .quad .L%s%d, .L%s_end%d\n' $code $i $code $i
+      else
+        echo '    .quad 0, 0'
+      fi
+    done
     i=$((i + 1))
   done < "$work/paths"
   echo '    .quad 0'

@@ -3,27 +3,30 @@
 #include "http/static_files.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "http/header_list.h"
 
-// Made by web/embed.sh: rows of seven pointers, ended by a row that starts with null.
+// Made by web/embed.sh: rows of nine pointers, ended by a row that starts with null.
 extern "C" const char* const kvcs_web_assets[];
 
 namespace kvcs::http {
 namespace {
 
-constexpr size_t kColumns = 7;
+constexpr size_t kColumns = 9;
 constexpr size_t kFileMaxBytes = 64 << 20;
 constexpr size_t kHashMinChars = 8;
 constexpr int kAppDepthMax = 5;
 constexpr std::string_view kIndex = "/index.html";
 constexpr std::string_view kContentSecurityPolicy =
-    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; "
+    "object-src 'none'";
 
 // For files of a folder; embedded ones bring their type in the table.
 std::string_view mime_of(std::string_view path) {
@@ -54,23 +57,56 @@ bool is_hashed(std::string_view path) {
                      [](unsigned char c) { return isalnum(c) || c == '_'; });
 }
 
-// RFC 9110 §12.5.3; "gzip;q=0" says no.
-bool accepts_gzip(const Request& request) {
+// The weight that one member of Accept-Encoding gives; "gzip;q=0" says no. A weight that cannot be
+// read counts as none given.
+double weight_of(const std::vector<std::string_view>& fields) {
+  for (size_t i = 1; i < fields.size(); i++) {
+    const std::string_view text = trim(fields[i]);
+    if (text.size() < 3 || !equal_ignore_case(text.substr(0, 2), "q=")) continue;
+    double weight = 1;
+    const auto [end, error] = std::from_chars(text.data() + 2, text.data() + text.size(), weight);
+    return error == std::errc() && end == text.data() + text.size() ? weight : 1;
+  }
+  return 1;
+}
+
+// What a request accepts, by RFC 9110 §12.5.3: "*" stands for each coding that is not named, and
+// the plain bytes are accepted unless they are refused.
+struct Accepted {
+  double brotli = 0, gzip = 0, plain = 0;
+};
+
+Accepted accepted_codings(const Request& request) {
   const auto header = header_list(request, "accept-encoding");
-  if (!header) return false;
+  if (!header) return {};
+  std::optional<double> brotli, gzip, plain, others;
   for (const std::string_view part : split(*header, ',')) {
     const std::vector<std::string_view> fields = split(part, ';');
-    if (!equal_ignore_case(trim(fields[0]), "gzip")) continue;
-    for (size_t i = 1; i < fields.size(); i++) {
-      const std::string_view weight = trim(fields[i]);
-      if (weight.size() >= 3 && equal_ignore_case(weight.substr(0, 2), "q=") &&
-          weight.find_first_not_of("0.", 2) == weight.npos) {
-        return false;
-      }
-    }
-    return true;
+    const std::string_view coding = trim(fields[0]);
+    const double weight = weight_of(fields);
+    if (equal_ignore_case(coding, "br")) brotli = weight;
+    if (equal_ignore_case(coding, "gzip") || equal_ignore_case(coding, "x-gzip")) gzip = weight;
+    if (equal_ignore_case(coding, "identity")) plain = weight;
+    if (coding == "*") others = weight;
   }
-  return false;
+  return {brotli.value_or(others.value_or(0)), gzip.value_or(others.value_or(0)),
+          plain.value_or(0)};
+}
+
+// The name of a coding and the bytes in it; the name is empty for the file as it is.
+struct Coded {
+  std::string_view name, bytes;
+};
+
+// The coding of the highest weight; of two that are equal the smaller one. A request that accepts
+// nothing of what there is gets the file as it is.
+Coded choose_coding(const WebAsset& asset, const Request& request) {
+  const Accepted accepted = accepted_codings(request);
+  const double brotli = asset.brotli_bytes.empty() ? 0 : accepted.brotli;
+  const double gzip = asset.gzip_bytes.empty() ? 0 : accepted.gzip;
+  const double best = std::max(brotli, gzip);
+  if (best <= 0 || best < accepted.plain) return {"", asset.bytes};
+  return brotli == best ? Coded{"br", asset.brotli_bytes} : Coded{"gzip", asset.gzip_bytes};
 }
 
 void set_page_headers(Response& response, std::string_view path, std::string_view mime) {
@@ -81,22 +117,24 @@ void set_page_headers(Response& response, std::string_view path, std::string_vie
 }
 
 Result<Response> serve_asset(const WebAsset& asset, const Request& request) {
-  const bool gzip = !asset.gzip_bytes.empty() && accepts_gzip(request);
-  // The two encodings of one file are different bytes, so they have different tags (RFC 9110
-  // §8.8.3).
-  const std::string etag =
-      '"' + std::string(asset.sha256_hex.substr(0, 32)) + (gzip ? "-gzip\"" : "\"");
+  const Coded coded = choose_coding(asset, request);
+  // The encodings of one file are different bytes, so they have different tags (RFC 9110 §8.8.3).
+  std::string etag = '"' + std::string(asset.sha256_hex.substr(0, 32));
+  if (!coded.name.empty()) (etag += '-') += coded.name;
+  etag += '"';
   Response response;
   set_page_headers(response, asset.path, asset.mime);
-  if (!asset.gzip_bytes.empty()) response.set("vary", "Accept-Encoding");
+  if (!asset.gzip_bytes.empty() || !asset.brotli_bytes.empty()) {
+    response.set("vary", "Accept-Encoding");
+  }
   response.set("etag", etag);
   const auto known = header_list(request, "if-none-match");
   if (known && (known->find(etag) != known->npos || trim(*known) == "*")) {
     response.status = 304;
     return response;
   }
-  if (gzip) response.set("content-encoding", "gzip");
-  response.static_body = gzip ? asset.gzip_bytes : asset.bytes;
+  if (!coded.name.empty()) response.set("content-encoding", std::string(coded.name));
+  response.static_body = coded.bytes;
   return response;
 }
 
@@ -122,15 +160,28 @@ void add_route(std::vector<Route>& routes, std::string pattern, const Handler& h
   routes.push_back(std::move(route));
 }
 
-// The one page answers for itself, for "/" and for every address inside the application.
+// The page names its files beside itself, so that it works under any prefix: an address further
+// down leads to the one where it finds them. Browsers keep the part behind '#'.
+Result<Response> lead_up(int depth) {
+  std::string to;
+  for (int i = 0; i < depth; i++) to += "../";
+  Response response;
+  response.status = 302;
+  response.set("location", to + "app");
+  response.set("cache-control", "no-cache");
+  return response;
+}
+
+// The one page answers for itself, for "/" and for "/app", and is where all under "/app" leads.
 void add_page(std::vector<Route>& routes, const std::string& path, const Handler& handler) {
   add_route(routes, path, handler);
   if (path != kIndex) return;
   add_route(routes, "/", handler);
   std::string pattern = "/app";
-  for (int depth = 0; depth < kAppDepthMax; depth++) {
-    add_route(routes, pattern, handler);
+  add_route(routes, pattern, handler);
+  for (int depth = 1; depth < kAppDepthMax; depth++) {
     pattern += "/{part" + std::to_string(depth) + "}";
+    add_route(routes, pattern, [depth](Request&) { return lead_up(depth); });
   }
 }
 
@@ -156,11 +207,12 @@ std::vector<Route> disk_routes(const std::filesystem::path& directory) {
 const std::vector<WebAsset>& web_assets() {
   static const std::vector<WebAsset> assets = [] {
     std::vector<WebAsset> all;
-    // A row: path, type, digest, begin and end of the bytes, begin and end of the compressed ones,
-    // which are null when compressing did not pay.
+    // A row: path, type, digest, begin and end of the bytes, the same of those by gzip and of those
+    // by brotli, which are null when compressing did not pay.
     for (const char* const* row = kvcs_web_assets; row[0] != nullptr; row += kColumns) {
-      WebAsset asset{row[0], row[1], row[2], {row[3], static_cast<size_t>(row[4] - row[3])}, {}};
+      WebAsset asset{row[0], row[1], row[2], {row[3], static_cast<size_t>(row[4] - row[3])}, {}, {}};
       if (row[5] != nullptr) asset.gzip_bytes = {row[5], static_cast<size_t>(row[6] - row[5])};
+      if (row[7] != nullptr) asset.brotli_bytes = {row[7], static_cast<size_t>(row[8] - row[7])};
       all.push_back(asset);
     }
     return all;

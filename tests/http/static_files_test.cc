@@ -22,10 +22,11 @@ const std::string kLarge(100'000, 'j');
 std::vector<http::WebAsset> assets() {
   return {
       {"/index.html", "text/html; charset=utf-8", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbb",
-       "<p>plain</p>", "gzipped"},
+       "<p>plain</p>", "gzipped", "brotli"},
       {"/assets/app-1a2b3c4d.js", "text/javascript", "ccccccccccccccccccccccccccccccccdddd", kLarge,
-       ""},
-      {"/assets/logo.svg", "image/svg+xml", "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeffff", "<svg/>", ""}};
+       "", ""},
+      {"/assets/logo.svg", "image/svg+xml", "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeffff", "<svg/>", "",
+       ""}};
 }
 
 }  // namespace
@@ -33,7 +34,7 @@ std::vector<http::WebAsset> assets() {
 TEST_CASE("static files: the page is served at its addresses, unhashed names revalidate",
           "[unit][http]") {
   TestServer server(http::asset_routes(assets()));
-  for (const char* path : {"/", "/index.html", "/app", "/app/artifacts/x"}) {
+  for (const char* path : {"/", "/index.html", "/app"}) {
     INFO(path);
     const RawResponse response = fetch(server.port(), "GET", path);
     CHECK(response.body == "<p>plain</p>");
@@ -47,25 +48,52 @@ TEST_CASE("static files: the page is served at its addresses, unhashed names rev
   CHECK(hashed.header("cache-control") == "public, max-age=31536000, immutable");
   CHECK(fetch(server.port(), "GET", "/assets/logo.svg").header("cache-control") == "no-cache");
   CHECK(fetch(server.port(), "GET", "/assets/none.js").status == 404);
+  const RawResponse deeper = fetch(server.port(), "GET", "/app/artifacts/x");
+  CHECK(deeper.status == 302);
+  CHECK(deeper.header("location") == "../../app");
   CHECK(fetch(server.port(), "POST", "/index.html").status == 405);
 }
 
-TEST_CASE("static files: gzip and 304 follow the request", "[unit][http]") {
+TEST_CASE("static files: the coding is the one that the request likes best", "[unit][http]") {
+  TestServer server(http::asset_routes(assets()));
+  const auto coding = [&](const char* accepted) {
+    const RawResponse response = fetch(server.port(), "GET", "/", {{"Accept-Encoding", accepted}});
+    const std::string name = response.header("content-encoding");
+    CHECK(response.body == (name == "br" ? "brotli" : name == "gzip" ? "gzipped" : "<p>plain</p>"));
+    return name;
+  };
+  CHECK(coding("gzip, deflate, br, zstd") == "br");
+  CHECK(coding("br;q=0.5, gzip;q=0.8") == "gzip");
+  CHECK(coding("br;q=0.8, gzip;q=0.8") == "br");
+  CHECK(coding("BR ; Q=0.001") == "br");
+  CHECK(coding("br;q=0, gzip") == "gzip");
+  CHECK(coding("br;q=0.000, gzip;q=0") == "");
+  CHECK(coding("gzip;q=0.5, identity") == "");
+  CHECK(coding("identity;q=0, gzip;q=0.1") == "gzip");
+  CHECK(coding("*") == "br");
+  CHECK(coding("*;q=0.5, br;q=0") == "gzip");
+  CHECK(coding("*;q=0") == "");
+  CHECK(coding("deflate") == "");
+  CHECK(coding("") == "");
+  CHECK(coding("br;q=nonsense") == "br");
+}
+
+TEST_CASE("static files: each coding has its own tag, and 304 follows it", "[unit][http]") {
   TestServer server(http::asset_routes(assets()));
   const auto get = [&](std::vector<std::pair<std::string, std::string>> headers) {
     return fetch(server.port(), "GET", "/", std::move(headers));
   };
-  const RawResponse zipped = get({{"Accept-Encoding", "br, gzip;q=0.8"}});
-  CHECK(zipped.body == "gzipped");
-  CHECK(zipped.header("content-encoding") == "gzip");
-  CHECK(get({{"Accept-Encoding", "gzip;q=0"}}).body == "<p>plain</p>");
-  CHECK(get({{"Accept-Encoding", "br"}}).body == "<p>plain</p>");
   const std::string etag = get({}).header("etag");
-  CHECK(etag != zipped.header("etag"));
+  const std::string gzip = get({{"Accept-Encoding", "gzip"}}).header("etag");
+  const std::string brotli = get({{"Accept-Encoding", "br"}}).header("etag");
+  CHECK(etag != gzip);
+  CHECK(gzip != brotli);
   const RawResponse known = get({{"If-None-Match", etag}});
   CHECK(known.status == 304);
   CHECK(known.header("etag") == etag);
   CHECK(known.header("content-length").empty());
+  CHECK(get({{"If-None-Match", brotli}, {"Accept-Encoding", "br"}}).status == 304);
+  CHECK(get({{"If-None-Match", brotli}, {"Accept-Encoding", "gzip"}}).status == 200);
   CHECK(get({{"If-None-Match", "\"old\""}}).status == 200);
 }
 
