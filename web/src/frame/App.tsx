@@ -42,7 +42,7 @@ export function App() {
   }, [needsSignIn]);
 
   if (failure !== null) {
-    return <Alone><h1>kvcs is not reachable</h1><ErrorBox error={failure} /><Button kind="primary" onClick={ask}>Try again</Button></Alone>;
+    return <Alone><h1>Not reachable</h1><ErrorBox error={failure} /><Button kind="primary" onClick={ask}>Try again</Button></Alone>;
   }
   // A page that is open stands alone for those who are not signed in, and so do the ways in.
   if (me === null || (isOpen && loaded.route.path.startsWith('/') && alone.has(path.split('/')[1] ?? ''))) {

@@ -63,8 +63,8 @@ export function Frame({ me, children }: { me: Me; children: ComponentChildren })
       <header class="top">
         <a class="brand" href={href('/')} aria-label="kvcs: overview"><img src="favicon.svg" alt="" width="20" height="20" /><span>kvcs</span></a>
         <PlaceSwitch me={me} />
-        <button type="button" class="button plain search-open" aria-label="Search or jump" aria-keyshortcuts="Control+K"
-          onClick={() => setOpen('palette')}><span>Search</span><kbd>Ctrl K</kbd></button>
+        <button type="button" class="button plain search-open" aria-keyshortcuts="Control+K"
+          onClick={() => setOpen('palette')}><span>Search<span class="search-rest"> or jump</span></span><kbd aria-hidden="true">Ctrl K</kbd></button>
         <div class="top-right"><HealthMark /><PersonMenu me={me} onShortcuts={() => setOpen('shortcuts')} /></div>
       </header>
       <nav class="side" aria-label="Areas">

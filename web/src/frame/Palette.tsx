@@ -2,7 +2,7 @@
 import { useEffect, useId, useMemo, useRef, useState } from 'preact/hooks';
 import { type PaletteAction } from '../areas';
 import { api } from '../api/client';
-import { isOperator, type Me, roleOf } from '../api/session';
+import { isOperator, mayManage, type Me } from '../api/session';
 import { href } from '../router';
 import { Dialog } from '../ui';
 import { areas, loadArea } from './map';
@@ -22,16 +22,16 @@ export function rank(text: string, typed: string): number | null {
 async function findThings(me: Me, q: string, signal: AbortSignal): Promise<Item[]> {
   const open = (to: string) => () => { location.hash = to; };
   const asked: Promise<Item[]>[] = [
-    api.get('/api/v1/artifacts', { query: { q, limit: '6' }, signal }).then((page) => page.artifacts.map((one) => ({
+    api.get('/api/v1/artifacts', { query: { q, limit: 6 }, signal }).then((page) => page.artifacts.map((one) => ({
       key: `artifact ${one.id}`, label: one.name || String(one.id), note: 'Artifact', go: open(href(`/artifacts/${encodeURIComponent(String(one.id))}`)),
     }))),
   ];
-  if (roleOf(me) !== 'viewer') {
-    asked.push(api.get('/api/v1/members', { signal }).then((list) => list.members.filter((one) => rank(`${one.name} ${one.email}`, q) !== null)
-      .map((one) => ({ key: `member ${one.person_id}`, label: one.name || one.email, note: 'Member', go: open(href('/organization', { q: one.email })) }))));
-  }
-  if (isOperator(me)) {
-    asked.push(api.get('/admin/users', { query: { limit: '200' }, signal }).then((page) => page.users.filter((one) => rank(`${one.email} ${one.user_id}`, q) !== null)
+  asked.push(api.get('/api/v1/members', { signal }).then((list) =>
+    list.members.filter((one) => rank(`${one.name} ${one.email}`, q) !== null).map((one) => ({
+      key: `member ${one.person_id}`, label: one.name || one.email, note: 'Member', go: open(href('/organization', { q: one.email })),
+    }))));
+  if (isOperator(me) || mayManage(me)) {
+    asked.push(api.get('/admin/users', { query: { limit: 200 }, signal }).then((page) => page.users.filter((one) => rank(`${one.email} ${one.user_id}`, q) !== null)
       .map((one) => ({ key: `user ${one.user_id}`, label: one.email || one.user_id, note: 'AI user', go: open(href(`/ai/users/${encodeURIComponent(one.user_id)}`)) }))));
   }
   const found = await Promise.allSettled(asked);

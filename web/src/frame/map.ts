@@ -21,12 +21,12 @@ const loaders: Record<AreaName, () => Promise<AreaModule>> = {
 
 // The first part of a path decides; what no area has named is of the portal, which has the pages
 // around signing in and the own account.
-const firstParts: Record<string, AreaName> = {
-  '': 'overview', artifacts: 'artifacts', catalogue: 'artifacts', share: 'artifacts', ai: 'ai',
-  gateway: 'gateway', ops: 'ops',
-};
+const firstParts = new Map<string, AreaName>([
+  ['', 'overview'], ['artifacts', 'artifacts'], ['catalogue', 'artifacts'], ['share', 'artifacts'], ['ai', 'ai'],
+  ['gateway', 'gateway'], ['ops', 'ops'],
+]);
 export function areaOf(path: string): AreaName {
-  return firstParts[path.split('/')[1] ?? ''] ?? 'portal';
+  return firstParts.get(path.split('/')[1] ?? '') ?? 'portal';
 }
 
 const loaded = new Map<AreaName, Promise<AreaModule>>();

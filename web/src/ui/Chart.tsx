@@ -61,7 +61,7 @@ export function downloadText(name: string, text: string, type = 'text/csv'): voi
 export function Chart(props: ChartProps) {
   const { title, times, series, unit, height = 220, by = 'day' } = props;
   const [asTable, setAsTable] = useState(false);
-  const hasValues = series.some((one) => one.values.some((value) => value !== null));
+  const hasValues = series.some((one) => one.values.some((value) => value !== null && value !== 0));
   return (
     <figure class="chart">
       <figcaption>

@@ -7,6 +7,8 @@ export interface Range { from: string; to: string; name: string }
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 const dayMs = 86_400_000;
+const isDay = (text: string | null): text is string =>
+  text !== null && /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text));
 const names: Record<string, string> = {
   month: 'This month', '7d': '7 days', '30d': '30 days', '90d': '90 days', last: 'Last month',
 };
@@ -14,9 +16,9 @@ const names: Record<string, string> = {
 export function rangeOf(query: URLSearchParams, fallback: string, now = Date.now()): Range {
   const from = query.get('from');
   const to = query.get('to');
-  if (from && to && from <= to) return { from, to, name: 'custom' };
+  if (isDay(from) && isDay(to) && from <= to) return { from, to, name: 'custom' };
   const asked = query.get('range') ?? '';
-  const name = asked in names ? asked : fallback;
+  const name = Object.hasOwn(names, asked) ? asked : fallback;
   const date = new Date(now);
   if (name === 'month') return { from: day(Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1)), to: day(now), name };
   if (name === 'last') {

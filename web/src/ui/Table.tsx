@@ -51,7 +51,7 @@ function Head<T>({ column, sort, onSort }: { column: Column<T>; sort: string; on
             {column.label}<span aria-hidden="true">{state === 'ascending' ? ' ↑' : state === 'descending' ? ' ↓' : ''}</span>
           </button>
         )
-        : column.label}
+        : column.label || <span class="visually-hidden">Actions</span>}
     </th>
   );
 }

@@ -1,5 +1,5 @@
 import type { Area } from '../../areas';
-import { isOperator } from '../../api/session';
+import { isOperator, mayManage } from '../../api/session';
 
 export const ai: Area = {
   name: 'ai',
@@ -7,8 +7,8 @@ export const ai: Area = {
   letter: 'i',
   pages: [
     { path: '/ai', label: 'Usage' },
-    { path: '/ai/requests', label: 'Requests' },
-    { path: '/ai/users', label: 'Users and keys' },
+    { path: '/ai/requests', label: 'Requests', shows: isOperator },
+    { path: '/ai/users', label: 'Users and keys', shows: (me) => isOperator(me) || mayManage(me) },
     { path: '/ai/playground', label: 'Playground' },
     { path: '/ai/prices', label: 'Prices', shows: isOperator },
     { path: '/ai/providers', label: 'Providers', shows: isOperator },

@@ -1,16 +1,81 @@
-// What matters now, at a glance.
+// What matters now, at a glance; every figure leads to the rows that it sums.
 import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
-import { Bytes, Count, Figures, Page } from '../../ui';
+import { isOperator, mayManage, mayWrite, useMe } from '../../api/session';
+import { useHealth } from '../../frame/health';
+import { href } from '../../router';
+import { Bytes, Count, ErrorBox, type Fact, Figures, LinkButton, Meter, Money, Page, State } from '../../ui';
+import { Attention } from './Attention';
+import { FirstSteps } from './FirstSteps';
+import { Proposals } from './Proposals';
+import { Spend } from './Spend';
+
+const pollMs = 30_000;
+
+function Used({ used, allowed, label, write }: {
+  used: number; allowed: number | null; label: string; write: (n: number) => preact.ComponentChildren;
+}) {
+  if (allowed === null) return <>no limit</>;
+  return <Meter used={used} allowed={allowed} label={label} text={<>of {write(allowed)}</>} />;
+}
+
+function HealthWords() {
+  const { data, error } = useHealth();
+  if (error) return <State state="bad" tone="bad">The daemon does not answer; what is shown is older.</State>;
+  if (!data) return null;
+  const ill = Object.entries(data.services).filter(([, state]) => state !== 'up');
+  if (data.mode === 'frozen') return <State state="frozen">The gateway is frozen: no call of a tool goes out.</State>;
+  if (ill.length > 0) return <State state={data.status}>{ill.map(([name, state]) => `${name} is ${state}`).join(', ')}</State>;
+  return <State state={data.status}>{data.status === 'healthy' ? 'Everything works' : `The daemon is ${data.status}`}</State>;
+}
 
 export default function OverviewPage() {
-  const quota = useQuery('/api/v1/quota', (signal) => api.get('/api/v1/quota', { signal }), { pollMs: 30_000 });
+  const me = useMe();
+  const key = me?.organization_id ?? null;
+  const usage = useQuery(key && `/api/v1/usage@${key}`, (signal) => api.get('/api/v1/usage', { signal }), { pollMs });
+  const health = useHealth();
+  if (!me) return null;
+  const plan = usage.data;
+  const admin = isOperator(me) || mayManage(me);
+  const bytes = (n: number) => <Bytes bytes={n} />;
+  const count = (n: number) => <Count n={n} />;
+  const figures: Fact[] = plan === undefined ? [] : [
+    {
+      label: 'Artifacts', value: <Count n={plan.artifacts.used} />, href: href('/artifacts'),
+      note: <Used {...plan.artifacts} label="Artifacts used of the plan" write={count} />,
+    },
+    {
+      label: 'Storage', value: <Bytes bytes={plan.storage_bytes.used} />, href: href('/artifacts', { sort: '-size' }),
+      note: <Used {...plan.storage_bytes} label="Storage used of the plan" write={bytes} />,
+    },
+    {
+      label: 'AI spend this month', value: <Money usd={plan.ai_usd.used} />, href: href('/ai'),
+      note: <Used {...plan.ai_usd} label="AI spend of the budget" write={(n) => <Money usd={n} />} />,
+    },
+    {
+      label: 'Gateway calls this month', value: <Count n={plan.gateway_calls.used} />, ...(admin && { href: href('/gateway') }),
+      note: <Used {...plan.gateway_calls} label="Gateway calls of the plan" write={count} />,
+    },
+  ];
+  const tokens = health.data?.tokens;
+  if (tokens && isOperator(me)) {
+    const ill = tokens.expired + tokens.expiring_soon;
+    figures.push({
+      label: 'Provider tokens', value: <Count n={tokens.total} />, href: href('/gateway'),
+      note: ill > 0
+        ? <State state="expiring">{tokens.expired} expired, {tokens.expiring_soon} expire soon</State>
+        : 'none needs attention',
+    });
+  }
   return (
-    <Page title="Overview">
-      <Figures figures={[
-        { label: 'Artifacts', value: <Count n={quota.data?.used.artifacts} />, href: '#/artifacts' },
-        { label: 'Storage', value: <Bytes bytes={quota.data?.used.storage_bytes} />, href: '#/artifacts?sort=size' },
-      ]} />
+    <Page title="Overview" state={<HealthWords />}
+      action={mayWrite(me) && <LinkButton kind="primary" href={href('/artifacts', { upload: true })}>Upload an artifact</LinkButton>}>
+      {usage.error && !plan && <ErrorBox error={usage.error} onRetry={usage.refresh} />}
+      {figures.length > 0 && <Figures figures={figures} />}
+      {plan && <FirstSteps me={me} artifacts={plan.artifacts.used} members={plan.members.used} spent={plan.ai_usd.used} />}
+      {isOperator(me) && <Proposals me={me} />}
+      {admin && <Attention />}
+      {isOperator(me) && <Spend />}
     </Page>
   );
 }

@@ -9,4 +9,7 @@ export const routes: PageRoute[] = [
   { path: '/reset', load: () => import('./ResetPage'), open: true },
   { path: '/forgot', load: () => import('./ForgotPage'), open: true },
   { path: '/device', load: () => import('./DevicePage'), open: true },
+  { path: '/account', load: () => import('./AccountPage') },
+  { path: '/account/security', load: () => import('./SecurityPage') },
+  { path: '/account/sessions', load: () => import('./SessionsPage') },
 ];

@@ -1,0 +1,42 @@
+// Accounts of providers whose credentials are expired, about to be, or refused.
+import { api, type Schema } from '../../api/client';
+import { useQuery } from '../../api/query';
+import { href } from '../../router';
+import { type Column, Section, State, Table, Time } from '../../ui';
+
+type Account = Schema<'Account'>;
+const soonMs = 7 * 86_400_000;
+const tenantsMax = 8;
+
+// Credentials that are renewed by themselves only need somebody when that fails.
+export function needsSomebody(account: Account, now = Date.now()): boolean {
+  if (account.failures > 0 || !['active', 'valid', 'ok'].includes(account.state)) return true;
+  if (account.type.startsWith('oauth')) return false;
+  return account.expires_at !== null && Date.parse(account.expires_at) - now < soonMs;
+}
+
+async function readAccounts(signal: AbortSignal): Promise<Account[]> {
+  const { tenants } = await api.get('/admin/tenants', { query: { limit: tenantsMax }, signal });
+  const lists = await Promise.all(tenants.map((one) =>
+    api.get('/admin/tenants/{tenant}/accounts', { path: { tenant: one.tenant_id }, signal })));
+  return lists.flatMap((list) => list.accounts).filter((one) => needsSomebody(one));
+}
+
+const linkOf = (row: Account) => href('/gateway', { tenant: row.tenant, provider: row.provider, account: row.account_id });
+const columns: Column<Account>[] = [
+  { key: 'account', label: 'Account', cell: (row) => `${row.provider} / ${row.account_id}` },
+  { key: 'state', label: 'State', cell: (row) => <State state={row.state} /> },
+  { key: 'error', label: 'Last error', cell: (row) => <span title={row.last_error}>{row.last_error}</span> },
+  { key: 'expires', label: 'Expires', align: 'right', cell: (row) => <Time at={row.expires_at} missing="never" /> },
+];
+
+export function Attention() {
+  const list = useQuery('/admin/tenants#attention', readAccounts, { pollMs: 60_000 });
+  if (!list.data || list.data.length === 0) return null;
+  return (
+    <Section title="Tokens that need attention" action={<a href={href('/gateway')}>All accounts</a>}>
+      <Table label="Accounts that need attention" rows={list.data} columns={columns} linkOf={linkOf}
+        idOf={(row) => `${row.tenant}/${row.provider}/${row.account_id}`} />
+    </Section>
+  );
+}

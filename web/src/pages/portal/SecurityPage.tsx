@@ -1,0 +1,98 @@
+// The own password, and a second factor for sign-ins by it.
+import { useState } from 'preact/hooks';
+import { api, type Schema } from '../../api/client';
+import { useAction } from '../../api/query';
+import { loadMe, useMe } from '../../api/session';
+import { Button, Copy, Dialog, downloadText, ErrorBox, Field, Form, Page, Section, State, toast } from '../../ui';
+import { AccountTabs } from './AccountTabs';
+
+// The secret in groups of four, as authenticator apps show it.
+const grouped = (secret: string): string => secret.replace(/(.{4})(?=.)/g, '$1 ');
+
+function RecoveryCodes({ codes, onClose }: { codes: string[]; onClose: () => void }) {
+  return (
+    <Dialog title="Recovery codes" onClose={onClose}>
+      <p>Each is good once, in place of a code of the app. Keep them now; they are not shown again.</p>
+      <pre class="block" tabIndex={0}><code>{codes.join('\n')}</code></pre>
+      <div class="form-actions">
+        <Copy text={codes.join('\n')} label="the recovery codes">Copy all</Copy>
+        <Button onClick={() => downloadText('kvcs-recovery-codes.txt', codes.join('\n') + '\n', 'text/plain')}>Download</Button>
+      </div>
+    </Dialog>
+  );
+}
+
+function TurnOn({ start, onCodes, onClose }: {
+  start: Schema<'TotpStart'>; onCodes: (codes: string[]) => void; onClose: () => void;
+}) {
+  return (
+    <Dialog title="Turn on a second factor" onClose={onClose}>
+      <p>Add this secret to an authenticator app, or <a href={start.otpauth_url}>open it in one on this device</a>.
+        Then type the code that it shows.</p>
+      <div class="secret-row"><code>{grouped(start.secret)}</code><Copy text={start.secret} label="the secret" /></div>
+      <Form submit="Turn on" onCancel={onClose} onSubmit={async ({ code = '' }) => {
+        const { recovery_codes } = await api.post('/auth/totp/confirm', { body: { code: code.replace(/\s/g, '') } });
+        onCodes(recovery_codes);
+        await loadMe();
+      }}>
+        <Field name="code" label="Code" required maxLength={40} inputMode="numeric" autocomplete="one-time-code" />
+      </Form>
+    </Dialog>
+  );
+}
+
+function SecondFactor({ isOn }: { isOn: boolean }) {
+  const [start, setStart] = useState<Schema<'TotpStart'> | null>(null);
+  const [codes, setCodes] = useState<string[] | null>(null);
+  const [ending, setEnding] = useState(false);
+  const begin = useAction(async () => setStart(await api.post('/auth/totp')));
+  return (
+    <Section title="Second factor" note="Sign-ins by password then also ask for a code of an authenticator app.">
+      <p><State state={isOn ? 'on' : 'off'} tone={isOn ? 'good' : 'none'} /></p>
+      {begin.error && <ErrorBox error={begin.error} />}
+      <div>
+        {isOn
+          ? <Button onClick={() => setEnding(true)}>Turn off …</Button>
+          : <Button kind="primary" busy={begin.busy} onClick={() => void begin.run()}>Turn on …</Button>}
+      </div>
+      {start && <TurnOn start={start} onClose={() => setStart(null)} onCodes={(all) => { setStart(null); setCodes(all); }} />}
+      {codes && <RecoveryCodes codes={codes} onClose={() => setCodes(null)} />}
+      {ending && (
+        <Dialog title="Turn off the second factor" onClose={() => setEnding(false)}>
+          <Form submit="Turn off" kind="danger" onCancel={() => setEnding(false)} onSubmit={async ({ code = '' }) => {
+            await api.delete('/auth/totp', { body: { code: code.replace(/\s/g, '') } });
+            setEnding(false);
+            await loadMe();
+            toast('The second factor is off.');
+          }}>
+            <Field name="code" label="A code of the app, or a recovery code" required maxLength={40} autocomplete="one-time-code" />
+          </Form>
+        </Dialog>
+      )}
+    </Section>
+  );
+}
+
+export default function SecurityPage() {
+  const me = useMe();
+  const [count, setCount] = useState(0);
+  if (!me) return null;
+  return (
+    <Page title="Password and second factor">
+      <AccountTabs />
+      <Section title="Password" note="All your other sessions end when it changes.">
+        <Form key={count} submit="Change password" onSubmit={async ({ current_password = '', new_password = '' }) => {
+          await api.post('/auth/password', { body: { current_password, new_password } });
+          await loadMe();
+          setCount(count + 1);
+          toast('Password changed. You are signed out everywhere else.');
+        }}>
+          <Field name="current_password" label="Password now" type="password" autocomplete="current-password" required />
+          <Field name="new_password" label="New password" type="password" autocomplete="new-password" required minLength={8}
+            hint="At least 8 characters." />
+        </Form>
+      </Section>
+      <SecondFactor isOn={me.second_factor === true} />
+    </Page>
+  );
+}

@@ -1,0 +1,99 @@
+// Goal: a call says what the daemon said, carries what it needs, and survives the end of a session.
+// Method: the client with a fetch that answers from a list.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { loadBundle } from './bundle.mjs';
+
+const web = await loadBundle();
+const base = 'http://h:1/kv/';
+
+// Answers one after the other: [status, body, headers]; remembers what was asked.
+function daemon(...answers) {
+  const asked = [];
+  const fetcher = async (url, init) => {
+    asked.push({ url, method: init.method, headers: Object.fromEntries(init.headers), body: init.body });
+    const [status, body, headers = {}] = answers.shift() ?? [500, {}];
+    return new Response(status === 204 ? null : typeof body === 'string' ? body : JSON.stringify(body), { status, headers });
+  };
+  return { asked, fetcher };
+}
+const client = ({ fetcher }, more = {}) => new web.Client({ fetcher, base, csrf: () => 'c', ...more });
+
+test('a call works under a prefix, with names and a query', async () => {
+  const server = daemon([200, { id: 'x' }]);
+  const got = await client(server).get('/api/v1/artifacts/{id}', { path: { id: 'a/b' }, query: { shape: 'full', q: '', n: null } });
+  assert.deepEqual(got, { id: 'x' });
+  assert.equal(server.asked[0].url, 'http://h:1/kv/api/v1/artifacts/a%2Fb?shape=full');
+  assert.equal(server.asked[0].headers['x-csrf-token'], undefined);
+  assert.throws(() => web.fillPath('/x/{id}', {}), /needs "id"/);
+});
+
+test('what changes something carries the token, its JSON and the tag of what was read', async () => {
+  const server = daemon([204], [200, { a: 1 }, { etag: '"7"' }]);
+  const one = client(server);
+  assert.equal(await one.patch('/x', { body: { name: 'n' }, ifMatch: '"6"' }), undefined);
+  const { headers, body, method } = server.asked[0];
+  assert.deepEqual([method, headers['x-csrf-token'], headers['if-match'], body], ['PATCH', 'c', '"6"', '{"name":"n"}']);
+  assert.equal((await one.getTagged('/x')).etag, '"7"');
+});
+
+test('a refusal has the words, the code and the wait of whatever door it came through', async () => {
+  for (const [body, headers, expected] of [
+    [{ error: 'No such thing.' }, {}, { message: 'No such thing.', code: '' }],
+    [{ error: 'Taken.', code: 'slug_taken', details: { field: 'slug' } }, {}, { message: 'Taken.', code: 'slug_taken', field: 'slug', fields: { slug: 'Taken.' } }],
+    [{ error: 'Wait.', code: 'RATE_LIMITED', status: 429, request_id: 'r', retry_after: 7 }, {}, { code: 'RATE_LIMITED', retryAfterS: 7, requestId: 'r' }],
+    [{ error: { message: 'Too much.', type: 'insufficient_quota', code: 'budget', param: null } }, { 'retry-after': '3' }, { message: 'Too much.', code: 'budget', retryAfterS: 3 }],
+    [{ type: 'error', error: { type: 'overloaded_error', message: 'Busy.' } }, { 'x-request-id': 'q' }, { message: 'Busy.', code: 'overloaded_error', requestId: 'q' }],
+    ['<html>', {}, { message: '/kv/x answered 418 without words.' }],
+    [[], {}, { message: '/kv/x answered 418 without words.' }],
+  ]) {
+    await assert.rejects(client(daemon([418, body, headers])).get('/x'), (error) => {
+      assert.ok(error instanceof web.ApiError);
+      for (const [name, value] of Object.entries(expected)) assert.deepEqual(error[name], value, name);
+      return true;
+    });
+  }
+});
+
+test('silence is said to be that; a caller that gives up is not', async () => {
+  const dead = { fetcher: async () => { throw new TypeError('fetch failed'); } };
+  await assert.rejects(client(dead).get('/x'), (error) => error.isSilent && /does not answer/.test(error.message));
+  const slow = { fetcher: (_, { signal }) => new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(new DOMException('stop', 'AbortError')));
+  }) };
+  await assert.rejects(client(slow).get('/x', { timeoutMs: 1 }), /No answer within/);
+  const stop = new AbortController();
+  const asked = client(slow).get('/x', { signal: stop.signal });
+  stop.abort();
+  await assert.rejects(asked, { name: 'AbortError' });
+});
+
+test('a session that ends in the middle is begun anew, and the call goes on', async () => {
+  let csrf = 'old';
+  const server = daemon([401, { error: 'No.' }], [200, { ok: true }]);
+  const one = client(server, { csrf: () => csrf, onSignedOut: async () => { csrf = 'new'; return true; } });
+  assert.deepEqual(await one.post('/x', { body: { typed: 'kept' } }), { ok: true });
+  assert.deepEqual(server.asked.map((call) => call.headers['x-csrf-token']), ['old', 'new']);
+  assert.equal(server.asked[1].body, '{"typed":"kept"}');
+  const refused = client(daemon([401, { error: 'No.' }]), { onSignedOut: async () => false });
+  await assert.rejects(refused.get('/x'), { status: 401, message: 'No.' });
+});
+
+test('a token of another tab\'s session is read anew, once', async () => {
+  let csrf = 'old';
+  const fail = [403, { error: 'X-CSRF-Token is not the session\'s.' }];
+  const server = daemon(fail, [204], fail, fail);
+  const one = client(server, { csrf: () => csrf, onStaleCsrf: async () => { csrf = 'new'; } });
+  await one.delete('/x');
+  assert.equal(server.asked[1].headers['x-csrf-token'], 'new');
+  await assert.rejects(one.delete('/x'), { status: 403 });
+  assert.equal(server.asked.length, 4);
+});
+
+test('the words of a refusal find their field', () => {
+  const error = (message, rest) => new web.ApiError(400, message, rest);
+  assert.deepEqual(web.fieldErrors(error('"name" is too long.'), ['name', 'email']), { name: '"name" is too long.' });
+  assert.deepEqual(web.fieldErrors(error('"model" is not known.'), ['name']), {});
+  assert.deepEqual(web.fieldErrors(error('No.', { fields: { name: 'Taken.' } }), ['name']), { name: 'Taken.' });
+  assert.deepEqual(web.fieldErrors(undefined, ['name']), {});
+});
