@@ -91,7 +91,7 @@ export function Palette({ me, actions, onClose }: { me: Me; actions: PaletteActi
     }
   };
   return (
-    <Dialog title="Search or jump" onClose={onClose}>
+    <Dialog title="Search or jump" top onClose={onClose}>
       <input type="text" role="combobox" aria-expanded="true" aria-controls={id} aria-label="Search or jump" autofocus
         aria-activedescendant={items[chosen] ? `${id}-${chosen}` : undefined} autocomplete="off" spellcheck={false}
         placeholder="A page, an action, an artifact, a user …" value={typed} onKeyDown={onKeyDown}

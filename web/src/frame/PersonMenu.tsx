@@ -5,6 +5,9 @@ import { href, navigate } from '../router';
 import { changeSettings, useSettings } from '../settings';
 import { Menu, type MenuItem, toast } from '../ui';
 
+// "Ada Lovelace" → "Ada", for narrow screens.
+const firstWord = (name: string): string => (name.split(/[\s@]+/).filter(Boolean)[0] ?? '').slice(0, 10);
+
 export function PersonMenu({ me, onShortcuts }: { me: Me; onShortcuts: () => void }) {
   const { theme, density } = useSettings();
   const leave = async () => {
@@ -15,6 +18,7 @@ export function PersonMenu({ me, onShortcuts }: { me: Me; onShortcuts: () => voi
       toast(wordsOf(error), { tone: 'bad' });
     }
   };
+  const name = me.name || me.email || 'you';
   const items: MenuItem[] = [
     { heading: true, label: me.email ?? '' },
     { label: 'Account', href: href('/account') },
@@ -31,6 +35,6 @@ export function PersonMenu({ me, onShortcuts }: { me: Me; onShortcuts: () => voi
     { label: 'Keyboard shortcuts', run: onShortcuts },
     { label: 'Sign out', run: () => void leave() },
   ];
-  return <Menu label={`${me.name ?? 'You'}: account and looks`} align="right" kind="quiet" items={items}
-    button={<span dir="auto">{(me.name || me.email || 'you').slice(0, 24)}</span>} />;
+  return <Menu label={`${name}: account and looks`} align="right" kind="quiet" items={items}
+    button={<><span class="person-name" dir="auto">{name.slice(0, 24)}</span><span class="person-short">{firstWord(name)}</span></>} />;
 }

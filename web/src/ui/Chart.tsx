@@ -4,7 +4,18 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { formatBytes, formatCount, formatMoney, formatMs, formatPercent } from './format';
 
 export type Unit = 'usd' | 'bytes' | 'count' | 'ms' | 'percent' | 'per_s';
-export interface Series { label: string; values: (number | null)[]; dashed?: boolean; others?: boolean }
+// `others`: drawn grey, the sum of those that are too many to name; `tone`: for what is a state, such
+// as failures.
+export interface Series {
+  label: string;
+  values: (number | null)[];
+  dashed?: boolean;
+  others?: boolean;
+  tone?: 'good' | 'warn' | 'bad' | 'info';
+}
+// The custom property with the colour of the n-th series.
+export const hueOf = (series: Series, nth: number): string =>
+  series.tone ? `--${series.tone}` : series.others ? '--chart-others' : `--chart-${(nth % 6) + 1}`;
 
 // `times`: seconds since 1970, one for each value; null values are gaps. `kind`: bars are stacked.
 // `line`: a level to compare with, such as a budget. `log`: for values that spread over decades.
@@ -72,6 +83,11 @@ export function Chart(props: ChartProps) {
             onClick={() => downloadText(`${title.toLowerCase().replace(/\W+/g, '-')}.csv`, chartCsv(props))}>CSV</button>
         </span>
       </figcaption>
+      {series.length > 1 && (
+        <ul class="chart-legend">
+          {series.map((one, nth) => <li key={one.label} style={{ '--hue': `var(${hueOf(one, nth)})` }}>{one.label}</li>)}
+        </ul>
+      )}
       {asTable
         ? (
           <div class="chart-table" tabIndex={0}>

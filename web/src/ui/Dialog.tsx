@@ -7,8 +7,9 @@ import { Button } from './controls';
 import { ErrorBox } from './feedback';
 
 // `onClose`: Esc and the Close button. What is typed inside is not lost by a click beside it.
-export function Dialog({ title, children, onClose, wide = false, side = false }: {
-  title: string; children: ComponentChildren; onClose: () => void; wide?: boolean; side?: boolean;
+// `wide`: for tables and code; `side`: a detail beside its list; `top`: grows downwards.
+export function Dialog({ title, children, onClose, wide = false, side = false, top = false }: {
+  title: string; children: ComponentChildren; onClose: () => void; wide?: boolean; side?: boolean; top?: boolean;
 }) {
   const box = useRef<HTMLDialogElement>(null);
   const id = useId();
@@ -23,7 +24,7 @@ export function Dialog({ title, children, onClose, wide = false, side = false }:
     };
   }, []);
   return (
-    <dialog ref={box} class={`dialog${wide ? ' wide' : ''}${side ? ' side' : ''}`} aria-labelledby={id}
+    <dialog ref={box} class={`dialog${wide ? ' wide' : ''}${side ? ' side' : ''}${top ? ' top' : ''}`} aria-labelledby={id}
       onCancel={(event) => { event.preventDefault(); onClose(); }}>
       <header class="dialog-head">
         <h2 id={id}>{title}</h2>

@@ -49,7 +49,7 @@ export function Menu({ label, button, items, align = 'left', kind = 'plain' }: {
     }
   };
   return (
-    <div class={`menu ${align}`} ref={box} onKeyDown={onKeyDown}>
+    <div class={`menu align-${align}`} ref={box} onKeyDown={onKeyDown}>
       <button type="button" ref={toggle} class={`button ${kind}`} aria-haspopup="menu" aria-expanded={open}
         aria-controls={open ? id : undefined} aria-label={label} onClick={() => setOpen(!open)}>
         {button} <span aria-hidden="true" class="caret">▾</span>

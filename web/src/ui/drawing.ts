@@ -1,9 +1,8 @@
 // Draws a chart with uPlot: lines or stacked bars, labels of the series beside the hovered values,
 // colours of the theme. Loaded when a chart is shown.
 import uPlot from 'uplot';
-import { type ChartProps, timeLabel, writeValue } from './Chart';
+import { type ChartProps, hueOf, timeLabel, writeValue } from './Chart';
 
-const hues = 6;
 type Drawn = { update: (props: ChartProps) => void; destroy: () => void };
 
 // A custom property as a colour that a canvas understands: the theme's half is taken by the browser.
@@ -32,7 +31,7 @@ function columns({ times, series, kind, line }: ChartProps): uPlot.AlignedData {
 
 function seriesOf(box: HTMLElement, props: ChartProps): uPlot.Series[] {
   const all = props.series.map((one, at): uPlot.Series => {
-    const stroke = colour(box, one.others ? '--chart-others' : `--chart-${(at % hues) + 1}`);
+    const stroke = colour(box, hueOf(one, at));
     const bars = props.kind === 'bars';
     return {
       label: one.label,
@@ -56,7 +55,7 @@ function axes(box: HTMLElement, props: ChartProps): uPlot.Axis[] {
   const grid = { stroke: colour(box, '--line'), width: 1 };
   return [
     {
-      ...style, grid: { show: false }, ticks: { show: false }, gap: 6,
+      ...style, grid: { show: false }, ticks: { show: false }, gap: 6, size: 28,
       ...(props.by !== 'time' && { values: (_, splits) => splits.map((at) => timeLabel(at, 'day').slice(5)), incrs: [1, 2, 7, 14, 30, 90].map((n) => n * 86_400) }),
       ...(props.by === 'time' && { values: (_, splits) => splits.map((at) => new Date(at * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })) }),
     },
@@ -75,7 +74,7 @@ function tellHovered(read: () => ChartProps): uPlot.Plugin {
     if (at === null || at === undefined || times[at] === undefined) return;
     told.replaceChildren(line('chart-when', timeLabel(times[at], by)), ...series.map((one, nth) => {
       const row = line('', `${one.label} `);
-      row.style.setProperty('--hue', `var(${one.others ? '--chart-others' : `--chart-${(nth % hues) + 1}`})`);
+      row.style.setProperty('--hue', `var(${hueOf(one, nth)})`);
       const value = document.createElement('b');
       value.textContent = writeValue(unit, one.values[at]);
       row.append(value);

@@ -31,7 +31,7 @@ export function Spend() {
             series={[{ label: 'Spend', values: days.map((day) => byDay.get(day)?.cost_usd ?? 0) }]} />
           <Chart title="Requests by day" kind="bars" unit="count" times={times} sync="overview" series={[
             { label: 'Answered', values: days.map((day) => (byDay.get(day)?.requests ?? 0) - (byDay.get(day)?.failures ?? 0)) },
-            { label: 'Failed', values: days.map((day) => byDay.get(day)?.failures ?? 0) },
+            { label: 'Failed', tone: 'bad', values: days.map((day) => byDay.get(day)?.failures ?? 0) },
           ]} />
         </div>
       )}
