@@ -1,7 +1,8 @@
 // build.mjs [DIST]: bundles src/ into DIST (web/dist): hashed names under assets/, index.html that names
 // them, public/ as it is, and each file once more by brotli (.br) and by gzip (.gz) where that is
 // smaller. The server lets browsers keep assets/ for ever, because a changed file has a new name.
-// Pages are split off and loaded when they are opened; the first screen has a budget.
+// Pages are split off and loaded when they are opened; the first screen has a budget. licenses.txt has the
+// licences of what is bundled.
 import { build } from 'esbuild';
 import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -55,6 +56,18 @@ const page = (await readFile(join(web, 'index.html'), 'utf8'))
     .map((path) => `<link rel="modulepreload" href="assets/${basename(path)}">`).join('\n    '));
 if (page.includes('{{')) throw new Error('index.html names a file that the build did not make');
 await writeFile(join(dist, 'index.html'), page);
+
+// Whose code is in the bundle: their licences go along, as they ask for.
+const packages = new Set(Object.values(outputs).flatMap((one) => Object.keys(one.inputs))
+  .map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean));
+const licences = [];
+for (const name of [...packages].sort()) {
+  const folder = join(web, 'node_modules', name);
+  const file = (await readdir(folder)).find((one) => /^licen[cs]e/i.test(one));
+  if (!file) throw new Error(`${name} is bundled and has no file with its licence`);
+  licences.push(`${name}\n\n${(await readFile(join(folder, file), 'utf8')).trim()}\n`);
+}
+await writeFile(join(dist, 'licenses.txt'), `kvcs serves code of others with its pages.\n\n${licences.join(`\n${'-'.repeat(72)}\n\n`)}`);
 
 // The first screen: the application and the overview.
 const first = new Set(['src/main.tsx', 'src/pages/overview/index.ts', 'src/pages/overview/OverviewPage.tsx']

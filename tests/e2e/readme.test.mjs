@@ -311,7 +311,7 @@ const troubles = {
       damaged.remove();
     }
   },
-  '`Not reachable` on the status page': async (cell) => {
+  '`Not reachable` on the dashboard': async (cell) => {
     const page = await (await fetch(daemon.url)).text();
     if (/WEB=0/.test(page)) return;  // A binary without its pages.
     const scripts = [...page.matchAll(/(?:src|href)="([^"]+\.js)"/g)].map((one) => one[1]);

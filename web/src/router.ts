@@ -1,6 +1,6 @@
 // Where the page is: the part of the address behind '#', a path and a query. Filters, ranges and
 // selections are kept in that query, so that a link leads back to the same view.
-import { useCallback, useEffect } from 'preact/hooks';
+import { useCallback, useEffect, useState } from 'preact/hooks';
 import { createStore, useStore } from './store';
 
 // "#/artifacts/x?tab=layers" → {path: "/artifacts/x", query: tab=layers}.
@@ -82,6 +82,18 @@ export function useParam(name: string, fallback = ''): [string, (value: string) 
   }, [name, fallback]);
   return [value, set];
 }
+
+// Ids that are chosen in a list, in the address as far as they are few.
+export function useSelection(name = 'selected'): [string[], (ids: string[]) => void] {
+  const [text, setText] = useParam(name);
+  const [many, setMany] = useState<string[] | null>(null);
+  const set = useCallback((ids: string[]) => {
+    setMany(ids.length > selectionMax ? ids : null);
+    setText(ids.length > selectionMax ? '' : ids.join(','));
+  }, [setText]);
+  return [many ?? text.split(',').filter(Boolean), set];
+}
+const selectionMax = 50;
 
 // Changes several values of the query at once; null takes one out.
 export function setParams(values: QueryValues, options: { replace?: boolean } = { replace: true }): void {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 
 const web = join(dirname(fileURLToPath(import.meta.url)), '..');
 const folder = mkdtempSync(join(tmpdir(), 'kvcs-web-'));
@@ -37,6 +38,19 @@ test('nothing is inline and nothing comes from another host', () => {
   assert.ok(!/https?:\/\//.test(page));
 });
 
+test('the licences of what is bundled go along', () => {
+  const text = readFileSync(join(dist, 'licenses.txt'), 'utf8');
+  for (const name of ['preact', 'uplot']) assert.ok(text.includes(`\n${name}\n`), name);
+  assert.ok(text.split('Permission is hereby granted').length > 2);
+});
+
+test('each file that gains by it is there by brotli and by gzip, and they are the same', () => {
+  const name = /assets\/app-\w+\.js/.exec(page)[0];
+  const code = readFileSync(join(dist, name));
+  assert.ok(brotliDecompressSync(readFileSync(join(dist, `${name}.br`))).equals(code));
+  assert.ok(gunzipSync(readFileSync(join(dist, `${name}.gz`))).equals(code));
+});
+
 test('the lock file names no host', () => {
   assert.ok(!readFileSync(join(web, 'package-lock.json'), 'utf8').includes('"resolved"'));
 });
@@ -46,6 +60,8 @@ test('the assembly has a row for each file, with its digest', () => {
   assert.ok(text.includes('.asciz "/index.html"'));
   assert.ok(text.includes(createHash('sha256').update(page).digest('hex')));
   assert.equal(text.match(/\.quad \.Lpath/g).length, text.match(/\.asciz "\//g).length);
+  assert.match(text, /\.incbin "[^"]*\/app-\w+\.js\.br"/);
+  assert.ok(!/\.asciz "[^"]*\.(br|gz)"/.test(text));
   assert.ok(text.indexOf('"/assets/') < text.indexOf('"/favicon.svg"'));
 });
 

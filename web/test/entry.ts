@@ -1,6 +1,7 @@
 // What the tests use, bundled into one module so that there is one preact.
 export { h } from 'preact';
 export { render } from 'preact-render-to-string';
+export { noteServerTime, serverNow } from '../src/clock';
 export { Client, fillPath, queryString } from '../src/api/client';
 export { ApiError, refusalOf } from '../src/api/error';
 export { pageOf } from '../src/frame/Frame';

@@ -36,6 +36,14 @@ test('times are relative under a day, and never a lie about the direction', () =
   assert.match(web.exactTime('2026-03-15T12:00:00.123Z'), /2026-03-15T12:00:00Z$/);
 });
 
+test('a clock that is a day off is corrected by what the daemon says', () => {
+  web.noteServerTime(new Date(Date.now() + 86_400_000).toUTCString());
+  assert.equal(web.formatTime(Date.now() + 86_400_000 - 7_200_000), '2 h ago');
+  web.noteServerTime(new Date().toUTCString());
+  web.noteServerTime(null);
+  assert.ok(Math.abs(web.serverNow() - Date.now()) < 1000);
+});
+
 test('ids are shortened in the middle, states have a tone', () => {
   assert.equal(web.shortId('5b810539-08d5-4a11-bdc5-f96a0fbaaf15'), '5b81053…baaf15');
   assert.equal(web.shortId('short'), 'short');

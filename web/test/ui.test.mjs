@@ -35,6 +35,12 @@ test('a table is one to those who hear it; its rows are links and can be chosen'
   assert.ok(failed.includes('role="alert"'));
 });
 
+test('a row that is not as it should be takes nothing along', () => {
+  const columns = [{ key: 'a', label: 'A', cell: (row) => row.tags.join(' ') }, { key: 'b', label: 'B', cell: (row) => row.id }];
+  const html = draw(ui.Table, { label: 'x', rows: [{ id: 'one' }, { id: 'two', tags: ['t'] }], columns, idOf: (row) => row.id });
+  assert.ok(html.includes('one') && html.includes('something else than was expected') && html.includes('>t<'));
+});
+
 test('of a hundred thousand rows a few are drawn', () => {
   const rows = Array.from({ length: 100_000 }, (_, id) => ({ id }));
   const columns = [{ key: 'id', label: 'Id', cell: (row) => row.id }];

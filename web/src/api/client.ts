@@ -1,6 +1,7 @@
 // The one way to the daemon: calls typed by path and method, with the session's CSRF token, a
 // deadline, and refusals as ApiError. A session that ends in the middle of a call is begun anew on
 // top of the page (`onSignedOut`), and the call goes on after that.
+import { noteServerTime } from '../clock';
 import { ApiError, refusalOf } from './error';
 import type { AnswerOf, BodyOf, Method, NamesOf, PathOf, QueryOf } from './paths';
 
@@ -165,7 +166,9 @@ export class Client {
     if (writes && csrf !== '') headers.set('x-csrf-token', csrf);
     try {
       const fetcher: Fetch = this.settings.fetcher ?? ((to, what) => fetch(to, what));
-      return await fetcher(url, { credentials: 'same-origin', ...init, headers, signal: stop.signal });
+      const response = await fetcher(url, { credentials: 'same-origin', ...init, headers, signal: stop.signal });
+      noteServerTime(response.headers.get('date'));
+      return response;
     } catch (error) {
       if (init.signal?.aborted) throw error instanceof Error ? error : new Error(String(error));
       throw new ApiError(0, stop.signal.aborted

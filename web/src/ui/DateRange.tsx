@@ -1,5 +1,6 @@
 // A span of days in the address (?range=30d, or ?from=2026-01-01&to=2026-01-31), in UTC as the
 // daemon counts months and days.
+import { serverNow } from '../clock';
 import { setParams, usePlace } from '../router';
 
 // `from` and `to`: days, "2026-01-31", both inclusive.
@@ -13,7 +14,7 @@ const names: Record<string, string> = {
   month: 'This month', '7d': '7 days', '30d': '30 days', '90d': '90 days', last: 'Last month',
 };
 
-export function rangeOf(query: URLSearchParams, fallback: string, now = Date.now()): Range {
+export function rangeOf(query: URLSearchParams, fallback: string, now = serverNow()): Range {
   const from = query.get('from');
   const to = query.get('to');
   if (isDay(from) && isDay(to) && from <= to) return { from, to, name: 'custom' };

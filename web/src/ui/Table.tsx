@@ -56,6 +56,15 @@ function Head<T>({ column, sort, onSort }: { column: Column<T>; sort: string; on
   );
 }
 
+// A row that is not as the document says takes nothing else along.
+function cellOf<T>(column: Column<T>, row: T): ComponentChildren {
+  try {
+    return column.cell(row);
+  } catch {
+    return <span class="muted" title="The daemon sent something else than was expected.">–</span>;
+  }
+}
+
 // Moves a cursor through the rows and puts the focus on its link.
 function useCursor(count: number, body: { current: HTMLElement | null }, scrollTo: (at: number) => void) {
   const cursor = useRef(-1);
@@ -135,7 +144,7 @@ export function Table<T>(props: TableProps<T>) {
                 )}
                 {columns.map((column, nth) => (
                   <td key={column.key} role="cell" class={`${column.align ?? ''} at-${placeOf(column, nth)}`} data-label={column.label}>
-                    {nth === 0 && link ? <a class="row-link" href={link} dir="auto">{column.cell(row)}</a> : column.cell(row)}
+                    {nth === 0 && link ? <a class="row-link" href={link} dir="auto">{cellOf(column, row)}</a> : cellOf(column, row)}
                   </td>
                 ))}
               </tr>

@@ -1,4 +1,5 @@
 // Figures in words. Money is USD; bytes are IEC; times are ISO strings or ms since 1970.
+import { serverNow } from '../clock';
 
 const group = (n: number, digits = 0): string =>
   n.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -66,7 +67,7 @@ export function formatDuration(seconds: number): string {
 export const timeOf = (at: string | number): number => (typeof at === 'number' ? at : Date.parse(at));
 
 // "2 h ago", "in 5 min" under a day; the local date, with the time within a week, beyond.
-export function formatTime(at: string | number, now = Date.now()): string {
+export function formatTime(at: string | number, now = serverNow()): string {
   const ms = timeOf(at);
   if (!Number.isFinite(ms)) return '–';
   const away = Math.abs(now - ms);

@@ -1,6 +1,7 @@
 // Accounts of providers whose credentials are expired, about to be, or refused.
 import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
+import { serverNow } from '../../clock';
 import { href } from '../../router';
 import { type Column, Section, State, Table, Time } from '../../ui';
 
@@ -9,7 +10,7 @@ const soonMs = 7 * 86_400_000;
 const tenantsMax = 8;
 
 // Credentials that are renewed by themselves only need somebody when that fails.
-export function needsSomebody(account: Account, now = Date.now()): boolean {
+export function needsSomebody(account: Account, now = serverNow()): boolean {
   if (account.failures > 0 || !['active', 'valid', 'ok'].includes(account.state)) return true;
   if (account.type.startsWith('oauth')) return false;
   return account.expires_at !== null && Date.parse(account.expires_at) - now < soonMs;
