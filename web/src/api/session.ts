@@ -2,6 +2,7 @@
 // what is shown.
 import { createStore, useStore } from '../store';
 import { api, ApiError, type Schema } from './client';
+import { refusalOf } from './error';
 import { clearCache } from './query';
 
 export type Me = Schema<'Me'>;
@@ -16,16 +17,20 @@ export function useMe(): Me | null | undefined {
   return useStore(meStore);
 }
 
-// Reads anew who is signed in; null for nobody. Throws when the daemon does not answer.
+// Reads anew who is signed in; null for nobody. Throws when the daemon does not answer. A session that
+// has ended does not take the page away that was begun in it: the next call asks for a sign-in on top.
 export async function loadMe(): Promise<Me | null> {
-  try {
-    const response = await api.raw('/api/v1/me', { headers: { accept: 'application/json' }, cache: 'no-store' }, 15_000);
-    meStore.set((await response.json()) as Me);
-  } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 401) throw error;
-    meStore.set(null);
+  const response = await fetch(api.url('/api/v1/me'), {
+    headers: { accept: 'application/json' }, cache: 'no-store', signal: AbortSignal.timeout(15_000),
+  }).catch(() => { throw new ApiError(0, 'The daemon does not answer. Is kvcs serve running?'); });
+  const body: unknown = await response.json().catch(() => null);
+  if (response.ok) {
+    meStore.set(body as Me);
+    return body as Me;
   }
-  return meStore.get() ?? null;
+  if (response.status !== 401) throw refusalOf(response.status, body, response.headers, '/api/v1/me');
+  if (!meStore.get()) meStore.set(null);
+  return null;
 }
 
 export type Changes = Schema<'MyChanges'>;

@@ -13,11 +13,19 @@ import { Outlet, useRoute } from './Outlet';
 // On top of the page that a session has ended under: nothing that was typed is lost.
 function SignInOnTop() {
   const asked = useStore(signInStore);
+  const me = useMe();
+  useEffect(() => {
+    if (!asked) return;
+    // Back from another tab, where somebody may have signed in meanwhile.
+    const look = () => { void loadMe().then((found) => { if (found) asked.done(true); }, () => undefined); };
+    addEventListener('focus', look);
+    return () => removeEventListener('focus', look);
+  }, [asked]);
   if (!asked) return null;
   return (
     <Dialog title="Sign in again" onClose={() => asked.done(false)}>
       <p>Your session has ended. Sign in, and the page goes on where it was.</p>
-      <SignIn onDone={() => { void loadMe().then(() => asked.done(true), () => asked.done(false)); }} />
+      <SignIn onTop email={me?.email ?? ''} onDone={() => { void loadMe().then(() => asked.done(true), () => asked.done(false)); }} />
     </Dialog>
   );
 }

@@ -10,19 +10,24 @@ export function wayBack(url: string, next: string): string {
   return `${api.url(url)}?next=${encodeURIComponent(`/${next}`)}`;
 }
 
-function Providers({ next }: { next: string }) {
+function Providers({ next, onTop }: { next: string; onTop: boolean }) {
   const { data } = useQuery('/auth/providers', (signal) => api.get('/auth/providers', { signal }));
   const ways = data?.providers ?? [];
   if (ways.length === 0) return null;
   return (
     <p>Or sign in through{' '}
-      {ways.map((way, at) => <span key={way.name}>{at > 0 && ', '}<a href={wayBack(way.url, next)}>{way.name}</a></span>)}.
+      {ways.map((way, at) => <span key={way.name}>{at > 0 && ', '}
+        <a href={wayBack(way.url, next)} {...(onTop && { target: '_blank', rel: 'noopener' })}>{way.name}</a></span>)}
+      {onTop && ' in another tab'}.
     </p>
   );
 }
 
-// `onDone`: the session has begun. `next`: the hash that other providers lead back to.
-export function SignIn({ onDone, next = '#/' }: { onDone: () => void; next?: string }) {
+// `onDone`: the session has begun. `next`: the hash that other providers lead back to. `onTop`: over a page
+// that must not be left.
+export function SignIn({ onDone, next = '#/', onTop = false, email: known = '' }: {
+  onDone: () => void; next?: string; onTop?: boolean; email?: string;
+}) {
   const [ticket, setTicket] = useState('');
   if (ticket !== '') {
     return (
@@ -42,11 +47,11 @@ export function SignIn({ onDone, next = '#/' }: { onDone: () => void; next?: str
         if (step.totp_required) setTicket(step.ticket ?? '');
         else onDone();
       }}>
-        <Field name="email" label="E-mail address" type="email" autocomplete="username" required />
+        <Field name="email" label="E-mail address" type="email" autocomplete="username" required defaultValue={known} />
         <Field name="password" label="Password" type="password" autocomplete="current-password" required />
       </Form>
-      <Providers next={next} />
-      <p class="small"><a href={href('/forgot')}>Forgot the password?</a></p>
+      <Providers next={next} onTop={onTop} />
+      {!onTop && <p class="small"><a href={href('/forgot')}>Forgot the password?</a></p>}
     </>
   );
 }
