@@ -38,6 +38,7 @@
 #include "gateway/call/call_counts.h"
 #include "gateway/call/pipeline.h"
 #include "gateway/call/response_cache.h"
+#include "gateway/call/route.h"
 #include "gateway/catalogue/agent_schedules.h"
 #include "gateway/catalogue/canaries.h"
 #include "gateway/catalogue/provider_client.h"
@@ -92,6 +93,22 @@ void add_ai_metrics(Metrics& metrics, const AiParts& ai) {
                        [&budgets] { return static_cast<double>(budgets.stats().recovered); });
 }
 
+// For accounts that somebody stores or consents to now: refresh and canary reach what calls reach.
+gateway::AccountOriginSource make_reachable_origins(const GatewayParts& gateway,
+                                                    gateway::AccountOriginSource origins) {
+  return
+      [providers = gateway.providers.get(), tenants = gateway.tenants.get(),
+       origins = std::move(origins)](const gateway::AccountId& id,
+                                     const gateway::Meta& meta) -> Result<gateway::AccountOrigins> {
+        const auto provider = KVCS_TRY(providers->find(id.provider));
+        if (provider->allow_private_addresses) {
+          const auto tenant = KVCS_TRY(tenants->find(id.tenant));
+          KVCS_TRY(gateway::check_reach(*tenant, *provider));
+        }
+        return origins(id, meta);
+      };
+}
+
 // The parts that keep the accounts' credentials good, and the routes that show and change them.
 void build_accounts(Parts& parts) {
   GatewayParts& gateway = parts.gateway;
@@ -117,10 +134,12 @@ void build_accounts(Parts& parts) {
   gateway.tokens->set_on_replaced([cache = gateway.cache.get()](const gateway::AccountId& id) {
     cache->purge(id.tenant, id.provider, id.account);
   });
-  gateway.accounts_api = std::make_unique<gateway::AccountsApi>(
-      *gateway.tokens, *gateway.refresher, *parts.upstream, clients, origins, check, parts.clock());
+  const gateway::AccountOriginSource reachable = make_reachable_origins(gateway, origins);
+  gateway.accounts_api =
+      std::make_unique<gateway::AccountsApi>(*gateway.tokens, *gateway.refresher, *parts.upstream,
+                                             clients, reachable, check, parts.clock());
   gateway.connect_api = std::make_unique<gateway::ConnectApi>(
-      *parts.kv, *parts.audited, *gateway.tokens, *parts.upstream, clients, origins, check_active,
+      *parts.kv, *parts.audited, *gateway.tokens, *parts.upstream, clients, reachable, check_active,
       [tenants = gateway.tenants.get()](std::string_view tenant) {
         return tenants->find_root(tenant);
       },

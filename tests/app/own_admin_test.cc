@@ -202,6 +202,8 @@ TEST_CASE(
   Place place(gateway.app);
   Browser& owner = place.owner;
   const std::string own = "/admin/tenants/default", allowed = R"({"private_apis":true})";
+  const RawResponse early =
+      owner.send("PUT", own + "/providers/local/accounts/main", R"({"access_token":"secret"})");
   CHECK(code_of(owner.send("PUT", own, allowed)) == "operator_only");
   CHECK(owner.send("PUT", own, R"({"name":"Ours"})").status == 200);
   CHECK(json_of(owner.send("GET", own))["private_apis"] == false);
@@ -209,7 +211,11 @@ TEST_CASE(
   CHECK(code_of(owner.send("PUT", own, allowed)) == "operator_only");
   CHECK(code_of(owner.send("PUT", own, R"({"private_apis":"no"})")) == "operator_only");
   const std::string account = R"({"access_token":"secret","meta":{"shop":"a"}})";
-  CHECK(owner.send("PUT", own + "/providers/local/accounts/main", account).status == 201);
+  const std::string main = own + "/providers/local/accounts/main";
+  // Also before there is a record, and what an operator stores.
+  CHECK(code_of(early) == "TENANT_NOT_FOUND");
+  CHECK(code_of(owner.send("PUT", main, account)) == "PRIVATE_APIS_NOT_ALLOWED");
+  CHECK(code_of(place.admin("PUT", main, account)) == "PRIVATE_APIS_NOT_ALLOWED");
   const std::string token =
       json_text(owner.send("POST", own + "/tokens", R"({"name":"t"})").body, "token");
   const auto call = [&](const std::string& more) {
@@ -229,6 +235,7 @@ TEST_CASE(
   CHECK(call("").status == 403);
   CHECK(place.admin("PUT", own, R"({"private_apis":"yes"})").status == 400);
   REQUIRE(place.admin("PUT", own, allowed).status == 200);
+  CHECK(owner.send("PUT", main, account).status == 201);
   CHECK(call("").status == 200);
   CHECK(owner.send("PUT", own, R"({"name":"New"})").status == 200);
   CHECK(json_of(owner.send("GET", own))["private_apis"] == true);
