@@ -240,8 +240,8 @@ void build_status(Parts& parts) {
       },
       [&parts] { return std::string(parts.gateway.tenants->frozen() ? "frozen" : "active"); },
       [&parts] {
-        std::vector<std::string> all = gateway::token_warnings(parts.gateway.watch->summary());
-        for (std::string& own : parts.health->warnings()) all.push_back(std::move(own));
+        // The daemon's own state alone; what an organization's accounts need is told by alerts.
+        std::vector<std::string> all = parts.health->warnings();
         if (auto ending = certificate_warning(parts)) all.push_back(std::move(*ending));
         return all;
       });

@@ -72,21 +72,6 @@ TEST_CASE("token watch: counts and the troubled ones", "[unit][gateway][watch]")
   CHECK(watch.summary().total == 5);
 }
 
-TEST_CASE("token watch: expired accounts and those to be connected again have a sentence each",
-          "[unit][gateway][watch]") {
-  TokenSummary summary;
-  summary.total = 9;
-  summary.expiring_soon = summary.retrying = 4;  // The gateway itself sees to these.
-  CHECK(token_warnings(summary).empty());
-  summary.reauth_required = 2;
-  const std::string connect = "Accounts of the tool gateway that must be connected again: 2.";
-  CHECK(token_warnings(summary) == std::vector<std::string>{connect});
-  summary.expired = 3;
-  CHECK(token_warnings(summary) ==
-        std::vector<std::string>{"Accounts of the tool gateway whose token has expired: 3.",
-                                 connect});
-}
-
 TEST_CASE("canaries: a provider that fails twice raises one alert until it is up again",
           "[unit][gateway][watch]") {
   WatchWorld world;

@@ -48,19 +48,6 @@ std::string token_health_json(const TokenSummary& summary, int64_t now_s) {
                         {"accounts", std::move(troubled)}});
 }
 
-std::vector<std::string> token_warnings(const TokenSummary& summary) {
-  std::vector<std::string> warnings;
-  if (summary.expired > 0) {
-    warnings.push_back("Accounts of the tool gateway whose token has expired: " +
-                       std::to_string(summary.expired) + ".");
-  }
-  if (summary.reauth_required > 0) {
-    warnings.push_back("Accounts of the tool gateway that must be connected again: " +
-                       std::to_string(summary.reauth_required) + ".");
-  }
-  return warnings;
-}
-
 Result<std::string> keep_token_health(KvStore& kv, const TokenStore& tokens, Refresher& refresher,
                                       const Clock& clock) {
   const int64_t now_s = clock.unix_s();

@@ -1,4 +1,6 @@
 // How the stored credentials fare: counts for /health and the token health snapshot. Reads only.
+// A credential that fails is its organization's, so that the counts say nothing of the daemon's own
+// state: alerts tell of it (token.reauth_required, token.refresh_failing).
 // TokenWatch is thread-safe and keeps its last answer so long that watching costs at most 2 % of
 // one core, however many accounts there are and however often it is asked.
 #pragma once
@@ -25,8 +27,6 @@ struct TokenSummary {
 Result<TokenSummary> summarize_tokens(const TokenStore& tokens, int64_t now_s);
 // The snapshot `system:token_health`.
 std::string token_health_json(const TokenSummary& summary, int64_t now_s);
-// A sentence for each kind of account that a person must look at; empty when there is none.
-std::vector<std::string> token_warnings(const TokenSummary& summary);
 // Counts the accounts, keeps the snapshot and arms alarms for records without one, as an import
 // leaves them. Returns the counts as JSON. A job calls it.
 Result<std::string> keep_token_health(KvStore& kv, const TokenStore& tokens, Refresher& refresher,
