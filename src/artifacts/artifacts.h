@@ -73,6 +73,8 @@ struct ArtifactQuota {
   uint64_t organizations = 10, projects = 100, artifacts = 1000, storage_bytes = uint64_t{1} << 40;
 };
 
+inline constexpr int64_t kUnusedUploadLifetimeS = 3600;
+
 struct ArtifactConfig {
   uint64_t object_bytes_max = uint64_t{1} << 40;
   int url_lifetime_s = 900;
@@ -85,7 +87,8 @@ struct ArtifactConfig {
   // the rows for lost and touches nothing. 100: it always sweeps.
   int sweep_max_percent = 5;
   uint64_t scrub_bytes_per_second = 64u << 20;
-  // How long an upload in several requests may rest between two of them, at least half of it.
+  // How long an upload in several requests may rest between two of them, at least half of it; one
+  // of which no byte has come, kUnusedUploadLifetimeS.
   int64_t resumable_lifetime_s = 86'400;
   // How many of these may be unfinished.
   int64_t resumable_open_key = 200, resumable_open_organization = 1000;

@@ -44,6 +44,17 @@ std::string ProofChallenge::text() const {
   return out;
 }
 
+Status UploadProofs::take_draw(std::string_view organization_id, std::string_view sha256_hex) {
+  const std::string key = std::string(organization_id) + "/" + lower_ascii(sha256_hex);
+  const RateDecision taken = draws_.take_hourly(key, kProofDrawsPerHour);
+  if (taken.allowed) return ok();
+  return rate_limited("This organization has drawn " + std::to_string(kProofDrawsPerHour) +
+                          " challenges for these bytes within an hour. Send the bytes, without "
+                          "Upload-Have.",
+                      static_cast<int>(taken.retry_after_s))
+      .with_reason("proof_draws");
+}
+
 ProofChallenge UploadProofs::challenge(std::string_view id, uint64_t size_bytes) {
   ProofChallenge made;
   made.nonce = entropy_.bytes(kNonceBytes);

@@ -1,7 +1,8 @@
 // How a caller proves that it holds bytes without sending them: the server draws places in them and
 // a nonce, and the caller answers with the SHA-256 of the nonce and of what stands there. A
 // challenge is given for any digest, whether the server has its bytes or not, and is good for one
-// answer within a minute. Thread-safe.
+// answer within a minute. An organization draws kProofDrawsPerHour for one digest: whoever holds a
+// part of the bytes could else draw until all places lie in that part. Thread-safe.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include "base/entropy.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "ops/rate_limit.h"
 
 namespace kvcs {
 
@@ -23,6 +25,8 @@ inline constexpr size_t kProofRanges = 16;
 inline constexpr uint64_t kProofRangeBytes = 4096;
 // What is shorter is sent sooner than it is proved.
 inline constexpr uint64_t kProofFromBytes = 1 << 20;
+// Of one organization and one digest; they come back evenly, one in three minutes.
+inline constexpr int64_t kProofDrawsPerHour = 20;
 
 struct ProofChallenge {
   std::string nonce;  // Raw bytes.
@@ -33,8 +37,10 @@ struct ProofChallenge {
 class UploadProofs final {
  public:
   UploadProofs(const BlobStore& blobs, const Clock& clock, Entropy& entropy)
-      : blobs_(blobs), clock_(clock), entropy_(entropy) {}
+      : blobs_(blobs), clock_(clock), entropy_(entropy), draws_(clock) {}
 
+  // Before each challenge. RateLimited with reason proof_draws.
+  Status take_draw(std::string_view organization_id, std::string_view sha256_hex);
   // For the upload `id` of so many bytes; replaces what was open for it.
   ProofChallenge challenge(std::string_view id, uint64_t size_bytes);
   // Conflict with reason no_challenge: none is open, whatever the answer. Forbidden with reason
@@ -55,6 +61,7 @@ class UploadProofs final {
   const BlobStore& blobs_;
   const Clock& clock_;
   Entropy& entropy_;
+  RateLimiter draws_;
   Mutex mutex_;
   std::map<std::string, Open, std::less<>> open_ KVCS_GUARDED_BY(mutex_);
 };

@@ -30,6 +30,11 @@ Status wrong_offset(uint64_t expected, uint64_t actual) {
                          ",\"actual\":" + std::to_string(actual) + "}");
 }
 
+bool can_be_proved(const Upload& upload, const Artifact& row) {
+  return upload.kind == UploadKind::kWhole && upload.length.value_or(0) >= kProofFromBytes &&
+         !row.sha256.empty();
+}
+
 Status over_length(uint64_t length, uint64_t end) {
   return too_large("The upload has " + std::to_string(length) +
                    " bytes, and this request would bring it to " + std::to_string(end) + ".");
@@ -47,6 +52,14 @@ UploadService::UploadService(ArtifactService& artifacts, DbWriter& writer, DbRea
       entropy_(entropy),
       proofs_(blobs, clock, entropy) {}
 
+// How long it may rest. Who has lost the answer to a creation cannot take it back, so that an upload
+// of which nothing comes holds its part of the quota for a short time.
+int64_t UploadService::rest_s(const Upload& upload, bool brings_bytes) const {
+  const int64_t full_s = artifacts_.config().resumable_lifetime_s;
+  if (brings_bytes || upload.length == uint64_t{0}) return full_s;
+  return std::min(full_s, kUnusedUploadLifetimeS);
+}
+
 // The row comes before the first byte.
 Status UploadService::insert(Database& db, Upload& upload, const std::string& id) {
   const ArtifactConfig& config = artifacts_.config();
@@ -54,7 +67,7 @@ Status UploadService::insert(Database& db, Upload& upload, const std::string& id
                                    config.resumable_open_organization));
   upload.id = id;
   upload.created_ms = clock_.unix_ms();
-  upload.expires_ms = upload.created_ms + config.resumable_lifetime_s * 1000;
+  upload.expires_ms = upload.created_ms + rest_s(upload, false) * 1000;
   return upload_rows::insert(db, upload);
 }
 
@@ -103,10 +116,12 @@ Result<UploadState> UploadService::create(const Principal& who, Artifact wanted,
     row = made;
     const bool is_reached =
         !made.sha256.empty() && ask.length && KVCS_TRY(upload_rows::reaches(db, who, made));
-    return is_reached ? adopt(db, who, row, limits, request_id) : ok();
+    if (is_reached) return adopt(db, who, row, limits, request_id);
+    const bool draws = ask.has_bytes && can_be_proved(upload, made);
+    return draws ? proofs_.take_draw(made.organization_id, made.sha256) : ok();
   };
   KVCS_TRY(artifacts_.create(std::move(wanted),
-                             {.lifetime_s = config.resumable_lifetime_s, .also = also}));
+                             {.lifetime_s = rest_s(upload, false), .also = also}));
   if (!row.ready) return state;
   upload.done = true;
   state.offset = upload.length;
@@ -128,11 +143,9 @@ Status UploadService::adopt(Database& db, const Principal& who, Artifact& row,
 }
 
 Result<std::optional<ProofChallenge>> UploadService::challenge(const Upload& upload) {
-  const bool can = upload.kind == UploadKind::kWhole && !upload.done &&
-                   upload.length.value_or(0) >= kProofFromBytes;
-  if (!can) return std::optional<ProofChallenge>();
+  if (upload.done || upload.kind != UploadKind::kWhole) return std::optional<ProofChallenge>();
   const Artifact row = KVCS_TRY(artifacts_.find(upload.artifact_id));
-  if (row.sha256.empty()) return std::optional<ProofChallenge>();
+  if (!can_be_proved(upload, row)) return std::optional<ProofChallenge>();
   return std::optional(proofs_.challenge(upload.id, *upload.length));
 }
 
@@ -283,7 +296,7 @@ Result<UploadWrite> UploadService::begin_write(const Principal& who, std::string
     return invalid("Content-Length is required while the length of the upload is not known.");
   }
   if (!upload.length) KVCS_TRY(fit(upload, least));
-  KVCS_TRY(touch(upload));
+  KVCS_TRY(touch(upload, least > 0 || !ask.body_bytes));
   const uint64_t more = upload.length ? *upload.length - at : *ask.body_bytes;
   if (more == 0) return write;
   write.writer = KVCS_TRY(blobs_.open_staged(upload.id, at, ask.body_bytes.value_or(more),
@@ -292,8 +305,8 @@ Result<UploadWrite> UploadService::begin_write(const Principal& who, std::string
 }
 
 // Once in half of the time that it may rest.
-Status UploadService::touch(Upload& upload) {
-  const int64_t lifetime_ms = artifacts_.config().resumable_lifetime_s * 1000;
+Status UploadService::touch(Upload& upload, bool brings_bytes) {
+  const int64_t lifetime_ms = rest_s(upload, brings_bytes) * 1000;
   const int64_t now_ms = clock_.unix_ms();
   if (upload.done || upload.expires_ms - now_ms > lifetime_ms / 2) return ok();
   upload.expires_ms = now_ms + lifetime_ms;

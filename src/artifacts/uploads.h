@@ -38,6 +38,7 @@ namespace kvcs {
 struct UploadAsk {
   std::optional<uint64_t> length;  // Nothing: it comes later.
   std::string metadata;            // As it was sent.
+  bool has_bytes = false;          // The client can prove that it holds them.
 };
 
 // A request's bytes on their way. One thread.
@@ -71,11 +72,11 @@ class UploadService final {
                 const Clock& clock, Entropy& entropy);
 
   // `wanted` says whose it is to be and, but for a part, what. RateLimited with reason
-  // uploads_open.
+  // uploads_open, or proof_draws where a challenge would follow.
   Result<UploadState> create(const Principal& who, Artifact wanted, const UploadAsk& ask,
                              UploadKind kind, std::string_view request_id);
-  // What to show of the bytes of an unfinished upload; nothing for one without digest, length or
-  // enough bytes.
+  // What to show of the bytes of an unfinished upload that create() made with `has_bytes`; nothing
+  // for one without digest, length or enough bytes.
   Result<std::optional<ProofChallenge>> challenge(const Upload& upload);
   // Of an upload that nothing has come of. Failures of UploadProofs::check().
   Result<UploadState> prove(const Principal& who, std::string_view id, std::string_view answer_hex,
@@ -83,8 +84,9 @@ class UploadService final {
   // The upload and the place of its bytes; goes on with what a death has left half finished.
   Result<UploadState> look(const Principal& who, std::string_view id, std::string_view request_id);
   Result<UploadWrite> begin_write(const Principal& who, std::string_view id, const WriteAsk& ask);
-  // While bytes come: what is at work does not expire. Cheap.
-  Status touch(Upload& upload);
+  // While bytes come: what is at work does not expire. Cheap. One that nothing comes of, nor has
+  // come, rests for kUnusedUploadLifetimeS alone.
+  Status touch(Upload& upload, bool brings_bytes = true);
   // All bytes are there. The caller has the turn. Invalid "sha256 mismatch": the upload is gone, or
   // the parts of a final one are free again.
   Result<Artifact> finish(const Principal& who, const Upload& upload, std::string_view request_id);
@@ -103,6 +105,7 @@ class UploadService final {
   Status adopt(Database& db, const Principal& who, Artifact& row, const ArtifactQuota& limits,
                std::string_view request_id);
   Result<Upload> create_part(const Principal& who, const Artifact& wanted, Upload upload);
+  int64_t rest_s(const Upload& upload, bool brings_bytes) const;
   Status insert(Database& db, Upload& upload, const std::string& id);
   Result<Upload> find_own(const Principal& who, std::string_view id) const;
   Result<std::unique_ptr<ArtifactPutTurn>> take_turn(std::string_view id);

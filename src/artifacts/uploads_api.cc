@@ -129,7 +129,8 @@ void UploadsApi::add_routes(std::vector<http::Row>& table, const http::ArtifactA
   rows.add(kOptions, "", http::everyone(), http::kNoBody, &UploadsApi::options,
            "What of the tus protocol is spoken here.", {.status = 204});
   rows.add(kPost, "", access.write, max, &UploadsApi::create,
-           "Begin an upload that can be resumed (tus 1.0.0): Upload-Length, Upload-Metadata.",
+           "Begin an upload that can be resumed (tus 1.0.0): Upload-Length, Upload-Metadata. One of "
+           "which no byte comes within an hour is removed.",
            {.body = tus::kBodyType, .status = 201});
   rows.add(kHead, "/{id}", one, http::kNoBody, &UploadsApi::look,
            "How many bytes have come: Upload-Offset.", {});
@@ -214,7 +215,8 @@ Response UploadsApi::answer(int status, const UploadState& state) {
 
 Result<UploadState> UploadsApi::create_upload(Request& request, const std::string& metadata,
                                               UploadKind kind) {
-  UploadAsk ask{KVCS_TRY(tus::read_number(request, "upload-length")), metadata};
+  UploadAsk ask{KVCS_TRY(tus::read_number(request, "upload-length")), metadata,
+                request.header("upload-have") == "1"};
   const auto deferred = request.header("upload-defer-length");
   if (deferred && *deferred != "1") return invalid("Upload-Defer-Length: 1 is expected.");
   if (ask.length.has_value() == deferred.has_value()) {
@@ -243,8 +245,8 @@ Result<Response> UploadsApi::create_step(Request& request) {
   UploadState state =
       KVCS_TRY(create_upload(request, metadata, concat ? UploadKind::kPart : UploadKind::kWhole));
   const std::string id = state.upload.id;
-  const bool has_all = request.header("upload-have") == "1";
-  const auto challenge = has_all ? KVCS_TRY(uploads_.challenge(state.upload)) : std::nullopt;
+  const bool has_bytes = request.header("upload-have") == "1";
+  const auto challenge = has_bytes ? KVCS_TRY(uploads_.challenge(state.upload)) : std::nullopt;
   if (state.upload.done) {
     // Its bytes are there; what the request brings of them is left.
   } else if (brings_bytes) {

@@ -214,6 +214,16 @@ TEST_CASE("tus: an end that was cut off anywhere is gone on with", "[artifacts][
   }
 }
 
+namespace {
+
+// A part of so many bytes, of which none is sent.
+std::string location_of_part(TusDoor& d, int bytes) {
+  return TusDoor::location(
+      d.create({{"Upload-Length", std::to_string(bytes)}, {"Upload-Concat", "partial"}}));
+}
+
+}  // namespace
+
 TEST_CASE("tus: uploads that rest too long go, and those at work stay", "[artifacts][tus]") {
   ArtifactConfig config;
   config.resumable_lifetime_s = 1000;
@@ -241,6 +251,31 @@ TEST_CASE("tus: uploads that rest too long go, and those at work stay", "[artifa
   REQUIRE(d.w.uploads->sweep().ok());
   CHECK(d.head(works).status == 404);
   CHECK(d.is_ready(works));
+}
+
+TEST_CASE("tus: an upload of which nothing comes holds its quota for an hour", "[artifacts][tus]") {
+  TusDoor d;
+  const auto pass = [&](int64_t minutes) { d.w.clock.advance_ms(minutes * 60'000); };
+  // The answers to the first two are lost, as it were.
+  const std::string lost = d.begin("lost"), lost_part = d.part(""), begun = d.begin("begun");
+  const std::string asked = d.begin("asked"), lost_bytes = location_of_part(d, 7);
+  CHECK(d.patch(begun, 0, "be").status == 204);
+  pass(40);
+  CHECK(d.patch(asked, 0, "").status == 204);
+  pass(21);
+  CHECK(d.head(lost).status == 404);
+  CHECK(d.head(lost_bytes).status == 404);
+  // A part of no bytes lacks none.
+  CHECK(d.head(lost_part).status == 200);
+  CHECK(d.offset(begun) == "2");
+  CHECK(d.offset(asked) == "0");
+  CHECK(d.w.uploads->sweep()->expired_parts == 1);
+  CHECK(d.w.service->sweep()->expired_uploads == 1);
+  CHECK(d.used() == std::pair<uint64_t, uint64_t>{2, 10});
+  pass(40);
+  CHECK(d.head(asked).status == 404);
+  pass(20 * 60);
+  CHECK(d.offset(begun) == "2");
 }
 
 TEST_CASE("tus: staged bytes without a row are swept", "[artifacts][tus]") {

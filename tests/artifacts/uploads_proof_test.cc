@@ -123,6 +123,33 @@ TEST_CASE("tus: a proof that does not hold tells nothing", "[artifacts][tus]") {
   CHECK(refused[0].body == refused[1].body);
 }
 
+TEST_CASE("tus: challenges for one digest are drawn so often an hour", "[artifacts][tus]") {
+  TusDoor d;
+  const std::string bytes = make_bytes('f');
+  store(d, bytes, "other");
+  for (int64_t drawn = 0; drawn < kProofDrawsPerHour; drawn++) {
+    const RawResponse made = offer(d, bytes);
+    CHECK_FALSE(made.header("upload-challenge").empty());
+    CHECK(d.send("DELETE", TusDoor::location(made)).status == 204);
+  }
+  // Nothing is left of the one that is refused, also for another key of the organization.
+  for (const char* key : {"acme", "sibling"}) {
+    const RawResponse refused = offer(d, bytes, key);
+    CHECK(refused.status == 429);
+    CHECK(refused.body.find("proof_draws") != std::string::npos);
+    CHECK_FALSE(refused.header("retry-after").empty());
+  }
+  CHECK(d.used() == std::pair<uint64_t, uint64_t>{0, 0});
+  // Other bytes, bytes that are sent, and those of other organizations are not concerned.
+  CHECK(offer(d, make_bytes('g')).status == 201);
+  d.w.clock.advance_ms(181'000);
+  CHECK(offer(d, bytes).status == 201);
+  CHECK(offer(d, bytes).status == 429);
+  store(d, bytes, "acme");
+  // What the caller reaches needs no challenge.
+  CHECK(offer(d, bytes).header("upload-offset") == std::to_string(kSize));
+}
+
 TEST_CASE("tus: a challenge ends after a minute, and is for its upload alone", "[artifacts][tus]") {
   TusDoor d;
   const std::string bytes = make_bytes('e');
