@@ -293,6 +293,7 @@ std::string user_to_json(const User& u) {
                         {"requests_per_minute", limit_json(u.requests_per_minute)},
                         {"tokens_per_minute", limit_json(u.tokens_per_minute)},
                         {"allowed_models", u.allowed_models},
+                        {"operator_set", u.operator_set},
                         {"version", u.version},
                         {"created_at", time_json(u.created_ms)},
                         {"updated_at", time_json(u.updated_ms)}});
@@ -312,6 +313,7 @@ Result<User> parse_user(std::string_view json) {
   reader.integer("requests_per_minute", u.requests_per_minute);
   reader.integer("tokens_per_minute", u.tokens_per_minute);
   reader.list("allowed_models", u.allowed_models);
+  reader.list("operator_set", u.operator_set);
   reader.integer("version", u.version);
   reader.time("created_at", u.created_ms);
   reader.time("updated_at", u.updated_ms);

@@ -64,6 +64,9 @@ struct User {
   int64_t monthly_limit_nano_usd = 0;  // 0 blocks.
   int64_t requests_per_minute = kNoLimit, tokens_per_minute = kNoLimit;
   std::vector<std::string> allowed_models;
+  // Members that an operator has set, by their names in JSON: the organization's own admins do not
+  // change them.
+  std::vector<std::string> operator_set;
   int64_t version = 1;
   int64_t created_ms = 0, updated_ms = 0;
 };

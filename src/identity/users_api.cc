@@ -4,6 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "http/json_api.h"
@@ -24,7 +27,33 @@ struct UserChanges {
   std::optional<int64_t> monthly_limit_nano_usd, requests_per_minute, tokens_per_minute;
   std::optional<bool> active;
   std::optional<std::vector<std::string>> allowed_models;
+  std::optional<std::vector<std::string>> operator_set;
 };
+
+bool has_name(const auto& names, std::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+constexpr std::string_view kLimitMembers[] = {"monthly_limit_usd", "status", "requests_per_minute",
+                                              "tokens_per_minute", "allowed_models"};
+
+std::optional<std::vector<std::string>> optional_limit_names(JsonReader& reader) {
+  const Json* array = reader.array("operator_set");
+  if (array == nullptr) return std::nullopt;
+  std::vector<std::string> names;
+  for (const Json& item : *array) {
+    const std::string name = item.is_string() ? item.get<std::string>() : "";
+    if (!has_name(kLimitMembers, name)) {
+      reader.fail("operator_set", "'" + printable(name, kShownWord) +
+                                      "' is not one of: monthly_limit_usd, status, requests_per_minute, "
+                                      "tokens_per_minute, allowed_models.");
+      return std::nullopt;
+    }
+    if (!has_name(names, name)) names.push_back(name);
+  }
+  return names;
+}
+
 UserChanges read_changes(const Json& body, JsonReader& reader) {
   UserChanges changes;
   changes.monthly_limit_nano_usd = optional_usd(reader, "monthly_limit_usd");
@@ -32,9 +61,11 @@ UserChanges read_changes(const Json& body, JsonReader& reader) {
   changes.requests_per_minute = optional_limit(body, reader, "requests_per_minute");
   changes.tokens_per_minute = optional_limit(body, reader, "tokens_per_minute");
   changes.allowed_models = optional_models(reader);
+  changes.operator_set = optional_limit_names(reader);
   return changes;
 }
-void apply(const UserChanges& changes, User& user) {
+
+void set_limits(const UserChanges& changes, User& user) {
   if (changes.monthly_limit_nano_usd) {
     user.monthly_limit_nano_usd = *changes.monthly_limit_nano_usd;
   }
@@ -42,6 +73,43 @@ void apply(const UserChanges& changes, User& user) {
   if (changes.requests_per_minute) user.requests_per_minute = *changes.requests_per_minute;
   if (changes.tokens_per_minute) user.tokens_per_minute = *changes.tokens_per_minute;
   if (changes.allowed_models) user.allowed_models = *changes.allowed_models;
+}
+
+// The members whose values differ, in the order of kLimitMembers.
+std::vector<std::string_view> changed_limits(const User& a, const User& b) {
+  const bool differs[] = {a.monthly_limit_nano_usd != b.monthly_limit_nano_usd,
+                          a.active != b.active, a.requests_per_minute != b.requests_per_minute,
+                          a.tokens_per_minute != b.tokens_per_minute,
+                          a.allowed_models != b.allowed_models};
+  static_assert(std::size(differs) == std::size(kLimitMembers));
+  std::vector<std::string_view> names;
+  for (size_t i = 0; i < std::size(differs); i++) {
+    if (differs[i]) names.push_back(kLimitMembers[i]);
+  }
+  return names;
+}
+
+// What an operator states is the operator's from then on; `operator_set` gives it back. Everybody
+// else changes the rest.
+Status apply(const UserChanges& changes, const Json& body, bool is_operator, User& user) {
+  const User before = user;
+  set_limits(changes, user);
+  if (is_operator) {
+    for (const std::string_view name : kLimitMembers) {
+      if (body.contains(name) && !has_name(user.operator_set, name)) {
+        user.operator_set.emplace_back(name);
+      }
+    }
+    if (changes.operator_set) user.operator_set = *changes.operator_set;
+    return ok();
+  }
+  if (changes.operator_set && *changes.operator_set != user.operator_set) {
+    return operator_only("operator_set");
+  }
+  for (const std::string_view name : changed_limits(before, user)) {
+    if (has_name(user.operator_set, name)) return operator_only(name);
+  }
+  return ok();
 }
 
 }  // namespace
@@ -61,7 +129,8 @@ monthly_limit_usd: usd # Of a calendar month in UTC; 0 blocks. Default: 10.
 status: active|suspended
 requests_per_minute: limit
 tokens_per_minute: limit
-allowed_models: [string] # At most 200 names of at most 200 bytes; empty allows all.)"},
+allowed_models: [string] # At most 200 names of at most 200 bytes; empty allows all.
+operator_set: [string] # As in UserChange.)"},
     {"UserCreated", R"(
 user_id!: id
 email!: string
@@ -73,7 +142,8 @@ monthly_limit_usd: usd
 status: active|suspended
 requests_per_minute: limit
 tokens_per_minute: limit
-allowed_models: [string] # At most 200 names of at most 200 bytes; empty allows all.)"},
+allowed_models: [string] # At most 200 names of at most 200 bytes; empty allows all.
+operator_set: [string] # An operator's: which of these members stay operators' to change.)"},
     {"User", R"(
 user_id!: id
 email!: string
@@ -85,6 +155,7 @@ org_id!: id
 requests_per_minute!: integer?
 tokens_per_minute!: integer?
 allowed_models!: [string]
+operator_set!: [string] # Members that an operator has set, and only operators change.
 updated_at!: time?)"},
     {"UserChanged", R"(
 user_id!: id
@@ -97,6 +168,7 @@ org_id!: id
 requests_per_minute!: integer?
 tokens_per_minute!: integer?
 allowed_models!: [string]
+operator_set!: [string] # Members that an operator has set, and only operators change.
 updated_at!: time?
 previous_limit!: number
 new_limit!: number)"},
@@ -190,7 +262,7 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
       {.query = "org_id limit cursor", .answer = "UserPage"});
   rows.add(kGet, user, own_viewer, kNoBody, &UsersApi::get, "One user with this month's usage.",
            {.answer = "User"});
-  rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update, "Change limits or status.",
+  rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update, "Change limits or status; what an operator has set, operators alone.",
            {.body = "UserChange", .answer = "UserChanged"});
   rows.add(kPost, keys, own_admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",
            {.body = "NewUserKey", .status = 201, .answer = "UserKeyCreated"});
@@ -218,6 +290,7 @@ Result<Json> UsersApi::user_json(const User& user) const {
               {"requests_per_minute", limit_json(user.requests_per_minute)},
               {"tokens_per_minute", limit_json(user.tokens_per_minute)},
               {"allowed_models", user.allowed_models},
+              {"operator_set", user.operator_set},
               {"updated_at", time_json(user.updated_ms)}};
 }
 
@@ -228,9 +301,10 @@ Result<http::Response> UsersApi::create(http::Request& request) {
   user.email = reader.string("email", {.max_bytes = 254});
   user.organization_id = reader.string("org_id", {.max_bytes = 64});
   user.monthly_limit_nano_usd = kDefaultLimitNanoUsd;
-  apply(read_changes(body, reader), user);
+  const UserChanges changes = read_changes(body, reader);
   KVCS_TRY(reader.finish());
   const Principal& caller = request.principal;
+  KVCS_TRY(apply(changes, body, access::is_operator(caller), user));
   if (!access::is_operator(caller) && user.organization_id != caller.organization_id) {
     return not_found("No organization '" + printable(user.organization_id, kShownName) +
                      "' is active in this session.")
@@ -259,8 +333,7 @@ Result<http::Response> UsersApi::update(http::Request& request) {
       request.param("user_id"),
       [&](User& edited) {
         previous = edited.monthly_limit_nano_usd;
-        apply(changes, edited);
-        return ok();
+        return apply(changes, body, access::is_operator(request.principal), edited);
       },
       who(request)));
   Json json = KVCS_TRY(user_json(user));

@@ -151,6 +151,50 @@ TEST_CASE("own admin: users of the own organization, and their keys", "[contract
   CHECK(owner.send("DELETE", own).status == 204);
 }
 
+TEST_CASE("own admin: the limits of users that an operator has set stay the operator's",
+          "[contract][app][portal]") {
+  TestApp app;
+  Place place(app);
+  Browser& owner = place.owner;
+  const auto make = [&](const std::string& email, const std::string& more) {
+    return R"({"email":")" + email + R"(","org_id":")" + place.org + "\"" + more + "}";
+  };
+  const RawResponse made = owner.send("POST", "/admin/users", make("own@example.com", ""));
+  const std::string user = "/admin/users/" + json_text(made.body, "user_id");
+  CHECK(owner.send("PATCH", user, R"({"monthly_limit_usd":3,"status":"suspended"})").status == 200);
+  CHECK(json_of(owner.send("GET", user))["operator_set"] == Json::array());
+  REQUIRE(place
+              .admin("PATCH", user,
+                     R"({"monthly_limit_usd":5,"requests_per_minute":9,"status":"suspended"})")
+              .status == 200);
+  const Json before = json_of(place.admin("GET", user));
+  CHECK(before["operator_set"] == Json{"monthly_limit_usd", "status", "requests_per_minute"});
+  for (const char* body :
+       {R"({"monthly_limit_usd":6})", R"({"monthly_limit_usd":4})", R"({"status":"active"})",
+        R"({"requests_per_minute":null})", R"({"tokens_per_minute":7,"monthly_limit_usd":50})",
+        R"({"operator_set":[]})"}) {
+    const RawResponse refused = owner.send("PATCH", user, body);
+    INFO(body << " " << refused.body);
+    CHECK(refused.status == 403);
+    CHECK(code_of(refused) == "operator_only");
+  }
+  CHECK(json_of(place.admin("GET", user)) == before);
+  // What the operator left alone is the organization's, and so is what is given back.
+  CHECK(owner.send("PATCH", user, R"({"tokens_per_minute":7,"monthly_limit_usd":5})").status == 200);
+  CHECK(place.admin("PATCH", user, R"({"operator_set":["budget"]})").status == 400);
+  REQUIRE(place.admin("PATCH", user, R"({"operator_set":["status"]})").status == 200);
+  CHECK(owner.send("PATCH", user, R"({"monthly_limit_usd":6})").status == 200);
+  CHECK(owner.send("PATCH", user, R"({"status":"active"})").status == 403);
+  // Also of a user whom an operator makes; what is not stated is nobody's.
+  const RawResponse theirs =
+      place.admin("POST", "/admin/users", make("two@example.com", R"(,"monthly_limit_usd":2)"));
+  const std::string second = "/admin/users/" + json_text(theirs.body, "user_id");
+  CHECK(owner.send("PATCH", second, R"({"monthly_limit_usd":20})").status == 403);
+  CHECK(owner.send("PATCH", second, R"({"requests_per_minute":20})").status == 200);
+  CHECK(owner.send("POST", "/admin/users", make("three@example.com", R"(,"operator_set":["status"])"))
+            .status == 403);
+}
+
 TEST_CASE("own admin: the own tenant, its tokens, accounts and links", "[contract][app][portal]") {
   TestApp app;
   Place place(app);
