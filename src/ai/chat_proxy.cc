@@ -297,6 +297,16 @@ int64_t ChatProxy::organization_limit(const Organization& organization) const {
   return cap;
 }
 
+BudgetLimits ChatProxy::budget_limits(const Call& call) const {
+  const Organization& organization = *call.organization;
+  return {.key_nano_usd = call.request.principal.key_limits.monthly_nano_usd,
+          .user_nano_usd = call.user->monthly_limit_nano_usd,
+          .organization_nano_usd = organization_limit(organization),
+          .failure_mode =
+              organization.fail_open ? FailureMode::kFailOpen : FailureMode::kFailClosed,
+          .fallback_daily_nano_usd = organization.fallback_daily_nano_usd};
+}
+
 // Any of the targets that are left may answer: the dearest one is set aside.
 BudgetAsk ChatProxy::budget_ask(const Call& call) const {
   const Principal& who = call.request.principal;
@@ -315,12 +325,7 @@ BudgetAsk ChatProxy::budget_ask(const Call& call) const {
     ask.input_only_nano_usd = std::max(ask.input_only_nano_usd, worst.input_only_nano_usd);
     ask.output_token_pico = std::max(ask.output_token_pico, worst.output_token_pico);
   }
-  ask.limits = {.key_nano_usd = who.key_limits.monthly_nano_usd,
-                .user_nano_usd = call.user->monthly_limit_nano_usd,
-                .organization_nano_usd = organization_limit(*call.organization),
-                .failure_mode = call.organization->fail_open ? FailureMode::kFailOpen
-                                                             : FailureMode::kFailClosed,
-                .fallback_daily_nano_usd = call.organization->fallback_daily_nano_usd};
+  ask.limits = budget_limits(call);
   return ask;
 }
 
@@ -376,6 +381,13 @@ Result<http::Response> ChatProxy::count_tokens(http::Request& request) {
   KVCS_TRY(find_targets(call));
   KVCS_TRY(check_objects(call));
   if (Status limited = take_rate(call); !limited.ok()) return refusal(call, limited);
+  // Free of charge, and yet a call with the operator's key: whom other calls are refused gets none.
+  const Status left = budgets_.check_left({.key_id = request.principal.key_id,
+                                           .user_id = call.user->id,
+                                           .organization_id = call.organization->id,
+                                           .limits = budget_limits(call)});
+  if (left.code() == Code::kQuotaExceeded) return refusal(call, left);
+  KVCS_TRY(left);
   Result<std::unique_ptr<BegunAnswer>> answer = exchange(call);
   if (!answer.ok()) return exchange_failure(std::move(answer).status());
   http::Response response = KVCS_TRY(whole_answer(call, **answer));

@@ -56,7 +56,8 @@ class ChatProxy final {
   Result<http::Response> responses(http::Request& request);
   Result<http::Response> embeddings(http::Request& request);
   Result<http::Response> messages(http::Request& request);
-  // Costs nothing and is not billed: the models allowed and the requests per minute apply.
+  // Costs nothing and is not billed: the models allowed and the requests per minute apply, and
+  // whose budget is 0 or used up is refused as by the others.
   Result<http::Response> count_tokens(http::Request& request);
 
   struct Stats {
@@ -84,6 +85,7 @@ class ChatProxy final {
   Status reserve(Call& call) const;
   Status fit_and_reserve(Call& call, const BudgetAsk& ask) const;
   int64_t organization_limit(const Organization& organization) const;
+  BudgetLimits budget_limits(const Call& call) const;
   BudgetAsk budget_ask(const Call& call) const;
   http::Response refusal(const Call& call, const Status& why) const;
 

@@ -36,15 +36,36 @@ TEST_CASE("ai: counting tokens is free, rate limited, and for allowed models onl
   CHECK(refused.body.starts_with("{\"type\":\"error\""));
   CHECK(house.provider.bodies().size() == asked);
 
-  // Of the rates only requests count; and a spent budget does not matter.
+  // Of the rates only requests count.
   house.change_user(R"({"allowed_models":[],"requests_per_minute":2,"tokens_per_minute":1})");
-  house.change_user(R"({"monthly_limit_usd":0})");
   CHECK(count_tokens(house).status == 200);
   CHECK(count_tokens(house).header("ratelimit-remaining") == "0");
   const RawResponse limited = count_tokens(house);
   CHECK(limited.status == 429);
   CHECK(has(limited.body, "rate_limit_exceeded"));
   CHECK(limited.header("ratelimit-limit") == "2");
+}
+
+TEST_CASE("ai: whose budget is 0 or used up does not have tokens counted either",
+          "[contract][ai]") {
+  AiHouse house;
+  REQUIRE(house.chat().status == 200);
+  house.provider.answer_json(R"({"input_tokens":11})");
+  const size_t asked = house.provider.bodies().size();
+  // 100 tokens in and 50 out have cost 0.000045 USD.
+  for (const char* limit : {"0", "0.000045"}) {
+    house.change_user(R"({"monthly_limit_usd":)" + std::string(limit) + "}");
+    const RawResponse refused = count_tokens(house);
+    INFO(limit << " " << refused.body);
+    CHECK(refused.status == 429);
+    CHECK(has(refused.body, "user_quota_exceeded"));
+    CHECK(refused.body.starts_with("{\"type\":\"error\""));
+    CHECK(refused.header("x-should-retry") == "false");
+    CHECK(refused.header("x-gateway-request-count") == "1");
+  }
+  CHECK(house.provider.bodies().size() == asked);
+  house.change_user(R"({"monthly_limit_usd":0.000046})");
+  CHECK(count_tokens(house).status == 200);
 }
 
 TEST_CASE("ai: a budget's refusal says in headers what is left", "[contract][ai]") {

@@ -354,6 +354,10 @@ Result<int64_t> Budgets::room(const BudgetAsk& ask) {
   return impl_->book(ask.organization_id).room(ask);
 }
 
+Status Budgets::check_left(const BudgetAsk& ask) {
+  return impl_->book(ask.organization_id).check_left(ask);
+}
+
 namespace {
 
 Result<BudgetView> stored_view(const KvStore& kv, const std::string& key, std::string_view month) {

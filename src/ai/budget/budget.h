@@ -150,6 +150,9 @@ class Budgets final {
   // What the tightest of the limits leaves just now: limit − used − reserved, in nano-USD, at least
   // 0; INT64_MAX without limits. In grace mode what is left of the day. Unavailable as reserve().
   Result<int64_t> room(const BudgetAsk& ask);
+  // For a call that costs nothing, so that nothing is reserved for it: ok while of each limit
+  // something is left that nobody has used, whatever is reserved. Else refused as by reserve().
+  Status check_left(const BudgetAsk& ask);
 
   // kind: "key", "user" or "org". Month "" = now's.
   Result<BudgetView> view(std::string_view kind, std::string_view id, std::string_view month) const;

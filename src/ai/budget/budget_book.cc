@@ -133,14 +133,37 @@ Status BudgetBook::prepare(const OpenReservation& open) {
   return kv_.writable();
 }
 
-Result<int64_t> BudgetBook::room(const BudgetAsk& ask) {
+// What is asked, of somebody who only looks.
+OpenReservation BudgetBook::looking(const BudgetAsk& ask) const {
   const int64_t now_ms = clock_.unix_ms();
-  OpenReservation open{.key_id = ask.key_id,
-                       .user_id = ask.user_id,
-                       .month = format_month(now_ms),
-                       .created_ms = now_ms,
-                       .grace_day = format_day(now_ms),
-                       .limits = ask.limits};
+  return {.key_id = ask.key_id,
+          .user_id = ask.user_id,
+          .month = format_month(now_ms),
+          .created_ms = now_ms,
+          .grace_day = format_day(now_ms),
+          .limits = ask.limits};
+}
+
+Status BudgetBook::check_left(const BudgetAsk& ask) {
+  OpenReservation open = looking(ask);
+  open.counters = pin_counters(open);
+  const Status usable = prepare(open);
+  MutexLock lock(mutex_);
+  unpin(open.counters);
+  if (!usable.ok()) {
+    if (open.limits.failure_mode == FailureMode::kFailClosed) return quota_unavailable(usable);
+    return grace_room(open) > 0 ? ok() : grace_refusal(open, usable);
+  }
+  const std::array<LimitCheck, 3> checks = limit_checks(open.limits);
+  for (size_t i = 0; i < checks.size(); i++) {
+    const bool is_left = checks[i].limit < 0 || open.counters[i]->used < checks[i].limit;
+    if (!is_left) return refusal(checks[i], *open.counters[i], 0, false);
+  }
+  return ok();
+}
+
+Result<int64_t> BudgetBook::room(const BudgetAsk& ask) {
+  OpenReservation open = looking(ask);
   open.counters = pin_counters(open);
   const Status usable = prepare(open);
   MutexLock lock(mutex_);
@@ -255,24 +278,26 @@ int64_t BudgetBook::grace_room(const OpenReservation& open) {
                   limits.user - saturating_add(user.used, user.reserved));
 }
 
+Status BudgetBook::grace_refusal(const OpenReservation& open, const Status& failure) {
+  const GraceLimits limits = grace_limits(open);
+  return Status(Code::kQuotaExceeded,
+                "The budget store does not answer, and what is allowed today without it ($" +
+                    format_usd(std::min(limits.day, limits.user)) +
+                    ") does not cover the request.",
+                failure.to_string())
+      .with_reason("organization_quota_exceeded")
+      // The store may answer again; a limit of 0 stays.
+      .with_details_json(limits.day == 0 ? R"({"waiting_may_help":false})"
+                                         : R"({"waiting_may_help":true})")
+      .with_retry_after_s(60);
+}
+
 Result<BudgetView> BudgetBook::hold_in_failure(OpenReservation& open, const Status& failure) {
   if (open.limits.failure_mode == FailureMode::kFailClosed) return quota_unavailable(failure);
   open.grace = true;
   open.grace_day = format_day(open.created_ms);
   MutexLock lock(mutex_);
-  if (open.estimate > grace_room(open)) {
-    const GraceLimits limits = grace_limits(open);
-    return Status(Code::kQuotaExceeded,
-                  "The budget store does not answer, and what is allowed today without it ($" +
-                      format_usd(std::min(limits.day, limits.user)) +
-                      ") does not cover the request.",
-                  failure.to_string())
-        .with_reason("organization_quota_exceeded")
-        // The store may answer again; a limit of 0 stays.
-        .with_details_json(limits.day == 0 ? R"({"waiting_may_help":false})"
-                                           : R"({"waiting_may_help":true})")
-        .with_retry_after_s(60);
-  }
+  if (open.estimate > grace_room(open)) return grace_refusal(open, failure);
   Grace& day = grace_[open.grace_day];
   open.user_grace = open.grace_day + "/" + open.user_id;
   Grace& user = user_grace_[open.user_grace];

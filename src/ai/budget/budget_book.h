@@ -144,6 +144,7 @@ class BudgetBook final {
   // Holds the money, and fills in the rest of `open`, and the user's counter as it was then.
   Status admit(OpenReservation& open, BudgetView& user);
   Result<int64_t> room(const BudgetAsk& ask);  // As Budgets::room().
+  Status check_left(const BudgetAsk& ask);     // As Budgets::check_left().
   // Adds the charge (null: none) and notes its row in the journal. From then on it is on its way to
   // the store, with the alerts: the next flush(), whoever calls it, takes it along. When memory
   // does not last for it, it has not happened.
@@ -215,7 +216,9 @@ class BudgetBook final {
   Status check_limits(const OpenReservation& open, std::vector<BudgetThreshold>& reached)
       KVCS_REQUIRES(mutex_);
   static GraceLimits grace_limits(const OpenReservation& open);
+  OpenReservation looking(const BudgetAsk& ask) const;
   int64_t grace_room(const OpenReservation& open) KVCS_REQUIRES(mutex_);
+  static Status grace_refusal(const OpenReservation& open, const Status& failure);
   void hold(const OpenReservation& open, int64_t amount) KVCS_REQUIRES(mutex_);
   void release(const OpenReservation& open) KVCS_REQUIRES(mutex_);
   void mark_dirty(BudgetCounter& counter) KVCS_REQUIRES(mutex_);
