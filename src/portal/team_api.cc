@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/address_block.h"
 #include "base/bytes.h"
 #include "http/json_api.h"
 #include "identity/records.h"
@@ -55,6 +56,8 @@ email: string(3..254) # Required when the invitation names none.
 password!: string(1..1000) = "correct horse battery staple" # At least 8.
 name: string(0..200) # Default: the address.)"},
 };
+
+constexpr int kRegistrationWaitS = 360;  // One of a link's comes back.
 
 Json member_json(const Member& member, const Person& person) {
   return Json{{"person_id", member.person_id},
@@ -281,6 +284,18 @@ Result<http::Response> TeamApi::accept(http::Request& request) {
       200, Json{{"organization_id", joined.organization_id}, {"role", org_role_name(joined.role)}});
 }
 
+Status TeamApi::take_registration(const http::Request& request,
+                                  const Invitation& invitation) const {
+  const std::string from = "registrations-from:" + address_block(request.remote_ip);
+  if (take_hourly_("registrations-by:" + invitation.id, kRegistrationsByLinkPerHour) &&
+      take_hourly_(from, kRegistrationsFromAddressPerHour)) {
+    return ok();
+  }
+  return rate_limited("Too many registrations by this link, or from this address; wait a while.",
+                      kRegistrationWaitS)
+      .with_reason("too_many_tries");
+}
+
 Result<http::Response> TeamApi::register_account(http::Request& request) {
   const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
@@ -294,6 +309,7 @@ Result<http::Response> TeamApi::register_account(http::Request& request) {
   const Invitation wanted = KVCS_TRY(invitations_.find_by_token(token));
   if (wanted.email.empty() && !email) return invalid("email: required.");
   account.email = email.value_or(wanted.email);
+  KVCS_TRY(take_registration(request, wanted));
   const auto join = [&](const Person& person, const AuditContext& who,
                         const KvBatch& records) -> Status {
     return invitations_.accept(token, person, who, records).status();

@@ -25,6 +25,11 @@ namespace kvcs::portal {
 inline constexpr int64_t kInvitationsMailedToAddressPerHour = 4;
 inline constexpr int64_t kInvitationsMailedForOrganizationPerHour = 40;
 
+// A registration tells whether its address has an account already, since nobody is there to whom a
+// mail could tell it instead; so of one link, and from one address block, so many are taken.
+inline constexpr int64_t kRegistrationsByLinkPerHour = 10;
+inline constexpr int64_t kRegistrationsFromAddressPerHour = 60;
+
 class TeamApi final {
  public:
   // Counts one more of `whose`; false when so many were counted in an hour.
@@ -53,6 +58,7 @@ class TeamApi final {
 
  private:
   http::Response created(const CreatedInvitation& made) const;
+  Status take_registration(const http::Request& request, const Invitation& invitation) const;
   bool mail(const CreatedInvitation& made, const std::string& url) const;
   Letter letter_of(const CreatedInvitation& made, const std::string& url) const;
 

@@ -178,6 +178,33 @@ TEST_CASE("team: of many who use one invitation at once one joins", "[fault][app
             .size() == 2);
 }
 
+TEST_CASE("team: by one link addresses are asked about a few times an hour",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  const auto ask = [&](const std::string& token, const std::string& email) {
+    return Browser(app).send("POST", "/auth/register",
+                             R"({"token":")" + token + R"(","email":")" + email +
+                                 R"(","password":")" + kGoodPassword + "\"}");
+  };
+  const std::string token =
+      json_text(owner.send("POST", "/api/v1/invitations", R"({"role":"viewer"})").body, "token");
+  // Without a link nothing is told.
+  for (const char* email : {"ada@example.com", "eve@example.com"}) {
+    CHECK(json_text(ask("nobodys", email).body, "code") == "invitation_invalid");
+  }
+  for (int i = 0; i < portal::kRegistrationsByLinkPerHour; i++) {
+    CHECK(json_text(ask(token, "ada@example.com").body, "code") == "sign_in_exists");
+  }
+  // From now on who has an account and who has none answer alike.
+  for (const char* email : {"ada@example.com", "eve@example.com"}) {
+    const RawResponse refused = ask(token, email);
+    CHECK(refused.status == 429);
+    CHECK(json_text(refused.body, "code") == "too_many_tries");
+    CHECK(refused.header("retry-after") == "360");
+  }
+}
+
 TEST_CASE("team: of many who register with one invitation at once one has an account",
           "[fault][app][portal]") {
   TestApp app;
