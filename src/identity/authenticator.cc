@@ -62,16 +62,6 @@ bool is_signed_token(std::string_view bearer) {
   return bearer.starts_with("eyJ") && std::count(bearer.begin(), bearer.end(), '.') == 2;
 }
 
-// The prefix decides which table is asked. A tenant may bring a bearer of any other shape, so what
-// has no prefix of ours is a tenant token.
-PrincipalKind family_of(std::string_view bearer) {
-  if (bearer.starts_with("ka_")) return PrincipalKind::kAdminKey;
-  if (bearer.starts_with("kv_")) return PrincipalKind::kProjectKey;
-  if (bearer.starts_with("gw_live_")) return PrincipalKind::kUserKey;
-  if (bearer.starts_with(kSessionTokenPrefix)) return PrincipalKind::kPerson;
-  return PrincipalKind::kTenantToken;
-}
-
 }  // namespace
 
 // The keys of the configuration never change while the daemon runs; `used` has its own lock.
@@ -297,7 +287,7 @@ Result<Principal> Authenticator::authenticate(std::string_view bearer) const {
   }
   const Sha256Digest digest = sha256(bearer);
   const std::string hash = to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
-  const PrincipalKind family = family_of(bearer);
+  const PrincipalKind family = family_of_bearer(bearer);
   // Keys of the configuration may have any shape, so they are looked for under both families whose
   // bearers may be ours or anybody's. They come before the store, so that they work while it is
   // down or has lost its admin keys.

@@ -194,10 +194,8 @@ Result<KeyRecord> KeyService::import_tenant_token(const KeyOwner& owner, const N
   bool visible = text.size() >= 16 && text.size() <= 512;
   for (const char c : text) visible = visible && c >= 0x21 && c <= 0x7e;
   if (!visible) return invalid("token: must have 16 to 512 visible ASCII characters.");
-  for (const std::string_view prefix : {"kv_", "gw_live_", "ka_"}) {
-    if (text.starts_with(prefix)) {
-      return invalid("token: '" + std::string(prefix) + "…' is kept for another family of keys.");
-    }
+  if (family_of_bearer(text) != PrincipalKind::kTenantToken) {
+    return invalid("token: ka_, kv_, gw_live_ and ks_ begin keys of other families.");
   }
   KeyRecord record;
   record.kind = owner.kind;

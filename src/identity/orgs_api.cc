@@ -201,7 +201,7 @@ expires_at: time?)"},
     {"NewTenantToken", R"(
 name!: string(1..100) = "agent"
 expires_at: time?
-token: string(16..512) # A bearer in use already, to be imported.)"},
+token: string(16..512) # A bearer in use already, to be imported; an operator's.)"},
     {"ProjectKeyPage", R"(
 api_keys!: [Key]
 cursor!: string?)"},
@@ -439,6 +439,8 @@ Result<http::Response> OrganizationsApi::create_key(http::Request& request) {
     wanted.scopes = optional_scopes(reader).value_or(std::vector<std::string>{"write"});
   }
   KVCS_TRY(reader.finish());
+  // Whoever brings a bearer learns whether anybody has it already.
+  if (imported && !access::is_operator(request.principal)) return operator_only("token");
   if (imported) {
     const KeyRecord record =
         KVCS_TRY(keys_.import_tenant_token(owner, wanted, Secret(*imported), who(request)));

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/money.h"
+#include "identity/sessions.h"
 
 namespace kvcs {
 namespace {
@@ -196,6 +197,14 @@ Result<AdminRole> parse_admin_role(std::string_view name) {
 }
 
 // A pattern is a name, or a beginning followed by one '*'.
+PrincipalKind family_of_bearer(std::string_view bearer) {
+  if (bearer.starts_with("ka_")) return PrincipalKind::kAdminKey;
+  if (bearer.starts_with("kv_")) return PrincipalKind::kProjectKey;
+  if (bearer.starts_with("gw_live_")) return PrincipalKind::kUserKey;
+  if (bearer.starts_with(kSessionTokenPrefix)) return PrincipalKind::kPerson;
+  return PrincipalKind::kTenantToken;
+}
+
 bool model_allowed(const std::vector<std::string>& allowed, std::string_view model) {
   if (allowed.empty()) return true;
   for (const std::string_view pattern : allowed) {

@@ -104,6 +104,9 @@ Result<KeyRecord> parse_key(std::string_view json, PrincipalKind family);
 
 std::string_view admin_role_name(AdminRole role);
 Result<AdminRole> parse_admin_role(std::string_view name);
+// The family whose prefix the bearer has. A tenant may bring a bearer of any other shape, so that
+// what has no prefix of ours is a tenant token.
+PrincipalKind family_of_bearer(std::string_view bearer);
 // True when the model passes the list; see Organization::allowed_models.
 bool model_allowed(const std::vector<std::string>& allowed, std::string_view model);
 

@@ -224,6 +224,16 @@ TEST_CASE("own admin: the own tenant, its tokens, accounts and links", "[contrac
   CHECK(owner.send("POST", own + "/tokens", R"({"name":"t"})").status == 201);
   CHECK(owner.send("GET", own + "/tokens").status == 200);
   CHECK(owner.send("GET", foreign + "/tokens").status == 404);
+  // Whether a bearer is anybody's is told to operators alone, at both doors.
+  const std::string known = R"({"name":"t","token":"their-agents-own-bearer"})",
+                    unknown = R"({"name":"t","token":"a-bearer-that-is-nobodys"})";
+  REQUIRE(place.admin("POST", foreign + "/tokens", known).status == 201);
+  CHECK(code_of(place.admin("POST", own + "/tokens", known)) == "token_exists");
+  for (const std::string& path : {own + "/tokens", path_of(place.org) + "/tokens"}) {
+    for (const std::string& body : {known, unknown}) {
+      CHECK(code_of(owner.send("POST", path, body)) == "operator_only");
+    }
+  }
   REQUIRE(place
               .admin("PUT", "/admin/providers/local",
                      R"({"base_url":"https://api.example.com","auth_type":"bearer"})")

@@ -249,7 +249,8 @@ TEST_CASE("keys: a tenant brings its own bearer once", "[unit][identity]") {
   CHECK(rig.keys.import_tenant_token(owner, wanted, bearer, rig.who).status().reason() ==
         "token_exists");
   for (const char* bad :
-       {"short", "ka_0123456789abcdef0", "gw_live_0123456789abcdef", "with spaces in between"}) {
+       {"short", "ka_0123456789abcdef0", "gw_live_0123456789abcdef", "kv_0123456789abcdef0",
+        "ks_0123456789abcdef0", "with spaces in between"}) {
     INFO(bad);
     CHECK(rig.keys.import_tenant_token(owner, wanted, Secret(bad), rig.who).code() ==
           Code::kInvalid);

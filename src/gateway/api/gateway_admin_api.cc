@@ -117,7 +117,7 @@ cursor!: string?)"},
     {"NewToken", R"(
 name: string(1..100)
 expires_at: time?
-token: string(16..512) # A bearer in use already, to be imported.)"},
+token: string(16..512) # A bearer in use already, to be imported; an operator's.)"},
     {"TokenCreated", R"(
 token_id!: id
 token: string # Shown this once.
@@ -335,6 +335,8 @@ Result<http::Response> GatewayAdminApi::create_token(http::Request& request) {
   // A token that the caller brings lets agents move here without new configuration.
   const auto brought = reader.optional_string("token", {.min_bytes = 16, .max_bytes = 512});
   KVCS_TRY(reader.finish());
+  // Whoever brings a bearer learns whether anybody has it already.
+  KVCS_TRY(admin_api::check_own_members(request, body, {"name", "expires_at"}));
   if (brought) {
     const Secret bearer(*brought);
     return reply(
