@@ -90,6 +90,7 @@ struct Router::Node {
   std::array<const Route*, kMethods> routes{};
   bool has_routes = false;
   Dialect dialect = Dialect::kPortal;  // Of the first route at or below.
+  std::string secret_pattern;          // As far as here, where the last segment is a secret.
 
   // Depth first, the literal branch before the parameter's. The first node with any route wins,
   // whatever the method, so that a known path never falls through to a wider pattern. A first
@@ -112,6 +113,19 @@ struct Router::Node {
     if (literal != literals.end()) return literal->second->nearest_dialect(segments, depth + 1);
     const bool through = param && depth + 1 < segments.count;
     return through ? param->nearest_dialect(segments, depth + 1) : dialect;
+  }
+  // Where the path comes to a secret, whatever follows. `is_whole` is false when a segment was left
+  // out that cannot be read, behind the others.
+  std::string_view find_secret(const Segments& segments, bool is_whole) const {
+    const Node* node = this;
+    for (size_t depth = 0; depth < segments.count; depth++) {
+      const auto literal = node->literals.find(segments.at[depth]);
+      node = literal != node->literals.end() ? literal->second.get() : node->param.get();
+      if (node == nullptr) return {};
+      if (!node->secret_pattern.empty()) return node->secret_pattern;
+    }
+    return !is_whole && node->param ? std::string_view(node->param->secret_pattern)
+                                    : std::string_view();
   }
   // The value of an Allow header (RFC 9110 §10.2.1). HEAD is possible wherever GET is.
   std::string allow() const {
@@ -141,7 +155,8 @@ Router::Router(std::vector<Route> routes)
       refuse_table("a route needs a guard and a handler", route.pattern);
     }
     Node* node = root_.get();
-    for (const std::string_view segment : split(std::string_view(route.pattern).substr(1), '/')) {
+    const std::string_view pattern = route.pattern;
+    for (const std::string_view segment : split(pattern.substr(1), '/')) {
       if (segment.empty()) {
         if (route.pattern != "/") refuse_table("a pattern has an empty segment", route.pattern);
         continue;
@@ -150,6 +165,10 @@ Router::Router(std::vector<Route> routes)
       if (!child) {
         child = std::make_unique<Node>();
         child->dialect = route.dialect;
+      }
+      if (is_param(segment) && has_secret(segment)) {
+        const auto end = static_cast<size_t>(segment.data() + segment.size() - pattern.data());
+        child->secret_pattern = pattern.substr(0, end);
       }
       node = child.get();
     }
@@ -165,9 +184,13 @@ Router::~Router() = default;
 Router::Match Router::match(Method method, std::string_view raw_path) const {
   Match match;
   Segments segments;
-  if (!segments.cut(raw_path)) return match;
+  if (!segments.cut(raw_path)) {
+    match.secret_pattern = root_->find_secret(segments, false);
+    return match;
+  }
   const Node* node = root_->find(segments, 0);
   if (!node) {
+    match.secret_pattern = root_->find_secret(segments, true);
     match.dialect = root_->nearest_dialect(segments, 0);
     return match;
   }
@@ -177,6 +200,7 @@ Router::Match Router::match(Method method, std::string_view raw_path) const {
     match.route = node->routes[static_cast<size_t>(Method::kGet)];
   }
   if (!match.route) {
+    match.secret_pattern = root_->find_secret(segments, true);
     match.allow = node->allow();
     match.dialect = node->dialect;
     return match;
@@ -192,6 +216,10 @@ Router::Match Router::match(Method method, std::string_view raw_path) const {
     }
   }
   return match;
+}
+
+bool has_secret(std::string_view pattern) {
+  return pattern.find("{token}") != pattern.npos || pattern.find("{user_code}") != pattern.npos;
 }
 
 Guard with_known_query(Guard guard, std::string_view names) {

@@ -22,6 +22,9 @@ class Router final {
     std::string allow;                   // For 405 and OPTIONS: "GET, HEAD, POST"
     Dialect dialect = Dialect::kPortal;  // Of the door that the path leads to, when route is null.
     std::vector<std::pair<std::string_view, std::string>> params;
+    // When route is null and the path, as far as it is known, leads to a secret: the pattern as far
+    // as that, which may be shown instead. Else "".
+    std::string_view secret_pattern;
   };
   // `raw_path` is the path as it was sent. Segments are split before they are decoded, so that an
   // escaped slash never splits one. HEAD falls back to GET.
@@ -33,6 +36,9 @@ class Router final {
   std::vector<Route> routes_;
   std::unique_ptr<Node> root_;
 };
+
+// Whether a pattern has a parameter whose value is a secret: {token}, {user_code}.
+bool has_secret(std::string_view pattern);
 
 // A guard that lets in whom `guard` does, and is Invalid for a query that has other parameters than
 // `names`, which are separated by spaces and outlive the guard.

@@ -3,6 +3,10 @@
 
 #include <catch2/catch.hpp>
 
+#include <mutex>
+
+#include "base/log.h"
+#include "support/raw_client.h"
 #include "support/test_server.h"
 
 using namespace kvcs;
@@ -52,6 +56,46 @@ TEST_CASE("router: an escaped slash stays inside its segment", "[unit][http]") {
   CHECK(match.route->pattern == "/files/{name}");
   CHECK(match.params[0].second == "a/b c");
   CHECK(found(router, "/f%69les/x") == "/files/{name}");
+}
+
+TEST_CASE("router: what leads to a secret is shown as its pattern, route or not", "[unit][http]") {
+  const http::Router router({get("/share/{token}"), get("/auth/device/{user_code}"),
+                             get("/auth/{door}"), get("/{org}/{project}/{id}")});
+  const auto shown = [&](std::string_view path, Method method = Method::kPut) {
+    return router.match(method, path).secret_pattern;
+  };
+  CHECK(shown("/share/abc") == "/share/{token}");                        // 405.
+  CHECK(shown("//%73hare/abc/") == "/share/{token}");
+  CHECK(shown("/share/abc/more", Method::kGet) == "/share/{token}");     // 404.
+  CHECK(shown("/share/%61%zz", Method::kGet) == "/share/{token}");       // Cannot be read.
+  CHECK(shown("/auth/device/ABCD", Method::kDelete) == "/auth/device/{user_code}");
+  CHECK(shown("/auth/other").empty());
+  CHECK(shown("/o/p/i").empty());
+  CHECK(shown("/nobody/knows").empty());
+  // With a route the pattern is that of the route.
+  CHECK(router.match(Method::kGet, "/share/abc").secret_pattern.empty());
+}
+
+TEST_CASE("access log: a secret in a path is not written, whatever is answered", "[unit][http]") {
+  std::mutex mutex;
+  std::string said;
+  log::set_sink([&](std::string_view line) {
+    const std::lock_guard lock(mutex);
+    said += line;
+  });
+  {
+    http::ServerConfig config = TestServer::quiet_config();
+    config.access_log = true;
+    TestServer server({get("/share/{token}")}, config);
+    CHECK(fetch(server.port(), "GET", "/share/secret").status == 204);
+    CHECK(fetch(server.port(), "PUT", "/share/secret").status == 405);
+    CHECK(fetch(server.port(), "GET", "/share/secret/x").status == 404);
+    CHECK(fetch(server.port(), "GET", "/open/known").status == 404);
+  }
+  log::set_sink(nullptr);
+  CHECK(said.find("secret") == said.npos);
+  CHECK(said.find(R"("path":"/share/{token}")") != said.npos);
+  CHECK(said.find(R"("path":"/open/known")") != said.npos);
 }
 
 TEST_CASE("router: a known path with another method names what is allowed", "[unit][http]") {

@@ -8,6 +8,7 @@
 #include "base/json_text.h"
 #include "base/log.h"
 #include "base/log_gatherer.h"
+#include "http/router.h"
 
 namespace kvcs::http {
 namespace {
@@ -29,9 +30,7 @@ void add_foreign(JsonObjectText& line, std::string_view name, std::string_view v
 std::string_view loggable_path(const Request& request, std::string_view path) {
   if (request.route == nullptr) return path;
   const std::string_view pattern = request.route->pattern;
-  const bool is_secret =
-      pattern.find("{token}") != pattern.npos || pattern.find("{user_code}") != pattern.npos;
-  return is_secret ? pattern : path;
+  return has_secret(pattern) ? pattern : path;
 }
 
 void AccessLog::write(const Request& request, std::string_view path, const RequestRecord& record,

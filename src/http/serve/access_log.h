@@ -11,7 +11,8 @@
 namespace kvcs::http {
 
 // What of a path may stand in a log: of a route whose path holds a secret ({token}, {user_code})
-// the pattern. `path` is the request's, as far as it is known.
+// the pattern. `path` is the request's, as far as it is known, or without a route what of it may be
+// shown (Router::Match::secret_pattern).
 std::string_view loggable_path(const Request& request, std::string_view path);
 
 class AccessLog final {

@@ -110,6 +110,7 @@ void RequestCycle::prepare(Connection& connection, RequestMemory& memory) {
   request.body = nullptr;
   request.started_us = clock_.mono_us();
   memory.answer_begun = false;
+  memory.secret_pattern = {};
   if (live_streams_ != nullptr) memory.checks_seen = live_streams_->checks();
 }
 
@@ -174,9 +175,12 @@ Response RequestCycle::run_handler(Request& request, ConnectionBody& body, Share
   return explain(status, request, slow_body ? 408 : http_status(status));
 }
 
-Response RequestCycle::respond(Request& request, const Framing& framing, ConnectionBody& body,
+Response RequestCycle::respond(RequestMemory& memory, ConnectionBody& body,
                                Shares::Ticket& ticket) {
+  Request& request = memory.request;
+  const Framing& framing = memory.framing;
   Router::Match match = router_.match(request.method, framing.raw_path);
+  memory.secret_pattern = match.secret_pattern;
   const Dialect dialect = match.route ? match.route->dialect : match.dialect;
   if (match.path_known && refuses_web_sockets(dialect) && wants_web_socket(request)) {
     return problem_response(
@@ -322,7 +326,7 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
   // The part of the body that the handler left is read over when that is cheap: the next request
   // stands behind it.
   Shares::Ticket ticket;
-  Response response = respond(request, framing, body, ticket);
+  Response response = respond(memory, body, ticket);
   // What is written from memory or a file is no work any more; a stream is, to its end.
   if (!response.stream) ticket.leave();
   const bool consumed = body.discard_rest();
@@ -334,7 +338,7 @@ Next RequestCycle::serve(Connection& connection, RequestMemory& memory, std::str
                              ++connection.requests_served < config_.requests_per_connection_max;
   outcome.received_bytes = body.received_bytes();
   deliver(connection, memory, response, outcome);
-  report(memory, request.path, outcome);
+  report(memory, memory.secret_pattern.empty() ? request.path : memory.secret_pattern, outcome);
   memory.input.unpin();
   if (!outcome.status.ok()) return Next::kClose;
   if (outcome.facts.keep_alive) return Next::kKeepAlive;

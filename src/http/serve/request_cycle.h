@@ -37,9 +37,10 @@ struct RequestMemory {
   std::string head;
   DateText date;
   AccessLog access_log;
-  uint64_t checks_seen = 0;   // LiveStreams::checks() before the guard.
-  bool answer_begun = false;  // Of its bytes some may be with the client.
-  bool drained = false;       // The socket had no more bytes at the last look.
+  std::string_view secret_pattern;  // Without a route, what the log shows of a path with a secret.
+  uint64_t checks_seen = 0;         // LiveStreams::checks() before the guard.
+  bool answer_begun = false;        // Of its bytes some may be with the client.
+  bool drained = false;             // The socket had no more bytes at the last look.
 };
 
 class RequestCycle final {
@@ -70,8 +71,7 @@ class RequestCycle final {
 
   template <typename Function>
   Status contain(Function&& function) const;
-  Response respond(Request& request, const Framing& framing, ConnectionBody& body,
-                   Shares::Ticket& ticket);
+  Response respond(RequestMemory& memory, ConnectionBody& body, Shares::Ticket& ticket);
   Response no_route(Request& request, const Framing& framing, const Router::Match& match);
   // A request whose body is still to come is counted once all of it is here: until then it costs
   // no more than its connection does. Its caller is looked up once more then: whoever sends a body
