@@ -133,10 +133,36 @@ std::pair<int, std::string> FakeStripe::answer_subscription(const Asked& asked) 
   return {200, subscription_json(id)};
 }
 
+std::pair<int, std::string> FakeStripe::answer_customer(const Asked& asked) {
+  MutexLock lock(mutex_);
+  const std::string id = asked.path.substr(asked.path.rfind('/') + 1);
+  if (missing_.count(id) > 0) return refuse(404, "resource_missing");
+  const std::string deleted = deleted_.count(id) > 0 ? ",\"deleted\":true" : "";
+  return {200, "{\"id\":\"" + id + "\",\"object\":\"customer\"" + deleted + "}"};
+}
+
+bool FakeStripe::names_gone_customer(const Asked& asked) const {
+  MutexLock lock(mutex_);
+  const size_t mark = asked.path.find('?');
+  const std::string pairs = mark == std::string::npos ? asked.form : asked.path.substr(mark + 1);
+  const std::string id = http::form_value(pairs, "customer").value_or("");
+  return missing_.count(id) > 0 || deleted_.count(id) > 0;
+}
+
+void FakeStripe::delete_customer(const std::string& id, bool leaves_mark) {
+  MutexLock lock(mutex_);
+  (leaves_mark ? deleted_ : missing_).insert(id);
+}
+
 std::pair<int, std::string> FakeStripe::answer(const Asked& asked) {
   if (!asked.key.empty()) {
     MutexLock lock(mutex_);
     const auto kept = kept_.find(asked.key);
+    if (kept != kept_.end() && forms_[asked.key] != asked.form) {
+      faults_.push_back(asked.path + ": a key with another body");
+      return refuse(400, "idempotency_key_in_use");
+    }
+    forms_[asked.key] = asked.form;
     if (kept != kept_.end()) return kept->second;
   }
   std::pair<int, std::string> made = refuse(404, "unknown_path");
@@ -149,6 +175,8 @@ std::pair<int, std::string> FakeStripe::answer(const Asked& asked) {
     kept_[asked.key] = made;
     return made;
   }
+  if (asked.path.starts_with("/v1/customers/")) made = answer_customer(asked);
+  if (names_gone_customer(asked)) return refuse(400, "resource_missing");
   if (asked.path.starts_with("/v1/checkout/sessions")) made = answer_checkout(asked);
   if (asked.path.starts_with("/v1/subscriptions")) made = answer_subscription(asked);
   if (asked.path == "/v1/billing_portal/sessions") {

@@ -4,6 +4,7 @@
 #pragma once
 #include <atomic>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ class FakeStripe final {
   std::vector<std::string> faults() const;  // What Stripe would have refused.
   // From now on every request is answered with this status; 0: as usual.
   void fail_with(int status) { failing_ = status; }
+  // As who operates the account may do; Stripe then says `deleted`, or knows no such customer.
+  void delete_customer(const std::string& id, bool leaves_mark);
   void decline_payments(bool declines) { declining_ = declines; }
 
   // An event's body: {"id", "type", "data": {"object": …}}.
@@ -53,6 +56,8 @@ class FakeStripe final {
  private:
   void serve(LoopbackPeer& peer);
   std::pair<int, std::string> answer(const Asked& asked);
+  std::pair<int, std::string> answer_customer(const Asked& asked);
+  bool names_gone_customer(const Asked& asked) const;
   std::pair<int, std::string> answer_checkout(const Asked& asked);
   std::pair<int, std::string> answer_subscription(const Asked& asked);
   void check(const LoopbackPeer::Request& request, const Asked& asked) KVCS_REQUIRES(mutex_);
@@ -67,6 +72,8 @@ class FakeStripe final {
   std::map<std::string, Sub> subs_ KVCS_GUARDED_BY(mutex_);
   std::map<std::string, std::string> sessions_ KVCS_GUARDED_BY(mutex_);  // Id → status.
   std::map<std::string, std::pair<int, std::string>> kept_ KVCS_GUARDED_BY(mutex_);
+  std::map<std::string, std::string> forms_ KVCS_GUARDED_BY(mutex_);  // What a key came with.
+  std::set<std::string> deleted_ KVCS_GUARDED_BY(mutex_), missing_ KVCS_GUARDED_BY(mutex_);
   LoopbackServer server_;
 };
 

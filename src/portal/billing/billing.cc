@@ -60,31 +60,46 @@ Status Billing::write(std::string_view organization_id, const Stored& before,
       append_json_string(owner, organization_id);
       batch.put(KvFamily::kConfig, keyspace::billing_customer(after.customer_id),
                 KvEntry{std::string(organization_id), owner, 0});
+      if (!before.record.customer_id.empty()) {
+        batch.remove(KvFamily::kConfig, keyspace::billing_customer(before.record.customer_id));
+      }
     }
     return ok();
   };
   return s_.organizations.update_with(organization_id, edit, who).status();
 }
 
-// The body says the same for an organization whenever it is sent, so that the key holds: of two
-// checkouts at once, and of one that is repeated after a crash, one customer comes.
+// Who operates the account at Stripe may delete customers there.
+Result<bool> Billing::has_customer(const BillingRecord& record) const {
+  if (record.customer_id.empty()) return false;
+  const Result<Json> customer = stripe_.get("/v1/customers/" + record.customer_id);
+  if (customer.code() == Code::kNotFound) return false;
+  KVCS_TRY(customer.status());
+  const auto deleted = customer->find("deleted");
+  return deleted == customer->end() || *deleted != true;
+}
+
+// The body says the same for an organization whenever it is sent, and the key names the customer
+// who is gone, so that it holds: of two checkouts at once, and of one that is repeated after a
+// crash, one customer comes.
 Result<Billing::Stored> Billing::ensure_customer(const BillingAsk& ask) {
   const std::string& id = ask.organization_id;
   for (int attempt = 0; attempt < kBillingAttemptsMax; attempt++) {
     Stored stored = KVCS_TRY(read(id));
-    if (!stored.record.customer_id.empty()) return stored;
+    if (KVCS_TRY(has_customer(stored.record))) return stored;
+    const std::string& gone = stored.record.customer_id;
     const Result<Json> made = stripe_.post(
         "/v1/customers",
         {{"description", "kvcs organization " + id}, {"metadata[organization_id]", id}},
-        "kvcs-customer-" + id);
+        "kvcs-customer-" + id + (gone.empty() ? "" : "-after-" + gone));
     if (made.status().reason() == "stripe_conflict") {
-      if (KVCS_TRY(read(id)).record.customer_id.empty()) return billing_busy();
+      if (KVCS_TRY(read(id)).record.customer_id == gone) return billing_busy();
       continue;
     }
     KVCS_TRY(made.status());
-    BillingRecord after = stored.record;
+    BillingRecord after;
     after.customer_id = text_member(*made, "id");
-    if (!is_stripe_id(after.customer_id)) {
+    if (!is_stripe_id(after.customer_id) || after.customer_id == gone) {
       return upstream_failed("The payment provider's answer makes no sense.",
                              "a customer without id");
     }
@@ -105,11 +120,14 @@ Result<Subscription> Billing::fetch(const BillingRecord& record,
     }
     if (!one.ok() && one.code() != Code::kNotFound) return one.status();
   }
-  const Json answer = KVCS_TRY(
+  const Result<Json> answer =
       stripe_.get("/v1/subscriptions",
-                  {{"customer", record.customer_id}, {"status", "all"}, {"limit", "100"}}));
-  const auto list = answer.find("data");
-  if (list == answer.end() || !list->is_array()) {
+                  {{"customer", record.customer_id}, {"status", "all"}, {"limit", "100"}});
+  // Who is deleted there pays nothing.
+  if (answer.code() == Code::kNotFound) return Subscription{};
+  KVCS_TRY(answer.status());
+  const auto list = answer->find("data");
+  if (list == answer->end() || !list->is_array()) {
     return upstream_failed("The payment provider's answer makes no sense.",
                            "a list of subscriptions without data");
   }

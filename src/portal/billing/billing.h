@@ -1,5 +1,5 @@
 // What organizations pay for, through Stripe. An organization is one customer there, made at its
-// first checkout, and has at most one subscription that counts. Its record (org:{org_id}:billing)
+// first checkout, and again at the next one where that one was deleted there, and has at most one subscription that counts. Its record (org:{org_id}:billing)
 // and the plan that it pays for (Organization::paid_plan) are written by one batch, and only by
 // what Stripe's own object says when it is asked: events tell that there is something to ask, in
 // whatever order they come. A write that another came before is made again from the asking on, so
@@ -114,11 +114,12 @@ class Billing final {
   Status write(std::string_view organization_id, const Stored& before, const BillingRecord& after,
                const AuditContext& who);
   std::string paid_plan(const BillingRecord& record) const;
+  Result<bool> has_customer(const BillingRecord& record) const;
   Result<Stored> ensure_customer(const BillingAsk& ask);
   Result<Subscription> fetch(const BillingRecord& record, std::string_view subscription_id) const;
   Result<std::string> open_checkout(const BillingRecord& record, std::string_view price) const;
   Result<Json> begin_checkout(const BillingAsk& ask, const BillingRecord& record,
-                              std::string_view price) const;
+                              std::string_view price, int attempt) const;
   Result<std::string> portal_url(const BillingAsk& ask, const BillingRecord& record) const;
   Result<std::string> price_of(std::string_view plan, std::string_view price) const;
   // The subscription that can be changed, as Stripe says just now.

@@ -13,6 +13,12 @@ Status no_subscription() {
       .with_reason("no_subscription");
 }
 
+Status nothing_paid() {
+  return conflict(
+             "The organization has paid nothing yet. Begin with POST /api/v1/billing/checkout.")
+      .with_reason("nothing_paid");
+}
+
 std::string subscription_path(const Subscription& subscription) {
   return "/v1/subscriptions/" + subscription.id;
 }
@@ -58,8 +64,9 @@ Result<std::string> Billing::open_checkout(const BillingRecord& record,
   return std::string();
 }
 
+// A key names the try, too: what a try before it made is closed.
 Result<Json> Billing::begin_checkout(const BillingAsk& ask, const BillingRecord& record,
-                                     std::string_view price) const {
+                                     std::string_view price, int attempt) const {
   const std::string page = s_.public_url() + "/#/billing";
   return stripe_.post("/v1/checkout/sessions",
                       {{"mode", "subscription"},
@@ -75,7 +82,7 @@ Result<Json> Billing::begin_checkout(const BillingAsk& ask, const BillingRecord&
                        {"subscription_data[metadata][organization_id]", ask.organization_id},
                        {"success_url", page + "?checkout=done"},
                        {"cancel_url", page + "?checkout=canceled"}},
-                      "kvcs-checkout-" + ask.repeat_key);
+                      "kvcs-checkout-" + ask.repeat_key + "-" + std::to_string(attempt));
 }
 
 Result<std::string> Billing::portal_url(const BillingAsk& ask, const BillingRecord& record) const {
@@ -97,7 +104,7 @@ Result<Billing::Place> Billing::checkout(const BillingAsk& ask, std::string_view
     const Stored before = KVCS_TRY(read(ask.organization_id));
     std::string url = KVCS_TRY(open_checkout(before.record, wanted));
     if (!url.empty()) return Place{std::move(url)};
-    const Json made = KVCS_TRY(begin_checkout(ask, before.record, wanted));
+    const Json made = KVCS_TRY(begin_checkout(ask, before.record, wanted, attempt));
     BillingRecord after = before.record;
     after.checkout_id = text_member(made, "id");
     after.checkout_price = wanted;
@@ -118,12 +125,9 @@ Result<Billing::Place> Billing::checkout(const BillingAsk& ask, std::string_view
 
 Result<std::string> Billing::portal(const BillingAsk& ask) {
   const BillingRecord record = KVCS_TRY(find(ask.organization_id));
-  if (record.customer_id.empty()) {
-    return conflict(
-               "The organization has paid nothing yet. Begin with POST /api/v1/billing/checkout.")
-        .with_reason("nothing_paid");
-  }
-  return portal_url(ask, record);
+  if (record.customer_id.empty()) return nothing_paid();
+  Result<std::string> url = portal_url(ask, record);
+  return url.code() == Code::kNotFound ? Result<std::string>(nothing_paid()) : std::move(url);
 }
 
 Result<BillingRecord> Billing::live(const BillingAsk& ask) {
@@ -146,7 +150,7 @@ Result<Billing::Change> Billing::preview(const BillingAsk& ask, std::string_view
                              {"subscription_details[items][0][price]", wanted},
                              {"subscription_details[proration_behavior]", "always_invoice"},
                              {"subscription_details[proration_date]", std::to_string(change.at_s)}},
-                            "kvcs-preview-" + ask.repeat_key + "-" + std::to_string(change.at_s)));
+                            "kvcs-preview-" + ask.repeat_key));
   change.amount_due = integer_member(invoice, "amount_due");
   // What is credited is no due amount, but the total says it.
   if (change.amount_due == 0) change.amount_due = integer_member(invoice, "total");
@@ -154,7 +158,8 @@ Result<Billing::Change> Billing::preview(const BillingAsk& ask, std::string_view
   return change;
 }
 
-// The difference is paid at once, and until it is the plan stays as it was.
+// The difference is paid at once, and until it is the plan stays as it was. Without a time of the
+// caller's the body says the same whenever it is sent, so that a repeat is one.
 Result<Billing::Change> Billing::change(const BillingAsk& ask, std::string_view plan,
                                         std::string_view price, int64_t at_s) {
   const std::string wanted = KVCS_TRY(price_of(plan, price));
@@ -162,14 +167,14 @@ Result<Billing::Change> Billing::change(const BillingAsk& ask, std::string_view 
   Change change;
   change.at_s = at_s > 0 ? at_s : s_.clock.unix_s();
   if (now.subscription.price_id == wanted) return change;
-  const Json answer = KVCS_TRY(stripe_.post(subscription_path(now.subscription),
-                                            {{"items[0][id]", now.subscription.item_id},
-                                             {"items[0][price]", wanted},
-                                             {"proration_behavior", "always_invoice"},
-                                             {"proration_date", std::to_string(change.at_s)},
-                                             {"payment_behavior", "pending_if_incomplete"},
-                                             {"expand[0]", "latest_invoice"}},
-                                            "kvcs-change-" + ask.repeat_key));
+  oauth::FormPairs form = {{"items[0][id]", now.subscription.item_id},
+                           {"items[0][price]", wanted},
+                           {"proration_behavior", "always_invoice"},
+                           {"payment_behavior", "pending_if_incomplete"},
+                           {"expand[0]", "latest_invoice"}};
+  if (at_s > 0) form.emplace_back("proration_date", std::to_string(at_s));
+  const Json answer = KVCS_TRY(
+      stripe_.post(subscription_path(now.subscription), form, "kvcs-change-" + ask.repeat_key));
   change.waits_for_payment = object_member(answer, "pending_update") != nullptr;
   if (const Json* const invoice = object_member(answer, "latest_invoice")) {
     change.amount_due = integer_member(*invoice, "total");
@@ -194,10 +199,13 @@ Result<BillingRecord> Billing::cancel(const BillingAsk& ask, bool cancels) {
 Result<Json> Billing::list_invoices(std::string_view organization_id, std::string_view cursor,
                                     size_t limit) const {
   const BillingRecord record = KVCS_TRY(find(organization_id));
-  if (record.customer_id.empty()) return Json{{"data", Json::array()}, {"has_more", false}};
+  const Json none{{"data", Json::array()}, {"has_more", false}};
+  if (record.customer_id.empty()) return none;
   oauth::FormPairs query = {{"customer", record.customer_id}, {"limit", std::to_string(limit)}};
   if (!cursor.empty()) query.emplace_back("starting_after", std::string(cursor));
-  return stripe_.get("/v1/invoices", query);
+  Result<Json> page = stripe_.get("/v1/invoices", query);
+  // Of a customer who was deleted there, or after an invoice that is not there.
+  return page.code() == Code::kNotFound ? Result<Json>(none) : std::move(page);
 }
 
 }  // namespace kvcs::portal

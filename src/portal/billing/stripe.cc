@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/crypto.h"
 
 namespace kvcs::portal {
 namespace {
@@ -15,6 +16,7 @@ constexpr size_t kAnswerMaxBytes = 4u << 20;
 constexpr int kDeadlineMs = 30'000;
 constexpr int kRetryAfterS = 5;
 constexpr size_t kIdMaxBytes = 255;
+constexpr size_t kBodyHexDigits = 16;  // Of a body's digest, in its idempotency key.
 
 // "type/code: message", without what looks like a key.
 std::string words_of(const Json& answer) {
@@ -37,19 +39,28 @@ Status unavailable_stripe(const std::string& cause) {
       .with_retry_after_s(kRetryAfterS);
 }
 
+std::string code_of(const Json& answer) {
+  const auto error = answer.is_object() ? answer.find("error") : answer.end();
+  return !answer.is_object() || error == answer.end() ? "" : text_member(*error, "code");
+}
+
+Status unknown_object(const std::string& cause) {
+  return not_found("The payment provider does not know this.")
+      .with_cause(cause)
+      .with_reason("stripe_not_found");
+}
+
 Status failure(int status, const std::string& where, const Json& answer) {
   const std::string cause =
       "stripe " + where + " -> " + std::to_string(status) + " " + words_of(answer);
+  // An object that a form names is missing under status 400.
+  if (status == 404 || code_of(answer) == "resource_missing") return unknown_object(cause);
   switch (status) {
     case 402:
       return conflict(
                  "The payment failed. Use another payment method: POST /api/v1/billing/portal.")
           .with_cause(cause)
           .with_reason("payment_failed");
-    case 404:
-      return not_found("The payment provider does not know this.")
-          .with_cause(cause)
-          .with_reason("stripe_not_found");
     case 409:
       return conflict("The same is being done at this moment. Try again.")
           .with_cause(cause)
@@ -113,8 +124,11 @@ Result<Json> Stripe::post(std::string_view path, const oauth::FormPairs& form,
   request.method = "POST";
   request.url = base_url_ + std::string(path);
   request.headers = {{"Content-Type", "application/x-www-form-urlencoded"},
-                     {"Idempotency-Key", std::string(idempotency_key)}};
+                     {"Idempotency-Key", ""}};
   request.body = oauth::form_encode(form);
+  // Stripe refuses a key that comes with another body.
+  request.headers.back().second =
+      std::string(idempotency_key) + "-" + sha256_hex(request.body).substr(0, kBodyHexDigits);
   return ask(std::move(request), path);
 }
 

@@ -2,7 +2,7 @@
 // is pinned, so that what Stripe changes later changes nothing here. Nothing is repeated by itself:
 // a POST has an Idempotency-Key, so that whoever asks may ask again. Thread-safe.
 //
-// Failures: NotFound with reason stripe_not_found; Conflict with reason payment_failed (the card
+// Failures: NotFound with reason stripe_not_found, also for what a form names; Conflict with reason payment_failed (the card
 // was declined) or stripe_conflict (the same key for something else, or at the same time);
 // Unavailable with reason stripe_unavailable; Upstream with reason stripe_refused, whose words are
 // in the log.
@@ -30,6 +30,7 @@ class Stripe final {
   Stripe(const BillingConfig& config, http::HttpUpstream& upstream);
 
   // `path` begins with "/v1/". Query and form in the order given; "a[0][b]" names a member within.
+  // An idempotency key names the deed; what tells the body from others is added to it here.
   Result<Json> get(std::string_view path, const oauth::FormPairs& query = {}) const;
   Result<Json> post(std::string_view path, const oauth::FormPairs& form,
                     std::string_view idempotency_key) const;
