@@ -228,16 +228,23 @@ void App::stop() {
   log::info("server.stopped");
 }
 
-// Log level, master keys, prices and TLS files; whatever else has changed needs a restart.
+// Log level, master keys, prices, plans and TLS files; whatever else has changed needs a restart.
+// A file that is faulty keeps what it said before, and no other from being read.
 Status App::reload(const Config& fresh) {
   log::Level level;
   if (log::parse_level(fresh.log.level, level)) log::set_level(level);
-  KVCS_TRY(parts_->master_keys->read_again());
-  if (Status prices = load_prices(parts_->config, *parts_->ai.pricing); !prices.ok()) return prices;
-  if (parts_->config.http.server.tls.certificate_path.empty()) return ok();
-  KVCS_TRY(parts_->server->reload_tls());
-  tell_of_certificate(*parts_);
-  return ok();
+  const bool has_tls = !parts_->config.http.server.tls.certificate_path.empty();
+  const Status tls = has_tls ? parts_->server->reload_tls() : ok();
+  if (has_tls && tls.ok()) tell_of_certificate(*parts_);
+  Status first;
+  for (const Status& read : {parts_->master_keys->read_again(),
+                             load_prices(parts_->config, *parts_->ai.pricing),
+                             reload_plans(*parts_), tls}) {
+    if (read.ok()) continue;
+    if (!first.ok()) log::error("config.reload_failed", {{"error", read.to_string()}});
+    if (first.ok()) first = read;
+  }
+  return first;
 }
 
 std::vector<std::string> App::stuck() {

@@ -121,7 +121,7 @@ std::vector<cli::Command> app_commands() {
                     {"kvcs serve --config /etc/kvcs/kvcs.yaml", "What the systemd unit runs."}},
        .run = serve,
        .details = "SIGTERM and SIGINT stop it after the requests in flight; SIGHUP reads TLS "
-                  "files and the log level again."},
+                  "files, prices, plans and the log level again."},
       {.name = "config check",
        .summary = "Read the configuration and name everything that is wrong with it.",
        .options = {config_option()},

@@ -21,15 +21,30 @@ uint64_t amount(int64_t limit) {
   return limit < 0 ? static_cast<uint64_t>(INT64_MAX) : static_cast<uint64_t>(limit);
 }
 
+struct PlansFile {
+  std::string path, text;
+};
+Result<PlansFile> read_plans_file(const portal::PlansConfig& config) {
+  PlansFile file;
+  file.path = config.file;
+  if (file.path.empty()) file.path = KVCS_TRY(find_shipped_file("plans.yaml", "plans.file"));
+  file.text = KVCS_TRY(read_small_file(file.path, kPlansFileMaxBytes));
+  return file;
+}
+
 }  // namespace
 
 Status build_plans(Parts& parts) {
   const portal::PlansConfig& config = parts.config.auth.plans;
-  std::string path = config.file;
-  if (path.empty()) path = KVCS_TRY(find_shipped_file("plans.yaml", "plans.file"));
-  const std::string text = KVCS_TRY(read_small_file(path, kPlansFileMaxBytes));
+  const auto [path, text] = KVCS_TRY(read_plans_file(config));
   parts.plans = std::make_unique<portal::Plans>(KVCS_TRY(portal::Plans::parse(text, path, config)));
   return ok();
+}
+
+Status reload_plans(Parts& parts) {
+  const portal::PlansConfig& config = parts.config.auth.plans;
+  const auto [path, text] = KVCS_TRY(read_plans_file(config));
+  return parts.plans->replace(text, path, config);
 }
 
 // The first start makes the project before the organization. Whether there is an organization at

@@ -14,6 +14,8 @@ struct Parts;
 
 // Reads plans.file, or the shipped one. Invalid names the file and line that does not fit.
 Status build_plans(Parts& parts);
+// The same again, while others read; what holds stays when it fails.
+Status reload_plans(Parts& parts);
 
 // What the plan of an organization, by its record in memory, allows of one thing; no limit for one
 // that is not there.

@@ -4,12 +4,14 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 
 #include "base/bytes.h"
 #include "base/id.h"
 #include "base/json.h"
 #include "base/money.h"
+#include "base/mutex.h"
 #include "base/yaml.h"
 
 namespace kvcs::portal {
@@ -105,8 +107,63 @@ void set_above(int64_t config, int64_t& limit) {
 
 }  // namespace
 
+struct Plans::Table {
+  std::string yaml;
+  std::vector<Plan> plans;
+  size_t default_at = 0;
+
+  const Plan* find(std::string_view name) const {
+    for (const Plan& plan : plans) {
+      if (plan.name == name) return &plan;
+    }
+    return nullptr;
+  }
+};
+
+struct Plans::State {
+  std::atomic<const Table*> now;
+  Mutex mutex;
+  std::vector<std::unique_ptr<const Table>> read KVCS_GUARDED_BY(mutex);  // The last one holds.
+};
+
+Plans::Plans(std::unique_ptr<const Table> table) : state_(std::make_unique<State>()) {
+  const MutexLock lock(state_->mutex);
+  state_->now = table.get();
+  state_->read.push_back(std::move(table));
+}
+Plans::Plans(Plans&&) noexcept = default;
+Plans::~Plans() = default;
+
+const Plans::Table& Plans::table() const {
+  return *state_->now.load(std::memory_order_acquire);
+}
+
+const std::vector<Plan>& Plans::all() const {
+  return table().plans;
+}
+
 Result<Plans> Plans::parse(std::string_view yaml, std::string_view file_name,
                            const PlansConfig& config) {
+  return Plans(KVCS_TRY(read(yaml, file_name, config)));
+}
+
+Status Plans::replace(std::string_view yaml, std::string_view file_name,
+                      const PlansConfig& config) {
+  if (table().yaml == yaml) return ok();
+  std::unique_ptr<const Table> fresh = KVCS_TRY(read(yaml, file_name, config));
+  const MutexLock lock(state_->mutex);
+  if (state_->read.size() >= kPlanTablesMax) {
+    return conflict(std::string(file_name) + " was read anew " + std::to_string(kPlanTablesMax) +
+                    " times since the start; restart to read it again.");
+  }
+  state_->now.store(fresh.get(), std::memory_order_release);
+  state_->read.push_back(std::move(fresh));
+  return ok();
+}
+
+Result<std::unique_ptr<const Plans::Table>> Plans::read(std::string_view yaml,
+                                                        std::string_view file_name,
+                                                        const PlansConfig& config) {
   const YamlDocument document = KVCS_TRY(YamlDocument::parse(yaml, file_name));
   const Json& root = document.root();
   const auto list = root.is_object() ? root.find("plans") : root.end();
@@ -115,7 +172,8 @@ Result<Plans> Plans::parse(std::string_view yaml, std::string_view file_name,
     return invalid(std::string(file_name) + ": must be a map `plans` of at most " +
                    std::to_string(kPlansMax) + " plans.");
   }
-  Plans plans;
+  auto table = std::make_unique<Table>();
+  table->yaml = yaml;
   std::set<std::string> prices;
   for (const auto& [name, entry] : list->items()) {
     std::string member;
@@ -129,31 +187,28 @@ Result<Plans> Plans::parse(std::string_view yaml, std::string_view file_name,
       return invalid(where + ": stripe_prices: '" + printable(price, kShownName) +
                      "' is the price of another plan too.");
     }
-    if (name == kDefaultPlan) plans.default_ = plans.plans_.size();
-    plans.plans_.push_back(std::move(plan).value());
+    if (name == kDefaultPlan) table->default_at = table->plans.size();
+    table->plans.push_back(std::move(plan).value());
   }
-  if (plans.find(kDefaultPlan) == nullptr) {
+  if (table->find(kDefaultPlan) == nullptr) {
     return invalid(std::string(file_name) +
                    ": has no plan default, which every organization has "
                    "that has no other.");
   }
-  PlanLimits& limits = plans.plans_[plans.default_].limits;
+  PlanLimits& limits = table->plans[table->default_at].limits;
   set_above(config.organizations, limits.organizations);
   set_above(config.projects, limits.projects);
   set_above(config.artifacts, limits.artifacts);
   set_above(config.storage_bytes, limits.storage_bytes);
-  return plans;
+  return std::unique_ptr<const Table>(std::move(table));
 }
 
 const Plan* Plans::find(std::string_view name) const {
-  for (const Plan& plan : plans_) {
-    if (plan.name == name) return &plan;
-  }
-  return nullptr;
+  return table().find(name);
 }
 
 const Plan* Plans::find_by_price(std::string_view price) const {
-  for (const Plan& plan : plans_) {
+  for (const Plan& plan : table().plans) {
     const auto& prices = plan.stripe_prices;
     if (std::find(prices.begin(), prices.end(), price) != prices.end()) return &plan;
   }
@@ -161,16 +216,17 @@ const Plan* Plans::find_by_price(std::string_view price) const {
 }
 
 const Plan& Plans::of(const Organization& organization) const {
+  const Table& now = table();
   for (const std::string* name : {&organization.plan, &organization.paid_plan}) {
     if (name->empty()) continue;
-    if (const Plan* plan = find(*name)) return *plan;
+    if (const Plan* plan = now.find(*name)) return *plan;
   }
-  return plans_[default_];
+  return now.plans[now.default_at];
 }
 
 std::string Plans::names() const {
   std::vector<std::string> names;
-  for (const Plan& plan : plans_) names.push_back(plan.name);
+  for (const Plan& plan : table().plans) names.push_back(plan.name);
   return join(names, ", ");
 }
 

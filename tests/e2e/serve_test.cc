@@ -15,10 +15,11 @@ using namespace kvcs::test;
 
 namespace {
 
-std::string admin_key(const std::string& data_dir) {
+// "admin_key" or "api_key" of the first start.
+std::string first_key(const std::string& data_dir, const std::string& name) {
   const std::string text =
       read_small_file(data_dir + "/initial-credentials.json", 1 << 16).value_or("");
-  const std::string mark = "\"admin_key\": \"";
+  const std::string mark = "\"" + name + "\": \"";
   return text.substr(text.find(mark) + mark.size(), 67);
 }
 
@@ -34,7 +35,7 @@ TEST_CASE("serve: starts on an empty directory, names no secret, stops on SIGTER
     INFO(daemon.log());
     REQUIRE(port > 0);
     CHECK(fetch(port, "GET", "/health").status == 200);
-    const std::string key = admin_key(data);
+    const std::string key = first_key(data, "admin_key");
     CHECK(fetch(port, "GET", "/admin/me", {{"Authorization", "Bearer " + key}}).status == 200);
     CHECK(daemon.log().find(key) == std::string::npos);
     for (const auto& entry : std::filesystem::recursive_directory_iterator(data)) {
@@ -103,6 +104,33 @@ TEST_CASE("serve: SIGHUP reads the configuration again and keeps the old one whe
   CHECK(daemon.wait() == 0);
 }
 
+TEST_CASE("serve: SIGHUP reads plans again, and a faulty file leaves those of before", "[e2e]") {
+  TempDir dir;
+  const std::string config = dir.file("kvcs.yaml"), plans = dir.file("plans.yaml");
+  std::ofstream(config) << "plans:\n  file: " << plans << "\n";
+  std::ofstream(plans) << "plans:\n  default: {artifacts: 4711}\n";
+  Daemon daemon(
+      {"serve", "--config", config, "--data-dir", dir.file("data"), "--listen", "127.0.0.1:0"},
+      dir.file("log"));
+  const int port = daemon.wait_until_ready();
+  REQUIRE(port > 0);
+  const std::string key = first_key(dir.file("data"), "api_key");
+  const auto shown = [&] {
+    return fetch(port, "GET", "/api/v1/quota", {{"Authorization", "Bearer " + key}}).body;
+  };
+  CHECK(shown().find("4711") != std::string::npos);
+  std::ofstream(plans) << "plans:\n  default: {artefacts: 4712}\n";
+  daemon.signal(SIGHUP);
+  CHECK(daemon.wait_for_log("plans.yaml:2"));
+  CHECK(shown().find("4711") != std::string::npos);
+  std::ofstream(plans) << "plans:\n  default: {artifacts: 4712}\n";
+  daemon.signal(SIGHUP);
+  CHECK(daemon.wait_for_log("config.reloaded"));
+  CHECK(shown().find("4712") != std::string::npos);
+  daemon.signal(SIGTERM);
+  CHECK(daemon.wait() == 0);
+}
+
 TEST_CASE("serve: bad configuration ends with 1 and every fault", "[e2e]") {
   TempDir dir;
   const std::string config = dir.file("kvcs.yaml");
@@ -123,7 +151,7 @@ TEST_CASE("serve: what was answered survives kill -9", "[e2e]") {
     const int port = daemon.wait_until_ready();
     INFO(daemon.log());
     REQUIRE(port > 0);
-    const std::string bearer = "Bearer " + admin_key(dir.file("data"));
+    const std::string bearer = "Bearer " + first_key(dir.file("data"), "admin_key");
     for (const std::string& id : ids) {
       CHECK(fetch(port, "GET", "/admin/organizations/" + id, {{"Authorization", bearer}}).status ==
             200);
@@ -141,7 +169,7 @@ TEST_CASE("serve: a stop does not wait for 100,000 records that are safe in the 
   TempDir dir;
   const std::vector<std::string> arguments = {"serve", "--data-dir", dir.file("data"), "--listen",
                                               "127.0.0.1:0"};
-  const auto bearer = [&dir] { return "Bearer " + admin_key(dir.file("data")); };
+  const auto bearer = [&dir] { return "Bearer " + first_key(dir.file("data"), "admin_key"); };
   {
     Daemon daemon(arguments, dir.file("log"));
     const int port = daemon.wait_until_ready();

@@ -92,3 +92,25 @@ TEST_CASE("plans: a fault is named by its line", "[unit][portal]") {
   CHECK(has(fault_of("[]"), "must be a map `plans`"));
   CHECK_FALSE(Plans::parse("plans: [", "plans.yaml", {}).ok());
 }
+
+TEST_CASE("plans: read anew, they hold at once, and a faulty file changes nothing",
+          "[unit][portal]") {
+  Plans plans = Plans::parse("plans: {default: {artifacts: 1}}", "plans.yaml", {}).value();
+  const Organization organization;
+  const Plan& before = plans.of(organization);
+  REQUIRE(plans.replace("plans: {default: {artifacts: 2}, pro: {}}", "plans.yaml", {}).ok());
+  CHECK(plans.of(organization).limits.artifacts == 2);
+  CHECK(plans.names() == "default, pro");
+  for (const char* bad : {"plans: [", "plans: {pro: {}}", "plans: {default: {artifacts: many}}"}) {
+    CHECK(plans.replace(bad, "plans.yaml", {}).code() == Code::kInvalid);
+    CHECK(plans.of(organization).limits.artifacts == 2);
+  }
+  // Whoever looks at a plan of before may go on.
+  CHECK(before.limits.artifacts == 1);
+  for (size_t i = 2; i < kPlanTablesMax; i++) {
+    const std::string yaml = "plans: {default: {artifacts: " + std::to_string(i) + "0}}";
+    REQUIRE(plans.replace(yaml, "plans.yaml", {}).ok());
+    REQUIRE(plans.replace(yaml, "plans.yaml", {}).ok());  // The same is no change.
+  }
+  CHECK(plans.replace("plans: {default: {}}", "plans.yaml", {}).code() == Code::kConflict);
+}

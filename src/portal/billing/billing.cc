@@ -167,7 +167,7 @@ void Billing::tell_unknown_price(std::string_view organization_id,
   s_.alert({"billing.price_unknown", std::string(organization_id),
             "The organization pays for the price " + printable(subscription.price_id, kShownName) +
                 ", which is none of a plan in the file of plans; it has the default plan. Add the "
-                "price to its plan there and restart."});
+                "price to its plan there and send SIGHUP."});
 }
 
 Result<std::string> Billing::reconcile(const std::function<bool()>& cancelled) {
