@@ -323,12 +323,16 @@ Result<std::string> PersonService::password_hash(std::string_view id) const {
 }
 
 // A link for a new password is one for the password that there was.
-Status PersonService::set_password_hash(std::string_view id, std::string_view hash,
-                                        const AuditContext& who) {
-  KvBatch batch;
-  batch.remove(KvFamily::kConfig, keyspace::person_reset(id));
-  batch.put(KvFamily::kConfig, keyspace::person_password(id), std::string(hash));
-  return audited_.write(batch, who);
+Status PersonService::set_password_hash(std::string_view id, std::string_view before,
+                                        std::string_view hash, const AuditContext& who,
+                                        KvBatch also) {
+  const std::string key = keyspace::person_password(id);
+  also.remove(KvFamily::kConfig, keyspace::person_reset(id));
+  also.put(KvFamily::kConfig, key, std::string(hash));
+  const auto expected = before.empty() ? std::nullopt : std::optional(before);
+  Status stored = audited_.compare_and_swap(KvFamily::kConfig, key, expected, also, who);
+  if (stored.code() != Code::kConflict || !stored.reason().empty()) return stored;
+  return conflict("The password was changed meanwhile.").with_reason("password_changed");
 }
 
 }  // namespace kvcs

@@ -111,7 +111,10 @@ class PersonService final {
 
   // "" when the person has no password.
   Result<std::string> password_hash(std::string_view id) const;
-  Status set_password_hash(std::string_view id, std::string_view hash, const AuditContext& who);
+  // In one write with `also`, where the hash is still `before` ("" = none); else Conflict with
+  // reason password_changed.
+  Status set_password_hash(std::string_view id, std::string_view before, std::string_view hash,
+                           const AuditContext& who, KvBatch also = {});
 
  private:
   Result<Person> complete(Person wanted) const;

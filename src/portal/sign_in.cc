@@ -276,6 +276,8 @@ Result<StartedSession> SignInService::sign_in_with_code(const Secret& ticket, st
   return unauthenticated(checked.message()).with_reason("wrong_code");
 }
 
+// One write gives the password, ends the link for a new one and the sessions. Of two at once with
+// one current password, the later one's is the account's no more.
 Result<StartedSession> SignInService::change_password(std::string_view person_id,
                                                       const Secret& current, const Secret& wanted,
                                                       const Caller& caller) {
@@ -287,15 +289,17 @@ Result<StartedSession> SignInService::change_password(std::string_view person_id
         .with_reason("no_password");
   }
   const std::string block = address_block(caller.address);
-  if (!KVCS_TRY(s_.hasher.fits(current, known, block))) {
-    return forbidden("current_password: it is not the account's password.")
-        .with_reason("wrong_password");
-  }
+  const Status wrong = forbidden("current_password: it is not the account's password.")
+                           .with_reason("wrong_password");
+  if (!KVCS_TRY(s_.hasher.fits(current, known, block))) return wrong;
   KVCS_TRY(check_new_password(wanted, {person.email, person.name}));
   const std::string hash = KVCS_TRY(s_.hasher.hash(wanted, block));
-  KVCS_TRY(s_.people.set_password_hash(person_id, hash, as(person, caller)));
-  KVCS_TRY(s_.sessions.end_all(person_id, "", as(person, caller)));
-  return start(person, kByPassword, caller);
+  KvBatch ended = KVCS_TRY(s_.sessions.ending(person_id, ""));
+  const Status changed = s_.people.set_password_hash(person_id, known, hash, as(person, caller),
+                                                     std::move(ended));
+  if (changed.reason() == "password_changed") return wrong;
+  KVCS_TRY(Status(changed));
+  return start_by_password(person, hash, caller);
 }
 
 }  // namespace kvcs::portal

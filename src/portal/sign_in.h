@@ -110,7 +110,8 @@ class SignInService final {
   // was, and ends the one that the browser had.
   Result<StartedSession> start(const Person& person, std::string_view provider,
                                const Caller& caller);
-  // Ends the person's other sessions and begins a new one. Forbidden with reason wrong_password.
+  // Ends the person's other sessions and begins a new one. Forbidden with reason wrong_password,
+  // also when the password is changed elsewhere meanwhile.
   Result<StartedSession> change_password(std::string_view person_id, const Secret& current,
                                          const Secret& wanted, const Caller& caller);
 

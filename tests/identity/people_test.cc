@@ -194,7 +194,7 @@ TEST_CASE("people: a way to sign in is taken away, but for the last", "[unit][id
   };
   CHECK(take(ada, first) == "last_sign_in");
   REQUIRE(rig.people.add_sign_in(ada.id, local, rig.who).ok());
-  REQUIRE(rig.people.set_password_hash(ada.id, "hash", rig.who).ok());
+  REQUIRE(rig.people.set_password_hash(ada.id, "", "hash", rig.who).ok());
   CHECK(take(eve, local) == "sign_in_not_found");
   CHECK(take(ada, {"https://i", "eve"}) == "sign_in_not_found");
   CHECK(take(ada, local).empty());

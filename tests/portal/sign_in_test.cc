@@ -2,7 +2,10 @@
 // seen. Method: the services over a store in memory, with a password hasher that hashes for real.
 #include "portal/sign_in.h"
 
+#include <atomic>
 #include <stdexcept>
+#include <thread>
+#include <vector>
 
 #include "identity/browser_session.h"
 #include "kv/keyspace.h"
@@ -115,7 +118,9 @@ TEST_CASE("second step: a right password is not enough, and a ticket is good for
   CHECK(reason(ticket(), code()).empty());
   // A ticket of before the password was changed, and one that is old.
   const Secret third = ticket();
-  REQUIRE(rig.people.set_password_hash(id, rig.hasher.hash(kPassword, "a").value(), rig.who).ok());
+  const std::string known = rig.people.password_hash(id).value();
+  const std::string fresh = rig.hasher.hash(kPassword, "a").value();
+  REQUIRE(rig.people.set_password_hash(id, known, fresh, rig.who).ok());
   CHECK(reason(third, code(1)) == "ticket_invalid");
   const Secret fourth = ticket();
   rig.pass(kSecondStepLifetimeS);
@@ -204,12 +209,42 @@ TEST_CASE("sign-in: a password that changes meanwhile leaves no session", "[faul
   // A whole change of the password, between the comparison and the session.
   REQUIRE(rig.sessions.end_all(id, "", rig.who).ok());
   rig.on_first_project = [&] {
-    REQUIRE(rig.people.set_password_hash(id, "another", rig.who).ok());
+    const std::string known = rig.people.password_hash(id).value();
+    REQUIRE(rig.people.set_password_hash(id, known, "another", rig.who).ok());
     REQUIRE(rig.sessions.end_all(id, "", rig.who).ok());
   };
   CHECK(rig.sign_in.sign_in("a@b.c", kPassword, rig.caller).status().reason() ==
         "wrong_credentials");
   CHECK(rig.sessions.list(id)->empty());
+}
+
+TEST_CASE("sign-in: of many changes of one password at once one counts", "[fault][portal]") {
+  PortalRig rig;
+  rig.put_setup_token("token");
+  const std::string id =
+      rig.sign_in.set_up(Secret("token"), rig.account("a@b.c"), rig.caller)->session.person_id;
+  const std::string known = rig.people.password_hash(id).value();
+  // What the others compared with is the account's no more.
+  REQUIRE(rig.people.set_password_hash(id, known, "first", rig.who).ok());
+  CHECK(rig.people.set_password_hash(id, known, "second", rig.who).reason() == "password_changed");
+  CHECK(rig.people.set_password_hash(id, "", "third", rig.who).reason() == "password_changed");
+  CHECK(rig.people.password_hash(id).value() == "first");
+  REQUIRE(rig.people.set_password_hash(id, "first", known, rig.who).ok());
+  // The whole of it, at once: whoever compared with the old one is refused.
+  std::atomic<int> changed{0}, refused{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; i++) {
+    threads.emplace_back([&, i] {
+      const Secret wanted("another violin under seven clouds " + std::to_string(i));
+      const auto done = rig.sign_in.change_password(id, kPassword, wanted, rig.caller);
+      changed += done.ok();
+      refused += done.status().reason() == "wrong_password";
+    });
+  }
+  for (std::thread& one : threads) one.join();
+  CHECK(changed == 1);
+  CHECK(refused == 3);
+  CHECK(rig.sessions.list(id)->size() == 1);
 }
 
 TEST_CASE("sign-in: goes on where the last one was, else where the person has been for longest",
