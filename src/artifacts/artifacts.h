@@ -274,8 +274,6 @@ class ArtifactService final {
                                 std::string_view request_id);
   // Removes the bytes of rows that are gone, which a crash or the disk has left; how many rows.
   Result<size_t> finish_removals();
-  // Whether the artifact's project had this slug before a rename.
-  Result<bool> had_slug(const Artifact& artifact, std::string_view slug) const;
   // How many the project has, pending ones too, and their bytes.
   Result<ArtifactUsage> usage_of_project(std::string_view project_id) const;
   // Part of deleting an organization, when its projects are gone.

@@ -224,7 +224,7 @@ Result<Response> ArtifactsApi::get_public(Request& request) {
 
 namespace {
 
-// To the names that a rename has brought. Not kept by browsers, as the names may change back.
+// To where a rename or a move has brought it. Not kept by browsers, as the names may change back.
 Response redirect(const Request& request, std::string path) {
   if (const size_t query = request.target.find('?'); query != std::string::npos) {
     path += request.target.substr(query);
@@ -251,9 +251,9 @@ Result<Response> ArtifactsApi::get_cdn(Request& request) {
     const auto& others = holder.other_slugs;
     const bool is_org =
         holder.slug == org || std::find(others.begin(), others.end(), org) != others.end();
-    if (!is_org || (row->project != project && !KVCS_TRY(service_.had_slug(*row, project)))) {
-      return not_for_everybody();
-    }
+    // The id says which artifact it is, wherever it was before a move or a rename of its project.
+    // Whatever project is named is answered alike, so that nobody learns which ones there are.
+    if (!is_org) return not_for_everybody();
     return redirect(request, "/" + holder.slug + "/" + row->project + "/" + row->id);
   }
   const std::string url = public_url(base_url(request), *row, holder.slug);

@@ -69,6 +69,19 @@ TEST_CASE("move: an artifact is in its new project and in no other", "[contract]
   CHECK(f.app.as(of_second, "GET", House::path(id)).status == 200);
   CHECK(json_of(f.app.as(of_second, "GET", "/api/v1/artifacts"))["total"] == 1);
   CHECK(f.app.call("GET", "/default/second/" + id).body == "bytes");
+  // A link to where it was leads on, while it is public.
+  const RawResponse before = f.app.call("GET", "/default/default/" + id + "?tokens=0:1");
+  CHECK(before.status == 301);
+  CHECK(before.header("location") == "/default/second/" + id + "?tokens=0:1");
+  CHECK(before.header("cache-control") == "no-cache");
+  const auto show = [&](const std::string& visibility) {
+    return f.owner.send("POST", House::path(id) + "/visibility",
+                        R"({"visibility":")" + visibility + "\"}");
+  };
+  CHECK(show("private").status == 204);
+  const RawResponse hidden = f.app.call("GET", "/default/default/" + id);
+  CHECK(hidden.status == 403);
+  CHECK(show("public").status == 204);
   // What the organization uses is the same, and its projects have what they have.
   CHECK(f.owner.send("GET", "/api/v1/quota").body == quota);
   // An upload that is under way moves too, and ends where it is.

@@ -70,9 +70,10 @@ TEST_CASE("rename: public URLs with a name of before lead to the new ones",
     CHECK(moved.header("location") == now + "?tokens=0:1");
     CHECK(moved.header("cache-control") == "no-cache");
   }
-  // Names that it never had, and what is private, as before.
+  // Another organization's name, and what is private, as before; of projects none tells anything.
   CHECK(f.app.call("GET", "/other/contexts/" + id).status == 403);
-  CHECK(f.app.call("GET", "/default/other/" + id).status == 403);
+  CHECK(f.app.call("GET", "/default/other/" + id).header("location") == now);
+  CHECK(f.app.call("GET", "/default/other/" + hidden).status == 403);
   CHECK(f.app.call("GET", "/default/default/" + hidden).status == 403);
   // And back again.
   REQUIRE(f.rename(f.org_path, "default") == 200);
