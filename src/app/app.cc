@@ -209,7 +209,8 @@ void App::stop() {
   p.cron->stop();
   p.gateway.refresher->stop();
   for (const Status& flushed :
-       {p.auth->flush_last_used(), p.gateway.tokens->flush_used(), p.gateway.calls->flush()}) {
+       {p.auth->flush_last_used(), p.gateway.tokens->flush_used(), p.gateway.calls->flush(),
+        p.artifacts.service->flush_downloads()}) {
     if (!flushed.ok()) log::warn("last_used.flush_failed", {{"error", flushed.to_string()}});
   }
   if (Status kept = keep_clock(p.config.data_dir, *p.kept_clock); !kept.ok()) {

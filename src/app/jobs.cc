@@ -344,6 +344,7 @@ std::vector<Job> all_jobs(Parts& parts) {
     KVCS_TRY(parts.auth->flush_last_used());
     KVCS_TRY(parts.gateway.tokens->flush_used());
     KVCS_TRY(parts.gateway.calls->flush());
+    KVCS_TRY(parts.artifacts.service->flush_downloads());
     KVCS_TRY(keep_clock(parts.config.data_dir, *parts.kept_clock));
     return std::string();
   });

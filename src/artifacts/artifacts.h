@@ -75,6 +75,9 @@ struct ArtifactQuota {
 
 inline constexpr int64_t kUnusedUploadLifetimeS = 3600;
 
+// Artifacts whose downloads wait in memory to be written.
+inline constexpr size_t kDownloadCountsMax = 10'000;
+
 struct ArtifactConfig {
   uint64_t object_bytes_max = uint64_t{1} << 40;
   int url_lifetime_s = 900;
@@ -257,8 +260,11 @@ class ArtifactService final {
   // Where a nested route puts what comes with a key of no project: the organization's project
   // "default", else its oldest. NotFound with reason project_not_found.
   Result<std::string> default_project(std::string_view organization_id) const;
-  // One download more of a public artifact.
+  // One download more of a public artifact. Shown at once, and written with the next
+  // flush_downloads(): a job calls it each minute, and the end of the daemon; one that is killed
+  // loses what waits. Where more than kDownloadCountsMax artifacts wait it is called here.
   Status count_download(std::string_view id);
+  Status flush_downloads();
   Result<Artifact> edit(const Principal& who, std::string_view id, const ArtifactEdit& wanted,
                         std::string_view request_id);
   Status set_visibility(const Principal& who, std::string_view id, bool is_public,
@@ -308,6 +314,8 @@ class ArtifactService final {
   Result<ScrubReport> scrub(const std::function<bool()>& cancelled);
 
  private:
+  using DownloadCounts = std::map<std::string, int64_t, std::less<>>;
+  void add_unwritten(std::span<Artifact> artifacts) const;
   Status confirm_row(Database& db, const Principal& who, std::string_view id,
                      const ConfirmClaim& claim, const ArtifactQuota& limits,
                      std::string_view request_id, Artifact& row);
@@ -336,6 +344,7 @@ class ArtifactService final {
   mutable Mutex mutex_;
   std::set<std::string> turns_ KVCS_GUARDED_BY(mutex_);  // Artifacts with a PUT under way.
   std::map<std::string, Status, std::less<>> refused_puts_ KVCS_GUARDED_BY(mutex_);
+  DownloadCounts downloads_ KVCS_GUARDED_BY(mutex_);  // Not written yet.
   mutable std::set<std::string> alarmed_ KVCS_GUARDED_BY(mutex_);  // Digests.
   std::string scrubbed_to_ KVCS_GUARDED_BY(mutex_);  // The last blob that a scrub looked at.
 };

@@ -1,5 +1,5 @@
-// What changes about an artifact without changing its bytes: its name, what it is about, and how
-// often it was downloaded; and the index of its words.
+// What changes about an artifact without changing its bytes: its name and what it is about; and the
+// index of its words.
 #include <nlohmann/json.hpp>
 
 #include "artifacts/artifact_audit.h"
@@ -61,14 +61,6 @@ Result<Artifact> ArtifactService::edit(const Principal& who, std::string_view id
   });
   if (!ran.ok()) return ran;
   return after;
-}
-
-Status ArtifactService::count_download(std::string_view id) {
-  return writer_.run([id = std::string(id)](Database& db) -> Status {
-    auto update = KVCS_TRY(
-        db.prepare("UPDATE artifacts SET download_count = download_count + 1 WHERE id = ?"));
-    return update.bind(1, id).run();
-  });
 }
 
 Result<bool> ArtifactService::mend_text_index() {

@@ -14,6 +14,7 @@ Result<ArtifactPage> ArtifactService::list(const ArtifactFilter& filter) const {
     });
   });
   if (!ran.ok()) return ran;
+  add_unwritten(page.items);
   return page;
 }
 
@@ -38,6 +39,7 @@ Result<ArtifactPage> ArtifactService::list_public(const CatalogueFilter& filter)
     });
   });
   if (!ran.ok()) return ran;
+  add_unwritten(page.items);
   return page;
 }
 

@@ -100,6 +100,7 @@ Result<Artifact> ArtifactService::find(std::string_view id) const {
 Result<Artifact> ArtifactService::find_own(const Principal& who, std::string_view id) const {
   Artifact found = KVCS_TRY(find(id));
   KVCS_TRY(check_own(who, found));
+  add_unwritten({&found, 1});
   return found;
 }
 

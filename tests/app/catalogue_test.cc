@@ -206,4 +206,6 @@ TEST_CASE("downloads: each is counted once, also when many come at once",
   }
   for (std::thread& thread : threads) thread.join();
   CHECK(c.downloads(id) == 63);
+  c.app.restart();
+  CHECK(c.downloads(id) == 63);
 }

@@ -320,6 +320,36 @@ TEST_CASE("a database that fails at confirm changes nothing", "[artifacts][fault
   CHECK(w.used(w.acme).artifacts == 1);
 }
 
+TEST_CASE("downloads are gathered, shown at once, and written together", "[artifacts][fault]") {
+  ArtifactWorld w;
+  const Artifact a = w.store("bytes", w.acme);
+  const auto shown = [&] { return w.service->find_own(w.acme, a.id)->downloads; };
+  const auto written = [&] { return w.service->find(a.id)->downloads; };
+  const uint64_t jobs = w.writer->stats().jobs;
+  for (int i = 0; i < 5; i++) REQUIRE(w.service->count_download(a.id).ok());
+  CHECK(w.writer->stats().jobs == jobs);
+  CHECK(shown() == 5);
+  CHECK(written() == 0);
+  // What the disk does not take waits.
+  w.disk.fail_from(test::FaultVfs::Op::kSync, 1, test::FaultVfs::Fault::kIoError);
+  CHECK_FALSE(w.service->flush_downloads().ok());
+  w.disk.heal();
+  CHECK(shown() == 5);
+  REQUIRE(w.service->count_download(a.id).ok());
+  REQUIRE(w.service->flush_downloads().ok());
+  CHECK(written() == 6);
+  CHECK(shown() == 6);
+  // No more wait than fit: the next one writes them.
+  for (size_t i = 0; i < kDownloadCountsMax; i++) {
+    REQUIRE(w.service->count_download("gone-" + std::to_string(i)).ok());
+  }
+  CHECK(w.writer->stats().jobs <= jobs + 2);
+  REQUIRE(w.service->count_download(a.id).ok());
+  CHECK(w.writer->stats().jobs > jobs + 1);
+  CHECK(shown() == 7);
+  CHECK(written() == 6);
+}
+
 TEST_CASE("deletes and uploads of the same bytes at once never lose confirmed ones",
           "[artifacts][unit]") {
   ArtifactWorld w(true);
