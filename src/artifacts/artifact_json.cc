@@ -9,6 +9,7 @@
 #include "artifacts/text_index.h"
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/printable.h"
 
 namespace kvcs::artifact_json {
 namespace {
@@ -26,10 +27,10 @@ size_t count_chars(std::string_view text) {
 
 // A name is data and never a path; it must still be printable on every screen.
 Status check_text(std::string_view what, std::string_view text, size_t max_chars) {
-  if (printable(text, text.size() + 1) != text) {
+  if (!is_printable(text)) {
     return bad_request(std::string(what) +
-                       ": control characters, bidirectional marks and invalid "
-                       "UTF-8 are refused.");
+                       ": control characters, bidirectional marks, characters without width and "
+                       "invalid UTF-8 are refused.");
   }
   const size_t chars = count_chars(text);
   if (chars <= max_chars) return ok();
@@ -437,7 +438,7 @@ std::string disposition(std::string_view name) {
   std::string header = "attachment; filename=\"" + ascii_file_name(name) + "\"";
   const bool has_letters_beyond = std::any_of(
       name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
-  const bool is_plain = printable(name, name.size() + 1) == name;
+  const bool is_plain = is_printable(name);
   if (!has_letters_beyond || !is_plain) return header;
   return header + "; filename*=UTF-8''" + percent_encode(wide_file_name(name));
 }

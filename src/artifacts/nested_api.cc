@@ -10,6 +10,7 @@
 #include "artifacts/rows.h"
 #include "base/bytes.h"
 #include "base/id.h"
+#include "base/printable.h"
 #include "http/json_api.h"
 #include "http/problem.h"
 #include "identity/access.h"
@@ -76,10 +77,11 @@ Result<std::string> label(const Request& request, std::string_view name) {
   const std::string text(request.param(name));
   const auto chars = static_cast<size_t>(std::count_if(
       text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) >> 6) != 2; }));
-  if (chars <= kLabelMaxChars && printable(text, text.size() + 1) == text) return text;
+  if (chars <= kLabelMaxChars && is_printable(text)) return text;
   return invalid(std::string(name) + ": '" + printable(text, kShownName) + "' is no label: up to " +
                  std::to_string(kLabelMaxChars) +
-                 " characters, without control characters and bidirectional marks.");
+                 " characters, without control characters, bidirectional marks and such without "
+                 "width.");
 }
 
 Result<std::string> artifact_id(const Request& request) {

@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/printable.h"
+
 namespace kvcs {
 namespace {
 
@@ -51,39 +53,6 @@ int base64_value(char c) {
   if (c == '+' || c == '-') return 62;
   if (c == '/' || c == '_') return 63;
   return -1;
-}
-
-// Length of the valid UTF-8 sequence at `p` (RFC 3629: no surrogates, no overlong), 0 if none.
-size_t utf8_length(const unsigned char* p, size_t left, uint32_t& code_point) {
-  const unsigned char c = p[0];
-  const auto tail = [&](size_t i) { return i < left && (p[i] & 0xc0) == 0x80; };
-  if (c < 0x80) {
-    code_point = c;
-    return 1;
-  }
-  if (c >= 0xc2 && c <= 0xdf && tail(1)) {
-    code_point = (c & 0x1fu) << 6 | (p[1] & 0x3fu);
-    return 2;
-  }
-  if (c >= 0xe0 && c <= 0xef && tail(1) && tail(2)) {
-    code_point = (c & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
-    return code_point >= 0x800 && (code_point < 0xd800 || code_point > 0xdfff) ? 3 : 0;
-  }
-  if (c >= 0xf0 && c <= 0xf4 && tail(1) && tail(2) && tail(3)) {
-    code_point = (c & 0x07u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu);
-    return code_point >= 0x10000 && code_point <= 0x10ffff ? 4 : 0;
-  }
-  return 0;
-}
-
-// Whether a terminal, a log viewer and a reader see the character as it is. Bidi marks can show a
-// text in another order than it has, and zero-width characters hide in names.
-bool is_harmless(uint32_t code_point) {
-  if (code_point < 0x20 || code_point == 0x7f) return false;
-  if (code_point >= 0x80 && code_point < 0xa0) return false;       // C1 controls
-  if (code_point >= 0x200b && code_point <= 0x200f) return false;  // zero width, marks
-  if (code_point >= 0x2028 && code_point <= 0x202e) return false;  // separators, bidi
-  return !(code_point >= 0x2060 && code_point <= 0x206f) && code_point != 0xfeff;
 }
 
 }  // namespace

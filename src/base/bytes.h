@@ -31,9 +31,12 @@ inline constexpr size_t kShownValue = 120;   // A value, a URL or path.
 inline constexpr size_t kShownText = 500;    // A sentence, such as another server's message.
 inline constexpr size_t kShownWhole = 2000;  // A message of this program to the one who asked.
 
-// Control characters, ESC, DEL, bidi marks and invalid UTF-8 become visible escapes (\x1b), and
-// what is longer than `max_bytes` is cut with "…": safe for terminals, logs and error messages.
+// Control characters, ESC, DEL, bidi marks, what has no width, and invalid UTF-8 become visible
+// escapes (\x1b), and what is longer than `max_bytes` is cut with "…": safe for terminals, logs and
+// error messages.
 std::string printable(std::string_view text, size_t max_bytes = 200);
+// Whether printable() would leave every character as it is. The rule for names of whatever kind.
+bool is_printable(std::string_view text);
 
 std::string lower_ascii(std::string_view text);
 bool equal_ignore_case(std::string_view a, std::string_view b);

@@ -6,7 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/id.h"
-#include "identity/names.h"
+#include "base/printable.h"
 #include "kv/keyspace.h"
 #include "kv/room.h"
 
@@ -52,7 +52,7 @@ Result<std::string> normal_email(std::string_view text) {
       return bad;
     }
   }
-  if (!is_valid_utf8(email) || misleads(email)) return bad;
+  if (!is_printable(email)) return bad;
   return email;
 }
 

@@ -8,7 +8,7 @@
 using namespace kvcs;
 
 TEST_CASE("names: what misleads is refused, other scripts are not", "[unit][identity]") {
-  for (const char* name : {"Ada", "Ada Lovelace-King", "Grüße", "Ада", "عدا", "艾达", "👩‍💻",
+  for (const char* name : {"Ada", "Ada Lovelace-King", "Grüße", "Ада", "عدا", "艾达", "👩", "❤️",
                            "a\xC2\xA0"
                            "b"}) {
     INFO(name);
@@ -27,6 +27,19 @@ TEST_CASE("names: what misleads is refused, other scripts are not", "[unit][iden
                            "a\xE2\x81\xA6"
                            "b",
                            "a\xE2\x81\xA9"
+                           "b",
+                           // Without width: U+00AD, 200B, 200D, 2060, FEFF, E0041.
+                           "a\xC2\xAD"
+                           "b",
+                           "a\xE2\x80\x8B"
+                           "b",
+                           "a\xE2\x80\x8D"
+                           "b",
+                           "a\xE2\x81\xA0"
+                           "b",
+                           "a\xEF\xBB\xBF"
+                           "b",
+                           "a\xF3\xA0\x81\x81"
                            "b",
                            "a\xFF"
                            "b"}) {
