@@ -93,20 +93,26 @@ void add_ai_metrics(Metrics& metrics, const AiParts& ai) {
                        [&budgets] { return static_cast<double>(budgets.stats().recovered); });
 }
 
-// For accounts that somebody stores or consents to now: refresh and canary reach what calls reach.
-gateway::AccountOriginSource make_reachable_origins(const GatewayParts& gateway,
+// Refresh and canary reach what calls reach, and no account is stored that they would not serve.
+gateway::AccountCheck make_reach_check(const GatewayParts& gateway) {
+  return [providers = gateway.providers.get(),
+          tenants = gateway.tenants.get()](const gateway::AccountId& id) -> Status {
+    const auto provider = KVCS_TRY(providers->find(id.provider));
+    if (!provider->allow_private_addresses) return ok();
+    const auto tenant = KVCS_TRY(tenants->find(id.tenant));
+    return gateway::check_reach(*tenant, *provider);
+  };
+}
+
+// For accounts that somebody stores or consents to now.
+gateway::AccountOriginSource make_reachable_origins(gateway::AccountCheck may_reach,
                                                     gateway::AccountOriginSource origins) {
-  return
-      [providers = gateway.providers.get(), tenants = gateway.tenants.get(),
-       origins = std::move(origins)](const gateway::AccountId& id,
-                                     const gateway::Meta& meta) -> Result<gateway::AccountOrigins> {
-        const auto provider = KVCS_TRY(providers->find(id.provider));
-        if (provider->allow_private_addresses) {
-          const auto tenant = KVCS_TRY(tenants->find(id.tenant));
-          KVCS_TRY(gateway::check_reach(*tenant, *provider));
-        }
-        return origins(id, meta);
-      };
+  return [may_reach = std::move(may_reach), origins = std::move(origins)](
+             const gateway::AccountId& id,
+             const gateway::Meta& meta) -> Result<gateway::AccountOrigins> {
+    KVCS_TRY(may_reach(id));
+    return origins(id, meta);
+  };
 }
 
 // The parts that keep the accounts' credentials good, and the routes that show and change them.
@@ -125,16 +131,17 @@ void build_accounts(Parts& parts) {
                                                  parts.directory.get()](std::string_view tenant) {
     return gateway::check_tenant_active(*tenants, *directory, tenant);
   };
+  const gateway::AccountCheck may_reach = make_reach_check(gateway);
   gateway.refresher = std::make_unique<gateway::Refresher>(
       *parts.kv, *gateway.tokens, *parts.upstream, clients, parts.clock(), *parts.entropy,
-      parts.config.gateway.refresh_parallel);
+      parts.config.gateway.refresh_parallel, may_reach);
   const gateway::AccountOriginSource origins =
       gateway::make_account_origin_source(*gateway.providers, *gateway.tenants);
   gateway.tokens->set_origin_source(origins);
   gateway.tokens->set_on_replaced([cache = gateway.cache.get()](const gateway::AccountId& id) {
     cache->purge(id.tenant, id.provider, id.account);
   });
-  const gateway::AccountOriginSource reachable = make_reachable_origins(gateway, origins);
+  const gateway::AccountOriginSource reachable = make_reachable_origins(may_reach, origins);
   gateway.accounts_api =
       std::make_unique<gateway::AccountsApi>(*gateway.tokens, *gateway.refresher, *parts.upstream,
                                              clients, reachable, check, parts.clock());
@@ -148,8 +155,9 @@ void build_accounts(Parts& parts) {
   gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
   gateway.canaries = std::make_unique<gateway::Canaries>(
       *parts.kv, *gateway.tokens, *gateway.providers, *parts.upstream, parts.clock(),
-      *parts.entropy, [tenants = gateway.tenants.get(), check_active](std::string_view tenant) {
-        return !tenants->frozen() && check_active(tenant).ok();
+      *parts.entropy,
+      [tenants = gateway.tenants.get(), check_active, may_reach](const gateway::AccountId& id) {
+        return !tenants->frozen() && check_active(id.tenant).ok() && may_reach(id).ok();
       });
   parts.briefing = std::make_unique<briefing::DailyBriefing>(
       *parts.kv, *parts.ledger, *gateway.tokens, *gateway.providers, parts.clock(),

@@ -91,6 +91,10 @@ struct ProviderClient {
 // NotFound: there is no such provider. It is called for every refresh and must be quick.
 using ProviderClientSource = std::function<Result<ProviderClient>(std::string_view provider)>;
 
+// Whether the account's tenant may reach what its provider does; Forbidden, as its calls are, where
+// that may be private addresses and no operator has allowed the tenant such ones.
+using AccountCheck = std::function<Status(const AccountId& id)>;
+
 // The way in which the OAuth client gets tokens for accounts of this type.
 oauth::GrantType grant_type_of(AuthType type);
 

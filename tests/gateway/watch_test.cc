@@ -23,8 +23,8 @@ struct WatchWorld : TokenWorld {
                             R"("expect":[200]}})"}}};
   std::set<std::string> refused;  // Tenants that may not call.
   Canaries canaries{
-      *kv, tokens, providers, upstream, clock, *entropy, [this](std::string_view tenant) {
-        return !refused.contains(std::string(tenant));
+      *kv, tokens, providers, upstream, clock, *entropy, [this](const AccountId& id) {
+        return !refused.contains(id.tenant);
       }};
 
   Json snapshot() const {

@@ -25,7 +25,7 @@ Result<std::map<std::string, AccountId>> first_accounts(const TokenStore& tokens
                                                         const Canaries::MayCall& may_call) {
   std::map<std::string, AccountId> accounts;
   const auto visit = [&](const AccountView& view) -> Status {
-    if (view.health.state != TokenState::kReauthRequired && may_call(view.id.tenant)) {
+    if (view.health.state != TokenState::kReauthRequired && may_call(view.id)) {
       accounts.emplace(view.id.provider, view.id);
     }
     return ok();
@@ -132,7 +132,7 @@ Result<int64_t> Canaries::run(const std::function<bool()>& cancelled) {
   for (const auto& [name, id] : accounts) {
     const auto provider = providers_.find(name);
     if (!provider.ok() || provider.value()->canary.path.empty() || cancelled()) continue;
-    if (!may_call_(id.tenant)) continue;  // Suspended, or frozen, while others were asked.
+    if (!may_call_(id)) continue;  // Suspended, or frozen, while others were asked.
     const Outcome outcome = ask(*provider.value(), id);
     ++asked;
     const Json before = known.is_object() ? known.value(name, Json::object()) : Json::object();

@@ -23,8 +23,9 @@ inline constexpr int kCanaryFailuresBeforeAlert = 2;
 
 class Canaries final {
  public:
-  // Whether a call of the tenant would be made: it is active, and the gateway is not frozen.
-  using MayCall = std::function<bool(std::string_view tenant)>;
+  // Whether a call by the account would be made: its tenant is active and may reach the provider,
+  // and the gateway is not frozen.
+  using MayCall = std::function<bool(const AccountId& id)>;
   // All outlive it.
   Canaries(KvStore& kv, const TokenStore& tokens, const ProviderDirectory& providers,
            http::HttpUpstream& upstream, const Clock& clock, Entropy& entropy, MayCall may_call);

@@ -41,14 +41,15 @@ std::string give_up_reason(const AccountView& view, int failures, int64_t next_s
 
 Refresher::Refresher(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
                      ProviderClientSource clients, const Clock& clock, Entropy& entropy,
-                     int parallel)
+                     int parallel, AccountCheck may_reach)
     : kv_(kv),
       tokens_(tokens),
       upstream_(upstream),
       clients_(std::move(clients)),
       clock_(clock),
       entropy_(entropy),
-      parallel_(std::max(parallel, 1)) {}
+      parallel_(std::max(parallel, 1)),
+      may_reach_(std::move(may_reach)) {}
 
 Refresher::~Refresher() {
   stop();
@@ -202,7 +203,9 @@ Status Refresher::attempt(const AccountView& view, const std::string& lease_key)
     unsaved->lease_key = lease_key;
     return save(view.id, *unsaved);
   }
-  Result<ProviderClient> provider = clients_(view.id.provider);
+  const Status reach = may_reach_ ? may_reach_(view.id) : ok();
+  Result<ProviderClient> provider =
+      reach.ok() ? clients_(view.id.provider) : Result<ProviderClient>(reach);
   Result<oauth::Client> client =
       provider.ok() ? std::move(provider->client) : Result<oauth::Client>(provider.status());
   Result<oauth::Grant> material =

@@ -44,9 +44,11 @@ inline constexpr int kProviderFailuresMax = 3;
 
 class Refresher final {
  public:
-  // All outlive it.
+  // All outlive it. An account that `may_reach` refuses is tried again later, as after a failure
+  // that somebody can mend.
   Refresher(KvStore& kv, TokenStore& tokens, http::HttpUpstream& upstream,
-            ProviderClientSource clients, const Clock& clock, Entropy& entropy, int parallel);
+            ProviderClientSource clients, const Clock& clock, Entropy& entropy, int parallel,
+            AccountCheck may_reach = {});
   ~Refresher();  // stop()
   void start();
   // Nothing new is asked for; what is asked is finished, and what could not be written is tried
@@ -106,6 +108,7 @@ class Refresher final {
   const Clock& clock_;
   Entropy& entropy_;
   const int parallel_;
+  const AccountCheck may_reach_;
   Heartbeat heartbeat_;
   std::atomic<uint64_t> processed_{0};  // Alarms, by whichever thread.
   std::atomic<int64_t> refreshed_{0}, failed_{0}, terminal_{0};

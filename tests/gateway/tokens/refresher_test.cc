@@ -509,6 +509,27 @@ TEST_CASE("refresher: leases of a process that died end with the next start",
   CHECK(world.refresher.take_leases_back().code() == Code::kUnavailable);
 }
 
+TEST_CASE("refresher: an account whose tenant may not reach its provider is left alone",
+          "[unit][gateway][refresher]") {
+  TokenWorld world;
+  bool may = false;
+  Refresher one{*world.kv, world.tokens,  world.upstream, world.clients, world.clock,
+                *world.entropy, 1, [&](const AccountId& id) {
+                  return may ? ok() : forbidden(id.tenant + " may not reach it.");
+                }};
+  world.add_account();
+  world.advance_s(3100);
+  CHECK(one.run_due().ok());
+  CHECK(one.refresh_now(TokenWorld::kId).message() == "acme may not reach it.");
+  CHECK(world.upstream.seen_count() == 0);
+  CHECK(world.view().health.state == TokenState::kRetrying);
+  CHECK(world.access() == "access-secret-0");
+  may = true;
+  world.upstream.set_handler([](const auto&) { return answer(200, kGood); });
+  CHECK(one.refresh_now(TokenWorld::kId).ok());
+  CHECK(world.access() == "access-secret-1");
+}
+
 TEST_CASE("refresher: a provider that fails does not keep the others waiting",
           "[fault][gateway][refresher]") {
   TokenWorld world;
