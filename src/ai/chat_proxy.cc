@@ -299,12 +299,12 @@ int64_t ChatProxy::organization_limit(const Organization& organization) const {
 
 BudgetLimits ChatProxy::budget_limits(const Call& call) const {
   const Organization& organization = *call.organization;
-  return {.key_nano_usd = call.request.principal.key_limits.monthly_nano_usd,
-          .user_nano_usd = call.user->monthly_limit_nano_usd,
-          .organization_nano_usd = organization_limit(organization),
-          .failure_mode =
-              organization.fail_open ? FailureMode::kFailOpen : FailureMode::kFailClosed,
-          .fallback_daily_nano_usd = organization.fallback_daily_nano_usd};
+  return {
+      .key_nano_usd = call.request.principal.key_limits.monthly_nano_usd,
+      .user_nano_usd = call.user->monthly_limit_nano_usd,
+      .organization_nano_usd = organization_limit(organization),
+      .failure_mode = organization.fail_open ? FailureMode::kFailOpen : FailureMode::kFailClosed,
+      .fallback_daily_nano_usd = organization.fallback_daily_nano_usd};
 }
 
 // Any of the targets that are left may answer: the dearest one is set aside.

@@ -208,9 +208,8 @@ void App::stop() {
   p.server->stop(p.config.shutdown_grace_s * 1000);
   p.cron->stop();
   p.gateway.refresher->stop();
-  for (const Status& flushed :
-       {p.auth->flush_last_used(), p.gateway.tokens->flush_used(), p.gateway.calls->flush(),
-        p.artifacts.service->flush_downloads()}) {
+  for (const Status& flushed : {p.auth->flush_last_used(), p.gateway.tokens->flush_used(),
+                                p.gateway.calls->flush(), p.artifacts.service->flush_downloads()}) {
     if (!flushed.ok()) log::warn("last_used.flush_failed", {{"error", flushed.to_string()}});
   }
   if (Status kept = keep_clock(p.config.data_dir, *p.kept_clock); !kept.ok()) {
@@ -238,9 +237,9 @@ Status App::reload(const Config& fresh) {
   const Status tls = has_tls ? parts_->server->reload_tls() : ok();
   if (has_tls && tls.ok()) tell_of_certificate(*parts_);
   Status first;
-  for (const Status& read : {parts_->master_keys->read_again(),
-                             load_prices(parts_->config, *parts_->ai.pricing),
-                             reload_plans(*parts_), tls}) {
+  for (const Status& read :
+       {parts_->master_keys->read_again(), load_prices(parts_->config, *parts_->ai.pricing),
+        reload_plans(*parts_), tls}) {
     if (read.ok()) continue;
     if (!first.ok()) log::error("config.reload_failed", {{"error", read.to_string()}});
     if (first.ok()) first = read;

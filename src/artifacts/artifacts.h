@@ -112,9 +112,12 @@ inline constexpr int64_t kArtifactQueryMs = 3000;
 
 struct ArtifactUsage {
   uint64_t organizations = 1, projects = 0, artifacts = 0, storage_bytes = 0;
-  // Of the nested routes: different organizations, and organizations with projects, that label an
-  // artifact.
-  uint64_t label_organizations = 0, label_projects = 0;
+};
+
+// Of the nested routes: different organizations, and organizations with projects, that label an
+// artifact.
+struct LabelUsage {
+  uint64_t organizations = 0, projects = 0;
 };
 
 enum class ArtifactSort : uint8_t { kCreated, kName, kSize, kDownloads, kId };
@@ -301,6 +304,7 @@ class ArtifactService final {
 
   Result<ArtifactQuota> quota(std::string_view organization_id) const;
   Result<ArtifactUsage> usage(std::string_view organization_id) const;
+  Result<LabelUsage> label_usage(std::string_view organization_id) const;
 
   // Expired uploads, orphan blobs, the trash, and temp files of a process that died. A cron job.
   // Conflict with reason sweep_refused: the rows look lost, and nothing but expired uploads and
@@ -344,7 +348,7 @@ class ArtifactService final {
   mutable Mutex mutex_;
   std::set<std::string> turns_ KVCS_GUARDED_BY(mutex_);  // Artifacts with a PUT under way.
   std::map<std::string, Status, std::less<>> refused_puts_ KVCS_GUARDED_BY(mutex_);
-  DownloadCounts downloads_ KVCS_GUARDED_BY(mutex_);  // Not written yet.
+  DownloadCounts downloads_ KVCS_GUARDED_BY(mutex_);               // Not written yet.
   mutable std::set<std::string> alarmed_ KVCS_GUARDED_BY(mutex_);  // Digests.
   std::string scrubbed_to_ KVCS_GUARDED_BY(mutex_);  // The last blob that a scrub looked at.
 };

@@ -479,6 +479,7 @@ Result<Response> ArtifactsApi::quota(Request& request) {
   const Principal& who = request.principal;
   const ArtifactQuota limits = KVCS_TRY(service_.quota(who.organization_id));
   const ArtifactUsage used = KVCS_TRY(service_.usage(who.organization_id));
+  const LabelUsage labels = KVCS_TRY(service_.label_usage(who.organization_id));
   Json body{{"customer_id", customer_id_of(who.organization)},
             {"quota",
              {{"organizations", limits.organizations},
@@ -486,8 +487,8 @@ Result<Response> ArtifactsApi::quota(Request& request) {
               {"artifacts", limits.artifacts},
               {"storage_bytes", limits.storage_bytes}}},
             {"used",
-             {{"organizations", std::max(used.organizations, used.label_organizations)},
-              {"projects", std::max(used.projects, used.label_projects)},
+             {{"organizations", std::max(used.organizations, labels.organizations)},
+              {"projects", std::max(used.projects, labels.projects)},
               {"artifacts", used.artifacts},
               {"storage_bytes", used.storage_bytes}}}};
   if (config_.describe_use) {

@@ -20,7 +20,7 @@ Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size
       KVCS_TRY(add_artifact_audit(db, {"delete", row, "", std::string(actor), request_id}, entropy_,
                                   clock_.unix_ms()));
     }
-    parts = KVCS_TRY(upload_rows::remove_parts(db, "project_id = ?", project_id, 0));
+    parts = KVCS_TRY(upload_rows::remove_parts_of(db, project_id));
     if (!removed.empty() || !parts.empty()) return ok();
     // What is left is of artifacts that are another project's by now.
     auto rest = KVCS_TRY(db.prepare("DELETE FROM uploads WHERE project_id = ?"));

@@ -116,6 +116,11 @@ Json to_json(const Artifact& a, Shape shape) {
   return out;
 }
 
+bool is_at(const Request& request, const Artifact& row) {
+  return row.label_organization == request.param("org") &&
+         row.label_project == request.param("project");
+}
+
 struct Question {
   std::string text;
   int64_t n = kTokensStandard;
@@ -229,33 +234,25 @@ Result<Response> NestedArtifactsApi::list(Request& request) {
   return response;
 }
 
-Result<Artifact> NestedArtifactsApi::find_at(const Request& request, std::string_view id) const {
-  Artifact row = KVCS_TRY(s_.service.find(id));
-  if (row.label_organization != request.param("org") ||
-      row.label_project != request.param("project")) {
-    return artifact_rows::not_found_artifact();
-  }
-  return row;
-}
-
 Result<Artifact> NestedArtifactsApi::find_own(const Request& request) const {
   const std::string id = KVCS_TRY(artifact_id(request));
-  KVCS_TRY(s_.service.find_own(request.principal, id).status());
-  return find_at(request, id);
+  Artifact row = KVCS_TRY(s_.service.find_own(request.principal, id));
+  if (!is_at(request, row)) return artifact_rows::not_found_artifact();
+  return row;
 }
 
 Result<Artifact> NestedArtifactsApi::find_readable(const Request& request) const {
   const std::string id = KVCS_TRY(artifact_id(request));
   const Principal& who = request.principal;
-  Result<Artifact> row = find_at(request, id);
-  if (row.ok()) {
+  const Result<Artifact> row = s_.service.find(id);
+  if (row.ok() && is_at(request, *row)) {
     const bool is_own =
         access::owns(who, {.organization_id = row->organization_id, .project_id = row->project_id});
     if (is_own) return row;
     const Status open = s_.api.check_public(*row);
     if (open.ok()) return row;
     if (open.code() != Code::kForbidden) return open;
-  } else if (row.code() != Code::kNotFound) {
+  } else if (!row.ok() && row.code() != Code::kNotFound) {
     return row;
   }
   if (who.kind == PrincipalKind::kAnonymous) return unauthenticated("Unauthorized");

@@ -49,7 +49,6 @@ class NestedArtifactsApi final {
   Result<Artifact> find_own(const http::Request& request) const;
   // The caller's own, or everybody's. Unauthenticated when nobody asks for what is not everybody's.
   Result<Artifact> find_readable(const http::Request& request) const;
-  Result<Artifact> find_at(const http::Request& request, std::string_view id) const;
 
   const Services s_;
 };

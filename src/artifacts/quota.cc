@@ -20,7 +20,7 @@ bool fits(uint64_t used, uint64_t more, uint64_t limit) {
 
 // The labels in use, one after the other: each is one step in the index, however many artifacts
 // have it.
-Status count_labels(Database& db, std::string_view organization_id, ArtifactUsage& usage) {
+Status count_labels(Database& db, std::string_view organization_id, LabelUsage& usage) {
   auto next = KVCS_TRY(db.prepare(
       "SELECT label_organization, label_project FROM artifacts WHERE organization_id = ? "
       "AND (label_organization, label_project) > (?, ?) "
@@ -29,8 +29,8 @@ Status count_labels(Database& db, std::string_view organization_id, ArtifactUsag
   for (;;) {
     next.bind(1, organization_id).bind(2, organization).bind(3, project);
     if (!KVCS_TRY(next.step())) return ok();
-    if (usage.label_organizations == 0 || next.text(0) != organization) usage.label_organizations++;
-    usage.label_projects++;
+    if (usage.organizations == 0 || next.text(0) != organization) usage.organizations++;
+    usage.projects++;
     organization = next.text(0);
     project = next.text(1);
     next.reset();
@@ -96,8 +96,16 @@ Result<ArtifactUsage> ArtifactService::usage(std::string_view organization_id) c
     projects.bind(1, organization_id);
     KVCS_TRY(projects.step());
     usage.projects = static_cast<uint64_t>(projects.integer(0));
-    return count_labels(db, organization_id, usage);
+    return ok();
   });
+  if (!ran.ok()) return ran;
+  return usage;
+}
+
+Result<LabelUsage> ArtifactService::label_usage(std::string_view organization_id) const {
+  LabelUsage usage;
+  const Status ran = readers_.run(
+      [&](Database& db) -> Status { return count_labels(db, organization_id, usage); });
   if (!ran.ok()) return ran;
   return usage;
 }

@@ -2,6 +2,8 @@
 // known by the blob store alone.
 #include "artifacts/upload_rows.h"
 
+#include <functional>
+
 #include "base/bytes.h"
 #include "identity/access.h"
 
@@ -111,8 +113,12 @@ Status check_open(Database& db, const Upload& upload, int64_t key_max, int64_t o
   return ok();
 }
 
+namespace {
+
+using Bind = std::function<void(Statement& statement)>;
+
 Result<std::vector<std::string>> remove_parts(Database& db, std::string_view condition,
-                                              std::string_view text, int64_t number) {
+                                              const Bind& bind) {
   struct Part {
     std::string id, organization_id;
     int64_t reserved_bytes;
@@ -122,11 +128,7 @@ Result<std::vector<std::string>> remove_parts(Database& db, std::string_view con
       KVCS_TRY(db.prepare("SELECT id, organization_id, reserved_bytes FROM uploads "
                           "WHERE kind = 'part' AND artifact_id IS NULL AND " +
                           std::string(condition) + " LIMIT 500"));
-  if (text.empty()) {
-    rows.bind(1, number);
-  } else {
-    rows.bind(1, text);
-  }
+  bind(rows);
   while (KVCS_TRY(rows.step())) parts.push_back({rows.text(0), rows.text(1), rows.integer(2)});
   std::vector<std::string> ids;
   for (const Part& part : parts) {
@@ -139,6 +141,18 @@ Result<std::vector<std::string>> remove_parts(Database& db, std::string_view con
     ids.push_back(part.id);
   }
   return ids;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> remove_part(Database& db, std::string_view id) {
+  return remove_parts(db, "id = ?", [&](Statement& rows) { rows.bind(1, id); });
+}
+Result<std::vector<std::string>> remove_parts_of(Database& db, std::string_view project_id) {
+  return remove_parts(db, "project_id = ?", [&](Statement& rows) { rows.bind(1, project_id); });
+}
+Result<std::vector<std::string>> remove_expired_parts(Database& db, int64_t now_ms) {
+  return remove_parts(db, "expires_ms <= ?", [&](Statement& rows) { rows.bind(1, now_ms); });
 }
 
 Result<bool> is_unfinished(Database& db, std::string_view id) {

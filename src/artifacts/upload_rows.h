@@ -41,10 +41,11 @@ Status insert(Database& db, const Upload& upload);
 // RateLimited with reason uploads_open: so many of the key's, or of the organization's, are
 // unfinished.
 Status check_open(Database& db, const Upload& upload, int64_t key_max, int64_t organization_max);
-// Removes the rows of parts that nobody has taken, and gives back what they had reserved: those of
-// a project, or one, or those that have expired.
-Result<std::vector<std::string>> remove_parts(Database& db, std::string_view condition,
-                                              std::string_view text, int64_t number);
+// Remove the rows of parts that nobody has taken, up to some hundreds, and give back what they had
+// reserved: one, those of a project, those that have expired. The ids of those that were there.
+Result<std::vector<std::string>> remove_part(Database& db, std::string_view id);
+Result<std::vector<std::string>> remove_parts_of(Database& db, std::string_view project_id);
+Result<std::vector<std::string>> remove_expired_parts(Database& db, int64_t now_ms);
 Result<bool> is_unfinished(Database& db, std::string_view id);
 // Whether the caller may read another artifact of this digest and size, which is ready.
 Result<bool> reaches(Database& db, const Principal& who, const Artifact& wanted);

@@ -52,8 +52,8 @@ UploadService::UploadService(ArtifactService& artifacts, DbWriter& writer, DbRea
       entropy_(entropy),
       proofs_(blobs, clock, entropy) {}
 
-// How long it may rest. Who has lost the answer to a creation cannot take it back, so that an upload
-// of which nothing comes holds its part of the quota for a short time.
+// How long it may rest. Who has lost the answer to a creation cannot take it back, so that an
+// upload of which nothing comes holds its part of the quota for a short time.
 int64_t UploadService::rest_s(const Upload& upload, bool brings_bytes) const {
   const int64_t full_s = artifacts_.config().resumable_lifetime_s;
   if (brings_bytes || upload.length == uint64_t{0}) return full_s;
@@ -120,8 +120,8 @@ Result<UploadState> UploadService::create(const Principal& who, Artifact wanted,
     const bool draws = ask.has_bytes && can_be_proved(upload, made);
     return draws ? proofs_.take_draw(made.organization_id, made.sha256) : ok();
   };
-  KVCS_TRY(artifacts_.create(std::move(wanted),
-                             {.lifetime_s = rest_s(upload, false), .also = also}));
+  KVCS_TRY(
+      artifacts_.create(std::move(wanted), {.lifetime_s = rest_s(upload, false), .also = also}));
   if (!row.ready) return state;
   upload.done = true;
   state.offset = upload.length;
@@ -331,7 +331,7 @@ Status UploadService::terminate(const Principal& who, std::string_view id,
   bool is_removed = true;
   const Status ran = writer_.run([&](Database& db) -> Status {
     if (is_part && !upload.done) {
-      is_removed = !KVCS_TRY(upload_rows::remove_parts(db, "id = ?", upload.id, 0)).empty();
+      is_removed = !KVCS_TRY(upload_rows::remove_part(db, upload.id)).empty();
       return ok();
     }
     auto removal = KVCS_TRY(db.prepare("DELETE FROM uploads WHERE id = ?"));
@@ -354,7 +354,7 @@ Result<UploadSweepReport> UploadService::sweep() {
   for (size_t found = 1; found > 0;) {
     std::vector<std::string> parts;
     const Status ran = writer_.run([&](Database& db) -> Status {
-      parts = KVCS_TRY(upload_rows::remove_parts(db, "expires_ms <= ?", "", now_ms));
+      parts = KVCS_TRY(upload_rows::remove_expired_parts(db, now_ms));
       auto ended =
           KVCS_TRY(db.prepare("DELETE FROM uploads WHERE expires_ms <= ? AND done_ms IS NOT NULL"));
       return ended.bind(1, now_ms).run();

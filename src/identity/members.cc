@@ -129,6 +129,20 @@ Result<std::vector<std::string>> MemberService::organizations_of(std::string_vie
   return ids;
 }
 
+Result<std::vector<std::string>> MemberService::organizations_by_joining(
+    std::string_view person_id) const {
+  std::vector<std::pair<int64_t, std::string>> joined;
+  for (std::string& id : KVCS_TRY(organizations_of(person_id))) {
+    for (const Member& member : KVCS_TRY(roster(id)).members) {
+      if (member.person_id == person_id) joined.emplace_back(member.since_ms, id);
+    }
+  }
+  std::sort(joined.begin(), joined.end());
+  std::vector<std::string> ids;
+  for (auto& [since_ms, id] : joined) ids.push_back(std::move(id));
+  return ids;
+}
+
 Status MemberService::change(std::string_view organization_id, const Edit& edit,
                              const AuditContext& who) {
   const std::string key = keyspace::org_members(organization_id);

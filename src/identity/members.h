@@ -51,6 +51,8 @@ class MemberService final {
   Result<Roster> roster(std::string_view organization_id) const;
   // Ids, in order of id; those that are gone may stand among them.
   Result<std::vector<std::string>> organizations_of(std::string_view person_id) const;
+  // Those whose member the person is, in order of joining.
+  Result<std::vector<std::string>> organizations_by_joining(std::string_view person_id) const;
 
   // Looks whether the person may still join, and adds what is written with the member; asked again
   // when another member came between. Its failure is returned and nothing is written.

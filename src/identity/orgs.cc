@@ -30,6 +30,15 @@ void put_leaving(KvBatch& batch, const std::string& id, int64_t at_ms, const std
   batch.put(KvFamily::kSystem, key, dump_json(Json{{"at_ms", at_ms}, {"actor", actor}}));
 }
 
+constexpr std::string_view kSlugsFull = "slugs_full";
+
+Status check_room_for(const Organization& organization, const std::string& slug) {
+  if (has_slug(organization, slug) || organization.more_slugs.size() < kMoreSlugsMax) return ok();
+  return conflict("An organization keeps " + std::to_string(kMoreSlugsMax) +
+                  " slugs besides its first, and this one has as many; choose one of them.")
+      .with_reason(kSlugsFull);
+}
+
 Status slug_taken(const std::string& slug) {
   return conflict("The slug '" + slug + "' is taken.").with_reason("slug_exists");
 }
@@ -181,20 +190,19 @@ Result<Organization> OrganizationService::rename(std::string_view id, const std:
   const Organization present = KVCS_TRY(find(id));
   if (shown_slug(present) == slug) return present;
   KVCS_TRY(check_slug(slug));
-  if (!has_slug(present, slug) && present.more_slugs.size() >= kMoreSlugsMax) {
-    return conflict("An organization keeps " + std::to_string(kMoreSlugsMax) +
-                    " slugs besides its first, and this one has as many; choose one of them.")
-        .with_reason("slugs_full");
-  }
+  KVCS_TRY(check_room_for(present, slug));
   KVCS_TRY(claim(present, slug, who));
   const auto show = [&](Organization& organization) -> Status {
+    KVCS_TRY(check_room_for(organization, slug));
     if (!has_slug(organization, slug)) organization.more_slugs.push_back(slug);
     organization.shown_slug = slug == organization.slug ? "" : slug;
     return ok();
   };
   Result<Organization> renamed = update(id, show, who);
-  if (renamed.code() == Code::kNotFound && slug != present.slug) {
-    // Its deletion may have passed over the slug before it was there.
+  const bool is_left = renamed.code() == Code::kNotFound || renamed.status().reason() == kSlugsFull;
+  if (is_left && slug != present.slug) {
+    // Its deletion may have passed over the slug before it was there; and other renames at the same
+    // time may have left no room for it.
     KvBatch batch;
     batch.remove(KvFamily::kConfig, keyspace::org_slug(slug));
     const Status released = audited_.compare_and_swap(KvFamily::kConfig, keyspace::org_slug(slug),

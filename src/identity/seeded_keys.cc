@@ -152,9 +152,13 @@ Result<http::Response> SeededKeys::give(http::Request& request) {
       reader.optional_string("org_slug", {.min_bytes = 0, .max_bytes = 64}).value_or(""));
   KVCS_TRY(reader.finish());
   if (config_.organizations.empty()) {
-    return invalid("No organizations are configured; set KVCDN_API_KEY_ORGS.");
+    return invalid(
+        "No organizations are configured; set identity.seeded_organizations, or "
+        "KVCDN_API_KEY_ORGS.");
   }
-  if (config_.seed.empty()) return invalid("No seed is configured; set KVCDN_API_KEY_SEED.");
+  if (config_.seed.empty()) {
+    return invalid("No seed is configured; set KVCS_API_KEY_SEED, or KVCDN_API_KEY_SEED.");
+  }
   if (slug.empty()) return invalid("missing org_slug");
   const auto& known = config_.organizations;
   if (std::find(known.begin(), known.end(), slug) == known.end()) {

@@ -44,9 +44,10 @@ std::optional<std::vector<std::string>> optional_limit_names(JsonReader& reader)
   for (const Json& item : *array) {
     const std::string name = item.is_string() ? item.get<std::string>() : "";
     if (!has_name(kLimitMembers, name)) {
-      reader.fail("operator_set", "'" + printable(name, kShownWord) +
-                                      "' is not one of: monthly_limit_usd, status, requests_per_minute, "
-                                      "tokens_per_minute, allowed_models.");
+      reader.fail("operator_set",
+                  "'" + printable(name, kShownWord) +
+                      "' is not one of: monthly_limit_usd, status, requests_per_minute, "
+                      "tokens_per_minute, allowed_models.");
       return std::nullopt;
     }
     if (!has_name(names, name)) names.push_back(name);
@@ -262,7 +263,8 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
       {.query = "org_id limit cursor", .answer = "UserPage"});
   rows.add(kGet, user, own_viewer, kNoBody, &UsersApi::get, "One user with this month's usage.",
            {.answer = "User"});
-  rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update, "Change limits or status; what an operator has set, operators alone.",
+  rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update,
+           "Change limits or status; what an operator has set, operators alone.",
            {.body = "UserChange", .answer = "UserChanged"});
   rows.add(kPost, keys, own_admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",
            {.body = "NewUserKey", .status = 201, .answer = "UserKeyCreated"});

@@ -39,9 +39,10 @@ Result<std::string> Bearers::verify(std::string_view token, int64_t& end_ms) {
   return person.id;
 }
 
-// What the person has chosen stays while the person is a member there.
+// What the person has chosen stays while the person is a member there; else the organization that
+// has had the person for the longest, as at a sign-in.
 Status Bearers::choose_place(const std::string& person_id) {
-  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(person_id));
+  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_by_joining(person_id));
   if (places.empty()) return ok();
   const ActivePlace chosen = KVCS_TRY(s_.people.active_place(person_id));
   const auto end = places.end();

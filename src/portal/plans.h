@@ -1,7 +1,8 @@
 // Plans: what an organization may have of each thing. They stand in a file (plans.file, or the
-// shipped config/plans.yaml), which is read at the start and on SIGHUP. An organization has the plan that an
-// operator gave it, else the one that it pays for, else `default`. What is over a limit, as after a
-// change to a smaller plan, stays and can be read; nothing is added to it. Thread-safe.
+// shipped config/plans.yaml), which is read at the start and on SIGHUP. An organization has the
+// plan that an operator gave it, else the one that it pays for, else `default`. What is over a
+// limit, as after a change to a smaller plan, stays and can be read; nothing is added to it.
+// Thread-safe.
 #pragma once
 #include <cstdint>
 #include <memory>

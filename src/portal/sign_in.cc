@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <map>
 #include <optional>
 
 #include "base/address_block.h"
@@ -128,21 +127,14 @@ Result<StartedSession> SignInService::start(const Person& person, std::string_vi
 // Where the person worked last, else the organization that has had the person for the longest: one
 // that somebody has just been led into is never first.
 Result<SignInService::Place> SignInService::last_place(std::string_view person_id) const {
-  std::map<std::string, int64_t> since;
-  for (const std::string& id : KVCS_TRY(s_.members.organizations_of(person_id))) {
-    for (const Member& member : KVCS_TRY(s_.members.roster(id)).members) {
-      if (member.person_id == person_id) since[id] = member.since_ms;
-    }
-  }
-  if (since.empty()) return Place{};
+  const std::vector<std::string> joined = KVCS_TRY(s_.members.organizations_by_joining(person_id));
+  if (joined.empty()) return Place{};
   for (const Session& session : KVCS_TRY(s_.sessions.list(person_id))) {
-    if (since.contains(session.organization_id)) {
+    if (std::find(joined.begin(), joined.end(), session.organization_id) != joined.end()) {
       return Place{session.organization_id, session.project_id};
     }
   }
-  const auto first = std::min_element(
-      since.begin(), since.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return Place{first->first, KVCS_TRY(s_.first_project(first->first))};
+  return Place{joined.front(), KVCS_TRY(s_.first_project(joined.front()))};
 }
 
 // What can be refused is looked at before the token is spent.
@@ -295,8 +287,8 @@ Result<StartedSession> SignInService::change_password(std::string_view person_id
   KVCS_TRY(check_new_password(wanted, {person.email, person.name}));
   const std::string hash = KVCS_TRY(s_.hasher.hash(wanted, block));
   KvBatch ended = KVCS_TRY(s_.sessions.ending(person_id, ""));
-  const Status changed = s_.people.set_password_hash(person_id, known, hash, as(person, caller),
-                                                     std::move(ended));
+  const Status changed =
+      s_.people.set_password_hash(person_id, known, hash, as(person, caller), std::move(ended));
   if (changed.reason() == "password_changed") return wrong;
   KVCS_TRY(Status(changed));
   return start_by_password(person, hash, caller);

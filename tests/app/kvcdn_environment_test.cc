@@ -159,6 +159,10 @@ TEST_CASE("seeded keys: without a secret, a list or a seed there are none", "[co
   TestApp app;
   CHECK(give(app, kAdminSecret, R"({"org_slug":"acme"})") == 401);
   CHECK(give(app, app.credential("admin_key"), R"({"org_slug":"acme"})") == 400);
+  // The field of the configuration is named, and the variable beneath it.
+  const RawResponse none = app.as_owner("POST", "/api/v1/admin/api-keys", R"({"org_slug":"acme"})");
+  CHECK(none.body.find("identity.seeded_organizations, or KVCDN_API_KEY_ORGS") !=
+        std::string::npos);
   CHECK(app.as(kAcmeKey, "GET", "/api/v1/me").status == 401);
 }
 

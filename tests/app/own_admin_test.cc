@@ -180,7 +180,8 @@ TEST_CASE("own admin: the limits of users that an operator has set stay the oper
   }
   CHECK(json_of(place.admin("GET", user)) == before);
   // What the operator left alone is the organization's, and so is what is given back.
-  CHECK(owner.send("PATCH", user, R"({"tokens_per_minute":7,"monthly_limit_usd":5})").status == 200);
+  CHECK(owner.send("PATCH", user, R"({"tokens_per_minute":7,"monthly_limit_usd":5})").status ==
+        200);
   CHECK(place.admin("PATCH", user, R"({"operator_set":["budget"]})").status == 400);
   REQUIRE(place.admin("PATCH", user, R"({"operator_set":["status"]})").status == 200);
   CHECK(owner.send("PATCH", user, R"({"monthly_limit_usd":6})").status == 200);
@@ -191,8 +192,9 @@ TEST_CASE("own admin: the limits of users that an operator has set stay the oper
   const std::string second = "/admin/users/" + json_text(theirs.body, "user_id");
   CHECK(owner.send("PATCH", second, R"({"monthly_limit_usd":20})").status == 403);
   CHECK(owner.send("PATCH", second, R"({"requests_per_minute":20})").status == 200);
-  CHECK(owner.send("POST", "/admin/users", make("three@example.com", R"(,"operator_set":["status"])"))
-            .status == 403);
+  CHECK(
+      owner.send("POST", "/admin/users", make("three@example.com", R"(,"operator_set":["status"])"))
+          .status == 403);
 }
 
 TEST_CASE("own admin: the own tenant, its tokens, accounts and links", "[contract][app][portal]") {

@@ -22,10 +22,9 @@ struct WatchWorld : TokenWorld {
                             R"("auth_type":"bearer","canary":{"path":"/ping?limit=1",)"
                             R"("expect":[200]}})"}}};
   std::set<std::string> refused;  // Tenants that may not call.
-  Canaries canaries{
-      *kv, tokens, providers, upstream, clock, *entropy, [this](const AccountId& id) {
-        return !refused.contains(id.tenant);
-      }};
+  Canaries canaries{*kv, tokens, providers, upstream, clock, *entropy, [this](const AccountId& id) {
+                      return !refused.contains(id.tenant);
+                    }};
 
   Json snapshot() const {
     const auto entry = memory->get(KvFamily::kSystem, keyspace::kProviderHealth);

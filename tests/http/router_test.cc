@@ -64,10 +64,10 @@ TEST_CASE("router: what leads to a secret is shown as its pattern, route or not"
   const auto shown = [&](std::string_view path, Method method = Method::kPut) {
     return router.match(method, path).secret_pattern;
   };
-  CHECK(shown("/share/abc") == "/share/{token}");                        // 405.
+  CHECK(shown("/share/abc") == "/share/{token}");  // 405.
   CHECK(shown("//%73hare/abc/") == "/share/{token}");
-  CHECK(shown("/share/abc/more", Method::kGet) == "/share/{token}");     // 404.
-  CHECK(shown("/share/%61%zz", Method::kGet) == "/share/{token}");       // Cannot be read.
+  CHECK(shown("/share/abc/more", Method::kGet) == "/share/{token}");  // 404.
+  CHECK(shown("/share/%61%zz", Method::kGet) == "/share/{token}");    // Cannot be read.
   CHECK(shown("/auth/device/ABCD", Method::kDelete) == "/auth/device/{user_code}");
   CHECK(shown("/auth/other").empty());
   CHECK(shown("/o/p/i").empty());

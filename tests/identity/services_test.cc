@@ -1,6 +1,11 @@
 // Organizations, users and keys: shapes, uniqueness, rotation, and audit of every write.
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <latch>
+#include <thread>
+#include <vector>
+
 #include "base/id.h"
 #include "base/thread.h"
 #include "identity/identity_rig.h"
@@ -319,4 +324,30 @@ TEST_CASE("records: what is stored reads back the same", "[unit][identity]") {
   CHECK(parse_organization(R"({"org_id":"a","monthly_budget_usd":-1})").code() == Code::kInternal);
   CHECK(parse_organization(R"({"org_id":"a","failure_mode":"fail-open"})").value().fail_open);
   CHECK(parse_user(R"({"user_id":"u"})").code() == Code::kInternal);
+}
+
+TEST_CASE("organizations: of renames at once no more slugs are kept than may be",
+          "[unit][identity]") {
+  IdentityRig rig;
+  const std::string id = rig.organization().id;
+  for (size_t i = 1; i < kMoreSlugsMax; i++) {
+    REQUIRE(rig.organizations.rename(id, "kept-" + std::to_string(i), rig.who).ok());
+  }
+  constexpr int kAtOnce = 8;
+  std::latch begin(kAtOnce);
+  std::atomic<int> full{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kAtOnce; i++) {
+    threads.emplace_back([&, i] {
+      begin.arrive_and_wait();
+      const auto renamed = rig.organizations.rename(id, "last-" + std::to_string(i), rig.who);
+      full += renamed.status().reason() == "slugs_full";
+    });
+  }
+  for (std::thread& one : threads) one.join();
+  CHECK(full == kAtOnce - 1);
+  CHECK(rig.organizations.find(id)->more_slugs.size() == kMoreSlugsMax);
+  // What was refused is free for others.
+  CHECK(rig.kv->scan(KvFamily::kConfig, keyspace::org_slug(""), "", 100)->items.size() ==
+        kMoreSlugsMax + 1);
 }

@@ -231,7 +231,12 @@ TEST_CASE("bearers: those of one person act in one place, where the person is a 
   const auto anyhow = [](OrgRole) { return ok(); };
   REQUIRE(rig.members.remove(second, id, rig.who, anyhow).ok());
   CHECK(rig.doors.authenticate(token)->organization_id.empty());
-  // The next token finds a place again.
+  // The next token finds a place again: of several the one that has had the person for longest.
+  for (int i = 0; i < 8; i++) {
+    rig.pass(1);
+    const std::string later = rig.organization("Later " + std::to_string(i)).id;
+    REQUIRE(rig.members.add(later, id, OrgRole::kMember, rig.who).ok());
+  }
   const std::string third = rig.token(rig.claims("ada", "jti", "3"));
   CHECK(rig.doors.authenticate(third)->organization_id == first);
   CHECK(rig.people.set_active_place("nobody", {}).reason() == "person_not_found");

@@ -282,8 +282,7 @@ Status BudgetBook::grace_refusal(const OpenReservation& open, const Status& fail
   const GraceLimits limits = grace_limits(open);
   return Status(Code::kQuotaExceeded,
                 "The budget store does not answer, and what is allowed today without it ($" +
-                    format_usd(std::min(limits.day, limits.user)) +
-                    ") does not cover the request.",
+                    format_usd(std::min(limits.day, limits.user)) + ") does not cover the request.",
                 failure.to_string())
       .with_reason("organization_quota_exceeded")
       // The store may answer again; a limit of 0 stays.

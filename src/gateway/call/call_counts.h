@@ -1,7 +1,9 @@
 // How many calls each organization has made in this UTC month, for the limit of its plan. Counted
-// in memory; the store has a number that is never too small: it is written ahead by some calls,
-// and exactly by flush(), so that a process that dies counts a few calls that were not made, and
-// never forgets one. Thread-safe; memory for each organization that called this month.
+// in memory. The store has a number that runs some calls ahead, and that flush() makes exact: a
+// process that dies mostly counts a few calls that were not made. It forgets calls that came while
+// a write ahead was under way or failed, and those whose write the last moments before a power cut
+// took along. Nothing is billed by it. Thread-safe; memory for each organization that called this
+// month.
 #pragma once
 #include <cstdint>
 #include <map>

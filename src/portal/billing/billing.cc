@@ -120,9 +120,8 @@ Result<Subscription> Billing::fetch(const BillingRecord& record,
     }
     if (!one.ok() && one.code() != Code::kNotFound) return one.status();
   }
-  const Result<Json> answer =
-      stripe_.get("/v1/subscriptions",
-                  {{"customer", record.customer_id}, {"status", "all"}, {"limit", "100"}});
+  const Result<Json> answer = stripe_.get(
+      "/v1/subscriptions", {{"customer", record.customer_id}, {"status", "all"}, {"limit", "100"}});
   // Who is deleted there pays nothing.
   if (answer.code() == Code::kNotFound) return Subscription{};
   KVCS_TRY(answer.status());

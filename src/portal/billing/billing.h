@@ -1,9 +1,10 @@
 // What organizations pay for, through Stripe. An organization is one customer there, made at its
-// first checkout, and again at the next one where that one was deleted there, and has at most one subscription that counts. Its record (org:{org_id}:billing)
-// and the plan that it pays for (Organization::paid_plan) are written by one batch, and only by
-// what Stripe's own object says when it is asked: events tell that there is something to ask, in
-// whatever order they come. A write that another came before is made again from the asking on, so
-// that of two states the later one stays.
+// first checkout, and again at the next one where that one was deleted there, and has at most one
+// subscription that counts. Its record (org:{org_id}:billing) and the plan that it pays for
+// (Organization::paid_plan) are written by one batch, and only by what Stripe's own object says
+// when it is asked: events tell that there is something to ask, in whatever order they come. A
+// write that another came before is made again from the asking on, so that of two states the later
+// one stays.
 //
 // trialing, active and past_due have the plan of their price; all other states the default one.
 // Thread-safe; what asks Stripe waits for it without a thread.

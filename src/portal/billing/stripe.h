@@ -2,10 +2,10 @@
 // is pinned, so that what Stripe changes later changes nothing here. Nothing is repeated by itself:
 // a POST has an Idempotency-Key, so that whoever asks may ask again. Thread-safe.
 //
-// Failures: NotFound with reason stripe_not_found, also for what a form names; Conflict with reason payment_failed (the card
-// was declined) or stripe_conflict (the same key for something else, or at the same time);
-// Unavailable with reason stripe_unavailable; Upstream with reason stripe_refused, whose words are
-// in the log.
+// Failures: NotFound with reason stripe_not_found, also for what a form names; Conflict with reason
+// payment_failed (the card was declined) or stripe_conflict (the same key for something else, or at
+// the same time); Unavailable with reason stripe_unavailable; Upstream with reason stripe_refused,
+// whose words are in the log.
 #pragma once
 #include <string>
 #include <string_view>

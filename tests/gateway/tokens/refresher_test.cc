@@ -513,8 +513,14 @@ TEST_CASE("refresher: an account whose tenant may not reach its provider is left
           "[unit][gateway][refresher]") {
   TokenWorld world;
   bool may = false;
-  Refresher one{*world.kv, world.tokens,  world.upstream, world.clients, world.clock,
-                *world.entropy, 1, [&](const AccountId& id) {
+  Refresher one{*world.kv,
+                world.tokens,
+                world.upstream,
+                world.clients,
+                world.clock,
+                *world.entropy,
+                1,
+                [&](const AccountId& id) {
                   return may ? ok() : forbidden(id.tenant + " may not reach it.");
                 }};
   world.add_account();
