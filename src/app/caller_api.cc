@@ -1,4 +1,5 @@
-// Describes the key that a request carries, out of what the guard has found: no store is read.
+// Describes the key that a request carries: what the guard has found, and what its organization is
+// called now.
 #include "app/caller_api.h"
 
 #include <nlohmann/json.hpp>
@@ -18,16 +19,14 @@ key_id!: string
 kind!: project|organization|admin
 role: owner|admin|viewer|billing # Of an admin key.
 organization_id: id
-organization: string
+organization: string # Its slug, of after a rename.
 customer_id: string
 project_id: id
 permissions: [string])"},
 };
 
-}  // namespace
-
 // Members that a kind of key does not have are left out.
-Result<http::Response> describe(http::Request& request) {
+Result<http::Response> describe(const Directory& directory, const http::Request& request) {
   const Principal& principal = request.principal;
   Json body{{"key_id", principal.key_id}};
   body["kind"] = principal.kind == PrincipalKind::kAdminKey          ? "admin"
@@ -36,21 +35,27 @@ Result<http::Response> describe(http::Request& request) {
   if (principal.kind == PrincipalKind::kAdminKey) body["role"] = admin_role_name(principal.role);
   if (!principal.organization_id.empty()) {
     body["organization_id"] = principal.organization_id;
-    body["organization"] = principal.organization;
+    body["organization"] = shown_slug(*KVCS_TRY(directory.organization(principal.organization_id)));
   }
   if (!principal.project_id.empty()) body["project_id"] = principal.project_id;
   if (principal.scope != Scope::kNone) {
-    // Clients of the artifact store know their owner as the customer.
+    // Clients of the artifact store know their owner as the customer, whose id stays.
     body["customer_id"] = customer_id_of(principal.organization);
     body["permissions"] = Json::array({access::scope_name(principal.scope)});
   }
   return http::json_response(200, dump_json(body));
 }
 
+}  // namespace
+
+http::Handler describer(const Directory& directory) {
+  return [&directory](http::Request& request) { return describe(directory, request); };
+}
+
 void add_route(std::vector<http::Row>& table, const char* path, const http::Access& access,
-               std::string_view summary) {
-  http::add_row(table, http::Method::kGet, path, access, http::kNoBody, describe, summary,
-                {.answer = "Caller"});
+               const Directory& directory, std::string_view summary) {
+  http::add_row(table, http::Method::kGet, path, access, http::kNoBody, describer(directory),
+                summary, {.answer = "Caller"});
 }
 
 std::span<const http::ApiType> types() {

@@ -1,15 +1,16 @@
-// GET /api/v1/me and GET /admin/me: the caller's own key, as the caller may know it. Stateless;
-// thread-safe.
+// GET /api/v1/me and GET /admin/me: the caller's own key, as the caller may know it. Thread-safe;
+// the directory must outlive the handlers.
 #pragma once
 #include "http/route_rows.h"
+#include "identity/directory.h"
 
 namespace kvcs::caller_api {
 
 // The handler alone.
-Result<http::Response> describe(http::Request& request);
+http::Handler describer(const Directory& directory);
 // Appends the row of `path` for those that `access` lets in.
 void add_route(std::vector<http::Row>& table, const char* path, const http::Access& access,
-               std::string_view summary);
+               const Directory& directory, std::string_view summary);
 std::span<const http::ApiType> types();
 
 }  // namespace kvcs::caller_api

@@ -269,7 +269,8 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.organizations_api->add_routes(table, admin);
   parts.owners_api->add_routes(table, admin);
   parts.status_api->add_admin_routes(table, admin);
-  caller_api::add_route(table, "/admin/me", admin.billing, "Which admin key this is.");
+  caller_api::add_route(table, "/admin/me", admin.billing, *parts.directory,
+                        "Which admin key this is.");
   parts.admin_keys_api->add_routes(table, admin);
   parts.kv_api->add_routes(table, admin);
   parts.ledger_api->add_routes(table, admin);

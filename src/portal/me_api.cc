@@ -22,8 +22,8 @@ constexpr http::ApiType kTypes[] = {
 kind!: person|project|organization
 key_id: string # Of a key; all that follows here up to permissions is of keys, too.
 organization_id: id? # Of a person: the active one.
-organization: string
-customer_id: string
+organization: string # Its slug, of after a rename.
+customer_id: string # Of the first slug, which stays.
 project_id: id?
 permissions: [string]
 person_id: id
@@ -145,7 +145,8 @@ Result<http::Response> MeApi::describe(const http::Request& request,
       {"csrf_token", cookie.empty() ? Json(nullptr) : Json(csrf_token(cookie))}};
   body["second_factor"] = KVCS_TRY(s_.has_second_factor(person.id));
   if (!caller.organization_id.empty()) {
-    body["organization"] = caller.organization;
+    const auto organization = KVCS_TRY(s_.directory.organization(caller.organization_id));
+    body["organization"] = shown_slug(*organization);
     body["permissions"] = Json::array({access::scope_name(caller.scope)});
   }
   body["organizations"] = KVCS_TRY(places_of(person.id));

@@ -73,6 +73,20 @@ TEST_CASE("own keys: a person makes keys of the active project and of the organi
   }
 }
 
+TEST_CASE("own keys: after a rename the present slug is shown, to keys and to people",
+          "[contract][app][portal]") {
+  House f;
+  const std::string key = f.key(R"({"name":"k"})")["api_key"];
+  const std::string organization = "/api/v1/organizations/" + f.app.credential("organization_id");
+  REQUIRE(f.owner.send("PATCH", organization, R"({"slug":"renamed"})").status == 200);
+  const Json of_key = json_of(f.app.as(key, "GET", "/api/v1/me"));
+  CHECK(of_key["organization"] == "renamed");
+  CHECK(json_of(f.owner.send("GET", "/api/v1/me"))["organization"] == "renamed");
+  // Clients know the owner of what they stored by this.
+  const RawResponse verified = f.app.as(key, "POST", "/api/v1/api-keys/verify", "{}");
+  CHECK(of_key["customer_id"] == json_of(verified)["customer_id"]);
+}
+
 TEST_CASE("own keys: roles, projects and organizations keep their keys apart",
           "[contract][app][portal]") {
   House f;
