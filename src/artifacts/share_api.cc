@@ -37,6 +37,7 @@ has_password!: boolean)"},
     {"Share", R"(
 share_id!: id
 made_by!: string # The person, or the key, whose right the link rests on.
+state!: active|used_up|ended # Ended: who made it may not share the artifact any more.
 created_at!: time
 expires_at!: time
 downloads!: integer
@@ -90,7 +91,7 @@ void ShareApi::add_routes(std::vector<http::Row>& table, const http::ArtifactAcc
            "Make a link by which whoever has it gets this artifact.",
            {.body = "ShareAsk", .status = 201, .answer = "ShareCreated"});
   rows.add(kGet, all, read, http::kNoBody, &ShareApi::list,
-           "The links to this artifact that work; never the links themselves.",
+           "The links to this artifact whose time is not over; never the links themselves.",
            {.answer = "ShareList"});
   rows.add(kDelete, all + "/{share_id}", write, http::kNoBody, &ShareApi::remove,
            "Withdraw a link.", {.status = 204});
@@ -131,9 +132,10 @@ Result<Response> ShareApi::create(Request& request) {
 Result<Response> ShareApi::list(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
   Json shares = Json::array();
-  for (const Share& share : KVCS_TRY(s_.shares.list(request.principal, id))) {
+  for (const auto& [share, state] : KVCS_TRY(s_.shares.list(request.principal, id))) {
     shares.push_back({{"share_id", share.id},
                       {"made_by", share.maker_id},
+                      {"state", share_state_name(state)},
                       {"created_at", time_json(share.created_ms)},
                       {"expires_at", time_json(share.expires_ms)},
                       {"downloads", share.downloads},

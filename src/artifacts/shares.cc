@@ -130,19 +130,46 @@ Result<CreatedShare> ShareService::create(const Principal& who, std::string_view
   return made;
 }
 
-Result<std::vector<Share>> ShareService::list(const Principal& who,
-                                              std::string_view artifact_id) const {
-  std::vector<Share> shares;
+Result<bool> ShareService::maker_may(const Share& share, const Artifact& artifact) const {
+  return maker_may_(
+      {share.maker_kind, share.maker_id, artifact.organization_id, artifact.project_id});
+}
+
+std::string_view share_state_name(ShareState state) {
+  switch (state) {
+    case ShareState::kUsedUp:
+      return "used_up";
+    case ShareState::kEnded:
+      return "ended";
+    case ShareState::kActive:
+      break;
+  }
+  return "active";
+}
+
+Result<std::vector<ListedShare>> ShareService::list(const Principal& who,
+                                                    std::string_view artifact_id) const {
+  std::vector<ListedShare> shares;
+  Artifact artifact;
   const Status ran = readers_.run([&](Database& db) -> Status {
-    KVCS_TRY(find_own(db, who, artifact_id).status());
+    shares.clear();
+    artifact = KVCS_TRY(find_own(db, who, artifact_id));
     auto rows =
         KVCS_TRY(db.prepare(std::string(kSelect) + " WHERE artifact_id = ? AND expires_ms > ? "
                                                    "ORDER BY created_ms, id"));
     rows.bind(1, artifact_id).bind(2, clock_.unix_ms());
-    while (KVCS_TRY(rows.step())) shares.push_back(read_share(rows));
+    while (KVCS_TRY(rows.step())) shares.push_back({read_share(rows)});
     return ok();
   });
   if (!ran.ok()) return ran;
+  for (auto& [share, state] : shares) {
+    const bool is_used_up = share.downloads_max && share.downloads >= *share.downloads_max;
+    if (!KVCS_TRY(maker_may(share, artifact))) {
+      state = ShareState::kEnded;
+    } else if (is_used_up) {
+      state = ShareState::kUsedUp;
+    }
+  }
   return shares;
 }
 
@@ -185,9 +212,7 @@ Result<OpenShare> ShareService::find(std::string_view token) const {
     return not_found("This link has expired. Ask whoever sent it for a new one.")
         .with_reason("share_expired");
   }
-  const bool may = KVCS_TRY(maker_may_({open.share.maker_kind, open.share.maker_id,
-                                        open.artifact.organization_id, open.artifact.project_id}));
-  if (may) return open;
+  if (KVCS_TRY(maker_may(open.share, open.artifact))) return open;
   return not_found("This link has ended. Ask whoever sent it for a new one.")
       .with_reason("share_ended");
 }

@@ -56,6 +56,16 @@ struct CreatedShare {
   Secret token;  // Shown once.
 };
 
+// What has become of a link that is listed: it works, its downloads are used up, or its maker has
+// no right to the artifact any more.
+enum class ShareState : uint8_t { kActive, kUsedUp, kEnded };
+std::string_view share_state_name(ShareState state);
+
+struct ListedShare {
+  Share share;
+  ShareState state = ShareState::kActive;
+};
+
 // A share that may be used now, and what it opens.
 struct OpenShare {
   Share share;
@@ -79,8 +89,8 @@ class ShareService final {
   // upload. Conflict with reason shares_full.
   Result<CreatedShare> create(const Principal& who, std::string_view artifact_id,
                               const NewShare& wanted, std::string_view request_id);
-  // The oldest first.
-  Result<std::vector<Share>> list(const Principal& who, std::string_view artifact_id) const;
+  // The oldest first, without those whose time is over.
+  Result<std::vector<ListedShare>> list(const Principal& who, std::string_view artifact_id) const;
   // NotFound with reason share_not_found.
   Status remove(const Principal& who, std::string_view artifact_id, std::string_view share_id,
                 std::string_view request_id);
@@ -108,6 +118,7 @@ class ShareService final {
   bool take_granted(const std::string& key, uint64_t size_bytes);
   void grant(const std::string& key, uint64_t size_bytes);
   Status count(Database& db, const Share& share) const;
+  Result<bool> maker_may(const Share& share, const Artifact& artifact) const;
   Result<Artifact> find_own(Database& db, const Principal& who, std::string_view id) const;
   Status audit(Database& db, std::string_view action, const Share& share, const Principal& who,
                std::string_view request_id) const;

@@ -50,7 +50,8 @@ overlap_s: integer(0..2592000) # How long the old key works on. Default: 86400.)
 id!: id
 api_key!: string # Shown this once.
 hint!: string
-overlap_s!: integer)"},
+overlap_s!: integer
+previous: PreviousKey # The old key, while it works on.)"},
 };
 
 Json permissions_json(const KeyRecord& key) {
@@ -62,6 +63,10 @@ Json permissions_json(const KeyRecord& key) {
 
 Json project_json(const KeyRecord& key) {
   return key.kind == PrincipalKind::kProjectKey ? Json(key.project_id) : Json(nullptr);
+}
+
+Json previous_json(const KeyRecord& old) {
+  return Json{{"hint", old.key_prefix}, {"expires_at", time_json(old.expires_ms)}};
 }
 
 // All keys of the organization: its own, and those of its projects.
@@ -180,7 +185,7 @@ Result<http::Response> ProjectKeysApi::list(http::Request& request) {
               {"expires_at", time_json(key.expires_ms)},
               {"last_used_at", time_json(key.last_used_ms)}};
     if (const auto old = KVCS_TRY(keys_.find_replaced(key))) {
-      item["previous"] = {{"hint", old->key_prefix}, {"expires_at", time_json(old->expires_ms)}};
+      item["previous"] = previous_json(*old);
     }
     keys.push_back(std::move(item));
   }
@@ -193,10 +198,14 @@ Result<http::Response> ProjectKeysApi::rotate(http::Request& request) {
   const KeyOwner owner = KVCS_TRY(reach_of(request));
   const CreatedKey made =
       KVCS_TRY(keys_.rotate(owner, request.param("key_id"), overlap_s, who_from(request)));
-  return http::private_reply(200, Json{{"id", made.record.id},
-                                       {"api_key", made.key.reveal()},
-                                       {"hint", made.record.key_prefix},
-                                       {"overlap_s", overlap_s}});
+  Json body{{"id", made.record.id},
+            {"api_key", made.key.reveal()},
+            {"hint", made.record.key_prefix},
+            {"overlap_s", overlap_s}};
+  if (const auto old = KVCS_TRY(keys_.find_replaced(made.record))) {
+    body["previous"] = previous_json(*old);
+  }
+  return http::private_reply(200, body);
 }
 
 Result<http::Response> ProjectKeysApi::revoke(http::Request& request) {

@@ -61,6 +61,7 @@ TEST_CASE("shares: made, listed, followed and withdrawn", "[contract][app][artif
   REQUIRE(listed.size() == 1);
   CHECK(listed[0]["share_id"] == id);
   CHECK(listed[0]["downloads"] == 1);
+  CHECK(listed[0]["state"] == "active");
   CHECK(listed[0]["downloads_max"].is_null());
   CHECK(listed[0]["has_password"] == false);
   // The link itself is shown once, and is nowhere in the store.

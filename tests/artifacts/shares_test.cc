@@ -44,6 +44,22 @@ TEST_CASE("share service: ends by its time, and by its maker's right", "[unit][a
   CHECK(d.shares.remove(d.w.acme, d.artifact.id, made.share.id, "r").reason() == "share_not_found");
 }
 
+TEST_CASE("share service: a list says which links still work", "[unit][artifacts]") {
+  Desk d;
+  const CreatedShare made = d.make({.downloads_max = 1});
+  const auto state = [&] {
+    const auto listed = d.shares.list(d.w.acme, d.artifact.id);
+    REQUIRE(listed.ok());
+    REQUIRE(listed->size() == 1);
+    return std::string(share_state_name(listed->front().state));
+  };
+  CHECK(state() == "active");
+  REQUIRE(d.shares.take_download(*d.shares.find(made.token.reveal()), {"192.0.2.1"}).ok());
+  CHECK(state() == "used_up");
+  d.maker_may = false;
+  CHECK(state() == "ended");
+}
+
 TEST_CASE("share service: an artifact has so many links at once", "[unit][artifacts]") {
   Desk d;
   for (size_t i = 0; i < kSharesPerArtifactMax; i++) d.make({.expires_in_s = 60});
