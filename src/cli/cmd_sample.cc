@@ -14,6 +14,7 @@ int run_sample(const Invocation& in, Console& console) {
   kvfile::SampleOptions options;
   options.output = in.text("file");
   options.seed = static_cast<uint64_t>(in.number("seed"));
+  options.tokens = static_cast<uint64_t>(in.number("tokens"));
   options.replace = in.flag("force");
   const auto report = kvfile::write_sample(options);
   if (!report.ok()) return console.fail(report.status());
@@ -51,12 +52,21 @@ std::vector<Command> sample_commands() {
                         .value_name = "N",
                         .fallback = "1",
                         .min = 0},
+                       {.name = "--tokens",
+                        .kind = ValueKind::kNumber,
+                        .help = "How long; each has 2 KiB, so 32768 are 64 MiB.",
+                        .value_name = "N",
+                        .fallback = std::to_string(kvfile::kSampleTokens),
+                        .min = 1,
+                        .max = kvfile::kSampleTokensMax},
                        {.name = "--force", .kind = ValueKind::kFlag, .help = "Replace files."}},
            .examples = {{"kvcs sample demo.kv", "And demo.kv.json, demo.ids.json, demo.txt."},
                         {"kvcs sample other.kv --seed 2",
-                         "Its text begins as that of any seed and ends in its own way."}},
+                         "Its text begins as that of any seed and ends in its own way."},
+                        {"kvcs sample large.kv --tokens 32768", "64 MiB: uploaded in parts."}},
            .run = run_sample,
-           .details = "The file is a valid artifact of less than 1 MiB with its text, token ids "
+           .details = "The file is a valid artifact, of less than 1 MiB unless --tokens asks for "
+                      "more, with its text, token ids "
                       "and model facts. Its keys and values are made up, with the statistics of "
                       "real ones; no model can continue from it."}};
 }

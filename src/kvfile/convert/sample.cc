@@ -216,7 +216,7 @@ Result<SampleReport> write_sample(const SampleOptions& options) {
       return conflict(printable(path) + " exists; --force replaces it.");
     }
   }
-  const SampleText text = make_sample_text(options.seed);
+  const SampleText text = make_sample_text(options.seed, options.tokens);
   ImportOptions import;
   import.output = paths.artifact;
   import.prompt = text.text;

@@ -17,15 +17,18 @@
 namespace kvcs::kvfile {
 
 inline constexpr uint64_t kSampleTokens = 384;
+// All keys and values are made in memory, 4 KiB a token.
+inline constexpr uint64_t kSampleTokensMax = 1 << 18;
 // Samples of different seeds share at least so many tokens at their start: one block of the prefix
 // index.
 inline constexpr uint64_t kSampleSharedTokens = 256;
 
 struct SampleText {
   std::string text;
-  std::vector<uint32_t> tokens;  // kSampleTokens of them; each stands for a word or a sign.
+  std::vector<uint32_t> tokens;  // Each stands for a word or a sign.
 };
-SampleText make_sample_text(uint64_t seed);
+// At most kSampleTokensMax tokens. A longer text begins as a shorter one of its seed.
+SampleText make_sample_text(uint64_t seed, uint64_t tokens = kSampleTokens);
 
 // Sums, products and quotients of doubles alone, and nothing of the C library's mathematics, which
 // rounds differently from version to version: a text has the same keys and values on every machine.
@@ -40,6 +43,7 @@ SamplePaths sample_paths(const std::string& artifact);
 struct SampleOptions {
   std::string output;
   uint64_t seed = 1;
+  uint64_t tokens = kSampleTokens;
   bool replace = false;  // Else any file in the way is a Conflict.
 };
 struct SampleReport {

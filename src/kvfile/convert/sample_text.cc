@@ -82,7 +82,7 @@ class Vocabulary final {
 
 }  // namespace
 
-SampleText make_sample_text(uint64_t seed) {
+SampleText make_sample_text(uint64_t seed, uint64_t tokens) {
   std::string source(kPassage);
   uint64_t state = seed;
   const auto draw = [&state](const auto& words) {
@@ -90,7 +90,7 @@ SampleText make_sample_text(uint64_t seed) {
     return words[state % std::size(words)];
   };
   // Nine pieces or more a note, so these are enough.
-  for (uint64_t note = 0; note < kSampleTokens / 8; note++) {
+  for (uint64_t note = 0; note < tokens / 8 + 1; note++) {
     source += " The";
     source += draw(kPeople);
     source += draw(kDeeds);
@@ -102,7 +102,7 @@ SampleText make_sample_text(uint64_t seed) {
   const Vocabulary vocabulary;
   SampleText sample;
   // A context is cut where the tokens end, also within a sentence.
-  while (sample.tokens.size() < kSampleTokens) {
+  while (sample.tokens.size() < tokens) {
     const std::string_view piece = next_piece(std::string_view(source).substr(sample.text.size()));
     sample.tokens.push_back(vocabulary.id(piece));
     sample.text += piece;

@@ -65,6 +65,22 @@ TEST_CASE("sample: the artifact is sound, small, and belongs to its text and ids
   }
 }
 
+TEST_CASE("sample: a longer one begins as a shorter one, and is sound", "[unit][kvfile]") {
+  const SampleText text = make_sample_text(1), more = make_sample_text(1, 5000);
+  CHECK(more.tokens.size() == 5000);
+  CHECK(more.text.starts_with(text.text));
+  CHECK(make_sample_text(1, 1).tokens.size() == 1);
+  TempDir dir;
+  const auto report = write_sample({.output = dir.path() + "/a.kv", .tokens = 5000});
+  REQUIRE(report.ok());
+  CHECK(report->header.tokens == 5000);
+  VerifyOptions options;
+  options.path = report->paths.artifact;
+  options.context_text = read_bytes(report->paths.text);
+  options.tokens = read_token_ids(report->paths.token_ids).value();
+  CHECK(verify(options)->verdict == Verdict::kVerified);
+}
+
 TEST_CASE("sample: texts of two seeds begin alike, and so do keys and values", "[unit][kvfile]") {
   const SampleText a = make_sample_text(1), b = make_sample_text(2);
   CHECK(a.text != b.text);
@@ -147,10 +163,10 @@ TEST_CASE("sample: what is there is not replaced unless asked, and nothing half 
   std::filesystem::remove(paths.text);
   // One output that cannot be written keeps all of them away.
   std::filesystem::create_directory(paths.text);
-  CHECK(write_sample({path, 1, true}).code() == Code::kInvalid);
+  CHECK(write_sample({.output = path, .replace = true}).code() == Code::kInvalid);
   CHECK(count_files(dir.path()) == 1);
   std::filesystem::remove(paths.text);
   write_bytes(path, "mine");
-  CHECK(write_sample({path, 1, true}).ok());
+  CHECK(write_sample({.output = path, .replace = true}).ok());
   CHECK(count_files(dir.path()) == 4);
 }
