@@ -38,22 +38,10 @@ Json list_of(const std::vector<std::string>& words) {
   return list;
 }
 
-// What the server says of its query in words of the command line.
-Status in_options(const Status& refused) {
-  std::string text = refused.message();
-  for (const auto& [query, option] :
-       {std::pair{std::string_view("?force=true"), "--force"}, {"?dry_run=true", "--dry-run"}}) {
-    for (size_t at = text.find(query); at != text.npos; at = text.find(query, at)) {
-      text.replace(at, query.size(), option);
-    }
-  }
-  return Status(refused.code(), std::move(text)).with_reason(refused.reason());
-}
-
 }  // namespace
 
 int show_deleted(Console& console, const Result<Json>& answer, const std::string& deed) {
-  if (!answer.ok()) return console.fail(in_options(answer.status()));
+  if (!answer.ok()) return console.fail(answer.status());
   const bool goes_on = answer.value().is_object() && answer.value().contains("job");
   if (!goes_on) return show_done(console, ok(), deed + ".");
   if (console.mode().json) {

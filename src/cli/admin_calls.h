@@ -55,8 +55,7 @@ int show_list(Console& console, const Result<Json>& list, const std::vector<Colu
               std::string_view when_empty);
 int show_done(Console& console, const Status& done, std::string_view note);
 
-// Of a DELETE whose end the server may not have waited for; `deed` is "Deleted user …". A refusal
-// names options where the server names its query.
+// Of a DELETE whose end the server may not have waited for; `deed` is "Deleted user …".
 int show_deleted(Console& console, const Result<Json>& answer, const std::string& deed);
 
 struct Deletion {
@@ -68,7 +67,7 @@ struct Deletion {
 // Asks first, unless --yes was given.
 int run_delete(const Invocation& in, Console& console, const Deletion& deletion);
 // The same of what has things of its own, by a command with dry_run_option(): with that nobody is
-// asked, and what would go is shown. A refusal names options where the server names its query.
+// asked, and what would go is shown.
 int run_delete_owner(const Invocation& in, Console& console, const Deletion& deletion);
 Option dry_run_option();
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "base/json_size.h"
 #include "base/mutex.h"
 #include "cli/credentials.h"
+#include "cli/server_words.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::cli {
@@ -23,6 +25,8 @@ constexpr uint64_t kSmallFileMaxBytes = 64 << 10;
 constexpr size_t kAnswerMaxBytes = 256 << 20;  // A list of everything may be long.
 // A longer Retry-After is not believed.
 constexpr uint64_t kRetryAfterMaxS = 3600;
+// Of the refusal of a key where a person is needed, which bears no code.
+constexpr std::string_view kNeedsPerson = "somebody who has signed in";
 constexpr const char* kDefaultUrl = "http://127.0.0.1:8080";
 
 // The first variable that is set and not empty.
@@ -158,17 +162,42 @@ std::string find_api_url(std::string_view named_url) {
   return find_url(read_client_config().value_or(Json::object()), local_credentials());
 }
 
+namespace {
+
+// The advice for a key that is used though somebody may have signed in.
+std::string advice_before_login(const ApiSettings& settings) {
+  if (settings.key_source == "configuration") {
+    return "The stored key goes before a login: `kvcs api-key clear` forgets it.";
+  }
+  std::string options;
+  for (const std::string& name : settings.key_variables) options += " -u " + name;
+  return "The key of " + join(settings.key_variables, ", ") + " goes before a login: `env" +
+         options + " kvcs …` leaves it out.";
+}
+
+void take_environment_key(ApiSettings& found, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    const std::string key = environment({name});
+    if (key.empty()) continue;
+    take_key(found, key, "environment");
+    found.key_variables.emplace_back(name);
+  }
+}
+
+}  // namespace
+
 // A damaged configuration file is ignored here, and reported by the commands that change it.
 ApiSettings find_api_settings(std::string_view named_url) {
   const Json config = read_client_config().value_or(Json::object());
   const Json local = local_credentials();
   ApiSettings found;
   found.url = named_url.empty() ? find_url(config, local) : without_slash(std::string(named_url));
-  take_key(found, environment({"KVCS_TOKEN", "KVCS_API_KEY", "KVCDN_API_KEY"}), "environment");
+  take_environment_key(found, {"KVCS_TOKEN", "KVCS_API_KEY", "KVCDN_API_KEY"});
   const std::string key_url = text_member(config, "api_key_url");
   if (key_url.empty() || key_url == found.url) {
     take_key(found, text_member(config, "api_key"), "configuration");
   }
+  if (!found.key.empty()) found.key_advice = advice_before_login(found);
   take_login(found);
   if (is_local(found, local)) take_key(found, text_member(local, "api_key"), "local daemon");
   return found;
@@ -181,8 +210,11 @@ ApiSettings find_admin_settings() {
   const Json local = local_credentials();
   ApiSettings found;
   found.url = find_url(config, local);
-  found.key_advice = "Set KVCS_ADMIN_KEY, or run this where initial-credentials.json is.";
-  take_key(found, environment({"KVCS_ADMIN_KEY"}), "environment");
+  found.key_advice =
+      "Set KVCS_ADMIN_KEY, run `kvcs login` as an operator, or run this where "
+      "initial-credentials.json is.";
+  take_environment_key(found, {"KVCS_ADMIN_KEY"});
+  if (!found.key.empty()) found.key_advice = advice_before_login(found);
   if (is_local(found, local)) take_key(found, text_member(local, "admin_key"), "local daemon");
   take_login(found);
   return found;
@@ -212,6 +244,7 @@ Status status_of_answer(int http_status, std::string_view body) {
                  (it->is_string() ? it->get<std::string>() : dump_json(*it));
     }
   }
+  message = in_commands(std::move(message));
   if (message.empty()) message = "The server answered " + std::to_string(http_status) + ".";
   return Status(code_of(http_status), std::move(message)).with_reason(code);
 }
@@ -292,23 +325,45 @@ Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::st
   const int http_status = answer->status();
   if (etag != nullptr) *etag = answer->header("etag").value_or("");
   if (http_status / 100 == 2) return body;
-  Status failed = status_of_answer(http_status, body);
-  // The advice says where a key belongs; the server's words alone would not.
-  if (http_status == 401) {
-    return unauthenticated(failed.message() + " " + settings_.key_advice)
-        .with_reason(failed.reason());
-  }
+  Status failed = refusal(http_status, body);
   const auto wait_s = parse_u64(answer->header("retry-after").value_or(""), "retry-after");
   if (!wait_s.ok() || *wait_s > kRetryAfterMaxS) return failed;
   return std::move(failed).with_retry_after_s(static_cast<int>(*wait_s));
 }
 
-Result<ApiClient::Remote> ApiClient::look_at(const std::string& url) {
+// The advice says where a key belongs, and what hides a login; the server's words alone would not.
+Status ApiClient::refusal(int http_status, std::string_view body) const {
+  const Status failed = status_of_answer(http_status, body);
+  std::string message = failed.message();
+  if (http_status == 401) {
+    message += " " + settings_.key_advice;
+  } else if (http_status == 403 && message.find(kNeedsPerson) != message.npos) {
+    const auto logins = read_logins();
+    const bool is_signed_in =
+        logins.ok() && std::any_of(logins->begin(), logins->end(), [this](const Login& login) {
+          return login.server == settings_.url;
+        });
+    if (!is_signed_in) message += " Run `kvcs login`.";
+    const bool goes_before =
+        settings_.key_source == "environment" || settings_.key_source == "configuration";
+    if (goes_before) message += " " + settings_.key_advice;
+  }
+  return Status(failed.code(), std::move(message)).with_reason(failed.reason());
+}
+
+Result<ApiClient::Remote> ApiClient::look_at(const std::string& url,
+                                             const std::string& authorization) {
   http::UpstreamRequest request;
   request.method = "HEAD";
   request.url = url;
   request.allow_private_addresses = true;
+  if (!authorization.empty()) request.headers.push_back({"authorization", authorization});
   auto answer = KVCS_TRY(upstream_->open(request));
+  if (answer->status() / 100 == 3) {
+    return invalid("It has moved to " +
+                   printable(answer->header("location").value_or("another address"), kShownWhole) +
+                   ".");
+  }
   // The answer to a HEAD has no body and so no reason for a refusal; a GET of one byte brings it.
   if (answer->status() / 100 != 2) {
     request.method = "GET";
@@ -321,18 +376,20 @@ Result<ApiClient::Remote> ApiClient::look_at(const std::string& url) {
   if (!size.ok()) return upstream_failed("The server does not say how many bytes there are.");
   std::string etag(answer->header("etag").value_or(""));
   std::erase(etag, '"');
-  return Remote{*size, std::move(etag)};
+  return Remote{*size, std::move(etag),
+                std::string(answer->header("content-disposition").value_or(""))};
 }
 
 // A download without deadline, because its length is anyone's guess. With If-Range the server sends
 // the whole file (200) instead of the rest (206) when it has changed; the caller tells them apart
 // by the status.
-Result<std::unique_ptr<http::UpstreamResponse>> ApiClient::get_bytes(const std::string& url,
-                                                                     uint64_t offset,
-                                                                     const std::string& etag) {
+Result<std::unique_ptr<http::UpstreamResponse>> ApiClient::get_bytes(
+    const std::string& url, uint64_t offset, const std::string& etag,
+    const std::string& authorization) {
   http::UpstreamRequest request;
   request.url = url;
   request.allow_private_addresses = true;
+  if (!authorization.empty()) request.headers.push_back({"authorization", authorization});
   request.deadline_ms = 0;
   if (offset > 0) {
     request.headers.push_back({"range", "bytes=" + std::to_string(offset) + "-"});

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -25,6 +26,7 @@ struct ApiSettings {
   std::string url;
   Secret key;
   std::string key_source;  // "environment", "configuration", "login", "local daemon" or "none"
+  std::vector<std::string> key_variables = {};  // Of "environment": those that are set.
   // Said when there is no key, or the server refuses it.
   std::string key_advice =
       "Run `kvcs login`, set KVCS_API_KEY, or store a key with `kvcs api-key set`.";
@@ -59,15 +61,21 @@ class ApiClient final {
   // The answer whatever its status. The request brings what it needs but for server and key.
   Result<std::unique_ptr<http::UpstreamResponse>> exchange(http::UpstreamRequest request,
                                                            const std::string& path);
-  // Size and ETag of any URL, without the key.
+  // An answer that is not 2xx as a failure: the server's words, and what to do about the key.
+  Status refusal(int http_status, std::string_view body) const;
+
+  // What lies at any URL. Neither this nor get_bytes() sends the key; `authorization` is the value
+  // of that header, or "".
   struct Remote {
     uint64_t size_bytes = 0;
-    std::string etag;  // Without quotes; "" when there is none.
+    std::string etag;         // Without quotes; "" when there is none.
+    std::string disposition;  // Content-Disposition.
   };
-  Result<Remote> look_at(const std::string& url);
-  // A GET of any URL without the key, from `offset` on.
+  Result<Remote> look_at(const std::string& url, const std::string& authorization = {});
+  // A GET from `offset` on.
   Result<std::unique_ptr<http::UpstreamResponse>> get_bytes(const std::string& url, uint64_t offset,
-                                                            const std::string& etag);
+                                                            const std::string& etag,
+                                                            const std::string& authorization = {});
 
  private:
   // `etag`, when given, takes that of the answer.
@@ -84,7 +92,8 @@ class ApiClient final {
 // Before a request is tried once more.
 void pause_ms(int64_t ms);
 
-// A response that is not 2xx as a failure: the server's message and its numbers.
+// A response that is not 2xx as a failure: the server's message and its numbers, in words of the
+// command line.
 Status status_of_answer(int http_status, std::string_view body);
 
 }  // namespace kvcs::cli

@@ -1,9 +1,8 @@
-// `kvcs list`, `delete`, `quota`, `whoami` and `api-key`: small questions to the server, each one
-// request. Uploads and downloads have files of their own.
+// `kvcs list`, `delete` and `quota`: small questions to the server, each one request. Uploads and
+// downloads have files of their own.
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
-#include <iostream>
 
 #include "base/bytes.h"
 #include "base/id.h"
@@ -17,8 +16,8 @@ namespace {
 // The members that --json prints of each artifact, in this order; a member that the server leaves
 // out is null.
 constexpr std::string_view kListMembers[] = {
-    "artifact_id", "name",       "size_bytes", "sha256",     "dtype",     "storage_dtype",
-    "num_tokens",  "num_layers", "quantized",  "visibility", "created_at"};
+    "artifact_id", "name",       "size_bytes", "sha256",     "dtype",      "storage_dtype",
+    "num_tokens",  "num_layers", "quantized",  "visibility", "created_at", "status"};
 
 // A member as text for a table. Texts of the server may hold control characters, so they pass
 // printable().
@@ -56,10 +55,11 @@ void print_list(const Json& items, bool is_long, Console& console) {
     console.print("No artifacts.");
     return;
   }
-  std::vector<std::vector<std::string>> rows = {{"ARTIFACT ID", "TOKENS", "SIZE", "NAME"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"ARTIFACT ID", "STATUS", "TOKENS", "SIZE", "NAME"}};
   if (is_long) rows[0].insert(rows[0].end(), {"DTYPE", "CREATED", "SHA256"});
   for (const Json& item : items) {
-    rows.push_back({shown(item, "artifact_id"), shown(item, "num_tokens"),
+    rows.push_back({shown(item, "artifact_id"), shown(item, "status"), shown(item, "num_tokens"),
                     format_bytes(number(item, "size_bytes")), shown(item, "name")});
     if (!is_long) continue;
     rows.back().insert(
@@ -147,99 +147,6 @@ int run_quota(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
-// Tells where the key was found, which is the first question when a server refuses it. The key
-// itself is never printed.
-int run_whoami(const Invocation&, Console& console) {
-  const ApiSettings settings = find_api_settings();
-  Json about{{"api_url", settings.url},
-             {"method", settings.key.empty()             ? "none"
-                        : settings.key_source == "login" ? "login"
-                                                         : "api_key"},
-             {"key_source", settings.key_source}};
-  if (!settings.key.empty()) {
-    ApiClient api(settings);
-    const auto answer = settings.key_source == "login"
-                            ? api.call("GET", "/api/v1/me")
-                            : api.call("POST", "/api/v1/api-keys/verify");
-    if (!answer.ok()) return console.fail(answer.status());
-    if ((*answer).is_object()) about.update(*answer);
-  }
-  if (console.mode().json) {
-    console.print_json(about);
-    return kExitOk;
-  }
-  for (const auto& [name, value] : about.items()) {
-    console.print(name + ": " +
-                  printable(value.is_string() ? value.get<std::string>() : dump_json(value)));
-  }
-  return kExitOk;
-}
-
-// The form of project keys: "kv_" and at least 32 hex digits; kvcs makes 64.
-bool is_api_key(std::string_view key) {
-  return key.starts_with("kv_") && key.size() >= 35 && is_hex(key.substr(3), key.size() - 3);
-}
-
-// The key comes from stdin unless it was typed: arguments of a process are visible to others.
-int run_key_set(const Invocation& in, Console& console) {
-  std::string key = in.text("key");
-  if (key.empty() || key == "-") std::getline(std::cin, key);
-  key = std::string(trim(key));
-  if (!is_api_key(key)) {
-    return console.fail(invalid("That is not an API key: kv_ and at least 32 hex digits."));
-  }
-  auto config = read_client_config();
-  if (!config.ok()) return console.fail(config.status());
-  (*config)["api_key"] = key;
-  config->erase("api_key_url");
-  if (!in.text("api-url").empty()) (*config)["api_url"] = in.text("api-url");
-  const Status written = write_client_config(*config);
-  if (!written.ok()) return console.fail(written);
-  if (console.mode().json) {
-    console.print_json({{"path", client_config_path()}});
-  } else {
-    console.note("The key is stored in " + printable(client_config_path()) + ".");
-  }
-  return kExitOk;
-}
-
-// A refused key is an answer, with exit code 0 and "valid": false; only a server that cannot be
-// asked, or a key that is missing, is a failure.
-int run_key_verify(const Invocation&, Console& console) {
-  ApiClient api(find_api_settings());
-  const auto answer = api.call("POST", "/api/v1/api-keys/verify");
-  const bool refused = answer.code() == Code::kUnauthenticated && !api.settings().key.empty();
-  if (!answer.ok() && !refused) return console.fail(answer.status());
-  if (console.mode().json) {
-    Json result{{"valid", answer.ok()}};
-    if (answer.ok() && (*answer).is_object()) result.update(*answer);
-    console.print_json(result);
-  } else if (refused) {
-    console.print("The API key is invalid or revoked.");
-  } else {
-    console.print("The API key is valid (customer " + shown(*answer, "customer_id") + ").");
-  }
-  return kExitOk;
-}
-
-// Only the key is removed; the URL of the server stays in the configuration.
-int run_key_clear(const Invocation&, Console& console) {
-  auto config = read_client_config();
-  if (!config.ok()) return console.fail(config.status());
-  const bool had_key = (*config).erase("api_key") > 0;
-  config->erase("api_key_url");
-  if (had_key) {
-    const Status written = write_client_config(*config);
-    if (!written.ok()) return console.fail(written);
-  }
-  if (console.mode().json) {
-    console.print_json({{"cleared", had_key}});
-  } else {
-    console.note(had_key ? "The stored key is removed." : "No key is stored.");
-  }
-  return kExitOk;
-}
-
 }  // namespace
 
 std::vector<Command> artifact_commands() {
@@ -287,24 +194,6 @@ std::vector<Command> artifact_commands() {
                     .choices = {"table", "json"}}},
        .examples = {{"kvcs quota", "Limits, use and utilization."}},
        .run = run_quota},
-      {.name = "whoami",
-       .summary = "Show which server and key are used, and whom they speak for.",
-       .examples = {{"kvcs whoami", "Never prints the key."}},
-       .run = run_whoami},
-      {.name = "api-key set",
-       .summary = "Store the API key that this machine uses.",
-       .options = {{.name = "KEY", .help = "The key; \"-\" or nothing reads it from stdin."},
-                   {.name = "--api-url", .help = "The server it belongs to.", .value_name = "URL"}},
-       .examples = {{"kvcs api-key set < key.txt", "Keeps the key out of the process list."}},
-       .run = run_key_set},
-      {.name = "api-key verify",
-       .summary = "Ask the server whether the key is good.",
-       .examples = {{"kvcs api-key verify", "Prints the customer."}},
-       .run = run_key_verify},
-      {.name = "api-key clear",
-       .summary = "Forget the stored key.",
-       .examples = {{"kvcs api-key clear", "The server's copy stays valid."}},
-       .run = run_key_clear},
   };
 }
 

@@ -1,5 +1,5 @@
-// `kvcs download`: an artifact, or tokens and layers of one, into a part file that a later run goes
-// on with; it gets its name when the digest is right.
+// `kvcs download`: an artifact, of the own organization or behind a link, or tokens and layers of
+// one, into a part file that a later run goes on with; it gets its name when the digest is right.
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/id.h"
 #include "cli/api_client.h"
+#include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "kvfile/tools/slice.h"
@@ -25,44 +26,61 @@ namespace {
 // Attempts in a row that bring no byte.
 constexpr int kAttemptsMax = 5;
 constexpr size_t kStepBytes = 256 << 10;
+constexpr size_t kLinkNameMaxBytes = 100;
 
 // An artifact, or a slice of it, that is to be fetched, and the paths that it goes to. `part` is
 // the file that grows; `target` is its final name.
 struct Wanted {
-  std::string id, url, target, part;
-  std::string sha256;  // "" for a slice: nobody has hashed it yet.
+  std::string id, url, target, part;  // Without id: what lies behind a link.
+  std::string name;                   // Of the file, unless --output says another.
+  std::string authorization;          // Of a link with a password.
+  std::string sha256;                 // "" for a slice: nobody has hashed it yet.
   std::string etag;
   uint64_t size_bytes = 0;
   Json metadata;
   std::optional<kvfile::SliceSpec> slice;
 };
 
-// --output may be a folder, as for cp; then the file has the artifact's id as its name.
+// --output may be a folder, as for cp; then the file has its own name there.
 std::string target_path(const Invocation& in, const Wanted& wanted) {
   const std::string output = in.text("output");
-  const std::string name = wanted.id + (wanted.slice ? "-slice.kv" : ".kv");
+  const std::string name = wanted.name + (wanted.slice ? "-slice.kv" : ".kv");
   if (output.empty()) return name;
   std::error_code ignored;
   if (std::filesystem::is_directory(output, ignored)) return output + "/" + name;
   return output;
 }
 
-// --tokens and --layers become part of the signed URL, which covers the artifact and not the query
+// One name per artifact and slice, so that a later run finds what an earlier one left.
+void choose_paths(const Invocation& in, Wanted& wanted) {
+  wanted.target = target_path(in, wanted);
+  const std::filesystem::path path(wanted.target);
+  const std::string& whose = wanted.id.empty() ? wanted.etag : wanted.id;
+  const std::string mark = wanted.slice ? "-" + wanted.etag.substr(0, 8) : "";
+  wanted.part = (path.parent_path() /
+                 ("." + path.filename().string() + "." + whose.substr(0, 8) + mark + ".part"))
+                    .string();
+}
+
+// --tokens and --layers become part of the URL; a signed one covers the artifact and not the query
 // behind it. Then a HEAD says how long the slice is and which ETag it has; the server computes both
 // without reading the data.
 Status choose_slice(const Invocation& in, ApiClient& api, Wanted& wanted) {
+  const auto joint = [](const std::string& url) {
+    return std::string(url.find('?') == url.npos ? "?" : "&");
+  };
   const auto tokens = in.optional_text("tokens"), layers = in.optional_text("layers");
   if (!tokens && !layers) return ok();
   kvfile::SliceSpec spec;
   if (tokens) {
     spec.tokens = KVCS_TRY(kvfile::parse_index_range(*tokens, "tokens"));
-    wanted.url += "&tokens=" + *tokens;
+    wanted.url += joint(wanted.url) + "tokens=" + *tokens;
   }
   if (layers) {
     spec.layers = KVCS_TRY(kvfile::parse_index_range(*layers, "layers"));
-    wanted.url += "&layers=" + *layers;
+    wanted.url += joint(wanted.url) + "layers=" + *layers;
   }
-  const ApiClient::Remote remote = KVCS_TRY(api.look_at(wanted.url));
+  const ApiClient::Remote remote = KVCS_TRY(api.look_at(wanted.url, wanted.authorization));
   if (remote.etag.empty()) return upstream_failed("The server does not cut artifacts.");
   wanted.slice = spec;
   wanted.sha256.clear();
@@ -78,8 +96,9 @@ Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
   wanted.id = lower_ascii(in.text("id"));
   if (!is_uuid(wanted.id)) {
     return invalid("'" + printable(wanted.id, kShownName) +
-                   "' is not an artifact id; see `kvcs list`.");
+                   "' is neither an artifact id (see `kvcs list`) nor a link.");
   }
+  wanted.name = wanted.id;
   const Json about = KVCS_TRY(api.call("GET", "/api/v1/artifacts/" + wanted.id + "?shape=single"));
   JsonReader reader(about);
   reader.ignore_unknown();
@@ -94,13 +113,67 @@ Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
   // The server's ETag of a whole artifact is its SHA-256.
   wanted.etag = wanted.sha256;
   KVCS_TRY(choose_slice(in, api, wanted));
-  wanted.target = target_path(in, wanted);
-  const std::filesystem::path path(wanted.target);
-  // One name per artifact and slice, so that a later run finds what an earlier one left.
-  const std::string mark = wanted.slice ? "-" + wanted.etag.substr(0, 8) : "";
-  wanted.part = (path.parent_path() /
-                 ("." + path.filename().string() + "." + wanted.id.substr(0, 8) + mark + ".part"))
-                    .string();
+  choose_paths(in, wanted);
+  return wanted;
+}
+
+bool is_link(std::string_view text) {
+  return text.starts_with("https://") || text.starts_with("http://");
+}
+
+// The name that the link's server gives the file, without ".kv" and without anything by which it
+// could leave the folder or be hidden there.
+std::string name_behind_link(std::string_view disposition) {
+  constexpr std::string_view kBefore = "filename=\"", kEnding = ".kv";
+  std::string_view given;
+  if (const size_t at = disposition.find(kBefore); at != disposition.npos) {
+    given = disposition.substr(at + kBefore.size());
+    given = given.substr(0, given.find('"'));
+  }
+  if (given.ends_with(kEnding)) given.remove_suffix(kEnding.size());
+  std::string name;
+  for (const char c : given.substr(0, kLinkNameMaxBytes)) {
+    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    if (c == '.' && name.empty()) continue;
+    name += is_plain ? c : '_';
+  }
+  return name.empty() ? "shared" : name;
+}
+
+std::string basic_authorization(const Secret& password) {
+  return "Basic " + to_base64("share:" + password.reveal());
+}
+
+// The server of a link answers with the digest as ETag, and wants a password or none. It is asked
+// without the key, which is for another server, or for the same one and not needed.
+Result<Wanted> ask_link(const Invocation& in, ApiClient& api, Console& console) {
+  Wanted wanted;
+  const std::string link = in.text("id");
+  wanted.url = link.substr(0, link.find('#'));
+  if (const auto password = KVCS_TRY(read_password_file(in))) {
+    wanted.authorization = basic_authorization(*password);
+  }
+  Result<ApiClient::Remote> remote = api.look_at(wanted.url, wanted.authorization);
+  const bool wants_password =
+      remote.code() == Code::kUnauthenticated && wanted.authorization.empty();
+  if (wants_password && !can_ask()) {
+    return unauthenticated("This link needs a password: --password-file FILE, or - for stdin.");
+  }
+  if (wants_password) {
+    const Secret password = ask_secret(console, "Password of the link: ").value_or(Secret());
+    wanted.authorization = basic_authorization(password);
+    remote = api.look_at(wanted.url, wanted.authorization);
+  }
+  KVCS_TRY(remote.status());
+  if (!is_hex(remote->etag, 64)) {
+    return upstream_failed("No artifact lies there: the answer names no SHA-256.");
+  }
+  wanted.sha256 = wanted.etag = remote->etag;
+  wanted.size_bytes = remote->size_bytes;
+  wanted.name = name_behind_link(remote->disposition);
+  KVCS_TRY(choose_slice(in, api, wanted));
+  choose_paths(in, wanted);
   return wanted;
 }
 
@@ -143,7 +216,7 @@ Status write_all(int fd, const Wanted& wanted, const char* data, size_t size) {
 // `hash` and `have` grow with every byte that is written, and stay right when the attempt fails.
 Status receive(ApiClient& api, const Wanted& wanted, int fd, Sha256& hash, uint64_t& have,
                Progress& progress) {
-  auto answer = KVCS_TRY(api.get_bytes(wanted.url, have, wanted.etag));
+  auto answer = KVCS_TRY(api.get_bytes(wanted.url, have, wanted.etag, wanted.authorization));
   if (have > 0 && answer->status() != 206) {
     return upstream_failed("The server does not resume downloads; remove " + wanted.part +
                            " and start again.");
@@ -225,7 +298,7 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Console& cons
       if (have > before) attempt = 0;
       const bool broken = got.code() == Code::kUpstream || got.code() == Code::kTimeout;
       if (attempt >= kAttemptsMax || !broken) return got;
-      wanted.url = KVCS_TRY(ask_server(in, api)).url;
+      if (!wanted.id.empty()) wanted.url = KVCS_TRY(ask_server(in, api)).url;
     }
   }
   KVCS_TRY(check_bytes(wanted, hash.finish_hex()));
@@ -248,8 +321,12 @@ Status restore_sidecar(const Wanted& wanted) {
 
 // A sidecar that cannot be written is only noted: the artifact itself is there and checked.
 int run_download(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
-  auto wanted = ask_server(in, api);
+  const bool by_link = is_link(in.text("id"));
+  if (!by_link && in.optional_text("password-file")) {
+    return console.fail(invalid("--password-file: only a link has a password."));
+  }
+  ApiClient api(by_link ? ApiSettings() : find_api_settings());
+  auto wanted = by_link ? ask_link(in, api, console) : ask_server(in, api);
   if (!wanted.ok()) return console.fail(wanted.status());
   const Status done = fetch(api, in, *wanted, console);
   if (!done.ok()) return console.fail(done);
@@ -258,8 +335,8 @@ int run_download(const Invocation& in, Console& console) {
     console.note("The sidecar was not written: " + printable(sidecar.message()));
   }
   if (console.mode().json) {
-    Json json{
-        {"artifact_id", wanted->id}, {"path", wanted->target}, {"size_bytes", wanted->size_bytes}};
+    Json json{{"path", wanted->target}, {"size_bytes", wanted->size_bytes}};
+    if (!by_link) json["artifact_id"] = wanted->id;
     if (!wanted->slice) json["sha256"] = wanted->sha256;
     console.print_json(json);
   } else {
@@ -277,20 +354,23 @@ int run_download(const Invocation& in, Console& console) {
 std::vector<Command> download_commands() {
   return {{.name = "download",
            .summary = "Fetch an artifact, check its digest, then put it in place.",
-           .options = {{.name = "ID", .help = "The artifact.", .required = true},
+           .options = {{.name = "ID", .help = "The artifact, or a link to it.", .required = true},
                        {.name = "-o,--output",
-                        .help = "Where to; else ID.kv in this folder.",
+                        .help = "Where to; else ID.kv in this folder, of a link NAME.kv.",
                         .value_name = "PATH"},
                        {.name = "--tokens",
                         .help = "Only from token a up to, not including, b.",
                         .value_name = "a:b"},
                        {.name = "--layers", .help = "Only these layers.", .value_name = "x:y"},
+                       password_file_option("Of a link: its first line; \"-\" reads stdin."),
                        {.name = "--force", .kind = ValueKind::kFlag, .help = "Replace a file."}},
            .examples = {{"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -o context.kv",
                          "A broken download goes on where it stopped."},
                         {"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f --tokens 0:1024 "
                          "-o prefix.kv",
-                         "The server cuts; only the first 1024 tokens travel."}},
+                         "The server cuts; only the first 1024 tokens travel."},
+                        {"kvcs download https://kvcs.example.com/share/TOKEN -o shared.kv",
+                         "A share link, or a public URL; no key is needed, and none is sent."}},
            .run = run_download}};
 }
 

@@ -1,14 +1,12 @@
 // gateway account: credentials of a tenant at a provider. Secrets come from stdin or a variable,
 // never from an argument, which other users see in the process list.
 #include <nlohmann/json.hpp>
-#include <termios.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <iostream>
 
 #include "base/bytes.h"
 #include "cli/admin_calls.h"
+#include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/confirm.h"
 
@@ -26,26 +24,6 @@ std::string account_path(const Invocation& in, std::string_view rest = "") {
   return accounts_path(in) + "/accounts/" + segment(in, "account") + std::string(rest);
 }
 
-// Switches the echo of the terminal off while it lives, so that a typed credential is not shown.
-class HiddenInput final {
- public:
-  HiddenInput() : active_(isatty(STDIN_FILENO) == 1 && tcgetattr(STDIN_FILENO, &before_) == 0) {
-    if (!active_) return;
-    termios hidden = before_;
-    hidden.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-    tcsetattr(STDIN_FILENO, TCSANOW, &hidden);
-  }
-  ~HiddenInput() {
-    if (active_) tcsetattr(STDIN_FILENO, TCSANOW, &before_);
-  }
-  HiddenInput(const HiddenInput&) = delete;
-  HiddenInput& operator=(const HiddenInput&) = delete;
-
- private:
-  termios before_{};
-  const bool active_;
-};
-
 // The credential: the value of a variable, one line typed at a terminal, or all of stdin in a pipe,
 // because the key file of a service account has many lines.
 Result<std::string> read_secret(const Invocation& in, Console& console) {
@@ -56,11 +34,8 @@ Result<std::string> read_secret(const Invocation& in, Console& console) {
       return invalid("--secret-env: " + printable(*variable, kShownName) + " is not set.");
     }
     secret = value;
-  } else if (isatty(STDIN_FILENO) == 1) {
-    console.write_error("Credential (not shown): ");
-    const HiddenInput hidden;
-    std::getline(std::cin, secret);
-    console.write_error("\n");
+  } else if (can_ask()) {
+    secret = ask_secret(console, "Credential (not shown): ").value_or(Secret()).reveal();
   } else {
     secret = KVCS_TRY(read_input("-", kSecretMaxBytes));
   }

@@ -36,19 +36,22 @@ bool is_url(std::string_view text) {
 }
 
 // Only where there is a desktop; what it prints is nobody's concern. The process is not waited for.
-void open_browser(const std::string& url) {
-  if (std::getenv("DISPLAY") == nullptr && std::getenv("WAYLAND_DISPLAY") == nullptr) return;
-  if (!is_url(url)) return;
+// True: it was begun.
+bool open_browser(const std::string& url) {
+  if (std::getenv("DISPLAY") == nullptr && std::getenv("WAYLAND_DISPLAY") == nullptr) return false;
+  if (!is_url(url)) return false;
   posix_spawn_file_actions_t quiet;
-  if (::posix_spawn_file_actions_init(&quiet) != 0) return;
+  if (::posix_spawn_file_actions_init(&quiet) != 0) return false;
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     ::posix_spawn_file_actions_addopen(&quiet, fd, "/dev/null", O_RDWR, 0);
   }
   std::string program = "xdg-open", address = url;
   std::array<char*, 3> arguments = {program.data(), address.data(), nullptr};
   pid_t pid = 0;
-  (void)::posix_spawnp(&pid, program.c_str(), &quiet, nullptr, arguments.data(), environ);
+  const int failed =
+      ::posix_spawnp(&pid, program.c_str(), &quiet, nullptr, arguments.data(), environ);
   ::posix_spawn_file_actions_destroy(&quiet);
+  return failed == 0;
 }
 
 std::string device_name() {
@@ -126,8 +129,7 @@ void note_what_goes_before(Console& console, const std::string& server) {
     console.note("KVCS_API_URL names another server, " + printable(settings.url, kShownValue) +
                  ", which goes on being used.");
   } else if (settings.key_source != "login") {
-    console.note("A key goes before this login (" + settings.key_source +
-                 "): unset KVCS_API_KEY, or run `kvcs api-key clear`.");
+    console.note(settings.key_advice);
   }
 }
 
@@ -138,7 +140,10 @@ Result<Json> sign_in(const Invocation& in, Console& console, const std::string& 
     const std::string url = prompt.complete_url.empty() ? prompt.url : prompt.complete_url;
     console.write_error("Open " + printable(url, kShownText) + "\nand confirm the code " +
                         console.bold(printable(prompt.user_code, kShownName)) + "\n");
-    if (opens) open_browser(url);
+    if (opens && open_browser(url)) {
+      console.write_error(
+          "It opens in your browser: see that it shows the same code, and allow.\n");
+    }
   };
   Way way = KVCS_TRY(find_way(client, in, server));
   Result<Tokens> tokens = not_found("no issuer");
@@ -306,7 +311,9 @@ std::vector<Command> login_commands() {
                     {"kvcs login --server https://kvcs.example.com --no-browser",
                      "Where there is no browser: open the address on another machine."}},
        .run = run_login,
-       .details = "The login is kept in credentials.json beside the configuration file, for you "
+       .details = "Where there is a desktop, the address opens by itself, with the code in it: "
+                  "nothing is typed. The login is kept in credentials.json beside the "
+                  "configuration file, for you "
                   "alone, and used by all commands where no key is set."},
       {.name = "logout",
        .summary = "End the login at a server.",

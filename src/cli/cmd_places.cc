@@ -2,6 +2,7 @@
 // organization and a project are named by their id or by their slug.
 #include <nlohmann/json.hpp>
 
+#include "base/bytes.h"
 #include "cli/commands.h"
 #include "cli/confirm.h"
 #include "cli/own_calls.h"
@@ -83,6 +84,63 @@ int run_org_restore(const Invocation& in, Console& console) {
   return show_object(console, api.call("POST", *path + "/restore", Json::object()));
 }
 
+struct Resource {
+  const char* title;
+  const char* member;
+};
+constexpr Resource kResources[] = {
+    {"Projects", "projects"},         {"Members", "members"},
+    {"Artifacts", "artifacts"},       {"Storage", "storage_bytes"},
+    {"AI this month, USD", "ai_usd"}, {"Gateway calls this month", "gateway_calls"}};
+
+std::string amount(const Json& use, const char* member, bool is_bytes) {
+  const auto it = use.find(member);
+  if (it == use.end() || it->is_null()) return "no limit";
+  if (is_bytes && it->is_number_unsigned()) return format_bytes(it->get<uint64_t>());
+  return shown(use, member);
+}
+
+// Who is signed in may see which plans there are; a key may not, and is told nothing of them.
+void note_where_plans_come_from(Console& console, ApiClient& api) {
+  const Result<Json> plans = read_list(api, "/api/v1/plans", "plans");
+  if (!plans.ok()) return;
+  std::string for_sale;
+  for (const Json& plan : *plans) {
+    if (plan.value("stripe_prices", Json::array()).empty()) continue;
+    for_sale += (for_sale.empty() ? "" : ", ") + printable(text_member(plan, "name"), kShownName);
+  }
+  console.note(for_sale.empty()
+                   ? "More is given by who operates the server (`kvcs admin org plan`)."
+                   : "An owner can buy " + for_sale + " with `kvcs org upgrade PLAN`.");
+}
+
+int run_org_plan(const Invocation&, Console& console) {
+  ApiClient api(find_api_settings());
+  const Result<Json> use = api.call("GET", "/api/v1/usage");
+  if (!use.ok() || console.mode().json) return show_object(console, use);
+  console.print("Plan: " + shown(*use, "plan"));
+  std::vector<std::vector<std::string>> rows = {{"RESOURCE", "USED", "ALLOWED"}};
+  for (const auto& [title, member] : kResources) {
+    const auto it = use->find(member);
+    if (it == use->end() || !it->is_object()) continue;
+    const bool is_bytes = std::string_view(member) == "storage_bytes";
+    rows.push_back({title, amount(*it, "used", is_bytes), amount(*it, "allowed", is_bytes)});
+  }
+  console.print_table(rows);
+  note_where_plans_come_from(console, api);
+  return kExitOk;
+}
+
+// The page is Stripe's; nothing is paid before somebody does so there.
+int run_org_upgrade(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings());
+  const Result<Json> place =
+      api.call("POST", "/api/v1/billing/checkout", Json{{"plan", in.text("plan")}});
+  if (!place.ok() || !console.mode().quiet) return show_object(console, place);
+  console.print(printable(text_member(*place, "url"), kShownWhole));
+  return kExitOk;
+}
+
 int run_project_list(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
   const Result<std::string> place = place_path(api, in);
@@ -121,17 +179,20 @@ int run_project_rename(const Invocation& in, Console& console) {
 }
 
 int run_project_delete(const Invocation& in, Console& console) {
-  const bool with_artifacts = in.flag("force");
+  const bool with_artifacts = in.flag("force"), is_dry = in.flag("dry-run");
   const std::string question = "Delete project " + in.text("project") + " and its keys" +
                                (with_artifacts ? " and artifacts" : "") +
                                "? This cannot be undone.";
-  if (const auto exit = declined(in, console, question)) return *exit;
+  if (!is_dry) {
+    if (const auto exit = declined(in, console, question)) return *exit;
+  }
   ApiClient api(find_api_settings());
   // The row of a deletion names its organization.
   const Result<std::string> place = named_place_path(api, in);
   if (!place.ok()) return console.fail(place.status());
   const Result<std::string> path = project_path(api, in, *place);
   if (!path.ok()) return console.fail(path.status());
+  if (is_dry) return show_object(console, api.call("DELETE", *path + "?dry_run=true"));
   return show_deleted(console, api.call("DELETE", *path + (with_artifacts ? "?force=true" : "")),
                       "Deleted project " + in.text("project"));
 }
@@ -166,6 +227,15 @@ std::vector<Command> org_commands() {
                    yes_option()},
        .examples = {{"kvcs org delete acme --yes", "`kvcs org restore` takes it back."}},
        .run = run_org_delete},
+      {.name = "org plan",
+       .summary = "Show the active organization's plan, what is used of it, and what is allowed.",
+       .examples = {{"kvcs org plan", ""}},
+       .run = run_org_plan},
+      {.name = "org upgrade",
+       .summary = "Print the page where an owner begins to pay for a plan.",
+       .options = {{.name = "PLAN", .help = "As `kvcs org plan` names them.", .required = true}},
+       .examples = {{"kvcs org upgrade pro", "Open the address in a browser."}},
+       .run = run_org_upgrade},
       {.name = "org restore",
        .summary = "Take a planned deletion back.",
        .options = {kOrg},
@@ -205,9 +275,11 @@ std::vector<Command> place_commands() {
        .summary = "Delete a project and its keys.",
        .options = {kProject,
                    {.name = "--force", .kind = ValueKind::kFlag, .help = "Its artifacts too."},
+                   dry_run_option(),
                    org_option(),
                    yes_option()},
-       .examples = {{"kvcs project delete default --org acme --force --yes", ""}},
+       .examples = {{"kvcs project delete default --org acme --dry-run", "What would go with it."},
+                    {"kvcs project delete default --org acme --force --yes", ""}},
        .run = run_project_delete},
   };
   all.insert(all.end(), projects.begin(), projects.end());

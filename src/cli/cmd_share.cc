@@ -5,12 +5,11 @@
 #include "base/bytes.h"
 #include "base/id.h"
 #include "cli/admin_calls.h"
+#include "cli/ask.h"
 #include "cli/commands.h"
 
 namespace kvcs::cli {
 namespace {
-
-constexpr uint64_t kPasswordFileMaxBytes = 4 << 10;
 
 // The ids are checked here, so that a slip does not become a question about something else.
 Result<std::string> checked_id(const Invocation& in, std::string_view name, std::string_view what) {
@@ -23,25 +22,13 @@ Result<std::string> shares_path(const Invocation& in) {
   return "/api/v1/artifacts/" + KVCS_TRY(checked_id(in, "id", "an artifact id")) + "/shares";
 }
 
-// From --password-file, as arguments of a process are visible to others; its first line.
-Result<std::optional<std::string>> read_password(const Invocation& in) {
-  const auto path = in.optional_text("password-file");
-  if (!path) return std::optional<std::string>();
-  const std::string text = KVCS_TRY(read_input(*path, kPasswordFileMaxBytes));
-  const std::string line(trim(text.substr(0, text.find('\n'))));
-  if (line.empty()) {
-    return invalid("'" + printable(*path, kShownValue) + "' has no password in its first line.");
-  }
-  return std::optional<std::string>(line);
-}
-
 Result<Json> create(const Invocation& in) {
   const std::string path = KVCS_TRY(shares_path(in));
   Json wanted = Json::object();
   if (const auto hours = in.optional_number("hours")) wanted["expires_in_s"] = *hours * 3600;
   if (const auto max = in.optional_number("downloads-max")) wanted["downloads_max"] = *max;
-  const auto password = KVCS_TRY(read_password(in));
-  if (password) wanted["password"] = *password;
+  const auto password = KVCS_TRY(read_password_file(in));
+  if (password) wanted["password"] = password->reveal();
   ApiClient api(find_api_settings());
   return api.call("POST", path, wanted);
 }
@@ -63,8 +50,15 @@ Result<Json> list(const Invocation& in) {
 }
 
 int run_share_list(const Invocation& in, Console& console) {
-  return show_list(console, list(in),
+  Result<Json> shares = list(in);
+  if (shares.ok() && !console.mode().json) {
+    for (Json& share : *shares) {
+      if (text_member(share, "state") == "used_up") share["state"] = "used up";
+    }
+  }
+  return show_list(console, shares,
                    {{"SHARE ID", "share_id"},
+                    {"STATE", "state"},
                     {"EXPIRES", "expires_at"},
                     {"DOWNLOADS", "downloads"},
                     {"MAX", "downloads_max"},
@@ -108,9 +102,7 @@ std::vector<Command> share_commands() {
                     .help = "How often it may be used.",
                     .min = 1,
                     .max = 1'000'000'000},
-                   {.name = "--password-file",
-                    .help = "Whose first line it asks for; \"-\" reads stdin.",
-                    .value_name = "FILE"}},
+                   password_file_option("Whose first line it asks for; \"-\" reads stdin.")},
        .examples = {{"kvcs share create " + example + " --hours 24 --downloads-max 1",
                      "Once, within a day."}},
        .run = run_share_create,
@@ -118,10 +110,12 @@ std::vector<Command> share_commands() {
            "The link ends with its time, its downloads, the artifact, and with your right to "
            "write it: when your key is revoked, or you leave the organization."},
       {.name = "share list",
-       .summary = "List the links to an artifact that work.",
+       .summary = "List the links to an artifact whose time is not over.",
        .options = {id},
        .examples = {{"kvcs share list " + example, "With their downloads."}},
-       .run = run_share_list},
+       .run = run_share_list,
+       .details = "STATE is active, used up (no download is left), or ended (whoever made the link "
+                  "may not share the artifact any more)."},
       {.name = "share delete",
        .summary = "Withdraw a link.",
        .options = {id, {.name = "SHARE-ID", .help = "The link's id.", .required = true}},

@@ -1,6 +1,8 @@
-// `kvcs member` and `kvcs key`: who is in an organization, and the keys of its projects.
+// `kvcs member` and `kvcs key`: who is in an organization and who is invited, and the keys of its
+// projects.
 #include <nlohmann/json.hpp>
 
+#include "base/bytes.h"
 #include "cli/commands.h"
 #include "cli/confirm.h"
 #include "cli/own_calls.h"
@@ -35,6 +37,44 @@ int run_member_invite(const Invocation& in, Console& console) {
   Json body{{"role", in.text("role")}};
   if (const auto email = in.optional_text("email")) body["email"] = *email;
   return show_object(console, api.call("POST", *place + "/invitations", body));
+}
+
+int run_member_invitations(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings());
+  const Result<std::string> place = place_path(api, in);
+  if (!place.ok()) return console.fail(place.status());
+  return show_list(console, read_list(api, *place + "/invitations", "invitations"),
+                   {{"INVITATION ID", "invitation_id"},
+                    {"EMAIL", "email"},
+                    {"ROLE", "role"},
+                    {"SINCE", "created_at"},
+                    {"ENDS", "expires_at"}},
+                   "Nobody is invited.");
+}
+
+// An invitation by its id, or by the address that it is for.
+Result<std::string> invitation_path(ApiClient& api, const Invocation& in) {
+  const std::string place = KVCS_TRY(place_path(api, in));
+  const std::string all = place + "/invitations";
+  const Json open = KVCS_TRY(read_list(api, all, "invitations"));
+  const std::string called = lower_ascii(in.text("invitation"));
+  const std::string id =
+      KVCS_TRY(find_called(open, "invitation", "invitation_id", "email", called));
+  return all + "/" + id;
+}
+
+int run_member_withdraw(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings());
+  const Result<std::string> path = invitation_path(api, in);
+  if (!path.ok()) return console.fail(path.status());
+  return show_done(console, api.call("DELETE", *path).status(), "The invitation is withdrawn.");
+}
+
+int run_member_resend(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings());
+  const Result<std::string> path = invitation_path(api, in);
+  if (!path.ok()) return console.fail(path.status());
+  return show_object(console, api.call("POST", *path + "/resend", Json::object()));
 }
 
 // The path of a member, once it is known who is meant.
@@ -101,12 +141,27 @@ int run_key_create(const Invocation& in, Console& console) {
                    : console.fail(body.status());
 }
 
+// When the old key ends, as one line.
+void show_old_end(Json& rotated) {
+  const auto previous = rotated.find("previous");
+  const Json old = previous == rotated.end() ? Json() : *previous;
+  rotated.erase("previous");
+  rotated.erase("overlap_s");
+  std::string end = "is refused from now on";
+  if (old.is_object()) {
+    end = text_member(old, "hint") + " works until " + text_member(old, "expires_at");
+  }
+  rotated["old_key"] = end;
+}
+
 int run_key_rotate(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
   const std::string path = std::string(kKeys) + "/" + segment(in, "key_id") + "/rotate";
   Json body = Json::object();
   if (const auto overlap_s = in.optional_number("overlap-s")) body["overlap_s"] = *overlap_s;
-  return show_object(console, api.call("POST", path, body));
+  Result<Json> rotated = api.call("POST", path, body);
+  if (rotated.ok() && rotated->is_object() && !console.mode().json) show_old_end(*rotated);
+  return show_object(console, rotated);
 }
 
 int run_key_delete(const Invocation& in, Console& console) {
@@ -117,6 +172,28 @@ int run_key_delete(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
   const std::string path = std::string(kKeys) + "/" + segment(in, "key_id");
   return show_done(console, api.call("DELETE", path).status(), "Revoked key " + id + ".");
+}
+
+std::vector<Command> invitation_commands() {
+  const Option invitation{
+      .name = "INVITATION", .help = "Its id, or the address that it is for.", .required = true};
+  return {
+      {.name = "member invitations",
+       .summary = "List who is invited and has not joined yet.",
+       .options = {org_option()},
+       .examples = {{"kvcs member invitations", "Never the links, which are shown once."}},
+       .run = run_member_invitations},
+      {.name = "member resend",
+       .summary = "Make a new link for an invitation; the old one works no longer.",
+       .options = {invitation, org_option()},
+       .examples = {{"kvcs member resend new@example.com", "Mailed, where mail is set up."}},
+       .run = run_member_resend},
+      {.name = "member withdraw",
+       .summary = "Take an invitation back.",
+       .options = {invitation, org_option()},
+       .examples = {{"kvcs member withdraw new@example.com", ""}},
+       .run = run_member_withdraw},
+  };
 }
 
 std::vector<Command> member_commands() {
@@ -155,6 +232,7 @@ std::vector<Command> member_commands() {
 
 std::vector<Command> team_commands() {
   std::vector<Command> all = member_commands();
+  for (Command& command : invitation_commands()) all.push_back(std::move(command));
   const Option project{.name = "--project", .help = "Its id or slug.", .value_name = "PROJECT"};
   const std::vector<Command> keys = {
       {.name = "key list",

@@ -14,7 +14,10 @@ std::vector<Command> commands() {
   add(upload_commands());
   add(download_commands());
   add(artifact_commands());
+  add(edit_commands());
+  add(whoami_commands());
   add(login_commands());
+  add(account_commands());
   add(share_commands());
   add(place_commands());
   add(team_commands());
@@ -52,6 +55,8 @@ std::vector<CommandGroup> command_groups() {
       {"keys", "The master keys that seal every stored secret."},
       {"kv", "Read and change the key-value store of a running daemon."},
       {"share", "Links that open one artifact to whoever has them."},
+      {"totp", "Your second factor for sign-ins by password."},
+      {"session", "Where you are signed in."},
       {"server", "Choose among the servers that somebody has signed in at."},
       {"api-key", "Set, verify or clear the API key that this machine uses."},
       {"admin", "Manage organizations, users and keys of a running daemon."},

@@ -6,15 +6,17 @@
 
 namespace kvcs::cli {
 
+std::vector<Command> account_commands();   // cmd_account.cc: totp, password, session
 std::vector<Command> people_commands();    // cmd_people.cc: admin people, setup-link
 std::vector<Command> admin_commands();     // cmd_admin.cc: admin org, user, key
 std::vector<Command> admin_ai_commands();  // cmd_admin_ai.cc: admin usage, prices, jobs, audit
 std::vector<Command> admin_provider_commands();  // cmd_admin_provider.cc; within admin_ai_commands
-std::vector<Command> artifact_commands();   // cmd_artifacts.cc: list, delete, quota, whoami, …
-std::vector<Command> benchmark_commands();  // cmd_benchmark.cc
-std::vector<Command> download_commands();   // cmd_download.cc
-std::vector<Command> export_commands();     // cmd_export.cc
-std::vector<Command> gateway_commands();    // cmd_gateway.cc: provider, tenant, token, call, …
+std::vector<Command> artifact_commands();        // cmd_artifacts.cc: list, delete, quota
+std::vector<Command> benchmark_commands();       // cmd_benchmark.cc
+std::vector<Command> download_commands();        // cmd_download.cc
+std::vector<Command> edit_commands();            // cmd_edit.cc
+std::vector<Command> export_commands();          // cmd_export.cc
+std::vector<Command> gateway_commands();  // cmd_gateway.cc: provider, tenant, token, call, …
 std::vector<Command> gateway_account_commands();  // cmd_gateway_account.cc
 std::vector<Command> import_commands();           // cmd_import.cc
 std::vector<Command> inspect_commands();          // cmd_inspect.cc
@@ -34,5 +36,6 @@ std::vector<Command> team_commands();     // cmd_team.cc: member, key
 std::vector<Command> upload_commands();   // cmd_upload.cc
 std::vector<Command> verify_commands();   // cmd_verify.cc
 std::vector<Command> version_commands();  // cmd_version.cc
+std::vector<Command> whoami_commands();   // cmd_whoami.cc: whoami, api-key
 
 }  // namespace kvcs::cli

@@ -11,7 +11,8 @@ namespace {
 // Ids and slugs that are shown when what was typed is none of them.
 constexpr size_t kShownMax = 20;
 
-// The item whose id, or whose `name_member`, is what was typed.
+}  // namespace
+
 Result<std::string> find_called(const Json& list, const char* what, const char* id_member,
                                 const char* name_member, std::string_view called) {
   std::string known;
@@ -25,8 +26,6 @@ Result<std::string> find_called(const Json& list, const char* what, const char* 
   return not_found("There is no " + std::string(what) + " '" + printable(called, kShownName) +
                    "'; there is: " + (known.empty() ? "none" : known) + ".");
 }
-
-}  // namespace
 
 Option org_option() {
   return {.name = "--org",

@@ -15,6 +15,10 @@ Option org_option();  // "--org", whose organization is asked instead of the act
 // The list `member` of an answer that has no pages.
 Result<Json> read_list(ApiClient& api, const std::string& path, const std::string& member);
 
+// The id in `id_member` of the item whose id, or whose `name_member`, is `called`. NotFound, with
+// what there is.
+Result<std::string> find_called(const Json& list, const char* what, const char* id_member,
+                                const char* name_member, std::string_view called);
 // The id of what is called so: by its id or its slug, of a member also by the address, or "me".
 // NotFound, with what there is.
 Result<std::string> find_organization(ApiClient& api, std::string_view called);

@@ -5,9 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <iostream>
 #include <map>
-#include <sstream>
 
 #include "cli/cli_desk.h"
 #include "cli/confirm.h"
@@ -15,6 +13,7 @@
 using namespace kvcs;
 using namespace kvcs::cli;
 using kvcs::test::CliDesk;
+using kvcs::test::Stdin;
 using kvcs::test::Words;
 
 namespace {
@@ -24,22 +23,6 @@ Invocation given(const std::map<std::string, Words>& options) {
   for (const auto& [name, values] : options) in.set(name, values);
   return in;
 }
-
-// What somebody types into the command.
-class Stdin final {
- public:
-  explicit Stdin(const std::string& text) : typed_(text), before_(std::cin.rdbuf(typed_.rdbuf())) {}
-  ~Stdin() {
-    std::cin.rdbuf(before_);
-    std::cin.clear();
-  }
-  Stdin(const Stdin&) = delete;
-  Stdin& operator=(const Stdin&) = delete;
-
- private:
-  std::istringstream typed_;
-  std::streambuf* before_;
-};
 
 struct Paper {
   explicit Paper(Console::Mode mode = {})

@@ -3,9 +3,13 @@
 // comes, also what no daemon answers.
 #pragma once
 #include <catch2/catch.hpp>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <deque>
 #include <fstream>
+#include <iostream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -18,6 +22,32 @@
 #include "support/temp_dir.h"
 
 namespace kvcs::test {
+
+// What somebody pipes into the command; no terminal is there to be asked, wherever the tests run.
+class Stdin final {
+ public:
+  explicit Stdin(const std::string& text)
+      : piped_(text),
+        before_(std::cin.rdbuf(piped_.rdbuf())),
+        descriptor_(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)) {
+    const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    REQUIRE(::dup2(nothing, STDIN_FILENO) == STDIN_FILENO);
+    ::close(nothing);
+  }
+  ~Stdin() {
+    std::cin.rdbuf(before_);
+    std::cin.clear();
+    ::dup2(descriptor_, STDIN_FILENO);
+    ::close(descriptor_);
+  }
+  Stdin(const Stdin&) = delete;
+  Stdin& operator=(const Stdin&) = delete;
+
+ private:
+  std::istringstream piped_;
+  std::streambuf* const before_;
+  const int descriptor_;
+};
 
 struct CliAnswer {
   std::string body = "{}";

@@ -92,7 +92,15 @@ TEST_CASE("login: a person confirms a code elsewhere, and commands are let in fr
     CHECK(desk.run({"quota", "--json"}) == 0);
     CHECK(desk.has_bearer("kv_first"));
   }
+  desk.answer({kMe});
+  CHECK(desk.run({"whoami"}) == 0);
+  CHECK(desk.out.find("Signed in as   Ada <ada@example.com>\n") != std::string::npos);
+  CHECK(desk.out.find("kvcs org use") != std::string::npos);
+  CHECK(desk.run({"api-key", "verify"}) == 1);
+  CHECK(desk.error.find("commands use a login") != std::string::npos);
+  CHECK(desk.requests().empty());
   CHECK(desk.run({"logout"}) == 0);
+  CHECK(desk.error == "Signed out at " + desk.here + ".\n");
   CHECK(desk.requests() == Words{"POST /auth/logout"});
   CHECK(read_logins()->empty());
   CHECK(desk.run({"list"}) == 1);
@@ -126,6 +134,57 @@ TEST_CASE("login: through the issuer that the server names for command lines", "
   desk.answer({desk.offer(R"(,"revocation_endpoint":")" + desk.here + R"(/revoke")")});
   CHECK(desk.run({"logout"}) == 0);
   CHECK(desk.requests().back() == "POST /revoke client_id=cli&token=refresh-2");
+}
+
+TEST_CASE("login: a key that goes before it is named, with how to leave it out",
+          "[contract][cli]") {
+  LoginDesk desk;
+  const CliAnswer refused{R"({"error":"This door needs somebody who has signed in."})",
+                          "403 Forbidden"};
+  const auto told = [&](const Words& words) {
+    desk.answer({refused});
+    CHECK(desk.run(words) == 1);
+    INFO(desk.error);
+    return [&desk](const std::string& part) { return desk.error.find(part) != std::string::npos; };
+  };
+  {
+    const Env key("KVCS_API_KEY", "kv_key-1"), other("KVCDN_API_KEY", "kv_key-2");
+    const auto says = told({"org", "list"});
+    CHECK(says("Run `kvcs login`."));
+    CHECK(says("`env -u KVCS_API_KEY -u KVCDN_API_KEY kvcs …`"));
+    REQUIRE(keep_login(desk.login(600)).ok());
+    CHECK_FALSE(told({"org", "list"})("Run `kvcs login`."));
+    desk.answer({{R"({"error":"unknown"})", "401 Unauthorized"}});
+    CHECK(desk.run({"list"}) == 1);
+    CHECK(desk.error.find("env -u KVCS_API_KEY") != std::string::npos);
+  }
+  REQUIRE(desk.run({"api-key", "set", "kv_" + std::string(64, 'a')}) == 0);
+  CHECK(told({"org", "list"})("`kvcs api-key clear` forgets it"));
+}
+
+TEST_CASE("login: where there is a desktop the address opens, with the code in it",
+          "[contract][cli]") {
+  LoginDesk desk;
+  const std::string seen = desk.folder.file("seen");
+  std::filesystem::create_directory(desk.folder.file("bin"));
+  ::mkfifo(seen.c_str(), 0600);
+  desk.write("bin/xdg-open", "#!/bin/sh\nprintf %s \"$1\" > '" + seen + "'\n");
+  std::filesystem::permissions(desk.folder.file("bin/xdg-open"), std::filesystem::perms::owner_all);
+  const Env screen("DISPLAY", ":9"), path("PATH", desk.folder.file("bin"));
+  std::string opened;
+  std::thread reader([&] {
+    std::ifstream from(seen);  // Waits for the one who writes.
+    std::getline(from, opened);
+  });
+  desk.answer({{R"({"providers":[]})"},
+               {R"({"device_code":"d1","user_code":"WDJB-MJHT","verification_uri":"http://h/d",)"
+                R"("verification_uri_complete":"http://h/d?user_code=WDJB-MJHT","interval":1})"},
+               {R"({"access_token":"ks_1","token_type":"Bearer"})"},
+               kMe});
+  CHECK(desk.run({"login"}) == 0);
+  reader.join();
+  CHECK(opened == "http://h/d?user_code=WDJB-MJHT");
+  CHECK(desk.error.find("It opens in your browser") != std::string::npos);
 }
 
 TEST_CASE("login: who is refused, late, or no server is told in words", "[contract][cli]") {
@@ -222,6 +281,7 @@ TEST_CASE("login: a token goes to its own server, and a stored key too", "[contr
   const Env config("XDG_CONFIG_HOME", desk.folder.file("config"));
   const Env no_key("KVCS_API_KEY", std::nullopt), no_url("KVCS_API_URL", std::nullopt);
   REQUIRE(desk.run({"server", "use", desk.here + "/"}) == 0);
+  CHECK(desk.error == "Commands ask " + desk.here + " from now on.\n");
   REQUIRE(keep_login(desk.login(600)).ok());
   CHECK(desk.run({"server", "list", "--json"}) == 0);
   CHECK(parse_json(desk.out)->at(0).at("current") == true);

@@ -4,6 +4,7 @@
 #include "cli/cli_desk.h"
 
 using namespace kvcs;
+using kvcs::test::CliAnswer;
 using kvcs::test::CliDesk;
 using kvcs::test::Env;
 using kvcs::test::Words;
@@ -66,6 +67,11 @@ TEST_CASE("own commands: projects and members by what people call them", "[unit]
   CHECK(desk.run({"project", "delete", "default", "--force", "--yes"}) == 0);
   CHECK(desk.requests() == Words{"GET /api/v1/me", "GET /api/v1/organizations/o1/projects",
                                  "DELETE /api/v1/organizations/o1/projects/p1?force=true"});
+  // Nobody is asked about what is only shown.
+  desk.answer({{R"({"organization_id":"o1"})"}, {kProjects}, {R"({"artifacts":3})"}});
+  CHECK(desk.run({"project", "delete", "default", "--dry-run"}) == 0);
+  CHECK(desk.requests().back() == "DELETE /api/v1/organizations/o1/projects/p1?dry_run=true");
+  CHECK(desk.out == "artifacts  3\n");
   desk.answer({{R"({"organization_id":null})"}});
   CHECK(desk.run({"project", "delete", "default", "--yes"}) == 1);
   CHECK(desk.error.find("--org") != std::string::npos);
@@ -81,6 +87,75 @@ TEST_CASE("own commands: projects and members by what people call them", "[unit]
   CHECK(desk.run({"member", "invite", "--email", "g@example.com"}) == 0);
   CHECK(desk.requests() ==
         Words{R"(POST /api/v1/invitations {"role":"member","email":"g@example.com"})"});
+}
+
+TEST_CASE("own commands: invitations are listed, sent again and withdrawn", "[unit][cli]") {
+  const CliAnswer open{R"({"invitations":[{"invitation_id":"i1","email":"grace@example.com",)"
+                       R"("role":"member","created_at":"2030-01-01T00:00:00.000Z"},)"
+                       R"({"invitation_id":"i2","email":null,"role":"viewer"}]})"};
+  CliDesk desk;
+  desk.answer({open});
+  CHECK(desk.run({"member", "invitations"}) == 0);
+  CHECK(desk.requests() == Words{"GET /api/v1/invitations"});
+  CHECK(desk.out.find("grace@example.com") != std::string::npos);
+  desk.answer({open});
+  CHECK(desk.run({"member", "withdraw", "Grace@example.com"}) == 0);
+  CHECK(desk.requests() == Words{"GET /api/v1/invitations", "DELETE /api/v1/invitations/i1"});
+  desk.answer({{kOrgs}, open, {R"({"url":"http://h/#/invitation?token=t"})"}});
+  CHECK(desk.run({"member", "resend", "i2", "--org", "acme"}) == 0);
+  CHECK(desk.requests().back() == "POST /api/v1/organizations/o1/invitations/i2/resend {}");
+  CHECK(desk.out.find("http://h/#/invitation?token=t") != std::string::npos);
+  desk.answer({open});
+  CHECK(desk.run({"member", "withdraw", "nobody@example.com"}) == 1);
+  CHECK(desk.requests().size() == 1);
+  CHECK(desk.error.find("grace@example.com") != std::string::npos);
+}
+
+TEST_CASE("own commands: a rotated key says when the old one ends", "[unit][cli]") {
+  CliDesk desk;
+  const CliAnswer works{
+      R"({"id":"k1","api_key":"kv_new","hint":"kv_new","overlap_s":60,)"
+      R"("previous":{"hint":"kv_old…","expires_at":"2030-01-01T00:00:00.000Z"}})"};
+  desk.answer({works});
+  CHECK(desk.run({"key", "rotate", "k1"}) == 0);
+  CHECK(desk.out.find("kv_old… works until 2030-01-01T00:00:00.000Z") != std::string::npos);
+  CHECK(desk.out.find("overlap_s") == std::string::npos);
+  desk.answer({{R"({"id":"k1","api_key":"kv_new","hint":"kv_new","overlap_s":0})"}});
+  CHECK(desk.run({"key", "rotate", "k1", "--overlap-s", "0"}) == 0);
+  CHECK(desk.out.find("refused from now on") != std::string::npos);
+  desk.answer({works});
+  CHECK(desk.run({"key", "rotate", "k1", "--json"}) == 0);
+  CHECK(desk.out.find(R"("previous")") != std::string::npos);
+}
+
+TEST_CASE("own commands: the plan, and who gives more", "[unit][cli]") {
+  const CliAnswer use{R"({"plan":"free","projects":{"used":1,"allowed":3},)"
+                      R"("storage_bytes":{"used":1048576,"allowed":null},)"
+                      R"("ai_usd":{"used":0.5,"allowed":10}})"};
+  CliDesk desk;
+  desk.answer({use,
+               {R"({"plans":[{"name":"free","stripe_prices":[]},)"
+                R"({"name":"pro","stripe_prices":["price_1"]}]})"}});
+  CHECK(desk.run({"org", "plan"}) == 0);
+  CHECK(desk.requests() == Words{"GET /api/v1/usage", "GET /api/v1/plans"});
+  CHECK(desk.out.find("Plan: free\n") == 0);
+  CHECK(desk.out.find("no limit") != std::string::npos);
+  CHECK(desk.out.find("0.5") != std::string::npos);
+  CHECK(desk.error.find("An owner can buy pro") != std::string::npos);
+  desk.answer({use, {R"({"plans":[]})"}});
+  CHECK(desk.run({"org", "plan"}) == 0);
+  CHECK(desk.error.find("kvcs admin org plan") != std::string::npos);
+  // A key may see what is used, and not which plans there are.
+  desk.answer({use, {R"({"error":"no"})", "403 Forbidden"}});
+  CHECK(desk.run({"org", "plan"}) == 0);
+  CHECK(desk.error.empty());
+  desk.answer({{R"({"kind":"checkout","url":"https://pay/x"})"}});
+  CHECK(desk.run({"org", "upgrade", "pro", "-q"}) == 0);
+  CHECK(desk.requests() == Words{R"(POST /api/v1/billing/checkout {"plan":"pro"})"});
+  CHECK(desk.out == "https://pay/x\n");
+  desk.answer({use});
+  CHECK(desk.run({"org", "plan", "--json"}) == 0);
+  CHECK(desk.requests().size() == 1);
 }
 
 TEST_CASE("own commands: keys of projects and of the organization", "[unit][cli]") {

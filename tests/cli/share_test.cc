@@ -40,8 +40,11 @@ TEST_CASE("share: create asks for what was said, and prints the link", "[unit][c
 
 TEST_CASE("share: list and delete", "[unit][cli]") {
   CliDesk desk;
-  desk.answer({{R"({"shares":[{"share_id":"s\u001b[31m","downloads":4,"downloads_max":null}]})"}});
+  desk.answer({{R"({"shares":[{"share_id":"s\u001b[31m","downloads":4,"downloads_max":null},)"
+                R"({"share_id":"t","state":"used_up"},{"share_id":"u","state":"ended"}]})"}});
   CHECK(desk.run({"share", "list", kId}) == 0);
+  CHECK(desk.out.find(" used up ") != std::string::npos);
+  CHECK(desk.out.find(" ended ") != std::string::npos);
   CHECK(desk.requests() == Words{"GET " + kShares});
   CHECK(desk.out.find("DOWNLOADS") != std::string::npos);
   CHECK(desk.out.find('\x1b') == std::string::npos);
@@ -66,6 +69,13 @@ TEST_CASE("upload and list: description, tags and words", "[unit][cli]") {
   const Json body = parse_json(asked.substr(asked.find('{'))).value();
   CHECK(body["description"] == "What it is.");
   CHECK(body["tags"] == Json{"a", "b c"});
+  desk.answer({{R"({"artifacts":[{"artifact_id":"a","status":"pending"}]})"}});
+  CHECK(desk.run({"list", "--status", "all"}) == 0);
+  CHECK(desk.out.find("STATUS") != std::string::npos);
+  CHECK(desk.out.find("pending") != std::string::npos);
+  desk.answer({{R"({"artifacts":[{"artifact_id":"a","status":"pending"}]})"}});
+  CHECK(desk.run({"list", "--status", "all", "--json"}) == 0);
+  CHECK(parse_json(desk.out)->at(0).at("status") == "pending");
   desk.answer({{R"({"artifacts":[]})"}});
   CHECK(desk.run({"list", "--find", "two words"}) == 0);
   CHECK(desk.requests() == Words{"GET /api/v1/artifacts?shape=single&q=two%20words"});

@@ -14,6 +14,7 @@
 #include "base/crypto.h"
 #include "cli/api_client.h"
 #include "cli/cli.h"
+#include "cli/cli_desk.h"
 #include "cli/commands.h"
 #include "kvfile/kvfile.h"
 #include "support/command.h"
@@ -181,6 +182,59 @@ TEST_CASE("download --tokens brings what slice would cut, and goes on where it s
   CHECK_FALSE(std::filesystem::exists(d.folder.file("none.kv")));
 }
 
+TEST_CASE("download of a link checks the digest, goes on, and sends no key",
+          "[cli][transfer][unit]") {
+  Desk d;
+  const std::string path = d.make_file("context.kv"), bytes = d.read("context.kv");
+  REQUIRE(d.run({"upload", path, "--name", "Our Plan", "--json"}) == 0);
+  const std::string id = d.json()["artifact_id"];
+  const auto link = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"share", "create", id, "-q"});
+    REQUIRE(d.run(more) == 0);
+    return d.out.substr(0, d.out.size() - 1);
+  };
+  const std::string once = link({"--downloads-max", "1"});
+  // Nobody has signed in here, and the key is another server's.
+  const Env no_key("KVCS_API_KEY", "");
+  REQUIRE(d.run({"download", once, "-o", d.folder.path(), "--json"}) == 0);
+  CHECK(d.json()["path"] == d.folder.file("Our_Plan.kv"));
+  CHECK(d.json()["sha256"] == sha256_hex(bytes));
+  CHECK(d.read("Our_Plan.kv") == bytes);
+  CHECK(d.run({"download", once, "-o", d.folder.file("again.kv")}) == 1);
+  CHECK(d.error.find("used as often as it may be") != std::string::npos);
+  CHECK(d.run({"download", once + "x", "-o", d.folder.file("again.kv")}) == 1);
+  CHECK(d.error.find("no such link") != std::string::npos);
+  const std::string home = "http://127.0.0.1:" + std::to_string(d.app.port());
+  CHECK(d.run({"download", home + "/health", "-o", d.folder.file("again.kv")}) == 1);
+}
+
+TEST_CASE("download of a link with a password", "[cli][transfer][unit]") {
+  Desk d;
+  const std::string path = d.make_file("context.kv"), bytes = d.read("context.kv");
+  REQUIRE(d.run({"upload", path, "--json"}) == 0);
+  const std::string id = d.json()["artifact_id"];
+  std::ofstream(d.folder.file("right")) << "correct horse\n";
+  std::ofstream(d.folder.file("wrong")) << "another\n";
+  REQUIRE(d.run({"share", "create", id, "-q", "--password-file", d.folder.file("right")}) == 0);
+  const std::string link = d.out.substr(0, d.out.size() - 1);
+  const auto fetch = [&](const std::string& name, std::vector<std::string> more) {
+    more.insert(more.begin(), {"download", link, "-o", d.folder.file(name)});
+    return d.run(more);
+  };
+  {
+    const test::Stdin nobody("");
+    CHECK(fetch("a.kv", {}) == 1);
+  }
+  CHECK(d.error.find("--password-file") != std::string::npos);
+  CHECK(fetch("a.kv", {"--password-file", d.folder.file("wrong")}) == 1);
+  CHECK(d.error.find("is another one") != std::string::npos);
+  CHECK(fetch("a.kv", {"--password-file", d.folder.file("right")}) == 0);
+  CHECK(d.read("a.kv") == bytes);
+  CHECK(fetch("cut.kv", {"--password-file", d.folder.file("right"), "--tokens", "0:2"}) == 0);
+  CHECK(d.read("cut.kv").size() < bytes.size());
+  CHECK(d.run({"download", id, "--password-file", d.folder.file("right")}) == 1);
+}
+
 TEST_CASE("what is no .kv file is not uploaded", "[cli][transfer][unit]") {
   Desk d;
   std::ofstream(d.folder.file("no.kv")) << "not a cache";
@@ -220,6 +274,10 @@ TEST_CASE("quota, whoami and the key's three commands", "[cli][transfer][unit]")
   REQUIRE(d.run({"whoami", "--json"}) == 0);
   CHECK(d.json()["key_source"] == "environment");
   CHECK(d.out.find("kv_") == std::string::npos);
+  REQUIRE(d.run({"whoami"}) == 0);
+  CHECK(d.out.find("of a project (environment: KVCS_API_KEY)\n") != std::string::npos);
+  CHECK(d.out.find("Organization  default\n") != std::string::npos);
+  CHECK(d.out.find('{') == std::string::npos);
   CHECK(d.run({"api-key", "verify"}) == 0);
   CHECK(d.out.find("valid") != std::string::npos);
   REQUIRE(d.run({"api-key", "set", "kv_" + std::string(64, 'a')}) == 0);
@@ -230,6 +288,9 @@ TEST_CASE("quota, whoami and the key's three commands", "[cli][transfer][unit]")
     REQUIRE(d.run({"api-key", "verify", "--json"}) == 0);
     CHECK(d.json()["valid"] == false);
     REQUIRE(d.run({"api-key", "clear"}) == 0);
+    CHECK(d.run({"api-key", "verify"}) == 1);
+    CHECK(d.error.find("no API key to verify") != std::string::npos);
+    CHECK(d.error.find("kvcs api-key set") != std::string::npos);
     CHECK(d.run({"list"}) == 1);
     CHECK(d.error.find("KVCS_API_KEY") != std::string::npos);
   }

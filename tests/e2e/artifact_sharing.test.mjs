@@ -44,11 +44,12 @@ test('a link of the command line is used as often as it may be, also over a kill
   };
   assert.equal((await follow('wrong')).status, 401);
   assert.deepEqual(await follow('correct horse'), { status: 200, bytes: size });
+  assert.match((await daemon.cli('share', 'list', id)).stdout, new RegExp(`${share} +active `));
   await daemon.stop('SIGKILL');
   await daemon.start();
   assert.deepEqual(await follow('correct horse'), { status: 200, bytes: size });
   assert.equal((await follow('correct horse')).status, 410);
-  assert.match((await daemon.cli('share', 'list', id)).stdout, new RegExp(`${share}.* 2 +2 +`));
+  assert.match((await daemon.cli('share', 'list', id)).stdout, new RegExp(`${share} +used up .* 2 +2 +`));
   assert.equal((await daemon.cli('share', 'delete', id, share)).status, 0);
   assert.equal((await follow('correct horse')).status, 404);
   assert.ok(daemon.log.includes('/share/{token}') && !daemon.log.includes(url.split('/').at(-1)));

@@ -32,8 +32,10 @@ class Terminal {
   }
 
   // Resolves with {status, stdout, stderr}; `seen` is told of stderr as it comes.
-  run(args, seen = () => {}) {
-    const child = spawn(binary, args, { cwd: this.folder, env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
+  run(args, seen = () => {}, stdin = '') {
+    const child = spawn(binary, args, { cwd: this.folder, env: this.env, stdio: ['pipe', 'pipe', 'pipe'] });
+    child.stdin.on('error', () => {});
+    child.stdin.end(stdin);
     let [stdout, stderr] = ['', ''];
     child.stdout.on('data', (chunk) => { stdout += chunk; });
     child.stderr.on('data', (chunk) => {
@@ -70,14 +72,17 @@ class Terminal {
 // The person of the setup link, with a cookie.
 async function setUp(daemon) {
   const token = daemon.credentials.setup_url.split('token=')[1];
-  const begun = await fetch(`${daemon.url}/auth/setup`, { method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ token, email: 'ada@example.com', name: 'Ada', password }) });
-  assert.equal(begun.status, 201);
+  return signedIn(daemon, '/auth/setup', 201, { token, email: 'ada@example.com', name: 'Ada', password });
+}
+
+async function signedIn(daemon, path, status, body) {
+  const begun = await fetch(daemon.url + path, { method: 'POST',
+    headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  assert.equal(begun.status, status);
   const { csrf_token } = await begun.json();
   const headers = { cookie: begun.headers.get('set-cookie').split(';')[0], origin: daemon.url,
     'x-csrf-token': csrf_token, 'content-type': 'application/json' };
-  return (method, path, body) => fetch(daemon.url + path, { method, headers, body: body && JSON.stringify(body) });
+  return (method, route, sent) => fetch(daemon.url + route, { method, headers, body: sent && JSON.stringify(sent) });
 }
 
 test('by the server itself: a person confirms, and ends it where sessions are listed', async () => {
@@ -99,6 +104,11 @@ test('by the server itself: a person confirms, and ends it where sessions are li
     // The owner of the appliance is its operator.
     assert.equal((await terminal.json('admin', 'people'))[0].email, 'ada@example.com');
     writeFileSync(join(terminal.folder, 'some.bin'), 'bytes');
+    // The login goes on by the session that a new password begins.
+    const changed = await terminal.run(['password'], () => {}, `${password}\nanother violin under clouds\n`);
+    assert.equal(changed.status, 0, changed.stderr);
+    assert.equal((await terminal.json('session', 'list')).length, 1);
+    assert.match((await terminal.run(['whoami'])).stdout, /Signed in as +Ada <ada@example.com>\n/);
     const [server] = await terminal.json('server', 'list');
     assert.deepEqual([server.server, server.current], [daemon.url, true]);
     chmodSync(terminal.file, 0o644);
@@ -107,12 +117,14 @@ test('by the server itself: a person confirms, and ends it where sessions are li
     assert.match(refused.stderr, /chmod 600 /);
     chmodSync(terminal.file, 0o600);
     assert.deepEqual(await terminal.json('logout'), { server: daemon.url, signed_out: true, ended: true });
-    const { sessions } = await (await ada('GET', '/api/v1/me/sessions')).json();
+    const again = await signedIn(daemon, '/auth/login', 200,
+      { email: 'ada@example.com', password: 'another violin under clouds' });
+    const { sessions } = await (await again('GET', '/api/v1/me/sessions')).json();
     assert.equal(sessions.length, 1);
     assert.equal((await terminal.run(['list'])).status, 1);
     const denied = await terminal.run(['login'], (text) => {
       const code = text.match(/code (\S+)\n/)?.[1];
-      if (code) void ada('POST', `/auth/device/${code}`, { allow: false });
+      if (code) void again('POST', `/auth/device/${code}`, { allow: false });
     });
     assert.equal(denied.status, 1);
     assert.match(denied.stderr, /refused/);

@@ -2,7 +2,9 @@
 // things up again. Method: the real binary as daemon and as command, with the token of a session.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { join } from 'node:path';
 import { Daemon } from './daemon.mjs';
+import { totpCode } from './totp.mjs';
 
 const daemon = new Daemon();
 let token;
@@ -57,7 +59,11 @@ test('projects and their keys', async () => {
   const uses = (secret, ...args) =>
     daemon.cliWith({ env: { KVCS_API_KEY: secret } }, ...args);
   assert.equal((await uses(key.api_key, 'list')).status, 0);
+  const rotated = await ok('key', 'rotate', key.id, '--overlap-s', '3600');
+  assert.equal(rotated.previous.hint, key.hint);
+  assert.ok(Date.parse(rotated.previous.expires_at) > Date.now());
   const fresh = await ok('key', 'rotate', key.id, '--overlap-s', '0');
+  assert.equal(fresh.previous, undefined);
   assert.equal((await uses(key.api_key, 'list')).status, 1);
   assert.equal((await uses(fresh.api_key, 'list')).status, 0);
   assert.ok((await ok('key', 'list')).some((one) => one.id === key.id));
@@ -65,6 +71,9 @@ test('projects and their keys', async () => {
   assert.equal((await uses(fresh.api_key, 'list')).status, 1);
   await ok('project', 'rename', 'contexts', '--slug', 'texts');
   await ok('project', 'use', 'default');
+  const shown = await ok('project', 'delete', 'texts', '--dry-run');
+  assert.equal(shown.artifacts, 0);
+  assert.equal((await ok('project', 'list')).length, 2);
   await ok('project', 'delete', 'texts', '--yes');
   assert.equal((await ok('project', 'list')).length, 1);
 });
@@ -80,4 +89,78 @@ test('members: invited, given a role, taken out', async () => {
   await ok('member', 'remove', 'grace@example.com', '--yes');
   assert.equal((await ok('member', 'list')).length, 1);
   assert.equal((await cli('member', 'remove', 'me', '--yes')).status, 1);
+});
+
+test('invitations: listed, sent again, withdrawn', async () => {
+  const first = await ok('member', 'invite', '--email', 'new@example.com');
+  const [open] = await ok('member', 'invitations');
+  assert.equal(open.invitation_id, first.invitation_id);
+  const again = await ok('member', 'resend', 'new@example.com');
+  assert.notEqual(again.token, first.token);
+  await ok('member', 'withdraw', first.invitation_id);
+  assert.deepEqual(await ok('member', 'invitations'), []);
+});
+
+test('an artifact: edited, published and moved, by a slug', async () => {
+  await daemon.cli('sample', 'edited.kv');
+  const { artifact_id: id } = JSON.parse((await daemon.cli('upload', 'edited.kv', '--json')).stdout);
+  await ok('project', 'create', 'Law', '--slug', 'law');
+  const edited = await ok('edit', id, '--name', 'Annual report', '--tag', 'law', '--description', 'Of 2030.',
+    '--visibility', 'public', '--project', 'law');
+  assert.deepEqual([edited.name, edited.tags, edited.description, edited.visibility, edited.project],
+    ['Annual report', ['law'], 'Of 2030.', 'public', 'law']);
+  // A public URL is downloaded as a link is; no key is there to be sent.
+  const got = await daemon.cliWith({ env: { KVCS_API_KEY: '', HOME: join(daemon.folder, 'nobody') } },
+    'download', edited.public_url, '-o', 'public.kv', '--json');
+  assert.equal(got.status, 0, got.stderr);
+  assert.deepEqual((await ok('edit', id, '--no-tags')).tags, []);
+  const [row] = JSON.parse((await daemon.cli('list', '--status', 'all', '--json')).stdout).filter((one) => one.artifact_id === id);
+  assert.equal(row?.status ?? 'ready', 'ready');
+});
+
+test('the plan of the active organization', async () => {
+  const plan = await ok('org', 'plan');
+  assert.ok(plan.projects.used >= 1);
+  const shown = await daemon.cliWith({ env: { KVCS_TOKEN: token } }, 'org', 'plan');
+  assert.match(shown.stdout, /^Plan: \S+\nRESOURCE/);
+});
+
+test('after a rename every answer has the present slug', async () => {
+  await ok('org', 'rename', 'default', '--slug', 'present');
+  assert.equal(JSON.parse((await daemon.cli('whoami', '--json')).stdout).organization, 'present');
+  assert.match((await daemon.cliWith({ env: { KVCS_TOKEN: token } }, 'whoami')).stdout, /Organization +present \(owner\)/);
+  await ok('org', 'rename', 'present', '--slug', 'default');
+});
+
+test('a key where a person is needed, and nothing active: told in commands', async () => {
+  const refused = await daemon.cli('org', 'list');
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /`env -u KVCS_API_KEY kvcs …`/);
+  const invited = await ok('member', 'invite', '--email', 'alone@example.com', '--role', 'viewer');
+  const alone = await begin('/auth/register', { token: invited.token, password: 'correct horse battery staple' });
+  await ok('member', 'remove', 'alone@example.com', '--yes');
+  const nowhere = await daemon.cliWith({ env: { KVCS_TOKEN: alone } }, 'quota');
+  assert.equal(nowhere.status, 1);
+  assert.match(nowhere.stderr, /kvcs org use ORG/);
+});
+
+test('a second factor, sessions and a new password', async () => {
+  const { secret } = await ok('totp', 'on');
+  const { recovery_codes: codes } = await ok('totp', 'on', '--code', totpCode(secret));
+  assert.ok(codes.length > 1);
+  assert.match((await daemon.cliWith({ env: { KVCS_TOKEN: token } }, 'whoami')).stdout, /Second factor +on\n/);
+  assert.match((await cli('totp', 'on')).stderr, /kvcs totp off/);
+  await ok('totp', 'off', '--code', codes[0]);
+  const other = await begin('/auth/login', { email: 'ada@example.com', password: 'correct horse battery staple' });
+  const sessions = await ok('session', 'list');
+  const there = sessions.find((one) => !one.current);
+  await ok('session', 'end', there.session_id);
+  assert.equal((await daemon.cliWith({ env: { KVCS_TOKEN: other } }, 'org', 'list')).status, 1);
+  await ok('session', 'end', '--others');
+  assert.equal((await ok('session', 'list')).length, 1);
+  const changed = await daemon.cliWith({ env: { KVCS_TOKEN: token },
+    stdin: 'correct horse battery staple\nanother violin under clouds\n' }, 'password');
+  assert.equal(changed.status, 0, changed.stderr);
+  assert.equal((await cli('org', 'list')).status, 1);
+  assert.ok(await begin('/auth/login', { email: 'ada@example.com', password: 'another violin under clouds' }));
 });
