@@ -16,3 +16,6 @@ export { daysOf, rangeOf } from '../src/ui/DateRange';
 export * from '../src/ui/format';
 export { seenRows } from '../src/ui/window';
 export * as ui from '../src/ui';
+export { formatMinor } from '../src/pages/portal/format';
+export { wordsOfChange } from '../src/pages/portal/changes';
+export { rolesUpTo } from '../src/pages/portal/roles';

@@ -9,7 +9,10 @@ export const routes: PageRoute[] = [
   { path: '/reset', load: () => import('./ResetPage'), open: true },
   { path: '/forgot', load: () => import('./ForgotPage'), open: true },
   { path: '/device', load: () => import('./DevicePage'), open: true },
-  { path: '/account', load: () => import('./AccountPage') },
-  { path: '/account/security', load: () => import('./SecurityPage') },
-  { path: '/account/sessions', load: () => import('./SessionsPage') },
+  { path: '/organization', load: () => import('./MembersPage') },
+  { path: '/organization/projects', load: () => import('./ProjectsPage') },
+  { path: '/organization/keys', load: () => import('./KeysPage') },
+  { path: '/billing', load: () => import('./BillingPage') },
+  { path: '/organization/audit', load: () => import('./HistoryPage') },
+  { path: '/organization/settings', load: () => import('./SettingsPage') },
 ];

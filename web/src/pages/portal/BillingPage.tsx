@@ -1,0 +1,166 @@
+// What the organization may have and has, and what it pays for that.
+import { useState } from 'preact/hooks';
+import { api, ApiError, type Schema } from '../../api/client';
+import { invalidate, useAction, usePages, useQuery } from '../../api/query';
+import { isOwner, useMe } from '../../api/session';
+import {
+  Bytes, Button, type Column, Count, Dialog, Empty, ErrorBox, Meter, Money, Notice, Page, Pager, Section, Skeleton, State, Table, Time, toast,
+} from '../../ui';
+import { formatMinor } from './format';
+
+type Use = Schema<'PlanUse'>;
+type Plan = Schema<'Plan'>;
+type Subscription = Schema<'Subscription'>;
+const quotaPath = '/api/v1/quota';
+const subscriptionPath = '/api/v1/billing/subscription';
+
+function Uses({ use }: { use: Use }) {
+  const unlimited = <span class="muted">without a limit</span>;
+  const rows = [
+    { label: 'Artifacts', one: use.artifacts, show: (n: number) => <Count n={n} />, href: '#/artifacts' },
+    { label: 'Storage', one: use.storage_bytes, show: (n: number) => <Bytes bytes={n} />, href: '#/artifacts?sort=-size' },
+    { label: 'Projects', one: use.projects, show: (n: number) => <Count n={n} />, href: '#/organization/projects' },
+    { label: 'Members', one: use.members, show: (n: number) => <Count n={n} />, href: '#/organization' },
+    { label: 'Model providers this month', one: use.ai_usd, show: (n: number) => <Money usd={n} />, href: '#/ai' },
+    { label: 'Tool calls this month', one: use.gateway_calls, show: (n: number) => <Count n={n} />, href: '#/gateway' },
+  ];
+  return (
+    <ul class="plan-uses">
+      {rows.map(({ label, one, show, href }) => (
+        <li key={label}>
+          <a href={href}>{label}</a>
+          <Meter used={one.used} allowed={one.allowed} label={label}
+            text={<>{show(one.used)} {one.allowed === null ? unlimited : <>of {show(one.allowed)}</>}</>} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+// Another plan: the first one is bought at Stripe's page, a change is shown with its price before it is made.
+function Change({ plan, subscription, onClose }: { plan: Plan; subscription: Subscription; onClose: () => void }) {
+  const { data, error } = useQuery(`${subscriptionPath}#${plan.name}`, () =>
+    api.patch(subscriptionPath, { body: { plan: plan.name, preview: true } }));
+  const change = useAction(async () => {
+    const made = await api.patch(subscriptionPath, { body: { plan: plan.name, ...(data && { at: data.at }) } });
+    invalidate(subscriptionPath);
+    invalidate(quotaPath);
+    toast(made.waits_for_payment ? 'The change waits for its payment at Stripe.' : `The plan is ${plan.title} from now on.`);
+    onClose();
+  });
+  return (
+    <Dialog title={`Change to ${plan.title}`} onClose={onClose}>
+      {error ? <ErrorBox error={error} /> : !data ? <Skeleton /> : (
+        <p>{data.amount_due > 0
+          ? <>Stripe charges <b>{formatMinor(data.amount_due, data.currency)}</b> now, for the rest of the period.</>
+          : <>Nothing is charged now.</>} {subscription.plan !== null && <>The plan of now, {subscription.plan}, ends.</>}</p>
+      )}
+      {change.error && <ErrorBox error={change.error} />}
+      <div class="form-actions">
+        <Button kind="primary" disabled={!data} busy={change.busy} onClick={() => void change.run()}>Change the plan</Button>
+        <Button kind="quiet" onClick={onClose}>Cancel</Button>
+      </div>
+    </Dialog>
+  );
+}
+
+function Plans({ current, subscription }: { current: string; subscription: Subscription }) {
+  const [chosen, choose] = useState<Plan | null>(null);
+  const { data } = useQuery('/api/v1/plans', (signal) => api.get('/api/v1/plans', { signal }));
+  const buy = useAction(async (plan: string) => {
+    const page = await api.post('/api/v1/billing/checkout', { body: { plan } });
+    location.assign(page.url);
+  });
+  const paid = subscription.status !== null && subscription.plan !== null;
+  const limit = (n: number | null, show: (n: number) => preact.ComponentChildren) => (n === null ? 'no limit' : show(n));
+  const columns: Column<Plan>[] = [
+    { key: 'title', label: 'Plan', cell: (one) => <>{one.title || one.name}{one.name === current && <> <State state="current" tone="good" /></>}</> },
+    { key: 'artifacts', label: 'Artifacts', align: 'right', cell: (one) => limit(one.limits.artifacts, (n) => <Count n={n} />) },
+    { key: 'storage', label: 'Storage', align: 'right', cell: (one) => limit(one.limits.storage_bytes, (n) => <Bytes bytes={n} />) },
+    { key: 'members', label: 'Members', align: 'right', cell: (one) => limit(one.limits.members, (n) => <Count n={n} />), narrow: 'hide' },
+    { key: 'ai', label: 'AI a month', align: 'right', cell: (one) => limit(one.limits.ai_budget_usd, (n) => <Money usd={n} />), narrow: 'hide' },
+    {
+      key: 'choose', label: '', align: 'right', narrow: 'end',
+      cell: (one) => one.name !== current && one.stripe_prices.length > 0 && (
+        <Button busy={buy.busy} onClick={() => (paid ? choose(one) : void buy.run(one.name))}>{paid ? 'Change to it' : 'Choose'}</Button>
+      ),
+    },
+  ];
+  return (
+    <Section title="Plans">
+      {buy.error && <ErrorBox error={buy.error} />}
+      <Table label="Plans" rows={data?.plans} columns={columns} idOf={(one) => one.name} />
+      {chosen && <Change plan={chosen} subscription={subscription} onClose={() => choose(null)} />}
+    </Section>
+  );
+}
+
+function Invoices() {
+  const pages = usePages<Schema<'Invoice'>>('/api/v1/billing/invoices', async (cursor, signal) => {
+    const page = await api.get('/api/v1/billing/invoices', { query: cursor === undefined ? {} : { cursor }, signal });
+    return { rows: page.invoices, next: page.cursor };
+  }, { idOf: (one) => one.id });
+  const columns: Column<Schema<'Invoice'>>[] = [
+    { key: 'number', label: 'Number', cell: (one) => (one.url ? <a href={one.url} rel="noreferrer" target="_blank">{one.number ?? one.id}</a> : one.number ?? one.id) },
+    { key: 'status', label: 'State', cell: (one) => <State state={one.status} />, narrow: 'sub' },
+    { key: 'total', label: 'Total', align: 'right', cell: (one) => formatMinor(one.total, one.currency), narrow: 'side' },
+    { key: 'due', label: 'Due', align: 'right', cell: (one) => formatMinor(one.amount_due - one.amount_paid, one.currency), narrow: 'hide' },
+    { key: 'at', label: 'Made', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'end' },
+    { key: 'pdf', label: '', align: 'right', cell: (one) => one.pdf && <a href={one.pdf} rel="noreferrer" target="_blank">PDF</a>, narrow: 'hide' },
+  ];
+  return (
+    <Section title="Invoices">
+      <Table label="Invoices" rows={pages.rows} columns={columns} idOf={(one) => one.id} error={pages.error} onRetry={pages.refresh}
+        empty={<Empty>Stripe has made no invoice yet.</Empty>} />
+      <Pager shown={pages.rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />
+    </Section>
+  );
+}
+
+function Paid({ current }: { current: string }) {
+  const { data, error, refresh } = useQuery(subscriptionPath, (signal) => api.get(subscriptionPath, { signal }));
+  const portal = useAction(async () => location.assign((await api.post('/api/v1/billing/portal')).url));
+  const cancel = useAction(async (cancels: boolean) => {
+    await (cancels ? api.post('/api/v1/billing/cancel') : api.delete('/api/v1/billing/cancel'));
+    invalidate(subscriptionPath);
+    toast(cancels ? 'The subscription ends with its period; nothing is deleted.' : 'The subscription goes on.');
+  });
+  if (error instanceof ApiError && error.status === 501) {
+    return <Notice>This appliance has no payments: an operator gives plans. Nothing is charged here.</Notice>;
+  }
+  if (error) return <ErrorBox error={error} onRetry={refresh} />;
+  if (!data) return <Skeleton />;
+  return (
+    <>
+      {data.status !== null && (
+        <Section title="Subscription" action={<Button busy={portal.busy} onClick={() => void portal.run()}>Cards and tax at Stripe</Button>}>
+          <p><State state={data.status} /> {data.cancels
+            ? <>It ends <Time at={data.current_period_end} />; then the default plan holds, and what there is stays readable.</>
+            : <>The period ends <Time at={data.current_period_end} /> and begins anew.</>}</p>
+          {(portal.error ?? cancel.error) && <ErrorBox error={portal.error ?? cancel.error} />}
+          <div class="form-actions">
+            <Button busy={cancel.busy} onClick={() => void cancel.run(!data.cancels)}>
+              {data.cancels ? 'Keep the subscription' : 'End it with the period'}</Button>
+          </div>
+        </Section>
+      )}
+      <Plans current={current} subscription={data} />
+      <Invoices />
+    </>
+  );
+}
+
+export default function BillingPage() {
+  const me = useMe();
+  const { data, error, refresh } = useQuery(quotaPath, (signal) => api.get(quotaPath, { signal }), { pollMs: 60_000 });
+  const use = data?.plan;
+  return (
+    <Page title="Plan and billing" state={use && <>The plan is {use.plan}; counts of the month are those of {use.month}, in UTC</>}>
+      {error && <ErrorBox error={error} onRetry={refresh} />}
+      {!data && !error && <Skeleton lines={6} />}
+      {use && <Uses use={use} />}
+      {me && isOwner(me) && use && <Paid current={use.plan} />}
+      {me && !isOwner(me) && <p class="muted">Owners see the subscription and its invoices.</p>}
+    </Page>
+  );
+}
