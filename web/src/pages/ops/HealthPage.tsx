@@ -1,0 +1,67 @@
+// How the daemon is, part by part, and whether it takes changes.
+import { api, type Schema } from '../../api/client';
+import { invalidate, useAction, useQuery } from '../../api/query';
+import { useMe } from '../../api/session';
+import { href } from '../../router';
+import {
+  Button, Code, type Column, Count, Duration, ErrorBox, Facts, Notice, Page, Section, Skeleton, State, Table, Time, toast,
+} from '../../ui';
+
+type Check = Schema<'HealthCheck'>;
+const columns: Column<Check>[] = [
+  { key: 'name', label: 'Part', cell: (one) => one.name },
+  { key: 'health', label: 'State', cell: (one) => <State state={one.health} />, narrow: 'side' },
+  { key: 'message', label: 'Words', cell: (one) => <span dir="auto">{one.message}</span>, narrow: 'sub' },
+  { key: 'took', label: 'Took', align: 'right', cell: (one) => <Duration ms={one.latency_us / 1000} />, narrow: 'hide' },
+];
+
+function Mode({ mode }: { mode: string }) {
+  const me = useMe();
+  const frozen = mode === 'frozen';
+  const change = useAction(async () => {
+    await api.put('/admin/system/mode', { body: { mode: frozen ? 'active' : 'frozen' } });
+    invalidate('/health');
+    toast(frozen ? 'The daemon takes calls again.' : 'The daemon is frozen: calls of agents and models are refused.');
+  });
+  return (
+    <Section title="System mode" note="Frozen, the gateways refuse every call, so that nothing is spent or sent; reading and administration go on.">
+      <p><State state={mode} tone={frozen ? 'warn' : 'good'} /></p>
+      {change.error && <ErrorBox error={change.error} />}
+      {me?.operator_role === 'owner' && (
+        <div class="form-actions"><Button kind={frozen ? 'primary' : 'danger'} busy={change.busy} onClick={() => void change.run()}>
+          {frozen ? 'Take calls again' : 'Freeze'}</Button></div>
+      )}
+    </Section>
+  );
+}
+
+export default function HealthPage() {
+  const health = useQuery('/health', async (signal) => {
+    // An unhealthy daemon says so with 503, and in the same words.
+    const response = await fetch(api.url('/health'), { cache: 'no-store', signal });
+    return await response.json() as Schema<'Health'>;
+  }, { pollMs: 5000 });
+  const checks = useQuery('/admin/health', (signal) => api.get('/admin/health', { signal }), { pollMs: 15_000 });
+  const { data } = health;
+  const warnings = checks.data?.warnings ?? [];
+  return (
+    <Page title="Health" state={data && <><State state={data.status} />, up for <Duration seconds={data.uptime_s} />; looked at <Time at={data.checked_at} /></>}>
+      {health.error && <ErrorBox error={health.error} onRetry={health.refresh} />}
+      {!data && !health.error && <Skeleton />}
+      {warnings.map((one) => <Notice key={one} tone="warn">{one}</Notice>)}
+      {data && (
+        <Facts facts={[
+          { label: 'Version', value: <Code text={data.version} chars={40} label="version" /> },
+          { label: 'Stuck', value: data.stuck.length === 0 ? 'nothing' : data.stuck.join(', '), href: href('/ops/jobs') },
+          { label: 'Tokens', value: <Count n={data.tokens.total} />, href: href('/gateway/accounts') },
+          { label: 'Expire soon', value: <Count n={data.tokens.expiring_soon} />, href: href('/gateway/accounts', { state: 'expiring' }) },
+          { label: 'Expired', value: <Count n={data.tokens.expired} />, href: href('/gateway/accounts', { state: 'expired' }) },
+        ]} />
+      )}
+      <Section title="Parts">
+        <Table label="Parts" rows={checks.data?.checks} columns={columns} idOf={(one) => one.name} error={checks.error} onRetry={checks.refresh} />
+      </Section>
+      {data && <Mode mode={data.mode} />}
+    </Page>
+  );
+}

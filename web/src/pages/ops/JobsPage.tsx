@@ -1,0 +1,50 @@
+// What the daemon does by itself, when it last did and how that went; each can be run now.
+import { api, type Schema } from '../../api/client';
+import { invalidate, useAction, useQuery } from '../../api/query';
+import { mayOperate, useMe } from '../../api/session';
+import { href } from '../../router';
+import { Button, type Column, Duration, ErrorBox, LinkButton, Page, State, Table, Time, toast } from '../../ui';
+
+type Job = Schema<'Job'>;
+const path = '/admin/jobs';
+
+export default function JobsPage() {
+  const me = useMe();
+  const { data, error, refresh } = useQuery(path, (signal) => api.get(path, { signal }), { pollMs: 5000 });
+  const start = useAction(async (job: string) => {
+    const { started } = await api.post('/admin/jobs/{job}/run', { path: { job } });
+    toast(started ? `${job} has begun.` : `${job} runs already.`);
+    invalidate(path);
+  });
+  const columns: Column<Job>[] = [
+    { key: 'job', label: 'Job', cell: (one) => one.job },
+    { key: 'schedule', label: 'When', cell: (one) => one.schedule, narrow: 'sub' },
+    {
+      key: 'result', label: 'Last run', narrow: 'side',
+      cell: (one) => (one.running ? <State state="running" tone="info" /> : one.last_result === '' ? <span class="muted">not yet</span>
+        : <State state={one.last_result} tone={one.last_result === 'ok' ? 'good' : 'bad'} />),
+    },
+    { key: 'at', label: 'Begun', cell: (one) => <Time at={one.last_started_at} />, narrow: 'hide' },
+    { key: 'took', label: 'Took', align: 'right', cell: (one) => <Duration ms={one.last_duration_ms} />, narrow: 'hide' },
+    { key: 'next', label: 'Next', align: 'right', cell: (one) => <Time at={one.next_at} missing="when asked" />, narrow: 'hide' },
+    {
+      key: 'failures', label: 'Failures', align: 'right', narrow: 'hide',
+      cell: (one) => <a href={href('/ops/runs', { job: one.job })}>{one.failures} of {one.runs}</a>,
+    },
+    {
+      key: 'run', label: '', align: 'right', narrow: 'end',
+      cell: (one) => me && mayOperate(me) && (
+        <Button kind="quiet" busy={start.busy} disabled={one.running} label={`Run ${one.job} now`} onClick={() => void start.run(one.job)}>
+          Run now</Button>
+      ),
+    },
+  ];
+  const failing = data?.jobs.filter((one) => one.last_result !== '' && one.last_result !== 'ok').length ?? 0;
+  return (
+    <Page title="Jobs" more={<LinkButton href={href('/ops/runs')}>Past runs</LinkButton>}
+      state={data && (failing === 0 ? `${data.jobs.length} jobs; the last run of each went well` : `${failing} of ${data.jobs.length} jobs failed last time`)}>
+      {start.error && <ErrorBox error={start.error} />}
+      <Table label="Jobs" rows={data?.jobs} columns={columns} idOf={(one) => one.job} error={error} onRetry={refresh} />
+    </Page>
+  );
+}

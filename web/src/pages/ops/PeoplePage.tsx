@@ -1,0 +1,96 @@
+// Everybody with an account on this appliance: operators among them, links for lost passwords.
+import { useState } from 'preact/hooks';
+import { api, type Schema, wordsOf } from '../../api/client';
+import { invalidate, useAction, usePages } from '../../api/query';
+import { useMe } from '../../api/session';
+import { useParam } from '../../router';
+import {
+  Badge, Button, type Column, Dialog, Empty, ErrorBox, FilterBar, Menu, Page, Pager, Secret, State, Table, Time, toast,
+} from '../../ui';
+
+type Person = Schema<'Person'>;
+type Role = NonNullable<Person['operator_role']>;
+const path = '/admin/people';
+const roles: (Role | null)[] = ['owner', 'admin', 'viewer', 'billing', null];
+
+async function change(person: Person, body: Schema<'PersonChange'>, text: string): Promise<void> {
+  try {
+    await api.patch('/admin/people/{person_id}', { path: { person_id: person.person_id }, body });
+    toast(text);
+  } catch (error) {
+    toast(wordsOf(error), { tone: 'bad' });
+  }
+  invalidate(path);
+}
+
+export default function PeoplePage() {
+  const me = useMe();
+  const [q] = useParam('q');
+  const [link, setLink] = useState<{ url: string; until: string; title: string } | null>(null);
+  const people = usePages<Person>(path, async (cursor, signal) => {
+    const page = await api.ask<Schema<'PersonPage'>>('get', path, { query: { limit: 100, cursor }, signal });
+    return { rows: page.data.people, next: page.data.cursor };
+  }, { idOf: (one) => one.person_id, pollMs: 30_000 });
+  const makeLink = useAction(async (person: Person | null) => {
+    if (person === null) {
+      const made = await api.post('/admin/setup-link');
+      setLink({ url: made.setup_url, until: made.expires_at, title: 'A link for another owner' });
+      return;
+    }
+    const made = await api.post('/admin/people/{person_id}/reset-link', { path: { person_id: person.person_id } });
+    setLink({ url: made.reset_url, until: made.expires_at, title: `A new password for ${person.name || person.email}` });
+  });
+  const unlock = async (person: Person) => {
+    try {
+      await api.delete('/admin/people/{person_id}/totp', { path: { person_id: person.person_id } });
+      toast(`${person.name || person.email} signs in without a second factor.`);
+    } catch (error) {
+      toast(wordsOf(error), { tone: 'bad' });
+    }
+  };
+  const owner = me?.operator_role === 'owner';
+  const columns: Column<Person>[] = [
+    { key: 'name', label: 'Name', cell: (one) => <span dir="auto">{one.name || one.email}{one.person_id === me?.person_id && <> <Badge>you</Badge></>}</span> },
+    { key: 'email', label: 'Address', cell: (one) => <span class="muted" dir="auto">{one.email}</span>, narrow: 'sub' },
+    { key: 'role', label: 'Operator', cell: (one) => one.operator_role && <Badge tone="info">{one.operator_role}</Badge>, narrow: 'side' },
+    { key: 'status', label: 'State', cell: (one) => <State state={one.status} />, narrow: 'hide' },
+    { key: 'since', label: 'Since', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'hide' },
+  ];
+  if (owner) {
+    columns.push({
+      key: 'change', label: '', align: 'right', narrow: 'end',
+      cell: (one) => (
+        <Menu label={`Change ${one.name || one.email}`} button="Change" kind="quiet" align="right" items={[
+          { label: 'Operator', heading: true },
+          ...roles.map((role) => ({
+            label: role ?? 'none', chosen: role === (one.operator_role ?? null),
+            run: () => void change(one, { operator_role: role }, role === null ? 'No operator any more.' : `Operator with role ${role}.`),
+          })),
+          { label: 'Make a link for a new password', run: () => void makeLink.run(one) },
+          { label: 'Take the second factor off', run: () => void unlock(one) },
+          one.status === 'active'
+            ? { label: 'Suspend', danger: true, run: () => void change(one, { status: 'suspended' }, 'Suspended; the sessions have ended.') }
+            : { label: 'Let in again', run: () => void change(one, { status: 'active' }, 'May sign in again.') },
+        ]} />
+      ),
+    });
+  }
+  const words = q.toLocaleLowerCase();
+  const rows = people.rows?.filter((one) => `${one.name} ${one.email}`.toLocaleLowerCase().includes(words));
+  const operators = people.rows?.filter((one) => one.operator_role).length ?? 0;
+  return (
+    <Page title="People" state={people.rows && <>{people.rows.length}{people.hasMore && '+'} people, {operators} of them operators</>}
+      action={owner && <Button kind="primary" busy={makeLink.busy} onClick={() => void makeLink.run(null)}>Invite an owner</Button>}>
+      {makeLink.error && <ErrorBox error={makeLink.error} />}
+      {(people.rows?.length ?? 0) > 8 && <FilterBar search="q" placeholder="Filter by name or address" />}
+      <Table label="People" rows={rows} columns={columns} idOf={(one) => one.person_id} error={people.error} onRetry={people.refresh}
+        empty={<Empty command="kvcs admin people list">Nobody fits this filter.</Empty>} />
+      <Pager shown={rows?.length ?? 0} hasMore={people.hasMore} busy={people.busy} onMore={people.more} />
+      {link && (
+        <Dialog title={link.title} onClose={() => setLink(null)}>
+          <Secret label="The link" text={link.url}>Send it to this person alone; it works once, until <Time at={link.until} />.</Secret>
+        </Dialog>
+      )}
+    </Page>
+  );
+}
