@@ -2,4 +2,10 @@
 import type { PageRoute } from '../../areas';
 
 export const routes: PageRoute[] = [
+  { path: '/gateway', load: () => import('./AccountsPage') },
+  { path: '/gateway/catalogue', load: () => import('./CataloguePage') },
+  { path: '/gateway/console', load: () => import('./ConsolePage') },
+  { path: '/gateway/tenants', load: () => import('./TenantsPage') },
+  { path: '/gateway/schedules', load: () => import('./SchedulesPage') },
+  { path: '/gateway/briefings', load: () => import('./BriefingsPage') },
 ];

@@ -8,11 +8,11 @@ export const gateway: Area = {
   shows: (me) => isOperator(me) || mayManage(me),
   pages: [
     { path: '/gateway', label: 'Accounts' },
-    { path: '/gateway/catalogue', label: 'Catalogue' },
+    { path: '/gateway/catalogue', label: 'Catalogue', shows: isOperator },
     { path: '/gateway/console', label: 'Console' },
     { path: '/gateway/tenants', label: 'Tenants and tokens' },
     { path: '/gateway/schedules', label: 'Schedules', shows: isOperator },
-    { path: '/gateway/errors', label: 'Errors', shows: isOperator },
+    { path: '/ops/errors', label: 'Errors', shows: isOperator },
     { path: '/gateway/briefings', label: 'Briefings', shows: isOperator },
   ],
 };

@@ -1,0 +1,100 @@
+// A tenant's accounts at other services: their state, what comes next, and one click to mend them.
+import { useState } from 'preact/hooks';
+import { api, type Schema, wordsOf } from '../../api/client';
+import { invalidate, useQuery } from '../../api/query';
+import { href, useParam, useShortcut } from '../../router';
+import {
+  Button, type Column, Confirm, Empty, ErrorBox, FilterBar, Menu, Notice, Page, Skeleton, State, Table, Time, toast,
+} from '../../ui';
+import { ConnectDialog } from './ConnectDialog';
+import { ExpiryStrip } from './ExpiryStrip';
+import { NoTenant, TenantBar } from './TenantBar';
+import { useTenants } from './tenants';
+
+type Account = Schema<'Account'>;
+const accountPath = '/admin/tenants/{tenant}/providers/{provider}/accounts/{account}';
+const placeOf = (one: Account) => ({ tenant: one.tenant, provider: one.provider, account: one.account_id });
+const goodStates = ['active', 'valid', 'ok'];
+
+async function refreshNow(one: Account): Promise<void> {
+  try {
+    await api.post(`${accountPath}/refresh`, { path: placeOf(one) });
+    toast(`${one.provider}/${one.account_id} has a fresh token.`);
+  } catch (error) {
+    toast(wordsOf(error), { tone: 'bad' });
+  }
+  invalidate('/admin/tenants/');
+}
+
+function columnsOf(act: { connect: (one: Account) => void; remove: (one: Account) => void }): Column<Account>[] {
+  return [
+    { key: 'provider', label: 'Service', cell: (one) => <>{one.provider}{one.account_id !== 'default' && <span class="muted"> / {one.account_id}</span>}</> },
+    {
+      key: 'state', label: 'State', narrow: 'side',
+      cell: (one) => <State state={one.state} {...(goodStates.includes(one.state) && { tone: 'good' as const })} />,
+    },
+    { key: 'expires', label: 'Token expires', cell: (one) => <Time at={one.expires_at} missing="does not" />, narrow: 'sub' },
+    { key: 'next', label: 'Next refresh', cell: (one) => <Time at={one.next_attempt_at} />, narrow: 'hide' },
+    { key: 'used', label: 'Last used', cell: (one) => <Time at={one.last_used_at} missing="never" />, narrow: 'hide' },
+    { key: 'error', label: 'Last error', cell: (one) => one.last_error && <span class="clip tone-bad" dir="auto" title={one.last_error}>{one.last_error}</span>, narrow: 'hide' },
+    {
+      key: 'change', label: '', align: 'right', narrow: 'end',
+      cell: (one) => (
+        <Menu label={`Change ${one.provider}/${one.account_id}`} button="Change" kind="quiet" align="right" items={[
+          { label: 'Try a call', href: href('/gateway/console', { tenant: one.tenant, provider: one.provider, account: one.account_id }) },
+          { label: 'Refresh the token now', run: () => void refreshNow(one) },
+          { label: 'Connect anew', run: () => act.connect(one) },
+          { label: 'Remove', danger: true, run: () => act.remove(one) },
+        ]} />
+      ),
+    },
+  ];
+}
+
+export default function AccountsPage() {
+  const tenants = useTenants();
+  const [q] = useParam('q');
+  const [state] = useParam('state');
+  const [connecting, setConnecting] = useState<{ provider?: string; account?: string } | null>(null);
+  const [removed, setRemoved] = useState<Account | null>(null);
+  const tenant = tenants.chosen;
+  const { data, error, refresh } = useQuery(tenant === '' ? null : `/admin/tenants/${tenant}/accounts`,
+    (signal) => api.get('/admin/tenants/{tenant}/accounts', { path: { tenant }, signal }), { pollMs: 15_000 });
+  useShortcut('c', 'Connect an account', () => { if (tenant !== '') setConnecting({}); });
+  if (tenants.error && !tenants.all) return <Page title="Accounts"><ErrorBox error={tenants.error} onRetry={tenants.refresh} /></Page>;
+  if (!tenants.all) return <Page title="Accounts"><Skeleton lines={5} /></Page>;
+  if (tenants.all.length === 0) return <Page title="Accounts"><NoTenant /></Page>;
+  const words = q.toLocaleLowerCase();
+  const soon = Date.now() + 7 * 86_400_000;
+  const fits = (one: Account) => `${one.provider} ${one.account_id}`.toLocaleLowerCase().includes(words)
+    && (state === '' || (state === 'attention' ? !goodStates.includes(one.state)
+      : one.expires_at !== null && Date.parse(one.expires_at) < (state === 'expired' ? Date.now() : soon)));
+  const rows = data?.accounts.filter(fits);
+  const attention = data?.accounts.filter((one) => !goodStates.includes(one.state)).length ?? 0;
+  const connect = <Button kind="primary" onClick={() => setConnecting({})}>Connect an account</Button>;
+  return (
+    <Page title="Accounts" action={connect}
+      state={data && <>{data.accounts.length} accounts{attention > 0 && <>, <a href={href('/gateway', { tenant, state: 'attention' })}>{attention} need attention</a></>}</>}>
+      {data && data.accounts.length > 0 && <ExpiryStrip accounts={data.accounts} />}
+      <FilterBar search="q" placeholder="Filter by service or name" filters={[{
+        name: 'state', label: 'state', choices: [{ value: '', label: 'any' }, { value: 'attention', label: 'needs attention' },
+          { value: 'expiring', label: 'expires within 7 days' }, { value: 'expired', label: 'expired' }],
+      }]}><TenantBar tenants={tenants} /></FilterBar>
+      {data?.truncated && <Notice tone="warn">There are more accounts than the daemon answers at once; filter by service with the API.</Notice>}
+      <Table label="Accounts" rows={rows} idOf={(one) => `${one.provider}/${one.account_id}`} error={error} onRetry={refresh}
+        columns={columnsOf({ connect: (one) => setConnecting({ provider: one.provider, account: one.account_id }), remove: setRemoved })}
+        empty={<Empty action={connect} command={`kvcs gateway connect ${tenant} github`}>No account fits. Agents of {tenant} call services through accounts that are connected here.</Empty>} />
+      {connecting && <ConnectDialog tenant={tenant} {...connecting} onClose={() => setConnecting(null)} />}
+      {removed && (
+        <Confirm title={`Remove ${removed.provider}/${removed.account_id}`} action="Remove" onClose={() => setRemoved(null)}
+          onConfirm={async () => {
+            const gone = await api.delete(accountPath, { path: placeOf(removed), query: { revoke: 'true' } });
+            invalidate('/admin/tenants/');
+            toast(gone.revoked ? 'Removed, and revoked at the service.' : 'Removed here. Whether the token still works at the service is not known: revoke it there.');
+          }}>
+          Its credential is deleted, and revoked at the service where the service has a way to. Calls with it fail from now on.
+        </Confirm>
+      )}
+    </Page>
+  );
+}

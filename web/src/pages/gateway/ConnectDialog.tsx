@@ -1,0 +1,94 @@
+// Makes an account at a service: by consenting on its own page, or with what is typed here.
+import { useState } from 'preact/hooks';
+import { api } from '../../api/client';
+import { invalidate, useAction } from '../../api/query';
+import { href } from '../../router';
+import { Button, Dialog, ErrorBox, Field, Form, LinkButton, Notice, Select, TextField, Time, toast, type Values } from '../../ui';
+import { fieldsOf, hasConsent, isReady, type Provider, useProviders } from './providers';
+
+function Consent({ tenant, provider, account }: { tenant: string; provider: Provider; account: string }) {
+  const [link, setLink] = useState<{ url: string; expires_at: string } | null>(null);
+  const begin = useAction(async () => {
+    // The window is opened by the click itself; browsers refuse one that is opened later.
+    const page = window.open('about:blank', '_blank');
+    try {
+      const made = await api.post('/admin/tenants/{tenant}/providers/{provider}/connect', {
+        path: { tenant, provider: provider.provider }, body: account === '' ? {} : { account_id: account },
+      });
+      setLink(made);
+      if (page) {
+        page.opener = null;
+        page.location.href = made.url;
+      }
+    } catch (error) {
+      page?.close();
+      throw error;
+    }
+  });
+  return (
+    <>
+      {begin.error && <ErrorBox error={begin.error} />}
+      {link ? (
+        <>
+          <p>Consent on the page that opened; the account then stands in the list. The link works until <Time at={link.expires_at} />.</p>
+          <LinkButton href={link.url}>Open it again</LinkButton>
+        </>
+      ) : (
+        <div class="form-actions">
+          <Button kind="primary" busy={begin.busy} onClick={() => void begin.run()}>Consent at {provider.display_name}</Button>
+        </div>
+      )}
+    </>
+  );
+}
+
+function bodyOf(provider: Provider, values: Values): Record<string, unknown> {
+  const filled = fieldsOf(provider.auth_type).map((one) => [one.name, values[one.name] ?? ''] as const).filter(([, value]) => value !== '');
+  return Object.fromEntries(filled.map(([name, value]) => [name, name === 'service_account' ? JSON.parse(value) as unknown : value]));
+}
+
+// `account` is given when an account that is there is connected anew.
+export function ConnectDialog({ tenant, provider: given, account: existing, onClose }: {
+  tenant: string; provider?: string | undefined; account?: string | undefined; onClose: () => void;
+}) {
+  const { data } = useProviders();
+  const [name, setName] = useState(given ?? '');
+  const [account, setAccount] = useState(existing ?? '');
+  const [typing, setTyping] = useState(false);
+  const provider = data?.find((one) => one.provider === name);
+  const byConsent = provider !== undefined && hasConsent(provider) && !typing;
+  return (
+    <Dialog title={existing ? `Connect ${existing} anew` : 'Connect an account'} onClose={onClose}>
+      <div class="form">
+        <Select name="provider" label="Service" value={name} onChange={setName} choices={[
+          { value: '', label: 'Choose…' }, ...(data ?? []).map((one) => ({ value: one.provider, label: one.display_name }))]} />
+        {!existing && (
+          <Field name="account" label="Name of the account" value={account} maxLength={64} spellcheck={false} placeholder="default"
+            hint="Left empty, it is “default”. Callers name it where there are several." onInput={(event) => setAccount(event.currentTarget.value)} />
+        )}
+      </div>
+      {provider && byConsent && !isReady(provider) && (
+        <Notice tone="warn">
+          {provider.display_name} does not know this appliance yet: an operator registers an application there and stores its id and secret,
+          {' '}<a href={href('/gateway/catalogue', { provider: provider.provider })}>as the catalogue says</a>.
+        </Notice>
+      )}
+      {provider && byConsent && <Consent tenant={tenant} provider={provider} account={account} />}
+      {provider && byConsent && <p class="small"><button type="button" class="button quiet" onClick={() => setTyping(true)}>Type a refresh token instead</button></p>}
+      {provider && !byConsent && (
+        <Form key={name} submit="Store the account" onCancel={onClose} onSubmit={async (values) => {
+          await api.put('/admin/tenants/{tenant}/providers/{provider}/accounts/{account}', {
+            path: { tenant, provider: provider.provider, account: account || 'default' }, body: bodyOf(provider, values),
+          });
+          invalidate('/admin/tenants/');
+          toast('The account is stored, sealed. Whether the service takes it shows its first call.');
+          onClose();
+        }}>
+          {fieldsOf(provider.auth_type).map((one) => (one.name === 'service_account'
+            ? <TextField key={one.name} name={one.name} label={one.label} required spellcheck={false} />
+            : <Field key={one.name} name={one.name} label={one.label} required={one.required} type={one.secret ? 'password' : 'text'} autocomplete="off" />))}
+        </Form>
+      )}
+    </Dialog>
+  );
+}

@@ -1,0 +1,16 @@
+// The next seven days, and how many tokens expire on each; those with a refresh token are renewed before.
+import { nextDays } from './strip';
+
+export function ExpiryStrip({ accounts }: { accounts: { provider: string; account_id: string; expires_at: string | null }[] }) {
+  const days = nextDays(accounts, Date.now());
+  return (
+    <ol class="strip" aria-label="Tokens that expire in the next seven days">
+      {days.map((day) => (
+        <li key={day.from} class={day.expiring.length > 0 ? 'some' : ''} title={day.expiring.join(', ')}>
+          <span class="muted small">{day.label}</span>
+          <b>{day.expiring.length === 0 ? '–' : day.expiring.length}</b>
+        </li>
+      ))}
+    </ol>
+  );
+}

@@ -1,0 +1,39 @@
+// Which tenant a page is about; and what to do while there is none.
+import { api } from '../../api/client';
+import { invalidate, useAction } from '../../api/query';
+import { useMe } from '../../api/session';
+import { href } from '../../router';
+import { Button, Empty, ErrorBox, LinkButton } from '../../ui';
+import { type Tenants, tenantsPath } from './tenants';
+
+export function TenantBar({ tenants }: { tenants: Tenants }) {
+  if ((tenants.all?.length ?? 0) < 2) return null;
+  return (
+    <label class="filter">
+      <span>tenant</span>
+      <select value={tenants.chosen} onChange={(event) => tenants.choose(event.currentTarget.value)}>
+        {tenants.all?.map((one) => <option key={one.tenant_id} value={one.tenant_id}>{one.name || one.tenant_id}</option>)}
+      </select>
+    </label>
+  );
+}
+
+// An organization calls other services once it is a tenant of the gateway.
+export function NoTenant() {
+  const me = useMe();
+  const slug = me?.organizations?.find((one) => one.organization_id === me.organization_id)?.slug ?? '';
+  const begin = useAction(async () => {
+    await api.put('/admin/tenants/{tenant}', { path: { tenant: slug }, body: {} });
+    invalidate(tenantsPath);
+  });
+  return (
+    <>
+      {begin.error && <ErrorBox error={begin.error} />}
+      <Empty command={`kvcs admin tenant put ${slug}`}
+        action={<><Button kind="primary" busy={begin.busy} onClick={() => void begin.run()}>Set {slug} up for the gateway</Button>{' '}
+          <LinkButton href={href('/gateway/catalogue')}>See what can be connected</LinkButton></>}>
+        Agents call other services through the gateway with accounts that stay here: they never see a credential.
+      </Empty>
+    </>
+  );
+}

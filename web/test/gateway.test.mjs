@@ -1,0 +1,43 @@
+// Goal: the console sends what was typed, shows the same call for an agent, and the strip counts what expires.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { loadBundle } from './bundle.mjs';
+
+const { callBody, callLines, fieldsOf, namesIn, nextDays, readQuery } = await loadBundle();
+const draft = { tenant: 'acme', provider: 'github', account: '', method: 'POST', path: '/repos', query: '', body: '', user: 'u' };
+
+test('a query is one name=value a line; a name that stands twice has a list', () => {
+  assert.deepEqual(readQuery('a=1\nb=two words\n\n a = 2&c'), { a: ['1', '2'], b: 'two words', c: '' });
+  assert.deepEqual(readQuery('q=x=y'), { q: 'x=y' });
+});
+
+test('a call carries what was typed, and nothing that was not', () => {
+  assert.deepEqual(callBody(draft), { path: '/repos', method: 'POST' });
+  assert.deepEqual(callBody({ ...draft, account: 'ci', body: '{"name":"x"}', query: 'a=1' }),
+    { path: '/repos', method: 'POST', account_id: 'ci', body: { name: 'x' }, query: { a: '1' } });
+  assert.throws(() => callBody({ ...draft, body: '{' }), /The body is not JSON/);
+  assert.deepEqual(callLines({ ...draft, body: '{' }, 'http://h/'), {});
+});
+
+test('the curl line means the same to a shell, whatever is in it', () => {
+  const said = 'it\'s "x" $HOME `id`';
+  const { curl } = callLines({ ...draft, body: JSON.stringify({ said }) }, 'http://127.0.0.1:1/');
+  const words = execFileSync('bash', ['-c', `curl() { printf '%s\\n' "$@"; }; ${curl}`], { env: {} }).toString().split('\n');
+  assert.equal(JSON.parse(words.find((one) => one.startsWith('{'))).body.said, said);
+});
+
+test('an account is made of what its service wants', () => {
+  assert.deepEqual(fieldsOf('basic').map((one) => one.name), ['username', 'password']);
+  assert.ok(fieldsOf('api_key_header').every((one) => one.secret));
+  assert.deepEqual(fieldsOf('none'), []);
+  assert.deepEqual(namesIn('/repos/{owner}/{repo}/issues'), ['owner', 'repo']);
+});
+
+test('tokens are counted on the day that they expire', () => {
+  const now = new Date(2026, 10, 30, 12).getTime();
+  const one = (expires_at) => ({ provider: 'p', account_id: 'a', expires_at });
+  const days = nextDays([one(null), one(new Date(now - 1000).toISOString()), one(new Date(now + 1000).toISOString()),
+    one(new Date(2026, 11, 3, 0).toISOString()), one(new Date(2026, 11, 7, 0).toISOString())], now);
+  assert.deepEqual(days.map((day) => day.expiring.length), [1, 0, 0, 1, 0, 0, 0]);
+});
