@@ -16,6 +16,5 @@ export { daysOf, rangeOf } from '../src/ui/DateRange';
 export * from '../src/ui/format';
 export { seenRows } from '../src/ui/window';
 export * as ui from '../src/ui';
-export { callBody, callLines, readQuery } from '../src/pages/gateway/call';
-export { fieldsOf, namesIn } from '../src/pages/gateway/providers';
-export { nextDays } from '../src/pages/gateway/strip';
+export { chatBody, chatLines, EventReader, readDelta } from '../src/pages/ai/stream';
+export { daySeries } from '../src/pages/ai/usage';

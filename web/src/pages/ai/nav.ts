@@ -9,7 +9,7 @@ export const ai: Area = {
     { path: '/ai', label: 'Usage' },
     { path: '/ai/requests', label: 'Requests', shows: isOperator },
     { path: '/ai/users', label: 'Users and keys', shows: (me) => isOperator(me) || mayManage(me) },
-    { path: '/ai/playground', label: 'Playground' },
+    { path: '/ai/playground', label: 'Playground', shows: (me) => isOperator(me) || mayManage(me) },
     { path: '/ai/prices', label: 'Prices', shows: isOperator },
     { path: '/ai/providers', label: 'Providers', shows: isOperator },
   ],

@@ -1,0 +1,119 @@
+// A chat with any model that a user may call, with what each answer cost and how long it took.
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { api, type Schema } from '../../api/client';
+import { useQuery } from '../../api/query';
+import { href, setParams, useParam } from '../../router';
+import { Button, Commands, Count, Duration, Empty, ErrorBox, Field, LinkButton, Money, Page, Section, Select, Skeleton, TextField } from '../../ui';
+import { type ChatAsk, chatLines } from './stream';
+import { type Turn, usePlayground } from './usePlayground';
+import { useUsers } from './users';
+
+function Figures({ turn }: { turn: Turn }) {
+  const { usage } = turn;
+  const seconds = turn.totalMs !== undefined && turn.firstMs !== undefined ? (turn.totalMs - turn.firstMs) / 1000 : 0;
+  return (
+    <p class="turn-figures muted small">
+      {usage && <a href={href('/ai/requests', { request_id: usage.request_id })}><Money usd={usage.cost_usd} /></a>}
+      {usage && <span><Count n={usage.input_tokens} /> in, <Count n={usage.output_tokens} /> out</span>}
+      {turn.firstMs !== undefined && <span>first word after <Duration ms={turn.firstMs} /></span>}
+      {turn.totalMs !== undefined && <span><Duration ms={turn.totalMs} /> in all</span>}
+      {usage && seconds > 0.2 && <span>{Math.round(usage.output_tokens / seconds)} tokens/s</span>}
+      {usage?.estimated && <span>estimated</span>}
+      {turn.stopped && <span>stopped by you</span>}
+    </p>
+  );
+}
+
+function Said({ turn, busy }: { turn: Turn; busy: boolean }) {
+  return (
+    <article class={`turn ${turn.role}`} aria-label={turn.role === 'user' ? 'You' : 'The model'}>
+      {turn.reasoning && <details><summary>Reasoning</summary><div class="turn-text muted" dir="auto">{turn.reasoning}</div></details>}
+      {turn.content !== '' && <div class="turn-text" dir="auto">{turn.content}</div>}
+      {busy && turn.content === '' && <p class="muted" role="status">Waiting for the first word</p>}
+      {turn.error !== undefined && <ErrorBox error={new Error(turn.error)} />}
+      {turn.role === 'assistant' && !busy && <Figures turn={turn} />}
+    </article>
+  );
+}
+
+// Loaded once a user is chosen: what may be called depends on the user.
+function useModels(user: string) {
+  return useQuery(user === '' ? null : `/v1/models#${user}`, async (signal) =>
+    (await api.ask<Schema<'ModelList'>>('get', '/v1/models', { headers: { 'x-kvcs-user': user }, signal })).data.data);
+}
+
+export default function PlaygroundPage() {
+  const users = useUsers();
+  const [asked] = useParam('user');
+  const [askedModel] = useParam('model');
+  const [text, setText] = useState('');
+  const [system, setSystem] = useState('');
+  const [temperature, setTemperature] = useState('');
+  const [maxTokens, setMaxTokens] = useState('');
+  const chat = usePlayground();
+  const end = useRef<HTMLDivElement>(null);
+  const user = asked || users.data?.[0]?.user_id || '';
+  const models = useModels(user);
+  const model = askedModel || models.data?.[0]?.id || '';
+  useEffect(() => { end.current?.scrollIntoView({ block: 'end' }); }, [chat.turns]);
+  if (users.error && !users.data) return <Page title="Playground"><ErrorBox error={users.error} onRetry={users.refresh} /></Page>;
+  if (!users.data) return <Page title="Playground"><Skeleton lines={5} /></Page>;
+  if (users.data.length === 0) {
+    return (
+      <Page title="Playground">
+        <Empty action={<LinkButton kind="primary" href={href('/ai/users', { create: '1' })}>Create a user</LinkButton>}
+          command="kvcs admin user create ada@example.com --limit 10">
+          Every call is a user's and is paid from that user's budget. Create one, and chat here.
+        </Empty>
+      </Page>
+    );
+  }
+  const ask: ChatAsk = { model, system, messages: [{ role: 'user', content: text || 'Hello' }], temperature, maxTokens };
+  const send = () => {
+    if (text.trim() === '' || model === '' || chat.busy) return;
+    void chat.send(ask, user, text);
+    setText('');
+  };
+  const spent = chat.turns.reduce((sum, one) => sum + (one.usage?.cost_usd ?? 0), 0);
+  return (
+    <Page title="Playground" state={chat.turns.length === 0 ? 'Calls here count like any others' : <>This chat has cost <Money usd={spent} /></>}
+      more={chat.turns.length > 0 && <Button kind="quiet" onClick={chat.clear}>New chat</Button>}>
+      <div class="playground">
+        <div class="chat">
+          <div class="turns" role="log" aria-live="polite" aria-busy={chat.busy}>
+            {chat.turns.map((turn, at) => <Said key={at} turn={turn} busy={chat.busy && at === chat.turns.length - 1} />)}
+            <div ref={end} />
+          </div>
+          <form class="say" onSubmit={(event) => { event.preventDefault(); send(); }}>
+            <label class="visually-hidden" for="say">Your message</label>
+            <textarea id="say" rows={3} value={text} placeholder="Say something" dir="auto" onInput={(event) => setText(event.currentTarget.value)}
+              onKeyDown={(event) => { if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); } }} />
+            <div class="form-actions">
+              {chat.busy ? <Button onClick={chat.stop}>Stop</Button> : <Button kind="primary" type="submit" disabled={text.trim() === '' || model === ''}>Send</Button>}
+              <span class="muted small">Enter sends, Shift-Enter breaks the line</span>
+            </div>
+          </form>
+        </div>
+        <div class="knobs form">
+          <Select name="user" label="Paid by" value={user} onChange={(to) => setParams({ user: to, model: null })}
+            choices={users.data.map((one) => ({ value: one.user_id, label: one.email || one.user_id }))} />
+          {models.error && <ErrorBox error={models.error} onRetry={models.refresh} />}
+          {models.data?.length === 0
+            ? <p class="field-error">This user can call no model. <a href={href('/ai/providers')}>Set a provider up</a>.</p>
+            : <Select name="model" label="Model" value={model} onChange={(to) => setParams({ model: to })}
+                choices={(models.data ?? []).map((one) => ({ value: one.id, label: one.id }))} />}
+          <TextField name="system" label="System text" rows={4} value={system} dir="auto" onInput={(event) => setSystem(event.currentTarget.value)} />
+          <Field name="temperature" label="Temperature" type="number" min={0} max={2} step={0.1} value={temperature} placeholder="the model's own"
+            onInput={(event) => setTemperature(event.currentTarget.value)} />
+          <Field name="max" label="Output, at most" type="number" min={1} step={1} value={maxTokens} placeholder="no bound of yours"
+            hint="Tokens. Less is reserved when there is a bound." onInput={(event) => setMaxTokens(event.currentTarget.value)} />
+        </div>
+      </div>
+      {model !== '' && (
+        <Section title="The same from a program" note="With a key of the user's.">
+          <Commands label="The call" ways={chatLines(ask, api.url('/'))} />
+        </Section>
+      )}
+    </Page>
+  );
+}

@@ -1,0 +1,109 @@
+// Calls of models as they come in, each with its cost, its times, and what was said where that is kept.
+import { api, ApiError, type Schema } from '../../api/client';
+import { usePages, useQuery } from '../../api/query';
+import { setParams, useParam, usePlace } from '../../router';
+import {
+  Code, type Column, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange,
+} from '../../ui';
+
+type Row = Schema<'UsageRow'>;
+const path = '/admin/usage/requests';
+const filters = ['request_id', 'org_id', 'user_id', 'key_id', 'model', 'provider', 'outcome'];
+const counts: (keyof Row)[] = ['input_tokens', 'cache_read_tokens', 'cache_write_5m_tokens', 'cache_write_1h_tokens', 'input_audio_tokens', 'input_image_tokens',
+  'output_tokens', 'reasoning_tokens', 'output_audio_tokens', 'output_image_tokens', 'web_searches', 'file_searches', 'code_sessions', 'images_made'];
+const stateOf = (row: Row) => <State state={String(row.status)} tone={row.status < 400 ? 'good' : 'bad'} />;
+
+function pretty(text: string): string {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+function Bodies({ id }: { id: string }) {
+  const { data, error } = useQuery(`/admin/ai/bodies/${id}`, (signal) => api.get('/admin/ai/bodies/{request_id}', { path: { request_id: id }, signal }));
+  if (error instanceof ApiError && [403, 404].includes(error.status)) {
+    return <p class="muted">What was said is not kept: an organization keeps it by <code>log_bodies</code>.</p>;
+  }
+  if (error) return <ErrorBox error={error} />;
+  if (!data) return <Skeleton />;
+  return (
+    <>
+      <Section title="Asked"><pre class="answer" tabIndex={0} aria-label="What was asked">{pretty(data.request)}</pre></Section>
+      <Section title="Answered"><pre class="answer" tabIndex={0} aria-label="What was answered">{pretty(data.response)}</pre></Section>
+    </>
+  );
+}
+
+function Detail({ row }: { row: Row }) {
+  return (
+    <Dialog title={row.model} side wide onClose={() => setParams({ row: null })}>
+      <Facts facts={[
+        { label: 'Cost', value: <Money usd={row.cost_usd} />, note: row.estimated ? 'estimated' : undefined },
+        { label: 'Reserved before', value: <Money usd={row.reserved_usd} /> },
+        { label: 'Status', value: stateOf(row) },
+        { label: 'First byte', value: <Duration ms={row.first_byte_ms} /> },
+        { label: 'In all', value: <Duration ms={row.total_ms} /> },
+        { label: 'When', value: <Time at={row.ts} /> },
+        ...counts.filter((name) => row[name] !== 0).map((name) => ({ label: name.replace(/_/g, ' '), value: <Count n={row[name] as number} /> })),
+        { label: 'Provider', value: row.provider },
+        { label: 'User', value: <Code text={row.user_id} />, href: `#/ai/users/${row.user_id}` },
+        { label: 'Key', value: <Code text={row.key_id} /> },
+        { label: 'Request', value: <Code text={row.request_id} /> },
+        { label: 'Prices', value: <Code text={row.price_version} label="price version" /> },
+      ]} />
+      <Bodies id={row.request_id} />
+    </Dialog>
+  );
+}
+
+const columns: Column<Row>[] = [
+  { key: 'model', label: 'Model', cell: (one) => <span dir="auto">{one.model}</span> },
+  { key: 'status', label: 'Status', cell: stateOf, narrow: 'hide' },
+  { key: 'cost', label: 'Cost', align: 'right', cell: (one) => <Money usd={one.cost_usd} />, narrow: 'side' },
+  { key: 'in', label: 'In', align: 'right', cell: (one) => <Count n={one.input_tokens} />, narrow: 'hide' },
+  { key: 'out', label: 'Out', align: 'right', cell: (one) => <Count n={one.output_tokens} />, narrow: 'hide' },
+  { key: 'first', label: 'First byte', align: 'right', cell: (one) => <Duration ms={one.first_byte_ms} />, narrow: 'hide' },
+  { key: 'total', label: 'In all', align: 'right', cell: (one) => <Duration ms={one.total_ms} />, narrow: 'sub' },
+  { key: 'provider', label: 'Provider', cell: (one) => one.provider, narrow: 'hide' },
+  { key: 'ts', label: 'When', align: 'right', cell: (one) => <Time at={one.ts} />, narrow: 'end' },
+];
+
+export default function RequestsPage() {
+  const { query } = usePlace();
+  const [chosen] = useParam('row');
+  const range = useRange('7d');
+  const filter = Object.fromEntries(filters.map((name) => [name, query.get(name) ?? '']).filter(([, value]) => value !== ''));
+  const asked = { ...filter, from: `${range.from}T00:00:00Z`, to: `${range.to}T23:59:59.999Z` };
+  const idOf = (one: Row) => `${one.request_id}/${one.attempt}`;
+  const pages = usePages<Row>(`${path}?${new URLSearchParams(asked)}`, async (cursor, signal) => {
+    const page = await api.ask<Schema<'UsagePage'>>('get', path, { query: { ...asked, limit: 100, cursor }, signal });
+    return { rows: page.data.requests, next: page.data.cursor };
+  }, { idOf, pollMs: 3000 });
+  const row = pages.rows?.find((one) => idOf(one) === chosen);
+  return (
+    <Page title="Requests" more={<LinkButton href={api.url(path, { ...asked, format: 'csv' })}>CSV</LinkButton>}
+      state="Each call of a model, with what it cost; new ones are counted here as they end">
+      <FilterBar search="model" placeholder="Model, whole" filters={[{
+        name: 'outcome', label: 'outcome', choices: [{ value: '', label: 'any' }, { value: 'ok', label: 'answered' }, { value: 'error', label: 'failed' }],
+      }]}>
+        <DateRange fallback="7d" />
+        {Object.entries(filter).filter(([name]) => !['model', 'outcome'].includes(name)).map(([name, value]) => (
+          <button key={name} type="button" class="button quiet" onClick={() => setParams({ [name]: null })}>{name.replace('_id', '')}: {value} ×</button>
+        ))}
+      </FilterBar>
+      <NewRows count={pages.fresh} onShow={pages.refresh} />
+      <Table label="Requests" rows={pages.rows} columns={columns} idOf={idOf} error={pages.error} onRetry={pages.refresh}
+        linkOf={(one) => {
+          const next = new URLSearchParams(query);
+          next.set('row', idOf(one));
+          return `#/ai/requests?${next}`;
+        }}
+        empty={<Empty action={<LinkButton kind="primary" href="#/ai/playground">Send a first chat</LinkButton>} command="kvcs admin usage requests">
+          No call fits.</Empty>} />
+      <Pager shown={pages.rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />
+      {row && <Detail row={row} />}
+    </Page>
+  );
+}

@@ -1,0 +1,77 @@
+// Who may call models, with which budget, and what is spent of it.
+import { useState } from 'preact/hooks';
+import { api, type Schema, wordsOf } from '../../api/client';
+import { invalidate, usePages } from '../../api/query';
+import { isOperator, useMe } from '../../api/session';
+import { href, navigate, useParam, useShortcut } from '../../router';
+import { Button, type Column, Dialog, Empty, Field, FilterBar, Form, Meter, Money, Page, Pager, State, Table, Time, toast } from '../../ui';
+import { type User, usersPath } from './users';
+
+export function CreateUser({ organization, onClose }: { organization: string; onClose: () => void }) {
+  return (
+    <Dialog title="Create a user" onClose={onClose}>
+      <Form submit="Create user" onCancel={onClose} onSubmit={async ({ email = '', limit = '' }) => {
+        const made = await api.post('/admin/users', { body: { email, org_id: organization, ...(limit !== '' && { monthly_limit_usd: limit }) } });
+        invalidate(usersPath);
+        onClose();
+        navigate(href(`/ai/users/${made.user_id}`, { create: 'key' }));
+      }}>
+        <Field name="email" label="E-mail address" type="email" required hint="Names the user; nothing is mailed." />
+        <Field name="limit" label="Budget a month, USD" inputMode="decimal" placeholder="50" />
+      </Form>
+    </Dialog>
+  );
+}
+
+async function setStatus(users: User[], ids: string[], status: 'active' | 'suspended'): Promise<void> {
+  const chosen = users.filter((one) => ids.includes(one.user_id) && one.status !== status);
+  try {
+    for (const one of chosen) await api.patch('/admin/users/{user_id}', { path: { user_id: one.user_id }, body: { status } });
+    toast(status === 'suspended' ? `${chosen.length} suspended: their keys are refused from now on.` : `${chosen.length} may call again.`);
+  } catch (error) {
+    toast(wordsOf(error), { tone: 'bad' });
+  }
+  invalidate(usersPath);
+}
+
+export default function UsersPage() {
+  const me = useMe();
+  const [q] = useParam('q');
+  const [organization] = useParam('organization');
+  const [create, setCreate] = useParam('create');
+  const [chosen, choose] = useState<string[]>([]);
+  const pages = usePages<User>(`${usersPath}?${organization}`, async (cursor, signal) => {
+    const page = await api.ask<Schema<'UserPage'>>('get', usersPath, { query: { limit: 100, cursor, org_id: organization }, signal });
+    return { rows: page.data.users, next: page.data.cursor };
+  }, { idOf: (one) => one.user_id, pollMs: 15_000 });
+  useShortcut('c', 'Create a user', () => setCreate('1'));
+  const columns: Column<User>[] = [
+    { key: 'email', label: 'User', cell: (one) => <span dir="auto">{one.email || one.user_id}</span> },
+    {
+      key: 'spent', label: 'Spent this month', narrow: 'sub',
+      cell: (one) => <Meter used={one.current_usage_usd} allowed={one.monthly_limit_usd} label="Budget"
+        text={<><Money usd={one.current_usage_usd} /> of <Money usd={one.monthly_limit_usd} /></>} />,
+    },
+    { key: 'status', label: 'State', cell: (one) => <State state={one.status} tone={one.status === 'active' ? 'good' : 'warn'} />, narrow: 'side' },
+    { key: 'models', label: 'Models', cell: (one) => (one.allowed_models.length === 0 ? 'all' : one.allowed_models.join(', ')), narrow: 'hide' },
+    { key: 'made', label: 'Made', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'hide' },
+  ];
+  const words = q.toLocaleLowerCase();
+  const rows = pages.rows?.filter((one) => `${one.email} ${one.user_id}`.toLocaleLowerCase().includes(words));
+  const button = <Button kind="primary" onClick={() => setCreate('1')}>Create a user</Button>;
+  return (
+    <Page title="Users and keys" action={button} state={pages.rows && <>{pages.rows.length}{pages.hasMore && '+'} users, each with a budget of their own</>}>
+      {(pages.rows?.length ?? 0) > 8 && <FilterBar search="q" placeholder="Filter by address" />}
+      <Table label="Users" rows={rows} columns={columns} idOf={(one) => one.user_id} linkOf={(one) => href(`/ai/users/${one.user_id}`)}
+        selected={chosen} onSelect={choose} error={pages.error} onRetry={pages.refresh}
+        bulk={(ids) => (
+          <><Button onClick={() => void setStatus(rows ?? [], ids, 'suspended').then(() => choose([]))}>Suspend</Button>
+            <Button onClick={() => void setStatus(rows ?? [], ids, 'active').then(() => choose([]))}>Let call</Button></>
+        )}
+        empty={<Empty action={button} command="kvcs admin user create ada@example.com --limit 50">A user calls models with a key, up to a budget.</Empty>} />
+      <Pager shown={rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />
+      {create !== '' && me && <CreateUser organization={organization || (me.organization_id ?? '')} onClose={() => setCreate('')} />}
+      {me && isOperator(me) && <p class="muted small">Users of all organizations are here; <a href={href('/ops/organizations')}>organizations</a> have budgets of their own.</p>}
+    </Page>
+  );
+}

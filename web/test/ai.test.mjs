@@ -1,0 +1,51 @@
+// Goal: the playground reads streams wherever they are cut, and says what was sent; charts have each day.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { loadBundle } from './bundle.mjs';
+
+const { chatBody, chatLines, daySeries, EventReader, readDelta } = await loadBundle();
+const ask = { model: 'gpt-6-luna', system: '', messages: [{ role: 'user', content: 'Hello' }], temperature: '', maxTokens: '' };
+
+test('events are whole wherever the bytes are cut, with any line ends', () => {
+  const stream = ': a comment\n\ndata: {"a":1}\r\n\r\nevent: x\ndata: one\ndata:two\n\ndata: [DONE]\n\n';
+  for (let cut = 1; cut < stream.length; cut++) {
+    const reader = new EventReader();
+    const got = [...reader.take(stream.slice(0, cut)), ...reader.take(stream.slice(cut))];
+    assert.deepEqual(got, ['{"a":1}', 'one\ntwo', '[DONE]'], String(cut));
+  }
+});
+
+test('a piece of an answer is text, reasoning, an end or a refusal', () => {
+  assert.equal(readDelta('{"choices":[{"delta":{"content":"Hi"}}]}').text, 'Hi');
+  assert.equal(readDelta('{"choices":[{"delta":{"reasoning_content":"so"}}]}').reasoning, 'so');
+  assert.equal(readDelta('{"choices":[{"delta":{},"finish_reason":"stop"}]}').finish, 'stop');
+  assert.equal(readDelta('{"error":{"message":"no budget"}}').error, 'no budget');
+  assert.deepEqual(readDelta('{"choices":[]}'), { text: '', reasoning: '', finish: '', error: '' });
+  assert.equal(readDelta('[DONE]'), null);
+  assert.equal(readDelta('not json'), null);
+});
+
+test('a call has what was chosen, and nothing that was left empty', () => {
+  assert.deepEqual(chatBody(ask, false), { model: 'gpt-6-luna', messages: ask.messages });
+  const full = chatBody({ ...ask, system: 'Be short.', temperature: '0', maxTokens: '20' }, true);
+  assert.equal(full.temperature, 0);
+  assert.equal(full.max_completion_tokens, 20);
+  assert.equal(full.stream, true);
+  assert.deepEqual(full.messages[0], { role: 'system', content: 'Be short.' });
+});
+
+test('the curl line means the same to a shell, whatever was typed', () => {
+  const content = 'it\'s $HOME "x" `id`\n\\';
+  const { curl, Python } = chatLines({ ...ask, messages: [{ role: 'user', content }] }, 'http://127.0.0.1:1/');
+  const sent = execFileSync('bash', ['-c', `curl() { printf '%s\\0' "$@"; }; ${curl}`], { env: {} }).toString().split('\0');
+  assert.equal(JSON.parse(sent.find((one) => one.startsWith('{'))).messages[0].content, content);
+  assert.ok(Python.includes('base_url="http://127.0.0.1:1/v1"'));
+});
+
+test('days without a call are zero, not gaps', () => {
+  const row = (day, requests, failures) => ({ day, requests, failures, input_tokens: 5, output_tokens: 2, cost_usd: 0.5, mean_ms: 1 });
+  const { spent, requests } = daySeries([row('2026-11-29', 3, 1)], ['2026-11-28', '2026-11-29']);
+  assert.deepEqual(spent[0].values, [0, 0.5]);
+  assert.deepEqual(requests.map((one) => one.values), [[0, 2], [0, 1]]);
+});
