@@ -95,6 +95,7 @@ source: any # Where the price was read; default: "set by an admin".
 date: any # When, as 2026-11-29; default: today.
 ...)"},
     {"Price", R"(
+# Prices of longer inputs stand beside what is listed: ..._above_200k_tokens, as numbers.
 input_cost_per_token!: number
 output_cost_per_token!: number
 cache_read_input_token_cost: number
@@ -119,17 +120,17 @@ file_search_cost_per_call: number
 code_interpreter_cost_per_session: number
 image_generation_cost_per_call: number
 input_cost_per_request: number
-search_context_cost_per_query: object # Searches by size, USD per call.
-provider_specific_entry: object # Factors on all prices of tokens: fast, us, eu.
-max_input_tokens: any # Whole numbers.
-max_output_tokens: any
-max_tokens_per_image: any # Of a picture of any size.
-searches_per_request: any
+search_context_cost_per_query: {number} # Searches by size, USD per call.
+provider_specific_entry: {number} # Factors on all prices of tokens: fast, us, eu.
+max_input_tokens: integer
+max_output_tokens: integer
+max_tokens_per_image: integer # Of a picture of any size.
+searches_per_request: integer # Of models that always search.
 supports_reasoning: boolean
-litellm_provider: any # Text, as in LiteLLM's table.
-mode: any
-source: any
-date: any
+litellm_provider: string
+mode: string # chat, responses, embedding.
+source: string # Where the price was read.
+date: string # When, as 2026-11-29.
 ...
 model!: string
 org_id: id
@@ -146,8 +147,8 @@ timeout_ms: integer(100..3600000) # Default: 600000.
 stream_options: boolean # Default: true. False: streams are not asked for their usage.
 cancel_stops_billing: boolean # Default: false. True: the exchange ends when its client leaves.
 api_key: string(1..4096) # Write-only; kept sealed. Needed again when base_url names another host.
-headers: object # At most 32, sent with each request; no credentials.
-models: array # At most 1000 names; empty: what the price table lists.
+headers: {string} # At most 32, sent with each request; no credentials.
+models: [string] # At most 1000 names; empty: what the price table lists.
 name: any # What GET shows may be sent back.
 has_api_key: any)"},
     {"AiProvider", R"(
@@ -155,7 +156,7 @@ name!: string
 kind!: openai|anthropic|openai_compatible
 base_url!: string
 auth_header!: string?
-headers!: map
+headers!: {string}
 timeout_ms!: integer
 stream_options!: boolean
 cancel_stops_billing!: boolean
@@ -184,37 +185,43 @@ void AiAdminApi::add_routes(std::vector<http::Row>& table, const http::AdminAcce
   http::Rows rows(table, *this, "/admin");
   rows.add(kPost, "/users/{user_id}/reset-quota", access.admin, kib(16), &AiAdminApi::reset_quota,
            "Set a user's use of this month to zero; the reason is kept.",
-           {.body = "ResetAsk", .answer = "QuotaReset"});
+           {.id = "resetQuota", .body = "ResetAsk", .answer = "QuotaReset"});
   rows.add(kGet, "/ai/prices", access.billing, kNoBody, &AiAdminApi::list_prices,
-           "Prices in force.", {.answer = "PriceList"});
+           "Prices in force.", {.id = "listPrices", .answer = "PriceList"});
   // A model's name may hold its provider: with %2F in one segment, or as two.
-  for (const char* model : {"/ai/prices/{model}", "/ai/prices/{provider}/{model}"}) {
-    rows.add(kGet, model, access.billing, kNoBody, &AiAdminApi::get_price,
-             "The price of a model; ?org_id=.", {.query = "org_id", .answer = "Price"});
-    rows.add(kPut, model, access.admin, kib(16), &AiAdminApi::put_price,
-             "Set a price, in LiteLLM's members; ?org_id= for one organization.",
-             {.query = "org_id", .body = "PriceAsk", .answer = "Price"});
-    rows.add(kDelete, model, access.admin, kNoBody, &AiAdminApi::remove_price,
-             "Back to the shipped price.", {.query = "org_id", .status = 204});
+  using Place = std::pair<std::string, const char*>;
+  for (const auto& [model, id_end] : {Place{"/admin/ai/prices/{model}", ""},
+                                      Place{"/admin/ai/prices/{provider}/{model}", "OfProvider"}}) {
+    http::Rows of_model(table, *this, model, id_end);
+    of_model.add(kGet, "", access.billing, kNoBody, &AiAdminApi::get_price,
+                 "The price of a model; ?org_id=.",
+                 {.id = "getPrice", .query = "org_id", .answer = "Price"});
+    of_model.add(kPut, "", access.admin, kib(16), &AiAdminApi::put_price,
+                 "Set a price, in LiteLLM's members; ?org_id= for one organization.",
+                 {.id = "putPrice", .query = "org_id", .body = "PriceAsk", .answer = "Price"});
+    of_model.add(kDelete, "", access.admin, kNoBody, &AiAdminApi::remove_price,
+                 "Back to the shipped price.",
+                 {.id = "deletePrice", .query = "org_id", .status = 204});
   }
   const std::string provider = "/ai/providers/{name}";
   rows.add(kGet, "/ai/providers", access.billing, kNoBody, &AiAdminApi::list_providers,
-           "AI providers.", {.answer = "AiProviderList"});
+           "AI providers.", {.id = "listAiProviders", .answer = "AiProviderList"});
   rows.add(kGet, provider, access.billing, kNoBody, &AiAdminApi::get_provider,
-           "One provider, without its key.", {.answer = "AiProvider"});
-  rows.add(kPut, provider, access.admin, kib(64), &AiAdminApi::put_provider,
-           "Create or replace a provider; api_key is write-only, and ?rebind=true (owner) lets "
-           "stored keys go to a changed base_url.",
-           {.query = "rebind", .body = "AiProviderAsk", .answer = "AiProvider"});
+           "One provider, without its key.", {.id = "getAiProvider", .answer = "AiProvider"});
+  rows.add(
+      kPut, provider, access.admin, kib(64), &AiAdminApi::put_provider,
+      "Create or replace a provider; api_key is write-only, and ?rebind=true (owner) lets "
+      "stored keys go to a changed base_url.",
+      {.id = "putAiProvider", .query = "rebind", .body = "AiProviderAsk", .answer = "AiProvider"});
   rows.add(kDelete, provider, access.admin, kNoBody, &AiAdminApi::remove_provider,
-           "Delete a provider.", {.status = 204});
+           "Delete a provider.", {.id = "deleteAiProvider", .status = 204});
   const http::Access own = with_owner(access.own_admin, http::OwnerFrom::kPathOrganization);
   const std::string credential = "/organizations/{org_id}/ai-credentials/{name}";
   rows.add(kPut, credential, own, kib(16), &AiAdminApi::put_credential,
            "An organization's own key at a provider; write-only.",
-           {.body = "CredentialAsk", .answer = "Credential"});
+           {.id = "putAiCredential", .body = "CredentialAsk", .answer = "Credential"});
   rows.add(kDelete, credential, own, kNoBody, &AiAdminApi::remove_credential, "Forget that key.",
-           {.status = 204});
+           {.id = "deleteAiCredential", .status = 204});
 }
 
 Result<http::Response> AiAdminApi::user_usage(http::Request& request) {

@@ -47,8 +47,8 @@ created!: integer # The day of the price row, in seconds; 0 when there is none.
 owned_by!: string # The provider, or "alias".
 context_window: integer
 max_output_tokens: integer
-pricing: object # USD per token and per call, as in the price table.
-capabilities: object # What the price table says that the model can do, each true.)"},
+pricing: object # USD per token and per call, by the names of the price table.
+capabilities: {boolean} # What the price table says that the model can do, each true.)"},
     {"OwnUsage", R"(
 user_id!: id
 org_id!: id
@@ -79,17 +79,22 @@ void AiApi::add_routes(std::vector<http::Row>& table, const http::Guard& user_ke
   const http::Access access{user_key, access::words(need), http::Dialect::kOpenAi, need};
   http::Rows rows(table, *this, "/v1");
   rows.add(kGet, "/models", access, kNoBody, &AiApi::models, "Models that this key may use.",
-           {.answer = "ModelList"});
-  for (const char* model :
-       {"/models/{model}", "/models/{provider}/{model}", "/models/{provider}/{vendor}/{model}"}) {
-    rows.add(kGet, model, access, kNoBody, &AiApi::model, "One of them, also by its short name.",
-             {.answer = "Model"});
+           {.id = "listModels", .answer = "ModelList"});
+  using Place = std::pair<std::string, const char*>;
+  for (const auto& [model, id_end] :
+       {Place{"/v1/models/{model}", ""}, Place{"/v1/models/{provider}/{model}", "OfProvider"},
+        Place{"/v1/models/{provider}/{vendor}/{model}", "OfVendor"}}) {
+    http::Rows of_model(table, *this, model, id_end);
+    of_model.add(kGet, "", access, kNoBody, &AiApi::model, "One of them, also by its short name.",
+                 {.id = "getModel", .answer = "Model"});
   }
   rows.add(kGet, "/usage", access, kNoBody, &AiApi::usage,
-           "This month's use and limits of the key and its user.", {.answer = "OwnUsage"});
+           "This month's use and limits of the key and its user.",
+           {.id = "getMyAiUsage", .answer = "OwnUsage"});
   const http::Access own_request = with_owner(access, http::OwnerFrom::kObject);
   rows.add(kGet, "/usage/{request_id}", own_request, kNoBody, &AiApi::request_usage,
-           "Tokens and cost of one request.", {.answer = "RequestUsage"});
+           "Tokens and cost of one request.",
+           {.id = "getMyRequestUsage", .answer = "RequestUsage"});
 }
 
 namespace {

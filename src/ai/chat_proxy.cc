@@ -97,7 +97,44 @@ messages: any
 stream: boolean
 max_tokens: integer(-1..10000000) # 0 and -1 state no bound.
 ...)"},
-    {"ProviderAnswer", R"(
+    {"ChatAnswer", R"(
+# As the provider sent it; with "stream": true, events of such chunks.
+id: string
+object: string
+created: integer
+model: string
+choices: [object] # As in OpenAI's API.
+usage: object # prompt_tokens, completion_tokens, total_tokens and their details.
+...)"},
+    {"ResponsesAnswer", R"(
+# As the provider sent it; with "stream": true, events.
+id: string
+object: string
+model: string
+status: string
+output: [object] # As in OpenAI's API.
+usage: object? # input_tokens, output_tokens, total_tokens and their details.
+...)"},
+    {"EmbeddingsAnswer", R"(
+# As the provider sent it.
+object: string
+model: string
+data: [object] # As in OpenAI's API.
+usage: object # prompt_tokens, total_tokens.
+...)"},
+    {"MessagesAnswer", R"(
+# As the provider sent it; with "stream": true, events.
+id: string
+type: string
+role: string
+model: string
+content: [object] # As in Anthropic's API.
+stop_reason: string?
+usage: object # input_tokens, output_tokens and their details.
+...)"},
+    {"TokensCounted", R"(
+# As the provider sent it.
+input_tokens: integer
 ...)"},
 };
 
@@ -116,18 +153,25 @@ void ChatProxy::add_routes(std::vector<http::Row>& table, const http::Guard& use
   const http::Access openai{user_key, access::words(need), http::Dialect::kOpenAi, need};
   const http::Access anthropic{user_key, access::words(need), http::Dialect::kAnthropic, need};
   http::Rows rows(table, *this, "/v1");
-  rows.add(kPost, "/chat/completions", openai, body_max_bytes, &ChatProxy::chat_completions,
-           "Chat completions, streamed or not, as OpenAI's.",
-           {.body = "ChatAsk", .answer = "ProviderAnswer"});
+  rows.add(
+      kPost, "/chat/completions", openai, body_max_bytes, &ChatProxy::chat_completions,
+      "Chat completions, streamed or not, as OpenAI's.",
+      {.id = "createChatCompletion", .body = "ChatAsk", .answer = "ChatAnswer text/event-stream"});
   rows.add(kPost, "/responses", openai, body_max_bytes, &ChatProxy::responses,
-           "Responses, as OpenAI's.", {.body = "ResponsesAsk", .answer = "ProviderAnswer"});
+           "Responses, as OpenAI's.",
+           {.id = "createResponse",
+            .body = "ResponsesAsk",
+            .answer = "ResponsesAnswer text/event-stream"});
   rows.add(kPost, "/embeddings", openai, body_max_bytes, &ChatProxy::embeddings,
-           "Embeddings, as OpenAI's.", {.body = "EmbeddingsAsk", .answer = "ProviderAnswer"});
-  rows.add(kPost, "/messages", anthropic, body_max_bytes, &ChatProxy::messages,
-           "Messages, as Anthropic's.", {.body = "MessagesAsk", .answer = "ProviderAnswer"});
+           "Embeddings, as OpenAI's.",
+           {.id = "createEmbeddings", .body = "EmbeddingsAsk", .answer = "EmbeddingsAnswer"});
+  rows.add(
+      kPost, "/messages", anthropic, body_max_bytes, &ChatProxy::messages,
+      "Messages, as Anthropic's.",
+      {.id = "createMessage", .body = "MessagesAsk", .answer = "MessagesAnswer text/event-stream"});
   rows.add(kPost, "/messages/count_tokens", anthropic, body_max_bytes, &ChatProxy::count_tokens,
            "Count the tokens of a message; free.",
-           {.body = "MessagesAsk", .answer = "ProviderAnswer"});
+           {.id = "countMessageTokens", .body = "MessagesAsk", .answer = "TokensCounted"});
 }
 
 Result<http::Response> ChatProxy::chat_completions(http::Request& request) {

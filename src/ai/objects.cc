@@ -113,11 +113,13 @@ void AiObjects::add_routes(std::vector<http::Row>& table, const http::AdminAcces
   rows.add(kGet, "", with_owner(access.own_viewer, http::OwnerFrom::kPathOrganization),
            http::kNoBody, &AiObjects::list,
            "Responses, files and other things at shared providers that are the organization's.",
-           {.query = "limit cursor", .answer = "AiObjectPage"});
+           {.id = "listAiObjects", .query = "limit cursor", .answer = "AiObjectPage"});
   rows.add(kPut, "/{provider}/{id}", access.admin, http::kib(1), &AiObjects::assign,
-           "Assign a thing at a provider to the organization.", {.answer = "AiObject"});
+           "Assign a thing at a provider to the organization.",
+           {.id = "assignAiObject", .answer = "AiObject"});
   rows.add(kDelete, "/{provider}/{id}", access.admin, http::kNoBody, &AiObjects::remove,
-           "Take it away from the organization; at the provider it stays.", {.status = 204});
+           "Take it away from the organization; at the provider it stays.",
+           {.id = "removeAiObject", .status = 204});
 }
 
 Result<std::string> AiObjects::key_of(const http::Request& request) const {

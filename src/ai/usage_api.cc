@@ -129,23 +129,27 @@ void AiAdminApi::add_usage_routes(std::vector<http::Row>& table, const http::Adm
   http::Rows rows(table, *this, "/admin");
   const std::string user = "/users/{user_id}/usage", org = "/organizations/{org_id}/usage";
   rows.add(kGet, user, access.billing, kNoBody, &AiAdminApi::user_usage,
-           "A user's use of this month.", {.answer = "UserUsage"});
+           "A user's use of this month.", {.id = "getUserUsage", .answer = "UserUsage"});
   rows.add(kGet, user + "/history", access.billing, kNoBody, &AiAdminApi::user_history,
-           "Month by month.", {.answer = "UserHistory"});
+           "Month by month.", {.id = "getUserUsageHistory", .answer = "UserHistory"});
   rows.add(kGet, org, access.billing, kNoBody, &AiAdminApi::organization_usage,
-           "An organization's use of this month.", {.answer = "OrganizationUsage"});
+           "An organization's use of this month.",
+           {.id = "getOrganizationUsage", .answer = "OrganizationUsage"});
   rows.add(kGet, org + "/history", access.billing, kNoBody, &AiAdminApi::organization_history,
-           "Month by month.", {.answer = "OrganizationHistory"});
+           "Month by month.",
+           {.id = "getOrganizationUsageHistory", .answer = "OrganizationHistory"});
   rows.add(kGet, "/usage", access.billing, kNoBody, &AiAdminApi::usage,
            "Sums by ?group_by=day|model|user|key|provider|organization; ?format=csv.",
-           {.query = "group_by from to org_id user_id key_id model provider format",
-            .answer = "UsageReport"});
+           {.id = "getUsageReport",
+            .query = "group_by from to org_id user_id key_id model provider format",
+            .answer = "UsageReport text/csv"});
   rows.add(kGet, "/usage/requests", access.billing, kNoBody, &AiAdminApi::usage_rows,
            "Single requests, newest first; ?format=csv. outcome is ok, client_error, rate_limited, "
            "provider_error, timeout, client_gone or recovered.",
-           {.query = "request_id org_id user_id key_id model provider status outcome min_cost_usd "
+           {.id = "listUsageRequests",
+            .query = "request_id org_id user_id key_id model provider status outcome min_cost_usd "
                      "max_cost_usd from to limit cursor format",
-            .answer = "UsagePage"});
+            .answer = "UsagePage text/csv"});
 }
 
 Result<http::Response> AiAdminApi::usage(http::Request& request) {

@@ -43,12 +43,12 @@ void JobsApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess&
   using http::kNoBody;
   http::Rows rows(table, *this, "/admin");
   rows.add(kGet, "/jobs", access.viewer, kNoBody, &JobsApi::list,
-           "Scheduled jobs, their last and next runs.", {.answer = "JobList"});
+           "Scheduled jobs, their last and next runs.", {.id = "listJobs", .answer = "JobList"});
   rows.add(kPost, "/jobs/{job}/run", access.admin, kib(1), &JobsApi::run, "Start a job now.",
-           {.status = 202, .answer = "JobStarted"});
+           {.id = "runJob", .status = 202, .answer = "JobStarted"});
   rows.add(kPost, "/backup", access.admin, kib(1), &JobsApi::back_up,
            "Copy the stores now, as the job does each night.",
-           {.status = 202, .answer = "JobStarted"});
+           {.id = "startBackup", .status = 202, .answer = "JobStarted"});
 }
 
 Result<http::Response> JobsApi::list(http::Request&) {

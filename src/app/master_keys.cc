@@ -44,10 +44,10 @@ void MasterKeys::add_routes(std::vector<http::Row>& table, const http::AdminAcce
   http::Rows rows(table, *this, "/admin/master-keys");
   rows.add(kGet, "", access.viewer, http::kNoBody, &MasterKeys::show,
            "The master keys by their ids, and how many records each still holds.",
-           {.answer = "MasterKeys"});
+           {.id = "listMasterKeys", .answer = "MasterKeys"});
   rows.add(kPost, "/rotate", access.owner, http::kib(1), &MasterKeys::rotate,
            "Add a master key that seals from now on, and begin to seal everything with it.",
-           {.answer = "MasterKeys"});
+           {.id = "rotateMasterKey", .answer = "MasterKeys"});
 }
 
 Result<Json> MasterKeys::describe() const {

@@ -97,18 +97,19 @@ void OwnersApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
   const std::string_view query = "force dry_run";
   const auto own = [&](http::OwnerFrom owner) { return with_owner(access.own_admin, owner); };
   rows.add(kDelete, "/users/{user_id}", own(http::OwnerFrom::kPathUser), kNoBody,
-           &OwnersApi::remove_user, "Delete a user and its keys.", {.query = query, .status = 204});
+           &OwnersApi::remove_user, "Delete a user and its keys.",
+           {.id = "deleteUser", .query = query, .status = 204});
   rows.add(kDelete, "/organizations/{org_id}/projects/{project_id}",
            own(http::OwnerFrom::kPathOrganization), kNoBody, &OwnersApi::remove_project,
            "Delete a project and its keys; with ?force=true its artifacts too.",
-           {.query = query, .status = 204});
+           {.id = "adminDeleteProject", .query = query, .status = 204});
   rows.add(kDelete, "/organizations/{org_id}", access.owner, kNoBody,
            &OwnersApi::remove_organization,
            "Delete an organization and its tenant; with ?force=true users and projects too.",
-           {.query = query, .status = 204});
+           {.id = "adminDeleteOrganization", .query = query, .status = 204});
   rows.add(kDelete, "/tenants/{tenant}", access.admin, kNoBody, &OwnersApi::remove_tenant,
            "Delete a tenant, its tokens, accounts and schedule; the organization stays.",
-           {.query = query, .status = 204});
+           {.id = "deleteTenant", .query = query, .status = 204});
 }
 
 void OwnersApi::add_person_routes(std::vector<http::Row>& table,
@@ -119,15 +120,18 @@ void OwnersApi::add_person_routes(std::vector<http::Row>& table,
   rows.add(kDelete, "/projects/{project_id}", with_owner(access.admin, http::OwnerFrom::kObject),
            http::kNoBody, &OwnersApi::remove_project,
            "Delete a project and its keys; with ?force=true its artifacts too.",
-           {.query = "force dry_run", .status = 204});
+           {.id = "deleteProject", .query = "force dry_run", .status = 204});
   rows.add(kDelete, "", portal::at_path(access.leaving_owner, one), http::kNoBody,
            &OwnersApi::give_up_organization,
            "Suspend the organization at once, and delete it in 7 days; ?force=true, of an operator "
            "with role owner, deletes it now.",
-           {.query = "force", .status = 202, .answer = "LeavingOrganization"});
+           {.id = "deleteOrganization",
+            .query = "force",
+            .status = 202,
+            .answer = "LeavingOrganization"});
   rows.add(kPost, "/restore", portal::at_path(access.leaving_owner, one), http::kib(1),
            &OwnersApi::restore_organization, "Take a planned deletion back.",
-           {.answer = "LeavingOrganization"});
+           {.id = "restoreOrganization", .answer = "LeavingOrganization"});
 }
 
 Result<http::Response> OwnersApi::give_up_organization(http::Request& request) {

@@ -195,7 +195,7 @@ void add_description(std::vector<http::Row>& table, Parts& parts) {
     return response;
   };
   http::add_row(table, http::Method::kGet, "/openapi.json", http::everyone(), http::kNoBody,
-                describe, "This description.", {.answer = "application/json"})
+                describe, "This description.", {.id = "getDescription", .answer = "object"})
       .access_log = false;
 }
 
@@ -330,6 +330,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      gateway::GatewayApi::types(),
                                                      gateway::GatewayAdminApi::types(),
                                                      gateway::AccountsApi::types(),
+                                                     gateway::AgentSchedules::types(),
                                                      gateway::ConnectApi::types(),
                                                      briefing::DailyBriefing::types()}) {
     all.insert(all.end(), types.begin(), types.end());

@@ -38,10 +38,10 @@ namespace {
 constexpr http::ApiType kTypes[] = {
     {"Health", R"(
 status!: healthy|degraded|unhealthy
-services!: map # Each service: up, degraded or down.
+services!: {string} # Each service: up, degraded or down.
 stuck!: [string] # Threads at one piece of work for longer than ops.stuck_after_s.
 tokens!: TokenCounts
-providers!: any
+providers!: integer # That the tool gateway knows.
 version!: string
 uptime_s!: integer
 mode!: active|frozen
@@ -84,16 +84,17 @@ void StatusApi::add_routes(std::vector<http::Row>& table) {
   const size_t first = table.size();
   constexpr size_t kProbes = 3;
   rows.add(kGet, "/health", everyone(), kNoBody, &StatusApi::health,
-           "Services, tokens, mode, version.", {.answer = "Health"});
+           "Services, tokens, mode, version.", {.id = "getHealth", .answer = "Health"});
   rows.add(kGet, "/livez", everyone(), kNoBody, &StatusApi::livez, "200 while the process serves.",
-           {.answer = "text/plain"});
+           {.id = "getLiveness", .answer = "text/plain"});
   rows.add(kGet, "/readyz", everyone(), kNoBody, &StatusApi::readyz,
            "200 once started; 503 when stopping, or when a thread is stuck.",
-           {.answer = "text/plain"});
+           {.id = "getReadiness", .answer = "text/plain"});
   rows.add(kGet, "/metrics", everyone(), kNoBody, &StatusApi::metrics,
-           "Prometheus text format 0.0.4; of organizations the sum.", {.answer = "text/plain"});
+           "Prometheus text format 0.0.4; of organizations the sum.",
+           {.id = "getMetrics", .answer = "text/plain"});
   rows.add(kGet, "/api/v1/status", everyone(), kNoBody, &StatusApi::status,
-           "Version and health in short.", {.answer = "Status"});
+           "Version and health in short.", {.id = "getStatus", .answer = "Status"});
   for (size_t i = first; i < table.size(); i++) {
     table[i].access_log = false;
     table[i].is_probe = i < first + kProbes;
@@ -105,9 +106,10 @@ void StatusApi::add_admin_routes(std::vector<http::Row>& table, const http::Admi
   using http::kNoBody;
   http::Rows rows(table, *this, "/admin");
   rows.add(kGet, "/health", access.billing, kNoBody, &StatusApi::admin_health,
-           "Each check with its message.", {.answer = "AdminHealth"});
+           "Each check with its message.", {.id = "getAdminHealth", .answer = "AdminHealth"});
   rows.add(kGet, "/metrics", access.viewer, kNoBody, &StatusApi::all_metrics,
-           "As /metrics, with the organizations' names.", {.answer = "text/plain"});
+           "As /metrics, with the organizations' names.",
+           {.id = "getAdminMetrics", .answer = "text/plain"});
 }
 
 StatusApi::State StatusApi::state() const {

@@ -85,13 +85,13 @@ project_id: string(1..64) # Required with an organization key; of a person: the 
 sha256: string(0..64) # Hex digest of the bytes; checksum is another name for it.
 checksum: string(0..64)
 description: string(0..8000) # At most 2000 characters.
-tags: array # At most 20, of 50 characters.
+tags: [string] # At most 20, of 50 characters.
 metadata: object # What else is known: name, sha256, model, tokenizer, … kept as given.
 ...)"},
     {"ArtifactEdit", R"(
 name: string(1..1020) = "demo" # At most 255 characters.
 description: string(0..8000) # At most 2000 characters.
-tags: array # At most 20, of 50 characters.)"},
+tags: [string] # At most 20, of 50 characters.)"},
     {"UploadPlace", R"(
 artifact_id!: id
 url!: string # Good for the PUT of the bytes alone.
@@ -143,7 +143,7 @@ downloads!: integer # By everybody, of a public artifact, and by share links.
 created_at!: time
 public_url!: string?
 download_url!: string?
-metadata: object
+metadata: object # As it was given at the upload.
 common_prefix: integer # Of a search: how many tokens are alike.
 without_bos: boolean
 tokenizer: string)"},
@@ -196,73 +196,69 @@ std::span<const http::ApiType> ArtifactsApi::types() {
 
 void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::ArtifactAccess& access) {
   using enum http::Method;
-  using http::everyone;
   using http::kNoBody;
   using http::OwnerFrom;
   constexpr uint64_t kSmall = kSmallBodyMaxBytes;
   const http::Access read_one = with_owner(access.read, OwnerFrom::kObject),
                      write_one = with_owner(access.write, OwnerFrom::kObject);
-  const http::Need signature{.owner = OwnerFrom::kSignature};
-  const http::Access url{presigned(presigner_), access::words(signature), http::Dialect::kPortal,
-                         signature};
   http::Rows rows(table, *this);
   const std::string all = "/api/v1/artifacts", one = all + "/{id}";
   rows.add(kPost, all + "/upload-url", access.write, kUploadUrlBodyMaxBytes,
            &ArtifactsApi::create_upload,
            "Announce an upload: its id and a URL to PUT the bytes to.",
-           {.body = "UploadAsk", .answer = "UploadPlace"});
+           {.id = "createArtifact", .body = "UploadAsk", .answer = "UploadPlace"});
   rows.add(kGet, all, access.read, kNoBody, &ArtifactsApi::list,
            "Artifacts; all of them without ?limit=.",
-           {.query = "q status visibility name model dtype project sort limit cursor continuation "
+           {.id = "listArtifacts",
+            .query = "q status visibility name model dtype project sort limit cursor continuation "
                      "offset shape",
             .answer = "ArtifactPage"});
-  rows.add(kPost, all + "/search", access.read, kSearchBodyMaxBytes, &ArtifactsApi::search,
-           "Artifacts that begin with these token ids, longest common prefix first.",
-           {.query = "shape", .body = "SearchAsk", .answer = "SearchHits"});
+  rows.add(
+      kPost, all + "/search", access.read, kSearchBodyMaxBytes, &ArtifactsApi::search,
+      "Artifacts that begin with these token ids, longest common prefix first.",
+      {.id = "searchArtifacts", .query = "shape", .body = "SearchAsk", .answer = "SearchHits"});
   rows.add(kGet, one, read_one, kNoBody, &ArtifactsApi::get,
-           "One artifact with a URL to its bytes.", {.query = "shape", .answer = "Artifact"});
-  rows.add(kPatch, one, write_one, kUploadUrlBodyMaxBytes, &ArtifactsApi::edit,
-           "Change its name, description or tags; what is absent stays.",
-           {.query = "shape", .body = "ArtifactEdit", .answer = "Artifact"});
+           "One artifact with a URL to its bytes.",
+           {.id = "getArtifact", .query = "shape", .answer = "Artifact"});
+  rows.add(
+      kPatch, one, write_one, kUploadUrlBodyMaxBytes, &ArtifactsApi::edit,
+      "Change its name, description or tags; what is absent stays.",
+      {.id = "updateArtifact", .query = "shape", .body = "ArtifactEdit", .answer = "Artifact"});
   rows.add(kPost, one + "/confirm-upload", write_one, kSmall, &ArtifactsApi::confirm,
-           "Make an uploaded artifact ready.", {.body = "ConfirmAsk", .answer = "Confirmed"});
+           "Make an uploaded artifact ready.",
+           {.id = "confirmUpload", .body = "ConfirmAsk", .answer = "Confirmed"});
   rows.add(kPost, one + "/download-url", read_one, kSmall, &ArtifactsApi::download_url,
            "A URL to GET the bytes from; ?tokens= and ?layers= go with it.",
-           {.query = "tokens layers", .answer = "DownloadPlace"});
+           {.id = "createDownloadUrl", .query = "tokens layers", .answer = "DownloadPlace"});
   rows.add(kPost, one + "/visibility", write_one, kSmall, &ArtifactsApi::set_visibility,
-           "Make it public or private.", {.body = "VisibilityAsk", .status = 204});
+           "Make it public or private.",
+           {.id = "setVisibility", .body = "VisibilityAsk", .status = 204});
   rows.add(kPost, one + "/move", write_one, kSmall, &ArtifactsApi::move,
            "Move it to another project of the organization; not with a project key.",
-           {.body = "MoveAsk", .answer = "Moved"});
+           {.id = "moveArtifact", .body = "MoveAsk", .answer = "Moved"});
   rows.add(kDelete, one, write_one, kSmall, &ArtifactsApi::remove, "Delete an artifact for good.",
-           {.status = 204});
+           {.id = "deleteArtifact", .status = 204});
   rows.add(kPost, "/v1/artifacts/upload-url", access.write, kUploadUrlBodyMaxBytes,
            &ArtifactsApi::create_upload, "The same as under /api/v1.",
-           {.body = "UploadAsk", .answer = "UploadPlace"});
+           {.id = "createArtifactV1", .body = "UploadAsk", .answer = "UploadPlace"});
   rows.add(kPost, "/v1/artifacts/{id}/visibility", write_one, kSmall, &ArtifactsApi::set_visibility,
-           "The same as under /api/v1.", {.body = "VisibilityAsk", .status = 204});
+           "The same as under /api/v1.",
+           {.id = "setVisibilityV1", .body = "VisibilityAsk", .status = 204});
   // Under /v1 for clients of before, which have all of their routes there.
   for (const std::string root : {"/api/v1", "/v1"}) {
-    rows.add(kPost, root + "/api-keys/verify", access.read, kSmall, &ArtifactsApi::verify_key,
-             "Whose key this is.", {.answer = "VerifiedKey"});
-    rows.add(kGet, root + "/api-keys/verify", access.read, kNoBody, &ArtifactsApi::verify_key,
-             "Whose key this is.", {.answer = "VerifiedKey"});
-    rows.add(kGet, root + "/quota", access.read, kNoBody, &ArtifactsApi::quota,
-             "What the organization has used and what it may.", {.answer = "Quota"});
+    http::Rows of_root(table, *this, root, root == "/v1" ? "V1" : "");
+    of_root.add(kPost, "/api-keys/verify", access.read, kSmall, &ArtifactsApi::verify_key,
+                "Whose key this is.", {.id = "verifyApiKey", .answer = "VerifiedKey"});
+    of_root.add(kGet, "/api-keys/verify", access.read, kNoBody, &ArtifactsApi::verify_key,
+                "Whose key this is.", {.id = "getVerifiedApiKey", .answer = "VerifiedKey"});
+    of_root.add(kGet, "/quota", access.read, kNoBody, &ArtifactsApi::quota,
+                "What the organization has used and what it may.",
+                {.id = "getQuota", .answer = "Quota"});
   }
-  rows.add(kPut, "/blobs/{id}", url, service_.config().object_bytes_max, &ArtifactsApi::put_blob,
-           "The bytes of an announced upload.", {.body = "application/octet-stream"});
-  rows.add(kGet, "/blobs/{id}", url, kNoBody, &ArtifactsApi::get_blob,
-           "The bytes of an artifact; of ?tokens=a:b and ?layers=x:y alone, as a .kv file.",
-           {.query = "tokens layers", .answer = "application/octet-stream"});
-  const http::Access anybody = with_owner(everyone(), OwnerFrom::kObject);
-  rows.add(kGet, "/v1/artifacts/{id}", anybody, kNoBody, &ArtifactsApi::get_public,
-           "The bytes of a public artifact, or a part: ?tokens=a:b, ?layers=x:y.",
-           {.query = "tokens layers", .answer = "application/octet-stream"});
-  rows.add(kGet, "/{org}/{project}/{artifact_id}", anybody, kNoBody, &ArtifactsApi::get_cdn,
-           "The same, by names.", {.query = "tokens layers", .answer = "application/octet-stream"});
-  rows.add(kPost, "/api/v1/telemetry", everyone(), kSmall, &ArtifactsApi::take_telemetry,
-           "Checks an event of a client and drops it.", {.body = "TelemetryAsk", .status = 204});
+  rows.add(kPost, "/api/v1/telemetry", http::everyone(), kSmall, &ArtifactsApi::take_telemetry,
+           "Checks an event of a client and drops it.",
+           {.id = "sendTelemetry", .body = "TelemetryAsk", .status = 204});
+  add_byte_routes(table);
 }
 
 // Where returned URLs begin. A Host that could not be one is not repeated to the client.

@@ -100,6 +100,7 @@ class ArtifactsApi final {
                                     std::string_view cache_control) const;
 
  private:
+  void add_byte_routes(std::vector<http::Row>& table);
   // The bytes of a public artifact, counted.
   Result<http::Response> send_public(const http::Request& request, const Artifact& artifact);
   http::Response about(const http::Request& request, const Artifact& row,

@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "identity/access.h"
 
 namespace kvcs {
 namespace {
@@ -70,6 +71,33 @@ std::function<Status(http::BodyWriter&)> stream_range(std::shared_ptr<const Blob
 }
 
 }  // namespace
+
+void ArtifactsApi::add_byte_routes(std::vector<http::Row>& table) {
+  using enum http::Method;
+  using http::kNoBody;
+  using http::OwnerFrom;
+  const http::Need signature{.owner = OwnerFrom::kSignature};
+  const http::Access url{presigned(presigner_), access::words(signature), http::Dialect::kPortal,
+                         signature};
+  http::Rows rows(table, *this);
+  rows.add(kPut, "/blobs/{id}", url, service_.config().object_bytes_max, &ArtifactsApi::put_blob,
+           "The bytes of an announced upload.",
+           {.id = "putBlob", .body = "application/octet-stream"});
+  rows.add(kGet, "/blobs/{id}", url, kNoBody, &ArtifactsApi::get_blob,
+           "The bytes of an artifact; of ?tokens=a:b and ?layers=x:y alone, as a .kv file.",
+           {.id = "getBlob", .query = "tokens layers", .answer = "application/octet-stream"});
+  const http::Access anybody = with_owner(http::everyone(), OwnerFrom::kObject);
+  rows.add(kGet, "/v1/artifacts/{id}", anybody, kNoBody, &ArtifactsApi::get_public,
+           "The bytes of a public artifact, or a part: ?tokens=a:b, ?layers=x:y.",
+           {.id = "downloadPublicArtifact",
+            .query = "tokens layers",
+            .answer = "application/octet-stream"});
+  rows.add(kGet, "/{org}/{project}/{artifact_id}", anybody, kNoBody, &ArtifactsApi::get_cdn,
+           "The same, by names.",
+           {.id = "downloadArtifactByName",
+            .query = "tokens layers",
+            .answer = "application/octet-stream"});
+}
 
 http::Guard presigned(const Presigner& presigner) {
   return [&presigner](const Request& request) -> Result<Principal> {

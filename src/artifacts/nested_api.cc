@@ -39,7 +39,7 @@ size_bytes: integer(0..9223372036854775807)
 sha256: string(0..64) # Hex digest of the bytes; checksum is another name for it.
 checksum: string(0..64)
 description: string(0..8000) # At most 2000 characters.
-tags: array # At most 20, of 50 characters.
+tags: [string] # At most 20, of 50 characters.
 ...)"},
     {"NestedUploadPlace", R"(
 artifact_id!: id
@@ -159,23 +159,30 @@ void NestedArtifactsApi::add_routes(std::vector<http::Row>& table,
   const http::Access write_one = with_owner(access.write, OwnerFrom::kObject);
   const http::Access open_one = with_owner(anybody, OwnerFrom::kObject);
   for (const std::string root : {"/api/v1", "/v1"}) {
-    http::Rows rows(table, *this, root + "/orgs/{org}/projects/{project}/artifacts");
+    http::Rows rows(table, *this, root + "/orgs/{org}/projects/{project}/artifacts",
+                    root == "/v1" ? "V1" : "");
     rows.add(kPost, "", access.write, kUploadUrlBodyMaxBytes, &A::create,
              "Announce an upload under two labels of the caller's own.",
-             {.body = "NestedUploadAsk", .status = 201, .answer = "NestedUploadPlace"});
+             {.id = "createLabelledArtifact",
+              .body = "NestedUploadAsk",
+              .status = 201,
+              .answer = "NestedUploadPlace"});
     rows.add(kGet, "", access.read, http::kNoBody, &A::list,
              "The artifacts under these labels, unconfirmed ones too, in order of id.",
-             {.query = "limit continuation cursor shape", .answer = "NestedArtifactPage"});
+             {.id = "listLabelledArtifacts",
+              .query = "limit continuation cursor shape",
+              .answer = "NestedArtifactPage"});
     rows.add(kGet, "/{id}/download", open_one, http::kNoBody, &A::download,
              "A URL to GET the bytes from; of a public artifact for everybody.",
-             {.answer = "DownloadPlace"});
+             {.id = "getLabelledArtifactDownload", .answer = "DownloadPlace"});
     rows.add(kPost, "/{id}/complete", write_one, kSmallBodyMaxBytes, &A::complete,
-             "Make an uploaded artifact ready.", {.body = "ConfirmAsk", .answer = "Confirmed"});
+             "Make an uploaded artifact ready.",
+             {.id = "completeLabelledArtifact", .body = "ConfirmAsk", .answer = "Confirmed"});
     rows.add(kDelete, "/{id}", write_one, kSmallBodyMaxBytes, &A::remove,
-             "Delete an artifact for good.", {.status = 204});
+             "Delete an artifact for good.", {.id = "deleteLabelledArtifact", .status = 204});
     rows.add(kPost, "/{id}/infer", open_one, kInferBodyMaxBytes, &A::infer,
              "Ask the inference engine to go on from an artifact; 501 without one.",
-             {.body = "InferAsk", .answer = "Inferred"});
+             {.id = "inferFromLabelledArtifact", .body = "InferAsk", .answer = "Inferred"});
   }
 }
 

@@ -89,18 +89,20 @@ void ShareApi::add_routes(std::vector<http::Row>& table, const http::ArtifactAcc
   http::Rows rows(table, *this);
   rows.add(kPost, all, write, kSmallBodyMaxBytes, &ShareApi::create,
            "Make a link by which whoever has it gets this artifact.",
-           {.body = "ShareAsk", .status = 201, .answer = "ShareCreated"});
+           {.id = "createShare", .body = "ShareAsk", .status = 201, .answer = "ShareCreated"});
   rows.add(kGet, all, read, http::kNoBody, &ShareApi::list,
-           "The links to this artifact whose time is not over; never the links themselves.",
-           {.answer = "ShareList"});
+           "The links to this artifact that work; never the links themselves.",
+           {.id = "listShares", .answer = "ShareList"});
   rows.add(kDelete, all + "/{share_id}", write, http::kNoBody, &ShareApi::remove,
-           "Withdraw a link.", {.status = 204});
+           "Withdraw a link.", {.id = "deleteShare", .status = 204});
   rows.add(kGet, "/share/{token}", link, http::kNoBody, &ShareApi::open,
            "What a link shares: the bytes, or for a browser a page with a button.",
-           {.query = "tokens layers", .answer = "application/octet-stream"});
+           {.id = "openShare",
+            .query = "tokens layers",
+            .answer = "application/octet-stream text/html"});
   rows.add(kPost, "/share/{token}", link, kSmallBodyMaxBytes, &ShareApi::submit,
            "The button of that page, with the password if there is one.",
-           {.answer = "application/octet-stream"});
+           {.id = "submitShare", .answer = "application/octet-stream"});
 }
 
 Result<Response> ShareApi::create(Request& request) {

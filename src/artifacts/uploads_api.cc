@@ -127,22 +127,20 @@ void UploadsApi::add_routes(std::vector<http::Row>& table, const http::ArtifactA
   const uint64_t max = config_.object_bytes_max;
   http::Rows rows(table, *this, std::string(kUploadsPath));
   rows.add(kOptions, "", http::everyone(), http::kNoBody, &UploadsApi::options,
-           "What of the tus protocol is spoken here.", {.status = 204});
-  rows.add(
-      kPost, "", access.write, max, &UploadsApi::create,
-      "Begin an upload that can be resumed (tus 1.0.0): Upload-Length, Upload-Metadata. One of "
-      "which no byte comes within an hour is removed.",
-      {.body = tus::kBodyType, .status = 201});
+           "What of the tus protocol is spoken here.", {.id = "getUploadOptions", .status = 204});
+  rows.add(kPost, "", access.write, max, &UploadsApi::create,
+           "Begin an upload that can be resumed (tus 1.0.0): Upload-Length, Upload-Metadata.",
+           {.id = "createUpload", .body = tus::kBodyType, .status = 201});
   rows.add(kHead, "/{id}", one, http::kNoBody, &UploadsApi::look,
-           "How many bytes have come: Upload-Offset.", {});
+           "How many bytes have come: Upload-Offset.", {.id = "getUploadOffset"});
   rows.add(kPatch, "/{id}", one, max, &UploadsApi::append,
            "More bytes, from Upload-Offset on; the last one makes the artifact ready.",
-           {.body = tus::kBodyType, .status = 204});
+           {.id = "appendToUpload", .body = tus::kBodyType, .status = 204});
   rows.add(kDelete, "/{id}", one, kSmallBodyMaxBytes, &UploadsApi::remove, "Give an upload up.",
-           {.status = 204});
+           {.id = "deleteUpload", .status = 204});
   rows.add(kPost, "/{id}", one, max, &UploadsApi::instead,
            "PATCH, DELETE or HEAD as X-HTTP-Method-Override says; or Upload-Proof.",
-           {.body = tus::kBodyType, .status = 204});
+           {.id = "overrideUpload", .body = tus::kBodyType, .status = 204});
 }
 
 // Failures that only this protocol words get their answer here; the others are told, and logged, as

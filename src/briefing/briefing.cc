@@ -227,7 +227,24 @@ namespace {
 
 constexpr http::ApiType kTypes[] = {
     {"Briefing", R"(
-...)"},
+date!: string # 2026-11-29.
+generated_at!: time
+totals!: BriefingTotals
+findings!: [Finding] # The worst first.
+summary: string # By a model, where one is configured.
+summary_error: string # Why there is none.)"},
+    {"BriefingTotals", R"(
+errors_24h!: integer
+errors_day_before!: integer
+accounts_in_trouble!: integer
+findings!: integer)"},
+    {"Finding", R"(
+id!: string # Also of its row in /admin/decisions.
+severity!: string
+title!: string
+subject!: string # What it is about: an account, a provider, a budget, a key.
+evidence!: object # The figures that it was found by.
+suggested_action!: string)"},
 };
 
 }  // namespace
@@ -240,7 +257,7 @@ void DailyBriefing::add_routes(std::vector<http::Row>& table, const http::AdminA
   using enum http::Method;
   http::Rows rows(table, *this, "/admin/briefings");
   rows.add(kGet, "/{date}", access.viewer, http::kNoBody, &DailyBriefing::show,
-           "The findings of one day, or of 'latest'.", {.answer = "Briefing"});
+           "The findings of one day, or of 'latest'.", {.id = "getBriefing", .answer = "Briefing"});
 }
 
 Result<http::Response> DailyBriefing::show(http::Request& request) {

@@ -175,6 +175,7 @@ std::string anthropic_body(const Status& status, std::string_view type,
 
 constexpr ApiType kPortalTypes[] = {
     {"PortalError", R"(
+# What else programs may use stands beside the text, by what is wrong.
 error!: string # What is wrong, and the way out.
 ...)"},
 };
@@ -183,7 +184,7 @@ constexpr ApiType kAdminTypes[] = {
     {"AdminError", R"(
 error!: string # What is wrong, and the way out.
 code!: string # A word for programs, such as user_not_found.
-details: object)"},
+details: object # What else programs may use, by the code.)"},
 };
 
 constexpr ApiType kGatewayTypes[] = {
@@ -192,7 +193,7 @@ error!: string # What is wrong, and the way out.
 code!: string # A word for programs, such as TOKEN_EXPIRED.
 status!: integer
 request_id!: string
-details: object
+details: object # What else programs may use, by the code.
 retry_after: integer # Seconds.)"},
 };
 
@@ -217,7 +218,7 @@ request_id!: string)"},
 type!: string
 message!: string
 code: string # Our own word, where there is one.
-details: object)"},
+details: object # Of a budget's refusal: usage_usd, limit_usd, remaining_usd, current_month.)"},
 };
 
 }  // namespace

@@ -15,18 +15,22 @@ namespace kvcs::http {
 // One type of a body or an answer, for /openapi.json. `members` has one member per line:
 //   name[!]: kind[?] [= example] [# description]
 // An exclamation mark makes the member required, a question mark allows null. Kinds are
-// string(min..max bytes), integer(min..max), number, boolean, any, object, array, map (of strings),
-// id, time (ISO 8601), usd, price, limit (a whole number, null for none), words (a|b), the name of
-// another type, and [kind]. A line "..." allows members that are not listed. The names of all
-// modules share one space; tests/app/api/openapi_test.cc holds each type to what handlers do.
+// string(min..max bytes), integer(min..max), number, boolean, any, object, array, id, time (ISO
+// 8601), usd, price, limit (a whole number, null for none), words (a|b), the name of another type,
+// [kind] for a list, {kind} for an object whose members are all of that kind, and "kind or kind". A
+// line "..." allows members that are not listed, a line "# words" is about the type itself. In an
+// answer `any`, `object` and `array` need words. The names of all modules share one space;
+// tests/app/api/ holds each type to what handlers do.
 struct ApiType {
   const char* name;
   const char* members;
 };
 
-// The body and the answer of a row, for /openapi.json. `body` and `answer` are names of types, or a
-// media type for what is no JSON object, or "" for nothing.
+// The name, the body and the answer of a row, for /openapi.json. `body` and `answer` are kinds as
+// ApiType has them, media types for what is no JSON, or several of these with spaces between, by
+// what the caller asks for; "" is nothing.
 struct RouteShape {
+  std::string id = {};          // "listArtifacts": what generated clients call it; unique.
   std::string_view query = {};  // Names of query parameters, separated by spaces.
   std::string_view body = {};
   int status = 200;  // Of success.
@@ -106,32 +110,34 @@ inline Row& add_row(std::vector<Row>& table, Method method, std::string pattern,
   row.dialect = access.dialect;
   row.who = access.who;
   row.summary = summary;
-  row.shape = shape;
+  row.shape = std::move(shape);
   row.need = access.need;
   return table.emplace_back(std::move(row));
 }
 
-// Appends rows whose handlers are methods of one object. All patterns begin with `prefix`. The
-// table and the object outlive the writer, and the object outlives the rows.
+// Appends rows whose handlers are methods of one object. All patterns begin with `prefix`, and all
+// ids end with `id_end`, which tells rows of several prefixes apart. The table and the object
+// outlive the writer, and the object outlives the rows.
 template <typename Api>
 class Rows final {
  public:
   using HandlerMethod = Result<Response> (Api::*)(Request&);
 
-  Rows(std::vector<Row>& table, Api& api, std::string prefix = {})
-      : table_(table), api_(api), prefix_(std::move(prefix)) {}
+  Rows(std::vector<Row>& table, Api& api, std::string prefix = {}, std::string_view id_end = {})
+      : table_(table), api_(api), prefix_(std::move(prefix)), id_end_(id_end) {}
 
   Row& add(Method method, std::string_view path, const Access& access, uint64_t body_max_bytes,
            HandlerMethod handler, std::string_view summary, RouteShape shape) {
+    shape.id += id_end_;
     Handler call = [&api = api_, handler](Request& request) { return (api.*handler)(request); };
     return add_row(table_, method, prefix_ + std::string(path), access, body_max_bytes,
-                   std::move(call), summary, shape);
+                   std::move(call), summary, std::move(shape));
   }
 
  private:
   std::vector<Row>& table_;
   Api& api_;
-  const std::string prefix_;
+  const std::string prefix_, id_end_;
 };
 
 }  // namespace kvcs::http

@@ -44,11 +44,11 @@ void AdminKeysApi::add_routes(std::vector<http::Row>& table, const http::AdminAc
   // Only owners make and revoke keys, so no key makes one above itself.
   rows.add(kPost, "", access.owner, kib(16), &AdminKeysApi::create,
            "Create an admin key; shown once.",
-           {.body = "NewAdminKey", .status = 201, .answer = "KeyCreated"});
+           {.id = "createAdminKey", .body = "NewAdminKey", .status = 201, .answer = "KeyCreated"});
   rows.add(kGet, "", access.viewer, kNoBody, &AdminKeysApi::list, "List admin keys.",
-           {.query = "limit cursor", .answer = "AdminKeyPage"});
+           {.id = "listAdminKeys", .query = "limit cursor", .answer = "AdminKeyPage"});
   rows.add(kDelete, "/{key_id}", access.owner, kNoBody, &AdminKeysApi::revoke,
-           "Revoke an admin key, at once.", {.answer = "KeyRevoked"});
+           "Revoke an admin key, at once.", {.id = "revokeAdminKey", .answer = "KeyRevoked"});
 }
 
 Result<http::Response> AdminKeysApi::create(http::Request& request) {

@@ -251,49 +251,58 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
   const std::string org = "/{org_id}", projects = org + "/projects",
                     project = projects + "/{project_id}";
   rows.add(kPost, "", access.admin, kib(64), &OrganizationsApi::create, "Create an organization.",
-           {.body = "NewOrganization", .status = 201, .answer = "Organization"});
+           {.id = "adminCreateOrganization",
+            .body = "NewOrganization",
+            .status = 201,
+            .answer = "Organization"});
   rows.add(kGet, "", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody,
            &OrganizationsApi::list, "List organizations; without an operator's role the own.",
-           {.query = "limit cursor", .answer = "OrganizationPage"});
+           {.id = "adminListOrganizations", .query = "limit cursor", .answer = "OrganizationPage"});
   rows.add(kGet, org, own_viewer, kNoBody, &OrganizationsApi::get, "One organization.",
-           {.answer = "Organization"});
-  rows.add(kPatch, org, own_admin, kib(64), &OrganizationsApi::update,
-           "Change budget, limits, failure mode; its own admins: name, max_output_tokens, "
-           "log_bodies, output_fit.",
-           {.body = "OrganizationChange", .answer = "Organization"});
+           {.id = "adminGetOrganization", .answer = "Organization"});
+  rows.add(
+      kPatch, org, own_admin, kib(64), &OrganizationsApi::update,
+      "Change budget, limits, failure mode; its own admins: name, max_output_tokens, "
+      "log_bodies, output_fit.",
+      {.id = "adminUpdateOrganization", .body = "OrganizationChange", .answer = "Organization"});
   rows.add(kPost, org + "/suspend", access.admin, kib(1), &OrganizationsApi::suspend,
-           "Refuse its keys from now on.", {.answer = "Organization"});
+           "Refuse its keys from now on.", {.id = "suspendOrganization", .answer = "Organization"});
   rows.add(kPost, org + "/resume", access.admin, kib(1), &OrganizationsApi::resume,
-           "Accept its keys again.", {.answer = "Organization"});
+           "Accept its keys again.", {.id = "resumeOrganization", .answer = "Organization"});
   rows.add(kPost, projects, own_admin, kib(16), &OrganizationsApi::create_project,
-           "Create a project.", {.body = "NewProject", .status = 201, .answer = "Project"});
+           "Create a project.",
+           {.id = "adminCreateProject", .body = "NewProject", .status = 201, .answer = "Project"});
   rows.add(kGet, projects, own_viewer, kNoBody, &OrganizationsApi::list_projects, "List projects.",
-           {.answer = "ProjectList"});
+           {.id = "adminListProjects", .answer = "ProjectList"});
   const std::string keys = project + "/api-keys", key = keys + "/{key_id}";
-  rows.add(kPost, keys, own_admin, kib(16), &OrganizationsApi::create_key,
-           "Create a project key; shown once.",
-           {.body = "NewProjectKey", .status = 201, .answer = "KeyCreated"});
+  rows.add(
+      kPost, keys, own_admin, kib(16), &OrganizationsApi::create_key,
+      "Create a project key; shown once.",
+      {.id = "createProjectKey", .body = "NewProjectKey", .status = 201, .answer = "KeyCreated"});
   rows.add(kGet, keys, own_viewer, kNoBody, &OrganizationsApi::list_keys,
            "List them; never the keys themselves.",
-           {.query = "limit cursor", .answer = "ProjectKeyPage"});
+           {.id = "listProjectKeys", .query = "limit cursor", .answer = "ProjectKeyPage"});
   rows.add(kDelete, key, own_admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
-           {.answer = "KeyRevoked"});
+           {.id = "revokeProjectKey", .answer = "KeyRevoked"});
   rows.add(kPatch, key, own_admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
-           {.body = "KeyExpiryAsk", .answer = "Key"});
+           {.id = "updateProjectKey", .body = "KeyExpiryAsk", .answer = "Key"});
   rows.add(kPost, key + "/rotate", own_admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
-           {.body = "RotateAsk", .answer = "KeyCreated"});
+           {.id = "rotateProjectKey", .body = "RotateAsk", .answer = "KeyCreated"});
   add_organization_key_routes(table, access);
   const std::string tokens = org + "/tokens", token = tokens + "/{key_id}";
   rows.add(kPost, tokens, own_admin, kib(16), &OrganizationsApi::create_key,
            "Create or import a tenant token of the tool gateway.",
-           {.body = "NewTenantToken", .status = 201, .answer = "KeyCreated"});
+           {.id = "createOrganizationToken",
+            .body = "NewTenantToken",
+            .status = 201,
+            .answer = "KeyCreated"});
   rows.add(kGet, tokens, own_viewer, kNoBody, &OrganizationsApi::list_keys,
            "List them; never the keys themselves.",
-           {.query = "limit cursor", .answer = "TokenPage"});
+           {.id = "listOrganizationTokens", .query = "limit cursor", .answer = "TokenPage"});
   rows.add(kDelete, token, own_admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
-           {.answer = "KeyRevoked"});
+           {.id = "revokeOrganizationToken", .answer = "KeyRevoked"});
   rows.add(kPost, token + "/rotate", own_admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
-           {.body = "RotateAsk", .answer = "KeyCreated"});
+           {.id = "rotateOrganizationToken", .body = "RotateAsk", .answer = "KeyCreated"});
 }
 
 // The keys that reach the artifacts of every project of the organization.
@@ -307,16 +316,19 @@ void OrganizationsApi::add_organization_key_routes(std::vector<http::Row>& table
   const std::string key = "/{key_id}";
   rows.add(kPost, "", own_admin, kib(16), &OrganizationsApi::create_key,
            "Create a key for the artifacts of all projects; shown once.",
-           {.body = "NewProjectKey", .status = 201, .answer = "KeyCreated"});
+           {.id = "createOrganizationKey",
+            .body = "NewProjectKey",
+            .status = 201,
+            .answer = "KeyCreated"});
   rows.add(kGet, "", own_viewer, http::kNoBody, &OrganizationsApi::list_keys,
            "List them; never the keys themselves.",
-           {.query = "limit cursor", .answer = "ProjectKeyPage"});
+           {.id = "listOrganizationKeys", .query = "limit cursor", .answer = "ProjectKeyPage"});
   rows.add(kDelete, key, own_admin, http::kNoBody, &OrganizationsApi::revoke_key,
-           "Revoke, at once.", {.answer = "KeyRevoked"});
+           "Revoke, at once.", {.id = "revokeOrganizationKey", .answer = "KeyRevoked"});
   rows.add(kPatch, key, own_admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
-           {.body = "KeyExpiryAsk", .answer = "Key"});
+           {.id = "updateOrganizationKey", .body = "KeyExpiryAsk", .answer = "Key"});
   rows.add(kPost, key + "/rotate", own_admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
-           {.body = "RotateAsk", .answer = "KeyCreated"});
+           {.id = "rotateOrganizationKey", .body = "RotateAsk", .answer = "KeyCreated"});
 }
 
 Result<http::Response> OrganizationsApi::create(http::Request& request) {

@@ -98,15 +98,18 @@ void ProjectKeysApi::add_routes(std::vector<http::Row>& table, const http::Artif
   const http::Access one = with_owner(access.admin, http::OwnerFrom::kObject);
   rows.add(kPost, "", access.admin, http::kib(16), &ProjectKeysApi::create,
            "Create a key of a project, or of the organization; shown once.",
-           {.body = "NewOwnKey", .status = 201, .answer = "OwnKeyCreated"});
+           {.id = "createApiKey", .body = "NewOwnKey", .status = 201, .answer = "OwnKeyCreated"});
   rows.add(kGet, "", access.admin, http::kNoBody, &ProjectKeysApi::list,
            "The keys of the own project or organization; never the keys themselves.",
-           {.query = "project_id limit cursor", .answer = "OwnKeyList"});
+           {.id = "listApiKeys", .query = "project_id limit cursor", .answer = "OwnKeyList"});
   rows.add(kPost, "/{key_id}/rotate", one, http::kib(1), &ProjectKeysApi::rotate,
            "Replace the secret of a key; the old one works for a while longer.",
-           {.query = "project_id", .body = "OwnKeyRotation", .answer = "OwnKeyRotated"});
+           {.id = "rotateApiKey",
+            .query = "project_id",
+            .body = "OwnKeyRotation",
+            .answer = "OwnKeyRotated"});
   rows.add(kDelete, "/{key_id}", one, http::kNoBody, &ProjectKeysApi::revoke,
-           "Revoke a key, at once.", {.query = "project_id", .status = 204});
+           "Revoke a key, at once.", {.id = "revokeApiKey", .query = "project_id", .status = 204});
 }
 
 Result<KeyOwner> ProjectKeysApi::project_of(const Principal& caller,

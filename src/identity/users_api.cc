@@ -256,27 +256,27 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
   const std::string user = "/{user_id}", keys = user + "/api-keys", key = keys + "/{key_id}";
   rows.add(kPost, "", with_owner(access.own_admin, http::OwnerFrom::kCaller), kib(64),
            &UsersApi::create, "Create an AI user.",
-           {.body = "NewUser", .status = 201, .answer = "UserCreated"});
+           {.id = "createUser", .body = "NewUser", .status = 201, .answer = "UserCreated"});
   rows.add(
       kGet, "", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody, &UsersApi::list,
       "List users, of all organizations or of ?org_id=; without an operator's role of the own.",
-      {.query = "org_id limit cursor", .answer = "UserPage"});
+      {.id = "listUsers", .query = "org_id limit cursor", .answer = "UserPage"});
   rows.add(kGet, user, own_viewer, kNoBody, &UsersApi::get, "One user with this month's usage.",
-           {.answer = "User"});
-  rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update,
-           "Change limits or status; what an operator has set, operators alone.",
-           {.body = "UserChange", .answer = "UserChanged"});
-  rows.add(kPost, keys, own_admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",
-           {.body = "NewUserKey", .status = 201, .answer = "UserKeyCreated"});
+           {.id = "getUser", .answer = "User"});
+  rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update, "Change limits or status.",
+           {.id = "updateUser", .body = "UserChange", .answer = "UserChanged"});
+  rows.add(
+      kPost, keys, own_admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",
+      {.id = "createUserKey", .body = "NewUserKey", .status = 201, .answer = "UserKeyCreated"});
   rows.add(kGet, keys, own_viewer, kNoBody, &UsersApi::list_keys, "List a user's keys.",
-           {.query = "limit cursor", .answer = "UserKeyPage"});
+           {.id = "listUserKeys", .query = "limit cursor", .answer = "UserKeyPage"});
   rows.add(kDelete, key, own_admin, kNoBody, &UsersApi::revoke_key, "Revoke a key, at once.",
-           {.answer = "KeyRevoked"});
+           {.id = "revokeUserKey", .answer = "KeyRevoked"});
   rows.add(kPatch, key, own_admin, kib(16), &UsersApi::update_key, "Set a key's expiry.",
-           {.body = "KeyExpiryAsk", .answer = "Key"});
+           {.id = "updateUserKey", .body = "KeyExpiryAsk", .answer = "Key"});
   rows.add(kPost, key + "/rotate", own_admin, kib(16), &UsersApi::rotate_key,
            "Replace a key; the old one works for overlap_s more.",
-           {.body = "RotateAsk", .answer = "UserKeyCreated"});
+           {.id = "rotateUserKey", .body = "RotateAsk", .answer = "UserKeyCreated"});
 }
 
 // The record with the month's use, which the AI gateway knows and the record does not.

@@ -67,7 +67,7 @@ kind!: string
 severity!: string
 subject!: string
 suggestion!: string
-evidence!: any
+evidence!: object # The figures that it was found by.
 status!: proposed|accepted|rejected|applied
 decided_by!: string?
 decided_at!: time?)"},
@@ -95,7 +95,14 @@ status!: pending|delivered|failed|suppressed
 attempts!: integer
 next_attempt_at!: time?
 error!: string
-payload!: any)"},
+payload!: AlertPayload)"},
+    {"AlertPayload", R"(
+# What is sent to the channel.
+id!: string
+event!: string
+subject!: string
+message!: string
+ts!: time)"},
     {"DeadPage", R"(
 outbox_dead!: [DeadRecord]
 cursor!: string?)"},
@@ -153,30 +160,40 @@ void LedgerApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
   rows.add(
       kGet, "/errors", access.viewer, kNoBody, &LedgerApi::list_errors,
       "Failed requests, newest first.",
-      {.query =
+      {.id = "listErrors",
+       .query =
            "request_id tenant provider account_id action code status from to limit cursor format",
-       .answer = "ErrorPage"});
+       .answer = "ErrorPage text/csv"});
   rows.add(kGet, "/audit", access.viewer, kNoBody, &LedgerApi::list_audit,
            "Every administrative write, newest first.",
-           {.query = "family key action source actor request_id from to limit cursor format",
-            .answer = "AuditPage"});
+           {.id = "listAudit",
+            .query = "family key action source actor request_id from to limit cursor format",
+            .answer = "AuditPage text/csv"});
   rows.add(kGet, "/audit/verify", access.viewer, kNoBody, &LedgerApi::verify_audit,
-           "Walk the audit's hash chain.", {.answer = "AuditChain"});
+           "Walk the audit's hash chain.", {.id = "verifyAudit", .answer = "AuditChain"});
   rows.add(kGet, "/decisions", access.viewer, kNoBody, &LedgerApi::list_decisions,
            "Proposals and what became of them.",
-           {.query = "kind severity subject status from to limit cursor format",
-            .answer = "DecisionPage"});
+           {.id = "listDecisions",
+            .query = "kind severity subject status from to limit cursor format",
+            .answer = "DecisionPage text/csv"});
   rows.add(kGet, "/job-runs", access.viewer, kNoBody, &LedgerApi::list_job_runs,
            "Runs of scheduled jobs.",
-           {.query = "job result from to limit cursor format", .answer = "JobRunPage"});
-  rows.add(
-      kGet, "/alerts", access.viewer, kNoBody, &LedgerApi::list_alerts, "Alerts, newest first.",
-      {.query = "event subject channel status from to limit cursor format", .answer = "AlertPage"});
+           {.id = "listJobRuns",
+            .query = "job result from to limit cursor format",
+            .answer = "JobRunPage text/csv"});
+  rows.add(kGet, "/alerts", access.viewer, kNoBody, &LedgerApi::list_alerts,
+           "Alerts, newest first.",
+           {.id = "listAlerts",
+            .query = "event subject channel status from to limit cursor format",
+            .answer = "AlertPage text/csv"});
   rows.add(kGet, "/outbox-dead", access.viewer, kNoBody, &LedgerApi::list_outbox_dead,
            "Records that could not be kept.",
-           {.query = "kind from to limit cursor format", .answer = "DeadPage"});
+           {.id = "listOutboxDead",
+            .query = "kind from to limit cursor format",
+            .answer = "DeadPage text/csv"});
   rows.add(kPatch, "/decisions/{id}", access.admin, kib(16), &LedgerApi::decide_decision,
-           "Accept or reject a proposal.", {.body = "DecideAsk", .answer = "Decision"});
+           "Accept or reject a proposal.",
+           {.id = "decideDecision", .body = "DecideAsk", .answer = "Decision"});
 }
 
 void LedgerApi::add_body_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
@@ -185,10 +202,11 @@ void LedgerApi::add_body_routes(std::vector<http::Row>& table, const http::Admin
   http::Rows rows(table, *this, "/admin/ai/bodies");
   rows.add(kGet, "", access.admin, kNoBody, &LedgerApi::list_bodies,
            "Requests whose bodies are kept, newest first; without the bodies.",
-           {.query = "request_id org_id user_id key_id model status from to limit cursor format",
-            .answer = "BodyPage"});
+           {.id = "listBodies",
+            .query = "request_id org_id user_id key_id model status from to limit cursor format",
+            .answer = "BodyPage text/csv"});
   rows.add(kGet, "/{request_id}", access.admin, kNoBody, &LedgerApi::show_bodies,
-           "The bodies of one request, cut and redacted.", {.answer = "Bodies"});
+           "The bodies of one request, cut and redacted.", {.id = "getBodies", .answer = "Bodies"});
 }
 
 Result<http::Response> LedgerApi::list(http::Request& request, std::string_view table,

@@ -128,16 +128,23 @@ cursor!: string?)"},
 name!: string
 family: string
 size_bytes!: integer
-expiration: integer
-metadata: any)"},
+expiration: integer # Unix seconds.
+metadata: any # As it was written beside the value: any JSON.)"},
     {"KvValue", R"(
 key!: string
 size_bytes!: integer
 value!: string
-hidden: boolean
-base64: boolean
-expiration: integer
-metadata: any)"},
+hidden: boolean # True: a secret, whose value is shown as ***.
+base64: boolean # True: the value is no text, and shown in base64.
+expiration: integer # Unix seconds.
+metadata: any # As it was written beside the value: any JSON.)"},
+    {"KvPair", R"(
+key!: string
+value!: string
+expiration: integer # Unix seconds.
+expiration_ttl: integer # Seconds from now; of an import alone.
+metadata: any # Any JSON.
+base64: boolean # True: the value is in base64.)"},
     {"KvImported", R"(
 imported!: integer
 expired!: integer)"},
@@ -155,24 +162,27 @@ void KvApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& a
   using http::mib;
   http::Rows rows(table, *this, "/admin/kv");
   rows.add(kGet, "", access.viewer, kNoBody, &KvApi::browse, "Keys of every family, by ?prefix=.",
-           {.query = "prefix limit cursor", .answer = "KvKeys"});
+           {.id = "browseKv", .query = "prefix limit cursor", .answer = "KvKeys"});
   rows.add(kGet, "/{family}/keys", access.viewer, kNoBody, &KvApi::list,
            "Keys of one family, by ?prefix=.",
-           {.query = "prefix limit cursor", .answer = "KvKeys"});
+           {.id = "listKvKeys", .query = "prefix limit cursor", .answer = "KvKeys"});
   rows.add(kGet, "/{family}/values/{key}", access.viewer, kNoBody, &KvApi::get,
-           "One entry, of family auto by its key; sealed ones as ***.", {.answer = "KvValue"});
-  rows.add(
-      kPut, "/{family}/values/{key}", access.owner, mib(26), &KvApi::put,
-      "Write one value; ?expiration= or ?expiration_ttl=.",
-      {.query = "expiration expiration_ttl", .body = "application/octet-stream", .status = 204});
+           "One entry, of family auto by its key; sealed ones as ***.",
+           {.id = "getKvValue", .answer = "KvValue"});
+  rows.add(kPut, "/{family}/values/{key}", access.owner, mib(26), &KvApi::put,
+           "Write one value; ?expiration= or ?expiration_ttl=.",
+           {.id = "putKvValue",
+            .query = "expiration expiration_ttl",
+            .body = "application/octet-stream",
+            .status = 204});
   rows.add(kDelete, "/{family}/values/{key}", access.owner, kNoBody, &KvApi::remove,
-           "Delete one key.", {.status = 204});
+           "Delete one key.", {.id = "deleteKvValue", .status = 204});
   rows.add(kGet, "/bulk", access.owner, kNoBody, &KvApi::export_bulk,
            "Entries in Workers KV bulk JSON; sealed values stay sealed.",
-           {.query = "family prefix", .answer = "application/json"});
+           {.id = "exportKv", .query = "family prefix", .answer = "[KvPair]"});
   rows.add(kPut, "/bulk", access.owner, mib(100), &KvApi::import_bulk,
            "Write pairs in Workers KV bulk JSON.",
-           {.body = "application/json", .answer = "KvImported"});
+           {.id = "importKv", .body = "[KvPair]", .answer = "KvImported"});
 }
 
 // The cursor is the family and the last key of it that was shown.

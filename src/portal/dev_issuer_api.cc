@@ -92,29 +92,33 @@ Status check_local(const http::Request& request) {
 void DevIssuerApi::add_routes(std::vector<http::Row>& table) {
   using enum http::Method;
   constexpr std::string_view kForm = "application/x-www-form-urlencoded";
-  constexpr std::string_view kJson = "application/json";
+  constexpr std::string_view kJson = "object";
   const http::Access local = local_access();
   http::Rows rows(table, *this, "/oidc");
   rows.add(kGet, "/.well-known/openid-configuration", local, http::kNoBody, &DevIssuerApi::describe,
-           "The development issuer: its endpoints.", {.answer = kJson});
+           "The development issuer: its endpoints.", {.id = "describeIssuer", .answer = kJson});
   rows.add(kGet, "/keys", local, http::kNoBody, &DevIssuerApi::list_keys,
-           "The development issuer: the keys that verify its tokens.", {.answer = kJson});
+           "The development issuer: the keys that verify its tokens.",
+           {.id = "listIssuerKeys", .answer = kJson});
   rows.add(kGet, "/auth", local, http::kNoBody, &DevIssuerApi::authorize,
            "The development issuer: lead a browser back with a code.",
-           {.query = "client_id redirect_uri response_type scope state nonce code_challenge "
+           {.id = "authorizeAtIssuer",
+            .query = "client_id redirect_uri response_type scope state nonce code_challenge "
                      "code_challenge_method login_hint",
             .status = 302,
             .answer = "text/html"});
   rows.add(kPost, "/token", local, http::kib(16), &DevIssuerApi::give_tokens,
            "The development issuer: tokens for a code, a device or a refresh token.",
-           {.body = kForm, .answer = kJson});
+           {.id = "getIssuerTokens", .body = kForm, .answer = kJson});
   rows.add(kPost, "/device/auth", local, http::kib(16), &DevIssuerApi::start_device,
-           "The development issuer: begin a device's sign-in.", {.body = kForm, .answer = kJson});
+           "The development issuer: begin a device's sign-in.",
+           {.id = "startIssuerDevice", .body = kForm, .answer = kJson});
   rows.add(kGet, "/device/activate", local, http::kNoBody, &DevIssuerApi::activate_device,
            "The development issuer: let a device in.",
-           {.query = "user_code login_hint", .answer = "text/html"});
+           {.id = "activateIssuerDevice", .query = "user_code login_hint", .answer = "text/html"});
   rows.add(kGet, "/userinfo", local, http::kNoBody, &DevIssuerApi::show_user,
-           "The development issuer: whose an access token is.", {.answer = kJson});
+           "The development issuer: whose an access token is.",
+           {.id = "getIssuerUser", .answer = kJson});
 }
 
 Result<http::Response> DevIssuerApi::describe(http::Request&) {

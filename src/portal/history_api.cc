@@ -100,11 +100,11 @@ std::span<const http::ApiType> HistoryApi::types() {
 }
 
 void HistoryApi::add_routes(std::vector<http::Row>& table, const PersonAccess& access) {
-  http::Rows rows(table, *this);
   for (const std::string path : {"/api/v1/organizations/{org_id}/audit", "/api/v1/audit"}) {
+    http::Rows rows(table, *this, "", id_end_of(path));
     rows.add(http::Method::kGet, path, at_path(access.viewer, path), http::kNoBody,
              &HistoryApi::list, "Who changed what in the organization, the newest first.",
-             {.query = "limit cursor", .answer = "History"});
+             {.id = "listHistory", .query = "limit cursor", .answer = "History"});
   }
 }
 

@@ -83,27 +83,29 @@ void MeApi::add_routes(std::vector<http::Row>& table, const http::Access& anybod
   http::Rows rows(table, *this, "/api/v1/me");
   rows.add(kGet, "", anybody, http::kNoBody, &MeApi::show,
            "Who is calling: a person in a session, or a key; organization, project and rights.",
-           {.answer = "Me"});
+           {.id = "getMe", .answer = "Me"});
   rows.add(kPatch, "", person, http::kib(4), &MeApi::change,
            "Change the own name, or which organization and project are active.",
-           {.body = "MyChanges", .answer = "Me"});
+           {.id = "updateMe", .body = "MyChanges", .answer = "Me"});
   rows.add(kDelete, "", person, http::kNoBody, &MeApi::remove,
            "Delete the own account. Organizations that nobody else is in go too, in 7 days; of one "
            "with others in it somebody else must be an owner first.",
-           {.answer = "MyEnd"});
+           {.id = "deleteMe", .answer = "MyEnd"});
   rows.add(kGet, "/sessions", person, http::kNoBody, &MeApi::list_sessions,
-           "The caller's sessions, the newest first.", {.answer = "MySessionList"});
+           "The caller's sessions, the newest first.",
+           {.id = "listMySessions", .answer = "MySessionList"});
   rows.add(kDelete, "/sessions", person, http::kNoBody, &MeApi::end_other_sessions,
-           "Sign out everywhere else.", {.status = 204});
+           "Sign out everywhere else.", {.id = "endOtherSessions", .status = 204});
   rows.add(kDelete, "/sessions/{session_id}", with_owner(person, http::OwnerFrom::kObject),
            http::kNoBody, &MeApi::end_session, "End one of the caller's sessions.",
-           {.status = 204});
+           {.id = "endSession", .status = 204});
   rows.add(kGet, "/sign-ins", person, http::kNoBody, &MeApi::list_sign_ins,
-           "The ways by which the caller signs in.", {.answer = "MySignInList"});
+           "The ways by which the caller signs in.",
+           {.id = "listMySignIns", .answer = "MySignInList"});
   rows.add(kDelete, "/sign-ins/{sign_in_id}", with_owner(person, http::OwnerFrom::kObject),
            http::kNoBody, &MeApi::remove_sign_in,
            "Take one of them away, with the sessions that began by it; the last one stays.",
-           {.status = 204});
+           {.id = "removeSignIn", .status = 204});
 }
 
 Result<Json> MeApi::places_of(std::string_view person_id) const {

@@ -120,21 +120,23 @@ void OidcApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
   using http::everyone;
   http::Rows rows(table, *this, "/auth");
   rows.add(kGet, "/providers", everyone(), http::kNoBody, &OidcApi::list_providers,
-           "The providers that people may sign in through.", {.answer = "SignInProviders"});
+           "The providers that people may sign in through.",
+           {.id = "listSignInProviders", .answer = "SignInProviders"});
   rows.add(kGet, "/login/{provider}", everyone(), http::kNoBody, &OidcApi::begin,
            "Lead the browser to a provider.",
-           {.query = "next invitation", .status = 302, .answer = "text/html"});
+           {.id = "beginSignIn", .query = "next invitation", .status = 302, .answer = "text/html"});
   rows.add(kPost, "/link/{provider}", person, http::kib(1), &OidcApi::begin_link,
-           "Begin to add another way to sign in to the own account.", {.answer = "SignInAway"});
+           "Begin to add another way to sign in to the own account.",
+           {.id = "linkSignIn", .answer = "SignInAway"});
   rows.add(kGet, "/callback", everyone(), http::kNoBody, &OidcApi::callback,
            "Where the only provider sends the browser back.",
-           {.status = 302, .answer = "text/html"});
+           {.id = "finishSignIn", .status = 302, .answer = "text/html"});
   rows.add(kGet, "/callback/{provider}", everyone(), http::kNoBody, &OidcApi::callback,
            "Where one of several providers sends the browser back.",
-           {.status = 302, .answer = "text/html"});
+           {.id = "finishSignInOfProvider", .status = 302, .answer = "text/html"});
   rows.add(kPost, "/backchannel/{provider}", everyone(), http::kib(32), &OidcApi::back_channel,
            "A provider says that a session has ended (Back-Channel Logout).",
-           {.body = "application/x-www-form-urlencoded"});
+           {.id = "endProviderSession", .body = "application/x-www-form-urlencoded"});
 }
 
 Result<http::Response> OidcApi::list_providers(http::Request&) {

@@ -67,13 +67,13 @@ void PeopleApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
   using enum http::Method;
   http::Rows rows(table, *this, "/admin");
   rows.add(kGet, "/people", access.viewer, http::kNoBody, &PeopleApi::list, "Who may sign in.",
-           {.query = "limit cursor", .answer = "PersonPage"});
+           {.id = "listPeople", .query = "limit cursor", .answer = "PersonPage"});
   rows.add(kPatch, "/people/{person_id}", access.owner, http::kib(1), &PeopleApi::change,
            "Suspend somebody, or make somebody an operator.",
-           {.body = "PersonChange", .answer = "Person"});
+           {.id = "updatePerson", .body = "PersonChange", .answer = "Person"});
   rows.add(kPost, "/setup-link", access.owner, http::kib(1), &PeopleApi::make_setup_link,
            "A new link that makes an owner of the daemon, once; the one before works no longer.",
-           {.status = 201, .answer = "SetupLink"});
+           {.id = "createSetupLink", .status = 201, .answer = "SetupLink"});
 }
 
 Result<http::Response> PeopleApi::list(http::Request& request) {

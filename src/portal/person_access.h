@@ -21,6 +21,12 @@ inline AuditContext by(const http::Request& request) {
   return admin_api::who_from(request);
 }
 
+// The end of the ids of rows that are about the organization in their path; those without it are
+// about the active one.
+inline std::string_view id_end_of(std::string_view path) {
+  return path.find("{org_id}") != path.npos ? "OfOrganization" : "";
+}
+
 // `access` for a row at `path`: whose the thing is that the path names.
 inline http::Access at_path(const http::Access& access, std::string_view path) {
   constexpr std::string_view kOrganization = "{org_id}";

@@ -105,28 +105,32 @@ void PlacesApi::add_routes(std::vector<http::Row>& table, const PersonAccess& ac
   http::Rows rows(table, *this);
   const std::string all = "/api/v1/organizations", one = all + "/{org_id}";
   rows.add(kGet, all, access.person, http::kNoBody, &PlacesApi::list,
-           "The organizations that the caller is a member of.", {.answer = "PlaceList"});
+           "The organizations that the caller is a member of.",
+           {.id = "listOrganizations", .answer = "PlaceList"});
   rows.add(kPost, all, access.person, kib(2), &PlacesApi::create,
            "Make an organization, with a project; the caller is its owner.",
-           {.body = "NewPlace", .status = 201, .answer = "Place"});
+           {.id = "createOrganization", .body = "NewPlace", .status = 201, .answer = "Place"});
   rows.add(kGet, one, at_path(access.leaving_viewer, one), http::kNoBody, &PlacesApi::get,
-           "One of them.", {.answer = "Place"});
+           "One of them.", {.id = "getOrganization", .answer = "Place"});
   rows.add(kPatch, one, at_path(access.admin, one), kib(2), &PlacesApi::change,
            "Rename it; public URLs with a slug of before redirect.",
-           {.body = "PlaceChange", .answer = "Place"});
+           {.id = "updateOrganization", .body = "PlaceChange", .answer = "Place"});
   for (const std::string& place : {one, std::string("/api/v1")}) {
     const std::string projects = place + "/projects", project = projects + "/{project_id}";
-    rows.add(kGet, projects, at_path(access.viewer, projects), http::kNoBody,
-             &PlacesApi::list_projects, "The projects of the organization.",
-             {.answer = "MyProjectList"});
-    rows.add(kPost, projects, at_path(access.admin, projects), kib(2), &PlacesApi::create_project,
-             "Make a project; the active one stays as it is.",
-             {.body = "NewPlace", .status = 201, .answer = "MyProject"});
-    rows.add(kGet, project, at_path(access.viewer, project), http::kNoBody, &PlacesApi::get_project,
-             "One project.", {.answer = "MyProject"});
-    rows.add(kPatch, project, at_path(access.admin, project), kib(2), &PlacesApi::change_project,
-             "Rename it; public URLs with a slug of before redirect.",
-             {.body = "PlaceChange", .answer = "MyProject"});
+    http::Rows of_place(table, *this, "", id_end_of(place));
+    of_place.add(kGet, projects, at_path(access.viewer, projects), http::kNoBody,
+                 &PlacesApi::list_projects, "The projects of the organization.",
+                 {.id = "listProjects", .answer = "MyProjectList"});
+    of_place.add(kPost, projects, at_path(access.admin, projects), kib(2),
+                 &PlacesApi::create_project, "Make a project; the active one stays as it is.",
+                 {.id = "createProject", .body = "NewPlace", .status = 201, .answer = "MyProject"});
+    of_place.add(kGet, project, at_path(access.viewer, project), http::kNoBody,
+                 &PlacesApi::get_project, "One project.",
+                 {.id = "getProject", .answer = "MyProject"});
+    of_place.add(kPatch, project, at_path(access.admin, project), kib(2),
+                 &PlacesApi::change_project,
+                 "Rename it; public URLs with a slug of before redirect.",
+                 {.id = "updateProject", .body = "PlaceChange", .answer = "MyProject"});
   }
 }
 

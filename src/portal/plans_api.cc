@@ -93,19 +93,21 @@ void PlansApi::add_routes(std::vector<http::Row>& table, const http::Access& per
   using enum http::Method;
   http::Rows rows(table, *this);
   rows.add(kGet, "/api/v1/plans", person, http::kNoBody, &PlansApi::list,
-           "The plans that an organization may have.", {.answer = "PlanList"});
+           "The plans that an organization may have.", {.id = "listPlans", .answer = "PlanList"});
   rows.add(kGet, "/api/v1/usage", reader, http::kNoBody, &PlansApi::usage,
-           "What the organization has used of its plan.", {.answer = "PlanUse"});
+           "What the organization has used of its plan.",
+           {.id = "getPlanUse", .answer = "PlanUse"});
 }
 
 void PlansApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
   using enum http::Method;
   http::Rows rows(table, *this, "/admin/organizations/{org_id}/plan");
   rows.add(kGet, "", access.billing, http::kNoBody, &PlansApi::get,
-           "The plan of an organization, and where it comes from.", {.answer = "OrganizationPlan"});
+           "The plan of an organization, and where it comes from.",
+           {.id = "getOrganizationPlan", .answer = "OrganizationPlan"});
   rows.add(kPut, "", access.admin, http::kib(1), &PlansApi::set,
            "Give an organization a plan, whatever it pays for.",
-           {.body = "GivenPlan", .answer = "OrganizationPlan"});
+           {.id = "setOrganizationPlan", .body = "GivenPlan", .answer = "OrganizationPlan"});
 }
 
 Result<http::Response> PlansApi::list(http::Request&) {

@@ -33,17 +33,17 @@ void ResetApi::add_routes(std::vector<http::Row>& table) {
   rows.add(kPost, "", http::everyone(), http::kib(1), &ResetApi::ask,
            "Send a link for a new password to this address, if it has an account; the answer does "
            "not say.",
-           {.body = "PasswordResetAsk", .status = 202});
+           {.id = "askPasswordReset", .body = "PasswordResetAsk", .status = 202});
   rows.add(kPost, "/confirm", http::everyone(), http::kib(4), &ResetApi::confirm,
            "Spend such a link: a new password, and the end of all sessions.",
-           {.body = "PasswordReset", .status = 204});
+           {.id = "confirmPasswordReset", .body = "PasswordReset", .status = 204});
 }
 
 void ResetApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
   http::Rows rows(table, *this, "/admin/people/{person_id}");
   rows.add(http::Method::kPost, "/reset-link", access.owner, http::kib(1), &ResetApi::make_link,
            "A link by which somebody chooses a new password, once and within an hour.",
-           {.status = 201, .answer = "ResetLink"});
+           {.id = "createResetLink", .status = 201, .answer = "ResetLink"});
 }
 
 Result<http::Response> ResetApi::ask(http::Request& request) {

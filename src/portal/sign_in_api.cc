@@ -68,22 +68,22 @@ void SignInApi::add_routes(std::vector<http::Row>& table, const http::Access& pe
   http::Rows rows(table, *this, "/auth");
   rows.add(kPost, "/setup", http::everyone(), http::kib(4), &SignInApi::set_up,
            "Spend the setup link: make the first person, who owns the daemon.",
-           {.body = "SetUp", .status = 201, .answer = "SessionBegun"});
+           {.id = "setUp", .body = "SetUp", .status = 201, .answer = "SessionBegun"});
   rows.add(
       kPost, "/login", http::everyone(), http::kib(4), &SignInApi::sign_in,
       "Sign in with a local account; the session's token comes as a cookie, or a ticket for the "
       "second step.",
-      {.body = "PasswordSignIn", .answer = "SignInStep"});
+      {.id = "signIn", .body = "PasswordSignIn", .answer = "SignInStep"});
   rows.add(kPost, "/login/totp", http::everyone(), http::kib(1), &SignInApi::sign_in_with_code,
            "The second step of a sign-in: a code of the authenticator app.",
-           {.body = "SecondStep", .answer = "SessionBegun"});
+           {.id = "signInWithCode", .body = "SecondStep", .answer = "SessionBegun"});
   rows.add(kPost, "/logout", person, http::kNoBody, &SignInApi::sign_out,
            "End this session; one that came from a provider goes on there until the browser opens "
            "`url`.",
-           {.answer = "SignedOut"});
+           {.id = "signOut", .answer = "SignedOut"});
   rows.add(kPost, "/password", person, http::kib(4), &SignInApi::change_password,
            "Change the own password; all other sessions end, and this one gets a new token.",
-           {.body = "NewPassword", .answer = "SessionBegun"});
+           {.id = "changePassword", .body = "NewPassword", .answer = "SessionBegun"});
 }
 
 Result<http::Response> SignInApi::begun(int status, const StartedSession& started) const {

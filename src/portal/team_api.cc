@@ -97,39 +97,45 @@ void TeamApi::add_routes(std::vector<http::Row>& table, const PersonAccess& acce
   using enum http::Method;
   using http::kib;
   for (const std::string place : {"/api/v1/organizations/{org_id}", "/api/v1"}) {
-    http::Rows rows(table, *this, place);
+    http::Rows rows(table, *this, place, id_end_of(place));
     const std::string members = "/members", member = members + "/{person_id}";
     const std::string invitations = "/invitations", invitation = invitations + "/{invitation_id}";
     rows.add(kGet, members, at_path(access.viewer, place + members), http::kNoBody,
-             &TeamApi::list_members, "The members of the organization.", {.answer = "MemberList"});
+             &TeamApi::list_members, "The members of the organization.",
+             {.id = "listMembers", .answer = "MemberList"});
     rows.add(kPatch, member, at_path(access.admin, place + member), kib(1), &TeamApi::change_member,
-             "Give a member another role.", {.body = "MemberRole", .answer = "Member"});
+             "Give a member another role.",
+             {.id = "changeMember", .body = "MemberRole", .answer = "Member"});
     rows.add(kDelete, member, at_path(access.viewer, place + member), http::kNoBody,
              &TeamApi::remove_member, "Take a member out; with the own id, or \"me\", leave.",
-             {.status = 204});
+             {.id = "removeMember", .status = 204});
     rows.add(kPost, "/owner", at_path(access.owner, place + "/owner"), kib(1), &TeamApi::transfer,
              "Make a member an owner in the own place, and be an admin from then on.",
-             {.body = "NewOwner", .answer = "Member"});
+             {.id = "transferOwnership", .body = "NewOwner", .answer = "Member"});
     rows.add(kPost, invitations, at_path(access.admin, place + invitations), kib(2),
              &TeamApi::invite, "Make a link by which somebody joins, once.",
-             {.body = "NewInvitation", .status = 201, .answer = "InvitationCreated"});
+             {.id = "createInvitation",
+              .body = "NewInvitation",
+              .status = 201,
+              .answer = "InvitationCreated"});
     rows.add(kGet, invitations, at_path(access.admin, place + invitations), http::kNoBody,
              &TeamApi::list_invitations, "Open invitations; never their tokens.",
-             {.answer = "InvitationList"});
+             {.id = "listInvitations", .answer = "InvitationList"});
     rows.add(kPost, invitation + "/resend", at_path(access.admin, place + invitation + "/resend"),
              kib(1), &TeamApi::renew_invitation,
              "A new link for the same invitation; the old one works no longer.",
-             {.answer = "InvitationCreated"});
+             {.id = "renewInvitation", .answer = "InvitationCreated"});
     rows.add(kDelete, invitation, at_path(access.admin, place + invitation), http::kNoBody,
-             &TeamApi::withdraw_invitation, "Withdraw an invitation.", {.status = 204});
+             &TeamApi::withdraw_invitation, "Withdraw an invitation.",
+             {.id = "withdrawInvitation", .status = 204});
   }
   http::Rows rows(table, *this);
   rows.add(kPost, "/api/v1/invitations/accept", access.person, kib(1), &TeamApi::accept,
            "Join the organization that an invitation is for.",
-           {.body = "InvitationToken", .answer = "InvitationAccepted"});
+           {.id = "acceptInvitation", .body = "InvitationToken", .answer = "InvitationAccepted"});
   rows.add(kPost, "/auth/register", http::everyone(), kib(4), &TeamApi::register_account,
            "Make a local account with an invitation, join and sign in.",
-           {.body = "Registration", .status = 201, .answer = "SessionBegun"});
+           {.id = "register", .body = "Registration", .status = 201, .answer = "SessionBegun"});
 }
 
 Result<http::Response> TeamApi::list_members(http::Request& request) {

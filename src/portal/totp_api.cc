@@ -41,19 +41,19 @@ void TotpApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
   http::Rows rows(table, *this, "/auth/totp");
   rows.add(kPost, "", person, http::kib(1), &TotpApi::start,
            "Begin a second factor: the secret for an authenticator app.",
-           {.status = 201, .answer = "TotpStart"});
+           {.id = "startTotp", .status = 201, .answer = "TotpStart"});
   rows.add(kPost, "/confirm", person, http::kib(1), &TotpApi::confirm,
            "Turn it on with its first code; sign-ins by password ask for one from now on.",
-           {.body = "TotpCode", .answer = "RecoveryCodes"});
+           {.id = "confirmTotp", .body = "TotpCode", .answer = "RecoveryCodes"});
   rows.add(kDelete, "", person, http::kib(1), &TotpApi::remove, "Take it off, with a code.",
-           {.body = "TotpCode", .status = 204});
+           {.id = "removeTotp", .body = "TotpCode", .status = 204});
 }
 
 void TotpApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
   http::Rows rows(table, *this, "/admin/people/{person_id}");
   rows.add(http::Method::kDelete, "/totp", access.owner, http::kNoBody, &TotpApi::take_off,
            "Take somebody's second factor off, when app and recovery codes are lost.",
-           {.status = 204});
+           {.id = "removePersonTotp", .status = 204});
 }
 
 Result<http::Response> TotpApi::start(http::Request& request) {

@@ -35,16 +35,32 @@ void add_range(std::string_view kind, const char* min, const char* max, Json& sc
   schema[max] = number(dots + 2, close);
 }
 
+Json schema_of(std::string_view kind);
+
+// The same schema, and null besides.
+Json or_null(Json schema) {
+  if (!schema.contains("type")) {
+    return Json{{"anyOf", Json::array({std::move(schema), Json{{"type", "null"}}})}};
+  }
+  Json& type = schema["type"];
+  if (!type.is_array()) type = Json::array({type});
+  type.push_back("null");
+  if (schema.contains("enum")) schema["enum"].push_back(nullptr);
+  return schema;
+}
+
 // The schema of one kind, as http::ApiType lists them. What is none of the words is the name of
 // another type; a name that no type has is found by the test of this file.
 Json schema_of(std::string_view kind) {
-  if (kind.ends_with('?')) {
-    Json schema = schema_of(kind.substr(0, kind.size() - 1));
-    schema["type"] = Json::array({schema["type"], "null"});
-    return schema;
+  if (kind.ends_with('?')) return or_null(schema_of(kind.substr(0, kind.size() - 1)));
+  const std::string_view inner = kind.substr(1, kind.size() - 2);
+  if (kind.starts_with('[')) return Json{{"type", "array"}, {"items", schema_of(inner)}};
+  if (kind.starts_with('{')) {
+    return Json{{"type", "object"}, {"additionalProperties", schema_of(inner)}};
   }
-  if (kind.starts_with('[')) {
-    return Json{{"type", "array"}, {"items", schema_of(kind.substr(1, kind.size() - 2))}};
+  if (const size_t mark = kind.find(" or "); mark != kind.npos) {
+    return Json{{"anyOf",
+                 Json::array({schema_of(kind.substr(0, mark)), schema_of(kind.substr(mark + 4))})}};
   }
   if (kind.find('|') != kind.npos) {
     return Json{{"type", "string"}, {"enum", split(kind, '|')}};
@@ -63,11 +79,8 @@ Json schema_of(std::string_view kind) {
   }
   // Clients may send money as a number or as text; it is answered as a number.
   const Json decimal = Json::array({"number", "string"});
-  if (kind == "number" || kind == "boolean" || kind == "object" || kind == "array") {
-    return Json{{"type", kind}};
-  }
-  if (kind == "map")
-    return Json{{"type", "object"}, {"additionalProperties", {{"type", "string"}}}};
+  if (kind == "number" || kind == "boolean" || kind == "array") return Json{{"type", kind}};
+  if (kind == "object") return Json{{"type", kind}, {"additionalProperties", true}};
   if (kind == "any") return Json::object();
   if (kind == "id") return Json{{"type", "string"}, {"format", "uuid"}};
   if (kind == "time") return Json{{"type", "string"}, {"format", "date-time"}};
@@ -108,30 +121,49 @@ void add_member(std::string_view line, Json& properties, Json& required) {
 
 // An object with the type's members in the order in which they are written.
 Json schema_of(const http::ApiType& type) {
-  Json properties = Json::object(), required = Json::array();
+  Json schema{{"type", "object"}}, properties = Json::object(), required = Json::array();
   bool open = false;
   for (const std::string_view line : split(type.members, '\n')) {
     if (line.empty()) continue;
     if (line == "...") {
       open = true;
+    } else if (line.starts_with("# ")) {
+      schema["description"] = line.substr(2);
     } else {
       add_member(line, properties, required);
     }
   }
-  Json schema{{"type", "object"}, {"properties", std::move(properties)}};
+  schema["properties"] = std::move(properties);
   if (!required.empty()) schema["required"] = std::move(required);
   schema["additionalProperties"] = open;
   return schema;
 }
 
+// Query parameters that mean the same wherever they stand. All others are texts that the summary of
+// their row tells of.
+struct QueryWords {
+  const char *name, *kind, *words;
+};
+constexpr QueryWords kQueryWords[] = {
+    {"limit", "integer", "How many at most."},
+    {"cursor", "string", "Where the page begins: `cursor` of the page before."},
+    {"format", "json|csv", "Default: json."},
+    {"from", "string", "Not before this time (ISO 8601)."},
+    {"to", "string", "Before this time (ISO 8601)."},
+    {"dry_run", "true|false", "Tells what would be deleted, and deletes nothing."}};
+
 // Parameters of the path stand in the pattern, those of the query in the row's shape.
 Json parameters_of(const http::Row& row) {
   Json parameters = Json::array();
   const auto add = [&](std::string_view name, const char* where) {
-    parameters.push_back(Json{{"name", name},
-                              {"in", where},
-                              {"required", std::string_view(where) == "path"},
-                              {"schema", {{"type", "string"}}}});
+    const bool in_path = std::string_view(where) == "path";
+    Json one{{"name", name}, {"in", where}, {"required", in_path}, {"schema", schema_of("string")}};
+    for (const QueryWords& query : kQueryWords) {
+      if (in_path || name != query.name) continue;
+      one["description"] = query.words;
+      one["schema"] = schema_of(query.kind);
+    }
+    parameters.push_back(std::move(one));
   };
   for (const std::string_view segment : split(row.pattern, '/')) {
     if (segment.starts_with('{')) add(segment.substr(1, segment.size() - 2), "path");
@@ -142,25 +174,34 @@ Json parameters_of(const http::Row& row) {
   return parameters;
 }
 
-// A type's name, or a media type.
-Json content_of(std::string_view what) {
-  if (what.find('/') != what.npos) return Json{{what, Json::object()}};
-  return Json{{"application/json", {{"schema", reference(what)}}}};
+// Kinds and media types, separated by spaces: which of them it is depends on what was asked. An
+// object without a type of its own is told of by `words`.
+Json content_of(std::string_view what, std::string_view words = {}) {
+  Json content = Json::object();
+  for (const std::string_view one : split(what, ' ')) {
+    const bool is_media = one.find('/') != one.npos;
+    const bool is_form = one == "application/x-www-form-urlencoded";
+    const std::string_view kind = is_form ? "{string}" : is_media ? "string" : one;
+    Json schema = schema_of(kind);
+    if (kind == "object") schema["description"] = words;
+    content[std::string(is_media ? one : "application/json")] = {{"schema", std::move(schema)}};
+  }
+  return content;
 }
 
 Json operation_of(const http::Row& row) {
-  Json operation{{"summary", row.summary}};
   const http::RouteShape& shape = row.shape;
+  Json operation{{"operationId", shape.id}, {"summary", row.summary}};
   if (Json parameters = parameters_of(row); !parameters.empty()) {
     operation["parameters"] = std::move(parameters);
   }
   if (!shape.body.empty()) {
     operation["requestBody"] = {
         {"description", "At most " + format_bytes(row.body_max_bytes) + "."},
-        {"content", content_of(shape.body)}};
+        {"content", content_of(shape.body, row.summary)}};
   }
   Json success{{"description", shape.answer.empty() ? "Done." : "Success."}};
-  if (!shape.answer.empty()) success["content"] = content_of(shape.answer);
+  if (!shape.answer.empty()) success["content"] = content_of(shape.answer, row.summary);
   Json responses = Json::object();
   responses[std::to_string(shape.status)] = std::move(success);
   responses["default"] = {{"description", "An error, in the form of this door."},

@@ -53,21 +53,21 @@ namespace {
 
 constexpr http::ApiType kTypes[] = {
     {"GatewayProviderAsk", R"(
-display_name: any
-base_url: any
-auth_type: any
-auth: any # By auth_type; secrets in it are write-only.
-endpoints: any
-default_headers: any
-secrets: any # Names and values for {secrets.NAME}; write-only. Null takes one away.
-timeout_ms: any
-allowed_methods: any
-allowed_path_prefixes: any
-allow_private_addresses: any
-cache: any
-canary: any
-rate_limit: any
-actions: any
+display_name: string
+base_url: string
+auth_type: string
+auth: object # By auth_type; secrets in it are write-only.
+endpoints: {string} # Paths by their names.
+default_headers: {string}
+secrets: {string?} # For {secrets.NAME}, by their names; write-only. Null takes one away.
+timeout_ms: integer
+allowed_methods: [string]
+allowed_path_prefixes: [string]
+allow_private_addresses: boolean
+cache: object # As it is answered; max_entries may be left out.
+canary: object # As it is answered; method and expect may be left out.
+rate_limit: object # As it is answered.
+actions: {object} # As they are answered, by their names.
 ...)"},
     {"GatewayProvider", R"(
 provider!: string
@@ -75,22 +75,56 @@ display_name!: string
 base_url!: string
 version!: string
 auth_type!: string
-auth!: object
-endpoints!: any
-default_headers!: map
+auth!: ProviderAuth
+endpoints!: {string} # Paths by their names.
+default_headers!: {string}
 timeout_ms!: integer
 allowed_methods!: [string]
 allowed_path_prefixes!: [string]
 allow_private_addresses!: boolean
-cache: object
-canary: object
-rate_limit: object
-actions!: object
+cache: ProviderCache # Absent: answers are not kept.
+canary: ProviderCanary # Absent: the API is not watched.
+rate_limit: ProviderRate # Absent: no limit.
+actions!: {ProviderAction} # By their names.
 secrets_set!: [string] # Their names.
-catalogue!: boolean
-stored!: boolean)"},
+catalogue!: boolean # Shipped with the daemon.
+stored!: boolean # Put here.)"},
+    {"ProviderAuth", R"(
+header: string
+prefix: string
+query_param: string
+aws_service: string
+token_url: string
+authorize_url: string
+revoke_url: string
+issuer: string
+authorize_params: string
+client_auth: string
+scope_separator: string
+scopes: [string]
+client_id: string
+client_secret_set!: boolean)"},
+    {"ProviderCache", R"(
+ttl_s!: integer
+max_entries!: integer)"},
+    {"ProviderCanary", R"(
+path!: string
+method!: string
+expect!: [integer] # Statuses.)"},
+    {"ProviderRate", R"(
+requests_per_minute!: integer # Of each tenant.)"},
+    {"ProviderAction", R"(
+method!: string
+path!: string
+query: [string] # Members of the call that go there.
+body: [string]
+body_from: string # This member of the call is the whole body.
+wrap_filters: string)"},
+    {"UnreadProvider", R"(
+provider!: string
+error!: string # Why its record cannot be used.)"},
     {"GatewayProviderList", R"(
-providers!: [GatewayProvider])"},
+providers!: [GatewayProvider or UnreadProvider])"},
     {"TenantAsk", R"(
 tenant_id: string(1..64)
 name: string(0..200)
@@ -102,12 +136,13 @@ private_apis: boolean # May call providers with allow_private_addresses; an oper
 incarnation: string # As it was read; what is stored stays.
 ...)"},
     {"Tenant", R"(
+# Beside what is listed, by names of providers, objects of texts for their URLs and headers.
 tenant_id!: string
 name: string
 status!: active|suspended
-providers: any
-billing: object
-limits: object
+providers: [any] # As they were sent; calls do not look at them.
+billing: object # As it was sent; calls do not look at it.
+limits: object # requests_per_minute.
 private_apis!: boolean # May call providers with allow_private_addresses.
 incarnation: string # Random; another one when the tenant is deleted and made anew.
 ...)"},
@@ -120,8 +155,15 @@ expires_at: time?
 token: string(16..512) # A bearer in use already, to be imported; an operator's.)"},
     {"TokenCreated", R"(
 token_id!: id
-token: string # Shown this once.
-...)"},
+token: string # Shown this once; absent when the caller has brought it.
+tenant_id: string
+name: string
+expires_at: time?
+key_id: id # This and what follows: of a token that the caller has brought.
+status: active|revoked|expired
+key_prefix: string
+created_at: time
+last_used_at: time?)"},
     {"ModeAsk", R"(
 mode!: active|frozen = "active")"},
     {"Mode", R"(
@@ -144,44 +186,54 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
   http::Rows rows(table, *this, "/admin");
   const std::string provider = "/providers/{provider}", tenant = "/tenants/{tenant}";
   rows.add(kGet, "/providers", access.viewer, kNoBody, &GatewayAdminApi::list_providers,
-           "Providers: the catalogue and one's own.", {.answer = "GatewayProviderList"});
+           "Providers: the catalogue and one's own.",
+           {.id = "listProviders", .answer = "GatewayProviderList"});
   rows.add(kGet, provider, access.viewer, kNoBody, &GatewayAdminApi::get_provider,
-           "One provider, without its client secret.", {.answer = "GatewayProvider"});
+           "One provider, without its client secret.",
+           {.id = "getProvider", .answer = "GatewayProvider"});
   rows.add(kPut, provider, access.admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_provider,
            "Add one, or change the catalogue's entry; ?rebind=true (owner) lets stored secrets go "
            "to changed URLs.",
-           {.query = "rebind", .body = "GatewayProviderAsk", .answer = "GatewayProvider"});
+           {.id = "putProvider",
+            .query = "rebind",
+            .body = "GatewayProviderAsk",
+            .answer = "GatewayProvider"});
   rows.add(kDelete, provider, access.admin, kNoBody, &GatewayAdminApi::remove_provider,
-           "Remove what was put.", {.status = 204});
+           "Remove what was put.", {.id = "deleteProvider", .status = 204});
   rows.add(kGet, "/tenants", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody,
            &GatewayAdminApi::list_tenants,
            "Tenants of the tool gateway; without an operator's role the own.",
-           {.query = "limit cursor", .answer = "TenantPage"});
+           {.id = "listTenants", .query = "limit cursor", .answer = "TenantPage"});
   rows.add(kGet, tenant, own_viewer, kNoBody, &GatewayAdminApi::get_tenant, "One tenant.",
-           {.answer = "Tenant"});
+           {.id = "getTenant", .answer = "Tenant"});
   rows.add(kPut, tenant, own_admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_tenant,
            "Set a tenant up, with its organization; status, limits, billing and "
            "private_apis are an operator's.",
-           {.body = "TenantAsk", .answer = "Tenant"});
+           {.id = "putTenant", .body = "TenantAsk", .answer = "Tenant"});
   rows.add(kPost, tenant + "/suspend", access.admin, kRecordBodyMaxBytes,
-           &GatewayAdminApi::suspend_tenant, "Refuse its calls from now on.", {.answer = "Tenant"});
+           &GatewayAdminApi::suspend_tenant, "Refuse its calls from now on.",
+           {.id = "suspendTenant", .answer = "Tenant"});
   rows.add(kPost, tenant + "/resume", access.admin, kRecordBodyMaxBytes,
-           &GatewayAdminApi::resume_tenant, "Make its calls again.", {.answer = "Tenant"});
-  rows.add(kPost, tenant + "/tokens", own_admin, kRecordBodyMaxBytes,
-           &GatewayAdminApi::create_token, "Create a token; shown once.",
-           {.body = "NewToken", .status = 201, .answer = "TokenCreated"});
+           &GatewayAdminApi::resume_tenant, "Make its calls again.",
+           {.id = "resumeTenant", .answer = "Tenant"});
+  rows.add(
+      kPost, tenant + "/tokens", own_admin, kRecordBodyMaxBytes, &GatewayAdminApi::create_token,
+      "Create a token; shown once.",
+      {.id = "createTenantToken", .body = "NewToken", .status = 201, .answer = "TokenCreated"});
   rows.add(kGet, tenant + "/tokens", own_viewer, kNoBody, &GatewayAdminApi::list_tokens,
            "Its tokens; never the tokens themselves.",
-           {.query = "limit cursor", .answer = "TokenPage"});
+           {.id = "listTenantTokens", .query = "limit cursor", .answer = "TokenPage"});
   rows.add(kDelete, tenant + "/tokens/{token_id}", own_admin, kNoBody,
-           &GatewayAdminApi::revoke_token, "Revoke, at once.", {.status = 204});
+           &GatewayAdminApi::revoke_token, "Revoke, at once.",
+           {.id = "revokeTenantToken", .status = 204});
   rows.add(kGet, "/system/mode", access.viewer, kNoBody, &GatewayAdminApi::get_mode,
-           "active, or frozen: no calls are made.", {.answer = "Mode"});
+           "active, or frozen: no calls are made.", {.id = "getSystemMode", .answer = "Mode"});
   rows.add(kPut, "/system/mode", access.admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_mode,
-           "Freeze the gateway, or make it active.", {.body = "ModeAsk", .answer = "Mode"});
+           "Freeze the gateway, or make it active.",
+           {.id = "setSystemMode", .body = "ModeAsk", .answer = "Mode"});
   rows.add(kDelete, "/cache", access.admin, kNoBody, &GatewayAdminApi::purge_cache,
            "Forget cached answers of ?tenant=, ?provider=, ?account_id=.",
-           {.query = "tenant provider account_id", .answer = "Purged"});
+           {.id = "purgeCache", .query = "tenant provider account_id", .answer = "Purged"});
 }
 
 Result<http::Response> GatewayAdminApi::list_providers(http::Request&) {

@@ -119,6 +119,13 @@ idempotency_key: string
 domain: string
 ...)"},
     {"CallAnswer", R"(
+# With "format": "compact" the API's own answer instead; what is no JSON comes as it is, too.
+success!: boolean
+status: integer # The API's.
+data: any # The API's answer, or the members of it that `fields` names.
+cache: HIT|MISS|STALE|BYPASS
+dry_run: boolean
+request: object # Of a dry run: what would be sent, its secrets hidden.
 ...)"},
 };
 
@@ -137,7 +144,7 @@ void GatewayApi::add_routes(std::vector<http::Row>& table) {
   http::Rows rows(table, *this);
   rows.add(kPost, "/api/v1/{tenant}/{provider}", token, kCallBodyMaxBytes, &GatewayApi::call,
            "Call a provider's API with the tenant's stored credential.",
-           {.body = "CallAsk", .answer = "CallAnswer"});
+           {.id = "callProvider", .body = "CallAsk", .answer = "CallAnswer"});
 }
 
 http::Guard GatewayApi::guard() const {

@@ -83,16 +83,34 @@ Result<std::vector<AgentSchedules::Entry>> AgentSchedules::parse(const Json& lis
   return entries;
 }
 
+namespace {
+
+constexpr http::ApiType kTypes[] = {
+    {"AgentRun", R"(
+name!: string(1..100)
+agent_type!: string(1..64)
+message!: string(1..32768)
+enabled: boolean # Default: true.
+cadence!: daily|weekly_monday|weekly_friday
+callback_url: string(1..2048))"},
+};
+
+}  // namespace
+
+std::span<const http::ApiType> AgentSchedules::types() {
+  return kTypes;
+}
+
 void AgentSchedules::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
   using enum http::Method;
   using http::kib;
   using http::kNoBody;
   http::Rows rows(table, *this, "/admin/agent-schedules");
   rows.add(kGet, "/{tenant}", access.viewer, kNoBody, &AgentSchedules::get,
-           "When its agents are to run.", {.answer = "application/json"});
+           "When its agents are to run.", {.id = "getAgentSchedule", .answer = "[AgentRun]"});
   rows.add(kPut, "/{tenant}", access.admin, kib(256), &AgentSchedules::put,
            "Replace the whole schedule by an array of entries.",
-           {.body = "application/json", .answer = "application/json"});
+           {.id = "putAgentSchedule", .body = "[AgentRun]", .answer = "[AgentRun]"});
 }
 
 Result<http::Response> AgentSchedules::get(http::Request& request) {

@@ -32,6 +32,7 @@ class AgentSchedules final {
                  std::function<void(ErrorRecord)> record_error);
 
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
+  static std::span<const http::ApiType> types();
 
   // GET /admin/agent-schedules/{tenant}: the array; empty when none was put. NotFound: no tenant.
   Result<http::Response> get(http::Request& request);

@@ -247,7 +247,7 @@ failures!: integer
 next_attempt_at!: time?
 last_error!: string
 scope!: string
-meta!: map
+meta!: {string}
 secrets!: [string] # Their names.
 origins!: [string] # Where its credential may be sent.
 version!: integer
@@ -277,19 +277,20 @@ void AccountsApi::add_routes(std::vector<http::Row>& table, const http::AdminAcc
   http::Rows rows(table, *this, "/admin/tenants/{tenant}");
   const std::string accounts = "/providers/{provider}/accounts", account = accounts + "/{account}";
   rows.add(kGet, "/accounts", own_viewer, kNoBody, &AccountsApi::list_tenant,
-           "A tenant's accounts; never their credentials.", {.answer = "AccountList"});
+           "A tenant's accounts; never their credentials.",
+           {.id = "listTenantAccounts", .answer = "AccountList"});
   rows.add(kGet, accounts, own_viewer, kNoBody, &AccountsApi::list,
-           "Its accounts with one provider.", {.answer = "AccountList"});
+           "Its accounts with one provider.", {.id = "listAccounts", .answer = "AccountList"});
   rows.add(kGet, account, own_viewer, kNoBody, &AccountsApi::get, "One account's state.",
-           {.answer = "Account"});
+           {.id = "getAccount", .answer = "Account"});
   rows.add(kPut, account, own_admin, kib(256), &AccountsApi::put,
            "Store or replace a credential; it is never shown again.",
-           {.body = "AccountAsk", .status = 201, .answer = "Account"});
+           {.id = "putAccount", .body = "AccountAsk", .status = 201, .answer = "Account"});
   rows.add(kDelete, account, own_admin, kNoBody, &AccountsApi::remove,
            "Remove a credential; ?revoke=1 tells the provider first.",
-           {.query = "revoke", .answer = "AccountRemoved"});
+           {.id = "removeAccount", .query = "revoke", .answer = "AccountRemoved"});
   rows.add(kPost, account + "/refresh", own_admin, kib(1), &AccountsApi::refresh,
-           "Refresh its token now.", {.answer = "Account"});
+           "Refresh its token now.", {.id = "refreshAccount", .answer = "Account"});
 }
 
 Result<http::Response> AccountsApi::show(const AccountId& id, int status) const {
