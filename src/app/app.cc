@@ -11,6 +11,7 @@
 #include "app/build.h"
 #include "app/certificate_watch.h"
 #include "app/clock_file.h"
+#include "app/config_api.h"
 #include "app/first_start.h"
 #include "app/master_keys.h"
 #include "app/owner_deletion.h"
@@ -233,18 +234,13 @@ void App::stop() {
 Status App::reload(const Config& fresh) {
   log::Level level;
   if (log::parse_level(fresh.log.level, level)) log::set_level(level);
-  const bool has_tls = !parts_->config.http.server.tls.certificate_path.empty();
-  const Status tls = has_tls ? parts_->server->reload_tls() : ok();
-  if (has_tls && tls.ok()) tell_of_certificate(*parts_);
-  Status first;
-  for (const Status& read :
-       {parts_->master_keys->read_again(), load_prices(parts_->config, *parts_->ai.pricing),
-        reload_plans(*parts_), tls}) {
-    if (read.ok()) continue;
-    if (!first.ok()) log::error("config.reload_failed", {{"error", read.to_string()}});
-    if (first.ok()) first = read;
-  }
-  return first;
+  parts_->config_api->note_log_level(fresh);
+  KVCS_TRY(parts_->master_keys->read_again());
+  if (Status prices = load_prices(parts_->config, *parts_->ai.pricing); !prices.ok()) return prices;
+  if (parts_->config.http.server.tls.certificate_path.empty()) return ok();
+  KVCS_TRY(parts_->server->reload_tls());
+  tell_of_certificate(*parts_);
+  return ok();
 }
 
 std::vector<std::string> App::stuck() {

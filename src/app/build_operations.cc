@@ -3,6 +3,7 @@
 #include "ai/budget/budget.h"
 #include "app/build.h"
 #include "app/certificate_watch.h"
+#include "app/config_api.h"
 #include "app/jobs.h"
 #include "app/jobs_api.h"
 #include "app/master_key.h"
@@ -327,6 +328,7 @@ Status build_operations(Parts& parts) {
   add_gauges(parts);
   add_server_gauges(parts);
   build_status(parts);
+  parts.config_api = std::make_unique<ConfigApi>(parts.config);
   const auto on_finished = [&parts, report = job_reporter(parts)](const JobRun& run) {
     parts.ledger->record_job_run(
         {run.job, run.started_ms, run.duration_ms, run.result, run.detail});

@@ -63,10 +63,10 @@ int print_config(const cli::Invocation& in, cli::Console& console) {
 
 // An option that was typed wins over the environment, which wins over the file.
 LoadedConfig load_for_serve(const cli::Invocation& in) {
-  Environment environment = process_environment();
-  if (const auto dir = in.optional_text("data-dir")) environment["KVCS_DATA_DIR"] = *dir;
-  if (const auto listen = in.optional_text("listen")) environment["KVCS_HTTP_LISTEN"] = *listen;
-  return load_config(in.text("config"), environment);
+  Environment arguments;
+  if (const auto dir = in.optional_text("data-dir")) arguments["KVCS_DATA_DIR"] = *dir;
+  if (const auto listen = in.optional_text("listen")) arguments["KVCS_HTTP_LISTEN"] = *listen;
+  return load_config(in.text("config"), process_environment(), arguments);
 }
 
 // The systemd unit takes secrets from kvcs.env beside the configuration file. systemd reads it as

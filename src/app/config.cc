@@ -81,8 +81,11 @@ struct ScalarSetter {
 // Walks a YAML document along the table of fields. yaml-cpp throws; nothing of that leaves load().
 class YamlLoader final {
  public:
-  YamlLoader(std::vector<ConfigField>& fields, std::string name, std::vector<std::string>& faults)
-      : fields_(fields), name_(std::move(name)), faults_(faults) {}
+  YamlLoader(std::vector<ConfigField>& fields, std::string name, LoadedConfig& loaded)
+      : fields_(fields),
+        name_(std::move(name)),
+        faults_(loaded.faults),
+        sources_(loaded.config.sources) {}
 
   void load(std::string_view yaml) {
     try {
@@ -105,6 +108,7 @@ class YamlLoader final {
         fault(entry.first, "'" + printable(path) + "' is set twice.");
       } else if (ConfigField* field = find(path)) {
         load_field(entry.second, *field);
+        sources_[path] = ConfigSource::kFile;
       } else if (!is_section(path)) {
         fault(entry.first, "unknown key '" + printable(path) + "'.");
       } else if (entry.second.IsMap()) {
@@ -175,6 +179,7 @@ class YamlLoader final {
   std::vector<ConfigField>& fields_;
   const std::string name_;
   std::vector<std::string>& faults_;
+  std::map<std::string, ConfigSource>& sources_;
 };
 
 // Before the file, so that what the file says wins.
@@ -191,6 +196,7 @@ void apply_kvcdn_environment(std::vector<ConfigField>& fields, const Environment
     }
     const std::string why = std::visit(ScalarSetter{*field, setting.text}, field->target);
     if (!why.empty()) loaded.faults.push_back(setting.variable + ": " + why);
+    loaded.config.sources[setting.path] = ConfigSource::kEnvironment;
   }
   for (std::string& fault : read.faults) loaded.faults.push_back(std::move(fault));
   loaded.notes = std::move(read.notes);
@@ -199,12 +205,13 @@ void apply_kvcdn_environment(std::vector<ConfigField>& fields, const Environment
 // A variable that is set counts, even when it is empty: an empty text takes back what the file
 // says.
 void apply_environment(std::vector<ConfigField>& fields, const Environment& environment,
-                       std::vector<std::string>& faults) {
+                       ConfigSource source, LoadedConfig& loaded) {
   for (ConfigField& field : fields) {
     const auto it = environment.find(field.environment_name());
     if (it == environment.end()) continue;
     const std::string why = std::visit(ScalarSetter{field, it->second}, field.target);
-    if (!why.empty()) faults.push_back(it->first + ": " + why);
+    if (!why.empty()) loaded.faults.push_back(it->first + ": " + why);
+    loaded.config.sources[field.path] = source;
   }
 }
 
@@ -244,19 +251,26 @@ void set_listen_addresses(HttpSection& http) {
 
 }  // namespace
 
+ConfigSource Config::source_of(const std::string& path) const {
+  const auto found = sources.find(path);
+  return found == sources.end() ? ConfigSource::kDefault : found->second;
+}
+
 LoadedConfig load_config_text(std::string_view yaml, const Environment& environment,
-                              const std::string& name) {
+                              const std::string& name, const Environment& arguments) {
   LoadedConfig loaded;
   std::vector<ConfigField> fields = config_fields(loaded.config);
   apply_kvcdn_environment(fields, environment, loaded);
-  YamlLoader(fields, name, loaded.faults).load(yaml);
-  apply_environment(fields, environment, loaded.faults);
+  YamlLoader(fields, name, loaded).load(yaml);
+  apply_environment(fields, environment, ConfigSource::kEnvironment, loaded);
+  apply_environment(fields, arguments, ConfigSource::kArgument, loaded);
   for (std::string& fault : validate(loaded.config)) loaded.faults.push_back(std::move(fault));
   set_listen_addresses(loaded.config.http);
   return loaded;
 }
 
-LoadedConfig load_config(const std::string& yaml_path, const Environment& environment) {
+LoadedConfig load_config(const std::string& yaml_path, const Environment& environment,
+                         const Environment& arguments) {
   std::string text;
   if (!yaml_path.empty()) {
     std::ifstream file(yaml_path, std::ios::binary);
@@ -268,7 +282,7 @@ LoadedConfig load_config(const std::string& yaml_path, const Environment& enviro
     text.resize(static_cast<size_t>(file.gcount()));
     if (text.size() > kConfigFileMaxBytes) return {{}, {yaml_path + ": is over 1 MiB."}, {}};
   }
-  return load_config_text(text, environment, yaml_path);
+  return load_config_text(text, environment, yaml_path, arguments);
 }
 
 namespace {

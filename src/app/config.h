@@ -76,6 +76,9 @@ struct SecretSection {
   std::string admin_keys_file;  // KVCS_ADMIN_KEYS_FILE: the same, one per line
 };
 
+// Where a value comes from. What stands later here wins over what stands before.
+enum class ConfigSource : uint8_t { kDefault, kFile, kEnvironment, kArgument };
+
 struct Config {
   std::string data_dir = "data";
   int shutdown_grace_s = 30;
@@ -100,6 +103,9 @@ struct Config {
   http::UpstreamConfig upstream;
   ai::AiConfig ai;
   SecretSection secrets;
+  std::map<std::string, ConfigSource> sources;  // Of what was set, by the name in kvcs.yaml.
+
+  ConfigSource source_of(const std::string& path) const;
 };
 
 // One thing that can be set. Pointers are into the Config that was given to config_fields.
@@ -127,11 +133,13 @@ struct LoadedConfig {
   std::vector<std::string> notes;   // What is set and has no effect.
 };
 // Reads KVCDN_* variables (app/kvcdn_environment.h), `yaml_path` ("" = none) over them, then the
-// KVCS_* variables, then validates; collects every fault.
-LoadedConfig load_config(const std::string& yaml_path, const Environment& environment);
+// KVCS_* variables, then `arguments`, the options of a command line by the names of their
+// variables; then validates. Collects every fault.
+LoadedConfig load_config(const std::string& yaml_path, const Environment& environment,
+                         const Environment& arguments = {});
 // The text of a file, for tests; `name` is what faults are prefixed with.
 LoadedConfig load_config_text(std::string_view yaml, const Environment& environment,
-                              const std::string& name);
+                              const std::string& name, const Environment& arguments = {});
 // Checks fields that must agree with each other: addresses, pairs, orders. Returns all faults, not
 // the first alone.
 std::vector<std::string> validate(const Config& config);

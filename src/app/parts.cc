@@ -11,6 +11,7 @@
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"
 #include "ai/providers.h"
+#include "app/config_api.h"
 #include "app/files.h"
 #include "app/jobs_api.h"
 #include "app/master_keys.h"

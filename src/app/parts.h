@@ -60,6 +60,7 @@ class Sealer;
 class ShareApi;
 class ShareService;
 class SeededKeys;
+class ConfigApi;
 class StatusApi;
 class SystemHealth;
 class MemberService;
@@ -298,6 +299,7 @@ struct Parts {
   std::unique_ptr<Heartbeats> heartbeats;
   std::unique_ptr<SystemHealth> health;
   std::unique_ptr<StatusApi> status_api;
+  std::unique_ptr<ConfigApi> config_api;
   std::once_flag openapi_made;
   std::string openapi;  // Made when it is first asked for.
   std::unique_ptr<Cron> cron;

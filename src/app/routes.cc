@@ -10,6 +10,7 @@
 #include "ai/objects.h"
 #include "app/api/openapi.h"
 #include "app/caller_api.h"
+#include "app/config_api.h"
 #include "app/jobs_api.h"
 #include "app/master_keys.h"
 #include "app/owners_api.h"
@@ -269,8 +270,8 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.organizations_api->add_routes(table, admin);
   parts.owners_api->add_routes(table, admin);
   parts.status_api->add_admin_routes(table, admin);
-  caller_api::add_route(table, "/admin/me", admin.billing, *parts.directory,
-                        "Which admin key this is.");
+  parts.config_api->add_routes(table, admin);
+  caller_api::add_route(table, "/admin/me", admin.billing, "Which admin key this is.");
   parts.admin_keys_api->add_routes(table, admin);
   parts.kv_api->add_routes(table, admin);
   parts.ledger_api->add_routes(table, admin);
@@ -290,6 +291,7 @@ std::vector<http::ApiType> all_api_types() {
   for (const std::span<const http::ApiType> types : {http::problem_types(kAdmin),
                                                      StatusApi::types(),
                                                      caller_api::types(),
+                                                     ConfigApi::types(),
                                                      UsersApi::types(),
                                                      OrganizationsApi::types(),
                                                      AdminKeysApi::types(),

@@ -120,6 +120,7 @@ std::vector<Step> walk_operations() {
       {kGet, "/admin/alerts"},
       {kGet, "/admin/outbox-dead"},
       {kGet, "/admin/jobs"},
+      {kGet, "/admin/config"},
       {kPost, "/admin/jobs/{job}/run"},
       {kGet, "/admin/ai/bodies"},
       {kGet, "/admin/ai/prices"},
