@@ -2,6 +2,7 @@
 // lock, and never removed, so that a pointer to it stays good.
 #include "ai/ai_metrics.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <functional>
@@ -126,6 +127,7 @@ struct AiMetrics::Impl {
   const std::vector<TokenKind> kinds;
   std::array<std::atomic<Series*>, kSlots> slots{};
   std::atomic<bool> is_full{false};
+  Counter input_tokens, output_tokens, cost_nano_usd;
   Mutex mutex;
   std::vector<std::unique_ptr<Series>> series_made KVCS_GUARDED_BY(mutex);
   size_t named_series KVCS_GUARDED_BY(mutex) = 0, named_tokens KVCS_GUARDED_BY(mutex) = 0;
@@ -189,6 +191,9 @@ void AiMetrics::record(const UsageRecord& record, std::string_view organization_
                                         has_stated_price ? kOther : or_other(record.model),
                                         or_other(organization_slug), outcome});
   series.requests->add();
+  impl_->input_tokens.add(record.tokens.input_total());
+  impl_->output_tokens.add(record.tokens.output_total());
+  impl_->cost_nano_usd.add(std::max<int64_t>(record.cost_nano_usd, 0));
   if (record.cost_nano_usd > 0) {
     series.cost_nano_usd.fetch_add(record.cost_nano_usd, std::memory_order_relaxed);
   }
@@ -200,6 +205,10 @@ void AiMetrics::record(const UsageRecord& record, std::string_view organization_
     const int64_t count = record.tokens.*impl_->kinds[kind].count;
     if (count > 0) impl_->token_counter(series, kind).add(count);
   }
+}
+
+AiMetrics::Totals AiMetrics::totals() const {
+  return {impl_->input_tokens.value(), impl_->output_tokens.value(), impl_->cost_nano_usd.value()};
 }
 
 }  // namespace kvcs::ai

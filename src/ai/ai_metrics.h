@@ -29,6 +29,11 @@ class AiMetrics final {
   // Counts one request, or one try of it, that has been settled. Takes no lock but for the first
   // request of a series.
   void record(const UsageRecord& record, std::string_view organization_slug, UsageOutcome outcome);
+  // The sums of all that was recorded.
+  struct Totals {
+    int64_t input_tokens = 0, output_tokens = 0, cost_nano_usd = 0;
+  };
+  Totals totals() const;
 
  private:
   struct Impl;

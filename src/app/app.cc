@@ -14,6 +14,7 @@
 #include "app/config_api.h"
 #include "app/first_start.h"
 #include "app/master_keys.h"
+#include "app/metrics_history.h"
 #include "app/owner_deletion.h"
 #include "app/parts.h"
 #include "app/plan_limits.h"
@@ -186,6 +187,7 @@ Status App::start(std::function<void()> on_failure) {
   p.seeded_keys->make_all();
   start_refresher(*p.gateway.refresher);
   p.cron->start();
+  p.metrics_history->start();
   tell_of_certificate(p);
   if (deletions > 0) (void)p.cron->run_now(kDeletionJob);
   p.status_api->set_ready(true);
@@ -206,6 +208,7 @@ void App::stop() {
   // Requests in flight are waited for. What is durable already is not: neither here nor in them.
   p.ledger->stop_soon();
   p.deletions->stop();
+  p.metrics_history->stop();
   p.server->stop(p.config.shutdown_grace_s * 1000);
   p.cron->stop();
   p.gateway.refresher->stop();

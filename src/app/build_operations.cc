@@ -1,5 +1,6 @@
 // Builds what watches over the daemon (alerts, probes, metrics, jobs) and, last, the HTTP server
 // over the route table. Gauges are read by threads of the server while it serves.
+#include "ai/ai_metrics.h"
 #include "ai/budget/budget.h"
 #include "app/build.h"
 #include "app/certificate_watch.h"
@@ -8,6 +9,7 @@
 #include "app/jobs_api.h"
 #include "app/master_key.h"
 #include "app/master_keys.h"
+#include "app/metrics_history.h"
 #include "app/owner_deletion.h"
 #include "app/owners_api.h"
 #include "app/parts.h"
@@ -315,6 +317,30 @@ void build_master_keys(Parts& parts) {
       [&parts] { return parts.cron->run_now("reseal"); }});
 }
 
+std::optional<int64_t> stored_bytes(const Parts& parts) {
+  int64_t bytes = 0;
+  const Status read = parts.portal_readers->run([&](Database& db) -> Status {
+    Statement sum =
+        KVCS_TRY(db.prepare("SELECT coalesce(sum(storage_bytes), 0) FROM organization_usage"));
+    KVCS_TRY(sum.step());
+    bytes = sum.integer(0);
+    return ok();
+  });
+  return read.ok() ? std::optional(bytes) : std::nullopt;
+}
+
+MetricTotals read_totals(const Parts& parts) {
+  MetricTotals now;
+  for (size_t i = 0; i < kPlanes; i++) now.planes[i] = parts.request_metrics->plane(i);
+  const ai::AiMetrics::Totals ai = parts.ai.metrics->totals();
+  now.input_tokens = ai.input_tokens;
+  now.output_tokens = ai.output_tokens;
+  now.cost_nano_usd = ai.cost_nano_usd;
+  now.connections = static_cast<int64_t>(parts.server->stats().connections);
+  now.storage_bytes = stored_bytes(parts);
+  return now;
+}
+
 }  // namespace
 
 Status build_operations(Parts& parts) {
@@ -329,6 +355,8 @@ Status build_operations(Parts& parts) {
   add_server_gauges(parts);
   build_status(parts);
   parts.config_api = std::make_unique<ConfigApi>(parts.config);
+  parts.metrics_history =
+      std::make_unique<MetricsHistory>([&parts] { return read_totals(parts); }, parts.clock());
   const auto on_finished = [&parts, report = job_reporter(parts)](const JobRun& run) {
     parts.ledger->record_job_run(
         {run.job, run.started_ms, run.duration_ms, run.result, run.detail});

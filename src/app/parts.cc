@@ -15,6 +15,7 @@
 #include "app/files.h"
 #include "app/jobs_api.h"
 #include "app/master_keys.h"
+#include "app/metrics_history.h"
 #include "app/owner_deletion.h"
 #include "app/owners_api.h"
 #include "app/planned_deletion.h"

@@ -56,6 +56,7 @@ class ProjectKeysApi;
 class ProjectService;
 class RateLimiter;
 class RequestMetrics;
+class MetricsHistory;
 class Sealer;
 class ShareApi;
 class ShareService;
@@ -316,6 +317,7 @@ struct Parts {
   std::vector<http::Row> route_table;
   std::unique_ptr<http::Router> router;
   std::unique_ptr<RequestMetrics> request_metrics;
+  std::unique_ptr<MetricsHistory> metrics_history;
   std::function<void(const Status& why)> on_server_failed;  // Set before the server's start.
   std::unique_ptr<http::Server> server;
   std::unique_ptr<http::Router> ops_router;

@@ -6,9 +6,26 @@
 #include <string>
 
 namespace kvcs {
+namespace {
 
+size_t plane_of(const http::Route* route) {
+  using enum http::Dialect;
+  if (route == nullptr || route->dialect == kPortal) return 0;
+  return route->dialect == kAdmin ? 1 : route->dialect == kGateway ? 2 : 3;
+}
+
+}  // namespace
+
+std::string_view plane_name(size_t plane) {
+  static constexpr std::string_view kNames[kPlanes] = {"portal", "admin", "gateway", "ai"};
+  return kNames[plane];
+}
+
+// A model may take minutes for an answer.
 RequestMetrics::RequestMetrics(const std::vector<http::Route>& routes, Metrics& metrics)
     : metrics_(metrics),
+      planes_{PlaneCounts{}, PlaneCounts{}, PlaneCounts{},
+              PlaneCounts{{}, {}, {}, LatencyHistogram(LatencyHistogram::kModelBoundsUs)}},
       received_bytes_(metrics.counter("kvcs_http_received_bytes_total", "Request body bytes.")),
       sent_bytes_(metrics.counter("kvcs_http_sent_bytes_total", "Response body bytes.")) {
   for (const http::Route& route : routes) {
@@ -27,6 +44,25 @@ std::unique_ptr<RequestMetrics::PerRoute> RequestMetrics::make(const std::string
   return block;
 }
 
+PlaneTotals RequestMetrics::plane(size_t plane) const {
+  const PlaneCounts& counts = planes_[plane];
+  return {counts.requests.value(), counts.refused.value(), counts.errors.value(),
+          counts.latency.snapshot(), counts.latency.bounds_us()};
+}
+
+// What is not in the access log is asked by monitors and pages again and again.
+void RequestMetrics::count_plane(const http::RequestRecord& record) {
+  if (record.route != nullptr && !record.route->access_log) return;
+  PlaneCounts& counts = planes_[plane_of(record.route)];
+  counts.requests.add();
+  if (record.status >= 500) {
+    counts.errors.add();
+  } else if (record.status >= 400) {
+    counts.refused.add();
+  }
+  counts.latency.record_us(record.duration_us);
+}
+
 void RequestMetrics::record(const http::RequestRecord& record) {
   const auto it = routes_.find(record.route);
   PerRoute& block = it == routes_.end() ? *unmatched_ : *it->second;
@@ -42,6 +78,7 @@ void RequestMetrics::record(const http::RequestRecord& record) {
   }
   counter->add();
   block.latency->record_us(record.duration_us);
+  count_plane(record);
   received_bytes_.add(static_cast<int64_t>(record.received_bytes));
   sent_bytes_.add(static_cast<int64_t>(record.sent_bytes));
 }

@@ -13,6 +13,7 @@
 #include "app/config_api.h"
 #include "app/jobs_api.h"
 #include "app/master_keys.h"
+#include "app/metrics_history.h"
 #include "app/owners_api.h"
 #include "app/parts.h"
 #include "app/status_api.h"
@@ -271,6 +272,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.owners_api->add_routes(table, admin);
   parts.status_api->add_admin_routes(table, admin);
   parts.config_api->add_routes(table, admin);
+  parts.metrics_history->add_routes(table, admin);
   caller_api::add_route(table, "/admin/me", admin.billing, "Which admin key this is.");
   parts.admin_keys_api->add_routes(table, admin);
   parts.kv_api->add_routes(table, admin);
@@ -292,6 +294,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      StatusApi::types(),
                                                      caller_api::types(),
                                                      ConfigApi::types(),
+                                                     MetricsHistory::types(),
                                                      UsersApi::types(),
                                                      OrganizationsApi::types(),
                                                      AdminKeysApi::types(),

@@ -121,6 +121,7 @@ std::vector<Step> walk_operations() {
       {kGet, "/admin/outbox-dead"},
       {kGet, "/admin/jobs"},
       {kGet, "/admin/config"},
+      {kGet, "/admin/metrics/history"},
       {kPost, "/admin/jobs/{job}/run"},
       {kGet, "/admin/ai/bodies"},
       {kGet, "/admin/ai/prices"},
