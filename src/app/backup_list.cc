@@ -124,6 +124,58 @@ Result<BackupsFound> list_backups(const std::string& directory, const BackupMake
   return found;
 }
 
+namespace {
+
+// Nothing when the manifest is none.
+std::optional<BackupShown> read_shown(const std::string& path) {
+  const Result<std::string> text = read_small_file(path + "/manifest.json", kManifestMaxBytes);
+  if (!text.ok()) return std::nullopt;
+  const Result<Json> json = parse_json(*text);
+  if (!json.ok() || !json->is_object()) return std::nullopt;
+  const Result<int64_t> made = parse_iso8601_ms(text_member(*json, "made_at"));
+  if (!made.ok()) return std::nullopt;
+  BackupShown shown;
+  shown.made_ms = *made;
+  shown.store_id = text_member(*json, "store_id");
+  shown.version = text_member(*json, "version");
+  if (const auto files = json->find("files"); files != json->end() && files->is_array()) {
+    for (const Json& file : *files) {
+      shown.files_bytes += static_cast<uint64_t>(integer_member(file, "size_bytes"));
+    }
+  }
+  if (const auto blobs = json->find("blobs"); blobs != json->end() && blobs->is_object()) {
+    const auto linked = blobs->find("linked");
+    shown.blobs_linked = linked != blobs->end() && *linked == true;
+    shown.blobs = static_cast<uint64_t>(integer_member(*blobs, "count"));
+    shown.blobs_bytes = static_cast<uint64_t>(integer_member(*blobs, "bytes"));
+  }
+  return shown;
+}
+
+}  // namespace
+
+Result<std::vector<BackupShown>> show_backups(const std::string& directory) {
+  std::vector<BackupShown> all;
+  std::error_code error;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
+    const std::string path = it->path().string(), name = it->path().filename().string();
+    std::error_code ignored;
+    if (!name.starts_with(kPrefix) || name.ends_with(kPartialBackup)) continue;
+    if (!it->is_directory(ignored) || it->is_symlink(ignored) || was_started_on(path)) continue;
+    std::optional<BackupShown> shown = read_shown(path);
+    if (!shown) continue;
+    shown->name = name;
+    all.push_back(std::move(*shown));
+  }
+  // Nothing was ever copied there.
+  if (error == std::errc::no_such_file_or_directory) return all;
+  if (error) return unavailable("Backups in " + directory + " cannot be listed.", error.message());
+  std::sort(all.begin(), all.end(), [](const BackupShown& a, const BackupShown& b) {
+    return std::tie(a.made_ms, a.name) > std::tie(b.made_ms, b.name);
+  });
+  return all;
+}
+
 // Killed in the middle it leaves what the next run removes, and never a part under a final name.
 Status remove_backup(const std::string& directory, const std::string& name,
                      const std::string& maker_id) {

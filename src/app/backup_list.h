@@ -1,5 +1,5 @@
 // The backups in a directory, which of them are ours, and their removal. Several daemons may share
-// a directory, and people keep things beside. Functions without state. Internal to backup.cc.
+// a directory, and people keep things beside. Functions without state.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -30,6 +30,18 @@ struct BackupsFound {
 // all that do not.
 Result<BackupsFound> list_backups(const std::string& directory, const BackupMaker& maker,
                                   int64_t now_ms);
+
+// A whole backup for people, of whoever made it.
+struct BackupShown {
+  std::string name, store_id, version;
+  int64_t made_ms = 0;
+  uint64_t files_bytes = 0;  // What is in it beside the blobs.
+  uint64_t blobs = 0, blobs_bytes = 0;
+  bool blobs_linked = false;  // False: `blobs.list` names them, and they are not in it.
+};
+// The newest first. What has no manifest that can be read, and what a daemon was started on, is
+// none. Unavailable when the directory cannot be listed.
+Result<std::vector<BackupShown>> show_backups(const std::string& directory);
 
 // Removes a whole backup, which first takes a name that says that it is none any more.
 Status remove_backup(const std::string& directory, const std::string& name,

@@ -368,7 +368,7 @@ Status build_operations(Parts& parts) {
   parts.cron = std::make_unique<Cron>(*parts.kv, parts.clock(), on_finished);
   build_master_keys(parts);
   for (Job& job : all_jobs(parts)) KVCS_TRY(parts.cron->add(std::move(job)));
-  parts.jobs_api = std::make_unique<JobsApi>(*parts.cron, *parts.audited);
+  parts.jobs_api = std::make_unique<JobsApi>(*parts.cron, *parts.audited, parts.config.backup);
   return ok();
 }
 

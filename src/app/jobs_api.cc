@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/backup.h"
+#include "app/backup_list.h"
 #include "base/json.h"
 #include "identity/records.h"
 
@@ -26,6 +27,19 @@ next_at!: time?
 runs!: integer
 failures!: integer
 skipped!: integer)"},
+    {"BackupList", R"(
+directory!: string? # backup.directory; null: backups are off.
+keep!: integer # How many of this data directory's stay.
+backups!: [Backup])"},
+    {"Backup", R"(
+name!: string
+made_at!: time
+store_id!: string # Of the data directory that it was made of; several may share the folder.
+version!: string # Of the daemon that made it.
+files_bytes!: integer # Beside the blobs.
+blobs!: integer
+blobs_bytes!: integer
+blobs_linked!: boolean # False: they are not in it, and blobs.list names them.)"},
     {"JobStarted", R"(
 job!: string
 started!: boolean)"},
@@ -49,6 +63,9 @@ void JobsApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess&
   rows.add(kPost, "/backup", access.admin, kib(1), &JobsApi::back_up,
            "Copy the stores now, as the job does each night.",
            {.id = "startBackup", .status = 202, .answer = "JobStarted"});
+  rows.add(kGet, "/backups", access.viewer, kNoBody, &JobsApi::list_backups,
+           "The copies in backup.directory, the newest first.",
+           {.id = "listBackups", .answer = "BackupList"});
 }
 
 Result<http::Response> JobsApi::list(http::Request&) {
@@ -77,6 +94,26 @@ Status JobsApi::start(const http::Request& request, std::string_view job) {
                            admin_context(request.principal, request.request_id)));
   }
   return cron_.run_now(job);
+}
+
+Result<http::Response> JobsApi::list_backups(http::Request&) {
+  Json list = Json::array();
+  if (!backup_.directory.empty()) {
+    for (const BackupShown& one : KVCS_TRY(show_backups(backup_.directory))) {
+      list.push_back(Json{{"name", one.name},
+                          {"made_at", time_json(one.made_ms)},
+                          {"store_id", one.store_id},
+                          {"version", one.version},
+                          {"files_bytes", one.files_bytes},
+                          {"blobs", one.blobs},
+                          {"blobs_bytes", one.blobs_bytes},
+                          {"blobs_linked", one.blobs_linked}});
+    }
+  }
+  const Json directory = backup_.directory.empty() ? Json() : Json(backup_.directory);
+  return http::json_response(
+      200, dump_json(Json{
+               {"directory", directory}, {"keep", backup_.keep}, {"backups", std::move(list)}}));
 }
 
 Result<http::Response> JobsApi::run(http::Request& request) {

@@ -1,5 +1,7 @@
-// Scheduled jobs over the admin API. Stateless; thread-safe.
+// Scheduled jobs and the backups that one of them makes, over the admin API. Stateless;
+// thread-safe.
 #pragma once
+#include "app/config.h"
 #include "http/route_rows.h"
 #include "kv/audited_kv.h"
 #include "ops/cron.h"
@@ -8,7 +10,9 @@ namespace kvcs {
 
 class JobsApi final {
  public:
-  JobsApi(Cron& cron, AuditedKv& audited) : cron_(cron), audited_(audited) {}
+  // All outlive it.
+  JobsApi(Cron& cron, AuditedKv& audited, const BackupSection& backup)
+      : cron_(cron), audited_(audited), backup_(backup) {}
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -20,6 +24,9 @@ class JobsApi final {
   Result<http::Response> run(http::Request& request);
   // POST /admin/backup: 202. Conflict while one runs, or when backups are off.
   Result<http::Response> back_up(http::Request& request);
+  // GET /admin/backups: what is in backup.directory, the newest first; nothing when backups are
+  // off.
+  Result<http::Response> list_backups(http::Request& request);
 
  private:
   // Writes down who has started it.
@@ -27,6 +34,7 @@ class JobsApi final {
 
   Cron& cron_;
   AuditedKv& audited_;
+  const BackupSection& backup_;
 };
 
 }  // namespace kvcs

@@ -120,6 +120,7 @@ std::vector<Step> walk_operations() {
       {kGet, "/admin/alerts"},
       {kGet, "/admin/outbox-dead"},
       {kGet, "/admin/jobs"},
+      {kGet, "/admin/backups"},
       {kGet, "/admin/config"},
       {kGet, "/admin/metrics/history"},
       {kPost, "/admin/jobs/{job}/run"},
